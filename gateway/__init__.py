@@ -1,0 +1,1 @@
+"""Meshgate: a policy-enforcing gateway between agents and what they call."""
