@@ -1,0 +1,242 @@
+"""The words of the line: what a call is and what each stage adds to it. Data only, no behaviour.
+
+A `Call` is made by `ingress` and walks `pipeline`; each stage writes exactly one of its fields. Amounts are
+integers: tokens, calls, requests, and money in nano-USD (1e-9 USD), so that sums are exact.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal, NamedTuple
+
+Unit = Literal["requests", "tokens", "cost", "calls", "seconds", "hops", "repeats"]
+NANO_USD = 1_000_000_000
+
+Json = dict[str, Any]
+
+
+class Span(NamedTuple):
+    """One text position of a body: `holder[key]` is the text. `kind` "json" marks JSON inside a string.
+
+    `role` is who wrote it: system, user, assistant, tool, or "" where the format does not say.
+    """
+
+    holder: Any
+    key: Any
+    role: str
+    kind: Literal["text", "json"]
+
+
+class Finding(NamedTuple):
+    """A stretch of text that a scanner recognised: [start, end) in characters, entity type, score 0 to 1."""
+
+    start: int
+    end: int
+    entity: str
+    score: float
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """Who calls: the agent, its team, its roles, and the claims of a JWT if it came with one."""
+
+    agent: str
+    team: str
+    roles: tuple[str, ...] = ()
+    claims: Mapping[str, object] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Debit:
+    """An amount to take from one bucket or quota. Stages describe debits, the store applies them.
+
+    `refill` is units per second for a token bucket whose burst is `limit`; 0 makes it a quota of the workflow,
+    with ceiling `limit`. `amount` may be 0: nothing is taken, the balance is read and must not be overdrawn.
+    `name` is how messages and headers call it; `window` the seconds of a `RateLimit-Policy` (0 for a quota).
+    """
+
+    key: str
+    unit: Unit
+    amount: int
+    limit: int
+    name: str
+    refill: float = 0.0
+    window: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """All that one call wants to take, in one atomic step.
+
+    `seconds` is how long the workflow may live from its first call (None: no end); `ttl` how long its record is
+    kept after the last call; `lapse` after how many seconds an unsettled reservation counts as lost.
+    """
+
+    id: str
+    team: str
+    correlation_id: str
+    agent: str
+    debits: tuple[Debit, ...]
+    seconds: int | None
+    ttl: int
+    lapse: int
+
+
+@dataclass(frozen=True, slots=True)
+class Balance:
+    """What stands after the step, parallel to a debit: units left now, and seconds until it is full (0 for a quota)."""
+
+    remaining: int
+    reset: float
+
+
+@dataclass(frozen=True, slots=True)
+class Reservation:
+    """What was taken. `balances` is parallel to `ask.debits`."""
+
+    ask: Ask
+    balances: tuple[Balance, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Rejection:
+    """Nothing was taken: why, and which debit said so (index into `ask.debits`, -1 where none did).
+
+    `rate`: a bucket is short, `retry_after` seconds until it is not (None: the amount is more than it ever holds).
+    `exceeded`: what is settled leaves no room; the workflow is now frozen. `busy`: calls in flight hold the rest.
+    `frozen`: it was frozen before. `expired`: the workflow has outlived `seconds`; now frozen.
+    `used` is settled, `held` is in flight, both in units of the debit.
+    """
+
+    reason: Literal["rate", "exceeded", "busy", "frozen", "expired"]
+    index: int = -1
+    used: int = 0
+    held: int = 0
+    retry_after: float | None = None
+
+
+@dataclass(slots=True)
+class Usage:
+    """What one upstream call used, as the provider reported it (`counted`: no report, we counted).
+
+    `input` and `output` are totals in tokens; the others are the parts of them that a provider prices apart.
+    """
+
+    input: int = 0
+    output: int = 0
+    cached: int = 0
+    reasoning: int = 0
+    audio: int = 0
+    counted: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Obligations:
+    """What a policy demands of an allowed call: contract, section 6."""
+
+    redact: tuple[str, ...] = ()
+    require_approval: Mapping[str, object] | None = None
+    limit: Mapping[str, int] = field(default_factory=dict)
+    route: str | None = None
+    strip_tools: tuple[str, ...] = ()
+    labels: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Deny:
+    """One rule that said no: a code of its own, words for the caller, and its class."""
+
+    code: str
+    message: str
+    cls: str = "safety"
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """The verdict of the policy on one call. `rule` is the deny that won, "default" when nothing allowed it."""
+
+    allow: bool
+    rule: str
+    version: str
+    deny: tuple[Deny, ...] = ()
+    obligations: Obligations = Obligations()
+    mode: Literal["enforce", "shadow"] = "enforce"
+
+
+@dataclass(slots=True)
+class Redaction:
+    """What was taken out of the request: counts by entity, and the placeholders that may be restored."""
+
+    counts: dict[str, int] = field(default_factory=dict)
+    restore: dict[str, str] = field(default_factory=dict)  # placeholder -> value, this call only, never recorded
+    known: frozenset[str] = frozenset()  # values that the caller sent: they are not news in the answer
+    changed: bool = False
+
+
+@dataclass(slots=True)
+class Outcome:
+    """How the forwarded call ended: the target that served it, status, usage, tries, times in nanoseconds."""
+
+    provider: str = ""
+    model: str = ""
+    status: int = 0
+    tries: int = 0
+    usage: Usage | None = None
+    sent: bool = False  # the request left for an upstream: from here on it may have cost money
+    began: bool = False  # bytes of the answer left for the caller
+    finished: bool = False  # the answer came to its end
+    upstream_ns: int = 0
+    first_byte_ns: int = 0
+    delivered: int = 0  # characters of answer handed to the caller
+
+
+@dataclass(slots=True)
+class Screening:
+    """What the output filter found in the answer: counts by entity."""
+
+    counts: dict[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """A fact to publish: CloudEvents 1.0 type, subject and data; never a raw value."""
+
+    type: str
+    subject: str
+    data: Json
+
+
+Headers = Sequence[tuple[bytes, bytes]]
+
+
+@dataclass(slots=True)
+class Call:
+    """One call on its way. `ingress` fills the first part; then each stage writes the one field named after it."""
+
+    id: str  # UUIDv7; X-Request-Id, the key of the reservation and of the record
+    route: str  # the path template, as metrics label it
+    kind: Literal["llm", "tool", "agent"]
+    format: Any  # the codec, formats.Codec
+    headers: Headers
+    raw: bytes  # the body as it came; forwarded as it is when nothing changes
+    body: Json
+    spans: list[Span]  # every text position of the body
+    model: str
+    stream: bool
+    tools: tuple[str, ...]  # names of the tools offered to the model
+    ceiling: int | None  # output tokens that the caller allows, times n; None: no ceiling given
+    correlation_id: str
+    started_ns: int
+    runtime: Any = None  # the immutable Runtime this call runs under, from start to end
+    # one field a stage
+    subject: Subject | None = None
+    debits: tuple[Debit, ...] = ()
+    input_tokens: int = 0
+    reservation: Reservation | None = None
+    redaction: Redaction = field(default_factory=Redaction)
+    decision: Decision | None = None
+    outcome: Outcome = field(default_factory=Outcome)
+    screening: Screening = field(default_factory=Screening)
+    refusal: Any = None  # the errors.Refusal that ended it, if one did
+    stages: list[tuple[str, int]] = field(default_factory=list)  # (stage, nanoseconds), in order

@@ -1,0 +1,86 @@
+"""The closed set of errors, and the one exception that carries them.
+
+Every refusal a caller can meet is a row of `TABLE`: its HTTP status, whose fault it is, whether trying again
+can help. The codes are the label of the violation metric, so they are few and they do not change.
+
+Each format turns a `Refusal` into its own words (OpenAI, Anthropic, JSON-RPC); this module knows no format.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+Domain = Literal["caller", "policy", "limit", "upstream", "gateway"]
+
+
+@dataclass(frozen=True, slots=True)
+class Code:
+    """One row: HTTP status, fault domain, and whether the same request may succeed later."""
+
+    status: int
+    domain: Domain
+    retry: bool = False
+
+
+TABLE: Mapping[str, Code] = {
+    "invalid_request": Code(400, "caller"),
+    "unauthenticated": Code(401, "caller"),
+    "model_not_found": Code(404, "caller"),
+    "tool_not_found": Code(404, "caller"),
+    "request_too_large": Code(413, "caller"),
+    "rate_limited": Code(429, "limit", retry=True),
+    "quota_busy": Code(429, "limit", retry=True),
+    "quota_exceeded": Code(403, "limit"),
+    "policy_denied": Code(403, "policy"),
+    "approval_required": Code(403, "policy"),
+    "pii_blocked": Code(403, "policy"),
+    "output_blocked": Code(403, "policy"),
+    "sql_blocked": Code(403, "policy"),
+    "secret_blocked": Code(403, "policy"),
+    "workflow_frozen": Code(403, "limit"),
+    "hop_limit": Code(403, "limit"),
+    "loop_detected": Code(403, "limit"),
+    "upstream_error": Code(502, "upstream", retry=True),
+    "upstream_timeout": Code(504, "upstream", retry=True),
+    "policy_unavailable": Code(503, "gateway", retry=True),
+    "state_unavailable": Code(503, "gateway", retry=True),
+    "overloaded": Code(503, "gateway", retry=True),
+}
+
+
+class Refusal(Exception):
+    """A call is not served: why, in words for the person who reads them.
+
+    `code` is a key of `TABLE`. `message` says what happened, the limit, what was used and what to do; it never
+    holds a secret or a blocked value. `retry_after` is in seconds, given only where waiting that long helps.
+    `stage` is where the line ended. `detail` goes into the error object for programs (`approval_id`, `rule`).
+    """
+
+    def __init__(
+        self,
+        code: str,
+        message: str,
+        *,
+        stage: str = "",
+        param: str | None = None,
+        retry_after: float | None = None,
+        status: int | None = None,
+        detail: Mapping[str, object] | None = None,
+    ) -> None:
+        row = TABLE[code]
+        super().__init__(message)
+        self.code = code
+        self.message = message
+        self.stage = stage
+        self.param = param
+        self.retry_after = retry_after
+        self.status = status or row.status
+        self.domain = row.domain
+        self.retry = row.retry
+        self.detail = detail or {}
+
+
+class ConfigError(Exception):
+    """A configuration, policy or command-line mistake, in words for the operator: file, line, key, what is allowed."""
