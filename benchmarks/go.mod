@@ -1,0 +1,3 @@
+module meshgate/benchmarks
+
+go 1.24

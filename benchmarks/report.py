@@ -1,0 +1,129 @@
+"""What a run has shown: the table, the floors it must hold, the comparison with the run before."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from benchmarks.cells import BODIES, Body, Measure
+from benchmarks.systems import SYSTEMS
+
+Cells = Mapping[str, Mapping[str, Measure]]  # body -> system -> summary
+
+LITELLM_FLOOR = 30.0  # times the rate of LiteLLM, every stage on
+BARE_FLOOR = 0.4  # of the rate of the bare line, every stage on
+RSS_FLOOR = 250.0  # MB, at most
+_GATEWAY = ("sqlite", "redis")
+_HEAD = (
+    "system",
+    "calls/s",
+    "p50 ms",
+    "p99 ms",
+    "TTFT added ms",
+    "RSS MB",
+    "CPU us/call",
+    "core 0",
+    "core 1",
+    "of bare",
+    "x LiteLLM",
+    "errors",
+)
+
+
+def ratio(row: Mapping[str, Measure], system: str, other: str) -> float | None:
+    """How many times the rate of the other system; None where one of them was not measured."""
+    if system not in row or other not in row or not row[other]["rate"]:
+        return None
+    return float(row[system]["rate"] / row[other]["rate"])
+
+
+def tables(cells: Cells) -> Iterator[str]:
+    """Markdown, a table for each kind of call."""
+    for body in BODIES:
+        if body.name in cells:
+            yield f"\n### {body.title}\n"
+            yield "| " + " | ".join(_HEAD) + " |"
+            yield "|---|" + "---:|" * (len(_HEAD) - 1)
+            for system in SYSTEMS:
+                if system in cells[body.name]:
+                    yield "| " + " | ".join(_row(cells[body.name], system, body)) + " |"
+
+
+def _row(row: Mapping[str, Measure], system: str, body: Body) -> list[str]:
+    cell = row[system]
+    added = ""
+    if body.stream and system != "mock" and "mock" in row:
+        added = f"{cell['first_p50_ms'] - row['mock']['first_p50_ms']:.2f}"
+    return [
+        SYSTEMS[system].title,
+        f"{cell['rate']:,.0f}",
+        f"{cell['p50_ms']:.2f}",
+        f"{cell['p99_ms']:.2f}",
+        added,
+        f"{cell['rss_mb']:.0f}",
+        f"{cell['cpu_us_per_call']:,.0f}",
+        *(f"{core:.0%}" for core in cell["cpu"][:2]),
+        _times(ratio(row, system, "bare")),
+        _times(ratio(row, system, "litellm")),
+        str(cell["errors"]),
+    ]
+
+
+def _times(value: float | None) -> str:
+    return "" if value is None else f"{value:.2f}" if value < 10 else f"{value:.0f}"
+
+
+def floors(cells: Cells) -> Iterator[tuple[bool, str]]:
+    """Each floor that this run can judge: held or not, and in words."""
+    for body in BODIES:
+        row = cells.get(body.name, {})
+        for system in _GATEWAY:
+            title = f"{SYSTEMS[system].title}, {body.title}"
+            if body.connections > 1 and (value := ratio(row, system, "litellm")) is not None:
+                yield value >= LITELLM_FLOOR, f"{title}: {value:.1f} x LiteLLM (at least {LITELLM_FLOOR:.0f})"
+            if body.connections > 1 and (value := ratio(row, system, "bare")) is not None:
+                yield value >= BARE_FLOOR, f"{title}: {value:.2f} of the bare line (at least {BARE_FLOOR})"
+    for system in _GATEWAY:
+        if memory := [row[system]["rss_mb"] for row in cells.values() if system in row]:
+            title = SYSTEMS[system].title
+            yield max(memory) < RSS_FLOOR, f"{title}: {max(memory):.0f} MB resident (below {RSS_FLOOR:.0f})"
+
+
+def faults(cells: Cells) -> Iterator[str]:
+    """What makes a run worthless: errors, and stages that were not at work."""
+    for body, row in cells.items():
+        for system, cell in row.items():
+            where = f"{SYSTEMS[system].title}, {body}"
+            if cell["errors"]:
+                yield f"{where}: {cell['errors']} of {cell['total']} calls failed; the first: {cell['first_error']}"
+            if not cell["total"]:
+                yield f"{where}: no call was answered"
+            if system in _GATEWAY:
+                if cell["leaked"]:
+                    yield f"{where}: {cell['leaked']:.1%} of the calls reached the upstream with an e-mail address"
+                if not cell["redacted"]:
+                    yield f"{where}: no call reached the upstream with a placeholder; redaction was not at work"
+                if cell["unrestored"]:
+                    yield f"{where}: {cell['unrestored']} answers came back with a placeholder not restored"
+
+
+def limits(cells: Cells) -> Iterator[str]:
+    """What a figure does not say: where the load was the limit, or others used the gateway's core."""
+    for body, row in cells.items():
+        for system, cell in row.items():
+            if system == "mock" and cell["cpu"][0] > 0.1:
+                yield f"{body}: others used {cell['cpu'][0]:.0%} of core 0 while the mock was measured; run it alone"
+            if system != "mock" and len(cell["cpu"]) > 1 and cell["cpu"][1] > 0.97 and cell["cpu"][0] < 0.9:
+                share = f"core 0 was {cell['cpu'][0]:.0%} busy"
+                yield f"{SYSTEMS[system].title}, {body}: the load was the limit ({share}); it could do more"
+
+
+def comparison(cells: Cells, before: Mapping[str, Any]) -> Iterator[str]:
+    """Rates against those of the run before."""
+    for body, row in cells.items():
+        for system, cell in row.items():
+            old = before.get("cells", {}).get(body, {}).get(system)
+            if old and old["rate"]:
+                change = cell["rate"] / old["rate"] - 1
+                title = SYSTEMS[system].title
+                yield f"{body:>7} {title:<16} {old['rate']:>9,.0f} -> {cell['rate']:>9,.0f} calls/s {change:+7.1%}"
