@@ -2,20 +2,29 @@
 
 The classes are the schema (`meshgate check --schema`) and the reference: each field says what it means, its unit
 and its default. Reading a file (environment, line numbers, suggestions, reload) is `load.py`'s work.
+
+Every value may come as text, as `load.py` hands it over: the field says what it is, not the look of the value.
 """
 
 from __future__ import annotations
 
+import base64
+import binascii
 import re
+from collections.abc import Iterator
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, Tag, model_validator
+from pydantic_core import PydanticCustomError
 
 
 class Section(BaseModel):
     """A part of the file: immutable, and no unknown keys."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+    # The input may be a secret that landed in the wrong place: no error message repeats it.
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", use_attribute_docstrings=True, allow_inf_nan=False, hide_input_in_errors=True
+    )
 
 
 _MULTIPLIER = {"": 1, "k": 1_000, "m": 1_000_000}
@@ -26,6 +35,8 @@ def _count(value: object) -> object:
     """`200k` -> 200000."""
     if isinstance(value, str) and (match := re.fullmatch(r"(\d+(?:\.\d+)?)([km]?)", value.strip().lower())):
         return int(float(match[1]) * _MULTIPLIER[match[2]])
+    if isinstance(value, str):
+        raise ValueError("a count is a whole number from 0, written like 500, 200k or 3m")
     return value
 
 
@@ -35,6 +46,8 @@ def _seconds(value: object) -> object:
         if match[2] in _SECONDS or not match[2]:
             return float(match[1]) * _SECONDS.get(match[2], 1)
         raise ValueError(f"unknown unit of time; use one of {', '.join(_SECONDS)}")
+    if isinstance(value, str):
+        raise ValueError("a time is written like 500ms, 30s, 5min, 24h or 7d; a bare number is seconds")
     return value
 
 
@@ -55,9 +68,34 @@ def _rate(value: object) -> object:
     return value
 
 
+def _secret(value: str) -> str:
+    """Without the line end that mounted files and `$(cat ...)` bring along; it must fit in an HTTP header."""
+    value = value.strip()
+    if any(ord(c) < 32 or ord(c) > 126 for c in value):
+        raise ValueError("holds a character that no HTTP header may carry")
+    return value
+
+
+def _vault_key(value: str) -> str:
+    try:
+        if value and len(base64.b64decode(value, validate=True)) != 32:
+            raise ValueError("does not hold 32 bytes")
+    except binascii.Error:
+        raise ValueError("is not base64; make one with: openssl rand -base64 32") from None
+    return value
+
+
+def _http_url(value: str) -> str:
+    if not value.startswith(("http://", "https://")):
+        raise ValueError("must start with http:// or https://")
+    return value
+
+
 Count = Annotated[int, BeforeValidator(_count, json_schema_input_type=int | str), Field(ge=0)]
 Seconds = Annotated[float, BeforeValidator(_seconds, json_schema_input_type=float | str), Field(ge=0)]
 Rated = Annotated[Rate, BeforeValidator(_rate, json_schema_input_type=str)]
+Secret = Annotated[str, AfterValidator(_secret)]
+HttpUrl = Annotated[str, AfterValidator(_http_url)]
 Action = Literal["mask", "redact", "hash", "partial", "block", "allow"]
 
 
@@ -68,9 +106,9 @@ class Provider(Section):
     """The wire format it speaks; `demo` answers in-process."""
     base_url: str = ""
     """The URL that `/chat/completions` is appended to, such as https://api.openai.com/v1."""
-    api_key: str = Field(default="", repr=False)
+    api_key: Secret = Field(default="", repr=False)
     """Sent as `Authorization: Bearer`; callers never see it."""
-    headers: dict[str, str] = Field(default_factory=dict, repr=False)
+    headers: dict[str, Secret] = Field(default_factory=dict, repr=False)
     """Further headers sent with every call to it."""
     timeout: Seconds = 600
     """Seconds a call may take as a whole."""
@@ -92,32 +130,49 @@ class Target(Section):
     """Where a model's calls go: `provider/model`, and its share among targets of equal rank."""
 
     target: str = Field(pattern=r"^[^/]+/.+$")
+    """`provider/model`: the provider as this file names it, the model as the provider does."""
     weight: int = Field(default=1, ge=0)
+    """Its share among equals."""
 
 
 def _target(value: object) -> object:
     return {"target": value} if isinstance(value, str) else value
 
 
+def _rank(value: object) -> str:
+    # In angle brackets, so that no key of a file is taken for it in the location of an error.
+    return "<equals>" if isinstance(value, list | tuple) else "<target>"
+
+
 Targeted = Annotated[Target, BeforeValidator(_target, json_schema_input_type=str | Target)]
+Rank = Annotated[
+    Annotated[Targeted, Tag("<target>")] | Annotated[list[Targeted], Tag("<equals>"), Field(min_length=1)],
+    Discriminator(_rank),
+]
 
 
 class Price(Section):
     """USD per million tokens. What a provider reports apart (cached input, reasoning, audio) may be priced apart."""
 
     input: float = Field(default=0, ge=0)
+    """USD per million tokens of the request."""
     output: float = Field(default=0, ge=0)
+    """USD per million tokens of the answer."""
     cached_input: float | None = Field(default=None, ge=0)
+    """Input that the provider read from its cache; priced as input if left out."""
     reasoning: float | None = Field(default=None, ge=0)
+    """Output that the model thought with; priced as output if left out."""
     audio: float | None = Field(default=None, ge=0)
+    """Audio tokens; priced as the rest if left out."""
 
 
 class Model(Section):
     """A model as callers name it."""
 
-    targets: list[Targeted | list[Targeted]] = Field(min_length=1)
+    targets: list[Rank] = Field(min_length=1)
     """In order: failover. A list inside the list: equals, chosen by weight."""
     price: Price = Price()
+    """What its tokens cost."""
     max_output: Count = 4096
     """Output tokens reserved for a call that names no ceiling of its own."""
 
@@ -126,7 +181,9 @@ class Tool(Section):
     """An MCP server or a plain HTTP tool."""
 
     mcp: str = ""
+    """URL of an MCP server (Streamable HTTP)."""
     http: str = ""
+    """Or the base URL of a plain HTTP tool."""
 
 
 class Agent(Section):
@@ -137,7 +194,9 @@ class Agent(Section):
     key_file: str = ""
     """Or a file that holds the key itself (a mounted secret); made with a fresh key if it is not there."""
     team: str = Field(min_length=1)
+    """Whose limits and workflows it shares."""
     roles: tuple[str, ...] = ()
+    """What policies judge it by."""
 
     @model_validator(mode="after")
     def _needs_key(self) -> Agent:
@@ -149,33 +208,52 @@ class Agent(Section):
 class Jwt(Section):
     """Identities by signed token (RFC 7519), keys by JWKS (RFC 7517)."""
 
-    jwks_url: str
-    issuer: str
-    audience: str
-    algorithms: tuple[Literal["RS256", "RS384", "RS512", "PS256", "ES256", "ES384", "EdDSA"], ...] = ("RS256", "ES256")
+    jwks_url: HttpUrl
+    """Where the issuer publishes its keys."""
+    issuer: str = Field(min_length=1)
+    """What `iss` must be."""
+    audience: str = Field(min_length=1)
+    """What `aud` must be or hold."""
+    algorithms: tuple[Literal["RS256", "RS384", "RS512", "PS256", "ES256", "ES384", "EdDSA"], ...] = Field(
+        default=("RS256", "ES256"), min_length=1
+    )
+    """The signatures that are accepted; the key's type must fit."""
     agent_claim: str = "sub"
+    """The claim that names the agent; a dotted path (`act.sub`) reaches into objects."""
     team_claim: str = "team"
+    """The claim that names its team."""
     roles_claim: str = "roles"
+    """The claim that lists its roles: a list, or words apart."""
     leeway: Seconds = 30
+    """Seconds that clocks may differ, for `exp`, `nbf` and `iat`."""
     refresh: Seconds = 300
+    """Seconds after which the issuer's keys are fetched again."""
 
 
 class Match(Section):
     """Which calls a limit counts: shell patterns; a field left out matches all."""
 
     agent: str = "*"
+    """Pattern of the agent's name."""
     team: str = "*"
+    """Pattern of the team's name."""
     model: str = "*"
+    """Pattern of the model's name, as callers write it."""
     provider: str = "*"
+    """Pattern of the provider's name."""
 
 
 class Limit(Section):
     """A token bucket for each agent, team, model or provider. Every limit that matches applies."""
 
     per: Literal["agent", "team", "model", "provider"]
+    """Whose bucket it is: each one has its own."""
     match: Match = Match()
+    """Which calls it counts."""
     requests: Rated | None = None
+    """Calls over time, such as 60/min."""
     tokens: Rated | None = None
+    """Tokens in and out over time, such as 200k/min."""
     burst: Count | None = None
     """What the bucket holds when full; the rate's own number if left out."""
 
@@ -192,8 +270,11 @@ class Quotas(Section):
     """What one correlation id may use, over all its calls. None: not limited."""
 
     tokens: Count | None = None
+    """Tokens in and out."""
     cost_usd: float | None = Field(default=None, ge=0)
+    """USD, at the prices of the models."""
     calls: Count | None = None
+    """Calls to models and tools."""
     hops: Count | None = None
     """Depth of the agent-to-agent chain."""
     repeats: Count | None = None
@@ -210,18 +291,22 @@ class Policy(Section):
     """The Rego bundle and who evaluates it."""
 
     path: str = "policies"
+    """The root of the bundle: a directory with `*.rego`, their tests, and `data.yaml` or `data.json`."""
     engine: Literal["embedded", "opa"] = "embedded"
+    """`embedded` evaluates in-process, `opa` asks an OPA server that serves the same bundle."""
     url: str = "http://127.0.0.1:8181"
     """The OPA server, for engine: opa."""
     mode: Literal["enforce", "shadow"] = "enforce"
     """`shadow` records what it would have denied and lets the call go on."""
     timeout: Seconds = 1
+    """Seconds a decision may take; then the call is denied as `policy_unavailable`."""
 
 
 class Pii(Section):
     """Personal data in requests."""
 
     default: Action = "mask"
+    """What to do with what is found: mask and hash leave a placeholder, partial some characters, redact the type."""
     entities: dict[str, Action] = Field(default_factory=dict)
     """What to do with each entity type, where it differs from the default."""
     restore: bool = True
@@ -250,7 +335,7 @@ class Pii(Section):
         "JP",
     )
     """Where phone numbers without a country code may be from (ISO 3166)."""
-    vault_key: str = Field(default="", repr=False)
+    vault_key: Annotated[str, AfterValidator(_vault_key)] = Field(default="", repr=False)
     """32 bytes in base64 that encrypt the vault; embedded state makes its own key file beside the database."""
     ttl: Seconds = 86400
     """How long the vault keeps a value after its last use."""
@@ -260,17 +345,24 @@ class Output(Section):
     """What an answer may carry."""
 
     secrets: Literal["block", "redact", "allow"] = "block"
+    """Keys, tokens and passwords in the answer."""
     pii: Literal["block", "redact", "allow"] = "redact"
     """Personal data that the caller did not send."""
     window: int = Field(default=256, ge=64, le=4096)
     """Characters of a stream held back at most until they are judged."""
+    sql: tuple[str, ...] | None = None
+    """Kinds of SQL statement that an answer may hold, such as [select]."""
+    exfiltration_urls: Literal["block", "allow"] | None = None
+    """Links and images whose URL carries data out."""
 
 
 class Server(Section):
     """The listening side: addresses and the bounds that keep slow or huge clients from harm."""
 
     host: str = "127.0.0.1"
+    """Address to listen on; 0.0.0.0 for all."""
     port: int = Field(default=8080, ge=0, le=65535)
+    """TCP port; 0 takes a free one."""
     max_body: Count = 20_000_000
     """Bytes of one request body."""
     max_depth: int = Field(default=64, ge=4, le=500)
@@ -284,6 +376,7 @@ class Server(Section):
     idle_timeout: Seconds = 75
     """Seconds an idle connection is kept."""
     max_connections: Count = 4096
+    """Connections open at once."""
     max_calls: Count = 1024
     """Calls on the line at once; more are refused as `overloaded`."""
     drain: Seconds = 30
@@ -296,40 +389,77 @@ class Audit(Section):
     path: str = ""
     """An SQLite file; the state database itself when state is sqlite and this is empty, else var/audit.db."""
     retain: Seconds = 30 * 86400
+    """How long decisions are kept."""
+
+
+Problem = tuple[tuple[str | int, ...], str]
 
 
 class Config(Section):
     """The whole file."""
 
     providers: dict[str, Provider]
+    """Upstream accounts, by a name of your choice (without a slash)."""
     models: dict[str, Model]
+    """What callers may ask for, by the name they use."""
     tools: dict[str, Tool] = Field(default_factory=dict)
+    """MCP servers and HTTP tools, by name."""
     agents: dict[str, Agent] = Field(default_factory=dict)
+    """Callers with a gateway key, by name."""
     jwt: Jwt | None = None
+    """Callers with a signed token."""
     limits: tuple[Limit, ...] = ()
+    """Token buckets."""
     quotas: Quotas = Quotas()
+    """What one correlation id may use."""
     policy: Policy | None = Policy()
+    """null: every call is allowed."""
     pii: Pii | None = Pii()
+    """null: requests are not scanned."""
     output: Output | None = Output()
+    """null: answers are not scanned."""
     state: str = "sqlite:///var/meshgate.db"
     """sqlite:///relative/path, sqlite:////absolute/path, redis:// or rediss://"""
     events: Literal["none"] = "none"
+    """Where events are published."""
     server: Server = Server()
+    """Where to listen, and the bounds for clients."""
     audit: Audit = Audit()
+    """The decision log."""
     log: Literal["json", "off"] = "json"
+    """One line for each call on standard error, or none."""
 
     @model_validator(mode="after")
-    def _targets_exist(self) -> Config:
-        for name, model in self.models.items():
-            for rank in model.targets:
-                for entry in rank if isinstance(rank, list) else [rank]:
-                    provider = entry.target.partition("/")[0]
-                    if provider not in self.providers:
-                        known = ", ".join(self.providers) or "none"
-                        raise ValueError(f"models.{name}: no provider is called {provider!r}; providers: {known}")
-        if not self.state.startswith(("sqlite:///", "redis://", "rediss://")):
-            raise ValueError("state is sqlite:///path, redis://host:port/db or rediss://host:port/db")
+    def _fits_together(self) -> Config:
+        problems = [*self._references(), *self._identities(), *self._state()]
+        if problems:
+            words = "; ".join(f"{'.'.join(map(str, path))}: {text}" for path, text in problems)
+            raise PydanticCustomError("does_not_fit", "{words}", {"words": words, "problems": problems})
         return self
+
+    def _references(self) -> Iterator[Problem]:
+        known = ", ".join(self.providers) or "none"
+        for name in self.providers:
+            if "/" in name:
+                yield ("providers", name), "the name of a provider has no slash, because targets read provider/model"
+        for name, model in self.models.items():
+            for i, rank in enumerate(model.targets):
+                for target in rank if isinstance(rank, list) else [rank]:
+                    provider = target.target.partition("/")[0]
+                    if provider not in self.providers:
+                        path = ("models", name, "targets", i)
+                        yield path, f"no provider is called {provider!r}; providers: {known}"
+
+    def _identities(self) -> Iterator[Problem]:
+        owner: dict[str, str] = {}
+        for name, agent in self.agents.items():
+            first = owner.setdefault(agent.key_sha256.lower() or f"file {agent.key_file or name}", name)
+            if first != name:
+                yield ("agents", name), f"has the same key as agents.{first}: a key names one agent"
+
+    def _state(self) -> Iterator[Problem]:
+        if not re.match(r"sqlite:///.|rediss?://.", self.state):
+            yield ("state",), "must be sqlite:///path, redis://host:port/db or rediss://host:port/db"
 
 
 def schema() -> dict[str, Any]:

@@ -1,0 +1,173 @@
+"""Decides who calls: a gateway key or a JWT becomes a `Subject` (agent, team, roles).
+
+Config keys: `agents`, `jwt`, and the keys of the state store (`meshgate keys add`). The credential is in
+`Authorization: Bearer` or in `x-api-key`. Error code: `unauthenticated`. Fails closed: whoever is not known is
+refused, and so is every token whose issuer's keys cannot be had. No credential is logged, kept or repeated.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import os
+import secrets
+import string
+import tempfile
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Protocol
+
+import httpx
+
+from gateway.call import Headers, Subject
+from gateway.config import Agent, Jwt
+from gateway.errors import ConfigError, Refusal
+from gateway.jwks import Verifier
+
+_BASE62 = string.digits + string.ascii_uppercase + string.ascii_lowercase
+
+
+class KeyRecord(Protocol):
+    """What is needed of a `stores.Key`."""
+
+    @property
+    def sha256(self) -> str: ...
+    @property
+    def agent(self) -> str: ...
+    @property
+    def team(self) -> str: ...
+    @property
+    def roles(self) -> tuple[str, ...]: ...
+    @property
+    def revoked(self) -> float | None: ...
+
+
+class Identity:
+    """All credentials that are good now. Reads (and, where missing, makes) key files; does no network until asked."""
+
+    def __init__(
+        self,
+        agents: Mapping[str, Agent],
+        jwt: Jwt | None = None,
+        keys: Iterable[KeyRecord] = (),
+        *,
+        client: httpx.AsyncClient | None = None,
+    ) -> None:
+        self._configured = {
+            digest: (digest, Subject(name, agent.team, agent.roles))
+            for name, agent in agents.items()
+            if (digest := _digest_of(agent))
+        }
+        self._jwt = Verifier(jwt, client) if jwt else None
+        self.update_keys(keys)
+
+    def update_keys(self, records: Iterable[KeyRecord]) -> None:
+        """Take over the keys of the store, all at once. A revoked key is refused from the next call on."""
+        table = dict(self._configured)
+        for record in records:
+            digest = bytes.fromhex(record.sha256)
+            if record.revoked is not None:
+                table.pop(digest, None)
+            else:
+                table[digest] = (digest, Subject(record.agent, record.team, tuple(record.roles)))
+        self._table = table
+
+    def lookup(self, token: bytes) -> Subject | None:
+        """The subject of a gateway key, or of a JWT that was verified before and has not expired; no I/O."""
+        digest = hashlib.sha256(token).digest()
+        # A dict compares byte by byte and so takes longer for a longer common prefix; but of the digest, not of the
+        # key, and nobody can choose a key by its digest's prefix. The comparison that decides is in constant time.
+        known = self._table.get(digest)
+        if known is not None and hmac.compare_digest(known[0], digest):
+            return known[1]
+        return self._jwt.cached(digest) if self._jwt else None
+
+    async def identify(self, headers: Headers) -> Subject:
+        """Who sent these headers (lower-case names). Raises `Refusal` `unauthenticated`."""
+        token = credential(headers)
+        subject = self.lookup(token)
+        if subject is not None:
+            return subject
+        if self._jwt is not None and token.count(b".") == 2:
+            return await self._jwt.verify(token)
+        raise Refusal(
+            "unauthenticated",
+            "This key is not known here, or it was revoked. Use the key that the operator of the gateway gave you; "
+            "`meshgate keys add` makes one.",
+        )
+
+    async def aclose(self) -> None:
+        """Let go of connections."""
+        if self._jwt is not None:
+            await self._jwt.aclose()
+
+
+def credential(headers: Headers) -> bytes:
+    """The key or token that came with a call (RFC 6750; `x-api-key` as Anthropic's clients send it)."""
+    found = b""
+    for name, value in headers:
+        if name == b"authorization":
+            scheme, _, token = value.strip().partition(b" ")
+            token = token.strip()
+            if scheme.lower() != b"bearer" and value.strip():
+                raise Refusal("unauthenticated", "The Authorization header must read `Bearer <key>`.")
+        elif name == b"x-api-key":
+            token = value.strip()
+        else:
+            continue
+        if not found:
+            found = token
+        elif token and not hmac.compare_digest(found, token):
+            raise Refusal(
+                "unauthenticated",
+                "The call carries two different keys in Authorization and x-api-key: send one of them.",
+            )
+    if not found:
+        raise Refusal("unauthenticated", "The call carries no key: send `Authorization: Bearer <key>` or `x-api-key`.")
+    return found
+
+
+def new_key() -> str:
+    """A fresh gateway key: `mg-` and 32 random bytes in base 62."""
+    number = int.from_bytes(secrets.token_bytes(32), "big")
+    digits = []
+    for _ in range(43):
+        number, digit = divmod(number, 62)
+        digits.append(_BASE62[digit])
+    return "mg-" + "".join(digits)
+
+
+def read_key_file(path: Path) -> str:
+    """The key in a file; a fresh one is written, readable by its owner only, when there is none."""
+    try:
+        if not path.exists():
+            _write_new(path, new_key())
+        key = path.read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "not text"
+        raise ConfigError(f"key_file {path}: cannot be read or made: {reason}") from None
+    if not key or any(character.isspace() for character in key):
+        raise ConfigError(f"key_file {path}: must hold one key and nothing else; remove it to get a fresh one")
+    return key
+
+
+def _write_new(path: Path, key: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=".key-")  # mode 0600
+    try:
+        with os.fdopen(handle, "w") as file:
+            file.write(key + "\n")
+            file.flush()
+            os.fsync(file.fileno())
+        # A link, not a rename: of two processes that start together, the first one's key stays.
+        os.link(temporary, path)
+    except FileExistsError:
+        return
+    finally:
+        os.unlink(temporary)
+
+
+def _digest_of(agent: Agent) -> bytes | None:
+    if agent.key_file:
+        return hashlib.sha256(read_key_file(Path(agent.key_file)).encode()).digest()
+    return bytes.fromhex(agent.key_sha256) or None

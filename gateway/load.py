@@ -1,0 +1,235 @@
+"""Reads the configuration: a file becomes a `Config`, or one `ConfigError` that lists every mistake with its line.
+
+Also reads a LiteLLM `config.yaml` (a file with `model_list`), and watches the file: `Watcher`. A file that does not
+load never replaces one that runs. No message repeats a secret, nor any value that came from the environment.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import importlib
+import logging
+import os
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from gateway import document, explain, litellm
+from gateway.config import Config
+from gateway.document import Document, Problem, spell
+from gateway.errors import ConfigError
+
+_NOT_ENFORCED = (
+    ("quotas", "hops"),
+    ("quotas", "repeats"),
+    ("quotas", "wait"),
+    ("tools",),
+    ("output", "sql"),
+    ("output", "exfiltration_urls"),
+)
+_LATER_FORMATS = frozenset({"anthropic", "gemini", "openai_responses"})
+_RESTART = (("state",), ("server", "host"), ("server", "port"), ("audit", "path"))
+_log = logging.getLogger("meshgate.config")
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """A configuration that holds, what to tell the operator about it, and the files it was read from."""
+
+    config: Config
+    warnings: tuple[str, ...]
+    files: tuple[Path, ...]
+
+
+def load(path: Path, env: Mapping[str, str] = os.environ) -> Loaded:
+    """Read and check a configuration file. Raises one `ConfigError` with a line for each mistake."""
+    return loads(_text(path), str(path), env)
+
+
+def loads(text: str, name: str, env: Mapping[str, str] = os.environ) -> Loaded:
+    """`load` for a text; `name` is how messages call the file."""
+    doc = document.read(text, env)
+    warnings: list[Problem] = []
+    if isinstance(doc.data, dict):
+        if "model_list" in doc.data:
+            doc, warnings = litellm.translate(doc, env)
+        else:
+            warnings = [*_leave_out_later_formats(doc), *_not_enforced(doc)]
+        doc.problems += _entities(doc)
+    config = None
+    if doc.data is not None:
+        try:
+            config = Config.model_validate(doc.data)
+        except ValidationError as error:
+            broken = [problem.path for problem in doc.problems]
+            found = (problem for detail in error.errors() for problem in explain.problems(detail, doc))
+            # What an unset variable leaves behind is not a second mistake, nor is what stands around it.
+            doc.problems += [p for p in found if not any(b[: len(p.path)] == p.path for b in broken)]
+    if config is None or doc.problems:
+        left_out = [
+            warning for warning in warnings if "left out" in warning.text
+        ]  # may be why a target has no provider
+        raise ConfigError(_report(name, [*doc.problems, *left_out]))
+    return Loaded(config, tuple(_report(name, warnings).splitlines()), (Path(name),))
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be read: {error.strerror}") from None
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{path}: not UTF-8 (byte {error.start})") from None
+
+
+def _report(name: str, problems: Iterable[Problem]) -> str:
+    ordered = sorted(set(problems), key=lambda problem: (problem.line, spell(problem.path)))
+    return "\n".join(f"{name}{f':{p.line}' if p.line else ''}: {_sentence(p)}" for p in ordered)
+
+
+def _sentence(problem: Problem) -> str:
+    joint = "" if problem.text.startswith(":") else " "
+    return f"{spell(problem.path)}{joint}{problem.text}" if problem.path else problem.text.lstrip(": ")
+
+
+def _not_enforced(doc: Document) -> Iterator[Problem]:
+    for path in _NOT_ENFORCED:
+        if path in doc.lines and _at(doc.data, path) is not None:
+            yield Problem(doc.line(path), path, "is not enforced in this version")
+
+
+def _at(data: Any, path: document.Path) -> Any:
+    for step in path:
+        data = data.get(step) if isinstance(data, dict) else None
+    return data
+
+
+def _leave_out_later_formats(doc: Document) -> Iterator[Problem]:
+    """Takes providers out whose wire format is the contract's but not spoken yet, and says so."""
+    providers = doc.data.get("providers")
+    if not isinstance(providers, dict):
+        return
+    for name, provider in list(providers.items()):
+        wire = provider.get("format") if isinstance(provider, dict) else None
+        if wire in _LATER_FORMATS:
+            path: document.Path = ("providers", name)
+            del providers[name]
+            doc.problems[:] = [problem for problem in doc.problems if problem.path[:2] != path]
+            yield Problem(doc.line(path), path, f"is left out: format {wire} is not available in this version")
+
+
+def _entities(doc: Document) -> list[Problem]:
+    """Writes the entity types of `pii.entities` by their own names; returns those that no scanner knows."""
+    chosen = _at(doc.data, ("pii", "entities"))
+    if not isinstance(chosen, dict) or not chosen:
+        return []
+    pii = _scanner()
+    if pii is None:
+        return []
+    known = sorted(pii.entities())
+    problems: list[Problem] = []
+    renamed: dict[str, Any] = {}
+    for name, action in chosen.items():
+        path: document.Path = ("pii", "entities", name)
+        entity = pii.canonical(name)
+        if entity not in known:
+            problems.append(Problem(doc.line(path), path, f"is not a known entity{explain.suggest(name, known)}"))
+        elif entity in renamed:
+            problems.append(Problem(doc.line(path), path, f"is {entity} again, which is given above"))
+        renamed[entity] = action
+    doc.data["pii"]["entities"] = renamed
+    return problems
+
+
+def _scanner() -> Any:
+    # Imported on use: the scanners take a second, and a file without entities does not need them.
+    try:
+        return importlib.import_module("gateway.scan.pii")
+    except ModuleNotFoundError:
+        return None
+
+
+class Watcher:
+    """Follows the file of a running gateway. A good change is applied as a whole, a bad one is reported and ignored.
+
+    `apply` takes the new configuration and may itself refuse it with `ConfigError` (a bundle that does not compile).
+    `report` hears why the file on disk is not the one that runs, and None once it is. `warn` hears the rest.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        apply: Callable[[Config], Awaitable[None]],
+        report: Callable[[str | None], None],
+        *,
+        running: Config | None = None,
+        warn: Callable[[str], None] = _log.warning,
+        env: Mapping[str, str] = os.environ,
+    ) -> None:
+        self._path = path
+        self._apply = apply
+        self._report = report
+        self._running = running
+        self._warn = warn
+        self._env = env
+        # With a running configuration to compare to, the first step reads the file: it may have changed since.
+        self._seen = None if running else self._stamp()
+        self._kicked = asyncio.Event()
+
+    def kick(self) -> None:
+        """Read the file at the next step even if it looks unchanged, and take that step now: for SIGHUP."""
+        self._kicked.set()
+
+    async def run(self, interval: float = 0.5) -> None:
+        """Check every `interval` seconds, and at once after `kick`, until cancelled."""
+        while True:
+            await self.step()
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._kicked.wait(), interval)
+
+    async def step(self) -> None:
+        """One check. Raises nothing but cancellation."""
+        forced = self._kicked.is_set()
+        self._kicked.clear()
+        stamp = self._stamp()
+        if stamp == self._seen and not forced:
+            return
+        self._seen = stamp
+        try:
+            loaded = await asyncio.to_thread(load, self._path, self._env)
+            if forced or loaded.config != self._running:
+                await self._take(loaded)
+            self._report(None)
+        except ConfigError as error:
+            self._report(str(error))
+        except Exception as error:  # whatever it is, the running configuration stays and the watch goes on
+            _log.exception("reload failed")
+            self._report(f"{self._path}: could not be applied: {type(error).__name__}")
+
+    async def _take(self, loaded: Loaded) -> None:
+        await self._apply(loaded.config)
+        before, self._running = self._running, loaded.config
+        for warning in loaded.warnings:
+            self._warn(warning)
+        for path in _RESTART if before else ():
+            if _field(before, path) != _field(loaded.config, path):
+                self._warn(f"{self._path}: {spell(path)} takes effect at the next start")
+
+    def _stamp(self) -> tuple[int, int, int]:
+        """What tells one content of the file from the next; zeros when there is none."""
+        try:
+            stat = self._path.stat()
+        except OSError:
+            return (0, 0, 0)
+        return (stat.st_mtime_ns, stat.st_size, stat.st_ino)
+
+
+def _field(config: Config | None, path: document.Path) -> object:
+    value: object = config
+    for step in path:
+        value = getattr(value, str(step))
+    return value
