@@ -13,6 +13,7 @@ import binascii
 import re
 from collections.abc import Iterator
 from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, Tag, model_validator
 from pydantic_core import PydanticCustomError
@@ -86,8 +87,11 @@ def _vault_key(value: str) -> str:
 
 
 def _http_url(value: str) -> str:
-    if not value.startswith(("http://", "https://")):
-        raise ValueError("must start with http:// or https://")
+    try:
+        if not value.startswith(("http://", "https://")) or not urlsplit(value).hostname or urlsplit(value).port == 0:
+            raise ValueError
+    except ValueError:
+        raise ValueError("must be a URL that starts with http:// or https:// and names a host") from None
     return value
 
 
@@ -104,7 +108,7 @@ class Provider(Section):
 
     format: Literal["openai", "demo"]
     """The wire format it speaks; `demo` answers in-process."""
-    base_url: str = ""
+    base_url: HttpUrl = ""
     """The URL that `/chat/completions` is appended to, such as https://api.openai.com/v1."""
     api_key: Secret = Field(default="", repr=False)
     """Sent as `Authorization: Bearer`; callers never see it."""
@@ -119,10 +123,8 @@ class Provider(Section):
 
     @model_validator(mode="after")
     def _needs_url(self) -> Provider:
-        if self.format != "demo" and not self.base_url.startswith(("http://", "https://")):
-            raise ValueError(
-                f"a provider of format {self.format} needs a base_url that starts with http:// or https://"
-            )
+        if self.format != "demo" and not self.base_url:
+            raise ValueError(f"a provider of format {self.format} needs a base_url")
         return self
 
 
@@ -190,7 +192,7 @@ class Agent(Section):
     """A caller with a gateway key."""
 
     key_sha256: str = Field(default="", pattern=r"^([0-9a-fA-F]{64})?$")
-    """SHA-256 of the key, in hex: `meshgate keys add` prints one."""
+    """SHA-256 of the key, in hex."""
     key_file: str = ""
     """Or a file that holds the key itself (a mounted secret); made with a fresh key if it is not there."""
     team: str = Field(min_length=1)
@@ -294,7 +296,7 @@ class Policy(Section):
     """The root of the bundle: a directory with `*.rego`, their tests, and `data.yaml` or `data.json`."""
     engine: Literal["embedded", "opa"] = "embedded"
     """`embedded` evaluates in-process, `opa` asks an OPA server that serves the same bundle."""
-    url: str = "http://127.0.0.1:8181"
+    url: HttpUrl = "http://127.0.0.1:8181"
     """The OPA server, for engine: opa."""
     mode: Literal["enforce", "shadow"] = "enforce"
     """`shadow` records what it would have denied and lets the call go on."""
@@ -306,7 +308,8 @@ class Pii(Section):
     """Personal data in requests."""
 
     default: Action = "mask"
-    """What to do with what is found: mask and hash leave a placeholder, partial some characters, redact the type."""
+    """What to do with what is found. mask: a placeholder, restored in the answer; hash: its type and a digest;
+    partial: its last characters; redact: its type; block: refuse the call; allow: leave it."""
     entities: dict[str, Action] = Field(default_factory=dict)
     """What to do with each entity type, where it differs from the default."""
     restore: bool = True
@@ -466,6 +469,6 @@ def schema() -> dict[str, Any]:
     """The JSON Schema (2020-12) of the file, for editors and for `meshgate check --schema`."""
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
-        "title": "Meshgate",
         **Config.model_json_schema(),
+        "title": "Meshgate",
     }

@@ -43,7 +43,10 @@ class KeyRecord(Protocol):
 
 
 class Identity:
-    """All credentials that are good now. Reads (and, where missing, makes) key files; does no network until asked."""
+    """All credentials that are good now. Reads (and, where missing, makes) key files; does no network until asked.
+
+    `previous` is the one before a reload: the issuer's keys need not be fetched again.
+    """
 
     def __init__(
         self,
@@ -52,6 +55,7 @@ class Identity:
         keys: Iterable[KeyRecord] = (),
         *,
         client: httpx.AsyncClient | None = None,
+        previous: Identity | None = None,
     ) -> None:
         self._configured = {
             digest: (digest, Subject(name, agent.team, agent.roles))
@@ -59,6 +63,8 @@ class Identity:
             if (digest := _digest_of(agent))
         }
         self._jwt = Verifier(jwt, client) if jwt else None
+        if self._jwt and previous and previous._jwt:
+            self._jwt.inherit(previous._jwt)
         self.update_keys(keys)
 
     def update_keys(self, records: Iterable[KeyRecord]) -> None:

@@ -65,6 +65,12 @@ class Verifier:
         self._fetch: asyncio.Task[None] | None = None
         self._subjects: dict[bytes, tuple[Subject, float]] = {}
 
+    def inherit(self, previous: Verifier) -> None:
+        """Take over the keys fetched before a reload, so that an issuer that is down now does not end them."""
+        mine, theirs = self._config, previous._config
+        if (mine.jwks_url, mine.algorithms) == (theirs.jwks_url, theirs.algorithms):
+            self._keys, self._fetched = previous._keys, previous._fetched
+
     def cached(self, digest: bytes) -> Subject | None:
         """The subject of a token verified before, by SHA-256; None once it expired, or when keys must be renewed."""
         known = self._subjects.get(digest)
@@ -95,7 +101,7 @@ class Verifier:
     async def settled(self) -> None:
         """Return when no fetch is under way."""
         if self._fetch is not None:
-            await asyncio.shield(self._fetch)
+            await asyncio.wait([self._fetch])
 
     async def aclose(self) -> None:
         """Stop fetching and close the client, if it is its own."""
@@ -109,7 +115,7 @@ class Verifier:
         key = self._find(kid, algorithm)
         if key is None:
             if task := self._refetch():
-                await asyncio.shield(task)  # shared by all who wait: one caller's disconnect does not end it
+                await asyncio.wait([task])  # shared by all who wait: neither side's end is the other's
             key = self._find(kid, algorithm)
         elif self._clock() - self._fetched > self._config.refresh:
             self._refetch()  # nobody waits: the old key is good until the issuer says otherwise

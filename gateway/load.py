@@ -15,6 +15,7 @@ from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from pydantic import ValidationError
 
@@ -31,6 +32,7 @@ _NOT_ENFORCED = (
     ("output", "sql"),
     ("output", "exfiltration_urls"),
 )
+_LOCAL = frozenset({"localhost", "127.0.0.1", "::1"})
 _LATER_FORMATS = frozenset({"anthropic", "gemini", "openai_responses"})
 _RESTART = (("state",), ("server", "host"), ("server", "port"), ("audit", "path"))
 _log = logging.getLogger("meshgate.config")
@@ -74,6 +76,7 @@ def loads(text: str, name: str, env: Mapping[str, str] = os.environ) -> Loaded:
             warning for warning in warnings if "left out" in warning.text
         ]  # may be why a target has no provider
         raise ConfigError(_report(name, [*doc.problems, *left_out]))
+    warnings += _in_clear(config, doc)
     return Loaded(config, tuple(_report(name, warnings).splitlines()), (Path(name),))
 
 
@@ -100,6 +103,13 @@ def _not_enforced(doc: Document) -> Iterator[Problem]:
     for path in _NOT_ENFORCED:
         if path in doc.lines and _at(doc.data, path) is not None:
             yield Problem(doc.line(path), path, "is not enforced in this version")
+
+
+def _in_clear(config: Config, doc: Document) -> Iterator[Problem]:
+    url = urlsplit(config.jwt.jwks_url if config.jwt else "")
+    if url.scheme == "http" and url.hostname not in _LOCAL:
+        path: document.Path = ("jwt", "jwks_url")
+        yield Problem(doc.line(path), path, "is not https: whoever stands on the way can sign in as any agent")
 
 
 def _at(data: Any, path: document.Path) -> Any:

@@ -477,3 +477,35 @@ async def test_memory_is_bounded(issuer: respx.Route, monkeypatch: pytest.Monkey
         await identity.identify(bearer(raw))
     assert [identity.lookup(raw.encode()) is not None for raw in tokens] == [False, True, True]
     await identity.aclose()
+
+
+async def test_reload_keeps_the_keys(issuer: respx.Route) -> None:
+    """After a reload the keys fetched before go on, unless they come from elsewhere now."""
+    before = Identity({}, settings())
+    await before.identify(bearer(token()))
+    issuer.mock(return_value=httpx.Response(503))
+    after = Identity({}, settings(team_claim="sub"), previous=before)
+    elsewhere = Identity({}, settings(jwks_url=JWKS + "?v=2"), previous=before)
+    await before.aclose()
+    assert (await after.identify(bearer(token()))).team == "planner"
+    await refused(elsewhere, bearer(token()))
+    await after.aclose()
+    await elsewhere.aclose()
+
+
+async def test_closing_while_a_call_waits(issuer: respx.Route) -> None:
+    """A call that waits for the keys when they are given up is refused, not cancelled."""
+    asked = asyncio.Event()
+
+    async def never(request: httpx.Request) -> httpx.Response:
+        asked.set()
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    issuer.mock(side_effect=never)
+    identity = Identity({}, settings())
+    waiting = asyncio.create_task(identity.identify(bearer(token())))
+    await asked.wait()
+    await identity.aclose()
+    with pytest.raises(Refusal, match="could not be fetched"):
+        await waiting

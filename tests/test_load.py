@@ -264,7 +264,7 @@ def test_odd_references(reference: str) -> None:
         ("events: nats://u:pw@h", "events other than none is not available in this version; allowed: none"),
         (
             "jwt: {jwks_url: ftp://u:pw@h, issuer: i, audience: a}",
-            "jwt.jwks_url: must start with http:// or https:// (it is 'ftp://...')",
+            "jwt.jwks_url: must be a URL that starts with http:// or https:// and names a host (it is 'ftp://...')",
         ),
         (
             "pii: {entities: {EMIAL: mask}}",
