@@ -16,16 +16,33 @@ NANO_USD = 1_000_000_000
 Json = dict[str, Any]
 
 
+class Nested:
+    """JSON inside a string: `holder[key]` is the string, `root` what it parses to, `edited` whether that changed.
+
+    `outer` is the JSON string that this one stands in, if any.
+    """
+
+    __slots__ = ("edited", "holder", "key", "outer", "root")
+
+    def __init__(self, holder: Any, key: Any, root: Any, outer: Nested | None = None) -> None:
+        self.holder = holder
+        self.key = key
+        self.root = root
+        self.outer = outer
+        self.edited = False
+
+
 class Span(NamedTuple):
-    """One text position of a body: `holder[key]` is the text. `kind` "json" marks JSON inside a string.
+    """One text position of a body: `text` stands at `holder[key]`, inside `nested` if that is JSON within a string.
 
     `role` is who wrote it: system, user, assistant, tool, or "" where the format does not say.
     """
 
     holder: Any
     key: Any
+    text: str
     role: str
-    kind: Literal["text", "json"]
+    nested: Nested | None
 
 
 class Finding(NamedTuple):
@@ -188,7 +205,7 @@ class Outcome:
     finished: bool = False  # the answer came to its end
     upstream_ns: int = 0
     first_byte_ns: int = 0
-    delivered: int = 0  # characters of answer handed to the caller
+    heard: list[str] = field(default_factory=list)  # the answer's texts, to count when no usage comes; not recorded
 
 
 @dataclass(slots=True)
@@ -212,31 +229,40 @@ Headers = Sequence[tuple[bytes, bytes]]
 
 @dataclass(slots=True)
 class Call:
-    """One call on its way. `ingress` fills the first part; then each stage writes the one field named after it."""
+    """One call on its way. `ingress` reads the first part; then each stage writes the one field named after it."""
 
     id: str  # UUIDv7; X-Request-Id, the key of the reservation and of the record
     route: str  # the path template, as metrics label it
     kind: Literal["llm", "tool", "agent"]
     format: Any  # the codec, formats.Codec
     headers: Headers
-    raw: bytes  # the body as it came; forwarded as it is when nothing changes
-    body: Json
-    spans: list[Span]  # every text position of the body
-    model: str
-    stream: bool
-    tools: tuple[str, ...]  # names of the tools offered to the model
-    ceiling: int | None  # output tokens that the caller allows, times n; None: no ceiling given
-    correlation_id: str
+    runtime: Any  # the immutable app.Runtime this call runs under, from start to end
     started_ns: int
-    runtime: Any = None  # the immutable Runtime this call runs under, from start to end
+    # what `ingress` reads from the request
+    correlation_id: str = ""
+    raw: bytes = b""  # the body as it came; forwarded as it is when nothing changes
+    body: Json = field(default_factory=dict)
+    spans: list[Span] = field(default_factory=list)  # every text position of the body
+    nested: list[Nested] = field(default_factory=list)  # JSON within strings, outer before inner
+    unscannable: int = 0  # parts that no scanner can read: images, audio, files
+    model: str = ""
+    known_model: bool = False  # a model of the configuration: others are no label and go into no log
+    stream: bool = False
+    wants_usage: bool = False  # the caller asked for a stream's usage itself
+    tools: tuple[str, ...] = ()  # names of the tools offered to the model
+    ceiling: int | None = None  # output tokens that the caller allows, times the answers; None: no ceiling given
     # one field a stage
     subject: Subject | None = None
-    debits: tuple[Debit, ...] = ()
+    facts: list[Any] = field(default_factory=list)  # texts.Facts, parallel to spans
     input_tokens: int = 0
+    debits: tuple[Debit, ...] = ()
+    targets: list[str] = field(default_factory=list)  # where it may go, in the order tried
     reservation: Reservation | None = None
+    rejection: Rejection | None = None
     redaction: Redaction = field(default_factory=Redaction)
     decision: Decision | None = None
     outcome: Outcome = field(default_factory=Outcome)
     screening: Screening = field(default_factory=Screening)
     refusal: Any = None  # the errors.Refusal that ended it, if one did
-    stages: list[tuple[str, int]] = field(default_factory=list)  # (stage, nanoseconds), in order
+    stage: str = "identify"  # where it is now
+    stages: list[tuple[str, int]] = field(default_factory=list)  # (stage that ended, when in nanoseconds), in order

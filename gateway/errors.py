@@ -80,6 +80,7 @@ class Refusal(Exception):
         self.domain = row.domain
         self.retry = row.retry
         self.detail = detail or {}
+        self.said = ""  # an upstream's own words, not yet judged: they join the message once the output filter has
 
 
 class ConfigError(Exception):

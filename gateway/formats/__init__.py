@@ -1,0 +1,153 @@
+"""Wire formats: sans-IO codecs between bytes and what the line works on.
+
+A codec knows one dialect and nothing else: no sockets, no policy, no state. The line asks it five things: what a
+request means (`parse`), what to send to an upstream (`request`), what an answer holds (`whole`, `stream`), how much it
+used (`usage`), and how to say no in words that the dialect's clients understand (`refuse`, `stream_refuse`).
+
+A new dialect is one new file here and one row in `app.ROUTES`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, NamedTuple, Protocol
+
+from gateway.call import Json, Usage
+from gateway.errors import Refusal
+from gateway.formats.tree import Shape, Survey
+
+Channel = tuple[int, str]
+"""One run of text inside an answer: (choice or block number, field)."""
+
+
+class Intent(NamedTuple):
+    """What a request asks for, in the words of the line."""
+
+    model: str
+    stream: bool
+    tools: tuple[str, ...]
+    ceiling: int | None  # output tokens allowed, times the number of answers; None: the caller gave no ceiling
+
+
+class Delta(NamedTuple):
+    """A piece of text in a chunk: `holder[key]` is the piece, `channel` the run it belongs to."""
+
+    channel: Channel
+    holder: Json
+    key: str
+
+
+class Chunk:
+    """One event of a streamed answer.
+
+    `raw` is the event as it came; it is sent as it is unless something in it changed (`edited`). `texts` are judged as
+    they flow; `calls` (tool calls) are taken out and judged whole; `ends` are the choices that end with this chunk.
+    """
+
+    __slots__ = ("calls", "data", "done", "edited", "ends", "error", "raw", "texts", "usage")
+
+    def __init__(self, raw: bytes, data: Json | None = None) -> None:
+        self.raw = raw
+        self.data = data
+        self.texts: list[Delta] = []
+        self.calls: list[tuple[int, Json]] = []
+        self.ends: tuple[int, ...] = ()
+        self.usage: Usage | None = None
+        self.done = False
+        self.error = False
+        self.edited = False
+
+
+class StreamCodec(Protocol):
+    """The reader of one streamed answer, and the writer of what the line adds to it."""
+
+    open: dict[int, bool]
+    """Which choices have begun, and whether each is still open."""
+    envelope: Json
+    """What every chunk of this answer repeats."""
+    ended: bool
+    """The event that ends the answer has come."""
+
+    def feed(self, data: bytes) -> list[Chunk]:
+        """Decode what came; pieces of events are kept. Raises ValueError on what is not this dialect."""
+        ...
+
+    def close(self) -> None:
+        """The upstream ended. Raises ValueError if it ended in the middle."""
+        ...
+
+    def encode(self, chunk: Chunk) -> bytes:
+        """The bytes of a chunk; empty when nothing is left in it that a client would miss."""
+        ...
+
+    def text(self, channel: Channel, text: str) -> bytes:
+        """An event that carries `text` on `channel`."""
+        ...
+
+    def tool_calls(self, choice: int, calls: list[Json]) -> bytes:
+        """An event that carries whole tool calls."""
+        ...
+
+
+class Codec(Protocol):
+    """One dialect."""
+
+    name: str
+    path: str
+    """What is appended to a provider's base URL."""
+    shape: Shape
+    done: bytes
+    """What ends a streamed answer."""
+
+    def parse(self, body: Json) -> Intent:
+        """Check the parts of the body that the line relies on. Raises Refusal(invalid_request)."""
+        ...
+
+    def request(self, body: Json, model: str, stream: bool) -> bool:
+        """Edit the body for the upstream model; True if anything changed."""
+        ...
+
+    def answers(self, body: Json) -> int:
+        """How many answers the request asks for."""
+        ...
+
+    def wants_usage(self, body: Json) -> bool:
+        """Whether the caller asked for the usage of a stream itself."""
+        ...
+
+    def check(self, answer: Json) -> None:
+        """Raise ValueError unless this is a whole answer of the dialect."""
+        ...
+
+    def whole(self, answer: Json) -> Survey:
+        """Every text position of a whole answer."""
+        ...
+
+    def arguments(self, call: Json) -> Survey:
+        """Every text position of one tool call."""
+        ...
+
+    def conceal(self, answer: Json) -> None:
+        """Take out what repeats the answer's text in another form, after that text was changed."""
+        ...
+
+    def usage(self, answer: Json) -> Usage | None:
+        """What the provider says was used; None if it does not say."""
+        ...
+
+    def stream(self, *, keep_usage: bool) -> StreamCodec:
+        """A reader for one streamed answer; `keep_usage`: the caller asked for the usage chunk itself."""
+        ...
+
+    def refuse(self, refusal: Refusal, request_id: str) -> Json:
+        """The body of an error answer."""
+        ...
+
+    def stream_refuse(self, refusal: Refusal, request_id: str, open_choices: Iterable[int], envelope: Json) -> bytes:
+        """The events that end a stream which has begun."""
+        ...
+
+
+def integer(value: Any) -> int:
+    """A count that an upstream reported: an int of 0 or more, else 0 (never trusted to be one)."""
+    return value if type(value) is int and value >= 0 else 0

@@ -1,0 +1,287 @@
+"""OpenAI chat completions, whole and streamed (OpenAI API reference: chat/create, chat/streaming).
+
+The tables below are the dialect. What they do not name passes through untouched.
+Rules: a stream is `data:` events of JSON chunks, ended by `data: [DONE]`; a choice ends with the chunk that carries its
+`finish_reason`; usage comes in a last chunk without choices, and only when `stream_options.include_usage` asked for it,
+so we always ask, and take the chunk out again when the caller did not.
+Doubts: some servers send usage in the finishing chunk, `content: null` beside tool calls, no `[DONE]`: all are read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+from typing import Any
+
+import orjson
+
+from gateway.call import Json, Usage
+from gateway.errors import Refusal
+from gateway.formats import Channel, Chunk, Delta, Intent, integer, sse, tree
+
+SHAPE = tree.Shape(
+    opaque=frozenset(
+        {"model", "role", "type", "id", "tool_call_id", "object", "finish_reason", "detail", "format"}
+        | {"encoding_format", "service_tier", "system_fingerprint", "reasoning_effort", "verbosity", "syntax"}
+    ),
+    json=frozenset({"arguments"}),
+    blobs=frozenset({"image_url", "input_audio", "file", "audio"}),
+)
+ANSWER = replace(SHAPE, repeats=frozenset({"logprobs"}))
+TEXTS = ("content", "refusal", "reasoning_content", "reasoning")  # fields of a delta whose pieces are one running text
+MAX_CEILING = 10_000_000  # tokens; above this a ceiling is a mistake, not a wish
+MAX_CHOICES = 128
+
+_TYPES = {"caller": "invalid_request_error", "limit": "rate_limit_error", "policy": "permission_error"}
+
+
+def _wrong(param: str, problem: str) -> Refusal:
+    return Refusal("invalid_request", f"`{param}` {problem}.", param=param)
+
+
+def _number(body: Json, key: str, lowest: int, highest: int) -> int | None:
+    value = body.get(key)
+    if value is None:
+        return None
+    if type(value) is not int or not lowest <= value <= highest:
+        raise _wrong(key, f"must be an integer from {lowest} to {highest}")
+    return value
+
+
+def _tool_names(tools: Any) -> tuple[str, ...]:
+    if tools is None:
+        return ()
+    if type(tools) is not list:
+        raise _wrong("tools", "must be a list")
+    names = []
+    for tool in tools:
+        if type(tool) is not dict:
+            raise _wrong("tools", "must be a list of objects")
+        inner = tool.get(tool.get("type") or "function")
+        name = inner.get("name") if type(inner) is dict else tool.get("name", tool.get("type"))
+        names.append(name if type(name) is str else "")
+    return tuple(names)
+
+
+class OpenAIChat:
+    """The codec of `/v1/chat/completions`."""
+
+    name = "openai_chat"
+    path = "/chat/completions"
+    shape = SHAPE
+    done = b"data: [DONE]\n\n"
+
+    def parse(self, body: Json) -> Intent:
+        """Model, stream, tools and output ceiling. Raises Refusal(invalid_request) naming the parameter."""
+        model, messages, stream = body.get("model"), body.get("messages"), body.get("stream")
+        if type(model) is not str or not 0 < len(model) <= 256:
+            raise _wrong("model", "must be a string of 1 to 256 characters")
+        if type(messages) is not list or not messages:
+            raise _wrong("messages", "must be a list of at least one message")
+        for message in messages:
+            if type(message) is not dict or type(message.get("role")) is not str:
+                raise _wrong("messages", "must be objects, each with a role")
+            content = message.get("content")
+            if content is not None and type(content) is not str and type(content) is not list:
+                raise _wrong("messages", "must have a content that is a string, a list of parts or null")
+        if stream is not None and type(stream) is not bool:
+            raise _wrong("stream", "must be true or false")
+        options = body.get("stream_options")
+        if options is not None and type(options) is not dict:
+            raise _wrong("stream_options", "must be an object")
+        answers = _number(body, "n", 1, MAX_CHOICES) or 1
+        ceiling = _number(body, "max_completion_tokens", 1, MAX_CEILING) or _number(body, "max_tokens", 1, MAX_CEILING)
+        return Intent(model, bool(stream), _tool_names(body.get("tools")), ceiling and ceiling * answers)
+
+    def answers(self, body: Json) -> int:
+        """How many answers the request asks for."""
+        return body.get("n") or 1
+
+    def wants_usage(self, body: Json) -> bool:
+        """Whether the caller asked for the usage chunk of a stream itself."""
+        return bool((body.get("stream_options") or {}).get("include_usage"))
+
+    def request(self, body: Json, model: str, stream: bool) -> bool:
+        """Name the upstream's model and ask for usage; True if the body changed."""
+        changed = False
+        if body.get("model") != model:
+            body["model"] = model
+            changed = True
+        if stream and not self.wants_usage(body):
+            body["stream_options"] = {**(body.get("stream_options") or {}), "include_usage": True}
+            changed = True
+        return changed
+
+    def check(self, answer: Json) -> None:
+        """Raise ValueError unless this is a chat completion."""
+        choices = answer.get("choices")
+        if type(choices) is not list or not all(type(choice) is dict for choice in choices):
+            raise ValueError("it holds no choices")
+
+    def whole(self, answer: Json) -> tree.Survey:
+        """Every text of the answer, but for log probabilities (they repeat the text token by token)."""
+        survey = tree.Survey(ANSWER)
+        survey.walk(answer)
+        return survey
+
+    def arguments(self, call: Json) -> tree.Survey:
+        """Every text of one tool call."""
+        survey = tree.Survey(SHAPE)
+        survey.walk(call)
+        return survey
+
+    def conceal(self, answer: Json) -> None:
+        """Take out what repeats the text of the choices, after that text was changed."""
+        for choice in answer["choices"]:
+            if choice.get("logprobs") is not None:
+                choice["logprobs"] = None
+
+    def usage(self, answer: Json) -> Usage | None:
+        """The provider's own count; None when it gives none."""
+        told = answer.get("usage")
+        if type(told) is not dict or "prompt_tokens" not in told:
+            return None
+        prompt, completion = told.get("prompt_tokens_details"), told.get("completion_tokens_details")
+        prompt = prompt if type(prompt) is dict else {}
+        completion = completion if type(completion) is dict else {}
+        return Usage(
+            input=integer(told.get("prompt_tokens")),
+            output=integer(told.get("completion_tokens")),
+            cached=integer(prompt.get("cached_tokens")),
+            reasoning=integer(completion.get("reasoning_tokens")),
+            audio=integer(completion.get("audio_tokens")) + integer(prompt.get("audio_tokens")),
+        )
+
+    def stream(self, *, keep_usage: bool) -> OpenAIChatStream:
+        """A reader for one streamed answer."""
+        return OpenAIChatStream(keep_usage)
+
+    def refuse(self, refusal: Refusal, request_id: str) -> Json:
+        """`{"error": {message, type, param, code}}`, with the refusal's detail beside them."""
+        kind = _TYPES.get(refusal.domain, "server_error")
+        if refusal.code == "unauthenticated":
+            kind = "authentication_error"
+        error = {"message": refusal.message, "type": kind, "param": refusal.param, "code": refusal.code}
+        return {"error": {**error, "request_id": request_id, **refusal.detail}}
+
+    def stream_refuse(self, refusal: Refusal, request_id: str, open_choices: Iterable[int], envelope: Json) -> bytes:
+        """A policy's block ends the choices with `content_filter` and says why; a fault is an error event."""
+        if refusal.domain != "policy":
+            return sse.encode(orjson.dumps(self.refuse(refusal, request_id)))
+        ends = [
+            {"index": index, "delta": {"refusal": refusal.message}, "finish_reason": "content_filter"}
+            for index in open_choices
+        ]
+        return sse.encode(orjson.dumps({**envelope, "choices": ends})) + self.done
+
+
+class OpenAIChatStream:
+    """Reads the events of one answer. `envelope` is what every chunk of it repeats (id, model, created)."""
+
+    __slots__ = ("_reader", "ended", "envelope", "finished", "keep_usage", "open")
+
+    def __init__(self, keep_usage: bool) -> None:
+        self._reader = sse.Reader()
+        self.keep_usage = keep_usage
+        self.envelope: Json = {"id": "", "object": "chat.completion.chunk", "created": 0, "model": ""}
+        self.open: dict[int, bool] = {}  # choice -> still open
+        self.finished = False  # every choice said why it ended
+        self.ended = False  # [DONE] came
+
+    def feed(self, data: bytes) -> list[Chunk]:
+        """Chunks that are complete now. Raises ValueError on what is not a chat stream."""
+        return [self._chunk(event) for event in self._reader.feed(data)]
+
+    def close(self) -> None:
+        """Raise ValueError if the upstream went away before the answer was whole."""
+        if not self.ended and not self.finished:
+            raise ValueError("the stream broke off before its end")
+
+    def _chunk(self, event: sse.SSE) -> Chunk:
+        chunk = Chunk(event.raw)
+        if event.data is None:
+            return chunk
+        if event.data.strip() == b"[DONE]":
+            chunk.done = self.ended = True
+            return chunk
+        data = orjson.loads(event.data)
+        if type(data) is not dict:
+            raise ValueError("a chunk is not an object")
+        chunk.data = data
+        if data.get("error") is not None:
+            chunk.error = True
+            return chunk
+        self._read(chunk, data)
+        return chunk
+
+    def _read(self, chunk: Chunk, data: Json) -> None:
+        choices = data.get("choices")
+        if type(choices) is not list:
+            raise ValueError("a chunk holds no choices")
+        for choice in choices:
+            self._choice(chunk, choice)
+        if choices and self.envelope["id"] == "":
+            self.envelope = {key: value for key, value in data.items() if key not in ("choices", "usage")}
+        if data.get("usage") is not None:
+            chunk.usage = OPENAI_CHAT.usage(data)
+            if not self.keep_usage:
+                del data["usage"]
+                chunk.edited = True
+
+    def _choice(self, chunk: Chunk, choice: Any) -> None:
+        if type(choice) is not dict:
+            raise ValueError("a choice is not an object")
+        index, delta = integer(choice.get("index")), choice.get("delta")
+        self.open.setdefault(index, True)
+        if type(delta) is dict:
+            for field in TEXTS:
+                if type(delta.get(field)) is str and delta[field]:
+                    chunk.texts.append(Delta((index, field), delta, field))
+            calls = delta.get("tool_calls")
+            if type(calls) is list:
+                chunk.calls.extend((index, call) for call in calls if type(call) is dict)
+                del delta["tool_calls"]
+                chunk.edited = True
+            elif type(delta.get("function_call")) is dict:
+                chunk.calls.append((index, {"index": -1, "function": delta.pop("function_call")}))
+                chunk.edited = True
+        if choice.get("finish_reason") is not None:
+            chunk.ends += (index,)
+            self.open[index] = False
+            self.finished = not any(self.open.values())
+
+    def encode(self, chunk: Chunk) -> bytes:
+        """The chunk's bytes: as they came if nothing was edited, none if nothing is left to say."""
+        if not chunk.edited:
+            return chunk.raw
+        data = chunk.data
+        if data is None:
+            return b""
+        if not any(_speaks(choice) for choice in data["choices"]) and data.get("usage") is None:
+            return b""
+        return b"data: " + orjson.dumps(data) + b"\n\n"
+
+    def text(self, channel: Channel, text: str) -> bytes:
+        """A chunk that carries `text`."""
+        return self._event(channel[0], {channel[1]: text})
+
+    def tool_calls(self, choice: int, calls: list[Json]) -> bytes:
+        """A chunk that carries whole tool calls (or the older single `function_call`)."""
+        if calls[0].get("index") == -1:
+            return self._event(choice, {"function_call": calls[0]["function"]})
+        return self._event(choice, {"tool_calls": calls})
+
+    def _event(self, choice: int, delta: Json) -> bytes:
+        body = {**self.envelope, "choices": [{"index": choice, "delta": delta, "finish_reason": None}]}
+        return b"data: " + orjson.dumps(body) + b"\n\n"
+
+
+def _speaks(choice: Json) -> bool:
+    """Whether a choice of a chunk still says anything: a reason, a role, a text, a field that we do not know."""
+    if choice.get("finish_reason") is not None or choice.get("logprobs") is not None:
+        return True
+    delta = choice.get("delta")
+    return type(delta) is not dict or any(value not in ("", None) for value in delta.values())
+
+
+OPENAI_CHAT = OpenAIChat()

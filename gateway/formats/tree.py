@@ -1,0 +1,161 @@
+"""Reading a JSON body once: depth, duplicate keys, and every text position in document order.
+
+All strings are text unless the dialect's table says that a key holds structure: an unknown field may carry personal
+data as well as a known one. Duplicate keys are refused (RFC 8259, section 4: receivers differ in which value they
+take, so a value that we judge and a value that the upstream reads could differ).
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+
+from gateway.call import Json, Nested, Span
+from gateway.errors import Refusal
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """A dialect's table of keys: whose strings are structure, whose strings hold JSON, whose parts nobody can read.
+
+    What lies under a `repeats` key says again what another text says, in pieces (log probabilities): not walked.
+    """
+
+    opaque: frozenset[str]
+    json: frozenset[str]
+    blobs: frozenset[str]
+    repeats: frozenset[str] = frozenset()
+
+
+class Survey:
+    """What one walk over a parsed body found: text positions, parts nobody can read, keys and colons (see `parse`)."""
+
+    __slots__ = ("_max_depth", "_shape", "blobs", "colons", "keys", "nested", "spans")
+
+    def __init__(self, shape: Shape, max_depth: int = 500) -> None:
+        self._shape = shape
+        self._max_depth = max_depth
+        self.spans: list[Span] = []
+        self.nested: list[Nested] = []
+        self.blobs = 0
+        self.keys = 0
+        self.colons = 0
+
+    def walk(self, node: Any, role: str = "", depth: int = 1, blob: bool = False, nested: Nested | None = None) -> None:
+        """Take in a dict or list and all below it. Raises Refusal(invalid_request) past the depth limit."""
+        if depth > self._max_depth:
+            raise Refusal("invalid_request", f"The body is nested more than {self._max_depth} levels deep.")
+        shape, spans = self._shape, self.spans
+        if type(node) is dict:
+            self.keys += len(node)
+            named = node.get("role")
+            if type(named) is str:
+                role = named
+            items: Any = node.items()
+        else:
+            items = enumerate(node)
+        for key, value in items:
+            kind = type(value)
+            if type(key) is str and ":" in key:
+                self.colons += key.count(":")
+            if kind is str:
+                if ":" in value:
+                    self.colons += value.count(":")
+                if not value or (blob and _is_blob(key, value)):
+                    continue
+                if key in shape.opaque and nested is None and _is_name(value):
+                    continue
+                if key in shape.json and self._inside(node, key, value, role, depth, nested):
+                    continue
+                spans.append(Span(node, key, value, role, nested))
+            elif kind is dict or kind is list:
+                if key in shape.repeats:
+                    continue
+                inner = key in shape.blobs and nested is None
+                self.blobs += inner
+                self.walk(value, role, depth + 1, blob or inner, nested)
+
+    def _inside(self, holder: Any, key: Any, text: str, role: str, depth: int, outer: Nested | None) -> bool:
+        """Walk the JSON that a string holds; False if it holds none, or holds a key twice, and so is plain text."""
+        try:
+            root = orjson.loads(text)
+        except orjson.JSONDecodeError:
+            return False
+        if type(root) is not dict and type(root) is not list:
+            return False
+        inner = Survey(self._shape, self._max_depth)
+        nested = Nested(holder, key, root, outer)
+        inner.walk(root, role, depth + 1, False, nested)
+        if text.count(":") != inner.keys + inner.colons or "\\u003" in text:
+            return False
+        self.spans += inner.spans
+        self.nested += [nested, *inner.nested]
+        return True
+
+
+def _is_blob(key: object, value: str) -> bool:
+    return key in ("data", "file_data", "file_id") or value.startswith("data:")
+
+
+def _is_name(value: str) -> bool:
+    """Whether a string under a structural key is the name it should be, and nothing that a person could be found by."""
+    return value.isascii() and (value[0].isalpha() or value[0] == "_") and "@" not in value and " " not in value
+
+
+def write(span: Span, text: str) -> None:
+    """Put another text at a position."""
+    span.holder[span.key] = text
+    if span.nested:
+        span.nested.edited = True
+
+
+def fold(nested: list[Nested]) -> bool:
+    """Write edited inner JSON back into the strings that hold it, innermost first; True if any was."""
+    folded = False
+    for inner in reversed(nested):
+        if inner.edited:
+            inner.holder[inner.key] = orjson.dumps(inner.root).decode()
+            if inner.outer:
+                inner.outer.edited = True
+            folded = True
+    return folded
+
+
+def parse(raw: bytes, shape: Shape, max_depth: int) -> tuple[Json, Survey]:
+    """bytes -> (object, what is in it). Raises Refusal(invalid_request) on anything but one object.
+
+    A key that stands twice is lost in parsing, and its colon with it: as long as no colon hides in an escape, the
+    colons of the bytes are those of the keys plus those inside strings. Only when that sum is off is the body read
+    again by the slow parser that sees every key.
+    """
+    try:
+        body = orjson.loads(raw)
+    except orjson.JSONDecodeError as error:
+        raise Refusal("invalid_request", f"The body is not valid JSON: {_position(error)}.") from None
+    if type(body) is not dict:
+        raise Refusal("invalid_request", "The body must be a JSON object.")
+    survey = Survey(shape, max_depth)
+    survey.walk(body)
+    if raw.count(b":") != survey.keys + survey.colons or b"\\u003" in raw:
+        _refuse_duplicates(raw)
+    return body, survey
+
+
+def _position(error: orjson.JSONDecodeError) -> str:
+    """Where the parser stopped, without repeating what stood there."""
+    return f"{error.msg.split(':')[0]} at line {error.lineno} column {error.colno}"
+
+
+def _refuse_duplicates(raw: bytes) -> None:
+    def pairs(items: list[tuple[str, Any]]) -> None:
+        names = [name for name, _ in items]
+        if len(set(names)) != len(names):
+            raise Refusal("invalid_request", "An object of the body names the same key twice; each may stand once.")
+
+    try:
+        json.loads(raw, object_pairs_hook=pairs)
+    except (ValueError, RecursionError):
+        raise Refusal("invalid_request", "The body is not valid JSON.") from None

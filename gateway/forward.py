@@ -1,0 +1,242 @@
+"""Stage 6, `forward`: choose a target, send the call, hand back the answer as it comes.
+
+Config keys: `providers`, `models.*.targets`. Refuses with model_not_found, upstream_error, upstream_timeout, and with
+invalid_request where the provider says that the caller is wrong. Targets are tried in order until one begins to answer;
+equals are drawn by weight. Once an answer has begun there is no second try.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import aiohttp
+import orjson
+
+from gateway import demo
+from gateway.call import Call
+from gateway.config import Model, Provider, Target
+from gateway.errors import Refusal
+from gateway.ingress import header
+
+MAX_ANSWER = 64 * 1024 * 1024  # bytes of a whole answer
+MAX_ERROR = 64 * 1024  # bytes of an error answer that are read
+_PASSED_ON = (b"openai-beta", b"traceparent", b"tracestate")  # the caller's headers that providers may see
+_TRY_NEXT = frozenset({401, 403, 408, 409, 425, 429, 500, 502, 503, 504, 529})
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """An answer that has begun: `streamed` says whether it is server-sent events. `close` lets the connection go."""
+
+    streamed: bool
+    chunks: AsyncIterator[bytes]
+    response: aiohttp.ClientResponse | None
+
+    def close(self, finished: bool) -> None:
+        """Give the connection back, or cut it where the answer was not read to its end: the upstream stops working."""
+        if self.response is not None:
+            if finished:
+                self.response.release()
+            else:
+                self.response.close()
+
+
+def order(model: Model, draw: random.Random) -> list[str]:
+    """The targets in the order they are tried: ranks as written, within a rank drawn by weight."""
+    chosen: list[str] = []
+    for rank in model.targets:
+        equals: list[Target] = list(rank) if isinstance(rank, list) else [rank]
+        while equals:
+            weights = [target.weight for target in equals]
+            pick = draw.choices(equals, weights)[0] if any(weights) else equals[0]
+            equals.remove(pick)
+            chosen.append(pick.target)
+    return chosen
+
+
+class Forward:
+    """The stage. `session` outlives reloads: one pool of connections for the life of the process."""
+
+    def __init__(
+        self,
+        providers: Mapping[str, Provider],
+        models: Mapping[str, Model],
+        session: aiohttp.ClientSession,
+        states: dict[str, int] | None = None,
+    ) -> None:
+        self._states = {} if states is None else states
+        self._models = models
+        self._providers = providers
+        self._session = session
+        self._draw = random.Random()  # noqa: S311  (spreads load; nobody gains by guessing it)
+        self._urls = {name: provider.base_url.rstrip("/") for name, provider in providers.items()}
+        self._headers = {name: _headers(provider) for name, provider in providers.items()}
+        self._timeouts = {
+            name: aiohttp.ClientTimeout(
+                total=provider.timeout, sock_connect=provider.connect_timeout, sock_read=provider.idle_timeout
+            )
+            for name, provider in providers.items()
+        }
+        self._simple = {
+            name: model.targets[0].target
+            for name, model in models.items()
+            if len(model.targets) == 1 and isinstance(model.targets[0], Target)
+        }
+
+    def model(self, name: str) -> Model:
+        """The model that callers call so. Raises Refusal(model_not_found)."""
+        model = self._models.get(name)
+        if model is None:
+            raise Refusal(
+                "model_not_found",
+                f"There is no model called {name[:80]!r} here. GET /v1/models lists those there are.",
+                param="model",
+            )
+        return model
+
+    def targets(self, name: str) -> list[str]:
+        """Where this call may go, in the order it is tried, as `provider/model`."""
+        simple = self._simple.get(name)
+        return [simple] if simple else order(self.model(name), self._draw)
+
+    def timeout(self, target: str) -> float:
+        """Seconds that a call to a target may take as a whole."""
+        return self._providers[target.partition("/")[0]].timeout
+
+    async def open(self, call: Call, targets: Sequence[str]) -> Answer:
+        """Send the call until a target begins to answer; writes `call.outcome`. Raises Refusal."""
+        failed: Refusal | None = None
+        for target in targets:
+            provider, _, model = target.partition("/")
+            call.outcome.provider, call.outcome.model = provider, model
+            call.outcome.tries += 1
+            try:
+                answer = await self._send(call, provider, model)
+            except Refusal as refusal:
+                if not refusal.retry:
+                    raise
+                self._states[provider] = 0
+                failed = refusal
+            else:
+                self._states[provider] = 1
+                return answer
+        assert failed is not None
+        raise failed
+
+    async def _send(self, call: Call, provider: str, model: str) -> Answer:
+        codec, changed = call.format, call.redaction.changed
+        changed = codec.request(call.body, model, call.stream) or changed or call.outcome.tries > 1
+        call.outcome.sent = True
+        if self._providers[provider].format == "demo":
+            return _demo(call)
+        try:
+            response = await self._session.post(
+                self._urls[provider] + codec.path,
+                data=orjson.dumps(call.body) if changed else call.raw,
+                headers=self._with_callers(call, provider),
+                timeout=self._timeouts[provider],
+                allow_redirects=False,
+            )
+        except TimeoutError:
+            raise Refusal(
+                "upstream_timeout", f"The provider {provider} did not answer in time. Try again later.", stage="forward"
+            ) from None
+        except (aiohttp.ClientError, OSError) as error:
+            raise Refusal(
+                "upstream_error",
+                f"The provider {provider} could not be reached ({type(error).__name__}). Try again later.",
+                stage="forward",
+            ) from None
+        call.outcome.status = response.status
+        if response.status != 200:
+            raise await _refused(response, provider)
+        kind = response.headers.get("content-type", "")
+        return Answer(kind.startswith("text/event-stream"), _read(response, provider), response)
+
+    def _with_callers(self, call: Call, provider: str) -> dict[str, str]:
+        headers = self._headers[provider]
+        passed = {name.decode(): header(call.headers, name) for name in _PASSED_ON}
+        extra = {name: value.decode("latin-1") for name, value in passed.items() if value}
+        return {**headers, **extra} if extra else headers
+
+
+def _headers(provider: Provider) -> dict[str, str]:
+    headers = {"Content-Type": "application/json", "Accept-Encoding": "identity", "User-Agent": "meshgate"}
+    if provider.api_key:
+        headers["Authorization"] = f"Bearer {provider.api_key}"
+    return {**headers, **provider.headers}
+
+
+def _demo(call: Call) -> Answer:
+    call.outcome.status = 200
+
+    async def chunks() -> AsyncIterator[bytes]:
+        if not call.stream:
+            yield demo.whole(call.body)
+            return
+        for event in demo.streamed(call.body):
+            yield event
+
+    return Answer(call.stream, chunks(), None)
+
+
+async def _read(response: aiohttp.ClientResponse, provider: str) -> AsyncIterator[bytes]:
+    """The body as it comes. Raises Refusal when it stalls or breaks off."""
+    try:
+        async for data in response.content.iter_any():
+            yield data
+    except TimeoutError:
+        raise Refusal(
+            "upstream_timeout",
+            f"The provider {provider} fell silent in the middle of its answer. Try again later.",
+            stage="forward",
+        ) from None
+    except (aiohttp.ClientError, OSError) as error:
+        raise Refusal(
+            "upstream_error",
+            f"The provider {provider} broke off its answer ({type(error).__name__}). Try again later.",
+            stage="forward",
+        ) from None
+
+
+async def _refused(response: aiohttp.ClientResponse, provider: str) -> Refusal:
+    """What an error answer of the provider becomes."""
+    status = response.status
+    try:
+        body = await response.content.read(MAX_ERROR)
+    except (aiohttp.ClientError, OSError, TimeoutError):
+        body = b""
+    finally:
+        response.close()
+    if status in (401, 403):
+        said = "refused the gateway's own credentials; the operator must look at providers." + provider
+        return Refusal("upstream_error", f"The provider {provider} {said} (HTTP {status}).", stage="forward")
+    if status in _TRY_NEXT or status >= 500 or status < 400:
+        return Refusal(
+            "upstream_error",
+            f"The provider {provider} answered with HTTP {status}. Try again later.",
+            stage="forward",
+            retry_after=_retry_after(response.headers.get("retry-after", "")),
+        )
+    refusal = Refusal(
+        "invalid_request", f"The provider {provider} refused the request (HTTP {status}).", stage="forward"
+    )
+    refusal.said = _message(body)
+    return refusal
+
+
+def _retry_after(value: str) -> float | None:
+    return float(value) if value.isdigit() and int(value) <= 3600 else None
+
+
+def _message(body: bytes) -> str:
+    """The provider's own words, for the output filter to judge before a caller reads them."""
+    try:
+        error: Any = orjson.loads(body)["error"]
+        message = error["message"] if isinstance(error, dict) else error
+    except (orjson.JSONDecodeError, KeyError, TypeError):
+        return ""
+    return message[:2000] if isinstance(message, str) else ""

@@ -1,0 +1,128 @@
+"""The first step: scope and body -> `Call`. Bounds, the dialect's own checks, correlation id, request id.
+
+Config keys: server.max_body, server.max_depth. Refuses with invalid_request, request_too_large. Fails closed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+import time
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from gateway.call import Call, Headers
+from gateway.errors import Refusal
+from gateway.formats import tree
+
+Receive = Callable[[], Awaitable[dict[str, Any]]]
+
+_ID = re.compile(rb"[A-Za-z0-9][A-Za-z0-9._:/+=@-]{0,127}")
+_TRACEPARENT = re.compile(rb"[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}.*")  # W3C Trace Context, section 3.2
+_BAGGAGE = re.compile(rb"(?:^|,)\s*correlation[-_]?id\s*=\s*([^,;\s]+)", re.IGNORECASE)  # W3C Baggage, section 3.2
+
+
+class Disconnected(Exception):
+    """The client went away before its request was whole."""
+
+
+def uuid7() -> str:
+    """A UUIDv7 (RFC 9562, section 5.7): 48 bits of milliseconds, 74 random bits."""
+    value = (time.time_ns() // 1_000_000) << 80 | int.from_bytes(os.urandom(10), "big")
+    value = value & ~(0xF << 76) & ~(0x3 << 62) | 0x7 << 76 | 0x2 << 62
+    text = f"{value:032x}"
+    return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
+
+
+def header(headers: Headers, name: bytes) -> bytes:
+    """The first header of that name, or nothing."""
+    for key, value in headers:
+        if key == name:
+            return value
+    return b""
+
+
+def correlation_id(headers: Headers) -> str:
+    """X-Correlation-Id, else W3C baggage, else the trace id of traceparent, else a new UUIDv7 (contract, section 4)."""
+    named = header(headers, b"x-correlation-id")
+    if named:
+        if not _ID.fullmatch(named):
+            raise Refusal(
+                "invalid_request",
+                "X-Correlation-Id must be 1 to 128 letters, digits and ._:/+=@- and start with a letter or digit; "
+                f"what came is {len(named)} bytes.",
+                param="X-Correlation-Id",
+            )
+        return named.decode("ascii")
+    baggage = _BAGGAGE.search(header(headers, b"baggage"))
+    if baggage and _ID.fullmatch(baggage[1]):
+        return baggage[1].decode("ascii")
+    trace = _TRACEPARENT.fullmatch(header(headers, b"traceparent"))
+    if trace and trace[1] != b"0" * 32:
+        return trace[1].decode("ascii")
+    return uuid7()
+
+
+async def read_body(receive: Receive, headers: Headers, limit: int) -> bytes:
+    """The whole body. Raises Refusal(request_too_large) as soon as it is known to be more than `limit` bytes."""
+    told = header(headers, b"content-length")
+    if told.isdigit() and int(told) > limit:
+        raise _too_large(limit)
+    message = await receive()
+    if message["type"] == "http.request" and not message.get("more_body"):
+        body: bytes = message.get("body", b"")
+        if len(body) > limit:
+            raise _too_large(limit)
+        return body
+    parts, size = [], 0
+    while True:
+        if message["type"] == "http.disconnect":
+            raise Disconnected
+        parts.append(message.get("body", b""))
+        size += len(parts[-1])
+        if size > limit:
+            raise _too_large(limit)
+        if not message.get("more_body"):
+            return b"".join(parts)
+        message = await receive()
+
+
+def _too_large(limit: int) -> Refusal:
+    return Refusal(
+        "request_too_large",
+        f"The body is larger than {limit} bytes. Send less, or ask the operator to raise server.max_body.",
+    )
+
+
+async def receive(call: Call, receive: Receive, max_body: int, max_depth: int) -> None:
+    """Read the request into the call. Raises Refusal(invalid_request, request_too_large), Disconnected."""
+    call.correlation_id = correlation_id(call.headers)
+    call.raw = await read_body(receive, call.headers, max_body)
+    call.body, survey = tree.parse(call.raw, call.format.shape, max_depth)
+    call.spans, call.nested, call.unscannable = survey.spans, survey.nested, survey.blobs
+    intent = call.format.parse(call.body)
+    call.model, call.stream, call.tools, call.ceiling = intent
+    call.wants_usage = call.stream and call.format.wants_usage(call.body)
+
+
+def on_disconnect(scope: dict[str, Any], receive: Receive, gone: Callable[[], object]) -> Callable[[], object]:
+    """Have `gone` called once if the client goes away. Returns what ends the watch.
+
+    Our server tells by itself (`meshgate.disconnect`); for any other ASGI server a task waits for its message.
+    """
+    tell = (scope.get("extensions") or {}).get("meshgate.disconnect")
+    if tell is not None:
+        tell(gone)
+        return lambda: tell(_nothing)
+
+    async def wait() -> None:
+        while (await receive())["type"] != "http.disconnect":
+            pass
+        gone()
+
+    return asyncio.ensure_future(wait()).cancel
+
+
+def _nothing() -> None:
+    pass

@@ -1,0 +1,214 @@
+"""Stage 7, `output`, and the second half of stage 4, `restore`: what an answer may carry, whole or as it streams.
+
+Config keys: `output`, `pii.restore`. Refuses with secret_blocked and output_blocked. Fails closed: no character leaves
+before it is judged, a tool call is judged whole, and an answer that cannot be read is not passed on.
+
+One pass does both: the same window that looks for secrets and new personal data finds the placeholders to restore, so a
+restored value is never judged as if the model had made it up. A stream is held back by `output.window` characters at
+most, and only as long as something may still become a match.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+from gateway.call import Call, Finding, Json, Screening
+from gateway.config import Output as OutputConfig
+from gateway.errors import Refusal
+from gateway.formats import Channel, Chunk, Codec, StreamCodec, tree
+
+MAX_TOOL_CALL = 4 * 1024 * 1024  # characters of one tool call's arguments, which are held until they are whole
+PLACEHOLDER = "PLACEHOLDER"
+
+
+class Segment(Protocol):
+    """Text that is judged and may leave, and what was found in it."""
+
+    @property
+    def text(self) -> str: ...
+    @property
+    def findings(self) -> Sequence[Finding]: ...
+
+
+class Window(Protocol):
+    """The judge of one running text."""
+
+    def feed(self, text: str) -> Segment: ...
+    def close(self) -> Segment: ...
+
+
+class Scanner(Protocol):
+    """Finds secrets, personal data and placeholders, in whole texts and in running ones."""
+
+    def scan(self, text: str) -> Sequence[Finding]: ...
+    def window(self, limit: int) -> Window: ...
+
+
+class Screen:
+    """The stage, compiled for one configuration. `allowed` are the entity types that may pass in the clear."""
+
+    def __init__(self, config: OutputConfig | None, scanner: Scanner, allowed: Callable[[str], bool]) -> None:
+        self.secrets = config.secrets if config else "allow"
+        self.pii = config.pii if config else "allow"
+        self.limit = config.window if config else 256
+        self.scanner = scanner
+        self.allowed = allowed
+
+    def filter(self, call: Call) -> AnswerFilter:
+        """The filter of one answer."""
+        return AnswerFilter(self, call)
+
+
+class AnswerFilter:
+    """Judges one answer; writes `call.screening`. Raises Refusal(secret_blocked, output_blocked)."""
+
+    def __init__(self, screen: Screen, call: Call) -> None:
+        self._screen = screen
+        self._restore = call.redaction.restore
+        self._known = call.redaction.known
+        self._codec: Codec = call.format
+        self._windows: dict[Channel, Window] = {}
+        self._calls: dict[int, dict[int, Json]] = {}
+        self.screening: Screening = call.screening
+
+    # Whole texts
+
+    def text(self, text: str) -> str:
+        """A whole text as the caller may have it."""
+        findings = self._screen.scanner.scan(text)
+        return self._act(text, findings) if findings else text
+
+    def whole(self, answer: Json) -> bool:
+        """Edit a whole answer in place; True if anything changed."""
+        survey = self._codec.whole(answer)
+        changed = self._survey(survey)
+        if changed:
+            self._codec.conceal(answer)
+        return changed
+
+    def _survey(self, survey: tree.Survey) -> bool:
+        changed = False
+        for span in survey.spans:
+            text = self.text(span.text)
+            if text != span.text:
+                tree.write(span, text)
+                changed = True
+        tree.fold(survey.nested)
+        return changed
+
+    # Streams
+
+    def feed(self, chunk: Chunk, stream: StreamCodec) -> list[bytes]:
+        """The events that may leave now that this chunk has come."""
+        if chunk.data is None:
+            return [*self.close(stream), chunk.raw] if chunk.done else [chunk.raw]
+        for delta in chunk.texts:
+            text = delta.holder[delta.key]
+            out = self._running(delta.channel, text)
+            if out != text:
+                delta.holder[delta.key] = out
+                chunk.edited = True
+        if chunk.calls:
+            self._collect(chunk)
+        events = []
+        for choice in chunk.ends:
+            events += self._finish(choice, stream)
+        event = stream.encode(chunk)
+        if event:
+            events.append(event)
+        return events
+
+    def close(self, stream: StreamCodec) -> list[bytes]:
+        """What is still held, when the answer ends without saying so for every choice."""
+        events = []
+        for choice in {channel[0] for channel in self._windows} | set(self._calls):
+            events += self._finish(choice, stream)
+        return events
+
+    def _running(self, channel: Channel, text: str) -> str:
+        window = self._windows.get(channel)
+        if window is None:
+            window = self._windows[channel] = self._screen.scanner.window(self._screen.limit)
+        segment = window.feed(text)
+        return self._act(segment.text, segment.findings) if segment.findings else segment.text
+
+    def _collect(self, chunk: Chunk) -> None:
+        """Add the pieces of tool calls to what is held of them."""
+        for choice, piece in chunk.calls:
+            held = self._calls.setdefault(choice, {})
+            index = piece.get("index")
+            index = index if type(index) is int else len(held)
+            whole = held.get(index)
+            if whole is None:
+                held[index] = piece
+            else:
+                _merge(whole, piece)
+            function = held[index].get("function")
+            if isinstance(function, dict) and len(function.get("arguments") or "") > MAX_TOOL_CALL:
+                raise Refusal("output_blocked", f"A tool call of the answer is longer than {MAX_TOOL_CALL} characters.")
+
+    def _finish(self, choice: int, stream: StreamCodec) -> list[bytes]:
+        """The tails of the choice's texts, then its tool calls, each judged whole."""
+        events = []
+        for channel in [channel for channel in self._windows if channel[0] == choice]:
+            segment = self._windows.pop(channel).close()
+            if segment.text:
+                events.append(stream.text(channel, self._act(segment.text, segment.findings)))
+        calls = self._calls.pop(choice, None)
+        if calls:
+            whole = [calls[index] for index in sorted(calls)]
+            for call in whole:
+                self._survey(self._codec.arguments(call))
+            events.append(stream.tool_calls(choice, whole))
+        return events
+
+    # Judging
+
+    def _act(self, text: str, findings: Sequence[Finding]) -> str:
+        """Restore, redact or block what was found."""
+        parts: list[str] = []
+        at = 0
+        for start, end, entity, _ in findings:
+            instead = self._instead(entity, text[start:end])
+            if instead is not None:
+                parts += text[at:start], instead
+                at = end
+        parts.append(text[at:])
+        return "".join(parts)
+
+    def _instead(self, entity: str, value: str) -> str | None:
+        """What stands in place of one finding; None: it may stay."""
+        if entity == PLACEHOLDER:
+            return self._restore.get(value)
+        secret = entity.startswith("SECRET_")
+        if not secret and (value in self._known or self._screen.allowed(entity)):
+            return None
+        action = self._screen.secrets if secret else self._screen.pii
+        if action == "allow":
+            return None
+        counts = self.screening.counts
+        counts[entity] = counts.get(entity, 0) + 1
+        if action == "redact":
+            return f"<{entity}>"
+        if secret:
+            raise Refusal("secret_blocked", f"The answer held a secret ({entity}) and was stopped.", stage="output")
+        raise Refusal(
+            "output_blocked",
+            f"The answer held personal data that the request did not ({entity}) and was stopped.",
+            stage="output",
+        )
+
+
+def _merge(whole: Json, piece: Json) -> None:
+    """Append a piece of a streamed tool call: the arguments grow, of everything else the last word said counts."""
+    for key, value in piece.items():
+        if key == "function" and isinstance(value, dict) and isinstance(whole.get("function"), dict):
+            function = whole["function"]
+            for name, said in value.items():
+                if name == "arguments" and isinstance(said, str) and isinstance(function.get(name), str):
+                    function[name] += said
+                elif said not in (None, ""):
+                    function[name] = said
+        elif value is not None:
+            whole[key] = value

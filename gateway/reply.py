@@ -1,0 +1,108 @@
+"""The answer on its way to the caller: status, headers, body, and what to say when it cannot go on."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import orjson
+
+from gateway.call import Call
+from gateway.errors import Refusal
+from gateway.formats import StreamCodec
+
+Send = Callable[[dict[str, Any]], Awaitable[None]]
+
+_JSON = (b"content-type", b"application/json")
+_SSE = ((b"content-type", b"text/event-stream; charset=utf-8"), (b"cache-control", b"no-cache"))
+
+
+class Reply:
+    """Sends one answer: whole, streamed or refused. `status` is what the caller was told, 499 if they had gone."""
+
+    __slots__ = ("_call", "_send", "begun", "codec", "ending", "over", "status")
+
+    def __init__(self, call: Call, send: Send) -> None:
+        self._call = call
+        self._send = send
+        self.codec: StreamCodec | None = None
+        self.status = 0
+        self.begun = False
+        self.over = False
+        self.ending = False  # the call is being settled: a client that leaves now changes nothing
+
+    async def whole(self, status: int, body: bytes, extra: list[tuple[bytes, bytes]] | None = None) -> None:
+        """Send everything at once."""
+        self.status = status
+        self.begun = self.over = True
+        length = (b"content-length", b"%d" % len(body))
+        await self._start(status, [_JSON, length, *(extra or ())])
+        await self._send({"type": "http.response.body", "body": body})
+
+    async def stream(self, data: bytes) -> None:
+        """Send a piece of a stream; the first one sends the headers."""
+        if not self.begun:
+            self.status = 200
+            self.begun = True
+            await self._start(200, list(_SSE))
+        await self._send({"type": "http.response.body", "body": data, "more_body": True})
+
+    async def end(self, data: bytes = b"") -> None:
+        """Send the last piece of a stream."""
+        if data or not self.begun:
+            await self.stream(data)
+        self.over = True
+        await self._send({"type": "http.response.body", "body": b""})
+
+    async def refuse(self, refusal: Refusal) -> None:
+        """Say no: an error answer, or what ends a stream that has begun."""
+        if self.over:
+            return
+        call = self._call
+        if self.begun:
+            choices = [index for index, still in self.codec.open.items() if still] if self.codec else []
+            envelope = self.codec.envelope if self.codec else {}
+            await self.end(call.format.stream_refuse(refusal, call.id, choices or [0], envelope))
+            return
+        await self.whole(refusal.status, orjson.dumps(call.format.refuse(refusal, call.id)), _waiting(refusal))
+
+    def abandon(self) -> None:
+        """Nobody listens any more."""
+        self.over = True
+        if not self.begun:
+            self.status = 499
+
+    async def _start(self, status: int, headers: list[tuple[bytes, bytes]]) -> None:
+        call = self._call
+        headers += (
+            (b"x-correlation-id", call.correlation_id.encode("latin-1")),
+            (b"x-request-id", call.id.encode()),
+            (b"server-timing", server_timing(call)),
+        )
+        outcome = call.reservation or call.rejection
+        if outcome is not None and call.debits:
+            headers += call.runtime.limits.headers(outcome, call.debits)
+        await self._send({"type": "http.response.start", "status": status, "headers": headers})
+
+
+def _waiting(refusal: Refusal) -> list[tuple[bytes, bytes]]:
+    """Retry-After where waiting helps (RFC 9110, 10.2.3), `x-should-retry: false` where it does not."""
+    headers = []
+    if refusal.retry_after is not None:
+        headers.append((b"retry-after", b"%d" % max(1, math.ceil(refusal.retry_after))))
+    elif not refusal.retry or refusal.code in ("rate_limited", "quota_busy"):
+        headers.append((b"x-should-retry", b"false"))
+    if refusal.code == "unauthenticated":
+        headers.append((b"www-authenticate", b'Bearer realm="meshgate"'))
+    return headers
+
+
+def server_timing(call: Call) -> bytes:
+    """The stages so far in milliseconds (W3C Server Timing), the upstream's own time among them under its name."""
+    before, parts = call.started_ns, []
+    for stage, at in [*call.stages, (call.stage, time.perf_counter_ns())]:
+        parts.append(b"%s;dur=%.3f" % (stage.encode(), (at - before) / 1e6))
+        before = at
+    return b", ".join(parts)

@@ -1,0 +1,55 @@
+"""What is known about a text part, kept by content hash: agents resend the whole conversation with every turn.
+
+Only new text is scanned and counted. Keys are SHA-256 digests, so that nobody can make a harmful text pass for a
+harmless one; values hold offsets, never text. The cache is bounded by entries, oldest out first.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from hashlib import sha256
+
+from gateway.call import Finding, Span
+
+
+class Facts:
+    """Tokens, and the stretches of personal data; None where nobody looked."""
+
+    __slots__ = ("findings", "tokens")
+
+    def __init__(self, tokens: int, findings: Sequence[Finding]) -> None:
+        self.tokens = tokens
+        self.findings = findings
+
+
+class Texts:
+    """A bounded map from text to `Facts`."""
+
+    def __init__(
+        self, count: Callable[[str], int], scan: Callable[[str], Sequence[Finding]] | None, size: int = 65_536
+    ) -> None:
+        self.count = count
+        self._scan = scan
+        self._size = size
+        self._known: dict[bytes, Facts] = {}
+
+    def of(self, text: str) -> Facts:
+        """The facts of one text part: from memory, or worked out now."""
+        key = sha256(text.encode("utf-8", "surrogatepass")).digest()
+        facts = self._known.get(key)
+        if facts is None:
+            facts = self._learn(key, text)
+        return facts
+
+    def of_all(self, spans: Sequence[Span]) -> list[Facts]:
+        """The facts of every span, in order."""
+        of = self.of
+        return [of(span.text) for span in spans]
+
+    def _learn(self, key: bytes, text: str) -> Facts:
+        found = self._scan(text) if self._scan else ()
+        facts = Facts(self.count(text), found or ())
+        if len(self._known) >= self._size:
+            self._known.pop(next(iter(self._known)), None)
+        self._known[key] = facts
+        return facts

@@ -1,0 +1,136 @@
+"""The chat completions codec: requests, whole answers, streams."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import orjson
+import pytest
+
+from gateway.call import Usage
+from gateway.errors import Refusal
+from gateway.formats.openai_chat import OPENAI_CHAT
+
+USER = [{"role": "user", "content": "hi"}]
+
+
+def body(**fields: Any) -> dict[str, Any]:
+    """A request with these fields."""
+    return {"model": "m", "messages": USER, **fields}
+
+
+def test_what_a_request_asks_for() -> None:
+    """Model, stream, tools and ceiling are read; n multiplies the ceiling."""
+    tools = [{"type": "function", "function": {"name": "f"}}, {"type": "custom", "custom": {"name": "g"}}]
+    assert OPENAI_CHAT.parse(body(stream=True, tools=tools, max_tokens=10, n=3)) == ("m", True, ("f", "g"), 30)
+    assert OPENAI_CHAT.parse(body(max_completion_tokens=5, max_tokens=10)).ceiling == 5
+    assert OPENAI_CHAT.parse(body()) == ("m", False, (), None)
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("model", None),
+        ("model", ""),
+        ("model", "m" * 300),
+        ("messages", []),
+        ("messages", "hi"),
+        ("messages", [1]),
+        ("messages", [{"content": "x"}]),
+        ("messages", [{"role": "user", "content": 7}]),
+        ("stream", "yes"),
+        ("stream_options", []),
+        ("n", 0),
+        ("n", True),
+        ("n", 10**9),
+        ("max_tokens", -1),
+        ("max_tokens", 1.5),
+        ("max_tokens", 10**30),
+        ("max_completion_tokens", "5"),
+        ("tools", {}),
+        ("tools", [1]),
+    ],
+)
+def test_wrong_types_and_absurd_numbers_are_refused_by_name(field: str, value: object) -> None:
+    """The error names the parameter."""
+    with pytest.raises(Refusal) as caught:
+        OPENAI_CHAT.parse(body(**{field: value}))
+    assert (caught.value.code, caught.value.param) == ("invalid_request", field)
+
+
+def test_the_request_to_the_upstream() -> None:
+    """The upstream's model name and the wish for usage; other options stay."""
+    request = body(stream=True, stream_options={"x": 1})
+    assert OPENAI_CHAT.request(request, "up", True)
+    assert request["model"] == "up"
+    assert request["stream_options"] == {"x": 1, "include_usage": True}
+    assert not OPENAI_CHAT.request(body(model="up"), "up", False)
+
+
+def test_usage_is_read_and_never_trusted() -> None:
+    """Details are read; negative and wrong values count as nothing."""
+    told = {
+        "prompt_tokens": 10,
+        "completion_tokens": 5,
+        "prompt_tokens_details": {"cached_tokens": 4},
+        "completion_tokens_details": {"reasoning_tokens": 2},
+    }
+    assert OPENAI_CHAT.usage({"usage": told}) == Usage(10, 5, 4, 2)
+    assert OPENAI_CHAT.usage({"usage": {"prompt_tokens": -1, "completion_tokens": "x"}}) == Usage()
+    assert OPENAI_CHAT.usage({"usage": None}) is None
+    assert OPENAI_CHAT.usage({}) is None
+
+
+def event(delta: object = None, reason: str | None = None, **extra: Any) -> bytes:
+    """One chunk of a stream."""
+    choices = [] if delta is None else [{"index": 0, "delta": delta, "finish_reason": reason}]
+    head = {"id": "c", "object": "chat.completion.chunk", "created": 1, "model": "m"}
+    return b"data: " + orjson.dumps({**head, "choices": choices, **extra}) + b"\n\n"
+
+
+def test_a_chunk_that_nobody_edits_leaves_as_it_came() -> None:
+    """Unknown fields and odd spacing survive."""
+    raw = b'data: {"x_unknown":  [1], "choices": [{"index":0,"delta":{"content":"a"}, "y": 2}]}\n\n'
+    stream = OPENAI_CHAT.stream(keep_usage=False)
+    [chunk] = stream.feed(raw)
+    assert stream.encode(chunk) == raw
+    assert [delta.channel for delta in chunk.texts] == [(0, "content")]
+
+
+def test_usage_is_taken_out_unless_the_caller_asked() -> None:
+    """A caller sees the usage chunk only if it wanted it."""
+    usage = {"prompt_tokens": 1, "completion_tokens": 2}
+    for keep in (True, False):
+        stream = OPENAI_CHAT.stream(keep_usage=keep)
+        [chunk] = stream.feed(event(usage=usage))
+        assert chunk.usage == Usage(1, 2)
+        assert bool(stream.encode(chunk)) is keep
+
+
+def test_the_end_of_a_stream() -> None:
+    """A stream that said why it ended, or [DONE], is whole; another broke off."""
+    for tail, whole in ((event({}, "stop"), True), (b"data: [DONE]\n\n", True), (b"", False)):
+        stream = OPENAI_CHAT.stream(keep_usage=False)
+        stream.feed(event({"content": "a"}) + tail)
+        if whole:
+            stream.close()
+        else:
+            with pytest.raises(ValueError, match="broke off"):
+                stream.close()
+
+
+@pytest.mark.parametrize("data", [b"data: 7\n\n", b"data: {\n\n", b"data: {}\n\n", b'data: {"choices": [1]}\n\n'])
+def test_garbage_in_a_stream_is_an_error(data: bytes) -> None:
+    """What is not a chunk raises ValueError."""
+    with pytest.raises(ValueError):  # noqa: PT011  (several readers raise it)
+        OPENAI_CHAT.stream(keep_usage=False).feed(data)
+
+
+def test_refusals_in_a_stream() -> None:
+    """A policy's block ends as content_filter with the reason; a fault is an error event that clients raise."""
+    block = OPENAI_CHAT.stream_refuse(Refusal("secret_blocked", "why"), "id", [1], {"id": "c"})
+    assert b'"finish_reason":"content_filter"' in block
+    assert b'"refusal":"why"' in block
+    assert block.endswith(b"data: [DONE]\n\n")
+    fault = OPENAI_CHAT.stream_refuse(Refusal("upstream_error", "why"), "id", [0], {})
+    assert orjson.loads(fault[6:])["error"]["code"] == "upstream_error"

@@ -1,0 +1,115 @@
+"""Reading a body: every text position is found, duplicate keys and deep nesting are refused."""
+
+from __future__ import annotations
+
+import json
+
+import orjson
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gateway.errors import Refusal
+from gateway.formats import tree
+
+SHAPE = tree.Shape(opaque=frozenset({"role", "id"}), json=frozenset({"arguments"}), blobs=frozenset({"image_url"}))
+TEXT = st.text(alphabet=st.characters(codec="utf-8"), max_size=20)
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers(-(2**53), 2**53) | TEXT,
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(TEXT, inner, max_size=4),
+    max_leaves=20,
+)
+
+
+def texts(body: object) -> list[str]:
+    """The texts that the survey finds."""
+    return [span.text for span in tree.parse(orjson.dumps(body), SHAPE, 64)[1].spans]
+
+
+def test_texts_come_in_document_order_wherever_they_stand() -> None:
+    """Known and unknown fields, lists and objects: every string is a text."""
+    assert texts({"a": "1", "b": ["2", {"c": "3"}], "unknown": {"deep": [["4"]]}}) == ["1", "2", "3", "4"]
+
+
+def test_structure_is_not_text_unless_it_holds_more_than_a_name() -> None:
+    """A key of the table is skipped only while its value looks like the name it should be."""
+    assert texts({"id": "call_1", "role": "user"}) == []
+    assert texts({"id": "ann@example.org"}) == ["ann@example.org"]
+    assert texts({"id": "4111 1111 1111 1111"}) == ["4111 1111 1111 1111"]
+
+
+def test_json_inside_a_string_is_walked_and_written_back() -> None:
+    """Tool-call arguments are judged as what they mean, not as how they are escaped."""
+    inner = json.dumps({"to": "ann@example.org", "deep": {"arguments": json.dumps({"x": "y\n"})}})
+    body, survey = tree.parse(orjson.dumps({"function": {"arguments": inner}}), SHAPE, 64)
+    assert [span.text for span in survey.spans] == ["ann@example.org", "y\n"]
+    tree.write(survey.spans[1], "z")
+    assert tree.fold(survey.nested)
+    outer = json.loads(body["function"]["arguments"])
+    assert json.loads(outer["deep"]["arguments"]) == {"x": "z"}
+
+
+def test_json_inside_a_string_that_is_none_is_text() -> None:
+    """Broken arguments are still looked at."""
+    assert texts({"arguments": '{"a": "ann@'}) == ['{"a": "ann@']
+
+
+def test_a_key_twice_inside_arguments_makes_them_plain_text() -> None:
+    """The value that the parser lost is looked at too."""
+    assert texts({"arguments": '{"a": "4111", "a": "x"}'}) == ['{"a": "4111", "a": "x"}']
+
+
+def test_unreadable_parts_are_counted() -> None:
+    """An image is no text, inline or by address."""
+    _, survey = tree.parse(orjson.dumps({"c": [{"image_url": {"url": "data:image/png;base64,AAAA"}}]}), SHAPE, 64)
+    assert (survey.blobs, survey.spans) == (1, [])
+
+
+DUPLICATES = {
+    "plain": b'{"a": 1, "a": 2}',
+    "nested": b'{"x": [{"a": 1, "a": 2}]}',
+    "escaped": b'{"ab": 1, "a\\u0062": 2}',
+    "masked by an escaped colon": b'{"a": 1, "a": "\\u003a"}',
+}
+
+
+@pytest.mark.parametrize("name", DUPLICATES)
+def test_a_key_that_stands_twice_is_refused(name: str) -> None:
+    """What we judge is what the upstream reads: the same key cannot hold two values."""
+    with pytest.raises(Refusal, match="twice"):
+        tree.parse(DUPLICATES[name], SHAPE, 64)
+
+
+@given(JSON.map(lambda value: {"root": value}), st.booleans())
+def test_no_object_without_duplicates_is_refused(body: object, escape: bool) -> None:
+    """The shortcut never takes a colon inside a string for a key."""
+    raw = json.dumps(body, ensure_ascii=escape, indent=1).encode()
+    assert tree.parse(raw, SHAPE, 64)[0] == body
+
+
+@given(JSON, TEXT, TEXT)
+def test_every_duplicate_is_found(value: object, key: str, text: str) -> None:
+    """Whatever else the body holds, a key that stands twice is seen."""
+    name = json.dumps(key)
+    raw = f'{{{name}: {json.dumps(value)}, "other{len(key)}": {json.dumps(text)}, {name}: {json.dumps(text)}}}'
+    with pytest.raises(Refusal):
+        tree.parse(raw.encode(), SHAPE, 64)
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [b"", b"[]", b'"x"', b"{", b'{"a": \xff}', b'{"a": NaN}', b"{'a': 1}", b'{"a": 1} x', b"null"],
+)
+def test_what_is_not_one_object_is_refused(raw: bytes) -> None:
+    """Malformed JSON, invalid UTF-8 and other roots get a clear error."""
+    with pytest.raises(Refusal) as caught:
+        tree.parse(raw, SHAPE, 64)
+    assert caught.value.code == "invalid_request"
+
+
+def test_deep_nesting_is_refused() -> None:
+    """The depth limit holds, and a body far beyond any stack is an error like any other."""
+    tree.parse(b'{"a":' * 63 + b"1" + b"}" * 63, SHAPE, 64)
+    for depth in (70, 200_000):
+        with pytest.raises(Refusal):
+            tree.parse(b'{"a":' * depth + b"1" + b"}" * depth, SHAPE, 64)
