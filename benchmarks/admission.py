@@ -1,6 +1,6 @@
 """CPU of admitting and settling one call, by store: 32 calls at a time, two buckets and three quotas each.
 
-    python -m benchmarks.admission
+    python -m benchmarks.admission [redis://127.0.0.1:6379/0]
 
 Counts this process alone (`time.process_time`), the writer thread of SQLite included, the Redis server not.
 """
@@ -8,13 +8,13 @@ Counts this process alone (`time.process_time`), the writer thread of SQLite inc
 from __future__ import annotations
 
 import asyncio
+import sys
 import tempfile
 import time
 from pathlib import Path
 
 from gateway.call import Ask, Debit, Reservation
 from gateway.stores import Store, open_store
-from tests.servers import redis_server
 
 CONCURRENT = 32
 CALLS = 6000
@@ -58,10 +58,10 @@ async def _run(url: str) -> tuple[float, float]:
 
 def main() -> None:
     """Print one line a store."""
-    with tempfile.TemporaryDirectory() as folder, redis_server() as redis:
-        for name, url in (("sqlite", f"sqlite:///{Path(folder) / 'state.db'}"), ("redis", redis)):
+    with tempfile.TemporaryDirectory() as folder:
+        for url in (f"sqlite:///{Path(folder) / 'state.db'}", *sys.argv[1:]):
             cpu, wall = asyncio.run(_run(url))
-            print(f"{name:8} {cpu / CALLS * 1e6:6.1f} us CPU a call  {CALLS / wall:8.0f} calls/s")
+            print(f"{url.partition(':')[0]:8} {cpu / CALLS * 1e6:6.1f} us CPU a call  {CALLS / wall:8.0f} calls/s")
 
 
 if __name__ == "__main__":

@@ -1,0 +1,197 @@
+"""What one workflow (team and correlation id) may use over all its calls. Config key: `quotas`.
+
+Only describes: the store takes. A call reserves its input tokens and its output ceiling at the model's dearest price
+before it leaves, and is charged what the provider reported after. Money is in nano-USD, exact, rounded up once a call.
+Error codes: `quota_exceeded` (the workflow freezes), `quota_busy` (calls in flight hold the rest), `workflow_frozen`,
+and `rate_limited` for the buckets of `limits`.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections.abc import Sequence
+from fractions import Fraction
+from typing import NamedTuple
+
+from gateway.call import NANO_USD, Ask, Debit, Rejection, Usage
+from gateway.config import Model, Price
+from gateway.config import Quotas as Settings
+from gateway.errors import Refusal
+from gateway.ratelimit import duration
+
+# No call uses more than this; a provider that reports more is not believed, and stores keep exact integers below it.
+_MOST = 2**53 - 1
+# When a call that waits for others in flight should try again: nobody knows when they end.
+_BUSY_RETRY = 1.0
+
+_HELP = (
+    "An operator can raise it in the configuration and resume the workflow with `meshgate workflows resume`; "
+    "otherwise start a new workflow with another X-Correlation-Id."
+)
+
+
+class Quotas:
+    """The configured quotas. Pure: no clock, no store."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._cost = None if settings.cost_usd is None else math.floor(Fraction(str(settings.cost_usd)) * NANO_USD)
+
+    def debits(self, model: Model, input_tokens: int, ceiling: int) -> list[Debit]:
+        """What a call reserves: at most `input_tokens` in and `ceiling` out, one call."""
+        limits = self._settings
+        found: list[Debit] = []
+        if limits.tokens is not None:
+            found.append(Debit("tokens", "tokens", input_tokens + ceiling, limits.tokens, "quotas.tokens"))
+        if self._cost is not None:
+            amount = dearest(model.price, input_tokens, ceiling)
+            found.append(Debit("cost", "cost", amount, self._cost, "quotas.cost_usd"))
+        if limits.calls is not None:
+            found.append(Debit("calls", "calls", 1, limits.calls, "quotas.calls"))
+        return found
+
+    def ask(self, id: str, team: str, correlation_id: str, agent: str, debits: Sequence[Debit], *, lapse: float) -> Ask:
+        """The whole of what a call wants. `lapse`: seconds after which an unsettled reservation counts as lost."""
+        seconds = self._settings.seconds
+        return Ask(
+            id,
+            team,
+            correlation_id,
+            agent,
+            tuple(debits),
+            None if seconds is None else math.ceil(seconds),
+            math.ceil(self._settings.ttl),
+            math.ceil(lapse),
+        )
+
+
+class _Rates(NamedTuple):
+    """Prices of one token in nano-USD, as numerators over one denominator."""
+
+    input: int
+    output: int
+    cached: int
+    reasoning: int
+    audio: int
+    denominator: int
+
+
+@functools.lru_cache(maxsize=1024)
+def _rates(price: Price) -> _Rates:
+    """A part that has no price of its own costs what the whole costs. Decimals are taken as written in the file."""
+    parts = (
+        price.input,
+        price.output,
+        price.input if price.cached_input is None else price.cached_input,
+        price.output if price.reasoning is None else price.reasoning,
+        price.output if price.audio is None else price.audio,
+    )
+    exact = [Fraction(str(usd)) * NANO_USD / 1_000_000 for usd in parts]
+    denominator = math.lcm(*(it.denominator for it in exact))
+    input, output, cached, reasoning, audio = (int(it * denominator) for it in exact)
+    return _Rates(input, output, cached, reasoning, audio, denominator)
+
+
+def dearest(price: Price, input_tokens: int, ceiling: int) -> int:
+    """Nano-USD that a call can cost at most, whatever parts of it turn out to be priced apart."""
+    rates = _rates(price)
+    dear_input = max(rates.input, rates.cached)
+    dear_output = max(rates.output, rates.reasoning, rates.audio)
+    return -(-(input_tokens * dear_input + ceiling * dear_output) // rates.denominator)
+
+
+def cost(price: Price, usage: Usage) -> int:
+    """Nano-USD of a call, exact, rounded up once. Parts that exceed their whole are cut to it."""
+    rates = _rates(price)
+    total_in, total_out = _sane(usage.input), _sane(usage.output)
+    cached = min(_sane(usage.cached), total_in)
+    reasoning = min(_sane(usage.reasoning), total_out)
+    audio = min(_sane(usage.audio), total_out - reasoning)
+    exact = (
+        (total_in - cached) * rates.input
+        + cached * rates.cached
+        + (total_out - reasoning - audio) * rates.output
+        + reasoning * rates.reasoning
+        + audio * rates.audio
+    )
+    return min(_MOST, -(-exact // rates.denominator))
+
+
+def used(debits: Sequence[Debit], usage: Usage, cost: int) -> dict[str, int]:
+    """What each debit comes to, for `Store.settle`: by `Debit.key`. Calls and requests stay as reserved."""
+    actual = {"tokens": min(_MOST, _sane(usage.input) + _sane(usage.output)), "cost": cost}
+    return {debit.key: actual[debit.unit] for debit in debits if debit.unit in actual}
+
+
+def refusal(rejection: Rejection, ask: Ask) -> Refusal:
+    """A rejection in words for the caller: what happened, the limit, what was used, what to do."""
+    if rejection.reason == "rate":
+        return _rate(rejection, ask.debits[rejection.index])
+    if rejection.reason == "exceeded":
+        return _exceeded(rejection, ask.debits[rejection.index], ask)
+    if rejection.reason == "busy":
+        return _busy(rejection, ask.debits[rejection.index], ask)
+    if rejection.reason == "expired":
+        message = (
+            f"Workflow {ask.correlation_id} has outlived quotas.seconds: it may last {ask.seconds} s and is "
+            f"{rejection.used} s old, so it is now frozen. {_HELP}"
+        )
+        return Refusal("quota_exceeded", message, detail={"quota": "quotas.seconds"})
+    return _frozen(rejection, ask)
+
+
+def _rate(rejection: Rejection, debit: Debit) -> Refusal:
+    rate = f"{round(debit.refill * debit.window)} {debit.unit} per {debit.window} s, {debit.limit} at once"
+    wants = f"this call asks for {debit.amount} {debit.unit}, {max(0, debit.limit - rejection.used)} are left"
+    if rejection.retry_after is None:
+        todo = (
+            "it never holds that much: send a shorter request or lower its output ceiling, or raise the limit's burst"
+        )
+    else:
+        todo = f"try again in {duration(rejection.retry_after)}"
+    message = f"Rate limit {debit.name} ({rate}): {wants}; {todo}."
+    return Refusal("rate_limited", message, retry_after=rejection.retry_after, detail={"limit": debit.name})
+
+
+def _exceeded(rejection: Rejection, debit: Debit, ask: Ask) -> Refusal:
+    message = (
+        f"Workflow {ask.correlation_id} has no room left in {debit.name}: the limit is {_amount(debit, debit.limit)}, "
+        f"{_amount(debit, rejection.used)} are used, and this call needs up to {_amount(debit, debit.amount)}. "
+        f"The workflow is now frozen. {_HELP}"
+    )
+    return Refusal("quota_exceeded", message, detail={"quota": debit.name})
+
+
+def _busy(rejection: Rejection, debit: Debit, ask: Ask) -> Refusal:
+    message = (
+        f"Calls in flight hold the rest of {debit.name} of workflow {ask.correlation_id}: the limit is "
+        f"{_amount(debit, debit.limit)}, {_amount(debit, rejection.used)} are used, {_amount(debit, rejection.held)} "
+        f"are held, and this call needs up to {_amount(debit, debit.amount)}. Try again when they have ended, "
+        "or lower the call's output ceiling."
+    )
+    return Refusal("quota_busy", message, retry_after=_BUSY_RETRY, detail={"quota": debit.name})
+
+
+def _frozen(rejection: Rejection, ask: Ask) -> Refusal:
+    if rejection.index < 0:
+        message = f"Workflow {ask.correlation_id} is frozen and takes no more calls."
+        return Refusal("workflow_frozen", f"{message} {_HELP}")
+    debit = ask.debits[rejection.index]
+    message = (
+        f"Workflow {ask.correlation_id} is frozen since {debit.name} ran out: the limit is "
+        f"{_amount(debit, debit.limit)}, {_amount(debit, rejection.used)} are used."
+    )
+    return Refusal("workflow_frozen", f"{message} {_HELP}", detail={"quota": debit.name})
+
+
+def _amount(debit: Debit, amount: int) -> str:
+    """Money in USD with as many decimals as it needs, anything else as a count with its unit."""
+    if debit.unit != "cost":
+        return f"{amount} {debit.unit}"
+    whole, rest = divmod(amount, NANO_USD)
+    return f"{whole}.{rest:09d}".rstrip("0").rstrip(".") + " USD"
+
+
+def _sane(reported: int) -> int:
+    return min(max(reported, 0), _MOST)

@@ -1,0 +1,183 @@
+"""State behind the line: counters, workflows, the vault and keys, kept in SQLite or Redis.
+
+Stages describe what they want in `Debit`s; a store applies them, all or none, in one atomic step. Config key: `state`.
+Every failure of a store is a `StoreUnavailable`, which the line turns into `state_unavailable`: fails closed.
+
+The life of a reservation: reserved -> settled (charged what was used) | released (the call never cost anything)
+| lapsed (nobody said, so the estimate is charged and marked). Each ends once; a second ending does nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Literal, Protocol
+
+from gateway.call import Ask, Debit, Rejection, Reservation
+from gateway.errors import ConfigError
+
+End = Literal["settled", "released", "lapsed"]
+Role = Literal["gateway", "cli"]
+Clock = Callable[[], float]
+Sealed = tuple[str, bytes, bytes]  # entity, digest of the value, ciphertext
+Unsealed = tuple[str, int, bytes]  # entity, number within the workflow, ciphertext
+
+FOREVER = 2**53 - 1  # the largest integer that a Lua number holds exactly; amounts never pass it
+DEFAULT_TTL = 86400  # seconds a workflow is kept that was frozen before its first call
+
+
+class StoreUnavailable(Exception):
+    """The state store did not answer or could not write: what failed, and where to look. Never holds a password."""
+
+
+@dataclass(frozen=True, slots=True)
+class Workflow:
+    """What is known of one correlation id of a team. Times are Unix seconds, amounts in units of the quota.
+
+    `used` is settled, `held` is in flight, `lapsed` the part of `used` that is an estimate because its call was lost.
+    `reason` says why it is frozen: the name of the quota that ran out, or the words of whoever froze it.
+    """
+
+    team: str
+    correlation_id: str
+    state: Literal["open", "frozen"]
+    reason: str
+    first_seen: float
+    last_seen: float
+    agents: tuple[str, ...] = ()
+    used: Mapping[str, int] = field(default_factory=dict)
+    held: Mapping[str, int] = field(default_factory=dict)
+    lapsed: Mapping[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """A gateway key: only its SHA-256 is kept. `created` and `revoked` are Unix seconds, `revoked` None while valid."""
+
+    id: str
+    sha256: str
+    agent: str
+    team: str
+    roles: tuple[str, ...] = ()
+    created: float = 0.0
+    revoked: float | None = None
+
+
+class Store(Protocol):
+    """What the line needs of a store. Every method may raise `StoreUnavailable`."""
+
+    async def open(self) -> None:
+        """Connect and make ready. Raises `ConfigError` where the operator must change something."""
+
+    async def close(self) -> None:
+        """Write what is pending and let go."""
+
+    async def ping(self) -> None:
+        """Raise if a call could not be admitted now."""
+
+    async def reserve(self, ask: Ask) -> Reservation | Rejection:
+        """Take every debit of the ask, or none. First the workflow's state is checked, then the debits in order."""
+
+    async def settle(self, reservation: Reservation, used: Mapping[str, int], state: End) -> bool:
+        """End a reservation; False if it had ended before. `used`: `Debit.key` -> actual; one left out: its estimate.
+
+        settled: quotas are charged `used`, token buckets get the difference back (or owe it), request buckets stay.
+        released: quotas and token buckets get all back. lapsed: quotas are charged the estimate, buckets stay.
+        """
+
+    async def sweep(self) -> int:
+        """Lapse what is overdue and drop what has expired. Returns how many reservations lapsed. Call each second."""
+
+    async def refresh(self) -> None:
+        """Take over what other processes changed (workflows frozen or resumed by hand). Call each second."""
+
+    async def durable(self) -> None:
+        """Return when everything said so far is on disk; Redis answers for itself."""
+
+    async def workflow(self, team: str, correlation_id: str) -> Workflow | None:
+        """One workflow, or None if there is no record of it."""
+
+    async def workflows(self, team: str | None, limit: int) -> list[Workflow]:
+        """The workflows of a team (None: of all), the last seen first."""
+
+    async def freeze(self, team: str, correlation_id: str, reason: str) -> None:
+        """Refuse every further call of a workflow, also of one not seen yet."""
+
+    async def resume(self, team: str, correlation_id: str) -> bool:
+        """Open a frozen workflow; its age counts from now. False if there is no record of it."""
+
+    async def seal(self, team: str, correlation_id: str, items: Sequence[Sealed], ttl: float) -> list[int]:
+        """Keep ciphertexts for `ttl` seconds; returns each value's number, from 1 for an entity, always the same."""
+
+    async def unseal(self, team: str, correlation_id: str) -> list[Unsealed]:
+        """All that the vault holds for a workflow and that has not expired."""
+
+    async def keys(self) -> list[Key]:
+        """All gateway keys, revoked ones too."""
+
+    async def add_key(self, key: Key) -> None:
+        """Keep a new key, durably."""
+
+    async def revoke_key(self, id: str) -> bool:
+        """End a key, durably. False if there is none with this id, or it was revoked before."""
+
+    async def keys_version(self) -> int:
+        """A number that changes when keys change, in whichever process; cheap to ask each second."""
+
+
+def open_store(url: str, *, role: Role = "gateway", clock: Clock | None = None) -> Store:
+    """The store of a `state` URL, not yet opened. Schemes: sqlite, redis, rediss. `clock` is for tests."""
+    scheme = url.partition(":")[0]
+    factory = _SCHEMES.get(scheme)
+    if factory is None:
+        raise ConfigError(f"state: no store is called {scheme!r}; use one of {', '.join(_SCHEMES)}")
+    return factory(url, role, clock)
+
+
+# Imported on use: a gateway on SQLite need not load a Redis client.
+def _sqlite(url: str, role: Role, clock: Clock | None) -> Store:
+    from gateway.stores.sqlite import SqliteStore
+
+    return SqliteStore(url, role=role) if clock is None else SqliteStore(url, role=role, clock=clock)
+
+
+def _redis(url: str, _role: Role, clock: Clock | None) -> Store:
+    from gateway.stores.redis import RedisStore
+
+    return RedisStore(url, clock=clock)
+
+
+_SCHEMES: Mapping[str, Callable[[str, Role, Clock | None], Store]] = {
+    "sqlite": _sqlite,
+    "redis": _redis,
+    "rediss": _redis,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Charge:
+    """All debits of one call on one key, summed: what its ending must know."""
+
+    key: str
+    unit: str
+    amount: int
+    limit: int
+    refill: float
+
+    def actual(self, used: Mapping[str, int], state: End) -> int:
+        """What it comes to in the end; see `Store.settle`."""
+        if state == "lapsed":
+            return self.amount
+        if state == "released":
+            return self.amount if self.refill and self.unit == "requests" else 0
+        return min(max(used.get(self.key, self.amount), 0), FOREVER)
+
+
+def charges(debits: Sequence[Debit]) -> list[Charge]:
+    """One `Charge` a key, in order of first use. Debits that share a key share its bucket, so they end as one."""
+    summed: dict[str, Charge] = {}
+    for debit in debits:
+        before = summed.get(debit.key)
+        amount = debit.amount + (before.amount if before else 0)
+        summed[debit.key] = Charge(debit.key, debit.unit, amount, debit.limit, debit.refill)
+    return list(summed.values())

@@ -1,0 +1,349 @@
+"""State in Redis or Valkey, for many gateway processes. Config key: `state: redis://` or `rediss://`.
+
+One call of `redis.lua` reserves, one settles; each is atomic, and the clock is the server's. A reservation whose
+process died lapses when its time is up, by whichever replica sweeps first. Anything that goes wrong is a
+`StoreUnavailable`: fails closed. An ending that could not be told is told again by `sweep()` until its time is up.
+
+Slots of a Cluster: the hash tag is {team}, so a workflow, its reservations and the buckets of its team and agents
+(an agent belongs to one team) are one slot and one script call. Buckets of a model or provider are shared by teams
+and carry a tag of their own; standalone they take part in the same call, on a Cluster they need a step of their own.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import hashlib
+import logging
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal, NamedTuple, cast
+from urllib.parse import quote, urlsplit
+
+import orjson
+from redis.asyncio import BlockingConnectionPool
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+
+from gateway.call import Ask, Balance, Debit, Rejection, Reservation
+from gateway.errors import ConfigError
+from gateway.stores import (
+    DEFAULT_TTL,
+    Charge,
+    Clock,
+    End,
+    Key,
+    Sealed,
+    StoreUnavailable,
+    Unsealed,
+    Workflow,
+    charges,
+)
+from gateway.stores.batch import IN_FLIGHT, TIMEOUT, Batch
+
+_SCRIPT = Path(__file__).with_suffix(".lua").read_text(encoding="utf-8")
+_SHA = hashlib.sha1(_SCRIPT.encode(), usedforsecurity=False).hexdigest()  # the name that Redis gives a script
+
+_TEAMS = "mg1:teams"
+_KEYS = "mg1:{keys}"
+_KEYS_VERSION = "mg1:{keys}:version"
+_MICRO = 1_000_000
+# How long an ending is told again to a reservation that may yet arrive: longer than a command can lie in a socket.
+_DOUBT = 10.0
+_SWEEP = 500  # overdue reservations of one team handled in one sweep
+
+Reason = Literal["rate", "exceeded", "busy", "frozen", "expired"]
+
+_log = logging.getLogger(__name__)
+
+
+class _Ending(NamedTuple):
+    """An ending that Redis has not confirmed: told again until `until` (event-loop time)."""
+
+    ask: Ask
+    used: Mapping[str, int]
+    state: End
+    until: float
+
+
+class RedisStore:
+    """A `Store` on one Redis or Valkey server. `clock` replaces the server's clock, for tests only."""
+
+    def __init__(self, url: str, *, clock: Clock | None = None) -> None:
+        self._clock = clock
+        try:
+            self._pool = BlockingConnectionPool.from_url(
+                url,
+                max_connections=2 * IN_FLIGHT,
+                timeout=TIMEOUT,
+                socket_connect_timeout=TIMEOUT,
+                protocol=2,  # plain replies, the same from every server since Redis 2
+                retry=Retry(NoBackoff(), 0),  # the batch tries again by itself, and only what is safe to repeat
+            )
+        except ValueError as error:
+            raise ConfigError(f"state: not a Redis URL ({error}); write redis://user:password@host:6379/0") from None
+        where = urlsplit(url)
+        self._batch = Batch(self._pool, _SCRIPT, f"{where.hostname or 'localhost'}:{where.port or 6379}")
+        self._teams: set[str] = set()
+        self._endings: list[_Ending] = []
+
+    async def open(self) -> None:
+        await self.ping()
+
+    async def close(self) -> None:
+        await self._end_again()
+        await self._batch.close()
+        await self._pool.aclose()
+
+    async def ping(self) -> None:
+        await self._batch.call("PING")
+
+    async def durable(self) -> None:
+        return
+
+    async def refresh(self) -> None:
+        return
+
+    # Admission
+
+    async def reserve(self, ask: Ask) -> Reservation | Rejection:
+        await self._join(ask.team)
+        keys, slots = _keys(ask, ask.debits)
+        debits = [
+            (slots.get(it.key, 0), f"{it.unit}:{it.key}", it.amount, it.limit, it.refill, it.name) for it in ask.debits
+        ]
+        seconds = False if ask.seconds is None else ask.seconds  # Lua's tables cannot hold a nil
+        whole = (ask.correlation_id, ask.agent, seconds, ask.ttl * 1000, ask.lapse * 1000, debits)
+        try:
+            reply = await self._call("reserve", keys, orjson.dumps(whole), _member(ask))
+        except (StoreUnavailable, asyncio.CancelledError):
+            # It may have been taken all the same, and nobody is left to end it.
+            self._tell_again(ask, {}, "released", _DOUBT)
+            raise
+        return _outcome(ask, reply)
+
+    async def settle(self, reservation: Reservation, used: Mapping[str, int], state: End) -> bool:
+        ask = reservation.ask
+        try:
+            return await self._end(ask, used, state)
+        except (StoreUnavailable, asyncio.CancelledError) as error:
+            self._tell_again(ask, used, state, ask.lapse)
+            if isinstance(error, StoreUnavailable):
+                _log.warning("settling call %s will be tried again: %s", ask.id, error)
+                return True
+            raise
+
+    async def sweep(self) -> int:
+        await self._end_again()
+        if self._teams:
+            await self._batch.call("SADD", _TEAMS, *self._teams)
+        lapsed = 0
+        for team in await self._all_teams():
+            members = await self._call("overdue", [_open(team), _seen(team)], _SWEEP)
+            asks = [_ask(team, member) for member in members]
+            lapsed += sum(await asyncio.gather(*(self._end(ask, {}, "lapsed") for ask in asks)))
+            await self._forget(team)
+        return lapsed
+
+    async def _end(self, ask: Ask, used: Mapping[str, int], state: End) -> bool:
+        every = charges(ask.debits)
+        keys, slots = _keys(ask, every)
+        ended = [
+            (slots.get(it.key, 0), f"{it.unit}:{it.key}", it.amount, it.actual(used, state), it.limit, it.refill)
+            for it in every
+        ]
+        whole = (ask.correlation_id, state, ask.ttl * 1000, ended)
+        return bool(await self._call("settle", keys, orjson.dumps(whole), _member(ask)))
+
+    def _tell_again(self, ask: Ask, used: Mapping[str, int], state: End, seconds: float) -> None:
+        self._endings.append(_Ending(ask, used, state, asyncio.get_running_loop().time() + seconds))
+
+    async def _end_again(self) -> None:
+        now = asyncio.get_running_loop().time()
+        endings, self._endings = self._endings, []
+        for ending in endings:
+            try:
+                ended = await self._end(ending.ask, ending.used, ending.state)
+            except StoreUnavailable:
+                ended = False
+            if not ended and ending.until > now:
+                self._endings.append(ending)
+
+    # Workflows
+
+    async def workflow(self, team: str, correlation_id: str) -> Workflow | None:
+        return _workflow(team, correlation_id, await self._call("show", [_work(team, correlation_id)]))
+
+    async def workflows(self, team: str | None, limit: int) -> list[Workflow]:
+        found: list[Workflow] = []
+        for name in await self._all_teams() if team is None else [team]:
+            ids = await self._batch.call("ZREVRANGE", _seen(name), 0, limit - 1)
+            every = await asyncio.gather(*(self.workflow(name, id.decode()) for id in ids))
+            found += [it for it in every if it is not None]
+        return sorted(found, key=lambda it: it.last_seen, reverse=True)[:limit]
+
+    async def freeze(self, team: str, correlation_id: str, reason: str) -> None:
+        await self._join(team)
+        await self._change(team, correlation_id, "frozen", reason)
+
+    async def resume(self, team: str, correlation_id: str) -> bool:
+        return await self._change(team, correlation_id, "open", "")
+
+    async def _change(self, team: str, correlation_id: str, state: str, reason: str) -> bool:
+        keys = [_work(team, correlation_id), _seen(team)]
+        return bool(await self._call("change", keys, correlation_id, state, reason, DEFAULT_TTL * 1000))
+
+    async def _join(self, team: str) -> None:
+        """Make the team known to those who sweep and list."""
+        if team not in self._teams:
+            await self._batch.call("SADD", _TEAMS, team)
+            self._teams.add(team)
+
+    async def _all_teams(self) -> list[str]:
+        return sorted(team.decode() for team in await self._batch.call("SMEMBERS", _TEAMS))
+
+    async def _forget(self, team: str) -> None:
+        """Drop from the index the oldest workflows that Redis has expired."""
+        ids = await self._batch.call("ZRANGE", _seen(team), 0, 99)
+        known = await asyncio.gather(*(self._batch.call("EXISTS", _work(team, id.decode())) for id in ids))
+        gone = [id for id, exists in zip(ids, known, strict=True) if not exists]
+        if gone:
+            await self._batch.call("ZREM", _seen(team), *gone)
+
+    # Vault
+
+    async def seal(self, team: str, correlation_id: str, items: Sequence[Sealed], ttl: float) -> list[int]:
+        flat = [part for item in items for part in (item[0], item[1].hex(), item[2])]
+        numbers: list[int] = await self._call("seal", [_vault(team, correlation_id)], round(ttl * 1000), *flat)
+        return numbers
+
+    async def unseal(self, team: str, correlation_id: str) -> list[Unsealed]:
+        flat = await self._call("unseal", [_vault(team, correlation_id)])
+        found: list[Unsealed] = []
+        for field, ciphertext in zip(flat[::2], flat[1::2], strict=True):
+            if field.startswith(b"c:"):
+                entity, _, number = field[2:].decode().rpartition(":")
+                found.append((entity, int(number), ciphertext))
+        return sorted(found)
+
+    # Keys
+
+    async def keys(self) -> list[Key]:
+        flat = await self._batch.call("HGETALL", _KEYS)
+        keys = [_key(id.decode(), orjson.loads(kept)) for id, kept in zip(flat[::2], flat[1::2], strict=True)]
+        return sorted(keys, key=lambda key: (key.created, key.id))
+
+    async def add_key(self, key: Key) -> None:
+        await self._put_key(key.id, [key.sha256, key.agent, key.team, key.roles, key.created, key.revoked])
+
+    async def revoke_key(self, id: str) -> bool:
+        fields = await self._batch.call("HGET", _KEYS, id)
+        if fields is None or (kept := orjson.loads(fields))[-1] is not None:
+            return False
+        seconds, _ = await self._batch.call("TIME")
+        await self._put_key(id, [*kept[:-1], float(seconds)])
+        return True
+
+    async def keys_version(self) -> int:
+        return int(await self._batch.call("GET", _KEYS_VERSION) or 0)
+
+    async def _put_key(self, id: str, fields: list[Any]) -> None:
+        put = self._batch.call("HSET", _KEYS, id, orjson.dumps(fields))
+        await asyncio.gather(put, self._batch.call("INCR", _KEYS_VERSION))
+
+    async def _call(self, operation: str, keys: Sequence[str], *args: Any) -> Any:
+        now = "" if self._clock is None else round(self._clock() * _MICRO)
+        return await self._batch.call("EVALSHA", _SHA, len(keys), *keys, operation, now, *args)
+
+
+@functools.lru_cache(maxsize=4096)
+def _tag(name: str) -> str:
+    """A name that cannot break out of its hash tag."""
+    return quote(name, safe=" /@:")
+
+
+def _work(team: str, correlation_id: str) -> str:
+    return f"mg1:{{{_tag(team)}}}:w:{correlation_id}"
+
+
+def _vault(team: str, correlation_id: str) -> str:
+    return f"mg1:{{{_tag(team)}}}:v:{correlation_id}"
+
+
+def _open(team: str) -> str:
+    return f"mg1:{{{_tag(team)}}}:open"
+
+
+def _seen(team: str) -> str:
+    return f"mg1:{{{_tag(team)}}}:seen"
+
+
+def _bucket(team: str, key: str) -> str:
+    """Buckets of an agent or a team live in the team's slot, those that teams share in one of their own."""
+    if key.startswith(("agent:", "team:")):
+        return f"mg1:{{{_tag(team)}}}:b:{key}"
+    return f"mg1:{{{_tag(key)}}}:b"
+
+
+def _keys(ask: Ask, debits: Sequence[Debit | Charge]) -> tuple[list[str], dict[str, int]]:
+    """The keys of a script call, and where among them (from 1) each bucket stands."""
+    keys = [_work(ask.team, ask.correlation_id), _open(ask.team), _seen(ask.team)]
+    slots: dict[str, int] = {}
+    for debit in debits:
+        if debit.refill and debit.key not in slots:
+            keys.append(_bucket(ask.team, debit.key))
+            slots[debit.key] = len(keys)
+    return keys, slots
+
+
+def _member(ask: Ask) -> bytes:
+    """What stands for a reservation in flight: the same bytes each time, and enough to let it lapse."""
+    quotas = [(debit.key, debit.unit, debit.amount) for debit in ask.debits if not debit.refill]
+    return orjson.dumps((ask.id, ask.correlation_id, ask.agent, ask.ttl, quotas))
+
+
+def _ask(team: str, member: bytes) -> Ask:
+    id, correlation_id, agent, ttl, quotas = orjson.loads(member)
+    debits = tuple(Debit(key, unit, amount, limit=0, name=key) for key, unit, amount in quotas)
+    return Ask(id, team, correlation_id, agent, debits, None, ttl, lapse=0)
+
+
+def _outcome(ask: Ask, reply: bytes) -> Reservation | Rejection:
+    reason, *words = reply.decode().split(" ")
+    numbers = list(map(int, words))
+    if reason == "ok":
+        pairs = zip(numbers[::2], numbers[1::2], strict=True)
+        return Reservation(ask, tuple([Balance(remaining, reset / 1000) for remaining, reset in pairs]))
+    index, used, held, retry = numbers
+    return Rejection(cast(Reason, reason), index, used, held, None if retry < 0 else retry / 1000)
+
+
+def _workflow(team: str, correlation_id: str, flat: Sequence[bytes]) -> Workflow | None:
+    fields = {name.decode(): value for name, value in zip(flat[::2], flat[1::2], strict=True)}
+    if "first" not in fields:
+        return None
+    sums: dict[str, dict[str, int]] = {"u": {}, "h": {}, "l": {}}
+    for name, value in fields.items():
+        kind, _, rest = name.partition(":")
+        if kind in sums and rest:
+            unit = rest.partition(":")[0]
+            for other in sums.values():
+                other.setdefault(unit, 0)
+            sums[kind][unit] += int(value)
+    return Workflow(
+        team,
+        correlation_id,
+        "frozen" if fields["state"] == b"frozen" else "open",
+        fields["reason"].decode(),
+        int(fields["first"]) / _MICRO,
+        int(fields["last"]) / _MICRO,
+        tuple(name[2:] for name in fields if name.startswith("a:")),
+        sums["u"],
+        sums["h"],
+        sums["l"],
+    )
+
+
+def _key(id: str, fields: list[Any]) -> Key:
+    sha256, agent, team, roles, created, revoked = fields
+    return Key(id, sha256, agent, team, tuple(roles), created, revoked)

@@ -1,0 +1,48 @@
+"""The tables of the state file, and how a file of an older release becomes one of this release."""
+
+from __future__ import annotations
+
+import sqlite3
+from pathlib import Path
+
+from gateway.errors import ConfigError
+
+# Each entry takes the file from the version before to the next; never edit one that was released, add one.
+MIGRATIONS: tuple[tuple[str, ...], ...] = (
+    (
+        """CREATE TABLE workflows (team TEXT, correlation_id TEXT, state TEXT NOT NULL, reason TEXT NOT NULL,
+           first INTEGER NOT NULL, last INTEGER NOT NULL, since INTEGER NOT NULL, ends INTEGER NOT NULL,
+           agents BLOB NOT NULL, counts BLOB NOT NULL, PRIMARY KEY (team, correlation_id)) WITHOUT ROWID""",
+        """CREATE TABLE reservations (id TEXT PRIMARY KEY, team TEXT NOT NULL, correlation_id TEXT NOT NULL,
+           agent TEXT NOT NULL, ttl INTEGER NOT NULL, due INTEGER NOT NULL, debits BLOB NOT NULL) WITHOUT ROWID""",
+        """CREATE TABLE buckets (key TEXT PRIMARY KEY, level REAL NOT NULL, at INTEGER NOT NULL, burst INTEGER NOT NULL,
+           refill REAL NOT NULL) WITHOUT ROWID""",
+        """CREATE TABLE orders (seq INTEGER PRIMARY KEY AUTOINCREMENT, team TEXT NOT NULL, correlation_id TEXT NOT NULL,
+           reason TEXT)""",
+        """CREATE TABLE vaults (team TEXT, correlation_id TEXT, ends INTEGER NOT NULL,
+           PRIMARY KEY (team, correlation_id)) WITHOUT ROWID""",
+        """CREATE TABLE sealed (team TEXT, correlation_id TEXT, entity TEXT, number INTEGER, digest BLOB NOT NULL,
+           ciphertext BLOB NOT NULL, PRIMARY KEY (team, correlation_id, entity, number)) WITHOUT ROWID""",
+        """CREATE TABLE keys (id TEXT PRIMARY KEY, sha256 TEXT NOT NULL UNIQUE, agent TEXT NOT NULL, team TEXT NOT NULL,
+           roles BLOB NOT NULL, created REAL NOT NULL, revoked REAL)""",
+        "INSERT INTO meta VALUES ('keys', 0)",
+    ),
+)
+
+
+def migrate(connection: sqlite3.Connection, path: Path) -> None:
+    """Bring the file to the newest version, in one transaction. Raises `ConfigError` if it is newer still."""
+    connection.execute("BEGIN IMMEDIATE")
+    connection.execute("CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value INTEGER NOT NULL)")
+    row = connection.execute("SELECT value FROM meta WHERE name = 'schema'").fetchone()
+    version = row[0] if row else 0
+    if version > len(MIGRATIONS):
+        connection.execute("ROLLBACK")
+        raise ConfigError(
+            f"state: {path} has schema version {version}, and this release knows {len(MIGRATIONS)}: "
+            "it was written by a newer release; run that one, or give another file"
+        )
+    for statement in (statement for step in MIGRATIONS[version:] for statement in step):
+        connection.execute(statement)
+    connection.execute("INSERT OR REPLACE INTO meta VALUES ('schema', ?)", (len(MIGRATIONS),))
+    connection.execute("COMMIT")

@@ -1,0 +1,376 @@
+"""State in one SQLite file, for one gateway process. Config key: `state: sqlite:///path`.
+
+Counters are hot in memory; every change goes to the writer thread, and the line awaits `durable()` once before a call
+leaves. What a crash leaves unsettled lapses at the next start. Quotas are exact across a crash; token buckets are
+written once a second, so a crash forgets at most the last second of them. Command-line processes open the file beside
+a running gateway (`role="cli"`): keys they write at once, freezes and resumes they leave as orders for the gateway.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import fcntl
+import os
+import sqlite3
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from gateway.call import Ask, Debit, Rejection, Reservation
+from gateway.errors import ConfigError
+from gateway.stores import Clock, End, Key, Role, Sealed, StoreUnavailable, Unsealed, Workflow
+from gateway.stores.counters import MICRO, Bucket, Count, Counters, Record
+from gateway.stores.schema import migrate
+from gateway.stores.vault import Vault
+from gateway.stores.writer import Statement, Writer, connect
+
+_PUT_WORKFLOW = "INSERT OR REPLACE INTO workflows VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+_PUT_RESERVATION = "INSERT INTO reservations VALUES (?, ?, ?, ?, ?, ?, ?)"
+_DROP_RESERVATION = "DELETE FROM reservations WHERE id = ?"
+_PUT_BUCKET = "INSERT OR REPLACE INTO buckets VALUES (?, ?, ?, ?, ?)"
+_PUT_VAULT = "INSERT OR REPLACE INTO vaults VALUES (?, ?, ?)"
+_PUT_SEALED = "INSERT INTO sealed VALUES (?, ?, ?, ?, ?, ?)"
+_GET_VAULT = "SELECT ends FROM vaults WHERE team = ? AND correlation_id = ?"
+_GET_SEALED = """SELECT entity, digest, number, ciphertext FROM sealed
+                 WHERE team = ? AND correlation_id = ? ORDER BY entity, number"""
+_EXPIRE = (
+    """DELETE FROM sealed WHERE (team, correlation_id) IN
+       (SELECT team, correlation_id FROM vaults WHERE ends < ?)""",
+    "DELETE FROM vaults WHERE ends < ?",
+    """DELETE FROM workflows WHERE ends < ? AND (team, correlation_id) NOT IN
+       (SELECT team, correlation_id FROM reservations)""",
+)
+_KEYS_CHANGED: Statement = ("UPDATE meta SET value = value + 1 WHERE name = 'keys'", ())
+
+# A workflow that was not seen for this long is dropped from memory; its next call loads it again.
+_IDLE = 600 * MICRO
+# Scanning the tables for what has expired is worth it once a minute.
+_PURGE = 60 * MICRO
+
+
+class SqliteStore:
+    """A `Store` on one file. `.writer` may be shared by whoever else writes to the same file."""
+
+    writer: Writer
+
+    def __init__(self, url: str, *, role: Role = "gateway", clock: Clock = time.time) -> None:
+        self.path = _path(url)
+        self._role = role
+        self._clock = clock
+        self._counters = Counters(self._load)
+        self._vaults: dict[tuple[str, str], Vault] = {}
+        self._lock: int | None = None
+        self._order = 0  # the last order taken over
+        self._flushed = 0  # when buckets were last written
+        self._purged = 0
+
+    async def open(self) -> None:
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        if self._role == "gateway":
+            self._lock = _lock(self.path)
+        with self._reading():
+            self._reader = connect(self.path)
+            migrate(self._reader, self.path)
+            self.writer = Writer(self.path)
+            if self._role == "gateway":
+                self._restore()
+                await self.refresh()
+        await self.durable()
+
+    async def close(self) -> None:
+        if self._role == "gateway":
+            self._write_buckets()
+        await asyncio.to_thread(self.writer.close)  # off the loop: its last commit answers through the loop
+        self._reader.close()
+        if self._lock is not None:
+            os.close(self._lock)
+
+    async def ping(self) -> None:
+        self.writer.check()
+
+    async def durable(self) -> None:
+        await self.writer.barrier()
+
+    # Admission
+
+    async def reserve(self, ask: Ask) -> Reservation | Rejection:
+        self.writer.check()
+        now = self._now()
+        outcome = self._counters.reserve(ask, now)
+        record = self._counters.records.get((ask.team, ask.correlation_id))
+        if isinstance(outcome, Reservation):
+            quotas = [(debit.key, debit.unit, debit.amount) for debit in ask.debits if not debit.refill]
+            due = now + ask.lapse * MICRO
+            row = (ask.id, ask.team, ask.correlation_id, ask.agent, ask.ttl, due, orjson.dumps(quotas))
+            self.writer.submit(_PUT_RESERVATION, row)
+        if record is not None and record.dirty:
+            self._write(record)
+        return outcome
+
+    async def settle(self, reservation: Reservation, used: Mapping[str, int], state: End) -> bool:
+        return self._settle(reservation.ask, used, state, self._now())
+
+    async def sweep(self) -> int:
+        now = self._now()
+        overdue = self._counters.overdue(now)
+        for ask in overdue:
+            self._settle(ask, {}, "lapsed", now)
+        self._write_buckets()
+        for key in self._counters.drain(now):
+            self.writer.submit("DELETE FROM buckets WHERE key = ?", (key,))
+        self._counters.evict(now - _IDLE, self.writer.written)
+        for name in [name for name, it in self._vaults.items() if it.ends < now and self.writer.written(it.mark)]:
+            del self._vaults[name]
+        if self._purged + _PURGE <= now:
+            self._purge(now)
+        await self.durable()
+        return len(overdue)
+
+    def _settle(self, ask: Ask, used: Mapping[str, int], state: End, now: int) -> bool:
+        if not self._counters.settle(ask, used, state, now):
+            return False
+        # Together: a crash between the two would charge the call twice or never.
+        drop: Statement = (_DROP_RESERVATION, (ask.id,))
+        record = self._counters.records.get((ask.team, ask.correlation_id))
+        if record is None:
+            self.writer.submit_all((drop,))
+        else:
+            self._write(record, drop)
+        return True
+
+    def _write(self, record: Record, *others: Statement) -> None:
+        record.mark = self.writer.submit_all((*others, (_PUT_WORKFLOW, _row(record))))
+        record.dirty = False
+
+    # Workflows
+
+    async def refresh(self) -> None:
+        with self._reading():
+            orders = self._reader.execute("SELECT * FROM orders WHERE seq > ? ORDER BY seq", (self._order,)).fetchall()
+        for seq, team, correlation_id, reason in orders:
+            self._order = seq
+            self._change(team, correlation_id, reason, ("DELETE FROM orders WHERE seq = ?", (seq,)))
+
+    async def workflow(self, team: str, correlation_id: str) -> Workflow | None:
+        with self._reading():
+            record = self._record(team, correlation_id)
+        return record.view() if record else None
+
+    async def workflows(self, team: str | None, limit: int) -> list[Workflow]:
+        await self.durable()
+        sql = "SELECT * FROM workflows WHERE (?1 IS NULL OR team = ?1) AND ends >= ?2 ORDER BY last DESC LIMIT ?3"
+        with self._reading():
+            rows = self._reader.execute(sql, (team, self._now(), limit)).fetchall()
+            found = {(row[0], row[1]): self._record(row[0], row[1]) for row in rows}
+        found |= {name: it for name, it in self._counters.records.items() if team in (None, name[0])}
+        latest = sorted((it for it in found.values() if it is not None), key=lambda it: it.last, reverse=True)
+        return [record.view() for record in latest[:limit]]
+
+    async def freeze(self, team: str, correlation_id: str, reason: str) -> None:
+        self._order_or_change(team, correlation_id, reason)
+        await self.durable()
+
+    async def resume(self, team: str, correlation_id: str) -> bool:
+        with self._reading():
+            known = self._record(team, correlation_id) is not None
+        if known:
+            self._order_or_change(team, correlation_id, None)
+            await self.durable()
+        return known
+
+    def _order_or_change(self, team: str, correlation_id: str, reason: str | None) -> None:
+        if self._role == "gateway":
+            self._change(team, correlation_id, reason)
+        else:
+            sql = "INSERT INTO orders (team, correlation_id, reason) VALUES (?, ?, ?)"
+            self.writer.submit(sql, (team, correlation_id, reason))
+
+    def _change(self, team: str, correlation_id: str, reason: str | None, *others: Statement) -> None:
+        record = self._counters.change(team, correlation_id, reason, self._now())
+        if record is not None:
+            self._write(record, *others)
+        else:
+            self.writer.submit_all(others)
+
+    def _record(self, team: str, correlation_id: str) -> Record | None:
+        """As the gateway has it, or as it will have it when it has taken over the orders that wait for it."""
+        now = self._now()
+        if self._role == "gateway":
+            return self._counters.record(team, correlation_id, now)
+        name = (team, correlation_id)
+        beside = Counters(self._load)
+        for row in self._reader.execute("SELECT * FROM reservations WHERE team = ? AND correlation_id = ?", name):
+            _hold(beside, row, now)
+        sql = "SELECT reason FROM orders WHERE team = ? AND correlation_id = ? ORDER BY seq"
+        for (reason,) in self._reader.execute(sql, name):
+            beside.change(team, correlation_id, reason, now)
+        return beside.record(team, correlation_id, now)
+
+    def _load(self, team: str, correlation_id: str) -> Record | None:
+        sql = "SELECT * FROM workflows WHERE team = ? AND correlation_id = ?"
+        with self._reading():
+            row = self._reader.execute(sql, (team, correlation_id)).fetchone()
+        return _from_row(row) if row else None
+
+    # Vault
+
+    async def seal(self, team: str, correlation_id: str, items: Sequence[Sealed], ttl: float) -> list[int]:
+        now = self._now()
+        vault = self._vault(team, correlation_id, now)
+        numbers, fresh = vault.assign(items)
+        rows: list[Statement] = [(_PUT_SEALED, (team, correlation_id, e, n, d, c)) for e, d, n, c in fresh]
+        ends = now + round(ttl * MICRO)
+        if fresh or ends - vault.ends > ttl * MICRO / 100:  # a hundredth of precision saves a write on most calls
+            vault.ends = ends
+            rows.append((_PUT_VAULT, (team, correlation_id, ends)))
+        if rows:
+            vault.mark = self.writer.submit_all(rows)
+        return numbers
+
+    async def unseal(self, team: str, correlation_id: str) -> list[Unsealed]:
+        return list(self._vault(team, correlation_id, self._now()).items)
+
+    def _vault(self, team: str, correlation_id: str, now: int) -> Vault:
+        name = (team, correlation_id)
+        vault = self._vaults.get(name)
+        if vault is None:
+            vault = self._vaults[name] = self._load_vault(name)
+        if vault.items and vault.ends < now:
+            vault = self._vaults[name] = Vault()
+            self.writer.submit("DELETE FROM sealed WHERE team = ? AND correlation_id = ?", name)
+        return vault
+
+    def _load_vault(self, name: tuple[str, str]) -> Vault:
+        vault = Vault()
+        with self._reading():
+            row = self._reader.execute(_GET_VAULT, name).fetchone()
+            if row is not None:
+                vault.ends = row[0]
+                for sealed in self._reader.execute(_GET_SEALED, name):
+                    vault.add(*sealed)
+        return vault
+
+    # Keys
+
+    async def keys(self) -> list[Key]:
+        with self._reading():
+            rows = self._reader.execute("SELECT * FROM keys ORDER BY created, id").fetchall()
+        return [_key(*row) for row in rows]
+
+    async def add_key(self, key: Key) -> None:
+        row = (key.id, key.sha256, key.agent, key.team, orjson.dumps(key.roles), key.created, key.revoked)
+        self.writer.submit_all((("INSERT INTO keys VALUES (?, ?, ?, ?, ?, ?, ?)", row), _KEYS_CHANGED))
+        await self.durable()
+
+    async def revoke_key(self, id: str) -> bool:
+        known = any(key.id == id and key.revoked is None for key in await self.keys())
+        if known:
+            sql = "UPDATE keys SET revoked = ? WHERE id = ? AND revoked IS NULL"
+            self.writer.submit_all(((sql, (self._now() / MICRO, id)), _KEYS_CHANGED))
+            await self.durable()
+        return known
+
+    async def keys_version(self) -> int:
+        with self._reading():
+            version: int = self._reader.execute("SELECT value FROM meta WHERE name = 'keys'").fetchone()[0]
+        return version
+
+    # Upkeep
+
+    def _now(self) -> int:
+        return round(self._clock() * MICRO)
+
+    def _restore(self) -> None:
+        """Take up where the last process ended: its buckets, and what it left unsettled, which lapses."""
+        now = self._now()
+        for key, *state in self._reader.execute("SELECT * FROM buckets"):
+            self._counters.buckets[key] = Bucket(*state)
+        for row in self._reader.execute("SELECT * FROM reservations").fetchall():
+            ask = _hold(self._counters, row, now)
+            self._settle(ask, {}, "lapsed", now)
+
+    def _write_buckets(self) -> None:
+        changed = [(key, it) for key, it in self._counters.buckets.items() if it.at >= self._flushed]
+        self.writer.submit_all([(_PUT_BUCKET, (key, it.level, it.at, it.limit, it.refill)) for key, it in changed])
+        self._flushed = self._now()
+
+    def _purge(self, now: int) -> None:
+        self._purged = now
+        self.writer.submit_all([(sql, (now,)) for sql in _EXPIRE])
+
+    @contextlib.contextmanager
+    def _reading(self) -> Iterator[None]:
+        try:
+            yield
+        except sqlite3.Error as error:
+            raise StoreUnavailable(f"{self.path}: could not read ({error})") from error
+
+
+def _path(url: str) -> Path:
+    path = url.removeprefix("sqlite:///")
+    if not path or path == url or ":memory:" in path:
+        raise ConfigError(f"state: {url!r} names no file; write sqlite:///relative/path or sqlite:////absolute/path")
+    return Path(path)
+
+
+def _lock(path: Path) -> int:
+    """Hold the file for this process until it ends, however it ends. Raises `ConfigError` if another holds it."""
+    lock = os.open(f"{path}.lock", os.O_CREAT | os.O_RDWR, 0o600)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        holder = os.read(lock, 64).decode("ascii", "replace").strip() or "unknown"
+        os.close(lock)
+        raise ConfigError(
+            f"state: {path} is in use by another gateway process (pid {holder}). SQLite state serves one process: "
+            "stop that one, or run several with `state: redis://host:6379/0`"
+        ) from None
+    os.ftruncate(lock, 0)
+    os.pwrite(lock, b"%d\n" % os.getpid(), 0)
+    return lock
+
+
+def _hold(counters: Counters, row: tuple[Any, ...], now: int) -> Ask:
+    """Put a reservation that was read back into the counters, as it was when it was made."""
+    id, team, correlation_id, agent, ttl, due, debits = row
+    quotas = tuple(Debit(key, unit, amount, limit=0, name=key) for key, unit, amount in orjson.loads(debits))
+    ask = Ask(id, team, correlation_id, agent, quotas, None, ttl, lapse=0)
+    record = counters.record(team, correlation_id, now)
+    if record is not None:
+        for debit in quotas:
+            record.counts.setdefault(debit.key, Count(debit.unit)).held += debit.amount
+    counters.open[id] = (ask, due)
+    return ask
+
+
+def _row(record: Record) -> tuple[Any, ...]:
+    counts = {key: (count.unit, count.used, count.lapsed) for key, count in record.counts.items()}
+    return (
+        record.team,
+        record.correlation_id,
+        record.state,
+        record.reason,
+        record.first,
+        record.last,
+        record.since,
+        record.ends,
+        orjson.dumps(list(record.agents)),
+        orjson.dumps(counts),
+    )
+
+
+def _from_row(row: tuple[Any, ...]) -> Record:
+    *fields, agents, counts = row
+    team, correlation_id, state, reason, first, last, since, ends = fields
+    record = Record(team, correlation_id, first, last, since, ends, state, reason, dirty=False)
+    record.agents = dict.fromkeys(orjson.loads(agents))
+    record.counts = {k: Count(unit, used, 0, lapsed) for k, (unit, used, lapsed) in orjson.loads(counts).items()}
+    return record
+
+
+def _key(id: str, sha256: str, agent: str, team: str, roles: bytes, created: float, revoked: float | None) -> Key:
+    return Key(id, sha256, agent, team, tuple(orjson.loads(roles)), created, revoked)

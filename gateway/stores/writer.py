@@ -1,0 +1,165 @@
+"""One thread that writes to one SQLite file, many rows to a commit (group commit).
+
+The event loop only appends to a list; whoever must know that his rows are on disk awaits `barrier()`, and all who
+wait share the next commit. A failed write makes every later barrier raise `StoreUnavailable`: fails closed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import os
+import sqlite3
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from gateway.stores import StoreUnavailable
+
+Statement = tuple[str, tuple[Any, ...]]
+
+# Rows that nobody waits for are written after this many seconds at the latest.
+LINGER = 0.05
+
+
+def connect(path: str | Path) -> sqlite3.Connection:
+    """A connection with the settings that all users of the file share. A new file is readable by its owner only."""
+    os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
+    connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False, cached_statements=256)
+    for pragma in (
+        "busy_timeout = 5000",  # a command-line process may hold the write lock for a moment: wait, don't fail
+        "journal_mode = WAL",  # readers and the writer do not block each other; a commit is one append and one fsync
+        "synchronous = FULL",  # fsync on every commit: a reservation that was confirmed survives a power cut
+        "journal_size_limit = 67108864",  # a burst must not leave a huge -wal file behind for ever
+        "foreign_keys = ON",  # off by default in SQLite for history's sake only
+        "trusted_schema = OFF",  # a planted view or trigger in the file must not call functions with side effects
+    ):
+        connection.execute(f"PRAGMA {pragma}")
+    return connection
+
+
+class Writer:
+    """Writes rows of one file in the order they were submitted.
+
+    `submit` and `submit_all` may be called from any thread and never wait; `barrier` from one event loop.
+    Raises `sqlite3.Error` at once if the file cannot be opened or `schema` is not SQL.
+    """
+
+    def __init__(self, path: str | Path, schema: Sequence[str] = ()) -> None:
+        self.path = str(path)
+        self._connection = connect(path)
+        for statement in schema:
+            self._connection.execute(statement)
+        self._lock = threading.Lock()
+        self._wake = threading.Event()
+        self._pending: list[Statement] = []
+        self._waiters: list[asyncio.Future[None]] = []
+        self._submitted = self._committed = 0
+        self._busy = False
+        self._closed = False
+        self._error: str | None = None
+        self._thread = threading.Thread(target=self._run, name=f"writer {Path(path).name}", daemon=True)
+        self._thread.start()
+
+    def submit(self, sql: str, params: tuple[Any, ...]) -> int:
+        """Enqueue one statement; returns its mark. After a failure it is dropped: the barrier has the word for that."""
+        with self._lock:
+            if self._error is None:
+                self._pending.append((sql, params))
+            self._submitted += 1
+            return self._submitted
+
+    def submit_all(self, statements: Sequence[Statement]) -> int:
+        """Enqueue statements that must be committed together; returns the mark of the last."""
+        with self._lock:
+            if self._error is None:
+                self._pending.extend(statements)
+            self._submitted += len(statements)
+            return self._submitted
+
+    def written(self, mark: int) -> bool:
+        """Whether what was submitted under this mark is on disk."""
+        return mark <= self._committed
+
+    async def barrier(self) -> None:
+        """Return after the commit that covers everything submitted before."""
+        with self._lock:
+            if self._error is not None:
+                raise StoreUnavailable(self._error)
+            if not self._pending and not self._busy:
+                return
+            waiter = asyncio.get_running_loop().create_future()
+            self._waiters.append(waiter)
+        self._wake.set()
+        await waiter
+
+    def check(self) -> None:
+        """Raise `StoreUnavailable` if a write has failed or the writer is closed."""
+        if self._error is not None:
+            raise StoreUnavailable(self._error)
+
+    def close(self) -> None:
+        """Write what is pending and end the thread; everything after that fails."""
+        self._closed = True
+        self._wake.set()
+        self._thread.join()
+
+    def _run(self) -> None:
+        while not (self._closed and not self._pending):
+            self._wake.wait(LINGER)
+            self._wake.clear()
+            with self._lock:
+                batch, self._pending = self._pending, []
+                waiters, self._waiters = self._waiters, []
+                self._busy = bool(batch)
+            if batch:
+                self._commit(batch)
+            self._busy = False
+            self._answer(waiters)
+        with self._lock:
+            self._error = self._error or f"{self.path}: already closed"
+            waiters, self._waiters = self._waiters, []
+        self._answer(waiters)
+        self._connection.close()
+
+    def _commit(self, batch: list[Statement]) -> None:
+        if self._error is not None:
+            return
+        try:
+            self._connection.execute("BEGIN IMMEDIATE")
+            for sql, run in itertools.groupby(batch, key=_sql):
+                self._connection.executemany(sql, [params for _, params in run])
+            self._connection.execute("COMMIT")
+            self._committed += len(batch)
+        except Exception as error:  # whatever it was, the rows are lost: nobody may be told that they are on disk
+            self._fail(error)
+
+    def _fail(self, error: Exception) -> None:
+        with self._lock:
+            self._error = f"{self.path}: could not write ({error}); check the disk, then restart the gateway"
+            self._pending = []
+        if self._connection.in_transaction:
+            self._connection.rollback()
+
+    def _answer(self, waiters: list[asyncio.Future[None]]) -> None:
+        if not waiters:
+            return
+        try:
+            waiters[0].get_loop().call_soon_threadsafe(_resolve, waiters, self._error)
+        except RuntimeError:  # the loop is closed: nobody waits any more
+            return
+
+
+def _sql(statement: Statement) -> str:
+    return statement[0]
+
+
+def _resolve(waiters: list[asyncio.Future[None]], error: str | None) -> None:
+    for waiter in waiters:
+        if waiter.done():  # cancelled meanwhile
+            continue
+        if error is None:
+            waiter.set_result(None)
+        else:
+            waiter.set_exception(StoreUnavailable(error))

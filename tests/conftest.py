@@ -1,0 +1,34 @@
+"""Servers and stores that many tests share. Being here also puts `tests/` on the path: `from servers import ...`."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import pytest
+from servers import redis_server
+from store_harness import Backend, backend
+
+from gateway.stores import Store
+
+
+@pytest.fixture(scope="session")
+def redis_url() -> Iterator[str]:
+    """A real redis-server for the whole run; who uses it empties it first."""
+    with redis_server() as url:
+        yield url
+
+
+@pytest.fixture(params=["sqlite", "redis"])
+def place(request: pytest.FixtureRequest, tmp_path: Path) -> Backend:
+    """An empty store of each kind, not yet opened: the test runs on each."""
+    name: str = request.param
+    return backend(name, tmp_path, request.getfixturevalue("redis_url") if name == "redis" else "")
+
+
+@pytest.fixture
+async def store(place: Backend) -> AsyncIterator[Store]:
+    """The opened store of each kind."""
+    opened = await place.open()
+    yield opened
+    await opened.close()

@@ -1,0 +1,75 @@
+"""Real servers for tests: each function starts one on a free port and ends it. Plain context managers, no fixtures.
+
+A server that is not installed skips the test and says what to install; with MESHGATE_REQUIRE_SERVERS=1 it fails.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import socket
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+import pytest
+
+
+def need(program: str, package: str) -> str:
+    """The path of an installed program; skips (or fails) where there is none."""
+    path = shutil.which(program)
+    if path is None:
+        message = f"{program} is not installed: install {package}"
+        if os.environ.get("MESHGATE_REQUIRE_SERVERS") == "1":
+            pytest.fail(message)
+        pytest.skip(message)
+    return path
+
+
+def free_port() -> int:
+    """A TCP port that nobody listens on at the moment."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def listens(port: int) -> bool:
+    """Whether something accepts connections on the port."""
+    with socket.socket() as probe:
+        probe.settimeout(1)
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+@contextlib.contextmanager
+def process(
+    command: Sequence[str], ready: Callable[[], bool], *, seconds: float = 15
+) -> Iterator[subprocess.Popen[bytes]]:
+    """A child process, ready when `ready()` says so, ended with the block; its output is shown if it fails."""
+    with tempfile.TemporaryFile() as output:
+        child = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL)
+        try:
+            deadline = time.monotonic() + seconds
+            while not ready():
+                if child.poll() is not None or time.monotonic() > deadline:
+                    output.seek(0)
+                    raise RuntimeError(f"{command[0]} did not start:\n{output.read().decode(errors='replace')}")
+                time.sleep(0.02)
+            yield child
+        finally:
+            child.kill()
+            child.wait()
+
+
+@contextlib.contextmanager
+def redis_server(port: int | None = None, *options: str) -> Iterator[str]:
+    """A redis-server without persistence (unless `options` say otherwise); yields its URL."""
+    program = need("redis-server", "the Debian package redis-server")
+    port = port or free_port()
+    with tempfile.TemporaryDirectory() as folder:
+        command = [program, "--port", str(port), "--bind", "127.0.0.1", "--dir", str(Path(folder))]
+        with process([*command, "--save", "", *options], lambda: listens(port)):
+            yield f"redis://127.0.0.1:{port}/0"

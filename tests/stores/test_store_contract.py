@@ -1,0 +1,372 @@
+"""What every store promises the line, checked on SQLite and on a real Redis."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+from store_harness import Backend, Clock, ask, bucket, quota, refused, standing, take
+
+from gateway.call import Rejection, Reservation
+from gateway.errors import ConfigError
+from gateway.stores import Key, Store, open_store
+
+# Quotas
+
+
+async def test_settling_charges_what_was_used(store: Store) -> None:
+    """A settled reservation leaves its actual use behind and nothing in flight."""
+    reservation = await take(store, quota(1000, 400))
+    assert await standing(store) == (0, 400, 0)
+    assert reservation.balances[0].remaining == 600
+    assert await store.settle(reservation, {"tokens": 150}, "settled")
+    assert await standing(store) == (150, 0, 0)
+
+
+async def test_a_charge_left_out_is_charged_as_reserved(store: Store) -> None:
+    """What settle is not told of costs its estimate, never nothing."""
+    reservation = await take(store, quota(1000, 400), quota(10, 1, "calls"))
+    await store.settle(reservation, {"tokens": 5}, "settled")
+    assert await standing(store, unit="calls") == (1, 0, 0)
+
+
+async def test_releasing_gives_quota_back(store: Store) -> None:
+    """A call that never cost anything leaves no trace in the quota."""
+    reservation = await take(store, quota(1000, 400), quota(10, 1, "calls"))
+    await store.settle(reservation, {}, "released")
+    assert await standing(store) == (0, 0, 0)
+    assert await standing(store, unit="calls") == (0, 0, 0)
+
+
+async def test_ending_twice_counts_once(store: Store) -> None:
+    """Only the first ending of a reservation does anything."""
+    reservation = await take(store, quota(1000, 400))
+    assert await store.settle(reservation, {"tokens": 100}, "settled")
+    assert not await store.settle(reservation, {"tokens": 100}, "settled")
+    assert not await store.settle(reservation, {}, "released")
+    assert await standing(store) == (100, 0, 0)
+
+
+async def test_use_above_the_estimate_is_charged_in_full(store: Store) -> None:
+    """A provider that used more than was reserved is charged, past the limit if need be; then the workflow freezes."""
+    reservation = await take(store, quota(1000, 900))
+    await store.settle(reservation, {"tokens": 1200}, "settled")
+    assert await standing(store) == (1200, 0, 0)
+    assert (await refused(store, quota(1000, 0))).reason == "exceeded"
+
+
+async def test_no_settled_room_freezes(store: Store) -> None:
+    """When settled use leaves no room, the workflow freezes and says which quota ran out."""
+    await store.settle(await take(store, quota(1000, 900)), {}, "settled")
+    rejection = await refused(store, quota(50, 1, "calls"), quota(1000, 101))
+    assert rejection == Rejection("exceeded", 1, 900, 0)
+    workflow = await store.workflow("t", "w")
+    assert workflow is not None
+    assert (workflow.state, workflow.reason) == ("frozen", "quotas.tokens")
+    assert await refused(store, quota(1000, 1)) == Rejection("frozen", 0, 900, 0)
+
+
+async def test_calls_in_flight_make_busy_and_freeze_nothing(store: Store) -> None:
+    """A call that fails only because others hold the rest is refused as busy and succeeds when they have ended."""
+    first = await take(store, quota(1000, 600))
+    assert await refused(store, quota(1000, 500)) == Rejection("busy", 0, 0, 600)
+    await store.settle(first, {"tokens": 100}, "settled")
+    await take(store, quota(1000, 500))
+
+
+async def test_all_or_none(store: Store) -> None:
+    """When one debit is refused, none of the others is taken."""
+    await take(store, quota(10, 8, "calls"))
+    outcome = await refused(store, bucket(5, 1), quota(1000, 700), quota(10, 5, "calls"))
+    assert (outcome.reason, outcome.index) == ("busy", 2)
+    assert await standing(store) == (0, 0, 0)
+    reservation = await take(store, bucket(5, 5))
+    assert reservation.balances[0].remaining == 0
+
+
+async def test_a_rejection_by_rate_makes_no_workflow(store: Store) -> None:
+    """A flood with ever new correlation ids leaves no records behind."""
+    await take(store, bucket(1, 1))
+    await refused(store, bucket(1, 1), quota(1000, 1), cid="new")
+    assert await store.workflow("t", "new") is None
+
+
+async def test_workflows_of_teams_are_apart(store: Store) -> None:
+    """The same correlation id in another team is another workflow."""
+    await take(store, quota(1000, 900))
+    other = await store.reserve(ask(quota(1000, 900), team="u"))
+    assert isinstance(other, Reservation)
+
+
+async def test_names_cannot_break_out(store: Store) -> None:
+    """Braces, colons and spaces in team, agent and correlation id are only characters."""
+    odd = ask(quota(1000, 900), bucket(5, 1, key="team:}{x"), team="a}:w:{b", cid="x:}{ y", agent="a:b")
+    assert isinstance(await store.reserve(odd), Reservation)
+    workflow = await store.workflow("a}:w:{b", "x:}{ y")
+    assert workflow is not None
+    assert workflow.agents == ("a:b",)
+    assert [it.team for it in await store.workflows(None, 5)] == ["a}:w:{b"]
+
+
+async def test_large_amounts_stay_exact(store: Store) -> None:
+    """Nano-USD of millions of dollars lose nothing."""
+    limit = 2**53 - 1
+    reservation = await take(store, quota(limit, 2**52 + 1, "cost"))
+    assert reservation.balances[0].remaining == limit - 2**52 - 1
+    await store.settle(reservation, {"cost": 2**52 - 1}, "settled")
+    await store.settle(await take(store, quota(limit, 5, "cost")), {"cost": 3}, "settled")
+    assert await standing(store, unit="cost") == (2**52 + 2, 0, 0)
+
+
+async def test_concurrent_reserves_never_overshoot(store: Store) -> None:
+    """Of many calls at once exactly as many are admitted as there is room for."""
+    outcomes = await asyncio.gather(*(store.reserve(ask(quota(1000, 30), bucket(50, 1))) for _ in range(200)))
+    admitted = [it for it in outcomes if isinstance(it, Reservation)]
+    assert len(admitted) == 33
+    assert await standing(store) == (0, 990, 0)
+
+
+# Buckets
+
+
+async def test_a_bucket_refills_continuously(store: Store, place: Backend) -> None:
+    """Waiting as long as the rejection says is enough, and a little less is not."""
+    await take(store, bucket(10, 10, refill=4.0))
+    rejection = await refused(store, bucket(10, 3, refill=4.0))
+    assert rejection == Rejection("rate", 0, 10, 0, 0.75)
+    place.clock.advance(0.7)
+    assert (await refused(store, bucket(10, 3, refill=4.0))).reason == "rate"
+    place.clock.advance(0.05)
+    await take(store, bucket(10, 3, refill=4.0))
+
+
+@pytest.mark.parametrize("refill", [1 / 3, 1 / 60, 7 / 60, 1000 / 3600, 200_000 / 60])
+async def test_retry_after_is_right_at_any_rate(store: Store, place: Backend, refill: float) -> None:
+    """The time to wait is right for rates that no float holds exactly."""
+    for _ in range(20):
+        outcome = await store.reserve(ask(bucket(7, 2, refill=refill)))
+        if isinstance(outcome, Rejection):
+            assert outcome.retry_after is not None
+            place.clock.advance(outcome.retry_after)
+            await take(store, bucket(7, 2, refill=refill))
+
+
+async def test_more_than_a_bucket_holds_never_succeeds(store: Store) -> None:
+    """An amount above the burst is refused without a time to wait."""
+    assert await refused(store, bucket(10, 11)) == Rejection("rate", 0, 0, 0, None)
+
+
+async def test_token_buckets_get_the_difference_back(store: Store) -> None:
+    """Tokens not used return to the bucket; a request stays spent."""
+    tokens = bucket(1000, 800, key="team:t", unit="tokens")
+    reservation = await take(store, tokens, bucket(5, 1))
+    await store.settle(reservation, {"team:t": 300}, "settled")
+    after = await take(store, bucket(1000, 700, key="team:t", unit="tokens"), bucket(5, 1))
+    assert [it.remaining for it in after.balances] == [0, 3]
+
+
+async def test_released_calls_keep_their_request_spent(store: Store) -> None:
+    """A call denied later returns all its tokens but not its request."""
+    reservation = await take(store, bucket(1000, 800, key="team:t", unit="tokens"), bucket(5, 1))
+    await store.settle(reservation, {}, "released")
+    after = await take(store, bucket(1000, 0, key="team:t", unit="tokens"), bucket(5, 0))
+    assert [it.remaining for it in after.balances] == [1000, 4]
+
+
+async def test_debt_is_paid_by_refill(store: Store, place: Backend) -> None:
+    """Use above the estimate puts a bucket into debt, and even a debit of nothing waits until it is paid."""
+    tokens = bucket(100, 50, refill=10.0, key="team:t", unit="tokens")
+    await store.settle(await take(store, tokens), {"team:t": 180}, "settled")
+    nothing = bucket(100, 0, refill=10.0, key="team:t", unit="tokens")
+    rejection = await refused(store, nothing)
+    assert (rejection.reason, rejection.retry_after) == ("rate", 8.0)
+    place.clock.advance(8.0)
+    assert (await take(store, nothing)).balances[0].remaining == 0
+
+
+async def test_debits_of_one_bucket_add_up(store: Store) -> None:
+    """Two debits on the same key are one bucket, in reserve and in settle."""
+    both = (bucket(10, 6, key="team:t", unit="tokens"), bucket(10, 5, key="team:t", unit="tokens"))
+    assert (await refused(store, *both)).index == 1
+    reservation = await take(store, both[0], bucket(10, 4, key="team:t", unit="tokens"))
+    await store.settle(reservation, {"team:t": 3}, "settled")
+    assert (await take(store, bucket(10, 0, key="team:t", unit="tokens"))).balances[0].remaining == 7
+
+
+async def test_buckets_shared_by_teams(store: Store) -> None:
+    """A model's bucket is one bucket, whichever team calls."""
+    model = bucket(3, 2, key="model:gpt")
+    await take(store, model)
+    other = await store.reserve(ask(model, team="u"))
+    assert isinstance(other, Rejection)
+
+
+# Workflows
+
+
+async def test_a_workflow_expires_by_age(store: Store, place: Backend) -> None:
+    """A workflow older than its seconds is refused as expired, frozen from then on, and young again once resumed."""
+    young = ask(quota(1000, 1), seconds=100)
+    assert isinstance(await store.reserve(young), Reservation)
+    place.clock.advance(101)
+    assert await store.reserve(ask(quota(1000, 1), seconds=100)) == Rejection("expired", -1, 101, 0)
+    assert (await refused(store, quota(1000, 1))).reason == "frozen"
+    assert await store.resume("t", "w")
+    assert isinstance(await store.reserve(ask(quota(1000, 1), seconds=100)), Reservation)
+
+
+async def test_frozen_by_hand(store: Store) -> None:
+    """A frozen workflow refuses every agent, before its first call too, until it is resumed."""
+    await store.freeze("t", "w", "looks wrong")
+    assert await refused(store, quota(1000, 1)) == Rejection("frozen", -1)
+    workflow = await store.workflow("t", "w")
+    assert workflow is not None
+    assert (workflow.state, workflow.reason) == ("frozen", "looks wrong")
+    assert await store.resume("t", "w")
+    await take(store, quota(1000, 1))
+    assert not await store.resume("t", "unknown")
+
+
+async def test_calls_in_flight_settle_in_a_frozen_workflow(store: Store) -> None:
+    """Freezing stops new calls; what is in flight is charged all the same."""
+    reservation = await take(store, quota(1000, 400))
+    await store.freeze("t", "w", "stop")
+    await store.settle(reservation, {"tokens": 250}, "settled")
+    assert await standing(store) == (250, 0, 0)
+
+
+async def test_workflows_are_listed_last_seen_first(store: Store, place: Backend) -> None:
+    """A listing has the team's workflows with agents and times, the most recent first."""
+    for cid in ("one", "two", "three"):
+        await store.reserve(ask(quota(1000, 1), cid=cid, agent=f"agent-{cid}"))
+        place.clock.advance(10)
+    await store.reserve(ask(quota(1000, 1), cid="one", agent="other"))
+    await store.reserve(ask(quota(1000, 1), cid="elsewhere", team="u"))
+    listed = await store.workflows("t", 2)
+    assert [it.correlation_id for it in listed] == ["one", "three"]
+    assert set(listed[0].agents) == {"agent-one", "other"}
+    assert listed[0].last_seen - listed[0].first_seen == 30
+    assert len(await store.workflows(None, 10)) == 4
+
+
+async def test_workflows_are_forgotten(store: Store, place: Backend) -> None:
+    """After its ttl a workflow begins anew, with nothing used; a frozen one is kept while it is called."""
+    await store.settle(await take(store, quota(1000, 900)), {}, "settled")
+    place.clock.advance(86401)
+    assert await store.workflow("t", "w") is None
+    await take(store, quota(1000, 900))
+    await store.freeze("t", "bad", "stop")
+    for _ in range(3):
+        place.clock.advance(80000)
+        assert (await refused(store, quota(1000, 1), cid="bad")).reason == "frozen"
+
+
+# Lapse
+
+
+async def test_a_lost_reservation_lapses_at_its_estimate(store: Store, place: Backend) -> None:
+    """What nobody settles in time is charged as reserved and marked; settling it later changes nothing."""
+    reservation = await take(store, quota(1000, 400), bucket(1000, 400, key="team:t", unit="tokens"))
+    place.clock.advance(59)
+    assert await store.sweep() == 0
+    place.clock.advance(2)
+    assert await store.sweep() == 1
+    assert await standing(store) == (400, 0, 400)
+    assert not await store.settle(reservation, {"tokens": 1}, "settled")
+    assert await store.sweep() == 0
+    assert await standing(store) == (400, 0, 400)
+
+
+async def test_what_a_dead_process_left_lapses(place: Backend) -> None:
+    """After a crash, settled sums stand and open reservations are charged at their estimate."""
+    first = await place.open()
+    await first.settle(await take(first, quota(1000, 300)), {"tokens": 100}, "settled")
+    await take(first, quota(1000, 400))
+    await first.durable()
+    await first.close()
+    place.clock.advance(61)
+    second = await place.open()
+    await second.sweep()
+    assert await standing(second) == (500, 0, 400)
+    await second.close()
+
+
+async def test_buckets_survive_a_restart(place: Backend) -> None:
+    """A restart does not fill the buckets."""
+    first = await place.open()
+    await take(first, bucket(10, 9, refill=0.01))
+    await first.close()
+    second = await place.open()
+    assert (await refused(second, bucket(10, 2, refill=0.01))).reason == "rate"
+    await second.close()
+
+
+# Vault
+
+
+async def test_the_vault_numbers_values(store: Store) -> None:
+    """The same value keeps its number; each entity counts from one; another workflow counts anew."""
+    items = [("EMAIL", b"d1", b"c1"), ("EMAIL", b"d2", b"c2"), ("PHONE", b"d1", b"c3"), ("EMAIL", b"d1", b"again")]
+    assert await store.seal("t", "w", items, 100) == [1, 2, 1, 1]
+    assert await store.seal("t", "w", [("EMAIL", b"d3", b"\x00\xff\n"), ("EMAIL", b"d2", b"c2")], 100) == [3, 2]
+    assert await store.seal("t", "v", [("EMAIL", b"d2", b"c2")], 100) == [1]
+    expected = {("EMAIL", 1, b"c1"), ("EMAIL", 2, b"c2"), ("PHONE", 1, b"c3"), ("EMAIL", 3, b"\x00\xff\n")}
+    assert set(await store.unseal("t", "w")) == expected
+
+
+async def test_the_vault_forgets_after_its_last_use(store: Store, place: Backend) -> None:
+    """Sealing again keeps a workflow's values; left alone for their ttl they vanish."""
+    await store.seal("t", "w", [("EMAIL", b"d1", b"c1")], 100)
+    place.clock.advance(80)
+    await store.seal("t", "w", [("EMAIL", b"d1", b"c1")], 100)
+    place.clock.advance(80)
+    assert len(await store.unseal("t", "w")) == 1
+    place.clock.advance(21)
+    await store.sweep()
+    assert await store.unseal("t", "w") == []
+    assert await store.seal("t", "w", [("EMAIL", b"d2", b"c2")], 100) == [1]
+
+
+async def test_the_vault_survives_a_restart(place: Backend) -> None:
+    """After a restart values keep their numbers."""
+    first = await place.open()
+    await first.seal("t", "w", [("EMAIL", b"d1", b"c1"), ("EMAIL", b"d2", b"c2")], 100)
+    await first.close()
+    second = await place.open()
+    assert await second.seal("t", "w", [("EMAIL", b"d3", b"c3"), ("EMAIL", b"d2", b"c2")], 100) == [3, 2]
+    await second.close()
+
+
+# Keys
+
+
+async def test_keys(store: Store) -> None:
+    """Keys are listed, revoked once, and every change shows in the version."""
+    before = await store.keys_version()
+    key = Key("k1", "ab" * 32, "bot", "support", ("reader", "writer"), 1000.5)
+    await store.add_key(key)
+    added = await store.keys_version()
+    assert added != before
+    assert await store.keys() == [key]
+    assert await store.revoke_key("k1")
+    assert await store.keys_version() != added
+    assert (await store.keys())[0].revoked is not None
+    assert not await store.revoke_key("k1")
+    assert not await store.revoke_key("none")
+
+
+# All
+
+
+async def test_a_healthy_store_answers(store: Store) -> None:
+    """Ping, durable and refresh return on a store that works."""
+    await store.ping()
+    await store.durable()
+    await store.refresh()
+
+
+@pytest.mark.parametrize("url", ["postgres://x/y", "sqlite://nothing", "sqlite:///", "redis://host:port/0"])
+def test_a_wrong_url_says_what_to_write(url: str) -> None:
+    """A `state` that names no store is a configuration error with the forms that do."""
+    with pytest.raises(ConfigError, match=r"^state: "):
+        open_store(url, clock=Clock())
