@@ -154,30 +154,20 @@ _SCHEMES: Mapping[str, Callable[[str, Role, Clock | None], Store]] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Charge:
-    """All debits of one call on one key, summed: what its ending must know."""
-
-    key: str
-    unit: str
-    amount: int
-    limit: int
-    refill: float
-
-    def actual(self, used: Mapping[str, int], state: End) -> int:
-        """What it comes to in the end; see `Store.settle`."""
-        if state == "lapsed":
-            return self.amount
-        if state == "released":
-            return self.amount if self.refill and self.unit == "requests" else 0
-        return min(max(used.get(self.key, self.amount), 0), FOREVER)
-
-
-def charges(debits: Sequence[Debit]) -> list[Charge]:
-    """One `Charge` a key, in order of first use. Debits that share a key share its bucket, so they end as one."""
-    summed: dict[str, Charge] = {}
+def charges(debits: Sequence[Debit]) -> list[tuple[Debit, int]]:
+    """Each key once, with the sum of what was reserved on it: debits that share a bucket end as one."""
+    sums: dict[str, int] = {}
     for debit in debits:
-        before = summed.get(debit.key)
-        amount = debit.amount + (before.amount if before else 0)
-        summed[debit.key] = Charge(debit.key, debit.unit, amount, debit.limit, debit.refill)
-    return list(summed.values())
+        sums[debit.key] = sums.get(debit.key, 0) + debit.amount
+    first = {debit.key: debit for debit in reversed(debits)}
+    return [(first[key], amount) for key, amount in sums.items()]
+
+
+def actual(debit: Debit, amount: int, used: Mapping[str, int], state: End) -> int:
+    """What a charge of `amount` comes to in the end; see `Store.settle`."""
+    if state == "settled":
+        reported = used.get(debit.key, amount)
+        return reported if 0 <= reported <= FOREVER else min(max(reported, 0), FOREVER)
+    if state == "lapsed":
+        return amount
+    return amount if debit.refill and debit.unit == "requests" else 0

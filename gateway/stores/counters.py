@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from gateway.call import Ask, Balance, Debit, Rejection, Reservation
-from gateway.stores import DEFAULT_TTL, Charge, End, Workflow, charges
+from gateway.stores import DEFAULT_TTL, End, Workflow, actual, charges
 
 MICRO = 1_000_000
 # Continuous refill leaves rounding dust on a level; a bucket this little short is not short.
@@ -158,17 +158,17 @@ class Counters:
         if self.open.pop(ask.id, None) is None:
             return False
         record = self.records.get((ask.team, ask.correlation_id))
-        for charge in charges(ask.debits):
-            actual = charge.actual(used, state)
-            if charge.refill:
-                if actual != charge.amount:
-                    bucket = self._bucket(charge, now)
-                    bucket.level = min(float(charge.limit), bucket.level + charge.amount - actual)
-            elif record is not None and (count := record.counts.get(charge.key)) is not None:
-                count.held -= charge.amount
-                count.used += actual
+        for debit, amount in charges(ask.debits):
+            charged = actual(debit, amount, used, state)
+            if debit.refill:
+                if charged != amount:
+                    bucket = self._bucket(debit, now)
+                    bucket.level = min(float(debit.limit), bucket.level + amount - charged)
+            elif record is not None and (count := record.counts.get(debit.key)) is not None:
+                count.held -= amount
+                count.used += charged
                 if state == "lapsed":
-                    count.lapsed += actual
+                    count.lapsed += charged
         if record is not None:
             record.last = max(record.last, now)
             record.ends = max(record.ends, now + ask.ttl * MICRO)
@@ -226,7 +226,7 @@ class Counters:
         bucket.level = level = level - debit.amount
         return Balance(max(0, math.floor(level + DUST)), (debit.limit - level) / debit.refill)
 
-    def _bucket(self, debit: Debit | Charge, now: int) -> Bucket:
+    def _bucket(self, debit: Debit, now: int) -> Bucket:
         """The bucket of a debit, refilled up to now; a new one is full."""
         bucket = self.buckets.get(debit.key)
         if bucket is None:

@@ -29,7 +29,6 @@ from gateway.call import Ask, Balance, Debit, Rejection, Reservation
 from gateway.errors import ConfigError
 from gateway.stores import (
     DEFAULT_TTL,
-    Charge,
     Clock,
     End,
     Key,
@@ -37,6 +36,7 @@ from gateway.stores import (
     StoreUnavailable,
     Unsealed,
     Workflow,
+    actual,
     charges,
 )
 from gateway.stores.batch import IN_FLIGHT, TIMEOUT, Batch
@@ -108,7 +108,7 @@ class RedisStore:
 
     async def reserve(self, ask: Ask) -> Reservation | Rejection:
         await self._join(ask.team)
-        keys, slots = _keys(ask, ask.debits)
+        keys, slots = _keys(ask)
         debits = [
             (slots.get(it.key, 0), f"{it.unit}:{it.key}", it.amount, it.limit, it.refill, it.name) for it in ask.debits
         ]
@@ -146,11 +146,10 @@ class RedisStore:
         return lapsed
 
     async def _end(self, ask: Ask, used: Mapping[str, int], state: End) -> bool:
-        every = charges(ask.debits)
-        keys, slots = _keys(ask, every)
+        keys, slots = _keys(ask)
         ended = [
-            (slots.get(it.key, 0), f"{it.unit}:{it.key}", it.amount, it.actual(used, state), it.limit, it.refill)
-            for it in every
+            (slots.get(it.key, 0), f"{it.unit}:{it.key}", amount, actual(it, amount, used, state), it.limit, it.refill)
+            for it, amount in charges(ask.debits)
         ]
         whole = (ask.correlation_id, state, ask.ttl * 1000, ended)
         return bool(await self._call("settle", keys, orjson.dumps(whole), _member(ask)))
@@ -161,12 +160,9 @@ class RedisStore:
     async def _end_again(self) -> None:
         now = asyncio.get_running_loop().time()
         endings, self._endings = self._endings, []
-        for ending in endings:
-            try:
-                ended = await self._end(ending.ask, ending.used, ending.state)
-            except StoreUnavailable:
-                ended = False
-            if not ended and ending.until > now:
+        told = [self._end(ending.ask, ending.used, ending.state) for ending in endings]
+        for ending, ended in zip(endings, await asyncio.gather(*told, return_exceptions=True), strict=True):
+            if ended is not True and ending.until > now:
                 self._endings.append(ending)
 
     # Workflows
@@ -285,11 +281,11 @@ def _bucket(team: str, key: str) -> str:
     return f"mg1:{{{_tag(key)}}}:b"
 
 
-def _keys(ask: Ask, debits: Sequence[Debit | Charge]) -> tuple[list[str], dict[str, int]]:
+def _keys(ask: Ask) -> tuple[list[str], dict[str, int]]:
     """The keys of a script call, and where among them (from 1) each bucket stands."""
     keys = [_work(ask.team, ask.correlation_id), _open(ask.team), _seen(ask.team)]
     slots: dict[str, int] = {}
-    for debit in debits:
+    for debit in ask.debits:
         if debit.refill and debit.key not in slots:
             keys.append(_bucket(ask.team, debit.key))
             slots[debit.key] = len(keys)

@@ -70,15 +70,19 @@ class SqliteStore:
 
     async def open(self) -> None:
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        if self._role == "gateway":
-            self._lock = _lock(self.path)
-        with self._reading():
+        with contextlib.ExitStack() as undo, self._reading():
+            if self._role == "gateway":
+                self._lock = _lock(self.path)
+                undo.callback(os.close, self._lock)
             self._reader = connect(self.path)
+            undo.callback(self._reader.close)
             migrate(self._reader, self.path)
             self.writer = Writer(self.path)
-            if self._role == "gateway":
+            undo.pop_all()
+        if self._role == "gateway":
+            with self._reading():
                 self._restore()
-                await self.refresh()
+            await self.refresh()
         await self.durable()
 
     async def close(self) -> None:
