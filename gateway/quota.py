@@ -38,6 +38,11 @@ class Quotas:
         self._settings = settings
         self._cost = None if settings.cost_usd is None else math.floor(Fraction(str(settings.cost_usd)) * NANO_USD)
 
+    @property
+    def timed(self) -> bool:
+        """Whether workflows end by age: then every call must be asked for, even one that takes nothing."""
+        return self._settings.seconds is not None
+
     def debits(self, model: Model, input_tokens: int, ceiling: int) -> list[Debit]:
         """What a call reserves: at most `input_tokens` in and `ceiling` out, one call."""
         limits = self._settings
