@@ -1,0 +1,297 @@
+"""gateway.cli: what the command prints, where, and with which exit code."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+import gateway
+from gateway import cli, stores
+from gateway.cli import main
+from gateway.errors import ConfigError
+from gateway.stores import Key, StoreUnavailable
+
+CONFIG = """\
+providers:
+  demo: {format: demo}
+models:
+  demo: {targets: [demo/demo]}
+quotas: {hops: 3}
+"""
+PASSED: dict[str, Any] = {"path": "policies", "version": "abc", "passed": ["a.test_x"], "failed": []}
+FAILED: dict[str, Any] = {**PASSED, "failed": ["a.test_y: undefined"]}
+
+
+class Store:
+    """A state store of keys only; `opened` counts what is not closed yet."""
+
+    def __init__(self) -> None:
+        self.records: dict[str, Key] = {}
+        self.opened = 0
+        self.url = ""
+        self.broken = False
+
+    async def open(self) -> None:
+        if self.broken:
+            raise StoreUnavailable("state: Redis at 127.0.0.1:6379 does not answer")
+        self.opened += 1
+
+    async def close(self) -> None:
+        self.opened -= 1
+
+    async def keys(self) -> list[Key]:
+        return list(self.records.values())
+
+    async def add_key(self, key: Key) -> None:
+        self.records[key.id] = key
+
+    async def revoke_key(self, id: str) -> bool:
+        if id not in self.records or self.records[id].revoked:
+            return False
+        self.records[id] = replace(self.records[id], revoked=1.0)
+        return True
+
+
+@pytest.fixture(autouse=True)
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A working directory with a configuration where the command looks for one."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "config").mkdir()
+    (tmp_path / "config" / "gateway.yaml").write_text(CONFIG)
+    return tmp_path
+
+
+@pytest.fixture
+def store(monkeypatch: pytest.MonkeyPatch) -> Store:
+    """The store that the command opens."""
+    store = Store()
+
+    def open_store(url: str, *, role: str) -> Store:
+        assert role == "cli"
+        store.url = url
+        return store
+
+    monkeypatch.setattr(stores, "open_store", open_store)
+    return store
+
+
+@pytest.fixture
+def served(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Any, ...]]:
+    """What was handed to `gateway.process.serve`."""
+    calls: list[tuple[Any, ...]] = []
+    process = ModuleType("gateway.process")
+    process.serve = lambda *args: calls.append(args)  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "gateway.process", process)
+    monkeypatch.setattr(gateway, "process", process, raising=False)
+    return calls
+
+
+# keys
+
+
+def test_key_is_printed_once_and_kept_as_a_hash(store: Store, capsys: pytest.CaptureFixture[str]) -> None:
+    """`keys add` prints the key alone on standard output, so that a script can take it, and stores its hash only."""
+    assert main(["keys", "add", "--agent", "bot", "--team", "red", "--role", "reader", "--role", "writer"]) == 0
+    out, err = capsys.readouterr()
+    token = out.strip()
+    (record,) = store.records.values()
+    assert record.sha256 == hashlib.sha256(token.encode()).hexdigest()
+    assert (record.agent, record.team, record.roles) == ("bot", "red", ("reader", "writer"))
+    assert record.created > 0
+    assert record.id in err
+    assert token not in err
+    assert store.url == "sqlite:///var/meshgate.db"
+    assert store.opened == 0
+
+
+@pytest.mark.parametrize("form", [[], ["--json"]])
+def test_list_shows_no_key(store: Store, capsys: pytest.CaptureFixture[str], form: list[str]) -> None:
+    """`keys list` shows who has a key, never the key or its whole hash."""
+    main(["keys", "add", "--agent", "bot", "--team", "red", "--json"])
+    made = json.loads(capsys.readouterr().out)
+    assert main(["keys", "list", *form]) == 0
+    out = capsys.readouterr().out
+    (record,) = store.records.values()
+    assert made["id"] in out
+    assert "bot" in out
+    assert made["key"] not in out
+    assert record.sha256 not in out
+    if form:
+        assert json.loads(out)[0]["revoked"] is None
+
+
+def test_revoke(store: Store, capsys: pytest.CaptureFixture[str]) -> None:
+    """`keys revoke` ends a key; an id that is unknown or revoked before is an error that says how to find one."""
+    main(["keys", "add", "--agent", "bot", "--team", "red"])
+    (id,) = store.records
+    assert main(["keys", "revoke", id]) == 0
+    assert store.records[id].revoked
+    assert main(["keys", "revoke", id]) == 2
+    assert "keys list" in capsys.readouterr().err
+
+
+def test_store_that_does_not_answer(store: Store, capsys: pytest.CaptureFixture[str]) -> None:
+    """A store that is down is one readable line, no traceback."""
+    store.broken = True
+    assert main(["keys", "list"]) == 2
+    assert capsys.readouterr().err == "state: Redis at 127.0.0.1:6379 does not answer\n"
+
+
+# check, policy test
+
+
+def test_check_prints_warnings(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """A good configuration with good policies is one line, with its warnings on standard error."""
+    monkeypatch.setattr(cli, "_policy_tests", lambda *_: PASSED)
+    assert main(["check"]) == 0
+    out, err = capsys.readouterr()
+    assert out == "config/gateway.yaml: ok; policies: version abc, 1 of 1 tests passed\n"
+    assert err == "warning: config/gateway.yaml:5: quotas.hops is not enforced in this version\n"
+
+
+def test_check_finds_mistakes(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Every mistake of the file is listed; exit 2."""
+    (here / "config/gateway.yaml").write_text(CONFIG + "lgo: json\noutput: {secrets: no}\n")
+    assert main(["check"]) == 2
+    lines = capsys.readouterr().err.splitlines()
+    assert [line.partition(" ")[0] for line in lines] == ["config/gateway.yaml:6:", "config/gateway.yaml:7:"]
+    assert main(["check", "--json"]) == 2
+    assert json.loads(capsys.readouterr().out) == {"ok": False, "errors": lines}
+
+
+def test_check_json(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """`--json` puts all of it on standard output."""
+    monkeypatch.setattr(cli, "_policy_tests", lambda *_: FAILED)
+    assert main(["check", "--json"]) == 1
+    found = json.loads(capsys.readouterr().out)
+    assert found["ok"] is False
+    assert len(found["warnings"]) == 1
+    assert found["policy"]["failed"] == ["a.test_y: undefined"]
+
+
+def test_check_without_policies(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A configuration that switches policies off is checked without them."""
+    (here / "config/gateway.yaml").write_text(CONFIG + "policy: null\n")
+    assert main(["check"]) == 0
+    assert "no policies" in capsys.readouterr().out
+
+
+def test_check_with_policies_that_do_not_compile(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A bundle that does not load is a mistake like one in the file; exit 2."""
+
+    def refuse(path: Path, engine: str) -> dict[str, Any]:
+        raise ConfigError(f"{path}/a.rego:3: unexpected token")
+
+    monkeypatch.setattr(cli, "_policy_tests", refuse)
+    assert main(["check"]) == 2
+    assert "policies/a.rego:3" in capsys.readouterr().err
+
+
+def test_schema(capsys: pytest.CaptureFixture[str]) -> None:
+    """`check --schema` prints the JSON Schema and needs no configuration."""
+    assert main(["check", "--schema", "--config", "none.yaml"]) == 0
+    assert json.loads(capsys.readouterr().out)["title"] == "Meshgate"
+
+
+def test_policy_test(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """`policy test` names what failed and exits 1."""
+    monkeypatch.setattr(cli, "_policy_tests", lambda path: {**FAILED, "path": str(path)})
+    assert main(["policy", "test", "mine"]) == 1
+    out, err = capsys.readouterr()
+    assert out == "mine: version abc, 1 of 2 tests passed\n"
+    assert err == "FAIL a.test_y: undefined\n"
+
+
+GOOD = 'package gateway\n\nimport rego.v1\n\ndefault decision := {"allow": false}\n'
+TESTS = """package gateway_test
+
+import rego.v1
+
+import data.gateway
+
+test_deny if gateway.decision.allow == false
+
+test_wrong if gateway.decision.allow == true
+"""
+
+
+def test_policies_are_really_tested(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A bundle is compiled and its tests are run: what fails is named with its file."""
+    (here / "policies").mkdir()
+    (here / "policies" / "main.rego").write_text(GOOD)
+    assert main(["check"]) == 0
+    assert "no tests ran here" in capsys.readouterr().out
+    (here / "policies" / "main_test.rego").write_text(TESTS)
+    assert main(["check"]) == 1
+    out, err = capsys.readouterr()
+    assert "1 of 2 tests passed" in out
+    assert "policies/main_test.rego: data.gateway_test.test_wrong" in err
+    (here / "policies" / "main.rego").write_text(GOOD + "decision := }\n")
+    assert main(["policy", "test"]) == 2
+    assert "policies/main.rego:6" in capsys.readouterr().err
+
+
+# serve
+
+
+def test_serve(served: list[tuple[Any, ...]]) -> None:
+    """`serve` takes host and port from the configuration, where the command line does not say otherwise."""
+    assert main(["serve"]) == 0
+    assert main(["serve", "--host", "::1", "--port", "0"]) == 0
+    assert [args[1:] for args in served] == [("127.0.0.1", 8080, 1), ("::1", 0, 1)]
+    assert served[0][0].config.models
+
+
+def test_many_workers_need_shared_state(
+    here: Path, served: list[tuple[Any, ...]], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """More than one worker with SQLite is refused with the setting to change; with Redis it starts."""
+    assert main(["serve", "--workers", "2"]) == 2
+    assert "state: redis://" in capsys.readouterr().err
+    assert served == []
+    (here / "config/gateway.yaml").write_text(CONFIG + "state: redis://127.0.0.1:6379/0\n")
+    assert main(["serve", "--workers", "2"]) == 0
+    assert served[0][3] == 2
+
+
+# The command line itself
+
+
+@pytest.mark.parametrize(
+    "argv",
+    [
+        [],
+        ["serve", "--port", "70000"],
+        ["serve", "--workers", "0"],
+        ["keys"],
+        ["keys", "add", "--agent", "bot"],
+        ["keys", "add", "--agent", "a\nb", "--team", "t"],
+        ["keys", "revoke"],
+        ["approvals", "list"],
+    ],
+)
+def test_usage_errors(argv: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    """A command line that makes no sense exits 2 with the usage."""
+    with pytest.raises(SystemExit) as caught:
+        main(argv)
+    assert caught.value.code == 2
+    assert "usage: meshgate" in capsys.readouterr().err
+
+
+def test_version_imports_nothing_heavy() -> None:
+    """`--version` answers without loading the gateway."""
+    code = "import sys; from gateway.cli import main\ntry: main(['--version'])\nexcept SystemExit: print(*sys.modules)"
+    root = Path(cli.__file__).parent.parent
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=root).stdout
+    assert out.startswith("meshgate ")
+    assert not {"pydantic", "yaml", "httpx", "asyncio"} & set(out.split())
