@@ -1,0 +1,58 @@
+# The one door: `make run` and `make test` need only Python >= 3.11, its venv module and make.
+# PYTHON chooses the interpreter: `make run PYTHON=python3.13`. CONFIG chooses the configuration.
+
+PYTHON ?= python3
+CONFIG ?= config/gateway.yaml
+UV ?= $(or $(shell command -v uv),.venv/bin/uv)
+
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+INSTALLED := $(VENV)/.installed
+INSTALLED_DEV := $(VENV)/.installed-dev
+
+.PHONY: install run test lint bench lock clean
+
+install: $(INSTALLED)
+
+run: $(INSTALLED)
+	@exec $(BIN)/meshgate serve --config $(CONFIG)
+
+# pytest comes last, so that its closing line is the last one.
+test: lint
+	$(BIN)/python -m pytest
+
+lint: $(INSTALLED_DEV)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+bench: $(INSTALLED_DEV)
+	$(BIN)/python -m benchmarks.run
+
+# Needs uv, as nothing else here does. The files name no index, so that any mirror serves them; setuptools is locked
+# too, since it builds the project itself without fetching anything. To move one package: `uv pip compile -P name`.
+COMPILE := $(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate \
+	--no-emit-index-url --custom-compile-command "make lock"
+lock:
+	echo "setuptools>=77" | $(COMPILE) pyproject.toml - --output-file requirements.lock
+	echo "setuptools>=77" | $(COMPILE) pyproject.toml - --group dev --constraints requirements.lock \
+		--output-file requirements-dev.lock
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+		echo "Meshgate needs Python 3.11 or newer; '$(PYTHON)' is $$($(PYTHON) --version 2>&1)." >&2; \
+		echo "Name another one: make PYTHON=/path/to/python3.12" >&2; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+
+$(INSTALLED): requirements.lock pyproject.toml | $(BIN)/python
+	$(PIP) install --require-hashes --requirement requirements.lock
+	$(PIP) install --no-deps --no-build-isolation --editable .
+	@touch $@
+
+$(INSTALLED_DEV): requirements-dev.lock $(INSTALLED)
+	$(PIP) install --require-hashes --requirement requirements-dev.lock
+	@touch $@
