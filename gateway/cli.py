@@ -68,12 +68,13 @@ def check(args: argparse.Namespace) -> int:
         return 0
     loaded = _load(args, quiet=args.json)
     policy = loaded.config.policy
-    tests = _policy_tests(Path(policy.path), policy.engine) if policy else None
+    elsewhere = policy is None or (policy.engine == "opa" and not Path(policy.path).is_dir())
+    tests = None if policy is None or elsewhere else _policy_tests(Path(policy.path), policy.engine)
     failed = bool(tests and tests["failed"])
     if args.json:
         _print_json({"ok": not failed, "errors": [], "warnings": loaded.warnings, "policy": tests})
     else:
-        print(f"{args.config}: ok" + (f"; {_summary(tests)}" if tests else "; no policies"))
+        print(f"{args.config}: ok" + (f"; {_summary(tests)}" if tests else "; no policies here"))
         _print_failures(tests)
     return int(failed)
 
@@ -184,16 +185,14 @@ def _with_store(args: argparse.Namespace, use: Callable[[Store], Awaitable[Resul
 
 def _policy_tests(path: Path, engine: str = "embedded") -> dict[str, Any]:
     """The bundle's version and its tests, by outcome. Raises `ConfigError` if it does not load or compile."""
-    from gateway.engines import admission, bundle
-    from gateway.engines.base import ENTRYPOINT
-    from gateway.engines.program import Program
+    from gateway.engines import bundle
+    from gateway.engines.embedded import Embedded
 
     found = bundle.load(path)
     tests: dict[str, Any] = {"path": str(path), "version": found.version, "passed": [], "failed": []}
     if engine != "embedded":  # what only OPA can evaluate, only OPA can test
         return tests
-    admission.admit(found.modules, found.data)
-    Program(found.modules, found.data, [ENTRYPOINT])
+    Embedded(found)
     for test in bundle.run_tests(found):
         if test.passed:
             tests["passed"].append(test.name)

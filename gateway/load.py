@@ -34,7 +34,15 @@ _NOT_ENFORCED = (
 )
 _LOCAL = frozenset({"localhost", "127.0.0.1", "::1"})
 _LATER_FORMATS = frozenset({"anthropic", "gemini", "openai_responses"})
-_RESTART = (("state",), ("server", "host"), ("server", "port"), ("audit", "path"))
+_RESTART = (
+    ("state",),
+    ("server", "host"),
+    ("server", "port"),
+    ("audit", "path"),
+    ("policy", "path"),
+    ("policy", "engine"),
+    ("policy", "url"),
+)
 _log = logging.getLogger("meshgate.config")
 
 
@@ -241,5 +249,5 @@ class Watcher:
 def _field(config: Config | None, path: document.Path) -> object:
     value: object = config
     for step in path:
-        value = getattr(value, str(step))
+        value = getattr(value, str(step), None)
     return value

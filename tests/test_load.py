@@ -584,12 +584,15 @@ async def test_refused_by_the_gateway(running: Running, error: Exception) -> Non
 
 async def test_keys_that_need_a_start(running: Running) -> None:
     """A change that a running gateway cannot take over says so; the rest of the file takes effect."""
-    await running.write(MINIMAL + "server: {port: 1}\nstate: sqlite:///other.db\naudit: {path: a.db}\nlog: off\n")
+    await running.write(
+        MINIMAL + "server: {port: 1}\nstate: sqlite:///other.db\naudit: {path: a.db}\nlog: off\npolicy: {path: other}\n"
+    )
     assert running.applied[0].log == "off"
     assert [warning.partition(": ")[2] for warning in running.warnings] == [
         "state takes effect at the next start",
         "server.port takes effect at the next start",
         "audit.path takes effect at the next start",
+        "policy.path takes effect at the next start",
     ]
 
 
