@@ -1,0 +1,51 @@
+"""Who judges: one module for each value of `policy.engine`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from gateway.engines.base import Engine, PolicyUnavailable
+from gateway.engines.bundle import load
+
+if TYPE_CHECKING:
+    from gateway.config import Policy
+
+__all__ = ["Engine", "PolicyUnavailable", "load_engine", "open_engine"]
+
+
+# Each engine is imported where it is chosen: one that is not chosen costs nothing.
+def _embedded(policy: Policy) -> Engine:
+    from gateway.engines.embedded import Embedded
+    from gateway.engines.trial import passes
+
+    bundle = load(policy.path)
+    passes(bundle)
+    return Embedded(bundle, policy.timeout)
+
+
+def _opa(policy: Policy) -> Engine:
+    from gateway.engines.opa import Opa
+
+    # OPA may use every builtin, so the bundle's tests are run where OPA is: `opa test`.
+    return Opa(policy.url, policy.timeout, load(policy.path) if Path(policy.path).is_dir() else None)
+
+
+ENGINES: Mapping[str, Callable[[Policy], Engine]] = {"embedded": _embedded, "opa": _opa}
+
+
+def load_engine(policy: Policy) -> Engine:
+    """Load, compile and test what the configuration names. Slow: not for the event loop. Raises ConfigError."""
+    return ENGINES[policy.engine](policy)
+
+
+async def open_engine(policy: Policy) -> Engine:
+    """An engine that is ready to judge. Raises ConfigError or PolicyUnavailable."""
+    engine = load_engine(policy)
+    try:
+        await engine.open()
+    except PolicyUnavailable:
+        await engine.close()
+        raise
+    return engine

@@ -1,0 +1,119 @@
+"""Writes a module the way the interpreter evaluates it right, meaning the same, on the same lines.
+
+Three constructs of Rego are right by the language and wrong in the interpreter:
+
+- `with input as rule` ends the process or takes the rule for undefined: it becomes `with input as [rule][0]`.
+- Replacing all of the input under a rule that calls a builtin, as every test does, ends the process: a program for
+  tests has `data.meshgate_input` in the place of `input`, where replacing works.
+- `sprintf` of several values leaves some strings in quotes: it becomes a `concat` of one `sprintf` for each value.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+
+from gateway.engines.rego import (
+    KEYWORDS,
+    Module,
+    Reference,
+    Token,
+    arguments,
+    before,
+    is_input,
+    items,
+    opens_call,
+    reference,
+    references,
+)
+
+INPUT_IN_TESTS = "data.meshgate_input"
+VERB = re.compile(r"%.?")
+
+Edit = tuple[int, int, str]
+"""What stands at [start, end) of the source, and what comes there."""
+
+
+def adapted(module: Module, *, test: bool = False) -> str:
+    """The source for the interpreter; with `test`, for a program that runs tests."""
+    edits = [*_stand_ins(module), *_sprintfs(module)]
+    if test:
+        edits += _inputs(module)
+    source, at = [], 0
+    for start, end, text in sorted(edits):
+        source += [module.source[at:start], text]
+        at = end
+    return "".join(source) + module.source[at:]
+
+
+def _inputs(module: Module) -> Iterator[Edit]:
+    for index, token in enumerate(module.tokens):
+        if is_input(module.tokens, index):
+            yield token.at, token.end, INPUT_IN_TESTS
+
+
+def _stand_ins(module: Module) -> Iterator[Edit]:
+    for found in references(module):
+        if before(module.tokens, found.start) != "with" or found.path[0] not in ("input", "data"):
+            continue
+        value = found.end + 1
+        if value >= len(module.tokens) or module.tokens[value].kind != "name" or module.tokens[value].text in KEYWORDS:
+            continue
+        replacement = reference(module.tokens, value)
+        if not opens_call(module.tokens, replacement.end, replacement.line):
+            start, end = module.tokens[value].at, module.tokens[replacement.end - 1].end
+            yield start, start, "["
+            yield end, end, "][0]"
+
+
+def _sprintfs(module: Module) -> Iterator[Edit]:
+    for call in references(module):
+        if call.name == "sprintf" and opens_call(module.tokens, call.end, call.line):
+            yield from _sprintf(module, call)
+
+
+def _sprintf(module: Module, call: Reference) -> Iterator[Edit]:
+    """Edits around the values, so that what is within a value can be edited too."""
+    given = arguments(module, call)
+    if len(given) != 2 or len(given[0]) != 1 or given[1][0].text != "[":
+        return
+    values = items(given[1])
+    words = _words(given[0][0])
+    if not values or len(words) != len(values) + 1:
+        return
+    closing = _closing(module.tokens, call.end)
+    spans = [(value[0].at, value[-1].end) for value in values]
+    starts = [module.tokens[call.start].at, *(end for _, end in spans)]
+    ends = [*(start for start, _ in spans), closing.end]
+    for index, (start, end) in enumerate(zip(starts, ends, strict=True)):
+        opening = 'concat("", [' if index == 0 else "]), "
+        text = f'{words[index]}, sprintf("%v", [' if index < len(values) else f"{words[index]}])"
+        yield start, end, opening + text + "\n" * module.source.count("\n", start, end)
+
+
+def _words(template: Token) -> list[str]:
+    """The literals between the verbs of a format; one more than there are verbs, if all of them are %v."""
+    quote = template.text[0]
+    words = [""]
+    at = 0
+    body = template.text[1:-1]
+    for verb in VERB.finditer(body):
+        words[-1] += body[at : verb.start()] + ("%" if verb[0] == "%%" else "")
+        if verb[0] != "%%":
+            words.append("")
+        if verb[0] not in ("%v", "%%"):
+            return []
+        at = verb.end()
+    words[-1] += body[at:]
+    return [f"{quote}{word}{quote}" for word in words]
+
+
+def _closing(tokens: Sequence[Token], opening: int) -> Token:
+    """The bracket that closes the one at `opening`."""
+    depth = 0
+    for token in tokens[opening:]:
+        if token.kind == "sign":
+            depth += (token.text in "([{") - (token.text in ")]}")
+        if depth == 0:
+            return token
+    return tokens[-1]

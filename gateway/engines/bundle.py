@@ -1,0 +1,145 @@
+"""A bundle: a folder of Rego modules and data, its version, and its tests.
+
+Laid out as OPA reads it: `*.rego` anywhere below the root, `data.yaml` or `data.json` in any folder, mounted at the
+folder's path. Modules named `*_test.rego` serve the tests only. The version is a digest of all of it, so that every
+decision can be traced to the very files. YAML is read as OPA reads it (the 1.2 core schema: `on` and `yes` are text);
+what might be read otherwise is refused. https://www.openpolicyagent.org/docs/management-bundles#bundle-file-format
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, ClassVar
+
+from gateway.engines import rego
+from gateway.engines.data import parse_json, parse_yaml
+from gateway.engines.program import UNDEFINED, EvaluationError, Machine, Program
+from gateway.errors import ConfigError
+
+_DATA = {"data.yaml": parse_yaml, "data.yml": parse_yaml, "data.json": parse_json}
+_SHORT = 12
+
+
+@dataclass(frozen=True, slots=True)
+class TestResult:
+    """One `test_*` rule: its full name, its file, whether it held, and if not, what it was instead."""
+
+    __test__: ClassVar[bool] = False  # no test of pytest's
+
+    name: str
+    file: str
+    passed: bool
+    message: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Bundle:
+    """A bundle as read from disk; nothing in it changes."""
+
+    path: Path
+    digest: str
+    modules: tuple[rego.Module, ...]
+    data: Mapping[str, Any]
+    tests: tuple[rego.Module, ...]
+
+    @property
+    def version(self) -> str:
+        """The digest, as far as people read it."""
+        return self.digest[:_SHORT]
+
+
+def load(path: str | Path) -> Bundle:
+    """Read a folder. Raises ConfigError with file and line."""
+    root = Path(path)
+    if not root.is_dir():
+        raise ConfigError(f"policy.path: {root} is no directory; it is the root of a bundle, with *.rego in it")
+    hasher = hashlib.sha256()
+    modules: list[rego.Module] = []
+    data: dict[str, Any] = {}
+    for file in files(root):
+        relative = file.relative_to(root)
+        content = _read(file)
+        name = relative.as_posix().encode()
+        # Lengths keep `a` + `bc` apart from `ab` + `c`.
+        hasher.update(b"%d %s %d " % (len(name), name, len(content)) + content)
+        if file.suffix == ".rego":
+            modules.append(rego.read(str(file), _text(file, content)))
+        else:
+            _mount(data, relative.parent.parts, _DATA[file.name](str(file), content), file)
+    rules = tuple(module for module in modules if not module.is_test)
+    if not rules:
+        raise ConfigError(f"policy.path: no *.rego below {root}; the entry point is `decision` in `package gateway`")
+    tests = tuple(module for module in modules if module.is_test)
+    return Bundle(root, hasher.hexdigest(), rules, MappingProxyType(data), tests)
+
+
+def files(root: Path) -> list[Path]:
+    """The files that make up a bundle, in order; what is hidden is not part of it."""
+    found = (file for file in root.rglob("*") if file.suffix == ".rego" or file.name in _DATA)
+    visible = (file for file in found if not any(part.startswith(".") for part in file.relative_to(root).parts))
+    return sorted(file for file in visible if file.is_file())
+
+
+def run_tests(bundle: Bundle) -> list[TestResult]:
+    """Evaluate every `test_*` rule in-process. Raises ConfigError if the bundle does not compile."""
+    names = list(_tests(bundle))
+    if not names:
+        return []
+    for (package, name), count in Counter((module.package, name) for module, name in names).items():
+        if count > 1:
+            raise ConfigError(f"{package}.{name}: {count} tests have this name; each needs its own")
+    entrypoints = {f"{module.package.replace('.', '/')}/{name}": (module, name) for module, name in names}
+    machine = Machine(Program((*bundle.modules, *bundle.tests), bundle.data, entrypoints, test=True))
+    return [_run(machine, entrypoint, module, name) for entrypoint, (module, name) in entrypoints.items()]
+
+
+def _run(machine: Machine, entrypoint: str, module: rego.Module, name: str) -> TestResult:
+    full = f"data.{module.package}.{name}"
+    try:
+        value = machine.evaluate(b"{}", entrypoint)
+    except EvaluationError as error:
+        return TestResult(full, module.file, False, str(error))
+    if value is True:
+        return TestResult(full, module.file, True)
+    was = "undefined" if value is UNDEFINED else json.dumps(value)
+    return TestResult(full, module.file, False, f"it is {was}, and must be true")
+
+
+def _tests(bundle: Bundle) -> Iterator[tuple[rego.Module, str]]:
+    for module in bundle.tests:
+        for name in sorted(module.heads):
+            if name.startswith("test_"):
+                yield module, name
+
+
+def _mount(data: dict[str, Any], folders: tuple[str, ...], document: dict[str, Any], file: Path) -> None:
+    """Merge a document in at a folder's place; two files that say the same thing are refused."""
+    for folder in folders:
+        data = data.setdefault(folder, {})
+        if not isinstance(data, dict):
+            raise ConfigError(f"{file}: the folder {folder} is a value in another data file")
+    for key, value in document.items():
+        if key in data:
+            raise ConfigError(f"{file}: {key!r} is given in another data file too")
+        data[key] = value
+
+
+def _read(file: Path) -> bytes:
+    try:
+        return file.read_bytes()
+    except OSError as error:
+        raise ConfigError(f"{file}: cannot be read: {error.strerror}") from None
+
+
+def _text(file: Path, content: bytes) -> str:
+    try:
+        return content.decode()
+    except UnicodeDecodeError as error:
+        line = content[: error.start].count(b"\n") + 1
+        raise ConfigError(f"{file}:{line}: not UTF-8") from None

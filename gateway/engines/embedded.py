@@ -1,0 +1,121 @@
+"""`policy.engine: embedded`: the bundle judged in this process, by a compiled program, with a memo.
+
+Refuses at load what the interpreter does not do as OPA does (`admission`). Fails closed: an error, an undefined result,
+an input that its builtins would misread, one too large, and a timeout all raise `PolicyUnavailable`.
+
+An evaluation cannot be interrupted. Builtins that can run away are refused, and Rego has no loops but over what the
+input and the data hold; so a small input is judged at once, a larger one on a thread of its own within
+`policy.timeout`. What remains is a policy that is itself slow on a small input: nested iteration over its own data.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from concurrent.futures import ThreadPoolExecutor
+
+from gateway.call import Json
+from gateway.engines.admission import MAX_WILDCARDS, admit, suits
+from gateway.engines.base import ENTRYPOINT, PolicyUnavailable
+from gateway.engines.bundle import Bundle
+from gateway.engines.memo import Memo, Projection
+from gateway.engines.program import UNDEFINED, EvaluationError, Machine, Program
+from gateway.errors import ConfigError
+
+AT_ONCE = 2048
+"""Bytes of what the policy reads, up to which it is judged on the event loop."""
+LARGEST = 65_536
+"""Bytes of what the policy reads, beyond which it is not judged."""
+GLOBBED_AT_ONCE = 512
+"""The same for a policy with glob.match, which costs more."""
+LONGEST_GLOBBED = 256
+"""Bytes of one string that globs are matched with: the matcher's time grows with the square."""
+
+
+class Embedded:
+    """One compiled bundle. Raises ConfigError if it may not be evaluated here or does not compile."""
+
+    def __init__(self, bundle: Bundle, timeout: float = 1.0) -> None:
+        if not any(module.package == "gateway" and "decision" in module.heads for module in bundle.modules):
+            raise ConfigError(f"{bundle.path}: no rule `decision` in `package gateway`, which is the entry point")
+        self._traits = admit((*bundle.modules, *bundle.tests), bundle.data)
+        self._program = Program(bundle.modules, bundle.data, [ENTRYPOINT])
+        self._timeout = timeout
+        self._machine = Machine(self._program)
+        self._projection = Projection(self._traits.inputs)
+        self._key = self._projection.key
+        self._memo = None if self._traits.volatile else Memo()
+        self._thread: ThreadPoolExecutor | None = None
+        self.version = bundle.version
+        try:  # Some mistakes show at the first evaluation only.
+            self._machine.evaluate(b"{}")
+        except EvaluationError as error:
+            raise ConfigError(f"{bundle.path}: data.gateway.decision cannot be evaluated: {error}") from None
+
+    @property
+    def memoized(self) -> bool:
+        """Whether equal inputs are judged once."""
+        return self._memo is not None
+
+    async def open(self) -> None:
+        """Nothing to wait for: it is compiled."""
+
+    async def decide(self, document: Json) -> Json:
+        """`data.gateway.decision`; of an input equal to an earlier one, the very same object."""
+        try:
+            key = self._key(document)
+        except (TypeError, ValueError, RecursionError) as error:
+            raise PolicyUnavailable(f"the input is no JSON: {error}") from None
+        memo = self._memo
+        if memo is not None and (found := memo.get(key)) is not None:
+            return found
+        result = await self._judge(self._projection.term(document))
+        if memo is not None:
+            memo.put(key, result)
+        return result
+
+    async def ping(self) -> None:
+        """Always ready."""
+
+    async def close(self) -> None:
+        """Let the thread go; what it still evaluates is not waited for."""
+        if self._thread is not None:
+            self._thread.shutdown(wait=False)
+            self._thread = None
+
+    async def _judge(self, term: bytes) -> Json:
+        traits = self._traits
+        if len(term) > LARGEST:
+            raise PolicyUnavailable(f"what the policy reads of the call is larger than {LARGEST} bytes")
+        if not suits(traits, term):
+            raise PolicyUnavailable(
+                "the call has a quote, a backslash, a control character or one outside ASCII where the policy reads, "
+                "and the policy uses builtins that the embedded engine cannot apply there; use policy.engine: opa"
+            )
+        if traits.globs and not _globs_end(term):
+            raise PolicyUnavailable(f"a name in the call is longer than {LONGEST_GLOBBED} bytes, or has wildcards")
+        try:
+            if len(term) <= (GLOBBED_AT_ONCE if traits.globs else AT_ONCE):
+                value = self._machine.evaluate(term)
+            else:
+                value = await asyncio.wait_for(self._aside(term), self._timeout)
+        except EvaluationError as error:
+            raise PolicyUnavailable(f"the policy failed: {error}") from None
+        except TimeoutError:
+            raise PolicyUnavailable(f"the policy took longer than {self._timeout:g} s") from None
+        if value is UNDEFINED or not isinstance(value, dict):
+            raise PolicyUnavailable("data.gateway.decision is undefined or no object")
+        return value
+
+    async def _aside(self, term: bytes) -> object:
+        """On the thread: one at a time, so that what runs too long holds back only what is large itself."""
+        if self._thread is None:
+            self._thread = ThreadPoolExecutor(1, "policy")
+        machine = Machine(self._program)
+        return await asyncio.get_running_loop().run_in_executor(self._thread, machine.evaluate, term)
+
+
+def _globs_end(term: bytes) -> bool:
+    """Whether matching globs on the strings of an input ends soon: they are short, and are no patterns themselves."""
+    # Strings hold no quote here (`suits`), so every second piece is one.
+    strings = term.split(b'"')[1::2]
+    return all(len(text) <= LONGEST_GLOBBED and text.count(b"*") <= MAX_WILDCARDS for text in strings)

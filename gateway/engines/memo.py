@@ -1,0 +1,82 @@
+"""Verdicts by the part of the input that a policy reads.
+
+Only that part reaches the engine, so a verdict cannot depend on what is not in the key. It is cut two names deep
+(`input.content.pii`): deeper reads are covered by the value there, whole.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable, Iterable, Mapping
+from operator import itemgetter
+from typing import Any
+
+import orjson
+
+from gateway.call import Json
+from gateway.engines.rego import Path
+
+_SORTED = orjson.OPT_SORT_KEYS
+Key = Callable[[Json], bytes]
+
+
+class Projection:
+    """The part of an input that a bundle reads, as bytes that are equal where the part is."""
+
+    def __init__(self, inputs: Iterable[Path]) -> None:
+        cut = {path[:2] for path in inputs}
+        self.whole = () in cut
+        self.sections = tuple(sorted(path[0] for path in cut if len(path) == 1))
+        self.fields: dict[str, tuple[str, ...]] = {}
+        for path in sorted(path for path in cut if len(path) == 2 and path[0] not in self.sections):
+            self.fields[path[0]] = (*self.fields.get(path[0], ()), path[1])
+        self._getters = [(section, itemgetter(*names)) for section, names in self.fields.items()]
+
+    def key(self, document: Json) -> bytes:
+        """The same bytes for the same part. Raises TypeError for what JSON cannot say."""
+        if self.whole:
+            return orjson.dumps(document, option=_SORTED)
+        try:
+            parts = [getter(document[section]) for section, getter in self._getters]
+            parts += [document[section] for section in self.sections]
+        except (KeyError, TypeError):
+            # A name is missing: missing and null differ, so here the names are part of the key.
+            return self.term(document)
+        return orjson.dumps(parts, option=_SORTED)
+
+    def term(self, document: Json) -> bytes:
+        """The part itself, as a document in JSON."""
+        if self.whole:
+            return orjson.dumps(document, option=_SORTED)
+        part: dict[str, Any] = {name: document[name] for name in self.sections if name in document}
+        for section, names in self.fields.items():
+            value = document.get(section)
+            if isinstance(value, Mapping):
+                part[section] = {name: value[name] for name in names if name in value}
+            elif section in document:
+                part[section] = value
+        return orjson.dumps(part, option=_SORTED)
+
+
+class Memo:
+    """The last results, at most `size` of them; the least lately used goes first."""
+
+    __slots__ = ("_results", "_size")
+
+    def __init__(self, size: int = 4096) -> None:
+        self._results: OrderedDict[bytes, Json] = OrderedDict()
+        self._size = size
+
+    def get(self, key: bytes) -> Json | None:
+        found = self._results.get(key)
+        if found is not None:
+            self._results.move_to_end(key)
+        return found
+
+    def put(self, key: bytes, result: Json) -> None:
+        self._results[key] = result
+        if len(self._results) > self._size:
+            self._results.popitem(last=False)
+
+    def __len__(self) -> int:
+        return len(self._results)

@@ -1,0 +1,251 @@
+"""Reads Rego source as far as safety needs it: which functions a module calls, and what of the input it reads.
+
+A lexer and a few patterns over its tokens, not a parser: the engine parses. Where the source is ambiguous the answer
+is the larger one (more calls, more of the input), so a doubt refuses a module or costs a cache hit, never a verdict.
+
+Grammar: https://www.openpolicyagent.org/docs/policy-reference#grammar
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import NamedTuple
+
+import orjson
+
+from gateway.errors import ConfigError
+
+_TOKEN = re.compile(
+    r"""(?P<space>[ \t\r\n]+) | (?P<comment>\#[^\n]*)
+      | (?P<raw>`[^`]*`) | (?P<template>\$(?:"(?:\\.|[^"\\\n])*"|`[^`]*`)) | (?P<string>"(?:\\.|[^"\\\n])*")
+      | (?P<number>\d+(?:\.\d+)?(?:[eE][+-]?\d+)?) | (?P<name>[A-Za-z_][A-Za-z0-9_]*)
+      | (?P<sign>:=|==|!=|<=|>=|.)""",
+    re.VERBOSE | re.DOTALL,
+)
+# After one of these a line goes on: a name that follows is no new rule.
+_GOES_ON = frozenset({"and", "as", "contains", "default", "else", "every", "if", "in", "not", "or", "some", "with"})
+KEYWORDS = _GOES_ON | {"false", "import", "null", "package", "set", "true"}
+_CLOSERS = frozenset(")]}")
+
+Path = tuple[str, ...]
+
+
+class Token(NamedTuple):
+    """A piece of source: kind, text, line from 1, whether it is the first of its line, and where it begins."""
+
+    kind: str
+    text: str
+    line: int
+    first: bool
+    at: int
+
+    @property
+    def end(self) -> int:
+        return self.at + len(self.text)
+
+
+class Reference(NamedTuple):
+    """A dotted name as written, `a.b` and `a["b"]` alike: its line, and its tokens [start, end) in the module."""
+
+    path: Path
+    line: int
+    start: int
+    end: int
+
+    @property
+    def name(self) -> str:
+        return ".".join(self.path)
+
+
+@dataclass(frozen=True, slots=True)
+class Module:
+    """One source file, and what stands in it."""
+
+    file: str
+    source: str
+    package: str
+    tokens: tuple[Token, ...]
+    imports: Mapping[str, Path]
+    """The names that imports bring in, and what they stand for."""
+    heads: frozenset[str]
+    """The names that rules and functions define."""
+    inputs: frozenset[Path]
+    """What of the input is read, as paths below `input`; () is all of it."""
+
+    @property
+    def is_test(self) -> bool:
+        return self.file.endswith("_test.rego")
+
+
+def read(file: str, source: str) -> Module:
+    """A module from its source. Raises ConfigError with file and line."""
+    tokens = tuple(_lex(file, source))
+    package = next((i for i, token in enumerate(tokens) if token.text == "package" and token.kind == "name"), None)
+    if package is None or package + 1 >= len(tokens):
+        raise ConfigError(f"{file}:1: no package; the entry point is `decision` in `package gateway`")
+    return Module(
+        file,
+        source,
+        reference(tokens, package + 1).name,
+        tokens,
+        MappingProxyType(dict(_imports(tokens))),
+        frozenset(_heads(tokens)),
+        frozenset(_inputs(tokens)),
+    )
+
+
+def _lex(file: str, source: str) -> Iterator[Token]:
+    line, begun = 1, 0
+    for match in _TOKEN.finditer(source):
+        kind, text = str(match.lastgroup), match[0]
+        if text in ('"', "`"):
+            raise ConfigError(f"{file}:{line}: a string that does not end")
+        if kind not in ("space", "comment"):
+            yield Token(kind, text, line, begun != line, match.start())
+            begun = line + text.count("\n")
+        line += text.count("\n")
+
+
+def reference(tokens: Sequence[Token], start: int) -> Reference:
+    """The longest dotted name that begins at a token."""
+    parts, at = [tokens[start].text], start + 1
+    while at + 1 < len(tokens):
+        if tokens[at].text == "." and tokens[at + 1].kind == "name":
+            parts.append(tokens[at + 1].text)
+            at += 2
+        elif (
+            tokens[at].text == "["
+            and tokens[at + 1].kind in ("string", "raw")
+            and at + 2 < len(tokens)
+            and tokens[at + 2].text == "]"
+            and not tokens[at].first
+        ):
+            parts.append(_value(tokens[at + 1]))
+            at += 3
+        else:
+            break
+    return Reference(tuple(parts), tokens[start].line, start, at)
+
+
+def _value(token: Token) -> str:
+    """What a string literal says; its spelling where that is no JSON."""
+    if token.kind == "raw":
+        return token.text[1:-1]
+    try:
+        return str(orjson.loads(token.text))
+    except orjson.JSONDecodeError:
+        return token.text[1:-1]
+
+
+def references(module: Module) -> Iterator[Reference]:
+    """Every dotted name of a module, but keywords."""
+    for index, token in enumerate(module.tokens):
+        if token.kind == "name" and token.text not in KEYWORDS and not _follows_dot(module.tokens, index):
+            yield reference(module.tokens, index)
+        # `contains` is a keyword in a rule's head and a function where it is called.
+        elif token.text == "contains" and opens_call(module.tokens, index + 1, token.line):
+            yield Reference(("contains",), token.line, index, index + 1)
+
+
+def calls(module: Module) -> Iterator[Reference]:
+    """Every name that is called, and every function that a `with` replaces or puts in its place."""
+    for found in references(module):
+        if opens_call(module.tokens, found.end, found.line):
+            yield found
+        elif before(module.tokens, found.start) == "with" and found.path[0] not in ("input", "data"):
+            yield found
+            value = found.end + 1
+            if value < len(module.tokens) and module.tokens[value].kind == "name":
+                replacement = reference(module.tokens, value)
+                if len(replacement.path) > 1 and replacement.path[0] not in ("input", "data"):
+                    yield replacement
+
+
+def arguments(module: Module, call: Reference) -> list[list[Token]]:
+    """The tokens of each argument of a call, in order."""
+    return items(module.tokens[call.end :])
+
+
+def items(tokens: Sequence[Token]) -> list[list[Token]]:
+    """What stands between the bracket that comes first and the one that closes it, parted by commas."""
+    found: list[list[Token]] = [[]]
+    depth = 0
+    for token in tokens[1:]:
+        depth += opens(token) - closes(token)
+        if depth < 0:
+            break
+        if depth == 0 and token.text == ",":
+            found.append([])
+        else:
+            found[-1].append(token)
+    return [item for item in found if item]
+
+
+def opens(token: Token) -> bool:
+    """Whether it is an opening bracket."""
+    return token.kind == "sign" and token.text in "([{"
+
+
+def closes(token: Token) -> bool:
+    """Whether it is a closing bracket."""
+    return token.kind == "sign" and token.text in _CLOSERS
+
+
+def computed_call(module: Module) -> Token | None:
+    """A call of something that is no plain name, such as `f[x](y)`: nothing can be said about it."""
+    for index, token in enumerate(module.tokens[1:], start=1):
+        if token.text == "(" and not token.first and before(module.tokens, index) in ("]", ")"):
+            opener = next((found for found in references(module) if found.end == index), None)
+            if opener is None:
+                return token
+    return None
+
+
+def opens_call(tokens: Sequence[Token], at: int, line: int) -> bool:
+    """Whether a name that ends before a token is called there."""
+    return at < len(tokens) and tokens[at].text == "(" and tokens[at].line == line
+
+
+def before(tokens: Sequence[Token], index: int) -> str:
+    """The text of the token before."""
+    return tokens[index - 1].text if index else ""
+
+
+def _follows_dot(tokens: Sequence[Token], index: int) -> bool:
+    return before(tokens, index) == "."
+
+
+def is_input(tokens: Sequence[Token], index: int) -> bool:
+    """Whether a token is the name `input` itself."""
+    return tokens[index].kind == "name" and tokens[index].text == "input" and not _follows_dot(tokens, index)
+
+
+def _imports(tokens: Sequence[Token]) -> Iterator[tuple[str, Path]]:
+    for index, token in enumerate(tokens[:-1]):
+        if token.kind == "name" and token.text == "import" and token.first:
+            found = reference(tokens, index + 1)
+            renamed = found.end + 1 < len(tokens) and tokens[found.end].text == "as"
+            yield (tokens[found.end + 1].text if renamed else found.path[-1]), found.path
+
+
+def _heads(tokens: Sequence[Token]) -> Iterator[str]:
+    """Names at the start of a line, outside all brackets, where a new rule can begin."""
+    depth = 0
+    for index, token in enumerate(tokens):
+        previous = tokens[index - 1] if index else None
+        ended = previous is None or previous.kind != "sign" or previous.text in _CLOSERS
+        fresh = token.first and ended and (previous is None or previous.text not in _GOES_ON)
+        after_default = previous is not None and previous.text == "default"
+        if depth == 0 and token.kind == "name" and (fresh or after_default) and token.text not in KEYWORDS:
+            yield reference(tokens, index).name
+        depth += opens(token) - closes(token)
+
+
+def _inputs(tokens: Sequence[Token]) -> Iterator[Path]:
+    for index in range(len(tokens)):
+        if is_input(tokens, index):
+            # `with input as` replaces the input: what is read below it cannot be told from the names.
+            yield () if before(tokens, index) == "with" else reference(tokens, index).path[1:]

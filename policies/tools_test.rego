@@ -1,0 +1,37 @@
+package gateway.tools_test
+
+import data.gateway.tools
+
+offering(names) := {
+	"subject": {"agent": "a", "roles": ["reader"]},
+	"action": {"kind": "llm", "name": "demo", "model": "demo", "tools": names},
+}
+
+calling(name) := {
+	"subject": {"agent": "a", "roles": ["reader"]},
+	"action": {"kind": "tool", "name": name, "tools": []},
+}
+
+roles := {"reader": {"tools": ["get_*"]}}
+
+codes contains rule.code if some rule in tools.deny
+
+test_no_tools_no_deny if {
+	codes == set() with input as offering([]) with data.roles as roles
+}
+
+test_offered_tool_of_the_role if {
+	codes == set() with input as offering(["get_order"]) with data.roles as roles
+}
+
+test_one_offered_tool_too_many if {
+	codes == {"tool_not_allowed"} with input as offering(["get_order", "delete_order"]) with data.roles as roles
+}
+
+test_called_tool_of_the_role if {
+	codes == set() with input as calling("get_order") with data.roles as roles
+}
+
+test_called_tool_of_another_role if {
+	codes == {"tool_not_allowed"} with input as calling("delete_order") with data.roles as roles
+}

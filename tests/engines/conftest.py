@@ -1,0 +1,39 @@
+"""The shipped bundle, and a real OPA that serves it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+
+import pytest
+from engines.opa_server import serve
+
+SHIPPED = Path(__file__).parents[2] / "policies"
+Write = Callable[[Mapping[str, str]], Path]
+
+
+@pytest.fixture(scope="session")
+def shipped() -> Path:
+    """The folder of the shipped policies."""
+    return SHIPPED
+
+
+@pytest.fixture(scope="session")
+def opa_url() -> Iterator[str]:
+    """An OPA server with the shipped policies, for the whole run."""
+    with serve(SHIPPED) as url:
+        yield url
+
+
+@pytest.fixture
+def write(tmp_path: Path) -> Write:
+    """Writes a bundle's files (name -> content) into an empty folder of its own."""
+
+    def put(files: Mapping[str, str]) -> Path:
+        for name, content in files.items():
+            path = tmp_path / "bundle" / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(content)
+        return tmp_path / "bundle"
+
+    return put

@@ -1,0 +1,145 @@
+"""The engine in this process: results, what makes it refuse to judge, what it remembers."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from typing import Any
+
+import orjson
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from engines.conftest import Write
+from gateway.engines import rego
+from gateway.engines.base import PolicyUnavailable
+from gateway.engines.bundle import load
+from gateway.engines.embedded import AT_ONCE, LARGEST, Embedded
+from gateway.engines.program import Machine, Program
+from gateway.errors import ConfigError
+
+
+def engine(write: Write, body: str, **options: Any) -> Embedded:
+    return Embedded(load(write({"p.rego": f"package gateway\n{body}"})), **options)
+
+
+async def test_the_result_as_it_is(write: Write) -> None:
+    """Objects, sets as lists, numbers, text of any kind."""
+    judge = engine(write, 'decision := {"a": input.a, "s": {x | some x in input.a.l}, "n": [1, 2.5, null, true]}')
+    texts = ["x", 'q"uo\te', "\\n", "é\u2028漢😀", "a\0b", "\\u0041"]
+    value = {"l": texts, "i": 2**53 + 1, "f": 0.1234567890123}
+    result = await judge.decide({"a": value})
+    assert {**result, "s": set(result["s"])} == {"a": value, "s": set(texts), "n": [1, 2.5, None, True]}
+
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers(-(2**63), 2**64 - 1) | st.text(st.characters(codec="utf-8")),
+    lambda inner: st.lists(inner) | st.dictionaries(st.text(st.characters(codec="utf-8")), inner),
+    max_leaves=10,
+)
+ECHO = Program([rego.read("e.rego", "package gateway\ndecision := [input]")], {}, ["gateway/decision"])
+
+
+@given(json_values)
+def test_the_input_arrives_as_it_was_sent(value: Any) -> None:
+    """No text, number or nesting changes on its way through the interpreter."""
+    assert Machine(ECHO).evaluate(orjson.dumps(value)) == [value]
+
+
+@pytest.mark.parametrize(
+    ("body", "document", "words"),
+    [
+        ("decision := {} if input.x", {}, "undefined or no object"),
+        ("decision := 3 if input.x\ndecision := {} if not input.x", {"x": 1}, "undefined or no object"),
+        ("decision := {} if not input.x\ndecision := {1: input.y} if input.x", {"x": 1}, "undefined"),
+        ("decision := {}\ndecision := input.x if input.x", {"x": {"a": 1}}, "the policy failed"),
+        ('decision := {} if not lower(input.x) == "a"', {"x": "É"}, "outside ASCII"),
+        ("decision := {} if not count(input.x) == 1", {"x": '"'}, "a quote"),
+        ('decision := {} if not glob.match("a*", null, input.x)', {"x": "a" * 300}, "longer than 256 bytes"),
+        ('decision := {} if not glob.match("a*", null, input.x)', {"x": "*a*a*"}, "has wildcards"),
+        ("decision := {} if not input.x == 1", {"x": "a" * LARGEST}, "larger than 65536 bytes"),
+        ("decision := {} if not input.x == 1", {"x": object()}, "no JSON"),
+        ("decision := {} if not input.x == 1", {"x": "\ud800"}, "no JSON"),
+        ("decision := {} if not input.x == 1", {"x": 2**70}, "no JSON"),
+    ],
+)
+async def test_without_a_verdict_it_says_so(body: str, document: dict[str, Any], words: str, write: Write) -> None:
+    """Errors, undefined results and inputs that it cannot judge raise; none of them is an allow, none is remembered."""
+    judge = engine(write, body)
+    for _ in range(2):
+        with pytest.raises(PolicyUnavailable, match=words):
+            await judge.decide(document)
+
+
+@pytest.mark.parametrize(
+    ("body", "words"),
+    [
+        ("decision := {", r"p\.rego:2: "),
+        ("x := 1", "no rule `decision` in `package gateway`"),
+        ("decision := {} if p\np if q\nq if p", "cannot be evaluated"),
+        ("decision := {}\np if data.lib.none(1)", r"p\.rego:3: no function data\.lib\.none in this bundle"),
+        ("decision := {}\ndecision := 1", "cannot be evaluated"),
+    ],
+)
+def test_a_bundle_that_cannot_judge_is_refused(body: str, words: str, write: Write) -> None:
+    """At load, in words, with the line where the compiler gives one."""
+    with pytest.raises(ConfigError, match=words):
+        engine(write, body)
+
+
+async def test_equal_inputs_are_judged_once(write: Write) -> None:
+    """The very same object comes back; what the policy does not read makes no difference."""
+    judge = engine(write, 'decision := {"m": input.action.model}')
+    first = await judge.decide({"action": {"model": "a"}, "context": {"correlation_id": "1"}})
+    assert await judge.decide({"action": {"model": "a"}, "context": {"correlation_id": "2"}}) is first
+    assert await judge.decide({"action": {"model": "b"}}) == {"m": "b"}
+
+
+async def test_a_policy_that_reads_the_clock_is_judged_each_time(write: Write) -> None:
+    """Its answer may change although the input does not."""
+    judge = engine(write, 'decision := {"t": time.now_ns(), "x": input.x}')
+    assert not judge.memoized
+    assert (await judge.decide({"x": 1}))["t"] != (await judge.decide({"x": 1}))["t"]
+
+
+async def test_a_policy_that_reads_all_of_the_input(write: Write) -> None:
+    """Then everything is part of the key."""
+    judge = engine(write, 'decision := {"x": object.get(input, ["a", "b"], 0)}')
+    assert [await judge.decide({"a": {"b": n}}) for n in (1, 2)] == [{"x": 1}, {"x": 2}]
+
+
+async def test_a_large_input_is_judged_off_the_event_loop(write: Write) -> None:
+    """The loop goes on; the result is the same."""
+    judge = engine(write, 'decision := {"n": count(input.l)}', timeout=10)
+    assert await judge.decide({"l": ["x" * 10] * AT_ONCE}) == {"n": AT_ONCE}
+    await judge.close()
+
+
+async def test_an_evaluation_that_takes_too_long_is_no_verdict(write: Write) -> None:
+    """The call is let go while the thread is still at it, and other calls are judged meanwhile."""
+    body = 'decision := {"n": 1} if { some a in input.l; some b in input.l; some c in input.l; a + b + c == -1 }'
+    judge = engine(write, body + '\nelse := {"n": 2}', timeout=0.01)
+    with pytest.raises(PolicyUnavailable, match=r"longer than 0\.01 s"):
+        await judge.decide({"l": list(range(1000, 1000 + AT_ONCE // 4))})
+    assert await judge.decide({"l": []}) == {"n": 2}
+    await judge.close()
+
+
+async def test_many_threads_share_a_program() -> None:
+    """Machines of one program do not disturb each other."""
+    source = 'package gateway\ndecision := {"m": sprintf("%v-%v", [input.t, input.n]), "c": count(input.l)}'
+    program = Program([rego.read("m.rego", source)], {}, ["gateway/decision"])
+    wrong: list[object] = []
+    barrier = threading.Barrier(4)
+
+    def work(thread: int) -> None:
+        machine = Machine(program)
+        barrier.wait()
+        for n in range(200):
+            term = b'{"t":%d,"n":%d,"l":[%s]}' % (thread, n, b",".join([b"1"] * (n % 7)))
+            if (value := machine.evaluate(term)) != {"m": f"{thread}-{n}", "c": n % 7}:
+                wrong.append(value)
+
+    await asyncio.gather(*(asyncio.to_thread(work, thread) for thread in range(4)))
+    assert wrong == []

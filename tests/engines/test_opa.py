@@ -1,0 +1,96 @@
+"""The OPA server as engine: versions, and every way in which it can fail to answer."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+from servers import free_port
+
+from engines import opa_server
+from engines.conftest import Write
+from gateway.config import Policy
+from gateway.engines import open_engine
+from gateway.engines.base import PolicyUnavailable
+from gateway.engines.bundle import load
+from gateway.engines.opa import Opa
+
+
+@asynccontextmanager
+async def answering(answer: bytes | None) -> AsyncIterator[str]:
+    """A server that gives every request one answer, or none; yields its URL."""
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        if answer is None:
+            await reader.read()
+        else:
+            writer.write(answer)
+        writer.close()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    try:
+        yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    finally:
+        server.close()
+
+
+def reply(body: str, status: str = "200 OK") -> bytes:
+    return f"HTTP/1.1 {status}\r\ncontent-type: application/json\r\ncontent-length: {len(body)}\r\n\r\n{body}".encode()
+
+
+@pytest.mark.parametrize(
+    ("answer", "words"),
+    [
+        (reply("{}"), "undefined or no object"),
+        (reply('{"result": 3}'), "undefined or no object"),
+        (reply('{"result": null}'), "undefined or no object"),
+        (reply("[]"), "undefined or no object"),
+        (reply("{"), "cannot be asked"),
+        (reply("{}", "500 Internal Server Error"), "status 500"),
+        (reply("{}", "503 Service Unavailable"), "status 503"),
+        (b"nonsense\r\n\r\n", "status 400|cannot be asked"),
+        (b"", "cannot be asked"),
+        (None, r"longer than 0\.05 s"),
+    ],
+)
+async def test_no_answer_is_no_verdict(answer: bytes | None, words: str) -> None:
+    """Whatever comes instead of a result denies."""
+    async with answering(answer) as url:
+        engine = Opa(url, timeout=0.05 if answer is None else 5)
+        await engine._client.__aenter__()
+        with pytest.raises(PolicyUnavailable, match=words):
+            await engine.decide({})
+        await engine.close()
+
+
+async def test_nobody_there() -> None:
+    """Opening says so."""
+    with pytest.raises(PolicyUnavailable):
+        await open_engine(Policy(engine="opa", url=f"http://127.0.0.1:{free_port()}", path="none"))
+
+
+async def test_the_version_of_what_is_served(opa_url: str, shipped: Path, write: Write) -> None:
+    """The bundle's digest where OPA serves that bundle, else a digest of the modules that it does serve."""
+    other = load(write({"p.rego": "package gateway\ndecision := {}"}))
+    versions = []
+    for bundle in (load(shipped), other, None):
+        engine = Opa(opa_url, bundle=bundle)
+        await engine.open()
+        versions.append(engine.version)
+        await engine.close()
+    assert versions[0] == load(shipped).version
+    assert versions[1] == versions[2]
+    assert versions[1].startswith("opa-")
+
+
+async def test_an_undefined_decision(write: Write) -> None:
+    """A bundle without the entry point denies."""
+    with opa_server.serve(write({"p.rego": "package other\nx := 1"})) as url:
+        engine = await open_engine(Policy(engine="opa", url=url, path="none"))
+        with pytest.raises(PolicyUnavailable, match="undefined"):
+            await engine.decide({})
+        await engine.close()

@@ -1,0 +1,122 @@
+"""Reading Rego: what a module calls, what of the input it reads, and how it is written for the interpreter."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gateway.engines import rego
+from gateway.engines.adapt import adapted
+from gateway.errors import ConfigError
+
+
+def module(body: str) -> rego.Module:
+    return rego.read("m.rego", f"package g\n{body}")
+
+
+@pytest.mark.parametrize(
+    ("body", "paths"),
+    [
+        ("p if input.a.b == 1", {("a", "b")}),
+        ('p if input["a"].b', {("a", "b")}),
+        ('p if input["a.b"]', {("a.b",)}),
+        ("p if input.a[0].b", {("a",)}),
+        ("p if input.a[_]", {("a",)}),
+        ("p if input.a[input.k]", {("a",), ("k",)}),
+        ("p if { x := input; x.a }", {()}),
+        ("p if input[x]", {()}),
+        ('p if object.get(input, "a", 0)', {()}),
+        ("p if q with input as {}", {()}),
+        ("import input.a as b\np if b.c", {("a",)}),
+        ('p := "input.a" # input.b', set()),
+        ("p if data.input.a", set()),
+        ("p := `input.a\ninput.b`", set()),
+    ],
+)
+def test_paths_of_the_input(body: str, paths: set[tuple[str, ...]]) -> None:
+    """Every path that is read is found, and a use that cannot be followed counts as all of the input."""
+    assert module(body).inputs == paths
+
+
+@pytest.mark.parametrize(
+    ("body", "names"),
+    [
+        ("p if count(input.a) > 0", {"count"}),
+        ('p if net["lookup_ip_addr"]("x")', {"net.lookup_ip_addr"}),
+        ("p if net.lookup_ip_addr (input.x)", {"net.lookup_ip_addr"}),
+        ('p := "count(1)" # sum(2)', set()),
+        ("p := `count(1)`", set()),
+        ("p if contains(input.a, `x`)", {"contains"}),
+        ("p contains x if some x in input.a", set()),
+        ("p if { not (input.a == 1) }", set()),
+        ("p if q with time.now_ns as 5", {"time.now_ns"}),
+        ("p if q with f as opa.runtime", {"f", "opa.runtime"}),
+        ("p if q with input.x as data.y", set()),
+        ("p if\n count(input.a)", {"count"}),
+    ],
+)
+def test_calls(body: str, names: set[str]) -> None:
+    """Names that are called are found, in strings and comments they are not."""
+    assert {call.name for call in rego.calls(module(body))} == names
+
+
+def test_heads_are_rules_not_calls_on_a_new_line() -> None:
+    """A name that begins a line defines a rule only where a rule can begin."""
+    source = "default a := 1\nb(x) := y if\n c(x)\nd.e(x) := 1\nf contains g(x) if {\nh(x)\n}\n"
+    source += "i if {true} else := 2 if\nj(1)"
+    assert module(source).heads == {"a", "b", "d.e", "f", "i"}
+
+
+@pytest.mark.parametrize("source", ['package g\np := "x', "package g\np := `x", 'package g\np := "x\n"'])
+def test_a_string_without_end_is_an_error_with_its_line(source: str) -> None:
+    """The line is that of the string."""
+    with pytest.raises(ConfigError, match=r"m\.rego:2: a string that does not end"):
+        rego.read("m.rego", source)
+
+
+def test_no_package_is_an_error() -> None:
+    """A file without a package is no module."""
+    with pytest.raises(ConfigError, match=r"m\.rego:1: no package"):
+        rego.read("m.rego", "# nothing")
+
+
+@given(st.text(alphabet='ab."`#\\\n$([{}])input=: 1%'))
+def test_any_text_is_read_or_refused(text: str) -> None:
+    """No source makes the reader fail in another way, and rewriting keeps the lines."""
+    try:
+        found = module(text)
+    except ConfigError:
+        return
+    list(rego.calls(found))
+    rego.computed_call(found)
+    assert adapted(found, test=True).count("\n") == found.source.count("\n")
+
+
+@pytest.mark.parametrize(
+    ("body", "expected"),
+    [
+        ("p if q with input as r", "p if q with input as [r][0]"),
+        ("p if q with input as data.a.b with data.c as d", "p if q with input as [data.a.b][0] with data.c as [d][0]"),
+        ("p if q with input as f(1)", "p if q with input as f(1)"),
+        ("p if q with input as true", "p if q with input as true"),
+        ('p if q with input as {"a": r}', 'p if q with input as {"a": r}'),
+        ('p := sprintf("a", [])', 'p := sprintf("a", [])'),
+        (
+            'p := sprintf("%v%% of %v", [f(x, y), [1]])',
+            'p := concat("", ["", sprintf("%v", [f(x, y)]), "% of ", sprintf("%v", [[1]]), ""])',
+        ),
+    ],
+)
+def test_written_for_the_interpreter(body: str, expected: str) -> None:
+    """What the interpreter gets wrong is written another way, and nothing else changes."""
+    assert adapted(module(body)) == f"package g\n{expected}"
+
+
+def test_tests_read_the_input_from_data() -> None:
+    """In a program for tests every input is replaced, also within other changes."""
+    source = adapted(module('p := sprintf("%v", [input.a]) with input as input.b'), test=True)
+    assert source.endswith(
+        'p := concat("", ["", sprintf("%v", [data.meshgate_input.a]), ""]) '
+        "with data.meshgate_input as [data.meshgate_input.b][0]"
+    )

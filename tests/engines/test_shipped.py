@@ -1,0 +1,26 @@
+"""The shipped policies: their own tests, here and by OPA, and the style that OPA asks for."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+import pytest
+from engines import opa_server
+
+from gateway.engines.trial import run
+
+
+def test_their_tests_pass_here(shipped: Path) -> None:
+    """In-process, all of them; and every file of rules has some."""
+    tests = run(shipped).tests
+    assert [test for test in tests if not test.passed] == []
+    rules = {path.stem for path in shipped.glob("*.rego") if not path.stem.endswith("_test")}
+    assert {Path(test.file).stem.removesuffix("_test") for test in tests} == rules
+
+
+@pytest.mark.parametrize("command", [["check", "--strict"], ["test"], ["fmt", "--fail", "--list"]])
+def test_opa_finds_nothing_wrong(command: list[str], shipped: Path) -> None:
+    """Strict check, tests, format."""
+    done = subprocess.run([opa_server.program(), *command, str(shipped)], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr

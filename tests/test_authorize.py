@@ -1,0 +1,281 @@
+"""The stage: what a policy is asked, how its result is read, and what becomes of the call."""
+
+from __future__ import annotations
+
+import json
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gateway.authorize import CLASSES, Authorizer, document, read
+from gateway.call import Ask, Balance, Call, Debit, Json, Obligations, Redaction, Reservation, Subject
+from gateway.config import Policy
+from gateway.engines.base import PolicyUnavailable
+from gateway.errors import Refusal
+
+ALLOW: Json = {"allow": True, "deny": [], "obligations": {}}
+
+
+class Fake:
+    """An engine with one answer."""
+
+    version = "v1"
+
+    def __init__(self, result: Any) -> None:
+        self.result = result
+        self.asked: list[Json] = []
+
+    async def open(self) -> None: ...
+
+    async def ping(self) -> None: ...
+
+    async def close(self) -> None: ...
+
+    async def decide(self, document: Json) -> Json:
+        self.asked.append(document)
+        if isinstance(self.result, Exception):
+            raise self.result
+        result: Json = self.result
+        return result
+
+
+def call(**changes: Any) -> Call:
+    made = Call("id", "/v1/chat/completions", "llm", None, [], None, 0)
+    made.correlation_id = "c-1"
+    made.model = "demo"
+    made.subject = Subject("bot", "support", ("reader",), {"tier": 1})
+    made.targets = ["demo/demo", "openai/gpt", "demo/other"]
+    made.tools = ("get_order",)
+    made.ceiling = 50
+    for name, value in changes.items():
+        setattr(made, name, value)
+    return made
+
+
+async def refusal(result: Any, mode: Any = "enforce") -> tuple[Refusal, Call]:
+    made = call()
+    with pytest.raises(Refusal) as caught:
+        await Authorizer(Policy(mode=mode), Fake(result)).authorize(made)
+    return caught.value, made
+
+
+def deny(code: str, cls: str, message: str = "No") -> Json:
+    return {"code": code, "class": cls, "message": message}
+
+
+def test_the_document() -> None:
+    """Names and counts, as the contract has them; it is plain JSON."""
+    made = call(redaction=Redaction(counts={"EMAIL_ADDRESS": 2}), unscannable=1)
+    asked = json.loads(json.dumps(document(made)))
+    assert asked == {
+        "subject": {"agent": "bot", "team": "support", "roles": ["reader"], "claims": {"tier": 1}},
+        "action": {
+            "kind": "llm",
+            "name": "demo",
+            "model": "demo",
+            "provider": "demo",
+            "providers": ["demo", "openai"],
+            "stream": False,
+            "tools": ["get_order"],
+            "max_tokens": 50,
+            "args": {},
+        },
+        "resource": {"type": "model", "name": "demo"},
+        "content": {"pii": {"EMAIL_ADDRESS": 2}, "sql": [], "urls": [], "injection_score": 0, "unscannable": 1},
+        "context": {
+            "correlation_id": "c-1",
+            "hop": 0,
+            "chain": ["bot"],
+            "calls": 0,
+            "history": {"tools": [], "labels": []},
+        },
+    }
+
+
+def test_no_text_of_the_call_is_in_the_document() -> None:
+    """Neither what was masked nor what was said."""
+    secret = "4111 1111 1111 1111"
+    made = call(raw=secret.encode(), body={"messages": [{"role": "user", "content": secret}]})
+    made.redaction = Redaction(counts={"CREDIT_CARD": 1}, restore={"<CARD_1>": secret})
+    assert secret not in json.dumps(document(made))
+
+
+def test_calls_of_the_workflow_are_read_from_the_reservation() -> None:
+    """With this one, where they are counted."""
+    debits = (Debit("t", "tokens", 9, 100, "tokens"), Debit("c", "calls", 1, 500, "quotas.calls"))
+    ask = Ask("id", "support", "c-1", "bot", debits, None, 60, 60)
+    made = call(reservation=Reservation(ask, (Balance(91, 0), Balance(493, 0))))
+    assert document(made)["context"]["calls"] == 7
+
+
+def test_a_call_without_a_ceiling_has_that_of_its_model() -> None:
+    """`max_tokens` is always a number, so that a rule can compare it."""
+    forward = SimpleNamespace(model=lambda name: SimpleNamespace(max_output=100))
+    made = call(ceiling=None, runtime=SimpleNamespace(forward=forward), body={"n": 3})
+    made.format = SimpleNamespace(answers=lambda body: body["n"])
+    assert document(made)["action"]["max_tokens"] == 300
+
+
+async def test_allowed() -> None:
+    """The decision is written, and the call goes on."""
+    made = call()
+    await Authorizer(Policy(), Fake(ALLOW)).authorize(made)
+    assert made.decision is not None
+    assert (made.decision.allow, made.decision.rule, made.decision.version) == (True, "allow", "v1")
+
+
+async def test_denied_by_default() -> None:
+    """Where nothing allows, the rule is called default."""
+    refused, made = await refusal({"allow": False})
+    assert (refused.code, refused.stage, refused.status) == ("policy_denied", "authorize", 403)
+    assert refused.detail["rule"] == "default"
+    assert "No policy allows this call" in refused.message
+    assert made.decision is not None
+    assert made.decision.rule == "default"
+
+
+async def test_a_deny_beats_an_allow_and_is_named() -> None:
+    """The message says which rule, of which class."""
+    refused, made = await refusal({"allow": True, "deny": [deny("budget", "cost", "The month's budget is used up.")]})
+    assert refused.message == (
+        "The month's budget is used up. Denied by rule budget of class cost (policy version v1)."
+    )
+    assert refused.detail == {"rule": "budget", "policy_version": "v1"}
+    assert made.decision is not None
+    assert not made.decision.allow
+
+
+@given(st.lists(st.tuples(st.sampled_from("abcd"), st.sampled_from(sorted(CLASSES))), min_size=1), st.randoms())
+def test_the_highest_class_wins(rules: list[tuple[str, str]], random: Any) -> None:
+    """In whatever order the rules come; among equals the first by name."""
+    denies = [deny(code, cls) for code, cls in rules]
+    decision = read({"allow": True, "deny": denies}, "v1")
+    random.shuffle(denies)
+    assert read({"allow": True, "deny": denies}, "v1") == decision
+    top = max(CLASSES[cls] for _, cls in rules)
+    assert decision.rule == min(code for code, cls in rules if CLASSES[cls] == top)
+
+
+async def test_obligations() -> None:
+    """All of them, read into their own types; sets come sorted."""
+    demanded = {
+        "redact": ["PERSON", "EMAIL_ADDRESS"],
+        "limit": {"tokens": 100},
+        "route": "small",
+        "strip_tools": ["pay"],
+        "labels": ["b", "a"],
+        "require_approval": None,
+    }
+    made = call()
+    await Authorizer(Policy(), Fake({"allow": True, "obligations": demanded, "class": "safety"})).authorize(made)
+    assert made.decision is not None
+    assert made.decision.obligations == Obligations(
+        ("EMAIL_ADDRESS", "PERSON"), None, {"tokens": 100}, "small", ("pay",), ("a", "b")
+    )
+
+
+@pytest.mark.parametrize("demand", [True, {}, {"group": "finance"}])
+async def test_approval(demand: Any) -> None:
+    """A call that a person must approve is not made without."""
+    refused, made = await refusal({"allow": True, "obligations": {"require_approval": demand}})
+    assert refused.code == "approval_required"
+    assert refused.detail["rule"] == "allow"
+    assert made.decision is not None
+    assert made.decision.allow
+
+
+@pytest.mark.parametrize("demand", [False, None])
+async def test_no_approval(demand: Any) -> None:
+    """False and null demand nothing."""
+    await Authorizer(Policy(), Fake({"allow": True, "obligations": {"require_approval": demand}})).authorize(call())
+
+
+MALFORMED: list[Json] = [
+    {},
+    {"allow": "true"},
+    {"allow": 1},
+    {"allow": None},
+    {"allow": True, "dennied": []},
+    {"allow": True, "deny": True},
+    {"allow": True, "deny": {"code": "x"}},
+    {"allow": True, "deny": ["x"]},
+    {"allow": True, "deny": [{"message": "x"}]},
+    {"allow": True, "deny": [{"code": 1}]},
+    {"allow": True, "deny": [{"code": ""}]},
+    {"allow": True, "deny": [{"code": "has a space"}]},
+    {"allow": True, "deny": [{"code": "x" * 65}]},
+    {"allow": True, "deny": [{"code": "x", "message": 1}]},
+    {"allow": True, "deny": [{"code": "x", "class": "urgent"}]},
+    {"allow": True, "deny": [{"code": "x", "class": ["safety"]}]},
+    {"allow": True, "deny": [{"code": "x", "reason": "y"}]},
+    {"allow": True, "class": "urgent"},
+    {"allow": True, "obligations": None},
+    {"allow": True, "obligations": []},
+    {"allow": True, "obligations": {"redacted": []}},
+    {"allow": True, "obligations": {"redact": "EMAIL"}},
+    {"allow": True, "obligations": {"redact": [1]}},
+    {"allow": True, "obligations": {"require_approval": "yes"}},
+    {"allow": True, "obligations": {"limit": {"tokens": "9"}}},
+    {"allow": True, "obligations": {"limit": {"tokens": True}}},
+    {"allow": True, "obligations": {"limit": {"tokens": -1}}},
+    {"allow": True, "obligations": {"limit": []}},
+    {"allow": True, "obligations": {"route": 1}},
+    {"allow": True, "obligations": {"route": ""}},
+    {"allow": True, "obligations": {"labels": [None]}},
+]
+
+
+@pytest.mark.parametrize("result", MALFORMED, ids=repr)
+async def test_a_malformed_result_denies(result: Json) -> None:
+    """A result that is not as it should be is no verdict."""
+    refused, made = await refusal(result)
+    assert (refused.code, refused.status) == ("policy_unavailable", 503)
+    assert "malformed" in refused.message
+    assert made.decision is not None
+    assert (made.decision.allow, made.decision.rule) == (False, "policy_unavailable")
+
+
+async def test_no_verdict_denies() -> None:
+    """The words of the engine reach the caller, the call does not go on."""
+    refused, _ = await refusal(PolicyUnavailable("the OPA server took longer than 1 s"))
+    assert refused.code == "policy_unavailable"
+    assert "the OPA server took longer than 1 s" in refused.message
+
+
+@pytest.mark.parametrize(
+    ("result", "rule"),
+    [
+        ({"allow": False}, "default"),
+        ({"allow": True, "deny": [deny("x", "cost")]}, "x"),
+        ({"allow": True, "obligations": {"require_approval": True, "redact": ["PERSON"]}}, "allow"),
+        (PolicyUnavailable("gone"), "policy_unavailable"),
+        ({"allow": 3}, "policy_unavailable"),
+    ],
+)
+async def test_in_the_shadow_every_call_goes_on(result: Any, rule: str) -> None:
+    """What would have been said is recorded; nothing is demanded."""
+    made = call()
+    await Authorizer(Policy(mode="shadow"), Fake(result)).authorize(made)
+    assert made.decision is not None
+    assert (made.decision.rule, made.decision.mode) == (rule, "shadow")
+    assert made.decision.obligations == Obligations()
+
+
+async def test_the_same_result_is_read_once() -> None:
+    """The same object gives the same decision; an equal one is read anew, and so is one of another version."""
+    engine = Fake(ALLOW)
+    stage = Authorizer(Policy(), engine)
+    first, second, third = call(), call(), call()
+    await stage.authorize(first)
+    await stage.authorize(second)
+    engine.result = dict(ALLOW)
+    await stage.authorize(third)
+    assert first.decision is second.decision
+    assert third.decision is not first.decision
+    engine.version = "v2"
+    await stage.authorize(third)
+    assert third.decision is not None
+    assert third.decision.version == "v2"
