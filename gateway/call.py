@@ -160,6 +160,9 @@ class Obligations:
     labels: tuple[str, ...] = ()
 
 
+NO_OBLIGATIONS = Obligations()
+
+
 @dataclass(frozen=True, slots=True)
 class Deny:
     """One rule that said no: a code of its own, words for the caller, and its class."""
@@ -177,7 +180,7 @@ class Decision:
     rule: str
     version: str
     deny: tuple[Deny, ...] = ()
-    obligations: Obligations = Obligations()
+    obligations: Obligations = NO_OBLIGATIONS
     mode: Literal["enforce", "shadow"] = "enforce"
 
 
@@ -261,6 +264,8 @@ class Call:
     rejection: Rejection | None = None
     redaction: Redaction = field(default_factory=Redaction)
     decision: Decision | None = None
+    edited: bool = False  # the body changed for another reason than redaction
+    served_as: str = ""  # the model that a policy routed the call to, if it did
     outcome: Outcome = field(default_factory=Outcome)
     screening: Screening = field(default_factory=Screening)
     refusal: Any = None  # the errors.Refusal that ended it, if one did

@@ -14,16 +14,17 @@ from typing import Any
 
 import aiohttp
 import orjson
+from multidict import CIMultiDict
+from yarl import URL
 
 from gateway import demo
 from gateway.call import Call
 from gateway.config import Model, Provider, Target
 from gateway.errors import Refusal
-from gateway.ingress import header
 
 MAX_ANSWER = 64 * 1024 * 1024  # bytes of a whole answer
 MAX_ERROR = 64 * 1024  # bytes of an error answer that are read
-_PASSED_ON = (b"openai-beta", b"traceparent", b"tracestate")  # the caller's headers that providers may see
+_PASSED_ON = frozenset({b"openai-beta", b"traceparent", b"tracestate"})  # the caller's headers that providers may see
 _TRY_NEXT = frozenset({401, 403, 408, 409, 425, 429, 500, 502, 503, 504, 529})
 
 
@@ -72,7 +73,8 @@ class Forward:
         self._providers = providers
         self._session = session
         self._draw = random.Random()  # noqa: S311  (spreads load; nobody gains by guessing it)
-        self._urls = {name: provider.base_url.rstrip("/") for name, provider in providers.items()}
+        self._bases = {name: provider.base_url.rstrip("/") for name, provider in providers.items()}
+        self._urls: dict[tuple[str, str], URL] = {}
         self._headers = {name: _headers(provider) for name, provider in providers.items()}
         self._timeouts = {
             name: aiohttp.ClientTimeout(
@@ -127,14 +129,14 @@ class Forward:
         raise failed
 
     async def _send(self, call: Call, provider: str, model: str) -> Answer:
-        codec, changed = call.format, call.redaction.changed
+        codec, changed = call.format, call.redaction.changed or call.edited
         changed = codec.request(call.body, model, call.stream) or changed or call.outcome.tries > 1
         call.outcome.sent = True
         if self._providers[provider].format == "demo":
             return _demo(call)
         try:
             response = await self._session.post(
-                self._urls[provider] + codec.path,
+                self._url(provider, codec.path),
                 data=orjson.dumps(call.body) if changed else call.raw,
                 headers=self._with_callers(call, provider),
                 timeout=self._timeouts[provider],
@@ -156,18 +158,32 @@ class Forward:
         kind = response.headers.get("content-type", "")
         return Answer(kind.startswith("text/event-stream"), _read(response, provider), response)
 
-    def _with_callers(self, call: Call, provider: str) -> dict[str, str]:
+    def _url(self, provider: str, path: str) -> URL:
+        """Where a dialect's calls go; parsed once."""
+        url = self._urls.get((provider, path))
+        if url is None:
+            url = self._urls[provider, path] = URL(self._bases[provider] + path)
+        return url
+
+    def _with_callers(self, call: Call, provider: str) -> CIMultiDict[str]:
         headers = self._headers[provider]
-        passed = {name.decode(): header(call.headers, name) for name in _PASSED_ON}
-        extra = {name: value.decode("latin-1") for name, value in passed.items() if value}
-        return {**headers, **extra} if extra else headers
+        extra = [(name, value) for name, value in call.headers if name in _PASSED_ON]
+        if not extra:
+            return headers
+        return CIMultiDict([*headers.items(), *((name.decode(), value.decode("latin-1")) for name, value in extra)])
 
 
-def _headers(provider: Provider) -> dict[str, str]:
+def session() -> aiohttp.ClientSession:
+    """The pool of connections to upstreams. No cookies: none may ride from one caller to another."""
+    connector = aiohttp.TCPConnector(limit=0, keepalive_timeout=30)
+    return aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar())
+
+
+def _headers(provider: Provider) -> CIMultiDict[str]:
     headers = {"Content-Type": "application/json", "Accept-Encoding": "identity", "User-Agent": "meshgate"}
     if provider.api_key:
         headers["Authorization"] = f"Bearer {provider.api_key}"
-    return {**headers, **provider.headers}
+    return CIMultiDict({**headers, **provider.headers})
 
 
 def _demo(call: Call) -> Answer:

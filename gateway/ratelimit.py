@@ -108,6 +108,16 @@ def _owners(per: str, agent: str, team: str, model: str, providers: Sequence[str
     return [f"provider:{_part(provider)}" for provider in providers]
 
 
+def elsewhere(debits: Sequence[Debit], provider: str) -> dict[str, int]:
+    """Nothing, for each token bucket of a provider that did not serve: a failover settles only with who answered."""
+    owner = f"provider:{_part(provider)}:"
+    return {
+        debit.key: 0
+        for debit in debits
+        if debit.unit == "tokens" and debit.key.startswith("provider:") and not debit.key.startswith(owner)
+    }
+
+
 def _part(name: str) -> str:
     return quote(name, safe="")
 

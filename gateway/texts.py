@@ -23,13 +23,19 @@ class Facts:
 
 
 class Texts:
-    """A bounded map from text to `Facts`."""
+    """A bounded map from text to `Facts`. `counted`: somebody wants to know tokens before the call leaves."""
 
     def __init__(
-        self, count: Callable[[str], int], scan: Callable[[str], Sequence[Finding]] | None, size: int = 65_536
+        self,
+        count: Callable[[str], int],
+        scan: Callable[[str], Sequence[Finding]] | None,
+        *,
+        counted: bool = True,
+        size: int = 65_536,
     ) -> None:
         self.count = count
         self._scan = scan
+        self._counted = counted
         self._size = size
         self._known: dict[bytes, Facts] = {}
 
@@ -42,13 +48,15 @@ class Texts:
         return facts
 
     def of_all(self, spans: Sequence[Span]) -> list[Facts]:
-        """The facts of every span, in order."""
+        """The facts of every span, in order; none at all where nobody asks."""
+        if self._scan is None and not self._counted:
+            return []
         of = self.of
         return [of(span.text) for span in spans]
 
     def _learn(self, key: bytes, text: str) -> Facts:
         found = self._scan(text) if self._scan else ()
-        facts = Facts(self.count(text), found or ())
+        facts = Facts(self.count(text) if self._counted else 0, found or ())
         if len(self._known) >= self._size:
             self._known.pop(next(iter(self._known)), None)
         self._known[key] = facts

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from gateway.call import Ask, Balance, Debit, Rejection, Reservation, Subject
 from gateway.config import Limit
-from gateway.ratelimit import RateLimits, duration
+from gateway.ratelimit import RateLimits, duration, elsewhere
 
 BOT = Subject("bot", "support")
 
@@ -101,3 +101,11 @@ def test_headers_of_a_refused_call() -> None:
 def test_durations(seconds: float, text: str) -> None:
     """Times to wait are written as OpenAI writes them, never rounded down."""
     assert duration(seconds) == text
+
+
+def test_only_the_provider_that_served_is_charged_tokens() -> None:
+    """After a failover the token buckets of the others get everything back."""
+    limits = RateLimits((Limit.model_validate({"per": "provider", "tokens": "100/min"}),))
+    debits = limits.debits(Subject("a", "t"), "m", ["one", "two"], 10)
+    assert list(elsewhere(debits, "two").values()) == [0]
+    assert "two" not in "".join(elsewhere(debits, "two"))

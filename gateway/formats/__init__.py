@@ -9,7 +9,7 @@ A new dialect is one new file here and one row in `app.ROUTES`.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NamedTuple, Protocol
 
 from gateway.call import Json, Usage
@@ -68,7 +68,7 @@ class StreamCodec(Protocol):
     ended: bool
     """The event that ends the answer has come."""
 
-    def feed(self, data: bytes) -> list[Chunk]:
+    def feed(self, data: bytes) -> Iterator[Chunk]:
         """Decode what came; pieces of events are kept. Raises ValueError on what is not this dialect."""
         ...
 
@@ -113,6 +113,14 @@ class Codec(Protocol):
 
     def wants_usage(self, body: Json) -> bool:
         """Whether the caller asked for the usage of a stream itself."""
+        ...
+
+    def strip_tools(self, body: Json, names: frozenset[str]) -> bool:
+        """Take tools out of what the model is offered; True if any was there."""
+        ...
+
+    def limit(self, body: Json, limits: Mapping[str, int]) -> bool:
+        """Lower `max_tokens` to a policy's limit. Raises Refusal(policy_unavailable) for a limit it does not know."""
         ...
 
     def check(self, answer: Json) -> None:

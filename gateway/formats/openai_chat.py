@@ -9,7 +9,7 @@ Doubts: some servers send usage in the finishing chunk, `content: null` beside t
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -112,6 +112,30 @@ class OpenAIChat:
             changed = True
         return changed
 
+    def strip_tools(self, body: Json, names: frozenset[str]) -> bool:
+        """Take tools out of what the model is offered, and with the last one the choice among them."""
+        tools = body.get("tools") or []
+        kept = [tool for tool, name in zip(tools, _tool_names(tools), strict=True) if name not in names]
+        if len(kept) == len(tools):
+            return False
+        body["tools"] = kept
+        body.pop("tool_choice", None)
+        if not kept:
+            del body["tools"]
+            body.pop("parallel_tool_calls", None)
+        return True
+
+    def limit(self, body: Json, limits: Mapping[str, int]) -> bool:
+        """Lower the output ceiling to a policy's limit."""
+        if unknown := set(limits) - {"max_tokens"}:
+            names = ", ".join(sorted(unknown))
+            raise Refusal("policy_unavailable", f"The policy sets limits that cannot be kept for chat: {names}.")
+        field = "max_tokens" if "max_tokens" in body else "max_completion_tokens"
+        if (body.get(field) or MAX_CEILING) <= limits["max_tokens"]:
+            return False
+        body[field] = limits["max_tokens"]
+        return True
+
     def check(self, answer: Json) -> None:
         """Raise ValueError unless this is a chat completion."""
         choices = answer.get("choices")
@@ -188,9 +212,9 @@ class OpenAIChatStream:
         self.finished = False  # every choice said why it ended
         self.ended = False  # [DONE] came
 
-    def feed(self, data: bytes) -> list[Chunk]:
-        """Chunks that are complete now. Raises ValueError on what is not a chat stream."""
-        return [self._chunk(event) for event in self._reader.feed(data)]
+    def feed(self, data: bytes) -> Iterator[Chunk]:
+        """Chunks that are complete now. Raises ValueError on what is not a chat stream, after the chunks before it."""
+        return map(self._chunk, self._reader.feed(data))
 
     def close(self) -> None:
         """Raise ValueError if the upstream went away before the answer was whole."""
@@ -204,7 +228,10 @@ class OpenAIChatStream:
         if event.data.strip() == b"[DONE]":
             chunk.done = self.ended = True
             return chunk
-        data = orjson.loads(event.data)
+        try:
+            data = orjson.loads(event.data)
+        except orjson.JSONDecodeError:
+            raise ValueError("a chunk is not JSON") from None
         if type(data) is not dict:
             raise ValueError("a chunk is not an object")
         chunk.data = data

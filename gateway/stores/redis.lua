@@ -24,7 +24,8 @@ if not now then
   now = time[1] * MICRO + time[2]
 end
 
-local function int(number) return string.format("%.0f", number) end
+-- Adding nothing makes of minus zero, which no command takes for an integer, zero.
+local function int(number) return string.format("%.0f", number + 0) end
 
 local function level_of(key, limit, refill)
   local level, at = limit, now

@@ -111,7 +111,7 @@ def test_the_end_of_a_stream() -> None:
     """A stream that said why it ended, or [DONE], is whole; another broke off."""
     for tail, whole in ((event({}, "stop"), True), (b"data: [DONE]\n\n", True), (b"", False)):
         stream = OPENAI_CHAT.stream(keep_usage=False)
-        stream.feed(event({"content": "a"}) + tail)
+        list(stream.feed(event({"content": "a"}) + tail))
         if whole:
             stream.close()
         else:
@@ -123,7 +123,7 @@ def test_the_end_of_a_stream() -> None:
 def test_garbage_in_a_stream_is_an_error(data: bytes) -> None:
     """What is not a chunk raises ValueError."""
     with pytest.raises(ValueError):  # noqa: PT011  (several readers raise it)
-        OPENAI_CHAT.stream(keep_usage=False).feed(data)
+        list(OPENAI_CHAT.stream(keep_usage=False).feed(data))
 
 
 def test_refusals_in_a_stream() -> None:
@@ -134,3 +134,19 @@ def test_refusals_in_a_stream() -> None:
     assert block.endswith(b"data: [DONE]\n\n")
     fault = OPENAI_CHAT.stream_refuse(Refusal("upstream_error", "why"), "id", [0], {})
     assert orjson.loads(fault[6:])["error"]["code"] == "upstream_error"
+
+
+def test_a_policy_takes_tools_out_and_lowers_the_ceiling() -> None:
+    """Stripped tools take their choice with them; a ceiling is lowered, never raised; unknown limits are refused."""
+    request = body(tools=[{"type": "function", "function": {"name": "f"}}], tool_choice="auto", max_tokens=50)
+    assert not OPENAI_CHAT.strip_tools(request, frozenset({"other"}))
+    assert OPENAI_CHAT.strip_tools(request, frozenset({"f"}))
+    assert "tools" not in request
+    assert "tool_choice" not in request
+    assert OPENAI_CHAT.limit(request, {"max_tokens": 10})
+    assert request["max_tokens"] == 10
+    assert not OPENAI_CHAT.limit(request, {"max_tokens": 100})
+    assert OPENAI_CHAT.limit(fresh := body(), {"max_tokens": 10})
+    assert fresh["max_completion_tokens"] == 10
+    with pytest.raises(Refusal, match="max_cost"):
+        OPENAI_CHAT.limit(body(), {"max_cost": 1})

@@ -33,7 +33,7 @@ def test_texts_come_in_document_order_wherever_they_stand() -> None:
 
 def test_structure_is_not_text_unless_it_holds_more_than_a_name() -> None:
     """A key of the table is skipped only while its value looks like the name it should be."""
-    assert texts({"id": "call_1", "role": "user"}) == []
+    assert texts({"id": "call_1", "role": "user", "x": {"id": ""}}) == []
     assert texts({"id": "ann@example.org"}) == ["ann@example.org"]
     assert texts({"id": "4111 1111 1111 1111"}) == ["4111 1111 1111 1111"]
 

@@ -370,3 +370,10 @@ def test_a_wrong_url_says_what_to_write(url: str) -> None:
     """A `state` that names no store is a configuration error with the forms that do."""
     with pytest.raises(ConfigError, match=r"^state: "):
         open_store(url, clock=Clock())
+
+
+async def test_a_debit_of_nothing_settles(store: Store) -> None:
+    """An estimate of zero is an amount like any other, and so is what it turns out to be."""
+    reservation = await take(store, quota(1000, 0))
+    assert await store.settle(reservation, {"tokens": 7}, "settled")
+    assert await standing(store) == (7, 0, 0)

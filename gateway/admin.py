@@ -1,0 +1,101 @@
+"""The control plane: `/livez`, `/readyz`, `/metrics`. Starlette, apart from the data plane.
+
+`/readyz` is a loop over `ping()`: whatever a call needs must answer. `/metrics` is Prometheus text.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING
+
+from prometheus_client import CollectorRegistry
+from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.exposition import choose_encoder
+from prometheus_client.process_collector import ProcessCollector
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, PlainTextResponse, Response
+from starlette.routing import Route
+
+from gateway.errors import Refusal
+from gateway.formats.openai_chat import OPENAI_CHAT
+
+if TYPE_CHECKING:
+    from gateway.app import Gateway
+
+
+def application(gateway: Gateway) -> Starlette:
+    """The routes that are not calls."""
+    registry = CollectorRegistry()
+    ProcessCollector(registry=registry)
+
+    async def livez(_: Request) -> Response:
+        return PlainTextResponse("ok\n")
+
+    async def readyz(_: Request) -> Response:
+        failed = await _failed(gateway)
+        return JSONResponse({"ready": not failed, "failed": failed}, status_code=503 if failed else 200)
+
+    async def metrics(request: Request) -> Response:
+        encode, content_type = choose_encoder(request.headers.get("accept", ""))
+        lines = encode(registry) + encode(_Only(gateway))
+        return Response(lines, headers={"content-type": content_type})
+
+    async def nothing(request: Request, _: Exception) -> Response:
+        refusal = Refusal("invalid_request", f"There is nothing at {request.url.path[:200]!r}.", status=404)
+        return JSONResponse(OPENAI_CHAT.refuse(refusal, ""), status_code=404)
+
+    routes = [Route("/livez", livez), Route("/readyz", readyz), Route("/metrics", metrics)]
+    return Starlette(routes=routes, exception_handlers={404: nothing})
+
+
+class _Only(CollectorRegistry):
+    """A registry of the gateway's own families, made anew at each scrape."""
+
+    def __init__(self, gateway: Gateway) -> None:
+        super().__init__()
+        self.register(gateway.shared.telemetry)
+
+
+async def _failed(gateway: Gateway) -> dict[str, str]:
+    """Who does not answer, and the kind of fault."""
+    parts: dict[str, Callable[[], Awaitable[None]]] = {"state": gateway.shared.store.ping}
+    if gateway.shared.policies:
+        parts["policy"] = gateway.shared.policies.ping
+    failed = {}
+    for name, ping in parts.items():
+        try:
+            await ping()
+        except Exception as fault:
+            failed[name] = type(fault).__name__
+    if gateway.shared.stopping:
+        failed["gateway"] = "stopping"
+    return failed
+
+
+def gauges(gateway: Gateway) -> list[Callable[[], Metric]]:
+    """Families that are read when they are asked for."""
+
+    def policy_info() -> Metric:
+        family = GaugeMetricFamily("meshgate_policy_info", "The policy in force.", labels=["version"])
+        if gateway.shared.policies:
+            family.add_metric([gateway.shared.policies.version], 1)
+        return family
+
+    def in_flight() -> Metric:
+        return GaugeMetricFamily("meshgate_calls_in_flight", "Calls on the line now.", value=gateway.shared.calls)
+
+    def upstreams() -> Metric:
+        words = "1: the provider's last call was answered, 0: it was not."
+        family = GaugeMetricFamily("meshgate_upstream_state", words, labels=["provider"])
+        for provider, state in gateway.shared.upstreams.items():
+            family.add_metric([provider], state)
+        return family
+
+    def workflows() -> Metric:
+        family = GaugeMetricFamily("meshgate_workflows", "Workflows that are remembered.", labels=["state"])
+        for state, count in gateway.shared.census.items():
+            family.add_metric([state], count)
+        return family
+
+    return [policy_info, in_flight, upstreams, workflows]

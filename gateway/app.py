@@ -1,0 +1,383 @@
+"""The composition root: configuration -> `Runtime` -> ASGI application, and the process that serves it.
+
+A `Runtime` is everything one call needs, compiled and immutable. A reload builds a new one and swaps it in whole, so a
+call runs under one configuration from start to end. What must outlive a reload (the store, the pool of upstream
+connections, caches, counters) is in `Shared`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import gc
+import logging
+import signal
+import sys
+import time
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, ClassVar
+
+import aiohttp
+import orjson
+
+from gateway import admin, ingress, pipeline
+from gateway.audit import SCHEMA, Audit
+from gateway.authorize import Authorizer
+from gateway.call import Call, Json
+from gateway.config import Config
+from gateway.engines.holder import INTERVAL as POLICY_INTERVAL
+from gateway.engines.holder import Policies
+from gateway.errors import ConfigError, Refusal
+from gateway.formats.openai_chat import OPENAI_CHAT
+from gateway.forward import Forward, session
+from gateway.identity import Identity
+from gateway.load import Loaded, Watcher
+from gateway.output import PLACEHOLDER, AnswerFilter, Screen
+from gateway.pii import PLACEHOLDER as PLACEHOLDER_PATTERN
+from gateway.pii import Redactor
+from gateway.quota import Quotas
+from gateway.ratelimit import RateLimits
+from gateway.reply import Reply
+from gateway.scan import pii as pii_scan
+from gateway.scan.secrets import SecretScanner
+from gateway.scan.window import StreamScanner
+from gateway.stores import Store, StoreUnavailable, open_store
+from gateway.stores.sqlite import SqliteStore
+from gateway.stores.writer import Writer
+from gateway.telemetry import Telemetry
+from gateway.texts import Texts
+from gateway.tokens import O200k
+from gateway.vault import Seal, master_key
+
+ROUTES = {"/v1/chat/completions": OPENAI_CHAT}
+MODELS = "/v1/models"
+CENSUS = 15  # seconds between two counts of workflows for the metrics
+CENSUS_LIMIT = 10_000  # workflows counted at most, the last seen first
+_log = logging.getLogger("meshgate")
+
+
+@dataclass(slots=True)
+class Shared:
+    """What outlives a reload."""
+
+    store: Store
+    audit_writer: Writer
+    session: aiohttp.ClientSession
+    tokens: O200k
+    telemetry: Telemetry
+    policies: Policies | None = None
+    calls: int = 0
+    upstreams: dict[str, int] = field(default_factory=dict)  # provider -> 1 its last call was answered, 0 it was not
+    census: dict[str, int] = field(default_factory=dict)  # state of a workflow -> how many, as of a second ago
+    stopping: bool = False
+    scanners: dict[Any, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Runtime:
+    """Everything one call needs, compiled from one configuration."""
+
+    OFF_LOOP: ClassVar[int] = 512 * 1024  # bytes of body from which scanning leaves the event loop
+
+    config: Config
+    identity: Identity
+    limits: RateLimits
+    quotas: Quotas
+    store: Store
+    store_is_apart: bool
+    texts: Texts
+    redactor: Redactor | None
+    authorizer: Authorizer | None
+    forward: Forward
+    screen: Screen
+    audit: Audit
+    telemetry: Telemetry
+
+    def filter(self, call: Call) -> AnswerFilter | None:
+        """The filter of a call's answer; None where nothing is to be looked for."""
+        if self.config.output is None and not call.redaction.restore:
+            return None
+        return self.screen.filter(call)
+
+
+def _cache_dir(config: Config) -> Path:
+    """Where compiled patterns are kept: beside the state, else under var/."""
+    if config.state.startswith("sqlite:///"):
+        return Path(config.state.removeprefix("sqlite:///")).parent
+    return Path("var")
+
+
+def _pii_scanner(config: Config, shared: Shared) -> pii_scan.PiiScanner | None:
+    """The scanner for personal data; compiling it takes seconds, so an unchanged one is taken over."""
+    if config.pii is None:
+        return None
+    key = (config.pii.regions, config.pii.score)
+    if key not in shared.scanners:
+        shared.scanners = {key: pii_scan.PiiScanner(config.pii.regions, config.pii.score, _cache_dir(config))}
+    scanner: pii_scan.PiiScanner = shared.scanners[key]
+    return scanner
+
+
+def _counts_tokens(config: Config) -> bool:
+    """Whether anything is reserved that depends on the number of input tokens."""
+    quotas = config.quotas
+    return quotas.tokens is not None or quotas.cost_usd is not None or any(limit.tokens for limit in config.limits)
+
+
+def build(config: Config, shared: Shared, identity: Identity, policies: Policies | None) -> Runtime:
+    """Compile a configuration. Raises ConfigError."""
+    scanner = _pii_scanner(config, shared)
+    wanted = config.output
+    stream_scanner = StreamScanner(
+        scanner if wanted and wanted.pii != "allow" else None,
+        SecretScanner() if wanted and wanted.secrets != "allow" else None,
+        {PLACEHOLDER: PLACEHOLDER_PATTERN},
+    )
+    redactor = None
+    if config.pii is not None:
+        seal = Seal(master_key(config.pii.vault_key, config.state))
+        redactor = Redactor(config.pii, shared.store, seal, pii_scan.canonical)
+    return Runtime(
+        config=config,
+        identity=identity,
+        limits=RateLimits(config.limits),
+        quotas=Quotas(config.quotas),
+        store=shared.store,
+        store_is_apart=getattr(shared.store, "writer", None) is not shared.audit_writer,
+        texts=Texts(shared.tokens.count, scanner.scan if scanner else None, counted=_counts_tokens(config)),
+        redactor=redactor,
+        authorizer=Authorizer(config.policy, policies) if config.policy and policies else None,
+        forward=Forward(config.providers, config.models, shared.session, shared.upstreams),
+        screen=Screen(wanted, stream_scanner, redactor.allows if redactor else lambda _: True),
+        audit=Audit(shared.audit_writer),
+        telemetry=shared.telemetry,
+    )
+
+
+class Gateway:
+    """The ASGI application: data plane here, control plane in `admin`."""
+
+    def __init__(
+        self, loaded: Loaded, path: Path | None = None, banner: Callable[[Gateway], None] | None = None
+    ) -> None:
+        self._loaded = loaded
+        self._path = path
+        self._banner = banner
+        self.runtime: Runtime
+        self.shared: Shared
+        self._control = admin.application(self)
+        self._retired: list[Policies] = []
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] == "http":
+            path = scope["path"]
+            codec = ROUTES.get(path)
+            if codec is not None:
+                await self._call(codec, path, scope, receive, send)
+            elif path == MODELS:
+                await self._models(scope, send)
+            else:
+                await self._control(scope, receive, send)
+        elif scope["type"] == "lifespan":
+            await self._lifespan(receive, send)
+
+    async def _call(self, codec: Any, path: str, scope: Any, receive: Any, send: Any) -> None:
+        """One call on the line."""
+        runtime, shared = self.runtime, self.shared
+        call = Call(ingress.uuid7(), path, "llm", codec, scope["headers"], runtime, time.perf_counter_ns())
+        reply = Reply(call, send)
+        refusal = self._not_now(scope, runtime)
+        if refusal is not None:
+            await reply.refuse(refusal)
+            return
+        task = asyncio.current_task()
+        assert task is not None
+
+        def gone() -> None:
+            if not reply.ending:
+                task.cancel()
+
+        unwatch = ingress.on_disconnect(scope, receive, gone)
+        shared.calls += 1
+        try:
+            await pipeline.serve(call, receive, reply)
+        finally:
+            shared.calls -= 1
+            unwatch()
+
+    def _not_now(self, scope: Any, runtime: Runtime) -> Refusal | None:
+        """Why a call cannot even begin."""
+        if scope["method"] != "POST":
+            return Refusal("invalid_request", f"{scope['path']} takes POST.", status=405)
+        if self.shared.calls >= runtime.config.server.max_calls:
+            return Refusal(
+                "overloaded", "The gateway serves as many calls as it may (server.max_calls).", retry_after=1
+            )
+        return None
+
+    async def _models(self, scope: Any, send: Any) -> None:
+        """`GET /v1/models`: what callers may ask for by name."""
+        runtime = self.runtime
+        call = Call(ingress.uuid7(), MODELS, "llm", OPENAI_CHAT, scope["headers"], runtime, time.perf_counter_ns())
+        reply = Reply(call, send)
+        try:
+            if scope["method"] != "GET":
+                raise Refusal("invalid_request", f"{MODELS} takes GET.", status=405)
+            call.correlation_id = ingress.correlation_id(call.headers)
+            await runtime.identity.identify(call.headers)
+            await reply.whole(200, orjson.dumps(_model_list(runtime.config)))
+        except Refusal as refusal:
+            await reply.refuse(refusal)
+
+    async def _lifespan(self, receive: Any, send: Any) -> None:
+        await receive()
+        try:
+            async with self._running():
+                await send({"type": "lifespan.startup.complete"})
+                await receive()
+                self.shared.stopping = True
+        except (ConfigError, StoreUnavailable) as error:
+            print(f"meshgate: {error}", file=sys.stderr)
+            await send({"type": "lifespan.startup.failed", "message": ""})
+            return
+        await send({"type": "lifespan.shutdown.complete"})
+
+    @contextlib.asynccontextmanager
+    async def _running(self) -> AsyncIterator[None]:
+        """Open everything, serve, close everything, in the reverse order."""
+        config = self._loaded.config
+        async with contextlib.AsyncExitStack() as stack:
+            store = open_store(config.state)
+            await store.open()
+            stack.push_async_callback(store.close)
+            pool = session()
+            stack.push_async_callback(pool.close)
+            telemetry = Telemetry(sys.stdout if config.log == "json" else None)
+            stack.callback(telemetry.close)
+            self.shared = Shared(store, _audit_writer(config, store, stack), pool, O200k(), telemetry)
+            stack.push_async_callback(self._close_policies)
+            await self._apply(config)
+            telemetry.gauges += admin.gauges(self)
+            for task in self._background():
+                stack.push_async_callback(_end, task)
+            settle_heap()
+            if self._banner:
+                self._banner(self)
+            yield
+
+    async def _apply(self, config: Config) -> None:
+        """Build the runtime of a configuration and swap it in, with other policies where it names others."""
+        shared, old = self.shared, getattr(self, "runtime", None)
+        policies = shared.policies
+        if old is None or config.policy != old.config.policy:
+            policies = await Policies.open(config.policy, shared.telemetry) if config.policy else None
+        try:
+            identity = Identity(
+                config.agents, config.jwt, await shared.store.keys(), previous=old.identity if old else None
+            )
+            runtime = await asyncio.to_thread(build, config, shared, identity, policies)
+        except BaseException:
+            if policies is not None and policies is not shared.policies:
+                await policies.close()
+            raise
+        self.runtime, retired, shared.policies = runtime, shared.policies, policies
+        if retired is not policies and retired is not None:
+            self._retired.append(retired)  # calls that began under it may still ask it: it closes with the gateway
+        if old is not None:
+            shared.telemetry.say({"level": "info", "event": "config applied"})
+            await old.identity.aclose()
+
+    async def _watch_policies(self) -> None:
+        """Follow the files of whichever policies are in force."""
+        while True:
+            await asyncio.sleep(POLICY_INTERVAL)
+            try:
+                if self.shared.policies is not None:
+                    await self.shared.policies.step()
+            except Exception as fault:  # whatever it is, the last good bundle judges on and the next look is due
+                self.shared.telemetry.reloaded("policy", f"cannot look at the policies: {type(fault).__name__}")
+
+    async def _close_policies(self) -> None:
+        for policies in [*self._retired, self.shared.policies]:
+            if policies is not None:
+                await policies.close()
+
+    def _background(self) -> list[asyncio.Task[None]]:
+        """What runs beside the line, each watched: a fault is logged and counted, and the work goes on."""
+        jobs: list[Awaitable[None]] = [self._housekeeping(), self._watch_policies()]
+        if self._path:
+            watcher = Watcher(
+                self._path,
+                self._apply,
+                self._reloaded,
+                running=self._loaded.config,
+                warn=lambda words: self.shared.telemetry.say({"level": "warning", "event": words}),
+            )
+            with contextlib.suppress(ValueError, RuntimeError):  # only a main thread has signals
+                asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, watcher.kick)
+            jobs.append(watcher.run())
+        return [asyncio.ensure_future(job) for job in jobs]
+
+    def _reloaded(self, problem: str | None) -> None:
+        self.shared.telemetry.reloaded("config", problem)
+
+    async def _housekeeping(self) -> None:
+        """Each second: keys that changed, workflows that changed, reservations that lapsed, records past their time."""
+        store, version, beat = self.shared.store, -1, 0
+        while True:
+            try:
+                now = await store.keys_version()
+                if now != version:
+                    self.runtime.identity.update_keys(await store.keys())
+                    version = now
+                await store.refresh()
+                await store.sweep()
+                if beat % CENSUS == 0:
+                    newest = await store.workflows(None, CENSUS_LIMIT)
+                    self.shared.census = dict(Counter(workflow.state for workflow in newest))
+                if beat % 3600 == 0:
+                    self.runtime.audit.forget(time.time() - self.runtime.config.audit.retain)
+            except StoreUnavailable as fault:
+                _log.error("state store: %s", fault)
+            except Exception:
+                _log.exception("housekeeping failed")
+                self.shared.telemetry.failures.add(("housekeeping",))
+            beat += 1
+            await asyncio.sleep(1)
+
+
+def settle_heap() -> None:
+    """Keep the garbage collector off what start-up built: a full collection of it would stop the line for 60 ms.
+
+    What calls leave behind is mostly freed by reference counts; cycles are looked for less often.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 100)
+
+
+async def _end(task: asyncio.Task[None]) -> None:
+    task.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await task
+
+
+def _audit_writer(config: Config, store: Store, stack: contextlib.AsyncExitStack) -> Writer:
+    """The writer of decisions: the state's own where that is SQLite and no other file is named."""
+    if isinstance(store, SqliteStore) and not config.audit.path:
+        for statement in SCHEMA:
+            store.writer.submit(statement, ())
+        return store.writer
+    path = Path(config.audit.path or "var/audit.db")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    writer = Writer(path, SCHEMA)
+    stack.callback(writer.close)
+    return writer
+
+
+def _model_list(config: Config) -> Json:
+    data = [{"id": name, "object": "model", "created": 0, "owned_by": "meshgate"} for name in config.models]
+    return {"object": "list", "data": data}

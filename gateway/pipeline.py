@@ -1,0 +1,288 @@
+"""The line: every call walks `serve`, from top to bottom, always in this order.
+
+identify -> read -> rate limit and quota (one atomic reservation) -> redact -> authorize -> make durable -> forward ->
+filter and restore -> settle -> record. This is the only place where a refusal becomes an answer, and the only place
+where a call is settled: whatever happens on the way, both happen once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+
+import orjson
+
+from gateway import ingress, quota, ratelimit
+from gateway.call import NO_OBLIGATIONS, Call, Obligations, Rejection, Usage
+from gateway.errors import Refusal
+from gateway.forward import MAX_ANSWER, Answer
+from gateway.output import AnswerFilter
+from gateway.reply import Reply
+from gateway.stores import StoreUnavailable
+from gateway.tokens import ANSWER, MESSAGE
+
+LAPSE_MARGIN = 60  # seconds past an upstream's own time limit after which an unsettled reservation counts as lost
+_log = logging.getLogger("meshgate")
+
+
+async def serve(call: Call, receive: ingress.Receive, reply: Reply) -> None:
+    """Serve one call. Raises nothing but what ends the process."""
+    try:
+        call.subject = await call.runtime.identity.identify(call.headers)
+        step(call, "ingress")
+        await read(call, receive)
+        step(call, "reserve")
+        await reserve(call)
+        step(call, "redact")
+        await redact(call)
+        step(call, "authorize")
+        await authorize(call)
+        step(call, "durable")
+        await commit(call)
+        step(call, "upstream")
+        await forward(call, reply)
+    except Refusal as refusal:
+        await refuse(call, refusal, reply)
+    except StoreUnavailable as fault:
+        _log.error("state store: %s", fault)
+        await refuse(call, Refusal("state_unavailable", "The state store does not answer; try again later."), reply)
+    except (ingress.Disconnected, asyncio.CancelledError):
+        reply.abandon()
+    except Exception:
+        _log.exception("call %s failed in %s", call.id, call.stage)
+        call.runtime.telemetry.failures.add((call.stage,))
+        await refuse(call, Refusal("overloaded", f"The gateway failed to serve this call; its id is {call.id}."), reply)
+    finally:
+        await settle_and_record(call, reply)
+
+
+def step(call: Call, name: str) -> None:
+    """The stage before ends, the next begins."""
+    call.stages.append((call.stage, time.perf_counter_ns()))
+    call.stage = name
+
+
+async def read(call: Call, receive: ingress.Receive) -> None:
+    """The request itself, and what is known of its texts. Large ones are looked at off the event loop."""
+    runtime = call.runtime
+    server = runtime.config.server
+    await ingress.receive(call, receive, server.max_body, server.max_depth)
+    runtime.forward.model(call.model)
+    call.known_model = True
+    if len(call.raw) > runtime.OFF_LOOP:
+        call.facts = await asyncio.to_thread(runtime.texts.of_all, call.spans)
+    else:
+        call.facts = runtime.texts.of_all(call.spans)
+    counted = sum(facts.tokens for facts in call.facts)
+    call.input_tokens = counted and counted + MESSAGE * len(call.body["messages"]) + ANSWER
+
+
+async def reserve(call: Call) -> None:
+    """Rate limits and quotas, all or none, in one atomic step."""
+    runtime, subject = call.runtime, call.subject
+    assert subject is not None
+    model = runtime.forward.model(call.model)
+    call.targets = runtime.forward.targets(call.model)
+    ceiling = call.ceiling or model.max_output * call.format.answers(call.body)
+    quotas = runtime.quotas.debits(model, call.input_tokens, ceiling)
+    limits = runtime.limits.debits(
+        subject, call.model, [target.partition("/")[0] for target in call.targets], call.input_tokens + ceiling
+    )
+    call.debits = (*limits, *quotas)
+    if not call.debits and not runtime.quotas.timed:
+        return
+    longest = max(runtime.forward.timeout(target) for target in call.targets)
+    ask = runtime.quotas.ask(
+        call.id, subject.team, call.correlation_id, subject.agent, call.debits, lapse=longest + LAPSE_MARGIN
+    )
+    answer = await runtime.store.reserve(ask)
+    if isinstance(answer, Rejection):
+        call.rejection = answer
+        raise quota.refusal(answer, ask)
+    call.reservation = answer
+
+
+async def redact(call: Call) -> None:
+    """Personal data leaves the body."""
+    if call.runtime.redactor is not None:
+        await call.runtime.redactor.redact(call)
+
+
+async def authorize(call: Call) -> None:
+    """The policy's verdict, and what it obliges us to."""
+    if call.runtime.authorizer is None:
+        return
+    await call.runtime.authorizer.authorize(call)
+    if call.decision is not None and call.decision.obligations != NO_OBLIGATIONS:
+        await oblige(call, call.decision.obligations)
+
+
+async def oblige(call: Call, duties: Obligations) -> None:
+    """Change the call as the policy demands; a demand that cannot be met ends it."""
+    runtime = call.runtime
+    if duties.redact and runtime.redactor is not None:
+        await runtime.redactor.enforce(call, duties.redact)
+    if duties.strip_tools:
+        call.edited |= call.format.strip_tools(call.body, frozenset(duties.strip_tools))
+    if duties.limit:
+        call.edited |= call.format.limit(call.body, duties.limit)
+    if duties.route:
+        call.targets = runtime.forward.targets(duties.route)
+        call.served_as = duties.route
+        call.edited = True
+
+
+async def commit(call: Call) -> None:
+    """The reservation and the decision are on disk before the call leaves."""
+    runtime = call.runtime
+    runtime.audit.decided(call)
+    await runtime.audit.durable()
+    if runtime.store_is_apart:
+        await runtime.store.durable()
+
+
+async def forward(call: Call, reply: Reply) -> None:
+    """Send the call, and the answer back as it may be."""
+    began = time.perf_counter_ns()
+    answer = await call.runtime.forward.open(call, call.targets)
+    try:
+        if answer.streamed != call.stream:
+            raise _garbage(call, "an event stream" if answer.streamed else "no event stream")
+        if call.stream:
+            await stream(call, answer, reply, began)
+        else:
+            await whole(call, answer, reply, began)
+        call.outcome.finished = True
+    finally:
+        answer.close(call.outcome.finished)
+
+
+async def whole(call: Call, answer: Answer, reply: Reply, began: int) -> None:
+    """Read the answer to its end, judge it, send it."""
+    parts, size = [], 0
+    async for data in answer.chunks:
+        parts.append(data)
+        size += len(data)
+        if size > MAX_ANSWER:
+            raise _garbage(call, f"more than {MAX_ANSWER} bytes")
+    call.outcome.upstream_ns = time.perf_counter_ns() - began
+    step(call, "output")
+    raw = b"".join(parts)
+    try:
+        body = orjson.loads(raw)
+        call.format.check(body)
+    except (ValueError, AttributeError, TypeError):
+        raise _garbage(call, "something that is not a chat completion") from None
+    call.outcome.usage = call.format.usage(body)
+    if call.outcome.usage is None:
+        call.outcome.heard = [span.text for span in call.format.whole(body).spans]
+    screen = call.runtime.filter(call)
+    if screen is not None and screen.whole(body):
+        raw = orjson.dumps(body)
+    await reply.whole(200, raw)
+
+
+async def stream(call: Call, answer: Answer, reply: Reply, began: int) -> None:
+    """Send the answer on as it comes, each piece once it is judged."""
+    codec = call.format.stream(keep_usage=call.wants_usage)
+    reply.codec = codec
+    screen: AnswerFilter | None = call.runtime.filter(call)
+    outcome = call.outcome
+    out: list[bytes] = []
+    try:
+        async for data in answer.chunks:
+            if not outcome.first_byte_ns:
+                outcome.first_byte_ns = time.perf_counter_ns()
+            for chunk in codec.feed(data):
+                if chunk.error:
+                    raise _garbage(call, "an error in the middle of its answer")
+                if chunk.usage is not None:
+                    outcome.usage = chunk.usage
+                outcome.heard += [delta.holder[delta.key] for delta in chunk.texts]
+                if screen is not None:
+                    out += screen.feed(chunk, codec)
+                else:
+                    out.append(codec.encode(chunk))
+            if out:
+                await reply.stream(b"".join(out))
+                out = []
+        codec.close()
+    except (ValueError, Refusal) as fault:
+        if out:  # what was judged before the fault came
+            await reply.stream(b"".join(out))
+        if isinstance(fault, Refusal):
+            raise
+        raise _garbage(call, f"a stream that breaks its format: {fault}") from None
+    outcome.upstream_ns = time.perf_counter_ns() - began
+    tail = b"".join(screen.close(codec)) if screen is not None else b""
+    await reply.end(tail if codec.ended else tail + call.format.done)
+
+
+def _garbage(call: Call, what: str) -> Refusal:
+    return Refusal(
+        "upstream_error",
+        f"The provider {call.outcome.provider} answered with {what}. Try again later.",
+        stage="forward",
+    )
+
+
+async def refuse(call: Call, refusal: Refusal, reply: Reply) -> None:
+    """Say no in the caller's format, also in the middle of a stream."""
+    refusal.stage = refusal.stage or call.stage
+    if refusal.said:
+        _add_judged_words(call, refusal)
+    call.refusal = refusal
+    await reply.refuse(refusal)
+
+
+def _add_judged_words(call: Call, refusal: Refusal) -> None:
+    """A provider's own explanation joins the message if the output filter lets it pass."""
+    screen = call.runtime.filter(call)
+    try:
+        said = screen.text(refusal.said) if screen is not None else refusal.said
+    except Refusal:
+        return
+    refusal.message += f" It said: {said}"
+
+
+async def settle_and_record(call: Call, reply: Reply) -> None:
+    """Charge what was used, write down how it ended. A fault here is logged: the answer has left."""
+    runtime = call.runtime
+    step(call, "settle")
+    reply.ending = True
+    cost = 0
+    try:
+        cost = await settle(call)
+        runtime.audit.ended(call, reply.status, cost)
+    except StoreUnavailable as fault:
+        _log.error("call %s could not be settled: %s", call.id, fault)
+    except Exception:
+        _log.exception("call %s could not be settled", call.id)
+        runtime.telemetry.failures.add(("settle",))
+    runtime.telemetry.ended(call, reply.status, cost, time.perf_counter_ns())
+
+
+async def settle(call: Call) -> int:
+    """Settle the reservation from what was used; returns the cost in nano-USD."""
+    runtime, outcome = call.runtime, call.outcome
+    if not outcome.sent:
+        if call.reservation is not None:
+            await runtime.store.settle(call.reservation, {}, "released")
+        return 0
+    usage = outcome.usage or _counted(call)
+    outcome.usage = usage
+    cost = quota.cost(runtime.forward.model(call.served_as or call.model).price, usage)
+    if call.reservation is not None:
+        used = quota.used(call.debits, usage, cost) | ratelimit.elsewhere(call.debits, outcome.provider)
+        await runtime.store.settle(call.reservation, used, "settled")
+    return cost
+
+
+def _counted(call: Call) -> Usage:
+    """What a call used whose provider did not say: nothing if it never answered, else what we can count."""
+    if call.outcome.status != 200:
+        return Usage()
+    output = call.runtime.texts.count("".join(call.outcome.heard))
+    counted = call.input_tokens or sum(call.runtime.texts.count(span.text) for span in call.spans)
+    return Usage(input=counted, output=output, counted=True)

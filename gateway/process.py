@@ -1,0 +1,146 @@
+"""The gateway as a process: what it prints when it is ready, one worker or several.
+
+Workers share one listening socket and nothing else: their state is in Redis, each has its own caches and counters.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import signal
+import socket
+from pathlib import Path
+from types import FrameType
+
+from gateway import __version__
+from gateway.app import Gateway
+from gateway.config import Config
+from gateway.load import Loaded, load
+from gateway.server import make_server
+
+_LOOPBACK = ("127.0.0.1", "::1", "localhost")
+
+
+def serve(loaded: Loaded, host: str, port: int, workers: int = 1) -> None:
+    """Serve until SIGTERM or SIGINT. Raises ConfigError before anything listens."""
+    for warning in loaded.warnings:
+        print(f"warning: {warning}", flush=True)
+    listener = _listen(host, port)
+    try:
+        if workers == 1:
+            _run(loaded, listener, host)
+        else:
+            _supervise(loaded, listener, host, workers)
+    finally:
+        listener.close()
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    from gateway.errors import ConfigError
+
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((host, port))
+    except OSError as error:
+        listener.close()
+        raise ConfigError(f"cannot listen on {host}:{port}: {error.strerror}; choose another with --port") from None
+    listener.set_inheritable(True)
+    return listener
+
+
+def _run(loaded: Loaded, listener: socket.socket, host: str, quiet: bool = False) -> None:
+    port = listener.getsockname()[1]
+
+    def ready(gateway: Gateway) -> None:
+        if not quiet:
+            print(banner(gateway, host, port), flush=True)
+
+    gateway = Gateway(loaded, loaded.files[0] if loaded.files else None, ready)
+    server = make_server(gateway, loaded.config.server, sockets=[listener])
+    server.run()
+    if not server.started:
+        raise SystemExit(2)
+
+
+def _worker(path: Path, listener: socket.socket, host: str, quiet: bool) -> None:
+    _run(load(path), listener, host, quiet)
+
+
+def _supervise(loaded: Loaded, listener: socket.socket, host: str, workers: int) -> None:
+    """Keep `workers` processes alive; the end of the supervisor is the end of them all."""
+    context = multiprocessing.get_context("spawn")
+
+    def start(number: int) -> multiprocessing.process.BaseProcess:
+        process = context.Process(target=_worker, args=(loaded.files[0], listener, host, number > 0))
+        process.start()
+        return process
+
+    stopping = False
+
+    def stop(_number: int, _frame: FrameType | None) -> None:
+        nonlocal stopping
+        stopping = True
+        for process in processes:
+            process.terminate()
+
+    processes = [start(number) for number in range(workers)]
+    signal.signal(signal.SIGTERM, stop)
+    signal.signal(signal.SIGINT, stop)
+    while any(process.is_alive() for process in processes):
+        for number, process in enumerate(processes):
+            process.join(0.5)
+            if not process.is_alive() and not stopping:
+                if process.exitcode == 2:  # it cannot start: neither could the next one
+                    stop(signal.SIGTERM, None)
+                    raise SystemExit(2)
+                processes[number] = start(max(number, 1))
+
+
+def banner(gateway: Gateway, host: str, port: int) -> str:
+    """What a newcomer needs: where it is, a key, the policy, and a line to try it with."""
+    config = gateway.runtime.config
+    url = f"http://{f'[{host}]' if ':' in host else host}:{port}"
+    policies = gateway.shared.policies
+    key = _key(config) if host in _LOOPBACK else None
+    lines = [
+        f"Meshgate {__version__} listens on {url}",
+        f"  policy   {policies.version if policies else 'none: every call is allowed'}",
+        f"  key      {key or 'make one with: meshgate keys add --agent NAME --team NAME'}",
+        f"  metrics  {url}/metrics",
+    ]
+    model = _demo_model(config)
+    if key and model:
+        lines += [
+            "  try it (the e-mail address never reaches the model, the IBAN never comes back):",
+            "",
+            _curl(url, key, model),
+            "",
+        ]
+    return "\n".join(lines)
+
+
+def _key(config: Config) -> str | None:
+    """The key of the first agent that has it in a file: shown to whoever starts the gateway on his own machine."""
+    for agent in config.agents.values():
+        if agent.key_file:
+            return Path(agent.key_file).read_text().strip()
+    return None
+
+
+def _demo_model(config: Config) -> str | None:
+    for name, model in config.models.items():
+        first = model.targets[0]
+        target = first[0] if isinstance(first, list) else first
+        if config.providers[target.target.partition("/")[0]].format == "demo":
+            return name
+    return None
+
+
+def _curl(url: str, key: str, model: str) -> str:
+    text = "I am ann@example.org, please pay DE89 3704 0044 0532 0130 00."
+    body = f'{{"model": "{model}", "messages": [{{"role": "user", "content": "{text}"}}]}}'
+    return (
+        f"curl -s {url}/v1/chat/completions -H 'Authorization: Bearer {key}' "
+        f"-H 'Content-Type: application/json' -d '{body}'"
+    )

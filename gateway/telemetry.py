@@ -1,0 +1,250 @@
+"""What the gateway shows: Prometheus families and a JSON log line a call. It hears of calls that have ended.
+
+Config key: `log`. Counting is a dict and an addition, done at the end of a call; the families are made at scrape time.
+Names and labels are the contract's, section 8; correlation ids are never labels. Nothing here can fail a call.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+import threading
+import time
+from bisect import bisect_left
+from collections.abc import Callable, Iterator, Sequence
+from datetime import UTC, datetime
+from typing import IO
+
+import orjson
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
+
+from gateway.call import NANO_USD, Call, Json
+
+Labels = tuple[str, ...]
+
+DURATION = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300)  # seconds
+OVERHEAD = (0.00001, 0.000025, 0.00005, 0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.05, 0.1, 1)  # seconds
+RATIO = (0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 1)
+
+
+class Counter:
+    """A counter family: labels -> sum."""
+
+    def __init__(self, name: str, words: str, labels: Sequence[str]) -> None:
+        self.name, self.words, self.labels = name, words, labels
+        self.values: dict[Labels, float] = {}
+
+    def add(self, labels: Labels, amount: float = 1) -> None:
+        """Count."""
+        self.values[labels] = self.values.get(labels, 0) + amount
+
+    def metric(self) -> Metric:
+        """The family as Prometheus reads it."""
+        family = CounterMetricFamily(self.name, self.words, labels=self.labels)
+        for labels, value in list(self.values.items()):
+            family.add_metric(labels, value)
+        return family
+
+
+class Histogram:
+    """A histogram family: labels -> counts by bucket, and the sum."""
+
+    def __init__(self, name: str, words: str, labels: Sequence[str], bounds: Sequence[float]) -> None:
+        self.name, self.words, self.labels, self.bounds = name, words, labels, bounds
+        self.values: dict[Labels, list[float]] = {}
+
+    def observe(self, labels: Labels, value: float) -> None:
+        """Count one value."""
+        row = self.values.get(labels)
+        if row is None:
+            row = self.values[labels] = [0.0] * (len(self.bounds) + 2)
+        row[bisect_left(self.bounds, value)] += 1
+        row[-1] += value
+
+    def metric(self) -> Metric:
+        """The family as Prometheus reads it: buckets are cumulative."""
+        family = HistogramMetricFamily(self.name, self.words, labels=self.labels)
+        for labels, row in list(self.values.items()):
+            total, buckets = 0.0, []
+            for bound, count in zip([*map(str, map(float, self.bounds)), "+Inf"], row, strict=False):
+                total += count
+                buckets.append((bound, total))
+            family.add_metric(labels, buckets, row[-1])
+        return family
+
+
+class Telemetry:
+    """All families, and the log. Register it with a `prometheus_client` registry: it is a collector."""
+
+    def __init__(self, log: IO[str] | None = sys.stdout) -> None:
+        call = ("agent", "team", "model", "provider", "route", "status")
+        self.requests = Counter("meshgate_requests", "Calls answered.", call)
+        self.duration = Histogram("meshgate_request_duration_seconds", "Whole calls.", ("route", "model"), DURATION)
+        self.overhead = Histogram("meshgate_overhead_seconds", "The gateway's own time.", ("stage",), OVERHEAD)
+        self.first = Histogram("meshgate_time_to_first_token_seconds", "Streams.", ("model", "provider"), DURATION)
+        self.tokens = Counter("meshgate_tokens", "Tokens settled.", ("direction", "model", "team"))
+        self.cost = Counter("meshgate_cost_usd", "USD settled.", ("model", "team"))
+        self.violations = Counter("meshgate_violations", "Refusals.", ("code", "stage", "team", "mode"))
+        self.redactions = Counter("meshgate_redactions", "Values taken out.", ("entity", "direction"))
+        self.decisions = Counter("meshgate_decisions", "Verdicts.", ("verdict", "rule", "mode"))
+        self.quota = Histogram("meshgate_quota_used_ratio", "Quota used after a call.", ("quota",), RATIO)
+        self.reload_failures = Counter("meshgate_reload_failures", "Changes on disk that were refused.", ("what",))
+        self.reload_failed = {"config": 0, "policy": 0}
+        self.failures = Counter("meshgate_internal_errors", "Faults of the gateway itself.", ("stage",))
+        self.gauges: list[Callable[[], Metric]] = []
+        self._families: list[Counter | Histogram] = [
+            v for v in vars(self).values() if isinstance(v, Counter | Histogram)
+        ]
+        self._log = LineLog(log) if log else None
+
+    def collect(self) -> Iterator[Metric]:
+        """For prometheus_client: every family now."""
+        for family in self._families:
+            yield family.metric()
+        failed = GaugeMetricFamily(
+            "meshgate_reload_failed", "1: the file on disk is not the one that runs.", labels=["what"]
+        )
+        for what, state in self.reload_failed.items():
+            failed.add_metric([what], state)
+        yield failed
+        for gauge in self.gauges:
+            yield gauge()
+
+    def reloaded(self, what: str, problem: str | None) -> None:
+        """What is on disk is what runs (None), or was refused."""
+        self.reload_failed[what] = int(problem is not None)
+        if problem is not None:
+            self.reload_failures.add((what,))
+            self.say({"level": "error", "event": f"{what} refused, the last good one stays", "problem": problem})
+
+    def say(self, record: Json) -> None:
+        """Write one log line."""
+        if self._log:
+            self._log.write({"time": _iso(time.time()), **record})
+
+    def close(self) -> None:
+        """Write what is left."""
+        if self._log:
+            self._log.flush()
+
+    def ended(self, call: Call, status: int, cost: int, ended_ns: int) -> None:
+        """Count a call that has ended, and log it."""
+        self._count(call, status, cost, ended_ns)
+        if self._log:
+            self._log.write(_line(call, status, cost, ended_ns))
+
+    def _count(self, call: Call, status: int, cost: int, ended_ns: int) -> None:
+        subject, outcome = call.subject, call.outcome
+        agent, team = (subject.agent, subject.team) if subject else ("", "")
+        model = call.model if call.known_model else ""
+        self.requests.add((agent, team, model, outcome.provider, call.route, str(status)))
+        self.duration.observe((call.route, model), (ended_ns - call.started_ns) / 1e9)
+        before = call.started_ns
+        for stage, at in call.stages:
+            if stage != "upstream":
+                self.overhead.observe((stage,), (at - before) / 1e9)
+            before = at
+        if call.stream and outcome.first_byte_ns:
+            self.first.observe((model, outcome.provider), (outcome.first_byte_ns - call.started_ns) / 1e9)
+        if outcome.usage:
+            self.tokens.add(("input", model, team), outcome.usage.input)
+            self.tokens.add(("output", model, team), outcome.usage.output)
+        if cost:
+            self.cost.add((model, team), cost / NANO_USD)
+        self._count_verdicts(call, team)
+
+    def _count_verdicts(self, call: Call, team: str) -> None:
+        if call.refusal:
+            self.violations.add((call.refusal.code, call.refusal.stage or call.stage, team, "enforce"))
+        decision = call.decision
+        if decision:
+            self.decisions.add(("allow" if decision.allow else "deny", decision.rule, decision.mode))
+            if not decision.allow and decision.mode == "shadow":
+                self.violations.add(("policy_denied", "authorize", team, "shadow"))
+        for entity, count in call.redaction.counts.items():
+            self.redactions.add((entity, "request"), count)
+        for entity, count in call.screening.counts.items():
+            self.redactions.add((entity, "response"), count)
+        if call.reservation:
+            for debit, balance in zip(call.debits, call.reservation.balances, strict=True):
+                if not debit.refill and debit.limit:
+                    self.quota.observe((debit.unit,), 1 - balance.remaining / debit.limit)
+
+
+def _iso(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds")
+
+
+def _line(call: Call, status: int, cost: int, ended_ns: int) -> Json:
+    subject, outcome, usage = call.subject, call.outcome, call.outcome.usage
+    line: Json = {
+        "time": _iso(time.time()),
+        "level": "info",
+        "event": "call",
+        "request_id": call.id,
+        "correlation_id": call.correlation_id,
+        "agent": subject.agent if subject else None,
+        "team": subject.team if subject else None,
+        "route": call.route,
+        "model": call.model if call.known_model else None,
+        "provider": outcome.provider or None,
+        "stream": call.stream,
+        "status": status,
+        "code": call.refusal.code if call.refusal else None,
+        "stage": (call.refusal.stage or call.stage) if call.refusal else None,
+        "rule": call.decision.rule if call.decision else None,
+        "policy": call.decision.version if call.decision else None,
+        "input_tokens": usage.input if usage else None,
+        "output_tokens": usage.output if usage else None,
+        "counted": usage.counted if usage else None,
+        "cost_usd": cost / NANO_USD,
+        "redacted": call.redaction.counts or None,
+        "screened": call.screening.counts or None,
+        "finished": outcome.finished,
+        "ms": round((ended_ns - call.started_ns) / 1e6, 3),
+    }
+    return {key: value for key, value in line.items() if value is not None}
+
+
+class LineLog:
+    """Writes lines in batches off the event loop: a reader of the log that stalls does not stall calls.
+
+    At most `BOUND` lines wait; beyond that they are dropped and their number is logged.
+    """
+
+    BOUND = 100_000
+    LINGER = 0.05  # seconds
+
+    def __init__(self, out: IO[str]) -> None:
+        self._out = out
+        self._lines: list[bytes] = []
+        self._dropped = 0
+        self._waiting = False
+        self._lock = threading.Lock()
+
+    def write(self, record: Json) -> None:
+        """Take one record."""
+        if len(self._lines) >= self.BOUND:
+            self._dropped += 1
+            return
+        self._lines.append(orjson.dumps(record))
+        if not self._waiting:
+            self._waiting = True
+            try:
+                loop = asyncio.get_running_loop()
+            except RuntimeError:
+                self.flush()
+            else:
+                loop.call_later(self.LINGER, lambda: loop.run_in_executor(None, self.flush))
+
+    def flush(self) -> None:
+        """Write what waits."""
+        self._waiting = False
+        with self._lock:
+            lines, self._lines = self._lines, []
+            dropped, self._dropped = self._dropped, 0
+            if dropped:
+                lines.append(orjson.dumps({"level": "error", "event": "log lines dropped", "count": dropped}))
+            if lines:
+                self._out.write((b"\n".join(lines) + b"\n").decode())
+                self._out.flush()

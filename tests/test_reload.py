@@ -1,0 +1,138 @@
+"""What changes while the gateway runs: configuration, policies, keys. No call is dropped, nothing bad takes over."""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import upstream as scripted
+import yaml
+from line import Line, config, running
+
+from gateway.stores import Key, open_store
+
+SHIPPED = Path(__file__).resolve().parent.parent / "policies"
+
+
+def eventually(check: Callable[[], Any], seconds: float = 10) -> None:
+    """Wait until something is so: a reload tells nobody that it is done but those who look."""
+    deadline = time.monotonic() + seconds
+    while not check():
+        assert time.monotonic() < deadline, "it did not come about"
+        time.sleep(0.02)
+
+
+@pytest.fixture
+def up() -> Iterator[scripted.Upstream]:
+    """The scripted upstream."""
+    with scripted.running() as upstream:
+        yield upstream
+
+
+def rewrite(line: Line, **fields: Any) -> None:
+    """Change keys of the configuration file."""
+    settings = yaml.safe_load(line.path.read_text())
+    line.path.write_text(yaml.safe_dump({**settings, **fields}))
+
+
+def test_a_changed_file_takes_over_and_a_stream_goes_on(up: scripted.Upstream, tmp_path: Path) -> None:
+    """A call that runs ends under the configuration it began with; the next one has the new one."""
+    with running(tmp_path, config(tmp_path, up.url)) as line:
+        body = {"model": "mid-hang", "messages": [{"role": "user", "content": "one two three"}], "stream": True}
+        with line.client.stream("POST", "/v1/chat/completions", json=body) as answer:
+            pieces = answer.iter_text()
+            received = next(pieces)
+            rewrite(line, models={"only": {"targets": ["demo/demo"]}})
+            eventually(lambda: line.chat("hi", "echo").status_code == 404)
+            assert line.chat("hi", "only").status_code == 200
+            up.release.set()
+            received += "".join(pieces)
+        assert received.endswith("data: [DONE]\n\n")
+
+
+def test_a_bad_file_keeps_the_running_one_and_is_reported(up: scripted.Upstream, tmp_path: Path) -> None:
+    """A mistake raises a metric; mending it lowers it."""
+    with running(tmp_path, config(tmp_path, up.url)) as line:
+        good = line.path.read_text()
+        line.path.write_text(good + "\nno_such_key: 1\n")
+        eventually(lambda: line.metric("meshgate_reload_failed", what="config") == 1)
+        assert line.metric("meshgate_reload_failures_total", what="config") == 1
+        assert line.chat("hi").status_code == 200
+        line.path.write_text(good)
+        eventually(lambda: line.metric("meshgate_reload_failed", what="config") == 0)
+
+
+def test_policies_change_under_a_running_gateway(up: scripted.Upstream, tmp_path: Path) -> None:
+    """A saved rule takes effect, one that does not compile or fails its tests does not."""
+    bundle = tmp_path / "policies"
+    shutil.copytree(SHIPPED, bundle)
+    with running(tmp_path, config(tmp_path, up.url, policy={"path": str(bundle)})) as line:
+        assert line.chat("hi").status_code == 200
+        version = line.gateway.shared.policies.version  # type: ignore[union-attr]
+        gate = (bundle / "gateway.rego").read_text()
+        (bundle / "gateway.rego").write_text(gate + "\nthis is no rego {{{\n")
+        eventually(lambda: line.metric("meshgate_reload_failed", what="policy") == 1)
+        assert line.chat("hi").status_code == 200
+        assert line.metric("meshgate_policy_info", version=version) == 1
+        (bundle / "gateway.rego").write_text(gate)
+        for test in bundle.glob("*_test.rego"):
+            test.unlink()
+        (bundle / "data.yaml").write_text("{}")
+        eventually(lambda: line.chat("hi").status_code == 403)
+        assert line.chat("hi").json()["error"]["code"] == "policy_denied"
+        assert line.metric("meshgate_decisions_total", verdict="deny") >= 1
+
+
+def test_policies_switched_on_by_a_reload_are_enforced(up: scripted.Upstream, tmp_path: Path) -> None:
+    """From `policy: null` to a bundle: no call passes unjudged once the new configuration is in force."""
+    bundle = tmp_path / "policies"
+    shutil.copytree(SHIPPED, bundle)
+    for test in bundle.glob("*_test.rego"):
+        test.unlink()
+    (bundle / "data.yaml").write_text("{}")
+    with running(tmp_path, config(tmp_path, up.url)) as line:
+        assert line.chat("hi").status_code == 200
+        rewrite(line, policy={"path": str(bundle)})
+        eventually(lambda: line.chat("hi").status_code == 403)
+
+
+def test_keys_are_made_and_revoked_without_a_restart(up: scripted.Upstream, tmp_path: Path) -> None:
+    """A key that another process adds is good within a second or two, and no longer after it is revoked."""
+    with running(tmp_path, config(tmp_path, up.url)) as line:
+        auth = {"authorization": "Bearer mg-new"}
+        assert line.client.get("/v1/models", headers=auth).status_code == 401
+        key = Key("k1", hashlib.sha256(b"mg-new").hexdigest(), "carol", "red", ("developer",), time.time())
+
+        async def change(revoke: bool) -> None:
+            store = open_store(f"sqlite:///{tmp_path}/state.db", role="cli")
+            await store.open()
+            try:
+                if revoke:
+                    await store.revoke_key("k1")
+                else:
+                    await store.add_key(key)
+            finally:
+                await store.close()
+
+        import asyncio
+
+        asyncio.run(change(False))
+        eventually(lambda: line.client.get("/v1/models", headers=auth).status_code == 200)
+        asyncio.run(change(True))
+        eventually(lambda: line.client.get("/v1/models", headers=auth).status_code == 401)
+
+
+def test_the_state_survives_a_restart(up: scripted.Upstream, tmp_path: Path) -> None:
+    """What a workflow used is known to the next process; placeholders keep their numbers."""
+    settings = config(tmp_path, up.url, quotas={"tokens": 10_000})
+    with running(tmp_path, settings) as line:
+        line.chat("a@example.org b@example.org", cid="w")
+    with running(tmp_path, settings) as line:
+        assert line.workflow("w").used["tokens"] == 18
+        line.chat("b@example.org", cid="w")
+        assert up.last.body["messages"][0]["content"] == "<EMAIL_2>"

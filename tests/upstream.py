@@ -1,0 +1,218 @@
+"""An upstream whose manners the test chooses: the model's name says what it does. Records what reached it.
+
+Good manners: `echo` repeats the last message, `call` calls a tool with the last message as argument. The others are
+faults that a real provider shows once a year; a raw socket shows them at will.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import threading
+from collections.abc import AsyncIterator, Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+USAGE = {"prompt_tokens": 11, "completion_tokens": 7, "total_tokens": 18}
+
+
+@dataclass
+class Seen:
+    """One request that reached the upstream, and whether its client stayed to the end."""
+
+    headers: dict[str, str]
+    raw: bytes
+    body: dict[str, Any]
+    cut: threading.Event = field(default_factory=threading.Event)
+    """Set when the connection was closed before the answer was whole."""
+
+
+class Upstream:
+    """The server, in a thread of its own. `release` lets those go on that wait for it."""
+
+    def __init__(self) -> None:
+        self.seen: list[Seen] = []
+        self.release = threading.Event()
+        self.arrived = threading.Event()
+        self.url = ""
+
+    @property
+    def last(self) -> Seen:
+        """The newest request."""
+        return self.seen[-1]
+
+
+def _text(body: dict[str, Any]) -> str:
+    content = body["messages"][-1].get("content") or ""
+    return content if isinstance(content, str) else " ".join(part.get("text", "") for part in content)
+
+
+def _message(body: dict[str, Any]) -> dict[str, Any]:
+    text = _text(body)
+    if body["model"].startswith("call"):
+        function = {"name": "send", "arguments": json.dumps({"to": text})}
+        return {
+            "role": "assistant",
+            "content": None,
+            "tool_calls": [{"id": "c1", "type": "function", "function": function}],
+        }
+    return {"role": "assistant", "content": text}
+
+
+def whole(body: dict[str, Any], **extra: Any) -> dict[str, Any]:
+    """A chat completion."""
+    reason = "tool_calls" if body["model"].startswith("call") else "stop"
+    choices = [
+        {"index": i, "message": _message(body), "finish_reason": reason, "logprobs": None}
+        for i in range(body.get("n") or 1)
+    ]
+    return {"id": "x", "object": "chat.completion", "created": 1, "model": body["model"], "choices": choices, **extra}
+
+
+def chunk(delta: dict[str, Any] | None, reason: str | None = None, **extra: Any) -> bytes:
+    """One event of a stream."""
+    choices = [] if delta is None else [{"index": 0, "delta": delta, "finish_reason": reason}]
+    head = {"id": "x", "object": "chat.completion.chunk", "created": 1, "model": "m", "x_unknown": {"kept": True}}
+    return b"data: " + json.dumps({**head, "choices": choices, **extra}).encode() + b"\n\n"
+
+
+def events(body: dict[str, Any], size: int = 3) -> list[bytes]:
+    """A streamed answer in pieces of `size` characters."""
+    out = [chunk({"role": "assistant", "content": ""})]
+    text = _text(body)
+    if body["model"].startswith("call"):
+        arguments = json.dumps({"to": text})
+        start = {"index": 0, "id": "c1", "type": "function", "function": {"name": "send", "arguments": ""}}
+        out.append(chunk({"tool_calls": [start]}))
+        out += [
+            chunk({"tool_calls": [{"index": 0, "function": {"arguments": arguments[i : i + size]}}]})
+            for i in range(0, len(arguments), size)
+        ]
+        out.append(chunk({}, "tool_calls"))
+    else:
+        out += [chunk({"content": text[i : i + size]}) for i in range(0, len(text), size)]
+        out.append(chunk({}, "stop"))
+    if (body.get("stream_options") or {}).get("include_usage") and "nousage" not in body["model"]:
+        out.append(chunk(None, usage=USAGE))
+    return [*out, b"data: [DONE]\n\n"]
+
+
+SSE = "text/event-stream"
+Writer = Callable[[bytes], Any]
+
+
+def _head(status: int, kind: str, extra: str = "") -> bytes:
+    return f"HTTP/1.1 {status} X\r\ncontent-type: {kind}\r\n{extra}".encode()
+
+
+def _json(status: int, value: Any, extra: str = "") -> bytes:
+    data = value if isinstance(value, bytes) else json.dumps(value).encode()
+    return _head(status, "application/json", extra) + b"content-length: %d\r\n\r\n" % len(data) + data
+
+
+def _piece(data: bytes) -> bytes:
+    return b"%x\r\n%s\r\n" % (len(data), data)
+
+
+async def _answer(upstream: Upstream, body: dict[str, Any]) -> AsyncIterator[bytes | None]:
+    """The bytes of the answer, as the model's name wants them; None: wait for `release`."""
+    model, streamed = body["model"], body.get("stream")
+    if model.startswith("status-"):
+        yield _json(int(model[7:]), {"error": {"message": f"no: {_text(body)}"}}, "retry-after: 7\r\n")
+    elif model == "reset":
+        return
+    elif model == "hang":
+        yield None
+    elif model == "garbage":
+        yield _json(200, b"<html>not json</html>")
+    elif model == "wrong-shape":
+        yield _json(200, {"choices": "none"})
+    elif model == "short":
+        yield _head(200, "application/json", "content-length: 1000\r\n\r\n") + b'{"choices"'
+    elif model == "not-a-stream":
+        yield _json(200, whole(body, usage=USAGE))
+    elif not streamed:
+        extra = {} if "nousage" in model else {"usage": USAGE}
+        yield _json(200, whole(body, x_unknown={"kept": True}, **extra))
+    else:
+        yield _head(200, SSE, "transfer-encoding: chunked\r\n\r\n")
+        parts = events(body)
+        for number, part in enumerate(parts):
+            if number == len(parts) // 2:
+                if model == "mid-hang":
+                    yield None
+                if model in ("mid-reset", "mid-garbage", "mid-error", "mid-half"):
+                    yield None
+                    fault = {
+                        "mid-reset": b"",
+                        "mid-garbage": _piece(b"data: {oh no\n\n"),
+                        "mid-error": _piece(b'data: {"error": {"message": "boom"}}\n\n'),
+                        "mid-half": _piece(part[: len(part) // 2]) + b"0\r\n\r\n",
+                    }[model]
+                    yield fault
+                    return
+            yield _piece(part)
+        yield b"0\r\n\r\n"
+
+
+async def _serve(upstream: Upstream, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError):
+        while True:
+            head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")
+            headers = {k.lower(): v for k, _, v in (line.partition(": ") for line in head[1:]) if k}
+            raw = await reader.readexactly(int(headers.get("content-length", 0)))
+            seen = Seen(headers, raw, json.loads(raw))
+            upstream.seen.append(seen)
+            upstream.arrived.set()
+            if not await _speak(upstream, seen, reader, writer):
+                break
+    writer.close()
+
+
+async def _speak(upstream: Upstream, seen: Seen, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
+    """Send the answer; False when the connection ends with it."""
+    last = b""
+    async for data in _answer(upstream, seen.body):
+        if data is None:
+            gone = asyncio.ensure_future(reader.read(1))
+            while not upstream.release.is_set() and not gone.done():
+                await asyncio.wait([gone], timeout=0.01)
+            if gone.done():
+                seen.cut.set()
+                return False
+            gone.cancel()
+        else:
+            last = data
+            writer.write(data)
+            await writer.drain()
+    return seen.body["model"] not in ("reset", "short", "hang") and not (seen.body["model"].startswith("mid-") and last)
+
+
+@contextlib.contextmanager
+def running() -> Iterator[Upstream]:
+    """Serve until the block ends."""
+    upstream = Upstream()
+    loop = asyncio.new_event_loop()
+    ready = threading.Event()
+
+    async def main() -> None:
+        server = await asyncio.start_server(lambda r, w: _serve(upstream, r, w), "127.0.0.1", 0)
+        upstream.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/v1"
+        ready.set()
+        async with server:
+            await stop.wait()
+        upstream.release.set()
+        for task in asyncio.all_tasks() - {asyncio.current_task()}:
+            task.cancel()
+
+    stop = asyncio.Event()
+    thread = threading.Thread(target=loop.run_until_complete, args=(main(),), daemon=True)
+    thread.start()
+    ready.wait()
+    try:
+        yield upstream
+    finally:
+        loop.call_soon_threadsafe(stop.set)
+        thread.join()
+        loop.close()
