@@ -1,5 +1,5 @@
 # Who may use which model: data.roles[role].models.
-package gateway.models
+package rules.models
 
 default allowed := false
 

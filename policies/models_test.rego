@@ -1,6 +1,6 @@
-package gateway.models_test
+package rules.models_test
 
-import data.gateway.models
+import data.rules.models
 
 call(roles, model) := {
 	"subject": {"agent": "a", "roles": roles},

@@ -1,5 +1,5 @@
 # Which provider may see a call that holds personal data: data.residency.
-package gateway.residency
+package rules.residency
 
 # Every provider that may come to serve the call counts: failover must not take data where it may not be.
 deny contains {

@@ -1,6 +1,6 @@
-package gateway.residency_test
+package rules.residency_test
 
-import data.gateway.residency
+import data.rules.residency
 
 call(pii, providers) := {"content": {"pii": pii}, "action": {"providers": providers}}
 

@@ -1,5 +1,5 @@
 # Who may use which tool: data.roles[role].tools. Both the tools offered to a model and a tool that is called.
-package gateway.tools
+package rules.tools
 
 allowed(name) if {
 	some role in input.subject.roles

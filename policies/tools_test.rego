@@ -1,6 +1,6 @@
-package gateway.tools_test
+package rules.tools_test
 
-import data.gateway.tools
+import data.rules.tools
 
 offering(names) := {
 	"subject": {"agent": "a", "roles": ["reader"]},

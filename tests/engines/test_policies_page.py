@@ -1,0 +1,69 @@
+"""docs/policies.md says what is so."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from engines import opa_server
+from engines.inputs import document
+from gateway.authorize import CLASSES, read
+from gateway.engines.builtins import PROVEN
+from gateway.engines.bundle import load
+from gateway.engines.embedded import Embedded
+from gateway.engines.trial import run
+
+PAGE = (Path(__file__).parents[2] / "docs" / "policies.md").read_text()
+
+
+@pytest.fixture
+def followed(shipped: Path, tmp_path: Path) -> Path:
+    """The shipped bundle with the page's first policy added."""
+    folder = tmp_path / "policies"
+    shutil.copytree(shipped, folder)
+    found = re.findall(r"`policies/([a-z_]+\.rego)`:\n```rego\n(.*?)```", PAGE, re.DOTALL)
+    assert len(found) == 2
+    for name, source in found:
+        (folder / name).write_text(source)
+    return folder
+
+
+async def test_the_first_policy(followed: Path) -> None:
+    """It denies what it says."""
+    engine = Embedded(load(followed))
+    refused = read(await engine.decide(document(["developer", "intern"], tools=("get_x",))), "v")
+    assert refused.rule == "intern_tools"
+    assert read(await engine.decide(document(["developer", "intern"])), "v").allow
+
+
+def test_the_tests_of_the_first_policy(followed: Path) -> None:
+    """They pass here and by OPA."""
+    tests = run(followed).tests
+    assert sum("interns_test" in test.name for test in tests) == 2
+    assert all(test.passed for test in tests)
+    done = subprocess.run([opa_server.program(), "test", str(followed)], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout
+
+
+def test_the_admitted_builtins() -> None:
+    """The list is the table."""
+    (listed,) = re.findall(r"tested against OPA itself:\n\n`(.*?)`", PAGE, re.DOTALL)
+    assert listed.split() == sorted(PROVEN)
+
+
+def test_the_input() -> None:
+    """Every name that a policy is given is explained."""
+    described = {word for code in re.findall(r"`([^`\n]+)`", PAGE) for word in re.split(r"\W", code)}
+    for section, fields in document(["reader"]).items():
+        for name in fields:
+            assert name in described, f"{section}.{name}"
+
+
+def test_the_classes() -> None:
+    """With their ranks."""
+    for name, rank in CLASSES.items():
+        assert f"`{name}` ({rank})" in PAGE
