@@ -13,7 +13,7 @@ import orjson
 
 from gateway import authorize
 from gateway.call import Call, Decision, Json, Subject
-from gateway.stores.writer import Writer
+from gateway.stores.writer import Bulk, Writer
 
 SCHEMA = (
     """CREATE TABLE IF NOT EXISTS decisions (
@@ -27,8 +27,8 @@ SCHEMA = (
         record BLOB NOT NULL) WITHOUT ROWID""",
     "CREATE INDEX IF NOT EXISTS outcomes_time ON outcomes (time)",
 )
-_DECISION = "INSERT OR REPLACE INTO decisions VALUES (?,?,?,?,?,?,?,?,?)"
-_OUTCOME = "INSERT OR REPLACE INTO outcomes VALUES (?,?,?,?,?,?,?,?)"
+_DECISION = Bulk(3, "INSERT OR REPLACE INTO decisions VALUES (?,?,?,?,?,?,?,?,?)")
+_OUTCOME = Bulk(4, "INSERT OR REPLACE INTO outcomes VALUES (?,?,?,?,?,?,?,?)")
 _NOBODY = Subject("", "")
 _NO_POLICY = Decision(allow=True, rule="none", version="")
 _FORGET = ("DELETE FROM decisions WHERE time < ?", "DELETE FROM outcomes WHERE time < ?")

@@ -26,11 +26,12 @@ from gateway.stores import Clock, End, Key, Role, Sealed, StoreUnavailable, Unse
 from gateway.stores.counters import MICRO, Bucket, Count, Counters, Record
 from gateway.stores.schema import migrate
 from gateway.stores.vault import Vault
-from gateway.stores.writer import Statement, Writer, connect
+from gateway.stores.writer import Bulk, Statement, Writer, connect
 
-_PUT_WORKFLOW = "INSERT OR REPLACE INTO workflows VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
-_PUT_RESERVATION = "INSERT INTO reservations VALUES (?, ?, ?, ?, ?, ?, ?)"
-_DROP_RESERVATION = "DELETE FROM reservations WHERE id = ?"
+# A reservation is put before it is dropped, also when both fall into one commit.
+_PUT_RESERVATION = Bulk(0, "INSERT INTO reservations VALUES (?, ?, ?, ?, ?, ?, ?)")
+_DROP_RESERVATION = Bulk(1, "DELETE FROM reservations WHERE id = ?")
+_PUT_WORKFLOW = Bulk(2, "INSERT OR REPLACE INTO workflows VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)")
 _PUT_BUCKET = "INSERT OR REPLACE INTO buckets VALUES (?, ?, ?, ?, ?)"
 _PUT_VAULT = "INSERT OR REPLACE INTO vaults VALUES (?, ?, ?)"
 _PUT_SEALED = "INSERT INTO sealed VALUES (?, ?, ?, ?, ?, ?)"

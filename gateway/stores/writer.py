@@ -7,24 +7,53 @@ wait share the next commit. A failed write makes every later barrier raise `Stor
 from __future__ import annotations
 
 import asyncio
+import functools
 import itertools
 import os
 import sqlite3
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 from gateway.stores import StoreUnavailable
 
 Statement = tuple[str, tuple[Any, ...]]
+CHUNKS = (64, 16, 4, 1)  # rows to a statement: few sizes, so that SQLite compiles few texts
 
 # Rows that nobody waits for are written after this many seconds at the latest.
 LINGER = 0.05
 # Two commits begin at least this many seconds apart: a lone call waits for nobody, and under load many calls share an
 # fsync. Without it the thread wakes for every single call, which costs more CPU than the writing itself.
 SPACING = 0.002
+
+
+class Bulk(str):
+    """A statement for one row that may be written together with others of its kind: one statement, many rows.
+
+    Within a commit, all bulk statements between two others are written kind by kind, by `rank`, rows in their order.
+    Each statement lets the event loop in and out once, however many rows it holds; row by row that would be the most
+    expensive part of a call. The text is `INSERT ... VALUES (?, ...)` or `DELETE ... WHERE id = ?`.
+    """
+
+    rank: int
+
+    def __new__(cls, rank: int, text: str) -> Bulk:
+        made = super().__new__(cls, text)
+        made.rank = rank
+        return made
+
+    @functools.cached_property
+    def texts(self) -> dict[int, str]:
+        """The statement for each number of rows of `CHUNKS`."""
+        head, _, row = self.partition(" VALUES ")
+        if row:
+            return {size: f"{head} VALUES {', '.join([row] * size)}" for size in CHUNKS}
+        head, _, rest = self.partition(" WHERE id = ?")
+        if rest or head == self:
+            raise ValueError(f"no bulk form of {self!r}")
+        return {size: f"{head} WHERE id IN ({', '.join('?' * size)})" for size in CHUNKS}
 
 
 def connect(path: str | Path) -> sqlite3.Connection:
@@ -136,12 +165,28 @@ class Writer:
             return
         try:
             self._connection.execute("BEGIN IMMEDIATE")
-            for sql, run in itertools.groupby(batch, key=_sql):
-                self._connection.executemany(sql, [params for _, params in run])
+            for bulk, run in itertools.groupby(batch, key=_is_bulk):
+                if bulk:
+                    self._write_bulk(run)
+                else:
+                    for sql, params in run:
+                        self._connection.execute(sql, params)
             self._connection.execute("COMMIT")
             self._committed += len(batch)
         except Exception as error:  # whatever it was, the rows are lost: nobody may be told that they are on disk
             self._fail(error)
+
+    def _write_bulk(self, run: Iterable[Statement]) -> None:
+        kinds: dict[str, list[tuple[Any, ...]]] = {}
+        for sql, params in run:
+            kinds.setdefault(sql, []).append(params)
+        for sql in sorted(kinds, key=_rank):
+            rows, at = kinds[sql], 0
+            for size in CHUNKS:
+                while len(rows) - at >= size:
+                    flat = [value for row in rows[at : at + size] for value in row]
+                    self._connection.execute(sql.texts[size], flat)  # type: ignore[attr-defined]
+                    at += size
 
     def _fail(self, error: Exception) -> None:
         with self._lock:
@@ -159,8 +204,13 @@ class Writer:
             return
 
 
-def _sql(statement: Statement) -> str:
-    return statement[0]
+def _is_bulk(statement: Statement) -> bool:
+    return isinstance(statement[0], Bulk)
+
+
+def _rank(sql: str) -> int:
+    assert isinstance(sql, Bulk)
+    return sql.rank
 
 
 def _resolve(waiters: list[asyncio.Future[None]], error: str | None) -> None:
