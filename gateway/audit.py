@@ -11,7 +11,7 @@ import time
 
 import orjson
 
-from gateway import authorize
+from gateway import authorize, ingress
 from gateway.call import Call, Decision, Json, Subject
 from gateway.stores.writer import Bulk, Writer
 
@@ -20,18 +20,16 @@ SCHEMA = (
         id TEXT PRIMARY KEY, time REAL NOT NULL, team TEXT NOT NULL, agent TEXT NOT NULL,
         correlation_id TEXT NOT NULL, verdict TEXT NOT NULL, rule TEXT NOT NULL, version TEXT NOT NULL,
         record BLOB NOT NULL) WITHOUT ROWID""",
-    "CREATE INDEX IF NOT EXISTS decisions_time ON decisions (time)",
     """CREATE TABLE IF NOT EXISTS outcomes (
         id TEXT PRIMARY KEY, time REAL NOT NULL, team TEXT NOT NULL, agent TEXT NOT NULL,
         correlation_id TEXT NOT NULL, code TEXT NOT NULL, status INTEGER NOT NULL,
         record BLOB NOT NULL) WITHOUT ROWID""",
-    "CREATE INDEX IF NOT EXISTS outcomes_time ON outcomes (time)",
 )
 _DECISION = Bulk(3, "INSERT OR REPLACE INTO decisions VALUES (?,?,?,?,?,?,?,?,?)")
 _OUTCOME = Bulk(4, "INSERT OR REPLACE INTO outcomes VALUES (?,?,?,?,?,?,?,?)")
 _NOBODY = Subject("", "")
 _NO_POLICY = Decision(allow=True, rule="none", version="")
-_FORGET = ("DELETE FROM decisions WHERE time < ?", "DELETE FROM outcomes WHERE time < ?")
+_FORGET = ("DELETE FROM decisions WHERE id < ?", "DELETE FROM outcomes WHERE id < ?")  # ids begin with their time
 
 
 class Audit:
@@ -70,8 +68,9 @@ class Audit:
 
     def forget(self, before: float) -> None:
         """Drop what is older than a Unix time."""
+        first = ingress.uuid7(at=before)[:13]
         for statement in _FORGET:
-            self._writer.submit(statement, (before,))
+            self._writer.submit(statement, (first,))
 
 
 def _result(decision: Decision) -> Json:

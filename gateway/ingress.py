@@ -43,9 +43,10 @@ class _Random:
 _random = _Random()
 
 
-def uuid7() -> str:
-    """A UUIDv7 (RFC 9562, section 5.7): 48 bits of milliseconds, 74 random bits."""
-    value = (time.time_ns() // 1_000_000) << 80 | int.from_bytes(_random.take(10), "big")
+def uuid7(at: float | None = None) -> str:
+    """A UUIDv7 (RFC 9562, section 5.7) of now or of a Unix time: 48 bits of milliseconds, 74 random bits."""
+    milliseconds = time.time_ns() // 1_000_000 if at is None else int(at * 1000)
+    value = milliseconds << 80 | int.from_bytes(_random.take(10), "big")
     value = value & ~(0xF << 76) & ~(0x3 << 62) | 0x7 << 76 | 0x2 << 62
     text = f"{value:032x}"
     return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"

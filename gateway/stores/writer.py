@@ -24,9 +24,10 @@ CHUNKS = (64, 16, 4, 1)  # rows to a statement: few sizes, so that SQLite compil
 
 # Rows that nobody waits for are written after this many seconds at the latest.
 LINGER = 0.05
-# Two commits begin at least this many seconds apart: a lone call waits for nobody, and under load many calls share an
-# fsync. Without it the thread wakes for every single call, which costs more CPU than the writing itself.
-SPACING = 0.002
+# After a commit that n waited for, the next begins n times this many seconds later, at most MOST_SPACING: a lone call
+# waits for next to nothing, and under load many calls share an fsync, which costs more CPU than writing their rows.
+SPACING = 0.001
+MOST_SPACING = 0.005
 
 
 class Bulk(str):
@@ -139,11 +140,11 @@ class Writer:
         self._thread.join()
 
     def _run(self) -> None:
-        began = 0.0
+        due = 0.0
         while not (self._closed and not self._pending):
             self._wake.wait(LINGER)
             if not self._closed:
-                time.sleep(max(0.0, began + SPACING - time.monotonic()))
+                time.sleep(max(0.0, due - time.monotonic()))
             began = time.monotonic()
             self._wake.clear()
             with self._lock:
@@ -153,6 +154,7 @@ class Writer:
             if batch:
                 self._commit(batch)
             self._busy = False
+            due = began + min(MOST_SPACING, SPACING * len(waiters))
             self._answer(waiters)
         with self._lock:
             self._error = self._error or f"{self.path}: already closed"
