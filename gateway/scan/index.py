@@ -1,0 +1,186 @@
+"""Finds where patterns may match, and where one may still be in progress: Hyperscan, or `regex` where it has no wheel.
+
+An index is immutable and shared between threads. Hyperscan compiles in a second or two; the result is kept on disk
+under the digest of patterns, flags, version and platform. A file that is corrupt, foreign or writable by others is not
+read but made again.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import platform
+import stat
+import tempfile
+import threading
+from collections.abc import Callable, Sequence
+from importlib import metadata
+from pathlib import Path
+from typing import Any, Final, NamedTuple, Protocol
+
+import regex
+
+from gateway.scan import rewrite
+from gateway.scan.shadow import shadow
+
+try:
+    import hyperscan
+except ImportError:  # no wheel for this platform
+    hyperscan = None  # type: ignore[assignment]
+
+Hit = tuple[int, int, int]  # index of the expression, and the stretch that holds a match, if there is one
+
+
+class Expression(NamedTuple):
+    """A pattern in the syntax that `re` and `regex` share, with their flags.
+
+    `whole` and `begun` are simpler patterns that match at least as much, for a source that is too large for Hyperscan:
+    to find matches, and to find their beginnings.
+    """
+
+    source: str
+    flags: int = 0
+    whole: str = ""
+    begun: str = ""
+
+
+class Index(Protocol):
+    """Where expressions may match in a text. Offsets are characters of the text."""
+
+    def hits(self, text: str, start: int = 0) -> list[Hit]:
+        """Stretches from `start` on that hold every match that begins there; they may overlap."""
+
+    def tail(self, text: str, start: int) -> tuple[list[Hit], int]:
+        """The same, and the offset from which a match is, or may be, still in progress at the end of the text."""
+
+
+def build(expressions: Sequence[Expression], cache_dir: Path | None, *, streams: bool = False) -> Index:
+    """The fastest index that this machine has; `streams`: one that knows tails.
+
+    Raises ValueError for a pattern that it cannot hold.
+    """
+    if hyperscan is None:
+        return RegexIndex(expressions)
+    return HyperscanIndex(expressions, cache_dir, streams=streams)
+
+
+def _beginnings(expressions: Sequence[Expression]) -> list[str]:
+    return [rewrite.prefixes(one.begun or one.source, one.flags) for one in expressions]
+
+
+class HyperscanIndex:
+    """Two databases over shadows: one of matches, one of their beginnings, anchored at the end of data."""
+
+    def __init__(self, expressions: Sequence[Expression], cache_dir: Path | None, *, streams: bool = False) -> None:
+        whole = [rewrite.superset(one.whole or one.source, one.flags) for one in expressions]
+        begun = [rf"{pattern}\z" for pattern in _beginnings(expressions)] if streams else []
+        self._whole = _Database(whole, cache_dir)
+        self._begun = _Database(begun, cache_dir) if streams else None
+
+    def hits(self, text: str, start: int = 0) -> list[Hit]:
+        found = self._whole.scan(shadow(text[start:] if start else text))
+        return [(i, low + start, high + start) for i, low, high in found] if start else found
+
+    def tail(self, text: str, start: int) -> tuple[list[Hit], int]:
+        assert self._begun is not None, "built without streams"
+        data = shadow(text[start:])
+        hits = [(i, low + start, high + start) for i, low, high in self._whole.scan(data)]
+        begun = self._begun.scan(data)
+        return hits, start + min(low for _, low, _ in begun) if begun else len(text)
+
+
+class RegexIndex:
+    """The slower way: every pattern over the whole text."""
+
+    def __init__(self, expressions: Sequence[Expression]) -> None:
+        self._whole = [regex.compile(one.source, one.flags) for one in expressions]
+        self._begun = [regex.compile(rf"{pattern}\Z", regex.ASCII) for pattern in _beginnings(expressions)]
+
+    def hits(self, text: str, start: int = 0) -> list[Hit]:
+        return [(i, *match.span()) for i, pattern in enumerate(self._whole) for match in pattern.finditer(text, start)]
+
+    def tail(self, text: str, start: int) -> tuple[list[Hit], int]:
+        data = shadow(text[start:]).decode("ascii")
+        begun = [match.start() + start for pattern in self._begun if (match := pattern.search(data))]
+        return self.hits(text, start), min(begun, default=len(text))
+
+
+class _Database:
+    """One Hyperscan database in block mode that reports where each match starts."""
+
+    FLAGS: Final = 0 if hyperscan is None else hyperscan.HS_FLAG_SOM_LEFTMOST
+
+    def __init__(self, patterns: Sequence[str], cache_dir: Path | None) -> None:
+        self._database = _kept(patterns, cache_dir, self._compile) if cache_dir else self._compile(patterns)
+        self._scratch = hyperscan.Scratch(self._database)
+        self._database.scratch = self._scratch
+        self._local = threading.local()
+
+    def _compile(self, patterns: Sequence[str]) -> Any:
+        database = hyperscan.Database(mode=hyperscan.HS_MODE_BLOCK)
+        try:
+            database.compile(
+                expressions=[pattern.encode() for pattern in patterns],
+                ids=list(range(len(patterns))),
+                elements=len(patterns),
+                flags=[self.FLAGS] * len(patterns),
+            )
+        except hyperscan.error as error:
+            raise ValueError(f"Hyperscan does not take one of the patterns: {error}") from error
+        return database
+
+    def scan(self, data: bytes) -> list[Hit]:
+        found: list[Hit] = []
+        try:
+            scratch = self._local.scratch
+        except AttributeError:  # scratch space serves one thread at a time
+            scratch = self._local.scratch = self._scratch.clone()
+
+        def take(number: int, start: int, end: int, *_: Any) -> None:
+            found.append((number, start, end))
+
+        self._database.scan(data, take, scratch=scratch)
+        return found
+
+
+def _kept(
+    patterns: Sequence[str],
+    cache_dir: Path,
+    compile_: Callable[[Sequence[str]], Any],
+) -> Any:
+    """The database from the cache, or compiled and put there. A cache that cannot be used costs time, nothing else."""
+    identity = (patterns, _Database.FLAGS, metadata.version("hyperscan"), platform.machine(), platform.processor())
+    path = cache_dir / f"patterns-{hashlib.sha256(repr(identity).encode()).hexdigest()[:32]}.hsdb"
+    with contextlib.suppress(OSError, ValueError, hyperscan.error):
+        return _load(path)
+    database = compile_(patterns)
+    with contextlib.suppress(OSError):
+        _save(path, hyperscan.dumpb(database))
+    return database
+
+
+def _load(path: Path) -> Any:
+    """Raises OSError, ValueError or hyperscan.error for a file that is not ours, not whole or not for this machine."""
+    with path.open("rb") as file:
+        status = os.fstat(file.fileno())
+        if status.st_uid != os.geteuid() or status.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+            raise ValueError("others may write the file")
+        content = file.read()
+    digest, data = content[:32], content[32:]
+    if hashlib.sha256(data).digest() != digest:
+        raise ValueError("the file is not whole")
+    return hyperscan.loadb(data, hyperscan.HS_MODE_BLOCK)
+
+
+def _save(path: Path, data: bytes) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=".patterns-")
+    try:
+        with os.fdopen(descriptor, "wb") as file:  # mkstemp opens it for the owner alone
+            file.write(hashlib.sha256(data).digest() + data)
+        os.replace(name, path)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            os.unlink(name)
+        raise

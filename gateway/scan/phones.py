@@ -1,0 +1,183 @@
+"""Phone numbers, as Presidio's recognizer finds them with the configured regions, at a fraction of its cost.
+
+phonenumbers walks the whole text once for each region, 40 us for every number in it. Here it sees only islands of
+digits, and parses in them only what the numbering plan of a region has room for: years, prices and counts are dismissed
+by one regular expression made from those plans (libphonenumber's metadata). phonenumbers keeps the verdict on the rest.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, Final
+
+from phonenumbers import Leniency, PhoneMetadata, PhoneNumberMatcher, phonenumbermatcher, phonenumberutil
+
+_PUNCTUATION: Final = phonenumberutil._VALID_PUNCTUATION
+# What may stand between a number and its extension: phonenumbers' own pattern, less the extension.
+_LABEL: Final = re.sub(r"\(\\d\{1,\d+\}\)(?:#\??)?", "", phonenumberutil._EXTN_PATTERNS_FOR_MATCHING)
+_LEAD: Final = phonenumbermatcher._LEAD_CLASS
+_ABROAD: Final = re.compile(r"[^+＋\d]*[+＋]")
+_NOT_PLAIN: Final = re.compile(r"[^\d\W]|[#＃;,~～+＋]")  # extensions and plus signs: not for a plan to judge
+_NOT_DIGITS: Final = re.compile(r"\D+")
+_BEYOND: Final = 3  # phonenumbers looks at ":59" after a number, to tell a time from it
+
+_WHOLE: Final = 400  # digits that phonenumbers takes for one candidate at least
+_KINDS: Final = (  # the types of `phonenumberutil._number_type_helper`
+    *("fixed_line", "mobile", "toll_free", "premium_rate", "shared_cost"),
+    *("personal_number", "voip", "uan", "pager", "voicemail"),
+)
+
+Span = tuple[int, int]
+
+
+def island(fewest: int) -> str:
+    """A pattern for stretches of at least `fewest` digits outside of which no candidate of phonenumbers reaches."""
+    gap = rf"(?:[{_PUNCTUATION}]{{0,4}}|{_LABEL})"
+    # What phonenumbers looks at beyond the island stands as a lookahead: see `rewrite.prefixes`.
+    return rf"(?:{_LEAD}[{_PUNCTUATION}]{{0,4}}){{0,2}}\d(?:{gap}\d){{{fewest - 1},}}#?(?=(?::[0-5]\d)?)"
+
+
+class Phones:
+    """Finds phone numbers in islands, for the regions given."""
+
+    def __init__(self, regions: Sequence[str]) -> None:
+        self._plans = {region: _Plan(region) for region in regions}
+        self._any = re.compile("|".join(f"(?:{plan.pattern})" for plan in self._plans.values()))
+        self._fewest = min(min(_metadata(region).general_desc.possible_length) for region in regions)
+
+    def find(self, text: str, start: int, end: int) -> list[Span]:
+        """The phone numbers in the island [start, end) of `text`: everything phonenumbers accepts for some region."""
+        if end - start < self._fewest:
+            return []
+        low = start - 1 if start and not text[start - 1].isdigit() else start  # a stream may have been cut in a number
+        part = text[low : end + _BEYOND]
+        inside = text[start:end]
+        attempts = [inside] if len(inside) < _WHOLE and inside.isdigit() else _Attempts(part).all()
+        rooms = _Rooms(self._room)
+        found: set[Span] = set()
+        for region in self._regions(attempts, rooms):
+            matches = _Matcher(part, region, rooms)
+            spans = [
+                (match.start + low, match.end + low)
+                for match in matches
+                if start <= match.start + low and match.end + low <= end
+            ]
+            found.update(spans)
+            if len(spans) == 1 and _all_digits(text, start, end, *spans[0]):
+                break  # the other regions can only find the same or a part of it
+        return sorted(found)
+
+    def _regions(self, attempts: Sequence[str], rooms: _Rooms) -> Iterator[str]:
+        """The regions that could accept one of the attempts."""
+        abroad = [attempt for attempt in attempts if _ABROAD.match(attempt)]
+        local = {region for attempt in attempts if attempt not in abroad for region in rooms[attempt]}
+        for number, region in enumerate(self._plans):
+            # With a plus and a country code every region judges alike, so the first one does.
+            if region in local or (abroad and number == 0):
+                yield region
+
+    def _room(self, attempt: str) -> frozenset[str]:
+        """The regions whose plan has room for what phonenumbers would try to parse."""
+        if _ABROAD.match(attempt) or _NOT_PLAIN.search(attempt):
+            return frozenset(self._plans)
+        digits = _NOT_DIGITS.sub("", attempt)
+        if not digits.isascii():
+            digits = phonenumberutil.normalize_digits_only(digits)
+        if not self._any.fullmatch(digits):
+            return frozenset()
+        return frozenset(region for region, plan in self._plans.items() if plan.fits(digits))
+
+
+class _Rooms(dict[str, frozenset[str]]):
+    """Remembers what each attempt has room in, for one island."""
+
+    def __init__(self, room: Callable[[str], frozenset[str]]) -> None:
+        super().__init__()
+        self._room = room
+
+    def __missing__(self, attempt: str) -> frozenset[str]:
+        self[attempt] = room = self._room(attempt)
+        return room
+
+
+class _Attempts(PhoneNumberMatcher):
+    """Lists what the matcher would try to parse, instead of parsing it."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(text, None, leniency=Leniency.VALID)
+        self._tried: list[str] = []
+
+    def all(self) -> list[str]:
+        self.has_next()
+        return self._tried
+
+    def _parse_and_verify(self, candidate: str, offset: int) -> None:  # noqa: ARG002  # as the base class has it
+        self._tried.append(candidate)
+
+
+class _Matcher(PhoneNumberMatcher):
+    """The matcher of a region, which parses only what its numbering plan has room for."""
+
+    def __init__(self, text: str, region: str, rooms: _Rooms) -> None:
+        super().__init__(text, region, leniency=Leniency.VALID)
+        self._rooms = rooms
+
+    def _parse_and_verify(self, candidate: str, offset: int) -> Any:
+        if self.preferred_region not in self._rooms[candidate]:
+            return None
+        return super()._parse_and_verify(candidate, offset)
+
+
+def _metadata(region: str) -> Any:
+    data = PhoneMetadata.metadata_for_region(region, None)
+    if data is None:
+        raise ValueError(f"{region!r} is not a region of phonenumbers; use ISO 3166 codes such as US or DE")
+    return data
+
+
+class _Plan:
+    """Tells from digits alone whether they could be a valid number when dialled in a region."""
+
+    def __init__(self, region: str) -> None:
+        data = _metadata(region)
+        code, prefix = data.country_code, data.national_prefix_for_parsing or ""
+        self._formats = _metadata(phonenumberutil.region_code_for_country_code(code)).number_format
+        numbers = "|".join(_numbers(code))
+        ways = [rf"{code}(?:{prefix})?(?:{numbers})"]
+        if prefix:
+            ways.append(rf"(?:{prefix})(?:{numbers})")
+        if data.national_prefix_transform_rule:  # the prefix may carry digits of the number itself
+            ways.append(rf"(?:{code})?(?:{prefix})\d*")
+        if data.international_prefix:
+            ways.append(rf"(?:{data.international_prefix})\d+")
+        self._prefixed = re.compile("|".join(ways))
+        self._bare = re.compile(numbers)
+        self.pattern = f"{numbers}|{self._prefixed.pattern}"
+
+    def fits(self, digits: str) -> bool:
+        if self._prefixed.fullmatch(digits):
+            return True
+        return bool(self._bare.fullmatch(digits)) and not self._wants_prefix(digits)
+
+    def _wants_prefix(self, digits: str) -> bool:
+        """True for numbers that nobody writes without the national prefix (leniency VALID asks for it)."""
+        form = phonenumberutil._choose_formatting_pattern_for_number(self._formats, digits)
+        rule = form.national_prefix_formatting_rule if form else None
+        if form is None or not rule or form.national_prefix_optional_when_formatting:
+            return False
+        return not phonenumberutil._formatting_rule_has_first_group_only(rule)
+
+
+def _numbers(country_code: int) -> Iterator[str]:
+    """Patterns of the numbers that are valid under a country code: those of some known type."""
+    for region in phonenumberutil.region_codes_for_country_code(country_code):
+        data = _metadata(region)
+        for kind in _KINDS:
+            description = getattr(data, kind)
+            if description is not None and description.national_number_pattern:
+                yield description.national_number_pattern
+
+
+def _all_digits(text: str, start: int, end: int, low: int, high: int) -> bool:
+    return not any(char.isdigit() for char in text[start:low] + text[high:end])

@@ -1,0 +1,148 @@
+"""A set of rules over one text: run each where the index says it may match, weigh context, settle overlaps.
+
+A `Rule` names an entity and finds its matches in a stretch of text. What it rejects (a checksum that fails) it reports
+with score 0, because the pattern has consumed it all the same: a stream must not be cut there.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+import regex
+
+from gateway.call import Finding
+from gateway.scan import index
+from gateway.scan.context import ContextWords, boosted
+
+Find = Callable[[str, int, int], list[tuple[int, int, float]]]
+"""(text, start, end) -> matches that lie in [start, end) as (start, end, score)."""
+
+
+class GoesOn(NamedTuple):
+    """How a match that is longer than a stream can hold goes on: what it consists of, and what ends it."""
+
+    run: regex.Pattern[str]
+    until: regex.Pattern[str] | None = None
+
+
+ANY_RUN = GoesOn(regex.compile(r"[A-Za-z0-9_\-+/=.~%@]*"))
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """How one entity is found. Rules of one `recognizer` share context words and drop each other's inner matches."""
+
+    entity: str
+    recognizer: str
+    expression: index.Expression
+    find: Find
+    context: ContextWords | None = None
+    goes_on: GoesOn | None = None
+
+
+class Match(NamedTuple):
+    """What a rule found, before context and overlaps."""
+
+    start: int
+    end: int
+    score: float
+    rule: Rule
+
+
+class RuleSet:
+    """Rules behind one index. Immutable, shared between threads."""
+
+    MARGIN = 16  # characters past a stretch that assertions at the end of a pattern may look at
+
+    def __init__(
+        self, rules: Sequence[Rule], score: float, cache_dir: Path | None = None, *, streams: bool = False
+    ) -> None:
+        self.rules = tuple(rules)
+        self._score = score
+        self._index = index.build([rule.expression for rule in rules], cache_dir, streams=streams)
+
+    def scan(self, text: str) -> list[Finding]:
+        """All findings, sorted, none overlapping."""
+        hits = self._index.hits(text)
+        return self.settle(text, self.matches(text, hits)) if hits else []
+
+    def tail(self, text: str, start: int) -> tuple[list[index.Hit], int]:
+        """See `index.Index.tail`."""
+        return self._index.tail(text, start)
+
+    def matches(self, text: str, hits: Iterable[index.Hit]) -> list[Match]:
+        """What the rules make of the hits; of rejected matches, too, the place."""
+        found = []
+        for number, start, end in _stretches(hits):
+            rule = self.rules[number]
+            found += [Match(*match, rule) for match in rule.find(text, start, end)]
+        return found
+
+    def settle(self, text: str, matches: Iterable[Match]) -> list[Finding]:
+        """Context, threshold and overlaps: best score first, then the longest."""
+        kept = _without_inner((match for match in matches if match.score > 0), lambda match: match.rule.recognizer)
+        weighed = [match._replace(score=_weigh(text, match)) for match in kept]
+        strong = _without_inner(
+            (match for match in weighed if match.score >= self._score), lambda match: match.rule.entity
+        )
+        return resolve(Finding(start, end, rule.entity, score) for start, end, score, rule in strong)
+
+
+def _stretches(hits: Iterable[index.Hit]) -> list[index.Hit]:
+    """Overlapping hits of one rule as one, so that a stretch holds each match of the rule whole."""
+    joined: list[index.Hit] = []
+    for number, start, end in sorted(hits):
+        if joined and joined[-1][0] == number and start < joined[-1][2]:
+            joined[-1] = (number, joined[-1][1], max(end, joined[-1][2]))
+        else:
+            joined.append((number, start, end))
+    return joined
+
+
+def _weigh(text: str, match: Match) -> float:
+    words = match.rule.context
+    if words is None or match.score >= 1 or not words.support(text, match.start, match.end):
+        return match.score
+    return boosted(match.score)
+
+
+def _without_inner(matches: Iterable[Match], kind: Callable[[Match], str]) -> list[Match]:
+    """Drops what lies within another match of its kind that scores as well (`EntityRecognizer.remove_duplicates`)."""
+    kept: list[Match] = []
+    near: list[Match] = []  # of this kind, and reaching as far as here
+    of = ""
+    for match in sorted(matches, key=lambda match: (kind(match), match.start, -match.end, -match.score)):
+        near = [other for other in near if other.end >= match.start] if kind(match) == of else []
+        of = kind(match)
+        if not any(match.end <= other.end and match.score <= other.score for other in near):
+            kept.append(match)
+            near.append(match)
+    return kept
+
+
+def resolve(findings: Iterable[Finding]) -> list[Finding]:
+    """Findings without overlaps, sorted: the best score wins, then the longest, then the first."""
+    kept: list[Finding] = []
+    for finding in sorted(findings, key=lambda found: (-found.score, found.start - found.end, found)):
+        at = bisect(kept, finding)
+        clear_before = at == 0 or kept[at - 1].end <= finding.start
+        if clear_before and (at == len(kept) or finding.end <= kept[at].start):
+            kept.insert(at, finding)
+    return kept
+
+
+def finder(pattern: regex.Pattern[str], judge: Callable[[str], float]) -> Find:
+    """Finds with a pattern; `judge` scores the matched text, 0 to reject it."""
+
+    def find(text: str, start: int, end: int) -> list[tuple[int, int, float]]:
+        return [
+            (*match.span(), judge(match.group()))
+            for match in pattern.finditer(text, start, min(len(text), end + RuleSet.MARGIN))
+            if match.end() <= end and match.group()
+        ]
+
+    return find

@@ -1,0 +1,198 @@
+"""Secrets: keys, tokens, private keys, passwords in addresses, high-entropy values after a telling word.
+
+Config key: `output.secrets`. Each rule is a pattern, some with a second look at what it matched (a header that decodes,
+entropy). The samples in `tests/scan/test_secrets.py` say what each one is for and what it leaves alone: identifiers,
+digests, encoded images, code and prose.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+import math
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final, NamedTuple
+
+import regex
+
+from gateway.call import Finding
+from gateway.scan.index import Expression
+from gateway.scan.rules import Find, GoesOn, Rule, RuleSet
+
+_B: Final = r"(?<![A-Za-z0-9_-])"  # a key starts where no word goes on
+_E: Final = r"(?![A-Za-z0-9_-])"
+_T: Final = r"[A-Za-z0-9_-]"
+_GAP: Final = r"(?:\s|\\[nr])"
+_PEM_NAME: Final = r"(?:[A-Z0-9]{1,12} ){0,3}PRIVATE KEY(?: BLOCK)?-----"
+_PEM: Final = (
+    rf"-----BEGIN {_PEM_NAME}{_GAP}{{0,8}}(?:[A-Z][A-Za-z-]{{2,12}}: ?[^\n\\]{{0,80}}{_GAP}{{1,8}}){{0,4}}"
+    rf"[A-Za-z0-9+/]{{16,}}(?:{_GAP}{{1,8}}=?[A-Za-z0-9+/]{{4,}})*={{0,2}}(?:{_GAP}{{0,8}}-----END {_PEM_NAME})?"
+)
+_PEM_OUTLINE: Final = (
+    rf"-----BEGIN [A-Z0-9 ]+-----{_GAP}*(?:[A-Za-z-]+: ?[^\n\\]*{_GAP}+)*"
+    rf"[A-Za-z0-9+/=]+(?:{_GAP}+[A-Za-z0-9+/=]+)*(?:{_GAP}*-----END [A-Z0-9 ]+-----)?"
+)
+_PEM_GOES_ON: Final = GoesOn(regex.compile(r"[A-Za-z0-9+/=\s\\:,-]*"), regex.compile(r"-----END [A-Z0-9 ]{0,48}-----"))
+_NOT_A_PASSWORD: Final = regex.compile(
+    r"(?i)[$%{<*.\[].*|pass(?:word|wd)?|pwd|secret|token|user(?:name)?|changeme|example|redacted|[x*•.]+|\d{1,5}"
+)
+_UUID: Final = regex.compile(r"(?i)[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+_PIECES: Final = regex.compile(r"\p{Lu}?\p{Ll}+|\p{Lu}+|\d+")
+
+Judge = Callable[["regex.Match[str]"], bool]
+
+
+def _jwt(match: regex.Match[str]) -> bool:
+    head = match.group().partition(".")[0]
+    try:
+        header = json.loads(base64.urlsafe_b64decode(head + "=" * (-len(head) % 4)))
+    except (binascii.Error, ValueError):
+        return False
+    return isinstance(header, dict) and "alg" in header
+
+
+def _password(match: regex.Match[str]) -> bool:
+    return not _NOT_A_PASSWORD.fullmatch(match["value"])
+
+
+def _entropy(value: str) -> float:
+    """Shannon entropy in bits a character."""
+    return -sum(n / len(value) * math.log2(n / len(value)) for n in Counter(value).values())
+
+
+def _random(match: regex.Match[str]) -> bool:
+    """True for what looks drawn at random: not an identifier, a path, a placeholder or a number."""
+    value = match["value"].rstrip(".,;:!?")
+    if len(value) < 12 or _UUID.fullmatch(value) or _NOT_A_PASSWORD.fullmatch(value):
+        return False
+    if not (regex.search(r"\d", value) and regex.search(r"[A-Za-z]", value)):
+        return False
+    pieces = _PIECES.findall(value)  # an identifier is made of words, chance changes kind at every other character
+    return sum(map(len, pieces)) < 2.8 * len(pieces) and _entropy(value) >= 3.2
+
+
+def _chosen(match: regex.Match[str]) -> bool:
+    """True for what looks like a password someone chose: letters and digits or signs, and no code or placeholder."""
+    value = match["value"]
+    if _NOT_A_PASSWORD.fullmatch(value) or regex.search(r"[(){}\[\]]", value):
+        return False
+    kinds = sum(bool(regex.search(kind, value)) for kind in (r"[a-z]", r"[A-Z]", r"\d", r"[^A-Za-z0-9_.-]"))
+    return kinds >= 3 and _entropy(value) >= 2.5
+
+
+class Secret(NamedTuple):
+    """One rule. A group called `value` is the secret itself, where the match is more than that.
+
+    `outline` is a simpler pattern that matches at least as much, where Hyperscan finds the other too large.
+    """
+
+    entity: str
+    pattern: str
+    judge: Judge | None = None
+    outline: str = ""
+    goes_on: GoesOn | None = None
+
+
+_KEYWORD: Final = (
+    r"(?:api[_-]?key|access[_-]?key|secret[_-]?key|auth[_-]?key|private[_-]?key|encryption[_-]?key|signing[_-]?key"
+    r"|client[_-]?secret|[a-z]{0,16}[_-]?secret|[a-z]{0,16}[_-]?token|credentials?)"
+)
+_IS: Final = r"""["']?\s{0,3}(?:[:=]|=>|:=| is )\s{0,3}["'`]?"""
+
+SECRETS: Final[tuple[Secret, ...]] = (
+    Secret("SECRET_OPENAI_KEY", rf"{_B}sk-(?:(?:proj|svcacct|admin)-{_T}{{20,}}|[A-Za-z0-9]{{32,}}){_E}"),
+    Secret("SECRET_ANTHROPIC_KEY", rf"{_B}sk-ant-{_T}{{20,}}"),
+    Secret("SECRET_OPENROUTER_KEY", rf"{_B}sk-or-v1-[0-9a-f]{{64}}{_E}"),
+    Secret("SECRET_GROQ_KEY", rf"{_B}gsk_[A-Za-z0-9]{{40,}}{_E}"),
+    Secret("SECRET_XAI_KEY", rf"{_B}xai-[A-Za-z0-9]{{60,}}{_E}"),
+    Secret("SECRET_HUGGINGFACE_TOKEN", rf"{_B}hf_[A-Za-z0-9]{{30,}}{_E}"),
+    Secret("SECRET_REPLICATE_TOKEN", rf"{_B}r8_[A-Za-z0-9]{{37}}{_E}"),
+    Secret("SECRET_MESHGATE_KEY", rf"{_B}mg-{_T}{{24,}}"),
+    Secret("SECRET_GITHUB_TOKEN", rf"{_B}(?:gh[pousr]_[A-Za-z0-9]{{36,}}|github_pat_[A-Za-z0-9_]{{22,}}){_E}"),
+    Secret("SECRET_GITLAB_TOKEN", rf"{_B}gl(?:pat|ptt|dt|rt|cbt|oas|ft|soat|agent)-{_T}{{20,}}"),
+    Secret("SECRET_SLACK_TOKEN", rf"{_B}(?:xox[abeprs]-[A-Za-z0-9-]{{16,}}|xapp-\d-[A-Za-z0-9-]{{16,}})"),
+    Secret(
+        "SECRET_SLACK_WEBHOOK", r"https://hooks\.slack\.com/(?:services|workflows)/[A-Za-z0-9]{6,}/[A-Za-z0-9/]{12,}"
+    ),
+    Secret("SECRET_DISCORD_TOKEN", rf"{_B}[MNO]{_T}{{23,27}}\.{_T}{{6}}\.{_T}{{27,}}"),
+    Secret("SECRET_TELEGRAM_TOKEN", rf"{_B}\d{{8,10}}:AA{_T}{{33}}{_E}"),
+    Secret("SECRET_STRIPE_KEY", rf"{_B}(?:[sr]k_(?:live|test)_[A-Za-z0-9]{{16,}}|whsec_[A-Za-z0-9+/]{{24,}})"),
+    Secret("SECRET_SQUARE_TOKEN", rf"{_B}sq0(?:atp|csp|idp)-{_T}{{22,}}"),
+    Secret("SECRET_SHOPIFY_TOKEN", rf"{_B}shp(?:at|ca|pa|ss)_[0-9a-fA-F]{{32}}{_E}"),
+    Secret("SECRET_TWILIO_KEY", rf"{_B}SK[0-9a-f]{{32}}{_E}"),
+    Secret("SECRET_SENDGRID_KEY", rf"{_B}SG\.{_T}{{20,24}}\.{_T}{{40,48}}{_E}"),
+    Secret("SECRET_MAILGUN_KEY", rf"{_B}key-[0-9a-f]{{32}}{_E}"),
+    Secret("SECRET_AWS_KEY_ID", rf"{_B}(?:AKIA|ASIA|ABIA|ACCA)[A-Z2-7]{{16}}{_E}"),
+    Secret(
+        "SECRET_AWS_KEY",
+        rf"""(?:aws|AWS|Aws)[^\n]{{0,24}}(?:secret|SECRET|Secret|key|KEY|Key){_IS}(?P<value>[A-Za-z0-9/+]{{40}})(?![A-Za-z0-9/+=])""",
+        _random,
+    ),
+    Secret("SECRET_GOOGLE_KEY", rf"{_B}AIza{_T}{{35}}{_E}"),
+    Secret("SECRET_GOOGLE_OAUTH", rf"{_B}(?:GOCSPX-{_T}{{28}}{_E}|ya29\.[A-Za-z0-9_.-]{{20,}})"),
+    Secret("SECRET_AZURE_KEY", r"(?:AccountKey|SharedAccessKey)=(?P<value>[A-Za-z0-9+/]{40,88}={0,2})"),
+    Secret("SECRET_AZURE_CLIENT", rf"{_B}[A-Za-z0-9_~.-]{{3}}\dQ~[A-Za-z0-9_~.-]{{31,34}}(?![A-Za-z0-9_~-])"),
+    Secret("SECRET_AZURE_SAS", r"[?&]sig=(?P<value>[A-Za-z0-9%+/]{40,}={0,2})"),
+    Secret("SECRET_DIGITALOCEAN_TOKEN", rf"{_B}do[opr]_v1_[0-9a-f]{{64}}{_E}"),
+    Secret("SECRET_DATABRICKS_TOKEN", rf"{_B}dapi[0-9a-f]{{32}}{_E}"),
+    Secret("SECRET_VAULT_TOKEN", rf"{_B}hv[sbr]\.{_T}{{24,}}"),
+    Secret("SECRET_LINEAR_KEY", rf"{_B}lin_(?:api|oauth)_[A-Za-z0-9]{{32,}}{_E}"),
+    Secret("SECRET_NPM_TOKEN", rf"{_B}npm_[A-Za-z0-9]{{36}}{_E}"),
+    Secret("SECRET_PYPI_TOKEN", rf"{_B}pypi-AgE{_T}{{40,}}"),
+    Secret("SECRET_JWT", rf"{_B}eyJ{_T}{{8,}}\.eyJ{_T}{{8,}}\.{_T}{{16,}}", _jwt),
+    Secret("SECRET_PRIVATE_KEY", _PEM, None, _PEM_OUTLINE, _PEM_GOES_ON),
+    Secret(
+        "SECRET_CONNECTION_STRING",
+        r"""(?<![A-Za-z0-9])[A-Za-z][A-Za-z0-9+.-]{1,20}://[^\s:/@"'<>`]{0,64}:(?P<value>[^\s/@"'<>`]{3,128})@[A-Za-z0-9_\[]""",
+        _password,
+        r"""[A-Za-z][A-Za-z0-9+.-]+://[^\s:/@"'<>`]*:[^\s/@"'<>`]+@[A-Za-z0-9_\[]""",
+    ),
+    Secret("SECRET_BEARER", rf"(?i)authorization{_IS}(?:bearer|token) (?P<value>[A-Za-z0-9._~+/-]{{20,}}=*)", _random),
+    Secret("SECRET_BASIC_AUTH", rf"(?i)authorization{_IS}basic (?P<value>[A-Za-z0-9+/]{{12,}}={{0,2}})"),
+    Secret(
+        "SECRET_KEYWORD",
+        rf"(?i)(?<![A-Za-z]){_KEYWORD}{_IS}(?P<value>[A-Za-z0-9_.~+/=-]{{12,}})",
+        _random,
+        r"""(?i)[a-z_-]*(?:key|secret|token|credentials?)["']?\s*(?:[:=]|=>|:=| is )\s*["'`]?[A-Za-z0-9_.~+/=-]{12,}""",
+    ),
+    Secret(
+        "SECRET_PASSWORD",
+        rf"""(?i)(?<![A-Za-z])(?:[a-z]{{1,12}}[_-])?(?:password|passwd|passphrase|pwd){_IS}(?P<value>[^\s"'`,;<>]{{8,64}})""",
+        _chosen,
+    ),
+)
+
+
+def _rule(secret: Secret) -> Rule:
+    expression = Expression(secret.pattern, 0, secret.outline, secret.outline)
+    return Rule(secret.entity, secret.entity, expression, _finder(secret), goes_on=secret.goes_on)
+
+
+def _finder(secret: Secret) -> Find:
+    pattern = regex.compile(secret.pattern)
+    group = "value" if "value" in pattern.groupindex else 0
+
+    def find(text: str, start: int, end: int) -> list[tuple[int, int, float]]:
+        found = []
+        for match in pattern.finditer(text, start, min(len(text), end + RuleSet.MARGIN)):
+            found.append((*match.span(), 0.0))
+            if secret.judge is None or secret.judge(match):
+                found.append((*match.span(group), 1.0))
+        return found
+
+    return find
+
+
+class SecretScanner:
+    """Finds secrets. Immutable, shared between threads; `cache_dir` keeps the compiled patterns."""
+
+    def __init__(self, cache_dir: Path | None = None) -> None:
+        self.rules = tuple(map(_rule, SECRETS))
+        self._set = RuleSet(self.rules, 1.0, cache_dir)
+
+    def scan(self, text: str) -> list[Finding]:
+        """All findings, sorted by place, none overlapping; where two rules agree, the longer match wins."""
+        return self._set.scan(text)

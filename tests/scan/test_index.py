@@ -1,0 +1,143 @@
+"""The index: shadows, patterns rewritten for them, the cache on disk, threads."""
+
+from __future__ import annotations
+
+import os
+import stat
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+import regex
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from gateway.scan import rewrite
+from gateway.scan.index import Expression, HyperscanIndex, RegexIndex
+from gateway.scan.shadow import FOLDS, shadow, shadow_of
+
+hyperscan = pytest.importorskip("hyperscan", reason="Hyperscan has no wheel for this platform")
+
+SOURCES = (
+    (r"\b(?!1\d{3}(?!\d))\d{2,4}[- ]?\d{2}\b", 0),
+    (r"(?<![\w:])(?:[a-f]{1,2}:){1,3}[a-f](?![\w:]|\.\d)", regex.I),
+    (r"\b[0-9a-f]{2}([:-])(?:[0-9a-f]{2}\1){2}[0-9a-f]{2}\b", regex.I),
+    (r"[^\s@]+@\w+(?:\.\w+)+", 0),
+    (r"(?P<x>k[éa]y|пароль)\s{0,2}[=:][^ ]{2,5}?;", regex.I),
+    (r"a.c+?|[^\W\d_]\D{2}\.", regex.S),
+)
+TEXT = st.text(st.sampled_from(list("01729abcdefkKyé:=;@.- \n\u212aſ_ключпароьñ٣中!")), max_size=24)
+
+
+@given(st.text(max_size=40))
+def test_shadow_has_one_byte_for_each_character(text: str) -> None:
+    """Offsets in the shadow are offsets in the text, and ASCII is left as it is."""
+    data = shadow(text)
+    assert len(data) == len(text)
+    assert all(byte == ord(char) for char, byte in zip(text, data, strict=True) if char.isascii())
+    assert max(data, default=0) < 128
+
+
+def test_shadow_keeps_what_patterns_ask_for() -> None:
+    """Over all of Unicode: word, digit and the letters that fold onto ASCII are told apart as `regex` tells them."""
+    beyond = "".join(map(chr, range(128, 0x110000)))
+    data = shadow(beyond).decode("ascii")
+    words = {match.start() for match in regex.finditer(r"\w", beyond)}
+    assert {match.start() for match in regex.finditer(r"\w", data)} == words
+    assert {match.start() for match in regex.finditer(r"\d", beyond)} == {
+        match.start() for match in regex.finditer("[0-9]", data)
+    }
+    assert set(regex.findall("[a-z]", beyond, regex.I)) == set(FOLDS)
+    assert shadow_of("٣") == ord("3")
+
+
+@settings(max_examples=400, deadline=None)
+@given(st.sampled_from(SOURCES), TEXT)
+def test_superset_and_prefixes(pattern: tuple[str, int], text: str) -> None:
+    """Where the pattern matches, its superset does; every beginning of the match is one of its prefixes."""
+    source, flags = pattern
+    superset = regex.compile(rewrite.superset(source, flags), regex.ASCII)
+    prefixes = regex.compile(rewrite.prefixes(source, flags), regex.ASCII)
+    data = shadow(text).decode()
+    for match in regex.finditer(source, text, flags):
+        low, high = match.span()
+        assert any(found.span() == (low, high) for found in [superset.fullmatch(data, low, high)] if found)
+        for end in range(low + 1, high + 1):
+            assert prefixes.fullmatch(data[:end], low)
+
+
+@settings(max_examples=200, deadline=None)
+@given(TEXT, st.integers(0, 10))
+def test_both_indexes_agree(text: str, start: int) -> None:
+    """Hyperscan and `regex` see a match in progress from the same place, and Hyperscan misses no match."""
+    fast, slow = INDEXES
+    start = min(start, len(text))
+    hits, held = fast.tail(text, start)
+    expected, held_slow = slow.tail(text, start)
+    assert held == held_slow
+    for number, low, high in expected:
+        assert any(one[0] == number and one[1] <= low and high <= one[2] for one in hits)
+
+
+EXPRESSIONS = [Expression(source, flags) for source, flags in SOURCES]
+INDEXES = (HyperscanIndex(EXPRESSIONS, None, streams=True), RegexIndex(EXPRESSIONS))
+
+
+def _files(cache: Path) -> list[Path]:
+    return sorted(cache.iterdir())
+
+
+def test_compiled_patterns_are_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The second start reads what the first one compiled; the file is for its owner alone."""
+    cache = tmp_path / "var"
+    HyperscanIndex(EXPRESSIONS, cache)
+    (file,) = _files(cache)
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    monkeypatch.setattr("gateway.scan.index._Database._compile", None)  # compiling again would raise
+    assert HyperscanIndex(EXPRESSIONS, cache).hits("a@b.c") == INDEXES[0].hits("a@b.c")
+
+
+@pytest.mark.parametrize("content", [b"", b"short", b"\0" * 5000, None])
+def test_bad_file_is_made_again(tmp_path: Path, content: bytes | None) -> None:
+    """A file that is empty, foreign or damaged costs a compilation, nothing else."""
+    HyperscanIndex(EXPRESSIONS, tmp_path)
+    (file,) = _files(tmp_path)
+    good = file.read_bytes()
+    file.write_bytes(good[:-1] + bytes([good[-1] ^ 1]) if content is None else content)
+    assert HyperscanIndex(EXPRESSIONS, tmp_path).hits("a@b.c") == INDEXES[0].hits("a@b.c")
+    assert HyperscanIndex(EXPRESSIONS, tmp_path).hits("a@b.c")
+    assert len(_files(tmp_path)) == 1
+
+
+def test_file_that_others_may_write_is_not_read(tmp_path: Path) -> None:
+    """What someone else could have put there is replaced."""
+    HyperscanIndex(EXPRESSIONS, tmp_path)
+    (file,) = _files(tmp_path)
+    file.chmod(0o666)
+    before = file.stat().st_ino
+    HyperscanIndex(EXPRESSIONS, tmp_path)
+    assert file.stat().st_ino != before
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+
+
+def test_cache_that_cannot_be_written_is_no_error(tmp_path: Path) -> None:
+    """Where there is no room for the file, the patterns serve all the same."""
+    blocked = tmp_path / "file"
+    blocked.write_text("")
+    assert HyperscanIndex(EXPRESSIONS, blocked).hits("a@b.c")
+    assert os.listdir(tmp_path) == ["file"]
+
+
+def test_threads_share_an_index() -> None:
+    """Several threads scan at once, each with its own scratch space."""
+    texts = [f"{'x ' * 2000}user{number}@example.com" for number in range(40)]
+    with ThreadPoolExecutor(8) as pool:
+        assert list(pool.map(INDEXES[0].hits, texts)) == [INDEXES[0].hits(text) for text in texts]
+
+
+def test_pattern_too_large_is_refused() -> None:
+    """What Hyperscan does not take is an error at start, with its reason."""
+    with pytest.raises(ValueError, match="Hyperscan does not take"):
+        HyperscanIndex([Expression(r"(?:a{1,500}b{1,500}){1,500}c")], None)
+    with pytest.raises(ValueError, match="not supported"):
+        rewrite.prefixes(r"(a)?(?(1)b|c)")

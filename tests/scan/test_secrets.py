@@ -1,0 +1,131 @@
+"""Secrets: what each rule is for, and what all of them leave alone."""
+
+from __future__ import annotations
+
+import pytest
+
+from gateway.scan import index
+from gateway.scan.rules import RuleSet
+from gateway.scan.secrets import SECRETS, SecretScanner
+
+ALNUM = "a8Fj3kL9sQ2xZ7mNbV5cR1tY6uW4pE0dGhJ7kS2wQ9zX3vB8nM5lK1jH4gF6"
+HEX = "3f2a9c71d0b84e65f1a2c3d4e5b6a7f8091a2b3c4d5e6f708192a3b4c5d6e7f8"
+JWT = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxMjM0NTY3ODkwIn0.dozjgNryP4J3jVmNHl0w5N_XgL0n3I9PlFUP0THsR8U"
+PEM = (
+    "-----BEGIN RSA PRIVATE KEY-----\nProc-Type: 4,ENCRYPTED\nDEK-Info: AES-128-CBC,0123456789ABCDEF\n\n"
+    + "\n".join([ALNUM] * 4)
+    + "\nabcd1234==\n-----END RSA PRIVATE KEY-----"
+)
+
+# entity, the text before, the secret, the text after. Written in two pieces where a key scanner might take offence.
+FOUND = [
+    ("SECRET_OPENAI_KEY", "use ", "sk-" + ALNUM[:48], "."),
+    ("SECRET_OPENAI_KEY", "OPENAI=", "sk-proj-" + ALNUM[:40] + "_x-Y", "\n"),
+    ("SECRET_ANTHROPIC_KEY", "(", "sk-" + "ant-api03-" + ALNUM[:50], ")"),
+    ("SECRET_OPENROUTER_KEY", "", "sk-or-v1-" + HEX, ""),
+    ("SECRET_GROQ_KEY", "", "gsk_" + ALNUM[:52], ""),
+    ("SECRET_XAI_KEY", "", "xai-" + ALNUM[:60], ""),
+    ("SECRET_HUGGINGFACE_TOKEN", "login ", "hf_" + ALNUM[:34], " ok"),
+    ("SECRET_REPLICATE_TOKEN", "", "r8_" + ALNUM[:37], ""),
+    ("SECRET_MESHGATE_KEY", "your key: ", "mg-" + ALNUM[:43], ""),
+    ("SECRET_GITHUB_TOKEN", "", "gh" + "p_" + ALNUM[:36], ""),
+    ("SECRET_GITHUB_TOKEN", "", "github" + "_pat_" + ALNUM[:22] + "_" + ALNUM[:50], ""),
+    ("SECRET_GITLAB_TOKEN", "", "gl" + "pat-" + ALNUM[:20], ""),
+    ("SECRET_SLACK_TOKEN", "", "xox" + "b-123456789012-" + ALNUM[:24], ""),
+    ("SECRET_SLACK_WEBHOOK", "", "https://hooks.slack.com/services/T0" + "0000000/B00000000/" + ALNUM[:24], ""),
+    ("SECRET_DISCORD_TOKEN", "", "M" + ALNUM[:23] + "." + ALNUM[:6] + "." + ALNUM[:38], ""),
+    ("SECRET_TELEGRAM_TOKEN", "bot ", "123456789:AA" + ALNUM[:33], ""),
+    ("SECRET_STRIPE_KEY", "", "sk" + "_live_" + ALNUM[:24], ""),
+    ("SECRET_STRIPE_KEY", "", "wh" + "sec_" + ALNUM[:32], ""),
+    ("SECRET_SQUARE_TOKEN", "", "sq0" + "atp-" + ALNUM[:22], ""),
+    ("SECRET_SHOPIFY_TOKEN", "", "shp" + "at_" + HEX[:32], ""),
+    ("SECRET_TWILIO_KEY", "", "SK" + HEX[:32], ""),
+    ("SECRET_SENDGRID_KEY", "", "SG." + ALNUM[:22] + "." + ALNUM[:43], ""),
+    ("SECRET_MAILGUN_KEY", "", "key-" + HEX[:32], ""),
+    ("SECRET_AWS_KEY_ID", "aws_access_key_id = ", "AKIA" + "IOSFODNN7EXAMPLE", ""),
+    ("SECRET_AWS_KEY", 'aws_secret_access_key: "', "wJalrXUtnFEMI/K7MDENG/bPxRfiCYzKq8LmT3vN", '"'),
+    ("SECRET_GOOGLE_KEY", "", "AIza" + ALNUM[:35], ""),
+    ("SECRET_GOOGLE_OAUTH", "", "GOCSPX-" + ALNUM[:28], ""),
+    ("SECRET_AZURE_KEY", "AccountName=x;AccountKey=", ALNUM[:60] + ALNUM[:26] + "==", ";Endpoint=y"),
+    ("SECRET_AZURE_CLIENT", "", "abc8Q~" + ALNUM[:34], ""),
+    ("SECRET_AZURE_SAS", "https://a.blob.core.windows.net/c?sv=2022&sig=", ALNUM[:42] + "%3D", "&se=2026"),
+    ("SECRET_DIGITALOCEAN_TOKEN", "", "dop" + "_v1_" + HEX, ""),
+    ("SECRET_DATABRICKS_TOKEN", "", "dapi" + HEX[:32], ""),
+    ("SECRET_VAULT_TOKEN", "", "hvs." + ALNUM[:24], ""),
+    ("SECRET_LINEAR_KEY", "", "lin_api_" + ALNUM[:40], ""),
+    ("SECRET_NPM_TOKEN", "", "npm_" + ALNUM[:36], ""),
+    ("SECRET_PYPI_TOKEN", "", "pypi-AgEIcHlwaS5vcmc" + ALNUM, ""),
+    ("SECRET_JWT", "token ", JWT, " end"),
+    ("SECRET_PRIVATE_KEY", "here:\n", PEM, "\nThat was it."),
+    ("SECRET_PRIVATE_KEY", '{"key": "', PEM.replace("\n", "\\n"), '"}'),
+    ("SECRET_CONNECTION_STRING", "postgres://app:", "s3cr3t-Pa55", "@db.internal:5432/app"),
+    ("SECRET_CONNECTION_STRING", "redis://:", "hunter22", "@cache:6379/0"),
+    ("SECRET_BEARER", "Authorization: Bearer ", ALNUM[:40], "\n"),
+    ("SECRET_BASIC_AUTH", '"authorization": "Basic ', "dXNlcjpwYXNzd29yZDEyMw==", '"'),
+    ("SECRET_KEYWORD", 'api_key = "', "9sQ2xZ7mNbV5cR1tY6uW", '"'),
+    ("SECRET_KEYWORD", "client_secret: ", "Zk8~Q.tY6uW4pE0dGhJ7kS2", ""),
+    ("SECRET_KEYWORD", "the access token is ", "a8Fj3kL9sQ2xZ7mNbV5c", " ok"),
+    ("SECRET_PASSWORD", "Password: ", "Tr0ub4dor&3", "\n"),
+    ("SECRET_PASSWORD", 'DB_PASSWORD="', "xK9#mQ2$vL", '"'),
+]
+
+CLEAN = [
+    "550e8400-e29b-41d4-a716-446655440000",
+    "token: 550e8400-e29b-41d4-a716-446655440000",
+    "commit 3f2a9c71d0b84e65f1a2c3d4e5b6a7f8091a2b3c fixes it",
+    "sha256:3f2a9c71d0b84e65f1a2c3d4e5b6a7f8091a2b3c4d5e6f708192a3b4c5d6e7f8",
+    "data:image/png;base64,iVBORw0KGgoAAAANSUhEUgAAAAUAAAAFCAYAAACNbyblAAAAHElEQVQI12P4//8/w38GIAXDIBKE0DHxgljNBAAO",
+    "The secret of a good token is that nobody notices it: the key to success.",
+    "password: please choose one with at least eight characters",
+    "Your password is required. The password must contain a digit.",
+    "api_key = os.environ['OPENAI_API_KEY']",
+    "token = get_access_token(user_id, tenant_id2)",
+    "const secretToken = config.auth.secretTokenValue;",
+    "max_tokens: 1000000000000, total_tokens=12345678901234",
+    "csrf_token: request.headers.get('x-csrf-token-v2')",
+    "postgres://user:password@localhost/db",
+    "postgres://user:${DB_PASSWORD}@localhost/db",
+    "https://example.com:8080/path@2x.png",
+    "mailto:maria@example.com and http://host:80/a:b@c",
+    "sk-learn, sk-12345 and task-a8Fj3kL9sQ2xZ7mNbV5cR1tY6uW4pE0d",
+    "the eyJ prefix. eyJhbGci.eyJub3Q.short",
+    "-----BEGIN PUBLIC KEY-----\nMFwwDQYJKoZIhvcNAQEBBQADSwAwSAJBAK\n-----END PUBLIC KEY-----",
+    "-----BEGIN PRIVATE KEY----- is how such a file begins.",
+    "Authorization: Bearer <your-token-goes-here>",
+    "kubectl get secret my-app-credentials-production -o yaml",
+    "class SecretKeywordDetectorFactory: token_type = 'urn:ietf:params:oauth:token-type:jwt'",
+    "for (const [key, value] of Object.entries(headers)) { result[key.toLowerCase()] = value; }",
+    "<EMAIL_1> wrote to <PHONE_2> about <SECRET_OPENAI_KEY_3>",
+]
+
+
+@pytest.fixture(scope="module")
+def scanner() -> SecretScanner:
+    return SecretScanner()
+
+
+@pytest.mark.parametrize(("entity", "before", "secret", "after"), FOUND)
+def test_finds(scanner: SecretScanner, entity: str, before: str, secret: str, after: str) -> None:
+    """The secret is found in its place, whole, and nothing else is."""
+    start = len(before)
+    found = scanner.scan(before + secret + after)
+    assert [finding[:3] for finding in found] == [(start, start + len(secret), entity)]
+
+
+@pytest.mark.parametrize("text", CLEAN)
+def test_leaves_alone(scanner: SecretScanner, text: str) -> None:
+    """Identifiers, digests, images, code and prose are no secrets."""
+    assert scanner.scan(text) == []
+
+
+def test_each_rule_has_a_sample() -> None:
+    """No rule stands without a text that shows what it is for."""
+    assert {secret.entity for secret in SECRETS} == {entity for entity, *_ in FOUND}
+
+
+def test_slow_path_agrees(scanner: SecretScanner, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without Hyperscan the findings are the same."""
+    monkeypatch.setattr(index, "hyperscan", None)
+    slow = RuleSet(scanner.rules, 1.0)
+    for text in [before + secret + after for _, before, secret, after in FOUND] + CLEAN:
+        assert slow.scan(text) == scanner.scan(text)
