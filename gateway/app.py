@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import ctypes
 import gc
 import logging
 import signal
@@ -355,6 +356,8 @@ def settle_heap() -> None:
     What calls leave behind is mostly freed by reference counts; cycles are looked for less often.
     """
     gc.collect()
+    with contextlib.suppress(OSError, AttributeError):  # glibc only: give back what start-up no longer holds
+        ctypes.CDLL(None).malloc_trim(0)
     gc.freeze()
     gc.set_threshold(50_000, 20, 100)
 

@@ -11,7 +11,8 @@ from collections.abc import Iterable
 from typing import Final
 
 import regex
-from spacy.lang.en.stop_words import STOP_WORDS
+
+from gateway.scan.slim import STOP_WORDS
 
 REACH: Final = 160
 BOOST: Final = 0.35

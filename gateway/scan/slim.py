@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import importlib.abc
 import importlib.machinery
+import importlib.util
 import sys
 import types
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 _ABSENT = ("spacy", "thinc")
@@ -66,12 +68,28 @@ def _load() -> None:
             del sys.modules[name]
 
 
+def _stop_words() -> frozenset[str]:
+    """spaCy's English stop words, which Presidio leaves out of context: read from their file alone."""
+    spacy = importlib.util.find_spec("spacy")
+    if spacy is None or not spacy.submodule_search_locations:
+        raise ImportError("spaCy, which presidio-analyzer depends on, is not installed")
+    path = Path(spacy.submodule_search_locations[0]) / "lang" / "en" / "stop_words.py"
+    spec = importlib.util.spec_from_file_location("meshgate_stop_words", path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return frozenset(module.STOP_WORDS)
+
+
 _load()
+STOP_WORDS = _stop_words()
 
 from presidio_analyzer import Pattern, PatternRecognizer, RecognizerRegistry  # noqa: E402
 from presidio_analyzer.predefined_recognizers import EmailRecognizer, IbanRecognizer, PhoneRecognizer  # noqa: E402
 
 __all__ = [
+    "STOP_WORDS",
     "EmailRecognizer",
     "IbanRecognizer",
     "Pattern",
