@@ -113,5 +113,5 @@ def _phone_rule(recognizer: Any, regions: Sequence[str]) -> Rule:
         spans = phones.find(text, start, end)
         return [(start, end, 0.0), *((low, high, float(recognizer.SCORE)) for low, high in spans)]
 
-    expression = Expression(island(3), regex.IGNORECASE, begun=island(1))
+    expression = Expression(island(3), regex.IGNORECASE, begun=island(1, "*"))
     return Rule("PHONE", recognizer.name, expression, find, ContextWords(recognizer.context))

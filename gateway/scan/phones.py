@@ -31,11 +31,16 @@ _KINDS: Final = (  # the types of `phonenumberutil._number_type_helper`
 Span = tuple[int, int]
 
 
-def island(fewest: int) -> str:
-    """A pattern for stretches of at least `fewest` digits outside of which no candidate of phonenumbers reaches."""
-    gap = rf"(?:[{_PUNCTUATION}]{{0,4}}|{_LABEL})"
+def island(fewest: int, punctuation: str = "{0,4}") -> str:
+    """A pattern for stretches of at least `fewest` digits outside of which no candidate of phonenumbers reaches.
+
+    `punctuation` is how much of it may stand between two digits: no more than phonenumbers takes, or any (`*`), which
+    reaches further but is a fraction of the size.
+    """
+    between = f"[{_PUNCTUATION}]{punctuation}"
+    more = rf"(?:(?:{between}|{_LABEL})\d){{{fewest - 1},}}"
     # What phonenumbers looks at beyond the island stands as a lookahead: see `rewrite.prefixes`.
-    return rf"(?:{_LEAD}[{_PUNCTUATION}]{{0,4}}){{0,2}}\d(?:{gap}\d){{{fewest - 1},}}#?(?=(?::[0-5]\d)?)"
+    return rf"(?:{_LEAD}{between}){{0,2}}\d{more}#?(?=(?::[0-5]\d)?)"
 
 
 class Phones:
