@@ -29,6 +29,7 @@ try:
 except ImportError:  # no wheel for this platform
     hyperscan = None  # type: ignore[assignment]
 
+_WORD: Final = bytes(byte for byte in range(128) if chr(byte).isalnum() or byte == ord("_"))
 Hit = tuple[int, int, int]  # index of the expression, and the stretch that holds a match, if there is one
 
 
@@ -48,11 +49,11 @@ class Expression(NamedTuple):
 class Index(Protocol):
     """Where expressions may match in a text. Offsets are characters of the text."""
 
-    def hits(self, text: str, start: int = 0) -> list[Hit]:
-        """Stretches from `start` on that hold every match that begins there; they may overlap."""
+    def hits(self, text: str) -> list[Hit]:
+        """Stretches that hold every match; they may overlap."""
 
     def tail(self, text: str, start: int) -> tuple[list[Hit], int]:
-        """The same, and the offset from which a match is, or may be, still in progress at the end of the text."""
+        """The same from `start` on, and the offset from which a match may be in progress at the end of the text."""
 
 
 def build(expressions: Sequence[Expression], cache_dir: Path | None, *, streams: bool = False) -> Index:
@@ -78,16 +79,23 @@ class HyperscanIndex:
         self._whole = _Database(whole, cache_dir)
         self._begun = _Database(begun, cache_dir) if streams else None
 
-    def hits(self, text: str, start: int = 0) -> list[Hit]:
-        found = self._whole.scan(shadow(text[start:] if start else text))
-        return [(i, low + start, high + start) for i, low, high in found] if start else found
+    def hits(self, text: str) -> list[Hit]:
+        return self._whole.scan(shadow(text))
 
     def tail(self, text: str, start: int) -> tuple[list[Hit], int]:
         assert self._begun is not None, "built without streams"
-        data = shadow(text[start:])
-        hits = [(i, low + start, high + start) for i, low, high in self._whole.scan(data)]
-        begun = self._begun.scan(data)
-        return hits, start + min(low for _, low, _ in begun) if begun else len(text)
+        data, shift = _rest(text, start)
+        hits = [(i, max(low + shift, start), high + shift) for i, low, high in self._whole.scan(data)]
+        begun = self._begun.leftmost(data)
+        return hits, max(start, begun + shift) if begun >= 0 else len(text)
+
+
+def _rest(text: str, start: int) -> tuple[bytes, int]:
+    """The shadow of `text` from `start` on, and what to add to its offsets. A word that goes on is seen to go on."""
+    data = shadow(text[start - 1 :] if start else text)
+    if start and data[:1] in _WORD:
+        return b"_" + data[1:], start - 1  # a word character that begins next to nothing
+    return (data[1:], start) if start else (data, 0)
 
 
 class RegexIndex:
@@ -97,13 +105,17 @@ class RegexIndex:
         self._whole = [regex.compile(one.source, one.flags) for one in expressions]
         self._begun = [regex.compile(rf"{pattern}\Z", regex.ASCII) for pattern in _beginnings(expressions)]
 
-    def hits(self, text: str, start: int = 0) -> list[Hit]:
-        return [(i, *match.span()) for i, pattern in enumerate(self._whole) for match in pattern.finditer(text, start)]
+    def hits(self, text: str) -> list[Hit]:
+        return self._from(text, 0)
 
     def tail(self, text: str, start: int) -> tuple[list[Hit], int]:
-        data = shadow(text[start:]).decode("ascii")
-        begun = [match.start() + start for pattern in self._begun if (match := pattern.search(data))]
-        return self.hits(text, start), min(begun, default=len(text))
+        data, shift = _rest(text, start)
+        rest = data.decode("ascii")
+        begun = [match.start() + shift for pattern in self._begun if (match := pattern.search(rest))]
+        return self._from(text, start), max(start, min(begun)) if begun else len(text)
+
+    def _from(self, text: str, start: int) -> list[Hit]:
+        return [(i, *match.span()) for i, pattern in enumerate(self._whole) for match in pattern.finditer(text, start)]
 
 
 class _Database:
@@ -132,16 +144,29 @@ class _Database:
 
     def scan(self, data: bytes) -> list[Hit]:
         found: list[Hit] = []
+        self._run(data, _take, found)
+        return found
+
+    def leftmost(self, data: bytes) -> int:
+        """Where the first match starts; -1 if there is none."""
+        starts: list[int] = []
+        self._run(data, _take_start, starts)
+        return min(starts, default=-1)
+
+    def _run(self, data: bytes, take: Callable[..., None], found: list[Any]) -> None:
         try:
             scratch = self._local.scratch
         except AttributeError:  # scratch space serves one thread at a time
             scratch = self._local.scratch = self._scratch.clone()
+        self._database.scan(data, take, 0, found, scratch)
 
-        def take(number: int, start: int, end: int, *_: Any) -> None:
-            found.append((number, start, end))
 
-        self._database.scan(data, take, scratch=scratch)
-        return found
+def _take(number: int, start: int, end: int, _: int, found: list[Hit]) -> None:
+    found.append((number, start, end))
+
+
+def _take_start(_: int, start: int, __: int, ___: int, starts: list[int]) -> None:
+    starts.append(start)
 
 
 def _kept(

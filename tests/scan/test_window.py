@@ -117,6 +117,12 @@ def test_prose_flows(scanner: StreamScanner, text: str) -> None:
         assert fed - left <= 12
 
 
+def test_word_that_goes_on_after_a_cut(scanner: StreamScanner) -> None:
+    """A match that begins in the middle of a word begins there in a stream, too."""
+    text = "a.b+c@sub.example.co.uka.b+c@sub.examp0e.co.uk: "
+    assert run(scanner.window(), list(text), 256) == (text, scanner.scan(text))
+
+
 def test_held_text_leaves_at_once(scanner: StreamScanner) -> None:
     """The character that makes a match impossible lets everything go."""
     window = scanner.window(256)
