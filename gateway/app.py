@@ -134,7 +134,7 @@ def build(config: Config, shared: Shared, identity: Identity, policies: Policies
     wanted = config.output
     stream_scanner = StreamScanner(
         scanner if wanted and wanted.pii != "allow" else None,
-        SecretScanner() if wanted and wanted.secrets != "allow" else None,
+        SecretScanner(_cache_dir(config)) if wanted and wanted.secrets != "allow" else None,
         {PLACEHOLDER: PLACEHOLDER_PATTERN},
     )
     redactor = None

@@ -50,7 +50,7 @@ class Audit:
             "allow" if decision.allow else "deny",
             decision.rule,
             decision.version,
-            orjson.dumps({"input": authorize.document(call), "result": _result(decision)}),
+            orjson.dumps({"input": call.document or authorize.document(call), "result": _result(decision)}),
         )
         self._writer.submit(_DECISION, row)
 

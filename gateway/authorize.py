@@ -45,7 +45,8 @@ class Authorizer:
         source = self._source
         engine = source.engine if isinstance(source, Policies) else source
         try:
-            result = await engine.decide(document(call))
+            call.document = document(call)
+            result = await engine.decide(call.document)
             decision = self._decision(result, engine.version)
         except PolicyUnavailable as error:
             call.decision = Decision(False, UNAVAILABLE, engine.version, mode=self._mode)

@@ -263,6 +263,7 @@ class Call:
     reservation: Reservation | None = None
     rejection: Rejection | None = None
     redaction: Redaction = field(default_factory=Redaction)
+    document: Json | None = None  # the policy's input, as it was judged
     decision: Decision | None = None
     edited: bool = False  # the body changed for another reason than redaction
     served_as: str = ""  # the model that a policy routed the call to, if it did

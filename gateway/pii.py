@@ -51,7 +51,7 @@ class Redactor:
         self._seal = seal
         self._ttl = config.ttl
         self._fresh = min(_FRESH, config.ttl / 2)
-        self._numbers: dict[tuple[str, str, bytes], tuple[int, float]] = {}
+        self._numbers: dict[tuple[str, str, str, int, int], tuple[str, float]] = {}
 
     async def redact(self, call: Call) -> None:
         """Write `call.redaction`, and the body where it must change. Raises Refusal(pii_blocked)."""
@@ -123,29 +123,31 @@ class Redactor:
         """Give every masked value its placeholder: from memory, or from the vault."""
         assert call.subject is not None
         team, workflow = call.subject.team, call.correlation_id
-        now, unknown = time.monotonic(), []
+        now = time.monotonic()
+        unknown: list[tuple[str, str]] = []
         for entity, value in masked:
-            digest = self._seal.digest(entity, value)
-            number, until = self._numbers.get((team, workflow, digest), (0, 0.0))
+            # The value itself is not kept: its keyed hash (see `texts`) and length tell it apart within the workflow.
+            placeholder, until = self._numbers.get((team, workflow, entity, hash(value), len(value)), ("", 0.0))
             if until > now:
-                masked[entity, value] = f"<{entity}_{number}>"
+                masked[entity, value] = placeholder
             else:
-                unknown.append((entity, value, digest))
+                unknown.append((entity, value))
         if not unknown:
             return
+        seal = self._seal
         items = [
-            (entity, digest, self._seal.seal(f"{team}\0{workflow}\0{entity}", value))
-            for entity, value, digest in unknown
+            (entity, seal.digest(entity, value), seal.seal(f"{team}\0{workflow}\0{entity}", value))
+            for entity, value in unknown
         ]
         numbers = await self._vault.seal(team, workflow, items, self._ttl)
-        for (entity, value, digest), number in zip(unknown, numbers, strict=True):
-            masked[entity, value] = f"<{entity}_{number}>"
-            self._remember((team, workflow, digest), number, now + self._fresh)
+        for (entity, value), number in zip(unknown, numbers, strict=True):
+            masked[entity, value] = placeholder = f"<{entity}_{number}>"
+            self._remember((team, workflow, entity, hash(value), len(value)), placeholder, now + self._fresh)
 
-    def _remember(self, key: tuple[str, str, bytes], number: int, until: float) -> None:
+    def _remember(self, key: tuple[str, str, str, int, int], placeholder: str, until: float) -> None:
         if len(self._numbers) >= _REMEMBER:
             del self._numbers[next(iter(self._numbers))]
-        self._numbers[key] = (number, until)
+        self._numbers[key] = (placeholder, until)
 
     def _replace(
         self,

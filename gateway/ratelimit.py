@@ -19,6 +19,12 @@ _CACHED = 8192  # callers' combinations of agent, team, model and providers kept
 _LONGEST = 999_999_999_999_999  # the largest structured-field integer, RFC 9651 section 3.3.1
 
 
+_NAMES = {
+    unit: tuple(f"x-ratelimit-{what}-{unit}".encode() for what in ("limit", "remaining", "reset"))
+    for unit in ("requests", "tokens")
+}
+
+
 class _Named(NamedTuple):
     """A configured limit, ready to use: its place in the file, its name in headers and messages, what it counts."""
 
@@ -133,9 +139,14 @@ def _known(outcome: Reservation | Rejection, debits: Sequence[Debit]) -> Iterato
 
 
 def _policy(debit: Debit) -> str:
-    quota = min(_LONGEST, round(debit.refill * debit.window))
-    unit = "" if debit.unit == "requests" else f';qu="{debit.unit}"'  # requests is the draft's default
-    return f'"{debit.name}";q={quota}{unit};w={debit.window}'
+    return _policy_of(debit.name, debit.unit, debit.refill, debit.window)
+
+
+@functools.lru_cache(1024)
+def _policy_of(name: str, unit: str, refill: float, window: int) -> str:
+    quota = min(_LONGEST, round(refill * window))
+    unit = "" if unit == "requests" else f';qu="{unit}"'  # requests is the draft's default
+    return f'"{name}";q={quota}{unit};w={window}'
 
 
 def _state(debit: Debit, balance: Balance) -> str:
@@ -143,8 +154,12 @@ def _state(debit: Debit, balance: Balance) -> str:
 
 
 def _family(debit: Debit, balance: Balance) -> list[tuple[bytes, bytes]]:
-    values = (("limit", str(debit.limit)), ("remaining", str(balance.remaining)), ("reset", duration(balance.reset)))
-    return [(f"x-ratelimit-{what}-{debit.unit}".encode(), value.encode()) for what, value in values]
+    limit, remaining, reset = _NAMES[debit.unit]
+    return [
+        (limit, b"%d" % debit.limit),
+        (remaining, b"%d" % balance.remaining),
+        (reset, duration(balance.reset).encode()),
+    ]
 
 
 def duration(seconds: float) -> str:

@@ -60,8 +60,9 @@ class Survey:
                 raise Refusal("invalid_request", f"The body is nested more than {max_depth} levels deep.")
             if type(node) is dict:
                 keys += len(node)
-                if ":" in "".join(node):
-                    colons += "".join(node).count(":")
+                names = "".join(node)
+                if ":" in names:
+                    colons += names.count(":")
                 named = node.get("role")
                 if type(named) is str:
                     role = named
@@ -79,6 +80,19 @@ class Survey:
                         continue
                     if key not in json_keys or not inside(node, key, value, role, depth, nested):
                         add(new(Span, (node, key, value, role, nested)))
+                elif (
+                    kind is dict
+                    and len(value) == 2
+                    and type(value.get("content")) is str
+                    and value.get("role") in _NAMES
+                ):
+                    # A message of plain text, which is what most of a body is: read here, without another visit.
+                    text = value["content"]
+                    keys += 2
+                    if ":" in text:
+                        colons += text.count(":")
+                    if text:
+                        add(new(Span, (value, "content", text, value["role"], nested)))
                 elif (kind is dict or kind is list) and key not in repeats:
                     inner = key in blob_keys
                     self.blobs += inner

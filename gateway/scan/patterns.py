@@ -114,4 +114,4 @@ def _phone_rule(recognizer: Any, regions: Sequence[str]) -> Rule:
         return [(start, end, 0.0), *((low, high, float(recognizer.SCORE)) for low, high in spans)]
 
     expression = Expression(island(3), regex.IGNORECASE, begun=island(1, "*"))
-    return Rule("PHONE", recognizer.name, expression, find, ContextWords(recognizer.context))
+    return Rule("PHONE", recognizer.name, expression, find, ContextWords(recognizer.context), yields=True)

@@ -42,6 +42,7 @@ class Rule:
     find: Find
     context: ContextWords | None = None
     goes_on: GoesOn | None = None
+    yields: bool = False  # dear to ask: not asked about a stretch that another rule is sure of, where it would lose
 
 
 class Match(NamedTuple):
@@ -76,10 +77,20 @@ class RuleSet:
 
     def matches(self, text: str, hits: Iterable[index.Hit]) -> list[Match]:
         """What the rules make of the hits; of rejected matches, too, the place."""
-        found = []
+        found: list[Match] = []
+        yielding: list[tuple[Rule, int, int]] = []
         for number, start, end in _stretches(hits):
             rule = self.rules[number]
-            found += [Match(*match, rule) for match in rule.find(text, start, end)]
+            if rule.yields:
+                yielding.append((rule, start, end))
+            else:
+                found += [Match(*match, rule) for match in rule.find(text, start, end)]
+        sure = [match for match in found if match.score >= 1] if yielding else []
+        for rule, start, end in yielding:
+            if any(match.start <= start and end <= match.end for match in sure):
+                found.append(Match(start, end, 0.0, rule))
+            else:
+                found += [Match(*match, rule) for match in rule.find(text, start, end)]
         return found
 
     def settle(self, text: str, matches: Iterable[Match]) -> list[Finding]:
