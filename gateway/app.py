@@ -359,7 +359,7 @@ def settle_heap() -> None:
     with contextlib.suppress(OSError, AttributeError):  # glibc only: give back what start-up no longer holds
         ctypes.CDLL(None).malloc_trim(0)
     gc.freeze()
-    gc.set_threshold(50_000, 20, 100)
+    gc.set_threshold(10_000, 20, 100)
 
 
 async def _end(task: asyncio.Task[None]) -> None:

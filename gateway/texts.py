@@ -51,7 +51,7 @@ class Texts:
         scan: Callable[[str], Sequence[Finding]] | None,
         *,
         counted: bool = True,
-        size: int = 65_536,
+        size: int = 32_768,
     ) -> None:
         self.count = count
         self._scan = scan

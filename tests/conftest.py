@@ -6,9 +6,11 @@ from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
+from scan_reference import REGIONS
 from servers import redis_server
 from store_harness import Backend, backend
 
+from gateway.scan.pii import PiiScanner
 from gateway.stores import Store
 
 
@@ -32,3 +34,8 @@ async def store(place: Backend) -> AsyncIterator[Store]:
     opened = await place.open()
     yield opened
     await opened.close()
+
+
+@pytest.fixture(scope="session")
+def pii(tmp_path_factory: pytest.TempPathFactory) -> PiiScanner:
+    return PiiScanner(REGIONS, 0.4, tmp_path_factory.mktemp("patterns"))

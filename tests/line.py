@@ -67,7 +67,7 @@ class Line:
 def config(folder: Path, upstream: str, **fields: Any) -> dict[str, Any]:
     """A configuration with every model name of the scripted upstream that the tests use."""
     models = [
-        "echo call nousage call-nousage reset hang garbage wrong-shape short not-a-stream mid-hang mid-reset",
+        "echo call invent nousage call-nousage reset hang garbage wrong-shape short not-a-stream mid-hang mid-reset",
         "mid-garbage mid-error mid-half status-400 status-401 status-404 status-429 status-500 status-503",
     ]
     names = " ".join(models).split()

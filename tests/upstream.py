@@ -44,6 +44,8 @@ class Upstream:
 
 
 def _text(body: dict[str, Any]) -> str:
+    if body["model"] == "invent":
+        return "It is made.up@example.org again."
     content = body["messages"][-1].get("content") or ""
     return content if isinstance(content, str) else " ".join(part.get("text", "") for part in content)
 

@@ -79,7 +79,9 @@ CASES = [
     Case("pii at home", document(READER, pii={"MEDICAL_LICENSE": 1}), True),
     Case("pii abroad", document(READER, "gpt-4o-mini", ("openai",), pii={"MEDICAL_LICENSE": 1}), False, PLACE),
     Case("pii by failover", document(READER, providers=("demo", "openai"), pii={"MEDICAL_LICENSE": 1}), False, PLACE),
-    Case("two types", document(READER, "gpt-4o-mini", ("openai",), pii={"MEDICAL_LICENSE": 1, "PERSON": 3}), False, PLACE),
+    Case(
+        "two types", document(READER, "gpt-4o-mini", ("openai",), pii={"MEDICAL_LICENSE": 1, "PERSON": 3}), False, PLACE
+    ),
     Case("none found", document(READER, "gpt-4o-mini", ("openai",), pii={"MEDICAL_LICENSE": 0}), True),
     Case("no provider", document(READER, providers=(), pii={"MEDICAL_LICENSE": 1}), True),
     Case("all at once", document([], "x", ("openai",), ("y",), {"MEDICAL_LICENSE": 1}), False, MODEL | TOOL | PLACE),
