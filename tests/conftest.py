@@ -6,12 +6,12 @@ from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
-from scan_reference import REGIONS
-from servers import redis_server
-from store_harness import Backend, backend
 
 from gateway.scan.pii import PiiScanner
 from gateway.stores import Store
+from scan_reference import REGIONS
+from servers import redis_server
+from store_harness import Backend, backend
 
 
 @pytest.fixture(scope="session")

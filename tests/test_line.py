@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 import upstream as scripted
 from line import Line, config, running
 

@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import upstream as scripted
 import yaml
-from line import Line, config, running
 
+import upstream as scripted
 from gateway.stores import Key, open_store
+from line import Line, config, running
 
 SHIPPED = Path(__file__).resolve().parent.parent / "policies"
 

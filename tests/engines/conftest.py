@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import pytest
+
 from engines.opa_server import serve
 
 SHIPPED = Path(__file__).parents[2] / "policies"

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+
 from servers import free_port, need, process
 
 PACKAGE = "OPA 1.x (go install github.com/open-policy-agent/opa@latest)"

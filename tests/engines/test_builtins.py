@@ -7,9 +7,9 @@ from typing import Any
 
 import orjson
 import pytest
+
 from engines import opa_server
 from engines.rego_expressions import ESCAPED, EXPRESSIONS, PLAIN, UNICODE
-
 from gateway.engines import rego
 from gateway.engines.admission import spelling
 from gateway.engines.builtins import PROVEN, REASONS, VOLATILE

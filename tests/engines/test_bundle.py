@@ -7,9 +7,9 @@ import subprocess
 from pathlib import Path
 
 import pytest
+
 from engines import opa_server
 from engines.conftest import Write
-
 from gateway.engines.bundle import TestResult, load, run_tests
 from gateway.errors import ConfigError
 

@@ -8,7 +8,6 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
-from servers import free_port
 
 from engines import opa_server
 from engines.conftest import Write
@@ -17,6 +16,7 @@ from gateway.engines import open_engine
 from gateway.engines.base import PolicyUnavailable
 from gateway.engines.bundle import load
 from gateway.engines.opa import Opa
+from servers import free_port
 
 
 @asynccontextmanager

@@ -6,8 +6,8 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from engines import opa_server
 
+from engines import opa_server
 from gateway.engines.trial import run
 
 

@@ -8,9 +8,10 @@ from typing import Any
 
 import openai
 import pytest
+from openai import AsyncOpenAI, OpenAI
+
 import upstream as scripted
 from line import Line, config, running
-from openai import AsyncOpenAI, OpenAI
 
 pytestmark = pytest.mark.live
 

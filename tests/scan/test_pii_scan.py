@@ -8,8 +8,6 @@ from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
-from scan_reference import REGIONS, Reference, Words, by_context, by_spacy, presidio
-from scan_samples import texts
 
 from gateway.call import Finding
 from gateway.scan import index
@@ -18,6 +16,8 @@ from gateway.scan.patterns import LEFT_OUT
 from gateway.scan.phones import Phones
 from gateway.scan.pii import ALIASES, PiiScanner, canonical, entities
 from gateway.scan.rules import RuleSet
+from scan_reference import REGIONS, Reference, Words, by_context, by_spacy, presidio
+from scan_samples import texts
 
 DATA = Path(__file__).parents[3] / "shared" / "data" / "pii_dev.jsonl"
 

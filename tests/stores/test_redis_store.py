@@ -8,13 +8,13 @@ from typing import Any
 
 import pytest
 import redis
-from servers import free_port, redis_server
-from store_harness import Backend, Clock, ask, bucket, quota, standing, take
 
 from gateway.call import Reservation
 from gateway.stores import StoreUnavailable, open_store
 from gateway.stores.batch import pack
 from gateway.stores.redis import RedisStore
+from servers import free_port, redis_server
+from store_harness import Backend, Clock, ask, bucket, quota, standing, take
 
 
 @pytest.fixture

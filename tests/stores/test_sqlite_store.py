@@ -10,12 +10,12 @@ import sys
 from pathlib import Path
 
 import pytest
-from store_harness import Clock, ask, bucket, quota, refused, standing, take
 
 from gateway.call import Reservation
 from gateway.errors import ConfigError
 from gateway.stores import Key, StoreUnavailable
 from gateway.stores.sqlite import SqliteStore
+from store_harness import Clock, ask, bucket, quota, refused, standing, take
 
 # Settles ten calls, leaves ten in flight, and dies between two breaths once they are said to be durable.
 _DOOMED = """

@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-from store_harness import Backend, Clock, ask, bucket, quota, refused, standing, take
 
 from gateway.call import Rejection, Reservation
 from gateway.errors import ConfigError
 from gateway.stores import Key, Store, open_store
+from store_harness import Backend, Clock, ask, bucket, quota, refused, standing, take
 
 # Quotas
 

@@ -12,10 +12,10 @@ import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
-from store_harness import Backend, ask, backend, bucket, quota
 
 from gateway.call import Rejection, Reservation
 from gateway.stores import Store
+from store_harness import Backend, ask, backend, bucket, quota
 
 T = TypeVar("T")
 LIMIT, BURST, REFILL = 100, 50, 2.0
