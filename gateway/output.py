@@ -103,12 +103,18 @@ class AnswerFilter:
         """The events that may leave now that this chunk has come."""
         if chunk.data is None:
             return [*self.close(stream), chunk.raw] if chunk.done else [chunk.raw]
+        changed = False
         for delta in chunk.texts:
             text = delta.holder[delta.key]
             out = self._running(delta.channel, text)
             if out != text:
                 delta.holder[delta.key] = out
-                chunk.edited = True
+                changed = True
+        for survey in chunk.wholes:
+            changed |= self._survey(survey)
+        if changed:
+            chunk.edited = True
+            self._codec.conceal(chunk.data)
         if chunk.calls:
             self._collect(chunk)
         events = []

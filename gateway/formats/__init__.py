@@ -41,21 +41,30 @@ class Chunk:
     """One event of a streamed answer.
 
     `raw` is the event as it came; it is sent as it is unless something in it changed (`edited`). `texts` are judged as
-    they flow; `calls` (tool calls) are taken out and judged whole; `ends` are the choices that end with this chunk.
+    they flow; `calls` (tool calls) are taken out and judged whole; `wholes` are texts that are whole as they come, in
+    fields that the dialect does not name among others; `ends` are the choices that end with this chunk.
     """
 
-    __slots__ = ("calls", "data", "done", "edited", "ends", "error", "raw", "texts", "usage")
+    __slots__ = ("calls", "data", "done", "edited", "ends", "error", "raw", "texts", "usage", "wholes")
 
     def __init__(self, raw: bytes, data: Json | None = None) -> None:
         self.raw = raw
         self.data = data
         self.texts: list[Delta] = []
         self.calls: list[tuple[int, Json]] = []
+        self.wholes: list[Survey] = []
         self.ends: tuple[int, ...] = ()
         self.usage: Usage | None = None
         self.done = False
         self.error = False
         self.edited = False
+
+    def judge_whole(self, holder: Json, but: frozenset[str], shape: Shape) -> None:
+        """Have every text under keys other than `but` judged as it is."""
+        survey = Survey(shape)
+        survey.take(holder, but)
+        if survey.spans:
+            self.wholes.append(survey)
 
 
 class StreamCodec(Protocol):

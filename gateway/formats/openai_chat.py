@@ -29,6 +29,10 @@ SHAPE = tree.Shape(
 )
 ANSWER = replace(SHAPE, repeats=frozenset({"logprobs"}))
 TEXTS = ("content", "refusal", "reasoning_content", "reasoning")  # fields of a delta whose pieces are one running text
+ENVELOPE = frozenset({"id", "object", "created", "model", "system_fingerprint", "service_tier"})
+CHUNK = ENVELOPE | {"choices", "usage"}
+CHOICE = frozenset({"index", "delta", "finish_reason", "logprobs"})
+DELTA = frozenset({"role", "tool_calls", "function_call", *TEXTS})
 MAX_CEILING = 10_000_000  # tokens; above this a ceiling is a mistake, not a wish
 MAX_CHOICES = 128
 
@@ -248,7 +252,9 @@ class OpenAIChatStream:
         for choice in choices:
             self._choice(chunk, choice)
         if choices and self.envelope["id"] == "":
-            self.envelope = {key: value for key, value in data.items() if key not in ("choices", "usage")}
+            self.envelope = {key: value for key, value in data.items() if key in ENVELOPE}
+        if not data.keys() <= CHUNK:
+            chunk.judge_whole(data, CHUNK, ANSWER)
         if data.get("usage") is not None:
             chunk.usage = OPENAI_CHAT.usage(data)
             if not self.keep_usage:
@@ -260,7 +266,11 @@ class OpenAIChatStream:
             raise ValueError("a choice is not an object")
         index, delta = integer(choice.get("index")), choice.get("delta")
         self.open.setdefault(index, True)
+        if not choice.keys() <= CHOICE:
+            chunk.judge_whole(choice, CHOICE, ANSWER)
         if type(delta) is dict:
+            if not delta.keys() <= DELTA:
+                chunk.judge_whole(delta, DELTA, ANSWER)
             for field in TEXTS:
                 if type(delta.get(field)) is str and delta[field]:
                     chunk.texts.append(Delta((index, field), delta, field))

@@ -101,6 +101,16 @@ class Survey:
         visit(root, role, depth, False)
         self.keys, self.colons = keys, colons
 
+    def take(self, holder: Json, but: frozenset[str]) -> None:
+        """Take in what stands in `holder` under keys other than `but`, in its place."""
+        for key, value in holder.items():
+            if key in but or not value:
+                continue
+            if type(value) is str:
+                self.spans.append(Span(holder, key, value, "", None))
+            elif type(value) is dict or type(value) is list:
+                self.walk(value)
+
     def _inside(self, holder: Any, key: Any, text: str, role: str, depth: int, outer: Nested | None) -> bool:
         """Walk the JSON that a string holds; False if it holds none, or holds a key twice, and so is plain text."""
         try:

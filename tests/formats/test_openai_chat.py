@@ -150,3 +150,11 @@ def test_a_policy_takes_tools_out_and_lowers_the_ceiling() -> None:
     assert fresh["max_completion_tokens"] == 10
     with pytest.raises(Refusal, match="max_cost"):
         OPENAI_CHAT.limit(body(), {"max_cost": 1})
+
+
+def test_texts_in_fields_that_nobody_knows_are_judged_too() -> None:
+    """A stream's unknown fields are no way around the filter; numbers and flags in them pass as they came."""
+    stream = OPENAI_CHAT.stream(keep_usage=False)
+    [chunk] = stream.feed(event({"content": "a", "notes": [{"text": "b"}]}, extra="c", flag={"on": True}))
+    assert [span.text for survey in chunk.wholes for span in survey.spans] == ["b", "c"]
+    assert "extra" not in stream.envelope
