@@ -1,4 +1,4 @@
-"""Servers and stores that many tests share. Being here also puts `tests/` on the path: `from servers import ...`."""
+"""Servers, stores and scanners that tests share. Being here also puts `tests/` on the path: `from servers import ...`."""
 
 from __future__ import annotations
 
@@ -6,10 +6,11 @@ from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
+import regopy  # noqa: F401  (before spaCy, which a reference loads: the other way round its C++ exceptions abort)
 
 from gateway.scan.pii import PiiScanner
 from gateway.stores import Store
-from scan_reference import REGIONS
+from scan_samples import REGIONS
 from servers import redis_server
 from store_harness import Backend, backend
 

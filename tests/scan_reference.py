@@ -16,8 +16,8 @@ from gateway.scan.context import TOKENS
 from gateway.scan.patterns import LEFT_OUT
 from gateway.scan.pii import canonical
 from gateway.scan.rules import resolve
+from scan_samples import REGIONS
 
-REGIONS = ("US", "GB", "DE", "FR", "ES", "IT", "IN", "CA", "AU", "BR", "MX", "NL", "SE", "CH", "AT", "PL", "JP")
 Reference = Callable[[str], list[Finding]]
 
 

@@ -90,3 +90,6 @@ def cuts(draw: st.DrawFn, text: str) -> list[str]:
     places = sorted(draw(st.sets(st.integers(0, len(text)), max_size=12)))
     edges = [0, *places, len(text)]
     return [text[low:high] for low, high in pairwise(edges)]
+
+
+REGIONS = ("US", "GB", "DE", "FR", "ES", "IT", "IN", "CA", "AU", "BR", "MX", "NL", "SE", "CH", "AT", "PL", "JP")

@@ -16,8 +16,8 @@ from gateway.scan.patterns import LEFT_OUT
 from gateway.scan.phones import Phones
 from gateway.scan.pii import ALIASES, PiiScanner, canonical, entities
 from gateway.scan.rules import RuleSet
-from scan_reference import REGIONS, Reference, Words, by_context, by_spacy, presidio
-from scan_samples import texts
+from scan_reference import Reference, Words, by_context, by_spacy, presidio
+from scan_samples import REGIONS, texts
 
 DATA = Path(__file__).parents[3] / "shared" / "data" / "pii_dev.jsonl"
 
