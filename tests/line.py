@@ -117,10 +117,11 @@ def running(folder: Path, settings: dict[str, Any]) -> Iterator[Line]:
     server = make_server(Gateway(loaded, path, up), loaded.config.server, sockets=[listener])
 
     def serve() -> None:
-        try:
-            asyncio.run(server.serve())
-        finally:
-            ready.set()
+        with contextlib.suppress(SystemExit):  # what uvicorn ends with when it cannot start
+            try:
+                asyncio.run(server.serve())
+            finally:
+                ready.set()
 
     thread = threading.Thread(target=serve)
     thread.start()
