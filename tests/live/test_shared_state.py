@@ -60,7 +60,7 @@ def test_without_its_store_the_gateway_refuses_and_recovers_by_itself(up: script
             import redis
 
             seen = len(up.seen)
-            redis.Redis.from_url(url).shutdown(nosave=True)
+            redis.Redis.from_url(url).shutdown(nosave=True)  # type: ignore[no-untyped-call]
             answer = line.chat("hi")
             assert (answer.status_code, answer.json()["error"]["code"]) == (503, "state_unavailable")
             assert line.client.get("/readyz").status_code == 503
