@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 import upstream as scripted
-from engines import opa_server
+from engines.opa_server import serve as opa_server
 from line import config, running
 from servers import redis_server
 
@@ -60,7 +60,7 @@ def test_without_its_store_the_gateway_refuses_and_recovers_by_itself(up: script
             import redis
 
             seen = len(up.seen)
-            redis.Redis.from_url(url).shutdown(nosave=True)  # type: ignore[no-untyped-call]
+            redis.Redis.from_url(url).shutdown(nosave=True)
             answer = line.chat("hi")
             assert (answer.status_code, answer.json()["error"]["code"]) == (503, "state_unavailable")
             assert line.client.get("/readyz").status_code == 503
@@ -77,7 +77,7 @@ def test_shared_state_needs_a_shared_key(up: scripted.Upstream, tmp_path: Path) 
 
 def test_a_real_opa_judges(up: scripted.Upstream, tmp_path: Path) -> None:
     """`engine: opa` gives the shipped policies' verdicts on real calls; without OPA nothing passes."""
-    with opa_server.serve(Path("policies")) as url:
+    with opa_server(Path("policies")) as url:
         policy = {"path": "policies", "engine": "opa", "url": url}
         settings = config(tmp_path, up.url, policy=policy)
         settings["agents"]["bob"]["roles"] = ["nobody"]
