@@ -295,11 +295,8 @@ class Gateway:
         """Follow the files of whichever policies are in force."""
         while True:
             await asyncio.sleep(POLICY_INTERVAL)
-            try:
-                if self.shared.policies is not None:
-                    await self.shared.policies.step()
-            except Exception as fault:  # whatever it is, the last good bundle judges on and the next look is due
-                self.shared.telemetry.reloaded("policy", f"cannot look at the policies: {type(fault).__name__}")
+            if self.shared.policies is not None:
+                await self.shared.policies.look()
 
     async def _close_policies(self) -> None:
         for policies in [*self._retired, self.shared.policies]:

@@ -204,9 +204,7 @@ class Outcome:
     tries: int = 0
     usage: Usage | None = None
     sent: bool = False  # the request left for an upstream: from here on it may have cost money
-    began: bool = False  # bytes of the answer left for the caller
     finished: bool = False  # the answer came to its end
-    upstream_ns: int = 0
     first_byte_ns: int = 0
     heard: list[str] = field(default_factory=list)  # the answer's texts, to count when no usage comes; not recorded
 
@@ -216,15 +214,6 @@ class Screening:
     """What the output filter found in the answer: counts by entity."""
 
     counts: dict[str, int] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True)
-class Event:
-    """A fact to publish: CloudEvents 1.0 type, subject and data; never a raw value."""
-
-    type: str
-    subject: str
-    data: Json
 
 
 Headers = Sequence[tuple[bytes, bytes]]

@@ -14,6 +14,7 @@ from collections.abc import Iterator
 import orjson
 
 from gateway.call import Json
+from gateway.formats import sse
 
 _WORDS = re.compile(r"\s*\S+|\s+$")
 
@@ -77,7 +78,7 @@ def streamed(body: Json) -> Iterator[bytes]:
 
     def event(delta: Json, reason: str | None = None) -> bytes:
         choices = [{"index": i, "delta": delta, "finish_reason": reason} for i in answers]
-        return b"data: " + orjson.dumps({**head, "choices": choices}) + b"\n\n"
+        return sse.encode(orjson.dumps({**head, "choices": choices}))
 
     yield event({"role": "assistant", "content": ""})
     if call:
@@ -86,5 +87,5 @@ def streamed(body: Json) -> Iterator[bytes]:
         yield event({"content": word})
     yield event({}, "tool_calls" if call else "stop")
     if (body.get("stream_options") or {}).get("include_usage"):
-        yield b"data: " + orjson.dumps({**head, "choices": [], "usage": _usage(body, text)}) + b"\n\n"
-    yield b"data: [DONE]\n\n"
+        yield sse.encode(orjson.dumps({**head, "choices": [], "usage": _usage(body, text)}))
+    yield sse.encode(b"[DONE]")

@@ -25,6 +25,7 @@ from gateway.errors import Refusal
 MAX_ANSWER = 64 * 1024 * 1024  # bytes of a whole answer
 MAX_ERROR = 64 * 1024  # bytes of an error answer that are read
 _PASSED_ON = frozenset({b"openai-beta", b"traceparent", b"tracestate"})  # the caller's headers that providers may see
+_FAULTS = (TimeoutError, aiohttp.ClientError, OSError)
 _TRY_NEXT = frozenset({401, 403, 408, 409, 425, 429, 500, 502, 503, 504, 529})
 
 
@@ -142,16 +143,8 @@ class Forward:
                 timeout=self._timeouts[provider],
                 allow_redirects=False,
             )
-        except TimeoutError:
-            raise Refusal(
-                "upstream_timeout", f"The provider {provider} did not answer in time. Try again later.", stage="forward"
-            ) from None
-        except (aiohttp.ClientError, OSError) as error:
-            raise Refusal(
-                "upstream_error",
-                f"The provider {provider} could not be reached ({type(error).__name__}). Try again later.",
-                stage="forward",
-            ) from None
+        except _FAULTS as fault:
+            raise _broken(provider, fault, "did not answer in time", "could not be reached") from None
         call.outcome.status = response.status
         if response.status != 200:
             raise await _refused(response, provider)
@@ -204,18 +197,16 @@ async def _read(response: aiohttp.ClientResponse, provider: str) -> AsyncIterato
     try:
         async for data in response.content.iter_any():
             yield data
-    except TimeoutError:
-        raise Refusal(
-            "upstream_timeout",
-            f"The provider {provider} fell silent in the middle of its answer. Try again later.",
-            stage="forward",
-        ) from None
-    except (aiohttp.ClientError, OSError) as error:
-        raise Refusal(
-            "upstream_error",
-            f"The provider {provider} broke off its answer ({type(error).__name__}). Try again later.",
-            stage="forward",
-        ) from None
+    except _FAULTS as fault:
+        raise _broken(provider, fault, "fell silent in the middle of its answer", "broke off its answer") from None
+
+
+def _broken(provider: str, fault: Exception, late: str, cut: str) -> Refusal:
+    """What a fault of the connection becomes: `late` and `cut` are what the provider did."""
+    if isinstance(fault, TimeoutError):
+        return Refusal("upstream_timeout", f"The provider {provider} {late}. Try again later.", stage="forward")
+    name = type(fault).__name__
+    return Refusal("upstream_error", f"The provider {provider} {cut} ({name}). Try again later.", stage="forward")
 
 
 async def _refused(response: aiohttp.ClientResponse, provider: str) -> Refusal:
@@ -223,7 +214,7 @@ async def _refused(response: aiohttp.ClientResponse, provider: str) -> Refusal:
     status = response.status
     try:
         body = await response.content.read(MAX_ERROR)
-    except (aiohttp.ClientError, OSError, TimeoutError):
+    except _FAULTS:
         body = b""
     finally:
         response.close()

@@ -61,7 +61,7 @@ class Redactor:
                 f"The request holds {call.unscannable} part(s) that no scanner can read (image, audio or "
                 "file). Send text, or ask the operator to set pii.unscannable: allow.",
             )
-        found = [(span, facts.findings) for span, facts in zip(call.spans, call.facts, strict=True) if facts.findings]
+        found = _found(call)
         if found:
             await self._redact(call, found, self._actions, self._default)
 
@@ -72,8 +72,7 @@ class Redactor:
         if not loose:
             return
         actions: dict[str, Action] = {**self._actions, **dict.fromkeys(loose, "redact")}
-        found = [(span, facts.findings) for span, facts in zip(call.spans, call.facts, strict=True) if facts.findings]
-        await self._redact(call, found, actions, self._default)
+        await self._redact(call, _found(call), actions, self._default)
 
     def allows(self, entity: str) -> bool:
         """Whether values of this type may be seen by anyone."""
@@ -176,6 +175,11 @@ class Redactor:
         if action == "partial":
             return _partial(value)
         return f"<{entity}>"
+
+
+def _found(call: Call) -> list[tuple[Span, list[Finding]]]:
+    """The texts that hold personal data, and where."""
+    return [(span, facts.findings) for span, facts in zip(call.spans, call.facts, strict=True) if facts.findings]
 
 
 def _partial(value: str, shown: int = 4) -> str:

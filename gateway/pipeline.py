@@ -144,21 +144,20 @@ async def commit(call: Call) -> None:
 
 async def forward(call: Call, reply: Reply) -> None:
     """Send the call, and the answer back as it may be."""
-    began = time.perf_counter_ns()
     answer = await call.runtime.forward.open(call, call.targets)
     try:
         if answer.streamed != call.stream:
             raise _garbage(call, "an event stream" if answer.streamed else "no event stream")
         if call.stream:
-            await stream(call, answer, reply, began)
+            await stream(call, answer, reply)
         else:
-            await whole(call, answer, reply, began)
+            await whole(call, answer, reply)
         call.outcome.finished = True
     finally:
         answer.close(call.outcome.finished)
 
 
-async def whole(call: Call, answer: Answer, reply: Reply, began: int) -> None:
+async def whole(call: Call, answer: Answer, reply: Reply) -> None:
     """Read the answer to its end, judge it, send it."""
     parts, size = [], 0
     async for data in answer.chunks:
@@ -166,7 +165,6 @@ async def whole(call: Call, answer: Answer, reply: Reply, began: int) -> None:
         size += len(data)
         if size > MAX_ANSWER:
             raise _garbage(call, f"more than {MAX_ANSWER} bytes")
-    call.outcome.upstream_ns = time.perf_counter_ns() - began
     step(call, "output")
     raw = b"".join(parts)
     try:
@@ -183,7 +181,7 @@ async def whole(call: Call, answer: Answer, reply: Reply, began: int) -> None:
     await reply.whole(200, raw)
 
 
-async def stream(call: Call, answer: Answer, reply: Reply, began: int) -> None:
+async def stream(call: Call, answer: Answer, reply: Reply) -> None:
     """Send the answer on as it comes, each piece once it is judged."""
     codec = call.format.stream(keep_usage=call.wants_usage)
     reply.codec = codec
@@ -214,7 +212,6 @@ async def stream(call: Call, answer: Answer, reply: Reply, began: int) -> None:
         if isinstance(fault, Refusal):
             raise
         raise _garbage(call, f"a stream that breaks its format: {fault}") from None
-    outcome.upstream_ns = time.perf_counter_ns() - began
     tail = b"".join(screen.close(codec)) if screen is not None else b""
     await reply.end(tail if codec.ended else tail + call.format.done)
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import regopy  # noqa: F401  (before spaCy, which a reference loads: the other way round its C++ exceptions abort)
 
+import upstream as scripted
 from gateway.scan.pii import PiiScanner
 from gateway.stores import Store
 from scan_samples import REGIONS
@@ -40,3 +41,10 @@ async def store(place: Backend) -> AsyncIterator[Store]:
 @pytest.fixture(scope="session")
 def pii(tmp_path_factory: pytest.TempPathFactory) -> PiiScanner:
     return PiiScanner(REGIONS, 0.4, tmp_path_factory.mktemp("patterns"))
+
+
+@pytest.fixture(scope="module")
+def up() -> Iterator[scripted.Upstream]:
+    """The scripted upstream."""
+    with scripted.running() as upstream:
+        yield upstream

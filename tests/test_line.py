@@ -16,13 +16,6 @@ BIG = {"tokens": 10**9, "calls": 10**9, "cost_usd": 1000}
 
 
 @pytest.fixture(scope="module")
-def up() -> Iterator[scripted.Upstream]:
-    """The scripted upstream."""
-    with scripted.running() as upstream:
-        yield upstream
-
-
-@pytest.fixture(scope="module")
 def line(up: scripted.Upstream, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Line]:
     """A gateway with everything on but policies, and room for every call."""
     folder = tmp_path_factory.mktemp("line")

@@ -5,11 +5,10 @@ from __future__ import annotations
 import hashlib
 import shutil
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import pytest
 import yaml
 
 import upstream as scripted
@@ -25,13 +24,6 @@ def eventually(check: Callable[[], Any], seconds: float = 10) -> None:
     while not check():
         assert time.monotonic() < deadline, "it did not come about"
         time.sleep(0.02)
-
-
-@pytest.fixture
-def up() -> Iterator[scripted.Upstream]:
-    """The scripted upstream."""
-    with scripted.running() as upstream:
-        yield upstream
 
 
 def rewrite(line: Line, **fields: Any) -> None:

@@ -81,11 +81,15 @@ class Policies:
         """Look again and again, until cancelled."""
         while True:
             await asyncio.sleep(INTERVAL)
-            try:
-                await self.step()
-            except Exception as error:
-                # Whatever went wrong, the last good bundle judges on and the next look is due.
-                self._report(f"cannot look at {self._policy.path}: {error}")
+            await self.look()
+
+    async def look(self) -> None:
+        """Look once. Raises nothing but cancellation."""
+        try:
+            await self.step()
+        except Exception as error:
+            # Whatever went wrong, the last good bundle judges on and the next look is due.
+            self._report(f"cannot look at {self._policy.path}: {error}")
 
     async def ping(self) -> None:
         """Return if the live engine can judge."""

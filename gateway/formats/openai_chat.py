@@ -296,7 +296,7 @@ class OpenAIChatStream:
             return b""
         if not any(_speaks(choice) for choice in data["choices"]) and data.get("usage") is None:
             return b""
-        return b"data: " + orjson.dumps(data) + b"\n\n"
+        return sse.encode(orjson.dumps(data))
 
     def text(self, channel: Channel, text: str) -> bytes:
         """A chunk that carries `text`."""
@@ -310,7 +310,7 @@ class OpenAIChatStream:
 
     def _event(self, choice: int, delta: Json) -> bytes:
         body = {**self.envelope, "choices": [{"index": choice, "delta": delta, "finish_reason": None}]}
-        return b"data: " + orjson.dumps(body) + b"\n\n"
+        return sse.encode(orjson.dumps(body))
 
 
 def _speaks(choice: Json) -> bool:

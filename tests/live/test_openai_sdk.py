@@ -27,13 +27,6 @@ TOOL: Any = {
 
 
 @pytest.fixture(scope="module")
-def up() -> Iterator[scripted.Upstream]:
-    """The scripted upstream."""
-    with scripted.running() as upstream:
-        yield upstream
-
-
-@pytest.fixture(scope="module")
 def line(up: scripted.Upstream, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Line]:
     """A gateway with the shipped policies."""
     folder = tmp_path_factory.mktemp("sdk")

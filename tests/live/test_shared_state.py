@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -18,13 +17,6 @@ from servers import redis_server
 pytestmark = pytest.mark.live
 
 VAULT = {"vault_key": base64.b64encode(b"k" * 32).decode()}
-
-
-@pytest.fixture
-def up() -> Iterator[scripted.Upstream]:
-    """The scripted upstream."""
-    with scripted.running() as upstream:
-        yield upstream
 
 
 def on_redis(folder: Path, upstream: str, url: str, **fields: Any) -> dict[str, Any]:
