@@ -245,7 +245,7 @@ class Call:
     ceiling: int | None = None  # output tokens that the caller allows, times the answers; None: no ceiling given
     # one field a stage
     subject: Subject | None = None
-    facts: list[Any] = field(default_factory=list)  # texts.Facts, parallel to spans
+    found: Sequence[tuple[Span, Sequence[Finding]]] = ()  # the spans that hold personal data, and where
     input_tokens: int = 0
     debits: tuple[Debit, ...] = ()
     targets: list[str] = field(default_factory=list)  # where it may go, in the order tried

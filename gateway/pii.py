@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Protocol
 
 from gateway.call import Call, Finding, Redaction, Span
@@ -61,9 +61,8 @@ class Redactor:
                 f"The request holds {call.unscannable} part(s) that no scanner can read (image, audio or "
                 "file). Send text, or ask the operator to set pii.unscannable: allow.",
             )
-        found = _found(call)
-        if found:
-            await self._redact(call, found, self._actions, self._default)
+        if call.found:
+            await self._redact(call, call.found, self._actions, self._default)
 
     async def enforce(self, call: Call, entities: Iterable[str]) -> None:
         """Redact the types that a policy obliges, where the configuration would have let them through."""
@@ -72,7 +71,7 @@ class Redactor:
         if not loose:
             return
         actions: dict[str, Action] = {**self._actions, **dict.fromkeys(loose, "redact")}
-        await self._redact(call, _found(call), actions, self._default)
+        await self._redact(call, call.found, actions, self._default)
 
     def allows(self, entity: str) -> bool:
         """Whether values of this type may be seen by anyone."""
@@ -84,7 +83,7 @@ class Redactor:
     async def _redact(
         self,
         call: Call,
-        found: list[tuple[Span, list[Finding]]],
+        found: Sequence[tuple[Span, Sequence[Finding]]],
         actions: Mapping[str, Action],
         default: Action,
     ) -> None:
@@ -151,7 +150,7 @@ class Redactor:
     def _replace(
         self,
         text: str,
-        findings: list[Finding],
+        findings: Sequence[Finding],
         actions: Mapping[str, Action],
         default: Action,
         masked: Mapping[tuple[str, str], str],
@@ -176,10 +175,6 @@ class Redactor:
             return _partial(value)
         return f"<{entity}>"
 
-
-def _found(call: Call) -> list[tuple[Span, list[Finding]]]:
-    """The texts that hold personal data, and where."""
-    return [(span, facts.findings) for span, facts in zip(call.spans, call.facts, strict=True) if facts.findings]
 
 
 def _partial(value: str, shown: int = 4) -> str:

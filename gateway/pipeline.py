@@ -71,10 +71,9 @@ async def read(call: Call, receive: ingress.Receive) -> None:
     runtime.forward.model(call.model)
     call.known_model = True
     if len(call.raw) > runtime.OFF_LOOP:
-        call.facts = await asyncio.to_thread(runtime.texts.of_all, call.spans)
+        counted, call.found = await asyncio.to_thread(runtime.texts.survey, call.spans)
     else:
-        call.facts = runtime.texts.of_all(call.spans)
-    counted = sum(facts.tokens for facts in call.facts)
+        counted, call.found = runtime.texts.survey(call.spans)
     call.input_tokens = counted and counted + MESSAGE * len(call.body["messages"]) + ANSWER
 
 

@@ -1,10 +1,12 @@
 """What is known about a text part, kept by content hash: agents resend the whole conversation with every turn.
 
-Only new text is scanned and counted. Values hold offsets, never text. The cache is bounded, oldest entries out first.
+Only new text is scanned and counted. Values hold offsets, never text. The cache is two generations: what is met again
+moves to the younger one, and when that is full the older one goes. So a text lives on as long as conversations resend
+it, at two look-ups, and one that nobody resends leaves.
 
-Keys are Python's own hash of the text and its length: SipHash-1-3 under a random secret of this process (PEP 456), so
-nobody can look for a harmful text that passes for a harmless one, and two texts meet by accident once in 2^64. Where
-the secret was switched off (PYTHONHASHSEED), keys are SHA-256 digests: three times as slow.
+Keys are Python's own hash of the text: SipHash-1-3 under a random secret of this process (PEP 456), so nobody can look
+for a harmful text that passes for a harmless one, and two texts meet by accident once in 2^64. Where the secret was
+switched off (PYTHONHASHSEED), keys are SHA-256 digests: three times as slow.
 """
 
 from __future__ import annotations
@@ -17,10 +19,6 @@ from hashlib import sha256
 from gateway.call import Finding, Span
 
 
-def _sipped(text: str) -> Hashable:
-    return hash(text), len(text)
-
-
 def _digested(text: str) -> Hashable:
     return sha256(text.encode("utf-8", "surrogatepass")).digest()
 
@@ -29,17 +27,11 @@ def _secret_is_random() -> bool:
     return sys.hash_info.algorithm.startswith("siphash") and os.environ.get("PYTHONHASHSEED", "random") == "random"
 
 
-_key = _sipped if _secret_is_random() else _digested
+_key: Callable[[str], Hashable] = hash if _secret_is_random() else _digested
 
-
-class Facts:
-    """Tokens, and the stretches of personal data; None where nobody looked."""
-
-    __slots__ = ("findings", "tokens")
-
-    def __init__(self, tokens: int, findings: Sequence[Finding]) -> None:
-        self.tokens = tokens
-        self.findings = findings
+Facts = int | tuple[int, Sequence[Finding]]
+"""Tokens of a text, and the stretches of personal data if it has any. A bare int is a fifth of the memory."""
+Found = tuple[Span, Sequence[Finding]]
 
 
 class Texts:
@@ -51,33 +43,41 @@ class Texts:
         scan: Callable[[str], Sequence[Finding]] | None,
         *,
         counted: bool = True,
-        size: int = 32_768,
+        size: int = 65_536,
     ) -> None:
         self.count = count
         self._scan = scan
         self._counted = counted
         self._size = size
-        self._known: dict[Hashable, Facts] = {}
+        self._young: dict[Hashable, Facts] = {}
+        self._old: dict[Hashable, Facts] = {}
 
-    def of(self, text: str) -> Facts:
-        """The facts of one text part: from memory, or worked out now."""
-        key = _key(text)
-        facts = self._known.get(key)
-        if facts is None:
-            facts = self._learn(key, text)
-        return facts
-
-    def of_all(self, spans: Sequence[Span]) -> list[Facts]:
-        """The facts of every span, in order; none at all where nobody asks."""
+    def survey(self, spans: Sequence[Span]) -> tuple[int, list[Found]]:
+        """Tokens of all spans together, and those that hold personal data; nothing at all where nobody asks."""
         if self._scan is None and not self._counted:
-            return []
-        of = self.of
-        return [of(span.text) for span in spans]
+            return 0, []
+        known, tokens, found = self._young, 0, []
+        for span in spans:
+            text = span[2]
+            key = _key(text)
+            facts = known.get(key)
+            if facts is None:
+                facts = self._recall(key, text)
+            if type(facts) is int:
+                tokens += facts
+            else:
+                tokens += facts[0]  # type: ignore[index]  # mypy does not narrow by `type(...) is`
+                found.append((span, facts[1]))  # type: ignore[index]
+        return tokens, found
 
-    def _learn(self, key: Hashable, text: str) -> Facts:
-        found = self._scan(text) if self._scan else ()
-        facts = Facts(self.count(text) if self._counted else 0, found or ())
-        if len(self._known) >= self._size:
-            self._known.pop(next(iter(self._known)), None)
-        self._known[key] = facts
+    def _recall(self, key: Hashable, text: str) -> Facts:
+        """From the older generation, or worked out now."""
+        facts = self._old.get(key)
+        if facts is None:
+            findings = self._scan(text) if self._scan else ()
+            tokens = self.count(text) if self._counted else 0
+            facts = (tokens, findings) if findings else tokens
+        if len(self._young) >= self._size:
+            self._old, self._young = self._young, {}
+        self._young[key] = facts
         return facts
