@@ -101,7 +101,7 @@ class AnswerFilter:
 
     def feed(self, chunk: Chunk, stream: StreamCodec) -> list[bytes]:
         """The events that may leave now that this chunk has come."""
-        if chunk.data is None:
+        if chunk.data is None and chunk.frame is None:
             return [*self.close(stream), chunk.raw] if chunk.done else [chunk.raw]
         changed = False
         for delta in chunk.texts:
@@ -114,7 +114,8 @@ class AnswerFilter:
             changed |= self._survey(survey)
         if changed:
             chunk.edited = True
-            self._codec.conceal(chunk.data)
+            if chunk.data is not None:
+                self._codec.conceal(chunk.data)
         if chunk.calls:
             self._collect(chunk)
         events = []

@@ -176,7 +176,6 @@ class Redactor:
         return f"<{entity}>"
 
 
-
 def _partial(value: str, shown: int = 4) -> str:
     """The last characters of a value, the others as `*`; of a short value nothing is shown."""
     from presidio_anonymizer.operators import Mask

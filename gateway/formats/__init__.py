@@ -10,11 +10,14 @@ A new dialect is one new file here and one row in `app.ROUTES`.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from gateway.call import Json, Usage
 from gateway.errors import Refusal
 from gateway.formats.tree import Shape, Survey
+
+if TYPE_CHECKING:
+    from gateway.formats.frame import Frame
 
 Channel = tuple[int, str]
 """One run of text inside an answer: (choice or block number, field)."""
@@ -42,10 +45,11 @@ class Chunk:
 
     `raw` is the event as it came; it is sent as it is unless something in it changed (`edited`). `texts` are judged as
     they flow; `calls` (tool calls) are taken out and judged whole; `wholes` are texts that are whole as they come, in
-    fields that the dialect does not name among others; `ends` are the choices that end with this chunk.
+    fields that the dialect does not name among others; `ends` are the choices that end with this chunk. `frame` stands
+    in the place of `data` where the chunk is a run of events that were read without parsing.
     """
 
-    __slots__ = ("calls", "data", "done", "edited", "ends", "error", "raw", "texts", "usage", "wholes")
+    __slots__ = ("calls", "data", "done", "edited", "ends", "error", "frame", "raw", "texts", "usage", "wholes")
 
     def __init__(self, raw: bytes, data: Json | None = None) -> None:
         self.raw = raw
@@ -58,6 +62,7 @@ class Chunk:
         self.done = False
         self.error = False
         self.edited = False
+        self.frame: Frame | None = None
 
     def judge_whole(self, holder: Json, but: frozenset[str], shape: Shape) -> None:
         """Have every text under keys other than `but` judged as it is."""

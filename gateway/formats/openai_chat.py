@@ -18,6 +18,7 @@ import orjson
 from gateway.call import Json, Usage
 from gateway.errors import Refusal
 from gateway.formats import Channel, Chunk, Delta, Intent, integer, sse, tree
+from gateway.formats.frame import Frame
 
 SHAPE = tree.Shape(
     opaque=frozenset(
@@ -206,10 +207,11 @@ class OpenAIChat:
 class OpenAIChatStream:
     """Reads the events of one answer. `envelope` is what every chunk of it repeats (id, model, created)."""
 
-    __slots__ = ("_reader", "ended", "envelope", "finished", "keep_usage", "open")
+    __slots__ = ("_frame", "_reader", "ended", "envelope", "finished", "keep_usage", "open")
 
     def __init__(self, keep_usage: bool) -> None:
         self._reader = sse.Reader()
+        self._frame: Frame | None = None
         self.keep_usage = keep_usage
         self.envelope: Json = {"id": "", "object": "chat.completion.chunk", "created": 0, "model": ""}
         self.open: dict[int, bool] = {}  # choice -> still open
@@ -218,7 +220,18 @@ class OpenAIChatStream:
 
     def feed(self, data: bytes) -> Iterator[Chunk]:
         """Chunks that are complete now. Raises ValueError on what is not a chat stream, after the chunks before it."""
-        return map(self._chunk, self._reader.feed(data))
+        data = self._reader.take(data)
+        at = 0
+        while at < len(data):
+            run = self._frame and self._frame.take(data, at)
+            if run:
+                chunk, at = run
+            else:
+                event, at = self._reader.next(data, at)
+                if event is None:
+                    return
+                chunk = self._chunk(event)
+            yield chunk
 
     def close(self) -> None:
         """Raise ValueError if the upstream went away before the answer was whole."""
@@ -255,6 +268,9 @@ class OpenAIChatStream:
             self.envelope = {key: value for key, value in data.items() if key in ENVELOPE}
         if not data.keys() <= CHUNK:
             chunk.judge_whole(data, CHUNK, ANSWER)
+        elif len(choices) == 1 and len(chunk.texts) == 1 and _is_plain(data, choices[0]):
+            channel, holder, key = chunk.texts[0]
+            self._frame = Frame.learn(chunk.raw, holder[key], channel)
         if data.get("usage") is not None:
             chunk.usage = OPENAI_CHAT.usage(data)
             if not self.keep_usage:
@@ -291,6 +307,8 @@ class OpenAIChatStream:
         """The chunk's bytes: as they came if nothing was edited, none if nothing is left to say."""
         if not chunk.edited:
             return chunk.raw
+        if chunk.frame is not None:
+            return chunk.frame.encode(chunk.texts[0].holder[chunk.texts[0].key])
         data = chunk.data
         if data is None:
             return b""
@@ -311,6 +329,18 @@ class OpenAIChatStream:
     def _event(self, choice: int, delta: Json) -> bytes:
         body = {**self.envelope, "choices": [{"index": choice, "delta": delta, "finish_reason": None}]}
         return sse.encode(orjson.dumps(body))
+
+
+def _is_plain(data: Json, choice: Json) -> bool:
+    """Whether a chunk of one choice says nothing but its text."""
+    delta = choice["delta"]
+    return (
+        len(delta) == 1
+        and choice.keys() <= CHOICE
+        and choice.get("finish_reason") is None
+        and choice.get("logprobs") is None
+        and data.get("usage") is None
+    )
 
 
 def _speaks(choice: Json) -> bool:

@@ -23,43 +23,61 @@ class SSE(NamedTuple):
 
 
 class Reader:
-    """Feed bytes, get whole events; what is left of an unfinished one stays in `pending`."""
+    """Feed bytes, get whole events; what is left of an unfinished one stays in `pending`.
 
-    __slots__ = ("pending",)
+    `feed` does both; `take` and `next` are for those who may know how to read an event without its help.
+    """
+
+    __slots__ = ("_returns", "pending")
 
     def __init__(self) -> None:
         self.pending = b""
+        self._returns = False  # CR ends lines here, too
 
     def feed(self, data: bytes) -> list[SSE]:
         """Events that are complete now. Raises ValueError when one grows past MAX_EVENT bytes."""
-        data = self.pending + data if self.pending else data
-        if b"\r" in data:
-            return self._feed_any(data)
-        *whole, self.pending = data.split(b"\n\n")
-        self._bound()
-        return [_simple(part) for part in whole if part]
-
-    def _feed_any(self, data: bytes) -> list[SSE]:
-        events, start = [], 0
-        hold = len(data) - 1 if data.endswith(b"\r") else len(data)
-        for match in _END.finditer(data, 0, hold):
-            if match.start() > start:
-                events.append(_event(data[start : match.end()]))
-            start = match.end()
-        self.pending = data[start:]
-        self._bound()
+        data, at, events = self.take(data), 0, []
+        while at < len(data):
+            event, at = self.next(data, at)
+            if event is not None:
+                events.append(event)
         return events
 
-    def _bound(self) -> None:
+    def take(self, data: bytes) -> bytes:
+        """What is there to be read now: go through it with `next` until its end."""
+        data, self.pending = self.pending + data if self.pending else data, b""
+        self._returns = b"\r" in data
+        return data
+
+    def next(self, data: bytes, at: int) -> tuple[SSE | None, int]:
+        """The event at `at` and where it ends; None once the rest holds no whole one, which is kept for later."""
+        while at < len(data):
+            end, after = self._end(data, at)
+            if end < 0:
+                break
+            if end > at:
+                raw = data[at:after]
+                return _event(raw) if self._returns else _simple(raw), after
+            at = after
+        self.pending = data[at:]
         if len(self.pending) > MAX_EVENT:
             raise ValueError(f"an event of more than {MAX_EVENT} bytes")
+        return None, len(data)
+
+    def _end(self, data: bytes, at: int) -> tuple[int, int]:
+        """Where the lines of the event end, and where the empty line after them does; -1 if it has not come."""
+        if not self._returns:
+            end = data.find(b"\n\n", at)
+            return end, end + 2
+        match = _END.search(data, at, len(data) - data.endswith(b"\r"))
+        return match.span() if match else (-1, -1)
 
 
-def _simple(part: bytes) -> SSE:
+def _simple(raw: bytes) -> SSE:
     """The common event: one `data: ` line and nothing else."""
-    if part.startswith(b"data: ") and b"\n" not in part:
-        return SSE(part + b"\n\n", b"", part[6:])
-    return _event(part + b"\n\n")
+    if raw.startswith(b"data: ") and raw.find(b"\n") == len(raw) - 2:
+        return SSE(raw, b"", raw[6:-2])
+    return _event(raw)
 
 
 def _event(raw: bytes) -> SSE:

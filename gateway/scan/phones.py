@@ -8,7 +8,7 @@ by one regular expression made from those plans (libphonenumber's metadata). pho
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from phonenumbers import Leniency, PhoneMetadata, PhoneNumberMatcher, phonenumbermatcher, phonenumberutil
@@ -59,9 +59,14 @@ class Phones:
         part = text[low : end + _BEYOND]
         inside = text[start:end]
         attempts = [inside] if len(inside) < _WHOLE and inside.isdigit() else _Attempts(part).all()
-        rooms = _Rooms(self._room)
+        rooms = _Rooms(self._any, self._plans)
+        if not any(map(rooms.any, attempts)):
+            return []
         found: set[Span] = set()
-        for region in self._regions(attempts, rooms):
+        for region in self._plans:
+            # Asked one by one: most numbers are whole in the first region that has room for them.
+            if not any(rooms.at(attempt, region) for attempt in attempts):
+                continue
             matches = _Matcher(part, region, rooms)
             spans = [
                 (match.start + low, match.end + low)
@@ -73,37 +78,44 @@ class Phones:
                 break  # the other regions can only find the same or a part of it
         return sorted(found)
 
-    def _regions(self, attempts: Sequence[str], rooms: _Rooms) -> Iterator[str]:
-        """The regions that could accept one of the attempts."""
-        abroad = [attempt for attempt in attempts if _ABROAD.match(attempt)]
-        local = {region for attempt in attempts if attempt not in abroad for region in rooms[attempt]}
-        for number, region in enumerate(self._plans):
+
+class _Rooms:
+    """Tells which regions have room for what phonenumbers would try to parse; asked for one island."""
+
+    def __init__(self, some: re.Pattern[str], plans: Mapping[str, _Plan]) -> None:
+        self._some = some
+        self._plans = plans
+        self._first = next(iter(plans), "")
+        self._digits: dict[str, str | None] = {}  # attempt -> its digits; "" if no plan can tell, None if none has room
+        self._known: dict[tuple[str, str], bool] = {}
+
+    def any(self, attempt: str) -> bool:
+        """Whether some region may have room."""
+        return self._of(attempt) is not None
+
+    def at(self, attempt: str, region: str) -> bool:
+        """Whether this region may."""
+        digits = self._of(attempt)
+        if not digits:
             # With a plus and a country code every region judges alike, so the first one does.
-            if region in local or (abroad and number == 0):
-                yield region
+            return digits is not None and (region == self._first or not _ABROAD.match(attempt))
+        known = self._known.get((attempt, region))
+        if known is None:
+            known = self._known[attempt, region] = self._plans[region].fits(digits)
+        return known
 
-    def _room(self, attempt: str) -> frozenset[str]:
-        """The regions whose plan has room for what phonenumbers would try to parse."""
-        if _ABROAD.match(attempt) or _NOT_PLAIN.search(attempt):
-            return frozenset(self._plans)
-        digits = _NOT_DIGITS.sub("", attempt)
-        if not digits.isascii():
-            digits = phonenumberutil.normalize_digits_only(digits)
-        if not self._any.fullmatch(digits):
-            return frozenset()
-        return frozenset(region for region, plan in self._plans.items() if plan.fits(digits))
-
-
-class _Rooms(dict[str, frozenset[str]]):
-    """Remembers what each attempt has room in, for one island."""
-
-    def __init__(self, room: Callable[[str], frozenset[str]]) -> None:
-        super().__init__()
-        self._room = room
-
-    def __missing__(self, attempt: str) -> frozenset[str]:
-        self[attempt] = room = self._room(attempt)
-        return room
+    def _of(self, attempt: str) -> str | None:
+        if attempt in self._digits:
+            return self._digits[attempt]
+        digits: str | None = ""
+        if not _ABROAD.match(attempt) and not _NOT_PLAIN.search(attempt):
+            digits = _NOT_DIGITS.sub("", attempt)
+            if not digits.isascii():
+                digits = phonenumberutil.normalize_digits_only(digits)
+            if not self._some.fullmatch(digits):
+                digits = None
+        self._digits[attempt] = digits
+        return digits
 
 
 class _Attempts(PhoneNumberMatcher):
@@ -126,10 +138,11 @@ class _Matcher(PhoneNumberMatcher):
 
     def __init__(self, text: str, region: str, rooms: _Rooms) -> None:
         super().__init__(text, region, leniency=Leniency.VALID)
+        self.region = region
         self._rooms = rooms
 
     def _parse_and_verify(self, candidate: str, offset: int) -> Any:
-        if self.preferred_region not in self._rooms[candidate]:
+        if not self._rooms.at(candidate, self.region):
             return None
         return super()._parse_and_verify(candidate, offset)
 

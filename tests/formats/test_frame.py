@@ -1,0 +1,127 @@
+"""Frames: events read without parsing say what the parser would have read, however the bytes are cut."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import orjson
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gateway.formats.frame import Frame
+from gateway.formats.openai_chat import OPENAI_CHAT, OpenAIChatStream
+
+PIECES = st.one_of(
+    st.sampled_from(
+        ["", "word", " a b", "é", "漢字", "😀", 'a"b', "back\\slash", "line\nend", '","x":"', "\x7f", "\u2028"]
+    ),
+    st.text(max_size=8),
+)
+
+
+def event(piece: str, spaced: bool = False, index: int = 0, **more: Any) -> bytes:
+    body = {"id": "c1", "choices": [{"index": index, "delta": {"content": piece}, "finish_reason": None}], **more}
+    data = json.dumps(body, ensure_ascii=False).encode("utf-8", "surrogatepass") if spaced else orjson.dumps(body)
+    return b"data: " + data + b"\n\n"
+
+
+def end() -> bytes:
+    return (
+        event("", usage={"prompt_tokens": 1, "completion_tokens": 2}).replace(b"null}", b'"stop"}', 1)
+        + b"data: [DONE]\n\n"
+    )
+
+
+@st.composite
+def streams(draw: st.DrawFn) -> list[bytes]:
+    """A stream as servers send it, with the odd event that is not like the others, cut anywhere."""
+    spaced = draw(st.booleans())
+    events = []
+    for piece in draw(st.lists(PIECES.filter(lambda text: text.isascii() or not _surrogate(text)), max_size=12)):
+        kind = draw(st.integers(0, 9))
+        if kind == 0:
+            events.append(b": ping\n\n")
+        elif kind == 1:
+            events.append(event(piece, spaced, index=1))
+        elif kind == 2:
+            events.append(event(piece, spaced, obfuscation="xyz"))
+        elif kind == 3:
+            events.append(event(piece, spaced).replace(b"\n", b"\r\n"))
+        else:
+            events.append(event(piece, spaced))
+    data = b"".join([*events, end()])
+    cuts = sorted(draw(st.lists(st.integers(0, len(data)), max_size=8)))
+    return [data[low:high] for low, high in zip([0, *cuts], [*cuts, len(data)], strict=True)]
+
+
+def _surrogate(text: str) -> bool:
+    return any("\ud800" <= char <= "\udfff" for char in text)
+
+
+def told(pieces: list[bytes]) -> tuple[dict[Any, str], bytes, Any, dict[int, bool]]:
+    """What a reader makes of a stream: the texts, the bytes it would send on, usage, open choices."""
+    codec = OpenAIChatStream(keep_usage=True)
+    texts: dict[Any, str] = {}
+    sent, usage = b"", None
+    for data in pieces:
+        for chunk in codec.feed(data):
+            for channel, holder, key in chunk.texts:
+                texts[channel] = texts.get(channel, "") + holder[key]
+            sent += codec.encode(chunk)
+            usage = chunk.usage or usage
+    codec.close()
+    return texts, sent, usage, codec.open
+
+
+@given(streams())
+def test_runs_read_as_the_parser_reads(pieces: list[bytes]) -> None:
+    quick = told(pieces)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Frame, "learn", classmethod(lambda *_: None))
+        slow = told(pieces)
+    assert quick == slow
+    assert quick[1] == b"".join(pieces)
+
+
+@given(PIECES.filter(lambda text: not _surrogate(text)))
+def test_an_edited_run_is_one_event_with_the_new_text(text: str) -> None:
+    frame = Frame.learn(event("word"), "word", (0, "content"))
+    assert frame is not None
+    made = frame.encode(text)
+    if not text:
+        assert made == b""
+    else:
+        expected = orjson.loads(event("word")[6:])
+        expected["choices"][0]["delta"]["content"] = text
+        assert orjson.loads(made[6:]) == expected
+
+
+def test_many_events_of_one_read_are_one_chunk() -> None:
+    codec = OPENAI_CHAT.stream(keep_usage=True)
+    chunks = list(codec.feed(b"".join(event(f"w{number} ") for number in range(50))))
+    assert chunks[0].raw == event("w0 ")
+    assert len(chunks) == 2  # the first is parsed, the others follow its frame
+    assert chunks[1].texts[0].holder["content"] == "".join(f"w{number} " for number in range(1, 50))
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        event("word", content="word"),
+        event('wo"rd'),
+        event("word").replace(b'"content":"word"', b'"content":  "word"'),
+        event("word").rstrip(b"\n"),
+    ],
+)
+def test_what_is_not_plain_has_no_frame(raw: bytes) -> None:
+    text = orjson.loads(raw[6:])["choices"][0]["delta"]["content"]
+    assert Frame.learn(raw, text, (0, "content")) is None
+
+
+def test_a_broken_character_is_an_error_not_a_repair() -> None:
+    codec = OPENAI_CHAT.stream(keep_usage=True)
+    list(codec.feed(event("word")))
+    with pytest.raises(ValueError, match="not JSON"):
+        list(codec.feed(event("word").replace(b"word", b"\xff")))
