@@ -1,6 +1,6 @@
 """State in one SQLite file, for one gateway process. Config key: `state: sqlite:///path`.
 
-Counters are hot in memory; every change goes to the writer thread, and the line awaits `durable()` once before a call
+Counters are hot in memory; every change goes to the writer, and the line awaits `durable()` once before a call
 leaves. What a crash leaves unsettled lapses at the next start. Quotas are exact across a crash; token buckets are
 written once a second, so a crash forgets at most the last second of them. Command-line processes open the file beside
 a running gateway (`role="cli"`): keys they write at once, freezes and resumes they leave as orders for the gateway.
@@ -8,7 +8,6 @@ a running gateway (`role="cli"`): keys they write at once, freezes and resumes t
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import fcntl
 import os
@@ -32,9 +31,9 @@ from gateway.stores.writer import Bulk, Statement, Writer, connect
 _PUT_RESERVATION = Bulk(0, "INSERT INTO reservations VALUES (?, ?, ?, ?, ?, ?, ?)")
 _DROP_RESERVATION = Bulk(1, "DELETE FROM reservations WHERE id = ?")
 _PUT_WORKFLOW = Bulk(2, "INSERT OR REPLACE INTO workflows VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)")
-_PUT_BUCKET = "INSERT OR REPLACE INTO buckets VALUES (?, ?, ?, ?, ?)"
-_PUT_VAULT = "INSERT OR REPLACE INTO vaults VALUES (?, ?, ?)"
-_PUT_SEALED = "INSERT INTO sealed VALUES (?, ?, ?, ?, ?, ?)"
+_PUT_BUCKET = Bulk(7, "INSERT OR REPLACE INTO buckets VALUES (?, ?, ?, ?, ?)")
+_PUT_VAULT = Bulk(5, "INSERT OR REPLACE INTO vaults VALUES (?, ?, ?)")
+_PUT_SEALED = Bulk(6, "INSERT INTO sealed VALUES (?, ?, ?, ?, ?, ?)")
 _GET_VAULT = "SELECT ends FROM vaults WHERE team = ? AND correlation_id = ?"
 _GET_SEALED = """SELECT entity, digest, number, ciphertext FROM sealed
                  WHERE team = ? AND correlation_id = ? ORDER BY entity, number"""
@@ -89,7 +88,7 @@ class SqliteStore:
     async def close(self) -> None:
         if self._role == "gateway":
             self._write_buckets()
-        await asyncio.to_thread(self.writer.close)  # off the loop: its last commit answers through the loop
+        self.writer.close()
         self._reader.close()
         if self._lock is not None:
             os.close(self._lock)

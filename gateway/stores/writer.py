@@ -1,7 +1,11 @@
-"""One thread that writes to one SQLite file, many rows to a commit (group commit).
+"""Writes to one SQLite file, many rows to a commit and many commits' worth of callers to an fsync (group commit).
 
-The event loop only appends to a list; whoever must know that his rows are on disk awaits `barrier()`, and all who
-wait share the next commit. A failed write makes every later barrier raise `StoreUnavailable`: fails closed.
+The event loop appends to a list; whoever must know that his rows are on disk awaits `barrier()`, and all who wait share
+the next commit. The rows are put into the write-ahead log by the loop itself, which costs a few microseconds each; only
+what waits for the disk, the fsync, leaves it, for a thread. (A thread that also ran the statements took turns with the
+loop at every one of them, at ten times their cost.) Statements that may take long, and all others once the file is
+locked by another process, go to the thread as well. A failed write makes every later barrier raise `StoreUnavailable`:
+fails closed.
 """
 
 from __future__ import annotations
@@ -11,16 +15,17 @@ import functools
 import itertools
 import os
 import sqlite3
-import threading
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from gateway.stores import StoreUnavailable
 
 Statement = tuple[str, tuple[Any, ...]]
-CHUNKS = (64, 16, 4, 1)  # rows to a statement: few sizes, so that SQLite compiles few texts
+CHUNKS = (64, 32, 16, 8, 4, 2, 1)  # rows to a statement: few sizes for SQLite to compile, few statements a commit
 
 # Rows that nobody waits for are written after this many seconds at the latest.
 LINGER = 0.05
@@ -28,14 +33,16 @@ LINGER = 0.05
 # waits for next to nothing, and under load many calls share an fsync, which costs more CPU than writing their rows.
 SPACING = 0.001
 MOST_SPACING = 0.005
+_MOST_ON_LOOP = 512  # rows that the loop writes itself; more would hold up other calls
+_PATIENCE = 5000  # milliseconds that the thread waits for another process to let go of the file
+_CHECKPOINT = 4000  # rows after which the log is copied into the file, so that it starts over
 
 
 class Bulk(str):
     """A statement for one row that may be written together with others of its kind: one statement, many rows.
 
     Within a commit, all bulk statements between two others are written kind by kind, by `rank`, rows in their order.
-    Each statement lets the event loop in and out once, however many rows it holds; row by row that would be the most
-    expensive part of a call. The text is `INSERT ... VALUES (?, ...)` or `DELETE ... WHERE id = ?`.
+    The text is `INSERT ... VALUES (?, ...)` or `DELETE ... WHERE id = ?`; it must be quick to run.
     """
 
     rank: int
@@ -62,9 +69,9 @@ def connect(path: str | Path) -> sqlite3.Connection:
     os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
     connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False, cached_statements=256)
     for pragma in (
-        "busy_timeout = 5000",  # a command-line process may hold the write lock for a moment: wait, don't fail
+        f"busy_timeout = {_PATIENCE}",  # a command-line process may hold the write lock for a moment: wait, don't fail
         "journal_mode = WAL",  # readers and the writer do not block each other; a commit is one append and one fsync
-        "synchronous = FULL",  # fsync on every commit: a reservation that was confirmed survives a power cut
+        "synchronous = FULL",  # fsync on every commit: what was confirmed survives a power cut
         "journal_size_limit = 67108864",  # a burst must not leave a huge -wal file behind for ever
         "foreign_keys = ON",  # off by default in SQLite for history's sake only
         "trusted_schema = OFF",  # a planted view or trigger in the file must not call functions with side effects
@@ -74,10 +81,11 @@ def connect(path: str | Path) -> sqlite3.Connection:
 
 
 class Writer:
-    """Writes rows of one file in the order they were submitted.
+    """Writes rows of one file in the order they were submitted. For use on one event loop.
 
-    `submit` and `submit_all` may be called from any thread and never wait; `barrier` from one event loop.
-    Raises `sqlite3.Error` at once if the file cannot be opened or `schema` is not SQL.
+    `submit` and `submit_all` never wait. Raises `sqlite3.Error` at once if the file cannot be opened or `schema` is not
+    SQL. Its connection leaves two things to it that SQLite would do at a commit: the fsync (`synchronous = NORMAL`
+    appends to the log and syncs nothing; `_sync` does it right after, before anybody is told) and checkpoints.
     """
 
     def __init__(self, path: str | Path, schema: Sequence[str] = ()) -> None:
@@ -85,32 +93,35 @@ class Writer:
         self._connection = connect(path)
         for statement in schema:
             self._connection.execute(statement)
-        self._lock = threading.Lock()
-        self._wake = threading.Event()
+        self._connection.execute(
+            "SELECT count(*) FROM sqlite_schema"
+        ).fetchone()  # from the first look on there is a log
+        for pragma in ("synchronous = NORMAL", "wal_autocheckpoint = 0", "busy_timeout = 0"):
+            self._connection.execute(f"PRAGMA {pragma}")
+        self._log = _open_log(self.path)
+        self._thread = ThreadPoolExecutor(1, f"writer {Path(path).name}")
         self._pending: list[Statement] = []
         self._waiters: list[asyncio.Future[None]] = []
+        self._served: list[asyncio.Future[None]] = []  # those whose rows are being synced now
         self._submitted = self._committed = 0
-        self._busy = False
-        self._closed = False
+        self._flying = 0  # rows that are being synced
+        self._loose = 0  # rows since the last checkpoint
+        self._due = 0.0
+        self._timer: asyncio.Handle | None = None
         self._error: str | None = None
-        self._thread = threading.Thread(target=self._run, name=f"writer {Path(path).name}", daemon=True)
-        self._thread.start()
 
     def submit(self, sql: str, params: tuple[Any, ...]) -> int:
         """Enqueue one statement; returns its mark. After a failure it is dropped: the barrier has the word for that."""
-        with self._lock:
-            if self._error is None:
-                self._pending.append((sql, params))
-            self._submitted += 1
-            return self._submitted
+        return self.submit_all(((sql, params),))
 
     def submit_all(self, statements: Sequence[Statement]) -> int:
         """Enqueue statements that must be committed together; returns the mark of the last."""
-        with self._lock:
-            if self._error is None:
-                self._pending.extend(statements)
-            self._submitted += len(statements)
-            return self._submitted
+        self._submitted += len(statements)
+        if self._error is None:
+            self._pending += statements
+            if self._timer is None and not self._flying:
+                self._timer = asyncio.get_running_loop().call_later(LINGER, self._begin)
+        return self._submitted
 
     def written(self, mark: int) -> bool:
         """Whether what was submitted under this mark is on disk."""
@@ -118,14 +129,17 @@ class Writer:
 
     async def barrier(self) -> None:
         """Return after the commit that covers everything submitted before."""
-        with self._lock:
-            if self._error is not None:
-                raise StoreUnavailable(self._error)
-            if not self._pending and not self._busy:
-                return
-            waiter = asyncio.get_running_loop().create_future()
+        if self._error is not None:
+            raise StoreUnavailable(self._error)
+        if not self._pending and not self._flying:
+            return
+        waiter = asyncio.get_running_loop().create_future()
+        if self._pending:
             self._waiters.append(waiter)
-        self._wake.set()
+            if not self._flying and len(self._waiters) == 1:
+                self._soon()
+        else:
+            self._served.append(waiter)
         await waiter
 
     def check(self) -> None:
@@ -134,49 +148,116 @@ class Writer:
             raise StoreUnavailable(self._error)
 
     def close(self) -> None:
-        """Write what is pending and end the thread; everything after that fails."""
-        self._closed = True
-        self._wake.set()
-        self._thread.join()
-
-    def _run(self) -> None:
-        due = 0.0
-        while not (self._closed and not self._pending):
-            self._wake.wait(LINGER)
-            if not self._closed:
-                time.sleep(max(0.0, due - time.monotonic()))
-            began = time.monotonic()
-            self._wake.clear()
-            with self._lock:
-                batch, self._pending = self._pending, []
-                waiters, self._waiters = self._waiters, []
-                self._busy = bool(batch)
-            if batch:
-                self._commit(batch)
-            self._busy = False
-            due = began + min(MOST_SPACING, SPACING * len(waiters))
-            self._answer(waiters)
-        with self._lock:
-            self._error = self._error or f"{self.path}: already closed"
-            waiters, self._waiters = self._waiters, []
-        self._answer(waiters)
+        """Write what is pending, waiting for the disk; everything after that fails."""
+        self._thread.shutdown(wait=True)
+        if self._timer is not None:
+            self._timer.cancel()
+        if self._error is None:
+            batch, self._pending = self._pending, []
+            with suppress(StoreUnavailable):
+                self._guarded(self._write_and_sync, batch)
+        waiters, self._waiters, self._served = self._waiters + self._served, [], []
+        _resolve(waiters, self._error)
+        self._error = self._error or f"{self.path}: already closed"
         self._connection.close()
+        os.close(self._log)
 
-    def _commit(self, batch: list[Statement]) -> None:
-        if self._error is not None:
+    # One cycle: write, sync, answer
+
+    def _soon(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        loop = asyncio.get_running_loop()
+        wait = self._due - time.monotonic()
+        self._timer = loop.call_later(wait, self._begin) if wait > 0 else loop.call_soon(self._begin)
+
+    def _begin(self) -> None:
+        self._timer = None
+        batch, self._pending = self._pending, []
+        self._served, self._waiters = self._waiters, []
+        self._due = time.monotonic() + min(MOST_SPACING, SPACING * len(self._served))
+        if self._error is not None or not batch:
+            _resolve(self._served, self._error)
             return
+        self._flying = len(batch)
+        try:
+            rest: Callable[[], None] = self._write_here(batch)
+        except StoreUnavailable:
+            self._answer()
+            return
+        loop = asyncio.get_running_loop()
+        loop.run_in_executor(self._thread, self._guarded, rest).add_done_callback(self._landed)
+
+    def _write_here(self, batch: list[Statement]) -> Callable[[], None]:
+        """Write rows that are quickly written; returns what is left for the thread to do."""
+        if len(batch) <= _MOST_ON_LOOP and all(map(_is_bulk, batch)):
+            try:
+                self._guarded(self._write, batch)
+            except BlockingIOError:
+                pass  # another process writes: the thread can wait for it
+            else:
+                return self._sync
+        return functools.partial(self._write_and_sync, batch)
+
+    def _landed(self, done: asyncio.Future[None]) -> None:
+        if not done.cancelled():
+            done.exception()  # `_guarded` has kept it
+        self._answer()
+
+    def _answer(self) -> None:
+        served, self._served = self._served, []
+        if self._error is None:
+            self._committed += self._flying
+        self._flying = 0
+        _resolve(served, self._error)
+        if self._error is not None:
+            waiters, self._waiters = self._waiters, []
+            _resolve(waiters, self._error)
+        elif self._waiters:
+            self._soon()
+        elif self._pending:
+            self._timer = asyncio.get_running_loop().call_later(LINGER, self._begin)
+
+    def _guarded(self, work: Callable[..., None], *args: Any) -> None:
+        """Do it; whatever goes wrong, the rows are lost, so nobody may be told that they are on disk."""
+        try:
+            work(*args)
+        except BlockingIOError:
+            raise
+        except Exception as error:
+            self._error = f"{self.path}: could not write ({error}); check the disk, then restart the gateway"
+            self._pending = []
+            if self._connection.in_transaction:
+                self._connection.rollback()
+            raise StoreUnavailable(self._error) from None
+
+    def _write_and_sync(self, batch: list[Statement]) -> None:
+        """Both, with patience. For the thread, and for the end."""
+        self._connection.execute(f"PRAGMA busy_timeout = {_PATIENCE}")
+        try:
+            self._write(batch)
+        except BlockingIOError:
+            raise sqlite3.OperationalError(f"locked by another process for {_PATIENCE // 1000} s") from None
+        finally:
+            self._connection.execute("PRAGMA busy_timeout = 0")
+        self._sync()
+
+    def _write(self, batch: list[Statement]) -> None:
+        """Append to the log, all or nothing. Raises BlockingIOError, with nothing done, if the file is locked."""
         try:
             self._connection.execute("BEGIN IMMEDIATE")
-            for bulk, run in itertools.groupby(batch, key=_is_bulk):
-                if bulk:
-                    self._write_bulk(run)
-                else:
-                    for sql, params in run:
-                        self._connection.execute(sql, params)
-            self._connection.execute("COMMIT")
-            self._committed += len(batch)
-        except Exception as error:  # whatever it was, the rows are lost: nobody may be told that they are on disk
-            self._fail(error)
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode == sqlite3.SQLITE_BUSY:
+                raise BlockingIOError from None
+            raise
+        for bulk, run in itertools.groupby(batch, key=_is_bulk):
+            if bulk:
+                self._write_bulk(run)
+            else:
+                for sql, params in run:
+                    self._connection.execute(sql, params)
+        self._connection.execute("COMMIT")
+        self._loose += len(batch)
 
     def _write_bulk(self, run: Iterable[Statement]) -> None:
         kinds: dict[str, list[tuple[Any, ...]]] = {}
@@ -190,20 +271,27 @@ class Writer:
                     self._connection.execute(sql.texts[size], flat)  # type: ignore[attr-defined]
                     at += size
 
-    def _fail(self, error: Exception) -> None:
-        with self._lock:
-            self._error = f"{self.path}: could not write ({error}); check the disk, then restart the gateway"
-            self._pending = []
-        if self._connection.in_transaction:
-            self._connection.rollback()
+    def _sync(self) -> None:
+        """Put the log on disk; now and then copy it into the file."""
+        _to_disk(self._log)
+        if self._loose >= _CHECKPOINT:
+            self._loose = 0
+            # The log and the file are synced in turn (SQLite, "Write-Ahead Logging", 2.1); NORMAL does that here.
+            self._connection.execute("PRAGMA wal_checkpoint(PASSIVE)")
 
-    def _answer(self, waiters: list[asyncio.Future[None]]) -> None:
-        if not waiters:
-            return
-        try:
-            waiters[0].get_loop().call_soon_threadsafe(_resolve, waiters, self._error)
-        except RuntimeError:  # the loop is closed: nobody waits any more
-            return
+
+_to_disk = getattr(os, "fdatasync", os.fsync)
+
+
+def _open_log(path: str) -> int:
+    """The write-ahead log, which exists from the first write to the last connection's end; its name on disk, too."""
+    log = os.open(f"{path}-wal", os.O_RDONLY)
+    folder = os.open(Path(path).resolve().parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
+    return log
 
 
 def _is_bulk(statement: Statement) -> bool:

@@ -1,15 +1,18 @@
-"""The writer thread: order, group commit, and what happens when it cannot write."""
+"""The writer: order, group commit, and what happens when it cannot write."""
 
 from __future__ import annotations
 
 import asyncio
 import sqlite3
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from gateway.stores import StoreUnavailable
-from gateway.stores.writer import Writer, connect
+from gateway.stores.writer import Bulk, Writer, connect
 
 SCHEMA = ("CREATE TABLE IF NOT EXISTS rows (number INTEGER PRIMARY KEY, text TEXT)",)
 PUT = "INSERT INTO rows VALUES (?, ?)"
@@ -35,7 +38,7 @@ async def test_after_the_barrier_rows_are_there(tmp_path: Path) -> None:
     written = rows(tmp_path / "w.db")
     assert len(written) == 100
     assert written[-1] == (99, "new")
-    await asyncio.to_thread(writer.close)
+    writer.close()
 
 
 async def test_waiters_share_a_commit(tmp_path: Path) -> None:
@@ -53,14 +56,14 @@ async def test_waiters_share_a_commit(tmp_path: Path) -> None:
     assert [task.cancelled() for task in tasks].count(True) == 1
     await writer.barrier()
     assert len(rows(tmp_path / "w.db")) == 50
-    await asyncio.to_thread(writer.close)
+    writer.close()
 
 
 async def test_a_barrier_with_nothing_to_write_returns(tmp_path: Path) -> None:
     """Nobody waits for a commit that is not needed."""
     writer = Writer(tmp_path / "w.db", SCHEMA)
     await writer.barrier()
-    await asyncio.to_thread(writer.close)
+    writer.close()
 
 
 async def test_closing_writes_what_is_pending(tmp_path: Path) -> None:
@@ -68,7 +71,7 @@ async def test_closing_writes_what_is_pending(tmp_path: Path) -> None:
     writer = Writer(tmp_path / "w.db", SCHEMA)
     for number in range(10):
         writer.submit(PUT, (number, ""))
-    await asyncio.to_thread(writer.close)
+    writer.close()
     assert len(rows(tmp_path / "w.db")) == 10
     with pytest.raises(StoreUnavailable, match="closed"):
         await writer.barrier()
@@ -84,7 +87,7 @@ async def test_a_failed_write_fails_every_later_barrier(tmp_path: Path) -> None:
     with pytest.raises(StoreUnavailable):
         writer.check()
     writer.submit(PUT, (2, "b"))
-    await asyncio.to_thread(writer.close)
+    writer.close()
     assert rows(tmp_path / "w.db") == []
 
 
@@ -101,3 +104,88 @@ def test_the_file_is_private_and_safe(tmp_path: Path) -> None:
     assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
     assert connection.execute("PRAGMA synchronous").fetchone() == (2,)
     connection.close()
+
+
+async def test_another_process_that_writes_is_waited_for(tmp_path: Path) -> None:
+    """The file is locked for a moment: rows wait, the loop does not."""
+    writer = Writer(tmp_path / "w.db", SCHEMA)
+    other = connect(tmp_path / "w.db")
+    other.execute("BEGIN IMMEDIATE")
+    writer.submit(Bulk(0, PUT), (1, "late"))
+    barrier = asyncio.create_task(writer.barrier())
+    while not writer._flying:  # noqa: ASYNC110  (the loop's own turns are what is waited for)
+        await asyncio.sleep(0)
+    other.execute("INSERT INTO rows VALUES (2, 'first')")
+    other.execute("COMMIT")
+    other.close()
+    await barrier
+    assert rows(tmp_path / "w.db") == [(1, "late"), (2, "first")]
+    writer.close()
+
+
+async def test_the_log_starts_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is written is copied into the file now and then, so the log does not grow for ever."""
+    monkeypatch.setattr("gateway.stores.writer._CHECKPOINT", 50)
+    writer = Writer(tmp_path / "w.db", SCHEMA)
+    for number in range(2000):
+        writer.submit(Bulk(0, PUT), (number, "x" * 100))
+        if number % 10 == 9:
+            await writer.barrier()
+    log = (tmp_path / "w.db-wal").stat().st_size
+    assert log < 500_000  # 200 commits append a page or two each: 1.6 MB if it never started over
+    assert len(rows(tmp_path / "w.db")) == 2000
+    writer.close()
+
+
+async def test_nobody_is_told_before_the_disk_has_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A sync that fails is a write that failed."""
+
+    def broken(_: int) -> None:
+        raise OSError(5, "Input/output error")
+
+    writer = Writer(tmp_path / "w.db", SCHEMA)
+    monkeypatch.setattr("gateway.stores.writer._to_disk", broken)
+    mark = writer.submit(Bulk(0, PUT), (1, "a"))
+    with pytest.raises(StoreUnavailable, match="could not write"):
+        await writer.barrier()
+    assert not writer.written(mark)
+    with pytest.raises(StoreUnavailable):
+        writer.check()
+    writer.close()
+
+
+async def test_rows_that_nobody_waits_for_are_written_too(tmp_path: Path) -> None:
+    """They linger, and then they are on disk."""
+    writer = Writer(tmp_path / "w.db", SCHEMA)
+    mark = writer.submit(Bulk(0, PUT), (1, "a"))
+    async with asyncio.timeout(10):
+        while not writer.written(mark):  # noqa: ASYNC110  (nothing tells: that is the point)
+            await asyncio.sleep(0.01)
+    writer.close()
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.lists(st.tuples(st.booleans(), st.integers(1, 70)), min_size=1, max_size=12), st.integers(0, 12))
+def test_at_any_crash_point_the_file_holds_whole_submissions_in_order(steps: list[tuple[bool, int]], stop: int) -> None:
+    """Everything confirmed is there, and what is there is a beginning of what was submitted."""
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / "w.db"
+        confirmed, ends = asyncio.run(_until(path, steps, stop))
+        found = [number for number, _ in rows(path)]
+        assert found == list(range(len(found)))
+        assert len(found) >= confirmed
+        assert len(found) in ends
+
+
+async def _until(path: Path, steps: list[tuple[bool, int]], stop: int) -> tuple[int, set[int]]:
+    """Submit groups, some awaited; leave after `stop` of them without closing. Rows confirmed, and where groups end."""
+    writer = Writer(path, SCHEMA)
+    bulk, at, confirmed, ends = Bulk(0, PUT), 0, 0, {0}
+    for waits, size in steps[:stop]:
+        writer.submit_all([(bulk if size % 2 else PUT, (number, "")) for number in range(at, at + size)])
+        at += size
+        ends.add(at)
+        if waits:
+            await writer.barrier()
+            confirmed = at
+    return confirmed, ends
