@@ -64,8 +64,7 @@ class Subject:
     claims: Mapping[str, object] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
-class Debit:
+class Debit(NamedTuple):
     """An amount to take from one bucket or quota. Stages describe debits, the store applies them.
 
     `refill` is units per second for a token bucket whose burst is `limit`; 0 makes it a quota of the workflow,
@@ -82,8 +81,7 @@ class Debit:
     window: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Ask:
+class Ask(NamedTuple):
     """All that one call wants to take, in one atomic step.
 
     `seconds` is how long the workflow may live from its first call (None: no end); `ttl` how long its record is
@@ -100,16 +98,14 @@ class Ask:
     lapse: int
 
 
-@dataclass(frozen=True, slots=True)
-class Balance:
+class Balance(NamedTuple):
     """What stands after the step, parallel to a debit: units left now, and seconds until it is full (0 for a quota)."""
 
     remaining: int
     reset: float
 
 
-@dataclass(frozen=True, slots=True)
-class Reservation:
+class Reservation(NamedTuple):
     """What was taken. `balances` is parallel to `ask.debits`."""
 
     ask: Ask

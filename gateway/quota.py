@@ -8,7 +8,6 @@ and `rate_limited` for the buckets of `limits`.
 
 from __future__ import annotations
 
-import functools
 import math
 from collections.abc import Sequence
 from fractions import Fraction
@@ -82,8 +81,19 @@ class _Rates(NamedTuple):
     denominator: int
 
 
-@functools.lru_cache(maxsize=1024)
+_known: dict[int, tuple[Price, _Rates]] = {}  # by identity: hashing a price takes longer than charging a call
+
+
 def _rates(price: Price) -> _Rates:
+    known = _known.get(id(price))
+    if known is None or known[0] is not price:
+        if len(_known) >= 1024:
+            _known.clear()
+        known = _known[id(price)] = (price, _exactly(price))
+    return known[1]
+
+
+def _exactly(price: Price) -> _Rates:
     """A part that has no price of its own costs what the whole costs. Decimals are taken as written in the file."""
     parts = (
         price.input,
@@ -110,6 +120,8 @@ def cost(price: Price, usage: Usage) -> int:
     """Nano-USD of a call, exact, rounded up once. Parts that exceed their whole are cut to it."""
     rates = _rates(price)
     total_in, total_out = _sane(usage.input), _sane(usage.output)
+    if not (usage.cached or usage.reasoning or usage.audio):
+        return min(_MOST, -(-(total_in * rates.input + total_out * rates.output) // rates.denominator))
     cached = min(_sane(usage.cached), total_in)
     reasoning = min(_sane(usage.reasoning), total_out)
     audio = min(_sane(usage.audio), total_out - reasoning)

@@ -19,9 +19,9 @@ _CACHED = 8192  # callers' combinations of agent, team, model and providers kept
 _LONGEST = 999_999_999_999_999  # the largest structured-field integer, RFC 9651 section 3.3.1
 
 
+_COUNTED: tuple[Unit, ...] = ("requests", "tokens")
 _NAMES = {
-    unit: tuple(f"x-ratelimit-{what}-{unit}".encode() for what in ("limit", "remaining", "reset"))
-    for unit in ("requests", "tokens")
+    unit: tuple(f"x-ratelimit-{what}-{unit}".encode() for what in ("limit", "remaining", "reset")) for unit in _COUNTED
 }
 
 
@@ -57,17 +57,25 @@ class RateLimits:
 
         After a rejection only the bucket that refused is known; after one by a quota, only the policies.
         """
-        buckets = [it for it in debits if it.refill]
+        if isinstance(outcome, Reservation):
+            known = [pair for pair in zip(outcome.ask.debits, outcome.balances, strict=True) if pair[0].refill]
+            buckets = tuple([(it.name, it.unit, it.refill, it.window) for it, _ in known])
+        else:
+            known = _refused(outcome, debits)
+            buckets = tuple([(it.name, it.unit, it.refill, it.window) for it in debits if it.refill])
         if not buckets:
             return []
-        known = list(_known(outcome, debits))
-        headers = [(b"ratelimit-policy", ", ".join([_policy(it) for it in buckets]).encode())]
+        headers = [_policy(buckets)]
         if known:
-            headers.append((b"ratelimit", ", ".join([_state(it, balance) for it, balance in known]).encode()))
-        for unit in ("requests", "tokens"):
-            of_unit = [pair for pair in known if pair[0].unit == unit]
-            if of_unit:
-                headers += _family(*min(of_unit, key=lambda pair: pair[1].remaining))
+            headers.append((b"ratelimit", ", ".join([_state(*pair) for pair in known]).encode()))
+        tightest: dict[Unit, tuple[Debit, Balance]] = {}
+        for pair in known:
+            other = tightest.get(pair[0].unit)
+            if other is None or pair[1].remaining < other[1].remaining:
+                tightest[pair[0].unit] = pair
+        for unit in _NAMES:
+            if unit in tightest:
+                headers += _family(*tightest[unit])
         return headers
 
     def _match(self, agent: str, team: str, model: str, providers: tuple[str, ...]) -> tuple[Debit, ...]:
@@ -128,25 +136,23 @@ def _part(name: str) -> str:
     return quote(name, safe="")
 
 
-def _known(outcome: Reservation | Rejection, debits: Sequence[Debit]) -> Iterator[tuple[Debit, Balance]]:
-    if isinstance(outcome, Reservation):
-        for debit, balance in zip(outcome.ask.debits, outcome.balances, strict=True):
-            if debit.refill:
-                yield debit, balance
-    elif outcome.reason == "rate":
-        debit = debits[outcome.index]
-        yield debit, Balance(max(0, debit.limit - outcome.used), outcome.used / debit.refill)
-
-
-def _policy(debit: Debit) -> str:
-    return _policy_of(debit.name, debit.unit, debit.refill, debit.window)
+def _refused(outcome: Rejection, debits: Sequence[Debit]) -> list[tuple[Debit, Balance]]:
+    """The bucket that refused, and how it stands."""
+    if outcome.reason != "rate":
+        return []
+    debit = debits[outcome.index]
+    return [(debit, Balance(max(0, debit.limit - outcome.used), outcome.used / debit.refill))]
 
 
 @functools.lru_cache(1024)
-def _policy_of(name: str, unit: str, refill: float, window: int) -> str:
-    quota = min(_LONGEST, round(refill * window))
-    unit = "" if unit == "requests" else f';qu="{unit}"'  # requests is the draft's default
-    return f'"{name}";q={quota}{unit};w={window}'
+def _policy(buckets: tuple[tuple[str, str, float, int], ...]) -> tuple[bytes, bytes]:
+    """`RateLimit-Policy` for buckets given as name, unit, refill and window."""
+    items = []
+    for name, unit, refill, window in buckets:
+        quota = min(_LONGEST, round(refill * window))
+        qualified = "" if unit == "requests" else f';qu="{unit}"'  # requests is the draft's default
+        items.append(f'"{name}";q={quota}{qualified};w={window}')
+    return b"ratelimit-policy", ", ".join(items).encode()
 
 
 def _state(debit: Debit, balance: Balance) -> str:

@@ -7,6 +7,7 @@ Names and labels are the contract's, section 8; correlation ids are never labels
 from __future__ import annotations
 
 import asyncio
+import functools
 import sys
 import threading
 import time
@@ -55,11 +56,14 @@ class Histogram:
 
     def observe(self, labels: Labels, value: float) -> None:
         """Count one value."""
-        row = self.values.get(labels)
-        if row is None:
-            row = self.values[labels] = [0.0] * (len(self.bounds) + 2)
+        row = self.values.get(labels) or self.row(labels)
         row[bisect_left(self.bounds, value)] += 1
         row[-1] += value
+
+    def row(self, labels: Labels) -> list[float]:
+        """The counts of a combination of labels not seen before."""
+        row = self.values[labels] = [0.0] * (len(self.bounds) + 2)
+        return row
 
     def metric(self) -> Metric:
         """The family as Prometheus reads it: buckets are cumulative."""
@@ -139,10 +143,13 @@ class Telemetry:
         model = call.model if call.known_model else ""
         self.requests.add((agent, team, model, outcome.provider, call.route, str(status)))
         self.duration.observe((call.route, model), (ended_ns - call.started_ns) / 1e9)
-        before = call.started_ns
+        before, overhead = call.started_ns, self.overhead.values
         for stage, at in call.stages:
             if stage != "upstream":
-                self.overhead.observe((stage,), (at - before) / 1e9)
+                row = overhead.get((stage,)) or self.overhead.row((stage,))
+                seconds = (at - before) / 1e9
+                row[bisect_left(OVERHEAD, seconds)] += 1
+                row[-1] += seconds
             before = at
         if call.stream and outcome.first_byte_ns:
             self.first.observe((model, outcome.provider), (outcome.first_byte_ns - call.started_ns) / 1e9)
@@ -172,7 +179,13 @@ class Telemetry:
 
 
 def _iso(seconds: float) -> str:
-    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds")
+    whole = int(seconds)
+    return f"{_second(whole)}.{int((seconds - whole) * 1000):03d}+00:00"
+
+
+@functools.lru_cache(4)
+def _second(seconds: int) -> str:
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S")
 
 
 def _line(call: Call, status: int, cost: int, ended_ns: int) -> Json:
