@@ -57,6 +57,7 @@ ROUTES = {"/v1/chat/completions": OPENAI_CHAT}
 MODELS = "/v1/models"
 CENSUS = 15  # seconds between two counts of workflows for the metrics
 CENSUS_LIMIT = 10_000  # workflows counted at most, the last seen first
+TRIM = 30  # seconds between two times that freed memory is given back
 _log = logging.getLogger("meshgate")
 
 
@@ -336,6 +337,8 @@ class Gateway:
                 if beat % CENSUS == 0:
                     newest = await store.workflows(None, CENSUS_LIMIT)
                     self.shared.census = dict(Counter(workflow.state for workflow in newest))
+                if beat % TRIM == 0:
+                    _give_back()
                 if beat % 3600 == 0:
                     self.runtime.audit.forget(time.time() - self.runtime.config.audit.retain)
             except StoreUnavailable as fault:
@@ -353,10 +356,15 @@ def settle_heap() -> None:
     What calls leave behind is mostly freed by reference counts; cycles are looked for less often.
     """
     gc.collect()
-    with contextlib.suppress(OSError, AttributeError):  # glibc only: give back what start-up no longer holds
-        ctypes.CDLL(None).malloc_trim(0)
+    _give_back()
     gc.freeze()
     gc.set_threshold(10_000, 20, 100)
+
+
+def _give_back() -> None:
+    """Let the system have memory that was freed in the middle of the heap: about a millisecond. glibc only."""
+    with contextlib.suppress(OSError, AttributeError):
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 async def _end(task: asyncio.Task[None]) -> None:

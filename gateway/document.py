@@ -96,6 +96,7 @@ class _Builder:
     document: Document
     references: list[str]
     environment: Mapping[str, str]
+    given: bool = False  # the scalar at hand holds a value of the environment: it is text, whatever it looks like
 
     def value(self, node: yaml.Node, path: Path, above: tuple[yaml.Node, ...]) -> Any:
         self.document.lines.setdefault(path, node.start_mark.line + 1)
@@ -145,11 +146,12 @@ class _Builder:
                 self.problem(source, path, "`<<` takes a mapping or a list of mappings")
 
     def scalar(self, node: yaml.ScalarNode, path: Path) -> Any:
+        self.given = False
         text = self.substitute(node, path)
         if node.style is None:
             if not node.value:
                 return _LEFT_OUT
-            if text in ("null", "Null", "NULL", "~"):
+            if not self.given and text in ("null", "Null", "NULL", "~"):
                 return None
         return text
 
@@ -170,6 +172,7 @@ class _Builder:
         name, default = match.groups()
         self.document.env[path] = f"${{{name}}}"
         if value := self.environment.get(name, ""):
+            self.given = True
             return value
         if default is None and name not in self.environment:
             words = f"needs the environment variable {name}, which is not set; set it, or write ${{{name}:-}} for empty"

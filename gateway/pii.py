@@ -51,7 +51,7 @@ class Redactor:
         self._seal = seal
         self._ttl = config.ttl
         self._fresh = min(_FRESH, config.ttl / 2)
-        self._numbers: dict[tuple[str, str, str, int, int], tuple[str, float]] = {}
+        self._numbers: dict[int, tuple[str, float]] = {}
 
     async def redact(self, call: Call) -> None:
         """Write `call.redaction`, and the body where it must change. Raises Refusal(pii_blocked)."""
@@ -124,8 +124,8 @@ class Redactor:
         now = time.monotonic()
         unknown: list[tuple[str, str]] = []
         for entity, value in masked:
-            # The value itself is not kept: its keyed hash (see `texts`) and length tell it apart within the workflow.
-            placeholder, until = self._numbers.get((team, workflow, entity, hash(value), len(value)), ("", 0.0))
+            # The value itself is not kept: a keyed hash of 64 bits (see `texts`) tells it apart.
+            placeholder, until = self._numbers.get(hash((team, workflow, entity, value)), ("", 0.0))
             if until > now:
                 masked[entity, value] = placeholder
             else:
@@ -140,9 +140,9 @@ class Redactor:
         numbers = await self._vault.seal(team, workflow, items, self._ttl)
         for (entity, value), number in zip(unknown, numbers, strict=True):
             masked[entity, value] = placeholder = f"<{entity}_{number}>"
-            self._remember((team, workflow, entity, hash(value), len(value)), placeholder, now + self._fresh)
+            self._remember(hash((team, workflow, entity, value)), placeholder, now + self._fresh)
 
-    def _remember(self, key: tuple[str, str, str, int, int], placeholder: str, until: float) -> None:
+    def _remember(self, key: int, placeholder: str, until: float) -> None:
         if len(self._numbers) >= _REMEMBER:
             del self._numbers[next(iter(self._numbers))]
         self._numbers[key] = (placeholder, until)

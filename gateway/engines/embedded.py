@@ -69,9 +69,7 @@ class Embedded:
         if memo is not None and (found := memo.get(key)) is not None:
             return found
         result = await self._judge(self._projection.term(document))
-        if memo is not None:
-            memo.put(key, result)
-        return result
+        return result if memo is None else memo.put(key, result)
 
     async def ping(self) -> None:
         """Always ready."""

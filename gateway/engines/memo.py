@@ -59,12 +59,16 @@ class Projection:
 
 
 class Memo:
-    """The last results, at most `size` of them; the least lately used goes first."""
+    """The last results, at most `size` of them; the least lately used goes first.
 
-    __slots__ = ("_results", "_size")
+    Many inputs come to few results: equal ones are kept once, and are the very same object.
+    """
+
+    __slots__ = ("_distinct", "_results", "_size")
 
     def __init__(self, size: int = 4096) -> None:
         self._results: OrderedDict[bytes, Json] = OrderedDict()
+        self._distinct: dict[bytes, Json] = {}
         self._size = size
 
     def get(self, key: bytes) -> Json | None:
@@ -73,10 +77,16 @@ class Memo:
             self._results.move_to_end(key)
         return found
 
-    def put(self, key: bytes, result: Json) -> None:
-        self._results[key] = result
+    def put(self, key: bytes, result: Json) -> Json:
+        """Remember a result; returns the object that stands for it from now on."""
+        if len(self._distinct) >= self._size:
+            self._distinct.clear()
+        result = self._distinct.setdefault(orjson.dumps(result, option=_SORTED), result)
+        # A copy: what orjson hands out stands at the start of 4 kB that nothing else can use while it lives.
+        self._results[bytes(memoryview(key))] = result
         if len(self._results) > self._size:
             self._results.popitem(last=False)
+        return result
 
     def __len__(self) -> int:
         return len(self._results)

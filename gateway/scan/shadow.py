@@ -8,40 +8,59 @@ Unicode tables: patterns compile many times faster, and `\\b` keeps its Unicode 
 
 from __future__ import annotations
 
+from codecs import charmap_encode
 from typing import Final
 
-import numpy as np
 import regex
 
 OTHER: Final = 0x01
 WORD: Final = ord("_")
 FOLDS: Final = {"\u0130": "i", "\u017f": "s", "\u212a": "k"}  # under `regex` IGNORECASE these match an ASCII letter
+_WORDS: Final = regex.compile(r"\w")
+_REMEMBERED: Final = 20_000  # characters; a language has fewer, an attacker a million
 
 
-def _table() -> np.ndarray[tuple[int], np.dtype[np.uint8]]:
-    everything = "".join(map(chr, range(0x110000)))
-    table = np.full(len(everything), OTHER, dtype=np.uint8)
-    table[:128] = np.arange(128)
-    for match in regex.finditer(r"[\w--\x00-\x7f]+", everything, regex.V1):
-        table[match.start() : match.end()] = WORD
-    # Digits come in runs of ten, from zero up; unicodedata may not know the newest ones.
-    for match in regex.finditer(r"[\d--\x00-\x7f]+", everything, regex.V1):
-        table[match.start() : match.end()] = ord("0") + np.arange(len(match.group())) % 10
-    for char, letter in FOLDS.items():
-        table[ord(char)] = ord(letter)
-    return table
+def _digits() -> dict[int, int]:
+    """Digits beyond ASCII come in runs of ten, from zero up; unicodedata may not know the newest ones."""
+    everything = "".join(map(chr, range(128, 0x110000)))
+    runs = regex.finditer(r"\d+", everything)
+    return {128 + at: ord("0") + (at - run.start()) % 10 for run in runs for at in range(*run.span())}
 
 
-_TABLE: Final = _table()
+class _Kinds(dict[int, int]):
+    """Code point -> the byte that stands for it, worked out when first met."""
+
+    def __missing__(self, code: int) -> int:
+        kind = WORD if _WORDS.match(chr(code)) else OTHER
+        if len(self) < _REMEMBERED:
+            self[code] = kind
+        return kind
+
+
+_KINDS: Final = _Kinds(
+    {**{code: code for code in range(128)}, **_digits(), **{ord(c): ord(to) for c, to in FOLDS.items()}}
+)
+
+
+def _western() -> bytes:
+    """The same for the bytes of Windows-1252; five of them stand for nothing, and no text encodes to them."""
+    chars = [bytes([byte]).decode("cp1252", "replace") for byte in range(256)]
+    return bytes(_KINDS[ord(char)] for char in chars)
+
+
+_WESTERN: Final = _western()
 
 
 def shadow(text: str) -> bytes:
     """One byte for each character of `text`."""
     if text.isascii():
         return text.encode()
-    return _TABLE.take(np.frombuffer(text.encode("utf-32-le", "surrogatepass"), dtype=np.uint32)).tobytes()
+    try:
+        return text.encode("cp1252").translate(_WESTERN)  # twenty times as fast, where it can say it
+    except UnicodeEncodeError:
+        return charmap_encode(text, "strict", _KINDS)[0]
 
 
 def shadow_of(char: str) -> int:
     """The byte that stands for one character."""
-    return int(_TABLE[ord(char)])
+    return _KINDS[ord(char)]
