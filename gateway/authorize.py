@@ -255,5 +255,5 @@ def _calls(call: Call) -> int:
     if reservation is not None:
         for debit, balance in zip(reservation.ask.debits, reservation.balances, strict=True):
             if debit.unit == "calls":
-                return debit.limit - balance.remaining
+                return debit.limit + balance.added - balance.remaining
     return 0

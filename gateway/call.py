@@ -10,8 +10,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple
 
+Reason = Literal["rate", "exceeded", "busy", "frozen", "expired", "idle", "closed", "unknown"]
 Unit = Literal["requests", "tokens", "cost", "calls", "seconds", "hops", "repeats"]
 NANO_USD = 1_000_000_000
+REPEATS = 512  # counters of unit repeats that a workflow keeps; the oldest go
 
 Json = dict[str, Any]
 
@@ -70,6 +72,10 @@ class Debit(NamedTuple):
     `refill` is units per second for a token bucket whose burst is `limit`; 0 makes it a quota of the workflow,
     with ceiling `limit`. `amount` may be 0: nothing is taken, the balance is read and must not be overdrawn.
     `name` is how messages and headers call it; `window` the seconds of a `RateLimit-Policy` (0 for a quota).
+
+    Two units refuse the call and never freeze the workflow. `repeats` adds up like the others, calls in flight count
+    as if they had ended; a workflow keeps the newest `REPEATS` keys. `hops` does not add up: `amount` is how deep this
+    call is, and the workflow remembers the deepest.
     """
 
     key: str
@@ -85,7 +91,9 @@ class Ask(NamedTuple):
     """All that one call wants to take, in one atomic step.
 
     `seconds` is how long the workflow may live from its first call (None: no end); `ttl` how long its record is
-    kept after the last call; `lapse` after how many seconds an unsettled reservation counts as lost.
+    kept after the last call; `lapse` after how many seconds an unsettled reservation counts as lost; `idle` after how
+    many seconds without a call the workflow expires (None: never). `strict`: it must have been opened before.
+    `first`: this call has waited long for room; while it asks, no other call of the workflow gets in before it.
     """
 
     id: str
@@ -96,13 +104,25 @@ class Ask(NamedTuple):
     seconds: int | None
     ttl: int
     lapse: int
+    idle: int | None = None
+    strict: bool = False
+    first: bool = False
+
+    @property
+    def bare(self) -> bool:
+        """Whether it wants nothing but to know that the workflow is open: nothing is taken and nothing is kept."""
+        return not self.debits and self.seconds is None and self.idle is None and not self.strict
 
 
 class Balance(NamedTuple):
-    """What stands after the step, parallel to a debit: units left now, and seconds until it is full (0 for a quota)."""
+    """What stands after the step, parallel to a debit: units left now, and seconds until it is full (0 for a quota).
+
+    `added` is what top-ups have put on the debit's limit.
+    """
 
     remaining: int
     reset: float
+    added: int = 0
 
 
 class Reservation(NamedTuple):
@@ -117,16 +137,20 @@ class Rejection:
     """Nothing was taken: why, and which debit said so (index into `ask.debits`, -1 where none did).
 
     `rate`: a bucket is short, `retry_after` seconds until it is not (None: the amount is more than it ever holds).
-    `exceeded`: what is settled leaves no room; the workflow is now frozen. `busy`: calls in flight hold the rest.
-    `frozen`: it was frozen before. `expired`: the workflow has outlived `seconds`; now frozen.
-    `used` is settled, `held` is in flight, both in units of the debit.
+    `exceeded`: what is settled leaves no room; the workflow is now frozen, except by a debit of hops or repeats.
+    `busy`: calls in flight hold the rest. `frozen`: it was frozen before. `expired`: it has outlived `seconds`; now
+    frozen. `idle`: it was not called for longer than `idle`, and has ended. `closed`: it was closed. `unknown`: nobody
+    has opened it, and `strict` asked for that.
+    `used` is settled, `held` is in flight, `limit` is the limit in force, top-ups included, all in units of the debit;
+    of `expired` and `idle`, `used` and `limit` are seconds.
     """
 
-    reason: Literal["rate", "exceeded", "busy", "frozen", "expired"]
+    reason: Reason
     index: int = -1
     used: int = 0
     held: int = 0
     retry_after: float | None = None
+    limit: int = 0
 
 
 @dataclass(slots=True)

@@ -283,10 +283,18 @@ class Quotas(Section):
     """Same agent, same tool, same canonical arguments."""
     seconds: Seconds | None = None
     """Age at which a workflow ends, counted from its first call."""
+    idle: Seconds | None = None
+    """Seconds without a call after which a workflow expires and takes no more; shorter than `ttl`."""
     ttl: Seconds = 86400
     """How long a workflow is remembered after its last call."""
     wait: Seconds = 0
     """How long a call may wait for others in flight to give quota back."""
+
+    @model_validator(mode="after")
+    def _remembered_longer_than_idle(self) -> Quotas:
+        if self.idle is not None and self.idle >= self.ttl:
+            raise ValueError("idle must be shorter than ttl: a workflow that is forgotten cannot be expired")
+        return self
 
 
 class Policy(Section):

@@ -2,8 +2,9 @@
 
 Only describes: the store takes. A call reserves its input tokens and its output ceiling at the model's dearest price
 before it leaves, and is charged what the provider reported after. Money is in nano-USD, exact, rounded up once a call.
-Error codes: `quota_exceeded` (the workflow freezes), `quota_busy` (calls in flight hold the rest), `workflow_frozen`,
-and `rate_limited` for the buckets of `limits`.
+Error codes: `quota_exceeded` (the workflow freezes), `quota_busy` (calls in flight hold the rest), `workflow_frozen`
+(also where it expired or was closed), `hop_limit` and `loop_detected` (this call only), `invalid_request` where it
+should have been opened first, and `rate_limited` for the buckets of `limits`.
 """
 
 from __future__ import annotations
@@ -24,10 +25,8 @@ _MOST = 2**53 - 1
 # When a call that waits for others in flight should try again: nobody knows when they end.
 _BUSY_RETRY = 1.0
 
-_HELP = (
-    "An operator can raise it in the configuration and resume the workflow with `meshgate workflows resume`; "
-    "otherwise start a new workflow with another X-Correlation-Id."
-)
+_ANOTHER = "start a new workflow with another X-Correlation-Id."
+_HELP = f"An operator can resume it with `meshgate workflows resume`, also with a top-up; otherwise {_ANOTHER}"
 
 
 class Quotas:
@@ -39,8 +38,8 @@ class Quotas:
 
     @property
     def timed(self) -> bool:
-        """Whether workflows end by age: then every call must be asked for, even one that takes nothing."""
-        return self._settings.seconds is not None
+        """Whether workflows end by age or silence: then calls count, even those that take nothing."""
+        return self._settings.seconds is not None or self._settings.idle is not None
 
     def debits(self, model: Model, input_tokens: int, ceiling: int) -> list[Debit]:
         """What a call reserves: at most `input_tokens` in and `ceiling` out, one call."""
@@ -57,7 +56,7 @@ class Quotas:
 
     def ask(self, id: str, team: str, correlation_id: str, agent: str, debits: Sequence[Debit], *, lapse: float) -> Ask:
         """The whole of what a call wants. `lapse`: seconds after which an unsettled reservation counts as lost."""
-        seconds = self._settings.seconds
+        seconds, idle = self._settings.seconds, self._settings.idle
         return Ask(
             id,
             team,
@@ -67,6 +66,7 @@ class Quotas:
             None if seconds is None else math.ceil(seconds),
             math.ceil(self._settings.ttl),
             math.ceil(lapse),
+            None if idle is None else math.ceil(idle),
         )
 
 
@@ -149,13 +149,9 @@ def refusal(rejection: Rejection, ask: Ask) -> Refusal:
         return _exceeded(rejection, ask.debits[rejection.index], ask)
     if rejection.reason == "busy":
         return _busy(rejection, ask.debits[rejection.index], ask)
-    if rejection.reason == "expired":
-        message = (
-            f"Workflow {ask.correlation_id} has outlived quotas.seconds: it may last {ask.seconds} s and is "
-            f"{rejection.used} s old, so it is now frozen. {_HELP}"
-        )
-        return Refusal("quota_exceeded", message, detail={"quota": "quotas.seconds"})
-    return _frozen(rejection, ask)
+    if rejection.reason == "frozen":
+        return _frozen(rejection, ask)
+    return _ended(rejection, ask)
 
 
 def _rate(rejection: Rejection, debit: Debit) -> Refusal:
@@ -172,10 +168,22 @@ def _rate(rejection: Rejection, debit: Debit) -> Refusal:
 
 
 def _exceeded(rejection: Rejection, debit: Debit, ask: Ask) -> Refusal:
+    if debit.unit == "hops":
+        message = (
+            f"This call would be {debit.amount} hops deep in the chain of agents of workflow {ask.correlation_id}, and "
+            f"{debit.name} allows {rejection.limit}. Answer from where the chain is; an operator can raise the limit."
+        )
+        return Refusal("hop_limit", message, detail={"quota": debit.name, "limit": rejection.limit})
+    if debit.unit == "repeats":
+        message = (
+            f"Workflow {ask.correlation_id} repeats itself: {debit.name} came {rejection.used + rejection.held} times, "
+            f"and {rejection.limit} are allowed. This call was refused, the workflow goes on: do something else next."
+        )
+        return Refusal("loop_detected", message, detail={"repeated": debit.name, "limit": rejection.limit})
     message = (
-        f"Workflow {ask.correlation_id} has no room left in {debit.name}: the limit is {_amount(debit, debit.limit)}, "
-        f"{_amount(debit, rejection.used)} are used, and this call needs up to {_amount(debit, debit.amount)}. "
-        f"The workflow is now frozen. {_HELP}"
+        f"Workflow {ask.correlation_id} has no room left in {debit.name}: the limit is "
+        f"{_amount(debit, rejection.limit)}, {_amount(debit, rejection.used)} are used, and this call needs up to "
+        f"{_amount(debit, debit.amount)}. The workflow is now frozen. {_HELP}"
     )
     return Refusal("quota_exceeded", message, detail={"quota": debit.name})
 
@@ -183,9 +191,9 @@ def _exceeded(rejection: Rejection, debit: Debit, ask: Ask) -> Refusal:
 def _busy(rejection: Rejection, debit: Debit, ask: Ask) -> Refusal:
     message = (
         f"Calls in flight hold the rest of {debit.name} of workflow {ask.correlation_id}: the limit is "
-        f"{_amount(debit, debit.limit)}, {_amount(debit, rejection.used)} are used, {_amount(debit, rejection.held)} "
-        f"are held, and this call needs up to {_amount(debit, debit.amount)}. Try again when they have ended, "
-        "or lower the call's output ceiling."
+        f"{_amount(debit, rejection.limit)}, {_amount(debit, rejection.used)} are used, "
+        f"{_amount(debit, rejection.held)} are held, and this call needs up to "
+        f"{_amount(debit, debit.amount)}. Try again when they have ended, or lower the call's output ceiling."
     )
     return Refusal("quota_busy", message, retry_after=_BUSY_RETRY, detail={"quota": debit.name})
 
@@ -197,9 +205,31 @@ def _frozen(rejection: Rejection, ask: Ask) -> Refusal:
     debit = ask.debits[rejection.index]
     message = (
         f"Workflow {ask.correlation_id} is frozen since {debit.name} ran out: the limit is "
-        f"{_amount(debit, debit.limit)}, {_amount(debit, rejection.used)} are used."
+        f"{_amount(debit, rejection.limit)}, {_amount(debit, rejection.used)} are used."
     )
     return Refusal("workflow_frozen", f"{message} {_HELP}", detail={"quota": debit.name})
+
+
+def _ended(rejection: Rejection, ask: Ask) -> Refusal:
+    """It takes no more calls, or was never opened, whatever this call asks for."""
+    name = f"Workflow {ask.correlation_id}"
+    if rejection.reason == "unknown":
+        message = (
+            f"{name} is not open here: workflows must be opened before their first call (quotas.strict). Open it "
+            "first, then call with the X-Correlation-Id that this gives."
+        )
+        return Refusal("invalid_request", message, param="X-Correlation-Id")
+    if rejection.reason == "closed":
+        return Refusal("workflow_frozen", f"{name} was closed and takes no more calls: {_ANOTHER}")
+    if rejection.reason == "idle":
+        rest = f" ({rejection.limit} s)" if rejection.limit else ""
+        message = f"{name} has expired: no call came for longer than quotas.idle{rest}. It takes no more: {_ANOTHER}"
+        return Refusal("workflow_frozen", message, detail={"quota": "quotas.idle"})
+    message = (
+        f"{name} has outlived quotas.seconds: it may last {rejection.limit} s and is {rejection.used} s old, so it is "
+        f"now frozen. {_HELP}"
+    )
+    return Refusal("quota_exceeded", message, detail={"quota": "quotas.seconds"})
 
 
 def _amount(debit: Debit, amount: int) -> str:

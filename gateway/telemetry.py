@@ -174,8 +174,9 @@ class Telemetry:
             self.redactions.add((entity, "response"), count)
         if call.reservation:
             for debit, balance in zip(call.debits, call.reservation.balances, strict=True):
-                if not debit.refill and debit.limit:
-                    self.quota.observe((debit.unit,), 1 - balance.remaining / debit.limit)
+                limit = debit.limit + balance.added
+                if not debit.refill and limit:
+                    self.quota.observe((debit.unit,), 1 - balance.remaining / limit)
 
 
 def _iso(seconds: float) -> str:

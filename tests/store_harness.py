@@ -6,6 +6,7 @@ import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import redis
 
@@ -56,26 +57,33 @@ def quota(limit: int, amount: int, key: str = "tokens") -> Debit:
     return Debit(key, unit, amount, limit, f"quotas.{key}")
 
 
+def hops(limit: int, depth: int) -> Debit:
+    return Debit("hops", "hops", depth, limit, "quotas.hops")
+
+
+def repeats(limit: int, key: str, amount: int = 1) -> Debit:
+    return Debit(key, "repeats", amount, limit, f"the tool {key} with the same arguments")
+
+
 def bucket(limit: int, amount: int, refill: float = 1.0, key: str = "agent:t:a", unit: str = "requests") -> Debit:
     return Debit(key, "tokens" if unit == "tokens" else "requests", amount, limit, f"agent-{unit}", refill, 60)
 
 
-def ask(
-    *debits: Debit, cid: str = "w", team: str = "t", agent: str = "a", seconds: int | None = None, ttl: int = 86400
-) -> Ask:
-    return Ask(f"call-{next(_ids)}", team, cid, agent, debits, seconds, ttl, lapse=60)
+def ask(*debits: Debit, cid: str = "w", team: str = "t", agent: str = "a", ttl: int = 86400, **more: Any) -> Ask:
+    times = {"seconds": None, "lapse": 60, **more}
+    return Ask(f"call-{next(_ids)}", team, cid, agent, debits, ttl=ttl, **times)
 
 
-async def take(store: Store, *debits: Debit, cid: str = "w") -> Reservation:
+async def take(store: Store, *debits: Debit, cid: str = "w", **more: Any) -> Reservation:
     """Reserve what must succeed."""
-    outcome = await store.reserve(ask(*debits, cid=cid))
+    outcome = await store.reserve(ask(*debits, cid=cid, **more))
     assert isinstance(outcome, Reservation), outcome
     return outcome
 
 
-async def refused(store: Store, *debits: Debit, cid: str = "w") -> Rejection:
+async def refused(store: Store, *debits: Debit, cid: str = "w", **more: Any) -> Rejection:
     """Reserve what must be refused."""
-    outcome = await store.reserve(ask(*debits, cid=cid))
+    outcome = await store.reserve(ask(*debits, cid=cid, **more))
     assert isinstance(outcome, Rejection), outcome
     return outcome
 

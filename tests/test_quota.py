@@ -13,6 +13,7 @@ from gateway.call import Ask, Debit, Rejection, Usage
 from gateway.config import Model, Price
 from gateway.config import Quotas as Settings
 
+USD_5 = 5_000_000_000
 MINI = Price(input=0.15, output=0.6)
 prices = st.decimals(0, 1000, places=4).map(float)
 counts = st.integers(0, 10**7)
@@ -35,9 +36,9 @@ def test_a_call_reserves_all_it_may_use() -> None:
 
 def test_the_ask_has_the_workflows_times() -> None:
     """Age, ttl and lapse come from the configuration and the call, in whole seconds."""
-    settings = Settings.model_validate({"seconds": "1h", "ttl": "24h"})
+    settings = Settings.model_validate({"seconds": "1h", "ttl": "24h", "idle": "5min"})
     ask = quota.Quotas(settings).ask("id", "t", "w", "a", [], lapse=600.5)
-    assert ask == Ask("id", "t", "w", "a", (), 3600, 86400, 601)
+    assert ask == Ask("id", "t", "w", "a", (), 3600, 86400, 601, 300)
     assert quota.Quotas(settings).timed
     assert not quota.Quotas(Settings()).timed
 
@@ -106,6 +107,8 @@ ASK = Ask(
         Debit("agent:a", "requests", 1, 20, "agent-requests", 1.0, 60),
         Debit("team:t", "tokens", 5000, 1000, "team-tokens", 10.0, 60),
         Debit("cost", "cost", 1_500_000_000, 5_000_000_000, "quotas.cost_usd"),
+        Debit("hops", "hops", 11, 10, "quotas.hops"),
+        Debit("repeats:x", "repeats", 1, 5, "the tool search with the same arguments"),
     ),
     3600,
     86400,
@@ -116,13 +119,43 @@ ASK = Ask(
 @pytest.mark.parametrize(
     ("rejection", "code", "retry_after", "words"),
     [
-        (Rejection("rate", 0, 20, 0, 0.4), "rate_limited", 0.4, ["agent-requests", "60 requests per 60 s", "400ms"]),
+        (
+            Rejection("rate", 0, 20, 0, 0.4, 20),
+            "rate_limited",
+            0.4,
+            ["agent-requests", "60 requests per 60 s", "400ms"],
+        ),
         (Rejection("rate", 1, 0, 0, None), "rate_limited", None, ["team-tokens", "5000", "never holds", "burst"]),
-        (Rejection("exceeded", 2, 4_000_000_000, 0), "quota_exceeded", None, ["5 USD", "4 USD", "1.5 USD", "resume"]),
-        (Rejection("busy", 2, 1_000_000_000, 3_000_000_000), "quota_busy", 1.0, ["5 USD", "3 USD are held"]),
-        (Rejection("frozen", 2, 4_900_000_001, 0), "workflow_frozen", None, ["quotas.cost_usd", "4.900000001 USD"]),
+        (
+            Rejection("exceeded", 2, 4_000_000_000, 0, limit=USD_5),
+            "quota_exceeded",
+            None,
+            ["5 USD", "4 USD", "1.5 USD", "resume"],
+        ),
+        (
+            Rejection("busy", 2, 1_000_000_000, 3_000_000_000, limit=USD_5),
+            "quota_busy",
+            1.0,
+            ["5 USD", "3 USD are held"],
+        ),
+        (
+            Rejection("frozen", 2, 4_900_000_001, 0, limit=6_250_000_000),
+            "workflow_frozen",
+            None,
+            ["6.25 USD", "4.900000001 USD"],
+        ),
         (Rejection("frozen"), "workflow_frozen", None, ["wf-1", "resume"]),
-        (Rejection("expired", -1, 4000), "quota_exceeded", None, ["quotas.seconds", "3600 s", "4000 s old"]),
+        (
+            Rejection("expired", -1, 4000, limit=3600),
+            "quota_exceeded",
+            None,
+            ["quotas.seconds", "3600 s", "4000 s old"],
+        ),
+        (Rejection("idle", limit=300), "workflow_frozen", None, ["wf-1", "expired", "quotas.idle", "300 s"]),
+        (Rejection("closed"), "workflow_frozen", None, ["wf-1", "closed", "X-Correlation-Id"]),
+        (Rejection("unknown"), "invalid_request", None, ["wf-1", "opened before", "quotas.strict"]),
+        (Rejection("exceeded", 3, 3, 0, limit=10), "hop_limit", None, ["11 hops", "quotas.hops allows 10"]),
+        (Rejection("exceeded", 4, 4, 1, limit=5), "loop_detected", None, ["the tool search", "came 5 times", "5 are"]),
     ],
 )
 def test_refusals_say_what_happened(

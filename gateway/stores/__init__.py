@@ -17,6 +17,7 @@ from gateway.call import Ask, Debit, Rejection, Reservation
 from gateway.errors import ConfigError
 
 End = Literal["settled", "released", "lapsed"]
+State = Literal["open", "frozen", "closed", "expired"]
 Role = Literal["gateway", "cli"]
 Clock = Callable[[], float]
 Sealed = tuple[str, bytes, bytes]  # entity, digest of the value, ciphertext
@@ -35,12 +36,14 @@ class Workflow:
     """What is known of one correlation id of a team. Times are Unix seconds, amounts in units of the quota.
 
     `used` is settled, `held` is in flight, `lapsed` the part of `used` that is an estimate because its call was lost.
-    `reason` says why it is frozen: the name of the quota that ran out, or the words of whoever froze it.
+    `reason` says why it is not open: the name of the quota that ran out, or the words of whoever froze or closed it.
+    `used` of hops is the deepest, of repeats the most of any one. `topups` is by `Debit.key`: what was added to limits.
+    `strict_opened`: it was opened by `open_workflow`, before its first call.
     """
 
     team: str
     correlation_id: str
-    state: Literal["open", "frozen"]
+    state: State
     reason: str
     first_seen: float
     last_seen: float
@@ -48,6 +51,8 @@ class Workflow:
     used: Mapping[str, int] = field(default_factory=dict)
     held: Mapping[str, int] = field(default_factory=dict)
     lapsed: Mapping[str, int] = field(default_factory=dict)
+    topups: Mapping[str, int] = field(default_factory=dict)
+    strict_opened: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +81,10 @@ class Store(Protocol):
         """Raise if a call could not be admitted now."""
 
     async def reserve(self, ask: Ask) -> Reservation | Rejection:
-        """Take every debit of the ask, or none. First the workflow's state is checked, then the debits in order."""
+        """Take every debit of the ask, or none. First the workflow's state is checked, then the debits in order.
+
+        A bare ask only learns whether the workflow is open; its reservation holds nothing and need not be settled.
+        """
 
     async def settle(self, reservation: Reservation, used: Mapping[str, int], state: End) -> bool:
         """End a reservation; False if it had ended before. `used`: `Debit.key` -> actual; one left out: its estimate.
@@ -100,11 +108,23 @@ class Store(Protocol):
     async def workflows(self, team: str | None, limit: int) -> list[Workflow]:
         """The workflows of a team (None: of all), the last seen first."""
 
-    async def freeze(self, team: str, correlation_id: str, reason: str) -> None:
-        """Refuse every further call of a workflow, also of one not seen yet."""
+    async def settled(self, team: str, correlation_id: str, seconds: float) -> None:
+        """Return when a call of the workflow has ended and may have given room back, or when the time is up."""
 
-    async def resume(self, team: str, correlation_id: str) -> bool:
-        """Open a frozen workflow; its age counts from now. False if there is no record of it."""
+    async def open_workflow(self, team: str, correlation_id: str, ttl: int) -> bool:
+        """Make a workflow known before its first call, for `ttl` seconds. False if there is a record of it."""
+
+    async def close_workflow(self, team: str, correlation_id: str, reason: str) -> bool:
+        """Refuse every further call, for good. False if there is no record of it, or it has ended before."""
+
+    async def freeze(self, team: str, correlation_id: str, reason: str) -> None:
+        """Refuse every further call of a workflow, also of one not seen yet. One that has ended stays ended."""
+
+    async def resume(self, team: str, correlation_id: str, topups: Mapping[str, int] | None = None) -> bool:
+        """Open a frozen workflow; its age counts from now. False if there is no record of it, or it has ended.
+
+        `topups`: `Debit.key` -> what to add to that limit of the workflow, for good; several add up.
+        """
 
     async def seal(self, team: str, correlation_id: str, items: Sequence[Sealed], ttl: float) -> list[int]:
         """Keep ciphertexts for `ttl` seconds; returns each value's number, from 1 for an entity, always the same."""

@@ -8,17 +8,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from typing import Literal
+from dataclasses import dataclass
 
 from gateway.call import Ask, Balance, Debit, Rejection, Reservation
-from gateway.stores import DEFAULT_TTL, End, Workflow, actual, charges
+from gateway.stores import End, actual, charges
+from gateway.stores.record import MICRO, Change, Count, Record
 
-MICRO = 1_000_000
 # Continuous refill leaves rounding dust on a level; a bucket this little short is not short.
 DUST = 1e-6
 # A refused call keeps its workflow remembered, but a flood of them must not become a flood of writes.
 TOUCH = 60 * MICRO
+# The turn of a call that has waited long ends this long after it last asked: it may have gone.
+TURN = 2 * MICRO
 
 
 @dataclass(slots=True)
@@ -40,69 +41,6 @@ class Bucket:
     def full(self, now: int) -> bool:
         """A full bucket is as good as none."""
         return self.level + max(0, now - self.at) / MICRO * self.refill >= self.limit
-
-
-@dataclass(slots=True)
-class Count:
-    """One quota of a workflow: settled, in flight, and the part of settled that is an estimate."""
-
-    unit: str
-    used: int = 0
-    held: int = 0
-    lapsed: int = 0
-
-
-@dataclass(slots=True)
-class Record:
-    """A workflow as counted. Times in microseconds; its age counts from `since`, it is forgotten after `ends`.
-
-    `dirty`: more than counts has changed since it was last written. `mark`: when that was, in the writer's count.
-    """
-
-    team: str
-    correlation_id: str
-    first: int
-    last: int
-    since: int
-    ends: int
-    state: Literal["open", "frozen"] = "open"
-    reason: str = ""
-    agents: dict[str, None] = field(default_factory=dict)
-    counts: dict[str, Count] = field(default_factory=dict)
-    dirty: bool = True
-    mark: int = 0
-
-    def freeze(self, reason: str) -> None:
-        self.state, self.reason, self.dirty = "frozen", reason, True
-
-    def resume(self, now: int) -> None:
-        self.state, self.reason, self.since, self.dirty = "open", "", now, True
-
-    def idle(self) -> bool:
-        """Nothing of it is in flight."""
-        return not any(count.held for count in self.counts.values())
-
-    def view(self) -> Workflow:
-        """The record as others see it, summed by unit."""
-        used: dict[str, int] = {}
-        held: dict[str, int] = {}
-        lapsed: dict[str, int] = {}
-        for count in self.counts.values():
-            used[count.unit] = used.get(count.unit, 0) + count.used
-            held[count.unit] = held.get(count.unit, 0) + count.held
-            lapsed[count.unit] = lapsed.get(count.unit, 0) + count.lapsed
-        return Workflow(
-            self.team,
-            self.correlation_id,
-            self.state,
-            self.reason,
-            self.first / MICRO,
-            self.last / MICRO,
-            tuple(self.agents),
-            used,
-            held,
-            lapsed,
-        )
 
 
 Name = tuple[str, str]  # team, correlation id
@@ -132,21 +70,30 @@ class Counters:
         return record
 
     def reserve(self, ask: Ask, now: int) -> Reservation | Rejection:
-        """Take all or none. A rejection for exceeded or expired freezes the workflow."""
+        """Take all or none. What a rejection does to the workflow: see `Rejection`."""
         if ask.id in self.open:
             raise ValueError(f"call {ask.id} has a reservation already")
         record = self.record(ask.team, ask.correlation_id, now) or _fresh(ask.team, ask.correlation_id, now)
-        if (refused := _refused(record, ask, now)) is None:
+        if (refused := self._refused(record, ask, now)) is None:
+            if ask.bare:
+                return Reservation(ask, ())
             balances: list[Balance] = []
+            known = len(record.repeats)
+            behind = record.turn != "" and record.turn != ask.id and now < record.turn_ends
             for index, debit in enumerate(ask.debits):
-                outcome = self._take(debit, index, record, now)
+                outcome = self._take(debit, index, record, behind, now)
                 if isinstance(outcome, Rejection):
                     for taken in ask.debits[:index]:
                         self._put_back(taken, record)
+                    for key in list(record.repeats)[known:]:
+                        del record.repeats[key]
                     refused = outcome
                     break
                 balances.append(outcome)
             else:
+                if record.turn == ask.id:
+                    record.turn = ""
+                record.trim()
                 self._keep(record, ask, now)
                 self.open[ask.id] = (ask, now + ask.lapse * MICRO)
                 return Reservation(ask, tuple(balances))
@@ -164,8 +111,13 @@ class Counters:
                 if charged != amount:
                     bucket = self._bucket(debit, now)
                     bucket.level = min(float(debit.limit), bucket.level + amount - charged)
-            elif record is not None and (count := record.counts.get(debit.key)) is not None:
-                count.held -= amount
+            elif debit.unit == "hops":
+                if record is not None:
+                    deepest = record.begin(debit)
+                    deepest.used = max(deepest.used, charged)
+            elif record is not None and (count := record.count(debit)) is not None:
+                # A counter of repeats may be younger than the call: its forerunner of this name was dropped.
+                count.held = max(0, count.held - amount)
                 count.used += charged
                 if state == "lapsed":
                     count.lapsed += charged
@@ -178,17 +130,19 @@ class Counters:
         """Reservations that nobody has ended in time."""
         return [ask for ask, due in self.open.values() if due <= now]
 
-    def change(self, team: str, correlation_id: str, reason: str | None, now: int) -> Record | None:
-        """Freeze (with a reason) or resume (None) a workflow by hand. None: there was nothing to resume."""
+    def change(self, team: str, correlation_id: str, change: Change, now: int) -> Record | None:
+        """Make a change to a workflow; None if it does not apply: see `Store`."""
         record = self.record(team, correlation_id, now)
-        if reason is None:
-            if record is not None:
-                record.resume(now)
-            return record
-        if record is None:
-            record = self.records[team, correlation_id] = _fresh(team, correlation_id, now)
-        record.ends = max(record.ends, now + DEFAULT_TTL * MICRO)
-        record.freeze(reason)
+        if record is not None:
+            return record if record.change(change, now) else None
+        if change.kind in ("close", "resume"):
+            return None
+        record = self.records[team, correlation_id] = _fresh(team, correlation_id, now)
+        record.ends = now + change.ttl * MICRO
+        if change.kind == "freeze":
+            record.end("frozen", change.reason)
+        else:
+            record.opened = True
         return record
 
     def evict(self, before: int, written: Callable[[int], bool]) -> None:
@@ -204,25 +158,30 @@ class Counters:
             del self.buckets[key]
         return full
 
-    def _take(self, debit: Debit, index: int, record: Record, now: int) -> Balance | Rejection:
+    def _take(self, debit: Debit, index: int, record: Record, behind: bool, now: int) -> Balance | Rejection:
         if debit.refill:
             return self._take_rate(debit, index, now)
-        count = record.counts.get(debit.key)
-        if count is None:
-            count = record.counts[debit.key] = Count(debit.unit)
-        if count.used + debit.amount > debit.limit:
-            return Rejection("exceeded", index, count.used, count.held)
-        if count.used + count.held + debit.amount > debit.limit:
-            return Rejection("busy", index, count.used, count.held)
-        count.held += debit.amount
-        return Balance(debit.limit - count.used - count.held, 0.0)
+        limit, amount = record.limit(debit), debit.amount
+        if debit.unit == "hops":
+            if amount > limit:
+                deepest = record.count(debit) or Count("hops")
+                return Rejection("exceeded", index, deepest.used, limit=limit)
+            return Balance(limit - amount, 0.0, limit - debit.limit)
+        count = record.begin(debit)
+        used, held = count.used, count.held
+        if used + amount > limit or (debit.unit == "repeats" and used + held + amount > limit):
+            return Rejection("exceeded", index, used, held, limit=limit)
+        if used + held + amount > limit or (behind and debit.unit != "repeats"):
+            return Rejection("busy", index, used, held, limit=limit)
+        count.held += amount
+        return Balance(limit - used - count.held, 0.0, limit - debit.limit)
 
     def _take_rate(self, debit: Debit, index: int, now: int) -> Balance | Rejection:
         bucket = self._bucket(debit, now)
         level = bucket.level
         if level + DUST < debit.amount:
             spent = debit.limit - math.floor(level + DUST)
-            return Rejection("rate", index, spent, 0, _wait(debit, level))
+            return Rejection("rate", index, spent, 0, _wait(debit, level), debit.limit)
         bucket.level = level = level - debit.amount
         return Balance(max(0, math.floor(level + DUST)), (debit.limit - level) / debit.refill)
 
@@ -237,8 +196,8 @@ class Counters:
     def _put_back(self, debit: Debit, record: Record) -> None:
         if debit.refill:
             self.buckets[debit.key].level += debit.amount
-        else:
-            record.counts[debit.key].held -= debit.amount
+        elif debit.unit != "hops":
+            record.begin(debit).held -= debit.amount
 
     def _keep(self, record: Record, ask: Ask, now: int) -> None:
         self.records.setdefault((ask.team, ask.correlation_id), record)
@@ -250,35 +209,52 @@ class Counters:
             record.dirty = True
 
     def _note(self, record: Record, ask: Ask, refused: Rejection, now: int) -> None:
-        """What a refusal leaves behind: a frozen workflow stays frozen for as long as it is called."""
-        if refused.reason == "exceeded":
-            record.freeze(ask.debits[refused.index].name)
+        """What a refusal leaves behind: a workflow that has ended stays so for as long as it is called."""
+        if refused.reason == "exceeded" and ask.debits[refused.index].unit not in ("hops", "repeats"):
+            record.end("frozen", ask.debits[refused.index].name)
         elif refused.reason == "expired":
-            record.freeze("quotas.seconds")
-        if record.state == "frozen" and (record.dirty or record.last + TOUCH < now):
+            record.end("frozen", "quotas.seconds")
+        elif refused.reason == "idle" and record.state == "open":
+            record.end("expired", "quotas.idle")
+        elif refused.reason == "busy" and ask.first and (record.turn in ("", ask.id) or now >= record.turn_ends):
+            record.turn, record.turn_ends = ask.id, now + TURN
+        if record.state != "open" and (record.dirty or record.last + TOUCH < now):
             self._keep(record, ask, now)
             record.dirty = True
+
+    def _refused(self, record: Record, ask: Ask, now: int) -> Rejection | None:
+        """Why the workflow takes no call, whatever it asks for."""
+        if record.state == "frozen":
+            return _frozen(record, ask)
+        if record.state == "closed":
+            return Rejection("closed")
+        if record.state == "expired":
+            return Rejection("idle", limit=ask.idle or 0)
+        if ask.strict and not record.opened:
+            return Rejection("unknown")
+        age = now - record.since
+        if ask.seconds is not None and age > ask.seconds * MICRO:
+            return Rejection("expired", used=age // MICRO, limit=ask.seconds)
+        if ask.idle is not None and now - max(record.last, record.since) > ask.idle * MICRO:
+            return None if self._in_flight(record) else Rejection("idle", limit=ask.idle)
+        return None
+
+    def _in_flight(self, record: Record) -> bool:
+        """Whether calls of the workflow are under way, also such as hold nothing. Looks at all: for the rare case."""
+        name = (record.team, record.correlation_id)
+        return any((ask.team, ask.correlation_id) == name for ask, _ in self.open.values())
 
 
 def _fresh(team: str, correlation_id: str, now: int) -> Record:
     return Record(team, correlation_id, now, now, now, now)
 
 
-def _refused(record: Record, ask: Ask, now: int) -> Rejection | None:
-    if record.state == "frozen":
-        return _frozen(record, ask)
-    age = now - record.since
-    if ask.seconds is not None and age > ask.seconds * MICRO:
-        return Rejection("expired", used=age // MICRO)
-    return None
-
-
 def _frozen(record: Record, ask: Ask) -> Rejection:
     """Names the quota that froze it, if the ask still has that quota."""
     for index, debit in enumerate(ask.debits):
         if not debit.refill and debit.name == record.reason:
-            count = record.counts.get(debit.key) or Count(debit.unit)
-            return Rejection("frozen", index, count.used, count.held)
+            count = record.count(debit) or Count(debit.unit)
+            return Rejection("frozen", index, count.used, count.held, limit=record.limit(debit))
     return Rejection("frozen")
 
 

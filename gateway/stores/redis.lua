@@ -7,8 +7,11 @@
 -- only 14 digits.
 --
 -- The keys of a workflow, all in the slot of its team ({team} is the hash tag):
---   mg1:{team}:w:<correlation id>  hash: state reason first last since ends (microseconds), a:<agent>,
---                                  u|h|l:<unit>:<quota key> = used, held, lapsed
+--   mg1:{team}:w:<correlation id>  hash: state reason first last since ends ended (microseconds), a:<agent>,
+--                                  u|h|l:<unit>:<quota key> = used, held, lapsed; what few workflows have, and then
+--                                  `more` with it: over (closed or expired: then state is frozen, which an older
+--                                  release refuses too), opened, turn (until when, call), t:<quota key> = top-ups;
+--                                  rn and r<slot>, the ring of its counters of repeats
 --   mg1:{team}:open                zset: reservations in flight, scored by when they lapse; the member says all
 --                                  that ending one needs, so ZREM is the proof that it had not ended before
 --   mg1:{team}:seen                zset: correlation ids by last call
@@ -17,6 +20,10 @@
 
 local MICRO = 1000000
 local DUST = 1e-6
+local FOREVER = 2 ^ 53 - 1
+local REPEATS = 512
+-- The turn of a call that has waited long ends this long after it last asked: it may have gone.
+local TURN = 2 * MICRO
 
 local operation, now = ARGV[1], tonumber(ARGV[2])
 if not now then
@@ -57,37 +64,70 @@ local function forget_expired(key, ends)
   return true
 end
 
-local function touch(key, seen, id, ends, kept_ms)
+-- `at`: the name of a further time to set; `ended` is what replicas watch whose calls wait for room.
+local function touch(key, seen, id, ends, kept_ms, at)
   ends = math.max(tonumber(ends or 0), now + kept_ms * 1000)
-  redis.call("HSET", key, "last", int(now), "ends", int(ends))
+  redis.call("HSET", key, at or "last", int(now), "last", int(now), "ends", int(ends))
   redis.call("PEXPIRE", key, int(math.ceil((ends - now) / 1000)))
   redis.call("ZADD", seen, int(now), id)
 end
 
-local function refusal(reason, index, used, held, retry)
-  return table.concat({ reason, int(index - 1), int(used or 0), int(held or 0), int(retry or -1) }, " ")
+local function refusal(reason, index, used, held, retry, limit)
+  return table.concat({ reason, int(index - 1), int(used or 0), int(held or 0), int(retry or -1), int(limit or 0) }, " ")
+end
+
+local function is_hops(field) return string.sub(field, 1, 5) == "hops:" end
+local function is_repeats(field) return string.sub(field, 1, 8) == "repeats:" end
+local function quota_key(field) return string.sub(field, string.find(field, ":", 1, true) + 1) end
+
+-- A new counter of repeats takes the slot of the oldest.
+local function begin_repeats(work, field)
+  local slot = "r" .. int((redis.call("HINCRBY", work, "rn", "1") - 1) % REPEATS)
+  local oldest = redis.call("HGET", work, slot)
+  if oldest then redis.call("HDEL", work, "u:" .. oldest, "h:" .. oldest, "l:" .. oldest) end
+  redis.call("HSET", work, slot, field)
+end
+
+-- Whether calls of the workflow are under way, also such as hold nothing. Looks at all: for the rare case.
+local function in_flight(open, id)
+  for _, member in ipairs(redis.call("ZRANGE", open, 0, -1)) do
+    if string.find(member, id, 1, true) and cjson.decode(member)[2] == id then return true end
+  end
+  return false
 end
 
 -- KEYS: workflow, open, seen, buckets...
--- ARGV: 3 JSON [correlation id, agent, seconds or false, ttl ms, lapse ms, debits], 4 member;
---       a debit is [bucket (index into KEYS, 0: quota), unit:key, amount, limit, refill, name]
--- Returns "ok" and for each debit "remaining reset_ms", or "reason index used held retry_ms" (-1: none)
+-- ARGV: 3 JSON [correlation id, agent, seconds or false, ttl ms, lapse ms, debits, idle or false, strict, first, call],
+--       4 member; a debit is [bucket (index into KEYS, 0: quota), unit:key, amount, limit, refill, name]
+-- Returns "ok" and for each debit "remaining reset_ms" ("more" and "remaining reset_ms topped_up" with top-ups), or
+-- "reason index used held retry_ms limit" (index, retry -1: none)
 local function reserve()
   local work, open, seen = KEYS[1], KEYS[2], KEYS[3]
-  local id, agent, seconds, ttl, lapse, debits = unpack(cjson.decode(ARGV[3]))
+  local id, agent, seconds, ttl, lapse, debits, idle, strict, insists, call = unpack(cjson.decode(ARGV[3]))
   local member = ARGV[4]
 
-  local fields = { "state", "reason", "first", "since", "ends" }
+  local fields = { "state", "reason", "first", "since", "ends", "last", "more" }
   for i = 1, #debits do
     fields[#fields + 1] = "u:" .. debits[i][2]
     fields[#fields + 1] = "h:" .. debits[i][2]
   end
   local got = redis.call("HMGET", work, unpack(fields))
-  local state, reason, first, since, ends = got[1], got[2], got[3], got[4], got[5]
+  local state, reason, first, since, ends, last = got[1], got[2], got[3], got[4], got[5], got[6]
   local fresh = not first or forget_expired(work, ends)
-  if fresh then state, reason, first, since, ends = "open", "", now, now, 0 end
-  local function used_of(i) return fresh and 0 or tonumber(got[4 + i * 2] or 0) end
-  local function held_of(i) return fresh and 0 or tonumber(got[5 + i * 2] or 0) end
+  if fresh then state, reason, first, since, ends, last = "open", "", now, now, 0, now end
+  local function used_of(i) return fresh and 0 or tonumber(got[6 + i * 2] or 0) end
+  local function held_of(i) return fresh and 0 or tonumber(got[7 + i * 2] or 0) end
+
+  local over, opened, turn, topups = false, false, false, false
+  if got[7] and not fresh then
+    local names = { "over", "opened", "turn" }
+    for i = 1, #debits do names[3 + i] = "t:" .. quota_key(debits[i][2]) end
+    local more = redis.call("HMGET", work, unpack(names))
+    over, opened, turn, topups = more[1], more[2], more[3], { unpack(more, 4, 3 + #debits) }
+  end
+  local function limit_of(i)
+    return topups and topups[i] and math.min(FOREVER, debits[i][4] + topups[i]) or debits[i][4]
+  end
 
   local function stand(kept_ms)
     if fresh then
@@ -99,6 +139,7 @@ local function reserve()
   local function freeze(why)
     stand(ttl)
     redis.call("HSET", work, "state", "frozen", "reason", why)
+    if over then redis.call("HDEL", work, "over") end -- left by an older release that opened what was closed
   end
 
   -- The same call again (its answer was lost on the way): it has what it took.
@@ -107,21 +148,33 @@ local function reserve()
   if not again then
     if state == "frozen" then
       stand(ttl)
+      if over == "closed" then return refusal("closed", 0) end
+      if over == "expired" then return refusal("idle", 0, 0, 0, -1, idle or 0) end
       for i = 1, #debits do
         if debits[i][1] == 0 and debits[i][6] == reason then
-          return refusal("frozen", i, used_of(i), held_of(i))
+          return refusal("frozen", i, used_of(i), held_of(i), -1, limit_of(i))
         end
       end
       return refusal("frozen", 0)
     end
+    if strict and not opened then return refusal("unknown", 0) end
     local age = now - since
     if seconds and age > seconds * MICRO then
       freeze("quotas.seconds")
-      return refusal("expired", 0, math.floor(age / MICRO))
+      return refusal("expired", 0, math.floor(age / MICRO), 0, -1, seconds)
     end
+    if idle and now - math.max(last, since) > idle * MICRO and not in_flight(open, id) then
+      freeze("quotas.idle")
+      redis.call("HSET", work, "over", "expired", "more", "1")
+      return refusal("idle", 0, 0, 0, -1, idle)
+    end
+    if #debits == 0 and not seconds and not idle and not strict then return "ok" end -- it only asked
   end
 
-  local buckets, taken, answer = {}, {}, { "ok" }
+  local turn_ends, turn_of = string.match(turn or "", "^(%d+) (.*)$")
+  local behind = turn_of and turn_of ~= call and now < tonumber(turn_ends)
+
+  local buckets, taken, fresh_repeats, answer = {}, {}, {}, { topups and "more" or "ok" }
   for i = 1, #debits do
     local bucket, field, amount, limit, refill, name = unpack(debits[i])
     if again then amount = 0 end
@@ -131,29 +184,45 @@ local function reserve()
       if not again and it.level + DUST < amount then
         local retry = -1
         if amount <= limit then retry = math.ceil((amount - it.level) / refill * 1000) end
-        return refusal("rate", i, limit - math.floor(it.level + DUST), 0, retry)
+        return refusal("rate", i, limit - math.floor(it.level + DUST), 0, retry, limit)
       end
       it.level = it.level - amount
       answer[#answer + 1] = int(math.max(0, math.floor(it.level + DUST)))
       answer[#answer + 1] = int(math.ceil((it.limit - it.level) / refill * 1000))
+    elseif is_hops(field) then
+      limit = limit_of(i)
+      if amount > limit then return refusal("exceeded", i, used_of(i), 0, -1, limit) end
+      answer[#answer + 1] = int(limit - debits[i][3])
+      answer[#answer + 1] = "0"
     else
-      local used, held = used_of(i), held_of(i) + (taken[field] or 0)
-      if not again and used + amount > limit then
-        freeze(name)
-        return refusal("exceeded", i, used, held)
+      local used, held, repeats = used_of(i), held_of(i) + (taken[field] or 0), is_repeats(field)
+      limit = limit_of(i)
+      if not again then
+        if used + amount > limit then
+          if not repeats then freeze(name) end
+          return refusal("exceeded", i, used, held, -1, limit)
+        end
+        if repeats and used + held + amount > limit then return refusal("exceeded", i, used, held, -1, limit) end
+        if used + held + amount > limit or (behind and not repeats) then
+          if insists and not behind then
+            redis.call("HSET", work, "turn", int(now + TURN) .. " " .. call, "more", "1")
+          end
+          return refusal("busy", i, used, held, -1, limit)
+        end
       end
-      if not again and used + held + amount > limit then
-        return refusal("busy", i, used, held)
-      end
+      if repeats and (fresh or not (got[6 + i * 2] or got[7 + i * 2])) then fresh_repeats[field] = true end
       taken[field] = (taken[field] or 0) + amount
       answer[#answer + 1] = int(limit - used - held - amount)
       answer[#answer + 1] = "0"
     end
+    if topups then answer[#answer + 1] = int(tonumber(topups[i] or 0)) end
   end
   if again then return table.concat(answer, " ") end
 
   -- Kept at least until its reservations have lapsed, however short the ttl.
   stand(math.max(ttl, lapse))
+  if turn_of == call then redis.call("HDEL", work, "turn") end
+  for field in pairs(fresh_repeats) do begin_repeats(work, field) end
   for field, amount in pairs(taken) do
     redis.call("HINCRBY", work, "h:" .. field, int(amount))
   end
@@ -179,35 +248,56 @@ local function settle()
         it.level = math.min(it.limit, it.level + amount - actual)
         keep_level(it)
       end
+    elseif ends and is_hops(field) then
+      local deepest = math.max(actual, tonumber(redis.call("HGET", work, "u:" .. field) or 0))
+      redis.call("HSET", work, "u:" .. field, int(deepest))
     elseif ends then
-      redis.call("HINCRBY", work, "h:" .. field, int(-amount))
-      redis.call("HINCRBY", work, "u:" .. field, int(actual))
-      if state == "lapsed" then redis.call("HINCRBY", work, "l:" .. field, int(actual)) end
+      -- A counter of repeats may be gone, or younger than the call: its forerunner of this name was dropped.
+      local held = is_repeats(field) and redis.call("HGET", work, "h:" .. field)
+      if held or not is_repeats(field) then
+        if held then amount = math.min(amount, tonumber(held)) end
+        redis.call("HINCRBY", work, "h:" .. field, int(-amount))
+        redis.call("HINCRBY", work, "u:" .. field, int(actual))
+        if state == "lapsed" then redis.call("HINCRBY", work, "l:" .. field, int(actual)) end
+      end
     end
   end
-  if ends then touch(work, seen, id, ends, ttl) end
+  if ends then touch(work, seen, id, ends, ttl, "ended") end
   return 1
 end
 
--- KEYS: workflow, seen; ARGV: 3 correlation id, 4 "frozen" or "open", 5 reason, 6 ttl ms. Returns whether it is known.
+-- KEYS: workflow, seen; ARGV: 3 JSON [correlation id, open|close|freeze|resume, reason, ttl ms, {quota key: top-up}]
+-- Returns 1, or 0 if it does not apply
 local function change()
   local work, seen = KEYS[1], KEYS[2]
-  local id, state, reason, ttl = ARGV[3], ARGV[4], ARGV[5], tonumber(ARGV[6])
-  local got = redis.call("HMGET", work, "first", "ends", "last")
+  local id, kind, reason, ttl, topups = unpack(cjson.decode(ARGV[3]))
+  local got = redis.call("HMGET", work, "first", "ends", "state", "over")
   local known = got[1] and not forget_expired(work, got[2])
-  if not known then
-    if state == "open" then return 0 end
-    redis.call("HSET", work, "first", int(now), "since", int(now), "last", int(now))
+  if known then
+    if kind == "open" or got[3] == "frozen" and got[4] then return 0 end
+  else
+    if kind == "close" or kind == "resume" then return 0 end
+    redis.call("HSET", work, "state", "open", "reason", "", "first", int(now), "since", int(now), "last", int(now))
     redis.call("ZADD", seen, int(now), id)
   end
-  redis.call("HSET", work, "state", state, "reason", reason)
-  if state == "open" then
-    redis.call("HSET", work, "since", int(now))
-  else
-    local ends = math.max(known and tonumber(got[2]) or 0, now + ttl * 1000)
-    redis.call("HSET", work, "ends", int(ends))
-    redis.call("PEXPIRE", work, int(math.ceil((ends - now) / 1000)))
+  redis.call("HSET", work, "ended", int(now)) -- calls that wait look again
+  if kind == "resume" then
+    redis.call("HSET", work, "state", "open", "reason", "", "since", int(now))
+    for key, amount in pairs(topups) do
+      redis.call("HINCRBY", work, "t:" .. key, int(amount))
+      redis.call("HSET", work, "more", "1")
+    end
+    return 1
   end
+  if kind == "open" then
+    redis.call("HSET", work, "opened", "1", "more", "1")
+  else
+    redis.call("HSET", work, "state", "frozen", "reason", reason)
+    if kind == "close" then redis.call("HSET", work, "over", "closed", "more", "1") end
+  end
+  local ends = math.max(known and tonumber(got[2]) or 0, now + ttl * 1000)
+  redis.call("HSET", work, "ends", int(ends))
+  redis.call("PEXPIRE", work, int(math.ceil((ends - now) / 1000)))
   return 1
 end
 

@@ -17,7 +17,7 @@ import hashlib
 import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, cast
+from typing import Any, NamedTuple, cast
 from urllib.parse import quote, urlsplit
 
 import orjson
@@ -25,14 +25,16 @@ from redis.asyncio import BlockingConnectionPool
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
-from gateway.call import Ask, Balance, Debit, Rejection, Reservation
+from gateway.call import Ask, Balance, Debit, Reason, Rejection, Reservation
 from gateway.errors import ConfigError
 from gateway.stores import (
     DEFAULT_TTL,
+    FOREVER,
     Clock,
     End,
     Key,
     Sealed,
+    State,
     StoreUnavailable,
     Unsealed,
     Workflow,
@@ -40,6 +42,7 @@ from gateway.stores import (
     charges,
 )
 from gateway.stores.batch import IN_FLIGHT, TIMEOUT, Batch
+from gateway.stores.waiting import Waiting
 
 _SCRIPT = Path(__file__).with_suffix(".lua").read_text(encoding="utf-8")
 _SHA = hashlib.sha1(_SCRIPT.encode(), usedforsecurity=False).hexdigest()  # the name that Redis gives a script
@@ -51,8 +54,6 @@ _MICRO = 1_000_000
 # How long an ending is told again to a reservation that may yet arrive: longer than a command can lie in a socket.
 _DOUBT = 10.0
 _SWEEP = 500  # overdue reservations of one team handled in one sweep
-
-Reason = Literal["rate", "exceeded", "busy", "frozen", "expired"]
 
 _log = logging.getLogger(__name__)
 
@@ -86,6 +87,7 @@ class RedisStore:
         self._batch = Batch(self._pool, _SCRIPT, f"{where.hostname or 'localhost'}:{where.port or 6379}")
         self._teams: set[str] = set()
         self._endings: list[_Ending] = []
+        self._waiting = Waiting()
 
     async def open(self) -> None:
         await self.ping()
@@ -107,18 +109,22 @@ class RedisStore:
     # Admission
 
     async def reserve(self, ask: Ask) -> Reservation | Rejection:
-        await self._join(ask.team)
+        if not ask.bare:
+            await self._join(ask.team)
         keys, slots = _keys(ask)
         debits = [
             (slots.get(it.key, 0), f"{it.unit}:{it.key}", it.amount, it.limit, it.refill, it.name) for it in ask.debits
         ]
         seconds = False if ask.seconds is None else ask.seconds  # Lua's tables cannot hold a nil
-        whole = (ask.correlation_id, ask.agent, seconds, ask.ttl * 1000, ask.lapse * 1000, debits)
+        idle = False if ask.idle is None else ask.idle
+        times = (seconds, ask.ttl * 1000, ask.lapse * 1000)
+        whole = (ask.correlation_id, ask.agent, *times, debits, idle, ask.strict, ask.first, ask.id)
         try:
             reply = await self._call("reserve", keys, orjson.dumps(whole), _member(ask))
         except (StoreUnavailable, asyncio.CancelledError):
             # It may have been taken all the same, and nobody is left to end it.
-            self._tell_again(ask, {}, "released", _DOUBT)
+            if not ask.bare:
+                self._tell_again(ask, {}, "released", _DOUBT)
             raise
         return _outcome(ask, reply)
 
@@ -152,7 +158,12 @@ class RedisStore:
             for it, amount in charges(ask.debits)
         ]
         whole = (ask.correlation_id, state, ask.ttl * 1000, ended)
-        return bool(await self._call("settle", keys, orjson.dumps(whole), _member(ask)))
+        done = bool(await self._call("settle", keys, orjson.dumps(whole), _member(ask)))
+        self._waiting.tell((ask.team, ask.correlation_id))
+        return done
+
+    async def settled(self, team: str, correlation_id: str, seconds: float) -> None:
+        await self._waiting.wait((team, correlation_id), seconds)
 
     def _tell_again(self, ask: Ask, used: Mapping[str, int], state: End, seconds: float) -> None:
         self._endings.append(_Ending(ask, used, state, asyncio.get_running_loop().time() + seconds))
@@ -178,16 +189,34 @@ class RedisStore:
             found += [it for it in every if it is not None]
         return sorted(found, key=lambda it: it.last_seen, reverse=True)[:limit]
 
+    async def open_workflow(self, team: str, correlation_id: str, ttl: int) -> bool:
+        await self._join(team)
+        return await self._change(team, correlation_id, "open", ttl=ttl)
+
+    async def close_workflow(self, team: str, correlation_id: str, reason: str) -> bool:
+        return await self._change(team, correlation_id, "close", reason)
+
     async def freeze(self, team: str, correlation_id: str, reason: str) -> None:
         await self._join(team)
-        await self._change(team, correlation_id, "frozen", reason)
+        await self._change(team, correlation_id, "freeze", reason)
 
-    async def resume(self, team: str, correlation_id: str) -> bool:
-        return await self._change(team, correlation_id, "open", "")
+    async def resume(self, team: str, correlation_id: str, topups: Mapping[str, int] | None = None) -> bool:
+        return await self._change(team, correlation_id, "resume", topups=topups)
 
-    async def _change(self, team: str, correlation_id: str, state: str, reason: str) -> bool:
+    async def _change(
+        self,
+        team: str,
+        correlation_id: str,
+        kind: str,
+        reason: str = "",
+        ttl: int = DEFAULT_TTL,
+        topups: Mapping[str, int] | None = None,
+    ) -> bool:
         keys = [_work(team, correlation_id), _seen(team)]
-        return bool(await self._call("change", keys, correlation_id, state, reason, DEFAULT_TTL * 1000))
+        whole = (correlation_id, kind, reason, ttl * 1000, dict(topups or {}))
+        changed = bool(await self._call("change", keys, orjson.dumps(whole)))
+        self._waiting.tell((team, correlation_id))
+        return changed
 
     async def _join(self, team: str) -> None:
         """Make the team known to those who sweep and list."""
@@ -294,7 +323,8 @@ def _keys(ask: Ask) -> tuple[list[str], dict[str, int]]:
 
 def _member(ask: Ask) -> bytes:
     """What stands for a reservation in flight: the same bytes each time, and enough to let it lapse."""
-    quotas = [(debit.key, debit.unit, debit.amount) for debit in ask.debits if not debit.refill]
+    # A depth is not charged, so it need not lapse; a release that knows no depths would add it up.
+    quotas = [(it.key, it.unit, it.amount) for it in ask.debits if not it.refill and it.unit != "hops"]
     return orjson.dumps((ask.id, ask.correlation_id, ask.agent, ask.ttl, quotas))
 
 
@@ -310,8 +340,11 @@ def _outcome(ask: Ask, reply: bytes) -> Reservation | Rejection:
     if reason == "ok":
         pairs = zip(numbers[::2], numbers[1::2], strict=True)
         return Reservation(ask, tuple([Balance(remaining, reset / 1000) for remaining, reset in pairs]))
-    index, used, held, retry = numbers
-    return Rejection(cast(Reason, reason), index, used, held, None if retry < 0 else retry / 1000)
+    if reason == "more":
+        triples = zip(numbers[::3], numbers[1::3], numbers[2::3], strict=True)
+        return Reservation(ask, tuple([Balance(left, reset / 1000, added) for left, reset, added in triples]))
+    index, used, held, retry, limit = numbers
+    return Rejection(cast(Reason, reason), index, used, held, None if retry < 0 else retry / 1000, limit)
 
 
 def _workflow(team: str, correlation_id: str, flat: Sequence[bytes]) -> Workflow | None:
@@ -319,17 +352,26 @@ def _workflow(team: str, correlation_id: str, flat: Sequence[bytes]) -> Workflow
     if "first" not in fields:
         return None
     sums: dict[str, dict[str, int]] = {"u": {}, "h": {}, "l": {}}
+    topups: dict[str, int] = {}
     for name, value in fields.items():
         kind, _, rest = name.partition(":")
         if kind in sums and rest:
             unit = rest.partition(":")[0]
             for other in sums.values():
                 other.setdefault(unit, 0)
-            sums[kind][unit] += int(value)
+            if unit == "repeats" and kind != "h":  # of these, the most of any one
+                sums[kind][unit] = max(sums[kind][unit], int(value))
+            else:
+                sums[kind][unit] += int(value)
+        elif kind == "t":
+            topups[rest] = min(FOREVER, int(value))
+    state: State = "open"
+    if fields["state"] == b"frozen":
+        state = cast(State, fields.get("over", b"frozen").decode())
     return Workflow(
         team,
         correlation_id,
-        "frozen" if fields["state"] == b"frozen" else "open",
+        state,
         fields["reason"].decode(),
         int(fields["first"]) / _MICRO,
         int(fields["last"]) / _MICRO,
@@ -337,6 +379,8 @@ def _workflow(team: str, correlation_id: str, flat: Sequence[bytes]) -> Workflow
         sums["u"],
         sums["h"],
         sums["l"],
+        topups,
+        "opened" in fields,
     )
 
 

@@ -27,6 +27,19 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
            roles BLOB NOT NULL, created REAL NOT NULL, revoked REAL)""",
         "INSERT INTO meta VALUES ('keys', 0)",
     ),
+    (
+        "ALTER TABLE workflows ADD COLUMN topups BLOB NOT NULL DEFAULT x'7b7d'",  # {}
+        "ALTER TABLE workflows ADD COLUMN opened INTEGER NOT NULL DEFAULT 0",
+        # An order without a kind is one of before: a freeze if it has a reason, else a resume.
+        "ALTER TABLE orders ADD COLUMN kind TEXT",
+        "ALTER TABLE orders ADD COLUMN ttl INTEGER",
+        "ALTER TABLE orders ADD COLUMN topups BLOB",
+        # Counters of repeats, a ring for each workflow: a newer one takes the slot of the oldest. `first` is when its
+        # workflow began: rows of one that was forgotten are not taken for those of its successor.
+        """CREATE TABLE repeats (team TEXT, correlation_id TEXT, slot INTEGER, first INTEGER NOT NULL,
+           number INTEGER NOT NULL, key TEXT NOT NULL, used INTEGER NOT NULL, lapsed INTEGER NOT NULL,
+           PRIMARY KEY (team, correlation_id, slot)) WITHOUT ROWID""",
+    ),
 )
 
 

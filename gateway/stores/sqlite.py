@@ -19,21 +19,26 @@ from typing import Any
 
 import orjson
 
-from gateway.call import Ask, Debit, Rejection, Reservation
+from gateway.call import REPEATS, Ask, Debit, Rejection, Reservation
 from gateway.errors import ConfigError
 from gateway.stores import Clock, End, Key, Role, Sealed, StoreUnavailable, Unsealed, Workflow
-from gateway.stores.counters import MICRO, Bucket, Count, Counters, Record
+from gateway.stores.counters import Bucket, Counters
+from gateway.stores.record import MICRO, Change, Count, Record
 from gateway.stores.schema import migrate
 from gateway.stores.vault import Vault
+from gateway.stores.waiting import Waiting
 from gateway.stores.writer import Bulk, Statement, Writer, connect
 
 # A reservation is put before it is dropped, also when both fall into one commit.
 _PUT_RESERVATION = Bulk(0, "INSERT INTO reservations VALUES (?, ?, ?, ?, ?, ?, ?)")
 _DROP_RESERVATION = Bulk(1, "DELETE FROM reservations WHERE id = ?")
-_PUT_WORKFLOW = Bulk(2, "INSERT OR REPLACE INTO workflows VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)")
+_PUT_WORKFLOW = Bulk(2, "INSERT OR REPLACE INTO workflows VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)")
+_PUT_REPEATS = Bulk(8, "INSERT OR REPLACE INTO repeats VALUES (?, ?, ?, ?, ?, ?, ?, ?)")
 _PUT_BUCKET = Bulk(7, "INSERT OR REPLACE INTO buckets VALUES (?, ?, ?, ?, ?)")
 _PUT_VAULT = Bulk(5, "INSERT OR REPLACE INTO vaults VALUES (?, ?, ?)")
 _PUT_SEALED = Bulk(6, "INSERT INTO sealed VALUES (?, ?, ?, ?, ?, ?)")
+_GET_REPEATS = """SELECT number, key, used, lapsed FROM repeats
+                   WHERE team = ? AND correlation_id = ? AND first = ? ORDER BY number"""
 _GET_VAULT = "SELECT ends FROM vaults WHERE team = ? AND correlation_id = ?"
 _GET_SEALED = """SELECT entity, digest, number, ciphertext FROM sealed
                  WHERE team = ? AND correlation_id = ? ORDER BY entity, number"""
@@ -41,6 +46,9 @@ _EXPIRE = (
     """DELETE FROM sealed WHERE (team, correlation_id) IN
        (SELECT team, correlation_id FROM vaults WHERE ends < ?)""",
     "DELETE FROM vaults WHERE ends < ?",
+    """DELETE FROM repeats WHERE (team, correlation_id) IN
+       (SELECT team, correlation_id FROM workflows WHERE ends < ?) AND (team, correlation_id) NOT IN
+       (SELECT team, correlation_id FROM reservations)""",
     """DELETE FROM workflows WHERE ends < ? AND (team, correlation_id) NOT IN
        (SELECT team, correlation_id FROM reservations)""",
 )
@@ -62,6 +70,7 @@ class SqliteStore:
         self._role = role
         self._clock = clock
         self._counters = Counters(self._load)
+        self._waiting = Waiting()
         self._vaults: dict[tuple[str, str], Vault] = {}
         self._lock: int | None = None
         self._order = 0  # the last order taken over
@@ -106,7 +115,7 @@ class SqliteStore:
         now = self._now()
         outcome = self._counters.reserve(ask, now)
         record = self._counters.records.get((ask.team, ask.correlation_id))
-        if isinstance(outcome, Reservation):
+        if isinstance(outcome, Reservation) and not ask.bare:
             quotas = [(debit.key, debit.unit, debit.amount) for debit in ask.debits if not debit.refill]
             due = now + ask.lapse * MICRO
             row = (ask.id, ask.team, ask.correlation_id, ask.agent, ask.ttl, due, orjson.dumps(quotas))
@@ -117,6 +126,9 @@ class SqliteStore:
 
     async def settle(self, reservation: Reservation, used: Mapping[str, int], state: End) -> bool:
         return self._settle(reservation.ask, used, state, self._now())
+
+    async def settled(self, team: str, correlation_id: str, seconds: float) -> None:
+        await self._waiting.wait((team, correlation_id), seconds)
 
     async def sweep(self) -> int:
         now = self._now()
@@ -138,12 +150,16 @@ class SqliteStore:
         if not self._counters.settle(ask, used, state, now):
             return False
         # Together: a crash between the two would charge the call twice or never.
-        drop: Statement = (_DROP_RESERVATION, (ask.id,))
-        record = self._counters.records.get((ask.team, ask.correlation_id))
+        rows: list[Statement] = [(_DROP_RESERVATION, (ask.id,))]
+        name = (ask.team, ask.correlation_id)
+        record = self._counters.records.get(name)
         if record is None:
-            self.writer.submit_all((drop,))
+            self.writer.submit_all(rows)
         else:
-            self._write(record, drop)
+            if record.repeats:
+                rows += _repeats(record, ask)
+            self._write(record, *rows)
+        self._waiting.tell(name)
         return True
 
     def _write(self, record: Record, *others: Statement) -> None:
@@ -155,9 +171,9 @@ class SqliteStore:
     async def refresh(self) -> None:
         with self._reading():
             orders = self._reader.execute("SELECT * FROM orders WHERE seq > ? ORDER BY seq", (self._order,)).fetchall()
-        for seq, team, correlation_id, reason in orders:
+        for seq, team, correlation_id, *order in orders:
             self._order = seq
-            self._change(team, correlation_id, reason, ("DELETE FROM orders WHERE seq = ?", (seq,)))
+            self._change(team, correlation_id, _ordered(*order), ("DELETE FROM orders WHERE seq = ?", (seq,)))
 
     async def workflow(self, team: str, correlation_id: str) -> Workflow | None:
         with self._reading():
@@ -174,51 +190,70 @@ class SqliteStore:
         latest = sorted((it for it in found.values() if it is not None), key=lambda it: it.last, reverse=True)
         return [record.view() for record in latest[:limit]]
 
+    async def open_workflow(self, team: str, correlation_id: str, ttl: int) -> bool:
+        return await self._order_or_change(team, correlation_id, Change("open", ttl=ttl))
+
+    async def close_workflow(self, team: str, correlation_id: str, reason: str) -> bool:
+        return await self._order_or_change(team, correlation_id, Change("close", reason))
+
     async def freeze(self, team: str, correlation_id: str, reason: str) -> None:
-        self._order_or_change(team, correlation_id, reason)
-        await self.durable()
+        await self._order_or_change(team, correlation_id, Change("freeze", reason))
 
-    async def resume(self, team: str, correlation_id: str) -> bool:
-        with self._reading():
-            known = self._record(team, correlation_id) is not None
-        if known:
-            self._order_or_change(team, correlation_id, None)
-            await self.durable()
-        return known
+    async def resume(self, team: str, correlation_id: str, topups: Mapping[str, int] | None = None) -> bool:
+        return await self._order_or_change(team, correlation_id, Change("resume", topups=dict(topups or {})))
 
-    def _order_or_change(self, team: str, correlation_id: str, reason: str | None) -> None:
+    async def _order_or_change(self, team: str, correlation_id: str, change: Change) -> bool:
+        """Make the change, or leave it to the gateway as an order; False if it does not apply."""
         if self._role == "gateway":
-            self._change(team, correlation_id, reason)
+            changed = self._change(team, correlation_id, change)
         else:
-            sql = "INSERT INTO orders (team, correlation_id, reason) VALUES (?, ?, ?)"
-            self.writer.submit(sql, (team, correlation_id, reason))
+            with self._reading():
+                beside = self._beside(team, correlation_id)
+            changed = beside.change(team, correlation_id, change, self._now()) is not None
+            if changed:
+                sql = "INSERT INTO orders (team, correlation_id, reason, kind, ttl, topups) VALUES (?, ?, ?, ?, ?, ?)"
+                row = (team, correlation_id, change.reason, change.kind, change.ttl, orjson.dumps(change.topups))
+                self.writer.submit(sql, row)
+        await self.durable()
+        return changed
 
-    def _change(self, team: str, correlation_id: str, reason: str | None, *others: Statement) -> None:
-        record = self._counters.change(team, correlation_id, reason, self._now())
+    def _change(self, team: str, correlation_id: str, change: Change, *others: Statement) -> bool:
+        record = self._counters.change(team, correlation_id, change, self._now())
         if record is not None:
             self._write(record, *others)
         else:
             self.writer.submit_all(others)
+        self._waiting.tell((team, correlation_id))
+        return record is not None
 
     def _record(self, team: str, correlation_id: str) -> Record | None:
         """As the gateway has it, or as it will have it when it has taken over the orders that wait for it."""
         now = self._now()
         if self._role == "gateway":
             return self._counters.record(team, correlation_id, now)
-        name = (team, correlation_id)
+        return self._beside(team, correlation_id).record(team, correlation_id, now)
+
+    def _beside(self, team: str, correlation_id: str) -> Counters:
+        """The gateway's counters of one workflow, as a command-line process works them out."""
+        now, name = self._now(), (team, correlation_id)
         beside = Counters(self._load)
         for row in self._reader.execute("SELECT * FROM reservations WHERE team = ? AND correlation_id = ?", name):
             _hold(beside, row, now)
-        sql = "SELECT reason FROM orders WHERE team = ? AND correlation_id = ? ORDER BY seq"
-        for (reason,) in self._reader.execute(sql, name):
-            beside.change(team, correlation_id, reason, now)
-        return beside.record(team, correlation_id, now)
+        sql = "SELECT reason, kind, ttl, topups FROM orders WHERE team = ? AND correlation_id = ? ORDER BY seq"
+        for order in self._reader.execute(sql, name):
+            beside.change(team, correlation_id, _ordered(*order), now)
+        return beside
 
     def _load(self, team: str, correlation_id: str) -> Record | None:
         sql = "SELECT * FROM workflows WHERE team = ? AND correlation_id = ?"
         with self._reading():
             row = self._reader.execute(sql, (team, correlation_id)).fetchone()
-        return _from_row(row) if row else None
+            if row is None:
+                return None
+            record = _from_row(row)
+            for number, key, used, lapsed in self._reader.execute(_GET_REPEATS, (team, correlation_id, record.first)):
+                record.repeats[key] = Count("repeats", used, 0, lapsed, number)
+        return record
 
     # Vault
 
@@ -346,7 +381,7 @@ def _hold(counters: Counters, row: tuple[Any, ...], now: int) -> Ask:
     record = counters.record(team, correlation_id, now)
     if record is not None:
         for debit in quotas:
-            record.counts.setdefault(debit.key, Count(debit.unit)).held += debit.amount
+            record.begin(debit).held += debit.amount if debit.unit != "hops" else 0
     counters.open[id] = (ask, due)
     return ask
 
@@ -364,13 +399,31 @@ def _row(record: Record) -> tuple[Any, ...]:
         record.ends,
         orjson.dumps(list(record.agents)),
         orjson.dumps(counts),
+        orjson.dumps(record.topups),
+        record.opened,
     )
 
 
+def _repeats(record: Record, ask: Ask) -> Iterator[Statement]:
+    """The counters of repeats that a call has changed, as rows."""
+    for debit in ask.debits:
+        if debit.unit == "repeats" and (it := record.repeats.get(debit.key)) is not None:
+            place = (record.team, record.correlation_id, it.number % REPEATS)
+            yield _PUT_REPEATS, (*place, record.first, it.number, debit.key, it.used, it.lapsed)
+
+
+def _ordered(reason: str | None, kind: Any, ttl: int | None, topups: bytes | None) -> Change:
+    """The change that an order asks for."""
+    if kind is None:
+        return Change("resume") if reason is None else Change("freeze", reason)
+    return Change(kind, reason or "", ttl or 0, orjson.loads(topups or b"{}"))
+
+
 def _from_row(row: tuple[Any, ...]) -> Record:
-    *fields, agents, counts = row
+    *fields, agents, counts, topups, opened = row
     team, correlation_id, state, reason, first, last, since, ends = fields
-    record = Record(team, correlation_id, first, last, since, ends, state, reason, dirty=False)
+    record = Record(team, correlation_id, first, last, since, ends, state, reason, opened=bool(opened), dirty=False)
+    record.topups = orjson.loads(topups)
     record.agents = dict.fromkeys(orjson.loads(agents))
     record.counts = {k: Count(unit, used, 0, lapsed) for k, (unit, used, lapsed) in orjson.loads(counts).items()}
     return record

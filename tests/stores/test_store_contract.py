@@ -59,17 +59,17 @@ async def test_no_settled_room_freezes(store: Store) -> None:
     """When settled use leaves no room, the workflow freezes and says which quota ran out."""
     await store.settle(await take(store, quota(1000, 900)), {}, "settled")
     rejection = await refused(store, quota(50, 1, "calls"), quota(1000, 101))
-    assert rejection == Rejection("exceeded", 1, 900, 0)
+    assert rejection == Rejection("exceeded", 1, 900, 0, limit=1000)
     workflow = await store.workflow("t", "w")
     assert workflow is not None
     assert (workflow.state, workflow.reason) == ("frozen", "quotas.tokens")
-    assert await refused(store, quota(1000, 1)) == Rejection("frozen", 0, 900, 0)
+    assert await refused(store, quota(1000, 1)) == Rejection("frozen", 0, 900, 0, limit=1000)
 
 
 async def test_calls_in_flight_make_busy_and_freeze_nothing(store: Store) -> None:
     """A call that fails only because others hold the rest is refused as busy and succeeds when they have ended."""
     first = await take(store, quota(1000, 600))
-    assert await refused(store, quota(1000, 500)) == Rejection("busy", 0, 0, 600)
+    assert await refused(store, quota(1000, 500)) == Rejection("busy", 0, 0, 600, limit=1000)
     await store.settle(first, {"tokens": 100}, "settled")
     await take(store, quota(1000, 500))
 
@@ -133,7 +133,7 @@ async def test_a_bucket_refills_continuously(store: Store, place: Backend) -> No
     """Waiting as long as the rejection says is enough, and a little less is not."""
     await take(store, bucket(10, 10, refill=4.0))
     rejection = await refused(store, bucket(10, 3, refill=4.0))
-    assert rejection == Rejection("rate", 0, 10, 0, 0.75)
+    assert rejection == Rejection("rate", 0, 10, 0, 0.75, 10)
     place.clock.advance(0.7)
     assert (await refused(store, bucket(10, 3, refill=4.0))).reason == "rate"
     place.clock.advance(0.05)
@@ -153,7 +153,7 @@ async def test_retry_after_is_right_at_any_rate(store: Store, place: Backend, re
 
 async def test_more_than_a_bucket_holds_never_succeeds(store: Store) -> None:
     """An amount above the burst is refused without a time to wait."""
-    assert await refused(store, bucket(10, 11)) == Rejection("rate", 0, 0, 0, None)
+    assert await refused(store, bucket(10, 11)) == Rejection("rate", 0, 0, 0, None, 10)
 
 
 async def test_token_buckets_get_the_difference_back(store: Store) -> None:
@@ -209,7 +209,7 @@ async def test_a_workflow_expires_by_age(store: Store, place: Backend) -> None:
     young = ask(quota(1000, 1), seconds=100)
     assert isinstance(await store.reserve(young), Reservation)
     place.clock.advance(101)
-    assert await store.reserve(ask(quota(1000, 1), seconds=100)) == Rejection("expired", -1, 101, 0)
+    assert await store.reserve(ask(quota(1000, 1), seconds=100)) == Rejection("expired", -1, 101, 0, limit=100)
     assert (await refused(store, quota(1000, 1))).reason == "frozen"
     assert await store.resume("t", "w")
     assert isinstance(await store.reserve(ask(quota(1000, 1), seconds=100)), Reservation)

@@ -1,0 +1,144 @@
+"""What is known of one workflow in memory, and the changes that a human makes to it. No IO, no clock.
+
+Times are in whole microseconds. `counters` does the arithmetic, `sqlite` keeps it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal, NamedTuple
+
+from gateway.call import REPEATS, Debit
+from gateway.stores import DEFAULT_TTL, FOREVER, State, Workflow
+
+MICRO = 1_000_000
+
+
+@dataclass(slots=True)
+class Count:
+    """One quota of a workflow: settled, in flight, and the part of settled that is an estimate.
+
+    `number` tells counters of repeats apart by age: the how many-th of its workflow it is.
+    """
+
+    unit: str
+    used: int = 0
+    held: int = 0
+    lapsed: int = 0
+    number: int = 0
+
+
+class Change(NamedTuple):
+    """What a human does to a workflow. `ttl` in seconds is how long one is kept that is opened or frozen unseen."""
+
+    kind: Literal["open", "close", "freeze", "resume"]
+    reason: str = ""
+    ttl: int = DEFAULT_TTL
+    topups: Mapping[str, int] = {}
+
+
+@dataclass(slots=True)
+class Record:
+    """A workflow as counted. Its age counts from `since`, it is forgotten after `ends`.
+
+    `turn` is the call that waits longest for room, if one has waited long; until `turn_ends` nobody gets in before it.
+    `dirty`: more than counts has changed since it was last written. `mark`: when that was, in the writer's count.
+    """
+
+    team: str
+    correlation_id: str
+    first: int
+    last: int
+    since: int
+    ends: int
+    state: State = "open"
+    reason: str = ""
+    agents: dict[str, None] = field(default_factory=dict)
+    counts: dict[str, Count] = field(default_factory=dict)
+    repeats: dict[str, Count] = field(default_factory=dict)  # the oldest first
+    topups: dict[str, int] = field(default_factory=dict)
+    opened: bool = False
+    turn: str = ""
+    turn_ends: int = 0
+    dirty: bool = True
+    mark: int = 0
+
+    def change(self, change: Change, now: int) -> bool:
+        """Make a change to a workflow that is there already; False if it does not apply."""
+        if change.kind == "open" or self.state in ("closed", "expired"):
+            return False
+        if change.kind == "resume":
+            self.state, self.reason, self.since = "open", "", now
+            for key, amount in change.topups.items():
+                self.topups[key] = min(FOREVER, self.topups.get(key, 0) + amount)
+        else:
+            self.state, self.reason = ("closed" if change.kind == "close" else "frozen"), change.reason
+            self.ends = max(self.ends, now + change.ttl * MICRO)
+        self.dirty = True
+        return True
+
+    def end(self, state: State, reason: str) -> None:
+        """It takes no more calls."""
+        self.state, self.reason, self.dirty = state, reason, True
+
+    def limit(self, debit: Debit) -> int:
+        """The limit in force of a quota."""
+        return min(FOREVER, debit.limit + self.topups.get(debit.key, 0)) if self.topups else debit.limit
+
+    def count(self, debit: Debit) -> Count | None:
+        """The counter of a quota, if it has begun."""
+        return (self.repeats if debit.unit == "repeats" else self.counts).get(debit.key)
+
+    def begin(self, debit: Debit) -> Count:
+        """The counter of a quota."""
+        count = self.count(debit)
+        if count is None:
+            count = Count(debit.unit)
+            if debit.unit == "repeats":
+                newest = next(reversed(self.repeats.values())).number if self.repeats else -1
+                count.number = newest + 1
+                self.repeats[debit.key] = count
+            else:
+                self.counts[debit.key] = count
+        return count
+
+    def trim(self) -> None:
+        """Only so many counters of repeats are kept."""
+        while len(self.repeats) > REPEATS:
+            del self.repeats[next(iter(self.repeats))]
+
+    def idle(self) -> bool:
+        """Nothing of it is in flight."""
+        if any(count.held for count in self.counts.values()):
+            return False
+        return not any(count.held for count in self.repeats.values())
+
+    def view(self) -> Workflow:
+        """The record as others see it, summed by unit."""
+        used: dict[str, int] = {}
+        held: dict[str, int] = {}
+        lapsed: dict[str, int] = {}
+        for count in self.counts.values():
+            used[count.unit] = used.get(count.unit, 0) + count.used
+            held[count.unit] = held.get(count.unit, 0) + count.held
+            lapsed[count.unit] = lapsed.get(count.unit, 0) + count.lapsed
+        if self.repeats:
+            every = self.repeats.values()
+            used["repeats"] = max(count.used for count in every)
+            held["repeats"] = sum(count.held for count in every)
+            lapsed["repeats"] = max(count.lapsed for count in every)
+        return Workflow(
+            self.team,
+            self.correlation_id,
+            self.state,
+            self.reason,
+            self.first / MICRO,
+            self.last / MICRO,
+            tuple(self.agents),
+            used,
+            held,
+            lapsed,
+            dict(self.topups),
+            self.opened,
+        )
