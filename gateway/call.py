@@ -71,7 +71,8 @@ class Debit(NamedTuple):
 
     `refill` is units per second for a token bucket whose burst is `limit`; 0 makes it a quota of the workflow,
     with ceiling `limit`. `amount` may be 0: nothing is taken, the balance is read and must not be overdrawn.
-    `name` is how messages and headers call it; `window` the seconds of a `RateLimit-Policy` (0 for a quota).
+    `name` is how messages and headers call it; `window` the seconds of a `RateLimit-Policy` (0 for a quota);
+    `partition` tells callers this bucket from others of its name, in base64 ("" where they have one of a name).
 
     Two units refuse the call and never freeze the workflow. `repeats` adds up like the others, calls in flight count
     as if they had ended; a workflow keeps the newest `REPEATS` keys. `hops` does not add up: `amount` is how deep this
@@ -85,6 +86,7 @@ class Debit(NamedTuple):
     name: str
     refill: float = 0.0
     window: int = 0
+    partition: str = ""
 
 
 class Ask(NamedTuple):

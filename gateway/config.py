@@ -243,13 +243,30 @@ class Match(Section):
     """Pattern of the model's name, as callers write it."""
     provider: str = "*"
     """Pattern of the provider's name."""
+    tool: str = "*"
+    """Pattern of the tool's name; any other than `*` matches calls of tools only."""
+    role: str = "*"
+    """Pattern that one of the caller's roles must fit."""
+    stream: bool | None = None
+    """true: streamed calls only; false: whole ones only."""
+
+
+def _per(value: str) -> str:
+    if value in SCOPES or re.fullmatch(r"claims\.[!#-\[\]-~]+", value):
+        return value
+    raise ValueError(f"a limit is per {', '.join(SCOPES)} or claims.NAME (a claim of the caller's token)")
+
+
+SCOPES = ("agent", "team", "model", "provider", "tool", "role")
+Per = Annotated[str, AfterValidator(_per)]
 
 
 class Limit(Section):
-    """A token bucket for each agent, team, model or provider. Every limit that matches applies."""
+    """A token bucket for each agent, team, model and so on. Every limit that matches applies."""
 
-    per: Literal["agent", "team", "model", "provider"]
-    """Whose bucket it is: each one has its own."""
+    per: Per
+    """Whose bucket it is, each one has its own: agent, team, model, provider, tool, role, or `claims.NAME` for each
+    value of a claim of the caller's token."""
     match: Match = Match()
     """Which calls it counts."""
     requests: Rated | None = None

@@ -197,7 +197,7 @@ class Verifier:
 
     def _subject(self, claims: dict[str, Any]) -> Subject:
         config = self._config
-        roles = _claim(claims, config.roles_claim)
+        roles = claim(claims, config.roles_claim)
         if isinstance(roles, str):
             roles = roles.split()
         if not isinstance(roles, list):
@@ -224,7 +224,7 @@ def _fits(entry: object, algorithm: str) -> bool:
     return entry.get("kty") == kind and curve in (None, entry.get("crv")) and (kid is None or isinstance(kid, str))
 
 
-def _claim(claims: Mapping[str, Any], name: str) -> Any:
+def claim(claims: Mapping[str, Any], name: str) -> Any:
     """A claim by its name, or by a path of names: `realm_access.roles`."""
     if name in claims:
         return claims[name]
@@ -235,7 +235,7 @@ def _claim(claims: Mapping[str, Any], name: str) -> Any:
 
 
 def _name(claims: Mapping[str, Any], name: str) -> str:
-    value = _claim(claims, name)
+    value = claim(claims, name)
     if not isinstance(value, str) or not 0 < len(value) <= _LONGEST_NAME or not value.isprintable():
         raise _refuse(f"its claim {name!r} must be a name of 1 to {_LONGEST_NAME} printable characters")
     return value

@@ -84,7 +84,7 @@ def loads(text: str, name: str, env: Mapping[str, str] = os.environ) -> Loaded:
             warning for warning in warnings if "left out" in warning.text
         ]  # may be why a target has no provider
         raise ConfigError(_report(name, [*doc.problems, *left_out]))
-    warnings += _in_clear(config, doc)
+    warnings += [*_in_clear(config, doc), *_idle_limits(config, doc)]
     return Loaded(config, tuple(_report(name, warnings).splitlines()), (Path(name),))
 
 
@@ -118,6 +118,16 @@ def _in_clear(config: Config, doc: Document) -> Iterator[Problem]:
     if url.scheme == "http" and url.hostname not in _LOCAL:
         path: document.Path = ("jwt", "jwks_url")
         yield Problem(doc.line(path), path, "is not https: whoever stands on the way can sign in as any agent")
+
+
+def _idle_limits(config: Config, doc: Document) -> Iterator[Problem]:
+    """Limits that no call can meet."""
+    for index, limit in enumerate(config.limits):
+        path: document.Path = ("limits", index)
+        if limit.per == "tool" or limit.match.tool != "*":
+            yield Problem(doc.line(path), path, "counts calls of tools, which this version does not serve: it is idle")
+        if limit.per.startswith("claims.") and config.jwt is None:
+            yield Problem(doc.line(path), path, "counts by a claim of tokens, but there is no jwt section: it is idle")
 
 
 def _at(data: Any, path: document.Path) -> Any:

@@ -141,10 +141,13 @@ def used(debits: Sequence[Debit], usage: Usage, cost: int) -> dict[str, int]:
     return {debit.key: actual[debit.unit] for debit in debits if debit.unit in actual}
 
 
-def refusal(rejection: Rejection, ask: Ask) -> Refusal:
-    """A rejection in words for the caller: what happened, the limit, what was used, what to do."""
+def refusal(rejection: Rejection, ask: Ask, input_tokens: int = 0) -> Refusal:
+    """A rejection in words for the caller: what happened, the limit, what was used, what to do.
+
+    `input_tokens` is the part of a token debit that the caller cannot lower by asking for a shorter answer.
+    """
     if rejection.reason == "rate":
-        return _rate(rejection, ask.debits[rejection.index])
+        return _rate(rejection, ask.debits[rejection.index], input_tokens)
     if rejection.reason == "exceeded":
         return _exceeded(rejection, ask.debits[rejection.index], ask)
     if rejection.reason == "busy":
@@ -154,17 +157,31 @@ def refusal(rejection: Rejection, ask: Ask) -> Refusal:
     return _ended(rejection, ask)
 
 
-def _rate(rejection: Rejection, debit: Debit) -> Refusal:
+def _rate(rejection: Rejection, debit: Debit, input_tokens: int) -> Refusal:
     rate = f"{round(debit.refill * debit.window)} {debit.unit} per {debit.window} s, {debit.limit} at once"
-    wants = f"this call asks for {debit.amount} {debit.unit}, {max(0, debit.limit - rejection.used)} are left"
     if rejection.retry_after is None:
-        todo = (
-            "it never holds that much: send a shorter request or lower its output ceiling, or raise the limit's burst"
-        )
+        why = _never(debit, input_tokens)
     else:
-        todo = f"try again in {duration(rejection.retry_after)}"
-    message = f"Rate limit {debit.name} ({rate}): {wants}; {todo}."
+        left = max(0, debit.limit - rejection.used)
+        why = f"this call asks for {debit.amount} {debit.unit}, {left} are left; "
+        why += f"try again in {duration(rejection.retry_after)}"
+    message = f"Rate limit {debit.name} ({rate}): {why}."
     return Refusal("rate_limited", message, retry_after=rejection.retry_after, detail={"limit": debit.name})
+
+
+def _never(debit: Debit, input_tokens: int) -> str:
+    """Why no waiting helps, and which number to lower."""
+    ceiling = debit.amount - input_tokens
+    room = debit.limit - input_tokens
+    raised = f"an operator can raise the limit's burst to {debit.amount}"
+    if room > 0:
+        todo = f"Lower its output ceiling (max_tokens or max_completion_tokens, times n) to {room} or less; {raised}"
+    else:
+        todo = f"Its input alone is too much: shorten it; {raised}"
+    return (
+        f"this call reserves {debit.amount} {debit.unit}, {input_tokens} for its input and {ceiling} for its output "
+        f"ceiling, and there are never more than {debit.limit}. {todo}"
+    )
 
 
 def _exceeded(rejection: Rejection, debit: Debit, ask: Ask) -> Refusal:

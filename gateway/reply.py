@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -12,6 +11,7 @@ import orjson
 from gateway.call import Call
 from gateway.errors import Refusal
 from gateway.formats import StreamCodec
+from gateway.ratelimit import whole_seconds
 
 Send = Callable[[dict[str, Any]], Awaitable[None]]
 
@@ -91,7 +91,7 @@ def _waiting(refusal: Refusal) -> list[tuple[bytes, bytes]]:
     """Retry-After where waiting helps (RFC 9110, 10.2.3), `x-should-retry: false` where it does not."""
     headers = []
     if refusal.retry_after is not None:
-        headers.append((b"retry-after", b"%d" % max(1, math.ceil(refusal.retry_after))))
+        headers.append((b"retry-after", b"%d" % whole_seconds(refusal.retry_after)))
     elif not refusal.retry or refusal.code in ("rate_limited", "quota_busy"):
         headers.append((b"x-should-retry", b"false"))
     if refusal.code == "unauthenticated":

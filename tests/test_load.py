@@ -113,6 +113,16 @@ def test_sample_of_the_design() -> None:
     )
 
 
+def test_limits_that_no_call_can_meet_say_so() -> None:
+    """A limit on tools before there are tools, or on claims without tokens, loads with a warning."""
+    text = MINIMAL + "limits:\n- {per: tool, requests: 5/s}\n- {per: claims.org, requests: 5/s}\n"
+    text += "- {per: agent, match: {tool: x}, requests: 5/s}\n- {per: agent, requests: 5/s}\n"
+    tools, claims, match = (warning.partition(": ")[2] for warning in loads(text, "g.yaml", {}).warnings)
+    assert tools == "limits[0] counts calls of tools, which this version does not serve: it is idle"
+    assert claims == "limits[1] counts by a claim of tokens, but there is no jwt section: it is idle"
+    assert match.startswith("limits[2] counts calls of tools")
+
+
 @pytest.mark.parametrize(
     "name", ["gateway.yaml", *(f"examples/{p.name}" for p in (ROOT / "config/examples").iterdir())]
 )
@@ -258,6 +268,11 @@ def test_odd_references(reference: str) -> None:
         (
             "limits: [{per: agent, requests: 60 per min}]",
             "limits[0].requests: a rate is written like 60/min, 200k/min, 5/s or 1000/h (it is '60 per min')",
+        ),
+        (
+            "limits: [{per: user, requests: 60/min}]",
+            "limits[0].per: a limit is per agent, team, model, provider, tool, role or claims.NAME "
+            "(a claim of the caller's token) (it is 'user')",
         ),
         ("agents: {a: {roles: [x]}}", "agents.a.team is required: Whose limits and workflows it shares"),
         ("state: mysql://u:pw@h/d", "state: must be sqlite:///path, redis://host:port/db or rediss://host:port/db"),

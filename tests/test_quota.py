@@ -125,7 +125,7 @@ ASK = Ask(
             0.4,
             ["agent-requests", "60 requests per 60 s", "400ms"],
         ),
-        (Rejection("rate", 1, 0, 0, None), "rate_limited", None, ["team-tokens", "5000", "never holds", "burst"]),
+        (Rejection("rate", 1, 0, 0, None), "rate_limited", None, ["team-tokens", "5000", "never more", "burst"]),
         (
             Rejection("exceeded", 2, 4_000_000_000, 0, limit=USD_5),
             "quota_exceeded",
@@ -164,5 +164,20 @@ def test_refusals_say_what_happened(
     """A refusal names the limit, what was used and what to do, and a time only where waiting helps."""
     refusal = quota.refusal(rejection, ASK)
     assert (refusal.code, refusal.retry_after) == (code, retry_after)
+    for word in words:
+        assert word in refusal.message
+
+
+@pytest.mark.parametrize(
+    ("input_tokens", "words"),
+    [
+        (300, ["300 for its input and 4700 for its output", "max_tokens", "to 700 or less", "burst to 5000"]),
+        (1000, ["Its input alone is too much: shorten it", "burst to 5000"]),
+    ],
+)
+def test_a_call_that_never_fits_is_told_which_number_to_lower(input_tokens: int, words: list[str]) -> None:
+    """The output ceiling if that is enough, else the input; and what the operator would have to raise."""
+    refusal = quota.refusal(Rejection("rate", 1, 0, 0, None), ASK, input_tokens)
+    assert refusal.retry_after is None
     for word in words:
         assert word in refusal.message

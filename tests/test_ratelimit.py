@@ -67,16 +67,19 @@ def test_headers_of_an_admitted_call() -> None:
     )
     debits = rates.debits(BOT, "m", [], 500)
     quota = Debit("tokens", "tokens", 1, 10, "quotas.tokens")
-    outcome = reservation([*debits, quota], Balance(19, 1.0), Balance(7, 3574.2), Balance(199_500, 0.15), Balance(9, 0))
+    outcome = reservation(
+        [*debits, quota], Balance(19, 1.0), Balance(7, 3572.28), Balance(199_500, 0.15), Balance(9, 0)
+    )
     assert rates.headers(outcome, [*debits, quota]) == [
         (
             b"ratelimit-policy",
-            b'"agent-requests";q=60;w=60, "agent-requests-2";q=1000;w=3600, "team-tokens";q=200000;qu="tokens";w=60',
+            b'"agent-requests";q=60;w=60;meshgate-burst=20, "agent-requests-2";q=1000;w=3600, '
+            b'"team-tokens";q=200000;qu="tokens";w=60',
         ),
-        (b"ratelimit", b'"agent-requests";r=19;t=1, "agent-requests-2";r=7;t=3575, "team-tokens";r=199500;t=1'),
+        (b"ratelimit", b'"agent-requests";r=19;t=1, "agent-requests-2";r=7;t=2, "team-tokens";r=199500;t=1'),
         (b"x-ratelimit-limit-requests", b"1000"),
         (b"x-ratelimit-remaining-requests", b"7"),
-        (b"x-ratelimit-reset-requests", b"59m34.2s"),
+        (b"x-ratelimit-reset-requests", b"59m32.28s"),
         (b"x-ratelimit-limit-tokens", b"200000"),
         (b"x-ratelimit-remaining-tokens", b"199500"),
         (b"x-ratelimit-reset-tokens", b"150ms"),
@@ -86,12 +89,140 @@ def test_headers_of_an_admitted_call() -> None:
 def test_headers_of_a_refused_call() -> None:
     """After a rejection by rate: the bucket that refused; after one by quota: the policies; no limits: nothing."""
     rates = limits({"per": "agent", "requests": "60/min", "burst": 20})
-    debits = rates.debits(BOT, "m", [], 1)
+    debits = rates.debits(BOT, "m")
     refused = dict(rates.headers(Rejection("rate", 0, used=20, retry_after=0.4), debits))
-    assert refused[b"ratelimit"] == b'"agent-requests";r=0;t=20'
+    assert refused[b"ratelimit"] == b'"agent-requests";r=0;t=1'
     assert refused[b"x-ratelimit-remaining-requests"] == b"0"
+    assert refused[b"x-ratelimit-reset-requests"] == b"20s"
     assert [name for name, _ in rates.headers(Rejection("busy", 1), debits)] == [b"ratelimit-policy"]
     assert limits().headers(Rejection("busy", 0), []) == []
+
+
+def test_a_refusal_names_the_time_of_its_retry_after() -> None:
+    """`t` is when this call fits, never later than Retry-After; where it never fits, when there is more at all."""
+    rates = limits({"per": "agent", "tokens": "60/min"})
+    debits = rates.debits(BOT, "m", [], 50)
+    waits = dict(rates.headers(Rejection("rate", 0, used=55, retry_after=44.001), debits))
+    assert waits[b"ratelimit"] == b'"agent-tokens";r=5;t=45'
+    never = dict(rates.headers(Rejection("rate", 0, used=55), debits))
+    assert never[b"ratelimit"] == b'"agent-tokens";r=5;t=1'
+    untouched = dict(rates.headers(Rejection("rate", 0, used=0), debits))
+    assert untouched[b"ratelimit"] == b'"agent-tokens";r=60'
+
+
+def test_partition_keys() -> None:
+    """A caller who meets several buckets of one name can tell them apart, and learns no name that it did not send."""
+    rates = limits({"per": "model", "requests": "5/s"}, {"per": "claims.org", "requests": "5/s"})
+    outcome = [Balance(4, 0.2), Balance(4, 0.2)]
+
+    def sent(model: str, org: str) -> list[str]:
+        debits = rates.debits(Subject("a", "t", (), {"org": org}), model)
+        return dict(rates.headers(reservation(debits, *outcome), debits))[b"ratelimit"].decode().split(", ")
+
+    one, other = sent("gpt-4o", "acme"), sent("gpt-5", "umbrella")
+    assert one[0] == '"model-requests";r=4;t=1;pk=:Z3B0LTRv:'
+    assert one[0] != other[0]
+    assert one[1] != other[1]
+    assert "acme" not in one[1]
+
+
+def test_the_emptiest_of_several_providers_is_shown() -> None:
+    """Callers do not choose the provider: its buckets show as one, without a name."""
+    rates = limits({"per": "provider", "requests": "5/s"})
+    debits = rates.debits(BOT, "m", ["openai", "azure"])
+    headers = dict(rates.headers(reservation(debits, Balance(4, 0.2), Balance(2, 0.6)), debits))
+    assert headers[b"ratelimit-policy"] == b'"provider-requests";q=5;w=1'
+    assert headers[b"ratelimit"] == b'"provider-requests";r=2;t=1'
+
+
+def test_per_role() -> None:
+    """A caller pays for each of its roles that the limit counts, and shares them with others, also of other teams."""
+    rates = limits({"per": "role", "match": {"role": "dev*"}, "requests": "5/s"})
+    debits = rates.debits(Subject("a", "t", ("developer", "devops", "reader")), "m")
+    assert len(debits) == 2
+    assert rates.debits(Subject("b", "u", ("devops",)), "m") == debits[1:]
+    assert rates.debits(Subject("a", "t", ("reader",)), "m") == []
+
+
+def test_per_claim() -> None:
+    """One bucket for each value; who has no such claim, or no token, is not limited."""
+    rates = limits({"per": "claims.org.id", "requests": "5/s"})
+
+    def keys(claims: dict[str, object]) -> list[str]:
+        return [debit.key for debit in rates.debits(Subject("a", "t", (), claims), "m")]
+
+    assert keys({"org": {"id": "x"}}) == keys({"org": {"id": "x"}, "sub": "other"}) == keys({"org.id": "x"})
+    assert len({*keys({"org": {"id": "x"}}), *keys({"org": {"id": "y"}}), *keys({"org": {"id": 7}})}) == 3
+    assert keys({"org": {"id": {"b": 1, "a": 2}}}) == keys({"org": {"id": {"a": 2, "b": 1}}})
+    assert keys({}) == keys({"org": "x"}) == keys({"org": {"id": None}}) == []
+
+
+@given(st.text(max_size=300), st.text(max_size=300))
+def test_values_of_a_claim_never_share_a_bucket(one: str, other: str) -> None:
+    """Whatever a token carries, however long: a short key, and another's only for the same value."""
+    rates = limits({"per": "claims.c", "requests": "5/s"})
+    first, second = (rates.debits(Subject("a", "t", (), {"c": value}), "m")[0].key for value in (one, other))
+    assert (first == second) == (one == other)
+    assert len(first) < 200
+    assert first.isascii()
+
+
+@pytest.mark.parametrize(
+    ("match", "applies"),
+    [
+        ({"role": "read*"}, True),
+        ({"role": "admin"}, False),
+        ({"role": "*"}, True),
+        ({"stream": True}, True),
+        ({"stream": "false"}, False),
+        ({"team": "sup*", "agent": "b?t", "model": "m", "provider": "p"}, True),
+        ({"team": "sup*", "agent": "other"}, False),
+        ({"tool": "orders"}, False),
+    ],
+)
+def test_match(match: dict[str, object], applies: bool) -> None:
+    """All patterns of a match must fit the call."""
+    rates = limits({"per": "team", "match": match, "requests": "5/s"})
+    subject = Subject("bot", "support", ("reader", "writer"))
+    assert bool(rates.debits(subject, "m", ["p"], stream=True)) == applies
+
+
+def test_a_tool_call() -> None:
+    """Calls of tools pay the requests of caller and tool; nothing in tokens, nothing for a model; and only they do."""
+    rates = limits(
+        {"per": "tool", "requests": "1/s"},
+        {"per": "agent", "match": {"tool": "ord*"}, "requests": "1/s"},
+        {"per": "team", "requests": "1/s"},
+        {"per": "team", "tokens": "100/s"},
+        {"per": "model", "requests": "1/s"},
+        {"per": "provider", "requests": "1/s"},
+        {"per": "team", "match": {"model": "gpt*"}, "requests": "1/s"},
+    )
+    assert [it.name for it in rates.debits(BOT, tool="orders.get")] == [
+        "tool-requests",
+        "agent-requests",
+        "team-requests",
+    ]
+    assert [it.name for it in rates.debits(BOT, tool="search")] == ["tool-requests", "team-requests"]
+    names = [it.name for it in rates.debits(BOT, "gpt", ["openai"], 10)]
+    assert "tool-requests" not in names
+    assert "agent-requests" not in names
+
+
+def test_reordered_limits_keep_their_buckets() -> None:
+    """Where a limit stands in the file is not part of its key."""
+    one: dict[str, object] = {"per": "agent", "requests": "1/s"}
+    other: dict[str, object] = {**one, "match": {"model": "m"}}
+    assert {it.key for it in limits(one, other).debits(BOT, "m")} == {
+        it.key for it in limits(other, one).debits(BOT, "m")
+    }
+    assert len({it.key for it in limits(one, other).debits(BOT, "m")}) == 2
+
+
+def test_equal_limits_are_one() -> None:
+    """The same limit twice is paid once."""
+    limit: dict[str, object] = {"per": "agent", "requests": "1/s"}
+    assert len(limits(limit, limit).debits(BOT, "m")) == 1
 
 
 @pytest.mark.parametrize(

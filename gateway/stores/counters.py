@@ -83,11 +83,11 @@ class Counters:
             for index, debit in enumerate(ask.debits):
                 outcome = self._take(debit, index, record, behind, now)
                 if isinstance(outcome, Rejection):
+                    refused = self._longest_wait(ask, outcome, now) if outcome.reason == "rate" else outcome
                     for taken in ask.debits[:index]:
                         self._put_back(taken, record)
                     for key in list(record.repeats)[known:]:
                         del record.repeats[key]
-                    refused = outcome
                     break
                 balances.append(outcome)
             else:
@@ -180,10 +180,22 @@ class Counters:
         bucket = self._bucket(debit, now)
         level = bucket.level
         if level + DUST < debit.amount:
-            spent = debit.limit - math.floor(level + DUST)
-            return Rejection("rate", index, spent, 0, _wait(debit, level), debit.limit)
+            return _short(debit, index, level)
         bucket.level = level = level - debit.amount
         return Balance(max(0, math.floor(level + DUST)), (debit.limit - level) / debit.refill)
+
+    def _longest_wait(self, ask: Ask, first: Rejection, now: int) -> Rejection:
+        """Of all buckets that are short, the one to wait longest for: who waits so long is not refused by the next."""
+        longest = first
+        for index in range(first.index + 1, len(ask.debits)):
+            debit = ask.debits[index]
+            if debit.refill and (level := self._bucket(debit, now).level) + DUST < debit.amount:
+                other = _short(debit, index, level)
+                if longest.retry_after is not None and (
+                    other.retry_after is None or other.retry_after > longest.retry_after
+                ):
+                    longest = other
+        return longest
 
     def _bucket(self, debit: Debit, now: int) -> Bucket:
         """The bucket of a debit, refilled up to now; a new one is full."""
@@ -256,6 +268,10 @@ def _frozen(record: Record, ask: Ask) -> Rejection:
             count = record.count(debit) or Count(debit.unit)
             return Rejection("frozen", index, count.used, count.held, limit=record.limit(debit))
     return Rejection("frozen")
+
+
+def _short(debit: Debit, index: int, level: float) -> Rejection:
+    return Rejection("rate", index, debit.limit - math.floor(level + DUST), 0, _wait(debit, level), debit.limit)
 
 
 def _wait(debit: Debit, level: float) -> float | None:

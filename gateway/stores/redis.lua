@@ -96,6 +96,22 @@ local function in_flight(open, id)
   return false
 end
 
+-- The refusal of the bucket to wait longest for, of those that are short from debit `first` on: who waits so long is not
+-- refused by the next. An amount that never fits (-1) is longer than any wait.
+local function longest_wait(debits, first, buckets)
+  local index, wait, short = 0, 0, nil
+  for i = first, #debits do
+    local bucket, _, amount, limit, refill = unpack(debits[i])
+    local it = bucket > 0 and (buckets[bucket] or level_of(KEYS[bucket], limit, refill))
+    if it and it.level + DUST < amount and wait >= 0 then
+      local retry = -1
+      if amount <= limit then retry = math.ceil((amount - it.level) / refill * 1000) end
+      if index == 0 or retry < 0 or retry > wait then index, wait, short = i, retry, it end
+    end
+  end
+  return refusal("rate", index, short.limit - math.floor(short.level + DUST), 0, wait, short.limit)
+end
+
 -- KEYS: workflow, open, seen, buckets...
 -- ARGV: 3 JSON [correlation id, agent, seconds or false, ttl ms, lapse ms, debits, idle or false, strict, first, call],
 --       4 member; a debit is [bucket (index into KEYS, 0: quota), unit:key, amount, limit, refill, name]
@@ -181,11 +197,7 @@ local function reserve()
     if bucket > 0 then
       local it = buckets[bucket] or level_of(KEYS[bucket], limit, refill)
       buckets[bucket] = it
-      if not again and it.level + DUST < amount then
-        local retry = -1
-        if amount <= limit then retry = math.ceil((amount - it.level) / refill * 1000) end
-        return refusal("rate", i, limit - math.floor(it.level + DUST), 0, retry, limit)
-      end
+      if not again and it.level + DUST < amount then return longest_wait(debits, i, buckets) end
       it.level = it.level - amount
       answer[#answer + 1] = int(math.max(0, math.floor(it.level + DUST)))
       answer[#answer + 1] = int(math.ceil((it.limit - it.level) / refill * 1000))
