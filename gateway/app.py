@@ -107,8 +107,8 @@ class Runtime:
 
 def _cache_dir(config: Config) -> Path:
     """Where compiled patterns are kept: beside the state, else under var/."""
-    if config.state.startswith("sqlite:///"):
-        return Path(config.state.removeprefix("sqlite:///")).parent
+    if config.state.url.startswith("sqlite:///"):
+        return Path(config.state.url.removeprefix("sqlite:///")).parent
     return Path("var")
 
 
@@ -140,7 +140,7 @@ def build(config: Config, shared: Shared, identity: Identity, policies: Policies
     )
     redactor = None
     if config.pii is not None:
-        seal = Seal(master_key(config.pii.vault_key, config.state))
+        seal = Seal(master_key(config.pii.vault_key, config.state.url))
         redactor = Redactor(config.pii, shared.store, seal, pii_scan.canonical)
     return Runtime(
         config=config,

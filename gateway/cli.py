@@ -48,7 +48,7 @@ def serve(args: argparse.Namespace) -> int:
 
     loaded = _load(args, quiet=True)  # the process prints its warnings itself
     server = loaded.config.server
-    if args.workers > 1 and loaded.config.state.startswith("sqlite"):
+    if args.workers > 1 and loaded.config.state.url.startswith("sqlite"):
         raise ConfigError(
             f"--workers {args.workers} needs a state store that processes can share: {args.config} has a sqlite "
             "state; set `state: redis://host:port/db`, or serve with one worker"

@@ -2,21 +2,20 @@
 
 The classes are the schema (`meshgate check --schema`) and the reference: each field says what it means, its unit
 and its default. Reading a file (environment, line numbers, suggestions, reload) is `load.py`'s work.
-
-Every value may come as text, as `load.py` hands it over: the field says what it is, not the look of the value.
+How single values are written is in `scalars.py`.
 """
 
 from __future__ import annotations
 
-import base64
-import binascii
-import re
 from collections.abc import Iterator
 from typing import Annotated, Any, Literal
-from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, Tag, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, Tag, model_validator
 from pydantic_core import PydanticCustomError
+
+from gateway.errors import ConfigError
+from gateway.scalars import Count, HttpUrl, Rated, Seconds, Secret, VaultKey
+from gateway.stores import address
 
 
 class Section(BaseModel):
@@ -28,78 +27,6 @@ class Section(BaseModel):
     )
 
 
-_MULTIPLIER = {"": 1, "k": 1_000, "m": 1_000_000}
-_SECONDS = {"ms": 0.001, "s": 1, "sec": 1, "min": 60, "m": 60, "h": 3600, "hour": 3600, "d": 86400, "day": 86400}
-
-
-def _count(value: object) -> object:
-    """`200k` -> 200000."""
-    if isinstance(value, str) and (match := re.fullmatch(r"(\d+(?:\.\d+)?)([km]?)", value.strip().lower())):
-        return int(float(match[1]) * _MULTIPLIER[match[2]])
-    if isinstance(value, str):
-        raise ValueError("a count is a whole number from 0, written like 500, 200k or 3m")
-    return value
-
-
-def _seconds(value: object) -> object:
-    """`24h` -> 86400."""
-    if isinstance(value, str) and (match := re.fullmatch(r"(\d+(?:\.\d+)?)([a-z]*)", value.strip().lower())):
-        if match[2] in _SECONDS or not match[2]:
-            return float(match[1]) * _SECONDS.get(match[2], 1)
-        raise ValueError(f"unknown unit of time; use one of {', '.join(_SECONDS)}")
-    if isinstance(value, str):
-        raise ValueError("a time is written like 500ms, 30s, 5min, 24h or 7d; a bare number is seconds")
-    return value
-
-
-class Rate(BaseModel):
-    """So many units per so many seconds, written `60/min` or `200k/min`."""
-
-    model_config = ConfigDict(frozen=True)
-    units: int = Field(gt=0)
-    seconds: float = Field(gt=0)
-
-
-def _rate(value: object) -> object:
-    if isinstance(value, str):
-        match = re.fullmatch(r"(\d+(?:\.\d+)?[kKmM]?)\s*/\s*(\d*)\s*([a-z]+)", value.strip())
-        if not match or match[3] not in _SECONDS:
-            raise ValueError("a rate is written like 60/min, 200k/min, 5/s or 1000/h")
-        return {"units": _count(match[1]), "seconds": float(match[2] or 1) * _SECONDS[match[3]]}
-    return value
-
-
-def _secret(value: str) -> str:
-    """Without the line end that mounted files and `$(cat ...)` bring along; it must fit in an HTTP header."""
-    value = value.strip()
-    if any(ord(c) < 32 or ord(c) > 126 for c in value):
-        raise ValueError("holds a character that no HTTP header may carry")
-    return value
-
-
-def _vault_key(value: str) -> str:
-    try:
-        if value and len(base64.b64decode(value, validate=True)) != 32:
-            raise ValueError("does not hold 32 bytes")
-    except binascii.Error:
-        raise ValueError("is not base64; make one with: openssl rand -base64 32") from None
-    return value
-
-
-def _http_url(value: str) -> str:
-    try:
-        if not value.startswith(("http://", "https://")) or not urlsplit(value).hostname or urlsplit(value).port == 0:
-            raise ValueError
-    except ValueError:
-        raise ValueError("must be a URL that starts with http:// or https:// and names a host") from None
-    return value
-
-
-Count = Annotated[int, BeforeValidator(_count, json_schema_input_type=int | str), Field(ge=0)]
-Seconds = Annotated[float, BeforeValidator(_seconds, json_schema_input_type=float | str), Field(ge=0)]
-Rated = Annotated[Rate, BeforeValidator(_rate, json_schema_input_type=str)]
-Secret = Annotated[str, AfterValidator(_secret)]
-HttpUrl = Annotated[str, AfterValidator(_http_url)]
 Action = Literal["mask", "redact", "hash", "partial", "block", "allow"]
 
 
@@ -363,7 +290,7 @@ class Pii(Section):
         "JP",
     )
     """Where phone numbers without a country code may be from (ISO 3166)."""
-    vault_key: Annotated[str, AfterValidator(_vault_key)] = Field(default="", repr=False)
+    vault_key: VaultKey = Field(default="", repr=False)
     """32 bytes in base64 that encrypt the vault; embedded state makes its own key file beside the database."""
     ttl: Seconds = 86400
     """How long the vault keeps a value after its last use."""
@@ -411,6 +338,35 @@ class Server(Section):
     """Seconds that running calls have to end when the gateway stops."""
 
 
+class State(Section):
+    """Where counters, workflows, keys and the vault are kept. Written as a URL alone, or as a section."""
+
+    url: str = "sqlite:///var/meshgate.db"
+    """sqlite:///relative/path, sqlite:////absolute/path, redis://, rediss://, redis+cluster:// or rediss+cluster://."""
+    ca_file: str = ""
+    """Certificates (PEM) of the authority that signed the server's; those of the system if left out."""
+    replicas_ack: Count = 0
+    """Replicas of Redis that must have a write before it counts as done: then a failover loses nothing."""
+    on_error: Literal["closed", "local"] = "closed"
+    """When Redis is gone. closed: calls are refused as `state_unavailable`; local: each gateway serves its share."""
+    replicas: int = Field(default=1, ge=1)
+    """Gateway processes that share the limits while on_error: local holds, workers counted one by one."""
+
+    @model_validator(mode="after")
+    def _is_an_address(self) -> State:
+        try:
+            shared = address.parse(self.url) is not None
+        except ConfigError as error:
+            raise ValueError(str(error).removeprefix("state: ")) from None
+        if not shared and (self.ca_file or self.replicas_ack or self.on_error != "closed"):
+            raise ValueError("ca_file, replicas_ack and on_error are for Redis; SQLite is in the gateway itself")
+        return self
+
+
+def _stated(value: object) -> object:
+    return {"url": value} if isinstance(value, str) else value
+
+
 class Audit(Section):
     """Where decisions are kept."""
 
@@ -446,8 +402,8 @@ class Config(Section):
     """null: requests are not scanned."""
     output: Output | None = Output()
     """null: answers are not scanned."""
-    state: str = "sqlite:///var/meshgate.db"
-    """sqlite:///relative/path, sqlite:////absolute/path, redis:// or rediss://"""
+    state: Annotated[State, BeforeValidator(_stated, json_schema_input_type=str | State)] = State()
+    """A URL, or a section: sqlite:///relative/path, sqlite:////absolute/path, redis:// and its kin"""
     events: Literal["none"] = "none"
     """Where events are published."""
     server: Server = Server()
@@ -459,7 +415,7 @@ class Config(Section):
 
     @model_validator(mode="after")
     def _fits_together(self) -> Config:
-        problems = [*self._references(), *self._identities(), *self._state()]
+        problems = [*self._references(), *self._identities()]
         if problems:
             words = "; ".join(f"{'.'.join(map(str, path))}: {text}" for path, text in problems)
             raise PydanticCustomError("does_not_fit", "{words}", {"words": words, "problems": problems})
@@ -484,10 +440,6 @@ class Config(Section):
             first = owner.setdefault(agent.key_sha256.lower() or f"file {agent.key_file or name}", name)
             if first != name:
                 yield ("agents", name), f"has the same key as agents.{first}: a key names one agent"
-
-    def _state(self) -> Iterator[Problem]:
-        if not re.match(r"sqlite:///.|rediss?://.", self.state):
-            yield ("state",), "must be sqlite:///path, redis://host:port/db or rediss://host:port/db"
 
 
 def schema() -> dict[str, Any]:

@@ -29,6 +29,7 @@ _NOT_ENFORCED = (
     ("quotas", "repeats"),
     ("quotas", "wait"),
     ("tools",),
+    ("state", "on_error"),
     ("output", "sql"),
     ("output", "exfiltration_urls"),
 )

@@ -11,8 +11,9 @@ import regopy  # noqa: F401  (before spaCy, which a reference loads: the other w
 import upstream as scripted
 from gateway.scan.pii import PiiScanner
 from gateway.stores import Store
+from redis_cluster import cluster
 from scan_samples import REGIONS
-from servers import redis_server
+from servers import acl_rule, redis_server
 from store_harness import Backend, backend
 
 
@@ -23,11 +24,27 @@ def redis_url() -> Iterator[str]:
         yield url
 
 
-@pytest.fixture(params=["sqlite", "redis"])
+@pytest.fixture(scope="session")
+def valkey_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The same of Valkey, as the user with the least rights that docs/redis.md names: the rule is tested by all."""
+    users = tmp_path_factory.mktemp("users") / "users.acl"
+    users.write_text(f"user default on nopass ~* &* +@all\n{acl_rule()}\n")
+    with redis_server(None, "--aclfile", str(users), program="valkey-server") as url:
+        yield url.replace("//", "//meshgate:password@")
+
+
+@pytest.fixture(scope="session")
+def cluster_url() -> Iterator[str]:
+    """A Cluster of three masters for the whole run; who uses it empties it first."""
+    with cluster() as nodes:
+        yield nodes.url
+
+
+@pytest.fixture(params=["sqlite", "redis", "valkey", "cluster"])
 def place(request: pytest.FixtureRequest, tmp_path: Path) -> Backend:
     """An empty store of each kind, not yet opened: the test runs on each."""
     name: str = request.param
-    return backend(name, tmp_path, request.getfixturevalue("redis_url") if name == "redis" else "")
+    return backend(name, tmp_path, "" if name == "sqlite" else request.getfixturevalue(f"{name}_url"))
 
 
 @pytest.fixture

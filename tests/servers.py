@@ -64,12 +64,25 @@ def process(
             child.wait()
 
 
+# The package of a program, where it is not Debian's of the same name.
+_VALKEY = "the Debian package valkey-server, or name the program in VALKEY_SERVER"
+
+
 @contextlib.contextmanager
-def redis_server(port: int | None = None, *options: str) -> Iterator[str]:
-    """A redis-server without persistence (unless `options` say otherwise); yields its URL."""
-    program = need("redis-server", "the Debian package redis-server")
+def redis_server(port: int | None = None, *options: str, program: str = "redis-server") -> Iterator[str]:
+    """A redis-server (or valkey-server) without persistence unless `options` say otherwise; yields its URL."""
+    if program == "valkey-server":
+        path = need(os.environ.get("VALKEY_SERVER", program), _VALKEY)
+    else:
+        path = need(program, "the Debian package redis-server")
     port = port or free_port()
     with tempfile.TemporaryDirectory() as folder:
-        command = [program, "--port", str(port), "--bind", "127.0.0.1", "--dir", str(Path(folder))]
+        command = [path, "--port", str(port), "--bind", "127.0.0.1", "--dir", str(Path(folder))]
         with process([*command, "--save", "", *options], lambda: listens(port)):
             yield f"redis://127.0.0.1:{port}/0"
+
+
+def acl_rule() -> str:
+    """The user that docs/redis.md tells operators to make."""
+    text = (Path(__file__).parent.parent / "docs" / "redis.md").read_text(encoding="utf-8")
+    return next(line for line in text.splitlines() if line.startswith("user meshgate "))

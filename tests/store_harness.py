@@ -47,9 +47,17 @@ def backend(name: str, folder: Path, redis_url: str) -> Backend:
     """A fresh, empty store of this name."""
     if name == "sqlite":
         return Backend(name, f"sqlite:///{folder / f'state-{next(_ids)}.db'}", Clock())
-    with redis.Redis.from_url(redis_url) as client:
-        client.flushall()
+    for node in servers_of(redis_url):
+        with redis.Redis.from_url(node) as client:
+            client.flushall()
     return Backend(name, redis_url, Clock())
+
+
+def servers_of(url: str) -> list[str]:
+    """The URL of each server of a `state` URL, as the user who may do everything."""
+    scheme, _, rest = url.partition("://")
+    hosts = rest.rpartition("@")[2]
+    return [f"{scheme.removesuffix('+cluster')}://{host}" for host in hosts.split(",")]
 
 
 def quota(limit: int, amount: int, key: str = "tokens") -> Debit:

@@ -16,6 +16,7 @@ import pytest
 import gateway
 from gateway import cli, stores
 from gateway.cli import main
+from gateway.config import State
 from gateway.errors import ConfigError
 from gateway.stores import Key, StoreUnavailable
 
@@ -74,9 +75,9 @@ def store(monkeypatch: pytest.MonkeyPatch) -> Store:
     """The store that the command opens."""
     store = Store()
 
-    def open_store(url: str, *, role: str) -> Store:
+    def open_store(state: State, *, role: str) -> Store:
         assert role == "cli"
-        store.url = url
+        store.url = state.url
         return store
 
     monkeypatch.setattr(stores, "open_store", open_store)

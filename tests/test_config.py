@@ -29,6 +29,7 @@ HEADINGS = {
     "`pii`": "Pii",
     "`output`": "Output",
     "`server`": "Server",
+    "`state`": "State",
     "`audit`": "Audit",
 }
 

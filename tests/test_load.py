@@ -275,7 +275,11 @@ def test_odd_references(reference: str) -> None:
             "(a claim of the caller's token) (it is 'user')",
         ),
         ("agents: {a: {roles: [x]}}", "agents.a.team is required: Whose limits and workflows it shares"),
-        ("state: mysql://u:pw@h/d", "state: must be sqlite:///path, redis://host:port/db or rediss://host:port/db"),
+        (
+            "state: mysql://u:pw@h/d",
+            "state: must be sqlite:///path, redis://user:password@host:port/db, rediss://..., "
+            "redis+cluster://host:port,host:port or rediss+cluster://...",
+        ),
         ("events: nats://u:pw@h", "events other than none is not available in this version; allowed: none"),
         (
             "jwt: {jwks_url: ftp://u:pw@h, issuer: i, audience: a}",

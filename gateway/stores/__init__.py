@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
 from gateway.call import Ask, Debit, Rejection, Reservation
-from gateway.errors import ConfigError
+from gateway.stores.address import parse
 
 End = Literal["settled", "released", "lapsed"]
 State = Literal["open", "frozen", "closed", "expired"]
@@ -145,33 +145,32 @@ class Store(Protocol):
         """A number that changes when keys change, in whichever process; cheap to ask each second."""
 
 
-def open_store(url: str, *, role: Role = "gateway", clock: Clock | None = None) -> Store:
-    """The store of a `state` URL, not yet opened. Schemes: sqlite, redis, rediss. `clock` is for tests."""
-    scheme = url.partition(":")[0]
-    factory = _SCHEMES.get(scheme)
-    if factory is None:
-        raise ConfigError(f"state: no store is called {scheme!r}; use one of {', '.join(_SCHEMES)}")
-    return factory(url, role, clock)
+class Place(Protocol):
+    """Where the state is, as the section `state` of the configuration says."""
+
+    url: str
+    ca_file: str
+    replicas_ack: int
+    on_error: Literal["closed", "local"]
+    replicas: int
 
 
-# Imported on use: a gateway on SQLite need not load a Redis client.
-def _sqlite(url: str, role: Role, clock: Clock | None) -> Store:
-    from gateway.stores.sqlite import SqliteStore
+def open_store(state: str | Place, *, role: Role = "gateway", clock: Clock | None = None) -> Store:
+    """The store of a `state` URL or section, not yet opened. `clock` is for tests. Raises `ConfigError`."""
+    address = parse(state if isinstance(state, str) else state.url)
+    # Imported on use: a gateway on SQLite need not load a Redis client.
+    if address is None:
+        from gateway.stores.sqlite import SqliteStore
 
-    return SqliteStore(url, role=role) if clock is None else SqliteStore(url, role=role, clock=clock)
-
-
-def _redis(url: str, _role: Role, clock: Clock | None) -> Store:
+        url = state if isinstance(state, str) else state.url
+        return SqliteStore(url, role=role) if clock is None else SqliteStore(url, role=role, clock=clock)
+    from gateway.stores.cluster import ClusterStore
     from gateway.stores.redis import RedisStore
 
-    return RedisStore(url, clock=clock)
-
-
-_SCHEMES: Mapping[str, Callable[[str, Role, Clock | None], Store]] = {
-    "sqlite": _sqlite,
-    "redis": _redis,
-    "rediss": _redis,
-}
+    kind = ClusterStore if address.cluster else RedisStore
+    if isinstance(state, str):
+        return kind(state, clock=clock)
+    return kind(state.url, clock=clock, ca_file=state.ca_file, acks=state.replicas_ack)
 
 
 def charges(debits: Sequence[Debit]) -> list[tuple[Debit, int]]:

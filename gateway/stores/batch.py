@@ -1,10 +1,14 @@
-"""Calls of one event-loop tick share one Redis pipeline: a third of the CPU of a round trip each."""
+"""Calls of one event-loop tick share one Redis pipeline: a third of the CPU of a round trip each.
+
+Every command has a deadline: a pipeline is answered within `TIMEOUT` seconds, connecting and one more try included,
+and none waits behind more than one other. What fails is a `StoreUnavailable`.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from redis.asyncio import ConnectionPool
@@ -15,37 +19,57 @@ from redis.exceptions import NoScriptError, RedisError, ResponseError
 from gateway.stores import StoreUnavailable
 
 Command = tuple[Any, ...]
+# Takes over a command that failed (True), or leaves it to fail.
+Redirect = Callable[[Command, "asyncio.Future[Any]", Exception], bool]
 
 # Beyond this many pipelines in flight, calls gather for the next one: under load pipelines grow, not queues of them.
 IN_FLIGHT = 2
-# Seconds to connect, and for a whole pipeline to be answered.
+# Seconds for a whole pipeline to be answered, connecting included.
 TIMEOUT = 1.0
 
 
 class Batch:
-    """Sends commands to one Redis, many to a pipeline. `script` is loaded again whenever the server has lost it."""
+    """Sends commands to one Redis, many to a pipeline. `script` is loaded again whenever the server has lost it.
 
-    def __init__(self, pool: ConnectionPool, script: str, name: str) -> None:
+    `acks` replicas must confirm what a pipeline wrote; `redirect` is for the nodes of a Cluster.
+    """
+
+    def __init__(
+        self, pool: ConnectionPool, script: str, name: str, *, acks: int = 0, redirect: Redirect | None = None
+    ) -> None:
         self._pool = pool
         self._script = script
-        self._name = name
+        self.name = name
+        self._acks = acks
+        self._redirect = redirect
         self._waiting: list[tuple[Command, asyncio.Future[Any]]] = []
         self._tasks: set[asyncio.Task[None]] = set()
 
     def call(self, *command: Any) -> asyncio.Future[Any]:
         """The reply to one command. Raises `StoreUnavailable`. Cancelling it does not call the command back."""
-        loop = asyncio.get_running_loop()
-        future: asyncio.Future[Any] = loop.create_future()
-        if not self._waiting:
-            loop.call_soon(self._flush)
-        self._waiting.append((command, future))
+        future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        self.put(command, future)
         return future
 
+    def put(self, command: Command, future: asyncio.Future[Any]) -> None:
+        """Send a command whose reply is waited for already; what is put in one tick stays in its order."""
+        if not self._waiting:
+            asyncio.get_running_loop().call_soon(self._flush)
+        self._waiting.append((command, future))
+
+    def nodes(self) -> list[Batch]:
+        """Every server that is asked: this one."""
+        return [self]
+
+    async def open(self) -> None:
+        """Nothing to find out: there is one server."""
+
     async def close(self) -> None:
-        """Wait for what was sent."""
+        """Wait for what was sent, then let go of the connections."""
         while self._waiting or self._tasks:
             self._flush()
             await asyncio.wait(self._tasks)
+        await self._pool.aclose()
 
     def _flush(self) -> None:
         if self._waiting and len(self._tasks) < IN_FLIGHT:
@@ -59,17 +83,25 @@ class Batch:
         self._flush()
 
     async def _send(self, batch: Sequence[tuple[Command, asyncio.Future[Any]]]) -> None:
+        replies: list[Any]
         try:
-            replies = await self._execute([command for command, _ in batch])
-        except (RedisError, OSError) as error:  # TimeoutError is an OSError
+            async with asyncio.timeout(TIMEOUT):
+                replies = await self._execute([command for command, _ in batch])
+        except TimeoutError:
+            replies = [TimeoutError(f"no answer within {TIMEOUT:g} s")] * len(batch)
+        except (RedisError, OSError) as error:
             replies = [error] * len(batch)
-        for (_, future), reply in zip(batch, replies, strict=True):
+        for (command, future), reply in zip(batch, replies, strict=True):
             if future.done():  # its caller has gone
                 continue
-            if isinstance(reply, Exception):
-                future.set_exception(StoreUnavailable(f"redis at {self._name}: {_words(reply)}"))
-            else:
+            if not isinstance(reply, Exception):
                 future.set_result(reply)
+            elif self._redirect is None or not self._redirect(command, future, reply):
+                future.set_exception(self.unavailable(reply))
+
+    def unavailable(self, error: Exception) -> StoreUnavailable:
+        """The error in words: which server, what it said."""
+        return StoreUnavailable(f"redis at {self.name}: {_words(error)}")
 
     async def _execute(self, commands: Sequence[Command]) -> list[Any]:
         replies = await self._pipeline(commands)
@@ -83,20 +115,30 @@ class Batch:
 
     async def _pipeline(self, commands: Sequence[Command]) -> list[Any]:
         """One write, one time limit for all replies: a third of the CPU of the client's own pipeline."""
+        if self._acks:
+            commands = [*commands, ("WAIT", self._acks, round(TIMEOUT * 500))]
         wire = b"".join([pack(command) for command in commands])
         try:
-            return await self._exchange(wire, len(commands))
+            replies = await self._exchange(wire, len(commands))
         except RedisConnectionError:
             # A connection that the server closed while idle is no outage: once more, on a new one. Commands here may
             # be sent twice (reserving twice under one id takes once). After a timeout a caller has waited enough.
-            return await self._exchange(wire, len(commands))
+            replies = await self._exchange(wire, len(commands))
+        return self._confirmed(replies) if self._acks else replies
+
+    def _confirmed(self, replies: list[Any]) -> list[Any]:
+        """The replies, or errors in their place if too few replicas have the writes."""
+        acks = replies.pop()
+        if isinstance(acks, int) and acks >= self._acks:
+            return replies
+        missing = RedisError(f"confirmed by {acks} replicas, state.replicas_ack wants {self._acks}")
+        return [reply if isinstance(reply, Exception) else missing for reply in replies]
 
     async def _exchange(self, wire: bytes, count: int) -> list[Any]:
         connection: AbstractConnection = await self._pool.get_connection()  # type: ignore[no-untyped-call]
         try:
-            async with asyncio.timeout(TIMEOUT):
-                await connection.send_packed_command([wire], check_health=False)
-                return [await _read(connection) for _ in range(count)]
+            await connection.send_packed_command([wire], check_health=False)
+            return [await _read(connection) for _ in range(count)]
         except BaseException:
             await connection.disconnect(nowait=True)  # half a reply may be on it
             raise
@@ -115,7 +157,7 @@ def pack(command: Command) -> bytes:
 
 async def _read(connection: AbstractConnection) -> Any:
     try:
-        return await connection.read_response(timeout=math.inf)  # the exchange as a whole has a limit
+        return await connection.read_response(timeout=math.inf)  # the pipeline as a whole has a limit
     except ResponseError as error:
         return error
 

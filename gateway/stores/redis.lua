@@ -17,6 +17,10 @@
 --   mg1:{team}:seen                zset: correlation ids by last call
 --   mg1:{team}:v:<correlation id>  hash, the vault: ends, n:<entity>, d:<entity>:<digest>, c:<entity>:<number>
 --   mg1:{..}:b:<bucket>            string: level and time of a token bucket
+-- A bucket that teams share has a slot of its own:
+--   mg1:{<bucket>}:b               string: the same
+--   mg1:{<bucket>}:b:taken         zset, Cluster only: calls that took of it, and "-call" for those given back before
+--                                  they arrived, by when they are forgotten
 
 local MICRO = 1000000
 local DUST = 1e-6
@@ -278,6 +282,74 @@ local function settle()
   return 1
 end
 
+local BOOKKEEPING = { first = true, last = true, since = true, ends = true, ended = true, reason = true }
+
+-- Takes back a reservation as if it had never been asked for, because a bucket in another slot refused it. Arguments
+-- and result as of settle. A workflow that nothing else has touched is forgotten again.
+local function undo()
+  local work, seen = KEYS[1], KEYS[3]
+  local times = redis.call("HMGET", work, "first", "last")
+  if settle() == 0 then return 0 end
+  if not times[1] or times[1] ~= times[2] then return 1 end
+  local all = redis.call("HGETALL", work)
+  for i = 1, #all, 2 do
+    local name, value = all[i], all[i + 1]
+    local kind = string.match(name, "^([uhla]):")
+    local blank = BOOKKEEPING[name] or kind == "a" or (kind and value == "0") or (name == "state" and value == "open")
+    if not blank then return 1 end
+  end
+  redis.call("DEL", work)
+  redis.call("ZREM", seen, (cjson.decode(ARGV[3]))[1])
+  return 1
+end
+
+-- A zset whose members, scored by when they may be forgotten, are dropped as time goes by.
+local function remember(key, member, kept_ms)
+  redis.call("ZREMRANGEBYSCORE", key, "-inf", int(now))
+  redis.call("ZADD", key, int(now + kept_ms * 1000), member)
+  if redis.call("PTTL", key) < kept_ms then redis.call("PEXPIRE", key, int(kept_ms)) end
+end
+
+-- KEYS: bucket, taken; ARGV: 3 JSON [call, kept ms, limit, refill, amounts]. Returns as reserve does.
+local function take()
+  local call, kept, limit, refill, amounts = unpack(cjson.decode(ARGV[3]))
+  if redis.call("ZSCORE", KEYS[2], "-" .. call) then return refusal("rate", 1) end
+  local again = redis.call("ZSCORE", KEYS[2], call)
+  local it, answer = level_of(KEYS[1], limit, refill), { "ok" }
+  for i = 1, #amounts do
+    local amount = again and 0 or amounts[i]
+    if not again and it.level + DUST < amount then
+      local retry = -1
+      if amount <= limit then retry = math.ceil((amount - it.level) / refill * 1000) end
+      return refusal("rate", i, limit - math.floor(it.level + DUST), 0, retry, limit)
+    end
+    it.level = it.level - amount
+    answer[#answer + 1] = int(math.max(0, math.floor(it.level + DUST)))
+    answer[#answer + 1] = int(math.ceil((limit - it.level) / refill * 1000))
+  end
+  if not again then
+    keep_level(it)
+    remember(KEYS[2], call, kept)
+  end
+  return table.concat(answer, " ")
+end
+
+-- KEYS: bucket, taken; ARGV: 3 JSON [call, kept ms, limit, refill, amount taken, amount charged].
+-- Returns 1, or 0 if the call had not taken anything, or had given it back; it will not take any more.
+local function give()
+  local call, kept, limit, refill, amount, actual = unpack(cjson.decode(ARGV[3]))
+  if redis.call("ZREM", KEYS[2], call) == 0 then
+    remember(KEYS[2], "-" .. call, kept)
+    return 0
+  end
+  if amount ~= actual then
+    local it = level_of(KEYS[1], limit, refill)
+    it.level = math.min(it.limit, it.level + amount - actual)
+    keep_level(it)
+  end
+  return 1
+end
+
 -- KEYS: workflow, seen; ARGV: 3 JSON [correlation id, open|close|freeze|resume, reason, ttl ms, {quota key: top-up}]
 -- Returns 1, or 0 if it does not apply
 local function change()
@@ -358,6 +430,9 @@ end
 local operations = {
   reserve = reserve,
   settle = settle,
+  undo = undo,
+  take = take,
+  give = give,
   change = change,
   show = show,
   overdue = overdue,

@@ -4,9 +4,9 @@ One call of `redis.lua` reserves, one settles; each is atomic, and the clock is 
 process died lapses when its time is up, by whichever replica sweeps first. Anything that goes wrong is a
 `StoreUnavailable`: fails closed. An ending that could not be told is told again by `sweep()` until its time is up.
 
-Slots of a Cluster: the hash tag is {team}, so a workflow, its reservations and the buckets of its team and agents
-(an agent belongs to one team) are one slot and one script call. Buckets of a model or provider are shared by teams
-and carry a tag of their own; standalone they take part in the same call, on a Cluster they need a step of their own.
+The hash tag of a key is {team}: a workflow, its reservations and the buckets of its team and agents (an agent belongs
+to one team) are one slot of a Cluster. Buckets that teams share carry a tag of their own; on one server they take part
+in the same call, `cluster.py` takes them in a second step. How the servers are reached is in `reach.py`.
 """
 
 from __future__ import annotations
@@ -18,15 +18,11 @@ import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, cast
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote
 
 import orjson
-from redis.asyncio import BlockingConnectionPool
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
 
 from gateway.call import Ask, Balance, Debit, Reason, Rejection, Reservation
-from gateway.errors import ConfigError
 from gateway.stores import (
     DEFAULT_TTL,
     FOREVER,
@@ -41,7 +37,7 @@ from gateway.stores import (
     actual,
     charges,
 )
-from gateway.stores.batch import IN_FLIGHT, TIMEOUT, Batch
+from gateway.stores.reach import check_version, reach
 from gateway.stores.waiting import Waiting
 
 _SCRIPT = Path(__file__).with_suffix(".lua").read_text(encoding="utf-8")
@@ -52,7 +48,7 @@ _KEYS = "mg1:{keys}"
 _KEYS_VERSION = "mg1:{keys}:version"
 _MICRO = 1_000_000
 # How long an ending is told again to a reservation that may yet arrive: longer than a command can lie in a socket.
-_DOUBT = 10.0
+DOUBT = 10.0
 _SWEEP = 500  # overdue reservations of one team handled in one sweep
 
 _log = logging.getLogger(__name__)
@@ -70,32 +66,19 @@ class _Ending(NamedTuple):
 class RedisStore:
     """A `Store` on one Redis or Valkey server. `clock` replaces the server's clock, for tests only."""
 
-    def __init__(self, url: str, *, clock: Clock | None = None) -> None:
+    def __init__(self, url: str, *, clock: Clock | None = None, ca_file: str = "", acks: int = 0) -> None:
         self._clock = clock
-        try:
-            self._pool = BlockingConnectionPool.from_url(
-                url,
-                max_connections=2 * IN_FLIGHT,
-                timeout=TIMEOUT,
-                socket_connect_timeout=TIMEOUT,
-                protocol=2,  # plain replies, the same from every server since Redis 2
-                retry=Retry(NoBackoff(), 0),  # the batch tries again by itself, and only what is safe to repeat
-            )
-        except ValueError as error:
-            raise ConfigError(f"state: not a Redis URL ({error}); write redis://user:password@host:6379/0") from None
-        where = urlsplit(url)
-        self._batch = Batch(self._pool, _SCRIPT, f"{where.hostname or 'localhost'}:{where.port or 6379}")
+        self._batch = reach(url, _SCRIPT, ca_file=ca_file, acks=acks)
         self._teams: set[str] = set()
         self._endings: list[_Ending] = []
         self._waiting = Waiting()
 
     async def open(self) -> None:
-        await self.ping()
+        await check_version(self._batch)
 
     async def close(self) -> None:
         await self._end_again()
         await self._batch.close()
-        await self._pool.aclose()
 
     async def ping(self) -> None:
         await self._batch.call("PING")
@@ -124,9 +107,9 @@ class RedisStore:
         except (StoreUnavailable, asyncio.CancelledError):
             # It may have been taken all the same, and nobody is left to end it.
             if not ask.bare:
-                self._tell_again(ask, {}, "released", _DOUBT)
+                self._tell_again(ask, {}, "released", DOUBT)
             raise
-        return _outcome(ask, reply)
+        return outcome(ask, reply)
 
     async def settle(self, reservation: Reservation, used: Mapping[str, int], state: End) -> bool:
         ask = reservation.ask
@@ -151,14 +134,23 @@ class RedisStore:
             await self._forget(team)
         return lapsed
 
-    async def _end(self, ask: Ask, used: Mapping[str, int], state: End) -> bool:
+    async def _end(
+        self,
+        ask: Ask,
+        used: Mapping[str, int],
+        state: End,
+        *,
+        again: bool = False,  # noqa: ARG002  (one slot need not know)
+        operation: str = "settle",
+    ) -> bool:
+        """End it; False if it had ended before. `again`: it was said before, and no answer was heard."""
         keys, slots = _keys(ask)
         ended = [
             (slots.get(it.key, 0), f"{it.unit}:{it.key}", amount, actual(it, amount, used, state), it.limit, it.refill)
             for it, amount in charges(ask.debits)
         ]
         whole = (ask.correlation_id, state, ask.ttl * 1000, ended)
-        done = bool(await self._call("settle", keys, orjson.dumps(whole), _member(ask)))
+        done = bool(await self._call(operation, keys, orjson.dumps(whole), _member(ask)))
         self._waiting.tell((ask.team, ask.correlation_id))
         return done
 
@@ -171,9 +163,10 @@ class RedisStore:
     async def _end_again(self) -> None:
         now = asyncio.get_running_loop().time()
         endings, self._endings = self._endings, []
-        told = [self._end(ending.ask, ending.used, ending.state) for ending in endings]
+        told = [self._end(ending.ask, ending.used, ending.state, again=True) for ending in endings]
         for ending, ended in zip(endings, await asyncio.gather(*told, return_exceptions=True), strict=True):
-            if ended is not True and ending.until > now:
+            # Not answered is not answered "no": that one is told until it is heard.
+            if isinstance(ended, StoreUnavailable) or (ended is not True and ending.until > now):
                 self._endings.append(ending)
 
     # Workflows
@@ -303,7 +296,7 @@ def _seen(team: str) -> str:
     return f"mg1:{{{_tag(team)}}}:seen"
 
 
-def _bucket(team: str, key: str) -> str:
+def bucket_key(team: str, key: str) -> str:
     """Buckets of an agent or a team live in the team's slot, those that teams share in one of their own."""
     if key.startswith(("agent:", "team:")):
         return f"mg1:{{{_tag(team)}}}:b:{key}"
@@ -316,7 +309,7 @@ def _keys(ask: Ask) -> tuple[list[str], dict[str, int]]:
     slots: dict[str, int] = {}
     for debit in ask.debits:
         if debit.refill and debit.key not in slots:
-            keys.append(_bucket(ask.team, debit.key))
+            keys.append(bucket_key(ask.team, debit.key))
             slots[debit.key] = len(keys)
     return keys, slots
 
@@ -329,12 +322,13 @@ def _member(ask: Ask) -> bytes:
 
 
 def _ask(team: str, member: bytes) -> Ask:
-    id, correlation_id, agent, ttl, quotas = orjson.loads(member)
+    id, correlation_id, agent, ttl, quotas, *_ = orjson.loads(member)  # a newer version may have written more
     debits = tuple(Debit(key, unit, amount, limit=0, name=key) for key, unit, amount in quotas)
     return Ask(id, team, correlation_id, agent, debits, None, ttl, lapse=0)
 
 
-def _outcome(ask: Ask, reply: bytes) -> Reservation | Rejection:
+def outcome(ask: Ask, reply: bytes) -> Reservation | Rejection:
+    """What the script answered to a call that asks."""
     reason, *words = reply.decode().split(" ")
     numbers = list(map(int, words))
     if reason == "ok":

@@ -1,0 +1,88 @@
+"""How single values are written in `gateway.yaml`: counts, times, rates, secrets, URLs. Raises ValueError in words.
+
+Every value may come as text, as `load.py` hands it over: the field says what it is, not the look of the value.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import re
+from typing import Annotated
+from urllib.parse import urlsplit
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+
+_MULTIPLIER = {"": 1, "k": 1_000, "m": 1_000_000}
+_SECONDS = {"ms": 0.001, "s": 1, "sec": 1, "min": 60, "m": 60, "h": 3600, "hour": 3600, "d": 86400, "day": 86400}
+
+
+def _count(value: object) -> object:
+    """`200k` -> 200000."""
+    if isinstance(value, str) and (match := re.fullmatch(r"(\d+(?:\.\d+)?)([km]?)", value.strip().lower())):
+        return int(float(match[1]) * _MULTIPLIER[match[2]])
+    if isinstance(value, str):
+        raise ValueError("a count is a whole number from 0, written like 500, 200k or 3m")
+    return value
+
+
+def _seconds(value: object) -> object:
+    """`24h` -> 86400."""
+    if isinstance(value, str) and (match := re.fullmatch(r"(\d+(?:\.\d+)?)([a-z]*)", value.strip().lower())):
+        if match[2] in _SECONDS or not match[2]:
+            return float(match[1]) * _SECONDS.get(match[2], 1)
+        raise ValueError(f"unknown unit of time; use one of {', '.join(_SECONDS)}")
+    if isinstance(value, str):
+        raise ValueError("a time is written like 500ms, 30s, 5min, 24h or 7d; a bare number is seconds")
+    return value
+
+
+class Rate(BaseModel):
+    """So many units per so many seconds, written `60/min` or `200k/min`."""
+
+    model_config = ConfigDict(frozen=True)
+    units: int = Field(gt=0)
+    seconds: float = Field(gt=0)
+
+
+def _rate(value: object) -> object:
+    if isinstance(value, str):
+        match = re.fullmatch(r"(\d+(?:\.\d+)?[kKmM]?)\s*/\s*(\d*)\s*([a-z]+)", value.strip())
+        if not match or match[3] not in _SECONDS:
+            raise ValueError("a rate is written like 60/min, 200k/min, 5/s or 1000/h")
+        return {"units": _count(match[1]), "seconds": float(match[2] or 1) * _SECONDS[match[3]]}
+    return value
+
+
+def _secret(value: str) -> str:
+    """Without the line end that mounted files and `$(cat ...)` bring along; it must fit in an HTTP header."""
+    value = value.strip()
+    if any(ord(c) < 32 or ord(c) > 126 for c in value):
+        raise ValueError("holds a character that no HTTP header may carry")
+    return value
+
+
+def _vault_key(value: str) -> str:
+    try:
+        if value and len(base64.b64decode(value, validate=True)) != 32:
+            raise ValueError("does not hold 32 bytes")
+    except binascii.Error:
+        raise ValueError("is not base64; make one with: openssl rand -base64 32") from None
+    return value
+
+
+def _http_url(value: str) -> str:
+    try:
+        if not value.startswith(("http://", "https://")) or not urlsplit(value).hostname or urlsplit(value).port == 0:
+            raise ValueError
+    except ValueError:
+        raise ValueError("must be a URL that starts with http:// or https:// and names a host") from None
+    return value
+
+
+Count = Annotated[int, BeforeValidator(_count, json_schema_input_type=int | str), Field(ge=0)]
+Seconds = Annotated[float, BeforeValidator(_seconds, json_schema_input_type=float | str), Field(ge=0)]
+Rated = Annotated[Rate, BeforeValidator(_rate, json_schema_input_type=str)]
+Secret = Annotated[str, AfterValidator(_secret)]
+VaultKey = Annotated[str, AfterValidator(_vault_key)]
+HttpUrl = Annotated[str, AfterValidator(_http_url)]

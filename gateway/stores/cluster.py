@@ -1,0 +1,124 @@
+"""State in a Redis Cluster. Config key: `state: redis+cluster://` or `rediss+cluster://`.
+
+What belongs to a team is in one slot: a call that touches only that is one script call, as on one server. Buckets
+that teams share (of a model, a provider, a tool) have slots of their own, and a call with such takes two steps:
+
+1. the team's slot reserves everything of the team; a refusal there ends it, and other slots are not asked;
+2. each bucket elsewhere is taken, all at once. If one refuses, all that was taken is given back as if it had never
+   been asked for, and the refusal names that bucket.
+
+Every step is atomic and refuses what does not fit, so no call is admitted over any limit. Taking and giving back
+happen once for each call, however often they are sent; what was given back before it arrived is not taken any more.
+A gateway that dies between the steps leaves a reservation that lapses as any other; buckets stay spent and refill.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+import orjson
+
+from gateway.call import Ask, Balance, Debit, Rejection, Reservation
+from gateway.stores import End, StoreUnavailable, actual, charges
+from gateway.stores.redis import DOUBT, RedisStore, bucket_key, outcome
+
+_KEPT = 3600  # seconds past its time limit that a call taken is known: its end must find it
+_NEVER = 2**40  # seconds
+
+Placed = Sequence[tuple[int, Debit]]  # debits, each with its place among those of the call
+
+
+class ClusterStore(RedisStore):
+    """A `Store` on a Redis Cluster. Takes a second step where a call pays buckets that teams share."""
+
+    async def reserve(self, ask: Ask) -> Reservation | Rejection:
+        home, elsewhere = _split(ask)
+        if not elsewhere:
+            return await super().reserve(ask)
+        at_home = _only(ask, home)
+        if at_home.bare:  # a reservation all the same: its end is what gives back elsewhere
+            at_home = at_home._replace(seconds=_NEVER)
+        first = await super().reserve(at_home)
+        if isinstance(first, Rejection):
+            return first if first.index < 0 else replace(first, index=home[first.index][0])
+        try:
+            taken = await asyncio.gather(*(self._take(ask, debits) for debits in elsewhere))
+        except (StoreUnavailable, asyncio.CancelledError):
+            self._tell_again(ask, {}, "released", DOUBT)
+            raise
+        got = [(debits, it) for debits, it in zip(elsewhere, taken, strict=True) if isinstance(it, Reservation)]
+        refused = [it for it in taken if isinstance(it, Rejection)]
+        if refused:
+            await self._undo(ask, [debits for debits, _ in got])
+            return min(refused, key=lambda it: it.index)
+        return _whole(ask, [(home, first), *got])
+
+    async def _end(
+        self, ask: Ask, used: Mapping[str, int], state: End, *, again: bool = False, operation: str = "settle"
+    ) -> bool:
+        """The team's slot says whether the reservation had ended; the buckets elsewhere follow it."""
+        home, elsewhere = _split(ask)
+        ended = await super()._end(_only(ask, home), used, state, again=again, operation=operation)
+        # Said again because an answer was lost, the first time may have ended it: the buckets know whether they heard.
+        if ended or again:
+            await asyncio.gather(*(self._give(ask, debits, used, state) for debits in elsewhere))
+        return ended
+
+    async def _take(self, ask: Ask, debits: Placed) -> Reservation | Rejection:
+        _, first = debits[0]
+        amounts = [debit.amount for _, debit in debits]
+        whole = orjson.dumps((ask.id, (ask.lapse + _KEPT) * 1000, first.limit, first.refill, amounts))
+        got = outcome(_only(ask, debits), await self._call("take", _keys(ask, first), whole))
+        return got if isinstance(got, Reservation) else replace(got, index=debits[got.index][0])
+
+    async def _give(self, ask: Ask, debits: Placed, used: Mapping[str, int], state: End) -> None:
+        ((debit, amount),) = charges([debit for _, debit in debits])
+        charged = actual(debit, amount, used, state)
+        whole = (ask.id, (ask.lapse + _KEPT) * 1000, debit.limit, debit.refill, amount, charged)
+        await self._call("give", _keys(ask, debit), orjson.dumps(whole))
+
+    async def _undo(self, ask: Ask, taken: Sequence[Placed]) -> None:
+        """Give back what was taken, the rate tokens too: the call was refused as a whole."""
+        home, _ = _split(ask)
+        nothing = {debit.key: 0 for debit in ask.debits}
+        try:
+            await asyncio.gather(
+                super()._end(_only(ask, home), nothing, "settled", operation="undo"),
+                *(self._give(ask, debits, nothing, "settled") for debits in taken),
+            )
+        except (StoreUnavailable, asyncio.CancelledError) as error:
+            self._tell_again(ask, nothing, "settled", ask.lapse)
+            if isinstance(error, asyncio.CancelledError):
+                raise
+
+
+def _split(ask: Ask) -> tuple[Placed, list[Placed]]:
+    """The debits of the team's slot, and those of each bucket elsewhere; all with their place among the debits."""
+    home: list[tuple[int, Debit]] = []
+    elsewhere: dict[str, list[tuple[int, Debit]]] = {}
+    for place in enumerate(ask.debits):
+        _, debit = place
+        if not debit.refill or debit.key.startswith(("agent:", "team:")):
+            home.append(place)
+        else:
+            elsewhere.setdefault(debit.key, []).append(place)
+    return home, list(elsewhere.values())
+
+
+def _only(ask: Ask, debits: Placed) -> Ask:
+    return ask._replace(debits=tuple([debit for _, debit in debits]))
+
+
+def _keys(ask: Ask, debit: Debit) -> list[str]:
+    bucket = bucket_key(ask.team, debit.key)
+    return [bucket, f"{bucket}:taken"]
+
+
+def _whole(ask: Ask, parts: Sequence[tuple[Placed, Reservation]]) -> Reservation:
+    """The balances of both steps, in the order of the debits."""
+    places: dict[int, Balance] = {}
+    for debits, got in parts:
+        places |= {place: balance for (place, _), balance in zip(debits, got.balances, strict=True)}
+    return Reservation(ask, tuple([places[place] for place in range(len(ask.debits))]))

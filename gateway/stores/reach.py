@@ -1,0 +1,97 @@
+"""Opens the way to a Redis: connections (TLS, ACL user) to one server or to a Cluster, and the check of its version.
+
+Errors: `ConfigError` where the operator must change something, otherwise `StoreUnavailable`; neither holds a password.
+"""
+
+from __future__ import annotations
+
+import re
+import ssl
+from pathlib import Path
+from typing import Any
+
+from redis.asyncio import BlockingConnectionPool, ConnectionPool
+from redis.asyncio.connection import Connection, SSLConnection
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+
+from gateway.errors import ConfigError
+from gateway.stores import StoreUnavailable
+from gateway.stores.address import Address, Node, parse
+from gateway.stores.batch import IN_FLIGHT, TIMEOUT, Batch
+from gateway.stores.nodes import Nodes
+
+OLDEST = (6, 2)  # the first that the suite of tests was ever true for: ACL users and rules for them, HELLO
+
+
+def reach(url: str, script: str, *, ca_file: str = "", acks: int = 0) -> Batch | Nodes:
+    """The way to the servers of a `state` URL; nothing is connected yet. Raises `ConfigError`."""
+    address = parse(url)
+    if address is None:
+        raise ConfigError("state: a file is not a server")
+    options = _options(address, ca_file)
+
+    def pool(node: Node) -> ConnectionPool:
+        return BlockingConnectionPool(host=node[0], port=node[1], **options)
+
+    if address.cluster:
+        return Nodes(address.nodes, pool, script, acks=acks)
+    return Batch(pool(address.nodes[0]), script, address.name, acks=acks)
+
+
+def _options(address: Address, ca_file: str) -> dict[str, Any]:
+    """What every connection is made with."""
+    options: dict[str, Any] = {
+        "max_connections": 2 * IN_FLIGHT,
+        "timeout": TIMEOUT,
+        "socket_connect_timeout": TIMEOUT,
+        "protocol": 2,  # plain replies, the same from every server since Redis 2
+        "retry": Retry(NoBackoff(), 0),  # the batch tries again by itself, and only what is safe to repeat
+        "username": address.username,
+        "password": address.password,
+        "db": address.db,
+        "connection_class": SSLConnection if address.tls else Connection,
+    }
+    if not address.tls:
+        if ca_file:
+            raise ConfigError("state.ca_file: is for TLS; write rediss:// or rediss+cluster:// in state.url")
+        return options
+    options |= address.options
+    if ca_file:
+        options["ssl_ca_certs"] = ca_file
+    _check_files(options)
+    return options
+
+
+def _check_files(options: dict[str, Any]) -> None:
+    """Found out at the start, by name: a handshake would only say that it failed."""
+    for name in ("ssl_ca_certs", "ssl_certfile", "ssl_keyfile"):
+        path = options.get(name)
+        if path and not Path(path).is_file():
+            raise ConfigError(f"state: {name}: there is no file {path}")
+    try:
+        if options.get("ssl_ca_certs"):
+            ssl.create_default_context(cafile=options["ssl_ca_certs"])
+    except ssl.SSLError:
+        raise ConfigError(f"state: {options['ssl_ca_certs']} holds no certificates in PEM") from None
+
+
+async def check_version(servers: Batch | Nodes) -> None:
+    """Refuse a server that is too old, before its first call fails in words that nobody understands."""
+    await servers.open()
+    for server in servers.nodes():
+        try:
+            flat = await server.call("HELLO")
+        except StoreUnavailable as error:
+            if "unknown command" in str(error):
+                raise ConfigError(
+                    f"state: {server.name} is older than Redis 6.2: use 6.2 or newer, or Valkey"
+                ) from None
+            if "NoPermissionError" in str(error):  # it need not say who it is to who may not ask
+                continue
+            raise
+        found = {bytes(name): value for name, value in zip(flat[::2], flat[1::2], strict=True)}
+        version = found.get(b"version", b"").decode()
+        numbers = re.match(r"(\d+)\.(\d+)", version)
+        if numbers and (int(numbers[1]), int(numbers[2])) < OLDEST:
+            raise ConfigError(f"state: {server.name} is too old ({version}): use Redis 6.2 or newer, or Valkey")
