@@ -14,7 +14,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Discriminator, Fiel
 from pydantic_core import PydanticCustomError
 
 from gateway.errors import ConfigError
-from gateway.scalars import Count, HttpUrl, Rated, Seconds, Secret, VaultKey
+from gateway.scalars import Count, HttpUrl, Per, Rated, Seconds, Secret, VaultKey
 from gateway.stores import address
 
 
@@ -176,16 +176,6 @@ class Match(Section):
     """Pattern that one of the caller's roles must fit."""
     stream: bool | None = None
     """true: streamed calls only; false: whole ones only."""
-
-
-def _per(value: str) -> str:
-    if value in SCOPES or re.fullmatch(r"claims\.[!#-\[\]-~]+", value):
-        return value
-    raise ValueError(f"a limit is per {', '.join(SCOPES)} or claims.NAME (a claim of the caller's token)")
-
-
-SCOPES = ("agent", "team", "model", "provider", "tool", "role")
-Per = Annotated[str, AfterValidator(_per)]
 
 
 class Limit(Section):

@@ -80,6 +80,16 @@ def _http_url(value: str) -> str:
     return value
 
 
+def _per(value: str) -> str:
+    if value in SCOPES or re.fullmatch(r"claims\.[!#-\[\]-~]+", value):
+        return value
+    raise ValueError(f"a limit is per {', '.join(SCOPES)} or claims.NAME (a claim of the caller's token)")
+
+
+SCOPES = ("agent", "team", "model", "provider", "tool", "role")
+Per = Annotated[str, AfterValidator(_per)]
+
+
 Count = Annotated[int, BeforeValidator(_count, json_schema_input_type=int | str), Field(ge=0)]
 Seconds = Annotated[float, BeforeValidator(_seconds, json_schema_input_type=float | str), Field(ge=0)]
 Rated = Annotated[Rate, BeforeValidator(_rate, json_schema_input_type=str)]
