@@ -20,6 +20,8 @@ from gateway.formats import Channel, Chunk, Codec, StreamCodec, tree
 
 MAX_TOOL_CALL = 4 * 1024 * 1024  # characters of one tool call's arguments, which are held until they are whole
 PLACEHOLDER = "PLACEHOLDER"
+_SHORT = 128  # characters of a text, and how many of them, that one answer's filter remembers to be clean
+_ALIVE = b":\n\n"
 
 
 class Segment(Protocol):
@@ -70,21 +72,29 @@ class AnswerFilter:
         self._codec: Codec = call.format
         self._windows: dict[Channel, Window] = {}
         self._calls: dict[int, dict[int, Json]] = {}
+        self._clean: set[str] = set()
         self.screening: Screening = call.screening
 
     # Whole texts
 
     def text(self, text: str) -> str:
         """A whole text as the caller may have it."""
+        if text in self._clean:
+            return text
         findings = self._screen.scanner.scan(text)
-        return self._act(text, findings) if findings else text
+        if findings:
+            return self._act(text, findings)
+        if len(text) <= _SHORT and len(self._clean) < _SHORT:
+            self._clean.add(text)  # names and ids come back in every chunk
+        return text
 
     def whole(self, answer: Json) -> bool:
         """Edit a whole answer in place; True if anything changed."""
         survey = self._codec.whole(answer)
         changed = self._survey(survey)
-        if changed:
+        if changed or not self._codec.echoes(answer):
             self._codec.conceal(answer)
+            changed = True
         return changed
 
     def _survey(self, survey: tree.Survey) -> bool:
@@ -102,7 +112,7 @@ class AnswerFilter:
     def feed(self, chunk: Chunk, stream: StreamCodec) -> list[bytes]:
         """The events that may leave now that this chunk has come."""
         if chunk.data is None and chunk.frame is None:
-            return [*self.close(stream), chunk.raw] if chunk.done else [chunk.raw]
+            return [*self.close(stream), chunk.raw] if chunk.done else [self._comment(chunk.raw)]
         changed = False
         for delta in chunk.texts:
             text = delta.holder[delta.key]
@@ -110,12 +120,16 @@ class AnswerFilter:
             if out != text:
                 delta.holder[delta.key] = out
                 changed = True
+        if chunk.ends:
+            changed |= self._complete(chunk)
         for survey in chunk.wholes:
-            changed |= self._survey(survey)
-        if changed:
+            if self._survey(survey):
+                stream.distrust()
+                changed = True
+        if chunk.data is not None and (changed or not (chunk.edited or stream.faithful(chunk))):
+            self._codec.conceal(chunk.data)
             chunk.edited = True
-            if chunk.data is not None:
-                self._codec.conceal(chunk.data)
+        chunk.edited |= changed
         if chunk.calls:
             self._collect(chunk)
         events = []
@@ -140,6 +154,32 @@ class AnswerFilter:
         segment = window.feed(text)
         return self._act(segment.text, segment.findings) if segment.findings else segment.text
 
+    def _complete(self, chunk: Chunk) -> bool:
+        """Add what is held of texts that end with this chunk to their last piece in it; True if anything was."""
+        added = False
+        for channel, delta in {delta.channel: delta for delta in chunk.texts}.items():
+            tail = self._tail(channel) if channel[0] in chunk.ends else ""
+            if tail:
+                delta.holder[delta.key] += tail
+                added = True
+        return added
+
+    def _tail(self, channel: Channel) -> str:
+        """What is held of a text that has ended."""
+        window = self._windows.pop(channel, None)
+        if window is None:
+            return ""
+        segment = window.close()
+        return self._act(segment.text, segment.findings)
+
+    def _comment(self, raw: bytes) -> bytes:
+        """An event without data: it keeps the connection alive, and says nothing that was not judged."""
+        try:
+            text = raw.decode()
+        except UnicodeDecodeError:
+            return _ALIVE
+        return raw if self.text(text) == text else _ALIVE
+
     def _collect(self, chunk: Chunk) -> None:
         """Add the pieces of tool calls to what is held of them."""
         for choice, piece in chunk.calls:
@@ -159,9 +199,9 @@ class AnswerFilter:
         """The tails of the choice's texts, then its tool calls, each judged whole."""
         events = []
         for channel in [channel for channel in self._windows if channel[0] == choice]:
-            segment = self._windows.pop(channel).close()
-            if segment.text:
-                events.append(stream.text(channel, self._act(segment.text, segment.findings)))
+            text = self._tail(channel)
+            if text:
+                events.append(stream.text(channel, text))
         calls = self._calls.pop(choice, None)
         if calls:
             whole = [calls[index] for index in sorted(calls)]

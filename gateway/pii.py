@@ -110,7 +110,7 @@ class Redactor:
             await self._number(call, masked)
         for span, findings in found:
             text = self._replace(span.text, findings, actions, default, masked)
-            if text != span.holder[span.key]:
+            if text != tree.read(span):
                 tree.write(span, text)
                 redaction.changed = True
         tree.fold(call.nested)

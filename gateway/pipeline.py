@@ -14,7 +14,7 @@ import time
 import orjson
 
 from gateway import ingress, quota, ratelimit
-from gateway.call import NO_OBLIGATIONS, Call, Obligations, Rejection, Usage
+from gateway.call import NO_OBLIGATIONS, Call, Json, Obligations, Rejection, Usage
 from gateway.errors import Refusal
 from gateway.forward import MAX_ANSWER, Answer
 from gateway.output import AnswerFilter
@@ -175,7 +175,7 @@ async def whole(call: Call, answer: Answer, reply: Reply) -> None:
     if call.outcome.usage is None:
         call.outcome.heard = [span.text for span in call.format.whole(body).spans]
     screen = call.runtime.filter(call)
-    if screen is not None and screen.whole(body):
+    if screen is not None and (screen.whole(body) or not _says_once(raw, body)):
         raw = orjson.dumps(body)
     await reply.whole(200, raw)
 
@@ -196,7 +196,7 @@ async def stream(call: Call, answer: Answer, reply: Reply) -> None:
                     raise _garbage(call, "an error in the middle of its answer")
                 if chunk.usage is not None:
                     outcome.usage = chunk.usage
-                outcome.heard += [delta.holder[delta.key] for delta in chunk.texts]
+                outcome.heard += chunk.said()
                 if screen is not None:
                     out += screen.feed(chunk, codec)
                 else:
@@ -213,6 +213,11 @@ async def stream(call: Call, answer: Answer, reply: Reply) -> None:
         raise _garbage(call, f"a stream that breaks its format: {fault}") from None
     tail = b"".join(screen.close(codec)) if screen is not None else b""
     await reply.end(tail if codec.ended else tail + call.format.done)
+
+
+def _says_once(raw: bytes, body: Json) -> bool:
+    """Whether bytes say what was read of them and nothing else: a key that stands twice is lost in reading."""
+    return b"\\u00" not in raw and raw.count(b":") == orjson.dumps(body).count(b":")
 
 
 def _garbage(call: Call, what: str) -> Refusal:

@@ -9,7 +9,7 @@ A new dialect is one new file here and one row in `app.ROUTES`.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from gateway.call import Json, Usage
@@ -46,10 +46,13 @@ class Chunk:
     `raw` is the event as it came; it is sent as it is unless something in it changed (`edited`). `texts` are judged as
     they flow; `calls` (tool calls) are taken out and judged whole; `wholes` are texts that are whole as they come, in
     fields that the dialect does not name among others; `ends` are the choices that end with this chunk. `frame` stands
-    in the place of `data` where the chunk is a run of events that were read without parsing.
+    in the place of `data` where the chunk is a run of events that were read without parsing, with texts of `sizes`.
     """
 
-    __slots__ = ("calls", "data", "done", "edited", "ends", "error", "frame", "raw", "texts", "usage", "wholes")
+    __slots__ = (
+        *("calls", "data", "done", "edited", "ends", "error", "frame"),
+        *("raw", "sizes", "texts", "usage", "wholes"),
+    )
 
     def __init__(self, raw: bytes, data: Json | None = None) -> None:
         self.raw = raw
@@ -63,6 +66,16 @@ class Chunk:
         self.error = False
         self.edited = False
         self.frame: Frame | None = None
+        self.sizes: Sequence[int] = ()
+
+    def said(self) -> list[str]:
+        """Every text in the chunk, to count where no usage is reported."""
+        said = [delta.holder[delta.key] for delta in self.texts]
+        for _, call in self.calls:
+            function = call.get("function")
+            if type(function) is dict:
+                said += [value for value in function.values() if type(value) is str]
+        return said
 
     def judge_whole(self, holder: Json, but: frozenset[str], shape: Shape) -> None:
         """Have every text under keys other than `but` judged as it is."""
@@ -77,10 +90,21 @@ class StreamCodec(Protocol):
 
     open: dict[int, bool]
     """Which choices have begun, and whether each is still open."""
-    envelope: Json
-    """What every chunk of this answer repeats."""
     ended: bool
     """The event that ends the answer has come."""
+
+    @property
+    def envelope(self) -> Json:
+        """What every chunk of this answer repeats."""
+        ...
+
+    def faithful(self, chunk: Chunk) -> bool:
+        """Whether a chunk's bytes say what was read of them, and nothing else."""
+        ...
+
+    def distrust(self) -> None:
+        """Something that events repeat was changed: learn from none of them."""
+        ...
 
     def feed(self, data: bytes) -> Iterator[Chunk]:
         """Decode what came; pieces of events are kept. Raises ValueError on what is not this dialect."""
@@ -151,6 +175,10 @@ class Codec(Protocol):
 
     def conceal(self, answer: Json) -> None:
         """Take out what repeats the answer's text in another form, after that text was changed."""
+        ...
+
+    def echoes(self, answer: Json) -> bool:
+        """Whether what repeats the answer's text does repeat it."""
         ...
 
     def usage(self, answer: Json) -> Usage | None:

@@ -1,12 +1,14 @@
 """Runs of look-alike events: the pieces of a text come in events that differ in nothing else.
 
 A `Frame` is what such events share: the bytes before and after the piece. Learned from one event that was read in full,
-it reads the ones that follow without parsing JSON, and many of them as one chunk when they came in one read. What it
-cannot vouch for (an escape, another field, half an event) is left to the full parser.
+it reads the ones that follow without parsing JSON, and many of them as one chunk when they came in one read; as many
+leave again, so that a text flows as it came. What it cannot vouch for (an escape, another field, half an event) is left
+to the full parser.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import orjson
@@ -30,6 +32,8 @@ class Frame(NamedTuple):
         if not text.isprintable() or not raw.endswith(b"\n\n"):
             return None
         key, piece = b'"%s":' % channel[1].encode(), b'"%s"' % text.encode()
+        if b"\\" in raw:  # an escape elsewhere could be another way to write what stands here
+            return None
         at = raw.find(piece, raw.find(key) + len(key))
         gap = raw[raw.find(key) + len(key) : at]
         if raw.count(key) != 1 or gap not in (b"", b" ") or any(mark in piece[1:-1] for mark in _ESCAPES):
@@ -46,24 +50,37 @@ class Frame(NamedTuple):
         start, skip, pieces = at, len(before), []
         while data.startswith(before, at):
             end = data.find(after, at + skip, at + skip + _LONGEST)
-            piece = data[at + skip : end]
-            if end < 0 or b'"' in piece or b"\\" in piece:
+            if end < 0:
+                break
+            try:
+                piece = data[at + skip : end].decode()
+            except UnicodeDecodeError:
+                raise ValueError("a chunk is not JSON") from None
+            if '"' in piece or "\\" in piece or not piece.isprintable():
                 break
             pieces.append(piece)
             at = end + len(after)
         if not pieces:
             return None
-        try:
-            text = "".join([piece.decode() for piece in pieces])
-        except UnicodeDecodeError:
-            raise ValueError("a chunk is not JSON") from None
-        if not text.isprintable():
-            return None
+        text = "".join(pieces)
         chunk = Chunk(data[start:at])
         chunk.frame = self
+        chunk.sizes = [len(piece) for piece in pieces]
         chunk.texts.append(Delta(self.channel, {self.channel[1]: text}, self.channel[1]))
         return chunk, at
 
-    def encode(self, text: str) -> bytes:
-        """One event that carries `text`; nothing for no text."""
-        return self.before + orjson.dumps(text)[1:-1] + self.after if text else b""
+    def encode(self, text: str, sizes: Sequence[int] = ()) -> bytes:
+        """Events that carry `text` in pieces of these sizes, the last one what is left; nothing for no text."""
+        if not text:
+            return b""
+        before, after, _ = self
+        pieces, at = [], 0
+        for size in sizes[:-1]:
+            if at + size >= len(text):
+                break
+            pieces.append(text[at : at + size])
+            at += size
+        pieces.append(text[at:])
+        if '"' in text or "\\" in text or not text.isprintable():
+            return before + (after + before).join([orjson.dumps(piece)[1:-1] for piece in pieces if piece]) + after
+        return before + (after + before).join([piece.encode() for piece in pieces if piece]) + after

@@ -27,13 +27,24 @@ SHAPE = tree.Shape(
     ),
     json=frozenset({"arguments"}),
     blobs=frozenset({"image_url", "input_audio", "file", "audio"}),
+    within=frozenset({"messages", "content", "tool_calls", "function", "function_call", "tools", "tool_choice"})
+    | frozenset({"response_format", "json_schema", "schema", "parameters", "properties", "items", "audio"})
+    | frozenset({"choices", "message", "delta", "image_url", "input_audio", "file", "custom"}),
 )
 ANSWER = replace(SHAPE, repeats=frozenset({"logprobs"}))
-TEXTS = ("content", "refusal", "reasoning_content", "reasoning")  # fields of a delta whose pieces are one running text
+TEXTS = (
+    "content",
+    "refusal",
+    "reasoning_content",
+    "reasoning",
+    "thinking",
+)  # fields of a delta whose pieces are one running text
 ENVELOPE = frozenset({"id", "object", "created", "model", "system_fingerprint", "service_tier"})
 CHUNK = ENVELOPE | {"choices", "usage"}
 CHOICE = frozenset({"index", "delta", "finish_reason", "logprobs"})
-DELTA = frozenset({"role", "tool_calls", "function_call", *TEXTS})
+_CHOICES = frozenset({"choices"})  # what of a chunk, of its choices, is not judged as it is
+_DELTA = frozenset({"delta", "logprobs"})
+_LOGPROBS = frozenset({"logprobs"})
 MAX_CEILING = 10_000_000  # tokens; above this a ceiling is a mistake, not a wish
 MAX_CHOICES = 128
 
@@ -165,6 +176,10 @@ class OpenAIChat:
             if choice.get("logprobs") is not None:
                 choice["logprobs"] = None
 
+    def echoes(self, answer: Json) -> bool:
+        """Whether what repeats the text of the choices does repeat it, and so was judged with it."""
+        return all(_echoes(choice) for choice in answer["choices"] if choice.get("logprobs") is not None)
+
     def usage(self, answer: Json) -> Usage | None:
         """The provider's own count; None when it gives none."""
         told = answer.get("usage")
@@ -207,13 +222,13 @@ class OpenAIChat:
 class OpenAIChatStream:
     """Reads the events of one answer. `envelope` is what every chunk of it repeats (id, model, created)."""
 
-    __slots__ = ("_frame", "_reader", "ended", "envelope", "finished", "keep_usage", "open")
+    __slots__ = ("_frame", "_head", "_reader", "ended", "finished", "keep_usage", "open")
 
     def __init__(self, keep_usage: bool) -> None:
         self._reader = sse.Reader()
         self._frame: Frame | None = None
         self.keep_usage = keep_usage
-        self.envelope: Json = {"id": "", "object": "chat.completion.chunk", "created": 0, "model": ""}
+        self._head: Json | None = None  # the first chunk, from which the envelope is taken
         self.open: dict[int, bool] = {}  # choice -> still open
         self.finished = False  # every choice said why it ended
         self.ended = False  # [DONE] came
@@ -232,6 +247,28 @@ class OpenAIChatStream:
                     return
                 chunk = self._chunk(event)
             yield chunk
+
+    @property
+    def envelope(self) -> Json:
+        """What every chunk repeats, as it was judged."""
+        if self._head is None:
+            return {"id": "", "object": "chat.completion.chunk", "created": 0, "model": ""}
+        return {key: value for key, value in self._head.items() if key in ENVELOPE}
+
+    def distrust(self) -> None:
+        """Read every event in full again: something that its kind repeats was changed."""
+        self._frame = None
+
+    def faithful(self, chunk: Chunk) -> bool:
+        """Whether the bytes of a chunk that was parsed say what was read of them, and nothing else.
+
+        A key that stands twice, a line that is no data: a client might read what nobody judged.
+        """
+        raw = chunk.raw
+        if b"\r" in raw:
+            raw = raw.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+        one_line = raw.startswith(b"data:") and raw.find(b"\n") == len(raw) - 2
+        return one_line and b"\\u00" not in raw and raw.count(b":") == 1 + orjson.dumps(chunk.data).count(b":")
 
     def close(self) -> None:
         """Raise ValueError if the upstream went away before the answer was whole."""
@@ -264,11 +301,10 @@ class OpenAIChatStream:
             raise ValueError("a chunk holds no choices")
         for choice in choices:
             self._choice(chunk, choice)
-        if choices and self.envelope["id"] == "":
-            self.envelope = {key: value for key, value in data.items() if key in ENVELOPE}
-        if not data.keys() <= CHUNK:
-            chunk.judge_whole(data, CHUNK, ANSWER)
-        elif len(choices) == 1 and len(chunk.texts) == 1 and _is_plain(data, choices[0]):
+        if choices and self._head is None:
+            self._head = data
+        chunk.judge_whole(data, _CHOICES, ANSWER)
+        if len(choices) == 1 and len(chunk.texts) == 1 and _is_plain(data, choices[0]) and self.faithful(chunk):
             channel, holder, key = chunk.texts[0]
             self._frame = Frame.learn(chunk.raw, holder[key], channel)
         if data.get("usage") is not None:
@@ -282,37 +318,55 @@ class OpenAIChatStream:
             raise ValueError("a choice is not an object")
         index, delta = integer(choice.get("index")), choice.get("delta")
         self.open.setdefault(index, True)
-        if not choice.keys() <= CHOICE:
-            chunk.judge_whole(choice, CHOICE, ANSWER)
+        if choice.get("logprobs") is not None and not _echoes(choice):
+            choice["logprobs"] = None
+            chunk.edited = True
+        chunk.judge_whole(choice, _DELTA if type(delta) is dict else _LOGPROBS, ANSWER)
         if type(delta) is dict:
-            if not delta.keys() <= DELTA:
-                chunk.judge_whole(delta, DELTA, ANSWER)
-            for field in TEXTS:
-                if type(delta.get(field)) is str and delta[field]:
-                    chunk.texts.append(Delta((index, field), delta, field))
+            running = self._texts(chunk, index, delta)
             calls = delta.get("tool_calls")
             if type(calls) is list:
                 chunk.calls.extend((index, call) for call in calls if type(call) is dict)
                 del delta["tool_calls"]
                 chunk.edited = True
-            elif type(delta.get("function_call")) is dict:
+            if type(delta.get("function_call")) is dict:
                 chunk.calls.append((index, {"index": -1, "function": delta.pop("function_call")}))
                 chunk.edited = True
+            chunk.judge_whole(delta, running, ANSWER)
         if choice.get("finish_reason") is not None:
             chunk.ends += (index,)
             self.open[index] = False
             self.finished = not any(self.open.values())
+
+    def _texts(self, chunk: Chunk, index: int, delta: Json) -> frozenset[str]:
+        """Take in the pieces of running texts; returns the fields that they are in."""
+        running = []
+        for field in TEXTS:
+            value = delta.get(field)
+            if type(value) is str:
+                running.append(field)
+                if value:
+                    chunk.texts.append(Delta((index, field), delta, field))
+            elif type(value) is list and all(type(part) is dict for part in value):
+                for part in value:  # some servers stream parts, as in a request
+                    own = frozenset({"text"}) if type(part.get("text")) is str else frozenset()
+                    if own and part["text"]:
+                        chunk.texts.append(Delta((index, field), part, "text"))
+                    chunk.judge_whole(part, own, ANSWER)
+                running.append(field)
+        return frozenset(running)
 
     def encode(self, chunk: Chunk) -> bytes:
         """The chunk's bytes: as they came if nothing was edited, none if nothing is left to say."""
         if not chunk.edited:
             return chunk.raw
         if chunk.frame is not None:
-            return chunk.frame.encode(chunk.texts[0].holder[chunk.texts[0].key])
+            return chunk.frame.encode(chunk.texts[0].holder[chunk.texts[0].key], chunk.sizes)
         data = chunk.data
         if data is None:
             return b""
-        if not any(_speaks(choice) for choice in data["choices"]) and data.get("usage") is None:
+        says_more = data.get("usage") is not None or not data.keys() <= CHUNK
+        if not says_more and not any(_speaks(choice) for choice in data["choices"]):
             return b""
         return sse.encode(orjson.dumps(data))
 
@@ -331,6 +385,22 @@ class OpenAIChatStream:
         return sse.encode(orjson.dumps(body))
 
 
+def _echoes(choice: Json) -> bool:
+    """Whether log probabilities are those of the text beside them, token by token."""
+    said = choice.get("message") or choice.get("delta")
+    probabilities = choice["logprobs"]
+    if type(said) is not dict or type(probabilities) is not dict:
+        return False
+    for field, tokens in probabilities.items():
+        if tokens is None:
+            continue
+        if type(tokens) is not list or not all(type(token) is dict for token in tokens):
+            return False
+        if "".join(str(token.get("token", "")) for token in tokens) != (said.get(field) or ""):
+            return False
+    return True
+
+
 def _is_plain(data: Json, choice: Json) -> bool:
     """Whether a chunk of one choice says nothing but its text."""
     delta = choice["delta"]
@@ -345,7 +415,7 @@ def _is_plain(data: Json, choice: Json) -> bool:
 
 def _speaks(choice: Json) -> bool:
     """Whether a choice of a chunk still says anything: a reason, a role, a text, a field that we do not know."""
-    if choice.get("finish_reason") is not None or choice.get("logprobs") is not None:
+    if choice.get("finish_reason") is not None or choice.get("logprobs") is not None or not choice.keys() <= CHOICE:
         return True
     delta = choice.get("delta")
     return type(delta) is not dict or any(value not in ("", None) for value in delta.values())

@@ -17,16 +17,24 @@ from gateway.call import Json, Nested, Span
 from gateway.errors import Refusal
 
 
+class Name(str):
+    """A key that is itself a text position: what stands there is the key, not its value."""
+
+    __slots__ = ()
+
+
 @dataclass(frozen=True, slots=True)
 class Shape:
     """A dialect's table of keys: whose strings are structure, whose strings hold JSON, whose parts nobody can read.
 
-    What lies under a `repeats` key says again what another text says, in pieces (log probabilities): not walked.
+    Structure counts only where the dialect has it: at the top and below the keys of `within`. What lies under a
+    `repeats` key says again what another text says, in pieces (log probabilities): not walked.
     """
 
     opaque: frozenset[str]
     json: frozenset[str]
     blobs: frozenset[str]
+    within: frozenset[str] = frozenset()
     repeats: frozenset[str] = frozenset()
 
 
@@ -50,17 +58,19 @@ class Survey:
         One closure over locals: half of what a request costs before it leaves is this walk.
         """
         max_depth, add, inside, new = self._max_depth, self.spans.append, self._inside, tuple.__new__
-        opaque, json_keys = self._shape.opaque if nested is None else frozenset(), self._shape.json
-        blob_keys, repeats = self._shape.blobs if nested is None else frozenset(), self._shape.repeats
+        opaque, json_keys = self._shape.opaque if nested is None else _NOTHING, self._shape.json
+        blob_keys, repeats = self._shape.blobs if nested is None else _NOTHING, self._shape.repeats
+        within = self._shape.within
         keys = colons = 0
 
-        def visit(node: Any, role: str, depth: int, blob: bool) -> None:
+        def visit(node: Any, role: str, depth: int, blob: bool, opaque: frozenset[str]) -> None:
             nonlocal keys, colons
             if depth > max_depth:
                 raise Refusal("invalid_request", f"The body is nested more than {max_depth} levels deep.")
             if type(node) is dict:
                 keys += len(node)
                 names = "".join(node)
+                plain = names.isalpha()
                 if ":" in names:
                     colons += names.count(":")
                 named = node.get("role")
@@ -68,7 +78,7 @@ class Survey:
                     role = named
                 items: Any = node.items()
             else:
-                items = enumerate(node)
+                items, plain = enumerate(node), True
             for key, value in items:
                 kind = type(value)
                 if kind is str:
@@ -84,7 +94,8 @@ class Survey:
                     kind is dict
                     and len(value) == 2
                     and type(value.get("content")) is str
-                    and value.get("role") in _NAMES
+                    and type(value.get("role")) is str
+                    and value["role"] in _NAMES
                 ):
                     # A message of plain text, which is what most of a body is: read here, without another visit.
                     text = value["content"]
@@ -96,9 +107,15 @@ class Survey:
                 elif (kind is dict or kind is list) and key not in repeats:
                     inner = key in blob_keys
                     self.blobs += inner
-                    visit(value, role, depth + 1, blob or inner)
+                    dialect = opaque if type(key) is int or key in within else _NOTHING
+                    visit(value, role, depth + 1, blob or inner, dialect)
+            if not plain:
+                # After the values: a key that is renamed is no longer where they would be looked for.
+                for name in node:
+                    if _telling(name):
+                        add(new(Span, (node, Name(name), name, role, nested)))
 
-        visit(root, role, depth, False)
+        visit(root, role, depth, False, opaque)
         self.keys, self.colons = keys, colons
 
     def take(self, holder: Json, but: frozenset[str]) -> None:
@@ -110,6 +127,7 @@ class Survey:
                 self.spans.append(Span(holder, key, value, "", None))
             elif type(value) is dict or type(value) is list:
                 self.walk(value)
+        self.spans += [Span(holder, Name(key), key, "", None) for key in holder if key not in but and _telling(key)]
 
     def _inside(self, holder: Any, key: Any, text: str, role: str, depth: int, outer: Nested | None) -> bool:
         """Walk the JSON that a string holds; False if it holds none, or holds a key twice, and so is plain text."""
@@ -142,11 +160,43 @@ def _is_name(value: str) -> bool:
     return value.isascii() and (value[0].isalpha() or value[0] == "_") and "@" not in value and " " not in value
 
 
+_NOTHING: frozenset[str] = frozenset()
+
+
+def _telling(name: str) -> bool:
+    """Whether a key may be more than the name of a field."""
+    return "@" in name or len(name) > 24 or sum(map(str.isdigit, name)) > 4
+
+
+def read(span: Span) -> str | None:
+    """The text at a position now; None for a key that has another name by now."""
+    if type(span.key) is Name:
+        return span.text if span.key in span.holder else None
+    text: str = span.holder[span.key]
+    return text
+
+
 def write(span: Span, text: str) -> None:
     """Put another text at a position."""
-    span.holder[span.key] = text
+    if type(span.key) is Name:
+        _rename(span.holder, span.key, text)
+    else:
+        span.holder[span.key] = text
     if span.nested:
         span.nested.edited = True
+
+
+def _rename(holder: Json, old: str, new: str) -> None:
+    """Give a key another name, in its place; one that is taken is numbered."""
+    if old not in holder:
+        return
+    name, number = new, 1
+    while name in holder and name != old:
+        number += 1
+        name = f"{new}_{number}"
+    items = [(name if key == old else key, value) for key, value in holder.items()]
+    holder.clear()
+    holder.update(items)
 
 
 def fold(nested: list[Nested]) -> bool:

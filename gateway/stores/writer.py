@@ -66,7 +66,10 @@ class Bulk(str):
 
 def connect(path: str | Path) -> sqlite3.Connection:
     """A connection with the settings that all users of the file share. A new file is readable by its owner only."""
-    os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
+    # Only ever made, never opened and closed: closing any descriptor of a file drops every lock that this process holds
+    # on it (fcntl(2)), and without SQLite's a process beside us would take away the log that we write to.
+    with suppress(FileExistsError):
+        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
     connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False, cached_statements=256)
     for pragma in (
         f"busy_timeout = {_PATIENCE}",  # a command-line process may hold the write lock for a moment: wait, don't fail

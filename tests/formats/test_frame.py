@@ -85,17 +85,18 @@ def test_runs_read_as_the_parser_reads(pieces: list[bytes]) -> None:
     assert quick[1] == b"".join(pieces)
 
 
-@given(PIECES.filter(lambda text: not _surrogate(text)))
-def test_an_edited_run_is_one_event_with_the_new_text(text: str) -> None:
+@given(PIECES.filter(lambda text: not _surrogate(text)), st.lists(st.integers(0, 5), max_size=5))
+def test_an_edited_run_says_the_new_text_in_as_many_events_at_most(text: str, sizes: list[int]) -> None:
     frame = Frame.learn(event("word"), "word", (0, "content"))
     assert frame is not None
-    made = frame.encode(text)
-    if not text:
-        assert made == b""
-    else:
-        expected = orjson.loads(event("word")[6:])
-        expected["choices"][0]["delta"]["content"] = text
-        assert orjson.loads(made[6:]) == expected
+    made = [orjson.loads(one[6:]) for one in frame.encode(text, sizes).split(b"\n\n") if one]
+    assert len(made) <= max(1, len(sizes))
+    said = [one["choices"][0]["delta"].pop("content") for one in made]
+    assert "".join(said) == text
+    assert all(said)
+    expected = orjson.loads(event("word")[6:])
+    del expected["choices"][0]["delta"]["content"]
+    assert all(one == expected for one in made)
 
 
 def test_many_events_of_one_read_are_one_chunk() -> None:

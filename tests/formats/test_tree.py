@@ -113,3 +113,30 @@ def test_deep_nesting_is_refused() -> None:
     for depth in (70, 200_000):
         with pytest.raises(Refusal):
             tree.parse(b'{"a":' * depth + b"1" + b"}" * depth, SHAPE, 64)
+
+
+def test_a_role_that_is_no_text_is_refused_or_walked_but_breaks_nothing() -> None:
+    """Whatever stands in its place."""
+    assert texts({"messages": [{"role": ["user"], "content": "a"}, {"role": {"x": "b"}, "content": "c"}]})
+
+
+def test_a_key_that_tells_is_a_text_and_can_be_renamed() -> None:
+    """In its place, after the values beside it; a name that is taken is numbered."""
+    metadata = {"ann@example.org": "x", "bob@example.org": "y", "n": 1}
+    body = {"model": "m", "messages": [], "metadata": metadata}
+    survey = tree.Survey(SHAPE)
+    survey.walk(body)
+    keys = [span for span in survey.spans if span.text.endswith("example.org")]
+    assert [tree.read(span) for span in keys] == ["ann@example.org", "bob@example.org"]
+    for span in keys:
+        tree.write(span, "<EMAIL>")
+    assert list(metadata.items()) == [("<EMAIL>", "x"), ("<EMAIL>_2", "y"), ("n", 1)]
+    assert [tree.read(span) for span in keys] == [None, None]
+    tree.write(keys[0], "again")
+
+
+def test_structure_counts_only_where_the_dialect_has_it() -> None:
+    """An `id` in what callers make up is a text like any other."""
+    found = texts({"id": "call_1", "metadata": {"id": "DE89370400440532013000"}, "messages": [{"role": "user"}]})
+    assert "DE89370400440532013000" in found
+    assert "call_1" not in found

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
+import sys
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -189,3 +190,23 @@ async def _until(path: Path, steps: list[tuple[bool, int]], stop: int) -> tuple[
             await writer.barrier()
             confirmed = at
     return confirmed, ends
+
+
+async def test_a_process_beside_us_leaves_our_log_alone(tmp_path: Path) -> None:
+    """Two connections here, one that comes and goes there: what is written after it is not lost in a crash."""
+    path = tmp_path / "w.db"
+    reader = connect(path)
+    writer = Writer(path, SCHEMA)
+    writer.submit(Bulk(0, PUT), (1, "a"))
+    await writer.barrier()
+    beside = "import sqlite3, sys; sqlite3.connect(sys.argv[1]).execute('SELECT count(*) FROM rows').fetchone()"
+    done = await asyncio.create_subprocess_exec(sys.executable, "-c", beside, str(path))
+    assert await done.wait() == 0
+    writer.submit(Bulk(0, PUT), (2, "b"))
+    await writer.barrier()
+    copy = tmp_path / "crashed.db"
+    for name in ("", "-wal"):  # the files as a crash would leave them
+        (tmp_path / f"crashed.db{name}").write_bytes((tmp_path / f"w.db{name}").read_bytes())
+    assert rows(copy) == [(1, "a"), (2, "b")]
+    reader.close()
+    writer.close()
