@@ -36,6 +36,7 @@ from gateway.formats.openai_chat import OPENAI_CHAT
 from gateway.forward import Forward, session
 from gateway.identity import Identity
 from gateway.load import Loaded, Watcher
+from gateway.loops import Loops, remembers
 from gateway.output import PLACEHOLDER, AnswerFilter, Screen
 from gateway.pii import PLACEHOLDER as PLACEHOLDER_PATTERN
 from gateway.pii import Redactor
@@ -88,6 +89,7 @@ class Runtime:
     identity: Identity
     limits: RateLimits
     quotas: Quotas
+    loops: Loops
     store: Store
     store_is_apart: bool
     texts: Texts
@@ -129,6 +131,23 @@ def _counts_tokens(config: Config) -> bool:
     return quotas.tokens is not None or quotas.cost_usd is not None or any(limit.tokens for limit in config.limits)
 
 
+def _seal(config: Config) -> Seal | None:
+    """What encrypts and names values at rest; None without a key, which only `pii: null` on shared state may lack."""
+    if config.pii is None and not config.state.url.startswith("sqlite:"):
+        return None
+    return Seal(master_key(config.pii.vault_key if config.pii else "", config.state.url))
+
+
+def _loops(config: Config, seal: Seal | None) -> Loops:
+    """The judge of loops. Raises ConfigError where it would have to remember something but has no key."""
+    if seal is None and remembers(config.loops, config.quotas.repeats):
+        raise ConfigError(
+            "quotas.repeats and loops.prompts keep keyed digests in the shared state, and with pii: null there is no "
+            "key; write pii: {default: allow, vault_key: ...} to have a key and change nothing in requests"
+        )
+    return Loops(config.quotas, config.loops, seal.digest if seal else None)
+
+
 def build(config: Config, shared: Shared, identity: Identity, policies: Policies | None) -> Runtime:
     """Compile a configuration. Raises ConfigError."""
     scanner = _pii_scanner(config, shared)
@@ -138,15 +157,16 @@ def build(config: Config, shared: Shared, identity: Identity, policies: Policies
         SecretScanner(_cache_dir(config)) if wanted and wanted.secrets != "allow" else None,
         {PLACEHOLDER: PLACEHOLDER_PATTERN},
     )
+    seal = _seal(config)
     redactor = None
-    if config.pii is not None:
-        seal = Seal(master_key(config.pii.vault_key, config.state.url))
+    if config.pii is not None and seal is not None:
         redactor = Redactor(config.pii, shared.store, seal, pii_scan.canonical)
     return Runtime(
         config=config,
         identity=identity,
         limits=RateLimits(config.limits),
         quotas=Quotas(config.quotas),
+        loops=_loops(config, seal),
         store=shared.store,
         store_is_apart=getattr(shared.store, "writer", None) is not shared.audit_writer,
         texts=Texts(shared.tokens.count, scanner.scan if scanner else None, counted=_counts_tokens(config)),

@@ -269,6 +269,7 @@ class Call:
     subject: Subject | None = None
     found: Sequence[tuple[Span, Sequence[Finding]]] = ()  # the spans that hold personal data, and where
     input_tokens: int = 0
+    repeats: Any = None  # the loops.Look at what the request repeats
     debits: tuple[Debit, ...] = ()
     targets: list[str] = field(default_factory=list)  # where it may go, in the order tried
     reservation: Reservation | None = None

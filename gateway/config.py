@@ -231,6 +231,17 @@ class Quotas(Section):
         return self
 
 
+class Loops(Section):
+    """Work that goes round in circles, within one correlation id. None: not looked for."""
+
+    prompts: int | None = Field(default=None, ge=1)
+    """How often one agent may send the same prompt (the last user message)."""
+    turns: int | None = Field(default=None, ge=1)
+    """Turns that the model may take without a new tool result while tools are offered."""
+    cycles: int | None = Field(default=None, ge=1, le=30)
+    """How often agents may hand over to each other in the same cycle (A -> B -> A is once)."""
+
+
 class Policy(Section):
     """The Rego bundle and who evaluates it."""
 
@@ -386,6 +397,8 @@ class Config(Section):
     """Token buckets."""
     quotas: Quotas = Quotas()
     """What one correlation id may use."""
+    loops: Loops = Loops()
+    """What counts as going round in circles."""
     policy: Policy | None = Policy()
     """null: every call is allowed."""
     pii: Pii | None = Pii()

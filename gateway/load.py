@@ -26,7 +26,6 @@ from gateway.errors import ConfigError
 
 _NOT_ENFORCED = (
     ("quotas", "hops"),
-    ("quotas", "repeats"),
     ("quotas", "wait"),
     ("tools",),
     ("state", "on_error"),

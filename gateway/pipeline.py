@@ -14,9 +14,10 @@ import time
 import orjson
 
 from gateway import ingress, quota, ratelimit
-from gateway.call import NO_OBLIGATIONS, Call, Json, Obligations, Rejection, Usage
+from gateway.call import NO_OBLIGATIONS, Call, Json, Obligations, Rejection, Subject, Usage
 from gateway.errors import Refusal
 from gateway.forward import MAX_ANSWER, Answer
+from gateway.loops import NOTHING, Look, Loops
 from gateway.output import AnswerFilter
 from gateway.reply import Reply
 from gateway.stores import StoreUnavailable
@@ -88,7 +89,8 @@ async def reserve(call: Call) -> None:
     limits = runtime.limits.debits(
         subject, call.model, [target.partition("/")[0] for target in call.targets], call.input_tokens + ceiling
     )
-    call.debits = (*limits, *quotas)
+    call.repeats = repeats(call, subject)
+    call.debits = (*limits, *quotas, *call.repeats.debits)
     if not call.debits and not runtime.quotas.timed:
         return
     longest = max(runtime.forward.timeout(target) for target in call.targets)
@@ -100,6 +102,15 @@ async def reserve(call: Call) -> None:
         call.rejection = answer
         raise quota.refusal(answer, ask)
     call.reservation = answer
+
+
+def repeats(call: Call, subject: Subject) -> Look:
+    """What the request does again that was done before."""
+    loops: Loops = call.runtime.loops
+    if not loops.reads:
+        return NOTHING
+    workflow = (subject.team, call.correlation_id)
+    return loops.look(workflow, subject.agent, call.format.steps(call.body), bool(call.tools))
 
 
 async def redact(call: Call) -> None:
@@ -276,6 +287,7 @@ async def settle(call: Call) -> int:
     cost = quota.cost(runtime.forward.model(call.served_as or call.model).price, usage)
     if call.reservation is not None:
         used = quota.used(call.debits, usage, cost) | ratelimit.elsewhere(call.debits, outcome.provider)
+        used |= runtime.loops.ended(call.repeats, outcome.finished)
         await runtime.store.settle(call.reservation, used, "settled")
     return cost
 

@@ -25,6 +25,7 @@ HEADINGS = {
     "`limits`": "Limit",
     "`limits.*.match`": "Match",
     "`quotas`": "Quotas",
+    "`loops`": "Loops",
     "`policy`": "Policy",
     "`pii`": "Pii",
     "`output`": "Output",

@@ -18,6 +18,7 @@ from gateway.formats.tree import Shape, Survey
 
 if TYPE_CHECKING:
     from gateway.formats.frame import Frame
+    from gateway.loops import Step
 
 Channel = tuple[int, str]
 """One run of text inside an answer: (choice or block number, field)."""
@@ -143,6 +144,10 @@ class Codec(Protocol):
 
     def request(self, body: Json, model: str, stream: bool) -> bool:
         """Edit the body for the upstream model; True if anything changed."""
+        ...
+
+    def steps(self, body: Json) -> list[Step]:
+        """What has happened in the conversation, as loops are judged by."""
         ...
 
     def answers(self, body: Json) -> int:
