@@ -116,7 +116,7 @@ class Loops:
             )
             raise Refusal("loop_detected", words, detail={"quota": "quotas.repeats", "count": seen, "limit": limit})
         name = self._name("tool", agent, use.tool, canonical(use.arguments))
-        return Debit(f"repeats:{name}", "repeats", 1, limit, f"quotas.repeats ({what})")
+        return Debit(f"repeats:{name}", "repeats", 1, limit, f"{what} (quotas.repeats)")
 
     def _prompt(self, agent: str, steps: Sequence[Step], limit: int) -> list[Debit]:
         """A request that ends with a prompt asks it; one that ends with a tool result goes on with an old one."""
@@ -128,7 +128,7 @@ class Loops:
             words = f"The same prompt stands {seen} times in this conversation; loops.prompts allows {limit}. {_HELP}"
             raise Refusal("loop_detected", words, detail={"quota": "loops.prompts", "count": seen, "limit": limit})
         name = self._name("prompt", agent, text)
-        return [Debit(f"prompts:{name}", "repeats", 1, limit, "loops.prompts (the same prompt)")]
+        return [Debit(f"prompts:{name}", "repeats", 1, limit, "the same prompt (loops.prompts)")]
 
     def _name(self, kind: str, *parts: str) -> str:
         assert self._digest is not None, "a threshold that remembers has a key"

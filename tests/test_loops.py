@@ -86,7 +86,7 @@ def test_a_tool_result_takes_one_repeat() -> None:
     judge = loops(repeats=3)
     debit = only(look(judge, round_of(use())))
     assert (debit.unit, debit.amount, debit.limit) == ("repeats", 1, 3)
-    assert debit.name == "quotas.repeats (the tool weather with the same arguments)"
+    assert debit.name == "the tool weather with the same arguments (quotas.repeats)"
     assert "Oslo" not in str(debit)
     assert only(look(judge, round_of(use('{"city":"Oslo" }', "c2")))).key == debit.key
     others = [use('{"city": "Rome"}'), use(tool="news")]
@@ -156,7 +156,7 @@ def test_a_long_history_shows_its_repeats_by_itself() -> None:
 def test_a_name_that_is_no_name_is_not_shown() -> None:
     """What stands where a tool's name belongs may be anything."""
     debit = only(look(loops(repeats=1), round_of(use(tool="ann@example.org, 47 Elm Street"))))
-    assert debit.name == "quotas.repeats (a tool with the same arguments)"
+    assert debit.name == "a tool with the same arguments (quotas.repeats)"
 
 
 # The same prompt

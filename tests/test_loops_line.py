@@ -67,3 +67,59 @@ def test_turns_without_a_result_are_refused(line: Line) -> None:
         turns += [{"role": "assistant", "content": "hm"}, {"role": "user", "content": f"go on {number}"}]
     assert code(send(line, turns, "turns")) == "loop_detected"
     assert code(line.chat(cid="turns", messages=turns)) == ""
+
+
+def test_trimming_the_history_makes_no_difference(line: Line) -> None:
+    """The workflow remembers: each request shows one call only, the fourth is refused and nothing freezes."""
+    codes = [code(send(line, history(f"t{number}"), "trimmed")) for number in range(4)]
+    assert codes == ["", "", "", "loop_detected"]
+    answer = send(line, history("t4", arguments='{ "city":"Atlantis"}'), "trimmed")
+    assert code(answer) == "loop_detected"
+    assert "the tool weather with the same arguments" in answer.text
+    assert "Atlantis" not in answer.text
+    assert code(send(line, history("t5", arguments='{"city": "Rome"}'), "trimmed")) == ""
+    assert code(line.chat(cid="trimmed", agent="bob", messages=history("t6"))) == ""
+    assert line.workflow("trimmed").state == "open"
+    assert code(send(line, history("t0"), "another workflow")) == "invalid_request"
+    assert code(send(line, history("t0"), "another-workflow")) == ""
+
+
+def test_a_result_sent_again_counts_once(line: Line) -> None:
+    """A retry of what was answered takes nothing, also at the limit."""
+    for number in (0, 1, 1, 2, 2, 2):
+        assert code(send(line, history(f"r{number}"), "again")) == ""
+    assert code(send(line, history("r3"), "again")) == "loop_detected"
+    assert code(send(line, history("r2"), "again")) == ""
+
+
+@pytest.mark.parametrize("model", ["reset", "status-500", "garbage", "gone"])
+def test_what_failed_counts_nothing(line: Line, model: str) -> None:
+    """A call that was not answered gives back what it took, whoever retries it."""
+    for _ in range(5):
+        assert code(send(line, history("f1"), f"failed-{model}", model)) == "upstream_error"
+    codes = [code(send(line, history(f"f{number}"), f"failed-{model}")) for number in range(4)]
+    assert codes == ["", "", "", "loop_detected"]
+
+
+def test_the_same_prompt_again_and_again(line: Line) -> None:
+    """Counted by agent and workflow; a stream that was answered counts, one that broke off does not."""
+    assert code(line.chat("why?", cid="prompts", stream=True)) == ""
+    assert line.chat("why?", cid="prompts", model="reset").status_code == 502
+    assert code(line.chat(" why? ", cid="prompts")) == ""
+    answer = line.chat("why?", cid="prompts")
+    assert code(answer) == "loop_detected"
+    assert "loops.prompts" in answer.text
+    assert "why" not in answer.text
+    assert code(line.chat("why not?", cid="prompts")) == ""
+    assert code(line.chat("why?", cid="prompts", agent="bob")) == ""
+
+
+def test_nothing_that_was_said_is_written_down(line: Line) -> None:
+    """The state file holds neither arguments nor prompts, also not as a digest that a guess could be checked with."""
+    send(line, history("w1"), "written")
+    line.chat("why?", cid="written")
+    line.rows("SELECT 1")
+    kept = (line.path.parent / "state.db").read_bytes() + (line.path.parent / "state.db-wal").read_bytes()
+    assert b"Atlantis" not in kept
+    assert b"why?" not in kept
+    assert line.rows("SELECT count(*) FROM repeats WHERE correlation_id = 'written'") == [(2,)]
