@@ -14,6 +14,7 @@ Reason = Literal["rate", "exceeded", "busy", "frozen", "expired", "idle", "close
 Unit = Literal["requests", "tokens", "cost", "calls", "seconds", "hops", "repeats"]
 NANO_USD = 1_000_000_000
 REPEATS = 512  # counters of unit repeats that a workflow keeps; the oldest go
+PATH = 128  # changes from one calling agent to the next that a workflow keeps; the oldest go
 
 Json = dict[str, Any]
 
@@ -96,6 +97,7 @@ class Ask(NamedTuple):
     kept after the last call; `lapse` after how many seconds an unsettled reservation counts as lost; `idle` after how
     many seconds without a call the workflow expires (None: never). `strict`: it must have been opened before.
     `first`: this call has waited long for room; while it asks, no other call of the workflow gets in before it.
+    `chained`: who called before must be known, even if nothing is taken.
     """
 
     id: str
@@ -109,11 +111,13 @@ class Ask(NamedTuple):
     idle: int | None = None
     strict: bool = False
     first: bool = False
+    chained: bool = False
 
     @property
     def bare(self) -> bool:
         """Whether it wants nothing but to know that the workflow is open: nothing is taken and nothing is kept."""
-        return not self.debits and self.seconds is None and self.idle is None and not self.strict
+        timed = self.seconds is not None or self.idle is not None
+        return not (self.debits or timed or self.strict or self.chained)
 
 
 class Balance(NamedTuple):
@@ -128,10 +132,17 @@ class Balance(NamedTuple):
 
 
 class Reservation(NamedTuple):
-    """What was taken. `balances` is parallel to `ask.debits`."""
+    """What was taken. `balances` is parallel to `ask.debits`.
+
+    `chain` is how the call came about, from the workflow's first agent to this one: the parent of an agent is the one
+    that had called last when it called first. `path` is who called after whom, the newest `PATH` changes, the oldest
+    first; empty while there are fewer than three.
+    """
 
     ask: Ask
     balances: tuple[Balance, ...]
+    chain: tuple[str, ...] = ()
+    path: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

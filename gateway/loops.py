@@ -193,7 +193,7 @@ def _number(text: str) -> int | float:
 
 
 def cycle(path: Sequence[str]) -> tuple[Sequence[str], int]:
-    """The ring of agents that the path ends with, and how often it came round to where it began; ((), 0) for none."""
+    """The ring of agents that the path ends in, from its last agent on, and how often it came round; ((), 0) for none."""
     best: tuple[Sequence[str], int] = ((), 0)
     for size in range(2, (len(path) + 1) // 2 + 1):
         length = size
@@ -201,7 +201,7 @@ def cycle(path: Sequence[str]) -> tuple[Sequence[str], int]:
             length += 1
         rounds = (length - 1) // size
         if rounds > best[1]:
-            best = (path[len(path) - size :], rounds)
+            best = ((path[-1], *path[-size:-1]), rounds)
     return best
 
 

@@ -91,17 +91,19 @@ async def reserve(call: Call) -> None:
     )
     call.repeats = repeats(call, subject)
     call.debits = (*limits, *quotas, *call.repeats.debits)
-    if not call.debits and not runtime.quotas.timed:
+    chained = runtime.loops.follows or runtime.authorizer is not None
+    if not (call.debits or runtime.quotas.timed or chained):
         return
     longest = max(runtime.forward.timeout(target) for target in call.targets)
     ask = runtime.quotas.ask(
         call.id, subject.team, call.correlation_id, subject.agent, call.debits, lapse=longest + LAPSE_MARGIN
     )
-    answer = await runtime.store.reserve(ask)
+    answer = await runtime.store.reserve(ask._replace(chained=chained))
     if isinstance(answer, Rejection):
         call.rejection = answer
         raise quota.refusal(answer, ask)
     call.reservation = answer
+    runtime.loops.follow(answer.chain, answer.path)
 
 
 def repeats(call: Call, subject: Subject) -> Look:

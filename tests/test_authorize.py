@@ -111,6 +111,13 @@ def test_calls_of_the_workflow_are_read_from_the_reservation() -> None:
     assert document(made)["context"]["calls"] == 7
 
 
+def test_the_chain_is_the_workflows_record() -> None:
+    """From the reservation, never from the call itself."""
+    made = call(reservation=Reservation(Ask("id", "support", "c-1", "bot", (), None, 60, 60), (), ("boss", "bot")))
+    context = document(made)["context"]
+    assert (context["hop"], context["chain"]) == (1, ["boss", "bot"])
+
+
 def test_a_call_without_a_ceiling_has_that_of_its_model() -> None:
     """`max_tokens` is always a number, so that a rule can compare it."""
     forward = SimpleNamespace(model=lambda name: SimpleNamespace(max_output=100))

@@ -227,10 +227,10 @@ def test_the_depth_of_the_chain() -> None:
     [
         ("", "", 0),
         ("ab", "", 0),
-        ("aba", "ba", 1),
-        ("xabab", "ab", 1),
-        ("xababa", "ba", 2),
-        ("abcabca", "bca", 2),
+        ("aba", "ab", 1),
+        ("xabab", "ba", 1),
+        ("xababa", "ab", 2),
+        ("abcabca", "abc", 2),
         ("abacaba", "", 1),
         ("ababc", "", 0),
     ],
@@ -240,7 +240,7 @@ def test_a_cycle_is_found_at_the_end_of_the_path(path: str, ring: str, rounds: i
     found, times = cycle(path)
     assert times == rounds
     if ring:
-        assert found == ring
+        assert "".join(found) == ring
 
 
 @given(st.lists(st.sampled_from("abcd"), max_size=12))
@@ -248,8 +248,7 @@ def test_a_cycle_is_really_there(path: list[str]) -> None:
     """What is found stands at the end of the path, as many times over as it says."""
     ring, rounds = cycle(path)
     if rounds:
-        assert path[-len(ring) * rounds :] == list(ring) * rounds
-        assert path[-len(ring) * rounds - 1] == ring[-1]
+        assert path[-len(ring) * rounds - 1 :] == [*list(ring) * rounds, ring[0]]
 
 
 def test_agents_that_hand_over_in_a_circle() -> None:
@@ -259,7 +258,7 @@ def test_agents_that_hand_over_in_a_circle() -> None:
     with pytest.raises(Refusal) as refused:
         judge.follow(["a"], list("xabababa"))
     assert refused.value.code == "loop_detected"
-    assert "b -> a -> b have handed over to each other 3 times" in refused.value.message
+    assert "a -> b -> a have handed over to each other 3 times" in refused.value.message
 
 
 # OpenAI chat completions

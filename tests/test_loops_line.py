@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -123,3 +125,48 @@ def test_nothing_that_was_said_is_written_down(line: Line) -> None:
     assert b"Atlantis" not in kept
     assert b"why?" not in kept
     assert line.rows("SELECT count(*) FROM repeats WHERE correlation_id = 'written'") == [(2,)]
+
+
+def agents(line: Line, cid: str, order: str) -> list[str]:
+    """Calls of one workflow: a for alice, b for bob, of the same team."""
+    names = {"a": "alice", "b": "bob"}
+    return [code(line.chat(f"{number}", cid=cid, agent=names[name])) for number, name in enumerate(order)]
+
+
+def test_the_chain_of_agents_has_an_end(up: scripted.Upstream, tmp_path: Path) -> None:
+    """A depth beyond `quotas.hops` is refused, by whoever, and the others go on; no header says otherwise."""
+    with running(tmp_path, config(tmp_path, up.url, quotas={"hops": 0})) as line:
+        assert agents(line, "deep", "aaba") == ["", "", "hop_limit", ""]
+        headers = {"authorization": "Bearer mg-bob", "x-correlation-id": "deep", "x-agent-chain": "bob"}
+        body = {"model": "echo", "messages": [{"role": "user", "content": "hi"}]}
+        answer = line.client.post("/v1/chat/completions", json=body, headers=headers)
+        assert code(answer) == "hop_limit"
+        assert "alice -> bob" in answer.json()["error"]["message"]
+        assert line.workflow("deep").held.get("tokens", 0) == 0
+
+
+def test_agents_in_a_ring_are_stopped(up: scripted.Upstream, tmp_path: Path) -> None:
+    """More rounds than `loops.cycles` are refused; nothing freezes, and what was reserved is given back."""
+    settings = config(tmp_path, up.url, loops={"cycles": 2}, quotas={"tokens": 100_000})
+    with running(tmp_path, settings) as line:
+        assert agents(line, "ring", "aabbababa") == [""] * 8 + ["loop_detected"]
+        answer = line.chat(cid="ring")
+        assert "alice -> bob -> alice have handed over to each other 3 times" in answer.json()["error"]["message"]
+        workflow = line.workflow("ring")
+        assert (workflow.state, workflow.held["tokens"]) == ("open", 0)
+        assert agents(line, "alone", "aaaaaaaa") == [""] * 8
+
+
+def test_policies_see_the_chain(up: scripted.Upstream, tmp_path: Path) -> None:
+    """Also where nothing else asks for it: no quota, no limit."""
+    bundle = tmp_path / "policies"
+    bundle.mkdir()
+    (bundle / "chain.rego").write_text(
+        "package gateway\nimport rego.v1\n"
+        'decision := {"allow": input.context.hop == 0} if input.context.chain[0] == "alice"\n'
+    )
+    settings = config(tmp_path, up.url, policy={"path": str(bundle)})
+    with running(tmp_path, settings) as line:
+        assert agents(line, "chain", "aba") == ["", "policy_denied", ""]
+        records = [json.loads(row[0]) for row in line.rows("SELECT record FROM outcomes ORDER BY id")]
+        assert len(records) == 3

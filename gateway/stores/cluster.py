@@ -121,4 +121,5 @@ def _whole(ask: Ask, parts: Sequence[tuple[Placed, Reservation]]) -> Reservation
     places: dict[int, Balance] = {}
     for debits, got in parts:
         places |= {place: balance for (place, _), balance in zip(debits, got.balances, strict=True)}
-    return Reservation(ask, tuple([places[place] for place in range(len(ask.debits))]))
+    _, home = parts[0]
+    return Reservation(ask, tuple([places[place] for place in range(len(ask.debits))]), home.chain, home.path)

@@ -94,9 +94,11 @@ class Counters:
                 if record.turn == ask.id:
                     record.turn = ""
                 record.trim()
+                record.follow(ask.agent)
                 self._keep(record, ask, now)
                 self.open[ask.id] = (ask, now + ask.lapse * MICRO)
-                return Reservation(ask, tuple(balances))
+                path = tuple(record.path) if len(record.path) > 2 else ()
+                return Reservation(ask, tuple(balances), record.chain(ask.agent), path)
         self._note(record, ask, refused, now)
         return refused
 
@@ -216,9 +218,7 @@ class Counters:
         record.last = max(record.last, now)
         # Kept at least until its reservations have lapsed, however short the ttl.
         record.ends = max(record.ends, now + max(ask.ttl, ask.lapse) * MICRO)
-        if ask.agent not in record.agents:
-            record.agents[ask.agent] = None
-            record.dirty = True
+        record.meet(ask.agent)
 
     def _note(self, record: Record, ask: Ask, refused: Rejection, now: int) -> None:
         """What a refusal leaves behind: a workflow that has ended stays so for as long as it is called."""

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
 
-from gateway.call import REPEATS, Debit
+from gateway.call import PATH, REPEATS, Debit
 from gateway.stores import DEFAULT_TTL, FOREVER, State, Workflow
 
 MICRO = 1_000_000
@@ -54,7 +54,8 @@ class Record:
     ends: int
     state: State = "open"
     reason: str = ""
-    agents: dict[str, None] = field(default_factory=dict)
+    agents: dict[str, str] = field(default_factory=dict)  # agent -> its parent, "" for none
+    path: list[str] = field(default_factory=list)
     counts: dict[str, Count] = field(default_factory=dict)
     repeats: dict[str, Count] = field(default_factory=dict)  # the oldest first
     topups: dict[str, int] = field(default_factory=dict)
@@ -70,6 +71,7 @@ class Record:
             return False
         if change.kind == "resume":
             self.state, self.reason, self.since = "open", "", now
+            del self.path[:-1]
             for key, amount in change.topups.items():
                 self.topups[key] = min(FOREVER, self.topups.get(key, 0) + amount)
         else:
@@ -77,6 +79,27 @@ class Record:
             self.ends = max(self.ends, now + change.ttl * MICRO)
         self.dirty = True
         return True
+
+    def meet(self, agent: str) -> None:
+        """An agent that was not here before was called by the one that called last."""
+        if agent not in self.agents:
+            self.agents[agent] = self.path[-1] if self.path else ""
+            self.dirty = True
+
+    def follow(self, agent: str) -> None:
+        """An agent makes a call."""
+        self.meet(agent)
+        if not self.path or self.path[-1] != agent:
+            self.path.append(agent)
+            del self.path[:-PATH]
+            self.dirty = True
+
+    def chain(self, agent: str) -> tuple[str, ...]:
+        """From the first agent to this one."""
+        chain = [agent]
+        while parent := self.agents[chain[-1]]:
+            chain.append(parent)
+        return tuple(reversed(chain))
 
     def end(self, state: State, reason: str) -> None:
         """It takes no more calls."""

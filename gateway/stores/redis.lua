@@ -7,7 +7,8 @@
 -- only 14 digits.
 --
 -- The keys of a workflow, all in the slot of its team ({team} is the hash tag):
---   mg1:{team}:w:<correlation id>  hash: state reason first last since ends ended (microseconds), a:<agent>,
+--   mg1:{team}:w:<correlation id>  hash: state reason first last since ends ended (microseconds), a:<agent> =
+--                                  its parent, path (who called after whom, each name as JSON after a line feed),
 --                                  u|h|l:<unit>:<quota key> = used, held, lapsed; what few workflows have, and then
 --                                  `more` with it: over (closed or expired: then state is frozen, which an older
 --                                  release refuses too), opened, turn (until when, call), t:<quota key> = top-ups;
@@ -26,6 +27,7 @@ local MICRO = 1000000
 local DUST = 1e-6
 local FOREVER = 2 ^ 53 - 1
 local REPEATS = 512
+local PATH = 128
 -- The turn of a call that has waited long ends this long after it last asked: it may have gone.
 local TURN = 2 * MICRO
 
@@ -116,17 +118,29 @@ local function longest_wait(debits, first, buckets)
   return refusal("rate", index, short.limit - math.floor(short.level + DUST), 0, wait, short.limit)
 end
 
+-- From the first agent of a workflow to this one, as JSON. An agent whose parent is not known is the first.
+local function chain_of(work, agent, parent)
+  local chain = cjson.encode(agent)
+  while parent ~= "" do
+    local above = redis.call("HGET", work, "a:" .. parent)
+    if not above then break end
+    chain = cjson.encode(parent) .. "," .. chain
+    parent = above
+  end
+  return "[" .. chain .. "]"
+end
+
 -- KEYS: workflow, open, seen, buckets...
--- ARGV: 3 JSON [correlation id, agent, seconds or false, ttl ms, lapse ms, debits, idle or false, strict, first, call],
---       4 member; a debit is [bucket (index into KEYS, 0: quota), unit:key, amount, limit, refill, name]
+-- ARGV: 3 JSON [correlation id, agent, seconds or false, ttl ms, lapse ms, debits, idle or false, strict, first, call,
+--       chained], 4 member; a debit is [bucket (index into KEYS, 0: quota), unit:key, amount, limit, refill, name]
 -- Returns "ok" and for each debit "remaining reset_ms" ("more" and "remaining reset_ms topped_up" with top-ups), or
 -- "reason index used held retry_ms limit" (index, retry -1: none)
 local function reserve()
   local work, open, seen = KEYS[1], KEYS[2], KEYS[3]
-  local id, agent, seconds, ttl, lapse, debits, idle, strict, insists, call = unpack(cjson.decode(ARGV[3]))
+  local id, agent, seconds, ttl, lapse, debits, idle, strict, insists, call, chained = unpack(cjson.decode(ARGV[3]))
   local member = ARGV[4]
 
-  local fields = { "state", "reason", "first", "since", "ends", "last", "more" }
+  local fields = { "state", "reason", "first", "since", "ends", "last", "more", "a:" .. agent, "path" }
   for i = 1, #debits do
     fields[#fields + 1] = "u:" .. debits[i][2]
     fields[#fields + 1] = "h:" .. debits[i][2]
@@ -135,8 +149,8 @@ local function reserve()
   local state, reason, first, since, ends, last = got[1], got[2], got[3], got[4], got[5], got[6]
   local fresh = not first or forget_expired(work, ends)
   if fresh then state, reason, first, since, ends, last = "open", "", now, now, 0, now end
-  local function used_of(i) return fresh and 0 or tonumber(got[6 + i * 2] or 0) end
-  local function held_of(i) return fresh and 0 or tonumber(got[7 + i * 2] or 0) end
+  local function used_of(i) return fresh and 0 or tonumber(got[8 + i * 2] or 0) end
+  local function held_of(i) return fresh and 0 or tonumber(got[9 + i * 2] or 0) end
 
   local over, opened, turn, topups = false, false, false, false
   if got[7] and not fresh then
@@ -149,11 +163,16 @@ local function reserve()
     return topups and topups[i] and math.min(FOREVER, debits[i][4] + topups[i]) or debits[i][4]
   end
 
+  -- Each entry of the path stands after a line feed, which JSON text never holds.
+  local entry, path, parent = "\n" .. cjson.encode(agent), "", false
+  if not fresh then path, parent = got[9] or "", got[8] end
+  if not parent then parent = path ~= "" and cjson.decode(string.match(path, "\n([^\n]*)$")) or "" end
+
   local function stand(kept_ms)
     if fresh then
       redis.call("HSET", work, "state", "open", "reason", "", "first", int(now), "since", int(now))
     end
-    redis.call("HSET", work, "a:" .. agent, "1")
+    redis.call("HSETNX", work, "a:" .. agent, parent)
     touch(work, seen, id, ends, kept_ms)
   end
   local function freeze(why)
@@ -188,7 +207,7 @@ local function reserve()
       redis.call("HSET", work, "over", "expired", "more", "1")
       return refusal("idle", 0, 0, 0, -1, idle)
     end
-    if #debits == 0 and not seconds and not idle and not strict then return "ok" end -- it only asked
+    if #debits == 0 and not seconds and not idle and not strict and not chained then return "ok" end -- it only asked
   end
 
   local turn_ends, turn_of = string.match(turn or "", "^(%d+) (.*)$")
@@ -226,14 +245,22 @@ local function reserve()
           return refusal("busy", i, used, held, -1, limit)
         end
       end
-      if repeats and (fresh or not (got[6 + i * 2] or got[7 + i * 2])) then fresh_repeats[field] = true end
+      if repeats and (fresh or not (got[8 + i * 2] or got[9 + i * 2])) then fresh_repeats[field] = true end
       taken[field] = (taken[field] or 0) + amount
       answer[#answer + 1] = int(limit - used - held - amount)
       answer[#answer + 1] = "0"
     end
     if topups then answer[#answer + 1] = int(tonumber(topups[i] or 0)) end
   end
-  if again then return table.concat(answer, " ") end
+  if string.sub(path, -#entry) ~= entry and not again then
+    path = path .. entry
+    local _, entries = string.gsub(path, "\n", "")
+    if entries > PATH then path = string.match(path, "^\n[^\n]*(.*)$") end
+    redis.call("HSET", work, "path", path)
+  end
+  answer = table.concat(answer, " ")
+  if path ~= entry then answer = answer .. "\n" .. chain_of(work, agent, parent) .. path end
+  if again then return answer end
 
   -- Kept at least until its reservations have lapsed, however short the ttl.
   stand(math.max(ttl, lapse))
@@ -244,7 +271,7 @@ local function reserve()
   end
   for _, bucket in pairs(buckets) do keep_level(bucket) end
   redis.call("ZADD", open, int(now + lapse * 1000), member)
-  return table.concat(answer, " ")
+  return answer
 end
 
 -- KEYS: workflow, open, seen, buckets...
@@ -282,7 +309,8 @@ local function settle()
   return 1
 end
 
-local BOOKKEEPING = { first = true, last = true, since = true, ends = true, ended = true, reason = true }
+local BOOKKEEPING = { first = true, last = true, since = true, ends = true, ended = true, reason = true,
+  path = true }
 
 -- Takes back a reservation as if it had never been asked for, because a bucket in another slot refused it. Arguments
 -- and result as of settle. A workflow that nothing else has touched is forgotten again.
@@ -367,6 +395,8 @@ local function change()
   redis.call("HSET", work, "ended", int(now)) -- calls that wait look again
   if kind == "resume" then
     redis.call("HSET", work, "state", "open", "reason", "", "since", int(now))
+    local path = redis.call("HGET", work, "path")
+    if path then redis.call("HSET", work, "path", string.match(path, "\n[^\n]*$")) end
     for key, amount in pairs(topups) do
       redis.call("HINCRBY", work, "t:" .. key, int(amount))
       redis.call("HSET", work, "more", "1")

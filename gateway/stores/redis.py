@@ -101,7 +101,7 @@ class RedisStore:
         seconds = False if ask.seconds is None else ask.seconds  # Lua's tables cannot hold a nil
         idle = False if ask.idle is None else ask.idle
         times = (seconds, ask.ttl * 1000, ask.lapse * 1000)
-        whole = (ask.correlation_id, ask.agent, *times, debits, idle, ask.strict, ask.first, ask.id)
+        whole = (ask.correlation_id, ask.agent, *times, debits, idle, ask.strict, ask.first, ask.id, ask.chained)
         try:
             reply = await self._call("reserve", keys, orjson.dumps(whole), _member(ask))
         except (StoreUnavailable, asyncio.CancelledError):
@@ -329,14 +329,19 @@ def _ask(team: str, member: bytes) -> Ask:
 
 def outcome(ask: Ask, reply: bytes) -> Reservation | Rejection:
     """What the script answered to a call that asks."""
-    reason, *words = reply.decode().split(" ")
+    counts, *agents = reply.decode().split("\n")
+    reason, *words = counts.split(" ")
     numbers = list(map(int, words))
+    if reason in ("ok", "more"):
+        chain = tuple(orjson.loads(agents[0])) if agents else (ask.agent,)
+        path = tuple([orjson.loads(agent) for agent in agents[1:]]) if len(agents) > 3 else ()
     if reason == "ok":
         pairs = zip(numbers[::2], numbers[1::2], strict=True)
-        return Reservation(ask, tuple([Balance(remaining, reset / 1000) for remaining, reset in pairs]))
+        return Reservation(ask, tuple([Balance(left, reset / 1000) for left, reset in pairs]), chain, path)
     if reason == "more":
         triples = zip(numbers[::3], numbers[1::3], numbers[2::3], strict=True)
-        return Reservation(ask, tuple([Balance(left, reset / 1000, added) for left, reset, added in triples]))
+        balances = tuple([Balance(left, reset / 1000, added) for left, reset, added in triples])
+        return Reservation(ask, balances, chain, path)
     index, used, held, retry, limit = numbers
     return Rejection(cast(Reason, reason), index, used, held, None if retry < 0 else retry / 1000, limit)
 

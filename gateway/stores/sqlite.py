@@ -397,7 +397,7 @@ def _row(record: Record) -> tuple[Any, ...]:
         record.last,
         record.since,
         record.ends,
-        orjson.dumps(list(record.agents)),
+        orjson.dumps({"parents": record.agents, "path": record.path}),
         orjson.dumps(counts),
         orjson.dumps(record.topups),
         record.opened,
@@ -424,7 +424,10 @@ def _from_row(row: tuple[Any, ...]) -> Record:
     team, correlation_id, state, reason, first, last, since, ends = fields
     record = Record(team, correlation_id, first, last, since, ends, state, reason, opened=bool(opened), dirty=False)
     record.topups = orjson.loads(topups)
-    record.agents = dict.fromkeys(orjson.loads(agents))
+    told = orjson.loads(agents)
+    if isinstance(told, list):  # names alone, as a release before wrote them
+        told = {"parents": dict.fromkeys(told, ""), "path": told[-1:]}
+    record.agents, record.path = told["parents"], told["path"]
     record.counts = {k: Count(unit, used, 0, lapsed) for k, (unit, used, lapsed) in orjson.loads(counts).items()}
     return record
 
