@@ -193,7 +193,7 @@ def _number(text: str) -> int | float:
 
 
 def cycle(path: Sequence[str]) -> tuple[Sequence[str], int]:
-    """The ring of agents that the path ends in, from its last agent on, and how often it came round; ((), 0) for none."""
+    """The ring that the path ends in, from its last agent on, and how often it came round; ((), 0) for none."""
     best: tuple[Sequence[str], int] = ((), 0)
     for size in range(2, (len(path) + 1) // 2 + 1):
         length = size

@@ -166,13 +166,14 @@ local function reserve()
   -- Each entry of the path stands after a line feed, which JSON text never holds.
   local entry, path, parent = "\n" .. cjson.encode(agent), "", false
   if not fresh then path, parent = got[9] or "", got[8] end
-  if not parent then parent = path ~= "" and cjson.decode(string.match(path, "\n([^\n]*)$")) or "" end
+  local known = parent
+  if not known then parent = path ~= "" and cjson.decode(string.match(path, "\n([^\n]*)$")) or "" end
 
   local function stand(kept_ms)
     if fresh then
       redis.call("HSET", work, "state", "open", "reason", "", "first", int(now), "since", int(now))
     end
-    redis.call("HSETNX", work, "a:" .. agent, parent)
+    if not known then redis.call("HSET", work, "a:" .. agent, parent) end
     touch(work, seen, id, ends, kept_ms)
   end
   local function freeze(why)
