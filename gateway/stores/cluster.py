@@ -42,7 +42,8 @@ class ClusterStore(RedisStore):
             at_home = at_home._replace(seconds=_NEVER)
         first = await super().reserve(at_home)
         if isinstance(first, Rejection):
-            return first if first.index < 0 else replace(first, index=home[first.index][0])
+            first = first if first.index < 0 else replace(first, index=home[first.index][0])
+            return await self._with_waits(ask, first, elsewhere)
         try:
             taken = await asyncio.gather(*(self._take(ask, debits) for debits in elsewhere))
         except (StoreUnavailable, asyncio.CancelledError):
@@ -52,7 +53,7 @@ class ClusterStore(RedisStore):
         refused = [it for it in taken if isinstance(it, Rejection)]
         if refused:
             await self._undo(ask, [debits for debits, _ in got])
-            return min(refused, key=lambda it: it.index)
+            return _slowest(refused)
         return _whole(ask, [(home, first), *got])
 
     async def _end(
@@ -66,11 +67,18 @@ class ClusterStore(RedisStore):
             await asyncio.gather(*(self._give(ask, debits, used, state) for debits in elsewhere))
         return ended
 
-    async def _take(self, ask: Ask, debits: Placed) -> Reservation | Rejection:
+    async def _with_waits(self, ask: Ask, refused: Rejection, elsewhere: Sequence[Placed]) -> Rejection:
+        """The refusal that takes longest to pass: a wait must be long enough for the buckets elsewhere, too."""
+        if refused.reason != "rate" or refused.retry_after is None:
+            return refused
+        others = await asyncio.gather(*(self._take(ask, debits, "peek") for debits in elsewhere))
+        return _slowest([refused, *(it for it in others if isinstance(it, Rejection))])
+
+    async def _take(self, ask: Ask, debits: Placed, operation: str = "take") -> Reservation | Rejection:
         _, first = debits[0]
         amounts = [debit.amount for _, debit in debits]
         whole = orjson.dumps((ask.id, (ask.lapse + _KEPT) * 1000, first.limit, first.refill, amounts))
-        got = outcome(_only(ask, debits), await self._call("take", _keys(ask, first), whole))
+        got = outcome(_only(ask, debits), await self._call(operation, _keys(ask, first), whole))
         return got if isinstance(got, Reservation) else replace(got, index=debits[got.index][0])
 
     async def _give(self, ask: Ask, debits: Placed, used: Mapping[str, int], state: End) -> None:
@@ -92,6 +100,14 @@ class ClusterStore(RedisStore):
             self._tell_again(ask, nothing, "settled", ask.lapse)
             if isinstance(error, asyncio.CancelledError):
                 raise
+
+
+def _slowest(refused: Sequence[Rejection]) -> Rejection:
+    """Of buckets that refuse, the one to name: one that never has the amount, else the one that is short the longest."""
+    never = [it for it in refused if it.retry_after is None]
+    if never:
+        return min(never, key=lambda it: it.index)
+    return max(refused, key=lambda it: (it.retry_after or 0.0, -it.index))
 
 
 def _split(ask: Ask) -> tuple[Placed, list[Placed]]:

@@ -340,7 +340,8 @@ local function remember(key, member, kept_ms)
 end
 
 -- KEYS: bucket, taken; ARGV: 3 JSON [call, kept ms, limit, refill, amounts]. Returns as reserve does.
-local function take()
+-- `peek` says the same and takes nothing.
+local function take(peek)
   local call, kept, limit, refill, amounts = unpack(cjson.decode(ARGV[3]))
   if redis.call("ZSCORE", KEYS[2], "-" .. call) then return refusal("rate", 1) end
   local again = redis.call("ZSCORE", KEYS[2], call)
@@ -356,7 +357,7 @@ local function take()
     answer[#answer + 1] = int(math.max(0, math.floor(it.level + DUST)))
     answer[#answer + 1] = int(math.ceil((limit - it.level) / refill * 1000))
   end
-  if not again then
+  if not again and not peek then
     keep_level(it)
     remember(KEYS[2], call, kept)
   end
@@ -463,6 +464,7 @@ local operations = {
   settle = settle,
   undo = undo,
   take = take,
+  peek = function() return take(true) end,
   give = give,
   change = change,
   show = show,
