@@ -103,7 +103,7 @@ class ClusterStore(RedisStore):
 
 
 def _slowest(refused: Sequence[Rejection]) -> Rejection:
-    """Of buckets that refuse, the one to name: one that never has the amount, else the one that is short the longest."""
+    """Of buckets that refuse, the one to name: one that never has the amount, else the slowest."""
     never = [it for it in refused if it.retry_after is None]
     if never:
         return min(never, key=lambda it: it.index)
