@@ -25,7 +25,6 @@ from gateway.document import Document, Problem, spell
 from gateway.errors import ConfigError
 
 _NOT_ENFORCED = (
-    ("quotas", "wait"),
     ("tools",),
     ("state", "on_error"),
     ("output", "sql"),

@@ -14,6 +14,7 @@ import time
 import orjson
 
 from gateway import ingress, quota, ratelimit
+from gateway.admit import admit
 from gateway.call import NO_OBLIGATIONS, Call, Json, Obligations, Rejection, Subject, Usage
 from gateway.errors import Refusal
 from gateway.forward import MAX_ANSWER, Answer
@@ -92,17 +93,17 @@ async def reserve(call: Call) -> None:
     call.repeats = repeats(call, subject)
     call.debits = (*limits, *quotas, *call.repeats.debits)
     chained = runtime.loops.follows or runtime.authorizer is not None
-    if not (call.debits or runtime.quotas.timed or chained):
-        return
     longest = max(runtime.forward.timeout(target) for target in call.targets)
     ask = runtime.quotas.ask(
         call.id, subject.team, call.correlation_id, subject.agent, call.debits, lapse=longest + LAPSE_MARGIN
     )
-    answer = await runtime.store.reserve(ask._replace(chained=chained))
+    ask = ask._replace(chained=chained)
+    answer = await admit(runtime.store, ask, runtime.config.quotas.wait)
     if isinstance(answer, Rejection):
         call.rejection = answer
         raise quota.refusal(answer, ask)
-    call.reservation = answer
+    if not ask.bare:  # one that takes nothing only learned that its workflow is open
+        call.reservation = answer
     runtime.loops.follow(answer.chain, answer.path)
 
 

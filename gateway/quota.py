@@ -36,11 +36,6 @@ class Quotas:
         self._settings = settings
         self._cost = None if settings.cost_usd is None else math.floor(Fraction(str(settings.cost_usd)) * NANO_USD)
 
-    @property
-    def timed(self) -> bool:
-        """Whether workflows end by age or silence: then calls count, even those that take nothing."""
-        return self._settings.seconds is not None or self._settings.idle is not None
-
     def debits(self, model: Model, input_tokens: int, ceiling: int) -> list[Debit]:
         """What a call reserves: at most `input_tokens` in and `ceiling` out, one call."""
         limits = self._settings

@@ -39,8 +39,8 @@ def test_the_ask_has_the_workflows_times() -> None:
     settings = Settings.model_validate({"seconds": "1h", "ttl": "24h", "idle": "5min"})
     ask = quota.Quotas(settings).ask("id", "t", "w", "a", [], lapse=600.5)
     assert ask == Ask("id", "t", "w", "a", (), 3600, 86400, 601, 300)
-    assert quota.Quotas(settings).timed
-    assert not quota.Quotas(Settings()).timed
+    assert not ask.bare
+    assert quota.Quotas(Settings()).ask("id", "t", "w", "a", [], lapse=600).bare
 
 
 def test_parts_are_priced_apart() -> None:

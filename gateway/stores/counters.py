@@ -117,7 +117,7 @@ class Counters:
                 if record is not None:
                     deepest = record.begin(debit)
                     deepest.used = max(deepest.used, charged)
-            elif record is not None and (count := record.count(debit)) is not None:
+            elif record is not None and (count := record.counts.get(debit.key) or record.count(debit)) is not None:
                 # A counter of repeats may be younger than the call: its forerunner of this name was dropped.
                 count.held = max(0, count.held - amount)
                 count.used += charged
@@ -163,17 +163,18 @@ class Counters:
     def _take(self, debit: Debit, index: int, record: Record, behind: bool, now: int) -> Balance | Rejection:
         if debit.refill:
             return self._take_rate(debit, index, now)
-        limit, amount = record.limit(debit), debit.amount
-        if debit.unit == "hops":
+        amount, unit = debit.amount, debit.unit
+        limit = record.limit(debit) if record.topups else debit.limit
+        if unit == "hops":
             if amount > limit:
                 deepest = record.count(debit) or Count("hops")
                 return Rejection("exceeded", index, deepest.used, limit=limit)
             return Balance(limit - amount, 0.0, limit - debit.limit)
-        count = record.begin(debit)
+        count = record.counts.get(debit.key) or record.begin(debit)
         used, held = count.used, count.held
-        if used + amount > limit or (debit.unit == "repeats" and used + held + amount > limit):
+        if used + amount > limit or (unit == "repeats" and used + held + amount > limit):
             return Rejection("exceeded", index, used, held, limit=limit)
-        if used + held + amount > limit or (behind and debit.unit != "repeats"):
+        if used + held + amount > limit or (behind and unit != "repeats"):
             return Rejection("busy", index, used, held, limit=limit)
         count.held += amount
         return Balance(limit - used - count.held, 0.0, limit - debit.limit)

@@ -107,7 +107,7 @@ class Record:
 
     def limit(self, debit: Debit) -> int:
         """The limit in force of a quota."""
-        return min(FOREVER, debit.limit + self.topups.get(debit.key, 0)) if self.topups else debit.limit
+        return min(FOREVER, debit.limit + self.topups.get(debit.key, 0))
 
     def count(self, debit: Debit) -> Count | None:
         """The counter of a quota, if it has begun."""

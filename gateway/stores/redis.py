@@ -71,12 +71,13 @@ class RedisStore:
         self._batch = reach(url, _SCRIPT, ca_file=ca_file, acks=acks)
         self._teams: set[str] = set()
         self._endings: list[_Ending] = []
-        self._waiting = Waiting()
+        self._waiting = Waiting(self._last_ended)
 
     async def open(self) -> None:
         await check_version(self._batch)
 
     async def close(self) -> None:
+        await self._waiting.close()
         await self._end_again()
         await self._batch.close()
 
@@ -156,6 +157,10 @@ class RedisStore:
 
     async def settled(self, team: str, correlation_id: str, seconds: float) -> None:
         await self._waiting.wait((team, correlation_id), seconds)
+
+    def _last_ended(self, name: tuple[str, str]) -> asyncio.Future[object]:
+        """When a call of the workflow ended last, on any replica."""
+        return self._batch.call("HGET", _work(*name), "ended")
 
     def _tell_again(self, ask: Ask, used: Mapping[str, int], state: End, seconds: float) -> None:
         self._endings.append(_Ending(ask, used, state, asyncio.get_running_loop().time() + seconds))

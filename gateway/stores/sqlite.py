@@ -399,7 +399,7 @@ def _row(record: Record) -> tuple[Any, ...]:
         record.ends,
         orjson.dumps({"parents": record.agents, "path": record.path}),
         orjson.dumps(counts),
-        orjson.dumps(record.topups),
+        orjson.dumps(record.topups) if record.topups else b"{}",
         record.opened,
     )
 
