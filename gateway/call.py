@@ -170,7 +170,8 @@ class Rejection:
 class Usage:
     """What one upstream call used, as the provider reported it (`counted`: no report, we counted).
 
-    `input` and `output` are totals in tokens; the others are the parts of them that a provider prices apart.
+    `input` and `output` are totals in tokens; the others are the parts of them that a provider prices apart: `cached`
+    and `audio_input` of the input, `reasoning` and `audio` of the output.
     """
 
     input: int = 0
@@ -179,6 +180,7 @@ class Usage:
     reasoning: int = 0
     audio: int = 0
     counted: bool = False
+    audio_input: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,8 @@ How single values are written is in `scalars.py`.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from functools import cached_property
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, Tag, model_validator
@@ -55,6 +56,23 @@ class Provider(Section):
         return self
 
 
+class Price(Section):
+    """USD per million tokens. What a provider reports apart (cached input, reasoning, audio) may be priced apart."""
+
+    input: float = Field(default=0, ge=0)
+    """USD per million tokens of the request."""
+    output: float = Field(default=0, ge=0)
+    """USD per million tokens of the answer."""
+    cached_input: float | None = Field(default=None, ge=0)
+    """Input that the provider read from its cache; priced as input if left out."""
+    reasoning: float | None = Field(default=None, ge=0)
+    """Output that the model thought with; priced as output if left out."""
+    audio: float | None = Field(default=None, ge=0)
+    """Audio tokens of the answer; priced as output if left out."""
+    audio_input: float | None = Field(default=None, ge=0)
+    """Audio tokens of the request; priced as audio if left out, as input if that is left out too."""
+
+
 class Target(Section):
     """Where a model's calls go: `provider/model`, and its share among targets of equal rank."""
 
@@ -62,6 +80,8 @@ class Target(Section):
     """`provider/model`: the provider as this file names it, the model as the provider does."""
     weight: int = Field(default=1, ge=0)
     """Its share among equals."""
+    price: Price | None = None
+    """What tokens cost here, where that differs from the model's price."""
 
 
 def _target(value: object) -> object:
@@ -80,30 +100,21 @@ Rank = Annotated[
 ]
 
 
-class Price(Section):
-    """USD per million tokens. What a provider reports apart (cached input, reasoning, audio) may be priced apart."""
-
-    input: float = Field(default=0, ge=0)
-    """USD per million tokens of the request."""
-    output: float = Field(default=0, ge=0)
-    """USD per million tokens of the answer."""
-    cached_input: float | None = Field(default=None, ge=0)
-    """Input that the provider read from its cache; priced as input if left out."""
-    reasoning: float | None = Field(default=None, ge=0)
-    """Output that the model thought with; priced as output if left out."""
-    audio: float | None = Field(default=None, ge=0)
-    """Audio tokens; priced as the rest if left out."""
-
-
 class Model(Section):
     """A model as callers name it."""
 
     targets: list[Rank] = Field(min_length=1)
     """In order: failover. A list inside the list: equals, chosen by weight."""
     price: Price = Price()
-    """What its tokens cost."""
+    """What its tokens cost, at targets without a price of their own. A call reserves at the dearest of its targets."""
     max_output: Count = 4096
     """Output tokens reserved for a call that names no ceiling of its own."""
+
+    @cached_property
+    def prices(self) -> Mapping[str, Price]:
+        """The price at each target, by `provider/model`."""
+        every = [target for rank in self.targets for target in (rank if isinstance(rank, list) else [rank])]
+        return {target.target: target.price or self.price for target in every}
 
 
 class Tool(Section):

@@ -19,7 +19,7 @@ from yarl import URL
 
 from gateway import demo
 from gateway.call import Call
-from gateway.config import Model, Provider, Target
+from gateway.config import Model, Price, Provider, Target
 from gateway.errors import Refusal
 
 MAX_ANSWER = 64 * 1024 * 1024  # bytes of a whole answer
@@ -105,6 +105,11 @@ class Forward:
         simple = self._simple.get(name)
         return [simple] if simple else order(self.model(name), self._draw)
 
+    def price(self, name: str, target: str) -> Price:
+        """What the tokens of a model cost at a target of it; the model's own price for one it no longer has."""
+        model = self.model(name)
+        return model.prices.get(target, model.price)
+
     def timeout(self, target: str) -> float:
         """Seconds that a call to a target may take as a whole."""
         return self._providers[target.partition("/")[0]].timeout
@@ -116,6 +121,7 @@ class Forward:
             provider, _, model = target.partition("/")
             call.outcome.provider, call.outcome.model = provider, model
             call.outcome.tries += 1
+            call.outcome.status = 0
             try:
                 answer = await self._send(call, provider, model)
             except Refusal as refusal:

@@ -113,12 +113,13 @@ class _Reader:
         return self.accounts[url, key]
 
     def model(self, name: str, target: dict[str, Any], path: Path, entry: Mapping[str, Any]) -> None:
-        if name in self.models:
-            self.models[name]["targets"][0].append(target)
-            return
         info = entry.get("model_info")
         facts = {**(info if isinstance(info, dict) else {}), **entry["litellm_params"]}
-        self.models[name] = {"targets": [[target]], "price": self.price(facts, path)}
+        price = self.price(facts, path)
+        if name in self.models:
+            self.models[name]["targets"][0].append({**target, "price": price} if price else target)
+            return
+        self.models[name] = {"targets": [[target]], "price": price}
         if ceiling := _text(facts, "max_output_tokens"):
             self.models[name]["max_output"] = ceiling
         self.place(("models", name), path)

@@ -25,6 +25,7 @@ from gateway.stores import StoreUnavailable
 from gateway.tokens import ANSWER, MESSAGE
 
 LAPSE_MARGIN = 60  # seconds past an upstream's own time limit after which an unsettled reservation counts as lost
+MAX_COUNTED = 1024 * 1024  # bytes of a broken answer whose tokens are counted
 _log = logging.getLogger("meshgate")
 
 
@@ -173,11 +174,15 @@ async def forward(call: Call, reply: Reply) -> None:
 async def whole(call: Call, answer: Answer, reply: Reply) -> None:
     """Read the answer to its end, judge it, send it."""
     parts, size = [], 0
-    async for data in answer.chunks:
-        parts.append(data)
-        size += len(data)
-        if size > MAX_ANSWER:
-            raise _garbage(call, f"more than {MAX_ANSWER} bytes")
+    try:
+        async for data in answer.chunks:
+            parts.append(data)
+            size += len(data)
+            if size > MAX_ANSWER:
+                raise _garbage(call, f"more than {MAX_ANSWER} bytes")
+    except BaseException:  # what came of it was paid for, and is counted; a provider's whole count would be at its end
+        call.outcome.heard = [b"".join(parts)[:MAX_COUNTED].decode(errors="replace")]
+        raise
     step(call, "output")
     raw = b"".join(parts)
     try:
@@ -287,7 +292,8 @@ async def settle(call: Call) -> int:
         return 0
     usage = outcome.usage or _counted(call)
     outcome.usage = usage
-    cost = quota.cost(runtime.forward.model(call.served_as or call.model).price, usage)
+    price = runtime.forward.price(call.served_as or call.model, f"{outcome.provider}/{outcome.model}")
+    cost = quota.cost(price, usage)
     if call.reservation is not None:
         used = quota.used(call.debits, usage, cost) | ratelimit.elsewhere(call.debits, outcome.provider)
         used |= runtime.loops.ended(call.repeats, outcome.finished)

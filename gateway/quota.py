@@ -43,7 +43,8 @@ class Quotas:
         if limits.tokens is not None:
             found.append(Debit("tokens", "tokens", input_tokens + ceiling, limits.tokens, "quotas.tokens"))
         if self._cost is not None:
-            amount = dearest(model.price, input_tokens, ceiling)
+            prices = model.prices.values()  # whichever of its targets will serve
+            amount = max([dearest(price, input_tokens, ceiling) for price in prices])
             found.append(Debit("cost", "cost", amount, self._cost, "quotas.cost_usd"))
         if limits.calls is not None:
             found.append(Debit("calls", "calls", 1, limits.calls, "quotas.calls"))
@@ -73,6 +74,7 @@ class _Rates(NamedTuple):
     cached: int
     reasoning: int
     audio: int
+    audio_input: int
     denominator: int
 
 
@@ -96,17 +98,18 @@ def _exactly(price: Price) -> _Rates:
         price.input if price.cached_input is None else price.cached_input,
         price.output if price.reasoning is None else price.reasoning,
         price.output if price.audio is None else price.audio,
+        next(usd for usd in (price.audio_input, price.audio, price.input) if usd is not None),
     )
     exact = [Fraction(str(usd)) * NANO_USD / 1_000_000 for usd in parts]
     denominator = math.lcm(*(it.denominator for it in exact))
-    input, output, cached, reasoning, audio = (int(it * denominator) for it in exact)
-    return _Rates(input, output, cached, reasoning, audio, denominator)
+    input, output, cached, reasoning, audio, audio_input = (int(it * denominator) for it in exact)
+    return _Rates(input, output, cached, reasoning, audio, audio_input, denominator)
 
 
 def dearest(price: Price, input_tokens: int, ceiling: int) -> int:
     """Nano-USD that a call can cost at most, whatever parts of it turn out to be priced apart."""
     rates = _rates(price)
-    dear_input = max(rates.input, rates.cached)
+    dear_input = max(rates.input, rates.cached, rates.audio_input)
     dear_output = max(rates.output, rates.reasoning, rates.audio)
     return -(-(input_tokens * dear_input + ceiling * dear_output) // rates.denominator)
 
@@ -115,14 +118,16 @@ def cost(price: Price, usage: Usage) -> int:
     """Nano-USD of a call, exact, rounded up once. Parts that exceed their whole are cut to it."""
     rates = _rates(price)
     total_in, total_out = _sane(usage.input), _sane(usage.output)
-    if not (usage.cached or usage.reasoning or usage.audio):
+    if not (usage.cached or usage.reasoning or usage.audio or usage.audio_input):
         return min(_MOST, -(-(total_in * rates.input + total_out * rates.output) // rates.denominator))
     cached = min(_sane(usage.cached), total_in)
+    audio_input = min(_sane(usage.audio_input), total_in - cached)
     reasoning = min(_sane(usage.reasoning), total_out)
     audio = min(_sane(usage.audio), total_out - reasoning)
     exact = (
-        (total_in - cached) * rates.input
+        (total_in - cached - audio_input) * rates.input
         + cached * rates.cached
+        + audio_input * rates.audio_input
         + (total_out - reasoning - audio) * rates.output
         + reasoning * rates.reasoning
         + audio * rates.audio

@@ -241,7 +241,8 @@ class OpenAIChat:
             output=integer(told.get("completion_tokens")),
             cached=integer(prompt.get("cached_tokens")),
             reasoning=integer(completion.get("reasoning_tokens")),
-            audio=integer(completion.get("audio_tokens")) + integer(prompt.get("audio_tokens")),
+            audio=integer(completion.get("audio_tokens")),
+            audio_input=integer(prompt.get("audio_tokens")),
         )
 
     def stream(self, *, keep_usage: bool) -> OpenAIChatStream:

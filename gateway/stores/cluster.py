@@ -97,7 +97,7 @@ class ClusterStore(RedisStore):
                 *(self._give(ask, debits, nothing, "settled") for debits in taken),
             )
         except (StoreUnavailable, asyncio.CancelledError) as error:
-            self._tell_again(ask, nothing, "settled", ask.lapse)
+            self._tell_again(ask, nothing, "settled")
             if isinstance(error, asyncio.CancelledError):
                 raise
 

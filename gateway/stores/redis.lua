@@ -12,7 +12,8 @@
 --                                  u|h|l:<unit>:<quota key> = used, held, lapsed; what few workflows have, and then
 --                                  `more` with it: over (closed or expired: then state is frozen, which an older
 --                                  release refuses too), opened, turn (until when, call), t:<quota key> = top-ups;
---                                  rn and r<slot>, the ring of its counters of repeats
+--                                  rn and r<slot>, the ring of its counters of repeats;
+--                                  changed, the name of the last change by hand
 --   mg1:{team}:open                zset: reservations in flight, scored by when they lapse; the member says all
 --                                  that ending one needs, so ZREM is the proof that it had not ended before
 --   mg1:{team}:seen                zset: correlation ids by last call
@@ -380,13 +381,15 @@ local function give()
   return 1
 end
 
--- KEYS: workflow, seen; ARGV: 3 JSON [correlation id, open|close|freeze|resume, reason, ttl ms, {quota key: top-up}]
+-- KEYS: workflow, seen
+-- ARGV: 3 JSON [correlation id, open|close|freeze|resume, reason, ttl ms, {quota key: top-up}, name of this change]
 -- Returns 1, or 0 if it does not apply
 local function change()
   local work, seen = KEYS[1], KEYS[2]
-  local id, kind, reason, ttl, topups = unpack(cjson.decode(ARGV[3]))
-  local got = redis.call("HMGET", work, "first", "ends", "state", "over")
+  local id, kind, reason, ttl, topups, name = unpack(cjson.decode(ARGV[3]))
+  local got = redis.call("HMGET", work, "first", "ends", "state", "over", "changed")
   local known = got[1] and not forget_expired(work, got[2])
+  if known and got[5] == name then return 1 end -- the same again: its answer was lost on the way
   if known then
     if kind == "open" or got[3] == "frozen" and got[4] then return 0 end
   else
@@ -394,7 +397,7 @@ local function change()
     redis.call("HSET", work, "state", "open", "reason", "", "first", int(now), "since", int(now), "last", int(now))
     redis.call("ZADD", seen, int(now), id)
   end
-  redis.call("HSET", work, "ended", int(now)) -- calls that wait look again
+  redis.call("HSET", work, "changed", name, "ended", int(now)) -- calls that wait look again
   if kind == "resume" then
     redis.call("HSET", work, "state", "open", "reason", "", "since", int(now))
     local path = redis.call("HGET", work, "path")

@@ -2,7 +2,7 @@
 
 One call of `redis.lua` reserves, one settles; each is atomic, and the clock is the server's. A reservation whose
 process died lapses when its time is up, by whichever replica sweeps first. Anything that goes wrong is a
-`StoreUnavailable`: fails closed. An ending that could not be told is told again by `sweep()` until its time is up.
+`StoreUnavailable`: fails closed. An ending that could not be told is told again by `sweep()` until it is heard.
 
 The hash tag of a key is {team}: a workflow, its reservations and the buckets of its team and agents (an agent belongs
 to one team) are one slot of a Cluster. Buckets that teams share carry a tag of their own; on one server they take part
@@ -15,6 +15,7 @@ import asyncio
 import functools
 import hashlib
 import logging
+import uuid
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, cast
@@ -55,12 +56,15 @@ _log = logging.getLogger(__name__)
 
 
 class _Ending(NamedTuple):
-    """An ending that Redis has not confirmed: told again until `until` (event-loop time)."""
+    """An ending that Redis has not confirmed: told again until it is heard.
+
+    That there is no such reservation is not believed before `doubted` (event-loop time): it may yet arrive.
+    """
 
     ask: Ask
     used: Mapping[str, int]
     state: End
-    until: float
+    doubted: float
 
 
 class RedisStore:
@@ -117,7 +121,7 @@ class RedisStore:
         try:
             return await self._end(ask, used, state)
         except (StoreUnavailable, asyncio.CancelledError) as error:
-            self._tell_again(ask, used, state, ask.lapse)
+            self._tell_again(ask, used, state)
             if isinstance(error, StoreUnavailable):
                 _log.warning("settling call %s will be tried again: %s", ask.id, error)
                 return True
@@ -162,16 +166,16 @@ class RedisStore:
         """When a call of the workflow ended last, on any replica."""
         return self._batch.call("HGET", _work(*name), "ended")
 
-    def _tell_again(self, ask: Ask, used: Mapping[str, int], state: End, seconds: float) -> None:
-        self._endings.append(_Ending(ask, used, state, asyncio.get_running_loop().time() + seconds))
+    def _tell_again(self, ask: Ask, used: Mapping[str, int], state: End, doubt: float = 0) -> None:
+        """Leave an ending to `sweep`. `doubt`: for how many seconds its reservation may yet arrive."""
+        self._endings.append(_Ending(ask, used, state, asyncio.get_running_loop().time() + doubt))
 
     async def _end_again(self) -> None:
         now = asyncio.get_running_loop().time()
         endings, self._endings = self._endings, []
         told = [self._end(ending.ask, ending.used, ending.state, again=True) for ending in endings]
         for ending, ended in zip(endings, await asyncio.gather(*told, return_exceptions=True), strict=True):
-            # Not answered is not answered "no": that one is told until it is heard.
-            if isinstance(ended, StoreUnavailable) or (ended is not True and ending.until > now):
+            if isinstance(ended, BaseException) or (not ended and ending.doubted > now):
                 self._endings.append(ending)
 
     # Workflows
@@ -211,7 +215,7 @@ class RedisStore:
         topups: Mapping[str, int] | None = None,
     ) -> bool:
         keys = [_work(team, correlation_id), _seen(team)]
-        whole = (correlation_id, kind, reason, ttl * 1000, dict(topups or {}))
+        whole = (correlation_id, kind, reason, ttl * 1000, dict(topups or {}), uuid.uuid4().hex)
         changed = bool(await self._call("change", keys, orjson.dumps(whole)))
         self._waiting.tell((team, correlation_id))
         return changed
