@@ -88,9 +88,8 @@ async def reserve(call: Call) -> None:
     call.targets = runtime.forward.targets(call.model)
     ceiling = call.ceiling or model.max_output * call.format.answers(call.body)
     quotas = runtime.quotas.debits(model, call.input_tokens, ceiling)
-    limits = runtime.limits.debits(
-        subject, call.model, [target.partition("/")[0] for target in call.targets], call.input_tokens + ceiling
-    )
+    providers = [target.partition("/")[0] for target in call.targets]
+    limits = runtime.limits.debits(subject, call.model, providers, call.input_tokens + ceiling, stream=call.stream)
     call.repeats = repeats(call, subject)
     call.debits = (*limits, *quotas, *call.repeats.debits)
     chained = runtime.loops.follows or runtime.authorizer is not None
@@ -102,7 +101,7 @@ async def reserve(call: Call) -> None:
     answer = await admit(runtime.store, ask, runtime.config.quotas.wait)
     if isinstance(answer, Rejection):
         call.rejection = answer
-        raise quota.refusal(answer, ask)
+        raise quota.refusal(answer, ask, call.input_tokens)
     if not ask.bare:  # one that takes nothing only learned that its workflow is open
         call.reservation = answer
     runtime.loops.follow(answer.chain, answer.path)
