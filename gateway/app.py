@@ -25,10 +25,13 @@ import aiohttp
 import orjson
 
 from gateway import admin, ingress, pipeline
+from gateway.admin.access import AdminKeys
 from gateway.audit import SCHEMA, Audit
+from gateway.audit import place as audit_place
 from gateway.authorize import Authorizer
 from gateway.call import Call, Json
 from gateway.config import Config
+from gateway.correlation import Signer, signer
 from gateway.engines.holder import INTERVAL as POLICY_INTERVAL
 from gateway.engines.holder import Policies
 from gateway.errors import ConfigError, Refusal
@@ -53,6 +56,7 @@ from gateway.telemetry import Telemetry
 from gateway.texts import Texts
 from gateway.tokens import O200k
 from gateway.vault import Seal, master_key
+from gateway.workflows import STATES
 
 ROUTES = {"/v1/chat/completions": OPENAI_CHAT}
 MODELS = "/v1/models"
@@ -99,6 +103,8 @@ class Runtime:
     screen: Screen
     audit: Audit
     telemetry: Telemetry
+    admin: AdminKeys | None
+    signer: Signer | None  # of correlation tokens, where only opened workflows are served
 
     def filter(self, call: Call) -> AnswerFilter | None:
         """The filter of a call's answer; None where nothing is to be looked for."""
@@ -176,7 +182,19 @@ def build(config: Config, shared: Shared, identity: Identity, policies: Policies
         screen=Screen(wanted, stream_scanner, redactor.allows if redactor else lambda _: True),
         audit=Audit(shared.audit_writer),
         telemetry=shared.telemetry,
+        admin=_admin_keys(config, identity),
+        signer=signer(config),
     )
+
+
+def _admin_keys(config: Config, identity: Identity) -> AdminKeys | None:
+    """The keys of the admin API, none of which may be an agent's."""
+    if config.admin is None:
+        return None
+    keys = AdminKeys(config.admin)
+    if any(map(identity.knows, keys.digests)):
+        raise ConfigError("admin: a key of the admin API is also an agent's key: give the admin API one of its own")
+    return keys
 
 
 class Gateway:
@@ -248,8 +266,8 @@ class Gateway:
         try:
             if scope["method"] != "GET":
                 raise Refusal("invalid_request", f"{MODELS} takes GET.", status=405)
-            call.correlation_id = ingress.correlation_id(call.headers)
-            await runtime.identity.identify(call.headers)
+            call.subject = await runtime.identity.identify(call.headers)
+            call.correlation_id = ingress.workflow(call, needed=False)
             await reply.whole(200, orjson.dumps(_model_list(runtime.config)))
         except Refusal as refusal:
             await reply.refuse(refusal)
@@ -356,7 +374,7 @@ class Gateway:
                 await store.sweep()
                 if beat % CENSUS == 0:
                     newest = await store.workflows(None, CENSUS_LIMIT)
-                    self.shared.census = dict(Counter(workflow.state for workflow in newest))
+                    self.shared.census = dict.fromkeys(STATES, 0) | Counter(workflow.state for workflow in newest)
                 if beat % TRIM == 0:
                     _give_back()
                 if beat % 3600 == 0:
@@ -395,11 +413,12 @@ async def _end(task: asyncio.Task[None]) -> None:
 
 def _audit_writer(config: Config, store: Store, stack: contextlib.AsyncExitStack) -> Writer:
     """The writer of decisions: the state's own where that is SQLite and no other file is named."""
-    if isinstance(store, SqliteStore) and not config.audit.path:
+    path = audit_place(config)
+    if path is None:
+        assert isinstance(store, SqliteStore)
         for statement in SCHEMA:
             store.writer.submit(statement, ())
         return store.writer
-    path = Path(config.audit.path or "var/audit.db")
     path.parent.mkdir(parents=True, exist_ok=True)
     writer = Writer(path, SCHEMA)
     stack.callback(writer.close)

@@ -8,11 +8,13 @@ that cannot say what it let through lets nothing through.
 from __future__ import annotations
 
 import time
+from pathlib import Path
 
 import orjson
 
 from gateway import authorize, ingress
 from gateway.call import Call, Decision, Json, Subject
+from gateway.config import Config
 from gateway.stores.writer import Bulk, Writer
 
 SCHEMA = (
@@ -24,12 +26,20 @@ SCHEMA = (
         id TEXT PRIMARY KEY, time REAL NOT NULL, team TEXT NOT NULL, agent TEXT NOT NULL,
         correlation_id TEXT NOT NULL, code TEXT NOT NULL, status INTEGER NOT NULL,
         record BLOB NOT NULL) WITHOUT ROWID""",
+    """CREATE TABLE IF NOT EXISTS actions (
+        id TEXT PRIMARY KEY, time REAL NOT NULL, who TEXT NOT NULL, action TEXT NOT NULL, team TEXT NOT NULL,
+        correlation_id TEXT NOT NULL, record BLOB NOT NULL) WITHOUT ROWID""",
 )
 _DECISION = Bulk(3, "INSERT OR REPLACE INTO decisions VALUES (?,?,?,?,?,?,?,?,?)")
 _OUTCOME = Bulk(4, "INSERT OR REPLACE INTO outcomes VALUES (?,?,?,?,?,?,?,?)")
+_ACTION = "INSERT INTO actions VALUES (?,?,?,?,?,?,?)"
 _NOBODY = Subject("", "")
 _NO_POLICY = Decision(allow=True, rule="none", version="")
-_FORGET = ("DELETE FROM decisions WHERE id < ?", "DELETE FROM outcomes WHERE id < ?")  # ids begin with their time
+_FORGET = (
+    "DELETE FROM decisions WHERE id < ?",
+    "DELETE FROM outcomes WHERE id < ?",
+    "DELETE FROM actions WHERE id < ?",
+)  # ids begin with their time
 
 
 class Audit:
@@ -62,6 +72,11 @@ class Audit:
         row = (call.id, time.time(), who.team, who.agent, call.correlation_id, code, status, record)
         self._writer.submit(_OUTCOME, row)
 
+    def acted(self, who: str, action: str, team: str, correlation_id: str, details: Json) -> None:
+        """Enqueue what an operator is about to do. `who` names a key by its hash, or a user of this machine."""
+        row = (ingress.uuid7(), time.time(), who, action, team, correlation_id, orjson.dumps(details))
+        self._writer.submit(_ACTION, row)
+
     async def durable(self) -> None:
         """Return when everything said so far is on disk."""
         await self._writer.barrier()
@@ -71,6 +86,13 @@ class Audit:
         first = ingress.uuid7(at=before)[:13]
         for statement in _FORGET:
             self._writer.submit(statement, (first,))
+
+
+def place(config: Config) -> Path | None:
+    """The file of the decision log; None where it is in the state's own file."""
+    if config.audit.path:
+        return Path(config.audit.path)
+    return None if config.state.url.startswith("sqlite:") else Path("var/audit.db")
 
 
 def _result(decision: Decision) -> Json:

@@ -234,6 +234,8 @@ class Quotas(Section):
     """How long a workflow is remembered after its last call."""
     wait: Seconds = 0
     """How long a call may wait for others in flight to give quota back."""
+    strict: bool = False
+    """Serve only workflows that were opened by hand or by the admin API, and whose signed token the call carries."""
 
     @model_validator(mode="after")
     def _remembered_longer_than_idle(self) -> Quotas:
@@ -379,6 +381,21 @@ def _stated(value: object) -> object:
     return {"url": value} if isinstance(value, str) else value
 
 
+class Admin(Section):
+    """Who may use the admin API: keys of its own, which make no calls. Without this section there is no admin API."""
+
+    key_file: str = ""
+    """A file that holds the key itself (a mounted secret); made with a fresh key if it is not there."""
+    key_sha256: tuple[Annotated[str, Field(pattern=r"^[0-9a-fA-F]{64}$")], ...] = ()
+    """SHA-256 of further keys, in hex."""
+
+    @model_validator(mode="after")
+    def _needs_key(self) -> Admin:
+        if not self.key_file and not self.key_sha256:
+            raise ValueError("needs a key: give key_file or key_sha256")
+        return self
+
+
 class Audit(Section):
     """Where decisions are kept."""
 
@@ -422,6 +439,8 @@ class Config(Section):
     """Where events are published."""
     server: Server = Server()
     """Where to listen, and the bounds for clients."""
+    admin: Admin | None = None
+    """The admin API under /admin/api; left out: there is none."""
     audit: Audit = Audit()
     """The decision log."""
     log: Literal["json", "off"] = "json"
@@ -454,6 +473,13 @@ class Config(Section):
             first = owner.setdefault(agent.key_sha256.lower() or f"file {agent.key_file or name}", name)
             if first != name:
                 yield ("agents", name), f"has the same key as agents.{first}: a key names one agent"
+        if self.admin is not None:
+            for key in (*map(str.lower, self.admin.key_sha256), f"file {self.admin.key_file}"):
+                if key in owner:
+                    yield (
+                        ("admin",),
+                        f"has the key of agents.{owner[key]}: admin keys make no calls",
+                    )
 
 
 def schema() -> dict[str, Any]:

@@ -88,6 +88,10 @@ class Identity:
             return known[1]
         return self._jwt.cached(digest) if self._jwt else None
 
+    def knows(self, digest: bytes) -> bool:
+        """Whether this is the SHA-256 of a gateway key."""
+        return digest in self._table
+
     async def identify(self, headers: Headers) -> Subject:
         """Who sent these headers (lower-case names). Raises `Refusal` `unauthenticated`."""
         token = credential(headers)

@@ -13,6 +13,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from gateway.call import Call, Headers
+from gateway.correlation import Signer, missing
 from gateway.errors import Refusal
 from gateway.formats import tree
 
@@ -60,24 +61,55 @@ def header(headers: Headers, name: bytes) -> bytes:
     return b""
 
 
+def is_correlation_id(text: str) -> bool:
+    """Whether calls could carry it."""
+    return _ID.fullmatch(text.encode("utf-8", "surrogatepass")) is not None
+
+
 def correlation_id(headers: Headers) -> str:
     """X-Correlation-Id, else W3C baggage, else the trace id of traceparent, else a new UUIDv7 (contract, section 4)."""
-    named = header(headers, b"x-correlation-id")
-    if named:
-        if not _ID.fullmatch(named):
+    return named(headers) or traced(headers) or uuid7()
+
+
+def named(headers: Headers) -> str:
+    """The correlation id or token that the caller chose, or nothing. Raises Refusal(invalid_request)."""
+    chosen = header(headers, b"x-correlation-id")
+    if chosen:
+        if not _ID.fullmatch(chosen):
             raise Refusal(
                 "invalid_request",
                 "X-Correlation-Id must be 1 to 128 letters, digits and ._:/+=@- and start with a letter or digit; "
-                f"what came is {len(named)} bytes.",
+                f"what came is {len(chosen)} bytes.",
                 param="X-Correlation-Id",
             )
-        return named.decode("ascii")
+        return chosen.decode("ascii")
     baggage = _BAGGAGE.search(header(headers, b"baggage"))
     if baggage and _ID.fullmatch(baggage[1]):
         return baggage[1].decode("ascii")
+    return ""
+
+
+def traced(headers: Headers) -> str:
+    """The trace id of W3C Trace Context, or nothing."""
     trace = _TRACEPARENT.fullmatch(header(headers, b"traceparent"))
     if trace and trace[1] != b"0" * 32:
         return trace[1].decode("ascii")
+    return ""
+
+
+def workflow(call: Call, *, needed: bool = True) -> str:
+    """The correlation id of an identified call. Raises Refusal(invalid_request).
+
+    Where only opened workflows are served (`quotas.strict`), what comes must be a signed token of the caller's team.
+    """
+    signer: Signer | None = call.runtime.signer
+    if signer is None:
+        return correlation_id(call.headers)
+    token = named(call.headers)
+    if token and call.subject is not None:
+        return signer.read(call.subject.team, token)
+    if needed:
+        raise missing()
     return uuid7()
 
 
@@ -114,7 +146,7 @@ def _too_large(limit: int) -> Refusal:
 
 async def receive(call: Call, receive: Receive, max_body: int, max_depth: int) -> None:
     """Read the request into the call. Raises Refusal(invalid_request, request_too_large), Disconnected."""
-    call.correlation_id = correlation_id(call.headers)
+    call.correlation_id = workflow(call)
     call.raw = await read_body(receive, call.headers, max_body)
     call.body, survey = tree.parse(call.raw, call.format.shape, max_depth)
     call.spans, call.nested, call.unscannable = survey.spans, survey.nested, survey.blobs

@@ -109,6 +109,9 @@ def banner(gateway: Gateway, host: str, port: int) -> str:
         f"  key      {key or 'make one with: meshgate keys add --agent NAME --team NAME'}",
         f"  metrics  {url}/metrics",
     ]
+    if gateway.runtime.admin is not None:
+        place = gateway.runtime.admin.path
+        lines.append(f"  admin    {url}/admin/api" + (f", key in {place}" if place else ""))
     model = _demo_model(config)
     if key and model:
         lines += [

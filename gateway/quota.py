@@ -25,6 +25,9 @@ _MOST = 2**53 - 1
 # When a call that waits for others in flight should try again: nobody knows when they end.
 _BUSY_RETRY = 1.0
 
+_COUNT_TOKENS = Debit("tokens", "tokens", 0, _MOST, "quotas.tokens")
+_COUNT_COST = Debit("cost", "cost", 0, _MOST, "quotas.cost_usd")
+
 _ANOTHER = "start a new workflow with another X-Correlation-Id."
 _HELP = f"An operator can resume it with `meshgate workflows resume`, also with a top-up; otherwise {_ANOTHER}"
 
@@ -35,19 +38,36 @@ class Quotas:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._cost = None if settings.cost_usd is None else math.floor(Fraction(str(settings.cost_usd)) * NANO_USD)
+        limited = settings.model_dump(exclude={"ttl", "wait"}, exclude_none=True)
+        self._metered = any(value is not False for value in limited.values())
+
+    @property
+    def ceilings(self) -> dict[str, int]:
+        """The limits of a workflow by quota key; one that is left out is not limited. Money in nano-USD."""
+        found = {"tokens": self._settings.tokens, "cost": self._cost, "calls": self._settings.calls}
+        return {key: limit for key, limit in found.items() if limit is not None}
 
     def debits(self, model: Model, input_tokens: int, ceiling: int) -> list[Debit]:
-        """What a call reserves: at most `input_tokens` in and `ceiling` out, one call."""
+        """What a call reserves: at most `input_tokens` in and `ceiling` out, one call.
+
+        Where anything is limited, the rest is counted with a limit that is never reached, so that operators see it.
+        """
         limits = self._settings
         found: list[Debit] = []
+        if not self._metered:
+            return found
         if limits.tokens is not None:
             found.append(Debit("tokens", "tokens", input_tokens + ceiling, limits.tokens, "quotas.tokens"))
+        else:
+            found.append(_COUNT_TOKENS)
         if self._cost is not None:
             prices = model.prices.values()  # whichever of its targets will serve
             amount = max([dearest(price, input_tokens, ceiling) for price in prices])
             found.append(Debit("cost", "cost", amount, self._cost, "quotas.cost_usd"))
-        if limits.calls is not None:
-            found.append(Debit("calls", "calls", 1, limits.calls, "quotas.calls"))
+        else:
+            found.append(_COUNT_COST)
+        calls = _MOST if limits.calls is None else limits.calls
+        found.append(Debit("calls", "calls", 1, calls, "quotas.calls"))
         return found
 
     def ask(self, id: str, team: str, correlation_id: str, agent: str, debits: Sequence[Debit], *, lapse: float) -> Ask:
@@ -63,6 +83,7 @@ class Quotas:
             math.ceil(self._settings.ttl),
             math.ceil(lapse),
             None if idle is None else math.ceil(idle),
+            self._settings.strict,
         )
 
 

@@ -20,6 +20,7 @@ import orjson
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 
 from gateway.call import NANO_USD, Call, Json
+from gateway.stores import FOREVER
 
 Labels = tuple[str, ...]
 
@@ -175,7 +176,7 @@ class Telemetry:
         if call.reservation:
             for debit, balance in zip(call.debits, call.reservation.balances, strict=True):
                 limit = debit.limit + balance.added
-                if not debit.refill and limit:
+                if not debit.refill and limit and debit.limit < FOREVER:
                     self.quota.observe((debit.unit,), 1 - balance.remaining / limit)
 
 

@@ -16,6 +16,7 @@ import pytest
 import gateway
 from gateway import cli, stores
 from gateway.cli import main
+from gateway.commands import policy
 from gateway.config import State
 from gateway.errors import ConfigError
 from gateway.stores import Key, StoreUnavailable
@@ -151,7 +152,7 @@ def test_store_that_does_not_answer(store: Store, capsys: pytest.CaptureFixture[
 
 def test_check_prints_warnings(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     """A good configuration with good policies is one line, with its warnings on standard error."""
-    monkeypatch.setattr(cli, "_policy_tests", lambda *_: PASSED)
+    monkeypatch.setattr(policy, "run_tests", lambda *_: PASSED)
     assert main(["check"]) == 0
     out, err = capsys.readouterr()
     assert out == "config/gateway.yaml: ok; policies: version abc, 1 of 1 tests passed\n"
@@ -170,7 +171,7 @@ def test_check_finds_mistakes(here: Path, capsys: pytest.CaptureFixture[str]) ->
 
 def test_check_json(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     """`--json` puts all of it on standard output."""
-    monkeypatch.setattr(cli, "_policy_tests", lambda *_: FAILED)
+    monkeypatch.setattr(policy, "run_tests", lambda *_: FAILED)
     assert main(["check", "--json"]) == 1
     found = json.loads(capsys.readouterr().out)
     assert found["ok"] is False
@@ -193,7 +194,7 @@ def test_check_with_policies_that_do_not_compile(
     def refuse(path: Path, engine: str) -> dict[str, Any]:
         raise ConfigError(f"{path}/a.rego:3: unexpected token")
 
-    monkeypatch.setattr(cli, "_policy_tests", refuse)
+    monkeypatch.setattr(policy, "run_tests", refuse)
     assert main(["check"]) == 2
     assert "policies/a.rego:3" in capsys.readouterr().err
 
@@ -206,7 +207,7 @@ def test_schema(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_policy_test(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     """`policy test` names what failed and exits 1."""
-    monkeypatch.setattr(cli, "_policy_tests", lambda path: {**FAILED, "path": str(path)})
+    monkeypatch.setattr(policy, "run_tests", lambda path: {**FAILED, "path": str(path)})
     assert main(["policy", "test", "mine"]) == 1
     out, err = capsys.readouterr()
     assert out == "mine: version abc, 1 of 2 tests passed\n"

@@ -31,6 +31,7 @@ HEADINGS = {
     "`output`": "Output",
     "`server`": "Server",
     "`state`": "State",
+    "`admin`": "Admin",
     "`audit`": "Audit",
 }
 

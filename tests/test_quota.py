@@ -34,6 +34,14 @@ def test_a_call_reserves_all_it_may_use() -> None:
     assert quota.Quotas(Settings()).debits(model(MINI), 1000, 500) == []
 
 
+@pytest.mark.parametrize("settings", [{"calls": 5}, {"seconds": "1h"}, {"strict": True}, {"idle": "1min"}])
+def test_what_is_not_limited_is_counted(settings: dict[str, object]) -> None:
+    """Where anything of a workflow is limited, tokens, cost and calls are counted, with no limit that could be met."""
+    debits = quota.Quotas(Settings.model_validate(settings)).debits(model(MINI), 1000, 500)
+    assert [(debit.key, debit.amount) for debit in debits] == [("tokens", 0), ("cost", 0), ("calls", 1)]
+    assert all(debit.limit in (settings.get(debit.key), 2**53 - 1) for debit in debits)
+
+
 def test_the_ask_has_the_workflows_times() -> None:
     """Age, ttl and lapse come from the configuration and the call, in whole seconds."""
     settings = Settings.model_validate({"seconds": "1h", "ttl": "24h", "idle": "5min"})

@@ -108,6 +108,9 @@ class Store(Protocol):
     async def workflows(self, team: str | None, limit: int) -> list[Workflow]:
         """The workflows of a team (None: of all), the last seen first."""
 
+    async def teams(self) -> list[str]:
+        """The teams that have, or had, workflows."""
+
     async def settled(self, team: str, correlation_id: str, seconds: float) -> None:
         """Return when a call of the workflow has ended and may have given room back, or when the time is up."""
 

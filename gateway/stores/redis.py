@@ -132,7 +132,7 @@ class RedisStore:
         if self._teams:
             await self._batch.call("SADD", _TEAMS, *self._teams)
         lapsed = 0
-        for team in await self._all_teams():
+        for team in await self.teams():
             members = await self._call("overdue", [_open(team), _seen(team)], _SWEEP)
             asks = [_ask(team, member) for member in members]
             lapsed += sum(await asyncio.gather(*(self._end(ask, {}, "lapsed") for ask in asks)))
@@ -185,7 +185,7 @@ class RedisStore:
 
     async def workflows(self, team: str | None, limit: int) -> list[Workflow]:
         found: list[Workflow] = []
-        for name in await self._all_teams() if team is None else [team]:
+        for name in await self.teams() if team is None else [team]:
             ids = await self._batch.call("ZREVRANGE", _seen(name), 0, limit - 1)
             every = await asyncio.gather(*(self.workflow(name, id.decode()) for id in ids))
             found += [it for it in every if it is not None]
@@ -226,7 +226,7 @@ class RedisStore:
             await self._batch.call("SADD", _TEAMS, team)
             self._teams.add(team)
 
-    async def _all_teams(self) -> list[str]:
+    async def teams(self) -> list[str]:
         return sorted(team.decode() for team in await self._batch.call("SMEMBERS", _TEAMS))
 
     async def _forget(self, team: str) -> None:

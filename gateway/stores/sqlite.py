@@ -190,6 +190,11 @@ class SqliteStore:
         latest = sorted((it for it in found.values() if it is not None), key=lambda it: it.last, reverse=True)
         return [record.view() for record in latest[:limit]]
 
+    async def teams(self) -> list[str]:
+        with self._reading():
+            rows = self._reader.execute("SELECT team FROM workflows UNION SELECT team FROM orders").fetchall()
+        return sorted({row[0] for row in rows} | {team for team, _ in self._counters.records})
+
     async def open_workflow(self, team: str, correlation_id: str, ttl: int) -> bool:
         return await self._order_or_change(team, correlation_id, Change("open", ttl=ttl))
 

@@ -118,6 +118,40 @@ async def test_the_command_line_works_beside_a_gateway(tmp_path: Path) -> None:
     await gateway.close()
 
 
+# Opens the file beside a gateway, shows what a workflow has used, and leaves.
+_VISITOR = """
+import asyncio, sys
+from gateway.stores.sqlite import SqliteStore
+
+async def main():
+    store = SqliteStore(sys.argv[1], role="cli")
+    await store.open()
+    workflow = await store.workflow("t", "w")
+    print(workflow and workflow.used["tokens"])
+    await store.close()
+
+asyncio.run(main())
+"""
+
+
+async def test_another_process_that_leaves_takes_nothing_along(tmp_path: Path) -> None:
+    """The last to leave removes SQLite's log; while a gateway has the file open, that is never the command line."""
+    store = SqliteStore(url(tmp_path))
+    await store.open()
+
+    async def visit() -> str:
+        command = (sys.executable, "-c", _VISITOR, url(tmp_path))
+        visitor = await asyncio.create_subprocess_exec(*command, stdout=asyncio.subprocess.PIPE)
+        out, _ = await visitor.communicate()
+        return out.decode().strip()
+
+    assert await visit() == "None"
+    await store.settle(await take(store, quota(1000, 10)), {"tokens": 7}, "settled")
+    await store.durable()
+    assert await visit() == "7"
+    await store.close()
+
+
 async def test_orders_left_while_no_gateway_runs_are_taken_over(tmp_path: Path) -> None:
     """A freeze by command line with no gateway running holds at its next start."""
     cli = SqliteStore(url(tmp_path), role="cli")

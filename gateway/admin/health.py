@@ -1,4 +1,4 @@
-"""The control plane: `/livez`, `/readyz`, `/metrics`. Starlette, apart from the data plane.
+"""`/livez`, `/readyz`, `/metrics`: for whoever asks, no key needed.
 
 `/readyz` is a loop over `ping()`: whatever a call needs must answer. `/metrics` is Prometheus text.
 """
@@ -12,20 +12,16 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.process_collector import ProcessCollector
-from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
-
-from gateway.errors import Refusal
-from gateway.formats.openai_chat import OPENAI_CHAT
 
 if TYPE_CHECKING:
     from gateway.app import Gateway
 
 
-def application(gateway: Gateway) -> Starlette:
-    """The routes that are not calls."""
+def routes(gateway: Gateway) -> list[Route]:
+    """The routes for load balancers and Prometheus."""
     registry = CollectorRegistry()
     ProcessCollector(registry=registry)
 
@@ -41,12 +37,7 @@ def application(gateway: Gateway) -> Starlette:
         lines = encode(registry) + encode(_Only(gateway))
         return Response(lines, headers={"content-type": content_type})
 
-    async def nothing(request: Request, _: Exception) -> Response:
-        refusal = Refusal("invalid_request", f"There is nothing at {request.url.path[:200]!r}.", status=404)
-        return JSONResponse(OPENAI_CHAT.refuse(refusal, ""), status_code=404)
-
-    routes = [Route("/livez", livez), Route("/readyz", readyz), Route("/metrics", metrics)]
-    return Starlette(routes=routes, exception_handlers={404: nothing})
+    return [Route("/livez", livez), Route("/readyz", readyz), Route("/metrics", metrics)]
 
 
 class _Only(CollectorRegistry):

@@ -1,0 +1,82 @@
+"""`meshgate check` and `meshgate policy test`: configuration, policies and their tests, before anything is served."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+from typing import Any
+
+from gateway import commands
+
+
+def register(parser: Any) -> None:
+    """Add the commands to the parser."""
+    command = commands.command(parser, "check", check, "check the configuration, the policies and their tests")
+    command.add_argument("--schema", action="store_true", help="print the JSON Schema of the configuration")
+    commands.json_option(command)
+    group = commands.group(parser, "policy", "work on policies")
+    command = group.add_parser("test", help="run the test_* rules of a bundle")
+    command.add_argument("dir", type=Path, nargs="?", default=Path("policies"), metavar="DIR")
+    commands.json_option(command)
+    command.set_defaults(run=test)
+
+
+def check(args: argparse.Namespace) -> int:
+    """`meshgate check`: the configuration, the policies and their tests."""
+    if args.schema:
+        from gateway.config import schema
+
+        commands.print_json(schema())
+        return 0
+    loaded = commands.load_config(args, quiet=args.json)
+    policy = loaded.config.policy
+    elsewhere = policy is None or (policy.engine == "opa" and not Path(policy.path).is_dir())
+    tests = None if policy is None or elsewhere else run_tests(Path(policy.path), policy.engine)
+    failed = bool(tests and tests["failed"])
+    if args.json:
+        commands.print_json({"ok": not failed, "errors": [], "warnings": loaded.warnings, "policy": tests})
+    else:
+        print(f"{args.config}: ok" + (f"; {_summary(tests)}" if tests else "; no policies here"))
+        _print_failures(tests)
+    return int(failed)
+
+
+def test(args: argparse.Namespace) -> int:
+    """`meshgate policy test`."""
+    tests = run_tests(args.dir)
+    if args.json:
+        commands.print_json(tests)
+    else:
+        print(_summary(tests))
+        _print_failures(tests)
+    return int(bool(tests["failed"]))
+
+
+def run_tests(path: Path, engine: str = "embedded") -> dict[str, Any]:
+    """The bundle's version and its tests, by outcome. Raises `ConfigError` if it does not load or compile."""
+    from gateway.engines import bundle
+    from gateway.engines.embedded import Embedded
+
+    found = bundle.load(path)
+    tests: dict[str, Any] = {"path": str(path), "version": found.version, "passed": [], "failed": []}
+    if engine != "embedded":  # what only OPA can evaluate, only OPA can test
+        return tests
+    Embedded(found)
+    for test in bundle.run_tests(found):
+        if test.passed:
+            tests["passed"].append(test.name)
+        else:
+            tests["failed"].append(f"{test.file}: {test.name}: {test.message}")
+    return tests
+
+
+def _summary(tests: dict[str, Any]) -> str:
+    passed, count = len(tests["passed"]), len(tests["passed"]) + len(tests["failed"])
+    ran = f"{passed} of {count} tests passed" if count else "no tests ran here"
+    return f"{tests['path']}: version {tests['version']}, {ran}"
+
+
+def _print_failures(tests: dict[str, Any] | None) -> None:
+    for failure in tests["failed"] if tests else ():
+        print(f"FAIL {failure}", file=sys.stderr)

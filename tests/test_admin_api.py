@@ -1,0 +1,292 @@
+"""/admin/api: who may use it, what it shows and changes, and what is on record of it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+import upstream as scripted
+from line import Line, config, running
+
+KEY = "mg-admin-of-the-tests"
+DIGEST = hashlib.sha256(KEY.encode()).hexdigest()
+QUOTAS = {"tokens": "20k", "cost_usd": 0.1, "calls": 3}
+
+
+def settings(folder: Path, url: str, **fields: Any) -> dict[str, Any]:
+    return config(folder, url, **{"quotas": QUOTAS, "admin": {"key_sha256": [DIGEST]}, **fields})
+
+
+@pytest.fixture(scope="module")
+def line(up: scripted.Upstream, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Line]:
+    folder = tmp_path_factory.mktemp("admin")
+    with running(folder, settings(folder, up.url)) as line:
+        yield line
+
+
+def ask(line: Line, path: str, body: Any = None, *, key: str = KEY, **options: Any) -> httpx.Response:
+    """GET without a body, POST with one."""
+    headers = {"authorization": f"Bearer {key}".strip(), **options.pop("headers", {})}
+    if body is None:
+        return line.client.get(f"/admin/api{path}", headers=headers, **options)
+    return line.client.post(f"/admin/api{path}", headers=headers, json=body, **options)
+
+
+def detail(answer: httpx.Response, status: int, code: str = "invalid_request") -> str:
+    """The words of a problem, whose form is checked (RFC 9457)."""
+    assert answer.status_code == status, answer.text
+    assert answer.headers["content-type"] == "application/problem+json"
+    problem = answer.json()
+    assert problem["status"] == status
+    assert problem["code"] == code
+    assert problem["title"]
+    words: str = problem["detail"]
+    return words
+
+
+# Who
+
+
+@pytest.mark.parametrize("key", ["mg-alice", "mg-nobody", "", DIGEST])
+def test_only_admin_keys_open_it(line: Line, key: str) -> None:
+    """An agent's key, an unknown one, none, or the hash itself: 401, and no word of what there is."""
+    assert "admin key" in detail(ask(line, "/workflows", key=key), 401, "unauthenticated")
+    assert "admin key" in detail(ask(line, "/workflows/x/freeze", {}, key=key), 401, "unauthenticated")
+    assert ask(line, "/workflows", key=key).headers["www-authenticate"].startswith("Bearer")
+
+
+def test_an_admin_key_makes_no_calls(line: Line) -> None:
+    """On the data plane an admin key is a key that nobody knows; as x-api-key it opens nothing here either."""
+    answer = line.client.post("/v1/chat/completions", headers={"authorization": f"Bearer {KEY}"}, json={})
+    assert answer.json()["error"]["code"] == "unauthenticated"
+    other = line.client.get("/admin/api/workflows", headers={"authorization": "", "x-api-key": KEY})
+    assert other.status_code == 401
+
+
+def test_without_the_section_there_is_nothing(up: scripted.Upstream, tmp_path: Path) -> None:
+    """No `admin` in the configuration: 404 for every path of it, whatever key comes; health stays."""
+    with running(tmp_path, settings(tmp_path, up.url, admin=None)) as line:
+        for path in ("/workflows", "/workflows/x", "/nothing"):
+            assert detail(ask(line, path), 404) == "There is nothing here."
+        assert ask(line, "/workflows/x/freeze", {}).status_code == 404
+        assert [line.client.get(path).status_code for path in ("/livez", "/readyz", "/metrics")] == [200] * 3
+
+
+def test_the_key_file_is_made(up: scripted.Upstream, tmp_path: Path) -> None:
+    """A fresh key at the first start, for its owner only; it is the one that opens the API."""
+    path = tmp_path / "keys" / "admin"
+    with running(tmp_path, settings(tmp_path, up.url, admin={"key_file": str(path)})) as line:
+        key = path.read_text().strip()
+        assert stat.S_IMODE(path.stat().st_mode) == 0o600
+        assert ask(line, "/workflows", key=key).status_code == 200
+        assert ask(line, "/workflows").status_code == 401
+
+
+def test_keys_are_keys_apart(up: scripted.Upstream, tmp_path: Path) -> None:
+    """A gateway whose admin key is also an agent's does not start."""
+    (tmp_path / "key").write_text("mg-alice\n")
+    with (
+        pytest.raises(RuntimeError),
+        running(tmp_path, settings(tmp_path, up.url, admin={"key_file": f"{tmp_path}/key"})),
+    ):
+        pass
+
+
+# The frame
+
+
+def test_no_other_origin_is_let_in(line: Line) -> None:
+    """No CORS header, no preflight; a form or plain text, which a page can send without one, is refused."""
+    preflight = line.client.options("/admin/api/workflows/x/freeze", headers={"origin": "https://evil.example"})
+    assert preflight.status_code == 405
+    answer = ask(line, "/workflows", headers={"origin": "https://evil.example"})
+    assert not [name for name in answer.headers if name.startswith("access-control")]
+    for media in ("text/plain", "application/x-www-form-urlencoded", ""):
+        headers = {"authorization": f"Bearer {KEY}", "content-type": media}
+        sent = line.client.post("/admin/api/workflows/x/freeze", headers=headers, content=b'{"team": "red"}')
+        assert "application/json" in detail(sent, 415)
+    assert line.workflow("x") is None
+
+
+@pytest.mark.parametrize(
+    ("body", "words"),
+    [
+        (b"{", "not JSON"),
+        (b"[]", "dictionary"),
+        (b'{"tokens": "many"}', "written like 500, 200k or 3m"),
+        (b'{"tokens": 0}', "greater than 0"),
+        (b'{"calls": -1}', "calls: "),
+        (b'{"cost_usd": "NaN"}', "finite"),
+        (b'{"budget": 5}', "budget: is not known here"),
+        (b'{"team": 7}', "team: "),
+    ],
+)
+def test_bodies_that_make_no_sense(line: Line, body: bytes, words: str) -> None:
+    """What is wrong with a body is said, and nothing happens."""
+    headers = {"authorization": f"Bearer {KEY}", "content-type": "application/json"}
+    answer = line.client.post("/admin/api/workflows/x/resume", headers=headers, content=body)
+    assert words in detail(answer, 400)
+
+
+def test_a_huge_body(line: Line) -> None:
+    """Bodies are bounded far below those of calls."""
+    assert "65536" in detail(ask(line, "/workflows/x/freeze", {"reason": "x" * 70_000}), 413, "request_too_large")
+
+
+def test_unknown_paths_and_methods(line: Line) -> None:
+    """A path that is none, and a method that a path does not take, are problems too."""
+    assert "%2F" in detail(ask(line, "/workflows/a/b/c"), 404)
+    assert "DELETE" in detail(line.client.delete("/admin/api/workflows/x"), 405)
+
+
+# What it does
+
+
+def test_the_life_of_a_workflow(line: Line) -> None:
+    """Frozen, it refuses every agent; resumed, it serves again; closed, it is over for good."""
+    line.chat("hi", cid="life")
+    frozen = ask(line, "/workflows/life/freeze", {"reason": "runs wild"}).json()
+    assert (frozen["state"], frozen["reason"], frozen["agents"]) == ("frozen", "runs wild", ["alice"])
+    for agent in ("alice", "bob"):
+        refused = line.chat("hi", cid="life", agent=agent)
+        assert refused.json()["error"]["code"] == "workflow_frozen"
+    assert line.chat("hi", cid="life", agent="mallory").status_code == 200  # another team's is another workflow
+    assert ask(line, "/workflows/life/resume", {"team": "red"}).json()["state"] == "open"
+    assert line.chat("hi", cid="life", agent="bob").status_code == 200
+    assert ask(line, "/workflows/life/close", {"team": "red"}).json()["state"] == "closed"
+    assert line.chat("hi", cid="life").status_code == 403
+    for change in ("freeze", "resume", "close"):
+        assert "closed" in detail(ask(line, f"/workflows/life/{change}", {"team": "red"}), 409)
+
+
+def test_a_top_up_is_what_was_missing(line: Line) -> None:
+    """A workflow that ran out goes on for exactly as many calls as it was given."""
+    for _ in range(3):
+        assert line.chat("hi", cid="short").status_code == 200
+    assert line.chat("hi", cid="short").json()["error"]["code"] == "quota_exceeded"
+    shown = ask(line, "/workflows/short/resume", {"calls": "2", "cost_usd": "0.50", "tokens": "10k"}).json()
+    calls, cost = shown["quotas"]["calls"], shown["quotas"]["cost_usd"]
+    assert calls == {"limit": 5, "topup": 2, "used": 3, "held": 0, "estimated": 0, "left": 2}
+    assert (cost["limit"], cost["topup"]) == (0.6, 0.5)
+    assert shown["quotas"]["tokens"]["limit"] == 30_000
+    assert [line.chat("hi", cid="short").status_code for _ in range(3)] == [200, 200, 403]
+
+
+def test_ids_are_of_a_team(line: Line) -> None:
+    """An id that two teams use is an error that names them, until one is given; an unknown one is a 404."""
+    line.chat("hi", cid="both")
+    line.chat("hi", cid="both", agent="mallory")
+    answer = ask(line, "/workflows/both")
+    assert "blue, red" in detail(answer, 409)
+    assert answer.json()["teams"] == ["blue", "red"]
+    assert ask(line, "/workflows/both?team=blue").json()["agents"] == ["mallory"]
+    assert "none-such" in detail(ask(line, "/workflows/none-such"), 404)
+    assert detail(ask(line, "/workflows/none-such/resume", {"team": "red"}), 404)
+
+
+def test_an_id_with_a_slash(line: Line) -> None:
+    """Within a path it is written %2F, and no id can be taken for a route."""
+    line.chat("hi", cid="a/freeze")
+    assert ask(line, "/workflows/a%2Ffreeze").json()["correlation_id"] == "a/freeze"
+    assert ask(line, "/workflows/a%2Ffreeze/freeze", {}).json()["state"] == "frozen"
+    assert line.workflow("a") is None
+
+
+def test_freeze_before_the_first_call(line: Line) -> None:
+    """An id that nobody has used yet can be frozen where its team is named, and not otherwise."""
+    assert detail(ask(line, "/workflows/early/freeze", {}), 404)
+    assert ask(line, "/workflows/early/freeze", {"team": "red"}).status_code == 200
+    assert line.chat("hi", cid="early").json()["error"]["code"] == "workflow_frozen"
+
+
+def test_open(line: Line) -> None:
+    """Opening gives what calls carry, here the bare id; a second time it is a conflict."""
+    opened = ask(line, "/workflows/fresh", {"team": "red", "ttl": "1h"})
+    assert opened.status_code == 201
+    assert opened.json()["token"] == "fresh"
+    assert ask(line, "/workflows/fresh?team=red").json()["opened"] is True
+    assert "already" in detail(ask(line, "/workflows/fresh", {"team": "red"}), 409)
+    assert "team" in detail(ask(line, "/workflows/other", {}), 400)
+
+
+def test_pages(line: Line) -> None:
+    """A list goes page by page, the last seen first, without gaps or repeats, filtered by team and state."""
+    for i in range(7):
+        line.chat("hi", cid=f"page-{i}", agent="mallory")
+    ask(line, "/workflows/page-3/freeze", {})
+    pages, cursor = [], ""
+    while True:
+        answer = ask(line, "/workflows", params={"team": "blue", "limit": 2, "cursor": cursor}).json()
+        pages.append([row["correlation_id"] for row in answer["workflows"]])
+        cursor = answer["next"]
+        if not cursor:
+            break
+    listed = [id for page in pages for id in page if id.startswith("page-")]
+    assert listed == [f"page-{i}" for i in reversed(range(7))]
+    assert all(len(page) <= 2 for page in pages)
+    frozen = ask(line, "/workflows?team=blue&state=frozen").json()["workflows"]
+    assert [row["correlation_id"] for row in frozen] == ["page-3"]
+    for query in ("state=melted", "limit=0", "limit=5000", "cursor=nonsense", "sort=team"):
+        detail(ask(line, f"/workflows?{query}"), 400)
+
+
+def test_every_action_is_on_record(line: Line) -> None:
+    """Who by the first 8 digits of the key's hash, what, which workflow; refused attempts are none. No key anywhere."""
+    line.chat("hi", cid="recorded")
+    ask(line, "/workflows/recorded/freeze", {"reason": "to be seen"})
+    ask(line, "/workflows/recorded/resume", {"tokens": 5})
+    ask(line, "/workflows/recorded/close", {}, key="mg-alice")
+    rows = line.rows("SELECT who, action, team, record FROM actions WHERE correlation_id = 'recorded' ORDER BY id")
+    assert [row[:3] for row in rows] == [
+        (f"key {DIGEST[:8]}", "workflow frozen", "red"),
+        (f"key {DIGEST[:8]}", "workflow resumed", "red"),
+    ]
+    assert [json.loads(row[3]) for row in rows] == [{"reason": "to be seen"}, {"tokens": 5}]
+    assert KEY not in str(line.rows("SELECT * FROM actions"))
+
+
+def test_metrics_count_every_state(line: Line) -> None:
+    """`meshgate_workflows` has a sample for each state a workflow can be in."""
+    text = line.client.get("/metrics").text
+    for state in ("open", "frozen", "closed", "expired"):
+        assert f'meshgate_workflows{{state="{state}"}}' in text
+
+
+# Strict
+
+
+def test_strict(up: scripted.Upstream, tmp_path: Path) -> None:
+    """Only the token of an opened workflow of the caller's team is served; what is echoed and kept is the bare id."""
+    with running(tmp_path, settings(tmp_path, up.url, quotas={**QUOTAS, "strict": True})) as line:
+        token = ask(line, "/workflows/job-1", {"team": "red"}).json()["token"]
+        answer = line.chat("hi", cid=token)
+        assert (answer.status_code, answer.headers["x-correlation-id"]) == (200, "job-1")
+        assert line.chat("hi", cid=token, agent="bob").status_code == 200
+        seen = len(up.seen)
+        for cid, agent in (("", "alice"), ("job-1", "alice"), (token, "mallory"), (token[:-1] + "!", "alice")):
+            refused = line.chat("hi", cid=cid, agent=agent)
+            assert (refused.status_code, refused.json()["error"]["code"]) == (400, "invalid_request")
+        assert "meshgate workflows open" in line.chat("hi").json()["error"]["message"]
+        assert len(up.seen) == seen
+        assert {row[0] for row in line.rows("SELECT DISTINCT correlation_id FROM decisions")} == {"job-1"}
+        baggage = {"authorization": "Bearer mg-alice", "baggage": f"correlation-id={token}"}
+        body = {"model": "echo", "messages": [{"role": "user", "content": "hi"}]}
+        assert line.client.post("/v1/chat/completions", json=body, headers=baggage).status_code == 200
+        assert line.client.get("/v1/models").status_code == 200
+
+
+def test_strict_needs_the_record_too(up: scripted.Upstream, tmp_path: Path) -> None:
+    """A token whose workflow is not in the state (a state that was reset, say) opens nothing."""
+    with running(tmp_path, settings(tmp_path, up.url, quotas={"strict": True})) as line:
+        signer = line.gateway.runtime.signer
+        assert signer
+        refused = line.chat("hi", cid=signer.token("red", "never-opened", 3600))
+        assert (refused.status_code, refused.json()["error"]["code"]) == (400, "invalid_request")
+        assert "never-opened" in refused.json()["error"]["message"]
