@@ -15,6 +15,13 @@ from dataclasses import dataclass, field
 from typing import Any
 
 USAGE = {"prompt_tokens": 11, "completion_tokens": 7, "total_tokens": 18}
+PARTS = {
+    "prompt_tokens": 1000,
+    "completion_tokens": 500,
+    "prompt_tokens_details": {"cached_tokens": 600, "audio_tokens": 50},
+    "completion_tokens_details": {"reasoning_tokens": 200, "audio_tokens": 100},
+}
+"""What the model `parts` reports."""
 
 
 @dataclass
@@ -96,7 +103,7 @@ def events(body: dict[str, Any], size: int = 3) -> list[bytes]:
         out += [chunk({"content": text[i : i + size]}) for i in range(0, len(text), size)]
         out.append(chunk({}, "stop"))
     if (body.get("stream_options") or {}).get("include_usage") and "nousage" not in body["model"]:
-        out.append(chunk(None, usage=USAGE))
+        out.append(chunk(None, usage=PARTS if body["model"] == "parts" else USAGE))
     return [*out, b"data: [DONE]\n\n"]
 
 
@@ -135,7 +142,7 @@ async def _answer(upstream: Upstream, body: dict[str, Any]) -> AsyncIterator[byt
     elif model == "not-a-stream":
         yield _json(200, whole(body, usage=USAGE))
     elif not streamed:
-        extra = {} if "nousage" in model else {"usage": USAGE}
+        extra = {} if "nousage" in model else {"usage": PARTS if model == "parts" else USAGE}
         yield _json(200, whole(body, x_unknown={"kept": True}, **extra))
     else:
         yield _head(200, SSE, "transfer-encoding: chunked\r\n\r\n")
