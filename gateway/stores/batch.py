@@ -11,7 +11,6 @@ import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from redis.asyncio import ConnectionPool
 from redis.asyncio.connection import AbstractConnection
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import NoScriptError, RedisError, ResponseError
@@ -19,6 +18,7 @@ from redis.exceptions import NoScriptError, RedisError, ResponseError
 from gateway.stores import StoreUnavailable
 
 Command = tuple[Any, ...]
+Make = Callable[[], AbstractConnection]  # a connection to the server, not yet open
 # Takes over a command that failed (True), or leaves it to fail.
 Redirect = Callable[[Command, "asyncio.Future[Any]", Exception], bool]
 
@@ -34,10 +34,9 @@ class Batch:
     `acks` replicas must confirm what a pipeline wrote; `redirect` is for the nodes of a Cluster.
     """
 
-    def __init__(
-        self, pool: ConnectionPool, script: str, name: str, *, acks: int = 0, redirect: Redirect | None = None
-    ) -> None:
-        self._pool = pool
+    def __init__(self, make: Make, script: str, name: str, *, acks: int = 0, redirect: Redirect | None = None) -> None:
+        self._make = make
+        self._idle: list[AbstractConnection] = []
         self._script = script
         self.name = name
         self._acks = acks
@@ -69,7 +68,8 @@ class Batch:
         while self._waiting or self._tasks:
             self._flush()
             await asyncio.wait(self._tasks)
-        await self._pool.aclose()
+        for connection in self._idle:
+            await connection.disconnect()
 
     def _flush(self) -> None:
         if self._waiting and len(self._tasks) < IN_FLIGHT:
@@ -121,7 +121,7 @@ class Batch:
         try:
             replies = await self._exchange(wire, len(commands))
         except RedisConnectionError:
-            # A connection that the server closed while idle is no outage: once more, on a new one. Commands here may
+            # A connection that the server closed while idle is no outage: once more, it opens anew. Commands here may
             # be sent twice (reserving twice under one id takes once). After a timeout a caller has waited enough.
             replies = await self._exchange(wire, len(commands))
         return self._confirmed(replies) if self._acks else replies
@@ -135,15 +135,17 @@ class Batch:
         return [reply if isinstance(reply, Exception) else missing for reply in replies]
 
     async def _exchange(self, wire: bytes, count: int) -> list[Any]:
-        connection: AbstractConnection = await self._pool.get_connection()  # type: ignore[no-untyped-call]
+        connection = self._idle.pop() if self._idle else self._make()
         try:
+            await connection.connect()  # type: ignore[no-untyped-call]  # if it is not
             await connection.send_packed_command([wire], check_health=False)
             return [await _read(connection) for _ in range(count)]
         except BaseException:
-            await connection.disconnect(nowait=True)  # half a reply may be on it
+            # Half a reply may be on it, or half a greeting: the client's own pools would hand it on like that.
+            await connection.disconnect(nowait=True)
             raise
         finally:
-            await self._pool.release(connection)
+            self._idle.append(connection)
 
 
 def pack(command: Command) -> bytes:

@@ -14,7 +14,7 @@ import random
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from redis.asyncio import ConnectionPool
+from redis.asyncio.connection import AbstractConnection
 from redis.crc import REDIS_CLUSTER_HASH_SLOTS, key_slot
 from redis.exceptions import (
     AskError,
@@ -42,10 +42,10 @@ class Nodes:
     """Sends commands to a Cluster: `call` as of `Batch`. All keys of one command must be of one slot."""
 
     def __init__(
-        self, seeds: Sequence[Node], pool: Callable[[Node], ConnectionPool], script: str, *, acks: int = 0
+        self, seeds: Sequence[Node], make: Callable[[Node], AbstractConnection], script: str, *, acks: int = 0
     ) -> None:
         self._seeds = list(seeds)
-        self._pool = pool
+        self._make = make
         self._script = script
         self._acks = acks
         self._owners: list[Node | None] = [None] * REDIS_CLUSTER_HASH_SLOTS
@@ -89,7 +89,7 @@ class Nodes:
         if batch is None:
             redirect = functools.partial(self._redirect, node)
             name = f"{node[0]}:{node[1]}"
-            batch = Batch(self._pool(node), self._script, name, acks=self._acks, redirect=redirect)
+            batch = Batch(functools.partial(self._make, node), self._script, name, acks=self._acks, redirect=redirect)
             self._batches[node] = batch
         return batch
 

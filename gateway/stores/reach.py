@@ -5,20 +5,20 @@ Errors: `ConfigError` where the operator must change something, otherwise `Store
 
 from __future__ import annotations
 
+import functools
 import re
 import ssl
 from pathlib import Path
 from typing import Any
 
-from redis.asyncio import BlockingConnectionPool, ConnectionPool
-from redis.asyncio.connection import Connection, SSLConnection
+from redis.asyncio.connection import AbstractConnection, Connection, SSLConnection
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
 from gateway.errors import ConfigError
 from gateway.stores import StoreUnavailable
 from gateway.stores.address import Address, Node, parse
-from gateway.stores.batch import IN_FLIGHT, TIMEOUT, Batch
+from gateway.stores.batch import TIMEOUT, Batch
 from gateway.stores.nodes import Nodes
 
 OLDEST = (6, 2)  # the first that the suite of tests was ever true for: ACL users and rules for them, HELLO
@@ -31,26 +31,24 @@ def reach(url: str, script: str, *, ca_file: str = "", acks: int = 0) -> Batch |
         raise ConfigError("state: a file is not a server")
     options = _options(address, ca_file)
 
-    def pool(node: Node) -> ConnectionPool:
-        return BlockingConnectionPool(host=node[0], port=node[1], **options)
+    def make(node: Node) -> AbstractConnection:
+        kind = SSLConnection if address.tls else Connection
+        return kind(host=node[0], port=node[1], **options)
 
     if address.cluster:
-        return Nodes(address.nodes, pool, script, acks=acks)
-    return Batch(pool(address.nodes[0]), script, address.name, acks=acks)
+        return Nodes(address.nodes, make, script, acks=acks)
+    return Batch(functools.partial(make, address.nodes[0]), script, address.name, acks=acks)
 
 
 def _options(address: Address, ca_file: str) -> dict[str, Any]:
     """What every connection is made with."""
     options: dict[str, Any] = {
-        "max_connections": 2 * IN_FLIGHT,
-        "timeout": TIMEOUT,
         "socket_connect_timeout": TIMEOUT,
         "protocol": 2,  # plain replies, the same from every server since Redis 2
         "retry": Retry(NoBackoff(), 0),  # the batch tries again by itself, and only what is safe to repeat
         "username": address.username,
         "password": address.password,
         "db": address.db,
-        "connection_class": SSLConnection if address.tls else Connection,
     }
     if not address.tls:
         if ca_file:
@@ -84,9 +82,7 @@ async def check_version(servers: Batch | Nodes) -> None:
             flat = await server.call("HELLO")
         except StoreUnavailable as error:
             if "unknown command" in str(error):
-                raise ConfigError(
-                    f"state: {server.name} is older than Redis 6.2: use 6.2 or newer, or Valkey"
-                ) from None
+                raise ConfigError(f"state: {server.name} is too old: use Redis 6.2 or newer, or Valkey") from None
             if "NoPermissionError" in str(error):  # it need not say who it is to who may not ask
                 continue
             raise

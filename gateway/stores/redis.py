@@ -41,8 +41,7 @@ from gateway.stores import (
 from gateway.stores.reach import check_version, reach
 from gateway.stores.waiting import Waiting
 
-_SCRIPT = Path(__file__).with_suffix(".lua").read_text(encoding="utf-8")
-_SHA = hashlib.sha1(_SCRIPT.encode(), usedforsecurity=False).hexdigest()  # the name that Redis gives a script
+SCRIPT = Path(__file__).with_suffix(".lua").read_text(encoding="utf-8")
 
 _TEAMS = "mg1:teams"
 _KEYS = "mg1:{keys}"
@@ -70,9 +69,13 @@ class _Ending(NamedTuple):
 class RedisStore:
     """A `Store` on one Redis or Valkey server. `clock` replaces the server's clock, for tests only."""
 
-    def __init__(self, url: str, *, clock: Clock | None = None, ca_file: str = "", acks: int = 0) -> None:
+    def __init__(
+        self, url: str, *, clock: Clock | None = None, ca_file: str = "", acks: int = 0, script: str = SCRIPT
+    ) -> None:
         self._clock = clock
-        self._batch = reach(url, _SCRIPT, ca_file=ca_file, acks=acks)
+        # The name that Redis gives a script: gateways of two releases have two, each calls its own.
+        self._sha = hashlib.sha1(script.encode(), usedforsecurity=False).hexdigest()
+        self._batch = reach(url, script, ca_file=ca_file, acks=acks)
         self._teams: set[str] = set()
         self._endings: list[_Ending] = []
         self._waiting = Waiting(self._last_ended)
@@ -280,7 +283,7 @@ class RedisStore:
 
     async def _call(self, operation: str, keys: Sequence[str], *args: Any) -> Any:
         now = "" if self._clock is None else round(self._clock() * _MICRO)
-        return await self._batch.call("EVALSHA", _SHA, len(keys), *keys, operation, now, *args)
+        return await self._batch.call("EVALSHA", self._sha, len(keys), *keys, operation, now, *args)
 
 
 @functools.lru_cache(maxsize=4096)
