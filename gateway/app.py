@@ -106,6 +106,11 @@ class Runtime:
     admin: AdminKeys | None
     signer: Signer | None  # of correlation tokens, where only opened workflows are served
 
+    @property
+    def alone(self) -> bool:
+        """Whether the shared state is gone and this gateway enforces its share of the limits."""
+        return getattr(self.store, "local", False)
+
     def filter(self, call: Call) -> AnswerFilter | None:
         """The filter of a call's answer; None where nothing is to be looked for."""
         if self.config.output is None and not call.redaction.restore:

@@ -26,7 +26,6 @@ from gateway.errors import ConfigError
 
 _NOT_ENFORCED = (
     ("tools",),
-    ("state", "on_error"),
     ("output", "sql"),
     ("output", "exfiltration_urls"),
 )

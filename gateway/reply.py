@@ -81,6 +81,8 @@ class Reply:
             (b"x-request-id", call.id.encode()),
             (b"server-timing", server_timing(call)),
         )
+        if call.runtime.alone:
+            headers.append((b"x-meshgate-state", b"local"))
         outcome = call.reservation or call.rejection
         if outcome is not None and call.debits:
             headers += call.runtime.limits.headers(outcome, call.debits)

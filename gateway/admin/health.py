@@ -89,4 +89,8 @@ def gauges(gateway: Gateway) -> list[Callable[[], Metric]]:
             family.add_metric([state], count)
         return family
 
-    return [policy_info, in_flight, upstreams, workflows]
+    def local() -> Metric:
+        words = "1: Redis is gone, and this gateway enforces its share of the limits alone."
+        return GaugeMetricFamily("meshgate_state_local", words, value=int(gateway.runtime.alone))
+
+    return [policy_info, in_flight, upstreams, workflows, local]

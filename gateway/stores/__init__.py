@@ -173,7 +173,12 @@ def open_store(state: str | Place, *, role: Role = "gateway", clock: Clock | Non
     kind = ClusterStore if address.cluster else RedisStore
     if isinstance(state, str):
         return kind(state, clock=clock)
-    return kind(state.url, clock=clock, ca_file=state.ca_file, acks=state.replicas_ack)
+    store = kind(state.url, clock=clock, ca_file=state.ca_file, acks=state.replicas_ack)
+    if state.on_error == "closed" or role != "gateway":
+        return store
+    from gateway.stores.local import LocalStore
+
+    return LocalStore(store, state.replicas)
 
 
 def charges(debits: Sequence[Debit]) -> list[tuple[Debit, int]]:

@@ -44,6 +44,7 @@ def _options(address: Address, ca_file: str) -> dict[str, Any]:
     """What every connection is made with."""
     options: dict[str, Any] = {
         "socket_connect_timeout": TIMEOUT,
+        "socket_timeout": None,  # the pipeline as a whole has a limit; one more for each write costs a task
         "protocol": 2,  # plain replies, the same from every server since Redis 2
         "retry": Retry(NoBackoff(), 0),  # the batch tries again by itself, and only what is safe to repeat
         "username": address.username,

@@ -17,6 +17,8 @@
 --   mg1:{team}:open                zset: reservations in flight, scored by when they lapse; the member says all
 --                                  that ending one needs, so ZREM is the proof that it had not ended before
 --   mg1:{team}:seen                zset: correlation ids by last call
+--   mg1:{team}:alone               zset: calls that were admitted without Redis and entered later, by when they are
+--                                  forgotten; the workflow's field `alone` counts them
 --   mg1:{team}:v:<correlation id>  hash, the vault: ends, n:<entity>, d:<entity>:<digest>, c:<entity>:<number>
 --   mg1:{..}:b:<bucket>            string: level and time of a token bucket
 -- A bucket that teams share has a slot of its own:
@@ -29,6 +31,7 @@ local DUST = 1e-6
 local FOREVER = 2 ^ 53 - 1
 local REPEATS = 512
 local PATH = 128
+local ALONE = 7 * 24 * 3600 * 1000 -- milliseconds that a call admitted without Redis is known
 -- The turn of a call that has waited long ends this long after it last asked: it may have gone.
 local TURN = 2 * MICRO
 
@@ -340,6 +343,36 @@ local function remember(key, member, kept_ms)
   if redis.call("PTTL", key) < kept_ms then redis.call("PEXPIRE", key, int(kept_ms)) end
 end
 
+-- A call that a gateway admitted alone while it could not reach Redis: it is reserved here whatever the limits, once.
+-- KEYS: workflow, open, seen, alone. ARGV: 3 JSON [correlation id, agent, ttl ms, lapse ms, call, debits], 4 member;
+-- a debit is [unit:key, amount]. Returns 1, or 0 if it was adopted before
+local function adopt()
+  local work, open, seen, alone = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
+  local id, agent, ttl, lapse, call, debits = unpack(cjson.decode(ARGV[3]))
+  if redis.call("ZSCORE", alone, call) then return 0 end
+  remember(alone, call, ALONE)
+  local got = redis.call("HMGET", work, "first", "ends")
+  if not got[1] or forget_expired(work, got[2]) then
+    redis.call("HSET", work, "state", "open", "reason", "", "first", int(now), "since", int(now))
+    got[2] = 0
+  end
+  if not redis.call("HGET", work, "a:" .. agent) then
+    local path = redis.call("HGET", work, "path")
+    redis.call("HSET", work, "a:" .. agent, path and cjson.decode(string.match(path, "\n([^\n]*)$")) or "")
+  end
+  redis.call("HINCRBY", work, "alone", "1")
+  touch(work, seen, id, got[2], math.max(ttl, lapse))
+  for i = 1, #debits do
+    local field, amount = unpack(debits[i])
+    if not is_hops(field) then
+      if is_repeats(field) and not redis.call("HGET", work, "h:" .. field) then begin_repeats(work, field) end
+      redis.call("HINCRBY", work, "h:" .. field, int(amount))
+    end
+  end
+  redis.call("ZADD", open, int(now + lapse * 1000), ARGV[4])
+  return 1
+end
+
 -- KEYS: bucket, taken; ARGV: 3 JSON [call, kept ms, limit, refill, amounts]. Returns as reserve does.
 -- `peek` says the same and takes nothing.
 local function take(peek)
@@ -466,6 +499,7 @@ local operations = {
   reserve = reserve,
   settle = settle,
   undo = undo,
+  adopt = adopt,
   take = take,
   peek = function() return take(true) end,
   give = give,

@@ -130,6 +130,22 @@ class RedisStore:
                 return True
             raise
 
+    def settle_later(self, ask: Ask, used: Mapping[str, int], state: End) -> None:
+        """End a reservation when Redis answers again, by `sweep()`."""
+        self._tell_again(ask, used, state)
+
+    async def adopt(self, ask: Ask) -> bool:
+        """Reserve the quotas of a call that was admitted without Redis, whatever the limits; False if it was before."""
+        debits = [(f"{it.unit}:{it.key}", it.amount) for it in ask.debits]
+        whole = (ask.correlation_id, ask.agent, ask.ttl * 1000, ask.lapse * 1000, ask.id, debits)
+        await self._join(ask.team)
+        keys = [_work(ask.team, ask.correlation_id), _open(ask.team), _seen(ask.team), _alone(ask.team)]
+        return bool(await self._call("adopt", keys, orjson.dumps(whole), _member(ask)))
+
+    async def answers(self) -> None:
+        """Raise unless every server answers."""
+        await asyncio.gather(*(server.call("PING") for server in self._batch.nodes()))
+
     async def sweep(self) -> int:
         await self._end_again()
         if self._teams:
@@ -302,6 +318,10 @@ def _vault(team: str, correlation_id: str) -> str:
 
 def _open(team: str) -> str:
     return f"mg1:{{{_tag(team)}}}:open"
+
+
+def _alone(team: str) -> str:
+    return f"mg1:{{{_tag(team)}}}:alone"
 
 
 def _seen(team: str) -> str:

@@ -1,0 +1,283 @@
+"""A store that goes on alone when Redis is gone. Config key: `state.on_error: local`, with `state.replicas`.
+
+While Redis answers, it is asked, and what it says is remembered (`seen.py`). When it does not, this gateway enforces
+its share of every bucket and quota from memory, says so (`local`), and asks Redis now and then, at times of its own,
+whether it is back. Then what was admitted alone is entered into the workflows in Redis, each call once and marked, and
+reservations made before are settled there. What cannot be done alone fails closed as `StoreUnavailable`: the vault,
+looking at workflows, changing them. A gateway that stops before Redis is back loses what it admitted alone.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import random
+import time
+from collections.abc import Coroutine, Mapping, Sequence
+from typing import Any, NamedTuple, TypeVar
+
+from gateway.call import Ask, Rejection, Reservation
+from gateway.errors import ConfigError
+from gateway.stores import Clock, End, Key, Sealed, StoreUnavailable, Unsealed, Workflow
+from gateway.stores.counters import Counters
+from gateway.stores.record import MICRO
+from gateway.stores.redis import RedisStore
+from gateway.stores.seen import Seen
+from gateway.stores.waiting import Waiting
+
+T = TypeVar("T")
+
+FIRST = 0.5  # seconds until Redis is first asked whether it is back; then twice as long each time,
+LONGEST = 5.0  # up to this; each gateway up to half more or less, so that they do not all come at once
+TOGETHER = 100  # calls entered at once
+ROUNDS = 10  # at most so often what has ended meanwhile is entered before calls wait for the rest
+# A call admitted alone is another one to Redis: its first try may have arrived there all the same.
+_ALONE = ":local"
+
+_log = logging.getLogger(__name__)
+
+
+class _Ended(NamedTuple):
+    """A call admitted alone that has ended, and how."""
+
+    ask: Ask
+    used: Mapping[str, int]
+    state: End
+
+
+class LocalStore:
+    """A `Store` in front of a `RedisStore`. `clock` is for tests."""
+
+    def __init__(self, remote: RedisStore, replicas: int, *, clock: Clock = time.time) -> None:
+        self._remote = remote
+        self._clock = clock
+        self._seen = Seen(replicas)
+        self._counters = Counters(self._seen.record)
+        self._asked: dict[str, Ask] = {}  # reservations made alone, by id: what Redis will hear of them
+        self._adopted: dict[str, Ask] = {}  # such that Redis has heard of
+        self._ended: list[_Ended] = []  # to be entered into Redis
+        self._waiting = Waiting()
+        self._keys: list[Key] = []
+        self._keys_version = 0
+        self._opened = False
+        self._why = ""
+        self._probe: asyncio.Task[None] | None = None
+        self._gate: asyncio.Future[None] | None = None  # calls wait while the last of it is entered
+
+    @property
+    def local(self) -> bool:
+        """Whether Redis is gone and this gateway enforces its share."""
+        return self._probe is not None
+
+    async def open(self) -> None:
+        try:
+            await self._remote.open()
+            self._opened = True
+        except StoreUnavailable as error:
+            self._lose(error)
+
+    async def close(self) -> None:
+        probe, self._probe = self._probe, None
+        if probe is not None:
+            probe.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await probe
+        with contextlib.suppress(StoreUnavailable):
+            await self._enter()
+        if self._ended:
+            _log.error("stopped without Redis: %d calls that were admitted alone are not charged", len(self._ended))
+        await self._remote.close()
+
+    async def ping(self) -> None:
+        if not self.local:
+            await self._or_lose(self._remote.ping())
+
+    async def durable(self) -> None:
+        return
+
+    async def refresh(self) -> None:
+        return
+
+    # Admission
+
+    async def reserve(self, ask: Ask) -> Reservation | Rejection:
+        while self._gate is not None:
+            await asyncio.shield(self._gate)
+        if not self.local:
+            try:
+                got = await self._remote.reserve(ask)
+            except StoreUnavailable as error:
+                self._lose(error)
+            else:
+                self._seen.note(ask, got, self._now())
+                return got
+        alone = ask._replace(id=ask.id + _ALONE, debits=tuple(map(self._seen.share, ask.debits)))
+        got = self._counters.reserve(alone, self._now())
+        if isinstance(got, Reservation) and not ask.bare:
+            self._asked[alone.id] = _entered(ask, alone.id)
+        return got
+
+    async def settle(self, reservation: Reservation, used: Mapping[str, int], state: End) -> bool:
+        ask = reservation.ask
+        if ask.id in self._asked:
+            return self._settle_alone(ask, used, state)
+        if ask.id.endswith(_ALONE):
+            if ask.id not in self._adopted:
+                return False  # it has ended
+            ask = self._adopted.pop(ask.id)
+        if self.local:
+            self._remote.settle_later(ask, used, state)
+            return True
+        return await self._remote.settle(reservation._replace(ask=ask), used, state)
+
+    def _settle_alone(self, ask: Ask, used: Mapping[str, int], state: End) -> bool:
+        asked = self._asked.pop(ask.id)
+        if not self._counters.settle(ask, used, state, self._now()):
+            return False
+        self._waiting.tell((ask.team, ask.correlation_id))
+        if state != "released":
+            self._ended.append(_Ended(asked, used, state))
+        return True
+
+    async def sweep(self) -> int:
+        overdue = self._counters.overdue(self._now())
+        lapsed = sum(self._settle_alone(ask, {}, "lapsed") for ask in overdue if ask.id in self._asked)
+        if self.local:
+            return lapsed
+        await self._or_lose(self._enter())
+        return lapsed + await self._or_lose(self._remote.sweep())
+
+    async def settled(self, team: str, correlation_id: str, seconds: float) -> None:
+        if self.local:
+            await self._waiting.wait((team, correlation_id), seconds)
+        else:
+            await self._remote.settled(team, correlation_id, seconds)
+
+    # Gone, and back
+
+    def _lose(self, error: StoreUnavailable) -> None:
+        """From here on alone."""
+        if self.local:
+            return
+        _log.error("%s; this gateway enforces its share alone until it is back", error)
+        self._why = str(error)
+        self._counters = Counters(self._seen.record)
+        self._counters.buckets = self._seen.buckets(self._now())
+        self._probe = asyncio.get_running_loop().create_task(self._ask_again())
+
+    async def _ask_again(self) -> None:
+        """Ask at growing times whether Redis is back; then enter what was admitted alone, and go on with it."""
+        pause = FIRST
+        while True:
+            await asyncio.sleep(pause * random.uniform(0.5, 1.5))  # noqa: S311
+            pause = min(LONGEST, 2 * pause)
+            try:
+                if not self._opened:
+                    await self._remote.open()
+                    self._opened = True
+                await self._remote.answers()
+                await self._return()
+            except (StoreUnavailable, ConfigError) as error:
+                self._why = str(error)
+            else:
+                _log.warning("redis is back; what was admitted alone is entered")
+                return
+
+    async def _return(self) -> None:
+        """Enter most of it while calls go on; for the rest they wait, so that none is admitted beside it."""
+        for _ in range(ROUNDS):
+            await self._enter_some(len(self._ended))
+            if len(self._ended) <= 2 * TOGETHER:
+                break
+        self._gate = asyncio.get_running_loop().create_future()
+        try:
+            await self._enter()
+            self._probe = None
+        finally:
+            self._gate.set_result(None)
+            self._gate = None
+
+    async def _enter(self) -> None:
+        """Enter into Redis what was admitted alone: what has ended with its charge, what has not as reserved."""
+        while self._ended:
+            await self._enter_some(len(self._ended))
+        for id, ask in list(self._asked.items()):
+            await self._remote.adopt(ask)
+            if id in self._asked:  # otherwise it has ended meanwhile and stands among the ended
+                self._adopted[id] = self._asked.pop(id)
+                self._counters.open.pop(id, None)
+
+    async def _enter_some(self, count: int) -> None:
+        while count > 0:
+            some = self._ended[: min(count, TOGETHER)]
+            await asyncio.gather(*(self._charge(it) for it in some))
+            del self._ended[: len(some)]
+            count -= len(some)
+
+    async def _charge(self, it: _Ended) -> None:
+        """Once, however often it is tried: a call is adopted once and ends once."""
+        await self._remote.adopt(it.ask)
+        await self._remote.settle(Reservation(it.ask, ()), it.used, it.state)
+
+    async def _or_lose(self, work: Coroutine[Any, Any, T]) -> T:
+        try:
+            return await work
+        except StoreUnavailable as error:
+            self._lose(error)
+            raise
+
+    # What Redis alone can do
+
+    def _there(self) -> RedisStore:
+        if self.local:
+            raise StoreUnavailable(self._why)
+        return self._remote
+
+    async def workflow(self, team: str, correlation_id: str) -> Workflow | None:
+        return await self._there().workflow(team, correlation_id)
+
+    async def workflows(self, team: str | None, limit: int) -> list[Workflow]:
+        return await self._there().workflows(team, limit)
+
+    async def open_workflow(self, team: str, correlation_id: str, ttl: int) -> bool:
+        return await self._there().open_workflow(team, correlation_id, ttl)
+
+    async def close_workflow(self, team: str, correlation_id: str, reason: str) -> bool:
+        return await self._there().close_workflow(team, correlation_id, reason)
+
+    async def freeze(self, team: str, correlation_id: str, reason: str) -> None:
+        await self._there().freeze(team, correlation_id, reason)
+
+    async def resume(self, team: str, correlation_id: str, topups: Mapping[str, int] | None = None) -> bool:
+        return await self._there().resume(team, correlation_id, topups)
+
+    async def seal(self, team: str, correlation_id: str, items: Sequence[Sealed], ttl: float) -> list[int]:
+        return await self._there().seal(team, correlation_id, items, ttl)
+
+    async def unseal(self, team: str, correlation_id: str) -> list[Unsealed]:
+        return await self._there().unseal(team, correlation_id)
+
+    async def keys(self) -> list[Key]:
+        if not self.local:
+            self._keys = await self._or_lose(self._remote.keys())
+        return self._keys
+
+    async def add_key(self, key: Key) -> None:
+        await self._there().add_key(key)
+
+    async def revoke_key(self, id: str) -> bool:
+        return await self._there().revoke_key(id)
+
+    async def keys_version(self) -> int:
+        if not self.local:
+            self._keys_version = await self._or_lose(self._remote.keys_version())
+        return self._keys_version
+
+    def _now(self) -> int:
+        return round(self._clock() * MICRO)
+
+
+def _entered(ask: Ask, id: str) -> Ask:
+    """What of a call is entered into its workflow: its quotas. Rates have refilled by then."""
+    return ask._replace(id=id, debits=tuple([debit for debit in ask.debits if not debit.refill]))

@@ -1,0 +1,120 @@
+"""The last balances that Redis told this gateway, to go on from when it is gone. In memory, no IO, no clock.
+
+A share is a limit divided by the gateways that share it, rounded down, at least 1. What was taken of a quota is divided
+alike and rounded up: if all gateways saw the same, what they still admit together is not above the limit.
+Depth (hops) is of one call, not of all calls together: it is not divided.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from dataclasses import dataclass, field
+
+from gateway.call import Ask, Debit, Rejection, Reservation, Unit
+from gateway.stores import State
+from gateway.stores.counters import Bucket
+from gateway.stores.record import MICRO, Count, Record
+
+KEPT = 20_000  # workflows, and buckets, that are remembered: the last seen
+
+Name = tuple[str, str]  # team, correlation id
+
+
+@dataclass(slots=True)
+class Standing:
+    """A workflow as last seen: what was taken of each quota (settled and in flight), and how it stood."""
+
+    since: int
+    last: int
+    ends: int = 0
+    state: State = "open"
+    reason: str = ""
+    opened: bool = False
+    taken: dict[str, tuple[Unit, int]] = field(default_factory=dict)
+    topups: dict[str, int] = field(default_factory=dict)
+    agents: dict[str, str] = field(default_factory=dict)  # each with who called it
+    path: list[str] = field(default_factory=list)
+
+
+class Seen:
+    """What was seen, for a gateway that is one of `replicas`."""
+
+    def __init__(self, replicas: int) -> None:
+        self._replicas = replicas
+        self._workflows: OrderedDict[Name, Standing] = OrderedDict()
+        self._buckets: OrderedDict[str, Bucket] = OrderedDict()
+
+    def note(self, ask: Ask, got: Reservation | Rejection, now: int) -> None:
+        """Remember what Redis answered."""
+        name = (ask.team, ask.correlation_id)
+        standing = self._workflows.get(name) or Standing(now, now)
+        standing.last, standing.ends = now, now + max(ask.ttl, ask.lapse) * MICRO
+        if isinstance(got, Reservation):
+            standing.state, standing.reason = "open", ""
+            standing.opened = standing.opened or ask.strict
+            standing.agents |= zip(got.chain, ("", *got.chain), strict=False)
+            standing.path = list(got.path or got.chain[-2:])
+            for debit, balance in zip(ask.debits, got.balances, strict=True):
+                if debit.refill:
+                    self._buckets[debit.key] = Bucket(float(balance.remaining), now, debit.limit, debit.refill)
+                    self._buckets.move_to_end(debit.key)
+                else:
+                    standing.taken[debit.key] = (debit.unit, debit.limit + balance.added - balance.remaining)
+                    if balance.added:
+                        standing.topups[debit.key] = balance.added
+        elif not _ends(standing, ask, got):
+            return
+        self._workflows[name] = standing
+        self._workflows.move_to_end(name)
+        for kept in (self._workflows, self._buckets):
+            if len(kept) > KEPT:
+                kept.popitem(last=False)
+
+    def record(self, team: str, correlation_id: str) -> Record | None:
+        """This gateway's share of a workflow."""
+        seen = self._workflows.get((team, correlation_id))
+        if seen is None:
+            return None
+        record = Record(team, correlation_id, seen.since, seen.last, seen.since, seen.ends, seen.state, seen.reason)
+        record.opened = seen.opened
+        record.agents, record.path = dict(seen.agents), list(seen.path)
+        record.topups = {key: added // self._replicas for key, added in seen.topups.items()}
+        for number, (key, (unit, taken)) in enumerate(seen.taken.items()):
+            if unit == "repeats":
+                record.repeats[key] = Count(unit, -(-taken // self._replicas), number=number)
+            elif unit != "hops":
+                record.counts[key] = Count(unit, -(-taken // self._replicas))
+        return record
+
+    def buckets(self, now: int) -> dict[str, Bucket]:
+        """This gateway's share of each bucket, as it must have refilled since."""
+        shares: dict[str, Bucket] = {}
+        for key, seen in self._buckets.items():
+            level = min(seen.limit, seen.level + max(0, now - seen.at) / MICRO * seen.refill) / self._replicas
+            shares[key] = Bucket(level, now, self._limit(seen.limit), seen.refill / self._replicas)
+        return shares
+
+    def share(self, debit: Debit) -> Debit:
+        """The debit, of this gateway's share."""
+        if debit.unit == "hops":
+            return debit
+        return debit._replace(limit=self._limit(debit.limit), refill=debit.refill / self._replicas)
+
+    def _limit(self, limit: int) -> int:
+        return max(1, limit // self._replicas) if limit else 0
+
+
+def _ends(standing: Standing, ask: Ask, got: Rejection) -> bool:
+    """Whether the answer says that the workflow takes no more calls; then so does the standing."""
+    debit = ask.debits[got.index] if got.index >= 0 else None
+    if got.reason == "exceeded" and debit is not None and debit.unit not in ("hops", "repeats"):
+        standing.state, standing.reason = "frozen", debit.name
+    elif got.reason == "frozen":
+        standing.state, standing.reason = "frozen", debit.name if debit is not None else "frozen"
+    elif got.reason == "expired":
+        standing.state, standing.reason = "frozen", "quotas.seconds"
+    elif got.reason in ("closed", "idle"):
+        standing.state = "closed" if got.reason == "closed" else "expired"
+    else:
+        return False
+    return True
