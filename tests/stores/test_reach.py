@@ -107,8 +107,8 @@ async def says(reply: bytes) -> AsyncIterator[str]:
 
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         served.append(asyncio.current_task())
-        while await reader.read(4096):
-            writer.write(reply)
+        while sent := await reader.read(4096):
+            writer.write(reply * sent.count(b"*"))  # one for each command
         writer.close()
         await writer.wait_closed()
 
