@@ -240,8 +240,8 @@ class LocalStore:
     async def workflows(self, team: str | None, limit: int) -> list[Workflow]:
         return await self._there().workflows(team, limit)
 
-    async def teams(self, correlation_id: str) -> list[str]:
-        return await self._there().teams(correlation_id)
+    async def teams(self) -> list[str]:
+        return await self._there().teams()
 
     async def open_workflow(self, team: str, correlation_id: str, ttl: int) -> bool:
         return await self._there().open_workflow(team, correlation_id, ttl)
