@@ -15,7 +15,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Discriminator, Fiel
 from pydantic_core import PydanticCustomError
 
 from gateway.errors import ConfigError
-from gateway.scalars import Count, HttpUrl, Per, Rated, Seconds, Secret, VaultKey
+from gateway.scalars import Count, Digest, HttpUrl, Per, Rated, Seconds, Secret, VaultKey
 from gateway.stores import address
 
 
@@ -386,7 +386,7 @@ class Admin(Section):
 
     key_file: str = ""
     """A file that holds the key itself (a mounted secret); made with a fresh key if it is not there."""
-    key_sha256: tuple[Annotated[str, Field(pattern=r"^[0-9a-fA-F]{64}$")], ...] = ()
+    key_sha256: tuple[Digest, ...] = ()
     """SHA-256 of further keys, in hex."""
 
     @model_validator(mode="after")
@@ -474,12 +474,9 @@ class Config(Section):
             if first != name:
                 yield ("agents", name), f"has the same key as agents.{first}: a key names one agent"
         if self.admin is not None:
-            for key in (*map(str.lower, self.admin.key_sha256), f"file {self.admin.key_file}"):
+            for key in (*self.admin.key_sha256, f"file {self.admin.key_file}"):
                 if key in owner:
-                    yield (
-                        ("admin",),
-                        f"has the key of agents.{owner[key]}: admin keys make no calls",
-                    )
+                    yield ("admin",), f"has the key of agents.{owner[key]}: admin keys make no calls"
 
 
 def schema() -> dict[str, Any]:

@@ -71,6 +71,12 @@ def _vault_key(value: str) -> str:
     return value
 
 
+def _digest(value: str) -> str:
+    if not re.fullmatch(r"[0-9a-fA-F]{64}", value):
+        raise ValueError("is not a SHA-256 in hex (64 digits); make one with: printf %s KEY | sha256sum")
+    return value.lower()
+
+
 def _http_url(value: str) -> str:
     try:
         if not value.startswith(("http://", "https://")) or not urlsplit(value).hostname or urlsplit(value).port == 0:
@@ -94,5 +100,6 @@ Count = Annotated[int, BeforeValidator(_count, json_schema_input_type=int | str)
 Seconds = Annotated[float, BeforeValidator(_seconds, json_schema_input_type=float | str), Field(ge=0)]
 Rated = Annotated[Rate, BeforeValidator(_rate, json_schema_input_type=str)]
 Secret = Annotated[str, AfterValidator(_secret)]
+Digest = Annotated[str, AfterValidator(_digest)]
 VaultKey = Annotated[str, AfterValidator(_vault_key)]
 HttpUrl = Annotated[str, AfterValidator(_http_url)]

@@ -84,6 +84,13 @@ class Open(config.Section):
     ttl: Annotated[scalars.Seconds, Field(ge=_KEPT_FOR_SHORT, le=366 * 86400)] | None = None
 
 
+_REASONS = {
+    "quotas.seconds": "it has outlived quotas.seconds",
+    "quotas.idle": "not called for longer than quotas.idle",
+    **{f"quotas.{name}": f"a call needed more than was left of quotas.{name}" for name in QUOTAS},
+}
+
+
 # Finding
 
 
@@ -247,9 +254,7 @@ def why(row: Json) -> str:
     state, reason = str(row["state"]), str(row["reason"])
     if not reason:
         return state
-    if reason.startswith("quotas."):
-        return f"{state}: {reason} ran out"
-    return f"{state}: {reason}"
+    return f"{state}: {_REASONS.get(reason, reason)}"
 
 
 def _iso(seconds: float) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import stat
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,6 +14,9 @@ import httpx
 import pytest
 
 import upstream as scripted
+from gateway import process
+from gateway.admin import workflows
+from gateway.correlation import LONGEST
 from line import Line, config, running
 
 KEY = "mg-admin-of-the-tests"
@@ -250,6 +254,23 @@ def test_every_action_is_on_record(line: Line) -> None:
     ]
     assert [json.loads(row[3]) for row in rows] == [{"reason": "to be seen"}, {"tokens": 5}]
     assert KEY not in str(line.rows("SELECT * FROM actions"))
+
+
+def test_the_banner_says_where_the_key_is(up: scripted.Upstream, tmp_path: Path) -> None:
+    """Whoever starts the gateway learns the key's file, and the key itself stays in it."""
+    path = tmp_path / "admin-key"
+    with running(tmp_path, settings(tmp_path, up.url, admin={"key_file": str(path)})) as line:
+        words = process.banner(line.gateway, "127.0.0.1", 8080)
+    assert f"http://127.0.0.1:8080/admin/api, key in {path}" in words
+    assert path.read_text().strip() not in words
+
+
+def test_the_page_knows_every_route() -> None:
+    """docs/admin-api.md has one row for each route, and no other."""
+    page = (Path(__file__).parent.parent / "docs" / "admin-api.md").read_text()
+    rows = re.findall(r"^\| (GET|POST) `([^`]+)` \|", page, re.MULTILINE)
+    assert rows == [(method, path) for method, path, _ in workflows.ROUTES]
+    assert f"at most {LONGEST} characters" in page
 
 
 def test_metrics_count_every_state(line: Line) -> None:

@@ -261,6 +261,17 @@ def test_odd_references(reference: str) -> None:
         ("server: {port: x}", "server.port must be a whole number (it is 'x')"),
         ("pii: {restore: perhaps}", "pii.restore must be true or false (it is 'perhaps')"),
         ("limits: {per: agent}", "limits must be a list, like [a, b]"),
+        ("quotas: {strict: maybe}", "quotas.strict must be true or false (it is 'maybe')"),
+        ("admin: {}", "admin: needs a key: give key_file or key_sha256"),
+        (f"admin: {{key_sha256: {'ab' * 32}}}", "admin.key_sha256 must be a list, like [a, b]"),
+        (
+            "admin: {key_sha256: [secret]}",
+            "admin.key_sha256[0]: is not a SHA-256 in hex (64 digits); make one with: printf %s KEY | sha256sum",
+        ),
+        (
+            f"agents: {{a: {{team: t, key_sha256: {'ab' * 32}}}}}\nadmin: {{key_sha256: [{'AB' * 32}]}}",
+            "admin: has the key of agents.a: admin keys make no calls",
+        ),
         ("quotas: 5", "quotas must be a mapping of keys to values"),
         ("limits: [{per: agent}]", "limits[0]: a limit counts either requests or tokens: give exactly one of them"),
         (

@@ -180,6 +180,7 @@ def test_ids_are_of_a_team(here: Place, capsys: Output) -> None:
     assert here.workflow("w", "blue").state == "open"  # type: ignore[union-attr]
     assert "No workflow has the id gone" in printed(capsys, "freeze", "gone", code=2)
     printed(capsys, "freeze", "gone", "--team", "red")
+    assert "gone" in printed(capsys, "list", "--state", "frozen")
     assert here.workflow("gone", "red").state == "frozen"  # type: ignore[union-attr]
     assert "1 to 128" in printed(capsys, "show", "no spaces", code=2)
 

@@ -109,12 +109,14 @@ class Context:
         except ValidationError as error:
             raise Refusal("invalid_request", explained(error.errors())) from None
 
-    async def record(self, action: str, team: str | None, correlation_id: str, wanted: BaseModel) -> None:
-        """Put an action on record, on disk, before it is done. Raises StoreUnavailable."""
+    async def record(self, action: str, team: str, correlation_id: str, wanted: BaseModel) -> None:
+        """Put an action on record, on disk and in the log, before it is done. Raises StoreUnavailable."""
         audit = self.gateway.runtime.audit
         details = wanted.model_dump(mode="json", exclude_none=True, exclude={"team"})
-        audit.acted(f"key {self.who}", action, team or "", correlation_id, details)
+        audit.acted(f"key {self.who}", action, team, correlation_id, details)
         await audit.durable()
+        about = {"key": self.who, "team": team, "correlation_id": correlation_id, **details}
+        self.gateway.shared.telemetry.say({"level": "info", "event": action, **about})
 
 
 Action = Callable[[Context], Awaitable[tuple[int, Json]]]

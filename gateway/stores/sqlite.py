@@ -182,10 +182,13 @@ class SqliteStore:
 
     async def workflows(self, team: str | None, limit: int) -> list[Workflow]:
         await self.durable()
-        sql = "SELECT * FROM workflows WHERE (?1 IS NULL OR team = ?1) AND ends >= ?2 ORDER BY last DESC LIMIT ?3"
+        sql = """SELECT team, correlation_id FROM workflows
+                 WHERE (?1 IS NULL OR team = ?1) AND ends >= ?2 ORDER BY last DESC LIMIT ?3"""
+        ordered = "SELECT DISTINCT team, correlation_id FROM orders WHERE ?1 IS NULL OR team = ?1"
         with self._reading():
-            rows = self._reader.execute(sql, (team, self._now(), limit)).fetchall()
-            found = {(row[0], row[1]): self._record(row[0], row[1]) for row in rows}
+            names = self._reader.execute(sql, (team, self._now(), limit)).fetchall()
+            names += self._reader.execute(ordered, (team,)).fetchall()
+            found = {(name, id): self._record(name, id) for name, id in names}
         found |= {name: it for name, it in self._counters.records.items() if team in (None, name[0])}
         latest = sorted((it for it in found.values() if it is not None), key=lambda it: it.last, reverse=True)
         return [record.view() for record in latest[:limit]]

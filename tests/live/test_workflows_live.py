@@ -138,7 +138,7 @@ def test_the_command_line_beside_a_gateway_on_sqlite(tmp_path: Path) -> None:
         for _ in range(4):
             assert gateway.chat("w") == "ok"
         assert gateway.chat("w") == "quota_exceeded"
-        assert "quotas.calls ran out" in gateway.cli("workflows", "show", "w")
+        assert "a call needed more than was left of quotas.calls" in gateway.cli("workflows", "show", "w")
         assert "within two seconds" in gateway.cli("workflows", "resume", "w", "--calls", "1")
         gateway.until("w", "ok")
         assert gateway.chat("w") == "quota_exceeded"
