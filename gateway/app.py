@@ -37,6 +37,7 @@ from gateway.engines.holder import Policies
 from gateway.errors import ConfigError, Refusal
 from gateway.formats.openai_chat import OPENAI_CHAT
 from gateway.forward import Forward, session
+from gateway.idempotency import Idempotency
 from gateway.identity import Identity
 from gateway.load import Loaded, Watcher
 from gateway.loops import Loops, remembers
@@ -94,6 +95,7 @@ class Runtime:
     limits: RateLimits
     quotas: Quotas
     loops: Loops
+    idempotency: Idempotency | None
     store: Store
     store_is_apart: bool
     texts: Texts
@@ -178,6 +180,7 @@ def build(config: Config, shared: Shared, identity: Identity, policies: Policies
         limits=RateLimits(config.limits),
         quotas=Quotas(config.quotas),
         loops=_loops(config, seal),
+        idempotency=Idempotency(config.idempotency, shared.store, seal) if config.idempotency else None,
         store=shared.store,
         store_is_apart=getattr(shared.store, "writer", None) is not shared.audit_writer,
         texts=Texts(shared.tokens.count, scanner.scan if scanner else None, counted=_counts_tokens(config)),

@@ -288,6 +288,8 @@ class Call:
     reservation: Reservation | None = None
     rejection: Rejection | None = None
     redaction: Redaction = field(default_factory=Redaction)
+    keeper: Any = None  # the idempotency.Keeper of its answer, if it came with a key
+    replayed: bool = False  # its answer is that of an earlier call
     document: Json | None = None  # the policy's input, as it was judged
     decision: Decision | None = None
     edited: bool = False  # the body changed for another reason than redaction

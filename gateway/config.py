@@ -255,6 +255,17 @@ class Loops(Section):
     """How often agents may hand over to each other in the same cycle (A -> B -> A is once)."""
 
 
+class Idempotency(Section):
+    """Answers kept for calls with an `Idempotency-Key`."""
+
+    ttl: Seconds = 86400
+    """How long an answer is kept."""
+    max_answer: Count = 1_048_576
+    """Bytes of an answer that is kept; of a larger one only that it was given."""
+    lease: Seconds = Field(default=30, ge=5)
+    """Seconds after which a key is free again whose gateway died in the middle of the call (shared state)."""
+
+
 class Policy(Section):
     """The Rego bundle and who evaluates it."""
 
@@ -427,6 +438,8 @@ class Config(Section):
     """What one correlation id may use."""
     loops: Loops = Loops()
     """What counts as going round in circles."""
+    idempotency: Idempotency | None = Idempotency()
+    """null: the header `Idempotency-Key` is ignored."""
     policy: Policy | None = Policy()
     """null: every call is allowed."""
     pii: Pii | None = Pii()

@@ -35,6 +35,8 @@ async def serve(call: Call, receive: ingress.Receive, reply: Reply) -> None:
         call.subject = await call.runtime.identity.identify(call.headers)
         step(call, "ingress")
         await read(call, receive)
+        if await replayed(call, reply):
+            return
         step(call, "reserve")
         await reserve(call)
         step(call, "redact")
@@ -78,6 +80,12 @@ async def read(call: Call, receive: ingress.Receive) -> None:
     else:
         counted, call.found = runtime.texts.survey(call.spans)
     call.input_tokens = counted and counted + MESSAGE * len(call.body["messages"]) + ANSWER
+
+
+async def replayed(call: Call, reply: Reply) -> bool:
+    """Whether the call was answered before, under its Idempotency-Key, and has got that answer again."""
+    stage = call.runtime.idempotency
+    return stage is not None and await stage.replay(call, reply)
 
 
 async def reserve(call: Call) -> None:
@@ -220,7 +228,7 @@ async def stream(call: Call, answer: Answer, reply: Reply) -> None:
                 else:
                     out.append(codec.encode(chunk))
             if out:
-                await reply.stream(b"".join(out))
+                await reply.stream(b"".join(out), complete=codec.ended)
                 out = []
         codec.close()
     except (ValueError, Refusal) as fault:
@@ -230,7 +238,7 @@ async def stream(call: Call, answer: Answer, reply: Reply) -> None:
             raise
         raise _garbage(call, f"a stream that breaks its format: {fault}") from None
     tail = b"".join(screen.close(codec)) if screen is not None else b""
-    await reply.end(tail if codec.ended else tail + call.format.done)
+    await reply.end(tail if codec.ended else tail + call.format.done, complete=True)
 
 
 def _says_once(raw: bytes, body: Json) -> bool:
@@ -252,6 +260,8 @@ async def refuse(call: Call, refusal: Refusal, reply: Reply) -> None:
     if refusal.said:
         _add_judged_words(call, refusal)
     call.refusal = refusal
+    if call.keeper is not None:  # before the caller hears of it, so that the next try finds the key free
+        await call.keeper.abandon()
     await reply.refuse(refusal)
 
 
@@ -270,6 +280,8 @@ async def settle_and_record(call: Call, reply: Reply) -> None:
     runtime = call.runtime
     step(call, "settle")
     reply.ending = True
+    if call.keeper is not None:
+        await call.keeper.abandon()
     cost = 0
     try:
         cost = await settle(call)

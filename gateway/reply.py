@@ -22,13 +22,14 @@ _SSE = ((b"content-type", b"text/event-stream; charset=utf-8"), (b"cache-control
 class Reply:
     """Sends one answer: whole, streamed or refused. `status` is what the caller was told, 499 if they had gone."""
 
-    __slots__ = ("_call", "_send", "begun", "codec", "ending", "over", "status")
+    __slots__ = ("_call", "_extra", "_send", "begun", "codec", "ending", "over", "status")
 
     def __init__(self, call: Call, send: Send) -> None:
         self._call = call
         self._send = send
         self.codec: StreamCodec | None = None
         self.status = 0
+        self._extra: list[tuple[bytes, bytes]] = []
         self.begun = False
         self.over = False
         self.ending = False  # the call is being settled: a client that leaves now changes nothing
@@ -37,24 +38,46 @@ class Reply:
         """Send everything at once."""
         self.status = status
         self.begun = self.over = True
+        if self._call.keeper is not None and status == 200:
+            self._call.keeper.add(body)
+            await self._call.keeper.keep(streamed=False)
         length = (b"content-length", b"%d" % len(body))
         await self._start(status, [_JSON, length, *(extra or ())])
         await self._send({"type": "http.response.body", "body": body})
 
-    async def stream(self, data: bytes) -> None:
-        """Send a piece of a stream; the first one sends the headers."""
+    async def stream(self, data: bytes, *, complete: bool = False) -> None:
+        """Send a piece of a stream; the first one sends the headers. `complete`: with it the answer is, and is kept."""
+        await self._keep(data, complete)
         if not self.begun:
             self.status = 200
             self.begun = True
             await self._start(200, list(_SSE))
         await self._send({"type": "http.response.body", "body": data, "more_body": True})
 
-    async def end(self, data: bytes = b"") -> None:
+    async def end(self, data: bytes = b"", *, complete: bool = False) -> None:
         """Send the last piece of a stream."""
         if data or not self.begun:
-            await self.stream(data)
+            await self.stream(data, complete=complete)
+        else:
+            await self._keep(data, complete)
         self.over = True
         await self._send({"type": "http.response.body", "body": b""})
+
+    async def _keep(self, data: bytes, complete: bool) -> None:
+        """Before the end of an answer leaves, it is kept: who has it all may ask again at once."""
+        keeper = self._call.keeper
+        if keeper is not None:
+            keeper.add(data)
+            if complete:
+                await keeper.keep(streamed=True)
+
+    async def again(self, body: bytes, streamed: bool, header: tuple[bytes, bytes]) -> None:
+        """Send an answer that was kept, in the form that it had."""
+        self._extra.append(header)
+        if streamed:
+            await self.end(body)
+        else:
+            await self.whole(200, body)
 
     async def refuse(self, refusal: Refusal) -> None:
         """Say no: an error answer, or what ends a stream that has begun."""
@@ -76,6 +99,7 @@ class Reply:
 
     async def _start(self, status: int, headers: list[tuple[bytes, bytes]]) -> None:
         call = self._call
+        headers += self._extra
         headers += (
             (b"x-correlation-id", call.correlation_id.encode("latin-1")),
             (b"x-request-id", call.id.encode()),

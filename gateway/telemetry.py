@@ -216,6 +216,7 @@ def _line(call: Call, status: int, cost: int, ended_ns: int) -> Json:
         "redacted": call.redaction.counts or None,
         "screened": call.screening.counts or None,
         "finished": outcome.finished,
+        "replayed": call.replayed or None,
         "ms": round((ended_ns - call.started_ns) / 1e6, 3),
     }
     return {key: value for key, value in line.items() if value is not None}

@@ -34,12 +34,20 @@ class Seal:
 
     def seal(self, context: str, value: str) -> bytes:
         """Encrypt `value` for one context (team, workflow and entity)."""
+        return self.enclose(context, value.encode("utf-8", "surrogatepass"))
+
+    def enclose(self, context: str, data: bytes) -> bytes:
+        """`seal` for bytes."""
         nonce = os.urandom(_NONCE)
-        return nonce + self._cipher.encrypt(nonce, value.encode("utf-8", "surrogatepass"), context.encode())
+        return nonce + self._cipher.encrypt(nonce, data, context.encode())
+
+    def disclose(self, context: str, sealed: bytes) -> bytes:
+        """The bytes again. Raises as `unseal`."""
+        return self._cipher.decrypt(sealed[:_NONCE], sealed[_NONCE:], context.encode())
 
     def unseal(self, context: str, sealed: bytes) -> str:
         """The value again. Raises cryptography.exceptions.InvalidTag for another context, key or altered bytes."""
-        return self._cipher.decrypt(sealed[:_NONCE], sealed[_NONCE:], context.encode()).decode("utf-8", "surrogatepass")
+        return self.disclose(context, sealed).decode("utf-8", "surrogatepass")
 
 
 def master_key(configured: str, state: str) -> bytes:

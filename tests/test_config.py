@@ -26,6 +26,7 @@ HEADINGS = {
     "`limits.*.match`": "Match",
     "`quotas`": "Quotas",
     "`loops`": "Loops",
+    "`idempotency`": "Idempotency",
     "`policy`": "Policy",
     "`pii`": "Pii",
     "`output`": "Output",

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal, Protocol
+from typing import Literal, NamedTuple, Protocol
 
 from gateway.call import Ask, Debit, Rejection, Reservation
 from gateway.stores.address import parse
@@ -25,6 +25,15 @@ Unsealed = tuple[str, int, bytes]  # entity, number within the workflow, ciphert
 
 FOREVER = 2**53 - 1  # the largest integer that a Lua number holds exactly; amounts never pass it
 DEFAULT_TTL = 86400  # seconds a workflow is kept that was frozen before its first call
+
+
+class Kept(NamedTuple):
+    """The answer that is kept under an idempotency key."""
+
+    sealed: bytes
+
+
+Begun = Literal["new", "running", "conflict"] | Kept
 
 
 class StoreUnavailable(Exception):
@@ -134,6 +143,19 @@ class Store(Protocol):
 
     async def unseal(self, team: str, correlation_id: str) -> list[Unsealed]:
         """All that the vault holds for a workflow and that has not expired."""
+
+    async def begin(self, team: str, key: str, digest: bytes, lease: int) -> Begun:
+        """Take an idempotency key for a call, or say why not. Of many at once, one is told "new".
+
+        "running": the same call runs elsewhere; "conflict": the key stands for another digest; `Kept`: its answer. The
+        key is held while the process lives, and for `lease` seconds after it died (embedded state: not longer).
+        """
+
+    async def finish(self, team: str, key: str, digest: bytes, sealed: bytes, ttl: int) -> None:
+        """Keep the answer of a call that has begun, durably, for `ttl` seconds."""
+
+    async def abandon(self, team: str, key: str, digest: bytes) -> None:
+        """Let go of a key: its call has no answer."""
 
     async def keys(self) -> list[Key]:
         """All gateway keys, revoked ones too."""

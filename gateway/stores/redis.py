@@ -39,6 +39,7 @@ from gateway.stores import (
     charges,
 )
 from gateway.stores.reach import check_version, reach
+from gateway.stores.redis_answers import RedisAnswers
 from gateway.stores.waiting import Waiting
 
 SCRIPT = Path(__file__).with_suffix(".lua").read_text(encoding="utf-8")
@@ -79,6 +80,8 @@ class RedisStore:
         self._teams: set[str] = set()
         self._endings: list[_Ending] = []
         self._waiting = Waiting(self._last_ended)
+        answers = self._answers = RedisAnswers(self._call, _answer)
+        self.begin, self.finish, self.abandon = answers.begin, answers.finish, answers.abandon
 
     async def open(self) -> None:
         await check_version(self._batch)
@@ -148,6 +151,7 @@ class RedisStore:
 
     async def sweep(self) -> int:
         await self._end_again()
+        await self._answers.renew()
         if self._teams:
             await self._batch.call("SADD", _TEAMS, *self._teams)
         lapsed = 0
@@ -314,6 +318,10 @@ def _work(team: str, correlation_id: str) -> str:
 
 def _vault(team: str, correlation_id: str) -> str:
     return f"mg1:{{{_tag(team)}}}:v:{correlation_id}"
+
+
+def _answer(team: str, key: str) -> str:
+    return f"mg1:{{{_tag(team)}}}:i:{key}"
 
 
 def _open(team: str) -> str:

@@ -40,6 +40,11 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
            number INTEGER NOT NULL, key TEXT NOT NULL, used INTEGER NOT NULL, lapsed INTEGER NOT NULL,
            PRIMARY KEY (team, correlation_id, slot)) WITHOUT ROWID""",
     ),
+    (
+        # Answers kept under an idempotency key. They may be large, so not in the index itself.
+        """CREATE TABLE answers (team TEXT NOT NULL, key TEXT NOT NULL, digest BLOB NOT NULL, ends INTEGER NOT NULL,
+           sealed BLOB NOT NULL, PRIMARY KEY (team, key))""",
+    ),
 )
 
 

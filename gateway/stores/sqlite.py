@@ -21,7 +21,8 @@ import orjson
 
 from gateway.call import REPEATS, Ask, Debit, Rejection, Reservation
 from gateway.errors import ConfigError
-from gateway.stores import Clock, End, Key, Role, Sealed, StoreUnavailable, Unsealed, Workflow
+from gateway.stores import Begun, Clock, End, Key, Role, Sealed, StoreUnavailable, Unsealed, Workflow
+from gateway.stores.answers import Answers
 from gateway.stores.counters import Bucket, Counters
 from gateway.stores.record import MICRO, Change, Count, Record
 from gateway.stores.schema import migrate
@@ -46,6 +47,7 @@ _EXPIRE = (
     """DELETE FROM sealed WHERE (team, correlation_id) IN
        (SELECT team, correlation_id FROM vaults WHERE ends < ?)""",
     "DELETE FROM vaults WHERE ends < ?",
+    "DELETE FROM answers WHERE ends < ?",
     """DELETE FROM repeats WHERE (team, correlation_id) IN
        (SELECT team, correlation_id FROM workflows WHERE ends < ?) AND (team, correlation_id) NOT IN
        (SELECT team, correlation_id FROM reservations)""",
@@ -72,6 +74,7 @@ class SqliteStore:
         self._counters = Counters(self._load)
         self._waiting = Waiting()
         self._vaults: dict[tuple[str, str], Vault] = {}
+        self._answers = Answers()
         self._lock: int | None = None
         self._order = 0  # the last order taken over
         self._flushed = 0  # when buckets were last written
@@ -141,6 +144,7 @@ class SqliteStore:
         self._counters.evict(now - _IDLE, self.writer.written)
         for name in [name for name, it in self._vaults.items() if it.ends < now and self.writer.written(it.mark)]:
             del self._vaults[name]
+        self._answers.forget(self.writer)
         if self._purged + _PURGE <= now:
             self._purge(now)
         await self.durable()
@@ -300,6 +304,19 @@ class SqliteStore:
                 for sealed in self._reader.execute(_GET_SEALED, name):
                     vault.add(*sealed)
         return vault
+
+    # Idempotency
+
+    async def begin(self, team: str, key: str, digest: bytes, lease: int) -> Begun:  # noqa: ARG002  (its own life)
+        with self._reading():
+            return self._answers.begin(self._reader, (team, key), digest, self._now())
+
+    async def finish(self, team: str, key: str, digest: bytes, sealed: bytes, ttl: int) -> None:
+        self._answers.finish(self.writer, (team, key), digest, sealed, self._now() + ttl * MICRO)
+        await self.durable()
+
+    async def abandon(self, team: str, key: str, digest: bytes) -> None:
+        self._answers.abandon((team, key), digest)
 
     # Keys
 
