@@ -22,8 +22,8 @@ import orjson
 from cryptography.exceptions import InvalidTag
 
 from gateway.call import Call, Headers
-from gateway.config import Idempotency as Settings
 from gateway.errors import Refusal
+from gateway.sections import Idempotency as Settings
 from gateway.stores import Begun, Kept, StoreUnavailable
 from gateway.vault import Seal
 

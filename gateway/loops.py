@@ -24,9 +24,9 @@ from collections.abc import Callable, Hashable, Mapping, Sequence
 from typing import Any, Literal, NamedTuple
 
 from gateway.call import Debit
-from gateway.config import Loops as Settings
 from gateway.config import Quotas
 from gateway.errors import Refusal
+from gateway.sections import Loops as Settings
 
 _NAME = re.compile(r"[A-Za-z0-9_.:/-]{1,64}")
 _REMEMBERED = 20_000  # tool results that were counted, kept so that one sent again is not counted again

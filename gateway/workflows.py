@@ -23,6 +23,7 @@ from gateway import config, correlation, ingress, scalars
 from gateway.call import NANO_USD, Json
 from gateway.errors import Refusal
 from gateway.quota import Quotas
+from gateway.sections import Section
 from gateway.stores import FOREVER, Store, Workflow
 
 STATES = ("open", "frozen", "closed", "expired")
@@ -45,7 +46,7 @@ Reason = Annotated[str, StringConstraints(min_length=1, max_length=200), AfterVa
 Units = Annotated[scalars.Count, Field(gt=0, le=FOREVER)]
 
 
-class Change(config.Section):
+class Change(Section):
     """What every change of a workflow may name."""
 
     team: Team | None = None
@@ -77,7 +78,7 @@ class Resume(Change):
         return {key: amount for key, amount in added.items() if amount}
 
 
-class Open(config.Section):
+class Open(Section):
     """Begin a workflow before its first call."""
 
     team: Team

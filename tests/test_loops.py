@@ -11,11 +11,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.call import Debit
-from gateway.config import Loops as Settings
 from gateway.config import Quotas
 from gateway.errors import Refusal
 from gateway.formats.openai_chat import OPENAI_CHAT
 from gateway.loops import Look, Loops, Step, ToolUse, canonical, cycle
+from gateway.sections import Loops as Settings
 
 WORKFLOW = ("team", "workflow")
 

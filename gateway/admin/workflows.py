@@ -12,7 +12,7 @@ from pydantic import Field
 from gateway import workflows
 from gateway.admin.access import Action, Context
 from gateway.call import Json
-from gateway.config import Section
+from gateway.sections import Section
 from gateway.stores import Workflow
 
 

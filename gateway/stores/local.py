@@ -4,7 +4,8 @@ While Redis answers, it is asked, and what it says is remembered (`seen.py`). Wh
 its share of every bucket and quota from memory, says so (`local`), and asks Redis now and then, at times of its own,
 whether it is back. Then what was admitted alone is entered into the workflows in Redis, each call once and marked, and
 reservations made before are settled there. What cannot be done alone fails closed as `StoreUnavailable`: the vault,
-looking at workflows, changing them. A gateway that stops before Redis is back loses what it admitted alone.
+idempotency keys, looking at workflows, changing them. A gateway that stops before Redis is back loses what it
+admitted alone.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from typing import Any, NamedTuple, TypeVar
 
 from gateway.call import Ask, Rejection, Reservation
 from gateway.errors import ConfigError
-from gateway.stores import Clock, End, Key, Sealed, StoreUnavailable, Unsealed, Workflow
+from gateway.stores import Begun, Clock, End, Key, Sealed, StoreUnavailable, Unsealed, Workflow
 from gateway.stores.counters import Counters
 from gateway.stores.record import MICRO
 from gateway.stores.redis import RedisStore
@@ -260,6 +261,15 @@ class LocalStore:
 
     async def unseal(self, team: str, correlation_id: str) -> list[Unsealed]:
         return await self._there().unseal(team, correlation_id)
+
+    async def begin(self, team: str, key: str, digest: bytes, lease: int) -> Begun:
+        return await self._there().begin(team, key, digest, lease)
+
+    async def finish(self, team: str, key: str, digest: bytes, sealed: bytes, ttl: int) -> None:
+        await self._there().finish(team, key, digest, sealed, ttl)
+
+    async def abandon(self, team: str, key: str, digest: bytes) -> None:
+        await self._there().abandon(team, key, digest)
 
     async def keys(self) -> list[Key]:
         if not self.local:
