@@ -114,7 +114,7 @@ class Counters:
                     bucket = self._bucket(debit, now)
                     bucket.level = min(float(debit.limit), bucket.level + amount - charged)
             elif debit.unit == "hops":
-                if record is not None:
+                if record is not None and state == "settled":
                     deepest = record.begin(debit)
                     deepest.used = max(deepest.used, charged)
             elif record is not None and (count := record.counts.get(debit.key) or record.count(debit)) is not None:

@@ -119,7 +119,8 @@ class SqliteStore:
         outcome = self._counters.reserve(ask, now)
         record = self._counters.records.get((ask.team, ask.correlation_id))
         if isinstance(outcome, Reservation) and not ask.bare:
-            quotas = [(debit.key, debit.unit, debit.amount) for debit in ask.debits if not debit.refill]
+            # A depth is not charged, so it need not lapse.
+            quotas = [(it.key, it.unit, it.amount) for it in ask.debits if not it.refill and it.unit != "hops"]
             due = now + ask.lapse * MICRO
             row = (ask.id, ask.team, ask.correlation_id, ask.agent, ask.ttl, due, orjson.dumps(quotas))
             self.writer.submit(_PUT_RESERVATION, row)
@@ -406,7 +407,7 @@ def _hold(counters: Counters, row: tuple[Any, ...], now: int) -> Ask:
     record = counters.record(team, correlation_id, now)
     if record is not None:
         for debit in quotas:
-            record.begin(debit).held += debit.amount if debit.unit != "hops" else 0
+            record.begin(debit).held += debit.amount
     counters.open[id] = (ask, due)
     return ask
 
