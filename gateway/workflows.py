@@ -68,7 +68,7 @@ class Resume(Change):
     """Take calls again, with more room if it says so."""
 
     tokens: Units | None = None
-    cost_usd: Annotated[Decimal, Field(gt=0, le=FOREVER // NANO_USD)] | None = None
+    cost_usd: Annotated[Decimal, Field(ge=Decimal(1) / NANO_USD, le=FOREVER // NANO_USD)] | None = None
     calls: Units | None = None
 
     def topups(self) -> dict[str, int]:
@@ -132,8 +132,11 @@ async def page(
     size = min(MOST, 4 * limit)
     while True:
         newest = await store.workflows(team, size)
+        all_of_them = len(newest) < size or size == MOST
+        if not all_of_them:  # of those last seen at the same moment as the last one, some may be missing
+            newest = [it for it in newest if it.last_seen > newest[-1].last_seen]
         fitting = [it for it in newest if state in (None, it.state) and (after is None or _place(it) > after)]
-        if len(fitting) > limit or len(newest) < size or size == MOST:
+        if len(fitting) > limit or all_of_them:
             break
         size = min(MOST, 4 * size)
     shown = sorted(fitting, key=_place)[:limit]

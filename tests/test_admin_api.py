@@ -6,12 +6,17 @@ import hashlib
 import json
 import re
 import stat
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import httpx
 import pytest
+from hypothesis import example, given
+from hypothesis import settings as settings_
+from hypothesis import strategies as st
 
 import upstream as scripted
 from gateway import process
@@ -128,6 +133,7 @@ def test_no_other_origin_is_let_in(line: Line) -> None:
         (b'{"tokens": 0}', "greater than 0"),
         (b'{"calls": -1}', "calls: "),
         (b'{"cost_usd": "NaN"}', "finite"),
+        (b'{"cost_usd": 1e-12}', "cost_usd: "),
         (b'{"budget": 5}', "budget: is not known here"),
         (b'{"team": 7}', "team: "),
     ],
@@ -201,6 +207,37 @@ def test_an_id_with_a_slash(line: Line) -> None:
     assert ask(line, "/workflows/a%2Ffreeze").json()["correlation_id"] == "a/freeze"
     assert ask(line, "/workflows/a%2Ffreeze/freeze", {}).json()["state"] == "frozen"
     assert line.workflow("a") is None
+
+
+@example("a/../b")
+@example("x/freeze")
+@example("a//b/")
+@example("a+b@c=d:e")
+@settings_(max_examples=40, deadline=None)
+@given(
+    st.from_regex(r"[A-Za-z0-9._:/+=@-]{1,40}", fullmatch=True).filter(lambda id: id.strip("."))
+)  # clients resolve . and ..
+def test_any_id_can_be_named(line: Line, id: str) -> None:
+    """Every id that a call could carry is one segment of the path and is found as itself; any other is a 400."""
+    path = f"/workflows/{quote(id, safe='')}"
+    frozen = ask(line, f"{path}/freeze", {"team": "green"})
+    if not id[0].isalnum():
+        assert frozen.status_code in (400, 404), frozen.text
+        return
+    assert frozen.json()["correlation_id"] == id
+    assert ask(line, f"{path}?team=green").json()["correlation_id"] == id
+
+
+def test_a_new_key_is_taken_over_while_it_runs(up: scripted.Upstream, tmp_path: Path) -> None:
+    """Keys are rotated in the configuration, without a restart: the new one opens, the old one no longer does."""
+    with running(tmp_path, settings(tmp_path, up.url)) as line:
+        fresh = hashlib.sha256(b"mg-fresh").hexdigest()
+        line.path.write_text(line.path.read_text().replace(DIGEST, fresh))
+        until = time.monotonic() + 20
+        while ask(line, "/workflows", key="mg-fresh").status_code != 200:
+            assert time.monotonic() < until
+            time.sleep(0.05)
+        assert ask(line, "/workflows").status_code == 401
 
 
 def test_freeze_before_the_first_call(line: Line) -> None:
