@@ -82,6 +82,7 @@ class Shared:
     census: dict[str, int] = field(default_factory=dict)  # state of a workflow -> how many, as of a second ago
     stopping: bool = False
     scanners: dict[Any, Any] = field(default_factory=dict)
+    counted: dict[int, None] = field(default_factory=dict)  # tool results: see Loops
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,14 +152,14 @@ def _seal(config: Config) -> Seal | None:
     return Seal(master_key(config.pii.vault_key if config.pii else "", config.state.url))
 
 
-def _loops(config: Config, seal: Seal | None) -> Loops:
+def _loops(config: Config, seal: Seal | None, counted: dict[int, None]) -> Loops:
     """The judge of loops. Raises ConfigError where it would have to remember something but has no key."""
     if seal is None and remembers(config.loops, config.quotas.repeats):
         raise ConfigError(
             "quotas.repeats and loops.prompts keep keyed digests in the shared state, and with pii: null there is no "
             "key; write pii: {default: allow, vault_key: ...} to have a key and change nothing in requests"
         )
-    return Loops(config.quotas, config.loops, seal.digest if seal else None)
+    return Loops(config.quotas, config.loops, seal.digest if seal else None, counted)
 
 
 def build(config: Config, shared: Shared, identity: Identity, policies: Policies | None) -> Runtime:
@@ -179,7 +180,7 @@ def build(config: Config, shared: Shared, identity: Identity, policies: Policies
         identity=identity,
         limits=RateLimits(config.limits),
         quotas=Quotas(config.quotas),
-        loops=_loops(config, seal),
+        loops=_loops(config, seal, shared.counted),
         idempotency=Idempotency(config.idempotency, shared.store, seal) if config.idempotency else None,
         store=shared.store,
         store_is_apart=getattr(shared.store, "writer", None) is not shared.audit_writer,

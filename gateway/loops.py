@@ -65,14 +65,23 @@ NOTHING = Look()
 
 
 class Loops:
-    """The configured thresholds. `digest(kind, text)` is keyed; None only where nothing has to be remembered."""
+    """The configured thresholds. `digest(kind, text)` is keyed; None only where nothing has to be remembered.
 
-    def __init__(self, quotas: Quotas, settings: Settings, digest: Callable[[str, str], bytes] | None) -> None:
+    `counted` are the tool results that were counted: whoever keeps it may hand it to the next configuration.
+    """
+
+    def __init__(
+        self,
+        quotas: Quotas,
+        settings: Settings,
+        digest: Callable[[str, str], bytes] | None,
+        counted: dict[int, None] | None = None,
+    ) -> None:
         self._hops = quotas.hops
         self._repeats = quotas.repeats
         self._settings = settings
         self._digest = digest
-        self._counted: dict[int, None] = {}
+        self._counted = {} if counted is None else counted
 
     @property
     def reads(self) -> bool:

@@ -36,11 +36,11 @@ class Reply:
 
     async def whole(self, status: int, body: bytes, extra: list[tuple[bytes, bytes]] | None = None) -> None:
         """Send everything at once."""
-        self.status = status
-        self.begun = self.over = True
         if self._call.keeper is not None and status == 200:
             self._call.keeper.add(body)
             await self._call.keeper.keep(streamed=False)
+        self.status = status
+        self.begun = self.over = True
         length = (b"content-length", b"%d" % len(body))
         await self._start(status, [_JSON, length, *(extra or ())])
         await self._send({"type": "http.response.body", "body": body})
