@@ -1,0 +1,49 @@
+"""Nothing is lost and nothing is doubled, whatever happens between the gateways and their Redis."""
+
+from __future__ import annotations
+
+import pytest
+
+import faults
+from faults import Books
+
+pytestmark = pytest.mark.live
+
+
+def balanced(books: Books) -> None:
+    """The charges are what was reported; nothing is left in flight; nobody waited for ever."""
+    assert books.calls > 0
+    assert (books.charged, books.held, books.lapsed, books.hung) == (books.reported, 0, 0, 0)
+
+
+@pytest.mark.parametrize("name", faults.NETWORK)
+async def test_faults_of_the_network(name: str) -> None:
+    """Latency, stall, reset, down and slices of three bytes, through a real proxy."""
+    books = await faults.network(name)
+    balanced(books)
+    if name in ("latency", "3-byte slices"):  # slow is not gone
+        assert books.during > 0
+        assert books.refused == 0
+
+
+@pytest.mark.parametrize("fsync", ["always", "everysec"])
+async def test_a_killed_server(fsync: str) -> None:
+    """SIGKILL under load, and a start from its append-only file."""
+    books = await faults.killed(fsync)
+    assert books.refused > 0
+    balanced(books)
+
+
+async def test_a_cluster_that_loses_a_node() -> None:
+    """The other slots go on; what was under way in the lost one is settled when it is back."""
+    books = await faults.node_lost()
+    assert books.refused > 0
+    assert books.during > 0
+    balanced(books)
+
+
+async def test_a_cluster_that_fails_over() -> None:
+    """A replica takes over with all that was confirmed, where writes wait for one."""
+    books = await faults.failover()
+    assert books.refused > 0
+    balanced(books)
