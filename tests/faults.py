@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from gateway.call import Reservation
 from gateway.stores import Store, StoreUnavailable
 from gateway.stores.cluster import ClusterStore
+from gateway.stores.local import LocalStore
 from gateway.stores.redis import RedisStore
 from redis_cluster import Server, cluster, server, until
 from store_harness import ask, bucket, quota
@@ -44,6 +45,7 @@ class Books:
     refused: int = 0
     during: int = 0
     hung: int = 0
+    lost: int = 0
     reported: int = 0
     charged: int = 0
     held: int = 0
@@ -53,11 +55,13 @@ class Books:
 class Load:
     """Callers of several teams on several replicas, each call reserved, used and settled."""
 
-    def __init__(self, stores: Sequence[Store], *, shared: bool = False) -> None:
+    def __init__(self, stores: Sequence[Store], *, shared: bool = False, dies: bool = False) -> None:
         self.books = Books()
         self.faulty = False
         self._stores = stores
         self._shared = (bucket(10**9, 1, 1e6, "model:m"),) if shared else ()
+        self._dying = stores[-1] if dies else None  # a gateway that ends nothing more once the fault is there
+        self._lapse = 4 if dies else 60
         self._stop = False
         self._tasks: list[asyncio.Task[None]] = []
 
@@ -83,7 +87,7 @@ class Load:
     async def _caller(self, number: int) -> None:
         pick = random.Random(number)
         store, team = self._stores[number % len(self._stores)], TEAMS[number % len(TEAMS)]
-        while not self._stop:
+        while not self._stop and not (self.faulty and store is self._dying):
             try:
                 async with asyncio.timeout(HANGS):
                     await self._call(store, team, pick.randint(1, 50))
@@ -95,8 +99,11 @@ class Load:
 
     async def _call(self, store: Store, team: str, used: int) -> None:
         wants = ask(quota(10**12, 50), bucket(10**9, 1, 1e6, f"team:{team}"), *self._shared, team=team)
-        got = await store.reserve(wants)
+        got = await store.reserve(wants._replace(lapse=self._lapse))
         assert isinstance(got, Reservation), got
+        if store is self._dying and not self.books.lost:
+            self.books.lost = 1  # under way when the gateway dies
+            return
         await asyncio.sleep(0.002)
         self.books.calls += 1
         self.books.during += self.faulty
@@ -112,14 +119,16 @@ class Load:
                     await store.sweep()
 
     async def _read(self) -> None:
+        await asyncio.sleep(self._lapse if self.books.lost else 0)
         for _ in range(3):
             for store in self._stores:
                 await store.sweep()
         for team in TEAMS:
-            for workflow in await self._stores[0].workflows(team, 100):
-                self.books.charged += workflow.used["tokens"]
-                self.books.held += workflow.held["tokens"]
-                self.books.lapsed += workflow.lapsed["tokens"]
+            workflow = await self._stores[0].workflow(team, "w")
+            assert workflow is not None
+            self.books.charged += workflow.used["tokens"]
+            self.books.held += workflow.held["tokens"]
+            self.books.lapsed += workflow.lapsed["tokens"]
 
 
 @contextlib.asynccontextmanager
@@ -155,6 +164,26 @@ async def killed(fsync: str) -> Books:
             return await Load(stores).run(_do(redis.kill), _do(redis.start))
 
 
+async def both_killed() -> Books:
+    """A gateway dies with a call under way, and the server is killed as well, and started again."""
+    with server("--appendfsync", "always") as redis:
+        async with replicas(RedisStore, redis.url) as stores:
+            return await Load(stores, dies=True).run(_do(redis.kill), _do(redis.start))
+
+
+async def alone() -> Books:
+    """The server is killed, the gateways go on with their shares, and it is started again."""
+    with server("--appendfsync", "always") as redis:
+        async with replicas(RedisStore, redis.url) as remotes:
+            stores = [LocalStore(remote, REPLICAS) for remote in remotes]
+
+            async def heal() -> None:
+                await asyncio.to_thread(redis.start)
+                await asyncio.gather(*(store._probe for store in stores if store._probe is not None))
+
+            return await Load(stores).run(_do(redis.kill), heal)
+
+
 async def node_lost() -> Books:
     """One of three masters of a Cluster without replicas is killed, and started again."""
     with cluster(3, 0, "--appendfsync", "always", "--cluster-require-full-coverage", "no") as nodes:
@@ -170,7 +199,7 @@ async def node_lost() -> Books:
 
 async def failover() -> Books:
     """One of three masters of a Cluster is killed, and its replica takes over; writes wait for a replica."""
-    with cluster(3, 1, "--appendfsync", "no") as nodes:
+    with cluster(3, 1, "--appendfsync", "no", "--cluster-require-full-coverage", "no") as nodes:
         lost = nodes.nodes[1]
         heirs = [node for node in nodes.nodes if node is not lost]
 

@@ -34,6 +34,21 @@ async def test_a_killed_server(fsync: str) -> None:
     balanced(books)
 
 
+async def test_a_gateway_dies_with_its_redis() -> None:
+    """What was under way in it is charged at its estimate and marked, and nothing else differs."""
+    books = await faults.both_killed()
+    assert (books.lost, books.lapsed) == (1, 50)
+    assert (books.charged, books.held, books.hung) == (books.reported + books.lapsed, 0, 0)
+
+
+async def test_gateways_that_go_on_alone() -> None:
+    """With `on_error: local` no call is refused, and every call is charged when Redis is back."""
+    books = await faults.alone()
+    assert books.during > 0
+    assert books.refused == 0
+    balanced(books)
+
+
 async def test_a_cluster_that_loses_a_node() -> None:
     """The other slots go on; what was under way in the lost one is settled when it is back."""
     books = await faults.node_lost()
