@@ -29,6 +29,10 @@ DIGEST = hashlib.sha256(KEY.encode()).hexdigest()
 QUOTAS = {"tokens": "20k", "cost_usd": 0.1, "calls": 3}
 
 
+# Dots alone never arrive: clients resolve them as parts of the path.
+IDS = st.from_regex(r"[A-Za-z0-9._:/+=@-]{1,40}", fullmatch=True).filter(lambda id: id.strip("."))
+
+
 def settings(folder: Path, url: str, **fields: Any) -> dict[str, Any]:
     return config(folder, url, **{"quotas": QUOTAS, "admin": {"key_sha256": [DIGEST]}, **fields})
 
