@@ -75,11 +75,11 @@ class Counters:
             raise ValueError(f"call {ask.id} has a reservation already")
         record = self.record(ask.team, ask.correlation_id, now) or _fresh(ask.team, ask.correlation_id, now)
         if (refused := self._refused(record, ask, now)) is None:
-            if ask.bare:
+            if not ask.debits and ask.bare:
                 return Reservation(ask, ())
             balances: list[Balance] = []
             known = len(record.repeats)
-            behind = record.turn != "" and record.turn != ask.id and now < record.turn_ends
+            behind = bool(record.turn) and record.turn != ask.id and now < record.turn_ends
             for index, debit in enumerate(ask.debits):
                 outcome = self._take(debit, index, record, behind, now)
                 if isinstance(outcome, Rejection):
@@ -93,8 +93,10 @@ class Counters:
             else:
                 if record.turn == ask.id:
                     record.turn = ""
-                record.trim()
-                record.follow(ask.agent)
+                if record.repeats:
+                    record.trim()
+                if not record.path or record.path[-1] != ask.agent:
+                    record.follow(ask.agent)
                 self._keep(record, ask, now)
                 self.open[ask.id] = (ask, now + ask.lapse * MICRO)
                 path = tuple(record.path) if len(record.path) > 2 else ()
@@ -119,7 +121,8 @@ class Counters:
                     deepest.used = max(deepest.used, charged)
             elif record is not None and (count := record.counts.get(debit.key) or record.count(debit)) is not None:
                 # A counter of repeats may be younger than the call: its forerunner of this name was dropped.
-                count.held = max(0, count.held - amount)
+                held = count.held - amount
+                count.held = held if held > 0 else 0
                 count.used += charged
                 if state == "lapsed":
                     count.lapsed += charged

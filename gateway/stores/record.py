@@ -96,6 +96,8 @@ class Record:
 
     def chain(self, agent: str) -> tuple[str, ...]:
         """From the first agent to this one."""
+        if not self.agents[agent]:
+            return (agent,)
         chain = [agent]
         while parent := self.agents[chain[-1]]:
             chain.append(parent)

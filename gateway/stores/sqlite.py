@@ -118,7 +118,7 @@ class SqliteStore:
         now = self._now()
         outcome = self._counters.reserve(ask, now)
         record = self._counters.records.get((ask.team, ask.correlation_id))
-        if isinstance(outcome, Reservation) and not ask.bare:
+        if isinstance(outcome, Reservation) and (ask.debits or not ask.bare):
             # A depth is not charged, so it need not lapse.
             quotas = [(it.key, it.unit, it.amount) for it in ask.debits if not it.refill and it.unit != "hops"]
             due = now + ask.lapse * MICRO
