@@ -286,6 +286,7 @@ class Call:
     debits: tuple[Debit, ...] = ()
     targets: list[str] = field(default_factory=list)  # where it may go, in the order tried
     reservation: Reservation | None = None
+    rest: Reservation | None = None  # what it may use beyond that where a policy routed it to a dearer model
     rejection: Rejection | None = None
     redaction: Redaction = field(default_factory=Redaction)
     keeper: Any = None  # the idempotency.Keeper of its answer, if it came with a key

@@ -73,6 +73,7 @@ class Forward:
         self._models = models
         self._providers = providers
         self._session = session
+        self.most_patience = max((self.patience(list(model.prices)) for model in models.values()), default=0.0)
         self._draw = random.Random()  # noqa: S311  (spreads load; nobody gains by guessing it)
         self._bases = {name: provider.base_url.rstrip("/") for name, provider in providers.items()}
         self._urls: dict[tuple[str, str], URL] = {}
@@ -110,9 +111,9 @@ class Forward:
         model = self.model(name)
         return model.prices.get(target, model.price)
 
-    def timeout(self, target: str) -> float:
-        """Seconds that a call to a target may take as a whole."""
-        return self._providers[target.partition("/")[0]].timeout
+    def patience(self, targets: Sequence[str]) -> float:
+        """Seconds that a call may take which tries these targets, one after the other."""
+        return sum([self._providers[target.partition("/")[0]].timeout for target in targets])
 
     async def open(self, call: Call, targets: Sequence[str]) -> Answer:
         """Send the call until a target begins to answer; writes `call.outcome`. Raises Refusal."""

@@ -101,7 +101,9 @@ async def reserve(call: Call) -> None:
     call.repeats = repeats(call, subject)
     call.debits = (*limits, *quotas, *call.repeats.debits)
     chained = runtime.loops.follows or runtime.authorizer is not None
-    longest = max(runtime.forward.timeout(target) for target in call.targets)
+    # A policy may yet route it to another model, whose targets may take longer.
+    forward = runtime.forward
+    longest = forward.most_patience if runtime.authorizer else forward.patience(call.targets)
     ask = runtime.quotas.ask(
         call.id, subject.team, call.correlation_id, subject.agent, call.debits, lapse=longest + LAPSE_MARGIN
     )
@@ -152,6 +154,24 @@ async def oblige(call: Call, duties: Obligations) -> None:
         call.targets = runtime.forward.targets(duties.route)
         call.served_as = duties.route
         call.edited = True
+        await reserve_rest(call)
+
+
+async def reserve_rest(call: Call) -> None:
+    """What the call may use at the model that a policy routed it to, beyond what it reserved at its own."""
+    runtime = call.runtime
+    if call.reservation is None:
+        return
+    model = runtime.forward.model(call.served_as)
+    ceiling = call.ceiling or model.max_output * call.format.answers(call.body)
+    debits = runtime.quotas.rest(call.debits, model, call.input_tokens, ceiling)
+    if debits:
+        ask = call.reservation.ask._replace(id=f"{call.id}-rest", debits=debits)
+        answer = await admit(runtime.store, ask, runtime.config.quotas.wait)
+        if isinstance(answer, Rejection):
+            call.rejection = answer
+            raise quota.refusal(answer, ask)
+        call.rest = answer
 
 
 async def commit(call: Call) -> None:
@@ -285,6 +305,8 @@ async def settle_and_record(call: Call, reply: Reply) -> None:
     cost = 0
     try:
         cost = await settle(call)
+        if call.rest is not None:  # what it held has been charged by now, or is not needed
+            await runtime.store.settle(call.rest, {}, "released")
         runtime.audit.ended(call, reply.status, cost)
     except StoreUnavailable as fault:
         _log.error("call %s could not be settled: %s", call.id, fault)

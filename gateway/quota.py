@@ -70,6 +70,12 @@ class Quotas:
         found.append(Debit("calls", "calls", 1, calls, "quotas.calls"))
         return found
 
+    def rest(self, debits: Sequence[Debit], model: Model, input_tokens: int, ceiling: int) -> tuple[Debit, ...]:
+        """What a call must reserve beyond `debits` to be served by another model; nothing if that is no dearer."""
+        reserved = {debit.key: debit.amount for debit in debits if not debit.refill}
+        needs = [(it, it.amount - reserved.get(it.key, 0)) for it in self.debits(model, input_tokens, ceiling)]
+        return tuple(it._replace(amount=more) for it, more in needs if more > 0)
+
     def ask(self, id: str, team: str, correlation_id: str, agent: str, debits: Sequence[Debit], *, lapse: float) -> Ask:
         """The whole of what a call wants. `lapse`: seconds after which an unsettled reservation counts as lost."""
         seconds, idle = self._settings.seconds, self._settings.idle

@@ -42,6 +42,24 @@ def test_what_is_not_limited_is_counted(settings: dict[str, object]) -> None:
     assert all(debit.limit in (settings.get(debit.key), 2**53 - 1) for debit in debits)
 
 
+def test_a_call_reserves_at_the_dearest_target() -> None:
+    """Whichever target serves, the money is held; a model without prices of targets is its own."""
+    targets = ["demo/a", {"target": "demo/b", "price": {"input": 1, "output": 9}}, {"target": "demo/c"}]
+    many = Model.model_validate({"targets": targets, "price": {"input": 2, "output": 3}})
+    quotas = quota.Quotas(Settings.model_validate({"cost_usd": 5}))
+    for tokens, ceiling, usd in ((1000, 100, 2000 + 300), (100, 1000, 100 + 9000)):
+        assert {it.key: it.amount for it in quotas.debits(many, tokens, ceiling)}["cost"] == usd * 1000
+
+
+def test_the_rest_is_what_another_model_needs_more() -> None:
+    """Only the difference, and nothing where the other is no dearer."""
+    quotas = quota.Quotas(Settings.model_validate({"tokens": "200k", "cost_usd": 5, "calls": 500}))
+    mine, dear = model(MINI), model(Price(input=1, output=2))
+    debits = quotas.debits(mine, 1000, 500)
+    assert [(it.key, it.amount) for it in quotas.rest(debits, dear, 1000, 500)] == [("cost", 2_000_000 - 450_000)]
+    assert quotas.rest(quotas.debits(dear, 1000, 500), mine, 1000, 500) == ()
+
+
 def test_the_ask_has_the_workflows_times() -> None:
     """Age, ttl and lapse come from the configuration and the call, in whole seconds."""
     settings = Settings.model_validate({"seconds": "1h", "ttl": "24h", "idle": "5min"})

@@ -126,6 +126,28 @@ def test_a_call_reserves_at_the_dearest_of_its_targets(up: scripted.Upstream, tm
         assert line.chat(TEXT, "dear-failover", cid="v", max_tokens=100).status_code == 200
 
 
+ROUTE = """package gateway
+import rego.v1
+decision := {"allow": true, "deny": [], "obligations": {"route": "parts"}}
+"""
+
+
+def test_a_routed_call_costs_what_its_new_model_costs(up: scripted.Upstream, tmp_path: Path) -> None:
+    """A policy sends it to a dearer model: what that may cost is held before it leaves, what it costs is charged."""
+    (tmp_path / "policies").mkdir()
+    (tmp_path / "policies" / "route.rego").write_text(ROUTE)
+    policy = {"path": str(tmp_path / "policies")}
+    with running(tmp_path, settings(tmp_path, up.url, policy=policy, quotas={"cost_usd": 0.02})) as line:
+        assert line.chat(TEXT, cid="w", max_tokens=400).status_code == 200
+        money = 350 * 2000 + 600 * 500 + 50 * 20_000 + 200 * 8000 + 200 * 10_000 + 100 * 40_000
+        assert charged(line, "w")["cost"] == money
+        seen = len(up.seen)
+        refused = line.chat(TEXT, cid="v", max_tokens=600)  # fits at its own model's price, not at the other's
+        assert refused.json()["error"]["code"] == "quota_exceeded"
+        assert len(up.seen) == seen
+        assert charged(line, "v")["cost"] == 0
+
+
 @pytest.mark.parametrize("stream", [False, True])
 def test_parts_cost_their_own_price(line: Line, stream: bool) -> None:
     """Cached and audio input, reasoning and audio output, as the provider reports them."""
