@@ -48,6 +48,14 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
 )
 
 
+def outdated(connection: sqlite3.Connection) -> bool:
+    """Whether the file is one of an older release; an empty one is not."""
+    if connection.execute("SELECT 1 FROM sqlite_schema WHERE name = 'meta'").fetchone() is None:
+        return False
+    row = connection.execute("SELECT value FROM meta WHERE name = 'schema'").fetchone()
+    return row is not None and 0 < row[0] < len(MIGRATIONS)
+
+
 def migrate(connection: sqlite3.Connection, path: Path) -> None:
     """Bring the file to the newest version, in one transaction. Raises `ConfigError` if it is newer still."""
     connection.execute("BEGIN IMMEDIATE")

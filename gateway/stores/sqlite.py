@@ -25,7 +25,7 @@ from gateway.stores import Begun, Clock, End, Key, Role, Sealed, StoreUnavailabl
 from gateway.stores.answers import Answers
 from gateway.stores.counters import Bucket, Counters
 from gateway.stores.record import MICRO, Change, Count, Record
-from gateway.stores.schema import migrate
+from gateway.stores.schema import migrate, outdated
 from gateway.stores.vault import Vault
 from gateway.stores.waiting import Waiting
 from gateway.stores.writer import Bulk, Statement, Writer, connect
@@ -88,6 +88,8 @@ class SqliteStore:
                 undo.callback(os.close, self._lock)
             self._reader = connect(self.path)
             undo.callback(self._reader.close)
+            if self._role == "cli" and outdated(self._reader):
+                _stand_back(self.path)
             migrate(self._reader, self.path)
             self.writer = Writer(self.path)
             undo.pop_all()
@@ -397,6 +399,18 @@ def _lock(path: Path) -> int:
     os.ftruncate(lock, 0)
     os.pwrite(lock, b"%d\n" % os.getpid(), 0)
     return lock
+
+
+def _stand_back(path: Path) -> None:
+    """Raise `ConfigError` if a gateway is running: its tables must not change under it, its writes would fail."""
+    with open(f"{path}.lock", "ab") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise ConfigError(
+                f"state: {path} is in use by a gateway of an older release, and its tables have to change for this "
+                "one: restart that gateway with this release first"
+            ) from None
 
 
 def _hold(counters: Counters, row: tuple[Any, ...], now: int) -> Ask:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import fcntl
+import os
 import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,6 +14,7 @@ import pytest
 import redis
 
 from gateway.call import Rejection, Reservation
+from gateway.errors import ConfigError
 from gateway.stores.redis import RedisStore
 from gateway.stores.schema import MIGRATIONS
 from gateway.stores.sqlite import SqliteStore
@@ -124,6 +127,25 @@ async def test_a_file_of_the_first_release_is_brought_up(tmp_path: Path) -> None
     assert await store.resume("t", "w", {"tokens": 1000})
     assert (await take(store, quota(1000, 1650))).balances[0].added == 1000
     await store.close()
+
+
+async def test_the_command_line_leaves_a_running_gateways_tables_alone(tmp_path: Path) -> None:
+    """A newer command line beside an older gateway says what to do first; once that has stopped it goes on."""
+    path = tmp_path / "state.db"
+    with sqlite3.connect(path) as old:
+        old.execute("CREATE TABLE meta (name TEXT PRIMARY KEY, value INTEGER NOT NULL)")
+        for statement in MIGRATIONS[0]:
+            old.execute(statement)
+        old.execute("INSERT INTO meta VALUES ('schema', 1)")
+    old.close()
+    lock = os.open(f"{path}.lock", os.O_CREAT | os.O_RDWR)
+    fcntl.flock(lock, fcntl.LOCK_EX)
+    cli = SqliteStore(f"sqlite:///{path}", role="cli")
+    with pytest.raises(ConfigError, match="restart that gateway"):
+        await cli.open()
+    os.close(lock)
+    await cli.open()
+    await cli.close()
 
 
 async def test_orders_of_every_kind(tmp_path: Path) -> None:
