@@ -42,7 +42,7 @@ from gateway.stores.reach import check_version, reach
 from gateway.stores.redis_answers import RedisAnswers
 from gateway.stores.waiting import Waiting
 
-SCRIPT = Path(__file__).with_suffix(".lua").read_text(encoding="utf-8")
+SCRIPT = "".join([Path(__file__).with_name(name).read_text("utf-8") for name in ("redis.lua", "redis_kept.lua")])
 
 _TEAMS = "mg1:teams"
 _KEYS = "mg1:{keys}"
