@@ -64,7 +64,7 @@ class Idempotency:
 
         Raises Refusal(invalid_request).
         """
-        key = _key(call.headers)
+        key = key_of(call.headers)
         if key is None:
             return False
         keeper = self._keeper(call, key)
@@ -149,7 +149,7 @@ class Keeper:
         return f"idempotency\0{self.team}\0{self.key}\0{self.digest.hex()}"
 
 
-def _key(headers: Headers) -> str | None:
+def key_of(headers: Headers) -> str | None:
     """The key of a call, None without one. Raises Refusal(invalid_request)."""
     found = {value for name, value in headers if name == b"idempotency-key"}
     if not found:

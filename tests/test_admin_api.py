@@ -193,6 +193,30 @@ def test_a_top_up_is_what_was_missing(line: Line) -> None:
     assert [line.chat("hi", cid="short").status_code for _ in range(3)] == [200, 200, 403]
 
 
+def test_a_top_up_sent_again_adds_nothing(line: Line) -> None:
+    """With an Idempotency-Key a lost answer can be asked for again; another body, another key or no key is another."""
+    line.chat("hi", cid="again")
+
+    def add(calls: int, key: str) -> httpx.Response:
+        return ask(line, "/workflows/again/resume", {"calls": calls}, headers={"idempotency-key": key})
+
+    assert add(5, "one").json()["quotas"]["calls"]["topup"] == 5
+    assert add(5, "one").json()["quotas"]["calls"]["topup"] == 5
+    assert "another request" in detail(add(6, "one"), 422)
+    assert add(5, "two").json()["quotas"]["calls"]["topup"] == 10
+    assert ask(line, "/workflows/again/resume", {"calls": 5}).json()["quotas"]["calls"]["topup"] == 15
+    assert len(line.rows("SELECT * FROM actions WHERE correlation_id = 'again'")) == 3
+
+
+def test_a_refused_change_leaves_its_key_free(line: Line) -> None:
+    """What was refused was not done: the key may be used again, with the same answer."""
+    line.chat("hi", cid="over")
+    ask(line, "/workflows/over/close", {})
+    for _ in range(2):
+        answer = ask(line, "/workflows/over/resume", {"calls": 5}, headers={"idempotency-key": "k"})
+        assert "is closed" in detail(answer, 409)
+
+
 def test_ids_are_of_a_team(line: Line) -> None:
     """An id that two teams use is an error that names them, until one is given; an unknown one is a 404."""
     line.chat("hi", cid="both")

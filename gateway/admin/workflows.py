@@ -11,6 +11,7 @@ from pydantic import Field
 
 from gateway import workflows
 from gateway.admin.access import Action, Context
+from gateway.admin.once import once
 from gateway.call import Json
 from gateway.sections import Section
 from gateway.stores import Workflow
@@ -64,8 +65,15 @@ async def resume(context: Context) -> tuple[int, Json]:
     """POST /workflows/{id}/resume, with or without a top-up."""
     wanted, id = await context.body(workflows.Resume), context.name("id")
     known = await workflows.find(context.store, wanted.team, id)
-    await context.record("workflow resumed", known.team, id, wanted)
-    return _shown(context, await workflows.resume(context.store, known, wanted.topups()))
+
+    async def change() -> Workflow:
+        await context.record("workflow resumed", known.team, id, wanted)
+        return await workflows.resume(context.store, known, wanted.topups())
+
+    async def again() -> Workflow:
+        return known
+
+    return _shown(context, await once(context, known.team, wanted.model_dump(mode="json"), change, again))
 
 
 async def close(context: Context) -> tuple[int, Json]:
