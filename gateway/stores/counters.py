@@ -222,7 +222,8 @@ class Counters:
         record.last = max(record.last, now)
         # Kept at least until its reservations have lapsed, however short the ttl.
         record.ends = max(record.ends, now + max(ask.ttl, ask.lapse) * MICRO)
-        record.meet(ask.agent)
+        if ask.agent not in record.agents:
+            record.meet(ask.agent)
 
     def _note(self, record: Record, ask: Ask, refused: Rejection, now: int) -> None:
         """What a refusal leaves behind: a workflow that has ended stays so for as long as it is called."""
@@ -240,12 +241,8 @@ class Counters:
 
     def _refused(self, record: Record, ask: Ask, now: int) -> Rejection | None:
         """Why the workflow takes no call, whatever it asks for."""
-        if record.state == "frozen":
-            return _frozen(record, ask)
-        if record.state == "closed":
-            return Rejection("closed")
-        if record.state == "expired":
-            return Rejection("idle", limit=ask.idle or 0)
+        if record.state != "open":
+            return _ended(record, ask)
         if ask.strict and not record.opened:
             return Rejection("unknown")
         age = now - record.since
@@ -265,8 +262,12 @@ def _fresh(team: str, correlation_id: str, now: int) -> Record:
     return Record(team, correlation_id, now, now, now, now)
 
 
-def _frozen(record: Record, ask: Ask) -> Rejection:
-    """Names the quota that froze it, if the ask still has that quota."""
+def _ended(record: Record, ask: Ask) -> Rejection:
+    """Why it is not open; of a frozen one the quota that froze it, if the ask still has that quota."""
+    if record.state == "closed":
+        return Rejection("closed")
+    if record.state == "expired":
+        return Rejection("idle", limit=ask.idle or 0)
     for index, debit in enumerate(ask.debits):
         if not debit.refill and debit.name == record.reason:
             count = record.count(debit) or Count(debit.unit)

@@ -62,6 +62,7 @@ class Record:
     opened: bool = False
     turn: str = ""
     turn_ends: int = 0
+    who: bytes = b""  # agents and path as they are kept; made anew when the record is dirty
     dirty: bool = True
     mark: int = 0
 

@@ -428,6 +428,8 @@ def _hold(counters: Counters, row: tuple[Any, ...], now: int) -> Ask:
 
 def _row(record: Record) -> tuple[Any, ...]:
     counts = {key: (count.unit, count.used, count.lapsed) for key, count in record.counts.items()}
+    if record.dirty or not record.who:
+        record.who = orjson.dumps({"parents": record.agents, "path": record.path})
     return (
         record.team,
         record.correlation_id,
@@ -437,7 +439,7 @@ def _row(record: Record) -> tuple[Any, ...]:
         record.last,
         record.since,
         record.ends,
-        orjson.dumps({"parents": record.agents, "path": record.path}),
+        record.who,
         orjson.dumps(counts),
         orjson.dumps(record.topups) if record.topups else b"{}",
         record.opened,
