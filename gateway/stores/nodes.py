@@ -95,7 +95,7 @@ class Nodes:
 
     def _redirect(self, node: Node, command: Command, future: asyncio.Future[Any], error: Exception) -> bool:
         """What becomes of a command that `node` did not serve."""
-        if command[0] in ("CLUSTER", "ASKING"):
+        if command[0] in ("CLUSTER", "ASKING", "TIME", "HELLO"):  # asked of this node, not of any
             return False
         now = asyncio.get_running_loop().time()
         if future not in self._until:

@@ -147,7 +147,11 @@ class RedisStore:
 
     async def answers(self) -> None:
         """Raise unless every server answers."""
-        await asyncio.gather(*(server.call("PING") for server in self._batch.nodes()))
+        try:
+            await asyncio.gather(*(server.call("TIME") for server in self._batch.nodes()))
+        except StoreUnavailable:
+            await self._batch.open()  # a node may have an heir
+            raise
 
     async def sweep(self) -> int:
         await self._end_again()

@@ -9,21 +9,28 @@ from typing import Any
 import orjson
 import pytest
 import redis
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from gateway.call import Ask, Debit, Rejection, Reservation
 from gateway.errors import ConfigError
-from gateway.stores import open_store
+from gateway.stores import End, open_store
 from gateway.stores.batch import Batch
 from gateway.stores.cluster import ClusterStore
 from gateway.stores.nodes import slot_of
+from gateway.stores.redis import RedisStore
 from redis_cluster import Cluster, cluster
+from servers import acl_rule
 from store_harness import Clock, ask, bucket, quota, servers_of, standing, take
 
 
 @pytest.fixture(scope="module")
-def nodes() -> Iterator[Cluster]:
-    """A Cluster that these tests may change."""
-    with cluster() as running:
+def nodes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    """A Cluster that these tests may change, reached as the user with the least rights."""
+    users = tmp_path_factory.mktemp("users") / "users.acl"
+    users.write_text(f"user default on nopass ~* &* +@all\n{acl_rule()}\n")
+    with cluster(3, 0, "--aclfile", str(users)) as running:
+        running.url = running.url.replace("//", "//meshgate:password@")
         yield running
 
 
@@ -144,6 +151,51 @@ async def test_a_gateway_that_dies_between_the_steps(store: ClusterStore) -> Non
     assert await store.sweep() == 1
     assert await standing(store) == (400, 0, 400)
     assert await left(store, model(9, 0)) == 9
+
+
+STEP = st.tuples(st.integers(0, 6), st.integers(0, 4), st.integers(0, 4), st.integers(0, 60), st.integers(0, 3))
+
+
+@given(steps=st.lists(STEP, max_size=25))
+@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+def test_two_steps_are_as_good_as_one(nodes: Cluster, redis_url: str, steps: list[tuple[int, ...]]) -> None:
+    """Whatever is asked, ended, given back and waited for: a Cluster answers as one server does."""
+    for url in [*servers_of(nodes.url), redis_url]:
+        with redis.Redis.from_url(url) as client:
+            client.flushall()
+
+    async def both() -> None:
+        clock = Clock()
+        stores = [ClusterStore(nodes.url, clock=clock), RedisStore(redis_url, clock=clock)]
+        flying: list[list[Reservation]] = []
+        for kind, requests, tokens, amount, seconds in steps:
+            if kind < 4 or not flying:
+                debits = (
+                    bucket(6, 1),
+                    quota(150, amount),
+                    model(5, requests),
+                    model(9, tokens, "provider:p", "tokens"),
+                )
+                wants = ask(*debits, cid=f"w{kind % 2}")
+                one, other = [await store.reserve(wants) for store in stores]
+                assert type(one) is type(other)
+                if isinstance(one, Reservation) and isinstance(other, Reservation):
+                    assert one.balances == other.balances
+                    flying.append([one, other])
+                elif isinstance(one, Rejection) and isinstance(other, Rejection):
+                    assert (one.reason, one.retry_after) == (other.reason, other.retry_after)
+            elif kind < 6:
+                state: End = "settled" if kind == 4 else "released"
+                used = {"provider:p": tokens, "tokens": amount} if kind == 4 else {}
+                pair = zip(stores, flying.pop(0), strict=True)
+                assert [await store.settle(it, used, state) for store, it in pair] == [True, True]
+            clock.advance(seconds)
+        for cid in ("w0", "w1"):
+            assert await standing(stores[0], cid) == await standing(stores[1], cid)
+        for store in stores:
+            await store.close()
+
+    asyncio.run(both())
 
 
 async def test_a_node_pays_one_pipeline_a_tick(store: ClusterStore, monkeypatch: pytest.MonkeyPatch) -> None:
