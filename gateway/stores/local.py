@@ -18,9 +18,21 @@ import time
 from collections.abc import Coroutine, Mapping, Sequence
 from typing import Any, NamedTuple, TypeVar
 
-from gateway.call import Ask, Rejection, Reservation
+from gateway.call import Ask, Debit, Rejection, Reservation
 from gateway.errors import ConfigError
-from gateway.stores import Begun, Clock, End, Key, Sealed, StoreUnavailable, Unsealed, Workflow
+from gateway.stores import (
+    FOREVER,
+    Begun,
+    Clock,
+    End,
+    Key,
+    Sealed,
+    StoreUnavailable,
+    Unsealed,
+    Workflow,
+    actual,
+    charges,
+)
 from gateway.stores.counters import Counters
 from gateway.stores.record import MICRO
 from gateway.stores.redis import RedisStore
@@ -31,8 +43,8 @@ T = TypeVar("T")
 
 FIRST = 0.5  # seconds until Redis is first asked whether it is back; then twice as long each time,
 LONGEST = 5.0  # up to this; each gateway up to half more or less, so that they do not all come at once
-TOGETHER = 100  # calls entered at once
-ROUNDS = 10  # at most so often what has ended meanwhile is entered before calls wait for the rest
+TOGETHER = 100  # entries made at once
+ROUNDS = 3  # so often what has ended meanwhile is entered before calls wait for the rest
 # A call admitted alone is another one to Redis: its first try may have arrived there all the same.
 _ALONE = ":local"
 
@@ -40,11 +52,12 @@ _log = logging.getLogger(__name__)
 
 
 class _Ended(NamedTuple):
-    """A call admitted alone that has ended, and how."""
+    """A call admitted alone that has ended, and how; or several of one workflow and agent, with their sum."""
 
     ask: Ask
     used: Mapping[str, int]
     state: End
+    calls: int = 1
 
 
 class LocalStore:
@@ -57,7 +70,10 @@ class LocalStore:
         self._counters = Counters(self._seen.record)
         self._asked: dict[str, Ask] = {}  # reservations made alone, by id: what Redis will hear of them
         self._adopted: dict[str, Ask] = {}  # such that Redis has heard of
-        self._ended: list[_Ended] = []  # to be entered into Redis
+        self._ended: list[_Ended] = []  # calls made alone, to be entered into Redis,
+        self._entries: list[_Ended] = []  # and such as are being entered: once tried, an entry does not change
+        self._entering = asyncio.Lock()
+        self._tried: set[str] = set()  # reservations that Redis may have heard of
         self._waiting = Waiting()
         self._keys: list[Key] = []
         self._keys_version = 0
@@ -86,8 +102,9 @@ class LocalStore:
                 await probe
         with contextlib.suppress(StoreUnavailable):
             await self._enter()
-        if self._ended:
-            _log.error("stopped without Redis: %d calls that were admitted alone are not charged", len(self._ended))
+        lost = sum(it.calls for it in (*self._ended, *self._entries))
+        if lost:
+            _log.error("stopped without Redis: %d calls that were admitted alone are not charged", lost)
         await self._remote.close()
 
     async def ping(self) -> None:
@@ -188,9 +205,7 @@ class LocalStore:
     async def _return(self) -> None:
         """Enter most of it while calls go on; for the rest they wait, so that none is admitted beside it."""
         for _ in range(ROUNDS):
-            await self._enter_some(len(self._ended))
-            if len(self._ended) <= 2 * TOGETHER:
-                break
+            await self._enter_ended()
         self._gate = asyncio.get_running_loop().create_future()
         try:
             await self._enter()
@@ -201,24 +216,30 @@ class LocalStore:
 
     async def _enter(self) -> None:
         """Enter into Redis what was admitted alone: what has ended with its charge, what has not as reserved."""
-        while self._ended:
-            await self._enter_some(len(self._ended))
+        while self._ended or self._entries:
+            await self._enter_ended()
         for id, ask in list(self._asked.items()):
+            self._tried.add(id)
             await self._remote.adopt(ask)
             if id in self._asked:  # otherwise it has ended meanwhile and stands among the ended
                 self._adopted[id] = self._asked.pop(id)
                 self._counters.open.pop(id, None)
+                self._tried.discard(id)
 
-    async def _enter_some(self, count: int) -> None:
-        while count > 0:
-            some = self._ended[: min(count, TOGETHER)]
-            await asyncio.gather(*(self._charge(it) for it in some))
-            del self._ended[: len(some)]
-            count -= len(some)
+    async def _enter_ended(self) -> None:
+        async with self._entering:
+            ended, self._ended = self._ended, []
+            self._entries += _summed([it for it in ended if it.ask.id not in self._tried])
+            self._entries += [it for it in ended if it.ask.id in self._tried]
+            while self._entries:
+                some = self._entries[:TOGETHER]
+                await asyncio.gather(*(self._charge(it) for it in some))
+                del self._entries[: len(some)]
+                self._tried.difference_update(it.ask.id for it in some)
 
     async def _charge(self, it: _Ended) -> None:
         """Once, however often it is tried: a call is adopted once and ends once."""
-        await self._remote.adopt(it.ask)
+        await self._remote.adopt(it.ask, it.calls)
         await self._remote.settle(Reservation(it.ask, ()), it.used, it.state)
 
     async def _or_lose(self, work: Coroutine[Any, Any, T]) -> T:
@@ -289,6 +310,24 @@ class LocalStore:
 
     def _now(self) -> int:
         return round(self._clock() * MICRO)
+
+
+def _summed(ended: Sequence[_Ended]) -> list[_Ended]:
+    """One entry for all calls of a workflow by an agent that ended alike: an outage may have had very many."""
+    groups: dict[tuple[str, str, str, End], list[_Ended]] = {}
+    for it in ended:
+        groups.setdefault((it.ask.team, it.ask.correlation_id, it.ask.agent, it.state), []).append(it)
+    entries: list[_Ended] = []
+    for (_, _, _, state), calls in groups.items():
+        sums: dict[str, Debit] = {}
+        for it in calls:
+            for debit, amount in charges(it.ask.debits):
+                charged = actual(debit, amount, it.used, state)
+                before = sums[debit.key].amount if debit.key in sums else 0
+                both = max(before, charged) if debit.unit == "hops" else min(FOREVER, before + charged)
+                sums[debit.key] = debit._replace(amount=both)
+        entries.append(_Ended(calls[0].ask._replace(debits=tuple(sums.values())), {}, state, len(calls)))
+    return entries
 
 
 def _entered(ask: Ask, id: str) -> Ask:

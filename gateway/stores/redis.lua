@@ -345,12 +345,13 @@ local function remember(key, member, kept_ms)
   if redis.call("PTTL", key) < kept_ms then redis.call("PEXPIRE", key, int(kept_ms)) end
 end
 
--- A call that a gateway admitted alone while it could not reach Redis: it is reserved here whatever the limits, once.
--- KEYS: workflow, open, seen, alone. ARGV: 3 JSON [correlation id, agent, ttl ms, lapse ms, call, debits], 4 member;
--- a debit is [unit:key, amount]. Returns 1, or 0 if it was adopted before
+-- A call (or several, summed) that a gateway admitted alone while it could not reach Redis: it is reserved here whatever
+-- the limits, once.
+-- KEYS: workflow, open, seen, alone. ARGV: 3 JSON [correlation id, agent, ttl ms, lapse ms, call, debits, how many],
+-- 4 member; a debit is [unit:key, amount]. Returns 1, or 0 if it was adopted before
 local function adopt()
   local work, open, seen, alone = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
-  local id, agent, ttl, lapse, call, debits = unpack(cjson.decode(ARGV[3]))
+  local id, agent, ttl, lapse, call, debits, calls = unpack(cjson.decode(ARGV[3]))
   if redis.call("ZSCORE", alone, call) then return 0 end
   remember(alone, call, ALONE)
   local got = redis.call("HMGET", work, "first", "ends")
@@ -362,7 +363,7 @@ local function adopt()
     local path = redis.call("HGET", work, "path")
     redis.call("HSET", work, "a:" .. agent, path and cjson.decode(string.match(path, "\n([^\n]*)$")) or "")
   end
-  redis.call("HINCRBY", work, "alone", "1")
+  redis.call("HINCRBY", work, "alone", int(calls))
   touch(work, seen, id, got[2], math.max(ttl, lapse))
   for i = 1, #debits do
     local field, amount = unpack(debits[i])

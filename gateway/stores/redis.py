@@ -137,10 +137,10 @@ class RedisStore:
         """End a reservation when Redis answers again, by `sweep()`."""
         self._tell_again(ask, used, state)
 
-    async def adopt(self, ask: Ask) -> bool:
-        """Reserve the quotas of a call that was admitted without Redis, whatever the limits; False if it was before."""
+    async def adopt(self, ask: Ask, calls: int = 1) -> bool:
+        """Reserve the quotas of calls that were admitted without Redis, whatever the limits; False if it was before."""
         debits = [(f"{it.unit}:{it.key}", it.amount) for it in ask.debits]
-        whole = (ask.correlation_id, ask.agent, ask.ttl * 1000, ask.lapse * 1000, ask.id, debits)
+        whole = (ask.correlation_id, ask.agent, ask.ttl * 1000, ask.lapse * 1000, ask.id, debits, calls)
         await self._join(ask.team)
         keys = [_work(ask.team, ask.correlation_id), _open(ask.team), _seen(ask.team), _alone(ask.team)]
         return bool(await self._call("adopt", keys, orjson.dumps(whole), _member(ask)))
