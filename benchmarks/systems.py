@@ -33,6 +33,7 @@ class System:
     keys: tuple[str, ...] = ("none",)
     child: Child | None = None
     port = 0
+    core = GATEWAY_CORE
     patience = 1  # windows so many times as long, where few calls end in one
 
     def __init__(self, upstream: str) -> None:
@@ -58,8 +59,8 @@ class System:
         return ""
 
     def run(self, argv: list[str | Path], ready: str, seconds: float, env: dict[str, str] | None = None) -> None:
-        """Start it on the gateway's core and wait until `ready`, a path of its own, answers."""
-        self.child = Child(argv, GATEWAY_CORE, WORK / "logs" / f"{self.name}.log", env)
+        """Start it on its core and wait until `ready`, a path of its own, answers."""
+        self.child = Child(argv, self.core, WORK / "logs" / f"{self.name}.log", env)
         self.child.wait_for(self.base + ready, seconds)
 
 
