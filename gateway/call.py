@@ -242,6 +242,7 @@ class Outcome:
     finished: bool = False  # the answer came to its end
     first_byte_ns: int = 0
     heard: list[str] = field(default_factory=list)  # the answer's texts, to count when no usage comes; not recorded
+    outdated: bool = False  # more came after the usage was told
 
 
 @dataclass(slots=True)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from dataclasses import replace
 
 import orjson
 
@@ -240,9 +241,12 @@ async def stream(call: Call, answer: Answer, reply: Reply) -> None:
             for chunk in codec.feed(data):
                 if chunk.error:
                     raise _garbage(call, "an error in the middle of its answer")
+                said = chunk.said()
+                outcome.heard += said
                 if chunk.usage is not None:
-                    outcome.usage = chunk.usage
-                outcome.heard += chunk.said()
+                    outcome.usage, outcome.outdated = chunk.usage, False
+                elif said:
+                    outcome.outdated = outcome.usage is not None
                 if screen is not None:
                     out += screen.feed(chunk, codec)
                 else:
@@ -324,6 +328,10 @@ async def settle(call: Call) -> int:
             await runtime.store.settle(call.reservation, {}, "released")
         return 0
     usage = outcome.usage or _counted(call)
+    if outcome.outdated:  # told before the end: no less than that, and no less than what came
+        counted = _counted(call)
+        if counted.output > usage.output:
+            usage = replace(usage, output=counted.output, input=max(usage.input, counted.input), counted=True)
     outcome.usage = usage
     price = runtime.forward.price(call.served_as or call.model, f"{outcome.provider}/{outcome.model}")
     cost = quota.cost(price, usage)

@@ -25,9 +25,6 @@ _MOST = 2**53 - 1
 # When a call that waits for others in flight should try again: nobody knows when they end.
 _BUSY_RETRY = 1.0
 
-_COUNT_TOKENS = Debit("tokens", "tokens", 0, _MOST, "quotas.tokens")
-_COUNT_COST = Debit("cost", "cost", 0, _MOST, "quotas.cost_usd")
-
 _ANOTHER = "start a new workflow with another X-Correlation-Id."
 _HELP = f"An operator can resume it with `meshgate workflows resume`, also with a top-up; otherwise {_ANOTHER}"
 
@@ -56,16 +53,12 @@ class Quotas:
         found: list[Debit] = []
         if not self._metered:
             return found
-        if limits.tokens is not None:
-            found.append(Debit("tokens", "tokens", input_tokens + ceiling, limits.tokens, "quotas.tokens"))
-        else:
-            found.append(_COUNT_TOKENS)
-        if self._cost is not None:
-            prices = model.prices.values()  # whichever of its targets will serve
-            amount = max([dearest(price, input_tokens, ceiling) for price in prices])
-            found.append(Debit("cost", "cost", amount, self._cost, "quotas.cost_usd"))
-        else:
-            found.append(_COUNT_COST)
+        tokens = _MOST if limits.tokens is None else limits.tokens
+        found.append(Debit("tokens", "tokens", input_tokens + ceiling, tokens, "quotas.tokens"))
+        prices = model.prices.values()  # whichever of its targets will serve
+        amount = max([dearest(price, input_tokens, ceiling) for price in prices])
+        cost = _MOST if self._cost is None else self._cost
+        found.append(Debit("cost", "cost", amount, cost, "quotas.cost_usd"))
         calls = _MOST if limits.calls is None else limits.calls
         found.append(Debit("calls", "calls", 1, calls, "quotas.calls"))
         return found

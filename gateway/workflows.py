@@ -17,7 +17,7 @@ from fractions import Fraction
 from typing import Annotated, Any, Literal
 
 import orjson
-from pydantic import AfterValidator, Field, StringConstraints
+from pydantic import AfterValidator, BeforeValidator, Field, StringConstraints
 
 from gateway import config, correlation, ingress, scalars
 from gateway.call import NANO_USD, Json
@@ -41,9 +41,16 @@ def _printable(text: str) -> str:
     return text
 
 
-Team = Annotated[str, StringConstraints(min_length=1, max_length=256)]
+def _no_flag(value: object) -> object:
+    """JSON's true would pass for 1."""
+    if isinstance(value, bool):
+        raise ValueError("must be a number")
+    return value
+
+
+Team = Annotated[str, StringConstraints(min_length=1, max_length=256), AfterValidator(_printable)]
 Reason = Annotated[str, StringConstraints(min_length=1, max_length=200), AfterValidator(_printable)]
-Units = Annotated[scalars.Count, Field(gt=0, le=FOREVER)]
+Units = Annotated[scalars.Count, Field(gt=0, le=FOREVER), BeforeValidator(_no_flag)]
 
 
 class Change(Section):

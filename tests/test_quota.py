@@ -38,7 +38,10 @@ def test_a_call_reserves_all_it_may_use() -> None:
 def test_what_is_not_limited_is_counted(settings: dict[str, object]) -> None:
     """Where anything of a workflow is limited, tokens, cost and calls are counted, with no limit that could be met."""
     debits = quota.Quotas(Settings.model_validate(settings)).debits(model(MINI), 1000, 500)
-    assert [(debit.key, debit.amount) for debit in debits] == [("tokens", 0), ("cost", 0), ("calls", 1)]
+    assert [(debit.key, debit.amount) for debit in debits] == [
+        *(("tokens", 1500), ("cost", 450_000)),  # reserved all the same: a call that is lost is charged its estimate
+        ("calls", 1),
+    ]
     assert all(debit.limit in (settings.get(debit.key), 2**53 - 1) for debit in debits)
 
 

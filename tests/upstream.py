@@ -100,6 +100,8 @@ def events(body: dict[str, Any], size: int = 3) -> list[bytes]:
         ]
         out.append(chunk({}, "tool_calls"))
     else:
+        if body["model"] == "early-nousage":
+            out.append(chunk({}, usage={"prompt_tokens": 5, "completion_tokens": 0}))
         out += [chunk({"content": text[i : i + size]}) for i in range(0, len(text), size)]
         out.append(chunk({}, "stop"))
     if (body.get("stream_options") or {}).get("include_usage") and "nousage" not in body["model"]:

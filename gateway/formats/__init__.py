@@ -203,6 +203,13 @@ class Codec(Protocol):
         ...
 
 
+def count(value: Any) -> int | None:
+    """A count that an upstream reported; None for what is none: no whole number of 0 or more, or one beyond belief."""
+    if type(value) is float and value.is_integer() and abs(value) < 2**53:
+        value = int(value)
+    return value if type(value) is int and value >= 0 else None
+
+
 def integer(value: Any) -> int:
-    """A count that an upstream reported: an int of 0 or more, else 0 (never trusted to be one)."""
-    return value if type(value) is int and value >= 0 else 0
+    """The same, 0 for what is none."""
+    return count(value) or 0

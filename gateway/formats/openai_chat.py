@@ -17,7 +17,7 @@ import orjson
 
 from gateway.call import Json, Usage
 from gateway.errors import Refusal
-from gateway.formats import Channel, Chunk, Delta, Intent, integer, sse, tree
+from gateway.formats import Channel, Chunk, Delta, Intent, count, integer, sse, tree
 from gateway.formats.frame import Frame
 from gateway.loops import Step, ToolUse
 
@@ -229,16 +229,19 @@ class OpenAIChat:
         return all(_echoes(choice) for choice in answer["choices"] if choice.get("logprobs") is not None)
 
     def usage(self, answer: Json) -> Usage | None:
-        """The provider's own count; None when it gives none."""
+        """The provider's own count; None when it gives none, or none that can be one."""
         told = answer.get("usage")
-        if type(told) is not dict or "prompt_tokens" not in told:
+        if type(told) is not dict:
+            return None
+        total_in, total_out = count(told.get("prompt_tokens")), count(told.get("completion_tokens"))
+        if total_in is None or total_out is None:
             return None
         prompt, completion = told.get("prompt_tokens_details"), told.get("completion_tokens_details")
         prompt = prompt if type(prompt) is dict else {}
         completion = completion if type(completion) is dict else {}
         return Usage(
-            input=integer(told.get("prompt_tokens")),
-            output=integer(told.get("completion_tokens")),
+            input=total_in,
+            output=total_out,
             cached=integer(prompt.get("cached_tokens")),
             reasoning=integer(completion.get("reasoning_tokens")),
             audio=integer(completion.get("audio_tokens")),

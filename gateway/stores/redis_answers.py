@@ -22,6 +22,9 @@ class _Lease(NamedTuple):
     milliseconds: int
 
 
+_MOST_DOUBTFUL = 1000  # leases given back at once; beyond that they end by themselves
+
+
 class RedisAnswers:
     """The calls of this process that run. `script` calls the script, `place` names the key of (team, key)."""
 
@@ -31,11 +34,16 @@ class RedisAnswers:
         self._me = os.urandom(8).hex()
         self._count = itertools.count()
         self._running: dict[str, _Lease] = {}  # by place
+        self._doubtful: list[tuple[str, str]] = []  # place and owner of leases that nobody waited for
 
     async def begin(self, team: str, key: str, digest: bytes, lease: int) -> Begun:
         """See `Store.begin`."""
         place, owner = self._place(team, key), f"{self._me}:{next(self._count)}"
-        state, *sealed = await self._script("begin", [place], digest.hex(), owner, lease * 1000)
+        try:
+            state, *sealed = await self._script("begin", [place], digest.hex(), owner, lease * 1000)
+        except (StoreUnavailable, asyncio.CancelledError):
+            self._doubtful.append((place, owner))  # it may have been taken all the same
+            raise
         if state == b"new":
             self._running[place] = _Lease(owner, digest, lease * 1000)
             return "new"
@@ -59,7 +67,9 @@ class RedisAnswers:
 
     async def renew(self) -> None:
         """Keep the leases of calls that run. Raises `StoreUnavailable`."""
+        doubtful, self._doubtful = self._doubtful[-_MOST_DOUBTFUL:], []
         told = [self._script("renew", [place], it.owner, it.milliseconds) for place, it in self._running.items()]
+        told += [self._script("abandon", [place], owner) for place, owner in doubtful]
         for fault in await asyncio.gather(*told, return_exceptions=True):
             if isinstance(fault, StoreUnavailable):
                 raise fault

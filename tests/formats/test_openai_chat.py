@@ -68,7 +68,7 @@ def test_the_request_to_the_upstream() -> None:
 
 
 def test_usage_is_read_and_never_trusted() -> None:
-    """Details are read; negative and wrong values count as nothing."""
+    """Details are read; a report whose totals can be none is no report, so that somebody counts."""
     told = {
         "prompt_tokens": 10,
         "completion_tokens": 5,
@@ -76,7 +76,12 @@ def test_usage_is_read_and_never_trusted() -> None:
         "completion_tokens_details": {"reasoning_tokens": 2},
     }
     assert OPENAI_CHAT.usage({"usage": told}) == Usage(10, 5, 4, 2)
-    assert OPENAI_CHAT.usage({"usage": {"prompt_tokens": -1, "completion_tokens": "x"}}) == Usage()
+    assert OPENAI_CHAT.usage({"usage": {"prompt_tokens": 20.0, "completion_tokens": 3}}) == Usage(20, 3)
+    for wrong in (-1, "7", None, True, 7.5, 1e30):
+        assert OPENAI_CHAT.usage({"usage": {"prompt_tokens": 10, "completion_tokens": wrong}}) is None
+        assert OPENAI_CHAT.usage({"usage": {"prompt_tokens": wrong, "completion_tokens": 10}}) is None
+    vague = {"prompt_tokens": 1, "completion_tokens": 1, "prompt_tokens_details": {"cached_tokens": "x"}}
+    assert OPENAI_CHAT.usage({"usage": vague}) == Usage(1, 1)
     assert OPENAI_CHAT.usage({"usage": None}) is None
     assert OPENAI_CHAT.usage({}) is None
 

@@ -109,6 +109,14 @@ def test_a_whole_answer_that_breaks_off_costs_what_came(line: Line) -> None:
     assert record(line, "short")["usage"]["counted"] is True
 
 
+def test_usage_that_is_told_before_the_end_is_a_beginning(line: Line) -> None:
+    """More came after it and no other report: what came is counted."""
+    line.chat(TEXT, "early-nousage", cid="early", stream=True)
+    counted = line.gateway.shared.tokens.count(TEXT)
+    assert charged(line, "early")["tokens"] >= 5 + counted
+    assert record(line, "early")["usage"]["counted"] is True
+
+
 @pytest.mark.parametrize("stream", [False, True])
 def test_a_failover_costs_what_the_target_that_served_costs(line: Line, stream: bool) -> None:
     """Two targets fail, the third answers at a price of its own: one charge, at that price."""
