@@ -63,7 +63,7 @@ ROUTES = {"/v1/chat/completions": OPENAI_CHAT}
 MODELS = "/v1/models"
 CENSUS = 15  # seconds between two counts of workflows for the metrics
 CENSUS_LIMIT = 10_000  # workflows counted at most, the last seen first
-TRIM = 30  # seconds between two times that freed memory is given back
+TRIM = 10  # seconds between two times that freed memory is given back
 _log = logging.getLogger("meshgate")
 
 

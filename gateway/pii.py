@@ -24,7 +24,7 @@ from gateway.vault import Seal
 
 PLACEHOLDER = r"<[A-Z][A-Z0-9_]*_\d{1,9}>"
 _PLACEHOLDER = re.compile(PLACEHOLDER)
-_REMEMBER = 20_000  # numbers kept in memory, so that a value seen before costs no trip to the store
+_REMEMBER = 10_000  # numbers kept in memory, so that a value seen before costs no trip to the store
 _FRESH = 300.0  # seconds that a remembered number is used before the vault is asked again, which renews its time there
 
 

@@ -43,7 +43,7 @@ class Texts:
         scan: Callable[[str], Sequence[Finding]] | None,
         *,
         counted: bool = True,
-        size: int = 49_152,
+        size: int = 32_768,
     ) -> None:
         self.count = count
         self._scan = scan
