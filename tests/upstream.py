@@ -176,7 +176,12 @@ async def _serve(upstream: Upstream, reader: asyncio.StreamReader, writer: async
             seen = Seen(headers, raw, json.loads(raw))
             upstream.seen.append(seen)
             upstream.arrived.set()
-            if not await _speak(upstream, seen, reader, writer):
+            try:
+                goes_on = await _speak(upstream, seen, reader, writer)
+            except ConnectionError:  # cut while it was being sent
+                seen.cut.set()
+                raise
+            if not goes_on:
                 break
     writer.close()
 
