@@ -15,7 +15,6 @@ import asyncio
 import json
 import os
 import platform
-import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
@@ -23,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.exact import FULL, QUICK, Row, measure
-from benchmarks.process import BenchmarkError
+from benchmarks.process import run_to_end
 from benchmarks.replicas import LAPSE
 from benchmarks.systems import ROOT
 from gateway.call import NANO_USD
@@ -104,8 +103,4 @@ def _kept(row: Row) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    try:
-        sys.exit(main())
-    except BenchmarkError as error:
-        print(error, file=sys.stderr)
-        sys.exit(2)
+    run_to_end(main)

@@ -10,11 +10,13 @@ import os
 import signal
 import socket
 import subprocess
+import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import NoReturn
 
 _TICK = os.sysconf("SC_CLK_TCK")
 _PR_SET_PDEATHSIG = 1
@@ -23,6 +25,15 @@ _libc = ctypes.CDLL(None)
 
 class BenchmarkError(Exception):
     """The benchmark cannot run or be trusted: what is missing and what to do."""
+
+
+def run_to_end(main: Callable[[], int]) -> NoReturn:
+    """Run a benchmark and leave with its status; 2, with words, where it could not run."""
+    try:
+        sys.exit(main())
+    except BenchmarkError as error:
+        print(error, file=sys.stderr)
+        sys.exit(2)
 
 
 class Child:

@@ -12,7 +12,6 @@ import json
 import os
 import platform
 import subprocess
-import sys
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from datetime import UTC, datetime
@@ -21,7 +20,7 @@ from typing import Any
 
 from benchmarks import report
 from benchmarks.cells import BODIES, Body, Measure, Times, measure, summary
-from benchmarks.process import BenchmarkError, free_port
+from benchmarks.process import BenchmarkError, free_port, run_to_end
 from benchmarks.profiling import profile
 from benchmarks.systems import ROOT, SYSTEMS, WORK, LiteLLM, System, need
 
@@ -150,8 +149,4 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    try:
-        sys.exit(main())
-    except BenchmarkError as error:
-        print(error, file=sys.stderr)
-        sys.exit(2)
+    run_to_end(main)

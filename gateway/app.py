@@ -50,14 +50,13 @@ from gateway.reply import Reply
 from gateway.scan import pii as pii_scan
 from gateway.scan.secrets import SecretScanner
 from gateway.scan.window import StreamScanner
-from gateway.stores import Store, StoreUnavailable, open_store
+from gateway.stores import STATES, Store, StoreUnavailable, open_store
 from gateway.stores.sqlite import SqliteStore
 from gateway.stores.writer import Writer
 from gateway.telemetry import Telemetry
 from gateway.texts import Texts
 from gateway.tokens import O200k
 from gateway.vault import Seal, master_key
-from gateway.workflows import STATES
 
 ROUTES = {"/v1/chat/completions": OPENAI_CHAT}
 MODELS = "/v1/models"

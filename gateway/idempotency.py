@@ -70,23 +70,23 @@ class Idempotency:
         keeper = self._keeper(call, key)
         begun = await self.answers.begin(keeper.team, keeper.key, keeper.digest, self._lease)
         if begun == "conflict":
-            raise _wrong("was used before with another body. Send the first body again, or use another key", 422)
+            raise wrong("was used before with another body. Send the first body again, or use another key", 422)
         if begun == "running":
-            raise _wrong("belongs to a call that is still running. Ask again when it has ended", 409, _AGAIN)
+            raise wrong("belongs to a call that is still running. Ask again when it has ended", 409, _AGAIN)
         if not isinstance(begun, Kept):
             call.keeper = keeper
             return False
         kind, body = keeper.open(begun.sealed)
         if kind == _TOO_LARGE:
             what = f"larger than {self.max_answer} bytes (idempotency.max_answer)"
-            raise _wrong(f"was answered, with an answer {what}, which was not kept. Use another key to ask again", 409)
+            raise wrong(f"was answered, with an answer {what}, which was not kept. Use another key to ask again", 409)
         call.replayed = True
         await reply.again(body, kind == _STREAM, REPLAYED)
         return True
 
     def _keeper(self, call: Call, key: str) -> Keeper:
         if self._seal is None:
-            raise _wrong("cannot be honoured: this gateway has no pii.vault_key to seal answers with", 400)
+            raise wrong("cannot be honoured: this gateway has no pii.vault_key to seal answers with", 400)
         assert call.subject is not None, "idempotency comes after identify"
         subject = call.subject
         name = self._seal.digest("idempotency key", f"{subject.agent}\0{key}").hex()
@@ -142,7 +142,7 @@ class Keeper:
         try:
             answer = self._seal.disclose(self._context(), sealed)
         except InvalidTag:
-            raise _wrong("has an answer that cannot be opened any more: the vault's key has changed", 409) from None
+            raise wrong("has an answer that cannot be opened any more: the vault's key has changed", 409) from None
         return answer[:1], answer[1:]
 
     def _context(self) -> str:
@@ -156,11 +156,12 @@ def key_of(headers: Headers) -> str | None:
         return None
     value = found.pop()
     if found:
-        raise _wrong("stands there twice, with different values; send one", 400)
+        raise wrong("stands there twice, with different values; send one", 400)
     if not 0 < len(value) <= _LONGEST or not all(0x20 <= byte < 0x7F for byte in value):
-        raise _wrong(f"must be 1 to {_LONGEST} printable ASCII characters; what came is {len(value)} bytes", 400)
+        raise wrong(f"must be 1 to {_LONGEST} printable ASCII characters; what came is {len(value)} bytes", 400)
     return value.decode("ascii")
 
 
-def _wrong(problem: str, status: int, retry_after: float | None = None) -> Refusal:
+def wrong(problem: str, status: int, retry_after: float | None = None) -> Refusal:
+    """A refusal of the key: what is the matter with it."""
     return Refusal("invalid_request", f"This {HEADER} {problem}.", param=HEADER, status=status, retry_after=retry_after)

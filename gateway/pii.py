@@ -122,25 +122,26 @@ class Redactor:
         assert call.subject is not None
         team, workflow = call.subject.team, call.correlation_id
         now = time.monotonic()
-        unknown: list[tuple[str, str]] = []
+        unknown: list[tuple[int, str, str]] = []
         for entity, value in masked:
             # The value itself is not kept: a keyed hash of 64 bits (see `texts`) tells it apart.
-            placeholder, until = self._numbers.get(hash((team, workflow, entity, value)), ("", 0.0))
+            key = hash((team, workflow, entity, value))
+            placeholder, until = self._numbers.get(key, ("", 0.0))
             if until > now:
                 masked[entity, value] = placeholder
             else:
-                unknown.append((entity, value))
+                unknown.append((key, entity, value))
         if not unknown:
             return
         seal = self._seal
         items = [
             (entity, seal.digest(entity, value), seal.seal(f"{team}\0{workflow}\0{entity}", value))
-            for entity, value in unknown
+            for _, entity, value in unknown
         ]
         numbers = await self._vault.seal(team, workflow, items, self._ttl)
-        for (entity, value), number in zip(unknown, numbers, strict=True):
+        for (key, entity, value), number in zip(unknown, numbers, strict=True):
             masked[entity, value] = placeholder = f"<{entity}_{number}>"
-            self._remember(hash((team, workflow, entity, value)), placeholder, now + self._fresh)
+            self._remember(key, placeholder, now + self._fresh)
 
     def _remember(self, key: int, placeholder: str, until: float) -> None:
         if len(self._numbers) >= _REMEMBER:

@@ -16,8 +16,9 @@ import orjson
 
 from gateway import ingress, quota, ratelimit
 from gateway.admit import admit
-from gateway.call import NO_OBLIGATIONS, Call, Json, Obligations, Rejection, Subject, Usage
+from gateway.call import NO_OBLIGATIONS, Call, Obligations, Rejection, Subject, Usage
 from gateway.errors import Refusal
+from gateway.formats import tree
 from gateway.forward import MAX_ANSWER, Answer
 from gateway.loops import NOTHING, Look, Loops
 from gateway.output import AnswerFilter
@@ -105,10 +106,8 @@ async def reserve(call: Call) -> None:
     # A policy may yet route it to another model, whose targets may take longer.
     forward = runtime.forward
     longest = forward.most_patience if runtime.authorizer else forward.patience(call.targets)
-    ask = runtime.quotas.ask(
-        call.id, subject.team, call.correlation_id, subject.agent, call.debits, lapse=longest + LAPSE_MARGIN
-    )
-    ask = ask._replace(chained=chained)
+    names = (call.id, subject.team, call.correlation_id, subject.agent)
+    ask = runtime.quotas.ask(*names, call.debits, lapse=longest + LAPSE_MARGIN, chained=chained)
     answer = await admit(runtime.store, ask, runtime.config.quotas.wait)
     if isinstance(answer, Rejection):
         call.rejection = answer
@@ -222,7 +221,7 @@ async def whole(call: Call, answer: Answer, reply: Reply) -> None:
     if call.outcome.usage is None:
         call.outcome.heard = [span.text for span in call.format.whole(body).spans]
     screen = call.runtime.filter(call)
-    if screen is not None and (screen.whole(body) or not _says_once(raw, body)):
+    if screen is not None and (screen.whole(body) or not tree.says_once(raw, body)):
         raw = orjson.dumps(body)
     await reply.whole(200, raw)
 
@@ -263,11 +262,6 @@ async def stream(call: Call, answer: Answer, reply: Reply) -> None:
         raise _garbage(call, f"a stream that breaks its format: {fault}") from None
     tail = b"".join(screen.close(codec)) if screen is not None else b""
     await reply.end(tail if codec.ended else tail + call.format.done, complete=True)
-
-
-def _says_once(raw: bytes, body: Json) -> bool:
-    """Whether bytes say what was read of them and nothing else: a key that stands twice is lost in reading."""
-    return b"\\u00" not in raw and raw.count(b":") == orjson.dumps(body).count(b":")
 
 
 def _garbage(call: Call, what: str) -> Refusal:

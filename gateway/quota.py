@@ -69,7 +69,17 @@ class Quotas:
         needs = [(it, it.amount - reserved.get(it.key, 0)) for it in self.debits(model, input_tokens, ceiling)]
         return tuple(it._replace(amount=more) for it, more in needs if more > 0)
 
-    def ask(self, id: str, team: str, correlation_id: str, agent: str, debits: Sequence[Debit], *, lapse: float) -> Ask:
+    def ask(
+        self,
+        id: str,
+        team: str,
+        correlation_id: str,
+        agent: str,
+        debits: Sequence[Debit],
+        *,
+        lapse: float,
+        chained: bool = False,
+    ) -> Ask:
         """The whole of what a call wants. `lapse`: seconds after which an unsettled reservation counts as lost."""
         seconds, idle = self._settings.seconds, self._settings.idle
         return Ask(
@@ -83,6 +93,7 @@ class Quotas:
             math.ceil(lapse),
             None if idle is None else math.ceil(idle),
             self._settings.strict,
+            chained=chained,
         )
 
 

@@ -57,14 +57,11 @@ class Histogram:
 
     def observe(self, labels: Labels, value: float) -> None:
         """Count one value."""
-        row = self.values.get(labels) or self.row(labels)
+        row = self.values.get(labels)
+        if row is None:
+            row = self.values[labels] = [0.0] * (len(self.bounds) + 2)
         row[bisect_left(self.bounds, value)] += 1
         row[-1] += value
-
-    def row(self, labels: Labels) -> list[float]:
-        """The counts of a combination of labels not seen before."""
-        row = self.values[labels] = [0.0] * (len(self.bounds) + 2)
-        return row
 
     def metric(self) -> Metric:
         """The family as Prometheus reads it: buckets are cumulative."""
@@ -144,13 +141,10 @@ class Telemetry:
         model = call.model if call.known_model else ""
         self.requests.add((agent, team, model, outcome.provider, call.route, str(status)))
         self.duration.observe((call.route, model), (ended_ns - call.started_ns) / 1e9)
-        before, overhead = call.started_ns, self.overhead.values
+        before = call.started_ns
         for stage, at in call.stages:
             if stage != "upstream":
-                row = overhead.get((stage,)) or self.overhead.row((stage,))
-                seconds = (at - before) / 1e9
-                row[bisect_left(OVERHEAD, seconds)] += 1
-                row[-1] += seconds
+                self.overhead.observe((stage,), (at - before) / 1e9)
             before = at
         if call.stream and outcome.first_byte_ns:
             self.first.observe((model, outcome.provider), (outcome.first_byte_ns - call.started_ns) / 1e9)

@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from decimal import Decimal
 from fractions import Fraction
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import orjson
 from pydantic import AfterValidator, BeforeValidator, Field, StringConstraints
@@ -26,8 +26,6 @@ from gateway.quota import Quotas
 from gateway.sections import Section
 from gateway.stores import FOREVER, Store, Workflow
 
-STATES = ("open", "frozen", "closed", "expired")
-State = Literal["open", "frozen", "closed", "expired"]
 MOST = 10_000  # workflows looked at for one page, the last seen first
 
 # What a quota is called here -> its key in the store. Money is counted in nano-USD and shown in USD.

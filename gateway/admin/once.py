@@ -16,7 +16,7 @@ import orjson
 from gateway.admin.access import Context
 from gateway.call import Json
 from gateway.errors import Refusal
-from gateway.idempotency import key_of
+from gateway.idempotency import key_of, wrong
 from gateway.stores import Kept
 
 TTL = 86400  # seconds that a key is remembered
@@ -39,9 +39,9 @@ async def once(
     digest = hashlib.sha256(orjson.dumps([context.request.scope["path"], request])).digest()
     begun = await store.begin(team, name, digest, TTL)
     if begun == "conflict":
-        raise _wrong("stands for another request: use a new one", 422)
+        raise wrong("stands for another request: use a new one", 422)
     if begun == "running":
-        raise _wrong("belongs to a request whose outcome is not known (yet): look at what it was to change", 409)
+        raise wrong("belongs to a request whose outcome is not known (yet): look at what it was to change", 409)
     if isinstance(begun, Kept):
         return await again()
     try:
@@ -51,7 +51,3 @@ async def once(
         raise
     await store.finish(team, name, digest, b"done", TTL)
     return result
-
-
-def _wrong(problem: str, status: int) -> Refusal:
-    return Refusal("invalid_request", f"This Idempotency-Key {problem}.", param="Idempotency-Key", status=status)

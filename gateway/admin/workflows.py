@@ -14,14 +14,14 @@ from gateway.admin.access import Action, Context
 from gateway.admin.once import once
 from gateway.call import Json
 from gateway.sections import Section
-from gateway.stores import Workflow
+from gateway.stores import State, Workflow
 
 
 class _List(Section):
     """What may follow the question mark of a list."""
 
     team: workflows.Team | None = None
-    state: workflows.State | None = None
+    state: State | None = None
     limit: Annotated[int, Field(ge=1, le=1000)] = 50
     cursor: Annotated[str, Field(max_length=1000)] = ""
 

@@ -11,6 +11,7 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from gateway import commands
+from gateway.stores import STATES
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -19,15 +20,13 @@ if TYPE_CHECKING:
     from gateway.config import Config
     from gateway.stores import Store, Workflow
 
-_STATES = ("open", "frozen", "closed", "expired")
-
 
 def register(parser: Any) -> None:
     """Add the commands to the parser."""
     group = commands.group(parser, "workflows", "list, show and change workflows (correlation ids)")
     command = commands.command(group, "list", show_all, "list workflows, the last seen first")
     command.add_argument("--team", metavar="T", help="of this team only")
-    command.add_argument("--state", choices=_STATES, help="in this state only")
+    command.add_argument("--state", choices=STATES, help="in this state only")
     command.add_argument("--limit", type=commands.positive, default=50, metavar="N", help="at most so many (50)")
     commands.json_option(command)
 

@@ -33,13 +33,8 @@ SHAPE = tree.Shape(
     | frozenset({"choices", "message", "delta", "image_url", "input_audio", "file", "custom"}),
 )
 ANSWER = replace(SHAPE, repeats=frozenset({"logprobs"}))
-TEXTS = (
-    "content",
-    "refusal",
-    "reasoning_content",
-    "reasoning",
-    "thinking",
-)  # fields of a delta whose pieces are one running text
+# Fields of a delta whose pieces are one running text.
+TEXTS = ("content", "refusal", "reasoning_content", "reasoning", "thinking")
 ENVELOPE = frozenset({"id", "object", "created", "model", "system_fingerprint", "service_tier"})
 CHUNK = ENVELOPE | {"choices", "usage"}
 CHOICE = frozenset({"index", "delta", "finish_reason", "logprobs"})
@@ -320,7 +315,7 @@ class OpenAIChatStream:
         if b"\r" in raw:
             raw = raw.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
         one_line = raw.startswith(b"data:") and raw.find(b"\n") == len(raw) - 2
-        return one_line and b"\\u00" not in raw and raw.count(b":") == 1 + orjson.dumps(chunk.data).count(b":")
+        return one_line and chunk.data is not None and tree.says_once(raw.removeprefix(b"data:"), chunk.data)
 
     def close(self) -> None:
         """Raise ValueError if the upstream went away before the answer was whole."""

@@ -231,6 +231,11 @@ def parse(raw: bytes, shape: Shape, max_depth: int) -> tuple[Json, Survey]:
     return body, survey
 
 
+def says_once(raw: bytes, value: Json) -> bool:
+    """Whether bytes say what was read of them and nothing else: a key that stands twice is lost in reading."""
+    return b"\\u00" not in raw and raw.count(b":") == orjson.dumps(value).count(b":")
+
+
 def _position(error: orjson.JSONDecodeError) -> str:
     """Where the parser stopped, without repeating what stood there."""
     return f"{error.msg.split(':')[0]} at line {error.lineno} column {error.colno}"

@@ -11,13 +11,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal, NamedTuple, Protocol
+from typing import Literal, NamedTuple, Protocol, get_args
 
 from gateway.call import Ask, Debit, Rejection, Reservation
 from gateway.stores.address import parse
 
 End = Literal["settled", "released", "lapsed"]
 State = Literal["open", "frozen", "closed", "expired"]
+STATES: tuple[str, ...] = get_args(State)
 Role = Literal["gateway", "cli"]
 Clock = Callable[[], float]
 Sealed = tuple[str, bytes, bytes]  # entity, digest of the value, ciphertext
@@ -220,3 +221,11 @@ def actual(debit: Debit, amount: int, used: Mapping[str, int], state: End) -> in
     if state == "lapsed":
         return amount
     return amount if debit.refill and debit.unit == "requests" else 0
+
+
+def slowest(refused: Sequence[Rejection]) -> Rejection:
+    """Of buckets that refuse, the one to name: one that never has the amount, else the slowest."""
+    never = [it for it in refused if it.retry_after is None]
+    if never:
+        return min(never, key=lambda it: it.index)
+    return max(refused, key=lambda it: (it.retry_after or 0.0, -it.index))

@@ -21,7 +21,7 @@ from dataclasses import replace
 import orjson
 
 from gateway.call import Ask, Balance, Debit, Rejection, Reservation
-from gateway.stores import End, StoreUnavailable, actual, charges
+from gateway.stores import End, StoreUnavailable, actual, charges, slowest
 from gateway.stores.redis import DOUBT, RedisStore, bucket_key, outcome
 
 _KEPT = 3600  # seconds past its time limit that a call taken is known: its end must find it
@@ -53,7 +53,7 @@ class ClusterStore(RedisStore):
         refused = [it for it in taken if isinstance(it, Rejection)]
         if refused:
             await self._undo(ask, [debits for debits, _ in got])
-            return _slowest(refused)
+            return slowest(refused)
         return _whole(ask, [(home, first), *got])
 
     async def _end(
@@ -72,7 +72,7 @@ class ClusterStore(RedisStore):
         if refused.reason != "rate" or refused.retry_after is None:
             return refused
         others = await asyncio.gather(*(self._take(ask, debits, "peek") for debits in elsewhere))
-        return _slowest([refused, *(it for it in others if isinstance(it, Rejection))])
+        return slowest([refused, *(it for it in others if isinstance(it, Rejection))])
 
     async def _take(self, ask: Ask, debits: Placed, operation: str = "take") -> Reservation | Rejection:
         _, first = debits[0]
@@ -100,14 +100,6 @@ class ClusterStore(RedisStore):
             self._tell_again(ask, nothing, "settled")
             if isinstance(error, asyncio.CancelledError):
                 raise
-
-
-def _slowest(refused: Sequence[Rejection]) -> Rejection:
-    """Of buckets that refuse, the one to name: one that never has the amount, else the slowest."""
-    never = [it for it in refused if it.retry_after is None]
-    if never:
-        return min(never, key=lambda it: it.index)
-    return max(refused, key=lambda it: (it.retry_after or 0.0, -it.index))
 
 
 def _split(ask: Ask) -> tuple[Placed, list[Placed]]:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from gateway.call import Ask, Balance, Debit, Rejection, Reservation
-from gateway.stores import End, actual, charges
+from gateway.stores import End, actual, charges, slowest
 from gateway.stores.record import MICRO, Change, Count, Record
 
 # Continuous refill leaves rounding dust on a level; a bucket this little short is not short.
@@ -192,16 +192,12 @@ class Counters:
 
     def _longest_wait(self, ask: Ask, first: Rejection, now: int) -> Rejection:
         """Of all buckets that are short, the one to wait longest for: who waits so long is not refused by the next."""
-        longest = first
+        short = [first]
         for index in range(first.index + 1, len(ask.debits)):
             debit = ask.debits[index]
             if debit.refill and (level := self._bucket(debit, now).level) + DUST < debit.amount:
-                other = _short(debit, index, level)
-                if longest.retry_after is not None and (
-                    other.retry_after is None or other.retry_after > longest.retry_after
-                ):
-                    longest = other
-        return longest
+                short.append(_short(debit, index, level))
+        return slowest(short)
 
     def _bucket(self, debit: Debit, now: int) -> Bucket:
         """The bucket of a debit, refilled up to now; a new one is full."""

@@ -101,14 +101,20 @@ async def test_topups_outlive_the_other_release(older: Older, redis_url: str) ->
     await store.close()
 
 
-async def test_a_file_of_the_first_release_is_brought_up(tmp_path: Path) -> None:
-    """Counts, orders and open reservations of the older schema stand; the new columns are filled in."""
-    path = tmp_path / "state.db"
+def first_release(path: Path) -> sqlite3.Connection:
+    """A state file as the first release makes it."""
     with sqlite3.connect(path) as old:
         old.execute("CREATE TABLE meta (name TEXT PRIMARY KEY, value INTEGER NOT NULL)")
         for statement in MIGRATIONS[0]:
             old.execute(statement)
         old.execute("INSERT INTO meta VALUES ('schema', 1)")
+    return old
+
+
+async def test_a_file_of_the_first_release_is_brought_up(tmp_path: Path) -> None:
+    """Counts, orders and open reservations of the older schema stand; the new columns are filled in."""
+    path = tmp_path / "state.db"
+    with first_release(path) as old:
         far = 4_000_000_000_000_000
         counts = orjson.dumps({"tokens": ["tokens", 300, 0]})
         row = ("t", "w", "open", "", 1, 1, 1, far, orjson.dumps(["a"]), counts)
@@ -132,12 +138,7 @@ async def test_a_file_of_the_first_release_is_brought_up(tmp_path: Path) -> None
 async def test_the_command_line_leaves_a_running_gateways_tables_alone(tmp_path: Path) -> None:
     """A newer command line beside an older gateway says what to do first; once that has stopped it goes on."""
     path = tmp_path / "state.db"
-    with sqlite3.connect(path) as old:
-        old.execute("CREATE TABLE meta (name TEXT PRIMARY KEY, value INTEGER NOT NULL)")
-        for statement in MIGRATIONS[0]:
-            old.execute(statement)
-        old.execute("INSERT INTO meta VALUES ('schema', 1)")
-    old.close()
+    first_release(path).close()
     lock = os.open(f"{path}.lock", os.O_CREAT | os.O_RDWR)
     fcntl.flock(lock, fcntl.LOCK_EX)
     cli = SqliteStore(f"sqlite:///{path}", role="cli")
