@@ -15,10 +15,10 @@ from dataclasses import replace
 from typing import Any
 
 from gateway.call import Call, Decision, Deny, Json, Obligations
-from gateway.config import Policy
 from gateway.engines import Engine, PolicyUnavailable
 from gateway.engines.holder import Policies
 from gateway.errors import Refusal
+from gateway.sections import Policy
 
 STAGE = "authorize"
 CLASSES: Mapping[str, int] = {"safety": 100, "compliance": 90, "cost": 50, "performance": 10}

@@ -14,9 +14,9 @@ from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from gateway.call import Call, Finding, Json, Screening
-from gateway.config import Output as OutputConfig
 from gateway.errors import Refusal
 from gateway.formats import Channel, Chunk, Codec, StreamCodec, tree
+from gateway.sections import Output as OutputConfig
 
 MAX_TOOL_CALL = 4 * 1024 * 1024  # characters of one tool call's arguments, which are held until they are whole
 PLACEHOLDER = "PLACEHOLDER"
@@ -47,10 +47,48 @@ class Scanner(Protocol):
     def window(self, limit: int) -> Window: ...
 
 
-class Screen:
-    """The stage, compiled for one configuration. `allowed` are the entity types that may pass in the clear."""
+class Guard(Protocol):
+    """A further judge of one running text, as the caller is about to get it: restored, redacted. Raises Refusal."""
 
-    def __init__(self, config: OutputConfig | None, scanner: Scanner, allowed: Callable[[str], bool]) -> None:
+    def feed(self, text: str) -> str:
+        """Take a piece; give what may leave by now."""
+        ...
+
+    def close(self) -> str:
+        """The text has ended: give the rest."""
+        ...
+
+
+class Gate(Protocol):
+    """What answers are judged by beyond the scanner's findings, compiled once. Raises Refusal."""
+
+    def guard(self, call: Call) -> Guard:
+        """The judge of one running text of this call's answer."""
+        ...
+
+    def text(self, call: Call, text: str) -> str:
+        """A whole text as the caller may have it."""
+        ...
+
+    def argument(self, call: Call, text: str) -> str:
+        """A string among the arguments of a tool call."""
+        ...
+
+
+class Screen:
+    """The stage, compiled for one configuration. `allowed` are the entity types that may pass in the clear.
+
+    `gates` judge in their order what the scanner's findings left.
+    """
+
+    def __init__(
+        self,
+        config: OutputConfig | None,
+        scanner: Scanner,
+        allowed: Callable[[str], bool],
+        gates: Sequence[Gate] = (),
+    ) -> None:
+        self.gates = tuple(gates)
         self.secrets = config.secrets if config else "allow"
         self.pii = config.pii if config else "allow"
         self.limit = config.window if config else 256
@@ -67,10 +105,13 @@ class AnswerFilter:
 
     def __init__(self, screen: Screen, call: Call) -> None:
         self._screen = screen
+        self._call = call
+        self._gates = screen.gates
         self._restore = call.redaction.restore
         self._known = call.redaction.known
         self._codec: Codec = call.format
         self._windows: dict[Channel, Window] = {}
+        self._guards: dict[Channel, tuple[Guard, ...]] = {}
         self._calls: dict[int, dict[int, Json]] = {}
         self._clean: set[str] = set()
         self.screening: Screening = call.screening
@@ -82,11 +123,12 @@ class AnswerFilter:
         if text in self._clean:
             return text
         findings = self._screen.scanner.scan(text)
-        if findings:
-            return self._act(text, findings)
-        if len(text) <= _SHORT and len(self._clean) < _SHORT:
+        out = self._act(text, findings) if findings else text
+        for gate in self._gates:
+            out = gate.text(self._call, out)
+        if not findings and out == text and len(text) <= _SHORT and len(self._clean) < _SHORT:
             self._clean.add(text)  # names and ids come back in every chunk
-        return text
+        return out
 
     def whole(self, answer: Json) -> bool:
         """Edit a whole answer in place; True if anything changed."""
@@ -101,6 +143,9 @@ class AnswerFilter:
         changed = False
         for span in survey.spans:
             text = self.text(span.text)
+            if span.nested is not None:  # the strings of a tool call's arguments
+                for gate in self._gates:
+                    text = gate.argument(self._call, text)
             if text != span.text:
                 tree.write(span, text)
                 changed = True
@@ -151,8 +196,14 @@ class AnswerFilter:
         window = self._windows.get(channel)
         if window is None:
             window = self._windows[channel] = self._screen.scanner.window(self._screen.limit)
+            if self._gates:
+                self._guards[channel] = tuple(gate.guard(self._call) for gate in self._gates)
         segment = window.feed(text)
-        return self._act(segment.text, segment.findings) if segment.findings else segment.text
+        out = self._act(segment.text, segment.findings) if segment.findings else segment.text
+        if self._gates:
+            for guard in self._guards[channel]:
+                out = guard.feed(out)
+        return out
 
     def _complete(self, chunk: Chunk) -> bool:
         """Add what is held of texts that end with this chunk to their last piece in it; True if anything was."""
@@ -170,7 +221,10 @@ class AnswerFilter:
         if window is None:
             return ""
         segment = window.close()
-        return self._act(segment.text, segment.findings)
+        out = self._act(segment.text, segment.findings)
+        for guard in self._guards.pop(channel, ()):
+            out = guard.feed(out) + guard.close()
+        return out
 
     def _comment(self, raw: bytes) -> bytes:
         """An event without data: it keeps the connection alive, and says nothing that was not judged."""

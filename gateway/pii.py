@@ -16,10 +16,10 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Protocol
 
 from gateway.call import Call, Finding, Redaction, Span
-from gateway.config import Action
-from gateway.config import Pii as PiiConfig
 from gateway.errors import Refusal
 from gateway.formats import tree
+from gateway.sections import Action
+from gateway.sections import Pii as PiiConfig
 from gateway.vault import Seal
 
 PLACEHOLDER = r"<[A-Z][A-Z0-9_]*_\d{1,9}>"

@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 
 from gateway.authorize import CLASSES, Authorizer, document, read
 from gateway.call import Ask, Balance, Call, Debit, Json, Obligations, Redaction, Reservation, Subject
-from gateway.config import Policy
 from gateway.engines.base import PolicyUnavailable
 from gateway.errors import Refusal
+from gateway.sections import Policy
 
 ALLOW: Json = {"allow": True, "deny": [], "obligations": {}}
 

@@ -11,7 +11,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway.call import Call, Redaction
-from gateway.config import Output
 from gateway.errors import Refusal
 from gateway.formats.openai_chat import OPENAI_CHAT
 from gateway.output import PLACEHOLDER, Screen
@@ -19,6 +18,7 @@ from gateway.pii import PLACEHOLDER as PATTERN
 from gateway.scan.pii import PiiScanner
 from gateway.scan.secrets import SecretScanner
 from gateway.scan.window import StreamScanner
+from gateway.sections import Output
 
 SECRET = "ghp_" + "a1B2c3D4e5F6g7H8i9J0k1L2m3N4o5P6q7R8"
 RESTORE = {"<EMAIL_1>": "ann@example.org", "<PHONE_2>": 'say "hi" \\ 0'}

@@ -8,12 +8,12 @@ from typing import Any
 import pytest
 
 from gateway.call import Call
-from gateway.config import Output
 from gateway.formats.openai_chat import OPENAI_CHAT
 from gateway.output import PLACEHOLDER, Screen
 from gateway.pii import PLACEHOLDER as PATTERN
 from gateway.scan.pii import PiiScanner
 from gateway.scan.window import StreamScanner
+from gateway.sections import Output
 
 BOB = "bob@example.net"
 

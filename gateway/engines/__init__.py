@@ -10,7 +10,7 @@ from gateway.engines.base import Engine, PolicyUnavailable
 from gateway.engines.bundle import load
 
 if TYPE_CHECKING:
-    from gateway.config import Policy
+    from gateway.sections import Policy
 
 __all__ = ["Engine", "PolicyUnavailable", "load_engine", "open_engine"]
 

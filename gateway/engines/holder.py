@@ -12,10 +12,10 @@ import time
 from pathlib import Path
 from typing import Protocol
 
-from gateway.config import Policy
 from gateway.engines import Engine, PolicyUnavailable, load_engine, open_engine
 from gateway.engines.bundle import files
 from gateway.errors import ConfigError
+from gateway.sections import Policy
 
 INTERVAL = 0.3  # seconds between two looks: a change takes effect within one
 Fingerprint = tuple[tuple[str, int, int], ...]

@@ -12,11 +12,11 @@ from typing import Any
 import pytest
 
 from engines.conftest import Write
-from gateway.config import Policy
 from gateway.engines import trial
 from gateway.engines.bundle import load
 from gateway.engines.holder import Policies
 from gateway.errors import ConfigError
+from gateway.sections import Policy
 
 RULE = 'package gateway\ndecision := {"allow": %s, "from": data.name}'
 TEST = "package gateway_test\nimport data.gateway\ntest_allow if gateway.decision.allow == %s"

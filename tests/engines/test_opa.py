@@ -11,11 +11,11 @@ import pytest
 
 from engines import opa_server
 from engines.conftest import Write
-from gateway.config import Policy
 from gateway.engines import open_engine
 from gateway.engines.base import PolicyUnavailable
 from gateway.engines.bundle import load
 from gateway.engines.opa import Opa
+from gateway.sections import Policy
 from servers import free_port
 
 
