@@ -216,7 +216,7 @@ class Quotas(Section):
     repeats: Count | None = None
     """Same agent, same tool, same canonical arguments."""
     seconds: Seconds | None = None
-    """Age at which a workflow ends, counted from its first call."""
+    """Age at which a workflow freezes, counted from its first call or its last resume."""
     idle: Seconds | None = None
     """Seconds without a call after which a workflow expires and takes no more; shorter than `ttl`."""
     ttl: Seconds = 86400

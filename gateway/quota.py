@@ -81,20 +81,24 @@ class Quotas:
         chained: bool = False,
     ) -> Ask:
         """The whole of what a call wants. `lapse`: seconds after which an unsettled reservation counts as lost."""
-        seconds, idle = self._settings.seconds, self._settings.idle
         return Ask(
             id,
             team,
             correlation_id,
             agent,
             tuple(debits),
-            None if seconds is None else math.ceil(seconds),
+            whole(self._settings.seconds),
             math.ceil(self._settings.ttl),
             math.ceil(lapse),
-            None if idle is None else math.ceil(idle),
+            whole(self._settings.idle),
             self._settings.strict,
             chained=chained,
         )
+
+
+def whole(seconds: float | None) -> int | None:
+    """A time of the configuration as a store takes it: rounded up."""
+    return None if seconds is None else math.ceil(seconds)
 
 
 class _Rates(NamedTuple):

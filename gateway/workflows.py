@@ -22,7 +22,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, StringConstraints
 from gateway import config, correlation, ingress, scalars
 from gateway.call import NANO_USD, Json
 from gateway.errors import Refusal
-from gateway.quota import Quotas
+from gateway.quota import Quotas, whole
 from gateway.sections import Section
 from gateway.stores import FOREVER, Store, Workflow
 
@@ -180,7 +180,8 @@ async def begin(store: Store, settings: config.Config, correlation_id: str, want
     token, signer = check_id(correlation_id), correlation.signer(settings)
     if signer is not None:
         token = signer.token(wanted.team, correlation_id, ttl)
-    if not await store.open_workflow(wanted.team, correlation_id, math.ceil(ttl)):
+    seconds, idle = whole(settings.quotas.seconds), whole(settings.quotas.idle)
+    if not await store.open_workflow(wanted.team, correlation_id, math.ceil(ttl), seconds=seconds, idle=idle):
         message = f"Team {wanted.team} has a workflow {correlation_id} already: open it under another id."
         raise Refusal("invalid_request", message, status=409)
     expires = _iso(time.time() + ttl)

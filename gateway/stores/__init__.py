@@ -48,7 +48,8 @@ class Workflow:
     `used` is settled, `held` is in flight, `lapsed` the part of `used` that is an estimate because its call was lost.
     `reason` says why it is not open: the name of the quota that ran out, or the words of whoever froze or closed it.
     `used` of hops is the deepest, of repeats the most of any one. `topups` is by `Debit.key`: what was added to limits.
-    `strict_opened`: it was opened by `open_workflow`, before its first call.
+    `strict_opened`: it was opened by `open_workflow`, before its first call. One that has outlived what its last call
+    asked for (`Ask.seconds`, `Ask.idle`) is shown as its next call would find it: frozen, or expired.
     """
 
     team: str
@@ -124,8 +125,13 @@ class Store(Protocol):
     async def settled(self, team: str, correlation_id: str, seconds: float) -> None:
         """Return when a call of the workflow has ended and may have given room back, or when the time is up."""
 
-    async def open_workflow(self, team: str, correlation_id: str, ttl: int) -> bool:
-        """Make a workflow known before its first call, for `ttl` seconds. False if there is a record of it."""
+    async def open_workflow(
+        self, team: str, correlation_id: str, ttl: int, *, seconds: int | None = None, idle: int | None = None
+    ) -> bool:
+        """Make a workflow known before its first call, for `ttl` seconds. False if there is a record of it.
+
+        `seconds` and `idle` are what its calls will ask for: see `Ask`.
+        """
 
     async def close_workflow(self, team: str, correlation_id: str, reason: str) -> bool:
         """Refuse every further call, for good. False if there is no record of it, or it has ended before."""

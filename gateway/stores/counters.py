@@ -9,9 +9,10 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Literal
 
 from gateway.call import Ask, Balance, Debit, Rejection, Reservation
-from gateway.stores import End, actual, charges, slowest
+from gateway.stores import End, State, Workflow, actual, charges, slowest
 from gateway.stores.record import MICRO, Change, Count, Record
 
 # Continuous refill leaves rounding dust on a level; a bucket this little short is not short.
@@ -44,6 +45,7 @@ class Bucket:
 
 
 Name = tuple[str, str]  # team, correlation id
+Outlived = Literal["quotas.seconds", "quotas.idle", ""]
 
 
 class Counters:
@@ -64,7 +66,7 @@ class Counters:
             if record is None:
                 return None
             self.records[name] = record
-        if record.ends < now and record.idle():
+        if record.ends < now and record.at_rest():
             del self.records[name]
             return None
         return record
@@ -139,7 +141,8 @@ class Counters:
         """Make a change to a workflow; None if it does not apply: see `Store`."""
         record = self.record(team, correlation_id, now)
         if record is not None:
-            return record if record.change(change, now) else None
+            ended = self.outlived(record, record.seconds, record.idle, now) == "quotas.idle"
+            return record if not ended and record.change(change, now) else None
         if change.kind in ("close", "resume"):
             return None
         record = self.records[team, correlation_id] = _fresh(team, correlation_id, now)
@@ -147,12 +150,28 @@ class Counters:
         if change.kind == "freeze":
             record.end("frozen", change.reason)
         else:
-            record.opened = True
+            record.opened, record.seconds, record.idle = True, change.seconds, change.idle
         return record
+
+    def view(self, record: Record, now: int) -> Workflow:
+        """A workflow as others see it: one whose time has run out is what its next call would make it."""
+        over = record.state == "open" and self.outlived(record, record.seconds, record.idle, now)
+        if not over:
+            return record.view(record.state, record.reason)
+        state: State = "expired" if over == "quotas.idle" else "frozen"
+        return record.view(state, over)
+
+    def outlived(self, record: Record, seconds: int | None, idle: int | None, now: int) -> Outlived:
+        """The time of an open workflow that has run out, the first of the two; calls in flight are no silence."""
+        age_ends = math.inf if seconds is None else record.since + seconds * MICRO
+        rest_ends = math.inf if idle is None else max(record.last, record.since) + idle * MICRO
+        if now > rest_ends and rest_ends < age_ends and record.state == "open" and not self._in_flight(record):
+            return "quotas.idle"
+        return "quotas.seconds" if now > age_ends else ""
 
     def evict(self, before: int, written: Callable[[int], bool]) -> None:
         """Drop from memory the idle workflows last seen `before` that can be loaded again."""
-        idle = [name for name, it in self.records.items() if it.last < before and it.idle() and written(it.mark)]
+        idle = [name for name, it in self.records.items() if it.last < before and it.at_rest() and written(it.mark)]
         for name in idle:
             del self.records[name]
 
@@ -215,6 +234,8 @@ class Counters:
 
     def _keep(self, record: Record, ask: Ask, now: int) -> None:
         self.records.setdefault((ask.team, ask.correlation_id), record)
+        if record.seconds != ask.seconds or record.idle != ask.idle:
+            record.seconds, record.idle, record.dirty = ask.seconds, ask.idle, True
         record.last = max(record.last, now)
         # Kept at least until its reservations have lapsed, however short the ttl.
         record.ends = max(record.ends, now + max(ask.ttl, ask.lapse) * MICRO)
@@ -231,7 +252,8 @@ class Counters:
             record.end("expired", "quotas.idle")
         elif refused.reason == "busy" and ask.first and (record.turn in ("", ask.id) or now >= record.turn_ends):
             record.turn, record.turn_ends = ask.id, now + TURN
-        if record.state != "open" and (record.dirty or record.last + TOUCH < now):
+        news = record.dirty or record.seconds != ask.seconds or record.idle != ask.idle
+        if record.state != "open" and (news or record.last + TOUCH < now):
             self._keep(record, ask, now)
             record.dirty = True
 
@@ -241,12 +263,10 @@ class Counters:
             return _ended(record, ask)
         if ask.strict and not record.opened:
             return Rejection("unknown")
-        age = now - record.since
-        if ask.seconds is not None and age > ask.seconds * MICRO:
-            return Rejection("expired", used=age // MICRO, limit=ask.seconds)
-        if ask.idle is not None and now - max(record.last, record.since) > ask.idle * MICRO:
-            return None if self._in_flight(record) else Rejection("idle", limit=ask.idle)
-        return None
+        over = self.outlived(record, ask.seconds, ask.idle, now)
+        if over == "quotas.seconds":
+            return Rejection("expired", used=(now - record.since) // MICRO, limit=ask.seconds or 0)
+        return Rejection("idle", limit=ask.idle or 0) if over else None
 
     def _in_flight(self, record: Record) -> bool:
         """Whether calls of the workflow are under way, also such as hold nothing. Looks at all: for the rare case."""

@@ -265,8 +265,10 @@ class LocalStore:
     async def teams(self) -> list[str]:
         return await self._there().teams()
 
-    async def open_workflow(self, team: str, correlation_id: str, ttl: int) -> bool:
-        return await self._there().open_workflow(team, correlation_id, ttl)
+    async def open_workflow(
+        self, team: str, correlation_id: str, ttl: int, *, seconds: int | None = None, idle: int | None = None
+    ) -> bool:
+        return await self._there().open_workflow(team, correlation_id, ttl, seconds=seconds, idle=idle)
 
     async def close_workflow(self, team: str, correlation_id: str, reason: str) -> bool:
         return await self._there().close_workflow(team, correlation_id, reason)

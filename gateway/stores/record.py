@@ -30,12 +30,17 @@ class Count:
 
 
 class Change(NamedTuple):
-    """What a human does to a workflow. `ttl` in seconds is how long one is kept that is opened or frozen unseen."""
+    """What a human does to a workflow. `ttl` in seconds is how long one is kept that is opened or frozen unseen.
+
+    `seconds` and `idle` are those of one that is opened: see `Ask`.
+    """
 
     kind: Literal["open", "close", "freeze", "resume"]
     reason: str = ""
     ttl: int = DEFAULT_TTL
     topups: Mapping[str, int] = {}
+    seconds: int | None = None
+    idle: int | None = None
 
 
 @dataclass(slots=True)
@@ -43,6 +48,7 @@ class Record:
     """A workflow as counted. Its age counts from `since`, it is forgotten after `ends`.
 
     `turn` is the call that waits longest for room, if one has waited long; until `turn_ends` nobody gets in before it.
+    `seconds` and `idle` are those of the last call that was let in (see `Ask`): by them others judge it between calls.
     `dirty`: more than counts has changed since it was last written. `mark`: when that was, in the writer's count.
     """
 
@@ -60,6 +66,8 @@ class Record:
     repeats: dict[str, Count] = field(default_factory=dict)  # the oldest first
     topups: dict[str, int] = field(default_factory=dict)
     opened: bool = False
+    seconds: int | None = None
+    idle: int | None = None
     turn: str = ""
     turn_ends: int = 0
     who: bytes = b""  # agents and path as they are kept; made anew when the record is dirty
@@ -134,14 +142,14 @@ class Record:
         while len(self.repeats) > REPEATS:
             del self.repeats[next(iter(self.repeats))]
 
-    def idle(self) -> bool:
-        """Nothing of it is in flight."""
+    def at_rest(self) -> bool:
+        """No call in flight holds anything of it."""
         if any(count.held for count in self.counts.values()):
             return False
         return not any(count.held for count in self.repeats.values())
 
-    def view(self) -> Workflow:
-        """The record as others see it, summed by unit."""
+    def view(self, state: State, reason: str) -> Workflow:
+        """The record as others see it, in the state it is in by now, summed by unit."""
         used: dict[str, int] = {}
         held: dict[str, int] = {}
         lapsed: dict[str, int] = {}
@@ -157,8 +165,8 @@ class Record:
         return Workflow(
             self.team,
             self.correlation_id,
-            self.state,
-            self.reason,
+            state,
+            reason,
             self.first / MICRO,
             self.last / MICRO,
             tuple(self.agents),

@@ -1,5 +1,6 @@
 -- The arithmetic of admission, one atomic step in Redis or Valkey. counters.py is the same for one process.
--- The first part of the script; redis_kept.lua is the second: what is kept for a time, and the list of operations.
+-- The first part of the script; redis_kept.lua is the second: changes by hand, what is kept for a time, and the list of
+-- operations.
 --
 -- ARGV[1] operation, ARGV[2] time in microseconds ("" in production: the server's own clock, so that replicas agree).
 -- reserve and settle take their arguments as one JSON text and answer in one string: packing forty arguments for the
@@ -10,6 +11,7 @@
 -- The keys of a workflow, all in the slot of its team ({team} is the hash tag):
 --   mg1:{team}:w:<correlation id>  hash: state reason first last since ends ended (microseconds), a:<agent> =
 --                                  its parent, path (who called after whom, each name as JSON after a line feed),
+--                                  limits = how many seconds it may last and be silent by its last call, "-": any;
 --                                  u|h|l:<unit>:<quota key> = used, held, lapsed; what few workflows have, and then
 --                                  `more` with it: over (closed or expired: then state is frozen, which an older
 --                                  release refuses too), opened, turn (until when, call), t:<quota key> = top-ups;
@@ -108,6 +110,26 @@ local function in_flight(open, id)
   return false
 end
 
+-- How long a workflow may last and be silent, as it is kept.
+local function limits_of(seconds, idle)
+  return (seconds and int(seconds) or "-") .. " " .. (idle and int(idle) or "-")
+end
+
+-- The time of an open workflow that has run out, the first of the two; calls in flight are no silence.
+local function outlived(open, id, since, last, seconds, idle)
+  local age_ends = seconds and since + seconds * MICRO or math.huge
+  local rest_ends = idle and math.max(last, since) + idle * MICRO or math.huge
+  if now > rest_ends and rest_ends < age_ends and not in_flight(open, id) then return "quotas.idle" end
+  return now > age_ends and "quotas.seconds"
+end
+
+-- The same by what is kept. `got` begins with state, since, last, limits.
+local function outlived_by_now(open, id, got)
+  if got[1] ~= "open" or not got[4] then return false end
+  local seconds, idle = string.match(got[4], "^(%S+) (%S+)$")
+  return outlived(open, id, tonumber(got[2]), tonumber(got[3]), tonumber(seconds), tonumber(idle))
+end
+
 -- The refusal of the bucket to wait longest for, of those that are short from debit `first` on: who waits so long is not
 -- refused by the next. An amount that never fits (-1) is longer than any wait.
 local function longest_wait(debits, first, buckets)
@@ -146,7 +168,7 @@ local function reserve()
   local id, agent, seconds, ttl, lapse, debits, idle, strict, insists, call, chained = unpack(cjson.decode(ARGV[3]))
   local member = ARGV[4]
 
-  local fields = { "state", "reason", "first", "since", "ends", "last", "more", "a:" .. agent, "path" }
+  local fields = { "state", "reason", "first", "since", "ends", "last", "more", "a:" .. agent, "path", "limits" }
   for i = 1, #debits do
     fields[#fields + 1] = "u:" .. debits[i][2]
     fields[#fields + 1] = "h:" .. debits[i][2]
@@ -155,8 +177,8 @@ local function reserve()
   local state, reason, first, since, ends, last = got[1], got[2], got[3], got[4], got[5], got[6]
   local fresh = not first or forget_expired(work, ends)
   if fresh then state, reason, first, since, ends, last = "open", "", now, now, 0, now end
-  local function used_of(i) return fresh and 0 or tonumber(got[8 + i * 2] or 0) end
-  local function held_of(i) return fresh and 0 or tonumber(got[9 + i * 2] or 0) end
+  local function used_of(i) return fresh and 0 or tonumber(got[9 + i * 2] or 0) end
+  local function held_of(i) return fresh and 0 or tonumber(got[10 + i * 2] or 0) end
 
   local over, opened, turn, topups = false, false, false, false
   if got[7] and not fresh then
@@ -180,6 +202,8 @@ local function reserve()
       redis.call("HSET", work, "state", "open", "reason", "", "first", int(now), "since", int(now))
     end
     if not known then redis.call("HSET", work, "a:" .. agent, parent) end
+    local limits = limits_of(seconds, idle)
+    if limits ~= (not fresh and got[10] or "- -") then redis.call("HSET", work, "limits", limits) end
     touch(work, seen, id, ends, kept_ms)
   end
   local function freeze(why)
@@ -204,12 +228,12 @@ local function reserve()
       return refusal("frozen", 0)
     end
     if strict and not opened then return refusal("unknown", 0) end
-    local age = now - since
-    if seconds and age > seconds * MICRO then
+    local over = outlived(open, id, since, last, seconds, idle)
+    if over == "quotas.seconds" then
       freeze("quotas.seconds")
-      return refusal("expired", 0, math.floor(age / MICRO), 0, -1, seconds)
+      return refusal("expired", 0, math.floor((now - since) / MICRO), 0, -1, seconds)
     end
-    if idle and now - math.max(last, since) > idle * MICRO and not in_flight(open, id) then
+    if over then
       freeze("quotas.idle")
       redis.call("HSET", work, "over", "expired", "more", "1")
       return refusal("idle", 0, 0, 0, -1, idle)
@@ -252,7 +276,7 @@ local function reserve()
           return refusal("busy", i, used, held, -1, limit)
         end
       end
-      if repeats and (fresh or not (got[8 + i * 2] or got[9 + i * 2])) then fresh_repeats[field] = true end
+      if repeats and (fresh or not (got[9 + i * 2] or got[10 + i * 2])) then fresh_repeats[field] = true end
       taken[field] = (taken[field] or 0) + amount
       answer[#answer + 1] = int(limit - used - held - amount)
       answer[#answer + 1] = "0"
@@ -317,7 +341,7 @@ local function settle()
 end
 
 local BOOKKEEPING = { first = true, last = true, since = true, ends = true, ended = true, reason = true,
-  path = true }
+  path = true, limits = true }
 
 -- Takes back a reservation as if it had never been asked for, because a bucket in another slot refused it. Arguments
 -- and result as of settle. A workflow that nothing else has touched is forgotten again.
@@ -417,52 +441,3 @@ local function give()
   return 1
 end
 
--- KEYS: workflow, seen
--- ARGV: 3 JSON [correlation id, open|close|freeze|resume, reason, ttl ms, {quota key: top-up}, name of this change]
--- Returns 1, or 0 if it does not apply
-local function change()
-  local work, seen = KEYS[1], KEYS[2]
-  local id, kind, reason, ttl, topups, name = unpack(cjson.decode(ARGV[3]))
-  local got = redis.call("HMGET", work, "first", "ends", "state", "over", "changed")
-  local known = got[1] and not forget_expired(work, got[2])
-  if known and got[5] == name then return 1 end -- the same again: its answer was lost on the way
-  if known then
-    if kind == "open" or got[3] == "frozen" and got[4] then return 0 end
-  else
-    if kind == "close" or kind == "resume" then return 0 end
-    redis.call("HSET", work, "state", "open", "reason", "", "first", int(now), "since", int(now), "last", int(now))
-    redis.call("ZADD", seen, int(now), id)
-  end
-  redis.call("HSET", work, "changed", name, "ended", int(now)) -- calls that wait look again
-  if kind == "resume" then
-    redis.call("HSET", work, "state", "open", "reason", "", "since", int(now))
-    local path = redis.call("HGET", work, "path")
-    if path then redis.call("HSET", work, "path", string.match(path, "\n[^\n]*$")) end
-    for key, amount in pairs(topups) do
-      redis.call("HINCRBY", work, "t:" .. key, int(amount))
-      redis.call("HSET", work, "more", "1")
-    end
-    return 1
-  end
-  if kind == "open" then
-    redis.call("HSET", work, "opened", "1", "more", "1")
-  else
-    redis.call("HSET", work, "state", "frozen", "reason", reason)
-    if kind == "close" then redis.call("HSET", work, "over", "closed", "more", "1") end
-  end
-  local ends = math.max(known and tonumber(got[2]) or 0, now + ttl * 1000)
-  redis.call("HSET", work, "ends", int(ends))
-  redis.call("PEXPIRE", work, int(math.ceil((ends - now) / 1000)))
-  return 1
-end
-
--- KEYS: workflow. Returns the hash as it stands, empty if it has expired.
-local function show()
-  if forget_expired(KEYS[1], redis.call("HGET", KEYS[1], "ends")) then return {} end
-  return redis.call("HGETALL", KEYS[1])
-end
-
--- KEYS: open, seen. ARGV: 3 how many. Returns the members that are overdue.
-local function overdue()
-  return redis.call("ZRANGEBYSCORE", KEYS[1], "-inf", int(now), "LIMIT", "0", ARGV[3])
-end

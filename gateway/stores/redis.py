@@ -208,7 +208,8 @@ class RedisStore:
     # Workflows
 
     async def workflow(self, team: str, correlation_id: str) -> Workflow | None:
-        return _workflow(team, correlation_id, await self._call("show", [_work(team, correlation_id)]))
+        keys = [_work(team, correlation_id), _open(team)]
+        return _workflow(team, correlation_id, await self._call("show", keys, correlation_id))
 
     async def workflows(self, team: str | None, limit: int) -> list[Workflow]:
         found: list[Workflow] = []
@@ -218,9 +219,11 @@ class RedisStore:
             found += [it for it in every if it is not None]
         return sorted(found, key=lambda it: it.last_seen, reverse=True)[:limit]
 
-    async def open_workflow(self, team: str, correlation_id: str, ttl: int) -> bool:
+    async def open_workflow(
+        self, team: str, correlation_id: str, ttl: int, *, seconds: int | None = None, idle: int | None = None
+    ) -> bool:
         await self._join(team)
-        return await self._change(team, correlation_id, "open", ttl=ttl)
+        return await self._change(team, correlation_id, "open", ttl=ttl, times=(seconds or False, idle or False))
 
     async def close_workflow(self, team: str, correlation_id: str, reason: str) -> bool:
         return await self._change(team, correlation_id, "close", reason)
@@ -240,9 +243,10 @@ class RedisStore:
         reason: str = "",
         ttl: int = DEFAULT_TTL,
         topups: Mapping[str, int] | None = None,
+        times: tuple[int, int] = (False, False),
     ) -> bool:
-        keys = [_work(team, correlation_id), _seen(team)]
-        whole = (correlation_id, kind, reason, ttl * 1000, dict(topups or {}), uuid.uuid4().hex)
+        keys = [_work(team, correlation_id), _seen(team), _open(team)]
+        whole = (correlation_id, kind, reason, ttl * 1000, dict(topups or {}), uuid.uuid4().hex, *times)
         changed = bool(await self._call("change", keys, orjson.dumps(whole)))
         self._waiting.tell((team, correlation_id))
         return changed

@@ -1,4 +1,69 @@
--- The second part of the script, after redis.lua: the vault, kept answers, and the list of operations.
+-- The second part of the script, after redis.lua: changes by hand, the vault, kept answers, and the list of operations.
+
+-- KEYS: workflow, seen, open
+-- ARGV: 3 JSON [correlation id, open|close|freeze|resume, reason, ttl ms, {quota key: top-up}, name of this change,
+--       seconds or false, idle or false]
+-- Returns 1, or 0 if it does not apply
+local function change()
+  local work, seen = KEYS[1], KEYS[2]
+  local id, kind, reason, ttl, topups, name, seconds, idle = unpack(cjson.decode(ARGV[3]))
+  local got = redis.call("HMGET", work, "first", "ends", "state", "over", "changed")
+  local known = got[1] and not forget_expired(work, got[2])
+  if known and got[5] == name then return 1 end -- the same again: its answer was lost on the way
+  if known then
+    if kind == "open" or got[3] == "frozen" and got[4] then return 0 end
+    if outlived_by_now(KEYS[3], id, redis.call("HMGET", work, "state", "since", "last", "limits")) == "quotas.idle" then
+      return 0
+    end
+  else
+    if kind == "close" or kind == "resume" then return 0 end
+    redis.call("HSET", work, "state", "open", "reason", "", "first", int(now), "since", int(now), "last", int(now))
+    redis.call("ZADD", seen, int(now), id)
+  end
+  redis.call("HSET", work, "changed", name, "ended", int(now)) -- calls that wait look again
+  if kind == "resume" then
+    redis.call("HSET", work, "state", "open", "reason", "", "since", int(now))
+    local path = redis.call("HGET", work, "path")
+    if path then redis.call("HSET", work, "path", string.match(path, "\n[^\n]*$")) end
+    for key, amount in pairs(topups) do
+      redis.call("HINCRBY", work, "t:" .. key, int(amount))
+      redis.call("HSET", work, "more", "1")
+    end
+    return 1
+  end
+  if kind == "open" then
+    redis.call("HSET", work, "opened", "1", "more", "1", "limits", limits_of(seconds, idle))
+  else
+    redis.call("HSET", work, "state", "frozen", "reason", reason)
+    if kind == "close" then redis.call("HSET", work, "over", "closed", "more", "1") end
+  end
+  local ends = math.max(known and tonumber(got[2]) or 0, now + ttl * 1000)
+  redis.call("HSET", work, "ends", int(ends))
+  redis.call("PEXPIRE", work, int(math.ceil((ends - now) / 1000)))
+  return 1
+end
+
+-- KEYS: workflow, open. ARGV: 3 correlation id. Returns the hash as it stands, empty if it is forgotten; of a workflow
+-- whose time has run out, followed by the fields that its next call would set.
+local function show()
+  local got = redis.call("HMGET", KEYS[1], "state", "since", "last", "limits", "ends")
+  if forget_expired(KEYS[1], got[5]) then return {} end
+  local all = redis.call("HGETALL", KEYS[1])
+  local over = outlived_by_now(KEYS[2], ARGV[3], got)
+  if over then
+    for _, it in ipairs({ "state", "frozen", "reason", over }) do all[#all + 1] = it end
+  end
+  if over == "quotas.idle" then
+    all[#all + 1] = "over"
+    all[#all + 1] = "expired"
+  end
+  return all
+end
+
+-- KEYS: open, seen. ARGV: 3 how many. Returns the members that are overdue.
+local function overdue()
+  return redis.call("ZRANGEBYSCORE", KEYS[1], "-inf", int(now), "LIMIT", "0", ARGV[3])
+end
 
 local function expire_vault(key)
   local ends = redis.call("HGET", key, "ends")

@@ -45,6 +45,13 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
         """CREATE TABLE answers (team TEXT NOT NULL, key TEXT NOT NULL, digest BLOB NOT NULL, ends INTEGER NOT NULL,
            sealed BLOB NOT NULL, PRIMARY KEY (team, key))""",
     ),
+    (
+        # How long a workflow may last and be silent, by its last call.
+        "ALTER TABLE workflows ADD COLUMN seconds INTEGER",
+        "ALTER TABLE workflows ADD COLUMN idle INTEGER",
+        "ALTER TABLE orders ADD COLUMN seconds INTEGER",
+        "ALTER TABLE orders ADD COLUMN idle INTEGER",
+    ),
 )
 
 

@@ -33,11 +33,15 @@ from gateway.stores.writer import Bulk, Statement, Writer, connect
 # A reservation is put before it is dropped, also when both fall into one commit.
 _PUT_RESERVATION = Bulk(0, "INSERT INTO reservations VALUES (?, ?, ?, ?, ?, ?, ?)")
 _DROP_RESERVATION = Bulk(1, "DELETE FROM reservations WHERE id = ?")
-_PUT_WORKFLOW = Bulk(2, "INSERT OR REPLACE INTO workflows VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)")
+_PUT_WORKFLOW = Bulk(2, "INSERT OR REPLACE INTO workflows VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)")
 _PUT_REPEATS = Bulk(8, "INSERT OR REPLACE INTO repeats VALUES (?, ?, ?, ?, ?, ?, ?, ?)")
 _PUT_BUCKET = Bulk(7, "INSERT OR REPLACE INTO buckets VALUES (?, ?, ?, ?, ?)")
 _PUT_VAULT = Bulk(5, "INSERT OR REPLACE INTO vaults VALUES (?, ?, ?)")
 _PUT_SEALED = Bulk(6, "INSERT INTO sealed VALUES (?, ?, ?, ?, ?, ?)")
+_PUT_ORDER = """INSERT INTO orders (team, correlation_id, reason, kind, ttl, topups, seconds, idle)
+                VALUES (?, ?, ?, ?, ?, ?, ?, ?)"""
+_GET_ORDERS = """SELECT reason, kind, ttl, topups, seconds, idle FROM orders
+                 WHERE team = ? AND correlation_id = ? ORDER BY seq"""
 _GET_REPEATS = """SELECT number, key, used, lapsed FROM repeats
                    WHERE team = ? AND correlation_id = ? AND first = ? ORDER BY number"""
 _GET_VAULT = "SELECT ends FROM vaults WHERE team = ? AND correlation_id = ?"
@@ -184,8 +188,7 @@ class SqliteStore:
 
     async def workflow(self, team: str, correlation_id: str) -> Workflow | None:
         with self._reading():
-            record = self._record(team, correlation_id)
-        return record.view() if record else None
+            return self._seen(team, correlation_id)
 
     async def workflows(self, team: str | None, limit: int) -> list[Workflow]:
         await self.durable()
@@ -195,18 +198,20 @@ class SqliteStore:
         with self._reading():
             names = self._reader.execute(sql, (team, self._now(), limit)).fetchall()
             names += self._reader.execute(ordered, (team,)).fetchall()
-            found = {(name, id): self._record(name, id) for name, id in names}
-        found |= {name: it for name, it in self._counters.records.items() if team in (None, name[0])}
-        latest = sorted((it for it in found.values() if it is not None), key=lambda it: it.last, reverse=True)
-        return [record.view() for record in latest[:limit]]
+            here = [name for name in self._counters.records if team in (None, name[0])]
+            found = [self._seen(*name) for name in dict.fromkeys([*names, *here])]
+        latest = sorted((it for it in found if it is not None), key=lambda it: it.last_seen, reverse=True)
+        return latest[:limit]
 
     async def teams(self) -> list[str]:
         with self._reading():
             rows = self._reader.execute("SELECT team FROM workflows UNION SELECT team FROM orders").fetchall()
         return sorted({row[0] for row in rows} | {team for team, _ in self._counters.records})
 
-    async def open_workflow(self, team: str, correlation_id: str, ttl: int) -> bool:
-        return await self._order_or_change(team, correlation_id, Change("open", ttl=ttl))
+    async def open_workflow(
+        self, team: str, correlation_id: str, ttl: int, *, seconds: int | None = None, idle: int | None = None
+    ) -> bool:
+        return await self._order_or_change(team, correlation_id, Change("open", ttl=ttl, seconds=seconds, idle=idle))
 
     async def close_workflow(self, team: str, correlation_id: str, reason: str) -> bool:
         return await self._order_or_change(team, correlation_id, Change("close", reason))
@@ -226,9 +231,9 @@ class SqliteStore:
                 beside = self._beside(team, correlation_id)
             changed = beside.change(team, correlation_id, change, self._now()) is not None
             if changed:
-                sql = "INSERT INTO orders (team, correlation_id, reason, kind, ttl, topups) VALUES (?, ?, ?, ?, ?, ?)"
-                row = (team, correlation_id, change.reason, change.kind, change.ttl, orjson.dumps(change.topups))
-                self.writer.submit(sql, row)
+                topups = orjson.dumps(change.topups)
+                row = (change.reason, change.kind, change.ttl, topups, change.seconds, change.idle)
+                self.writer.submit(_PUT_ORDER, (team, correlation_id, *row))
         await self.durable()
         return changed
 
@@ -241,12 +246,12 @@ class SqliteStore:
         self._waiting.tell((team, correlation_id))
         return record is not None
 
-    def _record(self, team: str, correlation_id: str) -> Record | None:
+    def _seen(self, team: str, correlation_id: str) -> Workflow | None:
         """As the gateway has it, or as it will have it when it has taken over the orders that wait for it."""
         now = self._now()
-        if self._role == "gateway":
-            return self._counters.record(team, correlation_id, now)
-        return self._beside(team, correlation_id).record(team, correlation_id, now)
+        counters = self._counters if self._role == "gateway" else self._beside(team, correlation_id)
+        record = counters.record(team, correlation_id, now)
+        return None if record is None else counters.view(record, now)
 
     def _beside(self, team: str, correlation_id: str) -> Counters:
         """The gateway's counters of one workflow, as a command-line process works them out."""
@@ -254,8 +259,7 @@ class SqliteStore:
         beside = Counters(self._load)
         for row in self._reader.execute("SELECT * FROM reservations WHERE team = ? AND correlation_id = ?", name):
             _hold(beside, row, now)
-        sql = "SELECT reason, kind, ttl, topups FROM orders WHERE team = ? AND correlation_id = ? ORDER BY seq"
-        for order in self._reader.execute(sql, name):
+        for order in self._reader.execute(_GET_ORDERS, name):
             beside.change(team, correlation_id, _ordered(*order), now)
         return beside
 
@@ -443,6 +447,8 @@ def _row(record: Record) -> tuple[Any, ...]:
         orjson.dumps(counts),
         orjson.dumps(record.topups) if record.topups else b"{}",
         record.opened,
+        record.seconds,
+        record.idle,
     )
 
 
@@ -454,17 +460,20 @@ def _repeats(record: Record, ask: Ask) -> Iterator[Statement]:
             yield _PUT_REPEATS, (*place, record.first, it.number, debit.key, it.used, it.lapsed)
 
 
-def _ordered(reason: str | None, kind: Any, ttl: int | None, topups: bytes | None) -> Change:
+def _ordered(
+    reason: str | None, kind: Any, ttl: int | None, topups: bytes | None, seconds: int | None, idle: int | None
+) -> Change:
     """The change that an order asks for."""
     if kind is None:
         return Change("resume") if reason is None else Change("freeze", reason)
-    return Change(kind, reason or "", ttl or 0, orjson.loads(topups or b"{}"))
+    return Change(kind, reason or "", ttl or 0, orjson.loads(topups or b"{}"), seconds, idle)
 
 
 def _from_row(row: tuple[Any, ...]) -> Record:
-    *fields, agents, counts, topups, opened = row
+    *fields, agents, counts, topups, opened, seconds, idle = row
     team, correlation_id, state, reason, first, last, since, ends = fields
     record = Record(team, correlation_id, first, last, since, ends, state, reason, opened=bool(opened), dirty=False)
+    record.seconds, record.idle = seconds, idle
     record.topups = orjson.loads(topups)
     told = orjson.loads(agents)
     if isinstance(told, list):  # names alone, as a release before wrote them

@@ -20,8 +20,9 @@ from gateway.stores import Store
 from store_harness import Backend, ask, backend, bucket, hops, quota, repeats
 
 T = TypeVar("T")
-LIMIT, BURST, REFILL, DEEPEST, TIMES, IDLE, LAPSE = 100, 50, 2.0, 3, 2, 9, 60
-FLOWS = st.sampled_from(["one", "two", "silent"])  # the last expires when it is silent
+LIMIT, BURST, REFILL, DEEPEST, TIMES, IDLE, AGE, LAPSE = 100, 50, 2.0, 3, 2, 9, 30, 60
+NEVER = 10**12
+FLOWS = st.sampled_from(["one", "two", "silent"])  # the last expires when it is silent, and freezes when it is old
 REPLICA = st.integers(0, 1)
 TOOLS = st.sampled_from(["", "search", "fetch"])
 
@@ -37,13 +38,14 @@ class Open:
 class Books:
     """What one workflow must stand at."""
 
-    def __init__(self, *, idle: int | None) -> None:
-        self.idle = idle
+    def __init__(self, *, seconds: int | None, idle: int | None) -> None:
+        self.seconds, self.idle = seconds, idle
+        self.told = False  # that it has an end is known from its first call
         self.known = False
         self.state = "open"
         self.limit = LIMIT
         self.reported = self.lapsed = self.deepest = 0
-        self.last = 0.0
+        self.last = self.since = 0.0
         self.repeated: Counter[str] = Counter()
         self.open: dict[str, Open] = {}
 
@@ -61,14 +63,24 @@ class Books:
     def begin(self, now: float) -> None:
         """There is a record of it from now on."""
         if not self.known:
-            self.known, self.last = True, now
+            self.known, self.last, self.since = True, now, now
+
+    def standing(self, now: float, asked: bool) -> str:
+        """The state it is in by now, as a call (`asked`) or somebody else finds it."""
+        if self.state != "open" or not self.known or not (asked or self.told):
+            return self.state
+        age_ends = NEVER if self.seconds is None else self.since + self.seconds
+        rest_ends = NEVER if self.idle is None or self.open else self.last + self.idle
+        if now > rest_ends and rest_ends < age_ends:
+            return "expired"
+        return "frozen" if now > age_ends else "open"
 
     def verdict(self, amount: int, depth: int, tool: str, level: float, tokens: int, now: float) -> str | None:
         """Why a call is refused, None if it is not."""
         if self.state != "open":
             return {"frozen": "frozen", "closed": "closed", "expired": "idle"}[self.state]
-        if self.known and self.idle is not None and now - self.last > self.idle and not self.open:
-            return "idle"
+        if (by_now := self.standing(now, asked=True)) != "open":
+            return {"frozen": "expired", "expired": "idle"}[by_now]
         if level + 1e-6 < tokens:
             return "rate"
         if depth > DEEPEST:
@@ -81,11 +93,12 @@ class Books:
 
     def refused(self, verdict: str, now: float) -> None:
         """What a refusal does to the workflow."""
-        if verdict == "exceeded for good":
+        if verdict in ("exceeded for good", "expired"):
             self.begin(now)
             self.state = "frozen"
         elif verdict == "idle":
             self.state = "expired"
+        self.told |= self.state != "open"
 
 
 class Machine(RuleBasedStateMachine):
@@ -101,7 +114,8 @@ class Machine(RuleBasedStateMachine):
         self.shared = self.place.name != "sqlite"
         self.replicas: list[Store] = [self.run(self.place.open()) for _ in range(2 if self.shared else 1)]
         self.dead: list[Store] = []
-        self.books = {name: Books(idle=IDLE if name == "silent" else None) for name in ("one", "two", "silent")}
+        self.books = {name: Books(seconds=None, idle=None) for name in ("one", "two")}
+        self.books["silent"] = Books(seconds=AGE, idle=IDLE)
         self.level = float(BURST)
         self.ended: list[Reservation] = []
 
@@ -134,12 +148,13 @@ class Machine(RuleBasedStateMachine):
         debits = [bucket(BURST, tokens, REFILL, "team:t", "tokens"), hops(DEEPEST, depth)]
         if tool:
             debits.append(repeats(TIMES, tool))
-        return ask(*debits, quota(LIMIT, amount), cid=flow, idle=self.books[flow].idle)
+        books = self.books[flow]
+        return ask(*debits, quota(LIMIT, amount), cid=flow, seconds=books.seconds, idle=books.idle)
 
     def admitted(self, flow: str, outcome: Reservation, amount: int, tokens: int, depth: int, tool: str) -> None:
         books = self.books[flow]
         books.begin(self.now)
-        books.last = self.now
+        books.last, books.told = self.now, True
         books.open[outcome.ask.id] = Open(outcome, amount, tool, depth, self.now + LAPSE)
         self.level -= tokens
         assert books.used + books.held <= books.limit
@@ -285,30 +300,34 @@ class Machine(RuleBasedStateMachine):
         self.run(self.store(replica).freeze("t", flow, "by hand"))
         books = self.books[flow]
         books.begin(self.now)
-        if books.state == "open":
+        if books.standing(self.now, asked=False) in ("open", "frozen"):
             books.state = "frozen"
 
     @rule(flow=FLOWS, replica=REPLICA, topup=st.none() | st.integers(0, 60))
     def resume(self, flow: str, replica: int, topup: int | None) -> None:
         books = self.books[flow]
+        expected = books.known and books.standing(self.now, asked=False) in ("open", "frozen")
         resumed = self.run(self.store(replica).resume("t", flow, None if topup is None else {"tokens": topup}))
-        assert resumed == (books.known and books.state in ("open", "frozen"))
+        assert resumed == expected
         if resumed:
-            books.state, books.last = "open", self.now
+            books.state, books.last, books.since = "open", self.now, self.now
             books.limit += topup or 0
 
     @rule(flow=st.sampled_from(["two", "silent"]), replica=REPLICA)
     def close(self, flow: str, replica: int) -> None:
         books = self.books[flow]
         closed = self.run(self.store(replica).close_workflow("t", flow, "done"))
-        assert closed == (books.known and books.state in ("open", "frozen"))
+        assert closed == (books.known and books.standing(self.now, asked=False) in ("open", "frozen"))
         if closed:
             books.state = "closed"
 
     @rule(flow=FLOWS, replica=REPLICA)
     def open(self, flow: str, replica: int) -> None:
         books = self.books[flow]
-        assert self.run(self.store(replica).open_workflow("t", flow, 86400)) == (not books.known)
+        times = {"seconds": books.seconds, "idle": books.idle}
+        opened = self.run(self.store(replica).open_workflow("t", flow, 86400, **times))
+        assert opened == (not books.known)
+        books.told |= opened
         books.begin(self.now)
 
     @invariant()
@@ -320,7 +339,7 @@ class Machine(RuleBasedStateMachine):
                 continue
             stands = [kind.get("tokens", 0) for kind in (workflow.used, workflow.held, workflow.lapsed)]
             assert stands == [books.used, books.held, books.lapsed]
-            assert workflow.state == books.state
+            assert workflow.state == books.standing(self.now, asked=False)
             assert workflow.topups.get("tokens", 0) == books.limit - LIMIT
             assert workflow.used.get("hops", 0) == books.deepest
             named = {tool: times for tool, times in books.repeated.items() if tool}

@@ -162,6 +162,95 @@ async def test_a_resumed_workflow_is_not_idle(store: Store, place: Backend) -> N
     await take(store, quota(1000, 1), idle=100)
 
 
+async def state(store: Store, cid: str = "w") -> tuple[str, str]:
+    """The state that everybody sees, alone and in the list."""
+    alone, listed = await seen(store, cid), {it.correlation_id: it for it in await store.workflows("t", 100)}
+    assert (listed[cid].state, listed[cid].reason) == (alone.state, alone.reason)
+    return alone.state, alone.reason
+
+
+async def test_silence_shows_before_the_next_call(store: Store, place: Backend) -> None:
+    """Past `idle` a workflow is expired for whoever looks, and nothing opens, freezes or closes it again."""
+    await store.settle(await take(store, quota(1000, 1), idle=100), {}, "settled")
+    place.clock.advance(100)
+    assert await state(store) == ("open", "")
+    place.clock.advance(0.5)
+    assert await state(store) == ("expired", "quotas.idle")
+    assert not await store.resume("t", "w", {"tokens": 5})
+    assert not await store.close_workflow("t", "w", "done")
+    await store.freeze("t", "w", "stop")
+    assert await state(store) == ("expired", "quotas.idle")
+    assert (await seen(store)).topups == {}
+    assert await refused(store, quota(1000, 1), idle=100) == Rejection("idle", limit=100)
+    assert await state(store) == ("expired", "quotas.idle")
+
+
+async def test_a_call_under_way_shows_as_no_silence(store: Store, place: Backend) -> None:
+    """While a call is under way its workflow is open, however long it takes; its end is a sign of life."""
+    flying = await take(store, idle=10, cid="w")
+    place.clock.advance(50)
+    assert await state(store) == ("open", "")
+    await store.settle(flying, {}, "settled")
+    place.clock.advance(10)
+    assert await state(store) == ("open", "")
+    place.clock.advance(1)
+    assert await state(store) == ("expired", "quotas.idle")
+
+
+async def test_age_shows_before_the_next_call(store: Store, place: Backend) -> None:
+    """Past `seconds` a workflow is frozen for whoever looks; it can be resumed, and its age counts from then."""
+    await store.settle(await take(store, quota(1000, 1), seconds=100), {}, "settled")
+    place.clock.advance(101)
+    assert await state(store) == ("frozen", "quotas.seconds")
+    assert await store.resume("t", "w")
+    assert await state(store) == ("open", "")
+    place.clock.advance(99)
+    await take(store, quota(1000, 1), seconds=100)
+    place.clock.advance(2)
+    assert await refused(store, quota(1000, 1), seconds=100) == Rejection("expired", used=101, limit=100)
+    assert await state(store) == ("frozen", "quotas.seconds")
+
+
+async def test_the_time_that_ran_out_first_counts(store: Store, place: Backend) -> None:
+    """What has become of a workflow does not change by waiting on: silent first it is expired, old first frozen."""
+    for cid, idle in (("silent", 50), ("old", 150)):
+        await store.settle(await take(store, quota(1000, 1), cid=cid, seconds=100, idle=idle), {}, "settled")
+    place.clock.advance(120)
+    assert [(await state(store, cid))[0] for cid in ("silent", "old")] == ["expired", "frozen"]
+    place.clock.advance(120)
+    assert [(await state(store, cid))[0] for cid in ("silent", "old")] == ["expired", "frozen"]
+    assert (await refused(store, quota(1000, 1), cid="silent", seconds=100, idle=50)).reason == "idle"
+    assert (await refused(store, quota(1000, 1), cid="old", seconds=100, idle=150)).reason == "expired"
+
+
+async def test_the_times_of_the_last_call_count(store: Store, place: Backend) -> None:
+    """Between calls a workflow is judged by what its last call asked for; one that was only opened, by that."""
+    await store.settle(await take(store, quota(1000, 1), idle=10), {}, "settled")
+    await store.settle(await take(store, quota(1000, 1), idle=90), {}, "settled")
+    await store.open_workflow("t", "opened", 1000, seconds=500, idle=20)
+    await store.settle(await take(store, quota(1000, 1), cid="free", idle=20), {}, "settled")
+    await store.settle(await take(store, quota(1000, 1), cid="free"), {}, "settled")
+    place.clock.advance(80)
+    assert [(await state(store, cid))[0] for cid in ("w", "opened", "free")] == ["open", "expired", "open"]
+    place.clock.advance(80)
+    assert [(await state(store, cid))[0] for cid in ("w", "opened", "free")] == ["expired", "expired", "open"]
+
+
+async def test_silence_shows_after_a_restart(place: Backend) -> None:
+    """How long a workflow may be silent is kept with it."""
+    first = await place.open()
+    await first.settle(await take(first, quota(1000, 1), idle=100), {}, "settled")
+    await first.open_workflow("t", "opened", 1000, idle=100)
+    await first.durable()
+    await first.close()
+    second = await place.open()
+    assert [(await state(second, cid))[0] for cid in ("w", "opened")] == ["open", "open"]
+    place.clock.advance(101)
+    assert [(await state(second, cid))[0] for cid in ("w", "opened")] == ["expired", "expired"]
+    assert not await second.resume("t", "w")
+    await second.close()
+
+
 # Hops and repeats
 
 
