@@ -332,18 +332,25 @@ class Gateway:
                 await policies.close()
             raise
         self.runtime, retired, shared.policies = runtime, shared.policies, policies
+        if policies is not None and policies is not retired:
+            self._say_policy(policies)
         if retired is not policies and retired is not None:
             self._retired.append(retired)  # calls that began under it may still ask it: it closes with the gateway
         if old is not None:
             shared.telemetry.say({"level": "info", "event": "config applied"})
             await old.identity.aclose()
 
+    def _say_policy(self, policies: Policies) -> None:
+        words = {"event": "policy in force", "version": policies.version, "origin": policies.origin}
+        self.shared.telemetry.say({"level": "info", **words})
+
     async def _watch_policies(self) -> None:
         """Follow the files of whichever policies are in force."""
         while True:
             await asyncio.sleep(POLICY_INTERVAL)
-            if self.shared.policies is not None:
-                await self.shared.policies.look()
+            policies = self.shared.policies
+            if policies is not None and await policies.look():
+                self._say_policy(policies)
 
     async def _close_policies(self) -> None:
         for policies in [*self._retired, self.shared.policies]:

@@ -105,7 +105,7 @@ def banner(gateway: Gateway, host: str, port: int) -> str:
     key = _key(config) if host in _LOOPBACK else None
     lines = [
         f"Meshgate {__version__} listens on {url}",
-        f"  policy   {policies.version if policies else 'none: every call is allowed'}",
+        f"  policy   {f'{policies.version} ({policies.origin})' if policies else 'none: every call is allowed'}",
         f"  key      {key or 'make one with: meshgate keys add --agent NAME --team NAME'}",
         f"  metrics  {url}/metrics",
     ]

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from gateway.scalars import Count, HttpUrl, Seconds, VaultKey
+from gateway.scalars import Count, HttpUrl, Seconds, Secret, VaultKey
 
 Action = Literal["mask", "redact", "hash", "partial", "block", "allow"]
 
@@ -42,11 +42,79 @@ class Idempotency(Section):
     """Seconds after which a key is free again whose gateway died in the middle of the call (shared state)."""
 
 
+class GitSource(Section):
+    """A git repository that the bundle comes from, by the git command."""
+
+    url: str = Field(min_length=1, pattern=r"^[^-]", repr=False)
+    """What git fetches from: https://, ssh://, git@host:path or a folder."""
+    ref: str = Field(default="main", pattern=r"^[^-:\s^~?*\[\\]+$")
+    """A branch, a tag, or a whole commit, which then is the only one that counts."""
+    path: str = Field(default="", pattern=r"^[^/-][^:]*$|^$")
+    """The folder in the repository that is the bundle's root."""
+    interval: Seconds = Field(default=30, gt=0)
+    """Seconds between two looks."""
+    timeout: Seconds = Field(default=60, gt=0)
+    """Seconds one git command may take."""
+    allowed_signers: str = ""
+    """A file of ssh's ALLOWED SIGNERS: only commits count that one of them signed with an ssh key."""
+    keyring: str = ""
+    """Or a GnuPG home directory: only commits count that one of its keys signed."""
+
+    @property
+    def signed(self) -> bool:
+        """Whether only signed commits count."""
+        return bool(self.allowed_signers or self.keyring)
+
+
+class BundleKey(Section):
+    """A key that signatures of bundles are verified with."""
+
+    algorithm: Literal["RS256", "RS384", "RS512", "PS256", "ES256", "ES384", "HS256", "HS512"] = "RS256"
+    """How it signs."""
+    key: str = Field(default="", repr=False)
+    """The public key (PEM), or the shared secret of HS256."""
+    key_file: str = ""
+    """Or a file that holds it."""
+
+    @model_validator(mode="after")
+    def _one_key(self) -> BundleKey:
+        if bool(self.key) == bool(self.key_file):
+            raise ValueError("give key or key_file, one of them")
+        return self
+
+
+class ServerSource(Section):
+    """A server of OPA bundles that the bundle comes from."""
+
+    url: HttpUrl
+    """The bundle's own URL, such as https://bundles.example.com/gateway.tar.gz."""
+    token: Secret = Field(default="", repr=False)
+    """Sent as `Authorization: Bearer`."""
+    headers: dict[str, Secret] = Field(default_factory=dict, repr=False)
+    """Further headers."""
+    interval: Seconds = Field(default=30, gt=0)
+    """Seconds between two looks."""
+    long_poll: Seconds = 60
+    """Seconds that a server which can may hold a request until there is news; 0: ask again and again."""
+    timeout: Seconds = Field(default=30, gt=0)
+    """Seconds one request may take, beyond what it is held."""
+    keys: dict[str, BundleKey] = Field(default_factory=dict)
+    """Keys by their id. With any, only bundles count that one of them signed."""
+    scope: str = ""
+    """The scope that the signature must name."""
+
+
 class Policy(Section):
     """The Rego bundle and who evaluates it."""
 
     path: str = "policies"
     """The root of the bundle: a directory with `*.rego`, their tests, and `data.yaml` or `data.json`."""
+    git: GitSource | None = None
+    """Or a git repository that it comes from, in place of `path`."""
+    server: ServerSource | None = None
+    """Or a server of OPA bundles."""
+    cache: str = "var/policies"
+    """Where bundles from `git` and `server` are kept, for starts without a network."""
     engine: Literal["embedded", "opa"] = "embedded"
     """`embedded` evaluates in-process, `opa` asks an OPA server that serves the same bundle."""
     url: HttpUrl = "http://127.0.0.1:8181"
@@ -55,6 +123,14 @@ class Policy(Section):
     """`shadow` records what it would have denied and lets the call go on."""
     timeout: Seconds = 1
     """Seconds a decision may take; then the call is denied as `policy_unavailable`."""
+
+    @model_validator(mode="after")
+    def _one_source(self) -> Policy:
+        if self.git is not None and self.server is not None:
+            raise ValueError("give git or server, not both: a bundle comes from one place")
+        if self.engine == "opa" and (self.git or self.server):
+            raise ValueError("engine: opa gets its bundle by itself; git and server are for engines in this process")
+        return self
 
 
 class Pii(Section):

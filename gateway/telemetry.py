@@ -91,7 +91,7 @@ class Telemetry:
         self.decisions = Counter("meshgate_decisions", "Verdicts.", ("verdict", "rule", "mode"))
         self.quota = Histogram("meshgate_quota_used_ratio", "Quota used after a call.", ("quota",), RATIO)
         self.reload_failures = Counter("meshgate_reload_failures", "Changes on disk that were refused.", ("what",))
-        self.reload_failed = {"config": 0, "policy": 0}
+        self.reload_failed = {"config": 0, "policy": 0}  # and "policy source", where there is one beyond this machine
         self.failures = Counter("meshgate_internal_errors", "Faults of the gateway itself.", ("stage",))
         self.gauges: list[Callable[[], Metric]] = []
         self._families: list[Counter | Histogram] = [

@@ -12,6 +12,7 @@ from typing import Any
 import yaml
 
 import upstream as scripted
+from engines.test_git_source import Repository
 from gateway.stores import Key, open_store
 from line import Line, config, running
 
@@ -128,3 +129,25 @@ def test_the_state_survives_a_restart(up: scripted.Upstream, tmp_path: Path) -> 
         assert line.workflow("w").used["tokens"] == 18
         line.chat("b@example.org", cid="w")
         assert up.last.body["messages"][0]["content"] == "<EMAIL_2>"
+
+
+def test_policies_from_git_follow_their_branch(up: scripted.Upstream, tmp_path: Path) -> None:
+    """A commit takes effect under a running gateway; one whose tests fail does not, and is told of."""
+    repository = Repository(tmp_path / "origin")
+    shutil.copytree(SHIPPED, repository.path / "policies")
+    repository.commit({})
+    policy = {
+        "git": {"url": str(repository.path), "path": "policies", "interval": 0.1},
+        "cache": str(tmp_path / "kept"),
+    }
+    with running(tmp_path, config(tmp_path, up.url, policy=policy)) as line:
+        assert line.chat("hi").status_code == 200
+        first = line.gateway.shared.policies.version  # type: ignore[union-attr]
+        repository.commit({"policies/data.yaml": "roles: {}"})
+        eventually(lambda: line.metric("meshgate_reload_failed", what="policy") == 1)
+        assert line.chat("hi").status_code == 200
+        for test in (repository.path / "policies").glob("*_test.rego"):
+            test.unlink()
+        repository.commit({})
+        eventually(lambda: line.chat("hi").status_code == 403)
+        assert line.gateway.shared.policies.version != first  # type: ignore[union-attr]

@@ -1,51 +1,53 @@
-"""Holds the engine that judges, and puts a new one in its place when the bundle's files change.
+"""Holds the engine that judges, and puts a new one in its place when its source has another bundle.
 
-Config key: `policy.path`. A bundle takes over whole, by one assignment, after it compiled and its own tests passed;
-one that does not is reported and the last good one stays. Who asks for a verdict takes `engine` once and uses that
-object for the verdict and its version.
+Config keys: `policy.path`, `policy.git`, `policy.server`. A bundle takes over whole, by one assignment, after it
+compiled and its own tests passed; one that does not is reported and the last good one stays, over restarts too where
+the source is beyond this machine. Who asks for a verdict takes `engine` once and uses that object for the verdict and
+its version.
 """
 
 from __future__ import annotations
 
 import asyncio
 import time
-from pathlib import Path
-from typing import Protocol
 
 from gateway.engines import Engine, PolicyUnavailable, load_engine, open_engine
-from gateway.engines.bundle import files
+from gateway.engines.sources import Found, Source, SourceError, source_of
+from gateway.engines.sources.base import Reports
 from gateway.errors import ConfigError
 from gateway.sections import Policy
 
 INTERVAL = 0.3  # seconds between two looks: a change takes effect within one
-Fingerprint = tuple[tuple[str, int, int], ...]
-
-
-class Reports(Protocol):
-    """Who is told of a change: None when it took effect, else why it was refused."""
-
-    def reloaded(self, what: str, problem: str | None) -> None: ...
 
 
 class Policies:
     """The live engine. Made by `open`."""
 
-    def __init__(self, policy: Policy, engine: Engine, reports: Reports | None, seen: Fingerprint) -> None:
+    def __init__(self, policy: Policy, source: Source, engine: Engine, found: Found, reports: Reports | None) -> None:
         self.engine = engine
+        self.origin = found.origin
         self._policy = policy
+        self._source = source
         self._reports = reports
-        self._seen = seen
+        self._seen = found.mark
         self._retired: list[tuple[float, Engine]] = []
 
     @classmethod
     async def open(cls, policy: Policy, reports: Reports | None = None) -> Policies:
         """Load and open. Raises ConfigError: without a first good bundle there is nothing to serve by."""
-        seen = await asyncio.to_thread(fingerprint, policy.path)
+        source = source_of(policy, reports)
         try:
-            engine = await open_engine(policy)
-        except PolicyUnavailable as error:
-            raise ConfigError(f"policy.engine: {policy.engine}: {error}") from None
-        return cls(policy, engine, reports, seen)
+            found = await source.open()
+            engine, good = await _first(policy, source, found, reports)
+            await source.settled(good, engine.version)
+        except BaseException as error:
+            await source.close()
+            if isinstance(error, SourceError):
+                raise ConfigError(str(error)) from None
+            raise
+        policies = cls(policy, source, engine, good, reports)
+        policies._seen = found.mark  # one that was refused is not tried again before it changes
+        return policies
 
     @property
     def version(self) -> str:
@@ -55,26 +57,27 @@ class Policies:
     async def step(self) -> bool:
         """Look once; True if another bundle took over."""
         await self._close_retired()
-        seen = await asyncio.to_thread(fingerprint, self._policy.path)
-        if seen == self._seen:
+        found = await self._source.look()
+        if found.mark == self._seen:
             return False
-        self._seen = seen
+        self._seen = found.mark
         try:
-            engine = await asyncio.to_thread(load_engine, self._policy)
+            engine = await asyncio.to_thread(load_engine, _at(self._policy, found))
             await engine.open()
         except (ConfigError, PolicyUnavailable) as error:
             self._report(str(error))
             return False
         # Files may change while they are read; then what was read is not what is there now.
-        if await asyncio.to_thread(fingerprint, self._policy.path) != seen:
-            self._seen = ()
+        if (await self._source.look()).mark != found.mark:
+            self._seen = None
             await engine.close()
             return False
         changed = engine.version != self.engine.version
         # Calls that took the old engine still ask it; it is closed when none can.
         self._retired.append((time.monotonic() + 2 * self._policy.timeout, self.engine))
-        self.engine = engine
+        self.engine, self.origin = engine, found.origin
         self._report(None)
+        await self._source.settled(found, engine.version)
         return changed
 
     async def watch(self) -> None:
@@ -83,20 +86,22 @@ class Policies:
             await asyncio.sleep(INTERVAL)
             await self.look()
 
-    async def look(self) -> None:
-        """Look once. Raises nothing but cancellation."""
+    async def look(self) -> bool:
+        """Look once; True if another bundle took over. Raises nothing but cancellation."""
         try:
-            await self.step()
+            return await self.step()
         except Exception as error:
             # Whatever went wrong, the last good bundle judges on and the next look is due.
-            self._report(f"cannot look at {self._policy.path}: {error}")
+            self._report(f"cannot look for another bundle: {error}")
+            return False
 
     async def ping(self) -> None:
         """Return if the live engine can judge."""
         await self.engine.ping()
 
     async def close(self) -> None:
-        """Close the live engine and those before it."""
+        """Close the source, the live engine and those before it."""
+        await self._source.close()
         for _, engine in self._retired:
             await engine.close()
         await self.engine.close()
@@ -111,13 +116,27 @@ class Policies:
             self._reports.reloaded("policy", problem)
 
 
-def fingerprint(path: str) -> Fingerprint:
-    """What would be different if a file of the bundle had changed: names, sizes, times."""
-    found = []
-    for file in files(Path(path)):
-        try:
-            stat = file.stat()
-        except OSError:
-            continue
-        found.append((str(file), stat.st_mtime_ns, stat.st_size))
-    return tuple(found)
+async def _first(policy: Policy, source: Source, found: Found, reports: Reports | None) -> tuple[Engine, Found]:
+    """An engine to begin with: of the newest bundle, or else of the last good one. Raises ConfigError."""
+    try:
+        return await _opened(policy, found), found
+    except ConfigError as error:
+        last = source.last_good()
+        if last is None or last[0].root == found.root:
+            raise
+        engine = await _opened(policy, last[0])
+        if reports is not None:
+            reports.reloaded("policy", f"{found.origin}: {error}")
+        return engine, last[0]
+
+
+async def _opened(policy: Policy, found: Found) -> Engine:
+    try:
+        return await open_engine(_at(policy, found))
+    except PolicyUnavailable as error:
+        raise ConfigError(f"policy.engine: {policy.engine}: {error}") from None
+
+
+def _at(policy: Policy, found: Found) -> Policy:
+    """The settings, with the bundle where it was found."""
+    return policy.model_copy(update={"path": str(found.root)})

@@ -29,7 +29,7 @@ class Reports:
         self.problems: list[str | None] = []
 
     def reloaded(self, what: str, problem: str | None) -> None:
-        assert what == "policy"
+        assert what in ("policy", "policy source")
         self.problems.append(problem)
 
 

@@ -1,0 +1,106 @@
+"""`policy.server`: a server of OPA bundles, asked as OPA asks it: ETag, long polling, signatures.
+
+Snapshots only; deltas are not asked for. With `keys` a bundle counts whose `.signatures.json` one of them verifies and
+which names every file of it. https://www.openpolicyagent.org/docs/management-bundles
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+import re
+from typing import Any
+
+import httpx
+
+from gateway.engines.sources import unpack
+from gateway.engines.sources.base import Found, Reports, SourceError
+from gateway.engines.sources.remote import Remote
+from gateway.engines.sources.signature import SIGNATURES, Verifier
+from gateway.sections import ServerSource
+
+_BUNDLES = "application/vnd.openpolicyagent.bundles"  # who answers with this type holds requests open
+_SHORT = 12
+_PLAIN = re.compile(r"[\w.:/+-]{1,64}")
+
+
+class BundleServer(Remote):
+    """Fetches one bundle over HTTP."""
+
+    key = "policy.server"
+
+    def __init__(self, settings: ServerSource, cache: str, reports: Reports | None) -> None:
+        identity = f"server {settings.url} {sorted(settings.keys)} {settings.scope}"
+        super().__init__(cache, identity, settings.interval, reports)
+        self._settings = settings
+        self._verifier = Verifier(settings.keys, settings.scope) if settings.keys else None
+        headers = {name: str(value) for name, value in settings.headers.items()}
+        if settings.token:
+            headers["Authorization"] = f"Bearer {settings.token}"
+        self._client = httpx.AsyncClient(headers=headers, timeout=settings.timeout)
+        self._etag = ""
+        self._waits = False
+
+    async def fetch(self) -> Found:
+        """The bundle that the server has now; with long polling, once it is another one."""
+        headers = {"Prefer": "modes=snapshot"}
+        wait = 0.0
+        if self._etag and self._found is not None:
+            headers["If-None-Match"] = self._etag
+            wait = self._settings.long_poll if self._waits else 0.0
+            if wait:
+                headers["Prefer"] += f";wait={wait:.0f}"
+        limit = self._settings.timeout
+        try:
+            answer = await self._client.get(
+                self._settings.url, headers=headers, timeout=httpx.Timeout(limit, read=limit + wait)
+            )
+        except httpx.HTTPError as error:
+            self._etag = ""
+            raise SourceError(f"the server cannot be asked ({type(error).__name__})") from None
+        if answer.status_code == httpx.codes.NOT_MODIFIED and self._found is not None:
+            return self._found
+        if answer.status_code != httpx.codes.OK:
+            self._etag = ""
+            raise SourceError(f"the server answered with status {answer.status_code}")
+        found = await asyncio.to_thread(self._keep, answer.content)
+        self._etag = answer.headers.get("ETag", "")
+        self._waits = answer.headers.get("Content-Type", "").startswith(_BUNDLES)
+        return found
+
+    async def close(self) -> None:
+        """Stop asking."""
+        await super().close()
+        await self._client.aclose()
+
+    def pause(self) -> float:
+        """No pause where the server itself holds the request until there is news."""
+        return 0.0 if self._waits and self._etag and self._settings.long_poll else super().pause()
+
+    def _keep(self, archive: bytes) -> Found:
+        files = unpack.read(archive)
+        if self._verifier is not None:
+            self._verifier.verify(files)
+        files.pop(SIGNATURES, None)
+        revision = _revision(files)
+        digest = hashlib.sha256()
+        for name in sorted(files):
+            digest.update(b"%d %s %d " % (len(name), name.encode(), len(files[name])) + files[name])
+        name = digest.hexdigest()
+        root = self.shelf.put(name, lambda folder: unpack.write(files, folder))
+        return Found(root, name, f"revision {revision}" if revision else f"bundle {name[:_SHORT]}")
+
+
+def _revision(files: dict[str, bytes]) -> str:
+    """The bundle's own word for its state. Raises SourceError for a manifest that asks for another language."""
+    try:
+        manifest: Any = json.loads(files.get(".manifest", b"{}"))
+        revision, rego = manifest.get("revision", ""), manifest.get("rego_version", 1)
+    except (ValueError, AttributeError):
+        raise SourceError("the bundle's .manifest is no JSON object") from None
+    if rego != 1:
+        raise SourceError(
+            "the bundle is of Rego v0 (rego_version in its .manifest); build it with: opa build --v1-compatible"
+        )
+    return revision if isinstance(revision, str) and _PLAIN.fullmatch(revision) else ""

@@ -1,0 +1,316 @@
+"""`policy.server`: bundles built and signed by the real `opa`, over HTTP."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import json
+import subprocess
+import tarfile
+from collections.abc import AsyncIterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+from aiohttp import web
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from engines.conftest import Write
+from engines.opa_server import program
+from engines.test_holder import RULE, TEST, Reports
+from gateway.engines.holder import Policies
+from gateway.engines.sources import unpack
+from gateway.engines.sources.base import SourceError
+from gateway.engines.sources.server import BundleServer
+from gateway.engines.sources.signature import Verifier
+from gateway.errors import ConfigError
+from gateway.sections import BundleKey, Policy
+from servers import need
+
+SECRET = "correct horse battery staple, and then some more of it"
+
+
+def build(folder: Path, out: Path, *options: str) -> Path:
+    """`opa build` of a folder."""
+    command = [program(), "build", "--bundle", str(folder), "--output", str(out), *options]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return out
+
+
+class Server:
+    """Serves one file as a bundle: with an ETag, and holding requests open where told to."""
+
+    def __init__(self, archive: Path) -> None:
+        self.archive = archive
+        self.long_poll = False
+        self.status = 200
+        self.asked: list[Mapping[str, str]] = []
+        self.news = asyncio.Event()
+        self.held = asyncio.Event()
+        self.url = ""
+
+    async def answer(self, request: web.Request) -> web.StreamResponse:
+        self.asked.append(dict(request.headers))
+        if self.status != 200:
+            return web.Response(status=self.status)
+        content = self.archive.read_bytes()
+        etag = f'"{hash(content):x}"'
+        if request.headers.get("If-None-Match") == etag:
+            if "wait=" not in request.headers.get("Prefer", ""):
+                return web.Response(status=304)
+            self.held.set()
+            await self.news.wait()
+            content = self.archive.read_bytes()
+            etag = f'"{hash(content):x}"'
+        kind = "application/vnd.openpolicyagent.bundles" if self.long_poll else "application/gzip"
+        return web.Response(body=content, headers={"ETag": etag, "Content-Type": kind})
+
+
+@pytest.fixture
+def folder(write: Write) -> Path:
+    return write({"p.rego": RULE % "true", "data.yaml": "name: one", "p_test.rego": TEST % "true"})
+
+
+@pytest.fixture
+async def server(folder: Path, tmp_path: Path) -> AsyncIterator[Server]:
+    serving = Server(build(folder, tmp_path / "bundle.tar.gz", "--revision", "r1"))
+    app = web.Application()
+    app.router.add_get("/bundles/gateway.tar.gz", serving.answer)
+    runner = web.AppRunner(app)
+    await runner.setup()
+    site = web.TCPSite(runner, "127.0.0.1", 0)
+    await site.start()
+    port = runner.addresses[0][1]
+    serving.url = f"http://127.0.0.1:{port}/bundles/gateway.tar.gz"
+    yield serving
+    serving.news.set()
+    await runner.cleanup()
+
+
+@pytest.fixture
+def reports() -> Reports:
+    return Reports()
+
+
+def policy(server: Server, tmp_path: Path, **more: object) -> Policy:
+    section = {"url": server.url, "interval": 3600, **more}
+    return Policy.model_validate({"server": section, "cache": str(tmp_path / "cache")})
+
+
+async def opened(server: Server, tmp_path: Path, reports: Reports | None = None, **more: object) -> Policies:
+    return await Policies.open(policy(server, tmp_path, **more), reports)
+
+
+async def refetch(policies: Policies) -> None:
+    source = policies._source
+    assert isinstance(source, BundleServer)
+    source._found = await source.fetch()
+
+
+async def name(policies: Policies) -> object:
+    return (await policies.engine.decide({}))["from"]
+
+
+async def test_a_bundle(server: Server, tmp_path: Path) -> None:
+    """What `opa build` made judges, and goes by its revision; the token is sent."""
+    policies = await opened(server, tmp_path, token="t0ken")
+    assert await name(policies) == "one"
+    assert policies.origin == "revision r1"
+    assert server.asked[0]["Authorization"] == "Bearer t0ken"
+    await policies.close()
+
+
+async def test_nothing_new_is_not_sent_again(server: Server, tmp_path: Path) -> None:
+    """The ETag goes back to the server, and its 304 changes nothing."""
+    policies = await opened(server, tmp_path)
+    engine = policies.engine
+    await refetch(policies)
+    assert "If-None-Match" in server.asked[1]
+    assert not await policies.step()
+    assert policies.engine is engine
+    await policies.close()
+
+
+async def test_another_bundle(server: Server, folder: Path, tmp_path: Path) -> None:
+    """It takes over at the next look."""
+    policies = await opened(server, tmp_path)
+    (folder / "data.yaml").write_text("name: two")
+    build(folder, server.archive)
+    await refetch(policies)
+    assert await policies.step()
+    assert await name(policies) == "two"
+    await policies.close()
+
+
+async def test_long_polling(server: Server, folder: Path, tmp_path: Path) -> None:
+    """A server that holds requests open is asked again at once, and its news comes without an interval."""
+    server.long_poll = True
+    policies = await opened(server, tmp_path, long_poll=30)
+    async with asyncio.timeout(10):
+        await server.held.wait()
+        assert server.asked[-1]["Prefer"] == "modes=snapshot;wait=30"
+        (folder / "data.yaml").write_text("name: two")
+        await asyncio.to_thread(build, folder, server.archive)
+        server.news.set()
+        while not await policies.step():  # noqa: ASYNC110  asked again and again, as the gateway does
+            await asyncio.sleep(0)
+    assert await name(policies) == "two"
+    await policies.close()
+
+
+async def test_a_start_without_the_server(server: Server, tmp_path: Path, reports: Reports) -> None:
+    """The last good bundle judges, and the problem is told."""
+    await (await opened(server, tmp_path)).close()
+    server.status = 503
+    policies = await opened(server, tmp_path, reports)
+    assert await name(policies) == "one"
+    assert reports.problems == [
+        "policy.server: the server answered with status 503; the bundle kept on disk judges",
+    ]
+    await policies.close()
+
+
+async def test_a_first_start_without_the_server(server: Server, tmp_path: Path) -> None:
+    """There is nothing to serve by."""
+    server.status = 404
+    with pytest.raises(ConfigError, match="status 404; no earlier bundle is kept"):
+        await opened(server, tmp_path)
+
+
+async def test_no_archive(server: Server, tmp_path: Path) -> None:
+    """What is no archive is refused in words."""
+    server.archive.write_bytes(b"<html>sign in</html>")
+    with pytest.raises(ConfigError, match="what came is no archive of a bundle"):
+        await opened(server, tmp_path)
+
+
+async def test_rego_of_before(server: Server, folder: Path, tmp_path: Path) -> None:
+    """A bundle of Rego v0 says so in its manifest, and would mean something else here."""
+    (folder / "p_test.rego").unlink()
+    (folder / "p.rego").write_text('package gateway\ndecision = {"allow": true} { true }')
+    build(folder, server.archive, "--v0-compatible")
+    with pytest.raises(ConfigError, match="Rego v0"):
+        await opened(server, tmp_path)
+
+
+class Keys:
+    """A pair of RSA keys, by openssl."""
+
+    def __init__(self, folder: Path, name: str) -> None:
+        need("openssl", "openssl")
+        self.private, self.public = folder / f"{name}.pem", folder / f"{name}.pub"
+        subprocess.run(["openssl", "genrsa", "-out", str(self.private), "2048"], check=True, capture_output=True)
+        command = ["openssl", "rsa", "-in", str(self.private), "-pubout", "-out", str(self.public)]
+        subprocess.run(command, check=True, capture_output=True)
+
+    def verify(self, name: str = "ours") -> dict[str, Any]:
+        return {name: {"algorithm": "RS256", "key_file": str(self.public)}}
+
+
+@pytest.fixture
+def keys(tmp_path: Path) -> Keys:
+    return Keys(tmp_path, "ours")
+
+
+def sign(folder: Path, out: Path, tmp_path: Path, keys: Keys, **claims: str) -> None:
+    """`opa build` with a signature that names its key."""
+    file = tmp_path / "claims.json"
+    file.write_text(json.dumps({"keyid": "ours", **claims}))
+    options = ["--signing-key", str(keys.private), "--signing-alg", "RS256", "--claims-file", str(file)]
+    build(folder, out, *options)
+
+
+async def test_a_signed_bundle(server: Server, folder: Path, tmp_path: Path, keys: Keys) -> None:
+    """One that our key verifies judges."""
+    sign(folder, server.archive, tmp_path, keys)
+    policies = await opened(server, tmp_path, keys=keys.verify())
+    assert await name(policies) == "one"
+    await policies.close()
+
+
+async def test_a_bundle_without_a_signature(server: Server, tmp_path: Path, keys: Keys) -> None:
+    """Where keys are given, none without a signature counts."""
+    with pytest.raises(ConfigError, match="the bundle is not signed"):
+        await opened(server, tmp_path, keys=keys.verify())
+
+
+async def test_a_bundle_of_a_stranger(server: Server, folder: Path, tmp_path: Path, keys: Keys) -> None:
+    """Another's key by our name verifies nothing."""
+    sign(folder, server.archive, tmp_path, Keys(tmp_path, "stranger"))
+    with pytest.raises(ConfigError, match="signature does not hold"):
+        await opened(server, tmp_path, keys=keys.verify())
+
+
+async def test_a_key_that_is_not_known(server: Server, folder: Path, tmp_path: Path, keys: Keys) -> None:
+    """The signature names its key; a name that the configuration does not have is not guessed."""
+    sign(folder, server.archive, tmp_path, keys)
+    with pytest.raises(ConfigError, match="does not have"):
+        await opened(server, tmp_path, keys={**keys.verify("theirs"), **keys.verify("others")})
+
+
+async def test_another_scope(server: Server, folder: Path, tmp_path: Path, keys: Keys) -> None:
+    """A bundle signed for something else is not taken."""
+    sign(folder, server.archive, tmp_path, keys, scope="staging")
+    with pytest.raises(ConfigError, match="another scope"):
+        await opened(server, tmp_path, keys=keys.verify(), scope="production")
+    policies = await opened(server, tmp_path, keys=keys.verify(), scope="staging")
+    await policies.close()
+
+
+def _signed(folder: Path, tmp_path: Path) -> tuple[dict[str, bytes], Verifier]:
+    """The files of a bundle signed with a shared secret, and who verifies it."""
+    archive = build(folder, tmp_path / "s.tar.gz", "--signing-key", SECRET, "--signing-alg", "HS256")
+    return unpack.read(archive.read_bytes()), Verifier({"ours": BundleKey(algorithm="HS256", key=SECRET)}, "")
+
+
+async def test_any_change_to_a_signed_bundle_shows(folder: Path, tmp_path: Path) -> None:
+    """A file changed, added or taken away breaks the signature."""
+    files, verifier = _signed(folder, tmp_path)
+    verifier.verify(files)
+    rego = next(name for name in files if name.endswith("p.rego"))
+    with pytest.raises(SourceError, match="is not the one that was signed"):
+        verifier.verify({**files, rego: files[rego] + b"\n"})
+    with pytest.raises(SourceError, match="is not in the bundle's signature"):
+        verifier.verify({**files, "more.rego": b"package more"})
+    with pytest.raises(SourceError, match="was signed and is not in the bundle"):
+        verifier.verify({name: content for name, content in files.items() if name != rego})
+    with pytest.raises(SourceError, match="is not the one that was signed"):
+        verifier.verify({**files, "data.json": b'{"name": "two"}'})
+    with pytest.raises(SourceError, match=r"signatures\.json cannot be read"):
+        verifier.verify({**files, ".signatures.json": b'{"signatures": ["x"]}'})
+
+
+_VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers(-(2**53), 2**53) | st.text(st.characters(exclude_categories=["Cs"])),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text('ab\u2028é<&"\\\n\x01', max_size=3), inner),
+    max_leaves=8,
+)
+
+
+@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(value=_VALUES)
+def test_data_of_any_kind_is_digested_as_opa_does(folder: Path, tmp_path: Path, value: object) -> None:
+    """Whatever JSON the data holds, the digest that `opa` signed is the one that is worked out here."""
+    (folder / "data.yaml").unlink(missing_ok=True)
+    (folder / "data.json").write_text(json.dumps({"name": value}))
+    files, verifier = _signed(folder, tmp_path)
+    verifier.verify(files)
+
+
+@pytest.mark.parametrize("bad", ["../p.rego", "/../../p.rego", "a/../../p.rego"])
+def test_archives_that_lead_outside(bad: str) -> None:
+    """A name that leads out of the folder is refused."""
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w:gz") as tar:
+        tar.addfile(tarfile.TarInfo(bad))
+    with pytest.raises(SourceError, match="outside"):
+        unpack.read(buffer.getvalue())
+
+
+def test_a_key_that_is_none() -> None:
+    """What is no key for its algorithm is told of by its place, not repeated."""
+    with pytest.raises(ConfigError, match=r"policy\.server\.keys\.ours: is no key for RS256") as caught:
+        Verifier({"ours": BundleKey(key="hunter2")}, "")
+    assert "hunter2" not in str(caught.value)

@@ -1,0 +1,290 @@
+"""`policy.git`: bundles from real repositories, by the git command."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from collections.abc import AsyncIterator, Mapping
+from pathlib import Path
+
+import pytest
+
+from engines.test_holder import RULE, TEST, Reports
+from gateway.engines.holder import Policies
+from gateway.engines.sources.base import SourceError
+from gateway.engines.sources.git import Git
+from gateway.errors import ConfigError
+from gateway.sections import GitSource, Policy
+from servers import need
+
+_WHO = {
+    "GIT_AUTHOR_NAME": "a",
+    "GIT_AUTHOR_EMAIL": "a@example.com",
+    "GIT_COMMITTER_NAME": "a",
+    "GIT_COMMITTER_EMAIL": "a@example.com",
+    "GIT_CONFIG_GLOBAL": "/dev/null",
+    "GIT_CONFIG_SYSTEM": "/dev/null",
+}
+
+
+class Repository:
+    """A repository to fetch from."""
+
+    def __init__(self, path: Path) -> None:
+        need("git", "git")
+        self.path = path
+        path.mkdir()
+        self.git("init", "--quiet", "--initial-branch=main")
+
+    def git(self, *arguments: str) -> str:
+        """Run git in it."""
+        done = subprocess.run(
+            ["git", *arguments], cwd=self.path, env={**os.environ, **_WHO}, check=True, capture_output=True, text=True
+        )
+        return done.stdout.strip()
+
+    def commit(self, files: Mapping[str, str], *options: str) -> str:
+        """Write files and commit them; the commit."""
+        for name, content in files.items():
+            (self.path / name).parent.mkdir(parents=True, exist_ok=True)
+            (self.path / name).write_text(content)
+        self.git("add", "--all")
+        self.git(*options, "commit", "--quiet", "--message=change")
+        return self.git("rev-parse", "HEAD")
+
+
+def bundle(name: str, allow: str = "true", tested: str = "true") -> dict[str, str]:
+    return {
+        "policies/p.rego": RULE % allow,
+        "policies/data.yaml": f"name: {name}",
+        "policies/p_test.rego": TEST % tested,
+        "README.md": "not part of the bundle",
+    }
+
+
+@pytest.fixture
+def repository(tmp_path: Path) -> Repository:
+    made = Repository(tmp_path / "origin")
+    made.commit(bundle("one"))
+    return made
+
+
+@pytest.fixture
+def reports() -> Reports:
+    return Reports()
+
+
+def settings(repository: Repository, **more: object) -> GitSource:
+    return GitSource.model_validate({"url": str(repository.path), "path": "policies", "interval": 3600, **more})
+
+
+def policy(repository: Repository, tmp_path: Path, **more: object) -> Policy:
+    return Policy(git=settings(repository, **more), cache=str(tmp_path / "cache"))
+
+
+@pytest.fixture
+async def policies(repository: Repository, tmp_path: Path, reports: Reports) -> AsyncIterator[Policies]:
+    opened = await Policies.open(policy(repository, tmp_path), reports)
+    yield opened
+    await opened.close()
+
+
+async def refetch(policies: Policies) -> None:
+    """What the source's own task does when its interval is over."""
+    source = policies._source
+    assert isinstance(source, Git)
+    source._found = await source.fetch()
+
+
+async def name(policies: Policies) -> object:
+    return (await policies.engine.decide({}))["from"]
+
+
+async def test_a_branch(policies: Policies, repository: Repository) -> None:
+    """The bundle is the folder of the branch's commit, and says which commit that is."""
+    assert await name(policies) == "one"
+    assert repository.git("rev-parse", "--short=12", "HEAD") in policies.origin
+
+
+async def test_a_branch_that_moves(policies: Policies, repository: Repository, reports: Reports) -> None:
+    """The next look takes the new commit, also where history was written anew."""
+    repository.commit(bundle("two"))
+    await refetch(policies)
+    assert await policies.step()
+    assert await name(policies) == "two"
+    repository.git("reset", "--quiet", "--hard", "HEAD~1")
+    repository.commit(bundle("three"))
+    await refetch(policies)
+    assert await policies.step()
+    assert await name(policies) == "three"
+    assert reports.problems == [None, None]
+
+
+async def test_nothing_new(policies: Policies) -> None:
+    """The same commit is not loaded again."""
+    engine = policies.engine
+    await refetch(policies)
+    assert not await policies.step()
+    assert policies.engine is engine
+
+
+async def test_a_commit_whose_tests_fail(policies: Policies, repository: Repository, reports: Reports) -> None:
+    """It is refused and said so; the last good one judges on."""
+    repository.commit(bundle("two", allow="true", tested="false"))
+    await refetch(policies)
+    assert not await policies.step()
+    assert await name(policies) == "one"
+    assert reports.problems[-1] is not None
+    assert "own tests failed" in reports.problems[-1]
+
+
+async def test_a_tag_and_a_commit(repository: Repository, tmp_path: Path) -> None:
+    """A tag, annotated or not, and a whole commit stay what they are while the branch moves."""
+    first = repository.git("rev-parse", "HEAD")
+    repository.git("tag", "plain")
+    repository.git("tag", "--annotate", "--message=x", "told")
+    repository.commit(bundle("two"))
+    for ref in ("plain", "told", first):
+        opened = await Policies.open(policy(repository, tmp_path, ref=ref))
+        assert await name(opened) == "one"
+        await opened.close()
+
+
+async def test_without_the_repository(
+    policies: Policies, repository: Repository, tmp_path: Path, reports: Reports
+) -> None:
+    """A start while the repository is away judges by the last good bundle, and says so."""
+    shutil.rmtree(repository.path)
+    again = await Policies.open(policy(repository, tmp_path), reports)
+    assert await name(again) == "one"
+    assert "kept on disk" in again.origin
+    assert any(problem and "git fetch failed" in problem for problem in reports.problems)
+    await again.close()
+
+
+async def test_without_the_repository_and_with_a_changed_copy(
+    policies: Policies, repository: Repository, tmp_path: Path
+) -> None:
+    """A kept bundle whose files are not what they were does not judge."""
+    kept = next((tmp_path / "cache").glob("*/bundles/*/p.rego"))
+    kept.write_text(RULE % "false")
+    shutil.rmtree(repository.path)
+    with pytest.raises(ConfigError, match=r"policy\.git: git fetch failed.*no earlier bundle"):
+        await Policies.open(policy(repository, tmp_path))
+
+
+async def test_a_start_with_a_bad_commit(
+    policies: Policies, repository: Repository, tmp_path: Path, reports: Reports
+) -> None:
+    """The last good bundle judges from the start; once the repository is mended, the mended one does."""
+    repository.commit(bundle("two", tested="false"))
+    again = await Policies.open(policy(repository, tmp_path), reports)
+    assert await name(again) == "one"
+    assert not await again.step()
+    repository.commit(bundle("three"))
+    await refetch(again)
+    assert await again.step()
+    assert await name(again) == "three"
+    await again.close()
+
+
+async def test_first_start_with_a_bad_commit(repository: Repository, tmp_path: Path) -> None:
+    """With nothing kept there is nothing to serve by."""
+    repository.commit(bundle("two", tested="false"))
+    with pytest.raises(ConfigError, match="own tests failed"):
+        await Policies.open(policy(repository, tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("wrong", "words"),
+    [
+        ({"ref": "nowhere"}, "couldn't find remote ref nowhere"),
+        ({"path": "elsewhere"}, "git archive failed"),
+        ({"url": "https://user:hunter2@127.0.0.1:1/x.git"}, "git fetch failed"),
+    ],
+)
+async def test_wrong_settings(repository: Repository, tmp_path: Path, wrong: dict[str, object], words: str) -> None:
+    """What git says is passed on, but for what stands before an @."""
+    with pytest.raises(ConfigError, match=words) as caught:
+        await Policies.open(policy(repository, tmp_path, **wrong))
+    assert "hunter2" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"url": "--upload-pack=touch /x"}, {"ref": "--all"}, {"ref": "a:b"}, {"path": "../.."}, {"path": "/etc"}]
+)
+async def test_settings_that_would_be_options(repository: Repository, tmp_path: Path, wrong: dict[str, object]) -> None:
+    """Nothing in the settings becomes an option of git or leads out of the repository."""
+    with pytest.raises((ValueError, ConfigError)):
+        await Policies.open(policy(repository, tmp_path, **wrong))
+
+
+async def test_links_are_not_followed(repository: Repository, tmp_path: Path) -> None:
+    """A symbolic link in the repository brings nothing of this machine into the bundle."""
+    (repository.path / "policies" / "secret.rego").symlink_to("/etc/passwd")
+    repository.commit({})
+    opened = await Policies.open(policy(repository, tmp_path))
+    assert not list((tmp_path / "cache").glob("*/bundles/*/secret.rego"))
+    await opened.close()
+
+
+class Signer:
+    """An ssh key, and who is allowed to sign with it."""
+
+    def __init__(self, folder: Path, who: str) -> None:
+        need("ssh-keygen", "openssh-client")
+        self.key = folder / who
+        subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(self.key)], check=True)
+        self.allowed = folder / f"{who}.allowed"
+        kind, key, *_ = self.key.with_suffix(".pub").read_text().split()
+        self.allowed.write_text(f"a@example.com {kind} {key}\n")
+
+    @property
+    def options(self) -> list[str]:
+        """Options of git that sign a commit."""
+        return ["-c", "gpg.format=ssh", "-c", f"user.signingkey={self.key}", "-c", "commit.gpgsign=true"]
+
+
+async def test_only_signed_commits(repository: Repository, tmp_path: Path) -> None:
+    """A commit signed by an allowed key counts; one without a signature, or by another key, does not."""
+    known, stranger = Signer(tmp_path, "known"), Signer(tmp_path, "stranger")
+    ours = {"allowed_signers": str(known.allowed)}
+    with pytest.raises(ConfigError, match="is not signed by anyone in"):
+        await Policies.open(policy(repository, tmp_path, **ours))
+    repository.commit(bundle("two"), *known.options)
+    opened = await Policies.open(policy(repository, tmp_path, **ours))
+    assert await name(opened) == "two"
+    repository.commit(bundle("three"), *stranger.options)
+    with pytest.raises(SourceError, match="is not signed by anyone in"):
+        await refetch(opened)
+    assert not await opened.step()
+    assert await name(opened) == "two"
+    await opened.close()
+
+
+async def test_who_trusts_fewer_does_not_begin_with_what_was_kept(
+    policies: Policies, repository: Repository, tmp_path: Path
+) -> None:
+    """A bundle kept while signatures did not matter is not the last good one where they do."""
+    known = Signer(tmp_path, "known")
+    with pytest.raises(ConfigError, match="is not signed by anyone in"):
+        await Policies.open(policy(repository, tmp_path, allowed_signers=str(known.allowed)))
+
+
+async def test_signers_that_are_not_there(repository: Repository, tmp_path: Path) -> None:
+    """A missing file of signers is told of by its key, before anything is fetched."""
+    with pytest.raises(ConfigError, match=r"policy\.git\.allowed_signers: .* is not there"):
+        await Policies.open(policy(repository, tmp_path, allowed_signers=str(tmp_path / "none")))
+
+
+async def test_two_processes_share_a_cache(repository: Repository, tmp_path: Path) -> None:
+    """Two gateways that fetch at the same time take nothing from each other."""
+    import asyncio
+
+    one, other = [Git(settings(repository), str(tmp_path / "cache"), None) for _ in range(2)]
+    for source in (one, other):
+        source.shelf.open()
+    found = await asyncio.gather(*(source.fetch() for source in (one, other) * 3))
+    assert len(set(found)) == 1
+    assert (found[0].root / "p.rego").is_file()
