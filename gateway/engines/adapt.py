@@ -1,17 +1,19 @@
 """Writes a module the way the interpreter evaluates it right, meaning the same, on the same lines.
 
-Three constructs of Rego are right by the language and wrong in the interpreter:
+Four constructs of Rego are right by the language and wrong in the interpreter:
 
 - `with input as rule` ends the process or takes the rule for undefined: it becomes `with input as [rule][0]`.
 - Replacing all of the input under a rule that calls a builtin, as every test does, ends the process: a program for
   tests has `data.meshgate_input` in the place of `input`, where replacing works.
 - `sprintf` of several values leaves some strings in quotes: it becomes a `concat` of one `sprintf` for each value.
+- A variable with the name of a package in sight (`x = data.x.y` beside `package x`) is taken for that package, and the
+  rule comes out empty: it gets another name.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from gateway.engines.rego import (
     KEYWORDS,
@@ -28,15 +30,30 @@ from gateway.engines.rego import (
 )
 
 INPUT_IN_TESTS = "data.meshgate_input"
+RENAMED = "meshgate_"
 VERB = re.compile(r"%.?")
 
 Edit = tuple[int, int, str]
 """What stands at [start, end) of the source, and what comes there."""
 
 
-def adapted(module: Module, *, test: bool = False) -> str:
+class Names:
+    """What the names in a bundle stand for, as far as a variable may be taken for it."""
+
+    __slots__ = ("packages", "rules")
+
+    def __init__(self, modules: Sequence[Module]) -> None:
+        self.packages = frozenset(name for module in modules for name in module.package.split(".")) - {"data", "input"}
+        rules: dict[str, frozenset[str]] = {}
+        for module in modules:
+            heads = frozenset(head.partition(".")[0] for head in module.heads)
+            rules[module.package] = rules.get(module.package, frozenset()) | heads
+        self.rules: Mapping[str, frozenset[str]] = rules
+
+
+def adapted(module: Module, names: Names, *, test: bool = False) -> str:
     """The source for the interpreter; with `test`, for a program that runs tests."""
-    edits = [*_stand_ins(module), *_sprintfs(module)]
+    edits = [*_stand_ins(module), *_sprintfs(module), *_variables(module, names)]
     if test:
         edits += _inputs(module)
     source, at = [], 0
@@ -44,6 +61,18 @@ def adapted(module: Module, *, test: bool = False) -> str:
         source += [module.source[at:start], text]
         at = end
     return "".join(source) + module.source[at:]
+
+
+def _variables(module: Module, names: Names) -> Iterator[Edit]:
+    shadowed = names.packages - names.rules[module.package] - module.imports.keys()
+    statement = ""
+    for index, token in enumerate(module.tokens):
+        if token.first:
+            statement = token.text
+        if token.kind != "name" or token.text not in shadowed or statement in ("package", "import"):
+            continue
+        if before(module.tokens, index) != "." and not opens_call(module.tokens, index + 1, token.line):
+            yield token.at, token.at, RENAMED
 
 
 def _inputs(module: Module) -> Iterator[Edit]:

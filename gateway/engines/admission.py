@@ -19,6 +19,7 @@ from gateway.errors import ConfigError
 _OTHERWISE = "use `policy.engine: opa`"
 _STRICTNESS: Sequence[Text] = ("any", "unescaped", "ascii")
 _UNREADABLE_ESCAPE = re.compile(r"""(?:[^\\]|^)(?:\\\\)*\\[u/]""")
+_WHOLE = 2**63
 MAX_WILDCARDS = 2
 """`*` in one glob pattern: its matcher tries every way to share out the text between them."""
 
@@ -76,6 +77,12 @@ def _check_syntax(module: rego.Module) -> None:
             raise _refused(
                 module, token.line, "an escape \\u or \\/ in a string", "write the character itself, or give it in data"
             )
+        if token.kind == "number" and (int(token.text) if token.text.isdigit() else float(token.text)) >= _WHOLE:
+            raise _refused(module, token.line, f"the number {token.text}", "it does not fit into 64 bits")
+    if member := rego.key_membership(module):
+        raise _refused(
+            module, member.line, "`key, value in`", "it is wrong for sets; write `some key, value in` and compare"
+        )
     if token_ := rego.computed_call(module):
         raise _refused(module, token_.line, "a call of a computed name", "it cannot be told which function it is")
 

@@ -1,20 +1,22 @@
 """Rego compiled in-process, by rego-cpp through regopy: the one place that talks to the interpreter.
 
-Evaluating releases the GIL and cannot be interrupted. A `Program` is compiled once and may be evaluated by many
-threads; a `Machine`, which holds the input, belongs to one of them.
+Evaluating releases the GIL. It cannot be interrupted, but the interpreter counts its statements and gives up at a
+limit, ten million unless another is set. A `Program` is compiled once and may be evaluated by many threads; a
+`Machine`, which holds the input, belongs to one of them.
 """
 
 from __future__ import annotations
 
+import ctypes
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import orjson
 import regopy
 from regopy import rego_shared
 
-from gateway.engines.adapt import adapted
+from gateway.engines.adapt import Names, adapted
 from gateway.engines.base import ENTRYPOINT
 from gateway.engines.rego import Module
 from gateway.errors import ConfigError
@@ -25,10 +27,17 @@ regopy.set_default_log_level("None")
 _ERROR = re.compile(r"\(error \d+:(?P<file>[^|]*)\|(?P<at>\d+)\|\d+\s+\(errormsg \d+:(?P<words>[^)]*)\)")
 UNDEFINED = object()
 _C = rego_shared.rego
+# regopy has no name for the limit, so it is the library's own, `rego::Interpreter::stmt_limit`, where it is exported.
+_SET_LIMIT, _GET_LIMIT = "_ZN4rego11Interpreter10stmt_limitEm", "_ZNK4rego11Interpreter10stmt_limitEv"
+_MESSAGE, _CODE = 1801, 1803  # kinds of nodes in the tree of an error
 
 
 class EvaluationError(Exception):
     """The interpreter gave no answer: why, in its own words."""
+
+
+class TooLong(EvaluationError):
+    """The statements that the evaluation may take were not enough."""
 
 
 class Program:
@@ -40,7 +49,8 @@ class Program:
         self, modules: Sequence[Module], data: Mapping[str, Any], entrypoints: Iterable[str], *, test: bool = False
     ) -> None:
         interpreter = regopy.Interpreter()
-        sources = {module.file: adapted(module, test=test) for module in modules}
+        names = Names(modules)
+        sources = {module.file: adapted(module, names, test=test) for module in modules}
         try:
             for file, source in sources.items():
                 interpreter.add_module(file, source)
@@ -51,13 +61,17 @@ class Program:
 
 
 class Machine:
-    """Evaluates a program; for one thread at a time."""
+    """Evaluates a program; for one thread at a time. `limit`: statements that one evaluation may take.
 
-    __slots__ = ("_interpreter", "_program")
+    `limited` says whether the limit holds: an interpreter built otherwise may not have it.
+    """
 
-    def __init__(self, program: Program) -> None:
+    __slots__ = ("_interpreter", "_program", "limited")
+
+    def __init__(self, program: Program, limit: int | None = None) -> None:
         self._program = program
         self._interpreter = regopy.Interpreter()
+        self.limited = limit is not None and _limit(self._interpreter._impl, limit)
 
     def evaluate(self, term: bytes, entrypoint: str = ENTRYPOINT) -> object:
         """The value of an entry point for an input in JSON, or UNDEFINED. Raises EvaluationError."""
@@ -72,9 +86,9 @@ class Machine:
         if not output:
             raise EvaluationError(f"the bundle has no rule {entrypoint.replace('/', '.')}")
         try:
-            text = rego_shared.rego_output_string(output)
             if not rego_shared.rego_output_ok(output):
-                raise EvaluationError(_words(text))
+                raise _problem(_C.regoOutputNode(output))
+            text = rego_shared.rego_output_string(output)
         finally:
             rego_shared.rego_free_output(output)
         return _value(text)
@@ -93,6 +107,32 @@ class Machine:
         finally:
             rego_shared.rego_free_input(given)
         self._interpreter.set_input_term(term.decode())
+
+
+def _limit(interpreter: Any, statements: int) -> bool:
+    """Set the limit of an interpreter; False if it cannot be set."""
+    setter, getter = getattr(_C, _SET_LIMIT, None), getattr(_C, _GET_LIMIT, None)
+    if setter is None or getter is None:
+        return False
+    setter.argtypes, setter.restype = [ctypes.c_void_p, ctypes.c_size_t], ctypes.c_void_p
+    getter.argtypes, getter.restype = [ctypes.c_void_p], ctypes.c_size_t
+    setter(interpreter, statements)
+    return bool(getter(interpreter) == statements)
+
+
+def _problem(node: Any) -> EvaluationError:
+    """What went wrong, from the tree that stands in the place of a result."""
+    found = {kind: value for kind, value in reversed(list(_leaves(node))) if kind in (_MESSAGE, _CODE)}
+    words = found.get(_MESSAGE) or "no reason given"
+    return TooLong(words) if found.get(_CODE) == "timeout_error" else EvaluationError(words)
+
+
+def _leaves(node: Any) -> Iterator[tuple[int, str]]:
+    count = _C.regoNodeSize(node)
+    if not count:
+        yield int(_C.regoNodeType(node)), rego_shared.rego_node_value(node)
+    for index in range(count):
+        yield from _leaves(_C.regoNodeGet(node, index))
 
 
 def _add(given: Any, value: Any) -> bool:

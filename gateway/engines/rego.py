@@ -29,6 +29,7 @@ _TOKEN = re.compile(
 _GOES_ON = frozenset({"and", "as", "contains", "default", "else", "every", "if", "in", "not", "or", "some", "with"})
 KEYWORDS = _GOES_ON | {"false", "import", "null", "package", "set", "true"}
 _CLOSERS = frozenset(")]}")
+_PARTS = frozenset({";", ":", ":=", "=", "|", "if", "not", "else", "contains"})
 
 Path = tuple[str, ...]
 
@@ -202,6 +203,33 @@ def computed_call(module: Module) -> Token | None:
             if opener is None:
                 return token
     return None
+
+
+def key_membership(module: Module) -> Token | None:
+    """The `in` of a test `key, value in collection`; that of `some key, value in` and of `every` declares names."""
+    for index, token in enumerate(module.tokens):
+        if token.kind == "name" and token.text == "in" and not _follows_dot(module.tokens, index):
+            depth, comma = 0, False
+            for at in range(index - 1, -1, -1):
+                left = module.tokens[at]
+                depth += closes(left) - opens(left)
+                if depth == 0 and left.kind == "name" and left.text in ("some", "every"):
+                    comma = False
+                    break
+                comma = comma or (depth == 0 and left.text == ",")
+                # A comma within a list or between arguments parts items.
+                if depth < 0 and (left.text == "[" or (left.text == "(" and _names(module.tokens, at - 1))):
+                    comma = False
+                if depth < 0 or (depth == 0 and (left.first or left.text in _PARTS)):
+                    break
+            if comma:
+                return token
+    return None
+
+
+def _names(tokens: Sequence[Token], index: int) -> bool:
+    """Whether a token is a name that may be called, not a keyword."""
+    return index >= 0 and tokens[index].kind == "name" and tokens[index].text not in KEYWORDS - {"contains"}
 
 
 def opens_call(tokens: Sequence[Token], at: int, line: int) -> bool:

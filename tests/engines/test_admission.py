@@ -82,12 +82,34 @@ def test_a_function_of_the_same_package_in_another_file() -> None:
         ('p if glob.match("*a*b*", null, input.x)', "more than 2 wildcards"),
         ("count(x) := 1", "called count, as a builtin is"),
         ("p if q with count as http.send", "http.send is refused"),
+        ('p if "a", "b" in {"a"}', "`key, value in` is refused"),
+        ("p if (1, input.x in input.l)", "`key, value in` is refused"),
+        ("p if not 0, input.x in input.l", "`key, value in` is refused"),
+        ("p := 1e30", "the number 1e30 is refused"),
+        ("p if input.x < 9223372036854775808", "the number 9223372036854775808 is refused"),
     ],
 )
 def test_constructs_that_would_be_evaluated_wrongly(body: str, words: str) -> None:
     """Refused, whatever would come out."""
     with pytest.raises(ConfigError, match=words):
         check(body)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "p if { some k, v in input.o; k == v }",
+        "p if every k, v in input.o { k == v }",
+        "p := [1, 2 in input.l]",
+        "p if f(1, input.x in input.l)\nf(x, y) if x == y",
+        "p contains x if some x in [1, 2]",
+        'p := {"a": 1, "b": 1 in input.l} if { q := [1, 2]\n 3 in q }',
+        "p := 9223372036854775807",
+    ],
+)
+def test_constructs_that_look_like_them(body: str) -> None:
+    """Admitted: names that are declared, items of a list, arguments, 64 bits."""
+    check(body)
 
 
 def test_double_backslash_before_u_is_no_escape_of_a_character() -> None:

@@ -16,7 +16,7 @@ from gateway.engines import rego
 from gateway.engines.base import PolicyUnavailable
 from gateway.engines.bundle import load
 from gateway.engines.embedded import AT_ONCE, LARGEST, Embedded
-from gateway.engines.program import Machine, Program
+from gateway.engines.program import Machine, Program, TooLong
 from gateway.errors import ConfigError
 
 
@@ -124,6 +124,85 @@ async def test_an_evaluation_that_takes_too_long_is_no_verdict(write: Write) -> 
         await judge.decide({"l": list(range(1000, 1000 + AT_ONCE // 4))})
     assert await judge.decide({"l": []}) == {"n": 2}
     await judge.close()
+
+
+NESTED = "{ some a in input.l; some b in input.l; some c in input.l; some d in input.l; a + b + c + d == -1 }"
+
+
+async def test_a_slow_policy_on_a_small_input_holds_nobody_up(write: Write) -> None:
+    """The event loop goes on, the call is denied, and the next one is judged on the loop again."""
+    judge = engine(write, f'decision := {{"n": 1}} if {NESTED}\nelse := {{"n": 2}}', timeout=0.3)
+    small = {"l": list(range(40))}
+    ticks = 0
+
+    async def tick() -> None:
+        nonlocal ticks
+        while True:
+            await asyncio.sleep(0)
+            ticks += 1
+
+    ticking = asyncio.create_task(tick())
+    with pytest.raises(PolicyUnavailable, match=r"longer than 0\.3 s"):
+        await judge.decide(small)
+    ticking.cancel()
+    assert ticks > 10
+    assert await judge.decide({"l": [1]}) == {"n": 2}
+    await judge.close()
+
+
+async def test_more_statements_than_the_loop_takes_are_judged_aside(write: Write) -> None:
+    """With the same result."""
+    judge = engine(write, f'decision := {{"n": 1}} if {NESTED}\nelse := {{"n": 2}}', timeout=20)
+    assert await judge.decide({"l": list(range(15))}) == {"n": 2}
+    assert judge._thread is not None
+    await judge.close()
+
+
+async def test_slow_statements_move_a_bundle_aside(write: Write, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Few statements may take long; after one such evaluation the loop is spared the others."""
+    judge = engine(write, 'decision := {"n": input.n}', timeout=20)
+    await judge.decide({"n": 1})
+    assert judge._thread is None
+    monkeypatch.setattr("gateway.engines.embedded.SLOW", 0)
+    await judge.decide({"n": 2})
+    assert [(await judge.decide({"n": n}))["n"] for n in (3, 4)] == [3, 4]
+    assert judge._thread is not None
+    await judge.close()
+
+
+def test_a_policy_that_is_slow_without_any_input_is_refused(write: Write) -> None:
+    """It would deny every call."""
+    body = f'decision := {{"n": 1}} if {NESTED.replace("input", "data")}\nelse := {{"n": 2}}'
+    folder = write({"p.rego": f"package gateway\n{body}", "data.json": orjson.dumps({"l": list(range(60))}).decode()})
+    with pytest.raises(ConfigError, match=r"longer than 0\.01 s even without input"):
+        Embedded(load(folder), timeout=0.01)
+
+
+LIMITED = """package gateway
+decision := {"every": every_one, "not": none, "set": pairs, "count": count(pairs), "f": f(input.l)}
+default every_one := false
+every_one if { every x in input.l { x < 5 } }
+default none := false
+none if not big
+big if { some x in input.l; some y in input.l; x + y > 7 }
+pairs contains [x, y] if { some x in input.l; some y in input.l; x < y }
+default f(_) := "none"
+f(l) := "some" if { some x in l; x > 3 } else := "few" if count(l) < 3
+"""
+CUT = Program([rego.read("l.rego", LIMITED)], {}, ["gateway/decision"])
+
+
+@given(st.lists(st.integers(0, 6), max_size=6), st.integers(1, 400))
+def test_an_evaluation_that_is_cut_short_has_no_result(numbers: list[int], limit: int) -> None:
+    """At whatever statement it ends: never half a result, never a `not` that holds for want of time."""
+    term = orjson.dumps({"l": numbers})
+    machine = Machine(CUT, limit)
+    assert machine.limited
+    try:
+        value = machine.evaluate(term)
+    except TooLong:
+        return
+    assert value == Machine(CUT).evaluate(term)
 
 
 async def test_many_threads_share_a_program() -> None:

@@ -7,12 +7,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.engines import rego
-from gateway.engines.adapt import adapted
+from gateway.engines.adapt import Names, adapted
 from gateway.errors import ConfigError
 
 
 def module(body: str) -> rego.Module:
     return rego.read("m.rego", f"package g\n{body}")
+
+
+def written(found: rego.Module, *others: str, test: bool = False) -> str:
+    """A module as the interpreter gets it, beside modules of other packages."""
+    beside = [rego.read(f"{package}.rego", f"package {package}") for package in others]
+    return adapted(found, Names([found, *beside]), test=test)
 
 
 @pytest.mark.parametrize(
@@ -90,7 +96,7 @@ def test_any_text_is_read_or_refused(text: str) -> None:
         return
     list(rego.calls(found))
     rego.computed_call(found)
-    assert adapted(found, test=True).count("\n") == found.source.count("\n")
+    assert written(found, test=True).count("\n") == found.source.count("\n")
 
 
 @pytest.mark.parametrize(
@@ -106,16 +112,21 @@ def test_any_text_is_read_or_refused(text: str) -> None:
             'p := sprintf("%v%% of %v", [f(x, y), [1]])',
             'p := concat("", ["", sprintf("%v", [f(x, y)]), "% of ", sprintf("%v", [[1]]), ""])',
         ),
+        ("p if { sub = data.pkg.sub.x; a.sub[sub] }", "p if { meshgate_sub = data.pkg.sub.x; a.sub[meshgate_sub] }"),
+        ("import data.sub\np if sub.x", "import data.sub\np if sub.x"),
+        ("p if sub(1)\nsub(x) if x", "p if sub(1)\nsub(x) if x"),
+        ("sub.x := 1\np if sub.x", "sub.x := 1\np if sub.x"),
+        ("p if q with input as sub", "p if q with input as [meshgate_sub][0]"),
     ],
 )
 def test_written_for_the_interpreter(body: str, expected: str) -> None:
     """What the interpreter gets wrong is written another way, and nothing else changes."""
-    assert adapted(module(body)) == f"package g\n{expected}"
+    assert written(module(body), "pkg.sub") == f"package g\n{expected}"
 
 
 def test_tests_read_the_input_from_data() -> None:
     """In a program for tests every input is replaced, also within other changes."""
-    source = adapted(module('p := sprintf("%v", [input.a]) with input as input.b'), test=True)
+    source = written(module('p := sprintf("%v", [input.a]) with input as input.b'), test=True)
     assert source.endswith(
         'p := concat("", ["", sprintf("%v", [data.meshgate_input.a]), ""]) '
         "with data.meshgate_input as [data.meshgate_input.b][0]"

@@ -1,0 +1,229 @@
+"""OPA's own published cases, put to the embedded engine: what the loader accepts must come out as OPA says.
+
+    python -m engines.opa_cases        (from tests/: prints the table and every case that came out wrong)
+
+The cases are data of the Go module github.com/open-policy-agent/opa; they are read where Go keeps its modules. Each one
+is loaded and evaluated in a process that may be ended: a case that crashes it or does not end is a result too.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import re
+import select
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, ClassVar, NamedTuple
+
+import yaml
+
+MODULE = "github.com/open-policy-agent/opa@v1.22.2"
+LIMIT = 10.0  # seconds for one case
+WORKERS = 2
+CHILD = ["-m", "engines.opa_cases", "child"]
+ROOT = Path(__file__).parents[2]
+
+
+class Outcome(NamedTuple):
+    """How a case came out, and why.
+
+    `right`, `refused` at load, `wrong`, `broken` (crashed, did not end), `beside` (nothing that a gateway can meet).
+    """
+
+    note: str
+    kind: str
+    why: str = ""
+
+
+class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]  # the faster one, where it is
+    """As OPA reads YAML: `on` and dates are text."""
+
+    yaml_implicit_resolvers: ClassVar[dict[str, list[tuple[str, re.Pattern[str]]]]] = {
+        first: [entry for entry in entries if entry[0] not in ("tag:yaml.org,2002:bool", "tag:yaml.org,2002:timestamp")]
+        for first, entries in yaml.SafeLoader.yaml_implicit_resolvers.items()
+    }
+
+
+_Loader.add_implicit_resolver("tag:yaml.org,2002:bool", re.compile("^(?:true|True|TRUE|false|False|FALSE)$"), "tTfF")
+
+
+class Away(Exception):
+    """The cases are not to be had: why, and what to install."""
+
+
+def folder() -> Path:
+    """Where Go keeps the cases; fetches the module if it is not there. Raises Away."""
+    module = Path(_go("env", "GOMODCACHE").strip()) / MODULE
+    if not module.is_dir():
+        module = Path(json.loads(_go("mod", "download", "-json", MODULE))["Dir"])
+    return module / "v1" / "test" / "cases" / "testdata" / "v1"
+
+
+def _go(*words: str) -> str:
+    try:
+        done = subprocess.run(["go", *words], capture_output=True, text=True, check=False, cwd="/")
+    except OSError:
+        raise Away("OPA's cases are in its Go module, and go is not installed: install the package golang-go") from None
+    if done.returncode != 0:
+        raise Away(f"go {' '.join(words)}: {done.stderr.strip()[-300:]}")
+    return done.stdout
+
+
+def read_cases(root: Path) -> list[dict[str, Any]]:
+    """Every case, in order of its file."""
+    found: list[dict[str, Any]] = []
+    for path in sorted(root.rglob("*.yaml")):
+        document = yaml.load(path.read_text(), _Loader)
+        found += [{**case, "file": str(path.relative_to(root))} for case in (document or {}).get("cases", ())]
+    return found
+
+
+def run(cases: Sequence[dict[str, Any]]) -> list[Outcome]:
+    """Put cases to the engine, in the order given."""
+    shares = [cases[start::WORKERS] for start in range(WORKERS)]
+    with ThreadPoolExecutor(WORKERS) as pool:
+        return [outcome for outcomes in pool.map(lambda share: list(_share(share)), shares) for outcome in outcomes]
+
+
+def _share(cases: Sequence[dict[str, Any]]) -> Iterator[Outcome]:
+    child: subprocess.Popen[bytes] | None = None
+    for case in cases:
+        if child is None:
+            child = _start()
+        assert child.stdin is not None
+        assert child.stdout is not None
+        child.stdin.write(json.dumps(case).encode() + b"\n")
+        child.stdin.flush()
+        ready, _, _ = select.select([child.stdout], [], [], LIMIT)
+        line = child.stdout.readline() if ready else b""
+        if line:
+            yield Outcome(case["note"], *json.loads(line))
+        else:
+            child.kill()
+            code = child.wait()
+            yield Outcome(case["note"], "broken", f"ended the process ({code})" if ready else "did not end")
+            child.stdin.close()
+            child.stdout.close()
+            child = None
+    if child is not None:
+        assert child.stdin is not None
+        assert child.stdout is not None
+        child.stdin.close()
+        child.wait()
+        child.stdout.close()
+
+
+def _start() -> subprocess.Popen[bytes]:
+    return subprocess.Popen(
+        [sys.executable, *CHILD],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        env={**os.environ, "PYTHONPATH": f"{ROOT}:{ROOT / 'tests'}"},
+    )
+
+
+def judge(case: dict[str, Any]) -> tuple[str, str]:
+    """One case in this process, by the engine as the gateway uses it."""
+    from gateway.engines import rego
+    from gateway.engines.base import PolicyUnavailable
+    from gateway.engines.bundle import Bundle
+    from gateway.engines.data import parse_json
+    from gateway.engines.embedded import Embedded
+    from gateway.errors import ConfigError
+
+    wanted = case.get("want_result")
+    fails = bool(case.get("want_error") or case.get("want_error_code")) and not case.get("strict_error")
+    try:
+        modules = [rego.read(f"m{index}.rego", text) for index, text in enumerate(case.get("modules") or ())]
+        modules.append(rego.read("query.rego", _module(case["query"], sorted(wanted[0]) if wanted else [])))
+        data = parse_json("data.json", json.dumps(case.get("data") or {}).encode())
+        given = _input(case)
+        if given is None and any(() in module.inputs for module in modules):
+            return "beside", "there is no input at all, and the policy reads all of it"
+        engine = Embedded(Bundle(Path(), "", tuple(modules), data, ()), timeout=LIMIT)
+        value = asyncio.run(engine.decide({} if given is None else given))["rows"]
+    except ConfigError as error:
+        return "refused", _reason(str(error))
+    except PolicyUnavailable as error:
+        if "cannot apply there" in str(error):
+            return "refused", "the input is not of the text that its builtins read"
+        return ("right", "") if fails else ("wrong", str(error))
+    if fails:
+        return "wrong", f"{value!r}, and OPA says {case.get('want_error_code')}: {case.get('want_error')}"
+    if wanted is None and "want_defined" in case:
+        return ("right", "") if bool(value) == case["want_defined"] else ("wrong", f"{value!r}")
+    return ("right", "") if ordered(value) == ordered(wanted or []) else ("wrong", f"{value!r}, not {wanted!r}")
+
+
+def _module(query: str, names: Sequence[str]) -> str:
+    """A bundle's entry point that gives the bindings of a query."""
+    bindings = ", ".join(f'"{name}": {name}' for name in names)
+    body = "; ".join(line for line in query.splitlines() if line.strip())
+    return f'package gateway\n\ndecision := {{"rows": rows}}\n\nrows contains {{{bindings}}} if {{ {body} }}\n'
+
+
+def _input(case: dict[str, Any]) -> Any:
+    from gateway.errors import ConfigError
+
+    if "input_term" not in case:
+        return case.get("input")
+    try:
+        return json.loads(case["input_term"])
+    except ValueError:
+        raise ConfigError("the input is no JSON") from None
+
+
+def ordered(value: Any) -> Any:
+    """A value with all its lists in order: JSON does not tell sets from lists."""
+    if isinstance(value, list):
+        return sorted((ordered(item) for item in value), key=repr)
+    if isinstance(value, dict):
+        return {key: ordered(item) for key, item in sorted(value.items())}
+    return value
+
+
+def _reason(words: str) -> str:
+    """What was refused, without where."""
+    return re.sub(r"^[\w.]+:\d*:? ?", "", words)
+
+
+def child() -> None:
+    """Answer cases on stdin, one line each."""
+    out = os.dup(1)
+    os.dup2(2, 1)
+    with os.fdopen(out, "wb") as stdout:
+        for line in sys.stdin.buffer:
+            stdout.write(json.dumps(judge(json.loads(line))).encode() + b"\n")
+            stdout.flush()
+
+
+def table(outcomes: Sequence[Outcome]) -> str:
+    """How many came out how, and what was refused for what reason."""
+    kinds = Counter(outcome.kind for outcome in outcomes)
+    lines = [", ".join([f"{len(outcomes)} cases", *(f"{count} {kind}" for kind, count in kinds.most_common())])]
+    reasons = Counter(outcome.why for outcome in outcomes if outcome.kind == "refused")
+    lines += [f"{count:5}  {why}" for why, count in reasons.most_common()]
+    return "\n".join(lines)
+
+
+def main() -> None:
+    """Print the table, and what came out wrong."""
+    if sys.argv[1:] == ["child"]:
+        child()
+        return
+    outcomes = run(read_cases(folder()))
+    print(table(outcomes))
+    for outcome in outcomes:
+        if outcome.kind in ("wrong", "broken"):
+            print(f"{outcome.kind}  {outcome.note}: {outcome.why[:400]}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,49 @@
+"""OPA's own published cases: what the embedded engine accepts, it answers as OPA does."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+
+from engines import opa_cases
+from engines.opa_cases import Outcome
+
+
+@pytest.fixture(scope="module")
+def outcomes() -> list[Outcome]:
+    try:
+        folder = opa_cases.folder()
+    except opa_cases.Away as away:
+        if os.environ.get("MESHGATE_REQUIRE_SERVERS") == "1":
+            pytest.fail(str(away))
+        pytest.skip(str(away))
+    return opa_cases.run(opa_cases.read_cases(folder))
+
+
+def test_no_accepted_module_is_judged_otherwise(outcomes: list[Outcome]) -> None:
+    """Every case is refused at load or right; none is wrong, crashes or does not end."""
+    print(opa_cases.table(outcomes))
+    assert [outcome for outcome in outcomes if outcome.kind not in ("right", "refused", "beside")] == []
+
+
+def test_much_is_accepted(outcomes: list[Outcome]) -> None:
+    """Refusing everything would be no wrong answer either."""
+    assert len(outcomes) > 2000
+    assert sum(outcome.kind == "right" for outcome in outcomes) > 1000
+
+
+def test_a_refusal_says_what_to_use(outcomes: list[Outcome]) -> None:
+    """Each builtin that is refused names another engine."""
+    refused = [outcome.why for outcome in outcomes if "is refused" in outcome.why]
+    assert len(refused) > 500
+    assert [why for why in refused if "policy.engine: " not in why] == []
+
+
+def test_an_end_of_the_process_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A case that crashes or does not end is reported, and the next one is put."""
+    command = 'import sys; sys.stdin.readline(); print(\'["right", ""]\', flush=True); input(); raise SystemExit(3)'
+    monkeypatch.setattr(opa_cases, "CHILD", ["-c", command])
+    cases = [{"note": str(number)} for number in range(6)]
+    kinds = {outcome.note: outcome.kind for outcome in opa_cases.run(cases)}
+    assert kinds == {"0": "right", "1": "right", "2": "broken", "3": "broken", "4": "right", "5": "right"}
