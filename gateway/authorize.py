@@ -81,13 +81,12 @@ def document(call: Call) -> Json:
     `action.providers` is every provider that may serve the call, in the order tried; `action.provider` is the first.
     `action.max_tokens` is what the answer may take at most, from the call or else from the model's `max_output`.
     `context.chain` is the workflow's own record of who called whom, ending with this agent; `context.hop` its depth.
-    `context.calls` counts this call too; 0 where calls are not counted (no `quotas.calls`).
+    `context.calls` counts this call too; 0 where it is not counted (no `quotas.calls`, an answer given again).
     """
     subject = call.subject
     assert subject is not None, "authorize comes after identify"
     agent = subject.agent
-    chain = call.reservation.chain if call.reservation is not None else ()
-    chain = chain or (agent,)
+    chain = call.chain or (agent,)
     providers = list(dict.fromkeys([target.partition("/")[0] for target in call.targets]))
     return {
         "subject": {

@@ -97,7 +97,8 @@ class Ask(NamedTuple):
     kept after the last call; `lapse` after how many seconds an unsettled reservation counts as lost; `idle` after how
     many seconds without a call the workflow expires (None: never). `strict`: it must have been opened before.
     `first`: this call has waited long for room; while it asks, no other call of the workflow gets in before it.
-    `chained`: who called before must be known, even if nothing is taken.
+    `chained`: who called before must be known, even if nothing is taken. `look`: nothing is to be taken or kept,
+    only to be learned; it has no debits.
     """
 
     id: str
@@ -112,12 +113,13 @@ class Ask(NamedTuple):
     strict: bool = False
     first: bool = False
     chained: bool = False
+    look: bool = False
 
     @property
     def bare(self) -> bool:
         """Whether it wants nothing but to know that the workflow is open: nothing is taken and nothing is kept."""
         timed = self.seconds is not None or self.idle is not None
-        return not (self.debits or timed or self.strict or self.chained)
+        return self.look or not (self.debits or timed or self.strict or self.chained)
 
 
 class Balance(NamedTuple):
@@ -285,13 +287,15 @@ class Call:
     input_tokens: int = 0
     repeats: Any = None  # the loops.Look at what the request repeats
     debits: tuple[Debit, ...] = ()
+    chain: tuple[str, ...] = ()  # the agents that led to it, by the workflow's own record, ending with this one
     targets: list[str] = field(default_factory=list)  # where it may go, in the order tried
     reservation: Reservation | None = None
     rest: Reservation | None = None  # what it may use beyond that where a policy routed it to a dearer model
     rejection: Rejection | None = None
     redaction: Redaction = field(default_factory=Redaction)
     keeper: Any = None  # the idempotency.Keeper of its answer, if it came with a key
-    replayed: bool = False  # its answer is that of an earlier call
+    kept: Any = None  # the idempotency.Answer that an earlier call got under its key
+    replayed: bool = False  # that answer was given again
     document: Json | None = None  # the policy's input, as it was judged
     decision: Decision | None = None
     edited: bool = False  # the body changed for another reason than redaction

@@ -7,7 +7,8 @@ belong to one agent of one team. Fails closed: where the store does not answer, 
 Only an answer with status 200 that came to its end is kept, as the caller got it: after the output filter, whole or as
 the stream that it was, before its last bytes leave. Refused and broken calls leave nothing, so the next try runs. An
 answer larger than `idempotency.max_answer` is not kept, but that it was given is: the key is then refused (409), since
-running the call again would charge it twice. A replay takes no quota, asks no policy and reaches no provider.
+running the call again would charge it twice. Before an answer is given again, the line asks whether the workflow takes
+calls, and the policy in force; the replay pays no limit, takes no quota and reaches no provider.
 
 At rest there are keyed digests of key and body, and the answer sealed with the vault's key.
 """
@@ -16,7 +17,7 @@ from __future__ import annotations
 
 import logging
 import math
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import orjson
 from cryptography.exceptions import InvalidTag
@@ -43,10 +44,11 @@ class Answers(Protocol):
     async def abandon(self, team: str, key: str, digest: bytes) -> None: ...
 
 
-class Replay(Protocol):
-    """Where a kept answer goes."""
+class Answer(NamedTuple):
+    """What an earlier call was answered under its key, as it left."""
 
-    async def again(self, body: bytes, streamed: bool, header: tuple[bytes, bytes]) -> None: ...
+    body: bytes
+    streamed: bool
 
 
 class Idempotency:
@@ -59,14 +61,14 @@ class Idempotency:
         self.answers = answers
         self._seal = seal
 
-    async def replay(self, call: Call, reply: Replay) -> bool:
-        """Send the answer that is kept for this call; False if there is none, and then the call's own will be kept.
+    async def recall(self, call: Call) -> None:
+        """Write `call.kept`, the answer that is kept for this call; without one `call.keeper`, which keeps its own.
 
         Raises Refusal(invalid_request).
         """
         key = key_of(call.headers)
         if key is None:
-            return False
+            return
         keeper = self._keeper(call, key)
         begun = await self.answers.begin(keeper.team, keeper.key, keeper.digest, self._lease)
         if begun == "conflict":
@@ -75,14 +77,12 @@ class Idempotency:
             raise wrong("belongs to a call that is still running. Ask again when it has ended", 409, _AGAIN)
         if not isinstance(begun, Kept):
             call.keeper = keeper
-            return False
+            return
         kind, body = keeper.open(begun.sealed)
         if kind == _TOO_LARGE:
             what = f"larger than {self.max_answer} bytes (idempotency.max_answer)"
             raise wrong(f"was answered, with an answer {what}, which was not kept. Use another key to ask again", 409)
-        call.replayed = True
-        await reply.again(body, kind == _STREAM, REPLAYED)
-        return True
+        call.kept = Answer(body, kind == _STREAM)
 
     def _keeper(self, call: Call, key: str) -> Keeper:
         if self._seal is None:

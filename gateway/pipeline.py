@@ -1,8 +1,9 @@
 """The line: every call walks `serve`, from top to bottom, always in this order.
 
 identify -> read -> rate limit and quota (one atomic reservation) -> redact -> authorize -> make durable -> forward ->
-filter and restore -> settle -> record. This is the only place where a refusal becomes an answer, and the only place
-where a call is settled: whatever happens on the way, both happen once.
+filter and restore -> settle -> record. A call that was answered before under its Idempotency-Key walks the same line as
+far as forward, reserves nothing, and is given that answer. This is the only place where a refusal becomes an answer,
+and the only place where a call is settled: whatever happens on the way, both happen once.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from gateway.call import NO_OBLIGATIONS, Call, Obligations, Rejection, Subject, 
 from gateway.errors import Refusal
 from gateway.formats import tree
 from gateway.forward import MAX_ANSWER, Answer
+from gateway.idempotency import REPLAYED
 from gateway.loops import NOTHING, Look, Loops
 from gateway.output import AnswerFilter
 from gateway.reply import Reply
@@ -37,8 +39,7 @@ async def serve(call: Call, receive: ingress.Receive, reply: Reply) -> None:
         call.subject = await call.runtime.identity.identify(call.headers)
         step(call, "ingress")
         await read(call, receive)
-        if await replayed(call, reply):
-            return
+        await recall(call)
         step(call, "reserve")
         await reserve(call)
         step(call, "redact")
@@ -47,6 +48,8 @@ async def serve(call: Call, receive: ingress.Receive, reply: Reply) -> None:
         await authorize(call)
         step(call, "durable")
         await commit(call)
+        if await replayed(call, reply):
+            return
         step(call, "upstream")
         await forward(call, reply)
     except Refusal as refusal:
@@ -84,18 +87,21 @@ async def read(call: Call, receive: ingress.Receive) -> None:
     call.input_tokens = counted and counted + MESSAGE * len(call.body["messages"]) + ANSWER
 
 
-async def replayed(call: Call, reply: Reply) -> bool:
-    """Whether the call was answered before, under its Idempotency-Key, and has got that answer again."""
-    stage = call.runtime.idempotency
-    return stage is not None and await stage.replay(call, reply)
+async def recall(call: Call) -> None:
+    """The answer that the call was given before, if it comes again with its Idempotency-Key."""
+    if call.runtime.idempotency is not None:
+        await call.runtime.idempotency.recall(call)
 
 
 async def reserve(call: Call) -> None:
     """Rate limits and quotas, all or none, in one atomic step."""
     runtime, subject = call.runtime, call.subject
     assert subject is not None
-    model = runtime.forward.model(call.model)
     call.targets = runtime.forward.targets(call.model)
+    if call.kept is not None:
+        await look(call, subject)
+        return
+    model = runtime.forward.model(call.model)
     ceiling = call.ceiling or model.max_output * call.format.answers(call.body)
     quotas = runtime.quotas.debits(model, call.input_tokens, ceiling)
     providers = [target.partition("/")[0] for target in call.targets]
@@ -114,7 +120,19 @@ async def reserve(call: Call) -> None:
         raise quota.refusal(answer, ask, call.input_tokens)
     if not ask.bare:  # one that takes nothing only learned that its workflow is open
         call.reservation = answer
+    call.chain = answer.chain
     runtime.loops.follow(answer.chain, answer.path)
+
+
+async def look(call: Call, subject: Subject) -> None:
+    """Whether the workflow takes calls, for one that is answered already: it takes nothing and counts nowhere."""
+    names = (call.id, subject.team, call.correlation_id, subject.agent)
+    ask = call.runtime.quotas.ask(*names, (), lapse=0, look=True)
+    answer = await call.runtime.store.reserve(ask)
+    if isinstance(answer, Rejection):
+        call.rejection = answer
+        raise quota.refusal(answer, ask)
+    call.chain = answer.chain
 
 
 def repeats(call: Call, subject: Subject) -> Look:
@@ -137,7 +155,7 @@ async def authorize(call: Call) -> None:
     if call.runtime.authorizer is None:
         return
     await call.runtime.authorizer.authorize(call)
-    if call.decision is not None and call.decision.obligations != NO_OBLIGATIONS:
+    if call.kept is None and call.decision is not None and call.decision.obligations != NO_OBLIGATIONS:
         await oblige(call, call.decision.obligations)
 
 
@@ -181,6 +199,15 @@ async def commit(call: Call) -> None:
     await runtime.audit.durable()
     if runtime.store_is_apart:
         await runtime.store.durable()
+
+
+async def replayed(call: Call, reply: Reply) -> bool:
+    """Whether the call has got the answer again that it was given before."""
+    if call.kept is None:
+        return False
+    call.replayed = True
+    await reply.again(call.kept.body, call.kept.streamed, REPLAYED)
+    return True
 
 
 async def forward(call: Call, reply: Reply) -> None:

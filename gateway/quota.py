@@ -79,6 +79,7 @@ class Quotas:
         *,
         lapse: float,
         chained: bool = False,
+        look: bool = False,
     ) -> Ask:
         """The whole of what a call wants. `lapse`: seconds after which an unsettled reservation counts as lost."""
         return Ask(
@@ -93,6 +94,7 @@ class Quotas:
             whole(self._settings.idle),
             self._settings.strict,
             chained=chained,
+            look=look,
         )
 
 

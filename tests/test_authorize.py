@@ -113,7 +113,7 @@ def test_calls_of_the_workflow_are_read_from_the_reservation() -> None:
 
 def test_the_chain_is_the_workflows_record() -> None:
     """From the reservation, never from the call itself."""
-    made = call(reservation=Reservation(Ask("id", "support", "c-1", "bot", (), None, 60, 60), (), ("boss", "bot")))
+    made = call(chain=("boss", "bot"))
     context = document(made)["context"]
     assert (context["hop"], context["chain"]) == (1, ["boss", "bot"])
 

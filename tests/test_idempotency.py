@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import signal
 import sqlite3
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Coroutine, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, suppress
 from pathlib import Path
@@ -296,6 +297,61 @@ def _ignore(call: Any) -> None:
     """A call whose gateway is killed under it."""
     with suppress(httpx.HTTPError):
         call()
+
+
+def run(line: Line, work: Coroutine[Any, Any, Any]) -> Any:
+    """Something that only the gateway's own loop may do."""
+    return asyncio.run_coroutine_threadsafe(work, line.loop).result()
+
+
+def test_a_workflow_that_takes_no_calls_gives_no_answer_again(line: Line, up: scripted.Upstream, key: str) -> None:
+    """Frozen, closed: refused like any call, whoever asks; resumed, the answer is there again; nothing is counted."""
+    cid = f"w{time.time_ns()}"
+    first = send(line, key, cid=cid)
+    store, used, calls = line.gateway.shared.store, line.workflow(cid).used, len(up.seen)
+    run(line, store.freeze("red", cid, "stop"))
+    assert told(send(line, key, cid=cid)) == (403, "workflow_frozen")
+    assert send(line, key, cid=f"{cid}-2").content == first.content
+    run(line, store.resume("red", cid))
+    again = send(line, key, cid=cid)
+    assert (again.content, again.headers["idempotent-replayed"]) == (first.content, "true")
+    assert line.workflow(cid).used == used
+    assert line.workflow(f"{cid}-2") is None
+    run(line, store.close_workflow("red", cid, "done"))
+    assert told(send(line, key, cid=cid)) == (403, "workflow_frozen")
+    assert len(up.seen) == calls
+
+
+@pytest.mark.parametrize("kind", ["sqlite", "redis"])
+def test_an_answer_is_given_again_only_as_the_policy_allows_now(
+    kind: str, up: scripted.Upstream, tmp_path: Path, request: pytest.FixtureRequest, key: str
+) -> None:
+    """What was allowed once is refused once the policy denies it, in words of its own, and still reaches nobody."""
+    policies = tmp_path / "policies"
+    policies.mkdir()
+    rego = policies / "gateway.rego"
+    allowing = """package gateway
+decision := {"allow": true, "obligations": {"route": "renamed", "limit": {"max_tokens": 50}}}
+"""
+    rego.write_text(allowing)
+    settings = config(tmp_path, up.url, **state(kind, tmp_path, request), policy={"path": str(policies)})
+    with running(tmp_path, settings) as line:
+        first, seen = send(line, key), len(up.seen)
+        assert first.status_code == 200, first.text
+        assert send(line, key).content == first.content
+        denying = """package gateway
+decision := {"allow": false, "deny": {{"code": "no_more", "message": "Not any more", "class": "cost"}}}
+"""
+        rego.write_text(denying)
+        while (answer := send(line, key)).status_code == 200:
+            time.sleep(0.05)
+        assert told(answer) == (403, "policy_denied")
+        assert "Not any more" in answer.text
+        rego.write_text(allowing)
+        while (answer := send(line, key)).status_code == 403:
+            time.sleep(0.05)
+        assert answer.headers["idempotent-replayed"] == "true"
+        assert len(up.seen) == seen
 
 
 def test_the_official_client(line: Line, up: scripted.Upstream, key: str) -> None:

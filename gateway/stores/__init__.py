@@ -94,7 +94,8 @@ class Store(Protocol):
     async def reserve(self, ask: Ask) -> Reservation | Rejection:
         """Take every debit of the ask, or none. First the workflow's state is checked, then the debits in order.
 
-        A bare ask only learns whether the workflow is open; its reservation holds nothing and need not be settled.
+        A bare ask only learns whether the workflow is open (one that looks, also the chain of agents); its reservation
+        holds nothing and need not be settled.
         """
 
     async def settle(self, reservation: Reservation, used: Mapping[str, int], state: End) -> bool:

@@ -78,7 +78,7 @@ class Counters:
         record = self.record(ask.team, ask.correlation_id, now) or _fresh(ask.team, ask.correlation_id, now)
         if (refused := self._refused(record, ask, now)) is None:
             if not ask.debits and ask.bare:
-                return Reservation(ask, ())
+                return Reservation(ask, (), record.chain(ask.agent) if ask.look else ())
             balances: list[Balance] = []
             known = len(record.repeats)
             behind = bool(record.turn) and record.turn != ask.id and now < record.turn_ends

@@ -104,12 +104,14 @@ class Record:
             self.dirty = True
 
     def chain(self, agent: str) -> tuple[str, ...]:
-        """From the first agent to this one."""
-        if not self.agents[agent]:
+        """From the first agent to this one; one that is new would come after whoever called last."""
+        parent = self.agents[agent] if agent in self.agents else self.path[-1] if self.path else ""
+        if not parent:
             return (agent,)
         chain = [agent]
-        while parent := self.agents[chain[-1]]:
+        while parent:
             chain.append(parent)
+            parent = self.agents[parent]
         return tuple(reversed(chain))
 
     def end(self, state: State, reason: str) -> None:

@@ -160,12 +160,13 @@ end
 
 -- KEYS: workflow, open, seen, buckets...
 -- ARGV: 3 JSON [correlation id, agent, seconds or false, ttl ms, lapse ms, debits, idle or false, strict, first, call,
---       chained], 4 member; a debit is [bucket (index into KEYS, 0: quota), unit:key, amount, limit, refill, name]
+--       chained, look], 4 member; a debit is [bucket (index into KEYS, 0: quota), unit:key, amount, limit, refill, name]
 -- Returns "ok" and for each debit "remaining reset_ms" ("more" and "remaining reset_ms topped_up" with top-ups), or
 -- "reason index used held retry_ms limit" (index, retry -1: none)
 local function reserve()
   local work, open, seen = KEYS[1], KEYS[2], KEYS[3]
-  local id, agent, seconds, ttl, lapse, debits, idle, strict, insists, call, chained = unpack(cjson.decode(ARGV[3]))
+  local id, agent, seconds, ttl, lapse, debits, idle, strict, insists, call, chained, look =
+    unpack(cjson.decode(ARGV[3]))
   local member = ARGV[4]
 
   local fields = { "state", "reason", "first", "since", "ends", "last", "more", "a:" .. agent, "path", "limits" }
@@ -238,6 +239,7 @@ local function reserve()
       redis.call("HSET", work, "over", "expired", "more", "1")
       return refusal("idle", 0, 0, 0, -1, idle)
     end
+    if look then return "ok\n" .. chain_of(work, agent, parent) end
     if #debits == 0 and not seconds and not idle and not strict and not chained then return "ok" end -- it only asked
   end
 

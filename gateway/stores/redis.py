@@ -112,9 +112,9 @@ class RedisStore:
         seconds = False if ask.seconds is None else ask.seconds  # Lua's tables cannot hold a nil
         idle = False if ask.idle is None else ask.idle
         times = (seconds, ask.ttl * 1000, ask.lapse * 1000)
-        whole = (ask.correlation_id, ask.agent, *times, debits, idle, ask.strict, ask.first, ask.id, ask.chained)
+        whole = (ask.correlation_id, ask.agent, *times, debits, idle, ask.strict, ask.first, ask.id)
         try:
-            reply = await self._call("reserve", keys, orjson.dumps(whole), _member(ask))
+            reply = await self._call("reserve", keys, orjson.dumps((*whole, ask.chained, ask.look)), _member(ask))
         except (StoreUnavailable, asyncio.CancelledError):
             # It may have been taken all the same, and nobody is left to end it.
             if not ask.bare:

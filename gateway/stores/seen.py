@@ -46,6 +46,8 @@ class Seen:
 
     def note(self, ask: Ask, got: Reservation | Rejection, now: int) -> None:
         """Remember what Redis answered."""
+        if ask.look and isinstance(got, Reservation):
+            return
         name = (ask.team, ask.correlation_id)
         standing = self._workflows.get(name) or Standing(now, now)
         standing.last, standing.ends = now, now + max(ask.ttl, ask.lapse) * MICRO

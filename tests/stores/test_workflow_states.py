@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 from gateway.call import REPEATS, Rejection, Reservation
 from gateway.stores import Store, Workflow
@@ -325,6 +326,39 @@ async def test_a_bare_ask_takes_nothing(store: Store) -> None:
     assert await store.workflow("t", "w") is None
     await store.freeze("t", "w", "stop")
     assert (await refused(store)).reason == "frozen"
+
+
+async def test_a_look_leaves_no_trace(store: Store, place: Backend) -> None:
+    """It learns what a call would, whatever limits it names, and the chain of agents; it is no call of the workflow."""
+    times: dict[str, Any] = {"seconds": 100, "idle": 50, "chained": True, "look": True}
+    fresh = await store.reserve(ask(**times))
+    assert isinstance(fresh, Reservation)
+    assert (fresh.balances, fresh.chain) == ((), ("a",))
+    assert not await store.settle(fresh, {}, "released")
+    assert await store.workflow("t", "w") is None
+    await store.settle(await take(store, quota(1000, 7), seconds=100, idle=50, chained=True), {}, "settled")
+    before = await seen(store)
+    place.clock.advance(40)
+    for agent in ("a", "b"):
+        looked = await store.reserve(ask(agent=agent, **times))
+        assert isinstance(looked, Reservation)
+        assert looked.chain == tuple(dict.fromkeys(("a", agent)))
+    assert await seen(store) == before
+    place.clock.advance(11)
+    assert await refused(store, **times) == Rejection("idle", limit=50)
+
+
+async def test_a_look_is_refused_as_a_call(store: Store, place: Backend) -> None:
+    """Not opened, frozen, closed, too old: each as any call is told."""
+    assert (await refused(store, strict=True, look=True)).reason == "unknown"
+    await store.settle(await take(store, quota(1000, 7), seconds=100), {}, "settled")
+    await store.freeze("t", "w", "stop")
+    assert (await refused(store, look=True)).reason == "frozen"
+    await store.resume("t", "w")
+    place.clock.advance(101)
+    assert (await refused(store, seconds=100, look=True)).reason == "expired"
+    await store.close_workflow("t", "w", "done")
+    assert (await refused(store, seconds=100, look=True)).reason == "closed"
 
 
 # Waiting
