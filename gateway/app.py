@@ -35,13 +35,15 @@ from gateway.correlation import Signer, signer
 from gateway.engines.holder import INTERVAL as POLICY_INTERVAL
 from gateway.engines.holder import Policies
 from gateway.errors import ConfigError, Refusal
+from gateway.exfiltration import Exfiltration
 from gateway.formats.openai_chat import OPENAI_CHAT
 from gateway.forward import Forward, session
 from gateway.idempotency import Idempotency
 from gateway.identity import Identity
+from gateway.invisible import Invisible
 from gateway.load import Loaded, Watcher
 from gateway.loops import Loops, remembers
-from gateway.output import PLACEHOLDER, AnswerFilter, Screen
+from gateway.output import PLACEHOLDER, AnswerFilter, Gate, Screen
 from gateway.pii import PLACEHOLDER as PLACEHOLDER_PATTERN
 from gateway.pii import Redactor
 from gateway.quota import Quotas
@@ -50,6 +52,7 @@ from gateway.reply import Reply
 from gateway.scan import pii as pii_scan
 from gateway.scan.secrets import SecretScanner
 from gateway.scan.window import StreamScanner
+from gateway.sections import Output
 from gateway.stores import STATES, Store, StoreUnavailable, open_store
 from gateway.stores.sqlite import SqliteStore
 from gateway.stores.writer import Writer
@@ -161,6 +164,16 @@ def _loops(config: Config, seal: Seal | None, counted: dict[int, None]) -> Loops
     return Loops(config.quotas, config.loops, seal.digest if seal else None, counted)
 
 
+def _gates(wanted: Output | None) -> list[Gate]:
+    """What judges answers after the scanner, in this order: a URL is read as it is without what hides in it."""
+    gates: list[Gate] = []
+    if wanted is not None and wanted.invisible != "allow":
+        gates.append(Invisible(wanted.invisible))
+    if wanted is not None and wanted.exfiltration_urls == "block":
+        gates.append(Exfiltration(wanted.allowed_hosts))
+    return gates
+
+
 def build(config: Config, shared: Shared, identity: Identity, policies: Policies | None) -> Runtime:
     """Compile a configuration. Raises ConfigError."""
     scanner = _pii_scanner(config, shared)
@@ -187,7 +200,7 @@ def build(config: Config, shared: Shared, identity: Identity, policies: Policies
         redactor=redactor,
         authorizer=Authorizer(config.policy, policies) if config.policy and policies else None,
         forward=Forward(config.providers, config.models, shared.session, shared.upstreams),
-        screen=Screen(wanted, stream_scanner, redactor.allows if redactor else lambda _: True),
+        screen=Screen(wanted, stream_scanner, redactor.allows if redactor else lambda _: True, _gates(wanted)),
         audit=Audit(shared.audit_writer),
         telemetry=shared.telemetry,
         admin=_admin_keys(config, identity),

@@ -27,7 +27,6 @@ from gateway.errors import ConfigError
 _NOT_ENFORCED = (
     ("tools",),
     ("output", "sql"),
-    ("output", "exfiltration_urls"),
 )
 _LOCAL = frozenset({"localhost", "127.0.0.1", "::1"})
 _LATER_FORMATS = frozenset({"anthropic", "gemini", "openai_responses"})

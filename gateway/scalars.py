@@ -103,3 +103,13 @@ Secret = Annotated[str, AfterValidator(_secret)]
 Digest = Annotated[str, AfterValidator(_digest)]
 VaultKey = Annotated[str, AfterValidator(_vault_key)]
 HttpUrl = Annotated[str, AfterValidator(_http_url)]
+
+
+def _host(value: str) -> str:
+    """`example.com`, or `*.example.com` for every host below it; without scheme, port or path."""
+    if not re.fullmatch(r"(?:\*\.)?[\w-]+(?:\.[\w-]+)*", value):
+        raise ValueError("a host is written like example.com, or *.example.com for all below it; no https://, no path")
+    return value.lower()
+
+
+HostPattern = Annotated[str, AfterValidator(_host)]

@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from gateway.scalars import Count, HttpUrl, Seconds, Secret, VaultKey
+from gateway.scalars import Count, HostPattern, HttpUrl, Seconds, Secret, VaultKey
 
 Action = Literal["mask", "redact", "hash", "partial", "block", "allow"]
 
@@ -184,5 +184,9 @@ class Output(Section):
     """Characters of a stream held back at most until they are judged."""
     sql: tuple[str, ...] | None = None
     """Kinds of SQL statement that an answer may hold, such as [select]."""
-    exfiltration_urls: Literal["block", "allow"] | None = None
+    exfiltration_urls: Literal["block", "allow"] = "block"
     """Links and images whose URL carries data out."""
+    allowed_hosts: tuple[HostPattern, ...] = ()
+    """Hosts that links and images may carry data to: names, or `*.example.com` for all below one."""
+    invisible: Literal["remove", "block", "allow"] = "remove"
+    """Characters that nobody sees, or that change the order of others, where no script needs them."""

@@ -106,7 +106,6 @@ def test_sample_of_the_design() -> None:
     assert loaded.warnings == (
         "g.yaml:3: providers.anthropic is left out: format anthropic is not available in this version",
         "g.yaml:10: tools is not enforced in this version",
-        "g.yaml:27: output.exfiltration_urls is not enforced in this version",
         "g.yaml:27: output.sql is not enforced in this version",
     )
 

@@ -58,7 +58,7 @@ def _password(match: regex.Match[str]) -> bool:
     return not _NOT_A_PASSWORD.fullmatch(match["value"])
 
 
-def _entropy(value: str) -> float:
+def entropy(value: str) -> float:
     """Shannon entropy in bits a character."""
     return -sum(n / len(value) * math.log2(n / len(value)) for n in Counter(value).values())
 
@@ -71,7 +71,7 @@ def _random(match: regex.Match[str]) -> bool:
     if not (regex.search(r"\d", value) and regex.search(r"[A-Za-z]", value)):
         return False
     pieces = _PIECES.findall(value)  # an identifier is made of words, chance changes kind at every other character
-    return sum(map(len, pieces)) < 2.8 * len(pieces) and _entropy(value) >= 3.2
+    return sum(map(len, pieces)) < 2.8 * len(pieces) and entropy(value) >= 3.2
 
 
 def _chosen(match: regex.Match[str]) -> bool:
@@ -80,7 +80,7 @@ def _chosen(match: regex.Match[str]) -> bool:
     if _NOT_A_PASSWORD.fullmatch(value) or regex.search(r"[(){}\[\]]", value):
         return False
     kinds = sum(bool(regex.search(kind, value)) for kind in (r"[a-z]", r"[A-Z]", r"\d", r"[^A-Za-z0-9_.-]"))
-    return kinds >= 3 and _entropy(value) >= 2.5
+    return kinds >= 3 and entropy(value) >= 2.5
 
 
 class Secret(NamedTuple):
