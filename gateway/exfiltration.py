@@ -19,7 +19,7 @@ import regex
 
 from gateway.call import Call
 from gateway.errors import Refusal
-from gateway.scan.links import Links
+from gateway.scan.urlfind import Links
 from gateway.scan.urls import Url, carries, decoded, parse, tokens
 
 _SHORTEST: Final = 5  # characters of a value that is looked for: shorter ones stand in many URLs by accident

@@ -1,4 +1,4 @@
-"""gateway.exfiltration and gateway.scan.links: URLs that carry data out stay here, all others pass, in any pieces."""
+"""gateway.exfiltration and gateway.scan.urlfind: URLs that carry data out stay here, all others pass, in any pieces."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from gateway.errors import ConfigError, Refusal
 from gateway.exfiltration import Exfiltration, hosts
 from gateway.formats.openai_chat import OPENAI_CHAT
 from gateway.load import loads
-from gateway.scan.links import Links
+from gateway.scan.urlfind import Links
 from gateway.scan.urls import MAX_URL, carries, parse
 
 GATE = Exfiltration(["docs.example.org", "*.trusted.example"])
