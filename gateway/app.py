@@ -43,6 +43,8 @@ from gateway.identity import Identity
 from gateway.invisible import Invisible
 from gateway.load import Loaded, Watcher
 from gateway.loops import Loops, remembers
+from gateway.names import Names
+from gateway.ner.pool import Pool
 from gateway.output import PLACEHOLDER, AnswerFilter, Gate, Screen
 from gateway.pii import PLACEHOLDER as PLACEHOLDER_PATTERN
 from gateway.pii import Redactor
@@ -79,6 +81,7 @@ class Shared:
     tokens: O200k
     telemetry: Telemetry
     policies: Policies | None = None
+    ner: Pool | None = None  # the processes that find names, where config asks for them
     calls: int = 0
     upstreams: dict[str, int] = field(default_factory=dict)  # provider -> 1 its last call was answered, 0 it was not
     census: dict[str, int] = field(default_factory=dict)  # state of a workflow -> how many, as of a second ago
@@ -102,6 +105,7 @@ class Runtime:
     store: Store
     store_is_apart: bool
     texts: Texts
+    names: Names | None
     redactor: Redactor | None
     authorizer: Authorizer | None
     forward: Forward
@@ -174,7 +178,9 @@ def _gates(wanted: Output | None) -> list[Gate]:
     return gates
 
 
-def build(config: Config, shared: Shared, identity: Identity, policies: Policies | None) -> Runtime:
+def build(
+    config: Config, shared: Shared, identity: Identity, policies: Policies | None, pool: Pool | None = None
+) -> Runtime:
     """Compile a configuration. Raises ConfigError."""
     scanner = _pii_scanner(config, shared)
     wanted = config.output
@@ -197,6 +203,7 @@ def build(config: Config, shared: Shared, identity: Identity, policies: Policies
         store=shared.store,
         store_is_apart=getattr(shared.store, "writer", None) is not shared.audit_writer,
         texts=Texts(shared.tokens.count, scanner.scan if scanner else None, counted=_counts_tokens(config)),
+        names=Names(pool.config, pool, lambda: shared.telemetry.failures.add(("names",))) if pool else None,
         redactor=redactor,
         authorizer=Authorizer(config.policy, policies) if config.policy and policies else None,
         forward=Forward(config.providers, config.models, shared.session, shared.upstreams),
@@ -320,6 +327,7 @@ class Gateway:
             stack.callback(telemetry.close)
             self.shared = Shared(store, _audit_writer(config, store, stack), pool, O200k(), telemetry)
             stack.push_async_callback(self._close_policies)
+            stack.push_async_callback(self._close_ner)
             await self._apply(config)
             telemetry.gauges += admin.gauges(self)
             for task in self._background():
@@ -335,20 +343,29 @@ class Gateway:
         policies = shared.policies
         if old is None or config.policy != old.config.policy:
             policies = await Policies.open(config.policy, shared.telemetry) if config.policy else None
+        ner = shared.ner
         try:
+            wanted = config.pii.ner if config.pii else None
+            if wanted != (ner.config if ner else None):
+                ner = await Pool(wanted).open() if wanted else None
             identity = Identity(
                 config.agents, config.jwt, await shared.store.keys(), previous=old.identity if old else None
             )
-            runtime = await asyncio.to_thread(build, config, shared, identity, policies)
+            runtime = await asyncio.to_thread(build, config, shared, identity, policies, ner)
         except BaseException:
+            if ner is not None and ner is not shared.ner:
+                await ner.close()
             if policies is not None and policies is not shared.policies:
                 await policies.close()
             raise
         self.runtime, retired, shared.policies = runtime, shared.policies, policies
         if policies is not None and policies is not retired:
             self._say_policy(policies)
+        before, shared.ner = shared.ner, ner
         if retired is not policies and retired is not None:
             self._retired.append(retired)  # calls that began under it may still ask it: it closes with the gateway
+        if before is not ner and before is not None:
+            await before.retire()
         if old is not None:
             shared.telemetry.say({"level": "info", "event": "config applied"})
             await old.identity.aclose()
@@ -369,6 +386,10 @@ class Gateway:
         for policies in [*self._retired, self.shared.policies]:
             if policies is not None:
                 await policies.close()
+
+    async def _close_ner(self) -> None:
+        if self.shared.ner is not None:
+            await self.shared.ner.close()
 
     def _background(self) -> list[asyncio.Task[None]]:
         """What runs beside the line, each watched: a fault is logged and counted, and the work goes on."""

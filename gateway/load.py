@@ -9,12 +9,15 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import importlib
+import importlib.metadata
+import importlib.util
 import logging
 import os
+import re
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 from urllib.parse import urlsplit
 
 from pydantic import ValidationError
@@ -23,6 +26,7 @@ from gateway import document, explain, litellm
 from gateway.config import Config
 from gateway.document import Document, Problem, spell
 from gateway.errors import ConfigError
+from gateway.sections import Named
 
 _NOT_ENFORCED = (
     ("tools",),
@@ -65,7 +69,7 @@ def loads(text: str, name: str, env: Mapping[str, str] = os.environ) -> Loaded:
             doc, warnings = litellm.translate(doc, env)
         else:
             warnings = [*_leave_out_later_formats(doc), *_not_enforced(doc)]
-        doc.problems += _entities(doc)
+        doc.problems += [*_entities(doc), *_ner(doc)]
     config = None
     if doc.data is not None:
         try:
@@ -154,7 +158,9 @@ def _entities(doc: Document) -> list[Problem]:
     pii = _scanner()
     if pii is None:
         return []
-    known = sorted(pii.entities())
+    named = get_args(Named)
+    wanted = _at(doc.data, ("pii", "ner"))
+    known = sorted({*pii.entities(), *named})
     problems: list[Problem] = []
     renamed: dict[str, Any] = {}
     for name, action in chosen.items():
@@ -162,11 +168,31 @@ def _entities(doc: Document) -> list[Problem]:
         entity = pii.canonical(name)
         if entity not in known:
             problems.append(Problem(doc.line(path), path, f"is not a known entity{explain.suggest(name, known)}"))
+        elif entity in named and wanted is None:
+            problems.append(Problem(doc.line(path), path, "is found by pii.ner alone, which is not there: add ner: {}"))
         elif entity in renamed:
             problems.append(Problem(doc.line(path), path, f"is {entity} again, which is given above"))
         renamed[entity] = action
     doc.data["pii"]["entities"] = renamed
     return problems
+
+
+def _ner(doc: Document) -> Iterator[Problem]:
+    """What `pii.ner` needs and is not installed. Looked up, not imported: only its workers load it."""
+    wanted = _at(doc.data, ("pii", "ner"))
+    if not isinstance(wanted, dict):
+        return
+    path: document.Path = ("pii", "ner")
+    if importlib.util.find_spec("faker") is None:
+        yield Problem(doc.line(path), path, "needs lists of names: run pip install 'meshgate[ner]'")
+    model = wanted.get("model")
+    if not isinstance(model, str) or not re.fullmatch(r"\w+", model):
+        return
+    try:
+        importlib.metadata.distribution(model)
+    except importlib.metadata.PackageNotFoundError:
+        words = f": {model} is not installed: run python -m spacy download {model}, or leave model out"
+        yield Problem(doc.line((*path, "model")), (*path, "model"), words)
 
 
 def _scanner() -> Any:

@@ -146,6 +146,8 @@ def repeats(call: Call, subject: Subject) -> Look:
 
 async def redact(call: Call) -> None:
     """Personal data leaves the body."""
+    if call.runtime.names is not None:
+        call.found = await call.runtime.names.add(call.spans, call.found)
     if call.runtime.redactor is not None:
         await call.runtime.redactor.redact(call)
 

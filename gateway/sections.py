@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from gateway.scalars import Count, HostPattern, HttpUrl, Seconds, Secret, VaultKey
 
+Named = Literal["PERSON", "LOCATION", "ORGANIZATION", "NRP"]
 Action = Literal["mask", "redact", "hash", "partial", "block", "allow"]
 
 
@@ -133,6 +134,24 @@ class Policy(Section):
         return self
 
 
+class Ner(Section):
+    """Names, places and organisations in requests, found by processes beside the line."""
+
+    model: str = Field(default="", pattern=r"^\w*$")
+    """An installed spaCy package, such as en_core_web_sm; left out: cues and lists of names alone, without a model."""
+    entities: tuple[Named, ...] = Field(default=("PERSON", "LOCATION", "ORGANIZATION", "NRP"), min_length=1)
+    """What is looked for. NRP: nationality, religion, political group."""
+    workers: int = Field(default=1, ge=1, le=64)
+    """Processes; each holds the model, and reads one text at a time."""
+    deadline: float = Field(default=2, gt=0)
+    """Seconds that new text of a call may take."""
+    on_deadline: Literal["block", "allow"] = "block"
+    """What happens to a call whose text could not be read in time, or whose worker died. allow: it goes on with what
+    patterns found."""
+    score: float = Field(default=0.4, ge=0, le=1)
+    """Findings below this are not acted on. A model's are 0.85."""
+
+
 class Pii(Section):
     """Personal data in requests."""
 
@@ -171,6 +190,8 @@ class Pii(Section):
     """32 bytes in base64 that encrypt the vault; embedded state makes its own key file beside the database."""
     ttl: Seconds = 86400
     """How long the vault keeps a value after its last use."""
+    ner: Ner | None = None
+    """Names, places and organisations, by processes beside the line; left out: not looked for."""
 
 
 class Output(Section):

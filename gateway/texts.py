@@ -15,6 +15,7 @@ import os
 import sys
 from collections.abc import Callable, Hashable, Sequence
 from hashlib import sha256
+from typing import Generic, TypeVar
 
 from gateway.call import Finding, Span
 
@@ -27,11 +28,38 @@ def _secret_is_random() -> bool:
     return sys.hash_info.algorithm.startswith("siphash") and os.environ.get("PYTHONHASHSEED", "random") == "random"
 
 
-_key: Callable[[str], Hashable] = hash if _secret_is_random() else _digested
+hashed: Callable[[str], Hashable] = hash if _secret_is_random() else _digested
 
+V = TypeVar("V")
 Facts = int | tuple[int, Sequence[Finding]]
 """Tokens of a text, and the stretches of personal data if it has any. A bare int is a fifth of the memory."""
 Found = tuple[Span, Sequence[Finding]]
+
+
+class Generations(Generic[V]):
+    """A bounded map by content hash, as the head of this module says. `young` is to be looked into first."""
+
+    __slots__ = ("_old", "_size", "young")
+
+    def __init__(self, size: int = 32_768) -> None:
+        self._size = size
+        self.young: dict[Hashable, V] = {}
+        self._old: dict[Hashable, V] = {}
+
+    def recall(self, key: Hashable) -> V | None:
+        """What is known from either generation; it is young again."""
+        value = self.young.get(key)
+        if value is None:
+            value = self._old.get(key)
+            if value is not None:
+                self.keep(key, value)
+        return value
+
+    def keep(self, key: Hashable, value: V) -> None:
+        """Remember."""
+        if len(self.young) >= self._size:
+            self._old, self.young = self.young, {}
+        self.young[key] = value
 
 
 class Texts:
@@ -48,18 +76,16 @@ class Texts:
         self.count = count
         self._scan = scan
         self._counted = counted
-        self._size = size
-        self._young: dict[Hashable, Facts] = {}
-        self._old: dict[Hashable, Facts] = {}
+        self._kept: Generations[Facts] = Generations(size)
 
     def survey(self, spans: Sequence[Span]) -> tuple[int, list[Found]]:
         """Tokens of all spans together, and those that hold personal data; nothing at all where nobody asks."""
         if self._scan is None and not self._counted:
             return 0, []
-        known, tokens, found = self._young, 0, []
+        known, tokens, found = self._kept.young, 0, []
         for span in spans:
             text = span[2]
-            key = _key(text)
+            key = hashed(text)
             facts = known.get(key)
             if facts is None:
                 facts = self._recall(key, text)
@@ -72,12 +98,10 @@ class Texts:
 
     def _recall(self, key: Hashable, text: str) -> Facts:
         """From the older generation, or worked out now."""
-        facts = self._old.get(key)
+        facts = self._kept.recall(key)
         if facts is None:
             findings = self._scan(text) if self._scan else ()
             tokens = self.count(text) if self._counted else 0
             facts = (tokens, findings) if findings else tokens
-        if len(self._young) >= self._size:
-            self._old, self._young = self._young, {}
-        self._young[key] = facts
+            self._kept.keep(key, facts)
         return facts

@@ -32,6 +32,7 @@ HEADINGS = {
     "`policy.server`": "ServerSource",
     "`policy.server.keys.*`": "BundleKey",
     "`pii`": "Pii",
+    "`pii.ner`": "Ner",
     "`output`": "Output",
     "`server`": "Server",
     "`state`": "State",

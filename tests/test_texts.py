@@ -43,7 +43,7 @@ def test_a_text_that_is_resent_is_worked_out_once_however_much_passes_between() 
 def test_the_memory_is_bounded() -> None:
     texts = Texts(len, Scanner().scan, size=8)
     texts.survey(spans(*(f"text {number}" for number in range(1000))))
-    assert len(texts._young) + len(texts._old) <= 16
+    assert len(texts._kept.young) + len(texts._kept._old) <= 16
 
 
 def test_nothing_is_done_where_nobody_asks() -> None:
