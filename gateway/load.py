@@ -160,16 +160,16 @@ def _entities(doc: Document) -> list[Problem]:
         return []
     named = get_args(Named)
     wanted = _at(doc.data, ("pii", "ner"))
-    known = sorted({*pii.entities(), *named})
+    known = sorted({*pii.entities(), *(named if wanted is not None else ())})
     problems: list[Problem] = []
     renamed: dict[str, Any] = {}
     for name, action in chosen.items():
         path: document.Path = ("pii", "entities", name)
         entity = pii.canonical(name)
-        if entity not in known:
-            problems.append(Problem(doc.line(path), path, f"is not a known entity{explain.suggest(name, known)}"))
-        elif entity in named and wanted is None:
+        if entity in named and wanted is None:
             problems.append(Problem(doc.line(path), path, "is found by pii.ner alone, which is not there: add ner: {}"))
+        elif entity not in known:
+            problems.append(Problem(doc.line(path), path, f"is not a known entity{explain.suggest(name, known)}"))
         elif entity in renamed:
             problems.append(Problem(doc.line(path), path, f"is {entity} again, which is given above"))
         renamed[entity] = action
