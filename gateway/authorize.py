@@ -26,7 +26,7 @@ CLASSES: Mapping[str, int] = {"safety": 100, "compliance": 90, "cost": 50, "perf
 UNAVAILABLE = "policy_unavailable"
 _RESULT = frozenset({"allow", "deny", "obligations", "class"})
 _DENY = frozenset({"code", "message", "class"})
-_OBLIGATIONS = frozenset({"redact", "require_approval", "limit", "route", "strip_tools", "labels"})
+_OBLIGATIONS = frozenset({"redact", "require_approval", "limit", "route", "strip_tools", "labels", "attributes"})
 # A code is the label of a metric: few, short, and no place for a value of the call.
 _CODE = re.compile(r"[A-Za-z0-9_.:-]{1,64}")
 _REMEMBERED = 4096
@@ -200,6 +200,7 @@ def _obligations(value: object) -> Obligations:
         route=route,
         strip_tools=_names(value, "strip_tools"),
         labels=_names(value, "labels"),
+        attributes=_attributes(value.get("attributes", {})),
     )
 
 
@@ -217,6 +218,13 @@ def _approval(value: object) -> Mapping[str, object] | None:
 def _limit(value: object) -> Mapping[str, int]:
     if not isinstance(value, dict) or not all(type(number) is int and number >= 0 for number in value.values()):
         raise _malformed("obligations.limit must map names to whole numbers, 0 or more")
+    return value
+
+
+def _attributes(value: object) -> Mapping[str, str]:
+    """An empty text would be a bucket that calls share which have nothing in common."""
+    if not isinstance(value, dict) or not all(isinstance(text, str) and text for text in value.values()):
+        raise _malformed("obligations.attributes must map names to texts that are not empty")
     return value
 
 

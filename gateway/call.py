@@ -195,6 +195,7 @@ class Obligations:
     route: str | None = None
     strip_tools: tuple[str, ...] = ()
     labels: tuple[str, ...] = ()
+    attributes: Mapping[str, str] = field(default_factory=dict)
 
 
 NO_OBLIGATIONS = Obligations()
@@ -290,7 +291,8 @@ class Call:
     chain: tuple[str, ...] = ()  # the agents that led to it, by the workflow's own record, ending with this one
     targets: list[str] = field(default_factory=list)  # where it may go, in the order tried
     reservation: Reservation | None = None
-    rest: Reservation | None = None  # what it may use beyond that where a policy routed it to a dearer model
+    late: tuple[Debit, ...] = ()  # what it pays besides because of what the policy said: a dearer model, attributes
+    rest: Reservation | None = None  # and that, reserved
     rejection: Rejection | None = None
     redaction: Redaction = field(default_factory=Redaction)
     keeper: Any = None  # the idempotency.Keeper of its answer, if it came with a key

@@ -182,8 +182,8 @@ class Limit(Section):
     """A token bucket for each agent, team, model and so on. Every limit that matches applies."""
 
     per: Per
-    """Whose bucket it is, each one has its own: agent, team, model, provider, tool, role, or `claims.NAME` for each
-    value of a claim of the caller's token."""
+    """Whose bucket it is, each one has its own: agent, team, model, provider, tool, role, or for each value
+    `claims.NAME` (a claim of the caller's token) or `attributes.NAME` (what the policy says of the call)."""
     match: Match = Match()
     """Which calls it counts."""
     requests: Rated | None = None

@@ -128,6 +128,8 @@ def _idle_limits(config: Config, doc: Document) -> Iterator[Problem]:
             yield Problem(doc.line(path), path, "counts calls of tools, which this version does not serve: it is idle")
         if limit.per.startswith("claims.") and config.jwt is None:
             yield Problem(doc.line(path), path, "counts by a claim of tokens, but there is no jwt section: it is idle")
+        if limit.per.startswith("attributes.") and (config.policy is None or config.policy.mode == "shadow"):
+            yield Problem(doc.line(path), path, "counts by what a policy says, but none is enforced: it is idle")
 
 
 def _at(data: Any, path: document.Path) -> Any:

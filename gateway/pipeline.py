@@ -174,23 +174,28 @@ async def oblige(call: Call, duties: Obligations) -> None:
         call.targets = runtime.forward.targets(duties.route)
         call.served_as = duties.route
         call.edited = True
-        await reserve_rest(call)
+    if duties.route or duties.attributes:
+        await reserve_rest(call, duties)
 
 
-async def reserve_rest(call: Call) -> None:
-    """What the call may use at the model that a policy routed it to, beyond what it reserved at its own."""
-    runtime = call.runtime
-    if call.reservation is None:
-        return
-    model = runtime.forward.model(call.served_as)
+async def reserve_rest(call: Call, duties: Obligations) -> None:
+    """What the policy's words cost: more at the model that it routes to, limits on attributes. All or none, again."""
+    runtime, subject, first = call.runtime, call.subject, call.reservation
+    assert subject is not None
+    assert first is not None, "a call that a policy judges has been reserved: its chain must be known"
+    model = runtime.forward.model(call.served_as or call.model)
     ceiling = call.ceiling or model.max_output * call.format.answers(call.body)
-    debits = runtime.quotas.rest(call.debits, model, call.input_tokens, ceiling)
-    if debits:
-        ask = call.reservation.ask._replace(id=f"{call.id}-rest", debits=debits)
+    quotas = runtime.quotas.rest(call.debits, model, call.input_tokens, ceiling) if duties.route else ()
+    names = (subject, call.model, [target.partition("/")[0] for target in call.targets])
+    estimate = call.input_tokens + ceiling
+    limits = runtime.limits.debits(*names, estimate, stream=call.stream, attributes=duties.attributes)
+    call.late = (*limits, *quotas)
+    if call.late:
+        ask = first.ask._replace(id=f"{call.id}-rest", debits=call.late)
         answer = await admit(runtime.store, ask, runtime.config.quotas.wait)
         if isinstance(answer, Rejection):
             call.rejection = answer
-            raise quota.refusal(answer, ask)
+            raise quota.refusal(answer, ask, call.input_tokens)
         call.rest = answer
 
 
@@ -332,8 +337,6 @@ async def settle_and_record(call: Call, reply: Reply) -> None:
     cost = 0
     try:
         cost = await settle(call)
-        if call.rest is not None:  # what it held has been charged by now, or is not needed
-            await runtime.store.settle(call.rest, {}, "released")
         runtime.audit.ended(call, reply.status, cost)
     except StoreUnavailable as fault:
         _log.error("call %s could not be settled: %s", call.id, fault)
@@ -344,11 +347,12 @@ async def settle_and_record(call: Call, reply: Reply) -> None:
 
 
 async def settle(call: Call) -> int:
-    """Settle the reservation from what was used; returns the cost in nano-USD."""
+    """Settle what was reserved from what was used; returns the cost in nano-USD."""
     runtime, outcome = call.runtime, call.outcome
     if not outcome.sent:
-        if call.reservation is not None:
-            await runtime.store.settle(call.reservation, {}, "released")
+        for reservation in (call.reservation, call.rest):
+            if reservation is not None:
+                await runtime.store.settle(reservation, {}, "released")
         return 0
     usage = outcome.usage or _counted(call)
     if outcome.outdated:  # told before the end: no less than that, and no less than what came
@@ -362,6 +366,10 @@ async def settle(call: Call) -> int:
         used = quota.used(call.debits, usage, cost) | ratelimit.elsewhere(call.debits, outcome.provider)
         used |= runtime.loops.ended(call.repeats, outcome.finished)
         await runtime.store.settle(call.reservation, used, "settled")
+    if call.rest is not None:
+        used = quota.used(call.late, usage, cost)
+        used |= {debit.key: 0 for debit in call.late if not debit.refill}  # charged above, whole
+        await runtime.store.settle(call.rest, used, "settled")
     return cost
 
 

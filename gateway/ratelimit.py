@@ -2,7 +2,8 @@
 
 Only describes: the store takes. Refused as `rate_limited`. Request buckets pay one, token buckets the estimate
 (input + output ceiling) and get back what was not used. A limit on a claim that the caller's token does not carry does
-not apply to it. Calls of tools pay request buckets only, and none that names a model or a provider.
+not apply to it, nor one on an attribute that the policy does not give the call: such limits are asked for apart, once
+the policy has spoken. Calls of tools pay request buckets only, and none that names a model or a provider.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import functools
 import hashlib
 import json
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from fnmatch import fnmatchcase
 from typing import NamedTuple
 from urllib.parse import quote
@@ -45,7 +46,11 @@ class _Named(NamedTuple):
 
 
 class _Asked(NamedTuple):
-    """All of a call that decides which buckets it pays. `claims` are the values of the claims that limits name."""
+    """All of a call that decides which buckets it pays.
+
+    `claims` are the values of the claims that limits name, `attributes` those of the attributes; None before the policy
+    has spoken.
+    """
 
     agent: str
     team: str
@@ -55,15 +60,19 @@ class _Asked(NamedTuple):
     providers: tuple[str, ...]
     tool: str
     stream: bool
+    attributes: tuple[str | None, ...] | None = None
 
 
 class RateLimits:
     """The configured limits. Pure; `debits` is a look-up once a combination of names has been seen."""
 
     def __init__(self, limits: tuple[Limit, ...]) -> None:
-        self._limits = tuple(_named(limits))
+        named = tuple(_named(limits))
+        self._limits = tuple(it for it in named if not it.limit.per.startswith("attributes."))
+        self._late = tuple(it for it in named if it.limit.per.startswith("attributes."))
         scopes = dict.fromkeys(limit.per for limit in limits)
         self._claims = tuple(per.removeprefix("claims.") for per in scopes if per.startswith("claims."))
+        self._attributes = tuple(per.removeprefix("attributes.") for per in scopes if per.startswith("attributes."))
         self._buckets = functools.lru_cache(_CACHED)(self._match)
 
     def debits(
@@ -75,13 +84,18 @@ class RateLimits:
         *,
         tool: str = "",
         stream: bool = False,
+        attributes: Mapping[str, str] | None = None,
     ) -> list[Debit]:
         """One debit for each bucket that applies, of a call to a model or of a call of a `tool`.
 
-        `tokens` is the estimate; `providers` those that may be called.
+        `tokens` is the estimate; `providers` those that may be called. With `attributes`, which a policy gave the call,
+        only the buckets that these choose; without, all others.
         """
+        given = None if attributes is None else tuple([_value(attributes.get(name)) for name in self._attributes])
+        if given is not None and not any(given):
+            return []
         claims = tuple([_value(claim(subject.claims, name)) for name in self._claims]) if self._claims else ()
-        asked = _Asked(subject.agent, subject.team, subject.roles, claims, model, tuple(providers), tool, stream)
+        asked = _Asked(subject.agent, subject.team, subject.roles, claims, model, tuple(providers), tool, stream, given)
         return [
             it
             if it.unit == "requests"
@@ -119,10 +133,12 @@ class RateLimits:
 
     def _match(self, asked: _Asked) -> tuple[Debit, ...]:
         found: dict[str, Debit] = {}
-        for it in self._limits:
+        claims = dict(zip(self._claims, asked.claims, strict=True))
+        attributes = dict(zip(self._attributes, asked.attributes or (), strict=False))
+        for it in self._limits if asked.attributes is None else self._late:
             if not _counts(it, asked):
                 continue
-            for owner, partition in _owners(it.limit, asked, self._claims):
+            for owner, partition in _owners(it.limit, asked, claims, attributes):
                 # The limit itself is part of the key: when an operator changes it, its buckets start afresh.
                 key = f"{owner}:{it.digest}"
                 found[key] = Debit(key, it.unit, 1, it.burst, it.name, it.refill, it.window, partition)
@@ -172,7 +188,10 @@ def _any(names: Iterable[str], pattern: str) -> bool:
     return pattern == "*" or any(fnmatchcase(name, pattern) for name in names)
 
 
-def _owners(limit: Limit, asked: _Asked, claims: tuple[str, ...]) -> list[tuple[str, str]]:
+_Values = Mapping[str, str | None]  # of claims or attributes, by name
+
+
+def _owners(limit: Limit, asked: _Asked, claims: _Values, attributes: _Values) -> list[tuple[str, str]]:
     """Whose buckets, and their partition in headers: what tells a caller one from the other, if he chooses.
 
     The first word says whose bucket it is (the Redis store places it by that); names cannot forge another's.
@@ -190,12 +209,12 @@ def _owners(limit: Limit, asked: _Asked, claims: tuple[str, ...]) -> list[tuple[
             return [(f"provider:{_part(it)}", "") for it in asked.providers if fnmatchcase(it, limit.match.provider)]
         case "role":
             return [(f"role:{_part(it)}", "") for it in asked.roles if fnmatchcase(it, limit.match.role)]
-    name = limit.per.removeprefix("claims.")
-    value = asked.claims[claims.index(name)]
+    kind, _, name = limit.per.partition(".")
+    value = (claims if kind == "claims" else attributes).get(name)
     if value is None:
         return []
-    # A header does not say whose token it was, only whether it was the same one's as in another answer.
-    return [(f"claims:{_part(name)}:{value}", _base64(hashlib.sha256(value.encode()).digest()[:6]))]
+    # A header does not say what the value is, only whether it was the same as in another answer.
+    return [(f"{kind}:{_part(name)}:{value}", _base64(hashlib.sha256(value.encode()).digest()[:6]))]
 
 
 def elsewhere(debits: Sequence[Debit], provider: str) -> dict[str, int]:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from typing import Any
 
 import orjson
 
-from gateway.call import Call
+from gateway.call import Call, Rejection, Reservation
 from gateway.errors import Refusal
 from gateway.formats import StreamCodec
 from gateway.ratelimit import whole_seconds
@@ -107,10 +108,22 @@ class Reply:
         )
         if call.runtime.alone:
             headers.append((b"x-meshgate-state", b"local"))
-        outcome = call.reservation or call.rejection
-        if outcome is not None and call.debits:
-            headers += call.runtime.limits.headers(outcome, call.debits)
+        outcome = _taken(call)
+        if outcome is not None and (call.debits or call.late):
+            headers += call.runtime.limits.headers(outcome, (*call.debits, *call.late))
         await self._send({"type": "http.response.start", "status": status, "headers": headers})
+
+
+def _taken(call: Call) -> Reservation | Rejection | None:
+    """What the store answered, to both steps as if they were one where there were two."""
+    first, rest, rejection = call.reservation, call.rest, call.rejection
+    if first is None:
+        return rejection
+    if rejection is not None:
+        return replace(rejection, index=len(call.debits) + rejection.index)
+    if rest is None:
+        return first
+    return Reservation(first.ask._replace(debits=(*call.debits, *call.late)), (*first.balances, *rest.balances))
 
 
 def _waiting(refusal: Refusal) -> list[tuple[bytes, bytes]]:

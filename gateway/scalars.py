@@ -87,9 +87,12 @@ def _http_url(value: str) -> str:
 
 
 def _per(value: str) -> str:
-    if value in SCOPES or re.fullmatch(r"claims\.[!#-\[\]-~]+", value):
+    if value in SCOPES or re.fullmatch(r"(claims|attributes)\.[!#-\[\]-~]+", value):
         return value
-    raise ValueError(f"a limit is per {', '.join(SCOPES)} or claims.NAME (a claim of the caller's token)")
+    raise ValueError(
+        f"a limit is per {', '.join(SCOPES)}, claims.NAME (a claim of the caller's token) or attributes.NAME "
+        "(what the policy says of the call)"
+    )
 
 
 SCOPES = ("agent", "team", "model", "provider", "tool", "role")

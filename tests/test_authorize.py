@@ -174,13 +174,14 @@ async def test_obligations() -> None:
         "route": "small",
         "strip_tools": ["pay"],
         "labels": ["b", "a"],
+        "attributes": {"project": "apollo"},
         "require_approval": None,
     }
     made = call()
     await Authorizer(Policy(), Fake({"allow": True, "obligations": demanded, "class": "safety"})).authorize(made)
     assert made.decision is not None
     assert made.decision.obligations == Obligations(
-        ("EMAIL_ADDRESS", "PERSON"), None, {"tokens": 100}, "small", ("pay",), ("a", "b")
+        ("EMAIL_ADDRESS", "PERSON"), None, {"tokens": 100}, "small", ("pay",), ("a", "b"), {"project": "apollo"}
     )
 
 
@@ -232,6 +233,9 @@ MALFORMED: list[Json] = [
     {"allow": True, "obligations": {"route": 1}},
     {"allow": True, "obligations": {"route": ""}},
     {"allow": True, "obligations": {"labels": [None]}},
+    {"allow": True, "obligations": {"attributes": ["project"]}},
+    {"allow": True, "obligations": {"attributes": {"project": 7}}},
+    {"allow": True, "obligations": {"attributes": {"project": ""}}},
 ]
 
 

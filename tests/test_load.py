@@ -111,13 +111,18 @@ def test_sample_of_the_design() -> None:
 
 
 def test_limits_that_no_call_can_meet_say_so() -> None:
-    """A limit on tools before there are tools, or on claims without tokens, loads with a warning."""
+    """A limit on tools before there are tools, on claims without tokens, on attributes without a policy: a warning."""
     text = MINIMAL + "limits:\n- {per: tool, requests: 5/s}\n- {per: claims.org, requests: 5/s}\n"
     text += "- {per: agent, match: {tool: x}, requests: 5/s}\n- {per: agent, requests: 5/s}\n"
-    tools, claims, match = (warning.partition(": ")[2] for warning in loads(text, "g.yaml", {}).warnings)
+    text += "- {per: attributes.project, requests: 5/s}\n"
+    enforced = "policy: {mode: enforce}\n" + text
+    tools, claims, match = (warning.partition(": ")[2] for warning in loads(enforced, "g.yaml", {}).warnings)
     assert tools == "limits[0] counts calls of tools, which this version does not serve: it is idle"
     assert claims == "limits[1] counts by a claim of tokens, but there is no jwt section: it is idle"
     assert match.startswith("limits[2] counts calls of tools")
+    for policy in ("policy: null\n", "policy: {mode: shadow}\n"):
+        last = loads(policy + text, "g.yaml", {}).warnings[-1]
+        assert last.endswith("limits[4] counts by what a policy says, but none is enforced: it is idle")
 
 
 @pytest.mark.parametrize(
@@ -279,8 +284,8 @@ def test_odd_references(reference: str) -> None:
         ),
         (
             "limits: [{per: user, requests: 60/min}]",
-            "limits[0].per: a limit is per agent, team, model, provider, tool, role or claims.NAME "
-            "(a claim of the caller's token) (it is 'user')",
+            "limits[0].per: a limit is per agent, team, model, provider, tool, role, claims.NAME (a claim of the "
+            "caller's token) or attributes.NAME (what the policy says of the call) (it is 'user')",
         ),
         ("agents: {a: {roles: [x]}}", "agents.a.team is required: Whose limits and workflows it shares"),
         (

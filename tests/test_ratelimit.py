@@ -157,6 +157,24 @@ def test_per_claim() -> None:
     assert keys({}) == keys({"org": "x"}) == keys({"org": {"id": None}}) == []
 
 
+def test_per_attribute() -> None:
+    """Apart from all other limits: one bucket for each value that the policy gave, none where it gave none."""
+    rates = limits(
+        {"per": "attributes.project", "match": {"model": "m*"}, "requests": "5/s"},
+        {"per": "attributes.risk", "tokens": "50/s"},
+        {"per": "agent", "requests": "5/s"},
+    )
+
+    def keys(given: dict[str, str] | None, model: str = "m") -> list[str]:
+        debits = rates.debits(Subject("a", "t"), model, tokens=9, attributes=given)
+        return [f"{debit.key.rpartition(':')[0]} {debit.amount}" for debit in debits]
+
+    assert keys(None) == ["agent:t:a 1"]
+    assert keys({"project": "a b", "risk": "high"}) == ["attributes:project:a%20b 1", "attributes:risk:high 9"]
+    assert keys({"risk": "high", "other": "x"}) == ["attributes:risk:high 9"]
+    assert keys({"project": "x"}, model="n") == keys({"other": "x"}) == keys({}) == []
+
+
 @given(st.text(max_size=300), st.text(max_size=300))
 def test_values_of_a_claim_never_share_a_bucket(one: str, other: str) -> None:
     """Whatever a token carries, however long: a short key, and another's only for the same value."""

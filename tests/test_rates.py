@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import re
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -111,6 +112,65 @@ def test_a_call_refused_by_a_policy_keeps_its_request_spent_only(up: scripted.Up
         assert [answer.headers["x-ratelimit-remaining-requests"] for answer in left] == ["1", "0", "0"]
         assert [int(answer.headers["x-ratelimit-remaining-tokens"]) > 9800 for answer in left[:2]] == [True, True]
         assert set(line.workflow("w").used.values()) == {0}
+
+
+PROJECTS = """package gateway
+decision := {"allow": true, "obligations": {"attributes": attributes}}
+attributes := {"project": input.subject.roles[0]} if input.action.model != "renamed"
+attributes := {} if input.action.model == "renamed"
+"""
+
+
+@pytest.fixture(params=["sqlite", "redis"])
+def metered(request: pytest.FixtureRequest, up: scripted.Upstream, tmp_path: Path) -> Iterator[Line]:
+    """A gateway whose policy gives calls a project, on each kind of store."""
+    (tmp_path / "policies").mkdir()
+    (tmp_path / "policies" / "projects.rego").write_text(PROJECTS)
+    fields: dict[str, Any] = {"policy": {"path": str(tmp_path / "policies")}, "quotas": {"tokens": "1m"}}
+    if request.param == "redis":
+        fields |= {"state": request.getfixturevalue("redis_url"), "pii": None}
+        fields["audit"] = {"path": str(tmp_path / "audit.db")}
+    by_project = ({"per": "attributes.project", **it} for it in ({"requests": "3/h"}, {"tokens": "10k/d"}))
+    settings = config(tmp_path, up.url, limits=list(by_project), **fields)
+    project = f"p{time.time_ns()}"
+    for agent in ("alice", "mallory"):
+        settings["agents"][agent]["roles"] = [project]
+    with running(tmp_path, settings) as line:
+        yield line
+
+
+def test_limits_on_what_the_policy_says(metered: Line, up: scripted.Upstream) -> None:
+    """Calls of one project share its buckets, whoever makes them; calls of none pay none; answers say so."""
+    first = metered.chat("hi", max_tokens=5000, cid="w")
+    used = first.json()["usage"]["total_tokens"]
+    held = 10_000 - int(states(first)["attributes.project-tokens"]["r"])
+    assert held > 5000
+    assert states(first)["attributes.project-requests"]["r"] == 2
+    policy = states(first, "ratelimit-policy")["attributes.project-requests"]
+    assert (policy["q"], policy["w"], policy["pk"]) == (3, 3600, states(first)["attributes.project-requests"]["pk"])
+    second = metered.chat("hi", max_tokens=5000, agent="mallory")
+    assert 10_000 - int(states(second)["attributes.project-tokens"]["r"]) == held + used
+    assert "ratelimit" not in metered.chat("hi", "renamed", max_tokens=100).headers
+    assert metered.chat("hi", agent="bob", max_tokens=100).status_code == 200
+    assert metered.chat("hi", max_tokens=100, cid="w").status_code == 200
+    seen, before = len(up.seen), metered.workflow("w")
+    refused = metered.chat("hi", max_tokens=100, cid="w")
+    assert (refused.status_code, refused.json()["error"]["code"]) == (429, "rate_limited")
+    assert "attributes.project-requests" in refused.json()["error"]["message"]
+    assert states(refused) == {"attributes.project-requests": states(refused)["attributes.project-requests"]}
+    assert states(refused)["attributes.project-requests"]["t"] == int(refused.headers["retry-after"]) > 1000
+    after = metered.workflow("w")
+    assert (after.used, after.held) == (before.used, before.held)
+    assert len(up.seen) == seen
+
+
+def test_one_attribute_that_refuses_spends_no_other(metered: Line) -> None:
+    """All or none: a call that its token bucket refuses leaves its request bucket as it was."""
+    for _ in range(4):
+        refused = metered.chat("hi", max_tokens=11_000, agent="mallory", cid="v")
+        assert (refused.status_code, refused.json()["error"]["code"]) == (429, "rate_limited")
+        assert refused.headers["x-should-retry"] == "false"
+    assert states(metered.chat("hi", max_tokens=100, agent="alice"))["attributes.project-requests"]["r"] == 2
 
 
 @pytest.mark.parametrize(("text", "words"), [("hi", "Lower its output ceiling"), ("hi " * 600, "Its input alone")])
