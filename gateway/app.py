@@ -55,6 +55,7 @@ from gateway.scan import pii as pii_scan
 from gateway.scan.secrets import SecretScanner
 from gateway.scan.window import StreamScanner
 from gateway.sections import Output
+from gateway.sqlgate import SqlFacts, SqlGate
 from gateway.stores import STATES, Store, StoreUnavailable, open_store
 from gateway.stores.sqlite import SqliteStore
 from gateway.stores.writer import Writer
@@ -110,6 +111,8 @@ class Runtime:
     authorizer: Authorizer | None
     forward: Forward
     screen: Screen
+    sql_gate: SqlGate
+    sql_facts: SqlFacts | None
     audit: Audit
     telemetry: Telemetry
     admin: AdminKeys | None
@@ -122,7 +125,7 @@ class Runtime:
 
     def filter(self, call: Call) -> AnswerFilter | None:
         """The filter of a call's answer; None where nothing is to be looked for."""
-        if self.config.output is None and not call.redaction.restore:
+        if self.config.output is None and not call.redaction.restore and not self.screen.demanded(call):
             return None
         return self.screen.filter(call)
 
@@ -168,13 +171,15 @@ def _loops(config: Config, seal: Seal | None, counted: dict[int, None]) -> Loops
     return Loops(config.quotas, config.loops, seal.digest if seal else None, counted)
 
 
-def _gates(wanted: Output | None) -> list[Gate]:
+def _gates(wanted: Output | None, sql: SqlGate) -> list[Gate]:
     """What judges answers after the scanner, in this order: a URL is read as it is without what hides in it."""
     gates: list[Gate] = []
     if wanted is not None and wanted.invisible != "allow":
         gates.append(Invisible(wanted.invisible))
     if wanted is not None and wanted.exfiltration_urls == "block":
         gates.append(Exfiltration(wanted.allowed_hosts))
+    if wanted is not None and wanted.sql is not None:
+        gates.append(sql)
     return gates
 
 
@@ -189,6 +194,8 @@ def build(
         SecretScanner(_cache_dir(config)) if wanted and wanted.secrets != "allow" else None,
         {PLACEHOLDER: PLACEHOLDER_PATTERN},
     )
+    sql = wanted.sql if wanted else None
+    sql_gate = SqlGate(sql)
     seal = _seal(config)
     redactor = None
     if config.pii is not None and seal is not None:
@@ -207,7 +214,15 @@ def build(
         redactor=redactor,
         authorizer=Authorizer(config.policy, policies) if config.policy and policies else None,
         forward=Forward(config.providers, config.models, shared.session, shared.upstreams),
-        screen=Screen(wanted, stream_scanner, redactor.allows if redactor else lambda _: True, _gates(wanted)),
+        screen=Screen(
+            wanted,
+            stream_scanner,
+            redactor.allows if redactor else lambda _: True,
+            _gates(wanted, sql_gate),
+            sql_gate.demanded,
+        ),
+        sql_gate=sql_gate,
+        sql_facts=SqlFacts(sql_gate) if sql and config.policy else None,
         audit=Audit(shared.audit_writer),
         telemetry=shared.telemetry,
         admin=_admin_keys(config, identity),

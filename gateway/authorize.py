@@ -18,6 +18,7 @@ from gateway.call import Call, Decision, Deny, Json, Obligations
 from gateway.engines import Engine, PolicyUnavailable
 from gateway.engines.holder import Policies
 from gateway.errors import Refusal
+from gateway.scan.sql import KINDS
 from gateway.sections import Policy
 
 STAGE = "authorize"
@@ -26,7 +27,7 @@ CLASSES: Mapping[str, int] = {"safety": 100, "compliance": 90, "cost": 50, "perf
 UNAVAILABLE = "policy_unavailable"
 _RESULT = frozenset({"allow", "deny", "obligations", "class"})
 _DENY = frozenset({"code", "message", "class"})
-_OBLIGATIONS = frozenset({"redact", "require_approval", "limit", "route", "strip_tools", "labels", "attributes"})
+_OBLIGATIONS = frozenset({"redact", "require_approval", "limit", "route", "strip_tools", "labels", "attributes", "sql"})
 # A code is the label of a metric: few, short, and no place for a value of the call.
 _CODE = re.compile(r"[A-Za-z0-9_.:-]{1,64}")
 _REMEMBERED = 4096
@@ -109,7 +110,7 @@ def document(call: Call) -> Json:
         "resource": {"type": "model" if call.kind == "llm" else call.kind, "name": call.model},
         "content": {
             "pii": call.redaction.counts,
-            "sql": [],
+            "sql": _sql(call),
             "urls": [],
             "injection_score": 0,
             "unscannable": call.unscannable,
@@ -201,7 +202,18 @@ def _obligations(value: object) -> Obligations:
         strip_tools=_names(value, "strip_tools"),
         labels=_names(value, "labels"),
         attributes=_attributes(value.get("attributes", {})),
+        sql=_kinds(value),
     )
+
+
+def _kinds(value: Mapping[str, Any]) -> tuple[str, ...] | None:
+    """Kinds of SQL that the answer may hold; None where the policy does not say."""
+    if value.get("sql") is None:
+        return None
+    kinds = _names(value, "sql")
+    if unknown := sorted(set(kinds) - set(KINDS)):
+        raise _malformed(f"obligations.sql holds {unknown[0]!r}, which is no kind of statement: {', '.join(KINDS)}")
+    return kinds
 
 
 def _approval(value: object) -> Mapping[str, object] | None:
@@ -250,6 +262,11 @@ def _known(value: Mapping[str, object], keys: frozenset[str], what: str) -> None
 
 def _malformed(what: str) -> PolicyUnavailable:
     return PolicyUnavailable(f"data.gateway.decision is malformed: {what}")
+
+
+def _sql(call: Call) -> list[Json]:
+    facts = call.runtime.sql_facts if call.runtime is not None else None
+    return facts.of(call.spans) if facts is not None else []
 
 
 def _max_tokens(call: Call) -> int:

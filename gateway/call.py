@@ -196,6 +196,7 @@ class Obligations:
     strip_tools: tuple[str, ...] = ()
     labels: tuple[str, ...] = ()
     attributes: Mapping[str, str] = field(default_factory=dict)
+    sql: tuple[str, ...] | None = None  # kinds of statement that the answer may hold; None: as configured
 
 
 NO_OBLIGATIONS = Obligations()

@@ -28,10 +28,7 @@ from gateway.document import Document, Problem, spell
 from gateway.errors import ConfigError
 from gateway.sections import Named
 
-_NOT_ENFORCED = (
-    ("tools",),
-    ("output", "sql"),
-)
+_NOT_ENFORCED = (("tools",),)
 _LOCAL = frozenset({"localhost", "127.0.0.1", "::1"})
 _LATER_FORMATS = frozenset({"anthropic", "gemini", "openai_responses"})
 _RESTART = (

@@ -78,7 +78,7 @@ class Gate(Protocol):
 class Screen:
     """The stage, compiled for one configuration. `allowed` are the entity types that may pass in the clear.
 
-    `gates` judge in their order what the scanner's findings left.
+    `gates` judge in their order what the scanner's findings left; `demanded` gives those that a policy asks for.
     """
 
     def __init__(
@@ -87,8 +87,10 @@ class Screen:
         scanner: Scanner,
         allowed: Callable[[str], bool],
         gates: Sequence[Gate] = (),
+        demanded: Callable[[Call], Sequence[Gate]] = lambda _: (),
     ) -> None:
         self.gates = tuple(gates)
+        self.demanded = demanded
         self.secrets = config.secrets if config else "allow"
         self.pii = config.pii if config else "allow"
         self.limit = config.window if config else 256
@@ -106,7 +108,7 @@ class AnswerFilter:
     def __init__(self, screen: Screen, call: Call) -> None:
         self._screen = screen
         self._call = call
-        self._gates = screen.gates
+        self._gates = (*screen.gates, *screen.demanded(call))
         self._restore = call.redaction.restore
         self._known = call.redaction.known
         self._codec: Codec = call.format

@@ -168,6 +168,8 @@ async def oblige(call: Call, duties: Obligations) -> None:
         await runtime.redactor.enforce(call, duties.redact)
     if duties.strip_tools:
         call.edited |= call.format.strip_tools(call.body, frozenset(duties.strip_tools))
+    if duties.sql is not None:
+        await asyncio.to_thread(runtime.sql_gate.load)
     if duties.limit:
         call.edited |= call.format.limit(call.body, duties.limit)
     if duties.route:

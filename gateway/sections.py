@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from gateway.scalars import Count, HostPattern, HttpUrl, Seconds, Secret, VaultKey
 
@@ -194,6 +194,41 @@ class Pii(Section):
     """Names, places and organisations, by processes beside the line; left out: not looked for."""
 
 
+SqlKind = Literal[
+    "select", "insert", "update", "delete", "merge", "ddl", "grant", "call", "file", "set", "show", "transaction",
+    "fragment", "other",
+]  # fmt: skip
+SqlDialect = Literal[
+    "athena", "bigquery", "clickhouse", "databricks", "doris", "drill", "druid", "duckdb", "dune", "exasol",
+    "fabric", "hive", "materialize", "mysql", "oracle", "postgres", "presto", "redshift", "risingwave",
+    "singlestore", "snowflake", "spark", "sqlite", "starrocks", "tableau", "teradata", "trino", "tsql",
+]  # fmt: skip
+
+
+class Sql(Section):
+    """SQL in the arguments of tool calls and in the texts of answers. A list alone is `allow`."""
+
+    allow: tuple[SqlKind, ...] = ("select",)
+    """Kinds of statement that may pass. call: procedures, dynamic SQL, functions that reach out of the database; file:
+    what reads or writes files, programs or other databases; fragment: a piece that breaks out of a value."""
+    dialect: SqlDialect | None = None
+    """The database's own, as sqlglot calls it; left out: seven common ones are tried, and the worst reading counts."""
+    deny_tables: tuple[str, ...] = ()
+    """Shell patterns of tables that no statement may name: `users`, `hr.*`."""
+    deny_columns: tuple[str, ...] = ()
+    """Shell patterns of columns: `ssn` in any table, `users.ssn` in one; `select *` names all of a table."""
+    require_where: bool = True
+    """Refuse an update or delete without a WHERE, or with one that is always true."""
+    require_limit: int | None = Field(default=None, ge=1)
+    """The most rows a query may ask for; then each query of a table needs a LIMIT."""
+    max_chars: int = Field(default=4096, ge=256, le=16384)
+    """Characters of a statement, which is also how much of a stream is held; a longer one is refused."""
+
+
+def _allowed(value: object) -> object:
+    return {"allow": value} if isinstance(value, list | tuple) else value
+
+
 class Output(Section):
     """What an answer may carry."""
 
@@ -203,8 +238,8 @@ class Output(Section):
     """Personal data that the caller did not send."""
     window: int = Field(default=256, ge=64, le=4096)
     """Characters of a stream held back at most until they are judged."""
-    sql: tuple[str, ...] | None = None
-    """Kinds of SQL statement that an answer may hold, such as [select]."""
+    sql: Annotated[Sql | None, BeforeValidator(_allowed, json_schema_input_type=Sql | list[SqlKind] | None)] = None
+    """SQL that an answer may hold: a list of kinds, such as [select], or a section. null: not looked for."""
     exfiltration_urls: Literal["block", "allow"] = "block"
     """Links and images whose URL carries data out."""
     allowed_hosts: tuple[HostPattern, ...] = ()

@@ -34,6 +34,7 @@ HEADINGS = {
     "`pii`": "Pii",
     "`pii.ner`": "Ner",
     "`output`": "Output",
+    "`output.sql`": "Sql",
     "`server`": "Server",
     "`state`": "State",
     "`admin`": "Admin",

@@ -1,0 +1,234 @@
+"""Finds SQL in text, whole or running: where a statement may begin, where it ends, and whether it is one.
+
+No config key; what is found is handed to `check`, which refuses by raising. Fails closed: what opens as SQL, holds
+signs that only code has and cannot be read is handed on as unreadable.
+
+A running text flows until a keyword comes with which statements begin. From there on it is held: for a few words until
+its opening is fulfilled or is not (see `sqlshape`), then until the statement ends (`;`, an empty line, a fence, the
+quote or backtick it stands in). Every step depends on the text alone, so any cut of it gives the same result. More than
+`limit` characters are not held: a statement longer than that is not readable.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Sequence
+from typing import Final
+
+from gateway.scan.fold import DISGUISE, fold
+from gateway.scan.sql import Reader, Statement, unreadable
+from gateway.scan.sqlshape import ARTICLES, KEYWORDS, RUN, Select, opening, prose_from
+
+Check = Callable[[Sequence[Statement]], None]
+
+
+def _trie(words: Iterable[str]) -> str:
+    """A pattern for any of the words, whole, or begun where the text ends: one path for each letter."""
+    following: dict[str, list[str]] = {}
+    for word in words:
+        following.setdefault(word[:1], []).append(word[1:])
+    whole = [r"(?![\w$@])"] if following.pop("", None) else [r"\Z"]
+    return "(?:" + "|".join([*whole, *(letter + _trie(rest) for letter, rest in sorted(following.items()))]) + ")"
+
+
+_BEGUN: Final = _trie(KEYWORDS - {RUN}).removeprefix(r"(?:\Z|").removesuffix(")")
+_MAYBE: Final = re.compile(rf"\b(?=[a-z])(?:{_BEGUN})|/(?:\*(?:!|\Z)|\Z)")  # in lower case
+_START: Final = re.compile(rf"(?<![\w$@])(?:{_BEGUN})|/(?:\*(?:!|\Z)|\Z)", re.IGNORECASE)
+_END: Final = re.compile(r"\n[ \t\r]*\n|\n[ \t]*(?:```|~~~)")
+_CLOSING: Final = "\n;`\"'~"
+_CODE: Final = re.compile(r"[=<>()*;\[\]{}@|]|'[^']*'|\"[^\"]*\"|\b(?:where|values|join|union|set)\b", re.IGNORECASE)
+_LINE: Final = re.compile(r"(?:^|\n)[\s>*\-+\d.)#$]*(?:\w*sql\w*>[ \t]*)?\Z|[:;`\"'({\[\t=>]\s*\Z|\\n\s*\Z")
+_WEAK_HARD: Final = re.compile(r"(?:drop\s+(?:table|database|schema)|truncate\s+table|delete\s+from)\b", re.IGNORECASE)
+_BEFORE: Final = 80  # characters kept of what has left
+
+
+class Finder:
+    """Looks for statements in one text. `feed` gives what may leave; `check` raises to stop it."""
+
+    __slots__ = (
+        *("_before", "_blank", "_check", "_held", "_limit", "_ready", "_reader", "_scan", "_select"),
+        *("_since", "_word", "_yes"),
+    )
+
+    def __init__(self, reader: Reader, check: Check, limit: int, *, blank: bool = True) -> None:
+        """`blank`: an empty line ends a statement, as it does in prose."""
+        self._reader = reader
+        self._check = check
+        self._limit = limit
+        self._blank = blank
+        self._before = "\n"  # the end of what has left
+        self._held = ""  # from where a statement may begin
+        self._scan = 0  # of `_held`, folded, what holds no beginning
+        self._word = ""  # the keyword that `_held` begins with, once that is known
+        self._begin()
+
+    def _begin(self) -> None:
+        self._select: Select | None = None
+        self._since = 0
+        self._yes = 0
+        self._ready = 0
+
+    def feed(self, text: str) -> str:
+        """Take a piece; give what may leave by now."""
+        if not self._held:
+            before = self._before
+            plain = _MAYBE.search((before[-1] + text).lower(), 1) is None
+            if plain and (text.isascii() or not DISGUISE.search(text)):
+                self._before = text if len(text) >= _BEFORE else (before + text)[-_BEFORE:]
+                return text
+        elif self._yes and not any(sign in text for sign in _CLOSING) and len(self._held) + len(text) <= self._limit:
+            self._held += text
+            return ""
+        self._held += text
+        return self._go_on(final=False)
+
+    def close(self) -> str:
+        """The text has ended: give the rest."""
+        return self._go_on(final=True) if self._held else ""
+
+    def _go_on(self, *, final: bool) -> str:
+        out: list[str] = []
+        while self._held:
+            text, places = fold(self._held)
+            if not self._word:
+                found = _START.search(self._before[-1] + text, 1)
+                if found is None:
+                    out.append(self._leave(len(text), places))
+                    break
+                start = found.start() - 1
+                if start:
+                    out.append(self._leave(start, places))
+                    continue
+                word = found[0].lower()
+                if not final and found.end() - 1 == len(text) and word != RUN:
+                    break  # it may go on as a keyword, or as another word
+                if word not in KEYWORDS:
+                    out.append(self._leave(len(text), places))
+                    break
+                self._word = word
+            end = self._judge(text, final)
+            if end is None:
+                if len(self._held) > self._limit:
+                    self._check([unreadable(text)])
+                    end = len(text)
+                else:
+                    break
+            out.append(self._leave(end, places))
+            self._word = ""
+            self._begin()
+        return "".join(out)
+
+    def _leave(self, end: int, places: Sequence[int] | None) -> str:
+        """Let go of the first `end` folded characters."""
+        if places is not None:
+            end = places[end] if end < len(places) else len(self._held)
+        text = self._held[:end]
+        self._held = self._held[end:]
+        if text:
+            self._before = (self._before + fold(text)[0])[-_BEFORE:]
+        return text
+
+    def _judge(self, text: str, final: bool) -> int | None:
+        """How far the text, which begins with a keyword, may leave; None: not yet to tell."""
+        border = _END.search(text) if self._blank else None
+        if border:
+            text, final = text[: border.start() + 1], True
+        if not self._yes:
+            verdict = self._opening(text, final)
+            if verdict == "open":
+                return None
+            if verdict == "no":
+                return len(self._word)
+        end = self._ending(text, final)
+        if end is None:
+            return None
+        return self._statement(text[:end])
+
+    def _opening(self, text: str, final: bool) -> str:
+        if self._word == "select":
+            if self._select is None:
+                self._select = Select(self._quote())
+            verdict = self._select.advance(text, final)
+            self._yes = self._select.end if verdict == "yes" else 0
+            return verdict
+        verdict, self._yes, self._since = opening(text, self._word, self._since, final)
+        if verdict != "yes":
+            self._yes = 0
+        return verdict
+
+    def _quote(self) -> str:
+        """What the statement stands in, if it does."""
+        last = self._before[-1]
+        return last if last in "\"'`" else ""
+
+    def _ending(self, text: str, final: bool) -> int | None:
+        """Where the statement ends, from its opening on."""
+        at, quote = max(self._yes - 1, 0), self._quote()
+        triple = quote * 3 if quote and self._before.endswith(quote * 3) else ""
+        while at < len(text):
+            char = text[at]
+            if triple and text.startswith(triple, at):
+                return at
+            if char == "\\" and quote:
+                at += 2
+                continue
+            if char == quote and not triple:
+                if quote == "'" and text.startswith("''", at):
+                    at += 2
+                    continue
+                if quote == "'" and at + 1 == len(text) and not final:
+                    return None
+                return at
+            if char in "'\"`":
+                closing = text.find(char, at + 1)
+                if closing < 0 and not final:
+                    return None
+                at = closing if closing >= 0 else at
+            elif char == ";":
+                return at + 1
+            at += 1
+        return len(text) if final else None
+
+    def _statement(self, piece: str) -> int:
+        """Hand on what a piece holds; how much of it is done with."""
+        size = len(piece)
+        if self._quote():
+            piece = piece.replace('\\"', '"').replace("\\'", "'").replace("\\n", "\n")
+        body = piece.strip()
+        statements = self._reader.read(body)
+        if not all(one.readable for one in statements):
+            cut = prose_from(body, min(self._yes, len(body)))
+            begun = body[:cut].rstrip(" \n,.:") if cut else body.rstrip(".:,!? )")
+            shorter = self._reader.read(begun) if begun != body else statements
+            if all(one.readable for one in shorter):
+                if self._is_prose(begun, trailing=cut is not None):
+                    return len(self._word)
+                self._check(shorter)
+                return min(cut, size) if cut else size
+            if not _CODE.search(body):
+                return len(self._word)
+            self._check(statements)
+            return size
+        if self._is_prose(body, trailing=False):
+            return len(self._word)
+        self._check(statements)
+        return size
+
+    def _is_prose(self, body: str, *, trailing: bool) -> bool:
+        """Whether words that could be SQL are meant as words: nothing in them is code, nor is where they stand."""
+        if _CODE.search(body):
+            return False
+        words = body.split()
+        capitals = words[0].isupper() and not self._before.rstrip().split(" ")[-1:][0].strip(".,:").isupper()
+        if capitals and len(words) > 1:
+            return any(word.lower() in ARTICLES for word in words[1:])
+        if trailing or not _LINE.search(self._before):
+            return True
+        return words[0].istitle() and not _WEAK_HARD.match(body)
+
+
+def argument(reader: Reader, check: Check, text: str, limit: int) -> None:
+    """Look through a string that is an argument as a whole: no empty line ends a statement in it."""
+    finder = Finder(reader, check, limit, blank=False)
+    finder.feed(text)
+    finder.close()
