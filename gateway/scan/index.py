@@ -56,26 +56,36 @@ class Index(Protocol):
         """The same from `start` on, and the offset from which a match may be in progress at the end of the text."""
 
 
-def build(expressions: Sequence[Expression], cache_dir: Path | None, *, streams: bool = False) -> Index:
+def build(
+    expressions: Sequence[Expression], cache_dir: Path | None, *, streams: bool = False, held: Sequence[str] = ()
+) -> Index:
     """The fastest index that this machine has; `streams`: one that knows tails.
 
+    `held` are further patterns whose beginnings count as a match in progress; their matches are not told.
     Raises ValueError for a pattern that it cannot hold.
     """
     if hyperscan is None:
-        return RegexIndex(expressions)
-    return HyperscanIndex(expressions, cache_dir, streams=streams)
+        return RegexIndex(expressions, held)
+    return HyperscanIndex(expressions, cache_dir, streams=streams, held=held)
 
 
-def _beginnings(expressions: Sequence[Expression]) -> list[str]:
-    return [rewrite.prefixes(one.begun or one.source, one.flags) for one in expressions]
+def _beginnings(expressions: Sequence[Expression], held: Sequence[str]) -> list[str]:
+    return [rewrite.prefixes(one.begun or one.source, one.flags) for one in [*expressions, *map(Expression, held)]]
 
 
 class HyperscanIndex:
     """Two databases over shadows: one of matches, one of their beginnings, anchored at the end of data."""
 
-    def __init__(self, expressions: Sequence[Expression], cache_dir: Path | None, *, streams: bool = False) -> None:
+    def __init__(
+        self,
+        expressions: Sequence[Expression],
+        cache_dir: Path | None,
+        *,
+        streams: bool = False,
+        held: Sequence[str] = (),
+    ) -> None:
         whole = [rewrite.superset(one.whole or one.source, one.flags) for one in expressions]
-        begun = [rf"{pattern}\z" for pattern in _beginnings(expressions)] if streams else []
+        begun = [rf"{pattern}\z" for pattern in _beginnings(expressions, held)] if streams else []
         self._whole = _Database(whole, cache_dir)
         self._begun = _Database(begun, cache_dir) if streams else None
 
@@ -101,9 +111,9 @@ def _rest(text: str, start: int) -> tuple[bytes, int]:
 class RegexIndex:
     """The slower way: every pattern over the whole text."""
 
-    def __init__(self, expressions: Sequence[Expression]) -> None:
+    def __init__(self, expressions: Sequence[Expression], held: Sequence[str] = ()) -> None:
         self._whole = [regex.compile(one.source, one.flags) for one in expressions]
-        self._begun = [regex.compile(rf"{pattern}\Z", regex.ASCII) for pattern in _beginnings(expressions)]
+        self._begun = [regex.compile(rf"{pattern}\Z", regex.ASCII) for pattern in _beginnings(expressions, held)]
 
     def hits(self, text: str) -> list[Hit]:
         return self._from(text, 0)

@@ -15,11 +15,13 @@ from typing import NamedTuple
 import regex
 
 from gateway.call import Finding
-from gateway.scan import index
+from gateway.scan import disguise, index
 from gateway.scan.context import ContextWords, boosted
 
 Find = Callable[[str, int, int], list[tuple[int, int, float]]]
 """(text, start, end) -> matches that lie in [start, end) as (start, end, score)."""
+
+_DEPTH = 2  # how many times over a value may be encoded
 
 
 class GoesOn(NamedTuple):
@@ -55,21 +57,57 @@ class Match(NamedTuple):
 
 
 class RuleSet:
-    """Rules behind one index. Immutable, shared between threads."""
+    """Rules behind one index. Immutable, shared between threads. `undo`: values in disguise are found, too."""
 
     MARGIN = 16  # characters past a stretch that assertions at the end of a pattern may look at
 
     def __init__(
-        self, rules: Sequence[Rule], score: float, cache_dir: Path | None = None, *, streams: bool = False
+        self,
+        rules: Sequence[Rule],
+        score: float,
+        cache_dir: Path | None = None,
+        *,
+        streams: bool = False,
+        undo: bool = True,
     ) -> None:
         self.rules = tuple(rules)
+        self.undo = undo
         self._score = score
-        self._index = index.build([rule.expression for rule in rules], cache_dir, streams=streams)
+        held = (disguise.ESCAPE, disguise.BLOB) if undo else ()
+        self._index = index.build([rule.expression for rule in rules], cache_dir, streams=streams, held=held)
 
     def scan(self, text: str) -> list[Finding]:
         """All findings, sorted, none overlapping."""
+        return self._scan(text, _DEPTH) if self.undo else self.bare(text)
+
+    def bare(self, text: str) -> list[Finding]:
+        """The findings in a text as it is written."""
         hits = self._index.hits(text)
         return self.settle(text, self.matches(text, hits)) if hits else []
+
+    def _scan(self, text: str, depth: int) -> list[Finding]:
+        found = self.bare(text)
+        hidden: list[Finding] = []
+        kinds = disguise.kinds(text)
+        plain = disguise.undo(text, kinds)
+        if plain:
+            for start, end, entity, score in self.bare(plain.text):
+                hidden.append(Finding(*plain.place(start, end), entity, score))
+        if depth:
+            for blob in disguise.blobs(text, kinds):
+                hidden += self.within(blob, depth)
+        return resolve([*found, *hidden]) if hidden else found
+
+    def within(self, blob: disguise.Blob, depth: int = 0) -> list[Finding]:
+        """The findings in what an encoded stretch says, where they are encoded."""
+        found: list[Finding] = []
+        last = 0
+        for start, end, entity, score in self._scan(blob.text, (depth or _DEPTH) - 1):
+            low, high = blob.place(start, end)  # two values may share what encodes the end of one
+            if max(low, last) < high:
+                found.append(Finding(max(low, last), high, entity, score))
+            last = high
+        return found
 
     def tail(self, text: str, start: int) -> tuple[list[index.Hit], int]:
         """See `index.Index.tail`."""

@@ -17,21 +17,18 @@ comes later changes a verdict.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import regex
 
 from gateway.call import Finding
-from gateway.scan.context import REACH
+from gateway.scan.hidden import KEPT, TRIM, Hidden
 from gateway.scan.index import Expression
 from gateway.scan.pii import PiiScanner
-from gateway.scan.rules import ANY_RUN, Match, Rule, RuleSet, finder
+from gateway.scan.rules import ANY_RUN, GoesOn, Match, Rule, RuleSet, finder, resolve
 from gateway.scan.secrets import SecretScanner
-
-_KEPT = REACH + 1  # one more than context reaches, to see whether its first word is whole
-_TRIM = 4 * _KEPT
 
 
 class Segment(NamedTuple):
@@ -58,7 +55,7 @@ class StreamScanner:
         rules = [_extra_rule(name, pattern) for name, pattern in extra.items()]
         rules += [*(pii.rules if pii else ()), *(secrets.rules if secrets else ())]
         cache_dir = cache_dir or (pii.cache_dir if pii else None)
-        self.rules = RuleSet(rules, pii.score if pii else 0.0, cache_dir, streams=True)
+        self.rules = RuleSet(rules, pii.score if pii else 0.0, cache_dir, streams=True, undo=bool(pii or secrets))
 
     def scan(self, text: str) -> list[Finding]:
         """All findings in a whole text, sorted by place, none overlapping."""
@@ -72,7 +69,7 @@ class StreamScanner:
 class Window:
     """Judges one running text. Not for use by several threads at once."""
 
-    __slots__ = ("_buffer", "_limit", "_open", "_rules", "_start")
+    __slots__ = ("_buffer", "_limit", "_open", "_plain", "_rules", "_start")
 
     def __init__(self, rules: RuleSet, limit: int) -> None:
         self._rules = rules
@@ -80,6 +77,7 @@ class Window:
         self._buffer = ""  # what has left, as far as context needs it, and from _start on what is held
         self._start = 0
         self._open: _Open | None = None
+        self._plain: str | None = None  # what has left with its disguises undone, as long as that is not the same
 
     def feed(self, text: str) -> Segment:
         """Take a piece; give what is judged by now."""
@@ -95,37 +93,43 @@ class Window:
         return self._advance(final=True)
 
     def _advance(self, *, final: bool) -> Segment:
-        buffer, start = self._buffer, self._start
-        hits, cut = self._rules.tail(buffer, start)
+        buffer, start, rules = self._buffer, self._start, self._rules
+        hits, cut = rules.tail(buffer, start)
         if final:
             cut = len(buffer)
-        findings: list[Finding] = []
-        matches = self._rules.matches(buffer, hits) if hits else []
-        if matches:
-            cut = _before_straddling(matches, cut)
-            findings = self._settle([match for match in matches if match.end <= cut])
+        matches = rules.matches(buffer, hits) if hits else []
+        hidden = Hidden.look(rules, buffer, start, self._plain, final) if rules.undo else None
+        if hidden is None:
+            if matches:
+                cut = _before_straddling(matches, cut)
+        else:
+            cut = _before_straddling([*matches, *hidden.spans], min(cut, hidden.cut))
+        findings = self._settle(matches, hidden, cut)
         if len(buffer) - cut > self._limit:
-            cut, findings = self._overflow(matches)
+            cut, findings = self._overflow(matches, hidden)
+        if hidden is not None:
+            self._plain = hidden.left(buffer, cut)
         return self._leave(cut, findings)
 
-    def _settle(self, matches: list[Match]) -> list[Finding]:
-        return self._rules.settle(self._buffer, matches)
+    def _settle(self, matches: list[Match], hidden: Hidden | None, cut: int) -> list[Finding]:
+        """The findings of the matches that end before `cut`."""
+        whole = [match for match in matches if match.end <= cut]
+        findings = self._rules.settle(self._buffer, whole) if whole else []
+        return resolve([*findings, *hidden.findings(cut)]) if hidden is not None else findings
 
-    def _overflow(self, matches: list[Match]) -> tuple[int, list[Finding]]:
+    def _overflow(self, matches: list[Match], hidden: Hidden | None) -> tuple[int, list[Finding]]:
         """Where to cut when the limit is reached, and what is reported: see the guarantees above."""
         buffer, must = self._buffer, len(self._buffer) - self._limit
         kept: list[Finding] = []
-        for finding in self._settle(matches):
+        for finding in self._settle(matches, hidden, len(buffer)):
             if finding.start >= must:
                 break
-            rule = next(
-                match.rule for match in matches if match[:2] == finding[:2] and match.rule.entity == finding.entity
-            )
-            end = _Open(rule, finding.score).extent(buffer, finding.start, finding.end)
+            going = _Open(finding.entity, _goes_on(finding, matches), finding.score)
+            end = going.extent(buffer, finding.start, finding.end)
             if max(end, finding.end) > must:
                 kept = [*kept, finding._replace(end=end)]
                 if end == len(buffer):
-                    self._open = _Open(rule, finding.score)
+                    self._open = going
                 return end, kept
             kept.append(finding)
         return must, kept
@@ -133,8 +137,9 @@ class Window:
     def _go_on(self, going: _Open) -> Segment:
         """More of a match that was too long to hold."""
         buffer, start = self._buffer, self._start
-        end = going.extent(buffer, max(0, start - _KEPT), start)
-        first = self._leave(end, [Finding(start, end, going.rule.entity, going.score)] if end > start else [])
+        self._plain = None
+        end = going.extent(buffer, max(0, start - KEPT), start)
+        first = self._leave(end, [Finding(start, end, going.entity, going.score)] if end > start else [])
         if end == len(buffer):
             return first
         self._open = None
@@ -149,37 +154,39 @@ class Window:
         if start and findings:
             findings = [finding._replace(start=finding.start - start, end=finding.end - start) for finding in findings]
         self._start = cut
-        if cut > _TRIM:
-            self._buffer = self._buffer[cut - _KEPT :]
-            self._start = _KEPT
+        if cut > TRIM:
+            self._buffer = self._buffer[cut - KEPT :]
+            self._start = KEPT
         return Segment(text, findings)
 
 
 class _Open(NamedTuple):
     """A finding that reached the limit and goes on."""
 
-    rule: Rule
+    entity: str
+    goes_on: GoesOn
     score: float
 
     def extent(self, text: str, since: int, end: int) -> int:
         """How far what was found up to `end` goes on; `since` is from where its end may have been seen already."""
-        goes_on = self.rule.goes_on or ANY_RUN
-        run = goes_on.run.match(text, end)
+        run = self.goes_on.run.match(text, end)
         reach = run.end() if run else end
-        last = goes_on.until.search(text, since, reach) if goes_on.until else None
+        last = self.goes_on.until.search(text, since, reach) if self.goes_on.until else None
         return max(end, last.end()) if last else reach
 
 
-def _rule_of(finding: Finding, matches: list[Match]) -> Rule:
-    where = (finding.start, finding.end, finding.entity)
-    return next(match.rule for match in matches if (match.start, match.end, match.rule.entity) == where)
+def _goes_on(finding: Finding, matches: list[Match]) -> GoesOn:
+    for match in matches:
+        if match[:2] == finding[:2] and match.rule.entity == finding.entity:
+            return match.rule.goes_on or ANY_RUN
+    return ANY_RUN
 
 
-def _before_straddling(matches: list[Match], cut: int) -> int:
-    """The last place up to `cut` that lies in no match."""
-    for match in sorted(matches, key=lambda match: -match.end):
-        if match.start < cut < match.end:
-            cut = match.start
+def _before_straddling(spans: Sequence[tuple[Any, ...]], cut: int) -> int:
+    """The last place up to `cut` that lies in none of them."""
+    for span in sorted(spans, key=lambda span: -span[1]):
+        if span[0] < cut < span[1]:
+            cut = span[0]
     return cut
 
 

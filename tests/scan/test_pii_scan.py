@@ -29,6 +29,7 @@ DEVIATIONS = {
     "phone regions": "those of the configuration, not the eight that Presidio has built in",
     "context words": "split by punctuation, not by a language model, so acct#123 counts; 160 characters back at most",
     "suffix list": "the one that tldextract brings along: nothing is fetched at run time",
+    "disguises": "undone before matching: see tests/scan/test_disguise.py; texts are compared here as they are written",
     "newest digits": "a card in digits that Python's int() does not know is no card, where Presidio raises ValueError",
 }
 
@@ -57,7 +58,7 @@ def test_same_as_presidio_on_the_samples(pii: PiiScanner) -> None:
     """On all development samples: place, entity and score are those of Presidio with spaCy's English tokenizer."""
     reference = presidio(by_spacy())
     texts_ = samples()
-    assert [pii.scan(text) for text in texts_] == [reference(text) for text in texts_]
+    assert [pii.bare(text) for text in texts_] == [reference(text) for text in texts_]
 
 
 def test_same_without_hyperscan_on_the_samples(pii: PiiScanner, slow: RuleSet) -> None:
@@ -70,7 +71,7 @@ def test_same_without_hyperscan_on_the_samples(pii: PiiScanner, slow: RuleSet) -
 @given(text=texts(most=6))
 def test_same_as_presidio(pii: PiiScanner, reference: Reference, text: str) -> None:
     """Values of all kinds, whole and damaged, amid noise: place, entity and score are those of Presidio."""
-    assert pii.scan(text) == reference(text)
+    assert pii.bare(text) == reference(text)
 
 
 @settings(max_examples=150, deadline=None)
