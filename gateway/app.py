@@ -430,12 +430,14 @@ class Gateway:
         store, version, beat = self.shared.store, -1, 0
         while True:
             try:
-                now = await store.keys_version()
-                if now != version:
-                    self.runtime.identity.update_keys(await store.keys())
-                    version = now
-                await store.refresh()
-                await store.sweep()
+                try:
+                    now = await store.keys_version()
+                    if now != version:
+                        self.runtime.identity.update_keys(await store.keys())
+                        version = now
+                finally:  # the node of a Cluster that has the keys may be down while others are not
+                    await store.refresh()
+                    await store.sweep()
                 if beat % CENSUS == 0:
                     newest = await store.workflows(None, CENSUS_LIMIT)
                     self.shared.census = dict.fromkeys(STATES, 0) | Counter(workflow.state for workflow in newest)

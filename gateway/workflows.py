@@ -198,7 +198,14 @@ async def freeze(store: Store, team: str, correlation_id: str, reason: str) -> W
 
 
 async def resume(store: Store, known: Workflow, topups: Mapping[str, int]) -> Workflow:
-    """Take calls again, with what is added. Raises Refusal (409) for a workflow that has ended."""
+    """Take calls again, with what is added. Raises Refusal: 409 for one that has ended, 400 for too much room."""
+    for name, key in QUOTAS.items():
+        if known.topups.get(key, 0) + topups.get(key, 0) > FOREVER:
+            unit, most = (" USD", FOREVER // NANO_USD) if key == "cost" else ("", FOREVER)
+            message = (
+                f"With this, the top-ups of {name} would come to more than {most}{unit}, the most that can be kept."
+            )
+            raise Refusal("invalid_request", message, param=name)
     if not await store.resume(known.team, known.correlation_id, topups):
         raise _ended(known, "resumed")
     return await find(store, known.team, known.correlation_id)
@@ -224,6 +231,7 @@ def _ended(workflow: Workflow, what: str) -> Refusal:
 def shown(workflow: Workflow, settings: config.Quotas) -> Json:
     """A workflow for people and programs. Money is in USD, times are ISO 8601 in UTC.
 
+    `chain` is the longest chain of agents that called each other, `path` who called after whom, the newest changes.
     For each quota: `limit` (top-ups included; null: not limited), `topup`, `used` (settled), `held` (in flight),
     `estimated` (the part of `used` whose calls were lost, so that their reservation was charged), `left`.
     """
@@ -235,9 +243,13 @@ def shown(workflow: Workflow, settings: config.Quotas) -> Json:
         "reason": workflow.reason,
         "opened": workflow.strict_opened,
         "agents": list(workflow.agents),
+        "chain": list(workflow.chain),
+        "path": list(workflow.path),
         "calls": workflow.used.get("calls", 0) + workflow.held.get("calls", 0),
         "first_seen": _iso(workflow.first_seen),
         "last_seen": _iso(workflow.last_seen),
+        "hops": {"limit": settings.hops, "deepest": max(0, len(workflow.chain) - 1)},
+        "repeats": {"limit": settings.repeats, "most": workflow.used.get("repeats", 0)},
         "quotas": {name: _quota(workflow, key, ceilings.get(key)) for name, key in QUOTAS.items()},
     }
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import subprocess
 import tempfile
 import time
@@ -27,14 +28,23 @@ class Server:
         self.url = f"redis://127.0.0.1:{self.port}/0"
         program = need("redis-server", "the Debian package redis-server")
         kept = ("--appendonly", "yes", "--save", "", "--dir", str(folder), "--bind", "127.0.0.1")
-        self._command = [program, "--port", str(self.port), *kept, *options]
+        at_once = ("--repl-diskless-sync-delay", "0")  # a replica need not wait for others that may come
+        self._command = [program, "--port", str(self.port), *kept, *at_once, *options]
         self._child: subprocess.Popen[bytes] | None = None
         folder.mkdir(exist_ok=True)
 
     def start(self) -> None:
         """Start, and return when it has read its file and answers."""
+        self.launch()
+        self.wait()
+
+    def launch(self) -> None:
+        """Start it."""
         quiet = subprocess.DEVNULL
         self._child = subprocess.Popen(self._command, stdout=quiet, stderr=quiet, stdin=quiet)
+
+    def wait(self) -> None:
+        """Return when it answers."""
         until(lambda: listens(self.port) and self._answers(), f"redis-server on {self.port}")
 
     def kill(self) -> None:
@@ -70,13 +80,15 @@ class Cluster:
     def start(self) -> None:
         """Start all, make them one Cluster, and return when each knows that it is well."""
         for node in self.nodes:
-            node.start()
+            node.launch()
+        for node in self.nodes:
+            node.wait()
         share = SLOTS // self.masters
         for number, node in enumerate(self.nodes[: self.masters]):
             last = SLOTS - 1 if number == self.masters - 1 else (number + 1) * share - 1
             node.ask("CLUSTER", "ADDSLOTSRANGE", number * share, last)
-        for node in self.nodes[1:]:
-            self.nodes[0].ask("CLUSTER", "MEET", "127.0.0.1", node.port, _bus(node.port))
+        for one, other in itertools.combinations(self.nodes, 2):  # all at once: gossip alone takes its time
+            one.ask("CLUSTER", "MEET", "127.0.0.1", other.port, _bus(other.port))
         until(lambda: all(self._known(node) == len(self.nodes) for node in self.nodes), "the Cluster to meet")
         for number, node in enumerate(self.nodes[self.masters :]):
             node.ask("CLUSTER", "REPLICATE", self.nodes[number % self.masters].ask("CLUSTER", "MYID"))

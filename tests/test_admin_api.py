@@ -163,6 +163,24 @@ def test_unknown_paths_and_methods(line: Line) -> None:
 # What it does
 
 
+def test_who_called_whom(line: Line) -> None:
+    """The chain of agents, how deep it is, who called after whom; what came again and again."""
+    for agent in ("alice", "bob", "alice"):
+        line.chat("hi", cid="chained", agent=agent)
+    shown = ask(line, "/workflows/chained").json()
+    assert (shown["chain"], shown["path"]) == (["alice", "bob"], ["alice", "bob", "alice"])
+    assert (shown["hops"]["deepest"], shown["repeats"]["most"]) == (1, 0)
+
+
+def test_top_ups_beyond_what_can_be_kept_are_refused(line: Line) -> None:
+    """Nothing is added, and the answer says what the most is."""
+    line.chat("hi", cid="vast")
+    most = 2**53 - 1
+    assert ask(line, "/workflows/vast/resume", {"tokens": most}).json()["quotas"]["tokens"]["topup"] == most
+    assert str(most) in detail(ask(line, "/workflows/vast/resume", {"tokens": 1, "calls": 1}), 400)
+    assert ask(line, "/workflows/vast").json()["quotas"]["calls"]["topup"] == 0
+
+
 def test_the_life_of_a_workflow(line: Line) -> None:
     """Frozen, it refuses every agent; resumed, it serves again; closed, it is over for good."""
     line.chat("hi", cid="life")

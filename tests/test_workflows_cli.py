@@ -122,7 +122,9 @@ def test_show(here: Place, capsys: Output) -> None:
     here.spend("w", 30, agent="b")
     here.use(lambda store: take(store, quota(1000, 50), cid="w"))
     shown = json.loads(printed(capsys, "show", "w", "--json"))
-    assert shown["agents"] == ["a", "b"]
+    assert shown["agents"] == shown["chain"] == ["a", "b"]
+    assert shown["path"] == ["a", "b", "a"]
+    assert (shown["hops"], shown["repeats"]) == ({"limit": None, "deepest": 1}, {"limit": None, "most": 0})
     tokens, cost = shown["quotas"]["tokens"], shown["quotas"]["cost_usd"]
     assert tokens["used"] + tokens["held"] == 180
     assert tokens["left"] == 820

@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from gateway.stores import Store, Workflow
 
 
+_PATH = 12  # of the changes from one agent to the next, so many of the newest are shown
+
+
 def register(parser: Any) -> None:
     """Add the commands to the parser."""
     group = commands.group(parser, "workflows", "list, show and change workflows (correlation ids)")
@@ -216,6 +219,10 @@ def _print_one(row: Json) -> None:
         "state": why(row),
         "team": row["team"],
         "agents": ", ".join(row["agents"]) or "none yet",
+        "chain": " -> ".join(row["chain"]) or "none yet",
+        "path": " -> ".join(row["path"][-_PATH:]) or "none yet",
+        "hops": _of(row["hops"]["deepest"], row["hops"]["limit"]),
+        "repeats": _of(row["repeats"]["most"], row["repeats"]["limit"]),
         "calls": f"{row['calls']:,}",
         "first seen": _time(row["first_seen"]),
         "last seen": _time(row["last_seen"]),
@@ -231,6 +238,10 @@ def _print_one(row: Json) -> None:
         more = f"limit with a top-up of {spell(quota['topup'])}" if quota["topup"] else ""
         table.append(({"cost_usd": "USD"}.get(name, name), *(spell(quota[column]) for column in columns), more))
     _print_table(table)
+
+
+def _of(amount: int, limit: int | None) -> str:
+    return f"{amount:,}" if limit is None else f"{amount:,} of {limit:,}"
 
 
 def _units(amount: int | None) -> str:

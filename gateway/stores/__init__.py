@@ -48,6 +48,7 @@ class Workflow:
     `used` is settled, `held` is in flight, `lapsed` the part of `used` that is an estimate because its call was lost.
     `reason` says why it is not open: the name of the quota that ran out, or the words of whoever froze or closed it.
     `used` of hops is the deepest, of repeats the most of any one. `topups` is by `Debit.key`: what was added to limits.
+    `agents` is each agent with its parent, "" for none; `path` who called after whom, the newest changes.
     `strict_opened`: it was opened by `open_workflow`, before its first call. One that has outlived what its last call
     asked for (`Ask.seconds`, `Ask.idle`) is shown as its next call would find it: frozen, or expired.
     """
@@ -58,12 +59,24 @@ class Workflow:
     reason: str
     first_seen: float
     last_seen: float
-    agents: tuple[str, ...] = ()
+    agents: Mapping[str, str] = field(default_factory=dict)
     used: Mapping[str, int] = field(default_factory=dict)
     held: Mapping[str, int] = field(default_factory=dict)
     lapsed: Mapping[str, int] = field(default_factory=dict)
     topups: Mapping[str, int] = field(default_factory=dict)
     strict_opened: bool = False
+    path: tuple[str, ...] = ()
+
+    @property
+    def chain(self) -> tuple[str, ...]:
+        """The longest chain of agents, from the first to the deepest."""
+        longest: tuple[str, ...] = ()
+        for agent in self.agents:
+            chain = [agent]
+            while (parent := self.agents[chain[-1]]) in self.agents:
+                chain.append(parent)
+            longest = max(longest, tuple(reversed(chain)), key=len)
+        return longest
 
 
 @dataclass(frozen=True, slots=True)

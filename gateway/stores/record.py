@@ -171,10 +171,11 @@ class Record:
             reason,
             self.first / MICRO,
             self.last / MICRO,
-            tuple(self.agents),
+            dict(self.agents),
             used,
             held,
             lapsed,
             dict(self.topups),
             self.opened,
+            tuple(self.path),
         )

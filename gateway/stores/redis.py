@@ -51,6 +51,7 @@ _MICRO = 1_000_000
 # How long an ending is told again to a reservation that may yet arrive: longer than a command can lie in a socket.
 DOUBT = 10.0
 _SWEEP = 500  # overdue reservations of one team handled in one sweep
+_TOGETHER = 50  # teams swept at once
 
 _log = logging.getLogger(__name__)
 
@@ -155,15 +156,36 @@ class RedisStore:
 
     async def sweep(self) -> int:
         await self._end_again()
-        await self._answers.renew()
-        if self._teams:
-            await self._batch.call("SADD", _TEAMS, *self._teams)
+        failed: list[BaseException] = []
+        teams = sorted(self._teams)
+        try:
+            await self._answers.renew()
+        except StoreUnavailable as error:
+            failed.append(error)
+        try:
+            if teams:
+                await self._batch.call("SADD", _TEAMS, *teams)
+            teams = await self.teams()
+        except StoreUnavailable as error:  # the list may be on a node that is down: those of this process, then
+            failed.append(error)
         lapsed = 0
-        for team in await self.teams():
-            members = await self._call("overdue", [_open(team), _seen(team)], _SWEEP)
-            asks = [_ask(team, member) for member in members]
-            lapsed += sum(await asyncio.gather(*(self._end(ask, {}, "lapsed") for ask in asks)))
-            await self._forget(team)
+        for start in range(0, len(teams), _TOGETHER):
+            some = map(self._sweep, teams[start : start + _TOGETHER])
+            for swept in await asyncio.gather(*some, return_exceptions=True):
+                if isinstance(swept, BaseException):
+                    failed.append(swept)
+                else:
+                    lapsed += swept
+        if failed:
+            raise failed[0]
+        return lapsed
+
+    async def _sweep(self, team: str) -> int:
+        """One team: its node may be down while those of others are not."""
+        members = await self._call("overdue", [_open(team), _seen(team)], _SWEEP)
+        asks = [_ask(team, member) for member in members]
+        lapsed = sum(await asyncio.gather(*(self._end(ask, {}, "lapsed") for ask in asks)))
+        await self._forget(team)
         return lapsed
 
     async def _end(
@@ -422,12 +444,13 @@ def _workflow(team: str, correlation_id: str, flat: Sequence[bytes]) -> Workflow
         fields["reason"].decode(),
         int(fields["first"]) / _MICRO,
         int(fields["last"]) / _MICRO,
-        tuple(name[2:] for name in fields if name.startswith("a:")),
+        {name[2:]: parent.decode() for name, parent in fields.items() if name.startswith("a:")},
         sums["u"],
         sums["h"],
         sums["l"],
         topups,
         "opened" in fields,
+        tuple([orjson.loads(agent) for agent in fields.get("path", b"").split(b"\n")[1:]]),
     )
 
 

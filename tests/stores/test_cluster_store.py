@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from typing import Any
 
 import orjson
@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from gateway.call import Ask, Debit, Rejection, Reservation
 from gateway.errors import ConfigError
-from gateway.stores import End, open_store
+from gateway.stores import End, StoreUnavailable, open_store
 from gateway.stores.batch import Batch
 from gateway.stores.cluster import ClusterStore
 from gateway.stores.nodes import slot_of
@@ -53,6 +53,40 @@ def model(limit: int, amount: int, key: str = "model:m", unit: str = "requests")
 async def left(store: ClusterStore, debit: Debit) -> int:
     """What a bucket holds."""
     return (await take(store, debit._replace(amount=0), cid="probe")).balances[0].remaining
+
+
+async def test_a_team_whose_node_is_down_holds_up_no_other(
+    store: ClusterStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is overdue of other teams lapses all the same, also where the list of teams is gone; the fault is told."""
+    teams = ("a", "b", "c")
+    for team in teams:
+        await take(store, quota(1000, 40), team=team)
+    assert isinstance(store._clock, Clock)
+    store._clock.advance(61)
+    ask_redis, listed = store._call, store.teams
+
+    async def down(operation: str, keys: Sequence[str], *args: Any) -> Any:
+        if "{a}" in keys[0]:
+            raise StoreUnavailable("redis: a node is down")
+        return await ask_redis(operation, keys, *args)
+
+    async def gone() -> list[str]:
+        raise StoreUnavailable("redis: a node is down")
+
+    monkeypatch.setattr(store, "_call", down)
+    with pytest.raises(StoreUnavailable, match="a node is down"):
+        await store.sweep()
+    await take(store, quota(1000, 2), team="b", cid="later")
+    store._clock.advance(61)
+    monkeypatch.setattr(store, "teams", gone)
+    with pytest.raises(StoreUnavailable):
+        await store.sweep()
+    monkeypatch.setattr(store, "_call", ask_redis)
+    monkeypatch.setattr(store, "teams", listed)
+    found = {(it.team, it.correlation_id): it.lapsed["tokens"] for it in await store.workflows(None, 9)}
+    assert found == {("a", "w"): 0, ("b", "w"): 40, ("c", "w"): 40, ("b", "later"): 2}
+    assert await store.sweep() == 1
 
 
 async def test_balances_stand_in_the_order_of_the_debits(store: ClusterStore) -> None:

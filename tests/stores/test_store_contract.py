@@ -104,7 +104,7 @@ async def test_names_cannot_break_out(store: Store) -> None:
     assert isinstance(await store.reserve(odd), Reservation)
     workflow = await store.workflow("a}:w:{b", "x:}{ y")
     assert workflow is not None
-    assert workflow.agents == ("a:b",)
+    assert workflow.agents == {"a:b": ""}
     assert [it.team for it in await store.workflows(None, 5)] == ["a}:w:{b"]
 
 
