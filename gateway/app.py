@@ -45,13 +45,14 @@ from gateway.load import Loaded, Watcher
 from gateway.loops import Loops, remembers
 from gateway.names import Names
 from gateway.ner.pool import Pool
-from gateway.output import PLACEHOLDER, AnswerFilter, Gate, Screen
-from gateway.pii import PLACEHOLDER as PLACEHOLDER_PATTERN
+from gateway.output import AnswerFilter, Gate, Screen
 from gateway.pii import Redactor
 from gateway.quota import Quotas
 from gateway.ratelimit import RateLimits
 from gateway.reply import Reply
 from gateway.scan import pii as pii_scan
+from gateway.scan import placeholders
+from gateway.scan.beside import Beside
 from gateway.scan.secrets import SecretScanner
 from gateway.scan.window import StreamScanner
 from gateway.sections import Output
@@ -192,11 +193,13 @@ def build(
     stream_scanner = StreamScanner(
         scanner if wanted and wanted.pii != "allow" else None,
         SecretScanner(_cache_dir(config)) if wanted and wanted.secrets != "allow" else None,
-        {PLACEHOLDER: PLACEHOLDER_PATTERN},
+        {placeholders.PLACEHOLDER: placeholders.WRITTEN},
+        weak={placeholders.LIKE: placeholders.SPELLINGS},
     )
     sql = wanted.sql if wanted else None
     sql_gate = SqlGate(sql)
     seal = _seal(config)
+    look = Beside(scanner.scan, _cache_dir(config)).scan if scanner else None
     redactor = None
     if config.pii is not None and seal is not None:
         redactor = Redactor(config.pii, shared.store, seal, pii_scan.canonical)
@@ -209,7 +212,7 @@ def build(
         idempotency=Idempotency(config.idempotency, shared.store, seal) if config.idempotency else None,
         store=shared.store,
         store_is_apart=getattr(shared.store, "writer", None) is not shared.audit_writer,
-        texts=Texts(shared.tokens.count, scanner.scan if scanner else None, counted=_counts_tokens(config)),
+        texts=Texts(shared.tokens.count, look, counted=_counts_tokens(config)),
         names=Names(pool.config, pool, lambda: shared.telemetry.failures.add(("names",))) if pool else None,
         redactor=redactor,
         authorizer=Authorizer(config.policy, policies) if config.policy and policies else None,

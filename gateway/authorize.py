@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
+from gateway.actions import ORDER
 from gateway.call import Call, Decision, Deny, Json, Obligations
 from gateway.engines import Engine, PolicyUnavailable
 from gateway.engines.holder import Policies
@@ -27,7 +28,9 @@ CLASSES: Mapping[str, int] = {"safety": 100, "compliance": 90, "cost": 50, "perf
 UNAVAILABLE = "policy_unavailable"
 _RESULT = frozenset({"allow", "deny", "obligations", "class"})
 _DENY = frozenset({"code", "message", "class"})
-_OBLIGATIONS = frozenset({"redact", "require_approval", "limit", "route", "strip_tools", "labels", "attributes", "sql"})
+_OBLIGATIONS = frozenset(
+    {"redact", "require_approval", "limit", "route", "strip_tools", "labels", "attributes", "sql", "no_restore"}
+)
 # A code is the label of a metric: few, short, and no place for a value of the call.
 _CODE = re.compile(r"[A-Za-z0-9_.:-]{1,64}")
 _REMEMBERED = 4096
@@ -113,7 +116,8 @@ def document(call: Call) -> Json:
             "sql": _sql(call),
             "urls": [],
             "injection_score": 0,
-            "unscannable": call.unscannable,
+            "unscannable": sum(call.unscannable.values()),
+            "unscannable_kinds": call.unscannable,
         },
         "context": {
             "correlation_id": call.correlation_id,
@@ -195,7 +199,7 @@ def _obligations(value: object) -> Obligations:
     if route is not None and (not isinstance(route, str) or not route):
         raise _malformed("obligations.route must be the name of a model")
     return Obligations(
-        redact=_names(value, "redact"),
+        redact=_redact(value.get("redact", [])),
         require_approval=_approval(value.get("require_approval")),
         limit=_limit(value.get("limit", {})),
         route=route,
@@ -203,6 +207,7 @@ def _obligations(value: object) -> Obligations:
         labels=_names(value, "labels"),
         attributes=_attributes(value.get("attributes", {})),
         sql=_kinds(value),
+        no_restore=_names(value, "no_restore"),
     )
 
 
@@ -214,6 +219,17 @@ def _kinds(value: Mapping[str, Any]) -> tuple[str, ...] | None:
     if unknown := sorted(set(kinds) - set(KINDS)):
         raise _malformed(f"obligations.sql holds {unknown[0]!r}, which is no kind of statement: {', '.join(KINDS)}")
     return kinds
+
+
+def _redact(value: object) -> Mapping[str, str]:
+    """A list of entity types, which are taken out, or `{type: action}`."""
+    if isinstance(value, dict):
+        if not all(isinstance(action, str) and action in ORDER for action in value.values()):
+            raise _malformed(f"obligations.redact must map entity types to one of {', '.join(ORDER)}")
+        return dict(sorted(value.items()))
+    if not isinstance(value, list) or not all(isinstance(name, str) for name in value):
+        raise _malformed("obligations.redact must be a list of entity types, or map them to actions")
+    return dict.fromkeys(sorted(value), "redact")
 
 
 def _approval(value: object) -> Mapping[str, object] | None:

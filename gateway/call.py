@@ -6,7 +6,7 @@ integers: tokens, calls, requests, and money in nano-USD (1e-9 USD), so that sum
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple
 
@@ -22,16 +22,18 @@ Json = dict[str, Any]
 class Nested:
     """JSON inside a string: `holder[key]` is the string, `root` what it parses to, `edited` whether that changed.
 
-    `outer` is the JSON string that this one stands in, if any.
+    `outer` is the JSON string that this one stands in, if any. With a `prefix` the string is a data: URL that begins
+    so, and `root` is `{"text": what it says}`.
     """
 
-    __slots__ = ("edited", "holder", "key", "outer", "root")
+    __slots__ = ("edited", "holder", "key", "outer", "prefix", "root")
 
     def __init__(self, holder: Any, key: Any, root: Any, outer: Nested | None = None) -> None:
         self.holder = holder
         self.key = key
         self.root = root
         self.outer = outer
+        self.prefix: str | None = None
         self.edited = False
 
 
@@ -189,7 +191,7 @@ class Usage:
 class Obligations:
     """What a policy demands of an allowed call: contract, section 6."""
 
-    redact: tuple[str, ...] = ()
+    redact: Mapping[str, Any] = field(default_factory=dict)  # entity type -> action
     require_approval: Mapping[str, object] | None = None
     limit: Mapping[str, int] = field(default_factory=dict)
     route: str | None = None
@@ -197,6 +199,7 @@ class Obligations:
     labels: tuple[str, ...] = ()
     attributes: Mapping[str, str] = field(default_factory=dict)
     sql: tuple[str, ...] | None = None  # kinds of statement that the answer may hold; None: as configured
+    no_restore: tuple[str, ...] = ()  # shell patterns of tools whose calls keep their placeholders
 
 
 NO_OBLIGATIONS = Obligations()
@@ -225,12 +228,18 @@ class Decision:
 
 @dataclass(slots=True)
 class Redaction:
-    """What was taken out of the request: counts by entity, and the placeholders that may be restored."""
+    """What was taken out of the request: counts by entity, and the placeholders that may be restored.
+
+    `allows` tells which types may be seen in the clear on this call (None: as configured for all), `keeps` which tools
+    get placeholders instead of values (None: none).
+    """
 
     counts: dict[str, int] = field(default_factory=dict)
     restore: dict[str, str] = field(default_factory=dict)  # placeholder -> value, this call only, never recorded
     known: frozenset[str] = frozenset()  # values that the caller sent: they are not news in the answer
     changed: bool = False
+    allows: Callable[[str], bool] | None = None
+    keeps: Callable[[str], bool] | None = None
 
 
 @dataclass(slots=True)
@@ -276,7 +285,7 @@ class Call:
     body: Json = field(default_factory=dict)
     spans: list[Span] = field(default_factory=list)  # every text position of the body
     nested: list[Nested] = field(default_factory=list)  # JSON within strings, outer before inner
-    unscannable: int = 0  # parts that no scanner can read: images, audio, files
+    unscannable: dict[str, int] = field(default_factory=dict)  # parts that no scanner can read, by kind: image, audio
     model: str = ""
     known_model: bool = False  # a model of the configuration: others are no label and go into no log
     stream: bool = False

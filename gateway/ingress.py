@@ -149,7 +149,7 @@ async def receive(call: Call, receive: Receive, max_body: int, max_depth: int) -
     call.correlation_id = workflow(call)
     call.raw = await read_body(receive, call.headers, max_body)
     call.body, survey = tree.parse(call.raw, call.format.shape, max_depth)
-    call.spans, call.nested, call.unscannable = survey.spans, survey.nested, survey.blobs
+    call.spans, call.nested, call.unscannable = survey.spans, survey.nested, survey.kinds
     intent = call.format.parse(call.body)
     call.model, call.stream, call.tools, call.ceiling = intent
     call.wants_usage = call.stream and call.format.wants_usage(call.body)

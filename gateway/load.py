@@ -150,20 +150,28 @@ def _leave_out_later_formats(doc: Document) -> Iterator[Problem]:
 
 
 def _entities(doc: Document) -> list[Problem]:
-    """Writes the entity types of `pii.entities` by their own names; returns those that no scanner knows."""
-    chosen = _at(doc.data, ("pii", "entities"))
-    if not isinstance(chosen, dict) or not chosen:
-        return []
-    pii = _scanner()
+    """Writes the entity types of `pii` and its rules by their own names; returns those that no scanner knows."""
+    rules = _at(doc.data, ("pii", "rules"))
+    places: list[tuple[Any, document.Path]] = [(_at(doc.data, ("pii",)), ("pii",))]
+    places += [(rule, ("pii", "rules", i)) for i, rule in enumerate(rules)] if isinstance(rules, list) else []
+    chosen = [(holder, path) for holder, path in places if isinstance(holder, dict) and holder.get("entities")]
+    pii = _scanner() if chosen else None
     if pii is None:
+        return []
+    return [problem for holder, path in chosen for problem in _renamed(doc, holder, path, pii)]
+
+
+def _renamed(doc: Document, holder: dict[str, Any], at: document.Path, pii: Any) -> list[Problem]:
+    """The same for one place."""
+    if not isinstance(holder["entities"], dict):
         return []
     named = get_args(Named)
     wanted = _at(doc.data, ("pii", "ner"))
     known = sorted({*pii.entities(), *(named if wanted is not None else ())})
     problems: list[Problem] = []
     renamed: dict[str, Any] = {}
-    for name, action in chosen.items():
-        path: document.Path = ("pii", "entities", name)
+    for name, action in holder["entities"].items():
+        path: document.Path = (*at, "entities", name)
         entity = pii.canonical(name)
         if entity in named and wanted is None:
             problems.append(Problem(doc.line(path), path, "is found by pii.ner alone, which is not there: add ner: {}"))
@@ -172,7 +180,7 @@ def _entities(doc: Document) -> list[Problem]:
         elif entity in renamed:
             problems.append(Problem(doc.line(path), path, f"is {entity} again, which is given above"))
         renamed[entity] = action
-    doc.data["pii"]["entities"] = renamed
+    holder["entities"] = renamed
     return problems
 
 

@@ -1,7 +1,8 @@
 """Stage 7, `output`, and the second half of stage 4, `restore`: what an answer may carry, whole or as it streams.
 
-Config keys: `output`, `pii.restore`. Refuses with secret_blocked and output_blocked. Fails closed: no character leaves
-before it is judged, a tool call is judged whole, and an answer that cannot be read is not passed on.
+Config keys: `output`, `pii.restore`, `pii.restore_tools`. Refuses with secret_blocked and output_blocked. Fails closed:
+no character leaves before it is judged, a tool call is judged whole, an answer that cannot be read is not passed on,
+and a fault of whoever judges stops it.
 
 One pass does both: the same window that looks for secrets and new personal data finds the placeholders to restore, so a
 restored value is never judged as if the model had made it up. A stream is held back by `output.window` characters at
@@ -10,18 +11,21 @@ most, and only as long as something may still become a match.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from gateway.call import Call, Finding, Json, Screening
 from gateway.errors import Refusal
 from gateway.formats import Channel, Chunk, Codec, StreamCodec, tree
+from gateway.restore import Restoration, Restorer
+from gateway.scan.placeholders import LIKE, PLACEHOLDER
 from gateway.sections import Output as OutputConfig
 
 MAX_TOOL_CALL = 4 * 1024 * 1024  # characters of one tool call's arguments, which are held until they are whole
-PLACEHOLDER = "PLACEHOLDER"
 _SHORT = 128  # characters of a text, and how many of them, that one answer's filter remembers to be clean
 _ALIVE = b":\n\n"
+_log = logging.getLogger("meshgate.output")
 
 
 class Segment(Protocol):
@@ -93,6 +97,7 @@ class Screen:
         self.demanded = demanded
         self.secrets = config.secrets if config else "allow"
         self.pii = config.pii if config else "allow"
+        self.unscannable = config.unscannable if config else "allow"
         self.limit = config.window if config else 256
         self.scanner = scanner
         self.allowed = allowed
@@ -109,9 +114,10 @@ class AnswerFilter:
         self._screen = screen
         self._call = call
         self._gates = (*screen.gates, *screen.demanded(call))
-        self._restore = call.redaction.restore
-        self._known = call.redaction.known
         self._codec: Codec = call.format
+        self._restoration = Restoration(call)
+        self._known = call.redaction.known
+        self._allows = call.redaction.allows or screen.allowed
         self._windows: dict[Channel, Window] = {}
         self._guards: dict[Channel, tuple[Guard, ...]] = {}
         self._calls: dict[int, dict[int, Json]] = {}
@@ -122,29 +128,47 @@ class AnswerFilter:
 
     def text(self, text: str) -> str:
         """A whole text as the caller may have it."""
+        try:
+            return self._text(text, self._restoration.plain)
+        except Exception as fault:
+            raise self._stopped(fault) from None
+
+    def whole(self, answer: Json) -> bool:
+        """Edit a whole answer in place; True if anything changed."""
+        try:
+            survey = self._codec.whole(answer)
+            changed = self._survey(survey, self._codec.calls(answer))
+            if changed or not self._codec.echoes(answer):
+                self._codec.conceal(answer)
+                changed = True
+        except Exception as fault:
+            raise self._stopped(fault) from None
+        return changed
+
+    def _text(self, text: str, restorer: Restorer) -> str:
         if text in self._clean:
             return text
         findings = self._screen.scanner.scan(text)
-        out = self._act(text, findings) if findings else text
+        out = self._act(text, findings, restorer) if findings else text
         for gate in self._gates:
             out = gate.text(self._call, out)
         if not findings and out == text and len(text) <= _SHORT and len(self._clean) < _SHORT:
             self._clean.add(text)  # names and ids come back in every chunk
         return out
 
-    def whole(self, answer: Json) -> bool:
-        """Edit a whole answer in place; True if anything changed."""
-        survey = self._codec.whole(answer)
-        changed = self._survey(survey)
-        if changed or not self._codec.echoes(answer):
-            self._codec.conceal(answer)
-            changed = True
-        return changed
-
-    def _survey(self, survey: tree.Survey) -> bool:
+    def _survey(self, survey: tree.Survey, calls: Sequence[Json] = ()) -> bool:
+        """Judge every text; `calls` are the tool calls among them."""
+        if survey.kinds and self._screen.unscannable == "block":
+            raise Refusal(
+                "output_blocked",
+                f"The answer holds a part that no scanner can read ({', '.join(sorted(survey.kinds))}). "
+                "The operator may set output.unscannable: allow.",
+                stage="output",
+            )
         changed = False
+        kept = self._restoration.kept(calls) if calls else frozenset()
         for span in survey.spans:
-            text = self.text(span.text)
+            text = self._text(span.text, self._restoration.at(span, kept))
             if span.nested is not None:  # the strings of a tool call's arguments
                 for gate in self._gates:
                     text = gate.argument(self._call, text)
@@ -158,8 +182,21 @@ class AnswerFilter:
 
     def feed(self, chunk: Chunk, stream: StreamCodec) -> list[bytes]:
         """The events that may leave now that this chunk has come."""
+        try:
+            return self._feed(chunk, stream)
+        except Exception as fault:
+            raise self._stopped(fault) from None
+
+    def close(self, stream: StreamCodec) -> list[bytes]:
+        """What is still held, when the answer ends without saying so for every choice."""
+        try:
+            return self._close(stream)
+        except Exception as fault:
+            raise self._stopped(fault) from None
+
+    def _feed(self, chunk: Chunk, stream: StreamCodec) -> list[bytes]:
         if chunk.data is None and chunk.frame is None:
-            return [*self.close(stream), chunk.raw] if chunk.done else [self._comment(chunk.raw)]
+            return [*self._close(stream), chunk.raw] if chunk.done else [self._comment(chunk.raw)]
         changed = False
         for delta in chunk.texts:
             text = delta.holder[delta.key]
@@ -187,8 +224,7 @@ class AnswerFilter:
             events.append(event)
         return events
 
-    def close(self, stream: StreamCodec) -> list[bytes]:
-        """What is still held, when the answer ends without saying so for every choice."""
+    def _close(self, stream: StreamCodec) -> list[bytes]:
         events = []
         for choice in {channel[0] for channel in self._windows} | set(self._calls):
             events += self._finish(choice, stream)
@@ -201,7 +237,8 @@ class AnswerFilter:
             if self._gates:
                 self._guards[channel] = tuple(gate.guard(self._call) for gate in self._gates)
         segment = window.feed(text)
-        out = self._act(segment.text, segment.findings) if segment.findings else segment.text
+        found = segment.findings
+        out = self._act(segment.text, found, self._restoration.of(channel)) if found else segment.text
         if self._gates:
             for guard in self._guards[channel]:
                 out = guard.feed(out)
@@ -223,7 +260,7 @@ class AnswerFilter:
         if window is None:
             return ""
         segment = window.close()
-        out = self._act(segment.text, segment.findings)
+        out = self._act(segment.text, segment.findings, self._restoration.of(channel))
         for guard in self._guards.pop(channel, ()):
             out = guard.feed(out) + guard.close()
         return out
@@ -234,7 +271,7 @@ class AnswerFilter:
             text = raw.decode()
         except UnicodeDecodeError:
             return _ALIVE
-        return raw if self.text(text) == text else _ALIVE
+        return raw if self._text(text, self._restoration.plain) == text else _ALIVE
 
     def _collect(self, chunk: Chunk) -> None:
         """Add the pieces of tool calls to what is held of them."""
@@ -262,30 +299,35 @@ class AnswerFilter:
         if calls:
             whole = [calls[index] for index in sorted(calls)]
             for call in whole:
-                self._survey(self._codec.arguments(call))
+                self._survey(self._codec.arguments(call), (call,))
             events.append(stream.tool_calls(choice, whole))
         return events
 
     # Judging
 
-    def _act(self, text: str, findings: Sequence[Finding]) -> str:
+    def _act(self, text: str, findings: Sequence[Finding], restorer: Restorer) -> str:
         """Restore, redact or block what was found."""
         parts: list[str] = []
         at = 0
         for start, end, entity, _ in findings:
-            instead = self._instead(entity, text[start:end])
+            instead = self._instead(entity, text[start:end], restorer)
             if instead is not None:
                 parts += text[at:start], instead
                 at = end
         parts.append(text[at:])
         return "".join(parts)
 
-    def _instead(self, entity: str, value: str) -> str | None:
+    def _instead(self, entity: str, value: str, restorer: Restorer) -> str | None:
         """What stands in place of one finding; None: it may stay."""
+        if entity == LIKE:
+            return restorer.value(value)
         if entity == PLACEHOLDER:
-            return self._restore.get(value)
+            restored = restorer.value(value)
+            if restored is None and value[:1] == "<":  # one that is not ours may hide something, as brackets would not
+                restored = f"<{self._text(value[1:-1], restorer)}>"
+            return restored
         secret = entity.startswith("SECRET_")
-        if not secret and (value in self._known or self._screen.allowed(entity)):
+        if not secret and (value in self._known or self._allows(entity)):
             return None
         action = self._screen.secrets if secret else self._screen.pii
         if action == "allow":
@@ -299,6 +341,20 @@ class AnswerFilter:
         raise Refusal(
             "output_blocked",
             f"The answer held personal data that the request did not ({entity}) and was stopped.",
+            stage="output",
+        )
+
+    def _stopped(self, fault: Exception) -> Refusal:
+        """What a fault becomes while an answer is judged: nobody knows what it holds, so nothing more of it leaves."""
+        if isinstance(fault, Refusal):
+            return fault
+        _log.error("the answer of call %s could not be judged", self._call.id, exc_info=fault)
+        if self._call.runtime is not None:
+            self._call.runtime.telemetry.failures.add(("output",))
+        return Refusal(
+            "output_blocked",
+            f"The answer could not be judged ({type(fault).__name__}) and was stopped. The operator finds the fault in "
+            f"the log, by the call's id {self._call.id}.",
             stage="output",
         )
 

@@ -1,31 +1,42 @@
 """Stage 4, `redact`: personal data leaves the request before anyone outside reads it; `restore` puts it back.
 
-Config key: `pii`. Refuses with pii_blocked. Fails closed: what cannot be scanned is blocked unless config allows it,
-and a fault of the vault ends the call.
+Config key: `pii`. Refuses with pii_blocked. Fails closed: what cannot be scanned is blocked unless config allows it, a
+fault of the vault ends the call, and so does any other on the way.
 
 A masked value becomes a placeholder `<ENTITY_n>`, n counting up within the workflow, the same for the same value in
 every call; the vault keeps the value encrypted. Only placeholders that stand for values of this very request are
-restored in its answer.
+restored in its answer. Text that already looks like one of them is escaped, so that nobody can forge one: it becomes a
+placeholder itself, `<LITERAL_n>`, and comes back as it was.
 """
 
 from __future__ import annotations
 
-import re
+import logging
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
-from gateway.call import Call, Finding, Redaction, Span
+from gateway.actions import Actions, Rules
+from gateway.call import NO_OBLIGATIONS, Call, Finding, Obligations, Redaction, Span
 from gateway.errors import Refusal
 from gateway.formats import tree
+from gateway.restore import LITERAL, Names, keeps
+from gateway.scan.beside import UNSCANNABLE
+from gateway.scan.placeholders import LIKE, WRITTEN
 from gateway.sections import Action
 from gateway.sections import Pii as PiiConfig
+from gateway.stores import StoreUnavailable
 from gateway.vault import Seal
 
-PLACEHOLDER = r"<[A-Z][A-Z0-9_]*_\d{1,9}>"
-_PLACEHOLDER = re.compile(PLACEHOLDER)
+PLACEHOLDER = WRITTEN
+_BESIDE = (LIKE, UNSCANNABLE)  # findings that are no personal data begin so
+# What providers give their callers to bring back: theirs to read, nobody else's.
+_PROVIDERS_OWN = frozenset({"signature", "thought_signature", "thoughtSignature", "encrypted_content"})
 _REMEMBER = 10_000  # numbers kept in memory, so that a value seen before costs no trip to the store
 _FRESH = 300.0  # seconds that a remembered number is used before the vault is asked again, which renews its time there
+_log = logging.getLogger("meshgate.pii")
+
+Found = Sequence[tuple[Span, Sequence[Finding]]]
 
 
 class Vault(Protocol):
@@ -42,10 +53,11 @@ class Redactor:
     """The stage, compiled for one configuration."""
 
     def __init__(self, config: PiiConfig, vault: Vault, seal: Seal, canonical: Callable[[str], str]) -> None:
-        self._default: Action = config.default
-        self._actions: dict[str, Action] = {canonical(name): action for name, action in config.entities.items()}
+        self._rules = Rules(config, canonical)
         self._canonical = canonical
         self._restore = config.restore
+        self._restore_tools = config.restore_tools
+        self._keeps = keeps(config.restore_tools)
         self._block_blobs = config.unscannable == "block"
         self._vault = vault
         self._seal = seal
@@ -55,50 +67,65 @@ class Redactor:
 
     async def redact(self, call: Call) -> None:
         """Write `call.redaction`, and the body where it must change. Raises Refusal(pii_blocked)."""
+        for span, findings in call.found:
+            for finding in findings:
+                if finding.entity.startswith(UNSCANNABLE) and span.key not in _PROVIDERS_OWN:
+                    kind = finding.entity.removeprefix(UNSCANNABLE).lower()
+                    call.unscannable[kind] = call.unscannable.get(kind, 0) + 1
         if call.unscannable and self._block_blobs:
             raise Refusal(
                 "pii_blocked",
-                f"The request holds {call.unscannable} part(s) that no scanner can read (image, audio or "
-                "file). Send text, or ask the operator to set pii.unscannable: allow.",
+                f"The request holds {sum(call.unscannable.values())} part(s) that no scanner can read "
+                f"({', '.join(sorted(call.unscannable))}). Send text, or ask the operator to set pii.unscannable: "
+                "allow.",
+                detail={"unscannable": call.unscannable},
             )
-        if call.found:
-            await self._redact(call, call.found, self._actions, self._default)
+        await self._act(call, self._rules.of(call), NO_OBLIGATIONS)
 
-    async def enforce(self, call: Call, entities: Iterable[str]) -> None:
-        """Redact the types that a policy obliges, where the configuration would have let them through."""
-        forced = {self._canonical(name) for name in entities}
-        loose = {name for name in call.redaction.counts if self._action(name) == "allow" and name in forced}
-        if not loose:
-            return
-        actions: dict[str, Action] = {**self._actions, **dict.fromkeys(loose, "redact")}
-        await self._redact(call, call.found, actions, self._default)
+    async def enforce(self, call: Call, duties: Obligations) -> None:
+        """Do it again as a policy obliges, and as the providers demand that it routed the call to."""
+        demands: dict[str, Action] = {self._canonical(name): action for name, action in duties.redact.items()}
+        await self._act(call, self._rules.of(call).tightened(demands), duties)
 
     def allows(self, entity: str) -> bool:
-        """Whether values of this type may be seen by anyone."""
-        return self._action(entity) == "allow"
+        """Whether values of this type may be seen by anyone, where no rule says otherwise."""
+        return self._rules.base.allows(entity)
 
-    def _action(self, entity: str) -> Action:
-        return self._actions.get(entity, self._default)
+    async def _act(self, call: Call, actions: Actions, duties: Obligations) -> None:
+        redaction = Redaction(changed=call.redaction.changed, allows=actions.allows)
+        redaction.keeps = keeps(self._restore_tools, duties.no_restore) if duties.no_restore else self._keeps
+        call.redaction = redaction
+        if not call.found:
+            return
+        try:
+            await self._redact(call, call.found, actions, redaction)
+        except (Refusal, StoreUnavailable):
+            raise
+        except Exception as fault:
+            _log.exception("call %s could not be redacted", call.id)
+            if call.runtime is not None:
+                call.runtime.telemetry.failures.add(("redact",))
+            raise Refusal(
+                "pii_blocked",
+                f"Personal data in the request could not be taken out ({type(fault).__name__}), so nothing was sent. "
+                f"The operator finds the fault in the log, by the call's id {call.id}.",
+            ) from None
 
-    async def _redact(
-        self,
-        call: Call,
-        found: Sequence[tuple[Span, Sequence[Finding]]],
-        actions: Mapping[str, Action],
-        default: Action,
-    ) -> None:
-        counts: dict[str, int] = {}
+    async def _redact(self, call: Call, found: Found, actions: Actions, redaction: Redaction) -> None:
+        counts = redaction.counts
         masked: dict[tuple[str, str], str] = {}
         known: set[str] = set()
         for span, findings in found:
             for start, end, entity, _ in findings:
+                if entity.startswith(_BESIDE):
+                    continue
                 counts[entity] = counts.get(entity, 0) + 1
                 value = span.text[start:end]
                 known.add(value)
-                if actions.get(entity, default) == "mask":
+                if actions.of(entity) == "mask":
                     masked[entity, value] = ""
-        blocked = sorted(entity for entity in counts if actions.get(entity, default) == "block")
-        call.redaction = redaction = Redaction(counts, known=frozenset(known))
+        redaction.known = frozenset(known)
+        blocked = sorted(entity for entity in counts if actions.of(entity) == "block")
         if blocked:
             raise Refusal(
                 "pii_blocked",
@@ -108,14 +135,38 @@ class Redactor:
             )
         if masked:
             await self._number(call, masked)
+        escapes: dict[str, str] = {}
+        if masked and self._restore:
+            redaction.restore = {placeholder: value for (_, value), placeholder in masked.items()}
+            escapes = await self._escape(call, found, redaction)
         for span, findings in found:
-            text = self._replace(span.text, findings, actions, default, masked)
+            text = self._replace(span, findings, actions, masked, escapes, redaction)
             if text != tree.read(span):
                 tree.write(span, text)
                 redaction.changed = True
         tree.fold(call.nested)
-        if self._restore:
-            redaction.restore = {placeholder: value for (_, value), placeholder in masked.items()}
+
+    async def _escape(self, call: Call, found: Found, redaction: Redaction) -> dict[str, str]:
+        """What the caller's own text becomes where it could be taken for a placeholder of this request."""
+        names = Names([*redaction.restore], literals=True)
+        literals: dict[tuple[str, str], str] = {}
+        likes: set[str] = set()
+
+        def note(_: str, spelling: str) -> str:
+            literals[LITERAL, spelling] = ""
+            return spelling
+
+        for span, findings in found:
+            for start, end, entity, _ in findings:
+                if entity == LIKE:
+                    likes.add(span.text[start:end])
+        for like in likes:
+            names.replace(like, note)
+        if not literals:
+            return {}
+        await self._number(call, literals)
+        redaction.restore |= {placeholder: spelling for (_, spelling), placeholder in literals.items()}
+        return {like: names.replace(like, lambda _, spelling: literals[LITERAL, spelling]) for like in likes}
 
     async def _number(self, call: Call, masked: dict[tuple[str, str], str]) -> None:
         """Give every masked value its placeholder: from memory, or from the vault."""
@@ -150,20 +201,27 @@ class Redactor:
 
     def _replace(
         self,
-        text: str,
+        span: Span,
         findings: Sequence[Finding],
-        actions: Mapping[str, Action],
-        default: Action,
+        actions: Actions,
         masked: Mapping[tuple[str, str], str],
+        escapes: Mapping[str, str],
+        redaction: Redaction,
     ) -> str:
-        parts, at = [], 0
+        parts: list[str] = []
+        at, text = 0, span.text
         for start, end, entity, _ in findings:
             value = text[start:end]
-            action = actions.get(entity, default)
-            if action == "allow":
-                continue
-            parts.append(text[at:start])
-            parts.append(masked[entity, value] if action == "mask" else self._conceal(action, entity, value))
+            if entity.startswith(_BESIDE):
+                if value not in escapes or _placeholders_stay(span, redaction):
+                    continue
+                instead = escapes[value]
+            else:
+                action = actions.of(entity)
+                if action == "allow":
+                    continue
+                instead = masked[entity, value] if action == "mask" else self._conceal(action, entity, value)
+            parts += text[at:start], instead
             at = end
         parts.append(text[at:])
         return "".join(parts)
@@ -175,6 +233,11 @@ class Redactor:
         if action == "partial":
             return _partial(value)
         return f"<{entity}>"
+
+
+def _placeholders_stay(span: Span, redaction: Redaction) -> bool:
+    """Whether it is a past call of a tool that was given placeholders: what stands there are our own."""
+    return redaction.keeps is not None and tree.tool(span) is not None and redaction.keeps(tree.tool(span) or "")
 
 
 def _partial(value: str, shown: int = 4) -> str:

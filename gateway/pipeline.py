@@ -19,7 +19,7 @@ from gateway import ingress, quota, ratelimit
 from gateway.admit import admit
 from gateway.call import NO_OBLIGATIONS, Call, Obligations, Rejection, Subject, Usage
 from gateway.errors import Refusal
-from gateway.formats import tree
+from gateway.formats import numbers, tree
 from gateway.forward import MAX_ANSWER, Answer
 from gateway.idempotency import REPLAYED
 from gateway.loops import NOTHING, Look, Loops
@@ -164,8 +164,6 @@ async def authorize(call: Call) -> None:
 async def oblige(call: Call, duties: Obligations) -> None:
     """Change the call as the policy demands; a demand that cannot be met ends it."""
     runtime = call.runtime
-    if duties.redact and runtime.redactor is not None:
-        await runtime.redactor.enforce(call, duties.redact)
     if duties.strip_tools:
         call.edited |= call.format.strip_tools(call.body, frozenset(duties.strip_tools))
     if duties.sql is not None:
@@ -176,6 +174,8 @@ async def oblige(call: Call, duties: Obligations) -> None:
         call.targets = runtime.forward.targets(duties.route)
         call.served_as = duties.route
         call.edited = True
+    if runtime.redactor is not None and (duties.redact or duties.no_restore or duties.route):
+        await runtime.redactor.enforce(call, duties)
     if duties.route or duties.attributes:
         await reserve_rest(call, duties)
 
@@ -258,7 +258,7 @@ async def whole(call: Call, answer: Answer, reply: Reply) -> None:
         call.outcome.heard = [span.text for span in call.format.whole(body).spans]
     screen = call.runtime.filter(call)
     if screen is not None and (screen.whole(body) or not tree.says_once(raw, body)):
-        raw = orjson.dumps(body)
+        raw = numbers.dumps(body, raw)
     await reply.whole(200, raw)
 
 

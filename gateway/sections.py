@@ -152,6 +152,41 @@ class Ner(Section):
     """Findings below this are not acted on. A model's are 0.85."""
 
 
+class PiiMatch(Section):
+    """Which calls a rule is for: shell patterns; a field left out matches all."""
+
+    agent: str = "*"
+    """Pattern of the agent's name."""
+    team: str = "*"
+    """Pattern of the team's name."""
+    role: str = "*"
+    """Pattern that one of the caller's roles must fit."""
+    model: str = "*"
+    """Pattern of the model's name, as callers write it or, where a policy routes the call, the policy does."""
+    provider: str = "*"
+    """Pattern of the provider's name."""
+
+
+class PiiRule(Section):
+    """What some callers may send, or some providers may see, where that differs."""
+
+    match: PiiMatch = PiiMatch()
+    """Which calls it is for."""
+    default: Action | None = None
+    """What to do with types that the rule does not name; left out: what `pii` itself says of them."""
+    entities: dict[str, Action] = Field(default_factory=dict)
+    """What to do with each entity type."""
+
+
+class RestoreTools(Section):
+    """The tools whose calls may hold values that were masked: shell patterns of their names."""
+
+    allow: tuple[str, ...] = ("*",)
+    """Tools that get the values."""
+    deny: tuple[str, ...] = ()
+    """Tools that get the placeholders, even if `allow` names them."""
+
+
 class Pii(Section):
     """Personal data in requests."""
 
@@ -160,10 +195,15 @@ class Pii(Section):
     partial: its last characters; redact: its type; block: refuse the call; allow: leave it."""
     entities: dict[str, Action] = Field(default_factory=dict)
     """What to do with each entity type, where it differs from the default."""
+    rules: tuple[PiiRule, ...] = ()
+    """What differs by caller, model or provider: the first rule that matches decides. Of a call that may go to several
+    providers, each type gets the strictest action that one of them has."""
     restore: bool = True
     """Put masked values back into the answer."""
+    restore_tools: RestoreTools = RestoreTools()
+    """The tools into whose arguments they are put back."""
     unscannable: Literal["allow", "block"] = "block"
-    """Images, audio and files, whose content no scanner here reads."""
+    """Images, audio, files, compressed and encrypted data, whose content no scanner here reads."""
     score: float = Field(default=0.4, ge=0, le=1)
     """Findings below this are not acted on."""
     regions: tuple[str, ...] = (
@@ -236,6 +276,8 @@ class Output(Section):
     """Keys, tokens and passwords in the answer."""
     pii: Literal["block", "redact", "allow"] = "redact"
     """Personal data that the caller did not send."""
+    unscannable: Literal["block", "allow"] = "block"
+    """Images, audio and files in the answer, whose content no scanner here reads."""
     window: int = Field(default=256, ge=64, le=4096)
     """Characters of a stream held back at most until they are judged."""
     sql: Annotated[Sql | None, BeforeValidator(_allowed, json_schema_input_type=Sql | list[SqlKind] | None)] = None

@@ -68,7 +68,7 @@ def deny(code: str, cls: str, message: str = "No") -> Json:
 
 def test_the_document() -> None:
     """Names and counts, as the contract has them; it is plain JSON."""
-    made = call(redaction=Redaction(counts={"EMAIL_ADDRESS": 2}), unscannable=1)
+    made = call(redaction=Redaction(counts={"EMAIL_ADDRESS": 2}), unscannable={"image": 1})
     asked = json.loads(json.dumps(document(made)))
     assert asked == {
         "subject": {"agent": "bot", "team": "support", "roles": ["reader"], "claims": {"tier": 1}},
@@ -84,7 +84,14 @@ def test_the_document() -> None:
             "args": {},
         },
         "resource": {"type": "model", "name": "demo"},
-        "content": {"pii": {"EMAIL_ADDRESS": 2}, "sql": [], "urls": [], "injection_score": 0, "unscannable": 1},
+        "content": {
+            "pii": {"EMAIL_ADDRESS": 2},
+            "sql": [],
+            "urls": [],
+            "injection_score": 0,
+            "unscannable": 1,
+            "unscannable_kinds": {"image": 1},
+        },
         "context": {
             "correlation_id": "c-1",
             "hop": 0,
@@ -181,7 +188,13 @@ async def test_obligations() -> None:
     await Authorizer(Policy(), Fake({"allow": True, "obligations": demanded, "class": "safety"})).authorize(made)
     assert made.decision is not None
     assert made.decision.obligations == Obligations(
-        ("EMAIL_ADDRESS", "PERSON"), None, {"tokens": 100}, "small", ("pay",), ("a", "b"), {"project": "apollo"}
+        {"EMAIL_ADDRESS": "redact", "PERSON": "redact"},
+        None,
+        {"tokens": 100},
+        "small",
+        ("pay",),
+        ("a", "b"),
+        {"project": "apollo"},
     )
 
 

@@ -13,9 +13,10 @@ from hypothesis import strategies as st
 from gateway.call import Call, Redaction
 from gateway.errors import Refusal
 from gateway.formats.openai_chat import OPENAI_CHAT
-from gateway.output import PLACEHOLDER, Screen
-from gateway.pii import PLACEHOLDER as PATTERN
+from gateway.output import Screen
 from gateway.scan.pii import PiiScanner
+from gateway.scan.placeholders import PLACEHOLDER
+from gateway.scan.placeholders import WRITTEN as PATTERN
 from gateway.scan.secrets import SecretScanner
 from gateway.scan.window import StreamScanner
 from gateway.sections import Output

@@ -9,9 +9,10 @@ import pytest
 
 from gateway.call import Call
 from gateway.formats.openai_chat import OPENAI_CHAT
-from gateway.output import PLACEHOLDER, Screen
-from gateway.pii import PLACEHOLDER as PATTERN
+from gateway.output import Screen
 from gateway.scan.pii import PiiScanner
+from gateway.scan.placeholders import PLACEHOLDER
+from gateway.scan.placeholders import WRITTEN as PATTERN
 from gateway.scan.window import StreamScanner
 from gateway.sections import Output
 

@@ -82,7 +82,7 @@ class Chunk:
         """Have every text under keys other than `but` judged as it is."""
         survey = Survey(shape)
         survey.take(holder, but)
-        if survey.spans:
+        if survey.spans or survey.kinds:
             self.wholes.append(survey)
 
 
@@ -174,8 +174,20 @@ class Codec(Protocol):
         """Every text position of a whole answer."""
         ...
 
+    def calls(self, answer: Json) -> list[Json]:
+        """The tool calls of a whole answer."""
+        ...
+
     def arguments(self, call: Json) -> Survey:
         """Every text position of one tool call."""
+        ...
+
+    def tool(self, call: Json) -> str:
+        """The name of the tool that a call is for; "" if it says none."""
+        ...
+
+    def writes_json(self, body: Json) -> bool:
+        """Whether the request asks for a text that is JSON."""
         ...
 
     def conceal(self, answer: Json) -> None:

@@ -207,6 +207,27 @@ class OpenAIChat:
         survey.walk(answer)
         return survey
 
+    def calls(self, answer: Json) -> list[Json]:
+        """The tool calls of all choices; the older single `function_call` as one of them."""
+        calls: list[Json] = []
+        for choice in answer["choices"]:
+            message = choice.get("message")
+            if type(message) is dict:
+                said = message.get("tool_calls")
+                calls += [call for call in said if type(call) is dict] if type(said) is list else []
+                calls += [message] if type(message.get("function_call")) is dict else []
+        return calls
+
+    def tool(self, call: Json) -> str:
+        """The name in `function`, `custom` or the older `function_call`."""
+        inner = (call.get(kind) for kind in ("function", "custom", "function_call"))
+        return next((_name(one.get("name")) for one in inner if type(one) is dict), "")
+
+    def writes_json(self, body: Json) -> bool:
+        """`response_format` of type json_object or json_schema."""
+        wanted = body.get("response_format")
+        return type(wanted) is dict and wanted.get("type") in ("json_object", "json_schema")
+
     def arguments(self, call: Json) -> tree.Survey:
         """Every text of one tool call."""
         survey = tree.Survey(SHAPE)

@@ -7,14 +7,18 @@ take, so a value that we judge and a value that the upstream reads could differ)
 
 from __future__ import annotations
 
+import base64
 import json
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import quote
 
 import orjson
 
+from gateway import encoded
 from gateway.call import Json, Nested, Span
 from gateway.errors import Refusal
+from gateway.formats import numbers
 
 
 class Name(str):
@@ -41,14 +45,15 @@ class Shape:
 class Survey:
     """What one walk over a parsed body found: text positions, parts nobody can read, keys and colons (see `parse`)."""
 
-    __slots__ = ("_max_depth", "_shape", "blobs", "colons", "keys", "nested", "spans")
+    __slots__ = ("_max_depth", "_shape", "colons", "inexact", "keys", "kinds", "nested", "spans")
 
     def __init__(self, shape: Shape, max_depth: int = 500) -> None:
         self._shape = shape
         self._max_depth = max_depth
         self.spans: list[Span] = []
         self.nested: list[Nested] = []
-        self.blobs = 0
+        self.kinds: dict[str, int] = {}  # parts nobody can read, by kind
+        self.inexact = False  # a number stands there that a float cannot say
         self.keys = 0
         self.colons = 0
 
@@ -58,9 +63,9 @@ class Survey:
         One closure over locals: half of what a request costs before it leaves is this walk.
         """
         max_depth, add, inside, new = self._max_depth, self.spans.append, self._inside, tuple.__new__
-        opaque, json_keys = self._shape.opaque if nested is None else _NOTHING, self._shape.json
+        opaque = self._shape.opaque if nested is None else _NOTHING
         blob_keys, repeats = self._shape.blobs if nested is None else _NOTHING, self._shape.repeats
-        within = self._shape.within
+        within, special, wrapped = self._shape.within, self._shape.json | blob_keys, nested is not None
         keys = colons = 0
 
         def visit(node: Any, role: str, depth: int, blob: bool, opaque: frozenset[str]) -> None:
@@ -86,10 +91,11 @@ class Survey:
                         colons += value.count(":")
                     if not value or (key in opaque and (value in _NAMES or _is_name(value))):
                         continue
-                    if blob and _is_blob(key, value):
+                    # JSON in a string of a tool's arguments is read as JSON, however deep it is wrapped.
+                    odd = blob or key in special or value[:5] == "data:" or (wrapped and value[0] in "{[")
+                    if odd and inside(node, key, value, role, depth, nested, blob):
                         continue
-                    if key not in json_keys or not inside(node, key, value, role, depth, nested):
-                        add(new(Span, (node, key, value, role, nested)))
+                    add(new(Span, (node, key, value, role, nested)))
                 elif (
                     kind is dict
                     and len(value) == 2
@@ -105,10 +111,11 @@ class Survey:
                     if text:
                         add(new(Span, (value, "content", text, value["role"], nested)))
                 elif (kind is dict or kind is list) and key not in repeats:
-                    inner = key in blob_keys
-                    self.blobs += inner
+                    inner = key in blob_keys and self._blob(key, value)
                     dialect = opaque if type(key) is int or key in within else _NOTHING
                     visit(value, role, depth + 1, blob or inner, dialect)
+                elif kind is float and not self.inexact and numbers.is_inexact(value):
+                    self.inexact = True
             if not plain:
                 # After the values: a key that is renamed is no longer where they would be looked for.
                 for name in node:
@@ -126,10 +133,47 @@ class Survey:
             if type(value) is str:
                 self.spans.append(Span(holder, key, value, "", None))
             elif type(value) is dict or type(value) is list:
+                if key in self._shape.blobs:
+                    self._blob(key, value)
                 self.walk(value)
         self.spans += [Span(holder, Name(key), key, "", None) for key in holder if key not in but and _telling(key)]
 
-    def _inside(self, holder: Any, key: Any, text: str, role: str, depth: int, outer: Nested | None) -> bool:
+    def _inside(
+        self, holder: Any, key: Any, text: str, role: str, depth: int, outer: Nested | None, blob: bool
+    ) -> bool:
+        """Whether a string is no text itself: JSON or a text in base64, which is walked here, or a blob."""
+        if text[:5] == "data:" and self._encoded(holder, key, text, role, outer):
+            return True
+        if key in self._shape.json or (outer is not None and text[0] in "{["):
+            return self._json(holder, key, text, role, depth, outer)
+        if key in self._shape.blobs and text.startswith(_ADDRESSES):
+            self._count(KINDS.get(key, "file"))  # an address, or the data itself
+        return blob and _is_blob(key, text)
+
+    def _encoded(self, holder: Any, key: Any, text: str, role: str, outer: Nested | None) -> bool:
+        """Take in the text that a data: URL says; False if it says none."""
+        said = encoded.text_of(text)
+        if said is None:
+            return False
+        nested = Nested(holder, key, {"text": said[1]}, outer)
+        nested.prefix = said[0]
+        self.nested.append(nested)
+        if said[1]:
+            self.spans.append(Span(nested.root, "text", said[1], role, nested))
+        return True
+
+    def _blob(self, key: str, value: Any) -> bool:
+        """Count a part that is no text; False for what holds no data, and for text in a data: URL: that is read."""
+        held = value if type(value) is list else [value[name] for name in _HOLDS if name in value]
+        if all(type(one) is str and encoded.text_of(one) for one in held):
+            return False
+        self._count(KINDS.get(key, "file"))
+        return True
+
+    def _count(self, kind: str) -> None:
+        self.kinds[kind] = self.kinds.get(kind, 0) + 1
+
+    def _json(self, holder: Any, key: Any, text: str, role: str, depth: int, outer: Nested | None) -> bool:
         """Walk the JSON that a string holds; False if it holds none, or holds a key twice, and so is plain text."""
         try:
             root = orjson.loads(text)
@@ -142,6 +186,8 @@ class Survey:
         inner.walk(root, role, depth + 1, nested)
         if text.count(":") != inner.keys + inner.colons or "\\u003" in text:
             return False
+        if inner.inexact:
+            numbers.exact(text, root)
         self.spans += inner.spans
         self.nested += [nested, *inner.nested]
         return True
@@ -150,6 +196,11 @@ class Survey:
 def _is_blob(key: object, value: str) -> bool:
     return key in ("data", "file_data", "file_id") or value.startswith("data:")
 
+
+KINDS = {"image_url": "image", "input_audio": "audio", "audio": "audio", "video_url": "video"}
+"""What the parts under these keys are; under any other, files."""
+_HOLDS = frozenset({"url", "data", "file_data", "file_id", "id"})  # without these a part only says what is wanted
+_ADDRESSES = ("http:", "https:", "data:")
 
 # What stands under structural keys nearly always: known to be a name without a look.
 _NAMES = frozenset({"user", "assistant", "system", "tool", "developer", "function", "text", "object", "string"})
@@ -161,11 +212,12 @@ def _is_name(value: str) -> bool:
 
 
 _NOTHING: frozenset[str] = frozenset()
+_ARGUMENTS = frozenset({"arguments", "input"})
 
 
 def _telling(name: str) -> bool:
     """Whether a key may be more than the name of a field."""
-    return "@" in name or len(name) > 24 or sum(map(str.isdigit, name)) > 4
+    return "@" in name or "<" in name or len(name) > 24 or sum(map(str.isdigit, name)) > 4
 
 
 def read(span: Span) -> str | None:
@@ -204,11 +256,37 @@ def fold(nested: list[Nested]) -> bool:
     folded = False
     for inner in reversed(nested):
         if inner.edited:
-            inner.holder[inner.key] = orjson.dumps(inner.root).decode()
+            inner.holder[inner.key] = _written(inner)
             if inner.outer:
                 inner.outer.edited = True
             folded = True
     return folded
+
+
+def _written(inner: Nested) -> str:
+    if inner.prefix is None:
+        return orjson.dumps(inner.root).decode()
+    data = inner.root["text"].encode("utf-8", "surrogatepass")
+    if ";base64" in inner.prefix.lower():
+        return inner.prefix + base64.b64encode(data).decode()
+    return inner.prefix + quote(data)
+
+
+def place(span: Span) -> tuple[Any, Any]:
+    """What of the body itself holds a text, or the string of JSON that it is in; and under which key."""
+    nested = span.nested
+    if nested is None:
+        return span.holder, span.key
+    while nested.outer is not None:
+        nested = nested.outer
+    return nested.holder, nested.key
+
+
+def tool(span: Span) -> str | None:
+    """The name of the tool whose arguments a text stands in; None for any other text."""
+    holder, key = place(span)
+    name = holder.get("name") if key in _ARGUMENTS and type(holder) is dict else None
+    return name if type(name) is str else None
 
 
 def parse(raw: bytes, shape: Shape, max_depth: int) -> tuple[Json, Survey]:
@@ -228,6 +306,8 @@ def parse(raw: bytes, shape: Shape, max_depth: int) -> tuple[Json, Survey]:
     survey.walk(body)
     if raw.count(b":") != survey.keys + survey.colons or (b"\\" in raw and b"\\u003" in raw):
         _refuse_duplicates(raw)
+    if survey.inexact:
+        numbers.exact(raw, body)
     return body, survey
 
 

@@ -45,6 +45,7 @@ class Rule:
     context: ContextWords | None = None
     goes_on: GoesOn | None = None
     yields: bool = False  # dear to ask: not asked about a stretch that another rule is sure of, where it would lose
+    weak: bool = False  # any finding of another rule wins against it, and no score is too low
 
 
 class Match(NamedTuple):
@@ -136,7 +137,8 @@ class RuleSet:
         kept = _without_inner((match for match in matches if match.score > 0), lambda match: match.rule.recognizer)
         weighed = [match._replace(score=_weigh(text, match)) for match in kept]
         strong = _without_inner(
-            (match for match in weighed if match.score >= self._score), lambda match: match.rule.entity
+            (match for match in weighed if match.score >= self._score or match.rule.weak),
+            lambda match: match.rule.entity,
         )
         return resolve(Finding(start, end, rule.entity, score) for start, end, score, rule in strong)
 

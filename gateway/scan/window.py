@@ -19,6 +19,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import regex
@@ -29,6 +30,8 @@ from gateway.scan.index import Expression
 from gateway.scan.pii import PiiScanner
 from gateway.scan.rules import ANY_RUN, GoesOn, Match, Rule, RuleSet, finder, resolve
 from gateway.scan.secrets import SecretScanner
+
+WEAK = 1e-9  # the score of what any other finding wins against
 
 
 class Segment(NamedTuple):
@@ -41,8 +44,8 @@ class Segment(NamedTuple):
 class StreamScanner:
     """Everything an answer is searched for, behind one index. Immutable, shared between threads; built once.
 
-    `extra` names further patterns (syntax of `re`, no flags); their findings have score 1. Raises ValueError for a
-    pattern that cannot be matched in streams.
+    `extra` names further patterns (syntax of `re`, no flags); their findings have score 1. So does `weak`, for patterns
+    that any other finding wins against. Raises ValueError for a pattern that cannot be matched in streams.
     """
 
     def __init__(
@@ -51,8 +54,11 @@ class StreamScanner:
         secrets: SecretScanner | None,
         extra: Mapping[str, str],
         cache_dir: Path | None = None,
+        *,
+        weak: Mapping[str, str] = MappingProxyType({}),
     ) -> None:
-        rules = [_extra_rule(name, pattern) for name, pattern in extra.items()]
+        rules = [pattern_rule(name, pattern) for name, pattern in extra.items()]
+        rules += [pattern_rule(name, pattern, weak=True) for name, pattern in weak.items()]
         rules += [*(pii.rules if pii else ()), *(secrets.rules if secrets else ())]
         cache_dir = cache_dir or (pii.cache_dir if pii else None)
         self.rules = RuleSet(rules, pii.score if pii else 0.0, cache_dir, streams=True, undo=bool(pii or secrets))
@@ -190,5 +196,7 @@ def _before_straddling(spans: Sequence[tuple[Any, ...]], cut: int) -> int:
     return cut
 
 
-def _extra_rule(name: str, pattern: str) -> Rule:
-    return Rule(name, name, Expression(pattern), finder(regex.compile(pattern), lambda _: 1.0))
+def pattern_rule(name: str, pattern: str, *, weak: bool = False) -> Rule:
+    """The rule of a bare pattern: whatever it matches is one."""
+    score = WEAK if weak else 1.0
+    return Rule(name, name, Expression(pattern), finder(regex.compile(pattern), lambda _: score), weak=weak)

@@ -62,7 +62,7 @@ def test_a_key_twice_inside_arguments_makes_them_plain_text() -> None:
 def test_unreadable_parts_are_counted() -> None:
     """An image is no text, inline or by address."""
     _, survey = tree.parse(orjson.dumps({"c": [{"image_url": {"url": "data:image/png;base64,AAAA"}}]}), SHAPE, 64)
-    assert (survey.blobs, survey.spans) == (1, [])
+    assert (survey.kinds, survey.spans) == ({"image": 1}, [])
 
 
 DUPLICATES = {

@@ -1,0 +1,86 @@
+"""Data in strings: base64, hexadecimal and data: URLs, decoded; whether it is text, and else what kind of file."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import zlib
+from typing import Final
+from urllib.parse import unquote_to_bytes
+
+import regex
+
+_MAGIC: Final = (
+    ("image", (b"\x89PNG", b"\xff\xd8\xff", b"GIF8", b"BM6", b"II*\x00", b"MM\x00*", b"\x00\x00\x01\x00")),
+    ("audio", (b"ID3", b"OggS", b"fLaC")),
+    ("video", (b"\x1aE\xdf\xa3", b"\x00\x00\x00\x18ftyp", b"\x00\x00\x00 ftyp")),
+    ("document", (b"%PDF-", b"\xd0\xcf\x11\xe0")),
+    ("archive", (b"\x1f\x8b\x08", b"PK\x03\x04", b"BZh", b"\xfd7zXZ", b"(\xb5/\xfd", b"7z\xbc\xaf", b"Rar!")),
+    ("ciphertext", (b"Salted__", b"age-encryption.org")),
+    ("program", (b"\x7fELF", b"MZ\x90\x00")),
+)
+DATA_URL: Final = regex.compile(r"data:([A-Za-z0-9.+-]+/[A-Za-z0-9.+-]+)?((?:;[A-Za-z0-9=.+_-]+)*),", regex.IGNORECASE)
+_READABLE: Final = regex.compile(r"[\t\n\r\f\P{C}\p{Cf}]*")
+
+
+def kind_of(data: bytes) -> str:
+    """The kind of file that the first bytes name; "" for none that is known."""
+    if data[:4] == b"RIFF":
+        return "image" if data[8:12] == b"WEBP" else "audio" if data[8:12] == b"WAVE" else "video"
+    if data[:1] == b"\x78" and _inflates(data):
+        return "archive"
+    return next((kind for kind, beginnings in _MAGIC if data.startswith(beginnings)), "")
+
+
+def _inflates(data: bytes) -> bool:
+    """Whether it is zlib's (RFC 1950): two bytes alone would be chance too often."""
+    try:
+        return bool(zlib.decompressobj().decompress(data, 64))
+    except zlib.error:
+        return False
+
+
+def is_text(data: bytes) -> bool:
+    """Whether bytes are UTF-8 without control characters; a character that is cut off at the end does not count."""
+    try:
+        text = data.decode()
+    except UnicodeDecodeError as fault:
+        if fault.reason != "unexpected end of data":
+            return False
+        text = data[: fault.start].decode()
+    return _READABLE.fullmatch(text) is not None
+
+
+def decoded(run: str) -> bytes | None:
+    """The bytes of a run of base64 (either alphabet, with line breaks or without) or hexadecimal digits, or None."""
+    digits = "".join(run.split()).rstrip("=")
+    try:
+        if not digits.strip("0123456789abcdefABCDEF"):
+            return bytes.fromhex(digits[: len(digits) & ~1])
+        digits = digits.replace("-", "+").replace("_", "/")
+        if len(digits) % 4 == 1:
+            digits = digits[:-1]
+        return base64.b64decode(digits + "=" * (-len(digits) % 4), validate=True)
+    except (ValueError, binascii.Error):
+        return None
+
+
+def decoded_url(parameters: str, payload: str) -> bytes | None:
+    """The bytes of a data: URL (RFC 2397); None where they cannot be had."""
+    if ";base64" in parameters.lower():
+        return decoded(unquote_to_bytes(payload).decode("latin-1"))
+    return unquote_to_bytes(payload)
+
+
+def text_of(url: str) -> tuple[str, str] | None:
+    """What a data: URL says, as (everything before it, text); None if it is no such URL, or not of text."""
+    match = DATA_URL.match(url)
+    if match is None:
+        return None
+    data = decoded_url(match[2], url[match.end() :])
+    if data is None or not is_text(data):
+        return None
+    try:
+        return url[: match.end()], data.decode()
+    except UnicodeDecodeError:
+        return None
