@@ -89,7 +89,9 @@ class Cluster:
             node.ask("CLUSTER", "ADDSLOTSRANGE", number * share, last)
         for one, other in itertools.combinations(self.nodes, 2):  # all at once: gossip alone takes its time
             one.ask("CLUSTER", "MEET", "127.0.0.1", other.port, _bus(other.port))
-        until(lambda: all(self._known(node) == len(self.nodes) for node in self.nodes), "the Cluster to meet")
+        names = [_text(node.ask("CLUSTER", "MYID")) for node in self.nodes]
+        # By name, not by number: who has not shaken hands yet is counted, too.
+        until(lambda: all(self._knows(node, names) for node in self.nodes), "the Cluster to meet")
         for number, node in enumerate(self.nodes[self.masters :]):
             node.ask("CLUSTER", "REPLICATE", self.nodes[number % self.masters].ask("CLUSTER", "MYID"))
         until(lambda: all(map(self.well, self.nodes)), "the Cluster to be well")
@@ -103,8 +105,9 @@ class Cluster:
         for node in self.nodes:
             node.kill()
 
-    def _known(self, node: Server) -> int:
-        return int(self._info(node)["cluster_known_nodes"])
+    def _knows(self, node: Server, names: list[str]) -> bool:
+        known = _text(node.ask("CLUSTER", "NODES"))
+        return all(name in known for name in names)
 
     def _info(self, node: Server) -> dict[str, str]:
         found: Any = node.ask("CLUSTER", "INFO")  # text, or parsed, as the client's version pleases
@@ -112,6 +115,10 @@ class Cluster:
             return {str(name): str(value) for name, value in found.items()}
         text = found.decode() if isinstance(found, bytes) else str(found)
         return dict(line.split(":", 1) for line in text.split())
+
+
+def _text(reply: Any) -> str:
+    return reply.decode() if isinstance(reply, bytes) else str(reply)
 
 
 def _bus(port: int) -> int:
