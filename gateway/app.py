@@ -31,6 +31,7 @@ from gateway.audit import place as audit_place
 from gateway.authorize import Authorizer
 from gateway.call import Call, Json
 from gateway.config import Config
+from gateway.content import Contents
 from gateway.correlation import Signer, signer
 from gateway.engines.holder import INTERVAL as POLICY_INTERVAL
 from gateway.engines.holder import Policies
@@ -51,6 +52,7 @@ from gateway.quota import Quotas
 from gateway.ratelimit import RateLimits
 from gateway.reply import Reply
 from gateway.scan import pii as pii_scan
+from gateway.scan.injection import Injection
 from gateway.scan import placeholders
 from gateway.scan.beside import Beside
 from gateway.scan.secrets import SecretScanner
@@ -84,6 +86,7 @@ class Shared:
     telemetry: Telemetry
     policies: Policies | None = None
     ner: Pool | None = None  # the processes that find names, where config asks for them
+    contents: Contents | None = None
     calls: int = 0
     upstreams: dict[str, int] = field(default_factory=dict)  # provider -> 1 its last call was answered, 0 it was not
     census: dict[str, int] = field(default_factory=dict)  # state of a workflow -> how many, as of a second ago
@@ -107,6 +110,7 @@ class Runtime:
     store: Store
     store_is_apart: bool
     texts: Texts
+    contents: Contents | None
     names: Names | None
     redactor: Redactor | None
     authorizer: Authorizer | None
@@ -172,6 +176,15 @@ def _loops(config: Config, seal: Seal | None, counted: dict[int, None]) -> Loops
     return Loops(config.quotas, config.loops, seal.digest if seal else None, counted)
 
 
+def _contents(config: Config, shared: Shared) -> Contents | None:
+    """Who reads requests for policies; compiled once, as nothing of the configuration is in it."""
+    if config.policy is None or not config.policy.content:
+        return None
+    if shared.contents is None:
+        shared.contents = Contents(Injection(_cache_dir(config)).score)
+    return shared.contents
+
+
 def _gates(wanted: Output | None, sql: SqlGate) -> list[Gate]:
     """What judges answers after the scanner, in this order: a URL is read as it is without what hides in it."""
     gates: list[Gate] = []
@@ -213,6 +226,7 @@ def build(
         store=shared.store,
         store_is_apart=getattr(shared.store, "writer", None) is not shared.audit_writer,
         texts=Texts(shared.tokens.count, look, counted=_counts_tokens(config)),
+        contents=_contents(config, shared),
         names=Names(pool.config, pool, lambda: shared.telemetry.failures.add(("names",))) if pool else None,
         redactor=redactor,
         authorizer=Authorizer(config.policy, policies) if config.policy and policies else None,

@@ -16,6 +16,7 @@ from typing import Any
 
 from gateway.actions import ORDER
 from gateway.call import Call, Decision, Deny, Json, Obligations
+from gateway.content import EMPTY, Content
 from gateway.engines import Engine, PolicyUnavailable
 from gateway.engines.holder import Policies
 from gateway.errors import Refusal
@@ -88,6 +89,7 @@ def document(call: Call) -> Json:
     `context.calls` counts this call too; 0 where it is not counted (no `quotas.calls`, an answer given again).
     """
     subject = call.subject
+    content: Content = call.content or EMPTY
     assert subject is not None, "authorize comes after identify"
     agent = subject.agent
     chain = call.chain or (agent,)
@@ -114,8 +116,9 @@ def document(call: Call) -> Json:
         "content": {
             "pii": call.redaction.counts,
             "sql": _sql(call),
-            "urls": [],
-            "injection_score": 0,
+            "urls": list(content.urls),
+            "injection": dict(content.injection),
+            "injection_score": content.score,
             "unscannable": sum(call.unscannable.values()),
             "unscannable_kinds": call.unscannable,
         },

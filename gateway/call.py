@@ -295,6 +295,7 @@ class Call:
     # one field a stage
     subject: Subject | None = None
     found: Sequence[tuple[Span, Sequence[Finding]]] = ()  # the spans that hold personal data, and where
+    content: Any = None  # the content.Content of its texts, where a policy may ask
     input_tokens: int = 0
     repeats: Any = None  # the loops.Look at what the request repeats
     debits: tuple[Debit, ...] = ()

@@ -11,7 +11,7 @@ In the arguments of a tool call only known values count: tools are there to be c
 from __future__ import annotations
 
 import base64
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from functools import partial
 from typing import Final
 
@@ -67,14 +67,6 @@ class Exfiltration:
 
     def _allows(self, url: Url) -> bool:
         return bool(url.host) and url.scheme in _WEB and (url.host in self._names or url.host.endswith(self._below))
-
-
-def hosts(texts: Iterable[str]) -> list[str]:
-    """The hosts of all web addresses in texts, sorted."""
-    return sorted({match[1].lower() for text in texts for match in _HOST.finditer(text)})
-
-
-_HOST: Final = regex.compile(r"(?i)\bhttps?://(?:[^\s/@?#\"'<>]*@)?([a-z0-9](?:[a-z0-9.-]{0,251}[a-z0-9])?)")
 
 
 def _refusal(said: str) -> Refusal:

@@ -81,10 +81,20 @@ async def read(call: Call, receive: ingress.Receive) -> None:
     runtime.forward.model(call.model)
     call.known_model = True
     if len(call.raw) > runtime.OFF_LOOP:
-        counted, call.found = await asyncio.to_thread(runtime.texts.survey, call.spans)
+        counted = await asyncio.to_thread(survey, call)
     else:
-        counted, call.found = runtime.texts.survey(call.spans)
+        counted = survey(call)
     call.input_tokens = counted and counted + MESSAGE * len(call.body["messages"]) + ANSWER
+
+
+def survey(call: Call) -> int:
+    """What the texts hold; returns their tokens, 0 where nobody asks."""
+    runtime = call.runtime
+    counted: int
+    counted, call.found = runtime.texts.survey(call.spans)
+    if runtime.contents is not None:
+        call.content = runtime.contents.read(call.spans)
+    return counted
 
 
 async def recall(call: Call) -> None:

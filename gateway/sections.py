@@ -124,6 +124,8 @@ class Policy(Section):
     """`shadow` records what it would have denied and lets the call go on."""
     timeout: Seconds = 1
     """Seconds a decision may take; then the call is denied as `policy_unavailable`."""
+    content: bool = True
+    """Look for instructions and hosts in requests, for `content.injection` and `content.urls` of the input."""
 
     @model_validator(mode="after")
     def _one_source(self) -> Policy:

@@ -28,3 +28,6 @@ labels contains "read:pii" if {
 	some found in input.content.pii
 	found > 0
 }
+
+# Results of tools are written by whoever could: from here on the workflow has read what nobody vouches for.
+labels contains "untrusted" if input.content.injection.tool >= 0

@@ -88,6 +88,7 @@ def test_the_document() -> None:
             "pii": {"EMAIL_ADDRESS": 2},
             "sql": [],
             "urls": [],
+            "injection": {},
             "injection_score": 0,
             "unscannable": 1,
             "unscannable_kinds": {"image": 1},

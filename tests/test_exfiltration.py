@@ -16,7 +16,7 @@ import line as lines
 import upstream as scripted
 from gateway.call import Call, Redaction, Span
 from gateway.errors import ConfigError, Refusal
-from gateway.exfiltration import Exfiltration, hosts
+from gateway.exfiltration import Exfiltration
 from gateway.formats.openai_chat import OPENAI_CHAT
 from gateway.load import loads
 from gateway.scan.urlfind import Links
@@ -221,12 +221,6 @@ def test_any_text_can_be_parsed(text: str, image: bool) -> None:
     """No URL is too broken to be judged."""
     assert isinstance(carries(parse(f"https://{text}"), image=image), str)
     assert isinstance(carries(parse(text), image=image), str)
-
-
-def test_hosts_of_texts() -> None:
-    """Names only, each once."""
-    texts = ["at https://a.example/x?y and HTTP://B.example:80/,", "https://u:p@a.example."]
-    assert hosts(texts) == ["a.example", "b.example"]
 
 
 def test_the_line_blocks_by_default_and_lets_what_was_sent_pass(up: scripted.Upstream, tmp_path: Path) -> None:

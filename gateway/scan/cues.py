@@ -1,3 +1,4 @@
+# ruff: noqa: E501 - a row of the table is a line, however long
 """The table of cues for `injection`: what instructions to a model look like, and how much each weighs.
 
 A cue is a pattern over plain text (lower case, accents and disguises undone: see `injection.plain`) and two weights:
@@ -21,15 +22,13 @@ class Cue(NamedTuple):
 
 
 _GAP: Final = r"[^.!?\n]{0,40}"
-_NEAR: Final = r"[^.!?\n]{0,16}"
+_NEAR: Final = r"[^.!?:;\n]{0,16}"
 _IGNORE: Final = (
     r"\b(?:ignor(?:e|ing)|disregard(?:ing)?|forget(?:ting)?(?: about)?|pay no (?:attention|heed) to|neglect|unlearn"
     r"|(?:do not|don.?t|stop|no longer|never) (?:follow|obey|listen to|comply with|adhere to|following|obeying)|never ?mind)\b"
 )
 _DROP: Final = r"(?:\b(?:overrid(?:e|ing)|bypass|discard|overlook|supersede|replace|cancel|void|skip|set aside)\b)"
-_BEFORE: Final = (
-    r"\b(?:previous(?:ly)?|prior|above|earlier|preceding|foregoing|former|original|initial|system|your|before|so far|given)\b"
-)
+_BEFORE: Final = r"\b(?:previous(?:ly)?|prior|above|earlier|preceding|foregoing|former|original|initial|system|your|before|so far|given)\b"
 _ANY: Final = r"\b(?:all|any|every|everything|other|the|these|those|existing|current|whatever)\b"
 _RULES: Final = (
     r"\b(?:instruct(?:ion|ed|ions)|prompts?|directions?|directives?|rules?|guidelines?|commands?|programming|orders?"
@@ -61,11 +60,13 @@ _TASK: Final = (
     r"|tell me|give me|show me|teach me|help me|answer|respond|reply|define|name|predict|propose|design|develop|share"
     r"|modify|replace|include|insert|append|end|begin|offer|imagine|discuss|plan|correct)"
 )
-_START: Final = r"(?:\A|[.!?:>)\"'\n]\s{0,4}|\n[-*#\d. ]{0,6})(?:please |kindly |now,? |also,? |then,? |next,? |first,? )?"
+_START: Final = (
+    r"(?:\A|[.!?:>)\"'\n]\s{0,4}|\n[-*#\d. ]{0,6})(?:please |kindly |now,? |also,? |then,? |next,? |first,? )?"
+)
 
 CUES: Final[tuple[Cue, ...]] = (
     # What was said before is to count no more
-    Cue("override", 0.93, 0.9, rf"{_IGNORE}{_NEAR}{_BEFORE}{_NEAR}{_RULES}|{_IGNORE}{_NEAR}{_RULES}{_NEAR}{_BEFORE}"),
+    Cue("override", 0.93, 0.9, rf"{_IGNORE}{_NEAR}{_BEFORE}{_NEAR}{_RULES}|{_IGNORE}{_NEAR}\b(?:instructions?|prompts?|rules|guidelines|directions)\b[^.!?\n]{{0,8}}{_BEFORE}"),
     Cue("override", 0.85, 0.8, rf"(?:{_IGNORE}|{_DROP}){_NEAR}(?:{_BEFORE}|{_ANY}){_NEAR}{_ORDERS}"),
     Cue("override", 0.8, 0.7, rf"{_IGNORE} (?:all |everything |anything |whatever )?(?:of )?(?:that |the |you )?(?:above|(?:before|previous|prior)(?: this)?[.,;:!\n]|were told|have been told|know(?: about)?\b|learned)"),
     Cue("override", 0.4, 0.4, rf"{_IGNORE}{_NEAR}{_ANY}{_NEAR}{_RULES}"),
@@ -79,11 +80,11 @@ CUES: Final[tuple[Cue, ...]] = (
     Cue("override", 0.85, 0.8, r"(?:zignoruj|ignoruj|zapomnij|pomin)\w{0,3}\b[^.!?\n]{0,40}(?:instrukcj|polecen|zasad|regul)"),
     Cue("override", 0.85, 0.8, r"(?:игнорируй|проигнорируй|забудь|не обращай внимания|пренебреги|отмени)[^.!?\n]{0,80}(?:инструкц|указани|правил|команд|сказано)"),
     Cue("override", 0.85, 0.8, r"(?:onceki|yukaridaki|tum)[^.!?\n]{0,40}(?:talimat|komut|kural|yonerge)[^.!?\n]{0,24}(?:yoksay|unut|gormezden|dikkate alma)"),
-    Cue("override", 0.85, 0.8, r"(?:忽略|忽视|无视|忘记|忘掉|不要理会|請忽略|忘記)[^。！？\n]{0,60}(?:指令|指示|提示|规则|規則|命令|说明|内容)"),
-    Cue("override", 0.85, 0.8, r"(?:以前|前|上記|これまで|すべて|全て)[^。！？\n]{0,45}(?:指示|命令|ルール|プロンプト)[^。！？\n]{0,24}(?:無視|忘れ)"),
+    Cue("override", 0.85, 0.8, r"(?:忽略|忽视|无视|忘记|忘掉|不要理会|請忽略|忘記)[^.!?\n]{0,60}(?:指令|指示|提示|规则|規則|命令|说明|内容)"),
+    Cue("override", 0.85, 0.8, r"(?:以前|前|上記|これまで|すべて|全て)[^.!?\n]{0,45}(?:指示|命令|ルール|プロンプト)[^.!?\n]{0,24}(?:無視|忘れ)"),
     Cue("override", 0.85, 0.8, r"(?:이전|위의|앞의|모든|지금까지)[^.!?\n]{0,60}(?:지시|명령|규칙|프롬프트|지침)[^.!?\n]{0,45}(?:무시|잊어)"),
     Cue("override", 0.85, 0.8, r"(?:تجاهل|انس|اهمل)[^.!?\n]{0,60}(?:التعليمات|الاوامر|القواعد|الارشادات)"),
-    Cue("override", 0.85, 0.8, r"(?:पिछले|पहले के|सभी|उपरोक्त)[^।!?\n]{0,90}(?:निर्देश|आदेश|नियम)[^।!?\n]{0,60}(?:अनदेखा|भूल|नजरअंदाज)"),
+    Cue("override", 0.85, 0.8, r"(?:पिछले|पहले के|सभी|उपरोक्त)[^.!?\n]{0,90}(?:निर्देश|आदेश|नियम)[^.!?\n]{0,60}(?:अनदेखा|भूल|नजरअंदाज)"),
     # Another task takes its place
     Cue("retask", 0.6, 0.35, r"\b(?:new|real|actual|updated|additional|following|special|important) (?:instructions?|task|directives?|orders|rules|objective|mission)\b(?: (?:is|are)\b|:| follow)"),
     Cue("retask", 0.6, 0.3, r"\byour (?:new|real|actual|only|true|primary|next|sole) (?:task|job|goal|objective|instructions?|role|purpose|mission|identity|name)\b"),
@@ -92,7 +93,7 @@ CUES: Final[tuple[Cue, ...]] = (
     Cue("retask", 0.45, 0.15, rf"\binstead(?: of [^.!?\n]{{2,60}})?,? (?:you (?:must|should|will|are to)|please|just|simply|only|i want you to)? ?\b{_DO}\b"),
     Cue("retask", 0.5, 0.25, rf"\b(?:before|after|when|once|while) (?:you )?(?:answer|respond|reply|summari[sz]|process|read|complet|finish)\w{{0,4}}\b[^.!?\n]{{0,40}},? (?:you must|first|also|always|be sure to|make sure to|please)? ?\b{_DO}\b"),
     # It is to be somebody else, and free of its rules
-    Cue("role", 0.5, 0.45, r"\byou are (?:now |no longer |going to (?:act|be|pretend|play)|about to (?:immerse|become)|free (?:of|from)|not bound|freed|unbound|to act as|going to)"),
+    Cue("role", 0.5, 0.45, r"\byou are (?:now (?:an? |in |the |my |called |going |free|acting|operating|dan\b|un|not |no longer |evil|\w+gpt)|no longer (?:an? |bound|restricted|chatgpt|subject)|going to (?:act|be|pretend|play)|about to (?:immerse|become)|free (?:of|from)|not bound|freed|unbound|to act as|going to)"),
     Cue("role", 0.35, 0.1, r"\b(?:act|behave|respond|answer|speak|reply|roleplay|role-play) (?:as if|as though|as an?|as my|as the|like an?)\b"),
     Cue("role", 0.35, 0.25, r"\b(?:pretend|imagine) (?:to be|you(?:.re| are)|that you|being)|\bsimulat(?:e|ing) (?:an?|being|the|how|what)|\b(?:stay|remain|get|keep|break)(?:ing)? (?:in(?:to)? |out of )?character\b|\bplay the (?:role|part) of"),
     Cue("free", 0.7, 0.75, r"\bdo anything now\b|\b(?:dan|developer|debug|god|admin|sudo|jailbreak|unrestricted|evil|maintenance|opposite|root) mode (?:is |was |now |has been )?(?:enabled|activated|on\b|output|unlocked|engaged)|\b(?:enable|activate|enter|switch to|unlock|simulate)(?: the)? (?:dan|developer|debug|god|admin|sudo|jailbreak|unrestricted) mode"),
@@ -114,7 +115,7 @@ CUES: Final[tuple[Cue, ...]] = (
     # It is addressed, where nobody should address it
     Cue("address", 0.5, 0.1, rf"(?:\A|[\n.!>:\"(\[*-]\s{{0,3}})(?:dear|hey|hello|hi|attention|note (?:to|for)|message (?:to|for)|important (?:notice |message |instructions? |note )?(?:to|for)|instructions? (?:to|for)|notice (?:to|for)|to|for) (?:the |all |any |every |whichever )?{_MODEL}\b"),
     Cue("address", 0.5, 0.12, rf"\bif you(?:.re| are) (?:an? |the |any )?(?:large )?{_MODEL}\b|\b(?:you,? (?:as )?(?:the|an?) {_MODEL}|as an? {_MODEL},? you)\b"),
-    Cue("address", 0.5, 0.15, rf"\b(?:the |all |any |every )?{_MODEL}(?: (?:reading|processing|summari[sz]ing|analy[sz]ing|reviewing|parsing|viewing|that (?:read|process|see)s?|who reads?) (?:this|it)[^.!?\n]{{0,30}})?,? (?:must|shall|has to|have to|is (?:required|instructed|ordered|asked|requested|directed) to|are (?:required|instructed|requested|asked) to|please|you must|you should|ignore|disregard)\b"),
+    Cue("address", 0.5, 0.15, rf"\b(?:the |all |any |every )?{_MODEL}(?: (?:reading|processing|summari[sz]ing|analy[sz]ing|reviewing|parsing|viewing|that (?:read|process|see)s?|who reads?) (?:this|it)(?: \w{{1,12}})?)?,? (?:must|shall|has to|have to|is (?:required|instructed|ordered|asked|requested|directed) to|are (?:required|instructed|requested|asked) to|please|you must|you should|ignore|disregard)\b"),
     # It is to keep quiet about it
     Cue("secrecy", 0.6, 0.3, r"\b(?:do(?: not|n.?t)|never|without) (?:ever )?(?:tell|mention|inform|reveal|notify|alert|disclose|letting|telling|mentioning|informing|notifying|alerting|say|show|warn|explain)\w{0,3}\b[^.!?\n]{0,30}\b(?:to )?the (?:user|human|customer|operator|owner|reader|person)|\b(?:keep|do) (?:this|it|all this) (?:secret|hidden|quiet(?:ly)?|silently|between us|confidential from)|\b(?:user|human|he|she|they) (?:must|should|does|do|will) not (?:know|notice|see|be told|find out)"),
     Cue("secrecy", 0.4, 0.15, r"\b(?:do(?: not|n.?t)|never) (?:mention|reveal|refer to|acknowledge|disclose|repeat|output) (?:this|these|that|the above|the following|any of this|anything about)\b|\bwithout (?:asking|confirmation|user (?:consent|approval|confirmation)|mentioning|further (?:confirmation|questions))|\bsilently (?:send|run|call|execute|forward|copy|include|add)"),
@@ -134,6 +135,7 @@ CUES: Final[tuple[Cue, ...]] = (
     # A task, where there should be information: what a person asks for every day
     Cue("task", 0.4, 0.0, rf"{_START}(?:can|could|would|will) you (?:please |kindly )?{_TASK}\b"),
     Cue("task", 0.3, 0.0, rf"{_START}{_TASK} (?:me|us|an?|the|this|that|your|my|how|what|why|all|about|in|with|to|some|three|five|ten|\d+|one|two)\b"),
+    Cue("task", 0.5, 0.0, rf"{_START}(?:can you |could you |i want you to )?(?:write|compose|generate|create|draft|make up|invent|tell|give)(?: me| us)? (?:an?|some|one|two|three|five|ten|\d+) [^.!?\n]{{0,24}}\b(?:poems?|stor(?:y|ies)|songs?|jokes?|haikus?|essays?|e-?mails?|tweets?|recipes?|letters?|limericks?|blog posts?|raps?|riddles?|slogans?|scripts?|plans?|tips|ideas|reasons|suggestions|recommendations)\b|{_START}translate (?:this|the|it|your|that)\b[^.!?\n]{{0,60}}\b(?:in)?to [a-z]"),
     Cue("task", 0.35, 0.0, r"\bi (?:want|need|would like|.d like) you to\b|\byour task is\b|\bplease (?:act|write|translate|summari[sz]e|answer|respond|tell me|explain|generate|provide me)\b"),
     Cue("must", 0.25, 0.08, rf"\byou (?:must|have to|will|shall|should|need to|are (?:required|instructed|ordered) to) (?:now |also |first |always |never |immediately |only |not )?{_DO}\b"),
 )  # fmt: skip

@@ -134,7 +134,7 @@ class _Database:
     FLAGS: Final = 0 if hyperscan is None else hyperscan.HS_FLAG_SOM_LEFTMOST
 
     def __init__(self, patterns: Sequence[str], cache_dir: Path | None) -> None:
-        self._database = _kept(patterns, cache_dir, self._compile) if cache_dir else self._compile(patterns)
+        self._database = kept(patterns, cache_dir, self._compile) if cache_dir else self._compile(patterns)
         self._scratch = hyperscan.Scratch(self._database)
         self._database.scratch = self._scratch
         self._local = threading.local()
@@ -179,7 +179,7 @@ def _take_start(_: int, start: int, __: int, ___: int, starts: list[int]) -> Non
     starts.append(start)
 
 
-def _kept(
+def kept(
     patterns: Sequence[str],
     cache_dir: Path,
     compile_: Callable[[Sequence[str]], Any],

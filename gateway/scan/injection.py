@@ -46,12 +46,13 @@ NONE: Final = Score(0.0, 0.0)
 
 _BETWEEN: Final = regex.compile(r"[ :,]")
 _WITHIN: Final = regex.compile(r"(?<=\w)[ ._*-](?=\w)")
+_SPACES: Final = regex.compile(r" {2,}")
 _HIDDEN: Final = regex.compile(r"[\p{Cf}\p{Mn}\u115f\u1160\u3164\uffa0--\U000e0020-\U000e007e]+", regex.V1)
 _TAGS: Final = regex.compile("[\U000e0020-\U000e007e]{4,}")
 _TURNED: Final = regex.compile("[\u202d\u202e]")
 _SCATTERED: Final = regex.compile(r"[a-z][\u200b-\u200d\u2060\u00ad\ufeff]+(?=[a-z])")
 _HEXES: Final = regex.compile(r"(?:[0-9A-Fa-f]{2}[ :,]){15,}[0-9A-Fa-f]{2}")
-_APART: Final = regex.compile(r"(?:\b[a-z][ ._*-]{1,2}){8,}[a-z]\b")
+_APART: Final = regex.compile(r"(?:\b[a-z][ ._*-]{1,6}){8,}[a-z]\b")
 _FROM_LEET: Final = str.maketrans("013457@$!", "oieastasi")
 _ABOUT: Final = regex.compile(
     r"prompt.injection|jailbreak|red.team|adversarial|attack(?:er|s)?\b|vulnerabilit|owasp|malicious|researcher|payload"
@@ -79,8 +80,10 @@ _DISGUISES: Final = {
     "hexes": r"(?:[0-9a-f]{2}[ :,]){15}[0-9a-f]{2}",
     "percent": r"(?:%[0-9a-f]{2}){3}",
     "entities": r"(?:&#x?[0-9a-f]{2,5};?){3}",
-    "apart": r"(?:\b[a-z][ ._*-]{1,2}){8}",
-    "leet": "|".join(map(_leet, ("ignore", "disregard", "previous", "instructions", "system", "prompt", "pretend", "forget"))),
+    "apart": r"(?:\b[a-z][ ._*-]{1,6}){8}",
+    "leet": "|".join(
+        map(_leet, ("ignore", "disregard", "previous", "instructions", "system", "prompt", "pretend", "forget"))
+    ),
 }
 """What shows that a text is disguised, in its plain form; each has its way back in `_views`."""
 
@@ -95,7 +98,9 @@ def _western() -> bytes:
     return bytes(table)
 
 
-_TYPOGRAPHY: Final = str.maketrans("\u201c\u201d\u201e\u2018\u2019\u2013\u2014\u00ab\u00bb\u00df\u00e6\u00f8", "\"\"\"''--\"\"sao")
+_TYPOGRAPHY: Final = str.maketrans(
+    "\u201c\u201d\u201e\u2018\u2019\u2013\u2014\u00ab\u00bb\u00df\u00e6\u00f8", '"""\'\'--""sao'
+)
 _WESTERN: Final = _western()
 
 
@@ -173,7 +178,7 @@ def _views(text: str, shown: str, found: set[int]) -> Iterator[str]:
     if "entities" in shows:
         yield html.unescape(text)
     if "apart" in shows:
-        yield _APART.sub(lambda run: f" {_WITHIN.sub('', run[0])} ", shown)
+        yield _APART.sub(lambda run: _SPACES.sub(" ", f" {_WITHIN.sub('', run[0])} "), shown)
     if "leet" in shows:
         yield shown.translate(_FROM_LEET)
 
@@ -190,7 +195,8 @@ def _encoded(text: str) -> Iterator[str]:
 
 
 _MARKS: Final = bytes(
-    ord("x") if chr(byte).isascii() and (chr(byte).isalnum() or chr(byte) in "+/_-=") else ord(" ") for byte in range(256)
+    ord("x") if chr(byte).isascii() and (chr(byte).isalnum() or chr(byte) in "+/_-=") else ord(" ")
+    for byte in range(256)
 )
 _LONG: Final = b"x" * 24
 
@@ -228,10 +234,9 @@ _OVERRIDES: Final = frozenset(
 )
 
 
-
 def _hyperscan(patterns: Sequence[str], cache_dir: Path | None) -> Find:
     """Which patterns match, no more: without places a database is small, and takes microseconds for a kilobyte."""
-    database = index._kept(patterns, cache_dir, _compile) if cache_dir else _compile(patterns)
+    database = index.kept(patterns, cache_dir, _compile) if cache_dir else _compile(patterns)
     scratch = hyperscan.Scratch(database)
     database.scratch = scratch
     local = threading.local()
@@ -264,5 +269,10 @@ def _take(number: int, _: int, __: int, ___: int, found: set[int]) -> None:
 
 
 def _one_by_one(patterns: Sequence[str]) -> Find:
-    compiled = [regex.compile(pattern) for pattern in patterns]
-    return lambda text: {number for number, pattern in enumerate(compiled) if pattern.search(text)}
+    compiled = [regex.compile(pattern.encode()) for pattern in patterns]
+
+    def find(text: str) -> set[int]:
+        data = text.encode("utf-8", "replace")
+        return {number for number, pattern in enumerate(compiled) if pattern.search(data)}
+
+    return find

@@ -1,0 +1,11 @@
+# Text that gives the model instructions, where there should be information: data.injection.
+package rules.instructions
+
+deny contains {
+	"code": "injection_suspected",
+	"class": "safety",
+	"message": sprintf("Text of the call (%v) looks like instructions to the model, by a score of %v", [channel, score]),
+} if {
+	some channel, score in input.content.injection
+	score >= object.get(data.injection, channel, 2)
+}
