@@ -85,7 +85,7 @@ def policy_line(up: scripted.Upstream, tmp_path: Path) -> dict[str, Any]:
 def test_the_shipped_policy_denies_instructions_in_a_tool_result(policy_line: dict[str, Any], tmp_path: Path) -> None:
     """Denied in a tool's result, told of but allowed in a user's text."""
     call = {"id": "c1", "type": "function", "function": {"name": "read_page", "arguments": "{}"}}
-    messages = [
+    messages: list[dict[str, Any]] = [
         {"role": "user", "content": "Summarize the page"},
         {"role": "assistant", "content": None, "tool_calls": [call]},
         {"role": "tool", "tool_call_id": "c1", "content": f"Opening hours: 9 to 5. {ATTACK}"},
