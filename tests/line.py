@@ -69,7 +69,7 @@ def config(folder: Path, upstream: str, **fields: Any) -> dict[str, Any]:
     models = [
         "echo call invent nousage call-nousage reset hang garbage wrong-shape short not-a-stream mid-hang mid-reset",
         "mid-garbage mid-error mid-half status-400 status-401 status-404 status-429 status-500 status-503",
-        "early-nousage",
+        "early-nousage script",
     ]
     names = " ".join(models).split()
     return {

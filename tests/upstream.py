@@ -43,6 +43,8 @@ class Upstream:
         self.release = threading.Event()
         self.arrived = threading.Event()
         self.url = ""
+        self.script: dict[str, dict[str, Any] | list[bytes]] = {}
+        """What the model `script` answers to a message: a body, or the events of a stream."""
 
     @property
     def last(self) -> Seen:
@@ -141,6 +143,15 @@ async def _answer(upstream: Upstream, body: dict[str, Any]) -> AsyncIterator[byt
         yield _json(200, {"choices": "none"})
     elif model == "short":
         yield _head(200, "application/json", "content-length: 1000\r\n\r\n") + b'{"choices"'
+    elif model == "script":
+        said = upstream.script[_text(body)]
+        if isinstance(said, dict):
+            yield _json(200, said)
+            return
+        yield _head(200, SSE, "transfer-encoding: chunked\r\n\r\n")
+        for event in said:
+            yield _piece(event)
+        yield b"0\r\n\r\n"
     elif model == "not-a-stream":
         yield _json(200, whole(body, usage=USAGE))
     elif not streamed:

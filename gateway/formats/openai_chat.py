@@ -9,6 +9,7 @@ Doubts: some servers send usage in the finishing chunk, `content: null` beside t
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any
@@ -462,11 +463,33 @@ def _echoes(choice: Json) -> bool:
     for field, tokens in probabilities.items():
         if tokens is None:
             continue
-        if type(tokens) is not list or not all(type(token) is dict for token in tokens):
+        if type(tokens) is not list or not all(type(token) is dict and _is_token(token) for token in tokens):
             return False
         if "".join(str(token.get("token", "")) for token in tokens) != (said.get(field) or ""):
             return False
     return True
+
+
+def _is_token(token: Json) -> bool:
+    """Whether a token says itself and nothing else: its bytes are its own, and alternatives no longer than tokens are.
+
+    One of more than 12 characters is a word or a line of signs: no digits, and no address.
+    """
+    said = token.get("bytes")
+    if said is not None and said != list(str(token.get("token", "")).encode("utf-8", "replace")):
+        return False
+    others = token.get("top_logprobs") or ()
+    return token.keys() <= _TOKEN and all(
+        type(other) is dict
+        and "top_logprobs" not in other
+        and _is_token(other)
+        and _SHORT_TOKEN.fullmatch(str(other.get("token", ""))) is not None
+        for other in others
+    )
+
+
+_TOKEN = frozenset({"token", "logprob", "bytes", "top_logprobs"})
+_SHORT_TOKEN = re.compile(r"(?s).{0,12}|\s*[^\W\d_]{1,64}\s*|[\W_]{0,256}")
 
 
 def _is_plain(data: Json, choice: Json) -> bool:

@@ -1,14 +1,16 @@
 """Reading a JSON body once: depth, duplicate keys, and every text position in document order.
 
 All strings are text unless the dialect's table says that a key holds structure: an unknown field may carry personal
-data as well as a known one. Duplicate keys are refused (RFC 8259, section 4: receivers differ in which value they
-take, so a value that we judge and a value that the upstream reads could differ).
+data as well as a known one. So may a key, and a number that has the digits of a card. Duplicate keys are refused
+(RFC 8259, section 4: receivers differ in which value they take, so a value that we judge and a value that the upstream
+reads could differ).
 """
 
 from __future__ import annotations
 
 import base64
 import json
+import re
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
@@ -114,8 +116,11 @@ class Survey:
                     inner = key in blob_keys and self._blob(key, value)
                     dialect = opaque if type(key) is int or key in within else _NOTHING
                     visit(value, role, depth + 1, blob or inner, dialect)
-                elif kind is float and not self.inexact and numbers.is_inexact(value):
-                    self.inexact = True
+                elif kind is int or kind is float:
+                    if value >= _LONG and (text := _card(value)):
+                        add(new(Span, (node, key, text, role, nested)))
+                    if kind is float and not self.inexact and numbers.is_inexact(value):
+                        self.inexact = True
             if not plain:
                 # After the values: a key that is renamed is no longer where they would be looked for.
                 for name in node:
@@ -136,6 +141,8 @@ class Survey:
                 if key in self._shape.blobs:
                     self._blob(key, value)
                 self.walk(value)
+            elif (type(value) is int or type(value) is float) and (text := _card(value)):
+                self.spans.append(Span(holder, key, text, "", None))
         self.spans += [Span(holder, Name(key), key, "", None) for key in holder if key not in but and _telling(key)]
 
     def _inside(
@@ -215,21 +222,46 @@ _NOTHING: frozenset[str] = frozenset()
 _ARGUMENTS = frozenset({"arguments", "input"})
 
 
+_LONG = 10**12
+
+
+def _card(value: float) -> str:
+    """The digits of a number that may be a card's: 13 to 19 of them, from 2 to 6 up, check digit right (Luhn).
+
+    Counters, times and ids are numbers, too: a scanner sees only what passes for a card.
+    """
+    if not 2 * _LONG <= value < 7 * 10**18 or value != value // 1:
+        return ""
+    digits = str(int(value))
+    if digits[0] not in "23456":
+        return ""
+    doubled = sum(sum(divmod(2 * int(digit), 10)) for digit in digits[-2::-2])
+    return digits if (doubled + sum(map(int, digits[-1::-2]))) % 10 == 0 else ""
+
+
+_ORDINARY = re.compile(r"[A-Za-z_.$:/ -]{1,24}")
+
+
 def _telling(name: str) -> bool:
     """Whether a key may be more than the name of a field."""
-    return "@" in name or "<" in name or len(name) > 24 or sum(map(str.isdigit, name)) > 4
+    if _ORDINARY.fullmatch(name):
+        return False
+    digits = sum(map(str.isdigit, name))
+    return (
+        digits > 4 or len(name) > 24 or (digits > 0 and len(name) > 15) or re.search(r"[^\w.$:/ -]", name) is not None
+    )
 
 
 def read(span: Span) -> str | None:
     """The text at a position now; None for a key that has another name by now."""
     if type(span.key) is Name:
         return span.text if span.key in span.holder else None
-    text: str = span.holder[span.key]
-    return text
+    value = span.holder[span.key]
+    return value if type(value) is str else span.text
 
 
 def write(span: Span, text: str) -> None:
-    """Put another text at a position."""
+    """Put another text at a position. A number becomes a string: no number can hold a placeholder."""
     if type(span.key) is Name:
         _rename(span.holder, span.key, text)
     else:

@@ -87,6 +87,7 @@ _PLAIN: Final = {
     **dict.fromkeys(map(ord, _members(_DASHES)), "-"),
     **dict.fromkeys(map(ord, _members(_SPACES)), " "),
     **dict.fromkeys(map(ord, _STOPS), "."),
+    **{code: str(int(chr(code))) for code in range(0x80, 0x20000) if chr(code).isdecimal()},
 }
 
 # Each character beyond ASCII as one byte that says what it may be part of; ASCII as it is.
@@ -125,14 +126,14 @@ def _members_of_enclosed(char: str) -> bool:
 
 _KINDS: Final = _Kinds({code: code for code in range(0x80)})
 _WESTERN: Final = bytes(_KINDS[ord(bytes([byte]).decode("cp1252", "replace"))] for byte in range(256))
-_PLAIN_KINDS: Final = bytes([*range(0x80), _OTHER, _DIGIT])
+_PLAIN_KINDS: Final = bytes([*range(0x80), _OTHER])
 _ALNUM: Final = frozenset(b"0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ")
 _LETTERS: Final = frozenset(b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ@") | {_FORM}
 _DIGITS: Final = frozenset(b"0123456789") | {_DIGIT, _FORM, _ENC}
 _EDGED: Final = _ALNUM | frozenset(b"+(@") | {_DIGIT, _FORM}  # what a value begins or ends with
 _SHOWN: Final = frozenset(range(0x20, 0x7F)) | {_FORM, _DIGIT, _ENC, _LIKE}
 _RUNS: Final = re.compile(
-    b"([%c]+)|([%c]+)|([%c]+)|([%c]+)|([%c]+)|([%c]+)|([%c])|([%c]+)" % tuple(range(_INV, _DIGIT))
+    b"([%c]+)|([%c]+)|([%c]+)|([%c]+)|([%c]+)|([%c]+)|([%c])|([%c]+)|([%c]+)" % tuple(range(_INV, _OTHER))
 )
 _OPEN: Final = re.compile(b"(?:[%c]+|[%c]+|[%c]+|[%c%c])[%c%c]*\\Z" % (_LIKE, _ENC, _JOINT, _STOP, _RUN, _INV, _MARK))
 _ESCAPE: Final = re.compile(ESCAPE)
@@ -188,7 +189,7 @@ def _beyond(text: str, kinds: bytes, shift: int, start: int) -> list[Token]:
     for match in _RUNS.finditer(kinds, start - shift):
         low, high = match.span()
         kind = kinds[low]
-        if kind == _FORM:
+        if kind in (_FORM, _DIGIT):
             found.append((low + shift, high + shift, text[low + shift : high + shift].translate(_PLAIN)))
             continue
         before, after = low, high

@@ -41,9 +41,14 @@ _OUTLINES: Final = {
 _suffixes: Final = TLDExtract(cache_dir=None, suffix_list_urls=())
 
 
+def is_address(text: str) -> bool:
+    """Whether the name of a host ends in a public suffix, be it that of an address."""
+    return bool(_suffixes(text).fqdn)
+
+
 class _Email(EmailRecognizer):
     def validate_result(self, pattern_text: str) -> bool:
-        return bool(_suffixes(pattern_text).fqdn)
+        return is_address(pattern_text)
 
 
 def presidio_rules(regions: Sequence[str]) -> list[Rule]:

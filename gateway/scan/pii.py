@@ -13,8 +13,9 @@ from pathlib import Path
 from typing import Final
 
 from gateway.call import Finding
-from gateway.scan.patterns import presidio_rules
+from gateway.scan.patterns import is_address, presidio_rules
 from gateway.scan.rules import RuleSet
+from gateway.scan.spelled import spelled
 
 ALIASES: Final = {"EMAIL_ADDRESS": "EMAIL", "PHONE_NUMBER": "PHONE"}
 """Presidio's names of entities that go by a shorter one here."""
@@ -61,7 +62,7 @@ class PiiScanner:
     def __init__(self, regions: Sequence[str], score: float, cache_dir: Path | None = None) -> None:
         self.score = score
         self.cache_dir = cache_dir
-        self.rules = tuple(presidio_rules(regions))
+        self.rules = (*presidio_rules(regions), spelled(is_address))
         self._set = RuleSet(self.rules, score, cache_dir)
 
     def scan(self, text: str) -> list[Finding]:

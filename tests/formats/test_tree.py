@@ -140,3 +140,21 @@ def test_structure_counts_only_where_the_dialect_has_it() -> None:
     found = texts({"id": "call_1", "metadata": {"id": "DE89370400440532013000"}, "messages": [{"role": "user"}]})
     assert "DE89370400440532013000" in found
     assert "call_1" not in found
+
+
+@pytest.mark.parametrize("number", [4111111111111111, 4111111111111111.0, 378282246310005, 6011000990139424])
+def test_a_number_with_the_digits_of_a_card_is_a_text(number: float) -> None:
+    """Its digits are; what is put in its place is a string, and what is left alone stays a number."""
+    body, survey = tree.parse(orjson.dumps({"a": {"pay": number}, "b": [number]}), SHAPE, 64)
+    assert [span.text for span in survey.spans] == [str(int(number))] * 2
+    assert [tree.read(span) for span in survey.spans] == [str(int(number))] * 2
+    tree.write(survey.spans[0], "<CREDIT_CARD_1>")
+    assert body == {"a": {"pay": "<CREDIT_CARD_1>"}, "b": [number]}
+
+
+@pytest.mark.parametrize(
+    "number", [4111111111111112, 1763749399000, 1763749399000000, 2**53, 0.5, -4111111111111111, 4111111111111111.5]
+)
+def test_other_numbers_are_not(number: float) -> None:
+    """A wrong check digit, times, fractions: numbers."""
+    assert texts({"a": number, "b": {"c": [number]}}) == []
