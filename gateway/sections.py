@@ -109,15 +109,17 @@ class Policy(Section):
     """The Rego bundle and who evaluates it."""
 
     path: str = "policies"
-    """The root of the bundle: a directory with `*.rego`, their tests, and `data.yaml` or `data.json`."""
+    """The root of the bundle: a directory with `*.rego`, their tests, and `data.yaml` or `data.json`; for engine: wasm
+    also the archive that `opa build -t wasm` writes."""
     git: GitSource | None = None
     """Or a git repository that it comes from, in place of `path`."""
     server: ServerSource | None = None
     """Or a server of OPA bundles."""
     cache: str = "var/policies"
     """Where bundles from `git` and `server` are kept, for starts without a network."""
-    engine: Literal["embedded", "opa"] = "embedded"
-    """`embedded` evaluates in-process, `opa` asks an OPA server that serves the same bundle."""
+    engine: Literal["embedded", "wasm", "opa"] = "embedded"
+    """`embedded` evaluates the sources in-process, `wasm` what OPA compiles them to, `opa` asks an OPA server that
+    serves the same bundle."""
     url: HttpUrl = "http://127.0.0.1:8181"
     """The OPA server, for engine: opa."""
     mode: Literal["enforce", "shadow"] = "enforce"

@@ -207,7 +207,7 @@ def test_schema(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_policy_test(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     """`policy test` names what failed and exits 1."""
-    monkeypatch.setattr(policy, "run_tests", lambda path: {**FAILED, "path": str(path)})
+    monkeypatch.setattr(policy, "run_tests", lambda path, engine: {**FAILED, "path": str(path)})
     assert main(["policy", "test", "mine"]) == 1
     out, err = capsys.readouterr()
     assert out == "mine: version abc, 1 of 2 tests passed\n"

@@ -32,7 +32,17 @@ def _opa(policy: Policy) -> Engine:
     return Opa(policy.url, policy.timeout, load(policy.path) if Path(policy.path).is_dir() else None)
 
 
-ENGINES: Mapping[str, Callable[[Policy], Engine]] = {"embedded": _embedded, "opa": _opa}
+def _wasm(policy: Policy) -> Engine:
+    from gateway.engines.compiled import compiled, run_tests
+    from gateway.engines.trial import all_passed
+    from gateway.engines.wasm import Wasm
+
+    bundle = compiled(policy.path)
+    all_passed(run_tests(bundle.path) if bundle.made else ())
+    return Wasm(bundle, policy.timeout)
+
+
+ENGINES: Mapping[str, Callable[[Policy], Engine]] = {"embedded": _embedded, "wasm": _wasm, "opa": _opa}
 
 
 def load_engine(policy: Policy) -> Engine:

@@ -13,10 +13,11 @@ import orjson
 
 from gateway.engines import rego
 from gateway.engines.adapt import VERB
-from gateway.engines.builtins import DEFAULT_REASON, PROVEN, REASONS, VOLATILE, Text
+from gateway.engines.builtins import COMPILED, DEFAULT_REASON, PROVEN, REASONS, VOLATILE, Text
 from gateway.errors import ConfigError
 
-_OTHERWISE = "use `policy.engine: opa`"
+_OPA = "use `policy.engine: opa`"
+_OTHERWISE = "use `policy.engine: wasm` or `policy.engine: opa`"
 _STRICTNESS: Sequence[Text] = ("any", "unescaped", "ascii")
 _UNREADABLE_ESCAPE = re.compile(r"""(?:[^\\]|^)(?:\\\\)*\\[u/]""")
 _WHOLE = 2**63
@@ -65,8 +66,8 @@ def suits(traits: Traits, text: bytes) -> bool:
     return _STRICTNESS.index(traits.text) <= _STRICTNESS.index(spelling(text))
 
 
-def _refused(module: rego.Module, line: int, what: str, why: str) -> ConfigError:
-    return ConfigError(f"{module.file}:{line}: {what} is refused by the embedded engine: {why}; {_OTHERWISE}")
+def _refused(module: rego.Module, line: int, what: str, why: str, otherwise: str = _OTHERWISE) -> ConfigError:
+    return ConfigError(f"{module.file}:{line}: {what} is refused by the embedded engine: {why}; {otherwise}")
 
 
 def _check_syntax(module: rego.Module) -> None:
@@ -98,7 +99,8 @@ def _check_calls(module: rego.Module, defined: set[str]) -> Iterator[str]:
         if path[0] == "data":
             raise ConfigError(f"{module.file}:{call.line}: no function {'.'.join(path)} in this bundle")
         if call.name not in PROVEN:
-            raise _refused(module, call.line, call.name, REASONS.get(call.name, DEFAULT_REASON))
+            otherwise = _OTHERWISE if call.name in COMPILED else _OPA
+            raise _refused(module, call.line, call.name, REASONS.get(call.name, DEFAULT_REASON), otherwise)
         arguments = rego.arguments(module, call)
         if call.name == "sprintf":
             _check_sprintf(module, call, arguments)
@@ -134,7 +136,7 @@ def _check_literals(module: rego.Module, call: rego.Reference, arguments: list[l
 
 
 def _check_data(traits: Traits, data: Mapping[str, Any]) -> None:
-    for path, text in _strings(data, ()):
+    for path, text in strings(data):
         if not suits(traits, orjson.dumps(text)[1:-1]):
             raise ConfigError(
                 f"data.{'.'.join(path)}: a string with a quote, a backslash, a control character or one outside "
@@ -158,14 +160,14 @@ def _check_globs(module: rego.Module) -> None:
             )
 
 
-def _strings(value: object, path: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], str]]:
+def strings(value: object, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], str]]:
     """Every string of a document, keys too, with where it stands."""
     if isinstance(value, str):
         yield path, value
     elif isinstance(value, Mapping):
         for key, item in value.items():
             yield path, key
-            yield from _strings(item, (*path, key))
+            yield from strings(item, (*path, key))
     elif isinstance(value, list):
         for index, item in enumerate(value):
-            yield from _strings(item, (*path, str(index)))
+            yield from strings(item, (*path, str(index)))

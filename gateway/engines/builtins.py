@@ -70,6 +70,47 @@ PROVEN: Mapping[str, Text] = {
     "walk": "any",
 }
 
+COMPILED = frozenset(
+    {
+        "array.flatten",
+        "base64.decode",
+        "base64.encode",
+        "base64.is_valid",
+        "base64url.decode",
+        "base64url.encode",
+        "bits.and",
+        "bits.lsh",
+        "bits.negate",
+        "bits.or",
+        "bits.rsh",
+        "bits.xor",
+        "ceil",
+        "floor",
+        "format_int",
+        "graph.reachable",
+        "indexof",
+        "json.filter",
+        "json.is_valid",
+        "json.marshal",
+        "json.remove",
+        "json.unmarshal",
+        "net.cidr_contains",
+        "net.cidr_intersects",
+        "numbers.range",
+        "object.union",
+        "object.union_n",
+        "regex.find_all_string_submatch_n",
+        "regex.is_valid",
+        "regex.match",
+        "replace",
+        "round",
+        "strings.replace_n",
+        "strings.reverse",
+        "to_number",
+    }
+)
+"""Builtins that this engine refuses and OPA compiles into the bundle of `policy.engine: wasm`."""
+
 VOLATILE = frozenset({"time.now_ns"})
 """The answer changes although the input does not: what reads one of these is not memoized."""
 

@@ -23,7 +23,7 @@ from gateway.engines.program import UNDEFINED, EvaluationError, Machine, Program
 from gateway.errors import ConfigError
 
 _DATA = {"data.yaml": parse_yaml, "data.yml": parse_yaml, "data.json": parse_json}
-_SHORT = 12
+SHORT = 12
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +51,7 @@ class Bundle:
     @property
     def version(self) -> str:
         """The digest, as far as people read it."""
-        return self.digest[:_SHORT]
+        return self.digest[:SHORT]
 
 
 def load(path: str | Path) -> Bundle:

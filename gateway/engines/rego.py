@@ -273,7 +273,9 @@ def _heads(tokens: Sequence[Token]) -> Iterator[str]:
 
 
 def _inputs(tokens: Sequence[Token]) -> Iterator[Path]:
-    for index in range(len(tokens)):
+    for index, token in enumerate(tokens):
+        if token.kind == "template" and "input" in token.text:
+            yield ()  # what stands in its braces is not read here
         if is_input(tokens, index):
             # `with input as` replaces the input: what is read below it cannot be told from the names.
             yield () if before(tokens, index) == "with" else reference(tokens, index).path[1:]

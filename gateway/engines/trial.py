@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -54,6 +55,11 @@ def passes(bundle: Bundle) -> None:
     version, tests = run(bundle.path)
     if version != bundle.version:
         raise ConfigError(f"{bundle.path}: it changed while it was read")
+    all_passed(tests)
+
+
+def all_passed(tests: Sequence[TestResult]) -> None:
+    """Raises ConfigError that names those which did not."""
     failed = [test for test in tests if not test.passed]
     if failed:
         shown = "; ".join(f"{test.file}: {test.name}: {test.message}" for test in failed[:_SHOWN])

@@ -7,7 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from engines import opa_server
 from engines.opa_server import serve
+from gateway.engines.compiled import compiled
+from gateway.engines.wasm import Wasm
 
 SHIPPED = Path(__file__).parents[2] / "policies"
 Write = Callable[[Mapping[str, str]], Path]
@@ -24,6 +27,13 @@ def opa_url() -> Iterator[str]:
     """An OPA server with the shipped policies, for the whole run."""
     with serve(SHIPPED) as url:
         yield url
+
+
+@pytest.fixture(scope="session")
+def wasm_engine() -> Wasm:
+    """The shipped policies compiled, for the whole run."""
+    opa_server.program()
+    return Wasm(compiled(SHIPPED), timeout=30)
 
 
 @pytest.fixture

@@ -1,6 +1,6 @@
-"""OPA's own published cases, put to the embedded engine: what the loader accepts must come out as OPA says.
+"""OPA's own published cases, put to an engine of this process: what the loader accepts must come out as OPA says.
 
-    python -m engines.opa_cases        (from tests/: prints the table and every case that came out wrong)
+    python -m engines.opa_cases [wasm]        (from tests/: prints the table and every case that came out wrong)
 
 The cases are data of the Go module github.com/open-policy-agent/opa; they are read where Go keeps its modules. Each one
 is loaded and evaluated in a process that may be ended: a case that crashes it or does not end is a result too.
@@ -15,13 +15,18 @@ import re
 import select
 import subprocess
 import sys
+import tempfile
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, ClassVar, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 import yaml
+
+if TYPE_CHECKING:
+    from gateway.engines import Engine
+    from gateway.engines.rego import Module
 
 MODULE = "github.com/open-policy-agent/opa@v1.22.2"
 LIMIT = 10.0  # seconds for one case
@@ -84,18 +89,20 @@ def read_cases(root: Path) -> list[dict[str, Any]]:
     return found
 
 
-def run(cases: Sequence[dict[str, Any]]) -> list[Outcome]:
-    """Put cases to the engine, in the order given."""
+def run(cases: Sequence[dict[str, Any]], engine: str = "embedded") -> list[Outcome]:
+    """Put cases to an engine."""
     shares = [cases[start::WORKERS] for start in range(WORKERS)]
     with ThreadPoolExecutor(WORKERS) as pool:
-        return [outcome for outcomes in pool.map(lambda share: list(_share(share)), shares) for outcome in outcomes]
+        return [
+            outcome for outcomes in pool.map(lambda share: list(_share(share, engine)), shares) for outcome in outcomes
+        ]
 
 
-def _share(cases: Sequence[dict[str, Any]]) -> Iterator[Outcome]:
+def _share(cases: Sequence[dict[str, Any]], engine: str) -> Iterator[Outcome]:
     child: subprocess.Popen[bytes] | None = None
     for case in cases:
         if child is None:
-            child = _start()
+            child = _start(engine)
         assert child.stdin is not None
         assert child.stdout is not None
         child.stdin.write(json.dumps(case).encode() + b"\n")
@@ -119,9 +126,9 @@ def _share(cases: Sequence[dict[str, Any]]) -> Iterator[Outcome]:
         child.stdout.close()
 
 
-def _start() -> subprocess.Popen[bytes]:
+def _start(engine: str) -> subprocess.Popen[bytes]:
     return subprocess.Popen(
-        [sys.executable, *CHILD],
+        [sys.executable, *CHILD, engine],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
@@ -129,13 +136,11 @@ def _start() -> subprocess.Popen[bytes]:
     )
 
 
-def judge(case: dict[str, Any]) -> tuple[str, str]:
-    """One case in this process, by the engine as the gateway uses it."""
+def judge(case: dict[str, Any], name: str = "embedded") -> tuple[str, str]:
+    """One case in this process, by an engine as the gateway uses it."""
     from gateway.engines import rego
     from gateway.engines.base import PolicyUnavailable
-    from gateway.engines.bundle import Bundle
     from gateway.engines.data import parse_json
-    from gateway.engines.embedded import Embedded
     from gateway.errors import ConfigError
 
     wanted = case.get("want_result")
@@ -147,8 +152,8 @@ def judge(case: dict[str, Any]) -> tuple[str, str]:
         given = _input(case)
         if given is None and any(() in module.inputs for module in modules):
             return "beside", "there is no input at all, and the policy reads all of it"
-        engine = Embedded(Bundle(Path(), "", tuple(modules), data, ()), timeout=LIMIT)
-        value = asyncio.run(engine.decide({} if given is None else given))["rows"]
+        engine = {"embedded": _embedded, "wasm": _wasm}[name](tuple(modules), data)
+        value = asyncio.run(_decide(engine, {} if given is None else given))["rows"]
     except ConfigError as error:
         return "refused", _reason(str(error))
     except PolicyUnavailable as error:
@@ -160,6 +165,32 @@ def judge(case: dict[str, Any]) -> tuple[str, str]:
     if wanted is None and "want_defined" in case:
         return ("right", "") if bool(value) == case["want_defined"] else ("wrong", f"{value!r}")
     return ("right", "") if ordered(value) == ordered(wanted or []) else ("wrong", f"{value!r}, not {wanted!r}")
+
+
+async def _decide(engine: Engine, document: Any) -> Any:
+    try:
+        return await engine.decide(document)
+    finally:
+        await engine.close()
+
+
+def _embedded(modules: tuple[Module, ...], data: dict[str, Any]) -> Engine:
+    from gateway.engines.bundle import Bundle
+    from gateway.engines.embedded import Embedded
+
+    return Embedded(Bundle(Path(), "", modules, data, ()), LIMIT)
+
+
+def _wasm(modules: tuple[Module, ...], data: dict[str, Any]) -> Engine:
+    from gateway.engines.compiled import Compiled, build
+    from gateway.engines.wasm import Wasm
+
+    with tempfile.TemporaryDirectory() as folder:
+        root = Path(folder)
+        for module in modules:
+            (root / module.file).write_text(module.source)
+        (root / "data.json").write_text(json.dumps(data))
+        return Wasm(Compiled(root, "", build(root), data, modules, made=True), LIMIT)
 
 
 def _module(query: str, names: Sequence[str]) -> str:
@@ -194,13 +225,13 @@ def _reason(words: str) -> str:
     return re.sub(r"^[\w.]+:\d*:? ?", "", words)
 
 
-def child() -> None:
+def child(engine: str) -> None:
     """Answer cases on stdin, one line each."""
     out = os.dup(1)
     os.dup2(2, 1)
     with os.fdopen(out, "wb") as stdout:
         for line in sys.stdin.buffer:
-            stdout.write(json.dumps(judge(json.loads(line))).encode() + b"\n")
+            stdout.write(json.dumps(judge(json.loads(line), engine)).encode() + b"\n")
             stdout.flush()
 
 
@@ -215,10 +246,10 @@ def table(outcomes: Sequence[Outcome]) -> str:
 
 def main() -> None:
     """Print the table, and what came out wrong."""
-    if sys.argv[1:] == ["child"]:
-        child()
+    if sys.argv[1:2] == ["child"]:
+        child(sys.argv[2])
         return
-    outcomes = run(read_cases(folder()))
+    outcomes = run(read_cases(folder()), *sys.argv[1:])
     print(table(outcomes))
     for outcome in outcomes:
         if outcome.kind in ("wrong", "broken"):

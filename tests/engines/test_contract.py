@@ -4,25 +4,29 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from engines.inputs import CASES, Case
+from engines.opa_cases import ordered
 from gateway.authorize import read
 from gateway.engines import Engine
 from gateway.engines.bundle import load
 from gateway.engines.embedded import Embedded
 from gateway.engines.opa import Opa
+from gateway.engines.wasm import Wasm
 
 
-@pytest.fixture(params=["embedded", "opa"])
+@pytest.fixture(params=["embedded", "wasm", "opa"])
 async def engine(request: pytest.FixtureRequest, shipped: Path) -> AsyncIterator[Engine]:
     """The shipped policies in each engine."""
     bundle = load(shipped)
     made: Engine
     if request.param == "embedded":
         made = Embedded(bundle, timeout=10)
+    elif request.param == "wasm":
+        yield request.getfixturevalue("wasm_engine")
+        return
     else:
         made = Opa(request.getfixturevalue("opa_url"), timeout=10, bundle=bundle)
     await made.open()
@@ -37,14 +41,14 @@ async def test_verdicts(engine: Engine, case: Case) -> None:
     assert (decision.allow, frozenset(deny.code for deny in decision.deny)) == (case.allow, case.denies)
 
 
-async def test_same_results(shipped: Path, opa_url: str) -> None:
+async def test_same_results(shipped: Path, opa_url: str, wasm_engine: Wasm) -> None:
     """To the letter: messages, classes and obligations too, whatever the order of a set."""
     bundle = load(shipped)
     embedded, opa = Embedded(bundle, timeout=10), Opa(opa_url, timeout=10, bundle=bundle)
     await opa.open()
     for case in CASES:
-        ours, theirs = await embedded.decide(case.document), await opa.decide(case.document)
-        assert ordered(ours) == ordered(theirs), case.name
+        results = [ordered(await engine.decide(case.document)) for engine in (embedded, wasm_engine, opa)]
+        assert results[0] == results[1] == results[2], case.name
     await opa.close()
     await embedded.close()
 
@@ -53,11 +57,3 @@ async def test_same_version(engine: Engine, shipped: Path) -> None:
     """The digest of the bundle, whoever evaluates it."""
     assert engine.version == load(shipped).version
     await engine.ping()
-
-
-def ordered(value: Any) -> Any:
-    if isinstance(value, list):
-        return sorted((ordered(item) for item in value), key=repr)
-    if isinstance(value, dict):
-        return {key: ordered(item) for key, item in sorted(value.items())}
-    return value

@@ -34,6 +34,8 @@ def written(found: rego.Module, *others: str, test: bool = False) -> str:
         ("p if input[x]", {()}),
         ('p if object.get(input, "a", 0)', {()}),
         ("p if q with input as {}", {()}),
+        ('p := $"a {input.b}"', {()}),
+        ("p := $`a {data.b}`", set()),
         ("import input.a as b\np if b.c", {("a",)}),
         ('p := "input.a" # input.b', set()),
         ("p if data.input.a", set()),

@@ -1,4 +1,4 @@
-"""`policy.path`: a folder, watched. The files are where they are; nothing is copied or kept."""
+"""`policy.path`: a folder, or the archive of a compiled bundle, watched. Nothing is copied or kept."""
 
 from __future__ import annotations
 
@@ -39,7 +39,8 @@ class Folder:
 def fingerprint(path: str) -> Fingerprint:
     """What would be different if a file of the bundle had changed: names, sizes, times."""
     found = []
-    for file in files(Path(path)):
+    root = Path(path)
+    for file in [root] if root.is_file() else [*files(root), root / "policy.wasm"]:
         try:
             stat = file.stat()
         except OSError:
