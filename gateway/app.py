@@ -52,9 +52,9 @@ from gateway.quota import Quotas
 from gateway.ratelimit import RateLimits
 from gateway.reply import Reply
 from gateway.scan import pii as pii_scan
-from gateway.scan.injection import Injection
 from gateway.scan import placeholders
 from gateway.scan.beside import Beside
+from gateway.scan.injection import Injection
 from gateway.scan.secrets import SecretScanner
 from gateway.scan.window import StreamScanner
 from gateway.sections import Output

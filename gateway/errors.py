@@ -8,6 +8,7 @@ Each format turns a `Refusal` into its own words (OpenAI, Anthropic, JSON-RPC); 
 
 from __future__ import annotations
 
+import traceback
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
@@ -81,6 +82,11 @@ class Refusal(Exception):
         self.retry = row.retry
         self.detail = detail or {}
         self.said = ""  # an upstream's own words, not yet judged: they join the message once the output filter has
+
+
+def trace(fault: BaseException) -> str:
+    """What a fault is and where it was raised, without its words: those may hold a value that nobody may read."""
+    return f"{type(fault).__name__}\n{''.join(traceback.format_tb(fault.__traceback__))}".rstrip()
 
 
 class ConfigError(Exception):

@@ -16,7 +16,7 @@ from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from gateway.call import Call, Finding, Json, Screening
-from gateway.errors import Refusal
+from gateway.errors import Refusal, trace
 from gateway.formats import Channel, Chunk, Codec, StreamCodec, tree
 from gateway.restore import Restoration, Restorer
 from gateway.scan.placeholders import LIKE, PLACEHOLDER
@@ -348,7 +348,7 @@ class AnswerFilter:
         """What a fault becomes while an answer is judged: nobody knows what it holds, so nothing more of it leaves."""
         if isinstance(fault, Refusal):
             return fault
-        _log.error("the answer of call %s could not be judged", self._call.id, exc_info=fault)
+        _log.error("the answer of call %s could not be judged: %s", self._call.id, trace(fault))
         if self._call.runtime is not None:
             self._call.runtime.telemetry.failures.add(("output",))
         return Refusal(

@@ -18,7 +18,7 @@ from typing import Protocol
 
 from gateway.actions import Actions, Rules
 from gateway.call import NO_OBLIGATIONS, Call, Finding, Obligations, Redaction, Span
-from gateway.errors import Refusal
+from gateway.errors import Refusal, trace
 from gateway.formats import tree
 from gateway.restore import LITERAL, Names, keeps
 from gateway.scan.beside import UNSCANNABLE
@@ -102,14 +102,7 @@ class Redactor:
         except (Refusal, StoreUnavailable):
             raise
         except Exception as fault:
-            _log.exception("call %s could not be redacted", call.id)
-            if call.runtime is not None:
-                call.runtime.telemetry.failures.add(("redact",))
-            raise Refusal(
-                "pii_blocked",
-                f"Personal data in the request could not be taken out ({type(fault).__name__}), so nothing was sent. "
-                f"The operator finds the fault in the log, by the call's id {call.id}.",
-            ) from None
+            raise broken(call, fault, "Personal data in the request could not be taken out") from None
 
     async def _redact(self, call: Call, found: Found, actions: Actions, redaction: Redaction) -> None:
         counts = redaction.counts
@@ -233,6 +226,18 @@ class Redactor:
         if action == "partial":
             return _partial(value)
         return f"<{entity}>"
+
+
+def broken(call: Call, fault: Exception, what: str) -> Refusal:
+    """What a fault becomes before a request is known to be clean: nothing leaves."""
+    _log.error("call %s: %s: %s", call.id, what, trace(fault))
+    if call.runtime is not None:
+        call.runtime.telemetry.failures.add((call.stage,))
+    return Refusal(
+        "pii_blocked",
+        f"{what} ({type(fault).__name__}), so nothing was sent. The operator finds the fault in the log, by the call's "
+        f"id {call.id}.",
+    )
 
 
 def _placeholders_stay(span: Span, redaction: Redaction) -> bool:

@@ -24,6 +24,7 @@ from gateway.forward import MAX_ANSWER, Answer
 from gateway.idempotency import REPLAYED
 from gateway.loops import NOTHING, Look, Loops
 from gateway.output import AnswerFilter
+from gateway.pii import broken
 from gateway.reply import Reply
 from gateway.stores import StoreUnavailable
 from gateway.tokens import ANSWER, MESSAGE
@@ -80,10 +81,13 @@ async def read(call: Call, receive: ingress.Receive) -> None:
     await ingress.receive(call, receive, server.max_body, server.max_depth)
     runtime.forward.model(call.model)
     call.known_model = True
-    if len(call.raw) > runtime.OFF_LOOP:
-        counted = await asyncio.to_thread(survey, call)
-    else:
-        counted = survey(call)
+    try:
+        if len(call.raw) > runtime.OFF_LOOP:
+            counted = await asyncio.to_thread(survey, call)
+        else:
+            counted = survey(call)
+    except Exception as fault:
+        raise broken(call, fault, "The request could not be searched for personal data") from None
     call.input_tokens = counted and counted + MESSAGE * len(call.body["messages"]) + ANSWER
 
 

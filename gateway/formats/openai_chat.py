@@ -28,10 +28,10 @@ SHAPE = tree.Shape(
         | {"encoding_format", "service_tier", "system_fingerprint", "reasoning_effort", "verbosity", "syntax"}
     ),
     json=frozenset({"arguments"}),
-    blobs=frozenset({"image_url", "input_audio", "file", "audio"}),
+    blobs=frozenset({"image_url", "video_url", "input_audio", "file", "audio"}),
     within=frozenset({"messages", "content", "tool_calls", "function", "function_call", "tools", "tool_choice"})
     | frozenset({"response_format", "json_schema", "schema", "parameters", "properties", "items", "audio"})
-    | frozenset({"choices", "message", "delta", "image_url", "input_audio", "file", "custom"}),
+    | frozenset({"choices", "message", "delta", "image_url", "video_url", "input_audio", "file", "custom"}),
 )
 ANSWER = replace(SHAPE, repeats=frozenset({"logprobs"}))
 # Fields of a delta whose pieces are one running text.

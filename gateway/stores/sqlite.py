@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import itertools
 import os
 import sqlite3
 import time
@@ -62,6 +63,7 @@ _KEYS_CHANGED: Statement = ("UPDATE meta SET value = value + 1 WHERE name = 'key
 
 # A workflow that was not seen for this long is dropped from memory; its next call loads it again.
 _IDLE = 600 * MICRO
+_VAULTS = 2048  # vaults kept in memory beyond those not yet written; the one that was used longest ago goes first
 # Scanning the tables for what has expired is worth it once a minute.
 _PURGE = 60 * MICRO
 
@@ -294,13 +296,20 @@ class SqliteStore:
 
     def _vault(self, team: str, correlation_id: str, now: int) -> Vault:
         name = (team, correlation_id)
-        vault = self._vaults.get(name)
-        if vault is None:
-            vault = self._vaults[name] = self._load_vault(name)
+        vault = self._vaults.pop(name, None) or self._load_vault(name)
+        self._vaults[name] = vault  # at the end: used last
+        if len(self._vaults) > _VAULTS:
+            self._forget_vaults()
         if vault.items and vault.ends < now:
             vault = self._vaults[name] = Vault()
             self.writer.submit("DELETE FROM sealed WHERE team = ? AND correlation_id = ?", name)
         return vault
+
+    def _forget_vaults(self) -> None:
+        """Of the oldest a few: what is on disk is read again when it is asked for."""
+        for name in list(itertools.islice(self._vaults, 16)):
+            if len(self._vaults) > _VAULTS and self.writer.written(self._vaults[name].mark):
+                del self._vaults[name]
 
     def _load_vault(self, name: tuple[str, str]) -> Vault:
         vault = Vault()

@@ -1,0 +1,71 @@
+"""Numbers that a float cannot say leave as they came, also where the body around them is edited."""
+
+from __future__ import annotations
+
+import json
+from decimal import Decimal
+from typing import Any
+
+import orjson
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gateway.formats import numbers, tree
+from gateway.formats.openai_chat import SHAPE
+
+WEI = "1000000000000000000000001"
+NUMBERS = st.one_of(
+    st.integers(-(10**40), 10**40).map(str),
+    st.decimals(allow_nan=False, allow_infinity=False, places=25).map(lambda value: format(value, "f")),
+    st.floats(allow_nan=False, allow_infinity=False).map(repr),
+    st.sampled_from([WEI, "0.1", "1E5", "0.30000000000000004", "123456789012345678.9", "-0.0"]),
+)
+
+
+def exactly(text: str | bytes) -> Any:
+    """What a JSON text says, to the last digit."""
+    return json.loads(text, parse_int=Decimal, parse_float=Decimal)
+
+
+@given(st.lists(NUMBERS, max_size=6))
+def test_a_body_keeps_its_numbers(literals: list[str]) -> None:
+    """In a body, and in JSON inside a string of it."""
+    listed = f"[{', '.join(literals)}]"
+    raw = f'{{"x": {{"deep": [{listed}, "text"]}}, "arguments": {json.dumps(f"{{{chr(34)}n{chr(34)}: {listed}}}")}}}'
+    body, survey = tree.parse(raw.encode(), SHAPE, 64)
+    for nested in survey.nested:
+        nested.edited = True
+    tree.fold(survey.nested)
+    left = orjson.dumps(body)
+    expected = exactly(listed)
+    assert [float(one) for one in exactly(left)["x"]["deep"][0]] == [float(one) for one in expected]
+    whole = [str(one) for one in expected if one == one.to_integral_value()]
+    assert [str(one) for one in exactly(left)["x"]["deep"][0] if one == one.to_integral_value()] == whole or all(
+        abs(Decimal(one)) < 2**53 for one in whole
+    )
+    assert exactly(exactly(left)["arguments"])["n"] == exactly(left)["x"]["deep"][0]
+
+
+def test_an_edited_body_and_edited_arguments() -> None:
+    """A sum in wei stands beside what is masked."""
+    arguments = f'{{"to": "ann@example.org", "wei": {WEI}, "part": 0.1234567890123456789}}'
+    raw = json.dumps({"messages": [{"role": "assistant", "function": {"arguments": arguments}}], "seed": 0}).replace(
+        '"seed": 0', f'"seed": {WEI}'
+    )
+    body, survey = tree.parse(raw.encode(), SHAPE, 64)
+    tree.write(next(span for span in survey.spans if "@" in span.text), "<EMAIL_1>")
+    tree.fold(survey.nested)
+    left = orjson.dumps(body).decode()
+    assert f'"seed":{WEI}' in left
+    assert body["messages"][0]["function"]["arguments"] == (
+        f'{{"to":"<EMAIL_1>","wei":{WEI},"part":0.1234567890123456789}}'
+    )
+
+
+def test_an_edited_answer() -> None:
+    """What was edited after it was read still gets its numbers back, and renamed keys keep theirs."""
+    raw = f'{{"a@b.org": {WEI}, "b": [1.5, {WEI}, "x"], "c": 1}}'.encode()
+    value = orjson.loads(raw)
+    value["b"][2] = "y"
+    tree._rename(value, "a@b.org", "<EMAIL_1>")
+    assert numbers.dumps(value, raw).decode() == f'{{"<EMAIL_1>":{WEI},"b":[1.5,{WEI},"y"],"c":1}}'

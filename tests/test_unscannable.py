@@ -1,0 +1,195 @@
+"""What no scanner can read: in parts and in texts, both ways; and text that only looks like such data."""
+
+from __future__ import annotations
+
+import base64
+import gzip
+import json
+import os
+import zlib
+from collections.abc import Iterator
+from typing import Any
+
+import orjson
+import pytest
+
+import upstream as scripted
+from gateway.call import Call
+from gateway.errors import Refusal
+from gateway.formats import tree
+from gateway.formats.openai_chat import OPENAI_CHAT, SHAPE
+from gateway.output import Screen
+from gateway.scan.beside import UNSCANNABLE, Beside
+from gateway.scan.window import StreamScanner
+from gateway.sections import Output
+from line import Line, config, running
+
+PNG = b"\x89PNG\r\n\x1a\n" + bytes(range(64))
+CARD = b"my card is 4111 1111 1111 1111, thank you very much"
+
+
+def b64(data: bytes) -> str:
+    """Base64."""
+    return base64.b64encode(data).decode()
+
+
+def mixed(size: int) -> str:
+    """Base64 of chance."""
+    return b64(b"\xff" + os.urandom(size - 1))
+
+
+UNREADABLE = {
+    "an image": (f"see {b64(PNG)} there", "image"),
+    "a data URL": (f"![chart](data:image/png;base64,{b64(PNG)})", "image"),
+    "a data URL of nothing known": (f"data:application/octet-stream;base64,{b64(bytes(200))}", "data"),
+    "gzip": (b64(gzip.compress(CARD)), "archive"),
+    "zlib": (f'{{"blob": "{b64(zlib.compress(CARD))}"}}', "archive"),
+    "gzip, URL-safe": (base64.urlsafe_b64encode(gzip.compress(CARD * 3)).decode(), "archive"),
+    "gzip in hexadecimal": (gzip.compress(CARD).hex(), "archive"),
+    "a PDF in lines": (
+        "\n".join(b64(b"%PDF-1.7\n" + bytes(range(256)))[i : i + 76] for i in range(0, 300, 76)),
+        "document",
+    ),
+    "openssl": (b64(b"Salted__" + os.urandom(40)), "ciphertext"),
+    "PGP": ("-----BEGIN PGP MESSAGE-----\n\nhQEMA\n-----END PGP MESSAGE-----", "ciphertext"),
+    "chance": (f"token {mixed(900)} end", "data"),
+}
+READABLE = {
+    "prose": "The quick brown fox jumps over the lazy dog. " * 50,
+    "a ruler": "-" * 3000 + "_" * 3000,
+    "one letter": "a" * 5000,
+    "a sequence": "ACGT" * 1000,
+    "text in base64": b64(b"nothing but text, nothing but text. " * 60),
+    "a digest": "sha512:" + "0a1b2c3d4e5f6789" * 8,
+    "a token": f"session {mixed(200)}",
+    "a text URL": "data:text/plain;base64," + b64(b"plain words " * 10),
+    "words": "/usr/lib/python3/site-packages/some/long/path/that/goes/on" * 3,
+    "armour": "-----BEGIN CERTIFICATE REQUEST-----",
+}
+
+
+@pytest.fixture(scope="module")
+def beside() -> Beside:
+    """Without personal data."""
+    return Beside(lambda _: [])
+
+
+@pytest.mark.parametrize("name", UNREADABLE)
+def test_data_in_a_text_is_seen(beside: Beside, name: str) -> None:
+    """By what its first bytes say, or by its length where they say nothing."""
+    text, kind = UNREADABLE[name]
+    assert {one.entity for one in beside.scan(text)} == {UNSCANNABLE + kind.upper()}
+
+
+@pytest.mark.parametrize("name", READABLE)
+def test_text_is_text(beside: Beside, name: str) -> None:
+    """Long runs that are no data, and data that is text."""
+    assert [one for one in beside.scan(READABLE[name]) if one.entity.startswith(UNSCANNABLE)] == []
+
+
+def survey(body: Any) -> tree.Survey:
+    """What is found in a body."""
+    return tree.parse(orjson.dumps(body), SHAPE, 64)[1]
+
+
+PARTS: dict[str, tuple[Any, dict[str, int]]] = {
+    "image by address": ({"image_url": {"url": "https://x.org/a.png"}}, {"image": 1}),
+    "image as a string": ({"image_url": "https://x.org/a.png"}, {"image": 1}),
+    "audio": ({"input_audio": {"data": "UklGRg==", "format": "wav"}}, {"audio": 1}),
+    "video": ({"video_url": {"url": "https://x.org/a.mp4"}}, {"video": 1}),
+    "file": ({"file": {"file_id": "file-1"}}, {"file": 1}),
+    "file of text": ({"file": {"file_data": "data:text/csv;base64," + b64(b"a,b"), "filename": "a.csv"}}, {}),
+    "two, one of text": ({"file": {"file_data": "data:text/csv,a", "file_id": "file-1"}}, {"file": 1}),
+    "how audio is wanted": ({"audio": {"voice": "alloy", "format": "wav"}}, {}),
+    "a parameter called file": ({"parameters": {"properties": {"file": {"type": "string"}}}}, {}),
+    "a name": ({"file": "report.txt"}, {}),
+}
+
+
+@pytest.mark.parametrize("name", PARTS)
+def test_parts_are_counted_by_kind(name: str) -> None:
+    """What holds data nobody reads; not what only names it, nor text."""
+    part, kinds = PARTS[name]
+    assert survey({"messages": [{"role": "user", "content": [part]}]}).kinds == kinds
+
+
+def test_a_text_in_a_data_url_is_read_and_written_back() -> None:
+    """Base64 or percent-encoded, in a part or a field that nobody knows, and inside arguments."""
+    url = "data:text/plain;charset=utf-8;base64," + b64(b"ann@example.org")
+    inner = json.dumps({"deep": "data:,ann%40example.org"})
+    body = {"file": {"file_data": url}, "x": {"y": url}, "arguments": inner}
+    parsed, found = tree.parse(orjson.dumps(body), SHAPE, 64)
+    assert [span.text for span in found.spans] == ["ann@example.org"] * 3
+    for span in found.spans:
+        tree.write(span, "<EMAIL_1> ü")
+    tree.fold(found.nested)
+    assert parsed["x"]["y"] == "data:text/plain;charset=utf-8;base64," + b64("<EMAIL_1> ü".encode())
+    assert json.loads(parsed["arguments"]) == {"deep": "data:,%3CEMAIL_1%3E%20%C3%BC"}
+
+
+# On the line
+
+POLICY = """package gateway
+decision := {"allow": allow, "deny": deny}
+default allow := true
+deny contains {"code": "pictures", "message": "No pictures", "class": "compliance"} if {
+	input.content.unscannable_kinds.image > 0
+}
+"""
+
+
+@pytest.fixture(scope="module")
+def line(up: scripted.Upstream, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Line]:
+    """As shipped."""
+    folder = tmp_path_factory.mktemp("blobs")
+    with running(folder, config(folder, up.url)) as started:
+        yield started
+
+
+def test_data_in_a_text_is_blocked(line: Line, up: scripted.Upstream) -> None:
+    """In a message or a field that nobody knows; what providers hand their callers to bring back is none of it."""
+    before = len(up.seen)
+    for fields in ({"text": UNREADABLE["gzip"][0]}, {"text": "x", "x_unknown": {"a": UNREADABLE["an image"][0]}}):
+        answer = line.chat(**fields)
+        assert (answer.status_code, answer.json()["error"]["code"]) == (403, "pii_blocked")
+        assert "that no scanner can read" in answer.json()["error"]["message"]
+    assert len(up.seen) == before
+    assert line.chat(extra_content={"google": {"thought_signature": mixed(2000)}}).status_code == 200
+
+
+def test_a_policy_decides_where_it_may(up: scripted.Upstream, tmp_path: Any) -> None:
+    """`unscannable: allow` leaves it to the policy, which sees kinds."""
+    (tmp_path / "policies").mkdir()
+    (tmp_path / "policies" / "gateway.rego").write_text(POLICY)
+    settings = config(tmp_path, up.url, pii={"unscannable": "allow"}, policy={"path": str(tmp_path / "policies")})
+    with running(tmp_path, settings) as line:
+        assert line.chat(UNREADABLE["gzip"][0]).status_code == 200
+        answer = line.chat(UNREADABLE["a data URL"][0])
+        assert (answer.status_code, answer.json()["error"]["code"]) == (403, "policy_denied")
+
+
+@pytest.mark.parametrize("allowed", [False, True])
+def test_an_answer_with_sound_or_pictures(allowed: bool) -> None:
+    """Blocked whole and in a stream, unless the operator lets it pass."""
+    screen = Screen(
+        Output(unscannable="allow" if allowed else "block"),
+        StreamScanner(None, None, {"X": "never seen"}),
+        lambda _: False,
+    )
+    call = Call("id", "/", "llm", OPENAI_CHAT, [], None, 0)
+    for part in (
+        {"audio": {"id": "a", "data": "AAAA"}},
+        {"images": [{"image_url": {"url": "data:image/png;base64,AA"}}]},
+    ):
+        whole = {"choices": [{"index": 0, "message": {"role": "assistant", **part}}]}
+        event = b"data: " + json.dumps({"choices": [{"index": 0, "delta": part}]}).encode() + b"\n\n"
+        codec = OPENAI_CHAT.stream(keep_usage=False)
+        [chunk] = codec.feed(event)
+        if allowed:
+            screen.filter(call).whole(whole)
+            assert screen.filter(call).feed(chunk, codec)
+            continue
+        with pytest.raises(Refusal, match="no scanner can read"):
+            screen.filter(call).whole(whole)
+        with pytest.raises(Refusal, match="no scanner can read"):
+            screen.filter(call).feed(chunk, codec)
