@@ -17,7 +17,8 @@ from typing import Final
 from gateway.call import Call, Json, Span
 from gateway.errors import Refusal
 from gateway.scan.sql import KINDS, Reader, Statement
-from gateway.scan.sqlfind import Finder, argument
+from gateway.scan.sqlfind import Arguments, Finder
+from gateway.scan.sqlinject import Breakout
 from gateway.sections import Sql
 
 MAX_FACTS: Final = 100  # statements of one request that a policy is told of
@@ -36,6 +37,7 @@ class SqlGate:
         self._dotted = _Patterns(pattern for pattern in self._config.deny_columns if "." in pattern)
         self._allow = frozenset(self._config.allow)
         self._reader: Reader | None = None
+        self._arguments: Arguments | None = None
         self.limit = self._config.max_chars
         if self.configured:
             self.load()
@@ -66,8 +68,14 @@ class SqlGate:
     def argument(self, call: Call, text: str) -> str:
         """A string among the arguments of a tool call."""
         if len(text) >= _SHORT:
-            argument(self.load(), self._check(call), text, self.limit)
+            self.arguments()(text, self._check(call))
         return text
+
+    def arguments(self) -> Arguments:
+        """What looks through strings of arguments."""
+        if self._arguments is None:
+            self._arguments = Arguments(self.load(), Breakout(self._config.dialect or ""), self.limit)
+        return self._arguments
 
     def _check(self, call: Call) -> Callable[[Sequence[Statement]], None]:
         demanded = call.decision.obligations.sql if call.decision is not None else None
@@ -175,7 +183,7 @@ class SqlFacts:
 
     def _read(self, text: str) -> tuple[Json, ...]:
         statements: list[Statement] = []
-        argument(self._gate.load(), statements.extend, text, self._gate.limit)
+        self._gate.arguments()(text, statements.extend)
         return tuple(map(_fact, dict.fromkeys(statements)))
 
 

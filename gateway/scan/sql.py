@@ -131,6 +131,16 @@ class Reader:
         except (Exception, RecursionError):  # whatever a grammar stumbles over is not readable
             return [unreadable(text)]
 
+    def tree(self, text: str) -> exp.Expr | None:
+        """What the grammar of the first dialect makes of one statement; None if nothing. Never raises."""
+        try:
+            tokens = self._dialects[0].tokenize(text)
+            if not tokens or len(tokens) > TOKENS or _depth(tokens) > DEPTH:
+                return None
+            return self._parse(0, tokens, text, [STEPS])
+        except (Exception, RecursionError):
+            return None
+
     def _read(self, text: str) -> Iterator[Statement]:
         steps = [STEPS]
         text = _EXPLAINED.sub("", text)  # as what it explains: with ANALYZE it is run

@@ -17,6 +17,7 @@ from typing import Final
 
 from gateway.scan.fold import DISGUISE, fold
 from gateway.scan.sql import Reader, Statement, unreadable
+from gateway.scan.sqlinject import FRAGMENT, Breakout, variants
 from gateway.scan.sqlshape import ARTICLES, KEYWORDS, RUN, Select, opening, prose_from
 
 Check = Callable[[Sequence[Statement]], None]
@@ -39,6 +40,7 @@ _CLOSING: Final = "\n;`\"'~"
 _CODE: Final = re.compile(r"[=<>()*;\[\]{}@|]|'[^']*'|\"[^\"]*\"|\b(?:where|values|join|union|set)\b", re.IGNORECASE)
 _LINE: Final = re.compile(r"(?:^|\n)[\s>*\-+\d.)#$]*(?:\w*sql\w*>[ \t]*)?\Z|[:;`\"'({\[\t=>]\s*\Z|\\n\s*\Z")
 _WEAK_HARD: Final = re.compile(r"(?:drop\s+(?:table|database|schema)|truncate\s+table|delete\s+from)\b", re.IGNORECASE)
+_SURE: Final = frozenset({"union", "into", RUN})  # openings that no prose has
 _BEFORE: Final = 80  # characters kept of what has left
 
 
@@ -205,7 +207,7 @@ class Finder:
                     return len(self._word)
                 self._check(shorter)
                 return min(cut, size) if cut else size
-            if not _CODE.search(body):
+            if self._word not in _SURE and not _CODE.search(body):
                 return len(self._word)
             self._check(statements)
             return size
@@ -227,8 +229,22 @@ class Finder:
         return words[0].istitle() and not _WEAK_HARD.match(body)
 
 
-def argument(reader: Reader, check: Check, text: str, limit: int) -> None:
-    """Look through a string that is an argument as a whole: no empty line ends a statement in it."""
-    finder = Finder(reader, check, limit, blank=False)
-    finder.feed(text)
-    finder.close()
+class Arguments:
+    """Looks through strings that are arguments: as wholes, in which no empty line ends a statement, and decoded."""
+
+    def __init__(self, reader: Reader, breakout: Breakout, limit: int) -> None:
+        self._reader = reader
+        self._breakout = breakout
+        self._limit = limit
+
+    def __call__(self, text: str, check: Check) -> None:
+        """Hand every statement and every piece of one to `check`."""
+        for said in variants(text):
+            found: list[Statement] = []
+            finder = Finder(self._reader, found.extend, self._limit, blank=False)
+            finder.feed(said)
+            finder.close()
+            if found:
+                check(found)
+            elif self._breakout(fold(said)[0]):
+                check([FRAGMENT])

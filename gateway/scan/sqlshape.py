@@ -87,7 +87,7 @@ _OPENINGS: Final[dict[str, str]] = {
     "unload": rf"{_O}\({_O}'|{_G}to{_G}\S+{_G}{_READS}",
     "attach": rf"{_G}(?:(?:database{_G})?(?:'[^'\n]*'|\"[^\"\n]*\")|database{_G}[\w@:]+){_G}as{_G}\w",
     "detach": rf"{_G}database{_G}\w",
-    "pragma": rf"{_G}\w+(?:\.\w+)?{_O}(?:=|\(|;)",
+    "pragma": rf"{_G}(?!in\b)\w+(?:\.\w+)?{_O}(?:=|\(|;)",
     "bulk": rf"{_G}insert{_G}{_NAME}{_G}from{_G}",
     "backup": rf"{_G}(?:database|log){_G}{_NAME}{_G}to{_G}",
     "restore": rf"{_G}database{_G}{_NAME}{_G}(?:from|with){_G}",
@@ -108,8 +108,8 @@ _OPENINGS: Final[dict[str, str]] = {
     "install": rf"{_G}\w+{_G}from{_G}\w|{_G}(?:httpfs|plugin)\b",
     "refresh": rf"{_G}materialized{_G}view{_G}",
     "table": rf"{_G}{_NAME}{_O}(?:;|(?:limit|order{_G}by|into{_G}outfile)\b)",
-    "into": rf"{_G}(?:outfile|dumpfile){_O}['\"]",
-    "union": rf"{_G}(?:all{_G}|distinct{_G})?(?:\({_O})*select\b",
+    "into": rf"{_G}(?:outfile|dumpfile){_G}\S",
+    "union": rf"{_G}(?:(?:all|distinct){_G})*(?:\({_O})*select\b",
     "explain": rf"{_G}(?:query{_G}plan{_G}(?:for{_G})?|plan{_G}for{_G}|\([^()]*+\){_O}|format{_O}={_O}\w+{_G}|"
     rf"(?:analy[sz]e|verbose|extended|partitions|formatted){_G})*{_READS}{_G}\S",
     "begin": rf"{_G}(?:execute{_G}immediate|dbms_|utl_)",
@@ -224,7 +224,7 @@ class Select:
                 return self._bare()
             if said not in ".:?!" and kind != "number":
                 self._run = 0
-            if kind == "text" or said in "*()=<>@+|":
+            if kind == "text" or said in "()=<>@+|":
                 self.loose = False
         self._last = word
         return verdict
