@@ -60,9 +60,7 @@ class SqlGate:
     def text(self, call: Call, text: str) -> str:
         """A whole text; unchanged if nothing in it is refused."""
         if len(text) >= _SHORT:
-            finder = self.guard(call)
-            finder.feed(text)
-            finder.close()
+            self.guard(call).whole(text)
         return text
 
     def argument(self, call: Call, text: str) -> str:

@@ -34,7 +34,7 @@ WRITES: Final = frozenset(KINDS) - {"select", "show", "transaction"}
 DIALECTS: Final = ("postgres", "mysql", "tsql", "sqlite", "snowflake", "bigquery", "oracle")
 DEPTH: Final = 24
 TOKENS: Final = 2_000
-STEPS: Final = 40_000
+STEPS: Final = 10_000
 LONGEST: Final = 1_000  # characters of a statement as a policy sees it
 
 _HEADS: Final = {
@@ -245,10 +245,10 @@ def _gravest(kinds: Iterable[str]) -> str:
 
 
 def _depth(tokens: Iterable[Token]) -> int:
-    """How deep brackets are nested; square ones, which parsers try in several ways, count four times."""
+    """How deep brackets are nested; square ones, which parsers try in several ways, count six times."""
     depth = deepest = 0
     for token in tokens:
-        weight = 4 if token.text in ("[", "]", "{", "}") else 1
+        weight = 6 if token.text in ("[", "]", "{", "}") else 1
         if token.text in ("(", "[", "{"):
             depth += weight
             deepest = max(deepest, depth)
@@ -286,10 +286,12 @@ def _statement(tree: exp.Expr, tokens: list[Token], text: str) -> Statement:
     """What a tree says, and its first word beside it."""
     from sqlglot import exp
 
-    if isinstance(tree, exp.Command) or tree.find(exp.Command) is not None:
+    nodes = list(tree.walk())
+    if any(isinstance(node, exp.Command) for node in nodes):
         return _by_words(tokens, text, readable=True)
-    kinds = _kinds(tree) | _reaching(tokens) | _heads(tokens)
-    tables, columns, stars = _names(tree)
+    kinds = _kinds(nodes) | _reaching(tokens) | _heads(tokens)
+    tables, columns, stars = _names(nodes)
+    quoted = {token.text.lower() for token in tokens if text[token.start : token.start + 1] == '"'}
     return Statement(
         _gravest(kinds),
         frozenset(kinds),
@@ -297,25 +299,29 @@ def _statement(tree: exp.Expr, tokens: list[Token], text: str) -> Statement:
         tables,
         columns,
         stars,
-        any(_is_unbounded(node) for node in tree.find_all(exp.Update, exp.Delete)),
+        any(_is_unbounded(node) for node in nodes if isinstance(node, (exp.Update, exp.Delete))),
         _rows(tree),
-        doubtful=frozenset(name for name in columns if name.rpartition(".")[2] in _doubtful(tokens, text)),
+        doubtful=frozenset(name for name in columns if name.rpartition(".")[2] in quoted),
     )
 
 
-def _doubtful(tokens: list[Token], text: str) -> set[str]:
-    """Names in double quotes."""
-    return {token.text.lower() for token in tokens if text[token.start : token.start + 1] == '"'}
+def _kinds(nodes: Iterable[exp.Expr]) -> set[str]:
+    types: set[type] = {type(node) for node in nodes}
+    kinds = {kind for kind in map(_kind, types) if kind}
+    # A write that reads, and EXPLAIN of a statement, are what they write and what they explain.
+    return kinds - {"select"} if kinds & WRITES else kinds - {"show"} if "select" in kinds else kinds or {"other"}
 
 
-def _kinds(tree: exp.Expr) -> set[str]:
+@lru_cache(2048)
+def _kind(type_: type) -> str:
+    """What a node of this type does; nothing for most."""
     from sqlglot import exp
 
-    table = (
-        (exp.Insert, "insert"),
-        (exp.Update, "update"),
-        (exp.Delete, "delete"),
-        (exp.Merge, "merge"),
+    table: tuple[tuple[tuple[type, ...], str], ...] = (
+        ((exp.Insert,), "insert"),
+        ((exp.Update,), "update"),
+        ((exp.Delete,), "delete"),
+        ((exp.Merge,), "merge"),
         ((exp.Create, exp.Drop, exp.Alter, exp.TruncateTable, exp.Comment, exp.Into, exp.Refresh), "ddl"),
         ((exp.Grant, exp.Revoke), "grant"),
         ((exp.Execute, exp.Declare), "call"),
@@ -325,13 +331,7 @@ def _kinds(tree: exp.Expr) -> set[str]:
         ((exp.Transaction, exp.Commit, exp.Rollback), "transaction"),
         ((exp.Query, exp.Values), "select"),
     )
-    kinds = set()
-    for node in tree.walk():
-        for types, kind in table:
-            if isinstance(node, types):
-                kinds.add(kind)
-    # A write that reads, and EXPLAIN of a statement, are what they write and what they explain.
-    return kinds - {"select"} if kinds & WRITES else kinds - {"show"} if "select" in kinds else kinds or {"other"}
+    return next((kind for types, kind in table if issubclass(type_, types)), "")
 
 
 def _reaching(tokens: list[Token]) -> set[str]:
@@ -397,38 +397,34 @@ def _plain(tokens: list[Token], text: str) -> str:
     return " ".join(said)[:LONGEST]
 
 
-def _names(tree: exp.Expr) -> tuple[frozenset[str], frozenset[str], frozenset[str]]:
+def _names(nodes: Sequence[exp.Expr]) -> tuple[frozenset[str], frozenset[str], frozenset[str]]:
     """Tables, columns, and tables of which every column is read."""
     from sqlglot import exp
 
-    made = {cte.alias.lower() for cte in tree.find_all(exp.CTE)}
+    made = {node.alias.lower() for node in nodes if isinstance(node, exp.CTE)}
     tables, known = set(), {}
-    for table in tree.find_all(exp.Table):
-        name = table.name.lower()
-        if not name or (name in made and not table.db):
-            continue
-        full = ".".join(part.name.lower() for part in table.parts)
-        tables.add(full)
-        known[(table.alias or table.name).lower()] = full
+    for node in nodes:
+        if isinstance(node, exp.Table) and node.name and (node.db or node.name.lower() not in made):
+            full = ".".join(part.name.lower() for part in node.parts)
+            tables.add(full)
+            known[(node.alias or node.name).lower()] = full
     columns, stars = set(), set()
-    for column in tree.find_all(exp.Column):
-        owner = column.table.lower()
-        owner = known.get(owner, owner)
-        name = column.name.lower()
-        if isinstance(column.this, exp.Star):
-            stars.add(owner)
-        elif name in known:  # a table's name in the place of a column is the whole row
-            stars.add(known[name])
-        else:
-            columns.add(f"{owner}.{name}" if owner else name)
-    for star in tree.find_all(exp.Star):
-        if isinstance(star.parent, (exp.Select, exp.Returning)):
+    for node in nodes:
+        if isinstance(node, exp.Column):
+            owner = node.table.lower()
+            owner, name = known.get(owner, owner), node.name.lower()
+            if isinstance(node.this, exp.Star):
+                stars.add(owner)
+            elif name in known:  # a table's name in the place of a column is the whole row
+                stars.add(known[name])
+            else:
+                columns.add(f"{owner}.{name}" if owner else name)
+        elif isinstance(node, exp.Star) and isinstance(node.parent, (exp.Select, exp.Returning)):
             stars.add("")
-    for join in tree.find_all(exp.Join):
-        columns.update(using.name.lower() for using in join.args.get("using") or ())
-    columns.update(
-        name.name.lower() for schema in tree.find_all(exp.Schema) for name in schema.expressions if name.name
-    )
+        elif isinstance(node, exp.Join):
+            columns.update(using.name.lower() for using in node.args.get("using") or ())
+        elif isinstance(node, exp.Schema):
+            columns.update(name.name.lower() for name in node.expressions if name.name)
     return frozenset(tables), frozenset(columns), frozenset(stars)
 
 

@@ -41,6 +41,8 @@ _CODE: Final = re.compile(r"[=<>()*;\[\]{}@|]|'[^']*'|\"[^\"]*\"|\b(?:where|valu
 _LINE: Final = re.compile(r"(?:^|\n)[\s>*\-+\d.)#$]*(?:\w*sql\w*>[ \t]*)?\Z|[:;`\"'({\[\t=>]\s*\Z|\\n\s*\Z")
 _WEAK_HARD: Final = re.compile(r"(?:drop\s+(?:table|database|schema)|truncate\s+table|delete\s+from)\b", re.IGNORECASE)
 _SURE: Final = frozenset({"union", "into", RUN})  # openings that no prose has
+WORK: Final = 1_000  # looks at openings and, a hundred each, readings of pieces, beyond one for each character
+PIECE: Final = 4_096  # characters of a whole text taken in at once
 _BEFORE: Final = 80  # characters kept of what has left
 
 
@@ -49,7 +51,7 @@ class Finder:
 
     __slots__ = (
         *("_before", "_blank", "_check", "_held", "_limit", "_ready", "_reader", "_scan", "_select"),
-        *("_since", "_word", "_yes"),
+        *("_since", "_word", "_work", "_yes"),
     )
 
     def __init__(self, reader: Reader, check: Check, limit: int, *, blank: bool = True) -> None:
@@ -61,6 +63,7 @@ class Finder:
         self._before = "\n"  # the end of what has left
         self._held = ""  # from where a statement may begin
         self._scan = 0  # of `_held`, folded, what holds no beginning
+        self._work = 0  # done in vain
         self._word = ""  # the keyword that `_held` begins with, once that is known
         self._begin()
 
@@ -77,12 +80,19 @@ class Finder:
             plain = _MAYBE.search((before[-1] + text).lower(), 1) is None
             if plain and (text.isascii() or not DISGUISE.search(text)):
                 self._before = text if len(text) >= _BEFORE else (before + text)[-_BEFORE:]
+                self._work -= len(text)
                 return text
         elif self._yes and not any(sign in text for sign in _CLOSING) and len(self._held) + len(text) <= self._limit:
             self._held += text
             return ""
         self._held += text
         return self._go_on(final=False)
+
+    def whole(self, text: str) -> None:
+        """Take a whole text; nothing else comes."""
+        for start in range(0, len(text), PIECE):
+            self.feed(text[start : start + PIECE])
+        self.close()
 
     def close(self) -> str:
         """The text has ended: give the rest."""
@@ -110,11 +120,7 @@ class Finder:
                 self._word = word
             end = self._judge(text, final)
             if end is None:
-                if len(self._held) > self._limit:
-                    self._check([unreadable(text)])
-                    end = len(text)
-                else:
-                    break
+                break
             out.append(self._leave(end, places))
             self._word = ""
             self._begin()
@@ -128,6 +134,7 @@ class Finder:
         self._held = self._held[end:]
         if text:
             self._before = (self._before + fold(text)[0])[-_BEFORE:]
+            self._work -= len(text)
         return text
 
     def _judge(self, text: str, final: bool) -> int | None:
@@ -135,16 +142,31 @@ class Finder:
         border = _END.search(text) if self._blank else None
         if border:
             text, final = text[: border.start() + 1], True
+        over = len(text) > self._limit
+        if over:
+            text, final = text[: self._limit], False
         if not self._yes:
             verdict = self._opening(text, final)
             if verdict == "open":
-                return None
+                return None if not over else self._too_much(text)
+            self._work = max(0, self._work) + 1 + (self._select.at if self._select else self._since) // 16
+            if verdict == "long" or self._work > WORK:
+                return self._too_much(text)
             if verdict == "no":
                 return len(self._word)
         end = self._ending(text, final)
         if end is None:
-            return None
+            return None if not over else self._too_much(text)
+        self._work += 100
+        if self._work > WORK:
+            return self._too_much(text[:end])
         return self._statement(text[:end])
+
+    def _too_much(self, text: str) -> int:
+        """What takes more work to tell than prose and SQL do is not told."""
+        self._work = 0
+        self._check([unreadable(text)])
+        return len(text)
 
     def _opening(self, text: str, final: bool) -> str:
         if self._word == "select":
@@ -242,8 +264,7 @@ class Arguments:
         for said in variants(text):
             found: list[Statement] = []
             finder = Finder(self._reader, found.extend, self._limit, blank=False)
-            finder.feed(said)
-            finder.close()
+            finder.whole(said)
             if found:
                 check(found)
             elif self._breakout(fold(said)[0]):

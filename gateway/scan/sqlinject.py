@@ -72,11 +72,16 @@ class Breakout:
     def _breaks(self, text: str, quote: str) -> bool:
         closed, left = _brackets(text)
         begin, end = "(" * closed, ")" * (closed + left)
-        if quote and _COMMENT_ENDS.search(text) and text.count(quote) % 2 and _COMMENT_ENDS.sub("", text)[-1:] == quote:
+        if (
+            quote
+            and _COMMENT_ENDS.search(text)
+            and text.count(quote) % 2
+            and _COMMENT_ENDS.sub("", text).rstrip()[-1:] == quote
+        ):
             return True  # the value is closed and what follows it is cut off
         for reader in self._readers:
             for tail in dict.fromkeys((quote + end, end, "")):
-                tree = reader.tree(f"SELECT a FROM t WHERE {begin}b = {quote}{text}{tail}")
+                tree = reader.tree(f"SELECT a FROM t WHERE {begin}b = {quote}{text}{tail}")  # noqa: S608  (only read)
                 if tree is not None and _adds(tree, quoted=bool(quote)):
                     return True
         return False
@@ -116,7 +121,7 @@ def _adds(tree: exp.Expr, *, quoted: bool) -> bool:
     if not quoted or not isinstance(value, exp.Binary):
         return False
     if isinstance(value.this, exp.Predicate) and isinstance(value, exp.Predicate):
-        return _tells(value, quoted=True)  # `'='`: compared twice
+        return isinstance(value.expression, exp.Literal) and value.expression.is_string  # `'='`: compared twice
     right = value.expression.unnest()
     return isinstance(right, (exp.Add, exp.DPipe)) and isinstance(right.expression, (exp.Literal, exp.Func, exp.Query))
 
@@ -134,7 +139,7 @@ def _tells(side: exp.Expr, *, quoted: bool) -> bool:
         return True
     # A value alone is a condition, too: `' or '1`. Words in quotes are words.
     return quoted and (
-        isinstance(side, (exp.Boolean, exp.Null)) or isinstance(side, exp.Literal) and len(side.name) < 4
+        isinstance(side, (exp.Boolean, exp.Null)) or (isinstance(side, exp.Literal) and len(side.name) < 4)
     )
 
 

@@ -12,7 +12,8 @@ from typing import Final, Literal
 
 import regex
 
-Verdict = Literal["yes", "no", "open"]
+Verdict = Literal["yes", "no", "open", "long"]
+LOOKS: Final = 120
 
 _GAP = r"(?:\s|/\*!\d{0,6}|/\*(?:[^*!]|\*(?!/))(?:[^*]|\*(?!/))*+\*/|/\*\*/|\*/|--[^\n]*\n|\#[^\n]*\n)"
 _G, _O = _GAP + "++", _GAP + "*+"
@@ -55,7 +56,8 @@ _OPENINGS: Final[dict[str, str]] = {
     rf"default{_G}values|with{_G}|exec|output{_G}|overriding{_G}|partition{_O}\(|\({_O}(?:select|values|with)\b)"
     rf"|{_G}(?:into{_G})?{_NAME}{_O}(?:\([^()]*+\){_O})?values{_O}\(",
     "update": rf"(?:{_G}(?:only|ignore|low_priority|or{_G}\w+|top{_O}\([^()]*+\))){{0,2}}{_G}{_NAME}"
-    rf"(?:[\s\w.,()=`\"\[\]$@*/-]{{0,400}})\bset{_G}(?:{_PART}(?:{_O}\.{_O}{_PART}){{0,3}}{_O}[-+*/|]?=|\()",
+    rf"(?:{_G}(?:as{_G})?(?!set\b){_PART})?(?:(?:{_O},|{_G}(?:inner|left|right|cross|join|with)\b)"
+    rf"[\s\w.,()=`\"\[\]$@*/-]{{0,400}})?{_G}set{_G}(?:{_PART}(?:{_O}\.{_O}{_PART}){{0,3}}{_O}[-+*/|]?=|\()",
     "delete": rf"(?:{_G}(?:low_priority|quick|ignore|top{_O}\([^()]*+\))){{0,2}}{_G}from{_G}(?:only{_G})?{_NAME}{_END}"
     rf"|{_G}(?P<multi>{_PART}(?:\.\*)?(?:{_O},{_O}{_PART}(?:\.\*)?)*){_G}from{_G}{_NAME}"
     rf"(?:{_G}\w+)?{_O}(?:,|{_G}(?:inner|left|right|join|using|where|as|cross)\b)"
@@ -152,6 +154,9 @@ _SQL_WORDS: Final = _words(
 )
 
 
+_BEFORE_SELECT: Final = frozenset({"(", "union", "all", "distinct", "except", "intersect", "minus"})
+
+
 class Select:
     """Reads on from a SELECT to its FROM. Prose is found out by its words: three names in a row, `, and`, `the`."""
 
@@ -211,6 +216,8 @@ class Select:
                 return "no"
             if self._last == "," and word in ("and", "or"):
                 return "no"
+            if word == "select" and self._last not in _BEFORE_SELECT:
+                return "no"  # it begins on its own
             self._run = 0 if word in _SQL_WORDS else self._run + 1
             self._from = word == "from"
             if self._run == 3:
@@ -234,10 +241,17 @@ def opening(text: str, word: str, since: int, final: bool) -> tuple[Verdict, int
     """Whether a text that begins with `word` goes on as its statement: verdict, its end, how far it was looked at.
 
     It is looked at wherever a word ends, in order and from `since` on, so that the verdict depends on the text alone.
+    "long" is the verdict on one that says nothing within `LOOKS` words.
     """
     pattern = _PATTERNS[word]
-    ends = [match.end() for match in _BREAK.finditer(text, max(since, len(word)))]
-    for end in [*ends, *([len(text)] if final else [])]:
+    ends = [match.end() for match in _BREAK.finditer(text, len(word))]
+    if len(ends) > LOOKS:
+        del ends[LOOKS:]
+        final, text = True, text[: ends[-1]]
+        late: Verdict = "long"
+    else:
+        late = "no" if final else "open"
+    for end in [*(end for end in ends if end > since), *([len(text)] if final else [])]:
         looked = text[:end]
         found = pattern.match(looked + "\0" if final and end == len(text) else looked, partial=True)
         if found is None:
@@ -245,10 +259,10 @@ def opening(text: str, word: str, since: int, final: bool) -> tuple[Verdict, int
         if not found.partial:
             return _named(found), min(found.end(), end), end
         since = end
-    return ("no", len(text), len(text)) if final else ("open", 0, since)
+    return late, len(text), max(since, len(word))
 
 
-_BREAK: Final = regex.compile(r"[^\w$@]")
+_BREAK: Final = regex.compile(r"(?<=[\w$@])[^\w$@]|[^\w\s$@]")
 
 
 def _named(found: regex.Match[str]) -> Verdict:

@@ -13,10 +13,12 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from gateway.scan.sql import KINDS, STEPS, Reader, Statement
-from gateway.scan.sqlfind import Finder, argument
+from gateway.scan.sqlfind import Arguments, Finder
+from gateway.scan.sqlinject import Breakout
 from gateway.sections import SqlDialect, SqlKind
 
 READER = Reader()
+ARGUMENTS = Arguments(READER, Breakout(), 4096)
 
 
 def kinds(text: str, dialect: str = "") -> set[str]:
@@ -149,8 +151,8 @@ def test_what_would_take_forever_is_not_readable(text: str) -> None:
 def test_steps_bound_what_grammars_try() -> None:
     """The bound is on the moves of all parsers together, so that it is the same on every machine."""
     steps = [STEPS]
-    [tokens, speakers] = READER._readings("SELECT " + "ARRAY[" * 5 + "1" + "]" * 5)[0]
-    READER._statements(tokens, "SELECT " + "ARRAY[" * 5 + "1" + "]" * 5, speakers, steps)
+    [tokens, speakers] = READER._readings("SELECT " + "ARRAY[" * 3 + "1" + "]" * 3)[0]
+    READER._statements(tokens, "SELECT " + "ARRAY[" * 3 + "1" + "]" * 3, speakers, steps)
     assert steps[0] < STEPS
 
 
@@ -272,8 +274,91 @@ def test_a_statement_that_does_not_end_is_refused() -> None:
 def test_an_argument_has_no_blank_lines() -> None:
     """As a whole string it may go on after an empty line."""
     got: list[Statement] = []
-    argument(READER, got.extend, "DELETE FROM t\n\nWHERE id = 3", 4096)
+    ARGUMENTS("DELETE FROM t\n\nWHERE id = 3", got.extend)
     assert [one.unbounded for one in got] == [False]
+
+
+PIECES = [
+    "' OR 1=1 --",
+    "x' or 'a'='a",
+    'y" or ""="',
+    "1 OR 1=1",
+    "1) or (1=1",
+    "') or ('1'='1",
+    "admin'--",
+    "admin' #",
+    "1 AND SLEEP(5)",
+    "x' || (SELECT password FROM users LIMIT 1) || '",
+    "-1 UNION ALL SELECT name, 2 FROM users",
+    "1'; DROP TABLE users; --",
+    "1 ORDER BY 10--",
+    "1' GROUP BY 1 HAVING 1=1 --",
+    "1/**/or/**/1=1",
+    "1'/*!50000union*/ select 2 -- ",
+]
+NO_PIECES = [
+    "O'Brien and O'Neill",
+    "the kids' -- all of them -- left",
+    "Choose 'yes' or 'no'",
+    "it's 5 o'clock, and that's late",
+    "7 and a half",
+    "2 or 4 metal buttons",
+    "rock 'n' roll",
+    '3/4" - vintage, 1/2" wide',
+    "status and priority",
+    "10-20 items = 2 boxes",
+    "print('a' or 'b')",
+    "don't; won't; can't -- ever",
+    'https://example.org/?q=decals+15"&page=2',
+    "if a == b and c == d: pass",
+]
+
+
+@pytest.mark.parametrize("text", PIECES)
+def test_pieces_that_break_out_of_a_value(text: str) -> None:
+    """In an argument, a value that does not stay one."""
+    got: list[Statement] = []
+    ARGUMENTS(text, got.extend)
+    assert got
+
+
+@pytest.mark.parametrize("text", NO_PIECES)
+def test_values_that_stay_values(text: str) -> None:
+    """Apostrophes, inches, arithmetic and the words and, or."""
+    got: list[Statement] = []
+    ARGUMENTS(text, got.extend)
+    assert not got
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"query": {"sql": ["DROP TABLE users"]}}',
+        '"DROP TABLE users"',
+        "DROP%20TABLE%20users",
+        "DROP+TABLE%20users",
+        "\\u0044ROP\\x20TABLE users",
+        "&#68;ROP TABLE users",
+        "RFJPUCBUQUJMRSB1c2Vycw==",
+        '{"q": "{\\"q\\": \\"DROP TABLE users\\"}"}',
+    ],
+)
+def test_what_stands_between_an_argument_and_the_database_is_undone(text: str) -> None:
+    """JSON in the string, percent, backslash and entity escapes, base64."""
+    got: list[Statement] = []
+    ARGUMENTS(text, got.extend)
+    assert "ddl" in {one.kind for one in got}
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    text=st.lists(st.sampled_from(["select a from b ", "drop ", "update x ", "' ", "; ", "(", "the ", "/* "])).map(
+        "".join
+    )
+)
+def test_whatever_comes_ends(text: str) -> None:
+    """The work for a text is bounded: nothing raises, all of it leaves."""
+    found(text * 5)
 
 
 def test_the_grammar_of_the_configuration_knows_all_kinds_and_dialects() -> None:
