@@ -27,6 +27,7 @@ import orjson
 from gateway import admin, ingress, pipeline
 from gateway.admin.access import AdminKeys
 from gateway.audit import SCHEMA, Audit
+from gateway.audit import file as audit_file
 from gateway.audit import place as audit_place
 from gateway.authorize import Authorizer
 from gateway.call import Call, Json
@@ -65,6 +66,7 @@ from gateway.stores.writer import Writer
 from gateway.telemetry import Telemetry
 from gateway.texts import Texts
 from gateway.tokens import O200k
+from gateway.upload import Uploads
 from gateway.vault import Seal, master_key
 
 ROUTES = {"/v1/chat/completions": OPENAI_CHAT}
@@ -87,6 +89,7 @@ class Shared:
     policies: Policies | None = None
     ner: Pool | None = None  # the processes that find names, where config asks for them
     contents: Contents | None = None
+    uploads: Uploads | None = None
     calls: int = 0
     upstreams: dict[str, int] = field(default_factory=dict)  # provider -> 1 its last call was answered, 0 it was not
     census: dict[str, int] = field(default_factory=dict)  # state of a workflow -> how many, as of a second ago
@@ -240,7 +243,7 @@ def build(
         ),
         sql_gate=sql_gate,
         sql_facts=SqlFacts(sql_gate) if sql and config.policy else None,
-        audit=Audit(shared.audit_writer),
+        audit=Audit(shared.audit_writer, config.audit),
         telemetry=shared.telemetry,
         admin=_admin_keys(config, identity),
         signer=signer(config),
@@ -360,6 +363,8 @@ class Gateway:
             self.shared = Shared(store, _audit_writer(config, store, stack), pool, O200k(), telemetry)
             stack.push_async_callback(self._close_policies)
             stack.push_async_callback(self._close_ner)
+            self.shared.uploads = Uploads(audit_file(config), lambda: telemetry.failures.add(("upload",)))
+            stack.push_async_callback(self.shared.uploads.close)
             await self._apply(config)
             telemetry.gauges += admin.gauges(self)
             for task in self._background():
@@ -394,6 +399,8 @@ class Gateway:
         if policies is not None and policies is not retired:
             self._say_policy(policies)
         before, shared.ner = shared.ner, ner
+        if shared.uploads is not None:
+            await shared.uploads.follow(config.audit.upload, runtime.audit)
         if retired is not policies and retired is not None:
             self._retired.append(retired)  # calls that began under it may still ask it: it closes with the gateway
         if before is not ner and before is not None:
@@ -461,7 +468,8 @@ class Gateway:
                 if beat % TRIM == 0:
                     _give_back()
                 if beat % 3600 == 0:
-                    self.runtime.audit.forget(time.time() - self.runtime.config.audit.retain)
+                    kept = self.runtime.config.audit
+                    self.runtime.audit.forget(time.time() - kept.retain, kept.max_records)
             except StoreUnavailable as fault:
                 _log.error("state store: %s", fault)
             except Exception:

@@ -14,6 +14,8 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
+import orjson
+
 from gateway.actions import ORDER
 from gateway.call import Call, Decision, Deny, Json, Obligations
 from gateway.content import EMPTY, Content
@@ -71,7 +73,8 @@ class Authorizer:
         # The identity counts only while the object lives, so it is kept and compared.
         if known is not None and known[0] is result and known[1].version == version:
             return known[1]
-        decision = replace(read(result, version), mode=self._mode)
+        said = bytes(memoryview(orjson.dumps(result, option=orjson.OPT_SORT_KEYS)))
+        decision = replace(read(result, version), mode=self._mode, result=said)
         if self._mode == "shadow":
             decision = replace(decision, obligations=Obligations())  # nothing may be demanded of the call
         if len(self._read) >= _REMEMBERED:

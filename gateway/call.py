@@ -224,6 +224,7 @@ class Decision:
     deny: tuple[Deny, ...] = ()
     obligations: Obligations = NO_OBLIGATIONS
     mode: Literal["enforce", "shadow"] = "enforce"
+    result: bytes = b"null"  # what the policy said, whole, as JSON: for the decision log
 
 
 @dataclass(slots=True)

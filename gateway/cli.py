@@ -1,7 +1,7 @@
 """The `meshgate` command: parses, calls, prints.
 
-Exit codes: 0 done, 1 policy tests failed, 2 a mistake in the configuration, the policies or the command line, or a
-state store that does not answer. The commands are in `gateway.commands`.
+Exit codes: 0 done, 1 policy tests failed or verdicts change, 2 a mistake in the configuration, the policies or the
+command line, or a state store that does not answer. The commands are in `gateway.commands`.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import sys
 from collections.abc import Sequence
 
 from gateway import __version__, commands
-from gateway.commands import backup, keys, policy, workflows
+from gateway.commands import backup, decisions, keys, policy, workflows
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -59,6 +59,6 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument(
         "--workers", type=commands.positive, default=1, metavar="N", help="processes; more than 1 needs Redis"
     )
-    for module in (policy, keys, workflows, backup):
+    for module in (policy, keys, workflows, decisions, backup):
         module.register(group)
     return parser

@@ -16,7 +16,7 @@ from pydantic_core import PydanticCustomError
 
 from gateway.errors import ConfigError
 from gateway.scalars import Count, Digest, HttpUrl, Per, Rated, Seconds, Secret
-from gateway.sections import Idempotency, Loops, Output, Pii, Policy, Section
+from gateway.sections import Audit, Idempotency, Loops, Output, Pii, Policy, Section
 from gateway.stores import address
 
 
@@ -302,15 +302,6 @@ class Admin(Section):
         if not self.key_file and not self.key_sha256:
             raise ValueError("needs a key: give key_file or key_sha256")
         return self
-
-
-class Audit(Section):
-    """Where decisions are kept."""
-
-    path: str = ""
-    """An SQLite file; the state database itself when state is sqlite and this is empty, else var/audit.db."""
-    retain: Seconds = 30 * 86400
-    """How long decisions are kept."""
 
 
 Problem = tuple[tuple[str | int, ...], str]

@@ -292,3 +292,43 @@ class Output(Section):
     """Hosts that links and images may carry data to: names, or `*.example.com` for all below one."""
     invisible: Literal["remove", "block", "allow"] = "remove"
     """Characters that nobody sees, or that change the order of others, where no script needs them."""
+
+
+class Upload(Section):
+    """Where decisions are sent, in OPA's decision-log format: a JSON array, gzipped, by POST."""
+
+    url: HttpUrl
+    """Such as https://logs.example.com/logs, which is what OPA's decision-log API is called."""
+    token: Secret = Field(default="", repr=False)
+    """Sent as `Authorization: Bearer`."""
+    headers: dict[str, Secret] = Field(default_factory=dict, repr=False)
+    """Further headers."""
+    batch: Count = Field(default=500, ge=1, le=10_000)
+    """Decisions in one request at most."""
+    interval: Seconds = Field(default=5, gt=0)
+    """Seconds between two requests when there is less than a batch to send."""
+    timeout: Seconds = Field(default=30, gt=0)
+    """Seconds one request may take."""
+
+
+# Claims of OpenID Connect Core 5.1 that are about a person; `sub` is who calls.
+_ABOUT_PEOPLE = (
+    "name given_name family_name middle_name nickname preferred_username profile picture website email gender "
+    "birthdate zoneinfo locale phone_number address"
+)
+Pointer = Annotated[str, Field(pattern=r"^/input(/([^~/]|~[01])+)+$")]
+
+
+class Audit(Section):
+    """Where decisions are kept, how long, and where they are sent."""
+
+    path: str = ""
+    """An SQLite file; the state database itself when state is sqlite and this is empty, else var/audit.db."""
+    retain: Seconds = 30 * 86400
+    """How long decisions are kept."""
+    max_records: int | None = Field(default=None, ge=1)
+    """How many decisions are kept at most; the oldest go first. None: as many as come within `retain`."""
+    erase: tuple[Pointer, ...] = tuple(f"/input/subject/claims/{name}" for name in _ABOUT_PEOPLE.split())
+    """JSON pointers of what is not kept of a policy's input; by default the claims that are about a person."""
+    upload: Upload | None = None
+    """Where decisions are sent besides; what was not sent yet is kept, however old."""

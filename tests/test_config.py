@@ -42,6 +42,7 @@ HEADINGS = {
     "`state`": "State",
     "`admin`": "Admin",
     "`audit`": "Audit",
+    "`audit.upload`": "Upload",
 }
 
 

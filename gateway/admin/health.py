@@ -93,4 +93,9 @@ def gauges(gateway: Gateway) -> list[Callable[[], Metric]]:
         words = "1: Redis is gone, and this gateway enforces its share of the limits alone."
         return GaugeMetricFamily("meshgate_state_local", words, value=int(gateway.runtime.alone))
 
-    return [policy_info, in_flight, upstreams, workflows, local]
+    def unsent() -> Metric:
+        words = "Decisions on disk that audit.upload is still to send."
+        uploads = gateway.shared.uploads
+        return GaugeMetricFamily("meshgate_decisions_unsent", words, value=uploads.waiting if uploads else 0)
+
+    return [policy_info, in_flight, upstreams, workflows, local, unsent]

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gateway import commands
+from gateway.commands import decisions
 
 if TYPE_CHECKING:
     from gateway.engines.bundle import TestResult
@@ -31,6 +32,7 @@ def register(parser: Any) -> None:
     )
     commands.json_option(command)
     command.set_defaults(run=test)
+    decisions.register_policy(group)
 
 
 def check(args: argparse.Namespace) -> int:

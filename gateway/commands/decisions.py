@@ -1,0 +1,217 @@
+"""`meshgate audit export`, `meshgate policy replay` and `meshgate policy differences`: the decision log, read."""
+
+from __future__ import annotations
+
+import argparse
+import datetime
+import re
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from gateway import commands
+
+if TYPE_CHECKING:
+    from gateway.decisions import Reader
+    from gateway.replay import Recorded, Report
+
+_SECONDS = {"s": 1, "min": 60, "m": 60, "h": 3600, "d": 86400}
+
+
+def register(parser: Any) -> None:
+    """Add `meshgate audit`."""
+    group = commands.group(parser, "audit", "the decision log")
+    words = "print decisions as OPA's decision log has them, one JSON object a line"
+    command = commands.command(group, "export", export, words)
+    _stretch(command)
+
+
+def register_policy(group: Any) -> None:
+    """Add the commands that stand under `meshgate policy`."""
+    words = "judge recorded decisions again by another bundle; exit 1 if a verdict changes"
+    command = commands.command(group, "replay", replay, words)
+    command.add_argument("--against", type=Path, required=True, metavar="DIR", help="the bundle to judge by")
+    command.add_argument(
+        "--log", type=Path, metavar="FILE", help="a decision log of OPA's format, not the gateway's own"
+    )
+    command.add_argument("--engine", metavar="E", default="embedded", help="who judges: embedded (default) or wasm")
+    _stretch(command)
+    _reporting(command)
+    words = "show where the candidate bundle would have decided otherwise; exit 1 if it would"
+    command = commands.command(group, "differences", differences, words)
+    command.add_argument("--since", type=moment, default=0.0, metavar="T", help="from then on")
+    _reporting(command)
+
+
+def export(args: argparse.Namespace) -> int:
+    """`meshgate audit export`."""
+    import orjson
+
+    from gateway.decisions import event
+
+    reader = _reader(args)
+    try:
+        for recorded in reader.decisions(args.since, args.until):
+            sys.stdout.buffer.write(orjson.dumps(event(recorded), option=orjson.OPT_APPEND_NEWLINE))
+    except BrokenPipeError:  # whoever reads has had enough
+        sys.stderr.close()
+    finally:
+        reader.close()
+    return 0
+
+
+def replay(args: argparse.Namespace) -> int:
+    """`meshgate policy replay`."""
+    import asyncio
+
+    from gateway.engines import open_engine
+    from gateway.errors import ConfigError
+    from gateway.replay import events
+    from gateway.replay import replay as run
+    from gateway.sections import Policy
+
+    if args.engine not in ("embedded", "wasm"):
+        raise ConfigError(f"--engine {args.engine}: a replay judges in this process, by embedded or wasm")
+    policy = Policy.model_validate({"path": str(args.against), "engine": args.engine})
+
+    async def judged() -> Report:
+        engine = await open_engine(policy)
+        try:
+            return await run(engine, found, args.examples)
+        finally:
+            await engine.close()
+
+    if args.log is not None:
+        found = events(_events(args.log))
+        return _tell(args, asyncio.run(judged()), f"{args.log}")
+    reader = _reader(args)
+    try:
+        found = _recorded(reader, args.since, args.until)
+        return _tell(args, asyncio.run(judged()), "the decision log")
+    finally:
+        reader.close()
+
+
+def differences(args: argparse.Namespace) -> int:
+    """`meshgate policy differences`: what the candidate said while it judged beside the live bundle."""
+    import orjson
+
+    from gateway.replay import Report, change, verdict
+
+    reader = _reader(args)
+    report = Report()
+    try:
+        for recorded, version, record in reader.differences(args.since):
+            one = _of(recorded)
+            report.version = version
+            what = change(verdict(one.result), verdict(orjson.loads(record)["result"]))
+            report.add(one, f"{what or 'no change'} (candidate {version})", args.examples)
+    finally:
+        reader.close()
+    if args.json:
+        return _tell(args, report, "")
+    if not report.judged:
+        print("no differences are recorded")
+        return 0
+    _list(report)
+    return 1
+
+
+def moment(text: str) -> float:
+    """A time as Unix seconds: `2026-11-21`, `2026-11-21T10:00:00Z`, or so long ago: `90min`, `24h`, `7d`."""
+    if match := re.fullmatch(r"(\d+(?:\.\d+)?)(s|m|min|h|d)", text):
+        return time.time() - float(match[1]) * _SECONDS[match[2]]
+    try:
+        at = datetime.datetime.fromisoformat(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError("a time is written like 2026-11-21T10:00:00Z, 2026-11-21, 24h or 7d") from None
+    return (at if at.tzinfo else at.astimezone()).timestamp()
+
+
+def _stretch(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--since", type=moment, default=0.0, metavar="T", help="from then on: a time, or 24h for a day"
+    )
+    command.add_argument("--until", type=moment, default=None, metavar="T", help="and before that")
+
+
+def _reporting(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--examples", type=commands.positive, default=3, metavar="N", help="calls named a change (3)")
+    commands.json_option(command)
+
+
+def _reader(args: argparse.Namespace) -> Reader:
+    from gateway.audit import file
+    from gateway.decisions import Reader
+
+    return Reader(file(commands.load_config(args, quiet=True).config))
+
+
+def _recorded(reader: Reader, since: float, until: float | None) -> Iterator[Recorded]:
+    for recorded in reader.decisions(since, until):
+        if recorded.version:  # without a policy there was no verdict to compare with
+            yield _of(recorded)
+
+
+def _of(recorded: Any) -> Recorded:
+    import orjson
+
+    from gateway.replay import Recorded
+
+    record = orjson.loads(recorded.record)
+    result = None if "error" in record else record["result"]
+    return Recorded(recorded.id, recorded.correlation_id, record["input"], result, bool(record.get("erased")))
+
+
+def _events(path: Path) -> list[Any]:
+    """One JSON array, or an object a line; gzipped or not."""
+    import gzip
+
+    import orjson
+
+    from gateway.errors import ConfigError
+
+    try:
+        content = path.read_bytes()
+        if content[:2] == b"\x1f\x8b":
+            content = gzip.decompress(content)
+        if content.lstrip()[:1] == b"[":
+            found: list[Any] = orjson.loads(content)
+            return found
+        return [orjson.loads(line) for line in content.splitlines() if line.strip()]
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be read: {error.strerror or error}") from None
+    except (orjson.JSONDecodeError, EOFError) as error:
+        raise ConfigError(f"{path}: is no decision log, neither a JSON array nor an object a line: {error}") from None
+
+
+def _tell(args: argparse.Namespace, report: Report, where: str) -> int:
+    if args.json:
+        changes = [
+            {
+                "change": what,
+                "count": changed.count,
+                "examples": [{"decision_id": id, "correlation_id": cid} for id, cid in changed.examples],
+            }
+            for what, changed in _ranked(report)
+        ]
+        counts = {"judged": report.judged, "differ": report.differ, "without_erased_claims": report.blind}
+        commands.print_json({"version": report.version, **counts, "changes": changes})
+        return int(bool(report.differ))
+    blind = f" ({report.blind} without claims that the log does not keep)" if report.blind else ""
+    print(f"{report.judged} decisions of {where}{blind} judged by version {report.version}: {report.differ} change")
+    _list(report)
+    return int(bool(report.differ))
+
+
+def _list(report: Report) -> None:
+    for what, changed in _ranked(report):
+        print(f"{changed.count:8}  {commands.plain(what)}")
+        for id, cid in changed.examples:
+            print(f"{'':10}{id}  workflow {commands.plain(cid)}")
+
+
+def _ranked(report: Report) -> list[tuple[str, Any]]:
+    return sorted(report.changes.items(), key=lambda item: (-item[1].count, item[0]))

@@ -1,0 +1,128 @@
+"""Reads the decision log: decisions as they were recorded, and as events of OPA's decision log.
+
+https://www.openpolicyagent.org/docs/management-decision-logs. What OPA's event has no field for is under `custom`.
+A reader has a connection of its own; the gateway goes on writing beside it.
+"""
+
+from __future__ import annotations
+
+import datetime
+import platform
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final, NamedTuple
+
+import orjson
+
+from gateway import __version__, ingress
+from gateway.call import Json
+from gateway.errors import ConfigError
+from gateway.stores.writer import connect
+
+PATH: Final = "gateway/decision"
+_COLUMNS = "id, time, team, agent, correlation_id, verdict, rule, version, record"
+_PAGE = 1000
+_LABELS: Final = {"app": "meshgate", "id": platform.node(), "version": __version__}
+
+
+class Recorded(NamedTuple):
+    """One decision as it is kept. `time` in Unix seconds; `record`: input, result, mode, and what was erased."""
+
+    id: str
+    time: float
+    team: str
+    agent: str
+    correlation_id: str
+    verdict: str
+    rule: str
+    version: str
+    record: bytes
+
+
+class Reader:
+    """Reads one file. Raises ConfigError if there is none, or none with decisions in it."""
+
+    def __init__(self, path: Path) -> None:
+        if not path.is_file():
+            raise ConfigError(f"there is no decision log at {path} yet: it begins with the gateway's first call")
+        self._connection = connect(path)
+        try:
+            self._connection.execute("SELECT 1 FROM decisions, unsent LIMIT 0")
+        except sqlite3.Error as error:
+            self._connection.close()
+            raise ConfigError(f"{path} is no decision log: {error}") from None
+
+    def decisions(self, since: float = 0.0, until: float | None = None) -> Iterator[Recorded]:
+        """Those of a stretch of time, in the order in which their calls came. Page by page: no long transaction."""
+        last = ingress.uuid7(at=since)[:13] if since else ""
+        while True:
+            query = f"SELECT {_COLUMNS} FROM decisions WHERE id > ? ORDER BY id LIMIT {_PAGE}"  # noqa: S608
+            rows = self._connection.execute(query, (last,)).fetchall()
+            for row in rows:
+                recorded = Recorded(*row)
+                if until is not None and recorded.time >= until:
+                    return
+                yield recorded
+            if len(rows) < _PAGE:
+                return
+            last = rows[-1][0]
+
+    def differences(self, since: float = 0.0) -> Iterator[tuple[Recorded, str, bytes]]:
+        """Decisions that a candidate would have made otherwise: its version, and what it said."""
+        query = f"""SELECT {", ".join(f"d.{name}" for name in _COLUMNS.split(", "))}, x.version, x.record
+            FROM differences x JOIN decisions d USING (id) WHERE x.id > ? ORDER BY x.id"""  # noqa: S608
+        for row in self._connection.execute(query, (ingress.uuid7(at=since)[:13] if since else "",)):
+            yield Recorded(*row[:-2]), row[-2], row[-1]
+
+    def unsent(self, most: int) -> tuple[int, list[Recorded]]:
+        """The first decisions that are still to be sent, and the number of the last of them (0: there are none)."""
+        queue = self._connection.execute("SELECT seq, id FROM unsent ORDER BY seq LIMIT ?", (most,)).fetchall()
+        found: list[Recorded] = []
+        for _, id in queue:
+            query = f"SELECT {_COLUMNS} FROM decisions WHERE id = ?"  # noqa: S608
+            found += map(Recorded._make, self._connection.execute(query, (id,)).fetchall())
+        return queue[-1][0] if queue else 0, found
+
+    def waiting(self) -> int:
+        """How many are still to be sent."""
+        count: int = self._connection.execute("SELECT count(*) FROM unsent").fetchone()[0]
+        return count
+
+    def close(self) -> None:
+        """Let go of the file."""
+        self._connection.close()
+
+
+def event(recorded: Recorded) -> Json:
+    """A decision as OPA tells of it."""
+    record = orjson.loads(recorded.record)
+    told: Json = {
+        "labels": _LABELS,
+        "decision_id": recorded.id,
+        "bundles": {"gateway": {"revision": recorded.version}} if recorded.version else {},
+        "path": PATH,
+        "input": record["input"],
+        "result": record["result"],
+        "requested_by": recorded.agent,
+        "timestamp": timestamp(recorded.time),
+        "custom": {
+            "agent": recorded.agent,
+            "team": recorded.team,
+            "correlation_id": recorded.correlation_id,
+            "verdict": recorded.verdict,
+            "rule": recorded.rule,
+            "mode": record.get("mode", "enforce"),
+        },
+    }
+    if "error" in record:
+        told["error"] = {"code": record["error"], "message": "no decision could be made"}
+        del told["result"]
+    if record.get("erased"):
+        told["erased"] = record["erased"]
+    return told
+
+
+def timestamp(at: float) -> str:
+    """RFC 3339, in UTC."""
+    return datetime.datetime.fromtimestamp(at, datetime.UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
