@@ -1,0 +1,234 @@
+"""The composition root: configuration -> `Runtime`.
+
+A `Runtime` is everything one call needs, compiled and immutable. A reload builds a new one and swaps it in whole, so a
+call runs under one configuration from start to end. What must outlive a reload (the store, the pool of upstream
+connections, caches, counters) is in `Shared`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, ClassVar
+
+import aiohttp
+
+from gateway.admin.access import AdminKeys
+from gateway.audit import Audit
+from gateway.authorize import Authorizer
+from gateway.call import Call
+from gateway.config import Config
+from gateway.content import Contents
+from gateway.correlation import Signer, signer
+from gateway.engines.holder import Policies
+from gateway.errors import ConfigError
+from gateway.exfiltration import Exfiltration
+from gateway.forward import Forward
+from gateway.idempotency import Idempotency
+from gateway.identity import Identity
+from gateway.invisible import Invisible
+from gateway.loops import Loops, remembers
+from gateway.names import Names
+from gateway.ner.pool import Pool
+from gateway.output import AnswerFilter, Gate, Screen
+from gateway.pii import Redactor
+from gateway.quota import Quotas
+from gateway.ratelimit import RateLimits
+from gateway.scan import pii as pii_scan
+from gateway.scan import placeholders
+from gateway.scan.beside import Beside
+from gateway.scan.injection import Injection
+from gateway.scan.secrets import SecretScanner
+from gateway.scan.window import StreamScanner
+from gateway.sections import Output
+from gateway.sqlgate import SqlFacts, SqlGate
+from gateway.stores import Store
+from gateway.stores.writer import Writer
+from gateway.telemetry import Telemetry
+from gateway.texts import Texts
+from gateway.tokens import O200k
+from gateway.upload import Uploads
+from gateway.vault import Seal, master_key
+
+
+@dataclass(slots=True)
+class Shared:
+    """What outlives a reload."""
+
+    store: Store
+    audit_writer: Writer
+    session: aiohttp.ClientSession
+    tokens: O200k
+    telemetry: Telemetry
+    policies: Policies | None = None
+    ner: Pool | None = None  # the processes that find names, where config asks for them
+    contents: Contents | None = None
+    uploads: Uploads | None = None
+    calls: int = 0
+    upstreams: dict[str, int] = field(default_factory=dict)  # provider -> 1 its last call was answered, 0 it was not
+    census: dict[str, int] = field(default_factory=dict)  # state of a workflow -> how many, as of a second ago
+    stopping: bool = False
+    scanners: dict[Any, Any] = field(default_factory=dict)
+    counted: dict[int, None] = field(default_factory=dict)  # tool results: see Loops
+
+
+@dataclass(frozen=True, slots=True)
+class Runtime:
+    """Everything one call needs, compiled from one configuration."""
+
+    OFF_LOOP: ClassVar[int] = 512 * 1024  # bytes of body from which scanning leaves the event loop
+
+    config: Config
+    identity: Identity
+    limits: RateLimits
+    quotas: Quotas
+    loops: Loops
+    idempotency: Idempotency | None
+    store: Store
+    store_is_apart: bool
+    texts: Texts
+    contents: Contents | None
+    names: Names | None
+    redactor: Redactor | None
+    authorizer: Authorizer | None
+    forward: Forward
+    screen: Screen
+    sql_gate: SqlGate
+    sql_facts: SqlFacts | None
+    audit: Audit
+    telemetry: Telemetry
+    admin: AdminKeys | None
+    signer: Signer | None  # of correlation tokens, where only opened workflows are served
+
+    @property
+    def alone(self) -> bool:
+        """Whether the shared state is gone and this gateway enforces its share of the limits."""
+        return getattr(self.store, "local", False)
+
+    def filter(self, call: Call) -> AnswerFilter | None:
+        """The filter of a call's answer; None where nothing is to be looked for."""
+        if self.config.output is None and not call.redaction.restore and not self.screen.demanded(call):
+            return None
+        return self.screen.filter(call)
+
+
+def _cache_dir(config: Config) -> Path:
+    """Where compiled patterns are kept: beside the state, else under var/."""
+    if config.state.url.startswith("sqlite:///"):
+        return Path(config.state.url.removeprefix("sqlite:///")).parent
+    return Path("var")
+
+
+def _pii_scanner(config: Config, shared: Shared) -> pii_scan.PiiScanner | None:
+    """The scanner for personal data; compiling it takes seconds, so an unchanged one is taken over."""
+    if config.pii is None:
+        return None
+    key = (config.pii.regions, config.pii.score)
+    if key not in shared.scanners:
+        shared.scanners = {key: pii_scan.PiiScanner(config.pii.regions, config.pii.score, _cache_dir(config))}
+    scanner: pii_scan.PiiScanner = shared.scanners[key]
+    return scanner
+
+
+def _counts_tokens(config: Config) -> bool:
+    """Whether anything is reserved that depends on the number of input tokens."""
+    quotas = config.quotas
+    return quotas.tokens is not None or quotas.cost_usd is not None or any(limit.tokens for limit in config.limits)
+
+
+def _seal(config: Config) -> Seal | None:
+    """What encrypts and names values at rest; None without a key, which only `pii: null` on shared state may lack."""
+    if config.pii is None and not config.state.url.startswith("sqlite:"):
+        return None
+    return Seal(master_key(config.pii.vault_key if config.pii else "", config.state.url))
+
+
+def _loops(config: Config, seal: Seal | None, counted: dict[int, None]) -> Loops:
+    """The judge of loops. Raises ConfigError where it would have to remember something but has no key."""
+    if seal is None and remembers(config.loops, config.quotas.repeats):
+        raise ConfigError(
+            "quotas.repeats and loops.prompts keep keyed digests in the shared state, and with pii: null there is no "
+            "key; write pii: {default: allow, vault_key: ...} to have a key and change nothing in requests"
+        )
+    return Loops(config.quotas, config.loops, seal.digest if seal else None, counted)
+
+
+def _contents(config: Config, shared: Shared) -> Contents | None:
+    """Who reads requests for policies; compiled once, as nothing of the configuration is in it."""
+    if config.policy is None or not config.policy.content:
+        return None
+    if shared.contents is None:
+        shared.contents = Contents(Injection(_cache_dir(config)).score)
+    return shared.contents
+
+
+def _gates(wanted: Output | None, sql: SqlGate) -> list[Gate]:
+    """What judges answers after the scanner, in this order: a URL is read as it is without what hides in it."""
+    gates: list[Gate] = []
+    if wanted is not None and wanted.invisible != "allow":
+        gates.append(Invisible(wanted.invisible))
+    if wanted is not None and wanted.exfiltration_urls == "block":
+        gates.append(Exfiltration(wanted.allowed_hosts))
+    if wanted is not None and wanted.sql is not None:
+        gates.append(sql)
+    return gates
+
+
+def build(
+    config: Config, shared: Shared, identity: Identity, policies: Policies | None, pool: Pool | None = None
+) -> Runtime:
+    """Compile a configuration. Raises ConfigError."""
+    scanner = _pii_scanner(config, shared)
+    wanted = config.output
+    stream_scanner = StreamScanner(
+        scanner if wanted and wanted.pii != "allow" else None,
+        SecretScanner(_cache_dir(config)) if wanted and wanted.secrets != "allow" else None,
+        {placeholders.PLACEHOLDER: placeholders.WRITTEN},
+        weak={placeholders.LIKE: placeholders.SPELLINGS},
+    )
+    sql = wanted.sql if wanted else None
+    sql_gate = SqlGate(sql)
+    seal = _seal(config)
+    look = Beside(scanner.scan, _cache_dir(config)).scan if scanner else None
+    redactor = None
+    if config.pii is not None and seal is not None:
+        redactor = Redactor(config.pii, shared.store, seal, pii_scan.canonical)
+    return Runtime(
+        config=config,
+        identity=identity,
+        limits=RateLimits(config.limits),
+        quotas=Quotas(config.quotas),
+        loops=_loops(config, seal, shared.counted),
+        idempotency=Idempotency(config.idempotency, shared.store, seal) if config.idempotency else None,
+        store=shared.store,
+        store_is_apart=getattr(shared.store, "writer", None) is not shared.audit_writer,
+        texts=Texts(shared.tokens.count, look, counted=_counts_tokens(config)),
+        contents=_contents(config, shared),
+        names=Names(pool.config, pool, lambda: shared.telemetry.failures.add(("names",))) if pool else None,
+        redactor=redactor,
+        authorizer=Authorizer(config.policy, policies) if config.policy and policies else None,
+        forward=Forward(config.providers, config.models, shared.session, shared.upstreams),
+        screen=Screen(
+            wanted,
+            stream_scanner,
+            redactor.allows if redactor else lambda _: True,
+            _gates(wanted, sql_gate),
+            sql_gate.demanded,
+        ),
+        sql_gate=sql_gate,
+        sql_facts=SqlFacts(sql_gate) if sql and config.policy else None,
+        audit=Audit(shared.audit_writer, config.audit),
+        telemetry=shared.telemetry,
+        admin=_admin_keys(config, identity),
+        signer=signer(config),
+    )
+
+
+def _admin_keys(config: Config, identity: Identity) -> AdminKeys | None:
+    """The keys of the admin API, none of which may be an agent's."""
+    if config.admin is None:
+        return None
+    keys = AdminKeys(config.admin)
+    if any(map(identity.knows, keys.digests)):
+        raise ConfigError("admin: a key of the admin API is also an agent's key: give the admin API one of its own")
+    return keys
