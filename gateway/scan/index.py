@@ -11,6 +11,7 @@ import contextlib
 import hashlib
 import os
 import platform
+import re
 import stat
 import tempfile
 import threading
@@ -30,6 +31,9 @@ except ImportError:  # no wheel for this platform
     hyperscan = None  # type: ignore[assignment]
 
 _WORD: Final = bytes(byte for byte in range(128) if chr(byte).isalnum() or byte == ord("_"))
+_WORD_LENGTH: Final = 16  # characters: most of what a stream holds is the word it is writing, and words come again
+_REMEMBERED: Final = 8192
+_VALUE: Final = re.compile(r"[\d@]|[^ -~]")  # what may be part of a value is not remembered
 Hit = tuple[int, int, int]  # index of the expression, and the stretch that holds a match, if there is one
 
 
@@ -88,16 +92,29 @@ class HyperscanIndex:
         begun = [rf"{pattern}\z" for pattern in _beginnings(expressions, held)] if streams else []
         self._whole = _Database(whole, cache_dir)
         self._begun = _Database(begun, cache_dir) if streams else None
+        self._first: dict[str, int] = {}  # what was held before without a match -> how much of its end is in progress
+        self._later: dict[str, int] = {}  # the same where it begins with a character that has left
 
     def hits(self, text: str) -> list[Hit]:
         return self._whole.scan(shadow(text))
 
     def tail(self, text: str, start: int) -> tuple[list[Hit], int]:
         assert self._begun is not None, "built without streams"
+        known = None
+        if len(text) - start <= _WORD_LENGTH:
+            known, held = (self._later, text[start - 1 :]) if start else (self._first, text)
+            progress = known.get(held)
+            if progress is not None:
+                return [], len(text) - progress
         data, shift = _rest(text, start)
         hits = [(i, max(low + shift, start), high + shift) for i, low, high in self._whole.scan(data)]
         begun = self._begun.leftmost(data)
-        return hits, max(start, begun + shift) if begun >= 0 else len(text)
+        cut = max(start, begun + shift) if begun >= 0 else len(text)
+        if known is not None and not hits and not _VALUE.search(held):
+            if len(known) >= _REMEMBERED:
+                known.clear()
+            known[held] = len(text) - cut
+        return hits, cut
 
 
 def _rest(text: str, start: int) -> tuple[bytes, int]:

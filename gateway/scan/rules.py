@@ -9,6 +9,8 @@ from __future__ import annotations
 from bisect import bisect
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
+from operator import itemgetter
 from pathlib import Path
 from typing import NamedTuple
 
@@ -124,9 +126,11 @@ class RuleSet:
                 yielding.append((rule, start, end))
             else:
                 found += [Match(*match, rule) for match in rule.find(text, start, end)]
-        sure = [match for match in found if match.score >= 1] if yielding else []
+        sure = sorted((match.start, match.end) for match in found if match.score >= 1) if yielding else []
+        reach = list(accumulate((high for _, high in sure), max))
         for rule, start, end in yielding:
-            if any(match.start <= start and end <= match.end for match in sure):
+            before = bisect(sure, start, key=itemgetter(0))
+            if before and reach[before - 1] >= end:
                 found.append(Match(start, end, 0.0, rule))
             else:
                 found += [Match(*match, rule) for match in rule.find(text, start, end)]

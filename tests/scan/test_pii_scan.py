@@ -170,3 +170,11 @@ def test_words_engine_is_presidios() -> None:
     assert isinstance(engine, Words)
     assert engine.process_text("my passport", "en").keywords == ["passport"]
     assert REGIONS
+
+
+def test_a_list_of_numbers_is_bounded(pii: PiiScanner) -> None:
+    """Of thousands of phone numbers each is found, those beyond the first few hundred without being parsed."""
+    numbers = [f"212-555-{number}" for number in range(1000, 2000)]
+    text = "; ".join(numbers) + "; " + "7" * 50_000
+    found = [text[finding.start : finding.end] for finding in pii.scan(text)]  # some pass for another number, too
+    assert found == numbers

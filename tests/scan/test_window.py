@@ -151,3 +151,13 @@ def test_without_scanners() -> None:
     assert window.feed("maria@example.com <EM") == ("maria@example.com ", [])
     assert window.feed("AIL_1> x") == ("<EMAIL_1> x", [Finding(0, 9, "PLACEHOLDER", 1.0)])
     assert window.close() == ("", [])
+
+
+def test_what_is_remembered_of_words_changes_nothing(scanner: StreamScanner) -> None:
+    """A word that was held before is judged as it was then; what may be part of a value is not kept."""
+    for _ in range(3):
+        text = "Send the ball to password = hunter2Abc! or maria@example.com, sk-live and so on. "
+        assert run(scanner.window(), [text[at : at + 3] for at in range(0, len(text), 3)], 256) == (
+            text,
+            scanner.scan(text),
+        )
