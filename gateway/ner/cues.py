@@ -44,7 +44,11 @@ _LABEL = (
 )
 _SPEECH = (
     r"(?:said|says|wrote|writes|replied|asked|told|added|explained|noted|argued|claimed|insisted|admitted|joked|"
-    r"lives|lived|moved|married|studied|graduated|resigned|retired|was born|was hired|died|emigrated|teaches)"
+    r"lives|lived|moved|married|studied|graduated|resigned|retired|was born|was hired|died|emigrated|teaches|grew up|"
+    r"spent|"
+    r"began (?:[a-z]+ing|her|his)|is from|comes from|came from|is (?:very |quite |really )?"
+    r"(?:friendly|kind|late|sick|ill|angry|happy|sad|pregnant|retired|married|divorced|\d+ years old)|"
+    r"thinks|feels|believes|loves|hates|enjoys|prefers|suffers|turned \d+)"
 )
 
 # (pattern with a group `name`, whether the case of the name is a cue of its own, score)
@@ -54,6 +58,8 @@ PERSONS: Final = tuple(
         (rf"\b{TITLE}[ \u00a0]+(?P<name>{FULL})", True),
         (rf"\b(?i:my|his|her|their|your|the|whose) (?i:full |first |last |legal |real |maiden |middle )?(?i:name) "
          rf"(?i:is|was|to|as|should be|reads)(?: now)?:? (?P<name>{_ANY})", True),
+        (rf"\b(?i:name)\?[\s\"']*(?:(?i:user|customer|caller|me|human|client)\s*:\s*)?"
+         rf"(?P<name>{_ANY})(?=\s*(?:[.,!\n]|$))", True),
         (rf"\b(?i:names? (?:on|for|of) (?:the|my|your|this) [\p{{L}} ]{{3,30}}?(?:\?|:| is| are))[\s\S]{{0,12}}?"
          rf"(?:(?i:user|customer|caller|me)\s*:\s*)?(?P<name>{_ANY})", False),
         (rf"\b(?i:(?:i am|i'm|i’m|this is|it's|it’s|call me|named|called|name's|names? (?:him|her|them)|"
@@ -70,11 +76,23 @@ PERSONS: Final = tuple(
         (rf"(?P<name>{FULL})['’]s (?i:{_RELATIVE}|birthday|email|phone|address|house|home|office|diagnosis|account|"
          rf"salary|passport|resume|cv|number|appointment|case|file|request|complaint|team|calendar)\b", False),
         (rf"\b(?i:from|to|cc|bcc|reply-to)[ \t]*:[ \t]*\"?(?P<name>{FULL})\"?[ \t]*[<\[(]", True),
-        (rf"(?:^|\n)[ \t]*[-–—]{{1,2}}[ \t]*(?P<name>{FULL})[ \t]*(?=\n|$)", True),
+        (rf"(?:^|\n)[ \t]*(?:--|[–—])[ \t]*(?P<name>{FULL})[ \t]*(?=\n|$)", True),
         (rf"\b(?i:by|with|meet|meeting|ask|tell|contact|call|email|phone|cc|visit|remind|invite|notify|inform|from|for|"
          rf"to|and|between) (?P<name>{CAPITAL}(?: {_INITIAL})? {CAPITAL})(?=[\s.,;:?!)]|$)", False),
-        (rf"(?:^|\n)(?P<name>{CAPITAL}),? (?=(?i:can|could|would|will|please|do|did|are|have|you|thanks|thank|i|we|"
+        (rf"(?:^|\n)(?P<name>{CAPITAL}), (?=(?i:can|could|would|will|please|do|did|are|have|you|thanks|thank|i|we|"
          rf"what|when|where|how|why|let|check)\b)", False),
+        (rf"(?:^|\n)[ \t]*(?P<name>{FULL})[ \t]*:[ \t]*[\"“«]", True),
+        (rf", (?P<name>{CAPITAL})[!?](?=\s|$|[\"'”])", False),
+        (rf"\b(?i:said|says|asked|replied|whispered|shouted|gave|handed|introduced|told) "
+         rf"(?P<name>{CAPITAL}) (?:to|about) ", False),
+        (rf"\b(?:said|says|asked|replied|whispered|shouted) {CAPITAL} to (?P<name>{CAPITAL})\b", False),
+        # A line of its own that is written like a name, as in the head of a letter or a card.
+        (rf"(?:^|\n)[^\p{{L}}\n]*(?P<name>{CAPITAL}(?: {_INITIAL}| \p{{Lu}})?(?: {_PARTICLE})? "
+         rf"{CAPITAL}(?: {CAPITAL})?)[ \t]*(?=\n)", False),
+        (rf"\b(?i:add|remove|invite|hire|fire|promote|thank|remember|meet|met|interview(?:ed)?|marry|married|divorced|"
+         rf"accused|arrested|sued|represents|representing|mentored|supervised by|starring|feat\.|featuring|"
+         rf"accompanied by|performed by|written by|painted by|sung by|directed by|owned by|treated by|seen by) "
+         rf"(?P<name>{CAPITAL}(?: {_INITIAL})?(?: {_PARTICLE})? {CAPITAL})\b", False),
     )
 )  # fmt: skip
 
@@ -87,7 +105,8 @@ _ORG_END = (
     r"Commission|Agency|Authority|Ministry|Department|Orchestra|Museum|Church|Union|Federation|League|Club|FC|Party|"
     r"Times|Post|Herald|Tribune|Magazine|Weekly|News|Media|Studios|Pictures|Records|Entertainment|Energy|Electric|"
     r"Telecom|Communications|Networks?|International|Research|Analytics|Financial|Securities|Investments|Trust|"
-    r"Properties|Realty|Foods|Brewery|Hotels?|Resorts?)"
+    r"Properties|Realty|Foods|Brewery|Hotels?|Resorts?|Ltda|Limitada|Tbk|Sp\. z o\.o|Sp\.[jk]|Kht|Bt|Nyrt|Ky|Tmi|VOF|"
+    r"A\.Ş|Şti|e\.V|GbR|OHG|KGaA|Lda|S\.p\.A|SpA|SRL|EURL|SNC|Groep|Gruppen|Gruppe|Groupe|Grupo|Incorporated)"
 )
 _ORG_WORD = rf"(?:{CAPITAL}|\p{{Lu}}[\p{{L}}\p{{M}}\d&.\-]*)"
 ORGANIZATIONS: Final = tuple(
@@ -105,6 +124,15 @@ ORGANIZATIONS: Final = tuple(
         rf"(?P<name>{_ORG_WORD}(?: {_ORG_WORD}){{0,3}}) (?:is|was) an? [\p{{L}} \-]{{0,40}}?"
         rf"(?:company|corporation|bank|agency|startup|firm|manufacturer|retailer|organi[sz]ation|charity|publisher|"
         rf"provider|conglomerate|brand|airline|newspaper|university)\b",
+        rf"\b(?i:career|internship|position|role|job|years?|months|stint|manager|engineer|developer|director|analyst|"
+        rf"consultant|intern|assistant|professor|researcher|scientist|recruiter|colleagues?|meeting|interview|contract|"
+        rf"offer|partner|representative|spokesperson|account) (?:at|with) "
+        rf"(?P<name>{_ORG_WORD}(?: (?:& )?{_ORG_WORD}){{0,3}})",
+        rf"\b(?i:joined|joining|co-?founded|acquired|acquires|merged with|formerly|renamed to|invested in|"
+        rf"competitors? like|clients? like|customers? like|vendors? like) "
+        rf"(?P<name>{_ORG_WORD}(?: (?:& )?{_ORG_WORD}){{0,3}})",
+        rf"{CAPITAL} (?:{CAPITAL}|{_INITIAL})(?: {CAPITAL})? from (?P<name>{_ORG_WORD}(?: (?:& )?{_ORG_WORD}){{0,3}}) "
+        rf"(?:is|was|will|has|called|wrote|emailed|asked|said)\b",
         rf"\b(?i:the) (?P<name>{_ORG_WORD}(?: {_ORG_WORD}){{0,2}}) (?i:office|company|headquarters|board|shareholders|"
         rf"stock|employees|staff|brand|store|branch)\b",
     )
@@ -113,6 +141,15 @@ ORGANIZATIONS: Final = tuple(
 LOCATIONS: Final = tuple(
     regex.compile(pattern)
     for pattern in (
+        rf"(?:^|[\n|,;{{(>])[ \t\"'*\-]*(?i:location|where|city|country|place|home ?town|state|region|province|venue|"
+        rf"birth ?place|place of birth|destination|origin|nationality|citizenship)[\"'*]*[ \t]*[:=|][ \t*\"']*"
+        rf"(?P<name>{CAPITAL}(?:[ \-]{CAPITAL}){{0,3}})",
+        rf"\b(?:am|are|is|was|were|be|been|year|years|week|weeks|month|months|day|days|today|now|here|back|home|trip|"
+        rf"office|offices|team|branch|house|apartment|flat|hotel|meeting|conference|event|wedding|festival|store|stores|"
+        rf"people|everyone|friends|family|someone|hospital|school) in "
+        rf"(?P<name>{CAPITAL}(?:[ \-](?:de |del |la |am |an der |upon |sur |nad |u )?{CAPITAL}){{0,3}})"
+        rf"(?=[.,;:!?\n]|$| (?:and|for|on|with|to|from|since|until|last|next|this|"
+        rf"which|where|when|who|because|by|at|as)\b)",
         rf"\b(?i:lives?|lived|living|born|based|located|situated|residing|resides?|raised|grew up|headquartered|"
         rf"staying|vacation(?:ing)?|arrived|landed|city|town|village|island|province|state|county|capital|suburb|"
         rf"district|region|country|municipality)(?: out)? (?:in|of|at|on|near|from|outside)"

@@ -1,12 +1,17 @@
 """Words that are names somewhere: given and family names, cities, countries, from the locales of Faker (MIT).
 
-A list knows names that a sentence says nothing about, and a cue (`cues`) those that no list knows. Common English words
-are told apart, because many of them are somebody's name: of Will, May and Grace only what surrounds them can say.
+A list knows names that a sentence says nothing about, and a cue (`cues`) those that no list knows. Common words are
+told apart, because many of them are somebody's name: of Will, May and Grace only what surrounds them can say. Which
+words are common, the table of tokens tells (`tokens.O200k`): the rank of a token is that of its frequency, and a word
+that is written small more often than large is no name by itself.
 """
 
 from __future__ import annotations
 
+import base64
+import gzip
 import importlib
+import importlib.util
 import pkgutil
 import unicodedata
 from collections.abc import Iterable, Iterator
@@ -15,13 +20,24 @@ from pathlib import Path
 from typing import Any, Final
 from zoneinfo import available_timezones
 
-_PLACES: Final = ("cities", "city_names", "states", "provinces", "counties", "municipalities", "towns", "villages")
-_LOCALES_OF_PLACES: Final = ("", "countries", *_PLACES)
+_PLACES: Final = (
+    "countries",
+    "cities",
+    "city_names",
+    "states",
+    "provinces",
+    "counties",
+    "municipalities",
+    "towns",
+    "villages",
+)
+
 _CONTINENTS: Final = (
     "Africa Antarctica Asia Europe Oceania Scandinavia Siberia Balkans Caribbean UK USA England Scotland"
 )
 
-_NOT_ALONE: Final = frozenset({"polish", "labour", "orthodox", "democratic", "pole", "scot", "finn", "thai", "jain"})
+_NEVER: Final = 1_000_000  # the rank of what is no token
+_USUAL: Final = 60_000  # below this rank even somebody's name is a common word first
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +49,8 @@ class Lists:
     places: frozenset[str]
     groups: frozenset[str]
     common: frozenset[str]
+    famous: frozenset[str]
+    """Words with a capital that everybody writes, as they are written: Kubernetes, Monday, JSON."""
     longest_place: int
 
     def known(self, word: str) -> bool:
@@ -59,11 +77,19 @@ def load(left_out: Iterable[str] = ()) -> Lists:
             given.update(words)
         elif table.startswith("last_name"):
             family.update(words)
-    places = {word for table, words in _tables("address", out) if table in _LOCALES_OF_PLACES for word in words}
+    places = {word for table, words in _tables("address", out) if table in _PLACES for word in words}
     places |= {fold(zone.rpartition("/")[2].replace("_", " ")) for zone in available_timezones() if zone[:3] != "Etc"}
     places |= set(map(fold, _CONTINENTS.split()))
-    # Words that begin sentences or stand in headings, beyond Faker's list of the commonest.
-    common = _words("common.txt") | {
+    ranks = _ranks()
+    common = {
+        fold(word)
+        for word, rank in ranks.items()
+        if word.islower()
+        and rank < ranks.get(word.capitalize(), _NEVER)
+        and (rank < _USUAL or not _name(word, given, family))
+    }
+    # And words that begin sentences or stand in headings.
+    common |= _words("common.txt") | {
         fold(word) for table, words in _tables("lorem", frozenset(), "en_US") for word in words
     }
     # Nationalities, peoples, religions and politics, as English says them of people.
@@ -74,10 +100,30 @@ def load(left_out: Iterable[str] = ()) -> Lists:
         frozenset(word for word in given if len(word) > 1),
         frozenset(word for word in family if len(word) > 1),
         frozenset(places),
-        frozenset(groups - _NOT_ALONE),
+        frozenset(groups),
         frozenset(common),
+        frozenset(word for word in ranks if not word.islower()),
         max(place.count(" ") for place in places) + 1,
     )
+
+
+def _name(word: str, given: set[str], family: set[str]) -> bool:
+    return fold(word) in given or fold(word) in family
+
+
+def _ranks() -> dict[str, int]:
+    """Words that are one token of o200k_base, as they are written behind a blank -> rank."""
+    spec = importlib.util.find_spec("bpe_openai")
+    assert spec is not None
+    assert spec.submodule_search_locations
+    table = Path(spec.submodule_search_locations[0]) / "data" / "o200k_base.tiktoken.gz"
+    ranks: dict[str, int] = {}
+    for token, rank in map(bytes.split, gzip.decompress(table.read_bytes()).splitlines()):
+        if token.startswith(b"I"):  # base64 of what begins with a blank
+            word = base64.b64decode(token).decode("utf-8", "ignore")
+            if word[:1] == " " and word[1:].isalpha():
+                ranks[word[1:]] = int(rank)
+    return ranks
 
 
 def _words(name: str) -> set[str]:
