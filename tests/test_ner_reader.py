@@ -112,7 +112,7 @@ def test_lists_can_do_without_locales(lists: Lists) -> None:
     assert fold("Mäkinen") not in load(("fi_FI", "sv_SE")).family
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(st.text(st.sampled_from("Maria Rossi, Dr. \n-'é`<>:\ud800🙂123"), max_size=80))
 def test_any_text_is_read(reader: Reader, text: str) -> None:
     """No text is an error; what is found lies within it and does not overlap."""
@@ -128,7 +128,7 @@ def test_many_capitals_take_linear_time(reader: Reader) -> None:
 
 
 @given(st.text("ab. \n", min_size=SIZE, max_size=4 * SIZE))
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=20, deadline=None)
 def test_windows_hold_the_whole_text(text: str) -> None:
     """Each begins before the last one ends, none is too long, and any short stretch stands whole in one."""
     pieces = list(windows(text))
