@@ -19,6 +19,8 @@ from gateway.call import Finding, Span
 from gateway.errors import Refusal
 from gateway.ner.pool import Pool, Unread
 from gateway.ner.windows import SIZE, join, windows
+from gateway.scan.beside import UNSCANNABLE
+from gateway.scan.placeholders import LIKE
 from gateway.scan.rules import resolve
 from gateway.sections import Ner
 from gateway.texts import Found, Generations, hashed
@@ -83,7 +85,7 @@ class Names:
                     self._pieces.keep(hashed(piece), known[piece])
             both: Sequence[Finding] = ()
             if findings := join((offset, known[piece]) for offset, piece in read):
-                both = named[text] = resolve([*findings, *first.get(text, ())])
+                both = named[text] = _with(first.get(text, ()), findings)
             if len(read) == len(pieces):
                 self._known.keep(hashed(text), both)
         if why and not self._allow:
@@ -106,6 +108,13 @@ class Names:
             self._failed()
             _log.warning("names: %s%s", why, "; the call goes on" if self._allow else "")
         return why
+
+
+def _with(first: Sequence[Finding], names: Sequence[Finding]) -> Sequence[Finding]:
+    """Both tiers, overlaps settled. A name never takes the place of what `scan.beside` found: the guards."""
+    guards = [finding for finding in first if finding.entity.startswith((LIKE, UNSCANNABLE))]
+    free = (name for name in names if not any(name.start < one.end and one.start < name.end for one in guards))
+    return resolve([*first, *free])
 
 
 def _cut(text: str) -> list[tuple[int, str]]:

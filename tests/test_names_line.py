@@ -69,6 +69,13 @@ async def test_a_checksum_outranks_a_name() -> None:
     assert list(await names(Workers()).add([span], [(span, [code])])) == [(span, [code])]
 
 
+@pytest.mark.parametrize("guard", [Finding(0, 10, "PLACEHOLDER_LIKE", 0.1), Finding(3, 3, "UNSCANNABLE_IMAGE", 0.1)])
+async def test_a_name_takes_no_guard_away(guard: Finding) -> None:
+    """Look-alikes of placeholders and unreadable data act through their findings: a name over one must not hide it."""
+    (span,) = spans("<Zibbet 1>")
+    assert list(await names(Workers()).add([span], [(span, [guard])])) == [(span, [guard])]
+
+
 async def test_only_new_text_is_asked_about() -> None:
     """A conversation that grows costs what is new of it, with names and without."""
     workers = Workers()
