@@ -20,7 +20,7 @@ import orjson
 from gateway import encoded
 from gateway.call import Json, Nested, Span
 from gateway.errors import Refusal
-from gateway.formats import numbers
+from gateway.formats import literals, numbers
 
 
 class Name(str):
@@ -193,8 +193,6 @@ class Survey:
         inner.walk(root, role, depth + 1, nested)
         if text.count(":") != inner.keys + inner.colons or "\\u003" in text:
             return False
-        if inner.inexact:
-            numbers.exact(text, root)
         self.spans += inner.spans
         self.nested += [nested, *inner.nested]
         return True
@@ -297,7 +295,7 @@ def fold(nested: list[Nested]) -> bool:
 
 def _written(inner: Nested) -> str:
     if inner.prefix is None:
-        return orjson.dumps(inner.root).decode()
+        return literals.rewritten(inner.holder[inner.key], inner.root)
     data = inner.root["text"].encode("utf-8", "surrogatepass")
     if ";base64" in inner.prefix.lower():
         return inner.prefix + base64.b64encode(data).decode()

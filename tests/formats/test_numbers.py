@@ -7,10 +7,10 @@ from decimal import Decimal
 from typing import Any
 
 import orjson
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gateway.formats import numbers, tree
+from gateway.formats import literals, numbers, tree
 from gateway.formats.openai_chat import SHAPE
 
 WEI = "1000000000000000000000001"
@@ -27,6 +27,7 @@ def exactly(text: str | bytes) -> Any:
     return json.loads(text, parse_int=Decimal, parse_float=Decimal)
 
 
+@settings(deadline=None)
 @given(st.lists(NUMBERS, max_size=6))
 def test_a_body_keeps_its_numbers(literals: list[str]) -> None:
     """In a body, and in JSON inside a string of it."""
@@ -58,8 +59,45 @@ def test_an_edited_body_and_edited_arguments() -> None:
     left = orjson.dumps(body).decode()
     assert f'"seed":{WEI}' in left
     assert body["messages"][0]["function"]["arguments"] == (
-        f'{{"to":"<EMAIL_1>","wei":{WEI},"part":0.1234567890123456789}}'
+        f'{{"to": "<EMAIL_1>", "wei": {WEI}, "part": 0.1234567890123456789}}'
     )
+
+
+TEXT = st.text(alphabet=st.characters(codec="utf-8"), max_size=6)
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | TEXT,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(TEXT, inner, max_size=3),
+    max_leaves=12,
+)
+
+
+@settings(deadline=None)
+@given(st.dictionaries(TEXT, JSON), st.sampled_from([None, 1, "\t"]), st.booleans())
+def test_only_changed_strings_are_written_again(value: Any, indent: Any, ascii_only: bool) -> None:
+    """Blanks, escapes and numbers stay; the strings that changed are what they became."""
+    text = json.dumps(value, indent=indent, ensure_ascii=ascii_only)
+    assert literals.rewritten(text, json.loads(text)) == text
+
+    def shout(node: Any) -> Any:
+        if isinstance(node, dict):
+            return {name: shout(inner) for name, inner in node.items()}
+        if isinstance(node, list):
+            return [shout(inner) for inner in node]
+        return f'{node}"\\\n!' if isinstance(node, str) else node
+
+    assert json.loads(literals.rewritten(text, shout(json.loads(text)))) == shout(value)
+
+
+def test_a_file_in_an_argument_keeps_its_lines() -> None:
+    """JSON in a string of the arguments: a value goes in, however deep, and the layout stays."""
+    deep = '{\n  "to": "<X>",\n  "n": [1, 2.50]\n}'
+    arguments = json.dumps({"path": "a.json", "content": json.dumps({"inner": deep}, indent=4)})
+    body, survey = tree.parse(orjson.dumps({"function": {"arguments": arguments}}), SHAPE, 64)
+    tree.write(next(span for span in survey.spans if span.text == "<X>"), 'Ann "the\\cat"\n')
+    tree.fold(survey.nested)
+    outer = json.loads(body["function"]["arguments"])
+    assert outer["content"].startswith('{\n    "inner": ')
+    assert json.loads(outer["content"])["inner"] == deep.replace('"<X>"', json.dumps('Ann "the\\cat"\n'))
 
 
 def test_an_edited_answer() -> None:
