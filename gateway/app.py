@@ -153,6 +153,7 @@ class Gateway:
             stack.callback(telemetry.close)
             self.shared = Shared(store, _audit_writer(config, store, stack), pool, O200k(), telemetry)
             stack.push_async_callback(self._close_policies)
+            stack.push_async_callback(self._close_candidate)
             stack.push_async_callback(self._close_ner)
             self.shared.uploads = Uploads(audit_file(config), lambda: telemetry.failures.add(("upload",)))
             stack.push_async_callback(self.shared.uploads.close)
@@ -190,6 +191,11 @@ class Gateway:
         if policies is not None and policies is not retired:
             self._say_policy(policies)
         before, shared.ner = shared.ner, ner
+        if runtime.candidate is not shared.candidate:
+            await self._close_candidate()
+            shared.candidate = runtime.candidate
+            if shared.candidate is not None:
+                shared.candidate.open()
         if shared.uploads is not None:
             await shared.uploads.follow(config.audit.upload, runtime.audit)
         if retired is not policies and retired is not None:
@@ -211,6 +217,10 @@ class Gateway:
             policies = self.shared.policies
             if policies is not None and await policies.look():
                 self._say_policy(policies)
+
+    async def _close_candidate(self) -> None:
+        if self.shared.candidate is not None:
+            await self.shared.candidate.close()
 
     async def _close_policies(self) -> None:
         for policies in [*self._retired, self.shared.policies]:

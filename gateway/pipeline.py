@@ -219,6 +219,8 @@ async def commit(call: Call) -> None:
     """The reservation and the decision are on disk before the call leaves."""
     runtime = call.runtime
     runtime.audit.decided(call)
+    if runtime.candidate is not None:
+        runtime.candidate.offer(call)
     await runtime.audit.durable()
     if runtime.store_is_apart:
         await runtime.store.durable()

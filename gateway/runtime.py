@@ -17,6 +17,7 @@ from gateway.admin.access import AdminKeys
 from gateway.audit import Audit
 from gateway.authorize import Authorizer
 from gateway.call import Call
+from gateway.candidate import Candidate
 from gateway.config import Config
 from gateway.content import Contents
 from gateway.correlation import Signer, signer
@@ -64,6 +65,7 @@ class Shared:
     ner: Pool | None = None  # the processes that find names, where config asks for them
     contents: Contents | None = None
     uploads: Uploads | None = None
+    candidate: Candidate | None = None
     calls: int = 0
     upstreams: dict[str, int] = field(default_factory=dict)  # provider -> 1 its last call was answered, 0 it was not
     census: dict[str, int] = field(default_factory=dict)  # state of a workflow -> how many, as of a second ago
@@ -91,6 +93,7 @@ class Runtime:
     names: Names | None
     redactor: Redactor | None
     authorizer: Authorizer | None
+    candidate: Candidate | None
     forward: Forward
     screen: Screen
     sql_gate: SqlGate
@@ -207,6 +210,7 @@ def build(
         names=Names(pool.config, pool, lambda: shared.telemetry.failures.add(("names",))) if pool else None,
         redactor=redactor,
         authorizer=Authorizer(config.policy, policies) if config.policy and policies else None,
+        candidate=_candidate(config, shared),
         forward=Forward(config.providers, config.models, shared.session, shared.upstreams),
         screen=Screen(
             wanted,
@@ -222,6 +226,15 @@ def build(
         admin=_admin_keys(config, identity),
         signer=signer(config),
     )
+
+
+def _candidate(config: Config, shared: Shared) -> Candidate | None:
+    """The candidate's process; the one that runs is taken over if nothing about it changed."""
+    wanted = config.policy.candidate if config.policy else None
+    running = shared.candidate
+    if wanted is None or (running is not None and running.settings == wanted):
+        return running if wanted is not None else None
+    return Candidate(wanted, shared.telemetry, Audit(shared.audit_writer).differs)
 
 
 def _admin_keys(config: Config, identity: Identity) -> AdminKeys | None:

@@ -105,6 +105,27 @@ class ServerSource(Section):
     """The scope that the signature must name."""
 
 
+class Candidate(Section):
+    """A bundle that judges beside the live one, in a process of its own; nothing that it says takes effect."""
+
+    path: str = ""
+    """The root of the bundle."""
+    git: GitSource | None = None
+    """Or a git repository that it comes from."""
+    server: ServerSource | None = None
+    """Or a server of OPA bundles."""
+    cache: str = "var/policies"
+    """Where bundles from `git` and `server` are kept."""
+    timeout: Seconds = 1
+    """Seconds a decision may take."""
+
+    @model_validator(mode="after")
+    def _one_source(self) -> Candidate:
+        if sum((bool(self.path), self.git is not None, self.server is not None)) != 1:
+            raise ValueError("a candidate comes from one place: give path, git or server")
+        return self
+
+
 class Policy(Section):
     """The Rego bundle and who evaluates it."""
 
@@ -126,6 +147,8 @@ class Policy(Section):
     """`shadow` records what it would have denied and lets the call go on."""
     timeout: Seconds = 1
     """Seconds a decision may take; then the call is denied as `policy_unavailable`."""
+    candidate: Candidate | None = None
+    """A bundle that is tried beside this one: where it would decide otherwise is counted and recorded."""
     content: bool = True
     """Look for instructions and hosts in requests, for `content.injection` and `content.urls` of the input."""
 

@@ -89,6 +89,8 @@ class Telemetry:
         self.violations = Counter("meshgate_violations", "Refusals.", ("code", "stage", "team", "mode"))
         self.redactions = Counter("meshgate_redactions", "Values taken out.", ("entity", "direction"))
         self.decisions = Counter("meshgate_decisions", "Verdicts.", ("verdict", "rule", "mode"))
+        self.candidates = Counter("meshgate_candidate_decisions", "What the candidate made of them.", ("outcome",))
+        self.changes = Counter("meshgate_candidate_differences", "Verdicts that it changes.", ("change",))
         self.quota = Histogram("meshgate_quota_used_ratio", "Quota used after a call.", ("quota",), RATIO)
         self.reload_failures = Counter("meshgate_reload_failures", "Changes on disk that were refused.", ("what",))
         self.reload_failed = {"config": 0, "policy": 0}  # and "policy source", where there is one beyond this machine
@@ -118,6 +120,12 @@ class Telemetry:
         if problem is not None:
             self.reload_failures.add((what,))
             self.say({"level": "error", "event": f"{what} refused, the last good one stays", "problem": problem})
+
+    def candidate(self, outcome: str, count: int, change: str = "") -> None:
+        """What a candidate bundle made of decisions."""
+        self.candidates.add((outcome,), count)
+        if change:
+            self.changes.add((change,))
 
     def say(self, record: Json) -> None:
         """Write one log line."""

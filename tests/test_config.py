@@ -28,6 +28,7 @@ HEADINGS = {
     "`loops`": "Loops",
     "`idempotency`": "Idempotency",
     "`policy`": "Policy",
+    "`policy.candidate`": "Candidate",
     "`policy.git`": "GitSource",
     "`policy.server`": "ServerSource",
     "`policy.server.keys.*`": "BundleKey",

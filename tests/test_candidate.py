@@ -1,0 +1,117 @@
+"""A candidate bundle judges beside the live one: it changes nothing, and what it would change is known."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+import upstream as scripted
+from gateway import candidate as candidates
+from line import Line, config, running
+from test_reload import eventually
+from test_replay import STRICT, run
+
+SHIPPED = Path(__file__).resolve().parent.parent / "policies"
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """The candidate: as shipped, and it denies the model echo."""
+    made = tmp_path / "candidate"
+    shutil.copytree(SHIPPED, made)
+    (made / "strict.rego").write_text(STRICT)
+    return made
+
+
+def settings(tmp_path: Path, up: scripted.Upstream, folder: Path | None) -> dict[str, Any]:
+    policy: dict[str, Any] = {"path": str(SHIPPED)}
+    if folder is not None:
+        policy["candidate"] = {"path": str(folder)}
+    return config(tmp_path, up.url, policy=policy)
+
+
+def ready(line: Line) -> None:
+    """The candidate's process has loaded its bundle."""
+    eventually(lambda: bool(line.gateway.shared.candidate and line.gateway.shared.candidate.version), seconds=30)
+
+
+def outcome(line: Line, name: str) -> float:
+    return line.metric("meshgate_candidate_decisions_total", outcome=name)
+
+
+def test_differences_are_counted_and_recorded(up: scripted.Upstream, tmp_path: Path, folder: Path) -> None:
+    """Calls go on as the live bundle says; the metric, and the command, say what the candidate would change."""
+    with running(tmp_path, settings(tmp_path, up, folder)) as line:
+        ready(line)
+        assert line.chat("hi", cid="one").status_code == 200
+        assert line.chat("hi", model="demo", cid="two").status_code == 200
+        eventually(lambda: outcome(line, "differs") == 1 and outcome(line, "same") == 1)
+        assert line.metric("meshgate_candidate_differences_total", change="allow -> deny by no_echo") == 1
+        line.rows("SELECT 1")
+        code, printed = run(line, "policy", "differences")
+        assert code == 1
+        assert "1  allow -> deny by no_echo (candidate " in printed
+        assert "workflow one" in printed
+
+
+def test_a_candidate_that_changes(up: scripted.Upstream, tmp_path: Path, folder: Path) -> None:
+    """Its files are watched as the live ones are; one that does not compile is told of, and the last good one judges."""
+    with running(tmp_path, settings(tmp_path, up, folder)) as line:
+        ready(line)
+        (folder / "strict.rego").write_text("{ no rego")
+        eventually(lambda: line.metric("meshgate_reload_failed", what="candidate") == 1)
+        assert line.chat("hi").status_code == 200
+        eventually(lambda: outcome(line, "differs") == 1)
+        (folder / "strict.rego").unlink()
+        eventually(lambda: line.metric("meshgate_reload_failed", what="candidate") == 0)
+        assert line.chat("hi").status_code == 200
+        eventually(lambda: outcome(line, "same") == 1)
+
+
+def test_no_candidate_to_begin_with(up: scripted.Upstream, tmp_path: Path, folder: Path) -> None:
+    """A candidate that cannot be used keeps nobody from starting; once it can be, it judges."""
+    data = (folder / "data.yaml").read_text()
+    (folder / "data.yaml").write_text("roles: {}")
+    with running(tmp_path, settings(tmp_path, up, folder)) as line:
+        eventually(lambda: line.metric("meshgate_reload_failed", what="candidate") == 1, seconds=30)
+        assert line.chat("hi").status_code == 200
+        (folder / "data.yaml").write_text(data)
+        ready(line)
+
+
+def test_its_process_may_die(
+    up: scripted.Upstream, tmp_path: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Calls go on, and it is started again."""
+    monkeypatch.setattr(candidates, "_AGAIN", 0.05)
+    with running(tmp_path, settings(tmp_path, up, folder)) as line:
+        ready(line)
+        running_one = line.gateway.shared.candidate
+        assert running_one is not None
+        assert running_one._child is not None
+        running_one.version = ""
+        os.kill(running_one._child.pid, signal.SIGKILL)
+        assert line.chat("hi").status_code == 200
+        ready(line)
+        assert line.chat("hi").status_code == 200
+        eventually(lambda: outcome(line, "differs") >= 1)
+
+
+def test_switched_on_and_off_by_a_reload(up: scripted.Upstream, tmp_path: Path, folder: Path) -> None:
+    """A changed configuration starts the process, and ends it."""
+    with running(tmp_path, settings(tmp_path, up, None)) as line:
+        line.path.write_text(yaml.safe_dump(settings(tmp_path, up, folder)))
+        ready(line)
+        started = line.gateway.shared.candidate
+        assert started is not None
+        child = started._child
+        assert child is not None
+        line.path.write_text(yaml.safe_dump(settings(tmp_path, up, None)))
+        eventually(lambda: child.returncode is not None)
+        assert line.chat("hi").status_code == 200
