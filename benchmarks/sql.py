@@ -9,11 +9,13 @@ A sample counts as found if anything in it would be judged as SQL, whichever kin
 
 from __future__ import annotations
 
+import itertools
 import json
 import re
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -94,10 +96,16 @@ def _speed(reader: Reader, arguments: Arguments) -> Iterator[str]:
     yield f"| a chunk of prose, {len(words)} words one by one, mean | {_chunks(reader, words):.2f} us |"
     plain = ["The ", "quick ", "brown ", "fox ", "jumps "] * 2_000
     yield f"| a chunk that begins nothing, mean | {_chunks(reader, plain):.2f} us |"
+    fresh = itertools.count()  # a text that was read just now is not parsed again
     for name, text in (("a query of 210 characters", _SQL), (f"one of {len(_LONG):,} characters", _LONG)):
-        yield f"| {name}, read | {_each(lambda text=text: reader.read(text), 20):,.0f} us |"  # type: ignore[misc]
+        work = partial(_fresh, reader, text, fresh)
+        yield f"| {name}, read | {_each(work, 20):,.0f} us |"
     value = "Please ship it to 12 Main Street; don't ring, and it's fine to leave it at the door or with a neighbour."
     yield f"| an argument of prose, {len(value)} characters | {_each(lambda: _found(arguments, value), 200):,.1f} us |"
+
+
+def _fresh(reader: Reader, text: str, numbers: Iterator[int]) -> None:
+    reader.read(text.replace(" FROM", f" + {next(numbers)} FROM", 1))
 
 
 def _chunks(reader: Reader, pieces: Sequence[str]) -> float:
