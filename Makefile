@@ -11,7 +11,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 INSTALLED := $(VENV)/.installed
 INSTALLED_DEV := $(VENV)/.installed-dev
 
-.PHONY: install run test lint bench lock clean
+.PHONY: install run test lint bench fuzz lock clean
 
 install: $(INSTALLED)
 
@@ -29,6 +29,11 @@ lint: $(INSTALLED_DEV)
 
 bench: $(INSTALLED_DEV)
 	$(BIN)/python -m benchmarks.run
+
+# Every parser of what others write, with input that nobody would; FUZZ_SECONDS in all.
+FUZZ_SECONDS ?= 600
+fuzz: $(INSTALLED_DEV)
+	MESHGATE_FUZZ_SECONDS=$(FUZZ_SECONDS) $(BIN)/python -m pytest tests/fuzz
 
 # Needs uv, as nothing else here does. The files name no index, so that any mirror serves them; setuptools is locked
 # too, since it builds the project itself without fetching anything. To move one package: `uv pip compile -P name`.
