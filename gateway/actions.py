@@ -1,8 +1,8 @@
 """What happens to each type of personal data: by configuration, by who calls and where the call may go, and by policy.
 
-Config keys: `pii.default`, `pii.entities`, `pii.rules`. The first rule that matches decides; a call that may go to
-several providers (failover) gets for each type the strictest of what they may see, and so does one of which a policy
-demands something. Strictest first: block, redact, hash, partial, mask, allow.
+Config keys: `pii.default`, `pii.entities`, `pii.rules`, `pii.secrets`. The first rule that matches decides; a call that
+may go to several providers (failover) gets for each type the strictest of what they may see, and so does one of which a
+policy demands something. Strictest first: block, redact, hash, partial, mask, allow.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from collections.abc import Callable, Hashable, Mapping, Sequence
 from fnmatch import fnmatchcase
 
 from gateway.call import Call, Subject
+from gateway.scan.secrets import TYPES as SECRET_TYPES
 from gateway.sections import Action, Pii, PiiMatch, PiiRule
 
 ORDER: tuple[Action, ...] = ("allow", "mask", "partial", "hash", "redact", "block")
@@ -61,7 +62,8 @@ class Rules:
     """`pii.rules`, compiled: which actions hold for a call."""
 
     def __init__(self, config: Pii, canonical: Callable[[str], str]) -> None:
-        self.base = Actions(config.default, _named(config.entities, canonical))
+        self._secrets: dict[str, Action] = dict.fromkeys(SECRET_TYPES, config.secrets)
+        self.base = Actions(config.default, self._secrets | _named(config.entities, canonical))
         self._rules = [(rule.match, self._actions(rule, canonical)) for rule in config.rules]
         self._known: dict[Hashable, Actions] = {}
 
@@ -84,7 +86,7 @@ class Rules:
     def _actions(self, rule: PiiRule, canonical: Callable[[str], str]) -> Actions:
         entities = _named(rule.entities, canonical)
         if rule.default is not None:
-            return Actions(rule.default, entities)
+            return Actions(rule.default, self._secrets | entities)
         return Actions(self.base.default, {**self.base.entities, **entities})
 
     def _first(self, subject: Subject, model: str, provider: str) -> Actions:

@@ -117,7 +117,7 @@ def document(call: Call) -> Json:
         },
         "resource": {"type": "model" if call.kind == "llm" else call.kind, "name": call.model},
         "content": {
-            "pii": call.redaction.counts,
+            **_found(call.redaction.counts),
             "sql": _sql(call),
             "urls": list(content.urls),
             "injection": dict(content.injection),
@@ -284,6 +284,14 @@ def _known(value: Mapping[str, object], keys: frozenset[str], what: str) -> None
 
 def _malformed(what: str) -> PolicyUnavailable:
     return PolicyUnavailable(f"data.gateway.decision is malformed: {what}")
+
+
+def _found(counts: Mapping[str, int]) -> Json:
+    """Personal data and secrets, apart."""
+    secrets = {entity: count for entity, count in counts.items() if entity.startswith("SECRET_")}
+    if not secrets:
+        return {"pii": counts, "secrets": {}}
+    return {"pii": {entity: count for entity, count in counts.items() if entity not in secrets}, "secrets": secrets}
 
 
 def _sql(call: Call) -> list[Json]:

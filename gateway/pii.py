@@ -1,7 +1,7 @@
 """Stage 4, `redact`: personal data leaves the request before anyone outside reads it; `restore` puts it back.
 
-Config key: `pii`. Refuses with pii_blocked. Fails closed: what cannot be scanned is blocked unless config allows it, a
-fault of the vault ends the call, and so does any other on the way.
+Config key: `pii`. Refuses with pii_blocked and secret_blocked. Fails closed: what cannot be scanned is blocked unless
+config allows it, a fault of the vault ends the call, and so does any other on the way.
 
 A masked value becomes a placeholder `<ENTITY_n>`, n counting up within the workflow, the same for the same value in
 every call; the vault keeps the value encrypted. Only placeholders that stand for values of this very request are
@@ -119,6 +119,13 @@ class Redactor:
                     masked[entity, value] = ""
         redaction.known = frozenset(known)
         blocked = sorted(entity for entity in counts if actions.of(entity) == "block")
+        if blocked and all(entity.startswith("SECRET_") for entity in blocked):
+            raise Refusal(
+                "secret_blocked",
+                f"The request holds secrets that must not be sent: {', '.join(blocked)}. "
+                "Take them out, or ask the operator about pii.secrets.",
+                detail={"entities": blocked},
+            )
         if blocked:
             raise Refusal(
                 "pii_blocked",

@@ -7,6 +7,7 @@ connections, caches, counters) is in `Shared`.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar
@@ -16,7 +17,7 @@ import aiohttp
 from gateway.admin.access import AdminKeys
 from gateway.audit import Audit
 from gateway.authorize import Authorizer
-from gateway.call import Call
+from gateway.call import Call, Finding
 from gateway.candidate import Candidate
 from gateway.config import Config
 from gateway.content import Contents
@@ -39,6 +40,7 @@ from gateway.scan import pii as pii_scan
 from gateway.scan import placeholders
 from gateway.scan.beside import Beside
 from gateway.scan.injection import Injection
+from gateway.scan.rules import RuleSet
 from gateway.scan.secrets import SecretScanner
 from gateway.scan.window import StreamScanner
 from gateway.sections import Output
@@ -165,6 +167,16 @@ def _contents(config: Config, shared: Shared) -> Contents | None:
     return shared.contents
 
 
+def _look(
+    pii: pii_scan.PiiScanner | None, secrets: SecretScanner | None, cache_dir: Path
+) -> Callable[[str], Sequence[Finding]] | None:
+    """What the texts of requests are searched by."""
+    if pii is None:
+        return None
+    scan = RuleSet([*pii.rules, *secrets.rules], pii.score, cache_dir).scan if secrets else pii.scan
+    return Beside(scan, cache_dir).scan
+
+
 def _gates(wanted: Output | None, sql: SqlGate) -> list[Gate]:
     """What judges answers after the scanner, in this order: a URL is read as it is without what hides in it."""
     gates: list[Gate] = []
@@ -183,16 +195,18 @@ def build(
     """Compile a configuration. Raises ConfigError."""
     scanner = _pii_scanner(config, shared)
     wanted = config.output
+    keeps_secrets = config.pii is not None and config.pii.secrets != "allow"
+    secrets = SecretScanner(_cache_dir(config)) if keeps_secrets or (wanted and wanted.secrets != "allow") else None
     stream_scanner = StreamScanner(
         scanner if wanted and wanted.pii != "allow" else None,
-        SecretScanner(_cache_dir(config)) if wanted and wanted.secrets != "allow" else None,
+        secrets if wanted and wanted.secrets != "allow" else None,
         {placeholders.PLACEHOLDER: placeholders.WRITTEN},
         weak={placeholders.LIKE: placeholders.SPELLINGS},
     )
     sql = wanted.sql if wanted else None
     sql_gate = SqlGate(sql)
     seal = _seal(config)
-    look = Beside(scanner.scan, _cache_dir(config)).scan if scanner else None
+    look = _look(scanner, secrets if keeps_secrets else None, _cache_dir(config))
     redactor = None
     if config.pii is not None and seal is not None:
         redactor = Redactor(config.pii, shared.store, seal, pii_scan.canonical)

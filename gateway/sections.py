@@ -225,6 +225,8 @@ class Pii(Section):
     rules: tuple[PiiRule, ...] = ()
     """What differs by caller, model or provider: the first rule that matches decides. Of a call that may go to several
     providers, each type gets the strictest action that one of them has."""
+    secrets: Literal["mask", "redact", "block", "allow"] = "mask"
+    """What to do with keys, tokens and passwords, whatever the default is; rules and policies may name their types."""
     restore: bool = True
     """Put masked values back into the answer."""
     restore_tools: RestoreTools = RestoreTools()

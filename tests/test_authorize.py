@@ -86,6 +86,7 @@ def test_the_document() -> None:
         "resource": {"type": "model", "name": "demo"},
         "content": {
             "pii": {"EMAIL_ADDRESS": 2},
+            "secrets": {},
             "sql": [],
             "urls": [],
             "injection": {},

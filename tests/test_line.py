@@ -24,7 +24,10 @@ def line(up: scripted.Upstream, tmp_path_factory: pytest.TempPathFactory) -> Ite
         up.url,
         quotas=BIG,
         limits=[{"per": "agent", "requests": "100k/min"}],
-        pii={"entities": {"CREDIT_CARD": "block", "IBAN_CODE": "redact", "IP_ADDRESS": "allow"}},
+        pii={
+            "entities": {"CREDIT_CARD": "block", "IBAN_CODE": "redact", "IP_ADDRESS": "allow"},
+            "secrets": "allow",  # the upstream repeats them, as a model does that knows one
+        },
         server={"max_body": "200k", "max_depth": 32},
     )
     with running(folder, settings) as running_line:

@@ -1,8 +1,8 @@
 """Secrets: keys, tokens, private keys, passwords in addresses, high-entropy values after a telling word.
 
-Config key: `output.secrets`. Each rule is a pattern, some with a second look at what it matched (a header that decodes,
-entropy). The samples in `tests/scan/test_secrets.py` say what each one is for and what it leaves alone: identifiers,
-digests, encoded images, code and prose.
+Config keys: `output.secrets`, `pii.secrets`. Each rule is a pattern, some with a second look at what it matched (a
+header that decodes, entropy). The samples in `tests/scan/test_secrets.py` say what each one is for and what it leaves
+alone: identifiers, digests, encoded images, code and prose.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import json
 import math
 from collections import Counter
 from collections.abc import Callable
+from functools import cached_property
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -166,6 +167,10 @@ SECRETS: Final[tuple[Secret, ...]] = (
 )
 
 
+TYPES: Final = frozenset(secret.entity for secret in SECRETS)
+"""The names of all types of secrets; each begins with `SECRET_`."""
+
+
 def _rule(secret: Secret) -> Rule:
     expression = Expression(secret.pattern, 0, secret.outline, secret.outline)
     return Rule(secret.entity, secret.entity, expression, _finder(secret), goes_on=secret.goes_on)
@@ -191,7 +196,11 @@ class SecretScanner:
 
     def __init__(self, cache_dir: Path | None = None) -> None:
         self.rules = tuple(map(_rule, SECRETS))
-        self._set = RuleSet(self.rules, 1.0, cache_dir)
+        self._cache_dir = cache_dir
+
+    @cached_property
+    def _set(self) -> RuleSet:
+        return RuleSet(self.rules, 1.0, self._cache_dir)  # mostly the rules are searched for together with others
 
     def scan(self, text: str) -> list[Finding]:
         """All findings, sorted by place, none overlapping; where two rules agree, the longer match wins."""
