@@ -1,11 +1,13 @@
 """Writes a module the way the interpreter evaluates it right, meaning the same, on the same lines.
 
-Four constructs of Rego are right by the language and wrong in the interpreter:
+Four constructs of Rego are right by the language and wrong in the interpreter, and one is slow:
 
 - `with input as rule` ends the process or takes the rule for undefined: it becomes `with input as [rule][0]`.
 - Replacing all of the input under a rule that calls a builtin, as every test does, ends the process: a program for
   tests has `data.meshgate_input` in the place of `input`, where replacing works.
 - `sprintf` of several values leaves some strings in quotes: it becomes a `concat` of one `sprintf` for each value.
+- `data.rules[_].deny` evaluates every rule of every package below `data.rules`: where these are packages with a set of
+  that name, it becomes a list of these sets, `[data.rules.a.deny, data.rules.b.deny][_]`. This one is for speed.
 - A variable with the name of a package in sight (`x = data.x.y` beside `package x`) is taken for that package, and the
   rule comes out empty: it gets another name.
 """
@@ -40,27 +42,75 @@ Edit = tuple[int, int, str]
 class Names:
     """What the names in a bundle stand for, as far as a variable may be taken for it."""
 
-    __slots__ = ("packages", "rules")
+    __slots__ = ("packages", "rules", "sets")
 
-    def __init__(self, modules: Sequence[Module]) -> None:
+    def __init__(self, modules: Sequence[Module], data: Mapping[str, object] | None = None) -> None:
         self.packages = frozenset(name for module in modules for name in module.package.split(".")) - {"data", "input"}
         rules: dict[str, frozenset[str]] = {}
         for module in modules:
             heads = frozenset(head.partition(".")[0] for head in module.heads)
             rules[module.package] = rules.get(module.package, frozenset()) | heads
         self.rules: Mapping[str, frozenset[str]] = rules
+        self.sets = {} if any(map(_replaces_data, modules)) else _sets(modules, rules, data or {})
+
+
+def _replaces_data(module: Module) -> bool:
+    return any(token.text == "data" and before(module.tokens, at) == "with" for at, token in enumerate(module.tokens))
+
+
+def _sets(
+    modules: Sequence[Module], rules: Mapping[str, frozenset[str]], data: Mapping[str, object]
+) -> Mapping[tuple[str, str], Sequence[str]]:
+    """(parent, name) -> the packages directly below the parent with a set of that name, where nothing else is there."""
+    found: dict[tuple[str, str], list[str]] = {}
+    not_sets = {(module.package, head) for module in modules for head in module.heads - module.sets}
+    for package, heads in sorted(rules.items()):
+        parent, _, _ = package.rpartition(".")
+        for name in heads:
+            found.setdefault((parent, name), []).append(package)
+    return {
+        (parent, name): packages
+        for (parent, name), packages in found.items()
+        if parent
+        and parent not in rules
+        and parent.split(".")[0] not in data
+        and not any((package, name) in not_sets for package in packages)
+        and not any(_may_have(module, parent, name, packages) for module in modules)
+    }
+
+
+def _may_have(module: Module, parent: str, name: str, packages: Sequence[str]) -> bool:
+    """Whether there may be more of that name below the parent than the sets of these packages."""
+    if not module.package.startswith(f"{parent}."):
+        return False
+    if name in module.package[len(parent) :].split("."):
+        return True
+    named = any(token.text == name and before(module.tokens, at) != "." for at, token in enumerate(module.tokens))
+    return (named and module.package not in packages) or any(head.startswith(f"{name}.") for head in module.heads)
 
 
 def adapted(module: Module, names: Names, *, test: bool = False) -> str:
     """The source for the interpreter; with `test`, for a program that runs tests."""
     edits = [*_stand_ins(module), *_sprintfs(module), *_variables(module, names)]
-    if test:
-        edits += _inputs(module)
+    edits += _inputs(module) if test else _iterations(module, names)
     source, at = [], 0
     for start, end, text in sorted(edits):
         source += [module.source[at:start], text]
         at = end
     return "".join(source) + module.source[at:]
+
+
+def _iterations(module: Module, names: Names) -> Iterator[Edit]:
+    tokens = module.tokens
+    for found in references(module):
+        after = tokens[found.end : found.end + 5]
+        if found.path[0] != "data" or [token.text for token in after[:4]] != ["[", "_", "]", "."] or len(after) < 5:
+            continue
+        name = after[4].text
+        packages = names.sets.get((".".join(found.path[1:]), name), ())
+        if packages:
+            listed = ", ".join(f"data.{package}.{name}" for package in packages)
+            yield tokens[found.start].at, after[4].end, f"[{listed}][_]"
 
 
 def _variables(module: Module, names: Names) -> Iterator[Edit]:

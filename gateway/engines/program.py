@@ -49,7 +49,7 @@ class Program:
         self, modules: Sequence[Module], data: Mapping[str, Any], entrypoints: Iterable[str], *, test: bool = False
     ) -> None:
         interpreter = regopy.Interpreter()
-        names = Names(modules)
+        names = Names(modules, data)
         sources = {module.file: adapted(module, names, test=test) for module in modules}
         try:
             for file, source in sources.items():

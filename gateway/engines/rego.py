@@ -73,6 +73,8 @@ class Module:
     """The names that imports bring in, and what they stand for."""
     heads: frozenset[str]
     """The names that rules and functions define."""
+    sets: frozenset[str]
+    """Those of them that `contains` rules alone define: sets, which are never undefined."""
     inputs: frozenset[Path]
     """What of the input is read, as paths below `input`; () is all of it."""
 
@@ -93,7 +95,8 @@ def read(file: str, source: str) -> Module:
         reference(tokens, package + 1).name,
         tokens,
         MappingProxyType(dict(_imports(tokens))),
-        frozenset(_heads(tokens)),
+        frozenset(head.name for head in _heads(tokens)),
+        frozenset(_sets(tokens)),
         frozenset(_inputs(tokens)),
     )
 
@@ -259,7 +262,15 @@ def _imports(tokens: Sequence[Token]) -> Iterator[tuple[str, Path]]:
             yield (tokens[found.end + 1].text if renamed else found.path[-1]), found.path
 
 
-def _heads(tokens: Sequence[Token]) -> Iterator[str]:
+def _sets(tokens: Sequence[Token]) -> Iterator[str]:
+    kinds: dict[str, set[bool]] = {}
+    for head in _heads(tokens):
+        contains = head.end < len(tokens) and tokens[head.end].text == "contains"
+        kinds.setdefault(head.name, set()).add(contains)
+    return (name for name, found in kinds.items() if found == {True})
+
+
+def _heads(tokens: Sequence[Token]) -> Iterator[Reference]:
     """Names at the start of a line, outside all brackets, where a new rule can begin."""
     depth = 0
     for index, token in enumerate(tokens):
@@ -268,7 +279,7 @@ def _heads(tokens: Sequence[Token]) -> Iterator[str]:
         fresh = token.first and ended and (previous is None or previous.text not in _GOES_ON)
         after_default = previous is not None and previous.text == "default"
         if depth == 0 and token.kind == "name" and (fresh or after_default) and token.text not in KEYWORDS:
-            yield reference(tokens, index).name
+            yield reference(tokens, index)
         depth += opens(token) - closes(token)
 
 

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from engines.conftest import Write
 from gateway.engines import rego
+from gateway.engines.adapt import Names, adapted
 from gateway.engines.base import PolicyUnavailable
 from gateway.engines.bundle import load
 from gateway.engines.embedded import AT_ONCE, LARGEST, Embedded
@@ -203,6 +204,39 @@ def test_an_evaluation_that_is_cut_short_has_no_result(numbers: list[int], limit
     except TooLong:
         return
     assert value == Machine(CUT).evaluate(term)
+
+
+ONE = "package rules.one\ndeny contains 1\nallowed := 5"
+TWO = "package rules.two\ndeny contains 2 if input.x\nother if input.y"
+ITERATED = "package gateway\ndecision contains found if some found in data.rules[_].deny"
+
+
+@pytest.mark.parametrize(
+    ("others", "data", "listed", "result"),
+    [
+        ([ONE, TWO], {}, True, [1, 2]),
+        ([ONE, TWO, "package rules.two\ndeny contains 3"], {}, True, [1, 2, 3]),
+        ([ONE, TWO, "package rules.three\nx := 1"], {}, True, [1, 2]),
+        ([ONE, TWO, "package rules.three.deep\ndeny contains 4"], {}, False, [1, 2]),
+        ([ONE, TWO, "package rules.three\ndeny := {5}"], {}, False, [1, 2, 5]),
+        ([ONE, TWO, "package rules.three\ndeny contains 6 if input.z\ndeny.more contains 7"], {}, False, None),
+        ([ONE, TWO, "package rules.three.deny\nx := 8"], {}, False, [1, 2, 8]),
+        ([ONE, TWO, "package rules\nthree.deny contains 9"], {}, False, [1, 2, 9]),
+        ([ONE, TWO], {"rules": {"three": {"deny": [10]}}}, False, [1, 2, 10]),
+        ([ONE, "package rules.two\nx if deny\ndeny contains 2"], {}, True, [1, 2]),
+        ([ONE, "package rules.two\nx := {y | some y in data.rules.one.deny}"], {}, True, [1]),
+    ],
+)
+def test_sets_of_packages_are_listed(
+    others: list[str], data: dict[str, Any], listed: bool, result: list[int] | None
+) -> None:
+    """Where every part is a set that a package has; else it is left as it is, and the values are the same."""
+    modules = [rego.read(f"{index}.rego", source) for index, source in enumerate([ITERATED, *others])]
+    assert ("[data.rules.one.deny" in adapted(modules[0], Names(modules, data))) is listed
+    if result is not None:
+        value = Machine(Program(modules, data, ["gateway/decision"])).evaluate(b'{"x": 1}')
+        assert isinstance(value, list)
+        assert sorted(value) == result
 
 
 async def test_many_threads_share_a_program() -> None:
