@@ -40,7 +40,7 @@ READS = (
     "p contains 14 if { x := input.content; x.pii }",
     'p contains 15 if q(input.subject)\nq(s) if s.team == "b"',
     'p contains 16 if r with input as {"content": {"pii": {"a": 1}}}\nr if input.content.pii.a == 1',
-    "p contains 17 if every x in input.subject.roles { x in data.roles.a }",
+    "p contains 17 if { every x in input.subject.roles { x in data.roles.a } }",
     "p contains 18 if input.content == input.context",
     "p contains [19, x] if walk(input.context, [_, x])",
     "p contains 20 if input == {}",

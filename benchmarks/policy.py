@@ -1,0 +1,179 @@
+"""What a decision costs, by engine: the shipped policies, a plain call.
+
+    python -m benchmarks.policy [--out FILE]
+
+Each figure is the best of `ROUNDS` rounds, so that what else runs on the machine counts little. `CPU` is that of the
+gateway's process, threads included, an OPA server not; `waits` is how long a call does. `memory` is what the engine
+adds to the process. An engine whose program is not installed is left out. Writes `policy.md`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import gc
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from gateway.engines import load_engine
+from gateway.sections import Policy
+
+ROUNDS = 25
+CALLS = 200
+ROOT = Path(__file__).parents[1]
+PORT = 18181
+MEMOIZED, FRESH = 5.0, 150.0
+"""Microseconds of CPU that a decision of the embedded engine may take."""
+
+
+class Row(NamedTuple):
+    """Microseconds and megabytes."""
+
+    name: str
+    cpu: float
+    wall: float
+    memory: float | None = None
+
+
+def document(number: int) -> dict[str, Any]:
+    """A plain call; each number is another one to a policy that reads the agent's name."""
+    return {
+        "subject": {"agent": f"agent-{number}", "team": "team", "roles": ["reader"], "claims": {}},
+        "action": {
+            "kind": "llm",
+            "name": "demo",
+            "model": "demo",
+            "provider": "demo",
+            "providers": ["demo"],
+            "stream": False,
+            "tools": [],
+            "max_tokens": 100,
+            "args": {},
+        },
+        "resource": {"type": "model", "name": "demo"},
+        "content": {"pii": {}, "sql": [], "urls": [], "injection_score": 0, "unscannable": 0},
+        "context": {
+            "correlation_id": "id",
+            "hop": 0,
+            "chain": ["agent"],
+            "calls": 1,
+            "history": {"tools": [], "labels": []},
+        },
+    }
+
+
+async def _measure(engine: Any, made: Callable[[], dict[str, Any]]) -> tuple[float, float]:
+    """CPU and time of one decision, in microseconds."""
+    cpu = wall = float("inf")
+    for _ in range(ROUNDS):
+        documents = [made() for _ in range(CALLS)]
+        gc.collect()
+        began, waited = time.process_time(), time.perf_counter()
+        for one in documents:
+            await engine.decide(one)
+        cpu = min(cpu, time.process_time() - began)
+        wall = min(wall, time.perf_counter() - waited)
+    return cpu / CALLS * 1e6, wall / CALLS * 1e6
+
+
+async def _rows(name: str, policy: Policy) -> list[Row]:
+    before = _memory()
+    engine = load_engine(policy)
+    await engine.open()
+    numbers = iter(range(10**9))
+    cost = await _measure(engine, lambda: document(next(numbers)))
+    found = [Row(f"{name}, not seen before", *cost, _memory() - before)]
+    if getattr(engine, "memoized", False):
+        same = document(-1)
+        found.append(Row(f"{name}, memoized", *await _measure(engine, lambda: same)))
+    await engine.close()
+    return found
+
+
+def _memory() -> float:
+    return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 1e6
+
+
+@contextlib.contextmanager
+def _opa(program: str) -> Iterator[str]:
+    url = f"http://127.0.0.1:{PORT}"
+    command = [program, "run", "--server", "--addr", url.removeprefix("http://"), "--log-level", "error"]
+    child = subprocess.Popen([*command, "--bundle", str(ROOT / "policies")], stderr=subprocess.DEVNULL)
+    try:
+        time.sleep(2)
+        yield url
+    finally:
+        child.kill()
+        child.wait()
+
+
+def one(name: str) -> None:
+    """Measure one engine in this process, so that its memory is its own; prints its rows."""
+    policy = Policy(path=str(ROOT / "policies"), timeout=10)
+    with contextlib.ExitStack() as stack:
+        if name == "opa":
+            url = stack.enter_context(_opa(str(shutil.which("opa"))))
+            policy = policy.model_copy(update={"url": url})
+        for row in asyncio.run(_rows(name, policy.model_copy(update={"engine": name}))):
+            print(*row, sep="\t")
+
+
+def page(rows: list[Row]) -> str:
+    """The figures as a table."""
+    lines = [
+        "# What a policy decision costs",
+        "",
+        "`python -m benchmarks.policy`; the shipped policies, a plain call, microseconds for one decision: the best of "
+        f"{ROUNDS} rounds of {CALLS}.",
+        "",
+        "| engine | CPU of the gateway, us | waits, us | memory, MB |",
+        "|---|--:|--:|--:|",
+    ]
+    for row in rows:
+        memory = "" if row.memory is None else f"{row.memory:.0f}"
+        lines.append(f"| {row.name} | {row.cpu:.1f} | {row.wall:.1f} | {memory} |")
+    limits = f"memoized under {MEMOIZED:g} us, not seen before under {FRESH:g} us"
+    lines += ["", f"Held for the embedded engine: {limits}: {'yes' if holds(rows) else 'no'}.", ""]
+    return "\n".join(lines)
+
+
+def holds(rows: list[Row]) -> bool:
+    """Whether the embedded engine is as fast as promised."""
+    cpu = {row.name: row.cpu for row in rows}
+    return cpu["embedded, memoized"] < MEMOIZED and cpu["embedded, not seen before"] < FRESH
+
+
+def main() -> int:
+    """Measure all, write the page; 1 if a limit does not hold."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--out", type=Path, default=Path(__file__).with_name("policy.md"))
+    parser.add_argument("--one", help=argparse.SUPPRESS)
+    args = parser.parse_args()
+    if args.one:
+        one(args.one)
+        return 0
+    rows: list[Row] = []
+    for name in ("embedded", "wasm", "opa"):
+        if name != "embedded" and shutil.which("opa") is None:
+            print(f"{name}: left out, the program opa is not installed", file=sys.stderr)
+            continue
+        command = [sys.executable, "-m", "benchmarks.policy", "--one", name]
+        done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=ROOT)
+        for line in done.stdout.splitlines():
+            label, cpu, wall, memory = line.split("\t")
+            rows.append(Row(label, float(cpu), float(wall), None if memory == "None" else float(memory)))
+    text = page(rows)
+    args.out.write_text(text)
+    print(text)
+    return 0 if holds(rows) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
