@@ -71,7 +71,17 @@ def _random(match: regex.Match[str]) -> bool:
         return False
     if not (regex.search(r"\d", value) and regex.search(r"[A-Za-z]", value)):
         return False
-    pieces = _PIECES.findall(value)  # an identifier is made of words, chance changes kind at every other character
+    return _looks_random(value)
+
+
+def _mixed(match: regex.Match[str]) -> bool:
+    """True for letters and digits drawn at random, where words joined by underscores would match, too."""
+    return _looks_random(match.group())
+
+
+def _looks_random(value: str) -> bool:
+    # An identifier is made of words, chance changes kind at every other character.
+    pieces = _PIECES.findall(value)
     return sum(map(len, pieces)) < 2.8 * len(pieces) and entropy(value) >= 3.2
 
 
@@ -143,6 +153,26 @@ SECRETS: Final[tuple[Secret, ...]] = (
     Secret("SECRET_LINEAR_KEY", rf"{_B}lin_(?:api|oauth)_[A-Za-z0-9]{{32,}}{_E}"),
     Secret("SECRET_NPM_TOKEN", rf"{_B}npm_[A-Za-z0-9]{{36}}{_E}"),
     Secret("SECRET_PYPI_TOKEN", rf"{_B}pypi-AgE{_T}{{40,}}"),
+    Secret("SECRET_PERPLEXITY_KEY", rf"{_B}pplx-[A-Za-z0-9]{{40,}}{_E}"),
+    Secret("SECRET_TOGETHER_KEY", rf"{_B}tgp_v1_{_T}{{40,}}"),
+    Secret("SECRET_FIREWORKS_KEY", rf"{_B}fw_[A-Za-z0-9]{{22,}}{_E}", _mixed),
+    Secret("SECRET_CEREBRAS_KEY", rf"{_B}csk-[a-z0-9]{{40,}}{_E}"),
+    Secret("SECRET_NVIDIA_KEY", rf"{_B}nvapi-{_T}{{40,}}"),
+    Secret("SECRET_LANGSMITH_KEY", rf"{_B}lsv2_(?:pt|sk)_[0-9a-f]{{32}}_[0-9a-f]{{10}}{_E}"),
+    Secret("SECRET_PINECONE_KEY", rf"{_B}pcsk_[A-Za-z0-9]{{4,8}}_[A-Za-z0-9]{{40,}}{_E}"),
+    Secret("SECRET_TAVILY_KEY", rf"{_B}tvly-(?:dev-)?[A-Za-z0-9]{{30,}}{_E}"),
+    Secret("SECRET_SUPABASE_TOKEN", rf"{_B}sb(?:p|_secret)_[A-Za-z0-9_]{{30,}}{_E}", _mixed),
+    Secret("SECRET_GRAFANA_TOKEN", rf"{_B}glsa_[A-Za-z0-9]{{32}}_[0-9a-fA-F]{{8}}{_E}"),
+    Secret("SECRET_SENTRY_TOKEN", rf"{_B}sntry[su]_[A-Za-z0-9+/=_]{{40,}}"),
+    Secret("SECRET_NEWRELIC_KEY", rf"{_B}NRAK-[A-Z0-9]{{27}}{_E}"),
+    Secret("SECRET_NOTION_TOKEN", rf"{_B}ntn_[A-Za-z0-9]{{40,}}{_E}"),
+    Secret("SECRET_FIGMA_TOKEN", rf"{_B}figd_{_T}{{40,}}"),
+    Secret("SECRET_ATLASSIAN_TOKEN", rf"{_B}ATATT3[A-Za-z0-9_=-]{{60,}}"),
+    Secret("SECRET_DOCKER_TOKEN", rf"{_B}dckr_(?:pat|oat)_{_T}{{27,}}"),
+    Secret("SECRET_AGE_KEY", rf"{_B}AGE-SECRET-KEY-1[0-9A-Z]{{58}}{_E}"),
+    Secret("SECRET_POSTMAN_KEY", rf"{_B}PMAK-[0-9a-f]{{24}}-[0-9a-f]{{34}}{_E}"),
+    Secret("SECRET_PLANETSCALE_TOKEN", rf"{_B}pscale_(?:tkn|pw|oauth)_[A-Za-z0-9_.-]{{32,}}"),
+    Secret("SECRET_DOPPLER_TOKEN", rf"{_B}dp\.(?:pt|st|ct|sa|scim|audit)\.[A-Za-z0-9_.-]{{40,}}"),
     Secret("SECRET_JWT", rf"{_B}eyJ{_T}{{8,}}\.eyJ{_T}{{8,}}\.{_T}{{16,}}", _jwt),
     Secret("SECRET_PRIVATE_KEY", _PEM, None, _PEM_OUTLINE, _PEM_GOES_ON),
     Secret(
