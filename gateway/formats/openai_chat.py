@@ -20,7 +20,8 @@ from gateway.call import Json, Usage
 from gateway.errors import Refusal
 from gateway.formats import Channel, Chunk, Delta, Intent, count, integer, sse, tree
 from gateway.formats.frame import Frame
-from gateway.loops import Step, ToolUse
+from gateway.formats.openai_steps import steps
+from gateway.loops import Step
 
 SHAPE = tree.Shape(
     opaque=frozenset(
@@ -76,30 +77,6 @@ def _tool_names(tools: Any) -> tuple[str, ...]:
     return tuple(names)
 
 
-def _uses(message: Json) -> list[ToolUse]:
-    """The tool calls of an assistant message; the older single `function_call` has no id."""
-    calls = message.get("tool_calls")
-    calls = [call for call in calls if type(call) is dict] if type(calls) is list else []
-    if type(message.get("function_call")) is dict:
-        calls.append({"function": message["function_call"]})
-    uses = []
-    for call in calls:
-        inner = call.get(_name(call.get("type")) or "function")
-        inner = inner if type(inner) is dict else {}
-        arguments = inner.get("arguments", inner.get("input"))  # a custom tool has a text for input
-        uses.append(ToolUse(_name(call.get("id")), _name(inner.get("name")), "" if arguments is None else arguments))
-    return uses
-
-
-def _plain(content: Any) -> str:
-    """What a message says, as one text: parts that are not text count too, as they are written."""
-    if type(content) is str:
-        return content.strip()
-    if type(content) is list and len(content) == 1 and type(content[0]) is dict and content[0].get("type") == "text":
-        return _plain(content[0].get("text"))
-    return "" if content is None else orjson.dumps(content, option=orjson.OPT_SORT_KEYS).decode()
-
-
 def _name(value: Any) -> str:
     return value if type(value) is str else ""
 
@@ -136,22 +113,7 @@ class OpenAIChat:
 
     def steps(self, body: Json) -> list[Step]:
         """Prompts, the model's turns and tool results, in order. A result answers a call of the turn before it."""
-        steps: list[Step] = []
-        asked: list[ToolUse] = []
-        for message in body["messages"]:
-            role, content = message["role"], message.get("content")
-            if role == "user":
-                steps.append(Step("prompt", _plain(content)))
-            elif role == "assistant":
-                asked = _uses(message)
-                steps.append(Step("turn", "", tuple(asked)))
-            elif role in ("tool", "function"):
-                id = _name(message.get("tool_call_id"))
-                use = next((use for use in asked if use.id == id), None)
-                if use is not None:
-                    asked.remove(use)
-                    steps.append(Step("result", _plain(content), (use,)))
-        return steps
+        return steps(body["messages"])
 
     def answers(self, body: Json) -> int:
         """How many answers the request asks for."""
