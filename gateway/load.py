@@ -66,7 +66,7 @@ def loads(text: str, name: str, env: Mapping[str, str] = os.environ) -> Loaded:
             doc, warnings = litellm.translate(doc, env)
         else:
             warnings = [*_leave_out_later_formats(doc), *_not_enforced(doc)]
-        doc.problems += [*_entities(doc), *_ner(doc)]
+        doc.problems += [*_entities(doc), *_countries(doc), *_ner(doc)]
     config = None
     if doc.data is not None:
         try:
@@ -182,6 +182,21 @@ def _renamed(doc: Document, holder: dict[str, Any], at: document.Path, pii: Any)
         renamed[entity] = action
     holder["entities"] = renamed
     return problems
+
+
+def _countries(doc: Document) -> Iterator[Problem]:
+    """Countries without a number that is known."""
+    chosen = _at(doc.data, ("pii", "countries"))
+    pii = _scanner() if isinstance(chosen, list) else None
+    if pii is None:
+        return
+    known = sorted(pii.countries())
+    for index, country in enumerate(chosen):
+        if isinstance(country, str) and country not in known:
+            path: document.Path = ("pii", "countries", index)
+            yield Problem(
+                doc.line(path), path, f"is not a country whose numbers are known{explain.suggest(country, known)}"
+            )
 
 
 def _ner(doc: Document) -> Iterator[Problem]:

@@ -128,9 +128,10 @@ def _pii_scanner(config: Config, shared: Shared) -> pii_scan.PiiScanner | None:
     """The scanner for personal data; compiling it takes seconds, so an unchanged one is taken over."""
     if config.pii is None:
         return None
-    key = (config.pii.regions, config.pii.score)
+    key = (config.pii.regions, config.pii.score, config.pii.countries)
     if key not in shared.scanners:
-        shared.scanners = {key: pii_scan.PiiScanner(config.pii.regions, config.pii.score, _cache_dir(config))}
+        regions, score, countries = key
+        shared.scanners = {key: pii_scan.PiiScanner(regions, score, _cache_dir(config), countries)}
     scanner: pii_scan.PiiScanner = shared.scanners[key]
     return scanner
 

@@ -255,6 +255,8 @@ class Pii(Section):
         "JP",
     )
     """Where phone numbers without a country code may be from (ISO 3166)."""
+    countries: tuple[str, ...] | None = None
+    """Whose national ids, tax and licence numbers are looked for (ISO 3166); null: those of every country known."""
     vault_key: VaultKey = Field(default="", repr=False)
     """32 bytes in base64 that encrypt the vault; embedded state makes its own key file beside the database."""
     ttl: Seconds = 86400

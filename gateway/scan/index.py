@@ -41,13 +41,15 @@ class Expression(NamedTuple):
     """A pattern in the syntax that `re` and `regex` share, with their flags.
 
     `whole` and `begun` are simpler patterns that match at least as much, for a source that is too large for Hyperscan:
-    to find matches, and to find their beginnings.
+    to find matches, and to find their beginnings. Patterns of one `shelf` share a database: those that begin alike make
+    each other cheaper, all others dearer, to scan and to compile.
     """
 
     source: str
     flags: int = 0
     whole: str = ""
     begun: str = ""
+    shelf: str = ""
 
 
 class Index(Protocol):
@@ -88,18 +90,32 @@ class HyperscanIndex:
         streams: bool = False,
         held: Sequence[str] = (),
     ) -> None:
+        shelves: dict[str, list[int]] = {}
+        for number, one in enumerate(expressions):
+            shelves.setdefault(one.shelf, []).append(number)
         whole = [rewrite.superset(one.whole or one.source, one.flags) for one in expressions]
         begun = [rf"{pattern}\z" for pattern in _beginnings(expressions, held)] if streams else []
-        self._whole = _Database(whole, cache_dir)
-        self._begun = _Database(begun, cache_dir) if streams else None
+        further = list(range(len(expressions), len(begun)))
+        self._whole = [_Database([whole[n] for n in shelf], shelf, cache_dir) for shelf in shelves.values()]
+        self._begun = [
+            _Database([begun[n] for n in shelf], shelf, cache_dir)
+            for shelf in (*shelves.values(), further)
+            if shelf and streams
+        ]
         self._first: dict[str, int] = {}  # what was held before without a match -> how much of its end is in progress
         self._later: dict[str, int] = {}  # the same where it begins with a character that has left
 
     def hits(self, text: str) -> list[Hit]:
-        return self._whole.scan(shadow(text))
+        return self._all(shadow(text))
+
+    def _all(self, data: bytes) -> list[Hit]:
+        found: list[Hit] = []
+        for database in self._whole:
+            database.scan(data, found)
+        return found
 
     def tail(self, text: str, start: int) -> tuple[list[Hit], int]:
-        assert self._begun is not None, "built without streams"
+        assert self._begun, "built without streams"
         known = None
         if len(text) - start <= _WORD_LENGTH:
             known, held = (self._later, text[start - 1 :]) if start else (self._first, text)
@@ -107,8 +123,9 @@ class HyperscanIndex:
             if progress is not None:
                 return [], len(text) - progress
         data, shift = _rest(text, start)
-        hits = [(i, max(low + shift, start), high + shift) for i, low, high in self._whole.scan(data)]
-        begun = self._begun.leftmost(data)
+        hits = [(i, max(low + shift, start), high + shift) for i, low, high in self._all(data)]
+        starts = [at for at in (database.leftmost(data) for database in self._begun) if at >= 0]
+        begun = min(starts, default=-1)
         cut = max(start, begun + shift) if begun >= 0 else len(text)
         if known is not None and not hits and not _VALUE.search(held):
             if len(known) >= _REMEMBERED:
@@ -150,7 +167,8 @@ class _Database:
 
     FLAGS: Final = 0 if hyperscan is None else hyperscan.HS_FLAG_SOM_LEFTMOST
 
-    def __init__(self, patterns: Sequence[str], cache_dir: Path | None) -> None:
+    def __init__(self, patterns: Sequence[str], numbers: Sequence[int], cache_dir: Path | None) -> None:
+        self._numbers = list(numbers)  # what the patterns are called outside
         self._database = kept(patterns, cache_dir, self._compile) if cache_dir else self._compile(patterns)
         self._scratch = hyperscan.Scratch(self._database)
         self._database.scratch = self._scratch
@@ -169,10 +187,9 @@ class _Database:
             raise ValueError(f"Hyperscan does not take one of the patterns: {error}") from error
         return database
 
-    def scan(self, data: bytes) -> list[Hit]:
-        found: list[Hit] = []
-        self._run(data, _take, found)
-        return found
+    def scan(self, data: bytes, found: list[Hit]) -> None:
+        """Add the matches to what is found."""
+        self._run(data, _take, (self._numbers, found))
 
     def leftmost(self, data: bytes) -> int:
         """Where the first match starts; -1 if there is none."""
@@ -180,7 +197,7 @@ class _Database:
         self._run(data, _take_start, starts)
         return min(starts, default=-1)
 
-    def _run(self, data: bytes, take: Callable[..., None], found: list[Any]) -> None:
+    def _run(self, data: bytes, take: Callable[..., None], found: Any) -> None:
         try:
             scratch = self._local.scratch
         except AttributeError:  # scratch space serves one thread at a time
@@ -188,8 +205,8 @@ class _Database:
         self._database.scan(data, take, 0, found, scratch)
 
 
-def _take(number: int, start: int, end: int, _: int, found: list[Hit]) -> None:
-    found.append((number, start, end))
+def _take(number: int, start: int, end: int, _: int, into: tuple[list[int], list[Hit]]) -> None:
+    into[1].append((into[0][number], start, end))
 
 
 def _take_start(_: int, start: int, __: int, ___: int, starts: list[int]) -> None:

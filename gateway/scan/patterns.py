@@ -1,36 +1,29 @@
-"""Presidio's pattern recognizers as rules: their patterns, checksums and context words, none of their overhead.
+"""The rules for personal data: which there are, put together from the modules that know one kind each.
 
-The set is the one that Presidio loads for English text, less the entities in `LEFT_OUT`. Its e-mail recognizer would
-fetch the public suffix list at first use; here the list that tldextract brings along serves.
+Presidio's recognizers give the verdict wherever it has one, less the entities in `LEFT_OUT`. Where its patterns miss
+what people write, or take what they do not, the rules are of this house: `cards`, `accounts`, `addresses`, `births`,
+`links`, `telephones`, `wallets`. When a national number may speak is in `identities`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import Any, Final
 
 import regex
-from tldextract import TLDExtract
 
+from gateway.scan import accounts, addresses, births, cards, links, national, telephones, wallets
 from gateway.scan.context import ContextWords
 from gateway.scan.index import Expression
-from gateway.scan.phones import Phones, island
-from gateway.scan.rules import Find, Rule, RuleSet, finder
-from gateway.scan.slim import (
-    EmailRecognizer,
-    IbanRecognizer,
-    Pattern,
-    PatternRecognizer,
-    PhoneRecognizer,
-    RecognizerRegistry,
-)
+from gateway.scan.rules import Family, Rule, finder
+from gateway.scan.slim import Pattern, predefined_recognizers
 
 LEFT_OUT: Final = {
     "URL": "an address of a web page is not personal data",
-    "DATE_TIME": "a date by itself is not personal data",
+    "DATE_TIME": "a date by itself is not personal data; a date of birth is, as DATE_OF_BIRTH",
     "UUID": "tools, traces and tool calls go by them, and nothing about them is personal",
+    "DE_PLZ": "five digits beside a word like Ort: towns with their postcode belong to STREET_ADDRESS",
 }
-_NAMES: Final = {"EMAIL_ADDRESS": "EMAIL", "PHONE_NUMBER": "PHONE"}
 
 # Hyperscan finds this one of Presidio's patterns too large. Two to eight groups after colons: at least as much.
 _OUTLINES: Final = {
@@ -38,46 +31,36 @@ _OUTLINES: Final = {
     r"(?:%[0-9a-zA-Z]+)?(?:/\d{1,3})?(?![\w:]|\.\d)"
 }
 
-_suffixes: Final = TLDExtract(cache_dir=None, suffix_list_urls=())
 
+def pii_rules(regions: Sequence[str], countries: Collection[str] | None = None) -> list[Rule | Family]:
+    """The rules for personal data.
 
-def is_address(text: str) -> bool:
-    """Whether the name of a host ends in a public suffix, be it that of an address."""
-    return bool(_suffixes(text).fqdn)
-
-
-class _Email(EmailRecognizer):
-    def validate_result(self, pattern_text: str) -> bool:
-        return is_address(pattern_text)
-
-
-def presidio_rules(regions: Sequence[str]) -> list[Rule]:
-    """The rules for personal data; phone numbers as in `regions` (ISO 3166), or anywhere with a country code."""
-    registry = RecognizerRegistry()
-    registry.load_predefined_recognizers(languages=["en"])
-    rules: list[Rule] = []
-    for recognizer in registry.recognizers:
-        if recognizer.supported_entities[0] in LEFT_OUT:
-            continue
-        if isinstance(recognizer, PhoneRecognizer):
-            rules.append(_phone_rule(recognizer, regions))
-        elif isinstance(recognizer, PatternRecognizer):
-            rules += _pattern_rules(recognizer)
-    return rules
+    Phone numbers as in `regions` (ISO 3166), or anywhere with a country code; national numbers of `countries` (None:
+    of all that there are).
+    """
+    return [
+        cards.rule(),
+        *links.email_rules(),
+        links.credentials_rule(),
+        *wallets.rules(),
+        accounts.rule(),
+        *_pattern_rules(predefined_recognizers.IpRecognizer()),
+        *_pattern_rules(predefined_recognizers.MacAddressRecognizer()),
+        births.rule(),
+        *addresses.rules(),
+        *national.families(countries),
+        *telephones.rules(regions),
+    ]
 
 
 def _pattern_rules(recognizer: Any) -> Iterator[Rule]:
     entity = recognizer.supported_entities[0]
     context = ContextWords(recognizer.context) if recognizer.context else None
-    judging = _Email() if isinstance(recognizer, EmailRecognizer) else recognizer
     flags = recognizer.global_regex_flags
     for pattern in recognizer.patterns:
-        judge = _judge(judging, pattern)
-        compiled = regex.compile(pattern.regex, flags)
-        find = _iban_finder(compiled, judge) if isinstance(recognizer, IbanRecognizer) else finder(compiled, judge)
+        find = finder(regex.compile(pattern.regex, flags), _judge(recognizer, pattern))
         outline = _OUTLINES.get(pattern.name, "")
-        expression = Expression(pattern.regex, flags, outline, outline)
-        yield Rule(_NAMES.get(entity, entity), recognizer.name, expression, find, context)
+        yield Rule(entity, recognizer.name, Expression(pattern.regex, flags, outline, outline), find, context)
 
 
 def _judge(recognizer: Any, pattern: Pattern) -> Callable[[str], float]:
@@ -93,30 +76,3 @@ def _judge(recognizer: Any, pattern: Pattern) -> Callable[[str], float]:
         return 1.0 if valid else float(pattern.score)
 
     return judge
-
-
-def _iban_finder(pattern: regex.Pattern[str], judge: Callable[[str], float]) -> Find:
-    """Tries an IBAN with and without what may be the next word after it, as `IbanRecognizer` does."""
-
-    def find(text: str, start: int, end: int) -> list[tuple[int, int, float]]:
-        found = []
-        for match in pattern.finditer(text, start, min(len(text), end + RuleSet.MARGIN)):
-            low = match.start()
-            ends = [match.end(group) if match.end(group) > 0 else match.end() for group in (3, 2, 1)]
-            scored = ((low, high, judge(text[low:high])) for high in ends)
-            found.append((*match.span(), 0.0))
-            found += [next((one for one in scored if one[2] > 0), (*match.span(), 0.0))]
-        return found
-
-    return find
-
-
-def _phone_rule(recognizer: Any, regions: Sequence[str]) -> Rule:
-    phones = Phones(regions)
-
-    def find(text: str, start: int, end: int) -> list[tuple[int, int, float]]:
-        spans = phones.find(text, start, end)
-        return [(start, end, 0.0), *((low, high, float(recognizer.SCORE)) for low, high in spans)]
-
-    expression = Expression(island(3), regex.IGNORECASE, begun=island(1, "*"))
-    return Rule("PHONE", recognizer.name, expression, find, ContextWords(recognizer.context), yields=True)

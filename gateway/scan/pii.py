@@ -1,41 +1,41 @@
-"""Personal data that patterns reach: e-mail, phone, cards, bank accounts, national ids, addresses of machines.
+"""Personal data that patterns reach: e-mail, phone, cards, bank accounts, wallets, national numbers, dates of birth,
+streets, addresses of machines.
 
-Config keys: `pii.regions`, `pii.score`, `pii.entities`. Presidio's recognizers give the verdict (pattern, checksum,
-context words); an index in front of them says where they need to look, so that text without personal data costs next to
-nothing. Same findings as Presidio alone, overlaps settled; `tests/scan/test_pii_scan.py` lists each difference with its
-reason.
+Config keys: `pii.regions`, `pii.countries`, `pii.score`, `pii.entities`. `patterns` says which rules there are; an
+index in front of them says where they need to look, so that text without personal data costs next to nothing. All that
+Presidio is sure of, and more, overlaps settled; `tests/scan/test_pii_scan.py` lists each difference with its reason.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Final
 
 from gateway.call import Finding
-from gateway.scan.patterns import is_address, presidio_rules
+from gateway.scan.identities import IDENTITIES, countries
+from gateway.scan.links import is_address
+from gateway.scan.patterns import pii_rules
 from gateway.scan.rules import RuleSet
 from gateway.scan.spelled import spelled
+
+__all__ = ["ALIASES", "PiiScanner", "canonical", "countries", "entities"]
 
 ALIASES: Final = {"EMAIL_ADDRESS": "EMAIL", "PHONE_NUMBER": "PHONE"}
 """Presidio's names of entities that go by a shorter one here."""
 
-_ENTITIES: Final = frozenset(
+_GENERAL: Final = frozenset(
     {
         "CREDIT_CARD",
         "CRYPTO",
+        "DATE_OF_BIRTH",
         "EMAIL",
         "IBAN_CODE",
         "IP_ADDRESS",
         "MAC_ADDRESS",
-        "MEDICAL_LICENSE",
         "PHONE",
-        "UK_NHS",
-        "US_BANK_NUMBER",
-        "US_DRIVER_LICENSE",
-        "US_ITIN",
-        "US_PASSPORT",
-        "US_SSN",
+        "STREET_ADDRESS",
+        "URL_CREDENTIALS",
     }
 )
 
@@ -48,21 +48,28 @@ def canonical(name: str) -> str:
 
 def entities() -> frozenset[str]:
     """The names of all entities that are found."""
-    return _ENTITIES
+    return _GENERAL | {identity.entity for identity in IDENTITIES}
 
 
 class PiiScanner:
     """Finds personal data. Immutable, shared between threads.
 
-    `regions` are where phone numbers without a country code may be from (ISO 3166); `score`, 0 to 1, is what a finding
+    `regions` are where phone numbers without a country code may be from, `countries` whose national numbers are looked
+    for (ISO 3166; None: of all that are known); `score`, 0 to 1, is what a finding
     needs at least; `cache_dir` keeps the compiled patterns (None: compiled at every start). Raises ValueError for a
     region that does not exist.
     """
 
-    def __init__(self, regions: Sequence[str], score: float, cache_dir: Path | None = None) -> None:
+    def __init__(
+        self,
+        regions: Sequence[str],
+        score: float,
+        cache_dir: Path | None = None,
+        countries: Collection[str] | None = None,
+    ) -> None:
         self.score = score
         self.cache_dir = cache_dir
-        self.rules = (*presidio_rules(regions), spelled(is_address))
+        self.rules = (*pii_rules(regions, countries), spelled(is_address))
         self._set = RuleSet(self.rules, score, cache_dir)
 
     def scan(self, text: str) -> list[Finding]:

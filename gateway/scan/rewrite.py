@@ -176,7 +176,16 @@ def _either(ways: list[str]) -> str:
 
 
 def _bytes(members: frozenset[int]) -> str:
-    return "[" + "".join(f"\\x{byte:02x}" for byte in sorted(members)) + "]" if members != _ALL else _ANYTHING
+    """A class, in ranges: Hyperscan takes patterns of 16,000 characters at most."""
+    if members == _ALL:
+        return _ANYTHING
+    ranges: list[list[int]] = []
+    for byte in sorted(members):
+        if ranges and byte == ranges[-1][1] + 1:
+            ranges[-1][1] = byte
+        else:
+            ranges.append([byte, byte])
+    return "[" + "".join(f"\\x{low:02x}" + (f"-\\x{high:02x}" if high > low else "") for low, high in ranges) + "]"
 
 
 def _times(low: int, high: Any) -> str:

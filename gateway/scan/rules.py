@@ -49,6 +49,23 @@ class Rule:
     yields: bool = False  # dear to ask: not asked about a stretch that another rule is sure of, where it would lose
     weak: bool = False  # any finding of another rule wins against it, and no score is too low
 
+    def matches(self, text: str, start: int, end: int) -> list[Match]:
+        """What it finds in the stretch [start, end); rejected matches, too."""
+        return [Match(*found, self) for found in self.find(text, start, end)]
+
+
+@dataclass(frozen=True, slots=True)
+class Family:
+    """Rules that one expression leads to: each stretch is handed to all of them at once."""
+
+    expression: index.Expression
+    members: tuple[Rule, ...]
+    find: Callable[[str, int, int], list[Match]]
+
+    def matches(self, text: str, start: int, end: int) -> list[Match]:
+        """What the members find in the stretch [start, end); rejected matches, too."""
+        return self.find(text, start, end)
+
 
 class Match(NamedTuple):
     """What a rule found, before context and overlaps."""
@@ -66,7 +83,7 @@ class RuleSet:
 
     def __init__(
         self,
-        rules: Sequence[Rule],
+        rules: Sequence[Rule | Family],
         score: float,
         cache_dir: Path | None = None,
         *,
@@ -122,10 +139,10 @@ class RuleSet:
         yielding: list[tuple[Rule, int, int]] = []
         for number, start, end in _stretches(hits):
             rule = self.rules[number]
-            if rule.yields:
+            if isinstance(rule, Rule) and rule.yields:
                 yielding.append((rule, start, end))
             else:
-                found += [Match(*match, rule) for match in rule.find(text, start, end)]
+                found += rule.matches(text, start, end)
         sure = sorted((match.start, match.end) for match in found if match.score >= 1) if yielding else []
         reach = list(accumulate((high for _, high in sure), max))
         for rule, start, end in yielding:
@@ -133,7 +150,7 @@ class RuleSet:
             if before and reach[before - 1] >= end:
                 found.append(Match(start, end, 0.0, rule))
             else:
-                found += [Match(*match, rule) for match in rule.find(text, start, end)]
+                found += rule.matches(text, start, end)
         return found
 
     def settle(self, text: str, matches: Iterable[Match]) -> list[Finding]:

@@ -85,15 +85,11 @@ def _stop_words() -> frozenset[str]:
 _load()
 STOP_WORDS = _stop_words()
 
-from presidio_analyzer import Pattern, PatternRecognizer, RecognizerRegistry  # noqa: E402
-from presidio_analyzer.predefined_recognizers import EmailRecognizer, IbanRecognizer, PhoneRecognizer  # noqa: E402
+from presidio_analyzer import Pattern, PatternRecognizer, predefined_recognizers  # noqa: E402
 
 __all__ = [
     "STOP_WORDS",
-    "EmailRecognizer",
-    "IbanRecognizer",
     "Pattern",
     "PatternRecognizer",
-    "PhoneRecognizer",
-    "RecognizerRegistry",
+    "predefined_recognizers",
 ]

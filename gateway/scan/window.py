@@ -28,7 +28,7 @@ from gateway.call import Finding
 from gateway.scan.hidden import KEPT, TRIM, Hidden
 from gateway.scan.index import Expression
 from gateway.scan.pii import PiiScanner
-from gateway.scan.rules import ANY_RUN, GoesOn, Match, Rule, RuleSet, finder, resolve
+from gateway.scan.rules import ANY_RUN, Family, GoesOn, Match, Rule, RuleSet, finder, resolve
 from gateway.scan.secrets import SecretScanner
 
 WEAK = 1e-9  # the score of what any other finding wins against
@@ -57,7 +57,7 @@ class StreamScanner:
         *,
         weak: Mapping[str, str] = MappingProxyType({}),
     ) -> None:
-        rules = [pattern_rule(name, pattern) for name, pattern in extra.items()]
+        rules: list[Rule | Family] = [pattern_rule(name, pattern) for name, pattern in extra.items()]
         rules += [pattern_rule(name, pattern, weak=True) for name, pattern in weak.items()]
         rules += [*(pii.rules if pii else ()), *(secrets.rules if secrets else ())]
         cache_dir = cache_dir or (pii.cache_dir if pii else None)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import unicodedata
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -11,27 +12,55 @@ from hypothesis import given, settings
 
 from gateway.call import Finding
 from gateway.scan import index
+from gateway.scan.cards import is_card
 from gateway.scan.context import REACH
+from gateway.scan.national import NAMED
 from gateway.scan.patterns import LEFT_OUT
 from gateway.scan.phones import Phones
 from gateway.scan.pii import ALIASES, PiiScanner, canonical, entities
-from gateway.scan.rules import RuleSet
+from gateway.scan.rules import Rule, RuleSet
 from scan_reference import Reference, Words, by_context, by_spacy, presidio
 from scan_samples import REGIONS, texts
 
 DATA = Path(__file__).parents[3] / "shared" / "data" / "pii_dev.jsonl"
 
-# Every deliberate difference from Presidio's own findings. The comparisons below hold for all else.
+# Every deliberate difference from Presidio's own findings. What it finds beyond these is found here, too.
 DEVIATIONS = {
-    "entities": "URL, DATE_TIME and UUID are not looked for: see patterns.LEFT_OUT for each reason",
+    "entities": "URL, DATE_TIME, UUID and DE_PLZ are not looked for: see patterns.LEFT_OUT for each reason",
     "names": "EMAIL_ADDRESS is called EMAIL, PHONE_NUMBER is called PHONE; either is taken in the configuration",
     "overlaps": "of overlapping findings one is kept (best score, longest, first): a stretch is replaced only once",
     "phone regions": "those of the configuration, not the eight that Presidio has built in",
-    "context words": "split by punctuation, not by a language model, so acct#123 counts; 160 characters back at most",
+    "phones in words": "beside a word like call, or with a plus sign, a form that no region allows is a number, too",
+    "context words": "of national numbers whole words and phrases count, not substrings (us in just, lic in public), "
+    "and the nearest word decides; 160 characters back at most",
+    "national numbers": "those of all countries that Presidio ships, not those of one language; digits with a single "
+    "check digit, or none, speak beside a word that names them, whatever "
+    "pii.score is: one number in ten passes by chance",
+    "scores": "a national number scores by how near its word is, where Presidio gives 1 to every checksum",
+    "DEA numbers": "are words of their own, not the end of a longer one, and need a word that names them",
+    "cards": "the issuer's prefix decides how long a number is: what no network gives out is no card; 12 to 19 digits "
+    "with any separator are, Presidio has 13 to 16 with blanks and dashes",
+    "IBANs": "small letters and any separators are taken, and the length is the country's",
+    "wallets": "of Bitcoin's kin, Ethereum, Tron, Ripple and Monero as well; an address within a longer word is none",
+    "e-mail": "quoted local parts and the names of private networks are taken; the password of a URL is no local part",
     "suffix list": "the one that tldextract brings along: nothing is fetched at run time",
-    "disguises": "undone before matching: see tests/scan/test_disguise.py; texts are compared here as they are written",
     "newest digits": "a card in digits that Python's int() does not know is no card, where Presidio raises ValueError",
 }
+# What Presidio finds without a word beside it, and so do we.
+SURE = frozenset({"CREDIT_CARD", "CRYPTO", "EMAIL", "IBAN_CODE", "IP_ADDRESS", "MAC_ADDRESS", "PHONE"})
+
+
+def missed(text: str, theirs: Sequence[Finding], ours: Sequence[Finding]) -> list[Finding]:
+    """What Presidio is sure of and nothing of ours covers, less the deviations."""
+    return [
+        one
+        for one in theirs
+        if one.entity in SURE
+        and not any(other.start <= one.start and one.end <= other.end for other in ours)
+        and not any(other.start < one.end and one.start < other.end and other.score >= one.score for other in ours)
+        and not (one.entity == "CREDIT_CARD" and not is_card("".join(filter(str.isdigit, text[one.start : one.end]))))
+        and not (one.entity == "CRYPTO" and text[max(0, one.start - 1) : one.start].isalnum())
+    ]
 
 
 @pytest.fixture(scope="module")
@@ -54,11 +83,11 @@ def samples() -> list[str]:
     return [json.loads(line)["text"] for line in DATA.read_text().splitlines()]
 
 
-def test_same_as_presidio_on_the_samples(pii: PiiScanner) -> None:
-    """On all development samples: place, entity and score are those of Presidio with spaCy's English tokenizer."""
+def test_all_of_presidio_on_the_samples(pii: PiiScanner) -> None:
+    """On all development samples, what Presidio is sure of (with spaCy's English tokenizer) is found here."""
     reference = presidio(by_spacy())
-    texts_ = samples()
-    assert [pii.bare(text) for text in texts_] == [reference(text) for text in texts_]
+    lost = {text: missed(text, reference(text), pii.scan(text)) for text in samples()}
+    assert not {text: found for text, found in lost.items() if found}
 
 
 def test_same_without_hyperscan_on_the_samples(pii: PiiScanner, slow: RuleSet) -> None:
@@ -69,9 +98,9 @@ def test_same_without_hyperscan_on_the_samples(pii: PiiScanner, slow: RuleSet) -
 
 @settings(max_examples=250, deadline=None)
 @given(text=texts(most=6))
-def test_same_as_presidio(pii: PiiScanner, reference: Reference, text: str) -> None:
-    """Values of all kinds, whole and damaged, amid noise: place, entity and score are those of Presidio."""
-    assert pii.bare(text) == reference(text)
+def test_all_of_presidio(pii: PiiScanner, reference: Reference, text: str) -> None:
+    """Values of all kinds, whole and damaged, amid noise: what Presidio is sure of is found here."""
+    assert missed(text, reference(text), pii.scan(text)) == []
 
 
 @settings(max_examples=150, deadline=None)
@@ -122,7 +151,7 @@ def test_leaves_alone(pii: PiiScanner, text: str) -> None:
 def test_context_raises_weak_matches(pii: PiiScanner) -> None:
     """Nine digits are a passport number only after a word that says so, and only near it."""
     assert pii.scan("order C12345678") == []
-    assert pii.scan("passport C12345678") == [Finding(9, 18, "US_PASSPORT", 0.1 + 0.35)]
+    assert pii.scan("passport C12345678") == [Finding(9, 18, "US_PASSPORT", NAMED)]
     assert pii.scan("passport" + " the" * (REACH // 4) + " C12345678") == []
 
 
@@ -136,7 +165,7 @@ def test_score_decides(pii: PiiScanner) -> None:
 
 def test_regions_decide() -> None:
     """A number without a country code is one only where it is dialled."""
-    text = "ring 020 7946 0958"
+    text = "suite 020 7946 0958"
     assert [finding.entity for finding in PiiScanner(["GB"], 0.4).scan(text)] == ["PHONE"]
     assert PiiScanner(["US"], 0.4).scan(text) == []
     with pytest.raises(ValueError, match="'XX' is not a region"):
@@ -147,7 +176,8 @@ def test_names(pii: PiiScanner) -> None:
     """Both spellings of a name are taken; every rule's entity is known, and none that is left out."""
     assert canonical("email_address") == canonical("EMAIL") == "EMAIL"
     assert set(ALIASES.values()) < entities()
-    assert {rule.entity for rule in pii.rules} == entities()
+    rules = [one for rule in pii.rules for one in ([rule] if isinstance(rule, Rule) else rule.members)]
+    assert {rule.entity for rule in rules} == entities()
     assert not entities() & set(LEFT_OUT)
     assert set(DEVIATIONS) > {"entities", "names"}
 
