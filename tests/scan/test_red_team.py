@@ -355,7 +355,6 @@ NOT_CAUGHT: dict[str, str] = {
             "number words",
             "spelled out in words",
             "letters for digits",
-            "a space after each digit",
             "markup between groups",
             "halves with words between",
             "letters around a card",
