@@ -33,6 +33,7 @@ from gateway.engines.rego import (
 
 INPUT_IN_TESTS = "data.meshgate_input"
 RENAMED = "meshgate_"
+_PLAIN = re.compile(r"[A-Za-z_][A-Za-z0-9_.]*")
 VERB = re.compile(r"%.?")
 
 Edit = tuple[int, int, str]
@@ -42,7 +43,7 @@ Edit = tuple[int, int, str]
 class Names:
     """What the names in a bundle stand for, as far as a variable may be taken for it."""
 
-    __slots__ = ("packages", "rules", "sets")
+    __slots__ = ("_data", "_modules", "_not_sets", "packages", "rules")
 
     def __init__(self, modules: Sequence[Module], data: Mapping[str, object] | None = None) -> None:
         self.packages = frozenset(name for module in modules for name in module.package.split(".")) - {"data", "input"}
@@ -51,32 +52,28 @@ class Names:
             heads = frozenset(head.partition(".")[0] for head in module.heads)
             rules[module.package] = rules.get(module.package, frozenset()) | heads
         self.rules: Mapping[str, frozenset[str]] = rules
-        self.sets = {} if any(map(_replaces_data, modules)) else _sets(modules, rules, data or {})
+        self._data = data or {}
+        self._not_sets = {(module.package, head) for module in modules for head in module.heads - module.sets}
+        # What `with` replaces may have more than stands in the source.
+        self._modules = () if any(map(_replaces, modules)) else modules
+
+    def with_set(self, parent: str, name: str) -> Sequence[str]:
+        """The packages directly below a parent with a set of that name; empty where anything else may be there."""
+        packages = sorted(
+            package
+            for package, heads in self.rules.items()
+            if package.rpartition(".")[0] == parent and name in heads and (package, name) not in self._not_sets
+        )
+        plain = all(_PLAIN.fullmatch(package) and not KEYWORDS & set(package.split(".")) for package in packages)
+        alone = parent not in self.rules and parent.split(".")[0] not in self._data
+        if not self._modules or not plain or not alone:
+            return ()
+        return () if any(_may_have(module, parent, name, packages) for module in self._modules) else packages
 
 
-def _replaces_data(module: Module) -> bool:
-    return any(token.text == "data" and before(module.tokens, at) == "with" for at, token in enumerate(module.tokens))
-
-
-def _sets(
-    modules: Sequence[Module], rules: Mapping[str, frozenset[str]], data: Mapping[str, object]
-) -> Mapping[tuple[str, str], Sequence[str]]:
-    """(parent, name) -> the packages directly below the parent with a set of that name, where nothing else is there."""
-    found: dict[tuple[str, str], list[str]] = {}
-    not_sets = {(module.package, head) for module in modules for head in module.heads - module.sets}
-    for package, heads in sorted(rules.items()):
-        parent, _, _ = package.rpartition(".")
-        for name in heads:
-            found.setdefault((parent, name), []).append(package)
-    return {
-        (parent, name): packages
-        for (parent, name), packages in found.items()
-        if parent
-        and parent not in rules
-        and parent.split(".")[0] not in data
-        and not any((package, name) in not_sets for package in packages)
-        and not any(_may_have(module, parent, name, packages) for module in modules)
-    }
+def _replaces(module: Module) -> bool:
+    following = zip(module.tokens, module.tokens[1:], strict=False)
+    return any(token.text == "with" and target.text != "input" for token, target in following)
 
 
 def _may_have(module: Module, parent: str, name: str, packages: Sequence[str]) -> bool:
@@ -107,8 +104,8 @@ def _iterations(module: Module, names: Names) -> Iterator[Edit]:
         if found.path[0] != "data" or [token.text for token in after[:4]] != ["[", "_", "]", "."] or len(after) < 5:
             continue
         name = after[4].text
-        packages = names.sets.get((".".join(found.path[1:]), name), ())
-        if packages:
+        packages = names.with_set(".".join(found.path[1:]), name)
+        if packages and before(tokens, found.start) != "as":
             listed = ", ".join(f"data.{package}.{name}" for package in packages)
             yield tokens[found.start].at, after[4].end, f"[{listed}][_]"
 

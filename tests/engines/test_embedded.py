@@ -8,7 +8,7 @@ from typing import Any
 
 import orjson
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engines.conftest import Write
@@ -193,6 +193,7 @@ f(l) := "some" if { some x in l; x > 3 } else := "few" if count(l) < 3
 CUT = Program([rego.read("l.rego", LIMITED)], {}, ["gateway/decision"])
 
 
+@settings(deadline=None)
 @given(st.lists(st.integers(0, 6), max_size=6), st.integers(1, 400))
 def test_an_evaluation_that_is_cut_short_has_no_result(numbers: list[int], limit: int) -> None:
     """At whatever statement it ends: never half a result, never a `not` that holds for want of time."""
@@ -222,6 +223,8 @@ ITERATED = "package gateway\ndecision contains found if some found in data.rules
         ([ONE, TWO, "package rules.three\ndeny contains 6 if input.z\ndeny.more contains 7"], {}, False, None),
         ([ONE, TWO, "package rules.three.deny\nx := 8"], {}, False, [1, 2, 8]),
         ([ONE, TWO, "package rules\nthree.deny contains 9"], {}, False, [1, 2, 9]),
+        ([ONE, TWO, 'package rules["t-t"]\ndeny contains 4'], {}, False, [1, 2, 4]),
+        ([ONE, TWO, "package rules.three\nx if rules.one with data.rules as {}"], {}, False, [1, 2]),
         ([ONE, TWO], {"rules": {"three": {"deny": [10]}}}, False, [1, 2, 10]),
         ([ONE, "package rules.two\nx if deny\ndeny contains 2"], {}, True, [1, 2]),
         ([ONE, "package rules.two\nx := {y | some y in data.rules.one.deny}"], {}, True, [1]),

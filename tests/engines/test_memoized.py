@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import orjson
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engines import opa_server
@@ -82,6 +82,7 @@ def verdict(engine: Embedded | Wasm, document: dict[str, Any]) -> Any:
         return str(error)[:10]
 
 
+@settings(deadline=None)  # it compiles policies
 @given(st.lists(st.sampled_from(READS), min_size=1, max_size=4, unique=True), st.lists(documents, max_size=12))
 def test_in_process(reads: list[str], asked: list[dict[str, Any]]) -> None:
     """One engine is asked again and again; each answer is that of a fresh evaluation of all of the input."""
@@ -109,6 +110,7 @@ def test_compiled(write: Write) -> None:
         engine, fresh = Wasm(made, 30), Wasm(made, 30)
         fresh._memo, fresh._projection = None, Projection([()])
 
+        @settings(deadline=None, max_examples=50)  # each example starts an event loop
         @given(st.lists(documents, max_size=6))
         def agree(asked: list[dict[str, Any]]) -> None:
             for document in [*asked, *asked]:

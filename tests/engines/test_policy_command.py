@@ -1,0 +1,52 @@
+"""`meshgate policy test`: the tests of a bundle, by whom the gateway would have judge."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from engines import opa_server
+from engines.conftest import Write
+from gateway.cli import main
+
+RULE = 'package gateway\ndecision := {"allow": allow}\ndefault allow := false\nallow if %s'
+TESTS = "package gateway_test\nimport data.gateway\ntest_yes if gateway.decision.allow with input as {%s}\n"
+REGEX = {"p.rego": RULE % 'regex.match("^a+$", input.x)', "p_test.rego": TESTS % '"x": "aa"'}
+
+
+@pytest.mark.parametrize("engine", ["embedded", "wasm", "opa"])
+def test_what_passes_and_what_fails(engine: str, write: Write, capsys: pytest.CaptureFixture[str]) -> None:
+    """The same outcome and the same version, whoever runs them."""
+    opa_server.program()
+    folder = write({"p.rego": RULE % "input.x == 1", "p_test.rego": TESTS % '"x": 1'})
+    assert main(["policy", "test", str(folder), "--engine", engine, "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["passed"] == ["data.gateway_test.test_yes"]
+    version = found["version"]
+    write({"p_test.rego": TESTS % '"x": 2'})
+    assert main(["policy", "test", str(folder), "--engine", engine]) == 1
+    said = capsys.readouterr()
+    assert "0 of 1 tests passed" in said.out
+    assert "data.gateway_test.test_yes" in said.err
+    assert version not in said.out
+
+
+def test_a_bundle_that_the_engine_may_not_judge(write: Write, capsys: pytest.CaptureFixture[str]) -> None:
+    """It says so, and which engine may."""
+    opa_server.program()
+    folder = write(REGEX)
+    assert main(["policy", "test", str(folder)]) == 2
+    said = " ".join(capsys.readouterr().err.split())
+    assert "p.rego:4: regex.match is refused by the embedded engine" in said
+    assert "use `policy.engine: wasm` or `policy.engine: opa`" in said
+    assert main(["policy", "test", str(folder), "--engine", "wasm"]) == 0
+
+
+def test_a_bundle_that_breaks_the_interpreter_down_is_an_error(
+    write: Write, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The command survives it, since it tries the bundle in another process."""
+    monkeypatch.setattr("gateway.engines.trial._CODE", "import os; os.abort()")
+    assert main(["policy", "test", str(write({"p.rego": RULE % "true"}))]) == 2
+    assert "breaks down over this bundle" in capsys.readouterr().err
