@@ -111,7 +111,10 @@ def add_date(moment: Moment, years: int, months: int, days: int) -> int:
     month = was.year * 12 + was.month - 1 + years * 12 + months
     day = date(month // 12, month % 12 + 1, 1) + timedelta(days=was.day - 1 + days)
     moved = was.replace(year=day.year, month=day.month, day=day.day)
-    return int(moved.timestamp()) * _SECOND + _nanoseconds(moment) % _SECOND
+    found = int(moved.timestamp()) * _SECOND + _nanoseconds(moment) % _SECOND
+    if not -(2**63) <= found < 2**63:
+        raise OverflowError("a time beyond what nanoseconds in 64 bits can say")
+    return found
 
 
 def parse_duration_ns(text: str) -> int:

@@ -270,3 +270,17 @@ def test_what_the_embedded_engine_sends_here_is_here(write: Write) -> None:
     assert not judge._policy.builtins.keys() & COMPILED
     assert not COMPILED & PROVEN.keys()
     asyncio.run(judge.close())
+
+
+async def test_a_time_that_cannot_be_said_is_undefined(write: Write) -> None:
+    """As in OPA: 64 bits of nanoseconds, and zones that there are."""
+    rules = [
+        "time.add_date(-9223372036854775808, 0, 0, -1)",
+        "time.add_date(1700000000000000000, 999, 0, 0)",
+        'time.clock([1700000000000000000, "Nowhere/Nothing"])',
+    ]
+    judge = engine(
+        write, "decision := {" + ", ".join(f'"{n}": [x | x := {rule}]' for n, rule in enumerate(rules)) + "}"
+    )
+    assert await judge.decide({}) == {str(number): [] for number in range(len(rules))}
+    await judge.close()
