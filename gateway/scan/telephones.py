@@ -162,6 +162,8 @@ def rules(regions: Sequence[str]) -> list[Rule]:
 
     def find(text: str, start: int, end: int) -> list[tuple[int, int, float]]:
         spans = phones.find(text, start, end)
+        # Digits without a break are an order, a row, a count, unless a word says otherwise.
+        spans = [(low, high) for low, high in spans if not text[low:high].isdigit() or called(text, low)]
         found = [(start, end, 0.0), *((low, high, float(recognizer.SCORE)) for low, high in spans)]
         if not spans and end - start >= _FEWEST:
             found += loose(text, start, end)

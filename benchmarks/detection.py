@@ -1,0 +1,186 @@
+"""How much is found, and how much of it rightly: precision and recall of each kind, beside Presidio alone.
+
+`python -m benchmarks.detection` scores the development samples of `shared/data`, and a corpus made at run time: values
+of Faker in many locales, in sentences of `TEMPLATES`, with `HARMLESS` ones between. A finding counts if it covers a
+label of its kind by half at least. A further module adds its section by a function in `SECTIONS`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import random
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from faker import Faker
+
+from gateway.scan.pii import PiiScanner, canonical
+from gateway.sections import Pii
+
+ROOT = Path(__file__).parents[1]
+DATA = ROOT.parent / "shared" / "data" / "pii_dev.jsonl"
+LOCALES = ("en_US", "en_GB", "de_DE", "fr_FR", "es_ES", "it_IT", "nl_NL", "sv_SE", "pl_PL", "pt_BR", "en_AU", "da_DK")
+
+Label = tuple[int, int, str]
+Scan = Callable[[str], Iterable[Label]]
+
+
+class Kind(NamedTuple):
+    """Sentences with `{}` for a value, and how a value is made."""
+
+    templates: tuple[str, ...]
+    make: Callable[[Faker], str]
+
+
+TEMPLATES: dict[str, Kind] = {
+    "CREDIT_CARD": Kind(("Charge it to {}.", "My card {} was stolen", "{} expires"), lambda f: f.credit_card_number()),
+    "EMAIL": Kind(("Write to {}.", "cc: {}", "<{}> wrote:"), lambda f: f.email()),
+    "IBAN_CODE": Kind(("Pay into {} by Friday", "IBAN: {}", "Konto {}"), lambda f: f.iban()),
+    "PHONE": Kind(("Call me on {} tonight", "Phone: {}", "My mobile is {}.", "Tel. {}"), lambda f: f.phone_number()),
+    "IP_ADDRESS": Kind(("Host {} is down", "from {} port 22"), lambda f: random.choice((f.ipv4(), f.ipv6()))),
+    "MAC_ADDRESS": Kind(("device {} joined", "MAC {}"), lambda f: f.mac_address()),
+    "DATE_OF_BIRTH": Kind(
+        ("She was born on {}.", "DOB: {}", "Date of birth {}", "geboren am {}", "né le {}"),
+        lambda f: f.date_of_birth().strftime(random.choice(("%d.%m.%Y", "%Y-%m-%d", "%m/%d/%Y", "%d %B %Y"))),
+    ),
+    "STREET_ADDRESS": Kind(("I live at {}.", "Ship it to {} today"), lambda f: f.street_address()),
+    "US_SSN": Kind(("My SSN is {}.", "Social security number: {}"), lambda _: Faker("en_US").ssn()),
+    "ES_NIF": Kind(("Mi DNI es {}", "NIF {}"), lambda _: Faker("es_ES").nif()),
+    "PL_PESEL": Kind(("PESEL: {}", "mój numer {}"), lambda _: Faker("pl_PL").pesel()),
+    "URL_CREDENTIALS": Kind(("fetch {}/data", "DSN {}"), lambda f: f"ftp://{f.user_name()}:{f.password(special_chars=False)}@{f.domain_name()}"),
+}  # fmt: skip
+HARMLESS: tuple[Callable[[Faker], str], ...] = (
+    lambda f: f"Order {f.random_number(9, True)} of {f.date()} came to {f.pyfloat(2, 2, True)} EUR.",
+    lambda f: f"Build {f.random_number(5)} took {f.random_number(3)} s at {f.iso8601()}.",
+    lambda f: f"Row {f.random_number(12, True)}: status {f.random_int(100, 599)}, id {f.uuid4()}.",
+    lambda f: f"Commit {f.sha1()} bumps version {f.random_digit()}.{f.random_int(0, 30)}.{f.random_int(0, 30)}.",
+    lambda f: f"In {f.year()} we sold {f.random_int(1000, 90000)} units; see chapter {f.random_int(1, 20)}.",
+    lambda f: f.paragraph(),
+)
+
+
+def corpus(seed: int, size: int) -> list[tuple[str, list[Label]]]:
+    """`size` sentences of each kind, and as many harmless ones as of a kind for each way to be so."""
+    random.seed(seed)
+    Faker.seed(seed)
+    fakers = [Faker(locale) for locale in LOCALES]
+    made: list[tuple[str, list[Label]]] = []
+    for entity, kind in TEMPLATES.items():
+        for number in range(size):
+            value = kind.make(fakers[number % len(fakers)])
+            before, _, after = random.choice(kind.templates).partition("{}")
+            made.append((before + value + after, [(len(before), len(before) + len(value), entity)]))
+    made += [(harmless(random.choice(fakers)), []) for harmless in HARMLESS for _ in range(size)]
+    return made
+
+
+def samples() -> list[tuple[str, list[Label]]]:
+    """The development samples, none where they are missing."""
+    if not DATA.is_file():
+        return []
+    read = map(json.loads, DATA.read_text().splitlines())
+    return [(one["text"], [(s, e, canonical(kind)) for s, e, kind in one["spans"]]) for one in read]
+
+
+class Score(NamedTuple):
+    """Labels, those found, findings, those right."""
+
+    labels: int
+    found: int
+    findings: int
+    right: int
+
+
+def score(texts: Sequence[tuple[str, list[Label]]], scan: Scan) -> dict[str, Score]:
+    """Of each kind that is labelled in the texts."""
+    kinds = {label[2] for _, labels in texts for label in labels}
+    labelled, found, findings, right = (Counter[str]() for _ in range(4))
+    for text, labels in texts:
+        told = [one for one in scan(text) if one[2] in kinds]
+        labelled.update(label[2] for label in labels)
+        findings.update(one[2] for one in told)
+        found.update(label[2] for label in labels if any(_same(label, one) for one in told))
+        right.update(one[2] for one in told if any(_same(label, one) for label in labels))
+    return {kind: Score(labelled[kind], found[kind], findings[kind], right[kind]) for kind in sorted(kinds)}
+
+
+def _same(label: Label, one: Label) -> bool:
+    shared = min(label[1], one[1]) - max(label[0], one[0])
+    return label[2] == one[2] and 2 * shared >= min(label[1] - label[0], one[1] - one[0])
+
+
+def _presidio() -> Scan:
+    import spacy
+    import tldextract
+    from presidio_analyzer import AnalyzerEngine, RecognizerRegistry
+    from presidio_analyzer.nlp_engine import SpacyNlpEngine
+
+    class Blank(SpacyNlpEngine):
+        def __init__(self) -> None:
+            super().__init__()
+            self.nlp = {"en": spacy.blank("en")}  # type: ignore[assignment]
+
+        def load(self) -> None: ...
+
+    tldextract.tldextract.TLD_EXTRACTOR = tldextract.TLDExtract(cache_dir=None, suffix_list_urls=())
+    registry = RecognizerRegistry()
+    registry.load_predefined_recognizers(languages=["en"])
+    engine = AnalyzerEngine(registry=registry, nlp_engine=Blank())
+    return lambda text: [
+        (one.start, one.end, canonical(one.entity_type)) for one in engine.analyze(text, "en", score_threshold=0.4)
+    ]
+
+
+def patterns(size: int, seed: int) -> list[str]:
+    """The section on what patterns find."""
+    config = Pii()
+    scanner = PiiScanner(config.regions, config.score, ROOT / "var")
+    theirs = _presidio()
+    lines = []
+    for title, texts in (("Made at run time", corpus(seed, size)), ("Development samples", samples())):
+        ours = score(texts, lambda text: [one[:3] for one in scanner.scan(text)])
+        other = score(texts, theirs)
+        head = "| kind | labels | recall | precision | Presidio: recall | precision |"
+        lines += [f"## {title}: {len(texts)} texts", "", head, "|---|---|---|---|---|---|"]  # fmt: skip
+        for kind, one in ours.items():
+            if one.findings or other[kind].findings:
+                lines.append(f"| {kind} | {one.labels} | {_rates(one)} | {_rates(other[kind])} |")
+        lines.append("")
+    return lines
+
+
+def _rates(one: Score) -> str:
+    recall = f"{one.found / one.labels:.2f}" if one.labels else "-"
+    return f"{recall} | {one.right / one.findings:.2f}" if one.findings else f"{recall} | -"
+
+
+SECTIONS: tuple[Callable[[int, int], list[str]], ...] = (patterns,)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Score and report."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.detection", description="Precision and recall.")
+    parser.add_argument("--size", type=int, default=120, help="sentences of each kind")
+    parser.add_argument("--seed", type=int, default=20, help="of the corpus")
+    parser.add_argument("--out", type=Path, help="where detection.md goes; left out: printed only")
+    options = parser.parse_args(argv)
+    lines = ["# What is found", "", f"`python -m benchmarks.detection --seed {options.seed} --size {options.size}`", ""]
+    for section in SECTIONS:
+        lines += section(options.size, options.seed)
+    text = "\n".join(lines).rstrip() + "\n"
+    print(text)
+    if options.out:
+        (options.out / "detection.md").write_text(text)
+        (options.out / "detection.json").write_text(json.dumps({"rows": _rows(text)}, indent=1) + "\n")
+    return 0
+
+
+def _rows(text: str) -> list[Any]:
+    return [[cell.strip() for cell in line.strip("|").split("|")] for line in text.splitlines() if line.startswith("|")]
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
