@@ -31,6 +31,7 @@ DEVIATIONS = {
     "overlaps": "of overlapping findings one is kept (best score, longest, first): a stretch is replaced only once",
     "phone regions": "those of the configuration, not the eight that Presidio has built in",
     "plain digits": "without a break or a plus sign are a phone number only beside a word like call",
+    "beside a card": "digits that run into a card, with a dot between, are no phone number",
     "phones in words": "beside a word like call, or with a plus sign, a form that no region allows is a number, too",
     "context words": "of national numbers whole words and phrases count, not substrings (us in just, lic in public), "
     "and the nearest word decides; 160 characters back at most",
@@ -60,6 +61,7 @@ def missed(text: str, theirs: Sequence[Finding], ours: Sequence[Finding]) -> lis
         and not any(other.start <= one.start and one.end <= other.end for other in ours)
         and not any(other.start < one.end and one.start < other.end and other.score >= one.score for other in ours)
         and not (one.entity == "PHONE" and text[one.start : one.end].isdigit())
+        and not (one.entity == "PHONE" and any(abs(other.start - one.end) < 2 and other.score >= 1 for other in ours))
         and not (one.entity == "CREDIT_CARD" and not is_card("".join(filter(str.isdigit, text[one.start : one.end]))))
         and not (one.entity == "CRYPTO" and text[max(0, one.start - 1) : one.start].isalnum())
     ]
