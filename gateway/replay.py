@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 from gateway import authorize
 from gateway.call import Json, Obligations
 from gateway.engines import Engine, PolicyUnavailable
+from gateway.verdict import read
 
 
 class Recorded(NamedTuple):
@@ -45,7 +46,7 @@ def verdict(result: Json | None) -> Verdict:
     try:
         if result is None:
             raise PolicyUnavailable("no result")
-        decision = authorize.read(result, "")
+        decision = read(result, "")
     except PolicyUnavailable:
         return Verdict(False, authorize.UNAVAILABLE, Obligations())
     return Verdict(decision.allow, decision.rule, decision.obligations if decision.allow else Obligations())

@@ -10,11 +10,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.authorize import CLASSES, Authorizer, document, read
+from gateway.authorize import Authorizer, document
 from gateway.call import Ask, Balance, Call, Debit, Json, Obligations, Redaction, Reservation, Subject
 from gateway.engines.base import PolicyUnavailable
 from gateway.errors import Refusal
 from gateway.sections import Policy
+from gateway.verdict import CLASSES, read
 
 ALLOW: Json = {"allow": True, "deny": [], "obligations": {}}
 

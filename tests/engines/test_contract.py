@@ -9,12 +9,12 @@ import pytest
 
 from engines.inputs import CASES, Case
 from engines.opa_cases import ordered
-from gateway.authorize import read
 from gateway.engines import Engine
 from gateway.engines.bundle import load
 from gateway.engines.embedded import Embedded
 from gateway.engines.opa import Opa
 from gateway.engines.wasm import Wasm
+from gateway.verdict import read
 
 
 @pytest.fixture(params=["embedded", "wasm", "opa"])

@@ -11,11 +11,11 @@ import pytest
 
 from engines import opa_server
 from engines.inputs import document
-from gateway.authorize import CLASSES, read
 from gateway.engines.builtins import PROVEN
 from gateway.engines.bundle import load
 from gateway.engines.embedded import Embedded
 from gateway.engines.trial import run
+from gateway.verdict import CLASSES, read
 
 PAGE = (Path(__file__).parents[2] / "docs" / "policies.md").read_text()
 
