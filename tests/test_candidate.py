@@ -61,7 +61,7 @@ def test_differences_are_counted_and_recorded(up: scripted.Upstream, tmp_path: P
 
 
 def test_a_candidate_that_changes(up: scripted.Upstream, tmp_path: Path, folder: Path) -> None:
-    """Its files are watched as the live ones are; one that does not compile is told of, and the last good one judges."""
+    """Its files are watched as the live ones are; one that does not compile is told of."""
     with running(tmp_path, settings(tmp_path, up, folder)) as line:
         ready(line)
         (folder / "strict.rego").write_text("{ no rego")
