@@ -9,6 +9,7 @@ Input and result are those of docs/policies.md. The input holds names and counts
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from dataclasses import replace
 
@@ -77,6 +78,7 @@ def document(call: Call) -> Json:
     `action.providers` is every provider that may serve the call, in the order tried; `action.provider` is the first.
     `action.max_tokens` is what the answer may take at most, from the call or else from the model's `max_output`.
     `context.chain` is the workflow's own record of who called whom, ending with this agent; `context.hop` its depth.
+    `context.time` is the minute in which it came, in nanoseconds of Unix time: verdicts of one minute are memoized.
     `context.calls` counts this call too; 0 where it is not counted (no `quotas.calls`, an answer given again).
     """
     subject = call.subject
@@ -118,6 +120,7 @@ def document(call: Call) -> Json:
             "hop": len(chain) - 1,
             "chain": list(chain),
             "calls": _calls(call),
+            "time": int(time.time()) // 60 * 60_000_000_000,
             "history": {"tools": [], "labels": []},
         },
     }
@@ -151,6 +154,14 @@ def _words(decision: Decision) -> str:
 
 def _detail(decision: Decision) -> Mapping[str, object]:
     return {"rule": decision.rule, "policy_version": decision.version}
+
+
+def _found(counts: Mapping[str, int]) -> Json:
+    """Personal data and secrets, apart."""
+    secrets = {entity: count for entity, count in counts.items() if entity.startswith("SECRET_")}
+    if not secrets:
+        return {"pii": counts, "secrets": {}}
+    return {"pii": {entity: count for entity, count in counts.items() if entity not in secrets}, "secrets": secrets}
 
 
 def _sql(call: Call) -> list[Json]:

@@ -68,6 +68,12 @@ class Reader:
                 return
             last = rows[-1][0]
 
+    def decision(self, id: str) -> Recorded | None:
+        """The decision on one call."""
+        query = f"SELECT {_COLUMNS} FROM decisions WHERE id = ?"  # noqa: S608
+        row = self._connection.execute(query, (id,)).fetchone()
+        return Recorded(*row) if row else None
+
     def differences(self, since: float = 0.0) -> Iterator[tuple[Recorded, str, bytes]]:
         """Decisions that a candidate would have made otherwise: its version, and what it said."""
         query = f"""SELECT {", ".join(f"d.{name}" for name in _COLUMNS.split(", "))}, x.version, x.record
@@ -78,11 +84,8 @@ class Reader:
     def unsent(self, most: int) -> tuple[int, list[Recorded]]:
         """The first decisions that are still to be sent, and the number of the last of them (0: there are none)."""
         queue = self._connection.execute("SELECT seq, id FROM unsent ORDER BY seq LIMIT ?", (most,)).fetchall()
-        found: list[Recorded] = []
-        for _, id in queue:
-            query = f"SELECT {_COLUMNS} FROM decisions WHERE id = ?"  # noqa: S608
-            found += map(Recorded._make, self._connection.execute(query, (id,)).fetchall())
-        return queue[-1][0] if queue else 0, found
+        found = [self.decision(id) for _, id in queue]
+        return queue[-1][0] if queue else 0, [one for one in found if one is not None]
 
     def waiting(self) -> int:
         """How many are still to be sent."""

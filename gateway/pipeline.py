@@ -170,9 +170,20 @@ async def authorize(call: Call) -> None:
     """The policy's verdict, and what it obliges us to."""
     if call.runtime.authorizer is None:
         return
-    await call.runtime.authorizer.authorize(call)
+    try:
+        await call.runtime.authorizer.authorize(call)
+    finally:
+        if call.decision is not None:  # a denial is on record as well
+            decided(call)
     if call.kept is None and call.decision is not None and call.decision.obligations != NO_OBLIGATIONS:
         await oblige(call, call.decision.obligations)
+
+
+def decided(call: Call) -> None:
+    """The decision goes on record, and to a candidate bundle if there is one."""
+    call.runtime.audit.decided(call)
+    if call.runtime.candidate is not None:
+        call.runtime.candidate.offer(call)
 
 
 async def oblige(call: Call, duties: Obligations) -> None:
@@ -218,9 +229,8 @@ async def reserve_rest(call: Call, duties: Obligations) -> None:
 async def commit(call: Call) -> None:
     """The reservation and the decision are on disk before the call leaves."""
     runtime = call.runtime
-    runtime.audit.decided(call)
-    if runtime.candidate is not None:
-        runtime.candidate.offer(call)
+    if call.decision is None:
+        decided(call)
     await runtime.audit.durable()
     if runtime.store_is_apart:
         await runtime.store.durable()

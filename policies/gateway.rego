@@ -21,8 +21,11 @@ allow if {
 # Every `deny` of a package below `rules` counts: a new rule is a new file, and nothing else to edit.
 deny contains rule if some rule in data.rules[_].deny
 
-# What must be done with an allowed call. The labels stay with the workflow.
-obligations := {"labels": labels}
+# What must be done with an allowed call, one object for each rule that demands something; where two want different
+# things, the gateway takes the stricter, or that of the higher class. The labels stay with the workflow.
+obligations contains duty if some duty in data.rules[_].obligations
+
+obligations contains {"code": "labels", "labels": labels} if count(labels) > 0
 
 labels contains "read:pii" if {
 	some found in input.content.pii

@@ -11,7 +11,7 @@ call := {
 roles := {"reader": {"models": ["demo"], "tools": ["get_*"]}}
 
 test_demo_call_is_allowed if {
-	gateway.decision == {"allow": true, "deny": set(), "obligations": {"labels": set()}} with input as call
+	gateway.decision == {"allow": true, "deny": set(), "obligations": set()} with input as call
 		with data.roles as roles
 }
 
@@ -39,13 +39,13 @@ test_tool_call_of_the_role if {
 }
 
 test_a_tool_result_labels_the_workflow if {
-	gateway.decision.obligations.labels == {"untrusted"} with input.content.injection as {"tool": 0, "user": 0.3}
+	gateway.labels == {"untrusted"} with input.content.injection as {"tool": 0, "user": 0.3}
 }
 
 test_what_the_user_wrote_does_not if {
-	gateway.decision.obligations.labels == set() with input.content.injection as {"user": 0.9}
+	gateway.labels == set() with input.content.injection as {"user": 0.9}
 }
 
 test_personal_data_labels_the_workflow if {
-	gateway.decision.obligations.labels == {"read:pii"} with input.content.pii as {"EMAIL_ADDRESS": 1}
+	gateway.decision.obligations == {{"code": "labels", "labels": {"read:pii"}}} with input.content.pii as {"EMAIL_ADDRESS": 1}
 }

@@ -77,10 +77,8 @@ def test_a_stricter_bundle_is_told_of(line: Line, candidate: Path) -> None:
 
 def test_other_obligations_are_a_change(line: Line, candidate: Path) -> None:
     """A verdict that stays but demands something else is told of."""
-    gate = (candidate / "gateway.rego").read_text()
-    (candidate / "gateway.rego").write_text(
-        gate.replace('{"labels": labels}', '{"labels": labels, "limit": {"max_tokens": 5}}')
-    )
+    demand = 'package rules.short\nobligations contains {"code": "short", "limit": {"max_tokens": 5}}'
+    (candidate / "short.rego").write_text(demand)
     for test in candidate.glob("*_test.rego"):
         test.unlink()
     code, printed = run(line, "policy", "replay", "--against", str(candidate))

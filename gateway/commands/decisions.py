@@ -51,7 +51,7 @@ def export(args: argparse.Namespace) -> int:
 
     from gateway.decisions import event
 
-    reader = _reader(args)
+    reader = reader_of(args)
     try:
         for recorded in reader.decisions(args.since, args.until):
             sys.stdout.buffer.write(orjson.dumps(event(recorded), option=orjson.OPT_APPEND_NEWLINE))
@@ -86,7 +86,7 @@ def replay(args: argparse.Namespace) -> int:
     if args.log is not None:
         found = events(_events(args.log))
         return _tell(args, asyncio.run(judged()), f"{args.log}")
-    reader = _reader(args)
+    reader = reader_of(args)
     try:
         found = _recorded(reader, args.since, args.until)
         return _tell(args, asyncio.run(judged()), "the decision log")
@@ -100,7 +100,7 @@ def differences(args: argparse.Namespace) -> int:
 
     from gateway.replay import Report, change, verdict
 
-    reader = _reader(args)
+    reader = reader_of(args)
     report = Report()
     try:
         for recorded, version, record in reader.differences(args.since):
@@ -142,7 +142,8 @@ def _reporting(command: argparse.ArgumentParser) -> None:
     commands.json_option(command)
 
 
-def _reader(args: argparse.Namespace) -> Reader:
+def reader_of(args: argparse.Namespace) -> Reader:
+    """The decision log of the configuration that the command names."""
     from gateway.audit import file
     from gateway.decisions import Reader
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gateway import commands
-from gateway.commands import decisions
+from gateway.commands import decisions, explain
 
 if TYPE_CHECKING:
     from gateway.engines.bundle import TestResult
@@ -33,6 +33,7 @@ def register(parser: Any) -> None:
     commands.json_option(command)
     command.set_defaults(run=test)
     decisions.register_policy(group)
+    explain.register_policy(group)
 
 
 def check(args: argparse.Namespace) -> int:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
@@ -94,9 +94,25 @@ def run_tests(bundle: Bundle) -> list[TestResult]:
     for (package, name), count in Counter((module.package, name) for module, name in names).items():
         if count > 1:
             raise ConfigError(f"{package}.{name}: {count} tests have this name; each needs its own")
-    entrypoints = {f"{module.package.replace('.', '/')}/{name}": (module, name) for module, name in names}
-    machine = Machine(Program((*bundle.modules, *bundle.tests), bundle.data, entrypoints, test=True))
-    return [_run(machine, entrypoint, module, name) for entrypoint, (module, name) in entrypoints.items()]
+    found = []
+    for module in bundle.tests:
+        entrypoints = {f"{module.package.replace('.', '/')}/{name}": name for tested, name in names if tested is module}
+        if entrypoints:
+            # A program for each file: the interpreter breaks down over many modules at once.
+            modules = (*bundle.modules, *_with_helpers(module, bundle.tests))
+            machine = Machine(Program(modules, bundle.data, entrypoints, test=True))
+            found += [_run(machine, entrypoint, module, name) for entrypoint, name in entrypoints.items()]
+    return found
+
+
+def _with_helpers(module: rego.Module, tests: Sequence[rego.Module]) -> list[rego.Module]:
+    """A file of tests, and those others that it names."""
+    wanted, left = [module], [other for other in tests if other is not module]
+    for one in wanted:
+        named = [other for other in left if f"data.{other.package}" in one.source or other.package == one.package]
+        wanted += named
+        left = [other for other in left if other not in named]
+    return wanted
 
 
 def _run(machine: Machine, entrypoint: str, module: rego.Module, name: str) -> TestResult:

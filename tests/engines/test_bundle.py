@@ -181,3 +181,30 @@ def test_a_test_that_cannot_be_evaluated_fails(write: Write) -> None:
 def test_no_tests(write: Write) -> None:
     """A bundle need not have any."""
     assert run_tests(load(write({"a.rego": RULE}))) == []
+
+
+def test_many_files_of_tests(write: Write) -> None:
+    """A bundle with many modules and tests is tested; a file of helpers that another test names comes along."""
+    rules = {
+        f"r{n}.rego": f"package rules.r{n}\ndeny contains {n} if input.x == {n}\nother contains {n} if input.y == {n}"
+        for n in range(12)
+    }
+    tests = {
+        f"r{n}_test.rego": f"""package rules.r{n}_test
+import data.rules.r{n}
+import data.helpers_test
+codes contains code if some code in r{n}.deny
+test_hit if codes == {{{n}}} with input as helpers_test.made({n})
+test_miss if codes == set() with input as helpers_test.made(99)
+test_other if r{n}.other == {{{n}}} with input as {{"y": {n}}}"""
+        for n in range(12)
+    }
+    gate = {
+        "gateway.rego": """package gateway
+decision := {"allow": true, "deny": deny}
+deny contains d if some d in data.rules[_].deny"""
+    }
+    helper = {"helpers_test.rego": 'package helpers_test\nmade(n) := {"x": n}'}
+    results = run_tests(load(write({**rules, **tests, **gate, **helper})))
+    assert len(results) == 36
+    assert [result for result in results if not result.passed] == []
