@@ -201,6 +201,12 @@ async def oblige(call: Call, duties: Obligations) -> None:
         call.edited = True
     if runtime.redactor is not None and (duties.redact or duties.no_restore or duties.route):
         await runtime.redactor.enforce(call, duties)
+    elif duties.redact:
+        raise Refusal(
+            "policy_unavailable",
+            "The policy demands that personal data be taken out, and this gateway does not look for any (pii: null). "
+            "Ask the operator to switch it on.",
+        )
     if duties.route or duties.attributes:
         await reserve_rest(call, duties)
 

@@ -1,0 +1,46 @@
+"""What a policy demands is done, or the call is not made."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+import upstream as scripted
+from line import config, running
+
+POLICY = """package gateway
+decision := {"allow": true, "obligations": %s}"""
+
+
+@pytest.fixture
+def bundle(tmp_path: Path) -> Path:
+    (tmp_path / "bundle").mkdir()
+    return tmp_path / "bundle"
+
+
+def test_redaction_where_nothing_looks_for_personal_data(up: scripted.Upstream, tmp_path: Path, bundle: Path) -> None:
+    """With `pii: null` a demand to redact cannot be met, so the call is refused and says so."""
+    (bundle / "p.rego").write_text(POLICY % '{"redact": ["EMAIL"]}')
+    with running(tmp_path, config(tmp_path, up.url, policy={"path": str(bundle)}, pii=None)) as line:
+        before = len(up.seen)
+        refused = line.chat("write to bob@example.com")
+        assert refused.status_code == 503
+        assert refused.json()["error"]["code"] == "policy_unavailable"
+        assert "pii: null" in refused.json()["error"]["message"]
+        assert len(up.seen) == before
+
+
+def test_duties_of_several_rules(up: scripted.Upstream, tmp_path: Path, bundle: Path) -> None:
+    """Each rule's demand reaches the call: what leaves is redacted, shorter, and goes to the other model."""
+    duties = """[
+        {"code": "a", "class": "cost", "limit": {"max_tokens": 9}, "route": "renamed"},
+        {"code": "b", "class": "safety", "redact": {"EMAIL": "redact"}, "limit": {"max_tokens": 50}},
+    ]"""
+    (bundle / "p.rego").write_text(POLICY % duties)
+    with running(tmp_path, config(tmp_path, up.url, policy={"path": str(bundle)})) as line:
+        assert line.chat("write to bob@example.com", max_tokens=100).status_code == 200
+        sent = up.seen[-1].body
+        assert sent["max_tokens"] == 9
+        assert sent["model"] == "echo"
+        assert sent["messages"][0]["content"] == "write to <EMAIL>"
