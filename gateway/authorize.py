@@ -15,8 +15,8 @@ from dataclasses import replace
 
 import orjson
 
-from gateway.call import Call, Decision, Json, Obligations
-from gateway.content import EMPTY, Content
+from gateway.call import NO_HISTORY, Call, Decision, History, Json, Obligations
+from gateway.content import CHANNELS, EMPTY, Content
 from gateway.engines import Engine, PolicyUnavailable
 from gateway.engines.holder import Policies
 from gateway.errors import Refusal
@@ -36,26 +36,44 @@ class Authorizer:
         self._mode = policy.mode
         self._read: dict[int, tuple[Json, Decision]] = {}
 
-    async def authorize(self, call: Call) -> None:
-        """Write `call.decision`. Raises Refusal for a call that may not be made."""
-        source = self._source
-        engine = source.engine if isinstance(source, Policies) else source
+    @property
+    def reads_history(self) -> bool:
+        """Whether the policy in force reads what a workflow remembers."""
+        return _reads_history(self._engine)
+
+    @property
+    def keeps_history(self) -> bool:
+        """Whether it does, or may set labels."""
+        return _reads_history(self._engine) or getattr(self._engine, "sets_labels", True)
+
+    @property
+    def _engine(self) -> Engine:
+        return self._source.engine if isinstance(self._source, Policies) else self._source
+
+    async def authorize(self, call: Call) -> bool:
+        """Write `call.decision`; returns whether it depends on `call.history`, which may have changed since.
+
+        Raises Refusal for a call that may not be made.
+        """
+        engine = self._engine
         try:
-            call.document = document(call)
+            call.document = document(call) if call.document is None else _retold(call.document, call.history)
             result = await engine.decide(call.document)
             decision = self._decision(result, engine.version)
         except PolicyUnavailable as error:
-            call.decision = Decision(False, UNAVAILABLE, engine.version, mode=self._mode)
-            if self._mode == "enforce":
-                raise Refusal(
-                    "policy_unavailable",
-                    f"No policy decision could be made, so the call is denied: {error}.",
-                    stage=STAGE,
-                ) from None
-            return
+            self.undecided(call, str(error), engine.version)
+            return False
         call.decision = decision
         if self._mode == "enforce":
             _enforce(decision)
+        return _reads_history(engine)
+
+    def undecided(self, call: Call, why: str, version: str = "") -> None:
+        """There is no verdict: the call is denied, but in `mode: shadow`. Raises Refusal."""
+        call.decision = Decision(False, UNAVAILABLE, version or self._engine.version, mode=self._mode)
+        if self._mode == "enforce":
+            words = f"No policy decision could be made, so the call is denied: {why}."
+            raise Refusal("policy_unavailable", words, stage=STAGE) from None
 
     def _decision(self, result: Json, version: str) -> Decision:
         known = self._read.get(id(result))
@@ -65,7 +83,8 @@ class Authorizer:
         said = bytes(memoryview(orjson.dumps(result, option=orjson.OPT_SORT_KEYS)))
         decision = replace(read(result, version), mode=self._mode, result=said)
         if self._mode == "shadow":
-            decision = replace(decision, obligations=Obligations())  # nothing may be demanded of the call
+            # Nothing may be demanded of the call. Labels demand nothing: without them no rule over time could be tried.
+            decision = replace(decision, obligations=Obligations(labels=decision.obligations.labels))
         if len(self._read) >= _REMEMBERED:
             self._read.clear()
         self._read[id(result)] = (result, decision)
@@ -108,6 +127,7 @@ def document(call: Call) -> Json:
         "resource": {"type": "model" if call.kind == "llm" else call.kind, "name": call.model},
         "content": {
             **_found(call.redaction.counts),
+            "pii_from": _pii_from(call),
             "sql": _sql(call),
             "urls": list(content.urls),
             "injection": dict(content.injection),
@@ -121,9 +141,33 @@ def document(call: Call) -> Json:
             "chain": list(chain),
             "calls": _calls(call),
             "time": int(time.time()) // 60 * 60_000_000_000,
-            "history": {"tools": [], "labels": []},
+            "history": _told(call.history),
         },
     }
+
+
+def _pii_from(call: Call) -> list[str]:
+    """Who wrote the texts that hold personal data: names of channels as those of `content.injection`."""
+    pii: Json = _found(call.redaction.counts)["pii"]
+    if not pii:
+        return []
+    roles = {span.role for span, findings in call.found if any(it.entity in pii for it in findings)}
+    return sorted({CHANNELS.get(role, role) for role in roles})
+
+
+def _told(history: History | None) -> Json:
+    history = history or NO_HISTORY
+    return {"tools": list(history.tools), "labels": list(history.labels)}
+
+
+def _retold(asked: Json, history: History | None) -> Json:
+    """The same question, of a workflow that remembers more now."""
+    return {**asked, "context": {**asked["context"], "history": _told(history)}}
+
+
+def _reads_history(engine: Engine) -> bool:
+    """An engine that cannot tell what its bundle reads is taken to read all."""
+    return getattr(engine, "reads_history", True)
 
 
 def _enforce(decision: Decision) -> None:

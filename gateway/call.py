@@ -15,6 +15,9 @@ Unit = Literal["requests", "tokens", "cost", "calls", "seconds", "hops", "repeat
 NANO_USD = 1_000_000_000
 REPEATS = 512  # counters of unit repeats that a workflow keeps; the oldest go
 PATH = 128  # changes from one calling agent to the next that a workflow keeps; the oldest go
+TOOLS = 64  # names of tools that a workflow keeps; the oldest go
+LABELS = 32  # labels of a workflow; one more is refused
+LABEL = 64  # characters of a label
 
 Json = dict[str, Any]
 
@@ -92,6 +95,23 @@ class Debit(NamedTuple):
     partition: str = ""
 
 
+class History(NamedTuple):
+    """What a workflow remembers of what flowed through it. `version` grows with every change of it.
+
+    `labels`: sorted by name. `tools`: names of tools that were called, each once, in the order of their first call.
+    `cleared`: labels that an operator took off; policies cannot set them again.
+    """
+
+    labels: tuple[str, ...] = ()
+    tools: tuple[str, ...] = ()
+    cleared: tuple[str, ...] = ()
+    version: int = 0
+
+
+NO_HISTORY = History()
+UNREAD = -1  # the version of a history that nobody has read
+
+
 class Ask(NamedTuple):
     """All that one call wants to take, in one atomic step.
 
@@ -100,7 +120,8 @@ class Ask(NamedTuple):
     many seconds without a call the workflow expires (None: never). `strict`: it must have been opened before.
     `first`: this call has waited long for room; while it asks, no other call of the workflow gets in before it.
     `chained`: who called before must be known, even if nothing is taken. `look`: nothing is to be taken or kept,
-    only to be learned; it has no debits.
+    only to be learned; it has no debits. `history`: what flowed through the workflow must be known; `tools` are the
+    names of tools that this call shows, which the workflow remembers from now on.
     """
 
     id: str
@@ -116,12 +137,14 @@ class Ask(NamedTuple):
     first: bool = False
     chained: bool = False
     look: bool = False
+    history: bool = False
+    tools: tuple[str, ...] = ()
 
     @property
     def bare(self) -> bool:
         """Whether it wants nothing but to know that the workflow is open: nothing is taken and nothing is kept."""
         timed = self.seconds is not None or self.idle is not None
-        return self.look or not (self.debits or timed or self.strict or self.chained)
+        return self.look or not (self.debits or timed or self.strict or self.chained or self.history)
 
 
 class Balance(NamedTuple):
@@ -140,13 +163,22 @@ class Reservation(NamedTuple):
 
     `chain` is how the call came about, from the workflow's first agent to this one: the parent of an agent is the one
     that had called last when it called first. `path` is who called after whom, the newest `PATH` changes, the oldest
-    first; empty while there are fewer than three.
+    first; empty while there are fewer than three. `history` is what the workflow remembers, the tools of this call
+    included; None where it was not asked for.
     """
 
     ask: Ask
     balances: tuple[Balance, ...]
     chain: tuple[str, ...] = ()
     path: tuple[str, ...] = ()
+    history: History | None = None
+
+
+class Marked(NamedTuple):
+    """What came of a wish to label a workflow: whether it was done, and what the workflow remembers now."""
+
+    done: bool
+    history: History
 
 
 @dataclass(frozen=True, slots=True)
@@ -301,6 +333,7 @@ class Call:
     repeats: Any = None  # the loops.Look at what the request repeats
     debits: tuple[Debit, ...] = ()
     chain: tuple[str, ...] = ()  # the agents that led to it, by the workflow's own record, ending with this one
+    history: History | None = None  # what the workflow remembers, as the policy was told it last
     targets: list[str] = field(default_factory=list)  # where it may go, in the order tried
     reservation: Reservation | None = None
     late: tuple[Debit, ...] = ()  # what it pays besides because of what the policy said: a dearer model, attributes

@@ -20,7 +20,7 @@ from gateway.texts import Generations, hashed
 HOSTS: Final = 64
 """Hosts that a policy is told of at most, the first by name."""
 _SHORTEST: Final = 12  # characters of a text that can instruct
-_CHANNELS: Final[Mapping[str, str]] = {"tool": "tool", "function": "tool", "user": "user", "": "other"}
+CHANNELS: Final[Mapping[str, str]] = {"tool": "tool", "function": "tool", "user": "user", "": "other"}
 _HOST: Final = regex.compile(r"(?i)\bhttps?://(?:[^\s/@?#\"'<>]*@)?([a-z0-9](?:[a-z0-9.-]{0,251}[a-z0-9])?)")
 
 
@@ -53,7 +53,7 @@ class Contents:
         scores: dict[str, float] = {}
         hosts: set[str] = set()
         for _, _, text, role, _ in spans:
-            channel = _CHANNELS.get(role)
+            channel = CHANNELS.get(role)
             if channel is None:
                 continue
             score, named = self._facts(text) if len(text) >= _SHORTEST else _NOTHING

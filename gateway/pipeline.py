@@ -11,18 +11,19 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from collections.abc import Sequence
 from dataclasses import replace
 
 import orjson
 
-from gateway import ingress, quota, ratelimit
+from gateway import flow, ingress, quota, ratelimit
 from gateway.admit import admit
 from gateway.call import NO_OBLIGATIONS, Call, Obligations, Rejection, Subject, Usage
 from gateway.errors import Refusal
 from gateway.formats import numbers, tree
 from gateway.forward import MAX_ANSWER, Answer
 from gateway.idempotency import REPLAYED
-from gateway.loops import NOTHING, Look, Loops
+from gateway.loops import NOTHING, Look, Loops, Step
 from gateway.output import AnswerFilter
 from gateway.pii import broken
 from gateway.reply import Reply
@@ -120,42 +121,48 @@ async def reserve(call: Call) -> None:
     quotas = runtime.quotas.debits(model, call.input_tokens, ceiling)
     providers = [target.partition("/")[0] for target in call.targets]
     limits = runtime.limits.debits(subject, call.model, providers, call.input_tokens + ceiling, stream=call.stream)
-    call.repeats = repeats(call, subject)
+    keeps = runtime.authorizer is not None and runtime.authorizer.keeps_history
+    steps = call.format.steps(call.body) if keeps or runtime.loops.reads else ()
+    call.repeats = repeats(call, subject, steps)
     call.debits = (*limits, *quotas, *call.repeats.debits)
     chained = runtime.loops.follows or runtime.authorizer is not None
     # A policy may yet route it to another model, whose targets may take longer.
     forward = runtime.forward
     longest = forward.most_patience if runtime.authorizer else forward.patience(call.targets)
     names = (call.id, subject.team, call.correlation_id, subject.agent)
-    ask = runtime.quotas.ask(*names, call.debits, lapse=longest + LAPSE_MARGIN, chained=chained)
+    shown = flow.tools(steps) if keeps else ()
+    lapse = longest + LAPSE_MARGIN
+    ask = runtime.quotas.ask(*names, call.debits, lapse=lapse, chained=chained, history=keeps, tools=shown)
     answer = await admit(runtime.store, ask, runtime.config.quotas.wait)
     if isinstance(answer, Rejection):
         call.rejection = answer
         raise quota.refusal(answer, ask, call.input_tokens)
     if not ask.bare:  # one that takes nothing only learned that its workflow is open
         call.reservation = answer
-    call.chain = answer.chain
+    call.chain, call.history = answer.chain, answer.history
     runtime.loops.follow(answer.chain, answer.path)
 
 
 async def look(call: Call, subject: Subject) -> None:
     """Whether the workflow takes calls, for one that is answered already: it takes nothing and counts nowhere."""
     names = (call.id, subject.team, call.correlation_id, subject.agent)
-    ask = call.runtime.quotas.ask(*names, (), lapse=0, look=True)
+    authorizer = call.runtime.authorizer
+    history = authorizer is not None and authorizer.keeps_history
+    ask = call.runtime.quotas.ask(*names, (), lapse=0, look=True, history=history)
     answer = await call.runtime.store.reserve(ask)
     if isinstance(answer, Rejection):
         call.rejection = answer
         raise quota.refusal(answer, ask)
-    call.chain = answer.chain
+    call.chain, call.history = answer.chain, answer.history
 
 
-def repeats(call: Call, subject: Subject) -> Look:
+def repeats(call: Call, subject: Subject, steps: Sequence[Step]) -> Look:
     """What the request does again that was done before."""
     loops: Loops = call.runtime.loops
     if not loops.reads:
         return NOTHING
     workflow = (subject.team, call.correlation_id)
-    return loops.look(workflow, subject.agent, call.format.steps(call.body), bool(call.tools))
+    return loops.look(workflow, subject.agent, steps, bool(call.tools))
 
 
 async def redact(call: Call) -> None:
@@ -171,12 +178,18 @@ async def authorize(call: Call) -> None:
     if call.runtime.authorizer is None:
         return
     try:
-        await call.runtime.authorizer.authorize(call)
+        await flow.judge(call)
     finally:
         if call.decision is not None:  # a denial is on record as well
             decided(call)
     if call.kept is None and call.decision is not None and call.decision.obligations != NO_OBLIGATIONS:
-        await oblige(call, call.decision.obligations)
+        judged = call.decision
+        await oblige(call, judged.obligations)
+        try:
+            await flow.confirm(call)
+        finally:
+            if call.decision is not judged:
+                call.runtime.audit.decided(call)
 
 
 def decided(call: Call) -> None:
@@ -224,7 +237,7 @@ async def reserve_rest(call: Call, duties: Obligations) -> None:
     limits = runtime.limits.debits(*names, estimate, stream=call.stream, attributes=duties.attributes)
     call.late = (*limits, *quotas)
     if call.late:
-        ask = first.ask._replace(id=f"{call.id}-rest", debits=call.late)
+        ask = first.ask._replace(id=f"{call.id}-rest", debits=call.late, history=False, tools=())
         answer = await admit(runtime.store, ask, runtime.config.quotas.wait)
         if isinstance(answer, Rejection):
             call.rejection = answer

@@ -80,6 +80,8 @@ class Quotas:
         lapse: float,
         chained: bool = False,
         look: bool = False,
+        history: bool = False,
+        tools: tuple[str, ...] = (),
     ) -> Ask:
         """The whole of what a call wants. `lapse`: seconds after which an unsettled reservation counts as lost."""
         return Ask(
@@ -95,6 +97,8 @@ class Quotas:
             self._settings.strict,
             chained=chained,
             look=look,
+            history=history,
+            tools=tools,
         )
 
 

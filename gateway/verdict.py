@@ -13,8 +13,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from gateway.actions import ORDER
-from gateway.call import Decision, Deny, Json, Obligations
+from gateway.call import LABELS, Decision, Deny, Json, Obligations
 from gateway.engines.base import PolicyUnavailable
+from gateway.labels import A_LABEL, is_label
 from gateway.scan.sql import KINDS
 
 CLASSES: Mapping[str, int] = {"safety": 100, "compliance": 90, "cost": 50, "performance": 10}
@@ -53,7 +54,10 @@ def read(result: Json, version: str) -> Decision:
     reading = readings(result)
     denies = reading.deny
     rule = denies[0].code if denies else "allow" if reading.allow else "default"
-    return Decision(reading.allow and not denies, rule, version, denies, merged(reading.duties))
+    wants = merged(reading.duties)
+    if len(wants.labels) > LABELS:
+        raise _malformed(f"obligations.labels holds {len(wants.labels)} labels, and a workflow may have {LABELS}")
+    return Decision(reading.allow and not denies, rule, version, denies, wants)
 
 
 def readings(result: Json) -> Reading:
@@ -165,12 +169,19 @@ def _duty(item: Mapping[str, Any]) -> Duty:
         limit=_limit(item.get("limit", {})),
         route=route,
         strip_tools=_names(item, "strip_tools"),
-        labels=_names(item, "labels"),
+        labels=_labels(item),
         attributes=_attributes(item.get("attributes", {})),
         sql=_kinds(item),
         no_restore=_names(item, "no_restore"),
     )
     return Duty(code, cls, wants)
+
+
+def _labels(value: Mapping[str, Any]) -> tuple[str, ...]:
+    labels = _names(value, "labels")
+    if not all(map(is_label, labels)):
+        raise _malformed(f"obligations.labels must hold labels: {A_LABEL}")
+    return labels
 
 
 def _kinds(value: Mapping[str, Any]) -> tuple[str, ...] | None:

@@ -20,8 +20,9 @@ import orjson
 from pydantic import AfterValidator, BeforeValidator, Field, StringConstraints
 
 from gateway import config, correlation, ingress, scalars
-from gateway.call import NANO_USD, Json
+from gateway.call import LABELS, NANO_USD, Json
 from gateway.errors import Refusal
+from gateway.labels import A_LABEL, is_label
 from gateway.quota import Quotas, whole
 from gateway.sections import Section
 from gateway.stores import FOREVER, Store, Workflow
@@ -44,6 +45,12 @@ def _no_flag(value: object) -> object:
     if isinstance(value, bool):
         raise ValueError("must be a number")
     return value
+
+
+def _label(text: str) -> str:
+    if not is_label(text):
+        raise ValueError(f"must be {A_LABEL}")
+    return text
 
 
 Team = Annotated[str, StringConstraints(min_length=1, max_length=256), AfterValidator(_printable)]
@@ -81,6 +88,12 @@ class Resume(Change):
         nano = None if self.cost_usd is None else math.floor(self.cost_usd * NANO_USD)
         added = {"tokens": self.tokens, "cost": nano, "calls": self.calls}
         return {key: amount for key, amount in added.items() if amount}
+
+
+class Relabel(Change):
+    """Set a label, or take it off."""
+
+    label: Annotated[str, AfterValidator(_label)]
 
 
 class Open(Section):
@@ -218,6 +231,22 @@ async def close(store: Store, known: Workflow, reason: str) -> Workflow:
     return await find(store, known.team, known.correlation_id)
 
 
+async def relabel(store: Store, known: Workflow, label: str, *, off: bool) -> Workflow:
+    """Set a label, or take one off: then policies do not set it again in this workflow. Raises Refusal (409)."""
+    if not await store.relabel(known.team, known.correlation_id, label, off=off):
+        now = await find(store, known.team, known.correlation_id)
+        if now.state in ("closed", "expired"):
+            raise _ended(now, "labelled")
+        labels = now.history.labels
+        if (label in labels) != off:
+            what = f"has the label {label} already" if not off else f"has no label {label}"
+        else:
+            what = f"has {LABELS} labels {'taken off' if off else 'on it'}, the most there can be"
+        of = f"Workflow {known.correlation_id} of team {known.team}"
+        raise Refusal("invalid_request", f"{of} {what}; its labels: {', '.join(labels) or 'none'}.", status=409)
+    return await find(store, known.team, known.correlation_id)
+
+
 def _ended(workflow: Workflow, what: str) -> Refusal:
     state = workflow.state if workflow.state in ("closed", "expired") else "over"
     why = f" ({workflow.reason})" if workflow.reason else ""
@@ -232,6 +261,7 @@ def shown(workflow: Workflow, settings: config.Quotas) -> Json:
     """A workflow for people and programs. Money is in USD, times are ISO 8601 in UTC.
 
     `chain` is the longest chain of agents that called each other, `path` who called after whom, the newest changes.
+    `labels`, `cleared` and `tools` are what it remembers for policies: see `call.History`.
     For each quota: `limit` (top-ups included; null: not limited), `topup`, `used` (settled), `held` (in flight),
     `estimated` (the part of `used` whose calls were lost, so that their reservation was charged), `left`.
     """
@@ -245,6 +275,9 @@ def shown(workflow: Workflow, settings: config.Quotas) -> Json:
         "agents": list(workflow.agents),
         "chain": list(workflow.chain),
         "path": list(workflow.path),
+        "labels": list(workflow.history.labels),
+        "cleared": list(workflow.history.cleared),
+        "tools": list(workflow.history.tools),
         "calls": workflow.used.get("calls", 0) + workflow.held.get("calls", 0),
         "first_seen": _iso(workflow.first_seen),
         "last_seen": _iso(workflow.last_seen),

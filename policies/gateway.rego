@@ -24,13 +24,3 @@ deny contains rule if some rule in data.rules[_].deny
 # What must be done with an allowed call, one object for each rule that demands something; where two want different
 # things, the gateway takes the stricter, or that of the higher class. The labels stay with the workflow.
 obligations contains duty if some duty in data.rules[_].obligations
-
-obligations contains {"code": "labels", "labels": labels} if count(labels) > 0
-
-labels contains "read:pii" if {
-	some found in input.content.pii
-	found > 0
-}
-
-# Results of tools are written by whoever could: from here on the workflow has read what nobody vouches for.
-labels contains "untrusted" if input.content.injection.tool >= 0

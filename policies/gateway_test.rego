@@ -38,14 +38,7 @@ test_tool_call_of_the_role if {
 		with data.roles as roles
 }
 
-test_a_tool_result_labels_the_workflow if {
-	gateway.labels == {"untrusted"} with input.content.injection as {"tool": 0, "user": 0.3}
-}
-
-test_what_the_user_wrote_does_not if {
-	gateway.labels == set() with input.content.injection as {"user": 0.9}
-}
-
-test_personal_data_labels_the_workflow if {
-	gateway.decision.obligations == {{"code": "labels", "labels": {"read:pii"}}} with input.content.pii as {"EMAIL_ADDRESS": 1}
+test_duties_of_rules_are_duties_of_the_call if {
+	some duty in gateway.decision.obligations with input.content.injection as {"tool": 0.9}
+	duty.labels == {"untrusted"}
 }

@@ -11,7 +11,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.authorize import Authorizer, document
-from gateway.call import Ask, Balance, Call, Debit, Json, Obligations, Redaction, Reservation, Subject
+from gateway.call import (
+    Ask,
+    Balance,
+    Call,
+    Debit,
+    Finding,
+    History,
+    Json,
+    Obligations,
+    Redaction,
+    Reservation,
+    Span,
+    Subject,
+)
 from gateway.engines.base import PolicyUnavailable
 from gateway.errors import Refusal
 from gateway.sections import Policy
@@ -71,6 +84,9 @@ def test_the_document(monkeypatch: pytest.MonkeyPatch) -> None:
     """Names and counts, as the contract has them; it is plain JSON. The time is that of the minute."""
     monkeypatch.setattr("gateway.authorize.time.time", lambda: 1795170659.9)
     made = call(redaction=Redaction(counts={"EMAIL_ADDRESS": 2}), unscannable={"image": 1})
+    found = [Finding(0, 5, "EMAIL_ADDRESS", 1.0), Finding(7, 12, "EMAIL_ADDRESS", 1.0)]
+    made.found = [(Span({}, "content", "", "tool", None), found), (Span({}, "content", "", "user", None), [])]
+    made.history = History(("untrusted",), ("search",), ("read:pii",), 3)
     asked = json.loads(json.dumps(document(made)))
     assert asked == {
         "subject": {"agent": "bot", "team": "support", "roles": ["reader"], "claims": {"tier": 1}},
@@ -89,6 +105,7 @@ def test_the_document(monkeypatch: pytest.MonkeyPatch) -> None:
         "content": {
             "pii": {"EMAIL_ADDRESS": 2},
             "secrets": {},
+            "pii_from": ["tool"],
             "sql": [],
             "urls": [],
             "injection": {},
@@ -102,7 +119,7 @@ def test_the_document(monkeypatch: pytest.MonkeyPatch) -> None:
             "chain": ["bot"],
             "calls": 0,
             "time": 1795170600000000000,
-            "history": {"tools": [], "labels": []},
+            "history": {"tools": ["search"], "labels": ["untrusted"]},
         },
     }
 

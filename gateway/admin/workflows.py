@@ -1,4 +1,4 @@
-"""`/admin/api/workflows`: list, show, open, freeze, resume and close workflows. See docs/admin-api.md.
+"""`/admin/api/workflows`: list, show, open, freeze, resume, close and label workflows. See docs/admin-api.md.
 
 Config key: `admin`. Error codes: `invalid_request` (400, 404, 409). Every change is on record before it is made.
 """
@@ -84,6 +84,23 @@ async def close(context: Context) -> tuple[int, Json]:
     return _shown(context, await workflows.close(context.store, known, wanted.reason))
 
 
+async def label(context: Context) -> tuple[int, Json]:
+    """POST /workflows/{id}/label."""
+    return await _relabel(context, "workflow labelled", off=False)
+
+
+async def unlabel(context: Context) -> tuple[int, Json]:
+    """POST /workflows/{id}/unlabel."""
+    return await _relabel(context, "workflow unlabelled", off=True)
+
+
+async def _relabel(context: Context, what: str, *, off: bool) -> tuple[int, Json]:
+    wanted, id = await context.body(workflows.Relabel), context.name("id")
+    known = await workflows.find(context.store, wanted.team, id)
+    await context.record(what, known.team, id, wanted)
+    return _shown(context, await workflows.relabel(context.store, known, wanted.label, off=off))
+
+
 def _shown(context: Context, workflow: Workflow) -> tuple[int, Json]:
     return 200, workflows.shown(workflow, context.config.quotas)
 
@@ -95,4 +112,6 @@ ROUTES: tuple[tuple[str, str, Action], ...] = (
     ("POST", "/workflows/{id}/freeze", freeze),
     ("POST", "/workflows/{id}/resume", resume),
     ("POST", "/workflows/{id}/close", close),
+    ("POST", "/workflows/{id}/label", label),
+    ("POST", "/workflows/{id}/unlabel", unlabel),
 )

@@ -1,4 +1,4 @@
-"""`meshgate workflows list|show|open|freeze|resume|close`: what one correlation id has used, and whether it may go on.
+"""`meshgate workflows list|show|open|freeze|resume|close|label|unlabel`: what a correlation id did, may it go on.
 
 Works on the shared Redis at once, and beside a running gateway on SQLite: there a change is an order that the gateway
 takes over each second. Ids are scoped by team; without `--team`, an id that only one team uses is found.
@@ -44,6 +44,10 @@ def register(parser: Any) -> None:
     command.add_argument("--calls", metavar="N", help="add so many calls to its limit")
     command = _on_one(group, "close", close, "end a workflow for good")
     command.add_argument("--reason", metavar="WORDS", help="what callers and colleagues read")
+    command = _on_one(group, "label", label, "set a label that policies read")
+    command.add_argument("label", metavar="LABEL", help="such as untrusted")
+    command = _on_one(group, "unlabel", unlabel, "take a label off; policies do not set it again in this workflow")
+    command.add_argument("label", metavar="LABEL", help="such as untrusted")
 
 
 def _on_one(
@@ -152,6 +156,29 @@ def close(args: argparse.Namespace) -> int:
     return _change(args, "closed", use)
 
 
+def label(args: argparse.Namespace) -> int:
+    """`meshgate workflows label`."""
+    return _relabel(args, "labelled", off=False)
+
+
+def unlabel(args: argparse.Namespace) -> int:
+    """`meshgate workflows unlabel`."""
+    return _relabel(args, "unlabelled", off=True)
+
+
+def _relabel(args: argparse.Namespace, done: str, *, off: bool) -> int:
+    from gateway import workflows
+
+    wanted = _checked(workflows.Relabel, team=args.team, label=args.label)
+
+    async def use(config: Config, store: Store) -> Workflow:
+        known = await workflows.find(store, wanted.team, args.id)
+        await commands.on_record(config, store, f"workflow {done}", known.team, args.id, _details(wanted))
+        return await workflows.relabel(store, known, wanted.label, off=off)
+
+    return _change(args, done, use)
+
+
 def _details(wanted: Any) -> Json:
     details: Json = wanted.model_dump(mode="json", exclude_none=True, exclude={"team"})
     return details
@@ -221,6 +248,9 @@ def _print_one(row: Json) -> None:
         "agents": ", ".join(row["agents"]) or "none yet",
         "chain": " -> ".join(row["chain"]) or "none yet",
         "path": " -> ".join(row["path"][-_PATH:]) or "none yet",
+        "labels": ", ".join(row["labels"]) or "none",
+        "taken off": ", ".join(row["cleared"]) or "none",
+        "tools": ", ".join(row["tools"]) or "none yet",
         "hops": _of(row["hops"]["deepest"], row["hops"]["limit"]),
         "repeats": _of(row["repeats"]["most"], row["repeats"]["limit"]),
         "calls": f"{row['calls']:,}",

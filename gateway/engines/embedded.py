@@ -21,6 +21,7 @@ from gateway.engines.base import ENTRYPOINT, PolicyUnavailable
 from gateway.engines.bundle import Bundle
 from gateway.engines.memo import Memo, Projection
 from gateway.engines.program import UNDEFINED, EvaluationError, Machine, Program, TooLong
+from gateway.engines.rego import mentions
 from gateway.errors import ConfigError
 
 AT_ONCE = 2048
@@ -52,6 +53,8 @@ class Embedded:
         self._at_once = self._machine.limited
         self._projection = Projection(self._traits.inputs)
         self._key = self._projection.key
+        self.reads_history = self._projection.reads("context", "history")
+        self.sets_labels = mentions(bundle.modules, "labels")
         self._memo = None if self._traits.volatile else Memo()
         self._thread: ThreadPoolExecutor | None = None
         self.version = bundle.version

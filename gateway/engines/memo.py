@@ -32,6 +32,10 @@ class Projection:
             self.fields[path[0]] = (*self.fields.get(path[0], ()), path[1])
         self._getters = [(section, itemgetter(*names)) for section, names in self.fields.items()]
 
+    def reads(self, section: str, name: str) -> bool:
+        """Whether a verdict may depend on this part of the input."""
+        return self.whole or section in self.sections or name in self.fields.get(section, ())
+
     def key(self, document: Json) -> bytes:
         """The same bytes for the same part. Raises TypeError for what JSON cannot say."""
         if self.whole:

@@ -9,7 +9,7 @@ Grammar: https://www.openpolicyagent.org/docs/policy-reference#grammar
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import NamedTuple
@@ -247,6 +247,11 @@ def before(tokens: Sequence[Token], index: int) -> str:
 
 def _follows_dot(tokens: Sequence[Token], index: int) -> bool:
     return before(tokens, index) == "."
+
+
+def mentions(modules: Iterable[Module], word: str) -> bool:
+    """Whether a word stands anywhere in the sources, as a name or within a string."""
+    return any(word in token.text for module in modules for token in module.tokens)
 
 
 def is_input(tokens: Sequence[Token], index: int) -> bool:

@@ -90,6 +90,8 @@ class Wasm:
         inputs = frozenset().union(*(module.inputs for module in bundle.modules)) if bundle.made else {()}
         self._projection = Projection(inputs)
         self._key = self._projection.key
+        self.reads_history = self._projection.reads("context", "history")
+        self.sets_labels = not bundle.made or rego.mentions(bundle.modules, "labels")
         self._memo = None if self._policy.builtins.keys() & VOLATILE else Memo()
         self._threads = ThreadPoolExecutor(WORKERS, "policy")
         try:

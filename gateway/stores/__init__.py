@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple, Protocol, get_args
 
-from gateway.call import Ask, Debit, Rejection, Reservation
+from gateway.call import NO_HISTORY, Ask, Debit, History, Marked, Rejection, Reservation
 from gateway.stores.address import parse
 
 End = Literal["settled", "released", "lapsed"]
@@ -66,6 +66,7 @@ class Workflow:
     topups: Mapping[str, int] = field(default_factory=dict)
     strict_opened: bool = False
     path: tuple[str, ...] = ()
+    history: History = NO_HISTORY
 
     @property
     def chain(self) -> tuple[str, ...]:
@@ -157,6 +158,18 @@ class Store(Protocol):
         """Open a frozen workflow; its age counts from now. False if there is no record of it, or it has ended.
 
         `topups`: `Debit.key` -> what to add to that limit of the workflow, for good; several add up.
+        """
+
+    async def mark(self, team: str, correlation_id: str, labels: Sequence[str], version: int) -> Marked:
+        """Label a workflow that has a call in flight, if its history is still of this version; in one atomic step.
+
+        Without labels it only learns whether the history is. Labels that an operator took off are left off.
+        """
+
+    async def relabel(self, team: str, correlation_id: str, label: str, *, off: bool = False) -> bool:
+        """An operator sets a label, or takes one off (then policies cannot set it again).
+
+        False if there is no record of the workflow, it has ended, it is so already, or there are `LABELS` of them.
         """
 
     async def seal(self, team: str, correlation_id: str, items: Sequence[Sealed], ttl: float) -> list[int]:

@@ -130,4 +130,5 @@ def _whole(ask: Ask, parts: Sequence[tuple[Placed, Reservation]]) -> Reservation
     for debits, got in parts:
         places |= {place: balance for (place, _), balance in zip(debits, got.balances, strict=True)}
     _, home = parts[0]
-    return Reservation(ask, tuple([places[place] for place in range(len(ask.debits))]), home.chain, home.path)
+    balances = tuple([places[place] for place in range(len(ask.debits))])
+    return Reservation(ask, balances, home.chain, home.path, home.history)

@@ -7,11 +7,11 @@ Time is an argument, in whole microseconds: sums of floats would make "wait so l
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from gateway.call import Ask, Balance, Debit, Rejection, Reservation
+from gateway.call import Ask, Balance, Debit, Marked, Rejection, Reservation
 from gateway.stores import End, State, Workflow, actual, charges, slowest
 from gateway.stores.record import MICRO, Change, Count, Record
 
@@ -78,9 +78,10 @@ class Counters:
         record = self.record(ask.team, ask.correlation_id, now) or _fresh(ask.team, ask.correlation_id, now)
         if (refused := self._refused(record, ask, now)) is None:
             if not ask.debits and ask.bare:
-                return Reservation(ask, (), record.chain(ask.agent) if ask.look else ())
+                known = record.history if ask.history else None
+                return Reservation(ask, (), record.chain(ask.agent) if ask.look else (), (), known)
             balances: list[Balance] = []
-            known = len(record.repeats)
+            repeats = len(record.repeats)
             behind = bool(record.turn) and record.turn != ask.id and now < record.turn_ends
             for index, debit in enumerate(ask.debits):
                 outcome = self._take(debit, index, record, behind, now)
@@ -88,7 +89,7 @@ class Counters:
                     refused = self._longest_wait(ask, outcome, now) if outcome.reason == "rate" else outcome
                     for taken in ask.debits[:index]:
                         self._put_back(taken, record)
-                    for key in list(record.repeats)[known:]:
+                    for key in list(record.repeats)[repeats:]:
                         del record.repeats[key]
                     break
                 balances.append(outcome)
@@ -102,7 +103,10 @@ class Counters:
                 self._keep(record, ask, now)
                 self.open[ask.id] = (ask, now + ask.lapse * MICRO)
                 path = tuple(record.path) if len(record.path) > 2 else ()
-                return Reservation(ask, tuple(balances), record.chain(ask.agent), path)
+                if ask.tools:
+                    record.show(ask.tools)
+                told = record.history if ask.history else None
+                return Reservation(ask, tuple(balances), record.chain(ask.agent), path, told)
         self._note(record, ask, refused, now)
         return refused
 
@@ -133,6 +137,16 @@ class Counters:
             record.ends = max(record.ends, now + ask.ttl * MICRO)
         return True
 
+    def mark(self, team: str, correlation_id: str, labels: Sequence[str], version: int, now: int) -> Marked | None:
+        """Label a workflow if its history is of this version; None if there is no record of it. See `Store.mark`."""
+        record = self.record(team, correlation_id, now)
+        if record is None:
+            return None
+        done = record.history.version == version
+        if done and labels:
+            record.set_labels(labels)
+        return Marked(done, record.history)
+
     def overdue(self, now: int) -> list[Ask]:
         """Reservations that nobody has ended in time."""
         return [ask for ask, due in self.open.values() if due <= now]
@@ -143,7 +157,7 @@ class Counters:
         if record is not None:
             ended = self.outlived(record, record.seconds, record.idle, now) == "quotas.idle"
             return record if not ended and record.change(change, now) else None
-        if change.kind in ("close", "resume"):
+        if change.kind not in ("open", "freeze"):
             return None
         record = self.records[team, correlation_id] = _fresh(team, correlation_id, now)
         record.ends = now + change.ttl * MICRO

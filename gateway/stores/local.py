@@ -18,7 +18,7 @@ import time
 from collections.abc import Coroutine, Mapping, Sequence
 from typing import Any, NamedTuple, TypeVar
 
-from gateway.call import Ask, Debit, Rejection, Reservation
+from gateway.call import Ask, Debit, Marked, Rejection, Reservation
 from gateway.errors import ConfigError
 from gateway.stores import (
     FOREVER,
@@ -74,6 +74,8 @@ class LocalStore:
         self._entries: list[_Ended] = []  # and such as are being entered: once tried, an entry does not change
         self._entering = asyncio.Lock()
         self._tried: set[str] = set()  # reservations that Redis may have heard of
+        # What flowed through workflows while this gateway was alone, labels and tools, for Redis to take over.
+        self._flowed: dict[tuple[str, str], tuple[dict[str, None], dict[str, None]]] = {}
         self._waiting = Waiting()
         self._keys: list[Key] = []
         self._keys_version = 0
@@ -134,7 +136,30 @@ class LocalStore:
         got = self._counters.reserve(alone, self._now())
         if isinstance(got, Reservation) and not ask.bare:
             self._asked[alone.id] = _entered(ask, alone.id)
+            if ask.tools:
+                self._flows(ask.team, ask.correlation_id)[1].update(dict.fromkeys(ask.tools))
         return got
+
+    async def mark(self, team: str, correlation_id: str, labels: Sequence[str], version: int) -> Marked:
+        while self._gate is not None:
+            await asyncio.shield(self._gate)
+        if not self.local:
+            try:
+                marked = await self._remote.mark(team, correlation_id, labels, version)
+            except StoreUnavailable as error:
+                self._lose(error)
+            else:
+                self._seen.mark(team, correlation_id, marked.history)
+                return marked
+        alone = self._counters.mark(team, correlation_id, labels, version, self._now())
+        if alone is None:
+            raise StoreUnavailable(self._why)
+        if alone.done and labels:
+            self._flows(team, correlation_id)[0].update(dict.fromkeys(labels))
+        return alone
+
+    def _flows(self, team: str, correlation_id: str) -> tuple[dict[str, None], dict[str, None]]:
+        return self._flowed.setdefault((team, correlation_id), ({}, {}))
 
     async def settle(self, reservation: Reservation, used: Mapping[str, int], state: End) -> bool:
         ask = reservation.ask
@@ -225,6 +250,9 @@ class LocalStore:
                 self._adopted[id] = self._asked.pop(id)
                 self._counters.open.pop(id, None)
                 self._tried.discard(id)
+        for name, (labels, tools) in list(self._flowed.items()):
+            await self._remote.enter(*name, list(labels), list(tools))
+            self._flowed.pop(name)
 
     async def _enter_ended(self) -> None:
         async with self._entering:
@@ -278,6 +306,9 @@ class LocalStore:
 
     async def resume(self, team: str, correlation_id: str, topups: Mapping[str, int] | None = None) -> bool:
         return await self._there().resume(team, correlation_id, topups)
+
+    async def relabel(self, team: str, correlation_id: str, label: str, *, off: bool = False) -> bool:
+        return await self._there().relabel(team, correlation_id, label, off=off)
 
     async def seal(self, team: str, correlation_id: str, items: Sequence[Sealed], ttl: float) -> list[int]:
         return await self._there().seal(team, correlation_id, items, ttl)

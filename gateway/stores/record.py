@@ -5,11 +5,11 @@ Times are in whole microseconds. `counters` does the arithmetic, `sqlite` keeps 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
 
-from gateway.call import PATH, REPEATS, Debit
+from gateway.call import LABELS, NO_HISTORY, PATH, REPEATS, TOOLS, Debit, History
 from gateway.stores import DEFAULT_TTL, FOREVER, State, Workflow
 
 MICRO = 1_000_000
@@ -32,10 +32,10 @@ class Count:
 class Change(NamedTuple):
     """What a human does to a workflow. `ttl` in seconds is how long one is kept that is opened or frozen unseen.
 
-    `seconds` and `idle` are those of one that is opened: see `Ask`.
+    `seconds` and `idle` are those of one that is opened: see `Ask`. The `reason` of label and unlabel is the label.
     """
 
-    kind: Literal["open", "close", "freeze", "resume"]
+    kind: Literal["open", "close", "freeze", "resume", "label", "unlabel"]
     reason: str = ""
     ttl: int = DEFAULT_TTL
     topups: Mapping[str, int] = {}
@@ -70,7 +70,9 @@ class Record:
     idle: int | None = None
     turn: str = ""
     turn_ends: int = 0
+    history: History = NO_HISTORY
     who: bytes = b""  # agents and path as they are kept; made anew when the record is dirty
+    flow: bytes = b""  # and so the history
     dirty: bool = True
     mark: int = 0
 
@@ -78,6 +80,8 @@ class Record:
         """Make a change to a workflow that is there already; False if it does not apply."""
         if change.kind == "open" or self.state in ("closed", "expired"):
             return False
+        if change.kind == "label" or change.kind == "unlabel":
+            return self.relabel(change.reason, off=change.kind == "unlabel")
         if change.kind == "resume":
             self.state, self.reason, self.since = "open", "", now
             del self.path[:-1]
@@ -102,6 +106,31 @@ class Record:
             self.path.append(agent)
             del self.path[:-PATH]
             self.dirty = True
+
+    def show(self, tools: Sequence[str]) -> None:
+        """A call shows that tools were called."""
+        known = self.history.tools
+        if fresh := tuple([tool for tool in tools if tool not in known]):
+            self._remember(self.history._replace(tools=(*known, *fresh)[-TOOLS:]))
+
+    def set_labels(self, labels: Sequence[str]) -> None:
+        """Policies set labels; what an operator took off stays off."""
+        off = (*self.history.labels, *self.history.cleared)
+        if fresh := [label for label in labels if label not in off]:
+            self._remember(self.history._replace(labels=tuple(sorted({*self.history.labels, *fresh}))))
+
+    def relabel(self, label: str, *, off: bool) -> bool:
+        """An operator takes a label off, or sets one; False if it is off or on already, or one too many."""
+        labels, cleared = set(self.history.labels), set(self.history.cleared)
+        if (label in labels) != off or len(cleared if off else labels) >= LABELS:
+            return False
+        labels, cleared = (labels - {label}, cleared | {label}) if off else (labels | {label}, cleared - {label})
+        self._remember(self.history._replace(labels=tuple(sorted(labels)), cleared=tuple(sorted(cleared))))
+        return True
+
+    def _remember(self, history: History) -> None:
+        self.history = history._replace(version=history.version + 1)
+        self.dirty = True
 
     def chain(self, agent: str) -> tuple[str, ...]:
         """From the first agent to this one; one that is new would come after whoever called last."""
@@ -178,4 +207,5 @@ class Record:
             dict(self.topups),
             self.opened,
             tuple(self.path),
+            self.history,
         )

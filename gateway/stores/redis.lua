@@ -1,6 +1,6 @@
 -- The arithmetic of admission, one atomic step in Redis or Valkey. counters.py is the same for one process.
--- The first part of the script; redis_kept.lua is the second: changes by hand, what is kept for a time, and the list of
--- operations.
+-- The second part of the script. Before it stands redis_flow.lua: labels and tools; after it redis_kept.lua: changes by
+-- hand, what is kept for a time, and the list of operations.
 --
 -- ARGV[1] operation, ARGV[2] time in microseconds ("" in production: the server's own clock, so that replicas agree).
 -- reserve and settle take their arguments as one JSON text and answer in one string: packing forty arguments for the
@@ -16,6 +16,7 @@
 --                                  `more` with it: over (closed or expired: then state is frozen, which an older
 --                                  release refuses too), opened, turn (until when, call), t:<quota key> = top-ups;
 --                                  rn and r<slot>, the ring of its counters of repeats;
+--                                  labels, cleared, tools = names, each after a line feed, and fv, their version;
 --                                  changed, the name of the last change by hand
 --   mg1:{team}:open                zset: reservations in flight, scored by when they lapse; the member says all
 --                                  that ending one needs, so ZREM is the proof that it had not ended before
@@ -160,14 +161,18 @@ end
 
 -- KEYS: workflow, open, seen, buckets...
 -- ARGV: 3 JSON [correlation id, agent, seconds or false, ttl ms, lapse ms, debits, idle or false, strict, first, call,
---       chained, look], 4 member; a debit is [bucket (index into KEYS, 0: quota), unit:key, amount, limit, refill, name]
+--       chained, look, history, tools], 4 member; a debit is [bucket (index into KEYS, 0: quota), unit:key, amount,
+--       limit, refill, name]
 -- Returns "ok" and for each debit "remaining reset_ms" ("more" and "remaining reset_ms topped_up" with top-ups), or
--- "reason index used held retry_ms limit" (index, retry -1: none)
+-- "reason index used held retry_ms limit" (index, retry -1: none); where the history is wanted, NUL and it come last
 local function reserve()
   local work, open, seen = KEYS[1], KEYS[2], KEYS[3]
-  local id, agent, seconds, ttl, lapse, debits, idle, strict, insists, call, chained, look =
+  local id, agent, seconds, ttl, lapse, debits, idle, strict, insists, call, chained, look, history, tools =
     unpack(cjson.decode(ARGV[3]))
   local member = ARGV[4]
+  local function with_history(answer)
+    return history and answer .. "\0" .. history_of(work) or answer
+  end
 
   local fields = { "state", "reason", "first", "since", "ends", "last", "more", "a:" .. agent, "path", "limits" }
   for i = 1, #debits do
@@ -239,8 +244,8 @@ local function reserve()
       redis.call("HSET", work, "over", "expired", "more", "1")
       return refusal("idle", 0, 0, 0, -1, idle)
     end
-    if look then return "ok\n" .. chain_of(work, agent, parent) end
-    if #debits == 0 and not seconds and not idle and not strict and not chained then return "ok" end -- it only asked
+    if look then return with_history("ok\n" .. chain_of(work, agent, parent)) end
+    if #debits == 0 and not (seconds or idle or strict or chained or history) then return "ok" end -- it only asked
   end
 
   local turn_ends, turn_of = string.match(turn or "", "^(%d+) (.*)$")
@@ -293,7 +298,7 @@ local function reserve()
   end
   answer = table.concat(answer, " ")
   if path ~= entry then answer = answer .. "\n" .. chain_of(work, agent, parent) .. path end
-  if again then return answer end
+  if again then return with_history(answer) end
 
   -- Kept at least until its reservations have lapsed, however short the ttl.
   stand(math.max(ttl, lapse))
@@ -304,7 +309,8 @@ local function reserve()
   end
   for _, bucket in pairs(buckets) do keep_level(bucket) end
   redis.call("ZADD", open, int(now + lapse * 1000), member)
-  return answer
+  if tools and #tools > 0 then show_tools(work, tools) end
+  return with_history(answer)
 end
 
 -- KEYS: workflow, open, seen, buckets...
@@ -343,7 +349,7 @@ local function settle()
 end
 
 local BOOKKEEPING = { first = true, last = true, since = true, ends = true, ended = true, reason = true,
-  path = true, limits = true }
+  path = true, limits = true, tools = true, fv = true }
 
 -- Takes back a reservation as if it had never been asked for, because a bucket in another slot refused it. Arguments
 -- and result as of settle. A workflow that nothing else has touched is forgotten again.

@@ -23,7 +23,7 @@ from urllib.parse import quote
 
 import orjson
 
-from gateway.call import Ask, Balance, Debit, Reason, Rejection, Reservation
+from gateway.call import Ask, Balance, Debit, History, Marked, Reason, Rejection, Reservation
 from gateway.stores import (
     DEFAULT_TTL,
     FOREVER,
@@ -42,7 +42,8 @@ from gateway.stores.reach import check_version, reach
 from gateway.stores.redis_answers import RedisAnswers
 from gateway.stores.waiting import Waiting
 
-SCRIPT = "".join([Path(__file__).with_name(name).read_text("utf-8") for name in ("redis.lua", "redis_kept.lua")])
+_PARTS = ("redis_flow.lua", "redis.lua", "redis_kept.lua")
+SCRIPT = "".join([Path(__file__).with_name(name).read_text("utf-8") for name in _PARTS])
 
 _TEAMS = "mg1:teams"
 _KEYS = "mg1:{keys}"
@@ -115,13 +116,25 @@ class RedisStore:
         times = (seconds, ask.ttl * 1000, ask.lapse * 1000)
         whole = (ask.correlation_id, ask.agent, *times, debits, idle, ask.strict, ask.first, ask.id)
         try:
-            reply = await self._call("reserve", keys, orjson.dumps((*whole, ask.chained, ask.look)), _member(ask))
+            flow = (ask.chained, ask.look, ask.history, ask.tools)
+            reply = await self._call("reserve", keys, orjson.dumps((*whole, *flow)), _member(ask))
         except (StoreUnavailable, asyncio.CancelledError):
             # It may have been taken all the same, and nobody is left to end it.
             if not ask.bare:
                 self._tell_again(ask, {}, "released", DOUBT)
             raise
         return outcome(ask, reply)
+
+    async def mark(self, team: str, correlation_id: str, labels: Sequence[str], version: int) -> Marked:
+        reply: bytes = await self._call("mark", [_work(team, correlation_id)], orjson.dumps((labels, version)))
+        if reply == b"gone":
+            raise StoreUnavailable("redis: the record of a workflow that is being called is gone")
+        done, _, told = reply.partition(b"\0")
+        return Marked(done == b"1", _history(told))
+
+    async def enter(self, team: str, correlation_id: str, labels: Sequence[str], tools: Sequence[str]) -> None:
+        """Take over what was seen of a workflow's flow without Redis."""
+        await self._call("enter", [_work(team, correlation_id)], orjson.dumps((labels, tools)))
 
     async def settle(self, reservation: Reservation, used: Mapping[str, int], state: End) -> bool:
         ask = reservation.ask
@@ -256,6 +269,9 @@ class RedisStore:
 
     async def resume(self, team: str, correlation_id: str, topups: Mapping[str, int] | None = None) -> bool:
         return await self._change(team, correlation_id, "resume", topups=topups)
+
+    async def relabel(self, team: str, correlation_id: str, label: str, *, off: bool = False) -> bool:
+        return await self._change(team, correlation_id, "unlabel" if off else "label", label)
 
     async def _change(
         self,
@@ -399,6 +415,8 @@ def _ask(team: str, member: bytes) -> Ask:
 
 def outcome(ask: Ask, reply: bytes) -> Reservation | Rejection:
     """What the script answered to a call that asks."""
+    reply, told, flow = reply.partition(b"\0")
+    history = _history(flow) if told else None
     counts, *agents = reply.decode().split("\n")
     reason, *words = counts.split(" ")
     numbers = list(map(int, words))
@@ -407,13 +425,23 @@ def outcome(ask: Ask, reply: bytes) -> Reservation | Rejection:
         path = tuple([orjson.loads(agent) for agent in agents[1:]]) if len(agents) > 3 else ()
     if reason == "ok":
         pairs = zip(numbers[::2], numbers[1::2], strict=True)
-        return Reservation(ask, tuple([Balance(left, reset / 1000) for left, reset in pairs]), chain, path)
+        return Reservation(ask, tuple([Balance(left, reset / 1000) for left, reset in pairs]), chain, path, history)
     if reason == "more":
         triples = zip(numbers[::3], numbers[1::3], numbers[2::3], strict=True)
         balances = tuple([Balance(left, reset / 1000, added) for left, reset, added in triples])
-        return Reservation(ask, balances, chain, path)
+        return Reservation(ask, balances, chain, path, history)
     index, used, held, retry, limit = numbers
     return Rejection(cast(Reason, reason), index, used, held, None if retry < 0 else retry / 1000, limit)
+
+
+def _history(told: bytes) -> History:
+    """What the script says of a workflow's flow: its version, and three lists of names."""
+    version, labels, tools, cleared = told.split(b"\0")
+    return History(tuple(sorted(_names(labels))), _names(tools), tuple(sorted(_names(cleared))), int(version))
+
+
+def _names(told: bytes) -> tuple[str, ...]:
+    return tuple(told.decode().split("\n")[1:])
 
 
 def _workflow(team: str, correlation_id: str, flat: Sequence[bytes]) -> Workflow | None:
@@ -451,6 +479,7 @@ def _workflow(team: str, correlation_id: str, flat: Sequence[bytes]) -> Workflow
         topups,
         "opened" in fields,
         tuple([orjson.loads(agent) for agent in fields.get("path", b"").split(b"\n")[1:]]),
+        _history(b"\0".join([fields.get("fv", b"0"), *(fields.get(it, b"") for it in ("labels", "tools", "cleared"))])),
     )
 
 

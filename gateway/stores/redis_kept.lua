@@ -1,8 +1,26 @@
--- The second part of the script, after redis.lua: changes by hand, the vault, kept answers, and the list of operations.
+-- The third part of the script, after redis.lua: changes by hand, the vault, kept answers, and the list of operations.
+
+-- An operator sets a label, or takes one off. False where that is so already, or there would be too many.
+local function relabel(work, label, off)
+  local from, to = "cleared", "labels"
+  if off then from, to = to, from end
+  local there = (redis.call("HGET", work, from) or "") .. "\n"
+  local list, fresh = with_names(redis.call("HGET", work, to) or "", { label })
+  local _, count = string.gsub(list, "\n", "")
+  local at = string.find(there, "\n" .. label .. "\n", 1, true)
+  if not fresh or count > LABELS or (off and not at) then return false end
+  if at then
+    there = string.sub(there, 1, at) .. string.sub(there, at + #label + 2)
+    redis.call("HSET", work, from, string.sub(there, 1, -2))
+  end
+  redis.call("HSET", work, to, list)
+  redis.call("HINCRBY", work, "fv", "1")
+  return true
+end
 
 -- KEYS: workflow, seen, open
--- ARGV: 3 JSON [correlation id, open|close|freeze|resume, reason, ttl ms, {quota key: top-up}, name of this change,
---       seconds or false, idle or false]
+-- ARGV: 3 JSON [correlation id, open|close|freeze|resume|label|unlabel, reason or label, ttl ms, {quota key: top-up},
+--       name of this change, seconds or false, idle or false]
 -- Returns 1, or 0 if it does not apply
 local function change()
   local work, seen = KEYS[1], KEYS[2]
@@ -16,9 +34,14 @@ local function change()
       return 0
     end
   else
-    if kind == "close" or kind == "resume" then return 0 end
+    if kind ~= "open" and kind ~= "freeze" then return 0 end
     redis.call("HSET", work, "state", "open", "reason", "", "first", int(now), "since", int(now), "last", int(now))
     redis.call("ZADD", seen, int(now), id)
+  end
+  if kind == "label" or kind == "unlabel" then
+    if not relabel(work, reason, kind == "unlabel") then return 0 end
+    redis.call("HSET", work, "changed", name)
+    return 1
   end
   redis.call("HSET", work, "changed", name, "ended", int(now)) -- calls that wait look again
   if kind == "resume" then
@@ -139,6 +162,8 @@ local operations = {
   settle = settle,
   undo = undo,
   adopt = adopt,
+  mark = mark,
+  enter = enter,
   take = take,
   peek = function() return take(true) end,
   give = give,

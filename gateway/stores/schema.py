@@ -52,6 +52,10 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
         "ALTER TABLE orders ADD COLUMN seconds INTEGER",
         "ALTER TABLE orders ADD COLUMN idle INTEGER",
     ),
+    (
+        # What flowed through a workflow: its history, as JSON; empty where there is none.
+        "ALTER TABLE workflows ADD COLUMN flow BLOB NOT NULL DEFAULT x''",
+    ),
 )
 
 

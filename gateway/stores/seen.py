@@ -10,12 +10,15 @@ from __future__ import annotations
 from collections import OrderedDict
 from dataclasses import dataclass, field
 
-from gateway.call import Ask, Debit, Rejection, Reservation, Unit
+from gateway.call import NO_HISTORY, Ask, Debit, History, Rejection, Reservation, Unit
 from gateway.stores import State
 from gateway.stores.counters import Bucket
 from gateway.stores.record import MICRO, Count, Record
 
 KEPT = 20_000  # workflows, and buckets, that are remembered: the last seen
+
+# Versions of a history that this gateway tells alone begin here: none is one that Redis has told.
+APART = 2**40
 
 Name = tuple[str, str]  # team, correlation id
 
@@ -34,6 +37,7 @@ class Standing:
     topups: dict[str, int] = field(default_factory=dict)
     agents: dict[str, str] = field(default_factory=dict)  # each with who called it
     path: list[str] = field(default_factory=list)
+    history: History = NO_HISTORY
 
 
 class Seen:
@@ -56,6 +60,7 @@ class Seen:
             standing.opened = standing.opened or ask.strict
             standing.agents |= zip(got.chain, ("", *got.chain), strict=False)
             standing.path = list(got.path or got.chain[-2:])
+            standing.history = got.history or standing.history
             for debit, balance in zip(ask.debits, got.balances, strict=True):
                 if debit.refill:
                     self._buckets[debit.key] = Bucket(float(balance.remaining), now, debit.limit, debit.refill)
@@ -72,6 +77,11 @@ class Seen:
             if len(kept) > KEPT:
                 kept.popitem(last=False)
 
+    def mark(self, team: str, correlation_id: str, history: History) -> None:
+        """Remember what Redis said of a workflow's flow."""
+        if (standing := self._workflows.get((team, correlation_id))) is not None:
+            standing.history = history
+
     def record(self, team: str, correlation_id: str) -> Record | None:
         """This gateway's share of a workflow."""
         seen = self._workflows.get((team, correlation_id))
@@ -80,6 +90,7 @@ class Seen:
         record = Record(team, correlation_id, seen.since, seen.last, seen.since, seen.ends, seen.state, seen.reason)
         record.opened = seen.opened
         record.agents, record.path = dict(seen.agents), list(seen.path)
+        record.history = seen.history._replace(version=seen.history.version + APART)
         record.topups = {key: added // self._replicas for key, added in seen.topups.items()}
         for number, (key, (unit, taken)) in enumerate(seen.taken.items()):
             if unit == "repeats":

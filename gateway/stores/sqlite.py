@@ -20,12 +20,13 @@ from typing import Any
 
 import orjson
 
-from gateway.call import REPEATS, Ask, Debit, Rejection, Reservation
+from gateway.call import Ask, Debit, Marked, Rejection, Reservation
 from gateway.errors import ConfigError
 from gateway.stores import Begun, Clock, End, Key, Role, Sealed, StoreUnavailable, Unsealed, Workflow
 from gateway.stores.answers import Answers
 from gateway.stores.counters import Bucket, Counters
 from gateway.stores.record import MICRO, Change, Count, Record
+from gateway.stores.rows import key_of, ordered, record_of, repeats_rows, workflow_row
 from gateway.stores.schema import migrate, outdated
 from gateway.stores.vault import Vault
 from gateway.stores.waiting import Waiting
@@ -34,8 +35,7 @@ from gateway.stores.writer import Bulk, Statement, Writer, connect
 # A reservation is put before it is dropped, also when both fall into one commit.
 _PUT_RESERVATION = Bulk(0, "INSERT INTO reservations VALUES (?, ?, ?, ?, ?, ?, ?)")
 _DROP_RESERVATION = Bulk(1, "DELETE FROM reservations WHERE id = ?")
-_PUT_WORKFLOW = Bulk(2, "INSERT OR REPLACE INTO workflows VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)")
-_PUT_REPEATS = Bulk(8, "INSERT OR REPLACE INTO repeats VALUES (?, ?, ?, ?, ?, ?, ?, ?)")
+_PUT_WORKFLOW = Bulk(2, "INSERT OR REPLACE INTO workflows VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)")
 _PUT_BUCKET = Bulk(7, "INSERT OR REPLACE INTO buckets VALUES (?, ?, ?, ?, ?)")
 _PUT_VAULT = Bulk(5, "INSERT OR REPLACE INTO vaults VALUES (?, ?, ?)")
 _PUT_SEALED = Bulk(6, "INSERT INTO sealed VALUES (?, ?, ?, ?, ?, ?)")
@@ -136,6 +136,16 @@ class SqliteStore:
             self._write(record)
         return outcome
 
+    async def mark(self, team: str, correlation_id: str, labels: Sequence[str], version: int) -> Marked:
+        self.writer.check()
+        marked = self._counters.mark(team, correlation_id, labels, version, self._now())
+        if marked is None:
+            raise StoreUnavailable(f"{self.path}: the record of a workflow that is being called is gone")
+        record = self._counters.records[team, correlation_id]
+        if record.dirty:
+            self._write(record)
+        return marked
+
     async def settle(self, reservation: Reservation, used: Mapping[str, int], state: End) -> bool:
         return self._settle(reservation.ask, used, state, self._now())
 
@@ -170,13 +180,13 @@ class SqliteStore:
             self.writer.submit_all(rows)
         else:
             if record.repeats:
-                rows += _repeats(record, ask)
+                rows += repeats_rows(record, ask)
             self._write(record, *rows)
         self._waiting.tell(name)
         return True
 
     def _write(self, record: Record, *others: Statement) -> None:
-        record.mark = self.writer.submit_all((*others, (_PUT_WORKFLOW, _row(record))))
+        record.mark = self.writer.submit_all((*others, (_PUT_WORKFLOW, workflow_row(record))))
         record.dirty = False
 
     # Workflows
@@ -186,7 +196,7 @@ class SqliteStore:
             orders = self._reader.execute("SELECT * FROM orders WHERE seq > ? ORDER BY seq", (self._order,)).fetchall()
         for seq, team, correlation_id, *order in orders:
             self._order = seq
-            self._change(team, correlation_id, _ordered(*order), ("DELETE FROM orders WHERE seq = ?", (seq,)))
+            self._change(team, correlation_id, ordered(*order), ("DELETE FROM orders WHERE seq = ?", (seq,)))
 
     async def workflow(self, team: str, correlation_id: str) -> Workflow | None:
         with self._reading():
@@ -223,6 +233,9 @@ class SqliteStore:
 
     async def resume(self, team: str, correlation_id: str, topups: Mapping[str, int] | None = None) -> bool:
         return await self._order_or_change(team, correlation_id, Change("resume", topups=dict(topups or {})))
+
+    async def relabel(self, team: str, correlation_id: str, label: str, *, off: bool = False) -> bool:
+        return await self._order_or_change(team, correlation_id, Change("unlabel" if off else "label", label))
 
     async def _order_or_change(self, team: str, correlation_id: str, change: Change) -> bool:
         """Make the change, or leave it to the gateway as an order; False if it does not apply."""
@@ -262,7 +275,7 @@ class SqliteStore:
         for row in self._reader.execute("SELECT * FROM reservations WHERE team = ? AND correlation_id = ?", name):
             _hold(beside, row, now)
         for order in self._reader.execute(_GET_ORDERS, name):
-            beside.change(team, correlation_id, _ordered(*order), now)
+            beside.change(team, correlation_id, ordered(*order), now)
         return beside
 
     def _load(self, team: str, correlation_id: str) -> Record | None:
@@ -271,7 +284,7 @@ class SqliteStore:
             row = self._reader.execute(sql, (team, correlation_id)).fetchone()
             if row is None:
                 return None
-            record = _from_row(row)
+            record = record_of(row)
             for number, key, used, lapsed in self._reader.execute(_GET_REPEATS, (team, correlation_id, record.first)):
                 record.repeats[key] = Count("repeats", used, 0, lapsed, number)
         return record
@@ -339,7 +352,7 @@ class SqliteStore:
     async def keys(self) -> list[Key]:
         with self._reading():
             rows = self._reader.execute("SELECT * FROM keys ORDER BY created, id").fetchall()
-        return [_key(*row) for row in rows]
+        return [key_of(*row) for row in rows]
 
     async def add_key(self, key: Key) -> None:
         row = (key.id, key.sha256, key.agent, key.team, orjson.dumps(key.roles), key.created, key.revoked)
@@ -437,60 +450,3 @@ def _hold(counters: Counters, row: tuple[Any, ...], now: int) -> Ask:
             record.begin(debit).held += debit.amount
     counters.open[id] = (ask, due)
     return ask
-
-
-def _row(record: Record) -> tuple[Any, ...]:
-    counts = {key: (count.unit, count.used, count.lapsed) for key, count in record.counts.items()}
-    if record.dirty or not record.who:
-        record.who = orjson.dumps({"parents": record.agents, "path": record.path})
-    return (
-        record.team,
-        record.correlation_id,
-        record.state,
-        record.reason,
-        record.first,
-        record.last,
-        record.since,
-        record.ends,
-        record.who,
-        orjson.dumps(counts),
-        orjson.dumps(record.topups) if record.topups else b"{}",
-        record.opened,
-        record.seconds,
-        record.idle,
-    )
-
-
-def _repeats(record: Record, ask: Ask) -> Iterator[Statement]:
-    """The counters of repeats that a call has changed, as rows."""
-    for debit in ask.debits:
-        if debit.unit == "repeats" and (it := record.repeats.get(debit.key)) is not None:
-            place = (record.team, record.correlation_id, it.number % REPEATS)
-            yield _PUT_REPEATS, (*place, record.first, it.number, debit.key, it.used, it.lapsed)
-
-
-def _ordered(
-    reason: str | None, kind: Any, ttl: int | None, topups: bytes | None, seconds: int | None, idle: int | None
-) -> Change:
-    """The change that an order asks for."""
-    if kind is None:
-        return Change("resume") if reason is None else Change("freeze", reason)
-    return Change(kind, reason or "", ttl or 0, orjson.loads(topups or b"{}"), seconds, idle)
-
-
-def _from_row(row: tuple[Any, ...]) -> Record:
-    *fields, agents, counts, topups, opened, seconds, idle = row
-    team, correlation_id, state, reason, first, last, since, ends = fields
-    record = Record(team, correlation_id, first, last, since, ends, state, reason, opened=bool(opened), dirty=False)
-    record.seconds, record.idle = seconds, idle
-    record.topups = orjson.loads(topups)
-    told = orjson.loads(agents)
-    if isinstance(told, list):  # names alone, as a release before wrote them
-        told = {"parents": dict.fromkeys(told, ""), "path": told[-1:]}
-    record.agents, record.path = told["parents"], told["path"]
-    record.counts = {k: Count(unit, used, 0, lapsed) for k, (unit, used, lapsed) in orjson.loads(counts).items()}
-    return record
-
-
-def _key(id: str, sha256: str, agent: str, team: str, roles: bytes, created: float, revoked: float | None) -> Key:
-    return Key(id, sha256, agent, team, tuple(orjson.loads(roles)), created, revoked)

@@ -1,0 +1,85 @@
+"""Rows of the state file: what is kept of a workflow, of its counters of repeats, of an order and of a key."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import orjson
+
+from gateway.call import NO_HISTORY, REPEATS, Ask, History
+from gateway.stores import Key
+from gateway.stores.record import Change, Count, Record
+from gateway.stores.writer import Bulk, Statement
+
+PUT_REPEATS = Bulk(8, "INSERT OR REPLACE INTO repeats VALUES (?, ?, ?, ?, ?, ?, ?, ?)")
+
+
+def workflow_row(record: Record) -> tuple[Any, ...]:
+    """A workflow as it is kept, but for its counters of repeats."""
+    counts = {key: (count.unit, count.used, count.lapsed) for key, count in record.counts.items()}
+    if record.dirty or not record.who:
+        record.who = orjson.dumps({"parents": record.agents, "path": record.path})
+        record.flow = b"" if record.history is NO_HISTORY else _copy(orjson.dumps(tuple(record.history)))
+    return (
+        record.team,
+        record.correlation_id,
+        record.state,
+        record.reason,
+        record.first,
+        record.last,
+        record.since,
+        record.ends,
+        record.who,
+        orjson.dumps(counts),
+        orjson.dumps(record.topups) if record.topups else b"{}",
+        record.opened,
+        record.seconds,
+        record.idle,
+        record.flow,
+    )
+
+
+def _copy(text: bytes) -> bytes:
+    """What orjson hands out stands at the start of a kilobyte that nothing else can use while it lives."""
+    return bytes(memoryview(text))
+
+
+def repeats_rows(record: Record, ask: Ask) -> Iterator[Statement]:
+    """The counters of repeats that a call has changed, as rows."""
+    for debit in ask.debits:
+        if debit.unit == "repeats" and (it := record.repeats.get(debit.key)) is not None:
+            place = (record.team, record.correlation_id, it.number % REPEATS)
+            yield PUT_REPEATS, (*place, record.first, it.number, debit.key, it.used, it.lapsed)
+
+
+def ordered(
+    reason: str | None, kind: Any, ttl: int | None, topups: bytes | None, seconds: int | None, idle: int | None
+) -> Change:
+    """The change that an order asks for."""
+    if kind is None:
+        return Change("resume") if reason is None else Change("freeze", reason)
+    return Change(kind, reason or "", ttl or 0, orjson.loads(topups or b"{}"), seconds, idle)
+
+
+def record_of(row: tuple[Any, ...]) -> Record:
+    """The workflow that a row keeps."""
+    *fields, agents, counts, topups, opened, seconds, idle, flow = row
+    team, correlation_id, state, reason, first, last, since, ends = fields
+    record = Record(team, correlation_id, first, last, since, ends, state, reason, opened=bool(opened), dirty=False)
+    record.seconds, record.idle = seconds, idle
+    record.topups = orjson.loads(topups)
+    told = orjson.loads(agents)
+    if isinstance(told, list):  # names alone, as a release before wrote them
+        told = {"parents": dict.fromkeys(told, ""), "path": told[-1:]}
+    record.agents, record.path = told["parents"], told["path"]
+    if flow:
+        labels, tools, cleared, version = orjson.loads(flow)
+        record.history = History(tuple(labels), tuple(tools), tuple(cleared), version)
+    record.counts = {k: Count(unit, used, 0, lapsed) for k, (unit, used, lapsed) in orjson.loads(counts).items()}
+    return record
+
+
+def key_of(id: str, sha256: str, agent: str, team: str, roles: bytes, created: float, revoked: float | None) -> Key:
+    """The key that a row keeps."""
+    return Key(id, sha256, agent, team, tuple(orjson.loads(roles)), created, revoked)

@@ -1,0 +1,66 @@
+# What a workflow has read decides what it may do from then on: data.flow.
+#
+# A label of this call is known at once: the gateway judges the call again with it. So the call that brings untrusted
+# content is the first that may not write.
+package rules.flow
+
+labels contains "untrusted" if input.content.injection.tool >= data.flow.untrusted_score
+
+labels contains "untrusted" if {
+	some tool in input.context.history.tools
+	some pattern in data.flow.untrusted_tools
+	glob.match(pattern, null, tool)
+}
+
+labels contains "read:pii" if "tool" in input.content.pii_from
+
+untrusted if "untrusted" in input.context.history.labels
+
+deny contains {
+	"code": "flow_write",
+	"class": "safety",
+	"message": sprintf("This workflow has read untrusted content, and the tool %v writes", [tool]),
+} if {
+	some tool in writers
+	refused
+}
+
+deny contains {
+	"code": "flow_address",
+	"class": "safety",
+	"message": sprintf("This workflow has read untrusted content, and %v is an address outside", [host]),
+} if {
+	untrusted
+	some host in input.content.urls
+	not inside(host)
+}
+
+obligations contains {"code": "flow_labels", "labels": labels} if count(labels) > 0
+
+obligations contains {"code": "flow_strip", "strip_tools": strip_tools} if count(strip_tools) > 0
+
+# With `action: strip`, the model is not offered what writes; a tool that is called is refused all the same.
+strip_tools contains tool if {
+	some tool in writers
+	not refused
+}
+
+refused if input.action.kind != "llm"
+
+refused if data.flow.action != "strip"
+
+writers contains tool if {
+	untrusted
+	some tool in wanted
+	some pattern in data.flow.write_tools
+	glob.match(pattern, null, tool)
+}
+
+wanted contains tool if some tool in input.action.tools
+
+wanted contains input.action.name if input.action.kind == "tool"
+
+inside(host) if {
+	some pattern in data.flow.internal_hosts
+	glob.match(pattern, null, host)
+}
