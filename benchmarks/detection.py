@@ -12,11 +12,13 @@ import json
 import random
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from faker import Faker
 
+from benchmarks import national
 from gateway.scan.pii import PiiScanner, canonical
 from gateway.sections import Pii
 
@@ -157,7 +159,76 @@ def _rates(one: Score) -> str:
     return f"{recall} | {one.right / one.findings:.2f}" if one.findings else f"{recall} | -"
 
 
-SECTIONS: tuple[Callable[[int, int], list[str]], ...] = (patterns,)
+PHONES: dict[str, tuple[str, ...]] = {
+    "a word before it": TEMPLATES["PHONE"].templates,
+    "a word after it": ("{} (mobile)", "{} is my phone number", "{} - office"),
+    "no word": ("Anna, {}, Berlin", "- {}", "Try {} or come by."),
+}
+ABROAD = ("fi_FI", "cs_CZ", "tr_TR", "ko_KR", "hu_HU", "pt_PT", "el_GR", "no_NO", "ro_RO", "sk_SK")
+
+
+def phones(size: int, seed: int) -> list[str]:
+    """The section on phone numbers: by where they are dialled and by the words around them."""
+    random.seed(seed)
+    Faker.seed(seed)
+    config = Pii()
+    scanner = PiiScanner(config.regions, config.score, ROOT / "var")
+    lines = ["## Phone numbers by region and by the words around them", ""]
+    lines += ["| numbers of | a word before | a word after | no word |", "|---|---|---|---|"]
+    for title, locales in (("the regions of the configuration", LOCALES), ("other regions", ABROAD)):
+        fakers = [Faker(locale) for locale in locales]
+        cells = []
+        for templates in PHONES.values():
+            found = 0
+            for number in range(size):
+                value = fakers[number % len(fakers)].phone_number()
+                text = random.choice(templates).replace("{}", value)
+                at = text.index(value)
+                label = (at, at + len(value), "PHONE")
+                found += any(_same(label, (one.start, one.end, one.entity)) for one in scanner.scan(text))
+            cells.append(f"{found / size:.2f}")
+        lines.append(f"| {title} | {' | '.join(cells)} |")
+    return [
+        *lines,
+        "",
+        "Recall. What stands after a number counts for nothing: a stream would have to wait for it.",
+        "",
+    ]
+
+
+def names(size: int, seed: int) -> list[str]:  # noqa: ARG001  # its corpus has seeds of its own
+    """The section on names, places and organisations: without a model, and with each of `MODELS` that is installed."""
+    from benchmarks.names import report
+
+    lines = []
+    for model in ("", *(name for name in MODELS if find_spec(name))):
+        lines += [
+            f"## Names: {f'with the spaCy package {model}' if model else 'without a model'}",
+            "",
+            *report(model),
+            "",
+        ]
+    return lines
+
+
+def secrets(size: int, seed: int) -> list[str]:  # noqa: ARG001  # samples and installed text are what they are
+    """The section on keys, tokens and passwords."""
+    from benchmarks.secrets import section
+
+    return ["## Secrets", "", section(), ""]
+
+
+def others(size: int, seed: int) -> list[str]:  # noqa: ARG001  # as above
+    """The sections on SQL, injection and URLs."""
+    from benchmarks import injection, sql, urls
+
+    lines = ["## SQL", "", *sql.section(), ""]
+    lines += ["## Instructions to the model: share of texts that score so much", "", injection.section(), ""]
+    return [*lines, "## URLs that are ordinary, and refused", "", urls.section(), ""]
+
+
+MODELS = ("en_core_web_sm", "en_core_web_md", "en_core_web_lg")
+SECTIONS: tuple[Callable[[int, int], list[str]], ...] = (patterns, phones, national.section, secrets, names, others)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -200,7 +200,7 @@ IDENTITIES: Final[tuple[Identity, ...]] = (
         "InAadhaarRecognizer",
         (),
         alone=True,
-        patterns=(r"(?<![\w-] )(?<![\w-])[2-9]\d{3}([- ])\d{4}\1\d{4}(?![\w-])(?! \d)",),
+        patterns=(r"(?<!\d[ -])(?<![\w-])[2-9]\d{3}([- ])\d{4}\1\d{4}(?![\w-])(?! \d)",),
     ),
     Identity("IN_GSTIN", "IN", "InGstinRecognizer", ("gstin", "gst", *_TAX), alone=True),
     Identity(

@@ -36,16 +36,16 @@ _OTHERS: Final = {
 }  # fmt: skip
 # Digits in groups are where phone numbers are looked for: the same expression, so that it costs the index nothing.
 _DIGITS: Final = Expression(island(3), regex.IGNORECASE, begun=island(1, "*"))
-_FEWEST: Final = 6  # characters of a number
+_FEWEST: Final = 5  # characters of a number
 # Letters and digits: the shapes that all such numbers have, each a superset of those that begin as it does.
 _JOINED: Final = Expression(
-    r"\b(?:[A-Za-z]{1,6}-?\d[A-Za-z0-9-]{3,18}|\d{5,10}-?[A-Za-z][A-Za-z0-9]{0,6}|\d{6}[-+A-Ya-y]\d{3}[A-Za-z0-9]"
+    r"\b(?:[A-Za-z]{1,6}-?\d[A-Za-z0-9-]{3,18}|\d{5,14}-?[A-Za-z][A-Za-z0-9]{0,6}|\d{6}[-+A-Ya-y]\d{3}[A-Za-z0-9]"
     r"|\d{2}[A-Za-z0-9]{11}[Zz][A-Za-z0-9]|\d[A-Za-z][A-Za-z0-9]\d-?[A-Za-z][A-Za-z0-9]\d-?[A-Za-z]{2}\d{2}"
-    r"|[A-Za-z]{6}[0-9L-Vl-v]{2}[A-Za-z][0-9L-Vl-v]{2}[A-Za-z][0-9L-Vl-v]{3}[A-Za-z])\b",
+    r"|[A-Za-z][A-Za-z0-9]{7}\d|[A-Za-z]{6}[0-9L-Vl-v]{2}[A-Za-z][0-9L-Vl-v]{2}[A-Za-z][0-9L-Vl-v]{3}[A-Za-z])\b",
     shelf="numbers",
 )
 _SPACED: Final = Expression(
-    r"\b(?:[A-Za-z]{2}[ -]\d{2}[ -]?\d{2}[ -]?\d{2}[ -]?[A-Da-d]|\d{2} ?\d{6} ?[A-Za-z] ?\d{3}"
+    r"\b(?:[A-Za-z]{2}[ -]?\d{2}[ -]?\d{2}[ -]?\d{2}[ -]?[A-Da-d]|\d{2} ?\d{6} ?[A-Za-z] ?\d{3}"
     r"|(?:[Dd][Ee]|[Ii][Tt])[ .-]\d{3}[ .-]?\d{3}[ .-]?\d{3}(?:\d{2})?|[A-Za-z]{2}\s\d{7}|[A-Za-z][1-9]\d\s\d{4}[1-9]"
     r"|[A-Za-z]{1,2}\d[A-Za-z0-9]?\s?\d[A-Za-z]{2}|[Gg][Ii][Rr]\s?0[Aa]{2}|[A-Za-z]\d[A-Za-z] ?\d[A-Za-z]\d"
     r"|\d{2}\.\d{3}\.\d{3}-?[A-Za-z])\b",
@@ -120,6 +120,8 @@ def _parts(kinds: Sequence[_Kind]) -> Iterator[list[_Kind]]:
 
 def _kinds(key: str, identity: Identity) -> Iterator[tuple[str, _Kind]]:
     judge = getattr(predefined_recognizers, identity.recognizer)()
+    if getattr(judge, "replacement_pairs", None) == []:  # its own pattern knows no separators, ours does
+        judge.replacement_pairs = [("-", ""), (" ", "")]
     for source in identity.patterns or [pattern.regex.replace("(?i)", "") for pattern in judge.patterns]:
         digits = not regex.search("[A-Za-z]", _NOTATION.sub("", source))
         make = "digits" if digits else "capitals" if identity.capitals else "letters"
@@ -149,12 +151,17 @@ def _family(expression: Expression, kinds: Sequence[_Kind], near: Near) -> Famil
                 continue
             for low, high, valid in kind.find(text, start, end):
                 score = _score(kind, valid, back, other)
-                if back is None and kind.base < 1 and _DAY.match(text, low):
+                if back is None and kind.base < 1 and (_DAY.match(text, low) or _unproven(text[low:high], valid)):
                     score = min(score, _DOUBTFUL)
                 found.append(Match(low, high, score, kind.rule))
         return found
 
     return Family(expression, tuple(kind.rule for kind in kinds), find)
+
+
+def _unproven(value: str, valid: bool | None) -> bool:
+    """Digits without a break that no checksum vouches for: a time in milliseconds, a row, an order."""
+    return valid is None and value.isdigit()
 
 
 def _score(kind: _Kind, valid: bool | None, back: int | None, other: int) -> float:

@@ -64,7 +64,8 @@ class Phones:
         inside = text[start:end]
         if len(inside) > _WHOLE and inside.isdigit():
             return []  # no number has so many
-        attempts = [inside] if len(inside) < _WHOLE and inside.isdigit() else _Attempts(part).all()
+        walk = _Attempts(part, next(iter(self._plans), ""))
+        attempts = [inside] if len(inside) < _WHOLE and inside.isdigit() else walk.all()
         rooms = _Rooms(self._any, self._plans)
         if not any(map(rooms.any, attempts)):
             return []
@@ -75,7 +76,7 @@ class Phones:
             # Asked one by one: most numbers are whole in the first region that has room for them.
             if not any(rooms.at(attempt, region) for attempt in attempts):
                 continue
-            matches = _Matcher(part, region, rooms)
+            matches = _Matcher(part, region, rooms, walk.abroad)
             spans = [
                 (match.start + low, match.end + low)
                 for match in matches
@@ -133,30 +134,46 @@ class _Rooms:
         return digits
 
 
-class _Attempts(PhoneNumberMatcher):
-    """Lists what the matcher would try to parse, instead of parsing it."""
+Abroad = dict[tuple[str, int], Any]
+"""What became of candidates with a plus sign: one verdict for all regions."""
 
-    def __init__(self, text: str) -> None:
-        super().__init__(text, None, leniency=Leniency.VALID)
+
+class _Attempts(PhoneNumberMatcher):
+    """Lists what the matcher would try to parse, instead of parsing it.
+
+    All but numbers with a plus sign: a walk goes on behind what it finds, and these every region finds.
+    """
+
+    def __init__(self, text: str, first: str) -> None:
+        super().__init__(text, first, leniency=Leniency.VALID)
         self._tried: list[str] = []
+        self.abroad: Abroad = {}
 
     def all(self) -> list[str]:
-        self.has_next()
+        for _ in self:
+            pass
         return self._tried
 
-    def _parse_and_verify(self, candidate: str, offset: int) -> None:  # noqa: ARG002  # as the base class has it
+    def _parse_and_verify(self, candidate: str, offset: int) -> Any:
         self._tried.append(candidate)
+        if not _ABROAD.match(candidate):
+            return None
+        match = self.abroad[candidate, offset] = super()._parse_and_verify(candidate, offset)
+        return match
 
 
 class _Matcher(PhoneNumberMatcher):
     """The matcher of a region, which parses only what its numbering plan has room for."""
 
-    def __init__(self, text: str, region: str, rooms: _Rooms) -> None:
+    def __init__(self, text: str, region: str, rooms: _Rooms, abroad: Abroad) -> None:
         super().__init__(text, region, leniency=Leniency.VALID)
         self.region = region
         self._rooms = rooms
+        self._abroad = abroad
 
     def _parse_and_verify(self, candidate: str, offset: int) -> Any:
+        if (candidate, offset) in self._abroad:
+            return self._abroad[candidate, offset]
         if not self._rooms.at(candidate, self.region):
             return None
         return super()._parse_and_verify(candidate, offset)

@@ -138,8 +138,20 @@ _NOT_ONE: Final = regex.compile(  # dates, times, addresses of machines, decimal
     r"(?:19|20)\d{2}[./-]\d{1,2}[./-]\d{1,2}.*|\d{1,2}[./-]\d{1,2}[./-](?:19|20)\d{2}.*|\d{1,3}(?:\.\d{1,3}){3}"
     r"|(?:19|20)\d{2}[ –-]{1,3}(?:19|20)\d{2}|\d+\.\d+"
 )
+_VERSION: Final = regex.compile(r"\d{1,3}(?:\.\d{1,3}){2}")  # three numbers with dots
+_CLOCK: Final = regex.compile(r"\d:\Z")
 _FEWEST: Final = 6
 _MOST: Final = 15
+
+
+def _doubtful(text: str, start: int, end: int) -> bool:
+    """Whether a number dialled somewhere looks like something else: plain digits, seconds of a time, a version."""
+    value = text[start:end]
+    return (
+        value.isdigit()
+        or _VERSION.fullmatch(value) is not None
+        or _CLOCK.search(text, max(0, start - 4), start) is not None
+    )
 
 
 def _international(value: str) -> bool:
@@ -163,7 +175,7 @@ def rules(regions: Sequence[str]) -> list[Rule]:
     def find(text: str, start: int, end: int) -> list[tuple[int, int, float]]:
         spans = phones.find(text, start, end)
         # Digits without a break are an order, a row, a count, unless a word says otherwise.
-        spans = [(low, high) for low, high in spans if not text[low:high].isdigit() or called(text, low)]
+        spans = [(low, high) for low, high in spans if not _doubtful(text, low, high) or called(text, low)]
         found = [(start, end, 0.0), *((low, high, float(recognizer.SCORE)) for low, high in spans)]
         if not spans and end - start >= _FEWEST:
             found += loose(text, start, end)

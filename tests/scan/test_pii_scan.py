@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import unicodedata
 from collections.abc import Sequence
 from pathlib import Path
@@ -31,7 +32,8 @@ DEVIATIONS = {
     "overlaps": "of overlapping findings one is kept (best score, longest, first): a stretch is replaced only once",
     "phone regions": "those of the configuration, not the eight that Presidio has built in",
     "plain digits": "without a break or a plus sign are a phone number only beside a word like call",
-    "beside a card": "digits that run into a card, with a dot between, are no phone number",
+    "times and versions": "digits right after a digit and a colon, and three numbers with dots, are a phone number "
+    "only beside a word like call",
     "phones in words": "beside a word like call, or with a plus sign, a form that no region allows is a number, too",
     "context words": "of national numbers whole words and phrases count, not substrings (us in just, lic in public), "
     "and the nearest word decides; 160 characters back at most",
@@ -49,6 +51,7 @@ DEVIATIONS = {
     "newest digits": "a card in digits that Python's int() does not know is no card, where Presidio raises ValueError",
 }
 # What Presidio finds without a word beside it, and so do we.
+LIKE_A_TIME = re.compile(r"\A\d:.|\A.{0,2}?\d{1,3}\.\d{1,3}\.\d{1,3}\Z", re.DOTALL)
 SURE = frozenset({"CREDIT_CARD", "CRYPTO", "EMAIL", "IBAN_CODE", "IP_ADDRESS", "MAC_ADDRESS", "PHONE"})
 
 
@@ -61,7 +64,7 @@ def missed(text: str, theirs: Sequence[Finding], ours: Sequence[Finding]) -> lis
         and not any(other.start <= one.start and one.end <= other.end for other in ours)
         and not any(other.start < one.end and one.start < other.end and other.score >= one.score for other in ours)
         and not (one.entity == "PHONE" and text[one.start : one.end].isdigit())
-        and not (one.entity == "PHONE" and any(abs(other.start - one.end) < 2 and other.score >= 1 for other in ours))
+        and not (one.entity == "PHONE" and LIKE_A_TIME.search(text[max(0, one.start - 2) : one.end]))
         and not (one.entity == "CREDIT_CARD" and not is_card("".join(filter(str.isdigit, text[one.start : one.end]))))
         and not (one.entity == "CRYPTO" and text[max(0, one.start - 1) : one.start].isalnum())
     ]
@@ -136,9 +139,37 @@ def test_finds(pii: PiiScanner, text: str, value: str, entity: str) -> None:
     assert [finding[:3] for finding in pii.scan(text)] == [(start, start + len(value), entity)]
 
 
+def test_phones_behind_one_with_a_plus_sign(pii: PiiScanner) -> None:
+    """A number with a country code ends where every region says so: what is next is looked at from there."""
+    text = "+49 30 90182- 01-00000.4111 1111 1111 1111"
+    found = [(finding.entity, text[finding.start : finding.end]) for finding in pii.scan(text)]
+    assert found == [("PHONE", "+49 30 90182"), ("PHONE", "01-00000"), ("CREDIT_CARD", "4111 1111 1111 1111")]
+
+
+@pytest.mark.parametrize(
+    ("text", "value", "entity"),
+    [
+        ("It says 4295 9035 9049 on the form.", "4295 9035 9049", "IN_AADHAAR"),
+        ("เลขประจำตัวประชาชน 3-7745-88741-17-7", "3-7745-88741-17-7", "TH_TNIN"),
+        ("my nino is AB12 34 56 C", "AB12 34 56 C", "UK_NINO"),
+        ("company HRB63, Bonn", "HRB63", "DE_HANDELSREGISTER"),
+        ("deutscher reisepass NLHXYP5P9", "NLHXYP5P9", "DE_PASSPORT"),
+        ("uk postcode E5 0RD", "E5 0RD", "UK_POSTCODE"),
+        ("postcode E50RD", "E50RD", "UK_POSTCODE"),
+    ],
+)
+def test_finds_national_numbers(pii: PiiScanner, text: str, value: str, entity: str) -> None:
+    """However short they are and wherever they are broken up."""
+    assert (entity, value) in [(finding.entity, text[finding.start : finding.end]) for finding in pii.scan(text)]
+
+
 @pytest.mark.parametrize(
     "text",
     [
+        "took 760 s at 2008-09-23T03:24:06.484955.",
+        "done 04:22:09.241398 later",
+        "bumps version 0.11.10.",
+        "event 1705121234567 was late",
         "in 2024 we sold 1200 units at 19.99 each, 12:30 to 14:45",
         "see https://example.com/a?b=c on 2024-11-21",
         "id 550e8400-e29b-41d4-a716-446655440000 at version 1.22.333",
