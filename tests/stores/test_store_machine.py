@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import tempfile
 from collections import Counter
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
 
 from gateway.admit import admit
-from gateway.call import Ask, Rejection, Reservation
+from gateway.call import Ask, History, Rejection, Reservation
 from gateway.stores import Store
 from store_harness import Backend, ask, backend, bucket, hops, quota, repeats
 
@@ -25,6 +25,8 @@ NEVER = 10**12
 FLOWS = st.sampled_from(["one", "two", "silent"])  # the last expires when it is silent, and freezes when it is old
 REPLICA = st.integers(0, 1)
 TOOLS = st.sampled_from(["", "search", "fetch"])
+SHOWN = st.lists(st.sampled_from(["search", "fetch", "send"]), max_size=3, unique=True)
+LABELS = st.lists(st.sampled_from(["untrusted", "read:pii", "read"]), max_size=2, unique=True)
 
 
 class Open:
@@ -48,6 +50,25 @@ class Books:
         self.last = self.since = 0.0
         self.repeated: Counter[str] = Counter()
         self.open: dict[str, Open] = {}
+        self.labels: set[str] = set()
+        self.cleared: set[str] = set()
+        self.shown: list[str] = []
+        self.changes = 0  # of these three
+        self.told_versions: list[tuple[int, int]] = []  # how many changes there were, the version that was told
+
+    @property
+    def flow(self) -> tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]]:
+        return tuple(sorted(self.labels)), tuple(self.shown), tuple(sorted(self.cleared))
+
+    def learned(self, history: History) -> None:
+        """A replica tells the history: it is that of the books."""
+        assert history[:3] == self.flow
+        self.told_versions.append((self.changes, history.version))
+
+    def show(self, tools: list[str]) -> None:
+        fresh = [tool for tool in tools if tool not in self.shown]
+        self.shown += fresh
+        self.changes += bool(fresh)
 
     @property
     def used(self) -> int:
@@ -102,7 +123,7 @@ class Books:
 
 
 class Machine(RuleBasedStateMachine):
-    """Reserve, wait, settle, release, lapse, freeze, top up, close, expire, crash, in any order and at any time."""
+    """Reserve, wait, settle, release, lapse, label, freeze, top up, close, expire, crash, in any order, at any time."""
 
     place: Backend
 
@@ -144,12 +165,13 @@ class Machine(RuleBasedStateMachine):
 
     # Calls
 
-    def ask(self, flow: str, amount: int, tokens: int, depth: int, tool: str) -> Ask:
+    def ask(self, flow: str, amount: int, tokens: int, depth: int, tool: str, shown: Sequence[str] = ()) -> Ask:
         debits = [bucket(BURST, tokens, REFILL, "team:t", "tokens"), hops(DEEPEST, depth)]
         if tool:
             debits.append(repeats(TIMES, tool))
         books = self.books[flow]
-        return ask(*debits, quota(LIMIT, amount), cid=flow, seconds=books.seconds, idle=books.idle)
+        flows = {"history": True, "tools": tuple(shown)}
+        return ask(*debits, quota(LIMIT, amount), cid=flow, seconds=books.seconds, idle=books.idle, **flows)
 
     def admitted(self, flow: str, outcome: Reservation, amount: int, tokens: int, depth: int, tool: str) -> None:
         books = self.books[flow]
@@ -158,6 +180,9 @@ class Machine(RuleBasedStateMachine):
         books.open[outcome.ask.id] = Open(outcome, amount, tool, depth, self.now + LAPSE)
         self.level -= tokens
         assert books.used + books.held <= books.limit
+        books.show(list(outcome.ask.tools))
+        assert outcome.history is not None
+        books.learned(outcome.history)
         balance = outcome.balances[-1]
         assert (balance.remaining, balance.added) == (books.limit - books.used - books.held, books.limit - LIMIT)
 
@@ -167,12 +192,15 @@ class Machine(RuleBasedStateMachine):
         tokens=st.integers(0, 60),
         depth=st.integers(0, DEEPEST + 1),
         tool=TOOLS,
+        shown=SHOWN,
         replica=REPLICA,
     )
-    def reserve(self, flow: str, amount: int, tokens: int, depth: int, tool: str, replica: int) -> None:
+    def reserve(
+        self, flow: str, amount: int, tokens: int, depth: int, tool: str, shown: list[str], replica: int
+    ) -> None:
         books = self.books[flow]
         expected = books.verdict(amount, depth, tool, self.level, tokens, self.now)
-        outcome = self.run(self.store(replica).reserve(self.ask(flow, amount, tokens, depth, tool)))
+        outcome = self.run(self.store(replica).reserve(self.ask(flow, amount, tokens, depth, tool, shown)))
         if expected is None:
             assert isinstance(outcome, Reservation), outcome
             self.admitted(flow, outcome, amount, tokens, depth, tool)
@@ -258,6 +286,34 @@ class Machine(RuleBasedStateMachine):
     async def gone(self, task: asyncio.Task[Any]) -> None:
         await asyncio.wait([task])
 
+    # Flow
+
+    @precondition(lambda self: any(books.told_versions for books in self.books.values()))
+    @rule(data=st.data(), labels=LABELS, newest=st.booleans(), replica=REPLICA)
+    def mark(self, data: st.DataObject, labels: list[str], newest: bool, replica: int) -> None:
+        """Labels are set if nothing has changed since the version was told, on whichever replica."""
+        flow = data.draw(st.sampled_from(sorted(name for name, books in self.books.items() if books.told_versions)))
+        books = self.books[flow]
+        changes, version = books.told_versions[-1] if newest else data.draw(st.sampled_from(books.told_versions))
+        done, history = self.run(self.store(replica).mark("t", flow, labels, version))
+        assert done == (changes == books.changes)
+        fresh = set(labels) - books.cleared - books.labels
+        if done and fresh:
+            books.labels |= fresh
+            books.changes += 1
+        books.learned(history)
+
+    @rule(flow=FLOWS, label=st.sampled_from(["untrusted", "read:pii", "read"]), off=st.booleans(), replica=REPLICA)
+    def relabel(self, flow: str, label: str, off: bool, replica: int) -> None:
+        books = self.books[flow]
+        applies = books.known and books.standing(self.now, asked=False) in ("open", "frozen")
+        expected = applies and (label in books.labels) == off
+        assert self.run(self.store(replica).relabel("t", flow, label, off=off)) == expected
+        if expected:
+            books.labels ^= {label}
+            books.cleared = books.cleared | {label} if off else books.cleared - {label}
+            books.changes += 1
+
     # Time
 
     @rule(seconds=st.sampled_from([0.25, 1.0, 7.5, 40.0]))
@@ -342,6 +398,7 @@ class Machine(RuleBasedStateMachine):
             assert workflow.state == books.standing(self.now, asked=False)
             assert workflow.topups.get("tokens", 0) == books.limit - LIMIT
             assert workflow.used.get("hops", 0) == books.deepest
+            assert workflow.history[:3] == books.flow
             named = {tool: times for tool, times in books.repeated.items() if tool}
             assert workflow.used.get("repeats", 0) == max(named.values(), default=0)
             assert workflow.held.get("repeats", 0) == sum(bool(it.tool) for it in books.open.values())
