@@ -394,3 +394,17 @@ def test_strict_needs_the_record_too(up: scripted.Upstream, tmp_path: Path) -> N
         refused = line.chat("hi", cid=signer.token("red", "never-opened", 3600))
         assert (refused.status_code, refused.json()["error"]["code"]) == (400, "invalid_request")
         assert "never-opened" in refused.json()["error"]["message"]
+
+
+def test_labels(line: Line) -> None:
+    """Set and taken off on record; a workflow that has it, or has it not, is a 409; what is no label a 400."""
+    line.chat("hi", cid="labels")
+    assert ask(line, "/workflows/labels/label", {"label": "untrusted"}).json()["labels"] == ["untrusted"]
+    assert "already" in detail(ask(line, "/workflows/labels/label", {"label": "untrusted"}), 409)
+    shown = ask(line, "/workflows/labels/unlabel", {"team": "red", "label": "untrusted"}).json()
+    assert (shown["labels"], shown["cleared"]) == ([], ["untrusted"])
+    assert "has no label" in detail(ask(line, "/workflows/labels/unlabel", {"label": "untrusted"}), 409)
+    assert "printable ASCII" in detail(ask(line, "/workflows/labels/label", {"label": "a\nb"}), 400)
+    assert detail(ask(line, "/workflows/labels/label", {}), 400)
+    actions = [row[0] for row in line.rows("SELECT action FROM actions WHERE correlation_id = 'labels' ORDER BY id")]
+    assert actions.count("workflow unlabelled") == 2

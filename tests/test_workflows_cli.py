@@ -234,3 +234,19 @@ def test_unlimited_quotas_have_nothing_left_to_count() -> None:
     assert shown["quotas"]["tokens"] == {
         "limit": None, "topup": 0, "used": 5, "held": 0, "estimated": 0, "left": None
     }  # fmt: skip
+
+
+def test_labels(here: Place, capsys: Output) -> None:
+    """Set, shown, taken off for good; what does not apply is said, and what is no label is refused."""
+    here.spend("w")
+    assert "labels      none" in printed(capsys, "show", "w")
+    assert "labelled" in printed(capsys, "label", "w", "untrusted")
+    assert "labels      untrusted" in printed(capsys, "show", "w")
+    assert "has the label untrusted already" in printed(capsys, "label", "w", "untrusted", code=2)
+    printed(capsys, "unlabel", "w", "untrusted")
+    assert "taken off   untrusted" in printed(capsys, "show", "w")
+    assert "has no label untrusted; its labels: none" in printed(capsys, "unlabel", "w", "untrusted", code=2)
+    assert "printable ASCII" in printed(capsys, "label", "w", 'a"b', code=2)
+    assert here.workflow("w").history.cleared == ("untrusted",)  # type: ignore[union-attr]
+    row = json.loads(printed(capsys, "show", "w", "--json"))
+    assert (row["labels"], row["cleared"], row["tools"]) == ([], ["untrusted"], [])

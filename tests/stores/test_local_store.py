@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.call import Balance, Rejection, Reservation
+from gateway.call import Balance, History, Rejection, Reservation
 from gateway.stores import StoreUnavailable, local
 from gateway.stores.counters import Counters
 from gateway.stores.local import LocalStore
@@ -214,3 +214,39 @@ def test_shares_together_are_not_above_the_limit(limit: int, data: st.DataObject
         while not isinstance(counters.reserve(ask(seen.share(quota(limit, 1))), 0), Rejection):
             admitted += 1
     assert taken + admitted <= limit
+
+
+async def known(store: LocalStore, *tools: str) -> History:
+    """What a call that is let in learns of its workflow's flow."""
+    got = await store.reserve(ask(quota(1000, 1), history=True, tools=tools))
+    assert isinstance(got, Reservation)
+    assert got.history is not None
+    await store.settle(got, {}, "settled")
+    return got.history
+
+
+async def test_labels_are_known_and_set_alone(store: LocalStore, redis_server: Server) -> None:
+    """What was seen of a workflow holds while Redis is gone; what was set alone is there when it is back, once."""
+    before = await known(store, "search")
+    marked = await store.mark("t", "w", ["untrusted"], before.version)
+    assert marked.done
+    redis_server.kill()
+    alone = await known(store, "fetch")
+    assert (alone.labels, alone.tools) == (("untrusted",), ("search", "fetch"))
+    assert not (await store.mark("t", "w", [], marked.history.version)).done
+    assert (await store.mark("t", "w", ["read:pii"], alone.version)).done
+    await back(store, redis_server)
+    after = await known(store)
+    assert (after.labels, after.tools) == (("read:pii", "untrusted"), ("search", "fetch"))
+    assert not (await store.mark("t", "w", [], alone.version)).done
+
+
+async def test_redis_goes_between_verdict_and_mark(store: LocalStore, redis_server: Server) -> None:
+    """The call is judged again by what this gateway knows, and goes on."""
+    before = await known(store)
+    redis_server.kill()
+    marked = await store.mark("t", "w", ["untrusted"], before.version)
+    assert not marked.done
+    assert store.local
+    assert (await store.mark("t", "w", ["untrusted"], marked.history.version)).done
+    assert (await known(store)).labels == ("untrusted",)

@@ -13,7 +13,7 @@ import orjson
 import pytest
 import redis
 
-from gateway.call import Rejection, Reservation
+from gateway.call import History, Rejection, Reservation
 from gateway.errors import ConfigError
 from gateway.stores.redis import RedisStore
 from gateway.stores.schema import MIGRATIONS
@@ -170,3 +170,22 @@ async def test_orders_of_every_kind(tmp_path: Path) -> None:
     assert (await refused(gateway, cid="new")).reason == "closed"
     await cli.close()
     await gateway.close()
+
+
+async def test_labels_outlive_the_other_release(older: Older, redis_url: str) -> None:
+    """It knows nothing of them and leaves them alone, whoever reserves, settles and freezes."""
+    store = RedisStore(redis_url)
+    older.reserve("theirs", 100, 1000)
+    outcome = await store.reserve(ask(quota(1000, 1), history=True, tools=("search",)))
+    assert isinstance(outcome, Reservation)
+    assert outcome.history is not None
+    marked = await store.mark("t", "w", ["untrusted"], outcome.history.version)
+    older.reserve("more", 100, 1000)
+    assert older.settle("theirs", 100, 50) == 1
+    members: Any = older.client.zrange(KEYS[1], 0, -1)
+    ours = next(it for it in members if outcome.ask.id in it.decode())
+    assert older.settle(outcome.ask.id, 1, 1, ours) == 1
+    workflow = await store.workflow("t", "w")
+    assert workflow is not None
+    assert workflow.history == marked.history == History(("untrusted",), ("search",), (), 2)
+    await store.close()
