@@ -50,7 +50,17 @@ def document(
     }
 
 
+def flowed(tools: tuple[str, ...], labels: tuple[str, ...] = (), **content: Any) -> dict[str, Any]:
+    """An input of a workflow that remembers something, or reads it now."""
+    made = document(["developer"], tools=tools)
+    made["content"] |= content
+    made["context"]["history"] = {"tools": ["get_page"], "labels": list(labels)}
+    return made
+
+
 READER, DEVELOPER = ["reader"], ["developer"]
+WRITE = frozenset({"flow_write"})
+INJECTED = frozenset({"injection_suspected"})
 MODEL, TOOL, PLACE = frozenset({"model_not_allowed"}), frozenset({"tool_not_allowed"}), frozenset({"pii_residency"})
 CASES = [
     Case("reader, demo", document(READER), True),
@@ -85,6 +95,13 @@ CASES = [
     Case("none found", document(READER, "gpt-4o-mini", ("openai",), pii={"MEDICAL_LICENSE": 0}), True),
     Case("no provider", document(READER, providers=(), pii={"MEDICAL_LICENSE": 1}), True),
     Case("all at once", document([], "x", ("openai",), ("y",), {"MEDICAL_LICENSE": 1}), False, MODEL | TOOL | PLACE),
+    Case("untrusted, reads", flowed(("get_page",), ("untrusted",)), True),
+    Case("untrusted, writes", flowed(("get_page", "send_mail"), ("read:pii", "untrusted")), False, WRITE),
+    Case("untrusted, many tools", flowed(tuple(f"send_{n}" for n in range(80)), ("untrusted",)), False, WRITE),
+    Case("other labels, writes", flowed(("send_mail",), ("read:pii", "trusted")), True),
+    Case("reads what scores", flowed(("send_mail",), injection={"tool": 0.5}), True),
+    Case("reads what scores high", flowed((), injection={"tool": 0.8}), False, INJECTED),
+    Case("untrusted, addresses", flowed((), ("untrusted",), urls=["a.example", "b.example"]), True),
     Case("tool call", document(READER, "", (), kind="tool", name="get_order"), True),
     Case("tool call, other tool", document(READER, "", (), kind="tool", name="pay"), False, TOOL),
     Case("agent call", document(DEVELOPER, "", (), kind="agent", name="helper"), False),
