@@ -168,7 +168,8 @@ def test_two_gateways_over_one_redis(up: scripted.Upstream, tmp_path: Path, redi
         replicas.append(config(tmp_path / name, up.url, policy=policy, **fields))
     with running(tmp_path / "one", replicas[0]) as one, running(tmp_path / "two", replicas[1]) as two:
         store: Any = two.gateway.shared.store
-        mark, slipped = store.mark, []
+        mark = store.mark
+        slipped: list[int] = []
 
         async def late(team: str, cid: str, labels: Sequence[str], version: int) -> Marked:
             """The other gateway forwards a poisoned result between this verdict and its mark."""

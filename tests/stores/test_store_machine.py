@@ -170,8 +170,8 @@ class Machine(RuleBasedStateMachine):
         if tool:
             debits.append(repeats(TIMES, tool))
         books = self.books[flow]
-        flows = {"history": True, "tools": tuple(shown)}
-        return ask(*debits, quota(LIMIT, amount), cid=flow, seconds=books.seconds, idle=books.idle, **flows)
+        asked = ask(*debits, quota(LIMIT, amount), cid=flow, seconds=books.seconds, idle=books.idle)
+        return asked._replace(history=True, tools=tuple(shown))
 
     def admitted(self, flow: str, outcome: Reservation, amount: int, tokens: int, depth: int, tool: str) -> None:
         books = self.books[flow]
