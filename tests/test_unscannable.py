@@ -81,6 +81,16 @@ def test_data_in_a_text_is_seen(beside: Beside, name: str) -> None:
     assert {one.entity for one in beside.scan(text)} == {UNSCANNABLE + kind.upper()}
 
 
+@pytest.mark.parametrize("around", ["\u4e2d\u6587\u5b57\u7b26", "\uff14\uff11", "\u0430\u0431"])
+def test_a_long_text_in_another_script_is_searched_once(beside: Beside, around: str) -> None:
+    """Every letter beyond ASCII may be a hint; the search that follows goes on from the last one, not to the end."""
+    text = around * 100_000
+    found = beside.scan(f"{text} {b64(PNG)} {text}")
+    assert [(one.entity, one.start) for one in found if one.entity.startswith(UNSCANNABLE)] == [
+        (UNSCANNABLE + "IMAGE", len(text) + 1)
+    ]
+
+
 @pytest.mark.parametrize("name", READABLE)
 def test_text_is_text(beside: Beside, name: str) -> None:
     """Long runs that are no data, and data that is text."""

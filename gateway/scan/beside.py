@@ -29,7 +29,11 @@ _RUN = "[A-Za-z0-9+/_-]"
 
 _ARMOUR: Final = regex.compile(r"-----BEGIN (?:PGP MESSAGE|AGE ENCRYPTED FILE|CMS|PKCS7|ENCRYPTED MESSAGE)-----")
 _PAYLOAD: Final = regex.compile(r"[A-Za-z0-9+/_=%\r\n-]*")
-_BASE64: Final = regex.compile(rf"{_RUN}+(?:\r?\n{_RUN}+)*={{0,2}}")
+# From one hit the next place where such data is: one pass over the text, however many hits there are.
+_HELD: Final = regex.compile(
+    rf"(?P<url>(?i:{DATA_URL.pattern}))|(?P<armour>{_ARMOUR.pattern})"
+    rf"|(?P<run>(?<!{_RUN}){_RUN}{{{_NAMED},}}+(?:\r?\n{_RUN}++)*+={{0,2}})"
+)
 _LIKE: Final = regex.compile(f"{SPELLINGS}|{WRITTEN}")
 # Each is searched for with a blank before the text, so that a run of a million characters is one hit.
 _HINTS: Final = (
@@ -74,19 +78,20 @@ def _blobs(text: str, starts: Sequence[int]) -> list[Finding]:
     for start in starts:
         if start < read:
             continue
-        url = DATA_URL.match(text, start) or DATA_URL.match(text, start + 1)
-        armour = _ARMOUR.match(text, start) or _ARMOUR.match(text, start + 1)
-        if url:
-            payload = _PAYLOAD.match(text, url.end())
+        held = _HELD.search(text, start)
+        if held is None:
+            break
+        at, read = held.span()
+        if held["url"] is not None:
+            url = DATA_URL.match(text, at)
+            assert url is not None
+            payload = _PAYLOAD.match(text, read)
             assert payload is not None
-            at, read, kind = url.start(), payload.end(), _of_url(url, payload[0])
-        elif armour:
-            at, read, kind = armour.start(), armour.end(), "ciphertext"
+            read, kind = payload.end(), _of_url(url, payload[0])
+        elif held["armour"] is not None:
+            kind = "ciphertext"
         else:
-            run = _BASE64.search(text, start)
-            if run is None:
-                continue
-            at, read, kind = run.start(), run.end(), _of_base64(run[0])
+            kind = _of_base64(held["run"])
         if kind:
             found.append(Finding(at, at, UNSCANNABLE + kind.upper(), 1.0))
     return found

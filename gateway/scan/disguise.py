@@ -32,7 +32,7 @@ ESCAPE: Final = (
     r"%(?:25)*[2-7][0-9A-Fa-f]"
     r"|&(?:amp;)*(?:#0{0,4}[1-9][0-9]{1,5};?|#[xX]0{0,4}[1-9A-Fa-f][0-9A-Fa-f]{1,4};?"
     r"|(?:commat|period|lowbar|plus|hyphen|dash|nbsp|shy|colon);)"
-    r"|\\+(?:u[0-9A-Fa-f]{4}|u\{0{0,4}[0-9A-Fa-f]{2,5}\}|x[2-7][0-9A-Fa-f])"
+    r"|\\{1,16}(?:u[0-9A-Fa-f]{4}|u\{0{0,4}[0-9A-Fa-f]{2,5}\}|x[2-7][0-9A-Fa-f])"
 )
 
 _TAG: Final = "\U000e0020-\U000e007e"  # invisible, and each stands for the ASCII character that it is named after

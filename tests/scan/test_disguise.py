@@ -187,3 +187,10 @@ def test_large_stretches_are_decoded_up_to_a_limit(scanner: StreamScanner) -> No
     assert [finding.entity for finding in scanner.scan(text)] == ["EMAIL"]
     picture = base64.b64encode(bytes(range(256)) * 90).decode()
     assert not list(disguise.blobs(picture, disguise.kinds(picture)))
+
+
+@pytest.mark.parametrize("unit", ["\\", "\\\\u", "%", "%25", "&", "&amp;", "&#"])
+def test_escapes_that_never_end_are_read_in_time(scanner: StreamScanner, unit: str) -> None:
+    """What begins an escape again and again costs no more than as many letters do; a value behind it is found."""
+    found = scanner.scan(unit * 200_000 + f" {MAIL}")
+    assert [one.entity for one in found] == ["EMAIL"]
