@@ -30,6 +30,7 @@ from gateway.jwks import Verifier
 
 KEY = "mg-test-key"
 JWKS = "https://id.example/jwks"
+LIFE = 86400  # of a good token: they are made when the tests are collected, and a run may take long
 RSA = rsa.generate_private_key(public_exponent=65537, key_size=2048)
 EC = ec.generate_private_key(ec.SECP256R1())
 EC384 = ec.generate_private_key(ec.SECP384R1())
@@ -221,7 +222,7 @@ def token(key: Any = RSA, algorithm: str = "RS256", kid: str | None = "r", drop:
     body = {
         "iss": "https://id.example",
         "aud": "meshgate",
-        "exp": now + 600,
+        "exp": now + LIFE,
         "sub": "planner",
         "team": "red",
         "roles": ["reader", "writer"],
@@ -276,7 +277,7 @@ BAD = [
     (token(drop="exp"), "no claim 'exp'"),
     (token(drop="aud"), "no claim 'aud'"),
     (token(drop="iss"), "no claim 'iss'"),
-    (token(nbf=int(time.time()) + 600), "not valid yet"),
+    (token(nbf=int(time.time()) + 86400), "not valid yet"),
     (token(iss="https://evil.example"), "another issuer"),
     (token(aud="other"), "another audience"),
     (token(drop="team"), "claim 'team'"),
@@ -462,7 +463,7 @@ async def test_verified_token_is_remembered_until_it_expires(
     assert identity.lookup(raw.encode()) is None
     await identity.identify(bearer(raw))
     assert identity.lookup(raw.encode()) is not None
-    later = time.time() + 631
+    later = time.time() + LIFE + 31
     monkeypatch.setattr(time, "time", lambda: later)
     assert identity.lookup(raw.encode()) is None
     await identity.aclose()
