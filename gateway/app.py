@@ -199,6 +199,7 @@ class Gateway:
         if shared.uploads is not None:
             await shared.uploads.follow(config.audit.upload, runtime.audit)
         if retired is not policies and retired is not None:
+            await retired.retire()  # or it would go on to fetch, and to tell of a source that nobody wants
             self._retired.append(retired)  # calls that began under it may still ask it: it closes with the gateway
         if before is not ner and before is not None:
             await before.retire()

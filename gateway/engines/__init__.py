@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,11 +19,9 @@ __all__ = ["Engine", "PolicyUnavailable", "load_engine", "open_engine"]
 # Each engine is imported where it is chosen: one that is not chosen costs nothing.
 def _embedded(policy: Policy) -> Engine:
     from gateway.engines.embedded import Embedded
-    from gateway.engines.trial import passes
+    from gateway.engines.trial import tried
 
-    bundle = load(policy.path)
-    passes(bundle)
-    return Embedded(bundle, policy.timeout)
+    return Embedded(tried(policy.path), policy.timeout)
 
 
 def _opa(policy: Policy) -> Engine:
@@ -52,7 +51,7 @@ def load_engine(policy: Policy) -> Engine:
 
 async def open_engine(policy: Policy) -> Engine:
     """An engine that is ready to judge. Raises ConfigError or PolicyUnavailable."""
-    engine = load_engine(policy)
+    engine = await asyncio.to_thread(load_engine, policy)
     try:
         await engine.open()
     except PolicyUnavailable:

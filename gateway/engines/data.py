@@ -12,6 +12,9 @@ import yaml
 
 from gateway.errors import ConfigError
 
+_LEAST = 100_000
+"""Values that a file may hold, however short it is; each takes a byte, unless it is an alias."""
+
 
 class _Loader(yaml.SafeLoader):
     """The core schema of YAML 1.2, which OPA follows; PyYAML's own is 1.1, where `on` and `12:30` are no text."""
@@ -66,7 +69,7 @@ def parse_yaml(file: str, content: bytes) -> dict[str, Any]:
         raise ConfigError(f"{file}:{mark.line + 1 if mark else 1}: {error.problem}") from None
     except yaml.YAMLError as error:
         raise ConfigError(f"{file}: {error}") from None
-    return _object(file, document)
+    return _object(file, content, document)
 
 
 def parse_json(file: str, content: bytes) -> dict[str, Any]:
@@ -77,7 +80,7 @@ def parse_json(file: str, content: bytes) -> dict[str, Any]:
         raise ConfigError(f"{file}:{error.lineno}: {error.msg}") from None
     except ValueError as error:
         raise ConfigError(f"{file}: {error}") from None
-    return _object(file, document)
+    return _object(file, content, document)
 
 
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -87,24 +90,29 @@ def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return found
 
 
-def _object(file: str, document: object) -> dict[str, Any]:
+def _object(file: str, content: bytes, document: object) -> dict[str, Any]:
     if document is None:
         return {}
     if not isinstance(document, dict):
         raise ConfigError(f"{file}:1: the root must be a mapping of keys to values")
-    _check(file, document)
+    _check(file, document, max(len(content), _LEAST))
     return document
 
 
-def _check(file: str, value: object) -> None:
-    """What JSON cannot say has no place in data."""
-    if isinstance(value, dict):
-        for item in value.values():
-            _check(file, item)
-    elif isinstance(value, list):
-        for item in value:
-            _check(file, item)
-    elif (isinstance(value, float) and not math.isfinite(value)) or not isinstance(value, str | int | float | None):
-        raise ConfigError(f"{file}: {value!r} is nothing that JSON knows")
-    elif isinstance(value, int) and not -(2**63) <= value < 2**63:
-        raise ConfigError(f"{file}: the number {value} needs more than 64 bits; quote it")
+def _check(file: str, document: dict[str, Any], most: int) -> None:
+    """What JSON cannot say has no place in data, nor more values than were written: aliases of aliases."""
+    left: list[object] = [document]
+    count = 0
+    while left:
+        value = left.pop()
+        count += 1
+        if count > most:
+            raise ConfigError(f"{file}: its aliases (*name) stand for more than {most} values; write fewer of them")
+        if isinstance(value, dict):
+            left.extend(value.values())
+        elif isinstance(value, list):
+            left.extend(value)
+        elif (isinstance(value, float) and not math.isfinite(value)) or not isinstance(value, str | int | float | None):
+            raise ConfigError(f"{file}: {value!r} is nothing that JSON knows")
+        elif isinstance(value, int) and not -(2**63) <= value < 2**63:
+            raise ConfigError(f"{file}: the number {value} needs more than 64 bits; quote it")

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 
 from gateway.call import Json
 from gateway.engines.admission import MAX_WILDCARDS, admit, suits
@@ -36,6 +36,8 @@ LARGEST = 65_536
 """Bytes of what the policy reads, beyond which it is not judged."""
 GLOBBED_AT_ONCE = 512
 """The same for a policy with glob.match, which costs more."""
+MOST_GIVEN_UP = 2
+"""Evaluations that took too long and still run, for none can be ended; beyond them none is begun beside the loop."""
 LONGEST_GLOBBED = 256
 """Bytes of one string that globs are matched with: the matcher's time grows with the square."""
 
@@ -57,6 +59,7 @@ class Embedded:
         self.sets_labels = mentions(bundle.modules, "labels")
         self._memo = None if self._traits.volatile else Memo()
         self._thread: ThreadPoolExecutor | None = None
+        self._given_up: list[Future[bool]] = []
         self.version = bundle.version
         try:  # Some mistakes show at the first evaluation only.
             Machine(self._program, int(timeout * PACE)).evaluate(b"{}")
@@ -124,14 +127,29 @@ class Embedded:
                 pass
             finally:
                 self._at_once = time.thread_time() - begun < SLOW
-        return await asyncio.wait_for(self._aside(term), self._timeout)
+        return await self._aside(term)
 
     async def _aside(self, term: bytes) -> object:
-        """On the thread: one at a time, so that what runs too long holds back only what is large itself."""
+        """On the thread: one at a time. What runs too long keeps its thread, and the next call has another."""
+        self._given_up = [one for one in self._given_up if not one.done()]
+        if len(self._given_up) >= MOST_GIVEN_UP:
+            raise PolicyUnavailable(
+                f"{MOST_GIVEN_UP} evaluations that took longer than {self._timeout:g} s still run; the policy needs "
+                "too long for what it reads of some calls: use policy.engine: wasm, whose evaluations can be ended"
+            )
         if self._thread is None:
             self._thread = ThreadPoolExecutor(1, "policy")
+        thread = self._thread
         machine = Machine(self._program, int(self._timeout * PACE))
-        return await asyncio.get_running_loop().run_in_executor(self._thread, machine.evaluate, term)
+        running = asyncio.get_running_loop().run_in_executor(thread, machine.evaluate, term)
+        try:
+            return await asyncio.wait_for(running, self._timeout)
+        except TimeoutError:
+            if self._thread is thread:  # this call or one before it takes too long: the next has another thread
+                self._thread = None
+                self._given_up.append(thread.submit(bool))  # done once the thread is free
+                thread.shutdown(wait=False)
+            raise
 
 
 def _globs_end(term: bytes) -> bool:

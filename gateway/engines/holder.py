@@ -99,6 +99,10 @@ class Policies:
         """Return if the live engine can judge."""
         await self.engine.ping()
 
+    async def retire(self) -> None:
+        """Look for nothing any more; calls that began under it may still ask for verdicts until it is closed."""
+        await self._source.close()
+
     async def close(self) -> None:
         """Close the source, the live engine and those before it."""
         await self._source.close()
@@ -121,7 +125,7 @@ async def _first(policy: Policy, source: Source, found: Found, reports: Reports 
     try:
         return await _opened(policy, found), found
     except ConfigError as error:
-        last = source.last_good()
+        last = await asyncio.to_thread(source.last_good)
         if last is None or last[0].root == found.root:
             raise
         engine = await _opened(policy, last[0])

@@ -208,3 +208,11 @@ deny contains d if some d in data.rules[_].deny"""
     results = run_tests(load(write({**rules, **tests, **gate, **helper})))
     assert len(results) == 36
     assert [result for result in results if not result.passed] == []
+
+
+def test_aliases_of_aliases(write: Write) -> None:
+    """A few lines that stand for millions of values are refused, soon and in words."""
+    lines = ["a0: &a0 [x, x, x, x, x, x, x, x, x, x]"]
+    lines += [f"a{i}: &a{i} [{', '.join([f'*a{i - 1}'] * 10)}]" for i in range(1, 9)]
+    with pytest.raises(ConfigError, match=r"data\.yaml: its aliases .* stand for more than 100000 values"):
+        load(write({"p.rego": "package gateway", "data.yaml": "\n".join(lines)}))

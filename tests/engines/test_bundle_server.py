@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
 import io
 import json
 import subprocess
@@ -314,3 +315,62 @@ def test_a_key_that_is_none() -> None:
     with pytest.raises(ConfigError, match=r"policy\.server\.keys\.ours: is no key for RS256") as caught:
         Verifier({"ours": BundleKey(key="hunter2")}, "")
     assert "hunter2" not in str(caught.value)
+
+
+def test_archives_that_grow(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a header claims and what inflates is bounded before it is in memory."""
+    monkeypatch.setattr(unpack, "LARGEST", 1_000_000)
+    monkeypatch.setattr(unpack, "MOST", 10)
+    header = tarfile.TarInfo("x")
+    header.type, header.size = tarfile.XHDTYPE, 8_000_000
+    archive = gzip.compress(header.tobuf(format=tarfile.USTAR_FORMAT) + bytes(8_000_000))
+    with pytest.raises(SourceError, match="larger than 1000000 bytes"):
+        unpack.read(archive)
+
+
+def test_archives_with_a_file_twice() -> None:
+    """Two readers could take different ones of them."""
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w:gz") as tar:
+        for name in ("p.rego", "./p.rego"):
+            tar.addfile(tarfile.TarInfo(name))
+    with pytest.raises(SourceError, match=r"has p\.rego twice"):
+        unpack.read(buffer.getvalue())
+
+
+@pytest.mark.parametrize("secret", ["", "short"])
+def test_a_shared_secret_that_is_none(tmp_path: Path, secret: str) -> None:
+    """An empty file, as of a secret that was not mounted, would let anyone sign."""
+    file = tmp_path / "secret"
+    file.write_text(f"{secret}\n")
+    with pytest.raises(ConfigError, match="32 characters at least"):
+        Verifier({"ours": BundleKey(algorithm="HS256", key_file=str(file))}, "")
+
+
+async def test_another_key_of_the_same_name(server: Server, folder: Path, tmp_path: Path, keys: Keys) -> None:
+    """What the key before it signed is not begun with while the server is away."""
+    sign(folder, server.archive, tmp_path, keys)
+    await (await opened(server, tmp_path, keys=keys.verify())).close()
+    server.status = 503
+    with pytest.raises(ConfigError, match="no earlier bundle is kept"):
+        await opened(server, tmp_path, keys=Keys(tmp_path, "new").verify())
+    await (await opened(server, tmp_path, keys=keys.verify())).close()
+
+
+async def test_a_server_that_only_says_it_holds_requests(server: Server, tmp_path: Path) -> None:
+    """One that answers at once is asked again after the interval, not in a circle."""
+    server.long_poll = True
+    server.news.set()
+    policies = await opened(server, tmp_path, long_poll=30)
+    source = policies._source
+    assert isinstance(source, BundleServer)
+    source._found = await source.fetch()
+    assert source.pause() == 3600
+    await policies.close()
+
+
+async def test_more_than_a_bundle_may_be(server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What comes is counted while it comes."""
+    monkeypatch.setattr(unpack, "LARGEST", 100)
+    with pytest.raises(ConfigError, match="the bundle is larger than 100 bytes"):
+        await opened(server, tmp_path)

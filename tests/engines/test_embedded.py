@@ -16,7 +16,7 @@ from gateway.engines import rego
 from gateway.engines.adapt import Names, adapted
 from gateway.engines.base import PolicyUnavailable
 from gateway.engines.bundle import load
-from gateway.engines.embedded import AT_ONCE, LARGEST, Embedded
+from gateway.engines.embedded import AT_ONCE, LARGEST, MOST_GIVEN_UP, Embedded
 from gateway.engines.program import Machine, Program, TooLong
 from gateway.errors import ConfigError
 
@@ -168,6 +168,41 @@ async def test_slow_statements_move_a_bundle_aside(write: Write, monkeypatch: py
     await judge.decide({"n": 2})
     assert [(await judge.decide({"n": n}))["n"] for n in (3, 4)] == [3, 4]
     assert judge._thread is not None
+    await judge.close()
+
+
+async def test_what_takes_too_long_holds_back_no_other(write: Write, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The next call has another thread; and where too many evaluations still run, none is begun beside the loop."""
+    judge = engine(write, 'decision := {"n": input.n}', timeout=0.2)
+    go, begun = threading.Event(), 0
+    evaluate = Machine.evaluate
+
+    def slow(self: Machine, term: bytes) -> object:
+        nonlocal begun
+        begun += 1
+        if b"slow" in term:
+            go.wait()
+        return evaluate(self, term)
+
+    judge._at_once = False
+    monkeypatch.setattr(Machine, "evaluate", slow)
+    for number in range(MOST_GIVEN_UP - 1):
+        with pytest.raises(PolicyUnavailable, match=r"longer than 0\.2 s"):
+            await judge.decide({"n": f"slow {number}"})
+    judge._timeout = 20
+    assert await judge.decide({"n": 1}) == {"n": 1}
+    judge._timeout = 0.2
+    with pytest.raises(PolicyUnavailable, match=r"longer than 0\.2 s"):
+        await judge.decide({"n": "slow"})
+    before = begun
+    with pytest.raises(PolicyUnavailable, match="still run"):
+        await judge.decide({"n": 2})
+    assert begun == before
+    go.set()
+    while not all(one.done() for one in judge._given_up):  # noqa: ASYNC110  threads tell no loop
+        await asyncio.sleep(0)
+    judge._timeout = 20
+    assert await judge.decide({"n": 3}) == {"n": 3}
     await judge.close()
 
 

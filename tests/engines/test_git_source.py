@@ -159,7 +159,7 @@ async def test_without_the_repository(
     again = await Policies.open(policy(repository, tmp_path), reports)
     assert await name(again) == "one"
     assert "kept on disk" in again.origin
-    assert any(problem and "git fetch failed" in problem for problem in reports.problems)
+    assert any(problem and "git ls-remote failed" in problem for problem in reports.problems)
     await again.close()
 
 
@@ -170,7 +170,7 @@ async def test_without_the_repository_and_with_a_changed_copy(
     kept = next((tmp_path / "cache").glob("*/bundles/*/p.rego"))
     kept.write_text(RULE % "false")
     shutil.rmtree(repository.path)
-    with pytest.raises(ConfigError, match=r"policy\.git: git fetch failed.*no earlier bundle"):
+    with pytest.raises(ConfigError, match=r"policy\.git: git ls-remote failed.*no earlier bundle"):
         await Policies.open(policy(repository, tmp_path))
 
 
@@ -199,9 +199,9 @@ async def test_first_start_with_a_bad_commit(repository: Repository, tmp_path: P
 @pytest.mark.parametrize(
     ("wrong", "words"),
     [
-        ({"ref": "nowhere"}, "couldn't find remote ref nowhere"),
-        ({"path": "elsewhere"}, "git archive failed"),
-        ({"url": "https://user:hunter2@127.0.0.1:1/x.git"}, "git fetch failed"),
+        ({"ref": "nowhere"}, "no branch or tag nowhere"),
+        ({"path": "elsewhere"}, "git ls-tree failed"),
+        ({"url": "https://user:hunter2@127.0.0.1:1/x.git"}, "git ls-remote failed"),
     ],
 )
 async def test_wrong_settings(repository: Repository, tmp_path: Path, wrong: dict[str, object], words: str) -> None:
@@ -288,3 +288,75 @@ async def test_two_processes_share_a_cache(repository: Repository, tmp_path: Pat
     found = await asyncio.gather(*(source.fetch() for source in (one, other) * 3))
     assert len(set(found)) == 1
     assert (found[0].root / "p.rego").is_file()
+
+
+async def test_a_branch_that_is_a_tag_too(repository: Repository, tmp_path: Path) -> None:
+    """A tag of the branch's name takes nothing over: which one is meant must be written."""
+    repository.git("checkout", "--quiet", "-b", "feature")
+    repository.commit(bundle("two"))
+    repository.git("tag", "main")
+    with pytest.raises(ConfigError, match=r"main is a branch and a tag; write policy\.git\.ref: refs/heads/main or"):
+        await Policies.open(policy(repository, tmp_path))
+    for ref, wanted in (("refs/heads/main", "one"), ("refs/tags/main", "two")):
+        opened = await Policies.open(policy(repository, tmp_path, ref=ref))
+        assert await name(opened) == wanted
+        await opened.close()
+
+
+async def test_files_are_those_that_were_committed(repository: Repository, tmp_path: Path) -> None:
+    """What `.gitattributes` says of exports and line ends takes no rule out and changes none."""
+    attributes = "p_more.rego export-ignore\n*.rego text eol=crlf\n"
+    more = {"policies/.gitattributes": attributes, "policies/p_more.rego": "package more\n\nx := 1\n"}
+    repository.commit({**more, ".gitattributes": attributes})
+    opened = await Policies.open(policy(repository, tmp_path))
+    kept = next((tmp_path / "cache").glob("*/bundles/*/p_more.rego"))
+    assert kept.read_bytes() == b"package more\n\nx := 1\n"
+    await opened.close()
+
+
+async def test_a_copy_that_was_changed_is_put_right(policies: Policies, repository: Repository, tmp_path: Path) -> None:
+    """A start with the repository there takes nothing from the copy that the commit does not say."""
+    kept = next((tmp_path / "cache").glob("*/bundles/*/p.rego"))
+    kept.write_text(RULE % "false")
+    again = await Policies.open(policy(repository, tmp_path))
+    assert again.version == policies.version
+    assert kept.read_text() == RULE % "true"
+    await again.close()
+
+
+async def test_who_may_sign_no_longer(repository: Repository, tmp_path: Path) -> None:
+    """What a signer left behind who was struck from the file does not judge, not even while the repository is away."""
+    known, other = Signer(tmp_path, "known"), Signer(tmp_path, "other")
+    ours = {"allowed_signers": str(known.allowed)}
+    repository.commit(bundle("two"), *known.options)
+    await (await Policies.open(policy(repository, tmp_path, **ours))).close()
+    known.allowed.write_text(other.allowed.read_text())
+    shutil.rmtree(repository.path)
+    with pytest.raises(ConfigError, match="no earlier bundle is kept"):
+        await Policies.open(policy(repository, tmp_path, **ours))
+
+
+@pytest.mark.parametrize("url", ["https://a:hun@ter2@127.0.0.1:1/x", "https://127.0.0.1:1/x?token=hunter2&b=hunter2"])
+async def test_secrets_of_the_url(repository: Repository, tmp_path: Path, url: str) -> None:
+    """Nothing of them is in what is said of a failure."""
+    with pytest.raises(ConfigError) as caught:
+        await Policies.open(policy(repository, tmp_path, url=url))
+    assert "ter2" not in str(caught.value)
+
+
+async def test_a_repository_that_does_not_answer(repository: Repository, tmp_path: Path) -> None:
+    """It is given up after the timeout, and whatever git had started ends with it."""
+    url = f"ssh://127.0.0.1/{repository.path}"
+    command = tmp_path / "ssh"
+    command.write_text(f"#!/bin/sh\necho $$ > {tmp_path}/pid\nexec sleep 1000\n")
+    command.chmod(0o755)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("GIT_SSH_COMMAND", str(command))
+        with pytest.raises(ConfigError, match=r"git ls-remote took longer than 0\.5 s"):
+            await Policies.open(policy(repository, tmp_path, url=url, timeout=0.5))
+    assert _ended((tmp_path / "pid").read_text())
+
+
+def _ended(pid: str) -> bool:
+    done = subprocess.run(["ps", "-o", "stat=", "-p", pid], capture_output=True, check=False)
+    return done.stdout.strip()[:1] in (b"", b"Z")

@@ -166,7 +166,7 @@ async def test_the_watch_goes_on_after_a_fault(
 def test_a_bundle_that_ends_the_interpreter(write: Write, monkeypatch: pytest.MonkeyPatch) -> None:
     """It ends a process of its own; here it is an error in words."""
     monkeypatch.setattr(trial, "_CODE", "import os; os.abort()")
-    with pytest.raises(ConfigError, match="the embedded engine breaks down over this bundle"):
+    with pytest.raises(ConfigError, match="the embedded engine breaks down when this bundle is tried"):
         trial.run(write({"p.rego": RULE % "true"}))
 
 
@@ -180,8 +180,7 @@ def test_a_bundle_whose_tests_do_not_end(write: Write, monkeypatch: pytest.Monke
 
 def test_a_bundle_that_changes_while_it_is_read(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """What was tried must be what is taken."""
-    bundle = load(folder)
     other: Any = trial.Trial("other", [])
     monkeypatch.setattr(trial, "run", lambda path: other)
     with pytest.raises(ConfigError, match="changed while it was read"):
-        trial.passes(bundle)
+        trial.tried(folder)

@@ -49,4 +49,4 @@ def test_a_bundle_that_breaks_the_interpreter_down_is_an_error(
     """The command survives it, since it tries the bundle in another process."""
     monkeypatch.setattr("gateway.engines.trial._CODE", "import os; os.abort()")
     assert main(["policy", "test", str(write({"p.rego": RULE % "true"}))]) == 2
-    assert "breaks down over this bundle" in capsys.readouterr().err
+    assert "breaks down when this bundle is tried" in capsys.readouterr().err

@@ -8,7 +8,7 @@ from pathlib import Path
 from gateway.engines.bundle import files
 from gateway.engines.sources.base import Found
 
-Fingerprint = tuple[tuple[str, int, int], ...]
+Fingerprint = tuple[tuple[str, int, int, int, int], ...]
 
 
 class Folder:
@@ -37,7 +37,10 @@ class Folder:
 
 
 def fingerprint(path: str) -> Fingerprint:
-    """What would be different if a file of the bundle had changed: names, sizes, times."""
+    """What would be different if a file of the bundle had changed: names, sizes, times.
+
+    The inode and its time too: a folder may be swapped for one of the same sizes and dates.
+    """
     found = []
     root = Path(path)
     for file in [root] if root.is_file() else [*files(root), root / "policy.wasm"]:
@@ -45,5 +48,5 @@ def fingerprint(path: str) -> Fingerprint:
             stat = file.stat()
         except OSError:
             continue
-        found.append((str(file), stat.st_mtime_ns, stat.st_size))
+        found.append((str(file), stat.st_mtime_ns, stat.st_ctime_ns, stat.st_ino, stat.st_size))
     return tuple(found)

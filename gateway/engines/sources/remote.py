@@ -16,9 +16,10 @@ import os
 import shutil
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+from gateway.engines.sources import unpack
 from gateway.engines.sources.base import Found, Reports, SourceError
 
 WHAT = "policy source"
@@ -50,22 +51,31 @@ class Shelf:
         """Where the bundle of this name lies, or would lie."""
         return self.path / "bundles" / name
 
-    def put(self, name: str, fill: Callable[[Path], None]) -> Path:
-        """Keep a bundle: `fill` writes it into an empty folder. Nothing is seen of it before it is whole."""
+    def put(self, name: str, files: Mapping[str, bytes]) -> Path:
+        """Keep a bundle. Nothing is seen of it before it is whole; one that is there and is not this is put right."""
         place = self.place(name)
-        if place.is_dir():
+        if self._holds(place, files):
+            os.utime(place)  # it is in use again: not old
             return place
         fresh = Path(tempfile.mkdtemp(dir=place.parent, prefix=".fresh-"))
         try:
-            fill(fresh)
+            unpack.write(files, fresh)
             _on_disk(fresh)
+            shutil.rmtree(place, ignore_errors=True)
             os.rename(fresh, place)
         except BaseException:
             shutil.rmtree(fresh, ignore_errors=True)
-            if place.is_dir():  # another process was faster
+            if self._holds(place, files):  # another process was faster
                 return place
             raise
         return place
+
+    @staticmethod
+    def _holds(place: Path, files: Mapping[str, bytes]) -> bool:
+        try:
+            return place.is_dir() and _digest(place) == digest(files)
+        except OSError:
+            return False
 
     def settle(self, found: Found, version: str) -> None:
         """Name the bundle that is in force, and drop old ones."""
@@ -79,8 +89,9 @@ class Shelf:
         os.replace(fresh, self._last)
         before = time.time() - _OLD
         for place in (self.path / "bundles").iterdir():
-            if place != found.root and place.stat().st_mtime < before:
-                shutil.rmtree(place, ignore_errors=True)
+            with contextlib.suppress(FileNotFoundError):  # another process drops them too
+                if place != found.root and place.stat().st_mtime < before:
+                    shutil.rmtree(place, ignore_errors=True)
 
     def last(self) -> tuple[Found, str] | None:
         """The bundle named last, if its files are still what they were."""
@@ -117,12 +128,13 @@ class Remote:
         self.shelf.open()
         try:
             self._found = await self.fetch()
-        except SourceError as error:
+        except Exception as error:  # a full disk, too, is no reason not to serve by what is kept
+            problem = _words(error)
             last = await asyncio.to_thread(self.last_good)
             if last is None:
-                raise SourceError(f"{self.key}: {error}; no earlier bundle is kept in {self.shelf.path}") from None
+                raise SourceError(f"{self.key}: {problem}; no earlier bundle is kept in {self.shelf.path}") from None
             self._found = last[0]
-            self._report(f"{self.key}: {error}; the bundle kept on disk judges")
+            self._report(f"{self.key}: {problem}; the bundle kept on disk judges")
         self._task = asyncio.create_task(self._follow())
         return self._found
 
@@ -158,10 +170,8 @@ class Remote:
             await asyncio.sleep(self._interval if self._failing else self.pause())
             try:
                 self._found = await self.fetch()
-            except SourceError as error:
-                self._report(f"{self.key}: {error}")
             except Exception as error:
-                self._report(f"{self.key}: {type(error).__name__}: {error}")
+                self._report(f"{self.key}: {_words(error)}")
             else:
                 self._report(None)
 
@@ -183,8 +193,19 @@ def _on_disk(folder: Path) -> None:
 
 def _digest(folder: Path) -> str:
     """A digest of all files below, with their names."""
-    digest = hashlib.sha256()
-    for path in sorted(path for path in folder.rglob("*") if path.is_file()):
-        name, content = path.relative_to(folder).as_posix().encode(), path.read_bytes()
-        digest.update(b"%d %s %d " % (len(name), name, len(content)) + content)
-    return digest.hexdigest()
+    return digest(
+        {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    )
+
+
+def digest(files: Mapping[str, bytes]) -> str:
+    """A digest of files, with their names."""
+    hasher = hashlib.sha256()
+    for name in sorted(files):
+        encoded, content = os.fsencode(name), files[name]
+        hasher.update(b"%d %s %d " % (len(encoded), encoded, len(content)) + content)
+    return hasher.hexdigest()
+
+
+def _words(error: Exception) -> str:
+    return str(error) if isinstance(error, SourceError) else f"{type(error).__name__}: {error}"

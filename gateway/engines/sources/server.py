@@ -7,21 +7,22 @@ which names every file of it. https://www.openpolicyagent.org/docs/management-bu
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import json
 import re
+import time
 from typing import Any
 
 import httpx
 
 from gateway.engines.sources import unpack
 from gateway.engines.sources.base import Found, Reports, SourceError
-from gateway.engines.sources.remote import Remote
+from gateway.engines.sources.remote import Remote, digest
 from gateway.engines.sources.signature import SIGNATURES, Verifier
 from gateway.sections import ServerSource
 
 _BUNDLES = "application/vnd.openpolicyagent.bundles"  # who answers with this type holds requests open
 _SHORT = 12
+_AT_ONCE = 0.5  # seconds; an answer that came sooner was not held
 _PLAIN = re.compile(r"[\w.:/+-]{1,64}")
 
 
@@ -31,16 +32,18 @@ class BundleServer(Remote):
     key = "policy.server"
 
     def __init__(self, settings: ServerSource, cache: str, reports: Reports | None) -> None:
-        identity = f"server {settings.url} {sorted(settings.keys)} {settings.scope}"
-        super().__init__(cache, identity, settings.interval, reports)
-        self._settings = settings
         self._verifier = Verifier(settings.keys, settings.scope) if settings.keys else None
+        # Who trusts other keys does not begin with what those before signed, nor by a key of the same name.
+        trusted = self._verifier.fingerprint() if self._verifier else "unsigned"
+        super().__init__(cache, f"server {settings.url} {trusted} {settings.scope}", settings.interval, reports)
+        self._settings = settings
         headers = {name: str(value) for name, value in settings.headers.items()}
         if settings.token:
             headers["Authorization"] = f"Bearer {settings.token}"
         self._client = httpx.AsyncClient(headers=headers, timeout=settings.timeout)
         self._etag = ""
         self._waits = False
+        self._hurried = False
 
     async def fetch(self) -> Found:
         """The bundle that the server has now; with long polling, once it is another one."""
@@ -51,20 +54,17 @@ class BundleServer(Remote):
             wait = self._settings.long_poll if self._waits else 0.0
             if wait:
                 headers["Prefer"] += f";wait={wait:.0f}"
-        limit = self._settings.timeout
-        try:
-            answer = await self._client.get(
-                self._settings.url, headers=headers, timeout=httpx.Timeout(limit, read=limit + wait)
-            )
-        except httpx.HTTPError as error:
-            self._etag = ""
-            raise SourceError(f"the server cannot be asked ({type(error).__name__})") from None
+        asked = time.monotonic()
+        answer, content = await self._answer(headers, wait)
+        held = time.monotonic() - asked > _AT_ONCE
         if answer.status_code == httpx.codes.NOT_MODIFIED and self._found is not None:
+            self._hurried = not held
             return self._found
         if answer.status_code != httpx.codes.OK:
             self._etag = ""
             raise SourceError(f"the server answered with status {answer.status_code}")
-        found = await asyncio.to_thread(self._keep, answer.content)
+        found = await asyncio.to_thread(self._keep, content)
+        self._hurried = not held and self._found is not None and found.mark == self._found.mark
         self._etag = answer.headers.get("ETag", "")
         self._waits = answer.headers.get("Content-Type", "").startswith(_BUNDLES)
         return found
@@ -75,8 +75,28 @@ class BundleServer(Remote):
         await self._client.aclose()
 
     def pause(self) -> float:
-        """No pause where the server itself holds the request until there is news."""
-        return 0.0 if self._waits and self._etag and self._settings.long_poll else super().pause()
+        """No pause where the server itself holds the request until there is news, and does not only say so."""
+        holds = self._waits and self._etag and self._settings.long_poll and not self._hurried
+        return 0.0 if holds else super().pause()
+
+    async def _answer(self, headers: dict[str, str], wait: float) -> tuple[httpx.Response, bytes]:
+        """What the server says, no more of it than a bundle may be. Raises SourceError."""
+        limit = self._settings.timeout
+        content = bytearray()
+        try:
+            async with (
+                asyncio.timeout(2 * limit + wait),  # one that sends byte by byte is never done
+                self._client.stream(
+                    "GET", self._settings.url, headers=headers, timeout=httpx.Timeout(limit, read=limit + wait)
+                ) as answer,
+            ):
+                async for piece in answer.aiter_bytes():
+                    content += piece
+                    unpack.bounded(1, len(content))
+        except (httpx.HTTPError, TimeoutError) as error:
+            self._etag = ""
+            raise SourceError(f"the server cannot be asked ({type(error).__name__})") from None
+        return answer, bytes(content)
 
     def _keep(self, archive: bytes) -> Found:
         files = unpack.read(archive)
@@ -84,11 +104,8 @@ class BundleServer(Remote):
             self._verifier.verify(files)
         files.pop(SIGNATURES, None)
         revision = _revision(files)
-        digest = hashlib.sha256()
-        for name in sorted(files):
-            digest.update(b"%d %s %d " % (len(name), name.encode(), len(files[name])) + files[name])
-        name = digest.hexdigest()
-        root = self.shelf.put(name, lambda folder: unpack.write(files, folder))
+        name = digest(files)
+        root = self.shelf.put(name, files)
         return Found(root, name, f"revision {revision}" if revision else f"bundle {name[:_SHORT]}")
 
 

@@ -23,14 +23,21 @@ SIGNATURES = ".signatures.json"
 _STRUCTURED = {"data.json", ".manifest"}
 _HASHES = {"SHA-256": "sha256", "SHA-384": "sha384", "SHA-512": "sha512"}
 _FORMATS = (".yaml", ".yml")
+_SHORTEST = 32  # characters of a shared secret
 
 
 class Verifier:
     """Knows the keys. Raises ConfigError for one that cannot be read."""
 
     def __init__(self, keys: Mapping[str, BundleKey], scope: str) -> None:
-        self._keys = {name: (key.algorithm, _material(name, key)) for name, key in keys.items()}
+        read = {name: _read(name, key) for name, key in keys.items()}
+        self._keys = {name: (key.algorithm, _material(name, key, read[name])) for name, key in keys.items()}
+        self._trusted = [(name, key.algorithm, read[name]) for name, key in sorted(keys.items())]
         self._scope = scope
+
+    def fingerprint(self) -> str:
+        """The same for the same keys, another for others; tells nothing of them."""
+        return hashlib.sha256(json.dumps(self._trusted).encode()).hexdigest()
 
     def verify(self, files: Mapping[str, bytes]) -> None:
         """Raise SourceError unless the signature holds and names these files, all of them and no other."""
@@ -66,7 +73,7 @@ class Verifier:
             return {_plain(file["name"]): (str(file["algorithm"]), str(file["hash"])) for file in signed["files"]}
         except jwt.InvalidSignatureError:
             raise SourceError("the bundle's signature does not hold") from None
-        except (ValueError, TypeError, KeyError, AttributeError, jwt.PyJWTError):
+        except (ValueError, TypeError, KeyError, AttributeError, RecursionError, jwt.PyJWTError):
             raise SourceError(f"the bundle's {SIGNATURES} cannot be read") from None
 
 
@@ -80,13 +87,24 @@ def _plain(name: str) -> str:
     return str(PurePosixPath("/", name).relative_to("/"))
 
 
-def _material(name: str, key: BundleKey) -> Any:
+def _read(name: str, key: BundleKey) -> str:
+    """The key as it was given, without white space around it."""
     try:
-        material = key.key or Path(key.key_file).read_text()
-        algorithm = jwt.get_algorithm_by_name(key.algorithm)
-        return algorithm.prepare_key(material.strip() if key.algorithm.startswith("HS") else material)
-    except OSError as error:
-        raise ConfigError(f"policy.server.keys.{name}: {key.key_file} cannot be read: {error.strerror}") from None
+        material = (key.key or Path(key.key_file).read_text()).strip()
+    except (OSError, UnicodeDecodeError) as error:
+        why = error.strerror if isinstance(error, OSError) else "it is no text"
+        raise ConfigError(f"policy.server.keys.{name}: {key.key_file} cannot be read: {why}") from None
+    if key.algorithm.startswith("HS") and len(material) < _SHORTEST:
+        raise ConfigError(
+            f"policy.server.keys.{name}: a shared secret for {key.algorithm} has {_SHORTEST} characters at least, this "
+            f"one {len(material)}; who guesses it signs bundles"
+        )
+    return material
+
+
+def _material(name: str, key: BundleKey, material: str) -> Any:
+    try:
+        return jwt.get_algorithm_by_name(key.algorithm).prepare_key(material)
     except (ValueError, TypeError, jwt.PyJWTError):
         raise ConfigError(
             f"policy.server.keys.{name}: is no key for {key.algorithm}; a public key is given as PEM"
@@ -104,9 +122,9 @@ def _digest(name: str, content: bytes, algorithm: str) -> str:
     if base in _STRUCTURED:
         try:
             value = json.loads(content, parse_int=_Number, parse_float=_Number)
-        except ValueError:
-            raise SourceError(f"{name} is no JSON") from None
-        content = "".join(_walk(value)).encode()
+            content = "".join(_walk(value)).encode()
+        except (ValueError, RecursionError):
+            raise SourceError(f"{name} is no JSON, or nested too deeply") from None
     elif base.startswith("data.") and base.endswith(_FORMATS):
         raise SourceError(f"{name}: signed data is read as JSON only; `opa build` writes it so")
     return hashlib.new(algorithm, content, usedforsecurity=True).hexdigest()
