@@ -39,6 +39,7 @@ FIELDS: dict[str, dict[str, str]] = {
     "resource": {"type": "kind", "name": "name"},
     "content": {
         "pii": "counts",
+        "pii_from": "any",
         "secrets": "counts",
         "sql": "sql",
         "urls": "names",
@@ -56,7 +57,7 @@ FIELDS: dict[str, dict[str, str]] = {
         "history": "history",
     },
 }
-"""What an input holds, and of which kind each value is."""
+"""What an input holds, and of which kind each value is; what a bundle reads besides is of any."""
 
 
 def inputs(bundle: Bundle) -> Iterator[Json]:
@@ -65,8 +66,8 @@ def inputs(bundle: Bundle) -> Iterator[Json]:
     yield {}
     for _ in range(TYPICAL):
         yield make.typical()
-    places = [(section, name) for section, names in FIELDS.items() for name in names]
-    for section in FIELDS:
+    places = [(section, name) for section, names in make.fields.items() for name in names]
+    for section in make.fields:
         yield {section: make.typical()[section]}
         yield {name: value for name, value in make.typical().items() if name != section}
     for section, name in places:
@@ -85,7 +86,7 @@ def _with_odd(make: _Maker, places: list[tuple[str, str]]) -> Iterator[Json]:
             document = make.typical()
             document[section][name] = odd
             yield document
-        for section in FIELDS:
+        for section in make.fields:
             yield {**make.typical(), section: odd}
 
 
@@ -96,12 +97,15 @@ class _Maker:
         names = sorted(set(known.values()))
         self._random.shuffle(names)
         self._names = [*names[:_NAMES], *_PLAIN]
+        self.fields = {section: dict(names) for section, names in FIELDS.items()}
+        for path in sorted(path for module in bundle.modules for path in module.inputs if len(path) > 1):
+            self.fields.setdefault(path[0], {}).setdefault(path[1], "any")
 
     def typical(self, most: int = 3) -> dict[str, dict[str, Any]]:
         """An input as calls have it; lists of up to `most` values."""
         return {
             section: {name: self._value(kind, most) for name, kind in names.items()}
-            for section, names in FIELDS.items()
+            for section, names in self.fields.items()
         }
 
     def shuffled(self, documents: Iterable[Json]) -> list[Json]:
@@ -135,6 +139,8 @@ class _Maker:
                 return {"tools": self._value("names", most), "labels": self._value("names", most)}
             case "sql":
                 return [self._sql(most) for _ in range(one.randint(0, min(most, 100)))]
+            case "any":
+                return self._value(one.choice(("name", "names", "flag", "number", "counts")), most)
             case _:
                 return {self._name(): one.choice((self._name(), 1, True, None, [self._name()])) for _ in range(most)}
 
