@@ -111,7 +111,8 @@ _KEYWORD: Final = (
     r"(?:api[_-]?key|access[_-]?key|secret[_-]?key|auth[_-]?key|private[_-]?key|encryption[_-]?key|signing[_-]?key"
     r"|client[_-]?secret|[a-z]{0,16}[_-]?secret|[a-z]{0,16}[_-]?token|credentials?)"
 )
-_IS: Final = r"""["']?\s{0,3}(?:[:=]|=>|:=| is )\s{0,3}["'`]?"""
+# Quotes are escaped where code or JSON stands in a string of JSON.
+_IS: Final = r"""(?:\\?["'])?\s{0,3}(?:[:=]|=>|:=| is )\s{0,3}(?:\\?["'`])?"""
 
 SECRETS: Final[tuple[Secret, ...]] = (
     Secret("SECRET_OPENAI_KEY", rf"{_B}sk-(?:(?:proj|svcacct|admin)-{_T}{{20,}}|[A-Za-z0-9]{{32,}}){_E}"),
@@ -187,12 +188,13 @@ SECRETS: Final[tuple[Secret, ...]] = (
         "SECRET_KEYWORD",
         rf"(?i)(?<![A-Za-z]){_KEYWORD}{_IS}(?P<value>[A-Za-z0-9_.~+/=-]{{12,}})",
         _random,
-        r"""(?i)[a-z_-]*(?:key|secret|token|credentials?)["']?\s*(?:[:=]|=>|:=| is )\s*["'`]?[A-Za-z0-9_.~+/=-]{12,}""",
+        r"""(?i)[a-z_-]*(?:key|secret|token|credentials?)\\?["']?\s*(?:[:=]|=>|:=| is )\s*\\?["'`]?[A-Za-z0-9_.~+/=-]{12,}""",
     ),
     Secret(
         "SECRET_PASSWORD",
-        rf"""(?i)(?<![A-Za-z])(?:[a-z]{{1,12}}[_-])?(?:password|passwd|passphrase|pwd){_IS}(?P<value>[^\s"'`,;<>]{{8,64}})""",
+        rf"""(?i)(?<![A-Za-z])(?:[a-z]{{1,12}}[_-])?(?:password|passwd|passphrase|pwd){_IS}(?P<value>(?:[^\s"'`,;<>\\]|\\[^\s"'`,;<>\\nrtu]){{8,64}})""",
         _chosen,
+        r"""(?i)(?:[a-z]{1,12}[_-])?(?:password|passwd|passphrase|pwd)\\?["']?\s*(?:[:=]|=>|:=| is )\s*\\?["'`]?[^\s"'`,;<>]{8,}""",
     ),
 )
 

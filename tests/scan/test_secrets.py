@@ -87,6 +87,9 @@ FOUND = [
     ("SECRET_KEYWORD", "the access token is ", "a8Fj3kL9sQ2xZ7mNbV5c", " ok"),
     ("SECRET_PASSWORD", "Password: ", "Tr0ub4dor&3", "\n"),
     ("SECRET_PASSWORD", 'DB_PASSWORD="', "xK9#mQ2$vL", '"'),
+    ("SECRET_PASSWORD", r'{"env": "DB_PASSWORD=\"', "xK9#mQ2$vL", r'\" # live"}'),
+    ("SECRET_KEYWORD", r'{"code": "api_key = \"', "9sQ2xZ7mNbV5cR1tY6uW", r'\""}'),
+    ("SECRET_BASIC_AUTH", r'{\"authorization\": \"Basic ', "dXNlcjpwYXNzd29yZDEyMw==", r'\"}'),
 ]
 
 CLEAN = [
