@@ -240,7 +240,7 @@ class AnswerFilter:
         segment = window.feed(text)
         found = segment.findings
         out = self._act(segment.text, found, self._restoration.of(channel)) if found else segment.text
-        if self._gates:
+        if out and self._gates:
             for guard in self._guards[channel]:
                 out = guard.feed(out)
         return out

@@ -31,7 +31,7 @@ except ImportError:  # no wheel for this platform
     hyperscan = None  # type: ignore[assignment]
 
 _WORD: Final = bytes(byte for byte in range(128) if chr(byte).isalnum() or byte == ord("_"))
-_WORD_LENGTH: Final = 16  # characters: most of what a stream holds is the word it is writing, and words come again
+_WORD_LENGTH: Final = 24  # characters: most of what a stream holds is the word it is writing, and words come again
 _REMEMBERED: Final = 8192
 _VALUE: Final = re.compile(r"[\d@]|[^ -~]")  # what may be part of a value is not remembered
 Hit = tuple[int, int, int]  # index of the expression, and the stretch that holds a match, if there is one
@@ -42,7 +42,9 @@ class Expression(NamedTuple):
 
     `whole` and `begun` are simpler patterns that match at least as much, for a source that is too large for Hyperscan:
     to find matches, and to find their beginnings. Patterns of one `shelf` share a database: those that begin alike make
-    each other cheaper, all others dearer, to scan and to compile.
+    each other cheaper, all others dearer, to scan and to compile. `needs` is a sign (ASCII) without which there is no
+    match: where a text has none, it is not asked. `back` is how many characters before a match of `whole` one of the
+    source may begin: patterns that begin with any word are the dear ones.
     """
 
     source: str
@@ -50,6 +52,8 @@ class Expression(NamedTuple):
     whole: str = ""
     begun: str = ""
     shelf: str = ""
+    needs: str = ""
+    back: int = 0
 
 
 class Index(Protocol):
@@ -90,17 +94,21 @@ class HyperscanIndex:
         streams: bool = False,
         held: Sequence[str] = (),
     ) -> None:
-        shelves: dict[str, list[int]] = {}
+        shelves: dict[tuple[str, str], list[int]] = {}
         for number, one in enumerate(expressions):
-            shelves.setdefault(one.shelf, []).append(number)
+            shelves.setdefault((one.shelf, one.needs), []).append(number)
         whole = [rewrite.superset(one.whole or one.source, one.flags) for one in expressions]
         begun = [rf"{pattern}\z" for pattern in _beginnings(expressions, held)] if streams else []
-        further = list(range(len(expressions), len(begun)))
-        self._whole = [_Database([whole[n] for n in shelf], shelf, cache_dir) for shelf in shelves.values()]
+        self._back = [one.back for one in expressions]
+        self._whole = [
+            (needs.encode(), _Database([whole[n] for n in shelf], shelf, cache_dir))
+            for (_, needs), shelf in shelves.items()
+        ]
+        together: dict[str, list[int]] = {"": list(range(len(expressions), len(begun)))}
+        for number, one in enumerate(expressions):
+            together.setdefault(one.shelf, []).append(number)
         self._begun = [
-            _Database([begun[n] for n in shelf], shelf, cache_dir)
-            for shelf in (*shelves.values(), further)
-            if shelf and streams
+            _Database([begun[n] for n in shelf], shelf, cache_dir) for shelf in together.values() if shelf and streams
         ]
         self._first: dict[str, int] = {}  # what was held before without a match -> how much of its end is in progress
         self._later: dict[str, int] = {}  # the same where it begins with a character that has left
@@ -110,9 +118,10 @@ class HyperscanIndex:
 
     def _all(self, data: bytes) -> list[Hit]:
         found: list[Hit] = []
-        for database in self._whole:
-            database.scan(data, found)
-        return found
+        for needs, database in self._whole:
+            if needs in data:  # nothing is in everything
+                database.scan(data, found)
+        return [(i, max(0, low - self._back[i]), high) for i, low, high in found] if found else found
 
     def tail(self, text: str, start: int) -> tuple[list[Hit], int]:
         assert self._begun, "built without streams"

@@ -54,12 +54,12 @@ def email_rules() -> list[Rule]:
 
     quoted = finder(regex.compile(_QUOTED), _address)
     return [
-        Rule("EMAIL", recognizer.name, Expression(pattern.regex, flags), plain),
-        Rule("EMAIL", recognizer.name, Expression(_QUOTED), quoted),
+        Rule("EMAIL", recognizer.name, Expression(pattern.regex, flags, needs="@"), plain),
+        Rule("EMAIL", recognizer.name, Expression(_QUOTED, needs="@"), quoted),
     ]
 
 
 def credentials_rule() -> Rule:
     """A URL with user and password, up to its host; less sure than a secret, which says more of the same."""
-    expression = Expression(_URL, 0, _URL_INDEXED, _URL_INDEXED)
+    expression = Expression(_URL, 0, _URL_INDEXED, _URL_INDEXED, needs="@")
     return Rule("URL_CREDENTIALS", "UrlCredentials", expression, finder(regex.compile(_URL), lambda _: 0.95))

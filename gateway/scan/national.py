@@ -46,12 +46,13 @@ _JOINED: Final = Expression(
 )
 _SPACED: Final = Expression(
     r"\b(?:[A-Za-z]{2}[ -]?\d{2}[ -]?\d{2}[ -]?\d{2}[ -]?[A-Da-d]|\d{2} ?\d{6} ?[A-Za-z] ?\d{3}"
-    r"|(?:[Dd][Ee]|[Ii][Tt])[ .-]\d{3}[ .-]?\d{3}[ .-]?\d{3}(?:\d{2})?|[A-Za-z]{2}\s\d{7}|[A-Za-z][1-9]\d\s\d{4}[1-9]"
+    r"|(?:[Dd][Ee]|[Ii][Tt])[ .-]?\d{3}[ .-]?\d{3}[ .-]?\d{3}(?:\d{2})?|[A-Za-z]{2}\s\d{7}|[A-Za-z][1-9]\d\s\d{4}[1-9]"
     r"|[A-Za-z]{1,2}\d[A-Za-z0-9]?\s?\d[A-Za-z]{2}|[Gg][Ii][Rr]\s?0[Aa]{2}|[A-Za-z]\d[A-Za-z] ?\d[A-Za-z]\d"
-    r"|\d{2}\.\d{3}\.\d{3}-?[A-Za-z])\b",
+    r"|\d{2}\.\d{3}\.\d{3}-?[A-Za-z]|[A-Za-z]{1,2}\d{4}/\d{6}|9[A-Za-z9]{4}[A-Za-z0-9]{11})\b",
     shelf="numbers",
 )
-_SHAPES: Final = {"digits": (_DIGITS,), "letters": (_JOINED, _SPACED)}
+_PLUS: Final = Expression(r"\b\d{6,8}\+\d{4}\b", shelf="numbers")  # a phone number begins at a plus sign
+_SHAPES: Final = {"digits": (_DIGITS, _PLUS), "letters": (_JOINED, _SPACED)}
 _ROOM: Final = 9_000  # characters that the beginnings of one expression may take; Hyperscan takes 16,000
 _NOTATION: Final = regex.compile(r"\\.|\(\?(?:i\)|:|!|<!|=|<=)|\{[\d,]+\}")
 

@@ -26,10 +26,8 @@ LEFT_OUT: Final = {
 }
 
 # Hyperscan finds this one of Presidio's patterns too large. Two to eight groups after colons: at least as much.
-_OUTLINES: Final = {
-    "IPv6": r"(?<![\w:])(?:[0-9A-Fa-f]{1,4})?(?::[0-9A-Fa-f]{0,4}){2,8}"
-    r"(?:%[0-9a-zA-Z]+)?(?:/\d{1,3})?(?![\w:]|\.\d)"
-}
+_GROUPS: Final = r"(?::[0-9A-Fa-f]{0,4}){2,8}(?:%[0-9a-zA-Z]+)?(?:/\d{1,3})?(?![\w:]|\.\d)"
+_OUTLINES: Final = {"IPv6": rf"(?<![\w:])(?:[0-9A-Fa-f]{{1,4}})?{_GROUPS}"}
 
 
 def pii_rules(regions: Sequence[str], countries: Collection[str] | None = None) -> list[Rule | Family]:
@@ -59,8 +57,10 @@ def _pattern_rules(recognizer: Any) -> Iterator[Rule]:
     flags = recognizer.global_regex_flags
     for pattern in recognizer.patterns:
         find = finder(regex.compile(pattern.regex, flags), _judge(recognizer, pattern))
-        outline = _OUTLINES.get(pattern.name, "")
-        yield Rule(entity, recognizer.name, Expression(pattern.regex, flags, outline, outline), find, context)
+        expression = Expression(pattern.regex, flags)
+        if pattern.name in _OUTLINES:
+            expression = Expression(pattern.regex, flags, _GROUPS, _OUTLINES[pattern.name], back=4)
+        yield Rule(entity, recognizer.name, expression, find, context)
 
 
 def _judge(recognizer: Any, pattern: Pattern) -> Callable[[str], float]:

@@ -105,6 +105,8 @@ class Secret(NamedTuple):
     judge: Judge | None = None
     outline: str = ""
     goes_on: GoesOn | None = None
+    whole: str = ""  # simpler still, to find matches: see `index.Expression`
+    back: int = 0
 
 
 _KEYWORD: Final = (
@@ -113,6 +115,11 @@ _KEYWORD: Final = (
 )
 # Quotes are escaped where code or JSON stands in a string of JSON.
 _IS: Final = r"""(?:\\?["'])?\s{0,3}(?:[:=]|=>|:=| is )\s{0,3}(?:\\?["'`])?"""
+
+_NAMED_IS: Final = (
+    r"""(?:key|secret|token|credentials?)\\?["']?\s*(?:[:=]|=>|:=| is )\s*\\?["'`]?[A-Za-z0-9_.~+/=-]{12,}"""
+)
+_CHOSEN_IS: Final = r"""(?:password|passwd|passphrase|pwd)\\?["']?\s*(?:[:=]|=>|:=| is )\s*\\?["'`]?[^\s"'`,;<>]{8,}"""
 
 SECRETS: Final[tuple[Secret, ...]] = (
     Secret("SECRET_OPENAI_KEY", rf"{_B}sk-(?:(?:proj|svcacct|admin)-{_T}{{20,}}|[A-Za-z0-9]{{32,}}){_E}"),
@@ -188,13 +195,17 @@ SECRETS: Final[tuple[Secret, ...]] = (
         "SECRET_KEYWORD",
         rf"(?i)(?<![A-Za-z]){_KEYWORD}{_IS}(?P<value>[A-Za-z0-9_.~+/=-]{{12,}})",
         _random,
-        r"""(?i)[a-z_-]*(?:key|secret|token|credentials?)\\?["']?\s*(?:[:=]|=>|:=| is )\s*\\?["'`]?[A-Za-z0-9_.~+/=-]{12,}""",
+        rf"(?i)[a-z_-]*{_NAMED_IS}",
+        whole=rf"(?i){_NAMED_IS}",
+        back=17,
     ),
     Secret(
         "SECRET_PASSWORD",
         rf"""(?i)(?<![A-Za-z])(?:[a-z]{{1,12}}[_-])?(?:password|passwd|passphrase|pwd){_IS}(?P<value>(?:[^\s"'`,;<>\\]|\\[^\s"'`,;<>\\nrtu]){{8,64}})""",
         _chosen,
-        r"""(?i)(?:[a-z]{1,12}[_-])?(?:password|passwd|passphrase|pwd)\\?["']?\s*(?:[:=]|=>|:=| is )\s*\\?["'`]?[^\s"'`,;<>]{8,}""",
+        rf"(?i)(?:[a-z]{{1,12}}[_-])?{_CHOSEN_IS}",
+        whole=rf"(?i){_CHOSEN_IS}",
+        back=13,
     ),
 )
 
@@ -204,7 +215,8 @@ TYPES: Final = frozenset(secret.entity for secret in SECRETS)
 
 
 def _rule(secret: Secret) -> Rule:
-    expression = Expression(secret.pattern, 0, secret.outline, secret.outline)
+    whole = secret.whole or secret.outline
+    expression = Expression(secret.pattern, 0, whole, secret.outline, back=secret.back)
     return Rule(secret.entity, secret.entity, expression, _finder(secret), goes_on=secret.goes_on)
 
 

@@ -19,7 +19,9 @@ _DOT: Final = r"(?:\s{0,2}[\[({<]\s?(?:dot|\.)\s?[\])}>]\s{0,2})"
 _NAME: Final = r"[A-Za-z0-9_.+-]{1,64}"
 _LABEL: Final = r"[A-Za-z0-9-]{1,63}"
 _SOURCE: Final = rf"\b{_NAME}(?:{_AT}{_LABEL}(?:(?:\.|{_DOT}){_LABEL}){{1,4}}|@{_LABEL}(?:{_DOT}{_LABEL}){{1,4}})\b"
-_OUTLINE: Final = rf"[A-Za-z0-9_.+-]+(?:{_AT}|@)[A-Za-z0-9-]+(?:(?:\.|{_DOT})[A-Za-z0-9-]+)+"  # a smaller one
+_REST: Final = rf"(?:{_AT}|@)[A-Za-z0-9-]+(?:(?:\.|{_DOT})[A-Za-z0-9-]+)+"
+_OUTLINE: Final = rf"[A-Za-z0-9_.+-]+{_REST}"  # a smaller one
+_BACK: Final = 64  # characters of a name
 _SIGNS: Final = regex.compile(rf"(?i)({_AT})|{_DOT}")
 
 
@@ -30,6 +32,5 @@ def spelled(is_address: Callable[[str], bool]) -> Rule:
         return 1.0 if is_address(_SIGNS.sub(lambda match: "@" if match[1] else ".", value)) else 0.0
 
     flags = int(regex.IGNORECASE)
-    return Rule(
-        "EMAIL", "spelled", Expression(_SOURCE, flags, _OUTLINE, _OUTLINE), finder(regex.compile(_SOURCE, flags), judge)
-    )
+    expression = Expression(_SOURCE, flags, _REST, _OUTLINE, back=_BACK)
+    return Rule("EMAIL", "spelled", expression, finder(regex.compile(_SOURCE, flags), judge))

@@ -89,7 +89,7 @@ FOUND = [
     ("SECRET_PASSWORD", 'DB_PASSWORD="', "xK9#mQ2$vL", '"'),
     ("SECRET_PASSWORD", r'{"env": "DB_PASSWORD=\"', "xK9#mQ2$vL", r'\" # live"}'),
     ("SECRET_KEYWORD", r'{"code": "api_key = \"', "9sQ2xZ7mNbV5cR1tY6uW", r'\""}'),
-    ("SECRET_BASIC_AUTH", r'{\"authorization\": \"Basic ', "dXNlcjpwYXNzd29yZDEyMw==", r'\"}'),
+    ("SECRET_BASIC_AUTH", r"{\"authorization\": \"Basic ", "dXNlcjpwYXNzd29yZDEyMw==", r"\"}"),
 ]
 
 CLEAN = [

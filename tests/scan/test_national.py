@@ -1,0 +1,69 @@
+"""National numbers: every form is looked at, and what may speak where."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from benchmarks.values import forms_of, luhn, shaped
+from gateway.scan.identities import IDENTITIES
+from gateway.scan.index import Index, build
+from gateway.scan.national import families
+from gateway.scan.near import Near
+from gateway.scan.pii import PiiScanner
+
+FORMS = [(identity.entity, form) for identity in IDENTITIES for form in forms_of(identity)]
+
+
+@pytest.fixture(scope="module")
+def index() -> Index:
+    """Where the families are asked."""
+    return build([family.expression for family in families()], None)
+
+
+@settings(max_examples=1500, deadline=None)
+@given(form=st.sampled_from(FORMS), seed=st.integers(0, 2**32), around=st.sampled_from((" ", "\n", ": ", "(")))
+def test_the_index_leads_to_every_form(index: Index, form: tuple[str, str], seed: int, around: str) -> None:
+    """Whatever a pattern of some country matches lies in a stretch that the families are asked about."""
+    random.seed(seed)
+    value = shaped(form[1])
+    text = f"it is{around}{value} there"
+    start = text.index(value)
+    assert any(low <= start and start + len(value) <= high for _, low, high in index.hits(text)), form
+
+
+def test_the_nearest_word_decides() -> None:
+    """How many words lie between; plurals and phrases count, parts of words do not."""
+    near = Near({"tax": ("tin", "tax number"), "phone": ("phone",), "thai": ("โทร",)})
+    text = "my tax numbers and phone: 123"
+    assert near.keys(text, text.index("123")) == {"tax": 2, "phone": 0}
+    assert near.keys("meeting 123", 8) == {}
+    assert near.keys("ติดต่อโทร 123", 10) == {"thai": 0}
+
+
+@pytest.mark.parametrize(
+    ("text", "entity", "found"),
+    [
+        ("SIN 130 692 544", "CA_SIN", True),
+        ("SIN 130 692 545", "CA_SIN", False),
+        ("no. 720911-1407986 of today", "KR_RRN", True),
+        ("row 7209111407986", "KR_RRN", False),
+        ("the number 196401539+7077", "SE_PERSONNUMMER", False),
+        ("invoice 123456782", "AU_TFN", False),
+        ("my tax file number is 123456782", "AU_TFN", True),
+        ("my tax file number is 123456783", "AU_TFN", False),
+        ("VAT DE 136 695 976", "DE_VAT_ID", True),
+        ("VAT DE136 695 976", "DE_VAT_ID", True),
+    ],
+)
+def test_when_a_number_may_speak(pii: PiiScanner, text: str, entity: str, found: bool) -> None:
+    """Beside its word, or where its form is telling; a checksum that fails is none."""
+    assert (entity in [one.entity for one in pii.scan(text)]) is found
+
+
+def test_luhn_of_the_benchmark() -> None:
+    """The maker of true values makes what the world takes for one."""
+    assert luhn("7992739871") == "79927398713"
