@@ -120,7 +120,7 @@ def filtered(scanner: StreamScanner, pieces: Sequence[str]) -> float:
     from gateway.output import Screen
     from gateway.sqlgate import SqlGate
 
-    gates = (Invisible("remove"), Exfiltration([]), SqlGate(Sql(allow=["select"])))
+    gates = (Invisible("remove"), Exfiltration([]), SqlGate(Sql(allow=("select",))))
     screen = Screen(Output(), scanner, lambda _: False, gates=gates)
     call = Call("id", "/", "llm", OPENAI_CHAT, [], None, 0)
     call.redaction = Redaction()
