@@ -241,6 +241,7 @@ class Gateway:
                 self._apply,
                 self._reloaded,
                 running=self._loaded.config,
+                files=self._loaded.files,
                 warn=lambda words: self.shared.telemetry.say({"level": "warning", "event": words}),
             )
             with contextlib.suppress(ValueError, RuntimeError):  # only a main thread has signals

@@ -14,7 +14,7 @@ import importlib.util
 import logging
 import os
 import re
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, get_args
@@ -52,6 +52,14 @@ class Loaded:
     files: tuple[Path, ...]
 
 
+class NotLoaded(ConfigError):
+    """A file that does not load, and the `files` that were read: mending one of them may be enough."""
+
+    def __init__(self, words: str, files: tuple[Path, ...]) -> None:
+        super().__init__(words)
+        self.files = files
+
+
 def load(path: Path, env: Mapping[str, str] = os.environ) -> Loaded:
     """Read and check a configuration file. Raises one `ConfigError` with a line for each mistake."""
     return loads(_text(path), str(path), env)
@@ -66,7 +74,8 @@ def loads(text: str, name: str, env: Mapping[str, str] = os.environ) -> Loaded:
             doc, warnings = litellm.translate(doc, env)
         else:
             warnings = [*_leave_out_later_formats(doc), *_not_enforced(doc)]
-        doc.problems += [*_entities(doc), *_countries(doc), *_ner(doc)]
+        own = _own(doc)
+        doc.problems += [*own, *_entities(doc, own.entities), *_countries(doc), *_ner(doc)]
     config = None
     if doc.data is not None:
         try:
@@ -80,9 +89,15 @@ def loads(text: str, name: str, env: Mapping[str, str] = os.environ) -> Loaded:
         left_out = [
             warning for warning in warnings if "left out" in warning.text
         ]  # may be why a target has no provider
-        raise ConfigError(_report(name, [*doc.problems, *left_out]))
+        raise NotLoaded(_report(name, [*doc.problems, *left_out]), (Path(name), *_further(doc)))
     warnings += [*_in_clear(config, doc), *_idle_limits(config, doc)]
-    return Loaded(config, tuple(_report(name, warnings).splitlines()), (Path(name),))
+    return Loaded(config, tuple(_report(name, warnings).splitlines()), (Path(name), *_further(doc)))
+
+
+def _further(doc: Document) -> list[Path]:
+    """The files that are read besides."""
+    path = _at(doc.data, ("pii", "recognizers"))
+    return [Path(path)] if isinstance(path, str) and path else []
 
 
 def _text(path: Path) -> str:
@@ -149,7 +164,32 @@ def _leave_out_later_formats(doc: Document) -> Iterator[Problem]:
             yield Problem(doc.line(path), path, f"is left out: format {wire} is not available in this version")
 
 
-def _entities(doc: Document) -> list[Problem]:
+class _Own(list[Problem]):
+    """What is wrong with the users' own recognizers, and the `entities` that they find."""
+
+    entities: frozenset[str] = frozenset()
+
+
+def _own(doc: Document) -> _Own:
+    """Reads the file of `pii.recognizers`, and the patterns of `pii.allow`."""
+    path, allow = _at(doc.data, ("pii", "recognizers")) or "", _at(doc.data, ("pii", "allow")) or []
+    found = _Own()
+    if not isinstance(path, str) or not isinstance(allow, list) or not all(isinstance(one, str) for one in allow):
+        return found  # the grammar says so
+    if not path and not allow:
+        return found
+    pii, recognizers = _scanner(), importlib.import_module("gateway.scan.recognizers")
+    try:
+        found.entities = recognizers.load(path, allow, pii.canonical).entities
+    except recognizers.FileProblems as problems:
+        place: document.Path = ("pii", "recognizers")
+        found += [Problem(doc.line(place), place, f": {words}") for words in str(problems).splitlines()]
+    except recognizers.AllowProblem as problem:
+        found.append(Problem(doc.line(("pii", "allow")), ("pii", "allow"), f": {problem}"))
+    return found
+
+
+def _entities(doc: Document, own: frozenset[str]) -> list[Problem]:
     """Writes the entity types of `pii` and its rules by their own names; returns those that no scanner knows."""
     rules = _at(doc.data, ("pii", "rules"))
     places: list[tuple[Any, document.Path]] = [(_at(doc.data, ("pii",)), ("pii",))]
@@ -158,22 +198,22 @@ def _entities(doc: Document) -> list[Problem]:
     pii = _scanner() if chosen else None
     if pii is None:
         return []
-    return [problem for holder, path in chosen for problem in _renamed(doc, holder, path, pii)]
+    return [problem for holder, path in chosen for problem in _renamed(doc, holder, path, pii, own)]
 
 
-def _renamed(doc: Document, holder: dict[str, Any], at: document.Path, pii: Any) -> list[Problem]:
+def _renamed(doc: Document, holder: dict[str, Any], at: document.Path, pii: Any, own: frozenset[str]) -> list[Problem]:
     """The same for one place."""
     if not isinstance(holder["entities"], dict):
         return []
     named = get_args(Named)
     wanted = _at(doc.data, ("pii", "ner"))
-    known = sorted({*pii.entities(), *(named if wanted is not None else ())})
+    known = sorted({*pii.entities(), *own, *(named if wanted is not None else ())})
     problems: list[Problem] = []
     renamed: dict[str, Any] = {}
     for name, action in holder["entities"].items():
         path: document.Path = (*at, "entities", name)
         entity = pii.canonical(name)
-        if entity in named and wanted is None:
+        if entity in named and wanted is None and entity not in own:
             problems.append(Problem(doc.line(path), path, "is found by pii.ner alone, which is not there: add ner: {}"))
         elif entity not in known:
             problems.append(Problem(doc.line(path), path, f"is not a known entity{explain.suggest(name, known)}"))
@@ -241,8 +281,10 @@ class Watcher:
         running: Config | None = None,
         warn: Callable[[str], None] = _log.warning,
         env: Mapping[str, str] = os.environ,
+        files: Sequence[Path] = (),
     ) -> None:
         self._path = path
+        self._files = tuple(files) or (path,)
         self._apply = apply
         self._report = report
         self._running = running
@@ -270,17 +312,27 @@ class Watcher:
         stamp = self._stamp()
         if stamp == self._seen and not forced:
             return
+        forced = forced or (self._seen is not None and stamp[1:] != self._seen[1:])  # a file that is read besides
         self._seen = stamp
         try:
             loaded = await asyncio.to_thread(load, self._path, self._env)
+            self._follow(stamp, loaded.files)
             if forced or loaded.config != self._running:
                 await self._take(loaded)
             self._report(None)
         except ConfigError as error:
+            if isinstance(error, NotLoaded):
+                self._follow(stamp, error.files)
             self._report(str(error))
         except Exception as error:  # whatever it is, the running configuration stays and the watch goes on
             _log.exception("reload failed")
             self._report(f"{self._path}: could not be applied: {type(error).__name__}")
+
+    def _follow(self, stamp: tuple[tuple[int, int, int], ...], files: tuple[Path, ...]) -> None:
+        """Look at these from now on."""
+        if files != self._files:
+            self._files = files
+            self._seen = (stamp[0], *self._stamp()[1:])
 
     async def _take(self, loaded: Loaded) -> None:
         await self._apply(loaded.config)
@@ -291,13 +343,17 @@ class Watcher:
             if _field(before, path) != _field(loaded.config, path):
                 self._warn(f"{self._path}: {spell(path)} takes effect at the next start")
 
-    def _stamp(self) -> tuple[int, int, int]:
-        """What tells one content of the file from the next; zeros when there is none."""
-        try:
-            stat = self._path.stat()
-        except OSError:
-            return (0, 0, 0)
-        return (stat.st_mtime_ns, stat.st_size, stat.st_ino)
+    def _stamp(self) -> tuple[tuple[int, int, int], ...]:
+        """What tells one content of the files from the next; zeros where there is none."""
+        return tuple(map(_stamp, self._files))
+
+
+def _stamp(path: Path) -> tuple[int, int, int]:
+    try:
+        stat = path.stat()
+    except OSError:
+        return (0, 0, 0)
+    return (stat.st_mtime_ns, stat.st_size, stat.st_ino)
 
 
 def _field(config: Config | None, path: document.Path) -> object:

@@ -32,11 +32,18 @@ _log = logging.getLogger("meshgate.ner")
 class Names:
     """The second tier of the scanner, for one configuration."""
 
-    def __init__(self, config: Ner, pool: Pool, failed: Callable[[], None] = lambda: None) -> None:
+    def __init__(
+        self,
+        config: Ner,
+        pool: Pool,
+        failed: Callable[[], None] = lambda: None,
+        spared: Callable[[str], bool] | None = None,
+    ) -> None:
         self._pool = pool
         self._deadline = config.deadline
         self._allow = config.on_deadline == "allow"
         self._failed = failed
+        self._spared = spared
         # Text -> all its findings, those of the first tier among them; () where there are no names.
         self._known: Generations[Sequence[Finding]] = Generations()
         self._pieces: Generations[list[Finding]] = Generations(4096)
@@ -84,7 +91,10 @@ class Names:
                 for _, piece in read:
                     self._pieces.keep(hashed(piece), known[piece])
             both: Sequence[Finding] = ()
-            if findings := join((offset, known[piece]) for offset, piece in read):
+            findings = join((offset, known[piece]) for offset, piece in read)
+            if self._spared is not None:
+                findings = [one for one in findings if not self._spared(text[one.start : one.end])]
+            if findings:
                 both = named[text] = _with(first.get(text, ()), findings)
             if len(read) == len(pieces):
                 self._known.keep(hashed(text), both)

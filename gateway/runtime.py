@@ -37,13 +37,13 @@ from gateway.pii import Redactor
 from gateway.quota import Quotas
 from gateway.ratelimit import RateLimits
 from gateway.scan import pii as pii_scan
-from gateway.scan import placeholders
+from gateway.scan import placeholders, recognizers
 from gateway.scan.beside import Beside
 from gateway.scan.injection import Injection
 from gateway.scan.rules import RuleSet
 from gateway.scan.secrets import SecretScanner
 from gateway.scan.window import StreamScanner
-from gateway.sections import Output
+from gateway.sections import Output, Pii
 from gateway.sqlgate import SqlFacts, SqlGate
 from gateway.stores import Store
 from gateway.stores.writer import Writer
@@ -124,14 +124,23 @@ def _cache_dir(config: Config) -> Path:
     return Path("var")
 
 
+def _own(config: Pii) -> recognizers.Own:
+    """The users' own recognizers. Raises ConfigError."""
+    try:
+        return recognizers.load(config.recognizers, config.allow, pii_scan.canonical)
+    except ValueError as error:
+        raise ConfigError(str(error)) from None
+
+
 def _pii_scanner(config: Config, shared: Shared) -> pii_scan.PiiScanner | None:
     """The scanner for personal data; compiling it takes seconds, so an unchanged one is taken over."""
     if config.pii is None:
         return None
-    key = (config.pii.regions, config.pii.score, config.pii.countries)
+    own = _own(config.pii)
+    key = (config.pii.regions, config.pii.score, config.pii.countries, own.digest)
     if key not in shared.scanners:
-        regions, score, countries = key
-        shared.scanners = {key: pii_scan.PiiScanner(regions, score, _cache_dir(config), countries)}
+        regions, score, countries, _ = key
+        shared.scanners = {key: pii_scan.PiiScanner(regions, score, _cache_dir(config), countries, own)}
     scanner: pii_scan.PiiScanner = shared.scanners[key]
     return scanner
 
@@ -222,7 +231,9 @@ def build(
         store_is_apart=getattr(shared.store, "writer", None) is not shared.audit_writer,
         texts=Texts(shared.tokens.count, look, counted=_counts_tokens(config)),
         contents=_contents(config, shared),
-        names=Names(pool.config, pool, lambda: shared.telemetry.failures.add(("names",))) if pool else None,
+        names=Names(pool.config, pool, lambda: shared.telemetry.failures.add(("names",)), scanner.spared)
+        if pool and scanner
+        else None,
         redactor=redactor,
         authorizer=Authorizer(config.policy, policies) if config.policy and policies else None,
         candidate=_candidate(config, shared),

@@ -257,6 +257,11 @@ class Pii(Section):
     """Where phone numbers without a country code may be from (ISO 3166)."""
     countries: tuple[str, ...] | None = None
     """Whose national ids, tax and licence numbers are looked for (ISO 3166); null: those of every country known."""
+    recognizers: str = ""
+    """A YAML file of recognizers of your own, as Presidio writes them; read again when it changes."""
+    allow: tuple[str, ...] = ()
+    """Values that are never flagged, whatever their case; one between slashes, such as `/EMP-0+/`, is a pattern that
+    the whole value matches."""
     vault_key: VaultKey = Field(default="", repr=False)
     """32 bytes in base64 that encrypt the vault; embedded state makes its own key file beside the database."""
     ttl: Seconds = 86400

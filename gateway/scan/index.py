@@ -18,7 +18,7 @@ import threading
 from collections.abc import Callable, Sequence
 from importlib import metadata
 from pathlib import Path
-from typing import Any, Final, NamedTuple, Protocol
+from typing import Any, ClassVar, Final, NamedTuple, Protocol
 
 import regex
 
@@ -79,6 +79,16 @@ def build(
     return HyperscanIndex(expressions, cache_dir, streams=streams, held=held)
 
 
+def linear() -> bool:
+    """Whether patterns are matched in linear time here, whoever wrote them."""
+    return hyperscan is not None
+
+
+def hyperscan_flags(*names: str) -> int:
+    """Flags of Hyperscan together; 0 without it."""
+    return 0 if hyperscan is None else sum(getattr(hyperscan, f"HS_FLAG_{name}") for name in names)
+
+
 def _beginnings(expressions: Sequence[Expression], held: Sequence[str]) -> list[str]:
     return [rewrite.prefixes(one.begun or one.source, one.flags) for one in [*expressions, *map(Expression, held)]]
 
@@ -101,14 +111,14 @@ class HyperscanIndex:
         begun = [rf"{pattern}\z" for pattern in _beginnings(expressions, held)] if streams else []
         self._back = [one.back for one in expressions]
         self._whole = [
-            (needs.encode(), _Database([whole[n] for n in shelf], shelf, cache_dir))
+            (needs.encode(), Database([whole[n] for n in shelf], shelf, cache_dir))
             for (_, needs), shelf in shelves.items()
         ]
         together: dict[str, list[int]] = {"": list(range(len(expressions), len(begun)))}
         for number, one in enumerate(expressions):
             together.setdefault(one.shelf, []).append(number)
         self._begun = [
-            _Database([begun[n] for n in shelf], shelf, cache_dir) for shelf in together.values() if shelf and streams
+            Database([begun[n] for n in shelf], shelf, cache_dir) for shelf in together.values() if shelf and streams
         ]
         self._first: dict[str, int] = {}  # what was held before without a match -> how much of its end is in progress
         self._later: dict[str, int] = {}  # the same where it begins with a character that has left
@@ -171,10 +181,10 @@ class RegexIndex:
         return [(i, *match.span()) for i, pattern in enumerate(self._whole) for match in pattern.finditer(text, start)]
 
 
-class _Database:
+class Database:
     """One Hyperscan database in block mode that reports where each match starts."""
 
-    FLAGS: Final = 0 if hyperscan is None else hyperscan.HS_FLAG_SOM_LEFTMOST
+    FLAGS: ClassVar[int] = hyperscan_flags("SOM_LEFTMOST")
 
     def __init__(self, patterns: Sequence[str], numbers: Sequence[int], cache_dir: Path | None) -> None:
         self._numbers = list(numbers)  # what the patterns are called outside
@@ -228,7 +238,7 @@ def kept(
     compile_: Callable[[Sequence[str]], Any],
 ) -> Any:
     """The database from the cache, or compiled and put there. A cache that cannot be used costs time, nothing else."""
-    identity = (patterns, _Database.FLAGS, metadata.version("hyperscan"), platform.machine(), platform.processor())
+    identity = (patterns, Database.FLAGS, metadata.version("hyperscan"), platform.machine(), platform.processor())
     path = cache_dir / f"patterns-{hashlib.sha256(repr(identity).encode()).hexdigest()[:32]}.hsdb"
     with contextlib.suppress(OSError, ValueError, hyperscan.error):
         return _load(path)

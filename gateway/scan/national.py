@@ -13,7 +13,8 @@ from typing import Any, Final
 import regex
 
 from gateway.scan import rewrite
-from gateway.scan.identities import IDENTITIES, Identity
+from gateway.scan.identities import IDENTITIES
+from gateway.scan.identity import Identity
 from gateway.scan.index import Expression
 from gateway.scan.near import Near
 from gateway.scan.phones import island

@@ -16,7 +16,8 @@ from gateway.call import Finding
 from gateway.scan.identities import IDENTITIES, countries
 from gateway.scan.links import is_address
 from gateway.scan.patterns import pii_rules
-from gateway.scan.rules import RuleSet
+from gateway.scan.recognizers import Own
+from gateway.scan.rules import Family, Rule, RuleSet
 from gateway.scan.spelled import spelled
 
 __all__ = ["ALIASES", "PiiScanner", "canonical", "countries", "entities"]
@@ -57,7 +58,7 @@ class PiiScanner:
     `regions` are where phone numbers without a country code may be from, `countries` whose national numbers are looked
     for (ISO 3166; None: of all that are known); `score`, 0 to 1, is what a finding
     needs at least; `cache_dir` keeps the compiled patterns (None: compiled at every start). Raises ValueError for a
-    region that does not exist.
+    region that does not exist. `own` are the users' recognizers, and what they want spared.
     """
 
     def __init__(
@@ -66,10 +67,13 @@ class PiiScanner:
         score: float,
         cache_dir: Path | None = None,
         countries: Collection[str] | None = None,
+        own: Own | None = None,
     ) -> None:
         self.score = score
         self.cache_dir = cache_dir
-        self.rules = (*pii_rules(regions, countries), spelled(is_address))
+        rules: tuple[Rule | Family, ...] = (*pii_rules(regions, countries), spelled(is_address))
+        self.rules = own.spare(rules) if own else rules
+        self.spared = own.spared if own else None
         self._set = RuleSet(self.rules, score, cache_dir)
 
     def scan(self, text: str) -> list[Finding]:

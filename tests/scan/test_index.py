@@ -93,7 +93,7 @@ def test_compiled_patterns_are_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     HyperscanIndex(EXPRESSIONS, cache)
     (file,) = _files(cache)
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
-    monkeypatch.setattr("gateway.scan.index._Database._compile", None)  # compiling again would raise
+    monkeypatch.setattr("gateway.scan.index.Database._compile", None)  # compiling again would raise
     assert HyperscanIndex(EXPRESSIONS, cache).hits("a@b.c") == INDEXES[0].hits("a@b.c")
 
 

@@ -1,0 +1,351 @@
+"""The users' own recognizers, in YAML as Presidio writes them: patterns, deny lists, context words, checksums.
+
+Config keys: `pii.recognizers` (the file), `pii.allow` and the file's `allow_list` (what is never flagged). Patterns
+run in linear time (`linear`); what cannot is refused when the file is loaded, with the entry and the reason. Fails
+closed: what raises in a scanner blocks.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Final, Literal
+
+import regex
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from gateway.scan import index, rewrite
+from gateway.scan.checks import CHECKS
+from gateway.scan.context import ContextWords
+from gateway.scan.linear import Linear
+from gateway.scan.rules import Family, Find, Match, Rule
+
+_PRESIDIOS: Final = int(regex.DOTALL | regex.MULTILINE | regex.IGNORECASE)  # its flags where none are given
+_ENTITY: Final = regex.compile(r"(?!SECRET_|PLACEHOLDER|UNSCANNABLE|LITERAL)[A-Z][A-Z0-9_]{0,47}")
+_ROOM: Final = 6_000  # characters that the words of one expression may take: Hyperscan takes 16,000
+_TOLD: Final = 20  # characters of a word from which on a stream waits for the rest, whatever comes
+_LARGEST: Final = 1_000_000  # bytes of a file
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class _Pattern(_Part):
+    name: str = ""
+    regex: str = Field(min_length=1)
+    score: float = Field(ge=0, le=1)
+
+
+class _Language(_Part):
+    language: str
+    context: tuple[str, ...] | None = None
+
+
+Words = tuple[str, ...] | None
+
+
+class _Entry(_Part):
+    """A recognizer. Languages are those of Presidio's engine: here all hold at once."""
+
+    name: str = ""
+    supported_entity: str = ""
+    supported_entities: tuple[str, ...] = ()
+    supported_language: str | None = None
+    supported_languages: tuple[str | _Language, ...] | None = None
+    patterns: tuple[_Pattern, ...] | None = None
+    context: Words = None
+    deny_list: Words = None
+    deny_list_score: float = Field(default=1.0, gt=0, le=1)
+    allow_list: Words = None
+    checksum: str | None = None
+    global_regex_flags: int | None = None
+    enabled: bool = True
+    type: Literal["custom"] = "custom"
+    version: str = ""
+    country_code: str | None = None
+
+
+class _File(_Part):
+    recognizers: tuple[Any, ...] = Field(min_length=1)
+    allow_list: Words = None
+    global_regex_flags: int = _PRESIDIOS
+    supported_languages: tuple[str, ...] | None = None
+    supported_countries: tuple[str, ...] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Own:
+    """What a file adds: rules, and values that are nobody's business. `digest` tells one content from the next."""
+
+    rules: tuple[Rule, ...] = ()
+    spared: Callable[[str], bool] | None = None
+    digest: tuple[Any, ...] = ()
+
+    @property
+    def entities(self) -> frozenset[str]:
+        """The names of what the rules find."""
+        return frozenset(rule.entity for rule in self.rules)
+
+    def spare(self, rules: Iterable[Rule | Family]) -> tuple[Rule | Family, ...]:
+        """The rules with those of the file, none of which reports what is to be spared."""
+        every = (*rules, *self.rules)
+        return tuple(_sparing(rule, self.spared) for rule in every) if self.spared else every
+
+
+class FileProblems(ValueError):
+    """What is wrong with a file: one line of text for each mistake, with the file, the line and the entry."""
+
+
+class AllowProblem(ValueError):
+    """What is wrong with `pii.allow`."""
+
+
+def load(path: str, allow: Sequence[str], canonical: Callable[[str], str]) -> Own:
+    """The recognizers of a file ("": none) and all that is allowed; `canonical` is how an entity is called here.
+
+    Raises FileProblems and AllowProblem.
+    """
+    try:
+        spared = sparing(allow)
+    except ValueError as error:
+        raise AllowProblem(str(error)) from None
+    if not path:
+        return Own((), spared, (tuple(allow),))
+    try:
+        text = _read(Path(path))
+        data, lines = yaml.safe_load(text), _lines(yaml.compose(text, Loader=yaml.SafeLoader))
+    except (OSError, UnicodeDecodeError) as error:
+        raise FileProblems(f"{path}: cannot be read: {getattr(error, 'strerror', None) or 'not UTF-8'}") from None
+    except yaml.MarkedYAMLError as error:
+        line = f":{error.problem_mark.line + 1}" if error.problem_mark else ""
+        raise FileProblems(f"{path}{line}: not valid YAML: {error.problem}") from None
+    except (yaml.YAMLError, RecursionError):
+        raise FileProblems(f"{path}: not valid YAML") from None
+    problems: list[str] = []
+
+    def report(place: tuple[Any, ...], words: str, name: str = "") -> None:
+        line = next((lines[place[:n]] for n in range(len(place), 0, -1) if place[:n] in lines), 0)
+        problems.append(f"{path}{f':{line}' if line else ''}: {_spell(place)}{f' ({name})' if name else ''} {words}")
+
+    rules: list[Rule] = []
+    if isinstance(data, list):  # as they are sent along with a text
+        data, lines = {"recognizers": data}, {("recognizers", *place): line for place, line in lines.items()}
+    try:
+        file = _File.model_validate(data)
+    except ValidationError as error:
+        for place, words in _said(error, _File):
+            report(place, words)
+        raise FileProblems("\n".join(problems)) from None
+    for number, entry in enumerate(file.recognizers):
+        place = ("recognizers", number)
+        name = str(entry.get("name") or "") if isinstance(entry, dict) else ""
+        try:
+            rules += _rules(_Entry.model_validate(entry), number, file.global_regex_flags, canonical)
+        except ValidationError as error:
+            for inner, words in _said(error, _Entry):
+                report((*place, *inner), words, name)
+        except _Refused as refused:
+            report((*place, *refused.place), str(refused), name)
+    try:
+        spared = sparing((*allow, *(file.allow_list or ())))
+    except ValueError as error:
+        report(("allow_list",), str(error))
+    if problems:
+        raise FileProblems("\n".join(problems))
+    return Own(tuple(rules), spared, (text, tuple(allow)))
+
+
+def sparing(allow: Sequence[str]) -> Callable[[str], bool] | None:
+    """What tells whether a value is allowed: `/.../` is a pattern of the whole of it, any other the value itself.
+
+    Raises ValueError for a pattern that is none.
+    """
+    values = frozenset(one.casefold() for one in allow if not _is_pattern(one))
+    patterns = []
+    for one in allow:
+        if _is_pattern(one):
+            try:
+                patterns.append(Linear(one[1:-1], _PRESIDIOS))
+            except ValueError as error:
+                raise ValueError(f"{one}: {error}") from None
+    if not allow:
+        return None
+    return lambda value: value.casefold() in values or any(pattern.holds(value) for pattern in patterns)
+
+
+def _is_pattern(one: str) -> bool:
+    return len(one) > 2 and one[0] == one[-1] == "/"
+
+
+class _Refused(ValueError):
+    """An entry that cannot be; `place` is where in it."""
+
+    def __init__(self, words: str, *place: Any) -> None:
+        super().__init__(words)
+        self.place = place
+
+
+def _rules(entry: _Entry, number: int, flags: int, canonical: Callable[[str], str]) -> Iterator[Rule]:
+    entity = _entity(entry, canonical)
+    if entry.checksum is not None and entry.checksum not in CHECKS:
+        raise _Refused(f"cannot be {entry.checksum!r}; allowed: {', '.join(sorted(CHECKS))}", "checksum")
+    if not entry.patterns and not entry.deny_list:
+        raise _Refused("needs patterns or a deny_list")
+    if not entry.enabled:
+        return
+    if entry.global_regex_flags is not None:
+        flags = entry.global_regex_flags
+    words = [*(entry.context or ())]
+    for language in entry.supported_languages or ():
+        words += (language.context or ()) if isinstance(language, _Language) else ()
+    context = ContextWords(words) if any(words) else None
+    try:
+        spared = sparing(entry.allow_list or ())
+    except ValueError as error:
+        raise _Refused(str(error), "allow_list") from None
+    holds = CHECKS[entry.checksum] if entry.checksum else None
+    recognizer = f"own:{number}"
+    sources: list[tuple[tuple[str | int, ...], str, str, float]]
+    sources = [(("patterns", at, "regex"), one.regex, "", one.score) for at, one in enumerate(entry.patterns or ())]
+    denied = _denied(entry.deny_list or ())
+    sources += [(("deny_list",), source, begun, entry.deny_list_score) for source, begun in denied]
+    for place, source, begun, score in sources:
+        expression = index.Expression(source, flags, begun=begun, shelf="own")
+        try:
+            find = _finder(Linear(source, flags), score, holds, spared)
+            _hold(expression)
+        except ValueError as error:
+            hint = "; shorter repeats, such as {1,20} or +, make it smaller" if "too large" in str(error) else ""
+            raise _Refused(f"is refused: {str(error).rstrip('.')}{hint}", *place) from None
+        yield Rule(entity, recognizer, expression, find, context)
+
+
+def _hold(expression: index.Expression) -> None:
+    """Raises ValueError for what the index cannot hold."""
+    if not index.linear():
+        raise ValueError("own recognizers need Hyperscan, which has no wheel for this platform")
+    index.build([expression], None, streams=True)
+
+
+def _entity(entry: _Entry, canonical: Callable[[str], str]) -> str:
+    names = [name for name in (entry.supported_entity, *entry.supported_entities) if name]
+    if len(names) != 1:
+        raise _Refused("needs one supported_entity, such as EMPLOYEE_ID")
+    entity = canonical(names[0])
+    if not _ENTITY.fullmatch(entity):
+        raise _Refused(
+            "must be letters, digits and underscores, 48 at most, such as EMPLOYEE_ID; SECRET_, PLACEHOLDER, "
+            "UNSCANNABLE and LITERAL are taken",
+            "supported_entity",
+        )
+    return entity
+
+
+def _denied(words: Sequence[str]) -> Iterator[tuple[str, str]]:
+    """A deny list as patterns that the index can hold, each with what tells its beginnings."""
+    part: list[tuple[str, str]] = []
+    size = 0
+    for word in filter(None, words):
+        escaped = re.escape(word)
+        edges = [r"\b" if regex.match(r"\w", char) else r"\B" for char in (word[0], word[-1])]
+        begun = escaped
+        if len(word) > _TOLD:
+            begun = f"{re.escape(word[:_TOLD])}.{{0,{len(word) - _TOLD}}}"
+        length = len(rewrite.prefixes(begun, regex.IGNORECASE)) + 10 * len(word)
+        if part and size + length > _ROOM:
+            yield "|".join(source for source, _ in part), "|".join(begun for _, begun in part)
+            part, size = [], 0
+        part.append((f"{edges[0]}{escaped}{edges[1]}", begun))
+        size += length
+    if part:
+        yield "|".join(source for source, _ in part), "|".join(begun for _, begun in part)
+
+
+def _finder(
+    pattern: Linear, score: float, holds: Callable[[str], bool] | None, spared: Callable[[str], bool] | None
+) -> Find:
+    """As Presidio scores: a checksum that holds is certain, one that fails rejects."""
+
+    def judge(value: str) -> float:
+        if spared is not None and spared(value):
+            return 0.0
+        if holds is None:
+            return score
+        return 1.0 if holds(value) else 0.0
+
+    def find(text: str, start: int, end: int) -> list[tuple[int, int, float]]:
+        return [(low, high, judge(text[low:high])) for low, high in pattern.spans(text, start, end)]
+
+    return find
+
+
+def _sparing(rule: Rule | Family, spared: Callable[[str], bool]) -> Rule | Family:
+    """The same rule; what is spared scores 0."""
+    if isinstance(rule, Rule):
+        found = rule.find
+
+        def find(text: str, start: int, end: int) -> list[tuple[int, int, float]]:
+            return [
+                (low, high, 0.0 if score and spared(text[low:high]) else score)
+                for low, high, score in found(text, start, end)
+            ]
+
+        return replace(rule, find=find)
+    matched = rule.find
+
+    def matches(text: str, start: int, end: int) -> list[Match]:
+        return [
+            match._replace(score=0.0) if match.score and spared(text[match.start : match.end]) else match
+            for match in matched(text, start, end)
+        ]
+
+    return replace(rule, find=matches)
+
+
+def _read(path: Path) -> str:
+    data = path.read_bytes()
+    if len(data) > _LARGEST:
+        raise OSError(0, f"{len(data)} bytes are more than the {_LARGEST} that a file may have")
+    return data.decode("utf-8")
+
+
+def _lines(node: yaml.Node | None, place: tuple[Any, ...] = ()) -> dict[tuple[Any, ...], int]:
+    """The line that each entry of a file begins in."""
+    if node is None:
+        return {}
+    found = {place: node.start_mark.line + 1} if place else {}
+    if isinstance(node, yaml.MappingNode):
+        for key, value in node.value:
+            found |= _lines(value, (*place, key.value)) | {(*place, key.value): key.start_mark.line + 1}
+    elif isinstance(node, yaml.SequenceNode):
+        for number, value in enumerate(node.value):
+            found |= _lines(value, (*place, number))
+    return found
+
+
+def _spell(place: tuple[Any, ...]) -> str:
+    steps = (f"[{step}]" if isinstance(step, int) else f".{step}" for step in place)
+    return "".join(steps).lstrip(".") or "the file"
+
+
+def _said(error: ValidationError, model: type[_Part]) -> Iterator[tuple[tuple[Any, ...], str]]:
+    """Where an error is, and what it says."""
+    for detail in error.errors(include_url=False):
+        place = detail["loc"]
+        if detail["type"] == "extra_forbidden":
+            known = list(model.model_fields) if len(place) == 1 else list(_Pattern.model_fields)
+            near = difflib.get_close_matches(str(place[-1]), known, 1)
+            yield place, "is not a known key" + (f"; did you mean {near[0]}?" if near else f"; allowed: {known}")
+        elif detail["type"] == "missing":
+            yield place, "is required"
+        elif place == ("type",):
+            yield place, "must be custom: recognizers that Presidio brings along are built in, under its names"
+        elif detail["type"] == "model_type":
+            yield place, "must be a mapping with name, supported_entity and patterns or deny_list"
+        else:
+            yield place, detail["msg"].replace("Input should be", "must be")

@@ -1,0 +1,130 @@
+"""Patterns of others in linear time: the matches that `regex` finds, refusals, and how much a hostile text costs."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import regex
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from gateway.scan.linear import ExplodedError, Linear
+
+PATTERNS = [
+    *(r"\b\d{5}(?:-\d{4})?\b", r"\bEMP-[A-Z]{2}\d+\b", r"[^\W\d]+", r"[äöü]+x?", r"\w+@\w+", r"_\w_", r"[^a-c]{2}"),
+    *(r"\S+\s\S", r"(?:a|ab)(?:c|bcd)", r"a+?b", r".x.", r"\Bx\B", r"straße", r"\D\d\D", r"k+", r"[à-ÿ]+", r"[\W_]+"),
+    *(r"\Aé", r"ß\Z", r"[_é]x", r"\x01", r"(?i)ß|É", r"^\w+", r"(?x) a  b  # a comment", r"[^\S\n]+|[^\D1]"),
+]
+TEXT = st.text(st.sampled_from(list("abcxkKß_é ÉÄäö12٣\n\x01\x02-@—\u3000\u00a0K ſEMP-AB7straße")), max_size=14)
+FLAGS = (0, int(regex.IGNORECASE), int(regex.IGNORECASE | regex.MULTILINE | regex.DOTALL))
+
+
+@settings(max_examples=600, deadline=None)
+@given(st.sampled_from(PATTERNS), st.sampled_from(FLAGS), TEXT)
+def test_the_matches_of_regex(source: str, flags: int, text: str) -> None:
+    """Words, digits and white space mean what they mean in Unicode, and so does where a word ends."""
+    expected = [match.span() for match in regex.finditer(source, text, flags) if match.group()]
+    assert Linear(source, flags).spans(text, 0, len(text)) == expected
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.sampled_from([r"\b\w+\b", r"^.+$", r"\B-\B"]), TEXT, st.integers(0, 14), st.integers(0, 14))
+def test_a_stretch_sees_what_stands_beside_it(source: str, text: str, one: int, other: int) -> None:
+    """A match of the stretch is one of the whole text, where that holds no longer one."""
+    low, high = sorted((min(one, len(text)), min(other, len(text))))
+    whole = {match.span() for match in regex.finditer(source, text, regex.MULTILINE)}
+    found = set(Linear(source, int(regex.MULTILINE)).spans(text, low, high))
+    assert {span for span in whole if low <= span[0] and span[1] <= high} <= found
+
+
+@pytest.mark.parametrize(
+    ("source", "reason"),
+    [
+        (r"(?<!\d)\d{5}", "lookahead or lookbehind"),
+        (r"\d{5}(?!\d)", "lookahead or lookbehind"),
+        (r"([ab])\1", "a back-reference"),
+        (r"(a)?(?(1)b|c)", "a conditional group"),
+        (r"(?>a+)b", "an atomic group"),
+        (r"a++b", "a possessive repeat"),
+        (r"(?i:a)b", "flags for a part"),
+        (r"a*", "matches nothing at all"),
+        (r"(a{1,900}){1,900}", "Hyperscan does not take"),
+        (r"\p{L}+", "not a pattern"),
+        (r"(a", "not a pattern"),
+    ],
+)
+def test_what_cannot_be_held_is_refused(source: str, reason: str) -> None:
+    """With words that say what it is."""
+    with pytest.raises(ValueError, match=reason):
+        Linear(source)
+
+
+HOSTILE = "a" * 100_000
+
+
+def counted(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """How much each pass over a text reads, and how many matches it is told."""
+    passes: list[int] = []
+    run = Linear._run
+
+    def counting(self: Linear, database: Any, text: str, low: int, high: int) -> Any:
+        hits = run(self, database, text, low, high)
+        passes.append(min(high, len(text)) - low + len(hits))
+        return hits
+
+    monkeypatch.setattr(Linear, "_run", counting)
+    return passes
+
+
+@pytest.mark.parametrize("source", [r"(a+)+$", r"(a|aa)+$", r"(a*)*b", r"(.*)*x", r"(a|a?)+c", r"a{1,90}b$", r"(a+)+"])
+@pytest.mark.parametrize("end", ["", "!", "b"])
+def test_what_explodes_elsewhere_does_not_here(monkeypatch: pytest.MonkeyPatch, source: str, end: str) -> None:
+    """A row of a hundred thousand is read once or twice, whatever the pattern."""
+    pattern, passes, text = Linear(source), counted(monkeypatch), HOSTILE + end
+    pattern.spans(text, 0, len(text))
+    assert len(passes) <= 2
+    assert sum(passes) <= 2 * len(text) + 2
+
+
+@pytest.mark.parametrize("source", ["a{3}", "a{1,90}", "aa|a[^b]*b"])
+def test_many_matches_in_one_stretch(monkeypatch: pytest.MonkeyPatch, source: str) -> None:
+    """Passes that look behind a match are as short as what overlaps it."""
+    pattern, passes = Linear(source), counted(monkeypatch)
+    found = pattern.spans(HOSTILE, 0, len(HOSTILE))
+    assert sum(high - low for low, high in found) >= len(HOSTILE) - 2
+    assert sum(passes) <= 4 * len(HOSTILE)
+
+
+def test_reading_over_and_over_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where passes come to more than so many of the whole text, nothing is decided: that blocks."""
+    monkeypatch.setattr("gateway.scan.linear.WORK", 0)
+    with pytest.raises(ExplodedError):
+        Linear(r"\d{4,6}").spans("12345678901", 0, 11)
+
+
+@pytest.mark.parametrize(
+    ("source", "text", "found"),
+    [
+        (r"\d{4,6}", "12345678901", ["123456", "78901"]),
+        (r"\d{3}", "12345678", ["123", "456"]),
+        (r"a+?", "aaa", ["aaa"]),
+        (r"a.*?c", "a1c a2c", ["a1c a2c"]),
+    ],
+)
+def test_the_longest_match(source: str, text: str, found: list[str]) -> None:
+    """Of those that begin at a place; then the next that overlaps none."""
+    assert [text[low:high] for low, high in Linear(source).spans(text, 0, len(text))] == found
+
+
+def test_a_value_as_a_whole() -> None:
+    """`holds` is about all of it."""
+    pattern = Linear("EMP-0+", int(regex.IGNORECASE))
+    assert pattern.holds("emp-000")
+    assert not pattern.holds("EMP-0001")
+    assert Linear("é+").holds("éé")
+
+
+def test_half_a_character() -> None:
+    """A lone surrogate is a character like another that is no letter."""
+    assert Linear(r"a\Wb").spans("xa\ud800b", 0, 4) == [(1, 4)]
