@@ -18,7 +18,7 @@ from typing import Final, NamedTuple
 from faker import Faker
 
 from benchmarks.values import entities, false_values, same_shape, true_values
-from gateway.scan.identities import Identity
+from gateway.scan.identity import Identity
 from gateway.scan.pii import PiiScanner
 from gateway.scan.pii import entities as detected
 from gateway.sections import Pii

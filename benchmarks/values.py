@@ -16,7 +16,8 @@ from typing import Any, Final
 import regex
 from faker import Faker
 
-from gateway.scan.identities import IDENTITIES, Identity
+from gateway.scan.identities import IDENTITIES
+from gateway.scan.identity import Identity
 from gateway.scan.slim import predefined_recognizers
 
 _TRIES: Final = 200_000
