@@ -1,0 +1,53 @@
+"""The kinds of personal data that have a module of their own, one by one: what is found, and what is left alone."""
+
+from __future__ import annotations
+
+import pytest
+
+from gateway.scan import index as index_module
+from gateway.scan.index import Expression, HyperscanIndex
+from gateway.scan.pii import PiiScanner
+
+FOUND = (
+    ("accounts", "pay DE89-3704-0044-0532-0130-00", "IBAN_CODE", "DE89-3704-0044-0532-0130-00"),
+    ("addresses", "I live at 12 Main Street now", "STREET_ADDRESS", "12 Main Street"),
+    ("births", "She was born on 3 March 1981.", "DATE_OF_BIRTH", "3 March 1981"),
+    ("births", "DOB: 1981-03-12", "DATE_OF_BIRTH", "1981-03-12"),
+    ("cards", "card 4111.1111.1111.1111 it is", "CREDIT_CARD", "4111.1111.1111.1111"),
+    ("links", "ftp://anna:s3cretpw@files.example.com/x", "URL_CREDENTIALS", "ftp://anna:s3cretpw@files.example.com"),
+    ("spelled", "to maria [at] example [dot] com please", "EMAIL", "maria [at] example [dot] com"),
+    ("telephones", "call me on 12 34 567 89 tonight", "PHONE", "12 34 567 89"),
+    ("wallets", "send to 1A1zP1eP5QGefi2DMPTfTL5SLmv7DivfNa", "CRYPTO", "1A1zP1eP5QGefi2DMPTfTL5SLmv7DivfNa"),
+)
+ALONE = (
+    ("accounts", "pay DE89-3704-0044-0532-0130-01", "IBAN_CODE"),
+    ("births", "released on 3 March 1981", "DATE_OF_BIRTH"),
+    ("cards", "row 4111111111111112", "CREDIT_CARD"),
+    ("spelled", "look at [dot] com", "EMAIL"),
+    ("telephones", "at 03:24:06.484955 sharp", "PHONE"),
+    ("wallets", "send to 1A1zP1eP5QGefi2DMPTfTL5SLmv7DivfNb", "CRYPTO"),
+)
+
+
+@pytest.mark.parametrize(("module", "text", "entity", "value"), FOUND)
+def test_found(pii: PiiScanner, module: str, text: str, entity: str, value: str) -> None:
+    """The value, whole, under its name."""
+    found = [(one.entity, text[one.start : one.end]) for one in pii.scan(text)]
+    assert (entity, value) in found, module
+
+
+@pytest.mark.parametrize(("module", "text", "entity"), ALONE)
+def test_left_alone(pii: PiiScanner, module: str, text: str, entity: str) -> None:
+    """What looks like one and is none."""
+    assert entity not in [one.entity for one in pii.scan(text)], module
+
+
+@pytest.mark.skipif(index_module.hyperscan is None, reason="Hyperscan has no wheel here")
+def test_what_a_pattern_needs_and_where_it_begins() -> None:
+    """A pattern is asked where its sign is; one that is looked for by its end is told from its beginning on."""
+    first = Expression(r"\w{1,8}@\w+", needs="@")
+    second = Expression(r"\w{1,8}#\d+", whole=r"#\d+", back=8)
+    index = HyperscanIndex([first, second], None)
+    assert index.hits("nothing here") == []
+    assert {number for number, *_ in index.hits("mail me@home")} == {0}
+    assert any(low <= 4 and high == 10 for _, low, high in index.hits("see room#7 ok"[:10]))
