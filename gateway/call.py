@@ -293,9 +293,10 @@ class Outcome:
 
 @dataclass(slots=True)
 class Screening:
-    """What the output filter found in the answer: counts by entity."""
+    """What the output filter found in the answer: counts by entity. `effort` is what reading its SQL has taken."""
 
     counts: dict[str, int] = field(default_factory=dict)
+    effort: int = 0
 
 
 Headers = Sequence[tuple[bytes, bytes]]

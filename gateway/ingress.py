@@ -148,7 +148,11 @@ async def receive(call: Call, receive: Receive, max_body: int, max_depth: int) -
     """Read the request into the call. Raises Refusal(invalid_request, request_too_large), Disconnected."""
     call.correlation_id = workflow(call)
     call.raw = await read_body(receive, call.headers, max_body)
-    call.body, survey = tree.parse(call.raw, call.format.shape, max_depth)
+    if len(call.raw) > call.runtime.OFF_LOOP:
+        parsed = await asyncio.to_thread(tree.parse, call.raw, call.format.shape, max_depth)
+    else:
+        parsed = tree.parse(call.raw, call.format.shape, max_depth)
+    call.body, survey = parsed
     call.spans, call.nested, call.unscannable = survey.spans, survey.nested, survey.kinds
     intent = call.format.parse(call.body)
     call.model, call.stream, call.tools, call.ceiling = intent

@@ -22,7 +22,9 @@ from gateway.restore import Restoration, Restorer
 from gateway.scan.placeholders import LIKE, PLACEHOLDER
 from gateway.sections import Output as OutputConfig
 
-MAX_TOOL_CALL = 4 * 1024 * 1024  # characters of one tool call's arguments, which are held until they are whole
+MAX_TOOL_CALL = 4 * 1024 * 1024  # characters of an answer's tool calls, which are held until they are whole
+MAX_RUNS = 1024  # texts and tool calls that one answer may have at a time
+_PIECE = 64  # characters that a tool call counts for beside what it says
 ARGUMENTS = frozenset({"arguments", "input"})  # fields of a tool call whose text, if it is no JSON, is an argument
 _SHORT = 128  # characters of a text, and how many of them, that one answer's filter remembers to be clean
 _ALIVE = b":\n\n"
@@ -122,6 +124,8 @@ class AnswerFilter:
         self._windows: dict[Channel, Window] = {}
         self._guards: dict[Channel, tuple[Guard, ...]] = {}
         self._calls: dict[int, dict[int, Json]] = {}
+        self._arguments: dict[int, dict[tuple[int, str, str], list[str]]] = {}  # their pieces
+        self._held = 0  # characters of tool calls
         self._clean: set[str] = set()
         self.screening: Screening = call.screening
 
@@ -234,6 +238,8 @@ class AnswerFilter:
     def _running(self, channel: Channel, text: str) -> str:
         window = self._windows.get(channel)
         if window is None:
+            if len(self._windows) >= MAX_RUNS:
+                raise Refusal("output_blocked", f"The answer has more than {MAX_RUNS} texts at a time.", stage="output")
             window = self._windows[channel] = self._screen.scanner.window(self._screen.limit)
             if self._gates:
                 self._guards[channel] = tuple(gate.guard(self._call) for gate in self._gates)
@@ -280,14 +286,17 @@ class AnswerFilter:
             held = self._calls.setdefault(choice, {})
             index = piece.get("index")
             index = index if type(index) is int else len(held)
-            whole = held.get(index)
-            if whole is None:
-                held[index] = piece
+            self._held += _PIECE + _cut(piece, index, self._arguments.setdefault(choice, {}))
+            if index in held:
+                _merge(held[index], piece)
             else:
-                _merge(whole, piece)
-            function = held[index].get("function")
-            if isinstance(function, dict) and len(function.get("arguments") or "") > MAX_TOOL_CALL:
-                raise Refusal("output_blocked", f"A tool call of the answer is longer than {MAX_TOOL_CALL} characters.")
+                held[index] = piece
+            if self._held > MAX_TOOL_CALL or len(held) + len(self._calls) > MAX_RUNS:
+                raise Refusal(
+                    "output_blocked",
+                    f"The answer has more than {MAX_RUNS} tool calls, or more than {MAX_TOOL_CALL} characters in them.",
+                    stage="output",
+                )
 
     def _finish(self, choice: int, stream: StreamCodec) -> list[bytes]:
         """The tails of the choice's texts, then its tool calls, each judged whole."""
@@ -298,6 +307,8 @@ class AnswerFilter:
                 events.append(stream.text(channel, text))
         calls = self._calls.pop(choice, None)
         if calls:
+            for (index, kind, name), pieces in self._arguments.pop(choice, {}).items():
+                calls[index][kind][name] = "".join(pieces)
             whole = [calls[index] for index in sorted(calls)]
             for call in whole:
                 self._survey(self._codec.arguments(call), (call,))
@@ -360,15 +371,29 @@ class AnswerFilter:
         )
 
 
+def _cut(piece: Json, index: int, arguments: dict[tuple[int, str, str], list[str]]) -> int:
+    """Put the text of a piece of a tool call, which goes on in other pieces, with those; returns its length.
+
+    What the piece holds besides is small, or its length counts as well.
+    """
+    size = 0
+    for kind, field in (("function", "arguments"), ("custom", "input")):
+        inner = piece.get(kind)
+        said = inner.get(field) if isinstance(inner, dict) else None
+        if isinstance(inner, dict) and isinstance(said, str):
+            arguments.setdefault((index, kind, field), []).append(said)
+            inner[field] = ""
+            size += len(said)
+    return size + sum(len(str(value)) for key, value in piece.items() if key not in ("index", "type"))
+
+
 def _merge(whole: Json, piece: Json) -> None:
-    """Append a piece of a streamed tool call: the arguments grow, of everything else the last word said counts."""
+    """Take in a further piece of a streamed tool call: of everything but its text the last word said counts."""
     for key, value in piece.items():
-        if key == "function" and isinstance(value, dict) and isinstance(whole.get("function"), dict):
-            function = whole["function"]
+        inner = whole.get(key)
+        if key in ("function", "custom") and isinstance(value, dict) and isinstance(inner, dict):
             for name, said in value.items():
-                if name == "arguments" and isinstance(said, str) and isinstance(function.get(name), str):
-                    function[name] += said
-                elif said not in (None, ""):
-                    function[name] = said
+                if said not in (None, "") or name not in inner:
+                    inner[name] = said
         elif value is not None:
             whole[key] = value

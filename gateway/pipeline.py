@@ -11,8 +11,9 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from typing import Any, TypeVar
 
 import orjson
 
@@ -32,6 +33,7 @@ from gateway.tokens import ANSWER, MESSAGE
 
 LAPSE_MARGIN = 60  # seconds past an upstream's own time limit after which an unsettled reservation counts as lost
 MAX_COUNTED = 1024 * 1024  # bytes of a broken answer whose tokens are counted
+Result = TypeVar("Result")
 _log = logging.getLogger("meshgate")
 
 
@@ -76,20 +78,32 @@ def step(call: Call, name: str) -> None:
 
 
 async def read(call: Call, receive: ingress.Receive) -> None:
-    """The request itself, and what is known of its texts. Large ones are looked at off the event loop."""
+    """The request itself, and what is known of its texts. Much new text is looked at off the event loop."""
     runtime = call.runtime
     server = runtime.config.server
     await ingress.receive(call, receive, server.max_body, server.max_depth)
     runtime.forward.model(call.model)
     call.known_model = True
     try:
-        if len(call.raw) > runtime.OFF_LOOP:
-            counted = await asyncio.to_thread(survey, call)
+        if len(call.raw) > runtime.NEW_TEXT and runtime.texts.fresh(call.spans) > runtime.NEW_TEXT:
+            counted = await aside(survey, call)
         else:
             counted = survey(call)
     except Exception as fault:
         raise broken(call, fault, "The request could not be searched for personal data") from None
     call.input_tokens = counted and counted + MESSAGE * len(call.body["messages"]) + ANSWER
+
+
+async def aside(work: Callable[..., Result], *args: Any) -> Result:
+    """Work off the event loop, to its end also where the call is cut meanwhile: what it learns is settled."""
+    running = asyncio.ensure_future(asyncio.to_thread(work, *args))
+    try:
+        return await asyncio.shield(running)
+    except asyncio.CancelledError:
+        await asyncio.wait([running])
+        if not running.cancelled():
+            running.exception()  # nobody is left to hear of it
+        raise
 
 
 def survey(call: Call) -> int:
@@ -293,6 +307,12 @@ async def whole(call: Call, answer: Answer, reply: Reply) -> None:
         raise
     step(call, "output")
     raw = b"".join(parts)
+    large = len(raw) > call.runtime.NEW_TEXT
+    await reply.whole(200, await aside(judged, call, raw) if large else judged(call, raw))
+
+
+def judged(call: Call, raw: bytes) -> bytes:
+    """A whole answer as the caller may have it. Raises Refusal."""
     try:
         body = orjson.loads(raw)
         call.format.check(body)
@@ -304,7 +324,7 @@ async def whole(call: Call, answer: Answer, reply: Reply) -> None:
     screen = call.runtime.filter(call)
     if screen is not None and (screen.whole(body) or not tree.says_once(raw, body)):
         raw = numbers.dumps(body, raw)
-    await reply.whole(200, raw)
+    return raw
 
 
 async def stream(call: Call, answer: Answer, reply: Reply) -> None:
@@ -327,7 +347,9 @@ async def stream(call: Call, answer: Answer, reply: Reply) -> None:
                     outcome.usage, outcome.outdated = chunk.usage, False
                 elif said:
                     outcome.outdated = outcome.usage is not None
-                if screen is not None:
+                if screen is not None and len(chunk.raw) > call.runtime.NEW_TEXT:
+                    out += await aside(screen.feed, chunk, codec)
+                elif screen is not None:
                     out += screen.feed(chunk, codec)
                 else:
                     out.append(codec.encode(chunk))

@@ -55,7 +55,7 @@ class SqlGate:
 
     def guard(self, call: Call) -> Finder:
         """The judge of one running text."""
-        return Finder(self.load(), self._check(call), self.limit)
+        return Finder(self.load(), self._check(call), self.limit, spent=call.screening)
 
     def text(self, call: Call, text: str) -> str:
         """A whole text; unchanged if nothing in it is refused."""
@@ -66,7 +66,7 @@ class SqlGate:
     def argument(self, call: Call, text: str) -> str:
         """A string among the arguments of a tool call."""
         if len(text) >= _SHORT:
-            self.arguments()(text, self._check(call))
+            self.arguments()(text, self._check(call), call.screening)
         return text
 
     def arguments(self) -> Arguments:
@@ -91,7 +91,10 @@ class SqlGate:
         """What is wrong with a statement; nothing if it may pass."""
         config = self._config
         if not statement.readable:
-            return f"SQL that cannot be read, or is longer than {config.max_chars} characters (output.sql.max_chars)"
+            return (
+                f"SQL that cannot be read, is longer than {config.max_chars} characters (output.sql.max_chars), or "
+                "takes more to read than one answer may"
+            )
         refused = sorted(statement.kinds.difference(allow))
         if refused:
             return f"SQL of a kind that may not pass ({', '.join(refused)})"

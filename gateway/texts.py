@@ -78,6 +78,11 @@ class Texts:
         self._counted = counted
         self._kept: Generations[Facts] = Generations(size)
 
+    def fresh(self, spans: Sequence[Span]) -> int:
+        """Characters of texts that were not met lately."""
+        known = self._kept.young
+        return sum([len(span[2]) for span in spans if hashed(span[2]) not in known])
+
     def survey(self, spans: Sequence[Span]) -> tuple[int, list[Found]]:
         """Tokens of all spans together, and those that hold personal data; nothing at all where nobody asks."""
         if self._scan is None and not self._counted:

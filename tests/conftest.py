@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
+import hypothesis
 import pytest
 import regopy  # noqa: F401  (before spaCy, which a reference loads: the other way round its C++ exceptions abort)
 
@@ -15,6 +16,10 @@ from redis_cluster import cluster
 from scan_samples import REGIONS
 from servers import acl_rule, redis_server
 from store_harness import Backend, backend
+
+# How long an example takes is for the machine to say, which others may be using.
+hypothesis.settings.register_profile("shared", deadline=None)
+hypothesis.settings.load_profile("shared")
 
 
 @pytest.fixture(scope="session")

@@ -73,9 +73,9 @@ class Chunk:
         """Every text in the chunk, to count where no usage is reported."""
         said = [delta.holder[delta.key] for delta in self.texts]
         for _, call in self.calls:
-            function = call.get("function")
-            if type(function) is dict:
-                said += [value for value in function.values() if type(value) is str]
+            for inner in (call.get("function"), call.get("custom")):
+                if type(inner) is dict:
+                    said += [value for value in inner.values() if type(value) is str]
         return said
 
     def judge_whole(self, holder: Json, but: frozenset[str], shape: Shape) -> None:

@@ -349,6 +349,8 @@ class OpenAIChatStream:
             raise ValueError("a choice is not an object")
         index, delta = integer(choice.get("index")), choice.get("delta")
         self.open.setdefault(index, True)
+        if len(self.open) > MAX_CHOICES:
+            raise ValueError(f"more than {MAX_CHOICES} choices")
         if choice.get("logprobs") is not None and not _echoes(choice):
             choice["logprobs"] = None
             chunk.edited = True

@@ -57,34 +57,42 @@ class Reader:
         logging.getLogger("sqlglot").setLevel(logging.CRITICAL)
         self._dialects = [Dialect.get_or_raise(name) for name in ([dialect] if dialect else DIALECTS)]
         self._parsers = [_bounded(each.parser_class) for each in self._dialects]
-        self._known: dict[str, list[Statement]] = {}  # an argument is read as a text, too
+        self._known: dict[str, tuple[list[Statement], int]] = {}  # an argument is read as a text, too
         self._comments_run = not dialect or "mysql" in {c.__name__.lower() for c in type(self._dialects[0]).__mro__}
 
     def read(self, text: str) -> list[Statement]:
         """Every statement of a text, in every reading of it. Never raises."""
+        return self.weighed(text)[0]
+
+    def weighed(self, text: str) -> tuple[list[Statement], int]:
+        """The same, and how many moves it takes: the same number whether the text is known or not."""
         known = self._known.get(text)
         if known is None:
+            steps = [STEPS]
             try:
-                known = list(dict.fromkeys(self._read(text)))
+                statements = list(dict.fromkeys(self._read(text, steps)))
             except (Exception, RecursionError):  # whatever a grammar stumbles over is not readable
-                known = [unreadable(text)]
+                statements = [unreadable(text)]
+            known = statements, STEPS - max(0, steps[0])
             if len(self._known) >= REMEMBERED:
                 self._known.clear()
             self._known[text] = known
         return known
 
-    def tree(self, text: str) -> exp.Expr | None:
-        """What the grammar of the first dialect makes of one statement; None if nothing. Never raises."""
+    def tree(self, text: str, steps: list[int] | None = None) -> exp.Expr | None:
+        """What the grammar of the first dialect makes of one statement; None if nothing. Never raises.
+
+        `steps` are the moves that are left, of which it takes its own.
+        """
         try:
             tokens = self._dialects[0].tokenize(text)
             if not tokens or len(tokens) > TOKENS or _depth(tokens) > DEPTH:
                 return None
-            return self._parse(0, tokens, text, [STEPS])
+            return self._parse(0, tokens, text, [STEPS] if steps is None else steps)
         except (Exception, RecursionError):
             return None
 
-    def _read(self, text: str) -> Iterator[Statement]:
-        steps = [STEPS]
+    def _read(self, text: str, steps: list[int]) -> Iterator[Statement]:
         text = _EXPLAINED.sub("", text)  # as what it explains: with ANALYZE it is run
         texts = [text]
         if self._comments_run and "/*!" in text:

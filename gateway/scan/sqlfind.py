@@ -13,14 +13,26 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Sequence
-from typing import Final
+from typing import Final, Protocol
 
 from gateway.scan.fold import DISGUISE, fold
-from gateway.scan.sql import Reader, Statement, unreadable
+from gateway.scan.sql import STEPS, Reader, Statement, unreadable
 from gateway.scan.sqlinject import FRAGMENT, Breakout, variants
 from gateway.scan.sqlshape import ARTICLES, KEYWORDS, RUN, Select, opening, prose_from
 
 Check = Callable[[Sequence[Statement]], None]
+
+
+class Spent(Protocol):
+    """Who keeps count of what reading takes, over all texts of an answer."""
+
+    effort: int
+
+
+class Own:
+    """The count of one text alone."""
+
+    effort = 0
 
 
 def _trie(words: Iterable[str]) -> str:
@@ -41,7 +53,8 @@ _CODE: Final = re.compile(r"[=<>()*;\[\]{}@|]|'[^']*'|\"[^\"]*\"|\b(?:where|valu
 _LINE: Final = re.compile(r"(?:^|\n)[\s>*\-+\d.)#$]*(?:\w*sql\w*>[ \t]*)?\Z|[:;`\"'({\[\t=>]\s*\Z|\\n\s*\Z")
 _WEAK_HARD: Final = re.compile(r"(?:drop\s+(?:table|database|schema)|truncate\s+table|delete\s+from)\b", re.IGNORECASE)
 _SURE: Final = frozenset({"union", "into", RUN})  # openings that no prose has
-WORK: Final = 1_000  # looks at openings and, a hundred each, readings of pieces, beyond one for each character
+WORK: Final = 1_000  # looks at openings in vain, beyond one for each character
+EFFORT: Final = 30_000  # moves of the parsers, and as much for looks and characters, over all: half a second
 PIECE: Final = 4_096  # characters of a whole text taken in at once
 _BEFORE: Final = 80  # characters kept of what has left
 
@@ -51,11 +64,14 @@ class Finder:
 
     __slots__ = (
         *("_before", "_blank", "_check", "_held", "_limit", "_ready", "_reader", "_scan", "_select"),
-        *("_since", "_word", "_work", "_yes"),
+        *("_since", "_spent", "_word", "_work", "_yes"),
     )
 
-    def __init__(self, reader: Reader, check: Check, limit: int, *, blank: bool = True) -> None:
+    def __init__(
+        self, reader: Reader, check: Check, limit: int, *, blank: bool = True, spent: Spent | None = None
+    ) -> None:
         """`blank`: an empty line ends a statement, as it does in prose."""
+        self._spent = spent or Own()
         self._reader = reader
         self._check = check
         self._limit = limit
@@ -149,17 +165,16 @@ class Finder:
             verdict = self._opening(text, final)
             if verdict == "open":
                 return None if not over else self._too_much(text)
-            self._work = max(0, self._work) + 1 + (self._select.at if self._select else self._since) // 16
-            if verdict == "long" or self._work > WORK:
+            looked = self._select.at if self._select else self._since
+            self._work = max(0, self._work) + 1 + looked // 16
+            self._spent.effort += looked // 2
+            if verdict == "long" or self._work > WORK or self._spent.effort > EFFORT:
                 return self._too_much(text)
             if verdict == "no":
                 return len(self._word)
         end = self._ending(text, final)
         if end is None:
             return None if not over else self._too_much(text)
-        self._work += 100
-        if self._work > WORK:
-            return self._too_much(text[:end])
         return self._statement(text[:end])
 
     def _too_much(self, text: str) -> int:
@@ -219,11 +234,13 @@ class Finder:
         if self._quote():
             piece = piece.replace('\\"', '"').replace("\\'", "'").replace("\\n", "\n")
         body = piece.strip()
-        statements = self._reader.read(body)
+        statements = self._read(body)
+        if self._spent.effort > EFFORT:
+            return self._too_much(piece)
         if not all(one.readable for one in statements):
             cut = prose_from(body, min(self._yes, len(body)))
             begun = body[:cut].rstrip(" \n,.:") if cut else body.rstrip(".:,!? )")
-            shorter = self._reader.read(begun) if begun != body else statements
+            shorter = self._read(begun) if begun != body else statements
             if all(one.readable for one in shorter):
                 if self._is_prose(begun, trailing=cut is not None):
                     return len(self._word)
@@ -237,6 +254,11 @@ class Finder:
             return len(self._word)
         self._check(statements)
         return size
+
+    def _read(self, text: str) -> list[Statement]:
+        statements, moves = self._reader.weighed(text)
+        self._spent.effort += 10 + len(text) // 4 + moves
+        return statements
 
     def _is_prose(self, body: str, *, trailing: bool) -> bool:
         """Whether words that could be SQL are meant as words: nothing in them is code, nor is where they stand."""
@@ -259,13 +281,20 @@ class Arguments:
         self._breakout = breakout
         self._limit = limit
 
-    def __call__(self, text: str, check: Check) -> None:
+    def __call__(self, text: str, check: Check, spent: Spent | None = None) -> None:
         """Hand every statement and every piece of one to `check`."""
+        spent = spent or Own()
         for said in variants(text):
             found: list[Statement] = []
-            finder = Finder(self._reader, found.extend, self._limit, blank=False)
+            finder = Finder(self._reader, found.extend, self._limit, blank=False, spent=spent)
             finder.whole(said)
             if found:
                 check(found)
-            elif self._breakout(fold(said)[0]):
+                continue
+            steps = [STEPS]
+            if self._breakout(fold(said)[0], steps):
                 check([FRAGMENT])
+            spent.effort += STEPS - steps[0]
+            if spent.effort > EFFORT:
+                check([unreadable(said)])
+                return

@@ -21,7 +21,7 @@ from urllib.parse import unquote_plus
 
 import orjson
 
-from gateway.scan.sql import Reader, Statement
+from gateway.scan.sql import DEPTH, STEPS, Reader, Statement
 
 if TYPE_CHECKING:
     from sqlglot import exp
@@ -58,19 +58,22 @@ class Breakout:
     def __init__(self, dialect: str = "") -> None:
         self._readers = [Reader(name) for name in ([dialect] if dialect else _DIALECTS)]
 
-    def __call__(self, text: str) -> bool:
-        """Whether a text is such a piece."""
+    def __call__(self, text: str, steps: list[int] | None = None) -> bool:
+        """Whether a text is such a piece, or one that takes more to tell than `steps` moves."""
+        steps = [STEPS] if steps is None else steps
         if len(text) > LONGEST:
             return False
         if _CALLS.search(text):
             return True
         for quote, after in _AFTER_QUOTE.items():
-            if after.match(text) and self._breaks(text, quote):
+            if after.match(text) and self._breaks(text, quote, steps):
                 return True
-        return _AFTER_NUMBER.match(text) is not None and self._breaks(text, "")
+        return _AFTER_NUMBER.match(text) is not None and self._breaks(text, "", steps)
 
-    def _breaks(self, text: str, quote: str) -> bool:
-        closed, left = _brackets(text)
+    def _breaks(self, text: str, quote: str, steps: list[int]) -> bool:
+        closed, left, deepest = _brackets(text)
+        if deepest >= DEPTH:
+            return True  # deeper than anybody writes, and than is parsed
         begin, end = "(" * closed, ")" * (closed + left)
         if (
             quote
@@ -81,22 +84,23 @@ class Breakout:
             return True  # the value is closed and what follows it is cut off
         for reader in self._readers:
             for tail in dict.fromkeys((quote + end, end, "")):
-                tree = reader.tree(f"SELECT a FROM t WHERE {begin}b = {quote}{text}{tail}")  # noqa: S608  (only read)
+                tree = reader.tree(f"SELECT a FROM t WHERE {begin}b = {quote}{text}{tail}", steps)  # noqa: S608  (only read)
                 if tree is not None and _adds(tree, quoted=bool(quote)):
                     return True
-        return False
+        return steps[0] <= 0
 
 
-def _brackets(text: str) -> tuple[int, int]:
-    """How many brackets a text closes that it did not open, and how many of its own it leaves open."""
-    depth = lowest = 0
+def _brackets(text: str) -> tuple[int, int, int]:
+    """How many brackets a text closes that it did not open, how many it leaves open, and how deep they go."""
+    depth = lowest = deepest = 0
     for char in text:
         if char == "(":
             depth += 1
+            deepest = max(deepest, depth - lowest)
         elif char == ")":
             depth -= 1
             lowest = min(lowest, depth)
-    return -lowest, depth
+    return -lowest, depth, deepest - lowest
 
 
 def _adds(tree: exp.Expr, *, quoted: bool) -> bool:
