@@ -27,7 +27,7 @@ _PLAIN: Final = regex.compile(r"[\x00\x02-^`-\x7f]*")
 _ASCII: Final = sorted({*map(chr, range(128))} - {"_", "\x01"})
 _NUMBER: Final = re.compile("\0([0-9]+)\0")  # a member, until all are known
 _BITS: Final = 7  # of each byte between marks, the eighth is set
-_REMEMBERED: Final = 20_000  # characters; a language has fewer, an attacker a million
+_REMEMBERED: Final = 2_000  # characters of each pattern; those of ASCII need none
 _CATEGORIES: Final = {
     op.CATEGORY_DIGIT: r"\d",
     op.CATEGORY_NOT_DIGIT: r"\D",
@@ -97,28 +97,33 @@ class Linear:
         found: list[tuple[int, int]] = []
         last, reach, read = start, start, 0
 
-        def straddled(until: int) -> int:
+        def straddled() -> bool:
+            """Whether a match begins at or after `last` and ends at or before `reach`."""
             # Hyperscan tells one start for each end, the first: others may hide behind those that overlap a match.
             nonlocal read
+            if not reach > last > 0:
+                return False
             read += reach + 2 - last
             if read > WORK * (end + 2 - start):
                 raise ExplodedError("a pattern of pii.recognizers or pii.allow reads this text over and over")
-            ends = (at for _, _, at in self._run(self._later, text, last - 1, reach + 1) if last < at <= until)
-            return max(ends, default=0)
+            return any(last < at <= reach for _, _, at in self._run(self._later, text, last - 1, reach + 1))
 
+        joining = False  # matches that overlap count as one: which of them there would be is not known
         for _, low, high in sorted(self._run(self._spans, text, max(0, start - 1), end + 1), key=_first):
             if high > end or high <= low:
                 continue
-            while low > last > 0 and reach > last and (hidden := straddled(reach)):
-                found.append((last, hidden))
-                last = hidden
+            if low > last and straddled():
+                found.append((last, reach))
+                last, joining = reach, True
             if low >= last:
                 found.append((low, high))
+                last, joining = high, False
+            elif joining and high > last:
+                found[-1] = (found[-1][0], high)
                 last = high
             reach = max(reach, high)
-        while reach > last > 0 and (hidden := straddled(reach)):
-            found.append((last, hidden))
-            last = hidden
+        if straddled():
+            found.append((last, reach))
         return found
 
     def _run(self, database: Database, text: str, low: int, high: int) -> list[Hit]:

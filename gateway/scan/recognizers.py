@@ -7,75 +7,26 @@ closed: what raises in a scanner blocks.
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Any, Final
 
 import regex
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import ValidationError
 
 from gateway.scan import index, rewrite
 from gateway.scan.checks import CHECKS
 from gateway.scan.context import ContextWords
 from gateway.scan.linear import Linear
+from gateway.scan.recognizer_file import PRESIDIOS, Entry, File, Language, numbered, read, said, spell
 from gateway.scan.rules import Family, Find, Match, Rule
 
-_PRESIDIOS: Final = int(regex.DOTALL | regex.MULTILINE | regex.IGNORECASE)  # its flags where none are given
 _ENTITY: Final = regex.compile(r"(?!SECRET_|PLACEHOLDER|UNSCANNABLE|LITERAL)[A-Z][A-Z0-9_]{0,47}")
 _ROOM: Final = 6_000  # characters that the words of one expression may take: Hyperscan takes 16,000
 _TOLD: Final = 20  # characters of a word from which on a stream waits for the rest, whatever comes
-_LARGEST: Final = 1_000_000  # bytes of a file
-
-
-class _Part(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class _Pattern(_Part):
-    name: str = ""
-    regex: str = Field(min_length=1)
-    score: float = Field(ge=0, le=1)
-
-
-class _Language(_Part):
-    language: str
-    context: tuple[str, ...] | None = None
-
-
-Words = tuple[str, ...] | None
-
-
-class _Entry(_Part):
-    """A recognizer. Languages are those of Presidio's engine: here all hold at once."""
-
-    name: str = ""
-    supported_entity: str = ""
-    supported_entities: tuple[str, ...] = ()
-    supported_language: str | None = None
-    supported_languages: tuple[str | _Language, ...] | None = None
-    patterns: tuple[_Pattern, ...] | None = None
-    context: Words = None
-    deny_list: Words = None
-    deny_list_score: float = Field(default=1.0, gt=0, le=1)
-    allow_list: Words = None
-    checksum: str | None = None
-    global_regex_flags: int | None = None
-    enabled: bool = True
-    type: Literal["custom"] = "custom"
-    version: str = ""
-    country_code: str | None = None
-
-
-class _File(_Part):
-    recognizers: tuple[Any, ...] = Field(min_length=1)
-    allow_list: Words = None
-    global_regex_flags: int = _PRESIDIOS
-    supported_languages: tuple[str, ...] | None = None
-    supported_countries: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,8 +68,8 @@ def load(path: str, allow: Sequence[str], canonical: Callable[[str], str]) -> Ow
     if not path:
         return Own((), spared, (tuple(allow),))
     try:
-        text = _read(Path(path))
-        data, lines = yaml.safe_load(text), _lines(yaml.compose(text, Loader=yaml.SafeLoader))
+        text = read(Path(path))
+        data, lines = yaml.safe_load(text), numbered(yaml.compose(text, Loader=yaml.SafeLoader))
     except (OSError, UnicodeDecodeError) as error:
         raise FileProblems(f"{path}: cannot be read: {getattr(error, 'strerror', None) or 'not UTF-8'}") from None
     except yaml.MarkedYAMLError as error:
@@ -130,24 +81,24 @@ def load(path: str, allow: Sequence[str], canonical: Callable[[str], str]) -> Ow
 
     def report(place: tuple[Any, ...], words: str, name: str = "") -> None:
         line = next((lines[place[:n]] for n in range(len(place), 0, -1) if place[:n] in lines), 0)
-        problems.append(f"{path}{f':{line}' if line else ''}: {_spell(place)}{f' ({name})' if name else ''} {words}")
+        problems.append(f"{path}{f':{line}' if line else ''}: {spell(place)}{f' ({name})' if name else ''} {words}")
 
     rules: list[Rule] = []
     if isinstance(data, list):  # as they are sent along with a text
         data, lines = {"recognizers": data}, {("recognizers", *place): line for place, line in lines.items()}
     try:
-        file = _File.model_validate(data)
+        file = File.model_validate(data)
     except ValidationError as error:
-        for place, words in _said(error, _File):
+        for place, words in said(error, File):
             report(place, words)
         raise FileProblems("\n".join(problems)) from None
     for number, entry in enumerate(file.recognizers):
         place = ("recognizers", number)
         name = str(entry.get("name") or "") if isinstance(entry, dict) else ""
         try:
-            rules += _rules(_Entry.model_validate(entry), number, file.global_regex_flags, canonical)
+            rules += _rules(Entry.model_validate(entry), number, file.global_regex_flags, canonical)
         except ValidationError as error:
-            for inner, words in _said(error, _Entry):
+            for inner, words in said(error, Entry):
                 report((*place, *inner), words, name)
         except _Refused as refused:
             report((*place, *refused.place), str(refused), name)
@@ -170,7 +121,7 @@ def sparing(allow: Sequence[str]) -> Callable[[str], bool] | None:
     for one in allow:
         if _is_pattern(one):
             try:
-                patterns.append(Linear(one[1:-1], _PRESIDIOS))
+                patterns.append(Linear(one[1:-1], PRESIDIOS))
             except ValueError as error:
                 raise ValueError(f"{one}: {error}") from None
     if not allow:
@@ -190,7 +141,7 @@ class _Refused(ValueError):
         self.place = place
 
 
-def _rules(entry: _Entry, number: int, flags: int, canonical: Callable[[str], str]) -> Iterator[Rule]:
+def _rules(entry: Entry, number: int, flags: int, canonical: Callable[[str], str]) -> Iterator[Rule]:
     entity = _entity(entry, canonical)
     if entry.checksum is not None and entry.checksum not in CHECKS:
         raise _Refused(f"cannot be {entry.checksum!r}; allowed: {', '.join(sorted(CHECKS))}", "checksum")
@@ -202,7 +153,7 @@ def _rules(entry: _Entry, number: int, flags: int, canonical: Callable[[str], st
         flags = entry.global_regex_flags
     words = [*(entry.context or ())]
     for language in entry.supported_languages or ():
-        words += (language.context or ()) if isinstance(language, _Language) else ()
+        words += (language.context or ()) if isinstance(language, Language) else ()
     context = ContextWords(words) if any(words) else None
     try:
         spared = sparing(entry.allow_list or ())
@@ -232,7 +183,7 @@ def _hold(expression: index.Expression) -> None:
     index.build([expression], None, streams=True)
 
 
-def _entity(entry: _Entry, canonical: Callable[[str], str]) -> str:
+def _entity(entry: Entry, canonical: Callable[[str], str]) -> str:
     names = [name for name in (entry.supported_entity, *entry.supported_entities) if name]
     if len(names) != 1:
         raise _Refused("needs one supported_entity, such as EMPLOYEE_ID")
@@ -305,47 +256,3 @@ def _sparing(rule: Rule | Family, spared: Callable[[str], bool]) -> Rule | Famil
         ]
 
     return replace(rule, find=matches)
-
-
-def _read(path: Path) -> str:
-    data = path.read_bytes()
-    if len(data) > _LARGEST:
-        raise OSError(0, f"{len(data)} bytes are more than the {_LARGEST} that a file may have")
-    return data.decode("utf-8")
-
-
-def _lines(node: yaml.Node | None, place: tuple[Any, ...] = ()) -> dict[tuple[Any, ...], int]:
-    """The line that each entry of a file begins in."""
-    if node is None:
-        return {}
-    found = {place: node.start_mark.line + 1} if place else {}
-    if isinstance(node, yaml.MappingNode):
-        for key, value in node.value:
-            found |= _lines(value, (*place, key.value)) | {(*place, key.value): key.start_mark.line + 1}
-    elif isinstance(node, yaml.SequenceNode):
-        for number, value in enumerate(node.value):
-            found |= _lines(value, (*place, number))
-    return found
-
-
-def _spell(place: tuple[Any, ...]) -> str:
-    steps = (f"[{step}]" if isinstance(step, int) else f".{step}" for step in place)
-    return "".join(steps).lstrip(".") or "the file"
-
-
-def _said(error: ValidationError, model: type[_Part]) -> Iterator[tuple[tuple[Any, ...], str]]:
-    """Where an error is, and what it says."""
-    for detail in error.errors(include_url=False):
-        place = detail["loc"]
-        if detail["type"] == "extra_forbidden":
-            known = list(model.model_fields) if len(place) == 1 else list(_Pattern.model_fields)
-            near = difflib.get_close_matches(str(place[-1]), known, 1)
-            yield place, "is not a known key" + (f"; did you mean {near[0]}?" if near else f"; allowed: {known}")
-        elif detail["type"] == "missing":
-            yield place, "is required"
-        elif place == ("type",):
-            yield place, "must be custom: recognizers that Presidio brings along are built in, under its names"
-        elif detail["type"] == "model_type":
-            yield place, "must be a mapping with name, supported_entity and patterns or deny_list"
-        else:
-            yield place, detail["msg"].replace("Input should be", "must be")

@@ -117,6 +117,14 @@ def test_the_longest_match(source: str, text: str, found: list[str]) -> None:
     assert [text[low:high] for low, high in Linear(source).spans(text, 0, len(text))] == found
 
 
+@settings(max_examples=300, deadline=None)
+@given(st.sampled_from([r"[^a]{1,3}[é-ü]*\w", r".{1,3}\D", r"a?[^a]\w", r"\w\D*\d*", r"\d{2,3}-?"]), TEXT)
+def test_nothing_is_left_out(source: str, text: str) -> None:
+    """Where matches overlap so that one hides another, all that `regex` would take is taken, if not in its pieces."""
+    covered = {at for low, high in Linear(source).spans(text, 0, len(text)) for at in range(low, high)}
+    assert {at for match in regex.finditer(source, text) for at in range(*match.span())} <= covered
+
+
 def test_a_value_as_a_whole() -> None:
     """`holds` is about all of it."""
     pattern = Linear("EMP-0+", int(regex.IGNORECASE))
