@@ -116,6 +116,8 @@ class Audit:
     def forget(self, before: float, most: int | None = None) -> None:
         """Drop what is older than a Unix time, and the oldest beyond so many decisions."""
         first = ingress.uuid7(at=before)[:13]
+        if not self._sends:  # nobody will send what an upload that is gone left behind
+            self._writer.submit("DELETE FROM unsent WHERE id < ?", (first,))
         for statement in _FORGET:
             self._writer.submit(statement, (first,))
         for statement in _FORGET_MORE if most is not None else ():

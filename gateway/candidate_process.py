@@ -9,16 +9,19 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
+import time
 from typing import IO
 
 import orjson
 
 from gateway.engines.holder import INTERVAL, Policies
+from gateway.engines.sources.folder import fingerprint
 from gateway.errors import ConfigError
 from gateway.replay import change, judge, verdict
 from gateway.sections import Policy
 
 _LINE = 16 * 1024 * 1024
+_LONGEST = 60.0  # seconds between two tries of a bundle that cannot be used
 _NICE = 10  # whatever it does, the line comes first
 
 
@@ -56,15 +59,28 @@ async def main(out: IO[bytes]) -> None:
 
 async def _opened(policy: Policy, voice: Voice) -> Policies:
     """The candidate's bundle; while there is none that can be used, it is looked for again and again."""
-    told = ""
+    told, pause = "", 1.0
+    parent = os.getppid()
     while True:
+        before = _looks(policy)
         try:
             return await Policies.open(policy, voice)
         except ConfigError as error:
             if str(error) != told:
                 told = str(error)
                 voice.say(problem=told)
-            await asyncio.sleep(1)
+        # A trial, or a fetch, takes the machine from the line: again when the files are others, or not so soon.
+        until = time.monotonic() + pause
+        pause = min(_LONGEST, 2 * pause)
+        while time.monotonic() < until and _looks(policy) == before:
+            await asyncio.sleep(INTERVAL)
+            if os.getppid() != parent:  # the gateway was killed: nobody will end this process's input
+                os._exit(0)
+
+
+def _looks(policy: Policy) -> object:
+    """What differs where a folder's files do."""
+    return None if policy.git or policy.server else fingerprint(policy.path)
 
 
 async def _watch(policies: Policies, voice: Voice) -> None:

@@ -118,16 +118,18 @@ async def replay(engine: Engine, decisions: Iterable[Recorded], examples: int = 
 
 def events(items: Iterable[Any]) -> Iterator[Recorded]:
     """Events of OPA's decision log; those of another path are left out. Raises ValueError for what is none."""
-    for item in items:
+    for number, item in enumerate(items, start=1):
         if not isinstance(item, dict) or "decision_id" not in item:
-            raise ValueError("not an event of a decision log: it has no decision_id")
-        if item.get("path", "").strip("/") not in ("gateway/decision", "v1/data/gateway/decision"):
+            raise ValueError(f"entry {number} is no event of a decision log: it has no decision_id")
+        if str(item.get("path", "")).strip("/") not in ("gateway/decision", "v1/data/gateway/decision"):
             continue
-        custom = item.get("custom") or {}
+        custom, document, result = item.get("custom") or {}, item.get("input") or {}, item.get("result")
+        if not isinstance(custom, dict) or not isinstance(document, dict) or not isinstance(result, dict | None):
+            raise ValueError(f"entry {number} is no event of a decision log: custom, input and result are objects")
         yield Recorded(
             str(item["decision_id"]),
             str(custom.get("correlation_id", "")),
-            item.get("input") or {},
-            item.get("result"),
+            document,
+            result,
             bool(item.get("erased")),
         )

@@ -66,7 +66,7 @@ def readings(result: Json) -> Reading:
     allow, cls = result.get("allow"), result.get("class")
     if not isinstance(allow, bool):
         raise _malformed("allow must be true or false")
-    if cls is not None and cls not in CLASSES:
+    if cls is not None and (not isinstance(cls, str) or cls not in CLASSES):
         raise _malformed(f"class must be one of {', '.join(CLASSES)}")
     denies = sorted((_deny(item) for item in _list(result, "deny")), key=_rank)
     most = CLASSES[cls] if allow and cls is not None else 0

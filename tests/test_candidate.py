@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import shutil
 import signal
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +15,7 @@ import yaml
 
 import upstream as scripted
 from gateway import candidate as candidates
+from gateway.sections import Policy
 from line import Line, config, running
 from test_reload import eventually
 from test_replay import STRICT, run
@@ -115,3 +118,19 @@ def test_switched_on_and_off_by_a_reload(up: scripted.Upstream, tmp_path: Path, 
         line.path.write_text(yaml.safe_dump(settings(tmp_path, up, None)))
         eventually(lambda: child.returncode is not None)
         assert line.chat("hi").status_code == 200
+
+
+def test_a_gateway_that_is_killed_leaves_no_process(tmp_path: Path) -> None:
+    """Also where the candidate cannot be used, and its process still looks for another."""
+    policy = Policy(path=str(tmp_path / "none")).model_dump_json()
+    code = "import subprocess, sys, os; child = subprocess.Popen([sys.executable, '-m', 'gateway.candidate_process'], "
+    code += "stdin=subprocess.PIPE, stdout=subprocess.PIPE); "
+    code += f"child.stdin.write({policy!r}.encode() + b'\\n'); child.stdin.flush(); "
+    code += "child.stdout.readline(); print(child.pid, flush=True); os._exit(0)"
+    done = subprocess.run([sys.executable, "-c", code], stdout=subprocess.PIPE, check=True)
+    pid = int(done.stdout)
+
+    def ended() -> bool:
+        return subprocess.run(["ps", "-p", str(pid)], stdout=subprocess.DEVNULL, check=False).returncode != 0
+
+    eventually(ended)

@@ -153,3 +153,25 @@ def test_moments() -> None:
     assert moment("1h") < moment("1min")
     with pytest.raises(Exception, match="a time is written like"):
         moment("yesterday")
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        ('{"decision_id": "1", "path": "gateway/decision", "custom": []}', None),
+        ('{"decision_id": "1", "path": "gateway/decision", "input": "x"}', "entry 1 is no event"),
+        ('{"decision_id": "1", "path": null}\n{"a": 1}', "entry 2 is no event"),
+        ('{"decision_id": "1", "path": "gateway/decision", "result": [1]}', "entry 1 is no event"),
+        ('{"decision_id": "1", "path": "other"}\n{"decis', "neither a JSON array nor an object a line"),
+    ],
+)
+def test_logs_that_are_none(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], content: str, words: str | None
+) -> None:
+    """Whatever is in the file, exit code 1 says that verdicts change, and nothing else."""
+    log = tmp_path / "log.json"
+    log.write_text(content)
+    (tmp_path / "p.rego").write_text('package gateway\ndecision := {"allow": true}\n')
+    code = main(["policy", "replay", "--against", str(tmp_path), "--log", str(log)])
+    said = capsys.readouterr().err
+    assert (code == 2 and words in said) if words else code == 1

@@ -106,6 +106,19 @@ def test_a_collector_that_is_away_loses_nothing(up: scripted.Upstream, tmp_path:
         assert first < collector.ids == decided(line)
 
 
+def test_what_nobody_sends_any_more_is_not_kept(up: scripted.Upstream, tmp_path: Path, collector: Collector) -> None:
+    """Once the upload is taken out of the configuration, what it left behind goes when its time is over."""
+    collector.status = 503
+    with running(tmp_path, settings(tmp_path, up, collector.url)) as line:
+        line.chat("hi")
+        assert len(decided(line)) == 1
+    without = settings(tmp_path, up, collector.url)
+    del without["audit"]["upload"]
+    with running(tmp_path, without) as line:
+        line.loop.call_soon_threadsafe(line.gateway.runtime.audit.forget, 9e9)
+        eventually(lambda: not decided(line))
+
+
 def test_a_request_that_is_too_large_is_halved(up: scripted.Upstream, tmp_path: Path, collector: Collector) -> None:
     """A collector that takes two at a time gets them two at a time."""
     collector.status, collector.most = 503, 2

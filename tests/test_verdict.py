@@ -139,3 +139,10 @@ def test_an_explanation_of_an_allow() -> None:
     assert told.obligations == {"route": "a", "limit": {"n": 3}}
     assert explain({"allow": False}, []).verdict == "denied, because no rule allows it"
     assert explain({"allow": True}, []).spoke == ()
+
+
+@pytest.mark.parametrize("cls", [["safety"], {"a": 1}, 1, "Safety"])
+def test_a_class_that_is_none(cls: object) -> None:
+    """It is malformed, so there is no verdict, whatever its type."""
+    with pytest.raises(PolicyUnavailable, match="class must be one of"):
+        read({"allow": True, "class": cls}, "v")

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import datetime
 import re
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -84,8 +85,12 @@ def replay(args: argparse.Namespace) -> int:
             await engine.close()
 
     if args.log is not None:
-        found = events(_events(args.log))
-        return _tell(args, asyncio.run(judged()), f"{args.log}")
+        with contextlib.closing(_events(args.log)) as entries:
+            found = events(entries)
+            try:
+                return _tell(args, asyncio.run(judged()), f"{args.log}")
+            except ValueError as error:
+                raise ConfigError(f"{args.log}: {error}") from None
     reader = reader_of(args)
     try:
         found = _recorded(reader, args.since, args.until)
@@ -166,25 +171,27 @@ def _of(recorded: Any) -> Recorded:
     return Recorded(recorded.id, recorded.correlation_id, record["input"], result, bool(record.get("erased")))
 
 
-def _events(path: Path) -> list[Any]:
-    """One JSON array, or an object a line; gzipped or not."""
+def _events(path: Path) -> Generator[Any, None, None]:
+    """One JSON array, or an object a line, of which only one is in memory at a time; gzipped or not."""
     import gzip
+    import zlib
 
     import orjson
 
     from gateway.errors import ConfigError
 
     try:
-        content = path.read_bytes()
-        if content[:2] == b"\x1f\x8b":
-            content = gzip.decompress(content)
-        if content.lstrip()[:1] == b"[":
-            found: list[Any] = orjson.loads(content)
-            return found
-        return [orjson.loads(line) for line in content.splitlines() if line.strip()]
+        with path.open("rb") as raw:
+            file: Any = gzip.GzipFile(fileobj=raw) if raw.peek(2)[:2] == b"\x1f\x8b" else raw
+            first = next((line for line in file if line.strip()), b"")
+            if first.lstrip()[:1] == b"[":
+                yield from orjson.loads(first + file.read())
+            elif first:
+                yield orjson.loads(first)
+                yield from (orjson.loads(line) for line in file if line.strip())
     except OSError as error:
         raise ConfigError(f"{path}: cannot be read: {error.strerror or error}") from None
-    except (orjson.JSONDecodeError, EOFError) as error:
+    except (orjson.JSONDecodeError, EOFError, zlib.error) as error:
         raise ConfigError(f"{path}: is no decision log, neither a JSON array nor an object a line: {error}") from None
 
 
