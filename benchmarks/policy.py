@@ -29,6 +29,7 @@ ROUNDS = 25
 CALLS = 200
 ROOT = Path(__file__).parents[1]
 PORT = 18181
+OTHERS = "## On the line"
 MEMOIZED, FRESH = 5.0, 150.0
 """Microseconds of CPU that a decision of the embedded engine may take."""
 
@@ -170,7 +171,9 @@ def main() -> int:
             label, cpu, wall, memory = line.split("\t")
             rows.append(Row(label, float(cpu), float(wall), None if memory == "None" else float(memory)))
     text = page(rows)
-    args.out.write_text(text)
+    before = args.out.read_text() if args.out.exists() else ""
+    _, mark, others = before.partition(OTHERS)  # of `policy_line`
+    args.out.write_text(f"{text}\n{mark}{others}" if mark else text)
     print(text)
     return 0 if holds(rows) else 1
 
