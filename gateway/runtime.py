@@ -181,13 +181,13 @@ def _contents(config: Config, shared: Shared) -> Contents | None:
 
 
 def _look(
-    pii: pii_scan.PiiScanner | None, secrets: SecretScanner | None, cache_dir: Path
+    pii: pii_scan.PiiScanner | None, secrets: SecretScanner | None, answers: StreamScanner, cache_dir: Path
 ) -> Callable[[str], Sequence[Finding]] | None:
     """What the texts of requests are searched by."""
     if pii is None:
         return None
-    scan = RuleSet([*pii.rules, *secrets.rules], pii.score, cache_dir).scan if secrets else pii.scan
-    return Beside(scan, cache_dir).scan
+    rules = [*pii.rules, *(secrets.rules if secrets else ())]
+    return Beside((answers.rules.part(rules) or RuleSet(rules, pii.score, cache_dir)).scan, cache_dir).scan
 
 
 def _gates(wanted: Output | None, sql: SqlGate) -> list[Gate]:
@@ -219,7 +219,7 @@ def build(
     sql = wanted.sql if wanted else None
     sql_gate = SqlGate(sql)
     seal = _seal(config)
-    look = _look(scanner, secrets if keeps_secrets else None, _cache_dir(config))
+    look = _look(scanner, secrets if keeps_secrets else None, stream_scanner, _cache_dir(config))
     redactor = None
     if config.pii is not None and seal is not None:
         redactor = Redactor(config.pii, shared.store, seal, pii_scan.canonical)

@@ -9,6 +9,7 @@ Presidio is sure of, and more, overlaps settled; `tests/scan/test_pii_scan.py` l
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Final
 
@@ -74,7 +75,10 @@ class PiiScanner:
         rules: tuple[Rule | Family, ...] = (*pii_rules(regions, countries), spelled(is_address))
         self.rules = own.spare(rules) if own else rules
         self.spared = own.spared if own else None
-        self._set = RuleSet(self.rules, score, cache_dir)
+
+    @cached_property
+    def _set(self) -> RuleSet:
+        return RuleSet(self.rules, self.score, self.cache_dir)  # mostly the rules are searched for together with others
 
     def scan(self, text: str) -> list[Finding]:
         """All findings, sorted by place, none overlapping."""
