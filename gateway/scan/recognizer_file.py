@@ -64,6 +64,7 @@ class File(Part):
 
 
 def read(path: Path) -> str:
+    """The text of a file. Raises OSError, also for one that is too large, and UnicodeDecodeError."""
     data = path.read_bytes()
     if len(data) > _LARGEST:
         raise OSError(0, f"{len(data)} bytes are more than the {_LARGEST} that a file may have")
@@ -85,6 +86,7 @@ def numbered(node: yaml.Node | None, place: tuple[Any, ...] = ()) -> dict[tuple[
 
 
 def spell(place: tuple[Any, ...]) -> str:
+    """A place as people write it: `recognizers[0].patterns[1].regex`."""
     steps = (f"[{step}]" if isinstance(step, int) else f".{step}" for step in place)
     return "".join(steps).lstrip(".") or "the file"
 
