@@ -182,9 +182,10 @@ class OpenAIChat:
         return calls
 
     def tool(self, call: Json) -> str:
-        """The name in `function`, `custom` or the older `function_call`."""
+        """The name in `function`, `custom` or the older `function_call`; none where several give different ones."""
         inner = (call.get(kind) for kind in ("function", "custom", "function_call"))
-        return next((_name(one.get("name")) for one in inner if type(one) is dict), "")
+        names = {_name(one.get("name")) for one in inner if type(one) is dict}
+        return names.pop() if len(names) == 1 else ""
 
     def writes_json(self, body: Json) -> bool:
         """`response_format` of type json_object or json_schema."""

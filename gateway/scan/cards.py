@@ -7,6 +7,7 @@ may be blanks of any width, dashes, dots, slashes or none.
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Sequence
 from typing import Final
 
@@ -23,6 +24,8 @@ _POINT: Final = regex.compile(r"\d[.,]")
 _SHORTEST: Final = 12
 _LONGEST: Final = 19
 _WIDEST: Final = 3  # characters between two groups
+_ZERO: Final = ord("0")
+_DOUBLED: Final = bytes.maketrans(b"0123456789", b"0246813579")  # twice the digit, less nine where that is above nine
 # Prefix and length by network, in this order: Visa, Mastercard, American Express, Diners, Discover, JCB, UnionPay,
 # Maestro and its kin (RuPay, Elo, Verve, Dankort) in full and in short, Mir, Troy.
 _ISSUED: Final = regex.compile(
@@ -41,9 +44,9 @@ _ISSUED: Final = regex.compile(
 
 def luhn(digits: str) -> bool:
     """Whether the Luhn sum of ASCII digits holds."""
-    odd = digits[-1::-2]
-    even = digits[-2::-2]
-    return (sum(map(int, odd)) + sum(int("0246813579"[int(digit)]) for digit in even)) % 10 == 0
+    plain = digits.encode()
+    odd, even = plain[-1::-2], plain[-2::-2].translate(_DOUBLED)
+    return (sum(odd) + sum(even) - _ZERO * len(plain)) % 10 == 0
 
 
 def is_card(digits: str) -> bool:
@@ -51,53 +54,60 @@ def is_card(digits: str) -> bool:
     return bool(_ISSUED.fullmatch(digits)) and luhn(digits)
 
 
-def _together(sizes: Sequence[int]) -> bool:
-    """Whether groups of these sizes are how people write one number, and not one number and the next."""
-    return len(set(sizes)) == 1 or all(3 <= size <= 8 for size in sizes[:-1])
-
-
-def _plain(text: str, start: int, end: int) -> str:
-    digits = _NOT_DIGITS.sub("", text[start:end])
+def _plain(text: str) -> str:
+    """The digits of a text, each as the ASCII one of its value; one that this Python does not know is none."""
+    digits = _NOT_DIGITS.sub("", text)
     if digits.isascii():
         return digits
-    try:
-        return "".join(str(int(digit)) for digit in digits)
-    except ValueError:  # a digit that Unicode knows and this Python does not yet
-        return ""
+    return "".join(str(unicodedata.digit(digit, "x")) for digit in digits)
 
 
 def find(text: str, start: int, end: int) -> list[tuple[int, int, float]]:
     """The cards in a stretch of digits and gaps: the longest that begins at a group of digits, then the next."""
     groups = [match.span() for match in _GROUPS.finditer(text, start, end)]
+    digits = _plain(text[start:end])
     found = [(start, end, 0.0)]
-    first = 0
+    first = at = 0  # a group, and how many digits stand before it
     while first < len(groups):
-        last = _card(text, groups, first)
-        if last is None:
-            first += 1
-        else:
+        last = _card(text, groups, first, digits, at)
+        if last is not None:
             found.append((groups[first][0], groups[last][1], 1.0))
-            first = last + 1
+        beyond = first + 1 if last is None else last + 1
+        at += sum(high - low for low, high in groups[first:beyond])
+        first = beyond
     return found
 
 
-def _card(text: str, groups: Sequence[tuple[int, int]], first: int) -> int | None:
-    """The last group of the longest card that begins with the group `first`."""
-    low = groups[first][0]
-    sizes: list[int] = []
-    best = None
-    for last in range(first, len(groups)):
-        if last > first and groups[last][0] - groups[last - 1][1] > _WIDEST:
+def _card(text: str, groups: Sequence[tuple[int, int]], first: int, digits: str, at: int) -> int | None:
+    """The last group of the longest card that begins with the group `first`, whose digits begin at `at`.
+
+    Groups are those of one number if all are of one size, or all but the last have three to eight digits: else they
+    are one number and the next.
+    """
+    low, high = groups[first]
+    size = high - low
+    total, alike, usual = 0, True, True
+    best = before = None
+    for last in range(first, min(first + _LONGEST, len(groups))):
+        start, end = groups[last]
+        if before is not None and start - before > _WIDEST:
             break
-        sizes.append(groups[last][1] - groups[last][0])
-        total = sum(sizes)
+        before = end
+        here = end - start
+        total += here
         if total > _LONGEST:
             break
-        high = groups[last][1]
-        if total < _SHORTEST or not _together(sizes) or (last == first and _decimal(text, low, high)):
-            continue
-        if is_card(_plain(text, low, high)):
+        alike = alike and here == size
+        if (
+            total >= _SHORTEST
+            and (alike or usual)
+            and is_card(digits[at : at + total])
+            and not (last == first and _decimal(text, low, end))
+        ):
             best = last
+        usual = usual and 3 <= here <= 8
+        if not (alike or usual):
+            break
     return best
 
 

@@ -164,3 +164,11 @@ def test_texts_in_fields_that_nobody_knows_are_judged_too() -> None:
     judged = [span.text for survey in chunk.wholes for span in survey.spans]
     assert set(judged) == {"b", "c", "chat.completion.chunk", "m"}
     assert "extra" not in stream.envelope
+
+
+def test_a_call_that_gives_two_names_has_none() -> None:
+    """A tool call is judged by its name; one that says two is judged as one that says none."""
+    one, other = {"name": "safe", "arguments": "{}"}, {"name": "mail", "input": ""}
+    assert OPENAI_CHAT.tool({"function": one}) == "safe"
+    assert OPENAI_CHAT.tool({"function": one, "custom": {"name": "safe"}}) == "safe"
+    assert OPENAI_CHAT.tool({"function": one, "custom": other}) == ""
