@@ -27,6 +27,7 @@ Labels = tuple[str, ...]
 DURATION = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300)  # seconds
 OVERHEAD = (0.00001, 0.000025, 0.00005, 0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.05, 0.1, 1)  # seconds
 RATIO = (0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 1)
+_MOST_RULES = 512
 
 
 class Counter:
@@ -95,6 +96,7 @@ class Telemetry:
         self.reload_failures = Counter("meshgate_reload_failures", "Changes on disk that were refused.", ("what",))
         self.reload_failed = {"config": 0, "policy": 0}  # and "policy source", where there is one beyond this machine
         self.failures = Counter("meshgate_internal_errors", "Faults of the gateway itself.", ("stage",))
+        self._rules: set[str] = set()
         self.gauges: list[Callable[[], Metric]] = []
         self._families: list[Counter | Histogram] = [
             v for v in vars(self).values() if isinstance(v, Counter | Histogram)
@@ -125,7 +127,15 @@ class Telemetry:
         """What a candidate bundle made of decisions."""
         self.candidates.add((outcome,), count)
         if change:
-            self.changes.add((change,))
+            self.changes.add((self._rule(change),))
+
+    def _rule(self, code: str) -> str:
+        """The label of a rule. A policy that works its codes out must not make a metric grow without end."""
+        if code not in self._rules:
+            if len(self._rules) >= _MOST_RULES:
+                return "other"
+            self._rules.add(code)
+        return code
 
     def say(self, record: Json) -> None:
         """Write one log line."""
@@ -168,7 +178,7 @@ class Telemetry:
             self.violations.add((call.refusal.code, call.refusal.stage or call.stage, team, "enforce"))
         decision = call.decision
         if decision:
-            self.decisions.add(("allow" if decision.allow else "deny", decision.rule, decision.mode))
+            self.decisions.add(("allow" if decision.allow else "deny", self._rule(decision.rule), decision.mode))
             if not decision.allow and decision.mode == "shadow":
                 self.violations.add(("policy_denied", "authorize", team, "shadow"))
         for entity, count in call.redaction.counts.items():

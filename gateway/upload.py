@@ -87,7 +87,8 @@ class Uploader:
                 await self._done.durable()
                 self.waiting -= count
                 pause = 0.0
-                if count == self._batch:
+                more, self._batch = count == self._batch, min(self._settings.batch, 2 * self._batch)
+                if more:
                     continue
             elif last and self._batch >= count:  # else it was too large, and half of it may not be
                 pause = min(_MOST_PAUSE, 2 * pause or self._settings.interval)
@@ -105,6 +106,10 @@ class Uploader:
             problem = f"status {answer.status_code}"
             if answer.status_code == httpx.codes.REQUEST_ENTITY_TOO_LARGE:
                 self._batch = max(1, count // 2)
+                if count == 1:  # else it would hold up all that come after it; the log has it still
+                    _log.error("audit.upload: one decision is too large for the collector, and is not sent")
+                    self._failed()
+                    return True
         self._report(problem)
         return False
 

@@ -31,13 +31,15 @@ class Collector:
         self.headers: list[dict[str, str]] = []
         self.status = 200
         self.most = 10**6
+        self.huge = "\0"  # what makes an event too large
         collector = self
 
         class Handler(BaseHTTPRequestHandler):
             def do_POST(self) -> None:
                 body = self.rfile.read(int(self.headers["Content-Length"]))
                 events = json.loads(gzip.decompress(body))
-                status = 413 if len(events) > collector.most else collector.status
+                huge = any(collector.huge in json.dumps(event) for event in events)
+                status = 413 if huge or len(events) > collector.most else collector.status
                 if status == 200:
                     collector.headers.append(dict(self.headers))
                     collector.events += events
@@ -127,6 +129,18 @@ def test_a_request_that_is_too_large_is_halved(up: scripted.Upstream, tmp_path: 
             line.chat(f"hi {number}")
         collector.status = 200
         eventually(lambda: len(collector.ids) == 7, seconds=30)
+
+
+def test_one_that_is_too_large_holds_up_no_other(up: scripted.Upstream, tmp_path: Path, collector: Collector) -> None:
+    """A decision that the collector never takes is left out, and stays in the log."""
+    collector.huge = "the-large-one"
+    with running(tmp_path, settings(tmp_path, up, collector.url)) as line:
+        line.chat("hi", cid="before")
+        line.chat("hi", cid="the-large-one")
+        line.chat("hi", cid="after")
+        eventually(lambda: len(collector.ids) == 2, seconds=30)
+        eventually(lambda: line.rows("SELECT count(*) FROM unsent") == [(0,)])
+        assert len(decided(line)) == 3
 
 
 def test_events_are_those_of_opa(up: scripted.Upstream, tmp_path: Path, collector: Collector) -> None:
