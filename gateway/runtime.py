@@ -84,6 +84,7 @@ class Runtime:
     # New text from which judging it does, in characters of a request or bytes of an answer: hostile text takes up to
     # 30 us a character, a hundred times what prose takes.
     NEW_TEXT: ClassVar[int] = 8 * 1024
+    LARGE: ClassVar[int] = 128 * 1024  # the same where the text is not dense with digits and addresses
 
     config: Config
     identity: Identity

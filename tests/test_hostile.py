@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from itertools import pairwise
+from types import SimpleNamespace
 from typing import Any
 
 import orjson
@@ -11,13 +12,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gateway import output
-from gateway.call import Call, Redaction
+from gateway import output, pipeline
+from gateway.call import Call, Redaction, Span
 from gateway.errors import Refusal
 from gateway.exfiltration import Exfiltration
 from gateway.formats.openai_chat import OPENAI_CHAT
 from gateway.invisible import Invisible
 from gateway.output import AnswerFilter, Screen
+from gateway.runtime import Runtime
 from gateway.scan import placeholders, sqlfind
 from gateway.scan.pii import PiiScanner
 from gateway.scan.secrets import SecretScanner
@@ -25,6 +27,7 @@ from gateway.scan.sqlinject import Breakout
 from gateway.scan.window import StreamScanner
 from gateway.sections import Output, Sql
 from gateway.sqlgate import SqlGate
+from gateway.texts import Texts
 
 RESTORE = {
     "<EMAIL_1>": "ann@example.org",
@@ -218,3 +221,23 @@ def test_a_piece_that_is_nested_too_deep_to_parse_breaks_out(text: str) -> None:
     """What no parser may follow is not taken for harmless."""
     assert Breakout("postgres")(text)
     assert not Breakout("postgres")(orjson.dumps({"n": 1}).decode())
+
+
+@pytest.mark.parametrize(
+    ("text", "aside"),
+    [
+        ("word " * 400, False),
+        ("word " * 4000, False),
+        ("4 4 4 " * 4000, True),
+        ("a@b.example " * 2000, True),
+        ("word " * 40_000, True),
+    ],
+)
+def test_what_takes_long_leaves_the_event_loop(text: str, aside: bool) -> None:
+    """Much new text does, and some that is dense with what is judged one by one; prose of a usual call does not."""
+    runtime = SimpleNamespace(NEW_TEXT=Runtime.NEW_TEXT, LARGE=Runtime.LARGE, texts=Texts(len, None))
+    body = {"messages": [{"role": "user", "content": text}]}
+    call = SimpleNamespace(
+        runtime=runtime, raw=json.dumps(body).encode(), spans=[Span(body, "content", text, "user", None)]
+    )
+    assert pipeline.takes_long(call) is aside  # type: ignore[arg-type]
