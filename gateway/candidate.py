@@ -17,6 +17,7 @@ from typing import Protocol
 import orjson
 
 from gateway.call import Call
+from gateway.engines.sources import base
 from gateway.sections import Candidate as Settings
 from gateway.sections import Policy
 
@@ -27,11 +28,10 @@ _LINE = 16 * 1024 * 1024  # bytes of one line that the process may say
 _log = logging.getLogger("meshgate.candidate")
 
 
-class Reports(Protocol):
-    """Who is told of what the candidate made of decisions."""
+class Reports(base.Reports, Protocol):
+    """Who is told of a change of the bundle, and of what the candidate made of decisions."""
 
     def candidate(self, outcome: str, count: int, change: str = "") -> None: ...
-    def reloaded(self, what: str, problem: str | None) -> None: ...
 
 
 Keep = Callable[[str, str, bytes], None]

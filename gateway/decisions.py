@@ -22,6 +22,7 @@ from gateway.stores.writer import connect
 
 PATH: Final = "gateway/decision"
 _COLUMNS = "id, time, team, agent, correlation_id, verdict, rule, version, record"
+_OF_DECISION = ", ".join(f"d.{name}" for name in _COLUMNS.split(", "))
 _PAGE = 1000
 _LABELS: Final = {"app": "meshgate", "id": platform.node(), "version": __version__}
 
@@ -76,16 +77,17 @@ class Reader:
 
     def differences(self, since: float = 0.0) -> Iterator[tuple[Recorded, str, bytes]]:
         """Decisions that a candidate would have made otherwise: its version, and what it said."""
-        query = f"""SELECT {", ".join(f"d.{name}" for name in _COLUMNS.split(", "))}, x.version, x.record
+        query = f"""SELECT {_OF_DECISION}, x.version, x.record
             FROM differences x JOIN decisions d USING (id) WHERE x.id > ? ORDER BY x.id"""  # noqa: S608
         for row in self._connection.execute(query, (ingress.uuid7(at=since)[:13] if since else "",)):
             yield Recorded(*row[:-2]), row[-2], row[-1]
 
     def unsent(self, most: int) -> tuple[int, list[Recorded]]:
         """The first decisions that are still to be sent, and the number of the last of them (0: there are none)."""
-        queue = self._connection.execute("SELECT seq, id FROM unsent ORDER BY seq LIMIT ?", (most,)).fetchall()
-        found = [self.decision(id) for _, id in queue]
-        return queue[-1][0] if queue else 0, [one for one in found if one is not None]
+        query = f"""SELECT u.seq, {_OF_DECISION}
+            FROM unsent u LEFT JOIN decisions d USING (id) ORDER BY u.seq LIMIT ?"""  # noqa: S608
+        queue = self._connection.execute(query, (most,)).fetchall()
+        return queue[-1][0] if queue else 0, [Recorded(*row[1:]) for row in queue if row[1] is not None]
 
     def waiting(self) -> int:
         """How many are still to be sent."""

@@ -11,8 +11,6 @@ from typing import Any
 
 from gateway.call import Json
 
-PREFIX = "/input/"
-
 
 class Eraser:
     """Compiled pointers. Each begins with `/input/`, as in OPA's decision log."""

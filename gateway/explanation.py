@@ -43,14 +43,13 @@ def explain(result: Json, sources: Iterable[Source]) -> Explanation:
     """Raises PolicyUnavailable for a result that is malformed."""
     reading = readings(result)
     places = list(sources)
-    denied = bool(reading.deny)
-    rule = reading.deny[0].code if denied else "allow" if reading.allow else "default"
+    whole = merged(reading.duties)
     spoke = [
         *_denies(reading, places),
-        *(_duty(reading, duty, places) for duty in reading.duties if _wants(duty.wants)),
+        *(_duty(reading, whole, duty, places) for duty in reading.duties if _wants(duty.wants)),
     ]
-    duties = merged(reading.duties)
-    return Explanation(_verdict(reading, duties), rule, tuple(spoke), _wants(duties) if rule == "allow" else {})
+    rule = reading.rule
+    return Explanation(_verdict(reading, whole), rule, tuple(spoke), _wants(whole) if rule == "allow" else {})
 
 
 def _verdict(reading: Reading, duties: Obligations) -> str:
@@ -77,18 +76,18 @@ def _denies(reading: Reading, places: list[Source]) -> Iterable[Spoke]:
         yield Spoke(deny.code, deny.cls, f"deny: {deny.message}", outcome, _place(deny.code, places))
 
 
-def _duty(reading: Reading, duty: Duty, places: list[Source]) -> Spoke:
+def _duty(reading: Reading, whole: Obligations, duty: Duty, places: list[Source]) -> Spoke:
     said = "; ".join(f"{name}: {_words(value)}" for name, value in _wants(duty.wants).items())
-    return Spoke(duty.code, duty.cls, said, _fate(reading, duty), _place(duty.code, places))
+    return Spoke(duty.code, duty.cls, said, _fate(reading, whole, duty), _place(duty.code, places))
 
 
-def _fate(reading: Reading, duty: Duty) -> str:
-    """What became of what one rule demands."""
+def _fate(reading: Reading, whole: Obligations, duty: Duty) -> str:
+    """What became of what one rule demands, in the whole of all duties."""
     if reading.deny or not reading.allow:
         return "nothing: the call is denied"
     if len(reading.duties) == 1:
         return "holds"
-    whole, lost = merged(reading.duties), []
+    lost: list[str] = []
     if duty.wants.route and whole.route != duty.wants.route:
         lost.append("route")
     for name in ("limit", "attributes", "redact"):

@@ -63,11 +63,13 @@ class Names:
                 new.append(text)
             elif findings:
                 named[text] = findings
-        if new:
-            named |= await self._read(new, {span.text: findings for span, findings in found})
-        if not named:
+        if not new and not named:
             return found
         first = {span.text: findings for span, findings in found}
+        if new:
+            named |= await self._read(new, first)
+        if not named:
+            return found
         both = ((span, named.get(span.text) or first.get(span.text)) for span in spans)
         return [(span, findings) for span, findings in both if findings]
 

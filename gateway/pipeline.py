@@ -106,8 +106,10 @@ def takes_long(call: Call) -> bool:
     fresh: int = runtime.texts.fresh(call.spans)
     if fresh <= runtime.NEW_TEXT:
         return False
+    if fresh > runtime.LARGE:
+        return True
     telling = len(raw) - len(raw.translate(None, b"0123456789")) + 8 * raw.count(b"@")
-    return fresh > runtime.LARGE or 8 * telling > len(raw)
+    return 8 * telling > len(raw)
 
 
 async def aside(work: Callable[..., Result], *args: Any) -> Result:

@@ -262,8 +262,10 @@ def _candidate(config: Config, shared: Shared) -> Candidate | None:
     """The candidate's process; the one that runs is taken over if nothing about it changed."""
     wanted = config.policy.candidate if config.policy else None
     running = shared.candidate
-    if wanted is None or (running is not None and running.settings == wanted):
-        return running if wanted is not None else None
+    if wanted is None:
+        return None
+    if running is not None and running.settings == wanted:
+        return running
     return Candidate(wanted, shared.telemetry, Audit(shared.audit_writer).differs)
 
 

@@ -20,6 +20,7 @@ from gateway.scan.sql import KINDS, Reader, Statement
 from gateway.scan.sqlfind import Arguments, Finder
 from gateway.scan.sqlinject import Breakout
 from gateway.sections import Sql
+from gateway.texts import Generations, hashed
 
 MAX_FACTS: Final = 100  # statements of one request that a policy is told of
 _REMEMBERED: Final = 4_096  # texts
@@ -163,7 +164,7 @@ class SqlFacts:
 
     def __init__(self, gate: SqlGate) -> None:
         self._gate = gate
-        self._known: dict[int, tuple[Json, ...]] = {}
+        self._known: Generations[tuple[Json, ...]] = Generations(_REMEMBERED)
 
     def of(self, spans: Sequence[Span]) -> list[Json]:
         """`{statement, kind, kinds, tables, columns, writes, readable}` of each, once; values are `?`."""
@@ -171,12 +172,11 @@ class SqlFacts:
         for span in spans:
             if (span.nested is None and span.key != "arguments") or len(span.text) < _SHORT:
                 continue
-            key = hash(span.text)  # see `texts`: nobody can look for two texts of one hash
-            facts = self._known.get(key)
+            key = hashed(span.text)
+            facts = self._known.recall(key)
             if facts is None:
-                if len(self._known) >= _REMEMBERED:
-                    self._known.clear()
-                facts = self._known[key] = self._read(span.text)
+                facts = self._read(span.text)
+                self._known.keep(key, facts)
             found += [fact for fact in facts if fact not in found]
             if len(found) >= MAX_FACTS:
                 break

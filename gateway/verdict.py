@@ -48,16 +48,19 @@ class Reading(NamedTuple):
     overruled: tuple[Deny, ...]
     duties: tuple[Duty, ...]
 
+    @property
+    def rule(self) -> str:
+        """The rule that won: the code of a deny, `allow`, or `default` where nothing allowed it."""
+        return self.deny[0].code if self.deny else "allow" if self.allow else "default"
+
 
 def read(result: Json, version: str) -> Decision:
     """A decision from an engine's result. Raises PolicyUnavailable for one that is not as the contract says."""
     reading = readings(result)
-    denies = reading.deny
-    rule = denies[0].code if denies else "allow" if reading.allow else "default"
     wants = merged(reading.duties)
     if len(wants.labels) > LABELS:
         raise _malformed(f"obligations.labels holds {len(wants.labels)} labels, and a workflow may have {LABELS}")
-    return Decision(reading.allow and not denies, rule, version, denies, wants)
+    return Decision(reading.allow and not reading.deny, reading.rule, version, reading.deny, wants)
 
 
 def readings(result: Json) -> Reading:

@@ -65,9 +65,7 @@ def load(path: str | Path) -> Bundle:
     for file in files(root):
         relative = file.relative_to(root)
         content = _read(file)
-        name = relative.as_posix().encode()
-        # Lengths keep `a` + `bc` apart from `ab` + `c`.
-        hasher.update(b"%d %s %d " % (len(name), name, len(content)) + content)
+        hasher.update(digested(relative.as_posix().encode(), content))
         if file.suffix == ".rego":
             modules.append(rego.read(str(file), _text(file, content)))
         else:
@@ -77,6 +75,11 @@ def load(path: str | Path) -> Bundle:
         raise ConfigError(f"policy.path: no *.rego below {root}; the entry point is `decision` in `package gateway`")
     tests = tuple(module for module in modules if module.is_test)
     return Bundle(root, hasher.hexdigest(), rules, MappingProxyType(data), tests)
+
+
+def digested(name: bytes, content: bytes) -> bytes:
+    """What of a file goes into a digest of several. Lengths keep `a` + `bc` apart from `ab` + `c`."""
+    return b"%d %s %d " % (len(name), name, len(content)) + content
 
 
 def files(root: Path) -> list[Path]:

@@ -19,7 +19,7 @@ from gateway.call import Json
 from gateway.engines.admission import MAX_WILDCARDS, admit, suits
 from gateway.engines.base import ENTRYPOINT, PolicyUnavailable
 from gateway.engines.bundle import Bundle
-from gateway.engines.memo import Memo, Projection
+from gateway.engines.memo import Memoized
 from gateway.engines.program import UNDEFINED, EvaluationError, Machine, Program, TooLong
 from gateway.engines.rego import mentions
 from gateway.errors import ConfigError
@@ -42,22 +42,19 @@ LONGEST_GLOBBED = 256
 """Bytes of one string that globs are matched with: the matcher's time grows with the square."""
 
 
-class Embedded:
+class Embedded(Memoized):
     """One compiled bundle. Raises ConfigError if it may not be evaluated here or does not compile."""
 
     def __init__(self, bundle: Bundle, timeout: float = 1.0) -> None:
         if not any(module.package == "gateway" and "decision" in module.heads for module in bundle.modules):
             raise ConfigError(f"{bundle.path}: no rule `decision` in `package gateway`, which is the entry point")
         self._traits = admit((*bundle.modules, *bundle.tests), bundle.data)
+        labels = mentions(bundle.modules, "labels")
+        super().__init__(self._traits.inputs, volatile=self._traits.volatile, sets_labels=labels)
         self._program = Program(bundle.modules, bundle.data, [ENTRYPOINT])
         self._timeout = timeout
         self._machine = Machine(self._program, STATEMENTS)
         self._at_once = self._machine.limited
-        self._projection = Projection(self._traits.inputs)
-        self._key = self._projection.key
-        self.reads_history = self._projection.reads("context", "history")
-        self.sets_labels = mentions(bundle.modules, "labels")
-        self._memo = None if self._traits.volatile else Memo()
         self._thread: ThreadPoolExecutor | None = None
         self._given_up: list[Future[bool]] = []
         self.version = bundle.version
@@ -67,29 +64,6 @@ class Embedded:
             raise ConfigError(f"{bundle.path}: the policy takes longer than {timeout:g} s even without input") from None
         except EvaluationError as error:
             raise ConfigError(f"{bundle.path}: data.gateway.decision cannot be evaluated: {error}") from None
-
-    @property
-    def memoized(self) -> bool:
-        """Whether equal inputs are judged once."""
-        return self._memo is not None
-
-    async def open(self) -> None:
-        """Nothing to wait for: it is compiled."""
-
-    async def decide(self, document: Json) -> Json:
-        """`data.gateway.decision`; of an input equal to an earlier one, the very same object."""
-        try:
-            key = self._key(document)
-        except (TypeError, ValueError, RecursionError) as error:
-            raise PolicyUnavailable(f"the input is no JSON: {error}") from None
-        memo = self._memo
-        if memo is not None and (found := memo.get(key)) is not None:
-            return found
-        result = await self._judge(self._projection.term(document))
-        return result if memo is None else memo.put(key, result)
-
-    async def ping(self) -> None:
-        """Always ready."""
 
     async def close(self) -> None:
         """Let the thread go; what it still evaluates is not waited for."""

@@ -14,6 +14,7 @@ from typing import Any
 import orjson
 
 from gateway.call import Json
+from gateway.engines.base import PolicyUnavailable
 from gateway.engines.rego import Path
 
 _SORTED = orjson.OPT_SORT_KEYS
@@ -94,3 +95,42 @@ class Memo:
 
     def __len__(self) -> int:
         return len(self._results)
+
+
+class Memoized:
+    """What the engines of this process share. Below it: `_judge`, of the part of an input that the bundle reads.
+
+    `inputs` are the paths that it reads; `volatile`: a verdict depends on more than that, so none is kept.
+    """
+
+    def __init__(self, inputs: Iterable[Path], *, volatile: bool, sets_labels: bool) -> None:
+        self._projection = Projection(inputs)
+        self._memo = None if volatile else Memo()
+        self.reads_history = self._projection.reads("context", "history")
+        self.sets_labels = sets_labels
+
+    @property
+    def memoized(self) -> bool:
+        """Whether equal inputs are judged once."""
+        return self._memo is not None
+
+    async def open(self) -> None:
+        """Nothing to wait for: it is compiled."""
+
+    async def decide(self, document: Json) -> Json:
+        """`data.gateway.decision`; of an input equal to an earlier one, the very same object."""
+        try:
+            key = self._projection.key(document)
+        except (TypeError, ValueError, RecursionError) as error:
+            raise PolicyUnavailable(f"the input is no JSON: {error}") from None
+        memo = self._memo
+        if memo is not None and (found := memo.get(key)) is not None:
+            return found
+        result = await self._judge(self._projection.term(document))
+        return result if memo is None else memo.put(key, result)
+
+    async def ping(self) -> None:
+        """Always ready."""
+
+    async def _judge(self, term: bytes) -> Json:
+        raise NotImplementedError

@@ -23,7 +23,7 @@ from gateway.engines.base import ENTRYPOINT, PolicyUnavailable
 from gateway.engines.builtins import VOLATILE
 from gateway.engines.compiled import Compiled
 from gateway.engines.host import Clock, Undefined, builtins
-from gateway.engines.memo import Memo, Projection
+from gateway.engines.memo import Memoized
 from gateway.errors import ConfigError
 
 try:
@@ -77,7 +77,7 @@ class _Policy(opapywasm.OpaWasmPolicy):
         )
 
 
-class Wasm:
+class Wasm(Memoized):
     """One compiled bundle. Raises ConfigError if it may not be evaluated here."""
 
     def __init__(self, bundle: Compiled, timeout: float = 1.0) -> None:
@@ -88,39 +88,13 @@ class Wasm:
         self._globs = _globs(bundle)
         # Only of what was compiled here is it known what of the input it reads.
         inputs = frozenset().union(*(module.inputs for module in bundle.modules)) if bundle.made else {()}
-        self._projection = Projection(inputs)
-        self._key = self._projection.key
-        self.reads_history = self._projection.reads("context", "history")
-        self.sets_labels = not bundle.made or rego.mentions(bundle.modules, "labels")
-        self._memo = None if self._policy.builtins.keys() & VOLATILE else Memo()
+        labels = not bundle.made or rego.mentions(bundle.modules, "labels")
+        super().__init__(inputs, volatile=bool(self._policy.builtins.keys() & VOLATILE), sets_labels=labels)
         self._threads = ThreadPoolExecutor(WORKERS, "policy")
         try:
             self._evaluate(b"{}")
         except opapywasm.OpaWasmError as error:
             raise ConfigError(f"{bundle.path}: data.gateway.decision cannot be evaluated: {_words(error)}") from None
-
-    @property
-    def memoized(self) -> bool:
-        """Whether equal inputs are judged once."""
-        return self._memo is not None
-
-    async def open(self) -> None:
-        """Nothing to wait for: it is compiled."""
-
-    async def decide(self, document: Json) -> Json:
-        """`data.gateway.decision`; of an input equal to an earlier one, the very same object."""
-        try:
-            key = self._key(document)
-        except (TypeError, ValueError, RecursionError) as error:
-            raise PolicyUnavailable(f"the input is no JSON: {error}") from None
-        memo = self._memo
-        if memo is not None and (found := memo.get(key)) is not None:
-            return found
-        result = await self._judge(self._projection.term(document))
-        return result if memo is None else memo.put(key, result)
-
-    async def ping(self) -> None:
-        """Always ready."""
 
     async def close(self) -> None:
         """Let the threads go; what they still evaluate ends by its time limit."""

@@ -19,6 +19,7 @@ import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+from gateway.engines.bundle import digested
 from gateway.engines.sources import unpack
 from gateway.engines.sources.base import Found, Reports, SourceError
 
@@ -202,8 +203,7 @@ def digest(files: Mapping[str, bytes]) -> str:
     """A digest of files, with their names."""
     hasher = hashlib.sha256()
     for name in sorted(files):
-        encoded, content = os.fsencode(name), files[name]
-        hasher.update(b"%d %s %d " % (len(encoded), encoded, len(content)) + content)
+        hasher.update(digested(os.fsencode(name), files[name]))
     return hasher.hexdigest()
 
 
