@@ -7,6 +7,7 @@ connections, caches, counters) is in `Shared`.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -122,7 +123,9 @@ class Runtime:
 
 
 def _cache_dir(config: Config) -> Path:
-    """Where compiled patterns are kept: beside the state, else under var/."""
+    """Where compiled patterns are kept: `MESHGATE_CACHE_DIR`, else beside the state, else under var/."""
+    if named := os.environ.get("MESHGATE_CACHE_DIR"):
+        return Path(named)
     if config.state.url.startswith("sqlite:///"):
         return Path(config.state.url.removeprefix("sqlite:///")).parent
     return Path("var")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
@@ -16,6 +17,10 @@ from redis_cluster import cluster
 from scan_samples import REGIONS
 from servers import acl_rule, redis_server
 from store_harness import Backend, backend
+
+# Hyperscan compiles for seconds: every gateway and scanner of a run, and of the next one, shares the compiled patterns.
+_SHARED = Path(__file__).parent.parent / ".pytest_cache" / "patterns"
+PATTERNS = Path(os.environ.setdefault("MESHGATE_CACHE_DIR", str(_SHARED)))
 
 # How long an example takes is for the machine to say, which others may be using.
 hypothesis.settings.register_profile("shared", deadline=None)
@@ -61,8 +66,8 @@ async def store(place: Backend) -> AsyncIterator[Store]:
 
 
 @pytest.fixture(scope="session")
-def pii(tmp_path_factory: pytest.TempPathFactory) -> PiiScanner:
-    return PiiScanner(REGIONS, 0.4, tmp_path_factory.mktemp("patterns"))
+def pii() -> PiiScanner:
+    return PiiScanner(REGIONS, 0.4, PATTERNS)
 
 
 @pytest.fixture(scope="module")
