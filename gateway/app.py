@@ -38,6 +38,7 @@ from gateway.reply import Reply
 from gateway.runtime import Runtime, Shared, build
 from gateway.stores import STATES, Store, StoreUnavailable, open_store
 from gateway.stores.sqlite import SqliteStore
+from gateway.stores.watch import Watch
 from gateway.stores.writer import Writer
 from gateway.telemetry import Telemetry
 from gateway.tokens import O200k
@@ -64,6 +65,7 @@ class Gateway:
         self.shared: Shared
         self._control = admin.application(self)
         self._retired: list[Policies] = []
+        self._watch: Watch | None = None  # of the decision log, where it is a file of its own
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         if scope["type"] == "http":
@@ -151,7 +153,8 @@ class Gateway:
             stack.push_async_callback(pool.close)
             telemetry = Telemetry(sys.stdout if config.log == "json" else None)
             stack.callback(telemetry.close)
-            self.shared = Shared(store, _audit_writer(config, store, stack), pool, O200k(), telemetry)
+            writer, self._watch = _audit_writer(config, store, stack)
+            self.shared = Shared(store, writer, pool, O200k(), telemetry)
             stack.push_async_callback(self._close_policies)
             stack.push_async_callback(self._close_candidate)
             stack.push_async_callback(self._close_ner)
@@ -254,9 +257,11 @@ class Gateway:
 
     async def _housekeeping(self) -> None:
         """Each second: keys that changed, workflows that changed, reservations that lapsed, records past their time."""
-        store, version, beat = self.shared.store, -1, 0
+        store, version, beat, complaint = self.shared.store, -1, 0, ""
         while True:
             try:
+                if self._watch is not None:
+                    self._watch.look()
                 try:
                     now = await store.keys_version()
                     if now != version:
@@ -273,8 +278,11 @@ class Gateway:
                 if beat % 3600 == 0:
                     kept = self.runtime.config.audit
                     self.runtime.audit.forget(time.time() - kept.retain, kept.max_records)
+                complaint = ""
             except StoreUnavailable as fault:
-                _log.error("state store: %s", fault)
+                if str(fault) != complaint:  # once, not each second
+                    complaint = str(fault)
+                    _log.error("state store: %s", fault)
             except Exception:
                 _log.exception("housekeeping failed")
                 self.shared.telemetry.failures.add(("housekeeping",))
@@ -305,18 +313,20 @@ async def _end(task: asyncio.Task[None]) -> None:
         await task
 
 
-def _audit_writer(config: Config, store: Store, stack: contextlib.AsyncExitStack) -> Writer:
+def _audit_writer(config: Config, store: Store, stack: contextlib.AsyncExitStack) -> tuple[Writer, Watch | None]:
     """The writer of decisions: the state's own where that is SQLite and no other file is named."""
     path = audit_place(config)
     if path is None:
         assert isinstance(store, SqliteStore)
         for statement in SCHEMA:
             store.writer.submit(statement, ())
-        return store.writer
+        return store.writer, None
     path.parent.mkdir(parents=True, exist_ok=True)
     writer = Writer(path, SCHEMA)
+    watch = Watch(writer)
+    stack.callback(watch.close)
     stack.callback(writer.close)
-    return writer
+    return writer, watch
 
 
 def _model_list(config: Config) -> Json:

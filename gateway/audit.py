@@ -71,7 +71,12 @@ class Audit:
         self._sends = settings.upload is not None
 
     def decided(self, call: Call) -> None:
-        """Enqueue the decision of a call; it is on disk after the writer's next barrier."""
+        """Enqueue the decision of a call; it is on disk after the writer's next barrier.
+
+        While writes fail, no call gets past that barrier, and decisions are not kept.
+        """
+        if self._writer.failing:
+            return
         subject, decision = call.subject or _NOBODY, call.decision or _NO_POLICY
         row = (
             call.id,
@@ -97,7 +102,9 @@ class Audit:
         self._writer.submit("DELETE FROM unsent WHERE seq <= ?", (last,))
 
     def ended(self, call: Call, status: int, cost: int) -> None:
-        """Enqueue how the call ended."""
+        """Enqueue how the call ended. While writes fail, only calls that have left for a provider are kept."""
+        if self._writer.failing and not call.outcome.sent:
+            return
         code = call.refusal.code if call.refusal else ""
         who = call.subject or _NOBODY
         record = orjson.dumps(_outcome(call, cost))

@@ -349,7 +349,7 @@ class Config(Section):
 
     @model_validator(mode="after")
     def _fits_together(self) -> Config:
-        problems = [*self._references(), *self._identities()]
+        problems = [*self._references(), *self._identities(), *self._shared_secrets()]
         if problems:
             words = "; ".join(f"{'.'.join(map(str, path))}: {text}" for path, text in problems)
             raise PydanticCustomError("does_not_fit", "{words}", {"words": words, "problems": problems})
@@ -378,6 +378,15 @@ class Config(Section):
             for key in (*self.admin.key_sha256, f"file {self.admin.key_file}"):
                 if key in owner:
                     yield ("admin",), f"has the key of agents.{owner[key]}: admin keys make no calls"
+
+    def _shared_secrets(self) -> Iterator[Problem]:
+        """Gateways that share their state must seal with one key, which only the configuration can give them."""
+        if self.pii is not None and not self.pii.vault_key and not self.state.url.startswith("sqlite:"):
+            yield (
+                ("pii", "vault_key"),
+                "is needed when the state is shared: every gateway must seal with the same key. Make one with "
+                "`openssl rand -base64 32` and pass it as ${MESHGATE_VAULT_KEY}",
+            )
 
 
 def schema() -> dict[str, Any]:

@@ -16,6 +16,7 @@ from typing import Any
 
 import httpx
 import jwt as pyjwt
+import orjson
 
 from gateway.call import Subject
 from gateway.config import Jwt
@@ -87,7 +88,7 @@ class Verifier:
         """The subject of a token. Raises `Refusal` `unauthenticated`, which says what is wrong but not with what."""
         try:
             header = pyjwt.get_unverified_header(token)
-        except (pyjwt.PyJWTError, ValueError):
+        except (pyjwt.PyJWTError, ValueError, RecursionError):
             raise _refuse("it is not well-formed") from None
         algorithm, kid = header.get("alg"), header.get("kid")
         if algorithm not in self._config.algorithms:
@@ -95,6 +96,10 @@ class Verifier:
         key = await self._key(kid, algorithm)
         claims = self._claims(token, key)
         subject = self._subject(claims)
+        try:  # a policy gets the claims as JSON
+            orjson.dumps(claims)
+        except TypeError:  # too deep, or an integer of more than 64 bits
+            raise _refuse("a claim holds a number or a nesting that is too large") from None
         self._remember(hashlib.sha256(token).digest(), subject, int(claims["exp"]) + self._config.leeway)
         return subject
 
@@ -191,7 +196,7 @@ class Verifier:
             )
         except pyjwt.MissingRequiredClaimError as error:
             raise _refuse(f"it has no claim {error.claim!r}") from None
-        except (pyjwt.PyJWTError, ValueError, TypeError) as error:
+        except (pyjwt.PyJWTError, ValueError, TypeError, OverflowError, RecursionError) as error:
             reason = next((words for kind, words in _REASONS if isinstance(error, kind)), "it is not well-formed")
             raise _refuse(reason) from None
 

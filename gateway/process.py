@@ -6,18 +6,27 @@ Workers share one listening socket and nothing else: their state is in Redis, ea
 from __future__ import annotations
 
 import multiprocessing
+import multiprocessing.connection
 import signal
 import socket
+import sys
+import time
+from collections.abc import Callable
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 from types import FrameType
 
 from gateway import __version__
 from gateway.app import Gateway
 from gateway.config import Config
+from gateway.errors import ConfigError
 from gateway.load import Loaded, load
 from gateway.server import make_server
 
 _LOOPBACK = ("127.0.0.1", "::1", "localhost")
+QUICK = 10.0  # seconds: a worker that ends within them has failed to start
+TRIES = 5  # workers that fail to start one after the other, until the supervisor gives up
+MOST_WAIT = 5.0  # seconds before a worker is started again, at most
 
 
 def serve(loaded: Loaded, host: str, port: int, workers: int = 1) -> None:
@@ -35,8 +44,6 @@ def serve(loaded: Loaded, host: str, port: int, workers: int = 1) -> None:
 
 
 def _listen(host: str, port: int) -> socket.socket:
-    from gateway.errors import ConfigError
-
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     listener = socket.socket(family)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -58,43 +65,85 @@ def _run(loaded: Loaded, listener: socket.socket, host: str, quiet: bool = False
 
     gateway = Gateway(loaded, loaded.files[0] if loaded.files else None, ready)
     server = make_server(gateway, loaded.config.server, sockets=[listener])
-    server.run()
+    try:
+        server.run()
+    except SystemExit:  # uvicorn's own code where the application does not start
+        if server.started:
+            raise
     if not server.started:
         raise SystemExit(2)
 
 
 def _worker(path: Path, listener: socket.socket, host: str, quiet: bool) -> None:
-    _run(load(path), listener, host, quiet)
+    try:
+        loaded = load(path)
+    except ConfigError as error:  # the file has changed since the supervisor read it
+        print(f"meshgate: {error}", file=sys.stderr)
+        raise SystemExit(2) from None
+    _run(loaded, listener, host, quiet)
 
 
 def _supervise(loaded: Loaded, listener: socket.socket, host: str, workers: int) -> None:
     """Keep `workers` processes alive; the end of the supervisor is the end of them all."""
     context = multiprocessing.get_context("spawn")
 
-    def start(number: int) -> multiprocessing.process.BaseProcess:
+    def start(number: int) -> BaseProcess:
         process = context.Process(target=_worker, args=(loaded.files[0], listener, host, number > 0))
         process.start()
         return process
 
-    stopping = False
+    crew = Crew(start, workers)
+    signal.signal(signal.SIGTERM, crew.stop)
+    signal.signal(signal.SIGINT, crew.stop)
+    crew.run()
 
-    def stop(_number: int, _frame: FrameType | None) -> None:
-        nonlocal stopping
-        stopping = True
-        for process in processes:
+
+class Crew:
+    """Worker processes, each started again when it ends.
+
+    A worker that ends within `QUICK` seconds has failed to start; the next attempt waits, longer each time. While no
+    other worker serves, `TRIES` such failures in a row, or one for a mistake in the configuration (exit code 2), end
+    the supervisor with the worker's exit code.
+    """
+
+    def __init__(self, start: Callable[[int], BaseProcess], workers: int) -> None:
+        self._start = start
+        self._stopping = False
+        self._failures = 0
+        self._started = dict.fromkeys(range(workers), time.monotonic())
+        self._processes = {number: start(number) for number in range(workers)}
+
+    def stop(self, _number: int = 0, _frame: FrameType | None = None) -> None:
+        """End every worker. A signal handler."""
+        self._stopping = True
+        for process in self._processes.values():
             process.terminate()
 
-    processes = [start(number) for number in range(workers)]
-    signal.signal(signal.SIGTERM, stop)
-    signal.signal(signal.SIGINT, stop)
-    while any(process.is_alive() for process in processes):
-        for number, process in enumerate(processes):
-            process.join(0.5)
-            if not process.is_alive() and not stopping:
-                if process.exitcode == 2:  # it cannot start: neither could the next one
-                    stop(signal.SIGTERM, None)
-                    raise SystemExit(2)
-                processes[number] = start(max(number, 1))
+    def run(self) -> None:
+        """Return when all workers have ended after `stop`. Raises SystemExit where no worker can be started."""
+        while any(process.is_alive() for process in self._processes.values()):
+            multiprocessing.connection.wait([process.sentinel for process in self._processes.values()], timeout=1)
+            for number, process in list(self._processes.items()):
+                if not process.is_alive() and not self._stopping:
+                    self._again(number, process)
+
+    def _again(self, number: int, process: BaseProcess) -> None:
+        now = time.monotonic()
+        failed = now - self._started[number] < QUICK
+        self._failures = self._failures + 1 if failed else 0
+        serving = any(it.is_alive() and now - self._started[at] >= QUICK for at, it in self._processes.items())
+        if failed and not serving and (process.exitcode == 2 or self._failures >= TRIES):
+            self._give_up(process)
+        if self._failures:
+            time.sleep(min(MOST_WAIT, 0.1 * 2**self._failures))  # a signal ends the wait only once it is over
+        if not self._stopping:
+            self._started[number] = time.monotonic()
+            self._processes[number] = self._start(max(number, 1))
+
+    def _give_up(self, process: BaseProcess) -> None:
+        self.stop()
+        print("meshgate: no worker could be started; the reason stands above", file=sys.stderr)
+        raise SystemExit(process.exitcode if process.exitcode and process.exitcode > 0 else 1)
 
 
 def banner(gateway: Gateway, host: str, port: int) -> str:

@@ -101,7 +101,7 @@ def test_no_state_no_backup(here: Path, capsys: pytest.CaptureFixture[str]) -> N
 
 def test_redis_is_backed_up_by_redis(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """With shared state the command says how, and does nothing."""
-    (here / "config" / "gateway.yaml").write_text(CONFIG + "state: redis://:secret@127.0.0.1:6379/0\n")
+    (here / "config" / "gateway.yaml").write_text(CONFIG + "state: redis://:secret@127.0.0.1:6379/0\npii: null\n")
     assert main(["backup", "copy.db"]) == 2
     err = capsys.readouterr().err
     assert "redis-cli --rdb" in err

@@ -261,7 +261,7 @@ def test_many_workers_need_shared_state(
     assert main(["serve", "--workers", "2"]) == 2
     assert "state: redis://" in capsys.readouterr().err
     assert served == []
-    (here / "config/gateway.yaml").write_text(CONFIG + "state: redis://127.0.0.1:6379/0\n")
+    (here / "config/gateway.yaml").write_text(CONFIG + "state: redis://127.0.0.1:6379/0\npii: null\n")
     assert main(["serve", "--workers", "2"]) == 0
     assert served[0][3] == 2
 

@@ -1,6 +1,7 @@
 """`/livez`, `/readyz`, `/metrics`: for whoever asks, no key needed.
 
-`/readyz` is a loop over `ping()`: whatever a call needs must answer. `/metrics` is Prometheus text.
+`/livez` fails only when nothing but a restart helps. `/readyz` is a loop over `ping()`: whatever a call needs must
+answer. `/metrics` is Prometheus text.
 """
 
 from __future__ import annotations
@@ -16,6 +17,8 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
+from gateway.stores.writer import Writer
+
 if TYPE_CHECKING:
     from gateway.app import Gateway
 
@@ -26,6 +29,8 @@ def routes(gateway: Gateway) -> list[Route]:
     ProcessCollector(registry=registry)
 
     async def livez(_: Request) -> Response:
+        if lost := _lost(gateway):
+            return PlainTextResponse(f"{lost}\n", status_code=503)
         return PlainTextResponse("ok\n")
 
     async def readyz(_: Request) -> Response:
@@ -46,6 +51,14 @@ class _Only(CollectorRegistry):
     def __init__(self, gateway: Gateway) -> None:
         super().__init__()
         self.register(gateway.shared.telemetry)
+
+
+def _lost(gateway: Gateway) -> str:
+    """Why this process will never serve again, "" if it may: whoever supervises it should start another."""
+    writers = [gateway.shared.audit_writer, getattr(gateway.shared.store, "writer", None)]
+    if any(isinstance(writer, Writer) and writer.lost for writer in writers):
+        return "the state can no longer be written; the log says why"
+    return ""
 
 
 async def _failed(gateway: Gateway) -> dict[str, str]:

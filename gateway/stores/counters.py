@@ -36,7 +36,7 @@ class Bucket:
         """Bring the level up to now, by the limit that is in force now."""
         elapsed = max(0, now - self.at) / MICRO
         self.level = min(float(limit), self.level + elapsed * refill)
-        self.at = max(self.at, now)
+        self.at = now  # earlier than before where the clock was set back: or nothing would be refilled until then
         self.limit, self.refill = limit, refill
 
     def full(self, now: int) -> bool:

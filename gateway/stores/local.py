@@ -14,7 +14,6 @@ import asyncio
 import contextlib
 import logging
 import random
-import time
 from collections.abc import Coroutine, Mapping, Sequence
 from typing import Any, NamedTuple, TypeVar
 
@@ -33,6 +32,7 @@ from gateway.stores import (
     actual,
     charges,
 )
+from gateway.stores.clock import SteadyClock
 from gateway.stores.counters import Counters
 from gateway.stores.record import MICRO
 from gateway.stores.redis import RedisStore
@@ -63,9 +63,9 @@ class _Ended(NamedTuple):
 class LocalStore:
     """A `Store` in front of a `RedisStore`. `clock` is for tests."""
 
-    def __init__(self, remote: RedisStore, replicas: int, *, clock: Clock = time.time) -> None:
+    def __init__(self, remote: RedisStore, replicas: int, *, clock: Clock | None = None) -> None:
         self._remote = remote
-        self._clock = clock
+        self._clock = clock or SteadyClock()
         self._seen = Seen(replicas)
         self._counters = Counters(self._seen.record)
         self._asked: dict[str, Ask] = {}  # reservations made alone, by id: what Redis will hear of them

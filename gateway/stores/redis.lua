@@ -49,23 +49,24 @@ end
 -- Adding nothing makes of minus zero, which no command takes for an integer, zero.
 local function int(number) return string.format("%.0f", number + 0) end
 
-local function level_of(key, limit, refill)
-  local level, at = limit, now
-  local state = redis.call("GET", key)
-  if state then
-    local a, b = string.match(state, "^(%S+) (%S+)$")
-    level, at = tonumber(a), tonumber(b)
-    level = math.min(limit, level + math.max(0, now - at) / MICRO * refill)
-    at = math.max(at, now)
-  end
-  return { level = level, at = at, limit = limit, refill = refill, key = key }
-end
-
 local function keep_level(bucket)
   -- A bucket that would be full again is as good as none, so it may expire then.
   local full = math.ceil((bucket.limit - bucket.level) / bucket.refill * 1000) + 1000
   local state = string.format("%.17g %.0f", bucket.level, bucket.at)
   redis.call("SET", bucket.key, state, "PX", int(math.min(full, 2 ^ 53)))
+end
+
+local function level_of(key, limit, refill)
+  local bucket = { level = limit, at = now, limit = limit, refill = refill, key = key }
+  local state = redis.call("GET", key)
+  if state then
+    local level, at = string.match(state, "^(%S+) (%S+)$")
+    level, at = tonumber(level), tonumber(at)
+    bucket.level = math.min(limit, level + math.max(0, now - at) / MICRO * refill)
+    -- The clock was set back: count from now on, also if this call is refused, or nothing is refilled until then.
+    if at > now then keep_level(bucket) end
+  end
+  return bucket
 end
 
 -- A workflow that has outlived its ttl is forgotten, unless calls of it are in flight.

@@ -13,7 +13,6 @@ import fcntl
 import itertools
 import os
 import sqlite3
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -24,12 +23,14 @@ from gateway.call import Ask, Debit, Marked, Rejection, Reservation
 from gateway.errors import ConfigError
 from gateway.stores import Begun, Clock, End, Key, Role, Sealed, StoreUnavailable, Unsealed, Workflow
 from gateway.stores.answers import Answers
+from gateway.stores.clock import SteadyClock
 from gateway.stores.counters import Bucket, Counters
 from gateway.stores.record import MICRO, Change, Count, Record
 from gateway.stores.rows import key_of, ordered, record_of, repeats_rows, workflow_row
 from gateway.stores.schema import migrate, outdated
 from gateway.stores.vault import Vault
 from gateway.stores.waiting import Waiting
+from gateway.stores.watch import Watch
 from gateway.stores.writer import Bulk, Statement, Writer, connect
 
 # A reservation is put before it is dropped, also when both fall into one commit.
@@ -73,15 +74,16 @@ class SqliteStore:
 
     writer: Writer
 
-    def __init__(self, url: str, *, role: Role = "gateway", clock: Clock = time.time) -> None:
+    def __init__(self, url: str, *, role: Role = "gateway", clock: Clock | None = None) -> None:
         self.path = _path(url)
         self._role = role
-        self._clock = clock
+        self._clock = clock or SteadyClock()
         self._counters = Counters(self._load)
         self._waiting = Waiting()
         self._vaults: dict[tuple[str, str], Vault] = {}
         self._answers = Answers()
         self._lock: int | None = None
+        self._watch: Watch | None = None
         self._order = 0  # the last order taken over
         self._flushed = 0  # when buckets were last written
         self._purged = 0
@@ -101,6 +103,7 @@ class SqliteStore:
             undo.pop_all()
         if self._role == "gateway":
             with self._reading():
+                self._watch = Watch(self.writer)
                 self._restore()
             await self.refresh()
         await self.durable()
@@ -110,6 +113,8 @@ class SqliteStore:
             self._write_buckets()
         self.writer.close()
         self._reader.close()
+        if self._watch is not None:
+            self._watch.close()
         if self._lock is not None:
             os.close(self._lock)
 
@@ -192,6 +197,9 @@ class SqliteStore:
     # Workflows
 
     async def refresh(self) -> None:
+        if self._watch is not None:
+            self._watch.look()
+        self.writer.check()
         with self._reading():
             orders = self._reader.execute("SELECT * FROM orders WHERE seq > ? ORDER BY seq", (self._order,)).fetchall()
         for seq, team, correlation_id, *order in orders:

@@ -4,8 +4,11 @@ The event loop appends to a list; whoever must know that his rows are on disk aw
 the next commit. The rows are put into the write-ahead log by the loop itself, which costs a few microseconds each; only
 what waits for the disk, the fsync, leaves it, for a thread. (A thread that also ran the statements took turns with the
 loop at every one of them, at ten times their cost.) Statements that may take long, and all others once the file is
-locked by another process, go to the thread as well. A failed write makes every later barrier raise `StoreUnavailable`:
-fails closed.
+locked by another process, go to the thread as well.
+
+Fails closed: after a failed write every barrier raises `StoreUnavailable`. A fault that may pass (the disk is full, the
+file is locked) keeps the rows and writes them again every `RETRY` seconds; once they are on disk, barriers succeed
+again. Any other fault (a failed fsync, a damaged or replaced file) is final: see `lost`.
 """
 
 from __future__ import annotations
@@ -13,6 +16,7 @@ from __future__ import annotations
 import asyncio
 import functools
 import itertools
+import logging
 import os
 import sqlite3
 import time
@@ -36,6 +40,23 @@ MOST_SPACING = 0.005
 _MOST_ON_LOOP = 512  # rows that the loop writes itself; more would hold up other calls
 _PATIENCE = 5000  # milliseconds that the thread waits for another process to let go of the file
 _CHECKPOINT = 4000  # rows after which the log is copied into the file, so that it starts over
+RETRY = 1.0  # seconds between two attempts to write after a fault that may pass
+MOST_KEPT = 100_000  # rows kept in memory while nothing can be written; one more, and the fault is final
+
+# Primary result codes of faults that may pass (sqlite.org/rescode.html). A failed fsync is none: the kernel may have
+# dropped the pages, and a second fsync would report success.
+_PASSING = frozenset(
+    {
+        sqlite3.SQLITE_BUSY,
+        sqlite3.SQLITE_LOCKED,
+        sqlite3.SQLITE_FULL,
+        sqlite3.SQLITE_IOERR,
+        sqlite3.SQLITE_CANTOPEN,
+        sqlite3.SQLITE_READONLY,
+        sqlite3.SQLITE_NOMEM,
+    }
+)
+_log = logging.getLogger("meshgate")
 
 
 class Bulk(str):
@@ -101,7 +122,7 @@ class Writer:
         ).fetchone()  # from the first look on there is a log
         for pragma in ("synchronous = NORMAL", "wal_autocheckpoint = 0", "busy_timeout = 0"):
             self._connection.execute(f"PRAGMA {pragma}")
-        self._log = _open_log(self.path)
+        self._wal = _open_log(self.path)
         self._thread = ThreadPoolExecutor(1, f"writer {Path(path).name}")
         self._pending: list[Statement] = []
         self._waiters: list[asyncio.Future[None]] = []
@@ -111,19 +132,24 @@ class Writer:
         self._loose = 0  # rows since the last checkpoint
         self._due = 0.0
         self._timer: asyncio.Handle | None = None
+        self._batch: list[Statement] = []  # the rows being written, kept until they are on disk
         self._error: str | None = None
+        self.lost = False
+        """The fault will not pass: the process must be restarted."""
 
     def submit(self, sql: str, params: tuple[Any, ...]) -> int:
-        """Enqueue one statement; returns its mark. After a failure it is dropped: the barrier has the word for that."""
+        """Enqueue one statement; returns its mark. After a final fault the statement is dropped: barriers fail."""
         return self.submit_all(((sql, params),))
 
     def submit_all(self, statements: Sequence[Statement]) -> int:
         """Enqueue statements that must be committed together; returns the mark of the last."""
         self._submitted += len(statements)
-        if self._error is None:
+        if not self.lost:
             self._pending += statements
             if self._timer is None and not self._flying:
                 self._timer = asyncio.get_running_loop().call_later(LINGER, self._begin)
+            if self._error is not None and len(self._pending) > MOST_KEPT:
+                self.give_up(f"{MOST_KEPT} rows waited to be written ({self._error})")
         return self._submitted
 
     def written(self, mark: int) -> bool:
@@ -145,25 +171,43 @@ class Writer:
             self._served.append(waiter)
         await waiter
 
+    @property
+    def failing(self) -> bool:
+        """Whether the last write failed, so that barriers fail too."""
+        return self._error is not None
+
     def check(self) -> None:
-        """Raise `StoreUnavailable` if a write has failed or the writer is closed."""
+        """Raise `StoreUnavailable` if the last write has failed or the writer is closed."""
         if self._error is not None:
             raise StoreUnavailable(self._error)
+
+    def give_up(self, reason: str) -> None:
+        """Write nothing more: the fault is final. For the event loop; whoever waits is told at once."""
+        if not self.lost:
+            self._lose(reason)
+            self._pending.clear()
+            waiters, self._waiters = self._waiters, []
+            _resolve(waiters, self._error)
+
+    def _lose(self, reason: str) -> None:
+        self._error = f"{self.path}: {reason}; mend that and restart the gateway"
+        self.lost = True
+        _log.error("state store: %s", self._error)
 
     def close(self) -> None:
         """Write what is pending, waiting for the disk; everything after that fails."""
         self._thread.shutdown(wait=True)
         if self._timer is not None:
             self._timer.cancel()
-        if self._error is None:
+        if not self.lost:
             batch, self._pending = self._pending, []
             with suppress(StoreUnavailable):
                 self._guarded(self._write_and_sync, batch)
         waiters, self._waiters, self._served = self._waiters + self._served, [], []
         _resolve(waiters, self._error)
-        self._error = self._error or f"{self.path}: already closed"
+        self._error, self.lost = self._error or f"{self.path}: already closed", True
         self._connection.close()
-        os.close(self._log)
+        os.close(self._wal)
 
     # One cycle: write, sync, answer
 
@@ -179,10 +223,11 @@ class Writer:
         batch, self._pending = self._pending, []
         self._served, self._waiters = self._waiters, []
         self._due = time.monotonic() + min(MOST_SPACING, SPACING * len(self._served))
-        if self._error is not None or not batch:
+        if self.lost or not batch:
             _resolve(self._served, self._error)
             return
         self._flying = len(batch)
+        self._batch = batch
         try:
             rest: Callable[[], None] = self._write_here(batch)
         except StoreUnavailable:
@@ -193,7 +238,7 @@ class Writer:
 
     def _write_here(self, batch: list[Statement]) -> Callable[[], None]:
         """Write rows that are quickly written; returns what is left for the thread to do."""
-        if len(batch) <= _MOST_ON_LOOP and all(map(_is_bulk, batch)):
+        if self._error is None and len(batch) <= _MOST_ON_LOOP and all(map(_is_bulk, batch)):
             try:
                 self._guarded(self._write, batch)
             except BlockingIOError:
@@ -211,28 +256,43 @@ class Writer:
         served, self._served = self._served, []
         if self._error is None:
             self._committed += self._flying
-        self._flying = 0
+        elif not self.lost:
+            self._pending[:0] = self._batch
+        self._flying, self._batch = 0, []
         _resolve(served, self._error)
         if self._error is not None:
             waiters, self._waiters = self._waiters, []
             _resolve(waiters, self._error)
+            if self.lost:
+                self._pending.clear()
+            else:
+                self._timer = asyncio.get_running_loop().call_later(RETRY, self._begin)
         elif self._waiters:
             self._soon()
         elif self._pending:
             self._timer = asyncio.get_running_loop().call_later(LINGER, self._begin)
 
     def _guarded(self, work: Callable[..., None], *args: Any) -> None:
-        """Do it; whatever goes wrong, the rows are lost, so nobody may be told that they are on disk."""
+        """Do the work. After a fault nobody may be told that the rows are on disk."""
         try:
             work(*args)
         except BlockingIOError:
             raise
         except Exception as error:
-            self._error = f"{self.path}: could not write ({error}); check the disk, then restart the gateway"
-            self._pending = []
+            passes = isinstance(error, sqlite3.Error) and getattr(error, "sqlite_errorcode", -1) & 0xFF in _PASSING
+            what = f"could not write ({error})"
             if self._connection.in_transaction:
-                self._connection.rollback()
+                with suppress(sqlite3.Error):
+                    self._connection.rollback()
+            if not passes:
+                self._lose(what)
+            elif self._error is None:
+                self._error = f"{self.path}: {what}; calls are refused until writing succeeds: check the disk"
+                _log.error("state store: %s", self._error)
             raise StoreUnavailable(self._error) from None
+        if self._error is not None and not self.lost:
+            self._error = None
+            _log.warning("state store: %s: writing succeeds again", self.path)
 
     def _write_and_sync(self, batch: list[Statement]) -> None:
         """Both, with patience. For the thread, and for the end."""
@@ -240,7 +300,9 @@ class Writer:
         try:
             self._write(batch)
         except BlockingIOError:
-            raise sqlite3.OperationalError(f"locked by another process for {_PATIENCE // 1000} s") from None
+            locked = sqlite3.OperationalError(f"locked by another process for {_PATIENCE // 1000} s")
+            locked.sqlite_errorcode = sqlite3.SQLITE_BUSY
+            raise locked from None
         finally:
             self._connection.execute("PRAGMA busy_timeout = 0")
         self._sync()
@@ -276,11 +338,13 @@ class Writer:
 
     def _sync(self) -> None:
         """Put the log on disk; now and then copy it into the file."""
-        _to_disk(self._log)
+        _to_disk(self._wal)
         if self._loose >= _CHECKPOINT:
             self._loose = 0
             # The log and the file are synced in turn (SQLite, "Write-Ahead Logging", 2.1); NORMAL does that here.
-            self._connection.execute("PRAGMA wal_checkpoint(PASSIVE)")
+            # A full disk stops the copy and loses nothing: the rows are in the log.
+            with suppress(sqlite3.OperationalError):
+                self._connection.execute("PRAGMA wal_checkpoint(PASSIVE)")
 
 
 _to_disk = getattr(os, "fdatasync", os.fsync)

@@ -74,6 +74,17 @@ async def test_calls_in_flight_make_busy_and_freeze_nothing(store: Store) -> Non
     await take(store, quota(1000, 500))
 
 
+async def test_a_clock_that_is_set_back_stops_no_bucket(place: Backend) -> None:
+    """A bucket refills from the new time on, instead of standing still until the clock has caught up."""
+    store = await place.open()
+    await take(store, bucket(5, 5))
+    place.clock.advance(-3600)
+    assert (await refused(store, bucket(5, 2))).retry_after == pytest.approx(2, abs=0.01)
+    place.clock.advance(2.1)
+    await take(store, bucket(5, 2))
+    await store.close()
+
+
 async def test_all_or_none(store: Store) -> None:
     """When one debit is refused, none of the others is taken."""
     await take(store, quota(10, 8, "calls"))

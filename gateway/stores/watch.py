@@ -1,0 +1,78 @@
+"""Notices that a SQLite file was deleted, replaced, truncated or overwritten while a process writes to it.
+
+SQLite goes on with the pages that it has in memory, so a gateway would admit calls whose reservations reach no disk.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+from contextlib import closing, suppress
+from pathlib import Path
+
+from gateway.stores.writer import Writer, connect
+
+_MAGIC = b"SQLite format 3\0"  # the first bytes of every database (sqlite.org/fileformat2.html, 1.2)
+_HEADER = 100
+_STAMP = slice(68, 72)  # where the header has the application id
+
+
+class Watch:
+    """Looks at the file of a writer. `look` costs two `stat` calls and one read; call it about once a second.
+
+    The descriptor stays open until `close`, which must come after every connection of this process to the file has
+    closed: closing any descriptor of a file drops all locks that the process holds on it (fcntl(2)).
+    """
+
+    def __init__(self, writer: Writer) -> None:
+        self._writer = writer
+        self._path = Path(writer.path)
+        _stamp(self._path)
+        self._file = os.open(self._path, os.O_RDONLY)
+        self._log = _identity(f"{self._path}-wal")
+        self._stamp = os.pread(self._file, _HEADER, 0)[_STAMP]
+        self._suspect = ""
+
+    def look(self) -> None:
+        """Give the writer up once the file has been wrong at two looks in a row.
+
+        One look may fall into a checkpoint, which writes the pages one by one.
+        """
+        problem = self._problem()
+        if problem and problem == self._suspect:
+            self._writer.give_up(problem)
+        self._suspect = problem
+
+    def close(self) -> None:
+        """Let the descriptor go."""
+        os.close(self._file)
+
+    def _problem(self) -> str:
+        status = os.fstat(self._file)
+        if _identity(self._path) != (status.st_dev, status.st_ino):
+            return "the file was deleted or replaced while the gateway was running"
+        if _identity(f"{self._path}-wal") != self._log:
+            return "the write-ahead log (-wal) was deleted or replaced while the gateway was running"
+        header = os.pread(self._file, _HEADER, 0)
+        if len(header) < _HEADER or not header.startswith(_MAGIC) or header[_STAMP] != self._stamp:
+            return "the file was truncated or overwritten while the gateway was running"
+        page = int.from_bytes(header[16:18], "big")
+        pages = int.from_bytes(header[28:32], "big")
+        if pages * (65536 if page == 1 else page) > status.st_size:
+            return "the file was truncated while the gateway was running"
+        return ""
+
+
+def _stamp(path: Path) -> None:
+    """Give the file an application id of its own, in its header on disk, so that a copy over it is noticed."""
+    with closing(connect(path)) as connection:
+        if connection.execute("PRAGMA application_id").fetchone() == (0,):
+            connection.execute(f"PRAGMA application_id = {secrets.randbelow(2**31 - 1) + 1}")
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+
+
+def _identity(path: str | Path) -> tuple[int, int] | None:
+    with suppress(OSError):
+        status = os.stat(path)
+        return status.st_dev, status.st_ino
+    return None

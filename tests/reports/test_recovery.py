@@ -1,0 +1,153 @@
+"""Faults that pass: the gateway serves again by itself, and asks for a restart where it cannot."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from multiprocessing import get_context
+from multiprocessing.process import BaseProcess
+from pathlib import Path
+
+import httpx
+import pytest
+import yaml
+
+import upstream as scripted
+from gateway import process
+from gateway.cli import main
+from gateway.stores import writer as writing
+from gateway.stores.writer import connect
+from line import Line, config, running
+
+
+@pytest.fixture
+def line(up: scripted.Upstream, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Line]:
+    """A gateway that does not wait long for locks."""
+    monkeypatch.setattr(writing, "_PATIENCE", 1)
+    monkeypatch.setattr(writing, "RETRY", 0.05)
+    with running(tmp_path, config(tmp_path, up.url, quotas={"tokens": 100_000})) as started:
+        yield started
+
+
+def _await(done: Callable[[], bool], seconds: float = 30) -> None:
+    deadline = time.monotonic() + seconds
+    while not done():
+        assert time.monotonic() < deadline, "it did not happen"
+        time.sleep(0.02)
+
+
+def test_a_lock_of_the_file_is_survived(line: Line) -> None:
+    """While another process holds the file calls are refused; afterwards they are served, and the books are right."""
+    assert line.chat(cid="w").status_code == 200
+    before = line.workflow("w").used["tokens"]
+    other = connect(line.path.parent / "state.db")
+    other.execute("BEGIN IMMEDIATE")
+    refused = line.chat(cid="w")
+    assert (refused.status_code, refused.json()["error"]["code"]) == (503, "state_unavailable")
+    assert line.client.get("/livez").status_code == 200  # nobody need restart the gateway
+    assert line.client.get("/readyz").status_code == 503
+    other.execute("ROLLBACK")
+    other.close()
+    _await(lambda: line.client.get("/readyz").status_code == 200)
+    assert line.chat(cid="w").status_code == 200
+    workflow = line.workflow("w")
+    assert (workflow.used["tokens"], workflow.held.get("tokens", 0)) == (2 * before, 0)
+
+
+def test_a_database_that_is_gone_stops_the_gateway(line: Line) -> None:
+    """Nothing is admitted any more, and `/livez` asks whoever supervises the process for another."""
+    assert line.chat().status_code == 200
+    (line.path.parent / "state.db").unlink()
+    _await(lambda: line.client.get("/livez").status_code == 503)
+    refused = line.chat()
+    assert (refused.status_code, refused.json()["error"]["code"]) == (503, "state_unavailable")
+
+
+def test_shared_state_without_a_vault_key_is_found_by_check(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`meshgate check` names the key that is missing, before a worker fails to start for want of it."""
+    monkeypatch.chdir(tmp_path)
+    path = tmp_path / "gateway.yaml"
+    settings = config(tmp_path, "http://127.0.0.1:9/v1", state="redis://127.0.0.1:9/0")
+    path.write_text(yaml.safe_dump(settings))
+    assert main(["check", "--config", str(path)]) == 2
+    assert "pii.vault_key" in (told := capsys.readouterr().err)
+    assert "openssl rand" in told
+
+
+def _fails(code: int) -> None:
+    raise SystemExit(code)
+
+
+def _serves() -> None:
+    signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
+    while True:
+        signal.pause()
+
+
+def _crew(
+    first: Callable[..., None], monkeypatch: pytest.MonkeyPatch, *args: int, workers: int = 2
+) -> tuple[process.Crew, list[BaseProcess]]:
+    started: list[BaseProcess] = []
+    context = get_context("fork")
+
+    def start(_: int) -> BaseProcess:
+        child = context.Process(target=first, args=args)
+        child.start()
+        started.append(child)
+        return child
+
+    monkeypatch.setattr(process, "MOST_WAIT", 0.01)
+    return process.Crew(start, workers), started
+
+
+@pytest.mark.parametrize(("code", "most"), [(2, 4), (1, process.TRIES + 2)])
+def test_workers_that_cannot_start_end_the_supervisor(
+    code: int, most: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A mistake in the configuration ends it at once, any other fault after a few attempts, with the worker's code."""
+    crew, started = _crew(_fails, monkeypatch, code)
+    with pytest.raises(SystemExit) as caught:
+        crew.run()
+    assert caught.value.code == code
+    assert len(started) <= most
+    assert "no worker could be started" in capsys.readouterr().err
+
+
+def test_a_worker_that_dies_is_replaced(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that is killed comes back, and a stop ends them all."""
+    crew, started = _crew(_serves, monkeypatch)
+    started[0].kill()
+    started[0].join()
+    again = crew._again
+
+    def once(number: int, ended: BaseProcess) -> None:
+        again(number, ended)
+        crew.stop()
+
+    monkeypatch.setattr(crew, "_again", once)
+    crew.run()
+    assert len(started) == 3
+    assert not any(child.is_alive() for child in started)
+
+
+def test_a_server_whose_workers_cannot_start_exits(tmp_path: Path) -> None:
+    """The real command: state that nobody can open ends with a message and exit code 2."""
+    path = tmp_path / "gateway.yaml"
+    settings = config(tmp_path, "http://127.0.0.1:9/v1", state="redis://127.0.0.1:9/0", pii=None, output=None)
+    path.write_text(yaml.safe_dump(settings))
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    command = [sys.executable, "-m", "gateway", "serve", "--config", str(path), "--workers", "2", "--port", str(port)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 2
+    assert "127.0.0.1:9" in done.stderr
+    with pytest.raises(httpx.TransportError):
+        httpx.get(f"http://127.0.0.1:{port}/livez")
