@@ -46,6 +46,7 @@ from gateway.upload import Uploads
 
 ROUTES = {"/v1/chat/completions": OPENAI_CHAT}
 MODELS = "/v1/models"
+NOTED = 30  # seconds between two notes of when keys were used
 CENSUS = 15  # seconds between two counts of workflows for the metrics
 CENSUS_LIMIT = 10_000  # workflows counted at most, the last seen first
 TRIM = 10  # seconds between two times that freed memory is given back
@@ -270,6 +271,10 @@ class Gateway:
                 finally:  # the node of a Cluster that has the keys may be down while others are not
                     await store.refresh()
                     await store.sweep()
+                if beat % NOTED == 0 and (used := self.runtime.identity.used):
+                    noted = dict(used)
+                    used.clear()
+                    await store.note_keys(noted)
                 if beat % CENSUS == 0:
                     newest = await store.workflows(None, CENSUS_LIMIT)
                     self.shared.census = dict.fromkeys(STATES, 0) | Counter(workflow.state for workflow in newest)

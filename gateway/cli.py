@@ -36,7 +36,7 @@ def serve(args: argparse.Namespace) -> int:
     """`meshgate serve`."""
     from gateway.errors import ConfigError
 
-    loaded = commands.load_config(args, quiet=True)  # the process prints its warnings itself
+    loaded = commands.load_config(args, quiet=True, scanners=True)  # the process prints its warnings itself
     server = loaded.config.server
     if args.workers > 1 and loaded.config.state.url.startswith("sqlite"):
         raise ConfigError(

@@ -13,9 +13,11 @@ import os
 import secrets
 import string
 import tempfile
+import time
 from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import httpx
 
@@ -31,6 +33,8 @@ class KeyRecord(Protocol):
     """What is needed of a `stores.Key`."""
 
     @property
+    def id(self) -> str: ...
+    @property
     def sha256(self) -> str: ...
     @property
     def agent(self) -> str: ...
@@ -40,6 +44,17 @@ class KeyRecord(Protocol):
     def roles(self) -> tuple[str, ...]: ...
     @property
     def revoked(self) -> float | None: ...
+    @property
+    def expires(self) -> float | None: ...
+
+
+class _Known(NamedTuple):
+    """A credential that is good now. `id` is empty for keys of the configuration, whose use nobody notes."""
+
+    digest: bytes
+    subject: Subject
+    id: str = ""
+    expires: float | None = None
 
 
 class Identity:
@@ -58,10 +73,12 @@ class Identity:
         previous: Identity | None = None,
     ) -> None:
         self._configured = {
-            digest: (digest, Subject(name, agent.team, agent.roles))
+            digest: _Known(digest, Subject(name, agent.team, agent.roles))
             for name, agent in agents.items()
             if (digest := _digest_of(agent))
         }
+        self.used: dict[str, float] = previous.used if previous else {}
+        """Keys of the store that were used since whoever notes it looked last: id -> Unix seconds."""
         self._jwt = Verifier(jwt, client) if jwt else None
         if self._jwt and previous and previous._jwt:
             self._jwt.inherit(previous._jwt)
@@ -75,7 +92,8 @@ class Identity:
             if record.revoked is not None:
                 table.pop(digest, None)
             else:
-                table[digest] = (digest, Subject(record.agent, record.team, tuple(record.roles)))
+                subject = Subject(record.agent, record.team, tuple(record.roles))
+                table[digest] = _Known(digest, subject, record.id, record.expires)
         self._table = table
 
     def lookup(self, token: bytes) -> Subject | None:
@@ -84,8 +102,13 @@ class Identity:
         # A dict compares byte by byte and so takes longer for a longer common prefix; but of the digest, not of the
         # key, and nobody can choose a key by its digest's prefix. The comparison that decides is in constant time.
         known = self._table.get(digest)
-        if known is not None and hmac.compare_digest(known[0], digest):
-            return known[1]
+        if known is not None and hmac.compare_digest(known.digest, digest):
+            if known.id:
+                now = time.time()
+                if known.expires is not None and known.expires <= now:
+                    return None
+                self.used[known.id] = now
+            return known.subject
         return self._jwt.cached(digest) if self._jwt else None
 
     def knows(self, digest: bytes) -> bool:
@@ -100,6 +123,13 @@ class Identity:
             return subject
         if self._jwt is not None and token.count(b".") == 2:
             return await self._jwt.verify(token)
+        expired = self._table.get(hashlib.sha256(token).digest())
+        if expired is not None and expired.expires is not None:
+            raise Refusal(
+                "unauthenticated",
+                f"This key expired on {datetime.fromtimestamp(expired.expires, UTC):%Y-%m-%d %H:%M} UTC. Ask the "
+                "operator of the gateway for a new one.",
+            )
         raise Refusal(
             "unauthenticated",
             "This key is not known here, or it was revoked. Use the key that the operator of the gateway gave you; "

@@ -60,12 +60,16 @@ class NotLoaded(ConfigError):
         self.files = files
 
 
-def load(path: Path, env: Mapping[str, str] = os.environ) -> Loaded:
-    """Read and check a configuration file. Raises one `ConfigError` with a line for each mistake."""
-    return loads(_text(path), str(path), env)
+def load(path: Path, env: Mapping[str, str] = os.environ, *, scanners: bool = True) -> Loaded:
+    """Read and check a configuration file. Raises one `ConfigError` with a line for each mistake.
+
+    `scanners=False` leaves out what only the scanners can check (entities, countries, recognizers), which take a
+    second to import: for commands that look for nothing.
+    """
+    return loads(_text(path), str(path), env, scanners=scanners)
 
 
-def loads(text: str, name: str, env: Mapping[str, str] = os.environ) -> Loaded:
+def loads(text: str, name: str, env: Mapping[str, str] = os.environ, *, scanners: bool = True) -> Loaded:
     """`load` for a text; `name` is how messages call the file."""
     doc = document.read(text, env)
     warnings: list[Problem] = []
@@ -74,8 +78,9 @@ def loads(text: str, name: str, env: Mapping[str, str] = os.environ) -> Loaded:
             doc, warnings = litellm.translate(doc, env)
         else:
             warnings = [*_leave_out_later_formats(doc), *_not_enforced(doc)]
-        own = _own(doc)
-        doc.problems += [*own, *_entities(doc, own.entities), *_countries(doc), *_ner(doc)]
+        if scanners:
+            own = _own(doc)
+            doc.problems += [*own, *_entities(doc, own.entities), *_countries(doc), *_ner(doc)]
     config = None
     if doc.data is not None:
         try:

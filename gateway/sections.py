@@ -17,7 +17,12 @@ class Section(BaseModel):
 
     # The input may be a secret that landed in the wrong place: no error message repeats it.
     model_config = ConfigDict(
-        frozen=True, extra="forbid", use_attribute_docstrings=True, allow_inf_nan=False, hide_input_in_errors=True
+        defer_build=True,  # a section is compiled as part of the whole file, once
+        frozen=True,
+        extra="forbid",
+        use_attribute_docstrings=True,
+        allow_inf_nan=False,
+        hide_input_in_errors=True,
     )
 
 

@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 
 import upstream as scripted
 from gateway import process
-from gateway.admin import workflows
+from gateway.admin import keys, workflows
 from gateway.correlation import LONGEST
 from line import Line, config, running
 
@@ -352,7 +352,7 @@ def test_the_page_knows_every_route() -> None:
     """docs/admin-api.md has one row for each route, and no other."""
     page = (Path(__file__).parent.parent / "docs" / "admin-api.md").read_text()
     rows = re.findall(r"^\| (GET|POST) `([^`]+)` \|", page, re.MULTILINE)
-    assert rows == [(method, path) for method, path, _ in workflows.ROUTES]
+    assert rows == [(method, path) for method, path, _ in (*workflows.ROUTES, *keys.ROUTES)]
     assert f"at most {LONGEST} characters" in page
 
 
@@ -408,3 +408,43 @@ def test_labels(line: Line) -> None:
     assert detail(ask(line, "/workflows/labels/label", {}), 400)
     actions = [row[0] for row in line.rows("SELECT action FROM actions WHERE correlation_id = 'labels' ORDER BY id")]
     assert actions.count("workflow unlabelled") == 2
+
+
+# Keys
+
+
+def test_keys_are_made_rotated_and_revoked(line: Line) -> None:
+    """A key works from the moment it is made, its successor beside it, and nothing works once it is revoked."""
+    made = ask(line, "/keys", {"agent": "bot", "team": "red", "roles": ["developer"], "expires": "1h"})
+    assert made.status_code == 201
+    key = made.json()
+    assert key["state"] == "valid"
+    assert key["expires"]
+    assert _works(line, key["key"])
+    successor = ask(line, f"/keys/{key['id']}/rotate", {"grace": "10min"}).json()
+    assert _works(line, successor["key"])
+    assert _works(line, key["key"])
+    listed = ask(line, "/keys")
+    assert key["key"] not in listed.text
+    assert {one["id"] for one in listed.json()["keys"]} >= {key["id"], successor["id"]}
+    assert ask(line, f"/keys/{key['id']}/revoke", {}).json()["state"] == "revoked"
+    assert not _works(line, key["key"], wanted=False)
+    detail(ask(line, f"/keys/{key['id']}/rotate", {}), 404)
+    detail(ask(line, "/keys", {"agent": "bot"}), 400)
+    detail(ask(line, "/keys", {"agent": "bot", "team": "red", "expires": "soon"}), 400)
+    assert [action for (action,) in line.rows("SELECT action FROM actions WHERE action LIKE 'key%' ORDER BY id")] == [
+        "key made",
+        f"key {key['id']} rotated",
+        f"key {key['id']} revoked",
+    ]
+
+
+def _works(line: Line, key: str, *, wanted: bool = True) -> bool:
+    """Whether calls with the key are served, once the gateway has heard of the change."""
+    deadline = time.monotonic() + 10
+    while True:
+        answer = line.client.get("/v1/models", headers={"authorization": f"Bearer {key}"})
+        works = answer.status_code == 200
+        if works == wanted or time.monotonic() > deadline:
+            return works
+        time.sleep(0.05)

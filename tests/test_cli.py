@@ -6,6 +6,7 @@ import hashlib
 import json
 import subprocess
 import sys
+import time
 from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
@@ -59,6 +60,10 @@ class Store:
         if id not in self.records or self.records[id].revoked:
             return False
         self.records[id] = replace(self.records[id], revoked=1.0)
+        return True
+
+    async def expire_key(self, id: str, at: float) -> bool:
+        self.records[id] = replace(self.records[id], expires=at)
         return True
 
 
@@ -138,6 +143,29 @@ def test_revoke(store: Store, capsys: pytest.CaptureFixture[str]) -> None:
     assert store.records[id].revoked
     assert main(["keys", "revoke", id]) == 2
     assert "keys list" in capsys.readouterr().err
+
+
+def test_rotate(store: Store, capsys: pytest.CaptureFixture[str]) -> None:
+    """`keys rotate` makes a successor with the same rights; the old key goes on for the grace period."""
+    main(["keys", "add", "--agent", "bot", "--team", "red", "--role", "reader", "--expires", "90d", "--json"])
+    first = json.loads(capsys.readouterr().out)
+    assert main(["keys", "rotate", first["id"], "--grace", "2h", "--json"]) == 0
+    second = json.loads(capsys.readouterr().out)
+    assert second["key"] != first["key"]
+    assert (second["agent"], second["team"], second["roles"]) == ("bot", "red", ["reader"])
+    old, new = store.records[first["id"]], store.records[second["id"]]
+    assert old.expires == pytest.approx(time.time() + 2 * 3600, abs=60)
+    assert new.expires == pytest.approx(time.time() + 90 * 86400, abs=60)
+    assert main(["keys", "rotate", "key_none"]) == 2
+    assert "keys list" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("lifetime", ["-1d", "0", "soon", "1000y"])
+def test_a_lifetime_that_is_none(store: Store, capsys: pytest.CaptureFixture[str], lifetime: str) -> None:
+    """A lifetime that cannot be read is named, and no key is made."""
+    assert main(["keys", "add", "--agent", "bot", "--team", "red", f"--expires={lifetime}"]) == 2
+    assert "--expires" in capsys.readouterr().err
+    assert not store.records
 
 
 def test_store_that_does_not_answer(store: Store, capsys: pytest.CaptureFixture[str]) -> None:

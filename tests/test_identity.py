@@ -46,6 +46,8 @@ class Record:
     team: str = "blue"
     roles: tuple[str, ...] = ("reader",)
     revoked: float | None = None
+    expires: float | None = None
+    id: str = "k1"
 
 
 def sha(key: str) -> str:
@@ -136,6 +138,16 @@ async def test_store_keys_come_and_go() -> None:
     identity.update_keys([Record(sha("mg-stored"), revoked=1.0)])
     await refused(identity, bearer("mg-stored"))
     assert (await identity.identify(bearer(KEY))).agent == "bot"
+
+
+async def test_a_key_ends_when_it_expires() -> None:
+    """A key is good until its expiry, and the refusal says since when it is not; its last use is noted."""
+    identity = configured()
+    identity.update_keys([Record(sha("mg-stored"), expires=time.time() + 60)])
+    assert (await identity.identify(bearer("mg-stored"))).team == "blue"
+    assert list(identity.used) == ["k1"]
+    identity.update_keys([Record(sha("mg-stored"), expires=0.0)])
+    assert "expired on 1970-01-01" in (await refused(identity, bearer("mg-stored"))).message
 
 
 async def test_revoking_beats_the_configuration() -> None:

@@ -14,7 +14,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from gateway.admin import access, health, workflows
+from gateway.admin import access, health, keys, workflows
 from gateway.admin.health import gauges
 from gateway.errors import Refusal
 from gateway.formats.openai_chat import OPENAI_CHAT
@@ -29,7 +29,7 @@ def application(gateway: Gateway) -> ASGIApp:
     """The routes that are not calls."""
     api = [
         Route(f"{access.PREFIX}{path}", access.guard(gateway, action), methods=[method])
-        for method, path, action in workflows.ROUTES
+        for method, path, action in (*workflows.ROUTES, *keys.ROUTES)
     ]
 
     async def nothing(request: Request, fault: Exception) -> Response:

@@ -22,13 +22,13 @@ DEFAULT = Path("config/gateway.yaml")
 Result = TypeVar("Result")
 
 
-def load_config(args: argparse.Namespace, *, quiet: bool = False) -> Loaded:
-    """The configuration that the command names; its warnings go to standard error."""
+def load_config(args: argparse.Namespace, *, quiet: bool = False, scanners: bool = False) -> Loaded:
+    """The configuration that the command names; its warnings go to standard error. `scanners`: see `load.load`."""
     import sys
 
     from gateway.load import load
 
-    loaded = load(args.config)
+    loaded = load(args.config, scanners=scanners)
     for warning in () if quiet else loaded.warnings:
         print(f"warning: {warning}", file=sys.stderr)
     return loaded

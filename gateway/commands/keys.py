@@ -1,4 +1,4 @@
-"""`meshgate keys add|list|revoke`: gateway keys in the state store. A key is printed once; only its hash is kept."""
+"""`meshgate keys add|list|rotate|revoke`: gateway keys in the state store. A key is printed once; its hash is kept."""
 
 from __future__ import annotations
 
@@ -21,78 +21,87 @@ def register(parser: Any) -> None:
     command.add_argument(
         "--role", type=commands.name, action="append", default=[], metavar="R", help="may be given again"
     )
+    command.add_argument("--expires", metavar="TIME", help="lifetime, such as 90d; default: the key does not expire")
     commands.json_option(command)
     commands.json_option(commands.command(keys, "list", show, "list keys, never the keys themselves"))
+    command = commands.command(keys, "rotate", rotate, "make a successor of a key, which goes on for a while")
+    command.add_argument("id", metavar="ID")
+    command.add_argument("--grace", metavar="TIME", help="how long the old key goes on; default: 24h")
+    command.add_argument("--expires", metavar="TIME", help="lifetime of the new key; default: that of the old one")
+    commands.json_option(command)
     commands.command(keys, "revoke", revoke, "end a key").add_argument("id", metavar="ID")
 
 
 def add(args: argparse.Namespace) -> int:
     """`meshgate keys add`: prints the key, which nothing here can show again."""
-    import hashlib
-    import secrets
-    import time
+    from gateway import keys
 
-    from gateway.identity import new_key
-    from gateway.stores import Key
+    wanted = _read(keys.Wanted, agent=args.agent, team=args.team, roles=tuple(args.role), expires=args.expires)
+    return _print(args, *commands.with_store(_config(args), lambda store: keys.make(store, wanted)))
 
-    token = new_key()
-    record = Key(
-        id="key_" + secrets.token_hex(6),
-        sha256=hashlib.sha256(token.encode()).hexdigest(),
-        agent=args.agent,
-        team=args.team,
-        roles=tuple(args.role),
-        created=time.time(),
-    )
-    commands.with_store(_config(args), lambda store: store.add_key(record))
-    if args.json:
-        commands.print_json({**_shown(record), "key": token})
-    else:
-        print(token)
-        print(f"{record.id}: agent {record.agent}, team {record.team}. The key is not shown again.", file=sys.stderr)
-    return 0
+
+def rotate(args: argparse.Namespace) -> int:
+    """`meshgate keys rotate`: prints the new key."""
+    from gateway import keys
+
+    given = {"grace": args.grace, "expires": args.expires}
+    wanted = _read(keys.Rotation, **{name: value for name, value in given.items() if value is not None})
+    return _print(args, *commands.with_store(_config(args), lambda store: keys.rotate(store, args.id, wanted)))
 
 
 def show(args: argparse.Namespace) -> int:
     """`meshgate keys list`: the keys of the store; those of the configuration are in the configuration."""
-    records = [_shown(key) for key in commands.with_store(_config(args), lambda store: store.keys())]
+    from gateway import keys
+
+    records = [keys.shown(key) for key in commands.with_store(_config(args), lambda store: store.keys())]
     if args.json:
         commands.print_json(records)
         return 0
     for row in records:
-        state = f"revoked {row['revoked']}" if row["revoked"] else "valid"
+        state = f"revoked {row['revoked']}" if row["revoked"] else row["state"]
+        if not row["revoked"] and row["expires"]:
+            state += f" until {row['expires']}" if row["state"] == "valid" else f" since {row['expires']}"
         roles = ",".join(row["roles"]) or "-"
-        print(f"{row['id']}  {row['agent']}  {row['team']}  {roles}  sha256 {row['sha256']}...  {state}")
+        used = f"used {row['last_used']}" if row["last_used"] else "never used"
+        print(f"{row['id']}  {row['agent']}  {row['team']}  {roles}  sha256 {row['sha256']}...  {used}  {state}")
     return 0
 
 
 def revoke(args: argparse.Namespace) -> int:
     """`meshgate keys revoke`: a running gateway refuses the key within seconds."""
-    from gateway.errors import ConfigError
+    from gateway import keys
 
-    if not commands.with_store(_config(args), lambda store: store.revoke_key(args.id)):
-        raise ConfigError(f"no valid key has the id {args.id}; `meshgate keys list` shows them")
+    commands.with_store(_config(args), lambda store: keys.revoke(store, args.id))
     print(f"{args.id}: revoked")
     return 0
 
 
+def _print(args: argparse.Namespace, record: Key, token: str) -> int:
+    from gateway import keys
+
+    if args.json:
+        commands.print_json({**keys.shown(record), "key": token})
+        return 0
+    print(token)
+    ends = f", until {keys.shown(record)['expires']}" if record.expires else ""
+    words = f"{record.id}: agent {record.agent}, team {record.team}{ends}. The key is not shown again."
+    print(words, file=sys.stderr)
+    return 0
+
+
+def _read(kind: Any, **fields: Any) -> Any:
+    """The fields as the class reads them. Raises ConfigError."""
+    from pydantic import ValidationError
+
+    from gateway.errors import ConfigError
+
+    try:
+        return kind(**fields)
+    except ValidationError as error:
+        first = error.errors()[0]
+        words = first["msg"].removeprefix("Value error, ")
+        raise ConfigError(f"--{first['loc'][0]}: {words}") from None
+
+
 def _config(args: argparse.Namespace) -> Any:
     return commands.load_config(args, quiet=True).config
-
-
-def _shown(key: Key) -> dict[str, Any]:
-    """What may be shown of a key: enough of the hash to recognise it, not enough to be of use."""
-    from datetime import UTC, datetime
-
-    def spell(seconds: float | None) -> str | None:
-        return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds") if seconds else None
-
-    return {
-        "id": key.id,
-        "agent": key.agent,
-        "team": key.team,
-        "roles": list(key.roles),
-        "sha256": key.sha256[:8],
-        "created": spell(key.created),
-        "revoked": spell(key.revoked),
-    }

@@ -43,7 +43,7 @@ def check(args: argparse.Namespace) -> int:
 
         commands.print_json(schema())
         return 0
-    loaded = commands.load_config(args, quiet=args.json)
+    loaded = commands.load_config(args, quiet=args.json, scanners=True)
     policy = loaded.config.policy
     elsewhere = policy is None or (policy.engine == "opa" and not Path(policy.path).is_dir())
     tests = None if policy is None or elsewhere else run_tests(Path(policy.path), policy.engine)

@@ -82,7 +82,10 @@ class Workflow:
 
 @dataclass(frozen=True, slots=True)
 class Key:
-    """A gateway key: only its SHA-256 is kept. `created` and `revoked` are Unix seconds, `revoked` None while valid."""
+    """A gateway key: only its SHA-256 is kept. Times are Unix seconds, None for what has not happened or never will.
+
+    `used` is the last use, to about a minute.
+    """
 
     id: str
     sha256: str
@@ -91,6 +94,8 @@ class Key:
     roles: tuple[str, ...] = ()
     created: float = 0.0
     revoked: float | None = None
+    expires: float | None = None
+    used: float | None = None
 
 
 class Store(Protocol):
@@ -199,6 +204,12 @@ class Store(Protocol):
 
     async def revoke_key(self, id: str) -> bool:
         """End a key, durably. False if there is none with this id, or it was revoked before."""
+
+    async def expire_key(self, id: str, at: float) -> bool:
+        """Have a key end at a time, durably. False if there is no valid key with this id."""
+
+    async def note_keys(self, used: Mapping[str, float]) -> None:
+        """When keys were last used: id -> Unix seconds. Not a change of keys."""
 
     async def keys_version(self) -> int:
         """A number that changes when keys change, in whichever process; cheap to ask each second."""

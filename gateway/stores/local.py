@@ -336,6 +336,13 @@ class LocalStore:
     async def revoke_key(self, id: str) -> bool:
         return await self._there().revoke_key(id)
 
+    async def expire_key(self, id: str, at: float) -> bool:
+        return await self._there().expire_key(id, at)
+
+    async def note_keys(self, used: Mapping[str, float]) -> None:
+        if not self.local:
+            await self._or_lose(self._remote.note_keys(used))
+
     async def keys_version(self) -> int:
         if not self.local:
             self._keys_version = await self._or_lose(self._remote.keys_version())

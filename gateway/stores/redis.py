@@ -48,6 +48,8 @@ SCRIPT = "".join([Path(__file__).with_name(name).read_text("utf-8") for name in 
 _TEAMS = "mg1:teams"
 _KEYS = "mg1:{keys}"
 _KEYS_VERSION = "mg1:{keys}:version"
+_KEYS_EXPIRY = "mg1:{keys}:expiry"  # id -> Unix seconds; apart, since older gateways read the fields of a key by place
+_KEYS_USED = "mg1:{keys}:used"
 _MICRO = 1_000_000
 # How long an ending is told again to a reservation that may yet arrive: longer than a command can lie in a socket.
 DOUBT = 10.0
@@ -325,11 +327,14 @@ class RedisStore:
     # Keys
 
     async def keys(self) -> list[Key]:
-        flat = await self._batch.call("HGETALL", _KEYS)
-        keys = [_key(id.decode(), orjson.loads(kept)) for id, kept in zip(flat[::2], flat[1::2], strict=True)]
+        hashes = (self._batch.call("HGETALL", name) for name in (_KEYS, _KEYS_EXPIRY, _KEYS_USED))
+        kept, expires, used = [dict(zip(flat[::2], flat[1::2], strict=True)) for flat in await asyncio.gather(*hashes)]
+        keys = [_key(id, orjson.loads(fields), expires.get(id), used.get(id)) for id, fields in kept.items()]
         return sorted(keys, key=lambda key: (key.created, key.id))
 
     async def add_key(self, key: Key) -> None:
+        if key.expires is not None:  # first: a key without its expiry must not be seen
+            await self._batch.call("HSET", _KEYS_EXPIRY, key.id, repr(key.expires))
         await self._put_key(key.id, [key.sha256, key.agent, key.team, key.roles, key.created, key.revoked])
 
     async def revoke_key(self, id: str) -> bool:
@@ -339,6 +344,19 @@ class RedisStore:
         seconds, _ = await self._batch.call("TIME")
         await self._put_key(id, [*kept[:-1], float(seconds)])
         return True
+
+    async def expire_key(self, id: str, at: float) -> bool:
+        fields = await self._batch.call("HGET", _KEYS, id)
+        if fields is None or orjson.loads(fields)[-1] is not None:
+            return False
+        put = self._batch.call("HSET", _KEYS_EXPIRY, id, repr(at))
+        await asyncio.gather(put, self._batch.call("INCR", _KEYS_VERSION))
+        return True
+
+    async def note_keys(self, used: Mapping[str, float]) -> None:
+        if used:
+            pairs = [part for id, at in used.items() for part in (id, repr(at))]
+            await self._batch.call("HSET", _KEYS_USED, *pairs)
 
     async def keys_version(self) -> int:
         return int(await self._batch.call("GET", _KEYS_VERSION) or 0)
@@ -483,6 +501,7 @@ def _workflow(team: str, correlation_id: str, flat: Sequence[bytes]) -> Workflow
     )
 
 
-def _key(id: str, fields: list[Any]) -> Key:
+def _key(id: bytes, fields: list[Any], expires: bytes | None, used: bytes | None) -> Key:
     sha256, agent, team, roles, created, revoked = fields
-    return Key(id, sha256, agent, team, tuple(roles), created, revoked)
+    times = (float(it) if it is not None else None for it in (expires, used))
+    return Key(id.decode(), sha256, agent, team, tuple(roles), created, revoked, *times)

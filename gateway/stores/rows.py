@@ -80,6 +80,7 @@ def record_of(row: tuple[Any, ...]) -> Record:
     return record
 
 
-def key_of(id: str, sha256: str, agent: str, team: str, roles: bytes, created: float, revoked: float | None) -> Key:
+def key_of(id: str, sha256: str, agent: str, team: str, roles: bytes, *times: float | None) -> Key:
     """The key that a row keeps."""
-    return Key(id, sha256, agent, team, tuple(orjson.loads(roles)), created, revoked)
+    created, revoked, expires, used = times
+    return Key(id, sha256, agent, team, tuple(orjson.loads(roles)), created or 0.0, revoked, expires, used)

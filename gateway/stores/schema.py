@@ -56,6 +56,10 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
         # What flowed through a workflow: its history, as JSON; empty where there is none.
         "ALTER TABLE workflows ADD COLUMN flow BLOB NOT NULL DEFAULT x''",
     ),
+    (
+        "ALTER TABLE keys ADD COLUMN expires REAL",
+        "ALTER TABLE keys ADD COLUMN used REAL",
+    ),
 )
 
 

@@ -363,17 +363,26 @@ class SqliteStore:
         return [key_of(*row) for row in rows]
 
     async def add_key(self, key: Key) -> None:
-        row = (key.id, key.sha256, key.agent, key.team, orjson.dumps(key.roles), key.created, key.revoked)
-        self.writer.submit_all((("INSERT INTO keys VALUES (?, ?, ?, ?, ?, ?, ?)", row), _KEYS_CHANGED))
+        times = (key.created, key.revoked, key.expires, key.used)
+        row = (key.id, key.sha256, key.agent, key.team, orjson.dumps(key.roles), *times)
+        self.writer.submit_all((("INSERT INTO keys VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", row), _KEYS_CHANGED))
         await self.durable()
 
     async def revoke_key(self, id: str) -> bool:
+        return await self._change_key(id, "UPDATE keys SET revoked = ? WHERE id = ?", self._now() / MICRO)
+
+    async def expire_key(self, id: str, at: float) -> bool:
+        return await self._change_key(id, "UPDATE keys SET expires = ? WHERE id = ?", at)
+
+    async def _change_key(self, id: str, sql: str, at: float) -> bool:
         known = any(key.id == id and key.revoked is None for key in await self.keys())
         if known:
-            sql = "UPDATE keys SET revoked = ? WHERE id = ? AND revoked IS NULL"
-            self.writer.submit_all(((sql, (self._now() / MICRO, id)), _KEYS_CHANGED))
+            self.writer.submit_all(((sql, (at, id)), _KEYS_CHANGED))
             await self.durable()
         return known
+
+    async def note_keys(self, used: Mapping[str, float]) -> None:
+        self.writer.submit_all([("UPDATE keys SET used = ? WHERE id = ?", (at, id)) for id, at in used.items()])
 
     async def keys_version(self) -> int:
         with self._reading():
