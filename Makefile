@@ -18,9 +18,10 @@ install: $(INSTALLED)
 run: $(INSTALLED)
 	@exec $(BIN)/meshgate serve --config $(CONFIG)
 
+# A process for each core, and each file in one process, since its fixtures start gateways and servers.
 # pytest comes last, so that its closing line is the last one.
 test: lint
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n auto --dist loadfile
 
 lint: $(INSTALLED_DEV)
 	$(BIN)/ruff check .
