@@ -21,6 +21,7 @@ HOSTS: Final = 64
 """Hosts that a policy is told of at most, the first by name."""
 _SHORTEST: Final = 12  # characters of a text that can instruct
 CHANNELS: Final[Mapping[str, str]] = {"tool": "tool", "function": "tool", "user": "user", "": "other"}
+_TRUSTED: Final = frozenset({"system", "developer", "assistant"})
 _HOST: Final = regex.compile(r"(?i)\bhttps?://(?:[^\s/@?#\"'<>]*@)?([a-z0-9](?:[a-z0-9.-]{0,251}[a-z0-9])?)")
 
 
@@ -36,6 +37,12 @@ class Content(NamedTuple):
         return max(self.injection.values(), default=0)
 
 
+def _channel(role: str) -> str | None:
+    """The channel of a role that is not spelled as usual; None for trusted ones. Unknown roles count as a tool's."""
+    role = role.strip().casefold()
+    return None if role in _TRUSTED else CHANNELS.get(role, "tool")
+
+
 EMPTY: Final = Content()
 Facts = tuple[Score, tuple[str, ...]]
 _NOTHING: Final[Facts] = (NONE, ())
@@ -48,15 +55,15 @@ class Contents:
         self._score = score
         self._kept: Generations[Facts] = Generations(size)
 
-    def read(self, spans: Sequence[Span]) -> Content:
+    def read(self, spans: Sequence[Span], team: str = "") -> Content:
         """What the texts of one request hold."""
         scores: dict[str, float] = {}
         hosts: set[str] = set()
         for _, _, text, role, _ in spans:
-            channel = CHANNELS.get(role)
+            channel = CHANNELS.get(role) or _channel(role)
             if channel is None:
                 continue
-            score, named = self._facts(text) if len(text) >= _SHORTEST else _NOTHING
+            score, named = self._facts(text, team) if len(text) >= _SHORTEST else _NOTHING
             value = score.tool if channel == "tool" else score.user
             if value > scores.get(channel, -1.0):
                 scores[channel] = value
@@ -64,8 +71,8 @@ class Contents:
                 hosts.update(named)
         return Content(tuple(sorted(hosts)[:HOSTS]), scores) if scores else EMPTY
 
-    def _facts(self, text: str) -> Facts:
-        key: Hashable = hashed(text)
+    def _facts(self, text: str, team: str) -> Facts:
+        key: Hashable = hashed((team, text))
         facts = self._kept.young.get(key) or self._kept.recall(key)
         if facts is None:
             score, named = self._score(text), hosts(text)

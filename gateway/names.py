@@ -48,14 +48,14 @@ class Names:
         self._known: Generations[Sequence[Finding]] = Generations()
         self._pieces: Generations[list[Finding]] = Generations(4096)
 
-    async def add(self, spans: Sequence[Span], found: Sequence[Found]) -> Sequence[Found]:
+    async def add(self, spans: Sequence[Span], found: Sequence[Found], team: str = "") -> Sequence[Found]:
         """What the first tier found, with the names. Raises Refusal(pii_blocked)."""
         known = self._known.young
         named: dict[str, Sequence[Finding]] = {}
         new: list[str] = []
         for span in spans:
             text = span[2]
-            key = hashed(text)
+            key = hashed((team, text))
             findings = known.get(key)
             if findings is None:
                 findings = self._known.recall(key)
@@ -67,20 +67,22 @@ class Names:
             return found
         first = {span.text: findings for span, findings in found}
         if new:
-            named |= await self._read(new, first)
+            named |= await self._read(new, first, team)
         if not named:
             return found
         both = ((span, named.get(span.text) or first.get(span.text)) for span in spans)
         return [(span, findings) for span, findings in both if findings]
 
-    async def _read(self, texts: list[str], first: Mapping[str, Sequence[Finding]]) -> dict[str, Sequence[Finding]]:
+    async def _read(
+        self, texts: list[str], first: Mapping[str, Sequence[Finding]], team: str
+    ) -> dict[str, Sequence[Finding]]:
         """Ask for what is new, and remember it."""
         cut = {text: _cut(text) for text in dict.fromkeys(texts)}
         known: dict[str, list[Finding]] = {}
         missing: list[str] = []
         for pieces in cut.values():
             for _, piece in pieces:
-                findings = self._pieces.recall(hashed(piece)) if len(pieces) > 1 else None
+                findings = self._pieces.recall(hashed((team, piece))) if len(pieces) > 1 else None
                 if findings is None:
                     missing.append(piece)
                 else:
@@ -91,7 +93,7 @@ class Names:
             read = [(offset, piece) for offset, piece in pieces if piece in known]
             if len(pieces) > 1:
                 for _, piece in read:
-                    self._pieces.keep(hashed(piece), known[piece])
+                    self._pieces.keep(hashed((team, piece)), known[piece])
             both: Sequence[Finding] = ()
             findings = join((offset, known[piece]) for offset, piece in read)
             if self._spared is not None:
@@ -99,7 +101,7 @@ class Names:
             if findings:
                 both = named[text] = _with(first.get(text, ()), findings)
             if len(read) == len(pieces):
-                self._known.keep(hashed(text), both)
+                self._known.keep(hashed((team, text)), both)
         if why and not self._allow:
             raise Refusal(
                 "pii_blocked",

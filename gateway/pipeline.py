@@ -103,7 +103,7 @@ def takes_long(call: Call) -> bool:
     runtime, raw = call.runtime, call.raw
     if len(raw) <= runtime.NEW_TEXT:
         return False
-    fresh: int = runtime.texts.fresh(call.spans)
+    fresh: int = runtime.texts.fresh(call.spans, _team(call))
     if fresh <= runtime.NEW_TEXT:
         return False
     if fresh > runtime.LARGE:
@@ -124,13 +124,17 @@ async def aside(work: Callable[..., Result], *args: Any) -> Result:
         raise
 
 
+def _team(call: Call) -> str:
+    return call.subject.team if call.subject is not None else ""
+
+
 def survey(call: Call) -> int:
     """What the texts hold; returns their tokens, 0 where nobody asks."""
     runtime = call.runtime
     counted: int
-    counted, call.found = runtime.texts.survey(call.spans)
+    counted, call.found = runtime.texts.survey(call.spans, _team(call))
     if runtime.contents is not None:
-        call.content = runtime.contents.read(call.spans)
+        call.content = runtime.contents.read(call.spans, _team(call))
     return counted
 
 
@@ -200,7 +204,7 @@ def repeats(call: Call, subject: Subject, steps: Sequence[Step]) -> Look:
 async def redact(call: Call) -> None:
     """Personal data leaves the body."""
     if call.runtime.names is not None:
-        call.found = await call.runtime.names.add(call.spans, call.found)
+        call.found = await call.runtime.names.add(call.spans, call.found, _team(call))
     if call.runtime.redactor is not None:
         await call.runtime.redactor.redact(call)
 

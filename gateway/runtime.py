@@ -34,6 +34,7 @@ from gateway.loops import Loops, remembers
 from gateway.names import Names
 from gateway.ner.pool import Pool
 from gateway.output import AnswerFilter, Gate, Screen
+from gateway.own import OwnSecrets, values
 from gateway.pii import Redactor
 from gateway.quota import Quotas
 from gateway.ratelimit import RateLimits
@@ -117,7 +118,12 @@ class Runtime:
 
     def filter(self, call: Call) -> AnswerFilter | None:
         """The filter of a call's answer; None where nothing is to be looked for."""
-        if self.config.output is None and not call.redaction.restore and not self.screen.demanded(call):
+        if (
+            not self.screen.gates
+            and self.config.output is None
+            and not call.redaction.restore
+            and not self.screen.demanded(call)
+        ):
             return None
         return self.screen.filter(call)
 
@@ -194,9 +200,9 @@ def _look(
     return Beside((answers.rules.part(rules) or RuleSet(rules, pii.score, cache_dir)).scan, cache_dir).scan
 
 
-def _gates(wanted: Output | None, sql: SqlGate) -> list[Gate]:
+def _gates(wanted: Output | None, sql: SqlGate, own: OwnSecrets) -> list[Gate]:
     """What judges answers after the scanner, in this order: a URL is read as it is without what hides in it."""
-    gates: list[Gate] = []
+    gates: list[Gate] = [own] if own else []
     if wanted is not None and wanted.invisible != "allow":
         gates.append(Invisible(wanted.invisible))
     if wanted is not None and wanted.exfiltration_urls == "block":
@@ -224,6 +230,9 @@ def build(
     sql_gate = SqlGate(sql)
     seal = _seal(config)
     look = _look(scanner, secrets if keeps_secrets else None, stream_scanner, _cache_dir(config))
+    own = OwnSecrets(values(config))
+    if look is not None and keeps_secrets:
+        look = own.scanning(look)
     redactor = None
     if config.pii is not None and seal is not None:
         redactor = Redactor(config.pii, shared.store, seal, pii_scan.canonical)
@@ -249,7 +258,7 @@ def build(
             wanted,
             stream_scanner,
             redactor.allows if redactor else lambda _: True,
-            _gates(wanted, sql_gate),
+            _gates(wanted, sql_gate, own),
             sql_gate.demanded,
         ),
         sql_gate=sql_gate,

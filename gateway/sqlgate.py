@@ -166,13 +166,13 @@ class SqlFacts:
         self._gate = gate
         self._known: Generations[tuple[Json, ...]] = Generations(_REMEMBERED)
 
-    def of(self, spans: Sequence[Span]) -> list[Json]:
+    def of(self, spans: Sequence[Span], team: str = "") -> list[Json]:
         """`{statement, kind, kinds, tables, columns, writes, readable}` of each, once; values are `?`."""
         found: list[Json] = []
         for span in spans:
             if (span.nested is None and span.key != "arguments") or len(span.text) < _SHORT:
                 continue
-            key = hashed(span.text)
+            key = hashed((team, span.text))
             facts = self._known.recall(key)
             if facts is None:
                 facts = self._read(span.text)

@@ -20,15 +20,17 @@ from typing import Generic, TypeVar
 from gateway.call import Finding, Span
 
 
-def _digested(text: str) -> Hashable:
-    return sha256(text.encode("utf-8", "surrogatepass")).digest()
+def _digested(named: tuple[str, str]) -> Hashable:
+    team, text = named
+    return sha256(f"{len(team)}:{team}{text}".encode("utf-8", "surrogatepass")).digest()
 
 
 def _secret_is_random() -> bool:
     return sys.hash_info.algorithm.startswith("siphash") and os.environ.get("PYTHONHASHSEED", "random") == "random"
 
 
-hashed: Callable[[str], Hashable] = hash if _secret_is_random() else _digested
+# Of (team, text): a text that another team sent before is new, so no caller learns from the time that it was sent.
+hashed: Callable[[tuple[str, str]], Hashable] = hash if _secret_is_random() else _digested
 
 V = TypeVar("V")
 Facts = int | tuple[int, Sequence[Finding]]
@@ -78,19 +80,19 @@ class Texts:
         self._counted = counted
         self._kept: Generations[Facts] = Generations(size)
 
-    def fresh(self, spans: Sequence[Span]) -> int:
+    def fresh(self, spans: Sequence[Span], team: str = "") -> int:
         """Characters of texts that were not met lately."""
         known = self._kept.young
-        return sum([len(span[2]) for span in spans if hashed(span[2]) not in known])
+        return sum([len(span[2]) for span in spans if hashed((team, span[2])) not in known])
 
-    def survey(self, spans: Sequence[Span]) -> tuple[int, list[Found]]:
+    def survey(self, spans: Sequence[Span], team: str = "") -> tuple[int, list[Found]]:
         """Tokens of all spans together, and those that hold personal data; nothing at all where nobody asks."""
         if self._scan is None and not self._counted:
             return 0, []
         known, tokens, found = self._kept.young, 0, []
         for span in spans:
             text = span[2]
-            key = hashed(text)
+            key = hashed((team, text))
             facts = known.get(key)
             if facts is None:
                 facts = self._recall(key, text)

@@ -81,7 +81,7 @@ class Survey:
                 if ":" in names:
                     colons += names.count(":")
                 named = node.get("role")
-                if type(named) is str:
+                if type(named) is str and not role and depth > 1:  # the outer message says who wrote it
                     role = named
                 items: Any = node.items()
             else:
@@ -111,7 +111,7 @@ class Survey:
                     if ":" in text:
                         colons += text.count(":")
                     if text:
-                        add(new(Span, (value, "content", text, value["role"], nested)))
+                        add(new(Span, (value, "content", text, role or value["role"], nested)))
                 elif (kind is dict or kind is list) and key not in repeats:
                     inner = key in blob_keys and self._blob(key, value)
                     dialect = opaque if type(key) is int or key in within else _NOTHING
