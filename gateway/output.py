@@ -15,7 +15,7 @@ import logging
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
-from gateway.call import Call, Finding, Json, Screening
+from gateway.call import Call, Finding, Json, Screening, Span
 from gateway.errors import Refusal, trace
 from gateway.formats import Channel, Chunk, Codec, StreamCodec, tree
 from gateway.restore import Restoration, Restorer
@@ -170,7 +170,7 @@ class AnswerFilter:
                 "The operator may set output.unscannable: allow.",
                 stage="output",
             )
-        changed = False
+        edits: list[tuple[Span, str]] = []
         kept = self._restoration.kept(calls) if calls else frozenset()
         for span in survey.spans:
             text = self._text(span.text, self._restoration.at(span, kept))
@@ -178,8 +178,8 @@ class AnswerFilter:
                 for gate in self._gates:
                     text = gate.argument(self._call, text)
             if text != span.text:
-                tree.write(span, text)
-                changed = True
+                edits.append((span, text))
+        changed = tree.write_all(edits)
         tree.fold(survey.nested)
         return changed
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 import base64
 import json
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
@@ -260,23 +261,40 @@ def read(span: Span) -> str | None:
 
 def write(span: Span, text: str) -> None:
     """Put another text at a position. A number becomes a string: no number can hold a placeholder."""
-    if type(span.key) is Name:
-        _rename(span.holder, span.key, text)
-    else:
-        span.holder[span.key] = text
-    if span.nested:
-        span.nested.edited = True
+    write_all([(span, text)])
 
 
-def _rename(holder: Json, old: str, new: str) -> None:
-    """Give a key another name, in its place; one that is taken is numbered."""
-    if old not in holder:
-        return
-    name, number = new, 1
-    while name in holder and name != old:
-        number += 1
-        name = f"{new}_{number}"
-    items = [(name if key == old else key, value) for key, value in holder.items()]
+def write_all(edits: Iterable[tuple[Span, str]]) -> bool:
+    """Put other texts at positions; True if there were any. Keys get their names last, those of one object at once."""
+    names: dict[int, tuple[Json, dict[str, str]]] = {}
+    span = None
+    for span, text in edits:
+        if type(span.key) is Name:
+            names.setdefault(id(span.holder), (span.holder, {}))[1].setdefault(span.key, text)
+        else:
+            span.holder[span.key] = text
+        if span.nested:
+            span.nested.edited = True
+    for holder, new in names.values():
+        _rename(holder, new)
+    return span is not None
+
+
+def _rename(holder: Json, new: dict[str, str]) -> None:
+    """Give keys other names, in their places; one that is taken is numbered."""
+    taken, numbers, named = set(holder), dict[str, int](), dict[str, str]()
+    for old, wanted in new.items():
+        if old not in holder:
+            continue
+        name, number = wanted, numbers.get(wanted, 1)
+        while name in taken and name != old:
+            number += 1
+            name = f"{wanted}_{number}"
+        numbers[wanted] = number
+        taken.discard(old)
+        taken.add(name)
+        named[old] = name
+    items = [(named.get(key, key), value) for key, value in holder.items()]
     holder.clear()
     holder.update(items)
 
