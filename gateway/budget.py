@@ -11,21 +11,23 @@ import time
 from contextvars import ContextVar
 from typing import Final
 
+from gateway.errors import Unfinished
+
 STEP: Final = 256
 """Units between two looks at the clock. A unit is about a microsecond of ordinary work."""
 NEVER: Final = 1 << 62
 _NANO: Final = 1_000_000_000
 
 
-class Spent(Exception):
-    """The work takes more than the call may cost."""
+class Spent(BaseException):
+    """The work takes more than the call may cost. No Exception, so that no scanner takes it for a fault of its own."""
 
 
-class TooLong(Exception):
+class TooLong(Unfinished):
     """The work takes more than may be done on the event loop: do it again in another thread."""
 
 
-class Abandoned(Exception):
+class Abandoned(Unfinished):
     """Nobody waits for the result any more."""
 
 

@@ -12,9 +12,10 @@ from collections import deque
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 
 from gateway.budget import Budget
+from gateway.call import Call
 
 WORKERS: Final = max(2, min(4, os.cpu_count() or 2))
 Result = TypeVar("Result")
@@ -28,9 +29,10 @@ class Lanes:
         self._threads = ThreadPoolExecutor(workers, thread_name_prefix="judge")
         self._waiting: dict[str, deque[asyncio.Future[None]]] = {}  # by team, whose turn is next first
 
-    async def run(self, team: str, budget: Budget, work: Callable[..., Result], *args: object) -> Result:
-        """Do work in a thread, within a budget. Where the call is cut meanwhile the work ends early."""
-        await self._enter(team)
+    async def run(self, call: Call, work: Callable[..., Result], *args: Any) -> Result:
+        """Do work in a thread, within the call's budget. Where the call is cut meanwhile the work ends early."""
+        await self._enter(call.subject.team if call.subject else "")
+        budget: Budget = call.budget
         running = asyncio.get_running_loop().run_in_executor(
             self._threads, copy_context().run, _within, budget, work, args
         )
@@ -77,9 +79,29 @@ class Lanes:
         self._threads.shutdown(wait=False, cancel_futures=True)
 
 
-def _within(budget: Budget, work: Callable[..., Result], args: tuple[object, ...]) -> Result:
+def _within(budget: Budget, work: Callable[..., Result], args: tuple[Any, ...]) -> Result:
     budget.begin()
     try:
         return work(*args)
     finally:
         budget.end()
+
+
+SMALL: Final = 512
+"""Steps of a few microseconds that are done on the event loop."""
+
+
+async def apart(call: Call, size: int, work: Callable[[], Result]) -> Result:
+    """Do work of so many small steps: in a thread if they are many."""
+    lanes = getattr(call.runtime, "lanes", None) if size > SMALL else None
+    return work() if lanes is None else await lanes.run(call, work)
+
+
+async def to_its_end(work: Callable[[], Result]) -> Result:
+    """Do work in a thread to its end, also where the task is cancelled meanwhile: what it learns is settled."""
+    running = asyncio.ensure_future(asyncio.to_thread(work))
+    try:
+        return await asyncio.shield(running)
+    except asyncio.CancelledError:
+        await asyncio.wait([running])
+        return running.result()

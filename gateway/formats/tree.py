@@ -21,7 +21,7 @@ import orjson
 from gateway import encoded
 from gateway.call import Json, Nested, Span
 from gateway.errors import Refusal
-from gateway.formats import literals, numbers
+from gateway.formats import items, literals, numbers
 
 
 class Name(str):
@@ -48,7 +48,7 @@ class Shape:
 class Survey:
     """What one walk over a parsed body found: text positions, parts nobody can read, keys and colons (see `parse`)."""
 
-    __slots__ = ("_max_depth", "_shape", "colons", "inexact", "keys", "kinds", "nested", "spans")
+    __slots__ = ("_max_depth", "_shape", "colons", "inexact", "keys", "kinds", "nested", "spans", "widest")
 
     def __init__(self, shape: Shape, max_depth: int = 500) -> None:
         self._shape = shape
@@ -59,6 +59,7 @@ class Survey:
         self.inexact = False  # a number stands there that a float cannot say
         self.keys = 0
         self.colons = 0
+        self.widest = 2  # the most keys of one object, from two on
 
     def walk(self, root: Any, role: str = "", depth: int = 1, nested: Nested | None = None) -> None:
         """Take in a dict or list and all below it. Raises Refusal(invalid_request) past the depth limit.
@@ -70,13 +71,16 @@ class Survey:
         blob_keys, repeats = self._shape.blobs if nested is None else _NOTHING, self._shape.repeats
         within, special, wrapped = self._shape.within, self._shape.json | blob_keys, nested is not None
         keys = colons = 0
+        widest = self.widest
 
         def visit(node: Any, role: str, depth: int, blob: bool, opaque: frozenset[str]) -> None:
-            nonlocal keys, colons
+            nonlocal keys, colons, widest
             if depth > max_depth:
                 raise Refusal("invalid_request", f"The body is nested more than {max_depth} levels deep.")
             if type(node) is dict:
                 keys += len(node)
+                if len(node) > widest:
+                    widest = len(node)
                 names = "".join(node)
                 plain = names.isalpha()
                 if ":" in names:
@@ -84,10 +88,10 @@ class Survey:
                 named = node.get("role")
                 if type(named) is str:
                     role = named
-                items: Any = node.items()
+                pairs: Any = node.items()
             else:
-                items, plain = enumerate(node), True
-            for key, value in items:
+                pairs, plain = enumerate(node), True
+            for key, value in pairs:
                 kind = type(value)
                 if kind is str:
                     if ":" in value:
@@ -129,7 +133,7 @@ class Survey:
                         add(new(Span, (node, Name(name), name, role, nested)))
 
         visit(root, role, depth, False, opaque)
-        self.keys, self.colons = keys, colons
+        self.keys, self.colons, self.widest = keys, colons, max(widest, self.widest)
 
     def take(self, holder: Json, but: frozenset[str]) -> None:
         """Take in what stands in `holder` under keys other than `but`, in its place."""
@@ -183,6 +187,8 @@ class Survey:
 
     def _json(self, holder: Any, key: Any, text: str, role: str, depth: int, outer: Nested | None) -> bool:
         """Walk the JSON that a string holds; False if it holds none, or holds a key twice, and so is plain text."""
+        if len(text) > items.SMALL and items.is_crowded(text.encode("utf-8", "surrogatepass")):
+            return False
         try:
             root = orjson.loads(text)
         except orjson.JSONDecodeError:
@@ -196,6 +202,7 @@ class Survey:
             return False
         self.spans += inner.spans
         self.nested += [nested, *inner.nested]
+        self.widest = max(self.widest, inner.widest)
         return True
 
 
@@ -294,9 +301,9 @@ def _rename(holder: Json, new: dict[str, str]) -> None:
         taken.discard(old)
         taken.add(name)
         named[old] = name
-    items = [(named.get(key, key), value) for key, value in holder.items()]
+    renamed = [(named.get(key, key), value) for key, value in holder.items()]
     holder.clear()
-    holder.update(items)
+    holder.update(renamed)
 
 
 def fold(nested: list[Nested]) -> bool:
@@ -370,8 +377,8 @@ def _position(error: orjson.JSONDecodeError) -> str:
 
 
 def _refuse_duplicates(raw: bytes) -> None:
-    def pairs(items: list[tuple[str, Any]]) -> None:
-        names = [name for name, _ in items]
+    def pairs(members: list[tuple[str, Any]]) -> None:
+        names = [name for name, _ in members]
         if len(set(names)) != len(names):
             raise Refusal("invalid_request", "An object of the body names the same key twice; each may stand once.")
 

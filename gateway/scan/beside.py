@@ -14,9 +14,9 @@ from typing import Final
 
 import regex
 
+from gateway.budget import spend
 from gateway.call import Finding
 from gateway.encoded import DATA_URL, decoded, decoded_url, is_text, kind_of
-from gateway.budget import spend
 from gateway.scan import index
 from gateway.scan.placeholders import LIKE, SPELLINGS, WRITTEN
 from gateway.scan.rules import RuleSet, resolve
