@@ -90,6 +90,7 @@ async def identify(call: Call) -> None:
         call.subject = await call.runtime.identity.identify(call.headers)
     except Refusal as refusal:
         often = call.ticket.stranger() if call.ticket is not None and refusal.code == "unauthenticated" else None
+        call.throttled = often is not None
         raise often or refusal from None
     if call.ticket is not None:
         call.ticket.claim(call.subject.team)
@@ -422,7 +423,8 @@ async def settle_and_record(call: Call, reply: Reply) -> None:
     cost = 0
     try:
         cost = await settle(call)
-        runtime.audit.ended(call, reply.status, cost)
+        if not call.throttled:  # a flood of wrong keys must not fill the record
+            runtime.audit.ended(call, reply.status, cost)
     except StoreUnavailable as fault:
         _log.error("call %s could not be settled: %s", call.id, fault)
     except PASSING:

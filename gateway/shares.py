@@ -1,8 +1,8 @@
 """Fair shares of the gateway: calls and bytes in flight, all together, by team and by client address.
 
-Config keys: `server.max_calls`, `max_buffered`, `team_share`, `address_share`, `max_wrong_keys`. Refuses with overloaded
-and rate_limited. No team and no address can take the last part of what there is, so others are always served. Whoever
-comes without a good key is told so a few times a minute; one that does is never in their way.
+Config keys: `server.max_calls`, `max_buffered`, `team_share`, `address_share`, `max_wrong_keys`. Refuses with
+overloaded and rate_limited. No team and no address can take the last part of what there is, so others are always
+served. Calls without a good key are counted by address, and a good key is always served beside them.
 """
 
 from __future__ import annotations

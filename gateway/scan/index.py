@@ -228,7 +228,7 @@ class Database:
         self._run(data, _take_start, starts)
         return min(starts, default=-1)
 
-    def _run(self, data: bytes, take: Callable[..., None], found: Any) -> None:
+    def _run(self, data: bytes, take: Callable[..., bool | None], found: Any) -> None:
         try:
             scratch = self._local.scratch
         except AttributeError:  # scratch space serves one thread at a time
