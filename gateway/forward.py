@@ -7,6 +7,7 @@ equals are drawn by weight. Once an answer has begun there is no second try.
 
 from __future__ import annotations
 
+import io
 import random
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -24,6 +25,7 @@ from gateway.errors import Refusal
 from gateway.inflate import Inflater, Packed, unpacked
 
 MAX_ANSWER = 64 * 1024 * 1024  # bytes of a whole answer
+_AT_ONCE = 256 * 1024  # bytes of a request that are handed to the client as they are
 MAX_ERROR = 64 * 1024  # bytes of an error answer that are read
 _PASSED_ON = frozenset({b"openai-beta", b"traceparent", b"tracestate"})  # the caller's headers that providers may see
 _FAULTS = (TimeoutError, aiohttp.ClientError, OSError)
@@ -146,7 +148,7 @@ class Forward:
         try:
             response = await self._session.post(
                 self._url(provider, codec.path),
-                data=orjson.dumps(call.body) if changed else call.raw,
+                data=_payload(orjson.dumps(call.body) if changed else call.raw),
                 headers=self._with_callers(call, provider),
                 timeout=self._timeouts[provider],
                 allow_redirects=False,
@@ -214,6 +216,11 @@ async def _read(response: aiohttp.ClientResponse, provider: str) -> AsyncIterato
         raise Refusal("upstream_error", words, stage="forward") from None
     except _FAULTS as fault:
         raise _broken(provider, fault, "fell silent in the middle of its answer", "broke off its answer") from None
+
+
+def _payload(data: bytes) -> bytes | io.BytesIO:
+    """A body for the client, which sends a file in pieces and bytes at once, however many."""
+    return io.BytesIO(data) if len(data) > _AT_ONCE else data
 
 
 def _encoding(response: aiohttp.ClientResponse) -> str:

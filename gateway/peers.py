@@ -69,14 +69,12 @@ class Peers(Generic[P]):
     def _first(self, peer: P, key: str, among: Iterable[P], now: float) -> P:
         """Who goes first; the newcomer where everybody is being answered."""
         queue, until = self._queues.get(key, (iter(()), 0.0))
-        found = _next(queue, peer)
-        if found is None and now >= until:
+        if now >= until:
             if len(self._queues) > _QUEUES:
                 self._queues.clear()
             queue = _waiting(among)
             self._queues[key] = queue, now + _REFILL
-            found = _next(queue, peer)
-        found = found or peer
+        found = _next(queue, peer) or peer
         found.leaving = True
         self._leaving += 1
         return found

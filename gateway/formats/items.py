@@ -72,7 +72,7 @@ def is_crowded(raw: bytes) -> bool:
 
 
 def _marks(raw: bytes) -> int:
-    return raw.count(b",") + raw.count(b"[") + raw.count(b"{")
+    return raw.count(b",") + raw.count(b"[") + raw.count(b"{") - raw.count(b"[]") - raw.count(b"{}")
 
 
 def of_messages(messages: Iterable[Any]) -> dict[str, int]:
