@@ -160,8 +160,10 @@ async def receive(call: Call, receive: Receive, server: Server) -> None:
     call.raw = await read_body(
         receive, call.headers, server.max_body, call.ticket.hold if call.ticket is not None else None
     )
-    large = len(call.raw) > call.runtime.OFF_LOOP
-    call.body, survey = await judge(call, large, parse, call.raw, call.format.shape, server)
+    if len(call.raw) > call.runtime.OFF_LOOP:
+        call.body, survey = await judge(call, True, parse, call.raw, call.format.shape, server)
+    else:
+        call.body, survey = parse(call.raw, call.format.shape, server)
     call.spans, call.nested, call.unscannable = survey.spans, survey.nested, survey.kinds
     intent = call.format.parse(call.body)
     call.model, call.stream, call.tools, call.ceiling = intent

@@ -6,7 +6,7 @@ longest first; then who showed one and waits between two requests. Who is being 
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from typing import Final, Generic, Protocol, TypeVar
 
 from gateway.shares import part
@@ -37,16 +37,19 @@ class Peers(Generic[P]):
     def __init__(self, limit: int, share: float) -> None:
         self.limit = limit
         self.most = part(limit, share)
+        self._all: dict[P, None] = {}  # in the order in which they came
         self._counts: dict[str, int] = {}
         # By address, and of all: who goes next, and when to look again at all connections.
         self._queues: dict[str, tuple[Iterator[P], float]] = {}
         self._leaving = 0
 
-    def join(self, peer: P, every: Collection[P], now: float) -> tuple[P | None, str]:
+    def join(self, peer: P, now: float) -> tuple[P | None, str]:
         """A connection begins: whom to let go for it, itself included, and why; nobody while there is room.
 
-        `every` are all connections, this one among them; `now` is in seconds of any clock.
+        `now` is in seconds of any clock.
         """
+        every = self._all
+        every[peer] = None
         count = self._counts[peer.place] = self._counts.get(peer.place, 0) + 1
         if count > self.most:
             mine = (other for other in every if other.place == peer.place)
@@ -58,6 +61,7 @@ class Peers(Generic[P]):
 
     def leave(self, peer: P) -> None:
         """A connection has ended."""
+        self._all.pop(peer, None)
         if peer.leaving:
             self._leaving -= 1
         left = self._counts.get(peer.place, 0) - 1

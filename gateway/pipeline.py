@@ -145,7 +145,9 @@ async def reserve(call: Call) -> None:
     steps: Sequence[Step] = ()
     call.repeats = NOTHING
     if keeps or runtime.loops.reads:
-        steps, call.repeats = await judge(call, len(call.raw) > runtime.LARGE, conversation, call, subject)
+        large = len(call.raw) > runtime.LARGE
+        told = await judge(call, True, conversation, call, subject) if large else conversation(call, subject)
+        steps, call.repeats = told
     call.debits = (*limits, *quotas, *call.repeats.debits)
     chained = runtime.loops.follows or runtime.authorizer is not None
     # A policy may yet route it to another model, whose targets may take longer.

@@ -151,7 +151,7 @@ class Protocol(HttpToolsProtocol):
         super().connection_made(transport)
         self.place, self.born = place(self.client), self.loop.time()
         self.since = self.born
-        victim, why = self.peers.join(self, self.connections, self.born)
+        victim, why = self.peers.join(self, self.born)
         if len(self.connections) > 2 * self.peers.limit:
             transport.abort()
         elif victim is self:

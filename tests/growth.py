@@ -43,7 +43,7 @@ class Steps:
     def _built_in(self, frame: FrameType, event: str, arg: Any) -> None:
         if event == "c_call":
             self.count += 1
-            owner = getattr(arg, "__self__", None)
+            owner: Any = getattr(arg, "__self__", None)
             if type(owner) in _COLLECTIONS and arg.__name__ in _WALKS:
                 self.count += len(owner)
 
@@ -62,4 +62,4 @@ def grows_evenly(work: Callable[[int], Callable[[], object]], size: int, times: 
     """
     few, many = (steps(work(one)) for one in (size, times * size))
     # What a size costs once, thresholds and the constant part leave some room; a square would be far beyond.
-    return "" if many <= 2.2 * times * few + 2_000 else f"{few} steps become {many}"
+    return "" if many <= 2.2 * times * few + 5_000 else f"{few} steps become {many}"

@@ -10,6 +10,7 @@ import socket
 import threading
 import zlib
 from collections.abc import Iterator
+from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from itertools import pairwise
 from pathlib import Path
@@ -243,8 +244,15 @@ def test_one_address_cannot_take_all_connections(tmp_path: Path, up: scripted.Up
             sock.close()
 
 
-class Fake(SimpleNamespace):
+@dataclass(eq=False)
+class Fake:
     """A connection that says itself whether it may go."""
+
+    place: str
+    known: bool
+    busy: bool
+    since: int
+    leaving: bool = False
 
     def rank(self) -> Any:
         return None if self.busy else (self.known, self.since)
@@ -259,9 +267,9 @@ def test_who_goes_first(arrivals: list[tuple[str, bool, bool, bool]]) -> None:
     peers: Peers[Fake] = Peers(8, 0.5)
     every: list[Fake] = []
     for number, (address, known, busy, refuse) in enumerate(arrivals):
-        new = Fake(place=address, leaving=False, known=known, busy=busy, since=number)
+        new = Fake(address, known, busy, number)
         every.append(new)
-        victim, why = peers.join(new, every, float(number))
+        victim, why = peers.join(new, float(number))
         assert (victim is None) == (not why)
         if victim is not None and victim is not new:
             assert not victim.busy
