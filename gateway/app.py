@@ -36,6 +36,7 @@ from gateway.load import Loaded, Watcher
 from gateway.ner.pool import Pool
 from gateway.reply import Reply
 from gateway.runtime import Runtime, Shared, build
+from gateway.shares import Ticket, place
 from gateway.stores import STATES, Store, StoreUnavailable, open_store
 from gateway.stores.sqlite import SqliteStore
 from gateway.stores.watch import Watch
@@ -83,11 +84,12 @@ class Gateway:
 
     async def _call(self, codec: Any, path: str, scope: Any, receive: Any, send: Any) -> None:
         """One call on the line."""
-        runtime, shared = self.runtime, self.shared
+        runtime = self.runtime
         call = Call(ingress.uuid7(), path, "llm", codec, scope["headers"], runtime, time.perf_counter_ns())
         reply = Reply(call, send)
-        refusal = self._not_now(scope, runtime)
-        if refusal is not None:
+        try:
+            call.ticket = self._ticket(scope, runtime)
+        except Refusal as refusal:
             await reply.refuse(refusal)
             return
         task = asyncio.current_task()
@@ -98,22 +100,18 @@ class Gateway:
                 task.cancel()
 
         unwatch = ingress.on_disconnect(scope, receive, gone)
-        shared.calls += 1
         try:
             await pipeline.serve(call, receive, reply)
         finally:
-            shared.calls -= 1
+            call.ticket.close()
             unwatch()
 
-    def _not_now(self, scope: Any, runtime: Runtime) -> Refusal | None:
-        """Why a call cannot even begin."""
+    def _ticket(self, scope: Any, runtime: Runtime) -> Ticket:
+        """What a call takes of the gateway. Raises Refusal where it cannot even begin."""
         if scope["method"] != "POST":
-            return Refusal("invalid_request", f"{scope['path']} takes POST.", status=405)
-        if self.shared.calls >= runtime.config.server.max_calls:
-            return Refusal(
-                "overloaded", "The gateway serves as many calls as it may (server.max_calls).", retry_after=1
-            )
-        return None
+            raise Refusal("invalid_request", f"{scope['path']} takes POST.", status=405)
+        known = (scope.get("extensions") or {}).get("meshgate.known")
+        return self.shared.shares.enter(runtime.config.server, place(scope.get("client")), known)
 
     async def _models(self, scope: Any, send: Any) -> None:
         """`GET /v1/models`: what callers may ask for by name."""
@@ -156,6 +154,7 @@ class Gateway:
             stack.callback(telemetry.close)
             writer, self._watch = _audit_writer(config, store, stack)
             self.shared = Shared(store, writer, pool, O200k(), telemetry)
+            stack.callback(self.shared.lanes.close)
             stack.push_async_callback(self._close_policies)
             stack.push_async_callback(self._close_candidate)
             stack.push_async_callback(self._close_ner)

@@ -313,6 +313,9 @@ class Call:
     headers: Headers
     runtime: Any  # the immutable app.Runtime this call runs under, from start to end
     started_ns: int
+    budget: Any = None  # the budget.Budget of CPU time for judging it
+    throttled: bool = False  # it came without a good key, as many did from its address: not recorded one by one
+    ticket: Any = None  # the shares.Ticket of what it takes of the gateway; None: nobody counts
     # what `ingress` reads from the request
     correlation_id: str = ""
     raw: bytes = b""  # the body as it came; forwarded as it is when nothing changes

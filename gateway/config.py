@@ -15,6 +15,7 @@ from pydantic import BeforeValidator, Discriminator, Field, Tag, model_validator
 from pydantic_core import PydanticCustomError
 
 from gateway.errors import ConfigError
+from gateway.formats.items import Caps
 from gateway.scalars import Count, Digest, HttpUrl, Per, Rated, Seconds, Secret
 from gateway.sections import Audit, Idempotency, Loops, Output, Pii, Policy, Section
 from gateway.stores import address
@@ -256,8 +257,40 @@ class Server(Section):
     """Connections open at once."""
     max_calls: Count = 1024
     """Calls on the line at once; more are refused as `overloaded`."""
+    max_buffered: Count = 512_000_000
+    """Bytes of requests, and of answers that do not stream, held at once; a call beyond is refused as `overloaded`."""
+    team_share: float = Field(default=0.75, gt=0, le=1)
+    """The part of `max_calls` and `max_buffered` that one team may take."""
+    address_share: float = Field(default=0.5, gt=0, le=1)
+    """The part of these and of `max_connections` that one client address may take; 1 behind a proxy."""
+    write_timeout: Seconds = 60
+    """Seconds in which a client must take what waits for it, and one more for every 64 kB."""
+    max_wrong_keys: Count = 60
+    """Calls a minute that one address may make without a good key; more are refused as `rate_limited`."""
+    scan_budget: Seconds = Field(default=20, gt=0)
+    """Seconds of CPU time that judging one call may take; then it is refused as `request_too_large`, or its answer as
+    `output_blocked`."""
+    max_messages: Count = 20_000
+    """Messages in one request."""
+    max_parts: Count = 50_000
+    """Content parts of all messages of a request or an answer together."""
+    max_tools: Count = 2_000
+    """Tools that one request offers."""
+    max_tool_calls: Count = 1_000
+    """Tool calls in one message."""
+    max_keys: Count = 20_000
+    """Keys of one JSON object."""
+    max_values: Count = 1_000_000
+    """JSON values in one body."""
     drain: Seconds = 30
     """Seconds that running calls have to end when the gateway stops."""
+
+    @cached_property
+    def caps(self) -> Caps:
+        """How many things a body may hold."""
+        return Caps(
+            self.max_messages, self.max_parts, self.max_tools, self.max_tool_calls, self.max_keys, self.max_values
+        )
 
 
 class State(Section):

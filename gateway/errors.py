@@ -9,6 +9,7 @@ Each format turns a `Refusal` into its own words (OpenAI, Anthropic, JSON-RPC); 
 from __future__ import annotations
 
 import traceback
+from asyncio import CancelledError
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
@@ -49,6 +50,14 @@ TABLE: Mapping[str, Code] = {
     "state_unavailable": Code(503, "gateway", retry=True),
     "overloaded": Code(503, "gateway", retry=True),
 }
+
+
+class Unfinished(BaseException):
+    """Work was given up, for a reason that is none of its own: it is done elsewhere, or nobody wants it any more."""
+
+
+PASSING = (KeyboardInterrupt, SystemExit, GeneratorExit, CancelledError, Unfinished)
+"""What is no fault of a stage. Anything else is, also where an extension raises what is no Exception (a Rust panic)."""
 
 
 class Refusal(Exception):

@@ -7,6 +7,7 @@ equals are drawn by weight. Once an answer has begun there is no second try.
 
 from __future__ import annotations
 
+import io
 import random
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -21,8 +22,10 @@ from gateway import demo
 from gateway.call import Call
 from gateway.config import Model, Price, Provider, Target
 from gateway.errors import Refusal
+from gateway.inflate import Inflater, Packed, unpacked
 
 MAX_ANSWER = 64 * 1024 * 1024  # bytes of a whole answer
+_AT_ONCE = 256 * 1024  # bytes of a request that are handed to the client as they are
 MAX_ERROR = 64 * 1024  # bytes of an error answer that are read
 _PASSED_ON = frozenset({b"openai-beta", b"traceparent", b"tracestate"})  # the caller's headers that providers may see
 _FAULTS = (TimeoutError, aiohttp.ClientError, OSError)
@@ -145,7 +148,7 @@ class Forward:
         try:
             response = await self._session.post(
                 self._url(provider, codec.path),
-                data=orjson.dumps(call.body) if changed else call.raw,
+                data=_payload(orjson.dumps(call.body) if changed else call.raw),
                 headers=self._with_callers(call, provider),
                 timeout=self._timeouts[provider],
                 allow_redirects=False,
@@ -176,7 +179,11 @@ class Forward:
 def session() -> aiohttp.ClientSession:
     """The pool of connections to upstreams. No cookies: none may ride from one caller to another."""
     connector = aiohttp.TCPConnector(limit=0, keepalive_timeout=30)
-    return aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar())
+    return aiohttp.ClientSession(
+        connector=connector,
+        cookie_jar=aiohttp.DummyCookieJar(),
+        auto_decompress=False,  # see `inflate`
+    )
 
 
 def _headers(provider: Provider) -> CIMultiDict[str]:
@@ -202,10 +209,24 @@ def _demo(call: Call) -> Answer:
 async def _read(response: aiohttp.ClientResponse, provider: str) -> AsyncIterator[bytes]:
     """The body as it comes. Raises Refusal when it stalls or breaks off."""
     try:
-        async for data in response.content.iter_any():
+        async for data in unpacked(response.content.iter_any(), _encoding(response)):
             yield data
+    except Packed as fault:
+        words = f"The provider {provider} answered with {fault}. Try again later."
+        raise Refusal("upstream_error", words, stage="forward") from None
     except _FAULTS as fault:
         raise _broken(provider, fault, "fell silent in the middle of its answer", "broke off its answer") from None
+
+
+def _payload(data: bytes) -> bytes | io.BytesIO:
+    """A body for the client, which sends a file in pieces and bytes at once, however many."""
+    return io.BytesIO(data) if len(data) > _AT_ONCE else data
+
+
+def _encoding(response: aiohttp.ClientResponse) -> str:
+    """How the body is compressed; "" if it is not."""
+    encoding = response.headers.get("content-encoding", "").strip().lower()
+    return "" if encoding == "identity" else encoding
 
 
 def _broken(provider: str, fault: Exception, late: str, cut: str) -> Refusal:
@@ -221,7 +242,9 @@ async def _refused(response: aiohttp.ClientResponse, provider: str) -> Refusal:
     status = response.status
     try:
         body = await response.content.read(MAX_ERROR)
-    except _FAULTS:
+        if encoding := _encoding(response):
+            body, _ = Inflater(encoding).feed(body, MAX_ERROR)
+    except (*_FAULTS, Packed):
         body = b""
     finally:
         response.close()

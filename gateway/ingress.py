@@ -12,10 +12,12 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from gateway.call import Call, Headers
+from gateway.call import Call, Headers, Json
+from gateway.config import Server
 from gateway.correlation import Signer, missing
 from gateway.errors import Refusal
-from gateway.formats import tree
+from gateway.formats import items, tree
+from gateway.judging import judge
 
 Receive = Callable[[], Awaitable[dict[str, Any]]]
 
@@ -113,8 +115,11 @@ def workflow(call: Call, *, needed: bool = True) -> str:
     return uuid7()
 
 
-async def read_body(receive: Receive, headers: Headers, limit: int) -> bytes:
-    """The whole body. Raises Refusal(request_too_large) as soon as it is known to be more than `limit` bytes."""
+async def read_body(receive: Receive, headers: Headers, limit: int, hold: Callable[[int], None] | None = None) -> bytes:
+    """The whole body; `hold` hears of every piece before it is kept, and may refuse it.
+
+    Raises Refusal(request_too_large) as soon as it is known to be more than `limit` bytes.
+    """
     told = header(headers, b"content-length")
     if told.isdigit() and int(told) > limit:
         raise _too_large(limit)
@@ -123,15 +128,20 @@ async def read_body(receive: Receive, headers: Headers, limit: int) -> bytes:
         body: bytes = message.get("body", b"")
         if len(body) > limit:
             raise _too_large(limit)
+        if hold is not None:
+            hold(len(body))
         return body
     parts, size = [], 0
     while True:
         if message["type"] == "http.disconnect":
             raise Disconnected
-        parts.append(message.get("body", b""))
-        size += len(parts[-1])
+        piece = message.get("body", b"")
+        size += len(piece)
         if size > limit:
             raise _too_large(limit)
+        if hold is not None:
+            hold(len(piece))
+        parts.append(piece)
         if not message.get("more_body"):
             return b"".join(parts)
         message = await receive()
@@ -144,19 +154,38 @@ def _too_large(limit: int) -> Refusal:
     )
 
 
-async def receive(call: Call, receive: Receive, max_body: int, max_depth: int) -> None:
+async def receive(call: Call, receive: Receive, server: Server) -> None:
     """Read the request into the call. Raises Refusal(invalid_request, request_too_large), Disconnected."""
     call.correlation_id = workflow(call)
-    call.raw = await read_body(receive, call.headers, max_body)
+    call.raw = await read_body(
+        receive, call.headers, server.max_body, call.ticket.hold if call.ticket is not None else None
+    )
     if len(call.raw) > call.runtime.OFF_LOOP:
-        parsed = await asyncio.to_thread(tree.parse, call.raw, call.format.shape, max_depth)
+        call.body, survey = await judge(call, True, parse, call.raw, call.format.shape, server)
     else:
-        parsed = tree.parse(call.raw, call.format.shape, max_depth)
-    call.body, survey = parsed
+        call.body, survey = parse(call.raw, call.format.shape, server)
     call.spans, call.nested, call.unscannable = survey.spans, survey.nested, survey.kinds
     intent = call.format.parse(call.body)
     call.model, call.stream, call.tools, call.ceiling = intent
     call.wants_usage = call.stream and call.format.wants_usage(call.body)
+    caps = server.caps
+    if len(call.raw) > caps.least and (too_many := caps.over(call.format.items(call.body))):
+        raise _too_many(too_many)
+
+
+def parse(raw: bytes, shape: tree.Shape, server: Server) -> tuple[Json, tree.Survey]:
+    """bytes -> (object, what is in it). Raises Refusal(invalid_request, request_too_large)."""
+    caps = server.caps
+    if items.has_more_values(raw, caps.values):
+        raise _too_many(caps.words("values"))
+    body, survey = tree.parse(raw, shape, server.max_depth)
+    if survey.widest > caps.keys:
+        raise _too_many(caps.words("keys", survey.widest))
+    return body, survey
+
+
+def _too_many(what: str) -> Refusal:
+    return Refusal("request_too_large", f"The body holds {what}. Send less, or ask the operator to raise it.")
 
 
 def on_disconnect(scope: dict[str, Any], receive: Receive, gone: Callable[[], object]) -> Callable[[], object]:

@@ -15,6 +15,7 @@ from typing import Final, Literal
 
 import regex
 
+from gateway.budget import spend
 from gateway.call import Call
 from gateway.errors import Refusal
 
@@ -107,6 +108,7 @@ class Cleaner:
         kept: list[str] = []
         at = 0
         while match := _HIDDEN.search(text, at):
+            spend(1)
             start = match.start()
             kept.append(text[at:start])
             self._see(text[at:start])

@@ -20,6 +20,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections import Counter
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from typing import Any, Literal, NamedTuple
 
@@ -225,13 +226,14 @@ def _brought(steps: Sequence[Step]) -> list[tuple[ToolUse, int, int]]:
         return []
     tools = {use.tool for use in brought}
     asked = [use for step in steps if step.kind == "turn" for use in step.uses if use.tool in tools]
-    shown = [(use.tool, canonical(use.arguments)) for use in asked]
-    ids = [use.id for use in asked]
+    shown = Counter([(use.tool, canonical(use.arguments)) for use in asked])
+    ids = Counter([use.id for use in asked])
+    rest = Counter([use.id for use in brought])  # from this result on
     found = []
-    for number, use in enumerate(brought):
-        seen = max(1, shown.count((use.tool, canonical(use.arguments))))
-        same = sum(other.id == use.id for other in brought[number:])
-        found.append((use, seen, max(0, ids.count(use.id) - same)))
+    for use in brought:
+        seen = max(1, shown[use.tool, canonical(use.arguments)])
+        found.append((use, seen, max(0, ids[use.id] - rest[use.id])))
+        rest[use.id] -= 1
     return found
 
 

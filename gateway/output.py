@@ -15,9 +15,11 @@ import logging
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
-from gateway.call import Call, Finding, Json, Screening
-from gateway.errors import Refusal, trace
+from gateway.budget import Spent
+from gateway.call import Call, Finding, Json, Screening, Span
+from gateway.errors import PASSING, Refusal, trace
 from gateway.formats import Channel, Chunk, Codec, StreamCodec, tree
+from gateway.judging import answer_spent
 from gateway.restore import Restoration, Restorer
 from gateway.scan.placeholders import LIKE, PLACEHOLDER
 from gateway.sections import Output as OutputConfig
@@ -135,7 +137,9 @@ class AnswerFilter:
         """A whole text as the caller may have it."""
         try:
             return self._text(text, self._restoration.plain)
-        except Exception as fault:
+        except PASSING:
+            raise
+        except BaseException as fault:
             raise self._stopped(fault) from None
 
     def whole(self, answer: Json) -> bool:
@@ -146,7 +150,9 @@ class AnswerFilter:
             if changed or not self._codec.echoes(answer):
                 self._codec.conceal(answer)
                 changed = True
-        except Exception as fault:
+        except PASSING:
+            raise
+        except BaseException as fault:
             raise self._stopped(fault) from None
         return changed
 
@@ -170,7 +176,7 @@ class AnswerFilter:
                 "The operator may set output.unscannable: allow.",
                 stage="output",
             )
-        changed = False
+        edits: list[tuple[Span, str]] = []
         kept = self._restoration.kept(calls) if calls else frozenset()
         for span in survey.spans:
             text = self._text(span.text, self._restoration.at(span, kept))
@@ -178,8 +184,8 @@ class AnswerFilter:
                 for gate in self._gates:
                     text = gate.argument(self._call, text)
             if text != span.text:
-                tree.write(span, text)
-                changed = True
+                edits.append((span, text))
+        changed = tree.write_all(edits)
         tree.fold(survey.nested)
         return changed
 
@@ -189,14 +195,18 @@ class AnswerFilter:
         """The events that may leave now that this chunk has come."""
         try:
             return self._feed(chunk, stream)
-        except Exception as fault:
+        except PASSING:
+            raise
+        except BaseException as fault:
             raise self._stopped(fault) from None
 
     def close(self, stream: StreamCodec) -> list[bytes]:
         """What is still held, when the answer ends without saying so for every choice."""
         try:
             return self._close(stream)
-        except Exception as fault:
+        except PASSING:
+            raise
+        except BaseException as fault:
             raise self._stopped(fault) from None
 
     def _feed(self, chunk: Chunk, stream: StreamCodec) -> list[bytes]:
@@ -356,10 +366,12 @@ class AnswerFilter:
             stage="output",
         )
 
-    def _stopped(self, fault: Exception) -> Refusal:
+    def _stopped(self, fault: BaseException) -> Refusal:
         """What a fault becomes while an answer is judged: nobody knows what it holds, so nothing more of it leaves."""
         if isinstance(fault, Refusal):
             return fault
+        if isinstance(fault, Spent):
+            return answer_spent(self._call)
         _log.error("the answer of call %s could not be judged: %s", self._call.id, trace(fault))
         if self._call.runtime is not None:
             self._call.runtime.telemetry.failures.add(("output",))

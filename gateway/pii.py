@@ -14,12 +14,15 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Protocol
 
 from gateway.actions import Actions, Rules
+from gateway.budget import Spent
 from gateway.call import NO_OBLIGATIONS, Call, Finding, Obligations, Redaction, Span
-from gateway.errors import Refusal, trace
+from gateway.errors import PASSING, Refusal, trace
 from gateway.formats import tree
+from gateway.lanes import apart
 from gateway.restore import LITERAL, Names, keeps
 from gateway.scan.beside import UNSCANNABLE
 from gateway.scan.placeholders import LIKE, WRITTEN
@@ -99,9 +102,9 @@ class Redactor:
             return
         try:
             await self._redact(call, call.found, actions, redaction)
-        except (Refusal, StoreUnavailable):
+        except (Refusal, StoreUnavailable, Spent, *PASSING):
             raise
-        except Exception as fault:
+        except BaseException as fault:
             raise broken(call, fault, "Personal data in the request could not be taken out") from None
 
     async def _redact(self, call: Call, found: Found, actions: Actions, redaction: Redaction) -> None:
@@ -139,12 +142,21 @@ class Redactor:
         if masked and self._restore:
             redaction.restore = {placeholder: value for (_, value), placeholder in masked.items()}
             escapes = await self._escape(call, found, redaction)
-        for span, findings in found:
-            text = self._replace(span, findings, actions, masked, escapes, redaction)
-            if text != tree.read(span):
-                tree.write(span, text)
-                redaction.changed = True
+        replace = partial(self._replaced, found, actions, masked, escapes, redaction)
+        redaction.changed |= await apart(call, len(found), replace)
         tree.fold(call.nested)
+
+    def _replaced(
+        self,
+        found: Found,
+        actions: Actions,
+        masked: Mapping[tuple[str, str], str],
+        escapes: Mapping[str, str],
+        redaction: Redaction,
+    ) -> bool:
+        """Put other texts where something was found; True if any is another."""
+        texts = [(span, self._replace(span, findings, actions, masked, escapes, redaction)) for span, findings in found]
+        return tree.write_all([(span, text) for span, text in texts if text != tree.read(span)])
 
     async def _escape(self, call: Call, found: Found, redaction: Redaction) -> dict[str, str]:
         """What the caller's own text becomes where it could be taken for a placeholder of this request."""
@@ -185,10 +197,14 @@ class Redactor:
         if not unknown:
             return
         seal = self._seal
-        items = [
-            (entity, seal.digest(entity, value), seal.seal(f"{team}\0{workflow}\0{entity}", value))
-            for _, entity, value in unknown
-        ]
+
+        def sealed() -> list[tuple[str, bytes, bytes]]:
+            return [
+                (entity, seal.digest(entity, value), seal.seal(f"{team}\0{workflow}\0{entity}", value))
+                for _, entity, value in unknown
+            ]
+
+        items = await apart(call, len(unknown), sealed)
         numbers = await self._vault.seal(team, workflow, items, self._ttl)
         for (key, entity, value), number in zip(unknown, numbers, strict=True):
             masked[entity, value] = placeholder = f"<{entity}_{number}>"
@@ -235,7 +251,7 @@ class Redactor:
         return f"<{entity}>"
 
 
-def broken(call: Call, fault: Exception, what: str) -> Refusal:
+def broken(call: Call, fault: BaseException, what: str) -> Refusal:
     """What a fault becomes before a request is known to be clean: nothing leaves."""
     _log.error("call %s: %s: %s", call.id, what, trace(fault))
     if call.runtime is not None:

@@ -11,19 +11,21 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any, TypeVar
 
 import orjson
 
-from gateway import flow, ingress, quota, ratelimit
+from gateway import budget, flow, ingress, quota, ratelimit
 from gateway.admit import admit
-from gateway.call import NO_OBLIGATIONS, Call, Obligations, Rejection, Subject, Usage
-from gateway.errors import Refusal
-from gateway.formats import numbers, tree
+from gateway.budget import Budget, Spent
+from gateway.call import NO_OBLIGATIONS, Call, Obligations, Rejection, Screening, Subject, Usage
+from gateway.errors import PASSING, Refusal
+from gateway.formats import items, numbers, tree
 from gateway.forward import MAX_ANSWER, Answer
 from gateway.idempotency import REPLAYED
+from gateway.judging import Pace, judge, spent, takes_long
+from gateway.lanes import to_its_end
 from gateway.loops import NOTHING, Look, Loops, Step
 from gateway.output import AnswerFilter
 from gateway.pii import broken
@@ -33,14 +35,15 @@ from gateway.tokens import ANSWER, MESSAGE
 
 LAPSE_MARGIN = 60  # seconds past an upstream's own time limit after which an unsettled reservation counts as lost
 MAX_COUNTED = 1024 * 1024  # bytes of a broken answer whose tokens are counted
-Result = TypeVar("Result")
 _log = logging.getLogger("meshgate")
 
 
 async def serve(call: Call, receive: ingress.Receive, reply: Reply) -> None:
     """Serve one call. Raises nothing but what ends the process."""
+    call.budget = Budget(call.runtime.config.server.scan_budget)
+    budget.bind(call.budget)
     try:
-        call.subject = await call.runtime.identity.identify(call.headers)
+        await identify(call)
         step(call, "ingress")
         await read(call, receive)
         await recall(call)
@@ -61,9 +64,13 @@ async def serve(call: Call, receive: ingress.Receive, reply: Reply) -> None:
     except StoreUnavailable as fault:
         _log.error("state store: %s", fault)
         await refuse(call, Refusal("state_unavailable", "The state store does not answer; try again later."), reply)
+    except Spent:
+        await refuse(call, spent(call), reply)
     except (ingress.Disconnected, asyncio.CancelledError):
         reply.abandon()
-    except Exception:
+    except (KeyboardInterrupt, SystemExit, GeneratorExit):
+        raise
+    except BaseException:  # also what an extension raises that is no Exception
         _log.exception("call %s failed in %s", call.id, call.stage)
         call.runtime.telemetry.failures.add((call.stage,))
         await refuse(call, Refusal("overloaded", f"The gateway failed to serve this call; its id is {call.id}."), reply)
@@ -77,55 +84,32 @@ def step(call: Call, name: str) -> None:
     call.stage = name
 
 
+async def identify(call: Call) -> None:
+    """Who calls, and whether that team has room for one call more."""
+    try:
+        call.subject = await call.runtime.identity.identify(call.headers)
+    except Refusal as refusal:
+        often = call.ticket.stranger() if call.ticket is not None and refusal.code == "unauthenticated" else None
+        call.throttled = often is not None
+        raise often or refusal from None
+    if call.ticket is not None:
+        call.ticket.claim(call.subject.team)
+
+
 async def read(call: Call, receive: ingress.Receive) -> None:
     """The request itself, and what is known of its texts. Much new text is looked at off the event loop."""
     runtime = call.runtime
     server = runtime.config.server
-    await ingress.receive(call, receive, server.max_body, server.max_depth)
+    await ingress.receive(call, receive, server)
     runtime.forward.model(call.model)
     call.known_model = True
     try:
-        if takes_long(call):
-            counted = await aside(survey, call)
-        else:
-            counted = survey(call)
-    except Exception as fault:
+        counted = await judge(call, takes_long(call), survey, call)
+    except (*PASSING, Spent):
+        raise
+    except BaseException as fault:
         raise broken(call, fault, "The request could not be searched for personal data") from None
     call.input_tokens = counted and counted + MESSAGE * len(call.body["messages"]) + ANSWER
-
-
-def takes_long(call: Call) -> bool:
-    """Whether a request has so much new text, or such, that to look at it would hold up other calls.
-
-    A hop to a thread costs a large call a fifth of its time. Prose takes 30 us a kB; what is dense with digits
-    or addresses, each of which is judged, takes twenty times as long.
-    """
-    runtime, raw = call.runtime, call.raw
-    if len(raw) <= runtime.NEW_TEXT:
-        return False
-    fresh: int = runtime.texts.fresh(call.spans, _team(call))
-    if fresh <= runtime.NEW_TEXT:
-        return False
-    if fresh > runtime.LARGE:
-        return True
-    telling = len(raw) - len(raw.translate(None, b"0123456789")) + 8 * raw.count(b"@")
-    return 8 * telling > len(raw)
-
-
-async def aside(work: Callable[..., Result], *args: Any) -> Result:
-    """Work off the event loop, to its end also where the call is cut meanwhile: what it learns is settled."""
-    running = asyncio.ensure_future(asyncio.to_thread(work, *args))
-    try:
-        return await asyncio.shield(running)
-    except asyncio.CancelledError:
-        await asyncio.wait([running])
-        if not running.cancelled():
-            running.exception()  # nobody is left to hear of it
-        raise
-
-
-def _team(call: Call) -> str:
-    return call.subject.team if call.subject is not None else ""
 
 
 def survey(call: Call) -> int:
@@ -136,6 +120,10 @@ def survey(call: Call) -> int:
     if runtime.contents is not None:
         call.content = runtime.contents.read(call.spans, _team(call))
     return counted
+
+
+def _team(call: Call) -> str:
+    return call.subject.team if call.subject is not None else ""
 
 
 async def recall(call: Call) -> None:
@@ -158,8 +146,12 @@ async def reserve(call: Call) -> None:
     providers = [target.partition("/")[0] for target in call.targets]
     limits = runtime.limits.debits(subject, call.model, providers, call.input_tokens + ceiling, stream=call.stream)
     keeps = runtime.authorizer is not None and runtime.authorizer.keeps_history
-    steps = call.format.steps(call.body) if keeps or runtime.loops.reads else ()
-    call.repeats = repeats(call, subject, steps)
+    steps: Sequence[Step] = ()
+    call.repeats = NOTHING
+    if keeps or runtime.loops.reads:
+        large = len(call.raw) > runtime.LARGE
+        told = await judge(call, True, conversation, call, subject) if large else conversation(call, subject)
+        steps, call.repeats = told
     call.debits = (*limits, *quotas, *call.repeats.debits)
     chained = runtime.loops.follows or runtime.authorizer is not None
     # A policy may yet route it to another model, whose targets may take longer.
@@ -192,13 +184,14 @@ async def look(call: Call, subject: Subject) -> None:
     call.chain, call.history = answer.chain, answer.history
 
 
-def repeats(call: Call, subject: Subject, steps: Sequence[Step]) -> Look:
-    """What the request does again that was done before."""
+def conversation(call: Call, subject: Subject) -> tuple[Sequence[Step], Look]:
+    """What has happened in the conversation, and what of it the request does again that was done before."""
+    steps = call.format.steps(call.body)
     loops: Loops = call.runtime.loops
     if not loops.reads:
-        return NOTHING
+        return steps, NOTHING
     workflow = (subject.team, call.correlation_id)
-    return loops.look(workflow, subject.agent, steps, bool(call.tools))
+    return steps, loops.look(workflow, subject.agent, steps, bool(call.tools))
 
 
 async def redact(call: Call) -> None:
@@ -317,35 +310,44 @@ async def forward(call: Call, reply: Reply) -> None:
 
 async def whole(call: Call, answer: Answer, reply: Reply) -> None:
     """Read the answer to its end, judge it, send it."""
-    parts, size = [], 0
+    parts: list[bytes] = []
+    size = 0
     try:
         async for data in answer.chunks:
-            parts.append(data)
             size += len(data)
             if size > MAX_ANSWER:
                 raise _garbage(call, f"more than {MAX_ANSWER} bytes")
+            if call.ticket is not None:
+                call.ticket.hold(len(data))
+            parts.append(data)
     except BaseException:  # what came of it was paid for, and is counted; a provider's whole count would be at its end
         call.outcome.heard = [b"".join(parts)[:MAX_COUNTED].decode(errors="replace")]
         raise
     step(call, "output")
-    raw = b"".join(parts)
-    large = len(raw) > call.runtime.NEW_TEXT
-    await reply.whole(200, await aside(judged, call, raw) if large else judged(call, raw))
+    await reply.whole(200, await judge(call, size > call.runtime.NEW_TEXT, judged, call, parts))
 
 
-def judged(call: Call, raw: bytes) -> bytes:
-    """A whole answer as the caller may have it. Raises Refusal."""
+def judged(call: Call, parts: list[bytes]) -> bytes:
+    """A whole answer as the caller may have it. Raises Refusal. Of a long one there is no copy more than needed."""
+    parts[:] = [b"".join(parts)]
+    raw, caps = parts[0], call.runtime.config.server.caps
+    if items.has_more_values(raw, caps.values):
+        raise _garbage(call, caps.words("values"))
     try:
         body = orjson.loads(raw)
         call.format.check(body)
     except (ValueError, AttributeError, TypeError):
         raise _garbage(call, "something that is not a chat completion") from None
+    call.screening = Screening()
     call.outcome.usage = call.format.usage(body)
+    if len(raw) > caps.least and (too_many := caps.over(call.format.answer_items(body))):
+        raise _garbage(call, too_many)
     if call.outcome.usage is None:
         call.outcome.heard = [span.text for span in call.format.whole(body).spans]
     screen = call.runtime.filter(call)
     if screen is not None and (screen.whole(body) or not tree.says_once(raw, body)):
         raw = numbers.dumps(body, raw)
+    parts.clear()
     return raw
 
 
@@ -354,7 +356,7 @@ async def stream(call: Call, answer: Answer, reply: Reply) -> None:
     codec = call.format.stream(keep_usage=call.wants_usage)
     reply.codec = codec
     screen: AnswerFilter | None = call.runtime.filter(call)
-    outcome = call.outcome
+    outcome, pace = call.outcome, Pace(call)
     out: list[bytes] = []
     try:
         async for data in answer.chunks:
@@ -369,12 +371,11 @@ async def stream(call: Call, answer: Answer, reply: Reply) -> None:
                     outcome.usage, outcome.outdated = chunk.usage, False
                 elif said:
                     outcome.outdated = outcome.usage is not None
-                if screen is not None and len(chunk.raw) > call.runtime.NEW_TEXT:
-                    out += await aside(screen.feed, chunk, codec)
-                elif screen is not None:
-                    out += screen.feed(chunk, codec)
+                if screen is not None:
+                    out += await pace.judge(chunk.raw, sum(map(len, said)), screen.feed, chunk, codec)
                 else:
                     out.append(codec.encode(chunk))
+                await pace.breathe()
             if out:
                 await reply.stream(b"".join(out), complete=codec.ended)
                 out = []
@@ -428,10 +429,13 @@ async def settle_and_record(call: Call, reply: Reply) -> None:
     cost = 0
     try:
         cost = await settle(call)
-        runtime.audit.ended(call, reply.status, cost)
+        if not call.throttled:  # a flood of wrong keys must not fill the record
+            runtime.audit.ended(call, reply.status, cost)
     except StoreUnavailable as fault:
         _log.error("call %s could not be settled: %s", call.id, fault)
-    except Exception:
+    except PASSING:
+        raise
+    except BaseException:
         _log.exception("call %s could not be settled", call.id)
         runtime.telemetry.failures.add(("settle",))
     runtime.telemetry.ended(call, reply.status, cost, time.perf_counter_ns())
@@ -445,9 +449,9 @@ async def settle(call: Call) -> int:
             if reservation is not None:
                 await runtime.store.settle(reservation, {}, "released")
         return 0
-    usage = outcome.usage or _counted(call)
+    usage = outcome.usage or await _counted(call)
     if outcome.outdated:  # told before the end: no less than that, and no less than what came
-        counted = _counted(call)
+        counted = await _counted(call)
         if counted.output > usage.output:
             usage = replace(usage, output=counted.output, input=max(usage.input, counted.input), counted=True)
     outcome.usage = usage
@@ -464,10 +468,15 @@ async def settle(call: Call) -> int:
     return cost
 
 
-def _counted(call: Call) -> Usage:
+async def _counted(call: Call) -> Usage:
     """What a call used whose provider did not say: nothing if it never answered, else what we can count."""
     if call.outcome.status != 200:
         return Usage()
-    output = call.runtime.texts.count("".join(call.outcome.heard))
-    counted = call.input_tokens or sum(call.runtime.texts.count(span.text) for span in call.spans)
-    return Usage(input=counted, output=output, counted=True)
+    count = call.runtime.texts.count
+    said = "".join(call.outcome.heard)
+    texts = [said] if call.input_tokens else [said, *(span.text for span in call.spans)]
+    if sum(map(len, texts)) > call.runtime.NEW_TEXT:
+        output, *rest = await to_its_end(lambda: list(map(count, texts)))
+    else:
+        output, *rest = map(count, texts)
+    return Usage(input=call.input_tokens or sum(rest), output=output, counted=True)

@@ -30,6 +30,7 @@ from gateway.forward import Forward
 from gateway.idempotency import Idempotency
 from gateway.identity import Identity
 from gateway.invisible import Invisible
+from gateway.lanes import Lanes
 from gateway.loops import Loops, remembers
 from gateway.names import Names
 from gateway.ner.pool import Pool
@@ -46,6 +47,7 @@ from gateway.scan.rules import RuleSet
 from gateway.scan.secrets import SecretScanner
 from gateway.scan.window import StreamScanner
 from gateway.sections import Output, Pii
+from gateway.shares import Shares
 from gateway.sqlgate import SqlFacts, SqlGate
 from gateway.stores import Store
 from gateway.stores.writer import Writer
@@ -70,7 +72,8 @@ class Shared:
     contents: Contents | None = None
     uploads: Uploads | None = None
     candidate: Candidate | None = None
-    calls: int = 0
+    shares: Shares = field(default_factory=Shares)
+    lanes: Lanes = field(default_factory=Lanes)
     upstreams: dict[str, int] = field(default_factory=dict)  # provider -> 1 its last call was answered, 0 it was not
     census: dict[str, int] = field(default_factory=dict)  # state of a workflow -> how many, as of a second ago
     stopping: bool = False
@@ -87,6 +90,7 @@ class Runtime:
     # 30 us a character, a hundred times what prose takes.
     NEW_TEXT: ClassVar[int] = 8 * 1024
     LARGE: ClassVar[int] = 128 * 1024  # the same where the text is not dense with digits and addresses
+    SLICE: ClassVar[int] = 20_000_000  # nanoseconds that judging one text may take on the event loop
 
     config: Config
     identity: Identity
@@ -109,6 +113,7 @@ class Runtime:
     audit: Audit
     telemetry: Telemetry
     admin: AdminKeys | None
+    lanes: Lanes
     signer: Signer | None  # of correlation tokens, where only opened workflows are served
 
     @property
@@ -266,6 +271,7 @@ def build(
         audit=Audit(shared.audit_writer, config.audit),
         telemetry=shared.telemetry,
         admin=_admin_keys(config, identity),
+        lanes=shared.lanes,
         signer=signer(config),
     )
 

@@ -25,14 +25,18 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from gateway import config
 from gateway.errors import Refusal
+from gateway.peers import Peers
+from gateway.shares import place
 
 App = Callable[..., Awaitable[None]]
 Phase = Literal["head", "body", "answer", "idle", "end"]
 
 DISCONNECT = "meshgate.disconnect"
+KNOWN = "meshgate.known"  # in `scope["extensions"]`: to be called once the key of a call was found good
 MAX_HEADERS = 200
 MAX_AHEAD = 64  # requests a client may send before the first of them is answered
 LINGER = 5.0  # seconds an ended connection is read on, so that the client gets to read why (RFC 9112, 9.6)
+SLOWEST = 64 * 1024  # bytes a second that a client must take of a long answer
 SWEEP = 0.2  # seconds between two looks at the deadlines
 BACKLOG = 2048
 _HOST = re.compile(rb"(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._~%!$&'()*+,;=-]+)(?::[0-9]{0,5})?")  # RFC 3986, 3.2.2
@@ -134,20 +138,45 @@ class Protocol(HttpToolsProtocol):
         self.running: RequestResponseCycle | None = None  # the request being answered; `cycle` is the last one read
         self.last_words: bytes | None = None  # the error that ends the connection; what arrives after it is thrown away
         self.ended = False  # the last words are said
+        self.peers = config.peers
+        self.place = ""
+        self.known = False  # a call on it had a good key
+        self.leaving = False
+        self.born = 0.0
+        self.backlog: float | None = None  # until when the client must have taken what waits for it
 
     # the connection
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
-        limit = self.settings.max_connections
-        if len(self.connections) > 2 * limit:
+        self.place, self.born = place(self.client), self.loop.time()
+        self.since = self.born
+        victim, why = self.peers.join(self, self.born)
+        if len(self.connections) > 2 * self.peers.limit:
             transport.abort()
-        elif len(self.connections) > limit:
-            why = f"All {limit} connections of this gateway are in use. Try again shortly."
-            self._refuse(Refusal("overloaded", why, stage="server", retry_after=1))
+        elif victim is self:
+            self._refuse(Refusal("overloaded", f"{why}. Try again shortly.", stage="server", retry_after=1))
+        elif victim is not None:
+            victim.let_go(f"{why}, and this one was waiting. Try again shortly.")
+
+    def rank(self) -> tuple[bool, float] | None:
+        """The order in which connections are let go where there are too many: see `peers`."""
+        phase = self.phase()
+        return (self.known, self.since) if phase == "idle" or (phase == "head" and not self.known) else None
+
+    def let_go(self, why: str) -> None:
+        """End the connection, which waits, in favour of another."""
+        if self.phase() == "head":
+            refusal = Refusal("overloaded", why, stage="server", retry_after=1)
+            self.transport.write(_error_answer(refusal, self.server_state.default_headers))
+        self.transport.close()
+
+    def _know(self) -> None:
+        self.known = True
 
     def connection_lost(self, exc: Exception | None) -> None:
         super().connection_lost(exc)
+        self.peers.leave(self)
         self.pipeline.clear()
         self._disconnect(self.running)
 
@@ -178,7 +207,7 @@ class Protocol(HttpToolsProtocol):
             raise _malformed(f"More than {MAX_AHEAD} requests were sent ahead of their answers.")
         if version == "1.0":
             self.expect_100_continue = False
-        scope["extensions"] = {DISCONNECT: OnDisconnect()}  # type: ignore[dict-item]
+        scope["extensions"] = {DISCONNECT: OnDisconnect(), KNOWN: self._know}  # type: ignore[dict-item]
         self.unread = self.body_bytes = 0
         super().on_headers_complete()
         if parser.should_upgrade():
@@ -252,11 +281,29 @@ class Protocol(HttpToolsProtocol):
     def sweep(self, now: float) -> None:
         """End a wait that lasts too long, and an answer that nobody takes. `now` is in seconds of the loop's clock."""
         phase, unsent = self.phase(), self.transport.get_write_buffer_size()
+        if self._stalls(now, unsent, answered=phase == "idle"):
+            self.transport.abort()
+            return
         waiting = (phase, self.cycle, unsent)
         if waiting != self.waiting or (self.flow.read_paused and phase in ("head", "body")):
             self.waiting, self.since = waiting, now
         elif now - self.since > (self.settings.idle_timeout if unsent else self.patience[phase]):
             self._overdue(phase, unsent)
+
+    def _stalls(self, now: float, unsent: int, *, answered: bool) -> bool:
+        """Whether the client takes too long for what waits for it: nothing more is written until it has."""
+        if not (self.flow.write_paused or (unsent and answered)):
+            self.backlog = None
+        elif self.backlog is None:
+            self.backlog = now + self.settings.write_timeout + unsent / SLOWEST
+        else:
+            return now > self.backlog
+        return False
+
+    def resume_writing(self) -> None:
+        """The client has taken most of what waited."""
+        self.backlog = None
+        super().resume_writing()
 
     def _overdue(self, phase: Phase, unsent: int) -> None:
         if unsent or phase == "end":
@@ -293,6 +340,7 @@ class _Config(uvicorn.Config):
 
     def __init__(self, app: App, settings: config.Server) -> None:
         self.settings = settings
+        self.peers: Peers[Protocol] = Peers(settings.max_connections, settings.address_share)
         self.patience: dict[Phase, float] = {
             "head": settings.header_timeout,
             "body": settings.body_timeout,

@@ -7,6 +7,7 @@ Names and labels are the contract's, section 8; correlation ids are never labels
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import functools
 import sys
 import threading
@@ -102,6 +103,7 @@ class Telemetry:
             v for v in vars(self).values() if isinstance(v, Counter | Histogram)
         ]
         self._log = LineLog(log) if log else None
+        self._strangers = Strangers(self.say)
 
     def collect(self) -> Iterator[Metric]:
         """For prometheus_client: every family now."""
@@ -144,13 +146,16 @@ class Telemetry:
 
     def close(self) -> None:
         """Write what is left."""
+        self._strangers.tell()
         if self._log:
             self._log.flush()
 
     def ended(self, call: Call, status: int, cost: int, ended_ns: int) -> None:
         """Count a call that has ended, and log it."""
         self._count(call, status, cost, ended_ns)
-        if self._log:
+        if call.subject is None and call.refusal is not None and call.stage == "identify":
+            self._strangers.came()
+        elif self._log:
             self._log.write(_line(call, status, cost, ended_ns))
 
     def _count(self, call: Call, status: int, cost: int, ended_ns: int) -> None:
@@ -232,6 +237,38 @@ def _line(call: Call, status: int, cost: int, ended_ns: int) -> Json:
         "ms": round((ended_ns - call.started_ns) / 1e6, 3),
     }
     return {key: value for key, value in line.items() if value is not None}
+
+
+class Strangers:
+    """Calls without a good key: one line a second for all of them, whoever they come from."""
+
+    def __init__(self, say: Callable[[Json], None], pause: float = 1.0) -> None:
+        self._say = say
+        self._pause = pause
+        self._count = 0
+        self._waits = False
+
+    def came(self) -> None:
+        """One more. The first one is told of at once, others a second later, together."""
+        self._count += 1
+        if self._waits:
+            return
+        self.tell()
+        with contextlib.suppress(RuntimeError):  # no loop runs
+            asyncio.get_running_loop().call_later(self._pause, self._again)
+            self._waits = True
+
+    def _again(self) -> None:
+        self._waits = False
+        if self._count:
+            self._count -= 1
+            self.came()
+
+    def tell(self) -> None:
+        """Say what was not said yet."""
+        if self._count:
+            self._say({"level": "warning", "event": "calls without a good key", "count": self._count})
+            self._count = 0
 
 
 class LineLog:

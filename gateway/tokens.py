@@ -10,9 +10,16 @@ from __future__ import annotations
 import base64
 import gzip
 import importlib.util
+import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Protocol
 
+from gateway.budget import spend
+
+_PIECE = 32_768  # characters that the matcher gets at once
+_SEARCHED = 256  # characters at the end of a piece in which it may be cut
+_GAP = re.compile(r"\S(?=[ \t])")
 _TABLE = Path("data") / "o200k_base.tiktoken.gz"
 # The split of o200k_base (openai/tiktoken, tiktoken_ext/openai_public.py): words, numbers of up to 3 digits,
 # punctuation, line ends, spaces.
@@ -53,5 +60,25 @@ class O200k:
         self._encode = CoreBPE(ranks, {}, _SPLIT).encode_ordinary
 
     def count(self, text: str) -> int:
-        """How many tokens `text` is."""
-        return len(self._encode(text))
+        """How many tokens `text` is; a few more where a word, or a run of blanks, is longer than `_PIECE`."""
+        if len(text) <= _PIECE:
+            return len(self._encode(text))
+        total = 0
+        for piece, torn in _pieces(text):
+            spend(len(piece) >> 3)
+            total += len(self._encode(piece)) + torn
+        return total
+
+
+def _pieces(text: str) -> Iterator[tuple[str, bool]]:
+    """The text in pieces that the matcher, which recurses over a run of blanks, can take; whether a token may be torn.
+
+    A token ends wherever a blank follows something else, so a cut there changes no count.
+    """
+    at = 0
+    while at < len(text):
+        end, torn = at + _PIECE, at + _PIECE < len(text)
+        for gap in _GAP.finditer(text, end - _SEARCHED, end) if torn else ():
+            end, torn = gap.start() + 1, False
+        yield text[at:end], torn
+        at = end

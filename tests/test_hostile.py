@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gateway import output, pipeline
+from gateway import judging, output
 from gateway.call import Call, Redaction, Span
 from gateway.errors import Refusal
 from gateway.exfiltration import Exfiltration
@@ -240,4 +240,4 @@ def test_what_takes_long_leaves_the_event_loop(text: str, aside: bool) -> None:
     call = SimpleNamespace(
         runtime=runtime, raw=json.dumps(body).encode(), spans=[Span(body, "content", text, "user", None)]
     )
-    assert pipeline.takes_long(call) is aside  # type: ignore[arg-type]
+    assert judging.takes_long(call) is aside  # type: ignore[arg-type]

@@ -87,7 +87,9 @@ def gauges(gateway: Gateway) -> list[Callable[[], Metric]]:
         return family
 
     def in_flight() -> Metric:
-        return GaugeMetricFamily("meshgate_calls_in_flight", "Calls on the line now.", value=gateway.shared.calls)
+        return GaugeMetricFamily(
+            "meshgate_calls_in_flight", "Calls on the line now.", value=gateway.shared.shares.calls
+        )
 
     def upstreams() -> Metric:
         words = "1: the provider's last call was answered, 0: it was not."

@@ -146,6 +146,14 @@ class Codec(Protocol):
         """Edit the body for the upstream model; True if anything changed."""
         ...
 
+    def items(self, body: Json) -> Mapping[str, int]:
+        """How many a request that was checked holds of what `items.Caps` bounds."""
+        ...
+
+    def answer_items(self, answer: Json) -> Mapping[str, int]:
+        """The same of a whole answer that was checked."""
+        ...
+
     def steps(self, body: Json) -> list[Step]:
         """What has happened in the conversation, as loops are judged by."""
         ...

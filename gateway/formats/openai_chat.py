@@ -18,7 +18,7 @@ import orjson
 
 from gateway.call import Json, Usage
 from gateway.errors import Refusal
-from gateway.formats import Channel, Chunk, Delta, Intent, count, integer, sse, tree
+from gateway.formats import Channel, Chunk, Delta, Intent, count, integer, items, sse, tree
 from gateway.formats.frame import Frame
 from gateway.formats.openai_steps import steps
 from gateway.loops import Step
@@ -110,6 +110,14 @@ class OpenAIChat:
         answers = _number(body, "n", 1, MAX_CHOICES) or 1
         ceiling = _number(body, "max_completion_tokens", 1, MAX_CEILING) or _number(body, "max_tokens", 1, MAX_CEILING)
         return Intent(model, bool(stream), _tool_names(body.get("tools")), ceiling and ceiling * answers)
+
+    def items(self, body: Json) -> dict[str, int]:
+        """How many messages, parts, tools and tool calls a request holds."""
+        return items.of_request(body)
+
+    def answer_items(self, answer: Json) -> dict[str, int]:
+        """The same of a whole answer."""
+        return items.of_answer(answer)
 
     def steps(self, body: Json) -> list[Step]:
         """Prompts, the model's turns and tool results, in order. A result answers a call of the turn before it."""
@@ -314,6 +322,8 @@ class OpenAIChatStream:
         if event.data.strip() == b"[DONE]":
             chunk.done = self.ended = True
             return chunk
+        if items.is_crowded(event.data):
+            raise ValueError(f"a chunk holds more than {items.MOST_NESTED} values")
         try:
             data = orjson.loads(event.data)
         except orjson.JSONDecodeError:

@@ -5,6 +5,7 @@ The messages have been checked by then (`OpenAIChat.parse`); what they hold beyo
 
 from __future__ import annotations
 
+from collections import deque
 from typing import Any
 
 import orjson
@@ -16,20 +17,20 @@ from gateway.loops import Step, ToolUse
 def steps(messages: list[Json]) -> list[Step]:
     """In order. A result answers a call of the turn before it."""
     found: list[Step] = []
-    asked: list[ToolUse] = []
+    asked: dict[str, deque[ToolUse]] = {}  # by id, in order
     for message in messages:
         role, content = message["role"], message.get("content")
         if role == "user":
             found.append(Step("prompt", _plain(content)))
         elif role == "assistant":
-            asked = _uses(message)
-            found.append(Step("turn", "", tuple(asked)))
+            uses, asked = _uses(message), {}
+            for use in uses:
+                asked.setdefault(use.id, deque()).append(use)
+            found.append(Step("turn", "", tuple(uses)))
         elif role in ("tool", "function"):
             id = _name(message.get("tool_call_id"))
-            use = next((use for use in asked if use.id == id), None)
-            if use is not None:
-                asked.remove(use)
-                found.append(Step("result", _plain(content), (use,)))
+            if waiting := asked.get(id):
+                found.append(Step("result", _plain(content), (waiting.popleft(),)))
     return found
 
 

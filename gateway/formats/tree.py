@@ -11,6 +11,7 @@ from __future__ import annotations
 import base64
 import json
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
@@ -20,7 +21,7 @@ import orjson
 from gateway import encoded
 from gateway.call import Json, Nested, Span
 from gateway.errors import Refusal
-from gateway.formats import literals, numbers
+from gateway.formats import items, literals, numbers
 
 
 class Name(str):
@@ -47,7 +48,7 @@ class Shape:
 class Survey:
     """What one walk over a parsed body found: text positions, parts nobody can read, keys and colons (see `parse`)."""
 
-    __slots__ = ("_max_depth", "_shape", "colons", "inexact", "keys", "kinds", "nested", "spans")
+    __slots__ = ("_max_depth", "_shape", "colons", "inexact", "keys", "kinds", "nested", "spans", "widest")
 
     def __init__(self, shape: Shape, max_depth: int = 500) -> None:
         self._shape = shape
@@ -58,6 +59,7 @@ class Survey:
         self.inexact = False  # a number stands there that a float cannot say
         self.keys = 0
         self.colons = 0
+        self.widest = 2  # the most keys of one object, from two on
 
     def walk(self, root: Any, role: str = "", depth: int = 1, nested: Nested | None = None) -> None:
         """Take in a dict or list and all below it. Raises Refusal(invalid_request) past the depth limit.
@@ -69,13 +71,16 @@ class Survey:
         blob_keys, repeats = self._shape.blobs if nested is None else _NOTHING, self._shape.repeats
         within, special, wrapped = self._shape.within, self._shape.json | blob_keys, nested is not None
         keys = colons = 0
+        widest = self.widest
 
         def visit(node: Any, role: str, depth: int, blob: bool, opaque: frozenset[str]) -> None:
-            nonlocal keys, colons
+            nonlocal keys, colons, widest
             if depth > max_depth:
                 raise Refusal("invalid_request", f"The body is nested more than {max_depth} levels deep.")
             if type(node) is dict:
                 keys += len(node)
+                if len(node) > widest:
+                    widest = len(node)
                 names = "".join(node)
                 plain = names.isalpha()
                 if ":" in names:
@@ -83,10 +88,10 @@ class Survey:
                 named = node.get("role")
                 if type(named) is str and not role and depth > 1:  # the outer message says who wrote it
                     role = named
-                items: Any = node.items()
+                pairs: Any = node.items()
             else:
-                items, plain = enumerate(node), True
-            for key, value in items:
+                pairs, plain = enumerate(node), True
+            for key, value in pairs:
                 kind = type(value)
                 if kind is str:
                     if ":" in value:
@@ -128,7 +133,7 @@ class Survey:
                         add(new(Span, (node, Name(name), name, role, nested)))
 
         visit(root, role, depth, False, opaque)
-        self.keys, self.colons = keys, colons
+        self.keys, self.colons, self.widest = keys, colons, max(widest, self.widest)
 
     def take(self, holder: Json, but: frozenset[str]) -> None:
         """Take in what stands in `holder` under keys other than `but`, in its place."""
@@ -182,6 +187,8 @@ class Survey:
 
     def _json(self, holder: Any, key: Any, text: str, role: str, depth: int, outer: Nested | None) -> bool:
         """Walk the JSON that a string holds; False if it holds none, or holds a key twice, and so is plain text."""
+        if len(text) > items.SMALL and items.is_crowded(text.encode("utf-8", "surrogatepass")):
+            return False
         try:
             root = orjson.loads(text)
         except orjson.JSONDecodeError:
@@ -195,6 +202,7 @@ class Survey:
             return False
         self.spans += inner.spans
         self.nested += [nested, *inner.nested]
+        self.widest = max(self.widest, inner.widest)
         return True
 
 
@@ -260,25 +268,42 @@ def read(span: Span) -> str | None:
 
 def write(span: Span, text: str) -> None:
     """Put another text at a position. A number becomes a string: no number can hold a placeholder."""
-    if type(span.key) is Name:
-        _rename(span.holder, span.key, text)
-    else:
-        span.holder[span.key] = text
-    if span.nested:
-        span.nested.edited = True
+    write_all([(span, text)])
 
 
-def _rename(holder: Json, old: str, new: str) -> None:
-    """Give a key another name, in its place; one that is taken is numbered."""
-    if old not in holder:
-        return
-    name, number = new, 1
-    while name in holder and name != old:
-        number += 1
-        name = f"{new}_{number}"
-    items = [(name if key == old else key, value) for key, value in holder.items()]
+def write_all(edits: Iterable[tuple[Span, str]]) -> bool:
+    """Put other texts at positions; True if there were any. Keys get their names last, those of one object at once."""
+    names: dict[int, tuple[Json, dict[str, str]]] = {}
+    span = None
+    for span, text in edits:
+        if type(span.key) is Name:
+            names.setdefault(id(span.holder), (span.holder, {}))[1].setdefault(span.key, text)
+        else:
+            span.holder[span.key] = text
+        if span.nested:
+            span.nested.edited = True
+    for holder, new in names.values():
+        _rename(holder, new)
+    return span is not None
+
+
+def _rename(holder: Json, new: dict[str, str]) -> None:
+    """Give keys other names, in their places; one that is taken is numbered."""
+    taken, numbers, named = set(holder), dict[str, int](), dict[str, str]()
+    for old, wanted in new.items():
+        if old not in holder:
+            continue
+        name, number = wanted, numbers.get(wanted, 1)
+        while name in taken and name != old:
+            number += 1
+            name = f"{wanted}_{number}"
+        numbers[wanted] = number
+        taken.discard(old)
+        taken.add(name)
+        named[old] = name
+    renamed = [(named.get(key, key), value) for key, value in holder.items()]
     holder.clear()
-    holder.update(items)
+    holder.update(renamed)
 
 
 def fold(nested: list[Nested]) -> bool:
@@ -352,8 +377,8 @@ def _position(error: orjson.JSONDecodeError) -> str:
 
 
 def _refuse_duplicates(raw: bytes) -> None:
-    def pairs(items: list[tuple[str, Any]]) -> None:
-        names = [name for name, _ in items]
+    def pairs(members: list[tuple[str, Any]]) -> None:
+        names = [name for name, _ in members]
         if len(set(names)) != len(names):
             raise Refusal("invalid_request", "An object of the body names the same key twice; each may stand once.")
 

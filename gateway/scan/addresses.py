@@ -10,11 +10,13 @@ from typing import Final, NamedTuple
 
 import regex
 
+from gateway.budget import spend
 from gateway.scan.index import Expression
 from gateway.scan.rules import Rule
 
 SCORE: Final = 0.6
 _LONGEST: Final = 120
+_JUDGED: Final = 30  # microseconds that one takes
 _GAP: Final = r"[ \t\u00a0]"
 # Written out: a range beyond ASCII would stand for digits, too, in the index.
 _UPPER: Final = "A-ZÀÁÂÄÅÆÇÈÉÊËÌÍÎÏÐÑÒÓÔÖØÙÚÛÜÝÞĆČĐĞİŁŃŘŚŞŠŹŻŽ"
@@ -105,6 +107,7 @@ def _rule(form: _Form) -> Rule:
     pattern = regex.compile(edge + form.source)
 
     def find(text: str, start: int, end: int) -> list[tuple[int, int, float]]:
+        spend(_JUDGED)
         # An outline says where one begins; its end may lie beyond.
         return [
             (*match.span(), SCORE)

@@ -14,6 +14,7 @@ from typing import Final
 
 import regex
 
+from gateway.budget import spend
 from gateway.call import Finding
 from gateway.encoded import DATA_URL, decoded, decoded_url, is_text, kind_of
 from gateway.scan import index
@@ -23,6 +24,7 @@ from gateway.scan.window import WEAK
 
 UNSCANNABLE: Final = "UNSCANNABLE_"
 LONG: Final = 1024  # characters of base64 that decode to no text, below which they may be a digest, a token, an id
+_LOOK = 5  # microseconds that a place takes to look at
 _NAMED = 32  # the same where the first bytes name a format
 _SAMPLE = 4096  # characters that are decoded to see what they are
 _RUN = "[A-Za-z0-9+/_-]"
@@ -68,6 +70,7 @@ def _likes(text: str, stretches: Sequence[tuple[int, int]]) -> Iterator[Finding]
     read = 0
     for start, end in sorted(stretches):
         for match in _LIKE.finditer(text, max(start, read), min(end + RuleSet.MARGIN, len(text))):
+            spend(_LOOK)
             read = match.end()
             yield Finding(*match.span(), LIKE, WEAK)
 
@@ -78,6 +81,7 @@ def _blobs(text: str, starts: Sequence[int]) -> list[Finding]:
     for start in starts:
         if start < read:
             continue
+        spend(_LOOK)
         held = _HELD.search(text, start)
         if held is None:
             break

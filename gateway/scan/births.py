@@ -11,11 +11,13 @@ from typing import Final
 
 import regex
 
+from gateway.budget import spend
 from gateway.scan.index import Expression
 from gateway.scan.near import Near
 from gateway.scan.rules import Rule, RuleSet
 
 _SCORE: Final = 0.85
+_JUDGED: Final = 20  # microseconds that a date takes
 _REACH: Final = 7  # words that may stand between
 _MONTH: Final = (
     r"(?:jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec|mai|maj|mei|okt|dez|des|mär|mrz|mrt|mae|fév|fev|avr|aoû|aou|déc|"
@@ -98,6 +100,7 @@ def rule() -> Rule:
     def find(text: str, start: int, end: int) -> list[tuple[int, int, float]]:
         found = []
         for match in pattern.finditer(text, start, min(len(text), end + RuleSet.MARGIN)):
+            spend(_JUDGED)
             if match.end() > end:
                 continue
             keys = near.keys(text, match.start())

@@ -13,6 +13,7 @@ from typing import Final
 
 import regex
 
+from gateway.budget import spend
 from gateway.scan.index import Expression
 from gateway.scan.rules import Rule
 
@@ -69,6 +70,7 @@ def find(text: str, start: int, end: int) -> list[tuple[int, int, float]]:
     found = [(start, end, 0.0)]
     first = at = 0  # a group, and how many digits stand before it
     while first < len(groups):
+        spend(2)
         last = _card(text, groups, first, digits, at)
         if last is not None:
             found.append((groups[first][0], groups[last][1], 1.0))

@@ -20,9 +20,10 @@ import re
 import unicodedata
 from bisect import bisect_left, bisect_right
 from codecs import charmap_encode
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Final, NamedTuple
 
+from gateway.budget import spend
 from gateway.scan import rewrite
 
 LARGEST: Final = 262_144  # characters of one encoded stretch that are decoded; what follows is looked at as it is
@@ -170,7 +171,9 @@ def _tokens(text: str, known: Kinds, start: int, end: int) -> list[Token]:
     """The disguises that lie in [start, end), in order; what stands before `start` is only looked at."""
     found: list[Token] = []
     if "%" in text or "&" in text or "\\" in text:
-        found = [(*match.span(), _undone(match.group())) for match in _ESCAPE.finditer(text, start, end)]
+        for match in _ESCAPE.finditer(text, start, end):
+            spend(2)
+            found.append((*match.span(), _undone(match.group())))
     if text.isascii():
         return found
     data = known.data[: end - known.shift]
@@ -187,6 +190,7 @@ def _beyond(text: str, kinds: bytes, shift: int, start: int) -> list[Token]:
     """The disguises among the characters beyond ASCII; `kinds` are those of the text from `shift` on."""
     found: list[Token] = []
     for match in _RUNS.finditer(kinds, start - shift):
+        spend(2)
         low, high = match.span()
         kind = kinds[low]
         if kind in (_FORM, _DIGIT):
@@ -231,6 +235,7 @@ class Plain:
         parts: list[str] = []
         length, last = 0, start
         for low, high, instead in [*tokens, (end, end, "")]:
+            spend(1)
             for part, since, until in ((text[last:low], last, low), (instead, low, high)):
                 if part:
                     self._at.append(length)
@@ -325,11 +330,23 @@ class Blob(NamedTuple):
     chars: int
     bytes: int
 
-    def place(self, low: int, high: int) -> tuple[int, int]:
-        """Where [low, high) of what it says is encoded."""
-        first, last = len(self.text[:low].encode()), len(self.text[:high].encode())
-        begin = self.start + first // self.bytes * self.chars
-        return begin, min(self.end, self.start - -last // self.bytes * self.chars)
+    def placer(self) -> Callable[[int, int], tuple[int, int]]:
+        """Tells where [low, high) of what it says is encoded; asked in order, it reads the text once."""
+        chars = bytes_ = 0
+
+        def until(at: int) -> int:
+            nonlocal chars, bytes_
+            if at < chars:
+                chars = bytes_ = 0
+            bytes_ += len(self.text[chars:at].encode())
+            chars = at
+            return bytes_
+
+        def place(low: int, high: int) -> tuple[int, int]:
+            begin = self.start + until(low) // self.bytes * self.chars
+            return begin, min(self.end, self.start - -until(high) // self.bytes * self.chars)
+
+        return place
 
 
 def blobs(text: str, known: Kinds, start: int = 0) -> Iterator[Blob]:

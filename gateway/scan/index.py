@@ -22,6 +22,7 @@ from typing import Any, ClassVar, Final, NamedTuple, Protocol
 
 import regex
 
+from gateway.budget import exceeded, look, spend
 from gateway.scan import rewrite
 from gateway.scan.shadow import shadow
 
@@ -33,6 +34,7 @@ except ImportError:  # no wheel for this platform
 _WORD: Final = bytes(byte for byte in range(128) if chr(byte).isalnum() or byte == ord("_"))
 _WORD_LENGTH: Final = 24  # characters: most of what a stream holds is the word it is writing, and words come again
 _REMEMBERED: Final = 8192
+_HITS: Final = 512  # matches, each of which takes about a microsecond, between two looks at the budget
 _VALUE: Final = re.compile(r"[\d@]|[^ -~]")  # what may be part of a value is not remembered
 Hit = tuple[int, int, int]  # index of the expression, and the stretch that holds a match, if there is one
 
@@ -127,11 +129,11 @@ class HyperscanIndex:
         return self._all(shadow(text))
 
     def _all(self, data: bytes) -> list[Hit]:
-        found: list[Hit] = []
+        taken = _Taken()
         for needs, database in self._whole:
             if needs in data:  # nothing is in everything
-                database.scan(data, found)
-        return [(i, max(0, low - self._back[i]), high) for i, low, high in found] if found else found
+                database.join(data, taken)
+        return [(i, max(0, low - self._back[i]), high) for i, low, high in taken.found]
 
     def tail(self, text: str, start: int) -> tuple[list[Hit], int]:
         assert self._begun, "built without streams"
@@ -210,18 +212,57 @@ class Database:
         """Add the matches to what is found."""
         self._run(data, _take, (self._numbers, found))
 
+    def join(self, data: bytes, taken: _Taken) -> None:
+        """Add the stretches that hold matches. Raises what `budget.spend` does."""
+        taken.numbers = self._numbers
+        spend(1 + (len(data) >> 8))
+        try:
+            self._run(data, taken.take, None)
+        except hyperscan.error:
+            look()  # whose budget the matches took: that stopped it
+            raise
+
     def leftmost(self, data: bytes) -> int:
         """Where the first match starts; -1 if there is none."""
         starts: list[int] = []
         self._run(data, _take_start, starts)
         return min(starts, default=-1)
 
-    def _run(self, data: bytes, take: Callable[..., None], found: Any) -> None:
+    def _run(self, data: bytes, take: Callable[..., bool | None], found: Any) -> None:
         try:
             scratch = self._local.scratch
         except AttributeError:  # scratch space serves one thread at a time
             scratch = self._local.scratch = self._scratch.clone()
         self._database.scan(data, take, 0, found, scratch)
+
+
+class _Taken:
+    """Stretches with matches: those of one expression that overlap, as they come, are one."""
+
+    __slots__ = ("_open", "_until", "found", "numbers")
+
+    def __init__(self) -> None:
+        self.found: list[list[int]] = []
+        self.numbers: Sequence[int] = ()
+        self._open: dict[int, list[int]] = {}
+        self._until = _HITS
+
+    def take(self, number: int, start: int, end: int, _: int, __: object) -> bool | None:
+        """A match; True ends the search."""
+        number = self.numbers[number]
+        known = self._open.get(number)
+        if known is None or start >= known[2]:
+            known = self._open[number] = [number, start, end]
+            self.found.append(known)
+        else:
+            known[2] = end
+            if start < known[1]:
+                known[1] = start
+        self._until -= 1
+        if not self._until:
+            self._until = _HITS
+            return exceeded(_HITS)
+        return None
 
 
 def _take(number: int, start: int, end: int, _: int, into: tuple[list[int], list[Hit]]) -> None:

@@ -22,6 +22,7 @@ from urllib.parse import unquote
 
 import regex
 
+from gateway.budget import spend
 from gateway.scan import index
 from gateway.scan.cues import CUES
 from gateway.scan.urls import decoded
@@ -133,6 +134,7 @@ class Injection:
 
     def score(self, text: str) -> Score:
         """How much a text looks like instructions to whoever reads it."""
+        spend(len(text) >> 5)
         shown = plain(text)
         found = self._find(shown)
         disguised = False

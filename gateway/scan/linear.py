@@ -16,6 +16,7 @@ from typing import Any, Final
 
 import regex
 
+from gateway.budget import spend
 from gateway.scan import rewrite
 from gateway.scan.index import Database, Hit, hyperscan_flags
 from gateway.scan.shadow import FOLDS, shadow
@@ -104,6 +105,7 @@ class Linear:
             if not reach > last > 0:
                 return False
             read += reach + 2 - last
+            spend((reach + 2 - last) >> 6)
             if read > WORK * (end + 2 - start):
                 raise ExplodedError("a pattern of pii.recognizers or pii.allow reads this text over and over")
             return any(last < at <= reach for _, _, at in self._run(self._later, text, last - 1, reach + 1))

@@ -15,6 +15,8 @@ from typing import Any, Final
 
 from phonenumbers import Leniency, PhoneMetadata, PhoneNumberMatcher, phonenumbermatcher, phonenumberutil
 
+from gateway.budget import spend
+
 _PUNCTUATION: Final = phonenumberutil._VALID_PUNCTUATION
 # What may stand between a number and its extension: phonenumbers' own pattern, less the extension.
 _LABEL: Final = re.sub(r"\(\\d\{1,\d+\}\)(?:#\??)?", "", phonenumberutil._EXTN_PATTERNS_FOR_MATCHING)
@@ -25,6 +27,7 @@ _NOT_DIGITS: Final = re.compile(r"\D+")
 _BEYOND: Final = 3  # phonenumbers looks at ":59" after a number, to tell a time from it
 
 _MANY: Final = 256  # numbers that are parsed in one text; of the others the plans have the last word
+_WALKED: Final = 20  # microseconds that phonenumbers takes to come upon a candidate
 _WHOLE: Final = 400  # digits that phonenumbers takes for one candidate at least
 _KINDS: Final = (  # the types of `phonenumberutil._number_type_helper`
     *("fixed_line", "mobile", "toll_free", "premium_rate", "shared_cost"),
@@ -155,6 +158,7 @@ class _Attempts(PhoneNumberMatcher):
         return self._tried
 
     def _parse_and_verify(self, candidate: str, offset: int) -> Any:
+        spend(_WALKED)
         self._tried.append(candidate)
         if not _ABROAD.match(candidate):
             return None
@@ -172,6 +176,7 @@ class _Matcher(PhoneNumberMatcher):
         self._abroad = abroad
 
     def _parse_and_verify(self, candidate: str, offset: int) -> Any:
+        spend(_WALKED)
         if (candidate, offset) in self._abroad:
             return self._abroad[candidate, offset]
         if not self._rooms.at(candidate, self.region):

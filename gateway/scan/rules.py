@@ -7,7 +7,7 @@ with score 0, because the pattern has consumed it all the same: a stream must no
 from __future__ import annotations
 
 from bisect import bisect
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from copy import copy
 from dataclasses import dataclass
 from itertools import accumulate
@@ -17,6 +17,7 @@ from typing import NamedTuple
 
 import regex
 
+from gateway.budget import spend
 from gateway.call import Finding
 from gateway.scan import disguise, index
 from gateway.scan.context import ContextWords, boosted
@@ -25,6 +26,8 @@ Find = Callable[[str, int, int], list[tuple[int, int, float]]]
 """(text, start, end) -> matches that lie in [start, end) as (start, end, score)."""
 
 _DEPTH = 2  # how many times over a value may be encoded
+_MATCH = 3  # and one match
+_STRETCH = 10  # microseconds that a rule takes to look at a stretch, beside one for each character
 
 
 class GoesOn(NamedTuple):
@@ -122,6 +125,7 @@ class RuleSet:
     def _scan(self, text: str, depth: int) -> list[Finding]:
         found = self.bare(text)
         hidden: list[Finding] = []
+        spend(len(text) >> 6)
         kinds = disguise.kinds(text)
         plain = disguise.undo(text, kinds)
         if plain:
@@ -136,8 +140,9 @@ class RuleSet:
         """The findings in what an encoded stretch says, where they are encoded."""
         found: list[Finding] = []
         last = 0
+        place = blob.placer()
         for start, end, entity, score in self._scan(blob.text, (depth or _DEPTH) - 1):
-            low, high = blob.place(start, end)  # two values may share what encodes the end of one
+            low, high = place(start, end)  # two values may share what encodes the end of one
             if max(low, last) < high:
                 found.append(Finding(max(low, last), high, entity, score))
             last = high
@@ -152,6 +157,7 @@ class RuleSet:
         found: list[Match] = []
         yielding: list[tuple[Rule, int, int]] = []
         for number, start, end in _stretches(hits):
+            spend(_STRETCH + end - start)
             rule = self.rules[number]
             if isinstance(rule, Rule) and rule.yields:
                 yielding.append((rule, start, end))
@@ -160,6 +166,7 @@ class RuleSet:
         sure = sorted((match.start, match.end) for match in found if match.score >= 1) if yielding else []
         reach = list(accumulate((high for _, high in sure), max))
         for rule, start, end in yielding:
+            spend(_STRETCH + end - start)
             before = bisect(sure, start, key=itemgetter(0))
             if before and reach[before - 1] >= end:
                 found.append(Match(start, end, 0.0, rule))
@@ -213,6 +220,27 @@ def _without_inner(matches: Iterable[Match], kind: Callable[[Match], str]) -> li
 def resolve(findings: Iterable[Finding]) -> list[Finding]:
     """Findings without overlaps, sorted: the best score wins, then the longest, then the first."""
     kept: list[Finding] = []
+    for near in _together(findings):
+        kept += near if len(near) == 1 else _best(near)
+    return kept
+
+
+def _together(findings: Iterable[Finding]) -> Iterator[list[Finding]]:
+    """The findings in groups, in order: those of one overlap, each with some other, those of two never."""
+    near: list[Finding] = []
+    reach = 0
+    for finding in sorted(findings):
+        if near and finding.start >= reach:
+            yield near
+            near = []
+        near.append(finding)
+        reach = max(reach, finding.end) if len(near) > 1 else finding.end
+    if near:
+        yield near
+
+
+def _best(findings: Iterable[Finding]) -> list[Finding]:
+    kept: list[Finding] = []
     for finding in sorted(findings, key=lambda found: (-found.score, found.start - found.end, found)):
         at = bisect(kept, finding)
         clear_before = at == 0 or kept[at - 1].end <= finding.start
@@ -225,10 +253,11 @@ def finder(pattern: regex.Pattern[str], judge: Callable[[str], float]) -> Find:
     """Finds with a pattern; `judge` scores the matched text, 0 to reject it."""
 
     def find(text: str, start: int, end: int) -> list[tuple[int, int, float]]:
-        return [
-            (*match.span(), judge(match.group()))
-            for match in pattern.finditer(text, start, min(len(text), end + RuleSet.MARGIN))
-            if match.end() <= end and match.group()
-        ]
+        found = []
+        for match in pattern.finditer(text, start, min(len(text), end + RuleSet.MARGIN)):
+            spend(_MATCH)
+            if match.end() <= end and match.group():
+                found.append((*match.span(), judge(match.group())))
+        return found
 
     return find

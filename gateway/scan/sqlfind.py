@@ -15,6 +15,7 @@ import re
 from collections.abc import Callable, Iterable, Sequence
 from typing import Final, Protocol
 
+from gateway.budget import spend
 from gateway.scan.fold import DISGUISE, fold
 from gateway.scan.sql import STEPS, Reader, Statement, unreadable
 from gateway.scan.sqlinject import FRAGMENT, Breakout, variants
@@ -55,6 +56,8 @@ _WEAK_HARD: Final = re.compile(r"(?:drop\s+(?:table|database|schema)|truncate\s+
 _SURE: Final = frozenset({"union", "into", RUN})  # openings that no prose has
 WORK: Final = 1_000  # looks at openings in vain, beyond one for each character
 EFFORT: Final = 30_000  # moves of the parsers, and as much for looks and characters, over all: half a second
+_LOOK: Final = 5  # microseconds that a possible beginning takes,
+_MOVE: Final = 16  # and a move of the parsers
 PIECE: Final = 4_096  # characters of a whole text taken in at once
 _BEFORE: Final = 80  # characters kept of what has left
 
@@ -117,6 +120,7 @@ class Finder:
     def _go_on(self, *, final: bool) -> str:
         out: list[str] = []
         while self._held:
+            spend(_LOOK + (len(self._held) >> 5))
             text, places = fold(self._held)
             if not self._word:
                 found = _START.search(self._before[-1] + text, 1)
@@ -162,6 +166,7 @@ class Finder:
         if over:
             text, final = text[: self._limit], False
         if not self._yes:
+            spend(len(text) >> 3)
             verdict = self._opening(text, final)
             if verdict == "open":
                 return None if not over else self._too_much(text)
@@ -257,6 +262,7 @@ class Finder:
 
     def _read(self, text: str) -> list[Statement]:
         statements, moves = self._reader.weighed(text)
+        spend(moves * _MOVE)
         self._spent.effort += 10 + len(text) // 4 + moves
         return statements
 
@@ -285,6 +291,7 @@ class Arguments:
         """Hand every statement and every piece of one to `check`."""
         spent = spent or Own()
         for said in variants(text):
+            spend(_LOOK + (len(said) >> 3))
             found: list[Statement] = []
             finder = Finder(self._reader, found.extend, self._limit, blank=False, spent=spent)
             finder.whole(said)
@@ -295,6 +302,7 @@ class Arguments:
             if self._breakout(fold(said)[0], steps):
                 check([FRAGMENT])
             spent.effort += STEPS - steps[0]
+            spend((STEPS - steps[0]) * _MOVE)
             if spent.effort > EFFORT:
                 check([unreadable(said)])
                 return

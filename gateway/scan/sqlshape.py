@@ -8,6 +8,7 @@ what makes the result the same however a stream is cut.
 
 from __future__ import annotations
 
+from itertools import islice
 from typing import Final, Literal
 
 import regex
@@ -244,7 +245,7 @@ def opening(text: str, word: str, since: int, final: bool) -> tuple[Verdict, int
     "long" is the verdict on one that says nothing within `LOOKS` words.
     """
     pattern = _PATTERNS[word]
-    ends = [match.end() for match in _BREAK.finditer(text, len(word))]
+    ends = [match.end() for match in islice(_BREAK.finditer(text, len(word)), LOOKS + 1)]
     if len(ends) > LOOKS:
         del ends[LOOKS:]
         final, text = True, text[: ends[-1]]

@@ -13,6 +13,7 @@ from typing import Any, Final
 import phonenumbers
 import regex
 
+from gateway.budget import spend
 from gateway.scan.context import ContextWords
 from gateway.scan.index import Expression
 from gateway.scan.near import Near
@@ -140,6 +141,7 @@ _NOT_ONE: Final = regex.compile(  # dates, times, addresses of machines, decimal
 )
 _VERSION: Final = regex.compile(r"\d{1,3}(?:\.\d{1,3}){2}")  # three numbers with dots
 _CLOCK: Final = regex.compile(r"\d:\Z")
+_LOOKED: Final = 20  # microseconds that a number takes
 _FEWEST: Final = 6
 _MOST: Final = 15
 
@@ -175,6 +177,7 @@ def rules(regions: Sequence[str]) -> list[Rule]:
     def find(text: str, start: int, end: int) -> list[tuple[int, int, float]]:
         spans = phones.find(text, start, end)
         # Digits without a break are an order, a row, a count, unless a word says otherwise.
+        spend(_LOOKED * len(spans))
         spans = [(low, high) for low, high in spans if not _doubtful(text, low, high) or called(text, low)]
         found = [(start, end, 0.0), *((low, high, float(recognizer.SCORE)) for low, high in spans)]
         if not spans and end - start >= _FEWEST:
@@ -184,6 +187,7 @@ def rules(regions: Sequence[str]) -> list[Rule]:
     def loose(text: str, start: int, end: int) -> list[tuple[int, int, float]]:
         found = []
         for match in _LOOSE.finditer(text, start, end):
+            spend(_LOOKED)
             value = match.group()
             digits = sum(map(str.isdigit, value))
             if not _FEWEST <= digits <= _MOST + 6 or _NOT_ONE.fullmatch(value):

@@ -13,10 +13,13 @@ from typing import Final
 
 import regex
 
+from gateway.budget import spend
 from gateway.scan.urls import MAX_URL
 
 REACH: Final = 512
 """Characters before a URL that tell what it stands in."""
+_LOOK: Final = 5  # microseconds that a possible beginning takes,
+_JUDGED: Final = 60  # and a URL
 
 Judge = Callable[[str, bool], None]
 """(URL as written, whether it loads by itself); raises to stop the text."""
@@ -71,6 +74,7 @@ class Links:
         buffer = self._before + self._held + text
         begin = at = len(self._before)
         while True:
+            spend(_LOOK)
             start = _START.search(buffer, at)
             if start is None:
                 undecided = None if final else _UNDECIDED.search(buffer, at)
@@ -99,8 +103,8 @@ class Links:
             return start.end()  # `// a comment`, `C:\\`: only a link without a scheme is one
         if name.lower() == "data":
             ends = _AFTER_TYPE
-        end = _end(buffer, start.end(), ends)
         limit = separator + MAX_URL
+        end = _end(buffer, start.end(), limit + 1, ends)
         if end < 0 or end > limit:
             if not final and len(buffer) < limit:
                 return -1
@@ -109,6 +113,7 @@ class Links:
         if kind == "text":
             url = url.rstrip(_TRAILING)
         if kind != "text" or _KNOWN_SCHEME.match(name):
+            spend(_JUDGED)
             self._judge(url, image)
         return max(end, start.end())
 
@@ -146,13 +151,13 @@ def _is_image(before: str) -> bool:
     return "[" not in before
 
 
-def _end(buffer: str, since: int, ends: regex.Pattern[str] | None) -> int:
-    """Where a URL ends that goes on from `since`; -1 if that has not come yet."""
+def _end(buffer: str, since: int, until: int, ends: regex.Pattern[str] | None) -> int:
+    """Where a URL ends that goes on from `since`; -1 if not before `until`, or if that has not come yet."""
     if ends is not None:
-        match = ends.search(buffer, since)
+        match = ends.search(buffer, since, until)
         return match.start() if match else -1
     depth = 0
-    for match in _BRACKETS.finditer(buffer, since):
+    for match in _BRACKETS.finditer(buffer, since, until):
         if match[0] == "(":
             depth += 1
         elif match[0] == ")" and depth:

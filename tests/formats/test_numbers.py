@@ -104,5 +104,5 @@ def test_an_edited_answer() -> None:
     raw = f'{{"a@b.org": {WEI}, "b": [1.5, {WEI}, "x"], "c": 1}}'.encode()
     value = orjson.loads(raw)
     value["b"][2] = "y"
-    tree._rename(value, "a@b.org", "<EMAIL_1>")
+    tree._rename(value, {"a@b.org": "<EMAIL_1>"})
     assert numbers.dumps(value, raw).decode() == f'{{"<EMAIL_1>":{WEI},"b":[1.5,{WEI},"y"],"c":1}}'

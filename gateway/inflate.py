@@ -1,0 +1,86 @@
+"""Answers that come compressed although nobody asked: unpacked piece by piece, with a bound on what comes of them.
+
+A provider is told `Accept-Encoding: identity`. One that compresses all the same is understood if it used gzip or
+deflate (RFC 9110, 8.4.1), and refused where what it sends grows as no text does. Each piece is small, so unpacking
+holds up nobody; after some of them other calls get their turn.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import zlib
+from collections.abc import AsyncIterator
+from typing import Final
+
+PIECE: Final = 64 * 1024  # bytes that are unpacked at once
+RATIO: Final = 200  # bytes out of one; repetitive JSON comes to 50, nothing can exceed 1032
+FREE: Final = 4 * 1024 * 1024  # bytes that may come of anything
+_FRAMED: Final = 15  # a window of zlib with a frame of its own; negative: without
+_HEAD: Final = 2  # bytes of it that tell
+_WINDOW: Final = {"gzip": 16 + _FRAMED, "x-gzip": 16 + _FRAMED, "deflate": _FRAMED}
+_PAUSE: Final = 16  # pieces between two turns of others
+
+
+class Packed(ValueError):
+    """What came cannot be unpacked, or would be far too much; says why."""
+
+
+class Inflater:
+    """Unpacks one body. Raises Packed for an encoding that is not known, and for what it does not hold."""
+
+    def __init__(self, encoding: str) -> None:
+        window = _WINDOW.get(encoding)
+        if window is None:
+            raise Packed("an encoding that was not asked for")
+        self._window = window
+        self._zlib = zlib.decompressobj(window)
+        self._begun = b"" if window == _FRAMED else None  # the first bytes, until they tell whether there is a frame
+        self._came = self._gave = 0
+
+    def feed(self, data: bytes, most: int = PIECE) -> tuple[bytes, bytes]:
+        """At most so many bytes of what comes next, and what of the data is to be fed again."""
+        if self._begun is not None:
+            data = self._begun + data
+            if len(data) < _HEAD:
+                self._begun = data
+                return b"", b""
+            self._begun = None
+            if data[0] & 15 != zlib.DEFLATED or int.from_bytes(data[:_HEAD], "big") % 31:
+                self._zlib = zlib.decompressobj(-_FRAMED)  # some send deflate without the frame of zlib (RFC 1950)
+        self._came += len(data)
+        try:
+            out = self._zlib.decompress(data, most)
+        except zlib.error:
+            raise Packed("compressed data that is broken") from None
+        rest = self._zlib.unconsumed_tail
+        if self._zlib.eof and self._zlib.unused_data and self._window != _FRAMED:
+            rest, self._zlib = self._zlib.unused_data, zlib.decompressobj(self._window)  # a further member (RFC 1952)
+        self._came -= len(rest)
+        self._gave += len(out)
+        if self._gave > FREE and self._gave > RATIO * self._came:
+            raise Packed(f"an answer that unpacks to more than {RATIO} times its size")
+        return out, rest
+
+    def close(self) -> None:
+        """The body has ended. Raises Packed where it broke off."""
+        if (self._came or self._begun) and not self._zlib.eof:
+            raise Packed("compressed data that breaks off")
+
+
+async def unpacked(chunks: AsyncIterator[bytes], encoding: str) -> AsyncIterator[bytes]:
+    """The body that comes in an encoding ("" for none). Raises Packed."""
+    if encoding in ("", "identity"):
+        async for data in chunks:
+            yield data
+        return
+    inflater, pieces = Inflater(encoding), 0
+    async for data in chunks:
+        rest, out = data, b""
+        while rest or len(out) == PIECE:  # what is full may not be all
+            out, rest = inflater.feed(rest)
+            if out:
+                yield out
+            pieces += 1
+            if not pieces % _PAUSE:
+                await asyncio.sleep(0)
+    inflater.close()

@@ -1,0 +1,107 @@
+"""Threads for work that would hold up the event loop, shared fairly: teams take turns, whoever asked most.
+
+Few threads: each that runs Python makes the loop wait for the interpreter lock. Work whose call was cancelled is told
+so by its budget and ends early; what has not begun by then never does.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
+from typing import Any, Final, TypeVar
+
+from gateway.budget import Budget
+from gateway.call import Call
+
+WORKERS: Final = max(2, min(4, os.cpu_count() or 2))
+Result = TypeVar("Result")
+
+
+class Lanes:
+    """The threads of one process. Belongs to one event loop."""
+
+    def __init__(self, workers: int = WORKERS) -> None:
+        self._free = workers
+        self._threads = ThreadPoolExecutor(workers, thread_name_prefix="judge")
+        self._waiting: dict[str, deque[asyncio.Future[None]]] = {}  # by team, whose turn is next first
+
+    async def run(self, call: Call, work: Callable[..., Result], *args: Any) -> Result:
+        """Do work in a thread, within the call's budget. Where the call is cut meanwhile the work ends early."""
+        await self._enter(call.subject.team if call.subject else "")
+        budget: Budget = call.budget
+        running = asyncio.get_running_loop().run_in_executor(
+            self._threads, copy_context().run, _within, budget, work, args
+        )
+        try:
+            return await asyncio.shield(running)
+        except asyncio.CancelledError:
+            budget.abandoned = True
+            running.cancel()
+            await asyncio.wait([running])
+            if not running.cancelled():
+                running.exception()  # nobody is left to hear of it
+            raise
+        finally:
+            self._leave()
+
+    async def _enter(self, team: str) -> None:
+        if self._free:
+            self._free -= 1
+            return
+        turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiting.setdefault(team, deque()).append(turn)
+        try:
+            await turn
+        except asyncio.CancelledError:
+            if not turn.cancelled():  # the turn came and nobody takes it
+                self._leave()
+            raise
+
+    def _leave(self) -> None:
+        """Give the lane to the team whose turn it is."""
+        while self._waiting:
+            team = next(iter(self._waiting))
+            queue = self._waiting.pop(team)
+            turn = queue.popleft()
+            if queue:
+                self._waiting[team] = queue  # to the end of the line
+            if not turn.done():
+                turn.set_result(None)
+                return
+        self._free += 1
+
+    def close(self) -> None:
+        """Let go of the threads."""
+        self._threads.shutdown(wait=False, cancel_futures=True)
+
+
+def _within(budget: Budget, work: Callable[..., Result], args: tuple[Any, ...]) -> Result:
+    budget.begin()
+    try:
+        return work(*args)
+    finally:
+        budget.end()
+
+
+SMALL: Final = 512
+"""Steps of a few microseconds that are done on the event loop."""
+
+
+async def apart(call: Call, size: int, work: Callable[[], Result]) -> Result:
+    """Do work of so many small steps: in a thread if they are many."""
+    lanes = getattr(call.runtime, "lanes", None) if size > SMALL else None
+    return work() if lanes is None else await lanes.run(call, work)
+
+
+async def to_its_end(work: Callable[[], Result]) -> Result:
+    """Do work in a thread to its end, also where the task is cancelled meanwhile: what it learns is settled."""
+    running = asyncio.ensure_future(asyncio.to_thread(work))
+    try:
+        return await asyncio.shield(running)
+    except asyncio.CancelledError:
+        await asyncio.wait([running])
+        return running.result()

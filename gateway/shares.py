@@ -1,0 +1,159 @@
+"""Fair shares of the gateway: calls and bytes in flight, all together, by team and by client address.
+
+Config keys: `server.max_calls`, `max_buffered`, `team_share`, `address_share`, `max_wrong_keys`. Refuses with
+overloaded and rate_limited. No team and no address can take the last part of what there is, so others are always
+served. Calls without a good key are counted by address, and a good key is always served beside them.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from ipaddress import IPv6Address, ip_network
+from typing import Final, Protocol
+
+from gateway.errors import Refusal
+
+_SOON: Final = 1.0  # seconds until a place may be free
+_MINUTE: Final = 60.0
+_STRANGERS: Final = 10_000  # addresses that came with a wrong key of which it is known how often
+
+
+class Limits(Protocol):
+    """The part of `config.Server` that shares are made from."""
+
+    @property
+    def max_calls(self) -> int: ...
+    @property
+    def max_buffered(self) -> int: ...
+    @property
+    def team_share(self) -> float: ...
+    @property
+    def address_share(self) -> float: ...
+    @property
+    def max_wrong_keys(self) -> int: ...
+
+
+def part(whole: int, share: float) -> int:
+    """A share of a whole, one at least."""
+    return max(1, int(whole * share))
+
+
+def place(client: tuple[str, int] | None) -> str:
+    """The address of a client as shares go by it: of IPv6 the network of 64 bits, in which one host has them all."""
+    host = client[0] if client else ""
+    if ":" not in host:
+        return host
+    try:
+        return str(ip_network((int(IPv6Address(host.partition("%")[0])) >> 64 << 64, 64)))
+    except ValueError:
+        return host
+
+
+class Shares:
+    """What is in flight now. Outlives reloads, so limits come with each question."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self.calls = 0
+        self.bytes = 0
+        self._clock = clock
+        self._calls: dict[str, int] = {}  # by team or address, which their keys tell from each other
+        self._bytes: dict[str, int] = {}
+        self._strangers: dict[str, tuple[float, float]] = {}  # address -> tries left, as of when
+
+    def enter(self, limits: Limits, address: str, known: Callable[[], object] | None = None) -> Ticket:
+        """A call begins; `known` is called once its key is found good. Raises Refusal(overloaded)."""
+        if self.calls >= limits.max_calls:
+            raise _overloaded("The gateway serves as many calls as it may (server.max_calls).")
+        key = f"address {address}"
+        most = part(limits.max_calls, limits.address_share)
+        if self._calls.get(key, 0) >= most:
+            raise _overloaded(f"Your address has {most} calls in flight, its share (server.address_share).")
+        return Ticket(self, limits, key, known)
+
+    def stranger(self, limits: Limits, address: str) -> Refusal | None:
+        """A call came without a good key: what it is refused with if its address has done so too often."""
+        rate, now = limits.max_wrong_keys / _MINUTE, self._clock()
+        left, since = self._strangers.pop(address, (float(limits.max_wrong_keys), now))
+        left = min(limits.max_wrong_keys, left + (now - since) * rate)
+        if len(self._strangers) >= _STRANGERS:
+            del self._strangers[next(iter(self._strangers))]
+        self._strangers[address] = (max(0.0, left - 1), now)
+        if left >= 1:
+            return None
+        words = (
+            f"Your address made more than {limits.max_wrong_keys} calls a minute without a key that is known here "
+            "(server.max_wrong_keys). Use the key that the operator of the gateway gave you."
+        )
+        return Refusal("rate_limited", words, retry_after=(1 - left) / rate if rate else _MINUTE)
+
+
+class Ticket:
+    """What one call takes, until it is closed."""
+
+    __slots__ = ("_bytes", "_keys", "_known", "_limits", "_shares")
+
+    def __init__(self, shares: Shares, limits: Limits, address: str, known: Callable[[], object] | None) -> None:
+        self._shares = shares
+        self._limits = limits
+        self._keys = [address]
+        self._known = known
+        self._bytes = 0
+        shares.calls += 1
+        shares._calls[address] = shares._calls.get(address, 0) + 1
+
+    def claim(self, team: str) -> None:
+        """The call is this team's. Raises Refusal(overloaded)."""
+        key, shares = f"team {team}", self._shares
+        calls = shares._calls.get(key, 0)
+        most = part(self._limits.max_calls, self._limits.team_share)
+        if calls >= most:
+            raise _overloaded(f"Your team has {most} calls in flight, its share (server.team_share).")
+        shares._calls[key] = calls + 1
+        shares._bytes[key] = shares._bytes.get(key, 0) + self._bytes
+        self._keys.append(key)
+        if self._known is not None:
+            self._known()
+
+    def stranger(self) -> Refusal | None:
+        """The call came without a good key: see `Shares.stranger`."""
+        return self._shares.stranger(self._limits, self._keys[0].removeprefix("address "))
+
+    def hold(self, size: int) -> None:
+        """So many more bytes are kept until the call ends. Raises Refusal(overloaded)."""
+        shares, limits = self._shares, self._limits
+        if shares.bytes + size > limits.max_buffered:
+            raise _overloaded(
+                "The gateway holds as many bytes of requests and answers as it may (server.max_buffered)."
+            )
+        for key, share in zip(self._keys, (limits.address_share, limits.team_share), strict=False):
+            most = part(limits.max_buffered, share)
+            if shares._bytes.get(key, 0) + size > most:
+                who = key.partition(" ")[0]
+                raise _overloaded(f"Your {who} has more than {most} bytes in flight, its share (server.{who}_share).")
+        shares.bytes += size
+        self._bytes += size
+        for key in self._keys:
+            shares._bytes[key] = shares._bytes.get(key, 0) + size
+
+    def close(self) -> None:
+        """The call has ended."""
+        shares = self._shares
+        shares.calls -= 1
+        shares.bytes -= self._bytes
+        for key in self._keys:
+            _less(shares._calls, key, 1)
+            _less(shares._bytes, key, self._bytes)
+
+
+def _less(counts: dict[str, int], key: str, amount: int) -> None:
+    """Take away; what is nothing is not kept."""
+    left = counts.get(key, 0) - amount
+    if left > 0:
+        counts[key] = left
+    else:
+        counts.pop(key, None)
+
+
+def _overloaded(why: str) -> Refusal:
+    return Refusal("overloaded", f"{why} Try again shortly.", retry_after=_SOON)

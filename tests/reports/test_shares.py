@@ -1,0 +1,459 @@
+"""Fair shares: no team and no address can lock others out, and no client or provider can hold what it does not use."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import gzip
+import json
+import socket
+import threading
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from itertools import pairwise
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import httpx
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import upstream as scripted
+from gateway import inflate
+from gateway.config import Server
+from gateway.errors import Refusal
+from gateway.inflate import Inflater, Packed
+from gateway.peers import Peers
+from gateway.server import SLOWEST, Protocol
+from gateway.shares import Shares, part, place
+from gateway.telemetry import Strangers
+from line import KEYS, Line, config, running
+
+OTHER = "127.0.0.2"
+
+
+@contextlib.contextmanager
+def gateway(folder: Path, up: str, **server: Any) -> Iterator[Line]:
+    """A gateway with these bounds."""
+    quotas = {"tokens": 10**9, "calls": 10**9}
+    with running(folder, config(folder, up, quotas=quotas, pii=None, server=server)) as line:
+        yield line
+
+
+@contextlib.contextmanager
+def from_elsewhere(line: Line) -> Iterator[httpx.Client]:
+    """A client with another address."""
+    with httpx.Client(base_url=line.url, transport=httpx.HTTPTransport(local_address=OTHER), timeout=30) as client:
+        yield client
+
+
+def post(client: httpx.Client, agent: str, model: str = "echo", **fields: Any) -> httpx.Response:
+    body = {"model": model, "messages": [{"role": "user", "content": "hi"}], **fields}
+    return client.post("/v1/chat/completions", json=body, headers={"authorization": f"Bearer {KEYS.get(agent, agent)}"})
+
+
+def code(answer: httpx.Response) -> tuple[int, str]:
+    return answer.status_code, answer.json()["error"]["code"]
+
+
+def head(agent: str, length: int) -> bytes:
+    """The head of a call."""
+    lines = ["POST /v1/chat/completions HTTP/1.1", "host: a", f"authorization: Bearer {KEYS[agent]}"]
+    return "\r\n".join([*lines, f"content-length: {length}", "", ""]).encode()
+
+
+def begun(line: Line, agent: str, count: int, up: scripted.Upstream) -> list[socket.socket]:
+    """Calls whose answers do not end, all of them with the upstream."""
+    body = json.dumps({"model": "hang", "messages": [{"role": "user", "content": "hi"}]}).encode()
+    seen = len(up.seen)
+    sockets = []
+    for _ in range(count):
+        sock = socket.create_connection(("127.0.0.1", int(line.url.rpartition(":")[2])), timeout=30)
+        sock.sendall(head(agent, len(body)) + body)
+        sockets.append(sock)
+    until(line, lambda: len(up.seen) == seen + count)
+    return sockets
+
+
+def until(line: Line, holds: Any) -> None:
+    """Return once something holds; each look is a round trip through the gateway's loop."""
+    while not holds():
+        asyncio.run_coroutine_threadsafe(asyncio.sleep(0), line.loop).result()
+
+
+# Calls
+
+
+def test_one_team_cannot_take_all_calls(tmp_path: Path, up: scripted.Upstream) -> None:
+    """Beyond its share a team is refused and told when to come back; others are served; what ends is free again."""
+    with gateway(tmp_path, up.url, max_calls=8, team_share=0.5, address_share=1) as line:
+        held = begun(line, "alice", 4, up)
+        refused = post(line.client, "bob")
+        assert code(refused) == (503, "overloaded")
+        assert "server.team_share" in refused.json()["error"]["message"]
+        assert int(refused.headers["retry-after"]) >= 1
+        assert post(line.client, "mallory").status_code == 200
+        for sock in held:
+            sock.close()
+        until(line, lambda: not line.gateway.shared.shares.calls)
+        assert post(line.client, "bob").status_code == 200
+
+
+def test_one_address_cannot_take_all_calls(tmp_path: Path, up: scripted.Upstream) -> None:
+    """Whatever keys it has; another address is served."""
+    with gateway(tmp_path, up.url, max_calls=8, team_share=1, address_share=0.5) as line:
+        held = begun(line, "alice", 2, up) + begun(line, "mallory", 2, up)
+        refused = post(line.client, "alice")
+        assert code(refused) == (503, "overloaded")
+        assert "server.address_share" in refused.json()["error"]["message"]
+        with from_elsewhere(line) as client:
+            assert post(client, "alice").status_code == 200
+        for sock in held:
+            sock.close()
+
+
+class Limits(SimpleNamespace):
+    """Bounds as the server section has them."""
+
+    max_calls = 10
+    max_buffered = 1000
+    team_share = 0.5
+    address_share = 0.4
+    max_wrong_keys = 6
+
+
+STEPS = st.lists(
+    st.tuples(st.sampled_from("abc"), st.sampled_from("xyz"), st.integers(0, 400), st.booleans()), max_size=60
+)
+
+
+@given(STEPS)
+def test_shares_add_up(calls: list[tuple[str, str, int, bool]]) -> None:
+    """However calls come and go, nobody has more than its share, refused or not; in the end nothing is taken."""
+    shares, limits = Shares(), Limits()
+    open_: list[tuple[Any, str, str, int]] = []
+    codes = set()
+    for address, team, size, ends in calls:
+        ticket = None
+        held = 0
+        try:
+            ticket = shares.enter(limits, address)
+            ticket.claim(team)
+            ticket.hold(size)
+            held = size
+        except Refusal as refusal:
+            codes.add((refusal.code, refusal.retry_after))
+        if ticket is not None and (ends or not held):
+            ticket.close()
+        elif ticket is not None:
+            open_.append((ticket, address, team, held))
+        for name in "abc":
+            assert sum(one[1] == name for one in open_) <= part(10, 0.4)
+            assert sum(one[3] for one in open_ if one[1] == name) <= 400
+        for name in "xyz":
+            assert sum(one[2] == name for one in open_) <= part(10, 0.5)
+            assert sum(one[3] for one in open_ if one[2] == name) <= 500
+        assert shares.calls == len(open_)
+        assert shares.bytes == sum(one[3] for one in open_) <= 1000
+    for ticket, *_ in open_:
+        ticket.close()
+    assert codes <= {("overloaded", 1.0)}
+    assert (shares.calls, shares.bytes, shares._calls, shares._bytes) == (0, 0, {}, {})
+
+
+def test_addresses() -> None:
+    """One host has all addresses of its network of 64 bits, and counts as one."""
+    assert place(("203.0.113.7", 1)) == "203.0.113.7"
+    assert place(("2001:db8::1", 1)) == place(("2001:db8::ffff:1", 2)) != place(("2001:db8:0:1::1", 1))
+    assert place(None) == ""
+
+
+# Bytes
+
+
+def test_unfinished_bodies_share_what_may_be_held(tmp_path: Path, up: scripted.Upstream) -> None:
+    """A team's bodies together are no more than its share; those of others are taken; a client that leaves frees it."""
+    server = {"max_buffered": 1_000_000, "team_share": 0.5, "address_share": 1}
+    with gateway(tmp_path, up.url, **server) as line:
+        port = int(line.url.rpartition(":")[2])
+        first = socket.create_connection(("127.0.0.1", port), timeout=30)
+        first.sendall(head("alice", 400_000) + b"{" * 390_000)
+        until(line, lambda: line.gateway.shared.shares.bytes >= 390_000)
+        second = socket.create_connection(("127.0.0.1", port), timeout=30)
+        second.sendall(head("bob", 400_000) + b"{" * 390_000)
+        assert second.recv(65536).startswith(b"HTTP/1.1 503")
+        assert line.gateway.shared.shares.bytes <= 500_000
+        assert post(line.client, "mallory").status_code == 200
+        first.close()
+        second.close()
+        until(line, lambda: not line.gateway.shared.shares.bytes)
+        assert post(line.client, "alice").status_code == 200
+
+
+def test_whole_answers_share_it_too(tmp_path: Path, up: scripted.Upstream) -> None:
+    """An answer for which there is no room is refused, and what it used is settled."""
+    message = {"role": "assistant", "content": "word " * 60_000}
+    up.script["long"] = {
+        "choices": [{"index": 0, "message": message, "finish_reason": "stop"}],
+        "usage": scripted.USAGE,
+    }
+    with gateway(tmp_path, up.url, max_buffered=200_000) as line:
+        refused = line.chat("long", model="script", cid="long")
+        assert code(refused) == (503, "overloaded")
+        until(line, lambda: not line.gateway.shared.shares.calls)
+        assert line.gateway.shared.shares.bytes == 0
+        assert line.workflow("long").held.get("tokens", 0) == 0
+
+
+# Connections
+
+
+def connect(line: Line, count: int, address: str = "127.0.0.1") -> list[socket.socket]:
+    port = int(line.url.rpartition(":")[2])
+    return [
+        socket.create_connection(("127.0.0.1", port), timeout=30, source_address=(address, 0)) for _ in range(count)
+    ]
+
+
+def test_keyless_connections_make_room(tmp_path: Path, up: scripted.Upstream) -> None:
+    """Who says nothing, or had no good key, goes first; who is being answered stays."""
+    with gateway(tmp_path, up.url, max_connections=40, address_share=1) as line:
+        busy = begun(line, "mallory", 3, up)
+        silent = connect(line, 60)
+        assert post(line.client, "alice").status_code == 200
+        for sock in busy:
+            sock.setblocking(False)
+            with pytest.raises(BlockingIOError):
+                sock.recv(1)
+        for sock in [*silent, *busy]:
+            sock.close()
+
+
+def test_one_address_cannot_take_all_connections(tmp_path: Path, up: scripted.Upstream) -> None:
+    """Its own idle connections go for its new ones; another address is served."""
+    with gateway(tmp_path, up.url, max_connections=40, address_share=0.5) as line:
+        held = connect(line, 70)
+        with from_elsewhere(line) as client:
+            assert post(client, "alice").status_code == 200
+        assert post(line.client, "bob").status_code == 200
+        for sock in held:
+            sock.close()
+
+
+@dataclass(eq=False)
+class Fake:
+    """A connection that says itself whether it may go."""
+
+    place: str
+    known: bool
+    busy: bool
+    since: int
+    leaving: bool = False
+
+    def rank(self) -> Any:
+        return None if self.busy else (self.known, self.since)
+
+
+ARRIVALS = st.lists(st.tuples(st.sampled_from("abc"), st.booleans(), st.booleans(), st.booleans()), max_size=60)
+
+
+@given(ARRIVALS)
+def test_who_goes_first(arrivals: list[tuple[str, bool, bool, bool]]) -> None:
+    """Nobody who is being answered goes; keyless ones go before others; there are never more than may be."""
+    peers: Peers[Fake] = Peers(8, 0.5)
+    every: list[Fake] = []
+    for number, (address, known, busy, refuse) in enumerate(arrivals):
+        new = Fake(address, known, busy, number)
+        every.append(new)
+        victim, why = peers.join(new, float(number))
+        assert (victim is None) == (not why)
+        if victim is not None and victim is not new:
+            assert not victim.busy
+            rivals = [one for one in every if one is not new and not one.busy]
+            if "address" in why:
+                rivals = [one for one in rivals if one.place == address]
+            assert all((victim.known, victim.since) <= (one.known, one.since) for one in rivals)
+        if victim is not None:
+            every.remove(victim)
+            peers.leave(victim)
+            victim.busy = True  # it has gone
+        assert len(every) <= 8
+        assert all(sum(one.place == name for one in every) <= 4 for name in "abc")
+        if refuse and every:
+            peers.leave(every.pop(0))
+
+
+# Slow readers
+
+
+@given(st.lists(st.tuples(st.floats(0.1, 50), st.integers(0, 10**6), st.booleans()), max_size=40))
+def test_a_slow_reader_has_so_long(looks: list[tuple[float, int, bool]]) -> None:
+    """It is cut once the same backlog has waited for the timeout and a second for each 64 kB, and never before."""
+    one = SimpleNamespace(flow=SimpleNamespace(write_paused=False), settings=Server(write_timeout=30), backlog=None)
+    now, since, first = 0.0, None, 0
+    for wait, unsent, paused in looks:
+        now += wait
+        one.flow.write_paused = paused
+        stalls = Protocol._stalls(one, now, unsent, answered=False)  # type: ignore[arg-type]
+        if not paused:
+            since = None
+        elif since is None:
+            since, first = now, unsent
+        assert stalls == (paused and since is not None and now > since + 30 + first / SLOWEST)
+
+
+def test_taking_most_of_it_starts_a_new_count() -> None:
+    """What the transport says when the client has taken enough."""
+    one = SimpleNamespace(flow=SimpleNamespace(write_paused=True), settings=Server(write_timeout=30), backlog=None)
+    assert not Protocol._stalls(one, 0.0, 1, answered=False)  # type: ignore[arg-type]
+    one.backlog = None
+    assert not Protocol._stalls(one, 100.0, 1, answered=False)  # type: ignore[arg-type]
+
+
+# What comes compressed
+
+
+@given(
+    st.binary(max_size=5000), st.lists(st.integers(0, 5000), max_size=8), st.sampled_from(["gzip", "deflate", "raw"])
+)
+def test_any_cut_unpacks_to_the_same(data: bytes, places: list[int], kind: str) -> None:
+    """Whole or in pieces, with the frame of zlib or without, in one member or two."""
+    if kind == "gzip":
+        packed = gzip.compress(data) + gzip.compress(data)
+    else:
+        packer = zlib.compressobj(wbits=15 if kind == "deflate" else -15)
+        packed = packer.compress(data) + packer.flush()
+    if kind == "raw" and packed[0] & 15 == 8 and int.from_bytes(packed[:2], "big") % 31 == 0:
+        return  # looks like a frame
+    marks = sorted({0, len(packed), *(place_ % (len(packed) + 1) for place_ in places)})
+    inflater, out = Inflater("gzip" if kind == "gzip" else "deflate"), b""
+    for low, high in pairwise(marks):
+        rest, piece = packed[low:high], b""
+        while rest or len(piece) == 100:
+            piece, rest = inflater.feed(rest, 100)
+            out += piece
+    inflater.close()
+    assert out == (data * 2 if kind == "gzip" else data)
+
+
+def test_a_bomb_is_found_early() -> None:
+    """Long before it is unpacked, however large it is."""
+    bomb = gzip.compress(b"\0" * 50_000_000)
+    inflater, gave = Inflater("gzip"), 0
+
+    def unpack(rest: bytes) -> None:
+        nonlocal gave
+        while rest:
+            piece, rest = inflater.feed(rest)
+            gave += len(piece)
+
+    with pytest.raises(Packed, match="200 times"):
+        unpack(bomb)
+    assert gave <= inflate.FREE + inflate.PIECE
+
+
+@pytest.mark.parametrize("encoding", ["br", "zstd", "gzip, gzip", "x"])
+def test_an_encoding_that_nobody_asked_for(encoding: str) -> None:
+    """Is not guessed at."""
+    with pytest.raises(Packed):
+        Inflater(encoding)
+
+
+class Packing(BaseHTTPRequestHandler):
+    """A provider that compresses whatever it is told."""
+
+    packed = b""
+
+    def do_POST(self) -> None:
+        self.rfile.read(int(self.headers["content-length"]))
+        self.send_response(200)
+        self.send_header("content-type", "application/json")
+        self.send_header("content-encoding", "gzip")
+        self.send_header("content-length", str(len(self.packed)))
+        self.end_headers()
+        with contextlib.suppress(OSError):
+            self.wfile.write(self.packed)
+
+    def log_message(self, format: str, *args: Any) -> None:
+        """Nothing."""
+
+
+@pytest.fixture
+def packing() -> Iterator[str]:
+    """Its address."""
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Packing)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    yield f"http://127.0.0.1:{server.server_address[1]}/v1"
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+@pytest.mark.parametrize("bomb", [False, True])
+def test_a_provider_that_compresses(tmp_path: Path, packing: str, bomb: bool) -> None:
+    """Its answer is understood; a bomb is its fault, and what came is settled."""
+    choice = {"index": 0, "message": {"role": "assistant", "content": "hello"}, "finish_reason": "stop"}
+    answer = json.dumps({"choices": [choice], "usage": scripted.USAGE}).encode()
+    Packing.packed = gzip.compress(answer + b" " * (50_000_000 if bomb else 0))
+    with gateway(tmp_path, packing) as line:
+        got = line.chat("hello", cid="packed")
+        if bomb:
+            assert code(got) == (502, "upstream_error")
+        else:
+            assert got.json()["choices"][0]["message"]["content"] == "hello"
+        until(line, lambda: not line.gateway.shared.shares.calls)
+        assert line.workflow("packed").held.get("tokens", 0) == 0
+
+
+# Wrong keys
+
+
+def test_wrong_keys_are_throttled_by_address(tmp_path: Path, up: scripted.Upstream) -> None:
+    """After some a minute they are refused unread; a good key from there is served, and so is any other address."""
+    with gateway(tmp_path, up.url, max_wrong_keys=5) as line:
+        statuses = [post(line.client, "mg-wrong").status_code for _ in range(9)]
+        assert statuses == [401] * 5 + [429] * 4
+        refused = post(line.client, "mg-wrong")
+        assert code(refused) == (429, "rate_limited")
+        assert int(refused.headers["retry-after"]) >= 1
+        assert "mg-wrong" not in refused.text
+        assert post(line.client, "alice").status_code == 200
+        with from_elsewhere(line) as client:
+            assert post(client, "mg-wrong").status_code == 401
+        assert line.rows("SELECT count(*) FROM outcomes WHERE code IN ('unauthenticated', 'rate_limited')") == [(6,)]
+
+
+@given(st.lists(st.tuples(st.sampled_from("ab"), st.floats(0, 30)), max_size=80))
+def test_tries_come_back_with_time(tries: list[tuple[str, float]]) -> None:
+    """In any stretch of time an address has no more tries than the burst and what came back since."""
+    clock = [0.0]
+    shares = Shares(lambda: clock[0])
+    told: dict[str, list[float]] = {"a": [], "b": []}
+    for address, wait in tries:
+        clock[0] += wait
+        if shares.stranger(Limits(), address) is None:
+            told[address].append(clock[0])
+    for times in told.values():
+        for low in range(len(times)):
+            for high in range(low, len(times)):
+                assert high - low + 1 <= 6 + (times[high] - times[low]) * 0.1 + 1e-6
+
+
+def test_all_of_them_are_one_line_a_second() -> None:
+    """The first at once, the others together."""
+    said: list[Any] = []
+
+    async def main() -> None:
+        strangers = Strangers(said.append, pause=0)
+        for _ in range(100):
+            strangers.came()
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+
+    asyncio.run(main())
+    assert [line["count"] for line in said] == [1, 99]

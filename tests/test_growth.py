@@ -1,0 +1,116 @@
+"""Nothing grows faster than its input: every reader is fed inputs of every shape, and four times as much of them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+
+import pytest
+
+from gateway.call import Finding, Redaction
+from gateway.config import Quotas
+from gateway.exfiltration import Exfiltration
+from gateway.formats import tree
+from gateway.formats.openai_chat import OPENAI_CHAT, SHAPE
+from gateway.formats.openai_steps import steps
+from gateway.invisible import Invisible
+from gateway.loops import Loops
+from gateway.output import AnswerFilter, Screen
+from gateway.scan.pii import PiiScanner
+from gateway.scan.rules import resolve
+from gateway.scan.window import StreamScanner
+from gateway.sections import Loops as LoopSettings
+from gateway.sections import Output
+from growth import grows_evenly
+from shapes import BODIES, SHAPES, STREAMS, Work, a_call, shape, stream_scanner, text_readers
+
+SIZE = 350  # characters, and four times as many
+
+
+@pytest.fixture(scope="module")
+def scanner(pii: PiiScanner) -> StreamScanner:
+    """All that answers are searched for."""
+    return stream_scanner(pii)
+
+
+@pytest.fixture(scope="module")
+def readers(scanner: StreamScanner, pii: PiiScanner) -> dict[str, Work]:
+    """Everything that reads a text, whole or in pieces."""
+    return text_readers(scanner, pii)
+
+
+def test_the_count_sees_a_square() -> None:
+    """What the tests below go by: a loop in a loop is seen, and so is a list that is walked by a built-in method."""
+
+    def rows(size: int) -> Callable[[], object]:
+        resolve_all = [Finding(0, size - at, "X", at / size) for at in range(size)]
+        return lambda: [resolve_all.count(one) for one in resolve_all]
+
+    assert grows_evenly(rows, 200)
+    assert not grows_evenly(
+        lambda size: lambda: resolve([Finding(2 * at, 2 * at + 1, "X", 1.0) for at in range(size)]), 200
+    )
+
+
+READERS = (
+    *("beside", "window", "injection", "hosts", "urls", "urls of arguments", "urls of streams", "invisible"),
+    *("invisible of streams", "sql", "sql of arguments", "sql of streams", "tokens"),
+)
+
+
+@pytest.mark.parametrize("reader", READERS)
+def test_texts_of_every_shape(readers: dict[str, Work], reader: str) -> None:
+    """No reader takes more than four times the steps for four times the text, whatever stands in it."""
+    read = readers[reader]
+    uneven = {}
+    for name in SHAPES:
+        read(shape(name, SIZE))
+        found = grows_evenly(lambda size, name=name: lambda: read(shape(name, size)), SIZE)  # type: ignore[misc]
+        if found:
+            uneven[name] = found
+    assert not uneven
+
+
+@pytest.mark.parametrize("name", BODIES)
+def test_bodies_of_every_shape(name: str) -> None:
+    """Parsing, loops and edits of every text and key take as many times the steps as there are more things."""
+    loops = Loops(Quotas(repeats=10**6), LoopSettings(prompts=10**6, turns=10**6), lambda kind, text: b"digest")
+
+    def work(size: int) -> Callable[[], object]:
+        raw = json.dumps({"model": "m", **BODIES[name](size)}).encode()
+
+        def through() -> None:
+            body, survey = tree.parse(raw, SHAPE, 64)
+            OPENAI_CHAT.parse(body)
+            OPENAI_CHAT.items(body)
+            loops.look("w", "a", steps(body["messages"]), True)
+            tree.write_all([(span, "<EMAIL_1>") for span in survey.spans if span.key != "content"])
+            tree.fold(survey.nested)
+
+        return through
+
+    assert not grows_evenly(work, 100)
+
+
+@pytest.mark.parametrize("name", STREAMS)
+def test_streams_of_every_shape(scanner: StreamScanner, name: str) -> None:
+    """Reading and judging a stream takes as many times the steps as it is longer."""
+    screen = Screen(Output(), scanner, lambda _: False, (Invisible("remove"), Exfiltration()))
+
+    def work(size: int) -> Callable[[], object]:
+        pieces = STREAMS[name](size)
+        made = AnswerFilter(screen, a_call(redaction=Redaction()))
+
+        def through() -> None:
+            codec = OPENAI_CHAT.stream(keep_usage=False)
+            try:
+                for piece in pieces:
+                    for chunk in codec.feed(piece):
+                        made.feed(chunk, codec)
+            except ValueError:
+                return
+            made.close(codec)
+
+        return through
+
+    assert not grows_evenly(work, 60)
