@@ -83,7 +83,7 @@ async def read(call: Call, receive: ingress.Receive) -> None:
     server = runtime.config.server
     await ingress.receive(call, receive, server.max_body, server.max_depth)
     runtime.forward.model(call.model)
-    call.known_model = True
+    call.known_model = runtime.forward.label(call.model)
     try:
         if takes_long(call):
             counted = await aside(survey, call)
