@@ -1,19 +1,22 @@
 # Meshgate as a container: the locked dependencies and the project in one virtual environment, run by a user who may
-# write to var/ only. Give it a configuration and provider keys at run time; the image holds no secret.
+# write to var/ only. It holds every extra, and git for `policy.git`. Give it a configuration and provider keys at run time; the image holds no secret.
 #
 #   docker build -t meshgate . && docker run -p 8080:8080 -v meshgate:/app/var meshgate
 
 FROM python:3.13-slim AS build
 WORKDIR /src
-COPY requirements.lock ./
+COPY requirements-extras.lock ./
 RUN python -m venv /opt/meshgate \
-    && /opt/meshgate/bin/python -m pip install --no-cache-dir --require-hashes --requirement requirements.lock
+    && /opt/meshgate/bin/python -m pip install --no-cache-dir --require-hashes --requirement requirements-extras.lock
 COPY pyproject.toml README.md LICENSE ./
 COPY gateway ./gateway
 RUN /opt/meshgate/bin/python -m pip install --no-cache-dir --no-deps --no-build-isolation .
 
 FROM python:3.13-slim
 ENV PATH=/opt/meshgate/bin:$PATH PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1
+RUN apt-get update \
+    && apt-get install --yes --no-install-recommends git openssh-client \
+    && rm -rf /var/lib/apt/lists/*
 RUN useradd --system --uid 10001 --home-dir /app --shell /usr/sbin/nologin meshgate \
     && install --directory --owner meshgate /app/var
 WORKDIR /app

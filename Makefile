@@ -7,7 +7,12 @@ UV ?= $(or $(shell command -v uv),.venv/bin/uv)
 
 VENV := .venv
 BIN := $(VENV)/bin
-PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+# uv installs in seconds what takes pip more than a minute; pip shows its progress meanwhile.
+ifneq ($(shell command -v uv),)
+PIP_INSTALL := uv pip install --python $(BIN)/python
+else
+PIP_INSTALL := $(BIN)/python -m pip --disable-pip-version-check install
+endif
 INSTALLED := $(VENV)/.installed
 INSTALLED_DEV := $(VENV)/.installed-dev
 
@@ -42,6 +47,8 @@ COMPILE := $(UV) pip compile --quiet --universal --python-version 3.11 --generat
 	--no-emit-index-url --custom-compile-command "make lock"
 lock:
 	echo "setuptools>=77" | $(COMPILE) pyproject.toml - --output-file requirements.lock
+	echo "setuptools>=77" | $(COMPILE) pyproject.toml - --all-extras --constraints requirements.lock \
+		--output-file requirements-extras.lock
 	echo "setuptools>=77" | $(COMPILE) pyproject.toml - --group dev --constraints requirements.lock \
 		--output-file requirements-dev.lock
 
@@ -55,10 +62,10 @@ $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
 
 $(INSTALLED): requirements.lock pyproject.toml | $(BIN)/python
-	$(PIP) install --require-hashes --requirement requirements.lock
-	$(PIP) install --no-deps --no-build-isolation --editable .
+	$(PIP_INSTALL) --require-hashes --requirement requirements.lock
+	$(PIP_INSTALL) --no-deps --no-build-isolation --editable .
 	@touch $@
 
 $(INSTALLED_DEV): requirements-dev.lock $(INSTALLED)
-	$(PIP) install --require-hashes --requirement requirements-dev.lock
+	$(PIP_INSTALL) --require-hashes --requirement requirements-dev.lock
 	@touch $@

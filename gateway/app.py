@@ -20,7 +20,7 @@ from typing import Any
 
 import orjson
 
-from gateway import admin, ingress, pipeline
+from gateway import admin, ingress, pipeline, workers
 from gateway.audit import SCHEMA
 from gateway.audit import file as audit_file
 from gateway.audit import place as audit_place
@@ -134,8 +134,9 @@ class Gateway:
                 await send({"type": "lifespan.startup.complete"})
                 await receive()
                 self.shared.stopping = True
-        except (ConfigError, StoreUnavailable) as error:
-            print(f"meshgate: {error}", file=sys.stderr)
+        except (ConfigError, StoreUnavailable, OSError) as error:
+            words = f"{error.filename}: {error.strerror}" if isinstance(error, OSError) else str(error)
+            print(f"meshgate: {words}", file=sys.stderr)
             await send({"type": "lifespan.startup.failed", "message": ""})
             return
         await send({"type": "lifespan.shutdown.complete"})
@@ -152,6 +153,7 @@ class Gateway:
             stack.push_async_callback(pool.close)
             telemetry = Telemetry(sys.stdout if config.log == "json" else None)
             stack.callback(telemetry.close)
+            stack.callback(lambda: workers.leave(telemetry.snapshot()))
             writer, self._watch = _audit_writer(config, store, stack)
             self.shared = Shared(store, writer, pool, O200k(), telemetry)
             stack.callback(self.shared.lanes.close)
@@ -260,6 +262,7 @@ class Gateway:
         store, version, beat, complaint = self.shared.store, -1, 0, ""
         while True:
             try:
+                workers.leave(self.shared.telemetry.snapshot())
                 if self._watch is not None:
                     self._watch.look()
                 try:

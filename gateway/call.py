@@ -317,14 +317,15 @@ class Call:
     throttled: bool = False  # it came without a good key, as many did from its address: not recorded one by one
     ticket: Any = None  # the shares.Ticket of what it takes of the gateway; None: nobody counts
     # what `ingress` reads from the request
-    correlation_id: str = ""
+    correlation_id: str = ""  # as it is kept
+    given_id: str = ""  # the same as the caller sent it, where that is personal data
     raw: bytes = b""  # the body as it came; forwarded as it is when nothing changes
     body: Json = field(default_factory=dict)
     spans: list[Span] = field(default_factory=list)  # every text position of the body
     nested: list[Nested] = field(default_factory=list)  # JSON within strings, outer before inner
     unscannable: dict[str, int] = field(default_factory=dict)  # parts that no scanner can read, by kind: image, audio
     model: str = ""
-    known_model: bool = False  # a model of the configuration: others are no label and go into no log
+    known_model: str = ""  # its name in the configuration, for labels and the log: what callers write goes into neither
     stream: bool = False
     wants_usage: bool = False  # the caller asked for a stream's usage itself
     tools: tuple[str, ...] = ()  # names of the tools offered to the model

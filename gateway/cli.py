@@ -7,11 +7,12 @@ command line, or a state store that does not answer. The commands are in `gatewa
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
 
 from gateway import __version__, commands
-from gateway.commands import backup, decisions, keys, policy, workflows
+from gateway.commands import backup, decisions, keys, policy, usage, workflows
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -22,10 +23,19 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     try:
         code: int = args.run(args)
+        sys.stdout.flush()
     except (ConfigError, Refusal, StoreUnavailable) as error:
         if getattr(args, "json", False):
             commands.print_json({"ok": False, "errors": str(error).splitlines()})
         print(error, file=sys.stderr)
+        return 2
+    except BrokenPipeError:  # whoever reads the output has had enough: what is still buffered has nowhere to go
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
+    except OSError as error:  # such as a folder that may not be written
+        if error.filename is None:
+            raise
+        print(f"meshgate: {error.filename}: {error.strerror}; see `state`, `audit.path` and key files", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         return 130
@@ -59,6 +69,6 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument(
         "--workers", type=commands.positive, default=1, metavar="N", help="processes; more than 1 needs Redis"
     )
-    for module in (policy, keys, workflows, decisions, backup):
+    for module in (policy, keys, workflows, usage, decisions, backup):
         module.register(group)
     return parser

@@ -394,8 +394,15 @@ class Config(Section):
             if "/" in name:
                 yield ("providers", name), "the name of a provider has no slash, because targets read provider/model"
         for name, model in self.models.items():
+            if name.count("*") > 1:
+                yield (
+                    ("models", name),
+                    "has more than one `*`; a pattern has one",
+                )
             for i, rank in enumerate(model.targets):
                 for target in rank if isinstance(rank, list) else [rank]:
+                    if "*" in target.target and "*" not in name:
+                        yield ("models", name, "targets", i), "has a `*`, and the name of the model has none"
                     provider = target.target.partition("/")[0]
                     if provider not in self.providers:
                         path = ("models", name, "targets", i)

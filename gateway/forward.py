@@ -26,6 +26,9 @@ from gateway.inflate import Inflater, Packed, unpacked
 
 MAX_ANSWER = 64 * 1024 * 1024  # bytes of a whole answer
 _AT_ONCE = 256 * 1024  # bytes of a request that are handed to the client as they are
+from gateway.wildcards import Pattern
+
+_MOST_MADE = 1024  # names that fit a pattern, remembered
 MAX_ERROR = 64 * 1024  # bytes of an error answer that are read
 _PASSED_ON = frozenset({b"openai-beta", b"traceparent", b"tracestate"})  # the caller's headers that providers may see
 _FAULTS = (TimeoutError, aiohttp.ClientError, OSError)
@@ -80,6 +83,8 @@ class Forward:
         self._draw = random.Random()  # noqa: S311  (spreads load; nobody gains by guessing it)
         self._bases = {name: provider.base_url.rstrip("/") for name, provider in providers.items()}
         self._urls: dict[tuple[str, str], URL] = {}
+        self._patterns = [Pattern(name, model) for name, model in models.items() if "*" in name]
+        self._made: dict[str, Model] = {}  # models by names that a pattern fits
         self._headers = {name: _headers(provider) for name, provider in providers.items()}
         self._timeouts = {
             name: aiohttp.ClientTimeout(
@@ -95,7 +100,7 @@ class Forward:
 
     def model(self, name: str) -> Model:
         """The model that callers call so. Raises Refusal(model_not_found)."""
-        model = self._models.get(name)
+        model = self._models.get(name) or self._matched(name)
         if model is None:
             raise Refusal(
                 "model_not_found",
@@ -103,6 +108,25 @@ class Forward:
                 param="model",
             )
         return model
+
+    def label(self, name: str) -> str:
+        """What metrics and logs call a model: the name in the configuration, which may be a pattern. "": unknown."""
+        if name in self._models:
+            return name
+        return next((pattern.name for pattern in self._patterns if pattern.rest(name) is not None), "")
+
+    def _matched(self, name: str) -> Model | None:
+        """The model that a name with `*` makes of this one."""
+        if (made := self._made.get(name)) is not None:
+            return made
+        for pattern in self._patterns:
+            if (rest := pattern.rest(name)) is not None:
+                if len(self._made) >= _MOST_MADE:
+                    self._made.clear()
+                    self._urls.clear()
+                made = self._made[name] = pattern.made(rest)
+                return made
+        return None
 
     def targets(self, name: str) -> list[str]:
         """Where this call may go, in the order it is tried, as `provider/model`."""

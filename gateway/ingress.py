@@ -106,7 +106,10 @@ def workflow(call: Call, *, needed: bool = True) -> str:
     """
     signer: Signer | None = call.runtime.signer
     if signer is None:
-        return correlation_id(call.headers)
+        id, ids = correlation_id(call.headers), call.runtime.workflow_ids
+        kept: str = ids.kept(id) if ids is not None else id
+        call.given_id = id if kept != id else ""
+        return kept
     token = named(call.headers)
     if token and call.subject is not None:
         return signer.read(call.subject.team, token)

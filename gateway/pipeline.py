@@ -102,7 +102,7 @@ async def read(call: Call, receive: ingress.Receive) -> None:
     server = runtime.config.server
     await ingress.receive(call, receive, server)
     runtime.forward.model(call.model)
-    call.known_model = True
+    call.known_model = runtime.forward.label(call.model)
     try:
         counted = await judge(call, takes_long(call), survey, call)
     except (*PASSING, Spent):

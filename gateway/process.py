@@ -7,14 +7,18 @@ from __future__ import annotations
 
 import multiprocessing
 import multiprocessing.connection
+import os
 import signal
 import socket
 import sys
+import tempfile
 import time
 from collections.abc import Callable
 from multiprocessing.process import BaseProcess
+from multiprocessing.synchronize import Event
 from pathlib import Path
 from types import FrameType
+from typing import NamedTuple
 
 from gateway import __version__
 from gateway.app import Gateway
@@ -22,9 +26,10 @@ from gateway.config import Config
 from gateway.errors import ConfigError
 from gateway.load import Loaded, load
 from gateway.server import make_server
+from gateway.workers import FOLDER
 
+Tell = Callable[[], None]
 _LOOPBACK = ("127.0.0.1", "::1", "localhost")
-QUICK = 10.0  # seconds: a worker that ends within them has failed to start
 TRIES = 5  # workers that fail to start one after the other, until the supervisor gives up
 MOST_WAIT = 5.0  # seconds before a worker is started again, at most
 
@@ -56,12 +61,13 @@ def _listen(host: str, port: int) -> socket.socket:
     return listener
 
 
-def _run(loaded: Loaded, listener: socket.socket, host: str, quiet: bool = False) -> None:
+def _run(loaded: Loaded, listener: socket.socket, host: str, quiet: bool = False, tell: Tell = lambda: None) -> None:
     port = listener.getsockname()[1]
 
     def ready(gateway: Gateway) -> None:
         if not quiet:
             print(banner(gateway, host, port), flush=True)
+        tell()
 
     gateway = Gateway(loaded, loaded.files[0] if loaded.files else None, ready)
     server = make_server(gateway, loaded.config.server, sockets=[listener])
@@ -74,23 +80,30 @@ def _run(loaded: Loaded, listener: socket.socket, host: str, quiet: bool = False
         raise SystemExit(2)
 
 
-def _worker(path: Path, listener: socket.socket, host: str, quiet: bool) -> None:
+def _worker(path: Path, listener: socket.socket, host: str, quiet: bool, serving: Event) -> None:
     try:
         loaded = load(path)
     except ConfigError as error:  # the file has changed since the supervisor read it
         print(f"meshgate: {error}", file=sys.stderr)
         raise SystemExit(2) from None
-    _run(loaded, listener, host, quiet)
+    _run(loaded, listener, host, quiet, serving.set)
 
 
 def _supervise(loaded: Loaded, listener: socket.socket, host: str, workers: int) -> None:
     """Keep `workers` processes alive; the end of the supervisor is the end of them all."""
+    with tempfile.TemporaryDirectory(prefix="meshgate-") as folder:
+        os.environ[FOLDER] = folder  # where workers leave for each other what they counted
+        _serve_together(loaded, listener, host, workers)
+
+
+def _serve_together(loaded: Loaded, listener: socket.socket, host: str, workers: int) -> None:
     context = multiprocessing.get_context("spawn")
 
-    def start(number: int) -> BaseProcess:
-        process = context.Process(target=_worker, args=(loaded.files[0], listener, host, number > 0))
+    def start(number: int) -> Worker:
+        serving = context.Event()
+        process = context.Process(target=_worker, args=(loaded.files[0], listener, host, number > 0, serving))
         process.start()
-        return process
+        return Worker(process, serving)
 
     crew = Crew(start, workers)
     signal.signal(signal.SIGTERM, crew.stop)
@@ -98,47 +111,51 @@ def _supervise(loaded: Loaded, listener: socket.socket, host: str, workers: int)
     crew.run()
 
 
+class Worker(NamedTuple):
+    """A process, and the event that it sets once it serves."""
+
+    process: BaseProcess
+    serving: Event
+
+
 class Crew:
     """Worker processes, each started again when it ends.
 
-    A worker that ends within `QUICK` seconds has failed to start; the next attempt waits, longer each time. While no
-    other worker serves, `TRIES` such failures in a row, or one for a mistake in the configuration (exit code 2), end
-    the supervisor with the worker's exit code.
+    A worker that ends before it serves has failed to start; the next attempt waits, longer each time. While no other
+    worker serves, `TRIES` such failures in a row, or one for a mistake in the configuration (exit code 2), end the
+    supervisor with the worker's exit code.
     """
 
-    def __init__(self, start: Callable[[int], BaseProcess], workers: int) -> None:
+    def __init__(self, start: Callable[[int], Worker], workers: int) -> None:
         self._start = start
         self._stopping = False
         self._failures = 0
-        self._started = dict.fromkeys(range(workers), time.monotonic())
-        self._processes = {number: start(number) for number in range(workers)}
+        self._workers = {number: start(number) for number in range(workers)}
 
     def stop(self, _number: int = 0, _frame: FrameType | None = None) -> None:
         """End every worker. A signal handler."""
         self._stopping = True
-        for process in self._processes.values():
-            process.terminate()
+        for worker in self._workers.values():
+            worker.process.terminate()
 
     def run(self) -> None:
         """Return when all workers have ended after `stop`. Raises SystemExit where no worker can be started."""
-        while any(process.is_alive() for process in self._processes.values()):
-            multiprocessing.connection.wait([process.sentinel for process in self._processes.values()], timeout=1)
-            for number, process in list(self._processes.items()):
-                if not process.is_alive() and not self._stopping:
-                    self._again(number, process)
+        while any(worker.process.is_alive() for worker in self._workers.values()):
+            multiprocessing.connection.wait([worker.process.sentinel for worker in self._workers.values()], timeout=1)
+            for number, worker in list(self._workers.items()):
+                if not worker.process.is_alive() and not self._stopping:
+                    self._again(number, worker)
 
-    def _again(self, number: int, process: BaseProcess) -> None:
-        now = time.monotonic()
-        failed = now - self._started[number] < QUICK
+    def _again(self, number: int, ended: Worker) -> None:
+        failed = not ended.serving.is_set()
         self._failures = self._failures + 1 if failed else 0
-        serving = any(it.is_alive() and now - self._started[at] >= QUICK for at, it in self._processes.items())
-        if failed and not serving and (process.exitcode == 2 or self._failures >= TRIES):
-            self._give_up(process)
+        served = any(it.process.is_alive() and it.serving.is_set() for it in self._workers.values())
+        if failed and not served and (ended.process.exitcode == 2 or self._failures >= TRIES):
+            self._give_up(ended.process)
         if self._failures:
             time.sleep(min(MOST_WAIT, 0.1 * 2**self._failures))  # a signal ends the wait only once it is over
         if not self._stopping:
-            self._started[number] = time.monotonic()
-            self._processes[number] = self._start(max(number, 1))
+            self._workers[number] = self._start(max(number, 1))
 
     def _give_up(self, process: BaseProcess) -> None:
         self.stop()

@@ -199,15 +199,20 @@ def refusal(rejection: Rejection, ask: Ask, input_tokens: int = 0) -> Refusal:
 
 
 def _rate(rejection: Rejection, debit: Debit, input_tokens: int) -> Refusal:
-    rate = f"{round(debit.refill * debit.window)} {debit.unit} per {debit.window} s, {debit.limit} at once"
+    rate = f"{_count(round(debit.refill * debit.window), debit.unit)} per {debit.window} s, {debit.limit} at once"
     if rejection.retry_after is None:
         why = _never(debit, input_tokens)
     else:
         left = max(0, debit.limit - rejection.used)
-        why = f"this call asks for {debit.amount} {debit.unit}, {left} are left; "
+        why = f"this call asks for {_count(debit.amount, debit.unit)}, {left} {'is' if left == 1 else 'are'} left; "
         why += f"try again in {duration(rejection.retry_after)}"
     message = f"Rate limit {debit.name} ({rate}): {why}."
     return Refusal("rate_limited", message, retry_after=rejection.retry_after, detail={"limit": debit.name})
+
+
+def _count(amount: int, unit: str) -> str:
+    """`1 request`, `2 requests`."""
+    return f"{amount} {unit.removesuffix('s') if amount == 1 else unit}"
 
 
 def _never(debit: Debit, input_tokens: int) -> str:
@@ -220,8 +225,8 @@ def _never(debit: Debit, input_tokens: int) -> str:
     else:
         todo = f"Its input alone is too much: shorten it; {raised}"
     return (
-        f"this call reserves {debit.amount} {debit.unit}, {input_tokens} for its input and {ceiling} for its output "
-        f"ceiling, and there are never more than {debit.limit}. {todo}"
+        f"this call reserves {_count(debit.amount, debit.unit)}, {input_tokens} for its input and {ceiling} for its "
+        f"output ceiling, and there are never more than {debit.limit}. {todo}"
     )
 
 

@@ -102,7 +102,7 @@ class Reply:
         call = self._call
         headers += self._extra
         headers += (
-            (b"x-correlation-id", call.correlation_id.encode("latin-1")),
+            (b"x-correlation-id", (call.given_id or call.correlation_id).encode("latin-1")),
             (b"x-request-id", call.id.encode()),
             (b"server-timing", server_timing(call)),
         )

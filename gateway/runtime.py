@@ -56,6 +56,7 @@ from gateway.texts import Texts
 from gateway.tokens import O200k
 from gateway.upload import Uploads
 from gateway.vault import Seal, master_key
+from gateway.workflow_ids import WorkflowIds
 
 
 @dataclass(slots=True)
@@ -100,6 +101,7 @@ class Runtime:
     idempotency: Idempotency | None
     store: Store
     store_is_apart: bool
+    workflow_ids: WorkflowIds | None
     texts: Texts
     contents: Contents | None
     names: Names | None
@@ -250,6 +252,7 @@ def build(
         idempotency=Idempotency(config.idempotency, shared.store, seal) if config.idempotency else None,
         store=shared.store,
         store_is_apart=getattr(shared.store, "writer", None) is not shared.audit_writer,
+        workflow_ids=WorkflowIds(scanner.scan, seal.digest) if scanner is not None and seal is not None else None,
         texts=Texts(shared.tokens.count, look, counted=_counts_tokens(config)),
         contents=_contents(config, shared),
         names=Names(pool.config, pool, lambda: shared.telemetry.failures.add(("names",)), scanner.spared)

@@ -15,7 +15,7 @@ import time
 from bisect import bisect_left
 from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
-from typing import IO
+from typing import IO, Any
 
 import orjson
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
@@ -24,6 +24,8 @@ from gateway.call import NANO_USD, Call, Json
 from gateway.stores import FOREVER
 
 Labels = tuple[str, ...]
+Row = Sequence[Any]
+"""Labels and a value, as another worker reports them."""
 
 DURATION = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300)  # seconds
 OVERHEAD = (0.00001, 0.000025, 0.00005, 0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.05, 0.1, 1)  # seconds
@@ -42,11 +44,15 @@ class Counter:
         """Count."""
         self.values[labels] = self.values.get(labels, 0) + amount
 
-    def metric(self) -> Metric:
-        """The family as Prometheus reads it."""
+    def metric(self, others: Sequence[Row] = ()) -> Metric:
+        """The family as Prometheus reads it, with the rows of other workers: labels, then the value."""
+        values = dict(self.values)
+        for *labels, value in others:
+            key = tuple(labels)
+            values[key] = values.get(key, 0) + value
         family = CounterMetricFamily(self.name, self.words, labels=self.labels)
-        for labels, value in list(self.values.items()):
-            family.add_metric(labels, value)
+        for labels_, total in values.items():
+            family.add_metric(labels_, total)
         return family
 
 
@@ -65,10 +71,14 @@ class Histogram:
         row[bisect_left(self.bounds, value)] += 1
         row[-1] += value
 
-    def metric(self) -> Metric:
-        """The family as Prometheus reads it: buckets are cumulative."""
+    def metric(self, others: Sequence[Row] = ()) -> Metric:
+        """The family as Prometheus reads it: buckets are cumulative. `others`: rows of other workers."""
+        values = {labels: list(row) for labels, row in self.values.items()}
+        for *labels_, counted in others:
+            mine = values.setdefault(tuple(labels_), [0.0] * len(counted))
+            values[tuple(labels_)] = [a + b for a, b in zip(mine, counted, strict=True)]
         family = HistogramMetricFamily(self.name, self.words, labels=self.labels)
-        for labels, row in list(self.values.items()):
+        for labels, row in values.items():
             total, buckets = 0.0, []
             for bound, count in zip([*map(str, map(float, self.bounds)), "+Inf"], row, strict=False):
                 total += count
@@ -105,10 +115,10 @@ class Telemetry:
         self._log = LineLog(log) if log else None
         self._strangers = Strangers(self.say)
 
-    def collect(self) -> Iterator[Metric]:
-        """For prometheus_client: every family now."""
+    def collected(self, others: Sequence[Json]) -> Iterator[Metric]:
+        """Every family now, with what other workers counted."""
         for family in self._families:
-            yield family.metric()
+            yield family.metric([row for snapshot in others for row in snapshot.get(family.name, ())])
         failed = GaugeMetricFamily(
             "meshgate_reload_failed", "1: the file on disk is not the one that runs.", labels=["what"]
         )
@@ -117,6 +127,14 @@ class Telemetry:
         yield failed
         for gauge in self.gauges:
             yield gauge()
+
+    def snapshot(self) -> Json:
+        """What was counted so far, as JSON: for another worker's `/metrics`."""
+        return {family.name: [[*labels, value] for labels, value in family.values.items()] for family in self._families}
+
+    def collect(self) -> Iterator[Metric]:
+        """For prometheus_client: every family now."""
+        yield from self.collected(())
 
     def reloaded(self, what: str, problem: str | None) -> None:
         """What is on disk is what runs (None), or was refused."""
@@ -161,7 +179,7 @@ class Telemetry:
     def _count(self, call: Call, status: int, cost: int, ended_ns: int) -> None:
         subject, outcome = call.subject, call.outcome
         agent, team = (subject.agent, subject.team) if subject else ("", "")
-        model = call.model if call.known_model else ""
+        model = call.known_model
         self.requests.add((agent, team, model, outcome.provider, call.route, str(status)))
         self.duration.observe((call.route, model), (ended_ns - call.started_ns) / 1e9)
         before = call.started_ns
@@ -218,7 +236,7 @@ def _line(call: Call, status: int, cost: int, ended_ns: int) -> Json:
         "agent": subject.agent if subject else None,
         "team": subject.team if subject else None,
         "route": call.route,
-        "model": call.model if call.known_model else None,
+        "model": call.known_model or None,
         "provider": outcome.provider or None,
         "stream": call.stream,
         "status": status,

@@ -80,9 +80,9 @@ def test_no_such_decision(up: scripted.Upstream, tmp_path: Path, capsys: pytest.
 
 def test_new_makes_a_rule_that_passes_its_tests(bundle: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Two files, with which the bundle still loads and all tests pass."""
-    assert main(["policy", "new", "interns", str(bundle)]) == 0
+    assert main(["policy", "new", "contractors", str(bundle)]) == 0
     assert main(["policy", "test", str(bundle)]) == 0
-    assert main(["policy", "new", "interns", str(bundle)]) == 2
+    assert main(["policy", "new", "contractors", str(bundle)]) == 2
     assert "is there already" in capsys.readouterr().err
 
 

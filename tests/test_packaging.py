@@ -18,7 +18,7 @@ from packaging.utils import canonicalize_name
 from gateway import cli
 
 ROOT = Path(__file__).parent.parent
-LOCKS = ["requirements.lock", "requirements-dev.lock"]
+LOCKS = ["requirements.lock", "requirements-extras.lock", "requirements-dev.lock"]
 INDEX = re.compile(r"(?i)://|--(extra-)?index|--find-links|--trusted-host|\bfile:|pypi|^-[if]\b")
 
 
@@ -69,7 +69,8 @@ def project() -> dict[str, list[str]]:
     """The requirements of `pyproject.toml`, by lock file."""
     data = tomllib.loads((ROOT / "pyproject.toml").read_text())
     needs = data["project"]["dependencies"] + data["build-system"]["requires"]
-    return dict(zip(LOCKS, [needs, needs + data["dependency-groups"]["dev"]], strict=True))
+    extras = [need for extra in data["project"]["optional-dependencies"].values() for need in extra]
+    return dict(zip(LOCKS, [needs, needs + extras, needs + data["dependency-groups"]["dev"]], strict=True))
 
 
 @pytest.mark.parametrize("lock", LOCKS)
@@ -99,7 +100,8 @@ def test_locks_are_up_to_date(lock: str) -> None:
 
 def test_locks_agree() -> None:
     """Tests run with the versions that are shipped."""
-    shipped, tested = (pinned(lock) for lock in LOCKS)
+    shipped, whole, tested = (pinned(lock) for lock in LOCKS)
+    assert shipped.items() <= whole.items()
     assert shipped.items() <= tested.items()
 
 
@@ -130,7 +132,7 @@ def test_image_installs_by_hash() -> None:
     installs = [part for step in steps() if step.word == "RUN" for part in re.findall(r"pip install[^&]*", step.rest)]
     assert len(installs) == 2
     for command in installs:
-        assert "--require-hashes --requirement requirements.lock" in command or command.endswith(
+        assert "--require-hashes --requirement requirements-extras.lock" in command or command.endswith(
             "--no-deps --no-build-isolation ."
         )
 

@@ -28,7 +28,7 @@ __all__ = ["application", "gauges"]
 def application(gateway: Gateway) -> ASGIApp:
     """The routes that are not calls."""
     api = [
-        Route(f"{access.PREFIX}{path}", access.guard(gateway, action), methods=[method])
+        Route(f"{access.PREFIX}{path}", access.guard(gateway, action, f"{access.PREFIX}{path}"), methods=[method])
         for method, path, action in (*workflows.ROUTES, *keys.ROUTES)
     ]
 

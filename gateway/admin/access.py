@@ -122,8 +122,11 @@ class Context:
 Action = Callable[[Context], Awaitable[tuple[int, Json]]]
 
 
-def guard(gateway: Gateway, action: Action) -> Endpoint:
-    """An endpoint that only admin keys reach. What the action raises becomes problem details; every use is logged."""
+def guard(gateway: Gateway, action: Action, template: str) -> Endpoint:
+    """An endpoint that only admin keys reach. What the action raises becomes problem details; every use is logged.
+
+    `template` is the path as the log has it: ids may be personal data.
+    """
 
     async def endpoint(request: Request) -> Response:
         who = "unknown"
@@ -143,7 +146,7 @@ def guard(gateway: Gateway, action: Action) -> Endpoint:
             _log.exception("admin request failed")
             gateway.shared.telemetry.failures.add(("admin",))
             response = problem(Refusal("overloaded", "The gateway failed to do this; its log says why.", status=500))
-        _say(gateway, request, who, response.status_code)
+        _say(gateway, request, who, template, response.status_code)
         return response
 
     return endpoint
@@ -182,15 +185,15 @@ def _json(status: int, answer: Json, media: str = "application/json") -> Respons
     return Response(orjson.dumps(answer), status, headers, media)
 
 
-def _say(gateway: Gateway, request: Request, who: str, status: int) -> None:
-    """One log line for each use. The path holds no secret: ids and teams are in every call's line too."""
+def _say(gateway: Gateway, request: Request, who: str, path: str, status: int) -> None:
+    """One log line for each use."""
     gateway.shared.telemetry.say(
         {
             "level": "info" if status < 400 else "warning",
             "event": "admin",
             "key": who,
             "method": request.method,
-            "path": request.scope["path"][:300],
+            "path": path,
             "status": status,
         }
     )

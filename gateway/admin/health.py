@@ -6,7 +6,7 @@ answer. `/metrics` is Prometheus text.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from typing import TYPE_CHECKING
 
 from prometheus_client import CollectorRegistry
@@ -17,6 +17,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
+from gateway import workers
 from gateway.stores.writer import Writer
 
 if TYPE_CHECKING:
@@ -50,7 +51,18 @@ class _Only(CollectorRegistry):
 
     def __init__(self, gateway: Gateway) -> None:
         super().__init__()
-        self.register(gateway.shared.telemetry)
+        self.register(_Together(gateway))
+
+
+class _Together:
+    """The families of all workers as one: counters and histograms are added up, gauges are this worker's."""
+
+    def __init__(self, gateway: Gateway) -> None:
+        self._gateway = gateway
+
+    def collect(self) -> Iterator[Metric]:
+        """For prometheus_client."""
+        yield from self._gateway.shared.telemetry.collected(workers.others())
 
 
 def _lost(gateway: Gateway) -> str:

@@ -13,6 +13,7 @@ from gateway import commands
 from gateway.commands import decisions, explain
 
 if TYPE_CHECKING:
+    from gateway.config import Config
     from gateway.engines.bundle import TestResult
 
 
@@ -44,16 +45,32 @@ def check(args: argparse.Namespace) -> int:
         commands.print_json(schema())
         return 0
     loaded = commands.load_config(args, quiet=args.json, scanners=True)
+    doubts = _doubts(loaded.config)
+    for doubt in () if args.json else doubts:
+        print(f"warning: {args.config}: {doubt}", file=sys.stderr)
     policy = loaded.config.policy
     elsewhere = policy is None or (policy.engine == "opa" and not Path(policy.path).is_dir())
     tests = None if policy is None or elsewhere else run_tests(Path(policy.path), policy.engine)
     failed = bool(tests and tests["failed"])
     if args.json:
-        commands.print_json({"ok": not failed, "errors": [], "warnings": loaded.warnings, "policy": tests})
+        commands.print_json({"ok": not failed, "errors": [], "warnings": [*loaded.warnings, *doubts], "policy": tests})
     else:
         print(f"{args.config}: ok" + (f"; {_summary(tests)}" if tests else "; no policies here"))
         _print_failures(tests)
     return int(failed)
+
+
+def _doubts(config: Config) -> list[str]:
+    """Names that nothing else knows: most likely mistyped."""
+    from gateway.doubts import doubts
+    from gateway.engines.bundle import load
+
+    policy = config.policy
+    roles: list[str] | None = None
+    if policy is not None and Path(policy.path).is_dir():
+        known = load(policy.path).data.get("roles")
+        roles = sorted(known) if isinstance(known, dict) else None
+    return list(doubts(config, roles))
 
 
 def test(args: argparse.Namespace) -> int:

@@ -65,7 +65,10 @@ class Policies:
             engine = await asyncio.to_thread(load_engine, _at(self._policy, found))
             await engine.open()
         except (ConfigError, PolicyUnavailable) as error:
-            self._report(str(error))
+            if (await self._source.look()).mark != found.mark:  # somebody is still writing: what was read is half of it
+                self._seen = None
+            else:
+                self._report(str(error))
             return False
         # Files may change while they are read; then what was read is not what is there now.
         if (await self._source.look()).mark != found.mark:

@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Iterator
 from multiprocessing import get_context
 from multiprocessing.process import BaseProcess
+from multiprocessing.synchronize import Event
 from pathlib import Path
 
 import httpx
@@ -81,12 +82,13 @@ def test_shared_state_without_a_vault_key_is_found_by_check(
     assert "openssl rand" in told
 
 
-def _fails(code: int) -> None:
+def _fails(code: int, _: Event) -> None:
     raise SystemExit(code)
 
 
-def _serves() -> None:
+def _serves(serving: Event) -> None:
     signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
+    serving.set()
     while True:
         signal.pause()
 
@@ -97,11 +99,12 @@ def _crew(
     started: list[BaseProcess] = []
     context = get_context("fork")
 
-    def start(_: int) -> BaseProcess:
-        child = context.Process(target=first, args=args)
+    def start(_: int) -> process.Worker:
+        serving = context.Event()
+        child = context.Process(target=first, args=(*args, serving))
         child.start()
         started.append(child)
-        return child
+        return process.Worker(child, serving)
 
     monkeypatch.setattr(process, "MOST_WAIT", 0.01)
     return process.Crew(start, workers), started
@@ -123,11 +126,13 @@ def test_workers_that_cannot_start_end_the_supervisor(
 def test_a_worker_that_dies_is_replaced(monkeypatch: pytest.MonkeyPatch) -> None:
     """One that is killed comes back, and a stop ends them all."""
     crew, started = _crew(_serves, monkeypatch)
+    assert crew._workers[0].serving.wait(30)
+    assert crew._workers[1].serving.wait(30)
     started[0].kill()
     started[0].join()
     again = crew._again
 
-    def once(number: int, ended: BaseProcess) -> None:
+    def once(number: int, ended: process.Worker) -> None:
         again(number, ended)
         crew.stop()
 

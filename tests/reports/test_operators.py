@@ -1,0 +1,148 @@
+"""What operators tried: names that are mistyped, usage, patterns of models, records without personal data."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+import upstream as scripted
+from gateway import workers
+from gateway.cli import main
+from gateway.telemetry import Telemetry
+from line import Line, config, running
+
+
+@pytest.fixture
+def line(up: scripted.Upstream, tmp_path: Path) -> Iterator[Line]:
+    """A gateway that serves every model of a provider by its own name."""
+    settings = config(tmp_path, up.url, quotas={"tokens": 100_000})
+    settings["models"]["any/*"] = {"targets": ["up/*"], "price": {"input": 1, "output": 2}}
+    with running(tmp_path, settings) as started:
+        yield started
+
+
+def test_a_pattern_serves_every_model_of_a_provider(line: Line) -> None:
+    """The target is asked for what stood in the place of the `*`; metrics know the pattern alone."""
+    assert line.chat(model="any/echo").status_code == 200
+    assert line.metric("meshgate_requests_total", model="any/*") == 1
+    refused = line.chat(model="any/../x y")
+    assert (refused.status_code, refused.json()["error"]["code"]) == (404, "model_not_found")
+    assert line.chat(model="any/").status_code == 404
+
+
+@pytest.mark.parametrize(
+    ("name", "target", "words"), [("a/*/*", "up/*", "more than one"), ("plain", "up/*", "has a `*`")]
+)
+def test_patterns_that_cannot_be(name: str, target: str, words: str, tmp_path: Path, capsys: Any) -> None:
+    """A pattern has one `*`, and a target may not have one without it."""
+    settings = config(tmp_path, "http://127.0.0.1:9/v1")
+    settings["models"][name] = {"targets": [target]}
+    path = tmp_path / "gateway.yaml"
+    path.write_text(yaml.safe_dump(settings))
+    assert main(["check", "--config", str(path)]) == 2
+    assert words in capsys.readouterr().err
+
+
+def test_usage_adds_up_the_record(line: Line, capsys: pytest.CaptureFixture[str]) -> None:
+    """Calls, tokens and cost by team, model and workflow are those of the calls."""
+    line.chat(cid="one")
+    line.chat(cid="two", agent="mallory")
+    line.chat(cid="two", agent="mallory")
+    line.rows("SELECT 1")
+    sums: dict[str, list[Any]] = {}
+    for by in ("key", "team", "model", "workflow"):
+        assert main(["usage", "--by", by, "--json", "--config", str(line.path)]) == 0
+        sums[by] = json.loads(capsys.readouterr().out)
+    assert {row["team"]: row["calls"] for row in sums["team"]} == {"red": 1, "blue": 2}
+    assert {row["key"]: row["calls"] for row in sums["key"]} == {"alice": 1, "mallory": 2}
+    assert {row["workflow"]: row["calls"] for row in sums["workflow"]} == {"red one": 1, "blue two": 2}
+    assert sums["model"][0]["input_tokens"] > 0
+    used = line.workflow("two", "blue").used["tokens"]
+    row = next(row for row in sums["team"] if row["team"] == "blue")
+    assert row["input_tokens"] + row["output_tokens"] == used
+    assert main(["usage", "--config", str(line.path)]) == 0
+    assert "blue" in capsys.readouterr().out
+    assert main(["usage", "--since", "2100-01-01", "--json", "--config", str(line.path)]) == 0
+    assert json.loads(capsys.readouterr().out) == []
+
+
+def test_a_correlation_id_that_is_personal_data_is_kept_as_a_digest(line: Line) -> None:
+    """The caller gets the id back, and shares one workflow with it; nothing at rest holds it."""
+    first = line.chat(cid="ann.smith@example.org")
+    second = line.chat(cid="ann.smith@example.org")
+    assert first.headers["x-correlation-id"] == "ann.smith@example.org"
+    assert second.status_code == 200
+    (kept,) = {row[0] for row in line.rows("SELECT DISTINCT correlation_id FROM outcomes")}
+    assert kept.startswith("hashed:")
+    assert line.workflow(kept).used["tokens"] > 0
+    for path in line.path.parent.glob("state.db*"):
+        assert b"ann.smith" not in path.read_bytes()
+    assert line.chat(cid="ticket-4711").headers["x-correlation-id"] == "ticket-4711"
+    assert line.workflow("ticket-4711") is not None
+
+
+def test_mistyped_roles_and_matches_are_suggested(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """`check` warns of a role that no rule knows, and of a match that no name fits."""
+    settings = config(tmp_path, "http://127.0.0.1:9/v1", policy={"path": "policies"})
+    settings["agents"]["alice"]["roles"] = ["develper"]
+    settings["limits"] = [{"per": "team", "match": {"model": "ecko"}, "requests": "60/min"}]
+    path = tmp_path / "gateway.yaml"
+    path.write_text(yaml.safe_dump(settings))
+    assert main(["check", "--config", str(path)]) == 0
+    told = capsys.readouterr().err
+    assert "'develper'" in told
+    assert "developer" in told
+    assert "'ecko'" in told
+    assert "echo" in told
+
+
+def test_a_folder_that_may_not_be_written_is_one_line(tmp_path: Path) -> None:
+    """No traceback: which file, and why."""
+    settings = config(tmp_path, "http://127.0.0.1:9/v1", state=f"sqlite:///{tmp_path}/file/state.db")
+    (tmp_path / "file").write_text("")
+    path = tmp_path / "gateway.yaml"
+    path.write_text(yaml.safe_dump(settings))
+    command = [sys.executable, "-m", "gateway", "serve", "--config", str(path), "--port", "0"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 2
+    assert "Traceback" not in done.stderr
+    assert str(tmp_path / "file") in done.stderr
+
+
+def test_output_that_nobody_reads_is_no_error(line: Line) -> None:
+    """A reader that has had enough ends the command without a traceback."""
+    for number in range(40):
+        line.chat(cid=f"w{number}")
+    line.rows("SELECT 1")
+    command = f"{sys.executable} -m gateway workflows list --limit 1000 --json --config {line.path} | head -c 1"
+    done = subprocess.run(command, shell=True, capture_output=True, text=True, timeout=60, check=False)
+    assert done.stderr == ""
+
+
+def test_metrics_of_all_workers_are_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Counters and histograms of a worker that has ended still count; without a folder there is one worker."""
+    assert workers.others() == []
+    monkeypatch.setenv(workers.FOLDER, str(tmp_path))
+    gone, here = Telemetry(None), Telemetry(None)
+    gone.cost.add(("echo", "red"), 2)
+    gone.quota.observe(("tokens",), 0.3)
+    (tmp_path / "1.json").write_text(json.dumps(gone.snapshot()))
+    (tmp_path / "2.json").write_text("{")
+    workers.leave(here.snapshot())
+    here.cost.add(("echo", "red"), 1)
+    here.cost.add(("echo", "blue"), 5)
+    samples = {
+        (sample.name, tuple(sample.labels.values())): sample.value
+        for family in here.collected(workers.others())
+        for sample in family.samples
+    }
+    assert samples["meshgate_cost_usd_total", ("echo", "red")] == 3
+    assert samples["meshgate_cost_usd_total", ("echo", "blue")] == 5
+    assert samples["meshgate_quota_used_ratio_count", ("tokens",)] == 1
