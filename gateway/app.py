@@ -48,6 +48,7 @@ ROUTES = {"/v1/chat/completions": OPENAI_CHAT}
 MODELS = "/v1/models"
 CENSUS = 15  # seconds between two counts of workflows for the metrics
 CENSUS_LIMIT = 10_000  # workflows counted at most, the last seen first
+SWITCH = 0.001  # seconds that a thread runs Python before another may: the event loop waits for those that judge
 TRIM = 10  # seconds between two times that freed memory is given back
 _log = logging.getLogger("meshgate")
 
@@ -141,6 +142,7 @@ class Gateway:
     async def _running(self) -> AsyncIterator[None]:
         """Open everything, serve, close everything, in the reverse order."""
         config = self._loaded.config
+        sys.setswitchinterval(SWITCH)
         async with contextlib.AsyncExitStack() as stack:
             store = open_store(config.state)
             await store.open()
