@@ -50,6 +50,7 @@ MODELS = "/v1/models"
 NOTED = 30  # seconds between two notes of when keys were used
 CENSUS = 15  # seconds between two counts of workflows for the metrics
 CENSUS_LIMIT = 10_000  # workflows counted at most, the last seen first
+SWITCH = 0.001  # seconds that a thread runs Python before another may: the event loop waits for those that judge
 TRIM = 10  # seconds between two times that freed memory is given back
 _log = logging.getLogger("meshgate")
 
@@ -145,6 +146,7 @@ class Gateway:
     async def _running(self) -> AsyncIterator[None]:
         """Open everything, serve, close everything, in the reverse order."""
         config = self._loaded.config
+        sys.setswitchinterval(SWITCH)
         async with contextlib.AsyncExitStack() as stack:
             store = open_store(config.state)
             await store.open()

@@ -17,6 +17,7 @@ STEP: Final = 256
 """Units between two looks at the clock. A unit is about a microsecond of ordinary work."""
 NEVER: Final = 1 << 62
 _NANO: Final = 1_000_000_000
+_BYTE: Final = 1_000  # nanoseconds that each byte of a body adds
 
 
 class Spent(BaseException):
@@ -44,6 +45,10 @@ class Budget:
         self._units = STEP
         self._mark = 0
         self._slice = NEVER
+
+    def extend(self, size: int) -> None:
+        """So many more bytes are to be judged: a second for a megabyte."""
+        self.left += size * _BYTE
 
     def begin(self, within: int = NEVER) -> None:
         """Work begins on this thread; `within` is how many nanoseconds of it may be done here."""

@@ -267,9 +267,9 @@ class Server(Section):
     """Seconds in which a client must take what waits for it, and one more for every 64 kB."""
     max_wrong_keys: Count = 60
     """Calls a minute that one address may make without a good key; more are refused as `rate_limited`."""
-    scan_budget: Seconds = Field(default=20, gt=0)
-    """Seconds of CPU time that judging one call may take; then it is refused as `request_too_large`, or its answer as
-    `output_blocked`."""
+    scan_budget: Seconds = Field(default=5, gt=0)
+    """Seconds of CPU time that judging one call may take, and one more for every megabyte; then it is refused as
+    `request_too_large`, or its answer as `output_blocked`."""
     max_messages: Count = 20_000
     """Messages in one request."""
     max_parts: Count = 50_000

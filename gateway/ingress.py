@@ -163,6 +163,7 @@ async def receive(call: Call, receive: Receive, server: Server) -> None:
     call.raw = await read_body(
         receive, call.headers, server.max_body, call.ticket.hold if call.ticket is not None else None
     )
+    call.budget.extend(len(call.raw))
     if len(call.raw) > call.runtime.OFF_LOOP:
         call.body, survey = await judge(call, True, parse, call.raw, call.format.shape, server)
     else:

@@ -100,8 +100,8 @@ def spent(call: Call) -> Refusal:
     """What a request is refused with whose judging takes more than it may cost."""
     return Refusal(
         "request_too_large",
-        f"Judging this request takes more than {call.budget.seconds:g} seconds of CPU time (server.scan_budget), so "
-        "nothing was sent. Send less, or in several calls.",
+        f"Judging this request takes more than {call.budget.seconds:g} seconds of CPU time, and one a megabyte "
+        "(server.scan_budget), so nothing was sent. Send less, or in several calls.",
     )
 
 
@@ -109,7 +109,7 @@ def answer_spent(call: Call) -> Refusal:
     """The same of an answer."""
     return Refusal(
         "output_blocked",
-        f"Judging the answer took more than {call.budget.seconds:g} seconds of CPU time (server.scan_budget), and it "
-        "was stopped. Ask for a shorter one.",
+        f"Judging the answer took more than {call.budget.seconds:g} seconds of CPU time, and one a megabyte "
+        "(server.scan_budget), and it was stopped. Ask for a shorter one.",
         stage="output",
     )

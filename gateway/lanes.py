@@ -40,7 +40,6 @@ class Lanes:
             return await asyncio.shield(running)
         except asyncio.CancelledError:
             budget.abandoned = True
-            running.cancel()
             await asyncio.wait([running])
             if not running.cancelled():
                 running.exception()  # nobody is left to hear of it

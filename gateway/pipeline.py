@@ -324,6 +324,7 @@ async def whole(call: Call, answer: Answer, reply: Reply) -> None:
         call.outcome.heard = [b"".join(parts)[:MAX_COUNTED].decode(errors="replace")]
         raise
     step(call, "output")
+    call.budget.extend(size)
     await reply.whole(200, await judge(call, size > call.runtime.NEW_TEXT, judged, call, parts))
 
 
@@ -360,6 +361,7 @@ async def stream(call: Call, answer: Answer, reply: Reply) -> None:
     out: list[bytes] = []
     try:
         async for data in answer.chunks:
+            call.budget.extend(len(data))
             if not outcome.first_byte_ns:
                 outcome.first_byte_ns = time.perf_counter_ns()
             for chunk in codec.feed(data):

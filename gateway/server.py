@@ -225,6 +225,12 @@ class Protocol(HttpToolsProtocol):
             raise _too_large(f"The body exceeds {self.settings.max_body} bytes. Send a smaller one.")
         super().on_body(body)
 
+    def on_message_complete(self) -> None:
+        """The body is whole. What is read from now on tells whether the client is still there."""
+        super().on_message_complete()
+        if not self.pipeline:
+            self.flow.resume_reading()
+
     def _should_upgrade(self) -> bool:
         return True  # uvicorn then starts no request for it and leaves it to `data_received`
 

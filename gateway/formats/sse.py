@@ -11,6 +11,7 @@ import re
 from typing import NamedTuple
 
 _END = re.compile(rb"\r\n\r\n|\n\n|\r\r(?!\n)|\r\n\n|\n\r\n|\r\n\r(?=[^\n])")
+_LOOK = 3  # bytes before a piece that its end may begin in
 MAX_EVENT = 4 * 1024 * 1024  # bytes; an event beyond this is not an answer but an attack or a fault
 
 
@@ -23,16 +24,23 @@ class SSE(NamedTuple):
 
 
 class Reader:
-    """Feed bytes, get whole events; what is left of an unfinished one stays in `pending`.
+    """Feed bytes, get whole events; what is left of an unfinished one is kept.
 
     `feed` does both; `take` and `next` are for those who may know how to read an event without its help.
     """
 
-    __slots__ = ("_returns", "pending")
+    __slots__ = ("_held", "_returns", "_size", "_tail")
 
     def __init__(self) -> None:
-        self.pending = b""
+        self._held: list[bytes] = []  # put together once the end has come: not with each piece
+        self._size = 0
+        self._tail = b""  # the last bytes of it, which the end may begin in
         self._returns = False  # CR ends lines here, too
+
+    @property
+    def pending(self) -> bytes:
+        """What is left of an unfinished event."""
+        return b"".join(self._held)
 
     def feed(self, data: bytes) -> list[SSE]:
         """Events that are complete now. Raises ValueError when one grows past MAX_EVENT bytes."""
@@ -45,7 +53,14 @@ class Reader:
 
     def take(self, data: bytes) -> bytes:
         """What is there to be read now: go through it with `next` until its end."""
-        data, self.pending = self.pending + data if self.pending else data, b""
+        if self._held:
+            self._held.append(data)
+            self._size += len(data)
+            near = self._tail + data
+            if self._size <= MAX_EVENT and _END.search(near, 0, len(near) - near.endswith(b"\r")) is None:
+                self._tail = near[-_LOOK:]
+                return b""
+            data, self._held = b"".join(self._held), []
         self._returns = b"\r" in data
         return data
 
@@ -59,9 +74,10 @@ class Reader:
                 raw = data[at:after]
                 return _event(raw) if self._returns else _simple(raw), after
             at = after
-        self.pending = data[at:]
-        if len(self.pending) > MAX_EVENT:
-            raise ValueError(f"an event of more than {MAX_EVENT} bytes")
+        if at < len(data):
+            self._held, self._size, self._tail = [data[at:]], len(data) - at, data[max(at, len(data) - _LOOK) :]
+            if self._size > MAX_EVENT:
+                raise ValueError(f"an event of more than {MAX_EVENT} bytes")
         return None, len(data)
 
     def _end(self, data: bytes, at: int) -> tuple[int, int]:

@@ -65,7 +65,10 @@ def _plain(text: str) -> str:
 
 def find(text: str, start: int, end: int) -> list[tuple[int, int, float]]:
     """The cards in a stretch of digits and gaps: the longest that begins at a group of digits, then the next."""
-    groups = [match.span() for match in _GROUPS.finditer(text, start, end)]
+    groups = []
+    for match in _GROUPS.finditer(text, start, end):
+        spend(1)
+        groups.append(match.span())
     digits = _plain(text[start:end])
     found = [(start, end, 0.0)]
     first = at = 0  # a group, and how many digits stand before it

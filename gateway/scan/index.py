@@ -34,7 +34,7 @@ except ImportError:  # no wheel for this platform
 _WORD: Final = bytes(byte for byte in range(128) if chr(byte).isalnum() or byte == ord("_"))
 _WORD_LENGTH: Final = 24  # characters: most of what a stream holds is the word it is writing, and words come again
 _REMEMBERED: Final = 8192
-_HITS: Final = 512  # matches, each of which takes about a microsecond, between two looks at the budget
+_HITS: Final = 128  # matches, each of which takes about a microsecond, between two looks at the budget
 _VALUE: Final = re.compile(r"[\d@]|[^ -~]")  # what may be part of a value is not remembered
 Hit = tuple[int, int, int]  # index of the expression, and the stretch that holds a match, if there is one
 

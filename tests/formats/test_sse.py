@@ -67,3 +67,20 @@ def test_an_endless_event_is_refused() -> None:
 def test_encode_is_read_back() -> None:
     """What we write, we read."""
     assert read([encode(b"{}", b"e")]) == [SSE(b"event: e\ndata: {}\n\n", b"e", b"{}")]
+
+
+@pytest.mark.parametrize(
+    "line", [b"data: " + b"x" * 20_000, b"data: x\n" * 2_000, b"data: x\r\n" * 2_000, b": x\r" * 4_000]
+)
+def test_a_long_event_in_small_reads_is_put_together_once(line: bytes) -> None:
+    """What waits for its end is not copied with every read, whatever its lines end in."""
+    reader, copied, found = Reader(), 0, 0
+    data = line + b"\r\n\r\n"
+    for at in range(0, len(data), 16):
+        read, place = reader.take(data[at : at + 16]), 0
+        copied += len(read)
+        while place < len(read):
+            event, place = reader.next(read, place)
+            found += event is not None
+    assert found == 1
+    assert copied <= 2 * len(data)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import socket
 import threading
 from collections.abc import Iterator
 from types import SimpleNamespace
@@ -242,7 +243,7 @@ def small(up: scripted.Upstream, tmp_path_factory: pytest.TempPathFactory) -> It
 def quiet(line: Line) -> None:
     """Return when no call is in flight: all are settled."""
     while line.gateway.shared.shares.calls:
-        line.client.get("/livez")
+        asyncio.run_coroutine_threadsafe(asyncio.sleep(0.01), line.loop).result()
 
 
 def code(answer: Any) -> tuple[int, str]:
@@ -350,7 +351,8 @@ def usual(up: scripted.Upstream, tmp_path_factory: pytest.TempPathFactory) -> It
     """A gateway with the usual bounds."""
     folder = tmp_path_factory.mktemp("usual")
     quotas = {"tokens": 10**9, "calls": 10**9, "repeats": 1000}
-    with running(folder, config(folder, up.url, quotas=quotas, pii={"default": "mask"})) as line:
+    settings = config(folder, up.url, quotas=quotas, pii={"default": "mask"}, server={"scan_budget": "1h"})
+    with running(folder, settings) as line:
         yield line
 
 
@@ -374,6 +376,20 @@ def test_4000_addresses_as_keys(usual: Line, up: scripted.Upstream) -> None:
 def test_200000_content_parts(usual: Line) -> None:
     """There are more than there may be."""
     assert code(usual.client.post("/v1/chat/completions", json={"model": "echo", **BODIES["parts"](200_000)}))[0] == 413
+
+
+def test_the_work_ends_when_the_client_leaves(usual: Line) -> None:
+    """A call whose client has gone gives its thread back, though its text would have taken minutes."""
+    body = json.dumps({"model": "echo", "messages": [{"role": "user", "content": shape("digits apart", 4_000_000)}]})
+    lanes = usual.gateway.shared.lanes
+    free = lanes._free
+    with socket.create_connection(("127.0.0.1", int(usual.url.rpartition(":")[2])), timeout=30) as sock:
+        lines = ["POST /v1/chat/completions HTTP/1.1", "host: a", "authorization: Bearer mg-alice"]
+        sock.sendall("\r\n".join([*lines, f"content-length: {len(body)}", "", body]).encode())
+        while lanes._free == free:
+            asyncio.run_coroutine_threadsafe(asyncio.sleep(0.01), usual.loop).result()
+    quiet(usual)
+    assert lanes._free == free
 
 
 def test_a_megabyte_of_blanks(usual: Line, up: scripted.Upstream) -> None:
