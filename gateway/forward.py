@@ -23,11 +23,10 @@ from gateway.call import Call
 from gateway.config import Model, Price, Provider, Target
 from gateway.errors import Refusal
 from gateway.inflate import Inflater, Packed, unpacked
+from gateway.wildcards import Pattern
 
 MAX_ANSWER = 64 * 1024 * 1024  # bytes of a whole answer
 _AT_ONCE = 256 * 1024  # bytes of a request that are handed to the client as they are
-from gateway.wildcards import Pattern
-
 _MOST_MADE = 1024  # names that fit a pattern, remembered
 MAX_ERROR = 64 * 1024  # bytes of an error answer that are read
 _PASSED_ON = frozenset({b"openai-beta", b"traceparent", b"tracestate"})  # the caller's headers that providers may see
