@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any, TypeVar
 
@@ -19,9 +19,9 @@ import orjson
 
 from gateway import flow, ingress, quota, ratelimit
 from gateway.admit import admit
-from gateway.call import NO_OBLIGATIONS, Call, Obligations, Rejection, Subject, Usage
+from gateway.call import NO_OBLIGATIONS, Call, Json, Obligations, Rejection, Subject, Usage
 from gateway.errors import Refusal
-from gateway.formats import numbers, tree
+from gateway.formats import Chunk, StreamCodec, numbers, surrogates, tree
 from gateway.forward import MAX_ANSWER, Answer
 from gateway.idempotency import REPLAYED
 from gateway.loops import NOTHING, Look, Loops, Step
@@ -332,10 +332,19 @@ async def whole(call: Call, answer: Answer, reply: Reply) -> None:
 def judged(call: Call, raw: bytes) -> bytes:
     """A whole answer as the caller may have it. Raises Refusal."""
     try:
-        body = orjson.loads(raw)
+        body, mended = surrogates.loads(raw)
         call.format.check(body)
     except (ValueError, AttributeError, TypeError):
         raise _garbage(call, "something that is not a chat completion") from None
+    try:
+        if mended:
+            raw = orjson.dumps(body)
+        return _screened(call, raw, body)
+    except TypeError:  # nested deeper than can be written
+        raise _garbage(call, "something that is nested too deep") from None
+
+
+def _screened(call: Call, raw: bytes, body: Json) -> bytes:
     call.outcome.usage = call.format.usage(body)
     if call.outcome.usage is None:
         call.outcome.heard = [span.text for span in call.format.whole(body).spans]
@@ -353,10 +362,10 @@ async def stream(call: Call, answer: Answer, reply: Reply) -> None:
     outcome = call.outcome
     out: list[bytes] = []
     try:
-        async for data in answer.chunks:
+        async for chunks in read_chunks(answer, codec):
             if not outcome.first_byte_ns:
                 outcome.first_byte_ns = time.perf_counter_ns()
-            for chunk in codec.feed(data):
+            for chunk in chunks:
                 if chunk.error:
                     raise _garbage(call, "an error in the middle of its answer")
                 said = chunk.said()
@@ -370,7 +379,7 @@ async def stream(call: Call, answer: Answer, reply: Reply) -> None:
                 elif screen is not None:
                     out += screen.feed(chunk, codec)
                 else:
-                    out.append(codec.encode(chunk))
+                    out.append(codec.plain(chunk))
             if out:
                 await reply.stream(b"".join(out), complete=codec.ended)
                 out = []
@@ -383,6 +392,17 @@ async def stream(call: Call, answer: Answer, reply: Reply) -> None:
         raise _garbage(call, f"a stream that breaks its format: {fault}") from None
     tail = b"".join(screen.close(codec)) if screen is not None else b""
     await reply.end(tail if codec.ended else tail + call.format.done, complete=True)
+
+
+async def read_chunks(answer: Answer, codec: StreamCodec) -> AsyncIterator[Iterator[Chunk]]:
+    """The chunks of an answer as they come. One that breaks off when every choice has ended is whole."""
+    try:
+        async for data in answer.chunks:
+            yield codec.feed(data)
+    except Refusal as fault:
+        if fault.stage != "forward" or not codec.finished:
+            raise
+    yield codec.rest()
 
 
 def _garbage(call: Call, what: str) -> Refusal:

@@ -24,6 +24,6 @@ ANSWER = replace(SHAPE, repeats=frozenset({"logprobs"}))
 # Fields of a delta whose pieces are one running text.
 TEXTS = ("content", "refusal", "reasoning_content", "reasoning", "thinking")
 ENVELOPE = frozenset({"id", "object", "created", "model", "system_fingerprint", "service_tier"})
-CHUNK = ENVELOPE | {"choices", "usage"}
+CHUNK = ENVELOPE | {"choices", "usage", "obfuscation"}
 CHOICE = frozenset({"index", "delta", "finish_reason", "logprobs"})
 MAX_CHOICES = 128

@@ -11,6 +11,7 @@ import re
 from typing import NamedTuple
 
 _END = re.compile(rb"\r\n\r\n|\n\n|\r\r(?!\n)|\r\n\n|\n\r\n|\r\n\r(?=[^\n])")
+MARK = b"\xef\xbb\xbf"  # a byte order mark
 MAX_EVENT = 4 * 1024 * 1024  # bytes; an event beyond this is not an answer but an attack or a fault
 
 
@@ -28,10 +29,11 @@ class Reader:
     `feed` does both; `take` and `next` are for those who may know how to read an event without its help.
     """
 
-    __slots__ = ("_returns", "pending")
+    __slots__ = ("_begun", "_returns", "pending")
 
     def __init__(self) -> None:
         self.pending = b""
+        self._begun = False  # more has come than a byte order mark
         self._returns = False  # CR ends lines here, too
 
     def feed(self, data: bytes) -> list[SSE]:
@@ -46,8 +48,23 @@ class Reader:
     def take(self, data: bytes) -> bytes:
         """What is there to be read now: go through it with `next` until its end."""
         data, self.pending = self.pending + data if self.pending else data, b""
+        if not self._begun:
+            data = self._begin(data)
         self._returns = b"\r" in data
         return data
+
+    def _begin(self, data: bytes) -> bytes:
+        """Leave out a byte order mark, which may come in pieces."""
+        if data.startswith(MARK[: len(data)]) and len(data) < len(MARK):
+            self.pending = data
+            return b""
+        self._begun = True
+        return data.removeprefix(MARK)
+
+    def rest(self) -> SSE | None:
+        """What is there of an event that nothing ended, as if it had been; None for nothing."""
+        data, self.pending = self.pending.rstrip(b"\r\n"), b""
+        return _event(data + b"\n\n") if data.strip() else None
 
     def next(self, data: bytes, at: int) -> tuple[SSE | None, int]:
         """The event at `at` and where it ends; None once the rest holds no whole one, which is kept for later."""
