@@ -81,6 +81,7 @@ class Refusal(Exception):
         self.domain = row.domain
         self.retry = row.retry
         self.detail = detail or {}
+        self.hints: Mapping[str, str] = {}  # headers of an upstream that tell when to try again
         self.said = ""  # an upstream's own words, not yet judged: they join the message once the output filter has
 
 

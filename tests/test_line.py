@@ -376,7 +376,7 @@ WHOLE_FAULTS = {
     "short": (502, "upstream_error"),
     "silent": (504, "upstream_timeout"),
     "status-401": (502, "upstream_error"),
-    "status-429": (502, "upstream_error"),
+    "status-429": (429, "rate_limited"),
     "status-500": (502, "upstream_error"),
     "status-503": (502, "upstream_error"),
     "status-400": (400, "invalid_request"),
