@@ -24,6 +24,7 @@ from gateway import demo
 from gateway.call import Call
 from gateway.config import Model, Price, Provider, Target
 from gateway.errors import Refusal
+from gateway.forms import first_error, is_stream, peeked, status_of
 from gateway.upstream import ATTEMPT, Attempt, Pool
 
 MAX_ANSWER = 64 * 1024 * 1024  # bytes of a whole answer
@@ -155,14 +156,20 @@ class Forward:
         if response.status in (400, 422) and "stream_options" in call.body:
             said = await _words(response)
             if b"stream_options" not in said and b"include_usage" not in said:
-                raise _refusal(response, provider, said)
+                raise _refusal(response.status, response.headers, provider, said)
             self._without_options.add(provider)
             del call.body["stream_options"]
             response = await self._post(call, provider, orjson.dumps(call.body))
         if response.status != 200:
-            raise _refusal(response, provider, await _words(response))
+            raise _refusal(response.status, response.headers, provider, await _words(response))
         kind = response.headers.get("content-type", "").strip().lower()
-        return Answer(kind.startswith("text/event-stream"), _read(response, provider), response)
+        start, chunks = await peeked(_read(response, provider))
+        error = first_error(start) if b'"error"' in start else None
+        if error is not None:
+            response.close()
+            call.outcome.status = status_of(error)
+            raise _refusal(call.outcome.status, response.headers, provider, orjson.dumps({"error": error}))
+        return Answer(is_stream(start, kind.startswith("text/event-stream")), chunks, response)
 
     async def _post(self, call: Call, provider: str, body: bytes) -> aiohttp.ClientResponse:
         """Send a body. Once more, on a new connection, if it went out on one that the provider had closed."""
@@ -254,9 +261,8 @@ async def _words(response: aiohttp.ClientResponse) -> bytes:
         response.close()
 
 
-def _refusal(response: aiohttp.ClientResponse, provider: str, body: bytes) -> Refusal:
+def _refusal(status: int, headers: Mapping[str, str], provider: str, body: bytes) -> Refusal:
     """What an error answer of the provider becomes."""
-    status = response.status
     if status in (401, 403):
         said = "refused the gateway's own credentials; the operator must look at providers." + provider
         return Refusal("upstream_error", f"The provider {provider} {said} (HTTP {status}).", stage="forward")
@@ -265,9 +271,9 @@ def _refusal(response: aiohttp.ClientResponse, provider: str, body: bytes) -> Re
             "rate_limited" if status == 429 else "upstream_error",
             f"The provider {provider} answered with HTTP {status}. Try again later.",
             stage="forward",
-            retry_after=_retry_after(response.headers),
+            retry_after=_retry_after(headers),
         )
-        refusal.hints = _hints(response.headers)
+        refusal.hints = _hints(headers)
         return refusal
     refusal = Refusal(
         "invalid_request", f"The provider {provider} refused the request (HTTP {status}).", stage="forward"

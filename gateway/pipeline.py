@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 
 import orjson
 
-from gateway import flow, ingress, quota, ratelimit
+from gateway import flow, forms, ingress, quota, ratelimit
 from gateway.admit import admit
 from gateway.call import NO_OBLIGATIONS, Call, Json, Obligations, Rejection, Subject, Usage
 from gateway.errors import Refusal
@@ -300,8 +300,6 @@ async def forward(call: Call, reply: Reply) -> None:
     """Send the call, and the answer back as it may be."""
     answer = await call.runtime.forward.open(call, call.targets)
     try:
-        if answer.streamed != call.stream:
-            raise _garbage(call, "an event stream" if answer.streamed else "no event stream")
         if call.stream:
             await stream(call, answer, reply)
         else:
@@ -325,6 +323,11 @@ async def whole(call: Call, answer: Answer, reply: Reply) -> None:
         raise
     step(call, "output")
     raw = b"".join(parts)
+    if answer.streamed:
+        try:
+            raw = forms.assemble(raw)
+        except (ValueError, TypeError, AttributeError):
+            raise _garbage(call, "an event stream that is no chat completion") from None
     large = len(raw) > call.runtime.NEW_TEXT
     await reply.whole(200, await aside(judged, call, raw) if large else judged(call, raw))
 
@@ -394,10 +397,24 @@ async def stream(call: Call, answer: Answer, reply: Reply) -> None:
     await reply.end(tail if codec.ended else tail + call.format.done, complete=True)
 
 
+async def events_of(answer: Answer) -> AsyncIterator[bytes]:
+    """The events of an answer that is no stream, though one was asked for. Raises ValueError."""
+    raw = b""
+    async for data in answer.chunks:
+        raw += data
+        if len(raw) > MAX_ANSWER:
+            raise ValueError(f"more than {MAX_ANSWER} bytes")
+    body, _ = surrogates.loads(raw)
+    if type(body) is not dict:
+        raise ValueError("it is no object")
+    for event in forms.unfold(body):
+        yield event
+
+
 async def read_chunks(answer: Answer, codec: StreamCodec) -> AsyncIterator[Iterator[Chunk]]:
     """The chunks of an answer as they come. One that breaks off when every choice has ended is whole."""
     try:
-        async for data in answer.chunks:
+        async for data in answer.chunks if answer.streamed else events_of(answer):
             yield codec.feed(data)
     except Refusal as fault:
         if fault.stage != "forward" or not codec.finished:

@@ -51,7 +51,7 @@ class ToolCall:
             if type(inner) is dict and type(said) is str:
                 self.texts.setdefault((kind, field), []).append(said)
                 inner[field] = ""
-        _merge(self.data, piece)
+        merge(self.data, piece)
 
     def complete(self) -> bool:
         """Whether the arguments so far are a JSON document. Raises Refusal when it is asked too often."""
@@ -199,14 +199,14 @@ def _length(value: Any) -> int:
     return 8
 
 
-def _merge(whole: Json, piece: Json) -> None:
+def merge(whole: Json, piece: Json) -> None:
     """Take in a further piece: names and ids are what was said last, other texts go on."""
     for key, value in piece.items():
         before = whole.get(key)
         if value is None or (value == "" and before is not None):
             whole.setdefault(key, value)
         elif type(value) is dict and type(before) is dict:
-            _merge(before, value)
+            merge(before, value)
         elif type(value) is str and type(before) is str and key not in _LAST_COUNTS:
             whole[key] = before if value == before and _has_letter(value) else before + value
             if len(whole[key]) > _LONGEST:

@@ -52,7 +52,10 @@ class Pool(aiohttp.TCPConnector):
         self._factory = partial(Handler, loop=self._loop)
 
     async def connect(
-        self, req: ClientRequest, traces: list[Trace], timeout: aiohttp.ClientTimeout  # noqa: ASYNC109
+        self,
+        req: ClientRequest,
+        traces: list[Trace],
+        timeout: aiohttp.ClientTimeout,  # noqa: ASYNC109
     ) -> Connection:
         """A connection that can be used."""
         attempt = ATTEMPT.get()
