@@ -49,7 +49,7 @@ class Pool(aiohttp.TCPConnector):
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
-        self._factory = partial(Handler, loop=self._loop)
+        self._factory = partial(Handler, loop=self._loop)  # type: ignore[assignment]
 
     async def connect(
         self,

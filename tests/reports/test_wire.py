@@ -6,7 +6,6 @@ import json
 import socket
 import threading
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -73,17 +72,24 @@ class Raw:
         connection.close()
 
 
-@pytest.fixture
-def raw() -> Iterator[Raw]:
+@pytest.fixture(scope="module")
+def provider() -> Iterator[Raw]:
     made = Raw()
     yield made
     made.listener.close()
 
 
 @pytest.fixture
-def line(raw: Raw, up: scripted.Upstream, tmp_path: Path) -> Iterator[Line]:
+def raw(provider: Raw) -> Raw:
+    provider.close, provider.calls = "", 0
+    return provider
+
+
+@pytest.fixture(scope="module")
+def line(provider: Raw, up: scripted.Upstream, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Line]:
+    tmp_path = tmp_path_factory.mktemp("wire")
     settings = config(tmp_path, up.url)
-    settings["providers"]["raw"] = {"format": "openai", "base_url": raw.url}
+    settings["providers"]["raw"] = {"format": "openai", "base_url": provider.url}
     settings["models"]["raw"] = {"targets": ["raw/m"]}
     settings["models"]["raw-or-up"] = {"targets": ["raw/m", "up/echo"]}
     with running(tmp_path, settings) as started:
