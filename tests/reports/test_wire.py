@@ -145,7 +145,7 @@ ODD = {
 def test_odd_events_are_read(line: Line, raw: Raw, name: str) -> None:
     """The answer comes through, and every chunk has a choice for who did not ask for usage."""
     raw.answer = ("content-type: text/event-stream\r\n", ODD[name])
-    answer = line.chat("hi", "raw", cid=f"odd-{name}", stream=True)
+    answer = line.chat("hi", "raw", cid=f"odd-{name.replace(' ', '-')}", stream=True)
     said = [json.loads(one[6:]) for one in answer.text.split("\n\n") if one.startswith("data: {")]
     assert all(one["choices"] for one in said)
     assert "".join(one["choices"][0]["delta"].get("content") or "" for one in said).endswith("hello")
