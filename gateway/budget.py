@@ -8,6 +8,7 @@ moves to another thread takes it along, and a scanner that is used by itself has
 from __future__ import annotations
 
 import time
+from asyncio import CancelledError
 from contextvars import ContextVar
 from typing import Final
 
@@ -18,6 +19,9 @@ STEP: Final = 256
 NEVER: Final = 1 << 62
 _NANO: Final = 1_000_000_000
 _BYTE: Final = 1_000  # nanoseconds that each byte of a body adds
+
+PASSING = (KeyboardInterrupt, SystemExit, GeneratorExit, CancelledError, Unfinished)
+"""What is no fault of a stage. Anything else is, also where an extension raises what is no Exception (a Rust panic)."""
 
 
 class Spent(BaseException):

@@ -9,7 +9,6 @@ Each format turns a `Refusal` into its own words (OpenAI, Anthropic, JSON-RPC); 
 from __future__ import annotations
 
 import traceback
-from asyncio import CancelledError
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
@@ -56,10 +55,6 @@ class Unfinished(BaseException):
     """Work was given up, for a reason that is none of its own: it is done elsewhere, or nobody wants it any more."""
 
 
-PASSING = (KeyboardInterrupt, SystemExit, GeneratorExit, CancelledError, Unfinished)
-"""What is no fault of a stage. Anything else is, also where an extension raises what is no Exception (a Rust panic)."""
-
-
 class Refusal(Exception):
     """A call is not served: why, in words for the person who reads them.
 
@@ -90,6 +85,7 @@ class Refusal(Exception):
         self.domain = row.domain
         self.retry = row.retry
         self.detail = detail or {}
+        self.hints: Mapping[str, str] = {}  # headers of an upstream that tell when to try again
         self.said = ""  # an upstream's own words, not yet judged: they join the message once the output filter has
 
 

@@ -9,8 +9,11 @@ from __future__ import annotations
 
 import io
 import random
+import re
+import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
 from typing import Any
 
 import aiohttp
@@ -22,7 +25,9 @@ from gateway import demo
 from gateway.call import Call
 from gateway.config import Model, Price, Provider, Target
 from gateway.errors import Refusal
+from gateway.forms import first_error, is_stream, peeked, status_of
 from gateway.inflate import Inflater, Packed, unpacked
+from gateway.upstream import ATTEMPT, Attempt, Pool
 from gateway.wildcards import Pattern
 
 MAX_ANSWER = 64 * 1024 * 1024  # bytes of a whole answer
@@ -30,6 +35,8 @@ _AT_ONCE = 256 * 1024  # bytes of a request that are handed to the client as the
 _MOST_MADE = 1024  # names that fit a pattern, remembered
 MAX_ERROR = 64 * 1024  # bytes of an error answer that are read
 _PASSED_ON = frozenset({b"openai-beta", b"traceparent", b"tracestate"})  # the caller's headers that providers may see
+_CLOSED = (aiohttp.ServerDisconnectedError, ConnectionError)  # what a dead connection of the pool shows
+_HINT = re.compile(r"[\w.:, ;=+-]{1,100}", re.ASCII)
 _FAULTS = (TimeoutError, aiohttp.ClientError, OSError)
 _TRY_NEXT = frozenset({401, 403, 408, 409, 425, 429, 500, 502, 503, 504, 529})
 
@@ -79,6 +86,7 @@ class Forward:
         self._providers = providers
         self._session = session
         self.most_patience = max((self.patience(list(model.prices)) for model in models.values()), default=0.0)
+        self._without_options: set[str] = set()  # providers that refuse `stream_options`
         self._draw = random.Random()  # noqa: S311  (spreads load; nobody gains by guessing it)
         self._bases = {name: provider.base_url.rstrip("/") for name, provider in providers.items()}
         self._urls: dict[tuple[str, str], URL] = {}
@@ -168,21 +176,48 @@ class Forward:
         call.outcome.sent = True
         if self._providers[provider].format == "demo":
             return _demo(call)
-        try:
-            response = await self._session.post(
-                self._url(provider, codec.path),
-                data=_payload(orjson.dumps(call.body) if changed else call.raw),
-                headers=self._with_callers(call, provider),
-                timeout=self._timeouts[provider],
-                allow_redirects=False,
-            )
-        except _FAULTS as fault:
-            raise _broken(provider, fault, "did not answer in time", "could not be reached") from None
-        call.outcome.status = response.status
+        if call.stream and provider in self._without_options:
+            changed |= call.body.pop("stream_options", None) is not None
+        response = await self._post(call, provider, orjson.dumps(call.body) if changed else call.raw)
+        if response.status in (400, 422) and "stream_options" in call.body:
+            said = await _words(response)
+            if b"stream_options" not in said and b"include_usage" not in said:
+                raise _refusal(response.status, response.headers, provider, said)
+            self._without_options.add(provider)
+            del call.body["stream_options"]
+            response = await self._post(call, provider, orjson.dumps(call.body))
         if response.status != 200:
-            raise await _refused(response, provider)
-        kind = response.headers.get("content-type", "")
-        return Answer(kind.startswith("text/event-stream"), _read(response, provider), response)
+            raise _refusal(response.status, response.headers, provider, await _words(response))
+        kind = response.headers.get("content-type", "").strip().lower()
+        start, chunks = await peeked(_read(response, provider))
+        error = first_error(start) if b'"error"' in start else None
+        if error is not None:
+            response.close()
+            call.outcome.status = status_of(error)
+            raise _refusal(call.outcome.status, response.headers, provider, orjson.dumps({"error": error}))
+        return Answer(is_stream(start, kind.startswith("text/event-stream")), chunks, response)
+
+    async def _post(self, call: Call, provider: str, body: bytes) -> aiohttp.ClientResponse:
+        """Send a body. Once more, on a new connection, if it went out on one that the provider had closed."""
+        url, headers, timeout = (
+            self._url(provider, call.format.path),
+            self._with_callers(call, provider),
+            self._timeouts[provider],
+        )
+        for fresh in (False, True):
+            attempt = Attempt(fresh=fresh)
+            ATTEMPT.set(attempt)
+            try:
+                response = await self._session.post(
+                    url, data=_payload(body), headers=headers, timeout=timeout, allow_redirects=False
+                )
+            except _FAULTS as fault:
+                if not fresh and attempt.unanswered and isinstance(fault, _CLOSED):
+                    continue
+                raise _broken(provider, fault, "did not answer in time", "could not be reached") from None
+            call.outcome.status = response.status
+            return response
+        raise AssertionError("a fresh connection is not tried again")
 
     def _url(self, provider: str, path: str) -> URL:
         """Where a dialect's calls go; parsed once."""
@@ -201,7 +236,7 @@ class Forward:
 
 def session() -> aiohttp.ClientSession:
     """The pool of connections to upstreams. No cookies: none may ride from one caller to another."""
-    connector = aiohttp.TCPConnector(limit=0, keepalive_timeout=30)
+    connector = Pool(limit=0, keepalive_timeout=30)
     return aiohttp.ClientSession(
         connector=connector,
         cookie_jar=aiohttp.DummyCookieJar(),
@@ -260,27 +295,33 @@ def _broken(provider: str, fault: Exception, late: str, cut: str) -> Refusal:
     return Refusal("upstream_error", f"The provider {provider} {cut} ({name}). Try again later.", stage="forward")
 
 
-async def _refused(response: aiohttp.ClientResponse, provider: str) -> Refusal:
-    """What an error answer of the provider becomes."""
-    status = response.status
+async def _words(response: aiohttp.ClientResponse) -> bytes:
+    """The body of an error answer, as far as it is read."""
     try:
         body = await response.content.read(MAX_ERROR)
         if encoding := _encoding(response):
             body, _ = Inflater(encoding).feed(body, MAX_ERROR)
+        return body
     except (*_FAULTS, Packed):
-        body = b""
+        return b""
     finally:
         response.close()
+
+
+def _refusal(status: int, headers: Mapping[str, str], provider: str, body: bytes) -> Refusal:
+    """What an error answer of the provider becomes."""
     if status in (401, 403):
         said = "refused the gateway's own credentials; the operator must look at providers." + provider
         return Refusal("upstream_error", f"The provider {provider} {said} (HTTP {status}).", stage="forward")
     if status in _TRY_NEXT or status >= 500 or status < 400:
-        return Refusal(
-            "upstream_error",
+        refusal = Refusal(
+            "rate_limited" if status == 429 else "upstream_error",
             f"The provider {provider} answered with HTTP {status}. Try again later.",
             stage="forward",
-            retry_after=_retry_after(response.headers.get("retry-after", "")),
+            retry_after=_retry_after(headers),
         )
+        refusal.hints = _hints(headers)
+        return refusal
     refusal = Refusal(
         "invalid_request", f"The provider {provider} refused the request (HTTP {status}).", stage="forward"
     )
@@ -288,8 +329,30 @@ async def _refused(response: aiohttp.ClientResponse, provider: str) -> Refusal:
     return refusal
 
 
-def _retry_after(value: str) -> float | None:
-    return float(value) if value.isdigit() and int(value) <= 3600 else None
+def _retry_after(headers: Mapping[str, str]) -> float | None:
+    """Seconds to wait by what a provider says: in seconds, in milliseconds, or as a date."""
+    value, exact = headers.get("retry-after", ""), headers.get("retry-after-ms", "")
+    try:
+        if exact:
+            seconds = float(exact) / 1000
+        elif value[:1].isalpha():
+            seconds = parsedate_to_datetime(value).timestamp() - time.time()
+        else:
+            seconds = float(value)
+    except (ValueError, TypeError):
+        return None
+    return max(0.0, seconds) if seconds <= 3600 else None
+
+
+def _hints(headers: Mapping[str, str]) -> dict[str, str]:
+    """What a provider says beside of when to try again."""
+    return {
+        name.lower(): value
+        for name, value in headers.items()
+        if (name.lower() == "retry-after-ms" or name.lower().startswith("x-ratelimit-"))
+        and _HINT.fullmatch(name)
+        and _HINT.fullmatch(value)
+    }
 
 
 def _message(body: bytes) -> str:

@@ -13,20 +13,23 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Protocol
 
-from gateway.budget import Spent
+from gateway.budget import PASSING, Spent
 from gateway.call import Call, Finding, Json, Screening, Span
-from gateway.errors import PASSING, Refusal, trace
+from gateway.ending import Ending
+from gateway.errors import Refusal, trace
 from gateway.formats import Channel, Chunk, Codec, StreamCodec, tree
 from gateway.judging import answer_spent
 from gateway.restore import Restoration, Restorer
+from gateway.runs import Edit, Runs
 from gateway.scan.placeholders import LIKE, PLACEHOLDER
 from gateway.sections import Output as OutputConfig
+from gateway.toolcalls import ToolCalls
 
 MAX_TOOL_CALL = 4 * 1024 * 1024  # characters of an answer's tool calls, which are held until they are whole
-MAX_RUNS = 1024  # texts and tool calls that one answer may have at a time
-_PIECE = 64  # characters that a tool call counts for beside what it says
+MAX_RUNS = 1024  # texts, and tool calls, that one answer may have
 ARGUMENTS = frozenset({"arguments", "input"})  # fields of a tool call whose text, if it is no JSON, is an argument
 _SHORT = 128  # characters of a text, and how many of them, that one answer's filter remembers to be clean
 _ALIVE = b":\n\n"
@@ -125,9 +128,9 @@ class AnswerFilter:
         self._allows = call.redaction.allows or screen.allowed
         self._windows: dict[Channel, Window] = {}
         self._guards: dict[Channel, tuple[Guard, ...]] = {}
-        self._calls: dict[int, dict[int, Json]] = {}
-        self._arguments: dict[int, dict[tuple[int, str, str], list[str]]] = {}  # their pieces
-        self._held = 0  # characters of tool calls
+        self._runs = Runs(self._judge)
+        self._calls = ToolCalls(MAX_RUNS, MAX_TOOL_CALL)
+        self._ending = Ending()
         self._clean: set[str] = set()
         self.screening: Screening = call.screening
 
@@ -212,6 +215,8 @@ class AnswerFilter:
     def _feed(self, chunk: Chunk, stream: StreamCodec) -> list[bytes]:
         if chunk.data is None and chunk.frame is None:
             return [*self._close(stream), chunk.raw] if chunk.done else [self._comment(chunk.raw)]
+        ending = self._ending
+        events = ending.goes_on(chunk, stream) if ending.held else []
         changed = False
         for delta in chunk.texts:
             text = delta.holder[delta.key]
@@ -219,37 +224,54 @@ class AnswerFilter:
             if out != text:
                 delta.holder[delta.key] = out
                 changed = True
-        if chunk.ends:
-            changed |= self._complete(chunk)
-        for survey in chunk.wholes:
-            if self._survey(survey):
-                stream.distrust()
-                changed = True
-        if chunk.data is not None and (changed or not (chunk.edited or stream.faithful(chunk))):
-            self._codec.conceal(chunk.data)
-            chunk.edited = True
+        if chunk.frame is None:
+            changed |= self._fields(chunk, stream, events)
+            for survey in chunk.wholes:
+                if self._survey(survey):
+                    stream.distrust()
+                    changed = True
+            if chunk.data is not None and (changed or not (chunk.edited or stream.faithful(chunk))):
+                self._codec.conceal(chunk.data)
+                chunk.edited = True
+            for choice, piece in chunk.calls:
+                self._calls.add(choice, piece)
+            if (chunk.ends or chunk.usage is not None) and ending.holds(chunk, stream):
+                return events
         chunk.edited |= changed
-        if chunk.calls:
-            self._collect(chunk)
-        events = []
-        for choice in chunk.ends:
-            events += self._finish(choice, stream)
         event = stream.encode(chunk)
         if event:
             events.append(event)
         return events
 
+    def _fields(self, chunk: Chunk, stream: StreamCodec, events: list[bytes]) -> bool:
+        """Judge fields that nobody named; True if any changed. Those that need wait no longer join the events."""
+        changed = False
+        for field in chunk.fields:
+            changed |= not self._runs.take(field) or field.changed
+        events += map(stream.field, self._runs.released())
+        return changed
+
     def _close(self, stream: StreamCodec) -> list[bytes]:
-        events = []
-        for choice in {channel[0] for channel in self._windows} | set(self._calls):
-            events += self._finish(choice, stream)
-        return events
+        """What is held of texts, fields and tool calls, and then what says that they have ended."""
+        for chunk in self._ending.chunks():
+            for channel, delta in {delta.channel: delta for delta in chunk.texts}.items():
+                tail = self._tail(channel)
+                if tail:  # it goes before the reason, and after the piece
+                    delta.holder[delta.key] += tail
+                    chunk.edited = True
+        events = [stream.text(channel, text) for channel in list(self._windows) if (text := self._tail(channel))]
+        events += map(stream.field, self._runs.close())
+        for choice in self._calls.choices:
+            whole = self._calls.take(choice)
+            for call in whole:
+                self._survey(self._codec.arguments(call), (call,))
+            events.append(stream.tool_calls(choice, whole))
+        return [event for event in (*events, *self._ending.close(stream)) if event]
 
     def _running(self, channel: Channel, text: str) -> str:
         window = self._windows.get(channel)
         if window is None:
-            if len(self._windows) >= MAX_RUNS:
-                raise Refusal("output_blocked", f"The answer has more than {MAX_RUNS} texts at a time.", stage="output")
+            self._count_runs()
             window = self._windows[channel] = self._screen.scanner.window(self._screen.limit)
             if self._gates:
                 self._guards[channel] = tuple(gate.guard(self._call) for gate in self._gates)
@@ -261,15 +283,18 @@ class AnswerFilter:
                 out = guard.feed(out)
         return out
 
-    def _complete(self, chunk: Chunk) -> bool:
-        """Add what is held of texts that end with this chunk to their last piece in it; True if anything was."""
-        added = False
-        for channel, delta in {delta.channel: delta for delta in chunk.texts}.items():
-            tail = self._tail(channel) if channel[0] in chunk.ends else ""
-            if tail:
-                delta.holder[delta.key] += tail
-                added = True
-        return added
+    def _judge(self, channel: Channel) -> FieldJudge:
+        """The judge of a running text in a field that nobody named."""
+        self._count_runs()
+        return FieldJudge(
+            self._screen.scanner.window(self._screen.limit),
+            tuple(gate.guard(self._call) for gate in self._gates),
+            partial(self._edits, restorer=self._restoration.of(channel)),
+        )
+
+    def _count_runs(self) -> None:
+        if len(self._windows) + len(self._runs) >= MAX_RUNS:
+            raise Refusal("output_blocked", f"The answer has more than {MAX_RUNS} texts at a time.", stage="output")
 
     def _tail(self, channel: Channel) -> str:
         """What is held of a text that has ended."""
@@ -290,54 +315,22 @@ class AnswerFilter:
             return _ALIVE
         return raw if self._text(text, self._restoration.plain) == text else _ALIVE
 
-    def _collect(self, chunk: Chunk) -> None:
-        """Add the pieces of tool calls to what is held of them."""
-        for choice, piece in chunk.calls:
-            held = self._calls.setdefault(choice, {})
-            index = piece.get("index")
-            index = index if type(index) is int else len(held)
-            self._held += _PIECE + _cut(piece, index, self._arguments.setdefault(choice, {}))
-            if index in held:
-                _merge(held[index], piece)
-            else:
-                held[index] = piece
-            if self._held > MAX_TOOL_CALL or len(held) + len(self._calls) > MAX_RUNS:
-                raise Refusal(
-                    "output_blocked",
-                    f"The answer has more than {MAX_RUNS} tool calls, or more than {MAX_TOOL_CALL} characters in them.",
-                    stage="output",
-                )
-
-    def _finish(self, choice: int, stream: StreamCodec) -> list[bytes]:
-        """The tails of the choice's texts, then its tool calls, each judged whole."""
-        events = []
-        for channel in [channel for channel in self._windows if channel[0] == choice]:
-            text = self._tail(channel)
-            if text:
-                events.append(stream.text(channel, text))
-        calls = self._calls.pop(choice, None)
-        if calls:
-            for (index, kind, name), pieces in self._arguments.pop(choice, {}).items():
-                calls[index][kind][name] = "".join(pieces)
-            whole = [calls[index] for index in sorted(calls)]
-            for call in whole:
-                self._survey(self._codec.arguments(call), (call,))
-            events.append(stream.tool_calls(choice, whole))
-        return events
-
     # Judging
 
     def _act(self, text: str, findings: Sequence[Finding], restorer: Restorer) -> str:
         """Restore, redact or block what was found."""
         parts: list[str] = []
         at = 0
-        for start, end, entity, _ in findings:
-            instead = self._instead(entity, text[start:end], restorer)
-            if instead is not None:
-                parts += text[at:start], instead
-                at = end
+        for start, end, instead in self._edits(text, findings, restorer):
+            parts += text[at:start], instead
+            at = end
         parts.append(text[at:])
         return "".join(parts)
+
+    def _edits(self, text: str, findings: Sequence[Finding], restorer: Restorer) -> list[Edit]:
+        """What has to stand in place of what was found."""
+        said = [(one[0], one[1], self._instead(one[2], text[one[0] : one[1]], restorer)) for one in findings]
+        return [(start, end, instead) for start, end, instead in said if instead is not None]
 
     def _instead(self, entity: str, value: str, restorer: Restorer) -> str | None:
         """What stands in place of one finding; None: it may stay."""
@@ -383,29 +376,32 @@ class AnswerFilter:
         )
 
 
-def _cut(piece: Json, index: int, arguments: dict[tuple[int, str, str], list[str]]) -> int:
-    """Put the text of a piece of a tool call, which goes on in other pieces, with those; returns its length.
+class FieldJudge:
+    """What judges one running text in a field: see `runs.Judge`."""
 
-    What the piece holds besides is small, or its length counts as well.
-    """
-    size = 0
-    for kind, field in (("function", "arguments"), ("custom", "input")):
-        inner = piece.get(kind)
-        said = inner.get(field) if isinstance(inner, dict) else None
-        if isinstance(inner, dict) and isinstance(said, str):
-            arguments.setdefault((index, kind, field), []).append(said)
-            inner[field] = ""
-            size += len(said)
-    return size + sum(len(str(value)) for key, value in piece.items() if key not in ("index", "type"))
+    __slots__ = ("_edits", "_guards", "_window")
 
+    def __init__(
+        self, window: Window, guards: Sequence[Guard], edits: Callable[[str, Sequence[Finding]], list[Edit]]
+    ) -> None:
+        self._window = window
+        self._guards = guards
+        self._edits = edits
 
-def _merge(whole: Json, piece: Json) -> None:
-    """Take in a further piece of a streamed tool call: of everything but its text the last word said counts."""
-    for key, value in piece.items():
-        inner = whole.get(key)
-        if key in ("function", "custom") and isinstance(value, dict) and isinstance(inner, dict):
-            for name, said in value.items():
-                if said not in (None, "") or name not in inner:
-                    inner[name] = said
-        elif value is not None:
-            whole[key] = value
+    def feed(self, text: str) -> Segment:
+        """Take a piece; give what is judged by now."""
+        return self._window.feed(text)
+
+    def close(self) -> Segment:
+        """The text has ended: give the rest."""
+        return self._window.close()
+
+    def edits(self, segment: Segment) -> list[Edit]:
+        """What is to be put in place of what was found."""
+        return self._edits(segment.text, segment.findings)
+
+    def guard(self, text: str, final: bool) -> str:
+        """What of an edited text may leave by now."""
+        for guard in self._guards:
+            text = guard.feed(text) + guard.close() if final else guard.feed(text)
+        return text

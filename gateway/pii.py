@@ -18,9 +18,9 @@ from functools import partial
 from typing import Protocol
 
 from gateway.actions import Actions, Rules
-from gateway.budget import Spent
+from gateway.budget import PASSING, Spent
 from gateway.call import NO_OBLIGATIONS, Call, Finding, Obligations, Redaction, Span
-from gateway.errors import PASSING, Refusal, trace
+from gateway.errors import Refusal, trace
 from gateway.formats import tree
 from gateway.lanes import apart
 from gateway.restore import LITERAL, Names, keeps

@@ -11,17 +11,17 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from dataclasses import replace
 
 import orjson
 
-from gateway import budget, flow, ingress, quota, ratelimit
+from gateway import budget, flow, forms, ingress, quota, ratelimit
 from gateway.admit import admit
-from gateway.budget import Budget, Spent
-from gateway.call import NO_OBLIGATIONS, Call, Obligations, Rejection, Screening, Subject, Usage
-from gateway.errors import PASSING, Refusal
-from gateway.formats import items, numbers, tree
+from gateway.budget import PASSING, Budget, Spent
+from gateway.call import NO_OBLIGATIONS, Call, Json, Obligations, Rejection, Screening, Subject, Usage
+from gateway.errors import Refusal
+from gateway.formats import Chunk, StreamCodec, items, numbers, surrogates, tree
 from gateway.forward import MAX_ANSWER, Answer
 from gateway.idempotency import REPLAYED
 from gateway.judging import Pace, judge, spent, takes_long
@@ -297,8 +297,6 @@ async def forward(call: Call, reply: Reply) -> None:
     """Send the call, and the answer back as it may be."""
     answer = await call.runtime.forward.open(call, call.targets)
     try:
-        if answer.streamed != call.stream:
-            raise _garbage(call, "an event stream" if answer.streamed else "no event stream")
         if call.stream:
             await stream(call, answer, reply)
         else:
@@ -324,6 +322,11 @@ async def whole(call: Call, answer: Answer, reply: Reply) -> None:
         call.outcome.heard = [b"".join(parts)[:MAX_COUNTED].decode(errors="replace")]
         raise
     step(call, "output")
+    if answer.streamed:
+        try:
+            parts = [forms.assemble(b"".join(parts))]
+        except (ValueError, TypeError, AttributeError):
+            raise _garbage(call, "an event stream that is no chat completion") from None
     call.budget.extend(size)
     await reply.whole(200, await judge(call, size > call.runtime.NEW_TEXT, judged, call, parts))
 
@@ -335,11 +338,21 @@ def judged(call: Call, parts: list[bytes]) -> bytes:
     if items.has_more_values(raw, caps.values):
         raise _garbage(call, caps.words("values"))
     try:
-        body = orjson.loads(raw)
+        body, mended = surrogates.loads(raw)
         call.format.check(body)
     except (ValueError, AttributeError, TypeError):
         raise _garbage(call, "something that is not a chat completion") from None
     call.screening = Screening()
+    try:
+        if mended:
+            raw = orjson.dumps(body)
+        return _screened(call, raw, body)
+    except TypeError:  # nested deeper than can be written
+        raise _garbage(call, "something that is nested too deep") from None
+
+
+def _screened(call: Call, raw: bytes, body: Json) -> bytes:
+    caps = call.runtime.config.server.caps
     call.outcome.usage = call.format.usage(body)
     if len(raw) > caps.least and (too_many := caps.over(call.format.answer_items(body))):
         raise _garbage(call, too_many)
@@ -348,7 +361,6 @@ def judged(call: Call, parts: list[bytes]) -> bytes:
     screen = call.runtime.filter(call)
     if screen is not None and (screen.whole(body) or not tree.says_once(raw, body)):
         raw = numbers.dumps(body, raw)
-    parts.clear()
     return raw
 
 
@@ -360,11 +372,10 @@ async def stream(call: Call, answer: Answer, reply: Reply) -> None:
     outcome, pace = call.outcome, Pace(call)
     out: list[bytes] = []
     try:
-        async for data in answer.chunks:
-            call.budget.extend(len(data))
+        async for chunks in read_chunks(call, answer, codec):
             if not outcome.first_byte_ns:
                 outcome.first_byte_ns = time.perf_counter_ns()
-            for chunk in codec.feed(data):
+            for chunk in chunks:
                 if chunk.error:
                     raise _garbage(call, "an error in the middle of its answer")
                 said = chunk.said()
@@ -376,7 +387,7 @@ async def stream(call: Call, answer: Answer, reply: Reply) -> None:
                 if screen is not None:
                     out += await pace.judge(chunk.raw, sum(map(len, said)), screen.feed, chunk, codec)
                 else:
-                    out.append(codec.encode(chunk))
+                    out.append(codec.plain(chunk))
                 await pace.breathe()
             if out:
                 await reply.stream(b"".join(out), complete=codec.ended)
@@ -390,6 +401,32 @@ async def stream(call: Call, answer: Answer, reply: Reply) -> None:
         raise _garbage(call, f"a stream that breaks its format: {fault}") from None
     tail = b"".join(screen.close(codec)) if screen is not None else b""
     await reply.end(tail if codec.ended else tail + call.format.done, complete=True)
+
+
+async def events_of(answer: Answer) -> AsyncIterator[bytes]:
+    """The events of an answer that is no stream, though one was asked for. Raises ValueError."""
+    raw = b""
+    async for data in answer.chunks:
+        raw += data
+        if len(raw) > MAX_ANSWER:
+            raise ValueError(f"more than {MAX_ANSWER} bytes")
+    body, _ = surrogates.loads(raw)
+    if type(body) is not dict:
+        raise ValueError("it is no object")
+    for event in forms.unfold(body):
+        yield event
+
+
+async def read_chunks(call: Call, answer: Answer, codec: StreamCodec) -> AsyncIterator[Iterator[Chunk]]:
+    """The chunks of an answer as they come. One that breaks off when every choice has ended is whole."""
+    try:
+        async for data in answer.chunks if answer.streamed else events_of(answer):
+            call.budget.extend(len(data))
+            yield codec.feed(data)
+    except Refusal as fault:
+        if fault.stage != "forward" or not codec.finished:
+            raise
+    yield codec.rest()
 
 
 def _garbage(call: Call, what: str) -> Refusal:

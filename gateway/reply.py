@@ -131,8 +131,13 @@ def _waiting(refusal: Refusal) -> list[tuple[bytes, bytes]]:
     headers = []
     if refusal.retry_after is not None:
         headers.append((b"retry-after", b"%d" % whole_seconds(refusal.retry_after)))
-    elif not refusal.retry or refusal.code in ("rate_limited", "quota_busy"):
+    elif not refusal.retry or (refusal.code in ("rate_limited", "quota_busy") and refusal.stage != "forward"):
         headers.append((b"x-should-retry", b"false"))
+    # Our own limits have names of the same kind: an upstream's stand beside them.
+    headers += [
+        ((name if name == "retry-after-ms" else f"x-upstream-{name[2:]}").encode(), value.encode())
+        for name, value in refusal.hints.items()
+    ]
     if refusal.code == "unauthenticated":
         headers.append((b"www-authenticate", b'Bearer realm="meshgate"'))
     return headers

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from gateway import ingress
 from gateway.config import Config
 from gateway.correlation import LONGEST, Signer, signer
-from gateway.errors import ConfigError, Refusal
+from gateway.errors import Refusal
 
 NOW = 1_800_000_000.0
 IDS = st.from_regex(r"[A-Za-z0-9][A-Za-z0-9._:/+=@-]{0,92}", fullmatch=True)
@@ -102,6 +102,6 @@ def test_the_key_is_the_vaults(tmp_path: Path) -> None:
     assert one
     assert two
     assert two.read("red", one.token("red", "w", 60)) == "w"
-    with pytest.raises(ConfigError, match=r"pii\.vault_key"):
-        signer(settings("redis://127.0.0.1/0"))
+    with pytest.raises(ValueError, match=r"pii\.vault_key"):
+        settings("redis://127.0.0.1/0")
     assert signer(Config(providers={}, models={})) is None

@@ -11,8 +11,9 @@ from gateway.call import Finding, Redaction
 from gateway.config import Quotas
 from gateway.exfiltration import Exfiltration
 from gateway.formats import tree
-from gateway.formats.openai_chat import OPENAI_CHAT, SHAPE
+from gateway.formats.openai_chat import OPENAI_CHAT
 from gateway.formats.openai_steps import steps
+from gateway.formats.openai_tables import SHAPE
 from gateway.invisible import Invisible
 from gateway.loops import Loops
 from gateway.output import AnswerFilter, Screen

@@ -17,7 +17,8 @@ import upstream as scripted
 from gateway.call import Call
 from gateway.errors import Refusal
 from gateway.formats import tree
-from gateway.formats.openai_chat import OPENAI_CHAT, SHAPE
+from gateway.formats.openai_chat import OPENAI_CHAT
+from gateway.formats.openai_tables import SHAPE
 from gateway.output import Screen
 from gateway.scan.beside import UNSCANNABLE, Beside
 from gateway.scan.window import StreamScanner

@@ -10,7 +10,7 @@ A new dialect is one new file here and one row in `app.ROUTES`.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol
 
 from gateway.call import Json, Usage
 from gateway.errors import Refusal
@@ -21,7 +21,9 @@ if TYPE_CHECKING:
     from gateway.loops import Step
 
 Channel = tuple[int, str]
-"""One run of text inside an answer: (choice or block number, field)."""
+"""One run of text inside an answer: (choice or block number, field), the field as a path where it lies deeper."""
+Level = Literal["delta", "choice", "chunk"]
+"""What of a chunk holds a field."""
 
 
 class Intent(NamedTuple):
@@ -41,17 +43,61 @@ class Delta(NamedTuple):
     key: str
 
 
+class Piece:
+    """A piece of a running text in a field: `holder[key]` is the piece, `channel` the run it belongs to."""
+
+    __slots__ = ("channel", "field", "holder", "key", "left", "parts")
+
+    def __init__(self, channel: Channel, field: Field, holder: Any, key: Any) -> None:
+        self.channel = channel
+        self.field = field
+        self.holder = holder
+        self.key = key
+        self.left = len(holder[key])  # characters of it that are not judged yet
+        self.parts: list[str] = []  # what stays of those that are
+
+
+class Field:
+    """A field of a chunk with texts that go on in other chunks, though the dialect does not name it.
+
+    It stands at `holder[key]`; `level` says whether that is a delta, a choice or the chunk itself. While something of
+    it is still to be judged it is taken out, and leaves later as a chunk of its own. One that is `loose` is in none.
+    """
+
+    __slots__ = ("changed", "choice", "holder", "key", "level", "loose", "pieces", "waiting")
+
+    def __init__(self, level: Level, choice: int, holder: Json, key: str) -> None:
+        self.level: Level = level
+        self.choice = choice
+        self.holder = holder
+        self.key = key
+        self.pieces: list[Piece] = []
+        self.waiting = 0  # pieces that are not whole yet
+        self.changed = False
+        self.loose = False
+
+    def detach(self) -> None:
+        """Take it out of its chunk."""
+        if self.loose:
+            return
+        holder, self.holder = self.holder, {self.key: self.holder.pop(self.key)}
+        for piece in self.pieces:
+            if piece.holder is holder:
+                piece.holder = self.holder
+
+
 class Chunk:
     """One event of a streamed answer.
 
     `raw` is the event as it came; it is sent as it is unless something in it changed (`edited`). `texts` are judged as
-    they flow; `calls` (tool calls) are taken out and judged whole; `wholes` are texts that are whole as they come, in
-    fields that the dialect does not name among others; `ends` are the choices that end with this chunk. `frame` stands
-    in the place of `data` where the chunk is a run of events that were read without parsing, with texts of `sizes`.
+    they flow, and so are those of `fields`, which the dialect does not name; `calls` (tool calls) are taken out and
+    judged whole; `wholes` are texts that are whole as they come. `ends` are the choices that have ended by the word of
+    this chunk, which holds until more of them comes; `closes`: it speaks of no other choice. `frame` stands in the
+    place of `data` where the chunk is a run of events that were read without parsing, with texts of `sizes`.
     """
 
     __slots__ = (
-        *("calls", "data", "done", "edited", "ends", "error", "frame"),
+        *("calls", "closes", "data", "done", "edited", "ends", "error", "fields", "frame"),
         *("raw", "sizes", "texts", "usage", "wholes"),
     )
 
@@ -60,8 +106,10 @@ class Chunk:
         self.data = data
         self.texts: list[Delta] = []
         self.calls: list[tuple[int, Json]] = []
+        self.fields: list[Field] = []
         self.wholes: list[Survey] = []
         self.ends: tuple[int, ...] = ()
+        self.closes = False
         self.usage: Usage | None = None
         self.done = False
         self.error = False
@@ -73,24 +121,25 @@ class Chunk:
         """Every text in the chunk, to count where no usage is reported."""
         said = [delta.holder[delta.key] for delta in self.texts]
         for _, call in self.calls:
-            for inner in (call.get("function"), call.get("custom")):
+            for inner in (call.get("function"), call.get("custom"), call.get("function_call")):
                 if type(inner) is dict:
                     said += [value for value in inner.values() if type(value) is str]
+        for field in self.fields:
+            said += [piece.holder[piece.key] for piece in field.pieces]
         return said
-
-    def judge_whole(self, holder: Json, but: frozenset[str], shape: Shape) -> None:
-        """Have every text under keys other than `but` judged as it is."""
-        survey = Survey(shape)
-        survey.take(holder, but)
-        if survey.spans or survey.kinds:
-            self.wholes.append(survey)
 
 
 class StreamCodec(Protocol):
     """The reader of one streamed answer, and the writer of what the line adds to it."""
 
     open: dict[int, bool]
-    """Which choices have begun, and whether each is still open."""
+    """Which choices have begun, and whether each is still open for the caller."""
+
+    @property
+    def finished(self) -> bool:
+        """Every choice has said that it ended."""
+        ...
+
     ended: bool
     """The event that ends the answer has come."""
 
@@ -115,12 +164,32 @@ class StreamCodec(Protocol):
         """The upstream ended. Raises ValueError if it ended in the middle."""
         ...
 
+    def plain(self, chunk: Chunk) -> bytes:
+        """The bytes of a chunk where nobody judges the answer."""
+        ...
+
     def encode(self, chunk: Chunk) -> bytes:
         """The bytes of a chunk; empty when nothing is left in it that a client would miss."""
         ...
 
+    def rest(self) -> Iterator[Chunk]:
+        """The upstream ended: what an event holds that it did not end."""
+        ...
+
     def text(self, channel: Channel, text: str) -> bytes:
         """An event that carries `text` on `channel`."""
+        ...
+
+    def field(self, field: Field) -> bytes:
+        """An event that carries a field that was taken out of its chunk."""
+        ...
+
+    def reopen(self, chunk: Chunk) -> dict[int, Any]:
+        """Take out of a chunk that choices have ended: choice -> how, in the words of the dialect."""
+        ...
+
+    def end(self, choice: int, reason: Any) -> bytes:
+        """An event that says that a choice has ended."""
         ...
 
     def tool_calls(self, choice: int, calls: list[Json]) -> bytes:
@@ -230,6 +299,15 @@ def count(value: Any) -> int | None:
     return value if type(value) is int and value >= 0 else None
 
 
+def ordinal(value: Any) -> int | None:
+    """The place in a list that an upstream reported, as clients read it: 1, 1.0 and "1" are one. None: it is none."""
+    if type(value) is float and value.is_integer() and abs(value) < 2**53:
+        return int(value)
+    if type(value) is str and len(value) < 10 and value.isdecimal():
+        return int(value)
+    return value if type(value) is int else None
+
+
 def integer(value: Any) -> int:
-    """The same, 0 for what is none."""
+    """The count that an upstream reported, 0 for what is none."""
     return count(value) or 0

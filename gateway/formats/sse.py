@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 _END = re.compile(rb"\r\n\r\n|\n\n|\r\r(?!\n)|\r\n\n|\n\r\n|\r\n\r(?=[^\n])")
 _LOOK = 3  # bytes before a piece that its end may begin in
+MARK = b"\xef\xbb\xbf"  # a byte order mark
 MAX_EVENT = 4 * 1024 * 1024  # bytes; an event beyond this is not an answer but an attack or a fault
 
 
@@ -29,12 +30,13 @@ class Reader:
     `feed` does both; `take` and `next` are for those who may know how to read an event without its help.
     """
 
-    __slots__ = ("_held", "_returns", "_size", "_tail")
+    __slots__ = ("_begun", "_held", "_returns", "_size", "_tail")
 
     def __init__(self) -> None:
         self._held: list[bytes] = []  # put together once the end has come: not with each piece
         self._size = 0
         self._tail = b""  # the last bytes of it, which the end may begin in
+        self._begun = False  # more has come than a byte order mark
         self._returns = False  # CR ends lines here, too
 
     @property
@@ -53,7 +55,9 @@ class Reader:
 
     def take(self, data: bytes) -> bytes:
         """What is there to be read now: go through it with `next` until its end."""
-        if self._held:
+        if not self._begun:
+            data = self._begin(data)
+        elif self._held:
             self._held.append(data)
             self._size += len(data)
             near = self._tail + data
@@ -63,6 +67,20 @@ class Reader:
             data, self._held = b"".join(self._held), []
         self._returns = b"\r" in data
         return data
+
+    def _begin(self, data: bytes) -> bytes:
+        """Leave out a byte order mark, which may come in pieces."""
+        data, self._held = b"".join(self._held) + data, []
+        if len(data) < len(MARK) and MARK.startswith(data):
+            self._held, self._size = [data], len(data)
+            return b""
+        self._begun = True
+        return data.removeprefix(MARK)
+
+    def rest(self) -> SSE | None:
+        """What is there of an event that nothing ended, as if it had been; None for nothing."""
+        data, self._held = b"".join(self._held).rstrip(b"\r\n"), []
+        return _event(data + b"\n\n") if data.strip() else None
 
     def next(self, data: bytes, at: int) -> tuple[SSE | None, int]:
         """The event at `at` and where it ends; None once the rest holds no whole one, which is kept for later."""

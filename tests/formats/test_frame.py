@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.formats.frame import Frame
-from gateway.formats.openai_chat import OPENAI_CHAT, OpenAIChatStream
+from gateway.formats.openai_chat import OPENAI_CHAT
+from gateway.formats.openai_stream import OpenAIChatStream
 
 PIECES = st.one_of(
     st.sampled_from(

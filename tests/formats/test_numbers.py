@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway.formats import literals, numbers, tree
-from gateway.formats.openai_chat import SHAPE
+from gateway.formats.openai_tables import SHAPE
 
 WEI = "1000000000000000000000001"
 NUMBERS = st.one_of(

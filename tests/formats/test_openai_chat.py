@@ -124,7 +124,9 @@ def test_the_end_of_a_stream() -> None:
                 stream.close()
 
 
-@pytest.mark.parametrize("data", [b"data: 7\n\n", b"data: {\n\n", b"data: {}\n\n", b'data: {"choices": [1]}\n\n'])
+@pytest.mark.parametrize(
+    "data", [b"data: 7\n\n", b"data: {\n\n", b'data: {"choices": 7}\n\n', b'data: {"choices": [1]}\n\n']
+)
 def test_garbage_in_a_stream_is_an_error(data: bytes) -> None:
     """What is not a chunk raises ValueError."""
     with pytest.raises(ValueError):  # noqa: PT011  (several readers raise it)
@@ -162,7 +164,9 @@ def test_texts_in_fields_that_nobody_knows_are_judged_too() -> None:
     stream = OPENAI_CHAT.stream(keep_usage=False)
     [chunk] = stream.feed(event({"content": "a", "notes": [{"text": "b"}]}, extra="c", flag={"on": True}))
     judged = [span.text for survey in chunk.wholes for span in survey.spans]
-    assert set(judged) == {"b", "c", "chat.completion.chunk", "m"}
+    running = {piece.channel: piece.holder[piece.key] for field in chunk.fields for piece in field.pieces}
+    assert set(judged) == {"c", "chat.completion.chunk", "m"}  # the id, the kind, the model
+    assert running == {(0, "notes[].text"): "b", (0, "chunk:extra"): "c"}
     assert "extra" not in stream.envelope
 
 

@@ -24,7 +24,8 @@ from hypothesis import strategies as st
 from gateway.call import Call
 from gateway.errors import Refusal
 from gateway.formats import sse, tree
-from gateway.formats.openai_chat import OPENAI_CHAT, SHAPE
+from gateway.formats.openai_chat import OPENAI_CHAT
+from gateway.formats.openai_tables import SHAPE
 from gateway.scan import disguise, placeholders, rewrite
 from gateway.scan.pii import PiiScanner
 from gateway.scan.secrets import SecretScanner
@@ -204,7 +205,7 @@ def disguises(text: str) -> None:
         places = [plain.place(at, at + 1) for at in range(len(plain.text))]
         assert all(low[1] <= high[0] or low == high for low, high in pairwise(places))
     for blob in disguise.blobs(text, known):
-        low, high = blob.place(0, len(blob.text))
+        low, high = blob.placer()(0, len(blob.text))
         assert blob.start <= low <= high <= blob.end <= len(text)
     assert disguise.settled(text, 0) <= len(text) if text else True
     assert len(shadow(text)) == len(text)

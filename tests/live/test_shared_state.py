@@ -11,6 +11,7 @@ import pytest
 
 import upstream as scripted
 from engines.opa_server import serve as opa_server
+from gateway.errors import ConfigError
 from line import config, running
 from servers import redis_server
 
@@ -63,7 +64,7 @@ def test_shared_state_needs_a_shared_key(up: scripted.Upstream, tmp_path: Path) 
     """Replicas that seal with keys of their own could not read each other's vault: refused at start."""
     with redis_server() as url:
         settings = on_redis(tmp_path / "one", up.url, url, pii={})
-        with pytest.raises(RuntimeError), running(tmp_path / "one", settings):
+        with pytest.raises(ConfigError, match=r"pii\.vault_key"), running(tmp_path / "one", settings):
             pass
 
 

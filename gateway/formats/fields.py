@@ -1,0 +1,119 @@
+"""Texts in fields that a dialect does not name: which run of text each string of a chunk belongs to.
+
+Clients put the strings of one place together, whatever the field is called, so all strings at one path are one text.
+Lists are gone through as clients do: by the `index` of their objects where they have one, else in order.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from typing import Any, Final
+
+from gateway.call import Json, Span
+from gateway.formats import Chunk, Field, Level, Piece, ordinal
+from gateway.formats.tree import Name, Shape, Survey
+
+_STRUCTURE: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_.:/+=-]{0,127}")
+_LETTER: Final = re.compile(r"[^\W\d_]")
+_MAX_PATHS: Final = 1024  # whose last value is remembered
+
+
+class Reader:
+    """Reads the fields of one streamed answer."""
+
+    __slots__ = ("_last", "_shape")
+
+    def __init__(self, shape: Shape) -> None:
+        self._shape = shape
+        self._last: dict[tuple[Level, int, str], str] = {}
+
+    def read(
+        self,
+        chunk: Chunk,
+        level: Level,
+        choice: int,
+        holder: Json,
+        but: frozenset[str],
+        whole: Iterable[str] = (),
+        *,
+        loose: bool = False,
+    ) -> None:
+        """Add what stands in `holder` to the chunk, apart from the keys in `but`; those in `whole` have no runs.
+
+        `loose`: the holder is no part of the chunk, and leaves on its own.
+        """
+        survey = Survey(self._shape)
+        survey.take(holder, but)
+        if not survey.spans and not survey.kinds:
+            return
+        fields: dict[str, Field] = {}
+        places: dict[int, tuple[str, str]] = {}
+        rest = []
+        # What stands under a key that may get another name stays in its place.
+        named = {(id(span.holder), str(span.key)) for span in survey.spans if type(span.key) is Name}
+        for span in survey.spans:
+            stays = span.nested is not None or (named and (id(span.holder), span.key) in named)
+            path = None if stays else self._path(span, holder, places)
+            if path is None or path[0] in whole or not self._runs(span, level, choice, path[1]):
+                rest.append(span)
+                continue
+            top, below = path
+            if top not in fields:
+                fields[top] = Field(level, choice, holder, top)
+                fields[top].loose = loose
+            field = fields[top]
+            channel = (choice, below if level == "delta" else f"{level}:{below}")
+            field.pieces.append(Piece(channel, field, span.holder, span.key))
+        chunk.fields += fields.values()
+        survey.spans = rest
+        if rest or survey.kinds:
+            chunk.wholes.append(survey)
+
+    def _path(self, span: Span, holder: Json, places: dict[int, tuple[str, str]]) -> tuple[str, str] | None:
+        """The key in `holder` that a string stands under, and its whole path; None for what is no string."""
+        if type(span.holder[span.key]) is not str:
+            return None
+        if span.holder is holder:
+            return span.key, span.key
+        if not places:
+            for key, value in holder.items():
+                _note(value, key, key, places)
+        top, path = places[id(span.holder)]
+        return top, f"{path}[]" if type(span.key) is int else f"{path}.{span.key}"
+
+    def _runs(self, span: Span, level: Level, choice: int, path: str) -> bool:
+        """Whether a string may be a piece of a longer text: no name under a structural key, and nothing that repeats.
+
+        Beside the deltas are values that stand in every chunk; one without letters may be a piece of a number all the
+        same.
+        """
+        text = span.text
+        if span.key in self._shape.opaque and is_structure(text):
+            return False
+        if level == "delta":
+            return True
+        key = (level, choice, path)
+        repeats = self._last.get(key) == text and _LETTER.search(text) is not None
+        if len(self._last) >= _MAX_PATHS and key not in self._last:
+            raise ValueError(f"texts in more than {_MAX_PATHS} places beside its deltas")
+        self._last[key] = text
+        return not repeats
+
+
+def is_structure(text: str) -> bool:
+    """Whether a string has the form of a name or an id, which no client puts together with others."""
+    return _STRUCTURE.fullmatch(text) is not None
+
+
+def _note(value: Any, top: str, path: str, places: dict[int, tuple[str, str]]) -> None:
+    """Write down where each dict and list stands."""
+    if type(value) is dict:
+        places[id(value)] = (top, path)
+        for key, inner in value.items():
+            _note(inner, top, f"{path}.{key}", places)
+    elif type(value) is list:
+        places[id(value)] = (top, path)
+        for inner in value:
+            index = ordinal(inner.get("index")) if type(inner) is dict else None
+            _note(inner, top, f"{path}[]" if index is None else f"{path}[{index}]", places)

@@ -1,0 +1,67 @@
+"""What a chat completion reports beside its text, whole or streamed: usage and log probabilities."""
+
+from __future__ import annotations
+
+import re
+
+from gateway.call import Json, Usage
+from gateway.formats import count, integer
+
+
+def usage(answer: Json) -> Usage | None:
+    """The provider's own count; None when it gives none, or none that can be one."""
+    told = answer.get("usage")
+    if type(told) is not dict:
+        return None
+    total_in, total_out = count(told.get("prompt_tokens")), count(told.get("completion_tokens"))
+    if total_in is None or total_out is None:
+        return None
+    prompt, completion = told.get("prompt_tokens_details"), told.get("completion_tokens_details")
+    prompt = prompt if type(prompt) is dict else {}
+    completion = completion if type(completion) is dict else {}
+    return Usage(
+        input=total_in,
+        output=total_out,
+        cached=integer(prompt.get("cached_tokens")),
+        reasoning=integer(completion.get("reasoning_tokens")),
+        audio=integer(completion.get("audio_tokens")),
+        audio_input=integer(prompt.get("audio_tokens")),
+    )
+
+
+def echoes(choice: Json) -> bool:
+    """Whether log probabilities are those of the text beside them, token by token."""
+    said = choice.get("message") or choice.get("delta")
+    probabilities = choice["logprobs"]
+    if type(said) is not dict or type(probabilities) is not dict:
+        return False
+    for field, tokens in probabilities.items():
+        if tokens is None:
+            continue
+        if type(tokens) is not list or not all(type(token) is dict and _is_token(token) for token in tokens):
+            return False
+        if "".join(str(token.get("token", "")) for token in tokens) != (said.get(field) or ""):
+            return False
+    return True
+
+
+def _is_token(token: Json) -> bool:
+    """Whether a token says itself and nothing else: its bytes are its own, and alternatives no longer than tokens are.
+
+    One of more than 12 characters is a word or a line of signs: no digits, and no address.
+    """
+    said = token.get("bytes")
+    if said is not None and said != list(str(token.get("token", "")).encode("utf-8", "replace")):
+        return False
+    others = token.get("top_logprobs") or ()
+    return token.keys() <= _TOKEN and all(
+        type(other) is dict
+        and "top_logprobs" not in other
+        and _is_token(other)
+        and _SHORT_TOKEN.fullmatch(str(other.get("token", ""))) is not None
+        for other in others
+    )
+
+
+_TOKEN = frozenset({"token", "logprob", "bytes", "top_logprobs"})
+_SHORT_TOKEN = re.compile(r"(?s).{0,12}|\s*[^\W\d_]{1,64}\s*|[\W_]{0,256}")

@@ -1,0 +1,73 @@
+"""The pool of connections to upstreams, which knows when a call may be sent again without being made twice."""
+
+from __future__ import annotations
+
+from contextvars import ContextVar
+from functools import partial
+from typing import Any
+
+import aiohttp
+from aiohttp.client_proto import ResponseHandler
+from aiohttp.client_reqrep import ClientRequest
+from aiohttp.connector import Connection
+from aiohttp.tracing import Trace
+
+
+class Attempt:
+    """One try to send a call. `fresh`: not on a connection that was used before."""
+
+    __slots__ = ("fresh", "protocol", "reused")
+
+    def __init__(self, *, fresh: bool) -> None:
+        self.fresh = fresh
+        self.reused = False
+        self.protocol: Handler | None = None
+
+    @property
+    def unanswered(self) -> bool:
+        """Whether it went out on a connection that had been idle, and not one byte came back: it was closed before."""
+        return self.reused and self.protocol is not None and not self.protocol.heard
+
+
+ATTEMPT: ContextVar[Attempt | None] = ContextVar("attempt", default=None)
+
+
+class Handler(ResponseHandler):
+    """The protocol of one connection; `heard`: bytes of an answer have come since it was taken from the pool."""
+
+    heard = False
+    used = False
+
+    def data_received(self, data: bytes) -> None:
+        """Bytes from the upstream."""
+        self.heard = True
+        super().data_received(data)
+
+
+class Pool(aiohttp.TCPConnector):
+    """Gives out no connection that has failed while it was idle, such as by a timer of the call before."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self._factory = partial(Handler, loop=self._loop)  # type: ignore[assignment]
+
+    async def connect(
+        self,
+        req: ClientRequest,
+        traces: list[Trace],
+        timeout: aiohttp.ClientTimeout,  # noqa: ASYNC109
+    ) -> Connection:
+        """A connection that can be used."""
+        attempt = ATTEMPT.get()
+        while True:
+            connection = await super().connect(req, traces, timeout)
+            protocol = connection.protocol
+            if not isinstance(protocol, Handler):
+                return connection
+            if protocol.used and (protocol.exception() is not None or (attempt is not None and attempt.fresh)):
+                connection.close()
+                continue
+            if attempt is not None:
+                attempt.reused, attempt.protocol = protocol.used, protocol
+            protocol.used, protocol.heard = True, False
+            return connection
