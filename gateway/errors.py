@@ -39,6 +39,7 @@ TABLE: Mapping[str, Code] = {
     "pii_blocked": Code(403, "policy"),
     "output_blocked": Code(403, "policy"),
     "sql_blocked": Code(403, "policy"),
+    "tool_not_offered": Code(403, "policy"),
     "secret_blocked": Code(403, "policy"),
     "workflow_frozen": Code(403, "limit"),
     "hop_limit": Code(403, "limit"),

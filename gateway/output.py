@@ -15,6 +15,7 @@ import logging
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
+from gateway import offered
 from gateway.call import Call, Finding, Json, Screening
 from gateway.errors import Refusal, trace
 from gateway.formats import Channel, Chunk, Codec, StreamCodec, tree
@@ -101,6 +102,7 @@ class Screen:
         self.secrets = config.secrets if config else "allow"
         self.pii = config.pii if config else "allow"
         self.unscannable = config.unscannable if config else "allow"
+        self.any_tool = config is None or config.tools == "any"
         self.limit = config.window if config else 256
         self.scanner = scanner
         self.allowed = allowed
@@ -142,7 +144,10 @@ class AnswerFilter:
         """Edit a whole answer in place; True if anything changed."""
         try:
             survey = self._codec.whole(answer)
-            changed = self._survey(survey, self._codec.calls(answer))
+            calls = self._codec.calls(answer)
+            if not self._screen.any_tool:
+                offered.check(self._call, calls)
+            changed = self._survey(survey, calls)
             if changed or not self._codec.echoes(answer):
                 self._codec.conceal(answer)
                 changed = True
@@ -310,6 +315,8 @@ class AnswerFilter:
             for (index, kind, name), pieces in self._arguments.pop(choice, {}).items():
                 calls[index][kind][name] = "".join(pieces)
             whole = [calls[index] for index in sorted(calls)]
+            if not self._screen.any_tool:
+                offered.check(self._call, whole)
             for call in whole:
                 self._survey(self._codec.arguments(call), (call,))
             events.append(stream.tool_calls(choice, whole))

@@ -18,7 +18,7 @@ import orjson
 
 from gateway.call import Json, Usage
 from gateway.errors import Refusal
-from gateway.formats import Channel, Chunk, Delta, Intent, count, integer, sse, tree
+from gateway.formats import Channel, Chunk, Delta, Intent, count, integer, openai_tools, sse, tree
 from gateway.formats.frame import Frame
 from gateway.formats.openai_steps import steps
 from gateway.loops import Step
@@ -62,21 +62,6 @@ def _number(body: Json, key: str, lowest: int, highest: int) -> int | None:
     return value
 
 
-def _tool_names(tools: Any) -> tuple[str, ...]:
-    if tools is None:
-        return ()
-    if type(tools) is not list:
-        raise _wrong("tools", "must be a list")
-    names = []
-    for tool in tools:
-        if type(tool) is not dict:
-            raise _wrong("tools", "must be a list of objects")
-        inner = tool.get(tool.get("type") or "function")
-        name = inner.get("name") if type(inner) is dict else tool.get("name", tool.get("type"))
-        names.append(name if type(name) is str else "")
-    return tuple(names)
-
-
 def _name(value: Any) -> str:
     return value if type(value) is str else ""
 
@@ -109,7 +94,7 @@ class OpenAIChat:
             raise _wrong("stream_options", "must be an object")
         answers = _number(body, "n", 1, MAX_CHOICES) or 1
         ceiling = _number(body, "max_completion_tokens", 1, MAX_CEILING) or _number(body, "max_tokens", 1, MAX_CEILING)
-        return Intent(model, bool(stream), _tool_names(body.get("tools")), ceiling and ceiling * answers)
+        return Intent(model, bool(stream), self.tools(body), ceiling and ceiling * answers)
 
     def steps(self, body: Json) -> list[Step]:
         """Prompts, the model's turns and tool results, in order. A result answers a call of the turn before it."""
@@ -134,18 +119,13 @@ class OpenAIChat:
             changed = True
         return changed
 
+    def tools(self, body: Json) -> tuple[str, ...]:
+        """Every name of a tool in the request, in whatever field. Raises Refusal(invalid_request)."""
+        return openai_tools.names(body)
+
     def strip_tools(self, body: Json, names: frozenset[str]) -> bool:
-        """Take tools out of what the model is offered, and with the last one the choice among them."""
-        tools = body.get("tools") or []
-        kept = [tool for tool, name in zip(tools, _tool_names(tools), strict=True) if name not in names]
-        if len(kept) == len(tools):
-            return False
-        body["tools"] = kept
-        body.pop("tool_choice", None)
-        if not kept:
-            del body["tools"]
-            body.pop("parallel_tool_calls", None)
-        return True
+        """Take tools out of what the model is offered, and the choice of one that is gone."""
+        return openai_tools.strip(body, names)
 
     def limit(self, body: Json, limits: Mapping[str, int]) -> bool:
         """Lower the output ceiling to a policy's limit."""
