@@ -18,7 +18,7 @@ import orjson
 
 from gateway.call import Json, Usage
 from gateway.errors import Refusal
-from gateway.formats import Channel, Chunk, Delta, Intent, count, integer, openai_tools, sse, tree
+from gateway.formats import Channel, Chunk, Delta, Intent, count, integer, openai_ceilings, openai_tools, sse, tree
 from gateway.formats.frame import Frame
 from gateway.formats.openai_steps import steps
 from gateway.loops import Step
@@ -43,23 +43,13 @@ CHOICE = frozenset({"index", "delta", "finish_reason", "logprobs"})
 _CHOICES = frozenset({"choices"})  # what of a chunk, of its choices, is not judged as it is
 _DELTA = frozenset({"delta", "logprobs"})
 _LOGPROBS = frozenset({"logprobs"})
-MAX_CEILING = 10_000_000  # tokens; above this a ceiling is a mistake, not a wish
-MAX_CHOICES = 128
+MAX_CHOICES = openai_ceilings.MAX_CHOICES
 
 _TYPES = {"caller": "invalid_request_error", "limit": "rate_limit_error", "policy": "permission_error"}
 
 
 def _wrong(param: str, problem: str) -> Refusal:
     return Refusal("invalid_request", f"`{param}` {problem}.", param=param)
-
-
-def _number(body: Json, key: str, lowest: int, highest: int) -> int | None:
-    value = body.get(key)
-    if value is None:
-        return None
-    if type(value) is not int or not lowest <= value <= highest:
-        raise _wrong(key, f"must be an integer from {lowest} to {highest}")
-    return value
 
 
 def _name(value: Any) -> str:
@@ -92,8 +82,8 @@ class OpenAIChat:
         options = body.get("stream_options")
         if options is not None and type(options) is not dict:
             raise _wrong("stream_options", "must be an object")
-        answers = _number(body, "n", 1, MAX_CHOICES) or 1
-        ceiling = _number(body, "max_completion_tokens", 1, MAX_CEILING) or _number(body, "max_tokens", 1, MAX_CEILING)
+        answers, ceiling = openai_ceilings.answers(body), openai_ceilings.ceiling(body)
+        openai_ceilings.check_tier(body)
         return Intent(model, bool(stream), self.tools(body), ceiling and ceiling * answers)
 
     def steps(self, body: Json) -> list[Step]:
@@ -102,7 +92,7 @@ class OpenAIChat:
 
     def answers(self, body: Json) -> int:
         """How many answers the request asks for."""
-        return body.get("n") or 1
+        return openai_ceilings.answers(body)
 
     def wants_usage(self, body: Json) -> bool:
         """Whether the caller asked for the usage chunk of a stream itself."""
@@ -110,7 +100,7 @@ class OpenAIChat:
 
     def request(self, body: Json, model: str, stream: bool) -> bool:
         """Name the upstream's model and ask for usage; True if the body changed."""
-        changed = False
+        changed = openai_ceilings.unite(body)
         if body.get("model") != model:
             body["model"] = model
             changed = True
@@ -132,11 +122,7 @@ class OpenAIChat:
         if unknown := set(limits) - {"max_tokens"}:
             names = ", ".join(sorted(unknown))
             raise Refusal("policy_unavailable", f"The policy sets limits that cannot be kept for chat: {names}.")
-        field = "max_tokens" if "max_tokens" in body else "max_completion_tokens"
-        if (body.get(field) or MAX_CEILING) <= limits["max_tokens"]:
-            return False
-        body[field] = limits["max_tokens"]
-        return True
+        return openai_ceilings.lower(body, limits["max_tokens"])
 
     def check(self, answer: Json) -> None:
         """Raise ValueError unless this is a chat completion."""
