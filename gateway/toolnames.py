@@ -6,12 +6,12 @@ Lower case, `_` for `-`, and without the prefix that says where the tool lives: 
 
 from __future__ import annotations
 
-_SEPARATORS = ("__", ".", "/", ":")
+_SEPARATORS = ("__", ".", "/")
 
 
 def normal(name: str) -> str:
     """The normal form; the whole name where nothing is left behind a prefix."""
-    form = name.strip().lower().replace("-", "_").replace(" ", "_")
+    form = name.lower().replace("-", "_").rstrip("_./")
     for separator in _SEPARATORS:
         form = form.rpartition(separator)[2] or form
     return form

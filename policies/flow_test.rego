@@ -51,9 +51,7 @@ test_a_listed_tool_in_another_spelling_is_untrusted if {
 }
 
 test_writing_in_another_spelling_is_refused_after if {
-	every name in ["Send-Mail", "mcp__mail__send_mail", "functions.DELETE-order"] {
-		codes == {"flow_write"} with input as call([name], ["untrusted"]) with data.flow as config
-	}
+	codes == {"flow_write"} with input as call(["mcp__mail__Send-Mail"], ["untrusted"]) with data.flow as config
 }
 
 test_another_tool_is_not if {
