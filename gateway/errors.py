@@ -9,7 +9,7 @@ Each format turns a `Refusal` into its own words (OpenAI, Anthropic, JSON-RPC); 
 from __future__ import annotations
 
 import traceback
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -70,6 +70,7 @@ class Refusal(Exception):
         retry_after: float | None = None,
         status: int | None = None,
         detail: Mapping[str, object] | None = None,
+        headers: Sequence[tuple[bytes, bytes]] = (),
     ) -> None:
         row = TABLE[code]
         super().__init__(message)
@@ -82,6 +83,7 @@ class Refusal(Exception):
         self.domain = row.domain
         self.retry = row.retry
         self.detail = detail or {}
+        self.headers = headers  # of the answer: `allow`, `accept-encoding`
         self.said = ""  # an upstream's own words, not yet judged: they join the message once the output filter has
 
 

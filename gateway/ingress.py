@@ -12,6 +12,7 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+from gateway import inflate
 from gateway.call import Call, Headers
 from gateway.correlation import Signer, missing
 from gateway.errors import Refusal
@@ -148,6 +149,9 @@ async def receive(call: Call, receive: Receive, max_body: int, max_depth: int) -
     """Read the request into the call. Raises Refusal(invalid_request, request_too_large), Disconnected."""
     call.correlation_id = workflow(call)
     call.raw = await read_body(receive, call.headers, max_body)
+    coding = header(call.headers, b"content-encoding").decode("latin-1").strip().lower()
+    if coding and coding != "identity":
+        call.raw = await asyncio.to_thread(inflate.unpack, coding, call.raw, max_body)
     if len(call.raw) > call.runtime.OFF_LOOP:
         parsed = await asyncio.to_thread(tree.parse, call.raw, call.format.shape, max_depth)
     else:

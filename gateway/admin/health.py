@@ -16,6 +16,8 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
+from gateway import served
+
 if TYPE_CHECKING:
     from gateway.app import Gateway
 
@@ -37,7 +39,18 @@ def routes(gateway: Gateway) -> list[Route]:
         lines = encode(registry) + encode(_Only(gateway))
         return Response(lines, headers={"content-type": content_type})
 
-    return [Route("/livez", livez), Route("/readyz", readyz), Route("/metrics", metrics)]
+    async def welcome(_: Request) -> Response:
+        return JSONResponse(
+            {"name": "meshgate", "serves": [served.CHAT, served.MODELS], "health": ["/livez", "/readyz"]}
+        )
+
+    alive = ("/livez", "/health", "/healthz", "/health/liveliness", "/health/liveness")
+    return [
+        *(Route(path, livez) for path in alive),
+        *(Route(path, readyz) for path in ("/readyz", "/health/readiness")),
+        Route("/metrics", metrics),
+        Route("/", welcome),
+    ]
 
 
 class _Only(CollectorRegistry):

@@ -45,7 +45,7 @@ _DELTA = frozenset({"delta", "logprobs"})
 _LOGPROBS = frozenset({"logprobs"})
 MAX_CHOICES = openai_ceilings.MAX_CHOICES
 
-_TYPES = {"caller": "invalid_request_error", "limit": "rate_limit_error", "policy": "permission_error"}
+_TYPES = {401: "authentication_error", 403: "permission_error", 429: "rate_limit_error"}
 
 
 def _wrong(param: str, problem: str) -> Refusal:
@@ -200,9 +200,7 @@ class OpenAIChat:
 
     def refuse(self, refusal: Refusal, request_id: str) -> Json:
         """`{"error": {message, type, param, code}}`, with the refusal's detail beside them."""
-        kind = _TYPES.get(refusal.domain, "server_error")
-        if refusal.code == "unauthenticated":
-            kind = "authentication_error"
+        kind = _TYPES.get(refusal.status) or ("invalid_request_error" if refusal.status < 500 else "server_error")
         error = {"message": refusal.message, "type": kind, "param": refusal.param, "code": refusal.code}
         return {"error": {**error, "request_id": request_id, **refusal.detail}}
 

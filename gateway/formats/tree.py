@@ -131,7 +131,9 @@ class Survey:
                     if kind is list and value and (type(value[0]) is int or type(value[0]) is float):
                         self.spans += _figures(node, key, value, role, nested)
                 elif kind is int or kind is float:
-                    if (value >= terms.LONG or value <= -terms.LONG) and (span := _figure(node, key, value, role, nested)):
+                    if (value >= terms.LONG or value <= -terms.LONG) and (
+                        span := _figure(node, key, value, role, nested)
+                    ):
                         add(span)
                     if kind is float and not self.inexact and numbers.is_inexact(value):
                         self.inexact = True

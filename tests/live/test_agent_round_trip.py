@@ -94,9 +94,7 @@ def test_values_that_json_must_escape(line: Line) -> None:
     """A value with quotes and backslashes stands in arguments, and in JSON within them, as JSON."""
     text = json.dumps({"to": ODD, "inner": json.dumps({"cc": ODD})})
     with client(line, workflow="odd") as agent:
-        answer = agent.chat.completions.create(
-            model="call", messages=[{"role": "user", "content": text}], tools=[SEND]
-        )
+        answer = agent.chat.completions.create(model="call", messages=[{"role": "user", "content": text}], tools=[SEND])
     assert json.loads(called(answer)["to"]) == {"to": ODD, "inner": json.dumps({"cc": ODD})}
 
 
