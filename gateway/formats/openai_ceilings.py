@@ -7,6 +7,7 @@ came, and the model's own `max_output` is reserved.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
 from gateway.call import Json
@@ -78,7 +79,7 @@ def lower(body: Json, limit: int) -> bool:
     return True
 
 
-def _put(body: Json, given: list[str], value: int) -> None:
+def _put(body: Json, given: Sequence[str], value: int) -> None:
     kept = next((key for key in given if body.get(key)), given[0])
     for key in given:
         if key != kept:

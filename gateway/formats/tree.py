@@ -131,10 +131,9 @@ class Survey:
                     if kind is list and value and (type(value[0]) is int or type(value[0]) is float):
                         self.spans += _figures(node, key, value, role, nested)
                 elif kind is int or kind is float:
-                    if (value >= terms.LONG or value <= -terms.LONG) and (
-                        span := _figure(node, key, value, role, nested)
-                    ):
-                        add(span)
+                    if value >= terms.LONG or value <= -terms.LONG:
+                        spans = [_figure(node, key, value, role, nested)]
+                        self.spans += [span for span in spans if span is not None]
                     if kind is float and not self.inexact and numbers.is_inexact(value):
                         self.inexact = True
             if not plain:
