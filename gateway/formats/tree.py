@@ -158,7 +158,7 @@ class Survey:
                 self.walk(value)
                 if type(value) is list:
                     self.spans += _figures(holder, key, value, "", None)
-            elif type(value) is int or type(value) is float:
+            elif type(value) is int or type(value) is float:  # noqa: SIM102  (the branches are kinds of value)
                 if abs(value) >= terms.LONG and (span := _figure(holder, key, value, "", None)):
                     self.spans.append(span)
         self.spans += [Span(holder, Name(key), key, "", None) for key in holder if key not in but and _telling(key)]
