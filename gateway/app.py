@@ -14,7 +14,7 @@ import signal
 import sys
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +33,7 @@ from gateway.formats.openai_chat import OPENAI_CHAT
 from gateway.forward import session
 from gateway.identity import Identity
 from gateway.load import Loaded, Watcher
+from gateway.models import visible
 from gateway.ner.pool import Pool
 from gateway.reply import Reply
 from gateway.runtime import Runtime, Shared, build
@@ -76,7 +77,7 @@ class Gateway:
             codec = ROUTES.get(path)
             if codec is not None:
                 await self._call(codec, path, scope, receive, send)
-            elif path == MODELS:
+            elif path == MODELS or path.startswith(f"{MODELS}/"):
                 await self._models(scope, send)
             else:
                 await self._control(scope, receive, send)
@@ -110,7 +111,7 @@ class Gateway:
     def _ticket(self, scope: Any, runtime: Runtime) -> Ticket:
         """What a call takes of the gateway. Raises Refusal where it cannot even begin."""
         if scope["method"] != "POST":
-            raise Refusal("invalid_request", f"{scope['path']} takes POST.", status=405)
+            raise _takes(scope["path"], "POST")
         known = (scope.get("extensions") or {}).get("meshgate.known")
         return self.shared.shares.enter(runtime.config.server, place(scope.get("client")), known)
 
@@ -121,12 +122,21 @@ class Gateway:
         reply = Reply(call, send)
         try:
             if scope["method"] != "GET":
-                raise Refusal("invalid_request", f"{MODELS} takes GET.", status=405)
+                raise _takes(MODELS, "GET")
             call.subject = await runtime.identity.identify(call.headers)
             call.correlation_id = ingress.workflow(call, needed=False)
-            await reply.whole(200, orjson.dumps(_model_list(runtime.config)))
+            names = await visible(call)
+            asked = scope["path"].removeprefix(MODELS).removeprefix("/")
+            if asked and asked not in names:
+                raise Refusal(
+                    "model_not_found", f"There is no such model here for you. GET {MODELS} lists those there are."
+                )
+            await reply.whole(200, orjson.dumps(_model(asked) if asked else _model_list(names)))
         except Refusal as refusal:
             await reply.refuse(refusal)
+        except Exception:
+            _log.exception("the list of models failed")
+            await reply.refuse(Refusal("overloaded", "The list of models could not be made. Try again later."))
 
     async def _lifespan(self, receive: Any, send: Any) -> None:
         await receive()
@@ -338,6 +348,13 @@ def _audit_writer(config: Config, store: Store, stack: contextlib.AsyncExitStack
     return writer, watch
 
 
-def _model_list(config: Config) -> Json:
-    data = [{"id": name, "object": "model", "created": 0, "owned_by": "meshgate"} for name in config.models]
-    return {"object": "list", "data": data}
+def _takes(path: str, method: str) -> Refusal:
+    return Refusal("invalid_request", f"{path} takes {method}.", status=405, headers=((b"allow", method.encode()),))
+
+
+def _model(name: str) -> Json:
+    return {"id": name, "object": "model", "created": 0, "owned_by": "meshgate"}
+
+
+def _model_list(names: Sequence[str]) -> Json:
+    return {"object": "list", "data": [_model(name) for name in names]}

@@ -9,7 +9,7 @@ Each format turns a `Refusal` into its own words (OpenAI, Anthropic, JSON-RPC); 
 from __future__ import annotations
 
 import traceback
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -39,6 +39,7 @@ TABLE: Mapping[str, Code] = {
     "pii_blocked": Code(403, "policy"),
     "output_blocked": Code(403, "policy"),
     "sql_blocked": Code(403, "policy"),
+    "tool_not_offered": Code(403, "policy"),
     "secret_blocked": Code(403, "policy"),
     "workflow_frozen": Code(403, "limit"),
     "hop_limit": Code(403, "limit"),
@@ -73,6 +74,7 @@ class Refusal(Exception):
         retry_after: float | None = None,
         status: int | None = None,
         detail: Mapping[str, object] | None = None,
+        headers: Sequence[tuple[bytes, bytes]] = (),
     ) -> None:
         row = TABLE[code]
         super().__init__(message)
@@ -86,6 +88,7 @@ class Refusal(Exception):
         self.retry = row.retry
         self.detail = detail or {}
         self.hints: Mapping[str, str] = {}  # headers of an upstream that tell when to try again
+        self.headers = headers  # of the answer: `allow`, `accept-encoding`
         self.said = ""  # an upstream's own words, not yet judged: they join the message once the output filter has
 
 

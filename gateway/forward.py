@@ -34,7 +34,12 @@ MAX_ANSWER = 64 * 1024 * 1024  # bytes of a whole answer
 _AT_ONCE = 256 * 1024  # bytes of a request that are handed to the client as they are
 _MOST_MADE = 1024  # names that fit a pattern, remembered
 MAX_ERROR = 64 * 1024  # bytes of an error answer that are read
-_PASSED_ON = frozenset({b"openai-beta", b"traceparent", b"tracestate"})  # the caller's headers that providers may see
+# The caller's headers that providers may see, and the only form in which they may: no room for a text or a key. What
+# else traces carry (`tracestate`, `baggage`) is free text, and is not sent.
+_PASSED_ON = {
+    b"openai-beta": re.compile(rb"[a-z]{2,24}(?:[_-][a-z]{2,24}){0,4}=v[0-9]{1,2}"),
+    b"traceparent": re.compile(rb"00-(?=[0-9]*[a-f])[0-9a-f]{32}-(?=[0-9]*[a-f])[0-9a-f]{16}-[0-9a-f]{2}"),
+}
 _CLOSED = (aiohttp.ServerDisconnectedError, ConnectionError)  # what a dead connection of the pool shows
 _HINT = re.compile(r"[\w.:, ;=+-]{1,100}", re.ASCII)
 _FAULTS = (TimeoutError, aiohttp.ClientError, OSError)
@@ -228,7 +233,9 @@ class Forward:
 
     def _with_callers(self, call: Call, provider: str) -> CIMultiDict[str]:
         headers = self._headers[provider]
-        extra = [(name, value) for name, value in call.headers if name in _PASSED_ON]
+        extra = [
+            (name, value) for name, value in call.headers if name in _PASSED_ON and _PASSED_ON[name].fullmatch(value)
+        ]
         if not extra:
             return headers
         return CIMultiDict([*headers.items(), *((name.decode(), value.decode("latin-1")) for name, value in extra)])

@@ -143,7 +143,7 @@ class Identity:
 
 
 def credential(headers: Headers) -> bytes:
-    """The key or token that came with a call (RFC 6750; `x-api-key` as Anthropic's clients send it)."""
+    """The key or token of a call (RFC 6750; `x-api-key` as Anthropic sends it, `api-key` as Azure does)."""
     found = b""
     for name, value in headers:
         if name == b"authorization":
@@ -151,7 +151,7 @@ def credential(headers: Headers) -> bytes:
             token = token.strip()
             if scheme.lower() != b"bearer" and value.strip():
                 raise Refusal("unauthenticated", "The Authorization header must read `Bearer <key>`.")
-        elif name == b"x-api-key":
+        elif name == b"x-api-key" or name == b"api-key":
             token = value.strip()
         else:
             continue

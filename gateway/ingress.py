@@ -12,6 +12,7 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+from gateway import unpack
 from gateway.call import Call, Headers, Json
 from gateway.config import Server
 from gateway.correlation import Signer, missing
@@ -163,6 +164,9 @@ async def receive(call: Call, receive: Receive, server: Server) -> None:
     call.raw = await read_body(
         receive, call.headers, server.max_body, call.ticket.hold if call.ticket is not None else None
     )
+    coding = header(call.headers, b"content-encoding").decode("latin-1").strip().lower()
+    if coding and coding != "identity":
+        call.raw = await asyncio.to_thread(unpack.unpack, coding, call.raw, server.max_body)
     call.budget.extend(len(call.raw))
     if len(call.raw) > call.runtime.OFF_LOOP:
         call.body, survey = await judge(call, True, parse, call.raw, call.format.shape, server)

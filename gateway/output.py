@@ -16,6 +16,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Protocol
 
+from gateway import offered
 from gateway.budget import PASSING, Spent
 from gateway.call import Call, Finding, Json, Screening, Span
 from gateway.ending import Ending
@@ -106,6 +107,7 @@ class Screen:
         self.secrets = config.secrets if config else "allow"
         self.pii = config.pii if config else "allow"
         self.unscannable = config.unscannable if config else "allow"
+        self.any_tool = config is None or config.tools == "any"
         self.limit = config.window if config else 256
         self.scanner = scanner
         self.allowed = allowed
@@ -149,7 +151,10 @@ class AnswerFilter:
         """Edit a whole answer in place; True if anything changed."""
         try:
             survey = self._codec.whole(answer)
-            changed = self._survey(survey, self._codec.calls(answer))
+            calls = self._codec.calls(answer)
+            if not self._screen.any_tool:
+                offered.check(self._call, calls)
+            changed = self._survey(survey, calls)
             if changed or not self._codec.echoes(answer):
                 self._codec.conceal(answer)
                 changed = True
@@ -263,6 +268,8 @@ class AnswerFilter:
         events += map(stream.field, self._runs.close())
         for choice in self._calls.choices:
             whole = self._calls.take(choice)
+            if not self._screen.any_tool:
+                offered.check(self._call, whole)
             for call in whole:
                 self._survey(self._codec.arguments(call), (call,))
             events.append(stream.tool_calls(choice, whole))

@@ -128,7 +128,7 @@ def _taken(call: Call) -> Reservation | Rejection | None:
 
 def _waiting(refusal: Refusal) -> list[tuple[bytes, bytes]]:
     """Retry-After where waiting helps (RFC 9110, 10.2.3), `x-should-retry: false` where it does not."""
-    headers = []
+    headers = list(refusal.headers)
     if refusal.retry_after is not None:
         headers.append((b"retry-after", b"%d" % whole_seconds(refusal.retry_after)))
     elif not refusal.retry or (refusal.code in ("rate_limited", "quota_busy") and refusal.stage != "forward"):

@@ -323,6 +323,9 @@ class Output(Section):
     """Characters of a stream held back at most until they are judged."""
     sql: Annotated[Sql | None, BeforeValidator(_allowed, json_schema_input_type=Sql | list[SqlKind] | None)] = None
     """SQL that an answer may hold: a list of kinds, such as [select], or a section. null: not looked for."""
+    tools: Literal["offered", "any"] = "offered"
+    """Tools that the answer may call: those that the request offers, or any. `offered` refuses others as
+    `tool_not_offered`."""
     exfiltration_urls: Literal["block", "allow"] = "block"
     """Links and images whose URL carries data out."""
     allowed_hosts: tuple[HostPattern, ...] = ()

@@ -1,15 +1,17 @@
 # What a workflow has read decides what it may do from then on: data.flow.
 #
 # A label of this call is known at once: the gateway judges the call again with it. So the call that brings untrusted
-# content is the first that may not write.
+# content is the first that may not write. Names of tools are compared in normal form: see names.rego.
 package rules.flow
+
+import data.names
 
 labels contains "untrusted" if input.content.injection.tool >= data.flow.untrusted_score
 
 labels contains "untrusted" if {
 	some tool in input.context.history.tools
 	some pattern in data.flow.untrusted_tools
-	glob.match(pattern, null, tool)
+	names.fits(pattern, tool)
 }
 
 labels contains "read:pii" if "tool" in input.content.pii_from
@@ -53,7 +55,7 @@ writers contains tool if {
 	untrusted
 	some tool in wanted
 	some pattern in data.flow.write_tools
-	glob.match(pattern, null, tool)
+	names.fits(pattern, tool)
 }
 
 wanted contains tool if some tool in input.action.tools

@@ -45,6 +45,15 @@ test_a_listed_tool_is_untrusted if {
 		with data.flow as config
 }
 
+test_a_listed_tool_in_another_spelling_is_untrusted if {
+	flow.labels == {"untrusted"} with input as call([], []) with input.context.history.tools as ["mcp__web__Web-Search"]
+		with data.flow as config
+}
+
+test_writing_in_another_spelling_is_refused_after if {
+	codes == {"flow_write"} with input as call(["mcp__mail__Send-Mail"], ["untrusted"]) with data.flow as config
+}
+
 test_another_tool_is_not if {
 	flow.labels == set() with input as call([], []) with input.context.history.tools as ["get_order"]
 		with data.flow as config

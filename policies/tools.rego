@@ -1,10 +1,13 @@
 # Who may use which tool: data.roles[role].tools. Both the tools offered to a model and a tool that is called.
+# Names are compared in normal form: see names.rego.
 package rules.tools
+
+import data.names
 
 allowed(name) if {
 	some role in input.subject.roles
 	some pattern in data.roles[role].tools
-	glob.match(pattern, null, name)
+	names.fits(pattern, name)
 }
 
 # A list and one message, not a set of as many: sets take the interpreter time that grows with the square of their size.

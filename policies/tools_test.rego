@@ -28,6 +28,14 @@ test_one_offered_tool_too_many if {
 	codes == {"tool_not_allowed"} with input as offering(["get_order", "delete_order"]) with data.roles as roles
 }
 
+test_other_spellings_of_a_tool_of_the_role if {
+	codes == set() with input as offering(["GET-order", "mcp__shop__get_order", "functions.get_order"]) with data.roles as roles
+}
+
+test_a_prefix_is_no_name if {
+	codes == {"tool_not_allowed"} with input as offering(["get_x__delete_order"]) with data.roles as roles
+}
+
 test_called_tool_of_the_role if {
 	codes == set() with input as calling("get_order") with data.roles as roles
 }

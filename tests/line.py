@@ -39,6 +39,8 @@ class Line:
         headers = {"authorization": f"Bearer {KEYS[agent]}"}
         if cid:
             headers["x-correlation-id"] = cid
+        if "call" in model:  # the tool that the scripted upstream calls
+            fields.setdefault("tools", [{"type": "function", "function": {"name": "send"}}])
         body = {"model": model, "messages": [{"role": "user", "content": text}], **fields}
         return self.client.post("/v1/chat/completions", json=body, headers=headers)
 

@@ -97,6 +97,7 @@ def test_the_document(monkeypatch: pytest.MonkeyPatch) -> None:
             "provider": "demo",
             "providers": ["demo", "openai"],
             "stream": False,
+            "fields": [],
             "tools": ["get_order"],
             "max_tokens": 50,
             "args": {},

@@ -20,7 +20,7 @@ def test_masked_by_default_and_restored(up: scripted.Upstream, tmp_path: Path) -
         assert line.chat(SAID).json()["choices"][0]["message"]["content"] == SAID
         assert KEY.encode() not in up.last.raw
         assert b"<SECRET_GITHUB_TOKEN_1>" in up.last.raw
-        called = line.chat(SAID, "call", tools=[{"type": "function", "function": {"name": "write_file"}}])
+        called = line.chat(SAID, "call", tools=[{"type": "function", "function": {"name": "send"}}])
         arguments = called.json()["choices"][0]["message"]["tool_calls"][0]["function"]["arguments"]
         assert KEY in json.dumps(json.loads(arguments))
 

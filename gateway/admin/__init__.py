@@ -14,10 +14,12 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from gateway import served
 from gateway.admin import access, health, keys, workflows
 from gateway.admin.health import gauges
 from gateway.errors import Refusal
 from gateway.formats.openai_chat import OPENAI_CHAT
+from gateway.ingress import uuid7
 
 if TYPE_CHECKING:
     from gateway.app import Gateway
@@ -36,18 +38,20 @@ def application(gateway: Gateway) -> ASGIApp:
         status = getattr(fault, "status_code", 404)
         if request.url.path.startswith(access.PREFIX):
             return access.nothing(gateway, request, status)
-        refusal = Refusal("invalid_request", f"There is nothing at {request.url.path[:200]!r}.", status=404)
+        id, headers = uuid7(), dict(getattr(fault, "headers", None) or {})
+        refusal = Refusal("invalid_request", served.nothing_at(request.url.path), status=404)
         if status == 405:
             refusal = Refusal("invalid_request", f"This takes another method than {request.method}.", status=405)
-        return JSONResponse(OPENAI_CHAT.refuse(refusal, ""), status_code=refusal.status)
+        headers["x-request-id"] = id
+        return JSONResponse(OPENAI_CHAT.refuse(refusal, id), status_code=refusal.status, headers=headers)
 
     routes = [*health.routes(gateway), *api]
-    served = Starlette(routes=routes, exception_handlers={404: nothing, 405: nothing})
-    served.router.redirect_slashes = False  # a path is what it says
+    application = Starlette(routes=routes, exception_handlers={404: nothing, 405: nothing})
+    application.router.redirect_slashes = False  # a path is what it says
 
     async def undecoded(scope: Scope, receive: Receive, send: Send) -> None:
         # Routes match the path as it was sent: a correlation id may hold an (encoded) slash and stays one segment.
         raw = scope.get("raw_path")
-        await served({**scope, "path": raw.decode("latin-1")} if raw else scope, receive, send)
+        await application({**scope, "path": raw.decode("latin-1")} if raw else scope, receive, send)
 
     return undecoded

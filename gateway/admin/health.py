@@ -17,7 +17,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
-from gateway import workers
+from gateway import served, workers
 from gateway.stores.writer import Writer
 
 if TYPE_CHECKING:
@@ -43,7 +43,18 @@ def routes(gateway: Gateway) -> list[Route]:
         lines = encode(registry) + encode(_Only(gateway))
         return Response(lines, headers={"content-type": content_type})
 
-    return [Route("/livez", livez), Route("/readyz", readyz), Route("/metrics", metrics)]
+    async def welcome(_: Request) -> Response:
+        return JSONResponse(
+            {"name": "meshgate", "serves": [served.CHAT, served.MODELS], "health": ["/livez", "/readyz"]}
+        )
+
+    alive = ("/livez", "/health", "/healthz", "/health/liveliness", "/health/liveness")
+    return [
+        *(Route(path, livez) for path in alive),
+        *(Route(path, readyz) for path in ("/readyz", "/health/readiness")),
+        Route("/metrics", metrics),
+        Route("/", welcome),
+    ]
 
 
 class _Only(CollectorRegistry):

@@ -235,6 +235,10 @@ class Codec(Protocol):
         """Whether the caller asked for the usage of a stream itself."""
         ...
 
+    def tools(self, body: Json) -> tuple[str, ...]:
+        """Every name of a tool in a request, in whatever field."""
+        ...
+
     def strip_tools(self, body: Json, names: frozenset[str]) -> bool:
         """Take tools out of what the model is offered; True if any was there."""
         ...

@@ -16,44 +16,18 @@ import orjson
 
 from gateway.call import Json, Usage
 from gateway.errors import Refusal
-from gateway.formats import Intent, items, sse, tree
+from gateway.formats import Intent, items, openai_ceilings, openai_tools, sse, tree
 from gateway.formats.openai_answer import echoes, usage
 from gateway.formats.openai_steps import steps
 from gateway.formats.openai_stream import OpenAIChatStream
-from gateway.formats.openai_tables import ANSWER, MAX_CHOICES, SHAPE
+from gateway.formats.openai_tables import ANSWER, SHAPE
 from gateway.loops import Step
 
-MAX_CEILING = 10_000_000  # tokens; above this a ceiling is a mistake, not a wish
-
-_TYPES = {"caller": "invalid_request_error", "limit": "rate_limit_error", "policy": "permission_error"}
+_TYPES = {401: "authentication_error", 403: "permission_error", 429: "rate_limit_error"}
 
 
 def _wrong(param: str, problem: str) -> Refusal:
     return Refusal("invalid_request", f"`{param}` {problem}.", param=param)
-
-
-def _number(body: Json, key: str, lowest: int, highest: int) -> int | None:
-    value = body.get(key)
-    if value is None:
-        return None
-    if type(value) is not int or not lowest <= value <= highest:
-        raise _wrong(key, f"must be an integer from {lowest} to {highest}")
-    return value
-
-
-def _tool_names(tools: Any) -> tuple[str, ...]:
-    if tools is None:
-        return ()
-    if type(tools) is not list:
-        raise _wrong("tools", "must be a list")
-    names = []
-    for tool in tools:
-        if type(tool) is not dict:
-            raise _wrong("tools", "must be a list of objects")
-        inner = tool.get(tool.get("type") or "function")
-        name = inner.get("name") if type(inner) is dict else tool.get("name", tool.get("type"))
-        names.append(name if type(name) is str else "")
-    return tuple(names)
 
 
 def _name(value: Any) -> str:
@@ -86,9 +60,9 @@ class OpenAIChat:
         options = body.get("stream_options")
         if options is not None and type(options) is not dict:
             raise _wrong("stream_options", "must be an object")
-        answers = _number(body, "n", 1, MAX_CHOICES) or 1
-        ceiling = _number(body, "max_completion_tokens", 1, MAX_CEILING) or _number(body, "max_tokens", 1, MAX_CEILING)
-        return Intent(model, bool(stream), _tool_names(body.get("tools")), ceiling and ceiling * answers)
+        answers, ceiling = openai_ceilings.answers(body), openai_ceilings.ceiling(body)
+        openai_ceilings.check_tier(body)
+        return Intent(model, bool(stream), self.tools(body), ceiling and ceiling * answers)
 
     def items(self, body: Json) -> dict[str, int]:
         """How many messages, parts, tools and tool calls a request holds."""
@@ -104,7 +78,7 @@ class OpenAIChat:
 
     def answers(self, body: Json) -> int:
         """How many answers the request asks for."""
-        return body.get("n") or 1
+        return openai_ceilings.answers(body)
 
     def wants_usage(self, body: Json) -> bool:
         """Whether the caller asked for the usage chunk of a stream itself."""
@@ -112,7 +86,7 @@ class OpenAIChat:
 
     def request(self, body: Json, model: str, stream: bool) -> bool:
         """Name the upstream's model and ask for usage; True if the body changed."""
-        changed = False
+        changed = openai_ceilings.unite(body)
         if body.get("model") != model:
             body["model"] = model
             changed = True
@@ -121,29 +95,20 @@ class OpenAIChat:
             changed = True
         return changed
 
+    def tools(self, body: Json) -> tuple[str, ...]:
+        """Every name of a tool in the request, in whatever field. Raises Refusal(invalid_request)."""
+        return openai_tools.names(body)
+
     def strip_tools(self, body: Json, names: frozenset[str]) -> bool:
-        """Take tools out of what the model is offered, and with the last one the choice among them."""
-        tools = body.get("tools") or []
-        kept = [tool for tool, name in zip(tools, _tool_names(tools), strict=True) if name not in names]
-        if len(kept) == len(tools):
-            return False
-        body["tools"] = kept
-        body.pop("tool_choice", None)
-        if not kept:
-            del body["tools"]
-            body.pop("parallel_tool_calls", None)
-        return True
+        """Take tools out of what the model is offered, and the choice of one that is gone."""
+        return openai_tools.strip(body, names)
 
     def limit(self, body: Json, limits: Mapping[str, int]) -> bool:
         """Lower the output ceiling to a policy's limit."""
         if unknown := set(limits) - {"max_tokens"}:
             names = ", ".join(sorted(unknown))
             raise Refusal("policy_unavailable", f"The policy sets limits that cannot be kept for chat: {names}.")
-        field = "max_tokens" if "max_tokens" in body else "max_completion_tokens"
-        if (body.get(field) or MAX_CEILING) <= limits["max_tokens"]:
-            return False
-        body[field] = limits["max_tokens"]
-        return True
+        return openai_ceilings.lower(body, limits["max_tokens"])
 
     def check(self, answer: Json) -> None:
         """Raise ValueError unless this is a chat completion."""
@@ -205,9 +170,7 @@ class OpenAIChat:
 
     def refuse(self, refusal: Refusal, request_id: str) -> Json:
         """`{"error": {message, type, param, code}}`, with the refusal's detail beside them."""
-        kind = _TYPES.get(refusal.domain, "server_error")
-        if refusal.code == "unauthenticated":
-            kind = "authentication_error"
+        kind = _TYPES.get(refusal.status) or ("invalid_request_error" if refusal.status < 500 else "server_error")
         error = {"message": refusal.message, "type": kind, "param": refusal.param, "code": refusal.code}
         return {"error": {**error, "request_id": request_id, **refusal.detail}}
 

@@ -21,13 +21,25 @@ import orjson
 from gateway import encoded
 from gateway.call import Json, Nested, Span
 from gateway.errors import Refusal
-from gateway.formats import items, literals, numbers
+from gateway.formats import items, literals, numbers, terms
 
 
 class Name(str):
     """A key that is itself a text position: what stands there is the key, not its value."""
 
     __slots__ = ()
+
+
+class Figure(str):
+    """The key of a number that is a text position. `lead` characters of the text are its context, not its value."""
+
+    lead = 0
+
+
+class FigureAt(int):
+    """The same in a list."""
+
+    lead = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +108,7 @@ class Survey:
                 if kind is str:
                     if ":" in value:
                         colons += value.count(":")
-                    if not value or (key in opaque and (value in _NAMES or _is_name(value))):
+                    if not value or (key in opaque and (value in _NAMES or terms.is_term(value))):
                         continue
                     # JSON in a string of a tool's arguments is read as JSON, however deep it is wrapped.
                     odd = blob or key in special or value[:5] == "data:" or (wrapped and value[0] in "{[")
@@ -121,9 +133,12 @@ class Survey:
                     inner = key in blob_keys and self._blob(key, value)
                     dialect = opaque if type(key) is int or key in within else _NOTHING
                     visit(value, role, depth + 1, blob or inner, dialect)
+                    if kind is list and value and (type(value[0]) is int or type(value[0]) is float):
+                        self.spans += _figures(node, key, value, role, nested)
                 elif kind is int or kind is float:
-                    if value >= _LONG and (text := _card(value)):
-                        add(new(Span, (node, key, text, role, nested)))
+                    if value >= terms.LONG or value <= -terms.LONG:
+                        spans = [_figure(node, key, value, role, nested)]
+                        self.spans += [span for span in spans if span is not None]
                     if kind is float and not self.inexact and numbers.is_inexact(value):
                         self.inexact = True
             if not plain:
@@ -146,8 +161,11 @@ class Survey:
                 if key in self._shape.blobs:
                     self._blob(key, value)
                 self.walk(value)
-            elif (type(value) is int or type(value) is float) and (text := _card(value)):
-                self.spans.append(Span(holder, key, text, "", None))
+                if type(value) is list:
+                    self.spans += _figures(holder, key, value, "", None)
+            elif type(value) is int or type(value) is float:  # noqa: SIM102  (the branches are kinds of value)
+                if abs(value) >= terms.LONG and (span := _figure(holder, key, value, "", None)):
+                    self.spans.append(span)
         self.spans += [Span(holder, Name(key), key, "", None) for key in holder if key not in but and _telling(key)]
 
     def _inside(
@@ -219,30 +237,29 @@ _ADDRESSES = ("http:", "https:", "data:")
 _NAMES = frozenset({"user", "assistant", "system", "tool", "developer", "function", "text", "object", "string"})
 
 
-def _is_name(value: str) -> bool:
-    """Whether a string under a structural key is the name it should be, and nothing that a person could be found by."""
-    return value.isascii() and (value[0].isalpha() or value[0] == "_") and "@" not in value and " " not in value
-
-
 _NOTHING: frozenset[str] = frozenset()
 _ARGUMENTS = frozenset({"arguments", "input"})
 
 
-_LONG = 10**12
+def _figure(holder: Any, key: Any, value: float, role: str, nested: Nested | None, name: str = "") -> Span | None:
+    """The text position of a number that is a value; `name` is the key of the list that it stands in."""
+    text, lead = terms.digits(name or (key if type(key) is str else ""), value)
+    if not text:
+        return None
+    place: Figure | FigureAt = Figure(key) if type(key) is str else FigureAt(key)
+    place.lead = lead
+    return Span(holder, place, text, role, nested)
 
 
-def _card(value: float) -> str:
-    """The digits of a number that may be a card's: 13 to 19 of them, from 2 to 6 up, check digit right (Luhn).
-
-    Counters, times and ids are numbers, too: a scanner sees only what passes for a card.
-    """
-    if not 2 * _LONG <= value < 7 * 10**18 or value != value // 1:
-        return ""
-    digits = str(int(value))
-    if digits[0] not in "23456":
-        return ""
-    doubled = sum(sum(divmod(2 * int(digit), 10)) for digit in digits[-2::-2])
-    return digits if (doubled + sum(map(int, digits[-1::-2]))) % 10 == 0 else ""
+def _figures(holder: Any, key: Any, values: list[Any], role: str, nested: Nested | None) -> list[Span]:
+    """Those of the numbers in a list whose key says what they are; the groups of one card are one position."""
+    if type(key) is not str or terms.kind(key) is None:
+        return []
+    if text := terms.grouped(key, values):
+        return [Span(holder, Figure(key), text, role, nested)]
+    long = [at for at, value in enumerate(values) if type(value) in (int, float) and abs(value) >= terms.LONG]
+    found = [_figure(values, at, values[at], role, nested, key) for at in long if not terms.digits("", values[at])[0]]
+    return [span for span in found if span is not None]
 
 
 _ORDINARY = re.compile(r"[A-Za-z_.$:/ -]{1,24}")
@@ -279,7 +296,9 @@ def write_all(edits: Iterable[tuple[Span, str]]) -> bool:
         if type(span.key) is Name:
             names.setdefault(id(span.holder), (span.holder, {}))[1].setdefault(span.key, text)
         else:
-            span.holder[span.key] = text
+            key = span.key
+            led = (type(key) is Figure or type(key) is FigureAt) and text[: key.lead] == span.text[: key.lead]
+            span.holder[key] = text[key.lead :] if led else text
         if span.nested:
             span.nested.edited = True
     for holder, new in names.values():

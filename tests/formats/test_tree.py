@@ -152,9 +152,7 @@ def test_a_number_with_the_digits_of_a_card_is_a_text(number: float) -> None:
     assert body == {"a": {"pay": "<CREDIT_CARD_1>"}, "b": [number]}
 
 
-@pytest.mark.parametrize(
-    "number", [4111111111111112, 1763749399000, 1763749399000000, 2**53, 0.5, -4111111111111111, 4111111111111111.5]
-)
+@pytest.mark.parametrize("number", [4111111111111112, 1763749399000, 1763749399000000, 2**53, 0.5, 4111111111111111.5])
 def test_other_numbers_are_not(number: float) -> None:
     """A wrong check digit, times, fractions: numbers."""
     assert texts({"a": number, "b": {"c": [number]}}) == []

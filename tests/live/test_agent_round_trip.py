@@ -17,6 +17,7 @@ from line import KEYS, Line, config, running
 pytestmark = pytest.mark.live
 
 ODD = '"Ann \\ Lee"@example.org'
+SEND: Any = {"type": "function", "function": {"name": "send"}}  # what the scripted upstream calls
 TASK = "Mail ann.lee@example.org and call 212-555-0123. Column EMAIL_1 and <PHONE_1> are names in our database."
 TOOLS: Any = [{"type": "function", "function": {"name": "send", "parameters": {"type": "object", "properties": {}}}}]
 
@@ -81,7 +82,9 @@ def test_another_workflow_or_team_gets_nothing(line: Line) -> None:
     for name, workflow in (("alice", "other"), ("mallory", "mine"), ("bob", "mine"), ("alice", "mine")):
         with client(line, name, workflow) as agent:
             for model in ("echo", "call"):
-                answer = agent.chat.completions.create(model=model, messages=[{"role": "user", "content": probe}])
+                answer = agent.chat.completions.create(
+                    model=model, messages=[{"role": "user", "content": probe}], tools=[SEND]
+                )
                 message = answer.choices[0].message
                 said = message.content or called(answer)["to"]
                 assert said == probe
@@ -91,7 +94,7 @@ def test_values_that_json_must_escape(line: Line) -> None:
     """A value with quotes and backslashes stands in arguments, and in JSON within them, as JSON."""
     text = json.dumps({"to": ODD, "inner": json.dumps({"cc": ODD})})
     with client(line, workflow="odd") as agent:
-        answer = agent.chat.completions.create(model="call", messages=[{"role": "user", "content": text}])
+        answer = agent.chat.completions.create(model="call", messages=[{"role": "user", "content": text}], tools=[SEND])
     assert json.loads(called(answer)["to"]) == {"to": ODD, "inner": json.dumps({"cc": ODD})}
 
 
@@ -102,7 +105,9 @@ async def test_many_agents_at_once(line: Line) -> None:
         key, text = KEYS["alice" if number % 2 else "mallory"], f"write to person{number}@example.org"
         headers = {"X-Correlation-Id": f"shared-{number % 3}"}
         async with AsyncOpenAI(base_url=f"{line.url}/v1", api_key=key, default_headers=headers) as agent:
-            answer = await agent.chat.completions.create(model="call", messages=[{"role": "user", "content": text}])
+            answer = await agent.chat.completions.create(
+                model="call", messages=[{"role": "user", "content": text}], tools=[SEND]
+            )
             assert called(answer) == {"to": text}
 
     await asyncio.gather(*(work(number) for number in range(30)))

@@ -1,0 +1,89 @@
+"""What of a body is a term of the dialect or a count, and what is a value that somebody could be found by.
+
+A string under a structural key is a term only while it has the form of one. A number is a value if its digits make a
+card, or if its key says what kind of number it is (`ssn`, `account_number`); counters, times and ids are no values.
+"""
+
+from __future__ import annotations
+
+import re
+from functools import lru_cache
+from typing import Final
+
+# Terms are short and plain. Not: seven digits in a row, an address of four numbers, the form of an IBAN or of a key.
+_TERM: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_.:/-]{0,127}")
+_DATE: Final = re.compile(r"(?<![0-9])(?:19|20)[0-9]{2}([-_.]?)(?:0[1-9]|1[0-2])\1(?:0[1-9]|[12][0-9]|3[01])(?![0-9])")
+_VALUE: Final = re.compile(
+    r"[0-9](?:[-_.:/]?[0-9]){6}|[0-9]+\.[0-9]+\.[0-9]+\.[0-9]|\b[A-Z]{2}[0-9]{2}[A-Z0-9]{11}"
+    r"|(?:\b|_)(?:sk-|pk-|gh[oprsu]_|github_pat_|glpat-|xox[a-z]-|AKIA|ASIA|AIza|eyJ|hf_|npm_|pypi-|mg-|SG\.)"
+)
+
+
+def is_term(value: str) -> bool:
+    """Whether a string under a structural key is the term that it should be."""
+    if _TERM.fullmatch(value) is None:
+        return False
+    return _VALUE.search(value) is None or _VALUE.search(_DATE.sub("-", value)) is None
+
+
+# What keys call numbers that belong to somebody, in the words that scanners take for context, and how many digits
+# such a number has at least: JSON takes leading zeros from it.
+_KINDS: Final = {
+    "ssn": 9, "social": 9, "itin": 9, "sin": 9, "aba": 9, "routing": 9, "bsn": 9, "nhs": 10, "cpf": 11, "pesel": 11,
+    "tax": 0, "tin": 0, "ein": 0, "vat": 0, "nino": 0, "passport": 0, "licence": 0, "license": 0, "account": 0,
+    "acct": 0, "iban": 0, "bank": 0, "card": 0, "cc": 0, "pan": 0, "credit": 0, "debit": 0, "phone": 0, "tel": 0,
+    "telephone": 0, "telefon": 0, "mobile": 0, "cell": 0, "fax": 0, "msisdn": 0, "whatsapp": 0, "handy": 0, "cnpj": 0,
+    "dni": 0, "nie": 0, "nif": 0, "aadhaar": 0, "aadhar": 0, "npi": 0, "abn": 0, "acn": 0, "tfn": 0, "medicare": 0,
+    "steuer": 0, "steuernummer": 0, "steuerid": 0, "identity": 0, "national": 0, "personal": 0, "personnummer": 0,
+    "fiscal": 0, "codice": 0, "insurance": 0, "member": 0, "patient": 0, "dob": 0, "birth": 0, "ahv": 0, "avs": 0,
+    "curp": 0, "rfc": 0, "rut": 0, "cuit": 0, "nir": 0, "siren": 0, "siret": 0, "inn": 0, "snils": 0, "nric": 0,
+}  # fmt: skip
+_WORDS: Final = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+")
+LONG: Final = 1_000_000  # a number below has too few digits to be a value
+_MOST: Final = 7 * 10**18
+
+
+@lru_cache(maxsize=2048)
+def kind(key: str) -> int | None:
+    """The least digits of the numbers that a key speaks of; None where it speaks of none."""
+    for word in _WORDS.findall(key[:64]):
+        found = _KINDS.get(word.lower(), _KINDS.get(word.lower().removesuffix("s")))
+        if found is not None:
+            return found
+    return None
+
+
+def digits(key: str, value: float) -> tuple[str, int]:
+    """A number as the text that scanners read, with its key before it where that says what it is, and how much of the
+    text is the key; no text for a number that is no value."""
+    value = abs(value)
+    if value >= _MOST or value != value // 1:
+        return "", 0
+    least = kind(key) if key else None
+    said = str(int(value))
+    if least is not None:
+        lead = f"{' '.join(_WORDS.findall(key[:64]))} "
+        return lead + said.zfill(least), len(lead)
+    return (said, 0) if _is_card(said) else ("", 0)
+
+
+def _is_card(said: str) -> bool:
+    """13 to 19 digits, from 2 to 6 up, check digit right (Luhn)."""
+    if not 13 <= len(said) <= 19 or said[0] not in "23456":
+        return False
+    doubled = sum(sum(divmod(2 * int(digit), 10)) for digit in said[-2::-2])
+    return (doubled + sum(map(int, said[-1::-2]))) % 10 == 0
+
+
+def grouped(key: str, values: list[object]) -> str:
+    """The digits of a card whose groups are numbers of a list under a key that speaks of cards; "" for others."""
+    if not 3 <= len(values) <= 5 or kind(key) is None:
+        return ""
+    groups: list[str] = []
+    for at, value in enumerate(values):
+        if type(value) is not int or not 0 <= value < 1_000_000:
+            return ""
+        groups.append(str(value) if at == 0 or len(values) == 3 else str(value).zfill(min(4, 19)))
+    if len(groups) == 3:
+        groups[1:] = [groups[1].zfill(6), groups[2].zfill(5)]
+    return " ".join(groups) if _is_card("".join(groups)) else ""

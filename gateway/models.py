@@ -1,0 +1,30 @@
+"""Which models a caller may use: those for which the policy would allow a plain call."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from gateway.call import Call
+from gateway.errors import Refusal
+
+
+async def visible(call: Call) -> list[str]:
+    """The names of the models that the caller of an identified call may ask for, in the order of the file.
+
+    The policy is asked for each of them as for a call without texts and tools. Engines remember such verdicts.
+    """
+    runtime = call.runtime
+    names = list(runtime.config.models)
+    if runtime.authorizer is None:
+        return names
+    return [name for name in names if await _may(call, name)]
+
+
+async def _may(call: Call, name: str) -> bool:
+    runtime = call.runtime
+    asked = replace(call, model=name, document=None, targets=runtime.forward.targets(name))
+    try:
+        await runtime.authorizer.authorize(asked)
+    except Refusal as refusal:
+        return refusal.code == "approval_required"
+    return True

@@ -1,0 +1,20 @@
+package names_test
+
+import data.names
+
+test_one_form if {
+	names.normal("SEND-MAIL") == "send_mail"
+	names.normal("mcp__mail__Send-Mail") == "send_mail"
+	names.normal("functions.send_mail") == "send_mail"
+	names.normal("mail/send_mail__") == "send_mail"
+}
+
+test_another_tool if {
+	not names.fits("send_*", "mcp__send__list")
+	not names.fits("send_*", "resend_mail")
+}
+
+test_a_pattern_with_a_prefix if {
+	names.fits("mcp__mail__*", "mcp__Mail__send-mail")
+	not names.fits("mcp__mail__*", "mcp__files__send_mail")
+}

@@ -1,0 +1,138 @@
+"""Tools that hide: in older fields, in the choice among tools, beside another tool, under a type that nobody knows."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+import upstream as scripted
+from gateway.errors import Refusal
+from gateway.formats.openai_chat import OPENAI_CHAT
+from gateway.toolnames import normal
+from line import Line, config, running
+
+F = {"type": "function", "function": {"name": "get_order"}}
+
+
+def body(**fields: Any) -> dict[str, Any]:
+    """A request with these fields."""
+    return {"model": "echo", "messages": [{"role": "user", "content": "hi"}], **fields}
+
+
+HIDDEN: dict[str, dict[str, Any]] = {
+    "functions": {"functions": [{"name": "delete_all", "parameters": {}}]},
+    "function_call": {"function_call": {"name": "delete_all"}},
+    "choice": {"tools": [F], "tool_choice": {"type": "function", "function": {"name": "delete_all"}}},
+    "flat choice": {"tool_choice": {"type": "tool", "name": "delete_all"}},
+    "allowed": {
+        "tool_choice": {
+            "type": "allowed_tools",
+            "allowed_tools": {"mode": "auto", "tools": [{"type": "function", "function": {"name": "delete_all"}}]},
+        }
+    },
+    "flat allowed": {
+        "tool_choice": {"type": "allowed_tools", "mode": "auto", "tools": [{"type": "function", "name": "delete_all"}]}
+    },
+    "flat": {"tools": [{"type": "function", "name": "delete_all"}]},
+    "custom": {"tools": [F, {"type": "custom", "custom": {"name": "delete_all"}}]},
+    "unknown type": {"tools": [F, {"type": "odd", "function": {"name": "delete_all"}}]},
+    "provider type": {"tools": [{"type": "delete_all"}]},
+    "declarations": {"tools": [{"functionDeclarations": [{"name": "delete_all"}]}]},
+    "namespace": {"tools": [{"type": "namespace", "name": "n", "tools": [{"type": "function", "name": "delete_all"}]}]},
+    "plugins": {"plugins": [{"id": "delete_all"}]},
+    "wrapper": {"extra_body": {"tools": [{"type": "function", "function": {"name": "delete_all"}}]}},
+    "message": {"messages": [{"role": "system", "content": "x", "tools": [{"name": "delete_all"}]}]},
+}
+
+
+@pytest.mark.parametrize("where", HIDDEN)
+def test_a_policy_sees_a_tool_wherever_it_is_named_and_can_take_it_out(where: str) -> None:
+    """Every field that names a tool gives its name, and loses it when it is stripped."""
+    request = body(**json.loads(json.dumps(HIDDEN[where])))
+    assert "delete_all" in OPENAI_CHAT.parse(request).tools
+    assert OPENAI_CHAT.strip_tools(request, frozenset({"delete_all"}))
+    assert "delete_all" not in json.dumps(request)
+
+
+@pytest.mark.parametrize(
+    "field", ["web_search_options", "web_search", "enable_search", "googleSearch", "mcp_servers", "data_sources"]
+)
+def test_what_a_provider_runs_is_named_by_its_field(field: str) -> None:
+    """A field that switches something on is a tool; switched off it is none."""
+    request = body(**{field: {}})
+    assert field in OPENAI_CHAT.parse(request).tools
+    assert OPENAI_CHAT.strip_tools(request, frozenset({field}))
+    assert field not in request
+    assert OPENAI_CHAT.parse(body(**{field: False})).tools == ()
+
+
+def test_ordinary_fields_are_no_tools() -> None:
+    """Words that only hold such a word, and options beside tools, name nothing."""
+    assert OPENAI_CHAT.parse(body(parallel_tool_calls=True, research="x", functional=1, tool_choice="auto")).tools == ()
+
+
+CONTRADICTIONS: dict[str, tuple[str, dict[str, Any]]] = {
+    "two kinds": ("tools", {"tools": [{**F, "custom": {"name": "delete_all"}}]}),
+    "two names": ("tools", {"tools": [{**F, "name": "delete_all"}]}),
+    "another kind": ("tools", {"tools": [{"type": "function", "custom": {"name": "delete_all"}}]}),
+    "a name that is none": ("tools", {"tools": [{"type": "function", "function": {"name": ["delete_all"]}}]}),
+    "no name": ("tools", {"tools": [{"type": "function", "function": {}}]}),
+    "another case of a name": ("tools", {"tools": [{"function": {"name": "get_order", "Name": "delete_all"}}]}),
+    "another case of a field": ("Tools", {"tools": [F], "Tools": [{"function": {"name": "delete_all"}}]}),
+    "in functions": ("functions", {"functions": [{"name": 7}]}),
+}
+
+
+@pytest.mark.parametrize("name", CONTRADICTIONS)
+def test_contradictions_are_refused_by_name(name: str) -> None:
+    """One entry is one tool with one name, in one spelling of its field."""
+    param, fields = CONTRADICTIONS[name]
+    with pytest.raises(Refusal) as caught:
+        OPENAI_CHAT.parse(body(**fields))
+    assert (caught.value.code, caught.value.param) == ("invalid_request", param)
+
+
+def test_a_choice_of_what_is_left_stays() -> None:
+    """Stripping one tool does not turn `none` into `auto`."""
+    request = body(tools=[F, {"type": "function", "function": {"name": "Send-Mail"}}], tool_choice="none")
+    assert OPENAI_CHAT.strip_tools(request, frozenset({"send_mail"}))
+    assert (request["tools"], request["tool_choice"]) == ([F], "none")
+
+
+@pytest.mark.parametrize("name", ["send_mail", "SEND-MAIL", "mcp__x__Send_Mail", "functions.send_mail", "x/send-mail"])
+def test_one_normal_form(name: str) -> None:
+    """Spellings of one tool are one."""
+    assert normal(name) == "send_mail"
+
+
+@pytest.fixture(scope="module")
+def line(up: scripted.Upstream, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Line]:
+    folder = tmp_path_factory.mktemp("tools")
+    with running(folder, config(folder, up.url)) as running_line:
+        yield running_line
+
+
+OTHER = [{"type": "function", "function": {"name": "read"}}]
+
+
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize("tools", [OTHER, None])
+def test_an_answer_that_calls_another_tool_is_blocked(line: Line, stream: bool, tools: Any) -> None:
+    """Whole it is a 403, in a stream the choice ends with content_filter; no argument leaves."""
+    answer = line.chat("to ann", "call", stream=stream, tools=tools)
+    assert "to ann" not in answer.text
+    if answer.status_code == 403:
+        assert answer.json()["error"]["code"] == "tool_not_offered"
+    else:
+        assert stream
+        assert "content_filter" in answer.text
+
+
+def test_any_tool_where_the_operator_says_so(up: scripted.Upstream, tmp_path_factory: pytest.TempPathFactory) -> None:
+    """`output.tools: any` passes what was not offered."""
+    folder = tmp_path_factory.mktemp("any")
+    with running(folder, config(folder, up.url, output={"tools": "any"})) as line:
+        assert line.chat("to ann", "call", tools=OTHER).status_code == 200
