@@ -18,6 +18,7 @@ from typing import Protocol
 from gateway.call import Call, Finding, Json, Screening
 from gateway.errors import Refusal, trace
 from gateway.formats import Channel, Chunk, Codec, StreamCodec, tree
+from gateway.known import Known
 from gateway.restore import Restoration, Restorer
 from gateway.scan.placeholders import LIKE, PLACEHOLDER
 from gateway.sections import Output as OutputConfig
@@ -119,7 +120,7 @@ class AnswerFilter:
         self._gates = (*screen.gates, *screen.demanded(call))
         self._codec: Codec = call.format
         self._restoration = Restoration(call)
-        self._known = call.redaction.known
+        self._known = Known(call.redaction.known)
         self._allows = call.redaction.allows or screen.allowed
         self._windows: dict[Channel, Window] = {}
         self._guards: dict[Channel, tuple[Guard, ...]] = {}
