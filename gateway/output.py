@@ -23,6 +23,7 @@ from gateway.ending import Ending
 from gateway.errors import Refusal, trace
 from gateway.formats import Channel, Chunk, Codec, StreamCodec, tree
 from gateway.judging import answer_spent
+from gateway.known import Known
 from gateway.restore import Restoration, Restorer
 from gateway.runs import Edit, Runs
 from gateway.scan.placeholders import LIKE, PLACEHOLDER
@@ -126,7 +127,7 @@ class AnswerFilter:
         self._gates = (*screen.gates, *screen.demanded(call))
         self._codec: Codec = call.format
         self._restoration = Restoration(call)
-        self._known = call.redaction.known
+        self._known = Known(call.redaction.known)
         self._allows = call.redaction.allows or screen.allowed
         self._windows: dict[Channel, Window] = {}
         self._guards: dict[Channel, tuple[Guard, ...]] = {}

@@ -12,6 +12,7 @@ from typing import Final
 
 import regex
 
+from gateway.scan.placeholders import WRITTEN
 from gateway.scan.slim import STOP_WORDS
 
 REACH: Final = 160
@@ -21,6 +22,7 @@ WORDS: Final = 6  # five before the match, and the one it begins in
 
 # Runs of white space beyond one blank count as a word, and punctuation separates without counting, as in spaCy.
 TOKENS: Final = regex.compile(r"[\p{L}\p{M}\p{N}_]+|[^\S ]\s*| \s+|[^\p{L}\p{M}\p{N}_\s]")
+_PLACEHOLDER: Final = regex.compile(WRITTEN)
 _PUNCTUATION: Final = regex.compile(r"\p{P}")
 
 
@@ -39,6 +41,11 @@ class ContextWords:
         return any(word in token for token in keywords(text, low, start, end) for word in self._words)
 
 
+def _without_placeholders(text: str) -> str:
+    """The text with signs in place of our placeholders: they say what stood there, not what comes next."""
+    return _PLACEHOLDER.sub("-", text) if "<" in text else text
+
+
 def boosted(score: float) -> float:
     """The score of a match that context supports."""
     return min(1.0, max(FLOOR, score + BOOST))
@@ -46,7 +53,7 @@ def boosted(score: float) -> float:
 
 def keywords(text: str, low: int, start: int, end: int) -> list[str]:
     """The last words of `text` from `low` on that bear meaning, up to the one that [start, end) begins in."""
-    tokens = TOKENS.findall(text, low, end)
+    tokens = TOKENS.findall(_without_placeholders(text[low:end]))
     begun = TOKENS.findall(text, start, end)
     while len(begun) > 1 and tokens:  # the words within the match, all but the first, are not its context
         begun.pop()

@@ -13,11 +13,13 @@ from typing import Final
 import regex
 
 from gateway.scan.context import REACH
+from gateway.scan.placeholders import WRITTEN
 
 WORDS: Final = 12
 """How many words before a number are looked at."""
 _LONGEST: Final = 4  # words of a phrase
 _TOKENS: Final = regex.compile(r"[\p{L}\p{M}\p{N}]+(?:['’][\p{L}\p{M}]+)?")
+_PLACEHOLDER: Final = regex.compile(WRITTEN)
 
 
 class Near:
@@ -37,7 +39,10 @@ class Near:
     def keys(self, text: str, start: int) -> dict[str, int]:
         """Each vocabulary that has a word before `start`, and how many words lie between, 0 for the nearest."""
         low = max(0, start - REACH)
-        tokens = [token.lower() for token in _TOKENS.findall(text, low, start)]
+        before = text[low:start]
+        if "<" in before:  # a placeholder says what stood there, not what comes next
+            before = _PLACEHOLDER.sub(" ", before)
+        tokens = [token.lower() for token in _TOKENS.findall(before)]
         if low and tokens and not text[low - 1].isspace() and not text[low].isspace():
             tokens.pop(0)  # cut in two by the reach: not a word
         tokens = tokens[-WORDS:]

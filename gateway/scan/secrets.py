@@ -10,8 +10,6 @@ from __future__ import annotations
 import base64
 import binascii
 import json
-import math
-from collections import Counter
 from collections.abc import Callable
 from functools import cached_property
 from pathlib import Path
@@ -20,6 +18,7 @@ from typing import Final, NamedTuple
 import regex
 
 from gateway.call import Finding
+from gateway.scan import assigned, chance
 from gateway.scan.index import Expression
 from gateway.scan.rules import Find, GoesOn, Rule, RuleSet
 
@@ -41,7 +40,8 @@ _NOT_A_PASSWORD: Final = regex.compile(
     r"(?i)[$%{<*.\[].*|pass(?:word|wd)?|pwd|secret|token|user(?:name)?|changeme|example|redacted|[x*•.]+|\d{1,5}"
 )
 _UUID: Final = regex.compile(r"(?i)[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
-_PIECES: Final = regex.compile(r"\p{Lu}?\p{Ll}+|\p{Lu}+|\d+")
+
+_TELLING: Final = 1.1  # a form that tells whose key it is wins against a name beside a value
 
 Judge = Callable[["regex.Match[str]"], bool]
 
@@ -55,43 +55,28 @@ def _jwt(match: regex.Match[str]) -> bool:
     return isinstance(header, dict) and "alg" in header
 
 
+def _pair(match: regex.Match[str]) -> bool:
+    """True for a name and a password in base64."""
+    try:
+        said = base64.b64decode(match["value"] + "=" * (-len(match["value"]) % 4)).decode()
+    except (binascii.Error, ValueError):
+        return False
+    return ":" in said and said.isprintable()
+
+
 def _password(match: regex.Match[str]) -> bool:
     return not _NOT_A_PASSWORD.fullmatch(match["value"])
-
-
-def entropy(value: str) -> float:
-    """Shannon entropy in bits a character."""
-    return -sum(n / len(value) * math.log2(n / len(value)) for n in Counter(value).values())
 
 
 def _random(match: regex.Match[str]) -> bool:
     """True for what looks drawn at random: not an identifier, a path, a placeholder or a number."""
     value = match["value"].rstrip(".,;:!?")
-    if len(value) < 12 or _UUID.fullmatch(value) or _NOT_A_PASSWORD.fullmatch(value):
-        return False
-    if not (regex.search(r"\d", value) and regex.search(r"[A-Za-z]", value)):
-        return False
-    return _looks_random(value)
+    return not (_UUID.fullmatch(value) or _NOT_A_PASSWORD.fullmatch(value)) and chance.random(value, 12)
 
 
 def _mixed(match: regex.Match[str]) -> bool:
     """True for letters and digits drawn at random, where words joined by underscores would match, too."""
-    return _looks_random(match.group())
-
-
-def _looks_random(value: str) -> bool:
-    # An identifier is made of words, chance changes kind at every other character.
-    pieces = _PIECES.findall(value)
-    return sum(map(len, pieces)) < 2.8 * len(pieces) and entropy(value) >= 3.2
-
-
-def _chosen(match: regex.Match[str]) -> bool:
-    """True for what looks like a password someone chose: letters and digits or signs, and no code or placeholder."""
-    value = match["value"]
-    if _NOT_A_PASSWORD.fullmatch(value) or regex.search(r"[(){}\[\]]", value):
-        return False
-    kinds = sum(bool(regex.search(kind, value)) for kind in (r"[a-z]", r"[A-Z]", r"\d", r"[^A-Za-z0-9_.-]"))
-    return kinds >= 3 and entropy(value) >= 2.5
+    return chance.random(match.group())
 
 
 class Secret(NamedTuple):
@@ -109,17 +94,8 @@ class Secret(NamedTuple):
     back: int = 0
 
 
-_KEYWORD: Final = (
-    r"(?:api[_-]?key|access[_-]?key|secret[_-]?key|auth[_-]?key|private[_-]?key|encryption[_-]?key|signing[_-]?key"
-    r"|client[_-]?secret|[a-z]{0,16}[_-]?secret|[a-z]{0,16}[_-]?token|credentials?)"
-)
 # Quotes are escaped where code or JSON stands in a string of JSON.
 _IS: Final = r"""(?:\\?["'])?\s{0,3}(?:[:=]|=>|:=| is )\s{0,3}(?:\\?["'`])?"""
-
-_NAMED_IS: Final = (
-    r"""(?:key|secret|token|credentials?)\\?["']?\s*(?:[:=]|=>|:=| is )\s*\\?["'`]?[A-Za-z0-9_.~+/=-]{12,}"""
-)
-_CHOSEN_IS: Final = r"""(?:password|passwd|passphrase|pwd)\\?["']?\s*(?:[:=]|=>|:=| is )\s*\\?["'`]?[^\s"'`,;<>]{8,}"""
 
 SECRETS: Final[tuple[Secret, ...]] = (
     Secret("SECRET_OPENAI_KEY", rf"{_B}sk-(?:(?:proj|svcacct|admin)-{_T}{{20,}}|[A-Za-z0-9]{{32,}}){_E}"),
@@ -131,14 +107,29 @@ SECRETS: Final[tuple[Secret, ...]] = (
     Secret("SECRET_REPLICATE_TOKEN", rf"{_B}r8_[A-Za-z0-9]{{37}}{_E}"),
     Secret("SECRET_MESHGATE_KEY", rf"{_B}mg-{_T}{{24,}}"),
     Secret("SECRET_GITHUB_TOKEN", rf"{_B}(?:gh[pousr]_[A-Za-z0-9]{{36,}}|github_pat_[A-Za-z0-9_]{{22,}}){_E}"),
-    Secret("SECRET_GITLAB_TOKEN", rf"{_B}gl(?:pat|ptt|dt|rt|cbt|oas|ft|soat|agent)-{_T}{{20,}}"),
+    Secret(
+        "SECRET_GITLAB_TOKEN",
+        rf"{_B}(?:gl(?:pat|ptt|dt|rt|rtr|cbt|oas|ft|ffct|imt|soat|agent)-[A-Za-z0-9_.-]{{20,}}|GR1348941{_T}{{20,}})",
+    ),
     Secret("SECRET_SLACK_TOKEN", rf"{_B}(?:xox[abeprs]-[A-Za-z0-9-]{{16,}}|xapp-\d-[A-Za-z0-9-]{{16,}})"),
     Secret(
-        "SECRET_SLACK_WEBHOOK", r"https://hooks\.slack\.com/(?:services|workflows)/[A-Za-z0-9]{6,}/[A-Za-z0-9/]{12,}"
+        "SECRET_SLACK_WEBHOOK",
+        r"https://hooks\.slack\.com/(?:services|workflows|triggers)/[A-Za-z0-9]{6,}/[A-Za-z0-9/]{12,}",
+    ),
+    Secret(
+        "SECRET_TEAMS_WEBHOOK",
+        r"https://(?:[a-z0-9-]{1,40}\.webhook\.office\.com/webhookb2|outlook\.office(?:365)?\.com/webhook)"
+        r"/[A-Za-z0-9@-]{36,80}/IncomingWebhook/[A-Za-z0-9]{16,}/[A-Za-z0-9-]{8,}(?:/[A-Za-z0-9_-]{1,64})?",
+        None,
+        r"https://[a-z0-9.-]+\.office[0-9]*\.com/webhook[b2]*/[A-Za-z0-9@-]+/IncomingWebhook/[A-Za-z0-9/_-]+",
+    ),
+    Secret(
+        "SECRET_DISCORD_WEBHOOK",
+        rf"https://(?:ptb\.|canary\.)?discord(?:app)?\.com/api/(?:v\d{{1,2}}/)?webhooks/\d{{17,20}}/{_T}{{60,}}",
     ),
     Secret("SECRET_DISCORD_TOKEN", rf"{_B}[MNO]{_T}{{23,27}}\.{_T}{{6}}\.{_T}{{27,}}"),
     Secret("SECRET_TELEGRAM_TOKEN", rf"{_B}\d{{8,10}}:AA{_T}{{33}}{_E}"),
-    Secret("SECRET_STRIPE_KEY", rf"{_B}(?:[sr]k_(?:live|test)_[A-Za-z0-9]{{16,}}|whsec_[A-Za-z0-9+/]{{24,}})"),
+    Secret("SECRET_STRIPE_KEY", rf"{_B}(?:[sr]k_(?:live|test|prod)_[A-Za-z0-9]{{10,}}|whsec_[A-Za-z0-9+/]{{24,}})"),
     Secret("SECRET_SQUARE_TOKEN", rf"{_B}sq0(?:atp|csp|idp)-{_T}{{22,}}"),
     Secret("SECRET_SHOPIFY_TOKEN", rf"{_B}shp(?:at|ca|pa|ss)_[0-9a-fA-F]{{32}}{_E}"),
     Secret("SECRET_TWILIO_KEY", rf"{_B}SK[0-9a-f]{{32}}{_E}"),
@@ -155,8 +146,8 @@ SECRETS: Final[tuple[Secret, ...]] = (
     Secret("SECRET_AZURE_KEY", r"(?:AccountKey|SharedAccessKey)=(?P<value>[A-Za-z0-9+/]{40,88}={0,2})"),
     Secret("SECRET_AZURE_CLIENT", rf"{_B}[A-Za-z0-9_~.-]{{3}}\dQ~[A-Za-z0-9_~.-]{{31,34}}(?![A-Za-z0-9_~-])"),
     Secret("SECRET_AZURE_SAS", r"[?&]sig=(?P<value>[A-Za-z0-9%+/]{40,}={0,2})"),
-    Secret("SECRET_DIGITALOCEAN_TOKEN", rf"{_B}do[opr]_v1_[0-9a-f]{{64}}{_E}"),
-    Secret("SECRET_DATABRICKS_TOKEN", rf"{_B}dapi[0-9a-f]{{32}}{_E}"),
+    Secret("SECRET_DIGITALOCEAN_TOKEN", rf"{_B}do[oprs]_v1_[0-9a-f]{{64}}{_E}"),
+    Secret("SECRET_DATABRICKS_TOKEN", rf"{_B}(?:dapi[0-9a-f]{{32}}(?:-\d)?|dose[0-9a-f]{{32}}){_E}"),
     Secret("SECRET_VAULT_TOKEN", rf"{_B}hv[sbr]\.{_T}{{24,}}"),
     Secret("SECRET_LINEAR_KEY", rf"{_B}lin_(?:api|oauth)_[A-Za-z0-9]{{32,}}{_E}"),
     Secret("SECRET_NPM_TOKEN", rf"{_B}npm_[A-Za-z0-9]{{36}}{_E}"),
@@ -170,17 +161,46 @@ SECRETS: Final[tuple[Secret, ...]] = (
     Secret("SECRET_PINECONE_KEY", rf"{_B}pcsk_[A-Za-z0-9]{{4,8}}_[A-Za-z0-9]{{40,}}{_E}"),
     Secret("SECRET_TAVILY_KEY", rf"{_B}tvly-(?:dev-)?[A-Za-z0-9]{{30,}}{_E}"),
     Secret("SECRET_SUPABASE_TOKEN", rf"{_B}sb(?:p|_secret)_[A-Za-z0-9_]{{30,}}{_E}", _mixed),
-    Secret("SECRET_GRAFANA_TOKEN", rf"{_B}glsa_[A-Za-z0-9]{{32}}_[0-9a-fA-F]{{8}}{_E}"),
+    Secret(
+        "SECRET_GRAFANA_TOKEN", rf"{_B}(?:glsa_[A-Za-z0-9]{{32}}_[0-9a-fA-F]{{8}}{_E}|glc_[A-Za-z0-9+/]{{32,}}={{0,3}})"
+    ),
     Secret("SECRET_SENTRY_TOKEN", rf"{_B}sntry[su]_[A-Za-z0-9+/=_]{{40,}}"),
-    Secret("SECRET_NEWRELIC_KEY", rf"{_B}NRAK-[A-Z0-9]{{27}}{_E}"),
+    Secret(
+        "SECRET_NEWRELIC_KEY",
+        rf"{_B}(?:NRAK-[A-Za-z0-9]{{27}}|NRJS-[a-f0-9]{{19}}|NRI[IQ]-{_T}{{32}}|[0-9a-f]{{36}}(?:FFFF)?NRAL){_E}",
+    ),
     Secret("SECRET_NOTION_TOKEN", rf"{_B}ntn_[A-Za-z0-9]{{40,}}{_E}"),
     Secret("SECRET_FIGMA_TOKEN", rf"{_B}figd_{_T}{{40,}}"),
-    Secret("SECRET_ATLASSIAN_TOKEN", rf"{_B}ATATT3[A-Za-z0-9_=-]{{60,}}"),
+    Secret(
+        "SECRET_ATLASSIAN_TOKEN",
+        rf"{_B}ATATT3[A-Za-z0-9_=-]{{60,}}|{_B}ATCTT3[A-Za-z0-9_=-]{{60,}}|{_B}ATBB[A-Za-z0-9]{{32}}{_E}",
+    ),
     Secret("SECRET_DOCKER_TOKEN", rf"{_B}dckr_(?:pat|oat)_{_T}{{27,}}"),
     Secret("SECRET_AGE_KEY", rf"{_B}AGE-SECRET-KEY-1[0-9A-Z]{{58}}{_E}"),
     Secret("SECRET_POSTMAN_KEY", rf"{_B}PMAK-[0-9a-f]{{24}}-[0-9a-f]{{34}}{_E}"),
     Secret("SECRET_PLANETSCALE_TOKEN", rf"{_B}pscale_(?:tkn|pw|oauth)_[A-Za-z0-9_.-]{{32,}}"),
     Secret("SECRET_DOPPLER_TOKEN", rf"{_B}dp\.(?:pt|st|ct|sa|scim|audit)\.[A-Za-z0-9_.-]{{40,}}"),
+    Secret("SECRET_FLY_TOKEN", rf"{_B}(?:fo1_{_T}{{43}}{_E}|fm[12][ar]?_[A-Za-z0-9+/]{{80,}}={{0,3}})"),
+    Secret("SECRET_VERCEL_TOKEN", rf"{_B}vc[pkair]_[A-Za-z0-9]{{24,}}{_E}", _mixed),
+    Secret("SECRET_CLOUDFLARE_KEY", rf"{_B}v1\.0-[0-9a-f]{{24}}-[0-9a-f]{{100,}}{_E}"),
+    Secret(
+        "SECRET_1PASSWORD_KEY",
+        rf"{_B}(?:A3-[A-Z0-9]{{6}}(?:-[A-Z0-9]{{5,11}}){{4,5}}{_E}|ops_eyJ[A-Za-z0-9+/]{{100,}}={{0,3}})",
+    ),
+    Secret("SECRET_AIRTABLE_TOKEN", rf"{_B}pat[A-Za-z0-9]{{14}}\.[0-9a-f]{{64}}{_E}"),
+    Secret("SECRET_ARTIFACTORY_TOKEN", rf"{_B}(?:AKCp[A-Za-z0-9]{{69}}|cmVmd[A-Za-z0-9]{{59}}){_E}"),
+    Secret(
+        "SECRET_BEDROCK_KEY", rf"{_B}(?:ABSK[A-Za-z0-9+/]{{100,}}={{0,2}}|bedrock-api-key-[A-Za-z0-9+/]{{40,}}={{0,2}})"
+    ),
+    Secret("SECRET_ALIBABA_KEY_ID", rf"{_B}LTAI[A-Za-z0-9]{{16,20}}{_E}", _mixed),
+    Secret("SECRET_PULUMI_TOKEN", rf"{_B}pul-[0-9a-f]{{40}}{_E}"),
+    Secret("SECRET_RUBYGEMS_KEY", rf"{_B}rubygems_[0-9a-f]{{48}}{_E}"),
+    Secret("SECRET_TERRAFORM_TOKEN", rf"{_B}[A-Za-z0-9]{{14}}\.atlasv1\.{_T}{{60,70}}{_E}"),
+    Secret("SECRET_BREVO_KEY", rf"{_B}xkeysib-[0-9a-f]{{64}}-[A-Za-z0-9]{{16}}{_E}"),
+    Secret("SECRET_SHIPPO_TOKEN", rf"{_B}shippo_(?:live|test)_[0-9a-fA-F]{{40}}{_E}"),
+    Secret("SECRET_MAILCHIMP_KEY", rf"{_B}[0-9a-f]{{32}}-us\d{{1,2}}{_E}"),
+    Secret("SECRET_HEROKU_KEY", rf"{_B}HRKU-AA{_T}{{58}}{_E}"),
+    Secret("SECRET_OPENSHIFT_TOKEN", rf"{_B}sha256~{_T}{{43}}{_E}"),
     Secret("SECRET_JWT", rf"{_B}eyJ{_T}{{8,}}\.eyJ{_T}{{8,}}\.{_T}{{16,}}", _jwt),
     Secret("SECRET_PRIVATE_KEY", _PEM, None, _PEM_OUTLINE, _PEM_GOES_ON),
     Secret(
@@ -189,23 +209,43 @@ SECRETS: Final[tuple[Secret, ...]] = (
         _password,
         r"""[A-Za-z][A-Za-z0-9+.-]+://[^\s:/@"'<>`]*:[^\s/@"'<>`]+@[A-Za-z0-9_\[]""",
     ),
+    Secret(
+        "SECRET_CURL_USER",
+        r"""(?i)(?:\bcurl\b[^\n]{0,200}? (?:-u|--user)[ =]?["']?[^\s:"']{1,64}:|\bsshpass -p ?["']?)"""
+        r"""(?P<value>[^\s"'@]{4,128})""",
+        _password,
+        r"""(?i)(?:curl[^\n]* (?:-u|--user)[ =]?["']?[^\s:"']+:|sshpass -p ?["']?)[^\s"'@]+""",
+    ),
+    Secret(
+        "SECRET_NETRC",
+        r"(?i)\blogin\s{1,8}\S{1,64}\s{1,8}password\s{1,8}(?P<value>\S{4,128})",
+        _password,
+        r"(?i)login\s+\S+\s+password\s+\S+",
+    ),
+    Secret(
+        "SECRET_PGPASS",
+        r"(?m)^(?:[A-Za-z0-9.*-]{1,64}):(?:\d{4,5}|\*):[^\s:]{1,32}:[^\s:]{1,32}:(?P<value>[^\s:]{4,64})$",
+        _password,
+        r"[A-Za-z0-9.*-]+:(?:\d+|\*):[^\s:]+:[^\s:]+:[^\s:]+",
+    ),
+    Secret("SECRET_DOCKER_AUTH", r""""auth"\s{0,3}:\s{0,3}"(?P<value>[A-Za-z0-9+/]{12,}={0,2})\"""", _pair),
     Secret("SECRET_BEARER", rf"(?i)authorization{_IS}(?:bearer|token) (?P<value>[A-Za-z0-9._~+/-]{{20,}}=*)", _random),
-    Secret("SECRET_BASIC_AUTH", rf"(?i)authorization{_IS}basic (?P<value>[A-Za-z0-9+/]{{12,}}={{0,2}})"),
+    Secret("SECRET_BASIC_AUTH", rf"(?i)authorization{_IS}basic (?P<value>[A-Za-z0-9+/]{{12,}}={{0,2}})", _pair),
     Secret(
         "SECRET_KEYWORD",
-        rf"(?i)(?<![A-Za-z]){_KEYWORD}{_IS}(?P<value>[A-Za-z0-9_.~+/=-]{{12,}})",
-        _random,
-        rf"(?i)[a-z_-]*{_NAMED_IS}",
-        whole=rf"(?i){_NAMED_IS}",
-        back=17,
+        assigned.KEYWORD,
+        assigned.keyword,
+        assigned.KEYWORD_BEGUN,
+        whole=assigned.KEYWORD_WHOLE,
+        back=assigned.BACK,
     ),
     Secret(
         "SECRET_PASSWORD",
-        rf"""(?i)(?<![A-Za-z])(?:[a-z]{{1,12}}[_-])?(?:password|passwd|passphrase|pwd){_IS}(?P<value>(?:[^\s"'`,;<>\\]|\\[^\s"'`,;<>\\nrtu]){{8,64}})""",
-        _chosen,
-        rf"(?i)(?:[a-z]{{1,12}}[_-])?{_CHOSEN_IS}",
-        whole=rf"(?i){_CHOSEN_IS}",
-        back=13,
+        assigned.PASSWORD,
+        assigned.chosen,
+        assigned.PASSWORD_BEGUN,
+        whole=assigned.PASSWORD_WHOLE,
+        back=assigned.BACK,
     ),
 )
 
@@ -222,14 +262,15 @@ def _rule(secret: Secret) -> Rule:
 
 def _finder(secret: Secret) -> Find:
     pattern = regex.compile(secret.pattern)
+    score = 1.0 if secret.judge in (assigned.keyword, assigned.chosen) else _TELLING
     group = "value" if "value" in pattern.groupindex else 0
 
     def find(text: str, start: int, end: int) -> list[tuple[int, int, float]]:
         found = []
         for match in pattern.finditer(text, start, min(len(text), end + RuleSet.MARGIN)):
             found.append((*match.span(), 0.0))
-            if secret.judge is None or secret.judge(match):
-                found.append((*match.span(group), 1.0))
+            if secret.judge(match) if secret.judge else not chance.repeats(match[group]):
+                found.append((*match.span(group), score))
         return found
 
     return find

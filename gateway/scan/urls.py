@@ -17,7 +17,7 @@ from urllib.parse import unquote, unquote_plus
 
 import regex
 
-from gateway.scan.secrets import entropy
+from gateway.scan.chance import entropy
 
 MAX_URL: Final = 4096
 """Characters from which a URL carries data by its length alone; also how far one is held until it is whole."""

@@ -10,6 +10,7 @@ from gateway.scan.secrets import SECRETS, SecretScanner
 
 ALNUM = "a8Fj3kL9sQ2xZ7mNbV5cR1tY6uW4pE0dGhJ7kS2wQ9zX3vB8nM5lK1jH4gF6"
 HEX = "3f2a9c71d0b84e65f1a2c3d4e5b6a7f8091a2b3c4d5e6f708192a3b4c5d6e7f8"
+UUID = "3f2a9c71-d0b8-4e65-91a2-c3d4e5b6a7f8"
 JWT = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxMjM0NTY3ODkwIn0.dozjgNryP4J3jVmNHl0w5N_XgL0n3I9PlFUP0THsR8U"
 PEM = (
     "-----BEGIN RSA PRIVATE KEY-----\nProc-Type: 4,ENCRYPTED\nDEK-Info: AES-128-CBC,0123456789ABCDEF\n\n"
@@ -90,6 +91,33 @@ FOUND = [
     ("SECRET_PASSWORD", r'{"env": "DB_PASSWORD=\"', "xK9#mQ2$vL", r'\" # live"}'),
     ("SECRET_KEYWORD", r'{"code": "api_key = \"', "9sQ2xZ7mNbV5cR1tY6uW", r'\""}'),
     ("SECRET_BASIC_AUTH", r"{\"authorization\": \"Basic ", "dXNlcjpwYXNzd29yZDEyMw==", r"\"}"),
+    (
+        "SECRET_TEAMS_WEBHOOK",
+        "",
+        "https://acme.webhook.office.com/webhookb2/" + UUID + "@" + UUID + "/IncomingWebhook/" + HEX[:32] + "/" + UUID,
+        "",
+    ),
+    ("SECRET_DISCORD_WEBHOOK", "", "https://discord.com/api/webhooks/123456789012345678/" + ALNUM + ALNUM[:8], ""),
+    ("SECRET_FLY_TOKEN", "", "fo1_" + ALNUM[:43], ""),
+    ("SECRET_VERCEL_TOKEN", "", "vcp_" + ALNUM[:40], ""),
+    ("SECRET_CLOUDFLARE_KEY", "", "v1.0-" + HEX[:24] + "-" + HEX + HEX + HEX[:18], ""),
+    ("SECRET_1PASSWORD_KEY", "", "A3-ASWWYB-798JRYLJVD4-23DC2-86TVM-H43EB", ""),
+    ("SECRET_AIRTABLE_TOKEN", "", "pat" + ALNUM[:14] + "." + HEX, ""),
+    ("SECRET_ARTIFACTORY_TOKEN", "", "cmVmd" + ALNUM[:59], ""),
+    ("SECRET_BEDROCK_KEY", "", "ABSK" + ALNUM + ALNUM, ""),
+    ("SECRET_ALIBABA_KEY_ID", "", "LTAI" + ALNUM[:20], ""),
+    ("SECRET_PULUMI_TOKEN", "", "pul-" + HEX[:40], ""),
+    ("SECRET_RUBYGEMS_KEY", "", "rubygems_" + HEX[:48], ""),
+    ("SECRET_TERRAFORM_TOKEN", "", ALNUM[:14] + ".atlasv1." + ALNUM + ALNUM[:4], ""),
+    ("SECRET_BREVO_KEY", "", "xkeysib-" + HEX + "-" + ALNUM[:16], ""),
+    ("SECRET_SHIPPO_TOKEN", "", "shippo_live_" + HEX[:40], ""),
+    ("SECRET_MAILCHIMP_KEY", "", HEX[:32] + "-us12", ""),
+    ("SECRET_HEROKU_KEY", "", "HRKU-AA" + ALNUM[:58], ""),
+    ("SECRET_OPENSHIFT_TOKEN", "", "sha256~" + ALNUM[:43], ""),
+    ("SECRET_CURL_USER", "curl -u admin:", "xK9mQ2vL", " https://example.com"),
+    ("SECRET_NETRC", "machine api.example.com login me password ", "xK9mQ2vL", "\n"),
+    ("SECRET_PGPASS", "db.internal:5432:app:me:", "xK9mQ2vL", "\n"),
+    ("SECRET_DOCKER_AUTH", '"auth": "', "dXNlcjpwYXNzd29yZDEyMw==", '"'),
 ]
 
 CLEAN = [

@@ -1,0 +1,260 @@
+"""Secrets by the name beside them: `api_key = "..."`, `--api-token ...`, `<apiToken>...</apiToken>`, "the key is ...".
+
+No form tells such a value, so three witnesses must agree: the name, the way it is assigned, and the value itself (see
+`chance`). Names that hold a word like `token` and name no secret are in `_HARMLESS`.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import regex
+
+from gateway.scan import chance
+
+# ruff: noqa: S105  (the words of patterns, no passwords)
+
+_NAME: Final = r"[A-Za-z0-9_.$\-]"
+# What a name may hold. The name itself is matched from its beginning on, so that `next_page_token` is seen whole.
+TOKEN_WORDS: Final = r"(?:key|token|secret|credential|creds|access|auth|bearer)"
+PASSWORD_WORDS: Final = r"(?:passw(?:or)?d|passphrase|passwort|pwd|_pass|pass(?=[\"':= ])|secret)"
+_QUOTE: Final = r"""(?:\\{0,3}["'`])?"""
+_OPERATOR: Final = r"(?:=>|[:?.+|]{0,3}=|:|->)"
+# `: str =` and ` string =`: a type between the name and its value.
+_TYPE: Final = r"(?::? ?(?:str|string|String|String\?|&str|text|TEXT|char\*)(?=\s{0,2}[:=]))?"
+_IS: Final = rf"{_QUOTE}\]?{_TYPE}\s{{0,3}}{_OPERATOR}\s{{0,3}}(?:@|[bru]{{1,2}}(?=[\"']))?{_QUOTE}"
+_SAID: Final = r"(?: (?:for|of|to) (?:[A-Za-z0-9_.-]{1,16} ){0,3}?| )(?:is|are|was)(?: now| set to)?:? {1,2}[\"'`]?"
+_XML: Final = r">\s{0,20}"
+_VALUE_OF: Final = r"""["']?,?\s{1,20}["']?value["']?\s?[=:]\s?["']"""
+_CALL: Final = r"""["'`], ?["'`]"""
+_OPTION: Final = rf"(?<=--[A-Za-z0-9_-]{{2,40}}) {_QUOTE}"
+_TELLS: Final = rf"(?:{_IS}|{_SAID}|{_XML}|{_VALUE_OF}|{_CALL}|{_OPTION})"
+# At least as much, in as few states as can be: a name, a sign or word that assigns, and what may stand around it.
+_WIDE: Final = (
+    r"""[\s"'`\\\]]*(?::? ?(?:string|str|&str|text|char\*)\??\s*)?"""
+    r"""(?:[:=>,|?.+-]+|(?: (?:for|of|to)(?: [A-Za-z0-9_.-]+)+)? (?:is|are|was)(?: now| set to)?)"""
+    r"""[\s"'`\\:@bru]*(?:value["'\s]*[=:][\s"']*)?"""
+)
+_TOKEN: Final = r"[A-Za-z0-9_.~+/=|%-]{10,200}"
+_SECRET: Final = r"""(?:[^\s"'`,;<>\\]|\\[^\s"'`,;<>\\nrtu]){6,64}"""
+
+KEYWORD: Final = (
+    rf"(?i)(?<![A-Za-z0-9_.$-])(?P<name>{_NAME}{{0,40}}?{TOKEN_WORDS}{_NAME}{{0,20}}?){_TELLS}"
+    rf"(?P<value>{_TOKEN})"
+)
+KEYWORD_WHOLE: Final = (
+    rf"(?i)(?:{TOKEN_WORDS}{_NAME}*{_WIDE}|--[a-z0-9_-]*{TOKEN_WORDS}[a-z0-9_-]* [\"'`]?)[A-Za-z0-9_.~+/=|%-]{{4,}}"
+)
+KEYWORD_BEGUN: Final = rf"(?i){_NAME}*{TOKEN_WORDS}{_NAME}*(?:{_WIDE}| [\"'`]?)[A-Za-z0-9_.~+/=|%-]{{4,}}"
+PASSWORD: Final = (
+    rf"(?i)(?<![A-Za-z0-9_.$-])(?P<name>{_NAME}{{0,40}}?{PASSWORD_WORDS}{_NAME}{{0,20}}?){_TELLS}(?P<value>{_SECRET})"
+)
+_PASSWORD_WIDE: Final = PASSWORD_WORDS.replace(r"pass(?=[\"':= ])|", "pass|")
+PASSWORD_WHOLE: Final = (
+    rf"""(?i)(?:{_PASSWORD_WIDE}{_NAME}*{_WIDE}|--[a-z0-9_-]*{_PASSWORD_WIDE}[a-z0-9_-]* ["'`]?)[^\s"'`,;<>]{{4,}}"""
+)
+PASSWORD_BEGUN: Final = rf"""(?i){_NAME}*{_PASSWORD_WIDE}{_NAME}*(?:{_WIDE}| ["'`]?)[^\s"'`,;<>]{{4,}}"""
+BACK: Final = 41
+
+_PARTS: Final = regex.compile(r"\p{Lu}?[a-z]+|\p{Lu}+(?![a-z])|\d+")
+_HARMLESS: Final = frozenset(
+    [
+        "csrf",
+        "xsrf",
+        "page",
+        "next",
+        "prev",
+        "previous",
+        "continuation",
+        "cursor",
+        "sync",
+        "public",
+        "pub",
+        "primary",
+        "foreign",
+        "partition",
+        "sort",
+        "cache",
+        "bucket",
+        "natural",
+        "schema",
+        "sequence",
+        "hot",
+        "idx",
+        "index",
+        "object",
+        "storage",
+        "idempotency",
+        "dedup",
+        "group",
+        "routing",
+        "lookup",
+        "name",
+        "names",
+        "file",
+        "files",
+        "path",
+        "dir",
+        "url",
+        "uri",
+        "endpoint",
+        "type",
+        "types",
+        "id",
+        "ids",
+        "len",
+        "length",
+        "size",
+        "count",
+        "max",
+        "min",
+        "num",
+        "total",
+        "limit",
+        "budget",
+        "usage",
+        "tokens",
+        "keys",
+        "keyboard",
+        "keyword",
+        "keywords",
+        "code",
+        "alias",
+        "format",
+        "version",
+        "algorithm",
+        "alg",
+        "hash",
+        "digest",
+        "sha",
+        "sha1",
+        "sha256",
+        "sha512",
+        "md5",
+        "checksum",
+        "integrity",
+        "fingerprint",
+        "thumbprint",
+        "etag",
+        "commit",
+        "revision",
+        "rev",
+        "special",
+        "pad",
+        "eos",
+        "bos",
+        "unk",
+        "sep",
+        "cls",
+        "mask",
+        "mode",
+        "author",
+        "authors",
+        "authority",
+        "authentication",
+        "accessor",
+        "accessibility",
+        "accessible",
+        "event",
+        "down",
+        "up",
+        "press",
+        "pressed",
+        "frame",
+        "selector",
+        "pair",
+        "ring",
+        "store",
+        "vault",
+        "tab",
+        "board",
+        "stone",
+        "storetype",
+        "signature",
+        "location",
+        "column",
+        "field",
+        "prefix",
+        "suffix",
+        "regex",
+        "pattern",
+        "expires",
+        "expiry",
+        "expiration",
+        "ttl",
+        "policy",
+        "rotation",
+        "audience",
+        "issuer",
+        "scope",
+        "scopes",
+        "class",
+        "method",
+        "placeholder",
+        "label",
+        "title",
+        "help",
+        "message",
+        "error",
+        "hint",
+        "prompt",
+        "description",
+        "required",
+        "optional",
+        "anon",
+        "publishable",
+        "site",
+        "captcha",
+        "recaptcha",
+        "tokenizer",
+        "monkey",
+        "turkey",
+        "donkey",
+        "hockey",
+        "jockey",
+        "key_id",
+        "kid",
+        "random",
+        "nonce",
+    ]
+)
+_CODE: Final = regex.compile(r"[(){}\[\]]|::|->|^[$%{<*.&#@/\\]|^(?:https?|file|s3|arn|urn|env|vault|ref)[:+]|\.\w+$")
+_ATTRIBUTES: Final = regex.compile(r"[A-Za-z_$]\w*(?:[.\-/:][A-Za-z_$][\w$]*)+")
+_NO_PASSWORD: Final = regex.compile(
+    r"(?i).*(?:pass(?:word|wd|phrase)?|pwd|secret|token|user(?:name)?|changeme|example|redacted|string|none|null|true"
+    r"|false|undefined|self|this|config|settings|env|getenv|request|input|optional|required).*|[x*•._-]+|\d{1,5}|\W+"
+)
+_UUID: Final = regex.compile(r"(?i)[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+_DATED: Final = regex.compile(
+    r"v?\d+(?:[.:/_-]\d+)+[A-Za-z]*\d*|\d+(?:\.\d+)*[a-z]{0,4}|(?i:[a-z]+[-_.])*[a-z]+[-_.]?v?\d[\d.]*"
+)
+
+
+def _names_a_secret(name: str) -> bool:
+    parts = {part.lower() for part in _PARTS.findall(name)}
+    return not parts & _HARMLESS
+
+
+def keyword(match: regex.Match[str]) -> bool:
+    """True for a random value under the name of a key or token."""
+    value = match["value"].rstrip(".,;:!?")
+    if not _names_a_secret(match["name"]) or _UUID.fullmatch(value) or _DATED.fullmatch(value):
+        return False
+    if _ATTRIBUTES.fullmatch(value) and chance.wordy(value) > -0.3:
+        return False
+    return not match.string.startswith("(", match.end()) and chance.random(value)
+
+
+def chosen(match: regex.Match[str]) -> bool:
+    """True for what looks like a password someone chose: letters and digits or signs, and no code or placeholder."""
+    value = match["value"]
+    if not _names_a_secret(match["name"]) or _CODE.search(value) or _NO_PASSWORD.fullmatch(value):
+        return False
+    if chance.stands_in(value) or _UUID.fullmatch(value) or _ATTRIBUTES.fullmatch(value):
+        return False
+    kinds = sum(bool(regex.search(kind, value)) for kind in (r"[a-z]", r"[A-Z]", r"\d", r"[^A-Za-z0-9_.-]"))
+    if kinds >= 3 and len(value) >= 8:
+        return chance.entropy(value) >= 2.5
+    quoted = match.string[match.start("value") - 1 : match.start("value")] in "\"'`="
+    mixed = kinds >= 2 and regex.search(r"\d", value) is not None and not _DATED.fullmatch(value)
+    return mixed and quoted and chance.entropy(value) >= 2.3
