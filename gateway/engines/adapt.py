@@ -17,7 +17,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping, Sequence
 
-from gateway.engines.rego import (
+from gateway.engines.outline import (
     KEYWORDS,
     Module,
     Reference,

@@ -11,7 +11,7 @@ from typing import Any
 
 import orjson
 
-from gateway.engines import rego
+from gateway.engines import outline as rego
 from gateway.engines.adapt import VERB
 from gateway.engines.builtins import COMPILED, DEFAULT_REASON, PROVEN, REASONS, VOLATILE, Text
 from gateway.errors import ConfigError

@@ -17,7 +17,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, ClassVar
 
-from gateway.engines import rego
+from gateway.engines import outline as rego
 from gateway.engines.data import parse_json, parse_yaml
 from gateway.engines.program import UNDEFINED, EvaluationError, Machine, Program
 from gateway.errors import ConfigError

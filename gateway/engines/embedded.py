@@ -20,8 +20,8 @@ from gateway.engines.admission import MAX_WILDCARDS, admit, suits
 from gateway.engines.base import ENTRYPOINT, PolicyUnavailable
 from gateway.engines.bundle import Bundle
 from gateway.engines.memo import Memoized
+from gateway.engines.outline import mentions
 from gateway.engines.program import UNDEFINED, EvaluationError, Machine, Program, TooLong
-from gateway.engines.rego import mentions
 from gateway.errors import ConfigError
 
 AT_ONCE = 2048

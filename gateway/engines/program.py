@@ -18,7 +18,7 @@ from regopy import rego_shared
 
 from gateway.engines.adapt import Names, adapted
 from gateway.engines.base import ENTRYPOINT
-from gateway.engines.rego import Module
+from gateway.engines.outline import Module
 from gateway.errors import ConfigError
 
 # The interpreter reports to stderr as well; what it says is in the exception.

@@ -17,7 +17,7 @@ from concurrent.futures import ThreadPoolExecutor
 import orjson
 
 from gateway.call import Json
-from gateway.engines import rego
+from gateway.engines import outline as rego
 from gateway.engines.admission import strings
 from gateway.engines.base import ENTRYPOINT, PolicyUnavailable
 from gateway.engines.builtins import VOLATILE

@@ -26,7 +26,7 @@ import yaml
 
 if TYPE_CHECKING:
     from gateway.engines import Engine
-    from gateway.engines.rego import Module
+    from gateway.engines.outline import Module
 
 MODULE = "github.com/open-policy-agent/opa@v1.22.2"
 LIMIT = 10.0  # seconds for one case
@@ -138,7 +138,7 @@ def _start(engine: str) -> subprocess.Popen[bytes]:
 
 def judge(case: dict[str, Any], name: str = "embedded") -> tuple[str, str]:
     """One case in this process, by an engine as the gateway uses it."""
-    from gateway.engines import rego
+    from gateway.engines import outline as rego
     from gateway.engines.base import PolicyUnavailable
     from gateway.engines.data import parse_json
     from gateway.errors import ConfigError

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from gateway.engines import rego
+from gateway.engines import outline as rego
 from gateway.engines.admission import Traits, admit, suits
 from gateway.errors import ConfigError
 

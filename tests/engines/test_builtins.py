@@ -10,7 +10,7 @@ import pytest
 
 from engines import opa_server
 from engines.rego_expressions import ESCAPED, EXPRESSIONS, PLAIN, UNICODE
-from gateway.engines import rego
+from gateway.engines import outline as rego
 from gateway.engines.admission import spelling
 from gateway.engines.builtins import PROVEN, REASONS, VOLATILE
 from gateway.engines.program import UNDEFINED, Machine, Program

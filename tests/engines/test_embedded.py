@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engines.conftest import Write
-from gateway.engines import rego
+from gateway.engines import outline as rego
 from gateway.engines.adapt import Names, adapted
 from gateway.engines.base import PolicyUnavailable
 from gateway.engines.bundle import load

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from engines import opa_server
 from engines.conftest import Write
 from engines.opa_cases import ordered
-from gateway.engines import rego
+from gateway.engines import outline as rego
 from gateway.engines.base import PolicyUnavailable
 from gateway.engines.bundle import Bundle
 from gateway.engines.compiled import compiled

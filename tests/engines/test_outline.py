@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.engines import rego
+from gateway.engines import outline as rego
 from gateway.engines.adapt import Names, adapted
 from gateway.errors import ConfigError
 
