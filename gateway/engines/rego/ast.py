@@ -141,9 +141,10 @@ class Every:
 
 @dataclass(slots=True)
 class Not:
-    """`not { body }`, and every other negation."""
+    """`not`; `scoped` where the body may have variables of its own (`import future.keywords.not`)."""
 
     body: list[Literal]
+    scoped: bool
 
 
 @dataclass(slots=True)

@@ -141,9 +141,9 @@ class Terms:
                 self.illegal(f"illegal negation of '{self.token.kind}'")
             if self.not_bodies and self.token.kind == "{":
                 body = self.braced()
-                return ast.Literal(ast.Not(body), [] if self.token.kind in ("and", "or") or inner else self.withs(), at)
+                return ast.Literal(ast.Not(body, True), [] if self.token.kind in ("and", "or") or inner else self.withs(), at)
             negated = self.operand(at, True) if self.not_bodies and logical else self.expression(at, True)
-            literal = ast.Literal(ast.Not([negated]), [], at)
+            literal = ast.Literal(ast.Not([negated], self.not_bodies), [], at)
             literal.withs = [] if inner else self.withs()
             return literal
         if token.kind == "some":
