@@ -89,7 +89,15 @@ class Template:
     at: Location
 
 
-Term = Scalar | Var | Ref | Array | SetOf | Object | Comprehension | Call | Template
+@dataclass(slots=True)
+class Function:
+    """A builtin that is named and not called: what `with` puts in the place of another function."""
+
+    path: tuple[str, ...]
+    at: Location
+
+
+Term = Function | Scalar | Var | Ref | Array | SetOf | Object | Comprehension | Call | Template
 
 
 @dataclass(slots=True)
@@ -218,3 +226,17 @@ def children(term: Term) -> Iterator[Term]:
             yield value
     elif isinstance(term, Call):
         yield from term.args
+
+
+def path_of(term: Term) -> tuple[str, ...] | None:
+    """The names of a ground reference."""
+    if isinstance(term, Var):
+        return (term.name,)
+    if not isinstance(term, Ref) or not isinstance(term.head, Var):
+        return None
+    names = [term.head.name]
+    for part in term.parts:
+        if not isinstance(part, Scalar) or not isinstance(part.value, str):
+            return None
+        names.append(part.value)
+    return tuple(names)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from gateway.engines.rego import ast
 from gateway.engines.rego.calls import Calls
 from gateway.engines.rego.resolver import pattern_names
-from gateway.engines.rego.safety import ROOTS, direct, names_in
+from gateway.engines.rego.safety import direct, names_in
 
 COLLECTION = "COLLECTIONS"
 
@@ -154,7 +154,3 @@ class Bodies(Calls):
     def unbound(self, term: ast.Term) -> bool:
         """Whether a term is a pattern with variables to bind."""
         return any(name not in self.w.variables for name in pattern_names(term))
-
-    def lacks(self, term: ast.Term) -> bool:
-        """Whether a term cannot be evaluated yet."""
-        return bool(self.safety.needs(term, set(self.w.variables) | ROOTS, frozenset(self.visible)))

@@ -44,10 +44,10 @@ class Calls(References):
         """A comparison, in line; False if it is another operator."""
         name, w = call.name, self.w
         if name in ("equal", "neq"):
-            left, right = (self.term(arg) for arg in call.args)
+            left, right = self.all_terms(call.args)
             self.same(left, right, differ=name == "neq")
         elif name in _ORDER:
-            left, right = (self.term(arg) for arg in call.args)
+            left, right = self.all_terms(call.args)
             sign = _ORDER[name]
             numbers = " and ".join(
                 f"{atom}.__class__ in NUMBERS" for atom in (left, right) if not self.is_constant(atom, int | float)
@@ -55,7 +55,7 @@ class Calls(References):
             plain = f"{left} {sign} {right}"
             w.require(f"({plain}) if {numbers} else compare({left}, {right}) {sign} 0" if numbers else plain)
         elif name == "internal.member_2":
-            left, right = (self.term(arg) for arg in call.args)
+            left, right = self.all_terms(call.args)
             listed = f"{right}.__class__ is list"
             if not self.is_constant(left, str):
                 listed += f" and {left}.__class__ is str"
@@ -77,7 +77,7 @@ class Calls(References):
             return "None"
         assert builtin is not None
         w = self.w
-        atoms = [self.term(arg) for arg in args]
+        atoms = self.all_terms(args)
         self.volatile = self.volatile or builtin.volatile
         self.expensive = self.expensive or builtin.expensive
         if call.name in _ARITHMETIC and call.path not in self.mocks:
@@ -150,7 +150,7 @@ class Calls(References):
             return "None"
         self.reads.add(node.number)
         w = self.w
-        atoms = [self.term(arg) for arg in args]
+        atoms = self.all_terms(args)
         value = w.temp()
         function = f"R{node.number}"
         if call.path in self.mocks:
@@ -199,10 +199,12 @@ class Calls(References):
                 if node is not None and node.kind == FUNCTION:
                     self.reads.add(node.number)
                     return f"R{node.number}"
-                if ".".join(path) in self.builtins:
-                    return self.builtin_stand_in(".".join(path))
-        if isinstance(term, ast.Var) and term.name in self.builtins:
-            return self.builtin_stand_in(term.name)
+        if isinstance(term, ast.Function):
+            name = ".".join(term.path)
+            if name in self.builtins:
+                return self.builtin_stand_in(name)
+            self.may_call(ast.Call(term.path, [], term.at), [], False)
+            return "None"
         return self.term(term)
 
     def builtin_stand_in(self, name: str) -> str:

@@ -62,7 +62,10 @@ class Parser(Terms):
             else:
                 rules = self.rules()
                 for rule in rules:
-                    rule.module = module
+                    one: ast.Rule | None = rule
+                    while one is not None:
+                        one.module = module
+                        one = one.otherwise
                 module.rules += rules
             if self.token.kind == ";":
                 self.next()

@@ -146,11 +146,17 @@ class Plan:
         self.expensive = self.expensive or bodies.expensive
 
     def write(self, rule: ast.Rule, bodies: Bodies, writer: Writer) -> None:
+        later = []
         for index, arg in enumerate(rule.args or ()):
-            bodies.match(arg, f"a{index}")
+            if isinstance(arg, ast.Var | ast.Scalar | ast.Array | ast.Object):
+                bodies.match(arg, f"a{index}")
+            else:
+                later.append((arg, f"a{index}"))
         bodies.visible = set(writer.variables)
         suffix = self.node.suffix(rule)
         bodies.body(rule.body, [rule.key, rule.value, *suffix])
+        for arg, given in later:
+            bodies.match(arg, given)
         if self.node.kind == SET:
             assert rule.key is not None
             value = bodies.term(rule.key)

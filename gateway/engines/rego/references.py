@@ -9,7 +9,7 @@ from gateway.engines.rego import ast
 from gateway.engines.rego.builtins import Builtin
 from gateway.engines.rego.errors import TYPE, Location, Problem
 from gateway.engines.rego.resolver import pattern_names
-from gateway.engines.rego.safety import Safety
+from gateway.engines.rego.safety import ROOTS, Safety
 from gateway.engines.rego.tree import FUNCTION, Node, rules
 from gateway.engines.rego.values import Value, key
 from gateway.engines.rego.writer import Writer
@@ -110,6 +110,22 @@ class References:
             pairs = [(self.keyed(self.term(name)), self.term(value)) for name, value in term.pairs]
             w.line(f"{made} = {{{', '.join(f'({name}): {value}' for name, value in pairs)}}}")
         return made
+
+    def all_terms(self, terms: list[ast.Term]) -> list[str]:
+        """The atoms of several terms. One may bind what another needs, as in `x == xs[x]`."""
+        found: dict[int, str] = {}
+        left = list(range(len(terms)))
+        while left:
+            ready = next((at for at in left if not self.lacks(terms[at])), left[0])
+            left.remove(ready)
+            found[ready] = self.term(terms[ready])
+        return [found[at] for at in range(len(terms))]
+
+    def lacks(self, term: ast.Term) -> bool:
+        """Whether a term cannot be evaluated yet."""
+        if isinstance(term, ast.Scalar):
+            return False
+        return bool(self.safety.needs(term, set(self.w.variables) | ROOTS, frozenset(self.visible)))
 
     def scalar(self, value: Value) -> str:
         return str(value) if value is None or isinstance(value, bool) else self.w.constant(value)
@@ -217,7 +233,7 @@ class References:
                 w.refuse(f"{value} is U")
                 w.known[w.env, node.path] = value
             return self.through(value, parts)
-        if parts and text(parts[0]) is not None:
+        if parts and isinstance(parts[0], ast.Scalar):
             start = f"base({w.env}, {w.constant(node.path)})" if node.path != ("data",) else f"{w.env}.data"
             return self.stored(start, node.path, parts, undefined=True)
         self.reads |= matching(node, parts)
@@ -303,7 +319,7 @@ def matching(node: Node, parts: list[ast.Term]) -> set[int]:
     if name is not None:
         child = node.children.get(name)
         return set() if child is None else matching(child, parts[1:])
-    return {number for child in node.children.values() for number in matching(child, parts[1:])}
+    return {number for name, child in node.children.items() if name[0] != "$" for number in matching(child, parts[1:])}
 
 
 def _arity(signature: str) -> int | None:

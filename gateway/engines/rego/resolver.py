@@ -7,6 +7,8 @@ and the expressions in template strings are comprehensions.
 from __future__ import annotations
 
 from gateway.engines.rego import ast
+from gateway.engines.rego.ast import path_of
+from gateway.engines.rego.builtins.signatures import SIGNATURES
 from gateway.engines.rego.errors import COMPILE, Location, Problem
 
 ROOTS = frozenset({"data", "input"})
@@ -96,7 +98,7 @@ class Resolver:
 
     def literal(self, literal: ast.Literal, scope: Scope) -> ast.Literal | None:
         what = literal.what
-        withs = [ast.With(self.target(one, scope), self.term(one.value, scope), one.at) for one in literal.withs]
+        withs = [ast.With(self.target(one, scope), self.stand_in(one.value, scope), one.at) for one in literal.withs]
         if isinstance(what, ast.Some):
             for name in what.names:
                 if name.name in scope.names:
@@ -168,8 +170,16 @@ class Resolver:
             return (*self.globals[first], *one.target[1:])
         return one.target
 
+    def stand_in(self, term: ast.Term, scope: Scope) -> ast.Term:
+        """The value of `with`, which may be the name of a builtin."""
+        path = path_of(term)
+        if path is not None and ".".join(path) in SIGNATURES and scope.find(path[0]) is None:
+            if path[0] not in self.globals:
+                return ast.Function(path, term.at)
+        return self.term(term, scope)
+
     def term(self, term: ast.Term, scope: Scope) -> ast.Term:  # noqa: PLR0911
-        if isinstance(term, ast.Scalar):
+        if isinstance(term, ast.Scalar | ast.Function):
             return term
         if isinstance(term, ast.Var):
             return self.name(term, scope)

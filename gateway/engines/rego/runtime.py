@@ -233,7 +233,7 @@ def node_items(env: Env, whole: Value) -> Iterable[tuple[Value, Value]]:
         return items_in_order(env, whole)
     found = []
     stored = base(env, whole.path)
-    names = set(whole.children)
+    names = {name for name in whole.children if name[0] != "$"}
     if type(stored) is dict:
         names |= {name for name in stored if type(name) is str}
         found = [(unkey(form), stored[form]) for form in stored if type(form) is not str]

@@ -87,10 +87,14 @@ class Safety:
         return self.needs(term, now, visible)
 
     def all_need(self, terms: Iterable[ast.Term], now: set[str], visible: Names) -> set[str]:
-        lacks: set[str] = set()
-        for term in terms:
-            lacks |= self.needs(term, now, visible)
-        return lacks
+        terms = list(terms)
+        while True:
+            before = len(now)
+            lacks: set[str] = set()
+            for term in terms:
+                lacks |= self.needs(term, now, visible)
+            if not lacks or len(now) == before:
+                return lacks
 
     def needs(self, term: ast.Term, now: set[str], visible: Names) -> set[str]:
         """The unbound variables without which a term has no value. What references in it iterate over is bound."""

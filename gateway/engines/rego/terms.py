@@ -7,6 +7,7 @@ from decimal import Decimal
 from typing import NoReturn
 
 from gateway.engines.rego import ast
+from gateway.engines.rego.ast import path_of
 from gateway.engines.rego.errors import PARSE, Location, Problem, RegoError
 from gateway.engines.rego.scanner import KEYWORDS, WORDS, Token
 from gateway.engines.rego.values import number
@@ -168,7 +169,7 @@ class Terms:
         if self.token.kind in (":=", "="):
             assign = self.next().kind == ":="
             what = ast.Unify(left, self.term(), assign)
-        return ast.Literal(what, [] if inner and self.token.kind != "with" else self.withs(), at)
+        return ast.Literal(what, [] if inner else self.withs(), at)
 
     def withs(self) -> list[ast.With]:
         found: list[ast.With] = []
@@ -177,7 +178,7 @@ class Terms:
             if self.token.kind != "name" and not self.reads_ref():
                 self.illegal("expected ident")
             target = self.postfix(self.primary())
-            path = _path(target)
+            path = path_of(target)
             if path is None:
                 self.fail("with target must be a ground reference", None, at)
             if self.token.kind != "as":
@@ -381,7 +382,7 @@ class Terms:
                 parts.append(self.term())
                 self.expect("]")
             else:
-                path = _path(made())
+                path = path_of(made())
                 self.next()
                 args = self.listed(")")
                 if path is None:
@@ -479,20 +480,6 @@ def _operands(literal: ast.Literal) -> list[ast.Literal]:
     if isinstance(literal.what, ast.Logical) and literal.what.kind == "group" and not literal.withs:
         return literal.what.left
     return [literal]
-
-
-def _path(term: ast.Term) -> tuple[str, ...] | None:
-    """The names of a ground reference."""
-    if isinstance(term, ast.Var):
-        return (term.name,)
-    if not isinstance(term, ast.Ref) or not isinstance(term.head, ast.Var):
-        return None
-    names = [term.head.name]
-    for part in term.parts:
-        if not isinstance(part, ast.Scalar) or not isinstance(part.value, str):
-            return None
-        names.append(part.value)
-    return tuple(names)
 
 
 def _named(term: ast.Term) -> str:
