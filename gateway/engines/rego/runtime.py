@@ -74,6 +74,10 @@ class Env:
         if meter.left < 0:
             meter.spent()
 
+    def seconds(self) -> float:
+        """Until the time of the evaluation is over."""
+        return self.meter.deadline - time.monotonic()
+
     def child(self) -> Env:
         """A copy to replace something in; the values of rules are asked for anew."""
         made: Env = object.__new__(Env)

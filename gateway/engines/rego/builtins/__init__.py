@@ -47,6 +47,10 @@ class Context(Protocol):
         """Use up a part of the budget. Raises TooLong."""
         ...
 
+    def seconds(self) -> float:
+        """Until the time of the evaluation is over."""
+        ...
+
 
 class Builtin(NamedTuple):
     """One builtin."""
@@ -60,7 +64,7 @@ class Builtin(NamedTuple):
 
 
 _TABLE: dict[str, Builtin] = {}
-FAMILIES = ("operators",)
+FAMILIES = ("operators", "collections", "strings", "numbers", "glob", "texts", "regexes", "times", "digests", "network")
 """The modules of this package that register builtins."""
 
 REFUSED: Mapping[str, str] = {
