@@ -20,7 +20,7 @@ __all__ = ["UNDEFINED", "EvaluationError", "Problem", "Program", "RegoError", "T
 
 
 def compile_bundle(modules: Mapping[str, str], data: dict[str, Value] | None = None) -> Program:
-    """Compile modules (name of the file -> source). Raises RegoError with every problem of the parsing, or of the rest."""
+    """Compile modules (name of the file -> source). Raises RegoError with every problem."""
     parsed, problems = [], []
     for file, source in modules.items():
         try:

@@ -114,7 +114,9 @@ class Calls(References):
         left, right = atoms
         value = w.temp()
         function = w.space.constant(self.builtins[call.name].call, "B")
-        w.line(f"if {left}.__class__ is int and {right}.__class__ is int: {value} = {left} {_ARITHMETIC[call.name]} {right}")
+        w.line(
+            f"if {left}.__class__ is int and {right}.__class__ is int: {value} = {left} {_ARITHMETIC[call.name]} {right}"
+        )
         w.line("else:")
         w.depth += 1
         self.tried(value, f"{function}({left}, {right})", call)
@@ -128,7 +130,7 @@ class Calls(References):
         elif name in self.deprecated:
             self.problem(TYPE, f"deprecated built-in function calls in expression: {name}", call.at)
         elif name not in self.signatures:
-            self.problem(TYPE, f"undefined function {name}{self.suggested(name)}", call.at)
+            self.problem(TYPE, f"undefined function {name}", call.at)
         elif not known:
             self.problem(COMPILE, f"{name} is not available in the embedded engine", call.at)
         else:
@@ -190,7 +192,6 @@ class Calls(References):
 
     def stand_in(self, term: ast.Term) -> str:
         """What replaces a function: another one, or a value."""
-        w = self.w
         if isinstance(term, ast.Ref) and isinstance(term.head, ast.Var):
             names = [part.value for part in term.parts if isinstance(part, ast.Scalar) and isinstance(part.value, str)]
             if len(names) == len(term.parts):
@@ -211,9 +212,6 @@ class Calls(References):
         builtin = self.builtins[name]
         function = self.w.space.constant(builtin.call, "B")
         return function if builtin.context else f"(lambda E, *a: {function}(*a))"
-
-    def suggested(self, name: str) -> str:
-        return ""
 
     # Comprehensions
 

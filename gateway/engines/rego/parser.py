@@ -5,7 +5,6 @@ https://www.openpolicyagent.org/docs/policy-reference#grammar
 
 from __future__ import annotations
 
-
 from gateway.engines.rego import ast
 from gateway.engines.rego.errors import PARSE, Location, Problem, RegoError
 from gateway.engines.rego.scanner import KEYWORDS, WORDS, Token, scan
@@ -25,7 +24,7 @@ def parse(file: str, source: str) -> ast.Module:
         module = Parser(file, tokens, not_bodies="not" in extra).module()
     except RecursionError:
         raise RegoError([Problem(PARSE, "max recursion depth exceeded", Location(file, 1, 1))]) from None
-    from gateway.engines.rego.metadata import annotations  # noqa: PLC0415 (needs YAML; most modules have none)
+    from gateway.engines.rego.metadata import annotations
 
     if any(comment.text.strip() == "METADATA" and comment.column == 1 for comment in comments):
         module.annotations = annotations(file, comments)
@@ -35,7 +34,11 @@ def parse(file: str, source: str) -> ast.Module:
 def _imported(tokens: list[Token]) -> frozenset[str]:
     found: set[str] = set()
     for index, token in enumerate(tokens[:-5]):
-        if token.kind == "import" and [one.text for one in tokens[index + 1 : index + 4]] == ["future", ".", "keywords"]:
+        if token.kind == "import" and [one.text for one in tokens[index + 1 : index + 4]] == [
+            "future",
+            ".",
+            "keywords",
+        ]:
             named = tokens[index + 5].text if tokens[index + 4].text == "." else ""
             found |= FUTURE & {named} if named else FUTURE
         if token.kind == "import" and [one.text for one in tokens[index + 1 : index + 4]] == ["rego", ".", "v2"]:
@@ -122,7 +125,9 @@ class Parser(Terms):
             if path[1:2] != ("keywords",) or len(path) > 3:
                 self.fail("invalid import, must be `future.keywords`", at)
             if len(path) == 3 and path[2] not in FUTURE | {"in", "every", "if", "contains"}:
-                self.fail(f"unexpected keyword, must be one of {sorted(FUTURE | {'in', 'every', 'if', 'contains'})}", at)
+                self.fail(
+                    f"unexpected keyword, must be one of {sorted(FUTURE | {'in', 'every', 'if', 'contains'})}", at
+                )
         if path[0] in ("rego", "future") and alias:
             self.fail(f"`{path[0]}` imports cannot be aliased", at)
 
@@ -182,7 +187,9 @@ class Parser(Terms):
             self.fail(f"{kind} keyword cannot be used for rule name")
         if kind != "name" and kind not in KEYWORDS:
             if kind in ("string", "number", "raw", "[", "{"):
-                self.fail(f"{ {'[': 'array', '{': 'object', 'raw': 'string'}.get(kind, kind)} cannot be used for rule name")
+                self.fail(
+                    f"{ {'[': 'array', '{': 'object', 'raw': 'string'}.get(kind, kind) } cannot be used for rule name"
+                )
             self.illegal()
 
     def head(self) -> tuple[list[ast.Term], list[ast.Term] | None]:
@@ -219,7 +226,9 @@ class Parser(Terms):
             try:
                 literal = self.literal()
                 single = not (
-                    isinstance(literal.what, ast.Expr) and isinstance(literal.what.term, ast.SetOf) and not literal.withs
+                    isinstance(literal.what, ast.Expr)
+                    and isinstance(literal.what.term, ast.SetOf)
+                    and not literal.withs
                 )
                 if single and isinstance(literal.what, ast.Expr | ast.Unify | ast.Logical):
                     return [literal]
@@ -271,5 +280,3 @@ class Parser(Terms):
             if arg.name in names:
                 self.fail(f"illegal default rule (arguments cannot be repeated {arg.name})", None, rule.at)
             names.add(arg.name)
-
-

@@ -20,9 +20,10 @@ from gateway.engines.rego.writer import Namespace
 STEPS = 10_000_000
 FOREVER = float("inf")
 _HELPERS = (
-    "ONCE MISSING at_node base conflict fault force items items_in_order lookup mocked node_items node_lookup one_of "
-    "patched put put_in_set put_pair settled values values_in_order with_data with_function with_input Made"
-).split()  # noqa: SIM905
+    *("ONCE", "MISSING", "Made", "at_node", "base", "conflict", "fault", "force", "items", "items_in_order", "lookup"),
+    *("mocked", "node_items", "node_lookup", "one_of", "patched", "put", "put_in_set", "put_pair", "settled", "values"),
+    *("values_in_order", "with_data", "with_function", "with_input"),
+)
 
 
 class Program:
@@ -56,7 +57,13 @@ class Program:
         self.functions = [names[f"R{number}"] for number in range(self.size)]
 
     def env(
-        self, input_: Value, *, steps: int = STEPS, deadline: float = FOREVER, now_ns: int | None = None, strict: bool = False
+        self,
+        input_: Value,
+        *,
+        steps: int = STEPS,
+        deadline: float = FOREVER,
+        now_ns: int | None = None,
+        strict: bool = False,
     ) -> Env:
         """An evaluation about to begin."""
         now = time.time_ns() if now_ns is None else now_ns
@@ -137,5 +144,3 @@ def _check_data(root: tree.Node, data: Mapping[str, Any], problems: list[Problem
         if value is not UNDEFINED:
             words = f"conflicting rule for data path {'/'.join(node.path[1:])} found"
             problems.append(Problem(COMPILE, words, node.rules[0].at))
-
-

@@ -80,7 +80,7 @@ class References:
 
     # Terms
 
-    def term(self, term: ast.Term) -> str:  # noqa: PLR0911
+    def term(self, term: ast.Term) -> str:
         """The name of what a term comes to; where it is undefined, the lines give up."""
         found = constant(term)
         if found is not None:

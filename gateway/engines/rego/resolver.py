@@ -110,7 +110,11 @@ class Resolver:
         if isinstance(what, ast.Expr):
             if isinstance(what.term, ast.Call) and what.term.path == ("print",):
                 return None
-            if isinstance(what.term, ast.Call) and what.term.path in (("eq",), ("assign",)) and len(what.term.args) == 2:
+            if (
+                isinstance(what.term, ast.Call)
+                and what.term.path in (("eq",), ("assign",))
+                and len(what.term.args) == 2
+            ):
                 what = ast.Unify(what.term.args[0], what.term.args[1], what.term.path == ("assign",))
         made: ast.Expr | ast.Unify | ast.SomeIn | ast.Every | ast.Not | ast.Logical
         if isinstance(what, ast.Expr):
@@ -173,12 +177,12 @@ class Resolver:
     def stand_in(self, term: ast.Term, scope: Scope) -> ast.Term:
         """The value of `with`, which may be the name of a builtin."""
         path = path_of(term)
-        if path is not None and ".".join(path) in SIGNATURES and scope.find(path[0]) is None:
-            if path[0] not in self.globals:
-                return ast.Function(path, term.at)
+        builtin = path is not None and ".".join(path) in SIGNATURES
+        if path is not None and builtin and scope.find(path[0]) is None and path[0] not in self.globals:
+            return ast.Function(path, term.at)
         return self.term(term, scope)
 
-    def term(self, term: ast.Term, scope: Scope) -> ast.Term:  # noqa: PLR0911
+    def term(self, term: ast.Term, scope: Scope) -> ast.Term:
         if isinstance(term, ast.Scalar | ast.Function):
             return term
         if isinstance(term, ast.Var):
@@ -264,5 +268,3 @@ def resolve(modules: list[ast.Module], problems: list[Problem]) -> None:
             while one is not None:
                 resolver.rule(one)
                 one = one.otherwise
-
-

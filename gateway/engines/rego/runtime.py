@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final
 
 from gateway.engines.rego.errors import (
-
     CONFLICT,
     BuiltinError,
     EvaluationError,
@@ -55,7 +54,9 @@ class Env:
 
     __slots__ = ("cache", "data", "input", "meter", "mocks", "now_ns", "patches", "program", "strict", "values")
 
-    def __init__(self, program: Any, input_: Value, data: dict[str, Value], meter: Meter, now_ns: int, strict: bool) -> None:
+    def __init__(
+        self, program: Any, input_: Value, data: dict[str, Value], meter: Meter, now_ns: int, strict: bool
+    ) -> None:
         self.program = program
         self.input = input_
         self.data = data
@@ -347,5 +348,3 @@ def mocked(env: Env, path: Path, usual: Callable[..., Value], *args: Value) -> V
         inner.mocks = {name: value for name, value in env.mocks.items() if name != path}
         return replacement(inner, *args)
     return replacement
-
-

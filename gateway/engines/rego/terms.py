@@ -14,8 +14,19 @@ from gateway.engines.rego.values import number
 
 _LEVELS = (("==", "!=", "<", ">", "<=", ">="), ("|",), ("&",), ("+", "-"), ("*", "/", "%"))
 _NAMES = {
-    **{"==": "equal", "!=": "neq", "<": "lt", ">": "gt", "<=": "lte", ">=": "gte", "|": "or", "&": "and"},
-    **{"+": "plus", "-": "minus", "*": "mul", "/": "div", "%": "rem"},
+    "==": "equal",
+    "!=": "neq",
+    "<": "lt",
+    ">": "gt",
+    "<=": "lte",
+    ">=": "gte",
+    "|": "or",
+    "&": "and",
+    "+": "plus",
+    "-": "minus",
+    "*": "mul",
+    "/": "div",
+    "%": "rem",
 }
 MAX_EXPONENT = 100_000
 MEMBER = ("internal", "member_2")
@@ -50,7 +61,9 @@ class Terms:
 
     def illegal(self, note: str = "") -> NoReturn:
         kind = self.token.kind
-        named = {"end": "eof", "name": "identifier", "raw": "string", "template": "template-string-part"}.get(kind, kind)
+        named = {"end": "eof", "name": "identifier", "raw": "string", "template": "template-string-part"}.get(
+            kind, kind
+        )
         what = f"unexpected {named} {'keyword' if kind in KEYWORDS else 'token'}"
         self.fail(f"{what}: {note}" if note else what)
 
@@ -107,7 +120,7 @@ class Terms:
         left.withs = self.withs()
         return left
 
-    def operand(self, at: Location, inner: bool = False) -> ast.Literal:  # noqa: PLR0911
+    def operand(self, at: Location, inner: bool = False) -> ast.Literal:
         token = self.token
         logical = "and" in self.spellings
         if logical and token.kind == "{":
@@ -142,7 +155,9 @@ class Terms:
                 self.illegal(f"illegal negation of '{self.token.kind}'")
             if self.not_bodies and self.token.kind == "{":
                 body = self.braced()
-                return ast.Literal(ast.Not(body, True), [] if self.token.kind in ("and", "or") or inner else self.withs(), at)
+                return ast.Literal(
+                    ast.Not(body, True), [] if self.token.kind in ("and", "or") or inner else self.withs(), at
+                )
             negated = self.operand(at, True) if self.not_bodies and logical else self.expression(at, True)
             literal = ast.Literal(ast.Not([negated], self.not_bodies), [], at)
             literal.withs = [] if inner else self.withs()
@@ -270,7 +285,7 @@ class Terms:
             return ast.Call(("minus",), [ast.Scalar(0, at), self.unary()], at, True)
         return self.postfix(self.primary())
 
-    def primary(self) -> ast.Term:  # noqa: PLR0911, PLR0912
+    def primary(self) -> ast.Term:
         token = self.token
         at = self.where(token)
         kind = token.kind
@@ -302,7 +317,7 @@ class Terms:
                 self.fail("non-terminated expression")
             self.next()
             return found
-        self.illegal()
+        return self.illegal()
 
     def numeral(self) -> object:
         sign = ""

@@ -103,8 +103,13 @@ _VERSION = re.compile(
 def _version(name: str, position: int, text: Value) -> tuple[Any, ...]:
     whole = string(name, position, text)
     match = _VERSION.fullmatch(whole)
-    if match is None or whole.startswith("v") or _broken(match[4]) or (match[5] is not None and "" in match[5].split(".")):
-        raise BuiltinError(f"{name}: operand {position}: string \"{whole}\" is not a valid SemVer")
+    if (
+        match is None
+        or whole.startswith("v")
+        or _broken(match[4])
+        or (match[5] is not None and "" in match[5].split("."))
+    ):
+        raise BuiltinError(f'{name}: operand {position}: string "{whole}" is not a valid SemVer')
     marks = tuple(
         (0, int(part), "") if part.isdigit() else (1, 0, part) for part in (match[4] or "").split(".") if part
     )

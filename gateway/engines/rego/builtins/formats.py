@@ -84,7 +84,7 @@ def _padded(text: str, flags: str, width: int, value: Argument, verb: str) -> st
     return text.rjust(width)
 
 
-def _one(verb: str, flags: str, precision: int | None, value: Argument) -> str:  # noqa: PLR0911
+def _one(verb: str, flags: str, precision: int | None, value: Argument) -> str:
     if verb == "T":
         return _kind(value)
     if isinstance(value, str):
@@ -112,7 +112,7 @@ def _text(verb: str, flags: str, precision: int | None, value: str) -> str:
     if verb in ("s", "v"):
         return f'"{value}"' if verb == "v" and "#" in flags else value
     if verb == "q":
-        from gateway.engines.rego.values import dumps  # noqa: PLC0415
+        from gateway.engines.rego.values import dumps
 
         return dumps(value)
     if verb in "xX":

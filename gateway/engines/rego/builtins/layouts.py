@@ -82,11 +82,23 @@ def formatted(at: datetime, fraction: int, layout: str) -> str:
 
 
 _READ = {
-    **{"2006": r"(?P<year>\d{4})", "06": r"(?P<short>\d{2})", "01": r"(?P<month>\d{2})", "1": r"(?P<month>\d{1,2})"},
-    **{"02": r"(?P<day>\d{2})", "_2": r"(?P<day> ?\d{1,2})", "2": r"(?P<day>\d{1,2})", "002": r"(?P<yday>\d{3})"},
-    **{"15": r"(?P<hour>\d{1,2})", "03": r"(?P<twelve>\d{1,2})", "3": r"(?P<twelve>\d{1,2})"},
-    **{"04": r"(?P<minute>\d{2})", "4": r"(?P<minute>\d{1,2})", "PM": "(?P<half>AM|PM)", "pm": "(?P<half>am|pm)"},
-    **{"05": r"(?P<second>\d{2})(?:[.,](?P<loose>\d+))?", "5": r"(?P<second>\d{1,2})(?:[.,](?P<loose>\d+))?"},
+    "2006": r"(?P<year>\d{4})",
+    "06": r"(?P<short>\d{2})",
+    "01": r"(?P<month>\d{2})",
+    "1": r"(?P<month>\d{1,2})",
+    "02": r"(?P<day>\d{2})",
+    "_2": r"(?P<day> ?\d{1,2})",
+    "2": r"(?P<day>\d{1,2})",
+    "002": r"(?P<yday>\d{3})",
+    "15": r"(?P<hour>\d{1,2})",
+    "03": r"(?P<twelve>\d{1,2})",
+    "3": r"(?P<twelve>\d{1,2})",
+    "04": r"(?P<minute>\d{2})",
+    "4": r"(?P<minute>\d{1,2})",
+    "PM": "(?P<half>AM|PM)",
+    "pm": "(?P<half>am|pm)",
+    "05": r"(?P<second>\d{2})(?:[.,](?P<loose>\d+))?",
+    "5": r"(?P<second>\d{1,2})(?:[.,](?P<loose>\d+))?",
     "January": f"(?P<named>(?i:{'|'.join(_MONTHS)}))",
     "Jan": f"(?P<named>(?i:{'|'.join(month[:3] for month in _MONTHS)}))",
     "Monday": f"(?i:{'|'.join(_DAYS)})",
@@ -120,7 +132,13 @@ def parsed(layout: str, text: str) -> tuple[datetime, int]:
         month = 1 + [name[:3].lower() for name in _MONTHS].index(parts["named"][:3].lower())
     year = int(parts["year"]) if "year" in parts else _full(parts.get("short"))
     made = datetime(
-        year, month, int(parts.get("day", 1)), hour, int(parts.get("minute", 0)), int(parts.get("second", 0)), tzinfo=UTC
+        year,
+        month,
+        int(parts.get("day", 1)),
+        hour,
+        int(parts.get("minute", 0)),
+        int(parts.get("second", 0)),
+        tzinfo=UTC,
     )
     if "yday" in parts:
         made = datetime(year, 1, 1, hour, made.minute, made.second, tzinfo=UTC) + timedelta(days=int(parts["yday"]) - 1)

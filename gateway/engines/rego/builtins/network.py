@@ -19,13 +19,17 @@ MOST_ADDRESSES = 1 << 20
 def _network(name: str, text: str) -> Network:
     try:
         if "/" in text:
-            address, _, size = text.partition("/")
+            _, _, size = text.partition("/")
             if not size.isdigit() or (len(size) > 1 and size[0] == "0"):
                 raise ValueError(text)
             return ipaddress.ip_network(text, strict=False)
         return ipaddress.ip_network(text)
     except ValueError:
-        raise BuiltinError(f"{name}: invalid CIDR address: {text}" if "/" in text else f"{name}: not a valid textual representation of an IP address or CIDR: {text}") from None
+        raise BuiltinError(
+            f"{name}: invalid CIDR address: {text}"
+            if "/" in text
+            else f"{name}: not a valid textual representation of an IP address or CIDR: {text}"
+        ) from None
 
 
 def _within(name: str, outer: str, inner: str) -> bool:
@@ -151,7 +155,7 @@ def _uri(name: str, text: str) -> dict[str, str]:
         port = re.search(r":(\d*)$", host) if not host.endswith("]") else None
         named = host[: port.start()] if port else host
         if ":" in named and not named.startswith("["):
-            raise BuiltinError(f'{name}: invalid port after host')
+            raise BuiltinError(f"{name}: invalid port after host")
         found |= {"host": host, "hostname": named.strip("[]"), "port": port[1] if port else ""}
         if user:
             found["username"] = unquote(user.partition(":")[0])

@@ -131,7 +131,9 @@ def bits_rsh(a: Value, by: Value) -> int:
 def _shift(name: str, by: Value) -> int:
     shift = _bits(name, 2, by)
     if shift < 0:
-        raise BuiltinError(f"{name}: operand 2 must be an unsigned integer number but got a negative integer", TYPE_EVAL)
+        raise BuiltinError(
+            f"{name}: operand 2 must be an unsigned integer number but got a negative integer", TYPE_EVAL
+        )
     return shift
 
 
@@ -149,13 +151,48 @@ def intn(context: Context, seed: Value, most: Value) -> int:
 
 
 _UNITS = {
-    **{"": 1, "m": Fraction(1, 1000), "k": 10**3, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12, "P": 10**15},
-    **{"E": 10**18, "ki": 2**10, "mi": 2**20, "gi": 2**30, "ti": 2**40, "pi": 2**50, "ei": 2**60},
+    "": 1,
+    "m": Fraction(1, 1000),
+    "k": 10**3,
+    "K": 10**3,
+    "M": 10**6,
+    "G": 10**9,
+    "T": 10**12,
+    "P": 10**15,
+    "E": 10**18,
+    "ki": 2**10,
+    "mi": 2**20,
+    "gi": 2**30,
+    "ti": 2**40,
+    "pi": 2**50,
+    "ei": 2**60,
 }
 _BYTES = {
-    **{"": 1, "k": 10**3, "kb": 10**3, "m": 10**6, "mb": 10**6, "g": 10**9, "gb": 10**9, "t": 10**12, "tb": 10**12},
-    **{"p": 10**15, "pb": 10**15, "e": 10**18, "eb": 10**18, "ki": 2**10, "kib": 2**10, "mi": 2**20, "mib": 2**20},
-    **{"gi": 2**30, "gib": 2**30, "ti": 2**40, "tib": 2**40, "pi": 2**50, "pib": 2**50, "ei": 2**60, "eib": 2**60},
+    "": 1,
+    "k": 10**3,
+    "kb": 10**3,
+    "m": 10**6,
+    "mb": 10**6,
+    "g": 10**9,
+    "gb": 10**9,
+    "t": 10**12,
+    "tb": 10**12,
+    "p": 10**15,
+    "pb": 10**15,
+    "e": 10**18,
+    "eb": 10**18,
+    "ki": 2**10,
+    "kib": 2**10,
+    "mi": 2**20,
+    "mib": 2**20,
+    "gi": 2**30,
+    "gib": 2**30,
+    "ti": 2**40,
+    "tib": 2**40,
+    "pi": 2**50,
+    "pib": 2**50,
+    "ei": 2**60,
+    "eib": 2**60,
 }
 
 

@@ -11,6 +11,7 @@ from fractions import Fraction
 
 from gateway.engines.rego.errors import TYPE_EVAL, BuiltinError
 from gateway.engines.rego.values import UNDEFINED, Number, Value, compare, equal, is_number, key, number, spell
+
 from . import builtin
 from .operands import number as number_operand
 from .operands import set_, wrong

@@ -45,7 +45,7 @@ def _translated(pattern: str) -> str:
             return str(regex.escape(match["quoted"]))
         escape = match["escape"]
         if escape is not None:
-            if escape.isalnum() and escape[0] not in _ESCAPES or (escape.isdigit() and escape in "123456789"):
+            if (escape.isalnum() and escape[0] not in _ESCAPES) or (escape.isdigit() and escape in "123456789"):
                 raise regex.error(f"invalid escape sequence: `{text}`")
             if escape == "z":
                 return r"\Z"
@@ -57,7 +57,7 @@ def _translated(pattern: str) -> str:
         if match["open"] and not _GROUP.match(pattern, match.start()):
             raise regex.error(f"invalid or unsupported Perl syntax: `{text}`")
         if match["bracket"]:
-            raise regex.error(f"missing closing ]: `{pattern[match.start():]}`")
+            raise regex.error(f"missing closing ]: `{pattern[match.start() :]}`")
         if match["possessive"]:
             raise regex.error(f"invalid nested repetition operator: `{text}`")
         if match["times"] and any(int(size) > 1000 for size in match["times"].split(",") if size):
@@ -141,7 +141,10 @@ def find_all_submatches(context: Context, pattern: Value, text: Value, most: Val
     name = "regex.find_all_string_submatch_n"
     found, whole, number = string(name, 1, pattern), string(name, 2, text), integer(name, 3, most)
     context.tick(len(whole))
-    return [[one.group(), *(group or "" for group in one.groups())] for one in _first(context, _compiled(name, found), whole, number)]
+    return [
+        [one.group(), *(group or "" for group in one.groups())]
+        for one in _first(context, _compiled(name, found), whole, number)
+    ]
 
 
 def _found(context: Context, expression: Any, text: str, most: int) -> list[Any]:
@@ -225,7 +228,9 @@ def template_match(context: Context, pattern: Value, text: Value, opening: Value
     start, end = string(name, 3, opening), string(name, 4, closing)
     for what, sign in (("start", start), ("end", end)):
         if len(sign) != 1:
-            raise BuiltinError(f"{name}: {what} delimiter has to be exactly one character long but is {len(start)} long")
+            raise BuiltinError(
+                f"{name}: {what} delimiter has to be exactly one character long but is {len(start)} long"
+            )
     parts, depth, begun = ["^"], 0, 0
     for at, sign in enumerate(found):
         if sign == start:

@@ -75,9 +75,7 @@ def hex_decode(text: Value) -> str:
         wrong_byte = next((sign for sign in found if sign not in "0123456789abcdefABCDEF"), None)
         if wrong_byte is None:
             raise BuiltinError("hex.decode: encoding/hex: odd length hex string") from None
-        raise BuiltinError(
-            f"hex.decode: encoding/hex: invalid byte: U+{ord(wrong_byte):04X} '{wrong_byte}'"
-        ) from None
+        raise BuiltinError(f"hex.decode: encoding/hex: invalid byte: U+{ord(wrong_byte):04X} '{wrong_byte}'") from None
 
 
 @builtin("json.marshal")
@@ -136,9 +134,13 @@ _Loader.yaml_implicit_resolvers = {
     first: [entry for entry in entries if not entry[0].endswith((":timestamp", ":bool", ":int", ":float"))]
     for first, entries in yaml.SafeLoader.yaml_implicit_resolvers.items()
 }
-_Loader.add_implicit_resolver("tag:yaml.org,2002:bool", re.compile("^(?:true|True|TRUE|false|False|FALSE)$"), list("tTfF"))
-_Loader.add_implicit_resolver("!number", re.compile(r"^[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?$"), list("-+.0123456789"))
-_Loader.add_constructor("!number", lambda loader, node: number(str(node.value).lstrip("+")))
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:bool", re.compile("^(?:true|True|TRUE|false|False|FALSE)$"), list("tTfF")
+)
+_Loader.add_implicit_resolver(
+    "!number", re.compile(r"^[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?$"), list("-+.0123456789")
+)
+_Loader.add_constructor("!number", lambda _, node: number(str(node.value).lstrip("+")))
 MOST_YAML = 1_000_000
 
 
@@ -223,8 +225,6 @@ def urlquery_encode_object(value: Value) -> str:
             texts = item if type(item) is list else items_of(item)
         else:
             raise wrong(name, 1, item, "string", "set", "array")
-        for text in texts:
-            pairs.append(f"{quote_plus(field, safe='')}={quote_plus(string(name, 1, text), safe='')}")
+        named = quote_plus(field, safe="")
+        pairs += [f"{named}={quote_plus(string(name, 1, text), safe='')}" for text in texts]
     return "&".join(pairs)
-
-
