@@ -93,7 +93,8 @@ class Bodies(Calls):
         order = "_in_order" if w.ordered else ""
         item = w.temp("v")
         if key is None or (isinstance(key, ast.Var) and key.wildcard):
-            w.loop(f"for {item} in values{order}({w.env}, {domain}):")
+            asked = f"values{order}({w.env}, {domain})" if order else self.each(domain)
+            w.loop(f"for {item} in {asked}:")
         else:
             at = w.temp("v")
             w.loop(f"for {at}, {item} in items{order}({w.env}, {domain}):")

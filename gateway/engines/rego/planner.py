@@ -66,7 +66,6 @@ class Plan:
             "        if v is not MISSING:",
             f"            E.values[{number}] = v",
             "            return v",
-            *self.counted(),
         ]
 
     def counted(self) -> list[str]:
@@ -129,6 +128,7 @@ class Plan:
         params = ", ".join([*self.params, "S"] if gathers else self.params)
         writer = Writer(self.space, f"def {name}({params}):", "return False" if gathers else "return U")
         bodies = Bodies(self.around, writer)
+        bodies.repeated = self.node.kind == FUNCTION
         try:
             self.write(rule, bodies, writer)
         except Unsafe as error:

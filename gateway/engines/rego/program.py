@@ -20,7 +20,22 @@ from gateway.engines.rego.writer import Namespace
 STEPS = 10_000_000
 FOREVER = float("inf")
 _HELPERS = (
-    *("ONCE", "MISSING", "Made", "at_node", "base", "conflict", "fault", "force", "items", "items_in_order", "lookup"),
+    *(
+        "ONCE",
+        "MISSING",
+        "Made",
+        "at_node",
+        "base",
+        "below",
+        "called",
+        "conflict",
+        "fault",
+        "fetch",
+        "force",
+        "items",
+        "items_in_order",
+        "lookup",
+    ),
     *("mocked", "node_items", "node_lookup", "one_of", "patched", "put", "put_in_set", "put_pair", "settled", "values"),
     *("values_in_order", "with_data", "with_function", "with_input"),
 )
@@ -39,6 +54,7 @@ class Program:
         if problems:
             raise RegoError(problems)
         around = Surroundings(self.tree, table(), SIGNATURES)
+        around.base = data
         around.refused, around.deprecated = REFUSED, DEPRECATED
         around.mocks = frozenset(_targets(self.modules))
         space = Namespace()
@@ -46,7 +62,10 @@ class Program:
         found = around.problems or recursive(self.plans)
         if found:
             raise RegoError(found)
-        self.size = len(self.plans)
+        self.template: list[Any] = [runtime.MISSING] * (len(self.plans) + len(around.slots))
+        for path, slot in around.slots.items():
+            if path[0] == "data":
+                self.template[slot] = _stored(data, path)
         self.source = "\n".join(line for plan in self.plans for line in plan.lines)
         names = space.names | {name: getattr(runtime, name) for name in _HELPERS}
         names |= {"U": UNDEFINED, "BuiltinError": BuiltinError, "compare": compare, "equal": equal, "key": key}
@@ -54,7 +73,7 @@ class Program:
         names |= {"NUMBERS": frozenset({int, float}), "COLLECTIONS": frozenset({list, dict, set})}
         # Only names and constants that were made here stand in this text; a policy's own words are in `names`.
         exec(compile(self.source, "<policy>", "exec"), names)  # noqa: S102
-        self.functions = [names[f"R{number}"] for number in range(self.size)]
+        self.functions = [names[f"R{number}"] for number in range(len(self.plans))]
 
     def env(
         self,
@@ -94,6 +113,13 @@ class Program:
                 seen.add(number)
                 left.append(number)
         return [self.plans[number] for number in sorted(seen)]
+
+
+def _stored(data: dict[str, Value], path: tuple[str, ...]) -> Value:
+    value: Value = data
+    for name in path[1:]:
+        value = runtime.lookup(value, name)
+    return value
 
 
 def _targets(modules: Iterable[ast.Module]) -> Iterable[tuple[str, ...]]:

@@ -27,7 +27,23 @@ class Surroundings:
         self.mocks: frozenset[Path] = frozenset()
         self.problems: list[Problem] = []
         self.arities = {name: _arity(signature) for name, signature in signatures.items()}
+        self.first_slot = sum(1 for _ in rules(tree))
+        self.slots: dict[Path, int] = {}
+        self.base: dict[str, Value] = {}
         self.functions = {node.path: node for node in rules(tree) if node.kind == FUNCTION}
+
+    def slot(self, path: Path) -> int:
+        """Where an evaluation keeps what stands at a path of input or data."""
+        return self.slots.setdefault(path, self.first_slot + len(self.slots))
+
+    def stored(self, path: Path) -> bool:
+        """Whether the data has anything at a path."""
+        value: Value = self.base
+        for name in path[1:]:
+            if not isinstance(value, dict) or name not in value:
+                return False
+            value = value[name]
+        return True
 
 
 class References:
@@ -42,6 +58,8 @@ class References:
         self.reads: set[int] = set()
         self.inputs: set[Path] = set()
         self.volatile = self.expensive = False
+        self.repeated = False
+        """Whether the function may run more than once in an evaluation."""
 
     def problem(self, code: str, message: str, at: Location) -> None:
         self.around.problems.append(Problem(code, message, at))
@@ -139,39 +157,28 @@ class References:
         head = ref.head
         if isinstance(head, ast.Var) and head.name not in self.w.variables:
             if head.name == "input":
-                return self.stored(f"{self.w.env}.input", ("input",), ref.parts, undefined=True)
+                return self.stored(("input",), ref.parts)
             if head.name == "data":
                 return self.data(ref)
         return self.through(self.term(head), ref.parts)
 
-    def stored(self, start: str, path: Path, parts: list[ast.Term], *, undefined: bool = False) -> str:
-        """A reference into input or data; what was looked up before in sight is not looked up again."""
+    def stored(self, path: Path, parts: list[ast.Term]) -> str:
+        """A reference into input or data. What stands at a path is looked up once in an evaluation."""
         w = self.w
-        value = start
         index = 0
-        if undefined:
-            value = self.remembered(path, start)
-            if value is start:
-                value = w.temp("i")
-                w.line(f"{value} = {start}")
-                w.refuse(f"{value} is U")
-                w.known[w.env, path] = value
-        while index < len(parts):
-            name = text(parts[index])
-            if name is None:
-                break
+        while index < len(parts) and (name := text(parts[index])) is not None:
             path = (*path, name)
-            known = w.known.get((w.env, path))
-            if known is None:
-                known = w.temp("i")
-                at = w.constant(name)
-                w.line(f"{known} = {value}.get({at}, U) if {value}.__class__ is dict else lookup({value}, {at})")
-                w.refuse(f"{known} is U")
-                w.known[w.env, path] = known
-            value = known
             index += 1
         if path[0] == "input":
             self.inputs.add(path[1:])
+        value = w.known.get((w.env, path))
+        if value is None:
+            value = w.temp("i")
+            slot = self.around.slot(path)
+            w.line(f"{value} = {w.env}.values[{slot}]")
+            w.line(f"if {value} is MISSING: {value} = fetch({w.env}, {slot}, {w.constant(path)})")
+            w.refuse(f"{value} is U")
+            w.known[w.env, path] = value
         return self.through(value, parts[index:])
 
     def remembered(self, path: Path, otherwise: str) -> str:
@@ -196,7 +203,11 @@ class References:
             elif isinstance(part, ast.Var) and part.wildcard and not packages:
                 inner = w.temp("v")
                 order = "_in_order" if w.ordered else ""
-                w.loop(f"for {inner} in values{order}({w.env}, {value}):")
+                w.loop(
+                    f"for {inner} in {self.each(value)}:"
+                    if not order
+                    else f"for {inner} in values{order}({w.env}, {value}):"
+                )
             else:
                 at, inner = w.temp("v"), w.temp("v")
                 order = "_in_order" if w.ordered and not packages else ""
@@ -209,6 +220,12 @@ class References:
             w.refuse(f"{whole} is U")
             return whole
         return value
+
+    def each(self, value: str) -> str:
+        """What to iterate over. The outermost loop of a rule runs once in an evaluation and is not counted."""
+        asked = f"values({self.w.env}, {value})"
+        once = self.w.loops == 0 and not self.repeated
+        return f"({value} if {value}.__class__ is list else {asked})" if once else asked
 
     def data(self, ref: ast.Ref) -> str:
         """A reference that begins with `data`: to rules as far as they go, then into values."""
@@ -234,12 +251,34 @@ class References:
                 w.known[w.env, node.path] = value
             return self.through(value, parts)
         if parts and isinstance(parts[0], ast.Scalar):
-            start = f"base({w.env}, {w.constant(node.path)})" if node.path != ("data",) else f"{w.env}.data"
-            return self.stored(start, node.path, parts, undefined=True)
+            return self.stored(node.path, parts)
         self.reads |= matching(node, parts)
+        if (found := self.siblings(node, parts)) is not None:
+            return self.through(found, parts[2:])
         value = w.temp()
         w.line(f"{value} = at_node({w.env}, {w.space.constant(node, 'N')})")
         return self.through(value, parts, packages=True)
+
+    def siblings(self, node: Node, parts: list[ast.Term]) -> str | None:
+        """`data.rules[_].deny`: the rules of that name are asked one by one, if nothing else can be there."""
+        w = self.w
+        name = text(parts[1]) if len(parts) > 1 else None
+        first = parts[0] if parts else None
+        if name is None or not isinstance(first, ast.Var) or not first.wildcard or self.around.stored(node.path):
+            return None
+        found = [child.children[name] for at, child in sorted(node.children.items()) if name in child.children]
+        if any(not one.rules or one.kind == FUNCTION for one in found) or any(
+            one.rules for one in node.children.values()
+        ):
+            return None
+        value = w.temp("v")
+        functions = "".join(f"R{one.number}, " for one in found)
+        asked = f"called({w.env}, ({functions}))"
+        w.loop(
+            f"for {value} in ({asked} if not {w.env}.patches else "
+            f"below({w.env}, {w.space.constant(node, 'N')}, {w.constant(name)})):"
+        )
+        return value
 
     # Patterns
 

@@ -63,7 +63,7 @@ class Env:
         self.meter = meter
         self.now_ns = now_ns
         self.strict = strict
-        self.values: list[Any] = [MISSING] * program.size
+        self.values: list[Any] = program.template.copy()
         self.cache: dict[Any, Any] = {}
         self.patches: tuple[Path, ...] = ()
         self.mocks: Mapping[Path, Any] = {}
@@ -81,10 +81,11 @@ class Env:
 
     def child(self) -> Env:
         """A copy to replace something in; the values of rules are asked for anew."""
+        self.tick(4)
         made: Env = object.__new__(Env)
         for name in ("program", "input", "data", "meter", "now_ns", "strict", "cache", "patches", "mocks"):
             setattr(made, name, getattr(self, name))
-        made.values = [MISSING] * self.program.size
+        made.values = [MISSING] * len(self.values) if self.patches else self.program.template.copy()
         return made
 
 
@@ -97,6 +98,7 @@ def with_data(env: Env, path: Path, value: Value) -> None:
     """`with data.a.b as value`."""
     env.data = _placed(env.data, path[1:], value)
     env.patches = (*env.patches, path)
+    env.values = [MISSING] * len(env.values)
 
 
 def with_function(env: Env, path: Path, replacement: Any) -> None:
@@ -188,6 +190,28 @@ def items_in_order(env: Env, whole: Value) -> Iterable[tuple[Value, Value]]:
 
 
 # Packages: what stands below a node is made when it is asked for.
+
+
+def fetch(env: Env, slot: int, path: Path) -> Value:
+    """What stands at a path of input or data; kept for the rest of the evaluation."""
+    value: Value = env.input if path[0] == "input" else env.data
+    for name in path[1:]:
+        value = value.get(name, UNDEFINED) if type(value) is dict else lookup(value, name)
+        if value is UNDEFINED:
+            break
+    env.values[slot] = value
+    return value
+
+
+def called(env: Env, functions: Iterable[Callable[[Env], Value]]) -> list[Value]:
+    """What several rules come to, without those that are undefined."""
+    return [value for function in functions if (value := function(env)) is not UNDEFINED]
+
+
+def below(env: Env, node: Node, name: str) -> list[Value]:
+    """What has a name in all that stands below a package."""
+    found = [force(env, node_lookup(env, one, name)) for _, one in node_items(env, node)]
+    return [value for value in found if value is not UNDEFINED]
 
 
 def base(env: Env, path: Path) -> Value:
