@@ -368,7 +368,7 @@ def mocked(env: Env, path: Path, usual: Callable[..., Value], *args: Value) -> V
     if replacement is MISSING:
         return usual(*args)
     if callable(replacement):
-        inner = env.child()  # the replacement may call what it replaces
-        inner.mocks = {name: value for name, value in env.mocks.items() if name != path}
+        inner = env.child()  # the replacement calls what is replaced, and is no other's replacement
+        inner.mocks = {}
         return replacement(inner, *args)
     return replacement

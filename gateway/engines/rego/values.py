@@ -52,6 +52,8 @@ class Undefined:
         return False
 
 
+MOST_EXPONENT = 100_000
+"""Digits before or behind the point that a number may have."""
 UNDEFINED: Final = Undefined()
 """What an expression, a rule or a builtin has for a value where it has none."""
 
@@ -203,6 +205,8 @@ def number(text: str) -> Number:
     except ValueError:
         found = float(text)
     exact = Decimal(text)
+    if exact and abs(exact.adjusted()) > MOST_EXPONENT:
+        raise ValueError("the exponent of a number is too large")
     if found in (float("inf"), float("-inf")) or Decimal(repr(found)) != exact:
         return exact
     return found

@@ -64,7 +64,20 @@ class Builtin(NamedTuple):
 
 
 _TABLE: dict[str, Builtin] = {}
-FAMILIES = ("operators", "collections", "strings", "numbers", "glob", "texts", "regexes", "times", "digests", "network")
+FAMILIES = (
+    "operators",
+    "collections",
+    "strings",
+    "numbers",
+    "glob",
+    "texts",
+    "regexes",
+    "times",
+    "digests",
+    "network",
+    "paths",
+    "tokens",
+)
 """The modules of this package that register builtins."""
 
 REFUSED: Mapping[str, str] = {

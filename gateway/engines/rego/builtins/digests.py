@@ -64,7 +64,8 @@ _SINCE_1582 = 0x01B21DD213814000
 
 @builtin("uuid.parse")
 def parse(text: Value) -> Value:
-    match = _UUID.fullmatch(string("uuid.parse", 1, text))
+    whole = string("uuid.parse", 1, text)
+    match = _UUID.fullmatch("{" + whole[1:-1] + "}" if len(whole) == 38 else whole)
     if match is None:
         return UNDEFINED
     found = uuid.UUID(match[1] or match[2] or match[3])

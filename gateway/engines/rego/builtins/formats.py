@@ -21,7 +21,7 @@ def argument(value: Value) -> Argument:
     if type(value) is str or type(value) is int or type(value) is float:
         return value
     if type(value) is Decimal:
-        return number_text(value)
+        return number_text(value).replace("E+", "e").replace("E", "e")
     return spell(value)
 
 
@@ -92,7 +92,15 @@ def _one(verb: str, flags: str, precision: int | None, value: Argument) -> str:
     sign = "+" if "+" in flags and value >= 0 else " " if " " in flags and value >= 0 else ""
     if isinstance(value, float):
         return _fraction(verb, sign, precision, value)
-    digits = {"d": "d", "v": "d", "x": "x", "X": "X", "o": "o", "b": "b"}.get(verb)
+    digits = {
+        "d": "d",
+        "v": "d",
+        "s": "d" if abs(value) >= 2**63 else None,
+        "x": "x",
+        "X": "X",
+        "o": "o",
+        "b": "b",
+    }.get(verb)
     if digits:
         text = format(abs(value), digits)
         if precision is not None:

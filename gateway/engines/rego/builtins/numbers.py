@@ -16,6 +16,7 @@ from gateway.engines.rego.values import Number, Value
 from gateway.engines.rego.values import number as number_of
 
 MOST_BITS = 100_000
+MOST_EXPONENT = 1000
 
 
 @builtin("abs")
@@ -209,6 +210,9 @@ def _measured(name: str, value: Value) -> tuple[str, str]:
         raise BuiltinError(f"{name}: no amount provided")
     if not _NUMBER.fullmatch(amount):
         raise BuiltinError(f"{name}: could not parse amount to a number")
+    _, _, exponent = amount.lower().partition("e")
+    if len(exponent.lstrip("+-0")) > 4 or abs(int(exponent or 0)) > MOST_EXPONENT:
+        raise BuiltinError(f"{name}: exponent too large")
     return amount, unit
 
 

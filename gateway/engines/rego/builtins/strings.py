@@ -109,13 +109,8 @@ def split_n(context: Context, text: Value, delimiter: Value, most: Value) -> lis
     name = "strings.split_n"
     whole, between, number = string(name, 1, text), string(name, 2, delimiter), integer(name, 3, most)
     context.tick(len(whole) // 16)
-    if number == 0:
-        return []
-    if between:
-        return whole.split(between, number - 1 if number > 0 else -1)
-    if number < 0 or number >= len(whole):
-        return list(whole)
-    return [*whole[: number - 1], whole[number - 1 :]]
+    parts: list[Value] = whole.split(between) if between else list(whole)
+    return parts[:number] if number >= 0 else parts[number:]
 
 
 @builtin("substring")

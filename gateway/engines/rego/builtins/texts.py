@@ -13,7 +13,7 @@ import yaml
 
 from gateway.engines.rego.builtins import builtin
 from gateway.engines.rego.builtins.operands import object_, string, wrong
-from gateway.engines.rego.errors import BuiltinError
+from gateway.engines.rego.errors import TYPE_EVAL, BuiltinError
 from gateway.engines.rego.values import Value, dumps, from_json, items_of, number
 
 _BASE64 = re.compile(r"(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?")
@@ -98,7 +98,7 @@ def json_marshal_with_options(value: Value, options: Value) -> str:
             kind = "boolean" if option == "pretty" else "string"
             raise wrong(name, 2, wanted, kind)
         else:
-            raise BuiltinError(f'{name}: object contained unknown key "{option}"')
+            raise BuiltinError(f'{name}: object contained unknown key "{option}"', TYPE_EVAL)
     if not pretty:
         return dumps(value)
     text = json.dumps(json.loads(dumps(value)), indent=indent, ensure_ascii=False)
@@ -149,7 +149,8 @@ def _from_yaml(text: str) -> Value:
         raise ValueError("the text is too large")
     if re.search(r"(?m)(?:^|[\s\[{,:-])&\S", text) and text.count("*") > 100:
         raise ValueError("too many aliases")
-    return _plain(yaml.load(text, _Loader))  # noqa: S506 (a SafeLoader)
+    documents = list(yaml.load_all(text, _Loader))
+    return _plain(documents[0]) if documents else None
 
 
 def _plain(value: Any) -> Value:
