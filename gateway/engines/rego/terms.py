@@ -10,7 +10,7 @@ from gateway.engines.rego import ast
 from gateway.engines.rego.ast import path_of
 from gateway.engines.rego.errors import PARSE, Location, Problem, RegoError
 from gateway.engines.rego.scanner import KEYWORDS, WORDS, Token
-from gateway.engines.rego.values import number
+from gateway.engines.rego.values import MOST_EXPONENT, number
 
 _LEVELS = (("==", "!=", "<", ">", "<=", ">="), ("|",), ("&",), ("+", "-"), ("*", "/", "%"))
 _NAMES = {
@@ -28,7 +28,6 @@ _NAMES = {
     "/": "div",
     "%": "rem",
 }
-MAX_EXPONENT = 100_000
 MEMBER = ("internal", "member_2")
 MEMBER_AT = ("internal", "member_3")
 
@@ -334,7 +333,7 @@ class Terms:
             self.illegal("expected number without leading zero")
         self.next()
         written = Decimal(sign + text)
-        if written and abs(written.adjusted()) > MAX_EXPONENT:
+        if written and abs(written.adjusted()) > MOST_EXPONENT:
             self.fail("number too big")
         return number(sign + text)
 

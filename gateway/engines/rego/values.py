@@ -52,7 +52,7 @@ class Undefined:
         return False
 
 
-MOST_EXPONENT = 100_000
+MOST_EXPONENT = 30_000
 """Digits before or behind the point that a number may have."""
 UNDEFINED: Final = Undefined()
 """What an expression, a rule or a builtin has for a value where it has none."""

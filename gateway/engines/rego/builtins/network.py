@@ -134,6 +134,7 @@ def _cidr(name: str, position: int, item: Value) -> str:
 _URI = re.compile(r"(?:([^:/?#]+):)?(?://([^/?#]*))?([^?#]*)(?:\?([^#]*))?(?:#(.*))?", re.DOTALL)
 _HOST = re.compile(r"(?:\[[0-9A-Fa-f:.]+(?:%25[^\]]*)?\]|[^\[:]*)(?::[0-9]*)?", re.ASCII)
 _USER = re.compile(r"(?:[A-Za-z0-9._:~!$&'()*+,;=-]|%[0-9A-Fa-f]{2}|@)*", re.ASCII)
+_SPARED = re.compile("%(?:2[1789Aa])")
 _PATH_SIGNS = "!$&'()*+,;=:@/~[]"
 
 
@@ -176,7 +177,12 @@ def _uri(name: str, text: str) -> dict[str, str]:
             found["username"] = unquote(user.partition(":")[0])
     if not (scheme and authority is None and not path.startswith("/")):
         valid = re.fullmatch(r"(?:[A-Za-z0-9._-]|[" + re.escape(_PATH_SIGNS) + r"]|%[0-9A-Fa-f]{2})*", path)
-        found |= {"path": unquote(path), "raw_path": path if valid else quote(unquote(path), safe="/!$&'()*+,;=:@~")}
+        found |= {
+            "path": unquote(path),
+            "raw_path": _SPARED.sub(lambda one: unquote(one[0]), path)
+            if valid
+            else quote(unquote(path), safe="/!$&'()*+,;=:@~"),
+        }
     return found | {"raw_query": query or "", "fragment": unquote(fragment or "")}
 
 

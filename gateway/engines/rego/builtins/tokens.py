@@ -25,7 +25,7 @@ from gateway.engines.rego.values import UNDEFINED, Value, from_json, is_number
 
 _HASHES: dict[str, type[hashes.HashAlgorithm]] = {"256": hashes.SHA256, "384": hashes.SHA384, "512": hashes.SHA512}
 _CURVES = {"ES256": 32, "ES384": 48, "ES512": 66}
-ALGORITHMS = tuple(f"{kind}{size}" for kind in ("HS", "RS", "PS", "ES") for size in _HASHES) + ("EdDSA",)
+ALGORITHMS = (*(f"{kind}{size}" for kind in ("HS", "RS", "PS", "ES") for size in _HASHES), "EdDSA")
 MOST_KEYS = 100
 
 
@@ -70,11 +70,13 @@ def keys_of(name: str, certificate: str) -> list[tuple[str | None, str | None, A
     """The public keys of a certificate, a PEM key or a JWK set, each with its `kid` and `alg`."""
     try:
         if "-----BEGIN CERTIFICATE" in certificate:
+            if certificate[certificate.rindex("-----END") :].partition("\n")[2].strip():
+                raise BuiltinError(f"{name}: extra data after a PEM certificate block")
             return [(None, None, one.public_key()) for one in load_pem_x509_certificates(certificate.encode())[:1]]
         if "-----BEGIN" in certificate:
             return [(None, None, load_pem_public_key(certificate.encode()))]
         document = json.loads(certificate)
-        listed = document["keys"] if "keys" in document else [document]
+        listed = document.get("keys", [document])
         return [(one.get("kid"), one.get("alg"), _jwk(one)) for one in listed[:MOST_KEYS]]
     except (ValueError, KeyError, TypeError, AttributeError, PyJWTError, RecursionError):
         raise BuiltinError(f"{name}: failed to parse a PEM key or JWK set") from None
@@ -158,11 +160,13 @@ def decode_verify(context: Context, token: Value, constraints: Value) -> Value:
     algorithm = top.get("alg")
     if algorithm not in ALGORITHMS or ("alg" in wanted and wanted["alg"] != algorithm):
         return refused
-    if str(top.get("cty", "")).upper() == "JWT" or top.get("crit") is not None:
+    if top.get("crit") is not None:
         return refused
     material = wanted.get("secret" if algorithm[:2] == "HS" else "cert")
     if material is None or not _signed(name, algorithm, token, material):
         return refused
+    if str(top.get("cty", "")).upper() == "JWT":
+        return decode_verify(context, _raw(name, payload).decode("utf-8", "replace").strip('"'), constraints)
     claims = _document(name, payload)
     return [True, top, claims] if _holds(name, claims, wanted, context.now_ns) else refused
 
