@@ -38,8 +38,7 @@ class Embedded(Memoized):
     """One compiled bundle. Raises ConfigError if it does not compile."""
 
     def __init__(self, bundle: Bundle, timeout: float = 1.0) -> None:
-        if not any(module.package == "gateway" and "decision" in module.heads for module in bundle.modules):
-            raise ConfigError(f"{bundle.path}: no rule `decision` in `package gateway`, which is the entry point")
+        check_entry_point(bundle)
         self._program = program(bundle.modules, bundle.data)
         plans = self._program.reaches(PATH)
         inputs = frozenset().union(*(plan.inputs for plan in plans))
@@ -98,3 +97,9 @@ class Embedded(Memoized):
     def _evaluate(self, document: Json, steps: int, seconds: float) -> Value:
         env = self._program.env(document, steps=steps, deadline=time.monotonic() + seconds)
         return self._program.evaluate(PATH, env)
+
+
+def check_entry_point(bundle: Bundle) -> None:
+    """Raises ConfigError if there is nothing to ask for."""
+    if not any(module.package == "gateway" and "decision" in module.heads for module in bundle.modules):
+        raise ConfigError(f"{bundle.path}: no rule `decision` in `package gateway`, which is the entry point")

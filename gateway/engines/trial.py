@@ -30,7 +30,10 @@ def run(path: str | Path) -> Trial:
 
 def tried(path: str | Path) -> Bundle:
     """The bundle in a folder. Raises ConfigError unless all of its tests pass."""
+    from gateway.engines.embedded import check_entry_point
+
     bundle = load(path)
+    check_entry_point(bundle)
     all_passed(run_tests(bundle))
     return bundle
 

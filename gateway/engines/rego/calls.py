@@ -126,13 +126,15 @@ class Calls(References):
     def may_call(self, call: ast.Call, args: list[ast.Term], known: bool) -> bool:
         name = call.name
         if name in self.refused and call.path not in self.mocks:
-            self.problem(TYPE, f"unsafe built-in function calls in expression: {name}: {self.refused[name]}", call.at)
+            why = f"{name}: {self.refused[name]}"
+            self.problem(TYPE, f"unsafe built-in function calls in expression: {why}", call.at)
         elif name in self.deprecated:
             self.problem(TYPE, f"deprecated built-in function calls in expression: {name}", call.at)
         elif name not in self.signatures:
             self.problem(TYPE, f"undefined function {name}", call.at)
         elif not known:
-            self.problem(COMPILE, f"{name} is not available in the embedded engine", call.at)
+            words = f"{name} is not available in the embedded engine; use `policy.engine: opa`"
+            self.problem(COMPILE, words, call.at)
         else:
             arity = self.arity(call.path)
             if arity is None or len(args) == arity:

@@ -291,6 +291,10 @@ class References:
                 w.variables[pattern.name] = value
             else:
                 self.same(bound, value)
+        elif isinstance(pattern, ast.Array | ast.Object) and value in ("True", "False", "None"):
+            w.refuse("True")
+            for name in pattern_names(pattern):
+                w.variables.setdefault(name, value)
         elif isinstance(pattern, ast.Array) and constant(pattern) is None:
             w.refuse(f"{value}.__class__ is not list or len({value}) != {len(pattern.items)}")
             for index, item in enumerate(pattern.items):
