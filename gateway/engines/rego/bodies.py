@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from gateway.engines.rego import ast
 from gateway.engines.rego.calls import Calls
+from gateway.engines.rego.references import constant
 from gateway.engines.rego.resolver import pattern_names
 from gateway.engines.rego.safety import direct, names_in
 
@@ -60,10 +61,29 @@ class Bodies(Calls):
         elif isinstance(what, ast.Every):
             self.every(what)
         elif isinstance(what, ast.Not):
-            flag = self.exists(what.body)
+            flag = self.exists(what.body if what.scoped else [self.hoisted(one) for one in what.body])
             self.w.refuse(flag)
         elif isinstance(what, ast.Logical):
             self.logical(what)
+
+    def hoisted(self, literal: ast.Literal) -> ast.Literal:
+        """A negated literal; as in OPA, what its call is given is evaluated before, outside of the negation."""
+        what = literal.what
+        if literal.withs or not isinstance(what, ast.Expr) or not isinstance(what.term, ast.Call):
+            return literal
+        call = what.term
+        plain = ast.Ref if call.path == ("equal",) else ()
+        args = [arg if plain and isinstance(arg, plain) else self.outside(arg) for arg in call.args]
+        return ast.Literal(ast.Expr(ast.Call(call.path, args, call.at, call.infix)), [], literal.at)
+
+    def outside(self, term: ast.Term) -> ast.Term:
+        """A term that is evaluated here, as a variable."""
+        if not isinstance(term, ast.Ref | ast.Call | ast.Array | ast.Object | ast.SetOf) or constant(term) is not None:
+            return term
+        value = self.term(term)
+        name = f"$outside{self.w.temp('o')}"
+        self.w.variables[name] = value
+        return ast.Var(name, term.at)
 
     def exists(self, body: list[ast.Literal], head: str = "for _ in ONCE:", flag: str = "") -> str:
         """Whether a body has a solution: the name of the flag that says so."""
