@@ -114,9 +114,8 @@ class Calls(References):
         left, right = atoms
         value = w.temp()
         function = w.space.constant(self.builtins[call.name].call, "B")
-        w.line(
-            f"if {left}.__class__ is int and {right}.__class__ is int: {value} = {left} {_ARITHMETIC[call.name]} {right}"
-        )
+        sign = _ARITHMETIC[call.name]
+        w.line(f"if {left}.__class__ is int and {right}.__class__ is int: {value} = {left} {sign} {right}")
         w.line("else:")
         w.depth += 1
         self.tried(value, f"{function}({left}, {right})", call)

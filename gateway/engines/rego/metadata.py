@@ -13,7 +13,7 @@ MARK = "METADATA"
 SCOPES = ("rule", "document", "package", "subpackages")
 
 
-def annotations(file: str, comments: list[Comment]) -> list[dict[str, Any]]:
+def read_annotations(file: str, comments: list[Comment]) -> list[dict[str, Any]]:
     """Every block of annotations: its fields, and under "" the rows where it begins and ends. Raises RegoError."""
     found: list[dict[str, Any]] = []
     index = 0

@@ -24,10 +24,9 @@ def parse(file: str, source: str) -> ast.Module:
         module = Parser(file, tokens, not_bodies="not" in extra).module()
     except RecursionError:
         raise RegoError([Problem(PARSE, "max recursion depth exceeded", Location(file, 1, 1))]) from None
-    from gateway.engines.rego.metadata import annotations
 
     if any(comment.text.strip() == "METADATA" and comment.column == 1 for comment in comments):
-        module.annotations = annotations(file, comments)
+        module.annotations = read_annotations(file, comments)
     return module
 
 

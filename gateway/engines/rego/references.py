@@ -293,8 +293,8 @@ class References:
                 self.same(bound, value)
         elif isinstance(pattern, ast.Array | ast.Object) and value in ("True", "False", "None"):
             w.refuse("True")
-            for name in pattern_names(pattern):
-                w.variables.setdefault(name, value)
+            for bound_name in pattern_names(pattern):
+                w.variables.setdefault(bound_name, value)
         elif isinstance(pattern, ast.Array) and constant(pattern) is None:
             w.refuse(f"{value}.__class__ is not list or len({value}) != {len(pattern.items)}")
             for index, item in enumerate(pattern.items):
@@ -305,9 +305,9 @@ class References:
                 self.match(item, inner)
         elif isinstance(pattern, ast.Object) and constant(pattern) is None:
             w.refuse(f"{value}.__class__ is not dict or len({value}) != {len(pattern.pairs)}")
-            for name, item in pattern.pairs:
+            for at, item in pattern.pairs:
                 inner = w.temp("v")
-                w.line(f"{inner} = {value}.get({self.keyed(self.term(name))}, U)")
+                w.line(f"{inner} = {value}.get({self.keyed(self.term(at))}, U)")
                 w.refuse(f"{inner} is U")
                 self.match(item, inner)
         else:

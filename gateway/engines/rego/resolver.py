@@ -124,16 +124,16 @@ class Resolver:
         elif isinstance(what, ast.SomeIn):
             domain = self.term(what.domain, scope)
             for side in (what.key, what.value):
-                for name in pattern_names(side):
+                for bound in pattern_names(side):
                     self.count += 1
-                    scope.names[name] = f"{name}.{self.count}"
+                    scope.names[bound] = f"{bound}.{self.count}"
             made = ast.SomeIn(what.key and self.term(what.key, scope), self.term(what.value, scope), domain)
         elif isinstance(what, ast.Every):
             domain = self.term(what.domain, scope)
             inner = Scope(scope)
             for side in (what.key, what.value):
-                for name in pattern_names(side):
-                    self.declare(name, inner)
+                for bound in pattern_names(side):
+                    self.declare(bound, inner)
             key = what.key and self.term(what.key, inner)
             value = self.term(what.value, inner)
             made = ast.Every(key, value, domain, self.body(what.body, Scope(inner)))

@@ -110,11 +110,11 @@ class Safety:
             return self.closure([term.body], now, visible, heads)
         if isinstance(term, ast.Template):
             lacks = set()
-            for part in term.parts:
-                if isinstance(part, ast.Literal):
-                    assert isinstance(part.what, ast.Expr)
-                    lacks |= self.needs(part.what.term, now, visible)
-                    comprehension = part.what.term
+            for piece in term.parts:
+                if isinstance(piece, ast.Literal):
+                    assert isinstance(piece.what, ast.Expr)
+                    lacks |= self.needs(piece.what.term, now, visible)
+                    comprehension = piece.what.term
                     if isinstance(comprehension, ast.Comprehension):
                         lacks |= {name for name in direct(comprehension.body) - now - ROOTS if name[0] != "$"}
             return lacks

@@ -160,7 +160,7 @@ def test_equal_results(tmp_path: Path) -> None:
         strict |= found
         for name in found:
             (tmp_path / f"{name}.rego").unlink()
-    kept = dict(list((name, source) for name, source in accepted.items() if name not in strict)[:count])
+    kept = dict([(name, source) for name, source in accepted.items() if name not in strict][:count])
     for name in accepted.keys() - strict - kept.keys():
         (tmp_path / f"{name}.rego").unlink()
     assert len(kept) > count * 0.9

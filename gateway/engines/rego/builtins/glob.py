@@ -64,7 +64,8 @@ def matcher(pattern: str, delimiters: str) -> Test:
 
 def _alternatives(pattern: str) -> list[str]:
     """The patterns without braces that a pattern stands for. Raises BuiltinError."""
-    done, left = [], [pattern]
+    done: list[str] = []
+    left = [pattern]
     while left:
         if len(done) + len(left) > ALTERNATIVES:
             raise BuiltinError("glob.match: the pattern has too many alternatives")

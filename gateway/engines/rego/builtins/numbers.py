@@ -21,7 +21,8 @@ MOST_EXPONENT = 1000
 
 @builtin("abs")
 def abs_(value: Value) -> Number:
-    return abs(number("abs", 1, value))
+    found = number("abs", 1, value)
+    return -found if found < 0 else found
 
 
 @builtin("round")
@@ -151,7 +152,7 @@ def intn(context: Context, seed: Value, most: Value) -> int:
     return found
 
 
-_UNITS = {
+_UNITS: dict[str, int | Fraction] = {
     "": 1,
     "m": Fraction(1, 1000),
     "k": 10**3,

@@ -222,6 +222,6 @@ def rounded(value: Fraction) -> Number:
         mantissa = round(size * scale)
         if rounded_64(Fraction(mantissa) / scale) == size:
             if value.denominator == 1:
-                return int(sign + str(mantissa)) * 10 ** (exponent + 1 - digits)
+                return int(sign + str(mantissa) + "0" * (exponent + 1 - digits))
             return number(f"{sign}{mantissa}e{exponent + 1 - digits}")
     raise AssertionError("21 digits tell all numbers of 64 bits apart")

@@ -62,7 +62,8 @@ def decode(token: Value) -> list[Value]:
         raise BuiltinError(f"{name}: JWT is a JWE object, which is not supported")
     if str(top.get("cty", "")).upper() == "JWT":
         inner = _raw(name, payload).decode("utf-8", "replace").strip('"')
-        return decode(inner)
+        found: list[Value] = decode(inner)
+        return found
     return [top, _document(name, payload), _raw(name, signature).hex()]
 
 
@@ -166,7 +167,10 @@ def decode_verify(context: Context, token: Value, constraints: Value) -> Value:
     if material is None or not _signed(name, algorithm, token, material):
         return refused
     if str(top.get("cty", "")).upper() == "JWT":
-        return decode_verify(context, _raw(name, payload).decode("utf-8", "replace").strip('"'), constraints)
+        nested: list[Value] = decode_verify(
+            context, _raw(name, payload).decode("utf-8", "replace").strip('"'), constraints
+        )
+        return nested
     claims = _document(name, payload)
     return [True, top, claims] if _holds(name, claims, wanted, context.now_ns) else refused
 
