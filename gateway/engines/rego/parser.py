@@ -26,6 +26,8 @@ def parse(file: str, source: str) -> ast.Module:
         raise RegoError([Problem(PARSE, "max recursion depth exceeded", Location(file, 1, 1))]) from None
 
     if any(comment.text.strip() == "METADATA" and comment.column == 1 for comment in comments):
+        from gateway.engines.rego.metadata import read_annotations  # needs YAML; most modules have none
+
         module.annotations = read_annotations(file, comments)
     return module
 
