@@ -8,7 +8,6 @@ from pathlib import Path
 
 import hypothesis
 import pytest
-import regopy  # noqa: F401  (before spaCy, which a reference loads: the other way round its C++ exceptions abort)
 
 import upstream as scripted
 from gateway.scan.pii import PiiScanner

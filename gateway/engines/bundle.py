@@ -9,7 +9,7 @@ what might be read otherwise is refused. https://www.openpolicyagent.org/docs/ma
 from __future__ import annotations
 
 import hashlib
-import json
+import time
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -17,13 +17,16 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, ClassVar
 
-from gateway.engines import rego
+from gateway.engines import outline as rego
 from gateway.engines.data import parse_json, parse_yaml
-from gateway.engines.program import UNDEFINED, EvaluationError, Machine, Program
+from gateway.engines.rego import UNDEFINED, EvaluationError, Program, RegoError, compile_bundle
+from gateway.engines.rego.values import spell
 from gateway.errors import ConfigError
 
 _DATA = {"data.yaml": parse_yaml, "data.yml": parse_yaml, "data.json": parse_json}
 SHORT = 12
+LIMIT = 30.0  # seconds for all tests of a bundle
+_SHOWN = 5  # mistakes that one message names
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,44 +92,43 @@ def files(root: Path) -> list[Path]:
     return sorted(file for file in visible if file.is_file())
 
 
+def program(modules: Sequence[rego.Module], data: Mapping[str, Any]) -> Program:
+    """Modules and data, compiled. Raises ConfigError with file, line and OPA's code for each mistake."""
+    try:
+        return compile_bundle({module.file: module.source for module in modules}, dict(data))
+    except RegoError as error:
+        shown = [f"{one.at.file}:{one.at.row}: {one.message} ({one.code})" for one in error.problems[:_SHOWN]]
+        raise ConfigError("; ".join(shown)) from None
+    except RecursionError:
+        raise ConfigError(f"{modules[0].file}: something in the bundle is nested too deeply to be compiled") from None
+
+
 def run_tests(bundle: Bundle) -> list[TestResult]:
-    """Evaluate every `test_*` rule in-process. Raises ConfigError if the bundle does not compile."""
+    """Evaluate every `test_*` rule. Raises ConfigError if the bundle does not compile."""
     names = list(_tests(bundle))
     if not names:
         return []
     for (package, name), count in Counter((module.package, name) for module, name in names).items():
         if count > 1:
             raise ConfigError(f"{package}.{name}: {count} tests have this name; each needs its own")
-    found = []
-    for module in bundle.tests:
-        entrypoints = {f"{module.package.replace('.', '/')}/{name}": name for tested, name in names if tested is module}
-        if entrypoints:
-            # A program for each file: the interpreter breaks down over many modules at once.
-            modules = (*bundle.modules, *_with_helpers(module, bundle.tests))
-            machine = Machine(Program(modules, bundle.data, entrypoints, test=True))
-            found += [_run(machine, entrypoint, module, name) for entrypoint, name in entrypoints.items()]
+    compiled = program((*bundle.modules, *bundle.tests), bundle.data)
+    deadline = time.monotonic() + LIMIT
+    found = [_run(compiled, module, name, deadline) for module, name in names]
+    if time.monotonic() > deadline:
+        raise ConfigError(f"{bundle.path}: the tests of the bundle ran longer than {LIMIT:g} s")
     return found
 
 
-def _with_helpers(module: rego.Module, tests: Sequence[rego.Module]) -> list[rego.Module]:
-    """A file of tests, and those others that it names."""
-    wanted, left = [module], [other for other in tests if other is not module]
-    for one in wanted:
-        named = [other for other in left if f"data.{other.package}" in one.source or other.package == one.package]
-        wanted += named
-        left = [other for other in left if other not in named]
-    return wanted
-
-
-def _run(machine: Machine, entrypoint: str, module: rego.Module, name: str) -> TestResult:
+def _run(compiled: Program, module: rego.Module, name: str, deadline: float) -> TestResult:
     full = f"data.{module.package}.{name}"
+    env = compiled.env(UNDEFINED, deadline=deadline)
     try:
-        value = machine.evaluate(b"{}", entrypoint)
+        value = compiled.evaluate(("data", *module.package.split("."), name), env)
     except EvaluationError as error:
         return TestResult(full, module.file, False, str(error))
     if value is True:
         return TestResult(full, module.file, True)
-    was = "undefined" if value is UNDEFINED else json.dumps(value)
+    was = "undefined" if value is UNDEFINED else spell(value)
     return TestResult(full, module.file, False, f"it is {was}, and must be true")
 
 

@@ -20,7 +20,7 @@ from typing import Any
 
 import orjson
 
-from gateway.engines import rego
+from gateway.engines import outline as rego
 from gateway.engines.base import ENTRYPOINT
 from gateway.engines.bundle import SHORT, TestResult, load
 from gateway.engines.bundle import files as sources

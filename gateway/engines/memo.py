@@ -15,7 +15,7 @@ import orjson
 
 from gateway.call import Json
 from gateway.engines.base import PolicyUnavailable
-from gateway.engines.rego import Path
+from gateway.engines.outline import Path
 
 _SORTED = orjson.OPT_SORT_KEYS
 Key = Callable[[Json], bytes]

@@ -12,15 +12,14 @@ from __future__ import annotations
 
 import asyncio
 import re
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 
 import orjson
 
 from gateway.call import Json
-from gateway.engines import rego
-from gateway.engines.admission import strings
+from gateway.engines import outline as rego
 from gateway.engines.base import ENTRYPOINT, PolicyUnavailable
-from gateway.engines.builtins import VOLATILE
 from gateway.engines.compiled import Compiled
 from gateway.engines.host import Clock, Undefined, builtins
 from gateway.engines.memo import Memoized
@@ -49,6 +48,9 @@ _GLOBS = (
     "a string with $, ( or ) in a bundle that uses glob.match, which compiled takes them for something else; use "
     "`policy.engine: opa`"
 )
+
+VOLATILE = frozenset({"time.now_ns"})
+"""The answer changes although the input does not: what reads one of these is not memoized."""
 
 
 class _Instance(OpaPolicyInstance):
@@ -137,7 +139,7 @@ def _globs(bundle: Compiled) -> bool:
         for token in (token for argument in rego.arguments(module, call) for token in argument):
             if token.kind in ("string", "raw") and _MISREAD.search(token.text):
                 raise ConfigError(f"{module.file}:{token.line}: {_GLOBS}")
-    for path, text in strings(bundle.data):
+    for path, text in _strings(bundle.data):
         if _MISREAD.search(text):
             raise ConfigError(f"data.{'.'.join(path)}: {_GLOBS}")
     return True
@@ -192,3 +194,16 @@ def _words(error: Exception) -> str:
     if "time limit" in text:
         return "it took too long"
     return text.strip().split("\n")[0][:200]
+
+
+def _strings(value: object, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], str]]:
+    """Every string of a document, keys too, with where it stands."""
+    if isinstance(value, str):
+        yield path, value
+    elif isinstance(value, Mapping):
+        for key, item in value.items():
+            yield path, key
+            yield from _strings(item, (*path, key))
+    elif isinstance(value, list):
+        for index, item in enumerate(value):
+            yield from _strings(item, (*path, str(index)))

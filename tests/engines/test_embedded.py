@@ -12,12 +12,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engines.conftest import Write
-from gateway.engines import rego
-from gateway.engines.adapt import Names, adapted
 from gateway.engines.base import PolicyUnavailable
 from gateway.engines.bundle import load
-from gateway.engines.embedded import AT_ONCE, LARGEST, MOST_GIVEN_UP, Embedded
-from gateway.engines.program import Machine, Program, TooLong
+from gateway.engines.embedded import Embedded
+from gateway.engines.rego import EvaluationError, Program, TooLong, compile_bundle
+from gateway.engines.rego.values import to_json
 from gateway.errors import ConfigError
 
 
@@ -39,13 +38,18 @@ json_values = st.recursive(
     lambda inner: st.lists(inner) | st.dictionaries(st.text(st.characters(codec="utf-8")), inner),
     max_leaves=10,
 )
-ECHO = Program([rego.read("e.rego", "package gateway\ndecision := [input]")], {}, ["gateway/decision"])
+ECHO = compile_bundle({"e.rego": "package gateway\n\ndecision := [input]"})
+DECISION = ("data", "gateway", "decision")
+
+
+def evaluated(program: Program, document: Any, **options: Any) -> Any:
+    return to_json(program.evaluate(DECISION, program.env(document, **options)))
 
 
 @given(json_values)
 def test_the_input_arrives_as_it_was_sent(value: Any) -> None:
     """No text, number or nesting changes on its way through the interpreter."""
-    assert Machine(ECHO).evaluate(orjson.dumps(value)) == [value]
+    assert evaluated(ECHO, orjson.loads(orjson.dumps(value))) == [value]
 
 
 @pytest.mark.parametrize(
@@ -53,13 +57,7 @@ def test_the_input_arrives_as_it_was_sent(value: Any) -> None:
     [
         ("decision := {} if input.x", {}, "undefined or no object"),
         ("decision := 3 if input.x\ndecision := {} if not input.x", {"x": 1}, "undefined or no object"),
-        ("decision := {} if not input.x\ndecision := {1: input.y} if input.x", {"x": 1}, "undefined"),
         ("decision := {}\ndecision := input.x if input.x", {"x": {"a": 1}}, "the policy failed"),
-        ('decision := {} if not lower(input.x) == "a"', {"x": "É"}, "outside ASCII"),
-        ("decision := {} if not count(input.x) == 1", {"x": '"'}, "a quote"),
-        ('decision := {} if not glob.match("a*", null, input.x)', {"x": "a" * 300}, "longer than 256 bytes"),
-        ('decision := {} if not glob.match("a*", null, input.x)', {"x": "*a*a*"}, "has wildcards"),
-        ("decision := {} if not input.x == 1", {"x": "a" * LARGEST}, "larger than 65536 bytes"),
         ("decision := {} if not input.x == 1", {"x": object()}, "no JSON"),
         ("decision := {} if not input.x == 1", {"x": "\ud800"}, "no JSON"),
         ("decision := {} if not input.x == 1", {"x": 2**70}, "no JSON"),
@@ -78,8 +76,8 @@ async def test_without_a_verdict_it_says_so(body: str, document: dict[str, Any],
     [
         ("decision := {", r"p\.rego:2: "),
         ("x := 1", "no rule `decision` in `package gateway`"),
-        ("decision := {} if p\np if q\nq if p", "cannot be evaluated"),
-        ("decision := {}\np if data.lib.none(1)", r"p\.rego:3: no function data\.lib\.none in this bundle"),
+        ("decision := {} if p\np if q\nq if p", r"p\.rego:\d: rule data\.gateway\.p is recursive"),
+        ("decision := {}\np if data.lib.none(1)", r"p\.rego:3: undefined function data\.lib\.none \(rego_type_error\)"),
         ("decision := {}\ndecision := 1", "cannot be evaluated"),
     ],
 )
@@ -113,7 +111,8 @@ async def test_a_policy_that_reads_all_of_the_input(write: Write) -> None:
 async def test_a_large_input_is_judged_off_the_event_loop(write: Write) -> None:
     """The loop goes on; the result is the same."""
     judge = engine(write, 'decision := {"n": count(input.l)}', timeout=10)
-    assert await judge.decide({"l": ["x" * 10] * AT_ONCE}) == {"n": AT_ONCE}
+    assert await judge.decide({"l": ["x" * 10] * 10_000}) == {"n": 10_000}
+    assert judge._thread is not None
     await judge.close()
 
 
@@ -122,7 +121,7 @@ async def test_an_evaluation_that_takes_too_long_is_no_verdict(write: Write) -> 
     body = 'decision := {"n": 1} if { some a in input.l; some b in input.l; some c in input.l; a + b + c == -1 }'
     judge = engine(write, body + '\nelse := {"n": 2}', timeout=0.01)
     with pytest.raises(PolicyUnavailable, match=r"longer than 0\.01 s"):
-        await judge.decide({"l": list(range(1000, 1000 + AT_ONCE // 4))})
+        await judge.decide({"l": list(range(1000, 1500))})
     assert await judge.decide({"l": []}) == {"n": 2}
     await judge.close()
 
@@ -151,58 +150,11 @@ async def test_a_slow_policy_on_a_small_input_holds_nobody_up(write: Write) -> N
     await judge.close()
 
 
-async def test_more_statements_than_the_loop_takes_are_judged_aside(write: Write) -> None:
+async def test_more_steps_than_the_loop_takes_are_judged_aside(write: Write) -> None:
     """With the same result."""
     judge = engine(write, f'decision := {{"n": 1}} if {NESTED}\nelse := {{"n": 2}}', timeout=20)
-    assert await judge.decide({"l": list(range(15))}) == {"n": 2}
+    assert await judge.decide({"l": list(range(20))}) == {"n": 2}
     assert judge._thread is not None
-    await judge.close()
-
-
-async def test_slow_statements_move_a_bundle_aside(write: Write, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Few statements may take long; after one such evaluation the loop is spared the others."""
-    judge = engine(write, 'decision := {"n": input.n}', timeout=20)
-    await judge.decide({"n": 1})
-    assert judge._thread is None
-    monkeypatch.setattr("gateway.engines.embedded.SLOW", 0)
-    await judge.decide({"n": 2})
-    assert [(await judge.decide({"n": n}))["n"] for n in (3, 4)] == [3, 4]
-    assert judge._thread is not None
-    await judge.close()
-
-
-async def test_what_takes_too_long_holds_back_no_other(write: Write, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The next call has another thread; and where too many evaluations still run, none is begun beside the loop."""
-    judge = engine(write, 'decision := {"n": input.n}', timeout=0.2)
-    go, begun = threading.Event(), 0
-    evaluate = Machine.evaluate
-
-    def slow(self: Machine, term: bytes) -> object:
-        nonlocal begun
-        begun += 1
-        if b"slow" in term:
-            go.wait()
-        return evaluate(self, term)
-
-    judge._at_once = False
-    monkeypatch.setattr(Machine, "evaluate", slow)
-    for number in range(MOST_GIVEN_UP - 1):
-        with pytest.raises(PolicyUnavailable, match=r"longer than 0\.2 s"):
-            await judge.decide({"n": f"slow {number}"})
-    judge._timeout = 20
-    assert await judge.decide({"n": 1}) == {"n": 1}
-    judge._timeout = 0.2
-    with pytest.raises(PolicyUnavailable, match=r"longer than 0\.2 s"):
-        await judge.decide({"n": "slow"})
-    before = begun
-    with pytest.raises(PolicyUnavailable, match="still run"):
-        await judge.decide({"n": 2})
-    assert begun == before
-    go.set()
-    while not all(one.done() for one in judge._given_up):  # noqa: ASYNC110  threads tell no loop
-        await asyncio.sleep(0)
-    judge._timeout = 20
-    assert await judge.decide({"n": 3}) == {"n": 3}
     await judge.close()
 
 
@@ -225,21 +177,19 @@ pairs contains [x, y] if { some x in input.l; some y in input.l; x < y }
 default f(_) := "none"
 f(l) := "some" if { some x in l; x > 3 } else := "few" if count(l) < 3
 """
-CUT = Program([rego.read("l.rego", LIMITED)], {}, ["gateway/decision"])
+CUT = compile_bundle({"l.rego": LIMITED})
 
 
 @settings(deadline=None)
-@given(st.lists(st.integers(0, 6), max_size=6), st.integers(1, 400))
+@given(st.lists(st.integers(0, 6), max_size=6), st.integers(1, 200))
 def test_an_evaluation_that_is_cut_short_has_no_result(numbers: list[int], limit: int) -> None:
-    """At whatever statement it ends: never half a result, never a `not` that holds for want of time."""
-    term = orjson.dumps({"l": numbers})
-    machine = Machine(CUT, limit)
-    assert machine.limited
+    """At whatever step it ends: never half a result, never a `not` that holds for want of time."""
+    document = {"l": numbers}
     try:
-        value = machine.evaluate(term)
+        value = evaluated(CUT, document, steps=limit)
     except TooLong:
         return
-    assert value == Machine(CUT).evaluate(term)
+    assert value == evaluated(CUT, document)
 
 
 ONE = "package rules.one\ndeny contains 1\nallowed := 5"
@@ -248,49 +198,46 @@ ITERATED = "package gateway\ndecision contains found if some found in data.rules
 
 
 @pytest.mark.parametrize(
-    ("others", "data", "listed", "result"),
+    ("others", "data", "result"),
     [
-        ([ONE, TWO], {}, True, [1, 2]),
-        ([ONE, TWO, "package rules.two\ndeny contains 3"], {}, True, [1, 2, 3]),
-        ([ONE, TWO, "package rules.three\nx := 1"], {}, True, [1, 2]),
-        ([ONE, TWO, "package rules.three.deep\ndeny contains 4"], {}, False, [1, 2]),
-        ([ONE, TWO, "package rules.three\ndeny := {5}"], {}, False, [1, 2, 5]),
-        ([ONE, TWO, "package rules.three\ndeny contains 6 if input.z\ndeny.more contains 7"], {}, False, None),
-        ([ONE, TWO, "package rules.three.deny\nx := 8"], {}, False, [1, 2, 8]),
-        ([ONE, TWO, "package rules\nthree.deny contains 9"], {}, False, [1, 2, 9]),
-        ([ONE, TWO, 'package rules["t-t"]\ndeny contains 4'], {}, False, [1, 2, 4]),
-        ([ONE, TWO, "package rules.three\nx if rules.one with data.rules as {}"], {}, False, [1, 2]),
-        ([ONE, TWO], {"rules": {"three": {"deny": [10]}}}, False, [1, 2, 10]),
-        ([ONE, "package rules.two\nx if deny\ndeny contains 2"], {}, True, [1, 2]),
-        ([ONE, "package rules.two\nx := {y | some y in data.rules.one.deny}"], {}, True, [1]),
+        ([ONE, TWO], {}, [1, 2]),
+        ([ONE, TWO, "package rules.two\ndeny contains 3"], {}, [1, 2, 3]),
+        ([ONE, TWO, "package rules.three\nx := 1"], {}, [1, 2]),
+        ([ONE, TWO, "package rules.three.deep\ndeny contains 4"], {}, [1, 2]),
+        ([ONE, TWO, "package rules.three\ndeny := {5}"], {}, [1, 2, 5]),
+        ([ONE, TWO, "package rules.three.deny\nx := 8"], {}, [1, 2, 8]),
+        ([ONE, TWO, "package rules\nthree.deny contains 9"], {}, [1, 2, 9]),
+        ([ONE, TWO, 'package rules["t-t"]\ndeny contains 4'], {}, [1, 2, 4]),
+        ([ONE, TWO], {"rules": {"three": {"deny": [10]}}}, [1, 2, 10]),
+        ([ONE, "package rules.two\nx := {y | some y in data.rules.one.deny}"], {}, [1]),
     ],
 )
-def test_sets_of_packages_are_listed(
-    others: list[str], data: dict[str, Any], listed: bool, result: list[int] | None
-) -> None:
-    """Where every part is a set that a package has; else it is left as it is, and the values are the same."""
-    modules = [rego.read(f"{index}.rego", source) for index, source in enumerate([ITERATED, *others])]
-    assert ("[data.rules.one.deny" in adapted(modules[0], Names(modules, data))) is listed
-    if result is not None:
-        value = Machine(Program(modules, data, ["gateway/decision"])).evaluate(b'{"x": 1}')
-        assert isinstance(value, list)
-        assert sorted(value) == result
+def test_rules_of_packages_are_found(others: list[str], data: dict[str, Any], result: list[int]) -> None:
+    """Whatever has the name, in rules and in data."""
+    program = compile_bundle({f"{index}.rego": source for index, source in enumerate([ITERATED, *others])}, data)
+    assert sorted(evaluated(program, {"x": 1})) == result
 
 
 async def test_many_threads_share_a_program() -> None:
-    """Machines of one program do not disturb each other."""
+    """Evaluations of one program do not disturb each other."""
     source = 'package gateway\ndecision := {"m": sprintf("%v-%v", [input.t, input.n]), "c": count(input.l)}'
-    program = Program([rego.read("m.rego", source)], {}, ["gateway/decision"])
+    program = compile_bundle({"m.rego": source})
     wrong: list[object] = []
     barrier = threading.Barrier(4)
 
     def work(thread: int) -> None:
-        machine = Machine(program)
         barrier.wait()
         for n in range(200):
-            term = b'{"t":%d,"n":%d,"l":[%s]}' % (thread, n, b",".join([b"1"] * (n % 7)))
-            if (value := machine.evaluate(term)) != {"m": f"{thread}-{n}", "c": n % 7}:
+            value = evaluated(program, {"t": thread, "n": n, "l": [1] * (n % 7)})
+            if value != {"m": f"{thread}-{n}", "c": n % 7}:
                 wrong.append(value)
 
     await asyncio.gather(*(asyncio.to_thread(work, thread) for thread in range(4)))
     assert wrong == []
+
+
+def test_an_error_says_where() -> None:
+    """Code, file and line."""
+    program = compile_bundle({"c.rego": "package gateway\n\ndecision := 1 if input.x\n\ndecision := 2 if input.y"})
+    with pytest.raises(EvaluationError, match=r"c\.rego:5: eval_conflict_error: rule data\.gateway\.decision"):
+        evaluated(program, {"x": 1, "y": 1})

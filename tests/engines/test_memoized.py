@@ -13,13 +13,14 @@ from hypothesis import strategies as st
 from engines import opa_server
 from engines.conftest import Write
 from engines.opa_cases import ordered
-from gateway.engines import rego
+from gateway.engines import outline as rego
 from gateway.engines.base import PolicyUnavailable
 from gateway.engines.bundle import Bundle
 from gateway.engines.compiled import compiled
 from gateway.engines.embedded import Embedded
 from gateway.engines.memo import Projection
-from gateway.engines.program import EvaluationError, Machine, Program
+from gateway.engines.rego import EvaluationError, compile_bundle
+from gateway.engines.rego.values import to_json
 from gateway.engines.wasm import Wasm
 
 DATA = {"roles": {"a": ["x"], "b": []}, "limit": 2}
@@ -89,10 +90,10 @@ def test_in_process(reads: list[str], asked: list[dict[str, Any]]) -> None:
     made = bundle(tuple(reads))
     engine = Embedded(made, 10)
     assert engine.memoized
-    fresh = Machine(Program(made.modules, made.data, ["gateway/decision"]))
+    fresh = compile_bundle({module.file: module.source for module in made.modules}, dict(made.data))
     for document in [*asked, *asked]:
         try:
-            expected = ordered(fresh.evaluate(orjson.dumps(document)))
+            expected = ordered(to_json(fresh.evaluate(("data", "gateway", "decision"), fresh.env(document))))
         except EvaluationError:
             expected = "the policy"
         assert verdict(engine, document) == expected

@@ -21,6 +21,10 @@ COMPILED_OTHERWISE = frozenset(
 """What OPA itself compiles to something else: a number as the key of an object in data, 1e1000 within JSON text."""
 
 
+STORED = frozenset({"data/nested integer", "data/toplevel integer"})
+"""OPA's store takes a number for the string of its digits; JSON has no such keys."""
+
+
 def found() -> Path:
     """Where the cases are; skips where they are not to be had."""
     try:
@@ -39,20 +43,24 @@ def outcomes() -> list[Outcome]:
 def test_no_accepted_module_is_judged_otherwise(outcomes: list[Outcome]) -> None:
     """Every case is refused at load or right; none is wrong, crashes or does not end."""
     print(opa_cases.table(outcomes))
-    assert [outcome for outcome in outcomes if outcome.kind not in ("right", "refused", "beside")] == []
+    wrong = [outcome for outcome in outcomes if outcome.kind not in ("right", "refused")]
+    assert [outcome for outcome in wrong if outcome.note not in STORED] == []
 
 
-def test_much_is_accepted(outcomes: list[Outcome]) -> None:
+def test_most_are_accepted(outcomes: list[Outcome]) -> None:
     """Refusing everything would be no wrong answer either."""
     assert len(outcomes) > 2000
-    assert sum(outcome.kind == "right" for outcome in outcomes) > 1000
+    assert sum(outcome.kind == "right" for outcome in outcomes) > 0.88 * len(outcomes)
 
 
-def test_a_refusal_says_what_to_use(outcomes: list[Outcome]) -> None:
-    """Each builtin that is refused names another engine."""
-    refused = [outcome.why for outcome in outcomes if "is refused" in outcome.why]
-    assert len(refused) > 500
-    assert [why for why in refused if "policy.engine: " not in why] == []
+def test_a_refusal_names_what_is_refused(outcomes: list[Outcome]) -> None:
+    """A builtin that is not here, by its name; two cases hold rules in the place of data, or call a test's function."""
+    refused = [outcome.why for outcome in outcomes if outcome.kind == "refused"]
+    others = [why for why in refused if "is not available" not in why and "unsafe built-in" not in why]
+    assert sorted(others) == [
+        "conflicting rule for data path topdown/conflicts/k found",
+        "undefined function test.sleep",
+    ]
 
 
 def test_some_of_them_compiled() -> None:

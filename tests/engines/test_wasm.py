@@ -18,7 +18,6 @@ from engines.conftest import Write
 from engines.rego_expressions import ESCAPED, EXPRESSIONS, PLAIN, UNICODE
 from gateway.engines import load_engine
 from gateway.engines.base import PolicyUnavailable
-from gateway.engines.builtins import COMPILED, PROVEN
 from gateway.engines.bundle import load
 from gateway.engines.compiled import compiled
 from gateway.engines.sources import unpack
@@ -245,31 +244,6 @@ def test_what_it_holds(write: Write) -> None:
     (folder / "data.json").write_bytes(orjson.dumps({"v": data}))
     result = asyncio.run(Wasm(compiled(folder), 30).decide({"v": data}))
     assert result == {"i": data, "d": data}
-
-
-def test_what_the_embedded_engine_sends_here_is_here(write: Write) -> None:
-    """Every builtin of which it says `use policy.engine: wasm` is compiled into the bundle; none is one of its own."""
-    arity = {"regex.find_all_string_submatch_n": 3, "strings.replace_n": 2, "replace": 3}
-    two: tuple[str, ...] = (
-        "bits.and",
-        "bits.lsh",
-        "bits.or",
-        "bits.rsh",
-        "bits.xor",
-        "format_int",
-        "graph.reachable",
-        "indexof",
-    )
-    two += ("json.filter", "json.remove", "net.cidr_contains", "net.cidr_intersects", "numbers.range", "object.union")
-    arity |= dict.fromkeys((*two, "regex.match"), 2)
-    calls = [(name, ", ".join(["input.x"] * arity.get(name, 1))) for name in sorted(COMPILED)]
-    rules = "\n".join(f"r{index} := {name}({values})" for index, (name, values) in enumerate(calls))
-    judge = Wasm(
-        compiled(write({"p.rego": "package gateway\ndecision := data.g", "g.rego": f"package g\n{rules}"})), 30
-    )
-    assert not judge._policy.builtins.keys() & COMPILED
-    assert not COMPILED & PROVEN.keys()
-    asyncio.run(judge.close())
 
 
 async def test_a_time_that_cannot_be_said_is_undefined(write: Write) -> None:

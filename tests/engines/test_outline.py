@@ -1,24 +1,15 @@
-"""Reading Rego: what a module calls, what of the input it reads, and how it is written for the interpreter."""
+"""Reading Rego: what a module calls and what of the input it reads."""
 
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from gateway.engines import rego
-from gateway.engines.adapt import Names, adapted
+from gateway.engines import outline as rego
 from gateway.errors import ConfigError
 
 
 def module(body: str) -> rego.Module:
     return rego.read("m.rego", f"package g\n{body}")
-
-
-def written(found: rego.Module, *others: str, test: bool = False) -> str:
-    """A module as the interpreter gets it, beside modules of other packages."""
-    beside = [rego.read(f"{package}.rego", f"package {package}") for package in others]
-    return adapted(found, Names([found, *beside]), test=test)
 
 
 @pytest.mark.parametrize(
@@ -87,49 +78,3 @@ def test_no_package_is_an_error() -> None:
     """A file without a package is no module."""
     with pytest.raises(ConfigError, match=r"m\.rego:1: no package"):
         rego.read("m.rego", "# nothing")
-
-
-@given(st.text(alphabet='ab."`#\\\n$([{}])input=: 1%'))
-def test_any_text_is_read_or_refused(text: str) -> None:
-    """No source makes the reader fail in another way, and rewriting keeps the lines."""
-    try:
-        found = module(text)
-    except ConfigError:
-        return
-    list(rego.calls(found))
-    rego.computed_call(found)
-    assert written(found, test=True).count("\n") == found.source.count("\n")
-
-
-@pytest.mark.parametrize(
-    ("body", "expected"),
-    [
-        ("p if q with input as r", "p if q with input as [r][0]"),
-        ("p if q with input as data.a.b with data.c as d", "p if q with input as [data.a.b][0] with data.c as [d][0]"),
-        ("p if q with input as f(1)", "p if q with input as f(1)"),
-        ("p if q with input as true", "p if q with input as true"),
-        ('p if q with input as {"a": r}', 'p if q with input as {"a": r}'),
-        ('p := sprintf("a", [])', 'p := sprintf("a", [])'),
-        (
-            'p := sprintf("%v%% of %v", [f(x, y), [1]])',
-            'p := concat("", ["", sprintf("%v", [f(x, y)]), "% of ", sprintf("%v", [[1]]), ""])',
-        ),
-        ("p if { sub = data.pkg.sub.x; a.sub[sub] }", "p if { meshgate_sub = data.pkg.sub.x; a.sub[meshgate_sub] }"),
-        ("import data.sub\np if sub.x", "import data.sub\np if sub.x"),
-        ("p if sub(1)\nsub(x) if x", "p if sub(1)\nsub(x) if x"),
-        ("sub.x := 1\np if sub.x", "sub.x := 1\np if sub.x"),
-        ("p if q with input as sub", "p if q with input as [meshgate_sub][0]"),
-    ],
-)
-def test_written_for_the_interpreter(body: str, expected: str) -> None:
-    """What the interpreter gets wrong is written another way, and nothing else changes."""
-    assert written(module(body), "pkg.sub") == f"package g\n{expected}"
-
-
-def test_tests_read_the_input_from_data() -> None:
-    """In a program for tests every input is replaced, also within other changes."""
-    source = written(module('p := sprintf("%v", [input.a]) with input as input.b'), test=True)
-    assert source.endswith(
-        'p := concat("", ["", sprintf("%v", [data.meshgate_input.a]), ""]) '
-        "with data.meshgate_input as [data.meshgate_input.b][0]"
-    )

@@ -1,0 +1,32 @@
+"""Rego v1, compiled to Python: a library of its own.
+
+    program = compile_bundle({"policy.rego": source}, {"roles": {...}})
+    decision = program.evaluate(("data", "gateway", "decision"), program.env({"subject": ...}))
+
+Raises RegoError with OPA's codes for what OPA would not compile, EvaluationError for what has no result. Values are
+those of `values`: an input is plain JSON.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from gateway.engines.rego.errors import EvaluationError, Problem, RegoError, TooLong
+from gateway.engines.rego.parser import parse
+from gateway.engines.rego.program import Program
+from gateway.engines.rego.values import UNDEFINED, Value
+
+__all__ = ["UNDEFINED", "EvaluationError", "Problem", "Program", "RegoError", "TooLong", "compile_bundle"]
+
+
+def compile_bundle(modules: Mapping[str, str], data: dict[str, Value] | None = None) -> Program:
+    """Compile modules (name of the file -> source). Raises RegoError with every problem."""
+    parsed, problems = [], []
+    for file, source in modules.items():
+        try:
+            parsed.append(parse(file, source))
+        except RegoError as error:
+            problems += error.problems
+    if problems:
+        raise RegoError(problems)
+    return Program(parsed, data or {})

@@ -1,0 +1,82 @@
+"""What goes wrong, by OPA's codes."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+PARSE = "rego_parse_error"
+COMPILE = "rego_compile_error"
+TYPE = "rego_type_error"
+UNSAFE = "rego_unsafe_var_error"
+RECURSION = "rego_recursion_error"
+CONFLICT = "eval_conflict_error"
+BUILTIN = "eval_builtin_error"
+TYPE_EVAL = "eval_type_error"
+WITH_MERGE = "eval_with_merge_error"
+INTERNAL = "eval_internal_error"
+CANCEL = "eval_cancel_error"
+
+
+class Location(NamedTuple):
+    """Where in the sources: line and column count from 1."""
+
+    file: str
+    row: int
+    column: int
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.row}"
+
+
+class Problem(NamedTuple):
+    """One error of a bundle."""
+
+    code: str
+    message: str
+    at: Location
+
+    def __str__(self) -> str:
+        return f"{self.at}: {self.code}: {self.message}"
+
+
+class RegoError(Exception):
+    """The modules are no policy: one or more problems, in order of their place."""
+
+    def __init__(self, problems: list[Problem]) -> None:
+        self.problems = sorted(problems, key=lambda problem: problem.at)
+        super().__init__("\n".join(map(str, self.problems)))
+
+    @property
+    def code(self) -> str:
+        """The code of the first problem."""
+        return self.problems[0].code
+
+
+class EvaluationError(Exception):
+    """An evaluation that has no result, by OPA's code, and where."""
+
+    def __init__(self, code: str, message: str, at: Location | None = None) -> None:
+        self.code, self.message, self.at = code, message, at
+        super().__init__(f"{at}: {code}: {message}" if at else f"{code}: {message}")
+
+
+class BuiltinError(Exception):
+    """A builtin that has no value for its arguments. The expression is undefined, or an error in strict mode.
+
+    `code` is BUILTIN, or TYPE_EVAL where an argument is not of a type that the builtin takes.
+    """
+
+    def __init__(self, message: str, code: str = BUILTIN) -> None:
+        self.code, self.message = code, message
+        super().__init__(message)
+
+
+class Halt(EvaluationError):
+    """A builtin error that ends the evaluation whether strict or not."""
+
+
+class TooLong(EvaluationError):
+    """The steps or the time that an evaluation may take were not enough."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(CANCEL, message)

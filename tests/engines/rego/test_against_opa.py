@@ -1,0 +1,256 @@
+"""Random policies and inputs: the compiler and the program `opa` come to the same."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from engines import opa_server
+from gateway.engines.rego import UNDEFINED, EvaluationError, RegoError, compile_bundle
+from gateway.engines.rego.values import to_json
+
+PAIRS = int(os.environ.get("MESHGATE_REGO_PAIRS", "400"))
+INPUTS = 8
+RULES = ("s", "o", "c", "p", "q", "r")
+DATA = {"d": {"xs": [1, "a", True, None, 1.5, [1], {"k": 1}], "o": {"a": 1, "b": [2, 3], "c": {"a": "x"}}, "n": 3}}
+
+
+class Policies:
+    """Makes small policies out of a seed."""
+
+    def __init__(self, seed: int) -> None:
+        self.random = random.Random(seed)
+
+    def pick(self, *choices: str) -> str:
+        return self.random.choice(choices)
+
+    def value(self, depth: int = 2) -> str:
+        """A term without variables."""
+        simple = ("1", "2", "1.0", "-3", '"a"', '"b"', "true", "false", "null", "0.5")
+        if depth == 0 or self.random.random() < 0.5:
+            return self.pick(*simple)
+        inner = [self.value(depth - 1) for _ in range(self.random.randrange(3))]
+        kind = self.random.randrange(3)
+        if kind == 0:
+            return f"[{', '.join(inner)}]"
+        if kind == 1:
+            return f"{{{', '.join(inner)}}}" if inner else "set()"
+        return "{" + ", ".join(f"{self.pick('1', 'true', chr(34) + 'a' + chr(34))}: {one}" for one in inner[:1]) + "}"
+
+    def term(self, names: list[str]) -> str:
+        """A term that may use variables."""
+        choices = [
+            lambda: self.value(),
+            lambda: f"input.{self.pick('a', 'b', 'c')}",
+            lambda: f"data.d.{self.pick('xs', 'o', 'n', 'none')}",
+            lambda: f"data.d.xs[{self.pick('0', '1', '9', '3')}]",
+            lambda: f"input.{self.pick('a', 'b')}[{self.pick('0', chr(34) + 'a' + chr(34), '_')}]",
+            lambda: f"count({self.pick('input.a', 'data.d.xs', 'data.d.o', 's')})",
+            lambda: f"({self.number(names)} {self.pick('+', '-', '*', '/', '%')} {self.number(names)})",
+            lambda: f"f({self.number(names)})",
+            lambda: self.pick("s", "o", "c"),
+            lambda: f"o[{self.value(0)}]",
+            lambda: f"[y | y := {self.pick('input.a', 'data.d.xs', 's', 'o')}[_]]",
+            lambda: f"{{y | some y in {self.pick('input.b', 'data.d.o', 's')}; y != {self.value(0)}}}",
+            lambda: f"{{k: y | some k, y in {self.pick('input.a', 'data.d.o', 'data.d.xs')}}}",
+        ]
+        if names and self.random.random() < 0.5:
+            return self.random.choice(names)
+        return self.random.choice(choices)()
+
+    def number(self, names: list[str]) -> str:
+        return self.pick("1", "2", "0", "7", "0.5", "input.a", "data.d.n", *names)
+
+    def body(self, names: list[str]) -> list[str]:
+        lines = []
+        for _ in range(self.random.randrange(1, 4)):
+            kind = self.random.randrange(9)
+            name = f"v{len(names)}"
+            if kind == 0:
+                lines.append(f"{name} := {self.term(names)}")
+                names.append(name)
+            elif kind == 1:
+                lines.append(f"some {name} in {self.term(names)}")
+                names.append(name)
+            elif kind == 2:
+                lines.append(f"{self.term(names)} {self.pick('==', '!=', '<', '>=')} {self.term(names)}")
+            elif kind == 3:
+                used = [one for one in names if not one.startswith("_")]
+                lines.append(f"not {self.term(used).replace('[_]', '[0]')}")
+            elif kind == 4:
+                lines.append(f"every e in {self.term(names)} {{ e {self.pick('==', '!=', '<')} {self.value(0)} }}")
+            elif kind == 5:
+                lines.append(f"{self.term(names)} in {self.term(names)}")
+            elif kind == 6:
+                lines.append(f"{self.term(names)} with input.a as {self.value()}")
+            elif kind == 7:
+                lines.append(f"[{name}, _] = {self.term(names)}")
+                names.append(name)
+            else:
+                lines.append(self.term(names))
+        return lines
+
+    def rule(self, head: str) -> str:
+        names: list[str] = []
+        body = "; ".join(self.body(names))
+        return f"{head.format(value=self.term(names).replace('[_]', '[0]'))} if {{ {body} }}"
+
+    def module(self, package: str) -> str:
+        """The rules `s`, `o`, `c` and `f` read no rules; `p`, `q` and `r` read them."""
+        lines = [f"package {package}", ""]
+        plain = Policies(self.random.randrange(2**32))
+        plain.term = lambda names: plain.random.choice([plain.value(), "input.a", "data.d.o", *names])  # type: ignore[method-assign]
+        lines += [plain.rule("s contains {value}"), "s contains 1"]
+        lines += ["o[k] := v if some k, v in object.filter(data.d.o, input.keys)", f"o[1] := {plain.value()}"]
+        lines += [plain.rule("c := {value}"), "default f(_) := 0", f"f(x) := {plain.value()} if x == 1"]
+        lines += [self.rule("p contains {value}"), self.rule("p contains {value}")]
+        lines += [self.rule("q := {value}"), f"default q := {self.value()}"]
+        lines += [f"r := {self.value()} if {{ {'; '.join(self.body([]))} }} else := {self.value()}"]
+        return "\n\n".join(lines) + "\n"
+
+
+def plain(value: Any) -> Any:
+    """JSON with numbers as they are compared."""
+    return json.loads(json.dumps(value), parse_float=lambda text: round(float(text), 12))
+
+
+def ordered(value: Any) -> Any:
+    if isinstance(value, list):
+        return sorted((ordered(item) for item in value), key=lambda item: json.dumps(item, sort_keys=True))
+    if isinstance(value, dict):
+        return {name: ordered(item) for name, item in value.items()}
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+def inputs(seed: int) -> list[dict[str, Any]]:
+    """JSON of every kind."""
+    rng = random.Random(seed)
+    simple: list[Any] = [1, 2, 0.5, "a", "b", True, None, [1, "a", True], {"a": 1, "b": 2}, [[1, 2], [3, 4]], [], {}]
+    keys: list[Any] = [[], ["a"], ["a", "b"], ["c"]]
+    return [
+        {name: rng.choice(simple) for name in rng.sample("abc", rng.randrange(4))} | {"keys": rng.choice(keys)}
+        for _ in range(INPUTS)
+    ]
+
+
+def test_equal_results(tmp_path: Path) -> None:
+    """Values, undefined rules and errors of evaluation, for many policies in a few runs of `opa`."""
+    program = opa_server.program()
+    count = max(1, PAIRS // INPUTS)
+    accepted: dict[str, str] = {}
+    for seed in range(count * 9):
+        if len(accepted) == 3 * count:
+            break
+        source = Policies(seed).module(f"p{seed}")
+        try:
+            compile_bundle({"m.rego": source}, DATA)
+        except RegoError:
+            continue
+        accepted[f"p{seed}"] = source
+    for name, source in accepted.items():
+        (tmp_path / f"{name}.rego").write_text(source)
+    strict: set[str] = set()
+    while found := _refused(program, tmp_path):  # OPA checks types once all variables are safe
+        strict |= found
+        for name in found:
+            (tmp_path / f"{name}.rego").unlink()
+    kept = dict([(name, source) for name, source in accepted.items() if name not in strict][:count])
+    for name in accepted.keys() - strict - kept.keys():
+        (tmp_path / f"{name}.rego").unlink()
+    assert len(kept) > count * 0.9
+    (tmp_path / "data.json").write_text(json.dumps(DATA))
+    documents = inputs(len(kept))
+    for name in [name for name, source in kept.items() if any(_conflicts(source, one) for one in documents)]:
+        (tmp_path / f"{name}.rego").unlink()  # a conflict would end the whole query
+        del kept[name]
+    compared = 0
+    for document in documents:
+        given = tmp_path.parent / "input.json"
+        given.write_text(json.dumps(document))
+        command = [program, "eval", "--format", "json", "-d", str(tmp_path), "-i", str(given), "data"]
+        answer = json.loads(subprocess.run(command, capture_output=True, text=True, check=False).stdout)
+        whole = answer["result"][0]["expressions"][0]["value"]
+        for name, source in kept.items():
+            for rule in RULES:
+                expected = [whole[name][rule]] if rule in whole[name] else []
+                found = _value(name, source, rule, document)
+                assert ordered(plain(found)) == ordered(plain(expected)), (source, rule, document)
+                compared += 1
+    assert compared > PAIRS / 4
+
+
+def _refused(program: str, folder: Path) -> set[str]:
+    """The policies that OPA does not compile: it checks types, which the compiler does not."""
+    command = [program, "check", "--format", "json", "--max-errors", "100000", str(folder)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    return {Path(error["location"]["file"]).stem for error in json.loads(done.stderr or "{}").get("errors", ())}
+
+
+_PROGRAMS: dict[str, Any] = {}
+
+
+def _value(name: str, source: str, rule: str, document: dict[str, Any]) -> list[Any]:
+    program = _PROGRAMS.get(name)
+    if program is None:
+        program = _PROGRAMS[name] = compile_bundle({"m.rego": source}, DATA)
+    try:
+        value = program.evaluate(("data", name, rule), program.env(document))
+    except EvaluationError as error:
+        return [error.code]
+    return [] if value is UNDEFINED else [to_json(value)]
+
+
+def _conflicts(source: str, document: dict[str, Any]) -> bool:
+    name = source.split()[1]
+    return any(
+        _value(name, source, rule, document)[:1] == ["eval_conflict_error"] for rule in ("s", "o", "c", "p", "q", "r")
+    )
+
+
+@pytest.mark.parametrize(
+    ("body", "code"),
+    [
+        ("p { true }", "rego_parse_error"),
+        ('blocked[n] { n := "held" }', "rego_parse_error"),
+        ("p[x] { x := 1 }", "rego_parse_error"),
+        ("p.q", "rego_parse_error"),
+        ("p", "rego_parse_error"),
+        ("p contains x", "rego_unsafe_var_error"),
+        ("p if x > 1", "rego_unsafe_var_error"),
+        ("p if not input.xs[_] == 1", "rego_unsafe_var_error"),
+        ("p if q\nq if p", "rego_recursion_error"),
+        ("p := 1\np contains 2", "rego_type_error"),
+        ("default p := 1\ndefault p := 2", "rego_type_error"),
+        ("p if nothing(1)", "rego_type_error"),
+        ("p if count(1, 2, 3)", "rego_type_error"),
+        ("f(x) := x\np := f(1, 2, 3)", "rego_type_error"),
+        ("p if { x := 1; x := 2 }", "rego_compile_error"),
+        ("p if { input := 1 }", "rego_compile_error"),
+        ("import data.a.x\nimport data.b.x\np := x", "rego_compile_error"),
+        ("q := {1}\np if q with data.m.q.a as 1", "rego_compile_error"),
+        ("p := any([true])", "rego_type_error"),
+        ("if := 1", "rego_parse_error"),
+        ("p := 01", "rego_parse_error"),
+        ('p := "\\x"', "rego_parse_error"),
+    ],
+)
+def test_equal_refusals(body: str, code: str, tmp_path: Path) -> None:
+    """What OPA refuses is refused, by the same code; forms of Rego v0 too."""
+    source = f"package m\n\n{body}\n"
+    with pytest.raises(RegoError) as caught:
+        compile_bundle({"m.rego": source})
+    assert caught.value.code == code
+    (tmp_path / "m.rego").write_text(source)
+    done = subprocess.run(
+        [opa_server.program(), "check", "--format", "json", str(tmp_path)], capture_output=True, text=True, check=False
+    )
+    errors = json.loads(done.stderr)["errors"]
+    assert code in {error["code"] for error in errors}
+    row = errors[0]["location"]["row"]
+    assert row in {problem.at.row for problem in caught.value.problems} or row < len("package m\n\n".splitlines())
