@@ -5,9 +5,12 @@ package names
 # In small letters, with one separator, and with its prefix.
 written(name) := concat("_", split(lower(name), "-"))
 
-# The same without a prefix.
-normal(name) := last if {
-	servers := split(trim_right(written(name), "_./"), "__")
+# The same without a prefix, and without separators at its end.
+normal(name) := behind(trim_right(written(name), "_./"))
+
+# What stands behind the prefix.
+behind(name) := last if {
+	servers := split(name, "__")
 	spaces := split(servers[count(servers) - 1], ".")
 	paths := split(spaces[count(spaces) - 1], "/")
 	last := paths[count(paths) - 1]
@@ -15,6 +18,9 @@ normal(name) := last if {
 
 # A pattern with a prefix (`mcp__mail__*`) is about the whole name, any other (`send_*`) about the name behind it.
 fits(pattern, name) if glob.match(pattern, null, normal(name))
+
+# `list_*` is about `list_`, too.
+fits(pattern, name) if glob.match(pattern, null, behind(written(name)))
 
 fits(pattern, name) if {
 	contains(pattern, "__")

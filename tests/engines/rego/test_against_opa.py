@@ -178,9 +178,9 @@ def test_equal_results(tmp_path: Path) -> None:
         whole = answer["result"][0]["expressions"][0]["value"]
         for name, source in kept.items():
             for rule in RULES:
-                expected = [whole[name][rule]] if rule in whole[name] else []
+                wanted = [whole[name][rule]] if rule in whole[name] else []
                 found = _value(name, source, rule, document)
-                assert ordered(plain(found)) == ordered(plain(expected)), (source, rule, document)
+                assert ordered(plain(found)) == ordered(plain(wanted)), (source, rule, document)
                 compared += 1
     assert compared > PAIRS / 4
 
