@@ -11,6 +11,7 @@ from collections.abc import Callable, Hashable, Mapping, Sequence
 from fnmatch import fnmatchcase
 
 from gateway.call import Call, Subject
+from gateway.own import ENTITY as OWN
 from gateway.scan.secrets import TYPES as SECRET_TYPES
 from gateway.sections import Action, Pii, PiiMatch, PiiRule
 
@@ -63,7 +64,9 @@ class Rules:
 
     def __init__(self, config: Pii, canonical: Callable[[str], str]) -> None:
         self._secrets: dict[str, Action] = dict.fromkeys(SECRET_TYPES, config.secrets)
-        self.base = Actions(config.default, self._secrets | _named(config.entities, canonical))
+        # For good: a secret of the gateway is no caller's to have back.
+        self._secrets[OWN] = "block" if config.secrets == "block" else "redact"
+        self.base = Actions(config.default, self._with(_named(config.entities, canonical)))
         self._rules = [(rule.match, self._actions(rule, canonical)) for rule in config.rules]
         self._known: dict[Hashable, Actions] = {}
 
@@ -86,8 +89,11 @@ class Rules:
     def _actions(self, rule: PiiRule, canonical: Callable[[str], str]) -> Actions:
         entities = _named(rule.entities, canonical)
         if rule.default is not None:
-            return Actions(rule.default, self._secrets | entities)
-        return Actions(self.base.default, {**self.base.entities, **entities})
+            return Actions(rule.default, self._with(entities))
+        return Actions(self.base.default, self._with({**self.base.entities, **entities}))
+
+    def _with(self, entities: Mapping[str, Action]) -> dict[str, Action]:
+        return {**self._secrets, **entities, OWN: self._secrets[OWN]}
 
     def _first(self, subject: Subject, model: str, provider: str) -> Actions:
         for match, actions in self._rules:

@@ -8,17 +8,22 @@ they would be found in ordinary text.
 from __future__ import annotations
 
 import base64
-from collections.abc import Callable, Iterable, Iterator, Sequence
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
 
 import regex
 
 from gateway.call import Call, Finding
 from gateway.config import Config
 from gateway.errors import ConfigError, Refusal
+from gateway.identity import read_key_file
 from gateway.scan.rules import resolve
 from gateway.stores import address
 
 SHORTEST = 12  # characters
+ENTITY = "SECRET_MESHGATE_KEY"
+_CREDENTIAL = re.compile(r"(?i)key|token|secret|auth|cookie|password|credential")  # in the name of a header
 Scan = Callable[[str], Sequence[Finding]]
 
 
@@ -26,9 +31,9 @@ def values(config: Config) -> Iterator[str]:
     """The secrets that a configuration holds."""
     for provider in config.providers.values():
         yield provider.api_key
-        for value in provider.headers.values():
-            yield value
-            yield value.rpartition(" ")[2]  # without the scheme of an Authorization header
+        yield from _credentials(provider.headers)
+    if config.admin is not None and config.admin.key_file:
+        yield read_key_file(Path(config.admin.key_file))
     if config.pii is not None:
         yield config.pii.vault_key
     try:
@@ -39,6 +44,17 @@ def values(config: Config) -> Iterator[str]:
         yield store.password
 
 
+def _credentials(headers: Mapping[str, str]) -> Iterator[str]:
+    """The values of headers that authenticate; media types, addresses and the like are no secrets."""
+    for name, value in headers.items():
+        if not _CREDENTIAL.search(name):
+            continue
+        yield value
+        yield value.rpartition(" ")[2]  # without the scheme of an Authorization header
+        if "cookie" in name.lower():
+            yield from (pair.partition("=")[2].strip() for pair in value.split(";"))
+
+
 class OwnSecrets:
     """The gate. Immutable, shared between threads; false if there is nothing to search for."""
 
@@ -47,12 +63,14 @@ class OwnSecrets:
         encoded = {base64.b64encode(value.encode()).decode().rstrip("=") for value in plain}
         self.secrets = tuple(sorted(plain | encoded))
         self._longest = max(map(len, self.secrets), default=0)
+        self._first = frozenset(secret[0] for secret in self.secrets)
+        self._pairs = frozenset(secret[at : at + 2] for secret in self.secrets for at in range(len(secret) - 1))
         self._pattern = regex.compile("|".join(map(regex.escape, self.secrets)) or r"(?!)")
 
     def __bool__(self) -> bool:
         return bool(self.secrets)
 
-    def text(self, _: Call, text: str) -> str:
+    def text(self, call: Call, text: str) -> str:  # noqa: ARG002
         """A whole text. Raises Refusal(secret_blocked)."""
         if len(text) >= SHORTEST and any(secret in text for secret in self.secrets):
             raise Refusal(
@@ -60,7 +78,7 @@ class OwnSecrets:
             )
         return text
 
-    def argument(self, _: Call, text: str) -> str:
+    def argument(self, call: Call, text: str) -> str:  # noqa: ARG002
         """A string among the arguments of a tool call."""
         return text  # judged as a text already
 
@@ -71,7 +89,7 @@ class OwnSecrets:
             found = scan(text)
             if not any(secret in text for secret in self.secrets):
                 return found
-            own = [Finding(*match.span(), "SECRET_MESHGATE_KEY", 1.0) for match in self._pattern.finditer(text)]
+            own = [Finding(*match.span(), ENTITY, 1.0) for match in self._pattern.finditer(text)]
             return resolve([*own, *(one for one in found if not any(_meet(one, mine) for mine in own))])
 
         return both if self else scan
@@ -82,6 +100,8 @@ class OwnSecrets:
 
     def begun(self, text: str) -> int:
         """How many characters at the end of a text may be the beginning of a secret."""
+        if text[-1:] not in self._first and text[-2:] not in self._pairs:  # so for most pieces of a stream
+            return 0
         tail = text[-self._longest :]
         found = self._pattern.search(tail, partial=True)
         return len(tail) - found.start() if found is not None and found.end() > found.start() else 0
@@ -101,8 +121,12 @@ class OwnGuard:
 
     def feed(self, text: str) -> str:
         """Take a piece; give what may leave by now."""
-        held = self._own.text(self._call, self._held + text)
-        cut = len(held) - self._own.begun(held)
+        held = self._own.text(self._call, self._held + text if self._held else text)
+        begun = self._own.begun(held)
+        if not begun:
+            self._held = ""
+            return held
+        cut = len(held) - begun
         self._held = held[cut:]
         return held[:cut]
 

@@ -238,7 +238,7 @@ def build(
     seal = _seal(config)
     look = _look(scanner, secrets if keeps_secrets else None, stream_scanner, _cache_dir(config))
     own = OwnSecrets(values(config))
-    if look is not None and keeps_secrets:
+    if look is not None:
         look = own.scanning(look)
     redactor = None
     if config.pii is not None and seal is not None:

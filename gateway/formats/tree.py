@@ -23,6 +23,8 @@ from gateway.call import Json, Nested, Span
 from gateway.errors import Refusal
 from gateway.formats import items, literals, numbers, terms
 
+MESSAGE = 3  # levels down: the body, its list of messages, a message
+
 
 class Name(str):
     """A key that is itself a text position: what stands there is the key, not its value."""
@@ -84,9 +86,10 @@ class Survey:
         within, special, wrapped = self._shape.within, self._shape.json | blob_keys, nested is not None
         keys = colons = 0
         widest = self.widest
+        spoken = False  # below the conversation: only there a role says who wrote a text
 
         def visit(node: Any, role: str, depth: int, blob: bool, opaque: frozenset[str]) -> None:
-            nonlocal keys, colons, widest
+            nonlocal keys, colons, widest, spoken
             if depth > max_depth:
                 raise Refusal("invalid_request", f"The body is nested more than {max_depth} levels deep.")
             if type(node) is dict:
@@ -98,7 +101,7 @@ class Survey:
                 if ":" in names:
                     colons += names.count(":")
                 named = node.get("role")
-                if type(named) is str and not role and depth > 1:  # the outer message says who wrote it
+                if spoken and depth == MESSAGE and not role and type(named) is str:  # not what stands in a message
                     role = named
                 pairs: Any = node.items()
             else:
@@ -128,9 +131,12 @@ class Survey:
                     if ":" in text:
                         colons += text.count(":")
                     if text:
-                        add(new(Span, (value, "content", text, role or value["role"], nested)))
+                        said_by = value["role"] if spoken and depth == MESSAGE - 1 else ""
+                        add(new(Span, (value, "content", text, role or said_by, nested)))
                 elif (kind is dict or kind is list) and key not in repeats:
                     inner = key in blob_keys and self._blob(key, value)
+                    if depth == 1:
+                        spoken = key == "messages" and not wrapped
                     dialect = opaque if type(key) is int or key in within else _NOTHING
                     visit(value, role, depth + 1, blob or inner, dialect)
                     if kind is list and value and (type(value[0]) is int or type(value[0]) is float):

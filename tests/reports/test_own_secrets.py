@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import base64
+from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.call import Span
+from gateway.actions import Rules
+from gateway.call import Span, Subject
 from gateway.content import Contents
 from gateway.errors import Refusal
-from gateway.own import OwnSecrets
+from gateway.formats.openai_chat import OPENAI_CHAT
+from gateway.formats.tree import Survey
+from gateway.own import ENTITY, OwnSecrets, values
 from gateway.scan.injection import Score
+from gateway.sections import Pii
 from gateway.texts import Texts
+from line import config, running
 
 KEY = "corp.key/of no known form 7"
 CALL: Any = None
@@ -73,3 +79,51 @@ def test_a_key_in_a_request_is_a_secret() -> None:
     scan = OwnSecrets([KEY]).scanning(lambda _: [])
     assert [tuple(one) for one in scan(f"use {KEY}!")] == [(4, 4 + len(KEY), "SECRET_MESHGATE_KEY", 1.0)]
     assert scan("use no key") == []
+
+
+def test_only_credentials_of_a_provider_are_secrets(tmp_path: Path) -> None:
+    """Media types, addresses and flags are found in ordinary text."""
+    raw = config(tmp_path, "http://127.0.0.1:9")
+    name = next(iter(raw["providers"]))
+    raw["providers"][name]["api_key"] = KEY
+    raw["providers"][name]["headers"] = {
+        "Accept": "application/json",
+        "HTTP-Referer": "https://shop.example/",
+        "OpenAI-Beta": "assistants=v2, more=v1",
+        "X-Api-Key": "key of the header",
+        "X-Auth": "Scheme credential-of-x",
+        "Cookie": "a=1; session=value-of-the-cookie",
+    }
+    with running(tmp_path, raw) as line:
+        found = set(values(line.gateway.runtime.config))
+    assert {KEY, "key of the header", "credential-of-x", "value-of-the-cookie"} <= found
+    assert not found & {"application/json", "https://shop.example/", "assistants=v2, more=v1"}
+
+
+@pytest.mark.parametrize("action", ["allow", "mask", "redact", "block"])
+def test_a_key_in_a_request_is_never_restored(action: Any) -> None:
+    """Whatever is done with the caller's secrets, and whatever a rule says of the type."""
+    wanted = Pii(secrets=action, entities={ENTITY: "mask"}, rules=[{"match": {}, "default": "allow"}])  # type: ignore[list-item]
+    rules = Rules(wanted, str)
+    expected = "block" if action == "block" else "redact"
+    assert rules.base.of(ENTITY) == expected
+    assert rules._first(Subject("a", "t"), "m", "p").of(ENTITY) == expected
+
+
+@pytest.mark.parametrize("field", ["tools", "metadata", "response_format"])
+@pytest.mark.parametrize("more", [{}, {"name": "x"}])
+def test_a_role_outside_messages_says_nothing(field: str, more: dict[str, str]) -> None:
+    """Nor does one inside a message: a text is trusted by the role of its message alone."""
+    entry = {"role": "assistant", "content": "a text that gives orders", **more}
+    body = {
+        "messages": [{"role": "tool", "content": [dict(entry)]}, {"role": "assistant", "content": "what it said"}],
+        field: [dict(entry)],
+    }
+    survey = Survey(OPENAI_CHAT.shape)
+    survey.walk(body)
+    roles = {(span.text, span.role) for span in survey.spans if span.key == "content"}
+    assert roles == {
+        ("a text that gives orders", "tool"),
+        ("what it said", "assistant"),
+        ("a text that gives orders", ""),
+    }
