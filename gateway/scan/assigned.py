@@ -42,16 +42,22 @@ KEYWORD: Final = (
     rf"(?i)(?<![A-Za-z0-9_.$-])(?P<name>{_NAME}{{0,40}}?{TOKEN_WORDS}{_NAME}{{0,20}}?){_TELLS}"
     rf"(?P<value>{_TOKEN})"
 )
+# Only what `keyword` and `chosen` may take for a secret, so that prose costs nothing: a value with a digit, or for a
+# password a sign. Each alternative is whole: Hyperscan looks for words first only where all of a pattern has some.
+_RANDOM: Final = r"[A-Za-z_.~+/=|%-]*[0-9][A-Za-z0-9_.~+/=|%-]*"
+_MIXED: Final = r"""[A-Za-z_.-]*[^\sA-Za-z_."'`,;<>-][^\s"'`,;<>]*"""
+_OPTION_WIDE: Final = r"""[A-Za-z0-9_-]* [\\"'`]*"""
 KEYWORD_WHOLE: Final = (
-    rf"(?i)(?:{TOKEN_WORDS}{_NAME}*{_WIDE}|--[a-z0-9_-]*{TOKEN_WORDS}[a-z0-9_-]* [\"'`]?)[A-Za-z0-9_.~+/=|%-]{{4,}}"
+    rf"(?i)(?:{TOKEN_WORDS}{_NAME}*{_WIDE}{_RANDOM}|--[A-Za-z0-9_-]*{TOKEN_WORDS}{_OPTION_WIDE}{_RANDOM})"
 )
 KEYWORD_BEGUN: Final = rf"(?i){_NAME}*{TOKEN_WORDS}{_NAME}*(?:{_WIDE}| [\"'`]?)[A-Za-z0-9_.~+/=|%-]{{4,}}"
 PASSWORD: Final = (
     rf"(?i)(?<![A-Za-z0-9_.$-])(?P<name>{_NAME}{{0,40}}?{PASSWORD_WORDS}{_NAME}{{0,20}}?){_TELLS}(?P<value>{_SECRET})"
 )
 _PASSWORD_WIDE: Final = PASSWORD_WORDS.replace(r"pass(?=[\"':= ])|", "pass|")
+_PASSWORD_SHORT: Final = r"(?:pass|pwd|secret)"  # what each of the words begins with
 PASSWORD_WHOLE: Final = (
-    rf"""(?i)(?:{_PASSWORD_WIDE}{_NAME}*{_WIDE}|--[a-z0-9_-]*{_PASSWORD_WIDE}[a-z0-9_-]* ["'`]?)[^\s"'`,;<>]{{4,}}"""
+    rf"(?i)(?:{_PASSWORD_SHORT}{_NAME}*{_WIDE}{_MIXED}|--[A-Za-z0-9_-]*{_PASSWORD_SHORT}{_OPTION_WIDE}{_MIXED})"
 )
 PASSWORD_BEGUN: Final = rf"""(?i){_NAME}*{_PASSWORD_WIDE}{_NAME}*(?:{_WIDE}| ["'`]?)[^\s"'`,;<>]{{4,}}"""
 BACK: Final = 41

@@ -154,8 +154,8 @@ class Kinds(NamedTuple):
 
 def kinds(text: str, start: int = 0) -> Kinds:
     """Those from `start` on, and a few before."""
-    low = max(0, start - _BESIDE)
-    return Kinds(_kinds(text[low:] if low else text), low)
+    low = start - _BESIDE
+    return Kinds(_kinds(text[low:]), low) if low > 0 else Kinds(_kinds(text), 0)
 
 
 def _kinds(text: str) -> bytes:

@@ -129,11 +129,11 @@ class HyperscanIndex:
         return self._all(shadow(text))
 
     def _all(self, data: bytes) -> list[Hit]:
-        taken = _Taken()
+        taken: list[_Taken] = []  # made for the first match: most texts have none
         for needs, database in self._whole:
             if needs in data:  # nothing is in everything
                 database.join(data, taken)
-        return [(i, max(0, low - self._back[i]), high) for i, low, high in taken.found]
+        return [(i, max(0, low - self._back[i]), high) for i, low, high in taken[0].found] if taken else []
 
     def tail(self, text: str, start: int) -> tuple[list[Hit], int]:
         assert self._begun, "built without streams"
@@ -212,12 +212,11 @@ class Database:
         """Add the matches to what is found."""
         self._run(data, _take, (self._numbers, found))
 
-    def join(self, data: bytes, taken: _Taken) -> None:
+    def join(self, data: bytes, taken: list[_Taken]) -> None:
         """Add the stretches that hold matches. Raises what `budget.spend` does."""
-        taken.numbers = self._numbers
         spend(1 + (len(data) >> 8))
         try:
-            self._run(data, taken.take, None)
+            self._run(data, _join, (self._numbers, taken))
         except hyperscan.error:
             look()  # whose budget the matches took: that stopped it
             raise
@@ -239,17 +238,15 @@ class Database:
 class _Taken:
     """Stretches with matches: those of one expression that overlap, as they come, are one."""
 
-    __slots__ = ("_open", "_until", "found", "numbers")
+    __slots__ = ("_open", "_until", "found")
 
     def __init__(self) -> None:
         self.found: list[list[int]] = []
-        self.numbers: Sequence[int] = ()
         self._open: dict[int, list[int]] = {}
         self._until = _HITS
 
-    def take(self, number: int, start: int, end: int, _: int, __: object) -> bool | None:
+    def take(self, number: int, start: int, end: int) -> bool | None:
         """A match; True ends the search."""
-        number = self.numbers[number]
         known = self._open.get(number)
         if known is None or start >= known[2]:
             known = self._open[number] = [number, start, end]
@@ -263,6 +260,13 @@ class _Taken:
             self._until = _HITS
             return exceeded(_HITS)
         return None
+
+
+def _join(number: int, start: int, end: int, _: int, into: tuple[list[int], list[_Taken]]) -> bool | None:
+    numbers, taken = into
+    if not taken:
+        taken.append(_Taken())
+    return taken[0].take(numbers[number], start, end)
 
 
 def _take(number: int, start: int, end: int, _: int, into: tuple[list[int], list[Hit]]) -> None:
