@@ -460,6 +460,7 @@ def _add_judged_words(call: Call, refusal: Refusal) -> None:
 
 async def settle_and_record(call: Call, reply: Reply) -> None:
     """Charge what was used, write down how it ended. A fault here is logged: the answer has left."""
+    budget.bind(None)  # settling must come to its end, whatever the call has left
     runtime = call.runtime
     step(call, "settle")
     reply.ending = True

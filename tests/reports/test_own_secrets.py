@@ -103,7 +103,7 @@ def test_only_credentials_of_a_provider_are_secrets(tmp_path: Path) -> None:
 @pytest.mark.parametrize("action", ["allow", "mask", "redact", "block"])
 def test_a_key_in_a_request_is_never_restored(action: Any) -> None:
     """Whatever is done with the caller's secrets, and whatever a rule says of the type."""
-    wanted = Pii(secrets=action, entities={ENTITY: "mask"}, rules=[{"match": {}, "default": "allow"}])  # type: ignore[list-item]
+    wanted = Pii(secrets=action, entities={ENTITY: "mask"}, rules=[{"match": {}, "default": "allow"}])  # type: ignore[arg-type]
     rules = Rules(wanted, str)
     expected = "block" if action == "block" else "redact"
     assert rules.base.of(ENTITY) == expected

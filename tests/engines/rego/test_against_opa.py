@@ -179,8 +179,8 @@ def test_equal_results(tmp_path: Path) -> None:
         for name, source in kept.items():
             for rule in RULES:
                 wanted = [whole[name][rule]] if rule in whole[name] else []
-                found = _value(name, source, rule, document)
-                assert ordered(plain(found)) == ordered(plain(wanted)), (source, rule, document)
+                value = _value(name, source, rule, document)
+                assert ordered(plain(value)) == ordered(plain(wanted)), (source, rule, document)
                 compared += 1
     assert compared > PAIRS / 4
 
