@@ -22,7 +22,8 @@ _SHARED = Path(__file__).parent.parent / ".pytest_cache" / "patterns"
 PATTERNS = Path(os.environ.setdefault("MESHGATE_CACHE_DIR", str(_SHARED)))
 
 # How long an example takes is for the machine to say, which others may be using.
-hypothesis.settings.register_profile("shared", deadline=None)
+# Where CI is set, the examples are the same in each run, as in Hypothesis' own profile for that.
+hypothesis.settings.register_profile("shared", deadline=None, derandomize=bool(os.environ.get("CI")))
 hypothesis.settings.load_profile("shared")
 
 
