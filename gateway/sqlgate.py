@@ -159,6 +159,9 @@ def _refusal(problem: str, statement: Statement) -> Refusal:
     )
 
 
+_CARRIES: Final = frozenset({"arguments", "input"})  # fields of a tool call whose text is an argument
+
+
 class SqlFacts:
     """What policies are told of the SQL in a request's tool calls; each text is read once as long as it comes back."""
 
@@ -170,7 +173,7 @@ class SqlFacts:
         """`{statement, kind, kinds, tables, columns, writes, readable}` of each, once; values are `?`."""
         found: list[Json] = []
         for span in spans:
-            if (span.nested is None and span.key != "arguments") or len(span.text) < _SHORT:
+            if (span.nested is None and span.key not in _CARRIES) or len(span.text) < _SHORT:
                 continue
             key = hashed((team, span.text))
             facts = self._known.recall(key)

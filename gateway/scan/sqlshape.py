@@ -21,6 +21,8 @@ _G, _O = _GAP + "++", _GAP + "*+"
 _PART = r"(?:[\w$@]++|\"[^\"\n]{1,128}\"|`[^`\n]{1,128}`|\[[^\]\n]{1,128}\])"
 _NAME = rf"(?P<name>{_PART}(?:\.\.?{_PART}){{0,3}})"
 _END = r"[^\w$@.]"  # the name is whole
+# What is changed: no word that may stand before its name is taken for the name.
+_TARGET = rf"(?!(?:if|only|concurrently){_GAP}){_NAME}"
 
 
 def _words(said: str) -> frozenset[str]:
@@ -40,6 +42,8 @@ _OBJECT = (
     r"operator|collation|language|synonym|directory|catalog|warehouse|stage|stream|task|pipe|share|dataset|assembly|"
     r"credential|certificate|endpoint|library|profile)"
 )
+# The same without users, who stand in prose as well: "drop user accounts (inactive)".
+_THING = _OBJECT.replace("user|role|", "").replace("login|", "")
 _MADE = (
     rf"(?:(?:or{_G}(?:replace|alter)|temp|temporary|unique|external|materialized|unlogged|global|local|virtual|"
     rf"clustered|nonclustered|fulltext|spatial|recursive|transient|secure|definer{_O}={_O}\S+|foreign|event){_G})*"
@@ -52,29 +56,35 @@ _PRIVILEGE = (
 )
 
 _OPENINGS: Final[dict[str, str]] = {
-    "insert": rf"(?:{_G}(?:low_priority|delayed|high_priority|ignore|overwrite|or{_G}\w+|all|first)){{0,2}}{_G}into{_G}"
-    rf"(?:table{_G})?{_NAME}{_O}(?:{_G}(?:as{_G})?\w+{_O})?(?:\([^()]*+\){_O})?(?:values?\b|select\b|set{_G}\S+{_O}=|"
+    "insert": rf"(?:{_G}(?:low_priority|delayed|high_priority|ignore|overwrite|or{_G}\w+|all|first)){{0,2}}{_G}"
+    rf"(?:into|overwrite){_G}(?:table{_G})?{_NAME}{_O}(?:{_G}(?:as{_G})?\w+{_O})?(?:\([^()]*+\){_O})?(?:values?\b|select\b|set{_G}\S+{_O}=|"
     rf"default{_G}values|with{_G}|exec|output{_G}|overriding{_G}|partition{_O}\(|\({_O}(?:select|values|with)\b)"
     rf"|{_G}(?:into{_G})?{_NAME}{_O}(?:\([^()]*+\){_O})?values{_O}\(",
     "update": rf"(?:{_G}(?:only|ignore|low_priority|or{_G}\w+|top{_O}\([^()]*+\))){{0,2}}{_G}{_NAME}"
     rf"(?:{_G}(?:as{_G})?(?!set\b){_PART})?(?:(?:{_O},|{_G}(?:inner|left|right|cross|join|with)\b)"
     rf"[\s\w.,()=`\"\[\]$@*/-]{{0,400}})?{_G}set{_G}(?:{_PART}(?:{_O}\.{_O}{_PART}){{0,3}}{_O}[-+*/|]?=|\()",
-    "delete": rf"(?:{_G}(?:low_priority|quick|ignore|top{_O}\([^()]*+\))){{0,2}}{_G}from{_G}(?:only{_G})?{_NAME}{_END}"
+    "delete": rf"(?:{_G}(?:low_priority|quick|ignore|top{_O}\([^()]*+\))){{0,2}}{_G}from{_G}(?:only{_G})?"
+    rf"{_TARGET}{_END}"
     rf"|{_G}(?P<multi>{_PART}(?:\.\*)?(?:{_O},{_O}{_PART}(?:\.\*)?)*){_G}from{_G}{_NAME}"
-    rf"(?:{_G}\w+)?{_O}(?:,|{_G}(?:inner|left|right|join|using|where|as|cross)\b)"
+    rf"(?:{_G}(?!(?:inner|left|right|full|natural|join|using|where|as|cross)\b)\w+)?"
+    rf"(?:{_O},|{_G}(?:inner|left|right|full|natural|join|using|where|as|cross)\b)"
     rf"|{_G}{_NAME}{_G}where{_G}\S+{_O}(?:=|<|>|in\b|is\b|like\b|between\b|not\b|!=)",
     "replace": rf"(?:{_G}(?:low_priority|delayed))?{_G}into{_G}{_NAME}{_O}(?:\(|values?\b|select\b|set{_G})",
     "upsert": rf"{_G}into{_G}{_NAME}{_O}(?:\(|values?\b|select\b)",
     "merge": rf"{_G}into{_G}{_NAME}(?:{_G}(?:as{_G})?\w+)?{_G}using{_G}\S",
     "with": rf"{_G}(?:recursive{_G})?{_PART}{_O}(?:\([^()]*+\){_O})?as{_O}(?:(?:not{_G})?materialized{_O})?"
     rf"(?:\({_O})++{_READS}",
-    "create": rf"{_G}{_MADE}(?:{_OBJECT}{_G}(?:concurrently{_G})?(?:if{_G}not{_G}exists{_G})?(?:{_NAME}{_END}))",
-    "alter": rf"{_G}(?:{_OBJECT}|system|session){_G}(?:if{_G}exists{_G})?(?:only{_G})?{_NAME}{_G}(?:add|drop|alter|"
+    "create": rf"{_G}{_MADE}(?:{_OBJECT}{_G}(?:concurrently{_G})?(?:if{_G}not{_G}exists{_G})?(?:{_TARGET}{_END}))",
+    "alter": rf"{_G}(?:{_OBJECT}|system|session){_G}(?:if{_G}exists{_G})?(?:only{_G})?{_TARGET}{_G}(?:add|drop|alter|"
     r"modify|rename|set|reset|change|owner|with|identified|disable|enable|attach|detach|convert|engine|comment|no|inherit|"
-    r"validate|nologin|login|password|superuser|createdb|account|replica|force|switch|rebuild|as|cluster)\b",
-    "drop": rf"{_G}(?:materialized{_G}|temporary{_G}|external{_G}|foreign{_G}|event{_G})?{_OBJECT}{_G}"
-    rf"(?:concurrently{_G})?(?:if{_G}exists{_G})?{_NAME}{_END}",
-    "truncate": rf"{_G}(?:table{_G}(?:only{_G})?{_NAME}{_END}|{_NAME}{_O}(?:;|,|cascade\b|restart{_G}identity))",
+    r"validate|nologin|login|password|superuser|createdb|account|replica|force|switch|rebuild|as|cluster|clear|materialize|"
+    rf"freeze|fetch|move|truncate|exchange|swap|import|discard|suspend|resume|recluster|delete{_G}where|update{_G}\S+{_O}=)"
+    r"(?!\w)",
+    "drop": rf"{_G}(?:materialized{_G}|temporary{_G}|external{_G}|foreign{_G}|event{_G})?(?:{_THING}{_G}"
+    rf"(?:concurrently{_G})?(?:if{_G}exists{_G})?{_TARGET}{_END}|(?:user|role|login){_G}(?:if{_G}exists{_G}{_TARGET}{_END}"
+    rf"|{_TARGET}(?:{_O}[;,@\x00]|[ \t]*\n|{_G}(?:cascade|restrict)\b)))",
+    "truncate": rf"{_G}(?:table{_G}(?:if{_G}exists{_G})?(?:only{_G})?{_TARGET}{_END}|{_NAME}{_O}(?:[;,\x00]|cascade\b|"
+    rf"restart{_G}identity))",
     "rename": rf"{_G}table{_G}{_NAME}{_G}to{_G}",
     "comment": rf"{_G}on{_G}{_OBJECT}{_G}{_NAME}{_G}is{_G}",
     "grant": rf"{_G}{_PRIVILEGE}(?:{_O}\([^()]*+\))?(?:{_O},{_O}{_PRIVILEGE}(?:{_O}\([^()]*+\))?)*{_G}(?:on{_G}[^;]"
@@ -87,6 +97,7 @@ _OPENINGS: Final[dict[str, str]] = {
     "copy": rf"{_G}(?:into{_G}\S+{_G}from|{_NAME}(?:{_O}\([^()]*+\))?{_G}(?:from|to){_G}(?:program{_G}|stdin\b|"
     rf"stdout\b|N?'|@)|\({_O}{_READS})",
     "load": rf"{_G}(?:data|xml){_G}(?:(?:low_priority|concurrent){_G})?(?:local{_G})?(?:infile|inpath)\b",
+    "export": rf"{_G}data{_G}(?:options{_O}\(|with{_G}connection{_G}|as{_G}{_READS})",
     "unload": rf"{_O}\({_O}'|{_G}to{_G}\S+{_G}{_READS}",
     "attach": rf"{_G}(?:(?:database{_G})?(?:'[^'\n]*'|\"[^\"\n]*\")|database{_G}[\w@:]+){_G}as{_G}\w",
     "detach": rf"{_G}database{_G}\w",
@@ -108,7 +119,7 @@ _OPENINGS: Final[dict[str, str]] = {
     "lock": rf"{_G}tables?{_G}{_NAME}{_G}(?:read|write|in{_G}\w)",
     "flush": rf"{_G}(?:privileges|tables|logs|hosts|status)\b",
     "vacuum": rf"{_G}(?:full{_G}|into{_G}'|analyze{_G})",
-    "install": rf"{_G}\w+{_G}from{_G}\w|{_G}(?:httpfs|plugin)\b",
+    "install": rf"{_G}\w+{_G}from{_G}(?:community\b|core\w*|local\w*|'[^'\n]+')|{_G}(?:httpfs|plugin)\b",
     "refresh": rf"{_G}materialized{_G}view{_G}",
     "table": rf"{_G}{_NAME}{_O}(?:;|(?:limit|order{_G}by|into{_G}outfile)\b)",
     "into": rf"{_G}(?:outfile|dumpfile){_G}\S",
