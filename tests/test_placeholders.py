@@ -147,7 +147,13 @@ def test_any_cut_restores_the_same(screen: Screen, parts: list[str], places: lis
 
 def test_brackets_hide_no_personal_data(screen: Screen) -> None:
     """What looks like a placeholder of ours and is none is judged like any text."""
-    for text in ("[SSN 078051121]", "[my SSN is 078-05-1121]", "<PHONE 2125550123>", "[2125550123]"):
+    for text in (
+        "[SSN 078051121]",
+        "[my SSN is 078-05-1121]",
+        "<PHONE 2125550123>",
+        "[212-555-0123]",
+        "[+12125550123]",
+    ):
         out = screen.filter(call()).text(text)
         assert not re.search(r"\d{4}", out), text
 

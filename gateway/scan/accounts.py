@@ -39,14 +39,14 @@ _LENGTHS: Final = {
     }.items()
     for country in countries.split()
 }
-_SOURCE: Final = r"\b(?:[A-Za-z]{2}|[A-Z]{2}[ -])\d{2}(?:[ ./\u00a0\u202f–-]{0,2}[A-Za-z0-9]){11,30}"
-_INDEXED: Final = r"\b(?:[A-Za-z]{2}|[A-Z]{2}[ -])\d{2}[ ./\u00a0\u202f–-]{0,2}[A-Za-z0-9]"
+_SOURCE: Final = r"\b(?:[A-Za-z]{2}|[A-Z]{2}[ \t-])\d{2}(?:[ \t\r\n./\u00a0\u202f–-]{0,2}[A-Za-z0-9]){11,30}"
+_INDEXED: Final = r"\b(?:[A-Za-z]{2}|[A-Z]{2}[ \t-])\d{2}[ \t\r\n./\u00a0\u202f–-]{0,2}[A-Za-z0-9]"
 _LONGEST: Final = 100
 _JUDGED: Final = 10  # microseconds that one takes
 _START: Final = regex.compile(
-    r"(?<!\w)(?:(?P<country>[A-Za-z]{2})|(?P<apart>[A-Z]{2})[ -])\d{2}(?=[ ./\u00a0\u202f–-]{0,2}[A-Za-z0-9])"
+    r"(?<!\w)(?:(?P<country>[A-Za-z]{2})|(?P<apart>[A-Z]{2})[ \t-])\d{2}(?=[ \t\r\n./\u00a0\u202f–-]{0,2}[A-Za-z0-9])"
 )
-_WRITTEN: Final = regex.compile(r"[A-Za-z0-9](?:[ ./\u00a0\u202f–-]{0,2}[A-Za-z0-9])*")
+_WRITTEN: Final = regex.compile(r"[A-Za-z0-9](?:[ \t\r\n./\u00a0\u202f–-]{0,2}[A-Za-z0-9])*")
 _SIGN: Final = regex.compile(r"[A-Za-z0-9]")
 
 

@@ -12,9 +12,46 @@ import regex
 
 from gateway.budget import spend
 from gateway.scan.index import Expression
+from gateway.scan.near import Near
 from gateway.scan.rules import Rule
 
 SCORE: Final = 0.6
+_DOUBTFUL: Final = 0.3
+_NEAR: Final = 5  # words between one that says that somebody is there, and the street
+_FAR: Final = 99
+_near: Final = Near(
+    {
+        "there": (
+            *(
+                "live",
+                "lives",
+                "lived",
+                "living",
+                "located",
+                "address",
+                "addresses",
+                "ship",
+                "deliver",
+                "delivered",
+                "send",
+            ),
+            *(
+                "sent",
+                "meet",
+                "moved",
+                "return",
+                "office",
+                "offices",
+                "restaurant",
+                "home",
+                "reside",
+                "resides",
+                "visit",
+            ),
+            *("stop", "corner", "mail", "house", "street", "residence", "station", "arrived", "stay", "enter", "at"),
+        )
+    }
+)
 _LONGEST: Final = 120
 _JUDGED: Final = 30  # microseconds that one takes
 _GAP: Final = r"[ \t\u00a0]"
@@ -23,20 +60,37 @@ _UPPER: Final = "A-ZÀÁÂÄÅÆÇÈÉÊËÌÍÎÏÐÑÒÓÔÖØÙÚÛÜÝÞĆČ
 _NAME: Final = rf"[{_UPPER}][\w'’.-]*"
 _NUMBER: Final = r"\d{1,5}(?:[-–/]\d{1,5})?(?: ?[A-Za-z])?(?![\w])"
 _TYPES: Final = (
-    r"(?:Street|St|Avenue|Ave|Av|Road|Rd|Boulevard|Blvd|Lane|Ln|Drive|Dr|Court|Ct|Circle|Cir|Way|Place|Pl|Square|Sq|Terrace|Ter|"
-    r"Trail|Trl|Parkway|Pkwy|Highway|Hwy|Crescent|Cres|Close|Grove|Gardens|Mews|Alley|Row|Hill|Walk|Loop|Plaza|Path|Pass|"
-    r"Run|Ridge|Pike|Point|Cove|Heights|Hts|Expressway|Freeway|Turnpike|Bypass|Crossing|Junction|Meadows?|Valley|View|Vista|"
-    r"Manor|Landing|Creek|Bend|Branch|Bridge|Brook|Camp|Canyon|Center|Centers|Cliffs?|Common|Corners?|Course|Curve|Dale|Dam|"
+    r"(?:Street|St|Avenue|Ave|Av|Road|Rd|Boulevard|Blvd|Lane|Ln|Drive|Dr|Court|Ct|Circle|Cir|Way|Place|Pl|Square|Sq|"
+    r"Terrace|Ter|"
+    r"Trail|Trl|Parkway|Pkwy|Highway|Hwy|Crescent|Cres|Close|Grove|Gardens|Mews|Alley|Plaza|Expressway|Freeway|"
+    r"Turnpike|Bypass|Streets|Roads)"
+)
+_ORDINARY: Final = (  # words that name streets, and other things as often
+    r"(?:Row|Hill|Walk|Loop|Plaza|Path|Pass|"
+    r"Run|Ridge|Pike|Point|Cove|Heights|Hts|Expressway|Freeway|Turnpike|Bypass|Crossing|Junction|Meadows?|Valley|View|"
+    r"Vista|"
+    r"Manor|Landing|Creek|Bend|Branch|Bridge|Brook|Camp|Canyon|Center|Centers|Cliffs?|Common|Corners?|Course|Curve|"
+    r"Dale|Dam|"
     r"Divide|Estates?|Extensions?|Falls|Ferry|Fields?|Flats?|Fords?|Forest|Forges?|Forks?|Fort|Gateway|Glens?|Greens?|"
     r"Groves|Harbors?|Haven|Hills|Hollow|Inlet|Islands?|Isle|Keys?|Knolls?|Lakes?|Light|Locks?|Lodge|Mall|Mill|Mills|"
-    r"Mission|Motorway|Mount|Mountains?|Neck|Orchard|Oval|Overpass|Park|Parks|Parkways|Passage|Pine|Pines|Plain|Plains|Port|"
-    r"Ports|Prairie|Radial|Ramp|Ranch|Rapids?|Rest|River|Roads|Route|Rue|Shoals?|Shores?|Skyway|Springs?|Spurs?|Squares|"
+    r"Mission|Motorway|Mount|Mountains?|Neck|Orchard|Oval|Overpass|Park|Parks|Parkways|Passage|Pine|Pines|Plain|Plains|"
+    r"Port|"
+    r"Ports|Prairie|Radial|Ramp|Ranch|Rapids?|Rest|River|Roads|Route|Rue|Shoals?|Shores?|Skyway|Springs?|Spurs?|"
+    r"Squares|"
     r"Station|Stravenue|Stream|Streets|Summit|Throughway|Trace|Track|Trafficway|Tunnel|Underpass|Unions?|Village|Ville|"
     r"Walks|Wall|Ways|Wells?|Drives|Islands|Circles|Courts|Brooks|Parkway|Villages|Stravenue)"
 )
+# What ends a name in English, too, counts only behind letters that it never follows there: "Spring", "Aggregate".
 _ENDINGS: Final = (
-    r"(?:stra(?:ß|ss)e|str\.|weg|platz|allee|gasse|ring|ufer|damm|steig|straat|laan|plein|gracht|kade|singel|dreef|dijk|"
-    r"gatan|vägen|gränd|stigen|gata|veien|vegen|gate|vej|gade|stræde|allé|katu|tie|kuja|polku)"
+    r"(?:stra(?:ß|ss)e|str\.|weg|platz|allee|gasse|(?:rr|[dlmsnrh]t|[dlnr]d|ll|nn|ss|[fghts]s)ring|ufer|damm|steig|"
+    r"straat|laan|plein|gracht|(?<!De)kade|singel|dreef|dijk|gatan|vägen|gränd|stigen|gata|veien|vegen|vegur|braut|"
+    r"stræti|straeti|[rlnskdtm]gate|vej|[rlnskdtm]gade|stræde|allé|katu|[nsr]tie|kuja|polku|terrasse)"
+)
+# Words of their own behind the name: Hungary, Slovenia, Czechia, Estonia, Greece, the German ones written apart.
+_APART: Final = (
+    r"(?:[Ss]tra(?:ß|ss)e|[Ss]tr\.|Platz|Allee|Weg|Ring|Gasse|Damm|Ufer|u\.|utca|út|útja|tér|krt\.|körút|rkp\.|köz|"
+    r"sétány|"
+    r"cesta|ulica|trg|ulice|třída|tee|põik|puiestee|maantee|tänav|mnt\.?|tn\.?|pst\.?|vej|gate|väg|gata|katu)"
 )
 _BEFORE: Final = (
     r"(?:[Rr]ue|[Aa]venue|[Bb]oulevard|[Bb]d|[Pp]lace|[Aa]llée|[Cc]hemin|[Ii]mpasse|[Qq]uai|[Cc]ours|[Rr]oute|"
@@ -45,7 +99,8 @@ _BEFORE: Final = (
 _SOUTH: Final = (
     r"(?:Via|Viale|Piazza|Piazzale|Corso|Largo|Vicolo|Strada|Borgo|Contrada|Calle|"
     r"Avenida|Avda\.?|Av\.|Plaza|Paseo|Pasaje|Camino|Ronda|Rambla|Cuesta|Callej[oó]n|Glorieta|"
-    r"Rua|Travessa|Praça|Alameda|Estrada|Ladeira|C/|ul\.|al\.|pl\.|Ulica|Aleja)"
+    r"Rua|Rúa|Travessa|Praça|Alameda|Estrada|Ladeira|C/|ul\.|al\.|pl\.|os\.|nám\.|Ulica|Aleja|Osiedle|"
+    r"Náměstí|Trg|Cesta|Rue|Avenue|Boulevard|Chemin|Impasse|Quai|Strada)"
 )
 _LINK: Final = (
     r"(?:(?:de|du|des|la|le|les|del|della|dei|degli|delle|di|da|do|dos|das|las|los|el|d['’]|l['’]|y|e|et)[ \t]?)"
@@ -53,6 +108,11 @@ _LINK: Final = (
 _PLACE: Final = rf"{_LINK}{{0,2}}{_NAME}(?:[ \t-]{_LINK}{{0,2}}{_NAME}){{0,3}}"
 
 _WORDS: Final = rf"(?:(?:{_NAME}|[a-z'’]{{1,5}})[ \t-]?)+"
+
+
+_LEAD: Final = rf"(?:\d{{1,6}}{_GAP})?"  # a number of a house or a building before a street that has its own
+
+_LED: Final = rf"(?:\d+{_GAP})?"
 
 
 class _Form(NamedTuple):
@@ -66,15 +126,15 @@ class _Form(NamedTuple):
 _STREETS: Final = (
     _Form(  # 221b Baker Street
         rf"\d{{1,6}}[A-Za-z]?,?{_GAP}(?:[NSEW]{{1,2}}\.?{_GAP}|(?:North|South|East|West){_GAP})?"
-        rf"(?:(?:{_NAME}|\d{{1,3}}(?:st|nd|rd|th)){_GAP}){{1,4}}{_TYPES}\b\.?"
+        rf"(?:(?:{_NAME}|\d{{1,3}}(?:st|nd|rd|th)){_GAP}){{1,4}}(?:{_TYPES}|(?P<weak>{_ORDINARY}))\b\.?"
         rf"(?:{_GAP}(?:[NSEW]{{1,2}}|North|South|East|West)\b)?",
         rf"\d{{1,6}}[A-Za-z]?,?{_GAP}(?:{_NAME}|\d{{1,3}}[a-z]{{2}}){_GAP}[A-Z]\w",
         rf"\d{{1,6}}[A-Za-z]?,?{_GAP}(?:(?:{_NAME}|\d{{1,3}}[a-z]{{2}}){_GAP}){{1,6}}{_NAME}",
     ),
     _Form(  # Hauptstraße 5, Breite Straße 5
-        rf"{_NAME}(?:{_ENDINGS}|[ -](?:Stra(?:ß|ss)e|Str\.|Platz|Allee|Weg|Ring|Gasse|Damm|Ufer)){_GAP}{_NUMBER}",
-        rf"{_NAME}(?:[ -](?:Stra(?:ß|ss)e|Str\.|Platz|Allee|Weg|Ring|Gasse|Damm|Ufer))?{_GAP}\d",
-        rf"{_NAME}(?:[ -](?:Stra(?:ß|ss)e|Str\.|Platz|Allee|Weg|Ring|Gasse|Damm|Ufer))?{_GAP}{_NUMBER}",
+        rf"{_NAME}(?:{_ENDINGS}|[ -]{_APART}){_GAP}{_NUMBER}",
+        rf"{_NAME}(?:[ -]{_APART})?{_GAP}\d",
+        rf"{_NAME}(?:[ -]{_APART})?{_GAP}{_NUMBER}",
     ),
     _Form(  # 12 bis, rue de la Paix
         rf"\d{{1,4}}(?:{_GAP}?(?:bis|ter))?,?{_GAP}{_BEFORE}{_GAP}{_PLACE}",
@@ -92,32 +152,94 @@ _STREETS: Final = (
     ),
 )
 _STATES: Final = (
-    r"(?:A[KLRZ]|C[AOT]|D[CE]|FL|G[AU]|HI|I[ADLN]|K[SY]|LA|M[ADEHINOPST]|N[CDEHJMVY]|O[HKR]|P[AR]|RI|S[CD]|T[NX]|UT|V[AIT]|"
+    r"(?:A[KLRZ]|C[AOT]|D[CE]|FL|G[AU]|HI|I[ADLN]|K[SY]|LA|M[ADEHINOPST]|N[CDEHJMVY]|O[HKR]|P[AR]|RI|S[CD]|T[NX]|UT|"
+    r"V[AIT]|"
     r"W[AIVY]|A[AEP]|AB|BC|MB|NB|NL|NS|ON|PE|QC|SK|NSW|VIC|QLD|TAS|ACT|NT)"
 )
 _PARTS: Final = (
-    _Form(rf"{_STATES}{_GAP}{{1,2}}\d{{5}}(?:-\d{{4}})?(?![\w-])"),  # IL 62704
+    _Form(rf"(?<=[\w.],[ \n]){_STATES}{_GAP}{{1,2}}\d{{5}}(?:-\d{{4}})?(?![\w-])"),  # Boston, MA 02110
+    _Form(rf"[AFD]PO{_GAP}A[AEP]{_GAP}\d{{5}}(?![\w-])"),
     _Form(r"(?:Apt\.?|Apartment|Suite|Ste\.?)[ \t]?#?[ \t]?\d{1,5}[A-Za-z]?(?![\w.-])"),
 )
 
+# What follows a street: the unit, the town, the state or the country, the postcode, on one line or several.
+_SEP: Final = r"(?:[ \t]*,[ \t]*|[ \t]+|[ \t]*,?[ \t]*\r?\n[ \t>?]{0,6},?[ \t]*)"
+_UNIT: Final = (
+    r"(?:Apt\.?|Apartment|Suite|Ste\.?|Unit|Flat|Floor|Room|Rm\.|Wohnung|Appt\.?|Bte|Box|"
+    r"[Pp]iso)[ \t]?#?\d{1,5}[A-Za-z]?\b"
+)
+_TOWN: Final = (
+    rf"{_NAME}(?:[ -](?:(?:on|upon|na|nad|pri|pod|ob|v|u|de|di|del|della|la|le|les|sur|sous|am|an|der|den|aan|i|do|da|"
+    rf"dos)"
+    rf"[ -]){{0,2}}{_NAME}){{0,4}}"
+)
+_POST: Final = (
+    r"(?:(?:[A-Z]{1,2}-)?\d{4,6}(?:-\d{3,4})?|\d{3} \d{2}|\d{4} ?[A-Z]{2}|\d{2}-\d{3}|[A-Z]{1,2}\d[A-Z\d]? \d[A-Z]{2}|"
+    r"[A-Z]\d[A-Z] ?\d[A-Z]\d)(?![\w-])"
+)
+_COUNTRY: Final = (
+    r"(?:United Kingdom|United States(?: of America)?|USA|UK|England|Scotland|Wales|Ireland|Germany|Deutschland|France|"
+    r"Spain|"
+    r"España|Italy|Italia|Portugal|Netherlands|Belgium|Luxembourg|Switzerland|Schweiz|Austria|Österreich|Poland|Polska|"
+    r"Czech Republic|Czechia|Slovakia|Slovenia|Hungary|Croatia|Romania|Bulgaria|Greece|Cyprus(?: \(Greek\))?|Denmark|"
+    r"Norway|"
+    r"Sweden|Finland|Iceland|Estonia|Latvia|Lithuania|Greenland(?:er)?|Canada|Mexico|Brazil|Argentina|Uruguay|Chile|"
+    r"Tunisia|"
+    r"South Africa|Australia|New Zealand|India|Japan|Turkey|Ukraine)\b"
+)
+_STATE: Final = r"(?:[A-Z]{1,3}|nan|\d{2})(?!\w)"
+_GROWN: Final = regex.compile(
+    rf"(?:{_SEP}{_UNIT}){{0,2}}(?:"
+    rf"{_SEP}{_POST}[ \t]{_TOWN}(?:{_SEP}{_COUNTRY})?"
+    rf"|{_SEP}{_TOWN}(?:{_SEP}{_STATE})?(?:{_SEP}{_COUNTRY})?{_SEP}{_POST}"
+    rf"|{_SEP}{_TOWN}{_SEP}{_COUNTRY}"
+    rf"|{_SEP}{_TOWN}{_SEP}{_STATE}"
+    rf"|{_SEP}{_COUNTRY}(?:{_SEP}{_POST})?"
+    rf"|,[ \t]{_TOWN}(?=[,.;!?\n]|\Z)"
+    rf")?"
+)
+# The same and more in a form whose beginnings are few: capitalized words and numbers.
+_GROWING: Final = rf"(?:[\s,>?.]+(?:[{_UPPER}0-9#(]|[a-z]+[ -][{_UPPER}])[\w.'’)#-]*)*[\s,>?.]*"
+_LONGEST_GROWN: Final = 260
 
-def _rule(form: _Form) -> Rule:
+
+def _rule(form: _Form, *, grows: bool) -> Rule:
     edge = r"\b(?<!\w)"
-    whole, begun = (rf"\b(?:{outline})" if outline else "" for outline in (form.whole, form.begun))
-    pattern = regex.compile(edge + form.source)
+    lead = _LEAD if grows else ""
+    whole, begun = (
+        rf"\b(?:{_LED if grows else ''}{outline})" if outline else "" for outline in (form.whole, form.begun)
+    )
+    source = f"{edge}{lead}{form.source}"
+    pattern = regex.compile(source)
+    if grows:
+        begun = (begun or source) + _GROWING
 
     def find(text: str, start: int, end: int) -> list[tuple[int, int, float]]:
         spend(_JUDGED)
         # An outline says where one begins; its end may lie beyond.
-        return [
-            (*match.span(), SCORE)
-            for match in pattern.finditer(text, start, min(len(text), end + _LONGEST))
-            if match.start() < end
-        ]
+        found = []
+        limit = min(len(text), end + _LONGEST)
+        for match in pattern.finditer(text, start, limit):
+            if match.start() >= end:
+                break
+            low, high = match.span()
+            if grows:
+                grown = _GROWN.match(text, high, min(len(text), high + _LONGEST_GROWN))
+                high = grown.end() if grown else high
+            found.append((low, high, _score(text, match, high)))
+        return found
 
-    return Rule("STREET_ADDRESS", "Addresses", Expression(edge + form.source, 0, whole, begun, "words"), find)
+    return Rule("STREET_ADDRESS", "Addresses", Expression(source, 0, whole, begun, "words"), find)
+
+
+def _score(text: str, match: regex.Match[str], end: int) -> float:
+    """Less where the word for a street is an ordinary one, nothing follows, and no word says that somebody is there."""
+    weak = match.groupdict().get("weak")
+    if not weak or end > match.end() or _near.keys(text, match.start()).get("there", _FAR) <= _NEAR:
+        return SCORE
+    return _DOUBTFUL
 
 
 def rules() -> list[Rule]:
     """The rules for postal addresses."""
-    return [_rule(form) for form in (*_STREETS, *_PARTS)]
+    return [*(_rule(form, grows=True) for form in _STREETS), *(_rule(form, grows=False) for form in _PARTS)]

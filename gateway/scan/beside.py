@@ -19,8 +19,7 @@ from gateway.call import Finding
 from gateway.encoded import DATA_URL, decoded, decoded_url, is_text, kind_of
 from gateway.scan import index
 from gateway.scan.placeholders import LIKE, SPELLINGS, WRITTEN
-from gateway.scan.rules import RuleSet, resolve
-from gateway.scan.window import WEAK
+from gateway.scan.rules import WEAK, RuleSet, resolve
 
 UNSCANNABLE: Final = "UNSCANNABLE_"
 LONG: Final = 1024  # characters of base64 that decode to no text, below which they may be a digest, a token, an id

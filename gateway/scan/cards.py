@@ -15,9 +15,10 @@ import regex
 
 from gateway.budget import spend
 from gateway.scan.index import Expression
+from gateway.scan.near import Near
 from gateway.scan.rules import Rule
 
-_GAP: Final = r"[ \u00a0\u2002-\u200a\u202f./_‐‑‒–—-]"
+_GAP: Final = r"[ \t\r\n\u00a0\u2002-\u200a\u202f./_‐‑‒–—-]"
 _INDEXED: Final = rf"\b\d(?:{_GAP}*\d){{11,}}\b"
 _NOT_DIGITS: Final = regex.compile(r"\D+")
 _GROUPS: Final = regex.compile(r"\d+")
@@ -26,6 +27,43 @@ _SHORTEST: Final = 12
 _LONGEST: Final = 19
 _WIDEST: Final = 3  # characters between two groups
 _ZERO: Final = ord("0")
+_IDS: Final = frozenset({12, 13, 17, 18, 19})  # digits of ids and times
+_EMBOSSED: Final = ((4, 4, 4, 4), (4, 6, 5), (4, 6, 4), (4, 4, 4, 4, 3))
+_NEAR: Final = 5  # words between a word for a card and its number
+_FAR: Final = 99
+_near: Final = Near(
+    {
+        "card": (
+            *(
+                "card",
+                "cards",
+                "credit card",
+                "debit card",
+                "card number",
+                "cardnumber",
+                "creditcard",
+                "pan",
+                "cc",
+                "visa",
+            ),
+            *("mastercard", "maestro", "unionpay", "amex", "discover", "jcb", "diners", "rupay", "mir", "kreditkarte"),
+            *(
+                "karte",
+                "kartennummer",
+                "carte",
+                "tarjeta",
+                "carta",
+                "cartão",
+                "kaart",
+                "kort",
+                "kortti",
+                "karta",
+                "kártya",
+            ),
+            *("карта", "карты", "κάρτα", "kart", "卡号", "信用卡", "カード", "카드", "charge", "payment", "pay"),
+        )
+    }
+)
 _DOUBLED: Final = bytes.maketrans(b"0123456789", b"0246813579")  # twice the digit, less nine where that is above nine
 # Prefix and length by network, in this order: Visa, Mastercard, American Express, Diners, Discover, JCB, UnionPay,
 # Maestro and its kin (RuPay, Elo, Verve, Dankort) in full and in short, Mir, Troy.
@@ -108,12 +146,33 @@ def _card(text: str, groups: Sequence[tuple[int, int]], first: int, digits: str,
             and (alike or usual)
             and is_card(digits[at : at + total])
             and not (last == first and _decimal(text, low, end))
+            and not (last == first and _unsure(text, low, total))
+            and not (last > first and _column(text, groups, first, last))
         ):
             best = last
         usual = usual and 3 <= here <= 8
         if not (alike or usual):
             break
     return best
+
+
+def _unsure(text: str, low: int, total: int) -> bool:
+    """Whether digits without a break are of a length that ids and times have more often, and no word says card."""
+    return (total in _IDS) and _near.keys(text, low).get("card", _FAR) > _NEAR
+
+
+def _column(text: str, groups: Sequence[tuple[int, int]], first: int, last: int) -> bool:
+    """Whether groups with tabs or line ends between are cells of a table: not as on a card, or more of them beside."""
+    gaps = {text[groups[at][1] : groups[at + 1][0]] for at in range(first, last)}
+    if not any(sign in gap for gap in gaps for sign in "\t\r\n"):
+        return False
+    sizes = tuple(high - low for low, high in groups[first : last + 1])
+    if len(gaps) > 1 or sizes not in _EMBOSSED:
+        return True
+    gap = gaps.pop()
+    before = first > 0 and text[groups[first - 1][1] : groups[first][0]] == gap
+    after = last + 1 < len(groups) and text[groups[last][1] : groups[last + 1][0]] == gap
+    return before or after
 
 
 def _decimal(text: str, low: int, high: int) -> bool:

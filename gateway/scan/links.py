@@ -23,6 +23,8 @@ _QUOTED: Final = r"""(?<![\w.@])"[^"\\\n@<>]{1,64}"@(?:[\w-]{1,63}\.){1,8}\w{2,6
 # What stands before the password of a URL: "pw@host.com" in "ftp://user:pw@host.com" is nobody's address.
 _PASSWORD: Final = regex.compile(r"""://[^\s:/@"'<>`]{0,64}:[^\s/@"'<>`]{0,64}$""")
 _BEFORE: Final = 140
+_NOBODY: Final = frozenset({"git", "hg", "svn"})  # accounts of version control: git@github.com:a/b.git
+_LAST: Final = regex.compile(r"\.([A-Za-z]{2,24})[^\x00-\x7f]\w*\Z")
 _URL: Final = r"""\b(?<![A-Za-z0-9])[A-Za-z][A-Za-z0-9+.-]{1,20}://[^\s:/@"'<>`]{1,64}:[^\s/@"'<>`]{1,128}@[^\s/:?#"'<>`,;]{1,253}"""
 _URL_INDEXED: Final = r"""\b[A-Za-z][A-Za-z0-9+.-]+://[^\s:/@"'<>`]+:[^\s/@"'<>`]+@[^\s/:?#"'<>`,;]+"""
 
@@ -33,9 +35,22 @@ def is_address(text: str) -> bool:
 
 
 def _address(value: str) -> float:
-    """1 for an address whose host can exist."""
-    private = value.rpartition("@")[2].rpartition(".")[2].lower() in _PRIVATE
-    return 1.0 if private or is_address(value) else 0.0
+    """1 for an address whose host can exist, and which is somebody's."""
+    name, _, host = value.rpartition("@")
+    if name.rpartition("/")[2].lower() in _NOBODY:
+        return 0.0
+    return 1.0 if host.rpartition(".")[2].lower() in _PRIVATE or is_address(host) else 0.0
+
+
+def _judged(text: str, low: int, high: int) -> tuple[int, int, float]:
+    """An address; letters beyond ASCII that stand next to its end are not its own."""
+    value = text[low:high]
+    score = _address(value)
+    if not score and not value.isascii():
+        label = _LAST.search(value)
+        if label and _address(value[: label.end(1)]):
+            return low, low + label.end(1), 1.0
+    return low, high, score
 
 
 def email_rules() -> list[Rule]:
@@ -43,14 +58,17 @@ def email_rules() -> list[Rule]:
     recognizer: Any = predefined_recognizers.EmailRecognizer()
     (pattern,) = recognizer.patterns
     flags = recognizer.global_regex_flags
-    anywhere = finder(regex.compile(pattern.regex, flags), _address)
+    anywhere = finder(regex.compile(pattern.regex, flags), lambda _: 1.0)
 
     def plain(text: str, start: int, end: int) -> list[tuple[int, int, float]]:
-        found = anywhere(text, start, end)
-        return [
-            (low, high, 0.0 if _PASSWORD.search(text, max(0, low - _BEFORE), low) else score)
-            for low, high, score in found
-        ]
+        found = []
+        for low, high, _ in anywhere(text, start, end):
+            if _PASSWORD.search(text, max(0, low - _BEFORE), low):
+                found.append((low, high, 0.0))
+                continue
+            judged = _judged(text, low, high)
+            found += [judged] if judged[1] == high else [(low, high, 0.0), judged]
+        return found
 
     quoted = finder(regex.compile(_QUOTED), _address)
     return [

@@ -7,7 +7,7 @@ Here whole words and phrases count, in any script, and the nearest one says the 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Final
 
 import regex
@@ -17,7 +17,7 @@ from gateway.scan.placeholders import WRITTEN
 
 WORDS: Final = 12
 """How many words before a number are looked at."""
-_LONGEST: Final = 4  # words of a phrase
+_STEM: Final = 2  # letters of a word that has a plural
 _TOKENS: Final = regex.compile(r"[\p{L}\p{M}\p{N}]+(?:['’][\p{L}\p{M}]+)?")
 _PLACEHOLDER: Final = regex.compile(WRITTEN)
 
@@ -26,15 +26,29 @@ class Near:
     """Finds which of several vocabularies the words before a place belong to. Immutable, shared between threads."""
 
     def __init__(self, vocabularies: Mapping[str, Iterable[str]]) -> None:
-        self._keys: dict[str, frozenset[str]] = {}
+        keys: dict[tuple[str, ...], frozenset[str]] = {}
         inside: dict[str, frozenset[str]] = {}
         for key, words in vocabularies.items():
             for word in words:
-                tokens = _TOKENS.findall(word.lower())
-                phrase = " ".join(tokens)
-                at = inside if len(tokens) == 1 and not _spaced(phrase) else self._keys
-                at[phrase] = at.get(phrase, frozenset()) | {key}
+                tokens = tuple(_TOKENS.findall(word.lower()))
+                if len(tokens) == 1 and not _spaced(tokens[0]):
+                    inside[tokens[0]] = inside.get(tokens[0], frozenset()) | {key}
+                else:
+                    keys[tokens] = keys.get(tokens, frozenset()) | {key}
         self._inside = tuple(inside.items())  # scripts that put no space between words
+        # By its last word: the words before it from the last on, and what the whole belongs to.
+        self._ending: dict[str, list[tuple[tuple[str, ...], frozenset[str]]]] = {}
+        for tokens, belongs in keys.items():
+            self._add(tokens, belongs)
+        for tokens, belongs in keys.items():
+            for plural in _plurals(tokens[-1]):
+                if (*tokens[:-1], plural) not in keys:
+                    self._add((*tokens[:-1], plural), belongs)
+        for ways in self._ending.values():
+            ways.sort(key=lambda way: -len(way[0]))
+
+    def _add(self, tokens: tuple[str, ...], belongs: frozenset[str]) -> None:
+        self._ending.setdefault(tokens[-1], []).append((tokens[-2::-1], belongs))
 
     def keys(self, text: str, start: int) -> dict[str, int]:
         """Each vocabulary that has a word before `start`, and how many words lie between, 0 for the nearest."""
@@ -42,29 +56,29 @@ class Near:
         before = text[low:start]
         if "<" in before:  # a placeholder says what stood there, not what comes next
             before = _PLACEHOLDER.sub(" ", before)
-        tokens = [token.lower() for token in _TOKENS.findall(before)]
+        tokens = _TOKENS.findall(before)
         if low and tokens and not text[low - 1].isspace() and not text[low].isspace():
-            tokens.pop(0)  # cut in two by the reach: not a word
-        tokens = tokens[-WORDS:]
+            del tokens[0]  # cut in two by the reach: not a word
+        tokens = tokens[: -WORDS - 1 : -1]  # the nearest first
         found: dict[str, int] = {}
-        for back, end in enumerate(range(len(tokens), 0, -1)):
-            for size in range(min(_LONGEST, end), 0, -1):
-                phrase = " ".join(tokens[end - size : end])
-                for key in self._keys.get(phrase) or self._keys.get(_singular(phrase)) or ():
-                    found.setdefault(key, back)
-            if self._inside and not tokens[end - 1].isascii():
-                for word, keys in self._inside:
-                    if word in tokens[end - 1]:
-                        for key in keys:
+        for back, token in enumerate(tokens):
+            word = token.lower()
+            for phrase, belongs in self._ending.get(word, ()):
+                if not phrase or phrase == tuple(map(str.lower, tokens[back + 1 : back + 1 + len(phrase)])):
+                    for key in belongs:
+                        found.setdefault(key, back)
+            if self._inside and not word.isascii():
+                for part, belongs in self._inside:
+                    if part in word:
+                        for key in belongs:
                             found.setdefault(key, back)
         return found
 
 
-def _singular(phrase: str) -> str:
-    for ending in ("'s", "’s", "s"):
-        if phrase.endswith(ending):
-            return phrase[: -len(ending)]
-    return phrase
+def _plurals(word: str) -> Iterator[str]:
+    """What stands for a word, too: "ts" is not the plural of "t"."""
+    if len(word) >= _STEM:
+        yield from (word + ending for ending in ("'s", "’s", "s"))
 
 
 def _spaced(word: str) -> bool:

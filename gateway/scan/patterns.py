@@ -12,7 +12,7 @@ from typing import Any, Final
 
 import regex
 
-from gateway.scan import accounts, addresses, births, cards, links, national, telephones, wallets
+from gateway.scan import accounts, addresses, births, cards, links, machines, national, telephones, wallets
 from gateway.scan.context import ContextWords
 from gateway.scan.index import Expression
 from gateway.scan.rules import Family, Rule, finder
@@ -24,10 +24,6 @@ LEFT_OUT: Final = {
     "UUID": "tools, traces and tool calls go by them, and nothing about them is personal",
     "DE_PLZ": "five digits beside a word like Ort: towns with their postcode belong to STREET_ADDRESS",
 }
-
-# Hyperscan finds this one of Presidio's patterns too large. Two to eight groups after colons: at least as much.
-_GROUPS: Final = r"(?::[0-9A-Fa-f]{0,4}){2,8}(?:%[0-9a-zA-Z]+)?(?:/\d{1,3})?(?![\w:]|\.\d)"
-_OUTLINES: Final = {"IPv6": rf"(?<![\w:])(?:[0-9A-Fa-f]{{1,4}})?{_GROUPS}"}
 
 
 def pii_rules(regions: Sequence[str], countries: Collection[str] | None = None) -> list[Rule | Family]:
@@ -42,7 +38,7 @@ def pii_rules(regions: Sequence[str], countries: Collection[str] | None = None) 
         links.credentials_rule(),
         *wallets.rules(),
         accounts.rule(),
-        *_pattern_rules(predefined_recognizers.IpRecognizer()),
+        *machines.rules(),
         *_pattern_rules(predefined_recognizers.MacAddressRecognizer()),
         births.rule(),
         *addresses.rules(),
@@ -57,10 +53,7 @@ def _pattern_rules(recognizer: Any) -> Iterator[Rule]:
     flags = recognizer.global_regex_flags
     for pattern in recognizer.patterns:
         find = finder(regex.compile(pattern.regex, flags), _judge(recognizer, pattern))
-        expression = Expression(pattern.regex, flags)
-        if pattern.name in _OUTLINES:
-            expression = Expression(pattern.regex, flags, _GROUPS, _OUTLINES[pattern.name], back=4)
-        yield Rule(entity, recognizer.name, expression, find, context)
+        yield Rule(entity, recognizer.name, Expression(pattern.regex, flags), find, context)
 
 
 def _judge(recognizer: Any, pattern: Pattern) -> Callable[[str], float]:

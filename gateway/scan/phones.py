@@ -45,8 +45,8 @@ def island(fewest: int, punctuation: str = "{0,4}") -> str:
     """
     between = f"[{_PUNCTUATION}]{punctuation}"
     more = rf"(?:(?:{between}|{_LABEL})\d){{{fewest - 1},}}"
-    # What phonenumbers looks at beyond the island stands as a lookahead: see `rewrite.prefixes`.
-    return rf"(?:{_LEAD}{between}){{0,2}}\d{more}#?(?=(?::[0-5]\d)?)"
+    # What is looked at beyond the island stands as a lookahead: see `rewrite.prefixes`.
+    return rf"(?:{_LEAD}{between}){{0,2}}\d{more}#?(?=(?:[:,]\d\d?)?)"
 
 
 class Phones:
@@ -80,11 +80,8 @@ class Phones:
             if not any(rooms.at(attempt, region) for attempt in attempts):
                 continue
             matches = _Matcher(part, region, rooms, walk.abroad)
-            spans = [
-                (match.start + low, match.end + low)
-                for match in matches
-                if start <= match.start + low and match.end + low <= end
-            ]
+            found_here = ((_behind_bracket(text, match.start + low, start), match.end + low) for match in matches)
+            spans = [(at, to) for at, to in found_here if start <= at and to <= end]
             found.update(spans)
             if len(spans) == 1 and _all_digits(text, start, end, *spans[0]):
                 break  # the other regions can only find the same or a part of it
@@ -236,3 +233,8 @@ def _numbers(country_code: int) -> Iterator[str]:
 
 def _all_digits(text: str, start: int, end: int, low: int, high: int) -> bool:
     return not any(char.isdigit() for char in text[start:low] + text[high:end])
+
+
+def _behind_bracket(text: str, at: int, start: int) -> int:
+    """Where a number begins: phonenumbers takes a bracket before it along, which is not part of the island."""
+    return start if at == start - 1 and text[at] in "([（［" else at

@@ -6,14 +6,14 @@ with score 0, because the pattern has consumed it all the same: a stream must no
 
 from __future__ import annotations
 
-from bisect import bisect
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from bisect import bisect, insort
+from collections.abc import Callable, Iterable, Sequence
 from copy import copy
 from dataclasses import dataclass
 from itertools import accumulate
 from operator import itemgetter
 from pathlib import Path
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 import regex
 
@@ -25,6 +25,8 @@ from gateway.scan.context import ContextWords, boosted
 Find = Callable[[str, int, int], list[tuple[int, int, float]]]
 """(text, start, end) -> matches that lie in [start, end) as (start, end, score)."""
 
+WEAK: Final = 1e-9
+"""The score of what any other finding wins against."""
 _DEPTH = 2  # how many times over a value may be encoded
 _MATCH = 3  # and one match
 _STRETCH = 10  # microseconds that a rule takes to look at a stretch, beside one for each character
@@ -218,35 +220,68 @@ def _without_inner(matches: Iterable[Match], kind: Callable[[Match], str]) -> li
 
 
 def resolve(findings: Iterable[Finding]) -> list[Finding]:
-    """Findings without overlaps, sorted: the best score wins, then the longest, then the first."""
+    """Findings without overlaps, sorted. Those that overlap become one over all of them, so that no part is left.
+
+    It is of the type with the best score, then of the longest, then of the first. A weak finding goes where another
+    overlaps it.
+    """
+    ranked = sorted(findings, key=lambda found: (found.start, -found.end))
+    united = _united([one for one in ranked if _strong(one)])
+    weak = [one for one in ranked if not _strong(one)]
+    return sorted([*united, *_apart(weak, united)]) if weak else united
+
+
+def _strong(one: Finding) -> bool:
+    return one.score > WEAK and one.end > one.start
+
+
+def _united(findings: Iterable[Finding]) -> list[Finding]:
+    """Findings, sorted by where they start; those that overlap as one."""
+    united: list[Finding] = []
+    best: Finding | None = None  # of those that the last one stands for
+    for one in findings:
+        if best is None or one.start >= united[-1].end:
+            united.append(one)
+            best = one
+            continue
+        best = min(best, one, key=_rank)
+        end = max(united[-1].end, one.end)
+        united[-1] = Finding(united[-1].start, end, best.entity, best.score)
+    return united
+
+
+def _apart(weak: Iterable[Finding], united: list[Finding]) -> list[Finding]:
+    """The weak findings that overlap no other, sorted by start; of those that overlap each other, the best."""
     kept: list[Finding] = []
-    for near in _together(findings):
-        kept += near if len(near) == 1 else _best(near)
-    return kept
-
-
-def _together(findings: Iterable[Finding]) -> Iterator[list[Finding]]:
-    """The findings in groups, in order: those of one overlap, each with some other, those of two never."""
-    near: list[Finding] = []
+    group: list[Finding] = []  # overlapping ones: each group is small, so that the whole takes one pass
     reach = 0
-    for finding in sorted(findings):
-        if near and finding.start >= reach:
-            yield near
-            near = []
-        near.append(finding)
-        reach = max(reach, finding.end) if len(near) > 1 else finding.end
-    if near:
-        yield near
+    for one in weak:
+        if not _free(one, united):
+            continue
+        if one.start >= reach:
+            kept += _best(group)
+            group = []
+        group.append(one)
+        reach = max(reach, one.end)
+    return kept + _best(group)
 
 
-def _best(findings: Iterable[Finding]) -> list[Finding]:
+def _best(group: list[Finding]) -> list[Finding]:
     kept: list[Finding] = []
-    for finding in sorted(findings, key=lambda found: (-found.score, found.start - found.end, found)):
-        at = bisect(kept, finding)
-        clear_before = at == 0 or kept[at - 1].end <= finding.start
-        if clear_before and (at == len(kept) or finding.end <= kept[at].start):
-            kept.insert(at, finding)
+    for one in sorted(group, key=_rank):
+        if _free(one, kept):
+            insort(kept, one)
     return kept
+
+
+def _free(one: Finding, among: list[Finding]) -> bool:
+    """Whether it overlaps none of these, which are sorted and do not overlap."""
+    at = bisect(among, one)
+    return (at == 0 or among[at - 1].end <= one.start) and (at == len(among) or one.end <= among[at].start)
+
+
+def _rank(found: Finding) -> tuple[float, int, Finding]:
+    return -found.score, found.start - found.end, found
 
 
 def finder(pattern: regex.Pattern[str], judge: Callable[[str], float]) -> Find:

@@ -28,10 +28,8 @@ from gateway.call import Finding
 from gateway.scan.hidden import KEPT, TRIM, Hidden
 from gateway.scan.index import Expression
 from gateway.scan.pii import PiiScanner
-from gateway.scan.rules import ANY_RUN, Family, GoesOn, Match, Rule, RuleSet, finder, resolve
+from gateway.scan.rules import ANY_RUN, WEAK, Family, GoesOn, Match, Rule, RuleSet, finder, resolve
 from gateway.scan.secrets import SecretScanner
-
-WEAK = 1e-9  # the score of what any other finding wins against
 
 
 class Segment(NamedTuple):

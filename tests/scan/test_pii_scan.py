@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 
 from gateway.call import Finding
-from gateway.scan import index
+from gateway.scan import index, machines, phone_forms
 from gateway.scan.cards import is_card
 from gateway.scan.context import REACH
 from gateway.scan.national import NAMED
@@ -31,9 +31,8 @@ DEVIATIONS = {
     "names": "EMAIL_ADDRESS is called EMAIL, PHONE_NUMBER is called PHONE; either is taken in the configuration",
     "overlaps": "of overlapping findings one is kept (best score, longest, first): a stretch is replaced only once",
     "phone regions": "those of the configuration, not the eight that Presidio has built in",
-    "plain digits": "without a break or a plus sign are a phone number only beside a word like call",
-    "times and versions": "digits right after a digit and a colon, and three numbers with dots, are a phone number "
-    "only beside a word like call",
+    "phones without a word": "need a plus sign and a country code, or the form in which their region writes them; "
+    "dates, times, versions, decimals, ranges and digits within words are none",
     "phones in words": "beside a word like call, or with a plus sign, a form that no region allows is a number, too",
     "context words": "of national numbers whole words and phrases count, not substrings (us in just, lic in public), "
     "and the nearest word decides; 160 characters back at most",
@@ -42,6 +41,8 @@ DEVIATIONS = {
     "pii.score is: one number in ten passes by chance",
     "scores": "a national number scores by how near its word is, where Presidio gives 1 to every checksum",
     "DEA numbers": "are words of their own, not the end of a longer one, and need a word that names them",
+    "machines": "loopback, unspecified and multicast addresses and netmasks are nobody's; versions, and names with "
+    "colons between, need a word beside them",
     "cards": "the issuer's prefix decides how long a number is: what no network gives out is no card; 12 to 19 digits "
     "with any separator are, Presidio has 13 to 16 with blanks and dashes",
     "IBANs": "small letters and any separators are taken, and the length is the country's",
@@ -50,8 +51,7 @@ DEVIATIONS = {
     "suffix list": "the one that tldextract brings along: nothing is fetched at run time",
     "newest digits": "a card in digits that Python's int() does not know is no card, where Presidio raises ValueError",
 }
-# What Presidio finds without a word beside it, and so do we.
-LIKE_A_TIME = re.compile(r"\A\d:.|\A.{0,2}?\d{1,3}\.\d{1,3}\.\d{1,3}\Z", re.DOTALL)
+CALLED = re.compile(r"(?:phone|call)[: ]{1,2}\Z")
 SURE = frozenset({"CREDIT_CARD", "CRYPTO", "EMAIL", "IBAN_CODE", "IP_ADDRESS", "MAC_ADDRESS", "PHONE"})
 
 
@@ -63,11 +63,16 @@ def missed(text: str, theirs: Sequence[Finding], ours: Sequence[Finding]) -> lis
         if one.entity in SURE
         and not any(other.start <= one.start and one.end <= other.end for other in ours)
         and not any(other.start < one.end and one.start < other.end and other.score >= one.score for other in ours)
-        and not (one.entity == "PHONE" and text[one.start : one.end].isdigit())
-        and not (one.entity == "PHONE" and LIKE_A_TIME.search(text[max(0, one.start - 2) : one.end]))
+        and not (one.entity == "PHONE" and not dialled(text, one))
+        and not (one.entity == "IP_ADDRESS" and not machines.telling(text, one.start, one.end))
         and not (one.entity == "CREDIT_CARD" and not is_card("".join(filter(str.isdigit, text[one.start : one.end]))))
         and not (one.entity == "CRYPTO" and text[max(0, one.start - 1) : one.start].isalnum())
     ]
+
+
+def dialled(text: str, one: Finding) -> bool:
+    """Whether a phone number stands right behind a word that names one, and is of no other form."""
+    return bool(CALLED.search(text, 0, one.start)) and not phone_forms.is_other(text, one.start, one.end)
 
 
 @pytest.fixture(scope="module")
@@ -140,10 +145,10 @@ def test_finds(pii: PiiScanner, text: str, value: str, entity: str) -> None:
 
 
 def test_phones_behind_one_with_a_plus_sign(pii: PiiScanner) -> None:
-    """A number with a country code ends where every region says so: what is next is looked at from there."""
+    """A number with a country code ends where every region says so, and a card behind it is a card."""
     text = "+49 30 90182- 01-00000.4111 1111 1111 1111"
     found = [(finding.entity, text[finding.start : finding.end]) for finding in pii.scan(text)]
-    assert found == [("PHONE", "+49 30 90182"), ("PHONE", "01-00000"), ("CREDIT_CARD", "4111 1111 1111 1111")]
+    assert found == [("PHONE", "+49 30 90182- 01"), ("CREDIT_CARD", "4111 1111 1111 1111")]
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,105 @@
+"""The forms of phone numbers: which are plain enough without a word beside them, and what is something else.
+
+Digits in groups are everywhere in logs, tables and code: dates, versions, decimals, ranges, ids. They are dismissed by
+their form, at a fraction of what it costs to parse them.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import regex
+
+_END: Final = r"(?![A-Za-z0-9_%€$£])(?![.,:/\[-]?\d)"
+_BEGIN: Final = r"(?<![A-Za-z0-9_.,/:+#@=-])(?<!\d[ ([])"
+_EXTENSION: Final = r"(?:[ ,]{0,2}(?:ext|Ext|EXT|x|X|#|доб)\.? ?\d{1,6})?"
+_GAP: Final = r"[ .\u00a0\u2009\u202f‐‑–-]"
+
+SURE: Final = regex.compile(
+    # Area code in brackets: (212) 555-1234, (0)30 901820, (64) 3591-3246
+    rf"(?<![\w)\]])(?:\+?\d{{1,3}}[ -]?)?\((?!(?:19|20)\d\d\)|0x)0?\d{{2,4}}\)[ .\u00a0-]{{0,2}}"
+    rf"(?:\d{{3,5}}{_GAP}\d{{3,4}}|\d{{2,3}}(?:{_GAP}\d{{2}}){{2,3}}){_EXTENSION}{_END}"
+    # 212-555-1234, 1-212-555-1234, 001.212.555.1234
+    rf"|{_BEGIN}(?:(?:00)?1([.-]))?[2-9]\d\d([.-])[2-9]\d\d\2\d{{4}}{_EXTENSION}{_END}"
+    # 020 7946 0958, 0171/2345678, 06-12345678, 0049 30 901820
+    rf"|{_BEGIN}(?!\d{{5}}-\d{{4}}(?!\d))0[1-9]\d{{0,4}}(?:[ /\u00a0-]|\.(?=\d\d?\.\d\d?\.))\d{{2,8}}"
+    rf"(?:{_GAP}\d{{2,5}}){{0,4}}{_EXTENSION}{_END}"
+    rf"|{_BEGIN}00[1-9]\d{{0,2}}[ .-]\d{{1,4}}(?:{_GAP}\d{{2,8}}){{1,4}}{_EXTENSION}{_END}"
+)
+"""Numbers as they are written to be dialled; whether one can be is still asked."""
+
+LONE: Final = regex.compile(
+    r"(?<![^\s(])(?<![0-9][\s(])(?<![0-9=:]\s[\s(])"
+    r"(?:[0-9]{2,3}|0[0-9]{3}|1[38]00)([ \u00a0.-])[0-9]{2,4}\1[0-9]{2,4}(?:\1[0-9]{2,4}){0,2}"
+    rf"{_EXTENSION}(?=[\s,;.)!?]|\Z)(?![ .\u00a0-]{{1,3}}[0-9])"
+)
+"""Three to five groups with one sign between them, and no other digits beside them."""
+ABROAD: Final = regex.compile(
+    rf"(?<![A-Za-z0-9_)\]+.])[+＋] ?[1-9](?:[ .\u00a0\u2009\u202f/()–‐‑-]{{0,3}}\d){{6,14}}{_EXTENSION}(?![A-Za-z0-9_])"
+)
+"""With a plus sign and a country code."""
+
+LOOSE: Final = regex.compile(
+    rf"(?<![A-Za-z0-9_.,/-])(?:[+＋] ?)?(?:\(\+?\d{{1,5}}\)[ .\u00a0/-]{{0,2}})?"
+    rf"\d(?:[ .\u00a0\u2009\u202f/()–‐‑-]{{0,3}}\d){{4,14}}{_EXTENSION}(?![A-Za-z0-9_%€$£])(?![.,:]\d)"
+)
+"""Digits in groups, brackets around some: a number only where a word says so."""
+
+_MONTH: Final = r"(?:0?[1-9]|1[0-2])"
+_DAY: Final = r"(?:0?[1-9]|[12]\d|3[01])"
+_YEAR: Final = r"(?:19|20)\d\d"
+NEVER: Final = regex.compile(
+    rf"\W?{_YEAR}([./ -]){_MONTH}\1{_DAY}(?!\d).*"  # 2024-01-15 12
+    rf"|\W?(?:{_DAY}([./ -]){_MONTH}|{_MONTH}([./ -]){_DAY})(?:\2|\3){_YEAR}(?!\d).*"  # 15.01.2024 - 03.04.2024
+    rf"|\W?{_YEAR}{_MONTH}{_DAY}|{_DAY}[./]{_MONTH}[./]?"
+    rf"|\W?{_YEAR}[ \u2009/–-]{{1,3}}(?:{_YEAR}|\d\d)"  # 1998-2004
+    r"|\W?(?:0|[1-9]\d*)\.\d+|(?:0|[1-9]\d*)(?:\.\d+)? ?[-/ ] ?(?:0|[1-9]\d*)\.\d+"  # decimals and ranges of them
+    r"|(?:0|[1-9]\d*)\.\d+ ?[-/ ] ?[1-9]\d*|[1-9]\d* [-/–] [1-9]\d*"
+    r"|(?:0|[1-9]\d{0,2})(?:\.(?:0|[1-9]\d{0,2})){3}|(?!\d{3}\.\d{3}\.\d{3})(?:0|[1-9]\d{0,2})(?:\.(?:0|"
+    r"[1-9]\d{0,2})){2}(?:[-.]\d{1,4})?"
+    r"|\d{1,2}[/-]\d{1,2} \d{1,2}|0x.*|\d+x\d+.*|(\d)\4*",
+    regex.DOTALL,
+)
+"""What digits in groups are besides: dates, times, versions, decimals, ranges, sizes. For a whole match."""
+
+_ROW: Final = regex.compile(r"[0-9=\t|;{}\[\]<>\\/*#_]|[ ]{2}|[A-Z]{3}")
+_BEFORE: Final = 12
+_CLOCK: Final = regex.compile(r"\d:\Z")
+_EPOCH: Final = regex.compile(r"1[0-9]{9}(?:[0-9]{3}){0,3}")
+_GROUPED: Final = regex.compile(
+    rf"(?:\d{{2,5}}(?:[ .\u00a0/-]\d{{2,5}}){{1,4}}|0\d{{8,11}}|[1-9]\d{{8,10}}){_EXTENSION}"
+)
+
+
+def is_other(text: str, start: int, end: int) -> bool:
+    """Whether the digits are part of a word, a time, a decimal, or of a form that is never a phone number."""
+    first = text[start]
+    if start and first not in "+＋(":
+        before = text[start - 1]
+        if (before.isascii() and before.isalnum()) or before in "_.":
+            return True
+        if before in ",:-/=" and start > 1 and text[start - 2].isdigit():
+            return True
+    after = text[end : end + 2]
+    if after and ((after[0].isascii() and after[0].isalnum()) or after[0] in "_%"):
+        return True
+    if len(after) == 2 and after[0] in ".,:" and after[1].isdigit():
+        return True
+    if first in "+＋" or text.startswith("00", start):
+        return False
+    return NEVER.fullmatch(text, start, end) is not None or _CLOCK.search(text, max(0, start - 4), start) is not None
+
+
+def is_epoch(text: str, start: int, end: int) -> bool:
+    """Whether it may be a time: seconds since 1970, or thousandths of them."""
+    return _EPOCH.fullmatch(text, start, end) is not None
+
+
+def is_grouped(text: str, start: int, end: int) -> bool:
+    """Whether it has a form that hints at a phone number: a few groups, or nine digits and more."""
+    return _GROUPED.fullmatch(text, start, end) is not None
+
+
+def in_row(text: str, start: int) -> bool:
+    """Whether what stands shortly before is that of rows, code and logs, and not of a sentence."""
+    return _ROW.search(text, max(0, start - _BEFORE), start) is not None
