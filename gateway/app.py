@@ -165,7 +165,7 @@ class Gateway:
             stack.push_async_callback(pool.close)
             telemetry = Telemetry(sys.stdout if config.log == "json" else None)
             stack.callback(telemetry.close)
-            stack.callback(lambda: workers.leave(telemetry.snapshot()))
+            stack.callback(lambda: workers.leave(telemetry.snapshot))
             writer, self._watch = _audit_writer(config, store, stack)
             self.shared = Shared(store, writer, pool, O200k(), telemetry)
             stack.callback(self.shared.lanes.close)
@@ -274,7 +274,7 @@ class Gateway:
         store, version, beat, complaint = self.shared.store, -1, 0, ""
         while True:
             try:
-                workers.leave(self.shared.telemetry.snapshot())
+                workers.leave(self.shared.telemetry.snapshot)
                 if self._watch is not None:
                     self._watch.look()
                 try:

@@ -7,6 +7,7 @@ ended stays until the supervisor ends, so that sums never fall.
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Final
@@ -18,7 +19,7 @@ from gateway.call import Json
 FOLDER: Final = "MESHGATE_WORKERS_DIR"
 
 
-def leave(snapshot: Json) -> None:
+def leave(snapshot: Callable[[], Json]) -> None:
     """Write this worker's counters, whole or not at all. Does nothing where there is one worker."""
     folder = os.environ.get(FOLDER)
     if not folder:
@@ -26,7 +27,7 @@ def leave(snapshot: Json) -> None:
     path = Path(folder) / f"{os.getpid()}.json"
     part = path.with_suffix(".part")
     with suppress(OSError):  # counters must not end a worker
-        part.write_bytes(orjson.dumps(snapshot))
+        part.write_bytes(orjson.dumps(snapshot()))
         part.replace(path)
 
 

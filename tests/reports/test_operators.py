@@ -135,7 +135,7 @@ def test_metrics_of_all_workers_are_one(tmp_path: Path, monkeypatch: pytest.Monk
     gone.quota.observe(("tokens",), 0.3)
     (tmp_path / "1.json").write_text(json.dumps(gone.snapshot()))
     (tmp_path / "2.json").write_text("{")
-    workers.leave(here.snapshot())
+    workers.leave(here.snapshot)
     here.cost.add(("echo", "red"), 1)
     here.cost.add(("echo", "blue"), 5)
     samples = {
