@@ -20,21 +20,14 @@ _PEEKED = 64 * 1024  # bytes in which the first event has to show
 _SSE = (b"data:", b"event:", b"id:", b"retry:", b":")
 
 
-async def peeked(chunks: AsyncIterator[bytes]) -> tuple[bytes, AsyncIterator[bytes]]:
-    """The beginning of an answer, up to the first thing it says, and all of it."""
+async def peeked(chunks: AsyncIterator[bytes]) -> bytes:
+    """The beginning of an answer, up to the first thing it says; what follows is left in `chunks`."""
     start = b""
     async for data in chunks:
         start += data
         if not _silent(start) or len(start) > _PEEKED:
             break
-
-    async def again() -> AsyncIterator[bytes]:
-        if start:
-            yield start
-        async for data in chunks:
-            yield data
-
-    return start, again()
+    return start
 
 
 def _silent(start: bytes) -> bool:

@@ -48,9 +48,13 @@ _TRY_NEXT = frozenset({401, 403, 408, 409, 425, 429, 500, 502, 503, 504, 529})
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """An answer that has begun: `streamed` says whether it is server-sent events. `close` lets the connection go."""
+    """An answer that has begun: its first bytes, and the rest as it comes. `close` lets the connection go.
+
+    `streamed` says whether the answer is server-sent events.
+    """
 
     streamed: bool
+    start: bytes
     chunks: AsyncIterator[bytes]
     response: aiohttp.ClientResponse | None
 
@@ -194,13 +198,14 @@ class Forward:
         if response.status != 200:
             raise _refusal(response.status, response.headers, provider, await _words(response))
         kind = response.headers.get("content-type", "").strip().lower()
-        start, chunks = await peeked(_read(response, provider))
+        chunks = _read(response, provider)
+        start = await peeked(chunks)
         error = first_error(start) if b'"error"' in start else None
         if error is not None:
             response.close()
             call.outcome.status = status_of(error)
             raise _refusal(call.outcome.status, response.headers, provider, orjson.dumps({"error": error}))
-        return Answer(is_stream(start, kind.startswith("text/event-stream")), chunks, response)
+        return Answer(is_stream(start, kind.startswith("text/event-stream")), start, chunks, response)
 
     async def _post(self, call: Call, provider: str, body: bytes) -> aiohttp.ClientResponse:
         """Send a body. Once more, on a new connection, if it went out on one that the provider had closed."""
@@ -268,13 +273,14 @@ def _demo(call: Call) -> Answer:
         for event in demo.streamed(call.body):
             yield event
 
-    return Answer(call.stream, chunks(), None)
+    return Answer(call.stream, b"", chunks(), None)
 
 
 async def _read(response: aiohttp.ClientResponse, provider: str) -> AsyncIterator[bytes]:
     """The body as it comes. Raises Refusal when it stalls or breaks off."""
     try:
-        async for data in unpacked(response.content.iter_any(), _encoding(response)):
+        encoding, chunks = _encoding(response), response.content.iter_any()
+        async for data in unpacked(chunks, encoding) if encoding else chunks:
             yield data
     except Packed as fault:
         words = f"The provider {provider} answered with {fault}. Try again later."

@@ -68,11 +68,7 @@ class Inflater:
 
 
 async def unpacked(chunks: AsyncIterator[bytes], encoding: str) -> AsyncIterator[bytes]:
-    """The body that comes in an encoding ("" for none). Raises Packed."""
-    if encoding in ("", "identity"):
-        async for data in chunks:
-            yield data
-        return
+    """The body that comes in an encoding. Raises Packed."""
     inflater, pieces = Inflater(encoding), 0
     async for data in chunks:
         rest, out = data, b""

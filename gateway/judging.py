@@ -14,6 +14,7 @@ from typing import Any, Final, TypeVar
 from gateway.budget import TooLong
 from gateway.call import Call
 from gateway.errors import Refusal
+from gateway.formats import Chunk
 from gateway.lanes import Lanes
 
 Result = TypeVar("Result")
@@ -68,32 +69,49 @@ class Pace:
         self._rate = float(_GUESS)  # nanoseconds a character
         self._began = time.perf_counter_ns()  # since when the loop has not been let go
 
-    async def judge(self, raw: bytes, size: int, work: Callable[..., Result], *args: Any) -> Result:
-        """Judge a piece of `size` characters."""
-        call = self._call
-        runtime, budget = call.runtime, call.budget
-        lanes: Lanes = runtime.lanes
-        apart = len(raw) > runtime.NEW_TEXT or size * self._rate > runtime.SLICE or (size > _DENSE and _is_dense(raw))
+    def takes_long(self, chunk: Chunk, size: int) -> bool:
+        """Whether to judge a chunk that says `size` characters belongs in a thread."""
+        runtime = self._call.runtime
+        judged = size if chunk.frame is not None else len(chunk.raw)  # of a run of events nothing but its text
+        if judged > runtime.NEW_TEXT or size * self._rate > runtime.SLICE:
+            return True
+        return size > _DENSE and _is_dense("".join(chunk.said()).encode(errors="replace"))
+
+    def here(self, size: int, work: Callable[..., Result], *args: Any) -> Result:
+        """Judge a piece on the event loop."""
+        budget = self._call.budget
+        began = time.perf_counter_ns() if size >= _DENSE else 0
+        budget.begin()
+        try:
+            return work(*args)
+        finally:
+            budget.end()
+            if began:
+                self._learn(size, began)
+
+    async def apart(self, size: int, work: Callable[..., Result], *args: Any) -> Result:
+        """Judge a piece in a thread."""
+        lanes: Lanes = self._call.runtime.lanes
         began = time.perf_counter_ns()
-        if apart:
-            result = await lanes.run(call, work, *args)
-            self._began = time.perf_counter_ns()
-        else:
-            budget.begin()
-            try:
-                result = work(*args)
-            finally:
-                budget.end()
+        result = await lanes.run(self._call, work, *args)
+        self._began = time.perf_counter_ns()
         if size >= _DENSE:
-            took = (time.perf_counter_ns() - began) / size
-            self._rate = took if took > self._rate else (3 * self._rate + took) / 4
+            self._learn(size, began)
         return result
 
+    def _learn(self, size: int, began: int) -> None:
+        took = (time.perf_counter_ns() - began) / size
+        self._rate = took if took > self._rate else (3 * self._rate + took) / 4
+
+    @property
+    def out_of_breath(self) -> bool:
+        """Whether this stream has held the loop for long."""
+        return time.perf_counter_ns() - self._began > _BREATH
+
     async def breathe(self) -> None:
-        """Let other calls go on, once this one has held the loop for long."""
-        if time.perf_counter_ns() - self._began > _BREATH:
-            await asyncio.sleep(0)
-            self._began = time.perf_counter_ns()
+        """Let other calls go on."""
+        await asyncio.sleep(0)
+        self._began = time.perf_counter_ns()
 
 
 def spent(call: Call) -> Refusal:

@@ -112,6 +112,15 @@ class Screen:
         self.limit = config.window if config else 256
         self.scanner = scanner
         self.allowed = allowed
+        self._words: dict[str, frozenset[str]] = {}
+
+    def words(self, codec: Codec) -> frozenset[str]:
+        """The words of a dialect in which nothing is found: no answer need be searched for those again."""
+        words = self._words.get(codec.name)
+        if words is None:
+            words = frozenset(word for word in codec.words if not self.scanner.scan(word))
+            self._words[codec.name] = words
+        return words
 
     def filter(self, call: Call) -> AnswerFilter:
         """The filter of one answer."""
@@ -134,6 +143,7 @@ class AnswerFilter:
         self._runs = Runs(self._judge)
         self._calls = ToolCalls(MAX_RUNS, MAX_TOOL_CALL)
         self._ending = Ending()
+        self._words = screen.words(self._codec)
         self._clean: set[str] = set()
         self.screening: Screening = call.screening
 
@@ -166,7 +176,7 @@ class AnswerFilter:
         return changed
 
     def _text(self, text: str, restorer: Restorer) -> str:
-        if text in self._clean:
+        if text in self._words or text in self._clean:
             return text
         findings = self._screen.scanner.scan(text)
         out = self._act(text, findings, restorer) if findings else text

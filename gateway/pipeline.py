@@ -308,9 +308,11 @@ async def forward(call: Call, reply: Reply) -> None:
 
 async def whole(call: Call, answer: Answer, reply: Reply) -> None:
     """Read the answer to its end, judge it, send it."""
-    parts: list[bytes] = []
-    size = 0
+    parts = [answer.start]
+    size = len(answer.start)
     try:
+        if call.ticket is not None:
+            call.ticket.hold(size)
         async for data in answer.chunks:
             size += len(data)
             if size > MAX_ANSWER:
@@ -384,11 +386,14 @@ async def stream(call: Call, answer: Answer, reply: Reply) -> None:
                     outcome.usage, outcome.outdated = chunk.usage, False
                 elif said:
                     outcome.outdated = outcome.usage is not None
-                if screen is not None:
-                    out += await pace.judge(chunk.raw, sum(map(len, said)), screen.feed, chunk, codec)
-                else:
+                if screen is None:
                     out.append(codec.plain(chunk))
-                await pace.breathe()
+                elif pace.takes_long(chunk, size := sum(map(len, said))):
+                    out += await pace.apart(size, screen.feed, chunk, codec)
+                else:
+                    out += pace.here(size, screen.feed, chunk, codec)
+                if pace.out_of_breath:
+                    await pace.breathe()
             if out:
                 await reply.stream(b"".join(out), complete=codec.ended)
                 out = []
@@ -405,12 +410,13 @@ async def stream(call: Call, answer: Answer, reply: Reply) -> None:
 
 async def events_of(answer: Answer) -> AsyncIterator[bytes]:
     """The events of an answer that is no stream, though one was asked for. Raises ValueError."""
-    raw = b""
+    parts, size = [answer.start], len(answer.start)
     async for data in answer.chunks:
-        raw += data
-        if len(raw) > MAX_ANSWER:
+        size += len(data)
+        if size > MAX_ANSWER:
             raise ValueError(f"more than {MAX_ANSWER} bytes")
-    body, _ = surrogates.loads(raw)
+        parts.append(data)
+    body, _ = surrogates.loads(b"".join(parts))
     if type(body) is not dict:
         raise ValueError("it is no object")
     for event in forms.unfold(body):
@@ -420,6 +426,9 @@ async def events_of(answer: Answer) -> AsyncIterator[bytes]:
 async def read_chunks(call: Call, answer: Answer, codec: StreamCodec) -> AsyncIterator[Iterator[Chunk]]:
     """The chunks of an answer as they come. One that breaks off when every choice has ended is whole."""
     try:
+        if answer.streamed and answer.start:
+            call.budget.extend(len(answer.start))
+            yield codec.feed(answer.start)
         async for data in answer.chunks if answer.streamed else events_of(answer):
             call.budget.extend(len(data))
             yield codec.feed(data)

@@ -206,6 +206,8 @@ class Codec(Protocol):
     shape: Shape
     done: bytes
     """What ends a streamed answer."""
+    words: frozenset[str]
+    """Words of the dialect that answers say under structural keys."""
 
     def parse(self, body: Json) -> Intent:
         """Check the parts of the body that the line relies on. Raises Refusal(invalid_request)."""

@@ -20,7 +20,7 @@ from gateway.formats import Intent, items, openai_ceilings, openai_tools, sse, t
 from gateway.formats.openai_answer import echoes, usage
 from gateway.formats.openai_steps import steps
 from gateway.formats.openai_stream import OpenAIChatStream
-from gateway.formats.openai_tables import ANSWER, SHAPE
+from gateway.formats.openai_tables import ANSWER, SHAPE, WORDS
 from gateway.loops import Step
 
 _TYPES = {401: "authentication_error", 403: "permission_error", 429: "rate_limit_error"}
@@ -41,6 +41,7 @@ class OpenAIChat:
     path = "/chat/completions"
     shape = SHAPE
     done = b"data: [DONE]\n\n"
+    words = WORDS
 
     def parse(self, body: Json) -> Intent:
         """Model, stream, tools and output ceiling. Raises Refusal(invalid_request) naming the parameter."""

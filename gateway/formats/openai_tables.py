@@ -21,6 +21,10 @@ SHAPE = tree.Shape(
     | frozenset({"choices", "message", "delta", "image_url", "video_url", "input_audio", "file", "custom"}),
 )
 ANSWER = replace(SHAPE, repeats=frozenset({"logprobs"}))
+# What structural keys of answers say most: words of the dialect, in which nothing can be hidden.
+WORDS = frozenset({"chat.completion", "chat.completion.chunk", "assistant", "function", "default", "url_citation"}) | (
+    frozenset({"stop", "length", "tool_calls", "content_filter", "function_call"})
+)
 # Fields of a delta whose pieces are one running text.
 TEXTS = ("content", "refusal", "reasoning_content", "reasoning", "thinking")
 ENVELOPE = frozenset({"id", "object", "created", "model", "system_fingerprint", "service_tier"})

@@ -130,6 +130,7 @@ class HyperscanIndex:
 
     def _all(self, data: bytes) -> list[Hit]:
         taken: list[_Taken] = []  # made for the first match: most texts have none
+        spend(len(self._whole) * (1 + (len(data) >> 8)))
         for needs, database in self._whole:
             if needs in data:  # nothing is in everything
                 database.join(data, taken)
@@ -214,7 +215,6 @@ class Database:
 
     def join(self, data: bytes, taken: list[_Taken]) -> None:
         """Add the stretches that hold matches. Raises what `budget.spend` does."""
-        spend(1 + (len(data) >> 8))
         try:
             self._run(data, _join, (self._numbers, taken))
         except hyperscan.error:

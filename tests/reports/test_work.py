@@ -234,7 +234,7 @@ def small(up: scripted.Upstream, tmp_path_factory: pytest.TempPathFactory) -> It
         quotas={"tokens": 10**9, "calls": 10**9, "repeats": 1000},
         pii={"default": "mask"},
         output={"pii": "redact"},
-        server={**CAPS, "scan_budget": "300ms"},
+        server={**CAPS, "scan_budget": "100ms"},
     )
     with running(folder, settings) as line:
         yield line
