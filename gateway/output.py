@@ -143,7 +143,6 @@ class AnswerFilter:
         self._runs = Runs(self._judge)
         self._calls = ToolCalls(MAX_RUNS, MAX_TOOL_CALL)
         self._ending = Ending()
-        self._words = screen.words(self._codec)
         self._clean: set[str] = set()
         self.screening: Screening = call.screening
 
@@ -176,7 +175,7 @@ class AnswerFilter:
         return changed
 
     def _text(self, text: str, restorer: Restorer) -> str:
-        if text in self._words or text in self._clean:
+        if text in self._clean or text in self._screen.words(self._codec):
             return text
         findings = self._screen.scanner.scan(text)
         out = self._act(text, findings, restorer) if findings else text
