@@ -138,7 +138,9 @@ class Calls(References):
             arity = self.arity(call.path)
             if arity is None or len(args) == arity:
                 return True
-            self.problem(TYPE, f"{name}: arity mismatch: it takes {arity} arguments, and has {len(args)}", call.at)
+            self.problem(
+                TYPE, f"{name}: arity mismatch", call.at, f"have: {len(args)} arguments", f"want: {arity} arguments"
+            )
         return False
 
     def call_function(self, call: ast.Call, args: list[ast.Term]) -> str:

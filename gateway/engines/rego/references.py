@@ -26,6 +26,8 @@ class Surroundings:
         self.deprecated: frozenset[str] = frozenset()
         self.mocks: frozenset[Path] = frozenset()
         self.problems: list[Problem] = []
+        self.ordered: dict[int, list[ast.Literal]] = {}
+        """The literals of each body in the order in which they are evaluated, by `id` of the body."""
         self.arities = {name: _arity(signature) for name, signature in signatures.items()}
         self.first_slot = sum(1 for _ in rules(tree))
         self.slots: dict[Path, int] = {}
@@ -61,8 +63,8 @@ class References:
         self.repeated = False
         """Whether the function may run more than once in an evaluation."""
 
-    def problem(self, code: str, message: str, at: Location) -> None:
-        self.around.problems.append(Problem(code, message, at))
+    def problem(self, code: str, message: str, at: Location, *details: str) -> None:
+        self.around.problems.append(Problem(code, message, at, details))
 
     def arity(self, path: Path) -> int | None:
         """How many arguments a function takes; None if it is not known, or may differ."""
