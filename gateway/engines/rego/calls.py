@@ -72,6 +72,9 @@ class Calls(References):
         """The value of a call."""
         if call.path[0] == "data":
             return self.call_function(call, args)
+        if call.name in ("rego.metadata.rule", "rego.metadata.chain") and not args and self.rule is not None:
+            about = self.around.metadata
+            return self.w.constant(about.rule(self.rule) if call.path[-1] == "rule" else about.chain(self.rule))
         builtin = self.builtins.get(call.name)
         if not self.may_call(call, args, builtin is not None):
             return "None"

@@ -37,7 +37,19 @@ _HELPERS = (
         "items_in_order",
         "lookup",
     ),
-    *("mocked", "node_items", "node_lookup", "one_of", "patched", "put", "put_in_set", "put_pair", "settled", "values"),
+    *(
+        "mocked",
+        "node_items",
+        "node_lookup",
+        "one_of",
+        "patched",
+        "put",
+        "put_in_set",
+        "put_pair",
+        "settled",
+        "stored",
+        "values",
+    ),
     *("values_in_order", "with_data", "with_function", "with_input"),
 )
 
@@ -55,7 +67,7 @@ class Program:
         if problems:
             raise RegoError(problems)
         around = Surroundings(self.tree, table(), SIGNATURES)
-        around.base = data
+        around.base, around.modules = data, self.modules
         around.refused, around.deprecated = REFUSED, DEPRECATED
         around.mocks = frozenset(_targets(self.modules))
         space = Namespace()

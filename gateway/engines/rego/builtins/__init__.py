@@ -77,6 +77,10 @@ FAMILIES = (
     "network",
     "paths",
     "tokens",
+    "graphql",
+    "globs",
+    "signing",
+    "templates",
 )
 """The modules of this package that register builtins."""
 
