@@ -92,6 +92,9 @@ REFUSED: Mapping[str, str] = {
     "providers.aws.sign_req": "it is for requests that a policy cannot send here",
 }
 
+COMPILED = frozenset({"assign", "eq", "print", "rego.metadata.chain", "rego.metadata.rule"})
+"""Builtins that are none when a policy runs: the compiler writes something else in their place."""
+
 
 def builtin(
     *names: str, context: bool = False, volatile: bool = False, relation: bool = False, expensive: bool = False
