@@ -19,7 +19,7 @@ from typing import Any, ClassVar
 
 from gateway.engines import outline as rego
 from gateway.engines.data import parse_json, parse_yaml
-from gateway.engines.rego import UNDEFINED, EvaluationError, Program, RegoError, compile_bundle
+from gateway.engines.rego import UNDEFINED, EvaluationError, Problem, Program, RegoError, compile_bundle
 from gateway.engines.rego.values import spell
 from gateway.errors import ConfigError
 
@@ -97,10 +97,15 @@ def program(modules: Sequence[rego.Module], data: Mapping[str, Any]) -> Program:
     try:
         return compile_bundle({module.file: module.source for module in modules}, dict(data))
     except RegoError as error:
-        shown = [f"{one.at.file}:{one.at.row}: {one.message} ({one.code})" for one in error.problems[:_SHOWN]]
+        shown = [f"{one.at.file}:{one.at.row}: {_words(one)} ({one.code})" for one in error.problems[:_SHOWN]]
         raise ConfigError("; ".join(shown)) from None
     except RecursionError:
         raise ConfigError(f"{modules[0].file}: something in the bundle is nested too deeply to be compiled") from None
+
+
+def _words(problem: Problem) -> str:
+    details = [" ".join(detail.split()) for detail in problem.details]
+    return f"{problem.message} [{', '.join(details)}]" if details else problem.message
 
 
 def run_tests(bundle: Bundle) -> list[TestResult]:

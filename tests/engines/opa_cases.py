@@ -1,6 +1,7 @@
 """OPA's own published cases, put to an engine of this process: what the loader accepts must come out as OPA says.
 
     python -m engines.opa_cases [wasm]        (from tests/: prints the table and every case that came out wrong)
+    python -m engines.opa_cases page          (writes docs/rego-cases.md, which lists what is not loaded)
 
 The cases are data of the Go module github.com/open-policy-agent/opa; they are read where Go keeps its modules. Each one
 is loaded and evaluated in a process that may be ended: a case that crashes it or does not end is a result too.
@@ -35,6 +36,7 @@ LIMIT = 10.0  # seconds for one case
 WORKERS = 2
 CHILD = ["-m", "engines.opa_cases", "child"]
 ROOT = Path(__file__).parents[2]
+PAGE = ROOT / "docs" / "rego-cases.md"
 HIDDEN = ("data", "$query")
 """A package that no policy can name or come upon."""
 
@@ -279,10 +281,45 @@ def table(outcomes: Sequence[Outcome]) -> str:
     return "\n".join(lines)
 
 
+def page(outcomes: Sequence[Outcome]) -> str:
+    """The page about the cases that the compiler does not load."""
+    right = sum(outcome.kind == "right" for outcome in outcomes)
+    reasons = Counter(outcome.why for outcome in outcomes if outcome.kind == "refused")
+    lines = [
+        "# OPA's cases, and those that the compiler refuses",
+        "",
+        f"OPA {MODULE.partition('@v')[2]} publishes {len(outcomes)} cases. The compiler (`gateway.engines.rego`)",
+        f"loads {right} of them ({100 * right / len(outcomes):.1f} %), and each comes out as OPA says: value,",
+        "undefined or the code of an error. The others are refused when the policy is loaded, with file, line and",
+        "reason; a policy that is refused never decides.",
+        "",
+        "This page is written by `python -m engines.opa_cases page` in `tests/`; a test compares it.",
+        "",
+        "| Cases | Why they are refused |",
+        "|--:|---|",
+        *(
+            f"| {count} | {_plainly(why)} |"
+            for why, count in sorted(reasons.items(), key=lambda one: (-one[1], one[0]))
+        ),
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _plainly(why: str) -> str:
+    missing = re.fullmatch(r"([\w.]+) is not available in the embedded engine; use `policy.engine: opa`", why)
+    if missing:
+        return f"`{missing[1]}` is not there"
+    unsafe = re.fullmatch(r"unsafe built-in function calls in expression: ([\w.]+): (.*)", why)
+    return f"`{unsafe[1]}`: {unsafe[2]}" if unsafe else why
+
+
 def main() -> None:
     """Print the table, and what came out wrong."""
     if sys.argv[1:2] == ["child"]:
         child(sys.argv[2])
+        return
+    if sys.argv[1:2] == ["page"]:
+        PAGE.write_text(page(run(read_cases(folder()))))
         return
     outcomes = run(read_cases(folder()), *sys.argv[1:])
     print(table(outcomes))

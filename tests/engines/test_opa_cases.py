@@ -21,10 +21,6 @@ COMPILED_OTHERWISE = frozenset(
 """What OPA itself compiles to something else: a number as the key of an object in data, 1e1000 within JSON text."""
 
 
-STORED = frozenset({"data/nested integer", "data/toplevel integer"})
-"""OPA's store takes a number for the string of its digits; JSON has no such keys."""
-
-
 def found() -> Path:
     """Where the cases are; skips where they are not to be had."""
     try:
@@ -43,14 +39,13 @@ def outcomes() -> list[Outcome]:
 def test_no_accepted_module_is_judged_otherwise(outcomes: list[Outcome]) -> None:
     """Every case is refused at load or right; none is wrong, crashes or does not end."""
     print(opa_cases.table(outcomes))
-    wrong = [outcome for outcome in outcomes if outcome.kind not in ("right", "refused")]
-    assert [outcome for outcome in wrong if outcome.note not in STORED] == []
+    assert [outcome for outcome in outcomes if outcome.kind not in ("right", "refused")] == []
 
 
 def test_most_are_accepted(outcomes: list[Outcome]) -> None:
     """Refusing everything would be no wrong answer either."""
     assert len(outcomes) > 2000
-    assert sum(outcome.kind == "right" for outcome in outcomes) > 0.88 * len(outcomes)
+    assert sum(outcome.kind == "right" for outcome in outcomes) > 0.96 * len(outcomes)
 
 
 def test_a_refusal_names_what_is_refused(outcomes: list[Outcome]) -> None:
@@ -61,6 +56,11 @@ def test_a_refusal_names_what_is_refused(outcomes: list[Outcome]) -> None:
         "conflicting rule for data path topdown/conflicts/k found",
         "undefined function test.sleep",
     ]
+
+
+def test_the_page_lists_what_is_refused(outcomes: list[Outcome]) -> None:
+    """docs/rego-cases.md is what `python -m engines.opa_cases page` writes."""
+    assert opa_cases.PAGE.read_text() == opa_cases.page(outcomes)
 
 
 def test_some_of_them_compiled() -> None:

@@ -19,8 +19,13 @@ from gateway.engines.rego.values import UNDEFINED, Value
 __all__ = ["UNDEFINED", "EvaluationError", "Problem", "Program", "RegoError", "TooLong", "compile_bundle"]
 
 
-def compile_bundle(modules: Mapping[str, str], data: dict[str, Value] | None = None) -> Program:
-    """Compile modules (name of the file -> source). Raises RegoError with every problem."""
+def compile_bundle(
+    modules: Mapping[str, str], data: dict[str, Value] | None = None, *, strict: bool = False
+) -> Program:
+    """Compile modules (name of the file -> source). Raises RegoError with every problem.
+
+    With `strict`, imports, variables and arguments that are not used are problems too, as with `opa check --strict`.
+    """
     parsed, problems = [], []
     for file, source in modules.items():
         try:
@@ -29,4 +34,4 @@ def compile_bundle(modules: Mapping[str, str], data: dict[str, Value] | None = N
             problems += error.problems
     if problems:
         raise RegoError(problems)
-    return Program(parsed, data or {})
+    return Program(parsed, data or {}, strict=strict)

@@ -200,7 +200,6 @@ class Import:
     path: tuple[str, ...]
     alias: str
     at: Location
-    used: bool = False
 
 
 @dataclass(slots=True)

@@ -25,7 +25,9 @@ class Bodies(Calls):
         for head in heads:
             names |= names_in(head, deep=False)
         self.visible = outer | names
-        for literal in self.safety.order(body, frozenset(self.w.variables), frozenset(self.visible)):
+        ordered = self.safety.order(body, frozenset(self.w.variables), frozenset(self.visible))
+        self.around.ordered[id(body)] = ordered
+        for literal in ordered:
             self.literal(literal)
         self.visible = outer | names | set(self.w.variables)
 

@@ -72,6 +72,9 @@ class Calls(References):
         """The value of a call."""
         if call.path[0] == "data":
             return self.call_function(call, args)
+        if call.name in ("rego.metadata.rule", "rego.metadata.chain") and not args and self.rule is not None:
+            about = self.around.metadata
+            return self.w.constant(about.rule(self.rule) if call.path[-1] == "rule" else about.chain(self.rule))
         builtin = self.builtins.get(call.name)
         if not self.may_call(call, args, builtin is not None):
             return "None"
@@ -138,7 +141,9 @@ class Calls(References):
             arity = self.arity(call.path)
             if arity is None or len(args) == arity:
                 return True
-            self.problem(TYPE, f"{name}: arity mismatch: it takes {arity} arguments, and has {len(args)}", call.at)
+            self.problem(
+                TYPE, f"{name}: arity mismatch", call.at, f"have: {len(args)} arguments", f"want: {arity} arguments"
+            )
         return False
 
     def call_function(self, call: ast.Call, args: list[ast.Term]) -> str:

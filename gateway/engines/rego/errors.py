@@ -34,9 +34,11 @@ class Problem(NamedTuple):
     code: str
     message: str
     at: Location
+    details: tuple[str, ...] = ()
+    """What was found and what is wanted, of errors of types."""
 
     def __str__(self) -> str:
-        return f"{self.at}: {self.code}: {self.message}"
+        return "\n\t".join([f"{self.at}: {self.code}: {self.message}", *self.details])
 
 
 class RegoError(Exception):

@@ -71,8 +71,6 @@ class Parser(Terms):
                         one.module = module
                         one = one.otherwise
                 module.rules += rules
-            if self.token.kind == ";":
-                self.next()
         return module
 
     def path(self, what: str) -> tuple[str, ...]:
@@ -178,8 +176,8 @@ class Parser(Terms):
         elif self.token.kind == "{":
             self.fail("expected else keyword" if rule.otherwise else "`if` keyword is required before rule body")
         rule.end = self.tokens[self.index - 1].row
-        if not self.token.newline and self.token.kind not in ("end", ";"):
-            self.illegal("expected \\n or ; or end")
+        if not self.token.newline and self.token.kind != "end":
+            self.illegal()
         return [rule]
 
     def check_name(self) -> None:

@@ -128,6 +128,7 @@ class Plan:
         params = ", ".join([*self.params, "S"] if gathers else self.params)
         writer = Writer(self.space, f"def {name}({params}):", "return False" if gathers else "return U")
         bodies = Bodies(self.around, writer)
+        bodies.rule = rule
         bodies.repeated = self.node.kind == FUNCTION
         try:
             self.write(rule, bodies, writer)

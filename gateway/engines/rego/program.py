@@ -9,6 +9,7 @@ from typing import Any
 from gateway.engines.rego import ast, runtime, tree
 from gateway.engines.rego.builtins import REFUSED, operators, table
 from gateway.engines.rego.builtins.signatures import DEPRECATED, SIGNATURES
+from gateway.engines.rego.check import Checker
 from gateway.engines.rego.errors import COMPILE, BuiltinError, EvaluationError, Problem, RegoError
 from gateway.engines.rego.planner import Plan, recursive
 from gateway.engines.rego.references import Surroundings
@@ -36,7 +37,19 @@ _HELPERS = (
         "items_in_order",
         "lookup",
     ),
-    *("mocked", "node_items", "node_lookup", "one_of", "patched", "put", "put_in_set", "put_pair", "settled", "values"),
+    *(
+        "mocked",
+        "node_items",
+        "node_lookup",
+        "one_of",
+        "patched",
+        "put",
+        "put_in_set",
+        "put_pair",
+        "settled",
+        "stored",
+        "values",
+    ),
     *("values_in_order", "with_data", "with_function", "with_input"),
 )
 
@@ -44,22 +57,25 @@ _HELPERS = (
 class Program:
     """Compiled modules. Made by `compile_modules`; may be asked by many threads."""
 
-    def __init__(self, modules: Iterable[ast.Module], data: dict[str, Value]) -> None:
+    def __init__(self, modules: Iterable[ast.Module], data: dict[str, Value], *, strict: bool = False) -> None:
         problems: list[Problem] = []
         self.modules = list(modules)
         self.data = data
         self.tree = tree.build(self.modules, problems)
         _check_data(self.tree, data, problems)
-        resolve(self.modules, problems)
+        resolve(self.modules, problems, strict=strict)
         if problems:
             raise RegoError(problems)
         around = Surroundings(self.tree, table(), SIGNATURES)
-        around.base = data
+        around.base, around.modules = data, self.modules
         around.refused, around.deprecated = REFUSED, DEPRECATED
         around.mocks = frozenset(_targets(self.modules))
         space = Namespace()
         self.plans = [Plan(node, around, space) for node in tree.rules(self.tree)]
         found = around.problems or recursive(self.plans)
+        if not found:
+            reads = {plan.node.number: plan.reads for plan in self.plans}
+            found = Checker(self.tree, reads, around.ordered).check()
         if found:
             raise RegoError(found)
         self.template: list[Any] = [runtime.MISSING] * (len(self.plans) + len(around.slots))

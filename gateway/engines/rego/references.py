@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
 
 from gateway.engines.rego import ast
 from gateway.engines.rego.builtins import Builtin
@@ -13,6 +14,9 @@ from gateway.engines.rego.safety import ROOTS, Safety
 from gateway.engines.rego.tree import FUNCTION, Node, rules
 from gateway.engines.rego.values import Value, key
 from gateway.engines.rego.writer import Writer
+
+if TYPE_CHECKING:
+    from gateway.engines.rego.metadata import Metadata
 
 Path = tuple[str, ...]
 
@@ -26,11 +30,21 @@ class Surroundings:
         self.deprecated: frozenset[str] = frozenset()
         self.mocks: frozenset[Path] = frozenset()
         self.problems: list[Problem] = []
+        self.ordered: dict[int, list[ast.Literal]] = {}
+        """The literals of each body in the order in which they are evaluated, by `id` of the body."""
         self.arities = {name: _arity(signature) for name, signature in signatures.items()}
         self.first_slot = sum(1 for _ in rules(tree))
         self.slots: dict[Path, int] = {}
         self.base: dict[str, Value] = {}
+        self.modules: list[ast.Module] = []
         self.functions = {node.path: node for node in rules(tree) if node.kind == FUNCTION}
+
+    @cached_property
+    def metadata(self) -> Metadata:
+        """The annotations of the modules; most policies ask for none."""
+        from gateway.engines.rego.metadata import Metadata
+
+        return Metadata(self.modules)
 
     def slot(self, path: Path) -> int:
         """Where an evaluation keeps what stands at a path of input or data."""
@@ -54,6 +68,8 @@ class References:
         self.tree, self.builtins, self.signatures = around.tree, around.builtins, around.signatures
         self.refused, self.deprecated, self.mocks = around.refused, around.deprecated, around.mocks
         self.safety = Safety(self.arity)
+        self.rule: ast.Rule | None = None
+        """The rule that is written."""
         self.visible: set[str] = set()
         self.reads: set[int] = set()
         self.inputs: set[Path] = set()
@@ -61,8 +77,8 @@ class References:
         self.repeated = False
         """Whether the function may run more than once in an evaluation."""
 
-    def problem(self, code: str, message: str, at: Location) -> None:
-        self.around.problems.append(Problem(code, message, at))
+    def problem(self, code: str, message: str, at: Location, *details: str) -> None:
+        self.around.problems.append(Problem(code, message, at, details))
 
     def arity(self, path: Path) -> int | None:
         """How many arguments a function takes; None if it is not known, or may differ."""
@@ -179,13 +195,13 @@ class References:
             w.line(f"if {value} is MISSING: {value} = fetch({w.env}, {slot}, {w.constant(path)})")
             w.refuse(f"{value} is U")
             w.known[w.env, path] = value
-        return self.through(value, parts[index:])
+        return self.through(value, parts[index:], stored=path[0] == "data")
 
     def remembered(self, path: Path, otherwise: str) -> str:
         return self.w.known.get((self.w.env, path), otherwise)
 
-    def through(self, value: str, parts: list[ast.Term], *, packages: bool = False) -> str:
-        """Further into a value. With `packages`, what is looked into may be one."""
+    def through(self, value: str, parts: list[ast.Term], *, packages: bool = False, stored: bool = False) -> str:
+        """Further into a value. With `packages`, what is looked into may be one; with `stored`, it is of the data."""
         w = self.w
         prefix = "node_" if packages else ""
         env = f"{w.env}, " if packages else ""
@@ -198,7 +214,7 @@ class References:
                 elif self.is_constant(at, str):
                     w.line(f"{inner} = {value}.get({at}, U) if {value}.__class__ is dict else lookup({value}, {at})")
                 else:
-                    w.line(f"{inner} = lookup({value}, {at})")
+                    w.line(f"{inner} = {'stored' if stored else 'lookup'}({value}, {at})")
                 w.refuse(f"{inner} is U")
             elif isinstance(part, ast.Var) and part.wildcard and not packages:
                 inner = w.temp("v")

@@ -6,6 +6,8 @@ and the expressions in template strings are comprehensions.
 
 from __future__ import annotations
 
+from collections import Counter
+
 from gateway.engines.rego import ast
 from gateway.engines.rego.ast import path_of
 from gateway.engines.rego.builtins.signatures import SIGNATURES
@@ -36,19 +38,24 @@ class Scope:
 class Resolver:
     """For the rules of one module. `known` are the rules of its package."""
 
-    def __init__(self, module: ast.Module, known: frozenset[str], problems: list[Problem]) -> None:
-        self.module, self.problems = module, problems
+    def __init__(
+        self, module: ast.Module, known: frozenset[str], problems: list[Problem], *, strict: bool = False
+    ) -> None:
+        self.module, self.problems, self.strict = module, problems, strict
         self.count = 0
+        self.named: set[str] = set()
+        """The rules and imports that are named."""
+        self.uses: Counter[str] = Counter()
+        """How often each declared variable stands somewhere, where it is bound too."""
+        self.unused: list[tuple[str, int, str, Location]] = []
+        """What must be used more often than that: a variable, the number, the problem otherwise, and where."""
         self.globals: dict[str, tuple[str, ...]] = {name: (*module.package, name) for name in known}
         seen: dict[str, ast.Import] = {}
         for one in module.imports:
             if one.path[0] in ("rego", "future"):
                 continue
             if one.alias in seen:
-                first = seen[one.alias]
-                renamed = f" as {first.alias}" if first.alias != first.path[-1] else ""
-                shadowed = f"import {'.'.join(first.path)}{renamed}"
-                self.problem(COMPILE, f"import must not shadow {shadowed}", one.at)
+                self.problem(COMPILE, f"import must not shadow {_spelled(seen[one.alias])}", one.at)
             seen[one.alias] = one
             if one.alias in known:
                 self.problem(COMPILE, f"conflicting rule or import {one.alias}", one.at)
@@ -57,8 +64,19 @@ class Resolver:
     def problem(self, code: str, message: str, at: Location) -> None:
         self.problems.append(Problem(code, message, at))
 
-    def rule(self, rule: ast.Rule) -> None:
+    def definition(self, rule: ast.Rule) -> None:
         """Resolve a rule in place, and what follows after `else`."""
+        unused = self.rule(rule)
+        other = rule.otherwise
+        while other is not None:
+            unused &= self.rule(other)
+            other = other.otherwise
+        for name in sorted(unused) if self.strict else ():
+            words = f"unused argument {name}. (hint: use _ (wildcard variable) instead)"
+            self.problem(COMPILE, words, rule.at)
+
+    def rule(self, rule: ast.Rule) -> set[str]:
+        """Resolve one part of a rule; returns the arguments that it does not use."""
         if rule.name in ROOTS:
             self.problem(COMPILE, f"rules must not shadow {rule.name} (use a different rule name)", rule.at)
         scope = Scope(None)
@@ -66,6 +84,7 @@ class Resolver:
             for arg in rule.args:
                 self.argument(arg, scope)
             rule.args = [self.term(arg, scope) for arg in rule.args]
+        bound = {name: self.uses[name] for arg in rule.args or () for name in pattern_names(arg) if name[0] != "$"}
         inner = Scope(scope)
         rule.body = self.body(rule.body, inner)
         rule.ref = [rule.ref[0], *(self.term(part, inner) for part in rule.ref[1:])]
@@ -73,6 +92,22 @@ class Resolver:
             rule.key = self.term(rule.key, inner)
         if rule.value is not None:
             rule.value = self.term(rule.value, inner)
+        for name, least, words, at in self.unused:
+            if self.uses[name] <= least:
+                self.problem(COMPILE, words, at)
+        self.unused.clear()
+        return {name.partition(".")[0] for name, count in bound.items() if self.uses[name] == count}
+
+    def must_use(self, name: str, scope: Scope, least: int, words: str, at: Location) -> None:
+        """A declared variable that is of no use is a problem; a wildcard is not."""
+        found = scope.find(name)
+        if found is not None and name[0] != "$":
+            self.unused.append((found, least, words.format(name), at))
+
+    def unused_imports(self) -> list[Problem]:
+        """A problem for each import that no rule names."""
+        imports = [one for one in self.module.imports if one.path[0] not in ("rego", "future")]
+        return [Problem(COMPILE, f"{_spelled(one)} unused", one.at) for one in imports if one.alias not in self.named]
 
     def argument(self, arg: ast.Term, scope: Scope) -> None:
         if isinstance(arg, ast.Ref) and isinstance(arg.head, ast.Var) and arg.head.name in ROOTS:
@@ -106,6 +141,7 @@ class Resolver:
                 elif name.name in scope.seen:
                     self.problem(COMPILE, f"var {name.name} referenced above", name.at)
                 self.declare(name.name, scope)
+                self.must_use(name.name, scope, 0, "declared var {} unused", literal.at)
             return None
         if isinstance(what, ast.Expr):
             if isinstance(what.term, ast.Call) and what.term.path == ("print",):
@@ -136,6 +172,8 @@ class Resolver:
                     self.declare(bound, inner)
             key = what.key and self.term(what.key, inner)
             value = self.term(what.value, inner)
+            for bound in [name for side in (what.key, what.value) for name in pattern_names(side)]:
+                self.must_use(bound, inner, 1, "declared var {} unused", what.body[0].at)
             made = ast.Every(key, value, domain, self.body(what.body, Scope(inner)))
         elif isinstance(what, ast.Not):
             made = ast.Not(self.body(what.body, Scope(scope)), what.scoped)
@@ -156,6 +194,8 @@ class Resolver:
                 elif name in scope.seen:
                     self.problem(COMPILE, f"var {name} referenced above", at)
                 self.declare(name, scope)
+                if self.strict:
+                    self.must_use(name, scope, 1, "assigned var {} unused", at)
         return ast.Unify(self.term(what.left, scope), right, what.assign)
 
     def check_target(self, term: ast.Term, at: Location) -> None:
@@ -171,6 +211,7 @@ class Resolver:
         if first in ROOTS:
             return one.target
         if scope.find(first) is None and first in self.globals:
+            self.named.add(first)
             return (*self.globals[first], *one.target[1:])
         return one.target
 
@@ -228,16 +269,19 @@ class Resolver:
                 self.problem(COMPILE, f"called function {call.name} shadowed", call.at)
             return call.path
         if first in self.globals:
+            self.named.add(first)
             return (*self.globals[first], *call.path[1:])
         return call.path
 
     def name(self, var: ast.Var, scope: Scope) -> ast.Term:
         found = scope.find(var.name)
         if found is not None:
+            self.uses[found] += 1
             return ast.Var(found, var.at)
         if var.name in ROOTS:
             return var
         path = self.globals.get(var.name)
+        self.named.add(var.name)
         if path is None:
             scope.seen.add(var.name)
             return var
@@ -256,15 +300,17 @@ def pattern_names(term: ast.Term | None) -> list[str]:
     return []
 
 
-def resolve(modules: list[ast.Module], problems: list[Problem]) -> None:
-    """Resolve all rules in place."""
+def resolve(modules: list[ast.Module], problems: list[Problem], *, strict: bool = False) -> None:
+    """Resolve all rules in place. With `strict`, imports, variables and arguments that are not used are problems."""
     known: dict[tuple[str, ...], set[str]] = {}
     for module in modules:
         known.setdefault(module.package, set()).update(rule.name for rule in module.rules)
     for module in modules:
-        resolver = Resolver(module, frozenset(known[module.package]), problems)
+        resolver = Resolver(module, frozenset(known[module.package]), problems, strict=strict)
         for rule in module.rules:
-            one: ast.Rule | None = rule
-            while one is not None:
-                resolver.rule(one)
-                one = one.otherwise
+            resolver.definition(rule)
+        problems += resolver.unused_imports() if strict else []
+
+
+def _spelled(one: ast.Import) -> str:
+    return f"import {'.'.join(one.path)}" + (f" as {one.alias}" if one.alias != one.path[-1] else "")

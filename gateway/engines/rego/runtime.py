@@ -131,6 +131,14 @@ def lookup(whole: Value, at: Value) -> Value:
     return UNDEFINED
 
 
+def stored(whole: Value, at: Value) -> Value:
+    """`whole[at]` in data, where the name of a member may be given as a number."""
+    found = lookup(whole, at)
+    if found is UNDEFINED and type(whole) is dict and type(at) is int:
+        return whole.get(str(at), UNDEFINED)
+    return found
+
+
 def values(env: Env, whole: Value) -> Iterable[Value]:
     """What `whole[_]` may be, in any order."""
     kind = type(whole)
@@ -253,7 +261,7 @@ def node_lookup(env: Env, whole: Value, at: Value) -> Value:
     if child is not None:
         return at_node(env, child)
     found = base(env, whole.path)
-    return UNDEFINED if found is UNDEFINED else lookup(found, at)
+    return UNDEFINED if found is UNDEFINED else stored(found, at)
 
 
 def node_items(env: Env, whole: Value) -> Iterable[tuple[Value, Value]]:
@@ -261,11 +269,11 @@ def node_items(env: Env, whole: Value) -> Iterable[tuple[Value, Value]]:
     if type(whole) is not Node:
         return items_in_order(env, whole)
     found = []
-    stored = base(env, whole.path)
+    under = base(env, whole.path)
     names = {name for name in whole.children if name[0] != "$"}
-    if type(stored) is dict:
-        names |= {name for name in stored if type(name) is str}
-        found = [(unkey(form), stored[form]) for form in stored if type(form) is not str]
+    if type(under) is dict:
+        names |= {name for name in under if type(name) is str}
+        found = [(unkey(form), under[form]) for form in under if type(form) is not str]
     env.tick(len(names))
     for name in sorted(names):
         value = node_lookup(env, whole, name)

@@ -140,7 +140,7 @@ class Safety:
         return self.needs(term, now, visible)
 
     def unifies(self, left: ast.Term, right: ast.Term, now: set[str], visible: Names) -> set[str]:
-        for one, other in ((left, right), (right, left)):
+        for one, other in () if _differ(left, right) else ((left, right), (right, left)):
             trial = set(now)
             if not self.needs(other, trial, visible):
                 rest = self.matches(one, trial, visible)
@@ -181,6 +181,16 @@ class Safety:
         for head in heads:
             names |= names_in(head, deep=True)
         return (names & visible) - now
+
+
+def _differ(left: ast.Term, right: ast.Term) -> bool:
+    """Whether two arrays or objects cannot be equal as they are written: then they bind nothing."""
+    if isinstance(left, ast.Array) and isinstance(right, ast.Array):
+        return len(left.items) != len(right.items)
+    if isinstance(left, ast.Object) and isinstance(right, ast.Object):
+        mine, others = [[name.value for name, _ in one.pairs if isinstance(name, ast.Scalar)] for one in (left, right)]
+        return len(left.pairs) != len(right.pairs) or set(mine) != set(others)
+    return False
 
 
 def direct(body: Iterable[ast.Literal]) -> set[str]:

@@ -255,15 +255,15 @@ class Terms:
                 self.next()
                 middle = self.binary(0)
                 if self.token.kind == "in" and not self.reads_ref():
-                    at = self.where(self.next())
-                    left = ast.Call(MEMBER_AT, [left, middle, self.binary(0)], at, True)
+                    self.next()
+                    left = ast.Call(MEMBER_AT, [left, middle, self.binary(0)], left.at, True)
                 else:
                     self.index = start
             except RegoError:
                 self.index = start
         while self.token.kind == "in" and not self.reads_ref():
-            at = self.where(self.next())
-            left = ast.Call(MEMBER, [left, self.binary(0)], at, True)
+            self.next()
+            left = ast.Call(MEMBER, [left, self.binary(0)], left.at, True)
         return left
 
     def reads_ref(self) -> bool:
@@ -275,11 +275,11 @@ class Terms:
         left = self.binary(level + 1)
         while self.token.kind in _LEVELS[level]:
             token = self.next()
-            left = ast.Call((_NAMES[token.kind],), [left, self.binary(level + 1)], self.where(token), True)
+            left = ast.Call((_NAMES[token.kind],), [left, self.binary(level + 1)], left.at, True)
         return left
 
     def unary(self) -> ast.Term:
-        if self.token.kind == "-" and self.peek().kind not in ("number", "."):
+        if self.token.kind == "-" and self.peek().kind == "name":
             at = self.where(self.next())
             return ast.Call(("minus",), [ast.Scalar(0, at), self.unary()], at, True)
         return self.postfix(self.primary())

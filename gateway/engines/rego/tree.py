@@ -134,7 +134,10 @@ def _kind(node: Node, problems: list[Problem]) -> str:
     if len(kinds) > 1 or len(arities) > 1:
         problems.append(Problem(TYPE, f"conflicting rules {name} found", first.at))
     if len(defaults) > 1:
-        problems.append(Problem(TYPE, f"multiple default rules {name} found", defaults[1].at))
+        places = ", ".join(str(rule.at) for rule in defaults)
+        module = defaults[0].module
+        assert module is not None
+        problems.append(Problem(TYPE, f"multiple default rules {name} found at {places}", module.at))
     return _kind_of(first)
 
 

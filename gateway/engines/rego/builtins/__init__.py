@@ -77,6 +77,10 @@ FAMILIES = (
     "network",
     "paths",
     "tokens",
+    "graphql",
+    "globs",
+    "signing",
+    "templates",
 )
 """The modules of this package that register builtins."""
 
@@ -87,6 +91,9 @@ REFUSED: Mapping[str, str] = {
     "rego.parse_module": "a policy that reads policies is not supported",
     "providers.aws.sign_req": "it is for requests that a policy cannot send here",
 }
+
+COMPILED = frozenset({"assign", "eq", "print", "rego.metadata.chain", "rego.metadata.rule"})
+"""Builtins that are none when a policy runs: the compiler writes something else in their place."""
 
 
 def builtin(

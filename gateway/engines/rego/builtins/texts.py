@@ -126,21 +126,21 @@ def json_is_valid(text: Value) -> bool:
     return True
 
 
-class _Loader(yaml.SafeLoader):
+class Loader(yaml.SafeLoader):
     """YAML as OPA reads it."""
 
 
-_Loader.yaml_implicit_resolvers = {
+Loader.yaml_implicit_resolvers = {
     first: [entry for entry in entries if not entry[0].endswith((":timestamp", ":bool", ":int", ":float"))]
     for first, entries in yaml.SafeLoader.yaml_implicit_resolvers.items()
 }
-_Loader.add_implicit_resolver(
+Loader.add_implicit_resolver(
     "tag:yaml.org,2002:bool", re.compile("^(?:true|True|TRUE|false|False|FALSE)$"), list("tTfF")
 )
-_Loader.add_implicit_resolver(
+Loader.add_implicit_resolver(
     "!number", re.compile(r"^[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?$"), list("-+.0123456789")
 )
-_Loader.add_constructor("!number", lambda _, node: number(str(node.value).lstrip("+")))
+Loader.add_constructor("!number", lambda _, node: number(str(node.value).lstrip("+")))
 MOST_YAML = 1_000_000
 
 
@@ -149,7 +149,7 @@ def _from_yaml(text: str) -> Value:
         raise ValueError("the text is too large")
     if re.search(r"(?m)(?:^|[\s\[{,:-])&\S", text) and text.count("*") > 100:
         raise ValueError("too many aliases")
-    documents = list(yaml.load_all(text, _Loader))
+    documents = list(yaml.load_all(text, Loader))
     return _plain(documents[0]) if documents else None
 
 

@@ -23,9 +23,9 @@ from gateway.engines.rego.builtins.operands import object_, string
 from gateway.engines.rego.errors import BuiltinError
 from gateway.engines.rego.values import UNDEFINED, Value, from_json, is_number
 
-_HASHES: dict[str, type[hashes.HashAlgorithm]] = {"256": hashes.SHA256, "384": hashes.SHA384, "512": hashes.SHA512}
-_CURVES = {"ES256": 32, "ES384": 48, "ES512": 66}
-ALGORITHMS = (*(f"{kind}{size}" for kind in ("HS", "RS", "PS", "ES") for size in _HASHES), "EdDSA")
+HASHES: dict[str, type[hashes.HashAlgorithm]] = {"256": hashes.SHA256, "384": hashes.SHA384, "512": hashes.SHA512}
+CURVES = {"ES256": 32, "ES384": 48, "ES512": 66}
+ALGORITHMS = (*(f"{kind}{size}" for kind in ("HS", "RS", "PS", "ES") for size in HASHES), "EdDSA")
 MOST_KEYS = 100
 
 
@@ -95,9 +95,9 @@ def _verified(algorithm: str, public: Any, content: bytes, signature: bytes) -> 
                 public.verify(signature, content)
                 return True
             return False
-        digest = _HASHES[algorithm[2:]]()
+        digest = HASHES[algorithm[2:]]()
         if algorithm[:2] == "ES":
-            size = _CURVES[algorithm]
+            size = CURVES[algorithm]
             if not isinstance(public, ec.EllipticCurvePublicKey) or len(signature) != 2 * size:
                 return False
             if (public.curve.key_size + 7) // 8 != size:
@@ -200,9 +200,9 @@ def _holds(name: str, claims: dict[Any, Value], wanted: dict[Any, Value], now_ns
         return False
     now = wanted.get("time", now_ns)
     for claim in ("exp", "nbf"):
-        at = claims.get(claim)
-        if at is None:
+        if claim not in claims:
             continue
+        at = claims[claim]
         if not is_number(at):
             raise BuiltinError(f"{name}: {claim} value must be a number")
         if (now >= at * 1_000_000_000) if claim == "exp" else (now < at * 1_000_000_000):
