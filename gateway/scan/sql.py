@@ -36,8 +36,9 @@ STEPS: Final = 10_000
 _UNSURE: Final = re.compile(r"[\\\"`\[#$]|/\*|--|(?<![A-Za-z])[EeNnQqRrBbXxUu]&?'")
 _RUN: Final = re.compile(r"/\*!\d{0,6}")
 _EXPLAINED: Final = re.compile(
-    r"\bexplain\s+(?:query\s+plan\s+(?:for\s+)?|plan\s+for\s+|\([^()]*\)\s*|format\s*=\s*\w+\s+|"
-    r"(?:analy[sz]e|verbose|extended|partitions|formatted)\s+)*(?=select|with|insert|update|delete|merge|replace|create)",
+    r"\bexplain\s+(?:query\s+plan\s+(?:for\s+)?|plan\s+for\s+|\((?!\s*(?:select|with)\b)[^()]*\)\s*|format\s*=\s*\w+\s+|"
+    r"(?:analy[sz]e|verbose|extended|partitions|formatted)\s+)*"
+    r"(?=[\s(]*(?:select|with)\b|(?:insert|update|delete|merge|replace|create)\b)",
     re.IGNORECASE,
 )
 
@@ -105,9 +106,11 @@ class Reader:
             sure = [reading for reading in found if all(one.readable for one in reading)]
             for reading in sure or found:
                 yield from reading
-            # A reading that cannot be parsed beside one that can: what it begins with still counts.
-            for reading in found if sure else ():
-                yield from (one for one in reading if not one.readable and one.kind in HARD)
+            # A reading that cannot be parsed beside one that can: the words that are no names in it still count.
+            for (tokens, _), reading in zip(readings, found, strict=True):
+                if sure and not all(one.readable for one in reading):
+                    words = [by_words(piece, each, readable=False, quoted=False) for piece in _split(tokens)]
+                    yield from (one for one in words if one.kind in HARD)
 
     def _readings(self, text: str) -> list[tuple[list[Token], list[int]]]:
         """The ways to cut the text into tokens, each with those dialects that cut it so."""

@@ -124,8 +124,8 @@ _OPENINGS: Final[dict[str, str]] = {
     "table": rf"{_G}{_NAME}{_O}(?:;|(?:limit|order{_G}by|into{_G}outfile)\b)",
     "into": rf"{_G}(?:outfile|dumpfile){_G}\S",
     "union": rf"{_G}(?:(?:all|distinct){_G})*(?:\({_O})*select\b",
-    "explain": rf"{_G}(?:query{_G}plan{_G}(?:for{_G})?|plan{_G}for{_G}|\([^()]*+\){_O}|format{_O}={_O}\w+{_G}|"
-    rf"(?:analy[sz]e|verbose|extended|partitions|formatted){_G})*{_READS}{_G}\S",
+    "explain": rf"{_G}(?:query{_G}plan{_G}(?:for{_G})?|plan{_G}for{_G}|\((?!{_O}(?:select|with)\b)[^()]*+\){_O}|"
+    rf"format{_O}={_O}\w+{_G}|(?:analy[sz]e|verbose|extended|partitions|formatted){_G})*(?:\({_O})*{_READS}{_G}\S",
     "begin": rf"{_G}(?:execute{_G}immediate|dbms_|utl_)",
     "shutdown": rf"(?:{_G}with{_G}nowait|{_O};)",
     "reset": rf"{_G}(?:master|slave|replica|persist)\b",
