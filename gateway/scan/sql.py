@@ -19,11 +19,13 @@ from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final
 
-from gateway.scan.sqltree import HARD, KINDS, WRITES, Statement, by_words, statement, unreadable
+from gateway.scan.sqltree import HARD, KINDS, WRITES, Statement, by_words, statement, unquoted, unreadable
 
 if TYPE_CHECKING:
     from sqlglot import exp
     from sqlglot.tokenizer_core import Token
+
+    _Readings = list[tuple[list[Token], list[int]]]
 
 __all__ = ["DIALECTS", "KINDS", "STEPS", "WRITES", "Reader", "Statement", "unreadable"]
 
@@ -106,13 +108,27 @@ class Reader:
             sure = [reading for reading in found if all(one.readable for one in reading)]
             for reading in sure or found:
                 yield from reading
-            # A reading that cannot be parsed beside one that can: the words that are no names in it still count.
-            for (tokens, _), reading in zip(readings, found, strict=True):
-                if sure and not all(one.readable for one in reading):
-                    words = [by_words(piece, each, readable=False, quoted=False) for piece in _split(tokens)]
-                    yield from (one for one in words if one.kind in HARD)
+            if sure:
+                yield from self._beside(readings, found, each)
 
-    def _readings(self, text: str) -> list[tuple[list[Token], list[int]]]:
+    def _beside(self, readings: _Readings, found: Sequence[Sequence[Statement]], text: str) -> Iterator[Statement]:
+        """Of readings that cannot be parsed beside some that can: what they hold that these do not.
+
+        In them words in quotes, of whichever database, are names.
+        """
+        sure = [all(one.readable for one in reading) for reading in found]
+        kinds = {
+            kind for reading, plain in zip(found, sure, strict=True) if plain for one in reading for kind in one.kinds
+        }
+        words = [unquoted(tokens) for (tokens, _), plain in zip(readings, sure, strict=True) if plain]
+        for (tokens, _), plain in zip(readings, sure, strict=True):
+            if plain:
+                continue
+            said = [by_words(piece, text, readable=False, quoted=False) for piece in _split(tokens)]
+            new = not any(unquoted(tokens, text) <= known for known in words)
+            yield from (one for one in said if one.kind in HARD and (new or not one.kinds <= kinds))
+
+    def _readings(self, text: str) -> _Readings:
         """The ways to cut the text into tokens, each with those dialects that cut it so."""
         unsure = _UNSURE.search(text) is not None
         readings: dict[tuple[str, ...], tuple[list[Token], list[int]]] = {}

@@ -55,6 +55,7 @@ _LINE: Final = re.compile(r"(?:^|\n)[\s>*\-+\d.)#$]*(?:\w*sql\w*>[ \t]*)?\Z|[:;`
 _WEAK_HARD: Final = re.compile(r"(?:drop\s+(?:table|database|schema)|truncate\s+table|delete\s+from)\b", re.IGNORECASE)
 _SURE: Final = frozenset({"union", "into", RUN})  # openings that no prose has
 _BRACKETS: Final = re.compile(r"[()]|'[^']*'|\"[^\"]*\"|`[^`]*`")
+_INSIDE: Final = re.compile(r"([\"'`])\([(\s]*\Z")
 _OPENED: Final = "( \t\r\n"
 WORK: Final = 1_000  # looks at openings in vain, beyond one for each character
 EFFORT: Final = 30_000  # moves of the parsers, and as much for looks and characters, over all: half a second
@@ -204,7 +205,9 @@ class Finder:
 
     def _quote(self) -> str:
         """What the statement stands in, if it does; brackets may stand between."""
-        last = (self._before.rstrip(_OPENED) or " ")[-1] if self._before[-1] in _OPENED else self._before[-1]
+        last = self._before[-1]
+        if last in _OPENED and (between := _INSIDE.search(self._before)):
+            last = between[1]
         return last if last in "\"'`" else ""
 
     def _bracketed(self, body: str) -> tuple[str, int]:

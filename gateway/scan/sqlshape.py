@@ -180,6 +180,7 @@ class Select:
         self._tied = False
         self._run = 0
         self._last = "select"
+        self._named = 0  # WITH in brackets whose SELECT is still to come
         self._from = False
 
     def advance(self, text: str, final: bool) -> Verdict:
@@ -228,8 +229,12 @@ class Select:
                 return "no"
             if self._last == "," and word in ("and", "or"):
                 return "no"
+            if word == "with" and self._last in _BEFORE_SELECT:
+                self._named += 1
             if word == "select" and self._last not in _BEFORE_SELECT:
-                return "no"  # it begins on its own
+                if not self._named or self._last != ")":
+                    return "no"  # it begins on its own
+                self._named -= 1
             self._run = 0 if word in _SQL_WORDS else self._run + 1
             self._from = word == "from"
             if self._run == 3:

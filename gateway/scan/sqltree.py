@@ -231,6 +231,14 @@ def _unquoted(tokens: list[Token], text: str) -> list[Token]:
     return left
 
 
+def unquoted(tokens: list[Token], text: str = "") -> set[str]:
+    """The words of a reading that are no values; with the text, those that are no names in quotes either."""
+    said = (
+        _unquoted(tokens, text) if text else [token for token in tokens if not token.token_type.name.endswith("STRING")]
+    )
+    return {word for token in said for word in _NAME.findall(token.text.upper())}
+
+
 def _plain(tokens: list[Token], text: str) -> str:
     """The statement without values and comments: names, keywords and signs."""
     said, size = [], 0
