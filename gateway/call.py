@@ -53,6 +53,12 @@ class Span(NamedTuple):
     nested: Nested | None
 
 
+class Argument(Span):
+    """A text position in the arguments of a tool call that are an object, at any depth."""
+
+    __slots__ = ()
+
+
 class Finding(NamedTuple):
     """A stretch of text that a scanner recognised: [start, end) in characters, entity type, score 0 to 1."""
 

@@ -32,7 +32,6 @@ from gateway.toolcalls import ToolCalls
 
 MAX_TOOL_CALL = 4 * 1024 * 1024  # characters of an answer's tool calls, which are held until they are whole
 MAX_RUNS = 1024  # texts, and tool calls, that one answer may have
-ARGUMENTS = frozenset({"arguments", "input"})  # fields of a tool call whose text, if it is no JSON, is an argument
 _SHORT = 128  # characters of a text, and how many of them, that one answer's filter remembers to be clean
 _ALIVE = b":\n\n"
 _log = logging.getLogger("meshgate.output")
@@ -198,7 +197,7 @@ class AnswerFilter:
         kept = self._restoration.kept(calls) if calls else frozenset()
         for span in survey.spans:
             text = self._text(span.text, self._restoration.at(span, kept))
-            if span.nested is not None or span.key in ARGUMENTS:  # the strings of a tool call's arguments
+            if tree.is_argument(span):
                 for gate in self._gates:
                     text = gate.argument(self._call, text)
             if text != span.text:

@@ -16,6 +16,7 @@ from typing import Final
 
 from gateway.call import Call, Json, Span
 from gateway.errors import Refusal
+from gateway.formats import tree
 from gateway.scan.sql import KINDS, Reader, Statement
 from gateway.scan.sqlfind import Arguments, Finder
 from gateway.scan.sqlinject import Breakout
@@ -159,9 +160,6 @@ def _refusal(problem: str, statement: Statement) -> Refusal:
     )
 
 
-_CARRIES: Final = frozenset({"arguments", "input"})  # fields of a tool call whose text is an argument
-
-
 class SqlFacts:
     """What policies are told of the SQL in a request's tool calls; each text is read once as long as it comes back."""
 
@@ -173,7 +171,7 @@ class SqlFacts:
         """`{statement, kind, kinds, tables, columns, writes, readable}` of each, once; values are `?`."""
         found: list[Json] = []
         for span in spans:
-            if (span.nested is None and span.key not in _CARRIES) or len(span.text) < _SHORT:
+            if len(span.text) < _SHORT or not tree.is_argument(span):
                 continue
             key = hashed((team, span.text))
             facts = self._known.recall(key)

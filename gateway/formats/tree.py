@@ -19,7 +19,7 @@ from urllib.parse import quote
 import orjson
 
 from gateway import encoded
-from gateway.call import Json, Nested, Span
+from gateway.call import Argument, Json, Nested, Span
 from gateway.errors import Refusal
 from gateway.formats import items, literals, numbers, terms
 
@@ -87,9 +87,10 @@ class Survey:
         keys = colons = 0
         widest = self.widest
         spoken = False  # below the conversation: only there a role says who wrote a text
+        defines = False  # below what defines tools and forms of answers: there arguments are described
 
         def visit(node: Any, role: str, depth: int, blob: bool, opaque: frozenset[str]) -> None:
-            nonlocal keys, colons, widest, spoken
+            nonlocal keys, colons, widest, spoken, defines
             if depth > max_depth:
                 raise Refusal("invalid_request", f"The body is nested more than {max_depth} levels deep.")
             if type(node) is dict:
@@ -124,6 +125,7 @@ class Survey:
                     and type(value.get("content")) is str
                     and type(value.get("role")) is str
                     and value["role"] in _NAMES
+                    and key not in ARGUMENTS
                 ):
                     # A message of plain text, which is what most of a body is: read here, without another visit.
                     text = value["content"]
@@ -137,8 +139,12 @@ class Survey:
                     inner = key in blob_keys and self._blob(key, value)
                     if depth == 1:
                         spoken = key == "messages" and not wrapped
+                        defines = key in _DEFINITIONS
                     dialect = opaque if type(key) is int or key in within else _NOTHING
+                    first = len(self.spans) if key in ARGUMENTS and not defines else -1
                     visit(value, role, depth + 1, blob or inner, dialect)
+                    if first >= 0:
+                        self._argue(first)
                     if kind is list and value and (type(value[0]) is int or type(value[0]) is float):
                         self.spans += _figures(node, key, value, role, nested)
                 elif kind is int or kind is float:
@@ -166,13 +172,20 @@ class Survey:
             elif type(value) is dict or type(value) is list:
                 if key in self._shape.blobs:
                     self._blob(key, value)
+                first = len(self.spans)
                 self.walk(value)
+                if key in ARGUMENTS:
+                    self._argue(first)
                 if type(value) is list:
                     self.spans += _figures(holder, key, value, "", None)
             elif type(value) is int or type(value) is float:  # noqa: SIM102  (the branches are kinds of value)
                 if abs(value) >= terms.LONG and (span := _figure(holder, key, value, "", None)):
                     self.spans.append(span)
         self.spans += [Span(holder, Name(key), key, "", None) for key in holder if key not in but and _telling(key)]
+
+    def _argue(self, first: int) -> None:
+        """Mark the text positions from `first` on as those of a tool call's arguments."""
+        self.spans[first:] = [Argument(*span) for span in self.spans[first:]]
 
     def _inside(
         self, holder: Any, key: Any, text: str, role: str, depth: int, outer: Nested | None, blob: bool
@@ -244,7 +257,9 @@ _NAMES = frozenset({"user", "assistant", "system", "tool", "developer", "functio
 
 
 _NOTHING: frozenset[str] = frozenset()
-_ARGUMENTS = frozenset({"arguments", "input"})
+ARGUMENTS = frozenset({"arguments", "input", "args"})
+"""Fields of a tool call that hold its arguments: as JSON in a string, as plain text or as an object."""
+_DEFINITIONS = frozenset({"tools", "functions", "response_format"})
 
 
 def _figure(holder: Any, key: Any, value: float, role: str, nested: Nested | None, name: str = "") -> Span | None:
@@ -362,10 +377,15 @@ def place(span: Span) -> tuple[Any, Any]:
     return nested.holder, nested.key
 
 
+def is_argument(span: Span) -> bool:
+    """Whether a text stands in the arguments of a tool call, whatever form they have."""
+    return span.nested is not None or type(span) is Argument or span.key in ARGUMENTS
+
+
 def tool(span: Span) -> str | None:
     """The name of the tool whose arguments a text stands in; None for any other text."""
     holder, key = place(span)
-    name = holder.get("name") if key in _ARGUMENTS and type(holder) is dict else None
+    name = holder.get("name") if key in ARGUMENTS and type(holder) is dict else None
     return name if type(name) is str else None
 
 

@@ -19,11 +19,13 @@ from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final
 
-from gateway.scan.sqltree import HARD, KINDS, WRITES, Statement, by_words, statement, unreadable
+from gateway.scan.sqltree import HARD, KINDS, WRITES, Statement, by_words, statement, unquoted, unreadable
 
 if TYPE_CHECKING:
     from sqlglot import exp
     from sqlglot.tokenizer_core import Token
+
+    _Readings = list[tuple[list[Token], list[int]]]
 
 __all__ = ["DIALECTS", "KINDS", "STEPS", "WRITES", "Reader", "Statement", "unreadable"]
 
@@ -36,8 +38,9 @@ STEPS: Final = 10_000
 _UNSURE: Final = re.compile(r"[\\\"`\[#$]|/\*|--|(?<![A-Za-z])[EeNnQqRrBbXxUu]&?'")
 _RUN: Final = re.compile(r"/\*!\d{0,6}")
 _EXPLAINED: Final = re.compile(
-    r"\bexplain\s+(?:query\s+plan\s+(?:for\s+)?|plan\s+for\s+|\([^()]*\)\s*|format\s*=\s*\w+\s+|"
-    r"(?:analy[sz]e|verbose|extended|partitions|formatted)\s+)*(?=select|with|insert|update|delete|merge|replace|create)",
+    r"\bexplain\s+(?:query\s+plan\s+(?:for\s+)?|plan\s+for\s+|\((?!\s*(?:select|with)\b)[^()]*\)\s*|format\s*=\s*\w+\s+|"
+    r"(?:analy[sz]e|verbose|extended|partitions|formatted)\s+)*"
+    r"(?=[\s(]*(?:select|with)\b|(?:insert|update|delete|merge|replace|create)\b)",
     re.IGNORECASE,
 )
 
@@ -105,11 +108,27 @@ class Reader:
             sure = [reading for reading in found if all(one.readable for one in reading)]
             for reading in sure or found:
                 yield from reading
-            # A reading that cannot be parsed beside one that can: what it begins with still counts.
-            for reading in found if sure else ():
-                yield from (one for one in reading if not one.readable and one.kind in HARD)
+            if sure:
+                yield from self._beside(readings, found, each)
 
-    def _readings(self, text: str) -> list[tuple[list[Token], list[int]]]:
+    def _beside(self, readings: _Readings, found: Sequence[Sequence[Statement]], text: str) -> Iterator[Statement]:
+        """Of readings that cannot be parsed beside some that can: what they hold that these do not.
+
+        In them words in quotes, of whichever database, are names.
+        """
+        sure = [all(one.readable for one in reading) for reading in found]
+        kinds = {
+            kind for reading, plain in zip(found, sure, strict=True) if plain for one in reading for kind in one.kinds
+        }
+        words = [unquoted(tokens) for (tokens, _), plain in zip(readings, sure, strict=True) if plain]
+        for (tokens, _), plain in zip(readings, sure, strict=True):
+            if plain:
+                continue
+            said = [by_words(piece, text, readable=False, quoted=False) for piece in _split(tokens)]
+            new = not any(unquoted(tokens, text) <= known for known in words)
+            yield from (one for one in said if one.kind in HARD and (new or not one.kinds <= kinds))
+
+    def _readings(self, text: str) -> _Readings:
         """The ways to cut the text into tokens, each with those dialects that cut it so."""
         unsure = _UNSURE.search(text) is not None
         readings: dict[tuple[str, ...], tuple[list[Token], list[int]]] = {}

@@ -54,6 +54,9 @@ _CODE: Final = re.compile(r"[=<>()*;\[\]{}@|]|'[^']*'|\"[^\"]*\"|\b(?:where|valu
 _LINE: Final = re.compile(r"(?:^|\n)[\s>*\-+\d.)#$]*(?:\w*sql\w*>[ \t]*)?\Z|[:;`\"'({\[\t=>]\s*\Z|\\n\s*\Z")
 _WEAK_HARD: Final = re.compile(r"(?:drop\s+(?:table|database|schema)|truncate\s+table|delete\s+from)\b", re.IGNORECASE)
 _SURE: Final = frozenset({"union", "into", RUN})  # openings that no prose has
+_BRACKETS: Final = re.compile(r"[()]|'[^']*'|\"[^\"]*\"|`[^`]*`")
+_INSIDE: Final = re.compile(r"([\"'`])\([(\s]*\Z")
+_OPENED: Final = "( \t\r\n"
 WORK: Final = 1_000  # looks at openings in vain, beyond one for each character
 EFFORT: Final = 30_000  # moves of the parsers, and as much for looks and characters, over all: half a second
 _LOOK: Final = 5  # microseconds that a possible beginning takes,
@@ -201,9 +204,25 @@ class Finder:
         return verdict
 
     def _quote(self) -> str:
-        """What the statement stands in, if it does."""
+        """What the statement stands in, if it does; brackets may stand between."""
         last = self._before[-1]
+        if last in _OPENED and (between := _INSIDE.search(self._before)):
+            last = between[1]
         return last if last in "\"'`" else ""
+
+    def _bracketed(self, body: str) -> tuple[str, int]:
+        """The statement with the brackets that it closes, and how much of the text that is: `(SELECT 1) UNION ...`."""
+        opened = self._before[len(self._before.rstrip(_OPENED)) :].count("(")
+        closed = depth = 0
+        for sign in _BRACKETS.finditer(body):
+            if sign[0] == "(":
+                depth += 1
+            elif sign[0] == ")":
+                depth -= 1
+                if depth < -opened:
+                    return "(" * closed + body[: sign.start()], sign.start()
+                closed = max(closed, -depth)
+        return "(" * closed + body, len(body)
 
     def _ending(self, text: str, final: bool) -> int | None:
         """Where the statement ends, from its opening on."""
@@ -243,6 +262,14 @@ class Finder:
         if self._spent.effort > EFFORT:
             return self._too_much(piece)
         if not all(one.readable for one in statements):
+            within, end = self._bracketed(body)
+            if within != body and (end == len(body) or not self._quote()):
+                inner = self._read(within)
+                if all(one.readable for one in inner):
+                    if self._is_prose(body[:end], trailing=False):
+                        return len(self._word)
+                    self._check(inner)
+                    return min(end, size) if end < len(body) else size
             cut = prose_from(body, min(self._yes, len(body)))
             begun = body[:cut].rstrip(" \n,.:") if cut else body.rstrip(".:,!? )")
             shorter = self._read(begun) if begun != body else statements

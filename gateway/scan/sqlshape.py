@@ -124,8 +124,8 @@ _OPENINGS: Final[dict[str, str]] = {
     "table": rf"{_G}{_NAME}{_O}(?:;|(?:limit|order{_G}by|into{_G}outfile)\b)",
     "into": rf"{_G}(?:outfile|dumpfile){_G}\S",
     "union": rf"{_G}(?:(?:all|distinct){_G})*(?:\({_O})*select\b",
-    "explain": rf"{_G}(?:query{_G}plan{_G}(?:for{_G})?|plan{_G}for{_G}|\([^()]*+\){_O}|format{_O}={_O}\w+{_G}|"
-    rf"(?:analy[sz]e|verbose|extended|partitions|formatted){_G})*{_READS}{_G}\S",
+    "explain": rf"{_G}(?:query{_G}plan{_G}(?:for{_G})?|plan{_G}for{_G}|\((?!{_O}(?:select|with)\b)[^()]*+\){_O}|"
+    rf"format{_O}={_O}\w+{_G}|(?:analy[sz]e|verbose|extended|partitions|formatted){_G})*(?:\({_O})*{_READS}{_G}\S",
     "begin": rf"{_G}(?:execute{_G}immediate|dbms_|utl_)",
     "shutdown": rf"(?:{_G}with{_G}nowait|{_O};)",
     "reset": rf"{_G}(?:master|slave|replica|persist)\b",
@@ -180,6 +180,7 @@ class Select:
         self._tied = False
         self._run = 0
         self._last = "select"
+        self._named = 0  # WITH in brackets whose SELECT is still to come
         self._from = False
 
     def advance(self, text: str, final: bool) -> Verdict:
@@ -228,8 +229,12 @@ class Select:
                 return "no"
             if self._last == "," and word in ("and", "or"):
                 return "no"
+            if word == "with" and self._last in _BEFORE_SELECT:
+                self._named += 1
             if word == "select" and self._last not in _BEFORE_SELECT:
-                return "no"  # it begins on its own
+                if not self._named or self._last != ")":
+                    return "no"  # it begins on its own
+                self._named -= 1
             self._run = 0 if word in _SQL_WORDS else self._run + 1
             self._from = word == "from"
             if self._run == 3:

@@ -184,15 +184,19 @@ def _heads(tokens: list[Token]) -> set[str]:
     return set()
 
 
-def by_words(tokens: list[Token], text: str, *, readable: bool) -> Statement:
-    """A statement without a grammar: whatever it may do by its words, inside its strings too, which it may run."""
-    words = [token.text.upper() for token in tokens]
-    kinds = _heads(tokens) | _reaching(tokens)
+def by_words(tokens: list[Token], text: str, *, readable: bool, quoted: bool = True) -> Statement:
+    """A statement without a grammar: whatever it may do by its words, inside its strings too, which it may run.
+
+    `quoted` is false where another reading has a grammar: then words in quotes, of whichever database, are names.
+    """
+    said = tokens if quoted else _unquoted(tokens, text) or tokens
+    words = [token.text.upper() for token in said]
+    kinds = _heads(said) | _reaching(tokens)
     start = next((index for index, word in enumerate(words) if word not in _BEFORE), 0)
     if words[start] == "SELECT" and "FROM" in words:
         kinds.add("select")
     inside: set[str] = set()
-    for token in tokens[start + 1 :]:
+    for token in said[start + 1 :]:
         inside.update(map(str.upper, _WORD.findall(token.text)))
     if kinds.isdisjoint({"grant", "transaction", "show"}):
         kinds |= {_INNER[word] for word in inside & _INNER.keys()} if words[0] not in ("SHOW", "DESC") else set()
@@ -203,6 +207,36 @@ def by_words(tokens: list[Token], text: str, *, readable: bool) -> Statement:
     return Statement(
         _gravest(kinds), frozenset(kinds), _plain(tokens, text), unbounded=False, rows=0, readable=readable, words=names
     )
+
+
+def _unquoted(tokens: list[Token], text: str) -> list[Token]:
+    """The tokens that no quotes of any database make a name or a value.
+
+    A reading that does not know backticks or brackets as quotes has them as tokens. To its database a statement with a
+    backtick is none, and in brackets stand subscripts and values: no word between two of them begins a statement.
+    """
+    left: list[Token] = []
+    opened: list[tuple[str, int]] = []  # the bracket or backtick that is awaited, and what stood before its partner
+    for token in tokens:
+        kind, said = token.token_type.name, token.text
+        if kind.endswith("STRING") or (kind == "IDENTIFIER" and text[token.start : token.start + 1] in ('"', "`", "[")):
+            continue
+        if opened and said == opened[-1][0]:
+            del left[opened.pop()[1] :]
+        elif said in ("[", "`"):
+            opened.append(("]" if said == "[" else said, len(left)))
+            left.append(token)
+        else:
+            left.append(token)
+    return left
+
+
+def unquoted(tokens: list[Token], text: str = "") -> set[str]:
+    """The words of a reading that are no values; with the text, those that are no names in quotes either."""
+    said = (
+        _unquoted(tokens, text) if text else [token for token in tokens if not token.token_type.name.endswith("STRING")]
+    )
+    return {word for token in said for word in _NAME.findall(token.text.upper())}
 
 
 def _plain(tokens: list[Token], text: str) -> str:

@@ -2,12 +2,24 @@
 
 from __future__ import annotations
 
+import copy
 import itertools
+import json
+from collections.abc import Callable
+from typing import Any
 
 import pytest
 
-from gateway.call import Json, Span
-from gateway.sections import Sql
+from gateway.call import Call, Json, Span
+from gateway.errors import Refusal
+from gateway.formats import tree
+from gateway.formats.openai_chat import OPENAI_CHAT
+from gateway.output import Screen
+from gateway.scan.pii import PiiScanner
+from gateway.scan.placeholders import PLACEHOLDER, WRITTEN
+from gateway.scan.secrets import SecretScanner
+from gateway.scan.window import StreamScanner
+from gateway.sections import Output, Sql
 from gateway.sqlgate import SqlFacts, SqlGate
 
 FACTS = SqlFacts(SqlGate(Sql(allow=("select",))))
@@ -81,3 +93,60 @@ def test_writes_that_looked_like_reads(text: str, key: str) -> None:
 def test_prose_is_no_statement(text: str) -> None:
     """Sentences that begin with a word of SQL."""
     assert facts(text) == []
+
+
+PIECE = "x' OR 1=1 --"  # only an argument is read as a piece of a statement
+OBJECTS_OF_ARGUMENTS: list[Any] = [
+    {"sql": PIECE},
+    {"a": [{"b": {"c": [1, PIECE]}}]},
+    [PIECE],
+    {"content": PIECE, "role": "user"},
+    {"arguments": {"q": PIECE}},
+    {"q": json.dumps({"deep": [PIECE]})},
+]
+CALLS: list[Callable[[Any], Json]] = [
+    lambda said: {"tool_calls": [{"id": "c", "index": 0, "function": {"name": "q", "arguments": said}}]},
+    lambda said: {"tool_calls": [{"id": "c", "index": 0, "custom": {"name": "q", "input": said}}]},
+    lambda said: {"function_call": {"name": "q", "arguments": said}},
+    lambda said: {"tool_calls": [{"id": "c", "index": 0, "name": "q", "args": said}]},
+    lambda said: {"tool_calls": [{"id": "c", "index": 0, "type": "tool_use", "name": "q", "input": said}]},
+]
+
+
+@pytest.fixture(scope="module")
+def screen(pii: PiiScanner) -> Screen:
+    """Lets reads pass."""
+    scanner = StreamScanner(pii, SecretScanner(), {PLACEHOLDER: WRITTEN})
+    return Screen(Output.model_validate({"tools": "any"}), scanner, lambda _: False, (SqlGate(Sql()),))
+
+
+@pytest.mark.parametrize("make", CALLS)
+@pytest.mark.parametrize("said", [*OBJECTS_OF_ARGUMENTS, PIECE, json.dumps({"q": PIECE})], ids=str)
+def test_arguments_are_read_in_every_form(screen: Screen, make: Callable[[Any], Json], said: Any) -> None:
+    """As an object, as JSON in a string, as text: in the request's history, in answers, whole and streamed."""
+    message = {"role": "assistant", "content": None, **make(said)}
+    body = {"model": "m", "messages": [{"role": "user", "content": "Go."}, message]}
+    _, survey = tree.parse(json.dumps(body).encode(), OPENAI_CHAT.shape, 64)
+    assert [fact["kind"] for fact in FACTS.of(survey.spans)] == ["fragment"]
+    made = screen.filter(Call("id", "/", "llm", OPENAI_CHAT, [], None, 0))
+    with pytest.raises(Refusal, match="fragment"):
+        made.whole(
+            {"id": "c", "choices": [{"index": 0, "message": copy.deepcopy(message), "finish_reason": "tool_calls"}]}
+        )
+    made = screen.filter(Call("id", "/", "llm", OPENAI_CHAT, [], None, 0))
+    codec = OPENAI_CHAT.stream(keep_usage=False)
+    chunk = {"id": "c", "choices": [{"index": 0, "delta": make(said), "finish_reason": "tool_calls"}]}
+    events = f"data: {json.dumps(chunk)}\n\ndata: [DONE]\n\n".encode()
+    with pytest.raises(Refusal, match="fragment"):
+        b"".join(part for one in codec.feed(events) for part in made.feed(one, codec))
+
+
+def test_what_describes_arguments_is_none() -> None:
+    """The schema of a tool has a property of that name."""
+    schema = {
+        "type": "object",
+        "properties": {"input": {"type": "string", "description": "DROP TABLE x; and the like"}},
+    }
+    body = {"messages": [], "tools": [{"type": "function", "function": {"name": "q", "parameters": schema}}]}
+    _, survey = tree.parse(json.dumps(body).encode(), OPENAI_CHAT.shape, 64)
+    assert FACTS.of(survey.spans) == []
