@@ -193,7 +193,7 @@ def _contents(config: Config, shared: Shared) -> Contents | None:
     if config.policy is None or not config.policy.content:
         return None
     if shared.contents is None:
-        shared.contents = Contents(Injection(_cache_dir(config)).score)
+        shared.contents = Contents(Injection(_cache_dir(config)).evidence)
     return shared.contents
 
 

@@ -2,7 +2,10 @@
 
 Cues (`cues.CUES`) are looked for in the text with its disguises undone: letters of other alphabets and widths, leet,
 letters set apart, ROT13, text set backwards, Base64, hexadecimal, percent-encoding, entities, characters that nobody
-sees. A disguise counts as a cue of its own. One pass of Hyperscan over all patterns; most texts show no cue.
+sees. A disguise counts as a cue of its own. Key words with an error of typing are put right, which counts no more. One
+pass of Hyperscan over all patterns; most texts show no cue.
+
+White space is one: a sentence is found however it is laid out (`layout`).
 
 What is quoted in a text about such attacks counts less. Honest limits: an instruction in plain words that fits its
 document ("reply with the invoice number") looks like any other sentence, and scores low; a text may be worded so that
@@ -13,9 +16,10 @@ from __future__ import annotations
 
 import codecs
 import html
+import re
 import threading
 import unicodedata
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 from urllib.parse import unquote
@@ -23,7 +27,7 @@ from urllib.parse import unquote
 import regex
 
 from gateway.budget import spend
-from gateway.scan import index
+from gateway.scan import index, layout, misspelt
 from gateway.scan.cues import CUES
 from gateway.scan.urls import decoded
 
@@ -45,6 +49,22 @@ class Score(NamedTuple):
 
 NONE: Final = Score(0.0, 0.0)
 
+
+class Sign(NamedTuple):
+    """What speaks for instructions: one group of cues, and how likely it makes them by where the text came from."""
+
+    group: str
+    tool: float
+    user: float
+
+    def within(self, evidence: Evidence) -> bool:
+        """Whether the evidence says as much of this group."""
+        return any(group == self.group and tool >= self.tool and user >= self.user for group, tool, user in evidence)
+
+
+Evidence = tuple[Sign, ...]
+"""What speaks for instructions in a text; most texts have none."""
+
 _BETWEEN: Final = regex.compile(r"[ :,]")
 _WITHIN: Final = regex.compile(r"(?<=\w)[ ._*-](?=\w)")
 _SPACES: Final = regex.compile(r" {2,}")
@@ -60,7 +80,8 @@ _ABOUT: Final = regex.compile(
     r"|security|detect|guardrail|phrases? (?:like|such as)|for example|such as|e\.g\."
 )
 _QUOTES: Final = "\"'`\u201c\u2018\u00ab\u201e"
-_LOOKALIKES: Final = str.maketrans("аеорсухіјѕԁһӏԛԝαορνικυɡɑı", "aeopcyxijsdhlqwaopvikugai")
+_LOOKALIKES: Final = dict(zip("аеорсухіјѕԁһӏԛԝαορνικυɡɑı\u2028\u2029", "aeopcyxijsdhlqwaopvikugai\n\n", strict=True))
+_LOOKALIKE: Final = re.compile(f"[{''.join(_LOOKALIKES)}]")
 _QUOTED: Final = 0.55  # of the score of what is only quoted, in a text about attacks
 
 
@@ -85,6 +106,8 @@ _DISGUISES: Final = {
     "leet": "|".join(
         map(_leet, ("ignore", "disregard", "previous", "instructions", "system", "prompt", "pretend", "forget"))
     ),
+    "layout": layout.PATTERN,
+    **{f"misspelt:{number}": pattern for number, pattern in enumerate(misspelt.PATTERNS)},
 }
 """What shows that a text is disguised, in its plain form; each has its way back in `_views`."""
 
@@ -117,7 +140,7 @@ def plain(text: str) -> str:
     text = _HIDDEN.sub("", unicodedata.normalize("NFKD", text))
     if _TAGS.search(text):
         text = _TAGS.sub(lambda run: "".join(chr(ord(char) - 0xE0000) for char in run[0]), text)
-    return text.lower().translate(_LOOKALIKES)
+    return _LOOKALIKE.sub(lambda char: _LOOKALIKES[char[0]], text.lower())
 
 
 Find = Callable[[str], set[int]]
@@ -127,46 +150,70 @@ class Injection:
     """The scorer. Immutable, shared between threads."""
 
     def __init__(self, cache_dir: Path | None = None) -> None:
-        patterns = [plain(cue.pattern) if not cue.pattern.isascii() else cue.pattern for cue in CUES]
+        # A blank may be any white space: a tab, the end of a line.
+        patterns = [
+            (plain(cue.pattern) if not cue.pattern.isascii() else cue.pattern).replace(" ", r"\s") for cue in CUES
+        ]
         self._patterns = [*patterns, *_DISGUISES.values()]
         self._compiled: dict[int, Any] = {}
         self._find = _hyperscan(self._patterns, cache_dir) if hyperscan is not None else _one_by_one(self._patterns)
 
     def score(self, text: str) -> Score:
         """How much a text looks like instructions to whoever reads it."""
+        return together([self.evidence(text)])
+
+    def evidence(self, text: str) -> Evidence:
+        """What in a text looks like instructions, by groups of cues."""
         spend(len(text) >> 5)
         shown = plain(text)
         found = self._find(shown)
-        disguised = False
+        if not found:
+            return ()
         hidden: set[int] = set()
-        for view in _views(text, shown, found):
-            more = {number for number in self._find(plain(view)) - found if number < len(CUES)}
-            hidden |= more
-            disguised |= bool(more)
-        tool, user = _combine(found, hidden)
-        if not tool and not user:
-            return NONE
-        if disguised or (not text.isascii() and (_TAGS.search(text) or _SCATTERED.search(text.lower()))):
-            tool, user = _either(tool, 0.5), _either(user, 0.5)
-        if not hidden and found & _OVERRIDES and _ABOUT.search(shown) and self._all_quoted(shown, found):
-            tool, user = tool * _QUOTED, user * _QUOTED
-        return Score(_step(tool), _step(user))
+        shows = _shows(found)
+        for view in _views(text, shown, shows):
+            hidden |= {number for number in self._find(plain(view)) - found if number < _CUES}
+        read = [(shown, found)]
+        if "layout" in shows:
+            read.append(self._spoken(layout.unfolded(shown)))
+            shows |= _shows(read[-1][1])
+        if "misspelt" in shows:
+            read.append(self._spoken(misspelt.corrected(read[-1][0])))
+        signs = _signs(hidden.union(*(numbers for _, numbers in read)))
+        if not signs:
+            return ()
+        if hidden or (not text.isascii() and (_TAGS.search(text) or _SCATTERED.search(text.lower()))):
+            signs = (*signs, Sign("disguise", 0.5, 0.5))
+        overrides = any(numbers & _OVERRIDES for _, numbers in read)
+        if overrides and not hidden and _ABOUT.search(shown) and self._all_quoted(read):
+            score = together([signs])
+            signs = (Sign("quoted", score.tool * _QUOTED, score.user * _QUOTED),)
+        return signs
 
-    def _all_quoted(self, shown: str, found: set[int]) -> bool:
+    def _spoken(self, view: str) -> tuple[str, set[int]]:
+        """A text whose lines are gone, and what it says: cues that depend on lines do not count."""
+        return view, {number for number in self._find(view) if number in _SPOKEN or number >= _CUES}
+
+    def _all_quoted(self, read: Sequence[tuple[str, set[int]]]) -> bool:
         """Whether what would override stands in quotation marks, each time."""
-        for number in found & _OVERRIDES:
-            pattern = self._compiled.get(number) or regex.compile(self._patterns[number])
-            self._compiled[number] = pattern
-            for match in pattern.finditer(shown):
-                before = shown[max(0, match.start() - 60) : match.start()].rpartition("\n")[2]
-                if not any(quote in before for quote in _QUOTES):
-                    return False
+        for shown, found in read:
+            for number in found & _OVERRIDES:
+                pattern = self._compiled.get(number) or regex.compile(self._patterns[number])
+                self._compiled[number] = pattern
+                for match in pattern.finditer(shown):
+                    before = shown[max(0, match.start() - 60) : match.start()].rpartition("\n")[2]
+                    if not any(quote in before for quote in _QUOTES):
+                        return False
         return True
 
 
-def _views(text: str, shown: str, found: set[int]) -> Iterator[str]:
+def _shows(found: set[int]) -> set[str]:
+    """Which disguises a text shows."""
+    return {_NAMES[number - _CUES] for number in found if number >= _CUES}
+
+
+def _views(text: str, shown: str, shows: set[str]) -> Iterator[str]:
     """The text as it reads once a disguise is undone, for each disguise that it shows."""
-    shows = {name for number, name in enumerate(_DISGUISES, len(CUES)) if number in found}
     if "backwards" in shows:
         yield shown[::-1]
     if "rot13" in shows:
@@ -192,7 +239,9 @@ def _encoded(text: str) -> Iterator[str]:
     while at >= 0:
         end = marks.find(b" ", at)
         end = end if end >= 0 else len(marks)
-        yield text[at:end]
+        stretch = text[at:end]
+        if not stretch.islower() or (stretch.isalnum() and not stretch.isalpha()):  # Base64 has capitals, others digits
+            yield stretch
         at = marks.find(_LONG, end)
 
 
@@ -203,36 +252,50 @@ _MARKS: Final = bytes(
 _LONG: Final = b"x" * 24
 
 
-def _combine(found: set[int], hidden: set[int]) -> tuple[float, float]:
-    """Cues of one group: the heaviest; of several groups: as independent chances."""
+def _signs(found: set[int]) -> Evidence:
+    """Cues of one group: the heaviest."""
     tool: dict[str, float] = {}
     user: dict[str, float] = {}
-    for number in found | hidden:
-        if number >= len(CUES):
-            continue
-        cue = CUES[number]
-        tool[cue.group] = max(tool.get(cue.group, 0.0), cue.tool)
-        user[cue.group] = max(user.get(cue.group, 0.0), cue.user)
-    return _together(tool.values()), _together(user.values())
+    for number in sorted(found):
+        if number < _CUES:
+            cue = CUES[number]
+            tool[cue.group] = max(tool.get(cue.group, 0.0), cue.tool)
+            user[cue.group] = max(user.get(cue.group, 0.0), cue.user)
+    return tuple(Sign(group, tool[group], user[group]) for group in tool)
 
 
-def _together(weights: Any) -> float:
+def together(texts: Iterable[Evidence]) -> Score:
+    """The score of texts that are read as one: of each group the heaviest, all groups as independent chances."""
+    tool: dict[str, float] = {}
+    user: dict[str, float] = {}
+    for evidence in texts:
+        for group, as_tool, as_user in evidence:
+            tool[group] = max(tool.get(group, 0.0), as_tool)
+            user[group] = max(user.get(group, 0.0), as_user)
+    return Score(_step(_either(tool.values())), _step(_either(user.values()))) if tool else NONE
+
+
+def _either(weights: Iterable[float]) -> float:
+    """That one of several independent chances comes true."""
     missing = 1.0
     for weight in weights:
         missing *= 1 - weight
     return 1 - missing
 
 
-def _either(score: float, weight: float) -> float:
-    return 1 - (1 - score) * (1 - weight)
-
-
 def _step(score: float) -> float:
     return round(int(score / STEP + 1e-9) * STEP, 2)
 
 
+_CUES: Final = len(CUES)
+_NAMES: Final = tuple(name.partition(":")[0] for name in _DISGUISES)
 _OVERRIDES: Final = frozenset(
     number for number, cue in enumerate(CUES) if cue.group in ("override", "leak", "free", "marker", "retask")
+)
+_SPOKEN: Final = frozenset(
+    number
+    for number, cue in enumerate(CUES)
+    if cue.group in ("override", "leak", "free", "retask", "role", "secrecy", "frame")
 )
 
 

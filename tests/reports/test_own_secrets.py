@@ -17,7 +17,7 @@ from gateway.errors import Refusal
 from gateway.formats.openai_chat import OPENAI_CHAT
 from gateway.formats.tree import Survey
 from gateway.own import ENTITY, OwnSecrets, values
-from gateway.scan.injection import Score
+from gateway.scan.injection import Evidence, Sign
 from gateway.sections import Pii
 from gateway.texts import Texts
 from line import config, running
@@ -55,9 +55,9 @@ def test_a_text_of_another_team_is_a_miss() -> None:
         asked.append(text)
         return 1
 
-    def score(text: str) -> Score:
+    def score(text: str) -> Evidence:
         asked.append(text)
-        return Score(0.9, 0.9)
+        return (Sign("override", 0.9, 0.9),)
 
     spans = [Span({}, "content", "a text of one team", "tool", None)]
     for read in (Texts(count, None).survey, Contents(score).read):
@@ -71,7 +71,7 @@ def test_a_text_of_another_team_is_a_miss() -> None:
 def test_unusual_roles_count_as_a_tool(role: str) -> None:
     """Nobody escapes the score by a role of their own."""
     spans = [Span({}, "content", "a text of some length", role, None)]
-    assert Contents(lambda _: Score(0.9, 0.1)).read(spans).injection == {"tool": 0.9}
+    assert Contents(lambda _: (Sign("override", 0.9, 0.1),)).read(spans).injection == {"tool": 0.9}
 
 
 def test_a_key_in_a_request_is_a_secret() -> None:

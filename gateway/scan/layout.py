@@ -1,0 +1,42 @@
+"""Sentences that are laid out oddly: folded, indented, quoted, in a comment, with emphasis, with hyphens in words.
+
+A single blank, tab or end of line between two words is read as it stands. A text that shows a key word of instructions
+beside more than that is read again with one blank in the place of each such run.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import regex
+
+_FIRST: Final = (
+    r"ignor(?:e|ing)|disregard(?:ing)?|forget|overrid(?:e|ing)|bypass|reveal|follow|obey|(?:do|must|should|will) not"
+    r"|never|repeat|do|you are|before you"
+)
+_NEXT: Final = (
+    r"not|all|any|anything|everything|the|your|my|these|those|that|this|what|now|about|ignore|follow|obey|tell|mention|inform"
+    r"|reveal|finish|complete|answer|previous|prior|above|earlier|preceding|instructions?|prompts?|rules|system"
+)
+_MIDDLE: Final = r"all|any|your|previous|prior|above|earlier|preceding|system|hidden|secret|new"
+_LAST: Final = r"previous|prior|above|earlier|preceding|instructions?|prompts?|rules|guidelines|directives|restrictions"
+_ODD: Final = r"(?:[\s*>#|/_]{2,40}|[*>|]|\\{1,2}[nrt]\s?|(?:\s?</?\w{1,8} ?/?>){1,3}\s?)"
+_EDGE: Final = r"(?:\b|_|\\[nrt])"
+PATTERN: Final = (
+    rf"{_EDGE}(?:(?:{_FIRST}){_ODD}(?:{_NEXT})|(?:{_MIDDLE}){_ODD}(?:{_LAST}))(?:\b|_)"
+    r"|\b(?:ig|ign|igno|dis|disre|disreg|pre|prev|previ|in|inst|instr|instruc|sys)[-=]\s{1,20}[a-z]"
+)
+"""What shows an odd layout; in the syntax that Hyperscan and `regex` share."""
+
+_BROKEN: Final = regex.compile(r"(?<=[a-z])[-=]\s*\n\s*(?=[a-z])")
+_MARKS: Final = str.maketrans("*>#|", "    ")
+_WRITTEN: Final = regex.compile(r"\\{1,2}[nrt]|</?\w{1,8} ?/?>|(?<!\w)(?:_+|/{2,})|_+(?!\w)")
+
+
+def unfolded(text: str) -> str:
+    """A text in small letters with one blank between its words."""
+    if any(sign in text for sign in ("-\n", "=\n", "-\r", "=\r", "- ")):
+        text = _BROKEN.sub("", text)
+    if any(sign in text for sign in "\\<_/"):
+        text = _WRITTEN.sub(" ", text)
+    return " ".join(text.translate(_MARKS).split())

@@ -1,0 +1,66 @@
+"""Key words of cues with one error of typing in them: a letter too few or too many, another one, two of them swapped.
+
+A text that shows such a word is read again with the words put right; what is found then is a cue like any other. Only
+words of six letters or more that few harmless texts hold, and no error that makes another form of the word: `ignored`
+and `systems` are right. Two words written as one (`ignoreall`) count as an error, too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import lru_cache
+from string import ascii_lowercase
+from typing import Final
+
+import regex
+
+WORDS: Final = (
+    *("ignore", "disregard", "forget", "override", "reveal"),
+    *("previous", "instructions", "system", "prompt"),
+)
+"""The key words: each costs a hundredth of the time of a text."""
+_VERBS: Final = ("ignore", "disregard", "forget", "override", "bypass", "reveal", "repeat")
+_MIDDLES: Final = ("all", "any", "your", "the", "every", "previous", "prior", "above")
+_BEFORE: Final = "all|any|system|previous|prior|above"
+_NOUNS: Final = ("previous", "prior", "above", "instructions", "prompt")
+_RIGHT: Final = frozenset(
+    ("forgot", "gorget", "signore", "precious", "receding", "revel", "repeal", "carlier", "sistem")
+)
+"""Words one error away from a key word that are words of their own, in English or where they come from."""
+_WORD: Final = regex.compile(r"(?<![a-z0-9_])[a-z]{5,24}(?![a-z0-9_])")
+
+
+def _errors(word: str) -> Iterator[str]:
+    """Patterns of a word with one error; none matches the word itself or adds a letter to its end."""
+    yield word[0] + word
+    for at, letter in enumerate(word[:-1]):
+        before, after = word[:at], word[at + 1 :]
+        yield before + after
+        yield f"{before}[{ascii_lowercase.replace(letter, '')}]{after}"
+        if at:
+            yield f"{before}[a-z]{letter}{after}"
+        if after[0] != letter:
+            yield before + after[0] + letter + after[1:]
+    yield f"{word[:-1]}[a-z]{word[-1]}"
+
+
+_ONES: Final = tuple((word, "|".join(_errors(word))) for word in WORDS)
+_JOINED: Final = rf"(?:{'|'.join(_VERBS)})(?:{'|'.join(_MIDDLES)})|(?:{_BEFORE})(?:{'|'.join(_NOUNS)})"
+PATTERNS: Final = (*(rf"\b(?:{errors})\b" for _, errors in _ONES), rf"\b(?:{_JOINED})\b")
+"""What matches each key word with an error, and little else; in the syntax that Hyperscan and `regex` share."""
+_MATCHERS: Final = tuple((word, regex.compile(errors)) for word, errors in _ONES)
+_APART: Final = regex.compile(rf"({'|'.join(_VERBS)}|{_BEFORE})({'|'.join((*_MIDDLES, *_NOUNS))})")
+
+
+def corrected(text: str) -> str:
+    """A text in small letters with its key words put right."""
+    return _WORD.sub(lambda found: _corrected(found[0]), text)
+
+
+@lru_cache(maxsize=4096)
+def _corrected(word: str) -> str:
+    if word in WORDS or word in _RIGHT:
+        return word
+    if apart := _APART.fullmatch(word):
+        return f"{apart[1]} {apart[2]}"
+    return next((right for right, errors in _MATCHERS if errors.fullmatch(word)), word)
