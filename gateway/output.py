@@ -12,20 +12,21 @@ most, and only as long as something may still become a match.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Sequence, Set
 from functools import partial
 from typing import Protocol
 
 from gateway import offered
 from gateway.budget import PASSING, Spent
 from gateway.call import Call, Finding, Json, Screening, Span
+from gateway.elements import Elements
 from gateway.ending import Ending
 from gateway.errors import Refusal, trace
-from gateway.formats import Channel, Chunk, Codec, StreamCodec, tree
+from gateway.formats import Channel, Chunk, Codec, Field, Piece, StreamCodec, tree
 from gateway.judging import answer_spent
 from gateway.known import Known
 from gateway.restore import Restoration, Restorer
-from gateway.runs import Edit, Runs
+from gateway.runs import Edit, Runs, judge_whole
 from gateway.scan.placeholders import LIKE, PLACEHOLDER
 from gateway.sections import Output as OutputConfig
 from gateway.toolcalls import ToolCalls
@@ -50,6 +51,8 @@ class Segment(Protocol):
 class Window(Protocol):
     """The judge of one running text."""
 
+    @property
+    def held(self) -> int: ...
     def feed(self, text: str) -> Segment: ...
     def close(self) -> Segment: ...
 
@@ -131,6 +134,7 @@ class AnswerFilter:
         self._allows = call.redaction.allows or screen.allowed
         self._windows: dict[Channel, Window] = {}
         self._guards: dict[Channel, tuple[Guard, ...]] = {}
+        self._elements: dict[Channel, Elements] = {}
         self._runs = Runs(self._judge)
         self._calls = ToolCalls(MAX_RUNS, MAX_TOOL_CALL)
         self._ending = Ending()
@@ -155,7 +159,10 @@ class AnswerFilter:
             calls = self._codec.calls(answer)
             if not self._screen.any_tool:
                 offered.check(self._call, calls)
-            changed = self._survey(survey, calls)
+            changed = False
+            for field in self._codec.runs(answer, survey):
+                changed |= judge_whole(field, self._judge(field.pieces[0].channel))
+            changed |= self._survey(survey, calls)
             if changed or not self._codec.echoes(answer):
                 self._codec.conceal(answer)
                 changed = True
@@ -187,6 +194,7 @@ class AnswerFilter:
             )
         edits: list[tuple[Span, str]] = []
         kept = self._restoration.kept(calls) if calls else frozenset()
+        changed = self._lists(survey, kept)
         for span in survey.spans:
             text = self._text(span.text, self._restoration.at(span, kept))
             if span.nested is not None or span.key in ARGUMENTS:  # the strings of a tool call's arguments
@@ -194,8 +202,30 @@ class AnswerFilter:
                     text = gate.argument(self._call, text)
             if text != span.text:
                 edits.append((span, text))
-        changed = tree.write_all(edits)
+        changed |= tree.write_all(edits)
         tree.fold(survey.nested)
+        return changed
+
+    def _lists(self, survey: tree.Survey, kept: Set[int]) -> bool:
+        """Judge the strings of each list as one text; as texts of their own they are left to the caller."""
+        lists: dict[int, list[Span]] = {}
+        for span in survey.spans:
+            if type(span.key) is int and type(span.holder) is list:
+                lists.setdefault(id(span.holder), []).append(span)
+        changed = False
+        for number, spans in enumerate(one for one in lists.values() if len(one) > 1):
+            field = Field("delta", number, {}, "")
+            channel = (number, "[]")
+            field.pieces = [Piece(channel, field, span.holder, span.key) for span in spans]
+            judge = self._judge(channel, self._restoration.at(spans[0], kept))
+            if judge_whole(field, judge, certain=True):
+                changed = True
+                if spans[0].nested is not None:
+                    spans[0].nested.edited = True
+        if changed:
+            survey.spans = [
+                span._replace(text=span.holder[span.key]) if id(span.holder) in lists else span for span in survey.spans
+            ]
         return changed
 
     # Streams
@@ -226,7 +256,7 @@ class AnswerFilter:
         changed = False
         for delta in chunk.texts:
             text = delta.holder[delta.key]
-            out = self._running(delta.channel, text)
+            out = self._running(delta.channel, text, element=delta.is_element)
             if out != text:
                 delta.holder[delta.key] = out
                 changed = True
@@ -276,29 +306,43 @@ class AnswerFilter:
             events.append(stream.tool_calls(choice, whole))
         return [event for event in (*events, *self._ending.close(stream)) if event]
 
-    def _running(self, channel: Channel, text: str) -> str:
+    def _running(self, channel: Channel, text: str, *, element: bool) -> str:
         window = self._windows.get(channel)
         if window is None:
             self._count_runs()
             window = self._windows[channel] = self._screen.scanner.window(self._screen.limit)
             if self._gates:
                 self._guards[channel] = tuple(gate.guard(self._call) for gate in self._gates)
+        elements = self._elements.get(channel)
+        if element and elements is None:
+            elements = self._elements[channel] = Elements(self._element, window.held)
+        if elements is not None:
+            elements.add(text, element=element)
         segment = window.feed(text)
         found = segment.findings
+        if elements is not None:
+            found = elements.merge(len(segment.text), found)
         out = self._act(segment.text, found, self._restoration.of(channel)) if found else segment.text
         if out and self._gates:
             for guard in self._guards[channel]:
                 out = guard.feed(out)
         return out
 
-    def _judge(self, channel: Channel) -> FieldJudge:
+    def _judge(self, channel: Channel, restorer: Restorer | None = None) -> FieldJudge:
         """The judge of a running text in a field that nobody named."""
         self._count_runs()
         return FieldJudge(
             self._screen.scanner.window(self._screen.limit),
             tuple(gate.guard(self._call) for gate in self._gates),
-            partial(self._edits, restorer=self._restoration.of(channel)),
+            partial(self._edits, restorer=restorer or self._restoration.of(channel)),
+            self._element,
         )
+
+    def _element(self, text: str) -> Sequence[Finding]:
+        """What an element of a list holds by itself. Raises Refusal for what no text may be."""
+        for gate in self._gates:
+            gate.text(self._call, text)
+        return self._screen.scanner.scan(text)
 
     def _count_runs(self) -> None:
         if len(self._windows) + len(self._runs) >= MAX_RUNS:
@@ -310,7 +354,11 @@ class AnswerFilter:
         if window is None:
             return ""
         segment = window.close()
-        out = self._act(segment.text, segment.findings, self._restoration.of(channel))
+        found = segment.findings
+        elements = self._elements.pop(channel, None)
+        if elements is not None:
+            found = elements.merge(len(segment.text), found)
+        out = self._act(segment.text, found, self._restoration.of(channel))
         for guard in self._guards.pop(channel, ()):
             out = guard.feed(out) + guard.close()
         return out
@@ -387,14 +435,19 @@ class AnswerFilter:
 class FieldJudge:
     """What judges one running text in a field: see `runs.Judge`."""
 
-    __slots__ = ("_edits", "_guards", "_window")
+    __slots__ = ("_guards", "_window", "edits", "element")
 
     def __init__(
-        self, window: Window, guards: Sequence[Guard], edits: Callable[[str, Sequence[Finding]], list[Edit]]
+        self,
+        window: Window,
+        guards: Sequence[Guard],
+        edits: Callable[[str, Sequence[Finding]], list[Edit]],
+        element: Callable[[str], Sequence[Finding]],
     ) -> None:
         self._window = window
         self._guards = guards
-        self._edits = edits
+        self.edits = edits  # what is to be put in place of what was found
+        self.element = element  # what an element of a list holds by itself
 
     def feed(self, text: str) -> Segment:
         """Take a piece; give what is judged by now."""
@@ -403,10 +456,6 @@ class FieldJudge:
     def close(self) -> Segment:
         """The text has ended: give the rest."""
         return self._window.close()
-
-    def edits(self, segment: Segment) -> list[Edit]:
-        """What is to be put in place of what was found."""
-        return self._edits(segment.text, segment.findings)
 
     def guard(self, text: str, final: bool) -> str:
         """What of an edited text may leave by now."""

@@ -39,8 +39,13 @@ class Delta(NamedTuple):
     """A piece of text in a chunk: `holder[key]` is the piece, `channel` the run it belongs to."""
 
     channel: Channel
-    holder: Json
-    key: str
+    holder: Any
+    key: str | int
+
+    @property
+    def is_element(self) -> bool:
+        """Whether the piece is an element of a list, which may be a text by itself."""
+        return self.key != self.channel[1]
 
 
 class Piece:
@@ -253,6 +258,10 @@ class Codec(Protocol):
 
     def whole(self, answer: Json) -> Survey:
         """Every text position of a whole answer."""
+        ...
+
+    def runs(self, answer: Json, survey: Survey) -> list[Field]:
+        """The texts of a whole answer that are one text together: taken out of its survey."""
         ...
 
     def calls(self, answer: Json) -> list[Json]:

@@ -11,12 +11,14 @@ from collections.abc import Iterable
 from typing import Any, Final
 
 from gateway.call import Json, Span
-from gateway.formats import Chunk, Field, Level, Piece, ordinal
+from gateway.formats import Channel, Chunk, Field, Level, Piece, ordinal
 from gateway.formats.tree import Name, Shape, Survey
 
 _STRUCTURE: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_.:/+=-]{0,127}")
 _LETTER: Final = re.compile(r"[^\W\d_]")
 _MAX_PATHS: Final = 1024  # whose last value is remembered
+_LIST: Final = "[]"  # in the path of what stands in a list without numbers
+_Places = dict[int, tuple[int, str]]  # identity of a list or dict -> choice, path
 
 
 class Reader:
@@ -80,7 +82,7 @@ class Reader:
             for key, value in holder.items():
                 _note(value, key, key, places)
         top, path = places[id(span.holder)]
-        return top, f"{path}[]" if type(span.key) is int else f"{path}.{span.key}"
+        return top, _below(path, span.key)
 
     def _runs(self, span: Span, level: Level, choice: int, path: str) -> bool:
         """Whether a string may be a piece of a longer text: no name under a structural key, and nothing that repeats.
@@ -99,6 +101,74 @@ class Reader:
             raise ValueError(f"texts in more than {_MAX_PATHS} places beside its deltas")
         self._last[key] = text
         return not repeats
+
+
+def is_listed(channel: Channel) -> bool:
+    """Whether the pieces of a run are elements of lists: each may be a text by itself, too."""
+    return _LIST in channel[1]
+
+
+def gather(survey: Survey, choices: Iterable[tuple[int, Json, Json]], texts: frozenset[str]) -> list[Field]:
+    """Take out of a survey of a whole answer what readers put together: strings of lists that stand at one path.
+
+    `choices` are (number, choice, message). They are runs as they would be if the answer came as a stream: parts of the
+    fields in `texts` are one text, whatever their index.
+    """
+    places: _Places = {}
+    for number, choice, message in choices:
+        _note_lists(message, number, "", places)
+        for key, value in choice.items():
+            if key != "logprobs":
+                _note_lists(value, number, f"choice:{key}", places)
+    if not places:
+        return []
+    runs: dict[Channel, list[Span]] = {}
+    named = {(id(span.holder), str(span.key)) for span in survey.spans if type(span.key) is Name}
+    for span in survey.spans:
+        place = places.get(id(span.holder))
+        if place is None or span.nested is not None or (named and (id(span.holder), span.key) in named):
+            continue
+        if type(span.holder[span.key]) is str:
+            path = _below(place[1], span.key)
+            name = path.partition("[")[0]
+            if name in texts and path.partition("]")[2] in ("", ".text"):
+                path = f"{name}{_LIST}"
+            runs.setdefault((place[0], path), []).append(span)
+    fields = []
+    taken: set[tuple[int, object]] = set()
+    for channel, spans in runs.items():
+        if len(spans) < 2:
+            continue
+        field = Field("delta", channel[0], {}, channel[1])
+        field.pieces = [Piece(channel, field, span.holder, span.key) for span in spans]
+        fields.append(field)
+        taken.update((id(span.holder), span.key) for span in spans)
+    if taken:
+        survey.spans = [span for span in survey.spans if (id(span.holder), span.key) not in taken]
+    return fields
+
+
+def _below(path: str, key: object) -> str:
+    return f"{path}{_LIST}" if type(key) is int else f"{path}.{key}" if path else str(key)
+
+
+def _note_lists(
+    value: Any, number: int, path: str, places: dict[int, tuple[int, str]], *, listed: bool = False
+) -> None:
+    """Write down where each list stands, and each dict below one."""
+    if type(value) is dict:
+        if listed:
+            places[id(value)] = (number, path)
+        for key, inner in value.items():
+            if type(inner) is dict or type(inner) is list:
+                _note_lists(inner, number, _below(path, key), places, listed=listed)
+    elif type(value) is list:
+        places[id(value)] = (number, path)
+        for inner in value:
+            if type(inner) is dict or type(inner) is list:
+                index = ordinal(inner.get("index")) if type(inner) is dict else None
+                at = f"{path}{_LIST}" if index is None else f"{path}[{index}]"
+                _note_lists(inner, number, at, places, listed=True)
 
 
 def is_structure(text: str) -> bool:

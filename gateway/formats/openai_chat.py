@@ -9,20 +9,22 @@ Doubts: some servers send usage in the finishing chunk, `content: null` beside t
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import orjson
 
 from gateway.call import Json, Usage
 from gateway.errors import Refusal
-from gateway.formats import Intent, items, openai_ceilings, openai_tools, sse, tree
+from gateway.formats import Field, Intent, items, openai_ceilings, openai_tools, sse, tree
+from gateway.formats.fields import gather
 from gateway.formats.openai_answer import echoes, usage
 from gateway.formats.openai_steps import steps
 from gateway.formats.openai_stream import OpenAIChatStream
-from gateway.formats.openai_tables import ANSWER, SHAPE
+from gateway.formats.openai_tables import ANSWER, SHAPE, TEXTS
 from gateway.loops import Step
 
+_RUNNING = frozenset(TEXTS)
 _TYPES = {401: "authentication_error", 403: "permission_error", 429: "rate_limit_error"}
 
 
@@ -32,6 +34,17 @@ def _wrong(param: str, problem: str) -> Refusal:
 
 def _name(value: Any) -> str:
     return value if type(value) is str else ""
+
+
+def _spoken(answer: Json) -> Iterator[tuple[int, Json, Json]]:
+    """The choices of a whole answer with what their messages say beside tool calls."""
+    for at, choice in enumerate(answer["choices"]):
+        message = choice.get("message")
+        if type(message) is dict:
+            said = {key: value for key, value in message.items() if key not in ("tool_calls", "function_call")}
+            yield at, {key: value for key, value in choice.items() if key != "message"}, said
+        else:
+            yield at, choice, {}
 
 
 class OpenAIChat:
@@ -121,6 +134,10 @@ class OpenAIChat:
         survey = tree.Survey(ANSWER)
         survey.walk(answer)
         return survey
+
+    def runs(self, answer: Json, survey: tree.Survey) -> list[Field]:
+        """Content parts, and other strings of lists that stand at one path of one choice."""
+        return gather(survey, _spoken(answer), _RUNNING)
 
     def calls(self, answer: Json) -> list[Json]:
         """The tool calls of all choices; the older single `function_call` as one of them."""

@@ -83,6 +83,11 @@ class Window:
         self._open: _Open | None = None
         self._plain: str | None = None  # what has left with its disguises undone, as long as that is not the same
 
+    @property
+    def held(self) -> int:
+        """Characters that are not judged yet."""
+        return len(self._buffer) - self._start
+
     def feed(self, text: str) -> Segment:
         """Take a piece; give what is judged by now."""
         if not text:
