@@ -38,11 +38,16 @@ class Elements:
     def add(self, text: str, *, element: bool = True) -> None:
         """A further piece of the run."""
         if element:
-            at = self._end
-            self._own += [one._replace(start=one.start + at, end=one.end + at) for one in self._judge(text)]
+            self.note(text)
         self._end += len(text)
         if self._certain:
             self._ends.append(self._end)
+
+    def note(self, text: str) -> None:
+        """What the next pieces are, together or one of them."""
+        at = self._end
+        own = [one._replace(start=one.start + at, end=one.end + at) for one in self._judge(text)]
+        self._own = united(self._own, own)
 
     def merge(self, size: int, findings: Sequence[Finding]) -> Sequence[Finding]:
         """All findings of the next `size` characters of the run, given those of the text as one."""

@@ -22,7 +22,8 @@ from gateway.call import Call, Finding, Json, Screening, Span
 from gateway.elements import Elements
 from gateway.ending import Ending
 from gateway.errors import Refusal, trace
-from gateway.formats import Channel, Chunk, Codec, Field, Piece, StreamCodec, tree
+from gateway.formats import Channel, Chunk, Codec, StreamCodec, tree
+from gateway.formats.fields import gather
 from gateway.judging import answer_spent
 from gateway.known import Known
 from gateway.restore import Restoration, Restorer
@@ -35,6 +36,7 @@ MAX_TOOL_CALL = 4 * 1024 * 1024  # characters of an answer's tool calls, which a
 MAX_RUNS = 1024  # texts, and tool calls, that one answer may have
 ARGUMENTS = frozenset({"arguments", "input"})  # fields of a tool call whose text, if it is no JSON, is an argument
 _SHORT = 128  # characters of a text, and how many of them, that one answer's filter remembers to be clean
+_TELLING, _DIGITS = 24, 6  # characters, and digits, of what may become a finding that alternative tokens may say
 _ALIVE = b":\n\n"
 _log = logging.getLogger("meshgate.output")
 
@@ -52,7 +54,7 @@ class Window(Protocol):
     """The judge of one running text."""
 
     @property
-    def held(self) -> int: ...
+    def pending(self) -> str: ...
     def feed(self, text: str) -> Segment: ...
     def close(self) -> Segment: ...
 
@@ -135,6 +137,7 @@ class AnswerFilter:
         self._windows: dict[Channel, Window] = {}
         self._guards: dict[Channel, tuple[Guard, ...]] = {}
         self._elements: dict[Channel, Elements] = {}
+        self._asides: dict[Channel, Window] = {}
         self._runs = Runs(self._judge)
         self._calls = ToolCalls(MAX_RUNS, MAX_TOOL_CALL)
         self._ending = Ending()
@@ -155,15 +158,15 @@ class AnswerFilter:
     def whole(self, answer: Json) -> bool:
         """Edit a whole answer in place; True if anything changed."""
         try:
+            changed = self._codec.drop_repeats(answer)
             survey = self._codec.whole(answer)
             calls = self._codec.calls(answer)
             if not self._screen.any_tool:
                 offered.check(self._call, calls)
-            changed = False
-            for field in self._codec.runs(answer, survey):
+            for field, _ in self._codec.runs(answer, survey):
                 changed |= judge_whole(field, self._judge(field.pieces[0].channel))
             changed |= self._survey(survey, calls)
-            if changed or not self._codec.echoes(answer):
+            if changed or not self._codec.echoes(answer) or self._tells(answer):
                 self._codec.conceal(answer)
                 changed = True
         except PASSING:
@@ -171,6 +174,10 @@ class AnswerFilter:
         except BaseException as fault:
             raise self._stopped(fault) from None
         return changed
+
+    def _tells(self, answer: Json) -> bool:
+        """Whether what the model could have said holds something to be taken out."""
+        return any(self._text(text, self._restoration.plain) != text for text in self._codec.asides(answer))
 
     def _text(self, text: str, restorer: Restorer) -> str:
         if text in self._clean:
@@ -194,7 +201,7 @@ class AnswerFilter:
             )
         edits: list[tuple[Span, str]] = []
         kept = self._restoration.kept(calls) if calls else frozenset()
-        changed = self._lists(survey, kept)
+        changed = self._lists(survey, calls, kept)
         for span in survey.spans:
             text = self._text(span.text, self._restoration.at(span, kept))
             if span.nested is not None or span.key in ARGUMENTS:  # the strings of a tool call's arguments
@@ -206,26 +213,20 @@ class AnswerFilter:
         tree.fold(survey.nested)
         return changed
 
-    def _lists(self, survey: tree.Survey, kept: Set[int]) -> bool:
-        """Judge the strings of each list as one text; as texts of their own they are left to the caller."""
-        lists: dict[int, list[Span]] = {}
-        for span in survey.spans:
-            if type(span.key) is int and type(span.holder) is list:
-                lists.setdefault(id(span.holder), []).append(span)
+    def _lists(self, survey: tree.Survey, calls: Sequence[Json], kept: Set[int]) -> bool:
+        """Judge strings of lists within tool calls, and within JSON in a string, that make one text."""
+        values = [*calls, *survey.roots, *(nested.root for nested in survey.nested)]
+        roots = [(at, "", value) for at, value in enumerate(values)]
         changed = False
-        for number, spans in enumerate(one for one in lists.values() if len(one) > 1):
-            field = Field("delta", number, {}, "")
-            channel = (number, "[]")
-            field.pieces = [Piece(channel, field, span.holder, span.key) for span in spans]
-            judge = self._judge(channel, self._restoration.at(spans[0], kept))
-            if judge_whole(field, judge, certain=True):
-                changed = True
-                if spans[0].nested is not None:
-                    spans[0].nested.edited = True
-        if changed:
-            survey.spans = [
-                span._replace(text=span.holder[span.key]) if id(span.holder) in lists else span for span in survey.spans
-            ]
+        for field, spans in gather(survey, roots) if roots else ():
+            judge = self._judge(field.pieces[0].channel, self._restoration.at(spans[0], kept))
+            changed |= judge_whole(field, judge, certain=True)
+            for span in spans:
+                text = span.holder[span.key]
+                if span.nested is not None:
+                    span.nested.edited |= text != span.text
+                    for gate in self._gates:
+                        gate.argument(self._call, text)
         return changed
 
     # Streams
@@ -262,6 +263,8 @@ class AnswerFilter:
                 changed = True
         if chunk.frame is None:
             changed |= self._fields(chunk, stream, events)
+            for channel, text in chunk.asides:
+                changed |= self._told(channel, text)
             for survey in chunk.wholes:
                 if self._survey(survey):
                     stream.distrust()
@@ -315,7 +318,7 @@ class AnswerFilter:
                 self._guards[channel] = tuple(gate.guard(self._call) for gate in self._gates)
         elements = self._elements.get(channel)
         if element and elements is None:
-            elements = self._elements[channel] = Elements(self._element, window.held)
+            elements = self._elements[channel] = Elements(self._element, len(window.pending))
         if elements is not None:
             elements.add(text, element=element)
         segment = window.feed(text)
@@ -327,6 +330,18 @@ class AnswerFilter:
             for guard in self._guards[channel]:
                 out = guard.feed(out)
         return out
+
+    def _told(self, channel: Channel, text: str) -> bool:
+        """Whether a text that the model could have said, as far as it has come, holds something or may yet."""
+        window = self._asides.get(channel)
+        if window is None:
+            self._count_runs()
+            window = self._asides[channel] = self._screen.scanner.window(self._screen.limit)
+        segment = window.feed(text)
+        if segment.findings and self._edits(segment.text, segment.findings, self._restoration.plain):
+            return True
+        pending = window.pending
+        return "@" in pending or len(pending) > _TELLING or sum(map(str.isdigit, pending)) > _DIGITS
 
     def _judge(self, channel: Channel, restorer: Restorer | None = None) -> FieldJudge:
         """The judge of a running text in a field that nobody named."""
@@ -345,7 +360,7 @@ class AnswerFilter:
         return self._screen.scanner.scan(text)
 
     def _count_runs(self) -> None:
-        if len(self._windows) + len(self._runs) >= MAX_RUNS:
+        if len(self._windows) + len(self._asides) + len(self._runs) >= MAX_RUNS:
             raise Refusal("output_blocked", f"The answer has more than {MAX_RUNS} texts at a time.", stage="output")
 
     def _tail(self, channel: Channel) -> str:
@@ -418,7 +433,11 @@ class AnswerFilter:
     def _stopped(self, fault: BaseException) -> Refusal:
         """What a fault becomes while an answer is judged: nobody knows what it holds, so nothing more of it leaves."""
         if isinstance(fault, Refusal):
-            return fault
+            if fault.code != "invalid_request":
+                return fault
+            # What reads JSON found the answer's own too deep: nothing that the caller did.
+            words = "The answer holds JSON within a string that is nested too deep to be judged, and was stopped."
+            return Refusal("output_blocked", words, stage="output")
         if isinstance(fault, Spent):
             return answer_spent(self._call)
         _log.error("the answer of call %s could not be judged: %s", self._call.id, trace(fault))

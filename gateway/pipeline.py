@@ -337,6 +337,8 @@ def judged(call: Call, parts: list[bytes]) -> bytes:
     raw, caps = parts[0], call.runtime.config.server.caps
     if items.has_more_values(raw, caps.values):
         raise _garbage(call, caps.words("values"))
+    if items.is_deep(raw):
+        raise _garbage(call, f"more than {items.MOST_LEVELS} levels of nesting")
     try:
         body, mended = surrogates.loads(raw)
         call.format.check(body)
@@ -405,11 +407,16 @@ async def stream(call: Call, answer: Answer, reply: Reply) -> None:
 
 async def events_of(answer: Answer) -> AsyncIterator[bytes]:
     """The events of an answer that is no stream, though one was asked for. Raises ValueError."""
-    raw = b""
+    parts: list[bytes] = []
+    size = 0
     async for data in answer.chunks:
-        raw += data
-        if len(raw) > MAX_ANSWER:
+        size += len(data)
+        if size > MAX_ANSWER:
             raise ValueError(f"more than {MAX_ANSWER} bytes")
+        parts.append(data)
+    raw = b"".join(parts)
+    if items.is_deep(raw):
+        raise ValueError(f"it is nested more than {items.MOST_LEVELS} levels deep")
     body, _ = surrogates.loads(raw)
     if type(body) is not dict:
         raise ValueError("it is no object")

@@ -73,6 +73,11 @@ class Run:
             self._elements.add(text)
         self._settle(self._judge.feed(text), final=False)
 
+    def note(self, text: str) -> None:
+        """What the next pieces say together."""
+        if self._elements is not None:
+            self._elements.note(text)
+
     def close(self) -> None:
         """The text has ended."""
         self._settle(self._judge.close(), final=True)
@@ -157,6 +162,7 @@ class Runs:
     def take(self, field: Field) -> bool:
         """Judge a field; False if it has to wait, and was taken out of its chunk."""
         field.waiting = len(field.pieces)
+        several = _together(field.pieces) if field.waiting > 1 else {}
         for piece in field.pieces:
             run = self._runs.get(piece.channel)
             if run is not None and piece.key in _ATOMS and piece.holder[piece.key].startswith(_SCHEMES):
@@ -166,6 +172,8 @@ class Runs:
                 run = self._runs[piece.channel] = Run(
                     self._new(piece.channel), self._done, listed=is_listed(piece.channel)
                 )
+            if several and piece.channel in several:  # what one chunk lists is a text, too
+                run.note(several.pop(piece.channel))
             run.feed(piece)
         if not field.waiting and not field.loose and _name(field) not in self._waiting:
             return True
@@ -201,6 +209,14 @@ class Runs:
             run.close()
         self._runs.clear()
         return self.released()
+
+
+def _together(pieces: Sequence[Piece]) -> dict[Channel, str]:
+    """The texts of which one field has more than one piece."""
+    said: dict[Channel, list[str]] = {}
+    for piece in pieces:
+        said.setdefault(piece.channel, []).append(piece.holder[piece.key])
+    return {channel: "".join(texts) for channel, texts in said.items() if len(texts) > 1}
 
 
 def _name(field: Field) -> Name:

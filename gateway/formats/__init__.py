@@ -12,8 +12,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol
 
-from gateway.call import Json, Usage
+from gateway.call import Json, Span, Usage
 from gateway.errors import Refusal
+from gateway.formats.surrogates import mend
 from gateway.formats.tree import Shape, Survey
 
 if TYPE_CHECKING:
@@ -96,14 +97,15 @@ class Chunk:
 
     `raw` is the event as it came; it is sent as it is unless something in it changed (`edited`). `texts` are judged as
     they flow, and so are those of `fields`, which the dialect does not name; `calls` (tool calls) are taken out and
-    judged whole; `wholes` are texts that are whole as they come. `ends` are the choices that have ended by the word of
-    this chunk, which holds until more of them comes; `closes`: it speaks of no other choice. `frame` stands in the
-    place of `data` where the chunk is a run of events that were read without parsing, with texts of `sizes`.
+    judged whole; `wholes` are texts that are whole as they come. `asides` are texts that the model could have said in
+    place of its own. `ends` are the choices that have ended by the word of this chunk, which holds until more of them
+    comes; `closes`: it speaks of no other choice. `frame` stands in the place of `data` where the chunk is a run of
+    events that were read without parsing, with texts of `sizes`.
     """
 
     __slots__ = (
         *("calls", "closes", "data", "done", "edited", "ends", "error", "fields", "frame"),
-        *("raw", "sizes", "texts", "usage", "wholes"),
+        *("asides", "raw", "sizes", "texts", "usage", "wholes"),
     )
 
     def __init__(self, raw: bytes, data: Json | None = None) -> None:
@@ -113,6 +115,7 @@ class Chunk:
         self.calls: list[tuple[int, Json]] = []
         self.fields: list[Field] = []
         self.wholes: list[Survey] = []
+        self.asides: Sequence[tuple[Channel, str]] = ()
         self.ends: tuple[int, ...] = ()
         self.closes = False
         self.usage: Usage | None = None
@@ -128,7 +131,7 @@ class Chunk:
         for _, call in self.calls:
             for inner in (call.get("function"), call.get("custom"), call.get("function_call")):
                 if type(inner) is dict:
-                    said += [value for value in inner.values() if type(value) is str]
+                    said += [mend(value) for value in inner.values() if type(value) is str]
         for field in self.fields:
             said += [piece.holder[piece.key] for piece in field.pieces]
         return said
@@ -260,7 +263,7 @@ class Codec(Protocol):
         """Every text position of a whole answer."""
         ...
 
-    def runs(self, answer: Json, survey: Survey) -> list[Field]:
+    def runs(self, answer: Json, survey: Survey) -> list[tuple[Field, list[Span]]]:
         """The texts of a whole answer that are one text together: taken out of its survey."""
         ...
 
@@ -286,6 +289,14 @@ class Codec(Protocol):
 
     def echoes(self, answer: Json) -> bool:
         """Whether what repeats the answer's text does repeat it."""
+        ...
+
+    def drop_repeats(self, answer: Json) -> bool:
+        """Take out what repeats texts where `echoes` does not look; True if there was any."""
+        ...
+
+    def asides(self, answer: Json) -> list[str]:
+        """Texts that the model did not say, but could have; of an answer that echoes."""
         ...
 
     def usage(self, answer: Json) -> Usage | None:

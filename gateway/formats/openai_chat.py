@@ -16,12 +16,12 @@ import orjson
 
 from gateway.call import Json, Usage
 from gateway.errors import Refusal
-from gateway.formats import Field, Intent, items, openai_ceilings, openai_tools, sse, tree
-from gateway.formats.fields import gather
-from gateway.formats.openai_answer import echoes, usage
+from gateway.formats import Intent, items, openai_ceilings, openai_tools, sse, tree
+from gateway.formats.fields import Run, gather
+from gateway.formats.openai_answer import alternatives, drop_nested, echoes, usage
 from gateway.formats.openai_steps import steps
 from gateway.formats.openai_stream import OpenAIChatStream
-from gateway.formats.openai_tables import ANSWER, SHAPE, TEXTS
+from gateway.formats.openai_tables import ANSWER, CHUNKS, SHAPE, TEXTS
 from gateway.loops import Step
 
 _RUNNING = frozenset(TEXTS)
@@ -36,15 +36,26 @@ def _name(value: Any) -> str:
     return value if type(value) is str else ""
 
 
-def _spoken(answer: Json) -> Iterator[tuple[int, Json, Json]]:
-    """The choices of a whole answer with what their messages say beside tool calls."""
+def _spoken(answer: Json) -> Iterator[tuple[int, str, Any]]:
+    """What a whole answer says beside tool calls: choice, path, value."""
+    for key, value in answer.items():
+        if key != "choices":
+            yield 0, f"chunk:{key}", value
     for at, choice in enumerate(answer["choices"]):
-        message = choice.get("message")
-        if type(message) is dict:
-            said = {key: value for key, value in message.items() if key not in ("tool_calls", "function_call")}
-            yield at, {key: value for key, value in choice.items() if key != "message"}, said
-        else:
-            yield at, choice, {}
+        for key, value in choice.items():
+            if key == "message" and type(value) is dict:
+                for name, inner in value.items():
+                    if not _are_calls(name, inner):
+                        yield at, name, inner
+            elif key != "logprobs":
+                yield at, f"choice:{key}", value
+
+
+def _are_calls(name: str, value: Any) -> bool:
+    """Whether a field of a message holds tool calls, each of which is judged by itself."""
+    if name == "tool_calls":
+        return type(value) is list and all(type(call) is dict for call in value)
+    return name == "function_call" and type(value) is dict
 
 
 class OpenAIChat:
@@ -135,7 +146,7 @@ class OpenAIChat:
         survey.walk(answer)
         return survey
 
-    def runs(self, answer: Json, survey: tree.Survey) -> list[Field]:
+    def runs(self, answer: Json, survey: tree.Survey) -> list[Run]:
         """Content parts, and other strings of lists that stand at one path of one choice."""
         return gather(survey, _spoken(answer), _RUNNING)
 
@@ -163,7 +174,7 @@ class OpenAIChat:
 
     def arguments(self, call: Json) -> tree.Survey:
         """Every text of one tool call."""
-        survey = tree.Survey(SHAPE)
+        survey = tree.Survey(CHUNKS)
         survey.walk(call)
         return survey
 
@@ -176,6 +187,14 @@ class OpenAIChat:
     def echoes(self, answer: Json) -> bool:
         """Whether what repeats the text of the choices does repeat it, and so was judged with it."""
         return all(echoes(choice) for choice in answer["choices"] if choice.get("logprobs") is not None)
+
+    def drop_repeats(self, answer: Json) -> bool:
+        """Take out log probabilities that stand beside no text of a choice."""
+        return drop_nested(answer)
+
+    def asides(self, answer: Json) -> list[str]:
+        """The texts that alternative tokens make."""
+        return [text for choice in answer["choices"] for _, text in alternatives(choice.get("logprobs"))]
 
     def usage(self, answer: Json) -> Usage | None:
         """The provider's own count; None when it gives none, or none that can be one."""

@@ -20,7 +20,12 @@ SHAPE = tree.Shape(
     | frozenset({"response_format", "json_schema", "schema", "parameters", "properties", "items", "audio"})
     | frozenset({"choices", "message", "delta", "image_url", "video_url", "input_audio", "file", "custom"}),
 )
-ANSWER = replace(SHAPE, repeats=frozenset({"logprobs"}))
+CHUNKS = replace(
+    SHAPE,
+    opaque=frozenset({"model", "role", "type", "id", "tool_call_id", "object", "finish_reason"})
+    | frozenset({"service_tier", "system_fingerprint"}),
+)
+ANSWER = replace(CHUNKS, repeats=frozenset({"logprobs"}))
 # Fields of a delta whose pieces are one running text.
 TEXTS = ("content", "refusal", "reasoning_content", "reasoning", "thinking")
 ENVELOPE = frozenset({"id", "object", "created", "model", "system_fingerprint", "service_tier"})

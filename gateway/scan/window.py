@@ -84,9 +84,9 @@ class Window:
         self._plain: str | None = None  # what has left with its disguises undone, as long as that is not the same
 
     @property
-    def held(self) -> int:
-        """Characters that are not judged yet."""
-        return len(self._buffer) - self._start
+    def pending(self) -> str:
+        """What is not judged yet."""
+        return self._buffer[self._start :]
 
     def feed(self, text: str) -> Segment:
         """Take a piece; give what is judged by now."""
