@@ -62,6 +62,21 @@ class Finding(NamedTuple):
     score: float
 
 
+class Share(Finding):
+    """What of a finding lies in one text, where the rest lies in texts beside it: content parts of one message.
+
+    `value` is the whole. What stands in its place stands in the `first` text; in the others it is cut out.
+    """
+
+    value: str = ""
+    first: bool = False
+
+
+def value_of(text: str, finding: Finding) -> str:
+    """The value that was found, of which a text may hold no more than a share."""
+    return finding.value if isinstance(finding, Share) else text[finding.start : finding.end]
+
+
 @dataclass(frozen=True, slots=True)
 class Subject:
     """Who calls: the agent, its team, its roles, and the claims of a JWT if it came with one."""
@@ -333,6 +348,7 @@ class Call:
     # one field a stage
     subject: Subject | None = None
     found: Sequence[tuple[Span, Sequence[Finding]]] = ()  # the spans that hold personal data, and where
+    joined: Sequence[Any] = ()  # (parts.Joined, findings): what its content parts hold together
     content: Any = None  # the content.Content of its texts, where a policy may ask
     input_tokens: int = 0
     repeats: Any = None  # the loops.Look at what the request repeats

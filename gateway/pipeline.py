@@ -22,6 +22,7 @@ from gateway.budget import PASSING, Budget, Spent
 from gateway.call import NO_OBLIGATIONS, Call, Json, Obligations, Rejection, Screening, Subject, Usage
 from gateway.errors import Refusal
 from gateway.formats import Chunk, StreamCodec, items, numbers, surrogates, tree
+from gateway.formats.parts import merged
 from gateway.forward import MAX_ANSWER, Answer
 from gateway.idempotency import REPLAYED
 from gateway.judging import Pace, judge, spent, takes_long
@@ -117,8 +118,15 @@ def survey(call: Call) -> int:
     runtime = call.runtime
     counted: int
     counted, call.found = runtime.texts.survey(call.spans, _team(call))
+    spans = call.spans
+    if together := call.format.joined(call.body, spans):
+        found = {
+            id(span): findings for span, findings in runtime.texts.survey([it.span for it in together], _team(call))[1]
+        }
+        call.joined = [(it, found[id(it.span)]) for it in together if id(it.span) in found]
+        spans = [*spans, *(it.span for it in together)]
     if runtime.contents is not None:
-        call.content = runtime.contents.read(call.spans, _team(call))
+        call.content = runtime.contents.read(spans, _team(call))
     return counted
 
 
@@ -198,6 +206,8 @@ async def redact(call: Call) -> None:
     """Personal data leaves the body."""
     if call.runtime.names is not None:
         call.found = await call.runtime.names.add(call.spans, call.found, _team(call))
+    if call.joined:
+        call.found = merged(call.found, call.joined, call.spans)
     if call.runtime.redactor is not None:
         await call.runtime.redactor.redact(call)
 

@@ -19,6 +19,7 @@ from gateway.formats.tree import Shape, Survey
 
 if TYPE_CHECKING:
     from gateway.formats.frame import Frame
+    from gateway.formats.parts import Joined
     from gateway.loops import Step
 
 Channel = tuple[int, str]
@@ -229,6 +230,10 @@ class Codec(Protocol):
 
     def answer_items(self, answer: Json) -> Mapping[str, int]:
         """The same of a whole answer that was checked."""
+        ...
+
+    def joined(self, body: Json, spans: Sequence[Span]) -> list[Joined]:
+        """Texts of a request that are one text together, as to the model."""
         ...
 
     def steps(self, body: Json) -> list[Step]:

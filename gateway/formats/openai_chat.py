@@ -9,12 +9,12 @@ Doubts: some servers send usage in the finishing chunk, `content: null` beside t
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import orjson
 
-from gateway.call import Json, Usage
+from gateway.call import Json, Span, Usage
 from gateway.errors import Refusal
 from gateway.formats import Intent, items, openai_ceilings, openai_tools, sse, tree
 from gateway.formats.fields import Run, gather
@@ -22,6 +22,7 @@ from gateway.formats.openai_answer import alternatives, drop_nested, echoes, usa
 from gateway.formats.openai_steps import steps
 from gateway.formats.openai_stream import OpenAIChatStream
 from gateway.formats.openai_tables import ANSWER, CHUNKS, SHAPE, TEXTS
+from gateway.formats.parts import Joined, joined
 from gateway.loops import Step
 
 _RUNNING = frozenset(TEXTS)
@@ -95,6 +96,10 @@ class OpenAIChat:
     def answer_items(self, answer: Json) -> dict[str, int]:
         """The same of a whole answer."""
         return items.of_answer(answer)
+
+    def joined(self, body: Json, spans: Sequence[Span]) -> list[Joined]:
+        """The content parts of each message."""
+        return joined(body, spans)
 
     def steps(self, body: Json) -> list[Step]:
         """Prompts, the model's turns and tool results, in order. A result answers a call of the turn before it."""
