@@ -246,6 +246,7 @@ class Obligations:
     labels: tuple[str, ...] = ()
     attributes: Mapping[str, str] = field(default_factory=dict)
     sql: tuple[str, ...] | None = None  # kinds of statement that the answer may hold; None: as configured
+    fields: str | None = None  # what becomes of fields that the dialect does not have; None: as configured
     no_restore: tuple[str, ...] = ()  # shell patterns of tools whose calls keep their placeholders
 
 
@@ -344,6 +345,7 @@ class Call:
     stream: bool = False
     wants_usage: bool = False  # the caller asked for a stream's usage itself
     tools: tuple[str, ...] = ()  # names of the tools offered to the model
+    fields: list[str] = field(default_factory=list)  # names of fields that the dialect does not have
     ceiling: int | None = None  # output tokens that the caller allows, times the answers; None: no ceiling given
     # one field a stage
     subject: Subject | None = None

@@ -38,6 +38,24 @@ class Provider(Section):
     """Seconds to reach it."""
     idle_timeout: Seconds = 60
     """Seconds it may stay silent in the middle of an answer."""
+    fields: Literal["pass", "drop", "refuse"] | None = None
+    """Fields of a request, at any depth, that the dialect does not have. pass: they are judged and sent on; drop: they
+    are taken out; refuse: the call is refused, by the name of the field. Left out: pass, or refuse where strict."""
+    strict: bool = False
+    """Only fields that the dialect has are sent."""
+
+    @property
+    def unknown_fields(self) -> str:
+        """What becomes of fields that the dialect does not have."""
+        return self.fields or ("refuse" if self.strict else "pass")
+
+    @model_validator(mode="after")
+    def _strict_is_strict(self) -> Provider:
+        if self.strict and self.fields == "pass":
+            raise ValueError(
+                "strict: true and fields: pass contradict each other: say drop or refuse, or leave one out"
+            )
+        return self
 
     @model_validator(mode="after")
     def _needs_url(self) -> Provider:

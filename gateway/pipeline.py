@@ -16,7 +16,7 @@ from dataclasses import replace
 
 import orjson
 
-from gateway import budget, flow, forms, ingress, quota, ratelimit
+from gateway import budget, fields, flow, forms, ingress, quota, ratelimit
 from gateway.admit import admit
 from gateway.budget import PASSING, Budget, Spent
 from gateway.call import NO_OBLIGATIONS, Call, Json, Obligations, Rejection, Screening, Subject, Usage
@@ -54,6 +54,8 @@ async def serve(call: Call, receive: ingress.Receive, reply: Reply) -> None:
         await redact(call)
         step(call, "authorize")
         await authorize(call)
+        if call.kept is None:
+            fields.keep(call, call.runtime.forward.fields)
         step(call, "durable")
         await commit(call)
         if await replayed(call, reply):

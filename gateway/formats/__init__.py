@@ -252,6 +252,18 @@ class Codec(Protocol):
         """Every name of a tool in a request, in whatever field."""
         ...
 
+    def unknown(self, body: Json) -> list[str]:
+        """Fields at the top of a request that the dialect does not have, by name, sorted."""
+        ...
+
+    def foreign(self, body: Json) -> list[str]:
+        """Fields at any depth that the dialect does not have, as paths such as `messages[].cache_control`."""
+        ...
+
+    def drop_foreign(self, body: Json) -> bool:
+        """Take those fields out of a request; True if there were any."""
+        ...
+
     def strip_tools(self, body: Json, names: frozenset[str]) -> bool:
         """Take tools out of what the model is offered; True if any was there."""
         ...

@@ -16,7 +16,7 @@ import orjson
 
 from gateway.call import Json, Span, Usage
 from gateway.errors import Refusal
-from gateway.formats import Intent, items, openai_ceilings, openai_tools, sse, tree
+from gateway.formats import Intent, items, openai_ceilings, openai_fields, openai_tools, sse, tree
 from gateway.formats.fields import Run, gather
 from gateway.formats.openai_answer import alternatives, drop_nested, echoes, usage
 from gateway.formats.openai_steps import steps
@@ -123,6 +123,18 @@ class OpenAIChat:
             body["stream_options"] = {**(body.get("stream_options") or {}), "include_usage": True}
             changed = True
         return changed
+
+    def unknown(self, body: Json) -> list[str]:
+        """Fields at the top that are not in the dialect's table, by name."""
+        return openai_fields.unknown(body)
+
+    def foreign(self, body: Json) -> list[str]:
+        """Fields at any depth that are not in the table, as paths."""
+        return openai_fields.foreign(body)
+
+    def drop_foreign(self, body: Json) -> bool:
+        """Take those fields out of the body."""
+        return openai_fields.drop_foreign(body)
 
     def tools(self, body: Json) -> tuple[str, ...]:
         """Every name of a tool in the request, in whatever field. Raises Refusal(invalid_request)."""
