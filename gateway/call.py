@@ -232,6 +232,7 @@ class Usage:
     audio: int = 0
     counted: bool = False
     audio_input: int = 0
+    tier: str = ""  # the service tier that the provider says it served in
 
 
 @dataclass(frozen=True, slots=True)
@@ -303,6 +304,7 @@ class Outcome:
     sent: bool = False  # the request left for an upstream: from here on it may have cost money
     finished: bool = False  # the answer came to its end
     first_byte_ns: int = 0
+    tier: str = ""  # the service tier that the answer names
     heard: list[str] = field(default_factory=list)  # the answer's texts, to count when no usage comes; not recorded
     outdated: bool = False  # more came after the usage was told
 
@@ -346,6 +348,7 @@ class Call:
     wants_usage: bool = False  # the caller asked for a stream's usage itself
     tools: tuple[str, ...] = ()  # names of the tools offered to the model
     fields: list[str] = field(default_factory=list)  # names of fields that the dialect does not have
+    tier: str = ""  # the service tier that is asked for
     ceiling: int | None = None  # output tokens that the caller allows, times the answers; None: no ceiling given
     # one field a stage
     subject: Subject | None = None

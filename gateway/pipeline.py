@@ -16,10 +16,10 @@ from dataclasses import replace
 
 import orjson
 
-from gateway import budget, fields, flow, forms, ingress, quota, ratelimit
+from gateway import budget, fields, flow, forms, ingress, quota, ratelimit, tiers
 from gateway.admit import admit
 from gateway.budget import PASSING, Budget, Spent
-from gateway.call import NO_OBLIGATIONS, Call, Json, Obligations, Rejection, Screening, Subject, Usage
+from gateway.call import NO_OBLIGATIONS, Call, Debit, Json, Obligations, Rejection, Screening, Subject, Usage
 from gateway.errors import Refusal
 from gateway.formats import Chunk, StreamCodec, items, numbers, surrogates, tree
 from gateway.formats.parts import merged
@@ -152,7 +152,8 @@ async def reserve(call: Call) -> None:
         return
     model = runtime.forward.model(call.model)
     ceiling = call.ceiling or model.max_output * call.format.answers(call.body)
-    quotas = runtime.quotas.debits(model, call.input_tokens, ceiling)
+    tiers.check(model, call.tier)
+    quotas = runtime.quotas.debits(model, call.input_tokens, ceiling, call.tier)
     providers = [target.partition("/")[0] for target in call.targets]
     limits = runtime.limits.debits(subject, call.model, providers, call.input_tokens + ceiling, stream=call.stream)
     keeps = runtime.authorizer is not None and runtime.authorizer.keeps_history
@@ -272,7 +273,10 @@ async def reserve_rest(call: Call, duties: Obligations) -> None:
     assert first is not None, "a call that a policy judges has been reserved: its chain must be known"
     model = runtime.forward.model(call.served_as or call.model)
     ceiling = call.ceiling or model.max_output * call.format.answers(call.body)
-    quotas = runtime.quotas.rest(call.debits, model, call.input_tokens, ceiling) if duties.route else ()
+    quotas: Sequence[Debit] = ()
+    if duties.route:
+        tiers.check(model, call.tier)
+        quotas = runtime.quotas.rest(call.debits, model, call.input_tokens, ceiling, call.tier)
     names = (subject, call.model, [target.partition("/")[0] for target in call.targets])
     estimate = call.input_tokens + ceiling
     limits = runtime.limits.debits(*names, estimate, stream=call.stream, attributes=duties.attributes)
@@ -371,6 +375,7 @@ def _screened(call: Call, raw: bytes, body: Json) -> bytes:
     if len(raw) > caps.least and (too_many := caps.over(call.format.answer_items(body))):
         raise _garbage(call, too_many)
     if call.outcome.usage is None:
+        call.outcome.tier = call.format.served_in(body)
         call.outcome.heard = [span.text for span in call.format.whole(body).spans]
     screen = call.runtime.filter(call)
     if screen is not None and (screen.whole(body) or not tree.says_once(raw, body)):
@@ -403,6 +408,7 @@ async def stream(call: Call, answer: Answer, reply: Reply) -> None:
                 else:
                     out.append(codec.plain(chunk))
                 await pace.breathe()
+            outcome.tier = codec.tier
             if out:
                 await reply.stream(b"".join(out), complete=codec.ended)
                 out = []
@@ -515,7 +521,7 @@ async def settle(call: Call) -> int:
             usage = replace(usage, output=counted.output, input=max(usage.input, counted.input), counted=True)
     outcome.usage = usage
     price = runtime.forward.price(call.served_as or call.model, f"{outcome.provider}/{outcome.model}")
-    cost = quota.cost(price, usage)
+    cost = quota.charge(price, usage, call.tier)
     if call.reservation is not None:
         used = quota.used(call.debits, usage, cost) | ratelimit.elsewhere(call.debits, outcome.provider)
         used |= runtime.loops.ended(call.repeats, outcome.finished)
@@ -538,4 +544,4 @@ async def _counted(call: Call) -> Usage:
         output, *rest = await to_its_end(lambda: list(map(count, texts)))
     else:
         output, *rest = map(count, texts)
-    return Usage(input=call.input_tokens or sum(rest), output=output, counted=True)
+    return Usage(input=call.input_tokens or sum(rest), output=output, counted=True, tier=call.outcome.tier)

@@ -151,6 +151,8 @@ class StreamCodec(Protocol):
 
     ended: bool
     """The event that ends the answer has come."""
+    tier: str
+    """The service tier that it was served in, as far as it says; "" if it does not."""
 
     @property
     def envelope(self) -> Json:
@@ -252,6 +254,10 @@ class Codec(Protocol):
         """Every name of a tool in a request, in whatever field."""
         ...
 
+    def tier(self, body: Json) -> str:
+        """The service tier that a request asks for, "" for none. Raises Refusal(invalid_request)."""
+        ...
+
     def unknown(self, body: Json) -> list[str]:
         """Fields at the top of a request that the dialect does not have, by name, sorted."""
         ...
@@ -318,6 +324,10 @@ class Codec(Protocol):
 
     def usage(self, answer: Json) -> Usage | None:
         """What the provider says was used; None if it does not say."""
+        ...
+
+    def served_in(self, answer: Json) -> str:
+        """The service tier that an answer was served in; "" if it does not say."""
         ...
 
     def stream(self, *, keep_usage: bool) -> StreamCodec:

@@ -29,7 +29,14 @@ def usage(answer: Json) -> Usage | None:
         reasoning=integer(completion.get("reasoning_tokens")),
         audio=integer(completion.get("audio_tokens")),
         audio_input=integer(prompt.get("audio_tokens")),
+        tier=tier(answer),
     )
+
+
+def tier(answer: Json) -> str:
+    """The service tier that an answer, or a chunk of one, was served in; "" where it does not say."""
+    said = answer.get("service_tier")
+    return said if type(said) is str and len(said) <= 64 else ""
 
 
 def echoes(choice: Json) -> bool:

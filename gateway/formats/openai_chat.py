@@ -18,7 +18,7 @@ from gateway.call import Json, Span, Usage
 from gateway.errors import Refusal
 from gateway.formats import Intent, items, openai_ceilings, openai_fields, openai_tools, sse, tree
 from gateway.formats.fields import Run, gather
-from gateway.formats.openai_answer import alternatives, drop_nested, echoes, usage
+from gateway.formats.openai_answer import alternatives, drop_nested, echoes, tier, usage
 from gateway.formats.openai_steps import steps
 from gateway.formats.openai_stream import OpenAIChatStream
 from gateway.formats.openai_tables import ANSWER, CHUNKS, SHAPE, TEXTS
@@ -86,7 +86,6 @@ class OpenAIChat:
         if options is not None and type(options) is not dict:
             raise _wrong("stream_options", "must be an object")
         answers, ceiling = openai_ceilings.answers(body), openai_ceilings.ceiling(body)
-        openai_ceilings.check_tier(body)
         return Intent(model, bool(stream), self.tools(body), ceiling and ceiling * answers)
 
     def items(self, body: Json) -> dict[str, int]:
@@ -123,6 +122,10 @@ class OpenAIChat:
             body["stream_options"] = {**(body.get("stream_options") or {}), "include_usage": True}
             changed = True
         return changed
+
+    def tier(self, body: Json) -> str:
+        """`service_tier`."""
+        return openai_ceilings.tier(body)
 
     def unknown(self, body: Json) -> list[str]:
         """Fields at the top that are not in the dialect's table, by name."""
@@ -216,6 +219,10 @@ class OpenAIChat:
     def usage(self, answer: Json) -> Usage | None:
         """The provider's own count; None when it gives none, or none that can be one."""
         return usage(answer)
+
+    def served_in(self, answer: Json) -> str:
+        """`service_tier`."""
+        return tier(answer)
 
     def stream(self, *, keep_usage: bool) -> OpenAIChatStream:
         """A reader for one streamed answer."""

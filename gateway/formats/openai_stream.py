@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import orjson
@@ -18,7 +19,7 @@ from gateway.call import Json
 from gateway.formats import Channel, Chunk, Delta, Field, items, ordinal, sse, surrogates, tree
 from gateway.formats.fields import Reader, is_structure
 from gateway.formats.frame import Frame
-from gateway.formats.openai_answer import alternatives, drop_nested, echoes, usage
+from gateway.formats.openai_answer import alternatives, drop_nested, echoes, tier, usage
 from gateway.formats.openai_tables import CHOICE, CHUNK, CHUNKS, ENVELOPE, MAX_CHOICES, TEXTS
 from gateway.formats.surrogates import Halves, mend
 
@@ -48,6 +49,7 @@ class OpenAIChatStream:
         "ended",
         "keep_usage",
         "open",
+        "tier",
     )
 
     def __init__(self, keep_usage: bool) -> None:
@@ -61,6 +63,7 @@ class OpenAIChatStream:
         self.open: dict[int, bool] = {}  # choice -> still open for the caller
         self._reasoned: set[int] = set()  # choices that said why they ended
         self.ended = False  # [DONE] came
+        self.tier = ""  # the service tier that chunks name
 
     def feed(self, data: bytes) -> Iterator[Chunk]:
         """Chunks that are complete now. Raises ValueError on what is not a chat stream, after the chunks before it."""
@@ -207,12 +210,15 @@ class OpenAIChatStream:
         if padding is not None and not (type(padding) is str and _PADDING.fullmatch(padding)):
             data["obfuscation"] = ""
             chunk.edited = True
+        self.tier = tier(data) or self.tier
         self._fields.read(chunk, "chunk", 0, data, _CHOICES, _WHOLE)
         if len(choices) == 1 and len(chunk.texts) == 1 and _is_plain(data, choices[0]) and self._may_frame(chunk):
             channel, holder, key = chunk.texts[0]
             self._frame = Frame.learn(chunk.raw, holder[key], channel)
         if data.get("usage") is not None:
             chunk.usage = usage(data)
+            if chunk.usage is not None and not chunk.usage.tier:
+                chunk.usage = replace(chunk.usage, tier=self.tier)
             if not self.keep_usage:
                 del data["usage"]
                 chunk.edited = True
