@@ -20,7 +20,6 @@ from gateway.content import CHANNELS, EMPTY, Content
 from gateway.engines import Engine, PolicyUnavailable
 from gateway.engines.holder import Policies
 from gateway.errors import Refusal
-from gateway.formats import openai_fields
 from gateway.sections import Policy
 from gateway.verdict import read
 
@@ -122,7 +121,7 @@ def document(call: Call) -> Json:
             "providers": providers,
             "stream": call.stream,
             "tools": call.tools,
-            "fields": openai_fields.unknown(call.body),
+            "fields": call.fields,
             "max_tokens": _max_tokens(call),
             "args": {},
         },

@@ -68,6 +68,21 @@ class Finding(NamedTuple):
     score: float
 
 
+class Share(Finding):
+    """What of a finding lies in one text, where the rest lies in texts beside it: content parts of one message.
+
+    `value` is the whole. What stands in its place stands in the `first` text; in the others it is cut out.
+    """
+
+    value: str = ""
+    first: bool = False
+
+
+def value_of(text: str, finding: Finding) -> str:
+    """The value that was found, of which a text may hold no more than a share."""
+    return finding.value if isinstance(finding, Share) else text[finding.start : finding.end]
+
+
 @dataclass(frozen=True, slots=True)
 class Subject:
     """Who calls: the agent, its team, its roles, and the claims of a JWT if it came with one."""
@@ -223,6 +238,7 @@ class Usage:
     audio: int = 0
     counted: bool = False
     audio_input: int = 0
+    tier: str = ""  # the service tier that the provider says it served in
 
 
 @dataclass(frozen=True, slots=True)
@@ -237,6 +253,7 @@ class Obligations:
     labels: tuple[str, ...] = ()
     attributes: Mapping[str, str] = field(default_factory=dict)
     sql: tuple[str, ...] | None = None  # kinds of statement that the answer may hold; None: as configured
+    fields: str | None = None  # what becomes of fields that the dialect does not have; None: as configured
     no_restore: tuple[str, ...] = ()  # shell patterns of tools whose calls keep their placeholders
 
 
@@ -293,6 +310,7 @@ class Outcome:
     sent: bool = False  # the request left for an upstream: from here on it may have cost money
     finished: bool = False  # the answer came to its end
     first_byte_ns: int = 0
+    tier: str = ""  # the service tier that the answer names
     heard: list[str] = field(default_factory=list)  # the answer's texts, to count when no usage comes; not recorded
     outdated: bool = False  # more came after the usage was told
 
@@ -335,10 +353,13 @@ class Call:
     stream: bool = False
     wants_usage: bool = False  # the caller asked for a stream's usage itself
     tools: tuple[str, ...] = ()  # names of the tools offered to the model
+    fields: list[str] = field(default_factory=list)  # names of fields that the dialect does not have
+    tier: str = ""  # the service tier that is asked for
     ceiling: int | None = None  # output tokens that the caller allows, times the answers; None: no ceiling given
     # one field a stage
     subject: Subject | None = None
     found: Sequence[tuple[Span, Sequence[Finding]]] = ()  # the spans that hold personal data, and where
+    joined: Sequence[Any] = ()  # (parts.Joined, findings): what its content parts hold together
     content: Any = None  # the content.Content of its texts, where a policy may ask
     input_tokens: int = 0
     repeats: Any = None  # the loops.Look at what the request repeats

@@ -19,6 +19,7 @@ from gateway.formats.items import Caps
 from gateway.scalars import Count, Digest, HttpUrl, Per, Rated, Seconds, Secret
 from gateway.sections import Audit, Idempotency, Loops, Output, Pii, Policy, Section
 from gateway.stores import address
+from gateway.tiers import PLAIN_TIERS
 
 
 class Provider(Section):
@@ -38,6 +39,24 @@ class Provider(Section):
     """Seconds to reach it."""
     idle_timeout: Seconds = 60
     """Seconds it may stay silent in the middle of an answer."""
+    fields: Literal["pass", "drop", "refuse"] | None = None
+    """Fields of a request, at any depth, that the dialect does not have. pass: they are judged and sent on; drop: they
+    are taken out; refuse: the call is refused, by the name of the field. Left out: pass, or refuse where strict."""
+    strict: bool = False
+    """Only fields that the dialect has are sent."""
+
+    @property
+    def unknown_fields(self) -> str:
+        """What becomes of fields that the dialect does not have."""
+        return self.fields or ("refuse" if self.strict else "pass")
+
+    @model_validator(mode="after")
+    def _strict_is_strict(self) -> Provider:
+        if self.strict and self.fields == "pass":
+            raise ValueError(
+                "strict: true and fields: pass contradict each other: say drop or refuse, or leave one out"
+            )
+        return self
 
     @model_validator(mode="after")
     def _needs_url(self) -> Provider:
@@ -61,6 +80,24 @@ class Price(Section):
     """Audio tokens of the answer; priced as output if left out."""
     audio_input: float | None = Field(default=None, ge=0)
     """Audio tokens of the request; priced as audio if left out, as input if that is left out too."""
+    tiers: dict[str, Price] = Field(default_factory=dict)
+    """What tokens cost in other service tiers, by name (flex, priority, batch, scale): what a tier leaves out costs as
+    without it."""
+
+    @cached_property
+    def by_tier(self) -> Mapping[str, Price]:
+        """The whole price in each tier."""
+        own = self.model_dump(exclude={"tiers"})
+        return {name: Price(**{**own, **tier.model_dump(exclude_unset=True)}) for name, tier in self.tiers.items()}
+
+    @model_validator(mode="after")
+    def _tiers_are_tiers(self) -> Price:
+        for name, tier in self.tiers.items():
+            if name in PLAIN_TIERS:
+                raise ValueError(f"tiers.{name} is what the price itself is for; give tiers such as flex or priority")
+            if tier.tiers:
+                raise ValueError(f"tiers.{name} has tiers of its own; a tier has none")
+        return self
 
 
 class Target(Section):

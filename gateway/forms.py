@@ -11,7 +11,7 @@ from typing import Any
 import orjson
 
 from gateway.call import Json
-from gateway.formats import ordinal, sse, surrogates
+from gateway.formats import items, ordinal, sse, surrogates
 from gateway.output import MAX_RUNS, MAX_TOOL_CALL
 from gateway.toolcalls import ToolCalls, merge
 
@@ -83,6 +83,8 @@ def assemble(raw: bytes) -> bytes:
             continue
         if event.data.strip() == b"[DONE]":
             break
+        if items.is_deep(event.data):
+            raise ValueError("it is nested too deep")
         chunk, _ = surrogates.loads(event.data)
         if type(chunk) is not dict or chunk.get("error"):
             raise ValueError("it holds an error")

@@ -101,6 +101,7 @@ class Forward:
         self._urls: dict[tuple[str, str], URL] = {}
         self._patterns = [Pattern(name, model) for name, model in models.items() if "*" in name]
         self._made: dict[str, Model] = {}  # models by names that a pattern fits
+        self.fields = {name: provider.unknown_fields for name, provider in providers.items()}
         self._headers = {name: _headers(provider) for name, provider in providers.items()}
         self._timeouts = {
             name: aiohttp.ClientTimeout(

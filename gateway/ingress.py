@@ -175,6 +175,8 @@ async def receive(call: Call, receive: Receive, server: Server) -> None:
     call.spans, call.nested, call.unscannable = survey.spans, survey.nested, survey.kinds
     intent = call.format.parse(call.body)
     call.model, call.stream, call.tools, call.ceiling = intent
+    call.tier = call.format.tier(call.body)
+    call.fields = call.format.unknown(call.body)
     call.wants_usage = call.stream and call.format.wants_usage(call.body)
     caps = server.caps
     if len(call.raw) > caps.least and (too_many := caps.over(call.format.items(call.body))):

@@ -12,20 +12,22 @@ most, and only as long as something may still become a match.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Sequence, Set
 from functools import partial
 from typing import Protocol
 
 from gateway import offered
 from gateway.budget import PASSING, Spent
 from gateway.call import Call, Finding, Json, Screening, Span
+from gateway.elements import Elements
 from gateway.ending import Ending
 from gateway.errors import Refusal, trace
 from gateway.formats import Channel, Chunk, Codec, StreamCodec, tree
+from gateway.formats.fields import gather
 from gateway.judging import answer_spent
 from gateway.known import Known
 from gateway.restore import Restoration, Restorer
-from gateway.runs import Edit, Runs
+from gateway.runs import Edit, Runs, judge_whole
 from gateway.scan.placeholders import LIKE, PLACEHOLDER
 from gateway.sections import Output as OutputConfig
 from gateway.toolcalls import ToolCalls
@@ -33,6 +35,7 @@ from gateway.toolcalls import ToolCalls
 MAX_TOOL_CALL = 4 * 1024 * 1024  # characters of an answer's tool calls, which are held until they are whole
 MAX_RUNS = 1024  # texts, and tool calls, that one answer may have
 _SHORT = 128  # characters of a text, and how many of them, that one answer's filter remembers to be clean
+_TELLING, _DIGITS = 24, 6  # characters, and digits, of what may become a finding that alternative tokens may say
 _ALIVE = b":\n\n"
 _log = logging.getLogger("meshgate.output")
 
@@ -49,6 +52,8 @@ class Segment(Protocol):
 class Window(Protocol):
     """The judge of one running text."""
 
+    @property
+    def pending(self) -> str: ...
     def feed(self, text: str) -> Segment: ...
     def close(self) -> Segment: ...
 
@@ -139,6 +144,8 @@ class AnswerFilter:
         self._allows = call.redaction.allows or screen.allowed
         self._windows: dict[Channel, Window] = {}
         self._guards: dict[Channel, tuple[Guard, ...]] = {}
+        self._elements: dict[Channel, Elements] = {}
+        self._asides: dict[Channel, Window] = {}
         self._runs = Runs(self._judge)
         self._calls = ToolCalls(MAX_RUNS, MAX_TOOL_CALL)
         self._ending = Ending()
@@ -159,12 +166,15 @@ class AnswerFilter:
     def whole(self, answer: Json) -> bool:
         """Edit a whole answer in place; True if anything changed."""
         try:
+            changed = self._codec.drop_repeats(answer)
             survey = self._codec.whole(answer)
             calls = self._codec.calls(answer)
             if not self._screen.any_tool:
                 offered.check(self._call, calls)
-            changed = self._survey(survey, calls)
-            if changed or not self._codec.echoes(answer):
+            for field, _ in self._codec.runs(answer, survey):
+                changed |= judge_whole(field, self._judge(field.pieces[0].channel))
+            changed |= self._survey(survey, calls)
+            if changed or not self._codec.echoes(answer) or self._tells(answer):
                 self._codec.conceal(answer)
                 changed = True
         except PASSING:
@@ -172,6 +182,10 @@ class AnswerFilter:
         except BaseException as fault:
             raise self._stopped(fault) from None
         return changed
+
+    def _tells(self, answer: Json) -> bool:
+        """Whether what the model could have said holds something to be taken out."""
+        return any(self._text(text, self._restoration.plain) != text for text in self._codec.asides(answer))
 
     def _text(self, text: str, restorer: Restorer) -> str:
         if text in self._clean or text in self._screen.words(self._codec):
@@ -195,6 +209,7 @@ class AnswerFilter:
             )
         edits: list[tuple[Span, str]] = []
         kept = self._restoration.kept(calls) if calls else frozenset()
+        changed = self._lists(survey, calls, kept)
         for span in survey.spans:
             text = self._text(span.text, self._restoration.at(span, kept))
             if tree.is_argument(span):
@@ -202,8 +217,24 @@ class AnswerFilter:
                     text = gate.argument(self._call, text)
             if text != span.text:
                 edits.append((span, text))
-        changed = tree.write_all(edits)
+        changed |= tree.write_all(edits)
         tree.fold(survey.nested)
+        return changed
+
+    def _lists(self, survey: tree.Survey, calls: Sequence[Json], kept: Set[int]) -> bool:
+        """Judge strings of lists within tool calls, and within JSON in a string, that make one text."""
+        values = [*calls, *survey.roots, *(nested.root for nested in survey.nested)]
+        roots = [(at, "", value) for at, value in enumerate(values)]
+        changed = False
+        for field, spans in gather(survey, roots) if roots else ():
+            judge = self._judge(field.pieces[0].channel, self._restoration.at(spans[0], kept))
+            changed |= judge_whole(field, judge, certain=True)
+            for span in spans:
+                text = span.holder[span.key]
+                if span.nested is not None:
+                    span.nested.edited |= text != span.text
+                    for gate in self._gates:
+                        gate.argument(self._call, text)
         return changed
 
     # Streams
@@ -234,12 +265,14 @@ class AnswerFilter:
         changed = False
         for delta in chunk.texts:
             text = delta.holder[delta.key]
-            out = self._running(delta.channel, text)
+            out = self._running(delta.channel, text, element=delta.is_element)
             if out != text:
                 delta.holder[delta.key] = out
                 changed = True
         if chunk.frame is None:
             changed |= self._fields(chunk, stream, events)
+            for channel, text in chunk.asides:
+                changed |= self._told(channel, text)
             for survey in chunk.wholes:
                 if self._survey(survey):
                     stream.distrust()
@@ -284,32 +317,58 @@ class AnswerFilter:
             events.append(stream.tool_calls(choice, whole))
         return [event for event in (*events, *self._ending.close(stream)) if event]
 
-    def _running(self, channel: Channel, text: str) -> str:
+    def _running(self, channel: Channel, text: str, *, element: bool) -> str:
         window = self._windows.get(channel)
         if window is None:
             self._count_runs()
             window = self._windows[channel] = self._screen.scanner.window(self._screen.limit)
             if self._gates:
                 self._guards[channel] = tuple(gate.guard(self._call) for gate in self._gates)
+        elements = self._elements.get(channel)
+        if element and elements is None:
+            elements = self._elements[channel] = Elements(self._element, len(window.pending))
+        if elements is not None:
+            elements.add(text, element=element)
         segment = window.feed(text)
         found = segment.findings
+        if elements is not None:
+            found = elements.merge(len(segment.text), found)
         out = self._act(segment.text, found, self._restoration.of(channel)) if found else segment.text
         if out and self._gates:
             for guard in self._guards[channel]:
                 out = guard.feed(out)
         return out
 
-    def _judge(self, channel: Channel) -> FieldJudge:
+    def _told(self, channel: Channel, text: str) -> bool:
+        """Whether a text that the model could have said, as far as it has come, holds something or may yet."""
+        window = self._asides.get(channel)
+        if window is None:
+            self._count_runs()
+            window = self._asides[channel] = self._screen.scanner.window(self._screen.limit)
+        segment = window.feed(text)
+        if segment.findings and self._edits(segment.text, segment.findings, self._restoration.plain):
+            return True
+        pending = window.pending
+        return "@" in pending or len(pending) > _TELLING or sum(map(str.isdigit, pending)) > _DIGITS
+
+    def _judge(self, channel: Channel, restorer: Restorer | None = None) -> FieldJudge:
         """The judge of a running text in a field that nobody named."""
         self._count_runs()
         return FieldJudge(
             self._screen.scanner.window(self._screen.limit),
             tuple(gate.guard(self._call) for gate in self._gates),
-            partial(self._edits, restorer=self._restoration.of(channel)),
+            partial(self._edits, restorer=restorer or self._restoration.of(channel)),
+            self._element,
         )
 
+    def _element(self, text: str) -> Sequence[Finding]:
+        """What an element of a list holds by itself. Raises Refusal for what no text may be."""
+        for gate in self._gates:
+            gate.text(self._call, text)
+        return self._screen.scanner.scan(text)
+
     def _count_runs(self) -> None:
-        if len(self._windows) + len(self._runs) >= MAX_RUNS:
+        if len(self._windows) + len(self._asides) + len(self._runs) >= MAX_RUNS:
             raise Refusal("output_blocked", f"The answer has more than {MAX_RUNS} texts at a time.", stage="output")
 
     def _tail(self, channel: Channel) -> str:
@@ -318,7 +377,11 @@ class AnswerFilter:
         if window is None:
             return ""
         segment = window.close()
-        out = self._act(segment.text, segment.findings, self._restoration.of(channel))
+        found = segment.findings
+        elements = self._elements.pop(channel, None)
+        if elements is not None:
+            found = elements.merge(len(segment.text), found)
+        out = self._act(segment.text, found, self._restoration.of(channel))
         for guard in self._guards.pop(channel, ()):
             out = guard.feed(out) + guard.close()
         return out
@@ -378,7 +441,11 @@ class AnswerFilter:
     def _stopped(self, fault: BaseException) -> Refusal:
         """What a fault becomes while an answer is judged: nobody knows what it holds, so nothing more of it leaves."""
         if isinstance(fault, Refusal):
-            return fault
+            if fault.code != "invalid_request":
+                return fault
+            # What reads JSON found the answer's own too deep: nothing that the caller did.
+            words = "The answer holds JSON within a string that is nested too deep to be judged, and was stopped."
+            return Refusal("output_blocked", words, stage="output")
         if isinstance(fault, Spent):
             return answer_spent(self._call)
         _log.error("the answer of call %s could not be judged: %s", self._call.id, trace(fault))
@@ -395,14 +462,19 @@ class AnswerFilter:
 class FieldJudge:
     """What judges one running text in a field: see `runs.Judge`."""
 
-    __slots__ = ("_edits", "_guards", "_window")
+    __slots__ = ("_guards", "_window", "edits", "element")
 
     def __init__(
-        self, window: Window, guards: Sequence[Guard], edits: Callable[[str, Sequence[Finding]], list[Edit]]
+        self,
+        window: Window,
+        guards: Sequence[Guard],
+        edits: Callable[[str, Sequence[Finding]], list[Edit]],
+        element: Callable[[str], Sequence[Finding]],
     ) -> None:
         self._window = window
         self._guards = guards
-        self._edits = edits
+        self.edits = edits  # what is to be put in place of what was found
+        self.element = element  # what an element of a list holds by itself
 
     def feed(self, text: str) -> Segment:
         """Take a piece; give what is judged by now."""
@@ -411,10 +483,6 @@ class FieldJudge:
     def close(self) -> Segment:
         """The text has ended: give the rest."""
         return self._window.close()
-
-    def edits(self, segment: Segment) -> list[Edit]:
-        """What is to be put in place of what was found."""
-        return self._edits(segment.text, segment.findings)
 
     def guard(self, text: str, final: bool) -> str:
         """What of an edited text may leave by now."""

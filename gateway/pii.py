@@ -19,7 +19,7 @@ from typing import Protocol
 
 from gateway.actions import Actions, Rules
 from gateway.budget import PASSING, Spent
-from gateway.call import NO_OBLIGATIONS, Call, Finding, Obligations, Redaction, Span
+from gateway.call import NO_OBLIGATIONS, Call, Finding, Obligations, Redaction, Share, Span, value_of
 from gateway.errors import Refusal, trace
 from gateway.formats import tree
 from gateway.lanes import apart
@@ -112,11 +112,12 @@ class Redactor:
         masked: dict[tuple[str, str], str] = {}
         known: set[str] = set()
         for span, findings in found:
-            for start, end, entity, _ in findings:
-                if entity.startswith(_BESIDE):
+            for finding in findings:
+                entity = finding.entity
+                if entity.startswith(_BESIDE) or not _is_first(finding):
                     continue
                 counts[entity] = counts.get(entity, 0) + 1
-                value = span.text[start:end]
+                value = value_of(span.text, finding)
                 known.add(value)
                 if actions.of(entity) == "mask":
                     masked[entity, value] = ""
@@ -169,9 +170,7 @@ class Redactor:
             return spelling
 
         for span, findings in found:
-            for start, end, entity, _ in findings:
-                if entity == LIKE:
-                    likes.add(span.text[start:end])
+            likes.update(value_of(span.text, finding) for finding in findings if finding.entity == LIKE)
         for like in likes:
             names.replace(like, note)
         if not literals:
@@ -226,8 +225,9 @@ class Redactor:
     ) -> str:
         parts: list[str] = []
         at, text = 0, span.text
-        for start, end, entity, _ in findings:
-            value = text[start:end]
+        for finding in findings:
+            start, end, entity, _ = finding
+            value = value_of(text, finding)
             if entity.startswith(_BESIDE):
                 if value not in escapes or _placeholders_stay(span, redaction):
                     continue
@@ -237,7 +237,7 @@ class Redactor:
                 if action == "allow":
                     continue
                 instead = masked[entity, value] if action == "mask" else self._conceal(action, entity, value)
-            parts += text[at:start], instead
+            parts += text[at:start], instead if _is_first(finding) else ""
             at = end
         parts.append(text[at:])
         return "".join(parts)
@@ -261,6 +261,11 @@ def broken(call: Call, fault: BaseException, what: str) -> Refusal:
         f"{what} ({type(fault).__name__}), so nothing was sent. The operator finds the fault in the log, by the call's "
         f"id {call.id}.",
     )
+
+
+def _is_first(finding: Finding) -> bool:
+    """Whether it begins here, as all do but for shares."""
+    return not isinstance(finding, Share) or finding.first
 
 
 def _placeholders_stay(span: Span, redaction: Redaction) -> bool:

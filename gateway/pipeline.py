@@ -16,12 +16,13 @@ from dataclasses import replace
 
 import orjson
 
-from gateway import budget, flow, forms, ingress, quota, ratelimit
+from gateway import budget, fields, flow, forms, ingress, quota, ratelimit, tiers
 from gateway.admit import admit
 from gateway.budget import PASSING, Budget, Spent
-from gateway.call import NO_OBLIGATIONS, Call, Json, Obligations, Rejection, Screening, Subject, Usage
+from gateway.call import NO_OBLIGATIONS, Call, Debit, Json, Obligations, Rejection, Screening, Subject, Usage
 from gateway.errors import Refusal
 from gateway.formats import Chunk, StreamCodec, items, numbers, surrogates, tree
+from gateway.formats.parts import merged
 from gateway.forward import MAX_ANSWER, Answer
 from gateway.idempotency import REPLAYED
 from gateway.judging import Pace, judge, spent, takes_long
@@ -53,6 +54,8 @@ async def serve(call: Call, receive: ingress.Receive, reply: Reply) -> None:
         await redact(call)
         step(call, "authorize")
         await authorize(call)
+        if call.kept is None:
+            fields.keep(call, call.runtime.forward.fields)
         step(call, "durable")
         await commit(call)
         if await replayed(call, reply):
@@ -117,8 +120,15 @@ def survey(call: Call) -> int:
     runtime = call.runtime
     counted: int
     counted, call.found = runtime.texts.survey(call.spans, _team(call))
+    spans = call.spans
+    if together := call.format.joined(call.body, spans):
+        found = {
+            id(span): findings for span, findings in runtime.texts.survey([it.span for it in together], _team(call))[1]
+        }
+        call.joined = [(it, found[id(it.span)]) for it in together if id(it.span) in found]
+        spans = [*spans, *(it.span for it in together)]
     if runtime.contents is not None:
-        call.content = runtime.contents.read(call.spans, _team(call))
+        call.content = runtime.contents.read(spans, _team(call))
     return counted
 
 
@@ -142,7 +152,8 @@ async def reserve(call: Call) -> None:
         return
     model = runtime.forward.model(call.model)
     ceiling = call.ceiling or model.max_output * call.format.answers(call.body)
-    quotas = runtime.quotas.debits(model, call.input_tokens, ceiling)
+    tiers.check(model, call.tier)
+    quotas = runtime.quotas.debits(model, call.input_tokens, ceiling, call.tier)
     providers = [target.partition("/")[0] for target in call.targets]
     limits = runtime.limits.debits(subject, call.model, providers, call.input_tokens + ceiling, stream=call.stream)
     keeps = runtime.authorizer is not None and runtime.authorizer.keeps_history
@@ -198,6 +209,8 @@ async def redact(call: Call) -> None:
     """Personal data leaves the body."""
     if call.runtime.names is not None:
         call.found = await call.runtime.names.add(call.spans, call.found, _team(call))
+    if call.joined:
+        call.found = merged(call.found, call.joined, call.spans)
     if call.runtime.redactor is not None:
         await call.runtime.redactor.redact(call)
 
@@ -260,7 +273,10 @@ async def reserve_rest(call: Call, duties: Obligations) -> None:
     assert first is not None, "a call that a policy judges has been reserved: its chain must be known"
     model = runtime.forward.model(call.served_as or call.model)
     ceiling = call.ceiling or model.max_output * call.format.answers(call.body)
-    quotas = runtime.quotas.rest(call.debits, model, call.input_tokens, ceiling) if duties.route else ()
+    quotas: Sequence[Debit] = ()
+    if duties.route:
+        tiers.check(model, call.tier)
+        quotas = runtime.quotas.rest(call.debits, model, call.input_tokens, ceiling, call.tier)
     names = (subject, call.model, [target.partition("/")[0] for target in call.targets])
     estimate = call.input_tokens + ceiling
     limits = runtime.limits.debits(*names, estimate, stream=call.stream, attributes=duties.attributes)
@@ -339,6 +355,8 @@ def judged(call: Call, parts: list[bytes]) -> bytes:
     raw, caps = parts[0], call.runtime.config.server.caps
     if items.has_more_values(raw, caps.values):
         raise _garbage(call, caps.words("values"))
+    if items.is_deep(raw):
+        raise _garbage(call, f"more than {items.MOST_LEVELS} levels of nesting")
     try:
         body, mended = surrogates.loads(raw)
         call.format.check(body)
@@ -359,6 +377,7 @@ def _screened(call: Call, raw: bytes, body: Json) -> bytes:
     if len(raw) > caps.least and (too_many := caps.over(call.format.answer_items(body))):
         raise _garbage(call, too_many)
     if call.outcome.usage is None:
+        call.outcome.tier = call.format.served_in(body)
         call.outcome.heard = [span.text for span in call.format.whole(body).spans]
     screen = call.runtime.filter(call)
     if screen is not None and (screen.whole(body) or not tree.says_once(raw, body)):
@@ -394,6 +413,7 @@ async def stream(call: Call, answer: Answer, reply: Reply) -> None:
                     out += pace.here(size, screen.feed, chunk, codec)
                 if pace.out_of_breath:
                     await pace.breathe()
+            outcome.tier = codec.tier
             if out:
                 await reply.stream(b"".join(out), complete=codec.ended)
                 out = []
@@ -416,7 +436,10 @@ async def events_of(answer: Answer) -> AsyncIterator[bytes]:
         if size > MAX_ANSWER:
             raise ValueError(f"more than {MAX_ANSWER} bytes")
         parts.append(data)
-    body, _ = surrogates.loads(b"".join(parts))
+    raw = b"".join(parts)
+    if items.is_deep(raw):
+        raise ValueError(f"it is nested more than {items.MOST_LEVELS} levels deep")
+    body, _ = surrogates.loads(raw)
     if type(body) is not dict:
         raise ValueError("it is no object")
     for event in forms.unfold(body):
@@ -505,7 +528,7 @@ async def settle(call: Call) -> int:
             usage = replace(usage, output=counted.output, input=max(usage.input, counted.input), counted=True)
     outcome.usage = usage
     price = runtime.forward.price(call.served_as or call.model, f"{outcome.provider}/{outcome.model}")
-    cost = quota.cost(price, usage)
+    cost = quota.charge(price, usage, call.tier)
     if call.reservation is not None:
         used = quota.used(call.debits, usage, cost) | ratelimit.elsewhere(call.debits, outcome.provider)
         used |= runtime.loops.ended(call.repeats, outcome.finished)
@@ -528,4 +551,4 @@ async def _counted(call: Call) -> Usage:
         output, *rest = await to_its_end(lambda: list(map(count, texts)))
     else:
         output, *rest = map(count, texts)
-    return Usage(input=call.input_tokens or sum(rest), output=output, counted=True)
+    return Usage(input=call.input_tokens or sum(rest), output=output, counted=True, tier=call.outcome.tier)

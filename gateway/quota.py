@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from fractions import Fraction
 from typing import NamedTuple
 
+from gateway import tiers
 from gateway.call import NANO_USD, Ask, Debit, Rejection, Usage
 from gateway.config import Model, Price
 from gateway.config import Quotas as Settings
@@ -44,8 +45,8 @@ class Quotas:
         found = {"tokens": self._settings.tokens, "cost": self._cost, "calls": self._settings.calls}
         return {key: limit for key, limit in found.items() if limit is not None}
 
-    def debits(self, model: Model, input_tokens: int, ceiling: int) -> list[Debit]:
-        """What a call reserves: at most `input_tokens` in and `ceiling` out, one call.
+    def debits(self, model: Model, input_tokens: int, ceiling: int, tier: str = "") -> list[Debit]:
+        """What a call reserves that asks for a service tier: at most `input_tokens` in and `ceiling` out, one call.
 
         Where anything is limited, the rest is counted with a limit that is never reached, so that operators see it.
         """
@@ -55,7 +56,8 @@ class Quotas:
             return found
         tokens = _MOST if limits.tokens is None else limits.tokens
         found.append(Debit("tokens", "tokens", input_tokens + ceiling, tokens, "quotas.tokens"))
-        prices = model.prices.values()  # whichever of its targets will serve
+        # Whichever of its targets will serve it, in whichever tier.
+        prices = [one for price in model.prices.values() for one in tiers.possible(price, tier)]
         amount = max([dearest(price, input_tokens, ceiling) for price in prices])
         cost = _MOST if self._cost is None else self._cost
         found.append(Debit("cost", "cost", amount, cost, "quotas.cost_usd"))
@@ -63,10 +65,12 @@ class Quotas:
         found.append(Debit("calls", "calls", 1, calls, "quotas.calls"))
         return found
 
-    def rest(self, debits: Sequence[Debit], model: Model, input_tokens: int, ceiling: int) -> tuple[Debit, ...]:
+    def rest(
+        self, debits: Sequence[Debit], model: Model, input_tokens: int, ceiling: int, tier: str = ""
+    ) -> tuple[Debit, ...]:
         """What a call must reserve beyond `debits` to be served by another model; nothing if that is no dearer."""
         reserved = {debit.key: debit.amount for debit in debits if not debit.refill}
-        needs = [(it, it.amount - reserved.get(it.key, 0)) for it in self.debits(model, input_tokens, ceiling)]
+        needs = [(it, it.amount - reserved.get(it.key, 0)) for it in self.debits(model, input_tokens, ceiling, tier)]
         return tuple(it._replace(amount=more) for it, more in needs if more > 0)
 
     def ask(
@@ -174,6 +178,11 @@ def cost(price: Price, usage: Usage) -> int:
         + audio * rates.audio
     )
     return min(_MOST, -(-exact // rates.denominator))
+
+
+def charge(price: Price, usage: Usage, asked: str) -> int:
+    """Nano-USD of a call that asked for a service tier ("" for none): in the tier that the answer names."""
+    return max([cost(one, usage) for one in tiers.charged(price, asked, usage.tier)])
 
 
 def used(debits: Sequence[Debit], usage: Usage, cost: int) -> dict[str, int]:

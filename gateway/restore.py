@@ -110,7 +110,7 @@ class Restoration:
 
     def of(self, channel: Channel) -> Restorer:
         """For a running text."""
-        return self._quoted if self._in_json and channel[1] == "content" else self.plain
+        return self._quoted if self._in_json and channel[1] in ("content", "content[]") else self.plain
 
     def at(self, span: Span, kept: Set[int]) -> Restorer:
         """For a whole text; `kept` is what `kept` said of the calls around it."""

@@ -12,8 +12,10 @@ from collections.abc import Callable, Sequence
 from typing import Final, Protocol
 
 from gateway.call import Finding
+from gateway.elements import Elements
 from gateway.errors import Refusal
 from gateway.formats import Channel, Field, Piece
+from gateway.formats.fields import is_listed
 
 MAX_WAITING: Final = 4 * 1024 * 1024  # characters of fields that wait at a time
 _FIELD: Final = 256  # characters that a field counts for beside its texts
@@ -42,18 +44,23 @@ class Judge(Protocol):
 
     def feed(self, text: str) -> Segment: ...
     def close(self) -> Segment: ...
-    def edits(self, segment: Segment) -> list[Edit]: ...
+    def edits(self, text: str, findings: Sequence[Finding]) -> list[Edit]: ...
+    def element(self, text: str) -> Sequence[Finding]: ...
     def guard(self, text: str, final: bool) -> str: ...
 
 
 class Run:
-    """One running text, and the pieces of it that wait."""
+    """One running text, and the pieces of it that wait. `done` takes the fields whose texts are all judged.
 
-    __slots__ = ("_done", "_due", "_judge", "_open", "_ready")
+    `listed`: its pieces are elements of lists. With `certain` see `elements`.
+    """
 
-    def __init__(self, judge: Judge, done: list[Field]) -> None:
+    __slots__ = ("_done", "_due", "_elements", "_judge", "_open", "_ready")
+
+    def __init__(self, judge: Judge, done: list[Field], *, listed: bool, certain: bool = False) -> None:
         self._judge = judge
-        self._done = done  # fields whose texts are all judged
+        self._done = done
+        self._elements = Elements(judge.element, certain=certain) if listed else None
         self._open: deque[Piece] = deque()  # pieces of which the window holds something
         self._due: deque[tuple[Piece, int]] = deque()  # pieces of which the guards do, and how long they will be
         self._ready = ""
@@ -61,7 +68,15 @@ class Run:
     def feed(self, piece: Piece) -> None:
         """Take a piece."""
         self._open.append(piece)
-        self._settle(self._judge.feed(piece.holder[piece.key]), final=False)
+        text = piece.holder[piece.key]
+        if self._elements is not None:
+            self._elements.add(text)
+        self._settle(self._judge.feed(text), final=False)
+
+    def note(self, text: str) -> None:
+        """What the next pieces say together."""
+        if self._elements is not None:
+            self._elements.note(text)
 
     def close(self) -> None:
         """The text has ended."""
@@ -70,7 +85,10 @@ class Run:
     def _settle(self, segment: Segment, *, final: bool) -> None:
         text = segment.text
         if text or final:
-            edits = self._judge.edits(segment) if segment.findings else []
+            found = segment.findings
+            if self._elements is not None:
+                found = self._elements.merge(len(text), found)
+            edits = self._judge.edits(text, found) if found else []
             self._ready += self._judge.guard("".join(self._spread(text, edits)), final)
         due = self._due
         while due and (final or len(self._ready) >= due[0][1]):
@@ -118,6 +136,16 @@ def _write(piece: Piece, text: str) -> bool:
     return not piece.field.waiting
 
 
+def judge_whole(field: Field, judge: Judge, *, certain: bool = False) -> bool:
+    """Judge the texts of a field that is whole as one run, in their places; True if any changed."""
+    field.waiting = len(field.pieces)
+    run = Run(judge, [], listed=True, certain=certain)
+    for piece in field.pieces:
+        run.feed(piece)
+    run.close()
+    return field.changed
+
+
 class Runs:
     """All of one answer. `judge` makes the judge of a new run."""
 
@@ -134,13 +162,18 @@ class Runs:
     def take(self, field: Field) -> bool:
         """Judge a field; False if it has to wait, and was taken out of its chunk."""
         field.waiting = len(field.pieces)
+        several = _together(field.pieces) if field.waiting > 1 else {}
         for piece in field.pieces:
             run = self._runs.get(piece.channel)
             if run is not None and piece.key in _ATOMS and piece.holder[piece.key].startswith(_SCHEMES):
                 self._runs.pop(piece.channel).close()
                 run = None
             if run is None:
-                run = self._runs[piece.channel] = Run(self._new(piece.channel), self._done)
+                run = self._runs[piece.channel] = Run(
+                    self._new(piece.channel), self._done, listed=is_listed(piece.channel)
+                )
+            if several and piece.channel in several:  # what one chunk lists is a text, too
+                run.note(several.pop(piece.channel))
             run.feed(piece)
         if not field.waiting and not field.loose and _name(field) not in self._waiting:
             return True
@@ -176,6 +209,14 @@ class Runs:
             run.close()
         self._runs.clear()
         return self.released()
+
+
+def _together(pieces: Sequence[Piece]) -> dict[Channel, str]:
+    """The texts of which one field has more than one piece."""
+    said: dict[Channel, list[str]] = {}
+    for piece in pieces:
+        said.setdefault(piece.channel, []).append(piece.holder[piece.key])
+    return {channel: "".join(texts) for channel, texts in said.items() if len(texts) > 1}
 
 
 def _name(field: Field) -> Name:

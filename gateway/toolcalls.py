@@ -14,6 +14,7 @@ import orjson
 from gateway.call import Json
 from gateway.errors import Refusal
 from gateway.formats import ordinal
+from gateway.formats.surrogates import mend
 
 _PIECE = 64  # characters that a piece counts for beside what it says
 _LONGEST = 64 * 1024  # characters of a text beside the arguments
@@ -77,6 +78,7 @@ class ToolCall:
                     inner[field] = "".join(pieces)
                 elif any(pieces):  # arguments as a string and as an object: neither may hide the other
                     raise Refusal("output_blocked", "A tool call gives its arguments in two forms.", stage="output")
+        mend(self.data)
         return self.data
 
 

@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 from gateway.actions import ORDER
 from gateway.call import LABELS, Decision, Deny, Json, Obligations
 from gateway.engines.base import PolicyUnavailable
+from gateway.fields import FIELDS
 from gateway.labels import A_LABEL, is_label
 from gateway.scan.sql import KINDS
 
@@ -24,7 +25,18 @@ _HIGHEST = "safety"
 _RESULT = frozenset({"allow", "deny", "obligations", "class"})
 _DENY = frozenset({"code", "message", "class"})
 _DUTIES = frozenset(
-    {"redact", "require_approval", "limit", "route", "strip_tools", "labels", "attributes", "sql", "no_restore"}
+    {
+        "redact",
+        "require_approval",
+        "limit",
+        "route",
+        "strip_tools",
+        "labels",
+        "attributes",
+        "sql",
+        "fields",
+        "no_restore",
+    }
 )
 _SPEAKER = frozenset({"code", "class"})
 # A code is the label of a metric: few, short, and no place for a value of the call.
@@ -93,6 +105,7 @@ def merged(duties: Sequence[Duty]) -> Obligations:
         labels=_union(all_, "labels"),
         attributes=_each(all_, "attributes", lambda had, _: had),
         sql=tuple(sorted(set.intersection(*kinds))) if kinds else None,
+        fields=max((wants.fields for wants in all_ if wants.fields), key=FIELDS.index, default=None),
         no_restore=_union(all_, "no_restore"),
     )
 
@@ -175,6 +188,7 @@ def _duty(item: Mapping[str, Any]) -> Duty:
         labels=_labels(item),
         attributes=_attributes(item.get("attributes", {})),
         sql=_kinds(item),
+        fields=_fields(item.get("fields")),
         no_restore=_names(item, "no_restore"),
     )
     return Duty(code, cls, wants)
@@ -195,6 +209,13 @@ def _kinds(value: Mapping[str, Any]) -> tuple[str, ...] | None:
     if unknown := sorted(set(kinds) - set(KINDS)):
         raise _malformed(f"obligations.sql holds {unknown[0]!r}, which is no kind of statement: {', '.join(KINDS)}")
     return kinds
+
+
+def _fields(value: object) -> str | None:
+    """What becomes of fields that the dialect does not have."""
+    if value is None or (isinstance(value, str) and value in FIELDS):
+        return value
+    raise _malformed(f"obligations.fields must be one of {', '.join(FIELDS)}")
 
 
 def _redact(value: object) -> Mapping[str, str]:

@@ -12,12 +12,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol
 
-from gateway.call import Json, Usage
+from gateway.call import Json, Span, Usage
 from gateway.errors import Refusal
+from gateway.formats.surrogates import mend
 from gateway.formats.tree import Shape, Survey
 
 if TYPE_CHECKING:
     from gateway.formats.frame import Frame
+    from gateway.formats.parts import Joined
     from gateway.loops import Step
 
 Channel = tuple[int, str]
@@ -39,8 +41,13 @@ class Delta(NamedTuple):
     """A piece of text in a chunk: `holder[key]` is the piece, `channel` the run it belongs to."""
 
     channel: Channel
-    holder: Json
-    key: str
+    holder: Any
+    key: str | int
+
+    @property
+    def is_element(self) -> bool:
+        """Whether the piece is an element of a list, which may be a text by itself."""
+        return self.key != self.channel[1]
 
 
 class Piece:
@@ -91,14 +98,15 @@ class Chunk:
 
     `raw` is the event as it came; it is sent as it is unless something in it changed (`edited`). `texts` are judged as
     they flow, and so are those of `fields`, which the dialect does not name; `calls` (tool calls) are taken out and
-    judged whole; `wholes` are texts that are whole as they come. `ends` are the choices that have ended by the word of
-    this chunk, which holds until more of them comes; `closes`: it speaks of no other choice. `frame` stands in the
-    place of `data` where the chunk is a run of events that were read without parsing, with texts of `sizes`.
+    judged whole; `wholes` are texts that are whole as they come. `asides` are texts that the model could have said in
+    place of its own. `ends` are the choices that have ended by the word of this chunk, which holds until more of them
+    comes; `closes`: it speaks of no other choice. `frame` stands in the place of `data` where the chunk is a run of
+    events that were read without parsing, with texts of `sizes`.
     """
 
     __slots__ = (
         *("calls", "closes", "data", "done", "edited", "ends", "error", "fields", "frame"),
-        *("raw", "sizes", "texts", "usage", "wholes"),
+        *("asides", "raw", "sizes", "texts", "usage", "wholes"),
     )
 
     def __init__(self, raw: bytes, data: Json | None = None) -> None:
@@ -108,6 +116,7 @@ class Chunk:
         self.calls: list[tuple[int, Json]] = []
         self.fields: list[Field] = []
         self.wholes: list[Survey] = []
+        self.asides: Sequence[tuple[Channel, str]] = ()
         self.ends: tuple[int, ...] = ()
         self.closes = False
         self.usage: Usage | None = None
@@ -123,7 +132,7 @@ class Chunk:
         for _, call in self.calls:
             for inner in (call.get("function"), call.get("custom"), call.get("function_call")):
                 if type(inner) is dict:
-                    said += [value for value in inner.values() if type(value) is str]
+                    said += [mend(value) for value in inner.values() if type(value) is str]
         for field in self.fields:
             said += [piece.holder[piece.key] for piece in field.pieces]
         return said
@@ -142,6 +151,8 @@ class StreamCodec(Protocol):
 
     ended: bool
     """The event that ends the answer has come."""
+    tier: str
+    """The service tier that it was served in, as far as it says; "" if it does not."""
 
     @property
     def envelope(self) -> Json:
@@ -225,6 +236,10 @@ class Codec(Protocol):
         """The same of a whole answer that was checked."""
         ...
 
+    def joined(self, body: Json, spans: Sequence[Span]) -> list[Joined]:
+        """Texts of a request that are one text together, as to the model."""
+        ...
+
     def steps(self, body: Json) -> list[Step]:
         """What has happened in the conversation, as loops are judged by."""
         ...
@@ -241,6 +256,22 @@ class Codec(Protocol):
         """Every name of a tool in a request, in whatever field."""
         ...
 
+    def tier(self, body: Json) -> str:
+        """The service tier that a request asks for, "" for none. Raises Refusal(invalid_request)."""
+        ...
+
+    def unknown(self, body: Json) -> list[str]:
+        """Fields at the top of a request that the dialect does not have, by name, sorted."""
+        ...
+
+    def foreign(self, body: Json) -> list[str]:
+        """Fields at any depth that the dialect does not have, as paths such as `messages[].cache_control`."""
+        ...
+
+    def drop_foreign(self, body: Json) -> bool:
+        """Take those fields out of a request; True if there were any."""
+        ...
+
     def strip_tools(self, body: Json, names: frozenset[str]) -> bool:
         """Take tools out of what the model is offered; True if any was there."""
         ...
@@ -255,6 +286,10 @@ class Codec(Protocol):
 
     def whole(self, answer: Json) -> Survey:
         """Every text position of a whole answer."""
+        ...
+
+    def runs(self, answer: Json, survey: Survey) -> list[tuple[Field, list[Span]]]:
+        """The texts of a whole answer that are one text together: taken out of its survey."""
         ...
 
     def calls(self, answer: Json) -> list[Json]:
@@ -281,8 +316,20 @@ class Codec(Protocol):
         """Whether what repeats the answer's text does repeat it."""
         ...
 
+    def drop_repeats(self, answer: Json) -> bool:
+        """Take out what repeats texts where `echoes` does not look; True if there was any."""
+        ...
+
+    def asides(self, answer: Json) -> list[str]:
+        """Texts that the model did not say, but could have; of an answer that echoes."""
+        ...
+
     def usage(self, answer: Json) -> Usage | None:
         """What the provider says was used; None if it does not say."""
+        ...
+
+    def served_in(self, answer: Json) -> str:
+        """The service tier that an answer was served in; "" if it does not say."""
         ...
 
     def stream(self, *, keep_usage: bool) -> StreamCodec:

@@ -11,22 +11,28 @@ from collections.abc import Iterable
 from typing import Any, Final
 
 from gateway.call import Json, Span
-from gateway.formats import Chunk, Field, Level, Piece, ordinal
+from gateway.formats import Channel, Chunk, Field, Level, Piece, ordinal
 from gateway.formats.tree import Name, Shape, Survey
 
 _STRUCTURE: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_.:/+=-]{0,127}")
 _LETTER: Final = re.compile(r"[^\W\d_]")
 _MAX_PATHS: Final = 1024  # whose last value is remembered
+_LIST: Final = "[]"  # in the path of what stands in a list without numbers
+_NONE: Final[frozenset[str]] = frozenset()
+_Places = dict[int, tuple[int, str, Any]]  # identity of a list or dict -> choice, path, itself
+Run = tuple[Field, list[Span]]
+"""Texts that are one text together, and where each of them stands."""
 
 
 class Reader:
     """Reads the fields of one streamed answer."""
 
-    __slots__ = ("_last", "_shape")
+    __slots__ = ("_last", "_odd", "_shape")
 
     def __init__(self, shape: Shape) -> None:
         self._shape = shape
         self._last: dict[tuple[Level, int, str], str] = {}
+        self._odd: set[tuple[Level, int, str]] = set()  # places of structure where something else has stood
 
     def read(
         self,
@@ -67,6 +73,7 @@ class Reader:
             field.pieces.append(Piece(channel, field, span.holder, span.key))
         chunk.fields += fields.values()
         survey.spans = rest
+        survey.roots = [holder[key] for key in whole if type(holder.get(key)) in (dict, list)]
         if rest or survey.kinds:
             chunk.wholes.append(survey)
 
@@ -80,7 +87,7 @@ class Reader:
             for key, value in holder.items():
                 _note(value, key, key, places)
         top, path = places[id(span.holder)]
-        return top, f"{path}[]" if type(span.key) is int else f"{path}.{span.key}"
+        return top, _below(path, span.key)
 
     def _runs(self, span: Span, level: Level, choice: int, path: str) -> bool:
         """Whether a string may be a piece of a longer text: no name under a structural key, and nothing that repeats.
@@ -89,16 +96,91 @@ class Reader:
         same.
         """
         text = span.text
-        if span.key in self._shape.opaque and is_structure(text):
+        key = (level, choice, path)
+        if span.key in self._shape.opaque and is_structure(text) and key not in self._odd:
             return False
+        if span.key in self._shape.opaque and len(self._odd) < _MAX_PATHS:
+            self._odd.add(key)
         if level == "delta":
             return True
-        key = (level, choice, path)
         repeats = self._last.get(key) == text and _LETTER.search(text) is not None
         if len(self._last) >= _MAX_PATHS and key not in self._last:
             raise ValueError(f"texts in more than {_MAX_PATHS} places beside its deltas")
         self._last[key] = text
         return not repeats
+
+
+def is_listed(channel: Channel) -> bool:
+    """Whether the pieces of a run may be texts by themselves: elements of lists, and what stands beside the deltas."""
+    return _LIST in channel[1] or ":" in channel[1]
+
+
+def gather(survey: Survey, roots: Iterable[tuple[int, str, Any]], texts: frozenset[str] = _NONE) -> list[Run]:
+    """Take out of a survey what readers put together: strings of lists that stand at one path below one root.
+
+    `roots` are (choice, path, value). Runs are those that there would be if the same came as a stream: parts of the
+    fields in `texts` are one text, whatever their index.
+    """
+    places: _Places = {}
+    for number, path, value in roots:
+        _note_lists(value, number, path, places)
+    if not places:
+        return []
+    runs: dict[Channel, list[Span]] = {}
+    named = {(id(span.holder), str(span.key)) for span in survey.spans if type(span.key) is Name}
+    for span in survey.spans:
+        place = places.get(id(span.holder))
+        if place is None or (named and (id(span.holder), span.key) in named):
+            continue
+        if type(span.holder[span.key]) is str and (span.nested is None or span.nested.holder is not span.holder):
+            runs.setdefault((place[0], _run(_below(place[1], span.key), texts)), []).append(span)
+    found: list[Run] = []
+    taken: set[tuple[int, object]] = set()
+    for channel, texts_ in runs.items():
+        # What is no term stands where one is expected: those that are terms may be pieces of the same.
+        spans = _with_terms(channel, texts_[0], places) if survey.is_term(texts_[0].key) else texts_
+        if len(spans) < 2:
+            continue
+        field = Field("delta", channel[0], {}, channel[1])
+        field.pieces = [Piece(channel, field, span.holder, span.key) for span in spans]
+        found.append((field, spans))
+        taken.update((id(span.holder), span.key) for span in spans)
+    if taken:
+        survey.spans = [span for span in survey.spans if (id(span.holder), span.key) not in taken]
+    return found
+
+
+def _with_terms(channel: Channel, span: Span, places: _Places) -> list[Span]:
+    """All strings at the path of one."""
+    key = span.key
+    same = [at[2] for at in places.values() if (at[0], _below(at[1], key)) == channel and type(at[2]) is dict]
+    return [span._replace(holder=it, text=it[key]) for it in same if type(it.get(key)) is str and it[key]]
+
+
+def _run(path: str, texts: frozenset[str]) -> str:
+    name = path.partition("[")[0]
+    return f"{name}{_LIST}" if name in texts and path.partition("]")[2] in ("", ".text") else path
+
+
+def _below(path: str, key: object) -> str:
+    return f"{path}{_LIST}" if type(key) is int else f"{path}.{key}" if path else str(key)
+
+
+def _note_lists(value: Any, number: int, path: str, places: _Places, *, listed: bool = False) -> None:
+    """Write down where each list stands, and each dict below one."""
+    if type(value) is dict:
+        if listed:
+            places[id(value)] = (number, path, value)
+        for key, inner in value.items():
+            if type(inner) is dict or type(inner) is list:
+                _note_lists(inner, number, _below(path, key), places, listed=listed)
+    elif type(value) is list:
+        places[id(value)] = (number, path, value)
+        for inner in value:
+            if type(inner) is dict or type(inner) is list:
+                index = ordinal(inner.get("index")) if type(inner) is dict else None
+                at = f"{path}{_LIST}" if index is None else f"{path}[{index}]"
+                _note_lists(inner, number, at, places, listed=True)
 
 
 def is_structure(text: str) -> bool:

@@ -14,8 +14,11 @@ from gateway.call import Json
 
 MOST_NESTED: Final = 1_000_000
 """Values of JSON within a string, or of one event; beyond that a string is plain text, and an event is refused."""
+MOST_LEVELS: Final = 200
+"""Levels of nesting of one event or one answer; our JSON library writes 254."""
 SMALL: Final = 65_536
 """Bytes of which nobody counts the values."""
+_BRACKET: Final = re.compile(rb"[\[\]{}]")
 _STRING: Final = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"', re.DOTALL)
 
 
@@ -69,6 +72,18 @@ def has_more_values(raw: bytes, most: int) -> bool:
 def is_crowded(raw: bytes) -> bool:
     """Whether an event, or JSON within a string, holds more values than those may."""
     return len(raw) > SMALL and has_more_values(raw, MOST_NESTED)
+
+
+def is_deep(raw: bytes) -> bool:
+    """Whether an event, or a whole answer, is nested deeper than what reads and writes it goes."""
+    if raw.count(b"{") + raw.count(b"[") <= MOST_LEVELS:
+        return False
+    depth = 0
+    for mark in _BRACKET.findall(_STRING.sub(b"", raw)):
+        depth += 1 if mark in b"{[" else -1
+        if depth > MOST_LEVELS:
+            return True
+    return False
 
 
 def _marks(raw: bytes) -> int:

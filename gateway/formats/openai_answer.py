@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
+from typing import Any
 
 from gateway.call import Json, Usage
 from gateway.formats import count, integer
+from gateway.formats.openai_tables import TEXTS
 
 
 def usage(answer: Json) -> Usage | None:
@@ -26,7 +29,14 @@ def usage(answer: Json) -> Usage | None:
         reasoning=integer(completion.get("reasoning_tokens")),
         audio=integer(completion.get("audio_tokens")),
         audio_input=integer(prompt.get("audio_tokens")),
+        tier=tier(answer),
     )
+
+
+def tier(answer: Json) -> str:
+    """The service tier that an answer, or a chunk of one, was served in; "" where it does not say."""
+    said = answer.get("service_tier")
+    return said if type(said) is str and len(said) <= 64 else ""
 
 
 def echoes(choice: Json) -> bool:
@@ -36,6 +46,8 @@ def echoes(choice: Json) -> bool:
     if type(said) is not dict or type(probabilities) is not dict:
         return False
     for field, tokens in probabilities.items():
+        if field not in TEXTS:
+            return False
         if tokens is None:
             continue
         if type(tokens) is not list or not all(type(token) is dict and _is_token(token) for token in tokens):
@@ -43,6 +55,54 @@ def echoes(choice: Json) -> bool:
         if "".join(str(token.get("token", "")) for token in tokens) != (said.get(field) or ""):
             return False
     return True
+
+
+def drop_nested(answer: Json) -> bool:
+    """Take out log probabilities that stand anywhere but at a choice, where none are: nobody could compare them with
+    the text that they repeat. True if there were any."""
+    dropped = False
+    for key, value in answer.items():
+        if key in _REPEATS and value and type(value) in (dict, list):
+            answer[key] = None
+            dropped = True
+        elif key == "choices" and type(value) is list:
+            for choice in value:
+                if type(choice) is dict:
+                    own = choice.pop("logprobs", None)
+                    dropped |= _drop(choice)
+                    if own is not None:
+                        choice["logprobs"] = own
+        elif type(value) is dict or type(value) is list:
+            dropped |= _drop(value)
+    return dropped
+
+
+def _drop(value: Any) -> bool:
+    dropped = False
+    if type(value) is dict:
+        for key, inner in value.items():
+            if type(inner) is dict or type(inner) is list:
+                if inner and key in _REPEATS:
+                    value[key] = None
+                    dropped = True
+                else:
+                    dropped |= _drop(inner)
+    else:
+        for inner in value:
+            if type(inner) is dict or type(inner) is list:
+                dropped |= _drop(inner)
+    return dropped
+
+
+def alternatives(probabilities: Json | None) -> Iterator[tuple[str, str]]:
+    """The texts that the tokens at one rank of the alternatives make, token by token: (field and rank, text)."""
+    for field, tokens in (probabilities or {}).items():
+        ranks: dict[int, list[str]] = {}
+        for token in tokens or ():
+            for rank, other in enumerate(token.get("top_logprobs") or ()):
+                ranks.setdefault(rank, []).append(str(other.get("token", "")))
+        for rank, pieces in ranks.items():
+            yield f"logprobs.{field}.{rank}", "".join(pieces)
 
 
 def _is_token(token: Json) -> bool:
@@ -53,7 +113,11 @@ def _is_token(token: Json) -> bool:
     said = token.get("bytes")
     if said is not None and said != list(str(token.get("token", "")).encode("utf-8", "replace")):
         return False
+    if type(token.get("logprob")) not in (int, float, type(None)):
+        return False
     others = token.get("top_logprobs") or ()
+    if type(others) not in (list, tuple):
+        return False
     return token.keys() <= _TOKEN and all(
         type(other) is dict
         and "top_logprobs" not in other
@@ -63,5 +127,6 @@ def _is_token(token: Json) -> bool:
     )
 
 
+_REPEATS = frozenset({"logprobs", "top_logprobs", "token_logprobs"})
 _TOKEN = frozenset({"token", "logprob", "bytes", "top_logprobs"})
 _SHORT_TOKEN = re.compile(r"(?s).{0,12}|\s*[^\W\d_]{1,64}\s*|[\W_]{0,256}")

@@ -7,6 +7,7 @@ came, and the model's own `max_output` is reserved.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Final
 
@@ -19,7 +20,7 @@ CEILINGS: Final = (  # the first one that the caller gave is the one that is sen
 )
 ANSWERS: Final = ("n", "best_of", "num_return_sequences", "candidate_count", "candidateCount")
 _CEILINGS: Final = frozenset(CEILINGS)
-_TIERS: Final = (None, "auto", "default", "flex", "standard", "standard_only", "batch")
+_TIER: Final = re.compile(r"[a-z][a-z0-9_-]{0,31}")
 MAX_CEILING: Final = 10_000_000  # tokens; above this a ceiling is a mistake, not a wish
 MAX_CHOICES: Final = 128
 
@@ -46,16 +47,16 @@ def answers(body: Json) -> int:
     return max([_number(body, key, 1, MAX_CHOICES) or 1 for key in ANSWERS if key in body], default=1)
 
 
-def check_tier(body: Json) -> None:
-    """Refuse a service tier that costs more than the price that is reserved."""
-    tier = body.get("service_tier")
-    if tier not in _TIERS:
+def tier(body: Json) -> str:
+    """The service tier that is asked for, "" for none. Raises Refusal(invalid_request) for what is no name."""
+    said = body.get("service_tier")
+    if said is None:
+        return ""
+    if type(said) is not str or not _TIER.fullmatch(said):
         raise Refusal(
-            "invalid_request",
-            "`service_tier` must be auto, default or flex: other tiers have other prices, which this gateway cannot "
-            "reserve.",
-            param="service_tier",
+            "invalid_request", "`service_tier` must be a name such as auto, default or flex.", param="service_tier"
         )
+    return said
 
 
 def unite(body: Json) -> bool:

@@ -9,20 +9,23 @@ Doubts: some servers send usage in the finishing chunk, `content: null` beside t
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import orjson
 
-from gateway.call import Json, Usage
+from gateway.call import Json, Span, Usage
 from gateway.errors import Refusal
-from gateway.formats import Intent, items, openai_ceilings, openai_tools, sse, tree
-from gateway.formats.openai_answer import echoes, usage
+from gateway.formats import Intent, items, openai_ceilings, openai_fields, openai_tools, sse, tree
+from gateway.formats.fields import Run, gather
+from gateway.formats.openai_answer import alternatives, drop_nested, echoes, tier, usage
 from gateway.formats.openai_steps import steps
 from gateway.formats.openai_stream import OpenAIChatStream
-from gateway.formats.openai_tables import ANSWER, SHAPE, WORDS
+from gateway.formats.openai_tables import ANSWER, CHUNKS, SHAPE, TEXTS, WORDS
+from gateway.formats.parts import Joined, joined
 from gateway.loops import Step
 
+_RUNNING = frozenset(TEXTS)
 _TYPES = {401: "authentication_error", 403: "permission_error", 429: "rate_limit_error"}
 
 
@@ -32,6 +35,28 @@ def _wrong(param: str, problem: str) -> Refusal:
 
 def _name(value: Any) -> str:
     return value if type(value) is str else ""
+
+
+def _spoken(answer: Json) -> Iterator[tuple[int, str, Any]]:
+    """What a whole answer says beside tool calls: choice, path, value."""
+    for key, value in answer.items():
+        if key != "choices":
+            yield 0, f"chunk:{key}", value
+    for at, choice in enumerate(answer["choices"]):
+        for key, value in choice.items():
+            if key == "message" and type(value) is dict:
+                for name, inner in value.items():
+                    if not _are_calls(name, inner):
+                        yield at, name, inner
+            elif key != "logprobs":
+                yield at, f"choice:{key}", value
+
+
+def _are_calls(name: str, value: Any) -> bool:
+    """Whether a field of a message holds tool calls, each of which is judged by itself."""
+    if name == "tool_calls":
+        return type(value) is list and all(type(call) is dict for call in value)
+    return name == "function_call" and type(value) is dict
 
 
 class OpenAIChat:
@@ -62,7 +87,6 @@ class OpenAIChat:
         if options is not None and type(options) is not dict:
             raise _wrong("stream_options", "must be an object")
         answers, ceiling = openai_ceilings.answers(body), openai_ceilings.ceiling(body)
-        openai_ceilings.check_tier(body)
         return Intent(model, bool(stream), self.tools(body), ceiling and ceiling * answers)
 
     def items(self, body: Json) -> dict[str, int]:
@@ -72,6 +96,10 @@ class OpenAIChat:
     def answer_items(self, answer: Json) -> dict[str, int]:
         """The same of a whole answer."""
         return items.of_answer(answer)
+
+    def joined(self, body: Json, spans: Sequence[Span]) -> list[Joined]:
+        """The content parts of each message."""
+        return joined(body, spans)
 
     def steps(self, body: Json) -> list[Step]:
         """Prompts, the model's turns and tool results, in order. A result answers a call of the turn before it."""
@@ -95,6 +123,22 @@ class OpenAIChat:
             body["stream_options"] = {**(body.get("stream_options") or {}), "include_usage": True}
             changed = True
         return changed
+
+    def tier(self, body: Json) -> str:
+        """`service_tier`."""
+        return openai_ceilings.tier(body)
+
+    def unknown(self, body: Json) -> list[str]:
+        """Fields at the top that are not in the dialect's table, by name."""
+        return openai_fields.unknown(body)
+
+    def foreign(self, body: Json) -> list[str]:
+        """Fields at any depth that are not in the table, as paths."""
+        return openai_fields.foreign(body)
+
+    def drop_foreign(self, body: Json) -> bool:
+        """Take those fields out of the body."""
+        return openai_fields.drop_foreign(body)
 
     def tools(self, body: Json) -> tuple[str, ...]:
         """Every name of a tool in the request, in whatever field. Raises Refusal(invalid_request)."""
@@ -123,6 +167,10 @@ class OpenAIChat:
         survey.walk(answer)
         return survey
 
+    def runs(self, answer: Json, survey: tree.Survey) -> list[Run]:
+        """Content parts, and other strings of lists that stand at one path of one choice."""
+        return gather(survey, _spoken(answer), _RUNNING)
+
     def calls(self, answer: Json) -> list[Json]:
         """The tool calls of all choices; the older single `function_call` as one of them."""
         calls: list[Json] = []
@@ -147,7 +195,7 @@ class OpenAIChat:
 
     def arguments(self, call: Json) -> tree.Survey:
         """Every text of one tool call."""
-        survey = tree.Survey(SHAPE)
+        survey = tree.Survey(CHUNKS)
         survey.walk(call)
         return survey
 
@@ -161,9 +209,21 @@ class OpenAIChat:
         """Whether what repeats the text of the choices does repeat it, and so was judged with it."""
         return all(echoes(choice) for choice in answer["choices"] if choice.get("logprobs") is not None)
 
+    def drop_repeats(self, answer: Json) -> bool:
+        """Take out log probabilities that stand beside no text of a choice."""
+        return drop_nested(answer)
+
+    def asides(self, answer: Json) -> list[str]:
+        """The texts that alternative tokens make."""
+        return [text for choice in answer["choices"] for _, text in alternatives(choice.get("logprobs"))]
+
     def usage(self, answer: Json) -> Usage | None:
         """The provider's own count; None when it gives none, or none that can be one."""
         return usage(answer)
+
+    def served_in(self, answer: Json) -> str:
+        """`service_tier`."""
+        return tier(answer)
 
     def stream(self, *, keep_usage: bool) -> OpenAIChatStream:
         """A reader for one streamed answer."""

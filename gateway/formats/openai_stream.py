@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import orjson
@@ -18,8 +19,9 @@ from gateway.call import Json
 from gateway.formats import Channel, Chunk, Delta, Field, items, ordinal, sse, surrogates, tree
 from gateway.formats.fields import Reader, is_structure
 from gateway.formats.frame import Frame
-from gateway.formats.openai_answer import echoes, usage
-from gateway.formats.openai_tables import CHOICE, CHUNK, ENVELOPE, MAX_CHOICES, SHAPE, TEXTS
+from gateway.formats.openai_answer import alternatives, drop_nested, echoes, tier, usage
+from gateway.formats.openai_tables import CHOICE, CHUNK, CHUNKS, ENVELOPE, MAX_CHOICES, TEXTS
+from gateway.formats.surrogates import Halves, mend
 
 _CHOICES = frozenset({"choices"})  # what of a chunk, of its choices, is not read as other fields are
 _DELTA = frozenset({"delta", "logprobs"})
@@ -36,24 +38,39 @@ _REASON = frozenset({"finish_reason"})
 class OpenAIChatStream:
     """Reads the events of one answer. `envelope` is what every chunk of it repeats (id, model, created)."""
 
-    __slots__ = ("_fields", "_frame", "_head", "_reader", "_reasoned", "ended", "keep_usage", "open")
+    __slots__ = (
+        "_fields",
+        "_frame",
+        "_halves",
+        "_head",
+        "_parted",
+        "_reader",
+        "_reasoned",
+        "ended",
+        "keep_usage",
+        "open",
+        "tier",
+    )
 
     def __init__(self, keep_usage: bool) -> None:
         self._reader = sse.Reader()
-        self._fields = Reader(SHAPE)
+        self._fields = Reader(CHUNKS)
         self._frame: Frame | None = None
+        self._halves = Halves()
+        self._parted: dict[Channel, type] = {}  # texts that come in parts, and what those are
         self.keep_usage = keep_usage
         self._head: Json | None = None  # the first chunk, from which the envelope is taken
         self.open: dict[int, bool] = {}  # choice -> still open for the caller
         self._reasoned: set[int] = set()  # choices that said why they ended
         self.ended = False  # [DONE] came
+        self.tier = ""  # the service tier that chunks name
 
     def feed(self, data: bytes) -> Iterator[Chunk]:
         """Chunks that are complete now. Raises ValueError on what is not a chat stream, after the chunks before it."""
         data = self._reader.take(data)
         at = 0
         while at < len(data):
-            run = self._frame and self._frame.take(data, at)
+            run = self._frame and not self._halves and self._frame.take(data, at)
             if run:
                 chunk, at = run
             else:
@@ -61,6 +78,8 @@ class OpenAIChatStream:
                 if event is None or self.ended:
                     return
                 chunk = self._chunk(event)
+                if chunk.done and self._halves:
+                    yield from self._left()
             yield chunk
 
     def rest(self) -> Iterator[Chunk]:
@@ -72,6 +91,49 @@ class OpenAIChatStream:
             except ValueError:
                 if not self.finished:
                     raise
+        if self._halves:
+            yield from self._left()
+
+    def _left(self) -> Iterator[Chunk]:
+        """What stands for halves of characters to which the other half never came."""
+        for channel, text in self._halves.rest().items():
+            if channel[1] not in TEXTS:
+                continue
+            delta = {channel[1]: text}
+            chunk = Chunk(b"", {**self.envelope, "choices": [{**_silent(channel[0]), "delta": delta}]})
+            chunk.texts.append(Delta(channel, delta, channel[1]))
+            chunk.edited = True
+            yield chunk
+
+    def _join_halves(self, chunk: Chunk) -> None:
+        """Put characters together that were cut in two: in running texts from piece to piece, elsewhere in place."""
+        for delta in chunk.texts:
+            text = delta.holder[delta.key]
+            piece = self._halves.piece(delta.channel, text)
+            if piece != text:
+                delta.holder[delta.key] = piece
+                chunk.edited = True
+        for field in chunk.fields:
+            self._join_field(field)
+        if not chunk.edited:
+            return
+        for survey in chunk.wholes:
+            survey.spans = [span._replace(text=mend(span.text)) for span in survey.spans]
+            mend([nested.root for nested in survey.nested])
+        mend(chunk.data)
+
+    def _join_field(self, field: Field) -> None:
+        pieces, field.pieces = field.pieces, []
+        for one in pieces:
+            text = one.holder[one.key]
+            piece = self._halves.piece(one.channel, text)
+            if piece != text:
+                one.holder[one.key] = piece
+                field.changed = True
+            one.left = len(piece)
+            if piece:
+                field.pieces.append(one)
+        mend(field.holder)
 
     @property
     def finished(self) -> bool:
@@ -114,7 +176,9 @@ class OpenAIChatStream:
             return chunk
         if items.is_crowded(event.data):
             raise ValueError(f"a chunk holds more than {items.MOST_NESTED} values")
-        data, mended = surrogates.loads(event.data)
+        if items.is_deep(event.data):
+            raise ValueError(f"a chunk is nested more than {items.MOST_LEVELS} levels deep")
+        data, mended = surrogates.with_halves(event.data)
         if type(data) is not dict:
             raise ValueError("a chunk is not an object")
         chunk.data, chunk.edited = data, mended
@@ -122,6 +186,8 @@ class OpenAIChatStream:
             chunk.error = True
             return chunk
         self._read(chunk, data)
+        if mended or self._halves:
+            self._join_halves(chunk)
         return chunk
 
     def _read(self, chunk: Chunk, data: Json) -> None:
@@ -131,6 +197,8 @@ class OpenAIChatStream:
             chunk.edited = True
         if type(choices) is not list:
             raise ValueError("the choices of a chunk are no list")
+        if drop_nested(data):
+            chunk.edited = True
         for choice in choices:
             self._choice(chunk, choice)
         chunk.closes = bool(choices) and len(chunk.ends) == len(choices)
@@ -142,12 +210,15 @@ class OpenAIChatStream:
         if padding is not None and not (type(padding) is str and _PADDING.fullmatch(padding)):
             data["obfuscation"] = ""
             chunk.edited = True
+        self.tier = tier(data) or self.tier
         self._fields.read(chunk, "chunk", 0, data, _CHOICES, _WHOLE)
         if len(choices) == 1 and len(chunk.texts) == 1 and _is_plain(data, choices[0]) and self._may_frame(chunk):
             channel, holder, key = chunk.texts[0]
             self._frame = Frame.learn(chunk.raw, holder[key], channel)
         if data.get("usage") is not None:
             chunk.usage = usage(data)
+            if chunk.usage is not None and not chunk.usage.tier:
+                chunk.usage = replace(chunk.usage, tier=self.tier)
             if not self.keep_usage:
                 del data["usage"]
                 chunk.edited = True
@@ -174,9 +245,13 @@ class OpenAIChatStream:
         self.open.setdefault(index, True)
         if len(self.open) > MAX_CHOICES:
             raise ValueError(f"more than {MAX_CHOICES} choices")
-        if choice.get("logprobs") is not None and not echoes(choice):
-            choice["logprobs"] = None
-            chunk.edited = True
+        probabilities = choice.get("logprobs")
+        if probabilities is not None:
+            if echoes(choice):
+                chunk.asides = [*chunk.asides, *(((index, name), text) for name, text in alternatives(probabilities))]
+            else:
+                choice["logprobs"] = None
+                chunk.edited = True
         self._fields.read(chunk, "choice", index, choice, _DELTA if type(delta) is dict else _LOGPROBS, _REASON)
         if type(delta) is dict:
             running = self._texts(chunk, index, delta)
@@ -202,24 +277,29 @@ class OpenAIChatStream:
                 running.append(field)
                 if value:
                     chunk.texts.append(Delta((index, field), delta, field))
-            elif type(value) is list and all(type(part) is dict for part in value):
+            elif type(value) is list and all(type(part) is dict or type(part) is str for part in value):
                 self._parts(chunk, index, field, value)
                 running.append(field)
         return frozenset(running)
 
-    def _parts(self, chunk: Chunk, index: int, field: str, parts: list[Json]) -> None:
+    def _parts(self, chunk: Chunk, index: int, field: str, parts: list[Any]) -> None:
         """Take in parts, as some servers stream them: their texts, and apart from those what else they hold."""
         loose = []
-        for part in parts:
+        if parts:
+            self._parted[index, field] = type(parts[-1])
+        for at, part in enumerate(parts):
+            if type(part) is str:
+                if part:
+                    chunk.texts.append(Delta((index, field), parts, at))
+                continue
             if part.get("text") and type(part["text"]) is str:
                 chunk.texts.append(Delta((index, field), part, "text"))
             more = [key for key, value in part.items() if key not in _PART and type(value) in (str, dict, list)]
-            if type(part.get("text")) in (dict, list):
-                more.append("text")
+            more += [key for key in _PART if type(part.get(key)) in (dict, list)]
             if more:
                 loose.append(
                     {
-                        **{key: part[key] for key in _PART - {"text"} if key in part},
+                        **{key: part[key] for key in _PART - {"text", *more} if key in part},
                         **{key: part.pop(key) for key in more},
                     }
                 )
@@ -251,8 +331,10 @@ class OpenAIChatStream:
         return sse.encode(orjson.dumps(data))
 
     def text(self, channel: Channel, text: str) -> bytes:
-        """A chunk that carries `text`."""
-        return self._event(channel[0], {channel[1]: text})
+        """A chunk that carries `text`, in a part where the text came in parts."""
+        part = self._parted.get(channel)
+        said: Any = text if part is None else [{"type": "text", "text": text} if part is dict else text]
+        return self._event(channel[0], {channel[1]: said})
 
     def tool_calls(self, choice: int, calls: list[Json]) -> bytes:
         """A chunk that carries whole tool calls, and the older single `function_call`."""

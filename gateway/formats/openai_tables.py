@@ -20,7 +20,12 @@ SHAPE = tree.Shape(
     | frozenset({"response_format", "json_schema", "schema", "parameters", "properties", "items", "audio"})
     | frozenset({"choices", "message", "delta", "image_url", "video_url", "input_audio", "file", "custom"}),
 )
-ANSWER = replace(SHAPE, repeats=frozenset({"logprobs"}))
+CHUNKS = replace(
+    SHAPE,
+    opaque=frozenset({"model", "role", "type", "id", "tool_call_id", "object", "finish_reason"})
+    | frozenset({"service_tier", "system_fingerprint"}),
+)
+ANSWER = replace(CHUNKS, repeats=frozenset({"logprobs"}))
 # What structural keys of answers say most: words of the dialect, in which nothing can be hidden.
 WORDS = frozenset({"chat.completion", "chat.completion.chunk", "assistant", "function", "default", "url_citation"}) | (
     frozenset({"stop", "length", "tool_calls", "content_filter", "function_call"})

@@ -1,10 +1,12 @@
 """JSON with halves of surrogate pairs, which some servers send when they cut a text inside a character.
 
-A half is no character: it becomes U+FFFD. Everything else that is not JSON stays an error.
+A half is no character: it becomes U+FFFD, unless the other half follows in the next piece of its text (see `Halves`).
+Everything else that is not JSON stays an error.
 """
 
 from __future__ import annotations
 
+import json
 import re
 from typing import Any, Final
 
@@ -31,3 +33,80 @@ def loads(data: bytes) -> tuple[Any, bool]:
         return orjson.loads(mended), True
     except orjson.JSONDecodeError:
         raise ValueError("it is not JSON") from None
+
+
+def with_halves(data: bytes) -> tuple[Any, bool]:
+    """The same, but the strings keep their halves: only where they are put together is it known what those are."""
+    try:
+        return orjson.loads(data), False
+    except orjson.JSONDecodeError:
+        pass
+    if not _ESCAPE.search(data) and not _BYTES.search(data):
+        raise ValueError("it is not JSON")
+    try:
+        value = json.loads(data.removeprefix(_MARK), parse_constant=_refuse)
+    except (ValueError, RecursionError):
+        raise ValueError("it is not JSON") from None
+    return (value, True) if _keys_are_clean(value) else loads(data)
+
+
+def _refuse(constant: str) -> None:
+    raise ValueError(f"{constant} is not JSON")
+
+
+def joined(text: str) -> str:
+    """A text whose halves are characters where two of them are one, and U+FFFD elsewhere."""
+    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+
+
+def mend(value: Any) -> Any:
+    """JSON without halves in its strings: lists and objects are mended in their places."""
+    if type(value) is str:
+        return value if _is_clean(value) else joined(value)
+    if type(value) is dict or type(value) is list:
+        for key, inner in value.items() if type(value) is dict else enumerate(value):
+            if type(inner) in (str, dict, list):
+                value[key] = mend(inner)
+    return value
+
+
+def _keys_are_clean(value: Any) -> bool:
+    if type(value) is dict:
+        return all(_is_clean(key) and _keys_are_clean(inner) for key, inner in value.items())
+    return all(map(_keys_are_clean, value)) if type(value) is list else True
+
+
+def _is_clean(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+class Halves:
+    """First halves of characters that are held, one for each running text, until the next piece of it comes."""
+
+    __slots__ = ("_held",)
+
+    def __init__(self) -> None:
+        self._held: dict[Any, str] = {}
+
+    def __bool__(self) -> bool:
+        return bool(self._held)
+
+    def piece(self, channel: Any, text: str) -> str:
+        """A piece of a running text, with the half that was held of the one before."""
+        if not text:
+            return text
+        text = self._held.pop(channel, "") + text
+        if "\ud800" <= text[-1] <= "\udbff":
+            self._held[channel] = text[-1]
+            text = text[:-1]
+        return text if _is_clean(text) else joined(text)
+
+    def rest(self) -> dict[Any, str]:
+        """The texts have ended: what stands for halves to which no other came."""
+        rest = dict.fromkeys(self._held, "\ufffd")
+        self._held.clear()
+        return rest

@@ -11,7 +11,7 @@ from __future__ import annotations
 import base64
 import json
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
@@ -62,13 +62,14 @@ class Shape:
 class Survey:
     """What one walk over a parsed body found: text positions, parts nobody can read, keys and colons (see `parse`)."""
 
-    __slots__ = ("_max_depth", "_shape", "colons", "inexact", "keys", "kinds", "nested", "spans", "widest")
+    __slots__ = ("_max_depth", "_shape", "colons", "inexact", "keys", "kinds", "nested", "roots", "spans", "widest")
 
     def __init__(self, shape: Shape, max_depth: int = 500) -> None:
         self._shape = shape
         self._max_depth = max_depth
         self.spans: list[Span] = []
         self.nested: list[Nested] = []
+        self.roots: Sequence[Any] = ()  # of a part of a body: values that lists of texts may stand below
         self.kinds: dict[str, int] = {}  # parts nobody can read, by kind
         self.inexact = False  # a number stands there that a float cannot say
         self.keys = 0
@@ -82,7 +83,7 @@ class Survey:
         """
         max_depth, add, inside, new = self._max_depth, self.spans.append, self._inside, tuple.__new__
         opaque = self._shape.opaque if nested is None else _NOTHING
-        blob_keys, repeats = self._shape.blobs if nested is None else _NOTHING, self._shape.repeats
+        blob_keys, repeats = (self._shape.blobs, self._shape.repeats) if nested is None else (_NOTHING, _NOTHING)
         within, special, wrapped = self._shape.within, self._shape.json | blob_keys, nested is not None
         keys = colons = 0
         widest = self.widest
@@ -161,6 +162,10 @@ class Survey:
 
         visit(root, role, depth, False, opaque)
         self.keys, self.colons, self.widest = keys, colons, max(widest, self.widest)
+
+    def is_term(self, key: object) -> bool:
+        """Whether structure is expected under a key."""
+        return key in self._shape.opaque
 
     def take(self, holder: Json, but: frozenset[str]) -> None:
         """Take in what stands in `holder` under keys other than `but`, in its place."""

@@ -83,6 +83,11 @@ class Window:
         self._open: _Open | None = None
         self._plain: str | None = None  # what has left with its disguises undone, as long as that is not the same
 
+    @property
+    def pending(self) -> str:
+        """What is not judged yet."""
+        return self._buffer[self._start :]
+
     def feed(self, text: str) -> Segment:
         """Take a piece; give what is judged by now."""
         if not text:

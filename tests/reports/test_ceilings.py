@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.errors import Refusal
+import upstream as scripted
+from gateway import tiers
+from gateway.call import NANO_USD, Usage
+from gateway.config import Model, Price
+from gateway.config import Quotas as Settings
+from gateway.errors import ConfigError, Refusal
 from gateway.formats.openai_ceilings import ANSWERS, CEILINGS
 from gateway.formats.openai_chat import OPENAI_CHAT
+from gateway.load import load
+from gateway.quota import Quotas, charge
+from line import config, running
 
 
 def body(**fields: Any) -> dict[str, Any]:
@@ -61,15 +70,112 @@ def test_none_is_no_ceiling() -> None:
         assert not OPENAI_CHAT.request(request, "m", False)
 
 
-@pytest.mark.parametrize(("tier", "taken"), [("auto", True), ("default", True), ("flex", True), (None, True)])
-def test_tiers_at_the_price_or_below(tier: str | None, taken: bool) -> None:
+PRICE = {"input": 1, "output": 2, "cached_input": 0.5, "tiers": {"flex": {"input": 0.5}, "priority": {"output": 9}}}
+TIERS = st.sampled_from(["", "auto", "default", "flex", "priority", "batch"])
+TOKENS = st.integers(0, 5000)
+
+
+def model(*prices: Any) -> Model:
+    """A model with a target for each price."""
+    return Model.model_validate({"targets": [{"target": f"p/{at}", "price": one} for at, one in enumerate(prices)]})
+
+
+@given(FIELDS, COUNTS, TIERS, TIERS, TOKENS, st.lists(TOKENS, min_size=9, max_size=9), st.integers(0, 4096), st.data())
+def test_a_call_reserves_what_it_can_be_charged(
+    fields: dict[str, int | None],
+    counts: dict[str, int | None],
+    asked: str,
+    served: str,
+    sent: int,
+    parts: list[int],
+    most: int,
+    data: st.DataObject,
+) -> None:
+    """Whatever ceilings and counts it gives, whichever tier it asks for and target serves it, however tokens are priced
+    apart."""
+    request = body(**fields, **counts, **({"service_tier": asked} if asked else {}))
+    mine = model(PRICE, {"input": 2, "output": 1, "audio": 3, "tiers": {"priority": {"input": 3}}})
+    ceiling = OPENAI_CHAT.parse(request).ceiling or most * OPENAI_CHAT.answers(request)
+    tier = OPENAI_CHAT.tier(request)
+    tiers.check(mine, tier)
+    quotas = Quotas(Settings.model_validate({"cost_usd": 5}))
+    [reserved] = [it.amount for it in quotas.debits(mine, sent, ceiling, tier) if it.unit == "cost"]
+    # A provider serves what was asked for, or the default; it chooses only where nothing is asked for.
+    answered = served if asked in ("", "auto") else data.draw(st.sampled_from([asked, "default", ""]))
+    output = min(sum(parts[:5]), ceiling)
+    usage = Usage(min(sum(parts[5:]), sent), output, parts[0], parts[1], parts[2], False, parts[3], answered)
+    for price in mine.prices.values():
+        assert charge(price, usage, tier) <= reserved
+
+
+@pytest.mark.parametrize(
+    ("asked", "served", "usd"),
+    [
+        *(("", "", 3), ("", "priority", 10), ("", "flex", 2.5), ("", "default", 3), ("", "odd", 3)),
+        *(("priority", "", 10), ("priority", "default", 3), ("priority", "priority", 10)),
+        *(("flex", "", 3), ("flex", "flex", 2.5)),
+    ],
+)
+def test_the_answers_tier_decides_the_charge(asked: str, served: str, usd: float) -> None:
+    """A million tokens in and out; where the answer is silent, the dearer of what it may be."""
+    price = Price.model_validate(PRICE)
+    assert charge(price, Usage(1_000_000, 1_000_000, tier=served), asked) == usd * NANO_USD
+
+
+@pytest.mark.parametrize("tier", ["auto", "default", "flex", "batch", None])
+def test_tiers_at_the_price_or_below(tier: str | None) -> None:
     """Pass."""
-    OPENAI_CHAT.parse(body(service_tier=tier))
+    tiers.check(model({"input": 1}), OPENAI_CHAT.tier(body(service_tier=tier)))
 
 
-@pytest.mark.parametrize("tier", ["priority", "scale", "", 7, ["auto"]])
-def test_tiers_that_cost_more_are_refused(tier: object) -> None:
-    """By name: nobody could reserve what they cost."""
+@pytest.mark.parametrize("tier", ["priority", "scale", "ultra"])
+def test_tiers_that_may_cost_more_are_refused(tier: str) -> None:
+    """By name, unless each target of the model has a price for them."""
+    priced = {"tiers": {tier: {"input": 3}}}
+    tiers.check(model(priced, priced), tier)
+    for other in (model({}), model(priced, {})):
+        with pytest.raises(Refusal) as caught:
+            tiers.check(other, tier)
+        assert caught.value.param == "service_tier"
+
+
+@pytest.mark.parametrize("tier", ["", 7, ["auto"], "Priority", "a b", "x" * 40, True])
+def test_what_is_no_tier_is_refused(tier: object) -> None:
+    """By name."""
     with pytest.raises(Refusal) as caught:
-        OPENAI_CHAT.parse(body(service_tier=tier))
+        OPENAI_CHAT.tier(body(service_tier=tier))
     assert caught.value.param == "service_tier"
+
+
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize("reports", [True, False])
+def test_a_tier_is_charged(up: scripted.Upstream, tmp_path: Path, stream: bool, reports: bool) -> None:
+    """Through the whole line: reserved at the dearest, settled at the tier of the answer, also where we count."""
+    settings = config(tmp_path, up.url, quotas={"cost_usd": 5})
+    settings["models"]["script"]["price"] = {"input": 1, "output": 2, "tiers": {"flex": {"input": 100, "output": 200}}}
+    usage = {"usage": scripted.USAGE} if reports else {}
+    whole = {**scripted.whole({"model": "script", "messages": [{"content": "tier"}]}), "service_tier": "flex", **usage}
+    first = scripted.chunk({"content": "tier"}, service_tier="flex")
+    last = [scripted.chunk(None, usage=scripted.USAGE)] if reports else []
+    up.script["tier"] = [first, scripted.chunk({}, "stop"), *last, b"data: [DONE]\n\n"] if stream else whole
+    with running(tmp_path, settings) as line:
+        assert line.chat("tier", "script", stream=stream, cid="w").status_code == 200
+        line.rows("select 1")
+        spent = line.workflow("w").used["cost"]
+    if reports:
+        assert spent == (11 * 100 + 7 * 200) * 1000
+    else:
+        assert spent > 8 * 100 * 1000
+
+
+def test_odd_tiers_in_the_file_are_named(tmp_path: Path) -> None:
+    """The price itself is no tier, and a tier has none."""
+    for tier in ("default: {input: 1}", "flex: {tiers: {batch: {input: 1}}}", "flex: {inptu: 1}"):
+        path = tmp_path / "gateway.yaml"
+        path.write_text(
+            "providers: {up: {format: openai, base_url: http://localhost:1}}\nmodels:\n  m:\n    targets: [up/m]\n"
+            f"    price: {{input: 1, tiers: {{{tier}}}}}\n"
+        )
+        with pytest.raises(ConfigError, match="5") as caught:
+            load(path)
+        assert "tiers" in str(caught.value)

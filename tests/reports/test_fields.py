@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import orjson
 import pytest
 
 import upstream as scripted
+from gateway.errors import ConfigError
 from gateway.formats import terms, tree
+from gateway.formats.openai_chat import OPENAI_CHAT
 from gateway.formats.openai_tables import SHAPE
+from gateway.load import load
 from line import Line, config, running
 
 CARD = "4539148803436467"
@@ -94,3 +98,98 @@ def test_free_text_of_traces_does_not_leave(line: Line, up: scripted.Upstream) -
     assert up.last.headers["traceparent"] == trace
     line.client.post("/v1/chat/completions", json=body, headers={"openai-beta": "assistants=v2"})
     assert up.last.headers["openai-beta"] == "assistants=v2"
+
+
+FOREIGN: list[tuple[str, dict[str, Any]]] = [
+    ("x_top", {"x_top": 1}),
+    ("extra_body", {"extra_body": {"seed": 1}}),
+    ("messages[].cache_control", {"messages": [{"role": "user", "content": "hi", "cache_control": {}}]}),
+    ("messages[].content[].x", {"messages": [{"role": "user", "content": [{"type": "text", "text": "hi", "x": 1}]}]}),
+    ("tools[].function.x", {"tools": [{"type": "function", "function": {"name": "f", "x": 1}}]}),
+    ("stream_options.x", {"stream_options": {"x": 1}, "stream": True}),
+    ("response_format.x", {"response_format": {"type": "text", "x": 1}}),
+]
+KNOWN = {
+    "tools": [{"type": "function", "function": {"name": "f", "parameters": {"x": {"y": 1}}, "strict": True}}],
+    "metadata": {"any": "thing"},
+    "logit_bias": {"1": 2},
+    "response_format": {"type": "json_schema", "json_schema": {"name": "s", "schema": {"any": 1}}},
+}
+
+
+@pytest.fixture(scope="module")
+def strict_line(up: scripted.Upstream, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Line]:
+    folder = tmp_path_factory.mktemp("strict")
+    settings = config(folder, up.url)
+    providers = settings["providers"]
+    settings["providers"] |= {
+        "refusing": {**providers["up"], "strict": True},
+        "dropping": {**providers["up"], "fields": "drop"},
+    }
+    settings["models"] |= {
+        "refusing": {"targets": ["refusing/echo"]},
+        "dropping": {"targets": ["dropping/echo"]},
+        "both": {"targets": ["up/echo", "dropping/echo"]},
+    }
+    with running(folder, settings) as running_line:
+        yield running_line
+
+
+@pytest.mark.parametrize(("path", "fields"), FOREIGN, ids=[path for path, _ in FOREIGN])
+def test_strict_providers_get_no_foreign_fields(
+    strict_line: Line, up: scripted.Upstream, path: str, fields: dict[str, Any]
+) -> None:
+    """Refused by name, dropped, or sent on: as each provider wants."""
+    body = {"messages": [{"role": "user", "content": "hi"}], **KNOWN, **fields}
+    refused = strict_line.client.post("/v1/chat/completions", json={"model": "refusing", **body})
+    error = refused.json()["error"]
+    assert (refused.status_code, error["code"], error["param"]) == (400, "invalid_request", path)
+    assert "providers.refusing.fields" in error["message"]
+    for model, kept in (("dropping", False), ("both", False), ("echo", True)):
+        assert strict_line.client.post("/v1/chat/completions", json={"model": model, **body}).status_code == 200
+        assert (path in OPENAI_CHAT.foreign(up.last.body)) == kept
+
+
+def test_what_the_dialect_has_passes_strictly(strict_line: Line, up: scripted.Upstream) -> None:
+    """Schemas, metadata and biases are the caller's own."""
+    body = {"model": "refusing", "messages": [{"role": "user", "content": "hi"}], **KNOWN}
+    assert strict_line.client.post("/v1/chat/completions", json=body).status_code == 200
+    assert {key: up.last.body[key] for key in KNOWN} == KNOWN
+
+
+@pytest.mark.parametrize(
+    ("demand", "status", "kept"), [("pass", 200, True), ("drop", 200, False), ("refuse", 400, None)]
+)
+def test_a_policy_may_be_strict(
+    up: scripted.Upstream, tmp_path: Path, demand: str, status: int, kept: bool | None
+) -> None:
+    """By an obligation; unknown fields at the top are in its input."""
+    policies = tmp_path / "policies"
+    policies.mkdir()
+    (policies / "gateway.rego").write_text(
+        "package gateway\nimport rego.v1\n"
+        f'decision := {{"allow": true, "obligations": {{"fields": "{demand}"}}}} if input.action.fields == ["x_top"]\n'
+    )
+    with running(tmp_path, config(tmp_path, up.url, policy={"path": str(policies)})) as line:
+        assert line.chat("hi", x_top="a").status_code == status
+        if kept is not None:
+            assert ("x_top" in up.last.body) == kept
+
+
+@pytest.mark.parametrize(
+    ("lines", "words"),
+    [
+        ("fields: dorp", "drop"),
+        ("strict: true, fields: pass", "contradict"),
+        ("strickt: true", "did you mean strict"),
+    ],
+)
+def test_bad_values_are_named(tmp_path: Path, lines: str, words: str) -> None:
+    """With their line, and what is right."""
+    path = tmp_path / "gateway.yaml"
+    provider = f"{{format: openai, base_url: http://localhost:1, {lines}}}"
+    path.write_text(f"providers:\n  up: {provider}\nmodels: {{m: {{targets: [up/m]}}}}\n")
+    with pytest.raises(ConfigError) as caught:
+        load(path)
+    assert words in str(caught.value)
+    assert "2" in str(caught.value)

@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 import upstream as scripted
 from gateway.errors import Refusal
@@ -93,6 +95,66 @@ def test_contradictions_are_refused_by_name(name: str) -> None:
     with pytest.raises(Refusal) as caught:
         OPENAI_CHAT.parse(body(**fields))
     assert (caught.value.code, caught.value.param) == ("invalid_request", param)
+
+
+TYPES = st.sampled_from(["function", "custom", "mcp", "odd", "web_search", "namespace", "allowed_tools", "tool"])
+NAMED = st.sampled_from([{"name": "delete_all"}, {"name": "delete_all", "parameters": {"type": "object"}}])
+
+
+@st.composite
+def entries(draw: st.DrawFn, depth: int = 0) -> dict[str, Any]:
+    """A tool that is called delete_all, as somebody might declare it."""
+    kind = draw(TYPES)
+    way = draw(st.integers(0, 4 if depth < 2 else 3))
+    if way == 0:
+        entry = {draw(st.sampled_from(["function", "custom", "mcp", "x"])): draw(NAMED)}
+    elif way == 1:
+        entry = dict(draw(NAMED))
+    elif way == 2:
+        entry = {draw(st.sampled_from(["server_label", "id"])): "delete_all"}
+        kind = "mcp"
+    elif way == 3:
+        return {"type": "delete_all", **draw(st.sampled_from([{}, {"x": 1}, {"max_uses": 2}]))}
+    else:
+        entry = {draw(st.sampled_from(["tools", "functions", "functionDeclarations"])): [draw(entries(depth + 1))]}
+        if draw(st.booleans()):
+            entry["name"] = "outer"
+    return {"type": kind, **entry} if draw(st.booleans()) else entry
+
+
+@st.composite
+def requests(draw: st.DrawFn) -> dict[str, Any]:
+    """A request that offers or chooses it in some field, beside others."""
+    entry = draw(entries())
+    field = draw(
+        st.sampled_from(["tools", "functions", "tool_choice", "function_call", "plugins", "mcp_servers", "deep"])
+    )
+    if field == "tool_choice" and draw(st.booleans()):
+        entry = {"type": "allowed_tools", "allowed_tools": {"mode": "auto", "tools": [entry]}}
+    offers: dict[str, Any] = {field: entry if field in ("tool_choice", "function_call") else [entry]}
+    if field == "deep":
+        where = draw(st.sampled_from(["extra_body", "message"]))
+        offers = (
+            {"extra_body": {"tools": [entry]}}
+            if where == "extra_body"
+            else {"messages": [{"role": "user", "content": "hi", "tools": [entry]}]}
+        )
+    return body(**({} if field == "tools" else {"tools": [F]}), **offers)
+
+
+@settings(max_examples=300)
+@given(requests())
+def test_a_tool_in_any_shape_is_seen_or_refused(request_: dict[str, Any]) -> None:
+    """Nothing that a server could run leaves without its name in `input.action.tools`; stripped, it is gone."""
+    try:
+        names = OPENAI_CHAT.parse(request_).tools
+    except Refusal as refusal:
+        assert refusal.code == "invalid_request"
+        return
+    assert "delete_all" in names
+    assert OPENAI_CHAT.strip_tools(request_, frozenset({"delete_all"}))
+    assert "delete_all" not in OPENAI_CHAT.parse(request_).tools
+    assert "delete_all" not in json.dumps(request_)
 
 
 def test_a_choice_of_what_is_left_stays() -> None:

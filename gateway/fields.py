@@ -1,0 +1,43 @@
+"""What becomes of fields of a request that its dialect does not have: sent on, taken out, or refused.
+
+Config keys: `providers.*.fields`, `providers.*.strict`; a policy demands it with `obligations.fields`. Refuses with
+invalid_request, by the name of the field. Of all who have a say (every provider that may serve the call, the policy),
+the strictest decides, so that a call that fails over sends the same body everywhere.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+from gateway.call import Call
+from gateway.errors import Refusal
+
+FIELDS: Final = ("pass", "drop", "refuse")
+"""From the loosest to the strictest."""
+_SHOWN: Final = 5  # fields that a message names
+
+
+def keep(call: Call, said: Mapping[str, str]) -> None:
+    """Take fields out of the body, or raise Refusal(invalid_request). `said`: provider -> what it wants."""
+    demanded = call.decision.obligations.fields if call.decision is not None else None
+    wants = {f"providers.{name}.fields": said.get(name, "pass") for name in _providers(call)}
+    if demanded is not None:
+        wants["the policy"] = demanded
+    who, what = max(wants.items(), key=lambda item: FIELDS.index(item[1]), default=("", "pass"))
+    if what == "drop":
+        call.edited |= call.format.drop_foreign(call.body)
+    elif what == "refuse" and (fields := call.format.foreign(call.body)):
+        names = ", ".join(f"`{name}`" for name in fields[:_SHOWN])
+        more = f" and {len(fields) - _SHOWN} more" if len(fields) > _SHOWN else ""
+        raise Refusal(
+            "invalid_request",
+            f"The request has fields that are not in the dialect: {names}{more}. Take them out, or ask the operator "
+            f"about {who}, which refuses them.",
+            param=fields[0],
+            detail={"fields": fields[:64]},
+        )
+
+
+def _providers(call: Call) -> list[str]:
+    return list(dict.fromkeys(target.partition("/")[0] for target in call.targets))
