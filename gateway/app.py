@@ -20,7 +20,7 @@ from typing import Any
 
 import orjson
 
-from gateway import admin, ingress, pipeline, workers
+from gateway import admin, ingress, logs, pipeline, workers
 from gateway.audit import SCHEMA
 from gateway.audit import file as audit_file
 from gateway.audit import place as audit_place
@@ -205,6 +205,8 @@ class Gateway:
                 await policies.close()
             raise
         self.runtime, retired, shared.policies = runtime, shared.policies, policies
+        shared.telemetry.hide(runtime.own)
+        logs.install(runtime.own)
         if policies is not None and policies is not retired:
             self._say_policy(policies)
         before, shared.ner = shared.ner, ner

@@ -10,12 +10,21 @@ import functools
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
+from pydantic import BaseModel
 from pydantic_core import ErrorDetails
 
+from gateway import config
 from gateway.config import schema
 from gateway.document import Document, Path, Problem
+from gateway.sections import hidden
 
-_SECRET = frozenset({"api_key", "vault_key", "key_sha256", "headers", "master_key"})
+_SECRET = frozenset({"key_sha256", "master_key"}) | {
+    name
+    for section in vars(config).values()
+    if isinstance(section, type) and issubclass(section, BaseModel)
+    for name in hidden(section)
+    if name != "url"  # of which the scheme is shown
+}
 _WORDS = {
     "int_parsing": "must be a whole number",
     "float_parsing": "must be a number",
@@ -87,6 +96,8 @@ def _echo(error: ErrorDetails, path: Path, doc: Document) -> str:
         return "what it is"
     if "://" in value:
         return repr(value.partition("://")[0] + "://...")
+    if "@" in value:  # a URL that is written wrong may have credentials, too
+        return "what it is"
     return repr(value if len(value) <= 60 else value[:60] + "...")
 
 

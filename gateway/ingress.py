@@ -12,7 +12,7 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from gateway import unpack
+from gateway import taint, unpack
 from gateway.call import Call, Headers, Json
 from gateway.config import Server
 from gateway.correlation import Signer, missing
@@ -108,7 +108,10 @@ def workflow(call: Call, *, needed: bool = True) -> str:
     signer: Signer | None = call.runtime.signer
     if signer is None:
         id, ids = correlation_id(call.headers), call.runtime.workflow_ids
-        kept: str = ids.kept(id) if ids is not None else id
+        if taint.names_key(call, id):
+            words = "X-Correlation-Id holds a key, which would be kept in records. Choose another id."
+            raise Refusal("invalid_request", words, param="X-Correlation-Id")
+        kept: str = ids.kept(call.subject.team if call.subject is not None else "", id) if ids is not None else id
         call.given_id = id if kept != id else ""
         return kept
     token = named(call.headers)

@@ -16,11 +16,11 @@ from dataclasses import replace
 
 import orjson
 
-from gateway import budget, fields, flow, forms, ingress, quota, ratelimit, tiers
+from gateway import budget, fields, flow, forms, ingress, quota, ratelimit, taint, tiers
 from gateway.admit import admit
 from gateway.budget import PASSING, Budget, Spent
 from gateway.call import NO_OBLIGATIONS, Call, Debit, Json, Obligations, Rejection, Screening, Subject, Usage
-from gateway.errors import Refusal
+from gateway.errors import Refusal, trace
 from gateway.formats import Chunk, StreamCodec, items, numbers, surrogates, tree
 from gateway.formats.parts import merged
 from gateway.forward import MAX_ANSWER, Answer
@@ -73,8 +73,8 @@ async def serve(call: Call, receive: ingress.Receive, reply: Reply) -> None:
         reply.abandon()
     except (KeyboardInterrupt, SystemExit, GeneratorExit):
         raise
-    except BaseException:  # also what an extension raises that is no Exception
-        _log.exception("call %s failed in %s", call.id, call.stage)
+    except BaseException as fault:  # also what an extension raises that is no Exception
+        _log.error("call %s failed in %s: %s", call.id, call.stage, trace(fault))
         call.runtime.telemetry.failures.add((call.stage,))
         await refuse(call, Refusal("overloaded", f"The gateway failed to serve this call; its id is {call.id}."), reply)
     finally:
@@ -104,6 +104,7 @@ async def read(call: Call, receive: ingress.Receive) -> None:
     runtime = call.runtime
     server = runtime.config.server
     await ingress.receive(call, receive, server)
+    tainted = taint.look(call)
     runtime.forward.model(call.model)
     call.known_model = runtime.forward.label(call.model)
     try:
@@ -112,6 +113,8 @@ async def read(call: Call, receive: ingress.Receive) -> None:
         raise
     except BaseException as fault:
         raise broken(call, fault, "The request could not be searched for personal data") from None
+    if tainted:
+        taint.mark(call)
     call.input_tokens = counted and counted + MESSAGE * len(call.body["messages"]) + ANSWER
 
 
@@ -382,6 +385,7 @@ def _screened(call: Call, raw: bytes, body: Json) -> bytes:
     screen = call.runtime.filter(call)
     if screen is not None and (screen.whole(body) or not tree.says_once(raw, body)):
         raw = numbers.dumps(body, raw)
+    call.runtime.own.check(raw)
     return raw
 
 
@@ -392,6 +396,7 @@ async def stream(call: Call, answer: Answer, reply: Reply) -> None:
     screen: AnswerFilter | None = call.runtime.filter(call)
     outcome, pace = call.outcome, Pace(call)
     out: list[bytes] = []
+    own = call.runtime.own
     try:
         async for chunks in read_chunks(call, answer, codec):
             if not outcome.first_byte_ns:
@@ -415,16 +420,18 @@ async def stream(call: Call, answer: Answer, reply: Reply) -> None:
                     await pace.breathe()
             outcome.tier = codec.tier
             if out:
-                await reply.stream(b"".join(out), complete=codec.ended)
-                out = []
+                data, out = b"".join(out), []
+                own.check(data)
+                await reply.stream(data, complete=codec.ended)
         codec.close()
     except (ValueError, Refusal) as fault:
-        if out:  # what was judged before the fault came
-            await reply.stream(b"".join(out))
+        if out and not own.holds(data := b"".join(out)):  # what was judged before the fault came
+            await reply.stream(data)
         if isinstance(fault, Refusal):
             raise
         raise _garbage(call, f"a stream that breaks its format: {fault}") from None
     tail = b"".join(screen.close(codec)) if screen is not None else b""
+    own.check(tail)
     await reply.end(tail if codec.ended else tail + call.format.done, complete=True)
 
 
@@ -474,6 +481,8 @@ async def refuse(call: Call, refusal: Refusal, reply: Reply) -> None:
     refusal.stage = refusal.stage or call.stage
     if refusal.said:
         _add_judged_words(call, refusal)
+    own = call.runtime.own
+    refusal.hints = {name: value for name, value in refusal.hints.items() if not own.holds(f"{name}: {value}".encode())}
     call.refusal = refusal
     if call.keeper is not None:  # before the caller hears of it, so that the next try finds the key free
         await call.keeper.abandon()
@@ -507,8 +516,8 @@ async def settle_and_record(call: Call, reply: Reply) -> None:
         _log.error("call %s could not be settled: %s", call.id, fault)
     except PASSING:
         raise
-    except BaseException:
-        _log.exception("call %s could not be settled", call.id)
+    except BaseException as fault:
+        _log.error("call %s could not be settled: %s", call.id, trace(fault))
         runtime.telemetry.failures.add(("settle",))
     runtime.telemetry.ended(call, reply.status, cost, time.perf_counter_ns())
 

@@ -88,9 +88,16 @@ class Reply:
         if self.begun:
             choices = [index for index, still in self.codec.open.items() if still] if self.codec else []
             envelope = self.codec.envelope if self.codec else {}
-            await self.end(call.format.stream_refuse(refusal, call.id, choices or [0], envelope))
+            data = call.format.stream_refuse(refusal, call.id, choices or [0], envelope)
+            if call.runtime.own.holds(data):  # in the envelope: it is the upstream's
+                data = call.format.stream_refuse(refusal, call.id, choices or [0], {})
+            await self.end(data)
             return
-        await self.whole(refusal.status, orjson.dumps(call.format.refuse(refusal, call.id)), _waiting(refusal))
+        data = orjson.dumps(call.format.refuse(refusal, call.id))
+        if call.runtime.own.holds(data):
+            plain = Refusal(refusal.code, "The reason cannot be told: it holds a secret.", status=refusal.status)
+            data = orjson.dumps(call.format.refuse(plain, call.id))
+        await self.whole(refusal.status, data, _waiting(refusal))
 
     def abandon(self) -> None:
         """Nobody listens any more."""

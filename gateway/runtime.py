@@ -35,7 +35,8 @@ from gateway.loops import Loops, remembers
 from gateway.names import Names
 from gateway.ner.pool import Pool
 from gateway.output import AnswerFilter, Gate, Screen
-from gateway.own import OwnSecrets, values
+from gateway.own import OwnSecrets
+from gateway.own_values import values
 from gateway.pii import Redactor
 from gateway.quota import Quotas
 from gateway.ratelimit import RateLimits
@@ -109,6 +110,7 @@ class Runtime:
     authorizer: Authorizer | None
     candidate: Candidate | None
     forward: Forward
+    own: OwnSecrets
     screen: Screen
     sql_gate: SqlGate
     sql_facts: SqlFacts | None
@@ -262,6 +264,7 @@ def build(
         authorizer=Authorizer(config.policy, policies) if config.policy and policies else None,
         candidate=_candidate(config, shared),
         forward=Forward(config.providers, config.models, shared.session, shared.upstreams),
+        own=own,
         screen=Screen(
             wanted,
             stream_scanner,

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from collections.abc import Iterator
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
@@ -24,6 +25,22 @@ class Section(BaseModel):
         allow_inf_nan=False,
         hide_input_in_errors=True,
     )
+
+    def __repr_args__(self) -> Iterator[tuple[str | None, Any]]:
+        """What a repr shows: of a URL no more than its scheme where it may hold credentials."""
+        for name, value in super().__repr_args__():
+            told = isinstance(value, str) and "://" in value and ("@" in value or "?" in value)
+            yield name, f"{value.partition('://')[0]}://..." if told else value
+
+
+def hidden(section: type[BaseModel]) -> Iterator[str]:
+    """The names of the fields, here and in the sections below, whose values nobody may see."""
+    for name, field in section.model_fields.items():
+        if not field.repr:
+            yield name
+        for inner in (field.annotation, *get_args(field.annotation)):
+            if isinstance(inner, type) and issubclass(inner, Section):
+                yield from hidden(inner)
 
 
 class Loops(Section):

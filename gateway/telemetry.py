@@ -21,6 +21,7 @@ import orjson
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 
 from gateway.call import NANO_USD, Call, Json
+from gateway.own import OwnSecrets
 from gateway.stores import FOREVER
 
 Labels = tuple[str, ...]
@@ -156,6 +157,11 @@ class Telemetry:
                 return "other"
             self._rules.add(code)
         return code
+
+    def hide(self, own: OwnSecrets) -> None:
+        """Take these secrets out of every log line from now on."""
+        if self._log:
+            self._log.own = own
 
     def say(self, record: Json) -> None:
         """Write one log line."""
@@ -300,6 +306,7 @@ class LineLog:
 
     def __init__(self, out: IO[str]) -> None:
         self._out = out
+        self.own = OwnSecrets(())
         self._lines: list[bytes] = []
         self._dropped = 0
         self._waiting = False
@@ -329,5 +336,5 @@ class LineLog:
             if dropped:
                 lines.append(orjson.dumps({"level": "error", "event": "log lines dropped", "count": dropped}))
             if lines:
-                self._out.write((b"\n".join(lines) + b"\n").decode())
+                self._out.write(self.own.hide((b"\n".join(lines) + b"\n").decode()))
                 self._out.flush()

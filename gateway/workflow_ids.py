@@ -23,16 +23,16 @@ class WorkflowIds:
     def __init__(self, scan: Callable[[str], Sequence[Finding]], digest: Callable[[str, str], bytes]) -> None:
         self._scan = scan
         self._digest = digest
-        self._known: dict[str, str] = {}
+        self._known: dict[tuple[str, str], str] = {}  # of (team, id): nobody learns from the time what others use
 
-    def kept(self, id: str) -> str:
+    def kept(self, team: str, id: str) -> str:
         """The id at rest."""
         if _RANDOM.fullmatch(id):
             return id
-        kept = self._known.get(id)
+        kept = self._known.get((team, id))
         if kept is None:
             if len(self._known) >= _REMEMBERED:
                 self._known.clear()
             kept = f"{PREFIX}{self._digest('correlation id', id).hex()}" if self._scan(id) else id
-            self._known[id] = kept
+            self._known[team, id] = kept
         return kept

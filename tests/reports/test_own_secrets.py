@@ -16,7 +16,8 @@ from gateway.content import Contents
 from gateway.errors import Refusal
 from gateway.formats.openai_chat import OPENAI_CHAT
 from gateway.formats.tree import Survey
-from gateway.own import ENTITY, OwnSecrets, values
+from gateway.own import ENTITY, OwnSecrets
+from gateway.own_values import values
 from gateway.scan.injection import Evidence, Sign
 from gateway.sections import Pii
 from gateway.texts import Texts
@@ -28,7 +29,7 @@ CALL: Any = None
 
 @given(st.lists(st.integers(0, 80), max_size=12), st.sampled_from([KEY, base64.b64encode(KEY.encode()).decode()]))
 def test_a_key_leaves_in_no_piece_however_it_is_cut(cuts: list[int], said: str) -> None:
-    """What left before the refusal holds nothing of the key."""
+    """What left before the refusal holds nothing of the key, and of an encoded one no more than any text may hold."""
     text = f"c co {said} after"
     guard, out, at = OwnSecrets([KEY]).guard(CALL), "", 0
     with pytest.raises(Refusal) as refused:  # noqa: PT012  (any of the pieces may be the one)
@@ -37,7 +38,7 @@ def test_a_key_leaves_in_no_piece_however_it_is_cut(cuts: list[int], said: str) 
             at = max(at, min(cut, len(text)))
     assert refused.value.code == "secret_blocked"
     assert KEY not in refused.value.message
-    assert len(out) <= 5
+    assert len(out) <= (5 if said == KEY else 8)
 
 
 @given(st.lists(st.sampled_from(["c", "corp", ".key", "/of no", " known", "x", ""]), max_size=20))
