@@ -20,7 +20,7 @@ from typing import Any
 
 import orjson
 
-from gateway import admin, ingress, pipeline, workers
+from gateway import admin, ids, ingress, pipeline, workers
 from gateway.audit import SCHEMA
 from gateway.audit import file as audit_file
 from gateway.audit import place as audit_place
@@ -87,7 +87,7 @@ class Gateway:
     async def _call(self, codec: Any, path: str, scope: Any, receive: Any, send: Any) -> None:
         """One call on the line."""
         runtime = self.runtime
-        call = Call(ingress.uuid7(), path, "llm", codec, scope["headers"], runtime, time.perf_counter_ns())
+        call = Call(ids.uuid7(), path, "llm", codec, scope["headers"], runtime, time.perf_counter_ns())
         reply = Reply(call, send)
         try:
             call.ticket = self._ticket(scope, runtime)
@@ -118,7 +118,7 @@ class Gateway:
     async def _models(self, scope: Any, send: Any) -> None:
         """`GET /v1/models`: what callers may ask for by name."""
         runtime = self.runtime
-        call = Call(ingress.uuid7(), MODELS, "llm", OPENAI_CHAT, scope["headers"], runtime, time.perf_counter_ns())
+        call = Call(ids.uuid7(), MODELS, "llm", OPENAI_CHAT, scope["headers"], runtime, time.perf_counter_ns())
         reply = Reply(call, send)
         try:
             if scope["method"] != "GET":

@@ -17,7 +17,7 @@ import regex
 from gateway.call import Call, Finding
 from gateway.config import Config
 from gateway.errors import ConfigError, Refusal
-from gateway.identity import read_key_file
+from gateway.keyfiles import read_key_file
 from gateway.scan.rules import resolve
 from gateway.stores import address
 

@@ -19,7 +19,7 @@ from gateway.admin import access, health, keys, workflows
 from gateway.admin.health import gauges
 from gateway.errors import Refusal
 from gateway.formats.openai_chat import OPENAI_CHAT
-from gateway.ingress import uuid7
+from gateway.ids import uuid7
 
 if TYPE_CHECKING:
     from gateway.app import Gateway

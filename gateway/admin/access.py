@@ -26,7 +26,7 @@ from starlette.responses import Response
 from gateway.call import Json
 from gateway.config import Admin, Config
 from gateway.errors import Refusal
-from gateway.identity import read_key_file
+from gateway.keyfiles import read_key_file
 from gateway.stores import Store, StoreUnavailable
 from gateway.workflows import explained
 

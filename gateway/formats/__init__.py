@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol
 
 from gateway.call import Json, Usage
 from gateway.errors import Refusal
-from gateway.formats.tree import Shape, Survey
 
 if TYPE_CHECKING:
     from gateway.formats.frame import Frame
+    from gateway.formats.tree import Shape, Survey
     from gateway.loops import Step
 
 Channel = tuple[int, str]
