@@ -20,7 +20,7 @@ from typing import Any
 
 import orjson
 
-from gateway import admin, ingress, logs, pipeline, workers
+from gateway import admin, cors, ids, ingress, logs, pipeline, served, workers
 from gateway.audit import SCHEMA
 from gateway.audit import file as audit_file
 from gateway.audit import place as audit_place
@@ -33,7 +33,7 @@ from gateway.formats.openai_chat import OPENAI_CHAT
 from gateway.forward import session
 from gateway.identity import Identity
 from gateway.load import Loaded, Watcher
-from gateway.models import visible
+from gateway.models import may_ask_for, visible
 from gateway.ner.pool import Pool
 from gateway.reply import Reply
 from gateway.runtime import Runtime, Shared, build
@@ -46,8 +46,8 @@ from gateway.telemetry import Telemetry
 from gateway.tokens import O200k
 from gateway.upload import Uploads
 
-ROUTES = {"/v1/chat/completions": OPENAI_CHAT}
-MODELS = "/v1/models"
+ROUTES = {served.CHAT: OPENAI_CHAT}
+MODELS = served.MODELS
 NOTED = 30  # seconds between two notes of when keys were used
 CENSUS = 15  # seconds between two counts of workflows for the metrics
 CENSUS_LIMIT = 10_000  # workflows counted at most, the last seen first
@@ -74,6 +74,12 @@ class Gateway:
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         if scope["type"] == "http":
             path = scope["path"]
+            if origins := self.runtime.config.server.cors:
+                origin = cors.allowed(scope, origins)
+                if origin and cors.is_preflight(scope):
+                    await _say(send, 204, cors.preflight(scope, origin))
+                    return
+                send = cors.readable(send, origin) if origin else send
             codec = ROUTES.get(path)
             if codec is not None:
                 await self._call(codec, path, scope, receive, send)
@@ -86,8 +92,11 @@ class Gateway:
 
     async def _call(self, codec: Any, path: str, scope: Any, receive: Any, send: Any) -> None:
         """One call on the line."""
+        if scope["method"] == "OPTIONS":
+            await _say(send, 204, [(b"allow", served.METHODS[path].encode())])
+            return
         runtime = self.runtime
-        call = Call(ingress.uuid7(), path, "llm", codec, scope["headers"], runtime, time.perf_counter_ns())
+        call = Call(ids.uuid7(), path, "llm", codec, scope["headers"], runtime, time.perf_counter_ns())
         reply = Reply(call, send)
         try:
             call.ticket = self._ticket(scope, runtime)
@@ -111,27 +120,33 @@ class Gateway:
     def _ticket(self, scope: Any, runtime: Runtime) -> Ticket:
         """What a call takes of the gateway. Raises Refusal where it cannot even begin."""
         if scope["method"] != "POST":
-            raise _takes(scope["path"], "POST")
+            raise _takes(scope["path"])
         known = (scope.get("extensions") or {}).get("meshgate.known")
         return self.shared.shares.enter(runtime.config.server, place(scope.get("client")), known)
 
     async def _models(self, scope: Any, send: Any) -> None:
-        """`GET /v1/models`: what callers may ask for by name."""
+        """`GET /v1/models`: what callers may ask for by name. `GET /v1/models/{id}`: whether they may ask for that."""
+        if scope["method"] == "OPTIONS":
+            await _say(send, 204, [(b"allow", served.METHODS[MODELS].encode())])
+            return
         runtime = self.runtime
-        call = Call(ingress.uuid7(), MODELS, "llm", OPENAI_CHAT, scope["headers"], runtime, time.perf_counter_ns())
+        call = Call(ids.uuid7(), MODELS, "llm", OPENAI_CHAT, scope["headers"], runtime, time.perf_counter_ns())
         reply = Reply(call, send)
         try:
-            if scope["method"] != "GET":
-                raise _takes(MODELS, "GET")
+            asked = scope["path"].removeprefix(MODELS).removeprefix("/")
+            if scope["method"] not in ("GET", "HEAD"):
+                if ":" in asked:  # `/v1/models/{model}:generateContent`
+                    raise Refusal("invalid_request", served.nothing_at(scope["path"]), status=404)
+                raise _takes(MODELS)
             call.subject = await runtime.identity.identify(call.headers)
             call.correlation_id = ingress.workflow(call, needed=False)
-            names = await visible(call)
-            asked = scope["path"].removeprefix(MODELS).removeprefix("/")
-            if asked and asked not in names:
-                raise Refusal(
-                    "model_not_found", f"There is no such model here for you. GET {MODELS} lists those there are."
-                )
-            await reply.whole(200, orjson.dumps(_model(asked) if asked else _model_list(names)))
+            if not asked:
+                await reply.whole(200, orjson.dumps(_model_list(await visible(call))))
+            elif await may_ask_for(call, asked):
+                await reply.whole(200, orjson.dumps(_model(asked)))
+            else:
+                words = f"There is no such model here for you. GET {MODELS} lists those there are."
+                raise Refusal("model_not_found", words, param="model")
         except Refusal as refusal:
             await reply.refuse(refusal)
         except Exception:
@@ -350,8 +365,16 @@ def _audit_writer(config: Config, store: Store, stack: contextlib.AsyncExitStack
     return writer, watch
 
 
-def _takes(path: str, method: str) -> Refusal:
-    return Refusal("invalid_request", f"{path} takes {method}.", status=405, headers=((b"allow", method.encode()),))
+def _takes(path: str) -> Refusal:
+    methods = served.METHODS[path]
+    words = f"{path} takes {methods.partition(',')[0]}."
+    return Refusal("invalid_request", words, status=405, headers=((b"allow", methods.encode()),))
+
+
+async def _say(send: Any, status: int, headers: list[tuple[bytes, bytes]]) -> None:
+    """An answer without a body."""
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": b""})
 
 
 def _model(name: str) -> Json:

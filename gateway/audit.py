@@ -13,10 +13,11 @@ from pathlib import Path
 
 import orjson
 
-from gateway import authorize, ingress
+from gateway import ids
 from gateway.call import Call, Decision, Json, Subject
 from gateway.config import Config
 from gateway.erase import Eraser
+from gateway.errors import POLICY_UNAVAILABLE
 from gateway.sections import Audit as Settings
 from gateway.stores.writer import Bulk, Writer
 
@@ -87,7 +88,7 @@ class Audit:
             "allow" if decision.allow else "deny",
             decision.rule,
             decision.version,
-            self._record(call.document or authorize.document(call), decision),
+            self._record(call.document or _document(call), decision),
         )
         self._writer.submit(_DECISION, row)
         if self._sends:
@@ -113,7 +114,7 @@ class Audit:
 
     def acted(self, who: str, action: str, team: str, correlation_id: str, details: Json) -> None:
         """Enqueue what an operator is about to do. `who` names a key by its hash, or a user of this machine."""
-        row = (ingress.uuid7(), time.time(), who, action, team, correlation_id, orjson.dumps(details))
+        row = (ids.uuid7(), time.time(), who, action, team, correlation_id, orjson.dumps(details))
         self._writer.submit(_ACTION, row)
 
     async def durable(self) -> None:
@@ -122,7 +123,7 @@ class Audit:
 
     def forget(self, before: float, most: int | None = None) -> None:
         """Drop what is older than a Unix time, and the oldest beyond so many decisions."""
-        first = ingress.uuid7(at=before)[:13]
+        first = ids.uuid7(at=before)[:13]
         if not self._sends:  # nobody will send what an upload that is gone left behind
             self._writer.submit("DELETE FROM unsent WHERE id < ?", (first,))
         for statement in _FORGET:
@@ -133,13 +134,20 @@ class Audit:
     def _record(self, document: Json, decision: Decision) -> bytes:
         """The input and the whole result, as JSON. With what was erased, if anything was."""
         record: Json = {"input": document, "result": orjson.Fragment(decision.result), "mode": decision.mode}
-        if decision.rule == authorize.UNAVAILABLE:
-            record["error"] = authorize.UNAVAILABLE
+        if decision.rule == POLICY_UNAVAILABLE:
+            record["error"] = POLICY_UNAVAILABLE
         if self._erase is not None:
             record["input"], erased = self._erase(document)
             if erased:
                 record["erased"] = erased
         return orjson.dumps(record)
+
+
+def _document(call: Call) -> Json:
+    """What a policy would have been asked, where there is none."""
+    from gateway.authorize import document  # brings the scanners with it, which commands have no use for
+
+    return document(call)
 
 
 def place(config: Config) -> Path | None:

@@ -19,12 +19,11 @@ from gateway.call import NO_HISTORY, Call, Decision, History, Json, Obligations
 from gateway.content import CHANNELS, EMPTY, Content
 from gateway.engines import Engine, PolicyUnavailable
 from gateway.engines.holder import Policies
-from gateway.errors import Refusal
+from gateway.errors import POLICY_UNAVAILABLE, Refusal
 from gateway.sections import Policy
 from gateway.verdict import read
 
 STAGE = "authorize"
-UNAVAILABLE = "policy_unavailable"
 _REMEMBERED = 4096
 
 
@@ -70,7 +69,7 @@ class Authorizer:
 
     def undecided(self, call: Call, why: str, version: str = "") -> None:
         """There is no verdict: the call is denied, but in `mode: shadow`. Raises Refusal."""
-        call.decision = Decision(False, UNAVAILABLE, version or self._engine.version, mode=self._mode)
+        call.decision = Decision(False, POLICY_UNAVAILABLE, version or self._engine.version, mode=self._mode)
         if self._mode == "enforce":
             words = f"No policy decision could be made, so the call is denied: {why}."
             raise Refusal("policy_unavailable", words, stage=STAGE) from None

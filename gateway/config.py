@@ -16,7 +16,7 @@ from pydantic_core import PydanticCustomError
 
 from gateway.errors import ConfigError
 from gateway.formats.items import Caps
-from gateway.scalars import Count, Digest, HttpUrl, Per, Rated, Seconds, Secret
+from gateway.scalars import Count, Digest, HttpUrl, Origin, Per, Rated, Seconds, Secret
 from gateway.sections import Audit, Idempotency, Loops, Output, Pii, Policy, Section
 from gateway.stores import address
 from gateway.tiers import PLAIN_TIERS
@@ -321,6 +321,8 @@ class Server(Section):
     """JSON values in one body."""
     drain: Seconds = 30
     """Seconds that running calls have to end when the gateway stops."""
+    cors: tuple[Origin, ...] = ()
+    """Origins whose pages may call `/v1/` from a browser, such as https://app.example.com; `*` for all."""
 
     @cached_property
     def caps(self) -> Caps:

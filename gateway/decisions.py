@@ -15,7 +15,7 @@ from typing import Final, NamedTuple
 
 import orjson
 
-from gateway import __version__, ingress
+from gateway import __version__, ids
 from gateway.call import Json
 from gateway.errors import ConfigError
 from gateway.stores.writer import connect
@@ -56,7 +56,7 @@ class Reader:
 
     def decisions(self, since: float = 0.0, until: float | None = None) -> Iterator[Recorded]:
         """Those of a stretch of time, in the order in which their calls came. Page by page: no long transaction."""
-        last = ingress.uuid7(at=since)[:13] if since else ""
+        last = ids.uuid7(at=since)[:13] if since else ""
         while True:
             query = f"SELECT {_COLUMNS} FROM decisions WHERE id > ? ORDER BY id LIMIT {_PAGE}"  # noqa: S608
             rows = self._connection.execute(query, (last,)).fetchall()
@@ -79,7 +79,7 @@ class Reader:
         """Decisions that a candidate would have made otherwise: its version, and what it said."""
         query = f"""SELECT {_OF_DECISION}, x.version, x.record
             FROM differences x JOIN decisions d USING (id) WHERE x.id > ? ORDER BY x.id"""  # noqa: S608
-        for row in self._connection.execute(query, (ingress.uuid7(at=since)[:13] if since else "",)):
+        for row in self._connection.execute(query, (ids.uuid7(at=since)[:13] if since else "",)):
             yield Recorded(*row[:-2]), row[-2], row[-1]
 
     def unsent(self, most: int) -> tuple[int, list[Recorded]]:

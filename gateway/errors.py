@@ -11,7 +11,7 @@ from __future__ import annotations
 import traceback
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Final, Literal
 
 Domain = Literal["caller", "policy", "limit", "upstream", "gateway"]
 
@@ -50,6 +50,9 @@ TABLE: Mapping[str, Code] = {
     "state_unavailable": Code(503, "gateway", retry=True),
     "overloaded": Code(503, "gateway", retry=True),
 }
+
+
+POLICY_UNAVAILABLE: Final = "policy_unavailable"  # the rule of a decision that no policy made
 
 
 class Unfinished(BaseException):

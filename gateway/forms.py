@@ -5,6 +5,8 @@ What an answer is shows in its first bytes; the media type only decides where th
 
 from __future__ import annotations
 
+import re
+import time
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
@@ -17,23 +19,39 @@ from gateway.toolcalls import ToolCalls, merge
 
 _PIECE = 64 * 1024  # characters of a text in one event
 _PEEKED = 64 * 1024  # bytes in which the first event has to show
+_PATIENCE = 5.0  # seconds for which comments are held back, from the first byte on
+_TELLING = 24  # bytes that tell whether an object is an error
+_ERROR = re.compile(rb'\{\s*"(?:error"|object"\s*:\s*"error")')
 _SSE = (b"data:", b"event:", b"id:", b"retry:", b":")
 
 
 async def peeked(chunks: AsyncIterator[bytes]) -> bytes:
-    """The beginning of an answer, up to the first thing it says; what follows is left in `chunks`."""
-    start = b""
+    """The beginning of an answer, up to the first thing it says; what follows is left in `chunks`.
+
+    Comments are waited past, since an error may follow them, but not for long: they keep connections alive.
+    """
+    start, began = b"", time.monotonic()
     async for data in chunks:
         start += data
-        if not _silent(start) or len(start) > _PEEKED:
+        if not _silent(start) or len(start) > _PEEKED or time.monotonic() - began > _PATIENCE:
             break
     return start
 
 
 def _silent(start: bytes) -> bool:
-    """Whether there is neither the first event nor the beginning of a body."""
+    """Whether there is neither the first event nor the beginning of an answer: what has come may yet be an error."""
     text = start.removeprefix(sse.MARK).lstrip()
-    return not text or (text.startswith(b"data:") and b"\n" not in text and b"\r" not in text)
+    if text.startswith(b"{"):
+        return (len(text) < _TELLING or _ERROR.match(text) is not None) and _parsed(text) is None
+    return _first_data(text) is None and (not text or text.startswith(_SSE) or b"data:".startswith(text))
+
+
+def _first_data(text: bytes) -> bytes | None:
+    """The data of the first event, once its line is whole."""
+    for line in text.replace(b"\r", b"\n").split(b"\n")[:-1]:
+        if line.startswith(b"data:"):
+            return line.removeprefix(b"data:").strip()
+    return None
 
 
 def is_stream(start: bytes, declared: bool) -> bool:
@@ -44,16 +62,34 @@ def is_stream(start: bytes, declared: bool) -> bool:
     return declared and not text.startswith(b"{")
 
 
+def is_object(start: bytes) -> bool:
+    """Whether an answer that begins so may be a JSON object."""
+    return start.removeprefix(sse.MARK).lstrip().startswith(b"{")
+
+
 def first_error(start: bytes) -> Json | None:
-    """The error that an answer begins with, if it is one."""
+    """The error that an answer begins with, if it is one: nothing but an error was said."""
+    if b"error" not in start:
+        return None
     text = start.removeprefix(sse.MARK).strip()
-    line = text.removeprefix(b"event: error").lstrip().partition(b"\n")[0] if not text.startswith(b"{") else text
+    said = _parsed(text if text.startswith(b"{") else _first_data(text + b"\n") or b"")
+    if said is None or any(choice.get("finish_reason") != "error" for choice in _choices(said)):
+        return None
+    error = said if said.get("object") == "error" else said.get("error")
+    return error if type(error) is dict else {"message": error} if error else None
+
+
+def _choices(said: Json) -> list[Json]:
+    choices = said.get("choices")
+    return [choice for choice in choices if type(choice) is dict] if type(choices) is list else []
+
+
+def _parsed(text: bytes) -> Json | None:
     try:
-        said: Any = orjson.loads(line.removeprefix(b"data:").strip())
+        said = orjson.loads(text)
     except orjson.JSONDecodeError:
         return None
-    error = said.get("error") if type(said) is dict and not said.get("choices") else None
-    return error if type(error) is dict else {"message": error} if error else None
+    return said if type(said) is dict else None
 
 
 def status_of(error: Json) -> int:

@@ -25,7 +25,7 @@ from gateway import demo
 from gateway.call import Call
 from gateway.config import Model, Price, Provider, Target
 from gateway.errors import Refusal
-from gateway.forms import first_error, is_stream, peeked, status_of
+from gateway.forms import first_error, is_object, is_stream, peeked, status_of
 from gateway.inflate import Inflater, Packed, unpacked
 from gateway.upstream import ATTEMPT, Attempt, Pool
 from gateway.wildcards import Pattern
@@ -40,8 +40,11 @@ _PASSED_ON = {
     b"openai-beta": re.compile(rb"[a-z]{2,24}(?:[_-][a-z]{2,24}){0,4}=v[0-9]{1,2}"),
     b"traceparent": re.compile(rb"00-(?=[0-9]*[a-f])[0-9a-f]{32}-(?=[0-9]*[a-f])[0-9a-f]{16}-[0-9a-f]{2}"),
 }
-_CLOSED = (aiohttp.ServerDisconnectedError, ConnectionError)  # what a dead connection of the pool shows
-_HINT = re.compile(r"[\w.:, ;=+-]{1,100}", re.ASCII)
+# What a dead connection of the pool shows: its end (FIN), or a reset (RST).
+_CLOSED = (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError, ConnectionError)
+_HINT = re.compile(r"[\w.:, ;=+\"-]{1,100}", re.ASCII)
+_HINTS = re.compile(r"retry-after-ms|x-should-retry|(?:x-|[a-z]+-)?ratelimit(?:-[a-z-]+)?")
+_LONGEST_WAIT = 30 * 86400  # seconds; a hint beyond is a mistake
 _FAULTS = (TimeoutError, aiohttp.ClientError, OSError)
 _TRY_NEXT = frozenset({401, 403, 408, 409, 425, 429, 500, 502, 503, 504, 529})
 
@@ -95,7 +98,7 @@ class Forward:
         self._providers = providers
         self._session = session
         self.most_patience = max((self.patience(list(model.prices)) for model in models.values()), default=0.0)
-        self._without_options: set[str] = set()  # providers that refuse `stream_options`
+        self._without_options: set[str] = set()  # targets that refuse `stream_options`
         self._draw = random.Random()  # noqa: S311  (spreads load; nobody gains by guessing it)
         self._bases = {name: provider.base_url.rstrip("/") for name, provider in providers.items()}
         self._urls: dict[tuple[str, str], URL] = {}
@@ -117,7 +120,7 @@ class Forward:
 
     def model(self, name: str) -> Model:
         """The model that callers call so. Raises Refusal(model_not_found)."""
-        model = self._models.get(name) or self._matched(name)
+        model = (self._models.get(name) if "*" not in name else None) or self._matched(name)
         if model is None:
             raise Refusal(
                 "model_not_found",
@@ -186,27 +189,40 @@ class Forward:
         call.outcome.sent = True
         if self._providers[provider].format == "demo":
             return _demo(call)
-        if call.stream and provider in self._without_options:
+        target = f"{provider}/{model}"
+        if call.stream and target in self._without_options:
             changed |= call.body.pop("stream_options", None) is not None
         response = await self._post(call, provider, orjson.dumps(call.body) if changed else call.raw)
         if response.status in (400, 422) and "stream_options" in call.body:
             said = await _words(response)
             if b"stream_options" not in said and b"include_usage" not in said:
                 raise _refusal(response.status, response.headers, provider, said)
-            self._without_options.add(provider)
+            if len(self._without_options) < _MOST_MADE:
+                self._without_options.add(target)
             del call.body["stream_options"]
             response = await self._post(call, provider, orjson.dumps(call.body))
-        if response.status != 200:
+        if not 200 <= response.status < 300:
             raise _refusal(response.status, response.headers, provider, await _words(response))
+        call.outcome.status = 200
+        try:
+            return await self._begun(call, provider, response)
+        except BaseException:  # also a caller that has left: the connection is not kept open for nobody
+            response.close()
+            raise
+
+    async def _begun(self, call: Call, provider: str, response: aiohttp.ClientResponse) -> Answer:
+        """The answer, once its first event or bytes say that it is one. Raises Refusal where they do not."""
         kind = response.headers.get("content-type", "").strip().lower()
         chunks = _read(response, provider)
         start = await peeked(chunks)
-        error = first_error(start) if b'"error"' in start else None
-        if error is not None:
-            response.close()
+        if (error := first_error(start)) is not None:
             call.outcome.status = status_of(error)
             raise _refusal(call.outcome.status, response.headers, provider, orjson.dumps({"error": error}))
-        return Answer(is_stream(start, kind.startswith("text/event-stream")), start, chunks, response)
+        streamed = is_stream(start, kind.startswith("text/event-stream"))
+        if not streamed and not is_object(start):
+            words = f"The provider {provider} answered with something that is not a chat completion. Try again later."
+            raise Refusal("upstream_error", words, stage="forward")
+        return Answer(streamed, start, chunks, response)
 
     async def _post(self, call: Call, provider: str, body: bytes) -> aiohttp.ClientResponse:
         """Send a body. Once more, on a new connection, if it went out on one that the provider had closed."""
@@ -355,7 +371,7 @@ def _retry_after(headers: Mapping[str, str]) -> float | None:
             seconds = float(value)
     except (ValueError, TypeError):
         return None
-    return max(0.0, seconds) if seconds <= 3600 else None
+    return max(0.0, seconds) if seconds <= _LONGEST_WAIT else None
 
 
 def _hints(headers: Mapping[str, str]) -> dict[str, str]:
@@ -363,9 +379,7 @@ def _hints(headers: Mapping[str, str]) -> dict[str, str]:
     return {
         name.lower(): value
         for name, value in headers.items()
-        if (name.lower() == "retry-after-ms" or name.lower().startswith("x-ratelimit-"))
-        and _HINT.fullmatch(name)
-        and _HINT.fullmatch(value)
+        if _HINTS.fullmatch(name.lower()) and _HINT.fullmatch(value)
     }
 
 

@@ -9,10 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-import os
-import secrets
-import string
-import tempfile
 import time
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
@@ -23,10 +19,9 @@ import httpx
 
 from gateway.call import Headers, Subject
 from gateway.config import Agent, Jwt
-from gateway.errors import ConfigError, Refusal
+from gateway.errors import Refusal
 from gateway.jwks import Verifier
-
-_BASE62 = string.digits + string.ascii_uppercase + string.ascii_lowercase
+from gateway.keyfiles import read_key_file
 
 
 class KeyRecord(Protocol):
@@ -165,46 +160,6 @@ def credential(headers: Headers) -> bytes:
     if not found:
         raise Refusal("unauthenticated", "The call carries no key: send `Authorization: Bearer <key>` or `x-api-key`.")
     return found
-
-
-def new_key() -> str:
-    """A fresh gateway key: `mg-` and 32 random bytes in base 62."""
-    number = int.from_bytes(secrets.token_bytes(32), "big")
-    digits = []
-    for _ in range(43):
-        number, digit = divmod(number, 62)
-        digits.append(_BASE62[digit])
-    return "mg-" + "".join(digits)
-
-
-def read_key_file(path: Path) -> str:
-    """The key in a file; a fresh one is written, readable by its owner only, when there is none."""
-    try:
-        if not path.exists():
-            _write_new(path, new_key())
-        key = path.read_text(encoding="utf-8").strip()
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "not text"
-        raise ConfigError(f"key_file {path}: cannot be read or made: {reason}") from None
-    if not key or any(character.isspace() for character in key):
-        raise ConfigError(f"key_file {path}: must hold one key and nothing else; remove it to get a fresh one")
-    return key
-
-
-def _write_new(path: Path, key: str) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=".key-")  # mode 0600
-    try:
-        with os.fdopen(handle, "w") as file:
-            file.write(key + "\n")
-            file.flush()
-            os.fsync(file.fileno())
-        # A link, not a rename: of two processes that start together, the first one's key stays.
-        os.link(temporary, path)
-    except FileExistsError:
-        return
-    finally:
-        os.unlink(temporary)
 
 
 def _digest_of(agent: Agent) -> bytes | None:

@@ -6,9 +6,7 @@ Config keys: server.max_body, server.max_depth. Refuses with invalid_request, re
 from __future__ import annotations
 
 import asyncio
-import os
 import re
-import time
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -18,11 +16,11 @@ from gateway.config import Server
 from gateway.correlation import Signer, missing
 from gateway.errors import Refusal
 from gateway.formats import items, tree
+from gateway.ids import CORRELATION_ID, uuid7
 from gateway.judging import judge
 
 Receive = Callable[[], Awaitable[dict[str, Any]]]
 
-_ID = re.compile(rb"[A-Za-z0-9][A-Za-z0-9._:/+=@-]{0,127}")
 _TRACEPARENT = re.compile(rb"[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}.*")  # W3C Trace Context, section 3.2
 _BAGGAGE = re.compile(rb"(?:^|,)\s*correlation[-_]?id\s*=\s*([^,;\s]+)", re.IGNORECASE)  # W3C Baggage, section 3.2
 
@@ -31,42 +29,12 @@ class Disconnected(Exception):
     """The client went away before its request was whole."""
 
 
-class _Random:
-    """Random bytes from the system, drawn 4 kB at a time: each draw lets other threads in, which costs a call 40 us."""
-
-    def __init__(self) -> None:
-        self._drawn, self._at = b"", 0
-
-    def take(self, size: int) -> bytes:
-        if self._at + size > len(self._drawn):
-            self._drawn, self._at = os.urandom(4096), 0
-        self._at += size
-        return self._drawn[self._at - size : self._at]
-
-
-_random = _Random()
-
-
-def uuid7(at: float | None = None) -> str:
-    """A UUIDv7 (RFC 9562, section 5.7) of now or of a Unix time: 48 bits of milliseconds, 74 random bits."""
-    milliseconds = time.time_ns() // 1_000_000 if at is None else int(at * 1000)
-    value = milliseconds << 80 | int.from_bytes(_random.take(10), "big")
-    value = value & ~(0xF << 76) & ~(0x3 << 62) | 0x7 << 76 | 0x2 << 62
-    text = f"{value:032x}"
-    return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
-
-
 def header(headers: Headers, name: bytes) -> bytes:
     """The first header of that name, or nothing."""
     for key, value in headers:
         if key == name:
             return value
     return b""
-
-
-def is_correlation_id(text: str) -> bool:
-    """Whether calls could carry it."""
-    return _ID.fullmatch(text.encode("utf-8", "surrogatepass")) is not None
 
 
 def correlation_id(headers: Headers) -> str:
@@ -78,7 +46,7 @@ def named(headers: Headers) -> str:
     """The correlation id or token that the caller chose, or nothing. Raises Refusal(invalid_request)."""
     chosen = header(headers, b"x-correlation-id")
     if chosen:
-        if not _ID.fullmatch(chosen):
+        if not CORRELATION_ID.fullmatch(chosen):
             raise Refusal(
                 "invalid_request",
                 "X-Correlation-Id must be 1 to 128 letters, digits and ._:/+=@- and start with a letter or digit; "
@@ -87,7 +55,7 @@ def named(headers: Headers) -> str:
             )
         return chosen.decode("ascii")
     baggage = _BAGGAGE.search(header(headers, b"baggage"))
-    if baggage and _ID.fullmatch(baggage[1]):
+    if baggage and CORRELATION_ID.fullmatch(baggage[1]):
         return baggage[1].decode("ascii")
     return ""
 

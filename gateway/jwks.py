@@ -19,6 +19,7 @@ import jwt as pyjwt
 import orjson
 
 from gateway.call import Subject
+from gateway.claims import claim
 from gateway.config import Jwt
 from gateway.errors import Refusal
 
@@ -227,16 +228,6 @@ def _fits(entry: object, algorithm: str) -> bool:
     kind, curve = _KEY_TYPES[algorithm]
     kid = entry.get("kid")
     return entry.get("kty") == kind and curve in (None, entry.get("crv")) and (kid is None or isinstance(kid, str))
-
-
-def claim(claims: Mapping[str, Any], name: str) -> Any:
-    """A claim by its name, or by a path of names: `realm_access.roles`."""
-    if name in claims:
-        return claims[name]
-    value: Any = claims
-    for step in name.split("."):
-        value = value.get(step) if isinstance(value, dict) else None
-    return value
 
 
 def _name(claims: Mapping[str, Any], name: str) -> str:

@@ -17,7 +17,7 @@ from pydantic import Field
 
 from gateway.call import Json
 from gateway.errors import Refusal
-from gateway.identity import new_key
+from gateway.keyfiles import new_key
 from gateway.scalars import Seconds
 from gateway.sections import Section
 from gateway.stores import Key, Store

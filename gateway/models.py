@@ -11,13 +11,24 @@ from gateway.errors import Refusal
 async def visible(call: Call) -> list[str]:
     """The names of the models that the caller of an identified call may ask for, in the order of the file.
 
+    A pattern is no name that can be asked for, and is left out.
     The policy is asked for each of them as for a call without texts and tools. Engines remember such verdicts.
     """
     runtime = call.runtime
-    names = list(runtime.config.models)
+    names = [name for name in runtime.config.models if "*" not in name]
     if runtime.authorizer is None:
         return names
     return [name for name in names if await _may(call, name)]
+
+
+async def may_ask_for(call: Call, name: str) -> bool:
+    """Whether the caller of an identified call may ask for a model, which may be one that a pattern fits."""
+    runtime = call.runtime
+    try:
+        runtime.forward.model(name)
+    except Refusal:
+        return False
+    return runtime.authorizer is None or await _may(call, name)
 
 
 async def _may(call: Call, name: str) -> bool:

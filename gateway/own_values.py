@@ -16,7 +16,7 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 from pydantic import BaseModel
 
 from gateway.config import Config
-from gateway.identity import read_key_file
+from gateway.keyfiles import read_key_file
 from gateway.sections import BundleKey
 
 _CREDENTIAL = re.compile(r"(?i)key|token|secret|auth|cookie|password|credential|sig(?:nature)?$")  # in a name

@@ -19,8 +19,8 @@ from typing import NamedTuple
 from urllib.parse import quote
 
 from gateway.call import Balance, Debit, Rejection, Reservation, Subject, Unit
+from gateway.claims import claim
 from gateway.config import Limit
-from gateway.jwks import claim
 
 _CACHED = 8192  # different callers and what they call, kept ready
 _LONGEST = 999_999_999_999_999  # the largest structured-field integer, RFC 9651 section 3.3.1

@@ -10,9 +10,9 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from gateway import authorize
 from gateway.call import Json, Obligations
 from gateway.engines import Engine, PolicyUnavailable
+from gateway.errors import POLICY_UNAVAILABLE
 from gateway.verdict import read
 
 
@@ -48,7 +48,7 @@ def verdict(result: Json | None) -> Verdict:
             raise PolicyUnavailable("no result")
         decision = read(result, "")
     except PolicyUnavailable:
-        return Verdict(False, authorize.UNAVAILABLE, Obligations())
+        return Verdict(False, POLICY_UNAVAILABLE, Obligations())
     return Verdict(decision.allow, decision.rule, decision.obligations if decision.allow else Obligations())
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import orjson
 
+from gateway import forms
 from gateway.call import Call, Rejection, Reservation
 from gateway.errors import Refusal
 from gateway.formats import StreamCodec
@@ -85,19 +86,35 @@ class Reply:
         if self.over:
             return
         call = self._call
+        explained = call.runtime.explains and refusal.domain == "policy" and refusal.stage == "output"
+        words = f"[The gateway blocked this answer: {refusal.message}]" if explained else ""
         if self.begun:
             choices = [index for index, still in self.codec.open.items() if still] if self.codec else []
             envelope = self.codec.envelope if self.codec else {}
-            data = call.format.stream_refuse(refusal, call.id, choices or [0], envelope)
+            words = words and f"\n\n{words}"
+            data = call.format.stream_refuse(refusal, call.id, choices or [0], envelope, words)
             if call.runtime.own.holds(data):  # in the envelope: it is the upstream's
-                data = call.format.stream_refuse(refusal, call.id, choices or [0], {})
+                data = call.format.stream_refuse(refusal, call.id, choices or [0], {}, "")
             await self.end(data)
-            return
-        data = orjson.dumps(call.format.refuse(refusal, call.id))
-        if call.runtime.own.holds(data):
-            plain = Refusal(refusal.code, "The reason cannot be told: it holds a secret.", status=refusal.status)
-            data = orjson.dumps(call.format.refuse(plain, call.id))
-        await self.whole(refusal.status, data, _waiting(refusal))
+        elif explained:
+            await self._explain(refusal, words)
+        else:
+            data = orjson.dumps(call.format.refuse(refusal, call.id))
+            if call.runtime.own.holds(data):
+                plain = Refusal(refusal.code, "The reason cannot be told: it holds a secret.", status=refusal.status)
+                data = orjson.dumps(call.format.refuse(plain, call.id))
+            await self.whole(refusal.status, data, _waiting(refusal))
+
+    async def _explain(self, refusal: Refusal, words: str) -> None:
+        """An answer that says why there is none. It is not kept: the next try runs."""
+        call = self._call
+        call.keeper = None
+        self._extra.append((b"x-meshgate-code", refusal.code.encode()))
+        answer = call.format.explain(refusal, call.id, call.model, call.format.answers(call.body), words)
+        if call.stream:
+            await self.end(b"".join(forms.unfold(answer)))
+        else:
+            await self.whole(200, orjson.dumps(answer))
 
     def abandon(self) -> None:
         """Nobody listens any more."""
@@ -108,8 +125,9 @@ class Reply:
     async def _start(self, status: int, headers: list[tuple[bytes, bytes]]) -> None:
         call = self._call
         headers += self._extra
+        if workflow := call.given_id or call.correlation_id:  # none where the call ended before it was read
+            headers.append((b"x-correlation-id", workflow.encode("latin-1")))
         headers += (
-            (b"x-correlation-id", (call.given_id or call.correlation_id).encode("latin-1")),
             (b"x-request-id", call.id.encode()),
             (b"server-timing", server_timing(call)),
         )
@@ -135,19 +153,20 @@ def _taken(call: Call) -> Reservation | Rejection | None:
 
 def _waiting(refusal: Refusal) -> list[tuple[bytes, bytes]]:
     """Retry-After where waiting helps (RFC 9110, 10.2.3), `x-should-retry: false` where it does not."""
-    headers = list(refusal.headers)
+    headers = [*refusal.headers, (b"x-meshgate-code", refusal.code.encode())]
     if refusal.retry_after is not None:
         headers.append((b"retry-after", b"%d" % whole_seconds(refusal.retry_after)))
     elif not refusal.retry or (refusal.code in ("rate_limited", "quota_busy") and refusal.stage != "forward"):
         headers.append((b"x-should-retry", b"false"))
-    # Our own limits have names of the same kind: an upstream's stand beside them.
-    headers += [
-        ((name if name == "retry-after-ms" else f"x-upstream-{name[2:]}").encode(), value.encode())
-        for name, value in refusal.hints.items()
-    ]
+    headers += [(_of_upstream(name).encode(), value.encode()) for name, value in refusal.hints.items()]
     if refusal.code == "unauthenticated":
         headers.append((b"www-authenticate", b'Bearer realm="meshgate"'))
     return headers
+
+
+def _of_upstream(name: str) -> str:
+    """How an upstream's hint is called: our own limits have names of the same kind, beside which its own stand."""
+    return name if "retry" in name else f"x-upstream-{name.removeprefix('x-')}"
 
 
 def server_timing(call: Call) -> bytes:

@@ -121,6 +121,11 @@ class Runtime:
     signer: Signer | None  # of correlation tokens, where only opened workflows are served
 
     @property
+    def explains(self) -> bool:
+        """Whether a blocked answer says why in its text."""
+        return self.config.output is not None and self.config.output.explain
+
+    @property
     def alone(self) -> bool:
         """Whether the shared state is gone and this gateway enforces its share of the limits."""
         return getattr(self.store, "local", False)

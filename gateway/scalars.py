@@ -108,6 +108,19 @@ VaultKey = Annotated[str, AfterValidator(_vault_key)]
 HttpUrl = Annotated[str, AfterValidator(_http_url)]
 
 
+def _origin(value: str) -> str:
+    """`https://app.example.com`, as browsers send it in `Origin` (RFC 6454, section 6.2), or `*`."""
+    if value != "*" and not re.fullmatch(r"[a-z][a-z0-9+.-]*://[^\s/?#@*,]+", value.lower()):
+        raise ValueError(
+            "an origin is written like https://app.example.com or http://localhost:5173, with no path and no slash at "
+            "its end; * alone stands for all"
+        )
+    return value.lower()
+
+
+Origin = Annotated[str, AfterValidator(_origin)]
+
+
 def _host(value: str) -> str:
     """`example.com`, or `*.example.com` for every host below it; without scheme, port or path."""
     if not re.fullmatch(r"(?:\*\.)?[\w-]+(?:\.[\w-]+)*", value):

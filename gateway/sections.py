@@ -349,6 +349,8 @@ class Output(Section):
     """Hosts that links and images may carry data to: names, or `*.example.com` for all below one."""
     invisible: Literal["remove", "block", "allow"] = "remove"
     """Characters that nobody sees, or that change the order of others, where no script needs them."""
+    explain: bool = False
+    """Answer in words where an answer is blocked, for clients that show neither errors nor `refusal`."""
 
 
 class Upload(Section):

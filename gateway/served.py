@@ -1,23 +1,101 @@
-"""What is served, for whoever asks for something that is not: words for 404, and what a path takes for 405."""
+"""What is served, for whoever asks for something that is not: words for 404, methods for 405 and OPTIONS.
+
+A client that was made for another dialect or another gateway names the same few paths. Each has a row: what it is, and
+what its user can do. The path of a request is repeated only by its row's name, or while it is plain and short.
+"""
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterator
+
 CHAT = "/v1/chat/completions"
 MODELS = "/v1/models"
-METHODS = {CHAT: "POST", MODELS: "GET"}
-_HINTS = (
-    ("/responses", "for openai-agents, call set_default_openai_api('chat_completions')"),
-    ("/messages", "send it in OpenAI's form"),
-    ("/completions", "the base URL of clients ends with /v1"),
-    ("/api/chat", "choose the OpenAI form in the client"),
-    ("/deployments/", "use the plain OpenAI client in place of Azure's"),
-    ("generatecontent", "use the OpenAI-compatible client"),
+METHODS = {CHAT: "POST, OPTIONS", MODELS: "GET, HEAD, OPTIONS"}
+_LIMIT = 80  # characters of a path that is repeated
+_PLAIN = re.compile(r"(?:/[A-Za-z_]{1,40}){1,4}/?")
+_OPENAI = "this gateway speaks chat completions only"
+_ROWS: tuple[tuple[str, str, str], ...] = (
+    # a pattern of paths in small letters, how the message names them, what to do
+    (
+        r"(/v1)?/responses(/.*)?",
+        "/v1/responses",
+        "for openai-agents, call set_default_openai_api('chat_completions'); for others, choose chat completions "
+        '(`wire_api = "chat"`, `use_responses_api=False`)',
+    ),
+    (
+        r"(/v1)?/(messages|complete)(/.*)?",
+        "/v1/messages",
+        "this is Anthropic's dialect: choose an OpenAI-compatible provider in the client, with the base URL ending "
+        "in /v1",
+    ),
+    (
+        r"(/v1)?(/engines/[^/]+)?/completions",
+        "/v1/completions",
+        "send the prompt as a message",
+    ),
+    (
+        r"/openai/.*|.*/deployments/.*",
+        "/openai/deployments/{deployment}/chat/completions",
+        "use the plain OpenAI client in place of Azure's, with the base URL ending in /v1",
+    ),
+    (
+        r".*:(stream)?(generatecontent|counttokens|embedcontent|predict|rawpredict)|/v1beta(/.*)?",
+        "/v1beta/models/{model}:generateContent",
+        "this is Gemini's dialect: use an OpenAI-compatible client, with the base URL ending in /v1",
+    ),
+    (
+        r"/api/(chat|generate|tags|show|embed|embeddings|version|ps|pull)",
+        "/api/chat",
+        "this is Ollama's dialect: choose the OpenAI form in the client, with the base URL ending in /v1",
+    ),
+    (
+        r"/model/[^/]+/(invoke|converse)(-.*)?",
+        "/model/{model}/converse",
+        "this is Bedrock's dialect: use an OpenAI-compatible client, with the base URL ending in /v1",
+    ),
+    (r"(/[^/]+)?/mcp(/.*)?|(/mcp)?/sse", "/mcp", "MCP servers are not behind this gateway: call them directly"),
+    (
+        r"/a2a(/.*)?|.*/\.well-known/agent(-card)?\.json",
+        "/a2a",
+        "agents are not behind this gateway: call them directly",
+    ),
+    (
+        r"(/v1)?/(embeddings|moderations|images|audio|files|uploads|batches|rerank|realtime|videos|fine_tuning|fine-tunes"
+        r"|assistants|threads|vector_stores|conversations|evals|containers|organization)(/.*)?",
+        "",
+        f"{_OPENAI}; ask the provider itself for this",
+    ),
+    (
+        r"/v1/chat/completions/(?!chat/)[^/]+(/messages)?",
+        "/v1/chat/completions/{id}",
+        "none is stored here",
+    ),
+    (
+        r"(/v1/chat/completions|/v1/v1|/v1|/api/v1)?/(chat/completions|models)(/.*)?/?",
+        "",
+        "the base URL of clients ends with /v1, and no slash follows the path",
+    ),
+    (
+        r"(/v1)?/(model_group|model|key|user|team|spend|global|customer|budget|router)/(info|list|generate|logs|new|.*)",
+        "",
+        "keys and usage are managed with the command meshgate and under /admin/api",
+    ),
 )
+_KNOWN = tuple((re.compile(pattern), name, words) for pattern, name, words in _ROWS)
 
 
 def nothing_at(path: str) -> str:
-    """The message of a 404. The path is repeated only while it is plain and short."""
-    plain = path if len(path) <= 80 and path.isascii() and path.replace("/", "").replace("_", "").isalpha() else ""
-    shown = "`/v1/responses`" if path == "/v1/responses" else f"`{plain}`" if plain else "This path"
-    hint = next((f" ({words})" for part, words in _HINTS if part in path.lower()), "")
+    """The message of a 404: what was asked for, what is served, and what the user of that client can do."""
+    name, words = next(_fitting(path), ("", ""))
+    name = name or (path if len(path) <= _LIMIT and _PLAIN.fullmatch(path) else "")
+    shown = f"`{name}`" if name else "This path"
+    hint = f" ({words})" if words else ""
     return f"{shown} is not served; ask `{CHAT}` or `{MODELS}`{hint}."
+
+
+def _fitting(path: str) -> Iterator[tuple[str, str]]:
+    lowered = path[:512].lower()
+    for pattern, name, words in _KNOWN:
+        if pattern.fullmatch(lowered):
+            yield name, words

@@ -90,6 +90,7 @@ def _error_answer(refusal: Refusal, default_headers: Sequence[tuple[bytes, bytes
         (b"content-type", b"application/json"),
         (b"content-length", b"%d" % len(body)),
         (b"connection", b"close"),
+        (b"x-meshgate-code", refusal.code.encode()),
     ]
     if refusal.retry_after is not None:
         headers.append((b"retry-after", b"%d" % math.ceil(refusal.retry_after)))

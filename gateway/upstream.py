@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import time
 from contextvars import ContextVar
 from functools import partial
-from typing import Any
+from typing import Any, Final
 
 import aiohttp
 from aiohttp.client_proto import ResponseHandler
@@ -12,21 +13,28 @@ from aiohttp.client_reqrep import ClientRequest
 from aiohttp.connector import Connection
 from aiohttp.tracing import Trace
 
+AT_ONCE: Final = 5.0  # seconds in which a connection that was closed before shows that it was
+
 
 class Attempt:
     """One try to send a call. `fresh`: not on a connection that was used before."""
 
-    __slots__ = ("fresh", "protocol", "reused")
+    __slots__ = ("began", "fresh", "protocol", "reused")
 
     def __init__(self, *, fresh: bool) -> None:
+        self.began = time.monotonic()
         self.fresh = fresh
         self.reused = False
         self.protocol: Handler | None = None
 
     @property
     def unanswered(self) -> bool:
-        """Whether it went out on a connection that had been idle, and not one byte came back: it was closed before."""
-        return self.reused and self.protocol is not None and not self.protocol.heard
+        """Whether it went out on a connection that had been idle and broke at once, and not one byte came back.
+
+        Such a connection was closed before. One that breaks later may have been worked for, and billed.
+        """
+        at_once = time.monotonic() - self.began < AT_ONCE
+        return at_once and self.reused and self.protocol is not None and not self.protocol.heard
 
 
 ATTEMPT: ContextVar[Attempt | None] = ContextVar("attempt", default=None)

@@ -8,7 +8,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from gateway import ingress
+from gateway import ids
 from gateway.call import NANO_USD, Json
 from gateway.errors import ConfigError
 from gateway.stores.writer import connect
@@ -54,7 +54,7 @@ def read(path: Path, by: str, since: float = 0.0) -> list[Used]:
         FROM outcomes WHERE id > ? GROUP BY 1 ORDER BY cost DESC, 2 DESC, 1"""  # noqa: S608  the table above
     with closing(connect(path)) as connection:
         try:
-            rows = connection.execute(query, (ingress.uuid7(at=since)[:13] if since else "",)).fetchall()
+            rows = connection.execute(query, (ids.uuid7(at=since)[:13] if since else "",)).fetchall()
         except sqlite3.Error as error:
             raise ConfigError(f"{path} is no decision log: {error}") from None
     return [Used(*row) for row in rows]

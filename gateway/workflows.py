@@ -19,7 +19,7 @@ from typing import Annotated, Any
 import orjson
 from pydantic import AfterValidator, BeforeValidator, Field, StringConstraints
 
-from gateway import config, correlation, ingress, scalars
+from gateway import config, correlation, ids, scalars
 from gateway.call import LABELS, NANO_USD, Json
 from gateway.errors import Refusal
 from gateway.labels import A_LABEL, is_label
@@ -115,7 +115,7 @@ _REASONS = {
 
 def check_id(correlation_id: str) -> str:
     """The id, if calls could carry it. Raises Refusal(invalid_request)."""
-    if not ingress.is_correlation_id(correlation_id):
+    if not ids.is_correlation_id(correlation_id):
         raise Refusal("invalid_request", "A correlation id is 1 to 128 letters, digits and ._:/+=@- .", param="id")
     return correlation_id
 

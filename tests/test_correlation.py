@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway import ingress
 from gateway.config import Config
 from gateway.correlation import LONGEST, Signer, signer
 from gateway.errors import Refusal
+from gateway.ids import is_correlation_id
 
 NOW = 1_800_000_000.0
 IDS = st.from_regex(r"[A-Za-z0-9][A-Za-z0-9._:/+=@-]{0,92}", fullmatch=True)
@@ -34,7 +34,7 @@ def made(key: bytes = b"k" * 32, clock: Clock | None = None) -> Signer:
 def test_a_token_reads_back_and_fits_the_header(id: str, team: str, ttl: int) -> None:
     """Whatever the id and the team: the token is a correlation id by its form, and gives the bare id back."""
     token = made().token(team, id, ttl)
-    assert ingress.is_correlation_id(token)
+    assert is_correlation_id(token)
     assert made().read(team, token) == id
 
 

@@ -25,8 +25,9 @@ from hypothesis import strategies as st
 from gateway.call import Subject
 from gateway.config import Agent, Jwt
 from gateway.errors import ConfigError, Refusal
-from gateway.identity import Identity, credential, new_key, read_key_file
+from gateway.identity import Identity, credential
 from gateway.jwks import Verifier
+from gateway.keyfiles import new_key, read_key_file
 
 KEY = "mg-test-key"
 JWKS = "https://id.example/jwks"

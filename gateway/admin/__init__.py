@@ -6,6 +6,7 @@ routes (`health`, `workflows`); what needs an admin key is a function behind `ac
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from starlette.applications import Starlette
@@ -19,7 +20,7 @@ from gateway.admin import access, health, keys, workflows
 from gateway.admin.health import gauges
 from gateway.errors import Refusal
 from gateway.formats.openai_chat import OPENAI_CHAT
-from gateway.ingress import uuid7
+from gateway.ids import uuid7
 
 if TYPE_CHECKING:
     from gateway.app import Gateway
@@ -34,18 +35,23 @@ def application(gateway: Gateway) -> ASGIApp:
         for method, path, action in (*workflows.ROUTES, *keys.ROUTES)
     ]
 
+    routes = [*health.routes(gateway), *api]
+
     async def nothing(request: Request, fault: Exception) -> Response:
-        status = getattr(fault, "status_code", 404)
-        if request.url.path.startswith(access.PREFIX):
-            return access.nothing(gateway, request, status)
-        id, headers = uuid7(), dict(getattr(fault, "headers", None) or {})
+        path = request.scope["path"]
+        methods = _methods(routes, path) if getattr(fault, "status_code", 404) == 405 else ""
+        ours = request.url.path.startswith(access.PREFIX)
+        if methods and request.method == "OPTIONS" and not (ours and gateway.runtime.admin is None):
+            return Response(status_code=204, headers={"allow": methods})
+        if ours:
+            return access.nothing(gateway, methods)
+        id = uuid7()
         refusal = Refusal("invalid_request", served.nothing_at(request.url.path), status=404)
-        if status == 405:
-            refusal = Refusal("invalid_request", f"This takes another method than {request.method}.", status=405)
-        headers["x-request-id"] = id
+        if methods:
+            refusal = Refusal("invalid_request", f"This takes {methods}.", status=405)
+        headers = {"x-request-id": id, "x-meshgate-code": refusal.code, **({"allow": methods} if methods else {})}
         return JSONResponse(OPENAI_CHAT.refuse(refusal, id), status_code=refusal.status, headers=headers)
 
-    routes = [*health.routes(gateway), *api]
     application = Starlette(routes=routes, exception_handlers={404: nothing, 405: nothing})
     application.router.redirect_slashes = False  # a path is what it says
 
@@ -55,3 +61,9 @@ def application(gateway: Gateway) -> ASGIApp:
         await application({**scope, "path": raw.decode("latin-1")} if raw else scope, receive, send)
 
     return undecoded
+
+
+def _methods(routes: Sequence[Route], path: str) -> str:
+    """What a path takes, as `Allow` has it (RFC 9110, section 10.2.1)."""
+    found = {method for route in routes if route.path_regex.match(path) for method in route.methods or ()}
+    return ", ".join(sorted(found | {"OPTIONS"}))

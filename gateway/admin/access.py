@@ -26,7 +26,8 @@ from starlette.responses import Response
 from gateway.call import Json
 from gateway.config import Admin, Config
 from gateway.errors import Refusal
-from gateway.identity import read_key_file
+from gateway.ids import uuid7
+from gateway.keyfiles import read_key_file
 from gateway.stores import Store, StoreUnavailable
 from gateway.workflows import explained
 
@@ -129,52 +130,61 @@ def guard(gateway: Gateway, action: Action, template: str) -> Endpoint:
     """
 
     async def endpoint(request: Request) -> Response:
-        who = "unknown"
+        who, id = "unknown", uuid7()
         keys = gateway.runtime.admin
         if keys is None:
-            return nothing(gateway, request, 404)
+            return nothing(gateway)
         try:
             who = keys.who(request.scope["headers"])
             status, answer = await action(Context(gateway, request, who))
             response = _json(status, answer)
         except Refusal as refusal:
-            response = problem(refusal)
+            response = problem(refusal, id)
         except StoreUnavailable as fault:
             _log.error("state store: %s", fault)
-            response = problem(Refusal("state_unavailable", "The state store does not answer; try again later."))
+            response = problem(Refusal("state_unavailable", "The state store does not answer; try again later."), id)
         except Exception:
-            _log.exception("admin request failed")
+            _log.exception("admin request %s failed", id)
             gateway.shared.telemetry.failures.add(("admin",))
-            response = problem(Refusal("overloaded", "The gateway failed to do this; its log says why.", status=500))
-        _say(gateway, request, who, template, response.status_code)
+            words = "The gateway failed to do this; its log says why."
+            response = problem(Refusal("overloaded", words, status=500), id)
+        response.headers["x-request-id"] = id
+        _say(gateway, request, who, template, response.status_code, id)
         return response
 
     return endpoint
 
 
-def nothing(gateway: Gateway, request: Request, status: int) -> Response:
-    """No such route, or no such method; or no admin API at all, which looks the same to whoever has no key."""
+def nothing(gateway: Gateway, methods: str = "") -> Response:
+    """No such route, or no such method; or no admin API at all, which looks the same to whoever has no key.
+
+    `methods`: what the path takes, where there is one.
+    """
     if gateway.runtime.admin is None:
-        return problem(Refusal("invalid_request", "There is nothing here.", status=404))
-    if status == 405:
-        words = f"This takes another method than {request.method}."
-        return problem(Refusal("invalid_request", words, status=405))
+        return problem(Refusal("invalid_request", "There is nothing here.", status=404), uuid7())
+    if methods:
+        headers = ((b"allow", methods.encode()),)
+        return problem(Refusal("invalid_request", f"This takes {methods}.", status=405, headers=headers), uuid7())
     words = "There is nothing here. A slash within an id is written %2F."
-    return problem(Refusal("invalid_request", words, status=404))
+    return problem(Refusal("invalid_request", words, status=404), uuid7())
 
 
-def problem(refusal: Refusal) -> Response:
-    """A refusal as problem details (RFC 9457)."""
+def problem(refusal: Refusal, id: str) -> Response:
+    """A refusal as problem details (RFC 9457), with the id of the request."""
     answer = {
         "type": "about:blank",
         "title": HTTPStatus(refusal.status).phrase,
         "status": refusal.status,
         "detail": refusal.message,
         "code": refusal.code,
+        "request_id": id,
         **({"param": refusal.param} if refusal.param else {}),
         **refusal.detail,
     }
     response = _json(refusal.status, answer, "application/problem+json")
+    response.headers["x-request-id"] = id
+    for name, value in refusal.headers:
+        response.headers[name.decode()] = value.decode()
     if refusal.code == "unauthenticated":
         response.headers["www-authenticate"] = 'Bearer realm="meshgate admin"'
     return response
@@ -185,12 +195,13 @@ def _json(status: int, answer: Json, media: str = "application/json") -> Respons
     return Response(orjson.dumps(answer), status, headers, media)
 
 
-def _say(gateway: Gateway, request: Request, who: str, path: str, status: int) -> None:
+def _say(gateway: Gateway, request: Request, who: str, path: str, status: int, id: str) -> None:
     """One log line for each use."""
     gateway.shared.telemetry.say(
         {
             "level": "info" if status < 400 else "warning",
             "event": "admin",
+            "request_id": id,
             "key": who,
             "method": request.method,
             "path": path,

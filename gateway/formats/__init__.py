@@ -340,8 +340,14 @@ class Codec(Protocol):
         """The body of an error answer."""
         ...
 
-    def stream_refuse(self, refusal: Refusal, request_id: str, open_choices: Iterable[int], envelope: Json) -> bytes:
-        """The events that end a stream which has begun."""
+    def stream_refuse(
+        self, refusal: Refusal, request_id: str, open_choices: Iterable[int], envelope: Json, explained: str = ""
+    ) -> bytes:
+        """The events that end a stream which has begun; with the text `explained`, for clients that show texts only."""
+        ...
+
+    def explain(self, refusal: Refusal, request_id: str, model: str, answers: int, explained: str) -> Json:
+        """A whole answer, in place of an error, whose text is `explained`."""
         ...
 
 

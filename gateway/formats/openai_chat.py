@@ -9,6 +9,7 @@ Doubts: some servers send usage in the finishing chunk, `content: null` beside t
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -235,15 +236,22 @@ class OpenAIChat:
         error = {"message": refusal.message, "type": kind, "param": refusal.param, "code": refusal.code}
         return {"error": {**error, "request_id": request_id, **refusal.detail}}
 
-    def stream_refuse(self, refusal: Refusal, request_id: str, open_choices: Iterable[int], envelope: Json) -> bytes:
+    def stream_refuse(
+        self, refusal: Refusal, request_id: str, open_choices: Iterable[int], envelope: Json, explained: str = ""
+    ) -> bytes:
         """A policy's block ends the choices with `content_filter` and says why; a fault is an error event."""
         if refusal.domain != "policy":
             return sse.encode(orjson.dumps(self.refuse(refusal, request_id)))
-        ends = [
-            {"index": index, "delta": {"refusal": refusal.message}, "finish_reason": "content_filter"}
-            for index in open_choices
-        ]
+        delta = {**({"content": explained} if explained else {}), "refusal": refusal.message}
+        ends = [{"index": index, "delta": delta, "finish_reason": "content_filter"} for index in open_choices]
         return sse.encode(orjson.dumps({**envelope, "choices": ends})) + self.done
+
+    def explain(self, refusal: Refusal, request_id: str, model: str, answers: int, explained: str) -> Json:
+        """A chat completion that a content filter ended, whose text says why."""
+        message = {"role": "assistant", "content": explained, "refusal": refusal.message}
+        choices = [{"index": index, "message": message, "finish_reason": "content_filter"} for index in range(answers)]
+        head = {"id": f"chatcmpl-{request_id}", "object": "chat.completion", "created": int(time.time())}
+        return {**head, "model": model, "choices": choices}
 
 
 OPENAI_CHAT = OpenAIChat()

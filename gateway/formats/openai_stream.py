@@ -31,6 +31,7 @@ _WHOLE = ENVELOPE | {"usage", "obfuscation"}
 _PADDING = re.compile(r"(?:[A-Za-z]|[0-9](?![0-9]{2})){0,64}")  # random letters and digits: they say nothing
 _PART = frozenset({"type", "index", "text"})
 _TEXT = frozenset({"text"})
+_DONE = b"data: [DONE]\n\n"
 _NONE: frozenset[str] = frozenset()
 _REASON = frozenset({"finish_reason"})
 
@@ -173,6 +174,7 @@ class OpenAIChatStream:
             return chunk
         if event.data.strip() == b"[DONE]":
             chunk.done = self.ended = True
+            chunk.raw = _DONE  # whatever else the event holds says nothing
             return chunk
         if items.is_crowded(event.data):
             raise ValueError(f"a chunk holds more than {items.MOST_NESTED} values")

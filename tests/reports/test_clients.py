@@ -4,15 +4,24 @@ from __future__ import annotations
 
 import gzip
 import json
+import re
 import zlib
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import brotli
+import httpx
+import openai
 import pytest
+import yaml
 import zstandard
 
 import upstream as scripted
+from gateway.cli import main
+from gateway.errors import TABLE, Refusal
+from gateway.formats.openai_chat import OPENAI_CHAT
 from line import Line, config, running
 
 BODY = json.dumps({"model": "echo", "messages": [{"role": "user", "content": "hello"}]}).encode()
@@ -27,7 +36,15 @@ PACK: dict[str, Callable[[bytes], bytes]] = {
 @pytest.fixture(scope="module")
 def line(up: scripted.Upstream, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Line]:
     folder = tmp_path_factory.mktemp("clients")
-    with running(folder, config(folder, up.url, server={"max_body": "100k"})) as running_line:
+    settings = config(
+        folder,
+        up.url,
+        server={"max_body": "100k", "cors": [PAGE, "http://localhost:5173"]},
+        admin={"key_file": str(folder / "admin-key")},
+    )
+    settings["models"]["org/team/model"] = {"targets": ["up/echo"]}
+    settings["models"]["any/*"] = {"targets": ["up/*"]}
+    with running(folder, settings) as running_line:
         yield running_line
 
 
@@ -54,11 +71,36 @@ def test_a_coding_that_is_not_taken(line: Line) -> None:
     assert "gzip" in answer.headers["accept-encoding"]
 
 
-def test_one_model(line: Line) -> None:
-    """`GET /v1/models/{id}`."""
-    assert line.client.get("/v1/models/echo").json()["id"] == "echo"
-    answer = line.client.get("/v1/models/nope")
-    assert (answer.status_code, answer.json()["error"]["code"]) == (404, "model_not_found")
+def test_models_that_may_be_asked_for(line: Line) -> None:
+    """`GET /v1/models` lists names, `GET /v1/models/{id}` knows each of them, and those that a pattern fits."""
+    listed = [one["id"] for one in line.client.get("/v1/models").json()["data"]]
+    assert "org/team/model" in listed
+    assert not any("*" in name for name in listed)
+    for name in (*listed, "any/thing", "any/deep/thing"):
+        for path in (name, quote(name, safe="")):
+            answer = line.client.get(f"/v1/models/{path}")
+            assert (answer.status_code, answer.json()["id"]) == (200, name)
+    for name in ("nope", "any/", "any/*", "any%2F%2A"):
+        answer = line.client.get(f"/v1/models/{name}")
+        assert (answer.status_code, answer.json()["error"]["code"]) == (404, "model_not_found")
+    assert line.chat(model="any/*").json()["error"]["code"] == "model_not_found"
+
+
+def test_what_the_list_shows_is_what_the_policy_allows(
+    up: scripted.Upstream, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """A model that the policy would deny is neither listed nor known."""
+    policies = tmp_path / "policies"
+    policies.mkdir()
+    (policies / "gateway.rego").write_text(
+        'package gateway\ndecision := {"allow": true} if input.resource.name != "renamed"\n'
+    )
+    folder = tmp_path_factory.mktemp("list")
+    with running(folder, config(folder, up.url, policy={"path": str(policies)})) as line:
+        listed = [one["id"] for one in line.client.get("/v1/models").json()["data"]]
+        assert "echo" in listed
+        assert "renamed" not in listed
+        assert line.client.get("/v1/models/renamed").status_code == 404
 
 
 def test_the_key_as_azure_sends_it(line: Line) -> None:
@@ -70,7 +112,7 @@ def test_the_key_as_azure_sends_it(line: Line) -> None:
 def test_methods_and_paths(line: Line) -> None:
     """405 says what is allowed, 404 what is served, each with the id of the request."""
     wrong = line.client.get("/v1/chat/completions")
-    assert (wrong.status_code, wrong.headers["allow"]) == (405, "POST")
+    assert (wrong.status_code, wrong.headers["allow"]) == (405, "POST, OPTIONS")
     lost = line.client.post("/v1/responses", json={})
     assert lost.status_code == 404
     assert "set_default_openai_api('chat_completions')" in lost.json()["error"]["message"]
@@ -84,11 +126,250 @@ def test_health_by_other_names(line: Line, path: str) -> None:
     assert line.client.get(path).status_code == 200
 
 
-def test_types_of_errors(line: Line) -> None:
-    """By status, as OpenAI's clients know them."""
-    denied = line.chat("4111 1111 1111 1111", max_tokens=5, tools=[])
-    assert denied.status_code in (200, 403)
-    assert line.chat("hi", "nope").json()["error"]["type"] == "invalid_request_error"
-    assert line.client.get("/v1/models", headers={"authorization": "Bearer x"}).json()["error"]["type"] == (
-        "authentication_error"
-    )
+@pytest.mark.parametrize(
+    ("path", "methods"),
+    [
+        ("/v1/chat/completions", "POST, OPTIONS"),
+        ("/v1/models", "GET, HEAD, OPTIONS"),
+        ("/v1/models/echo", "GET, HEAD, OPTIONS"),
+        ("/metrics", "GET, HEAD, OPTIONS"),
+        ("/", "GET, HEAD, OPTIONS"),
+        ("/admin/api/keys", "GET, HEAD, OPTIONS, POST"),
+        ("/admin/api/workflows/x", "GET, HEAD, OPTIONS, POST"),
+    ],
+)
+def test_methods_of_a_path(line: Line, path: str, methods: str) -> None:
+    """OPTIONS and 405 name the same ones; HEAD is GET without a body."""
+    asked = line.client.options(path)
+    assert (asked.status_code, asked.headers["allow"]) == (204, methods)
+    wrong = line.client.delete(path)
+    assert (wrong.status_code, wrong.headers["allow"]) == (405, methods)
+    assert (wrong.json().get("error") or wrong.json())["request_id"] == wrong.headers["x-request-id"]
+    if "HEAD" in methods and "/admin" not in path:
+        head = line.client.head(path)
+        assert (head.status_code, head.content) == (200, b"")
+
+
+LOST = {
+    "/v1/responses": "set_default_openai_api",
+    "/v1/responses/resp_1/cancel": "set_default_openai_api",
+    "/v1/messages": "Anthropic",
+    "/v1/messages/count_tokens": "Anthropic",
+    "/v1/completions": "as a message",
+    "/v1/embeddings": "the provider itself",
+    "/v1/images/generations": "the provider itself",
+    "/v1/audio/speech": "the provider itself",
+    "/v1/files/file-1/content": "the provider itself",
+    "/v1/assistants": "the provider itself",
+    "/v1beta/models/gemini-2.5-pro:generateContent": "Gemini",
+    "/v1/models/gemini-2.5-pro:streamGenerateContent": "Gemini",
+    "/openai/deployments/gpt-4o/chat/completions": "Azure",
+    "/openai/v1/chat/completions": "Azure",
+    "/model/anthropic.claude/converse-stream": "Bedrock",
+    "/api/chat": "Ollama",
+    "/mcp": "MCP",
+    "/mcp/orders": "MCP",
+    "/a2a/planner": "agents",
+    "/chat/completions": "ends with /v1",
+    "/v1/v1/chat/completions": "ends with /v1",
+    "/v1/chat/completions/": "ends with /v1",
+    "/v1/chat/completions/chat/completions": "ends with /v1",
+    "/v1/chat/completions/chatcmpl-1": "none is stored",
+    "/key/generate": "meshgate",
+    "/something/else": "",
+    "/ann@example.org": "",
+}
+
+
+@pytest.mark.parametrize("path", LOST)
+def test_a_path_of_another_dialect_is_told_what_is_served(line: Line, path: str) -> None:
+    """With what the user of such a client can do, and without what the path gives away."""
+    for method in ("POST", "DELETE"):
+        answer = line.client.request(method, path)
+        error = answer.json()["error"]
+        assert (answer.status_code, error["code"]) == (404, "invalid_request")
+        assert "/v1/chat/completions" in error["message"]
+        assert LOST[path] in error["message"]
+        assert "ann@" not in error["message"]
+        assert error["request_id"] == answer.headers["x-request-id"]
+
+
+# Browsers
+
+PAGE = "https://app.example.com"
+
+
+def preflight(line: Line, path: str, origin: str, **headers: str) -> Any:
+    """What a browser asks before it sends a request with a key."""
+    asked = {"origin": origin, "access-control-request-method": "POST", **headers}
+    return line.client.options(path, headers=asked)
+
+
+@pytest.mark.parametrize("path", ["/v1/chat/completions", "/v1/models", "/v1/responses"])
+def test_pages_of_listed_origins_may_call(line: Line, path: str) -> None:
+    """Whatever headers their client sends, and they may read every header that is ours. No cookies."""
+    wanted = "authorization,content-type,x-stainless-retry-count"
+    asked = preflight(line, path, PAGE, **{"access-control-request-headers": wanted})
+    assert asked.status_code == 204
+    assert asked.headers["access-control-allow-origin"] == PAGE
+    assert asked.headers["access-control-allow-headers"] == wanted
+    assert ("GET" if path == "/v1/models" else "POST") in asked.headers["access-control-allow-methods"]
+    assert "access-control-allow-credentials" not in asked.headers
+    assert "Origin" in asked.headers["vary"]
+    for stream in (True, False):
+        answer = line.client.post(
+            path, headers={"origin": PAGE}, json={"model": "echo", "messages": [{"role": "user"}], "stream": stream}
+        )
+        assert answer.headers["access-control-allow-origin"] == PAGE
+        readable = {name.strip() for name in answer.headers["access-control-expose-headers"].split(",")}
+        ours = {name for name in answer.headers if name.startswith(("x-", "ratelimit", "retry"))}
+        assert ours <= readable
+        assert answer.headers["vary"] == "Origin"
+
+
+@pytest.mark.parametrize("origin", ["https://evil.example", "null", f"{PAGE}.evil.example", f"{PAGE}:8443", "*"])
+def test_pages_of_other_origins_may_not(line: Line, origin: str) -> None:
+    """Neither ask nor read."""
+    for answer in (
+        preflight(line, "/v1/chat/completions", origin),
+        line.client.get("/v1/models", headers={"origin": origin}),
+    ):
+        assert not [name for name in answer.headers if name.startswith("access-control")]
+
+
+@pytest.mark.parametrize("path", ["/admin/api/keys", "/metrics", "/", "/livez"])
+def test_no_page_may_read_anything_else(line: Line, path: str) -> None:
+    """The admin API and the metrics are for no browser."""
+    for answer in (preflight(line, path, PAGE), line.client.get(path, headers={"origin": PAGE})):
+        assert not [name for name in answer.headers if name.startswith("access-control")]
+
+
+def test_pages_of_all_origins(up: scripted.Upstream, tmp_path: Path) -> None:
+    """`*` is answered as `*`; off, which is the default, as if there were no such thing."""
+    for origins, told in ((["*"], "*"), ([], None)):
+        with running(tmp_path, config(tmp_path, up.url, server={"cors": origins})) as open_line:
+            assert preflight(open_line, "/v1/models", "null").headers.get("access-control-allow-origin") == told
+            answer = open_line.client.get("/v1/models", headers={"origin": "https://any.example"})
+            assert answer.headers.get("access-control-allow-origin") == told
+            assert "access-control-allow-credentials" not in answer.headers
+
+
+@pytest.mark.parametrize(
+    "origin", ["app.example.com", "https://app.example.com/", "https://a.example/x", "https://*.a.b"]
+)
+def test_origins_that_are_none(origin: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Said with the line and how an origin is written."""
+    path = tmp_path / "gateway.yaml"
+    path.write_text(yaml.safe_dump(config(tmp_path, "http://127.0.0.1:9/v1", server={"cors": [origin]})))
+    assert main(["check", "--config", str(path)]) == 2
+    assert "server.cors[0]: an origin is written like" in capsys.readouterr().err
+
+
+# Blocked answers
+
+
+def test_a_blocked_answer_says_why(up: scripted.Upstream, tmp_path: Path) -> None:
+    """With `output.explain` in the text, whole or streamed, begun or not; the code is in the header and the record."""
+    settings = config(tmp_path, up.url, output={"explain": True, "tools": "offered"})
+    with running(tmp_path, settings) as line:
+        whole = line.chat(model="call", tools=[{"type": "function", "function": {"name": "other"}}])
+        body = whole.json()
+        assert (whole.status_code, whole.headers["x-meshgate-code"]) == (200, "tool_not_offered")
+        (choice,) = body["choices"]
+        assert choice["finish_reason"] == "content_filter"
+        assert choice["message"]["refusal"] in choice["message"]["content"]
+        assert choice["message"]["content"].startswith("[The gateway blocked this answer: ")
+        for n in (1, 2):
+            streamed = line.chat(
+                model="call", stream=True, n=n, tools=[{"type": "function", "function": {"name": "other"}}]
+            )
+            said = [json.loads(one[6:]) for one in streamed.text.split("\n\n") if one.startswith("data: {")]
+            text = "".join(choice["delta"].get("content") or "" for one in said for choice in one["choices"])
+            assert "[The gateway blocked this answer: " in text
+            assert streamed.text.endswith("data: [DONE]\n\n")
+        secret = line.chat("AKIA" + "Q3EGB6VYWUCNRLZ7", model="invent")
+        assert secret.status_code == 200
+        refused = line.chat(model="echo", tools=7)  # a request is refused as ever
+        assert refused.status_code == 400
+        assert line.metric("meshgate_violations_total", code="tool_not_offered") >= 3
+
+
+def test_an_explained_block_is_not_kept(up: scripted.Upstream, tmp_path: Path) -> None:
+    """The next try under an Idempotency-Key runs."""
+    with running(tmp_path, config(tmp_path, up.url, output={"explain": True})) as line:
+        body = {
+            "model": "call",
+            "messages": [{"role": "user", "content": "hi"}],
+            "tools": [{"type": "function", "function": {"name": "other"}}],
+        }
+        for _ in range(2):
+            answer = line.client.post("/v1/chat/completions", json=body, headers={"idempotency-key": "k1"})
+            assert answer.headers["x-meshgate-code"] == "tool_not_offered"
+            assert "idempotent-replayed" not in answer.headers
+
+
+# Errors
+
+TYPES = {400: "invalid_request_error", 401: "authentication_error", 403: "permission_error", 429: "rate_limit_error"}
+ERRORS = {
+    "invalid_request": 400,
+    "unauthenticated": 401,
+    "model_not_found": 404,
+    "tool_not_found": 404,
+    "request_too_large": 413,
+    "rate_limited": 429,
+    "quota_busy": 429,
+    "quota_exceeded": 403,
+    "policy_denied": 403,
+    "approval_required": 403,
+    "pii_blocked": 403,
+    "output_blocked": 403,
+    "sql_blocked": 403,
+    "tool_not_offered": 403,
+    "secret_blocked": 403,
+    "workflow_frozen": 403,
+    "hop_limit": 403,
+    "loop_detected": 403,
+    "upstream_error": 502,
+    "upstream_timeout": 504,
+    "policy_unavailable": 503,
+    "state_unavailable": 503,
+    "overloaded": 503,
+}
+IDLE = {"tool_not_found", "sql_blocked"}  # codes that nothing raises in this version
+KINDS = {
+    400: openai.BadRequestError,
+    401: openai.AuthenticationError,
+    403: openai.PermissionDeniedError,
+    404: openai.NotFoundError,
+    413: openai.APIStatusError,
+    429: openai.RateLimitError,
+}
+
+
+def test_every_code_has_a_row() -> None:
+    """The table above is the code's, and the one that the README shows."""
+    assert {code: row.status for code, row in TABLE.items()} == ERRORS
+    readme = (Path(__file__).parents[2] / "README.md").read_text()
+    section = readme.partition("\n## Errors\n")[2].partition("\n## ")[0]
+    shown: dict[str, set[int]] = {}
+    for line in section.splitlines():
+        row = re.match(r"\| ([0-9, ]+) \|(.*)\|$", line)
+        for code in re.findall(r"`(\w+)`", row[2].partition("|")[0]) if row else ():
+            shown.setdefault(code, set()).update(int(one) for one in row[1].split(",")) if row else None
+    assert shown.keys() == ERRORS.keys() - IDLE
+    assert all(ERRORS[code] in statuses for code, statuses in shown.items())
+
+
+@pytest.mark.parametrize("code", ERRORS)
+def test_types_of_errors(code: str) -> None:
+    """Status, type and code as the official client reads them, and the exception that it makes of them."""
+    status = ERRORS[code]
+    body = OPENAI_CHAT.refuse(Refusal(code, "words"), "id")
+    error = body["error"]
+    kind = TYPES.get(status) or ("server_error" if status >= 500 else "invalid_request_error")
+    assert (error["type"], error["code"], error["message"], error["param"]) == (kind, code, "words", None)
+    answer: Any = httpx.Response(status, json=body, request=httpx.Request("POST", "http://gateway/v1/chat/completions"))
+    made = openai.OpenAI(api_key="k")._make_status_error_from_response(answer)
+    assert type(made) is KINDS.get(status, openai.InternalServerError)
+    assert (made.code, made.type) == (code, kind)

@@ -126,6 +126,22 @@ def test_output_that_nobody_reads_is_no_error(line: Line) -> None:
     assert done.stderr == ""
 
 
+@pytest.mark.parametrize("command", ["keys list", "workflows list", "usage", "audit export", "backup copy.db"])
+def test_commands_start_without_what_they_do_not_use(command: str, tmp_path: Path) -> None:
+    """Scanners, HTTP clients and token libraries take a second to import: none of them is for a list."""
+    settings = config(tmp_path, "http://127.0.0.1:9/v1")
+    path = tmp_path / "gateway.yaml"
+    path.write_text(yaml.safe_dump(settings))
+    code = (
+        "import sys\nfrom gateway.cli import main\nmain()\n"
+        "heavy = {'presidio_analyzer', 'hyperscan', 'httpx', 'aiohttp', 'jwt', 'regex', 'phonenumbers', 'sqlglot'}\n"
+        "print('imported:', sorted(heavy & sys.modules.keys()))"
+    )
+    arguments = [sys.executable, "-c", code, *command.split(), "--config", str(path)]
+    done = subprocess.run(arguments, cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False)
+    assert "imported: []" in done.stdout, done.stdout + done.stderr
+
+
 def test_metrics_of_all_workers_are_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Counters and histograms of a worker that has ended still count; without a folder there is one worker."""
     assert workers.others() == []

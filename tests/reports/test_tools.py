@@ -104,6 +104,7 @@ NAMED = st.sampled_from([{"name": "delete_all"}, {"name": "delete_all", "paramet
 @st.composite
 def entries(draw: st.DrawFn, depth: int = 0) -> dict[str, Any]:
     """A tool that is called delete_all, as somebody might declare it."""
+    entry: dict[str, Any]
     kind = draw(TYPES)
     way = draw(st.integers(0, 4 if depth < 2 else 3))
     if way == 0:
@@ -149,7 +150,8 @@ def test_a_tool_in_any_shape_is_seen_or_refused(request_: dict[str, Any]) -> Non
     try:
         names = OPENAI_CHAT.parse(request_).tools
     except Refusal as refusal:
-        assert refusal.code == "invalid_request"
+        if refusal.code != "invalid_request":
+            raise
         return
     assert "delete_all" in names
     assert OPENAI_CHAT.strip_tools(request_, frozenset({"delete_all"}))

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import json
 import socket
+import struct
 import threading
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 import pytest
 
 import upstream as scripted
+from gateway import forms, upstream
 from line import Line, config, running
 
 WHOLE = {"id": "x", "choices": [{"index": 0, "message": {"role": "assistant", "content": "hello"}}]}
@@ -33,6 +37,8 @@ class Raw:
     def __init__(self) -> None:
         self.answer: tuple[str, bytes] = ("", b"")
         self.close = ""
+        self.status = "200 OK"
+        self.pieces = 1
         self.calls = 0
         self.bodies: list[bytes] = []
         self.listener = socket.create_server(("127.0.0.1", 0))
@@ -45,7 +51,11 @@ class Raw:
                 connection, _ = self.listener.accept()
             except OSError:
                 return
-            threading.Thread(target=self._serve, args=(connection,), daemon=True).start()
+            threading.Thread(target=self._served, args=(connection,), daemon=True).start()
+
+    def _served(self, connection: socket.socket) -> None:
+        with contextlib.suppress(OSError):  # the gateway has heard enough
+            self._serve(connection)
 
     def _serve(self, connection: socket.socket) -> None:
         reader = connection.makefile("rb")
@@ -54,18 +64,24 @@ class Raw:
             length = next(int(line[15:]) for line in head.lower().split(b"\r\n") if line.startswith(b"content-length:"))
             self.bodies.append(reader.read(length))
             self.calls += 1
-            if self.close == "on the second call" and served:
+            if served and self.close == "on the second call":
+                break
+            if served and self.close == "by a reset on the second call":
+                connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
                 break
             served += 1
             if self.close == "in the head":
                 connection.sendall(b"HTTP/1.1 200 O")
                 break
             lines, body = self.answer
-            status = "400 Bad" if b"stream_options" in self.bodies[-1] and self.close == "no options" else "200 OK"
-            if status != "200 OK":
+            status = "400 Bad" if b"stream_options" in self.bodies[-1] and self.close == "no options" else self.status
+            if status.startswith("400"):
                 body = b'{"error": {"message": "Unrecognized request argument supplied: stream_options"}}'
             said = f"HTTP/1.1 {status}\r\n{lines}content-length: {len(body)}\r\n\r\n"
-            connection.sendall(said.encode() + body)
+            connection.sendall(said.encode())
+            size = -(-len(body) // self.pieces) or 1
+            for at in range(0, len(body), size):
+                connection.sendall(body[at : at + size])
             if self.close == "after each answer":
                 break
         reader.close()
@@ -81,7 +97,7 @@ def provider() -> Iterator[Raw]:
 
 @pytest.fixture
 def raw(provider: Raw) -> Raw:
-    provider.close, provider.calls = "", 0
+    provider.close, provider.calls, provider.status, provider.pieces = "", 0, "200 OK", 1
     return provider
 
 
@@ -96,11 +112,25 @@ def line(provider: Raw, up: scripted.Upstream, tmp_path_factory: pytest.TempPath
         yield started
 
 
-@pytest.mark.parametrize("close", ["on the second call", "after each answer"])
-def test_a_dead_connection_is_tried_afresh(line: Line, raw: Raw, close: str) -> None:
-    """A provider that closes idle connections costs no call."""
-    raw.answer, raw.close = ("content-type: application/json\r\n", json.dumps(WHOLE).encode()), close
-    assert [line.chat("hi", "raw").status_code for _ in range(6)] == [200] * 6
+LARGE = {"id": "x", "choices": [{"index": 0, "message": {"role": "assistant", "content": "word " * 200_000}}]}
+
+
+@pytest.mark.parametrize("stream", [True, False])
+@pytest.mark.parametrize("answer", [WHOLE, LARGE], ids=["small", "large"])
+@pytest.mark.parametrize("close", ["on the second call", "by a reset on the second call", "after each answer"])
+def test_a_dead_connection_is_tried_afresh(line: Line, raw: Raw, close: str, answer: object, stream: bool) -> None:
+    """A provider that closes or resets idle connections costs no call, whatever was answered on them before."""
+    raw.answer, raw.close = ("content-type: application/json\r\n", json.dumps(answer).encode()), close
+    assert [line.chat("hi", "raw", stream=stream).status_code for _ in range(6)] == [200] * 6
+
+
+async def test_what_breaks_late_is_not_sent_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A connection that breaks after a while may have been worked for: a second try would be billed twice."""
+    attempt = upstream.Attempt(fresh=False)
+    attempt.reused, attempt.protocol = True, upstream.Handler(asyncio.get_running_loop())
+    assert attempt.unanswered
+    attempt.began -= upstream.AT_ONCE
+    assert not attempt.unanswered
 
 
 def test_nothing_is_sent_twice_once_bytes_came(line: Line, raw: Raw) -> None:
@@ -151,25 +181,89 @@ def test_odd_events_are_read(line: Line, raw: Raw, name: str) -> None:
     assert "".join(one["choices"][0]["delta"].get("content") or "" for one in said).endswith("hello")
 
 
-def test_an_error_as_first_event_fails_over(line: Line, raw: Raw) -> None:
-    """As its status would, for streams and whole answers."""
-    for body in (b'data: {"error": {"message": "busy", "code": 503}}\n\n', b'{"error": {"message": "busy"}}'):
-        raw.answer = ("content-type: text/event-stream\r\n", body)
-        for stream in (True, False):
-            assert "error" not in line.chat("hi", "raw-or-up", stream=stream).text
+ERRORS = {
+    "event": b'data: {"error": {"message": "busy", "code": 503}}\n\n',
+    "named event": b'event: error\r\ndata: {"error": {"message": "busy"}}\r\n\r\n',
+    "after comments": b': waiting\n\n: waiting\n\nid: 1\nretry: 5\ndata: {"error": {"message": "busy"}}\n\n',
+    "words alone": b'data: {"error": "busy"}\n\n',
+    "with a failed choice": b'data: {"choices": [{"index": 0, "delta": {"content": ""}, "finish_reason": "error"}], '
+    b'"error": {"message": "busy"}}\n\n',
+    "object of that kind": b'data: {"object": "error", "message": "busy", "code": 503}\n\n',
+    "whole": b'{"error": {"message": "busy"}}',
+    "page": b"<html>busy</html>",
+    "nothing": b"",
+}
 
 
-def test_an_upstreams_429_keeps_its_hints(line: Line, raw: Raw) -> None:
-    """Status and hints reach the caller."""
-    raw.answer = (
-        "retry-after-ms: 1500\r\nx-ratelimit-reset-requests: 2s\r\ncontent-type: text/event-stream\r\n",
-        b'data: {"error": {"code": 429}}\n\n',
-    )
+@pytest.mark.parametrize("pieces", [1, 7])
+@pytest.mark.parametrize("name", ERRORS)
+def test_an_error_as_first_event_fails_over(line: Line, raw: Raw, name: str, pieces: int) -> None:
+    """As its status would, for streams and whole answers, however it is cut."""
+    kind = "text/event-stream" if ERRORS[name].startswith((b"data", b"event", b":")) else "application/json"
+    raw.answer, raw.pieces = (f"content-type: {kind}\r\n", ERRORS[name]), pieces
+    for stream in (True, False):
+        answer = line.chat("hi", "raw-or-up", stream=stream)
+        assert answer.status_code == 200
+        assert "error" not in answer.text
+
+
+async def test_comments_are_not_held_back_for_long(monkeypatch: pytest.MonkeyPatch) -> None:
+    """They tell whoever stands between that the connection is alive."""
+    monkeypatch.setattr(forms, "_PATIENCE", -1)
+
+    async def comments() -> AsyncIterator[bytes]:
+        while True:
+            yield b": waiting\n\n"
+
+    assert await forms.peeked(comments()) == b": waiting\n\n"
+
+
+HINTS = {
+    "retry-after": "7",
+    "retry-after-ms": "1500",
+    "x-should-retry": "true",
+    "x-ratelimit-reset-requests": "2s",
+    "x-ratelimit-remaining-tokens": "149984",
+    "anthropic-ratelimit-requests-reset": "2026-11-26T00:00:00Z",
+    "ratelimit": '"default";r=0;t=30',
+}
+
+
+@pytest.mark.parametrize("stream", [True, False])
+@pytest.mark.parametrize("body", [b'data: {"error": {"code": 429}}\n\n', b'{"error": {"type": "rate_limit_error"}}'])
+def test_an_upstreams_429_keeps_its_hints(line: Line, raw: Raw, body: bytes, stream: bool) -> None:
+    """Status and hints reach the caller, beside those of our own limits."""
+    raw.answer = ("".join(f"{name}: {value}\r\n" for name, value in HINTS.items()), body)
+    answer = line.chat("hi", "raw", stream=stream)
+    assert (answer.status_code, answer.json()["error"]["code"]) == (429, "rate_limited")
+    assert answer.headers["retry-after"] == "2"  # of two, the exact one
+    for name, value in HINTS.items():
+        if name != "retry-after":
+            assert answer.headers[name if "retry" in name else f"x-upstream-{name.removeprefix('x-')}"] == value
+
+
+@pytest.mark.parametrize("seconds", [1, 5000, 86400])
+def test_a_long_wait_is_kept(line: Line, raw: Raw, seconds: int) -> None:
+    """Also where a provider is closed for a day."""
+    raw.answer = (f"retry-after: {seconds}\r\n", b'{"error": {"type": "rate_limit_error"}}')
+    assert line.chat("hi", "raw").headers["retry-after"] == str(seconds)
+
+
+def test_the_end_of_a_stream_says_nothing_else(line: Line, raw: Raw) -> None:
+    """What stands beside `[DONE]` is nothing that anybody judged."""
+    raw.answer = ("content-type: text/event-stream\r\n", STREAM + b": bob@example.net\nid: 4\ndata:  [DONE] \n\n")
     answer = line.chat("hi", "raw", stream=True)
-    assert answer.status_code == 429
-    assert answer.headers["retry-after"] == "2"
-    assert answer.headers["retry-after-ms"] == "1500"
-    assert answer.headers["x-upstream-ratelimit-reset-requests"] == "2s"
+    assert answer.text.endswith("\n\ndata: [DONE]\n\n")
+    assert "bob" not in answer.text
+
+
+def test_any_status_of_success_is_one(line: Line, raw: Raw) -> None:
+    """201 and 202 come with an answer as well."""
+    raw.status = "201 Created"
+    raw.answer = ("content-type: application/json\r\n", json.dumps({**WHOLE, "usage": USAGE}).encode())
+    assert line.chat("hi", "raw", cid="created").status_code == 200
+    ((record,),) = line.rows("SELECT record FROM outcomes WHERE correlation_id = 'created'")
+    assert json.loads(record)["usage"]["output"] == USAGE["completion_tokens"]
 
 
 def test_refused_stream_options_are_left_out(line: Line, raw: Raw) -> None:
