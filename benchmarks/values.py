@@ -18,7 +18,6 @@ from faker import Faker
 
 from gateway.scan.identities import IDENTITIES
 from gateway.scan.identity import Identity
-from gateway.scan.slim import predefined_recognizers
 
 _TRIES: Final = 200_000
 _CAPITALS: Final = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
@@ -116,6 +115,22 @@ def _medicare() -> str:
     return stem + str(weighted(stem, (1, 3, 7, 9, 1, 3, 7, 9)) % 10) + digits(1, "123456789")
 
 
+def _uruguayan() -> str:
+    while True:
+        stem = f"{random.randint(1, 21):02}{digits(6, '123456789')}001"
+        check = -weighted(stem, (4, 3, 2, 9, 8, 7, 6, 5, 4, 3, 2)) % 11
+        if check < 10:
+            return stem + str(check)
+
+
+def _curp() -> str:
+    signs = "0123456789ABCDEFGHIJKLMNÑOPQRSTUVWXYZ"
+    name = random.choice("BCDFG") + random.choice("EIOU") + "".join(random.choices("LMNRST", k=2))
+    state = random.choice(("AS", "BC", "CS", "CM", "DF", "JC", "NL", "OC", "VZ", "YN"))
+    stem = f"{name}{_day()}{random.choice('HM')}{state}{''.join(random.choices('BCDFGLMNRST', k=3))}0"
+    return stem + str(-sum(signs.index(sign) * (18 - at) for at, sign in enumerate(stem)) % 10)
+
+
 def _day() -> str:
     return f"{random.randint(0, 99):02}{random.randint(1, 12):02}{random.randint(1, 28):02}"
 
@@ -138,6 +153,7 @@ MADE: Final[dict[str, Callable[[], str]]] = {
     "IT_VAT_CODE": lambda: luhn(digits(7, "01234567") + f"{random.randint(1, 100):03}"),
     "KR_BRN": _korean_business,
     "KR_RRN": _faker("ko_KR", "ssn"),
+    "MX_CURP": _curp,
     "PL_PESEL": _faker("pl_PL", "pesel"),
     "ES_NIE": _faker("es_ES", "nie"),
     "ES_NIF": _faker("es_ES", "nif"),
@@ -154,6 +170,7 @@ MADE: Final[dict[str, Callable[[], str]]] = {
     "US_SSN": _faker("en_US", "ssn"),
     "US_ITIN": _faker("en_US", "itin"),
     "US_PROVIDER_TAX_ID": _faker("en_US", "ein"),
+    "UY_RUT": _uruguayan,
     "ZA_ID_NUMBER": lambda: luhn(f"{_day()}{digits(4)}{random.choice('01')}8"),
 }
 """Entity -> a maker that owes nothing to the recognizer under test."""
@@ -164,7 +181,7 @@ def true_values(identity: Identity) -> Iterator[str]:
     made = MADE.get(identity.entity)
     forms = forms_of(identity)
     patterns = [regex.compile(form, regex.IGNORECASE) for form in forms]
-    judge = getattr(predefined_recognizers, identity.recognizer)()
+    judge = identity.judge()
     while True:
         if made is not None:
             value = made()
@@ -179,8 +196,7 @@ def true_values(identity: Identity) -> Iterator[str]:
 
 def forms_of(identity: Identity) -> list[str]:
     """The patterns of one way to write an identity."""
-    own = [one.regex for one in getattr(predefined_recognizers, identity.recognizer)().patterns]
-    return list(identity.patterns) or own
+    return list(identity.patterns) or [one.regex for one in identity.judge().patterns]
 
 
 def shaped(pattern: str) -> str:

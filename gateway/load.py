@@ -199,24 +199,31 @@ def _entities(doc: Document, own: frozenset[str]) -> list[Problem]:
     rules = _at(doc.data, ("pii", "rules"))
     places: list[tuple[Any, document.Path]] = [(_at(doc.data, ("pii",)), ("pii",))]
     places += [(rule, ("pii", "rules", i)) for i, rule in enumerate(rules)] if isinstance(rules, list) else []
-    chosen = [(holder, path) for holder, path in places if isinstance(holder, dict) and holder.get("entities")]
+    chosen = [
+        (holder, path)
+        for holder, path in places
+        if isinstance(holder, dict) and (holder.get("entities") or holder.get("scores"))
+    ]
     pii = _scanner() if chosen else None
     if pii is None:
         return []
-    return [problem for holder, path in chosen for problem in _renamed(doc, holder, path, pii, own)]
+    keys = ("entities", "scores")
+    return [one for holder, path in chosen for key in keys for one in _renamed(doc, holder, key, path, pii, own)]
 
 
-def _renamed(doc: Document, holder: dict[str, Any], at: document.Path, pii: Any, own: frozenset[str]) -> list[Problem]:
+def _renamed(
+    doc: Document, holder: dict[str, Any], key: str, at: document.Path, pii: Any, own: frozenset[str]
+) -> list[Problem]:
     """The same for one place."""
-    if not isinstance(holder["entities"], dict):
+    if not isinstance(holder.get(key), dict):
         return []
     named = get_args(Named)
     wanted = _at(doc.data, ("pii", "ner"))
     known = sorted({*pii.entities(), *own, *(named if wanted is not None else ())})
     problems: list[Problem] = []
     renamed: dict[str, Any] = {}
-    for name, action in holder["entities"].items():
-        path: document.Path = (*at, "entities", name)
+    for name, chosen in holder[key].items():
+        path: document.Path = (*at, key, name)
         entity = pii.canonical(name)
         if entity in named and wanted is None and entity not in own:
             problems.append(Problem(doc.line(path), path, "is found by pii.ner alone, which is not there: add ner: {}"))
@@ -224,8 +231,8 @@ def _renamed(doc: Document, holder: dict[str, Any], at: document.Path, pii: Any,
             problems.append(Problem(doc.line(path), path, f"is not a known entity{explain.suggest(name, known)}"))
         elif entity in renamed:
             problems.append(Problem(doc.line(path), path, f"is {entity} again, which is given above"))
-        renamed[entity] = action
-    holder["entities"] = renamed
+        renamed[entity] = chosen
+    holder[key] = renamed
     return problems
 
 

@@ -28,6 +28,9 @@ from gateway.texts import Found, Generations, hashed
 _TELLING: Final = regex.compile(r"\p{L}\p{M}*\p{L}")  # below two letters in a row there is no name
 _log = logging.getLogger("meshgate.ner")
 
+Keep = Callable[[str, Sequence[Finding]], list[Finding]]
+"""(text, findings) -> those that are neither allowed nor too unsure."""
+
 
 class Names:
     """The second tier of the scanner, for one configuration."""
@@ -37,13 +40,13 @@ class Names:
         config: Ner,
         pool: Pool,
         failed: Callable[[], None] = lambda: None,
-        spared: Callable[[str], bool] | None = None,
+        keep: Keep | None = None,
     ) -> None:
         self._pool = pool
         self._deadline = config.deadline
         self._allow = config.on_deadline == "allow"
         self._failed = failed
-        self._spared = spared
+        self._keep = keep
         # Text -> all its findings, those of the first tier among them; () where there are no names.
         self._known: Generations[Sequence[Finding]] = Generations()
         self._pieces: Generations[list[Finding]] = Generations(4096)
@@ -96,8 +99,8 @@ class Names:
                     self._pieces.keep(hashed((team, piece)), known[piece])
             both: Sequence[Finding] = ()
             findings = join((offset, known[piece]) for offset, piece in read)
-            if self._spared is not None:
-                findings = [one for one in findings if not self._spared(text[one.start : one.end])]
+            if self._keep is not None and findings:
+                findings = self._keep(text, findings)
             if findings:
                 both = named[text] = _with(first.get(text, ()), findings)
             if len(read) == len(pieces):

@@ -164,10 +164,13 @@ def _pii_scanner(config: Config, shared: Shared) -> pii_scan.PiiScanner | None:
     if config.pii is None:
         return None
     own = _own(config.pii)
-    key = (config.pii.regions, config.pii.score, config.pii.countries, own.digest)
+    scores = tuple(sorted(config.pii.scores.items()))
+    key = (config.pii.regions, config.pii.score, config.pii.countries, own.digest, scores)
     if key not in shared.scanners:
-        regions, score, countries, _ = key
-        shared.scanners = {key: pii_scan.PiiScanner(regions, score, _cache_dir(config), countries, own)}
+        regions, score, countries, *_ = key
+        shared.scanners = {
+            key: pii_scan.PiiScanner(regions, score, _cache_dir(config), countries, own, config.pii.scores)
+        }
     scanner: pii_scan.PiiScanner = shared.scanners[key]
     return scanner
 
@@ -211,7 +214,9 @@ def _look(
     if pii is None:
         return None
     rules = [*pii.rules, *(secrets.rules if secrets else ())]
-    return Beside((answers.rules.part(rules) or RuleSet(rules, pii.score, cache_dir)).scan, cache_dir).scan
+    return Beside(
+        (answers.rules.part(rules) or RuleSet(rules, pii.score, cache_dir, scores=pii.scores)).scan, cache_dir
+    ).scan
 
 
 def _gates(wanted: Output | None, sql: SqlGate, own: OwnSecrets) -> list[Gate]:
@@ -262,7 +267,7 @@ def build(
         workflow_ids=WorkflowIds(scanner.scan, seal.digest) if scanner is not None and seal is not None else None,
         texts=Texts(shared.tokens.count, look, counted=_counts_tokens(config)),
         contents=_contents(config, shared),
-        names=Names(pool.config, pool, lambda: shared.telemetry.failures.add(("names",)), scanner.spared)
+        names=Names(pool.config, pool, lambda: shared.telemetry.failures.add(("names",)), scanner.keep)
         if pool and scanner
         else None,
         redactor=redactor,

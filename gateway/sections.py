@@ -257,6 +257,9 @@ class Pii(Section):
     """Images, audio, files, compressed and encrypted data, whose content no scanner here reads."""
     score: float = Field(default=0.4, ge=0, le=1)
     """Findings below this are not acted on."""
+    scores: dict[str, Annotated[float, Field(ge=0, le=1)]] = Field(default_factory=dict)
+    """What findings of an entity type need instead: with `PHONE: 0.7`, a number needs a country code or a word
+    that names it."""
     regions: tuple[str, ...] = (
         "US",
         "GB",
@@ -282,8 +285,8 @@ class Pii(Section):
     recognizers: str = ""
     """A YAML file of recognizers of your own, as Presidio writes them; read again when it changes."""
     allow: tuple[str, ...] = ()
-    """Values that are never flagged, whatever their case; one between slashes, such as `/EMP-0+/`, is a pattern that
-    the whole value matches."""
+    """Values that are never flagged, whatever their case, nor what is found in them; one between slashes, such as
+    `/EMP-0+/`, is a pattern that the whole value matches."""
     vault_key: VaultKey = Field(default="", repr=False)
     """32 bytes in base64 that encrypt the vault; embedded state makes its own key file beside the database."""
     ttl: Seconds = 86400

@@ -306,6 +306,12 @@ def test_odd_references(reference: str) -> None:
             "pii: {entities: {EMAIL: mask, EMAIL_ADDRESS: block}}",
             "pii.entities.EMAIL_ADDRESS is EMAIL again, which is given above",
         ),
+        (
+            "pii: {scores: {PHNE: 0.7}}",
+            "pii.scores.PHNE is not a known entity; did you mean PHONE? "
+            "allowed: CREDIT_CARD, EMAIL, IBAN_CODE, PHONE, US_SSN",
+        ),
+        ("pii: {scores: {PHONE: 7}}", "pii.scores.PHONE must be less than or equal to 1 (it is '7')"),
         ("log: json\nlog: off", "log is given twice; the first is on line 5"),
         ("log: !!python/object:os.system {}", "log carries a tag (!...); tags are not supported"),
         ("log: &a [*a]", "log[0] refers to itself"),

@@ -1,6 +1,7 @@
-"""The national ids, tax and licence numbers that are looked for: every country whose recognizers Presidio ships.
+"""The national ids, tax and licence numbers that are looked for: those that Presidio or python-stdnum know.
 
-Presidio's patterns and checksums give the verdict. What is added is when they may speak:
+Presidio's patterns and checksums give the verdict, or those of python-stdnum (`identities_numbers`). What is added is
+when they may speak:
 
 - `alone`: the form is telling (letters in fixed places, separators, a date, more than one check digit), so that fewer
   than one random value in fifty passes: found wherever it stands;
@@ -14,10 +15,11 @@ from typing import Final
 
 from gateway.scan.identities_america import AMERICA
 from gateway.scan.identities_europe import EUROPE
+from gateway.scan.identities_numbers import NUMBERS
 from gateway.scan.identities_world import WORLD
 from gateway.scan.identity import Identity
 
-IDENTITIES: Final[tuple[Identity, ...]] = (*WORLD, *EUROPE, *AMERICA)
+IDENTITIES: Final[tuple[Identity, ...]] = (*WORLD, *EUROPE, *AMERICA, *NUMBERS)
 
 
 def countries() -> frozenset[str]:

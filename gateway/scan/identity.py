@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
+
+from gateway.scan.sums import Sum
 
 ID: Final = (
     *(
@@ -45,7 +47,8 @@ DOCTOR: Final = ("physician", "doctor number", "prescriber", "practice number")
 
 
 class Identity(NamedTuple):
-    """One kind of number. `recognizer` is Presidio's class; `patterns` stand instead of its own where given."""
+    """One kind of number. `recognizer` is Presidio's class, or what `sums.Sum` takes; `patterns` stand instead of its
+    own where given."""
 
     entity: str
     country: str  # ISO 3166
@@ -55,3 +58,11 @@ class Identity(NamedTuple):
     patterns: tuple[str, ...] = ()  # of digits alone, or with letters: not both in one
     checked: bool = True  # whether Presidio's checksum is asked
     capitals: bool = False  # small letters are other words
+
+    def judge(self) -> Any:
+        """What tells whether a value is one, as Presidio's recognizers do, and knows its forms."""
+        if "." in self.recognizer:
+            return Sum(self.recognizer)
+        from gateway.scan.slim import predefined_recognizers  # a second that tables of numbers need not take
+
+        return getattr(predefined_recognizers, self.recognizer)()

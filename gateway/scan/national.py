@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, Final
 
 import regex
@@ -20,7 +21,6 @@ from gateway.scan.index import Expression
 from gateway.scan.near import Near
 from gateway.scan.phones import island
 from gateway.scan.rules import Family, Match, Rule, RuleSet
-from gateway.scan.slim import predefined_recognizers
 
 NAMED: Final = 0.85
 """Score of a number right after a word that names it; each word between costs `_STEP`."""
@@ -42,7 +42,7 @@ _DIGITS: Final = Expression(island(3), regex.IGNORECASE, begun=island(1, "*"))
 _FEWEST: Final = 5  # characters of a number
 # Letters and digits: the shapes that all such numbers have, each a superset of those that begin as it does.
 _JOINED: Final = Expression(
-    r"\b(?:[A-Za-z]{1,6}-?\d[A-Za-z0-9-]{3,18}|\d{5,14}-?[A-Za-z][A-Za-z0-9]{0,6}|\d{6}[-+A-Ya-y]\d{3}[A-Za-z0-9]"
+    r"\b(?:[A-Za-z]{1,6}-?\d[A-Za-z0-9-]{3,18}|\d{4,17}-?[A-Za-z][A-Za-z0-9]{0,6}|[A-Za-z0-9]{2}\d{6}[A-Za-z0-9]{10}|\d{6}[-+A-Ya-y]\d{3}[A-Za-z0-9]"
     r"|\d{2}[A-Za-z0-9]{11}[Zz][A-Za-z0-9]|\d[A-Za-z][A-Za-z0-9]\d-?[A-Za-z][A-Za-z0-9]\d-?[A-Za-z]{2}\d{2}"
     r"|[A-Za-z][A-Za-z0-9]{7}\d|[A-Za-z]{6}[0-9L-Vl-v]{2}[A-Za-z][0-9L-Vl-v]{2}[A-Za-z][0-9L-Vl-v]{3}[A-Za-z])\b",
     shelf="numbers",
@@ -51,7 +51,11 @@ _SPACED: Final = Expression(
     r"\b(?:[A-Za-z]{2}[ -]?\d{2}[ -]?\d{2}[ -]?\d{2}[ -]?[A-Da-d]|\d{2} ?\d{6} ?[A-Za-z] ?\d{3}"
     r"|(?:[Dd][Ee]|[Ii][Tt])[ .-]?\d{3}[ .-]?\d{3}[ .-]?\d{3}(?:\d{2})?|[A-Za-z]{2}\s\d{7}|[A-Za-z][1-9]\d\s\d{4}[1-9]"
     r"|[A-Za-z]{1,2}\d[A-Za-z0-9]?\s?\d[A-Za-z]{2}|[Gg][Ii][Rr]\s?0[Aa]{2}|[A-Za-z]\d[A-Za-z] ?\d[A-Za-z]\d"
-    r"|\d{2}\.\d{3}\.\d{3}-?[A-Za-z]|[A-Za-z]{1,2}\d{4}/\d{6}|9[A-Za-z9]{4}[A-Za-z0-9]{11})\b",
+    r"|\d{8} ?\d ?[A-Za-z]{2}\d|[12] ?\d{2} ?\d{2} ?2[ABab] ?\d{3} ?\d{3} ?\d{2}|\d{5} \d{5}[Kk]"
+    r"|[Ff][Rr] ?[A-Za-z0-9]{2} ?\d{3} ?\d{3} ?\d{3}|[Gg][Bb] ?\d{3} ?\d{4} ?\d{2}|[Nn][Ll] ?\d{9}[Bb]\d{2}"
+    r"|(?:[Pp][Ll]|[Rr][Oo]) \d{4,10}|[Cc][Hh][Ee]-?\d{3}\.?\d{3}\.?\d{3}"
+    r"|\d{1,2}\.\d{3}\.\d{3}-?[A-Za-z]|[A-Za-z]{1,2}\d{4}/\d{6}|9[A-Za-z9]{4}[A-Za-z0-9]{11})\b"
+    r"|\b[A-Za-z]{1,2}\d{6} ?\([0-9Aa]\)",
     shelf="numbers",
 )
 _PLUS: Final = Expression(r"\b\d{6,8}\+\d{4}\b", shelf="numbers")  # a phone number begins at a plus sign
@@ -65,7 +69,8 @@ class _Kind:
     """One way to write an identity."""
 
     rule: Rule
-    pattern: regex.Pattern[str]
+    source: str
+    flags: int
     key: str  # of its words
     judge: Any  # Presidio's recognizer; None where nothing is checked
     base: float
@@ -73,7 +78,7 @@ class _Kind:
 
     def find(self, text: str, start: int, end: int) -> Iterator[tuple[int, int, bool | None]]:
         """Matches in [start, end), and what the checksum says: None where there is none."""
-        for match in self.pattern.finditer(text, start, min(len(text), end + RuleSet.MARGIN)):
+        for match in _compiled(self.source, self.flags).finditer(text, start, min(len(text), end + RuleSet.MARGIN)):
             if match.end() <= end:
                 yield *match.span(), self._verdict(match.group())
 
@@ -90,6 +95,12 @@ class _Kind:
         return None if valid is None else bool(valid)
 
 
+@cache
+def _compiled(source: str, flags: int) -> regex.Pattern[str]:
+    """Compiled when a number may first be of this kind: all of them take 15 MB and a fifth of a second."""
+    return regex.compile(source, flags)
+
+
 def families(wanted: Collection[str] | None = None) -> list[Family]:
     """The rules of the countries `wanted` (ISO 3166); None: of all."""
     kinds: dict[str, list[_Kind]] = {}
@@ -102,7 +113,7 @@ def families(wanted: Collection[str] | None = None) -> list[Family]:
     near = Near(words)
     made = [_family(shape, kinds[make], near) for make, shapes in _SHAPES.items() if make in kinds for shape in shapes]
     for part in _parts(kinds.get("capitals", [])):
-        shape = Expression("|".join(f"(?:{kind.pattern.pattern})" for kind in part), shelf="numbers")
+        shape = Expression("|".join(f"(?:{kind.source})" for kind in part), shelf="numbers")
         made += [_family(shape, part, near)]
     return made
 
@@ -112,7 +123,7 @@ def _parts(kinds: Sequence[_Kind]) -> Iterator[list[_Kind]]:
     part: list[_Kind] = []
     size = 0
     for kind in kinds:
-        length = len(rewrite.prefixes(kind.pattern.pattern))
+        length = len(rewrite.prefixes(kind.source))
         if part and size + length > _ROOM:
             yield part
             part, size = [], 0
@@ -123,7 +134,7 @@ def _parts(kinds: Sequence[_Kind]) -> Iterator[list[_Kind]]:
 
 
 def _kinds(key: str, identity: Identity) -> Iterator[tuple[str, _Kind]]:
-    judge = getattr(predefined_recognizers, identity.recognizer)()
+    judge = identity.judge()
     if getattr(judge, "replacement_pairs", None) == []:  # its own pattern knows no separators, ours does
         judge.replacement_pairs = [("-", ""), (" ", "")]
     for source in identity.patterns or [pattern.regex.replace("(?i)", "") for pattern in judge.patterns]:
@@ -134,7 +145,7 @@ def _kinds(key: str, identity: Identity) -> Iterator[tuple[str, _Kind]]:
         score = 0.8 if digits else 1.0
         yield (
             make,
-            _Kind(rule, regex.compile(source, flags), key, judge if identity.checked else None, score, identity.alone),
+            _Kind(rule, source, flags, key, judge if identity.checked else None, score, identity.alone),
         )
 
 
@@ -143,16 +154,21 @@ def _elsewhere(_text: str, _start: int, _end: int) -> list[tuple[int, int, float
 
 
 def _family(expression: Expression, kinds: Sequence[_Kind], near: Near) -> Family:
+    alone = [kind for kind in kinds if kind.alone]
+    called: dict[str, list[_Kind]] = {}
+    for kind in kinds:
+        if not kind.alone:
+            called.setdefault(kind.key, []).append(kind)
+
     def find(text: str, start: int, end: int) -> list[Match]:
         if end - start < _FEWEST:
             return []
         named = near.keys(text, start)
         other = min((named.get(key, _FAR) for key in _OTHERS), default=_FAR)
         found = []
-        for kind in kinds:
+        asked = [*alone, *(kind for key in named for kind in called.get(key, ()))] if named else alone
+        for kind in asked:
             back = named.get(kind.key)
-            if back is None and not kind.alone:
-                continue
             spend(end - start >> 5)
             for low, high, valid in kind.find(text, start, end):
                 spend(_MATCH)

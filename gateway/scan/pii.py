@@ -8,9 +8,10 @@ Presidio is sure of, and more, overlaps settled; `tests/scan/test_pii_scan.py` l
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
+from types import MappingProxyType
 from typing import Final
 
 from gateway.call import Finding
@@ -59,7 +60,8 @@ class PiiScanner:
     `regions` are where phone numbers without a country code may be from, `countries` whose national numbers are looked
     for (ISO 3166; None: of all that are known); `score`, 0 to 1, is what a finding
     needs at least; `cache_dir` keeps the compiled patterns (None: compiled at every start). Raises ValueError for a
-    region that does not exist. `own` are the users' recognizers, and what they want spared.
+    region that does not exist. `own` are the users' recognizers, and what they want spared; `scores` say for some types
+    what a finding needs instead.
     """
 
     def __init__(
@@ -69,20 +71,28 @@ class PiiScanner:
         cache_dir: Path | None = None,
         countries: Collection[str] | None = None,
         own: Own | None = None,
+        scores: Mapping[str, float] = MappingProxyType({}),
     ) -> None:
         self.score = score
+        self.scores = scores
         self.cache_dir = cache_dir
         rules: tuple[Rule | Family, ...] = (*pii_rules(regions, countries), spelled(is_address))
         self.rules = own.spare(rules) if own else rules
-        self.spared = own.spared if own else None
+        self._allowed = own.allowed if own else None
 
     @cached_property
     def _set(self) -> RuleSet:
-        return RuleSet(self.rules, self.score, self.cache_dir)  # mostly the rules are searched for together with others
+        # Mostly the rules are searched for together with others.
+        return RuleSet(self.rules, self.score, self.cache_dir, scores=self.scores)
 
     def scan(self, text: str) -> list[Finding]:
         """All findings, sorted by place, none overlapping."""
         return self._set.scan(text)
+
+    def keep(self, text: str, findings: Sequence[Finding]) -> list[Finding]:
+        """What others found in a text, less what is allowed and what is too unsure."""
+        sure = [one for one in findings if one.score >= self.scores.get(one.entity, 0)]
+        return self._allowed.without(text, sure) if self._allowed and sure else sure
 
     def bare(self, text: str) -> list[Finding]:
         """The same without undoing disguises."""

@@ -7,7 +7,6 @@ closed: what raises in a scanner blocks.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -17,16 +16,15 @@ import regex
 import yaml
 from pydantic import ValidationError
 
-from gateway.scan import index, rewrite
+from gateway.scan import index
+from gateway.scan.allowed import Allowed, denied
 from gateway.scan.checks import CHECKS
 from gateway.scan.context import ContextWords
 from gateway.scan.linear import Linear
-from gateway.scan.recognizer_file import PRESIDIOS, Entry, File, Language, numbered, read, said, spell
+from gateway.scan.recognizer_file import Entry, File, Language, numbered, read, said, spell
 from gateway.scan.rules import Family, Find, Match, Rule
 
 _ENTITY: Final = regex.compile(r"(?!SECRET_|PLACEHOLDER|UNSCANNABLE|LITERAL)[A-Z][A-Z0-9_]{0,47}")
-_ROOM: Final = 6_000  # characters that the words of one expression may take: Hyperscan takes 16,000
-_TOLD: Final = 20  # characters of a word from which on a stream waits for the rest, whatever comes
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,18 +32,20 @@ class Own:
     """What a file adds: rules, and values that are nobody's business. `digest` tells one content from the next."""
 
     rules: tuple[Rule, ...] = ()
-    spared: Callable[[str], bool] | None = None
+    allowed: Allowed | None = None
     digest: tuple[Any, ...] = ()
 
     @property
     def entities(self) -> frozenset[str]:
         """The names of what the rules find."""
-        return frozenset(rule.entity for rule in self.rules)
+        return frozenset(rule.entity for rule in self.rules if rule.allows is None)
 
     def spare(self, rules: Iterable[Rule | Family]) -> tuple[Rule | Family, ...]:
         """The rules with those of the file, none of which reports what is to be spared."""
         every = (*rules, *self.rules)
-        return tuple(_sparing(rule, self.spared) for rule in every) if self.spared else every
+        if not self.allowed:
+            return every
+        return (*(_sparing(rule, self.allowed.holds) for rule in every), *self.allowed.rules(""))
 
 
 class FileProblems(ValueError):
@@ -62,11 +62,11 @@ def load(path: str, allow: Sequence[str], canonical: Callable[[str], str]) -> Ow
     Raises FileProblems and AllowProblem.
     """
     try:
-        spared = sparing(allow)
+        allowed = Allowed(allow)
     except ValueError as error:
         raise AllowProblem(str(error)) from None
     if not path:
-        return Own((), spared, (tuple(allow),))
+        return Own((), allowed, (tuple(allow),))
     try:
         text = read(Path(path))
         data, lines = yaml.safe_load(text), numbered(yaml.compose(text, Loader=yaml.SafeLoader))
@@ -103,34 +103,12 @@ def load(path: str, allow: Sequence[str], canonical: Callable[[str], str]) -> Ow
         except _Refused as refused:
             report((*place, *refused.place), str(refused), name)
     try:
-        spared = sparing((*allow, *(file.allow_list or ())))
+        allowed = Allowed((*allow, *(file.allow_list or ())))
     except ValueError as error:
         report(("allow_list",), str(error))
     if problems:
         raise FileProblems("\n".join(problems))
-    return Own(tuple(rules), spared, (text, tuple(allow)))
-
-
-def sparing(allow: Sequence[str]) -> Callable[[str], bool] | None:
-    """What tells whether a value is allowed: `/.../` is a pattern of the whole of it, any other the value itself.
-
-    Raises ValueError for a pattern that is none.
-    """
-    values = frozenset(one.casefold() for one in allow if not _is_pattern(one))
-    patterns = []
-    for one in allow:
-        if _is_pattern(one):
-            try:
-                patterns.append(Linear(one[1:-1], PRESIDIOS))
-            except ValueError as error:
-                raise ValueError(f"{one}: {error}") from None
-    if not allow:
-        return None
-    return lambda value: value.casefold() in values or any(pattern.holds(value) for pattern in patterns)
-
-
-def _is_pattern(one: str) -> bool:
-    return len(one) > 2 and one[0] == one[-1] == "/"
+    return Own(tuple(rules), allowed, (text, tuple(allow)))
 
 
 class _Refused(ValueError):
@@ -156,19 +134,20 @@ def _rules(entry: Entry, number: int, flags: int, canonical: Callable[[str], str
         words += (language.context or ()) if isinstance(language, Language) else ()
     context = ContextWords(words) if any(words) else None
     try:
-        spared = sparing(entry.allow_list or ())
+        allowed = Allowed(entry.allow_list or ())
     except ValueError as error:
         raise _Refused(str(error), "allow_list") from None
     holds = CHECKS[entry.checksum] if entry.checksum else None
     recognizer = f"own:{number}"
+    yield from allowed.rules(recognizer)
     sources: list[tuple[tuple[str | int, ...], str, str, float]]
     sources = [(("patterns", at, "regex"), one.regex, "", one.score) for at, one in enumerate(entry.patterns or ())]
-    denied = _denied(entry.deny_list or ())
-    sources += [(("deny_list",), source, begun, entry.deny_list_score) for source, begun in denied]
+    words_denied = denied(entry.deny_list or ())
+    sources += [(("deny_list",), source, begun, entry.deny_list_score) for source, begun in words_denied]
     for place, source, begun, score in sources:
         expression = index.Expression(source, flags, begun=begun, shelf="own")
         try:
-            find = _finder(Linear(source, flags), score, holds, spared)
+            find = _finder(Linear(source, flags), score, holds, allowed)
             _hold(expression)
         except ValueError as error:
             hint = "; shorter repeats, such as {1,20} or +, make it smaller" if "too large" in str(error) else ""
@@ -197,33 +176,11 @@ def _entity(entry: Entry, canonical: Callable[[str], str]) -> str:
     return entity
 
 
-def _denied(words: Sequence[str]) -> Iterator[tuple[str, str]]:
-    """A deny list as patterns that the index can hold, each with what tells its beginnings."""
-    part: list[tuple[str, str]] = []
-    size = 0
-    for word in filter(None, words):
-        escaped = re.escape(word)
-        edges = [r"\b" if regex.match(r"\w", char) else r"\B" for char in (word[0], word[-1])]
-        begun = escaped
-        if len(word) > _TOLD:
-            begun = f"{re.escape(word[:_TOLD])}.{{0,{len(word) - _TOLD}}}"
-        length = len(rewrite.prefixes(begun, regex.IGNORECASE)) + 10 * len(word)
-        if part and size + length > _ROOM:
-            yield "|".join(source for source, _ in part), "|".join(begun for _, begun in part)
-            part, size = [], 0
-        part.append((f"{edges[0]}{escaped}{edges[1]}", begun))
-        size += length
-    if part:
-        yield "|".join(source for source, _ in part), "|".join(begun for _, begun in part)
-
-
-def _finder(
-    pattern: Linear, score: float, holds: Callable[[str], bool] | None, spared: Callable[[str], bool] | None
-) -> Find:
+def _finder(pattern: Linear, score: float, holds: Callable[[str], bool] | None, allowed: Allowed) -> Find:
     """As Presidio scores: a checksum that holds is certain, one that fails rejects."""
 
     def judge(value: str) -> float:
-        if spared is not None and spared(value):
+        if allowed.holds(value):
             return 0.0
         if holds is None:
             return score
@@ -238,6 +195,8 @@ def _finder(
 def _sparing(rule: Rule | Family, spared: Callable[[str], bool]) -> Rule | Family:
     """The same rule; what is spared scores 0."""
     if isinstance(rule, Rule):
+        if rule.allows is not None:
+            return rule
         found = rule.find
 
         def find(text: str, start: int, end: int) -> list[tuple[int, int, float]]:

@@ -7,12 +7,13 @@ with score 0, because the pattern has consumed it all the same: a stream must no
 from __future__ import annotations
 
 from bisect import bisect, insort
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass
 from itertools import accumulate
 from operator import itemgetter
 from pathlib import Path
+from types import MappingProxyType
 from typing import Final, NamedTuple
 
 import regex
@@ -21,6 +22,7 @@ from gateway.budget import spend
 from gateway.call import Finding
 from gateway.scan import disguise, index
 from gateway.scan.context import ContextWords, boosted
+from gateway.scan.spare import spare
 
 Find = Callable[[str, int, int], list[tuple[int, int, float]]]
 """(text, start, end) -> matches that lie in [start, end) as (start, end, score)."""
@@ -54,6 +56,7 @@ class Rule:
     goes_on: GoesOn | None = None
     yields: bool = False  # dear to ask: not asked about a stretch that another rule is sure of, where it would lose
     weak: bool = False  # any finding of another rule wins against it, and no score is too low
+    allows: str | None = None  # its matches are allowed: to the recognizer of this name, "" to all (see `allowed`)
 
     def matches(self, text: str, start: int, end: int) -> list[Match]:
         """What it finds in the stretch [start, end); rejected matches, too."""
@@ -83,7 +86,10 @@ class Match(NamedTuple):
 
 
 class RuleSet:
-    """Rules behind one index. Immutable, shared between threads. `undo`: values in disguise are found, too."""
+    """Rules behind one index. Immutable, shared between threads.
+
+    A finding needs `score`, or what `scores` say of its type. `undo`: values in disguise are found, too.
+    """
 
     MARGIN = 16  # characters past a stretch that assertions at the end of a pattern may look at
 
@@ -95,13 +101,16 @@ class RuleSet:
         *,
         streams: bool = False,
         undo: bool = True,
+        scores: Mapping[str, float] = MappingProxyType({}),
     ) -> None:
         self.rules = tuple(rules)
         self.undo = undo
         self._score = score
+        self._scores = scores
         held = (disguise.ESCAPE, disguise.BLOB) if undo else ()
         self._index = index.build([rule.expression for rule in rules], cache_dir, streams=streams, held=held)
         self._only: frozenset[int] | None = None
+        self._allowing = any(isinstance(rule, Rule) and rule.allows is not None for rule in self.rules)
 
     def part(self, rules: Iterable[Rule | Family]) -> RuleSet | None:
         """Some of the rules alone, behind the same index; None if one of them is not here. An index takes megabytes."""
@@ -178,10 +187,16 @@ class RuleSet:
 
     def settle(self, text: str, matches: Iterable[Match]) -> list[Finding]:
         """Context, threshold and overlaps: best score first, then the longest."""
+        if self._allowing:
+            matches = spare(text, matches)
         kept = _without_inner((match for match in matches if match.score > 0), lambda match: match.rule.recognizer)
         weighed = [match._replace(score=_weigh(text, match)) for match in kept]
         strong = _without_inner(
-            (match for match in weighed if match.score >= self._score or match.rule.weak),
+            (
+                match
+                for match in weighed
+                if match.rule.weak or match.score >= self._scores.get(match.rule.entity, self._score)
+            ),
             lambda match: match.rule.entity,
         )
         return resolve(Finding(start, end, rule.entity, score) for start, end, score, rule in strong)

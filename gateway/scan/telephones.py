@@ -84,7 +84,7 @@ class Telephones:
             return []
         beside = self._beside(text, start)
         if beside.named:
-            found = list(self._named(text, start, end))
+            found = [(low, high, max(score, _CALLED)) for low, high, score in self._named(text, start, end)]
         elif beside.hinted:
             found = list(self._hinted(text, start, end))
         else:
@@ -136,7 +136,7 @@ class Telephones:
                 continue
             valid = list(self._valid(text, *match.span()))
             if valid:
-                yield from valid
+                yield from ((low, high, max(score, _CALLED)) for low, high, score in valid)
             elif not value[1:].isdigit() and _possible(value):
                 yield *match.span(), _CALLED
         if beside.other <= _OTHER:

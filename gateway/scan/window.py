@@ -59,7 +59,14 @@ class StreamScanner:
         rules += [pattern_rule(name, pattern, weak=True) for name, pattern in weak.items()]
         rules += [*(pii.rules if pii else ()), *(secrets.rules if secrets else ())]
         cache_dir = cache_dir or (pii.cache_dir if pii else None)
-        self.rules = RuleSet(rules, pii.score if pii else 0.0, cache_dir, streams=True, undo=bool(pii or secrets))
+        self.rules = RuleSet(
+            rules,
+            pii.score if pii else 0.0,
+            cache_dir,
+            streams=True,
+            undo=bool(pii or secrets),
+            scores=pii.scores if pii else {},
+        )
 
     def scan(self, text: str) -> list[Finding]:
         """All findings in a whole text, sorted by place, none overlapping."""

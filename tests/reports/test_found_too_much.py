@@ -44,3 +44,13 @@ def test_left_alone(pii: PiiScanner, text: str) -> None:
 def test_dates_are_no_phone_numbers(pii: PiiScanner, year: int, written: str) -> None:
     """A date in any order, and what stands behind it, is no phone number, even beside a word that names one."""
     assert not [one for one in pii.scan("call " + written.format(year, 12)) if one.entity == "PHONE"]
+
+
+def test_a_type_may_need_more() -> None:
+    """With a score of its own, digits alone are no phone number, those beside a word are."""
+    text = "Anna, 212-555-0123, Berlin; phone 212-555-0124, ann@example.org"
+    loose, strict = (
+        PiiScanner(("US",), 0.4, None, ["US"], scores=scores).scan(text) for scores in ({}, {"PHONE": 0.7})
+    )
+    assert [one.entity for one in loose] == ["PHONE", "PHONE", "EMAIL"]
+    assert [text[one.start : one.end] for one in strict] == ["212-555-0124", "ann@example.org"]

@@ -279,7 +279,7 @@ def test_answers_have_caps_too(small: Line, up: scripted.Upstream, message: dict
 def test_a_request_that_takes_too_long_to_judge(small: Line, up: scripted.Upstream) -> None:
     """It is refused with the setting's name, nothing of it left, and nothing stays reserved."""
     seen = len(up.seen)
-    refused = small.chat(shape("slashes between digits", 200_000), cid="long")
+    refused = small.chat(shape("digits apart", 200_000), cid="long")
     assert code(refused) == (413, "request_too_large")
     assert "server.scan_budget" in refused.json()["error"]["message"]
     assert len(up.seen) == seen

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import random
+import subprocess
+import sys
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from benchmarks.values import forms_of, luhn, shaped
+from benchmarks.values import forms_of, luhn, shaped, true_values
 from gateway.scan.identities import IDENTITIES
+from gateway.scan.identities_numbers import NUMBERS
+from gateway.scan.identity import Identity
 from gateway.scan.index import Index, build
 from gateway.scan.national import families
 from gateway.scan.near import Near
@@ -62,6 +66,25 @@ def test_the_nearest_word_decides() -> None:
 def test_when_a_number_may_speak(pii: PiiScanner, text: str, entity: str, found: bool) -> None:
     """Beside its word, or where its form is telling; a checksum that fails is none."""
     assert (entity in [one.entity for one in pii.scan(text)]) is found
+
+
+@pytest.mark.parametrize("number", [one for one in NUMBERS if one.words], ids=lambda one: one.entity)
+def test_numbers_with_check_digits(pii: PiiScanner, number: Identity) -> None:
+    """Each is found beside each of its words, whatever stands around."""
+    random.seed(number.entity)
+    values = true_values(number)
+    for word in number.words[:3]:
+        value = next(values)
+        text = f"{word}: {value}, thanks"
+        found = [text[one.start : one.end] for one in pii.scan(text)]
+        assert any(value in one or one in value for one in found), text
+
+
+def test_modules_are_loaded_when_asked() -> None:
+    """python-stdnum costs nothing where no such number stands."""
+    code = "import sys; from gateway.scan.pii import PiiScanner; PiiScanner(('US',), 0.4); "
+    code += "assert 'stdnum' not in sys.modules"
+    subprocess.run([sys.executable, "-c", code], check=True)
 
 
 def test_luhn_of_the_benchmark() -> None:
