@@ -98,7 +98,9 @@ def test_contradictions_are_refused_by_name(name: str) -> None:
 
 
 TYPES = st.sampled_from(["function", "custom", "mcp", "odd", "web_search", "namespace", "allowed_tools", "tool"])
-NAMED = st.sampled_from([{"name": "delete_all"}, {"name": "delete_all", "parameters": {"type": "object"}}])
+NAMED: st.SearchStrategy[dict[str, Any]] = st.sampled_from(
+    [{"name": "delete_all"}, {"name": "delete_all", "parameters": {"type": "object"}}]
+)
 
 
 @st.composite
