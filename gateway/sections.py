@@ -33,14 +33,17 @@ class Section(BaseModel):
             yield name, f"{value.partition('://')[0]}://..." if told else value
 
 
-def hidden(section: type[BaseModel]) -> Iterator[str]:
-    """The names of the fields, here and in the sections below, whose values nobody may see."""
+def hidden(section: type[BaseModel], above: frozenset[type[BaseModel]] = frozenset()) -> Iterator[str]:
+    """The names of the fields, here and in the sections below, whose values nobody may see.
+
+    `above` are the sections around this one: a section may hold another of its own kind.
+    """
     for name, field in section.model_fields.items():
         if not field.repr:
             yield name
         for inner in (field.annotation, *get_args(field.annotation)):
-            if isinstance(inner, type) and issubclass(inner, Section):
-                yield from hidden(inner)
+            if isinstance(inner, type) and issubclass(inner, Section) and inner not in above:
+                yield from hidden(inner, above | {section})
 
 
 class Loops(Section):
