@@ -17,6 +17,10 @@ CERTAIN: Final = 0.95
 """The score of a finding that a checksum, or a form of its own, confirms."""
 
 
+SHORTEST: Final = 6
+"""Characters below which an element is no finding by itself."""
+
+
 class Elements:
     """What the elements of one run hold by themselves, until the run is judged as far as they go.
 
@@ -37,7 +41,7 @@ class Elements:
 
     def add(self, text: str, *, element: bool = True) -> None:
         """A further piece of the run."""
-        if element:
+        if element and len(text) >= SHORTEST:
             self.note(text)
         self._end += len(text)
         if self._certain:

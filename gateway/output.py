@@ -209,16 +209,22 @@ class AnswerFilter:
             )
         edits: list[tuple[Span, str]] = []
         kept = self._restoration.kept(calls) if calls else frozenset()
-        changed = self._lists(survey, calls, kept)
+        changed = survey.lists > 0 and self._lists(survey, calls, kept)
+        clean = self._clean
         for span in survey.spans:
+            argument = tree.is_argument(span)
+            if not argument and span.text in clean:
+                continue
             text = self._text(span.text, self._restoration.at(span, kept))
-            if tree.is_argument(span):
+            if argument:  # the strings of a tool call's arguments
                 for gate in self._gates:
                     text = gate.argument(self._call, text)
             if text != span.text:
                 edits.append((span, text))
-        changed |= tree.write_all(edits)
-        tree.fold(survey.nested)
+        if edits:
+            changed |= tree.write_all(edits)
+        if survey.nested:
+            tree.fold(survey.nested)
         return changed
 
     def _lists(self, survey: tree.Survey, calls: Sequence[Json], kept: Set[int]) -> bool:

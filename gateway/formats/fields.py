@@ -7,7 +7,8 @@ Lists are gone through as clients do: by the `index` of their objects where they
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
+from dataclasses import replace
 from typing import Any, Final
 
 from gateway.call import Json, Span
@@ -27,12 +28,11 @@ Run = tuple[Field, list[Span]]
 class Reader:
     """Reads the fields of one streamed answer."""
 
-    __slots__ = ("_last", "_odd", "_shape")
+    __slots__ = ("_last", "_shape")
 
     def __init__(self, shape: Shape) -> None:
         self._shape = shape
         self._last: dict[tuple[Level, int, str], str] = {}
-        self._odd: set[tuple[Level, int, str]] = set()  # places of structure where something else has stood
 
     def read(
         self,
@@ -41,7 +41,7 @@ class Reader:
         choice: int,
         holder: Json,
         but: frozenset[str],
-        whole: Iterable[str] = (),
+        whole: Container[str] = (),
         *,
         loose: bool = False,
     ) -> None:
@@ -53,6 +53,13 @@ class Reader:
         survey.take(holder, but)
         if not survey.spans and not survey.kinds:
             return
+        opaque = self._shape.opaque
+        keys = [span.key for span in survey.spans if span.key in opaque and span.key not in whole]
+        if keys and (odd := {it.key for it in survey.spans if it.key in keys and not is_structure(it.text)}):
+            # Where structure has stood that is none, pieces of it may look like structure: from now on all are texts.
+            self._shape = replace(self._shape, opaque=opaque - odd)
+            survey = Survey(self._shape)
+            survey.take(holder, but)
         fields: dict[str, Field] = {}
         places: dict[int, tuple[str, str]] = {}
         rest = []
@@ -73,7 +80,6 @@ class Reader:
             field.pieces.append(Piece(channel, field, span.holder, span.key))
         chunk.fields += fields.values()
         survey.spans = rest
-        survey.roots = [holder[key] for key in whole if type(holder.get(key)) in (dict, list)]
         if rest or survey.kinds:
             chunk.wholes.append(survey)
 
@@ -96,13 +102,11 @@ class Reader:
         same.
         """
         text = span.text
-        key = (level, choice, path)
-        if span.key in self._shape.opaque and is_structure(text) and key not in self._odd:
+        if span.key in self._shape.opaque and is_structure(text):
             return False
-        if span.key in self._shape.opaque and len(self._odd) < _MAX_PATHS:
-            self._odd.add(key)
         if level == "delta":
             return True
+        key = (level, choice, path)
         repeats = self._last.get(key) == text and _LETTER.search(text) is not None
         if len(self._last) >= _MAX_PATHS and key not in self._last:
             raise ValueError(f"texts in more than {_MAX_PATHS} places beside its deltas")

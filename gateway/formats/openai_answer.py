@@ -62,27 +62,25 @@ def drop_nested(answer: Json) -> bool:
     the text that they repeat. True if there were any."""
     dropped = False
     for key, value in answer.items():
-        if key in _REPEATS and value and type(value) in (dict, list):
-            answer[key] = None
-            dropped = True
-        elif key == "choices" and type(value) is list:
+        if key == "choices" and type(value) is list:
             for choice in value:
                 if type(choice) is dict:
-                    own = choice.pop("logprobs", None)
-                    dropped |= _drop(choice)
-                    if own is not None:
-                        choice["logprobs"] = own
+                    dropped |= _drop(choice, kept="logprobs")
         elif type(value) is dict or type(value) is list:
-            dropped |= _drop(value)
+            if key in _REPEATS and value:
+                answer[key] = None
+                dropped = True
+            else:
+                dropped |= _drop(value)
     return dropped
 
 
-def _drop(value: Any) -> bool:
+def _drop(value: Any, kept: str = "") -> bool:
     dropped = False
     if type(value) is dict:
         for key, inner in value.items():
-            if type(inner) is dict or type(inner) is list:
-                if inner and key in _REPEATS:
+            if (type(inner) is dict or type(inner) is list) and inner and key != kept:
+                if key in _REPEATS:
                     value[key] = None
                     dropped = True
                 else:

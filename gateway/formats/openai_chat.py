@@ -170,7 +170,7 @@ class OpenAIChat:
 
     def runs(self, answer: Json, survey: tree.Survey) -> list[Run]:
         """Content parts, and other strings of lists that stand at one path of one choice."""
-        return gather(survey, _spoken(answer), _RUNNING)
+        return gather(survey, _spoken(answer), _RUNNING) if survey.lists > 1 else []  # one is that of the choices
 
     def calls(self, answer: Json) -> list[Json]:
         """The tool calls of all choices; the older single `function_call` as one of them."""

@@ -199,8 +199,10 @@ class OpenAIChatStream:
             chunk.edited = True
         if type(choices) is not list:
             raise ValueError("the choices of a chunk are no list")
-        if drop_nested(data):
-            chunk.edited = True
+        named = chunk.raw.count(b"logprobs")
+        own = sum([type(choice) is dict and "logprobs" in choice for choice in choices]) if named else 0
+        if named > own or b"\\u00" in chunk.raw:  # elsewhere than at a choice, or maybe so
+            chunk.edited |= drop_nested(data)
         for choice in choices:
             self._choice(chunk, choice)
         chunk.closes = bool(choices) and len(chunk.ends) == len(choices)

@@ -23,7 +23,7 @@ SHAPE = tree.Shape(
 CHUNKS = replace(
     SHAPE,
     opaque=frozenset({"model", "role", "type", "id", "tool_call_id", "object", "finish_reason"})
-    | frozenset({"service_tier", "system_fingerprint"}),
+    | frozenset({"service_tier", "system_fingerprint", "format"}),
 )
 ANSWER = replace(CHUNKS, repeats=frozenset({"logprobs"}))
 # What structural keys of answers say most: words of the dialect, in which nothing can be hidden.

@@ -11,7 +11,7 @@ from __future__ import annotations
 import base64
 import json
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
@@ -62,16 +62,20 @@ class Shape:
 class Survey:
     """What one walk over a parsed body found: text positions, parts nobody can read, keys and colons (see `parse`)."""
 
-    __slots__ = ("_max_depth", "_shape", "colons", "inexact", "keys", "kinds", "nested", "roots", "spans", "widest")
+    __slots__ = (
+        *("_max_depth", "_shape", "colons", "inexact", "keys", "kinds", "lists"),
+        *("nested", "roots", "spans", "widest"),
+    )
 
     def __init__(self, shape: Shape, max_depth: int = 500) -> None:
         self._shape = shape
         self._max_depth = max_depth
         self.spans: list[Span] = []
         self.nested: list[Nested] = []
-        self.roots: Sequence[Any] = ()  # of a part of a body: values that lists of texts may stand below
+        self.roots: list[Any] = []  # of a part of a body: values that lists of texts may stand below
         self.kinds: dict[str, int] = {}  # parts nobody can read, by kind
         self.inexact = False  # a number stands there that a float cannot say
+        self.lists = 0  # lists with something in them
         self.keys = 0
         self.colons = 0
         self.widest = 2  # the most keys of one object, from two on
@@ -85,13 +89,13 @@ class Survey:
         opaque = self._shape.opaque if nested is None else _NOTHING
         blob_keys, repeats = (self._shape.blobs, self._shape.repeats) if nested is None else (_NOTHING, _NOTHING)
         within, special, wrapped = self._shape.within, self._shape.json | blob_keys, nested is not None
-        keys = colons = 0
+        keys = colons = lists = 0
         widest = self.widest
         spoken = False  # below the conversation: only there a role says who wrote a text
         defines = False  # below what defines tools and forms of answers: there arguments are described
 
         def visit(node: Any, role: str, depth: int, blob: bool, opaque: frozenset[str]) -> None:
-            nonlocal keys, colons, widest, spoken, defines
+            nonlocal keys, colons, widest, lists, spoken, defines
             if depth > max_depth:
                 raise Refusal("invalid_request", f"The body is nested more than {max_depth} levels deep.")
             if type(node) is dict:
@@ -108,6 +112,7 @@ class Survey:
                 pairs: Any = node.items()
             else:
                 pairs, plain = enumerate(node), True
+                lists += len(node) > 0
             for key, value in pairs:
                 kind = type(value)
                 if kind is str:
@@ -162,6 +167,7 @@ class Survey:
 
         visit(root, role, depth, False, opaque)
         self.keys, self.colons, self.widest = keys, colons, max(widest, self.widest)
+        self.lists += lists
 
     def is_term(self, key: object) -> bool:
         """Whether structure is expected under a key."""
@@ -181,6 +187,7 @@ class Survey:
                 self.walk(value)
                 if key in ARGUMENTS:
                     self._argue(first)
+                self.roots.append(value)
                 if type(value) is list:
                     self.spans += _figures(holder, key, value, "", None)
             elif type(value) is int or type(value) is float:  # noqa: SIM102  (the branches are kinds of value)
@@ -245,6 +252,7 @@ class Survey:
         self.spans += inner.spans
         self.nested += [nested, *inner.nested]
         self.widest = max(self.widest, inner.widest)
+        self.lists += inner.lists
         return True
 
 
