@@ -17,6 +17,7 @@ from typing import Final
 from gateway.call import Call, Json, Span
 from gateway.errors import Refusal
 from gateway.formats import tree
+from gateway.scan import sqlforms
 from gateway.scan.sql import KINDS, Reader, Statement
 from gateway.scan.sqlfind import Arguments, Finder
 from gateway.scan.sqlinject import Breakout
@@ -45,8 +46,9 @@ class SqlGate:
             self.load()
 
     def load(self) -> Reader:
-        """The reader, made now if it was not: a third of a second."""
+        """The reader, made now if it was not: a second, off the event loop once there are calls."""
         if self._reader is None:
+            sqlforms.load()
             self._reader = Reader(self._config.dialect or "")
         return self._reader
 

@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 __all__ = ["DIALECTS", "KINDS", "STEPS", "WRITES", "Reader", "Statement", "unreadable"]
 
 DIALECTS: Final = ("postgres", "mysql", "tsql", "sqlite", "snowflake", "bigquery", "oracle")
+FALLBACKS: Final = ("clickhouse", "databricks", "duckdb", "trino", "redshift")
+"""Grammars for what none of these reads, where they cut the text into the same tokens."""
 DEPTH: Final = 24
 TOKENS: Final = 2_000
 REMEMBERED: Final = 32
@@ -59,6 +61,8 @@ class Reader:
         # It warns about what it parses only in part, and repeats the statement while doing so.
         logging.getLogger("sqlglot").setLevel(logging.CRITICAL)
         self._dialects = [Dialect.get_or_raise(name) for name in ([dialect] if dialect else DIALECTS)]
+        self._speakers = len(self._dialects)
+        self._dialects += [Dialect.get_or_raise(name) for name in (() if dialect else FALLBACKS)]
         self._parsers = [_bounded(each.parser_class) for each in self._dialects]
         self._known: dict[str, tuple[list[Statement], int]] = {}  # an argument is read as a text, too
         self._comments_run = not dialect or "mysql" in {c.__name__.lower() for c in type(self._dialects[0]).__mro__}
@@ -132,7 +136,7 @@ class Reader:
         """The ways to cut the text into tokens, each with those dialects that cut it so."""
         unsure = _UNSURE.search(text) is not None
         readings: dict[tuple[str, ...], tuple[list[Token], list[int]]] = {}
-        every = range(len(self._dialects))
+        every = range(self._speakers)
         for index in every:
             try:
                 tokens = self._dialects[index].tokenize(text)
@@ -148,7 +152,7 @@ class Reader:
         if len(tokens) > TOKENS or _depth(tokens) > DEPTH:
             return [unreadable(text)]
         pieces = _split(tokens)
-        for index in speakers:
+        for index in (*speakers, *range(self._speakers, len(self._dialects))):
             trees = [self._parse(index, piece, text, steps) for piece in pieces]
             read = [tree for tree in trees if tree is not None]
             if len(read) == len(pieces):
@@ -166,7 +170,10 @@ class Reader:
         parser.steps = steps
         # Commands are split up anew by other dialects: each gets tokens of its own.
         try:
-            trees = [tree for tree in parser.parse(_retyped(self._dialects[index], piece, text), text) if tree]
+            tokens = _retyped(self._dialects[index], piece, text)
+            if index >= self._speakers and [one.text for one in tokens] != [one.text for one in piece]:
+                return None
+            trees = [tree for tree in parser.parse(tokens, text) if tree]
         except Exception:
             return None
         return trees[0] if len(trees) == 1 and _is_statement(trees[0]) else None

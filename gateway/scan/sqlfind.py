@@ -18,8 +18,9 @@ from typing import Final, Protocol
 from gateway.budget import spend
 from gateway.scan.fold import DISGUISE, fold
 from gateway.scan.sql import STEPS, Reader, Statement, unreadable
+from gateway.scan.sqlforms import FIRST, KEYWORDS, LOUD, RUN
 from gateway.scan.sqlinject import FRAGMENT, Breakout, variants
-from gateway.scan.sqlshape import ARTICLES, KEYWORDS, RUN, Select, opening, prose_from
+from gateway.scan.sqlshape import ARTICLES, Select, opening, prose_from
 
 Check = Callable[[Sequence[Statement]], None]
 
@@ -45,9 +46,17 @@ def _trie(words: Iterable[str]) -> str:
     return "(?:" + "|".join([*whole, *(letter + _trie(rest) for letter, rest in sorted(following.items()))]) + ")"
 
 
-_BEGUN: Final = _trie(KEYWORDS - {RUN}).removeprefix(r"(?:\Z|").removesuffix(")")
-_MAYBE: Final = re.compile(rf"\b(?=[a-z])(?:{_BEGUN})|/(?:\*(?:!|\Z)|\Z)")  # in lower case
-_START: Final = re.compile(rf"(?<![\w$@])(?:{_BEGUN})|/(?:\*(?:!|\Z)|\Z)", re.IGNORECASE)
+def _begun(words: Iterable[str]) -> str:
+    return _trie(words).removeprefix(r"(?:\Z|").removesuffix(")")
+
+
+# In lower case. What stands before a keyword comes first: most of a text is skipped by a scan for that.
+_START: Final = re.compile(
+    rf"[^a-z0-9_$@](?:{_begun(KEYWORDS - FIRST - LOUD - {RUN})}|(?<![^\n;>`\"'#) ] )(?<=[ \n;\"'`(>])"
+    rf"(?!from\s[\w.]+\s+im|import\s+[^defit\s]|(?:get|list|open)[(_.])(?:{_begun(FIRST | LOUD)})"
+    r"|(?<=[\s\S]{2}/)(?:\*(?:!|\Z)|\Z))"
+)
+_ASCII: Final = {code: code + 32 for code in range(65, 91)}
 _END: Final = re.compile(r"\n[ \t\r]*\n|\n[ \t]*(?:```|~~~)")
 _CLOSING: Final = "\n;`\"'~"
 _CODE: Final = re.compile(r"[=<>()*;\[\]{}@|]|'[^']*'|\"[^\"]*\"|\b(?:where|values|join|union|set)\b", re.IGNORECASE)
@@ -63,6 +72,12 @@ _LOOK: Final = 5  # microseconds that a possible beginning takes,
 _MOVE: Final = 16  # and a move of the parsers
 PIECE: Final = 4_096  # characters of a whole text taken in at once
 _BEFORE: Final = 80  # characters kept of what has left
+
+
+def _lower(text: str) -> str:
+    """The text in lower case, as long as it is."""
+    lower = text.lower()
+    return lower if len(lower) == len(text) else text.translate(_ASCII)
 
 
 class Finder:
@@ -82,7 +97,7 @@ class Finder:
         self._check = check
         self._limit = limit
         self._blank = blank
-        self._before = "\n"  # the end of what has left
+        self._before = "\n\n"  # the end of what has left
         self._held = ""  # from where a statement may begin
         self._scan = 0  # of `_held`, folded, what holds no beginning
         self._work = 0  # done in vain
@@ -99,7 +114,7 @@ class Finder:
         """Take a piece; give what may leave by now."""
         if not self._held:
             before = self._before
-            plain = _MAYBE.search((before[-1] + text).lower(), 1) is None
+            plain = _START.search((before[-2:] + text).lower(), 1) is None
             if plain and (text.isascii() or not DISGUISE.search(text)):
                 self._before = text if len(text) >= _BEFORE else (before + text)[-_BEFORE:]
                 self._work -= len(text)
@@ -126,17 +141,24 @@ class Finder:
             spend(_LOOK + (len(self._held) >> 5))
             text, places = fold(self._held)
             if not self._word:
-                found = _START.search(self._before[-1] + text, 1)
+                found = _START.search(_lower(self._before[-2:] + text), 1)
                 if found is None:
                     out.append(self._leave(len(text), places))
                     break
-                start = found.start() - 1
+                run = found[0][0] == "/" and not found[0][1:].isalpha()
+                start = found.start() - (2 if run else 1)
                 if start:
                     out.append(self._leave(start, places))
                     continue
-                word = found[0].lower()
-                if not final and found.end() - 1 == len(text) and word != RUN:
+                if not run and found[0][0].isalpha():  # of another alphabet
+                    out.append(self._leave(start + 1, places))
+                    continue
+                word = found[0] if run else found[0][1:]
+                if not final and found.end() - 2 == len(text) and word != RUN:
                     break  # it may go on as a keyword, or as another word
+                if word in LOUD and not text[: len(word)].isupper():
+                    out.append(self._leave(len(word), places))
+                    continue
                 if word not in KEYWORDS:
                     out.append(self._leave(len(text), places))
                     break
@@ -192,6 +214,8 @@ class Finder:
         return len(text)
 
     def _opening(self, text: str, final: bool) -> str:
+        if self._word == "pragma" and self._before[-1] == "#":
+            return "no"  # of C
         if self._word == "select":
             if self._select is None:
                 self._select = Select(self._quote())
@@ -278,7 +302,7 @@ class Finder:
                     return len(self._word)
                 self._check(shorter)
                 return min(cut, size) if cut else size
-            if self._word not in _SURE and not _CODE.search(body):
+            if self._word not in _SURE and not (_CODE.search(body) or (cut is None and self._is_loud(body))):
                 return len(self._word)
             self._check(statements)
             return size
@@ -292,6 +316,14 @@ class Finder:
         spend(moves * _MOVE)
         self._spent.effort += 10 + len(text) // 4 + moves
         return statements
+
+    def _is_loud(self, body: str) -> bool:
+        """Whether words begin in capitals, the text before them does not end so, and none of them is an article."""
+        words = body.split()
+        if len(words) < 2 or not words[0].isupper() or not words[1].isupper() or not words[1].isalpha():
+            return False
+        before = self._before.rstrip().split(" ")[-1:][0].strip(".,:").isupper()
+        return not before and not any(word.lower() in ARTICLES for word in words[1:])
 
     def _is_prose(self, body: str, *, trailing: bool) -> bool:
         """Whether words that could be SQL are meant as words: nothing in them is code, nor is where they stand."""
