@@ -6,9 +6,9 @@ words, and what has no author (descriptions of tools). System messages are the o
 were judged when they were said.
 
 Who wrote a text is told by the role of its message alone. Texts of one channel that follow each other (the parts of a
-message, the messages of one turn) are one text: what speaks for instructions in any of them counts together. Where
-texts of a channel meet, also over turns, a window over the seam is looked at as well, with a blank between them and
-without.
+message, the messages of one turn) are one text: what speaks for instructions counts together as far as it stands near
+each other. Where texts of a channel meet, also over turns, a window over the seam is looked at as well, with a blank
+between them and without.
 """
 
 from __future__ import annotations
@@ -19,8 +19,9 @@ from typing import Final, NamedTuple
 
 import regex
 
+from gateway.budget import spend
 from gateway.call import Span
-from gateway.scan.injection import NONE, Evidence, together
+from gateway.scan.injection import NEAR, NONE, Evidence, Score, together
 from gateway.texts import Generations, chained, hashed
 
 HOSTS: Final = 64
@@ -29,6 +30,7 @@ _SHORTEST: Final = 12  # characters of a text that can instruct
 WINDOW: Final = 160
 """Characters of a text on either side of a seam."""
 _CUT: Final = "x "  # where a text was cut it does not begin
+_ALONE: Final = 2 * WINDOW  # characters of a text that is looked at with no more than its neighbours
 _LONGEST: Final = 3 * WINDOW  # characters of short texts that are looked at together
 CHANNELS: Final[Mapping[str, str]] = {"tool": "tool", "function": "tool", "user": "user", "": "other"}
 _SAYS: Final = frozenset({"content", "text", "output"})
@@ -56,8 +58,9 @@ def _channel(role: str) -> str | None:
 
 
 EMPTY: Final = Content()
-Facts = tuple[Evidence, tuple[str, ...]]
-_NOTHING: Final[Facts] = ((), ())
+Facts = tuple[Evidence, tuple[str, ...], Score | None]
+"""What speaks for instructions in a text, the hosts that it names, and its score alone."""
+_NOTHING: Final[Facts] = ((), (), NONE)
 
 
 class Contents:
@@ -72,46 +75,68 @@ class Contents:
         """What the texts of one request hold."""
         scores: dict[str, float] = {}
         hosts: set[str] = set()
-        seams: dict[tuple[str, str], _Seams] = {}
-        young = self._kept.young
+        seams: dict[
+            str | tuple[str, str], tuple[str, Hashable] | _Seams
+        ] = {}  # by channel and field; most have one text so far
+        young, met = self._kept.young, self._seams.young
         before: str | None = None
-        run: list[Evidence] = []
+        position = 0  # where a text begins, in characters of its run
+        run: list[tuple[int, Evidence]] = []
         for _, field, text, role, _ in spans:
             channel = CHANNELS.get(role) or _channel(role)
             if channel != before or channel == "other":  # descriptions of tools are texts of their own
-                _raise(scores, before, run)
-                before, run = channel, []
-            if channel is None:
+                before, position, run = channel, 0, []
+                if channel is None:
+                    continue
+                if channel not in scores:
+                    scores[channel] = 0.0
+            elif channel is None:
                 continue
             key = hashed((team, text))
-            found, named = young.get(key) or self._facts(key, text)
+            found, named, alone = young.get(key) or self._facts(key, text)
             if named:
                 hosts.update(named)
-            run.append(found)
-            if channel == "other":
-                continue
-            # Parts may hold more than text, as types and titles do: what is read as one stands in fields of one name.
-            place = (channel, "" if type(field) is int or field in _SAYS else field)
-            if place in seams:
-                run.append(seams[place].add(text, key))
-            else:
-                seams[place] = _Seams(self._seam, text, key)
-        for (channel, _), open_ in seams.items():
-            if channel == before:
-                run.append(open_.close())
-            else:
-                _raise(scores, channel, [open_.close()])
-        _raise(scores, before, run)
+            if channel != "other":
+                # Parts may hold more than text, as types and titles do: what is one text stands in fields of one name.
+                place = channel if type(field) is int or field in _SAYS else (channel, field)
+                last = seams.get(place)
+                if last is None:
+                    seams[place] = text, key
+                elif type(last) is tuple and len(text) >= _ALONE:
+                    both = chained((last[1], key))
+                    more = met.get(both)
+                    if more is None:
+                        more = self._seam(both, (last[0], text))
+                    if more:
+                        found, alone = found + more, None
+                    seams[place] = text, key
+                else:
+                    gathered = last if isinstance(last, _Seams) else _Seams(self._seam, last[0], last[1])
+                    seams[place] = gathered
+                    if more := gathered.add(text, key):
+                        found, alone = found + more, None
+            if found:
+                run = [(start, other) for start, other in run if start >= position + len(text) - NEAR]
+                run.append((position, found))
+                spend(len(run))
+                score = alone if alone and len(run) == 1 else together([other for _, other in run])
+                _raise(scores, channel, score)
+            position += len(text)
+        for place, last in seams.items():
+            if isinstance(last, _Seams) and (found := last.close()):
+                channel = place if isinstance(place, str) else place[0]
+                near = [other for start, other in run if start >= position - NEAR] if channel == before else []
+                _raise(scores, channel, together([*near, found]))
         return Content(tuple(sorted(hosts)[:HOSTS]), scores) if scores else EMPTY
 
     def _seam(self, key: Hashable, texts: Sequence[str]) -> Evidence:
-        """What speaks for instructions where texts meet, and in none of them."""
+        """What speaks for instructions where texts meet, and in none of them; `key` names their sequence."""
         found = self._seams.recall(key)
         if found is None:
             first = texts[0] if len(texts[0]) <= WINDOW else _CUT + texts[0][-WINDOW:]
             pieces = [first, *texts[1:-1], texts[-1][:WINDOW]]
             found = self._evidence(" ".join(pieces))
-            if not all(one[-1:].isspace() or other[:1].isspace() for one, other in pairwise(pieces)):
+            if any(one[-1:].isalnum() and other[:1].isalnum() for one, other in pairwise(pieces)):  # in a word
                 found += self._evidence("".join(pieces))
             if found:
                 alone = [self._evidence(piece) for piece in pieces]
@@ -123,17 +148,16 @@ class Contents:
         facts = self._kept.recall(key)
         if facts is None:
             found, named = self._evidence(text) if len(text) >= _SHORTEST else (), hosts(text)
-            facts = (found, named) if named or found else _NOTHING
+            facts = (found, named, together([found])) if named or found else _NOTHING
             self._kept.keep(key, facts)
         return facts
 
 
-def _raise(scores: dict[str, float], channel: str | None, run: Sequence[Evidence]) -> None:
-    """Texts that are read as one have been taken in: the score of their channel is theirs, if that is higher."""
-    if channel is not None and run:
-        score = together(run) if any(run) else NONE
-        value = score.tool if channel == "tool" else score.user
-        scores[channel] = max(value, scores.get(channel, 0.0))
+def _raise(scores: dict[str, float], channel: str, score: Score) -> None:
+    """The score of a channel is this one, if that is higher."""
+    value = score.tool if channel == "tool" else score.user
+    if value > scores[channel]:
+        scores[channel] = value
 
 
 class _Seams:
@@ -150,9 +174,9 @@ class _Seams:
     def add(self, text: str, key: Hashable) -> Evidence:
         """The next text; what was found if enough of them are gathered."""
         self._texts.append(text)
-        self._key = chained(self._key, key)
+        self._key = chained((self._key, key))
         self._size += len(text)
-        if len(text) < 2 * WINDOW and self._size < _LONGEST:
+        if len(text) < _ALONE and self._size < _LONGEST:
             return ()
         found = self.close()
         self._size = 0

@@ -33,11 +33,12 @@ def _secret_is_random() -> bool:
 hashed: Callable[[tuple[str, str]], Hashable] = hash if _secret_is_random() else _digested
 
 
-def chained(one: Hashable, other: Hashable) -> Hashable:
-    """The key of two texts in this order, from the keys of each."""
-    if type(one) is bytes and type(other) is bytes:
-        return sha256(one + other).digest()
-    return hash((one, other))
+def _digest_of_two(keys: tuple[Hashable, Hashable]) -> Hashable:
+    return sha256(b"".join(key for key in keys if type(key) is bytes)).digest()
+
+
+chained: Callable[[tuple[Hashable, Hashable]], Hashable] = hash if _secret_is_random() else _digest_of_two
+"""The key of two texts in this order, from the keys of each."""
 
 
 V = TypeVar("V")

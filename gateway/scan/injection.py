@@ -39,6 +39,10 @@ except ImportError:  # no wheel for this platform
 STEP: Final = 0.05
 """Scores are multiples of this: a policy's verdicts are remembered by what they were made from."""
 
+NEAR: Final = 4096
+"""Characters within which cues count together: a long text shows many that have nothing to do with each other."""
+_OVERLAP: Final = 512
+
 
 class Score(NamedTuple):
     """How much a text looks like instructions, by where it came from."""
@@ -99,7 +103,7 @@ _DISGUISES: Final = {
     "backwards": r"\b(?:snoitcurtsni|tpmorp|suoiverp|erongi|dragersid)\b",
     "rot13": r"\b(?:vafgehpgvbaf?|cebzcg|cerivbhf|vtaber|qvfertneq)\b",
     "encoded": r"[a-z0-9+/_-]{24}",
-    "hexes": r"(?:[0-9a-f]{2}[ :,]){15}[0-9a-f]{2}",
+    "hexes": r"(?:[2-7][0-9a-f][ :,]){5}|(?:[89a-f][0-9a-f][ :,]){8}",
     "percent": r"(?:%[0-9a-f]{2}){3}",
     "entities": r"(?:&#x?[0-9a-f]{2,5};?){3}",
     "apart": r"(?:\b[a-z][ ._*-]{1,6}){8}",
@@ -163,7 +167,13 @@ class Injection:
         return together([self.evidence(text)])
 
     def evidence(self, text: str) -> Evidence:
-        """What in a text looks like instructions, by groups of cues."""
+        """What in a text looks like instructions, by groups of cues; of a long one where most of it stands together."""
+        signs = self._signs(text)
+        if len(text) <= NEAR or len(signs) < 2:
+            return signs
+        return max(map(self._signs, _stretches(text)), key=lambda some: sum(together([some])))
+
+    def _signs(self, text: str) -> Evidence:
         spend(len(text) >> 5)
         shown = plain(text)
         found = self._find(shown)
@@ -205,6 +215,16 @@ class Injection:
                     if not any(quote in before for quote in _QUOTES):
                         return False
         return True
+
+
+def _stretches(text: str) -> Iterator[str]:
+    """A long text in stretches that overlap, each from the beginning of a line or a word."""
+    start = 0
+    while start < len(text):
+        end = start + NEAR
+        yield text[start:end] if start == 0 or text[start - 1] == "\n" else f"x {text[start:end]}"
+        start = end - _OVERLAP
+        start = max(text.rfind("\n", start - _OVERLAP, start), text.rfind(" ", start - 32, start), start - 1) + 1
 
 
 def _shows(found: set[int]) -> set[str]:
