@@ -312,17 +312,20 @@ async def forward(call: Call, reply: Reply) -> None:
 async def whole(call: Call, answer: Answer, reply: Reply) -> None:
     """Read the answer to its end, judge it, send it."""
     parts: list[bytes] = []
-    size = 0
+    size, room = 0, 0  # bytes that came, and that there is room for
     try:
         async for data in answer.chunks:
             size += len(data)
             if size > MAX_ANSWER:
                 raise _garbage(call, f"more than {MAX_ANSWER} bytes")
-            if call.ticket is not None:
-                call.ticket.hold(len(data))
+            if call.ticket is not None and size > room:
+                # All of it at once, where it was told: of several that are too much together, the first are served.
+                more = max(size, min(answer.length, MAX_ANSWER)) - room
+                call.ticket.hold(more)
+                room += more
             parts.append(data)
     except BaseException:  # what came of it was paid for, and is counted; a provider's whole count would be at its end
-        call.outcome.heard = [b"".join(parts)[:MAX_COUNTED].decode(errors="replace")]
+        call.outcome.heard = [_first(parts, MAX_COUNTED).decode(errors="replace")]
         raise
     step(call, "output")
     if answer.streamed:
@@ -332,6 +335,17 @@ async def whole(call: Call, answer: Answer, reply: Reply) -> None:
             raise _garbage(call, "an event stream that is no chat completion") from None
     call.budget.extend(size)
     await reply.whole(200, await judge(call, size > call.runtime.NEW_TEXT, judged, call, parts))
+
+
+def _first(parts: list[bytes], most: int) -> bytes:
+    """The first bytes of a body that came in parts."""
+    kept, size = [], 0
+    for part in parts:
+        kept.append(part)
+        size += len(part)
+        if size >= most:
+            break
+    return b"".join(kept)[:most]
 
 
 def judged(call: Call, parts: list[bytes]) -> bytes:
