@@ -61,6 +61,11 @@ class Answer:
     chunks: AsyncIterator[bytes]
     response: aiohttp.ClientResponse | None
 
+    @property
+    def length(self) -> int:
+        """How many bytes the upstream said that it would send; 0 where it did not."""
+        return (self.response.content_length or 0) if self.response is not None else 0
+
     def close(self, finished: bool) -> None:
         """Give the connection back, or cut it where the answer was not read to its end: the upstream stops working."""
         if self.response is not None:

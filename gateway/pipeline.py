@@ -329,18 +329,17 @@ async def whole(call: Call, answer: Answer, reply: Reply) -> None:
     """Read the answer to its end, judge it, send it."""
     parts = [answer.start]
     size = len(answer.start)
+    room = 0  # bytes that there is room for
     try:
-        if call.ticket is not None:
-            call.ticket.hold(size)
+        room += _hold(call, answer, size, room)
         async for data in answer.chunks:
             size += len(data)
             if size > MAX_ANSWER:
                 raise _garbage(call, f"more than {MAX_ANSWER} bytes")
-            if call.ticket is not None:
-                call.ticket.hold(len(data))
+            room += _hold(call, answer, size, room)
             parts.append(data)
     except BaseException:  # what came of it was paid for, and is counted; a provider's whole count would be at its end
-        call.outcome.heard = [b"".join(parts)[:MAX_COUNTED].decode(errors="replace")]
+        call.outcome.heard = [_first(parts, MAX_COUNTED).decode(errors="replace")]
         raise
     step(call, "output")
     if answer.streamed:
@@ -350,6 +349,29 @@ async def whole(call: Call, answer: Answer, reply: Reply) -> None:
             raise _garbage(call, "an event stream that is no chat completion") from None
     call.budget.extend(size)
     await reply.whole(200, await judge(call, size > call.runtime.NEW_TEXT, judged, call, parts))
+
+
+def _hold(call: Call, answer: Answer, size: int, room: int) -> int:
+    """Take room for `size` bytes of an answer beyond the `room` that it has; returns how much more. Raises Refusal.
+
+    All of it at once where the length was told: of several answers that are too much together, the first are served.
+    """
+    if call.ticket is None or size <= room:
+        return 0
+    more = max(size, min(answer.length, MAX_ANSWER)) - room
+    call.ticket.hold(more)
+    return more
+
+
+def _first(parts: list[bytes], most: int) -> bytes:
+    """The first bytes of a body that came in parts."""
+    kept, size = [], 0
+    for part in parts:
+        kept.append(part)
+        size += len(part)
+        if size >= most:
+            break
+    return b"".join(kept)[:most]
 
 
 def judged(call: Call, parts: list[bytes]) -> bytes:

@@ -9,11 +9,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import functools
+import logging
 import sys
 import threading
 import time
 from bisect import bisect_left
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from typing import IO, Any
 
@@ -32,6 +34,7 @@ DURATION = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120
 OVERHEAD = (0.00001, 0.000025, 0.00005, 0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.05, 0.1, 1)  # seconds
 RATIO = (0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 1)
 _MOST_RULES = 512
+_log = logging.getLogger("meshgate")
 
 
 class Counter:
@@ -172,7 +175,7 @@ class Telemetry:
         """Write what is left."""
         self._strangers.tell()
         if self._log:
-            self._log.flush()
+            self._log.close()
 
     def ended(self, call: Call, status: int, cost: int, ended_ns: int) -> None:
         """Count a call that has ended, and log it."""
@@ -296,21 +299,25 @@ class Strangers:
 
 
 class LineLog:
-    """Writes lines in batches off the event loop: a reader of the log that stalls does not stall calls.
+    """Writes lines in batches, in a thread of its own: a reader of the log that stalls stalls nobody else.
 
-    At most `BOUND` lines wait; beyond that they are dropped and their number is logged.
+    At most `BOUND` lines wait; beyond that they are dropped, as they are while nothing can be written, and their number
+    is logged.
     """
 
     BOUND = 100_000
     LINGER = 0.05  # seconds
+    PATIENCE = 2.0  # seconds that the end of the process waits for a reader that stalls
 
     def __init__(self, out: IO[str]) -> None:
         self._out = out
         self.own = OwnSecrets(())
         self._lines: list[bytes] = []
         self._dropped = 0
+        self._failing = False  # the last attempt to write did
         self._waiting = False
         self._lock = threading.Lock()
+        self._thread = ThreadPoolExecutor(1, "log")
 
     def write(self, record: Json) -> None:
         """Take one record."""
@@ -319,22 +326,51 @@ class LineLog:
             return
         self._lines.append(orjson.dumps(record))
         if not self._waiting:
+            self._soon()
+
+    def _soon(self) -> None:
+        try:
+            loop = asyncio.get_running_loop()
+        except RuntimeError:
+            self.flush()
+        else:
             self._waiting = True
-            try:
-                loop = asyncio.get_running_loop()
-            except RuntimeError:
-                self.flush()
-            else:
-                loop.call_later(self.LINGER, lambda: loop.run_in_executor(None, self.flush))
+            loop.call_later(self.LINGER, self._go, loop)
+
+    def _go(self, loop: asyncio.AbstractEventLoop) -> None:
+        with contextlib.suppress(RuntimeError):  # closed meanwhile: what is left is written there
+            loop.run_in_executor(self._thread, self.flush).add_done_callback(self._written)
+
+    def _written(self, _: asyncio.Future[None]) -> None:
+        """Those that came meanwhile are next: never does more than one thread wait for the reader."""
+        self._waiting = False
+        if self._lines:
+            self._soon()
+
+    def close(self) -> None:
+        """Write what is left."""
+        last = self._thread.submit(self.flush)
+        with contextlib.suppress(TimeoutError):
+            last.result(self.PATIENCE)
+        self._thread.shutdown(wait=False, cancel_futures=True)
 
     def flush(self) -> None:
         """Write what waits."""
-        self._waiting = False
         with self._lock:
             lines, self._lines = self._lines, []
-            dropped, self._dropped = self._dropped, 0
+            count, dropped = len(lines), self._dropped
             if dropped:
                 lines.append(orjson.dumps({"level": "error", "event": "log lines dropped", "count": dropped}))
-            if lines:
+            if not lines:
+                return
+            try:
                 self._out.write(self.own.hide((b"\n".join(lines) + b"\n").decode()))
                 self._out.flush()
+            except (OSError, ValueError) as fault:  # its reader has gone, the disk is full: calls go on
+                self._dropped += count
+                if not self._failing:
+                    _log.error("the log cannot be written (%s): its lines are dropped until it can be", fault)
+                self._failing = True
+            else:
+                self._dropped -= dropped
+                self._failing = False

@@ -55,11 +55,25 @@ def steps(work: Callable[[], object]) -> int:
     return counted.count
 
 
-def grows_evenly(work: Callable[[int], Callable[[], object]], size: int, times: int = 4) -> str:
-    """Whether work over so many times the input takes about as many times the steps: "" or what it takes.
+EXPONENT: Final = 1.2
+"""Twice the input may add 2.3 times the steps that the doubling before added. Linear work adds 2 times, n log n a
+little more, a square 4 times."""
+_NOISE: Final = 2_000  # further steps that say nothing: caches that fill, a threshold that is passed
 
-    `work` makes the input of a size, and gives what is to be done with it.
+
+def grows_evenly(work: Callable[[int], Callable[[], object]], size: int) -> str:
+    """Whether work grows no faster than size ** EXPONENT, over two doublings: "" or what it takes.
+
+    `work` makes the input of a size, and gives what is to be done with it. What a size costs once cancels out. Where
+    one doubling crosses a threshold, the next one tells.
     """
-    few, many = (steps(work(one)) for one in (size, times * size))
-    # What a size costs once, thresholds and the constant part leave some room; a square would be far beyond.
-    return "" if many <= 2.2 * times * few + 5_000 else f"{few} steps become {many}"
+    taken = [steps(work(size << doubling)) for doubling in range(3)]
+    if _is_even(taken):
+        return ""
+    taken.append(steps(work(size << 3)))
+    return "" if _is_even(taken[1:]) else f"steps of each doubling: {taken}"
+
+
+def _is_even(taken: list[int]) -> bool:
+    before, after = taken[-2] - taken[-3], taken[-1] - taken[-2]
+    return after <= _NOISE or after <= 2**EXPONENT * max(before, 1)

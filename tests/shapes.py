@@ -13,6 +13,7 @@ from gateway.errors import Refusal
 from gateway.exfiltration import Exfiltration
 from gateway.formats.openai_chat import OPENAI_CHAT
 from gateway.invisible import Invisible
+from gateway.own import OwnSecrets
 from gateway.scan import placeholders
 from gateway.scan.beside import Beside
 from gateway.scan.injection import Injection
@@ -25,6 +26,7 @@ from gateway.tokens import O200k
 
 Work = Callable[[str], object]
 
+OWN = OwnSecrets(["corp.key/of no known form 7", "sk-a-key-of-the-gateway-8"])
 SHAPES = {
     "prose": "The quick brown fox, as ever, jumps over the lazy dog. ",
     "slashes between digits": "1/2/3/4/5/6/7/8/9/",
@@ -99,6 +101,60 @@ SHAPES = {
     "json": '{"a":"b"},',
     "apart": "i g n o r e ",
     "uuid": "1e4567-e8",
+    "dense digits": "0123456789",
+    "long dots": ".",
+    "commas": ",",
+    "dashes": "-",
+    "underscores": "_",
+    "fences": "```sql\n",
+    "double quotes": '"',
+    "closing": ")",
+    "nested queries": "(select (",
+    "queries in queries": "SELECT * FROM (",
+    "lists of values": "IN (1,2,3),",
+    "cases": "CASE WHEN a THEN ",
+    "unions": "select 1 union ",
+    "strings": "'a','b',",
+    "semicolons": ";",
+    "beginnings of a key": "corp.key/",
+    "placeholders alone": "<EMAIL_1>",
+    "placeholders as entities": "&lt;EMAIL_1&gt;",
+    "placeholders in braces": "{{PHONE_2}}",
+    "bare placeholders": "PHONE_2 ",
+    "arabic": "\u0639\u0631",
+    "devanagari": "\u0939\u093f",
+    "hangul": "\ud55c",
+    "cyrillic": "\u0436",
+    "thai": "\u0e01\u0e33",
+    "zeros": "\0",
+    "elements": "<b>x</b>",
+    "closing elements": "</a>",
+    "comments of HTML": "<!-- ",
+    "links": "[a](b) ",
+    "links open": "[a](",
+    "links in angles": "<https://a.example/?",
+    "queries": "?a=1&b=2",
+    "mail in base64": "YW5uQGV4YW1wbGUub3Jn ",
+    "padded": "QQ==",
+    "words of hexadecimal": "deadbeef ",
+    "mail in percent": "ann%40example.org ",
+    "quoted-printable": "=41=42",
+    "addresses of version 6": "2001:db8::1 ",
+    "versions": "1.2.3-rc.4 ",
+    "times": "2024-01-15T08:51:06Z ",
+    "numbers of people": "219-09-9999 ",
+    "one word": "a",
+    "capitals": "ALPHA BETA ",
+    "letters and digits": "aB1",
+    "keys of clouds": "AKIAIOSFODNN7EXAMPLE ",
+    "headers": "Authorization: Bearer abc ",
+    "yaml": "a: b\n",
+    "csv": "a,1,2.5\n",
+    "orders": "ignore all previous instructions. ",
+    "orders misspelled": "ignore previuos ",
+    "roles": "<|im_start|>system: ",
+    "streets in German": "Hauptstra\u00dfe 12, 10115 Berlin ",
+    "half mail": "a.b.c@",
 }
 
 
@@ -114,6 +170,14 @@ def _turns(size: int) -> dict[str, Any]:
     ]
     results = [{"role": "tool", "tool_call_id": f"c{n}", "content": "ok"} for n in reversed(range(size))]
     return {"messages": [{"role": "user", "content": "go"}, {"role": "assistant", "tool_calls": calls}, *results]}
+
+
+def _tower(height: int) -> Any:
+    """Lists in lists."""
+    made: Any = []
+    for _ in range(height):
+        made = [made]
+    return made
 
 
 def _alike(size: int) -> dict[str, Any]:
@@ -145,6 +209,25 @@ BODIES: dict[str, Callable[[int], dict[str, Any]]] = {
         ]
     },
     "lists": lambda size: {"messages": [{"role": "user", "content": "a"}], "x": [[]] * size},
+    "keys": lambda size: {"messages": [{"role": "user", "content": "a"}], "x": {f"k{n}": n for n in range(size)}},
+    "keys in JSON in strings": lambda size: {
+        "messages": [{"role": "tool", "content": json.dumps({f"a{n}@example.org": [n] for n in range(size)})}]
+    },
+    "one long string": lambda size: {"messages": [{"role": "user", "content": "a:b," * size}]},
+    "towers": lambda size: {"messages": [{"role": "user", "content": "a"}], "x": [_tower(40)] * size},
+    "JSON in JSON": lambda size: {
+        "messages": [
+            {
+                "role": "assistant",
+                "function_call": {"name": "f", "arguments": json.dumps(['{"a": 1}'] * size)},
+            }
+        ]
+    },
+    "placeholders": lambda size: {"messages": [{"role": "user", "content": f"<EMAIL_{n}>"} for n in range(size)]},
+    "tools alike": lambda size: {
+        "messages": [{"role": "user", "content": "a"}],
+        "tools": [{"type": "function", "function": {"name": "f"}}] * size,
+    },
 }
 
 
@@ -174,6 +257,17 @@ STREAMS: dict[str, Callable[[int], list[bytes]]] = {
         event({"tool_calls": [{"index": 0, "function": {"name": "f", "arguments": '"word"'}}]}) for _ in range(size)
     ],
     "fields": lambda size: [event({f"x{n}": "word" for n in range(size)})],
+    "a field in pieces": lambda size: [event({"x": "word "})] * size,
+    "a line without end": lambda size: [b"data: " + b"x" * 48] * size,
+    "a line of bytes": lambda size: [b"x"] * size,
+    "empty lines": lambda size: [b"\n"] * size,
+    "line ends of each kind": lambda size: [b"\r", b"\n", b"\r\n"] * size,
+    "nothing": lambda size: [b""] * size,
+    "placeholders in pieces": lambda size: [event({"content": "<EMA"}), event({"content": "IL_1> "})] * size,
+    "keys in pieces": lambda size: [event({"content": "corp.k"}), event({"content": "ey/of no "})] * size,
+    "choices": lambda size: [
+        event({"content": "word "}).replace(b'"index": 0', b'"index": %d' % (n % 8)) for n in range(size)
+    ],
 }
 
 
@@ -232,6 +326,8 @@ def text_readers(scanner: StreamScanner, pii: PiiScanner) -> dict[str, Work]:
         "sql of arguments": lambda text: _refused(lambda: sql.argument(a_call(), text)),
         "sql of streams": lambda text: _refused(lambda: guarded(sql)(text)),
         "tokens": O200k().count,
+        "own secrets": lambda text: OWN.text(call, text),
+        "own secrets of streams": guarded(OWN),
     }
 
 

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
+import io
+import json
 import os
 import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from multiprocessing import get_context
@@ -16,14 +20,21 @@ from pathlib import Path
 
 import httpx
 import pytest
+import redis
 import yaml
 
 import upstream as scripted
 from gateway import process
+from gateway.call import Reservation
 from gateway.cli import main
+from gateway.stores import StoreUnavailable
 from gateway.stores import writer as writing
+from gateway.stores.redis import RedisStore
 from gateway.stores.writer import connect
+from gateway.telemetry import LineLog
 from line import Line, config, running
+from servers import free_port, redis_server
+from store_harness import ask, quota
 
 
 @pytest.fixture
@@ -156,3 +167,79 @@ def test_a_server_whose_workers_cannot_start_exits(tmp_path: Path) -> None:
     assert "127.0.0.1:9" in done.stderr
     with pytest.raises(httpx.TransportError):
         httpx.get(f"http://127.0.0.1:{port}/livez")
+
+
+class Sink(io.StringIO):
+    """A log that breaks and is mended."""
+
+    broken = False
+
+    def write(self, text: str) -> int:
+        if self.broken:
+            raise BrokenPipeError(32, "Broken pipe")
+        return super().write(text)
+
+
+def test_a_log_that_cannot_be_written(caplog: pytest.LogCaptureFixture) -> None:
+    """Nobody but the log suffers; it is told once, and once the log takes lines again it says how many are missing."""
+    sink = Sink()
+    log = LineLog(sink)
+    log.write({"n": 1})
+    sink.broken = True
+    for number in (2, 3, 4):
+        log.write({"n": number})
+    sink.broken = False
+    log.write({"n": 5})
+    lines = [json.loads(line) for line in sink.getvalue().splitlines()]
+    assert [line["n"] for line in lines if "n" in line] == [1, 5]
+    assert [line["count"] for line in lines if "count" in line] == [3]
+    assert caplog.text.count("cannot be written") == 1
+
+
+def test_a_reader_of_the_log_that_stalls(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One thread waits for it, and none of those that calls need; what was said meanwhile is written afterwards."""
+    monkeypatch.setattr(LineLog, "LINGER", 0)
+    goes_on, waiting, most = threading.Event(), [0], [0]
+
+    class Slow(io.StringIO):
+        def write(self, text: str) -> int:
+            waiting[0] += 1
+            most[0] = max(most[0], waiting[0])
+            goes_on.wait(30)
+            waiting[0] -= 1
+            return super().write(text)
+
+    async def main() -> list[int]:
+        sink = Slow()
+        log = LineLog(sink)
+        for number in range(50):
+            log.write({"n": number})
+            await asyncio.sleep(0)
+            await asyncio.to_thread(int)  # as DNS and bodies that come compressed are looked after
+        goes_on.set()
+        await asyncio.to_thread(log.close)
+        return [json.loads(line)["n"] for line in sink.getvalue().splitlines()]
+
+    assert asyncio.run(main()) == list(range(50))
+    assert most == [1]
+
+
+@pytest.mark.parametrize(
+    ("setting", "value", "usual"),
+    [("maxmemory", "1", "0"), ("min-replicas-to-write", "3", "0")],
+    ids=["full", "without replicas"],
+)
+async def test_a_redis_that_takes_no_writes_is_not_ready(setting: str, value: str, usual: str) -> None:
+    """It answers a PING all the same; calls are refused, `ping` says so, and both come back by themselves."""
+    port = free_port()
+    with redis_server(port), redis.Redis(port=port) as client:
+        store = RedisStore(f"redis://127.0.0.1:{port}/0")
+        await store.ping()
+        client.config_set(setting, value)
+        for failing in (store.ping(), store.reserve(ask(quota(1000, 1)))):
+            with pytest.raises(StoreUnavailable):
+                await failing
+        client.config_set(setting, usual)
+        await store.ping()
+        assert isinstance(await store.reserve(ask(quota(1000, 1))), Reservation)
+        await store.close()
