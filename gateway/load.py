@@ -40,6 +40,7 @@ _RESTART = (
     ("policy", "engine"),
     ("policy", "url"),
 )
+SETTLED = 0.3  # seconds for which a file that is refused has to stay as it is before that is an error
 _log = logging.getLogger("meshgate.config")
 
 
@@ -328,7 +329,9 @@ class Watcher:
         except ConfigError as error:
             if isinstance(error, NotLoaded):
                 self._follow(stamp, error.files)
-            self._report(str(error))
+            await asyncio.sleep(SETTLED)
+            if self._stamp() == self._seen:
+                self._report(str(error))
         except Exception as error:  # whatever it is, the running configuration stays and the watch goes on
             _log.exception("reload failed")
             self._report(f"{self._path}: could not be applied: {type(error).__name__}")
