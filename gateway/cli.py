@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import platform
 import sys
 from collections.abc import Sequence
 
@@ -40,9 +41,24 @@ def main(argv: Sequence[str] | None = None) -> int:
             return _unwritten(2)
         print(f"meshgate: {error.filename}: {error.strerror}; see `state`, `audit.path` and key files", file=sys.stderr)
         return 2
+    except ImportError as error:
+        if (error.name or "gateway").partition(".")[0] == "gateway":  # a fault of our own
+            raise
+        print(f"meshgate: {_missing(error.name or '')}", file=sys.stderr)
+        return 2
     except KeyboardInterrupt:
         return 130
     return code
+
+
+def _missing(name: str) -> str:
+    """What to do where a package that is needed cannot be imported."""
+    here = f"{sys.platform} {platform.machine()}, Python {platform.python_version()}"
+    return (
+        f"the package {name!r} cannot be imported here ({here}). Install what requirements.lock names; where a package "
+        "has no wheel for a platform, use the container image. Meshgate runs on Linux and macOS, x86-64 and arm64; on "
+        "Windows in WSL or a container."
+    )
 
 
 def _unwritten(code: int) -> int:

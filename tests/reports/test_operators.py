@@ -127,6 +127,33 @@ def test_mistyped_names_in_rego_are_suggested(written: str, meant: str, tmp_path
         assert "p.rego:3" in told
 
 
+def without(package: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """A command on a platform that a package has no wheel for."""
+    code = f"import sys; sys.modules[{package!r}] = None\nfrom gateway.cli import main\nsys.exit(main())"
+    command = [sys.executable, "-c", code, *arguments]
+    return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+
+
+@pytest.mark.parametrize("package", ["orjson", "regex", "cryptography", "yaml"])
+def test_a_package_that_is_missing_is_named(package: str) -> None:
+    """In one line, with the platform and what to do."""
+    done = without(package, "policy", "test")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith(f"meshgate: the package '{package}")
+    assert done.stderr.count("\n") == 1
+    assert "container image" in done.stderr
+
+
+def test_without_hyperscan_it_runs_and_says_what_is_less(tmp_path: Path) -> None:
+    """A warning at the check and at the start."""
+    path = tmp_path / "gateway.yaml"
+    path.write_text(yaml.safe_dump(config(tmp_path, "http://127.0.0.1:9/v1")))
+    done = without("hyperscan", "check", "--config", str(path))
+    assert done.returncode == 0
+    assert "hyperscan has no wheel for this platform" in done.stderr
+    assert "hyperscan" not in without("nothing", "check", "--config", str(path)).stderr
+
+
 def test_a_folder_that_may_not_be_written_is_one_line(tmp_path: Path) -> None:
     """No traceback: which file, and why."""
     settings = config(tmp_path, "http://127.0.0.1:9/v1", state=f"sqlite:///{tmp_path}/file/state.db")
