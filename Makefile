@@ -61,8 +61,12 @@ $(BIN)/python:
 		echo "Name another one: make PYTHON=/path/to/python3.12" >&2; exit 1; }
 	$(PYTHON) -m venv $(VENV)
 
+NO_WHEEL = { echo "A package could not be installed; its name stands above. Meshgate runs on Linux and macOS, on x86-64 and" >&2; \
+	echo "arm64. Where a package has no wheel for a platform or Python version, try another Python (make PYTHON=...)" >&2; \
+	echo "or the container image (docker build -t meshgate .)." >&2; exit 1; }
+
 $(INSTALLED): requirements.lock pyproject.toml | $(BIN)/python
-	$(PIP_INSTALL) --require-hashes --requirement requirements.lock
+	$(PIP_INSTALL) --require-hashes --requirement requirements.lock || $(NO_WHEEL)
 	$(PIP_INSTALL) --no-deps --no-build-isolation --editable .
 	@touch $@
 

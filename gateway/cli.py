@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import platform
 import sys
 from collections.abc import Sequence
 
@@ -17,28 +18,52 @@ from gateway.commands import backup, decisions, keys, policy, usage, workflows
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit code."""
-    args = _parser().parse_args(argv)
     from gateway.errors import ConfigError, Refusal
     from gateway.stores import StoreUnavailable
 
+    args = argparse.Namespace()
     try:
-        code: int = args.run(args)
-        sys.stdout.flush()
+        try:
+            args = _parser().parse_args(argv)
+            code: int = args.run(args)
+        finally:  # also of --help, which ends here
+            sys.stdout.flush()
     except (ConfigError, Refusal, StoreUnavailable) as error:
         if getattr(args, "json", False):
             commands.print_json({"ok": False, "errors": str(error).splitlines()})
         print(error, file=sys.stderr)
         return 2
-    except BrokenPipeError:  # whoever reads the output has had enough: what is still buffered has nowhere to go
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 141
+    except BrokenPipeError:  # whoever reads the output has had enough
+        return _unwritten(141)
     except OSError as error:  # such as a folder that may not be written
         if error.filename is None:
-            raise
+            print(f"meshgate: {error.strerror or error}", file=sys.stderr)
+            return _unwritten(2)
         print(f"meshgate: {error.filename}: {error.strerror}; see `state`, `audit.path` and key files", file=sys.stderr)
+        return 2
+    except ImportError as error:
+        if (error.name or "gateway").partition(".")[0] == "gateway":  # a fault of our own
+            raise
+        print(f"meshgate: {_missing(error.name or '')}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         return 130
+    return code
+
+
+def _missing(name: str) -> str:
+    """What to do where a package that is needed cannot be imported."""
+    here = f"{sys.platform} {platform.machine()}, Python {platform.python_version()}"
+    return (
+        f"the package {name!r} cannot be imported here ({here}). Install what requirements.lock names; where a package "
+        "has no wheel for a platform, use the container image. Meshgate runs on Linux and macOS, x86-64 and arm64; on "
+        "Windows in WSL or a container."
+    )
+
+
+def _unwritten(code: int) -> int:
+    """What is still buffered has nowhere to go; returns the exit code."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return code
 
 

@@ -40,6 +40,7 @@ _RESTART = (
     ("policy", "engine"),
     ("policy", "url"),
 )
+SETTLED = 0.3  # seconds for which a file that is refused has to stay as it is before that is an error
 _log = logging.getLogger("meshgate.config")
 
 
@@ -79,6 +80,7 @@ def loads(text: str, name: str, env: Mapping[str, str] = os.environ, *, scanners
         else:
             warnings = [*_leave_out_later_formats(doc), *_not_enforced(doc)]
         if scanners:
+            warnings += _platform()
             own = _own(doc)
             doc.problems += [*own, *_entities(doc, own.entities), *_countries(doc), *_ner(doc)]
     config = None
@@ -128,6 +130,16 @@ def _not_enforced(doc: Document) -> Iterator[Problem]:
     for path in _NOT_ENFORCED:
         if path in doc.lines and _at(doc.data, path) is not None:
             yield Problem(doc.line(path), path, "is not enforced in this version")
+
+
+def _platform() -> Iterator[Problem]:
+    """What this machine lacks, and what works without it."""
+    if _scanner() is not None and not importlib.import_module("gateway.scan.index").linear():
+        words = (
+            "the package hyperscan has no wheel for this platform: patterns are searched for with the package regex, "
+            "which is slower, and recognizers of your own (pii.recognizers) are refused"
+        )
+        yield Problem(0, (), words)
 
 
 def _in_clear(config: Config, doc: Document) -> Iterator[Problem]:
@@ -335,7 +347,9 @@ class Watcher:
         except ConfigError as error:
             if isinstance(error, NotLoaded):
                 self._follow(stamp, error.files)
-            self._report(str(error))
+            await asyncio.sleep(SETTLED)
+            if self._stamp() == self._seen:
+                self._report(str(error))
         except Exception as error:  # whatever it is, the running configuration stays and the watch goes on
             _log.exception("reload failed")
             self._report(f"{self._path}: could not be applied: {type(error).__name__}")

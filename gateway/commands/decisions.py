@@ -56,8 +56,6 @@ def export(args: argparse.Namespace) -> int:
     try:
         for recorded in reader.decisions(args.since, args.until):
             sys.stdout.buffer.write(orjson.dumps(event(recorded), option=orjson.OPT_APPEND_NEWLINE))
-    except BrokenPipeError:  # whoever reads has had enough
-        sys.stderr.close()
     finally:
         reader.close()
     return 0
@@ -209,7 +207,9 @@ def _tell(args: argparse.Namespace, report: Report, where: str) -> int:
         commands.print_json({"version": report.version, **counts, "changes": changes})
         return int(bool(report.differ))
     blind = f" ({report.blind} without claims that the log does not keep)" if report.blind else ""
-    print(f"{report.judged} decisions of {where}{blind} judged by version {report.version}: {report.differ} change")
+    counted = "1 decision" if report.judged == 1 else f"{report.judged} decisions"
+    changed = "1 changes" if report.differ == 1 else f"{report.differ} change"
+    print(f"{counted} of {where}{blind} judged by version {report.version}: {changed}")
     _list(report)
     return int(bool(report.differ))
 

@@ -17,7 +17,8 @@ from gateway.engines.sources.base import Reports
 from gateway.errors import ConfigError
 from gateway.sections import Policy
 
-INTERVAL = 0.3  # seconds between two looks: a change takes effect within one
+INTERVAL = 0.3  # seconds between two looks
+SETTLED = 0.5  # seconds for which a bundle that is refused has to stay as it is before that is an error
 
 
 class Policies:
@@ -65,6 +66,7 @@ class Policies:
             engine = await asyncio.to_thread(load_engine, _at(self._policy, found))
             await engine.open()
         except (ConfigError, PolicyUnavailable) as error:
+            await asyncio.sleep(SETTLED)
             if (await self._source.look()).mark != found.mark:  # somebody is still writing: what was read is half of it
                 self._seen = None
             else:

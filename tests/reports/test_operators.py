@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -103,6 +105,55 @@ def test_mistyped_roles_and_matches_are_suggested(tmp_path: Path, capsys: pytest
     assert "echo" in told
 
 
+@pytest.mark.parametrize(
+    ("written", "meant"),
+    [
+        ("startwith(input.action.name, `a`)", "startswith"),
+        ("contians(`a`, `b`)", "contains"),
+        ("regex.macth(`a`, `b`)", "regex.match"),
+        ("arry.concat([], [])", "array.concat"),
+        ("inptu.action.stream", "input"),
+        ("count(dta.roles) > 1", "data"),
+    ],
+)
+def test_mistyped_names_in_rego_are_suggested(written: str, meant: str, tmp_path: Path, capsys: Any) -> None:
+    """A builtin, `input` and `data`; what is like nothing gets no suggestion."""
+    for body, hint in ((written, f"did you mean `{meant}`?"), ("zzz_nothing(1)", "")):
+        (tmp_path / "p.rego").write_text(f"package gateway\n\ndecision := {{}} if {body}\n")
+        assert main(["policy", "test", str(tmp_path)]) == 2
+        told = capsys.readouterr().err
+        assert hint in told
+        assert ("did you mean" in told) is bool(hint)
+        assert "p.rego:3" in told
+
+
+def without(package: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """A command on a platform that a package has no wheel for."""
+    code = f"import sys; sys.modules[{package!r}] = None\nfrom gateway.cli import main\nsys.exit(main())"
+    command = [sys.executable, "-c", code, *arguments]
+    return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+
+
+@pytest.mark.parametrize("package", ["orjson", "regex", "cryptography", "yaml"])
+def test_a_package_that_is_missing_is_named(package: str) -> None:
+    """In one line, with the platform and what to do."""
+    done = without(package, "policy", "test")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith(f"meshgate: the package '{package}")
+    assert done.stderr.count("\n") == 1
+    assert "container image" in done.stderr
+
+
+def test_without_hyperscan_it_runs_and_says_what_is_less(tmp_path: Path) -> None:
+    """A warning at the check and at the start."""
+    path = tmp_path / "gateway.yaml"
+    path.write_text(yaml.safe_dump(config(tmp_path, "http://127.0.0.1:9/v1")))
+    done = without("hyperscan", "check", "--config", str(path))
+    assert done.returncode == 0
+    assert "hyperscan has no wheel for this platform" in done.stderr
+    assert "hyperscan" not in without("nothing", "check", "--config", str(path)).stderr
+
+
 def test_a_folder_that_may_not_be_written_is_one_line(tmp_path: Path) -> None:
     """No traceback: which file, and why."""
     settings = config(tmp_path, "http://127.0.0.1:9/v1", state=f"sqlite:///{tmp_path}/file/state.db")
@@ -116,14 +167,45 @@ def test_a_folder_that_may_not_be_written_is_one_line(tmp_path: Path) -> None:
     assert str(tmp_path / "file") in done.stderr
 
 
-def test_output_that_nobody_reads_is_no_error(line: Line) -> None:
-    """A reader that has had enough ends the command without a traceback."""
-    for number in range(40):
-        line.chat(cid=f"w{number}")
-    line.rows("SELECT 1")
-    command = f"{sys.executable} -m gateway workflows list --limit 1000 --json --config {line.path} | head -c 1"
-    done = subprocess.run(command, shell=True, capture_output=True, text=True, timeout=60, check=False)
-    assert done.stderr == ""
+SAYING = [
+    *("workflows list --json", "workflows list", "keys list", "usage", "usage --by workflow --json", "audit export"),
+    *("policy differences --json", "check", "check --json", "check --schema", "--help", "--version", "keys --help"),
+]
+
+
+@pytest.mark.parametrize("said", ["", "full"])
+@pytest.mark.parametrize("command", SAYING)
+def test_output_that_nobody_reads_is_no_error(kept: Path, command: str, said: str) -> None:
+    """A reader that has had enough ends the command without a word, a full disk with one line: never a traceback."""
+    words = [*command.split(), *([] if "-" in command[:2] or "--help" in command else ["--config", str(kept)])]
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
+    with (
+        open("/dev/full", "wb") if said else contextlib.nullcontext(subprocess.PIPE) as output,
+        subprocess.Popen(
+            [sys.executable, "-m", "gateway", *words], stdout=output, stderr=subprocess.PIPE, env=environment
+        ) as process,
+    ):
+        if process.stdout is not None:
+            process.stdout.close()
+        assert process.stderr is not None
+        told = process.stderr.read().decode()
+    assert "Traceback" not in told
+    assert "Exception ignored" not in told
+    assert process.returncode == (2 if said else 141)
+    assert ("No space left" in told) is bool(said)
+
+
+@pytest.fixture(scope="module")
+def kept(up: scripted.Upstream, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The configuration of a gateway that was used and has ended."""
+    folder = tmp_path_factory.mktemp("kept")
+    settings = config(folder, up.url, quotas={"tokens": 100_000})
+    with running(folder, settings) as line:
+        for number in range(40):
+            line.chat(cid=f"w{number}")
+        line.rows("SELECT 1")
+        assert main(["keys", "add", "--agent", "a", "--team", "t", "--config", str(line.path)]) == 0
+    return line.path
 
 
 @pytest.mark.parametrize("command", ["keys list", "workflows list", "usage", "audit export", "backup copy.db"])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from gateway.engines.rego import ast
-from gateway.engines.rego.errors import COMPILE, TYPE
+from gateway.engines.rego.errors import COMPILE, TYPE, near
 from gateway.engines.rego.references import References
 from gateway.engines.rego.tree import FUNCTION, find
 
@@ -133,7 +133,7 @@ class Calls(References):
         elif name in self.deprecated:
             self.problem(TYPE, f"deprecated built-in function calls in expression: {name}", call.at)
         elif name not in self.signatures:
-            self.problem(TYPE, f"undefined function {name}", call.at)
+            self.problem(TYPE, f"undefined function {name}{near(name, self.signatures)}", call.at)
         elif not known:
             words = f"{name} is not available in the embedded engine; use `policy.engine: opa`"
             self.problem(COMPILE, words, call.at)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import difflib
+from collections.abc import Iterable
 from typing import NamedTuple
 
 PARSE = "rego_parse_error"
@@ -39,6 +41,12 @@ class Problem(NamedTuple):
 
     def __str__(self) -> str:
         return "\n\t".join([f"{self.at}: {self.code}: {self.message}", *self.details])
+
+
+def near(name: str, known: Iterable[str]) -> str:
+    """`; did you mean `startswith`?` where a known name is near, "" where none is."""
+    found = difflib.get_close_matches(name, known, n=1, cutoff=0.8)
+    return f"; did you mean `{found[0]}`?" if found else ""
 
 
 class RegoError(Exception):

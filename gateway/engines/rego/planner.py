@@ -6,9 +6,9 @@ from collections.abc import Iterable
 
 from gateway.engines.rego import ast
 from gateway.engines.rego.bodies import Bodies
-from gateway.engines.rego.errors import COMPILE, RECURSION, UNSAFE, Location, Problem
+from gateway.engines.rego.errors import COMPILE, RECURSION, UNSAFE, Location, Problem, near
 from gateway.engines.rego.references import Surroundings, constant, shown
-from gateway.engines.rego.safety import Unsafe
+from gateway.engines.rego.safety import ROOTS, Unsafe
 from gateway.engines.rego.tree import COMPLETE, FUNCTION, OBJECT, SET, Node
 from gateway.engines.rego.writer import MOST_LOOPS, Namespace, TooDeep, Writer
 
@@ -134,7 +134,8 @@ class Plan:
             self.write(rule, bodies, writer)
         except Unsafe as error:
             for missing in sorted({shown(one) for one in error.names}):
-                self.around.problems.append(Problem(UNSAFE, f"var {missing} is unsafe", error.literal.at))
+                words = f"var {missing} is unsafe{near(missing, ROOTS)}"
+                self.around.problems.append(Problem(UNSAFE, words, error.literal.at))
             return
         except TooDeep:
             words = f"more than {MOST_LOOPS} iterations within one another; put some into a rule of their own"

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from gateway.engines.rego import ast
 from gateway.engines.rego.builtins import Builtin
-from gateway.engines.rego.errors import TYPE, Location, Problem
+from gateway.engines.rego.errors import TYPE, Location, Problem, near
 from gateway.engines.rego.resolver import pattern_names
 from gateway.engines.rego.safety import ROOTS, Safety
 from gateway.engines.rego.tree import FUNCTION, Node, rules
@@ -165,7 +165,7 @@ class References:
         return str(value) if value is None or isinstance(value, bool) else self.w.constant(value)
 
     def unknown(self, var: ast.Var) -> None:
-        self.problem("rego_unsafe_var_error", f"var {shown(var.name)} is unsafe", var.at)
+        self.problem("rego_unsafe_var_error", f"var {shown(var.name)} is unsafe{near(var.name, ROOTS)}", var.at)
 
     # References
 
