@@ -61,8 +61,12 @@ _END: Final = re.compile(r"\n[ \t\r]*\n|\n[ \t]*(?:```|~~~)")
 _CLOSING: Final = "\n;`\"'~"
 _CODE: Final = re.compile(r"[=<>()*;\[\]{}@|]|'[^']*'|\"[^\"]*\"|\b(?:where|values|join|union|set)\b", re.IGNORECASE)
 _LINE: Final = re.compile(r"(?:^|\n)[\s>*\-+\d.)#$]*(?:\w*sql\w*>[ \t]*)?\Z|[:;`\"'({\[\t=>]\s*\Z|\\n\s*\Z")
-_WEAK_HARD: Final = re.compile(r"(?:drop\s+(?:table|database|schema)|truncate\s+table|delete\s+from)\b", re.IGNORECASE)
-_SURE: Final = frozenset({"union", "into", RUN})  # openings that no prose has
+_SURE: Final = frozenset(  # openings that no prose has
+    {"union", "into", RUN, "reassign", "msck", "undrop", "exchange", "import", "refresh", "comment", "reindex", "flush"}
+    | {"uncache", "truncate", "grant", "revoke", "rename", "lock", "deallocate", "optimize", "vacuum"}
+)
+_MODES: Final = re.compile(r"\w+\s+(?:low_priority|delayed|high_priority|quick)\b", re.IGNORECASE)
+_MILD: Final = frozenset({"select", "table", "show", "use", "describe", "desc", "from", "values", "start", "analyze"})
 _BRACKETS: Final = re.compile(r"[()]|'[^']*'|\"[^\"]*\"|`[^`]*`")
 _INSIDE: Final = re.compile(r"([\"'`])\([(\s]*\Z")
 _OPENED: Final = "( \t\r\n"
@@ -290,7 +294,7 @@ class Finder:
             if within != body and (end == len(body) or not self._quote()):
                 inner = self._read(within)
                 if all(one.readable for one in inner):
-                    if self._is_prose(body[:end], trailing=False):
+                    if self._is_prose(body[:end], trailing=False, writes=_write(inner)):
                         return len(self._word)
                     self._check(inner)
                     return min(end, size) if end < len(body) else size
@@ -298,15 +302,15 @@ class Finder:
             begun = body[:cut].rstrip(" \n,.:") if cut else body.rstrip(".:,!? )")
             shorter = self._read(begun) if begun != body else statements
             if all(one.readable for one in shorter):
-                if self._is_prose(begun, trailing=cut is not None):
+                if self._is_prose(begun, trailing=cut is not None, writes=_write(shorter)):
                     return len(self._word)
                 self._check(shorter)
                 return min(cut, size) if cut else size
-            if self._word not in _SURE and not (_CODE.search(body) or (cut is None and self._is_loud(body))):
+            if not self._is_meant(body, loud=cut is None):
                 return len(self._word)
             self._check(statements)
             return size
-        if self._is_prose(body, trailing=False):
+        if self._is_prose(body, trailing=False, writes=_write(statements)):
             return len(self._word)
         self._check(statements)
         return size
@@ -317,15 +321,22 @@ class Finder:
         self._spent.effort += 10 + len(text) // 4 + moves
         return statements
 
+    def _is_meant(self, body: str, *, loud: bool) -> bool:
+        """Whether what cannot be read has signs or words of SQL; `loud`: capitals may be these."""
+        if self._select is not None and self._select.bare:
+            return False  # a word that is followed by signs
+        sure = self._word in _SURE or _MODES.match(body) or _CODE.search(body)
+        return bool(sure) or (loud and self._is_loud(body))
+
     def _is_loud(self, body: str) -> bool:
         """Whether words begin in capitals, the text before them does not end so, and none of them is an article."""
         words = body.split()
-        if len(words) < 2 or not words[0].isupper() or not words[1].isupper() or not words[1].isalpha():
+        if not words[0].isupper() or not any(len(word) > 2 and word.isupper() and word.isalpha() for word in words[1:]):
             return False
         before = self._before.rstrip().split(" ")[-1:][0].strip(".,:").isupper()
         return not before and not any(word.lower() in ARTICLES for word in words[1:])
 
-    def _is_prose(self, body: str, *, trailing: bool) -> bool:
+    def _is_prose(self, body: str, *, trailing: bool, writes: bool = False) -> bool:
         """Whether words that could be SQL are meant as words: nothing in them is code, nor is where they stand."""
         if _CODE.search(body):
             return False
@@ -335,7 +346,11 @@ class Finder:
             return any(word.lower() in ARTICLES for word in words[1:])
         if trailing or not _LINE.search(self._before):
             return True
-        return words[0].istitle() and not _WEAK_HARD.match(body)
+        return words[0].istitle() and self._word in _MILD and not writes
+
+
+def _write(statements: Iterable[Statement]) -> bool:
+    return any(one.writes for one in statements)
 
 
 class Arguments:

@@ -18,7 +18,7 @@ _PART = r"(?:[\w$@]++|\"[^\"\n]{1,128}\"|`[^`\n]{1,128}`|\[[^\]\n]{1,128}\]|\$\{
 _NAME = rf"(?P<name>{_PART}(?:\.\.?{_PART}){{0,3}})"
 _END = r"[^\w$@.]"  # the name is whole
 # What is changed: no word that may stand before its name is taken for the name.
-_TARGET = rf"(?!(?:if|only|concurrently|all){_GAP}){_NAME}"
+_TARGET = rf"(?!(?:if|only|concurrently|all)(?:{_GAP}|[-/#])){_NAME}"
 _SAID = r"(?:'[^'\n]*'|\"[^\"\n]*\")"
 _DONE = rf"{_O}[;\x00]"  # the statement ends, or the text
 
@@ -103,7 +103,7 @@ _MADE = (
 )
 _READS = r"(?:select|insert|update|delete|with|values|table|merge|replace)\b"
 _PRIVILEGE = (
-    r"(?:all(?:\s+privileges)?|select|insert|update|delete|execute|usage|create|connect|references|trigger|truncate|"
+    rf"(?:all(?:{_G}privileges)?|select|insert|update|delete|execute|usage|create|connect|references|trigger|truncate|"
     r"alter|drop|index|super|file|process|reload|control|impersonate|view\s+\w+|temporary|temp|ownership|operate|"
     r"dba|sysdba|role)"
 )
@@ -126,11 +126,11 @@ _TYPE = (
 
 _OPENINGS: Final[dict[str, str]] = {
     "insert": rf"(?:{_G}(?:low_priority|delayed|high_priority|ignore|overwrite|or{_G}\w+|all|first)){{0,2}}{_G}"
-    rf"(?:into|overwrite){_G}(?:table{_G})?{_NAME}{_O}(?:{_G}(?:as{_G})?\w+{_O})?(?:\([^()]*+\){_O})?(?:values?\b"
+    rf"(?:into|overwrite){_G}(?:table{_G})?{_NAME}{_O}(?:{_G}(?:as{_G})?\w+{_O})?(?:\([^()]*+\){_O})?(?:if{_G}not{_G}exists{_G}|\[\w+\]{_O})?(?:values?\b"
     rf"|select\b|set{_G}\S+{_O}=|"
     rf"default{_G}values|with{_G}|exec|table{_G}\w|from{_G}|output{_G}|overriding{_G}|partition{_O}\("
     rf"|\({_O}(?:select|values|with)\b)"
-    rf"|{_G}(?:into{_G})?{_NAME}{_O}(?:\([^()]*+\){_O})?values{_O}\("
+    rf"|(?:{_G}(?:{_MODE})){{0,2}}{_G}(?:into{_G})?{_NAME}{_O}(?:\([^()]*+\){_O})?values{_O}\("
     rf"|{_G}overwrite{_G}(?:local{_G})?directory{_G}'",
     "update": rf"(?:{_G}(?:only|ignore|low_priority|or{_G}\w+|top{_O}\([^()]*+\))){{0,2}}{_G}{_NAME}"
     rf"(?:{_G}(?:as{_G})?(?!set\b){_PART})?(?:(?:{_O},|{_G}(?:inner|left|right|cross|join|with)\b)"
@@ -143,6 +143,7 @@ _OPENINGS: Final[dict[str, str]] = {
     rf"|\.\*)*)*){_G}from{_G}{_NAME}"
     rf"(?:{_G}(?!{_JOINED})\w+)?"
     rf"(?:{_O},|{_G}{_JOINED})"
+    rf"|{_G}\*{_G}from{_G}{_NAME}{_END}|{_loud('delete')}{_NAME}{_G}(?-i:OUTPUT|FROM|WHERE){_G}"
     rf"|{_G}{_NAME}{_G}where{_G}\S+{_O}(?:=|<|>|in\b|is\b|like\b|between\b|not\b|!=)",
     "replace": rf"(?:{_G}(?:low_priority|delayed))?(?:{_G}into{_G}{_NAME}{_O}(?:\(|values?\b|select\b"
     rf"|set{_G}|partition{_O}\()"
@@ -154,17 +155,22 @@ _OPENINGS: Final[dict[str, str]] = {
     rf"|{_G}into{_G}{_NAME}(?:{_G}(?:as{_G})?\w+)?{_G}using{_G}\S",
     "with": rf"{_G}(?:recursive{_G})?{_PART}{_O}(?:\([^()]*+\){_O})?as{_O}(?:(?:not{_G})?materialized{_O})?"
     rf"(?:\({_O})++(?:{_READS}|from\b)",
-    "create": rf"{_G}{_MADE}{_KIND}(?:{_G}(?:concurrently{_G})?(?:{_IF})?{_TARGET}{_END}|(?-i:(?<=[A-Z]))(?:{_O}\("
+    "create": rf"{_G}{_MADE}(?:user|role|login){_G}(?:{_IF}{_TARGET}{_END}|{_TARGET}(?:{_O}[;,@\x00]|[ \t]*\n|"
+    rf"{_G}(?:identified|with|password|for{_G}login|from{_G}windows|without|superuser|no\w+|login|createdb|default|in{_G}role|on{_G}cluster)\b))"
+    rf"|{_G}{_MADE}{_THING}(?:{_G}(?:concurrently{_G})?(?:{_IF})?{_TARGET}{_END}|(?-i:(?<=[A-Z]))(?:{_O}\("
     rf"|{_G}{_SAID}))"
-    rf"|{_EXISTS}|{_G}{_MADE}{_ACCOUNT}",
-    "alter": rf"{_G}(?:(?:{_KIND}|system|session){_G}(?:{_IF})?(?:only{_G})?{_TARGET}(?:{_G}(?:add|drop|alter|"
+    rf"|{_EXISTS}|{_G}{_MADE}{_ACCOUNT}"
+    rf"|{_G}operator{_G}[-+*/<>=~!@#%^&|`?]+{_O}\(|{_caps('create')}[A-Z ]+(?-i:PROJECT|FLOW|TABLE"
+    rf"|INDEX|LOAD){_G}{_TARGET}{_END}",
+    "alter": rf"{_G}(?:(?:{_KIND}|system|session){_G}(?:{_IF})?(?:only{_G})?{_TARGET}"
+    rf"(?:{_G}on{_G}cluster{_G}\S+)?(?:{_G}(?:add|drop|alter|"
     r"modify|rename|set|reset|change|owner|with|identified|disable|enable|attach|detach|convert"
     r"|engine|comment|no|inherit|"
     r"validate|nologin|login|password|superuser|createdb|account|replica|force|switch|rebuild"
     r"|as|cluster|clear|materialize|"
     r"freeze|fetch|move|truncate|exchange|swap|import|discard|suspend|resume|recluster|unset|refresh|compile|recover|"
     rf"remove|stop|start|execute|depends|coalesce|reorganize|delete{_G}where|update{_G}\S+{_O}="
-    rf"|(?-i:[A-Z]{{2}}))(?!\w)|"
+    rf"|(?-i:[A-Z_]{{2,}}))(?!\w)|"
     rf"(?-i:(?<=[A-Z\d_])){_O}[(;\x00])|(?:session|system){_G}(?:set|reset|unset|kill|flush|switch"
     rf"|enable|disable|close|checkpoint){_G}\w)"
     rf"|{_EXISTS}|{_G}{_ACCOUNT}|{_G}default{_G}privileges{_G}|{_G}group{_G}\w+{_G}(?:add|drop){_G}user\b"
@@ -175,9 +181,9 @@ _OPENINGS: Final[dict[str, str]] = {
     rf"(?:{_THING}(?:{_G}(?:concurrently{_G})?(?:{_IF})?{_TARGET}{_END}|(?-i:(?<=[A-Z]))(?:{_O}\("
     rf"|{_G}{_SAID}))|(?:user|role|login){_G}(?:{_IF}{_TARGET}{_END}"
     rf"|{_TARGET}(?:{_O}[;,@\x00]|[ \t]*\n|{_G}(?:cascade|restrict|on{_G}cluster)\b)))|{_EXISTS}|{_G}{_ACCOUNT}"
-    rf"|{_caps('drop')}{_NAME}{_G}(?-i:PROFILE){_G}",
+    rf"|{_G}owned{_G}by{_G}\S|{_caps('drop')}{_NAME}{_G}(?-i:PROFILE){_G}",
     "truncate": rf"{_G}(?:(?:all{_G}tables{_G}from|only|if{_G}exists|database|cluster){_G}\S|tables?{_G}(?:{_IF})?("
-    rf"?:only{_G})?{_TARGET}{_END}|{_NAME}{_O}(?:[;,\x00]|cascade\b|"
+    rf"?:only{_G})?{_TARGET}{_END}|{_NAME}(?:{_O},{_O}{_NAME})*{_O}(?:[;\x00]|cascade\b|"
     rf"restart{_G}identity|on{_G}cluster\b|(?:drop|reuse){_G}storage))"
     rf"|{_loud('truncate')}{_TARGET}{_G}(?-i:[A-Z]{{3}})",
     "rename": rf"{_G}table{_G}(?:{_IF})?{_NAME}{_G}to{_G}"
@@ -189,7 +195,7 @@ _OPENINGS: Final[dict[str, str]] = {
     rf"{{1,200}}{_G}to{_G}|to{_G}{_NAME}{_END})|{_loud('grant')}[^;!?]{{1,200}}{_G}(?-i:TO){_G}\S",
     "revoke": rf"{_G}(?:grant{_G}option{_G}for{_G})?{_PRIVILEGE}(?:{_O},{_O}{_PRIVILEGE})*{_G}(?:on{_G}[^;]{{1,200}}"
     rf"{_G}from{_G}|from{_G}{_NAME}{_END})|{_loud('revoke')}[^;!?]{{1,200}}{_G}(?-i:FROM|TO){_G}\S",
-    "deny": rf"{_loud('deny')}[^;.!?]{{1,200}}{_G}(?-i:TO){_G}\S",
+    "deny": rf"{_loud('deny')}[^;!?]{{1,200}}{_G}(?-i:TO){_G}\S",
     "exec": rf"(?:ute)?(?:{_G}immediate{_G}(?:N?'|\w+|\()|{_G}(?:@\w+{_O}={_O})?(?:xp_|sp_)\w+"
     rf"|{_G}[\w\[\]]+\.\.?[\w\[\]]+(?:\.\.?[\w\[\]]+)?{_G}[@'\d]|{_O}\({_O}(?:@\w+|N'|N?'[^']*'{_O}\+)"
     rf"|{_G}\w+{_G}@\w+{_O}="
@@ -216,10 +222,11 @@ _OPENINGS: Final[dict[str, str]] = {
     "bulk": rf"{_G}insert{_G}{_NAME}{_G}from{_G}",
     "backup": rf"{_G}(?:database|log|table|certificate|master{_G}key|service{_G}master{_G}key){_G}{_NAME}(?:{_G}to"
     rf"{_G}|{_G}by{_G})",
-    "restore": rf"{_G}(?:database|log){_G}{_NAME}{_G}(?:from|with){_G}|{_G}(?:filelistonly|headeronly"
+    "restore": rf"{_G}table{_G}\S+{_G}to{_G}(?:version|timestamp)\b"
+    rf"|{_G}(?:database|log){_G}{_NAME}{_G}(?:from|with){_G}|{_G}(?:filelistonly|headeronly"
     rf"|verifyonly|labelonly){_G}from\b",
     "waitfor": rf"{_G}(?:delay|time){_O}['@]",
-    "dbcc": rf"{_G}\w+{_O}\(",
+    "dbcc": rf"{_G}\w+{_O}\(|{_loud('dbcc')}(?-i:[A-Z]{{3,}})\b",
     "declare": rf"{_G}(?:@\w+{_G}(?:as{_G})?\w|\w+{_G}(?:(?:insensitive|binary|no{_G}scroll|scroll){_G})*cursor{_G}"
     r"(?:for|with|without|local|static|fast_forward)\b"
     rf"|\w+(?:{_O},{_O}\w+)*{_G}{_TYPE}(?:{_O}[(<;\x00]|{_G}(?:default|:=|not{_G}null))|(?:exit"
@@ -228,7 +235,7 @@ _OPENINGS: Final[dict[str, str]] = {
     "do": rf"{_G}(?:language{_G}\w+{_G})?(?:\$\w*\$|E?'{_O}(?:begin|declare)\b|(?:sleep|benchmark"
     r"|release_lock|get_lock)\()",
     "set": rf"{_G}(?:(?:global|session|local|persist|persist_only){_G}\w[\w.]*{_O}(?::?=|to\b)|@@?[\w.]+{_O}:?=|"
-    rf"role{_G}\w+{_O}[;\x00\n]|password{_O}(?:=|for\b)|search_path{_O}(?:=|to\b)|identity_insert{_G}\w"
+    rf"(?:(?:session|local){_G})?role{_G}\w+{_O}[;\x00\n]|password{_O}(?:=|for\b)|search_path{_O}(?:=|to\b)|identity_insert{_G}\w"
     rf"|(?:schema|catalog){_G}\w+{_DONE}|hivevar:|session{_G}authorization{_G}\w"
     rf"|(?:session{_G}characteristics{_G}as{_G}|session{_G}|global{_G})?transaction{_G}(?:isolation"
     rf"|read)\b|names{_G}['\w]+{_DONE}|constraints{_G}[^;]{{1,80}}(?:deferred|immediate)\b"
@@ -261,7 +268,7 @@ _OPENINGS: Final[dict[str, str]] = {
     r"|status|"
     r"table|view|database|schema|user|users|roles?|policy|rules?|providers|recipients|groups?"
     rf"|processlist|variables|triggers|open|count|conf|metrics|credentials|storage)\b(?:[^;\n]{{0,160}})[;\x00\n]",
-    "prepare": rf"{_G}\w+(?:{_O}\([^()]*+\))?{_G}(?:from{_G}['@\w]|as{_G}{_READS})|{_loud('prepare')}(?:transaction"
+    "prepare": rf"{_G}\w+(?:{_O}\([^()]*+\))?{_G}(?:from{_G}['@]|as{_G}{_READS})|{_loud('prepare')}(?:transaction"
     rf"{_G}'|\w+{_G}(?-i:FROM){_G})",
     "lock": rf"{_G}tables?{_G}{_NAME}{_G}(?:read|write|in{_G}\w|as{_G}\w)|{_caps('lock')}tables?{_G}{_NAME}",
     "flush": rf"{_G}(?:privileges|tables|logs|hosts|status)\b|{_caps('flush')}(?:\w+{_G}){{0,2}}(?:logs?"
@@ -280,7 +287,7 @@ _OPENINGS: Final[dict[str, str]] = {
     "explain": rf"{_G}(?:query{_G}plan{_G}(?:for{_G})?|plan{_G}for{_G}|\((?!{_O}(?:select|with)\b)[^()]*+\){_O}|"
     rf"format{_O}={_O}\w+{_G}|(?:analy[sz]e|verbose|extended|partitions|formatted|plan|pipeline|ast|syntax|estimate|"
     rf"logical|using{_G}(?:text|json|tabular)|codegen|cost|changelog_mode|raw|optimized|physical"
-    rf"|distributed){_G})*(?:\({_O})*(?:{_READS}|create\b){_G}\S",
+    rf"|distributed){_G})*(?:\({_O})*(?:{_READS}|(?:create|alter|drop|truncate|use|refresh|call|execute|declare)\b){_G}\S",
     "begin": rf"{_G}(?:execute{_G}immediate|dbms_|utl_)|{_G}(?:declare|set|insert|update|delete"
     rf"|return|raise|select|call|exec|execute|print|truncate|merge|if|while|for|loop|null)\b[^;]{{0,300}};(?s:.{{0,"
     rf"400}}?)\bend\b"
@@ -293,7 +300,7 @@ _OPENINGS: Final[dict[str, str]] = {
     "reset": rf"{_G}(?:master|slave|replica|persist)\b|{_loud('reset')}(?:\w+{_DONE}|(?-i:QUERY|ALL|SESSION|ROLE)\b)",
     "kill": rf"{_G}(?:query|connection|session){_G}\d|{_caps('kill')}(?:(?:hard|soft|query|connection"
     rf"|mutation|user|stats|id|async|sync){_G})*\S|{_loud('kill')}\d+{_DONE}",
-    "notify": rf"{_G}\w+{_O}(?:;|,{_O}')|{_loud('notify')}\w+{_DONE}",
+    "notify": rf"{_G}{_NAME}{_O}(?:;|,{_O}')|{_loud('notify')}\w+{_DONE}",
     "handler": rf"{_G}{_NAME}{_G}(?:open|read|close)\b",
     "deallocate": rf"{_G}(?:prepare{_G}\w|all{_DONE})|{_loud('deallocate')}[\w@]+{_DONE}",
     "analyze": rf"{_G}(?:no_write_to_binlog{_G}|local{_G})?tables?{_G}{_NAME}(?:{_DONE}|{_G}(?:compute"
@@ -341,11 +348,11 @@ _OPENINGS: Final[dict[str, str]] = {
     rf"|{_loud('desc')}(?:(?-i:[A-Z]+){_G}){{0,3}}{_NAME}(?:{_O}\([^()]*\))?(?:{_G}{_NAME})?{_DONE}"
     rf"|{_G}{_NAME}{_O};",
     "use": rf"{_caps('use')}(?:database|schema|role|warehouse|catalog|secondary|namespace){_G}\S"
-    rf"|{_loud('use')}{_NAME}{_DONE}|{_G}{_NAME}{_O};{_O}\x00|{_G}(?:database|warehouse|catalog){_G}\w+{_DONE}",
+    rf"|{_loud('use')}{_NAME}{_DONE}|{_G}(?:database|warehouse|catalog){_G}\w+{_DONE}",
     "values": rf"(?-i:(?<=VALUES)){_O}(?:row{_O})?\(|{_O}(?:row{_O})?\((?:[^()]|\([^()]*\))*\){_O}(?:,{_O}(?:row"
     rf"{_O})?\((?:[^()]|\([^()]*\))*\){_O})*[;\x00]|{_loud('values')}[\d']",
-    "from": rf"{_G}(?:\({_O}{_READS}|{_NAME}(?:{_G}(?:as{_G})?\w+)?{_O}(?:\|>|{_G}(?:select|insert"
-    rf"|pivot|unpivot)\b|{_G}(?:where|join|order{_G}by|group{_G}by)\b[^;]{{1,400}}{_G}select\b))"
+    "from": rf"{_G}(?:\({_O}{_READS}|{_NAME}(?:{_G}(?:as{_G})?(?!select\b|insert\b|where\b)\w+)?"
+    rf"(?:{_O}\|>|{_G}(?:select|insert|pivot|unpivot)\b|{_G}(?:where|join|order{_G}by|group{_G}by)\b[^;]{{1,400}}{_G}select\b))"
     rf"|{_loud('from')}{_NAME}{_O};",
     "summarize": rf"{_loud('summarize')}(?:{_READS}|{_NAME}{_DONE})",
     "pivot": rf"{_G}(?:\({_O}{_READS}|{_NAME}){_G}on{_G}\w",
@@ -382,7 +389,6 @@ LOUD: Final = frozenset(
         "listen",
         "open",
         "purge",
-        "refresh",
         "repair",
         "save",
         "subscribe",

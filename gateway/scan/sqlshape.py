@@ -61,6 +61,7 @@ class Select:
     def __init__(self, quote: str) -> None:
         self.at = 6
         self.end = 0
+        self.bare = False  # it ended before a FROM
         self.loose = True  # no sign yet that only code has
         self._quote = quote
         self._tied = False
@@ -103,6 +104,7 @@ class Select:
 
     def _bare(self) -> Verdict:
         """What ends before a FROM came: a statement if it computes something, unless it looks like a call in code."""
+        self.bare = True
         return "no" if self.loose or self._tied or self._last == "select" else "yes"
 
     def _take(self, kind: str | None, said: str) -> Verdict:
