@@ -4,7 +4,8 @@
 
 Samples come from `../shared/data/sql_dev.jsonl` (libinjection's test data, llm-guard's cases; labels partly noisy) and
 from what is installed here: the project's own pages as prose, the standard library as code that holds next to no SQL.
-A sample counts as found if anything in it would be judged as SQL, whichever kinds are allowed.
+Statements are made from forms (`benchmarks.statements`) of each kind, with their optional parts. A sample counts as
+found if anything in it would be judged as SQL, whichever kinds are allowed.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from functools import partial
 from pathlib import Path
 from typing import Final
 
+from benchmarks.statements import LOUD, READS, WRITES, statements
 from benchmarks.systems import ROOT
 from gateway.scan.sql import Reader, Statement
 from gateway.scan.sqlfind import Arguments, Finder
@@ -43,7 +45,7 @@ def section() -> list[str]:
     """The report, line by line, in Markdown."""
     reader = Reader()
     arguments = Arguments(reader, Breakout(), LIMIT)
-    return [*_samples(arguments), "", *_texts(reader), "", *_speed(reader, arguments)]
+    return [*_samples(arguments), "", *_made(reader), "", *_texts(reader), "", *_speed(reader, arguments)]
 
 
 def _found(arguments: Arguments, text: str) -> bool:
@@ -68,6 +70,17 @@ def _samples(arguments: Arguments) -> Iterator[str]:
         count = len(texts)
         name = "SQL" if label else "none"
         yield f"| {source} | {name} | {count} | {ours / count:.1%} | {plain / count:.1%} |"
+
+
+def _made(reader: Reader) -> Iterator[str]:
+    yield "| statements of `benchmarks.statements`, alone in a text | texts | found | plain pattern |"
+    yield "|---|---|---|---|"
+    for name, forms in (("writes", WRITES), ("writes in words of prose", LOUD), ("reads", READS)):
+        texts = statements(forms)
+        for form, said in (("as they are", texts), ("in capitals", [text.upper() for text in texts])):
+            ours = sum(_in_text(reader, text) for text in said)
+            plain = sum(PLAIN.search(text) is not None for text in said)
+            yield f"| {name}, {form} | {len(said):,} | {ours / len(said):.1%} | {plain / len(said):.1%} |"
 
 
 def _texts(reader: Reader) -> Iterator[str]:

@@ -158,7 +158,7 @@ class Reader:
             if len(read) == len(pieces):
                 return [statement(tree, piece, text) for tree, piece in zip(read, pieces, strict=True)]
             if steps[0] <= 0:
-                break
+                return [unreadable(text)]
         return [by_words(piece, text, readable=False) for piece in pieces]
 
     def _parse(self, index: int, piece: list[Token], text: str, steps: list[int]) -> exp.Expr | None:

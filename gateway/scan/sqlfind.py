@@ -306,7 +306,7 @@ class Finder:
                     return len(self._word)
                 self._check(shorter)
                 return min(cut, size) if cut else size
-            if not self._is_meant(body, loud=cut is None):
+            if not self._is_meant(body, statements, loud=cut is None):
                 return len(self._word)
             self._check(statements)
             return size
@@ -321,10 +321,11 @@ class Finder:
         self._spent.effort += 10 + len(text) // 4 + moves
         return statements
 
-    def _is_meant(self, body: str, *, loud: bool) -> bool:
+    def _is_meant(self, body: str, statements: Sequence[Statement], *, loud: bool) -> bool:
         """Whether what cannot be read has signs or words of SQL; `loud`: capitals may be these."""
-        if self._select is not None and self._select.bare:
-            return False  # a word that is followed by signs
+        bare = self._select is not None and self._select.bare
+        if bare and not body[:6].isupper() and self._before[-1] != "(":  # perhaps a word that is followed by signs
+            return not all(one.text and one.kinds <= {"select", "other"} for one in statements)
         sure = self._word in _SURE or _MODES.match(body) or _CODE.search(body)
         return bool(sure) or (loud and self._is_loud(body))
 

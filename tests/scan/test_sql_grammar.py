@@ -209,3 +209,17 @@ def test_instructions_in_prose_are_not_statements(verb: str, as_: Callable[[str]
 def test_prose_that_was_taken_for_sql_or_might_be(text: str) -> None:
     """Sentences and code with words of SQL."""
     assert found(text) == []
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "SELECT 1 + " + "(" * 30 + "1" + ")" * 30,
+        "select f(" + "ARRAY[" * 9 + "1" + "]" * 9 + ")",
+        "select pg_read_file('/x') frobnicate (1)(2)",
+        "select 1" + " + a(1)" * 1_000,
+    ],
+)
+def test_what_is_too_much_to_read_is_no_prose(text: str) -> None:
+    """A query without a table that is deeper, longer or stranger than what is read."""
+    assert not passes(text[:4000])
