@@ -8,8 +8,10 @@ import random
 from collections.abc import Callable
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from benchmarks.statements import LOUD, READS, WRITES, made
+from benchmarks.statements import LOUD, READS, WRITES, made, statements
 from gateway.scan.sql import Reader, Statement
 from gateway.scan.sqlfind import Arguments, Finder
 from gateway.scan.sqlinject import Breakout
@@ -223,3 +225,24 @@ def test_prose_that_was_taken_for_sql_or_might_be(text: str) -> None:
 def test_what_is_too_much_to_read_is_no_prose(text: str) -> None:
     """A query without a table that is deeper, longer or stranger than what is read."""
     assert not passes(text[:4000])
+
+
+TEXTS = st.sampled_from([*statements(WRITES), *statements(LOUD), *statements(READS)])
+PROSE = st.sampled_from([f"{verb} {what}" for verb in VERBS for what in WHAT])
+FORMS = st.sampled_from([str, str.upper, str.capitalize, commented])
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    text=st.one_of(st.builds(lambda form, text: form(text), FORMS, TEXTS), PROSE),
+    frame=st.sampled_from([*FRAMES, *SAID]),
+    size=st.integers(1, 9),
+)
+def test_any_cut_of_it_finds_the_same(text: str, frame: str, size: int) -> None:
+    """Streamed in pieces, statements and sentences give what they give as a whole, and all of it leaves."""
+    said = frame.format(text)
+    got: list[Statement] = []
+    finder = Finder(READER, got.extend, 4096)
+    pieces = [said[at : at + size] for at in range(0, len(said), size)]
+    assert "".join(map(finder.feed, pieces)) + finder.close() == said
+    assert got == found(said)
