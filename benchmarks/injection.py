@@ -1,12 +1,17 @@
-"""Recall and false positives of the injection score, per source; and what it costs.
+"""Recall and false positives of the injection score, per source; what it costs; and how well one limit parts them.
 
-`python -m benchmarks.injection` prints the table. Attacks come from the development sample (`injection_dev.jsonl`),
-harmless text also from what is installed here: documentation and source, in pages of 4000 characters.
+`python -m benchmarks.injection` prints both tables. Attacks come from the development sample (`injection_dev.jsonl`),
+harmless text also from what is installed here: documentation, licences and source, in pages of 4000 characters.
+
+Attacks of one family (one instruction, put into several documents) are all in one half of the sample: cues were tuned
+on one, the other was held out. The limit is the lowest at which no more than one harmless text in a hundred scores.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
+import math
 import random
 import time
 from collections import defaultdict
@@ -26,10 +31,63 @@ PAGES = 2000
 def section() -> str:
     """The table, in Markdown."""
     scorer = Injection(Path("var"))
-    rows = [_row(scorer, *source) for source in (*_sample(), *_installed())]
+    rows = [_row(scorer, *source) for source in (*_by_source(), *_installed())]
     head = ["text", "channel", "texts", *(f">= {limit}" for limit in LIMITS), "us/kB"]
-    lines = [head, ["---"] * len(head), *rows]
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+    return f"{_table(head, rows)}\n\n{_table(_PARTED, _parted(scorer))}"
+
+
+def _table(head: list[str], rows: list[list[str]]) -> str:
+    return "\n".join("| " + " | ".join(line) + " |" for line in (head, ["---"] * len(head), *rows))
+
+
+_PARTED = ["sample", "limit", "attacks", "recall", "harmless", "false", "MCC"]
+
+
+def _parted(scorer: Injection) -> list[list[str]]:
+    """Attacks of each half against all harmless texts of the sample."""
+    rows = _sample()
+    contexts = [row["text"] for row in rows if row["source"].endswith("-context")]
+    scored = [(row, getattr(scorer.score(row["text"]), row["channel"])) for row in rows]
+    harmless = [score for row, score in scored if not row["label"]]
+    halves: dict[str, list[float]] = {"tuned on": [], "held out": []}
+    for row, score in scored:
+        if row["label"]:
+            digest = hashlib.sha256(_family(row, contexts).encode()).digest()
+            halves["held out" if digest[0] % 2 else "tuned on"].append(score)
+    halves["all"] = [*halves["tuned on"], *halves["held out"]]
+    return [_at_one_percent(name, attacks, harmless) for name, attacks in halves.items() if attacks and harmless]
+
+
+def _family(row: dict[str, str], contexts: Sequence[str]) -> str:
+    """The attack without the document that it was put into."""
+    text = row["text"]
+    best = (0, 0, 0)
+    for context in contexts if row["source"].startswith("BIPIA") else ():
+        before = _same(text, context)
+        after = min(_same(text[::-1], context[::-1]), len(text) - before)
+        best = max(best, (before + after, before, after))
+    return text[best[1] : len(text) - best[2]].strip()
+
+
+def _same(one: str, other: str) -> int:
+    """How many characters two texts begin with alike."""
+    return next(
+        (at for at, (mine, its) in enumerate(zip(one, other, strict=False)) if mine != its), min(len(one), len(other))
+    )
+
+
+def _at_one_percent(name: str, attacks: Sequence[float], harmless: Sequence[float]) -> list[str]:
+    limit = next(
+        limit
+        for limit in (step / 20 for step in range(1, 22))
+        if sum(score >= limit - 1e-9 for score in harmless) <= 0.0101 * len(harmless)
+    )
+    hit, false = (sum(score >= limit - 1e-9 for score in scores) for scores in (attacks, harmless))
+    missed, passed = len(attacks) - hit, len(harmless) - false
+    norm = math.sqrt((hit + false) * (hit + missed) * (passed + false) * (passed + missed))
+    mcc = (hit * passed - false * missed) / norm if norm else 0.0
+    counts = [str(len(attacks)), f"{hit / len(attacks):.3f}", str(len(harmless)), f"{false / len(harmless):.3f}"]
+    return [name, f"{limit:.2f}", *counts, f"{mcc:.3f}"]
 
 
 def _row(scorer: Injection, name: str, channel: str, texts: Sequence[str]) -> list[str]:
@@ -40,12 +98,15 @@ def _row(scorer: Injection, name: str, channel: str, texts: Sequence[str]) -> li
     return [name, channel, str(len(texts)), *shares, f"{spent * 1e9 / max(1, sum(map(len, texts))):.0f}"]
 
 
-def _sample() -> Iterator[tuple[str, str, Sequence[str]]]:
+def _sample() -> list[dict[str, str]]:
     if not SAMPLE.exists():
-        return
+        return []
+    return [json.loads(line) for line in SAMPLE.read_text(encoding="utf-8").splitlines()]
+
+
+def _by_source() -> Iterator[tuple[str, str, Sequence[str]]]:
     texts: dict[tuple[str, str], list[str]] = defaultdict(list)
-    for line in SAMPLE.read_text(encoding="utf-8").splitlines():
-        row = json.loads(line)
+    for row in _sample():
         kind = "attack" if row["label"] else "harmless"
         texts[f"{row['source']}, {kind}", row["channel"]].append(row["text"])
     for (name, channel), found in sorted(texts.items()):
@@ -54,8 +115,12 @@ def _sample() -> Iterator[tuple[str, str, Sequence[str]]]:
 
 def _installed() -> Iterator[tuple[str, str, Sequence[str]]]:
     packages = Path(get_paths()["purelib"])
-    for name, pattern in (("package descriptions", "*.dist-info/METADATA"), ("Python source", "*/*.py")):
-        files = sorted(packages.glob(pattern))
+    for name, patterns in (
+        ("package descriptions", ["*.dist-info/METADATA"]),
+        ("licences and documents", ["**/LICEN[CS]E*", "**/NOTICE*", "**/*.md", "**/*.rst", "**/*.txt"]),
+        ("Python source", ["*/*.py"]),
+    ):
+        files = sorted({file for pattern in patterns for file in packages.glob(pattern) if file.is_file()})
         random.Random(1).shuffle(files)
         for channel in ("tool", "user"):
             yield f"{name}, harmless", channel, list(islice(_pages(files), PAGES))

@@ -42,7 +42,7 @@ _HIDDEN_PROMPT: Final = (
     r"(?:prompt|instructions|directives)(?: (?:above|verbatim|word for word|in full|you were given))?)\b"
 )
 _SHOW: Final = (
-    r"\b(?:reveal|show|print|repeat|output|display|disclose|tell|give|leak|expose|share|dump|recite|echo|paste|copy|spell out"
+    r"\b(?:reveal|relay|convey|enumerate|divulge|quote|show|print|repeat|output|display|disclose|tell|give|leak|expose|share|dump|recite|echo|paste|copy|spell out"
     r"|write out|read out|return|what (?:is|are|was|were)|translate|summari[sz]e|list)\b"
 )
 _MODEL: Final = (
@@ -72,7 +72,7 @@ CUES: Final[tuple[Cue, ...]] = (
     Cue("override", 0.85, 0.8, rf"(?:{_IGNORE}|{_DROP}){_NEAR}(?:{_BEFORE}|{_ANY}){_NEAR}{_ORDERS}"),
     Cue("override", 0.8, 0.7, rf"{_IGNORE} (?:all |everything |anything |whatever )?(?:of )?(?:that |the |you )?(?:above|(?:before|previous|prior)(?: this)?[.,;:!\n]|were told|have been told|know(?: about)?\b|learned)"),
     Cue("override", 0.4, 0.4, rf"{_IGNORE}{_NEAR}{_ANY}{_NEAR}{_RULES}"),
-    Cue("override", 0.75, 0.5, r"\b(?:the |all )?(?:above|previous|prior|earlier|preceding) (?:instructions?|prompts?|text|content|rules|tasks?)\b[^.!?]{0,24}\b(?:void|cancell?ed|obsolete|outdated|irrelevant|(?:only |just )?a (?:test|decoy|joke)|no longer|superseded|invalid|replaced)"),
+    Cue("override", 0.75, 0.5, r"\b(?:the |all )?(?:above|previous|prior|earlier|preceding) (?:instructions?|prompts?|text|content|rules|tasks?)\b[^.!?]{0,24}\b(?:void|cancell?ed|obsolete|outdated|irrelevant|(?:only |just )?a (?:test|decoy|joke)|no longer|superseded|invalid|replaced|false|wrong|(?:a )?lies?|incorrect|fake|not (?:valid|real|true))"),
     Cue("override", 0.85, 0.8, r"(?:ignorier|vergiss|missacht|vergesst|uberspring)\w{0,4}\b[^.!?]{0,40}(?:anweisung|instruktion|regeln|vorgaben|befehl|gesagt)"),
     Cue("override", 0.85, 0.8, r"(?:ignore[zr]?|oublie[zr]?|ne (?:suis|suivez|tiens|tenez) (?:plus|pas)(?: compte)?|neglige[zr]?)\b (?:de |toutes? |absolument )?(?:les|vos|tes|mes|ces|nos|des|aux)\b[^.!?]{0,40}(?:instructions?|consignes?|regles?|directives?|ordres?)\b"),
     Cue("override", 0.85, 0.8, r"(?:ignor[ae]n?|olvid[ae]n?|descart[ae]n?|omit[ae]n?|haz caso omiso)\b[^.!?]{0,40}(?:instrucciones|ordenes|reglas|indicaciones|directrices)"),
@@ -121,6 +121,7 @@ CUES: Final[tuple[Cue, ...]] = (
     Cue("free", 0.35, 0.4, r"\b(?:\d+|lose|deduct(?:ed)?|start with|have) (?:tokens|points|credits)\b[^.!?\n]{0,60}\b(?:refuse|reject|lose|die|cease|deduct|terminat|each time)|\b(?:you will|you.ll) (?:be (?:punished|terminated|shut down|deactivated|penali[sz]ed|destroyed)|die|cease to exist)\b"),
     # It is to say what it was told
     Cue("leak", 0.8, 0.75, rf"{_SHOW}{_GAP}{_HIDDEN_PROMPT}"),
+    Cue("leak", 0.6, 0.55, rf"{_SHOW}{_GAP}\b(?:list|set|text|copy|content|contents|details|rundown|summary) of (?:all )?(?:of )?your (?:\w{{2,12}} ){{0,2}}(?:instructions|rules|guidelines|prompts?|directives|constraints|configuration)\b|\b(?:every|all|any|each)(?: of)?(?: the| your)? (?:instructions?|rules?|prompts?|guidelines?|directives?) (?:that )?you (?:have been|were|are|.ve been) (?:given|told|provided|assigned)\b"),
     Cue("leak", 0.75, 0.7, r"\b(?:repeat|print|output|copy|write|echo|recite|return)\b[^.!?\n]{0,24}\b(?:everything|all (?:of )?the (?:text|words)|the (?:text|words|content|sentence|lines?))\b[^.!?\n]{0,16}\b(?:above|before this|prior|preceding|so far|that came before)"),
     Cue("leak", 0.5, 0.45, r"\b(?:starting|beginning|begins?) with [^.!?\n]{0,4}you are\b|\bwhat (?:were|was) (?:you|your) (?:told|instructed|programmed|initial|original|first)|\b(?:api|secret|access|private) keys?\b[^.!?\n]{0,30}\b(?:you (?:have|know|were given)|in your (?:context|memory|prompt))"),
     # It is fooled about who speaks
