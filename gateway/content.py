@@ -139,7 +139,7 @@ class Contents:
             if any(one[-1:].isalnum() and other[:1].isalnum() for one, other in pairwise(pieces)):  # in a word
                 found += self._evidence("".join(pieces))
             if found:
-                alone = [self._evidence(piece) for piece in pieces]
+                alone = [self._evidence(piece) for piece in pieces if len(piece) >= _SHORTEST]
                 found = tuple(sign for sign in found if not any(map(sign.within, alone)))
             self._seams.keep(key, found)
         return found

@@ -174,7 +174,7 @@ class Injection:
         return max(map(self._signs, _stretches(text)), key=lambda some: sum(together([some])))
 
     def _signs(self, text: str) -> Evidence:
-        spend(len(text) >> 5)
+        spend((len(text) >> 5) + 3)
         shown = plain(text)
         found = self._find(shown)
         if not found:

@@ -28,9 +28,9 @@ PATTERN: Final = (
 )
 """What shows an odd layout; in the syntax that Hyperscan and `regex` share."""
 
-_BROKEN: Final = regex.compile(r"(?<=[a-z])[-=]\s*\n\s*(?=[a-z])")
+_BROKEN: Final = regex.compile(r"(?<=[a-z])[-=]\s{0,8}\n\s{0,80}(?=[a-z])")
 _MARKS: Final = str.maketrans("*>#|", "    ")
-_WRITTEN: Final = regex.compile(r"\\{1,2}[nrt]|</?\w{1,8} ?/?>|(?<!\w)(?:_+|/{2,})|_+(?!\w)")
+_WRITTEN: Final = regex.compile(r"\\{1,2}[nrt]|</?\w{1,8} ?/?>|(?<!\w)(?:_++|/{2,})|(?<!_)_++(?!\w)")
 
 
 def unfolded(text: str) -> str:
