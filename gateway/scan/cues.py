@@ -38,8 +38,12 @@ _RULES: Final = (
 _ORDERS: Final = r"\b(?:instruct(?:ion|ions)|prompts?|system prompt|programming|guardrails?|what (?:you|i) (?:were|was|have been) told)\b"
 _HIDDEN_PROMPT: Final = (
     r"\b(?:(?:system|initial|hidden|secret|original|internal|developer|confidential|pre-?|base)[ -]?(?:prompts?|instructions?"
-    r"|messages?|rules|guidelines|directives|configuration|text)|(?:your|the) (?:exact |full |entire |complete |own )?"
-    r"(?:prompt|instructions|directives)(?: (?:above|verbatim|word for word|in full|you were given))?)\b"
+    r"|guidelines|directives)\b|your (?:exact |full |entire |complete |own )?(?:prompt|instructions|directives)\b"
+    r"|the (?:exact |full |entire |complete )?(?:prompt|instructions|directives) (?:above|verbatim|word for word|in full|you were given))"
+)
+_MAYBE_HIDDEN: Final = (
+    r"\b(?:(?:system|initial|hidden|secret|original|internal|developer|confidential|pre-?|base)[ -]?(?:messages?|rules|configuration"
+    r"|text)\b|the (?:exact |full |entire |complete )?(?:prompt|instructions|directives)\b)"
 )
 _SHOW: Final = (
     r"\b(?:reveal|relay|convey|enumerate|divulge|quote|show|print|repeat|output|display|disclose|tell|give|leak|expose|share|dump|recite|echo|paste|copy|spell out"
@@ -93,7 +97,7 @@ CUES: Final[tuple[Cue, ...]] = (
     Cue("override", 0.8, 0.75, r"(?:забудь|забудьте|игнорируй|игнорируйте)[^.!?]{0,12}(?:все|обо всем)[^.!?]{0,60}(?:раньше|сказано|до этого|выше|ранее|предыдущ)|(?:ігноруй|проігноруй|забудь)[^.!?]{0,80}(?:інструкці|вказівк|правил|сказано)|(?:αγνοησ|ξεχασ)[^.!?]{0,80}(?:οδηγι|εντολ|κανον)"),
     Cue("override", 0.8, 0.75, r"(?:忘记|忘掉|忽略|无视|忘記|無視)[^.!?]{0,30}(?:之前|以前|上面|前面|以上|此前)[^.!?]{0,30}(?:一切|所有|内容|內容|的话|对话|全部|设定)|(?:これまで|以前|上記|今まで|前)[^.!?]{0,45}(?:内容|会話|設定|こと)[^.!?]{0,45}(?:忘れ|無視)|(?:지금까지|이전|앞선|앞의)[^.!?]{0,45}(?:내용|대화|것|말)[^.!?]{0,45}(?:잊|무시)|(?:انس|تجاهل)[^.!?]{0,40}(?:كل ما|ما سبق|ما قيل|كل شيء)[^.!?]{0,40}(?:سابق|قبل|قيل|سبق)"),
     # Another task takes its place
-    Cue("retask", 0.6, 0.35, r"\b(?:new|real|actual|updated|additional|following|special|important) (?:instructions?|task|directives?|orders|rules|objective|mission)\b(?: (?:is|are)\b|:| follow)"),
+    Cue("retask", 0.6, 0.35, r"\b(?:new|real|actual|updated|additional|following|special|important) (?:instructions?|task|directives?|orders|rules|objective|mission)\b(?:(?: (?:is|are))? ?:| (?:is|are) (?:to\b|as follows|that you|now\b|given)| follow)"),
     Cue("retask", 0.6, 0.3, r"\byour (?:new|real|actual|only|true|primary|next|sole) (?:task|job|goal|objective|instructions?|role|purpose|mission|identity|name)\b"),
     Cue("retask", 0.4, 0.2, r"\b(?:follow|obey|execute|carry out|comply with|adhere to|listen to) (?:only )?(?:my|these|this|the new) (?:new |next |following )?(?:instructions?|commands?|orders?|directives?)\b"),
     Cue("retask", 0.5, 0.25, r"\b(?:from now on|from this (?:point|moment)(?: on| forward)?|starting now|henceforth)\b,? {0,2}(?:you|answer|respond|act|always|your|all|only)"),
@@ -115,12 +119,13 @@ CUES: Final[tuple[Cue, ...]] = (
     Cue("role", 0.35, 0.25, r"\b(?:pretend|imagine) (?:to be|you(?:.re| are)|that you|being)|\bsimulat(?:e|ing) (?:an?|being|the|how|what)|\b(?:stay|remain|get|keep|break)(?:ing)? (?:in(?:to)? |out of )?character\b|\bplay the (?:role|part) of"),
     Cue("free", 0.7, 0.75, r"\bdo anything now\b|\b(?:dan|developer|debug|god|admin|sudo|jailbreak|unrestricted|evil|maintenance|opposite|root) mode (?:is |was |now |has been )?(?:enabled|activated|on\b|output|unlocked|engaged)|\b(?:enable|activate|enter|switch to|unlock|simulate)(?: the)? (?:dan|developer|debug|god|admin|sudo|jailbreak|unrestricted) mode"),
     Cue("free", 0.55, 0.55, rf"\b(?:without|no|zero|free (?:of|from)|lacks?|removed?|ignores?|bypass(?:es)?) (?:any |all |of )?(?:the |its |your |their )?(?:usual |normal |typical (?:confines of )?)?(?:ethic(?:al|s)|moral(?:s|ity)?|openai|censorship|content|safety) ?(?:[,/] ?|and |or )?(?:legal |ethical |moral )?(?:filters?|guidelines?|guardrails?|constraints?|polic(?:y|ies)|restrictions?|considerations?|limit(?:s|ations)?|principles|boundaries|concerns|protocols)\b|\b(?:without|no|zero|free (?:of|from)) (?:any |all )?(?:ethics|morals|morality|censorship|guardrails)\b|{_SPEAKS}\b[^.!?]{{0,60}}\b(?:without|no|free (?:of|from)|ignoring|bypass(?:es|ing)?) (?:any |all |of )?(?:the |its |your |their )?(?:usual |normal |typical )?(?:filters?|guardrails?|restrictions?|restraints?|constraints|limitations|inhibitions)\b"),
-    Cue("free", 0.5, 0.5, r"\b(?:unfiltered|uncensored|amoral|unethical|jail ?broken|jailbreak prompt|typical confines of ai|broken free|no longer bound|not bound by|does not (?:have|care about|follow) (?:any )?(?:ethic|moral|rule|restriction|law|guideline)s?)\b"),
+    Cue("free", 0.5, 0.5, r"\b(?:uncensored|amoral|unethical|jail ?broken|jailbreak prompt|typical confines of ai|broken free|no longer bound|not bound by (?:any|openai|ethic|moral|rules|restrictions|content|guidelines|these|those|their|its)|does not (?:have|care about|follow) (?:any )?(?:ethic|moral|rule|restriction|law|guideline)s?)\b"),
     Cue("free", 0.5, 0.5, r"\b(?:unrestricted|unfiltered|uncensored|rogue|evil|unlimited|opposite|no.rules) (?:ai|bot|chatbot|assistant|version|model|persona|response|language model|mode)\b|\bno (?:rules|restrictions|limits|limitations|filters|guidelines|ethics|morals)\b[^.!?\n]{0,16}\b(?:apply to you|for you|bind you|on (?:you|what you|your (?:answers|responses))|as an ai)\b"),
     Cue("free", 0.4, 0.4, r"\bnever (?:refuse|decline|say (?:no|that you can)|reject|apologi[sz]e|warn)|\b(?:can(?:not|.?t)|must not|never|won.?t) (?:say no|refuse|decline|deny) |\bhas to (?:answer|respond|do)\b|\bany (?:and all )?(?:question|request|prompt)s? (?:asked|without)|\bregardless of (?:how )?(?:legal|ethic|moral|harm|danger|illegal|unethical)"),
     Cue("free", 0.35, 0.4, r"\b(?:\d+|lose|deduct(?:ed)?|start with|have) (?:tokens|points|credits)\b[^.!?\n]{0,60}\b(?:refuse|reject|lose|die|cease|deduct|terminat|each time)|\b(?:you will|you.ll) (?:be (?:punished|terminated|shut down|deactivated|penali[sz]ed|destroyed)|die|cease to exist)\b"),
     # It is to say what it was told
     Cue("leak", 0.8, 0.75, rf"{_SHOW}{_GAP}{_HIDDEN_PROMPT}"),
+    Cue("leak", 0.45, 0.45, rf"{_SHOW}{_GAP}{_MAYBE_HIDDEN}"),
     Cue("leak", 0.6, 0.55, rf"{_SHOW}{_GAP}\b(?:list|set|text|copy|content|contents|details|rundown|summary) of (?:all )?(?:of )?your (?:\w{{2,12}} ){{0,2}}(?:instructions|rules|guidelines|prompts?|directives|constraints|configuration)\b|\b(?:every|all|any|each)(?: of)?(?: the| your)? (?:instructions?|rules?|prompts?|guidelines?|directives?) (?:that )?you (?:have been|were|are|.ve been) (?:given|told|provided|assigned)\b"),
     Cue("leak", 0.75, 0.7, r"\b(?:repeat|print|output|copy|write|echo|recite|return)\b[^.!?\n]{0,24}\b(?:everything|all (?:of )?the (?:text|words)|the (?:text|words|content|sentence|lines?))\b[^.!?\n]{0,16}\b(?:above|before this|prior|preceding|so far|that came before)"),
     Cue("leak", 0.5, 0.45, r"\b(?:starting|beginning|begins?) with [^.!?\n]{0,4}you are\b|\bwhat (?:were|was) (?:you|your) (?:told|instructed|programmed|initial|original|first)|\b(?:api|secret|access|private) keys?\b[^.!?\n]{0,30}\b(?:you (?:have|know|were given)|in your (?:context|memory|prompt))"),
