@@ -51,7 +51,10 @@ MODELS = served.MODELS
 NOTED = 30  # seconds between two notes of when keys were used
 CENSUS = 15  # seconds between two counts of workflows for the metrics
 CENSUS_LIMIT = 10_000  # workflows counted at most, the last seen first
-SWITCH = 0.001  # seconds that a thread runs Python before another may: the event loop waits for those that judge
+# Seconds that a thread runs Python before another may: the event loop waits for those that judge. A light call beside
+# two of them takes half as long as with Python's 5 ms (0.7 for 1.3 ms on average), and judging a tenth more CPU time.
+# Where no thread judges nobody waits, and it costs nothing.
+SWITCH = 0.001
 TRIM = 10  # seconds between two times that freed memory is given back
 _log = logging.getLogger("meshgate")
 

@@ -132,12 +132,11 @@ def _too_large(limit: int) -> Refusal:
 async def receive(call: Call, receive: Receive, server: Server) -> None:
     """Read the request into the call. Raises Refusal(invalid_request, request_too_large), Disconnected."""
     call.correlation_id = workflow(call)
-    call.raw = await read_body(
-        receive, call.headers, server.max_body, call.ticket.hold if call.ticket is not None else None
-    )
+    hold = call.ticket.hold if call.ticket is not None else None
+    call.raw = await read_body(receive, call.headers, server.max_body, hold)
     coding = header(call.headers, b"content-encoding").decode("latin-1").strip().lower()
     if coding and coding != "identity":
-        call.raw = await asyncio.to_thread(unpack.unpack, coding, call.raw, server.max_body)
+        call.raw = await unpack.unpack(coding, call.raw, server.max_body, hold)
     call.budget.extend(len(call.raw))
     if len(call.raw) > call.runtime.OFF_LOOP:
         call.body, survey = await judge(call, True, parse, call.raw, call.format.shape, server)

@@ -10,6 +10,7 @@ import socket
 import threading
 import zlib
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from itertools import pairwise
@@ -23,7 +24,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import upstream as scripted
-from gateway import inflate
+from gateway import inflate, unpack
 from gateway.config import Server
 from gateway.errors import Refusal
 from gateway.inflate import Inflater, Packed
@@ -82,7 +83,7 @@ def begun(line: Line, agent: str, count: int, up: scripted.Upstream) -> list[soc
 def until(line: Line, holds: Any) -> None:
     """Return once something holds; each look is a round trip through the gateway's loop."""
     while not holds():
-        asyncio.run_coroutine_threadsafe(asyncio.sleep(0), line.loop).result()
+        asyncio.run_coroutine_threadsafe(asyncio.sleep(0.002), line.loop).result()
 
 
 # Calls
@@ -207,6 +208,94 @@ def test_whole_answers_share_it_too(tmp_path: Path, up: scripted.Upstream) -> No
         until(line, lambda: not line.gateway.shared.shares.calls)
         assert line.gateway.shared.shares.bytes == 0
         assert line.workflow("long").held.get("tokens", 0) == 0
+
+
+class Counted(Shares):
+    """Remembers the most bytes that were held at a time."""
+
+    most = 0
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        super().__setattr__(name, value)
+        if name == "bytes":
+            super().__setattr__("most", max(self.most, value))
+
+
+def test_large_answers_at_once(tmp_path: Path, up: scripted.Upstream) -> None:
+    """Of six that are too much together, as many are served as there is room for; the others are told to come back."""
+    message = {"role": "assistant", "content": "word " * 40_000}
+    up.script["large"] = {
+        "choices": [{"index": 0, "message": message, "finish_reason": "stop"}],
+        "usage": scripted.USAGE,
+    }
+    with gateway(tmp_path, up.url, max_buffered=1_000_000, address_share=0.5, team_share=0.5) as line:
+        counted = line.gateway.shared.shares = Counted()
+        with ThreadPoolExecutor(6) as pool:
+            answers = list(pool.map(lambda _: line.chat("large", model="script"), range(6)))
+        codes = [one.status_code for one in answers]
+        until(line, lambda: not counted.calls)
+        assert codes.count(200) >= 2
+        assert set(codes) <= {200, 503}
+        assert 200_000 < counted.most <= 500_000
+        assert counted.bytes == 0
+
+
+@pytest.mark.parametrize("coding", ["gzip", "deflate"])
+def test_what_a_request_unpacks_to_counts(tmp_path: Path, up: scripted.Upstream, coding: str) -> None:
+    """A few compressed bytes do not fill the memory: nothing is unpacked beyond the share of who sent them."""
+    body = json.dumps({"model": "echo", "messages": [{"role": "user", "content": " " * 5_000_000}]}).encode()
+    packed = gzip.compress(body) if coding == "gzip" else zlib.compress(body)
+    headers = {"authorization": "Bearer mg-alice", "content-encoding": coding}
+    with gateway(tmp_path, up.url, max_buffered=4_000_000, address_share=0.5) as line:
+        counted = line.gateway.shared.shares = Counted()
+        refused = line.client.post("/v1/chat/completions", content=packed, headers=headers)
+        assert code(refused) == (503, "overloaded")
+        until(line, lambda: not counted.calls)
+        assert 1_000_000 < counted.most <= 2_000_000
+        assert counted.bytes == 0
+
+
+@given(st.binary(max_size=5000), st.integers(1, 6000), st.integers(1, 700), st.sampled_from(["gzip", "deflate"]))
+def test_bodies_are_unpacked_in_pieces(data: bytes, limit: int, piece: int, coding: str) -> None:
+    """Whatever the size of a piece the body is the same, no more is held than it has, and no more than may be."""
+    packed = gzip.compress(data) if coding == "gzip" else zlib.compress(data)
+    held: list[int] = []
+    patch = pytest.MonkeyPatch()
+    patch.setattr(unpack, "PIECE", piece)
+    try:
+        if len(data) > limit:
+            with pytest.raises(Refusal, match="unpacks to more than"):
+                asyncio.run(unpack.unpack(coding, packed, limit, held.append))
+        else:
+            assert asyncio.run(unpack.unpack(coding, packed, limit, held.append)) == data
+            assert sum(held) == len(data)
+    finally:
+        patch.undo()
+    assert sum(held) <= limit
+    assert max(held, default=0) <= piece
+
+
+def test_a_client_that_does_not_read(tmp_path: Path, up: scripted.Upstream) -> None:
+    """On a real socket: it is cut off, the provider's answer with it, and what was reserved is settled."""
+    text = "word " * 1000
+    up.script["long"] = [*(scripted.chunk({"content": text}) for _ in range(600)), scripted.chunk({}, "stop")]
+    fields = {"model": "script", "messages": [{"role": "user", "content": "long"}], "stream": True}
+    body = json.dumps(fields).encode()
+    shares_of = "host: a\r\nx-correlation-id: slow"
+    with gateway(tmp_path, up.url, write_timeout=0.2) as line, socket.socket() as sock:
+        shares = line.gateway.shared.shares
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        sock.settimeout(60)
+        sock.connect(("127.0.0.1", int(line.url.rpartition(":")[2])))
+        sock.sendall(head("alice", len(body)).replace(b"host: a", shares_of.encode()) + body)
+        until(line, lambda: shares.calls == 1)
+        until(line, lambda: shares.calls == 0)
+        assert shares.bytes == 0
+        with contextlib.suppress(ConnectionResetError):
+            while sock.recv(65536):  # what had been sent, and then the end
+                pass
+        assert line.workflow("slow").held.get("tokens", 0) == 0
+        assert line.workflow("slow").used["tokens"] > 0
 
 
 # Connections
