@@ -295,7 +295,8 @@ class Server(Section):
     max_calls: Count = 1024
     """Calls on the line at once; more are refused as `overloaded`."""
     max_buffered: Count = 512_000_000
-    """Bytes of requests, and of answers that do not stream, held at once; a call beyond is refused as `overloaded`."""
+    """Bytes of requests (unpacked), of whole answers, and of the text of streams until they end, held at once; a call
+    beyond is refused as `overloaded`."""
     team_share: float = Field(default=0.75, gt=0, le=1)
     """The part of `max_calls` and `max_buffered` that one team may take."""
     address_share: float = Field(default=0.5, gt=0, le=1)

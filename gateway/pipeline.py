@@ -36,6 +36,7 @@ from gateway.tokens import ANSWER, MESSAGE
 
 LAPSE_MARGIN = 60  # seconds past an upstream's own time limit after which an unsettled reservation counts as lost
 MAX_COUNTED = 1024 * 1024  # bytes of a broken answer whose tokens are counted
+HELD = 64 * 1024  # characters of a stream that are kept, for its tokens, before they count as bytes in flight
 _log = logging.getLogger("meshgate")
 
 
@@ -418,7 +419,7 @@ async def stream(call: Call, answer: Answer, reply: Reply) -> None:
     screen: AnswerFilter | None = call.runtime.filter(call)
     outcome, pace = call.outcome, Pace(call)
     out: list[bytes] = []
-    own = call.runtime.own
+    own, owed = call.runtime.own, 0
     try:
         async for chunks in read_chunks(call, answer, codec):
             if not outcome.first_byte_ns:
@@ -428,6 +429,10 @@ async def stream(call: Call, answer: Answer, reply: Reply) -> None:
                     raise _garbage(call, "an error in the middle of its answer")
                 said = chunk.said()
                 outcome.heard += said
+                owed += sum(map(len, said))
+                if owed > HELD and call.ticket is not None:
+                    call.ticket.hold(owed)
+                    owed = 0
                 if chunk.usage is not None:
                     outcome.usage, outcome.outdated = chunk.usage, False
                 elif said:

@@ -298,6 +298,20 @@ def test_a_client_that_does_not_read(tmp_path: Path, up: scripted.Upstream) -> N
         assert line.workflow("slow").used["tokens"] > 0
 
 
+def test_a_stream_without_end(tmp_path: Path, up: scripted.Upstream) -> None:
+    """What is kept of a stream until its tokens are counted is held like any bytes: beyond the share it ends."""
+    text = "word " * 2000
+    up.script["endless"] = [*(scripted.chunk({"content": text}) for _ in range(60)), scripted.chunk({}, "stop")]
+    with gateway(tmp_path, up.url, max_buffered=400_000, address_share=0.5) as line:
+        counted = line.gateway.shared.shares = Counted()
+        answer = line.chat("endless", model="script", cid="endless", stream=True)
+        until(line, lambda: not counted.calls)
+        assert '"code":"overloaded"' in answer.text
+        assert 100_000 < counted.most <= 200_000
+        assert counted.bytes == 0
+        assert line.workflow("endless").used["tokens"] > 20_000
+
+
 # Connections
 
 
