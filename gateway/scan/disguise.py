@@ -6,9 +6,9 @@ mapped back, so a finding covers the disguise. Harmless text pays for asking whe
 
 Undone, one character for each: percent-encoding, HTML entities and JSON escapes, each also when encoded several times
 over; full-width, mathematical and enclosed forms; letters of other scripts that look Latin, within a Latin word;
-unusual dashes and spaces between digits; letters of scripts without spaces beside Latin ones or digits, which hide
-where a value begins. Invisible characters and marks upon digits go. Everything is decided by the characters beside it,
-so that a running text is undone as it comes (`settled`).
+unusual dashes and spaces between digits; letters of scripts without spaces beside Latin ones or digits, and words with
+letters beyond ASCII beside digits, which hide where a value begins. Invisible characters and marks upon digits go.
+Everything is decided by the characters beside it, so that a running text is undone as it comes (`settled`).
 """
 
 from __future__ import annotations
@@ -58,7 +58,8 @@ _LOOKALIKES: Final = dict(
         strict=True,
     )
 )
-_STAND_IN: Final = "\u3002"  # for a letter that hides an edge: no letter, no digit, part of no value
+_CAPITALS: Final = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+STAND_IN: Final = "\u3002"  # for a letter that hides an edge: no letter, no digit, part of no value
 
 
 def _forms() -> dict[str, str]:
@@ -92,10 +93,10 @@ _PLAIN: Final = {
 }
 
 # Each character beyond ASCII as one byte that says what it may be part of; ASCII as it is.
-_INV, _MARK, _FORM, _ENC, _LIKE, _JOINT, _STOP, _RUN, _DIGIT, _OTHER = range(0x80, 0x8A)
+_INV, _MARK, _FORM, _ENC, _LIKE, _JOINT, _STOP, _RUN, _DIGIT, _LETTER, _OTHER = range(0x80, 0x8B)
 _KIND_OF: Final = re.compile(
     f"(?P<_INV>[{_INVISIBLE}])|(?P<_MARK>[{_MARKS}])|(?P<_ENC>[{_ENCLOSED}])|(?P<_JOINT>[{_DASHES}{_SPACES}])"
-    f"|(?P<_STOP>[{_STOPS}])|(?P<_RUN>[{_RUNNING}])|(?P<_DIGIT>\\d)"
+    f"|(?P<_STOP>[{_STOPS}])|(?P<_RUN>[{_RUNNING}])|(?P<_DIGIT>\\d)|(?P<_LETTER>[^\\W_])"
 )
 
 
@@ -127,14 +128,24 @@ def _members_of_enclosed(char: str) -> bool:
 
 _KINDS: Final = _Kinds({code: code for code in range(0x80)})
 _WESTERN: Final = bytes(_KINDS[ord(bytes([byte]).decode("cp1252", "replace"))] for byte in range(256))
-_PLAIN_KINDS: Final = bytes([*range(0x80), _OTHER])
+_PLAIN_KINDS: Final = bytes([*range(0x80), _LETTER, _OTHER])
+_SIDES: Final = bytes(
+    ord("x" if byte == _LETTER else "0" if chr(byte) in "0123456789" else "A" if chr(byte) in _CAPITALS else "a")
+    if byte == _LETTER or (chr(byte).isascii() and chr(byte).isalnum())
+    else ord(" ")
+    for byte in range(256)
+)
+# A word with a letter beyond ASCII before a number or an IBAN, or such a letter behind one: no value goes on there.
+_BEFORE_DIGIT: Final = re.compile(b"x[aA]{0,16}?(?=AA0)|x[aA]{0,16}(?=0)")
+_WORD: Final = 17
+_WORD_END: Final = re.compile(b"x[aA]{0,16}\\Z")
 _ALNUM: Final = frozenset(b"0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ")
 _LETTERS: Final = frozenset(b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ@") | {_FORM}
 _DIGITS: Final = frozenset(b"0123456789") | {_DIGIT, _FORM, _ENC}
 _EDGED: Final = _ALNUM | frozenset(b"+(@") | {_DIGIT, _FORM}  # what a value begins or ends with
 _SHOWN: Final = frozenset(range(0x20, 0x7F)) | {_FORM, _DIGIT, _ENC, _LIKE}
 _RUNS: Final = re.compile(
-    b"([%c]+)|([%c]+)|([%c]+)|([%c]+)|([%c]+)|([%c]+)|([%c])|([%c]+)|([%c]+)" % tuple(range(_INV, _OTHER))
+    b"([%c]+)|([%c]+)|([%c]+)|([%c]+)|([%c]+)|([%c]+)|([%c])|([%c]+)|([%c]+)" % tuple(range(_INV, _LETTER))
 )
 _OPEN: Final = re.compile(b"(?:[%c]+|[%c]+|[%c]+|[%c%c])[%c%c]*\\Z" % (_LIKE, _ENC, _JOINT, _STOP, _RUN, _INV, _MARK))
 _ESCAPE: Final = re.compile(ESCAPE)
@@ -177,9 +188,18 @@ def _tokens(text: str, known: Kinds, start: int, end: int) -> list[Token]:
     if text.isascii():
         return found
     data = known.data[: end - known.shift]
-    if not data.translate(None, _PLAIN_KINDS):
-        return found
-    beyond = _beyond(text, data, known.shift, start)
+    beyond = _beyond(text, data, known.shift, start) if data.translate(None, _PLAIN_KINDS) else []
+    sides = data.translate(_SIDES)
+    if b"x" in sides:
+        for word in _BEFORE_DIGIT.finditer(sides, max(0, start - known.shift - _WORD)):
+            if word.end() + known.shift > start:
+                beyond.append((word.end() + known.shift - 1, word.end() + known.shift, STAND_IN))
+        at = sides.find(b"0x", max(0, start - known.shift - 1))
+        while at >= 0:
+            if sides[at + 2 : at + 3] != b"0":
+                beyond.append((at + known.shift + 1, at + known.shift + 2, STAND_IN))
+            at = sides.find(b"0x", at + 1)
+        beyond.sort()
     return sorted(found + beyond) if found else beyond
 
 
@@ -205,9 +225,9 @@ def _beyond(text: str, kinds: bytes, shift: int, start: int) -> list[Token]:
         right = kinds[after] if after < len(kinds) else 0
         if kind == _RUN:
             if left in _EDGED:
-                found.append((low + shift, low + shift + 1, _STAND_IN))
+                found.append((low + shift, low + shift + 1, STAND_IN))
             if right in _EDGED and not (left in _EDGED and high == low + 1):
-                found.append((high + shift - 1, high + shift, _STAND_IN))
+                found.append((high + shift - 1, high + shift, STAND_IN))
         elif (
             (kind == _INV and left in _SHOWN)
             or (kind == _MARK and (left in _DIGITS or left in b"@."))
@@ -219,6 +239,11 @@ def _beyond(text: str, kinds: bytes, shift: int, start: int) -> list[Token]:
             gone = kind in (_INV, _MARK)
             instead = "" if gone else text[low + shift : high + shift].translate(_PLAIN)
             found.append((low + shift, high + shift, instead))
+        elif kind == _LIKE:
+            if left in _DIGITS:
+                found.append((low + shift, low + shift + 1, STAND_IN))
+            if right in _DIGITS and not (left in _DIGITS and high == low + 1):
+                found.append((high + shift - 1, high + shift, STAND_IN))
     return found
 
 
@@ -295,6 +320,14 @@ def _decoded(token: str) -> str:
         return chr(int(token.lstrip("\\").strip("ux{}"), 16))
     except (ValueError, OverflowError):
         return token
+
+
+def edge(text: str, start: int) -> bool:
+    """Whether a word with a letter beyond ASCII ends right before a digit at `start`."""
+    if not start or start == len(text) or text.isascii() or text[start] not in "0123456789":
+        return False
+    word = _kinds(text[max(0, start - _WORD) : start]).translate(_SIDES)
+    return _WORD_END.search(word) is not None
 
 
 def settled(text: str, start: int) -> int:

@@ -62,10 +62,13 @@ class Hidden:
         kinds = disguise.kinds(text, start)
         plain = disguise.undo(text, kinds, start, until)
         blobs = [blob for blob in disguise.blobs(text, kinds, start) if final or blob.end < len(text)]
+        edge = disguise.edge(text, start)
         if before is None:
-            if plain is None and until == len(text) and not blobs:
+            if plain is None and until == len(text) and not blobs and not edge:
                 return None
             before = text[:start]
+        if edge:
+            before = before[:-1] + disguise.STAND_IN
         if plain is None:
             plain = disguise.Plain(text, start, until, ())
         return cls(rules, before, plain, blobs, final=final)

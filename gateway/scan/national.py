@@ -38,7 +38,8 @@ _OTHERS: Final = {
          "ref", "reference", "timestamp", "isbn", "commit", "bestellnummer", "rechnungsnummer"),
 }  # fmt: skip
 # Digits in groups are where phone numbers are looked for: the same expression, so that it costs the index nothing.
-_DIGITS: Final = Expression(island(3), regex.IGNORECASE, begun=island(1, "*"))
+DIGITS: Final = Expression(island(3), regex.IGNORECASE, begun=island(1, "*"))
+"""Where digits in groups stand."""
 _FEWEST: Final = 5  # characters of a number
 # Letters and digits: the shapes that all such numbers have, each a superset of those that begin as it does.
 _JOINED: Final = Expression(
@@ -59,7 +60,7 @@ _SPACED: Final = Expression(
     shelf="numbers",
 )
 _PLUS: Final = Expression(r"\b\d{6,8}\+\d{4}\b", shelf="numbers")  # a phone number begins at a plus sign
-_SHAPES: Final = {"digits": (_DIGITS, _PLUS), "letters": (_JOINED, _SPACED)}
+_SHAPES: Final = {"digits": (DIGITS, _PLUS), "letters": (_JOINED, _SPACED)}
 _ROOM: Final = 9_000  # characters that the beginnings of one expression may take; Hyperscan takes 16,000
 _NOTATION: Final = regex.compile(r"\\.|\(\?(?:i\)|:|!|<!|=|<=)|\{[\d,]+\}")
 

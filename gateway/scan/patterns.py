@@ -12,7 +12,7 @@ from typing import Any, Final
 
 import regex
 
-from gateway.scan import accounts, addresses, births, cards, links, machines, national, telephones, wallets
+from gateway.scan import accounts, addresses, births, broken, cards, links, machines, national, telephones, wallets
 from gateway.scan.context import ContextWords
 from gateway.scan.index import Expression
 from gateway.scan.rules import Family, Rule, finder
@@ -32,6 +32,7 @@ def pii_rules(regions: Sequence[str], countries: Collection[str] | None = None) 
     Phone numbers as in `regions` (ISO 3166), or anywhere with a country code; national numbers of `countries` (None:
     of all that there are).
     """
+    numbers, phones = national.families(countries), telephones.rules(regions)
     return [
         cards.rule(),
         *links.email_rules(),
@@ -42,8 +43,9 @@ def pii_rules(regions: Sequence[str], countries: Collection[str] | None = None) 
         *_pattern_rules(predefined_recognizers.MacAddressRecognizer()),
         births.rule(),
         *addresses.rules(),
-        *national.families(countries),
-        *telephones.rules(regions),
+        *numbers,
+        *phones,
+        broken.family(phones, [one for one in numbers if one.expression is national.DIGITS]),
     ]
 
 

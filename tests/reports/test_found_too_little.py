@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import re
+from functools import cache
+from itertools import pairwise
+
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from gateway.call import Finding
 from gateway.scan.pii import PiiScanner
 from gateway.scan.rules import resolve
+from gateway.scan.window import StreamScanner
 
 
 @pytest.mark.parametrize(
@@ -33,6 +40,57 @@ def test_found(pii: PiiScanner, text: str, value: str, entity: str) -> None:
     """Tabs, line ends and letters beside a value hide nothing; a street is found with its block."""
     start = text.index(value)
     assert [one[:3] for one in pii.scan(text)] == [(start, start + len(value or text), entity)]
+
+
+NUMBERS = {
+    "SSN": "536-90-4399", "card": "4539 1488 0343 6467", "IBAN": "DE89 3704 0044 0532 0130 00",
+    "Telefon": "030 9018 2201", "phone": "212 736 5000", "CPF": "529.982.247-25", "NIR": "2 55 08 14 168 025 38",
+    "Aadhaar": "2345 6789 0124",
+    "NHS number": "943 476 5919", "SIRET": "732 829 320 00074", "ABN": "51 824 753 556", "SIN": "130 692 544",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", NUMBERS)
+@pytest.mark.parametrize("gap", ["\t", "\n", "\r\n", "\u00a0", "\u2009"])
+def test_gaps_hide_nothing(pii: PiiScanner, name: str, gap: str) -> None:
+    """Tabs, line ends and other blanks between the groups of any number that is named."""
+    value = re.sub("[ .-]", gap, NUMBERS[name])
+    text = f"{name}: {value} ok"
+    at = text.index(value)
+    assert [one[:2] for one in pii.scan(text)] == [(at, at + len(value))]
+
+
+@pytest.mark.parametrize("name", NUMBERS)
+@pytest.mark.parametrize("around", ["é{}", "{}é", "ñ{}ß", "тел{}о", "中{}号"])
+def test_letters_hide_nothing(pii: PiiScanner, name: str, around: str) -> None:
+    """Letters beyond ASCII beside any number that is named."""
+    value = NUMBERS[name]
+    text = f"{name}: {around.format(value)} ok"
+    at = text.index(value)
+    assert [one[:2] for one in pii.scan(text)] == [(at, at + len(value))]
+
+
+@given(
+    parts=st.lists(
+        st.sampled_from([*NUMBERS.values(), "Straße", "é", "тел", "о", "SSN: ", "2ème ", "7", "x", "\n", "\t"]),
+        max_size=6,
+    ),
+    cuts=st.lists(st.integers(0, 90), max_size=12),
+)
+def test_streams_find_the_same(pii: PiiScanner, parts: list[str], cuts: list[int]) -> None:
+    """However the letters and digits of an answer are cut into pieces."""
+    text, streams = "".join(parts), _streams(pii)
+    edges = sorted({0, len(text), *(min(cut, len(text)) for cut in cuts)})
+    window, at, found = streams.window(), 0, []
+    for segment in [*(window.feed(text[low:high]) for low, high in pairwise(edges)), window.close()]:
+        found += [(at + one.start, at + one.end, one.entity) for one in segment.findings]
+        at += len(segment.text)
+    assert found == [one[:3] for one in streams.scan(text)]
+
+
+@cache
+def _streams(pii: PiiScanner) -> StreamScanner:
+    return StreamScanner(pii, None, {})
 
 
 def test_overlaps_are_united() -> None:

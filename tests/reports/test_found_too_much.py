@@ -46,6 +46,21 @@ def test_dates_are_no_phone_numbers(pii: PiiScanner, year: int, written: str) ->
     assert not [one for one in pii.scan("call " + written.format(year, 12)) if one.entity == "PHONE"]
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "phone\t12\t345\t6789\t11\t12345\n",
+        "SSN\n536\n90\n4399\n17\n",
+        "1\t2\t3\n4\t5\t6\n",
+        "rows 120\n4500\n6789",
+        "12\n34567\n8901",
+    ],
+)
+def test_cells_are_no_numbers(pii: PiiScanner, text: str) -> None:
+    """Figures in the cells of a table or a column are none of one number."""
+    assert not pii.scan(text)
+
+
 def test_a_type_may_need_more() -> None:
     """With a score of its own, digits alone are no phone number, those beside a word are."""
     text = "Anna, 212-555-0123, Berlin; phone 212-555-0124, ann@example.org"
