@@ -170,9 +170,9 @@ def _identities() -> Iterator[Identity]:
         country = _COUNTRIES.get(entity[:2], entity[:2])
         for form, beside in ((named, words), (alone, ())):
             if form:
-                patterns = tuple(f"{_L}(?:{one}){_R}" for one in form.split(" || "))
-                capitals = not beside and entity in _CAPITALS
-                yield Identity(entity, country, module, beside, not beside, patterns, capitals=capitals)
+                case = "?-i:" if not beside and entity in _CAPITALS else "?:"  # small letters are other words
+                patterns = tuple(f"{_L}({case}{one}){_R}" for one in form.split(" || "))
+                yield Identity(entity, country, module, beside, not beside, patterns)
 
 
 NUMBERS: Final[tuple[Identity, ...]] = tuple(_identities())

@@ -6,6 +6,7 @@ index, so that a further country costs nothing where no such number stands.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -102,6 +103,12 @@ def _compiled(source: str, flags: int) -> regex.Pattern[str]:
     return regex.compile(source, flags)
 
 
+@cache
+def _some(source: str, flags: int) -> re.Pattern[str]:
+    """Tells whether one of many patterns matches; `re` is seven times as fast at that as `regex`."""
+    return re.compile(source, flags)
+
+
 def families(wanted: Collection[str] | None = None) -> list[Family]:
     """The rules of the countries `wanted` (ISO 3166); None: of all."""
     kinds: dict[str, list[_Kind]] = {}
@@ -156,6 +163,9 @@ def _elsewhere(_text: str, _start: int, _end: int) -> list[tuple[int, int, float
 
 def _family(expression: Expression, kinds: Sequence[_Kind], near: Near) -> Family:
     alone = [kind for kind in kinds if kind.alone]
+    refers = [kind for kind in alone if "\\1" in kind.source]  # to a group of its own: not for an alternative
+    plain = [kind for kind in alone if "\\1" not in kind.source]
+    some, flags = "|".join(f"(?:{kind.source})" for kind in plain) or "(?!)", kinds[0].flags
     called: dict[str, list[_Kind]] = {}
     for kind in kinds:
         if not kind.alone:
@@ -167,7 +177,11 @@ def _family(expression: Expression, kinds: Sequence[_Kind], near: Near) -> Famil
         named = near.keys(text, start)
         other = min((named.get(key, _FAR) for key in _OTHERS), default=_FAR)
         found = []
-        asked = [*alone, *(kind for key in named for kind in called.get(key, ()))] if named else alone
+        asked = refers
+        if _some(some, flags).search(text, start, min(len(text), end + RuleSet.MARGIN)):
+            asked = alone
+        if named:
+            asked = [*asked, *(kind for key in named for kind in called.get(key, ()))]
         for kind in asked:
             back = named.get(kind.key)
             spend(end - start >> 5)
