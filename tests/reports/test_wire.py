@@ -9,7 +9,7 @@ import socket
 import struct
 import threading
 from collections.abc import AsyncIterator, Iterator
-from typing import Any
+from typing import Any, BinaryIO
 
 import pytest
 
@@ -54,11 +54,11 @@ class Raw:
             threading.Thread(target=self._served, args=(connection,), daemon=True).start()
 
     def _served(self, connection: socket.socket) -> None:
-        with contextlib.suppress(OSError):  # the gateway has heard enough
-            self._serve(connection)
+        # Until the gateway has heard enough.
+        with contextlib.suppress(OSError), connection, connection.makefile("rb") as reader:
+            self._serve(connection, reader)
 
-    def _serve(self, connection: socket.socket) -> None:
-        reader = connection.makefile("rb")
+    def _serve(self, connection: socket.socket, reader: BinaryIO) -> None:
         served = 0
         while head := b"".join(iter(reader.readline, b"\r\n")):
             length = next(int(line[15:]) for line in head.lower().split(b"\r\n") if line.startswith(b"content-length:"))
@@ -84,8 +84,6 @@ class Raw:
                 connection.sendall(body[at : at + size])
             if self.close == "after each answer":
                 break
-        reader.close()
-        connection.close()
 
 
 @pytest.fixture(scope="module")
@@ -205,6 +203,29 @@ def test_an_error_as_first_event_fails_over(line: Line, raw: Raw, name: str, pie
         answer = line.chat("hi", "raw-or-up", stream=stream)
         assert answer.status_code == 200
         assert "error" not in answer.text
+
+
+@pytest.mark.parametrize("name", [name for name in ERRORS if name not in ("page", "nothing")])
+async def test_an_error_is_seen_wherever_it_is_cut(name: str) -> None:
+    """What has come is held back until it tells whether it is an error; an answer is not held back."""
+    for at in range(len(ERRORS[name])):
+
+        async def pieces(at: int = at) -> AsyncIterator[bytes]:
+            yield ERRORS[name][:at]
+            yield ERRORS[name][at:]
+
+        start, _ = await forms.peeked(pieces())
+        assert forms.first_error(start) is not None
+    for answer in (STREAM, json.dumps(WHOLE).encode()):
+        for at in range(60, len(answer)):
+
+            async def cut(at: int = at, answer: bytes = answer) -> AsyncIterator[bytes]:
+                yield answer[:at]
+                yield answer[at:]
+
+            start, again = await forms.peeked(cut())
+            assert forms.first_error(start) is None
+            assert b"".join([piece async for piece in again]) == answer
 
 
 async def test_comments_are_not_held_back_for_long(monkeypatch: pytest.MonkeyPatch) -> None:
