@@ -22,6 +22,7 @@ _PEEKED = 64 * 1024  # bytes in which the first event has to show
 _PATIENCE = 5.0  # seconds for which comments are held back, from the first byte on
 _TELLING = 24  # bytes that tell whether an object is an error
 _ERROR = re.compile(rb'\{\s*"(?:error"|object"\s*:\s*"error")')
+_LINE = re.compile(rb"[^\r\n]*[\r\n]")
 _SSE = (b"data:", b"event:", b"id:", b"retry:", b":")
 
 
@@ -43,14 +44,14 @@ def _silent(start: bytes) -> bool:
     text = start.removeprefix(sse.MARK).lstrip()
     if text.startswith(b"{"):
         return (len(text) < _TELLING or _ERROR.match(text) is not None) and _parsed(text) is None
-    return _first_data(text) is None and (not text or text.startswith(_SSE) or b"data:".startswith(text))
+    return _first_data(text) is None and (text.startswith(_SSE) or any(field.startswith(text) for field in _SSE))
 
 
 def _first_data(text: bytes) -> bytes | None:
     """The data of the first event, once its line is whole."""
-    for line in text.replace(b"\r", b"\n").split(b"\n")[:-1]:
-        if line.startswith(b"data:"):
-            return line.removeprefix(b"data:").strip()
+    for line in _LINE.finditer(text):
+        if line[0].startswith(b"data:"):
+            return line[0].removeprefix(b"data:").strip()
     return None
 
 
@@ -69,7 +70,7 @@ def is_object(start: bytes) -> bool:
 
 def first_error(start: bytes) -> Json | None:
     """The error that an answer begins with, if it is one: nothing but an error was said."""
-    if b"error" not in start:
+    if b'"error"' not in start:
         return None
     text = start.removeprefix(sse.MARK).strip()
     said = _parsed(text if text.startswith(b"{") else _first_data(text + b"\n") or b"")

@@ -205,27 +205,28 @@ def test_an_error_as_first_event_fails_over(line: Line, raw: Raw, name: str, pie
         assert "error" not in answer.text
 
 
+async def in_two(text: bytes, at: int) -> AsyncIterator[bytes]:
+    """A text in two pieces."""
+    yield text[:at]
+    yield text[at:]
+
+
 @pytest.mark.parametrize("name", [name for name in ERRORS if name not in ("page", "nothing")])
 async def test_an_error_is_seen_wherever_it_is_cut(name: str) -> None:
-    """What has come is held back until it tells whether it is an error; an answer is not held back."""
+    """What has come is held back until it tells whether it is an error."""
     for at in range(len(ERRORS[name])):
+        start = await forms.peeked(in_two(ERRORS[name], at))
+        assert forms.first_error(start) is not None, start
 
-        async def pieces(at: int = at) -> AsyncIterator[bytes]:
-            yield ERRORS[name][:at]
-            yield ERRORS[name][at:]
 
-        start, _ = await forms.peeked(pieces())
-        assert forms.first_error(start) is not None
-    for answer in (STREAM, json.dumps(WHOLE).encode()):
-        for at in range(60, len(answer)):
-
-            async def cut(at: int = at, answer: bytes = answer) -> AsyncIterator[bytes]:
-                yield answer[:at]
-                yield answer[at:]
-
-            start, again = await forms.peeked(cut())
-            assert forms.first_error(start) is None
-            assert b"".join([piece async for piece in again]) == answer
+@pytest.mark.parametrize("answer", [STREAM, json.dumps(WHOLE).encode()], ids=["stream", "whole"])
+async def test_an_answer_is_none_wherever_it_is_cut(answer: bytes) -> None:
+    """What is held back of it is its beginning, and none of it is lost."""
+    for at in range(len(answer)):
+        chunks = in_two(answer, at)
+        start = await forms.peeked(chunks)
+        assert forms.first_error(start) is None
+        assert start + b"".join([piece async for piece in chunks]) == answer
 
 
 async def test_comments_are_not_held_back_for_long(monkeypatch: pytest.MonkeyPatch) -> None:
