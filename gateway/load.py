@@ -270,7 +270,7 @@ def _ner(doc: Document) -> Iterator[Problem]:
         return
     path: document.Path = ("pii", "ner")
     if importlib.util.find_spec("faker") is None:
-        yield Problem(doc.line(path), path, "needs lists of names: run pip install 'meshgate[ner]'")
+        yield Problem(doc.line(path), path, "needs lists of names: run pip install -e '.[ner]' in the project's folder")
     model = wanted.get("model")
     if not isinstance(model, str) or not re.fullmatch(r"\w+", model):
         return

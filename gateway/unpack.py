@@ -1,4 +1,4 @@
-"""Request bodies that come compressed: gzip and deflate always, br and zstd with `meshgate[encodings]`.
+"""Request bodies that come compressed: gzip and deflate always, br and zstd with the extra `encodings`.
 
 Config key: `server.max_body`, which holds for what a body unpacks to; nothing beyond it is unpacked.
 Each piece counts against `server.max_buffered` before the next one is unpacked. Refuses with

@@ -205,7 +205,7 @@ def test_without_the_extra() -> None:
     """The message says what to install."""
     code = "import sys; sys.modules['opapywasm'] = None\nimport gateway.engines.wasm"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
-    assert "pip install 'meshgate[wasm]'" in done.stderr
+    assert "pip install -e '.[wasm]'" in done.stderr
 
 
 async def test_a_builtin_without_a_value_is_undefined(write: Write) -> None:
