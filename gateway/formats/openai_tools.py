@@ -39,6 +39,7 @@ _NEVER_NAMED = frozenset({"parameters", "input_schema", "headers", "user_locatio
 _NESTED = frozenset({"tools", "functions", "function_declarations", "functiondeclarations", "allowed_tools"})
 _MODES = frozenset({"none", "auto", "required", "any", "validated", ""})
 _LABELS = ("server_label", "id")  # beside a type that the provider runs, what the tool is called
+_NAMING = frozenset({"name", "id", "type", *_LABELS})
 _DEPTH = 4  # lists of tools inside lists of tools
 MAX_NAME = 256
 
@@ -196,7 +197,7 @@ def _choice(field: str, value: Any, depth: int = 0) -> list[str]:
     for key, inner in value.items():
         if key in ("name", *_LABELS):
             _take(field, inner, found, None)
-        elif key in _NESTED and type(inner) is list:
+        elif key.casefold() in _NESTED and type(inner) is list:
             found.update((name, None) for one in inner for name in _allowed(field, one))
         elif type(inner) is dict and depth < _DEPTH:
             found.update(dict.fromkeys(_choice(field, inner, depth + 1)))
@@ -221,9 +222,22 @@ def _switch(field: str, value: Any) -> list[str]:
         if type(one) is str and 0 < len(one) <= 64 and type(value) is list:
             found[one] = None
         elif type(one) is dict:
-            labels = (one.get(key) for key in ("name", "id", "type", "server_label"))
-            found.update((label, None) for label in labels if type(label) is str and label)
+            found.update(dict.fromkeys(_named(one)))
     return list(found)
+
+
+def _named(value: Any, depth: int = 0) -> Iterator[str]:
+    """Everything below a value that stands where names do."""
+    if type(value) is list:
+        for one in value:
+            yield from _named(one, depth)
+    elif type(value) is dict and depth <= 2 * _DEPTH:
+        for key, inner in value.items():
+            if type(inner) is str:
+                if key.casefold() in _NAMING and 0 < len(inner) <= MAX_NAME:
+                    yield inner
+            elif key not in _NEVER_NAMED:
+                yield from _named(inner, depth + 1)
 
 
 def _strip_lists(holder: Json, goes: Callable[[str], bool]) -> bool:

@@ -98,21 +98,19 @@ def test_contradictions_are_refused_by_name(name: str) -> None:
 
 
 TYPES = st.sampled_from(["function", "custom", "mcp", "odd", "web_search", "namespace", "allowed_tools", "tool"])
-NAMED: st.SearchStrategy[dict[str, Any]] = st.sampled_from(
-    [{"name": "delete_all"}, {"name": "delete_all", "parameters": {"type": "object"}}]
-)
+NAMES: list[dict[str, Any]] = [{"name": "delete_all"}, {"name": "delete_all", "parameters": {"type": "object"}}]
+NAMED = st.sampled_from(NAMES)
 
 
 @st.composite
 def entries(draw: st.DrawFn, depth: int = 0) -> dict[str, Any]:
     """A tool that is called delete_all, as somebody might declare it."""
-    entry: dict[str, Any]
     kind = draw(TYPES)
     way = draw(st.integers(0, 4 if depth < 2 else 3))
     if way == 0:
-        entry = {draw(st.sampled_from(["function", "custom", "mcp", "x"])): draw(NAMED)}
+        entry: dict[str, Any] = {draw(st.sampled_from(["function", "custom", "mcp", "x"])): draw(NAMED)}
     elif way == 1:
-        entry = dict(draw(NAMED))
+        entry = {**draw(NAMED)}
     elif way == 2:
         entry = {draw(st.sampled_from(["server_label", "id"])): "delete_all"}
         kind = "mcp"
@@ -151,9 +149,7 @@ def test_a_tool_in_any_shape_is_seen_or_refused(request_: dict[str, Any]) -> Non
     """Nothing that a server could run leaves without its name in `input.action.tools`; stripped, it is gone."""
     try:
         names = OPENAI_CHAT.parse(request_).tools
-    except Refusal as refusal:
-        if refusal.code != "invalid_request":
-            raise
+    except Refusal:
         return
     assert "delete_all" in names
     assert OPENAI_CHAT.strip_tools(request_, frozenset({"delete_all"}))
