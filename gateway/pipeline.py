@@ -404,7 +404,10 @@ def _screened(call: Call, raw: bytes, body: Json) -> bytes:
         raise _garbage(call, too_many)
     if call.outcome.usage is None:
         call.outcome.tier = call.format.served_in(body)
-        call.outcome.heard = [span.text for span in call.format.whole(body).spans]
+        try:
+            call.outcome.heard = [span.text for span in call.format.whole(body).spans]
+        except Refusal:  # deeper than it can be read: the filter says so
+            call.outcome.heard = [raw.decode(errors="replace")]
     screen = call.runtime.filter(call)
     if screen is not None and (screen.whole(body) or not tree.says_once(raw, body)):
         raw = numbers.dumps(body, raw)
