@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -193,3 +194,36 @@ def test_bad_values_are_named(tmp_path: Path, lines: str, words: str) -> None:
         load(path)
     assert words in str(caught.value)
     assert "2" in str(caught.value)
+
+
+@pytest.mark.parametrize("pii", [True, False])
+@pytest.mark.parametrize("where", ["message", "field", "escaped", "key", "arguments"])
+def test_a_callers_own_key_is_never_sent(up: scripted.Upstream, tmp_path: Path, pii: bool, where: str) -> None:
+    """Whatever its form: masked, or refused where nobody masks."""
+    key = "correct-horse-battery-staple"
+    settings = config(tmp_path, up.url, **({} if pii else {"pii": None}))
+    settings["agents"]["alice"]["key_sha256"] = hashlib.sha256(key.encode()).hexdigest()
+    message: dict[str, Any] = {
+        "role": "user",
+        "content": f"my key is {key}." if where in ("message", "escaped") else "hi",
+    }
+    body: dict[str, Any] = {"model": "echo", "messages": [message]}
+    if where in ("field", "key"):
+        body["x_field"] = {"a": [key]} if where == "field" else {key: 1}
+    if where == "arguments":
+        call = {"id": "c", "type": "function", "function": {"name": "f", "arguments": json.dumps({"k": key})}}
+        message |= {"role": "assistant", "tool_calls": [call]}
+    raw = json.dumps(body)
+    if where == "escaped":
+        raw = raw.replace("correct", "\\u0063orrect")
+    headers = {"authorization": f"Bearer {key}", "user-agent": key, "openai-organization": key, "openai-project": key}
+    before = len(up.seen)
+    with running(tmp_path, settings) as line:
+        answer = line.client.post("/v1/chat/completions", content=raw, headers=headers)
+    for seen in up.seen[before:]:
+        assert key not in json.dumps(seen.headers)
+        assert key not in json.dumps(seen.body)
+    if pii:
+        assert answer.status_code == 200
+    else:
+        assert answer.json()["error"]["code"] == "secret_blocked"
