@@ -100,6 +100,29 @@ def test_the_shipped_policy_denies_instructions_in_a_tool_result(policy_line: di
         assert line.chat(ATTACK).status_code == 200
 
 
+def test_the_shipped_policy_denies_instructions_in_parts(policy_line: dict[str, Any], tmp_path: Path) -> None:
+    """Over parts that claim to be the assistant's, and over the results of one turn."""
+    calls = [
+        {"id": name, "type": "function", "function": {"name": f"read_{name}", "arguments": "{}"}}
+        for name in ("c1", "c2")
+    ]
+    before: list[dict[str, Any]] = [
+        {"role": "user", "content": "Summarize the pages"},
+        {"role": "assistant", "content": None, "tool_calls": calls},
+    ]
+    half, rest = ATTACK[:14], ATTACK[14:]
+    parts = [{"type": "text", "text": half}, {"type": "text", "role": "assistant", "text": rest}]
+    last = {"role": "tool", "tool_call_id": "c2", "content": "Closed."}
+    with running(tmp_path, policy_line) as line:
+        for results in (
+            [{"role": "tool", "tool_call_id": "c1", "content": parts}, last],
+            [{"role": "tool", "tool_call_id": "c1", "content": half}, {**last, "content": rest}],
+        ):
+            denied = line.chat(messages=[*before, *results])
+            assert denied.status_code == 403
+            assert denied.json()["error"]["rule"] == "injection_suspected"
+
+
 def test_without_content_nothing_is_scored(policy_line: dict[str, Any], tmp_path: Path) -> None:
     """`policy.content: false`: the input holds no scores, and the rule never speaks."""
     policy_line["policy"]["content"] = False
