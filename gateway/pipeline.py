@@ -432,7 +432,8 @@ async def stream(call: Call, answer: Answer, reply: Reply) -> None:
                     raise _garbage(call, "an error in the middle of its answer")
                 said = chunk.said()
                 outcome.heard += said
-                owed += sum(map(len, said))
+                size = sum(map(len, said))
+                owed += size
                 if owed > HELD and call.ticket is not None:
                     call.ticket.hold(owed)
                     owed = 0
@@ -442,7 +443,7 @@ async def stream(call: Call, answer: Answer, reply: Reply) -> None:
                     outcome.outdated = outcome.usage is not None
                 if screen is None:
                     out.append(codec.plain(chunk))
-                elif pace.takes_long(chunk, size := sum(map(len, said))):
+                elif pace.takes_long(chunk, size):
                     out += await pace.apart(size, screen.feed, chunk, codec)
                 else:
                     out += pace.here(size, screen.feed, chunk, codec)
