@@ -174,7 +174,7 @@ ask_: dict[str, Any] = {"tools": [{"type": "function", "function": {"name": "sen
 
 
 @pytest.mark.parametrize("where", PLACES)
-@settings_(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings_(max_examples=6, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     st.sampled_from([name for name in SECRETS if name != "caller"]),
     st.sampled_from(sorted(FORMS)),
