@@ -25,14 +25,14 @@ _TYPE: Final = r"(?::? ?(?:str|string|String|String\?|&str|text|TEXT|char\*)(?=\
 _IS: Final = rf"{_QUOTE}\]?{_TYPE}\s{{0,3}}{_OPERATOR}\s{{0,3}}(?:@|[bru]{{1,2}}(?=[\"']))?{_QUOTE}"
 _SAID: Final = r"(?: (?:for|of|to) (?:[A-Za-z0-9_.-]{1,16} ){0,3}?| )(?:is|are|was)(?: now| set to)?:? {1,2}[\"'`]?"
 _XML: Final = r">\s{0,20}"
-_VALUE_OF: Final = r"""["']?,?\s{1,20}["']?value["']?\s?[=:]\s?["']"""
+_VALUE_OF: Final = r"""["']?,?\s{1,20}["']?value["']?\s?[=:]\s?["']?"""
 _CALL: Final = r"""["'`], ?["'`]"""
-_OPTION: Final = rf"(?<=--[A-Za-z0-9_-]{{2,40}}) {_QUOTE}"
+_OPTION: Final = rf"(?<=(?:--|(?:env|setenv|setx) )[A-Za-z0-9_-]{{2,40}}) {_QUOTE}"
 _TELLS: Final = rf"(?:{_IS}|{_SAID}|{_XML}|{_VALUE_OF}|{_CALL}|{_OPTION})"
 # At least as much, in as few states as can be: a name, a sign or word that assigns, and what may stand around it.
 _WIDE: Final = (
     r"""[\s"'`\\\]]*(?::? ?(?:string|str|&str|text|char\*)\??\s*)?"""
-    r"""(?:[:=>,|?.+-]+|(?: (?:for|of|to)(?: [A-Za-z0-9_.-]+)+)? (?:is|are|was)(?: now| set to)?)"""
+    r"""(?:[:=>,|?.+-]+|value["'\s]*[=:]|(?: (?:for|of|to)(?: [A-Za-z0-9_.-]+)+)? (?:is|are|was)(?: now| set to)?)"""
     r"""[\s"'`\\:@bru]*(?:value["'\s]*[=:][\s"']*)?"""
 )
 _TOKEN: Final = r"[A-Za-z0-9_.~+/=|%-]{10,200}"
@@ -48,7 +48,8 @@ _RANDOM: Final = r"[A-Za-z_.~+/=|%-]*[0-9][A-Za-z0-9_.~+/=|%-]*"
 _MIXED: Final = r"""[A-Za-z_.-]*[^\sA-Za-z_."'`,;<>-][^\s"'`,;<>]*"""
 _OPTION_WIDE: Final = r"""[A-Za-z0-9_-]* [\\"'`]*"""
 KEYWORD_WHOLE: Final = (
-    rf"(?i)(?:{TOKEN_WORDS}{_NAME}*{_WIDE}{_RANDOM}|--[A-Za-z0-9_-]*{TOKEN_WORDS}{_OPTION_WIDE}{_RANDOM})"
+    rf"(?i)(?:{TOKEN_WORDS}{_NAME}*{_WIDE}{_RANDOM}"
+    rf"|(?:--|env |setx )[A-Za-z0-9_-]*{TOKEN_WORDS}{_OPTION_WIDE}{_RANDOM})"
 )
 KEYWORD_BEGUN: Final = rf"(?i){_NAME}*{TOKEN_WORDS}{_NAME}*(?:{_WIDE}| [\"'`]?)[A-Za-z0-9_.~+/=|%-]{{4,}}"
 PASSWORD: Final = (

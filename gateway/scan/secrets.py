@@ -20,6 +20,7 @@ import regex
 from gateway.call import Finding
 from gateway.scan import assigned, chance
 from gateway.scan.index import Expression
+from gateway.scan.issued import ISSUED, outline
 from gateway.scan.rules import Find, GoesOn, Rule, RuleSet
 
 _B: Final = r"(?<![A-Za-z0-9_-])"  # a key starts where no word goes on
@@ -201,6 +202,20 @@ SECRETS: Final[tuple[Secret, ...]] = (
     Secret("SECRET_MAILCHIMP_KEY", rf"{_B}[0-9a-f]{{32}}-us\d{{1,2}}{_E}"),
     Secret("SECRET_HEROKU_KEY", rf"{_B}HRKU-AA{_T}{{58}}{_E}"),
     Secret("SECRET_OPENSHIFT_TOKEN", rf"{_B}sha256~{_T}{{43}}{_E}"),
+    *(Secret(entity, rf"{_B}{pattern}{_E}", None, outline(pattern)) for entity, pattern in ISSUED),
+    Secret(
+        "SECRET_SQL_PASSWORD",
+        r"(?i)\b(?:identified (?:with \w{1,24} )?by|with (?:encrypted )?password|set password(?: =)?) "
+        r"['\"](?P<value>[^'\"\s]{6,64})['\"]",
+        _password,
+        r"(?i)(?:identified (?:with \w+ )?by|with (?:encrypted )?password|set password(?: =)?) ['\"][^'\"\s]+['\"]",
+    ),
+    Secret(
+        "SECRET_COMMAND_PASSWORD",
+        r"\b(?:mysql(?:dump|admin)?\b[^\n]{0,120}? -p|redis-cli\b[^\n]{0,120}? -a )['\"]?(?P<value>[^\s'\"]{6,64})",
+        _password,
+        r"(?:mysql[a-z]*[^\n]* -p|redis-cli[^\n]* -a )['\"]?[^\s'\"]+",
+    ),
     Secret("SECRET_JWT", rf"{_B}eyJ{_T}{{8,}}\.eyJ{_T}{{8,}}\.{_T}{{16,}}", _jwt),
     Secret("SECRET_PRIVATE_KEY", _PEM, None, _PEM_OUTLINE, _PEM_GOES_ON),
     Secret(

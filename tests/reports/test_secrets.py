@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import random
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from benchmarks.values import shaped
 from gateway.known import Known
+from gateway.scan.issued import ISSUED
 from gateway.scan.near import Near
 from gateway.scan.secrets import SecretScanner
 
@@ -16,7 +20,10 @@ FOUND = (
     "<apiToken>{}</apiToken>", 'API_TOKEN ::= "{}"', 'API_TOKEN ?= "{}"', 'API_TOKEN := "{}"', '"apiToken" => "{}"',
     'var apiToken string = "{}"', 'String apiToken = "{}";', '$apiToken .= "{}"', "api_token: {}", "X-Api-Key: {}",
     'System.setProperty("API_TOKEN", "{}")', "Server=db;User=a;Password={};", "//registry.npmjs.org/:_authToken={}",
-    '"name": "API_TOKEN", "value": "{}"', "machine example.com login me password {}", "db.internal:5432:app:me:{}",
+    '"name": "API_TOKEN", "value": "{}"', "ENV API_TOKEN {}", 'setx API_TOKEN "{}"',
+    '<add key="ApiKey" value="{}" />', "- name: API_TOKEN\n  value: {}", "ALTER USER a IDENTIFIED BY '{}'",
+    "CREATE USER a WITH PASSWORD '{}'", "mysql -u root -p{} db", "redis-cli -a {} ping",
+    "machine example.com login me password {}", "db.internal:5432:app:me:{}",
 )  # fmt: skip
 HARMLESS = (
     "ghp_" + "x" * 36, "AKIA" + "X" * 16, f"next_page_token: {V}", f'csrf_token="{V}"', "api_key = YOUR_API_KEY",
@@ -35,6 +42,14 @@ def test_a_name_beside_a_value_is_enough(scanner: SecretScanner, form: str) -> N
     """Whatever notation assigns it, the value is found, whole."""
     text = form.format(V)
     assert any(text[one.start : one.end] == V for one in scanner.scan(text))
+
+
+@pytest.mark.parametrize(("entity", "pattern"), ISSUED)
+def test_what_tells_by_its_beginning(scanner: SecretScanner, entity: str, pattern: str) -> None:
+    """Each kind of token is found by its form alone."""
+    random.seed(entity)
+    value = shaped(pattern)
+    assert [one.entity for one in scanner.scan(f"use {value} here")] == [entity]
 
 
 @pytest.mark.parametrize("text", HARMLESS)

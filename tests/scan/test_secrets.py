@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from gateway.scan import index
+from gateway.scan.issued import ISSUED
 from gateway.scan.rules import RuleSet
 from gateway.scan.secrets import SECRETS, SecretScanner
 
@@ -173,7 +174,9 @@ def test_leaves_alone(scanner: SecretScanner, text: str) -> None:
 
 def test_each_rule_has_a_sample() -> None:
     """No rule stands without a text that shows what it is for."""
-    assert {secret.entity for secret in SECRETS} == {entity for entity, *_ in FOUND}
+    # Samples of what tells by its beginning, and of commands, are in tests/reports/test_secrets.py.
+    elsewhere = {"SECRET_SQL_PASSWORD", "SECRET_COMMAND_PASSWORD", *(entity for entity, _ in ISSUED)}
+    assert {secret.entity for secret in SECRETS} - elsewhere == {entity for entity, *_ in FOUND}
 
 
 def test_slow_path_agrees(scanner: SecretScanner, monkeypatch: pytest.MonkeyPatch) -> None:
