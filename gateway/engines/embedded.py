@@ -20,7 +20,7 @@ from gateway.engines.memo import Memoized
 from gateway.engines.outline import mentions
 from gateway.engines.rego import EvaluationError, TooLong
 from gateway.engines.rego.program import STEPS as MOST_STEPS
-from gateway.engines.rego.values import Value, to_json
+from gateway.engines.rego.values import Value
 from gateway.errors import ConfigError
 
 PATH = ("data", *ENTRYPOINT.split("/"))
@@ -71,7 +71,7 @@ class Embedded(Memoized):
             raise PolicyUnavailable(f"the policy failed: {error}") from None
         if type(value) is not dict:
             raise PolicyUnavailable("data.gateway.decision is undefined or no object")
-        return to_json(value)  # type: ignore[no-any-return]
+        return value
 
     async def _within(self, document: Json, size: int) -> Value:
         if size <= LARGEST_AT_ONCE:
@@ -96,7 +96,7 @@ class Embedded(Memoized):
 
     def _evaluate(self, document: Json, steps: int, seconds: float) -> Value:
         env = self._program.env(document, steps=steps, deadline=time.monotonic() + seconds)
-        return self._program.evaluate(PATH, env)
+        return self._program.document(PATH, env)
 
 
 def check_entry_point(bundle: Bundle) -> None:

@@ -4,13 +4,19 @@ from __future__ import annotations
 
 from gateway.engines.rego import ast
 from gateway.engines.rego.errors import COMPILE, TYPE, near
-from gateway.engines.rego.references import References
+from gateway.engines.rego.references import References, constant
+from gateway.engines.rego.runtime import LOOKED, MADE
 from gateway.engines.rego.tree import FUNCTION, find
 
 _ORDER = {"lt": "<", "lte": "<=", "gt": ">", "gte": ">="}
 _ARITHMETIC = {"plus": "+", "minus": "-"}
 _SAFE = frozenset({"equal", "neq", "lt", "lte", "gt", "gte", "internal.member_2", "internal.member_3"})
 """Builtins that never fail."""
+_AT_ONCE = frozenset(
+    {"count", "type_name", "startswith", "endswith", "object.get", "is_array", "is_boolean", "is_null", "is_number"}
+    | {"is_object", "is_set", "is_string", "round", "ceil", "floor", "abs", "mul", "div", "rem", "plus"}
+)
+"""Builtins that do not go through what they are given."""
 
 
 class Calls(References):
@@ -56,7 +62,7 @@ class Calls(References):
             w.require(f"({plain}) if {numbers} else compare({left}, {right}) {sign} 0" if numbers else plain)
         elif name == "internal.member_2":
             left, right = self.all_terms(call.args)
-            listed = f"{right}.__class__ is list"
+            listed = f"{right}.__class__ is list and len({right}) <= {LOOKED}"
             if not self.is_constant(left, str):
                 listed += f" and {left}.__class__ is str"
             w.require(f"({left} in {right}) if {listed} else has({left}, {right})")
@@ -96,13 +102,26 @@ class Calls(References):
         if call.name in _SAFE and call.path not in self.mocks:
             w.line(f"{value} = {made}")
             return value
+        self.looked(call, args, atoms)
         self.tried(value, made, call)
+        if self.around.sized(call.name):
+            w.line(f"if {value}.__class__ in SIZED and len({value}) > {MADE}: {w.env}.makes({value})")
         if builtin.relation:
             item = w.temp("v")
             w.loop(f"for {item} in values({w.env}, {value}):")
             return item
         w.refuse(f"{value} is U")
         return value
+
+    def looked(self, call: ast.Call, args: list[ast.Term], atoms: list[str]) -> None:
+        """Count what a builtin is given, where it is large and the builtin goes through all of it."""
+        if call.name in _AT_ONCE:
+            return
+        given = [atom for arg, atom in zip(args, atoms, strict=True) if constant(arg) is None]
+        if not given:
+            return
+        test = " or ".join(f"({atom}.__class__ in SIZED and len({atom}) > {LOOKED})" for atom in given)
+        self.w.line(f"if {test}: {self.w.env}.looks({', '.join(given)})")
 
     def tried(self, value: str, made: str, call: ast.Call) -> None:
         w = self.w
@@ -254,6 +273,7 @@ class Calls(References):
                 parts.append(f"one_of({self.term(part.what.term)}, {w.constant(part.at)})")
         made = w.temp()
         w.line(f"{made} = template([{', '.join(parts)}])")
+        w.line(f"if len({made}) > {MADE}: {w.env}.makes({made})")
         return made
 
     def body(self, body: list[ast.Literal], heads: list[ast.Term | None]) -> None:

@@ -77,7 +77,7 @@ class Checker:
             made = types.Set(made) if rule.key is not None else made
             for of in reversed(suffix):
                 made = None if of is None or made is None else types.Object({}, (of, made))
-        if made is not None:
+        if (made := types.bounded(made)) is not None:
             self.known.tree.insert(place, made)
 
     def problem(self, message: str, at: Location, *details: str) -> None:
@@ -232,8 +232,8 @@ class Body:
         if len(self.checker.problems) > before:
             return None
         if term.kind == "array":
-            return types.Array((), value)
-        return types.Set(value) if term.kind == "set" else types.Object({}, (name, value))
+            return types.bounded(types.Array((), value))
+        return types.bounded(types.Set(value) if term.kind == "set" else types.Object({}, (name, value)))
 
     def reference(self, ref: ast.Ref) -> ast.Ref:
         """Check a reference; what stands in its brackets is lowered."""

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from gateway.engines.rego import ast
 from gateway.engines.rego.errors import PARSE, Location, Problem, RegoError
+from gateway.engines.rego.literals import Literals
 from gateway.engines.rego.scanner import KEYWORDS, WORDS, Token, scan
-from gateway.engines.rego.terms import Terms
 
 FUTURE = frozenset({"not", "and", "or"})
 """Keywords that a module may import and v1 does not have by itself."""
@@ -47,8 +47,8 @@ def _imported(tokens: list[Token]) -> frozenset[str]:
     return frozenset(found)
 
 
-class Parser(Terms):
-    """Statements; terms and bodies are in `terms`."""
+class Parser(Literals):
+    """Statements; bodies are in `literals`, terms in `terms`."""
 
     def module(self) -> ast.Module:
         first = self.token

@@ -11,11 +11,12 @@ from gateway.engines.rego.builtins import REFUSED, operators, table
 from gateway.engines.rego.builtins.signatures import DEPRECATED, SIGNATURES
 from gateway.engines.rego.check import Checker
 from gateway.engines.rego.errors import COMPILE, BuiltinError, EvaluationError, Problem, RegoError
+from gateway.engines.rego.meter import RUNNING, Meter
 from gateway.engines.rego.planner import Plan, recursive
 from gateway.engines.rego.references import Surroundings
 from gateway.engines.rego.resolver import resolve
-from gateway.engines.rego.runtime import Env, Meter
-from gateway.engines.rego.values import UNDEFINED, Value, compare, equal, key
+from gateway.engines.rego.runtime import Env
+from gateway.engines.rego.values import UNDEFINED, Value, compare, equal, key, to_json
 from gateway.engines.rego.writer import Namespace
 
 STEPS = 10_000_000
@@ -24,6 +25,7 @@ _HELPERS = (
     *(
         "ONCE",
         "MISSING",
+        "SIZED",
         "Made",
         "at_node",
         "base",
@@ -86,7 +88,11 @@ class Program:
         names = space.names | {name: getattr(runtime, name) for name in _HELPERS}
         names |= {"U": UNDEFINED, "BuiltinError": BuiltinError, "compare": compare, "equal": equal, "key": key}
         names |= {"has": operators.has, "template": operators.template}
-        names |= {"NUMBERS": frozenset({int, float}), "COLLECTIONS": frozenset({list, dict, set})}
+        names |= {
+            "SIZED": runtime.SIZED,
+            "NUMBERS": frozenset({int, float}),
+            "COLLECTIONS": frozenset({list, dict, set}),
+        }
         # Only names and constants that were made here stand in this text; a policy's own words are in `names`.
         exec(compile(self.source, "<policy>", "exec"), names)  # noqa: S102
         self.functions = [names[f"R{number}"] for number in range(len(self.plans))]
@@ -109,6 +115,7 @@ class Program:
 
         Raises EvaluationError; TooLong is one.
         """
+        before, RUNNING.meter = RUNNING.meter, env.meter
         try:
             value: Value = self.tree
             for name in path[1:]:
@@ -118,6 +125,21 @@ class Program:
             return runtime.force(env, value)
         except RecursionError:
             raise EvaluationError("eval_internal_error", "a value is nested too deeply") from None
+        finally:
+            RUNNING.meter = before
+
+    def document(self, path: tuple[str, ...], env: Env) -> Value:
+        """What `evaluate` comes to, as plain JSON within the same budget, or UNDEFINED. Raises EvaluationError."""
+        value = self.evaluate(path, env)
+        if value is UNDEFINED:
+            return UNDEFINED
+        before, RUNNING.meter = RUNNING.meter, env.meter
+        try:
+            return to_json(value)
+        except RecursionError:
+            raise EvaluationError("eval_internal_error", "a value is nested too deeply") from None
+        finally:
+            RUNNING.meter = before
 
     def reaches(self, path: tuple[str, ...]) -> list[Plan]:
         """The plans of all rules that a value may depend on."""

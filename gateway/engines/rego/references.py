@@ -50,6 +50,10 @@ class Surroundings:
         """Where an evaluation keeps what stands at a path of input or data."""
         return self.slots.setdefault(path, self.first_slot + len(self.slots))
 
+    def sized(self, name: str) -> bool:
+        """Whether what a builtin makes may be large."""
+        return not self.signatures[name].endswith(("-> boolean", "-> number", "-> null"))
+
     def stored(self, path: Path) -> bool:
         """Whether the data has anything at a path."""
         value: Value = self.base

@@ -11,42 +11,18 @@ from gateway.engines.rego.errors import (
     BuiltinError,
     EvaluationError,
     Location,
-    TooLong,
 )
+from gateway.engines.rego.meter import Meter
 from gateway.engines.rego.tree import FUNCTION, Node
 from gateway.engines.rego.values import UNDEFINED, Key, Value, equal, key, keys_of, unkey
 
 MISSING: Final = object()
 """In the place of a rule's value that was not asked for yet."""
 ONCE: Final = (None,)
-SLICE = 5_000
-"""Steps between two looks at the clock."""
+SIZED: Final = frozenset({str, list, dict, set})
+LOOKED, MADE = 999, 99
+"""Sizes of what a builtin is given and of what it makes, up to which neither counts."""
 Path = tuple[str, ...]
-
-
-class Meter:
-    """The budget of an evaluation: steps (about one for each item that is looked at), and a deadline.
-
-    `left` is what is left of a slice; generated code takes from it and calls `spent` below zero.
-    """
-
-    __slots__ = ("deadline", "left", "steps")
-
-    def __init__(self, steps: int, deadline: float) -> None:
-        self.deadline = deadline
-        self.steps = steps
-        self.left = 0
-        self.spent()
-
-    def spent(self) -> None:
-        """Begin another slice. Raises TooLong."""
-        self.steps += self.left  # what went below zero
-        if self.steps <= 0:
-            raise TooLong("the evaluation took more steps than it may")
-        if time.monotonic() > self.deadline:
-            raise TooLong("the evaluation took longer than it may")
-        self.left = min(SLICE, self.steps)
-        self.steps -= self.left
 
 
 class Env:
@@ -74,6 +50,18 @@ class Env:
         meter.left -= steps
         if meter.left < 0:
             meter.spent()
+
+    def looks(self, *given: Value) -> None:
+        """Count what a builtin looks through. Raises TooLong."""
+        for value in given:
+            if type(value) in SIZED and len(value) > LOOKED:
+                self.meter.take(len(value) >> 10 if type(value) is str else len(value) >> 3)
+
+    def makes(self, value: Value) -> None:
+        """Count what a builtin made. Raises TooLong."""
+        size = len(value)
+        self.meter.take(size >> 10 if type(value) is str else size >> 3)
+        self.meter.makes(size if type(value) is str else 64 * size)
 
     def seconds(self) -> float:
         """Until the time of the evaluation is over."""

@@ -40,7 +40,7 @@ class Place:
             elif depth < len(path) and isinstance(child.type, types.Object):
                 child.type = _within(child.type, path[depth:], of)
             here = child
-        here.type = types.merged(here.type, of)
+        here.type = types.bounded(types.merged(here.type, of))
         if isinstance(of, types.Object) and here.below:
             for below, inner in list(here.leaves()):
                 if isinstance(here.type, types.Object):
@@ -101,17 +101,17 @@ class TypeEnv:
         if isinstance(term, ast.Ref):
             return self.of_ref(term)
         if isinstance(term, ast.Array):
-            return types.Array([self.of(item) for item in term.items])
+            return types.bounded(types.Array([self.of(item) for item in term.items]))
         if isinstance(term, ast.SetOf):
             made: Type | None = None
             for item in term.items:
                 made = types.either(made, self.of(item))
-            return types.Set(made)
+            return types.bounded(types.Set(made))
         if isinstance(term, ast.Object):
             return self.of_object(term)
         return None
 
-    def of_object(self, term: ast.Object) -> Type:
+    def of_object(self, term: ast.Object) -> Type | None:
         static: dict[Any, Type | None] = {}
         dynamic = None
         for name, value in term.pairs:
@@ -120,7 +120,7 @@ class TypeEnv:
                 static[key(found[0])] = self.of(value)
             else:
                 dynamic = (self.of(name), self.of(value))
-        return types.Object(static, dynamic)
+        return types.bounded(types.Object(static, dynamic))
 
     def of_ref(self, ref: ast.Ref) -> Type | None:
         """The type of what a reference comes to."""

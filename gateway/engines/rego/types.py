@@ -12,12 +12,25 @@ from typing import Any, Final
 
 from gateway.engines.rego.values import Value, dumps, key, unkey
 
+MOST_PARTS = 20_000
+"""Parts of a type beyond which it is taken for any: `[a, a]` within itself forty times has a type that never ends."""
+
 
 class Type:
-    """A type. `order` sorts types and tells whether two are the same."""
+    """A type. `order` sorts types and tells whether two are the same; `size` is the number of its parts.
 
-    __slots__ = ("order",)
+    `partly` says that a part is not known.
+    """
+
+    __slots__ = ("order", "partly", "size")
     order: tuple[Any, ...]
+    partly: bool
+    size: int
+
+    def made_of(self, *parts: Type | None) -> None:
+        """Set what follows from the parts."""
+        self.size = 1 + sum([1 if part is None else part.size for part in parts])
+        self.partly = any(part is None or part.partly for part in parts)
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Type) and self.order == other.order
@@ -33,6 +46,7 @@ class Atom(Type):
 
     def __init__(self, name: str, rank: int) -> None:
         self.name, self.order = name, (rank,)
+        self.made_of()
 
     def __str__(self) -> str:
         return self.name
@@ -46,6 +60,7 @@ class Array(Type):
     def __init__(self, static: Iterable[Type | None], dynamic: Type | None = None) -> None:
         self.static, self.dynamic = tuple(static), dynamic
         self.order = (4, dynamic is not None, _order(dynamic), tuple(map(_order, self.static)))
+        self.made_of(*self.static, *([] if dynamic is None else [dynamic]))
 
     def __str__(self) -> str:
         known = f"<{', '.join(map(show, self.static))}>" if self.static else ""
@@ -64,6 +79,7 @@ class Object(Type):
         self.static, self.dynamic = static, dynamic
         known = sorted((_key_order(name), _order(value)) for name, value in static.items())
         self.order = (5, dynamic is not None, tuple(map(_order, dynamic or ())), tuple(known))
+        self.made_of(*static.values(), *(dynamic or ()))
 
     def __str__(self) -> str:
         known = ", ".join(f"{_plain(name)}: {show(self.static[name])}" for name in sorted(self.static, key=_key_order))
@@ -85,6 +101,7 @@ class Set(Type):
     def __init__(self, of: Type | None) -> None:
         self.of = of
         self.order = (6, _order(of))
+        self.made_of(of)
 
     def __str__(self) -> str:
         return f"set[{self.of}]" if self.of else "set"
@@ -98,6 +115,8 @@ class Union(Type):
     def __init__(self, members: Iterable[Type] = ()) -> None:
         self.members = tuple(sorted(members, key=lambda one: one.order))
         self.order = (7, tuple(one.order for one in self.members))
+        self.made_of(*self.members)
+        self.partly = False
 
     def __str__(self) -> str:
         return f"any<{', '.join(map(str, self.members))}>" if self.members else "any"
@@ -111,6 +130,7 @@ class Function(Type):
     def __init__(self, args: Iterable[Type | None], result: Type | None, variadic: Type | None = None) -> None:
         self.args, self.result, self.variadic = tuple(args), result, variadic
         self.order = (8, len(self.args), tuple(map(_order, self.args)), _order(result), _order(variadic))
+        self.made_of(*self.args, result)
 
     def __str__(self) -> str:
         return f"({', '.join(map(show, self.args))}) => {show(self.result)}"
@@ -256,15 +276,12 @@ def empty(of: Type | None) -> bool:
 
 def unknown(of: Type | None) -> bool:
     """Whether a type, or a part of it, is not known."""
-    if of is None:
-        return True
-    if isinstance(of, Function):
-        return any(map(unknown, of.args)) or unknown(of.result)
-    if isinstance(of, Array):
-        return any(map(unknown, of.static)) or (of.dynamic is not None and unknown(of.dynamic))
-    if isinstance(of, Object):
-        return any(map(unknown, of.static.values())) or any(map(unknown, of.dynamic or ()))
-    return isinstance(of, Set) and unknown(of.of)
+    return of is None or of.partly
+
+
+def bounded(of: Type | None) -> Type | None:
+    """A type, or any if it has too many parts."""
+    return ANY if of is not None and of.size > MOST_PARTS else of
 
 
 def unifies(a: Type | None, b: Type | None) -> bool:

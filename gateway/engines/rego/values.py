@@ -35,6 +35,8 @@ from decimal import Decimal
 from functools import cmp_to_key
 from typing import Any, Final
 
+from gateway.engines.rego.meter import spend
+
 Number = int | float | Decimal
 Value = Any
 """A value of Rego; see above. (It cannot be spelled as a type of its own: containers hold any of them.)"""
@@ -88,6 +90,7 @@ def key(value: Value) -> Any:
         return value
     if kind is bool:
         return TRUE if value else FALSE
+    spend(len(value))
     if kind is list:
         return _key(("[", *map(key, value)), value)
     if kind is dict:
@@ -105,11 +108,17 @@ def equal(a: Value, b: Value) -> bool:
     kind = type(a)
     if kind is not type(b):
         return (kind in _NUMBERS and type(b) in _NUMBERS) and bool(a == b)
+    if a is b:
+        return True
     if kind is list:
-        return len(a) == len(b) and all(map(equal, a, b))
+        if len(a) != len(b):
+            return False
+        spend(len(a))
+        return all(map(equal, a, b))
     if kind is dict:
         if len(a) != len(b):
             return False
+        spend(len(a))
         for name, item in a.items():
             other = b.get(name, UNDEFINED)
             if not (item is other or equal(item, other)):
@@ -137,6 +146,9 @@ def compare(a: Value, b: Value) -> int:
         return -1 if rank < other else 1
     if rank <= 3:
         return 0 if rank == 0 or a == b else -1 if a < b else 1
+    if a is b:
+        return 0
+    spend(len(a) + len(b))
     if rank == 7:
         return _compare_lists(a, b)
     if rank == 8:
@@ -237,6 +249,8 @@ def _no_constant(text: str) -> Value:
 def to_json(value: Value) -> Value:
     """A value as JSON has it: sets become lists in OPA's order, keys strings. Plain parts are shared, not copied."""
     kind = type(value)
+    if kind is dict or kind is list or kind is set:
+        spend(1 + len(value))
     if kind is dict:
         return {_json_key(name): to_json(value[name]) for name in value}
     if kind is list:
@@ -262,6 +276,8 @@ def _dumps(value: Value) -> str:
     kind = type(value)
     if kind is str:
         return _string(value)
+    if kind is dict or kind is list or kind is set:
+        spend(1 + len(value))
     if kind is dict:
         members = sorted(((_json_key(name), item) for name, item in value.items()), key=lambda pair: pair[0])
         return "{" + ",".join(f"{_string(name)}:{_dumps(item)}" for name, item in members) + "}"
@@ -277,6 +293,7 @@ def _dumps(value: Value) -> str:
 
 
 def _string(text: str) -> str:
+    spend(len(text) >> 6)
     found = json.dumps(text, ensure_ascii=False)
     return found.replace("\u2028", "\\u2028").replace("\u2029", "\\u2029")
 
@@ -284,6 +301,8 @@ def _string(text: str) -> str:
 def spell(value: Value) -> str:
     """A value as Rego writes it, which is how OPA puts it into messages: `{"a": 1}`, `{1, 2}`, `set()`."""
     kind = type(value)
+    if kind is dict or kind is list or kind is set:
+        spend(1 + len(value))
     if kind is dict:
         return "{" + ", ".join(f"{spell(unkey(name))}: {spell(value[name])}" for name in keys_of(value)) + "}"
     if kind is list:

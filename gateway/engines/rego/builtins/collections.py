@@ -8,6 +8,7 @@ from gateway.engines.rego.builtins import Context, builtin
 from gateway.engines.rego.builtins.operands import array, element, integer, members, object_, set_, wrong
 from gateway.engines.rego.builtins.operators import plus, times
 from gateway.engines.rego.errors import TYPE_EVAL, BuiltinError
+from gateway.engines.rego.meter import spend
 from gateway.engines.rego.values import (
     UNDEFINED,
     Value,
@@ -173,12 +174,14 @@ def object_union_n(value: Value) -> Object:
     for item in array("object.union_n", 1, value):
         if type(item) is not dict:
             raise element("object.union_n", 1, value, item, "object")
+        spend(1 + (len(found) + len(item) >> 3))
         found = _merged(found, item)
     return found
 
 
 def _merged(a: Object, b: Object) -> Object:
     made = dict(a)
+    spend(1)
     for name, item in b.items():
         old = made.get(name)
         made[name] = _merged(old, item) if type(old) is dict and type(item) is dict else item

@@ -10,6 +10,7 @@ from decimal import Decimal
 from fractions import Fraction
 
 from gateway.engines.rego.errors import TYPE_EVAL, BuiltinError
+from gateway.engines.rego.meter import spend
 from gateway.engines.rego.values import UNDEFINED, Number, Value, compare, equal, is_number, key, number, spell
 
 from . import builtin
@@ -133,6 +134,8 @@ def has(value: Value, container: Value) -> bool:
     kind = type(container)
     if kind is set:
         return key(value) in container
+    if kind is list or kind is dict:
+        spend(len(container) >> 3)
     if kind is list:
         if type(value) is str:
             return value in container

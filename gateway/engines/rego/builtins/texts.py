@@ -14,6 +14,7 @@ import yaml
 from gateway.engines.rego.builtins import builtin
 from gateway.engines.rego.builtins.operands import object_, string, wrong
 from gateway.engines.rego.errors import TYPE_EVAL, BuiltinError
+from gateway.engines.rego.meter import spend
 from gateway.engines.rego.values import Value, dumps, from_json, items_of, number
 
 _BASE64 = re.compile(r"(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?")
@@ -154,6 +155,7 @@ def _from_yaml(text: str) -> Value:
 
 
 def _plain(value: Any) -> Value:
+    spend(1)
     if isinstance(value, dict):
         return {str(name) if not isinstance(name, str) else name: _plain(item) for name, item in value.items()}
     if isinstance(value, list | tuple | set):
