@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from gateway.engines.rego import ast
 from gateway.engines.rego.errors import COMPILE, TYPE, near
-from gateway.engines.rego.references import References, constant
+from gateway.engines.rego.references import References
 from gateway.engines.rego.runtime import LOOKED, MADE
 from gateway.engines.rego.tree import FUNCTION, find
 
@@ -115,9 +115,11 @@ class Calls(References):
 
     def looked(self, call: ast.Call, args: list[ast.Term], atoms: list[str]) -> None:
         """Count what a builtin is given, where it is large and the builtin goes through all of it."""
-        if call.name in _AT_ONCE:
+        once = self.w.loops == 0 and not self.repeated
+        if call.name in _AT_ONCE or once:
             return
-        given = [atom for arg, atom in zip(args, atoms, strict=True) if constant(arg) is None]
+        small = ast.Scalar | ast.Array | ast.Object | ast.SetOf
+        given = [atom for arg, atom in zip(args, atoms, strict=True) if not isinstance(arg, small)]
         if not given:
             return
         test = " or ".join(f"({atom}.__class__ in SIZED and len({atom}) > {LOOKED})" for atom in given)

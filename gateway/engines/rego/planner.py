@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from gateway.engines.rego import ast
 from gateway.engines.rego.bodies import Bodies
 from gateway.engines.rego.errors import COMPILE, RECURSION, UNSAFE, Location, Problem, near
+from gateway.engines.rego.index import best
 from gateway.engines.rego.references import Surroundings, constant, shown
 from gateway.engines.rego.safety import ROOTS, Unsafe
 from gateway.engines.rego.tree import COMPLETE, FUNCTION, OBJECT, SET, Node
@@ -19,6 +20,7 @@ class Plan:
     def __init__(self, node: Node, around: Surroundings, space: Namespace) -> None:
         self.node, self.around, self.space = node, around, space
         self.lines: list[str] = []
+        self.find: list[str] = []
         self.reads: set[int] = set()
         self.inputs: set[tuple[str, ...]] = set()
         self.volatile = self.expensive = False
@@ -35,6 +37,11 @@ class Plan:
         same = self.agree()
         default = None
         usual = [rule for rule in node.rules if not rule.default]
+        found = best(usual)
+        if found is not None:
+            self.indexed(usual, found)
+            lines += self.asked_by_index(params, same=same)
+            usual = []
         for index, rule in enumerate(usual):
             chain = [f"{name}_{index}"]
             self.definition(rule, chain[0])
@@ -54,6 +61,54 @@ class Plan:
             lines.append(f"    E.values[{node.number}] = v")
         lines.append("    return v")
         self.lines += lines
+
+    def indexed(self, definitions: list[ast.Rule], found: tuple[tuple[str, ...], list[frozenset[str] | None]]) -> None:
+        """Write the definitions, and the table of those that can hold by what stands at a path of the input."""
+        path, wants = found
+        name = f"R{self.node.number}"
+        self.inputs.add(path[1:])
+        entries: list[str] = []
+        for index, rule in enumerate(definitions):
+            function = f"{name}_{index}"
+            self.definition(rule, function)
+            parts, other = [function], rule.otherwise
+            while other is not None:
+                parts.append(f"{function}_{len(parts)}")
+                self.definition(other, parts[-1])
+                other = other.otherwise
+            entries.append(f"(({', '.join(parts)},), {self.space.constant(rule.at)})")
+        always = [index for index, want in enumerate(wants) if want is None]
+        by_text: dict[str, list[int]] = {text: list(always) for want in wants for text in want or ()}
+        for index, want in enumerate(wants):
+            for text in want or ():
+                by_text[text].append(index)
+        self.lines.append(f"{name}_all = [{', '.join(entries)}]")
+        table = self.space.constant({text: tuple(sorted(at)) for text, at in by_text.items()}, "X")
+        others = self.space.constant(tuple(always), "X")
+        slot = self.around.slot(path)
+        self.find = [
+            f"    i = E.values[{slot}]",
+            f"    if i is MISSING: i = fetch(E, {slot}, {self.space.constant(path)})",
+            f"    for n in ({table}.get(i, {others}) if i.__class__ is str else {others}):",
+            f"        parts, at = {name}_all[n]",
+        ]
+
+    def asked_by_index(self, params: str, *, same: bool) -> list[str]:
+        """Ask the definitions that can hold."""
+        lines = [
+            *self.find,
+            "        for f in parts:",
+            f"            w = f({params})",
+            "            if w is not U: break",
+        ]
+        if same:
+            return [*lines, "        if w is not U:", "            v = w", "            break"]
+        raised = f"conflict({self.space.constant('.'.join(self.node.path))}, at, function={self.node.kind == FUNCTION})"
+        return [
+            *lines,
+            "        if v is U: v = w",
+            f"        elif w is not U and not equal(v, w): raise {raised}",
+        ]
 
     def opening(self) -> list[str]:
         number = self.node.number
@@ -105,7 +160,11 @@ class Plan:
         name = f"R{node.number}"
         made, ended = ("set()", "v") if node.kind == SET else ("Made()", "settled(v)")
         lines = [f"def {name}(E):", *self.opening(), f"    v = {made}"]
-        for index, rule in enumerate(node.rules):
+        found = best(node.rules)
+        if found is not None:
+            self.indexed(node.rules, found)
+            lines += [*self.find, "        for f in parts:", "            if f(E, v): break"]
+        for index, rule in enumerate(node.rules if found is None else ()):
             one: ast.Rule | None = rule
             step = 0
             while one is not None:

@@ -1,0 +1,99 @@
+"""Definitions found by a constant: the same results as asking each, and a cost that does not grow with them."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gateway.engines.rego import EvaluationError, Program, compile_bundle, index
+from gateway.engines.rego.values import to_json
+
+TEXTS = ("a", "b", "c")
+PARTS = (
+    'input.x == "a"',
+    '"b" == input.x',
+    'input.x = "c"',
+    'input.x in {"a", "b"}',
+    'input.y.z == "a"',
+    "input.x == 1",
+    "input.x != 1",
+    'not input.x == "b"',
+    'input.x == "a" with input.x as "a"',
+    "v := input.x",
+    "some v in input.list",
+    "input.n > 1",
+)
+HEADS = ("p contains {}", "q := {}", "r[{}] := 1", "f(_) := {}", "s := true")
+rules = st.lists(
+    st.tuples(st.sampled_from(HEADS), st.integers(0, 2), st.lists(st.sampled_from(PARTS), min_size=1, max_size=2)),
+    min_size=5,
+    max_size=14,
+)
+documents = st.fixed_dictionaries(
+    {},
+    optional={
+        "x": st.sampled_from([*TEXTS, "z", 1, True, None, ["a"]]),
+        "y": st.sampled_from([{"z": "a"}, {"z": 1}, "a"]),
+        "list": st.sampled_from([[1, 2], ["a"], {}]),
+        "n": st.integers(0, 3),
+    },
+)
+
+
+def source(drawn: list[tuple[str, int, list[str]]]) -> str:
+    """A module of these rules."""
+    lines = ["package m", "call := f(1)"]
+    for head, value, body in drawn:
+        once = [part for at, part in enumerate(body) if part not in body[:at] and not (at and part[0] == "v")]
+        lines.append(f"{head.format(value)} if {{ {'; '.join(once)} }}")
+    lines += ["default f(_) := 9", "default q := 9"]
+    return "\n".join(lines)
+
+
+def result(program: Program, rule: str, document: dict[str, Any]) -> Any:
+    """What a rule comes to, or the code of an error."""
+    try:
+        return to_json(program.evaluate(("data", "m", rule), program.env(document)))
+    except EvaluationError as error:
+        return error.code
+
+
+@given(rules, st.lists(documents, min_size=1, max_size=6))
+def test_an_index_changes_nothing(drawn: list[tuple[str, int, list[str]]], asked: list[dict[str, Any]]) -> None:
+    """Values, undefined rules and conflicts, with an index and without."""
+    text = source(drawn)
+    indexed = compile_bundle({"m.rego": text})
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(index, "LEAST", 1 << 30)
+        plain = compile_bundle({"m.rego": text})
+    for document in asked:
+        for rule in ("p", "q", "r", "s", "call"):
+            assert result(indexed, rule, document) == result(plain, rule, document)
+
+
+def test_the_cost_is_that_of_what_can_hold() -> None:
+    """Ten definitions and a thousand: as many are asked, counted by the lines that run."""
+
+    def asked(count: int) -> int:
+        lines = [f'deny contains "d{n}" if {{ input.team == "t{n}"; input.n > {n} }}' for n in range(count)]
+        program = compile_bundle({"m.rego": "package m\n" + "\n".join(lines)})
+        ran = 0
+
+        def trace(frame: Any, event: str, _: Any) -> Any:
+            nonlocal ran
+            ran += frame.f_code.co_filename == "<policy>" and event == "line"
+            return trace
+
+        sys.settrace(trace)
+        try:
+            value = program.evaluate(("data", "m", "deny"), program.env({"team": "t5", "n": 7}))
+        finally:
+            sys.settrace(None)
+        assert value == {"d5"}
+        return ran
+
+    assert asked(10) == asked(1000)
