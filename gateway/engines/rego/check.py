@@ -148,13 +148,19 @@ class Body:
         elif isinstance(what, ast.Unify):
             self.equality(what.left, what.right, at)
         elif isinstance(what, ast.SomeIn):
-            args = [term for term in (what.key, what.value, what.domain) if term is not None]
-            self.call(("internal", f"member_{len(args)}"), args, at)
+            self.some(what, at)
         elif isinstance(what, ast.Not) and not what.scoped:
             for literal in what.body:
                 self.literal(literal)
         else:
             self.references_of(what)
+
+    def some(self, what: ast.SomeIn, at: Location) -> None:
+        """`some key, value in domain` is `value = domain[key]`."""
+        if isinstance(what.domain, ast.Scalar):
+            return
+        key_at = what.key if what.key is not None else self.checker.fresh(what.domain.at)
+        self.equality(what.value, ast.Ref(what.domain, [key_at], what.domain.at), at)
 
     def condition(self, term: ast.Term, at: Location) -> None:
         if isinstance(term, ast.Call):
@@ -237,6 +243,8 @@ class Body:
 
     def reference(self, ref: ast.Ref) -> ast.Ref:
         """Check a reference; what stands in its brackets is lowered."""
+        if isinstance(ref.head, ast.Ref):
+            ref = ast.Ref(ref.head.head, [*ref.head.parts, *ref.parts], ref.at)
         head = self.lowered(ref.head)
         parts = [part if isinstance(part, ast.Scalar) else self.lowered(part) for part in ref.parts]
         if not isinstance(head, ast.Var):

@@ -190,7 +190,8 @@ def _differ(left: ast.Term, right: ast.Term) -> bool:
     if isinstance(left, ast.Object) and isinstance(right, ast.Object):
         mine, others = [[name.value for name, _ in one.pairs if isinstance(name, ast.Scalar)] for one in (left, right)]
         return len(left.pairs) != len(right.pairs) or set(mine) != set(others)
-    return False
+    written = ast.Scalar | ast.Array | ast.Object | ast.SetOf
+    return isinstance(left, written) and isinstance(right, written) and type(left) is not type(right)
 
 
 def direct(body: Iterable[ast.Literal]) -> set[str]:
