@@ -15,11 +15,11 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol
 from gateway.call import Json, Span, Usage
 from gateway.errors import Refusal
 from gateway.formats.surrogates import mend
-from gateway.formats.tree import Shape, Survey
 
 if TYPE_CHECKING:
     from gateway.formats.frame import Frame
     from gateway.formats.parts import Joined
+    from gateway.formats.tree import Shape, Survey
     from gateway.loops import Step
 
 Channel = tuple[int, str]
