@@ -146,7 +146,7 @@ class AnswerFilter:
         self._guards: dict[Channel, tuple[Guard, ...]] = {}
         self._elements: dict[Channel, Elements] = {}
         self._asides: dict[Channel, Window] = {}
-        self._runs = Runs(self._judge)
+        self._runs = Runs()
         self._calls = ToolCalls(MAX_RUNS, MAX_TOOL_CALL)
         self._ending = Ending()
         self._clean: set[str] = set()
@@ -300,7 +300,7 @@ class AnswerFilter:
         """Judge fields that nobody named; True if any changed. Those that need wait no longer join the events."""
         changed = False
         for field in chunk.fields:
-            changed |= not self._runs.take(field) or field.changed
+            changed |= not self._runs.take(field, self._judge) or field.changed
         events += map(stream.field, self._runs.released())
         return changed
 

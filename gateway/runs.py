@@ -147,10 +147,9 @@ def judge_whole(field: Field, judge: Judge, *, certain: bool = False) -> bool:
 
 
 class Runs:
-    """All of one answer. `judge` makes the judge of a new run."""
+    """All of one answer. Keeps no judge once its run has ended: a cycle would wait for the garbage collector."""
 
-    def __init__(self, judge: Callable[[Channel], Judge]) -> None:
-        self._new = judge
+    def __init__(self) -> None:
         self._runs: dict[Channel, Run] = {}
         self._done: list[Field] = []
         self._waiting: dict[Name, deque[tuple[Field, int]]] = {}
@@ -159,8 +158,8 @@ class Runs:
     def __len__(self) -> int:
         return len(self._runs)
 
-    def take(self, field: Field) -> bool:
-        """Judge a field; False if it has to wait, and was taken out of its chunk."""
+    def take(self, field: Field, judge: Callable[[Channel], Judge]) -> bool:
+        """Judge a field; False if it has to wait, and was taken out of its chunk. `judge` makes a new run's judge."""
         field.waiting = len(field.pieces)
         several = _together(field.pieces) if field.waiting > 1 else {}
         for piece in field.pieces:
@@ -169,9 +168,7 @@ class Runs:
                 self._runs.pop(piece.channel).close()
                 run = None
             if run is None:
-                run = self._runs[piece.channel] = Run(
-                    self._new(piece.channel), self._done, listed=is_listed(piece.channel)
-                )
+                run = self._runs[piece.channel] = Run(judge(piece.channel), self._done, listed=is_listed(piece.channel))
             if several and piece.channel in several:  # what one chunk lists is a text, too
                 run.note(several.pop(piece.channel))
             run.feed(piece)

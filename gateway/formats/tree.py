@@ -148,7 +148,7 @@ class Survey:
                         defines = key in _DEFINITIONS
                     dialect = opaque if type(key) is int or key in within else _NOTHING
                     first = len(self.spans) if key in ARGUMENTS and not defines else -1
-                    visit(value, role, depth + 1, blob or inner, dialect)
+                    visit(value, role, depth + 1, blob or inner, dialect)  # noqa: F821  (deleted below, at the end)
                     if first >= 0:
                         self._argue(first)
                     if kind is list and value and (type(value[0]) is int or type(value[0]) is float):
@@ -166,6 +166,7 @@ class Survey:
                         add(new(Span, (node, Name(name), name, role, nested)))
 
         visit(root, role, depth, False, opaque)
+        del visit  # a closure that names itself is a cycle: with it all that it holds would wait for the collector
         self.keys, self.colons, self.widest = keys, colons, max(widest, self.widest)
         self.lists += lists
 
