@@ -16,7 +16,7 @@ endif
 INSTALLED := $(VENV)/.installed
 INSTALLED_DEV := $(VENV)/.installed-dev
 
-.PHONY: install run test lint bench fuzz lock clean
+.PHONY: install run test lint bench fuzz rego lock clean
 
 install: $(INSTALLED)
 
@@ -40,6 +40,13 @@ bench: $(INSTALLED_DEV)
 FUZZ_SECONDS ?= 600
 fuzz: $(INSTALLED_DEV)
 	MESHGATE_FUZZ_SECONDS=$(FUZZ_SECONDS) $(BIN)/python -m pytest tests/fuzz
+
+# Random policies and inputs, judged by the compiler and by the program `opa`; nightly, from another seed each time.
+REGO_PAIRS ?= 100000
+REGO_SEED ?= $(shell date +%s)
+rego: $(INSTALLED_DEV)
+	MESHGATE_REGO_PAIRS=$(REGO_PAIRS) MESHGATE_REGO_SEED=$(REGO_SEED) MESHGATE_REQUIRE_SERVERS=1 \
+		$(BIN)/python -m pytest tests/engines/rego/test_against_opa.py -k equal_results
 
 # Needs uv, as nothing else here does. The files name no index, so that any mirror serves them; setuptools is locked
 # too, since it builds the project itself without fetching anything. To move one package: `uv pip compile -P name`.

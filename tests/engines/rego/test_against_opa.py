@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import json
 import os
 import random
+import re
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -17,7 +19,7 @@ from gateway.engines.rego import UNDEFINED, EvaluationError, Program, RegoError,
 
 PAIRS = int(os.environ.get("MESHGATE_REGO_PAIRS", "2000"))
 INPUTS = 8
-RULES = ("s", "o", "c", "p", "q", "r")
+RULES = ("s", "o", "c", "p", "q", "r", "t", "u", "w", "h", "g")
 DATA = {"d": {"xs": [1, "a", True, None, 1.5, [1], {"k": 1}], "o": {"a": 1, "b": [2, 3], "c": {"a": "x"}}, "n": 3}}
 
 
@@ -58,6 +60,12 @@ class Policies:
             lambda: f"o[{self.value(0)}]",
             lambda: f"[y | y := {self.pick('input.a', 'data.d.xs', 's', 'o')}[_]]",
             lambda: f"{{y | some y in {self.pick('input.b', 'data.d.o', 's')}; y != {self.value(0)}}}",
+            lambda: f'sprintf("%v-%d", [{self.term([])}, {self.number([])}])'.replace("1.0", "1"),
+            lambda: f"object.get(input, {self.pick(chr(34) + 'a' + chr(34), '[' + chr(34) + 'b' + chr(34) + ']')}, 0)",
+            lambda: f"json.marshal({self.term([])})".replace("1.0", "1"),
+            lambda: f"[x | walk({self.pick('input.a', 'data.d.o', 'data.d.xs')}, [_, x])]",
+            lambda: f"[y | some y in {self.pick('input.a', 'data.d.xs')}; not y == {self.value(0)}]",
+            lambda: f"({{1, input.a}} {self.pick('|', '&', '-')} {{{self.value(0)}}})",
             lambda: f"{{k: y | some k, y in {self.pick('input.a', 'data.d.o', 'data.d.xs')}}}",
         ]
         if names and self.random.random() < 0.5:
@@ -82,7 +90,8 @@ class Policies:
                 lines.append(f"{self.term(names)} {self.pick('==', '!=', '<', '>=')} {self.term(names)}")
             elif kind == 3:
                 used = [one for one in names if not one.startswith("_")]
-                lines.append(f"not {self.term(used).replace('[_]', '[0]')}")
+                term = self.term(used).replace("[_]", "[0]")
+                lines.append(f"not {'false' if term == 'true' else term}")  # OPA 1.22.2 leaves `not true` out
             elif kind == 4:
                 lines.append(f"every e in {self.term(names)} {{ e {self.pick('==', '!=', '<')} {self.value(0)} }}")
             elif kind == 5:
@@ -111,6 +120,28 @@ class Policies:
         lines += [plain.rule("c := {value}"), "default f(_) := 0", f"f(x) := {plain.value()} if x == 1"]
         lines += [self.rule("p contains {value}"), self.rule("p contains {value}")]
         lines += [self.rule("q := {value}"), f"default q := {self.value()}"]
+        wanted = (
+            'input.a == "a"',
+            '"b" == input.a',
+            'input.a in {"a", "b"}',
+            'input.a = "b"',
+            "input.a == 1",
+            "input.c",
+        )
+        for _ in range(5):
+            lines.append(
+                f"t contains {self.value(0)} if {{ {self.pick(*wanted)}; {self.pick('input.c', *self.body([]))} }}"
+            )
+        lines += ['u := $"{input.a} {count(s)} {o[1]} {input.b.a}"']
+        place = self.pick("data.d.n", "data.d.o", "input.b")
+        lines += [f"w := x if {{ x := [{self.pick('q', 's', 'o', 'p')} | true] with {place} as {self.value()} }}"]
+        given = self.pick("input.a", "input.b", "data.d.xs")
+        lines += [f"h[x][y] := {self.pick('1', 'x', 'input.b')} if some x, y in {given}"]
+        lines += [f"h.{self.pick('a', 'b')}.z := {self.value(0)} if {self.term([])}"]
+        lines += [
+            f"e(x) := {self.value(0)} if {{ x == {self.value(0)} }} else := y if {{ y := [x, input.a][_] }} else := 7"
+        ]
+        lines += [f"g := [e({self.number([])}), e({self.value(0)})]"]
         lines += [f"r := {self.value()} if {{ {'; '.join(self.body([]))} }} else := {self.value()}"]
         return "\n\n".join(lines) + "\n"
 
@@ -125,6 +156,8 @@ def ordered(value: Any) -> Any:
         return sorted((ordered(item) for item in value), key=lambda item: json.dumps(item, sort_keys=True))
     if isinstance(value, dict):
         return {name: ordered(item) for name, item in value.items()}
+    if isinstance(value, str):
+        return re.sub(r"\b(\d+)\.0\b", r"\1", value)  # OPA writes a number as the policy does
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
@@ -146,6 +179,10 @@ class Asked:
         host, _, port = url.removeprefix("http://").partition(":")
         self.connection = http.client.HTTPConnection(host, int(port))
 
+    def close(self) -> None:
+        """Done asking."""
+        self.connection.close()
+
     def whole(self, package: str, document: Any) -> dict[str, list[Any]]:
         """What each rule of a package comes to: a list of its value, of the code of its error, or an empty one."""
         found = self.ask(f"/v1/data/{package}", document)
@@ -156,16 +193,16 @@ class Asked:
     def rule(self, package: str, rule: str, document: Any) -> list[Any]:
         """What one rule comes to."""
         found = self.ask(f"/v1/data/{package}/{rule}", document)
-        return [] if found is None else [found]
+        return [] if found is UNDEFINED else [found]
 
     def ask(self, path: str, document: Any) -> Any:
-        """The result of a query; None where it is undefined, and the code of an error as text in a list."""
+        """The result of a query, UNDEFINED, or the code of an error."""
         body = json.dumps({"input": document})
         self.connection.request("POST", path, body, {"Content-Type": "application/json"})
         answer = json.loads(self.connection.getresponse().read())
         if "errors" in answer:
             return str(answer["errors"][0]["code"])
-        return answer.get("result")
+        return answer.get("result", UNDEFINED)
 
 
 def test_equal_results(tmp_path: Path) -> None:
@@ -190,8 +227,7 @@ def test_equal_results(tmp_path: Path) -> None:
     for name in refused:
         (tmp_path / f"{name}.rego").unlink()
     (tmp_path / "data.json").write_text(json.dumps(DATA))
-    with opa_server.serve(tmp_path) as url:
-        opa = Asked(url)
+    with opa_server.serve(tmp_path) as url, contextlib.closing(Asked(url)) as opa:
         compared = 0
         for name, (source, program) in programs.items():
             for document in inputs(int(name[1:])):
