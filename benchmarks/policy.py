@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from gateway.engines import load_engine
+from gateway.engines.rego import compile_bundle
 from gateway.sections import Policy
 
 ROUNDS = 25
@@ -32,6 +33,19 @@ PORT = 18181
 OTHERS = "## On the line"
 MEMOIZED, FRESH = 5.0, 150.0
 """Microseconds of CPU that a decision of the embedded engine may take."""
+RULES = (10, 100, 1000, 10_000)
+MODULE = """package rules.r@
+
+deny contains "no_@" if {
+	input.subject.team == "t@"
+	not allowed
+}
+
+allowed if {
+	some model in data.teams["t@"].models
+	model == input.action.model
+}
+"""
 
 
 class Row(NamedTuple):
@@ -126,8 +140,40 @@ def one(name: str) -> None:
             print(*row, sep="\t")
 
 
-def page(rows: list[Row]) -> str:
-    """The figures as a table."""
+def by_rules() -> list[tuple[str, float, float]]:
+    """Bundles that grow: what each is, seconds of CPU to load it, microseconds of CPU for a decision."""
+    found = []
+    for count in RULES:
+        lines = [
+            f'deny contains "d{n}" if {{ input.subject.team == "t{n}"; input.action.max_tokens > {n} }}'
+            for n in range(count)
+        ]
+        modules = {"m.rego": 'package gateway\n\ndecision := {"deny": deny}\n\n' + "\n".join(lines)}
+        found.append((f"{count} rules of `input.subject.team == ...`", *_compiled(modules, {})))
+    modules = {f"m{n}.rego": MODULE.replace("@", str(n)) for n in range(1000)}
+    data = {"teams": {f"t{n}": {"models": [f"m{m}" for m in range(1300)], "limit": n} for n in range(1000)}}
+    modules["main.rego"] = 'package gateway\n\ndecision := {"deny": data.rules.r5.deny}\n'
+    found.append(("1000 modules, 10 MB of data", *_compiled(modules, data)))
+    return found
+
+
+def _compiled(modules: dict[str, str], data: dict[str, Any]) -> tuple[float, float]:
+    begun = time.process_time()
+    program = compile_bundle(modules, data)
+    loaded = time.process_time() - begun
+    asked = {"subject": {"team": "t5"}, "action": {"model": "m7", "max_tokens": 100}}
+    gc.collect()
+    best = float("inf")
+    for _ in range(ROUNDS):
+        begun = time.process_time()
+        for _ in range(CALLS):
+            program.document(("data", "gateway", "decision"), program.env(asked))
+        best = min(best, (time.process_time() - begun) / CALLS)
+    return loaded, best * 1e6
+
+
+def page(rows: list[Row], grown: list[tuple[str, float, float]]) -> str:
+    """The figures as tables."""
     lines = [
         "# What a policy decision costs",
         "",
@@ -142,6 +188,10 @@ def page(rows: list[Row]) -> str:
         lines.append(f"| {row.name} | {row.cpu:.1f} | {row.wall:.1f} | {memory} |")
     limits = f"memoized under {MEMOIZED:g} us, not seen before under {FRESH:g} us"
     lines += ["", f"Held for the embedded engine: {limits}: {'yes' if holds(rows) else 'no'}.", ""]
+    lines += ["A decision of the embedded engine alone, by the size of the bundle:", ""]
+    lines += ["| bundle | to load, s of CPU | a decision, us of CPU |", "|---|--:|--:|"]
+    lines += [f"| {name} | {loaded:.2f} | {cpu:.1f} |" for name, loaded, cpu in grown]
+    lines.append("")
     return "\n".join(lines)
 
 
@@ -170,7 +220,7 @@ def main() -> int:
         for line in done.stdout.splitlines():
             label, cpu, wall, memory = line.split("\t")
             rows.append(Row(label, float(cpu), float(wall), None if memory == "None" else float(memory)))
-    text = page(rows)
+    text = page(rows, by_rules())
     before = args.out.read_text() if args.out.exists() else ""
     _, mark, others = before.partition(OTHERS)  # of `policy_line`
     args.out.write_text(f"{text}\n{mark}{others}" if mark else text)
