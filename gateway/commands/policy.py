@@ -31,6 +31,7 @@ def register(parser: Any) -> None:
         default="embedded",
         help="who runs them: this program (the default), or the program opa, as for a gateway with that policy.engine",
     )
+    command.add_argument("--coverage", action="store_true", help="list the lines of rules that no test evaluates")
     commands.json_option(command)
     command.set_defaults(run=test)
     decisions.register_policy(group)
@@ -76,12 +77,26 @@ def _doubts(config: Config) -> list[str]:
 def test(args: argparse.Namespace) -> int:
     """`meshgate policy test`."""
     tests = run_tests(args.dir, args.engine)
+    if args.coverage:
+        from gateway.engines.bundle import load, uncovered
+
+        missed, lines = uncovered(load(args.dir))
+        tests["coverage"] = {"lines": lines, "missed": [f"{file}:{row}" for file, row in missed]}
     if args.json:
         commands.print_json(tests)
     else:
         print(_summary(tests))
         _print_failures(tests)
+        if args.coverage:
+            _print_coverage(tests["coverage"])
     return int(bool(tests["failed"]))
+
+
+def _print_coverage(coverage: dict[str, Any]) -> None:
+    lines, missed = coverage["lines"], coverage["missed"]
+    print(f"{lines - len(missed)} of {lines} lines were evaluated by a test" + ("; these were not:" if missed else ""))
+    for place in missed:
+        print(f"  {place}")
 
 
 def run_tests(path: Path, engine: str = "embedded") -> dict[str, Any]:

@@ -108,6 +108,20 @@ def _words(problem: Problem) -> str:
     return f"{problem.message} [{', '.join(details)}]" if details else problem.message
 
 
+def uncovered(bundle: Bundle) -> tuple[list[tuple[str, int]], int]:
+    """The lines of the rules that no test evaluates, and how many lines there are. Raises ConfigError."""
+    from gateway.engines.rego.coverage import Coverage  # for this command alone
+
+    rules = {module.file for module in bundle.modules}
+    coverage = Coverage(program((*bundle.modules, *bundle.tests), bundle.data))
+    deadline = time.monotonic() + LIMIT
+    with coverage.watching():
+        for module, name in _tests(bundle):
+            _run(coverage.program, module, name, deadline)
+    missed = [place for place in coverage.missed() if place[0] in rules]
+    return missed, sum(file in rules for file, _ in coverage.lines())
+
+
 def run_tests(bundle: Bundle) -> list[TestResult]:
     """Evaluate every `test_*` rule. Raises ConfigError if the bundle does not compile."""
     names = list(_tests(bundle))

@@ -38,3 +38,20 @@ def test_a_bundle_that_the_engine_may_not_judge(write: Write, capsys: pytest.Cap
     said = " ".join(capsys.readouterr().err.split())
     assert "p.rego:4: crypto.parse_private_keys is not available in the embedded engine" in said
     assert "use `policy.engine: opa`" in said
+
+
+def test_coverage(write: Write, capsys: pytest.CaptureFixture[str]) -> None:
+    """The lines of rules that no test evaluates: behind what never held, and where another definition was enough."""
+    rules = (
+        'package gateway\ndecision := {"allow": allow, "deny": deny}\ndefault allow := false\n'
+        "allow if input.x == 1\nallow if {\n  input.y == 1\n  input.z == 2\n}\n"
+        'deny contains "w" if {\n  some w in input.ws\n  w > 1\n}\n'
+    )
+    folder = write({"p.rego": rules, "p_test.rego": TESTS % '"x": 1'})
+    assert main(["policy", "test", str(folder), "--coverage", "--json"]) == 0
+    coverage = json.loads(capsys.readouterr().out)["coverage"]
+    missed = [place.rpartition(":")[2] for place in coverage["missed"]]
+    assert missed == ["6", "7", "11"]
+    assert coverage["lines"] > len(missed)
+    assert main(["policy", "test", str(folder), "--coverage"]) == 0
+    assert f"{folder / 'p.rego'}:11" in capsys.readouterr().out

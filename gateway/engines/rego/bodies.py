@@ -38,6 +38,11 @@ class Bodies(Calls):
         self.visible = outer
 
     def literal(self, literal: ast.Literal) -> None:
+        start = len(self.w.lines)
+        self.evaluated(literal)
+        self.mark(start, literal.at)
+
+    def evaluated(self, literal: ast.Literal) -> None:
         if not literal.withs:
             self.expression(literal)
             return

@@ -21,6 +21,8 @@ from gateway.engines.rego.writer import Namespace
 
 STEPS = 10_000_000
 FOREVER = float("inf")
+FILE = "<policy>"
+"""What the code of a program is called in tracebacks."""
 _HELPERS = (
     *(
         "ONCE",
@@ -70,6 +72,7 @@ class Program:
             raise RegoError(problems)
         around = Surroundings(self.tree, table(), SIGNATURES)
         around.base, around.modules = data, self.modules
+        around.files = {module.file: index for index, module in enumerate(self.modules)}
         around.refused, around.deprecated = REFUSED, DEPRECATED
         around.mocks = frozenset(_targets(self.modules))
         space = Namespace()
@@ -94,7 +97,7 @@ class Program:
             "COLLECTIONS": frozenset({list, dict, set}),
         }
         # Only names and constants that were made here stand in this text; a policy's own words are in `names`.
-        exec(compile(self.source, "<policy>", "exec"), names)  # noqa: S102
+        exec(compile(self.source, FILE, "exec"), names)  # noqa: S102
         self.functions = [names[f"R{number}"] for number in range(len(self.plans))]
 
     def env(

@@ -37,6 +37,7 @@ class Surroundings:
         self.slots: dict[Path, int] = {}
         self.base: dict[str, Value] = {}
         self.modules: list[ast.Module] = []
+        self.files: dict[str, int] = {}
         self.functions = {node.path: node for node in rules(tree) if node.kind == FUNCTION}
 
     @cached_property
@@ -115,6 +116,11 @@ class References:
         else:
             test = f"equal({left}, {right})"
         (self.w.refuse if differ else self.w.require)(test)
+
+    def mark(self, start: int, at: Location) -> None:
+        """Mark the first line since `start` with the place that it was written for."""
+        if len(self.w.lines) > start and "#@" not in self.w.lines[start]:
+            self.w.lines[start] += f"  #@{self.around.files[at.file]}:{at.row}"
 
     # Terms
 
