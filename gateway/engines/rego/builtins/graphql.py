@@ -9,7 +9,8 @@ from collections.abc import Callable
 from typing import Any
 
 from gateway.engines.rego.builtins import Context, builtin
-from gateway.engines.rego.builtins.graphql_language import SyntaxFault, parse_query, parse_schema
+from gateway.engines.rego.builtins.graphql_language import parse_query, parse_schema
+from gateway.engines.rego.builtins.graphql_scanner import SyntaxFault
 from gateway.engines.rego.builtins.graphql_schema import Invalid, check_schema
 from gateway.engines.rego.builtins.operands import string
 from gateway.engines.rego.errors import BuiltinError
