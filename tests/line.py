@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import hashlib
 import socket
 import threading
@@ -142,3 +143,4 @@ def running(folder: Path, settings: dict[str, Any]) -> Iterator[Line]:
         server.should_exit = True
         thread.join()
         listener.close()
+        gc.unfreeze()  # what a start sets apart for good is let go: one test process has many gateways, one by one

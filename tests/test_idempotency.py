@@ -275,7 +275,12 @@ def test_a_killed_gateway_does_not_keep_the_key(
         with process(command, lambda: listens(port), seconds=60) as gateway:
             done = post(client, "done", body("ann@example.org"))
             assert done.status_code == 200
-            lost = threading.Thread(target=lambda: _ignore(lambda: post(httpx.Client(), "lost", slow)))
+
+            def leave() -> None:
+                with httpx.Client() as another:
+                    post(another, "lost", slow)
+
+            lost = threading.Thread(target=lambda: _ignore(leave))
             lost.start()
             while up.last.body["model"] != "mid-hang":
                 assert up.arrived.wait(10)

@@ -174,7 +174,7 @@ def _family(expression: Expression, kinds: Sequence[_Kind], near: Near) -> Famil
     def find(text: str, start: int, end: int) -> list[Match]:
         if end - start < _FEWEST:
             return []
-        named = near.keys(text, start)
+        at, here = start, (named := near.keys(text, start))
         other = min((named.get(key, _FAR) for key in _OTHERS), default=_FAR)
         found = []
         asked = refers
@@ -183,10 +183,13 @@ def _family(expression: Expression, kinds: Sequence[_Kind], near: Near) -> Famil
         if named:
             asked = [*asked, *(kind for key in named for kind in called.get(key, ()))]
         for kind in asked:
-            back = named.get(kind.key)
             spend(end - start >> 5)
             for low, high, valid in kind.find(text, start, end):
                 spend(_MATCH)
+                if named and low != at:  # the stretch may hold several numbers: each has its own words before it
+                    at, here = low, near.keys(text, low)
+                    other = min((here.get(key, _FAR) for key in _OTHERS), default=_FAR)
+                back = here.get(kind.key)
                 score = _score(kind, valid, back, other)
                 if back is None and kind.base < 1 and (_DAY.match(text, low) or _unproven(text[low:high], valid)):
                     score = min(score, _DOUBTFUL)

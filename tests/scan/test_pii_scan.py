@@ -51,7 +51,7 @@ DEVIATIONS = {
     "suffix list": "the one that tldextract brings along: nothing is fetched at run time",
     "newest digits": "a card in digits that Python's int() does not know is no card, where Presidio raises ValueError",
 }
-CALLED = re.compile(r"(?:phone|call)[: ]{1,2}\Z")
+CALLED = re.compile(r"\b(?:phone|call)[: ]{1,2}\Z")
 SURE = frozenset({"CREDIT_CARD", "CRYPTO", "EMAIL", "IBAN_CODE", "IP_ADDRESS", "MAC_ADDRESS", "PHONE"})
 
 
@@ -66,7 +66,10 @@ def missed(text: str, theirs: Sequence[Finding], ours: Sequence[Finding]) -> lis
         and not (one.entity == "PHONE" and not dialled(text, one))
         and not (one.entity == "IP_ADDRESS" and not machines.telling(text, one.start, one.end))
         and not (one.entity == "CREDIT_CARD" and not is_card("".join(filter(str.isdigit, text[one.start : one.end]))))
-        and not (one.entity == "CRYPTO" and text[max(0, one.start - 1) : one.start].isalnum())
+        and not (
+            one.entity == "CRYPTO"
+            and any(map(str.isalnum, text[max(0, one.start - 1) : one.start] + text[one.end : one.end + 1]))
+        )
     ]
 
 

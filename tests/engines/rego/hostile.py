@@ -10,6 +10,7 @@ import json
 import resource
 import sys
 import time
+from pathlib import Path
 
 from gateway.engines.rego import EvaluationError, TooLong, compile_bundle
 from gateway.engines.rego.values import UNDEFINED
@@ -125,6 +126,12 @@ POLICIES = {
 }
 
 
+def peak() -> int:
+    """The most memory that this process has had, in MB. Not `getrusage`, which begins with what its parent had."""
+    status = Path("/proc/self/status").read_text("ascii")
+    return int(status.partition("VmHWM:")[2].split()[0]) // 1024
+
+
 def main() -> None:
     """Evaluate every policy; prints its name, how it ended, seconds, and the largest size so far in MB."""
     resource.setrlimit(resource.RLIMIT_AS, (SPACE, SPACE))
@@ -139,7 +146,7 @@ def main() -> None:
             ended = "budget"
         except EvaluationError as error:
             ended = error.code
-        size = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
+        size = peak()
         sys.stdout.write(json.dumps([name, ended, round(time.monotonic() - begun, 3), size]) + "\n")
         sys.stdout.flush()
 
