@@ -418,7 +418,7 @@ class Config(Section):
     audit: Audit = Audit()
     """The decision log."""
     log: Literal["json", "off"] = "json"
-    """One line for each call on standard error, or none."""
+    """One line for each call on standard output, or none."""
 
     @model_validator(mode="after")
     def _fits_together(self) -> Config:
