@@ -85,14 +85,18 @@ def serve(args: argparse.Namespace) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="meshgate", description="A policy-enforcing gateway for agents.")
+    parser = argparse.ArgumentParser(prog="meshgate", description="A policy gateway between AI agents and models.")
     parser.add_argument("--version", action="version", version=f"meshgate {__version__}")
     group = parser.add_subparsers(required=True, metavar="COMMAND")
     command = commands.command(group, "serve", serve, "start the gateway")
     command.add_argument("--host", metavar="H", help="address to listen on, instead of server.host")
     command.add_argument("--port", type=commands.port, metavar="P", help="port to listen on, instead of server.port")
     command.add_argument(
-        "--workers", type=commands.positive, default=1, metavar="N", help="processes; more than 1 needs Redis"
+        "--workers",
+        type=commands.positive,
+        default=1,
+        metavar="N",
+        help="worker processes; more than 1 needs Redis",
     )
     for module in (policy, keys, workflows, usage, decisions, backup):
         module.register(group)

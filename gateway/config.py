@@ -464,7 +464,7 @@ class Config(Section):
         if self.pii is not None and not self.pii.vault_key and not self.state.url.startswith("sqlite:"):
             yield (
                 ("pii", "vault_key"),
-                "is needed when the state is shared: every gateway must seal with the same key. Make one with "
+                "is required with shared state: all gateways must encrypt with the same key. Create one with "
                 "`openssl rand -base64 32` and pass it as ${MESHGATE_VAULT_KEY}",
             )
 

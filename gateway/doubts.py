@@ -17,13 +17,13 @@ def doubts(config: Config, roles: Sequence[str] | None) -> Iterator[str]:
     for name, agent in config.agents.items():
         for role in agent.roles:
             if roles is not None and role not in roles:
-                yield f"agents.{name}.roles: no rule of the policy's data knows {role!r}{suggest(role, roles)}"
+                yield f"agents.{name}.roles: the policy data has no role {role!r}{suggest(role, roles)}"
     known = _names(config, roles)
     for path, match in _matches(config):
         for field, names in known.items():
             pattern = getattr(match, field, "*")
             if names and pattern != "*" and not _fits(pattern, names):
-                yield f"{path}.match.{field}: no {field} here is called {pattern!r}{suggest(pattern, sorted(names))}"
+                yield f"{path}.match.{field}: no {field} here matches {pattern!r}{suggest(pattern, sorted(names))}"
 
 
 def _matches(config: Config) -> Iterator[tuple[str, object]]:

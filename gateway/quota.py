@@ -276,8 +276,8 @@ def _frozen(rejection: Rejection, ask: Ask) -> Refusal:
         return Refusal("workflow_frozen", f"{message} {_HELP}")
     debit = ask.debits[rejection.index]
     message = (
-        f"Workflow {ask.correlation_id} is frozen since {debit.name} ran out: the limit is "
-        f"{_amount(debit, rejection.limit)}, {_amount(debit, rejection.used)} are used."
+        f"Workflow {ask.correlation_id} is frozen: {debit.name} ran out, or a call needed more than was left. The "
+        f"limit is {_amount(debit, rejection.limit)}, {_amount(debit, rejection.used)} are used."
     )
     return Refusal("workflow_frozen", f"{message} {_HELP}", detail={"quota": debit.name})
 

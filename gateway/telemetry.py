@@ -142,7 +142,10 @@ class Telemetry:
 
     def reloaded(self, what: str, problem: str | None) -> None:
         """What is on disk is what runs (None), or was refused."""
+        failed_before = self.reload_failed.get(what, 0)
         self.reload_failed[what] = int(problem is not None)
+        if problem is None and failed_before:
+            self.say({"level": "info", "event": f"{what} accepted again"})
         if problem is not None:
             self.reload_failures.add((what,))
             self.say({"level": "error", "event": f"{what} refused, the last good one stays", "problem": problem})

@@ -27,11 +27,11 @@ def register(parser: Any) -> None:
     words = "copy the SQLite state while the gateway runs"
     command = commands.command(parser, "backup", backup, words)
     command.description = (
-        f"{words}: keys, workflows and what they used, sealed values, and the decision log where it is in the "
-        "same file. To put it back: stop the gateway, copy the file to where `state` points, start it. Calls that were "
-        "under way at the moment of the copy are then charged at their estimate."
+        f"{words}: keys, workflows and their usage, encrypted values, and the decision log if it is in the same "
+        "file. To restore: stop the gateway, copy the file to the path in `state`, start the gateway. Calls that were "
+        "in flight at the time of the copy are then charged at their estimate."
     )
-    command.add_argument("file", type=Path, metavar="FILE", help="where to; must not exist")
+    command.add_argument("file", type=Path, metavar="FILE", help="the file to create; must not exist")
 
 
 def backup(args: argparse.Namespace) -> int:

@@ -23,26 +23,31 @@ _SECONDS = {"s": 1, "min": 60, "m": 60, "h": 3600, "d": 86400}
 
 def register(parser: Any) -> None:
     """Add `meshgate audit`."""
-    group = commands.group(parser, "audit", "the decision log")
-    words = "print decisions as OPA's decision log has them, one JSON object a line"
+    group = commands.group(parser, "audit", "export the decision log")
+    words = "print decisions in the format of OPA's decision log, one JSON object per line"
     command = commands.command(group, "export", export, words)
     _stretch(command)
 
 
 def register_policy(group: Any) -> None:
     """Add the commands that stand under `meshgate policy`."""
-    words = "judge recorded decisions again by another bundle; exit 1 if a verdict changes"
+    words = "evaluate recorded decisions with another bundle; exit 1 if a verdict changes"
     command = commands.command(group, "replay", replay, words)
-    command.add_argument("--against", type=Path, required=True, metavar="DIR", help="the bundle to judge by")
+    command.add_argument("--against", type=Path, required=True, metavar="DIR", help="the bundle to evaluate with")
     command.add_argument(
-        "--log", type=Path, metavar="FILE", help="a decision log of OPA's format, not the gateway's own"
+        "--log",
+        type=Path,
+        metavar="FILE",
+        help="read this file, in OPA's decision-log format, instead of the gateway's own log",
     )
-    command.add_argument("--engine", metavar="E", default="embedded", help="who judges: embedded (default) or wasm")
+    command.add_argument("--engine", metavar="E", default="embedded", help="embedded (default) or wasm")
     _stretch(command)
     _reporting(command)
-    words = "show where the candidate bundle would have decided otherwise; exit 1 if it would"
+    words = "list calls that the candidate bundle would have decided differently; exit 1 if there are any"
     command = commands.command(group, "differences", differences, words)
-    command.add_argument("--since", type=moment, default=0.0, metavar="T", help="from then on")
+    command.add_argument(
+        "--since", type=moment, default=0.0, metavar="T", help="start: a time, or 24h for the last day"
+    )
     _reporting(command)
 
 
@@ -92,7 +97,7 @@ def replay(args: argparse.Namespace) -> int:
     reader = reader_of(args)
     try:
         found = _recorded(reader, args.since, args.until)
-        return _tell(args, asyncio.run(judged()), "the decision log")
+        return _tell(args, asyncio.run(judged()), "export the decision log")
     finally:
         reader.close()
 
@@ -135,13 +140,19 @@ def moment(text: str) -> float:
 
 def _stretch(command: argparse.ArgumentParser) -> None:
     command.add_argument(
-        "--since", type=moment, default=0.0, metavar="T", help="from then on: a time, or 24h for a day"
+        "--since", type=moment, default=0.0, metavar="T", help="start: a time, or 24h for the last day"
     )
-    command.add_argument("--until", type=moment, default=None, metavar="T", help="and before that")
+    command.add_argument("--until", type=moment, default=None, metavar="T", help="end: a time, or 1h for an hour ago")
 
 
 def _reporting(command: argparse.ArgumentParser) -> None:
-    command.add_argument("--examples", type=commands.positive, default=3, metavar="N", help="calls named a change (3)")
+    command.add_argument(
+        "--examples",
+        type=commands.positive,
+        default=3,
+        metavar="N",
+        help="example calls for each kind of change; default: 3",
+    )
     commands.json_option(command)
 
 

@@ -54,17 +54,19 @@ test_what_it_leaves_alone if {{
 
 def register_policy(group: Any) -> None:
     """Add the commands that stand under `meshgate policy`."""
-    words = "say which rules spoke on a call, which one won, and where it stands"
+    words = "show which rules applied to a call, which rule won, and where it is defined"
     command = commands.command(group, "explain", explain, words)
     which = command.add_mutually_exclusive_group(required=True)
-    which.add_argument("--decision", metavar="ID", help="a recorded decision: the x-request-id of its call")
-    which.add_argument("--input", metavar="FILE", help="an input in JSON (`-`: from standard input)")
-    words = "judge by this bundle; without it, a decision is explained as it was recorded"
+    which.add_argument("--decision", metavar="ID", help="a recorded decision, by the x-request-id of its call")
+    which.add_argument("--input", metavar="FILE", help="a policy input in JSON (`-`: standard input)")
+    words = "evaluate with this bundle; default: explain the decision as recorded"
     command.add_argument("--policy", type=Path, metavar="DIR", help=words)
     commands.json_option(command)
-    command = group.add_parser("new", help="begin a rule, with its test", description="Begin a rule, with its test.")
-    command.add_argument("name", metavar="NAME", help="of the rule: lower-case letters, digits and _")
-    command.add_argument("dir", type=Path, nargs="?", default=Path("policies"), metavar="DIR")
+    command = group.add_parser(
+        "new", help="create a rule and a test", description="create a rule and a test to start from"
+    )
+    command.add_argument("name", metavar="NAME", help="name of the rule: lower-case letters, digits and _")
+    command.add_argument("dir", type=Path, nargs="?", default=Path("policies"), metavar="DIR", help="default: policies")
     command.set_defaults(run=new)
 
 
@@ -75,7 +77,7 @@ def new(args: argparse.Namespace) -> int:
     if not _NAME.fullmatch(args.name) or args.name.endswith("_test"):
         raise ConfigError(f"{args.name!r} is no name for a rule: a letter, then lower-case letters, digits and _")
     if not args.dir.is_dir():
-        raise ConfigError(f"{args.dir} is no directory; it is the root of a bundle, such as policies")
+        raise ConfigError(f"{args.dir} is not a directory; name the root directory of a bundle, such as policies")
     files = {args.dir / f"{args.name}.rego": _RULE, args.dir / f"{args.name}_test.rego": _TEST}
     for file in files:
         if file.exists():

@@ -15,21 +15,32 @@ if TYPE_CHECKING:
 def register(parser: Any) -> None:
     """Add the commands to the parser."""
     keys = commands.group(parser, "keys", "gateway keys")
-    command = commands.command(keys, "add", add, "make a key, print it once and store its hash")
-    command.add_argument("--agent", type=commands.name, required=True, metavar="A")
-    command.add_argument("--team", type=commands.name, required=True, metavar="T")
+    command = commands.command(keys, "add", add, "create a key, print the key once and store its hash")
+    command.add_argument("--agent", type=commands.name, required=True, metavar="A", help="name of the agent")
+    command.add_argument("--team", type=commands.name, required=True, metavar="T", help="team of the agent")
     command.add_argument(
-        "--role", type=commands.name, action="append", default=[], metavar="R", help="may be given again"
+        "--role",
+        type=commands.name,
+        action="append",
+        default=[],
+        metavar="R",
+        help="a role of the agent; repeat for several roles",
     )
-    command.add_argument("--expires", metavar="TIME", help="lifetime, such as 90d; default: the key does not expire")
+    command.add_argument("--expires", metavar="TIME", help="lifetime, such as 90d; default: no expiry")
     commands.json_option(command)
-    commands.json_option(commands.command(keys, "list", show, "list keys, never the keys themselves"))
-    command = commands.command(keys, "rotate", rotate, "make a successor of a key, which goes on for a while")
-    command.add_argument("id", metavar="ID")
-    command.add_argument("--grace", metavar="TIME", help="how long the old key goes on; default: 24h")
-    command.add_argument("--expires", metavar="TIME", help="lifetime of the new key; default: that of the old one")
+    commands.json_option(
+        commands.command(keys, "list", show, "list ids, agents, expiry and last use of keys, not the keys themselves")
+    )
+    command = commands.command(keys, "rotate", rotate, "replace a key; the old key stays valid for a grace period")
+    command.add_argument("id", metavar="ID", help="as listed by keys list")
+    command.add_argument("--grace", metavar="TIME", help="how long the old key stays valid; default: 24h")
+    command.add_argument(
+        "--expires", metavar="TIME", help="lifetime of the new key; default: the lifetime of the old key"
+    )
     commands.json_option(command)
-    commands.command(keys, "revoke", revoke, "end a key").add_argument("id", metavar="ID")
+    commands.command(keys, "revoke", revoke, "revoke a key at once").add_argument(
+        "id", metavar="ID", help="as listed by keys list"
+    )
 
 
 def add(args: argparse.Namespace) -> int:

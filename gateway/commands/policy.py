@@ -20,16 +20,19 @@ if TYPE_CHECKING:
 def register(parser: Any) -> None:
     """Add the commands to the parser."""
     command = commands.command(parser, "check", check, "check the configuration, the policies and their tests")
-    command.add_argument("--schema", action="store_true", help="print the JSON Schema of the configuration")
+    command.add_argument("--schema", action="store_true", help="print the JSON Schema of the configuration and exit")
     commands.json_option(command)
-    group = commands.group(parser, "policy", "work on policies")
-    command = group.add_parser("test", help="run the test_* rules of a bundle")
-    command.add_argument("dir", type=Path, nargs="?", default=Path("policies"), metavar="DIR")
+    words = "run the test_* rules of a bundle"
+    group = commands.group(parser, "policy", "test, explain, replay and create policies")
+    command = group.add_parser("test", help=words, description=words)
+    command.add_argument(
+        "dir", type=Path, nargs="?", default=Path("policies"), metavar="DIR", help="the bundle; default: policies"
+    )
     command.add_argument(
         "--engine",
         choices=("embedded", "wasm", "opa"),
         default="embedded",
-        help="who runs them: this program (the default), or the program opa, as for a gateway with that policy.engine",
+        help="the engine, as in policy.engine; default: embedded. wasm and opa need the program opa",
     )
     command.add_argument("--coverage", action="store_true", help="list the lines of rules that no test evaluates")
     commands.json_option(command)

@@ -14,8 +14,10 @@ _BY = ("key", "agent", "team", "model", "provider", "workflow")
 def register(parser: Any) -> None:
     """Add the command to the parser."""
     command = commands.command(parser, "usage", usage, "add up calls, tokens and cost from the decision log")
-    command.add_argument("--by", choices=_BY, default="team", help="default: team")
-    command.add_argument("--since", type=moment, default=0.0, metavar="T", help="from then on: 24h, or a date")
+    command.add_argument("--by", choices=_BY, default="team", help="what to group by; default: team")
+    command.add_argument(
+        "--since", type=moment, default=0.0, metavar="T", help="start: a duration such as 24h, or a date; default: all"
+    )
     commands.json_option(command)
 
 

@@ -27,27 +27,31 @@ _PATH = 12  # of the changes from one agent to the next, so many of the newest a
 def register(parser: Any) -> None:
     """Add the commands to the parser."""
     group = commands.group(parser, "workflows", "list, show and change workflows (correlation ids)")
-    command = commands.command(group, "list", show_all, "list workflows, the last seen first")
-    command.add_argument("--team", metavar="T", help="of this team only")
-    command.add_argument("--state", choices=STATES, help="in this state only")
-    command.add_argument("--limit", type=commands.positive, default=50, metavar="N", help="at most so many (50)")
+    command = commands.command(group, "list", show_all, "list workflows, most recently seen first")
+    command.add_argument("--team", metavar="T", help="only workflows of this team")
+    command.add_argument("--state", choices=STATES, help="only workflows in this state")
+    command.add_argument("--limit", type=commands.positive, default=50, metavar="N", help="maximum number; default: 50")
     commands.json_option(command)
 
-    _on_one(group, "show", show, "show state, agents, and what is used and left")
-    command = _on_one(group, "open", begin, "begin a workflow before its first call", team_needed=True)
-    command.add_argument("--ttl", metavar="TIME", help="how long it may be called, such as 24h (quotas.ttl)")
-    command = _on_one(group, "freeze", freeze, "refuse every further call, by any agent")
-    command.add_argument("--reason", metavar="WORDS", help="what callers and colleagues read")
-    command = _on_one(group, "resume", resume, "take calls again, with or without more room")
-    command.add_argument("--tokens", metavar="N", help="add so many tokens to its limit, such as 20k")
-    command.add_argument("--cost", metavar="USD", help="add so many USD to its limit, such as 5 or 0.50")
-    command.add_argument("--calls", metavar="N", help="add so many calls to its limit")
-    command = _on_one(group, "close", close, "end a workflow for good")
-    command.add_argument("--reason", metavar="WORDS", help="what callers and colleagues read")
-    command = _on_one(group, "label", label, "set a label that policies read")
-    command.add_argument("label", metavar="LABEL", help="such as untrusted")
-    command = _on_one(group, "unlabel", unlabel, "take a label off; policies do not set it again in this workflow")
-    command.add_argument("label", metavar="LABEL", help="such as untrusted")
+    _on_one(group, "show", show, "show state, reason, agents, and what is used and left")
+    command = _on_one(group, "open", begin, "open a workflow before its first call", team_needed=True)
+    command.add_argument(
+        "--ttl", metavar="TIME", help="how long the workflow accepts calls, such as 24h; default: quotas.ttl"
+    )
+    command = _on_one(
+        group, "freeze", freeze, "freeze a workflow: refuse its calls, from every agent, until it is resumed"
+    )
+    command.add_argument("--reason", metavar="WORDS", help="shown to callers and other operators")
+    command = _on_one(group, "resume", resume, "resume a frozen workflow, optionally with higher limits")
+    command.add_argument("--tokens", metavar="N", help="tokens to add to the limit, such as 20k")
+    command.add_argument("--cost", metavar="USD", help="USD to add to the limit, such as 5 or 0.50")
+    command.add_argument("--calls", metavar="N", help="calls to add to the limit")
+    command = _on_one(group, "close", close, "close a workflow permanently")
+    command.add_argument("--reason", metavar="WORDS", help="shown to callers and other operators")
+    command = _on_one(group, "label", label, "set a label, which policies can read")
+    command.add_argument("label", metavar="LABEL", help="the label, such as untrusted")
+    command = _on_one(group, "unlabel", unlabel, "remove a label; policies do not set it again in this workflow")
+    command.add_argument("label", metavar="LABEL", help="the label, such as untrusted")
 
 
 def _on_one(

@@ -61,7 +61,9 @@ def load(path: str | Path) -> Bundle:
     """Read a folder. Raises ConfigError with file and line."""
     root = Path(path)
     if not root.is_dir():
-        raise ConfigError(f"policy.path: {root} is no directory; it is the root of a bundle, with *.rego in it")
+        raise ConfigError(
+            f"policy.path: {root} is not a directory; name the root directory of a bundle, with *.rego files in it"
+        )
     hasher = hashlib.sha256()
     modules: list[rego.Module] = []
     data: dict[str, Any] = {}

@@ -93,7 +93,7 @@ def test_mistakes_name_file_and_line(files: dict[str, str], words: str, write: W
 
 def test_no_folder(tmp_path: Path) -> None:
     """A path that is not there names the key."""
-    with pytest.raises(ConfigError, match=r"policy\.path: .* is no directory"):
+    with pytest.raises(ConfigError, match=r"policy\.path: .* is not a directory"):
         load(tmp_path / "none")
 
 

@@ -130,7 +130,7 @@ async def test_a_vanished_folder(policies: Policies, reports: Reports, folder: P
     """No bundle is no better one."""
     await asyncio.to_thread(folder.rename, folder.with_name("elsewhere"))
     assert not await policies.step()
-    assert "is no directory" in str(reports.problems)
+    assert "is not a directory" in str(reports.problems)
     assert (await policies.engine.decide({}))["from"] == "one"
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import json
 import os
 import subprocess
@@ -244,3 +245,14 @@ def test_metrics_of_all_workers_are_one(tmp_path: Path, monkeypatch: pytest.Monk
     assert samples["meshgate_cost_usd_total", ("echo", "red")] == 3
     assert samples["meshgate_cost_usd_total", ("echo", "blue")] == 5
     assert samples["meshgate_quota_used_ratio_count", ("tokens",)] == 1
+
+
+def test_the_log_says_when_a_refused_file_is_accepted_again() -> None:
+    """Once, after a refusal only."""
+    written = io.StringIO()
+    told = Telemetry(written)
+    for problem in (None, "g.yaml:1: x", None, None):
+        told.reloaded("config", problem)
+    told.close()
+    events = [json.loads(line)["event"] for line in written.getvalue().splitlines()]
+    assert events == ["config refused, the last good one stays", "config accepted again"]
