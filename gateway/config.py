@@ -133,7 +133,7 @@ class Model(Section):
     targets: list[Rank] = Field(min_length=1)
     """In order: failover. A list inside the list: equals, chosen by weight."""
     price: Price = Price()
-    """What its tokens cost, at targets without a price of their own. A call reserves at the dearest of its targets."""
+    """What its tokens cost, at targets without a price of their own. A call reserves at its highest price."""
     max_output: Count = 4096
     """Output tokens reserved for a call that names no ceiling of its own."""
 
