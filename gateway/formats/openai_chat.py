@@ -21,6 +21,7 @@ from gateway.formats import Intent, items, openai_ceilings, openai_fields, opena
 from gateway.formats.fields import Run, gather
 from gateway.formats.openai_answer import alternatives, drop_nested, echoes, tier, usage
 from gateway.formats.openai_steps import steps
+from gateway.formats.openai_strays import strays
 from gateway.formats.openai_stream import OpenAIChatStream
 from gateway.formats.openai_tables import ANSWER, CHUNKS, SHAPE, TEXTS, WORDS
 from gateway.formats.parts import Joined, joined
@@ -213,6 +214,10 @@ class OpenAIChat:
     def drop_repeats(self, answer: Json) -> bool:
         """Take out log probabilities that stand beside no text of a choice."""
         return drop_nested(answer)
+
+    def strays(self, answer: Json) -> list[Json]:
+        """Tool calls in other shapes, and in other places, than those of a message."""
+        return strays(answer, "message")
 
     def asides(self, answer: Json) -> list[str]:
         """The texts that alternative tokens make."""
