@@ -384,3 +384,10 @@ class Call:
     refusal: Any = None  # the errors.Refusal that ended it, if one did
     stage: str = "identify"  # where it is now
     stages: list[tuple[str, int]] = field(default_factory=list)  # (stage that ended, when in nanoseconds), in order
+
+    def most(self, default: int) -> int:
+        """The output tokens that its answers may take: its own ceiling, or else `default` for each of them, or what
+        fields that the dialect does not have speak of, if that is more."""
+        if self.ceiling:
+            return self.ceiling
+        return int(max(default, self.format.elsewhere(self.body)) * self.format.answers(self.body))

@@ -249,6 +249,10 @@ class Codec(Protocol):
         """How many answers the request asks for."""
         ...
 
+    def elsewhere(self, body: Json) -> int:
+        """Output tokens of one answer that fields speak of which the dialect does not have; 0 without any."""
+        ...
+
     def wants_usage(self, body: Json) -> bool:
         """Whether the caller asked for the usage of a stream itself."""
         ...

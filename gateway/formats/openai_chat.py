@@ -17,7 +17,7 @@ import orjson
 
 from gateway.call import Json, Span, Usage
 from gateway.errors import Refusal
-from gateway.formats import Intent, items, openai_ceilings, openai_fields, openai_tools, sse, tree
+from gateway.formats import Intent, items, openai_ceilings, openai_fields, openai_models, openai_tools, sse, tree
 from gateway.formats.fields import Run, gather
 from gateway.formats.openai_answer import alternatives, drop_nested, echoes, tier, usage
 from gateway.formats.openai_steps import steps
@@ -88,6 +88,7 @@ class OpenAIChat:
         options = body.get("stream_options")
         if options is not None and type(options) is not dict:
             raise _wrong("stream_options", "must be an object")
+        openai_models.check(body)
         answers, ceiling = openai_ceilings.answers(body), openai_ceilings.ceiling(body)
         return Intent(model, bool(stream), self.tools(body), ceiling and ceiling * answers)
 
@@ -110,6 +111,10 @@ class OpenAIChat:
     def answers(self, body: Json) -> int:
         """How many answers the request asks for."""
         return openai_ceilings.answers(body)
+
+    def elsewhere(self, body: Json) -> int:
+        """The largest output ceiling or budget of thinking in fields that are none of the dialect's."""
+        return openai_ceilings.elsewhere(body)
 
     def wants_usage(self, body: Json) -> bool:
         """Whether the caller asked for the usage chunk of a stream itself."""
