@@ -7,7 +7,7 @@ integers: tokens, calls, requests, and money in nano-USD (1e-9 USD), so that sum
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal, NamedTuple
 
 Reason = Literal["rate", "exceeded", "busy", "frozen", "expired", "idle", "closed", "unknown"]
@@ -239,6 +239,14 @@ class Usage:
     counted: bool = False
     audio_input: int = 0
     tier: str = ""  # the service tier that the provider says it served in
+
+    def joined(self, other: Usage | None) -> Usage:
+        """This report after another one of the same answer: counts only grow, whatever a later report leaves out."""
+        if other is None:
+            return self
+        amounts = ("input", "output", "cached", "reasoning", "audio", "audio_input")
+        most = {name: max(getattr(self, name), getattr(other, name)) for name in amounts}
+        return replace(self, **most, tier=self.tier or other.tier)
 
 
 @dataclass(frozen=True, slots=True)

@@ -438,7 +438,7 @@ async def stream(call: Call, answer: Answer, reply: Reply) -> None:
                     call.ticket.hold(owed)
                     owed = 0
                 if chunk.usage is not None:
-                    outcome.usage, outcome.outdated = chunk.usage, False
+                    outcome.usage, outcome.outdated = chunk.usage.joined(outcome.usage), False
                 elif said:
                     outcome.outdated = outcome.usage is not None
                 if screen is None:

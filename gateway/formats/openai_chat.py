@@ -78,7 +78,7 @@ class OpenAIChat:
         if type(messages) is not list or not messages:
             raise _wrong("messages", "must be a list of at least one message")
         for message in messages:
-            if type(message) is not dict or type(message.get("role")) is not str:
+            if type(message) is not dict or type(message.get("role")) is not str or not message["role"].strip():
                 raise _wrong("messages", "must be objects, each with a role")
             content = message.get("content")
             if content is not None and type(content) is not str and type(content) is not list:

@@ -171,7 +171,7 @@ class OpenAIChatStream:
 
     def _chunk(self, event: sse.SSE) -> Chunk:
         chunk = Chunk(event.raw)
-        if event.data is None:
+        if event.data is None or not event.data.strip():  # an empty event keeps a connection alive
             return chunk
         if event.data.strip() == b"[DONE]":
             chunk.done = self.ended = True
@@ -245,8 +245,8 @@ class OpenAIChatStream:
     def _choice(self, chunk: Chunk, choice: Any) -> None:
         if type(choice) is not dict:
             raise ValueError("a choice is not an object")
-        index, delta = ordinal(choice.get("index")) or 0, choice.get("delta")
-        if type(choice.get("index")) is not int:
+        index, delta = max(0, ordinal(choice.get("index")) or 0), choice.get("delta")
+        if type(choice.get("index")) is not int or choice["index"] < 0:
             choice["index"] = index
             chunk.edited = True
         self.open.setdefault(index, True)
