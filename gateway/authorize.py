@@ -218,7 +218,7 @@ def _max_tokens(call: Call) -> int:
         return call.ceiling
     if call.runtime is None:
         return 0
-    return int(call.runtime.forward.model(call.model).max_output * call.format.answers(call.body))
+    return call.most(call.runtime.forward.model(call.model).max_output)
 
 
 def _calls(call: Call) -> int:

@@ -7,7 +7,7 @@ integers: tokens, calls, requests, and money in nano-USD (1e-9 USD), so that sum
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal, NamedTuple
 
 Reason = Literal["rate", "exceeded", "busy", "frozen", "expired", "idle", "closed", "unknown"]
@@ -240,6 +240,14 @@ class Usage:
     audio_input: int = 0
     tier: str = ""  # the service tier that the provider says it served in
 
+    def joined(self, other: Usage | None) -> Usage:
+        """This report after another one of the same answer: counts only grow, whatever a later report leaves out."""
+        if other is None:
+            return self
+        amounts = ("input", "output", "cached", "reasoning", "audio", "audio_input")
+        most = {name: max(getattr(self, name), getattr(other, name)) for name in amounts}
+        return replace(self, **most, tier=self.tier or other.tier)
+
 
 @dataclass(frozen=True, slots=True)
 class Obligations:
@@ -384,3 +392,10 @@ class Call:
     refusal: Any = None  # the errors.Refusal that ended it, if one did
     stage: str = "identify"  # where it is now
     stages: list[tuple[str, int]] = field(default_factory=list)  # (stage that ended, when in nanoseconds), in order
+
+    def most(self, default: int) -> int:
+        """The output tokens that its answers may take: its own ceiling, or else `default` for each of them, or what
+        fields that the dialect does not have speak of, if that is more."""
+        if self.ceiling:
+            return self.ceiling
+        return int(max(default, self.format.elsewhere(self.body)) * self.format.answers(self.body))

@@ -144,7 +144,7 @@ def assemble(raw: bytes) -> bytes:
 
 def _join(choices: dict[int, Json], calls: ToolCalls, piece: Json) -> None:
     """Take in a choice of one chunk."""
-    index = ordinal(piece.get("index")) or 0
+    index = max(0, ordinal(piece.get("index")) or 0)
     choice = choices.setdefault(index, {"index": index, "message": {"role": "assistant", "content": None}})
     delta = dict(piece.get("delta") or piece.get("message") or {})
     for call in delta.pop("tool_calls", None) or ():

@@ -46,7 +46,7 @@ _HINT = re.compile(r"[\w.:, ;=+\"-]{1,100}", re.ASCII)
 _HINTS = re.compile(r"retry-after-ms|x-should-retry|(?:x-|[a-z]+-)?ratelimit(?:-[a-z-]+)?")
 _LONGEST_WAIT = 30 * 86400  # seconds; a hint beyond is a mistake
 _FAULTS = (TimeoutError, aiohttp.ClientError, OSError)
-_TRY_NEXT = frozenset({401, 403, 408, 409, 425, 429, 500, 502, 503, 504, 529})
+_TRY_NEXT = frozenset({401, 402, 403, 408, 409, 425, 429, 500, 502, 503, 504, 529})
 
 
 @dataclass(frozen=True, slots=True)
@@ -345,8 +345,8 @@ async def _words(response: aiohttp.ClientResponse) -> bytes:
 
 def _refusal(status: int, headers: Mapping[str, str], provider: str, body: bytes) -> Refusal:
     """What an error answer of the provider becomes."""
-    if status in (401, 403):
-        said = "refused the gateway's own credentials; the operator must look at providers." + provider
+    if status in (401, 402, 403):
+        said = "refused the gateway's own account or credentials; the operator must look at providers." + provider
         return Refusal("upstream_error", f"The provider {provider} {said} (HTTP {status}).", stage="forward")
     if status in _TRY_NEXT or status >= 500 or status < 400:
         refusal = Refusal(

@@ -170,7 +170,7 @@ class AnswerFilter:
             survey = self._codec.whole(answer)
             calls = self._codec.calls(answer)
             if not self._screen.any_tool:
-                offered.check(self._call, calls)
+                offered.check(self._call, [*calls, *self._codec.strays(answer)])
             for field, _ in self._codec.runs(answer, survey):
                 changed |= judge_whole(field, self._judge(field.pieces[0].channel))
             changed |= self._survey(survey, calls)
@@ -276,6 +276,8 @@ class AnswerFilter:
                 delta.holder[delta.key] = out
                 changed = True
         if chunk.frame is None:
+            if chunk.strays and not self._screen.any_tool:
+                offered.check(self._call, chunk.strays)
             changed |= self._fields(chunk, stream, events)
             for channel, text in chunk.asides:
                 changed |= self._told(channel, text)

@@ -28,6 +28,7 @@ SHORTEST: Final = 12  # characters
 ENTITY: Final = "SECRET_MESHGATE_KEY"
 HIDDEN: Final = f"<{ENTITY}>"
 _CLEAR: Final = 3
+_FIRST: Final = 64  # characters of a value whose beginnings are one pattern: it nests as deep as they are many
 """Characters of an encoded value that may leave before it is known for one: any text may end in one or two of them."""
 Scan = Callable[[str], Sequence[Finding]]
 
@@ -44,7 +45,10 @@ class OwnSecrets:
         self._one = frozenset(value[0] for value in plain)
         self._two = frozenset(value[:2] for value in plain)
         self._three = frozenset(value[at : at + 3] for value in self.secrets for at in range(len(value) - 2))
-        begun = [_begun(value, 1) for value in plain] + [_begun(value, _CLEAR + 1) for value in encoded]
+        begun = [_begun(value[:_FIRST], 1) for value in plain] + [
+            _begun(value[:_FIRST], _CLEAR + 1) for value in encoded
+        ]
+        self._long = tuple(value for value in self.secrets if len(value) > _FIRST)
         self._pattern = regex.compile("|".join(map(regex.escape, self.secrets)) or r"(?!)")
         self._begins = regex.compile("|".join(rf"{one}\Z" for one in begun) or r"(?!)")
         self._whole, self._begun = None, None
@@ -107,6 +111,19 @@ class OwnSecrets:
         if text[-3:] not in self._three and text[-1:] not in self._one and text[-2:] not in self._two:
             return 0  # so for most pieces of a stream
         tail = text[-self._longest :]
+        return max(self._short_begun(tail[-_FIRST:]), self._long_begun(tail))
+
+    def _long_begun(self, tail: str) -> int:
+        """The same for beginnings that hold all of the first characters of a long value."""
+        longest = 0
+        for value in self._long:
+            at = tail.find(value[: _FIRST - 1])
+            while at >= 0 and not value.startswith(tail[at:]):
+                at = tail.find(value[: _FIRST - 1], at + 1)
+            longest = max(longest, len(tail) - at if at >= 0 else 0)
+        return longest
+
+    def _short_begun(self, tail: str) -> int:
         if self._begun is None:
             match = self._begins.search(tail)
             return len(tail) - match.start() if match is not None else 0
@@ -119,6 +136,7 @@ def forms(value: str) -> Iterator[str]:
     """Other ways to write a value, as far as they say all of it."""
     raw = _bytes(value)
     yield raw.hex()
+    yield raw.hex().upper()
     yield quote(value, safe="")
     written = orjson.dumps(value).decode()[1:-1]
     yield written

@@ -155,7 +155,7 @@ async def reserve(call: Call) -> None:
         await look(call, subject)
         return
     model = runtime.forward.model(call.model)
-    ceiling = call.ceiling or model.max_output * call.format.answers(call.body)
+    ceiling = call.most(model.max_output)
     tiers.check(model, call.tier)
     quotas = runtime.quotas.debits(model, call.input_tokens, ceiling, call.tier)
     providers = [target.partition("/")[0] for target in call.targets]
@@ -276,7 +276,7 @@ async def reserve_rest(call: Call, duties: Obligations) -> None:
     assert subject is not None
     assert first is not None, "a call that a policy judges has been reserved: its chain must be known"
     model = runtime.forward.model(call.served_as or call.model)
-    ceiling = call.ceiling or model.max_output * call.format.answers(call.body)
+    ceiling = call.most(model.max_output)
     quotas: Sequence[Debit] = ()
     if duties.route:
         tiers.check(model, call.tier)
@@ -438,7 +438,7 @@ async def stream(call: Call, answer: Answer, reply: Reply) -> None:
                     call.ticket.hold(owed)
                     owed = 0
                 if chunk.usage is not None:
-                    outcome.usage, outcome.outdated = chunk.usage, False
+                    outcome.usage, outcome.outdated = chunk.usage.joined(outcome.usage), False
                 elif said:
                     outcome.outdated = outcome.usage is not None
                 if screen is None:

@@ -305,6 +305,11 @@ def text_readers(scanner: StreamScanner, pii: PiiScanner) -> dict[str, Work]:
         one = scanner.window(256)
         in_pieces(one.feed, one.close, text)
 
+    def at_once(text: str) -> None:
+        one = scanner.window(256)
+        one.feed(text)
+        one.close()
+
     def guarded(gate: Any) -> Work:
         def work(text: str) -> None:
             guard = gate.guard(a_call())
@@ -315,6 +320,7 @@ def text_readers(scanner: StreamScanner, pii: PiiScanner) -> dict[str, Work]:
     return {
         "beside": Beside(scanner.scan, pii.cache_dir).scan,
         "window": window,
+        "window, in one piece": at_once,
         "injection": injection.score,
         "hosts": hosts,
         "urls": lambda text: urls.text(call, text),

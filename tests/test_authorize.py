@@ -152,7 +152,7 @@ def test_a_call_without_a_ceiling_has_that_of_its_model() -> None:
     """`max_tokens` is always a number, so that a rule can compare it."""
     forward = SimpleNamespace(model=lambda name: SimpleNamespace(max_output=100))
     made = call(ceiling=None, runtime=SimpleNamespace(forward=forward, sql_facts=None), body={"n": 3})
-    made.format = SimpleNamespace(answers=lambda body: body["n"])
+    made.format = SimpleNamespace(answers=lambda body: body["n"], elsewhere=lambda body: 0)
     assert document(made)["action"]["max_tokens"] == 300
 
 

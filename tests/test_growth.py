@@ -63,7 +63,7 @@ def test_the_count_sees_a_square() -> None:
 READERS = (
     *("beside", "window", "injection", "hosts", "urls", "urls of arguments", "urls of streams", "invisible"),
     *("invisible of streams", "sql", "sql of arguments", "sql of streams", "tokens"),
-    *("own secrets", "own secrets of streams"),
+    *("own secrets", "own secrets of streams", "window, in one piece"),
 )
 
 

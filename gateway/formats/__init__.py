@@ -98,15 +98,15 @@ class Chunk:
 
     `raw` is the event as it came; it is sent as it is unless something in it changed (`edited`). `texts` are judged as
     they flow, and so are those of `fields`, which the dialect does not name; `calls` (tool calls) are taken out and
-    judged whole; `wholes` are texts that are whole as they come. `asides` are texts that the model could have said in
-    place of its own. `ends` are the choices that have ended by the word of this chunk, which holds until more of them
-    comes; `closes`: it speaks of no other choice. `frame` stands in the place of `data` where the chunk is a run of
-    events that were read without parsing, with texts of `sizes`.
+    judged whole, `strays` are those in other shapes, which stay; `wholes` are texts that are whole as they come.
+    `asides` are texts that the model could have said in place of its own. `ends` are the choices that have ended by the
+    word of this chunk, which holds until more of them comes; `closes`: it speaks of no other choice. `frame` stands in
+    the place of `data` where the chunk is a run of events that were read without parsing, with texts of `sizes`.
     """
 
     __slots__ = (
         *("calls", "closes", "data", "done", "edited", "ends", "error", "fields", "frame"),
-        *("asides", "raw", "sizes", "texts", "usage", "wholes"),
+        *("asides", "raw", "sizes", "strays", "texts", "usage", "wholes"),
     )
 
     def __init__(self, raw: bytes, data: Json | None = None) -> None:
@@ -114,6 +114,7 @@ class Chunk:
         self.data = data
         self.texts: list[Delta] = []
         self.calls: list[tuple[int, Json]] = []
+        self.strays: Sequence[Json] = ()
         self.fields: list[Field] = []
         self.wholes: list[Survey] = []
         self.asides: Sequence[tuple[Channel, str]] = ()
@@ -248,6 +249,10 @@ class Codec(Protocol):
         """How many answers the request asks for."""
         ...
 
+    def elsewhere(self, body: Json) -> int:
+        """Output tokens of one answer that fields speak of which the dialect does not have; 0 without any."""
+        ...
+
     def wants_usage(self, body: Json) -> bool:
         """Whether the caller asked for the usage of a stream itself."""
         ...
@@ -318,6 +323,10 @@ class Codec(Protocol):
 
     def drop_repeats(self, answer: Json) -> bool:
         """Take out what repeats texts where `echoes` does not look; True if there was any."""
+        ...
+
+    def strays(self, answer: Json) -> list[Json]:
+        """Tool calls where the dialect has none, or in a shape of their own, as `calls` gives them."""
         ...
 
     def asides(self, answer: Json) -> list[str]:

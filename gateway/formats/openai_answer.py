@@ -19,6 +19,8 @@ def usage(answer: Json) -> Usage | None:
     total_in, total_out = count(told.get("prompt_tokens")), count(told.get("completion_tokens"))
     if total_in is None or total_out is None:
         return None
+    # Some leave the tokens of thinking out of `completion_tokens`, and bill them: the total says so.
+    total_out = max(total_out, (count(told.get("total_tokens")) or 0) - total_in)
     prompt, completion = told.get("prompt_tokens_details"), told.get("completion_tokens_details")
     prompt = prompt if type(prompt) is dict else {}
     completion = completion if type(completion) is dict else {}

@@ -3,12 +3,17 @@
 Servers differ in which of these fields they read, so the largest counts, and what is sent holds only one. 0 and null
 are no ceiling that anyone can rely on: servers refuse 0, ignore it, or take it for "no limit". Both are sent as they
 came, and the model's own `max_output` is reserved.
+
+Some servers take ceilings and budgets of thinking in objects of their own (`options.num_predict`,
+`thinking.budget_tokens`, `extra_body.max_tokens`), or under further names. Whatever is called so counts, and a policy's
+limit holds for it.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from functools import lru_cache
 from typing import Final
 
 from gateway.call import Json
@@ -18,8 +23,21 @@ CEILINGS: Final = (  # the first one that the caller gave is the one that is sen
     *("max_completion_tokens", "max_tokens", "max_output_tokens", "max_new_tokens", "max_tokens_to_sample"),
     *("max_gen_len", "maxOutputTokens", "n_predict", "num_predict"),
 )
-ANSWERS: Final = ("n", "best_of", "num_return_sequences", "candidate_count", "candidateCount")
+ANSWERS: Final = (
+    *("n", "best_of", "num_return_sequences", "candidate_count", "candidateCount"),
+    *("num_samples", "num_generations", "num_completions", "numReturnSequences", "bestOf"),
+)
 _CEILINGS: Final = frozenset(CEILINGS)
+_SPOKEN: Final = re.compile(
+    r"(?:max|min|num|n|limit|budget|thinking|reasoning)(?:output|completion|new|gen|reasoning|thinking|thought|response)*"
+    r"(?:tokens?(?:tosample)?|length|len|predict|budget)|(?:\w*)(?:budgettokens|thinkingbudget|tokenbudget)"
+)
+_OTHER: Final = re.compile(r"[^a-z0-9]")
+_CALLERS: Final = frozenset(  # what is no setting of the model
+    {"messages", "tools", "functions", "metadata", "response_format", "logit_bias", "tool_choice", "function_call"}
+    | {"prediction", "stream_options", "web_search_options", "audio"}
+)
+_DEPTH: Final = 4
 _TIER: Final = re.compile(r"[a-z][a-z0-9_-]{0,31}")
 MAX_CEILING: Final = 10_000_000  # tokens; above this a ceiling is a mistake, not a wish
 MAX_CHOICES: Final = 128
@@ -37,14 +55,48 @@ def _number(body: Json, key: str, lowest: int, highest: int) -> int | None:
 
 def ceiling(body: Json) -> int | None:
     """The largest ceiling of one answer; None without any. Raises Refusal(invalid_request) naming the parameter."""
+    most = _own(body)
+    return max(most, elsewhere(body)) if most else None
+
+
+def _own(body: Json) -> int:
     if body.keys().isdisjoint(_CEILINGS):
-        return None
-    return max([_number(body, key, 0, MAX_CEILING) or 0 for key in CEILINGS]) or None
+        return 0
+    return max([_number(body, key, 0, MAX_CEILING) or 0 for key in CEILINGS])
+
+
+def elsewhere(body: Json) -> int:
+    """The largest number that other fields give as a ceiling or a budget of an answer; 0 without any."""
+    return max([_number(holder, key, -MAX_CEILING, MAX_CEILING) or 0 for holder, key in _spoken(body, 0)], default=0)
+
+
+@lru_cache(maxsize=1024)
+def _speaks(key: str) -> bool:
+    """Whether a field is called as a ceiling is."""
+    return _SPOKEN.fullmatch(_OTHER.sub("", key[:64].lower())) is not None
+
+
+def _spoken(holder: Json, depth: int) -> Iterator[tuple[Json, str]]:
+    """Fields that are called as ceilings are, but those of the table at the top."""
+    for key, value in holder.items():
+        if type(value) is dict:
+            if depth < _DEPTH and not (depth == 0 and key in _CALLERS):
+                yield from _spoken(value, depth + 1)
+        elif _speaks(key) and (depth or key not in _CEILINGS) and _is_number(value):
+            yield holder, key
+
+
+def _is_number(value: object) -> bool:
+    return type(value) in (int, float) or (type(value) is str and value.strip().isdigit())
 
 
 def answers(body: Json) -> int:
     """How many answers are generated, whether or not all are returned."""
-    return max([_number(body, key, 1, MAX_CHOICES) or 1 for key in ANSWERS if key in body], default=1)
+    extra = body.get("extra_body")
+    holders = (body, extra) if type(extra) is dict else (body,)
+    return max(
+        [_number(holder, key, 1, MAX_CHOICES) or 1 for holder in holders for key in ANSWERS if key in holder], default=1
+    )
 
 
 def tier(body: Json) -> str:
@@ -64,8 +116,8 @@ def unite(body: Json) -> bool:
     given = [key for key in CEILINGS if key in body]
     if len(given) < 2:
         return False
-    most = ceiling(body)
-    if most is None:
+    most = _own(body)
+    if not most:
         return False
     _put(body, given, most)
     return True
@@ -73,9 +125,12 @@ def unite(body: Json) -> bool:
 
 def lower(body: Json, limit: int) -> bool:
     """Lower the ceiling to a policy's limit; True if anything changed."""
-    most = ceiling(body)
-    if most is not None and most <= limit:
-        return unite(body)
+    lowered = [(holder, key) for holder, key in _spoken(body, 0) if float(holder[key]) > limit]
+    for holder, key in lowered:
+        holder[key] = limit
+    most = _own(body)
+    if most and most <= limit:
+        return unite(body) or bool(lowered)
     _put(body, [key for key in CEILINGS if key in body] or ["max_completion_tokens"], limit)
     return True
 

@@ -17,10 +17,11 @@ import orjson
 
 from gateway.call import Json, Span, Usage
 from gateway.errors import Refusal
-from gateway.formats import Intent, items, openai_ceilings, openai_fields, openai_tools, sse, tree
+from gateway.formats import Intent, items, openai_ceilings, openai_fields, openai_models, openai_tools, sse, tree
 from gateway.formats.fields import Run, gather
 from gateway.formats.openai_answer import alternatives, drop_nested, echoes, tier, usage
 from gateway.formats.openai_steps import steps
+from gateway.formats.openai_strays import strays
 from gateway.formats.openai_stream import OpenAIChatStream
 from gateway.formats.openai_tables import ANSWER, CHUNKS, SHAPE, TEXTS, WORDS
 from gateway.formats.parts import Joined, joined
@@ -77,7 +78,7 @@ class OpenAIChat:
         if type(messages) is not list or not messages:
             raise _wrong("messages", "must be a list of at least one message")
         for message in messages:
-            if type(message) is not dict or type(message.get("role")) is not str:
+            if type(message) is not dict or type(message.get("role")) is not str or not message["role"].strip():
                 raise _wrong("messages", "must be objects, each with a role")
             content = message.get("content")
             if content is not None and type(content) is not str and type(content) is not list:
@@ -87,6 +88,7 @@ class OpenAIChat:
         options = body.get("stream_options")
         if options is not None and type(options) is not dict:
             raise _wrong("stream_options", "must be an object")
+        openai_models.check(body)
         answers, ceiling = openai_ceilings.answers(body), openai_ceilings.ceiling(body)
         return Intent(model, bool(stream), self.tools(body), ceiling and ceiling * answers)
 
@@ -109,6 +111,10 @@ class OpenAIChat:
     def answers(self, body: Json) -> int:
         """How many answers the request asks for."""
         return openai_ceilings.answers(body)
+
+    def elsewhere(self, body: Json) -> int:
+        """The largest output ceiling or budget of thinking in fields that are none of the dialect's."""
+        return openai_ceilings.elsewhere(body)
 
     def wants_usage(self, body: Json) -> bool:
         """Whether the caller asked for the usage chunk of a stream itself."""
@@ -213,6 +219,10 @@ class OpenAIChat:
     def drop_repeats(self, answer: Json) -> bool:
         """Take out log probabilities that stand beside no text of a choice."""
         return drop_nested(answer)
+
+    def strays(self, answer: Json) -> list[Json]:
+        """Tool calls in other shapes, and in other places, than those of a message."""
+        return strays(answer, "message")
 
     def asides(self, answer: Json) -> list[str]:
         """The texts that alternative tokens make."""

@@ -20,6 +20,7 @@ from gateway.formats import Channel, Chunk, Delta, Field, items, ordinal, sse, s
 from gateway.formats.fields import Reader, is_structure
 from gateway.formats.frame import Frame
 from gateway.formats.openai_answer import alternatives, drop_nested, echoes, tier, usage
+from gateway.formats.openai_strays import strays
 from gateway.formats.openai_tables import CHOICE, CHUNK, CHUNKS, ENVELOPE, MAX_CHOICES, TEXTS
 from gateway.formats.surrogates import Halves, mend
 
@@ -170,7 +171,7 @@ class OpenAIChatStream:
 
     def _chunk(self, event: sse.SSE) -> Chunk:
         chunk = Chunk(event.raw)
-        if event.data is None:
+        if event.data is None or not event.data.strip():  # an empty event keeps a connection alive
             return chunk
         if event.data.strip() == b"[DONE]":
             chunk.done = self.ended = True
@@ -203,6 +204,8 @@ class OpenAIChatStream:
         own = sum([type(choice) is dict and "logprobs" in choice for choice in choices]) if named else 0
         if named > own or b"\\u00" in chunk.raw:  # elsewhere than at a choice, or maybe so
             chunk.edited |= drop_nested(data)
+        if all(type(choice) is dict for choice in choices):
+            chunk.strays = strays(data, "delta")
         for choice in choices:
             self._choice(chunk, choice)
         chunk.closes = bool(choices) and len(chunk.ends) == len(choices)
@@ -242,8 +245,8 @@ class OpenAIChatStream:
     def _choice(self, chunk: Chunk, choice: Any) -> None:
         if type(choice) is not dict:
             raise ValueError("a choice is not an object")
-        index, delta = ordinal(choice.get("index")) or 0, choice.get("delta")
-        if type(choice.get("index")) is not int:
+        index, delta = max(0, ordinal(choice.get("index")) or 0), choice.get("delta")
+        if type(choice.get("index")) is not int or choice["index"] < 0:
             choice["index"] = index
             chunk.edited = True
         self.open.setdefault(index, True)

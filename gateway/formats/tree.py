@@ -21,7 +21,7 @@ import orjson
 from gateway import encoded
 from gateway.call import Argument, Json, Nested, Span
 from gateway.errors import Refusal
-from gateway.formats import items, literals, numbers, terms
+from gateway.formats import items, literals, media, numbers, terms
 
 MESSAGE = 3  # levels down: the body, its list of messages, a message
 
@@ -147,6 +147,8 @@ class Survey:
                         spoken = key == "messages" and not wrapped
                         defines = key in _DEFINITIONS
                     dialect = opaque if type(key) is int or key in within else _NOTHING
+                    if key == "content" and opaque and kind is list and not blob:
+                        self._media(value)
                     first = len(self.spans) if key in ARGUMENTS and not defines else -1
                     visit(value, role, depth + 1, blob or inner, dialect)  # noqa: F821  (deleted below, at the end)
                     if first >= 0:
@@ -184,6 +186,8 @@ class Survey:
             elif type(value) is dict or type(value) is list:
                 if key in self._shape.blobs:
                     self._blob(key, value)
+                elif key == "content" and type(value) is list:
+                    self._media(value)
                 first = len(self.spans)
                 self.walk(value)
                 if key in ARGUMENTS:
@@ -231,6 +235,11 @@ class Survey:
             return False
         self._count(KINDS.get(key, "file"))
         return True
+
+    def _media(self, parts: list[Any]) -> None:
+        """Count the parts of a message that are no text and have none of the dialect's own keys."""
+        for kind in media.kinds(parts, self._shape.blobs):
+            self._count(kind)
 
     def _count(self, kind: str) -> None:
         self.kinds[kind] = self.kinds.get(kind, 0) + 1

@@ -125,13 +125,15 @@ _TYPE = (
 )
 
 _OPENINGS: Final[dict[str, str]] = {
-    "insert": rf"(?:{_G}(?:low_priority|delayed|high_priority|ignore|overwrite|or{_G}\w+|all|first)){{0,2}}{_G}"
+    "insert": rf"(?:{_G}(?:low_priority|delayed|high_priority|ignore|overwrite|or{_G}\w+|all|first"
+    rf"|top{_O}\([^()]*+\))){{0,2}}{_G}"
     rf"(?:into|overwrite){_G}(?:table{_G})?{_NAME}{_O}(?:{_G}(?:as{_G})?\w+{_O})?(?:\([^()]*+\){_O})?(?:if{_G}not{_G}exists{_G}|\[\w+\]{_O})?(?:values?\b"
     rf"|select\b|set{_G}\S+{_O}=|"
     rf"default{_G}values|with{_G}|exec|table{_G}\w|from{_G}|output{_G}|overriding{_G}|partition{_O}\("
     rf"|\({_O}(?:select|values|with)\b)"
     rf"|(?:{_G}(?:{_MODE})){{0,2}}{_G}(?:into{_G})?{_NAME}{_O}(?:\([^()]*+\){_O})?values{_O}\("
-    rf"|{_G}overwrite{_G}(?:local{_G})?directory{_G}'",
+    rf"|{_G}overwrite{_G}(?:local{_G})?directory{_G}'"
+    rf"|{_G}(?:all|first){_G}(?:when{_G}[^;]{{1,300}}?{_G}then{_G})?into{_G}{_NAME}{_END}",
     "update": rf"(?:{_G}(?:only|ignore|low_priority|or{_G}\w+|top{_O}\([^()]*+\))){{0,2}}{_G}{_NAME}"
     rf"(?:{_G}(?:as{_G})?(?!set\b){_PART})?(?:(?:{_O},|{_G}(?:inner|left|right|cross|join|with)\b)"
     rf"[\s\w.,()=`\"\[\]$@*/-]{{0,400}}|{_G}for{_G}portion{_G}of{_G}[^;]{{1,200}})?{_G}set{_G}"
@@ -144,6 +146,7 @@ _OPENINGS: Final[dict[str, str]] = {
     rf"(?:{_G}(?!{_JOINED})\w+)?"
     rf"(?:{_O},|{_G}{_JOINED})"
     rf"|{_G}\*{_G}from{_G}{_NAME}{_END}|{_loud('delete')}{_NAME}{_G}(?-i:OUTPUT|FROM|WHERE){_G}"
+    rf"|{_G}top{_O}\([^()]*+\)(?:{_G}percent)?{_G}(?:from{_G})?{_NAME}{_END}"
     rf"|{_G}{_NAME}{_G}where{_G}\S+{_O}(?:=|<|>|in\b|is\b|like\b|between\b|not\b|!=)",
     "replace": rf"(?:{_G}(?:low_priority|delayed))?(?:{_G}into{_G}{_NAME}{_O}(?:\(|values?\b|select\b"
     rf"|set{_G}|partition{_O}\()"
@@ -151,7 +154,7 @@ _OPENINGS: Final[dict[str, str]] = {
     rf"|{_caps('replace')}(?:table|view){_G}{_NAME}|{_loud('replace')}{_NAME}{_G}set{_G}\w+{_O}=)",
     "upsert": rf"{_G}into{_G}{_NAME}{_O}(?:\(|values?\b|select\b)",
     "merge": rf"{_G}(?:into{_G})?{_NAME}(?:{_G}with{_O}\([^()]*\))?(?:{_G}(?:as{_G})?(?!using\b)\w+)?{_G}using{_G}"
-    rf"\S+.{{0,200}}?\bon\b"
+    rf"\S[^;]{{0,200}}?[\s)]on[\s(]"
     rf"|{_G}into{_G}{_NAME}(?:{_G}(?:as{_G})?\w+)?{_G}using{_G}\S",
     "with": rf"{_G}(?:recursive{_G})?{_PART}{_O}(?:\([^()]*+\){_O})?as{_O}(?:(?:not{_G})?materialized{_O})?"
     rf"(?:\({_O})++(?:{_READS}|from\b)",
@@ -196,6 +199,16 @@ _OPENINGS: Final[dict[str, str]] = {
     "revoke": rf"{_G}(?:grant{_G}option{_G}for{_G})?{_PRIVILEGE}(?:{_O},{_O}{_PRIVILEGE})*{_G}(?:on{_G}[^;]{{1,200}}"
     rf"{_G}from{_G}|from{_G}{_NAME}{_END})|{_loud('revoke')}[^;!?]{{1,200}}{_G}(?-i:FROM|TO){_G}\S",
     "deny": rf"{_loud('deny')}[^;!?]{{1,200}}{_G}(?-i:TO){_G}\S",
+    "flashback": rf"{_G}(?:table|(?:pluggable{_G})?database){_G}{_NAME}(?:{_O},{_O}{_PART})*{_G}"
+    rf"to{_G}(?:before|scn|timestamp|restore)\b",
+    "change": rf"{_G}(?:master|replication{_G}source){_G}to{_G}\w+{_O}=|{_G}replication{_G}filter{_G}\w+{_O}=",
+    "xa": rf"{_G}(?:start|begin|end|prepare|commit|rollback){_G}(?:[xX]?'|0x\d)",
+    "writetext": rf"{_G}(?:bulk{_G})?{_PART}\.{_PART}(?:\.{_PART})?{_G}[@\d]",
+    "updatetext": rf"{_G}(?:bulk{_G})?{_PART}\.{_PART}(?:\.{_PART})?{_G}[@\d]",
+    "disable": rf"{_G}trigger{_G}{_PART}(?:\.{_PART})?(?:{_O},{_O}{_PART})*{_G}on{_G}{_NAME}{_DONE}"
+    rf"|{_caps('disable')}(?-i:TRIGGER){_G}{_NAME}{_G}(?-i:ON){_G}\S",
+    "add": rf"{_G}(?:jars?|files?|archives?){_G}['\"][^'\"\n]+['\"]{_DONE}"
+    rf"|{_caps('add')}(?-i:JARS?|FILES?|ARCHIVES?){_G}\S",
     "exec": rf"(?:ute)?(?:{_G}immediate{_G}(?:N?'|\w+|\()|{_G}(?:@\w+{_O}={_O})?(?:xp_|sp_)\w+"
     rf"|{_G}[\w\[\]]+\.\.?[\w\[\]]+(?:\.\.?[\w\[\]]+)?{_G}[@'\d]|{_O}\({_O}(?:@\w+|N'|N?'[^']*'{_O}\+)"
     rf"|{_G}\w+{_G}@\w+{_O}="

@@ -29,16 +29,17 @@ _HEADS: Final = {
     for kind, words in {
         "select": "SELECT VALUES TABLE FROM",
         "insert": "INSERT REPLACE UPSERT",
-        "update": "UPDATE",
+        "update": "UPDATE UPDATETEXT WRITETEXT",
         "delete": "DELETE",
         "merge": "MERGE",
-        "ddl": "CREATE ALTER DROP TRUNCATE RENAME COMMENT REINDEX CLUSTER REFRESH OPTIMIZE VACUUM UNDROP PURGE ANALYZE",
+        "ddl": "CREATE ALTER DROP TRUNCATE RENAME COMMENT REINDEX CLUSTER REFRESH OPTIMIZE VACUUM UNDROP PURGE ANALYZE "
+        "FLASHBACK DISABLE ENABLE",
         "grant": "GRANT REVOKE DENY",
         "call": "CALL EXEC EXECUTE DO PREPARE DEALLOCATE DECLARE HANDLER OPEN FETCH",
-        "file": "COPY LOAD ATTACH DETACH UNLOAD BULK BACKUP RESTORE IMPORT EXPORT INSTALL PUT GET",
-        "set": "SET RESET USE PRAGMA KILL SHUTDOWN FLUSH RECONFIGURE DBCC LOCK UNLOCK DISCARD CHECKPOINT",
+        "file": "ADD COPY LOAD ATTACH DETACH UNLOAD BULK BACKUP RESTORE IMPORT EXPORT INSTALL PUT GET",
+        "set": "CHANGE SET RESET USE PRAGMA KILL SHUTDOWN FLUSH RECONFIGURE DBCC LOCK UNLOCK DISCARD CHECKPOINT",
         "show": "SHOW DESCRIBE DESC",
-        "transaction": "START COMMIT ROLLBACK SAVEPOINT RELEASE ABORT",
+        "transaction": "XA START COMMIT ROLLBACK SAVEPOINT RELEASE ABORT",
         "other": "WAITFOR NOTIFY LISTEN UNLISTEN",
     }.items()
     for word in words.split()
@@ -48,13 +49,16 @@ _BEFORE: Final = frozenset({"EXPLAIN", "ANALYZE", "ANALYSE", "VERBOSE", "WITH", 
 _INNER: Final = {word: kind for word, kind in _HEADS.items() if kind in ("insert", "update", "delete", "merge", "ddl")}
 _REACHING: Final = re.compile(
     r"(?:pg_(?:read|ls|stat_file|sleep|terminate|cancel|reload|rotate|promote|switch|logical|write)\w*|lo_(?:import|"
-    r"export|from_bytea|put|get)|dblink\w*|load_(?:file|extension)|sleep|benchmark|xp_\w+|sp_\w+|openrowset|"
+    r"export|from_bytea|put|get|unlink|creat|create|open|truncate\w*)|lo(?:write|read)|nextval|setval|pg_notify|"
+    r"pg_(?:try_)?advisory\w*|pg_(?:backup|create|drop|replication|copy|import|export|log|wal|start|stop)_\w+|dblink\w*|load_(?:file|extension)|sleep|benchmark|xp_\w+|sp_\w+|openrowset|"
     r"opendatasource|openquery|utl_\w+|dbms_\w+|sys_(?:exec|eval|get)|readfile|writefile|edit|query_to_xml\w*|"
     r"(?:database|schema|table)_to_xml\w*|set_config|copy_from_program|external_query|system|shell|url|file|s3|"
     r"http(?:uritype|_get|_post)?|remote|mysql|postgresql|read_(?:csv|parquet|json|text|blob)\w*|get_lock|"
     r"master_pos_wait|fts3_tokenizer|current_setting|system\$\w+)",
     re.IGNORECASE,
 )
+_TAKES_FROM: Final = frozenset({"EXTRACT", "TRIM", "SUBSTRING", "SUBSTR", "OVERLAY", "POSITION", "LTRIM", "RTRIM"})
+_PACKAGES: Final = ("UTL_", "DBMS_")
 _NAME: Final = re.compile(r"[^\W\d][\w$]{0,63}")
 _WORD: Final = re.compile(r"[A-Za-z]+")
 
@@ -112,7 +116,7 @@ def statement(tree: exp.Expr, tokens: list[Token], text: str) -> Statement:
     nodes = list(tree.walk())
     if any(isinstance(node, exp.Command) for node in nodes):
         return by_words(tokens, text, readable=True)
-    kinds = _kinds(nodes) | _reaching(tokens) | _heads(tokens)
+    kinds = _kinds(nodes) | _reaching(tokens, text) | _heads(tokens)
     tables, columns, stars = _names(nodes)
     quoted = {token.text.lower() for token in tokens if text[token.start : token.start + 1] == '"'}
     return Statement(
@@ -157,15 +161,27 @@ def _kind(type_: type) -> str:
     return next((kind for types, kind in table if issubclass(type_, types)), "")
 
 
-def _reaching(tokens: list[Token]) -> set[str]:
+def _reaching(tokens: list[Token], text: str) -> set[str]:
     """Functions that do more than compute, and words that lead to files: as tokens, whatever the grammar made of it."""
     found = set()
+    callers: list[str] = []  # what stands before each bracket that is open
     for index, token in enumerate(tokens):
         word, after = token.text.upper(), tokens[index + 1].text.upper() if index + 1 < len(tokens) else ""
-        if (after == "(" or word.startswith("XP_")) and _REACHING.fullmatch(token.text):
+        # A package is named before its functions: `utl_http.request(...)`.
+        called = tokens[index + 3].text == "(" if index + 3 < len(tokens) else False
+        packed = after == "." and called and word.startswith(_PACKAGES)
+        if (after == "(" or packed or word.startswith("XP_")) and _REACHING.fullmatch(token.text):
             found.add("call")
         if word == "INTO" and after in ("OUTFILE", "DUMPFILE"):
             found.add("file")
+        if word == "(":
+            callers.append(tokens[index - 1].text.upper() if index else "")
+        elif word == ")" and callers:
+            callers.pop()
+        elif word in ("FROM", "JOIN") and after and not (callers and callers[-1] in _TAKES_FROM):
+            begin = tokens[index + 1].start
+            if text[begin : begin + 1] == "'":  # a file, to DuckDB and others
+                found.add("file")
     return found
 
 
@@ -191,7 +207,7 @@ def by_words(tokens: list[Token], text: str, *, readable: bool, quoted: bool = T
     """
     said = tokens if quoted else _unquoted(tokens, text) or tokens
     words = [token.text.upper() for token in said]
-    kinds = _heads(said) | _reaching(tokens)
+    kinds = _heads(said) | _reaching(tokens, text)
     start = next((index for index, word in enumerate(words) if word not in _BEFORE), 0)
     if words[start] == "SELECT" and "FROM" in words:
         kinds.add("select")

@@ -137,10 +137,13 @@ class Window:
         """Where to cut when the limit is reached, and what is reported: see the guarantees above."""
         buffer, must = self._buffer, len(self._buffer) - self._limit
         kept: list[Finding] = []
+        ways: dict[tuple[int, int, str], GoesOn | None] = {}
+        for match in matches:
+            ways.setdefault((match.start, match.end, match.rule.entity), match.rule.goes_on)
         for finding in self._settle(matches, hidden, len(buffer)):
             if finding.start >= must:
                 break
-            going = _Open(finding.entity, _goes_on(finding, matches), finding.score)
+            going = _Open(finding.entity, ways.get(finding[:3]) or ANY_RUN, finding.score)
             end = going.extent(buffer, finding.start, finding.end)
             if max(end, finding.end) > must:
                 kept = [*kept, finding._replace(end=end)]
@@ -189,13 +192,6 @@ class _Open(NamedTuple):
         reach = run.end() if run else end
         last = self.goes_on.until.search(text, since, reach) if self.goes_on.until else None
         return max(end, last.end()) if last else reach
-
-
-def _goes_on(finding: Finding, matches: list[Match]) -> GoesOn:
-    for match in matches:
-        if match[:2] == finding[:2] and match.rule.entity == finding.entity:
-            return match.rule.goes_on or ANY_RUN
-    return ANY_RUN
 
 
 def _before_straddling(spans: Sequence[tuple[Any, ...]], cut: int) -> int:

@@ -1,0 +1,84 @@
+"""Parts of a message that are no text, whatever a provider calls them: images, audio, video, files; data or addresses.
+
+A part is told by its type, and by what it holds (a media type beside data or an address). The dialect's own parts
+(`image_url`, `input_audio`, `file`, ...) are counted where they are walked, by their keys. A part that says its content
+as text (`{"type": "document", "source": {"type": "text", ...}}`, an embedded text of MCP) is text, and judged as such.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any, Final
+
+from gateway.call import Json
+
+_KIND: Final = re.compile(
+    r"(image|img|picture|photo|screenshot)|(audio|voice|speech|sound)|(video|film|movie)"
+    r"|(file|document|pdf|media|attachment|resource|blob|binary)"
+)
+_KINDS: Final = ("image", "audio", "video", "file")
+_OTHER: Final = re.compile(r"[^a-z0-9]+")
+# Fields, without case and underscores, that hold data or say where it is.
+_HELD: Final = frozenset(
+    {"data", "url", "uri", "fileuri", "fileurl", "fileid", "filedata", "blob", "bytes", "base64", "b64json"}
+    | {"image", "imageurl", "imageuri", "audio", "audiourl", "video", "videourl", "document", "documenturl", "file"}
+    | {"media", "mediaurl", "mediaid", "source", "assetid", "s3location", "gcsuri"}
+)
+_MEDIA_TYPES: Final = frozenset({"mimetype", "mediatype", "contenttype"})
+_TEXTUAL: Final = re.compile(r"text/|application/(?:json|xml|yaml|sql|x-ndjson|javascript)|[^/]+\+(?:json|xml)")
+_DEPTH: Final = 3
+
+
+def _plain(name: str) -> str:
+    return _OTHER.sub("", name[:64].lower())
+
+
+def kind(part: Json) -> str:
+    """What medium a part is: image, audio, video or file; "" for text, and for a part that holds nothing."""
+    said = part.get("type")
+    named = _KIND.search(_plain(said)) if type(said) is str else None
+    if named is not None:
+        return _KINDS[(named.lastindex or 1) - 1] if _holds(part, _DEPTH) else ""
+    return _typed(part, _DEPTH)
+
+
+def _says_text(node: Json) -> bool:
+    """Whether an object says its content in words: a source of text, an embedded text, data of a textual type."""
+    if node.get("type") in ("text", "content") or type(node.get("text")) is str:
+        return True
+    typed = [value for key, value in node.items() if type(value) is str and _plain(key) in _MEDIA_TYPES]
+    return len(typed) > 0 and all(_TEXTUAL.match(one.lower()) for one in typed) and node.get("type") != "url"
+
+
+def _holds(node: Json, depth: int) -> bool:
+    """Whether data, or an address of data, stands in a part."""
+    for key, value in node.items():
+        if type(value) is str:
+            if value and _plain(key) in _HELD:
+                return True
+        elif type(value) is dict and depth and not _says_text(value) and _holds(value, depth - 1):
+            return True
+    return False
+
+
+def _typed(node: Json, depth: int) -> str:
+    """What a part without a telling type is by the media type that it names: `{"inlineData": {"mimeType": ...}}`."""
+    for key, value in node.items():
+        if type(value) is str:
+            if _plain(key) in _MEDIA_TYPES and value and not _TEXTUAL.match(value.lower()) and _holds(node, 0):
+                first = _KIND.match(value.partition("/")[0].lower())
+                return _KINDS[(first.lastindex or 1) - 1] if first is not None else "file"
+        elif type(value) is dict and depth and (found := _typed(value, depth - 1)):
+            return found
+    return ""
+
+
+def kinds(parts: list[Any], known: frozenset[str]) -> list[str]:
+    """The media of the parts of one message, but for what stands under `known` keys."""
+    found = []
+    for part in parts:
+        if type(part) is dict and not (len(part) == 2 and part.get("type") == "text" and "text" in part):
+            rest = part if known.isdisjoint(part) else {key: part[key] for key in part if key not in known}
+            if one := kind(rest):
+                found.append(one)
+    return found

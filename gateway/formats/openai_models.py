@@ -1,0 +1,51 @@
+"""Fields of a chat request that name models beside `model`: fall-backs, deployments, engines.
+
+Policy, price and quota are those of one model. A server that reads another one from the same request (OpenRouter's
+`models`, LiteLLM's `fallbacks`, a deployment's name) would answer with a model that nobody judged or priced.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, Final
+
+from gateway.call import Json
+from gateway.errors import Refusal
+
+_FIELDS: Final = frozenset(
+    {"models", "fallbacks", "fallback", "fallbackmodels", "fallbackmodel", "modelfallbacks", "contextwindowfallbacks"}
+    | {"contentpolicyfallbacks", "engine", "engineid", "deployment", "deploymentid", "azuredeployment", "modelid"}
+    | {"modelname", "modelgroup", "modellist", "alternatemodels", "candidatemodels"}
+)
+
+
+def check(body: Json) -> None:
+    """Raise Refusal(invalid_request) if a field names another model than `model` does."""
+    model = body.get("model")
+    extra = body.get("extra_body")
+    for holder in (body, extra) if type(extra) is dict else (body,):
+        for key, value in holder.items():
+            names_one = _plain(key) in _FIELDS or (holder is extra and key == "model")
+            if value and names_one and any(name != model for name in _names(value)):
+                raise Refusal(
+                    "invalid_request",
+                    f"`{key[:64]}` names another model than `model`, and a call is judged and priced as one model. "
+                    "Leave the field out; where calls go when a provider fails is the operator's (models.*.targets).",
+                    param=key[:64],
+                )
+
+
+def _plain(key: str) -> str:
+    return key[:32].lower().replace("_", "").replace("-", "")
+
+
+def _names(value: Any) -> Iterator[object]:
+    """Every model that a value names; what is no name at all stands for one that nobody knows."""
+    if type(value) is list:
+        for one in value:
+            yield from _names(one)
+    elif type(value) is dict:
+        inner = value.get("model")
+        yield from _names(inner) if inner is not None else (value,)
+    else:
+        yield value
