@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 
 from faker import Faker
 
-from benchmarks import national
+from benchmarks import dialled, harmless, national
 from gateway.scan.pii import PiiScanner, canonical
 from gateway.sections import Pii
 
@@ -228,7 +228,16 @@ def others(size: int, seed: int) -> list[str]:  # noqa: ARG001  # as above
 
 
 MODELS = ("en_core_web_sm", "en_core_web_md", "en_core_web_lg")
-SECTIONS: tuple[Callable[[int, int], list[str]], ...] = (patterns, phones, national.section, secrets, names, others)
+SECTIONS: tuple[Callable[[int, int], list[str]], ...] = (
+    patterns,
+    phones,
+    dialled.section,
+    harmless.section,
+    national.section,
+    secrets,
+    names,
+    others,
+)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -11,6 +11,7 @@ from typing import Final
 import regex
 
 from gateway.scan import chance
+from gateway.scan.vendor_names import ANY
 
 # ruff: noqa: S105  (the words of patterns, no passwords)
 
@@ -18,50 +19,67 @@ _NAME: Final = r"[A-Za-z0-9_.$\-]"
 # What a name may hold. The name itself is matched from its beginning on, so that `next_page_token` is seen whole.
 TOKEN_WORDS: Final = r"(?:key|token|secret|credential|creds|access|auth|bearer)"
 PASSWORD_WORDS: Final = r"(?:passw(?:or)?d|passphrase|passwort|pwd|_pass|pass(?=[\"':= ])|secret)"
-_QUOTE: Final = r"""(?:\\{0,3}["'`])?"""
-_OPERATOR: Final = r"(?:=>|[:?.+|]{0,3}=|:|->)"
+_QUOTE: Final = r"""(?:\\{0,3}["'`]{1,3})?"""
+_OPERATOR: Final = r"(?:=>|[:?.+|]{0,3}=|:-|:|->|\|\||\?\?|\?:)"
 # `: str =` and ` string =`: a type between the name and its value.
 _TYPE: Final = r"(?::? ?(?:str|string|String|String\?|&str|text|TEXT|char\*)(?=\s{0,2}[:=]))?"
-_IS: Final = rf"{_QUOTE}\]?{_TYPE}\s{{0,3}}{_OPERATOR}\s{{0,3}}(?:@|[bru]{{1,2}}(?=[\"']))?{_QUOTE}"
+# What takes a string and gives it back: `String::from("...")`.
+_WRAPPED: Final = (
+    r"""(?:(?:String::from|Some|new String|Buffer\.from|atob|Secret(?:Str(?:ing)?)?(?:::new|::from)?)\()?"""
+)
+_IS: Final = rf"{_QUOTE}\]?{_TYPE}\s{{0,3}}{_OPERATOR}\s{{0,3}}{_WRAPPED}(?:@|[bru]{{1,2}}(?=[\"']))?{_QUOTE}"
 _SAID: Final = r"(?: (?:for|of|to) (?:[A-Za-z0-9_.-]{1,16} ){0,3}?| )(?:is|are|was)(?: now| set to)?:? {1,2}[\"'`]?"
-_XML: Final = r">\s{0,20}"
-_VALUE_OF: Final = r"""["']?,?\s{1,20}["']?value["']?\s?[=:]\s?["']?"""
-_CALL: Final = r"""["'`], ?["'`]"""
+_XML: Final = r"""["']?>\s{0,20}"""
+_VALUE_OF: Final = r"""["']?(?:,?\s{1,20}|\s?:\s{0,3}\{\s{0,20})["']?value["']?\s?[=:]\s?["']?"""
+_CALL: Final = r"""(?:["'`], ?["'`]|\(\s?[bru]?["'`])"""
 _OPTION: Final = rf"(?<=(?:--|(?:env|setenv|setx) )[A-Za-z0-9_-]{{2,40}}) {_QUOTE}"
 _TELLS: Final = rf"(?:{_IS}|{_SAID}|{_XML}|{_VALUE_OF}|{_CALL}|{_OPTION})"
+# A blank alone assigns what is long, or in quotes: `token V`, `PASSWORD "V"`.
+_BLANK: Final = (
+    r"""(?P<blank>[ \t]{1,2}(?:["'`(]"""
+    r"""|(?=[A-Za-z_.~+/=|%-]*[0-9][A-Za-z0-9_.~+/=|%-]{6})(?=[A-Za-z0-9_.~+/=|%-]{16})))"""
+)
+_BLANK_WIDE: Final = r"""[ \t]{1,2}["'`(]?"""
 # At least as much, in as few states as can be: a name, a sign or word that assigns, and what may stand around it.
 _WIDE: Final = (
     r"""[\s"'`\\\]]*(?::? ?(?:string|str|&str|text|char\*)\??\s*)?"""
-    r"""(?:[:=>,|?.+-]+|value["'\s]*[=:]|(?: (?:for|of|to)(?: [A-Za-z0-9_.-]+)+)? (?:is|are|was)(?: now| set to)?)"""
-    r"""[\s"'`\\:@bru]*(?:value["'\s]*[=:][\s"']*)?"""
+    r"""(?:[:=>,|?.+-]+|\([ bru]*["'`]|value["'\s]*[=:]"""
+    r"""|(?: (?:for|of|to)(?: [A-Za-z0-9_.-]+)+)? (?:is|are|was)(?: now| set to)?)"""
+    r"""[\s"'`\\:@bru{]*"""
+    r"""(?:value["'\s]*[=:][\s"']*|(?:string::from|some|new string|buffer\.from|atob|secret[a-z:]*)\(["']*)?"""
 )
 _TOKEN: Final = r"[A-Za-z0-9_.~+/=|%-]{10,200}"
 _SECRET: Final = r"""(?:[^\s"'`,;<>\\]|\\[^\s"'`,;<>\\nrtu]){6,64}"""
 
 KEYWORD: Final = (
-    rf"(?i)(?<![A-Za-z0-9_.$-])(?P<name>{_NAME}{{0,40}}?{TOKEN_WORDS}{_NAME}{{0,20}}?){_TELLS}"
+    rf"(?i)(?<![A-Za-z0-9_.$-])(?P<name>{_NAME}{{0,40}}?{TOKEN_WORDS}{_NAME}{{0,20}}?)(?:{_TELLS}|{_BLANK})"
     rf"(?P<value>{_TOKEN})"
 )
 # Only what `keyword` and `chosen` may take for a secret, so that prose costs nothing: a value with a digit, or for a
 # password a sign. Each alternative is whole: Hyperscan looks for words first only where all of a pattern has some.
 _RANDOM: Final = r"[A-Za-z_.~+/=|%-]*[0-9][A-Za-z0-9_.~+/=|%-]*"
 _MIXED: Final = r"""[A-Za-z_.-]*[^\sA-Za-z_."'`,;<>-][^\s"'`,;<>]*"""
+_LONG: Final = r"[A-Za-z_.~+/=|%-]*[0-9][A-Za-z0-9_.~+/=|%-]{6,}"
 _OPTION_WIDE: Final = r"""[A-Za-z0-9_-]* [\\"'`]*"""
 KEYWORD_WHOLE: Final = (
     rf"(?i)(?:{TOKEN_WORDS}{_NAME}*{_WIDE}{_RANDOM}"
-    rf"|(?:--|env |setx )[A-Za-z0-9_-]*{TOKEN_WORDS}{_OPTION_WIDE}{_RANDOM})"
+    rf"|(?:--|env |setx )[A-Za-z0-9_-]*{TOKEN_WORDS}{_OPTION_WIDE}{_RANDOM}"
+    rf"|{TOKEN_WORDS}{_NAME}*{_BLANK_WIDE}{_LONG})"
 )
-KEYWORD_BEGUN: Final = rf"(?i){_NAME}*{TOKEN_WORDS}{_NAME}*(?:{_WIDE}| [\"'`]?)[A-Za-z0-9_.~+/=|%-]{{4,}}"
+KEYWORD_BEGUN: Final = rf"(?i){_NAME}*{TOKEN_WORDS}{_NAME}*(?:{_WIDE}|{_BLANK_WIDE})[A-Za-z0-9_.~+/=|%-]{{4,}}"
 PASSWORD: Final = (
-    rf"(?i)(?<![A-Za-z0-9_.$-])(?P<name>{_NAME}{{0,40}}?{PASSWORD_WORDS}{_NAME}{{0,20}}?){_TELLS}(?P<value>{_SECRET})"
+    rf"(?i)(?<![A-Za-z0-9_.$-])(?P<name>{_NAME}{{0,40}}?{PASSWORD_WORDS}{_NAME}{{0,20}}?)(?:{_TELLS}|{_BLANK})"
+    rf"(?P<value>{_SECRET})"
 )
 _PASSWORD_WIDE: Final = PASSWORD_WORDS.replace(r"pass(?=[\"':= ])|", "pass|")
 _PASSWORD_SHORT: Final = r"(?:pass|pwd|secret)"  # what each of the words begins with
 PASSWORD_WHOLE: Final = (
-    rf"(?i)(?:{_PASSWORD_SHORT}{_NAME}*{_WIDE}{_MIXED}|--[A-Za-z0-9_-]*{_PASSWORD_SHORT}{_OPTION_WIDE}{_MIXED})"
+    rf"(?i)(?:{_PASSWORD_SHORT}{_NAME}*{_WIDE}{_MIXED}|--[A-Za-z0-9_-]*{_PASSWORD_SHORT}{_OPTION_WIDE}{_MIXED}"
+    rf"|{_PASSWORD_SHORT}{_NAME}*[ \t]{{1,2}}[\"'`]{_MIXED})"
 )
-PASSWORD_BEGUN: Final = rf"""(?i){_NAME}*{_PASSWORD_WIDE}{_NAME}*(?:{_WIDE}| ["'`]?)[^\s"'`,;<>]{{4,}}"""
+PASSWORD_BEGUN: Final = rf"""(?i){_NAME}*{_PASSWORD_WIDE}{_NAME}*(?:{_WIDE}|{_BLANK_WIDE})[^\s"'`,;<>]{{4,}}"""
 BACK: Final = 41
+_VENDOR: Final = regex.compile(ANY, regex.IGNORECASE)
 
 _PARTS: Final = regex.compile(r"\p{Lu}?[a-z]+|\p{Lu}+(?![a-z])|\d+")
 _HARMLESS: Final = frozenset(
@@ -226,28 +244,45 @@ _HARMLESS: Final = frozenset(
     ]
 )
 _CODE: Final = regex.compile(r"[(){}\[\]]|::|->|^[$%{<*.&#@/\\]|^(?:https?|file|s3|arn|urn|env|vault|ref)[:+]|\.\w+$")
-_ATTRIBUTES: Final = regex.compile(r"[A-Za-z_$]\w*(?:[.\-/:][A-Za-z_$][\w$]*)+")
+ATTRIBUTES: Final = regex.compile(r"[A-Za-z_$]\w*(?:[.\-/:][A-Za-z_$][\w$]*)+")
 _NO_PASSWORD: Final = regex.compile(
     r"(?i).*(?:pass(?:word|wd|phrase)?|pwd|secret|token|user(?:name)?|changeme|example|redacted|string|none|null|true"
     r"|false|undefined|self|this|config|settings|env|getenv|request|input|optional|required).*|[x*•._-]+|\d{1,5}|\W+"
 )
-_UUID: Final = regex.compile(r"(?i)[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
-_DATED: Final = regex.compile(
+UUID: Final = regex.compile(r"(?i)[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+DATED: Final = regex.compile(
     r"v?\d+(?:[.:/_-]\d+)+[A-Za-z]*\d*|\d+(?:\.\d+)*[a-z]{0,4}|(?i:[a-z]+[-_.])*[a-z]+[-_.]?v?\d[\d.]*"
 )
 
 
-def _names_a_secret(name: str) -> bool:
-    parts = {part.lower() for part in _PARTS.findall(name)}
-    return not parts & _HARMLESS
+_LAST: Final = frozenset(["password", "passwd", "pwd", "passphrase", "pass", "passwort"])
+_WORD_BEFORE: Final = regex.compile(r"([A-Za-z]+)[ \t]\Z")
+
+
+def names_a_secret(name: str) -> bool:
+    """Whether no word in a name says that it is something else: a page's token, a public key, a path."""
+    parts = [part.lower() for part in _PARTS.findall(name)]
+    return bool(parts) and (parts[-1] in _LAST or _HARMLESS.isdisjoint(parts))
+
+
+def _names(match: regex.Match[str]) -> bool:
+    """Whether the name is that of a secret; where nothing but a blank assigns, also with the word before it."""
+    if not names_a_secret(match["name"]):
+        return False
+    if match["blank"] is None:
+        return True
+    before = _WORD_BEFORE.search(match.string, max(0, match.start() - 24), match.start())
+    return (before is None or before[1].lower() not in _HARMLESS) and chance.wordy(match["value"]) < 0
 
 
 def keyword(match: regex.Match[str]) -> bool:
     """True for a random value under the name of a key or token."""
     value = match["value"].rstrip(".,;:!?")
-    if not _names_a_secret(match["name"]) or _UUID.fullmatch(value) or _DATED.fullmatch(value):
+    if not _names(match) or DATED.fullmatch(value):
         return False
-    if _ATTRIBUTES.fullmatch(value) and chance.wordy(value) > -0.3:
+    if UUID.fullmatch(value):  # an identifier, where the name does not say whose key it is
+        return _VENDOR.search(match["name"]) is not None
+    if ATTRIBUTES.fullmatch(value) and chance.wordy(value) > -0.3:
         return False
     return not match.string.startswith("(", match.end()) and chance.random(value)
 
@@ -255,13 +290,19 @@ def keyword(match: regex.Match[str]) -> bool:
 def chosen(match: regex.Match[str]) -> bool:
     """True for what looks like a password someone chose: letters and digits or signs, and no code or placeholder."""
     value = match["value"]
-    if not _names_a_secret(match["name"]) or _CODE.search(value) or _NO_PASSWORD.fullmatch(value):
+    if not _names(match) or _CODE.search(value):
         return False
-    if chance.stands_in(value) or _UUID.fullmatch(value) or _ATTRIBUTES.fullmatch(value):
+    return like_a_password(value, quoted=match.string[match.start("value") - 1 : match.start("value")] in "\"'`=")
+
+
+def like_a_password(value: str, *, quoted: bool) -> bool:
+    """Whether a value is of a form that passwords have; in quotes it needs less."""
+    if _NO_PASSWORD.fullmatch(value) or chance.stands_in(value) or UUID.fullmatch(value):
+        return False
+    if ATTRIBUTES.fullmatch(value):
         return False
     kinds = sum(bool(regex.search(kind, value)) for kind in (r"[a-z]", r"[A-Z]", r"\d", r"[^A-Za-z0-9_.-]"))
     if kinds >= 3 and len(value) >= 8:
         return chance.entropy(value) >= 2.5
-    quoted = match.string[match.start("value") - 1 : match.start("value")] in "\"'`="
-    mixed = kinds >= 2 and regex.search(r"\d", value) is not None and not _DATED.fullmatch(value)
+    mixed = kinds >= 2 and regex.search(r"\d", value) is not None and not DATED.fullmatch(value)
     return mixed and quoted and chance.entropy(value) >= 2.3

@@ -185,7 +185,11 @@ def _bytes(members: frozenset[int]) -> str:
             ranges[-1][1] = byte
         else:
             ranges.append([byte, byte])
-    return "[" + "".join(f"\\x{low:02x}" + (f"-\\x{high:02x}" if high > low else "") for low, high in ranges) + "]"
+    return "[" + "".join(_sign(low) + (f"-{_sign(high)}" if high > low else "") for low, high in ranges) + "]"
+
+
+def _sign(byte: int) -> str:
+    return chr(byte) if byte in _WORD else f"\\x{byte:02x}"
 
 
 def _times(low: int, high: Any) -> str:

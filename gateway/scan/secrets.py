@@ -18,9 +18,10 @@ from typing import Final, NamedTuple
 import regex
 
 from gateway.call import Finding
-from gateway.scan import assigned, chance
+from gateway.scan import assigned, chance, vendors
 from gateway.scan.index import Expression
 from gateway.scan.issued import ISSUED, outline
+from gateway.scan.notations import NOTATIONS
 from gateway.scan.rules import Find, GoesOn, Rule, RuleSet
 
 _B: Final = r"(?<![A-Za-z0-9_-])"  # a key starts where no word goes on
@@ -93,6 +94,7 @@ class Secret(NamedTuple):
     goes_on: GoesOn | None = None
     whole: str = ""  # simpler still, to find matches: see `index.Expression`
     back: int = 0
+    find: Find | None = None  # in place of pattern and judge
 
 
 # Quotes are escaped where code or JSON stands in a string of JSON.
@@ -216,6 +218,7 @@ SECRETS: Final[tuple[Secret, ...]] = (
         _password,
         r"(?:mysql[a-z]*[^\n]* -p|redis-cli[^\n]* -a )['\"]?[^\s'\"]+",
     ),
+    *(Secret(one.entity, one.pattern, outline=one.begun, whole=one.whole, find=one.find) for one in NOTATIONS),
     Secret("SECRET_JWT", rf"{_B}eyJ{_T}{{8,}}\.eyJ{_T}{{8,}}\.{_T}{{16,}}", _jwt),
     Secret("SECRET_PRIVATE_KEY", _PEM, None, _PEM_OUTLINE, _PEM_GOES_ON),
     Secret(
@@ -244,7 +247,12 @@ SECRETS: Final[tuple[Secret, ...]] = (
         r"[A-Za-z0-9.*-]+:(?:\d+|\*):[^\s:]+:[^\s:]+:[^\s:]+",
     ),
     Secret("SECRET_DOCKER_AUTH", r""""auth"\s{0,3}:\s{0,3}"(?P<value>[A-Za-z0-9+/]{12,}={0,2})\"""", _pair),
-    Secret("SECRET_BEARER", rf"(?i)authorization{_IS}(?:bearer|token) (?P<value>[A-Za-z0-9._~+/-]{{20,}}=*)", _random),
+    Secret(
+        "SECRET_BEARER",
+        rf"(?i)authorization{_IS}(?:bearer|token|apikey|api-key|key|bot|ssws|oauth|splunk|genie-?key) "
+        rf"(?P<value>[A-Za-z0-9._~+/-]{{16,}}=*)",
+        _random,
+    ),
     Secret("SECRET_BASIC_AUTH", rf"(?i)authorization{_IS}basic (?P<value>[A-Za-z0-9+/]{{12,}}={{0,2}})", _pair),
     Secret(
         "SECRET_KEYWORD",
@@ -262,6 +270,7 @@ SECRETS: Final[tuple[Secret, ...]] = (
         whole=assigned.PASSWORD_WHOLE,
         back=assigned.BACK,
     ),
+    Secret("SECRET_KEYWORD", vendors.PATTERN, outline=vendors.BEGUN, whole=vendors.WHOLE, find=vendors.find),
 )
 
 
@@ -272,7 +281,7 @@ TYPES: Final = frozenset(secret.entity for secret in SECRETS)
 def _rule(secret: Secret) -> Rule:
     whole = secret.whole or secret.outline
     expression = Expression(secret.pattern, 0, whole, secret.outline, back=secret.back)
-    return Rule(secret.entity, secret.entity, expression, _finder(secret), goes_on=secret.goes_on)
+    return Rule(secret.entity, secret.entity, expression, secret.find or _finder(secret), goes_on=secret.goes_on)
 
 
 def _finder(secret: Secret) -> Find:

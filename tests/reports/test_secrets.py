@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import base64
 import random
+from functools import cache
 
 import pytest
 from hypothesis import given
@@ -13,6 +15,7 @@ from gateway.known import Known
 from gateway.scan.issued import ISSUED
 from gateway.scan.near import Near
 from gateway.scan.secrets import SecretScanner
+from gateway.scan.window import StreamScanner
 
 V = "q8Zr2LmX0vTy7Kd1"
 FOUND = (
@@ -24,11 +27,27 @@ FOUND = (
     '<add key="ApiKey" value="{}" />', "- name: API_TOKEN\n  value: {}", "ALTER USER a IDENTIFIED BY '{}'",
     "CREATE USER a WITH PASSWORD '{}'", "mysql -u root -p{} db", "redis-cli -a {} ping",
     "machine example.com login me password {}", "db.internal:5432:app:me:{}",
+    'requests.get(url, auth=("bob", "{}"))', 'HTTPBasicAuth("bob", "{}")', 'req.SetBasicAuth(user, "{}")',
+    '.basic_auth("bob", Some("{}"))', 'new NetworkCredential("bob", "{}")', 'server.login("bob", "{}")',
+    'variable "db_password" {{\n  type    = string\n  default = "{}"\n}}', 'ds.setPassword("{}");',
+    'let password = String::from("{}");', 'process.env.API_KEY || "{}"', "${{API_KEY:-{}}}", 'builder.apiKey("{}")',
+    "token {}", "my api key {}", 'PASSWORD "{}"', "Authorization: Token {}", '-H "Authorization: Bearer {}"',
+    "heroku_api = {}", "stripe: {}", 'sendgrid = "{}"', '{{"datadog": "{}"}}', "keystore_password={}",
+    '"password": {{"value": "{}"}}', 'password = """{}"""', '<setting name="apiKey">{}</setting>',
+    "auth:\n  user: bob\n  pass: {}", '{{"auth": {{"pass": "{}"}}}}', "machine x\n  login y\n  password {}",
+    "docker login -u bob -p {} registry", 'ConvertTo-SecureString "{}" -AsPlainText', "requirepass {}",
+    'CURLOPT_USERPWD, "bob:{}"', "define('DB_PASSWORD', '{}');", "https://example.com/?token={}",
 )  # fmt: skip
 HARMLESS = (
     "ghp_" + "x" * 36, "AKIA" + "X" * 16, f"next_page_token: {V}", f'csrf_token="{V}"', "api_key = YOUR_API_KEY",
     "token: <token>", "token=${TOKEN}", "token = os.environ['A9B8C7D6E5F4']", "password: str", "token = get_token()",
     "token: 550e8400-e29b-41d4-a716-446655440000", f"public_key = {V}",
+    "stripe: 3f2a9c71d0b84e65f1a2c3d4e5b6a7f8091a2b3c", f"stripe_price_id = {V}", f"spotify_url: {V}",
+    "heroku: 2024-05-06T12:13:14", "sentry = { version = \"1.2.3\" }", "password = getpass()", "token expression_2",
+    f"cache key {V}", f"next page token {V}", 'auth=("bob", password)', 'login("bob", "password")',
+    'variable "db_password" {\n  type = string\n}', 'variable "token_path" {\n  default = "/etc/x1"\n}',
+    'integrity="sha256:3f2a9c71d0b84e65f1a2c3d4e5b6a7f8091a2b3c4d5e6f708192a3b4c5d6e7f8"',
+    "api_key = os.getenv('API_KEY_2')", "password: <your-password-1>", "docker login -u bob -p $TOKEN registry",
 )  # fmt: skip
 
 
@@ -42,6 +61,39 @@ def test_a_name_beside_a_value_is_enough(scanner: SecretScanner, form: str) -> N
     """Whatever notation assigns it, the value is found, whole."""
     text = form.format(V)
     assert any(text[one.start : one.end] == V for one in scanner.scan(text))
+
+
+@pytest.mark.parametrize("form", FOUND)
+def test_streams_find_it_too(form: str) -> None:
+    """However an answer is cut, the same is found as in the whole."""
+    text = form.format(V) + "\nand more"
+    streams = _streams()
+    window, at, found = streams.window(), 0, []
+    for segment in [*map(window.feed, text), window.close()]:
+        found += [text[at + one.start : at + one.end] for one in segment.findings]
+        at += len(segment.text)
+    assert found == [text[one.start : one.end] for one in streams.scan(text)]
+    assert V in found
+
+
+@cache
+def _streams() -> StreamScanner:
+    return StreamScanner(None, SecretScanner(), {})
+
+
+def test_entries_of_a_kubernetes_secret(scanner: SecretScanner) -> None:
+    """Each entry of its data is a secret, whatever its name; what stands for another value is none."""
+    values = [base64.b64encode(one).decode() for one in (b"hunter-22", V.encode(), b"changeme")]
+    data = "".join(f"\n  entry{number}: {value}" for number, value in enumerate(values))
+    text = f"kind: Secret\nmetadata:\n  name: a\ntype: Opaque\ndata:{data}\n"
+    assert [text[one.start : one.end] for one in scanner.scan(text)] == values[:2]
+
+
+def test_an_identifier_is_a_key_beside_a_vendor(scanner: SecretScanner) -> None:
+    """Some vendors give UUIDs for keys; under other names a UUID is an identifier."""
+    uuid = "550e8400-e29b-41d4-a716-446655440000"
+    assert [one.entity for one in scanner.scan(f"HEROKU_API_KEY={uuid}")] == ["SECRET_KEYWORD"]
+    assert not scanner.scan(f"API_KEY={uuid}")
 
 
 @pytest.mark.parametrize(("entity", "pattern"), ISSUED)
