@@ -165,8 +165,9 @@ _PARTS: Final = (
 # What follows a street: the unit, the town, the state or the country, the postcode, on one line or several.
 _SEP: Final = r"(?:[ \t]*,[ \t]*|[ \t]+|[ \t]*,?[ \t]*\r?\n[ \t>?]{0,6},?[ \t]*)"
 _UNIT: Final = (
-    r"(?:Apt\.?|Apartment|Suite|Ste\.?|Unit|Flat|Floor|Room|Rm\.|Wohnung|Appt\.?|Bte|Box|"
+    r"(?:(?:Apt\.?|Apartment|Suite|Ste\.?|Unit|Flat|Floor|Room|Rm\.|Wohnung|Appt\.?|Bte|Box|"
     r"[Pp]iso)[ \t]?#?\d{1,5}[A-Za-z]?\b"
+    r"|\d{1,2}[ºª°](?:[ \t][A-Z]\b)?|(?<=\d [A-H] )\d{1,3}\b|(?<=(?:Road|Route|Highway) )\d{1,4}\b(?=,))"
 )
 _TOWN: Final = (
     rf"{_NAME}(?:[ -](?:(?:on|upon|na|nad|pri|pod|ob|v|u|de|di|del|della|la|le|les|sur|sous|am|an|der|den|aan|i|do|da|"

@@ -28,6 +28,9 @@ from gateway.scan.window import StreamScanner
         ("Hívjon a 06 1 234 5678 számon", "06 1 234 5678", "PHONE"),
         ("Zadzwoń pod 512 345 678", "512 345 678", "PHONE"),
         ("Tel. 030/901820", "030/901820", "PHONE"),
+        ("Calle Mayor 5, 2º B, 28013 Madrid", "", "STREET_ADDRESS"),
+        ("Mannerheimintie 12 A 3, 00100 Helsinki", "", "STREET_ADDRESS"),
+        ("1234 County Road 12, Austin, TX 78701", "", "STREET_ADDRESS"),
         ("I live at 44 Victoria Road, London", "44 Victoria Road, London", "STREET_ADDRESS"),
         (
             "It is 6750 Koskikatu 25 Apt. 864\nOulu\n Finland 64677",
