@@ -52,12 +52,19 @@ def add(args: argparse.Namespace) -> int:
 
 
 def rotate(args: argparse.Namespace) -> int:
-    """`meshgate keys rotate`: prints the new key."""
+    """`meshgate keys rotate`: prints the new key, and when the old key ends."""
     from gateway import keys
 
     given = {"grace": args.grace, "expires": args.expires}
     wanted = _read(keys.Rotation, **{name: value for name, value in given.items() if value is not None})
-    return _print(args, *commands.with_store(_config(args), lambda store: keys.rotate(store, args.id, wanted)))
+    key, token, old = commands.with_store(_config(args), lambda store: keys.rotate(store, args.id, wanted))
+    told = keys.rotated(key, old)
+    if args.json:
+        commands.print_json({**told, "key": token})
+        return 0
+    _print(args, key, token)
+    print(f"The old key {old.id} ends at {told['replaces']['expires']}.", file=sys.stderr)
+    return 0
 
 
 def show(args: argparse.Namespace) -> int:

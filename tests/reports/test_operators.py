@@ -9,6 +9,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -256,3 +257,36 @@ def test_the_log_says_when_a_refused_file_is_accepted_again() -> None:
     told.close()
     events = [json.loads(line)["event"] for line in written.getvalue().splitlines()]
     assert events == ["config refused, the last good one stays", "config accepted again"]
+
+
+@pytest.fixture
+def idle(tmp_path: Path) -> Path:
+    """A configuration with state of its own, and the shipped policies; no gateway has run on it."""
+    path = tmp_path / "gateway.yaml"
+    path.write_text(yaml.safe_dump(config(tmp_path, "http://127.0.0.1:9/v1", policy={"path": "policies"})))
+    return path
+
+
+def keys(path: Path, capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[str, str]:
+    """What a command for keys prints and warns of."""
+    assert main(["keys", *arguments, "--config", str(path)]) == 0
+    told = capsys.readouterr()
+    return told.out, told.err
+
+
+@pytest.mark.parametrize(("lifetime", "grace", "ends"), [((), "2h", 2), (("--expires", "1h"), "1d", 1)])
+def test_rotating_a_key_says_when_the_old_one_ends(
+    idle: Path, capsys: pytest.CaptureFixture[str], lifetime: tuple[str, ...], grace: str, ends: int
+) -> None:
+    """After the grace period, or when the old key expires anyway; in words and for programs."""
+    added = ("add", "--agent", "bot", "--team", "red", "--role", "reader", "--json", *lifetime)
+    for form in ((), ("--json",)):
+        old = json.loads(keys(idle, capsys, *added)[0])
+        out, words = keys(idle, capsys, "rotate", old["id"], "--grace", grace, *form)
+        listed = json.loads(keys(idle, capsys, "list", "--json")[0])
+        end = next(one["expires"] for one in listed if one["id"] == old["id"])
+        assert (datetime.fromisoformat(end) - datetime.now(UTC)).total_seconds() == pytest.approx(ends * 3600, abs=300)
+        if form:
+            assert json.loads(out)["replaces"] == {"id": old["id"], "expires": end}
+        else:
+            assert f"The old key {old['id']} ends at {end}." in words
