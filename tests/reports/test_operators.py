@@ -290,3 +290,45 @@ def test_rotating_a_key_says_when_the_old_one_ends(
             assert json.loads(out)["replaces"] == {"id": old["id"], "expires": end}
         else:
             assert f"The old key {old['id']} ends at {end}." in words
+
+
+@pytest.mark.parametrize(("role", "meant"), [("developr", "developer"), ("Reader", "reader"), ("developer", "")])
+def test_a_role_of_a_key_that_is_mistyped_is_suggested(
+    idle: Path, capsys: pytest.CaptureFixture[str], role: str, meant: str
+) -> None:
+    """The key is made, with a warning: policies may know roles that their data has no table of."""
+    out, words = keys(idle, capsys, "add", "--agent", "bot", "--team", "red", "--role", role)
+    assert out.startswith("mg-")
+    assert (f"no role {role!r}; did you mean {meant}?" in words) is bool(meant)
+    assert ("warning" in words) is bool(meant)
+
+
+def test_policies_that_cannot_be_read_keep_no_key_from_being_made(
+    idle: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """`check` says what is wrong with them."""
+    settings = yaml.safe_load(idle.read_text())
+    (idle.parent / "broken").mkdir()
+    (idle.parent / "broken" / "data.yaml").write_text("roles: [")
+    idle.write_text(yaml.safe_dump({**settings, "policy": {"path": str(idle.parent / "broken")}}))
+    assert keys(idle, capsys, "add", "--agent", "bot", "--team", "red", "--role", "x")[0].startswith("mg-")
+
+
+def test_before_the_first_call_there_is_nothing_to_add_up(idle: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Neither where the state has keys alone, nor where a gateway has run on it; other commands say so as well."""
+    keys(idle, capsys, "add", "--agent", "bot", "--team", "red")
+    assert main(["audit", "export", "--config", str(idle)]) == 2
+    assert "no calls" in capsys.readouterr().err
+    for _ in range(2):
+        for form, said in (
+            ((), "No calls yet.\n"),
+            (("--json",), "[]\n"),
+            (("--since", "1h"), "No calls since then.\n"),
+        ):
+            assert main(["usage", *form, "--config", str(idle)]) == 0
+            assert capsys.readouterr().out == said
+        with running(idle.parent, yaml.safe_load(idle.read_text())):
+            pass
+    (idle.parent / "state.db").write_bytes(b"no database" * 100)
+    assert main(["usage", "--config", str(idle)]) == 2
+    assert "is no decision log" in capsys.readouterr().err
