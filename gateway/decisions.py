@@ -47,11 +47,13 @@ class Reader:
     def __init__(self, path: Path) -> None:
         if not path.is_file():
             raise ConfigError(f"there is no decision log at {path} yet: it begins with the gateway's first call")
-        self._connection = connect(path)
         try:
+            self._connection = connect(path)
+            if not has_table(self._connection, "decisions"):  # keys may be added before the gateway first runs
+                self._connection.close()
+                raise ConfigError(f"there are no calls in {path} yet: the decision log begins with the first call")
             self._connection.execute("SELECT 1 FROM decisions, unsent LIMIT 0")
         except sqlite3.Error as error:
-            self._connection.close()
             raise ConfigError(f"{path} is no decision log: {error}") from None
 
     def decisions(self, since: float = 0.0, until: float | None = None) -> Iterator[Recorded]:
@@ -97,6 +99,12 @@ class Reader:
     def close(self) -> None:
         """Let go of the file."""
         self._connection.close()
+
+
+def has_table(connection: sqlite3.Connection, name: str) -> bool:
+    """Whether a state file has a table: the decision log is made when the gateway first runs on the file."""
+    query = "SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = ?"
+    return connection.execute(query, (name,)).fetchone() is not None
 
 
 def event(recorded: Recorded) -> Json:

@@ -16,14 +16,21 @@ def doubts(config: Config, roles: Sequence[str] | None) -> Iterator[str]:
     """Each doubt in words. `roles`: those that the policy's data knows; None: the data has no table of roles."""
     for name, agent in config.agents.items():
         for role in agent.roles:
-            if roles is not None and role not in roles:
-                yield f"agents.{name}.roles: the policy data has no role {role!r}{suggest(role, roles)}"
+            if doubt := of_role(role, roles):
+                yield f"agents.{name}.roles: {doubt}"
     known = _names(config, roles)
     for path, match in _matches(config):
         for field, names in known.items():
             pattern = getattr(match, field, "*")
             if names and pattern != "*" and not _fits(pattern, names):
                 yield f"{path}.match.{field}: no {field} here matches {pattern!r}{suggest(pattern, sorted(names))}"
+
+
+def of_role(role: str, roles: Sequence[str] | None) -> str:
+    """What is doubtful about a role, with the name that was probably meant; "" for nothing. `roles`: see `doubts`."""
+    if roles is None or role in roles:
+        return ""
+    return f"the policy data has no role {role!r}{suggest(role, roles)}"
 
 
 def _matches(config: Config) -> Iterator[tuple[str, object]]:

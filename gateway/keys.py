@@ -52,17 +52,20 @@ async def make(store: Store, wanted: Wanted) -> tuple[Key, str]:
     return await _add(store, Key("", "", wanted.agent, wanted.team, wanted.roles, now, expires=expires))
 
 
-async def rotate(store: Store, id: str, wanted: Rotation) -> tuple[Key, str]:
-    """The successor of a key and its text; the old key expires after the grace period. Raises Refusal (404)."""
+async def rotate(store: Store, id: str, wanted: Rotation) -> tuple[Key, str, Key]:
+    """The successor of a key, its text, and the old key with its end: after the grace period. Raises Refusal (404)."""
     old, now = await find(store, id), time.time()
     lifetime = wanted.expires
     if lifetime is None and old.expires is not None:
         lifetime = old.expires - old.created
-    made = await _add(store, replace(old, created=now, expires=None if lifetime is None else now + lifetime, used=None))
+    made, token = await _add(
+        store, replace(old, created=now, expires=None if lifetime is None else now + lifetime, used=None)
+    )
     ends = now + wanted.grace
     if old.expires is None or ends < old.expires:
         await store.expire_key(id, ends)
-    return made
+        old = replace(old, expires=ends)
+    return made, token, old
 
 
 async def revoke(store: Store, id: str) -> None:
@@ -84,6 +87,11 @@ def state(key: Key, now: float) -> str:
     if key.revoked is not None:
         return "revoked"
     return "expired" if key.expires is not None and key.expires <= now else "valid"
+
+
+def rotated(key: Key, old: Key) -> Json:
+    """What may be shown of a key that replaces another: the key, and when the old key ends."""
+    return {**shown(key), "replaces": {"id": old.id, "expires": _spelt(old.expires)}}
 
 
 def shown(key: Key) -> Json:

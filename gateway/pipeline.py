@@ -402,7 +402,7 @@ def _screened(call: Call, raw: bytes, body: Json) -> bytes:
     call.outcome.usage = call.format.usage(body)
     if len(raw) > caps.least and (too_many := caps.over(call.format.answer_items(body))):
         raise _garbage(call, too_many)
-    if call.outcome.usage is None:
+    if call.outcome.usage is None or not call.outcome.usage.output:
         call.outcome.tier = call.format.served_in(body)
         try:
             call.outcome.heard = [span.text for span in call.format.whole(body).spans]
@@ -562,7 +562,8 @@ async def settle(call: Call) -> int:
                 await runtime.store.settle(reservation, {}, "released")
         return 0
     usage = outcome.usage or await _counted(call)
-    if outcome.outdated:  # told before the end: no less than that, and no less than what came
+    # Told before the end, or as nothing beside a text: no less than that, and no less than what came.
+    if outcome.outdated or (not usage.output and any(outcome.heard)):
         counted = await _counted(call)
         if counted.output > usage.output:
             usage = replace(usage, output=counted.output, input=max(usage.input, counted.input), counted=True)

@@ -10,6 +10,7 @@ from typing import Final, NamedTuple
 
 from gateway import ids
 from gateway.call import NANO_USD, Json
+from gateway.decisions import has_table
 from gateway.errors import ConfigError
 from gateway.stores.writer import connect
 
@@ -44,7 +45,7 @@ class Used(NamedTuple):
 
 
 def read(path: Path, by: str, since: float = 0.0) -> list[Used]:
-    """The sums, the most expensive first. Raises ConfigError where there is no decision log."""
+    """The sums, the most expensive first; none before the first call. Raises ConfigError where there is no log."""
     if not path.is_file():
         raise ConfigError(f"there is no decision log at {path} yet: it begins with the gateway's first call")
     sums = (f"COALESCE(SUM(json_extract({_RECORD}, '$.usage.{name}')), 0)" for name in ("input", "cached", "output"))
@@ -52,9 +53,11 @@ def read(path: Path, by: str, since: float = 0.0) -> list[Used]:
     query = f"""SELECT COALESCE({BY[by]}, ''), COUNT(*), SUM(status >= 400), {amounts},
         COALESCE(SUM(json_extract({_RECORD}, '$.cost_nano_usd')), 0) AS cost
         FROM outcomes WHERE id > ? GROUP BY 1 ORDER BY cost DESC, 2 DESC, 1"""  # noqa: S608  the table above
-    with closing(connect(path)) as connection:
-        try:
+    try:
+        with closing(connect(path)) as connection:
+            if not has_table(connection, "outcomes"):  # keys may be added before the gateway first runs
+                return []
             rows = connection.execute(query, (ids.uuid7(at=since)[:13] if since else "",)).fetchall()
-        except sqlite3.Error as error:
-            raise ConfigError(f"{path} is no decision log: {error}") from None
+    except sqlite3.Error as error:
+        raise ConfigError(f"{path} is no decision log: {error}") from None
     return [Used(*row) for row in rows]

@@ -34,8 +34,8 @@ async def rotate(context: Context) -> tuple[int, Json]:
     wanted, id = await context.body(keys.Rotation), context.name("id")
     old = await keys.find(context.store, id)
     await context.record(f"key {old.id} rotated", old.team, "", wanted)
-    key, token = await keys.rotate(context.store, id, wanted)
-    return 201, {**keys.shown(key), "key": token}
+    key, token, old = await keys.rotate(context.store, id, wanted)
+    return 201, {**keys.rotated(key, old), "key": token}
 
 
 async def revoke(context: Context) -> tuple[int, Json]:

@@ -97,7 +97,7 @@ def replay(args: argparse.Namespace) -> int:
     reader = reader_of(args)
     try:
         found = _recorded(reader, args.since, args.until)
-        return _tell(args, asyncio.run(judged()), "export the decision log")
+        return _tell(args, asyncio.run(judged()), "the decision log")
     finally:
         reader.close()
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from gateway import commands
 
 if TYPE_CHECKING:
+    from gateway.config import Config
     from gateway.stores import Key
 
 
@@ -48,16 +49,26 @@ def add(args: argparse.Namespace) -> int:
     from gateway import keys
 
     wanted = _read(keys.Wanted, agent=args.agent, team=args.team, roles=tuple(args.role), expires=args.expires)
-    return _print(args, *commands.with_store(_config(args), lambda store: keys.make(store, wanted)))
+    config = _config(args)
+    made = commands.with_store(config, lambda store: keys.make(store, wanted))
+    _warn(config, args.role)
+    return _print(args, *made)
 
 
 def rotate(args: argparse.Namespace) -> int:
-    """`meshgate keys rotate`: prints the new key."""
+    """`meshgate keys rotate`: prints the new key, and when the old key ends."""
     from gateway import keys
 
     given = {"grace": args.grace, "expires": args.expires}
     wanted = _read(keys.Rotation, **{name: value for name, value in given.items() if value is not None})
-    return _print(args, *commands.with_store(_config(args), lambda store: keys.rotate(store, args.id, wanted)))
+    key, token, old = commands.with_store(_config(args), lambda store: keys.rotate(store, args.id, wanted))
+    told = keys.rotated(key, old)
+    if args.json:
+        commands.print_json({**told, "key": token})
+        return 0
+    _print(args, key, token)
+    print(f"The old key {old.id} ends at {told['replaces']['expires']}.", file=sys.stderr)
+    return 0
 
 
 def show(args: argparse.Namespace) -> int:
@@ -85,6 +96,21 @@ def revoke(args: argparse.Namespace) -> int:
     commands.with_store(_config(args), lambda store: keys.revoke(store, args.id))
     print(f"{args.id}: revoked")
     return 0
+
+
+def _warn(config: Config, roles: list[str]) -> None:
+    """Roles that the policies do not know are most likely mistyped. Policies that cannot be read know nothing."""
+    from gateway.commands.policy import known_roles
+    from gateway.doubts import of_role
+    from gateway.errors import ConfigError
+
+    try:
+        known = known_roles(config) if roles else None
+    except ConfigError:
+        return
+    for role in roles:
+        if doubt := of_role(role, known):
+            print(f"warning: --role: {doubt}", file=sys.stderr)
 
 
 def _print(args: argparse.Namespace, record: Key, token: str) -> int:

@@ -67,14 +67,19 @@ def check(args: argparse.Namespace) -> int:
 def _doubts(config: Config) -> list[str]:
     """Names that nothing else knows: most likely mistyped."""
     from gateway.doubts import doubts
+
+    return list(doubts(config, known_roles(config)))
+
+
+def known_roles(config: Config) -> list[str] | None:
+    """The roles in the data of the configured policies; None where there is no table of roles. Raises ConfigError."""
     from gateway.engines.bundle import load
 
     policy = config.policy
-    roles: list[str] | None = None
-    if policy is not None and Path(policy.path).is_dir():
-        known = load(policy.path).data.get("roles")
-        roles = sorted(known) if isinstance(known, dict) else None
-    return list(doubts(config, roles))
+    if policy is None or not Path(policy.path).is_dir():
+        return None
+    known = load(policy.path).data.get("roles")
+    return sorted(known) if isinstance(known, dict) else None
 
 
 def test(args: argparse.Namespace) -> int:

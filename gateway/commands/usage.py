@@ -31,6 +31,9 @@ def usage(args: argparse.Namespace) -> int:
     if args.json:
         commands.print_json([row.shown(args.by) for row in rows])
         return 0
+    if not rows:
+        print("No calls since then." if args.since else "No calls yet.")
+        return 0
     print(f"{args.by.upper():40} {'CALLS':>8} {'FAILED':>7} {'INPUT':>10} {'CACHED':>9} {'OUTPUT':>10} {'USD':>12}")
     for row in rows:
         cost = row.cost / NANO_USD

@@ -2,7 +2,8 @@
 
 `tools` is not the only field that offers tools. Older ones (`functions`, `function_call`), the choice among them
 (`tool_choice`, also as a list of allowed tools), tools that a provider runs (`web_search_options`, `plugins`), lists
-inside messages, and wrappers that some servers unpack (`extra_body`) do so as well. A policy must see all of them.
+inside messages, wrappers that some servers unpack (`extra_body`), and fields of one provider that hold such fields
+(`compound_custom`) do so as well. A policy must see all of them.
 
 An entry that a server could read as one tool and a policy as another is refused: two names, a kind beside the declared
 one, a field that differs from a known one only in its letters' case.
@@ -17,6 +18,7 @@ from typing import Any
 
 from gateway.call import Json
 from gateway.errors import Refusal
+from gateway.formats.openai_fields import KNOWN
 from gateway.toolnames import normal
 
 LISTS = ("tools", "functions")
@@ -37,6 +39,11 @@ _CALLED = {"web_search_options": "web_search"}  # what the tool is called, where
 _DECLARED = frozenset({"function", "custom"})  # types whose entry is named, and which the caller runs
 _NEVER_NAMED = frozenset({"parameters", "input_schema", "headers", "user_location", "annotations", "metadata"})
 _NESTED = frozenset({"tools", "functions", "function_declarations", "functiondeclarations", "allowed_tools"})
+# What switches nothing on, whatever it is said of; below it stand other things than switches.
+_OFF = re.compile(r"(?:disabled?|excluded?|clear|max|no)_")
+_SCHEMA = frozenset({"properties", "$defs", "definitions", "patternProperties", "required", "enum"})
+_LISTED = re.compile(r"(?:^|_)(?:tools?|functions?|plugins?|connectors?)$")  # a list of names below it is one of tools
+_ON = frozenset({"on", "true", "auto", "enabled", "required", "always"})
 _MODES = frozenset({"none", "auto", "required", "any", "validated", ""})
 _LABELS = ("server_label", "id")  # beside a type that the provider runs, what the tool is called
 _NAMING = frozenset({"name", "id", "type", *_LABELS})
@@ -52,6 +59,38 @@ def _wrong(param: str, problem: str) -> Refusal:
 def _runs(field: str) -> bool:
     """Whether a field is called as what switches on something that the provider runs."""
     return field not in _EXACT and _RUN.search(_HUMP.sub("_", field[:128]).lower().replace("-", "_")) is not None
+
+
+def _hosts(field: str, value: Any) -> bool:
+    """Whether a field switches on something that the provider runs: by its own name, or by what stands below it."""
+    if _runs(field):
+        return True
+    if field in KNOWN or field in _EXACT or (type(value) is not dict and type(value) is not list):
+        return False
+    return next(_switches(value), None) is not None
+
+
+def _switches(value: Any, depth: int = 0) -> Iterator[str]:
+    """The names of what is switched on below a field: keys that are called so, and names in their lists."""
+    if type(value) is list:
+        for one in value:
+            yield from _switches(one, depth)
+    elif type(value) is dict and depth <= 2 * _DEPTH:
+        for key, inner in value.items():
+            if key in _NEVER_NAMED or key in _SCHEMA or _OFF.match(key) is not None:
+                continue
+            if (key in LISTS or _runs(key)) and key not in _NO_TOOL:
+                yield from _switched(key, inner)
+            yield from _switches(inner, depth + 1)
+
+
+def _switched(key: str, value: Any) -> Iterator[str]:
+    """What a key below a field switches on by its value."""
+    if type(value) is list and _LISTED.search(_HUMP.sub("_", key[:128]).lower()) is not None:
+        yield from (one for one in value if type(one) is str and 0 < len(one) <= 64)
+        yield from _named(value)
+    elif value is True or isinstance(value, dict | list) or (type(value) is str and value.lower() in _ON):
+        yield key
 
 
 def names(body: Json) -> tuple[str, ...]:
@@ -72,10 +111,11 @@ def strip(body: Json, unwanted: frozenset[str]) -> bool:
     def goes(name: str) -> bool:
         return name in unwanted or normal(name) in forms
 
-    changed = _strip(body, goes)
-    extra = body.get("extra_body")
-    if type(extra) is dict:
-        changed |= _strip(extra, goes)
+    changed = False
+    holder: Any = body
+    while type(holder) is dict:  # wrappers in wrappers
+        changed |= _strip(holder, goes)
+        holder = holder.get("extra_body")
     for message in _offering(body):
         changed |= _strip_lists(message, goes)
     return changed
@@ -95,7 +135,7 @@ def _fields(body: Json) -> Iterator[tuple[str, Any]]:
                 yield key, value
         elif key.casefold() in _EXACT:
             raise _wrong(key[:64], f"must be written `{key.casefold()}`")
-        elif _runs(key):
+        elif _hosts(key, value):
             yield key, value
     extra = body.get("extra_body")
     if type(extra) is dict:
@@ -223,6 +263,7 @@ def _switch(field: str, value: Any) -> list[str]:
             found[one] = None
         elif type(one) is dict:
             found.update(dict.fromkeys(_named(one)))
+            found.update(dict.fromkeys(_switches(one)))
     return list(found)
 
 
@@ -256,7 +297,7 @@ def _strip_lists(holder: Json, goes: Callable[[str], bool]) -> bool:
 def _strip(holder: Json, goes: Callable[[str], bool]) -> bool:
     """Take tools out of the fields of a body; with the last one the choice among them."""
     changed = _strip_lists(holder, goes)
-    for field in [key for key in holder if _runs(key)]:
+    for field in [key for key, value in holder.items() if _hosts(key, value)]:
         if any(map(goes, _switch(field, holder[field]))):
             del holder[field]
             changed = True

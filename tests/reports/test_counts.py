@@ -148,3 +148,28 @@ def _own(key: str) -> OwnSecrets:
 
 
 _CALL = Call("id", "/", "llm", OPENAI_CHAT, [], None, 0)
+
+
+@pytest.mark.parametrize("streamed", [False, True])
+@pytest.mark.parametrize(("text", "told", "least"), [("a b c d e f", 0, 2), ("", 0, 0), ("a b c d e f", 1, 0)])
+def test_no_tokens_for_a_text_are_not_believed(
+    line: Line, up: scripted.Upstream, streamed: bool, text: str, told: int, least: int
+) -> None:
+    """A text whose provider reports no tokens is counted; an empty answer is free, and any other report is believed."""
+    reported = {"prompt_tokens": 0, "completion_tokens": told}
+    choice = {"index": 0, "finish_reason": "stop"}
+    up.script["zero"] = (
+        [
+            event(choices=[{**choice, "delta": {"content": text}}]),
+            event(choices=[], usage=reported),
+            b"data: [DONE]\n\n",
+        ]
+        if streamed
+        else {"id": "x", "object": "chat.completion", "usage": reported}
+        | {"choices": [{**choice, "message": {"role": "assistant", "content": text}}]}
+    )
+    before = line.metric("meshgate_tokens_total", model="script")
+    assert line.chat("zero", "script", stream=streamed).status_code == 200
+    charged = line.metric("meshgate_tokens_total", model="script") - before
+    assert charged >= least
+    assert least or charged == told

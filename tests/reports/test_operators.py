@@ -9,6 +9,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -256,3 +257,78 @@ def test_the_log_says_when_a_refused_file_is_accepted_again() -> None:
     told.close()
     events = [json.loads(line)["event"] for line in written.getvalue().splitlines()]
     assert events == ["config refused, the last good one stays", "config accepted again"]
+
+
+@pytest.fixture
+def idle(tmp_path: Path) -> Path:
+    """A configuration with state of its own, and the shipped policies; no gateway has run on it."""
+    path = tmp_path / "gateway.yaml"
+    path.write_text(yaml.safe_dump(config(tmp_path, "http://127.0.0.1:9/v1", policy={"path": "policies"})))
+    return path
+
+
+def keys(path: Path, capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[str, str]:
+    """What a command for keys prints and warns of."""
+    assert main(["keys", *arguments, "--config", str(path)]) == 0
+    told = capsys.readouterr()
+    return told.out, told.err
+
+
+@pytest.mark.parametrize(("lifetime", "grace", "ends"), [((), "2h", 2), (("--expires", "1h"), "1d", 1)])
+def test_rotating_a_key_says_when_the_old_one_ends(
+    idle: Path, capsys: pytest.CaptureFixture[str], lifetime: tuple[str, ...], grace: str, ends: int
+) -> None:
+    """After the grace period, or when the old key expires anyway; in words and for programs."""
+    added = ("add", "--agent", "bot", "--team", "red", "--role", "reader", "--json", *lifetime)
+    for form in ((), ("--json",)):
+        old = json.loads(keys(idle, capsys, *added)[0])
+        out, words = keys(idle, capsys, "rotate", old["id"], "--grace", grace, *form)
+        listed = json.loads(keys(idle, capsys, "list", "--json")[0])
+        end = next(one["expires"] for one in listed if one["id"] == old["id"])
+        assert (datetime.fromisoformat(end) - datetime.now(UTC)).total_seconds() == pytest.approx(ends * 3600, abs=300)
+        if form:
+            assert json.loads(out)["replaces"] == {"id": old["id"], "expires": end}
+        else:
+            assert f"The old key {old['id']} ends at {end}." in words
+
+
+@pytest.mark.parametrize(("role", "meant"), [("developr", "developer"), ("Reader", "reader"), ("developer", "")])
+def test_a_role_of_a_key_that_is_mistyped_is_suggested(
+    idle: Path, capsys: pytest.CaptureFixture[str], role: str, meant: str
+) -> None:
+    """The key is made, with a warning: policies may know roles that their data has no table of."""
+    out, words = keys(idle, capsys, "add", "--agent", "bot", "--team", "red", "--role", role)
+    assert out.startswith("mg-")
+    assert (f"no role {role!r}; did you mean {meant}?" in words) is bool(meant)
+    assert ("warning" in words) is bool(meant)
+
+
+def test_policies_that_cannot_be_read_keep_no_key_from_being_made(
+    idle: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """`check` says what is wrong with them."""
+    settings = yaml.safe_load(idle.read_text())
+    (idle.parent / "broken").mkdir()
+    (idle.parent / "broken" / "data.yaml").write_text("roles: [")
+    idle.write_text(yaml.safe_dump({**settings, "policy": {"path": str(idle.parent / "broken")}}))
+    assert keys(idle, capsys, "add", "--agent", "bot", "--team", "red", "--role", "x")[0].startswith("mg-")
+
+
+def test_before_the_first_call_there_is_nothing_to_add_up(idle: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Neither where the state has keys alone, nor where a gateway has run on it; other commands say so as well."""
+    keys(idle, capsys, "add", "--agent", "bot", "--team", "red")
+    assert main(["audit", "export", "--config", str(idle)]) == 2
+    assert "no calls" in capsys.readouterr().err
+    for _ in range(2):
+        for form, said in (
+            ((), "No calls yet.\n"),
+            (("--json",), "[]\n"),
+            (("--since", "1h"), "No calls since then.\n"),
+        ):
+            assert main(["usage", *form, "--config", str(idle)]) == 0
+            assert capsys.readouterr().out == said
+        with running(idle.parent, yaml.safe_load(idle.read_text())):
+            pass
+    (idle.parent / "state.db").write_bytes(b"no database" * 100)
+    assert main(["usage", "--config", str(idle)]) == 2
+    assert "is no decision log" in capsys.readouterr().err

@@ -71,6 +71,67 @@ def test_what_a_provider_runs_is_named_by_its_field(field: str) -> None:
     assert OPENAI_CHAT.parse(body(**{field: False})).tools == ()
 
 
+HOSTED: dict[str, tuple[dict[str, Any], set[str]]] = {
+    "live search": (
+        {"search_parameters": {"mode": "auto", "sources": [{"type": "web"}, {"type": "x", "x_handles": ["a"]}]}},
+        {"search_parameters", "web", "x"},
+    ),
+    "compound": (
+        {"compound_custom": {"models": {"answering_model": "m"}, "tools": {"enabled_tools": ["web_search", "browse"]}}},
+        {"compound_custom", "web_search", "browse"},
+    ),
+    "search settings": ({"search_settings": {"include_domains": ["example.org"]}}, {"search_settings"}),
+    "search options": ({"search_options": {"forced_search": True}}, {"search_options", "forced_search"}),
+    "options of a provider": (
+        {"provider_options": {"xai": {"searchParameters": {"mode": "on"}}}},
+        {"provider_options", "searchParameters"},
+    ),
+    "vendor": ({"google": {"tools": [{"googleSearch": {}}]}}, {"google", "googleSearch"}),
+    "named below": ({"vendor": [{"tools": [{"type": "code_interpreter"}]}]}, {"vendor", "code_interpreter"}),
+    "switch below": ({"chat_options": {"enable_search": True}}, {"chat_options", "enable_search"}),
+    "wrapped": (
+        {"extra_body": {"extra_body": {"compound_custom": {"tools": {"enabled_tools": ["browse"]}}}}},
+        {"browse"},
+    ),
+}
+
+
+@pytest.mark.parametrize("how", HOSTED)
+def test_what_a_provider_runs_is_named_in_any_field(how: str) -> None:
+    """Each name that such a field gives takes the whole field out."""
+    fields, wanted = HOSTED[how]
+    found = OPENAI_CHAT.parse(body(**fields)).tools
+    assert wanted <= set(found)
+    assert not {"example.org", "m", "a"} & set(found)
+    for name in found:
+        request = body(**json.loads(json.dumps(fields)))
+        assert OPENAI_CHAT.strip_tools(request, frozenset({name}))
+        assert OPENAI_CHAT.parse(request).tools == ()
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {
+            "guided_json": {
+                "type": "object",
+                "properties": {"web_search": {"type": "string"}, "tools": {"type": "array"}},
+            }
+        },
+        {"provider": {"order": ["a"], "allow_fallbacks": True, "require_parameters": True}},
+        {"chat_template_kwargs": {"enable_search": False, "tools": None, "enable_thinking": True}},
+        {"metadata": {"tools": {"web_search": True}}},
+        {"response_format": {"type": "json_schema", "json_schema": {"name": "x", "schema": {"search": {}}}}},
+        {"options": {"max_tool_calls": 3, "disable_search": True, "num_ctx": 9}},
+        {"vendor": {"search_prompt": "say web_search"}},
+    ],
+    ids=str,
+)
+def test_what_switches_nothing_on_is_no_tool(fields: dict[str, Any]) -> None:
+    """Schemas, fields of the dialect, what is switched off, and texts."""
+    assert OPENAI_CHAT.parse(body(**fields)).tools == ()
+
+
 def test_ordinary_fields_are_no_tools() -> None:
     """Words that only hold such a word, and options beside tools, name nothing."""
     assert OPENAI_CHAT.parse(body(parallel_tool_calls=True, research="x", functional=1, tool_choice="auto")).tools == ()
