@@ -2,8 +2,8 @@
 
 The values come from the configuration (`own_values`) and stay in memory: they are compiled into no cache on disk. Each
 is found as it is, and as base64 (wherever in the encoded text it stands), hexadecimal, percent-encoded or escaped as
-JSON writes it. Refuses with secret_blocked, whatever `output.secrets` says. Values of fewer than `SHORTEST` characters
-are not searched for, as they would be found in ordinary text.
+JSON writes it, where it needs to be or throughout. Refuses with secret_blocked, whatever `output.secrets` says. Values
+of fewer than `SHORTEST` characters are not searched for, as they would be found in ordinary text.
 
 `OwnSecrets` is a gate of the output filter (see `output.Gate`) for texts, and searches bytes for everybody else.
 """
@@ -138,6 +138,11 @@ def forms(value: str) -> Iterator[str]:
     yield raw.hex()
     yield raw.hex().upper()
     yield quote(value, safe="")
+    units = value.encode("utf-16-be", "surrogatepass")
+    for code in (raw.hex(), raw.hex().upper()):  # all of it escaped, also what needs no escape
+        yield "".join(f"%{code[at : at + 2]}" for at in range(0, len(code), 2))
+    for code in (units.hex(), units.hex().upper()):
+        yield "".join(f"\\u{code[at : at + 4]}" for at in range(0, len(code), 4))
     written = orjson.dumps(value).decode()[1:-1]
     yield written
     yield written.replace("/", "\\/")

@@ -204,6 +204,10 @@ _GROWING: Final = rf"(?:[\s,>?.]+(?:[{_UPPER}0-9#(]|[a-z]+[ -][{_UPPER}])[\w.'â€
 _LONGEST_GROWN: Final = 260
 
 
+# `os.O_CREATE, 0644`: a name with an underscore, an attribute of the module, a mode of a file.
+_CODE: Final = regex.compile(r"\w_|\Aos\.\S|[, ]0\d{2,}\Z")
+
+
 def _rule(form: _Form, *, grows: bool) -> Rule:
     edge = r"\b(?<!\w)"
     lead = _LEAD if grows else ""
@@ -227,7 +231,7 @@ def _rule(form: _Form, *, grows: bool) -> Rule:
             if grows:
                 grown = _GROWN.match(text, high, min(len(text), high + _LONGEST_GROWN))
                 high = grown.end() if grown else high
-            found.append((low, high, _score(text, match, high)))
+            found.append((low, high, 0.0 if _CODE.search(match.group()) else _score(text, match, high)))
         return found
 
     return Rule("STREET_ADDRESS", "Addresses", Expression(source, 0, whole, begun, "words"), find)

@@ -282,7 +282,7 @@ def keyword(match: regex.Match[str]) -> bool:
         return False
     if UUID.fullmatch(value):  # an identifier, where the name does not say whose key it is
         return _VENDOR.search(match["name"]) is not None
-    if ATTRIBUTES.fullmatch(value) and chance.wordy(value) > -0.3:
+    if (ATTRIBUTES.fullmatch(value) and chance.wordy(value) > -0.3) or chance.identifier(value):
         return False
     return not match.string.startswith("(", match.end()) and chance.random(value)
 
@@ -292,6 +292,8 @@ def chosen(match: regex.Match[str]) -> bool:
     value = match["value"]
     if not _names(match) or _CODE.search(value):
         return False
+    if match.string[match.start("value") - 1] not in "\"'`" and chance.identifier(value.rstrip(".:!?")):
+        return False  # a variable; in quotes it may be a password
     return like_a_password(value, quoted=match.string[match.start("value") - 1 : match.start("value")] in "\"'`=")
 
 

@@ -34,6 +34,20 @@ _HEX: Final = regex.compile(r"(?:0x)?(?:[0-9a-f]{16,}|[0-9A-F]{16,})")
 _TURN: Final = 1.6  # bits that a change from letters to digits, or of case, speaks for chance
 _WORDY: Final = 0.55  # bits of a character that speak for words, above which a value is made of them
 
+_NAME: Final = regex.compile(r"[$]?[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*")
+# Terms that have digits in names of code, as words of their own: `sha256HashOf`, `SOCKS5_AUTH`, `utf8Bytes2Hex`.
+_TERM: Final = regex.compile(
+    r"(?i:sha[-_]?(?:1|2|3|224|256|384|512)|md[245]|pkcs_?(?:1|5|7|8|10|11|12)|aes_?(?:128|192|256)|rsa_?(?:1024|2048|4096)"
+    r"|(?:ecdsa|nist|secp)?p?_?(?:256|384|521)(?:[kr]1)?|ed_?(?:25519|448)|[xc]_?(?:25519|509)|socks[45]h?|utf_?(?:8|16|32)"
+    r"|base_?(?:16|32|36|58|62|64|85)|u?int_?(?:8|16|32|64|128)|[fi]_?(?:32|64)|float_?(?:16|32|64)|oauth_?[12]|http_?[123]"
+    r"|ipv[46]|(?:amd|arm|win|x86_?)(?:32|64)|hmac|s3|ec2|k8s|i18n|l10n|a11y|argon2i?d?|blake_?[23][bs]?|chacha20|poly1305"
+    r"|salsa20|ntlmv?[12]|snmpv?[123]|tls_?v?1_?[0123]|win32|crc_?(?:16|32|64)|v[1-9]|[24](?=[A-Z]))(?![a-z0-9])"
+    r"|(?<=[A-Z_])[0-9](?=_|\Z)"
+)
+_WORDS_START: Final = regex.compile(
+    r"(?<=[a-z])(?=[A-Z])|(?<=[0-9])(?=[A-Z])|(?<=[a-z])(?=[24][A-Z])|(?<=[A-Z])(?=[A-Z][a-z])|[_.$]+|\A|\Z"
+)
+
 _STAND_INS: Final = regex.compile(
     r"(?i)x{4}|\*{3}|\.{3}|0123456|1234567|abcdef(?!\d)|example|sample|dummy|changeme"
     r"|placeholder|your[_-]?|redacted|replace[_-]?|insert[_-]?|(?<![a-z])(?:test|fake|mock|demo|foo|bar|todo|my)"
@@ -68,6 +82,28 @@ def wordy(value: str) -> float:
         run = match.group().lower()
         bits += sum(int(_PAIRS[ord(a) - _A][ord(b) - _A]) - _MOVED for a, b in pairwise(run))
     return (bits - _TURN * sum(1 for _ in _TURNS.finditer(value))) / len(value)
+
+
+def identifier(value: str) -> bool:
+    """Whether a value is a name in code: words, and digits only in terms such as `sha256` or `SOCKS5`."""
+    if not _NAME.fullmatch(value):
+        return False
+    words: list[str] = []
+    at = 0
+    for begun in _WORDS_START.finditer(value):
+        start = begun.end()
+        if start < at:
+            continue
+        words.append(value[at:start].strip("_.$"))
+        term = _TERM.match(value, start)
+        at = term.end() if term else start
+    words.append(value[at:].strip("_.$"))
+    words = [word for word in words if word]
+    if any(char.isdigit() for word in words for char in word):
+        return False
+    letters = "".join(words)
+    # Each turn of case is one between words here, so that only the words count.
+    return len(letters) >= 4 and sum(wordy(word.lower()) * len(word) for word in words) / len(letters) > 0
 
 
 def random(value: str, fewest: int = 10) -> bool:

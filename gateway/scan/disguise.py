@@ -36,9 +36,12 @@ ESCAPE: Final = (
     r"|\\{1,16}(?:u[0-9A-Fa-f]{4}|u\{0{0,4}[0-9A-Fa-f]{2,5}\}|x[2-7][0-9A-Fa-f])"
 )
 
+CONTROL: Final = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")  # no tab, no end of a line
+_CONTROLS: Final = frozenset(range(0x20)) - frozenset(b"\t\n\r") | {0x7F}
+
 _TAG: Final = "\U000e0020-\U000e007e"  # invisible, and each stands for the ASCII character that it is named after
 _INVISIBLE: Final = (
-    "\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u202a-\u202e\u2060-\u206f\u3164"
+    "\u0080-\u0084\u0086-\u009f\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u202a-\u202e\u2060-\u206f\u3164"
     "\ufe00-\ufe0f\ufeff\uffa0\U0001d173-\U0001d17a\U000e0000-\U000e0fff"
 )
 _MARKS: Final = "\u0300-\u036f\u0483-\u0489\u1ab0-\u1aff\u1dc0-\u1dff\u20d0-\u20ff"
@@ -106,7 +109,7 @@ class _Kinds(dict[int, int]):
     def __missing__(self, code: int) -> int:
         char = chr(code)
         if code < 0x80:
-            kind = code
+            kind = _INV if code in _CONTROLS else code
         elif char in _FORMS and not _members_of_enclosed(char):
             kind = _FORM
         elif char in _LOOKALIKES:
@@ -126,7 +129,7 @@ def _members_of_enclosed(char: str) -> bool:
     return re.match(f"[{_ENCLOSED}]", char) is not None
 
 
-_KINDS: Final = _Kinds({code: code for code in range(0x80)})
+_KINDS: Final = _Kinds({code: _INV if code in _CONTROLS else code for code in range(0x80)})
 _WESTERN: Final = bytes(_KINDS[ord(bytes([byte]).decode("cp1252", "replace"))] for byte in range(256))
 _PLAIN_KINDS: Final = bytes([*range(0x80), _LETTER, _OTHER])
 _SIDES: Final = bytes(
@@ -161,12 +164,17 @@ class Kinds(NamedTuple):
 
     data: bytes
     shift: int
+    marks: bytes  # which of them base64 is made of
 
 
 def kinds(text: str, start: int = 0) -> Kinds:
     """Those from `start` on, and a few before."""
-    low = start - _BESIDE
-    return Kinds(_kinds(text[low:]), low) if low > 0 else Kinds(_kinds(text), 0)
+    low = max(0, start - _BESIDE)
+    data = _kinds(text[low:] if low else text)
+    marks = data.translate(_ENCODED)
+    if _SEEN in marks:  # found on the way, as a search of its own would take as long again
+        data, marks = data.translate(_UNSEEN), marks.replace(_SEEN, b" ")
+    return Kinds(data, low, marks)
 
 
 def _kinds(text: str) -> bytes:
@@ -185,7 +193,7 @@ def _tokens(text: str, known: Kinds, start: int, end: int) -> list[Token]:
         for match in _ESCAPE.finditer(text, start, end):
             spend(2)
             found.append((*match.span(), _undone(match.group())))
-    if text.isascii():
+    if text.isascii() and _INV not in known.data:
         return found
     data = known.data[: end - known.shift]
     beyond = _beyond(text, data, known.shift, start) if data.translate(None, _PLAIN_KINDS) else []
@@ -343,10 +351,14 @@ def settled(text: str, start: int) -> int:
     return end
 
 
+_SEEN: Final = b"!"  # a control character
 _ENCODED: Final = bytes(
-    ord("x") if chr(byte) in "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/_-" else ord(" ")
+    ord("x")
+    if chr(byte) in "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/_-"
+    else ord("!" if byte in _CONTROLS else " ")
     for byte in range(256)
 )
+_UNSEEN: Final = bytes(_INV if byte in _CONTROLS else byte for byte in range(256))
 _LONG: Final = b"x" * SHORTEST
 _BLANK: Final = ord(" ")
 _HEX: Final = re.compile(r"(?:0x)?((?:[0-9A-Fa-f]{2})+)")
@@ -384,7 +396,7 @@ class Blob(NamedTuple):
 
 def blobs(text: str, known: Kinds, start: int = 0) -> Iterator[Blob]:
     """What is readable of stretches in base64, hexadecimal and invisible tags that begin at or after `start`."""
-    marks, shift = known.data.translate(_ENCODED), known.shift
+    marks, shift = known.marks, known.shift
     at = marks.find(_LONG, start - shift)
     while at >= 0:
         end = marks.find(b" ", at)

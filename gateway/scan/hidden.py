@@ -56,6 +56,7 @@ class Hidden:
             and text.isascii()
             and len(text) - start < disguise.SHORTEST
             and not ("%" in text or "&" in text or "\\" in text)
+            and ((held := text[start:]).isprintable() or not disguise.CONTROL.search(held))
         ):
             return None  # what nearly every piece is
         until = len(text) if final else disguise.settled(text, start)

@@ -8,6 +8,7 @@ what people write, or take what they do not, the rules are of this house: `cards
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Sequence
+from dataclasses import replace
 from typing import Any, Final
 
 import regex
@@ -40,13 +41,35 @@ def pii_rules(regions: Sequence[str], countries: Collection[str] | None = None) 
         *wallets.rules(),
         accounts.rule(),
         *machines.rules(),
-        *_pattern_rules(predefined_recognizers.MacAddressRecognizer()),
+        *map(_no_run, _pattern_rules(predefined_recognizers.MacAddressRecognizer())),
         births.rule(),
         *addresses.rules(),
         *numbers,
         *phones,
         broken.family(phones, [one for one in numbers if one.expression is national.DIGITS]),
     ]
+
+
+# Weights of collation `[.42DC.0020.0011]`, and more than three groups: no address of hardware.
+_RUN_BEFORE: Final = regex.compile(r"(?:\[|(?<![0-9A-Za-z])[0-9A-Fa-f]{2,4})\.\Z|\[\*\Z")
+_RUN_AFTER: Final = regex.compile(r"\.[0-9A-Fa-f]{2,4}(?![0-9A-Za-z])")
+
+
+def _no_run(rule: Rule) -> Rule:
+    """The rule without dotted groups that are part of a longer run."""
+
+    def find(text: str, start: int, end: int) -> list[tuple[int, int, float]]:
+        return [
+            (low, high, 0.0 if score and "." in text[low:high] and _in_run(text, low, high) else score)
+            for low, high, score in rule.find(text, start, end)
+        ]
+
+    return replace(rule, find=find)
+
+
+def _in_run(text: str, low: int, high: int) -> bool:
+    before = _RUN_BEFORE.search(text, max(0, low - 8), low)
+    return before is not None or _RUN_AFTER.match(text, high) is not None
 
 
 def _pattern_rules(recognizer: Any) -> Iterator[Rule]:

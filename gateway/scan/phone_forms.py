@@ -57,7 +57,9 @@ NEVER: Final = regex.compile(
     r"|(?:0|[1-9]\d*)\.\d+ ?[-/ ] ?[1-9]\d*|[1-9]\d* [-/–] [1-9]\d*"
     r"|(?:0|[1-9]\d{0,2})(?:\.(?:0|[1-9]\d{0,2})){3}|(?!\d{3}\.\d{3}\.\d{3})(?:0|[1-9]\d{0,2})(?:\.(?:0|"
     r"[1-9]\d{0,2})){2}(?:[-.]\d{1,4})?"
-    r"|\d{1,2}[/-]\d{1,2} \d{1,2}|0x.*|\d+x\d+.*|(\d)\4*",
+    rf"|\d{{1,4}} {_YEAR}([./-]){_MONTH}\4{_DAY}(?!\d).*"  # the section and the day of a manual page
+    r"|-?(?:214748364[78]|429496729[56])"  # the bounds of 32 bits
+    r"|\d{1,2}[/-]\d{1,2} \d{1,2}|0x.*|\d+x\d+.*|(\d)\5*",
     regex.DOTALL,
 )
 """What digits in groups are besides: dates, times, versions, decimals, ranges, sizes. For a whole match."""
@@ -77,6 +79,8 @@ def is_other(text: str, start: int, end: int) -> bool:
     if start and first not in "+＋(":
         before = text[start - 1]
         if (before.isascii() and before.isalnum()) or before in "_.":
+            return True
+        if before == "*" and text[start - 2 : start - 1] == "[":
             return True
         if before in ",:-/=" and start > 1 and text[start - 2].isdigit():
             return True

@@ -40,6 +40,8 @@ _PEM_OUTLINE: Final = (
 _PEM_GOES_ON: Final = GoesOn(regex.compile(r"[A-Za-z0-9+/=\s\\:,-]*"), regex.compile(r"-----END [A-Z0-9 ]{0,48}-----"))
 _NOT_A_PASSWORD: Final = regex.compile(
     r"(?i)[$%{<*.\[].*|pass(?:word|wd)?|pwd|secret|token|user(?:name)?|changeme|example|redacted|[x*•.]+|\d{1,5}"
+    r"|(?:[a-z]\w*\.)*(?:string|str|text|varchar|char|bytes?|any|object|optional|secretstr|none|null|nil)[\])},;:?|=.]*"
+    r"|(?:[a-z]\w*\.)*(?:optional|union|annotated|varchar|option|maybe|list|readonly)[\[(<].*"
 )
 _UUID: Final = regex.compile(r"(?i)[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
@@ -68,6 +70,18 @@ def _pair(match: regex.Match[str]) -> bool:
 
 def _password(match: regex.Match[str]) -> bool:
     return not _NOT_A_PASSWORD.fullmatch(match["value"])
+
+
+_ENTRY: Final = regex.compile(r"(?i)\b(?:machine\s+\S+|default)\s+\Z")
+
+
+def _netrc(match: regex.Match[str]) -> bool:
+    """True for a password of an entry; without a machine before it, only for what passwords look like."""
+    value = match["value"].rstrip(".,;:!?)")
+    if not _password(match) or _NOT_A_PASSWORD.fullmatch(value):
+        return False
+    entry = _ENTRY.search(match.string, max(0, match.start() - 300), match.start())
+    return entry is not None or assigned.like_a_password(value, quoted=True)
 
 
 def _random(match: regex.Match[str]) -> bool:
@@ -237,7 +251,7 @@ SECRETS: Final[tuple[Secret, ...]] = (
     Secret(
         "SECRET_NETRC",
         r"(?i)\blogin\s{1,8}\S{1,64}\s{1,8}password\s{1,8}(?P<value>\S{4,128})",
-        _password,
+        _netrc,
         r"(?i)login\s+\S+\s+password\s+\S+",
     ),
     Secret(

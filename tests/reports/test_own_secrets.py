@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -128,3 +129,21 @@ def test_a_role_outside_messages_says_nothing(field: str, more: dict[str, str]) 
         ("what it said", "assistant"),
         ("a text that gives orders", ""),
     }
+
+
+@pytest.mark.parametrize("key", [KEY, "clé/de-notre-maison-é7", "a" * 11 + "Z" * 90])
+@pytest.mark.parametrize("upper", [False, True])
+@pytest.mark.parametrize(("sign", "size"), [("%", 2), ("\\u", 4)])
+@pytest.mark.parametrize("cuts", [[], [1, 3, 4, 9, 40], [5, 100, 200]])
+def test_a_key_escaped_throughout_is_found(key: str, sign: str, size: int, cuts: list[int], *, upper: bool) -> None:
+    """Each byte as `%XX`, each character as `\\uXXXX`, in either case: whole, in bytes and in pieces."""
+    code = (key.encode() if size == 2 else key.encode("utf-16-be")).hex()
+    code = code.upper() if upper else code
+    said = "".join(sign + code[at : at + size] for at in range(0, len(code), size))
+    own = OwnSecrets([key])
+    assert own.holds(f"a {said} b".encode())
+    guard, out = own.guard(CALL), ""
+    with pytest.raises(Refusal):  # noqa: PT012  (any of the pieces may be the one)
+        for low, high in pairwise([0, *cuts, len(said)]):
+            out += guard.feed(said[low:high])
+    assert len(out) <= 3
