@@ -385,9 +385,11 @@ def judged(call: Call, parts: list[bytes]) -> bytes:
         raise _garbage(call, f"more than {items.MOST_LEVELS} levels of nesting")
     try:
         body, mended = surrogates.loads(raw)
-        call.format.check(body)
+        call.format.check(body, call.format.choices(call.body))
     except (ValueError, AttributeError, TypeError):
-        raise _garbage(call, "something that is not a chat completion") from None
+        raise _garbage(
+            call, "something that is not a chat completion, or has more choices than were asked for"
+        ) from None
     call.screening = Screening()
     try:
         if mended:
@@ -417,7 +419,7 @@ def _screened(call: Call, raw: bytes, body: Json) -> bytes:
 
 async def stream(call: Call, answer: Answer, reply: Reply) -> None:
     """Send the answer on as it comes, each piece once it is judged."""
-    codec = call.format.stream(keep_usage=call.wants_usage)
+    codec = call.format.stream(keep_usage=call.wants_usage, choices=call.format.choices(call.body))
     reply.codec = codec
     screen: AnswerFilter | None = call.runtime.filter(call)
     outcome, pace = call.outcome, Pace(call)
