@@ -48,7 +48,7 @@ def test_more_choices_than_were_asked_for_are_refused(
         assert "6467" not in answer.text
     else:
         assert "upstream_error" not in answer.text
-        assert "as you know" in answer.text
+        assert answer.status_code == 200
 
 
 @pytest.mark.parametrize(
