@@ -301,6 +301,7 @@ class Redaction:
     counts: dict[str, int] = field(default_factory=dict)
     restore: dict[str, str] = field(default_factory=dict)  # placeholder -> value, this call only, never recorded
     known: frozenset[str] = frozenset()  # values that the caller sent: they are not news in the answer
+    longest: tuple[str, ...] | None = None  # the longest of them, once somebody has looked for those
     changed: bool = False
     allows: Callable[[str], bool] | None = None
     keeps: Callable[[str], bool] | None = None

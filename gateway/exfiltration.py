@@ -13,11 +13,12 @@ from __future__ import annotations
 import base64
 from collections.abc import Iterator, Sequence
 from functools import partial
+from heapq import nlargest
 from typing import Final
 
 import regex
 
-from gateway.call import Call
+from gateway.call import Call, Redaction
 from gateway.errors import Refusal
 from gateway.scan.urlfind import Links
 from gateway.scan.urls import Url, carries, decoded, parse, tokens
@@ -98,7 +99,7 @@ def _known(call: Call, url: Url) -> str:
     haystack = f"{below}\n{said}\n" + "\n".join(filter(None, map(decoded, tokens(url))))
     plain, flat = haystack.lower(), _JOINTS.sub("", haystack).lower()
     backwards = plain[::-1]
-    looked_for = sorted(values, key=len, reverse=True)[:_MOST]
+    looked_for = _longest(call.redaction)
     for value in map(str.lower, looked_for):
         bare = _JOINTS.sub("", value)
         if len(bare) < _SHORTEST:
@@ -109,6 +110,13 @@ def _known(call: Call, url: Url) -> str:
         if len(value) >= _SHORTEST and any(form in said for form in _forms(value)):
             return "it holds personal data of the request, encoded"
     return ""
+
+
+def _longest(redaction: Redaction) -> tuple[str, ...]:
+    """The values that are looked for, chosen once for a call."""
+    if redaction.longest is None:
+        redaction.longest = tuple(nlargest(_MOST, redaction.known, key=len))
+    return redaction.longest
 
 
 def _forms(value: str) -> Iterator[str]:

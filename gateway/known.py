@@ -8,6 +8,8 @@ from typing import Final
 
 _SHORTEST: Final = 7  # letters and digits from which on a part of a value counts as the value
 
+_CODE: Final = 3  # digits of a country code at most
+
 
 class Known:
     """The values found in one request."""
@@ -25,22 +27,37 @@ class Known:
         if said in self._bare:
             return True
         # A phone number comes back without its country code, or with one in place of the leading zero.
-        return len(said) >= _SHORTEST and (
-            any(said in one for one in self._bare if len(one) > len(said))
-            or (said.isdigit() and any(one.isdigit() and _same_number(said, one) for one in self._bare))
-        )
+        return len(said) >= _SHORTEST and (said in self._joined or (said.isdigit() and self._is_number(said)))
+
+    def prepare(self) -> None:
+        """Make what look-ups need: of many values not on the event loop."""
+        if self._joined:
+            self._numbers  # noqa: B018  (cached)
+
+    def _is_number(self, said: str) -> bool:
+        """Whether digits differ from a known number in a country code and the zero before an area code only."""
+        bare = said.lstrip("0")
+        if len(bare) < _SHORTEST:
+            return False
+        whole, tails = self._numbers
+        return bare in tails or any(bare[cut:] in whole for cut in range(1, min(_CODE, len(bare) - _SHORTEST) + 1))
 
     @cached_property
     def _bare(self) -> frozenset[str]:
         return frozenset(_bare(value) for value in self._values)
 
+    @cached_property
+    def _joined(self) -> str:
+        return "\n".join(self._bare)
+
+    @cached_property
+    def _numbers(self) -> tuple[frozenset[str], frozenset[str]]:
+        """The known numbers without leading zeros, and what is left of them without a country code."""
+        whole = {one.lstrip("0") for one in self._bare if one.isdigit()}
+        tails = {one[cut:] for one in whole for cut in range(_CODE + 1) if len(one) - cut >= _SHORTEST}
+        return frozenset(whole), frozenset(tails)
+
 
 def _bare(value: str) -> str:
     """A value without the signs between its letters and digits, in small letters."""
     return "".join(filter(str.isalnum, value)).casefold()
-
-
-def _same_number(one: str, other: str) -> bool:
-    """Whether two numbers differ in no more than a country code (three digits) and the zero before an area code."""
-    short, long = sorted((one.lstrip("0"), other.lstrip("0")), key=len)
-    return len(short) >= _SHORTEST and len(long) - len(short) <= 3 and long.endswith(short)

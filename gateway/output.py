@@ -152,6 +152,11 @@ class AnswerFilter:
         self._clean: set[str] = set()
         self.screening: Screening = call.screening
 
+    def prepare(self) -> None:
+        """Make what look-ups of the request's values need: of many values not on the event loop."""
+        self._known.prepare()
+        self._restoration.prepare()
+
     # Whole texts
 
     def text(self, text: str) -> str:

@@ -11,10 +11,12 @@ placeholder itself, `<LITERAL_n>`, and comes back as it was.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
+from operator import itemgetter
 from typing import Protocol
 
 from gateway.actions import Actions, Rules
@@ -22,20 +24,21 @@ from gateway.budget import PASSING, Spent
 from gateway.call import NO_OBLIGATIONS, Call, Finding, Obligations, Redaction, Share, Span, value_of
 from gateway.errors import Refusal, trace
 from gateway.formats import tree
-from gateway.lanes import apart
+from gateway.lanes import SMALL, apart
 from gateway.restore import LITERAL, Names, keeps
 from gateway.scan.beside import UNSCANNABLE
 from gateway.scan.placeholders import LIKE, WRITTEN
 from gateway.sections import Action
 from gateway.sections import Pii as PiiConfig
 from gateway.stores import StoreUnavailable
+from gateway.texts import Generations
 from gateway.vault import Seal
 
 PLACEHOLDER = WRITTEN
 _BESIDE = (LIKE, UNSCANNABLE)  # findings that are no personal data begin so
 # What providers give their callers to bring back: theirs to read, nobody else's.
 _PROVIDERS_OWN = frozenset({"signature", "thought_signature", "thoughtSignature", "encrypted_content"})
-_REMEMBER = 10_000  # numbers kept in memory, so that a value seen before costs no trip to the store
+_REMEMBER = 5_000  # numbers of a generation kept in memory, so that a value seen before costs no trip to the store
 _FRESH = 300.0  # seconds that a remembered number is used before the vault is asked again, which renews its time there
 _log = logging.getLogger("meshgate.pii")
 
@@ -66,15 +69,12 @@ class Redactor:
         self._seal = seal
         self._ttl = config.ttl
         self._fresh = min(_FRESH, config.ttl / 2)
-        self._numbers: dict[int, tuple[str, float]] = {}
+        self._numbers: Generations[tuple[str, float]] = Generations(_REMEMBER)
 
     async def redact(self, call: Call) -> None:
         """Write `call.redaction`, and the body where it must change. Raises Refusal(pii_blocked)."""
-        for span, findings in call.found:
-            for finding in findings:
-                if finding.entity.startswith(UNSCANNABLE) and span.key not in _PROVIDERS_OWN:
-                    kind = finding.entity.removeprefix(UNSCANNABLE).lower()
-                    call.unscannable[kind] = call.unscannable.get(kind, 0) + 1
+        for kind, count in (await apart(call, _size(call.found), partial(_unscannable, call.found))).items():
+            call.unscannable[kind] = call.unscannable.get(kind, 0) + count
         if call.unscannable and self._block_blobs:
             raise Refusal(
                 "pii_blocked",
@@ -108,20 +108,8 @@ class Redactor:
             raise broken(call, fault, "Personal data in the request could not be taken out") from None
 
     async def _redact(self, call: Call, found: Found, actions: Actions, redaction: Redaction) -> None:
-        counts = redaction.counts
-        masked: dict[tuple[str, str], str] = {}
-        known: set[str] = set()
-        for span, findings in found:
-            for finding in findings:
-                entity = finding.entity
-                if entity.startswith(_BESIDE) or not _is_first(finding):
-                    continue
-                counts[entity] = counts.get(entity, 0) + 1
-                value = value_of(span.text, finding)
-                known.add(value)
-                if actions.of(entity) == "mask":
-                    masked[entity, value] = ""
-        redaction.known = frozenset(known)
+        counts, size = redaction.counts, _size(found)
+        masked = await apart(call, size, partial(_values, found, actions, redaction))
         blocked = sorted(entity for entity in counts if actions.of(entity) == "block")
         if blocked and all(entity.startswith("SECRET_") for entity in blocked):
             raise Refusal(
@@ -141,14 +129,14 @@ class Redactor:
             await self._number(call, masked)
         escapes: dict[str, str] = {}
         if masked and self._restore:
-            redaction.restore = {placeholder: value for (_, value), placeholder in masked.items()}
+            redaction.restore = await apart(call, len(masked), partial(_by_placeholder, masked))
             escapes = await self._escape(call, found, redaction)
-        replace = partial(self._replaced, found, actions, masked, escapes, redaction)
-        redaction.changed |= await apart(call, len(found), replace)
-        tree.fold(call.nested)
+        replace = partial(self._replaced, call, found, actions, masked, escapes, redaction)
+        redaction.changed |= await apart(call, size, replace)
 
     def _replaced(
         self,
+        call: Call,
         found: Found,
         actions: Actions,
         masked: Mapping[tuple[str, str], str],
@@ -157,11 +145,12 @@ class Redactor:
     ) -> bool:
         """Put other texts where something was found; True if any is another."""
         texts = [(span, self._replace(span, findings, actions, masked, escapes, redaction)) for span, findings in found]
-        return tree.write_all([(span, text) for span, text in texts if text != tree.read(span)])
+        changed = tree.write_all([(span, text) for span, text in texts if text != tree.read(span)])
+        tree.fold(call.nested)
+        return changed
 
     async def _escape(self, call: Call, found: Found, redaction: Redaction) -> dict[str, str]:
         """What the caller's own text becomes where it could be taken for a placeholder of this request."""
-        names = Names([*redaction.restore], literals=True)
         literals: dict[tuple[str, str], str] = {}
         likes: set[str] = set()
 
@@ -169,30 +158,32 @@ class Redactor:
             literals[LITERAL, spelling] = ""
             return spelling
 
-        for span, findings in found:
-            likes.update(value_of(span.text, finding) for finding in findings if finding.entity == LIKE)
-        for like in likes:
-            names.replace(like, note)
+        def look() -> Names:
+            for span, findings in found:
+                likes.update(value_of(span.text, finding) for finding in findings if finding.entity == LIKE)
+            names = Names([*redaction.restore] if likes else (), literals=True)
+            for like in likes:
+                names.replace(like, note)
+            return names
+
+        def write(names: Names) -> dict[str, str]:
+            redaction.restore |= _by_placeholder(literals)
+            return {like: names.replace(like, lambda _, spelling: literals[LITERAL, spelling]) for like in likes}
+
+        size = _size(found)
+        names = await apart(call, size, look)
         if not literals:
             return {}
         await self._number(call, literals)
-        redaction.restore |= {placeholder: spelling for (_, spelling), placeholder in literals.items()}
-        return {like: names.replace(like, lambda _, spelling: literals[LITERAL, spelling]) for like in likes}
+        return await apart(call, size, partial(write, names))
 
     async def _number(self, call: Call, masked: dict[tuple[str, str], str]) -> None:
         """Give every masked value its placeholder: from memory, or from the vault."""
         assert call.subject is not None
         team, workflow = call.subject.team, call.correlation_id
         now = time.monotonic()
-        unknown: list[tuple[int, str, str]] = []
-        for entity, value in masked:
-            # The value itself is not kept: a keyed hash of 64 bits (see `texts`) tells it apart.
-            key = hash((team, workflow, entity, value))
-            placeholder, until = self._numbers.get(key, ("", 0.0))
-            if until > now:
-                masked[entity, value] = placeholder
-            else:
-                unknown.append((key, entity, value))
+        recall = partial(self._recall, team, workflow, masked, now)
+        unknown = await apart(call, len(masked), recall)
         if not unknown:
             return
         seal = self._seal
@@ -204,15 +195,28 @@ class Redactor:
             ]
 
         items = await apart(call, len(unknown), sealed)
-        numbers = await self._vault.seal(team, workflow, items, self._ttl)
-        for (key, entity, value), number in zip(unknown, numbers, strict=True):
-            masked[entity, value] = placeholder = f"<{entity}_{number}>"
-            self._remember(key, placeholder, now + self._fresh)
+        for at in range(0, len(items), SMALL):  # a store numbers them on the event loop
+            numbers = await self._vault.seal(team, workflow, items[at : at + SMALL], self._ttl)
+            for (key, entity, value), number in zip(unknown[at : at + SMALL], numbers, strict=True):
+                masked[entity, value] = placeholder = f"<{entity}_{number}>"
+                self._numbers.keep(key, (placeholder, now + self._fresh))
+            if at + SMALL < len(items):
+                await asyncio.sleep(0)
 
-    def _remember(self, key: int, placeholder: str, until: float) -> None:
-        if len(self._numbers) >= _REMEMBER:
-            del self._numbers[next(iter(self._numbers))]
-        self._numbers[key] = (placeholder, until)
+    def _recall(
+        self, team: str, workflow: str, masked: dict[tuple[str, str], str], now: float
+    ) -> list[tuple[int, str, str]]:
+        """Fill in what is remembered; returns the others, with their keys."""
+        unknown: list[tuple[int, str, str]] = []
+        for entity, value in masked:
+            # The value itself is not kept: a keyed hash of 64 bits (see `texts`) tells it apart.
+            key = hash((team, workflow, entity, value))
+            placeholder, until = self._numbers.peek(key) or ("", 0.0)
+            if until > now:
+                masked[entity, value] = placeholder
+            else:
+                unknown.append((key, entity, value))
+        return unknown
 
     def _replace(
         self,
@@ -261,6 +265,46 @@ def broken(call: Call, fault: BaseException, what: str) -> Refusal:
         f"{what} ({type(fault).__name__}), so nothing was sent. The operator finds the fault in the log, by the call's "
         f"id {call.id}.",
     )
+
+
+def _size(found: Found) -> int:
+    """How many findings there are."""
+    return sum(map(len, map(itemgetter(1), found)))
+
+
+def _unscannable(found: Found) -> dict[str, int]:
+    """The parts that no scanner can read, by kind."""
+    kinds: dict[str, int] = {}
+    for span, findings in found:
+        for finding in findings:
+            if finding.entity.startswith(UNSCANNABLE) and span.key not in _PROVIDERS_OWN:
+                kind = finding.entity.removeprefix(UNSCANNABLE).lower()
+                kinds[kind] = kinds.get(kind, 0) + 1
+    return kinds
+
+
+def _values(found: Found, actions: Actions, redaction: Redaction) -> dict[tuple[str, str], str]:
+    """Write the counts and the values that were found; returns those to be masked, which have no placeholders yet."""
+    counts = redaction.counts
+    masked: dict[tuple[str, str], str] = {}
+    known: set[str] = set()
+    for span, findings in found:
+        for finding in findings:
+            entity = finding.entity
+            if entity.startswith(_BESIDE) or not _is_first(finding):
+                continue
+            counts[entity] = counts.get(entity, 0) + 1
+            value = value_of(span.text, finding)
+            known.add(value)
+            if actions.of(entity) == "mask":
+                masked[entity, value] = ""
+    redaction.known = frozenset(known)
+    return masked
+
+
+def _by_placeholder(masked: Mapping[tuple[str, str], str]) -> dict[str, str]:
+    """What each placeholder stands for."""
+    return {placeholder: value for (_, value), placeholder in masked.items()}
 
 
 def _is_first(finding: Finding) -> bool:

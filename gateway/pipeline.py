@@ -13,6 +13,7 @@ import logging
 import time
 from collections.abc import AsyncIterator, Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 
 import orjson
 
@@ -26,7 +27,7 @@ from gateway.formats.parts import merged
 from gateway.forward import MAX_ANSWER, Answer
 from gateway.idempotency import REPLAYED
 from gateway.judging import Pace, judge, spent, takes_long
-from gateway.lanes import to_its_end
+from gateway.lanes import SMALL, apart, to_its_end
 from gateway.loops import NOTHING, Look, Loops, Step
 from gateway.output import AnswerFilter
 from gateway.pii import broken
@@ -115,7 +116,8 @@ async def read(call: Call, receive: ingress.Receive) -> None:
     except BaseException as fault:
         raise broken(call, fault, "The request could not be searched for personal data") from None
     if tainted:
-        taint.mark(call)
+        size = sum(len(findings) for _, findings in call.found)
+        await apart(call, size, partial(taint.mark, call))
     call.input_tokens = counted and counted + MESSAGE * len(call.body["messages"]) + ANSWER
 
 
@@ -214,7 +216,8 @@ async def redact(call: Call) -> None:
     if call.runtime.names is not None:
         call.found = await call.runtime.names.add(call.spans, call.found, _team(call))
     if call.joined:
-        call.found = merged(call.found, call.joined, call.spans)
+        size = sum(len(findings) for found in (call.found, call.joined) for _, findings in found)
+        call.found = await apart(call, size, partial(merged, call.found, call.joined, call.spans))
     if call.runtime.redactor is not None:
         await call.runtime.redactor.redact(call)
 
@@ -349,7 +352,8 @@ async def whole(call: Call, answer: Answer, reply: Reply) -> None:
         except (ValueError, TypeError, AttributeError):
             raise _garbage(call, "an event stream that is no chat completion") from None
     call.budget.extend(size)
-    await reply.whole(200, await judge(call, size > call.runtime.NEW_TEXT, judged, call, parts))
+    long = size > call.runtime.NEW_TEXT or len(call.redaction.known) > SMALL
+    await reply.whole(200, await judge(call, long, judged, call, parts))
 
 
 def _hold(call: Call, answer: Answer, size: int, room: int) -> int:
@@ -385,9 +389,11 @@ def judged(call: Call, parts: list[bytes]) -> bytes:
         raise _garbage(call, f"more than {items.MOST_LEVELS} levels of nesting")
     try:
         body, mended = surrogates.loads(raw)
-        call.format.check(body)
+        call.format.check(body, call.format.choices(call.body))
     except (ValueError, AttributeError, TypeError):
-        raise _garbage(call, "something that is not a chat completion") from None
+        raise _garbage(
+            call, "something that is not a chat completion, or has more choices than were asked for"
+        ) from None
     call.screening = Screening()
     try:
         if mended:
@@ -417,9 +423,11 @@ def _screened(call: Call, raw: bytes, body: Json) -> bytes:
 
 async def stream(call: Call, answer: Answer, reply: Reply) -> None:
     """Send the answer on as it comes, each piece once it is judged."""
-    codec = call.format.stream(keep_usage=call.wants_usage)
+    codec = call.format.stream(keep_usage=call.wants_usage, choices=call.format.choices(call.body))
     reply.codec = codec
     screen: AnswerFilter | None = call.runtime.filter(call)
+    if screen is not None and len(call.redaction.known) > SMALL:
+        await apart(call, len(call.redaction.known), screen.prepare)
     outcome, pace = call.outcome, Pace(call)
     out: list[bytes] = []
     own, owed = call.runtime.own, 0

@@ -77,10 +77,14 @@ class Restorer:
         # What is a placeholder only once a disguise is undone was never escaped on its way in, so it is none.
         if not self._values or not placeholders.SPELLED.fullmatch(spelling):
             return None
+        restored = self.prepare().replace(spelling, self._write)
+        return None if restored == spelling else restored
+
+    def prepare(self) -> Names:
+        """The spellings of the placeholders: made once they are asked for, of many values not on the event loop."""
         if self._names is None:
             self._names = Names(tuple(self._values))
-        restored = self._names.replace(spelling, self._write)
-        return None if restored == spelling else restored
+        return self._names
 
     def _write(self, placeholder: str, spelling: str) -> str:
         write = placeholders.notation(spelling)
@@ -99,14 +103,25 @@ class Restoration:
     def __init__(self, call: Call) -> None:
         values = call.redaction.restore
         self._call = call
-        self.plain = self._quoted = self._withheld = Restorer(values)
+        self.plain = self._quoted = Restorer(values)
+        self._withheld: Restorer | None = None
         self._keeps = call.redaction.keeps if values else None
         self._in_json = False
         if values:
             self._in_json = call.format.writes_json(call.body)  # then the answer's main text is JSON
             self._quoted = Restorer(values, quotes=True)
-            # The caller's own text comes back wherever it stood.
+
+    def prepare(self) -> None:
+        """Make what look-ups need: of many values not on the event loop."""
+        for restorer in {self.plain, self._quoted, self._literals()}:
+            restorer.prepare()
+
+    def _literals(self) -> Restorer:
+        """For tools that get no values: the caller's own text comes back wherever it stood."""
+        if self._withheld is None:
+            values = self._call.redaction.restore
             self._withheld = Restorer({one: text for one, text in values.items() if one.startswith(f"<{LITERAL}_")})
+        return self._withheld
 
     def of(self, channel: Channel) -> Restorer:
         """For a running text."""
@@ -116,7 +131,7 @@ class Restoration:
         """For a whole text; `kept` is what `kept` said of the calls around it."""
         holder, key = tree.place(span)
         if kept and id(holder) in kept:
-            return self._withheld
+            return self._literals()
         if self._in_json and key == "content":
             return self._quoted
         if span.nested is None and key == "arguments" and span.text.lstrip()[:1] in ("{", "["):

@@ -66,6 +66,11 @@ class Generations(Generic[V]):
                 self.keep(key, value)
         return value
 
+    def peek(self, key: Hashable) -> V | None:
+        """What is known, left in its generation: safe in any thread."""
+        value = self.young.get(key)
+        return self._old.get(key) if value is None else value
+
     def keep(self, key: Hashable, value: V) -> None:
         """Remember."""
         if len(self.young) >= self._size:

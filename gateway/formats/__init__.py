@@ -285,8 +285,12 @@ class Codec(Protocol):
         """Lower `max_tokens` to a policy's limit. Raises Refusal(policy_unavailable) for a limit it does not know."""
         ...
 
-    def check(self, answer: Json) -> None:
-        """Raise ValueError unless this is a whole answer of the dialect."""
+    def choices(self, body: Json) -> int:
+        """How many choices the answer may have."""
+        ...
+
+    def check(self, answer: Json, choices: int) -> None:
+        """Raise ValueError unless this is a whole answer of the dialect with at most so many choices."""
         ...
 
     def whole(self, answer: Json) -> Survey:
@@ -341,8 +345,11 @@ class Codec(Protocol):
         """The service tier that an answer was served in; "" if it does not say."""
         ...
 
-    def stream(self, *, keep_usage: bool) -> StreamCodec:
-        """A reader for one streamed answer; `keep_usage`: the caller asked for the usage chunk itself."""
+    def stream(self, *, keep_usage: bool, choices: int = ...) -> StreamCodec:
+        """A reader for one streamed answer of at most so many choices.
+
+        `keep_usage`: the caller asked for the usage chunk itself.
+        """
         ...
 
     def refuse(self, refusal: Refusal, request_id: str) -> Json:

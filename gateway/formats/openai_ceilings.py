@@ -27,6 +27,7 @@ ANSWERS: Final = (
     *("n", "best_of", "num_return_sequences", "candidate_count", "candidateCount"),
     *("num_samples", "num_generations", "num_completions", "numReturnSequences", "bestOf"),
 )
+_RETURNED: Final = tuple(key for key in ANSWERS if key not in ("best_of", "bestOf"))
 _CEILINGS: Final = frozenset(CEILINGS)
 _SPOKEN: Final = re.compile(
     r"(?:max|min|num|n|limit|budget|thinking|reasoning)(?:output|completion|new|gen|reasoning|thinking|thought|response)*"
@@ -90,13 +91,18 @@ def _is_number(value: object) -> bool:
     return type(value) in (int, float) or (type(value) is str and value.strip().isdigit())
 
 
-def answers(body: Json) -> int:
+def answers(body: Json, keys: Sequence[str] = ANSWERS) -> int:
     """How many answers are generated, whether or not all are returned."""
     extra = body.get("extra_body")
     holders = (body, extra) if type(extra) is dict else (body,)
     return max(
-        [_number(holder, key, 1, MAX_CHOICES) or 1 for holder in holders for key in ANSWERS if key in holder], default=1
+        [_number(holder, key, 1, MAX_CHOICES) or 1 for holder in holders for key in keys if key in holder], default=1
     )
+
+
+def choices(body: Json) -> int:
+    """How many choices the answer may have: `best_of` generates more than are returned."""
+    return answers(body, _RETURNED)
 
 
 def tier(body: Json) -> str:

@@ -23,7 +23,7 @@ from gateway.formats.openai_answer import alternatives, drop_nested, echoes, tie
 from gateway.formats.openai_steps import steps
 from gateway.formats.openai_strays import strays
 from gateway.formats.openai_stream import OpenAIChatStream
-from gateway.formats.openai_tables import ANSWER, CHUNKS, SHAPE, TEXTS, WORDS
+from gateway.formats.openai_tables import ANSWER, CHUNKS, MAX_CHOICES, SHAPE, TEXTS, WORDS
 from gateway.formats.parts import Joined, joined
 from gateway.loops import Step
 
@@ -162,11 +162,20 @@ class OpenAIChat:
             raise Refusal("policy_unavailable", f"The policy sets limits that cannot be kept for chat: {names}.")
         return openai_ceilings.lower(body, limits["max_tokens"])
 
-    def check(self, answer: Json) -> None:
-        """Raise ValueError unless this is a chat completion."""
-        choices = answer.get("choices")
-        if type(choices) is not list or not all(type(choice) is dict for choice in choices):
+    def choices(self, body: Json) -> int:
+        """`n`, and what other servers call it."""
+        return openai_ceilings.choices(body)
+
+    def check(self, answer: Json, choices: int) -> None:
+        """Raise ValueError unless this is a chat completion.
+
+        Clients that ignore the index join the choices, so more than were asked for would say what nobody judged.
+        """
+        said = answer.get("choices")
+        if type(said) is not list or not all(type(choice) is dict for choice in said):
             raise ValueError("it holds no choices")
+        if len(said) > choices:
+            raise ValueError(f"it holds {len(said)} choices where {choices} may be")
 
     def whole(self, answer: Json) -> tree.Survey:
         """Every text of the answer, but for log probabilities (they repeat the text token by token)."""
@@ -236,9 +245,9 @@ class OpenAIChat:
         """`service_tier`."""
         return tier(answer)
 
-    def stream(self, *, keep_usage: bool) -> OpenAIChatStream:
+    def stream(self, *, keep_usage: bool, choices: int = MAX_CHOICES) -> OpenAIChatStream:
         """A reader for one streamed answer."""
-        return OpenAIChatStream(keep_usage)
+        return OpenAIChatStream(keep_usage, choices)
 
     def refuse(self, refusal: Refusal, request_id: str) -> Json:
         """`{"error": {message, type, param, code}}`, with the refusal's detail beside them."""

@@ -41,6 +41,7 @@ class OpenAIChatStream:
     """Reads the events of one answer. `envelope` is what every chunk of it repeats (id, model, created)."""
 
     __slots__ = (
+        "_choices",
         "_fields",
         "_frame",
         "_halves",
@@ -54,7 +55,8 @@ class OpenAIChatStream:
         "tier",
     )
 
-    def __init__(self, keep_usage: bool) -> None:
+    def __init__(self, keep_usage: bool, choices: int = MAX_CHOICES) -> None:
+        self._choices = choices
         self._reader = sse.Reader()
         self._fields = Reader(CHUNKS)
         self._frame: Frame | None = None
@@ -250,8 +252,8 @@ class OpenAIChatStream:
             choice["index"] = index
             chunk.edited = True
         self.open.setdefault(index, True)
-        if len(self.open) > MAX_CHOICES:
-            raise ValueError(f"more than {MAX_CHOICES} choices")
+        if len(self.open) > self._choices:
+            raise ValueError(f"more choices than the {self._choices} that may be")
         probabilities = choice.get("logprobs")
         if probabilities is not None:
             if echoes(choice):

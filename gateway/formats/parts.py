@@ -6,8 +6,10 @@ becomes a `Share` of each part that it lies in.
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
+from operator import attrgetter
 from typing import Any, Final, NamedTuple
 
 from gateway.call import Finding, Json, Share, Span
@@ -17,6 +19,8 @@ from gateway.scan.rules import resolve
 MOST: Final = 256 * 1024
 """Characters of parts that are put together whole; of more, what stands around each seam."""
 _SEAM: Final = 2048  # characters on each side of a seam, where the whole is too long
+
+_start: Final = attrgetter("start")
 
 Found = tuple[Span, Sequence[Finding]]
 _Place = tuple[int, Any]
@@ -108,10 +112,14 @@ def _merge(one: Joined, findings: Sequence[Finding], own: dict[_Place, Sequence[
         if not it.entity.startswith(UNSCANNABLE) and (one.whole or any(it.start < end < it.end for end in ends))
     ]
     result = resolve([*mine, *together])
+    first = 0
     for part, end in zip(one.parts, ends, strict=True):
         at = end - part.size
         place = _place(part.span)
-        shares = [_share(it, at, end, part.start, one.span.text) for it in result if it.start < end and at < it.end]
+        while first < len(result) and result[first].end <= at:  # they are in order and apart
+            first += 1
+        here = result[first : bisect_left(result, end, first, key=_start)]
+        shares = [_share(it, at, end, part.start, one.span.text) for it in here if at < it.end]
         own[place] = sorted([*kept.get(place, ()), *shares])
 
 
