@@ -16,7 +16,7 @@ from dataclasses import replace
 
 import orjson
 
-from gateway import budget, fields, flow, forms, ingress, quota, ratelimit, taint, tiers
+from gateway import budget, fields, flow, forms, ingress, models, quota, ratelimit, taint, tiers
 from gateway.admit import admit
 from gateway.budget import PASSING, Budget, Spent
 from gateway.call import NO_OBLIGATIONS, Call, Debit, Json, Obligations, Rejection, Screening, Subject, Usage
@@ -114,6 +114,7 @@ async def read(call: Call, receive: ingress.Receive) -> None:
         raise
     except BaseException as fault:
         raise broken(call, fault, "The request could not be searched for personal data") from None
+    models.check_name(call)
     if tainted:
         taint.mark(call)
     call.input_tokens = counted and counted + MESSAGE * len(call.body["messages"]) + ANSWER
