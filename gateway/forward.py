@@ -25,6 +25,7 @@ from gateway import demo
 from gateway.call import Call
 from gateway.config import Model, Price, Provider, Target
 from gateway.errors import Refusal
+from gateway.formats.terms import is_term
 from gateway.forms import first_error, is_object, is_stream, peeked, status_of
 from gateway.inflate import Inflater, Packed, unpacked
 from gateway.upstream import ATTEMPT, Attempt, Pool
@@ -88,6 +89,14 @@ def order(model: Model, draw: random.Random) -> list[str]:
     return chosen
 
 
+def not_found(name: str) -> Refusal:
+    """That a model is not served here; names the model only if its name can be no value."""
+    called = f"called {name[:80]!r}" if is_term(name) else "of that name"
+    return Refusal(
+        "model_not_found", f"There is no model {called} here. GET /v1/models lists those there are.", param="model"
+    )
+
+
 class Forward:
     """The stage. `session` outlives reloads: one pool of connections for the life of the process."""
 
@@ -127,11 +136,7 @@ class Forward:
         """The model that callers call so. Raises Refusal(model_not_found)."""
         model = (self._models.get(name) if "*" not in name else None) or self._matched(name)
         if model is None:
-            raise Refusal(
-                "model_not_found",
-                f"There is no model called {name[:80]!r} here. GET /v1/models lists those there are.",
-                param="model",
-            )
+            raise not_found(name)
         return model
 
     def label(self, name: str) -> str:

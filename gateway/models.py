@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from gateway.call import Call
+from gateway.call import Call, Span
 from gateway.errors import Refusal
 
 
@@ -29,6 +29,22 @@ async def may_ask_for(call: Call, name: str) -> bool:
     except Refusal:
         return False
     return runtime.authorizer is None or await _may(call, name)
+
+
+def check_name(call: Call) -> None:
+    """A name that a pattern fits goes out as the caller wrote it. Raises Refusal(model_not_found) for one with a value.
+
+    A value is what a scanner finds, also in what looks like a term: an own secret, a recognizer of the operator.
+    """
+    if call.known_model == call.model:
+        return
+    span = Span(call.body, "model", call.model, "", None)
+    if call.runtime.texts.survey([span], call.subject.team if call.subject is not None else "")[1]:
+        raise Refusal(
+            "model_not_found",
+            "The name of the model holds a value that may not leave. GET /v1/models lists the models that there are.",
+            param="model",
+        )
 
 
 async def _may(call: Call, name: str) -> bool:

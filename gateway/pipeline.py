@@ -17,7 +17,7 @@ from functools import partial
 
 import orjson
 
-from gateway import budget, fields, flow, forms, ingress, quota, ratelimit, taint, tiers
+from gateway import budget, fields, flow, forms, ingress, models, quota, ratelimit, taint, tiers
 from gateway.admit import admit
 from gateway.budget import PASSING, Budget, Spent
 from gateway.call import NO_OBLIGATIONS, Call, Debit, Json, Obligations, Rejection, Screening, Subject, Usage
@@ -115,6 +115,7 @@ async def read(call: Call, receive: ingress.Receive) -> None:
         raise
     except BaseException as fault:
         raise broken(call, fault, "The request could not be searched for personal data") from None
+    models.check_name(call)
     if tainted:
         size = sum(len(findings) for _, findings in call.found)
         await apart(call, size, partial(taint.mark, call))

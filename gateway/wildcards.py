@@ -8,8 +8,10 @@ from __future__ import annotations
 import re
 
 from gateway.config import Model, Rank, Target
+from gateway.formats.terms import is_term
 
-_REST = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/@+-]{0,199}")
+_REST = re.compile(r"([A-Za-z0-9][A-Za-z0-9._:/-]{0,120})(?:@([a-z0-9-]{1,40}))?")
+"""A name of a model, with its version as Vertex AI writes it (`claude-3-5-sonnet@20240620`)."""
 
 
 class Pattern:
@@ -21,11 +23,12 @@ class Pattern:
         self._before, _, self._after = name.partition("*")
 
     def rest(self, name: str) -> str | None:
-        """What stands in the place of the `*`; None if the name does not fit."""
+        """What stands in the place of the `*`; None if the name does not fit, or the rest may be a value."""
         if not name.startswith(self._before) or not name.endswith(self._after):
             return None
         rest = name[len(self._before) : len(name) - len(self._after)]
-        return rest if _REST.fullmatch(rest) else None
+        match = _REST.fullmatch(rest)
+        return rest if match and all(is_term(f"_/{part}") for part in match.groups(default="_")) else None
 
     def made(self, rest: str) -> Model:
         """The model with the rest in its targets."""
