@@ -93,6 +93,7 @@ class Refusal(Exception):
         self.hints: Mapping[str, str] = {}  # headers of an upstream that tell when to try again
         self.headers = headers  # of the answer: `allow`, `accept-encoding`
         self.said = ""  # an upstream's own words, not yet judged: they join the message once the output filter has
+        self.terms: Mapping[str, str] = {}  # and so its own `code`, `type` and `param`
 
 
 def trace(fault: BaseException) -> str:

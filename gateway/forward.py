@@ -43,6 +43,13 @@ _PASSED_ON = {
 }
 # What a dead connection of the pool shows: its end (FIN), or a reset (RST).
 _CLOSED = (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError, ConnectionError)
+# What of a provider's error may be told to programs: short identifiers, no room for a text or a key.
+_WORD = r"[a-z]{1,20}[0-9]{0,3}"
+_TERMS = {
+    "code": re.compile(rf"(?=.{{1,64}}\Z){_WORD}(?:_{_WORD}){{0,7}}"),
+    "type": re.compile(rf"(?=.{{1,64}}\Z){_WORD}(?:_{_WORD}){{0,7}}"),
+    "param": re.compile(rf"(?=.{{1,128}}\Z){_WORD}(?:[_.]{_WORD}|\.?\[[0-9]{{1,4}}\]){{0,15}}"),
+}
 _HINT = re.compile(r"[\w.:, ;=+\"-]{1,100}", re.ASCII)
 _HINTS = re.compile(r"retry-after-ms|x-should-retry|(?:x-|[a-z]+-)?ratelimit(?:-[a-z-]+)?")
 _LONGEST_WAIT = 30 * 86400  # seconds; a hint beyond is a mistake
@@ -365,7 +372,7 @@ def _refusal(status: int, headers: Mapping[str, str], provider: str, body: bytes
     refusal = Refusal(
         "invalid_request", f"The provider {provider} refused the request (HTTP {status}).", stage="forward"
     )
-    refusal.said = _message(body)
+    refusal.said, refusal.terms = _message(body), _terms(body)
     return refusal
 
 
@@ -401,3 +408,15 @@ def _message(body: bytes) -> str:
     except (orjson.JSONDecodeError, KeyError, TypeError):
         return ""
     return message[:2000] if isinstance(message, str) else ""
+
+
+def _terms(body: bytes) -> dict[str, str]:
+    """The provider's own `code`, `type` and `param`, for programs that go by them; only what has the form of one."""
+    try:
+        error: Any = orjson.loads(body)["error"]
+    except (orjson.JSONDecodeError, KeyError, TypeError):
+        return {}
+    if type(error) is not dict:
+        return {}
+    values = {name: error.get(name) for name in _TERMS}
+    return {name: value for name, value in values.items() if type(value) is str and _TERMS[name].fullmatch(value)}

@@ -519,7 +519,7 @@ def _garbage(call: Call, what: str) -> Refusal:
 async def refuse(call: Call, refusal: Refusal, reply: Reply) -> None:
     """Say no in the caller's format, also in the middle of a stream."""
     refusal.stage = refusal.stage or call.stage
-    if refusal.said:
+    if refusal.said or refusal.terms:
         _add_judged_words(call, refusal)
     own = call.runtime.own
     refusal.hints = {name: value for name, value in refusal.hints.items() if not own.holds(f"{name}: {value}".encode())}
@@ -531,12 +531,20 @@ async def refuse(call: Call, refusal: Refusal, reply: Reply) -> None:
 
 def _add_judged_words(call: Call, refusal: Refusal) -> None:
     """A provider's own explanation joins the message if the output filter lets it pass."""
-    screen = call.runtime.filter(call)
+    screen, own = call.runtime.filter(call), call.runtime.own
     try:
         said = screen.text(refusal.said) if screen is not None else refusal.said
+        passed = {
+            name: term
+            for name, term in refusal.terms.items()
+            if (screen is None or screen.text(term) == term) and not own.holds(term.encode())
+        }
     except Refusal:
         return
-    refusal.message += f" It said: {said}"
+    if said:
+        refusal.message += f" It said: {said}"
+    refusal.param = passed.pop("param", refusal.param)
+    refusal.detail = {**refusal.detail, **{f"upstream_{name}": term for name, term in passed.items()}}
 
 
 async def settle_and_record(call: Call, reply: Reply) -> None:

@@ -43,6 +43,8 @@ class Upstream:
         self.release = threading.Event()
         self.arrived = threading.Event()
         self.url = ""
+        self.terms: dict[str, Any] = {}
+        """What an error says beside its message."""
         self.script: dict[str, dict[str, Any] | list[bytes]] = {}
         """What the model `script` answers to a message: a body, or the events of a stream."""
 
@@ -132,7 +134,8 @@ async def _answer(upstream: Upstream, body: dict[str, Any]) -> AsyncIterator[byt
     """The bytes of the answer, as the model's name wants them; None: wait for `release`."""
     model, streamed = body["model"], body.get("stream")
     if model.startswith("status-"):
-        yield _json(int(model[7:]), {"error": {"message": f"no: {_text(body)}"}}, "retry-after: 7\r\n")
+        error = {"message": f"no: {_text(body)}", **upstream.terms}
+        yield _json(int(model[7:]), {"error": error}, "retry-after: 7\r\n")
     elif model == "reset":
         return
     elif model == "hang":
