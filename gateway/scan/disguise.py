@@ -169,10 +169,10 @@ class Kinds(NamedTuple):
 
 def kinds(text: str, start: int = 0) -> Kinds:
     """Those from `start` on, and a few before."""
-    low = max(0, start - _BESIDE)
+    low = start - _BESIDE if start > _BESIDE else 0
     data = _kinds(text[low:] if low else text)
     marks = data.translate(_ENCODED)
-    if _SEEN in marks:  # found on the way, as a search of its own would take as long again
+    if _SEEN[0] in marks:  # found on the way, as a search of its own would take as long again
         data, marks = data.translate(_UNSEEN), marks.replace(_SEEN, b" ")
     return Kinds(data, low, marks)
 
