@@ -20,12 +20,15 @@ import regex
 
 from gateway.call import Call, Redaction
 from gateway.errors import Refusal
-from gateway.scan.urlfind import Links
+from gateway.scan.urlfind import REDACTED, Links
 from gateway.scan.urls import Url, carries, decoded, parse, tokens
 
 _SHORTEST: Final = 5  # characters of a value that is looked for: shorter ones stand in many URLs by accident
 _MOST: Final = 256  # values looked for
 _NAME: Final = regex.compile(r"[a-z0-9-]{1,40}\.[a-z]{2,24}")
+_AUTHORITY: Final = regex.compile(r"[/\\]{2}[^/\\?#]*\Z")
+_BESIDE: Final = regex.compile(r"[A-Za-z0-9+_%-]")
+_BESIDE_HOST: Final = regex.compile(r"[^/\\?#:]")
 _JOINTS: Final = regex.compile(r"[\s().+/_-]+")
 _WEB: Final = frozenset({"", "http", "https", "ws", "wss", "ftp"})
 
@@ -52,16 +55,18 @@ class Exfiltration:
         return guard.feed(text) + guard.close()
 
     def _judge(self, call: Call, text: str, image: bool) -> None:
+        why = _redacted(call, text, image)
+        text = text if why else REDACTED.split(text, 1)[0]
         url = parse(text)
         if self._allows(url):
             return
-        why = carries(url, image=image) or _known(call, url)
+        why = why or carries(url, image=image) or _known(call, url)
         if why and not _was_sent(call, text):
             what = "an image" if image else "a link"
             raise _refusal(f"The answer holds {what} that may carry data to {_name(url)}: {why}.")
 
     def _judge_argument(self, call: Call, text: str, _: bool) -> None:
-        url = parse(text)
+        url = parse(REDACTED.split(text, 1)[0])
         why = "" if self._allows(url) else _known(call, url)
         if why and not _was_sent(call, text):
             raise _refusal(f"The answer calls a tool with a URL that carries data to {_name(url)}: {why}.")
@@ -82,6 +87,23 @@ def _name(url: Url) -> str:
     """The host as a message may say it: its last two labels, which hold no data."""
     named = ".".join(url.host.split(".")[-2:])
     return named if _NAME.fullmatch(named) else "another host"
+
+
+def _redacted(call: Call, text: str, image: bool) -> str:
+    """Why a URL that something was taken out of is taken to carry data; "" if it is not.
+
+    A value that an encoding hid is found up to where it ends, and the rest of the encoding is left in its place. A link
+    may hold a whole value, which is gone; it may stand for the host, too: then the link leads nowhere.
+    """
+    for mark in REDACTED.finditer(text):
+        if not call.screening.counts.get(mark[1]):
+            continue
+        before, after = text[: mark.start()], text[mark.end() : mark.end() + 1]
+        host = _AUTHORITY.search(before) is not None
+        beside = _BESIDE_HOST if host else _BESIDE
+        if image or beside.match(before[-1:]) or (host and before[-1:] == ":") or beside.match(after):
+            return "personal data or a secret was taken out of it"
+    return ""
 
 
 def _was_sent(call: Call, url: str) -> bool:

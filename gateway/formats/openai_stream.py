@@ -253,7 +253,7 @@ class OpenAIChatStream:
             chunk.edited = True
         self.open.setdefault(index, True)
         if len(self.open) > self._choices:
-            raise ValueError(f"more choices than the {self._choices} that may be")
+            raise ValueError(f"more than {self._choices} choices")
         probabilities = choice.get("logprobs")
         if probabilities is not None:
             if echoes(choice):

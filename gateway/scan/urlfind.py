@@ -109,13 +109,28 @@ class Links:
             if not final and len(buffer) < limit:
                 return -1
             end = min(len(buffer) if end < 0 else end, limit)
-        url = name + buffer[separator:end]
+        going_on = self._beyond(buffer, end, limit, ends, final)
+        if going_on < 0:
+            return -1
+        url = name + buffer[separator:going_on]
         if kind == "text":
             url = url.rstrip(_TRAILING)
         if kind != "text" or _KNOWN_SCHEME.match(name):
             spend(_JUDGED)
             self._judge(url, image)
         return max(end, start.end())
+
+    def _beyond(self, buffer: str, end: int, limit: int, ends: regex.Pattern[str] | None, final: bool) -> int:
+        """Where a URL ends that goes on behind what was taken out of it; -1: that has not come yet."""
+        while end < limit and buffer[end : end + 1] == "<":
+            mark = REDACTED.match(buffer, end)
+            if mark is None:
+                return -1 if not final and _HALF_REDACTED.match(buffer, end) else end
+            after = _end(buffer, mark.end(), limit + 1, ends)
+            if after < 0 and not final and len(buffer) < limit:
+                return -1
+            end = min(len(buffer), limit) if after < 0 else after
+        return end
 
 
 def _place(before: str) -> tuple[str, bool, regex.Pattern[str] | None]:
@@ -139,6 +154,10 @@ def _place(before: str) -> tuple[str, bool, regex.Pattern[str] | None]:
         return "link", True, _AFTER_ANGLE if angle else _AFTER
     return "text", False, _AFTER_ANGLE if angle else _AFTER
 
+
+REDACTED: Final = regex.compile(r"<([A-Z][A-Z0-9_]{1,40})>")
+"""What stands in place of a value that was taken out of a text."""
+_HALF_REDACTED: Final = regex.compile(r"<(?:[A-Z][A-Z0-9_]{0,40})?\Z")
 
 _CLOSING: Final = {'"': regex.compile(r'["<>]'), "'": regex.compile(r"['<>]")}
 

@@ -31,6 +31,7 @@ _PARTS: Final = regex.compile(
 _HEX: Final = regex.compile(r"(?i)(?:0x)?(?:[0-9a-f]{2})+")
 _BASE64: Final = regex.compile(r"[A-Za-z0-9+/_-]+={0,2}")
 _BASE32: Final = regex.compile(r"(?:[A-Z2-7]+|[a-z2-7]+)={0,6}")
+_SEVERAL, _PIECE = 3, 12  # how many pieces, of how many characters at most, are read as one value
 _UUID: Final = regex.compile(r"(?i)[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _TOKENS: Final = regex.compile(r"[^/\\&=;,.:!@()'|\s]+")
 _PIECES: Final = regex.compile(r"\p{Lu}?\p{Ll}+|\p{Lu}+|\d+")
@@ -61,6 +62,7 @@ class Url(NamedTuple):
     path: str
     query: str
     fragment: str
+    written: str = ""  # the host in its own case, in which Base64 is read
 
     @property
     def payload(self) -> str:
@@ -76,8 +78,8 @@ def parse(text: str) -> Url:
     match = _PARTS.match(plain)
     assert match is not None  # every part may be empty
     scheme, user, host, path, query, fragment = (part or "" for part in match.groups())
-    host = unicodedata.normalize("NFKC", unquote(host)).lower().rstrip(".")
-    return Url(scheme.lower(), user, host, path, query, fragment)
+    written = unicodedata.normalize("NFKC", unquote(host)).rstrip(".")
+    return Url(scheme.lower(), user, written.lower(), path, query, fragment, written)
 
 
 def carries(url: Url, *, image: bool) -> str:
@@ -139,11 +141,11 @@ def _host(url: Url, *, image: bool) -> str:
             return "its host is written in look-alike letters"
     if _COLLECTORS.fullmatch(url.host) and (image or len(url.payload.strip("/\n")) >= 8):
         return "its host collects what is sent to it"
-    below = labels[:-2]
-    if any(len(label) >= 12 and _said(label, 8) for label in below):
-        return "its host name holds encoded text"
+    below = url.written.split(".")[:-2]
     joined = "".join(below)
-    if len(joined) >= 40 and _is_random(joined) and not _UUID.search(url.host):
+    if any(len(label) >= 12 and _said(label, 8) for label in (*below, *labels[:-2], joined)):
+        return "its host name holds encoded text"
+    if len(joined) >= (28 if image else 40) and _is_random(joined) and not _UUID.search(url.host):
         return "its host name holds a long random part"
     return ""
 
@@ -171,6 +173,8 @@ def _user(url: Url, *, image: bool) -> str:
         return "a user name in front of its host passes for a host"
     if image:
         return "an image has a user name in front of its host"
+    if any(_said(part, 8) for part in unquote(url.user).split(":")):
+        return "the user name in front of its host holds encoded text"
     return "the user name in front of its host is long and random" if len(name) >= 24 and _is_random(name) else ""
 
 
@@ -189,6 +193,8 @@ def _payload(url: Url, *, image: bool) -> str:
             random += len(token)
     if random >= (32 if image else 80):
         return "it holds a long random value"
+    if any(_said("".join(pieces), 6 if image else 10) for pieces in _series(url)):
+        return "its parts together hold encoded text"
     said = sum(len(value) for value in _values(url) if len(value) > 8 and not _SIZES.fullmatch(value))
     if said >= (32 if image else 500):
         return "its query holds a long text"
@@ -216,6 +222,14 @@ def _values(url: Url) -> Iterator[str]:
             plain = unquote_plus(value if equals else name)
             if not _TEMPLATE.search(plain):
                 yield plain
+
+
+def _series(url: Url) -> Iterator[list[str]]:
+    """Short pieces that may be one value together: those of the query, and the segments of the path."""
+    for pieces in ([unquote(one.partition("=")[2]) for one in regex.split(r"[&;]", url.query)], url.path.split("/")):
+        short = [piece for piece in pieces if piece]
+        if len(short) >= _SEVERAL and all(len(piece) <= _PIECE for piece in short):
+            yield short
 
 
 def _said(token: str, least: int) -> bool:
