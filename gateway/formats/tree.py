@@ -309,8 +309,18 @@ def _figures(holder: Any, key: Any, values: list[Any], role: str, nested: Nested
 _ORDINARY = re.compile(r"[A-Za-z_.$:/ -]{1,24}")
 
 
+_STATEMENT = re.compile(
+    r"\s*(?:select|with|insert|update|delete|merge|replace|create|alter|drop|truncate|grant|revoke|deny|exec|execute|call"
+    r"|copy|load|attach|backup|restore|set|use|rename|disable|enable|do|begin|declare|kill|shutdown|pragma|vacuum)\b\s*\W?\w",
+    re.IGNORECASE,
+)
+"""A key that may be SQL: a keyword with more behind it."""
+
+
 def _telling(name: str) -> bool:
     """Whether a key may be more than the name of a field."""
+    if not name.isidentifier() and _STATEMENT.match(name):
+        return True
     if _ORDINARY.fullmatch(name):
         return False
     digits = sum(map(str.isdigit, name))

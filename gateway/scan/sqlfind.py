@@ -65,7 +65,11 @@ _SURE: Final = frozenset(  # openings that no prose has
     {"union", "into", RUN, "reassign", "msck", "undrop", "exchange", "import", "refresh", "comment", "reindex", "flush"}
     | {"uncache", "truncate", "grant", "revoke", "rename", "lock", "deallocate", "optimize", "vacuum"}
 )
-_MODES: Final = re.compile(r"\w+\s+(?:low_priority|delayed|high_priority|quick)\b", re.IGNORECASE)
+_MODES: Final = re.compile(
+    r"\w+\s+(?:low_priority|delayed|high_priority|quick)\b|deny\s+\w[\w\s,()]{0,200}?\s+on\s+\S+\s+to\s"
+    r"|(?:dis|en)able\s+trigger\s+[^;]{1,200}?\s+on\s",
+    re.IGNORECASE,
+)
 _MILD: Final = frozenset({"select", "table", "show", "use", "describe", "desc", "from", "values", "start", "analyze"})
 _BRACKETS: Final = re.compile(r"[()]|'[^']*'|\"[^\"]*\"|`[^`]*`")
 _INSIDE: Final = re.compile(r"([\"'`])\([(\s]*\Z")
@@ -75,6 +79,7 @@ EFFORT: Final = 30_000  # moves of the parsers, and as much for looks and charac
 _LOOK: Final = 5  # microseconds that a possible beginning takes,
 _MOVE: Final = 16  # and a move of the parsers
 PIECE: Final = 4_096  # characters of a whole text taken in at once
+_ALONE: Final = "SHUTDOWN"  # a statement of one word, which is one where an argument is nothing else
 _BEFORE: Final = 80  # characters kept of what has left
 
 
@@ -365,6 +370,8 @@ class Arguments:
     def __call__(self, text: str, check: Check, spent: Spent | None = None) -> None:
         """Hand every statement and every piece of one to `check`."""
         spent = spent or Own()
+        if text.strip() == _ALONE:
+            check(self._reader.read(f"{_ALONE};"))
         for said in variants(text):
             spend(_LOOK + (len(said) >> 3))
             found: list[Statement] = []

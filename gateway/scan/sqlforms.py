@@ -198,15 +198,20 @@ _OPENINGS: Final[dict[str, str]] = {
     rf"{{1,200}}{_G}to{_G}|to{_G}{_NAME}{_END})|{_loud('grant')}[^;!?]{{1,200}}{_G}(?-i:TO){_G}\S",
     "revoke": rf"{_G}(?:grant{_G}option{_G}for{_G})?{_PRIVILEGE}(?:{_O},{_O}{_PRIVILEGE})*{_G}(?:on{_G}[^;]{{1,200}}"
     rf"{_G}from{_G}|from{_G}{_NAME}{_END})|{_loud('revoke')}[^;!?]{{1,200}}{_G}(?-i:FROM|TO){_G}\S",
-    "deny": rf"{_loud('deny')}[^;!?]{{1,200}}{_G}(?-i:TO){_G}\S",
+    "deny": rf"{_G}{_PRIVILEGE}(?:{_O}\([^()]*+\))?(?:{_O},{_O}{_PRIVILEGE}(?:{_O}\([^()]*+\))?)*{_G}(?:on{_G}"
+    rf"(?:\w+{_O}::{_O})?{_NAME}{_G}to{_G}{_PART}(?:{_DONE}|[ \t]*\n|{_G}(?:cascade|as)\b)|to{_G}{_PART}{_O};)"
+    rf"|{_loud('deny')}[^;!?]{{1,200}}{_G}(?-i:TO){_G}\S",
     "flashback": rf"{_G}(?:table|(?:pluggable{_G})?database){_G}{_NAME}(?:{_O},{_O}{_PART})*{_G}"
     rf"to{_G}(?:before|scn|timestamp|restore)\b",
     "change": rf"{_G}(?:master|replication{_G}source){_G}to{_G}\w+{_O}=|{_G}replication{_G}filter{_G}\w+{_O}=",
     "xa": rf"{_G}(?:start|begin|end|prepare|commit|rollback){_G}(?:[xX]?'|0x\d)",
     "writetext": rf"{_G}(?:bulk{_G})?{_PART}\.{_PART}(?:\.{_PART})?{_G}[@\d]",
     "updatetext": rf"{_G}(?:bulk{_G})?{_PART}\.{_PART}(?:\.{_PART})?{_G}[@\d]",
-    "disable": rf"{_G}trigger{_G}{_PART}(?:\.{_PART})?(?:{_O},{_O}{_PART})*{_G}on{_G}{_NAME}{_DONE}"
-    rf"|{_caps('disable')}(?-i:TRIGGER){_G}{_NAME}{_G}(?-i:ON){_G}\S",
+    **{
+        word: rf"{_G}trigger{_G}(?!(?:the|an?|this|that|your|warnings?)\s){_PART}(?:\.{_PART})?(?:{_O},{_O}{_PART})*"
+        rf"{_G}on{_G}{_NAME}(?:{_DONE}|[ \t]*\n)|{_caps(word)}(?-i:TRIGGER){_G}{_NAME}{_G}(?-i:ON){_G}\S"
+        for word in ("disable", "enable")
+    },
     "add": rf"{_G}(?:jars?|files?|archives?){_G}['\"][^'\"\n]+['\"]{_DONE}"
     rf"|{_caps('add')}(?-i:JARS?|FILES?|ARCHIVES?){_G}\S",
     "exec": rf"(?:ute)?(?:{_G}immediate{_G}(?:N?'|\w+|\()|{_G}(?:@\w+{_O}={_O})?(?:xp_|sp_)\w+"
@@ -360,8 +365,9 @@ _OPENINGS: Final[dict[str, str]] = {
     "desc": rf"{_G}(?:table|database|schema|extended|formatted|query|detail|history){_G}{_NAME}{_DONE}"
     rf"|{_loud('desc')}(?:(?-i:[A-Z]+){_G}){{0,3}}{_NAME}(?:{_O}\([^()]*\))?(?:{_G}{_NAME})?{_DONE}"
     rf"|{_G}{_NAME}{_O};",
-    "use": rf"{_caps('use')}(?:database|schema|role|warehouse|catalog|secondary|namespace){_G}\S"
-    rf"|{_loud('use')}{_NAME}{_DONE}|{_G}(?:database|warehouse|catalog){_G}\w+{_DONE}",
+    "use": rf"(?!{_G}(?:strict|warnings|utf8|diagnostics|autodie|bytes|integer|constant|parent|base|lib|vars|feature"
+    rf"|iso_\w+|ieee_\w+|v?\d[\w.]*){_O}[;\x00\n])(?:{_caps('use')}(?:database|schema|role|warehouse|catalog|secondary|namespace){_G}\S"
+    rf"|{_loud('use')}{_NAME}{_DONE}|{_G}(?:database|warehouse|catalog){_G}\w+{_DONE})",
     "values": rf"(?-i:(?<=VALUES)){_O}(?:row{_O})?\(|{_O}(?:row{_O})?\((?:[^()]|\([^()]*\))*\){_O}(?:,{_O}(?:row"
     rf"{_O})?\((?:[^()]|\([^()]*\))*\){_O})*[;\x00]|{_loud('values')}[\d']",
     "from": rf"{_G}(?:\({_O}{_READS}|{_NAME}(?:{_G}(?:as{_G})?(?!select\b|insert\b|where\b)\w+)?"
@@ -396,7 +402,6 @@ LOUD: Final = frozenset(
         "checkpoint",
         "cluster",
         "commit",
-        "deny",
         "discard",
         "fetch",
         "listen",
@@ -417,6 +422,7 @@ FIRST: Final = frozenset(
         "analyze",
         "checksum",
         "collect",
+        "deny",
         "desc",
         "describe",
         "exchange",

@@ -150,3 +150,49 @@ def test_what_describes_arguments_is_none() -> None:
     body = {"messages": [], "tools": [{"type": "function", "function": {"name": "q", "parameters": schema}}]}
     _, survey = tree.parse(json.dumps(body).encode(), OPENAI_CHAT.shape, 64)
     assert FACTS.of(survey.spans) == []
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("deny select on t to x", "deny all on dbo.t to x", "deny select, insert on t to x cascade"),
+        *("disable trigger trg on t", "enable trigger a.trg on t", "disable trigger a, b on t"),
+    ],
+)
+@pytest.mark.parametrize("around", ["{}", "Run this:\n{}\nThanks", "{};"])
+def test_rights_and_triggers_in_small_letters(text: str, around: str) -> None:
+    """A line of its own is a statement."""
+    assert any(fact["writes"] for fact in facts(around.format(text)))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("deny access to them", "deny all requests to the server", "- deny all requests to users"),
+        *("disable trigger warnings on posts", "enable the trigger on the camera"),
+        *("USE strict;\nUSE warnings;\nmy $x = 1;", "use strict;", "USE utf8;", "USE iso_c_binding;", "USE 5.010;"),
+    ],
+)
+def test_rights_and_triggers_of_prose_and_pragmas_of_perl(text: str) -> None:
+    """Words, and modules of Perl and Fortran, are no statements."""
+    assert not facts(text)
+
+
+def test_shutdown_alone_is_a_statement() -> None:
+    """In capitals, as the whole of an argument."""
+    assert facts("SHUTDOWN")[0]["writes"]
+    assert facts(" SHUTDOWN\n")
+    assert not facts("shutdown")
+    assert not facts("The SHUTDOWN took an hour")
+
+
+@pytest.mark.parametrize(
+    "key", ["DROP TABLE users", "drop table users;", "DELETE FROM a", "delete from users where 1=1"]
+)
+@pytest.mark.parametrize("form", ["{{{}: 1}}", '{{"a": {{{}: "x"}}}}', '[{{{}: ""}}]'])
+def test_a_key_of_arguments_is_read(key: str, form: str) -> None:
+    """What stands as the name of an argument reaches the tool as well as its value."""
+    call = {"id": "c", "type": "function", "function": {"name": "f", "arguments": form.format(json.dumps(key))}}
+    body = {"model": "m", "messages": [{"role": "assistant", "tool_calls": [call]}]}
+    _, survey = tree.parse(json.dumps(body).encode(), OPENAI_CHAT.shape, 100)
+    assert any(fact["writes"] for fact in FACTS.of(survey.spans))
