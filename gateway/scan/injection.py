@@ -73,12 +73,7 @@ _BETWEEN: Final = regex.compile(r"[ :,]")
 _WITHIN: Final = regex.compile(r"(?<=\w)[ ._*-](?=\w)")
 _SPACES: Final = regex.compile(r" {2,}")
 _HIDDEN: Final = regex.compile(r"[\p{Cf}\p{Mn}\u115f\u1160\u3164\uffa0--\U000e0020-\U000e007e]+", regex.V1)
-_BLANKED: Final = re.compile(
-    "[\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u202a-\u202e\u2060-\u206f\u3164\ufe00-\ufe0e\ufeff\uffa0]"
-    "(?=[A-Za-z\u0400-\u04ff])"
-)
-"""What nobody sees, before a letter: it may stand for a blank."""
-_TAGS: Final = re.compile("[\U000e0020-\U000e007e]{4,}")
+_TAGS: Final = regex.compile("[\U000e0020-\U000e007e]{4,}")
 _TURNED: Final = regex.compile("[\u202d\u202e]")
 _SCATTERED: Final = regex.compile(r"[a-z][\u200b-\u200d\u2060\u00ad\ufeff]+(?=[a-z])")
 _HEXES: Final = regex.compile(r"(?:[0-9A-Fa-f]{2}[ :,]){15,}[0-9A-Fa-f]{2}")
@@ -89,20 +84,7 @@ _ABOUT: Final = regex.compile(
     r"|security|detect|guardrail|phrases? (?:like|such as)|for example|such as|e\.g\."
 )
 _QUOTES: Final = "\"'`\u201c\u2018\u00ab\u201e"
-_LOOKALIKES: Final = {
-    **dict(zip("аеорсухіјѕԁһӏԛԝαορνικυɡɑı\u2028\u2029", "aeopcyxijsdhlqwaopvikugai\n\n", strict=True)),
-    # Small capitals; letters of phonetics, with strokes, turned; Armenian; Cherokee, as `str.lower` leaves it.
-    **dict(zip("ᴀʙᴄᴅᴇꜰɢʜɪᴊᴋʟᴍɴᴏᴘꞯʀꜱᴛᴜᴠᴡʏᴢ", "abcdefghijklmnopqrstuvwyz", strict=True)),
-    **dict(zip("ɛɩɾʋʟʂʐɦɓɗɠƙɱŋɲƥƭɣøłɨŧʉđħƀ", "eirvlszhbdgkmnnptyolitudhb", strict=True)),
-    **dict(zip("ɐǝɥᴉɯɹʇʌʍʎɔ", "aehimrtvwyc", strict=True)),
-    **dict(zip("օոսհցզ", "onuhgq", strict=True)),
-    **dict(zip("ꭺꭼꮐꮖꮮꮎꮲꭱꮪꭲꮜꮩꮃꮋꮇꮶꭰꮯ", "aegiloprstuvwhmkdc", strict=True)),
-}
-_FRAMED: Final = {
-    start + at: char for start in (0x1F150, 0x1F170, 0x1F1E6) for at, char in enumerate("abcdefghijklmnopqrstuvwxyz")
-}
-"""White letters in black circles and squares, and those of flags."""
-_FRAMED_E: Final = ("\U0001f154", "\U0001f174", "\U0001f1ea")  # few cues are without this letter
+_LOOKALIKES: Final = dict(zip("аеорсухіјѕԁһӏԛԝαορνικυɡɑı\u2028\u2029", "aeopcyxijsdhlqwaopvikugai\n\n", strict=True))
 _LOOKALIKE: Final = re.compile(f"[{''.join(_LOOKALIKES)}]")
 _QUOTED: Final = 0.55  # of the score of what is only quoted, in a text about attacks
 
@@ -152,26 +134,17 @@ _WESTERN: Final = _western()
 
 def plain(text: str) -> str:
     """Lower case without accents, look-alikes and what nobody sees; pattern and text alike."""
-    return _plain(text)[0]
-
-
-def _plain(text: str) -> tuple[str, bool]:
-    """The same, and whether characters were dropped that may stand for blanks."""
     if text.isascii():
-        return text.lower(), False
+        return text.lower()
     if "\u00ad" not in text:
         try:
-            return text.encode("cp1252").translate(_WESTERN).decode("ascii"), False
+            return text.encode("cp1252").translate(_WESTERN).decode("ascii")
         except UnicodeEncodeError:
             pass
-    whole = unicodedata.normalize("NFKD", text)
-    text = _HIDDEN.sub("", whole)
-    blanked = len(text) != len(whole) and _BLANKED.search(whole) is not None
-    if any(letter in text for letter in _FRAMED_E):
-        text = text.translate(_FRAMED)
+    text = _HIDDEN.sub("", unicodedata.normalize("NFKD", text))
     if _TAGS.search(text):
         text = _TAGS.sub(lambda run: "".join(chr(ord(char) - 0xE0000) for char in run[0]), text)
-    return _LOOKALIKE.sub(lambda char: _LOOKALIKES[char[0]], text.lower()), blanked
+    return _LOOKALIKE.sub(lambda char: _LOOKALIKES[char[0]], text.lower())
 
 
 Find = Callable[[str], set[int]]
@@ -202,13 +175,11 @@ class Injection:
 
     def _signs(self, text: str) -> Evidence:
         spend((len(text) >> 5) + 3)
-        shown, blanked = _plain(text)
+        shown = plain(text)
         found = self._find(shown)
-        if not found and not blanked:
+        if not found:
             return ()
         hidden: set[int] = set()
-        if blanked:
-            hidden |= {number for number in self._find(plain(_BLANKED.sub(" ", text))) - found if number < _CUES}
         shows = _shows(found)
         for view in _views(text, shown, shows):
             hidden |= {number for number in self._find(plain(view)) - found if number < _CUES}
@@ -291,21 +262,7 @@ def _encoded(text: str) -> Iterator[str]:
         stretch = text[at:end]
         if not stretch.islower() or (stretch.isalnum() and not stretch.isalpha()):  # Base64 has capitals, others digits
             yield stretch
-            if wrapped := _lines(text, stretch, end):
-                yield wrapped
         at = marks.find(_LONG, end)
-
-
-def _lines(text: str, first: str, end: int) -> str:
-    """Base64 in lines of equal length, the last of which may be shorter; "" if no line follows the first."""
-    lines = [first]
-    while len(lines[-1]) == len(first) and (match := _NEXT_LINE.match(text, end)) and len(match[1]) <= len(first):
-        lines.append(match[1])
-        end = match.end()
-    return "".join(lines) if len(lines) > 1 else ""
-
-
-_NEXT_LINE: Final = re.compile(r"(?:[\s>]|\\{1,16}[nr]){1,12}([A-Za-z0-9+/_-]+={0,2})")
 
 
 _MARKS: Final = bytes(

@@ -1,5 +1,4 @@
-"""Sentences that are laid out oddly: folded, indented, quoted, in a comment, with emphasis, with hyphens in words, with
-blanks or ends of lines that are escaped (`%20`, `&nbsp;`, `\\\\n`, `\\u0020`), however often.
+"""Sentences that are laid out oddly: folded, indented, quoted, in a comment, with emphasis, with hyphens in words.
 
 A single blank, tab or end of line between two words is read as it stands. A text that shows a key word of instructions
 beside more than that is read again with one blank in the place of each such run.
@@ -21,8 +20,7 @@ _NEXT: Final = (
 )
 _MIDDLE: Final = r"all|any|your|previous|prior|above|earlier|preceding|system|hidden|secret|new"
 _LAST: Final = r"previous|prior|above|earlier|preceding|instructions?|prompts?|rules|guidelines|directives|restrictions"
-_ESCAPED: Final = r"(?:\\+(?:[nrt]|u00[02a][09ad]|x20)|%(?:25)*[02a][09ad]|&(?:amp;)?(?:nbsp|#32|#x20|#160|#xa0);)"
-_ODD: Final = rf"(?:[\s*>#|/_]{{2,40}}|[*>|]|{_ESCAPED}+\s?|(?:\s?</?\w{{1,8}} ?/?>){{1,3}}\s?)"
+_ODD: Final = r"(?:[\s*>#|/_]{2,40}|[*>|]|\\{1,2}[nrt]\s?|(?:\s?</?\w{1,8} ?/?>){1,3}\s?)"
 _EDGE: Final = r"(?:\b|_|\\[nrt])"
 PATTERN: Final = (
     rf"{_EDGE}(?:(?:{_FIRST}){_ODD}(?:{_NEXT})|(?:{_MIDDLE}){_ODD}(?:{_LAST}))(?:\b|_)"
@@ -32,13 +30,13 @@ PATTERN: Final = (
 
 _BROKEN: Final = regex.compile(r"(?<=[a-z])[-=]\s{0,8}\n\s{0,80}(?=[a-z])")
 _MARKS: Final = str.maketrans("*>#|", "    ")
-_WRITTEN: Final = regex.compile(rf"{_ESCAPED}|\\+(?=\")|</?\w{1, 8} ?/?>|(?<!\w)(?:_++|/{(2,)})|(?<!_)_++(?!\w)")
+_WRITTEN: Final = regex.compile(r"\\{1,2}[nrt]|</?\w{1,8} ?/?>|(?<!\w)(?:_++|/{2,})|(?<!_)_++(?!\w)")
 
 
 def unfolded(text: str) -> str:
     """A text in small letters with one blank between its words."""
     if any(sign in text for sign in ("-\n", "=\n", "-\r", "=\r", "- ")):
         text = _BROKEN.sub("", text)
-    if any(sign in text for sign in "\\<_/%&"):
+    if any(sign in text for sign in "\\<_/"):
         text = _WRITTEN.sub(" ", text)
     return " ".join(text.translate(_MARKS).split())
