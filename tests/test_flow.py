@@ -75,7 +75,9 @@ def call(engine: Engine, store: Store, mode: Any = "enforce") -> Call:
         sql_facts=None,
         forward=SimpleNamespace(model=lambda _: SimpleNamespace(max_output=1)),
     )
-    made = Call("id", "/v1/chat/completions", "llm", SimpleNamespace(answers=lambda _: 1), [], runtime, 0)
+    made = Call(
+        "id", "/v1/chat/completions", "llm", SimpleNamespace(answers=lambda _: 1, elsewhere=lambda _: 0), [], runtime, 0
+    )
     made.correlation_id, made.subject = "c-1", Subject("bot", "support")
     made.history = store.record.history
     return made
