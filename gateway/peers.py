@@ -7,6 +7,7 @@ longest first; then who showed one and waits between two requests. Who is being 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from typing import Final, Generic, Protocol, TypeVar
 
 from gateway.shares import part
@@ -31,6 +32,16 @@ class Peer(Protocol):
 P = TypeVar("P", bound=Peer)
 
 
+@dataclass(slots=True)
+class _Queue(Generic[P]):
+    """Connections that may go, as of one look at all: who is left, until when that holds, how many were and went."""
+
+    left: Iterator[P]
+    until: float
+    size: int
+    gone: int = 0
+
+
 class Peers(Generic[P]):
     """The connections of one process."""
 
@@ -40,7 +51,7 @@ class Peers(Generic[P]):
         self._all: dict[P, None] = {}  # in the order in which they came
         self._counts: dict[str, int] = {}
         # By address, and of all: who goes next, and when to look again at all connections.
-        self._queues: dict[str, tuple[Iterator[P], float]] = {}
+        self._queues: dict[str, _Queue[P]] = {}
         self._leaving = 0
 
     def join(self, peer: P, now: float) -> tuple[P | None, str]:
@@ -72,13 +83,19 @@ class Peers(Generic[P]):
 
     def _first(self, peer: P, key: str, among: Iterable[P], now: float) -> P:
         """Who goes first; the newcomer where everybody is being answered."""
-        queue, until = self._queues.get(key, (iter(()), 0.0))
-        if now >= until:
+        queue = self._queues.get(key)
+        found = _next(queue.left, peer) if queue is not None and now < queue.until else None
+        # To look at all connections is paid for by those that went; where few could, it is done once in a while only.
+        if found is None and (queue is None or now >= queue.until or 4 * queue.gone >= queue.size > 0):
             if len(self._queues) > _QUEUES:
                 self._queues.clear()
-            queue = _waiting(among)
-            self._queues[key] = queue, now + _REFILL
-        found = _next(queue, peer) or peer
+            waiting = _waiting(among)
+            queue = self._queues[key] = _Queue(iter(waiting), now + _REFILL, len(waiting))
+            found = _next(queue.left, peer)
+        if found is None:
+            found = peer
+        elif queue is not None:
+            queue.gone += 1
         found.leaving = True
         self._leaving += 1
         return found
@@ -91,7 +108,7 @@ def _next(queue: Iterator[P], peer: P) -> P | None:
     return None
 
 
-def _waiting(every: Iterable[P]) -> Iterator[P]:
+def _waiting(every: Iterable[P]) -> list[P]:
     """Those that may be let go, in the order in which they are."""
     ranked = [(rank, number, one) for number, one in enumerate(every) if not one.leaving and (rank := one.rank())]
-    return (one for _, _, one in sorted(ranked, key=lambda found: found[:2]))
+    return [one for _, _, one in sorted(ranked, key=lambda found: found[:2])]
