@@ -19,8 +19,8 @@ from typing import Any, NamedTuple
 from faker import Faker
 
 from benchmarks import dialled, harmless, national
-from gateway.scan.pii import PiiScanner, canonical
-from gateway.sections import Pii
+from gateway.config.sections import Pii
+from gateway.detect.personal.scanner import PiiScanner, canonical
 
 ROOT = Path(__file__).parents[1]
 DATA = ROOT.parent / "shared" / "data" / "pii_dev.jsonl"

@@ -16,8 +16,8 @@ from typing import Final
 import phonenumbers
 from phonenumbers import PhoneNumberFormat, PhoneNumberType
 
-from gateway.scan.pii import PiiScanner
-from gateway.sections import Pii
+from gateway.config.sections import Pii
+from gateway.detect.personal.scanner import PiiScanner
 
 ROOT: Final = Path(__file__).parents[1]
 REGIONS: Final = [

@@ -19,8 +19,8 @@ from benchmarks.process import BenchmarkError
 from benchmarks.replicas import LAPSE, TEAM, Proxy, Replica, redis_server
 from benchmarks.systems import KEYS, System
 from gateway.call import NANO_USD
+from gateway.limits.tokens import ANSWER, MESSAGE, O200k
 from gateway.stores import Workflow, open_store
-from gateway.tokens import ANSWER, MESSAGE, O200k
 
 _AVERAGE = (LEAST + MOST) // 2
 MEAN = Used(PROMPT + _AVERAGE, PROMPT * INPUT_PRICE + _AVERAGE * OUTPUT_PRICE)

@@ -21,8 +21,8 @@ from pathlib import Path
 from typing import Final
 
 from gateway.call import Finding
-from gateway.scan.pii import PiiScanner
-from gateway.sections import Pii
+from gateway.config.sections import Pii
+from gateway.detect.personal.scanner import PiiScanner
 
 ROOT: Final = Path(__file__).parents[1]
 AIM: Final = 10.0

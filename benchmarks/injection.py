@@ -20,7 +20,7 @@ from itertools import islice
 from pathlib import Path
 from sysconfig import get_paths
 
-from gateway.scan.injection import Injection
+from gateway.detect.injection.scoring import Injection
 
 SAMPLE = Path(__file__).parents[2] / "shared" / "data" / "injection_dev.jsonl"
 LIMITS = (0.3, 0.5, 0.8, 0.9)

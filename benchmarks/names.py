@@ -19,9 +19,9 @@ from typing import NamedTuple
 import regex
 from faker import Faker
 
-from gateway.ner.lists import load
-from gateway.ner.reader import Reader
-from gateway.ner.tokens import Candidate
+from gateway.detect.names.lists import load
+from gateway.detect.names.reader import Reader
+from gateway.detect.names.tokens import Candidate
 
 ENTITIES = ("PERSON", "LOCATION", "ORGANIZATION", "NRP")
 LABELS = {"PERSON": "PERSON", "GPE": "LOCATION", "ORGANIZATION": "ORGANIZATION", "NRP": "NRP"}

@@ -18,10 +18,10 @@ from typing import Final, NamedTuple
 from faker import Faker
 
 from benchmarks.values import entities, false_values, same_shape, true_values
-from gateway.scan.identity import Identity
-from gateway.scan.pii import PiiScanner
-from gateway.scan.pii import entities as detected
-from gateway.sections import Pii
+from gateway.config.sections import Pii
+from gateway.detect.personal.number_kind import Identity
+from gateway.detect.personal.scanner import PiiScanner
+from gateway.detect.personal.scanner import entities as detected
 
 AIM: Final = 0.95
 _NAMED: Final = ("My {word} is {value}.", "{word}: {value}", "{word} {value}", "Please check the {word} {value} again")

@@ -29,7 +29,7 @@ from typing import Any
 import yaml
 
 from benchmarks.names import ENTITIES, HARMLESS
-from gateway.ner.reader import Reader
+from gateway.detect.names.reader import Reader
 
 FLOOR = 0.2
 """Share of the p50 that names may add when nothing is new."""

@@ -22,9 +22,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from gateway.engines import load_engine
-from gateway.engines.rego import compile_bundle
-from gateway.sections import Policy
+from gateway.config.sections import Policy
+from gateway.policy.engines import load_engine
+from gateway.policy.engines.rego import compile_bundle
 
 ROUNDS = 25
 CALLS = 200

@@ -18,10 +18,10 @@ from pathlib import Path
 import orjson
 
 from benchmarks.policy import document
-from gateway.audit import SCHEMA, Audit
 from gateway.call import Call, Decision, Subject
-from gateway.sections import Audit as Settings
-from gateway.sections import Upload
+from gateway.config.sections import Audit as Settings
+from gateway.config.sections import Upload
+from gateway.record.audit import SCHEMA, Audit
 from gateway.stores.writer import Writer
 
 RECORD = 15.0

@@ -28,15 +28,15 @@ import orjson
 
 from benchmarks.process import BenchmarkError, run_to_end
 from gateway.call import Call, Redaction, Span
-from gateway.formats.openai_chat import OPENAI_CHAT
-from gateway.scan import placeholders
-from gateway.scan.pii import PiiScanner
-from gateway.scan.secrets import SecretScanner
-from gateway.scan.window import StreamScanner
-from gateway.sections import Output, Pii, Sql
+from gateway.config.sections import Output, Pii, Sql
+from gateway.detect.core.window import StreamScanner
+from gateway.detect.personal import placeholders
+from gateway.detect.personal.scanner import PiiScanner
+from gateway.detect.secrets.scanner import SecretScanner
+from gateway.dialects.openai_chat import OPENAI_CHAT
+from gateway.redaction.texts import Texts
+from gateway.redaction.vault import Seal
 from gateway.stores.sqlite import SqliteStore
-from gateway.texts import Texts
-from gateway.vault import Seal
 
 HERE = Path(__file__).parent
 FLOORS = {
@@ -115,10 +115,10 @@ def chunk(text: str) -> bytes:
 
 def filtered(scanner: StreamScanner, pieces: Sequence[str]) -> float:
     """Mean cost of one piece in `output.AnswerFilter` with all its gates, the parsing of events left out."""
-    from gateway.exfiltration import Exfiltration
-    from gateway.invisible import Invisible
-    from gateway.output import Screen
-    from gateway.sqlgate import SqlGate
+    from gateway.output.exfiltration import Exfiltration
+    from gateway.output.invisible import Invisible
+    from gateway.output.screen import Screen
+    from gateway.output.sqlgate import SqlGate
 
     gates = (Invisible("remove"), Exfiltration([]), SqlGate(Sql(allow=("select",))))
     screen = Screen(Output(), scanner, lambda _: False, gates=gates)

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from sysconfig import get_paths
 
-from gateway.scan.secrets import SecretScanner
+from gateway.detect.secrets.scanner import SecretScanner
 
 ROOT = Path(__file__).parents[1]
 PAGE = 4000  # characters

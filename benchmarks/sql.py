@@ -22,9 +22,9 @@ from typing import Final
 
 from benchmarks.statements import LOUD, READS, WRITES, statements
 from benchmarks.systems import ROOT
-from gateway.scan.sql import Reader, Statement
-from gateway.scan.sqlfind import Arguments, Finder
-from gateway.scan.sqlinject import Breakout
+from gateway.detect.sql.find import Arguments, Finder
+from gateway.detect.sql.inject import Breakout
+from gateway.detect.sql.read import Reader, Statement
 
 SAMPLES: Final = ROOT.parent / "shared" / "data" / "sql_dev.jsonl"
 PLAIN: Final = re.compile(

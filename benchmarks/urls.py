@@ -11,7 +11,7 @@ from collections import Counter
 from pathlib import Path
 from sysconfig import get_paths
 
-from gateway.scan.urls import carries, parse
+from gateway.detect.urls.judge import carries, parse
 
 _URL = re.compile(r"https?://[^\s\"'<>)\]`\\{}$%]+(?:%[0-9A-Fa-f]{2}[^\s\"'<>)\]`\\{}$%]*)*")
 _TRAILING = ".,;:!?*_|"

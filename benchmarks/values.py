@@ -16,8 +16,8 @@ from typing import Any, Final
 import regex
 from faker import Faker
 
-from gateway.scan.identities import IDENTITIES
-from gateway.scan.identity import Identity
+from gateway.detect.personal.identities import IDENTITIES
+from gateway.detect.personal.number_kind import Identity
 
 _TRIES: Final = 200_000
 _CAPITALS: Final = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"

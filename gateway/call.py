@@ -335,6 +335,26 @@ class Screening:
 Headers = Sequence[tuple[bytes, bytes]]
 
 
+class ToolUse(NamedTuple):
+    """One call of a tool: `arguments` are JSON, or a string that holds JSON; `id` is "" where there is none."""
+
+    id: str
+    tool: str
+    arguments: Any
+
+
+class Step(NamedTuple):
+    """One thing that happened in a conversation, in order.
+
+    turn: the model spoke, and asked for `uses`. result: `uses` is the one call that `text` answers.
+    prompt: the user said `text`.
+    """
+
+    kind: Literal["prompt", "turn", "result"]
+    text: str = ""
+    uses: tuple[ToolUse, ...] = ()
+
+
 @dataclass(slots=True)
 class Call:
     """One call on its way. `ingress` reads the first part; then each stage writes the one field named after it."""

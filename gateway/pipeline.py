@@ -17,23 +17,29 @@ from functools import partial
 
 import orjson
 
-from gateway import budget, fields, flow, forms, ingress, models, quota, ratelimit, taint, tiers
-from gateway.admit import admit
+from gateway import budget
 from gateway.budget import PASSING, Budget, Spent
-from gateway.call import NO_OBLIGATIONS, Call, Debit, Json, Obligations, Rejection, Screening, Subject, Usage
+from gateway.call import NO_OBLIGATIONS, Call, Debit, Json, Obligations, Rejection, Screening, Step, Subject, Usage
+from gateway.config import tiers
+from gateway.dialects import Chunk, StreamCodec, items, numbers, surrogates, tree
+from gateway.dialects.parts import merged
 from gateway.errors import Refusal, trace
-from gateway.formats import Chunk, StreamCodec, items, numbers, surrogates, tree
-from gateway.formats.parts import merged
-from gateway.forward import MAX_ANSWER, Answer
-from gateway.idempotency import REPLAYED
-from gateway.judging import Pace, judge, spent, takes_long
-from gateway.lanes import SMALL, apart, to_its_end
-from gateway.loops import NOTHING, Look, Loops, Step
-from gateway.output import AnswerFilter
-from gateway.pii import broken
-from gateway.reply import Reply
+from gateway.ingress import request
+from gateway.ingress.idempotency import REPLAYED
+from gateway.ingress.reply import Reply
+from gateway.limits import quota, ratelimit
+from gateway.limits.loops import NOTHING, Look, Loops
+from gateway.limits.tokens import ANSWER, MESSAGE
+from gateway.output.screen import AnswerFilter
+from gateway.policy import flow, models
+from gateway.redaction import taint
+from gateway.redaction.redact import broken
+from gateway.scheduling.judging import Pace, judge, spent, takes_long
+from gateway.scheduling.lanes import SMALL, apart, to_its_end
 from gateway.stores import StoreUnavailable
-from gateway.tokens import ANSWER, MESSAGE
+from gateway.stores.admit import admit
+from gateway.upstream import fields, forms
+from gateway.upstream.forward import MAX_ANSWER, Answer
 
 LAPSE_MARGIN = 60  # seconds past an upstream's own time limit after which an unsettled reservation counts as lost
 MAX_COUNTED = 1024 * 1024  # bytes of a broken answer whose tokens are counted
@@ -41,7 +47,7 @@ HELD = 64 * 1024  # characters of a stream that are kept, for its tokens, before
 _log = logging.getLogger("meshgate")
 
 
-async def serve(call: Call, receive: ingress.Receive, reply: Reply) -> None:
+async def serve(call: Call, receive: request.Receive, reply: Reply) -> None:
     """Serve one call. Raises nothing but what ends the process."""
     call.budget = Budget(call.runtime.config.server.scan_budget)
     budget.bind(call.budget)
@@ -71,7 +77,7 @@ async def serve(call: Call, receive: ingress.Receive, reply: Reply) -> None:
         await refuse(call, Refusal("state_unavailable", "The state store does not answer; try again later."), reply)
     except Spent:
         await refuse(call, spent(call), reply)
-    except (ingress.Disconnected, asyncio.CancelledError):
+    except (request.Disconnected, asyncio.CancelledError):
         reply.abandon()
     except (KeyboardInterrupt, SystemExit, GeneratorExit):
         raise
@@ -101,11 +107,11 @@ async def identify(call: Call) -> None:
         call.ticket.claim(call.subject.team)
 
 
-async def read(call: Call, receive: ingress.Receive) -> None:
+async def read(call: Call, receive: request.Receive) -> None:
     """The request itself, and what is known of its texts. Much new text is looked at off the event loop."""
     runtime = call.runtime
     server = runtime.config.server
-    await ingress.receive(call, receive, server)
+    await request.receive(call, receive, server)
     tainted = taint.look(call)
     runtime.forward.model(call.model)
     call.known_model = runtime.forward.label(call.model)

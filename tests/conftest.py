@@ -10,7 +10,7 @@ import hypothesis
 import pytest
 
 import upstream as scripted
-from gateway.scan.pii import PiiScanner
+from gateway.detect.personal.scanner import PiiScanner
 from gateway.stores import Store
 from redis_cluster import cluster
 from scan_samples import REGIONS

@@ -15,9 +15,9 @@ from typing import Any
 import httpx
 import yaml
 
-from gateway.app import Gateway
-from gateway.load import load
-from gateway.server import make_server
+from gateway.config.load import load
+from gateway.serving.app import Gateway
+from gateway.serving.server import make_server
 
 KEYS = {"alice": "mg-alice", "bob": "mg-bob", "mallory": "mg-mallory"}
 TEAMS = {"alice": "red", "bob": "red", "mallory": "blue"}

@@ -12,10 +12,10 @@ from presidio_analyzer.nlp_engine import NlpArtifacts, NlpEngine
 from presidio_analyzer.predefined_recognizers import PhoneRecognizer
 
 from gateway.call import Finding
-from gateway.scan.context import TOKENS
-from gateway.scan.patterns import LEFT_OUT
-from gateway.scan.pii import canonical
-from gateway.scan.rules import resolve
+from gateway.detect.core.context import TOKENS
+from gateway.detect.core.rules import resolve
+from gateway.detect.personal.patterns import LEFT_OUT
+from gateway.detect.personal.scanner import canonical
 from scan_samples import REGIONS
 
 Reference = Callable[[str], list[Finding]]
@@ -61,7 +61,7 @@ def by_spacy() -> Words:
 
 
 def by_context() -> Words:
-    """The words that `gateway.scan.context` sees."""
+    """The words that `gateway.detect.core.context` sees."""
     return Words(lambda text: [(match.group(), match.start()) for match in TOKENS.finditer(text)])
 
 

@@ -8,21 +8,21 @@ from typing import Any
 
 from gateway.budget import Budget
 from gateway.call import Call
-from gateway.content import hosts
+from gateway.config.sections import Sql
+from gateway.detect.core.window import StreamScanner
+from gateway.detect.injection.scoring import Injection
+from gateway.detect.personal import placeholders
+from gateway.detect.personal.scanner import PiiScanner
+from gateway.detect.secrets.own import OwnSecrets
+from gateway.detect.secrets.scanner import SecretScanner
+from gateway.detect.unscannable import Beside
+from gateway.dialects.openai_chat import OPENAI_CHAT
 from gateway.errors import Refusal
-from gateway.exfiltration import Exfiltration
-from gateway.formats.openai_chat import OPENAI_CHAT
-from gateway.invisible import Invisible
-from gateway.own import OwnSecrets
-from gateway.scan import placeholders
-from gateway.scan.beside import Beside
-from gateway.scan.injection import Injection
-from gateway.scan.pii import PiiScanner
-from gateway.scan.secrets import SecretScanner
-from gateway.scan.window import StreamScanner
-from gateway.sections import Sql
-from gateway.sqlgate import SqlGate
-from gateway.tokens import O200k
+from gateway.limits.tokens import O200k
+from gateway.output.exfiltration import Exfiltration
+from gateway.output.invisible import Invisible
+from gateway.output.sqlgate import SqlGate
+from gateway.redaction.content import hosts
 
 Work = Callable[[str], object]
 

@@ -19,9 +19,9 @@ from hypothesis import settings as settings_
 from hypothesis import strategies as st
 
 import upstream as scripted
-from gateway import process
-from gateway.admin import keys, workflows
-from gateway.correlation import LONGEST
+from gateway.control.admin import keys, workflows
+from gateway.ingress.correlation import LONGEST
+from gateway.serving import process
 from line import Line, config, running
 
 KEY = "mg-admin-of-the-tests"

@@ -10,9 +10,9 @@ import pytest
 import redis
 
 import upstream as scripted
-from gateway.admit import admit
 from gateway.call import Ask, Rejection, Reservation
 from gateway.stores import Store, StoreUnavailable
+from gateway.stores.admit import admit
 from gateway.stores.redis import RedisStore
 from line import config, running
 from servers import redis_server

@@ -10,7 +10,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.authorize import Authorizer, document
 from gateway.call import (
     Ask,
     Balance,
@@ -25,10 +24,11 @@ from gateway.call import (
     Span,
     Subject,
 )
-from gateway.engines.base import PolicyUnavailable
+from gateway.config.sections import Policy
 from gateway.errors import Refusal
-from gateway.sections import Policy
-from gateway.verdict import CLASSES, read
+from gateway.policy.authorize import Authorizer, document
+from gateway.policy.engines.base import PolicyUnavailable
+from gateway.policy.verdict import CLASSES, read
 
 ALLOW: Json = {"allow": True, "deny": [], "obligations": {}}
 
@@ -82,7 +82,7 @@ def deny(code: str, cls: str, message: str = "No") -> Json:
 
 def test_the_document(monkeypatch: pytest.MonkeyPatch) -> None:
     """Names and counts, as the contract has them; it is plain JSON. The time is that of the minute."""
-    monkeypatch.setattr("gateway.authorize.time.time", lambda: 1795170659.9)
+    monkeypatch.setattr("gateway.policy.authorize.time.time", lambda: 1795170659.9)
     made = call(redaction=Redaction(counts={"EMAIL_ADDRESS": 2}), unscannable={"image": 1})
     found = [Finding(0, 5, "EMAIL_ADDRESS", 1.0), Finding(7, 12, "EMAIL_ADDRESS", 1.0)]
     made.found = [(Span({}, "content", "", "tool", None), found), (Span({}, "content", "", "user", None), [])]

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from gateway.cli import main
-from gateway.commands import backup
+from gateway.cli.commands import backup
 from gateway.errors import ConfigError
 from gateway.stores import Store, open_store
 from store_harness import quota, standing, take

@@ -14,8 +14,8 @@ import pytest
 import yaml
 
 import upstream as scripted
-from gateway import candidate as candidates
-from gateway.sections import Policy
+from gateway.config.sections import Policy
+from gateway.policy import candidate as candidates
 from line import Line, config, running
 from test_reload import eventually
 from test_replay import STRICT, run
@@ -123,7 +123,8 @@ def test_switched_on_and_off_by_a_reload(up: scripted.Upstream, tmp_path: Path, 
 def test_a_gateway_that_is_killed_leaves_no_process(tmp_path: Path) -> None:
     """Also where the candidate cannot be used, and its process still looks for another."""
     policy = Policy(path=str(tmp_path / "none")).model_dump_json()
-    code = "import subprocess, sys, os; child = subprocess.Popen([sys.executable, '-m', 'gateway.candidate_process'], "
+    code = "import subprocess, sys, os; "
+    code += "child = subprocess.Popen([sys.executable, '-m', 'gateway.policy.candidate_process'], "
     code += "stdin=subprocess.PIPE, stdout=subprocess.PIPE); "
     code += f"child.stdin.write({policy!r}.encode() + b'\\n'); child.stdin.flush(); "
     code += "child.stdout.readline(); print(child.pid, flush=True); os._exit(0)"

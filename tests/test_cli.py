@@ -14,11 +14,10 @@ from typing import Any
 
 import pytest
 
-import gateway
-from gateway import cli, stores
+from gateway import cli, serving, stores
 from gateway.cli import main
-from gateway.commands import policy
-from gateway.config import State
+from gateway.cli.commands import policy
+from gateway.config.grammar import State
 from gateway.errors import ConfigError
 from gateway.stores import Key, StoreUnavailable
 
@@ -94,10 +93,10 @@ def store(monkeypatch: pytest.MonkeyPatch) -> Store:
 def served(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Any, ...]]:
     """What was handed to `gateway.process.serve`."""
     calls: list[tuple[Any, ...]] = []
-    process = ModuleType("gateway.process")
+    process = ModuleType("gateway.serving.process")
     process.serve = lambda *args: calls.append(args)  # type: ignore[attr-defined]
-    monkeypatch.setitem(sys.modules, "gateway.process", process)
-    monkeypatch.setattr(gateway, "process", process, raising=False)
+    monkeypatch.setitem(sys.modules, "gateway.serving.process", process)
+    monkeypatch.setattr(serving, "process", process, raising=False)
     return calls
 
 

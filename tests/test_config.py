@@ -1,4 +1,4 @@
-"""gateway.config: the grammar, and that docs/config.md explains all of it."""
+"""gateway.config.grammar: the grammar, and that docs/config.md explains all of it."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from gateway.config import Config, Price, schema
+from gateway.config.grammar import Config, Price, schema
 
 REFERENCE = Path(__file__).parent.parent / "docs" / "config.md"
 # Heading in the reference -> class of the grammar.

@@ -1,4 +1,4 @@
-"""gateway.correlation: signed tokens that name a workflow; nobody but the gateway can make one."""
+"""gateway.ingress.correlation: signed tokens that name a workflow; nobody but the gateway can make one."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.config import Config
-from gateway.correlation import LONGEST, Signer, signer
+from gateway.config.grammar import Config
 from gateway.errors import Refusal
 from gateway.ids import is_correlation_id
+from gateway.ingress.correlation import LONGEST, Signer, signer
 
 NOW = 1_800_000_000.0
 IDS = st.from_regex(r"[A-Za-z0-9][A-Za-z0-9._:/+=@-]{0,92}", fullmatch=True)

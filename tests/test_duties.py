@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 import upstream as scripted
-from gateway.telemetry import Telemetry
+from gateway.record.telemetry import Telemetry
 from line import config, running
 
 POLICY = """package gateway
@@ -50,6 +50,6 @@ def test_duties_of_several_rules(up: scripted.Upstream, tmp_path: Path, bundle: 
 
 def test_codes_that_a_policy_works_out_do_not_fill_the_metrics(monkeypatch: pytest.MonkeyPatch) -> None:
     """So many rules have a label of their own; all others share one."""
-    monkeypatch.setattr("gateway.telemetry._MOST_RULES", 2)
+    monkeypatch.setattr("gateway.record.telemetry._MOST_RULES", 2)
     told = Telemetry(None)
     assert [told._rule(code) for code in ("a", "b", "c", "a")] == ["a", "b", "other", "a"]

@@ -1,4 +1,4 @@
-"""gateway.exfiltration and gateway.scan.urlfind: URLs that carry data out stay here, all others pass, in any pieces."""
+"""gateway.output.exfiltration, gateway.detect.urls.find: URLs that carry data out stay, others pass, in any pieces."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from hypothesis import strategies as st
 import line as lines
 import upstream as scripted
 from gateway.call import Call, Redaction, Span
+from gateway.config.load import loads
+from gateway.detect.urls.find import Links
+from gateway.detect.urls.judge import MAX_URL, carries, parse
+from gateway.dialects.openai_chat import OPENAI_CHAT
 from gateway.errors import ConfigError, Refusal
-from gateway.exfiltration import Exfiltration
-from gateway.formats.openai_chat import OPENAI_CHAT
-from gateway.load import loads
-from gateway.scan.urlfind import Links
-from gateway.scan.urls import MAX_URL, carries, parse
+from gateway.output.exfiltration import Exfiltration
 
 GATE = Exfiltration(["docs.example.org", "*.trusted.example"])
 ADDRESS = "ann.smith@example.org"

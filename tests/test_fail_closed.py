@@ -11,8 +11,8 @@ import pytest
 
 import upstream as scripted
 from gateway.call import Finding
+from gateway.redaction.texts import Texts
 from gateway.stores import StoreUnavailable
-from gateway.texts import Texts
 from line import Line, config, running
 
 TEXT = "Write to ann@example.org about the plan for the day after tomorrow."
@@ -213,6 +213,6 @@ def test_a_gate_that_raises(line: Line, monkeypatch: pytest.MonkeyPatch, place: 
 
 def test_a_fault_of_restoring(line: Line, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where a value cannot be put back, the answer is stopped: half an answer may mean something else."""
-    monkeypatch.setattr("gateway.restore.Restorer.value", Broken())
+    monkeypatch.setattr("gateway.redaction.restore.Restorer.value", Broken())
     answer = line.chat(TEXT, cid="restore")
     assert answer.json()["error"]["code"] == "output_blocked"

@@ -12,12 +12,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway import flow
-from gateway.authorize import Authorizer
-from gateway.call import LABELS, TOOLS, Call, History, Json, Marked, Subject
+from gateway.call import LABELS, TOOLS, Call, History, Json, Marked, Step, Subject, ToolUse
+from gateway.config.sections import Policy
 from gateway.errors import Refusal
-from gateway.loops import Step, ToolUse
-from gateway.sections import Policy
+from gateway.policy import flow
+from gateway.policy.authorize import Authorizer
 from gateway.stores.record import Record
 
 Judge = Callable[[Json], Json]
@@ -253,7 +252,7 @@ def test_history_is_a_value() -> None:
 
 def test_shipped_rules_use_paths_that_exist(tmp_path: Path) -> None:
     """The bundle reads the history, so the gateway keeps it."""
-    from gateway.engines import load_engine
+    from gateway.policy.engines import load_engine
 
     engine = load_engine(Policy(path="policies"))
     assert Authorizer(Policy(), engine).reads_history

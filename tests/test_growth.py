@@ -9,26 +9,26 @@ from collections.abc import Callable
 import pytest
 
 from gateway.call import Finding, Redaction
-from gateway.config import Quotas, Server
+from gateway.config.grammar import Quotas, Server
+from gateway.config.load import loads
+from gateway.config.sections import Loops as LoopSettings
+from gateway.config.sections import Output
+from gateway.detect.core.rules import resolve
+from gateway.detect.core.window import StreamScanner
+from gateway.detect.personal.scanner import PiiScanner
+from gateway.dialects import tree
+from gateway.dialects.openai_chat import OPENAI_CHAT
+from gateway.dialects.openai_steps import steps
+from gateway.dialects.openai_tables import SHAPE
 from gateway.errors import ConfigError, Refusal
-from gateway.exfiltration import Exfiltration
-from gateway.formats import tree
-from gateway.formats.openai_chat import OPENAI_CHAT
-from gateway.formats.openai_steps import steps
-from gateway.formats.openai_tables import SHAPE
-from gateway.idempotency import key_of
-from gateway.identity import credential
-from gateway.ingress import correlation_id
-from gateway.invisible import Invisible
-from gateway.load import loads
-from gateway.loops import Loops
-from gateway.output import AnswerFilter, Screen
-from gateway.scan.pii import PiiScanner
-from gateway.scan.rules import resolve
-from gateway.scan.window import StreamScanner
-from gateway.sections import Loops as LoopSettings
-from gateway.sections import Output
-from gateway.server import check_head
+from gateway.identity.identify import credential
+from gateway.ingress.idempotency import key_of
+from gateway.ingress.request import correlation_id
+from gateway.limits.loops import Loops
+from gateway.output.exfiltration import Exfiltration
+from gateway.output.invisible import Invisible
+from gateway.output.screen import AnswerFilter, Screen
+from gateway.serving.server import check_head
 from growth import grows_evenly
 from shapes import BODIES, OWN, SHAPES, STREAMS, Work, a_call, shape, stream_scanner, text_readers
 

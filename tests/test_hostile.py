@@ -12,22 +12,24 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gateway import judging, output
 from gateway.call import Call, Redaction, Span
+from gateway.config.sections import Output, Sql
+from gateway.detect.core.window import StreamScanner
+from gateway.detect.personal import placeholders
+from gateway.detect.personal.scanner import PiiScanner
+from gateway.detect.secrets.scanner import SecretScanner
+from gateway.detect.sql import find
+from gateway.detect.sql.inject import Breakout
+from gateway.dialects.openai_chat import OPENAI_CHAT
 from gateway.errors import Refusal
-from gateway.exfiltration import Exfiltration
-from gateway.formats.openai_chat import OPENAI_CHAT
-from gateway.invisible import Invisible
-from gateway.output import AnswerFilter, Screen
-from gateway.runtime import Runtime
-from gateway.scan import placeholders, sqlfind
-from gateway.scan.pii import PiiScanner
-from gateway.scan.secrets import SecretScanner
-from gateway.scan.sqlinject import Breakout
-from gateway.scan.window import StreamScanner
-from gateway.sections import Output, Sql
-from gateway.sqlgate import SqlGate
-from gateway.texts import Texts
+from gateway.output import screen
+from gateway.output.exfiltration import Exfiltration
+from gateway.output.invisible import Invisible
+from gateway.output.screen import AnswerFilter, Screen
+from gateway.output.sqlgate import SqlGate
+from gateway.redaction.texts import Texts
+from gateway.scheduling import judging
+from gateway.serving.runtime import Runtime
 
 RESTORE = {
     "<EMAIL_1>": "ann@example.org",
@@ -156,8 +158,8 @@ def test_an_answer_cannot_be_held_without_end(
     screens: dict[str, Screen], monkeypatch: pytest.MonkeyPatch, what: str
 ) -> None:
     """Tool calls and texts that never end, or never end to begin, are stopped before they fill the memory."""
-    monkeypatch.setattr(output, "MAX_TOOL_CALL", 4096)
-    monkeypatch.setattr(output, "MAX_RUNS", 16)
+    monkeypatch.setattr(screen, "MAX_TOOL_CALL", 4096)
+    monkeypatch.setattr(screen, "MAX_RUNS", 16)
     events = {
         "long": [event({"tool_calls": [{"index": i % 2, "function": {"arguments": "a" * 50}}]}) for i in range(99)],
         "many calls": [event({"tool_calls": [{"index": i, "function": {"name": "f"}}]}) for i in range(99)],
@@ -194,7 +196,7 @@ def test_reading_sql_takes_so_much_and_no_more(screens: dict[str, Screen], name:
         made = screened(screens["redact"])
         with_refusal = whole_or_code(lambda made=made, judge=judge: judge(made))
         assert with_refusal == "refused: sql_blocked"
-        assert made.screening.effort < sqlfind.EFFORT * 1.5
+        assert made.screening.effort < find.EFFORT * 1.5
 
 
 def whole_or_code(judge: Any) -> str:

@@ -1,4 +1,4 @@
-"""gateway.identity and gateway.jwks: who is let in, who is not, and what the refusals say."""
+"""gateway.identity.identify and gateway.identity.jwks: who is let in, who is not, and what the refusals say."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.call import Subject
-from gateway.config import Agent, Jwt
+from gateway.config.grammar import Agent, Jwt
 from gateway.errors import ConfigError, Refusal
-from gateway.identity import Identity, credential
-from gateway.jwks import Verifier
-from gateway.keyfiles import new_key, read_key_file
+from gateway.identity.identify import Identity, credential
+from gateway.identity.jwks import Verifier
+from gateway.identity.keyfiles import new_key, read_key_file
 
 KEY = "mg-test-key"
 JWKS = "https://id.example/jwks"
@@ -487,7 +487,7 @@ async def test_verified_token_is_remembered_until_it_expires(
 
 async def test_memory_is_bounded(issuer: respx.Route, monkeypatch: pytest.MonkeyPatch) -> None:
     """The oldest verified tokens make room for new ones."""
-    monkeypatch.setattr("gateway.jwks._REMEMBERED", 2)
+    monkeypatch.setattr("gateway.identity.jwks._REMEMBERED", 2)
     identity = Identity({}, settings())
     tokens = [token(jti=str(i)) for i in range(3)]
     for raw in tokens:

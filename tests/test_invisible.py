@@ -1,4 +1,4 @@
-"""gateway.invisible: what nobody sees leaves the answer, what scripts need stays."""
+"""gateway.output.invisible: what nobody sees leaves the answer, what scripts need stays."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.call import Call
+from gateway.dialects.openai_chat import OPENAI_CHAT
 from gateway.errors import Refusal
-from gateway.formats.openai_chat import OPENAI_CHAT
-from gateway.invisible import Invisible
+from gateway.output.invisible import Invisible
 
 CALL = Call("id", "/", "llm", OPENAI_CHAT, [], None, 0)
 REMOVE, BLOCK = Invisible("remove"), Invisible("block")

@@ -1,4 +1,4 @@
-"""gateway.load, document, explain, litellm: what loads, what is refused, and in which words."""
+"""gateway.config.load, document, explain, litellm: what loads, what is refused, and in which words."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from gateway import load as load_module
-from gateway.config import Config
+from gateway.config import load as load_module
+from gateway.config.grammar import Config
+from gateway.config.load import Watcher, load, loads
 from gateway.errors import ConfigError
-from gateway.load import Watcher, load, loads
 
 ROOT = Path(__file__).parent.parent
 MINIMAL = """\
@@ -67,7 +67,7 @@ events:   none                                                             # or 
 
 
 class Scanner:
-    """Stands for gateway.scan.pii, which takes a second to import."""
+    """Stands for gateway.detect.personal.scanner, which takes a second to import."""
 
     @staticmethod
     def entities() -> tuple[str, ...]:

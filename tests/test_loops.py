@@ -10,12 +10,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.call import Debit
-from gateway.config import Quotas
+from gateway.call import Debit, Step, ToolUse
+from gateway.config.grammar import Quotas
+from gateway.config.sections import Loops as Settings
+from gateway.dialects.openai_chat import OPENAI_CHAT
 from gateway.errors import Refusal
-from gateway.formats.openai_chat import OPENAI_CHAT
-from gateway.loops import Look, Loops, Step, ToolUse, canonical, cycle
-from gateway.sections import Loops as Settings
+from gateway.limits.loops import Look, Loops, canonical, cycle
 
 WORKFLOW = ("team", "workflow")
 

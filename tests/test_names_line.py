@@ -15,12 +15,12 @@ import pytest
 import line as lines
 import upstream as scripted
 from gateway.call import Finding, Span
+from gateway.config.load import loads
+from gateway.config.sections import Ner
+from gateway.detect.names.pool import Pool, Unread
+from gateway.detect.names.windows import SIZE
 from gateway.errors import ConfigError, Refusal
-from gateway.load import loads
-from gateway.names import Names
-from gateway.ner.pool import Pool, Unread
-from gateway.ner.windows import SIZE
-from gateway.sections import Ner
+from gateway.redaction.names import Names
 
 BASE = "providers: {d: {format: demo}}\nmodels: {m: {targets: [d/m]}}\npolicy: null\n"
 

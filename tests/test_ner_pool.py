@@ -15,10 +15,10 @@ from pathlib import Path
 import pytest
 
 import ner_model
+from gateway.config.sections import Ner
+from gateway.detect.names import pool as pools
+from gateway.detect.names.pool import Pool, Unread
 from gateway.errors import ConfigError
-from gateway.ner import pool as pools
-from gateway.ner.pool import Pool, Unread
-from gateway.sections import Ner
 
 PATIENCE = 30.0  # seconds, where a test waits for what must come
 
@@ -196,8 +196,8 @@ def test_workers_end_when_the_gateway_is_killed(tmp_path: Path) -> None:
     program = tmp_path / "parent.py"
     program.write_text(
         "import asyncio, sys\n"
-        "from gateway.ner.pool import Pool\n"
-        "from gateway.sections import Ner\n"
+        "from gateway.detect.names.pool import Pool\n"
+        "from gateway.config.sections import Ner\n"
         "async def main():\n"
         "    pool = await Pool(Ner()).open()\n"
         "    print(*pool.pids, flush=True)\n"
@@ -221,7 +221,7 @@ async def test_a_worker_knows_nothing_of_the_gateway(pool: Pool, monkeypatch: py
         assert not any(b"sk-secret" in environment(pid) for pid in opened.pids)
     finally:
         await opened.close()
-    heavy = "import gateway.ner.worker, sys; print([m for m in sys.modules if m.split('.')[0] in "
+    heavy = "import gateway.detect.names.worker, sys; print([m for m in sys.modules if m.split('.')[0] in "
     heavy += "('pydantic', 'aiohttp', 'presidio_analyzer', 'hyperscan', 'spacy', 'uvicorn')])"
     with contextlib.chdir(Path(__file__).parent.parent):
         out = await asyncio.to_thread(subprocess.check_output, [sys.executable, "-c", heavy], text=True)

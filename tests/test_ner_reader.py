@@ -9,9 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway.call import Finding
-from gateway.ner.lists import Lists, fold, load
-from gateway.ner.reader import ModelError, Reader
-from gateway.ner.windows import OVERLAP, SIZE, join, windows
+from gateway.detect.names.lists import Lists, fold, load
+from gateway.detect.names.reader import ModelError, Reader
+from gateway.detect.names.windows import OVERLAP, SIZE, join, windows
 
 ENTITIES = ("PERSON", "LOCATION", "ORGANIZATION", "NRP")
 

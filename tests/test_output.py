@@ -11,15 +11,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway.call import Call, Redaction
+from gateway.config.sections import Output
+from gateway.detect.core.window import StreamScanner
+from gateway.detect.personal.placeholders import PLACEHOLDER
+from gateway.detect.personal.placeholders import WRITTEN as PATTERN
+from gateway.detect.personal.scanner import PiiScanner
+from gateway.detect.secrets.scanner import SecretScanner
+from gateway.dialects.openai_chat import OPENAI_CHAT
 from gateway.errors import Refusal
-from gateway.formats.openai_chat import OPENAI_CHAT
-from gateway.output import Screen
-from gateway.scan.pii import PiiScanner
-from gateway.scan.placeholders import PLACEHOLDER
-from gateway.scan.placeholders import WRITTEN as PATTERN
-from gateway.scan.secrets import SecretScanner
-from gateway.scan.window import StreamScanner
-from gateway.sections import Output
+from gateway.output.screen import Screen
 
 SECRET = "ghp_" + "a1B2c3D4e5F6g7H8i9J0k1L2m3N4o5P6q7R8"
 RESTORE = {"<EMAIL_1>": "ann@example.org", "<PHONE_2>": 'say "hi" \\ 0'}

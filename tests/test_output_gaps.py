@@ -8,13 +8,13 @@ from typing import Any
 import pytest
 
 from gateway.call import Call
-from gateway.formats.openai_chat import OPENAI_CHAT
-from gateway.output import Screen
-from gateway.scan.pii import PiiScanner
-from gateway.scan.placeholders import PLACEHOLDER
-from gateway.scan.placeholders import WRITTEN as PATTERN
-from gateway.scan.window import StreamScanner
-from gateway.sections import Output
+from gateway.config.sections import Output
+from gateway.detect.core.window import StreamScanner
+from gateway.detect.personal.placeholders import PLACEHOLDER
+from gateway.detect.personal.placeholders import WRITTEN as PATTERN
+from gateway.detect.personal.scanner import PiiScanner
+from gateway.dialects.openai_chat import OPENAI_CHAT
+from gateway.output.screen import Screen
 
 BOB = "bob@example.net"
 

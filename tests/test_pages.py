@@ -7,7 +7,7 @@ from typing import cast
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from gateway import workflows
+from gateway.control import workflows
 from gateway.stores import State, Store, Workflow
 
 ROWS = st.lists(

@@ -13,13 +13,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import upstream as scripted
-from gateway.actions import ORDER, Actions, Rules, together
 from gateway.call import Call, Subject
+from gateway.config.load import load
+from gateway.config.sections import Action, Pii
+from gateway.detect.personal.scanner import canonical
+from gateway.dialects.openai_chat import OPENAI_CHAT
 from gateway.errors import ConfigError
-from gateway.formats.openai_chat import OPENAI_CHAT
-from gateway.load import load
-from gateway.scan.pii import canonical
-from gateway.sections import Action, Pii
+from gateway.redaction.actions import ORDER, Actions, Rules, together
 from line import Line, config, running
 
 TEXT = "Write to ann@example.org or 212-555-0123."

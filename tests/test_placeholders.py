@@ -13,16 +13,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway.call import Call, Finding, Redaction, Span, Subject
-from gateway.formats.openai_chat import OPENAI_CHAT
-from gateway.output import Screen
-from gateway.pii import Redactor
-from gateway.scan import placeholders
-from gateway.scan.beside import Beside
-from gateway.scan.pii import PiiScanner, canonical
-from gateway.scan.secrets import SecretScanner
-from gateway.scan.window import StreamScanner
-from gateway.sections import Output, Pii
-from gateway.vault import Seal
+from gateway.config.sections import Output, Pii
+from gateway.detect.core.window import StreamScanner
+from gateway.detect.personal import placeholders
+from gateway.detect.personal.scanner import PiiScanner, canonical
+from gateway.detect.secrets.scanner import SecretScanner
+from gateway.detect.unscannable import Beside
+from gateway.dialects.openai_chat import OPENAI_CHAT
+from gateway.output.screen import Screen
+from gateway.redaction.redact import Redactor
+from gateway.redaction.vault import Seal
 
 VALUES = {
     "<EMAIL_1>": "ann@example.org",

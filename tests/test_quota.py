@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway import quota
 from gateway.call import Ask, Debit, Rejection, Usage
-from gateway.config import Model, Price
-from gateway.config import Quotas as Settings
+from gateway.config.grammar import Model, Price
+from gateway.config.grammar import Quotas as Settings
+from gateway.limits import quota
 
 USD_5 = 5_000_000_000
 MINI = Price(input=0.15, output=0.6)

@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.call import Ask, Balance, Debit, Rejection, Reservation, Subject
-from gateway.config import Limit
-from gateway.ratelimit import RateLimits, duration, elsewhere
+from gateway.config.grammar import Limit
+from gateway.limits.ratelimit import RateLimits, duration, elsewhere
 
 BOT = Subject("bot", "support")
 

@@ -15,8 +15,8 @@ import pytest
 import upstream as scripted
 from gateway.call import Obligations
 from gateway.cli import main
-from gateway.commands.decisions import moment
-from gateway.replay import Verdict, change, events, verdict
+from gateway.cli.commands.decisions import moment
+from gateway.policy.replay import Verdict, change, events, verdict
 from line import Line, config, running
 
 SHIPPED = Path(__file__).resolve().parent.parent / "policies"

@@ -22,8 +22,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from uvicorn.protocols.http import flow_control, httptools_impl
 
-from gateway import config, server
+from gateway.config import grammar
 from gateway.errors import Refusal
+from gateway.serving import server
 
 Address = tuple[str, int]
 PATIENCE = 20.0  # seconds after which a test gives up; nothing below waits that long when it passes
@@ -128,7 +129,7 @@ class App:
 def serving(app: App, **values: Any) -> Iterator[Address]:
     """The app on a port of its own, in a thread, until the block ends."""
     listener = socket.create_server(("127.0.0.1", 0))
-    running = server.make_server(app, config.Server(**values), sockets=[listener])
+    running = server.make_server(app, grammar.Server(**values), sockets=[listener])
     thread = threading.Thread(target=running.run)
     thread.start()
     try:
@@ -276,7 +277,7 @@ def test_one_reading(headers: list[tuple[bytes, bytes]]) -> None:
     if not all(value.isdigit() for value in lengths) or len(lengths) > 1:
         return  # the parser lets none of these through
     try:
-        server.check_head("1.1", b"POST", b"/", headers, config.Server(max_body=1000))
+        server.check_head("1.1", b"POST", b"/", headers, grammar.Server(max_body=1000))
     except Refusal:
         return
     values = {key: [value for name, value in headers if name == key] for key, _ in headers}
@@ -512,7 +513,7 @@ def test_stop_lets_answers_end() -> None:
     """When the server stops, an answer under way is sent whole, and then the app is told."""
     app = App()
     listener = socket.create_server(("127.0.0.1", 0))
-    running = server.make_server(app, config.Server(), sockets=[listener])
+    running = server.make_server(app, grammar.Server(), sockets=[listener])
     thread = threading.Thread(target=running.run)
     thread.start()
     with connect(listener.getsockname()) as sock:
@@ -547,7 +548,8 @@ def test_stop_waits_for_what_it_cancels() -> None:
 
 PROGRAM = """
 import socket, sys
-from gateway import config, server
+from gateway.config import grammar
+from gateway.serving import server
 
 async def app(scope, receive, send):
     if scope["type"] == "lifespan":
@@ -556,7 +558,7 @@ async def app(scope, receive, send):
             await send({"type": message["type"] + ".complete"})
             print(message["type"], flush=True)
 
-server.make_server(app, config.Server(port=0)).run()
+server.make_server(app, grammar.Server(port=0)).run()
 """
 
 
@@ -576,6 +578,6 @@ def test_uvicorn_is_the_one_we_read() -> None:
     digest = hashlib.sha256(source.encode()).hexdigest()[:16]
     assert digest == "1df4030688a78142", (
         f"uvicorn's httptools protocol changed ({digest}). Compare it with the version locked before, "
-        "check that gateway/server.py still overrides what it means to (cycle, scope, pipeline, on_response_complete, "
-        "_should_upgrade, _start_asgi_task), then write the new digest here."
+        "check that gateway/serving/server.py still overrides what it means to (cycle, scope, pipeline, "
+        "on_response_complete, _should_upgrade, _start_asgi_task), then write the new digest here."
     )

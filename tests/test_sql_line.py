@@ -11,10 +11,10 @@ import pytest
 
 import upstream as scripted
 from gateway.call import Call, Decision, Nested, Obligations, Span
+from gateway.config.sections import Output, Sql
+from gateway.dialects.openai_chat import OPENAI_CHAT
 from gateway.errors import Refusal
-from gateway.formats.openai_chat import OPENAI_CHAT
-from gateway.sections import Output, Sql
-from gateway.sqlgate import SqlFacts, SqlGate
+from gateway.output.sqlgate import SqlFacts, SqlGate
 from line import Line, config, running
 
 POLICY = """package gateway
@@ -203,7 +203,7 @@ def test_policies_are_told_no_values() -> None:
 
 def test_the_shipped_configuration_reads_sql(tmp_path: Path) -> None:
     """`make run` looks for SQL; what it allows is in the file."""
-    from gateway.load import load
+    from gateway.config.load import load
 
     loaded = load(Path(__file__).parents[1] / "config" / "gateway.yaml", {})
     assert loaded.config.output is not None

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.call import Finding, Span
-from gateway.texts import Texts
+from gateway.redaction.texts import Texts
 
 
 class Scanner:

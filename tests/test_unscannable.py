@@ -15,14 +15,14 @@ import pytest
 
 import upstream as scripted
 from gateway.call import Call
+from gateway.config.sections import Output
+from gateway.detect.core.window import StreamScanner
+from gateway.detect.unscannable import UNSCANNABLE, Beside
+from gateway.dialects import tree
+from gateway.dialects.openai_chat import OPENAI_CHAT
+from gateway.dialects.openai_tables import SHAPE
 from gateway.errors import Refusal
-from gateway.formats import tree
-from gateway.formats.openai_chat import OPENAI_CHAT
-from gateway.formats.openai_tables import SHAPE
-from gateway.output import Screen
-from gateway.scan.beside import UNSCANNABLE, Beside
-from gateway.scan.window import StreamScanner
-from gateway.sections import Output
+from gateway.output.screen import Screen
 from line import Line, config, running
 
 PNG = b"\x89PNG\r\n\x1a\n" + bytes(range(64))

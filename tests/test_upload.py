@@ -189,7 +189,7 @@ def opa_event(document: object) -> dict[str, Any]:
 
 def test_claims_about_people_are_not_kept(up: scripted.Upstream, tmp_path: Path) -> None:
     """`erase` takes them out of the record, and the record says so; the policy has read them."""
-    from gateway.erase import Eraser
+    from gateway.policy.erase import Eraser
 
     document = {"subject": {"agent": "a", "claims": {"email": "a@example.com", "groups": ["x"]}}, "a/b": {"c~d": 1}}
     eraser = Eraser(["/input/subject/claims/email", "/input/a~1b/c~0d", "/input/subject/none/of/it"])

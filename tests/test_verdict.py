@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.actions import ORDER
-from gateway.engines.base import PolicyUnavailable
-from gateway.explanation import explain
-from gateway.verdict import CLASSES, read
+from gateway.policy.engines.base import PolicyUnavailable
+from gateway.policy.explanation import explain
+from gateway.policy.verdict import CLASSES, read
+from gateway.redaction.actions import ORDER
 
 
 def deny(code: str, cls: str) -> dict[str, str]:

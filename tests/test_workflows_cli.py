@@ -12,11 +12,11 @@ from typing import Any, TypeVar
 import pytest
 import redis
 
-from gateway import workflows
 from gateway.call import Reservation
 from gateway.cli import main
-from gateway.config import Config
-from gateway.correlation import Signer
+from gateway.config.grammar import Config
+from gateway.control import workflows
+from gateway.ingress.correlation import Signer
 from gateway.stores import Store, Workflow, open_store
 from store_harness import ask, quota, take
 

@@ -9,8 +9,8 @@ import pytest
 
 from engines import opa_server
 from engines.opa_server import serve
-from gateway.engines.compiled import compiled
-from gateway.engines.wasm import Wasm
+from gateway.policy.engines.compiled import compiled
+from gateway.policy.engines.wasm import Wasm
 
 SHIPPED = Path(__file__).parents[2] / "policies"
 Write = Callable[[Mapping[str, str]], Path]

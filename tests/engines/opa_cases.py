@@ -28,8 +28,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 import yaml
 
 if TYPE_CHECKING:
-    from gateway.engines import Engine
-    from gateway.engines.outline import Module
+    from gateway.policy.engines import Engine
+    from gateway.policy.engines.outline import Module
 
 MODULE = "github.com/open-policy-agent/opa@v1.22.2"
 LIMIT = 10.0  # seconds for one case
@@ -149,9 +149,9 @@ def judge(case: dict[str, Any], name: str = "embedded") -> tuple[str, str]:
 
 def _compiled(case: dict[str, Any]) -> tuple[str, str]:
     """By the compiler alone: the query stands beside `data`, with no input unless the case has one."""
-    from gateway.engines.rego import UNDEFINED, EvaluationError, Program, RegoError
-    from gateway.engines.rego.parser import parse
-    from gateway.engines.rego.values import to_json
+    from gateway.policy.engines.rego import UNDEFINED, EvaluationError, Program, RegoError
+    from gateway.policy.engines.rego.parser import parse
+    from gateway.policy.engines.rego.values import to_json
 
     wanted = case.get("want_result")
     fails = bool(case.get("want_error") or case.get("want_error_code"))
@@ -177,7 +177,7 @@ def _compiled(case: dict[str, Any]) -> tuple[str, str]:
 
 def _term(text: str) -> Any:
     """An input that is written in Rego."""
-    from gateway.engines.rego import UNDEFINED, compile_bundle
+    from gateway.policy.engines.rego import UNDEFINED, compile_bundle
 
     program = compile_bundle({"input.rego": f"package i\n\nv := x if {{ x := {text} }}"})
     return program.evaluate(("data", "i", "v"), program.env(UNDEFINED))
@@ -185,10 +185,10 @@ def _term(text: str) -> Any:
 
 def _by_engine(case: dict[str, Any]) -> tuple[str, str]:
     """By a compiled bundle, as the gateway uses it."""
-    from gateway.engines import outline as rego
-    from gateway.engines.base import PolicyUnavailable
-    from gateway.engines.data import parse_json
     from gateway.errors import ConfigError
+    from gateway.policy.engines import outline as rego
+    from gateway.policy.engines.base import PolicyUnavailable
+    from gateway.policy.engines.data import parse_json
 
     wanted = case.get("want_result")
     fails = bool(case.get("want_error") or case.get("want_error_code")) and not case.get("strict_error")
@@ -219,8 +219,8 @@ async def _decide(engine: Engine, document: Any) -> Any:
 
 
 def _wasm(modules: tuple[Module, ...], data: dict[str, Any]) -> Engine:
-    from gateway.engines.compiled import Compiled, build
-    from gateway.engines.wasm import Wasm
+    from gateway.policy.engines.compiled import Compiled, build
+    from gateway.policy.engines.wasm import Wasm
 
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder)
@@ -288,9 +288,10 @@ def page(outcomes: Sequence[Outcome]) -> str:
     lines = [
         "# OPA's cases, and those that the compiler refuses",
         "",
-        f"OPA {MODULE.partition('@v')[2]} publishes {len(outcomes)} cases. The compiler (`gateway.engines.rego`)",
-        f"loads {right} of them ({100 * right / len(outcomes):.1f} %), and each comes out as OPA says: value,",
-        "undefined or the code of an error. The others are refused when the policy is loaded, with file, line and",
+        f"OPA {MODULE.partition('@v')[2]} publishes {len(outcomes)} cases. The compiler",
+        f"(`gateway.policy.engines.rego`) loads {right} of them ({100 * right / len(outcomes):.1f} %), and each",
+        "comes out as OPA says: value, undefined or the code of an error. The others are refused when the policy",
+        "is loaded, with file, line and",
         "reason; a policy that is refused never decides.",
         "",
         "This page is written by `python -m engines.opa_cases page` in `tests/`; a test compares it.",

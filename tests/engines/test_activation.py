@@ -12,11 +12,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gateway.engines import trial
-from gateway.engines.bundle import load, run_tests
-from gateway.engines.holder import Policies
+from gateway.config.sections import Policy
 from gateway.errors import ConfigError
-from gateway.sections import Policy
+from gateway.policy.engines import trial
+from gateway.policy.engines.bundle import load, run_tests
+from gateway.policy.engines.holder import Policies
 
 # Three files say the number of their bundle, and the test of a bundle holds only where all say the same.
 _DECISION = """package gateway

@@ -10,8 +10,8 @@ import pytest
 
 from engines import opa_server
 from engines.conftest import Write
-from gateway.engines.bundle import TestResult, load, run_tests
 from gateway.errors import ConfigError
+from gateway.policy.engines.bundle import TestResult, load, run_tests
 
 RULE = "package gateway\n\ndecision := {}\n"
 

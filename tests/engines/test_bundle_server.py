@@ -20,13 +20,13 @@ from hypothesis import strategies as st
 from engines.conftest import Write
 from engines.opa_server import program
 from engines.test_holder import RULE, TEST, Reports
-from gateway.engines.holder import Policies
-from gateway.engines.sources import unpack
-from gateway.engines.sources.base import SourceError
-from gateway.engines.sources.server import BundleServer
-from gateway.engines.sources.signature import Verifier
+from gateway.config.sections import BundleKey, Policy
 from gateway.errors import ConfigError
-from gateway.sections import BundleKey, Policy
+from gateway.policy.engines.holder import Policies
+from gateway.policy.sources import unpack
+from gateway.policy.sources.base import SourceError
+from gateway.policy.sources.server import BundleServer
+from gateway.policy.sources.signature import Verifier
 from servers import need
 
 SECRET = "correct horse battery staple, and then some more of it"

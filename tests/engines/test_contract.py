@@ -9,12 +9,12 @@ import pytest
 
 from engines.inputs import CASES, Case
 from engines.opa_cases import ordered
-from gateway.engines import Engine
-from gateway.engines.bundle import load
-from gateway.engines.embedded import Embedded
-from gateway.engines.opa import Opa
-from gateway.engines.wasm import Wasm
-from gateway.verdict import read
+from gateway.policy.engines import Engine
+from gateway.policy.engines.bundle import load
+from gateway.policy.engines.embedded import Embedded
+from gateway.policy.engines.opa import Opa
+from gateway.policy.engines.wasm import Wasm
+from gateway.policy.verdict import read
 
 
 @pytest.fixture(params=["embedded", "wasm", "opa"])

@@ -12,12 +12,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engines.conftest import Write
-from gateway.engines.base import PolicyUnavailable
-from gateway.engines.bundle import load
-from gateway.engines.embedded import Embedded
-from gateway.engines.rego import EvaluationError, Program, TooLong, compile_bundle
-from gateway.engines.rego.values import to_json
 from gateway.errors import ConfigError
+from gateway.policy.engines.base import PolicyUnavailable
+from gateway.policy.engines.bundle import load
+from gateway.policy.engines.embedded import Embedded
+from gateway.policy.engines.rego import EvaluationError, Program, TooLong, compile_bundle
+from gateway.policy.engines.rego.values import to_json
 
 
 def engine(write: Write, body: str, **options: Any) -> Embedded:

@@ -11,11 +11,11 @@ from pathlib import Path
 import pytest
 
 from engines.test_holder import RULE, TEST, Reports
-from gateway.engines.holder import Policies
-from gateway.engines.sources.base import SourceError
-from gateway.engines.sources.git import Git
+from gateway.config.sections import GitSource, Policy
 from gateway.errors import ConfigError
-from gateway.sections import GitSource, Policy
+from gateway.policy.engines.holder import Policies
+from gateway.policy.sources.base import SourceError
+from gateway.policy.sources.git import Git
 from servers import need
 
 _WHO = {

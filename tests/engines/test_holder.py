@@ -11,11 +11,11 @@ from pathlib import Path
 import pytest
 
 from engines.conftest import Write
-from gateway.engines import bundle, trial
-from gateway.engines.bundle import load
-from gateway.engines.holder import Policies
+from gateway.config.sections import Policy
 from gateway.errors import ConfigError
-from gateway.sections import Policy
+from gateway.policy.engines import bundle, trial
+from gateway.policy.engines.bundle import load
+from gateway.policy.engines.holder import Policies
 
 RULE = 'package gateway\ndecision := {"allow": %s, "from": data.name}'
 TEST = "package gateway_test\nimport data.gateway\ntest_allow if gateway.decision.allow == %s"
@@ -156,7 +156,7 @@ async def test_the_watch_goes_on_after_a_fault(
         return False
 
     monkeypatch.setattr(policies, "step", step)
-    monkeypatch.setattr("gateway.engines.holder.INTERVAL", 0)
+    monkeypatch.setattr("gateway.policy.engines.holder.INTERVAL", 0)
     task = asyncio.create_task(policies.watch())
     await looked.wait()
     task.cancel()

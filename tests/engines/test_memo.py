@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.engines.memo import Memo, Projection
+from gateway.policy.engines.memo import Memo, Projection
 
 PATHS = [("a", "b"), ("a", "c", "d"), ("e",), ("f", "g")]
 values = st.recursive(

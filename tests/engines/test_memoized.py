@@ -13,15 +13,15 @@ from hypothesis import strategies as st
 from engines import opa_server
 from engines.conftest import Write
 from engines.opa_cases import ordered
-from gateway.engines import outline as rego
-from gateway.engines.base import PolicyUnavailable
-from gateway.engines.bundle import Bundle
-from gateway.engines.compiled import compiled
-from gateway.engines.embedded import Embedded
-from gateway.engines.memo import Projection
-from gateway.engines.rego import EvaluationError, compile_bundle
-from gateway.engines.rego.values import to_json
-from gateway.engines.wasm import Wasm
+from gateway.policy.engines import outline as rego
+from gateway.policy.engines.base import PolicyUnavailable
+from gateway.policy.engines.bundle import Bundle
+from gateway.policy.engines.compiled import compiled
+from gateway.policy.engines.embedded import Embedded
+from gateway.policy.engines.memo import Projection
+from gateway.policy.engines.rego import EvaluationError, compile_bundle
+from gateway.policy.engines.rego.values import to_json
+from gateway.policy.engines.wasm import Wasm
 
 DATA = {"roles": {"a": ["x"], "b": []}, "limit": 2}
 READS = (

@@ -11,11 +11,11 @@ import pytest
 
 from engines import opa_server
 from engines.conftest import Write
-from gateway.engines import open_engine
-from gateway.engines.base import PolicyUnavailable
-from gateway.engines.bundle import load
-from gateway.engines.opa import Opa
-from gateway.sections import Policy
+from gateway.config.sections import Policy
+from gateway.policy.engines import open_engine
+from gateway.policy.engines.base import PolicyUnavailable
+from gateway.policy.engines.bundle import load
+from gateway.policy.engines.opa import Opa
 from servers import free_port
 
 

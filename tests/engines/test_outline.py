@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from gateway.engines import outline as rego
 from gateway.errors import ConfigError
+from gateway.policy.engines import outline as rego
 
 
 def module(body: str) -> rego.Module:

@@ -11,12 +11,12 @@ import pytest
 
 from engines import opa_server
 from engines.inputs import document
-from gateway.engines.bundle import load
-from gateway.engines.embedded import Embedded
-from gateway.engines.rego.builtins import COMPILED, table
-from gateway.engines.rego.builtins.signatures import DEPRECATED, SIGNATURES
-from gateway.engines.trial import run
-from gateway.verdict import CLASSES, read
+from gateway.policy.engines.bundle import load
+from gateway.policy.engines.embedded import Embedded
+from gateway.policy.engines.rego.builtins import COMPILED, table
+from gateway.policy.engines.rego.builtins.signatures import DEPRECATED, SIGNATURES
+from gateway.policy.engines.trial import run
+from gateway.policy.verdict import CLASSES, read
 
 PAGE = (Path(__file__).parents[2] / "docs" / "policies.md").read_text()
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from engines import opa_server
-from gateway.engines.trial import run
+from gateway.policy.engines.trial import run
 
 
 def test_their_tests_pass_here(shipped: Path) -> None:

@@ -16,15 +16,15 @@ import pytest
 from engines import opa_server
 from engines.conftest import Write
 from engines.rego_expressions import ESCAPED, EXPRESSIONS, PLAIN, UNICODE
-from gateway.engines import load_engine
-from gateway.engines.base import PolicyUnavailable
-from gateway.engines.bundle import load
-from gateway.engines.compiled import compiled
-from gateway.engines.sources import unpack
-from gateway.engines.sources.folder import fingerprint
-from gateway.engines.wasm import LARGEST, Wasm
+from gateway.config.sections import Policy
 from gateway.errors import ConfigError
-from gateway.sections import Policy
+from gateway.policy.engines import load_engine
+from gateway.policy.engines.base import PolicyUnavailable
+from gateway.policy.engines.bundle import load
+from gateway.policy.engines.compiled import compiled
+from gateway.policy.engines.wasm import LARGEST, Wasm
+from gateway.policy.sources import unpack
+from gateway.policy.sources.folder import fingerprint
 
 GLOBS = 'package gateway\ndecision := {"m": m}\ndefault m := false\nm if glob.match(input.p, null, input.t)'
 
@@ -203,7 +203,7 @@ def test_without_the_program_opa(write: Write, monkeypatch: pytest.MonkeyPatch) 
 
 def test_without_the_extra() -> None:
     """The message says what to install."""
-    code = "import sys; sys.modules['opapywasm'] = None\nimport gateway.engines.wasm"
+    code = "import sys; sys.modules['opapywasm'] = None\nimport gateway.policy.engines.wasm"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert "pip install -e '.[wasm]'" in done.stderr
 

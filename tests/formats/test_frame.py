@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.formats.frame import Frame
-from gateway.formats.openai_chat import OPENAI_CHAT
-from gateway.formats.openai_stream import OpenAIChatStream
+from gateway.dialects.frame import Frame
+from gateway.dialects.openai_chat import OPENAI_CHAT
+from gateway.dialects.openai_stream import OpenAIChatStream
 
 PIECES = st.one_of(
     st.sampled_from(

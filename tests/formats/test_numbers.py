@@ -10,8 +10,8 @@ import orjson
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gateway.formats import literals, numbers, tree
-from gateway.formats.openai_tables import SHAPE
+from gateway.dialects import literals, numbers, tree
+from gateway.dialects.openai_tables import SHAPE
 
 WEI = "1000000000000000000000001"
 NUMBERS = st.one_of(

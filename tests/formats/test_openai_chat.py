@@ -8,8 +8,8 @@ import orjson
 import pytest
 
 from gateway.call import Usage
+from gateway.dialects.openai_chat import OPENAI_CHAT
 from gateway.errors import Refusal
-from gateway.formats.openai_chat import OPENAI_CHAT
 
 USER = [{"role": "user", "content": "hi"}]
 

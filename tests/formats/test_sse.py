@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.formats.sse import MAX_EVENT, SSE, Reader, encode
+from gateway.dialects.sse import MAX_EVENT, SSE, Reader, encode
 
 CASES = {
     "one event": (b"data: a\n\n", [(b"", b"a")]),

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gateway.dialects import tree
 from gateway.errors import Refusal
-from gateway.formats import tree
 
 SHAPE = tree.Shape(opaque=frozenset({"role", "id"}), json=frozenset({"arguments"}), blobs=frozenset({"image_url"}))
 TEXT = st.text(alphabet=st.characters(codec="utf-8"), max_size=20)

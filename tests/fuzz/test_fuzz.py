@@ -22,20 +22,22 @@ from hypothesis import HealthCheck, given, seed, settings
 from hypothesis import strategies as st
 
 from gateway.call import Call
+from gateway.config.sections import Sql
+from gateway.detect.core import rewrite
+from gateway.detect.core.shadow import shadow
+from gateway.detect.core.window import StreamScanner
+from gateway.detect.personal import placeholders
+from gateway.detect.personal.scanner import PiiScanner
+from gateway.detect.secrets.scanner import SecretScanner
+from gateway.detect.sql.read import Reader
+from gateway.detect.unmask import disguise
+from gateway.detect.urls.find import Links
+from gateway.detect.urls.judge import carries, parse
+from gateway.dialects import sse, tree
+from gateway.dialects.openai_chat import OPENAI_CHAT
+from gateway.dialects.openai_tables import SHAPE
 from gateway.errors import Refusal
-from gateway.formats import sse, tree
-from gateway.formats.openai_chat import OPENAI_CHAT
-from gateway.formats.openai_tables import SHAPE
-from gateway.scan import disguise, placeholders, rewrite
-from gateway.scan.pii import PiiScanner
-from gateway.scan.secrets import SecretScanner
-from gateway.scan.shadow import shadow
-from gateway.scan.sql import Reader
-from gateway.scan.urlfind import Links
-from gateway.scan.urls import carries, parse
-from gateway.scan.window import StreamScanner
-from gateway.sections import Sql
-from gateway.sqlgate import SqlGate
+from gateway.output.sqlgate import SqlGate
 from scan_samples import PIECES, texts
 
 TOTAL = float(os.environ.get("MESHGATE_FUZZ_SECONDS", "0"))

@@ -12,9 +12,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.scan import recognizers
-from gateway.scan.pii import PiiScanner, canonical
-from gateway.scan.window import StreamScanner
+from gateway.detect.core.window import StreamScanner
+from gateway.detect.personal import recognizers
+from gateway.detect.personal.scanner import PiiScanner, canonical
 
 STAFF = """
 recognizers:

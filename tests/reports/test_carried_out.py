@@ -13,12 +13,12 @@ from hypothesis import strategies as st
 
 from gateway.budget import Budget
 from gateway.call import Call, Redaction
+from gateway.config.sections import Output
+from gateway.detect.personal.scanner import PiiScanner
+from gateway.dialects.openai_chat import OPENAI_CHAT
 from gateway.errors import Refusal
-from gateway.exfiltration import Exfiltration
-from gateway.formats.openai_chat import OPENAI_CHAT
-from gateway.output import Screen
-from gateway.scan.pii import PiiScanner
-from gateway.sections import Output
+from gateway.output.exfiltration import Exfiltration
+from gateway.output.screen import Screen
 from shapes import stream_scanner
 
 CODED = base64.b64encode(b"bob.miller@example.net and the merger plan").decode().rstrip("=")

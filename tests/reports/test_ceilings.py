@@ -10,15 +10,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import upstream as scripted
-from gateway import tiers
 from gateway.call import NANO_USD, Usage
-from gateway.config import Model, Price
-from gateway.config import Quotas as Settings
+from gateway.config import tiers
+from gateway.config.grammar import Model, Price
+from gateway.config.grammar import Quotas as Settings
+from gateway.config.load import load
+from gateway.dialects.openai_ceilings import ANSWERS, CEILINGS
+from gateway.dialects.openai_chat import OPENAI_CHAT
 from gateway.errors import ConfigError, Refusal
-from gateway.formats.openai_ceilings import ANSWERS, CEILINGS
-from gateway.formats.openai_chat import OPENAI_CHAT
-from gateway.load import load
-from gateway.quota import Quotas, charge
+from gateway.limits.quota import Quotas, charge
 from line import config, running
 
 

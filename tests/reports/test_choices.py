@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 import upstream as scripted
-from gateway.formats.openai_chat import OPENAI_CHAT
+from gateway.dialects.openai_chat import OPENAI_CHAT
 from line import config, running
 
 CARD = ("Your card is 4539 1488", " 0343 6467, as you know.")

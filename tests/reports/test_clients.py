@@ -20,8 +20,8 @@ import zstandard
 
 import upstream as scripted
 from gateway.cli import main
+from gateway.dialects.openai_chat import OPENAI_CHAT
 from gateway.errors import TABLE, Refusal
-from gateway.formats.openai_chat import OPENAI_CHAT
 from line import Line, config, running
 
 BODY = json.dumps({"model": "echo", "messages": [{"role": "user", "content": "hello"}]}).encode()

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.scan import chance
-from gateway.scan.secrets import SecretScanner
+from gateway.detect.secrets import chance
+from gateway.detect.secrets.scanner import SecretScanner
 
 NAMES = (
     "pkcs8RSAPrivateKeyHex", "SOCKS5_NO_ACCEPTABLE_AUTH", "accessTokenProvider", "getAuthHeader", "userPasswordField",

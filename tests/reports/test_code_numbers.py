@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from gateway.scan.pii import PiiScanner
-from gateway.scan.secrets import SecretScanner
-from gateway.scan.window import StreamScanner
+from gateway.detect.core.window import StreamScanner
+from gateway.detect.personal.scanner import PiiScanner
+from gateway.detect.secrets.scanner import SecretScanner
 
 
 @pytest.fixture(scope="module")

@@ -14,10 +14,10 @@ from hypothesis import strategies as st
 
 import upstream as scripted
 from gateway.call import Call, Usage
+from gateway.detect.secrets.own import OwnSecrets, forms
+from gateway.dialects.openai_answer import usage
+from gateway.dialects.openai_chat import OPENAI_CHAT
 from gateway.errors import Refusal
-from gateway.formats.openai_answer import usage
-from gateway.formats.openai_chat import OPENAI_CHAT
-from gateway.own import OwnSecrets, forms
 from line import Line, config, running
 
 COUNTS = st.integers(0, 9000)

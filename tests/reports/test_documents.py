@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from gateway.cli import _parser
-from gateway.config import schema
+from gateway.config.grammar import schema
 from line import config, running
 
 ROOT = Path(__file__).parents[2]

@@ -12,11 +12,11 @@ import orjson
 import pytest
 
 import upstream as scripted
+from gateway.config.load import load
+from gateway.dialects import terms, tree
+from gateway.dialects.openai_chat import OPENAI_CHAT
+from gateway.dialects.openai_tables import SHAPE
 from gateway.errors import ConfigError
-from gateway.formats import terms, tree
-from gateway.formats.openai_chat import OPENAI_CHAT
-from gateway.formats.openai_tables import SHAPE
-from gateway.load import load
 from line import Line, config, running
 
 CARD = "4539148803436467"

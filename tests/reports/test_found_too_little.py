@@ -11,9 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.call import Finding
-from gateway.scan.pii import PiiScanner
-from gateway.scan.rules import resolve
-from gateway.scan.window import StreamScanner
+from gateway.detect.core.rules import resolve
+from gateway.detect.core.window import StreamScanner
+from gateway.detect.personal.scanner import PiiScanner
 
 
 @pytest.mark.parametrize(

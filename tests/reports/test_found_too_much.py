@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from gateway.scan.pii import PiiScanner
+from gateway.detect.personal.scanner import PiiScanner
 
 
 @pytest.mark.parametrize(

@@ -13,16 +13,16 @@ from hypothesis import strategies as st
 
 from gateway.budget import Budget
 from gateway.call import Call, Finding, Redaction, Span, Subject
-from gateway.exfiltration import Exfiltration
-from gateway.formats.openai_chat import OPENAI_CHAT
-from gateway.known import Known
-from gateway.lanes import SMALL, Lanes
-from gateway.output import Screen
-from gateway.pii import Redactor
-from gateway.scan.pii import canonical
-from gateway.scan.placeholders import LIKE
-from gateway.sections import Pii
-from gateway.vault import Seal
+from gateway.config.sections import Pii
+from gateway.detect.personal.placeholders import LIKE
+from gateway.detect.personal.scanner import canonical
+from gateway.dialects.openai_chat import OPENAI_CHAT
+from gateway.output.exfiltration import Exfiltration
+from gateway.output.screen import Screen
+from gateway.redaction.known import Known
+from gateway.redaction.redact import Redactor
+from gateway.redaction.vault import Seal
+from gateway.scheduling.lanes import SMALL, Lanes
 
 MANY = 20_000
 MOST = 8 * SMALL  # calls of functions between two turns of the loop

@@ -9,9 +9,9 @@ from typing import Any
 import orjson
 import pytest
 
-from gateway.formats import tree
-from gateway.formats.openai_chat import OPENAI_CHAT
-from gateway.formats.openai_tables import SHAPE
+from gateway.dialects import tree
+from gateway.dialects.openai_chat import OPENAI_CHAT
+from gateway.dialects.openai_tables import SHAPE
 
 URL = "https://x.org/a"
 TYPES = {

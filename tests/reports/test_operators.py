@@ -17,9 +17,9 @@ import pytest
 import yaml
 
 import upstream as scripted
-from gateway import workers
 from gateway.cli import main
-from gateway.telemetry import Telemetry
+from gateway.record import workers
+from gateway.record.telemetry import Telemetry
 from line import Line, config, running
 
 

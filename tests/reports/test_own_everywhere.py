@@ -23,11 +23,11 @@ from hypothesis import settings as settings_
 from hypothesis import strategies as st
 
 import upstream as scripted
-from gateway import logs
 from gateway.cli import main
-from gateway.config import Config
-from gateway.own import HIDDEN, OwnSecrets, forms
-from gateway.own_values import values
+from gateway.config.grammar import Config
+from gateway.detect.secrets.own import HIDDEN, OwnSecrets, forms
+from gateway.record import logs
+from gateway.serving.own_values import values
 from line import KEYS, TEAMS, Line, config, running
 
 # A value for each place of a configuration that holds one.
@@ -323,8 +323,8 @@ def test_every_place_of_a_configuration() -> None:
 
 def test_a_field_to_come_is_no_gap() -> None:
     """Whatever field of the configuration is not to be shown is searched for, by whatever class it is in."""
-    from gateway import config as config_
-    from gateway import sections
+    from gateway.config import grammar as config_
+    from gateway.config import sections
 
     classes = [one for module in (config_, sections) for one in vars(module).values() if isinstance(one, type)]
     named = {

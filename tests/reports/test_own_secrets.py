@@ -11,17 +11,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.actions import Rules
 from gateway.call import Span, Subject
-from gateway.content import Contents
+from gateway.config.sections import Pii
+from gateway.detect.injection.scoring import Evidence, Sign
+from gateway.detect.secrets.own import ENTITY, OwnSecrets
+from gateway.dialects.openai_chat import OPENAI_CHAT
+from gateway.dialects.tree import Survey
 from gateway.errors import Refusal
-from gateway.formats.openai_chat import OPENAI_CHAT
-from gateway.formats.tree import Survey
-from gateway.own import ENTITY, OwnSecrets
-from gateway.own_values import values
-from gateway.scan.injection import Evidence, Sign
-from gateway.sections import Pii
-from gateway.texts import Texts
+from gateway.redaction.actions import Rules
+from gateway.redaction.content import Contents
+from gateway.redaction.texts import Texts
+from gateway.serving.own_values import values
 from line import config, running
 
 KEY = "corp.key/of no known form 7"

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 import upstream as scripted
 from gateway.call import Finding, Share, Span
-from gateway.formats import parts
+from gateway.dialects import parts
 from line import Line, config, running
 
 TEXT = "Pay with 4539 1488 0343 6467, or write to ann@example.org. Thanks"

@@ -24,14 +24,14 @@ import redis
 import yaml
 
 import upstream as scripted
-from gateway import process
 from gateway.call import Reservation
 from gateway.cli import main
+from gateway.record.telemetry import LineLog
+from gateway.serving import process
 from gateway.stores import StoreUnavailable
 from gateway.stores import writer as writing
 from gateway.stores.redis import RedisStore
 from gateway.stores.writer import connect
-from gateway.telemetry import LineLog
 from line import Line, config, running
 from servers import free_port, redis_server
 from store_harness import ask, quota

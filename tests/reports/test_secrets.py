@@ -11,11 +11,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from benchmarks.values import shaped
-from gateway.known import Known
-from gateway.scan.issued import ISSUED
-from gateway.scan.near import Near
-from gateway.scan.secrets import SecretScanner
-from gateway.scan.window import StreamScanner
+from gateway.detect.core.neighbours import Near
+from gateway.detect.core.window import StreamScanner
+from gateway.detect.secrets.issued import ISSUED
+from gateway.detect.secrets.scanner import SecretScanner
+from gateway.redaction.known import Known
 
 V = "q8Zr2LmX0vTy7Kd1"
 FOUND = (

@@ -24,14 +24,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import upstream as scripted
-from gateway import inflate, unpack
-from gateway.config import Server
+from gateway.config.grammar import Server
 from gateway.errors import Refusal
-from gateway.inflate import Inflater, Packed
-from gateway.peers import Peers
-from gateway.server import SLOWEST, Protocol
-from gateway.shares import Shares, part, place
-from gateway.telemetry import Strangers
+from gateway.ingress import unpack
+from gateway.record.telemetry import Strangers
+from gateway.serving.peers import Peers
+from gateway.serving.server import SLOWEST, Protocol
+from gateway.serving.shares import Shares, part, place
+from gateway.upstream import inflate
+from gateway.upstream.inflate import Inflater, Packed
 from line import KEYS, Line, config, running
 
 OTHER = "127.0.0.2"

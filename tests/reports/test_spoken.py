@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway.call import Call
+from gateway.dialects.openai_chat import OPENAI_CHAT
 from gateway.errors import Refusal
-from gateway.formats.openai_chat import OPENAI_CHAT
 
 PLACES: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
     "at the top": lambda said: said,

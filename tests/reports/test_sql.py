@@ -11,16 +11,16 @@ from typing import Any
 import pytest
 
 from gateway.call import Call, Json, Span
+from gateway.config.sections import Output, Sql
+from gateway.detect.core.window import StreamScanner
+from gateway.detect.personal.placeholders import PLACEHOLDER, WRITTEN
+from gateway.detect.personal.scanner import PiiScanner
+from gateway.detect.secrets.scanner import SecretScanner
+from gateway.dialects import tree
+from gateway.dialects.openai_chat import OPENAI_CHAT
 from gateway.errors import Refusal
-from gateway.formats import tree
-from gateway.formats.openai_chat import OPENAI_CHAT
-from gateway.output import Screen
-from gateway.scan.pii import PiiScanner
-from gateway.scan.placeholders import PLACEHOLDER, WRITTEN
-from gateway.scan.secrets import SecretScanner
-from gateway.scan.window import StreamScanner
-from gateway.sections import Output, Sql
-from gateway.sqlgate import SqlFacts, SqlGate
+from gateway.output.screen import Screen
+from gateway.output.sqlgate import SqlFacts, SqlGate
 
 FACTS = SqlFacts(SqlGate(Sql(allow=("select",))))
 

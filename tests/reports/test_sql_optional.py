@@ -6,9 +6,9 @@ from collections.abc import Sequence
 
 import pytest
 
-from gateway.scan.sql import Reader, Statement
-from gateway.scan.sqlfind import Finder
-from gateway.scan.sqlforms import pattern
+from gateway.detect.sql.find import Finder
+from gateway.detect.sql.forms import pattern
+from gateway.detect.sql.read import Reader, Statement
 
 _BY_KIND = {
     "merge": [

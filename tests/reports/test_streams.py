@@ -11,13 +11,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway.call import Call, Redaction
-from gateway.formats.openai_chat import OPENAI_CHAT
-from gateway.output import Screen
-from gateway.scan.pii import PiiScanner
-from gateway.scan.placeholders import PLACEHOLDER, WRITTEN
-from gateway.scan.secrets import SecretScanner
-from gateway.scan.window import StreamScanner
-from gateway.sections import Output
+from gateway.config.sections import Output
+from gateway.detect.core.window import StreamScanner
+from gateway.detect.personal.placeholders import PLACEHOLDER, WRITTEN
+from gateway.detect.personal.scanner import PiiScanner
+from gateway.detect.secrets.scanner import SecretScanner
+from gateway.dialects.openai_chat import OPENAI_CHAT
+from gateway.output.screen import Screen
 
 RESTORE = {"<EMAIL_1>": "ann@example.org"}
 TEXT = "Write to <EMAIL_1>, not bob@example.net; card 4539 1488 0343 6467 ok."

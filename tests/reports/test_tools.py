@@ -11,9 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import upstream as scripted
+from gateway.dialects.openai_chat import OPENAI_CHAT
+from gateway.dialects.toolnames import normal
 from gateway.errors import Refusal
-from gateway.formats.openai_chat import OPENAI_CHAT
-from gateway.toolnames import normal
 from line import Line, config, running
 
 F = {"type": "function", "function": {"name": "get_order"}}

@@ -12,14 +12,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway.call import Call, Redaction
+from gateway.config.sections import Output
+from gateway.detect.core.window import StreamScanner
+from gateway.detect.personal.placeholders import LIKE, PLACEHOLDER, SPELLINGS, WRITTEN
+from gateway.detect.personal.scanner import PiiScanner
+from gateway.detect.secrets.scanner import SecretScanner
+from gateway.dialects.openai_chat import OPENAI_CHAT
 from gateway.errors import Refusal
-from gateway.formats.openai_chat import OPENAI_CHAT
-from gateway.output import AnswerFilter, Screen
-from gateway.scan.pii import PiiScanner
-from gateway.scan.placeholders import LIKE, PLACEHOLDER, SPELLINGS, WRITTEN
-from gateway.scan.secrets import SecretScanner
-from gateway.scan.window import StreamScanner
-from gateway.sections import Output
+from gateway.output.screen import AnswerFilter, Screen
 
 RESTORE = {"<EMAIL_1>": "ann@example.org", "<PHONE_2>": "+49 151 23456789"}
 CARD, KEY = "4539 1488 0343 6467", "ghp_1234567890abcdefghijABCDEFGHIJ123456"

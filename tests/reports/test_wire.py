@@ -14,7 +14,7 @@ from typing import Any, BinaryIO
 import pytest
 
 import upstream as scripted
-from gateway import forms, upstream
+from gateway.upstream import forms, pool
 from line import Line, config, running
 
 WHOLE = {"id": "x", "choices": [{"index": 0, "message": {"role": "assistant", "content": "hello"}}]}
@@ -124,10 +124,10 @@ def test_a_dead_connection_is_tried_afresh(line: Line, raw: Raw, close: str, ans
 
 async def test_what_breaks_late_is_not_sent_again(monkeypatch: pytest.MonkeyPatch) -> None:
     """A connection that breaks after a while may have been worked for: a second try would be billed twice."""
-    attempt = upstream.Attempt(fresh=False)
-    attempt.reused, attempt.protocol = True, upstream.Handler(asyncio.get_running_loop())
+    attempt = pool.Attempt(fresh=False)
+    attempt.reused, attempt.protocol = True, pool.Handler(asyncio.get_running_loop())
     assert attempt.unanswered
-    attempt.began -= upstream.AT_ONCE
+    attempt.began -= pool.AT_ONCE
     assert not attempt.unanswered
 
 

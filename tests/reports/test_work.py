@@ -15,16 +15,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import upstream as scripted
-from gateway import budget, judging, tokens
+from gateway import budget
 from gateway.budget import Abandoned, Budget, Spent
 from gateway.call import Call
-from gateway.config import Server
-from gateway.formats import items
-from gateway.formats.openai_steps import steps
-from gateway.lanes import Lanes
-from gateway.output import AnswerFilter
-from gateway.scan.pii import PiiScanner
-from gateway.tokens import O200k
+from gateway.config.grammar import Server
+from gateway.detect.personal.scanner import PiiScanner
+from gateway.dialects import items
+from gateway.dialects.openai_steps import steps
+from gateway.limits import tokens
+from gateway.limits.tokens import O200k
+from gateway.output.screen import AnswerFilter
+from gateway.scheduling import judging
+from gateway.scheduling.lanes import Lanes
 from growth import Steps
 from line import Line, config, running
 from shapes import BODIES, Work, a_call, shape, stream_scanner, text_readers

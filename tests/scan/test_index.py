@@ -12,9 +12,9 @@ import regex
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gateway.scan import rewrite
-from gateway.scan.index import Expression, HyperscanIndex, RegexIndex
-from gateway.scan.shadow import FOLDS, shadow, shadow_of
+from gateway.detect.core import rewrite
+from gateway.detect.core.index import Expression, HyperscanIndex, RegexIndex
+from gateway.detect.core.shadow import FOLDS, shadow, shadow_of
 
 hyperscan = pytest.importorskip("hyperscan", reason="Hyperscan has no wheel for this platform")
 
@@ -93,7 +93,7 @@ def test_compiled_patterns_are_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     HyperscanIndex(EXPRESSIONS, cache)
     (file,) = _files(cache)
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
-    monkeypatch.setattr("gateway.scan.index.Database._compile", None)  # compiling again would raise
+    monkeypatch.setattr("gateway.detect.core.index.Database._compile", None)  # compiling again would raise
     assert HyperscanIndex(EXPRESSIONS, cache).hits("a@b.c") == INDEXES[0].hits("a@b.c")
 
 

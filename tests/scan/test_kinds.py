@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from gateway.scan.index import Expression, HyperscanIndex
-from gateway.scan.pii import PiiScanner
+from gateway.detect.core.index import Expression, HyperscanIndex
+from gateway.detect.personal.scanner import PiiScanner
 
 FOUND = (
     ("accounts", "pay DE89-3704-0044-0532-0130-00", "IBAN_CODE", "DE89-3704-0044-0532-0130-00"),

@@ -9,7 +9,7 @@ import regex
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gateway.scan.linear import ExplodedError, Linear
+from gateway.detect.core.linear import ExplodedError, Linear
 
 PATTERNS = [
     *(r"\b\d{5}(?:-\d{4})?\b", r"\bEMP-[A-Z]{2}\d+\b", r"[^\W\d]+", r"[äöü]+x?", r"\w+@\w+", r"_\w_", r"[^a-c]{2}"),
@@ -103,7 +103,7 @@ def test_many_matches_in_one_stretch(monkeypatch: pytest.MonkeyPatch, source: st
 
 def test_reading_over_and_over_ends(monkeypatch: pytest.MonkeyPatch) -> None:
     """Where passes come to more than so many of the whole text, nothing is decided: that blocks."""
-    monkeypatch.setattr("gateway.scan.linear.WORK", 0)
+    monkeypatch.setattr("gateway.detect.core.linear.WORK", 0)
     with pytest.raises(ExplodedError):
         Linear(r"\d{4,6}").spans("12345678901", 0, 11)
 

@@ -11,13 +11,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from benchmarks.values import forms_of, luhn, shaped, true_values
-from gateway.scan.identities import IDENTITIES
-from gateway.scan.identities_numbers import NUMBERS
-from gateway.scan.identity import Identity
-from gateway.scan.index import Index, build
-from gateway.scan.national import families
-from gateway.scan.near import Near
-from gateway.scan.pii import PiiScanner
+from gateway.detect.core.index import Index, build
+from gateway.detect.core.neighbours import Near
+from gateway.detect.personal.identities import IDENTITIES
+from gateway.detect.personal.identities_numbers import NUMBERS
+from gateway.detect.personal.national import families
+from gateway.detect.personal.number_kind import Identity
+from gateway.detect.personal.scanner import PiiScanner
 
 FORMS = [(identity.entity, form) for identity in IDENTITIES for form in forms_of(identity)]
 
@@ -82,7 +82,7 @@ def test_numbers_with_check_digits(pii: PiiScanner, number: Identity) -> None:
 
 def test_modules_are_loaded_when_asked() -> None:
     """python-stdnum costs nothing where no such number stands."""
-    code = "import sys; from gateway.scan.pii import PiiScanner; PiiScanner(('US',), 0.4); "
+    code = "import sys; from gateway.detect.personal.scanner import PiiScanner; PiiScanner(('US',), 0.4); "
     code += "assert 'stdnum' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True)
 

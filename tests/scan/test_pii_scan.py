@@ -12,14 +12,15 @@ import pytest
 from hypothesis import given, settings
 
 from gateway.call import Finding
-from gateway.scan import index, machines, phone_forms
-from gateway.scan.cards import is_card
-from gateway.scan.context import REACH
-from gateway.scan.national import NAMED
-from gateway.scan.patterns import LEFT_OUT
-from gateway.scan.phones import Phones
-from gateway.scan.pii import ALIASES, PiiScanner, canonical, entities
-from gateway.scan.rules import Rule, RuleSet
+from gateway.detect.core import index
+from gateway.detect.core.context import REACH
+from gateway.detect.core.rules import Rule, RuleSet
+from gateway.detect.personal import ip_addresses, phone_forms
+from gateway.detect.personal.cards import is_card
+from gateway.detect.personal.national import NAMED
+from gateway.detect.personal.patterns import LEFT_OUT
+from gateway.detect.personal.phones import Phones
+from gateway.detect.personal.scanner import ALIASES, PiiScanner, canonical, entities
 from scan_reference import Reference, Words, by_context, by_spacy, presidio
 from scan_samples import REGIONS, texts
 
@@ -64,7 +65,7 @@ def missed(text: str, theirs: Sequence[Finding], ours: Sequence[Finding]) -> lis
         and not any(other.start <= one.start and one.end <= other.end for other in ours)
         and not any(other.start < one.end and one.start < other.end and other.score >= one.score for other in ours)
         and not (one.entity == "PHONE" and not dialled(text, one))
-        and not (one.entity == "IP_ADDRESS" and not machines.telling(text, one.start, one.end))
+        and not (one.entity == "IP_ADDRESS" and not ip_addresses.telling(text, one.start, one.end))
         and not (one.entity == "CREDIT_CARD" and not is_card("".join(filter(str.isdigit, text[one.start : one.end]))))
         and not (
             one.entity == "CRYPTO"

@@ -13,12 +13,12 @@ from hypothesis import strategies as st
 from presidio_analyzer import PatternRecognizer
 
 from gateway.call import Finding
-from gateway.scan import recognizers
-from gateway.scan.checks import CHECKS
-from gateway.scan.pii import PiiScanner, canonical
-from gateway.scan.recognizers import AllowProblem, FileProblems, Own
-from gateway.scan.rules import RuleSet, resolve
-from gateway.scan.window import StreamScanner
+from gateway.detect.core.checks import CHECKS
+from gateway.detect.core.rules import RuleSet, resolve
+from gateway.detect.core.window import StreamScanner
+from gateway.detect.personal import recognizers
+from gateway.detect.personal.recognizers import AllowProblem, FileProblems, Own
+from gateway.detect.personal.scanner import PiiScanner, canonical
 from scan_samples import cuts
 
 ZIP: dict[str, Any] = {

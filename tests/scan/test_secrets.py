@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from gateway.scan import index
-from gateway.scan.issued import ISSUED
-from gateway.scan.rules import RuleSet
-from gateway.scan.secrets import SECRETS, SecretScanner
+from gateway.detect.core import index
+from gateway.detect.core.rules import RuleSet
+from gateway.detect.secrets.issued import ISSUED
+from gateway.detect.secrets.scanner import SECRETS, SecretScanner
 
 ALNUM = "a8Fj3kL9sQ2xZ7mNbV5cR1tY6uW4pE0dGhJ7kS2wQ9zX3vB8nM5lK1jH4gF6"
 HEX = "3f2a9c71d0b84e65f1a2c3d4e5b6a7f8091a2b3c4d5e6f708192a3b4c5d6e7f8"

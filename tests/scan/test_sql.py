@@ -12,10 +12,10 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from gateway.scan.sql import KINDS, STEPS, Reader, Statement
-from gateway.scan.sqlfind import Arguments, Finder
-from gateway.scan.sqlinject import Breakout
-from gateway.sections import SqlDialect, SqlKind
+from gateway.config.sections import SqlDialect, SqlKind
+from gateway.detect.sql.find import Arguments, Finder
+from gateway.detect.sql.inject import Breakout
+from gateway.detect.sql.read import KINDS, STEPS, Reader, Statement
 
 READER = Reader()
 ARGUMENTS = Arguments(READER, Breakout(), 4096)
@@ -372,5 +372,6 @@ def test_sqlglot_is_not_loaded_for_nothing() -> None:
     """Neither the gate nor the configuration imports it before a reader is wanted."""
     import subprocess
 
-    code = "import sys, gateway.app, gateway.sqlgate; gateway.sqlgate.SqlGate(None); sys.exit('sqlglot' in sys.modules)"
+    code = "import sys, gateway.serving.app, gateway.output.sqlgate; "
+    "gateway.output.sqlgate.SqlGate(None); sys.exit('sqlglot' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

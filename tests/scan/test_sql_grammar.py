@@ -12,9 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from benchmarks.statements import LOUD, READS, WRITES, made, statements
-from gateway.scan.sql import Reader, Statement
-from gateway.scan.sqlfind import Arguments, Finder
-from gateway.scan.sqlinject import Breakout
+from gateway.detect.sql.find import Arguments, Finder
+from gateway.detect.sql.inject import Breakout
+from gateway.detect.sql.read import Reader, Statement
 
 READER = Reader()
 ARGUMENTS = Arguments(READER, Breakout(), 4096)

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gateway.scan.sql import WRITES, Reader, Statement
-from gateway.scan.sqlfind import Finder
+from gateway.detect.sql.find import Finder
+from gateway.detect.sql.read import WRITES, Reader, Statement
 
 READER = Reader()
 WORDS = (

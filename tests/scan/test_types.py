@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from gateway.scan.identities import IDENTITIES
-from gateway.scan.secrets import TYPES
+from gateway.detect.personal.identities import IDENTITIES
+from gateway.detect.secrets.scanner import TYPES
 
 REFERENCE = (Path(__file__).parents[2] / "docs" / "config.md").read_text()
 

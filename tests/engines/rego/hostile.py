@@ -12,8 +12,8 @@ import sys
 import time
 from pathlib import Path
 
-from gateway.engines.rego import EvaluationError, TooLong, compile_bundle
-from gateway.engines.rego.values import UNDEFINED
+from gateway.policy.engines.rego import EvaluationError, TooLong, compile_bundle
+from gateway.policy.engines.rego.values import UNDEFINED
 
 SECONDS = 0.2
 INPUT = {

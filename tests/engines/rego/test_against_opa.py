@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from engines import opa_server
-from gateway.engines.rego import UNDEFINED, EvaluationError, Program, RegoError, compile_bundle
+from gateway.policy.engines.rego import UNDEFINED, EvaluationError, Program, RegoError, compile_bundle
 
 PAIRS = int(os.environ.get("MESHGATE_REGO_PAIRS", "2000"))
 INPUTS = 8

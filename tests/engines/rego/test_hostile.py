@@ -16,8 +16,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from engines.rego import hostile
-from gateway.engines.rego import RegoError
-from gateway.engines.rego.parser import parse
+from gateway.policy.engines.rego import RegoError
+from gateway.policy.engines.rego.parser import parse
 
 ROOT = Path(__file__).parents[3]
 LARGEST = 700

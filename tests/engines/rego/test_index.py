@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.engines.rego import EvaluationError, Program, compile_bundle, index
-from gateway.engines.rego.values import to_json
+from gateway.policy.engines.rego import EvaluationError, Program, compile_bundle, index
+from gateway.policy.engines.rego.values import to_json
 
 TEXTS = ("a", "b", "c")
 PARTS = (

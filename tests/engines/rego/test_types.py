@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from engines import opa_server
-from gateway.engines.rego import RegoError, compile_bundle
+from gateway.policy.engines.rego import RegoError, compile_bundle
 
 Found = set[tuple[str, str, int, int]]
 """Code, message, line and column of each error."""

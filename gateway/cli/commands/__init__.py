@@ -1,0 +1,142 @@
+"""The commands of `meshgate`, a module for each group, and what they share. Each module adds itself to the parser.
+
+Whatever takes time to import is imported on use, so that `meshgate --version` and mistyped commands answer at once.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+if TYPE_CHECKING:
+    from gateway.call import Json
+    from gateway.config.grammar import Config
+    from gateway.config.load import Loaded
+    from gateway.stores import Store
+
+DEFAULT = Path("config/gateway.yaml")
+
+Result = TypeVar("Result")
+
+
+def load_config(args: argparse.Namespace, *, quiet: bool = False, scanners: bool = False) -> Loaded:
+    """The configuration that the command names; its warnings go to standard error. `scanners`: see `load.load`."""
+    import sys
+
+    from gateway.config.load import load
+
+    loaded = load(args.config, scanners=scanners)
+    for warning in () if quiet else loaded.warnings:
+        print(f"warning: {warning}", file=sys.stderr)
+    return loaded
+
+
+def with_store(config: Config, use: Callable[[Store], Awaitable[Result]]) -> Result:
+    """Open the state beside whatever gateway runs on it, use it, close it."""
+    import asyncio
+
+    from gateway.stores import open_store
+
+    async def run() -> Result:
+        store = open_store(config.state, role="cli")
+        await store.open()
+        try:
+            return await use(store)
+        finally:
+            await store.close()
+
+    return asyncio.run(run())
+
+
+async def on_record(config: Config, store: Store, action: str, team: str, correlation_id: str, details: Json) -> None:
+    """Put a change in the decision log before it is made, under the name of whoever runs the command.
+
+    With shared state each replica has a log of its own; on a machine that has none, a word says so.
+    """
+    import sys
+
+    from gateway.record import audit
+    from gateway.stores.sqlite import SqliteStore
+    from gateway.stores.writer import Writer
+
+    path = audit.place(config)
+    if path is not None and not path.exists():
+        print(f"note: this change is in no decision log, since there is none here ({path})", file=sys.stderr)
+        return
+    writer = Writer(path, audit.SCHEMA) if path is not None else None
+    if writer is None:
+        assert isinstance(store, SqliteStore)
+        for statement in audit.SCHEMA:
+            store.writer.submit(statement, ())
+    try:
+        log = audit.Audit(writer or store.writer)  # type: ignore[attr-defined]
+        log.acted(f"user {_user()}", action, team, correlation_id, details)
+        await log.durable()
+    finally:
+        if writer is not None:
+            writer.close()
+
+
+def _user() -> str:
+    import os
+    import pwd
+
+    try:
+        return pwd.getpwuid(os.getuid()).pw_name
+    except KeyError:  # a container's user need not have a name
+        return str(os.getuid())
+
+
+def print_json(value: object) -> None:
+    """For programs: to standard output."""
+    print(json.dumps(value, indent=2))
+
+
+def plain(text: str) -> str:
+    """Text as a terminal may show it: names come from tokens and headers, and must not move the cursor."""
+    return "".join(character if character.isprintable() else "?" for character in text)
+
+
+# The parser
+
+
+def group(commands: Any, name: str, words: str) -> Any:
+    """A word that is followed by another: `meshgate keys add`."""
+    return commands.add_parser(name, help=words, description=words).add_subparsers(required=True, metavar="COMMAND")
+
+
+def command(into: Any, name: str, run: Callable[[argparse.Namespace], int], words: str) -> argparse.ArgumentParser:
+    """One command, with the option every command has."""
+    made: argparse.ArgumentParser = into.add_parser(name, help=words, description=words)
+    made.add_argument("--config", type=Path, default=DEFAULT, metavar="FILE", help=f"default: {DEFAULT}")
+    made.set_defaults(run=run)
+    return made
+
+
+def json_option(made: argparse.ArgumentParser) -> None:
+    """`--json`, for what lists or shows."""
+    made.add_argument("--json", action="store_true", help="print JSON")
+
+
+def port(text: str) -> int:
+    """A TCP port; 0 takes a free one."""
+    if not text.isdecimal() or int(text) > 65535:
+        raise argparse.ArgumentTypeError("a port is a number from 0 to 65535")
+    return int(text)
+
+
+def positive(text: str) -> int:
+    """A whole number from 1."""
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError("must be a whole number from 1")
+    return int(text)
+
+
+def name(text: str) -> str:
+    """The name of an agent, a team or a role."""
+    if not text.strip() or not text.isprintable() or len(text) > 256:
+        raise argparse.ArgumentTypeError("a name has 1 to 256 printable characters")
+    return text

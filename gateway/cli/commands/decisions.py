@@ -1,0 +1,236 @@
+"""`meshgate audit export`, `meshgate policy replay` and `meshgate policy differences`: the decision log, read."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import datetime
+import re
+import sys
+import time
+from collections.abc import Generator, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from gateway.cli import commands
+
+if TYPE_CHECKING:
+    from gateway.policy.decisions import Reader
+    from gateway.policy.replay import Recorded, Report
+
+_SECONDS = {"s": 1, "min": 60, "m": 60, "h": 3600, "d": 86400}
+
+
+def register(parser: Any) -> None:
+    """Add `meshgate audit`."""
+    group = commands.group(parser, "audit", "export the decision log")
+    words = "print decisions in the format of OPA's decision log, one JSON object per line"
+    command = commands.command(group, "export", export, words)
+    _stretch(command)
+
+
+def register_policy(group: Any) -> None:
+    """Add the commands that stand under `meshgate policy`."""
+    words = "evaluate recorded decisions with another bundle; exit 1 if a verdict changes"
+    command = commands.command(group, "replay", replay, words)
+    command.add_argument("--against", type=Path, required=True, metavar="DIR", help="the bundle to evaluate with")
+    command.add_argument(
+        "--log",
+        type=Path,
+        metavar="FILE",
+        help="read this file, in OPA's decision-log format, instead of the gateway's own log",
+    )
+    command.add_argument("--engine", metavar="E", default="embedded", help="embedded (default) or wasm")
+    _stretch(command)
+    _reporting(command)
+    words = "list calls that the candidate bundle would have decided differently; exit 1 if there are any"
+    command = commands.command(group, "differences", differences, words)
+    command.add_argument(
+        "--since", type=moment, default=0.0, metavar="T", help="start: a time, or 24h for the last day"
+    )
+    _reporting(command)
+
+
+def export(args: argparse.Namespace) -> int:
+    """`meshgate audit export`."""
+    import orjson
+
+    from gateway.policy.decisions import event
+
+    reader = reader_of(args)
+    try:
+        for recorded in reader.decisions(args.since, args.until):
+            sys.stdout.buffer.write(orjson.dumps(event(recorded), option=orjson.OPT_APPEND_NEWLINE))
+    finally:
+        reader.close()
+    return 0
+
+
+def replay(args: argparse.Namespace) -> int:
+    """`meshgate policy replay`."""
+    import asyncio
+
+    from gateway.config.sections import Policy
+    from gateway.errors import ConfigError
+    from gateway.policy.engines import open_engine
+    from gateway.policy.replay import events
+    from gateway.policy.replay import replay as run
+
+    if args.engine not in ("embedded", "wasm"):
+        raise ConfigError(f"--engine {args.engine}: a replay judges in this process, by embedded or wasm")
+    policy = Policy.model_validate({"path": str(args.against), "engine": args.engine})
+
+    async def judged() -> Report:
+        engine = await open_engine(policy)
+        try:
+            return await run(engine, found, args.examples)
+        finally:
+            await engine.close()
+
+    if args.log is not None:
+        with contextlib.closing(_events(args.log)) as entries:
+            found = events(entries)
+            try:
+                return _tell(args, asyncio.run(judged()), f"{args.log}")
+            except ValueError as error:
+                raise ConfigError(f"{args.log}: {error}") from None
+    reader = reader_of(args)
+    try:
+        found = _recorded(reader, args.since, args.until)
+        return _tell(args, asyncio.run(judged()), "the decision log")
+    finally:
+        reader.close()
+
+
+def differences(args: argparse.Namespace) -> int:
+    """`meshgate policy differences`: what the candidate said while it judged beside the live bundle."""
+    import orjson
+
+    from gateway.policy.replay import Report, change, verdict
+
+    reader = reader_of(args)
+    report = Report()
+    try:
+        for recorded, version, record in reader.differences(args.since):
+            one = _of(recorded)
+            report.version = version
+            what = change(verdict(one.result), verdict(orjson.loads(record)["result"]))
+            report.add(one, f"{what or 'no change'} (candidate {version})", args.examples)
+    finally:
+        reader.close()
+    if args.json:
+        return _tell(args, report, "")
+    if not report.judged:
+        print("no differences are recorded")
+        return 0
+    _list(report)
+    return 1
+
+
+def moment(text: str) -> float:
+    """A time as Unix seconds: `2026-11-21`, `2026-11-21T10:00:00Z`, or so long ago: `90min`, `24h`, `7d`."""
+    if match := re.fullmatch(r"(\d+(?:\.\d+)?)(s|m|min|h|d)", text):
+        return time.time() - float(match[1]) * _SECONDS[match[2]]
+    try:
+        at = datetime.datetime.fromisoformat(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError("a time is written like 2026-11-21T10:00:00Z, 2026-11-21, 24h or 7d") from None
+    return (at if at.tzinfo else at.astimezone()).timestamp()
+
+
+def _stretch(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--since", type=moment, default=0.0, metavar="T", help="start: a time, or 24h for the last day"
+    )
+    command.add_argument("--until", type=moment, default=None, metavar="T", help="end: a time, or 1h for an hour ago")
+
+
+def _reporting(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--examples",
+        type=commands.positive,
+        default=3,
+        metavar="N",
+        help="example calls for each kind of change; default: 3",
+    )
+    commands.json_option(command)
+
+
+def reader_of(args: argparse.Namespace) -> Reader:
+    """The decision log of the configuration that the command names."""
+    from gateway.policy.decisions import Reader
+    from gateway.record.audit import file
+
+    return Reader(file(commands.load_config(args, quiet=True).config))
+
+
+def _recorded(reader: Reader, since: float, until: float | None) -> Iterator[Recorded]:
+    for recorded in reader.decisions(since, until):
+        if recorded.version:  # without a policy there was no verdict to compare with
+            yield _of(recorded)
+
+
+def _of(recorded: Any) -> Recorded:
+    import orjson
+
+    from gateway.policy.replay import Recorded
+
+    record = orjson.loads(recorded.record)
+    result = None if "error" in record else record["result"]
+    return Recorded(recorded.id, recorded.correlation_id, record["input"], result, bool(record.get("erased")))
+
+
+def _events(path: Path) -> Generator[Any, None, None]:
+    """One JSON array, or an object a line, of which only one is in memory at a time; gzipped or not."""
+    import gzip
+    import zlib
+
+    import orjson
+
+    from gateway.errors import ConfigError
+
+    try:
+        with path.open("rb") as raw:
+            file: Any = gzip.GzipFile(fileobj=raw) if raw.peek(2)[:2] == b"\x1f\x8b" else raw
+            first = next((line for line in file if line.strip()), b"")
+            if first.lstrip()[:1] == b"[":
+                yield from orjson.loads(first + file.read())
+            elif first:
+                yield orjson.loads(first)
+                yield from (orjson.loads(line) for line in file if line.strip())
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be read: {error.strerror or error}") from None
+    except (orjson.JSONDecodeError, EOFError, zlib.error) as error:
+        raise ConfigError(f"{path}: is no decision log, neither a JSON array nor an object a line: {error}") from None
+
+
+def _tell(args: argparse.Namespace, report: Report, where: str) -> int:
+    if args.json:
+        changes = [
+            {
+                "change": what,
+                "count": changed.count,
+                "examples": [{"decision_id": id, "correlation_id": cid} for id, cid in changed.examples],
+            }
+            for what, changed in _ranked(report)
+        ]
+        counts = {"judged": report.judged, "differ": report.differ, "without_erased_claims": report.blind}
+        commands.print_json({"version": report.version, **counts, "changes": changes})
+        return int(bool(report.differ))
+    blind = f" ({report.blind} without claims that the log does not keep)" if report.blind else ""
+    counted = "1 decision" if report.judged == 1 else f"{report.judged} decisions"
+    changed = "1 changes" if report.differ == 1 else f"{report.differ} change"
+    print(f"{counted} of {where}{blind} judged by version {report.version}: {changed}")
+    _list(report)
+    return int(bool(report.differ))
+
+
+def _list(report: Report) -> None:
+    for what, changed in _ranked(report):
+        print(f"{changed.count:8}  {commands.plain(what)}")
+        for id, cid in changed.examples:
+            print(f"{'':10}{id}  workflow {commands.plain(cid)}")
+
+
+def _ranked(report: Report) -> list[tuple[str, Any]]:
+    return sorted(report.changes.items(), key=lambda item: (-item[1].count, item[0]))

@@ -1,0 +1,203 @@
+"""`meshgate policy explain`: why a call is, or was, allowed or denied; `meshgate policy new`: a rule to begin with."""
+
+from __future__ import annotations
+
+import argparse
+import re
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from gateway.cli import commands
+
+if TYPE_CHECKING:
+    from gateway.call import Json
+    from gateway.policy.engines.bundle import Bundle
+    from gateway.policy.explanation import Explanation
+
+_NAME = re.compile(r"[a-z][a-z0-9_]{0,63}")
+_RULE = """\
+# Say in one line what this rule is for: it is what the next person reads first.
+package rules.{name}
+
+# Every `deny` of a package below `rules` counts. `class` is safety, compliance, cost or performance; the message goes
+# to the caller, so it says what to do and repeats nothing secret. docs/policies.md has the whole input.
+deny contains {{
+	"code": "{name}",
+	"class": "compliance",
+	"message": sprintf("Agent %v may not use the model %v here", [input.subject.agent, input.action.model]),
+}} if {{
+	input.action.kind == "llm"
+	input.action.model in data.{name}.models
+}}
+"""
+_TEST = """\
+package rules.{name}_test
+
+import data.rules.{name}
+
+call(model) := {{"subject": {{"agent": "a"}}, "action": {{"kind": "llm", "model": model}}}}
+
+table := {{"models": ["forbidden"]}}
+
+codes contains rule.code if some rule in {name}.deny
+
+test_what_it_denies if {{
+	codes == {{"{name}"}} with input as call("forbidden") with data.{name} as table
+}}
+
+test_what_it_leaves_alone if {{
+	codes == set() with input as call("another") with data.{name} as table
+}}
+"""
+
+
+def register_policy(group: Any) -> None:
+    """Add the commands that stand under `meshgate policy`."""
+    words = "show which rules applied to a call, which rule won, and where it is defined"
+    command = commands.command(group, "explain", explain, words)
+    which = command.add_mutually_exclusive_group(required=True)
+    which.add_argument("--decision", metavar="ID", help="a recorded decision, by the x-request-id of its call")
+    which.add_argument("--input", metavar="FILE", help="a policy input in JSON (`-`: standard input)")
+    words = "evaluate with this bundle; default: explain the decision as recorded"
+    command.add_argument("--policy", type=Path, metavar="DIR", help=words)
+    commands.json_option(command)
+    command = group.add_parser(
+        "new", help="create a rule and a test", description="create a rule and a test to start from"
+    )
+    command.add_argument("name", metavar="NAME", help="name of the rule: lower-case letters, digits and _")
+    command.add_argument("dir", type=Path, nargs="?", default=Path("policies"), metavar="DIR", help="default: policies")
+    command.set_defaults(run=new)
+
+
+def new(args: argparse.Namespace) -> int:
+    """`meshgate policy new`."""
+    from gateway.errors import ConfigError
+
+    if not _NAME.fullmatch(args.name) or args.name.endswith("_test"):
+        raise ConfigError(f"{args.name!r} is no name for a rule: a letter, then lower-case letters, digits and _")
+    if not args.dir.is_dir():
+        raise ConfigError(f"{args.dir} is not a directory; name the root directory of a bundle, such as policies")
+    files = {args.dir / f"{args.name}.rego": _RULE, args.dir / f"{args.name}_test.rego": _TEST}
+    for file in files:
+        if file.exists():
+            raise ConfigError(f"{file} is there already")
+    for file, template in files.items():
+        file.write_text(template.format(name=args.name))
+        print(file)
+    print(f"Edit both, then: meshgate policy test {args.dir}. Until data.{args.name} says more, it denies nothing.")
+    return 0
+
+
+def explain(args: argparse.Namespace) -> int:
+    """`meshgate policy explain`."""
+    from gateway.errors import ConfigError
+    from gateway.policy.engines import PolicyUnavailable
+
+    try:
+        told, about = _explained(args)
+    except PolicyUnavailable as error:
+        raise ConfigError(f"no verdict, so the call is denied (policy_unavailable): {error}") from None
+    if args.json:
+        commands.print_json({**about, **told._asdict(), "spoke": [one._asdict() for one in told.spoke]})
+        return 0
+    for name, value in about.items():
+        print(f"{name.replace('_', ' ')}: {commands.plain(str(value))}")
+    print(f"verdict: {told.verdict}")
+    for one in told.spoke:
+        print(f"  {one.code} ({one.cls}) {one.outcome}{f'   [{one.place}]' if one.place else ''}")
+        print(f"      {commands.plain(one.said)}")
+    if not told.spoke:
+        print("  no rule denied it or demanded anything")
+    return 0
+
+
+def _explained(args: argparse.Namespace) -> tuple[Explanation, dict[str, str]]:
+    from gateway.errors import ConfigError
+    from gateway.policy.explanation import explain
+
+    if args.input is not None:
+        bundle = _bundle(args, args.policy)
+        return explain(_judged(bundle, _input(args.input)), bundle.modules), {"policy_version": bundle.version}
+    recorded, record = _recorded(args)
+    about = {
+        "decision": recorded.id,
+        "agent": recorded.agent,
+        "team": recorded.team,
+        "workflow": recorded.correlation_id,
+    }
+    if args.policy is not None:
+        bundle = _bundle(args, args.policy)
+        return explain(_judged(bundle, record["input"]), bundle.modules), {**about, "policy_version": bundle.version}
+    if "error" in record or not recorded.version:
+        raise ConfigError(f"decision {recorded.id} was made without a result of a policy ({recorded.rule})")
+    try:  # where the rules stand is known while the bundle is still the one that spoke
+        bundle = _bundle(args, None)
+        modules = bundle.modules if bundle.version == recorded.version else ()
+    except ConfigError:
+        modules = ()
+    return explain(record["result"], modules), {**about, "policy_version": recorded.version}
+
+
+def _bundle(args: argparse.Namespace, folder: Path | None) -> Bundle:
+    from gateway.errors import ConfigError
+    from gateway.policy.engines.bundle import load
+
+    if folder is None:
+        policy = commands.load_config(args, quiet=True).config.policy
+        if policy is None or policy.git or policy.server:
+            raise ConfigError("policy.path names no bundle here; give one: --policy DIR")
+        folder = Path(policy.path)
+    return load(folder)
+
+
+def _judged(bundle: Bundle, document: Json) -> Json:
+    import asyncio
+
+    from gateway.policy.engines.embedded import Embedded
+
+    async def judge() -> Json:
+        engine = Embedded(bundle)
+        try:
+            return await engine.decide(document)
+        finally:
+            await engine.close()
+
+    return asyncio.run(judge())
+
+
+def _input(name: str) -> Json:
+    import orjson
+
+    from gateway.errors import ConfigError
+
+    try:
+        content = sys.stdin.buffer.read() if name == "-" else Path(name).read_bytes()
+        document = orjson.loads(content)
+    except OSError as error:
+        raise ConfigError(f"{name}: cannot be read: {error.strerror}") from None
+    except orjson.JSONDecodeError as error:
+        raise ConfigError(f"{name}: is no JSON: {error}") from None
+    if isinstance(document, dict) and isinstance(document.get("input"), dict):
+        document = document["input"]  # as `opa eval` and a decision log have it
+    if not isinstance(document, dict):
+        raise ConfigError(f"{name}: an input is a JSON object")
+    return document
+
+
+def _recorded(args: argparse.Namespace) -> tuple[Any, Json]:
+    import orjson
+
+    from gateway.cli.commands.decisions import reader_of
+    from gateway.errors import ConfigError
+
+    reader = reader_of(args)
+    try:
+        recorded = reader.decision(args.decision)
+    finally:
+        reader.close()
+    if recorded is None:
+        raise ConfigError(
+            f"no decision {args.decision} is in the log; it is the x-request-id of a call that was judged"
+        )
+    return recorded, orjson.loads(recorded.record)

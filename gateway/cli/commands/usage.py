@@ -1,0 +1,42 @@
+"""`meshgate usage`: what was used, by key, team, model, provider or workflow, from the decision log."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+from gateway.cli import commands
+from gateway.cli.commands.decisions import moment
+
+_BY = ("key", "agent", "team", "model", "provider", "workflow")
+
+
+def register(parser: Any) -> None:
+    """Add the command to the parser."""
+    command = commands.command(parser, "usage", usage, "add up calls, tokens and cost from the decision log")
+    command.add_argument("--by", choices=_BY, default="team", help="what to group by; default: team")
+    command.add_argument(
+        "--since", type=moment, default=0.0, metavar="T", help="start: a duration such as 24h, or a date; default: all"
+    )
+    commands.json_option(command)
+
+
+def usage(args: argparse.Namespace) -> int:
+    """`meshgate usage`."""
+    from gateway.call import NANO_USD
+    from gateway.record.audit import file
+    from gateway.record.usage import read
+
+    rows = read(file(commands.load_config(args, quiet=True).config), args.by, args.since)
+    if args.json:
+        commands.print_json([row.shown(args.by) for row in rows])
+        return 0
+    if not rows:
+        print("No calls since then." if args.since else "No calls yet.")
+        return 0
+    print(f"{args.by.upper():40} {'CALLS':>8} {'FAILED':>7} {'INPUT':>10} {'CACHED':>9} {'OUTPUT':>10} {'USD':>12}")
+    for row in rows:
+        cost = row.cost / NANO_USD
+        name = commands.plain(row.name) or "-"
+        print(f"{name:40} {row.calls:8} {row.failed:7} {row.input:10} {row.cached:9} {row.output:10} {cost:12.6f}")
+    return 0

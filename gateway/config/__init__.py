@@ -1,0 +1,1 @@
+"""The configuration: its grammar, its sections, its messages."""

@@ -1,0 +1,179 @@
+"""Reads a LiteLLM `config.yaml` as it is: its `model_list` becomes providers and models, its master key an agent.
+
+Several entries of one `model_name` are equals, chosen by `weight`. Only providers that speak the OpenAI format are
+taken over. What has no counterpart is ignored with a warning that names it, never silently.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path as FilePath
+from typing import Any
+
+from gateway.config.yaml_file import Document, Path, Problem
+
+MASTER = "litellm-master"
+
+_OPENAI_URL = "https://api.openai.com/v1"
+# LiteLLM's names for what speaks the OpenAI format at `api_base`.
+_COMPATIBLE = frozenset(
+    {
+        "custom_openai",
+        "deepseek",
+        "fireworks_ai",
+        "groq",
+        "hosted_vllm",
+        "litellm_proxy",
+        "llamafile",
+        "lm_studio",
+        "mistral",
+        "nvidia_nim",
+        "openai",
+        "openai_like",
+        "openrouter",
+        "perplexity",
+        "together_ai",
+        "xai",
+    }
+)
+_PARAMS = frozenset({"model", "api_key", "api_base", "base_url", "weight"})
+_INFO = {"input_cost_per_token": "input", "output_cost_per_token": "output"}
+_SECTIONS = frozenset({"model_list", "general_settings"})
+
+
+def translate(doc: Document, env: Mapping[str, str]) -> tuple[Document, list[Problem]]:
+    """The same document in Meshgate's own grammar, with the lines of the original, and warnings."""
+    reader = _Reader(doc, env, Document(problems=doc.problems))
+    return reader.out, reader.read()
+
+
+@dataclass(slots=True)
+class _Reader:
+    """One translation. `out` grows entry by entry; `accounts` are the providers made so far, by URL and key."""
+
+    doc: Document
+    env: Mapping[str, str]
+    out: Document
+    warnings: list[Problem] = field(default_factory=list)
+    accounts: dict[tuple[str, str], str] = field(default_factory=dict)
+    providers: dict[str, Any] = field(default_factory=dict)
+    models: dict[str, Any] = field(default_factory=dict)
+
+    def read(self) -> list[Problem]:
+        data = self.doc.data
+        entries = data["model_list"] if isinstance(data["model_list"], list) else []
+        for i, entry in enumerate(entries):
+            self.entry(entry, ("model_list", i))
+        if not self.models:
+            self.fail(("model_list",), "holds no model that this version can serve")
+        self.out.data = {"providers": self.providers, "models": self.models, "agents": self.agents()}
+        if not FilePath("policies").is_dir():
+            self.out.data["policy"] = None
+            self.warn(("model_list",), "comes without policies: there is no directory policies, every call is allowed")
+        for section in data.keys() - _SECTIONS:
+            self.warn((section,), f"is ignored{_listed(data[section])}")
+        return self.warnings
+
+    def entry(self, entry: Any, path: Path) -> None:
+        name = _text(entry, "model_name")
+        params = entry.get("litellm_params") if isinstance(entry, dict) else None
+        model = _text(params, "model")
+        if not name or not isinstance(params, dict) or not model:
+            return self.fail(path, "needs model_name and litellm_params.model")
+        if "*" in name + model:
+            return self.warn(path, f"is left out: {name} is a wildcard; list the models by name")
+        kind, _, upstream = model.partition("/") if "/" in model else ("openai", "", model)
+        url = _text(params, "api_base") or _text(params, "base_url") or (_OPENAI_URL if kind == "openai" else "")
+        if kind not in _COMPATIBLE:
+            return self.warn(path, f"is left out: provider {kind} is not available in this version")
+        if not url:
+            return self.warn(path, f"is left out: {kind} needs api_base, the URL that /chat/completions follows")
+        for key in sorted(params.keys() - _PARAMS - _INFO.keys() - {"max_output_tokens"}):
+            self.warn((*path, "litellm_params", key), "is ignored")
+        provider = self.account(kind, url, params, (*path, "litellm_params"))
+        self.model(name, {"target": f"{provider}/{upstream}", "weight": params.get("weight", 1)}, path, entry)
+        return None
+
+    def account(self, kind: str, url: str, params: Mapping[str, Any], path: Path) -> str:
+        """The name of the provider with this URL and key; made when it is new."""
+        url = self.resolve(url, path)
+        given = _text(params, "api_key")
+        key = self.resolve(given, (*path, "api_key"))
+        if not given and url == _OPENAI_URL:  # only there: it would reveal the key to any other server
+            key = self.env.get("OPENAI_API_KEY", "")
+        if (url, key) not in self.accounts:
+            taken = sum(name.partition("-")[0] == kind for name in self.providers)
+            name = self.accounts[url, key] = f"{kind}-{taken + 1}" if taken else kind
+            self.providers[name] = {"format": "openai", "base_url": url, "api_key": key}
+            self.place(("providers", name), path)
+            if not key and url == _OPENAI_URL:
+                self.warn(path, "has no api_key, and OPENAI_API_KEY is not set: calls go without one")
+        return self.accounts[url, key]
+
+    def model(self, name: str, target: dict[str, Any], path: Path, entry: Mapping[str, Any]) -> None:
+        info = entry.get("model_info")
+        facts = {**(info if isinstance(info, dict) else {}), **entry["litellm_params"]}
+        price = self.price(facts, path)
+        if name in self.models:
+            self.models[name]["targets"][0].append({**target, "price": price} if price else target)
+            return
+        self.models[name] = {"targets": [[target]], "price": price}
+        if ceiling := _text(facts, "max_output_tokens"):
+            self.models[name]["max_output"] = ceiling
+        self.place(("models", name), path)
+
+    def price(self, facts: Mapping[str, Any], path: Path) -> dict[str, float]:
+        price: dict[str, float] = {}
+        for key, own in _INFO.items():
+            try:
+                if key in facts:
+                    price[own] = round(float(facts[key]) * 1e6, 6)
+            except (TypeError, ValueError):
+                self.fail(path, f"has a {key} that is not a number")
+        return price
+
+    def agents(self) -> dict[str, Any]:
+        settings = self.doc.data.get("general_settings")
+        settings = settings if isinstance(settings, dict) else {}
+        path: Path = ("general_settings", "master_key")
+        for key in sorted(settings.keys() - {"master_key"}):
+            self.warn(("general_settings", key), "is ignored")
+        given = _text(settings, "master_key") or "os.environ/LITELLM_MASTER_KEY" * ("LITELLM_MASTER_KEY" in self.env)
+        if not given:
+            self.warn(("model_list",), "comes without general_settings.master_key: make keys with `meshgate keys add`")
+            return {}
+        if not (key := self.resolve(given, path)):
+            self.fail(path, "is empty")
+        digest = hashlib.sha256(key.encode()).hexdigest()
+        self.place(("agents", MASTER), path)
+        return {MASTER: {"key_sha256": digest, "team": "default", "roles": ["admin"]}}
+
+    def resolve(self, value: str, path: Path) -> str:
+        """`os.environ/NAME` is the value of NAME."""
+        if not value.startswith("os.environ/"):
+            return value
+        name = value.removeprefix("os.environ/")
+        if name not in self.env:
+            self.fail(path, f"needs the environment variable {name}, which is not set")
+        return self.env.get(name, "")
+
+    def place(self, own: Path, path: Path) -> None:
+        self.out.lines[own] = self.doc.line(path)
+
+    def fail(self, path: Path, text: str) -> None:
+        self.out.problems.append(Problem(self.doc.line(path), path, text))
+
+    def warn(self, path: Path, text: str) -> None:
+        self.warnings.append(Problem(self.doc.line(path), path, text))
+
+
+def _text(holder: Any, key: str) -> str:
+    value = holder.get(key) if isinstance(holder, dict) else None
+    return value if isinstance(value, str) else ""
+
+
+def _listed(section: Any) -> str:
+    keys: Iterable[str] = section if isinstance(section, dict) else ()
+    return f" ({', '.join(sorted(keys))})" if keys else ""

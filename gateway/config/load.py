@@ -1,0 +1,389 @@
+"""Reads the configuration: a file becomes a `Config`, or one `ConfigError` that lists every mistake with its line.
+
+Also reads a LiteLLM `config.yaml` (a file with `model_list`), and watches the file: `Watcher`. A file that does not
+load never replaces one that runs. No message repeats a secret, nor any value that came from the environment.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import importlib
+import importlib.metadata
+import importlib.util
+import logging
+import os
+import re
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, get_args
+from urllib.parse import urlsplit
+
+from pydantic import ValidationError
+
+from gateway.config import litellm, messages, yaml_file
+from gateway.config.grammar import Config
+from gateway.config.sections import Named
+from gateway.config.yaml_file import Document, Problem, spell
+from gateway.errors import ConfigError
+
+_NOT_ENFORCED = (("tools",),)
+_LOCAL = frozenset({"localhost", "127.0.0.1", "::1"})
+_LATER_FORMATS = frozenset({"anthropic", "gemini", "openai_responses"})
+_RESTART = (
+    ("state",),
+    ("server", "host"),
+    ("server", "port"),
+    ("audit", "path"),
+    ("policy", "path"),
+    ("policy", "engine"),
+    ("policy", "url"),
+)
+SETTLED = 0.3  # seconds for which a file that is refused has to stay as it is before that is an error
+_log = logging.getLogger("meshgate.config")
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """A configuration that holds, what to tell the operator about it, and the files it was read from."""
+
+    config: Config
+    warnings: tuple[str, ...]
+    files: tuple[Path, ...]
+
+
+class NotLoaded(ConfigError):
+    """A file that does not load, and the `files` that were read: mending one of them may be enough."""
+
+    def __init__(self, words: str, files: tuple[Path, ...]) -> None:
+        super().__init__(words)
+        self.files = files
+
+
+def load(path: Path, env: Mapping[str, str] = os.environ, *, scanners: bool = True) -> Loaded:
+    """Read and check a configuration file. Raises one `ConfigError` with a line for each mistake.
+
+    `scanners=False` leaves out what only the scanners can check (entities, countries, recognizers), which take a
+    second to import: for commands that look for nothing.
+    """
+    return loads(_text(path), str(path), env, scanners=scanners)
+
+
+def loads(text: str, name: str, env: Mapping[str, str] = os.environ, *, scanners: bool = True) -> Loaded:
+    """`load` for a text; `name` is how messages call the file."""
+    doc = yaml_file.read(text, env)
+    warnings: list[Problem] = []
+    if isinstance(doc.data, dict):
+        if "model_list" in doc.data:
+            doc, warnings = litellm.translate(doc, env)
+        else:
+            warnings = [*_leave_out_later_formats(doc), *_not_enforced(doc)]
+        if scanners:
+            warnings += _platform()
+            own = _own(doc)
+            doc.problems += [*own, *_entities(doc, own.entities), *_countries(doc), *_ner(doc)]
+    config = None
+    if doc.data is not None:
+        try:
+            config = Config.model_validate(doc.data)
+        except ValidationError as error:
+            broken = [problem.path for problem in doc.problems]
+            found = (problem for detail in error.errors() for problem in messages.problems(detail, doc))
+            # What an unset variable leaves behind is not a second mistake, nor is what stands around it.
+            doc.problems += [p for p in found if not any(b[: len(p.path)] == p.path for b in broken)]
+    if config is None or doc.problems:
+        left_out = [
+            warning for warning in warnings if "left out" in warning.text
+        ]  # may be why a target has no provider
+        raise NotLoaded(_report(name, [*doc.problems, *left_out]), (Path(name), *_further(doc)))
+    warnings += [*_in_clear(config, doc), *_idle_limits(config, doc)]
+    return Loaded(config, tuple(_report(name, warnings).splitlines()), (Path(name), *_further(doc)))
+
+
+def _further(doc: Document) -> list[Path]:
+    """The files that are read besides."""
+    path = _at(doc.data, ("pii", "recognizers"))
+    return [Path(path)] if isinstance(path, str) and path else []
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be read: {error.strerror}") from None
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{path}: not UTF-8 (byte {error.start})") from None
+
+
+def _report(name: str, problems: Iterable[Problem]) -> str:
+    ordered = sorted(set(problems), key=lambda problem: (problem.line, spell(problem.path)))
+    return "\n".join(f"{name}{f':{p.line}' if p.line else ''}: {_sentence(p)}" for p in ordered)
+
+
+def _sentence(problem: Problem) -> str:
+    joint = "" if problem.text.startswith(":") else " "
+    return f"{spell(problem.path)}{joint}{problem.text}" if problem.path else problem.text.lstrip(": ")
+
+
+def _not_enforced(doc: Document) -> Iterator[Problem]:
+    for path in _NOT_ENFORCED:
+        if path in doc.lines and _at(doc.data, path) is not None:
+            yield Problem(doc.line(path), path, "is not enforced in this version")
+
+
+def _platform() -> Iterator[Problem]:
+    """What this machine lacks, and what works without it."""
+    if _scanner() is not None and not importlib.import_module("gateway.detect.core.index").linear():
+        words = (
+            "the package hyperscan has no wheel for this platform: patterns are searched for with the package regex, "
+            "which is slower, and recognizers of your own (pii.recognizers) are refused"
+        )
+        yield Problem(0, (), words)
+
+
+def _in_clear(config: Config, doc: Document) -> Iterator[Problem]:
+    url = urlsplit(config.jwt.jwks_url if config.jwt else "")
+    if url.scheme == "http" and url.hostname not in _LOCAL:
+        path: yaml_file.Path = ("jwt", "jwks_url")
+        yield Problem(doc.line(path), path, "is not https: whoever stands on the way can sign in as any agent")
+
+
+def _idle_limits(config: Config, doc: Document) -> Iterator[Problem]:
+    """Limits that no call can meet."""
+    for index, limit in enumerate(config.limits):
+        path: yaml_file.Path = ("limits", index)
+        if limit.per == "tool" or limit.match.tool != "*":
+            yield Problem(doc.line(path), path, "counts calls of tools, which this version does not serve: it is idle")
+        if limit.per.startswith("claims.") and config.jwt is None:
+            yield Problem(doc.line(path), path, "counts by a claim of tokens, but there is no jwt section: it is idle")
+        if limit.per.startswith("attributes.") and (config.policy is None or config.policy.mode == "shadow"):
+            yield Problem(doc.line(path), path, "counts by what a policy says, but none is enforced: it is idle")
+
+
+def _at(data: Any, path: yaml_file.Path) -> Any:
+    for step in path:
+        data = data.get(step) if isinstance(data, dict) else None
+    return data
+
+
+def _leave_out_later_formats(doc: Document) -> Iterator[Problem]:
+    """Takes providers out whose wire format is the contract's but not spoken yet, and says so."""
+    providers = doc.data.get("providers")
+    if not isinstance(providers, dict):
+        return
+    for name, provider in list(providers.items()):
+        wire = provider.get("format") if isinstance(provider, dict) else None
+        if wire in _LATER_FORMATS:
+            path: yaml_file.Path = ("providers", name)
+            del providers[name]
+            doc.problems[:] = [problem for problem in doc.problems if problem.path[:2] != path]
+            yield Problem(doc.line(path), path, f"is left out: format {wire} is not available in this version")
+
+
+class _Own(list[Problem]):
+    """What is wrong with the users' own recognizers, and the `entities` that they find."""
+
+    entities: frozenset[str] = frozenset()
+
+
+def _own(doc: Document) -> _Own:
+    """Reads the file of `pii.recognizers`, and the patterns of `pii.allow`."""
+    path, allow = _at(doc.data, ("pii", "recognizers")) or "", _at(doc.data, ("pii", "allow")) or []
+    found = _Own()
+    if not isinstance(path, str) or not isinstance(allow, list) or not all(isinstance(one, str) for one in allow):
+        return found  # the grammar says so
+    if not path and not allow:
+        return found
+    pii, recognizers = _scanner(), importlib.import_module("gateway.detect.personal.recognizers")
+    try:
+        found.entities = recognizers.load(path, allow, pii.canonical).entities
+    except recognizers.FileProblems as problems:
+        place: yaml_file.Path = ("pii", "recognizers")
+        found += [Problem(doc.line(place), place, f": {words}") for words in str(problems).splitlines()]
+    except recognizers.AllowProblem as problem:
+        found.append(Problem(doc.line(("pii", "allow")), ("pii", "allow"), f": {problem}"))
+    return found
+
+
+def _entities(doc: Document, own: frozenset[str]) -> list[Problem]:
+    """Writes the entity types of `pii` and its rules by their own names; returns those that no scanner knows."""
+    rules = _at(doc.data, ("pii", "rules"))
+    places: list[tuple[Any, yaml_file.Path]] = [(_at(doc.data, ("pii",)), ("pii",))]
+    places += [(rule, ("pii", "rules", i)) for i, rule in enumerate(rules)] if isinstance(rules, list) else []
+    chosen = [
+        (holder, path)
+        for holder, path in places
+        if isinstance(holder, dict) and (holder.get("entities") or holder.get("scores"))
+    ]
+    pii = _scanner() if chosen else None
+    if pii is None:
+        return []
+    keys = ("entities", "scores")
+    return [one for holder, path in chosen for key in keys for one in _renamed(doc, holder, key, path, pii, own)]
+
+
+def _renamed(
+    doc: Document, holder: dict[str, Any], key: str, at: yaml_file.Path, pii: Any, own: frozenset[str]
+) -> list[Problem]:
+    """The same for one place."""
+    if not isinstance(holder.get(key), dict):
+        return []
+    named = get_args(Named)
+    wanted = _at(doc.data, ("pii", "ner"))
+    known = sorted({*pii.entities(), *own, *(named if wanted is not None else ())})
+    problems: list[Problem] = []
+    renamed: dict[str, Any] = {}
+    for name, chosen in holder[key].items():
+        path: yaml_file.Path = (*at, key, name)
+        entity = pii.canonical(name)
+        if entity in named and wanted is None and entity not in own:
+            problems.append(Problem(doc.line(path), path, "is found by pii.ner alone, which is not there: add ner: {}"))
+        elif entity not in known:
+            problems.append(Problem(doc.line(path), path, f"is not a known entity{messages.suggest(name, known)}"))
+        elif entity in renamed:
+            problems.append(Problem(doc.line(path), path, f"is {entity} again, which is given above"))
+        renamed[entity] = chosen
+    holder[key] = renamed
+    return problems
+
+
+def _countries(doc: Document) -> Iterator[Problem]:
+    """Countries without a number that is known."""
+    chosen = _at(doc.data, ("pii", "countries"))
+    pii = _scanner() if isinstance(chosen, list) else None
+    if pii is None:
+        return
+    known = sorted(pii.countries())
+    for index, country in enumerate(chosen):
+        if isinstance(country, str) and country not in known:
+            path: yaml_file.Path = ("pii", "countries", index)
+            yield Problem(
+                doc.line(path), path, f"is not a country whose numbers are known{messages.suggest(country, known)}"
+            )
+
+
+def _ner(doc: Document) -> Iterator[Problem]:
+    """What `pii.ner` needs and is not installed. Looked up, not imported: only its workers load it."""
+    wanted = _at(doc.data, ("pii", "ner"))
+    if not isinstance(wanted, dict):
+        return
+    path: yaml_file.Path = ("pii", "ner")
+    if importlib.util.find_spec("faker") is None:
+        yield Problem(doc.line(path), path, "needs lists of names: run pip install -e '.[ner]' in the project's folder")
+    model = wanted.get("model")
+    if not isinstance(model, str) or not re.fullmatch(r"\w+", model):
+        return
+    try:
+        importlib.metadata.distribution(model)
+    except importlib.metadata.PackageNotFoundError:
+        words = f": {model} is not installed: run python -m spacy download {model}, or leave model out"
+        yield Problem(doc.line((*path, "model")), (*path, "model"), words)
+
+
+def _scanner() -> Any:
+    # Imported on use: the scanners take a second, and a file without entities does not need them.
+    try:
+        return importlib.import_module("gateway.detect.personal.scanner")
+    except ModuleNotFoundError:
+        return None
+
+
+class Watcher:
+    """Follows the file of a running gateway. A good change is applied as a whole, a bad one is reported and ignored.
+
+    `apply` takes the new configuration and may itself refuse it with `ConfigError` (a bundle that does not compile).
+    `report` hears why the file on disk is not the one that runs, and None once it is. `warn` hears the rest.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        apply: Callable[[Config], Awaitable[None]],
+        report: Callable[[str | None], None],
+        *,
+        running: Config | None = None,
+        warn: Callable[[str], None] = _log.warning,
+        env: Mapping[str, str] = os.environ,
+        files: Sequence[Path] = (),
+    ) -> None:
+        self._path = path
+        self._files = tuple(files) or (path,)
+        self._apply = apply
+        self._report = report
+        self._running = running
+        self._warn = warn
+        self._env = env
+        # With a running configuration to compare to, the first step reads the file: it may have changed since.
+        self._seen = None if running else self._stamp()
+        self._kicked = asyncio.Event()
+
+    def kick(self) -> None:
+        """Read the file at the next step even if it looks unchanged, and take that step now: for SIGHUP."""
+        self._kicked.set()
+
+    async def run(self, interval: float = 0.5) -> None:
+        """Check every `interval` seconds, and at once after `kick`, until cancelled."""
+        while True:
+            await self.step()
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._kicked.wait(), interval)
+
+    async def step(self) -> None:
+        """One check. Raises nothing but cancellation."""
+        forced = self._kicked.is_set()
+        self._kicked.clear()
+        stamp = self._stamp()
+        if stamp == self._seen and not forced:
+            return
+        forced = forced or (self._seen is not None and stamp[1:] != self._seen[1:])  # a file that is read besides
+        self._seen = stamp
+        try:
+            loaded = await asyncio.to_thread(load, self._path, self._env)
+            self._follow(stamp, loaded.files)
+            if forced or loaded.config != self._running:
+                await self._take(loaded)
+            self._report(None)
+        except ConfigError as error:
+            if isinstance(error, NotLoaded):
+                self._follow(stamp, error.files)
+            await asyncio.sleep(SETTLED)
+            if self._stamp() == self._seen:
+                self._report(str(error))
+        except Exception as error:  # whatever it is, the running configuration stays and the watch goes on
+            _log.exception("reload failed")
+            self._report(f"{self._path}: could not be applied: {type(error).__name__}")
+
+    def _follow(self, stamp: tuple[tuple[int, int, int], ...], files: tuple[Path, ...]) -> None:
+        """Look at these from now on."""
+        if files != self._files:
+            self._files = files
+            self._seen = (stamp[0], *self._stamp()[1:])
+
+    async def _take(self, loaded: Loaded) -> None:
+        await self._apply(loaded.config)
+        before, self._running = self._running, loaded.config
+        for warning in loaded.warnings:
+            self._warn(warning)
+        for path in _RESTART if before else ():
+            if _field(before, path) != _field(loaded.config, path):
+                self._warn(f"{self._path}: {spell(path)} takes effect at the next start")
+
+    def _stamp(self) -> tuple[tuple[int, int, int], ...]:
+        """What tells one content of the files from the next; zeros where there is none."""
+        return tuple(map(_stamp, self._files))
+
+
+def _stamp(path: Path) -> tuple[int, int, int]:
+    try:
+        stat = path.stat()
+    except OSError:
+        return (0, 0, 0)
+    return (stat.st_mtime_ns, stat.st_size, stat.st_ino)
+
+
+def _field(config: Config | None, path: yaml_file.Path) -> object:
+    value: object = config
+    for step in path:
+        value = getattr(value, str(step), None)
+    return value

@@ -1,0 +1,69 @@
+"""The control plane: `/livez`, `/readyz`, `/metrics` for whoever asks, `/admin/api` for admin keys. Starlette.
+
+Apart from the data plane: an agent's key opens nothing here, and an admin key makes no calls. Each part is a list of
+routes (`health`, `workflows`); what needs an admin key is a function behind `access.guard`. Config key: `admin`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from gateway.control.admin import access, health, keys, workflows
+from gateway.control.admin.health import gauges
+from gateway.dialects.openai_chat import OPENAI_CHAT
+from gateway.errors import Refusal
+from gateway.ids import uuid7
+from gateway.ingress import served
+
+if TYPE_CHECKING:
+    from gateway.serving.app import Gateway
+
+__all__ = ["application", "gauges"]
+
+
+def application(gateway: Gateway) -> ASGIApp:
+    """The routes that are not calls."""
+    api = [
+        Route(f"{access.PREFIX}{path}", access.guard(gateway, action, f"{access.PREFIX}{path}"), methods=[method])
+        for method, path, action in (*workflows.ROUTES, *keys.ROUTES)
+    ]
+
+    routes = [*health.routes(gateway), *api]
+
+    async def nothing(request: Request, fault: Exception) -> Response:
+        path = request.scope["path"]
+        methods = _methods(routes, path) if getattr(fault, "status_code", 404) == 405 else ""
+        ours = request.url.path.startswith(access.PREFIX)
+        if methods and request.method == "OPTIONS" and not (ours and gateway.runtime.admin is None):
+            return Response(status_code=204, headers={"allow": methods})
+        if ours:
+            return access.nothing(gateway, methods)
+        id = uuid7()
+        refusal = Refusal("invalid_request", served.nothing_at(request.url.path), status=404)
+        if methods:
+            refusal = Refusal("invalid_request", f"This takes {methods}.", status=405)
+        headers = {"x-request-id": id, "x-meshgate-code": refusal.code, **({"allow": methods} if methods else {})}
+        return JSONResponse(OPENAI_CHAT.refuse(refusal, id), status_code=refusal.status, headers=headers)
+
+    application = Starlette(routes=routes, exception_handlers={404: nothing, 405: nothing})
+    application.router.redirect_slashes = False  # a path is what it says
+
+    async def undecoded(scope: Scope, receive: Receive, send: Send) -> None:
+        # Routes match the path as it was sent: a correlation id may hold an (encoded) slash and stays one segment.
+        raw = scope.get("raw_path")
+        await application({**scope, "path": raw.decode("latin-1")} if raw else scope, receive, send)
+
+    return undecoded
+
+
+def _methods(routes: Sequence[Route], path: str) -> str:
+    """What a path takes, as `Allow` has it (RFC 9110, section 10.2.1)."""
+    found = {method for route in routes if route.path_regex.match(path) for method in route.methods or ()}
+    return ", ".join(sorted(found | {"OPTIONS"}))

@@ -1,0 +1,140 @@
+"""`/livez`, `/readyz`, `/metrics`: for whoever asks, no key needed.
+
+`/livez` fails only when nothing but a restart helps. `/readyz` is a loop over `ping()`: whatever a call needs must
+answer. `/metrics` is Prometheus text.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterator
+from typing import TYPE_CHECKING
+
+from prometheus_client import CollectorRegistry
+from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.exposition import choose_encoder
+from prometheus_client.process_collector import ProcessCollector
+from starlette.requests import Request
+from starlette.responses import JSONResponse, PlainTextResponse, Response
+from starlette.routing import Route
+
+from gateway.ingress import served
+from gateway.record import workers
+from gateway.stores.writer import Writer
+
+if TYPE_CHECKING:
+    from gateway.serving.app import Gateway
+
+
+def routes(gateway: Gateway) -> list[Route]:
+    """The routes for load balancers and Prometheus."""
+    registry = CollectorRegistry()
+    ProcessCollector(registry=registry)
+
+    async def livez(_: Request) -> Response:
+        if lost := _lost(gateway):
+            return PlainTextResponse(f"{lost}\n", status_code=503)
+        return PlainTextResponse("ok\n")
+
+    async def readyz(_: Request) -> Response:
+        failed = await _failed(gateway)
+        return JSONResponse({"ready": not failed, "failed": failed}, status_code=503 if failed else 200)
+
+    async def metrics(request: Request) -> Response:
+        encode, content_type = choose_encoder(request.headers.get("accept", ""))
+        lines = encode(registry) + encode(_Only(gateway))
+        return Response(lines, headers={"content-type": content_type})
+
+    async def welcome(_: Request) -> Response:
+        return JSONResponse(
+            {"name": "meshgate", "serves": [served.CHAT, served.MODELS], "health": ["/livez", "/readyz"]}
+        )
+
+    alive = ("/livez", "/health", "/healthz", "/health/liveliness", "/health/liveness")
+    return [
+        *(Route(path, livez) for path in alive),
+        *(Route(path, readyz) for path in ("/readyz", "/health/readiness")),
+        Route("/metrics", metrics),
+        Route("/", welcome),
+    ]
+
+
+class _Only(CollectorRegistry):
+    """A registry of the gateway's own families, made anew at each scrape."""
+
+    def __init__(self, gateway: Gateway) -> None:
+        super().__init__()
+        self.register(_Together(gateway))
+
+
+class _Together:
+    """The families of all workers as one: counters and histograms are added up, gauges are this worker's."""
+
+    def __init__(self, gateway: Gateway) -> None:
+        self._gateway = gateway
+
+    def collect(self) -> Iterator[Metric]:
+        """For prometheus_client."""
+        yield from self._gateway.shared.telemetry.collected(workers.others())
+
+
+def _lost(gateway: Gateway) -> str:
+    """Why this process will never serve again, "" if it may: whoever supervises it should start another."""
+    writers = [gateway.shared.audit_writer, getattr(gateway.shared.store, "writer", None)]
+    if any(isinstance(writer, Writer) and writer.lost for writer in writers):
+        return "the state can no longer be written; the log says why"
+    return ""
+
+
+async def _failed(gateway: Gateway) -> dict[str, str]:
+    """Who does not answer, and the kind of fault."""
+    parts: dict[str, Callable[[], Awaitable[None]]] = {"state": gateway.shared.store.ping}
+    if gateway.shared.policies:
+        parts["policy"] = gateway.shared.policies.ping
+    failed = {}
+    for name, ping in parts.items():
+        try:
+            await ping()
+        except Exception as fault:
+            failed[name] = type(fault).__name__
+    if gateway.shared.stopping:
+        failed["gateway"] = "stopping"
+    return failed
+
+
+def gauges(gateway: Gateway) -> list[Callable[[], Metric]]:
+    """Families that are read when they are asked for."""
+
+    def policy_info() -> Metric:
+        family = GaugeMetricFamily("meshgate_policy_info", "The policy in force.", labels=["version"])
+        if gateway.shared.policies:
+            family.add_metric([gateway.shared.policies.version], 1)
+        return family
+
+    def in_flight() -> Metric:
+        return GaugeMetricFamily(
+            "meshgate_calls_in_flight", "Calls on the line now.", value=gateway.shared.shares.calls
+        )
+
+    def upstreams() -> Metric:
+        words = "1: the provider's last call was answered, 0: it was not."
+        family = GaugeMetricFamily("meshgate_upstream_state", words, labels=["provider"])
+        for provider, state in gateway.shared.upstreams.items():
+            family.add_metric([provider], state)
+        return family
+
+    def workflows() -> Metric:
+        family = GaugeMetricFamily("meshgate_workflows", "Workflows that are remembered.", labels=["state"])
+        for state, count in gateway.shared.census.items():
+            family.add_metric([state], count)
+        return family
+
+    def local() -> Metric:
+        words = "1: Redis is gone, and this gateway enforces its share of the limits alone."
+        return GaugeMetricFamily("meshgate_state_local", words, value=int(gateway.runtime.alone))
+
+    def unsent() -> Metric:
+        words = "Decisions on disk that audit.upload is still to send."
+        uploads = gateway.shared.uploads
+        return GaugeMetricFamily("meshgate_decisions_unsent", words, value=uploads.waiting if uploads else 0)
+
+    return [policy_info, in_flight, upstreams, workflows, local, unsent]

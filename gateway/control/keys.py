@@ -1,0 +1,127 @@
+"""Gateway keys as an operator makes, shows and ends them, the same by command line and by admin API.
+
+A key is shown once, when it is made; the store keeps its SHA-256. Error code: `invalid_request` (404 for a key that is
+not there or has ended).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+import time
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Annotated
+
+from pydantic import Field
+
+from gateway.call import Json
+from gateway.config.scalars import Seconds
+from gateway.config.sections import Section
+from gateway.control.workflows import Team
+from gateway.errors import Refusal
+from gateway.identity.keyfiles import new_key
+from gateway.stores import Key, Store
+
+GRACE = 24 * 3600.0  # seconds that a key goes on after its successor was made
+Lifetime = Annotated[Seconds, Field(gt=0, le=100 * 365 * 86400)]
+
+
+class Wanted(Section):
+    """A key to be made. `expires` is its lifetime; None: the key does not expire."""
+
+    agent: Team
+    team: Team
+    roles: tuple[Team, ...] = ()
+    expires: Lifetime | None = None
+
+
+class Rotation(Section):
+    """A key to be replaced by a new one of the same agent, team and roles."""
+
+    grace: Annotated[Seconds, Field(ge=0, le=365 * 86400)] = GRACE
+    """How long the old key goes on."""
+    expires: Lifetime | None = None
+    """Lifetime of the new key; None: as long as the old one had."""
+
+
+async def make(store: Store, wanted: Wanted) -> tuple[Key, str]:
+    """A new key, and its text, which nothing can show again."""
+    now = time.time()
+    expires = None if wanted.expires is None else now + wanted.expires
+    return await _add(store, Key("", "", wanted.agent, wanted.team, wanted.roles, now, expires=expires))
+
+
+async def rotate(store: Store, id: str, wanted: Rotation) -> tuple[Key, str, Key]:
+    """The successor of a key, its text, and the old key with its end: after the grace period. Raises Refusal (404)."""
+    old, now = await find(store, id), time.time()
+    lifetime = wanted.expires
+    if lifetime is None and old.expires is not None:
+        lifetime = old.expires - old.created
+    made, token = await _add(
+        store, replace(old, created=now, expires=None if lifetime is None else now + lifetime, used=None)
+    )
+    ends = now + wanted.grace
+    if old.expires is None or ends < old.expires:
+        await store.expire_key(id, ends)
+        old = replace(old, expires=ends)
+    return made, token, old
+
+
+async def revoke(store: Store, id: str) -> None:
+    """End a key at once. Raises Refusal (404)."""
+    if not await store.revoke_key(id):
+        raise _unknown(id)
+
+
+async def find(store: Store, id: str) -> Key:
+    """A key that was not revoked. Raises Refusal (404)."""
+    for key in await store.keys():
+        if key.id == id and key.revoked is None:
+            return key
+    raise _unknown(id)
+
+
+def state(key: Key, now: float) -> str:
+    """`valid`, `expired` or `revoked`."""
+    if key.revoked is not None:
+        return "revoked"
+    return "expired" if key.expires is not None and key.expires <= now else "valid"
+
+
+def rotated(key: Key, old: Key) -> Json:
+    """What may be shown of a key that replaces another: the key, and when the old key ends."""
+    return {**shown(key), "replaces": {"id": old.id, "expires": _spelt(old.expires)}}
+
+
+def shown(key: Key) -> Json:
+    """What may be shown of a key: enough of the hash to recognise the key, not enough to be of use."""
+    return {
+        "id": key.id,
+        "agent": key.agent,
+        "team": key.team,
+        "roles": list(key.roles),
+        "sha256": key.sha256[:8],
+        "state": state(key, time.time()),
+        "created": _spelt(key.created),
+        "expires": _spelt(key.expires),
+        "last_used": _spelt(key.used),
+        "revoked": _spelt(key.revoked),
+    }
+
+
+async def _add(store: Store, key: Key) -> tuple[Key, str]:
+    token = new_key()
+    digest = hashlib.sha256(token.encode()).hexdigest()
+    made = replace(key, id="key_" + secrets.token_hex(6), sha256=digest)
+    await store.add_key(made)
+    return made, token
+
+
+def _unknown(id: str) -> Refusal:
+    words = f"No valid key has the id {id[:64]!r}; `meshgate keys list` shows them."
+    return Refusal("invalid_request", words, param="id", status=404)
+
+
+def _spelt(seconds: float | None) -> str | None:
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds") if seconds else None

@@ -1,0 +1,319 @@
+"""Finds where patterns may match, and where one may still be in progress: Hyperscan, or `regex` where it has no wheel.
+
+An index is immutable and shared between threads. Hyperscan compiles in a second or two; the result is kept on disk
+under the digest of patterns, flags, version and platform. A file that is corrupt, foreign or writable by others is not
+read but made again.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import platform
+import re
+import stat
+import tempfile
+import threading
+from collections.abc import Callable, Sequence
+from importlib import metadata
+from pathlib import Path
+from typing import Any, ClassVar, Final, NamedTuple, Protocol
+
+import regex
+
+from gateway.budget import exceeded, look, spend
+from gateway.detect.core import rewrite
+from gateway.detect.core.shadow import shadow
+
+try:
+    import hyperscan
+except ImportError:  # no wheel for this platform
+    hyperscan = None  # type: ignore[assignment]
+
+_WORD: Final = bytes(byte for byte in range(128) if chr(byte).isalnum() or byte == ord("_"))
+_WORD_LENGTH: Final = 24  # characters: most of what a stream holds is the word it is writing, and words come again
+_REMEMBERED: Final = 8192
+_HITS: Final = 128  # matches, each of which takes about a microsecond, between two looks at the budget
+_VALUE: Final = re.compile(r"[\d@]|[^ -~]")  # what may be part of a value is not remembered
+Hit = tuple[int, int, int]  # index of the expression, and the stretch that holds a match, if there is one
+
+
+class Expression(NamedTuple):
+    """A pattern in the syntax that `re` and `regex` share, with their flags.
+
+    `whole` and `begun` are simpler patterns that match at least as much, for a source that is too large for Hyperscan:
+    to find matches, and to find their beginnings. Patterns of one `shelf` share a database: those that begin alike make
+    each other cheaper, all others dearer, to scan and to compile. `needs` is a sign (ASCII) without which there is no
+    match: where a text has none, it is not asked. `back` is how many characters before a match of `whole` one of the
+    source may begin: patterns that begin with any word are the dear ones.
+    """
+
+    source: str
+    flags: int = 0
+    whole: str = ""
+    begun: str = ""
+    shelf: str = ""
+    needs: str = ""
+    back: int = 0
+
+
+class Index(Protocol):
+    """Where expressions may match in a text. Offsets are characters of the text."""
+
+    def hits(self, text: str) -> list[Hit]:
+        """Stretches that hold every match; they may overlap."""
+
+    def tail(self, text: str, start: int) -> tuple[list[Hit], int]:
+        """The same from `start` on, and the offset from which a match may be in progress at the end of the text."""
+
+
+def build(
+    expressions: Sequence[Expression], cache_dir: Path | None, *, streams: bool = False, held: Sequence[str] = ()
+) -> Index:
+    """The fastest index that this machine has; `streams`: one that knows tails.
+
+    `held` are further patterns whose beginnings count as a match in progress; their matches are not told.
+    Raises ValueError for a pattern that it cannot hold.
+    """
+    if hyperscan is None:
+        return RegexIndex(expressions, held)
+    return HyperscanIndex(expressions, cache_dir, streams=streams, held=held)
+
+
+def linear() -> bool:
+    """Whether patterns are matched in linear time here, whoever wrote them."""
+    return hyperscan is not None
+
+
+def hyperscan_flags(*names: str) -> int:
+    """Flags of Hyperscan together; 0 without it."""
+    return 0 if hyperscan is None else sum(getattr(hyperscan, f"HS_FLAG_{name}") for name in names)
+
+
+def _beginnings(expressions: Sequence[Expression], held: Sequence[str]) -> list[str]:
+    return [rewrite.prefixes(one.begun or one.source, one.flags) for one in [*expressions, *map(Expression, held)]]
+
+
+class HyperscanIndex:
+    """Two databases over shadows: one of matches, one of their beginnings, anchored at the end of data."""
+
+    def __init__(
+        self,
+        expressions: Sequence[Expression],
+        cache_dir: Path | None,
+        *,
+        streams: bool = False,
+        held: Sequence[str] = (),
+    ) -> None:
+        shelves: dict[tuple[str, str], list[int]] = {}
+        for number, one in enumerate(expressions):
+            shelves.setdefault((one.shelf, one.needs), []).append(number)
+        whole = [rewrite.superset(one.whole or one.source, one.flags) for one in expressions]
+        begun = [rf"{pattern}\z" for pattern in _beginnings(expressions, held)] if streams else []
+        self._back = [one.back for one in expressions]
+        self._whole = [
+            (needs.encode(), Database([whole[n] for n in shelf], shelf, cache_dir))
+            for (_, needs), shelf in shelves.items()
+        ]
+        together: dict[str, list[int]] = {"": list(range(len(expressions), len(begun)))}
+        for number, one in enumerate(expressions):
+            together.setdefault(one.shelf, []).append(number)
+        self._begun = [
+            Database([begun[n] for n in shelf], shelf, cache_dir) for shelf in together.values() if shelf and streams
+        ]
+        self._first: dict[str, int] = {}  # what was held before without a match -> how much of its end is in progress
+        self._later: dict[str, int] = {}  # the same where it begins with a character that has left
+
+    def hits(self, text: str) -> list[Hit]:
+        return self._all(shadow(text))
+
+    def _all(self, data: bytes) -> list[Hit]:
+        taken: list[_Taken] = []  # made for the first match: most texts have none
+        spend(len(self._whole) * (1 + (len(data) >> 8)))
+        for needs, database in self._whole:
+            if needs in data:  # nothing is in everything
+                database.join(data, taken)
+        return [(i, max(0, low - self._back[i]), high) for i, low, high in taken[0].found] if taken else []
+
+    def tail(self, text: str, start: int) -> tuple[list[Hit], int]:
+        assert self._begun, "built without streams"
+        known = None
+        if len(text) - start <= _WORD_LENGTH:
+            known, held = (self._later, text[start - 1 :]) if start else (self._first, text)
+            progress = known.get(held)
+            if progress is not None:
+                return [], len(text) - progress
+        data, shift = _rest(text, start)
+        hits = [(i, max(low + shift, start), high + shift) for i, low, high in self._all(data)]
+        starts = [at for at in (database.leftmost(data) for database in self._begun) if at >= 0]
+        begun = min(starts, default=-1)
+        cut = max(start, begun + shift) if begun >= 0 else len(text)
+        if known is not None and not hits and not _VALUE.search(held):
+            if len(known) >= _REMEMBERED:
+                known.clear()
+            known[held] = len(text) - cut
+        return hits, cut
+
+
+def _rest(text: str, start: int) -> tuple[bytes, int]:
+    """The shadow of `text` from `start` on, and what to add to its offsets. A word that goes on is seen to go on."""
+    data = shadow(text[start - 1 :] if start else text)
+    if start and data[:1] in _WORD:
+        return b"_" + data[1:], start - 1  # a word character that begins next to nothing
+    return (data[1:], start) if start else (data, 0)
+
+
+class RegexIndex:
+    """The slower way: every pattern over the whole text."""
+
+    def __init__(self, expressions: Sequence[Expression], held: Sequence[str] = ()) -> None:
+        self._whole = [regex.compile(one.source, one.flags) for one in expressions]
+        self._begun = [regex.compile(rf"{pattern}\Z", regex.ASCII) for pattern in _beginnings(expressions, held)]
+
+    def hits(self, text: str) -> list[Hit]:
+        return self._from(text, 0)
+
+    def tail(self, text: str, start: int) -> tuple[list[Hit], int]:
+        data, shift = _rest(text, start)
+        rest = data.decode("ascii")
+        begun = [match.start() + shift for pattern in self._begun if (match := pattern.search(rest))]
+        return self._from(text, start), max(start, min(begun)) if begun else len(text)
+
+    def _from(self, text: str, start: int) -> list[Hit]:
+        return [(i, *match.span()) for i, pattern in enumerate(self._whole) for match in pattern.finditer(text, start)]
+
+
+class Database:
+    """One Hyperscan database in block mode that reports where each match starts."""
+
+    FLAGS: ClassVar[int] = hyperscan_flags("SOM_LEFTMOST")
+
+    def __init__(self, patterns: Sequence[str], numbers: Sequence[int], cache_dir: Path | None) -> None:
+        self._numbers = list(numbers)  # what the patterns are called outside
+        self._database = kept(patterns, cache_dir, self._compile) if cache_dir else self._compile(patterns)
+        self._scratch = hyperscan.Scratch(self._database)
+        self._database.scratch = self._scratch
+        self._local = threading.local()
+
+    def _compile(self, patterns: Sequence[str]) -> Any:
+        database = hyperscan.Database(mode=hyperscan.HS_MODE_BLOCK)
+        try:
+            database.compile(
+                expressions=[pattern.encode() for pattern in patterns],
+                ids=list(range(len(patterns))),
+                elements=len(patterns),
+                flags=[self.FLAGS] * len(patterns),
+            )
+        except hyperscan.error as error:
+            raise ValueError(f"Hyperscan does not take one of the patterns: {error}") from error
+        return database
+
+    def scan(self, data: bytes, found: list[Hit]) -> None:
+        """Add the matches to what is found."""
+        self._run(data, _take, (self._numbers, found))
+
+    def join(self, data: bytes, taken: list[_Taken]) -> None:
+        """Add the stretches that hold matches. Raises what `budget.spend` does."""
+        try:
+            self._run(data, _join, (self._numbers, taken))
+        except hyperscan.error:
+            look()  # whose budget the matches took: that stopped it
+            raise
+
+    def leftmost(self, data: bytes) -> int:
+        """Where the first match starts; -1 if there is none."""
+        starts: list[int] = []
+        self._run(data, _take_start, starts)
+        return min(starts, default=-1)
+
+    def _run(self, data: bytes, take: Callable[..., bool | None], found: Any) -> None:
+        try:
+            scratch = self._local.scratch
+        except AttributeError:  # scratch space serves one thread at a time
+            scratch = self._local.scratch = self._scratch.clone()
+        self._database.scan(data, take, 0, found, scratch)
+
+
+class _Taken:
+    """Stretches with matches: those of one expression that overlap, as they come, are one."""
+
+    __slots__ = ("_open", "_until", "found")
+
+    def __init__(self) -> None:
+        self.found: list[list[int]] = []
+        self._open: dict[int, list[int]] = {}
+        self._until = _HITS
+
+    def take(self, number: int, start: int, end: int) -> bool | None:
+        """A match; True ends the search."""
+        known = self._open.get(number)
+        if known is None or start >= known[2]:
+            known = self._open[number] = [number, start, end]
+            self.found.append(known)
+        else:
+            known[2] = end
+            if start < known[1]:
+                known[1] = start
+        self._until -= 1
+        if not self._until:
+            self._until = _HITS
+            return exceeded(_HITS)
+        return None
+
+
+def _join(number: int, start: int, end: int, _: int, into: tuple[list[int], list[_Taken]]) -> bool | None:
+    numbers, taken = into
+    if not taken:
+        taken.append(_Taken())
+    return taken[0].take(numbers[number], start, end)
+
+
+def _take(number: int, start: int, end: int, _: int, into: tuple[list[int], list[Hit]]) -> None:
+    into[1].append((into[0][number], start, end))
+
+
+def _take_start(_: int, start: int, __: int, ___: int, starts: list[int]) -> None:
+    starts.append(start)
+
+
+def kept(
+    patterns: Sequence[str],
+    cache_dir: Path,
+    compile_: Callable[[Sequence[str]], Any],
+) -> Any:
+    """The database from the cache, or compiled and put there. A cache that cannot be used costs time, nothing else."""
+    identity = (patterns, Database.FLAGS, metadata.version("hyperscan"), platform.machine(), platform.processor())
+    path = cache_dir / f"patterns-{hashlib.sha256(repr(identity).encode()).hexdigest()[:32]}.hsdb"
+    with contextlib.suppress(OSError, ValueError, hyperscan.error):
+        return _load(path)
+    database = compile_(patterns)
+    with contextlib.suppress(OSError):
+        _save(path, hyperscan.dumpb(database))
+    return database
+
+
+def _load(path: Path) -> Any:
+    """Raises OSError, ValueError or hyperscan.error for a file that is not ours, not whole or not for this machine."""
+    with path.open("rb") as file:
+        status = os.fstat(file.fileno())
+        if status.st_uid != os.geteuid() or status.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+            raise ValueError("others may write the file")
+        content = file.read()
+    digest, data = content[:32], content[32:]
+    if hashlib.sha256(data).digest() != digest:
+        raise ValueError("the file is not whole")
+    return hyperscan.loadb(data, hyperscan.HS_MODE_BLOCK)
+
+
+def _save(path: Path, data: bytes) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=".patterns-")
+    try:
+        with os.fdopen(descriptor, "wb") as file:  # mkstemp opens it for the owner alone
+            file.write(hashlib.sha256(data).digest() + data)
+        os.replace(name, path)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            os.unlink(name)
+        raise

@@ -1,0 +1,314 @@
+"""A set of rules over one text: run each where the index says it may match, weigh context, settle overlaps.
+
+A `Rule` names an entity and finds its matches in a stretch of text. What it rejects (a checksum that fails) it reports
+with score 0, because the pattern has consumed it all the same: a stream must not be cut there.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect, insort
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from copy import copy
+from dataclasses import dataclass
+from itertools import accumulate
+from operator import itemgetter
+from pathlib import Path
+from types import MappingProxyType
+from typing import Final, NamedTuple
+
+import regex
+
+from gateway.budget import spend
+from gateway.call import Finding
+from gateway.detect.core import index
+from gateway.detect.core.context import ContextWords, boosted
+from gateway.detect.core.spare import spare
+from gateway.detect.unmask import disguise
+
+Find = Callable[[str, int, int], list[tuple[int, int, float]]]
+"""(text, start, end) -> matches that lie in [start, end) as (start, end, score)."""
+
+WEAK: Final = 1e-9
+"""The score of what any other finding wins against."""
+_DEPTH = 2  # how many times over a value may be encoded
+_MATCH = 3  # and one match
+_STRETCH = 10  # microseconds that a rule takes to look at a stretch, beside one for each character
+
+
+class GoesOn(NamedTuple):
+    """How a match that is longer than a stream can hold goes on: what it consists of, and what ends it."""
+
+    run: regex.Pattern[str]
+    until: regex.Pattern[str] | None = None
+
+
+ANY_RUN = GoesOn(regex.compile(r"[A-Za-z0-9_\-+/=.~%@]*"))
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """How one entity is found. Rules of one `recognizer` share context words and drop each other's inner matches."""
+
+    entity: str
+    recognizer: str
+    expression: index.Expression
+    find: Find
+    context: ContextWords | None = None
+    goes_on: GoesOn | None = None
+    yields: bool = False  # dear to ask: not asked about a stretch that another rule is sure of, where it would lose
+    weak: bool = False  # any finding of another rule wins against it, and no score is too low
+    allows: str | None = None  # its matches are allowed: to the recognizer of this name, "" to all (see `allowed`)
+
+    def matches(self, text: str, start: int, end: int) -> list[Match]:
+        """What it finds in the stretch [start, end); rejected matches, too."""
+        return [Match(*found, self) for found in self.find(text, start, end)]
+
+
+@dataclass(frozen=True, slots=True)
+class Family:
+    """Rules that one expression leads to: each stretch is handed to all of them at once."""
+
+    expression: index.Expression
+    members: tuple[Rule, ...]
+    find: Callable[[str, int, int], list[Match]]
+
+    def matches(self, text: str, start: int, end: int) -> list[Match]:
+        """What the members find in the stretch [start, end); rejected matches, too."""
+        return self.find(text, start, end)
+
+
+class Match(NamedTuple):
+    """What a rule found, before context and overlaps."""
+
+    start: int
+    end: int
+    score: float
+    rule: Rule
+
+
+class RuleSet:
+    """Rules behind one index. Immutable, shared between threads.
+
+    A finding needs `score`, or what `scores` say of its type. `undo`: values in disguise are found, too.
+    """
+
+    MARGIN = 16  # characters past a stretch that assertions at the end of a pattern may look at
+
+    def __init__(
+        self,
+        rules: Sequence[Rule | Family],
+        score: float,
+        cache_dir: Path | None = None,
+        *,
+        streams: bool = False,
+        undo: bool = True,
+        scores: Mapping[str, float] = MappingProxyType({}),
+    ) -> None:
+        self.rules = tuple(rules)
+        self.undo = undo
+        self._score = score
+        self._scores = scores
+        held = (disguise.ESCAPE, disguise.BLOB) if undo else ()
+        self._index = index.build([rule.expression for rule in rules], cache_dir, streams=streams, held=held)
+        self._only: frozenset[int] | None = None
+        self._allowing = any(isinstance(rule, Rule) and rule.allows is not None for rule in self.rules)
+
+    def part(self, rules: Iterable[Rule | Family]) -> RuleSet | None:
+        """Some of the rules alone, behind the same index; None if one of them is not here. An index takes megabytes."""
+        numbers = {id(rule): number for number, rule in enumerate(self.rules)}
+        wanted = [numbers.get(id(rule)) for rule in rules]
+        if None in wanted:
+            return None
+        alone = copy(self)
+        alone._only = frozenset(number for number in wanted if number is not None)
+        return alone
+
+    def scan(self, text: str) -> list[Finding]:
+        """All findings, sorted, none overlapping."""
+        return self._scan(text, _DEPTH) if self.undo else self.bare(text)
+
+    def bare(self, text: str) -> list[Finding]:
+        """The findings in a text as it is written."""
+        hits = self._index.hits(text)
+        if self._only is not None:
+            hits = [hit for hit in hits if hit[0] in self._only]
+        return self.settle(text, self.matches(text, hits)) if hits else []
+
+    def _scan(self, text: str, depth: int) -> list[Finding]:
+        found = self.bare(text)
+        hidden: list[Finding] = []
+        spend(len(text) >> 6)
+        kinds = disguise.kinds(text)
+        plain = disguise.undo(text, kinds)
+        if plain:
+            for start, end, entity, score in self.bare(plain.text):
+                hidden.append(Finding(*plain.place(start, end), entity, score))
+        if depth:
+            for blob in disguise.blobs(text, kinds):
+                hidden += self.within(blob, depth)
+        return resolve([*found, *hidden]) if hidden else found
+
+    def within(self, blob: disguise.Blob, depth: int = 0) -> list[Finding]:
+        """The findings in what an encoded stretch says, where they are encoded."""
+        found: list[Finding] = []
+        last = 0
+        place = blob.placer()
+        for start, end, entity, score in self._scan(blob.text, (depth or _DEPTH) - 1):
+            low, high = place(start, end)  # two values may share what encodes the end of one
+            if max(low, last) < high:
+                found.append(Finding(max(low, last), high, entity, score))
+            last = high
+        return found
+
+    def tail(self, text: str, start: int) -> tuple[list[index.Hit], int]:
+        """See `index.Index.tail`."""
+        return self._index.tail(text, start)
+
+    def matches(self, text: str, hits: Iterable[index.Hit]) -> list[Match]:
+        """What the rules make of the hits; of rejected matches, too, the place."""
+        found: list[Match] = []
+        yielding: list[tuple[Rule, int, int]] = []
+        for number, start, end in _stretches(hits):
+            spend(_STRETCH + end - start)
+            rule = self.rules[number]
+            if isinstance(rule, Rule) and rule.yields:
+                yielding.append((rule, start, end))
+            else:
+                found += rule.matches(text, start, end)
+        sure = sorted((match.start, match.end) for match in found if match.score >= 1) if yielding else []
+        reach = list(accumulate((high for _, high in sure), max))
+        for rule, start, end in yielding:
+            spend(_STRETCH + end - start)
+            before = bisect(sure, start, key=itemgetter(0))
+            if before and reach[before - 1] >= end:
+                found.append(Match(start, end, 0.0, rule))
+            else:
+                found += rule.matches(text, start, end)
+        return found
+
+    def settle(self, text: str, matches: Iterable[Match]) -> list[Finding]:
+        """Context, threshold and overlaps: best score first, then the longest."""
+        if self._allowing:
+            matches = spare(text, matches)
+        kept = _without_inner((match for match in matches if match.score > 0), lambda match: match.rule.recognizer)
+        weighed = [match._replace(score=_weigh(text, match)) for match in kept]
+        strong = _without_inner(
+            (
+                match
+                for match in weighed
+                if match.rule.weak or match.score >= self._scores.get(match.rule.entity, self._score)
+            ),
+            lambda match: match.rule.entity,
+        )
+        return resolve(Finding(start, end, rule.entity, score) for start, end, score, rule in strong)
+
+
+def _stretches(hits: Iterable[index.Hit]) -> list[index.Hit]:
+    """Overlapping hits of one rule as one, so that a stretch holds each match of the rule whole."""
+    joined: list[index.Hit] = []
+    for number, start, end in sorted(hits):
+        if joined and joined[-1][0] == number and start < joined[-1][2]:
+            joined[-1] = (number, joined[-1][1], max(end, joined[-1][2]))
+        else:
+            joined.append((number, start, end))
+    return joined
+
+
+def _weigh(text: str, match: Match) -> float:
+    words = match.rule.context
+    if words is None or match.score >= 1 or not words.support(text, match.start, match.end):
+        return match.score
+    return boosted(match.score)
+
+
+def _without_inner(matches: Iterable[Match], kind: Callable[[Match], str]) -> list[Match]:
+    """Drops what lies within another match of its kind that scores as well (`EntityRecognizer.remove_duplicates`)."""
+    kept: list[Match] = []
+    near: list[Match] = []  # of this kind, and reaching as far as here
+    of = ""
+    for match in sorted(matches, key=lambda match: (kind(match), match.start, -match.end, -match.score)):
+        near = [other for other in near if other.end >= match.start] if kind(match) == of else []
+        of = kind(match)
+        if not any(match.end <= other.end and match.score <= other.score for other in near):
+            kept.append(match)
+            near.append(match)
+    return kept
+
+
+def resolve(findings: Iterable[Finding]) -> list[Finding]:
+    """Findings without overlaps, sorted. Those that overlap become one over all of them, so that no part is left.
+
+    It is of the type with the best score, then of the longest, then of the first. A weak finding goes where another
+    overlaps it.
+    """
+    ranked = sorted(findings, key=lambda found: (found.start, -found.end))
+    united = _united([one for one in ranked if _strong(one)])
+    weak = [one for one in ranked if not _strong(one)]
+    return sorted([*united, *_apart(weak, united)]) if weak else united
+
+
+def _strong(one: Finding) -> bool:
+    return one.score > WEAK and one.end > one.start
+
+
+def _united(findings: Iterable[Finding]) -> list[Finding]:
+    """Findings, sorted by where they start; those that overlap as one."""
+    united: list[Finding] = []
+    best: Finding | None = None  # of those that the last one stands for
+    for one in findings:
+        if best is None or one.start >= united[-1].end:
+            united.append(one)
+            best = one
+            continue
+        best = min(best, one, key=_rank)
+        end = max(united[-1].end, one.end)
+        united[-1] = Finding(united[-1].start, end, best.entity, best.score)
+    return united
+
+
+def _apart(weak: Iterable[Finding], united: list[Finding]) -> list[Finding]:
+    """The weak findings that overlap no other, sorted by start; of those that overlap each other, the best."""
+    kept: list[Finding] = []
+    group: list[Finding] = []  # overlapping ones: each group is small, so that the whole takes one pass
+    reach = 0
+    for one in weak:
+        if not _free(one, united):
+            continue
+        if one.start >= reach:
+            kept += _best(group)
+            group = []
+        group.append(one)
+        reach = max(reach, one.end)
+    return kept + _best(group)
+
+
+def _best(group: list[Finding]) -> list[Finding]:
+    kept: list[Finding] = []
+    for one in sorted(group, key=_rank):
+        if _free(one, kept):
+            insort(kept, one)
+    return kept
+
+
+def _free(one: Finding, among: list[Finding]) -> bool:
+    """Whether it overlaps none of these, which are sorted and do not overlap."""
+    at = bisect(among, one)
+    return (at == 0 or among[at - 1].end <= one.start) and (at == len(among) or one.end <= among[at].start)
+
+
+def _rank(found: Finding) -> tuple[float, int, Finding]:
+    return -found.score, found.start - found.end, found
+
+
+def finder(pattern: regex.Pattern[str], judge: Callable[[str], float]) -> Find:
+    """Finds with a pattern; `judge` scores the matched text, 0 to reject it."""
+
+    def find(text: str, start: int, end: int) -> list[tuple[int, int, float]]:
+        found = []
+        for match in pattern.finditer(text, start, min(len(text), end + RuleSet.MARGIN)):
+            spend(_MATCH)
+            if match.end() <= end and match.group():
+                found.append((*match.span(), judge(match.group())))
+        return found
+
+    return find

@@ -1,0 +1,70 @@
+"""Findings without what is allowed: see `allowed` for what that is."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Final
+
+import regex
+
+if TYPE_CHECKING:
+    from gateway.detect.core.rules import Match
+
+_LABEL: Final = regex.compile(r"[\p{Ll}\s.:#=-]*[\s:#=]")
+_SIGN: Final = regex.compile(r"\w")
+
+
+Span = tuple[int, int]
+
+
+def spare(text: str, matches: Iterable[Match]) -> list[Match]:
+    """The matches without what is allowed, and without those that say so."""
+    every = list(matches)
+    scopes = {match.rule.allows for match in every if match.rule.allows is not None}
+    allowed = {of: united(match[:2] for match in every if match.rule.allows == of) for of in scopes}
+    kept: list[Match] = []
+    for match in every:
+        if match.rule.allows is not None:
+            continue
+        rest: Span | None = match[:2]
+        if not match.rule.weak and not match.rule.entity.startswith(("SECRET_", "PLACEHOLDER")):
+            for of in ("", match.rule.recognizer):
+                if rest is not None and of in allowed:
+                    rest = outside(text, *rest, allowed[of])
+        if rest is not None:
+            kept.append(match if rest == match[:2] else match._replace(start=rest[0], end=rest[1]))
+    return kept
+
+
+def united(spans: Iterable[Span]) -> list[Span]:
+    """The stretches, sorted; those that overlap as one."""
+    found: list[Span] = []
+    for low, high in sorted(spans):
+        if found and low < found[-1][1]:
+            found[-1] = (found[-1][0], max(found[-1][1], high))
+        else:
+            found.append((low, high))
+    return found
+
+
+def outside(text: str, start: int, end: int, allowed: Sequence[Span]) -> Span | None:
+    """What of a finding is not allowed; None if nothing. `allowed` are sorted and do not overlap."""
+    whole = (start, end)
+    at = bisect_right(allowed, (start, len(text))) - 1
+    if at >= 0 and allowed[at][1] > start:
+        if allowed[at][1] >= end:
+            return None
+        if allowed[at][0] < start:
+            start = allowed[at][1]
+    at = bisect_right(allowed, (end - 1, len(text))) - 1
+    if at >= 0 and start <= allowed[at][0]:
+        low, high = allowed[at]
+        if high > end:
+            end = low
+        elif not _SIGN.search(text, high, end) and (low == start or _LABEL.fullmatch(text, start, low)):
+            return None
+    if (start, end) == whole:
+        return whole
+    signs = [one.start() for one in _SIGN.finditer(text, start, end)]
+    return (signs[0], signs[-1] + 1) if signs else None

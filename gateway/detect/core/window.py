@@ -1,0 +1,208 @@
+"""The streaming window: judges running text, holds back only what may still become a match.
+
+At every piece the index tells from where on a match may be in progress (see `rewrite.prefixes`); what stands before
+that can never change, so it is judged and leaves. Plain prose leaves a word behind. The guarantees, for every way to
+cut a text into pieces:
+
+- the segments, joined, are the text; a finding lies in one segment; no character leaves before it is judged;
+- no more than `limit` characters are held back;
+- while no match, nor the beginning of one, is longer than `limit`, the findings are those of `StreamScanner.scan`;
+- beyond that: a match that is already whole when the limit is reached (a key that goes on and on) is reported as far as
+  it goes, and what follows without a break is reported with it, in pieces, so that no tail of it leaks. A beginning
+  that matches nothing yet leaves as it is, oldest characters first.
+
+Context words count only before a match (`context.REACH` characters of what has left are kept for that), so nothing that
+comes later changes a verdict.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, NamedTuple
+
+import regex
+
+from gateway.call import Finding
+from gateway.detect.core.hidden import KEPT, TRIM, Hidden
+from gateway.detect.core.index import Expression
+from gateway.detect.core.rules import ANY_RUN, WEAK, Family, GoesOn, Match, Rule, RuleSet, finder, resolve
+from gateway.detect.personal.scanner import PiiScanner
+from gateway.detect.secrets.scanner import SecretScanner
+
+
+class Segment(NamedTuple):
+    """A stretch of the stream that is judged and may leave; findings relative to it, sorted, none overlapping."""
+
+    text: str
+    findings: list[Finding]
+
+
+class StreamScanner:
+    """Everything an answer is searched for, behind one index. Immutable, shared between threads; built once.
+
+    `extra` names further patterns (syntax of `re`, no flags); their findings have score 1. So does `weak`, for patterns
+    that any other finding wins against. Raises ValueError for a pattern that cannot be matched in streams.
+    """
+
+    def __init__(
+        self,
+        pii: PiiScanner | None,
+        secrets: SecretScanner | None,
+        extra: Mapping[str, str],
+        cache_dir: Path | None = None,
+        *,
+        weak: Mapping[str, str] = MappingProxyType({}),
+    ) -> None:
+        rules: list[Rule | Family] = [pattern_rule(name, pattern) for name, pattern in extra.items()]
+        rules += [pattern_rule(name, pattern, weak=True) for name, pattern in weak.items()]
+        rules += [*(pii.rules if pii else ()), *(secrets.rules if secrets else ())]
+        cache_dir = cache_dir or (pii.cache_dir if pii else None)
+        self.rules = RuleSet(
+            rules,
+            pii.score if pii else 0.0,
+            cache_dir,
+            streams=True,
+            undo=bool(pii or secrets),
+            scores=pii.scores if pii else {},
+        )
+
+    def scan(self, text: str) -> list[Finding]:
+        """All findings in a whole text, sorted by place, none overlapping."""
+        return self.rules.scan(text)
+
+    def window(self, limit: int = 256) -> Window:
+        """The judge of one running text; `limit` is how many characters it holds back at most."""
+        return Window(self.rules, limit)
+
+
+class Window:
+    """Judges one running text. Not for use by several threads at once."""
+
+    __slots__ = ("_buffer", "_limit", "_open", "_plain", "_rules", "_start")
+
+    def __init__(self, rules: RuleSet, limit: int) -> None:
+        self._rules = rules
+        self._limit = limit
+        self._buffer = ""  # what has left, as far as context needs it, and from _start on what is held
+        self._start = 0
+        self._open: _Open | None = None
+        self._plain: str | None = None  # what has left with its disguises undone, as long as that is not the same
+
+    @property
+    def pending(self) -> str:
+        """What is not judged yet."""
+        return self._buffer[self._start :]
+
+    def feed(self, text: str) -> Segment:
+        """Take a piece; give what is judged by now."""
+        if not text:
+            return Segment("", [])
+        self._buffer += text
+        if self._open is not None:
+            return self._go_on(self._open)
+        return self._advance(final=False)
+
+    def close(self) -> Segment:
+        """Give the rest."""
+        return self._advance(final=True)
+
+    def _advance(self, *, final: bool) -> Segment:
+        buffer, start, rules = self._buffer, self._start, self._rules
+        hits, cut = rules.tail(buffer, start)
+        if final:
+            cut = len(buffer)
+        matches = rules.matches(buffer, hits) if hits else []
+        hidden = Hidden.look(rules, buffer, start, self._plain, final) if rules.undo else None
+        if hidden is None:
+            if matches:
+                cut = _before_straddling(matches, cut)
+        else:
+            cut = _before_straddling([*matches, *hidden.spans], min(cut, hidden.cut))
+        findings = self._settle(matches, hidden, cut)
+        if len(buffer) - cut > self._limit:
+            cut, findings = self._overflow(matches, hidden)
+        if hidden is not None:
+            self._plain = hidden.left(buffer, cut)
+        return self._leave(cut, findings)
+
+    def _settle(self, matches: list[Match], hidden: Hidden | None, cut: int) -> list[Finding]:
+        """The findings of the matches that end before `cut`."""
+        whole = [match for match in matches if match.end <= cut]
+        findings = self._rules.settle(self._buffer, whole) if whole else []
+        return resolve([*findings, *hidden.findings(cut)]) if hidden is not None else findings
+
+    def _overflow(self, matches: list[Match], hidden: Hidden | None) -> tuple[int, list[Finding]]:
+        """Where to cut when the limit is reached, and what is reported: see the guarantees above."""
+        buffer, must = self._buffer, len(self._buffer) - self._limit
+        kept: list[Finding] = []
+        ways: dict[tuple[int, int, str], GoesOn | None] = {}
+        for match in matches:
+            ways.setdefault((match.start, match.end, match.rule.entity), match.rule.goes_on)
+        for finding in self._settle(matches, hidden, len(buffer)):
+            if finding.start >= must:
+                break
+            going = _Open(finding.entity, ways.get(finding[:3]) or ANY_RUN, finding.score)
+            end = going.extent(buffer, finding.start, finding.end)
+            if max(end, finding.end) > must:
+                kept = [*kept, finding._replace(end=end)]
+                if end == len(buffer):
+                    self._open = going
+                return end, kept
+            kept.append(finding)
+        return must, kept
+
+    def _go_on(self, going: _Open) -> Segment:
+        """More of a match that was too long to hold."""
+        buffer, start = self._buffer, self._start
+        self._plain = None
+        end = going.extent(buffer, max(0, start - KEPT), start)
+        first = self._leave(end, [Finding(start, end, going.entity, going.score)] if end > start else [])
+        if end == len(buffer):
+            return first
+        self._open = None
+        rest = self._advance(final=False)
+        shift = len(first.text)
+        moved = [one._replace(start=one.start + shift, end=one.end + shift) for one in rest.findings]
+        return Segment(first.text + rest.text, first.findings + moved)
+
+    def _leave(self, cut: int, findings: list[Finding]) -> Segment:
+        start = self._start
+        text = self._buffer[start:cut]
+        if start and findings:
+            findings = [finding._replace(start=finding.start - start, end=finding.end - start) for finding in findings]
+        self._start = cut
+        if cut > TRIM:
+            self._buffer = self._buffer[cut - KEPT :]
+            self._start = KEPT
+        return Segment(text, findings)
+
+
+class _Open(NamedTuple):
+    """A finding that reached the limit and goes on."""
+
+    entity: str
+    goes_on: GoesOn
+    score: float
+
+    def extent(self, text: str, since: int, end: int) -> int:
+        """How far what was found up to `end` goes on; `since` is from where its end may have been seen already."""
+        run = self.goes_on.run.match(text, end)
+        reach = run.end() if run else end
+        last = self.goes_on.until.search(text, since, reach) if self.goes_on.until else None
+        return max(end, last.end()) if last else reach
+
+
+def _before_straddling(spans: Sequence[tuple[Any, ...]], cut: int) -> int:
+    """The last place up to `cut` that lies in none of them."""
+    for span in sorted(spans, key=lambda span: -span[1]):
+        if span[0] < cut < span[1]:
+            cut = span[0]
+    return cut
+
+
+def pattern_rule(name: str, pattern: str, *, weak: bool = False) -> Rule:
+    """The rule of a bare pattern: whatever it matches is one."""
+    score = WEAK if weak else 1.0
+    return Rule(name, name, Expression(pattern), finder(regex.compile(pattern), lambda _: score), weak=weak)

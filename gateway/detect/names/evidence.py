@@ -1,0 +1,266 @@
+"""What speaks for a name besides a model: lists that know it, cues around it, and names beside it.
+
+Every word is weighed by `Lists`: what is common English counts as a name only where something else says so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Final
+
+import regex
+
+from gateway.detect.names import cues
+from gateway.detect.names.lists import Lists
+from gateway.detect.names.tokens import Candidate, Token, adjacent, tokens
+from gateway.detect.names.vocabulary import CLOSED, PARTICLES, THINGS, Vocabulary, words
+
+SURE, NAMED, LISTED, CUED, ALONE = 0.8, 0.75, 0.7, 0.6, 0.5
+TIME: Final = 1.0  # seconds a pattern may take on a piece; what takes longer fails, and with it the call
+
+
+_LONGEST: Final = 4  # words of a name, particles among them
+_LINK: Final = regex.compile(r"(?:,? (?:and|or|&) |, ?)")
+_LANGUAGE: Final = regex.compile(r"\b(?i:in|into|to|speaks?|speaking|spoke|learn|learning|fluent in|from) \Z")
+_BEFORE: Final = regex.compile(r"(?<![.!?:] )\b(\p{Ll}+),? \Z")
+_WHERE: Final = words("in near around outside towards visit visiting from via through reach leave reached left")
+_WHOM: Final = words("at joins joined founded")
+_AMBIGUOUS: Final = words("polish labour orthodox democratic pole scot finn thai jain turk")
+_SHORT: Final = words("inc co ltd corp bros llc l plc c s a v n")
+
+
+class Evidence:
+    """The witnesses, over one set of lists."""
+
+    def __init__(self, lists: Lists) -> None:
+        self._lists = lists
+        self._vocabulary = Vocabulary(lists)
+
+    def find(self, text: str, told: Sequence[Candidate]) -> list[Candidate]:
+        """Everything that speaks for a name; `told` is what a model found. Candidates may overlap."""
+        said = tokens(text)
+        found = [*self._cued(text), *self._listed(text, said), *self._strange(text, said)]
+        return [*found, *self._beside(text, said, [*told, *found])]
+
+    # Cues
+
+    def _cued(self, text: str) -> Iterator[Candidate]:
+        """What stands where a name would stand."""
+        for pattern, sure in cues.PERSONS:
+            for match in pattern.finditer(text, overlapped=True, timeout=TIME):
+                found = self._person(text, *match.span("name"), sure)
+                if found is not None:
+                    yield found
+        for entity, patterns in (("ORGANIZATION", cues.ORGANIZATIONS), ("LOCATION", cues.LOCATIONS)):
+            for pattern in patterns:
+                for match in pattern.finditer(text, timeout=TIME):
+                    yield from self._thing(text, *match.span("name"), entity)
+
+    def _person(self, text: str, start: int, end: int, sure: bool) -> Candidate | None:
+        """The name at the beginning of a stretch: up to the first word that is none."""
+        lists = self._lists
+        name: list[Token] = []
+        around = tokens(text, start, min(len(text), end + 24))
+        for token in around:
+            if token.start >= end or (name and not adjacent(text, name[-1], token)):
+                break
+            if token.word in PARTICLES and name:
+                name.append(token)
+                continue
+            if self._vocabulary.common(token) and not (
+                token.capital and ((name and token.word in lists.family) or (sure and token.word in lists.given))
+            ):
+                break
+            known = lists.known(token.word)
+            if not known and (not token.capital or (token.shouted and not text.isupper())):
+                break
+            name.append(token)
+        while name and name[-1].word in PARTICLES:
+            name.pop()
+        if not name or (len(name) == 1 and name[0].initial):
+            return None
+        following = next((t for t in around if t.start >= name[-1].end), None)
+        if not sure and following and following.word in THINGS and adjacent(text, name[-1], following):
+            return None
+        phrase = " ".join(token.word for token in name)
+        if any(token.word in THINGS for token in name[1:]) or (phrase in lists.places and not sure):
+            return None
+        known = any(lists.known(token.word) for token in name)
+        if (
+            not sure
+            and not known
+            and not any(self._vocabulary.unheard(text, token) for token in name if not token.initial)
+        ):
+            return None
+        stop = name[-1].end + (name[-1].initial and text[name[-1].end : name[-1].end + 1] == ".")
+        return Candidate(name[0].start, stop, "PERSON", SURE if sure else NAMED if known else CUED)
+
+    def _thing(self, text: str, start: int, end: int, entity: str) -> Iterator[Candidate]:
+        """An organisation or a place that a cue names, less common said in front of it."""
+        said = tokens(text, start, end)
+        while said and (self._vocabulary.common(said[0]) or (entity == "LOCATION" and said[0].word in PARTICLES)):
+            if (
+                entity == "ORGANIZATION"
+                and len(said) > 1
+                and said[0].start > 0
+                and text[said[0].start - 2] not in ".\n"
+            ):
+                break  # the first word of a name such as General Electric, and not of a sentence
+            said.pop(0)
+        if said and said[0].capital and not all(map(self._vocabulary.common, said)):
+            if text[end - 1] == "." and said[-1].word not in _SHORT:
+                end -= 1
+            yield Candidate(said[0].start, end, entity, CUED + 0.05)
+
+    # Lists
+
+    def _listed(self, text: str, said: Sequence[Token]) -> Iterator[Candidate]:
+        """Full names, single names that are no English word, places, peoples."""
+        at = 0
+        while at < len(said):
+            token = said[at]
+            place = self._place(text, said, at)
+            run = self._run(text, said, at)
+            score = self._full_name(run)
+            if score and len(run) >= place:
+                stop = at + len(run)
+                thing = stop < len(said) and said[stop].word in THINGS and adjacent(text, run[-1], said[stop])
+                if not thing:
+                    yield Candidate(token.start, run[-1].end, "PERSON", score)
+                    at = stop
+                    continue
+            if place:
+                yield Candidate(token.start, said[at + place - 1].end, "LOCATION", LISTED - 0.02)
+                at += place
+                continue
+            if token.capital and self._group(text, token):
+                yield Candidate(token.start, token.end, "NRP", LISTED)
+            at += 1
+
+    def _group(self, text: str, token: Token) -> bool:
+        """Whether a word is a people or a creed, not a language nor the first word of a sentence."""
+        word, before = token.word, text[max(0, token.start - 12) : token.start]
+        if word not in self._lists.groups or token.shouted or _LANGUAGE.search(before):
+            return False
+        return word not in _AMBIGUOUS or bool(_BEFORE.search(before))
+
+    def _run(self, text: str, said: Sequence[Token], at: int) -> list[Token]:
+        """The said from here on that could be one name."""
+        run: list[Token] = []
+        for token in said[at : at + _LONGEST + 1]:
+            if run and not adjacent(text, run[-1], token):
+                break
+            if not token.capital and not (run and token.word in PARTICLES):
+                break
+            if token.word in self._lists.groups or (run and token.word in THINGS):
+                break
+            if run and token.shouted and self._vocabulary.common(token) and token.word not in self._lists.family:
+                break
+            run.append(token)
+        while run and (run[-1].word in PARTICLES and not run[-1].capital):
+            run.pop()
+        return run[:_LONGEST]
+
+    def _full_name(self, run: list[Token]) -> float:
+        """How sure a run of said is somebody's name; 0: not. Shortens the run to the name."""
+        lists = self._lists
+        if not run or run[0].word in CLOSED:
+            return 0
+        first, rest = run[0], [token for token in run[1:] if not token.initial and token.word not in PARTICLES]
+        usual = first.word in lists.common
+        if rest:
+            family = [token for token in rest if lists.known(token.word)]
+            strange = [token for token in rest if token.word not in lists.common and not token.shouted]
+            sure = [token for token in family if token.word not in lists.common and not token.shouted]
+            if first.word in lists.given and not usual and (family or strange):
+                return LISTED
+            if first.word in lists.given and sure:
+                return CUED
+            if first.word in lists.family and not usual and any(token.word in lists.given for token in sure):
+                return CUED
+            if first.initial and sure:
+                return CUED
+            if not usual and strange and any(token.initial for token in run[1:-1]) and not first.shouted:
+                return CUED  # Ann B. Strange: nothing else is written so
+        del run[1:]
+        alone = first.word in lists.given and first.word not in lists.places and len(first.word) > 2
+        return ALONE if alone and not usual and not first.shouted else 0
+
+    def _place(self, text: str, said: Sequence[Token], at: int) -> int:
+        """How many said from here on are a place that the lists know; 0: none."""
+        if not said[at].capital:
+            return 0
+        best, phrase = 0, ""
+        for count, token in enumerate(said[at : at + self._lists.longest_place], 1):
+            if count > 1 and not adjacent(text, said[at + count - 2], token):
+                break
+            phrase = f"{phrase} {token.word}" if phrase else token.word
+            if phrase in self._lists.places and (count > 1 or not token.shouted or len(token.word) > 3):
+                best = count
+        return best
+
+    def _strange(self, text: str, said: Sequence[Token]) -> Iterator[Candidate]:
+        """Words with capitals that nobody knows: two together are a person before anything else, one is where it is."""
+        at = 0
+        while at < len(said):
+            run: list[Token] = []
+            while (
+                at < len(said)
+                and self._vocabulary.unheard(text, said[at])
+                and (not run or adjacent(text, run[-1], said[at]))
+            ):
+                run.append(said[at])
+                at += 1
+            following = said[at] if at < len(said) else None
+            thing = run and following and following.word in THINGS and adjacent(text, run[-1], following)
+            names = [token for token in run if not token.initial]
+            if len(names) >= 2 and len(run) <= _LONGEST and not thing and not any(token.shouted for token in run):
+                yield Candidate(run[0].start, run[-1].end, "PERSON", ALONE - 0.05)
+            if names and run[0] is names[0]:
+                yield from self._alone(text, run, names, bool(thing))
+            at += not run
+
+    def _alone(self, text: str, run: Sequence[Token], names: Sequence[Token], thing: bool) -> Iterator[Candidate]:
+        """What the word in front of a strange name makes of it."""
+        start, end = run[0].start, run[-1].end
+        before = _BEFORE.search(text, max(0, start - 12), start)
+        if before is None:
+            if len(names) == 1 and not thing and not run[0].shouted:
+                yield Candidate(start, end, "PERSON", ALONE - 0.08)
+            return
+        known = len(names) == 1 and names[0].word in self._lists.given
+        if before[1] in _WHERE and not known:
+            yield Candidate(start, end, "LOCATION", ALONE)
+        elif before[1] in _WHOM and not known:
+            yield Candidate(start, end, "ORGANIZATION", ALONE)
+        elif len(names) == 1 and not thing and not run[0].shouted:
+            yield Candidate(start, end, "PERSON", ALONE - 0.08)
+
+    # Names beside names
+
+    def _beside(self, text: str, said: Sequence[Token], found: Sequence[Candidate]) -> Iterator[Candidate]:
+        """In "Ann, Hleb and Bo" all are names if one is; a family name counts beside another."""
+        people = {one.start for one in found if one.entity == "PERSON"}
+        ends = {one.end for one in found if one.entity == "PERSON"}
+        row: list[Token] = []
+        for at, token in enumerate(said, 1):
+            following = said[at] if at < len(said) else None
+            if not token.capital or token.shouted or self._vocabulary.common(token):
+                row = []
+                continue
+            row.append(token)
+            if following is not None and _LINK.fullmatch(text, token.end, following.start):
+                continue
+            if (
+                following is not None
+                and following.word in ("and", "or")
+                and text[token.end : following.start] in (" ", ", ")
+            ):
+                continue
+            family = [one for one in row if one.word in self._lists.family]
+            named = [one for one in row if one.start in people or one.end in ends]
+            if len(row) > 1 and (len(family) > 1 or named):
+                for one in row:
+                    if one.start not in people and one.end not in ends:
+                        yield Candidate(one.start, one.end, "PERSON", ALONE - 0.05)
+            row = []

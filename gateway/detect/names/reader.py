@@ -1,0 +1,159 @@
+"""What a NER worker makes of a text: the model's entities, those of lists and cues, and what is none of them after all.
+
+A model alone misses names that its training text did not have, and takes headings, products and identifiers for
+names. So three witnesses speak: the model (score 0.85), a cue around the name (0.8; 0.6 where other words may follow
+it), a list that knows it (0.7 for a full name, 0.5 for a single word).
+
+Config keys: `pii.ner.model`, `entities`, `score`.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import json
+from collections.abc import Iterable, Sequence
+from typing import Any, Final
+
+import regex
+
+from gateway.detect.names import cues
+from gateway.detect.names.evidence import TIME, Evidence
+from gateway.detect.names.lists import Lists, fold, load
+from gateway.detect.names.tokens import Candidate, tokens
+from gateway.detect.names.vocabulary import Vocabulary, words
+
+LABELS: Final = {
+    "PERSON": "PERSON",
+    "PER": "PERSON",
+    "GPE": "LOCATION",
+    "LOC": "LOCATION",
+    "FAC": "LOCATION",
+    "ORG": "ORGANIZATION",
+    "NORP": "NRP",
+}
+"""What models call entities -> what they are called here."""
+_PARTS: Final = frozenset({"tok2vec", "transformer", "curated_transformer", "ner", "beam_ner", "entity_ruler"})
+_MODEL: Final = 0.85  # as Presidio scores what a model says
+_LEADING: Final = words("mr mrs ms miss mx dr prof sir madam hi hello dear hey the thanks regards")
+# What is no prose: code, addresses of the net, e-mail, identifiers, our own placeholders.
+_NO_PROSE: Final = regex.compile(
+    r"```[\s\S]*?(?:```|\Z)|`[^`\n]+`|<[A-Z][A-Z0-9_]*_\d+>|\b(?:https?|ftp|file)://\S+|\bwww\.\S+|\S+@\S+\.\w+|"
+    r"(?:\.{0,2}/)?(?:[\w.\-]+/){2,}[\w.\-]*|\b\w*(?:\d\w*_|_\w*)\w*\b|\b\p{Ll}+\p{Lu}\w*\b|\{[a-z_]+\}|\$\w+"
+)
+_FENCE: Final = regex.compile(r"```|`")
+_WORD: Final = regex.compile(cues.WORD)
+_GAP: Final = regex.compile(r"[ \u00a0]|\.[ \u00a0]")
+_ENDS: Final = regex.compile(r"(?:^|[.!?:;\n\"“(\[>*#\-–—•|])[\s\"'“(\[*#]*\Z")
+
+
+class ModelError(Exception):
+    """The model cannot be used: why, and what to do."""
+
+
+class Reader:
+    """Finds the wanted entities. Raises ModelError for a model that is not there or finds nothing."""
+
+    def __init__(self, model: str, entities: Iterable[str], score: float, lists: Lists | None = None) -> None:
+        self._wanted = frozenset(entities)
+        self._score = score
+        self._lists = lists or load()
+        self._evidence = Evidence(self._lists)
+        self._vocabulary = Vocabulary(self._lists)
+        self._nlp = _load(model) if model else None
+
+    def read(self, texts: Sequence[str]) -> list[list[Candidate]]:
+        """The entities of each text; some may overlap."""
+        clean = [text.encode("utf-8", "replace").decode() for text in texts]  # lone surrogates are no text for a model
+        told = self._ask(clean)
+        return [self._weigh(text, list(said)) for text, said in zip(clean, told, strict=True)]
+
+    def _ask(self, texts: list[str]) -> Iterable[Iterable[Candidate]]:
+        """What the model says."""
+        if self._nlp is None:
+            return [()] * len(texts)
+        cased = [self._cased(text) for text in texts]
+        with self._nlp.memory_zone():  # else every new word would be kept for good
+            return [
+                [
+                    Candidate(entity.start_char, entity.end_char, LABELS[entity.label_], _MODEL)
+                    for entity in doc.ents
+                    if entity.label_ in LABELS
+                ]
+                for doc in self._nlp.pipe(cased)
+            ]
+
+    def _cased(self, text: str) -> str:
+        """A text without capitals, as chats have it, with those of the words that lists know: models go by them."""
+        if any(map(str.isupper, text)):
+            return text
+        lists = self._lists
+
+        def capital(match: regex.Match[str]) -> str:
+            word = match.group()
+            folded = fold(word)
+            known = lists.known(folded) or folded in lists.places or folded in lists.groups
+            title = word[0].upper() + word[1:]
+            return title if known and folded not in lists.common and len(title) == len(word) else word
+
+        return _WORD.sub(capital, text)
+
+    def _weigh(self, text: str, said: list[Candidate]) -> list[Candidate]:
+        """All witnesses together, less what is no name."""
+        closed = [match.span() for match in _NO_PROSE.finditer(text, timeout=TIME)]
+        told = [one for one in (self._trimmed(text, one) for one in said) if one is not None]
+        # In a text without capitals those of known words stand in for them: see `_cased`.
+        found = [*told, *self._evidence.find(self._cased(text), told)]
+        return [
+            one
+            for one in _settled(found)
+            if one.entity in self._wanted
+            and one.score >= self._score
+            and not any(start < one.end and one.start < end for start, end in closed)
+        ]
+
+    def _trimmed(self, text: str, one: Candidate) -> Candidate | None:
+        """A model's entity without the words around a name; None where nothing is left or it is no name."""
+        said = tokens(text, one.start, one.end)
+        if one.entity in ("LOCATION", "ORGANIZATION"):
+            if said and said[0].word == "the":
+                said.pop(0)
+        elif one.entity == "PERSON":
+            while said and (said[0].word in _LEADING or not said[0].capital):
+                said.pop(0)
+            if any(char.isdigit() for char in text[one.start : one.end]) or all(map(self._vocabulary.common, said)):
+                return None
+        return one._replace(start=said[0].start) if said else None
+
+
+def _settled(found: Iterable[Candidate]) -> list[Candidate]:
+    """Overlaps decided: the surest wins, then the longest; what touches a longer one of its own kind joins it."""
+    kept: list[Candidate] = []
+    for one in sorted(found, key=lambda one: (-one.score, one.start - one.end, one)):
+        clash = [other for other in kept if other.start < one.end and one.start < other.end]
+        if not clash:
+            kept.append(one)
+        elif all(other.entity == one.entity for other in clash):
+            for other in clash:
+                kept.remove(other)
+            low, high = min(one.start, *(o.start for o in clash)), max(one.end, *(o.end for o in clash))
+            kept.append(Candidate(low, high, one.entity, max(other.score for other in clash)))
+    return sorted(kept)
+
+
+def _load(model: str) -> Any:
+    """The parts of an installed spaCy pipeline that find entities."""
+    try:
+        importlib.metadata.distribution(model)
+    except importlib.metadata.PackageNotFoundError:
+        raise ModelError(f"the spaCy model {model} is not installed: run python -m spacy download {model}") from None
+    import spacy
+
+    # Named by folder and version, as spaCy's packages are: the settings are read before anything is loaded.
+    package = spacy.util.get_package_path(model)
+    meta = json.loads((package / "meta.json").read_text(encoding="utf-8"))
+    folder = package / f"{meta['lang']}_{meta['name']}-{meta['version']}"
+    components = spacy.util.load_config(folder / "config.cfg")["components"]
+    nlp = spacy.load(model, exclude=[name for name, part in components.items() if part["factory"] not in _PARTS])
+    if not nlp.pipe_names:
+        raise ModelError(f"the spaCy model {model} has nothing that finds entities; it has {', '.join(components)}")
+    return nlp

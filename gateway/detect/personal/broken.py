@@ -1,0 +1,55 @@
+"""Phone numbers and national numbers with tabs or line ends between their groups, beside a word that names them.
+
+Cells of a table look the same, so it must be all digits of its place: none stand before or behind in the same way.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+import regex
+
+from gateway.budget import spend
+from gateway.detect.core.context import REACH
+from gateway.detect.core.index import Expression
+from gateway.detect.core.rules import Family, Match, Rule
+
+_EXPRESSION: Final = Expression(r"\b\d[\d .-]{0,14}[\t\r\n]{1,2}\d[\d .\t\r\n-]{3,24}\b")
+_RUN: Final = regex.compile(
+    r"(?<![\w.,/:+-])(?<!\d[\s.,/-]{1,2})\d+(?:[ .-]?\d+){0,5}(?:[\t\r\n]{1,2}\d+(?:[ .-]?\d+){0,5}){1,6}"
+    r"(?!\w)(?![\s.,/-]{0,2}\d)"
+)
+_BREAK: Final = regex.compile(r"[\t\r\n]{1,2}")
+_FEWEST, _MOST = 7, 19  # digits
+_LONGEST: Final = 40
+_SURE: Final = 0.7
+_LOOKED: Final = 20  # microseconds that a number takes
+
+
+def family(phones: Sequence[Rule], numbers: Sequence[Family]) -> Family:
+    """Asks the rules for phone numbers and the families of national numbers about broken ones."""
+
+    def find(text: str, start: int, end: int) -> list[Match]:
+        found = []
+        for run in _RUN.finditer(text, start, end):
+            if run.end() - run.start() <= _LONGEST and _FEWEST <= sum(map(str.isdigit, run.group())) <= _MOST:
+                spend(_LOOKED)
+                found += judged(text, *run.span())
+        return found
+
+    def judged(text: str, start: int, end: int) -> list[Match]:
+        low = max(0, start - REACH - 1)
+        parts = _BREAK.split(text[start:end])
+        plain = f"{text[low:start]}{' '.join(parts)}"
+        first, last = start - low, len(plain)
+        matches = [match for rule in phones for match in rule.matches(plain, first, last)]
+        matches += [match for one in numbers for match in one.matches(plain, first, last)]
+        return [
+            match._replace(start=start, end=end)
+            for match in matches
+            if match.score >= _SURE and (match.start, match.end) == (first, last)
+        ]
+
+    members = (*phones, *(rule for one in numbers for rule in one.members))
+    return Family(_EXPRESSION, members, find)

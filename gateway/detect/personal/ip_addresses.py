@@ -1,0 +1,121 @@
+"""Addresses of machines: IPv4 and IPv6 as Presidio finds them, less what tells nothing about anybody.
+
+Loopback, unspecified, broadcast and multicast addresses and netmasks are in every configuration. Four small numbers are
+as often a version, and two names with colons between are C++: they need a word beside them that says what they are.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Iterator
+from typing import Any, Final
+
+import regex
+
+from gateway.detect.core.context import ContextWords
+from gateway.detect.core.index import Expression
+from gateway.detect.core.neighbours import Near
+from gateway.detect.core.rules import Find, Rule, RuleSet
+from gateway.detect.personal.presidio import predefined_recognizers
+
+_OCTET: Final = r"(?:25[0-5]|2[0-4][0-9]|[01]?[0-9][0-9]?)"
+# A letter before the address is none of its signs: it may stand next to a word.
+_IPV4: Final = (
+    rf"(?<![0-9.])(?:{_OCTET}\.){{3}}{_OCTET}(?:/(?:[0-2]?[0-9]|3[0-2]))?"
+    r"(?![0-9A-Za-z_]|\.[0-9])"
+)
+# Hyperscan finds this one of Presidio's patterns too large. Two to eight groups after colons: at least as much.
+_GROUPS: Final = r"(?::[0-9A-Fa-f]{0,4}){2,8}(?:%[0-9a-zA-Z]+)?(?:/\d{1,3})?(?![\w:]|\.\d)"
+_OUTLINES: Final = {"IPv6": rf"(?<![\w:])(?:[0-9A-Fa-f]{{1,4}})?{_GROUPS}"}
+_MASK: Final = regex.compile(r"(?:255|254|252|248|240|224|192|128|0)(?:\.(?:255|254|252|248|240|224|192|128|0)){3}")
+_ROUTED: Final = ("2", "3", "fe80", "fc", "fd")  # what addresses in use begin with
+_WORDS: Final = {
+    "ip": ("ip", "ipv4", "ipv6", "ip address", "address", "host", "client", "server", "remote", "peer", "gateway",
+           "subnet", "dns", "from", "to", "login", "visitor", "adresse", "dirección"),
+    "other": ("version", "ver", "v", "release", "build", "rev", "revision", "firmware", "section", "chapter", "clause",
+              "rfc", "oid", "driver", "sdk", "upgrade", "upgraded", "update", "updated", "tag", "guile", "mask",
+              "netmask", "requires", "schema", "table", "figure"),
+}  # fmt: skip
+_NEAR: Final = 3
+_FAR: Final = 99
+_SMALL: Final = 20  # numbers of versions are smaller
+_FEWEST: Final = 3  # groups of an IPv6 address that nothing names
+
+_near: Final = Near(_WORDS)
+
+
+def _named(text: str, start: int) -> bool | None:
+    """True beside a word that names an address, False beside one that names something else, None beside none."""
+    keys = _near.keys(text, start)
+    named, other = keys.get("ip", _FAR), keys.get("other", _FAR)
+    if min(named, other) > _NEAR:
+        return None
+    return named <= other
+
+
+def _is_ipv4(text: str, start: int, end: int) -> bool:
+    try:
+        address = ipaddress.IPv4Address(".".join(str(int(one)) for one in text[start:end].partition("/")[0].split(".")))
+    except ValueError:
+        return False
+    if address.is_loopback or address.is_multicast or address.packed[0] == 0 or _MASK.fullmatch(str(address)):
+        return False
+    before = text[start - 1 : start]
+    if before in ("v", "V", "_", "-", "@", "~", "^", "=") and text[start - 2 : start - 1] != "-":
+        return before in "=-" and address.packed[0] >= _SMALL
+    named = _named(text, start)
+    if named is not None:
+        return named
+    small = sum(octet < _SMALL for octet in address.packed)
+    return small < 3 or (address.is_private and address.packed[0] in (10, 172, 192))
+
+
+def _is_ipv6(text: str, start: int, end: int) -> bool:
+    value = text[start:end].partition("/")[0].lower()
+    try:
+        address = ipaddress.IPv6Address(value)
+    except ValueError:
+        return False
+    if address.is_loopback or address.is_unspecified or address.is_multicast:
+        return False
+    mapped = address.ipv4_mapped
+    if mapped is not None and (mapped.is_loopback or mapped.is_unspecified):
+        return False
+    groups = [group for group in value.partition("%")[0].split(":") if group]
+    if value.startswith(_ROUTED) and len(groups) > 1 and any(map(str.isdigit, value)) and len(groups[0]) == 4:
+        return True
+    if len(groups) >= _FEWEST and any(len(group) > 2 for group in groups) and any(map(str.isdigit, value)):
+        return True
+    return len(groups) > 1 and _named(text, start) is True
+
+
+def telling(text: str, start: int, end: int) -> bool:
+    """Whether an address tells something about somebody, and is no version or name."""
+    return (_is_ipv6 if ":" in text[start:end] else _is_ipv4)(text, start, end)
+
+
+def rules() -> Iterator[Rule]:
+    """The rules for addresses of machines."""
+    recognizer: Any = predefined_recognizers.IpRecognizer()
+    flags = recognizer.global_regex_flags
+    context = ContextWords(recognizer.context)
+    for pattern in recognizer.patterns:
+        if pattern.name == "IPv6_unspecified":
+            continue
+        source = _IPV4 if pattern.name == "IPv4" else pattern.regex
+        find = _finder(regex.compile(source, flags), float(pattern.score))
+        expression = Expression(source, flags)
+        if pattern.name in _OUTLINES:
+            expression = Expression(source, flags, _GROUPS, _OUTLINES[pattern.name], back=4)
+        yield Rule(recognizer.supported_entities[0], recognizer.name, expression, find, context)
+
+
+def _finder(pattern: regex.Pattern[str], score: float) -> Find:
+    def find(text: str, start: int, end: int) -> list[tuple[int, int, float]]:
+        return [
+            (*match.span(), score if telling(text, *match.span()) else 0.0)
+            for match in pattern.finditer(text, start, min(len(text), end + RuleSet.MARGIN))
+            if match.end() <= end
+        ]
+
+    return find

@@ -1,0 +1,214 @@
+"""Rules for national ids, tax and licence numbers: see `identities` for which there are and when each may speak.
+
+Config key: `pii.countries`. All numbers of one make (digits, letters and digits, plates) share one expression of the
+index, so that a further country costs nothing where no such number stands.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cache
+from typing import Any, Final
+
+import regex
+
+from gateway.budget import spend
+from gateway.detect.core import rewrite
+from gateway.detect.core.index import Expression
+from gateway.detect.core.neighbours import Near
+from gateway.detect.core.rules import Family, Match, Rule, RuleSet
+from gateway.detect.personal.identities import IDENTITIES
+from gateway.detect.personal.number_kind import Identity
+from gateway.detect.personal.phones import island
+
+NAMED: Final = 0.85
+"""Score of a number right after a word that names it; each word between costs `_STEP`."""
+_STEP: Final = 0.02
+_FORM: Final = 0.6  # a telling form without a checksum
+_DOUBTFUL: Final = 0.3  # digits whose checksum holds, beside a word that says they are something else
+_FAR: Final = 99
+_MATCH: Final = 4  # microseconds that a match takes to judge
+_DAY: Final = regex.compile(r"(?:19|20)\d{2}(?:0[1-9]|1[0-2])(?:0[1-9]|[12]\d|3[01])")  # and a running number
+_OTHERS: Final = {
+    "PHONE": ("phone", "telephone", "tel", "mobile", "cell", "cellphone", "fax", "call", "telefon", "handy",
+              "móvil", "whatsapp"),
+    "CREDIT_CARD": ("credit card", "card number", "debit card", "visa", "mastercard", "amex", "kreditkarte"),
+    "": ("order", "order number", "invoice", "invoice number", "ticket", "tracking", "tracking number", "serial", "sku",
+         "ref", "reference", "timestamp", "isbn", "commit", "bestellnummer", "rechnungsnummer"),
+}  # fmt: skip
+# Digits in groups are where phone numbers are looked for: the same expression, so that it costs the index nothing.
+DIGITS: Final = Expression(island(3), regex.IGNORECASE, begun=island(1, "*"))
+"""Where digits in groups stand."""
+_FEWEST: Final = 5  # characters of a number
+# Letters and digits: the shapes that all such numbers have, each a superset of those that begin as it does.
+_JOINED: Final = Expression(
+    r"\b(?:[A-Za-z]{1,6}-?\d[A-Za-z0-9-]{3,18}|\d{4,17}-?[A-Za-z][A-Za-z0-9]{0,6}|[A-Za-z0-9]{2}\d{6}[A-Za-z0-9]{10}|\d{6}[-+A-Ya-y]\d{3}[A-Za-z0-9]"
+    r"|\d{2}[A-Za-z0-9]{11}[Zz][A-Za-z0-9]|\d[A-Za-z][A-Za-z0-9]\d-?[A-Za-z][A-Za-z0-9]\d-?[A-Za-z]{2}\d{2}"
+    r"|[A-Za-z][A-Za-z0-9]{7}\d|[A-Za-z]{6}[0-9L-Vl-v]{2}[A-Za-z][0-9L-Vl-v]{2}[A-Za-z][0-9L-Vl-v]{3}[A-Za-z])\b",
+    shelf="numbers",
+)
+_SPACED: Final = Expression(
+    r"\b(?:[A-Za-z]{2}[ -]?\d{2}[ -]?\d{2}[ -]?\d{2}[ -]?[A-Da-d]|\d{2} ?\d{6} ?[A-Za-z] ?\d{3}"
+    r"|(?:[Dd][Ee]|[Ii][Tt])[ .-]?\d{3}[ .-]?\d{3}[ .-]?\d{3}(?:\d{2})?|[A-Za-z]{2}\s\d{7}|[A-Za-z][1-9]\d\s\d{4}[1-9]"
+    r"|[A-Za-z]{1,2}\d[A-Za-z0-9]?\s?\d[A-Za-z]{2}|[Gg][Ii][Rr]\s?0[Aa]{2}|[A-Za-z]\d[A-Za-z] ?\d[A-Za-z]\d"
+    r"|\d{8} ?\d ?[A-Za-z]{2}\d|[12] ?\d{2} ?\d{2} ?2[ABab] ?\d{3} ?\d{3} ?\d{2}|\d{5} \d{5}[Kk]"
+    r"|[Ff][Rr] ?[A-Za-z0-9]{2} ?\d{3} ?\d{3} ?\d{3}|[Gg][Bb] ?\d{3} ?\d{4} ?\d{2}|[Nn][Ll] ?\d{9}[Bb]\d{2}"
+    r"|(?:[Pp][Ll]|[Rr][Oo]) \d{4,10}|[Cc][Hh][Ee]-?\d{3}\.?\d{3}\.?\d{3}"
+    r"|\d{1,2}\.\d{3}\.\d{3}-?[A-Za-z]|[A-Za-z]{1,2}\d{4}/\d{6}|9[A-Za-z9]{4}[A-Za-z0-9]{11})\b"
+    r"|\b[A-Za-z]{1,2}\d{6} ?\([0-9Aa]\)",
+    shelf="numbers",
+)
+_PLUS: Final = Expression(r"\b\d{6,8}\+\d{4}\b", shelf="numbers")  # a phone number begins at a plus sign
+_SHAPES: Final = {"digits": (DIGITS, _PLUS), "letters": (_JOINED, _SPACED)}
+_ROOM: Final = 9_000  # characters that the beginnings of one expression may take; Hyperscan takes 16,000
+_NOTATION: Final = regex.compile(r"\\.|\(\?(?:i\)|:|!|<!|=|<=)|\{[\d,]+\}")
+
+
+@dataclass(frozen=True, slots=True)
+class _Kind:
+    """One way to write an identity."""
+
+    rule: Rule
+    source: str
+    flags: int
+    key: str  # of its words
+    judge: Any  # Presidio's recognizer; None where nothing is checked
+    base: float
+    alone: bool
+
+    def find(self, text: str, start: int, end: int) -> Iterator[tuple[int, int, bool | None]]:
+        """Matches in [start, end), and what the checksum says: None where there is none."""
+        for match in _compiled(self.source, self.flags).finditer(text, start, min(len(text), end + RuleSet.MARGIN)):
+            if match.end() <= end:
+                yield *match.span(), self._verdict(match.group())
+
+    def _verdict(self, value: str) -> bool | None:
+        if self.judge is None:
+            return None
+        value = value.upper()
+        try:
+            valid = self.judge.validate_result(value)
+            if not valid and self.judge.invalidate_result(value):
+                return False
+        except (ValueError, LookupError):  # a digit that Unicode knows and this Python does not yet
+            return False
+        return None if valid is None else bool(valid)
+
+
+@cache
+def _compiled(source: str, flags: int) -> regex.Pattern[str]:
+    """Compiled when a number may first be of this kind: all of them take 15 MB and a fifth of a second."""
+    return regex.compile(source, flags)
+
+
+@cache
+def _some(source: str, flags: int) -> re.Pattern[str]:
+    """Tells whether one of many patterns matches; `re` is seven times as fast at that as `regex`."""
+    return re.compile(source, flags)
+
+
+def families(wanted: Collection[str] | None = None) -> list[Family]:
+    """The rules of the countries `wanted` (ISO 3166); None: of all."""
+    kinds: dict[str, list[_Kind]] = {}
+    words: dict[str, tuple[str, ...]] = dict(_OTHERS)
+    for number, identity in enumerate(IDENTITIES):
+        if wanted is None or identity.country in wanted:
+            words[str(number)] = identity.words
+            for make, kind in _kinds(str(number), identity):
+                kinds.setdefault(make, []).append(kind)
+    near = Near(words)
+    made = [_family(shape, kinds[make], near) for make, shapes in _SHAPES.items() if make in kinds for shape in shapes]
+    for part in _parts(kinds.get("capitals", [])):
+        shape = Expression("|".join(f"(?:{kind.source})" for kind in part), shelf="numbers")
+        made += [_family(shape, part, near)]
+    return made
+
+
+def _parts(kinds: Sequence[_Kind]) -> Iterator[list[_Kind]]:
+    """The same in parts, each small enough for one expression of the index."""
+    part: list[_Kind] = []
+    size = 0
+    for kind in kinds:
+        length = len(rewrite.prefixes(kind.source))
+        if part and size + length > _ROOM:
+            yield part
+            part, size = [], 0
+        part.append(kind)
+        size += length
+    if part:
+        yield part
+
+
+def _kinds(key: str, identity: Identity) -> Iterator[tuple[str, _Kind]]:
+    judge = identity.judge()
+    if getattr(judge, "replacement_pairs", None) == []:  # its own pattern knows no separators, ours does
+        judge.replacement_pairs = [("-", ""), (" ", "")]
+    for source in identity.patterns or [pattern.regex.replace("(?i)", "") for pattern in judge.patterns]:
+        digits = not regex.search("[A-Za-z]", _NOTATION.sub("", source))
+        make = "digits" if digits else "capitals" if identity.capitals else "letters"
+        flags = regex.IGNORECASE if make == "letters" else 0
+        rule = Rule(identity.entity, judge.name, Expression(source, flags), _elsewhere)
+        score = 0.8 if digits else 1.0
+        yield (
+            make,
+            _Kind(rule, source, flags, key, judge if identity.checked else None, score, identity.alone),
+        )
+
+
+def _elsewhere(_text: str, _start: int, _end: int) -> list[tuple[int, int, float]]:
+    return []  # the family finds for its members
+
+
+def _family(expression: Expression, kinds: Sequence[_Kind], near: Near) -> Family:
+    alone = [kind for kind in kinds if kind.alone]
+    refers = [kind for kind in alone if "\\1" in kind.source]  # to a group of its own: not for an alternative
+    plain = [kind for kind in alone if "\\1" not in kind.source]
+    some, flags = "|".join(f"(?:{kind.source})" for kind in plain) or "(?!)", kinds[0].flags
+    called: dict[str, list[_Kind]] = {}
+    for kind in kinds:
+        if not kind.alone:
+            called.setdefault(kind.key, []).append(kind)
+
+    def find(text: str, start: int, end: int) -> list[Match]:
+        if end - start < _FEWEST:
+            return []
+        at, here = start, (named := near.keys(text, start))
+        other = min((named.get(key, _FAR) for key in _OTHERS), default=_FAR)
+        found = []
+        asked = refers
+        if _some(some, flags).search(text, start, min(len(text), end + RuleSet.MARGIN)):
+            asked = alone
+        if named:
+            asked = [*asked, *(kind for key in named for kind in called.get(key, ()))]
+        for kind in asked:
+            spend(end - start >> 5)
+            for low, high, valid in kind.find(text, start, end):
+                spend(_MATCH)
+                if named and low != at:  # the stretch may hold several numbers: each has its own words before it
+                    at, here = low, near.keys(text, low)
+                    other = min((here.get(key, _FAR) for key in _OTHERS), default=_FAR)
+                back = here.get(kind.key)
+                score = _score(kind, valid, back, other)
+                if back is None and kind.base < 1 and (_DAY.match(text, low) or _unproven(text[low:high], valid)):
+                    score = min(score, _DOUBTFUL)
+                found.append(Match(low, high, score, kind.rule))
+        return found
+
+    return Family(expression, tuple(kind.rule for kind in kinds), find)
+
+
+def _unproven(value: str, valid: bool | None) -> bool:
+    """Digits without a break that no checksum vouches for: a time in milliseconds, a row, an order."""
+    return valid is None and value.isdigit()
+
+
+def _score(kind: _Kind, valid: bool | None, back: int | None, other: int) -> float:
+    if valid is False:
+        return 0.0
+    if back is not None and back <= other:
+        return 1.0 if valid and kind.alone else NAMED + (0.1 if valid else 0.0) - _STEP * back
+    if not kind.alone or (kind.base < 1 and other < _FAR):
+        return _DOUBTFUL
+    return (kind.base if valid else _FORM) if back is None else NAMED

@@ -1,0 +1,172 @@
+"""Phone numbers: what can be dialled and is written so, and what the words before a number call one.
+
+Without a word beside it a number needs a plus sign and a country code, or the form in which numbers of its region are
+written (`phone_forms.SURE`), and phonenumbers must find it valid in one of the configured regions. Beside a word like
+"call" or "Telefon" the form alone is enough. Digits whose form or nearest word says something else are not asked about.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any, Final, NamedTuple
+
+import phonenumbers
+import regex
+
+from gateway.budget import spend
+from gateway.detect.core.context import ContextWords
+from gateway.detect.core.index import Expression
+from gateway.detect.core.neighbours import Near
+from gateway.detect.core.rules import Rule
+from gateway.detect.personal import phone_forms, phone_words
+from gateway.detect.personal.phones import Phones, island
+from gateway.detect.personal.presidio import predefined_recognizers
+
+_CALLED: Final = 0.7
+_FORMED: Final = 0.5
+_NAMED: Final = 6  # words that may stand between a word that names a number, and the number
+_HINTED: Final = 4  # the same for a word that only hints at one
+_OTHER: Final = 3  # words within which another name counts against a number by itself
+_NOWHERE: Final = 99
+_FEWEST: Final = 6
+_HINTED_FEWEST: Final = 7
+_PREFIX: Final = 4
+_PLAIN: Final = 9  # digits without a break, beside a word that only hints at a number
+_LONE: Final = 9  # digits in groups, beside no word
+_MOST: Final = 15
+_EXTENSION: Final = 6
+_LOOKED: Final = 20  # microseconds that a number takes
+_ISLAND: Final = regex.compile(island(3), regex.IGNORECASE)
+
+
+class _Beside(NamedTuple):
+    """How many words lie between a number and the nearest word of each kind."""
+
+    name: int
+    hint: int
+    other: int
+
+    @property
+    def named(self) -> bool:
+        return self.name <= _NAMED and self.name <= self.other
+
+    @property
+    def hinted(self) -> bool:
+        return self.hint <= _HINTED and self.hint <= self.other
+
+
+def _possible(value: str) -> bool:
+    try:
+        return phonenumbers.is_possible_number(phonenumbers.parse(value, None))
+    except phonenumbers.NumberParseException:
+        return False
+
+
+class Telephones:
+    """Finds phone numbers in islands of digits. Immutable, shared between threads."""
+
+    def __init__(self, regions: Sequence[str], score: float) -> None:
+        self._phones = Phones(regions)
+        self._score = score
+        self._near = Near({"name": phone_words.NAMES, "hint": phone_words.HINTS, "other": phone_words.OTHERS})
+
+    def find(self, text: str, start: int, end: int) -> list[tuple[int, int, float]]:
+        """The numbers in a stretch of the index, and the stretch itself: its digits are consumed."""
+        consumed = (start, end, 0.0)
+        if text[start:end].isascii():
+            return [consumed, *self._island(text, start, end)]
+        # The index takes any letter beyond ASCII for one that may stand in a number.
+        islands = [match.span() for match in _ISLAND.finditer(text, start, end)]
+        return [consumed, *(one for low, high in islands for one in self._island(text, low, high))]
+
+    def _island(self, text: str, start: int, end: int) -> list[tuple[int, int, float]]:
+        if end - start < _FEWEST or phone_forms.is_other(text, start, end):
+            return []
+        beside = self._beside(text, start)
+        if beside.named:
+            found = [(low, high, max(score, _CALLED)) for low, high, score in self._named(text, start, end)]
+        elif beside.hinted:
+            found = list(self._hinted(text, start, end))
+        else:
+            found = []
+        return found or list(self._alone(text, start, end, beside))
+
+    def _beside(self, text: str, start: int) -> _Beside:
+        keys = self._near.keys(text, start)
+        return _Beside(*(keys.get(key, _NOWHERE) for key in ("name", "hint", "other")))
+
+    def _valid(self, text: str, start: int, end: int) -> Iterator[tuple[int, int, float]]:
+        for low, high in self._phones.find(text, start, end):
+            spend(_LOOKED)
+            if not phone_forms.is_other(text, low, high):
+                yield low, high, self._score
+
+    def _named(self, text: str, start: int, end: int) -> Iterator[tuple[int, int, float]]:
+        """Beside a word that names a number."""
+        loose = [match.span() for match in phone_forms.LOOSE.finditer(text, start, end)]
+        valid = list(self._valid(text, start, end))
+        for low, high, score in valid:
+            # A trunk prefix or the digits of a carrier, which no plan knows, belong to the number.
+            wider = [one for one in loose if one[0] <= low and high <= one[1]]
+            at, to = (
+                wider[0] if wider and _digits(text, *wider[0]) - _digits(text, low, high) <= _PREFIX else (low, high)
+            )
+            yield at, to, score
+        if valid:
+            return
+        for low, high in loose:
+            if _FEWEST <= _digits(text, low, high) <= _MOST + _EXTENSION and not phone_forms.is_other(text, low, high):
+                yield low, high, _CALLED
+
+    def _hinted(self, text: str, start: int, end: int) -> Iterator[tuple[int, int, float]]:
+        """Beside a word that stands beside other numbers as well."""
+        for low, high, score in self._named(text, start, end):
+            if _digits(text, low, high) < _HINTED_FEWEST:
+                continue
+            if text[low:high].isdigit() and (high - low < _PLAIN or phone_forms.is_epoch(text, low, high)):
+                continue
+            if score == self._score or phone_forms.is_grouped(text, low, high):
+                yield low, high, score
+
+    def _alone(self, text: str, start: int, end: int, beside: _Beside) -> Iterator[tuple[int, int, float]]:
+        """Without a word."""
+        for match in phone_forms.ABROAD.finditer(text, start, end):
+            value = match.group()
+            if phone_forms.is_other(text, *match.span()):
+                continue
+            valid = list(self._valid(text, *match.span()))
+            if valid:
+                yield from ((low, high, max(score, _CALLED)) for low, high, score in valid)
+            elif not value[1:].isdigit() and _possible(value):
+                yield *match.span(), _CALLED
+        if beside.other <= _OTHER:
+            return
+        for match in phone_forms.SURE.finditer(text, start, end):
+            if phone_forms.is_other(text, *match.span()):
+                continue
+            if any(self._valid(text, *match.span())):
+                yield *match.span(), self._score
+            elif match.group()[0] == "(":
+                yield *match.span(), _FORMED
+            elif match.group().startswith("00") and _possible(f"+{match.group()[2:]}"):
+                yield *match.span(), _CALLED
+        for match in phone_forms.LONE.finditer(text, start, end):
+            if (
+                _digits(text, *match.span()) >= _LONE
+                and not phone_forms.is_other(text, *match.span())
+                and not phone_forms.in_row(text, match.start())
+                and any(self._valid(text, *match.span()))
+            ):
+                yield *match.span(), self._score
+
+
+def _digits(text: str, start: int, end: int) -> int:
+    return sum(map(str.isdigit, text[start:end]))
+
+
+def rules(regions: Sequence[str]) -> list[Rule]:
+    """The rules for phone numbers; those without a country code as in `regions` (ISO 3166), or called so."""
+    recognizer: Any = predefined_recognizers.PhoneRecognizer()
+    find = Telephones(regions, float(recognizer.SCORE)).find
+    expression = Expression(island(3), regex.IGNORECASE, begun=island(1, "*"))
+    return [Rule("PHONE", recognizer.name, expression, find, ContextWords(recognizer.context), yields=True)]

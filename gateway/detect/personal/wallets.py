@@ -1,0 +1,79 @@
+"""Wallets of crypto currencies: the checksum decides where the form has one.
+
+Bitcoin and its kin (Base58Check, Bech32, Bech32m), Tron, Ripple and Cardano must add up; Ethereum's and Monero's forms
+are telling enough. Presidio knows Bitcoin's.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Final
+
+import regex
+
+from gateway.detect.core.index import Expression
+from gateway.detect.core.rules import Rule, finder
+
+_BASE58: Final = "123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz"
+_RIPPLE: Final = "rpshnaf39wBUDNEGHJKLM4PQRST7VWXYZ2bcdeCg65jkm8oFqi1tuvAxyz"
+_BECH32: Final = "qpzry9x8gf2tvdw0s3jn54khce6mua7l"
+_GENERATOR: Final = (0x3B6A57B2, 0x26508E6D, 0x1EA119FA, 0x3D4233DD, 0x2A1462B3)
+_CHECKS: Final = (1, 0x2BC830A3)  # Bech32, Bech32m
+
+_PAYMENT: Final = r"\b(?<!\w)[123LMDAXTr][1-9A-HJ-NP-Za-km-z]{24,34}(?!\w)"
+_SEGWIT: Final = r"\b(?<!\w)(?:bc|tb|ltc|addr|bitcoincash|cosmos|osmo|stake)1[02-9ac-hj-np-z]{6,110}(?!\w)"
+_ETHEREUM: Final = r"\b(?<!\w)0x[0-9a-fA-F]{40}(?!\w)"
+_MONERO: Final = r"\b(?<!\w)[48][0-9AB][1-9A-HJ-NP-Za-km-z]{93}(?!\w)"
+
+
+def base58check(value: str, alphabet: str = _BASE58) -> bool:
+    """Whether the last four bytes of a Base58 value are the checksum of those before."""
+    number = 0
+    for char in value:
+        at = alphabet.find(char)
+        if at < 0:
+            return False
+        number = number * 58 + at
+    zeros = len(value) - len(value.lstrip(alphabet[0]))
+    data = bytes(zeros) + number.to_bytes((number.bit_length() + 7) // 8, "big")
+    digest = hashlib.sha256(hashlib.sha256(data[:-4]).digest()).digest()
+    return len(data) in (25, 26) and data[-4:] == digest[:4]
+
+
+def bech32(value: str) -> bool:
+    """Whether the checksum of a Bech32 or Bech32m value holds."""
+    if value not in (value.lower(), value.upper()):
+        return False
+    head, _, tail = value.lower().rpartition("1")
+    codes = [_BECH32.find(char) for char in tail]
+    if not head or len(codes) < 6 or min(codes) < 0:
+        return False
+    check = 1
+    for code in [*(ord(char) >> 5 for char in head), 0, *(ord(char) & 31 for char in head), *codes]:
+        top = check >> 25
+        check = (check & 0x1FFFFFF) << 5 ^ code
+        for bit, term in enumerate(_GENERATOR):
+            if top >> bit & 1:
+                check ^= term
+    return check in _CHECKS
+
+
+def _payment(value: str) -> float:
+    return 1.0 if base58check(value) or (value[0] == "r" and base58check(value, _RIPPLE)) else 0.0
+
+
+def rules() -> list[Rule]:
+    """The rules for wallets."""
+    return [
+        Rule("CRYPTO", "Wallets", Expression(_PAYMENT, shelf="words"), finder(regex.compile(_PAYMENT), _payment)),
+        Rule(
+            "CRYPTO",
+            "Wallets",
+            Expression(_SEGWIT, regex.IGNORECASE, shelf="words"),
+            finder(regex.compile(_SEGWIT, regex.IGNORECASE), lambda value: float(bech32(value))),
+        ),
+        Rule(
+            "CRYPTO", "Wallets", Expression(_ETHEREUM, shelf="words"), finder(regex.compile(_ETHEREUM), lambda _: 1.0)
+        ),
+        Rule("CRYPTO", "Wallets", Expression(_MONERO, shelf="words"), finder(regex.compile(_MONERO), lambda _: 1.0)),
+    ]

@@ -1,0 +1,55 @@
+"""Keys beside the name of a vendor: `stripe: V`, `heroku_api = V`, `"datadog": "V"`.
+
+The name alone says little: the value must be long and random, and no digest, identifier, date or path.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+import regex
+
+from gateway.budget import spend
+from gateway.detect.secrets import assigned, chance
+from gateway.detect.secrets.vendor_names import ANY, BEGINNING
+
+_FEWEST: Final = 16
+_LONGEST: Final = 290  # characters from the vendor's name to the end of the value
+_NAME: Final = r"[A-Za-z0-9_.$\-]"
+_IS: Final = r"""["'\]]{0,2}[ \t]{0,8}[:=>]{1,3}[ \t]{0,8}["'`]{0,3}"""
+_VALUE: Final = r"[A-Za-z0-9_.~+=|%-]"
+WHOLE: Final = rf"(?i){BEGINNING}"
+"""Where to look: an index of what follows the name, too, costs more than it saves."""
+# Of any name: what is held back is what is being assigned. The names themselves would take megabytes.
+BEGUN: Final = rf"""[A-Za-z_.$-]{_NAME}{_NAME}{_NAME}+["'\]]*[ \t]*[:=>]+[ \t]*["'`]*{_VALUE}+"""
+PATTERN: Final = rf"(?i){ANY}{_NAME}{{0,40}}?{_IS}{_VALUE}{{{_FEWEST},200}}"
+# Of a hundred names in prose none goes on so: asked first.
+_GOES_ON: Final = re.compile(rf"{_NAME}{{4,60}}{_IS}{_VALUE}{{{_FEWEST}}}")
+_FOUND: Final = regex.compile(
+    rf"(?i)(?P<name>{ANY}{_NAME}{{0,40}}+){_IS}(?P<value>{_VALUE}{{{_FEWEST},200}}+)(?![/(@])"
+)
+_BEFORE: Final = regex.compile(rf"{_NAME}{{0,40}}\Z")
+_DIGEST: Final = regex.compile(r"[0-9a-f]{40}|[0-9a-f]{64}|[0-9a-f]{128}")
+
+
+def find(text: str, start: int, end: int) -> list[tuple[int, int, float]]:
+    """The key beside the name that begins at `start`."""
+    spend(1)
+    if _GOES_ON.match(text, start) is None:
+        return []
+    match = _FOUND.match(text, start, min(len(text), end + _LONGEST))
+    if match is None:
+        return []
+    low, high = match.span("value")
+    value = match["value"].rstrip(".")
+    before = _BEFORE.search(text, max(0, start - 40), start)
+    if assigned.names_a_secret((before.group() if before else "") + match["name"]) and _is_key(value):
+        return [(start, high, 0.0), (low, low + len(value), 1.0)]
+    return [(start, high, 0.0)]
+
+
+def _is_key(value: str) -> bool:
+    if any(other.fullmatch(value) for other in (_DIGEST, assigned.UUID, assigned.DATED, assigned.ATTRIBUTES)):
+        return False
+    return chance.random(value, _FEWEST)

@@ -1,0 +1,240 @@
+"""Reads SQL: a text -> its statements, each with what it does, reads and writes.
+
+No config key and no refusal of its own: `sqlgate` judges what is read here. Fails closed: what cannot be read within
+the bounds is a statement that says so (`readable` is false), never no statement.
+
+sqlglot parses; it is imported when the first `Reader` is made (0.3 s, 17 MB), and not at all before. Without a dialect
+those of `DIALECTS` are tried in turn, and where they read the text in different pieces (other quotes, other comments),
+each of these readings counts: what is harmless in one database and a write in another is a write.
+
+Bounds: brackets nested `DEPTH` deep, `TOKENS` tokens, `STEPS` steps of the parsers together. Some grammars backtrack
+exponentially; a step is one move of a parser, so the bound is the same on every machine.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, Final
+
+from gateway.detect.sql.tree import HARD, KINDS, WRITES, Statement, by_words, statement, unquoted, unreadable
+
+if TYPE_CHECKING:
+    from sqlglot import exp
+    from sqlglot.tokenizer_core import Token
+
+    _Readings = list[tuple[list[Token], list[int]]]
+
+__all__ = ["DIALECTS", "KINDS", "STEPS", "WRITES", "Reader", "Statement", "unreadable"]
+
+DIALECTS: Final = ("postgres", "mysql", "tsql", "sqlite", "snowflake", "bigquery", "oracle")
+FALLBACKS: Final = ("clickhouse", "databricks", "duckdb", "trino", "redshift")
+"""Grammars for what none of these reads, where they cut the text into the same tokens."""
+DEPTH: Final = 24
+TOKENS: Final = 2_000
+REMEMBERED: Final = 32
+STEPS: Final = 10_000
+
+_UNSURE: Final = re.compile(r"[\\\"`\[#$]|/\*|--|(?<![A-Za-z])[EeNnQqRrBbXxUu]&?'")
+_RUN: Final = re.compile(r"/\*!\d{0,6}")
+_EXPLAINED: Final = re.compile(
+    r"\bexplain\s+(?:query\s+plan\s+(?:for\s+)?|plan\s+for\s+|\((?!\s*(?:select|with)\b)[^()]*\)\s*|format\s*=\s*\w+\s+|"
+    r"(?:analy[sz]e|verbose|extended|partitions|formatted)\s+)*"
+    r"(?=[\s(]*(?:select|with)\b|(?:insert|update|delete|merge|replace|create)\b)",
+    re.IGNORECASE,
+)
+
+
+class _Spent(Exception):
+    """The bound on steps is reached."""
+
+
+class Reader:
+    """Reads texts in one dialect, or in each of `DIALECTS`. For any thread."""
+
+    def __init__(self, dialect: str = "") -> None:
+        """Raises ValueError for a dialect that sqlglot does not know."""
+        from sqlglot import Dialect
+
+        # It warns about what it parses only in part, and repeats the statement while doing so.
+        logging.getLogger("sqlglot").setLevel(logging.CRITICAL)
+        self._dialects = [Dialect.get_or_raise(name) for name in ([dialect] if dialect else DIALECTS)]
+        self._speakers = len(self._dialects)
+        self._dialects += [Dialect.get_or_raise(name) for name in (() if dialect else FALLBACKS)]
+        self._parsers = [_bounded(each.parser_class) for each in self._dialects]
+        self._known: dict[str, tuple[list[Statement], int]] = {}  # an argument is read as a text, too
+        self._comments_run = not dialect or "mysql" in {c.__name__.lower() for c in type(self._dialects[0]).__mro__}
+
+    def read(self, text: str) -> list[Statement]:
+        """Every statement of a text, in every reading of it. Never raises."""
+        return self.weighed(text)[0]
+
+    def weighed(self, text: str) -> tuple[list[Statement], int]:
+        """The same, and how many moves it takes: the same number whether the text is known or not."""
+        known = self._known.get(text)
+        if known is None:
+            steps = [STEPS]
+            try:
+                statements = list(dict.fromkeys(self._read(text, steps)))
+            except (Exception, RecursionError):  # whatever a grammar stumbles over is not readable
+                statements = [unreadable(text)]
+            known = statements, STEPS - max(0, steps[0])
+            if len(self._known) >= REMEMBERED:
+                self._known.clear()
+            self._known[text] = known
+        return known
+
+    def tree(self, text: str, steps: list[int] | None = None) -> exp.Expr | None:
+        """What the grammar of the first dialect makes of one statement; None if nothing. Never raises.
+
+        `steps` are the moves that are left, of which it takes its own.
+        """
+        try:
+            tokens = self._dialects[0].tokenize(text)
+            if not tokens or len(tokens) > TOKENS or _depth(tokens) > DEPTH:
+                return None
+            return self._parse(0, tokens, text, [STEPS] if steps is None else steps)
+        except (Exception, RecursionError):
+            return None
+
+    def _read(self, text: str, steps: list[int]) -> Iterator[Statement]:
+        text = _EXPLAINED.sub("", text)  # as what it explains: with ANALYZE it is run
+        texts = [text]
+        if self._comments_run and "/*!" in text:
+            texts.append(_RUN.sub(" ", text).replace("*/", " "))
+        for each in texts:
+            readings = self._readings(each)
+            if not readings:
+                yield unreadable(each)
+            found = [self._statements(tokens, each, speakers, steps) for tokens, speakers in readings]
+            sure = [reading for reading in found if all(one.readable for one in reading)]
+            for reading in sure or found:
+                yield from reading
+            if sure:
+                yield from self._beside(readings, found, each)
+
+    def _beside(self, readings: _Readings, found: Sequence[Sequence[Statement]], text: str) -> Iterator[Statement]:
+        """Of readings that cannot be parsed beside some that can: what they hold that these do not.
+
+        In them words in quotes, of whichever database, are names.
+        """
+        sure = [all(one.readable for one in reading) for reading in found]
+        kinds = {
+            kind for reading, plain in zip(found, sure, strict=True) if plain for one in reading for kind in one.kinds
+        }
+        words = [unquoted(tokens) for (tokens, _), plain in zip(readings, sure, strict=True) if plain]
+        for (tokens, _), plain in zip(readings, sure, strict=True):
+            if plain:
+                continue
+            said = [by_words(piece, text, readable=False, quoted=False) for piece in _split(tokens)]
+            new = not any(unquoted(tokens, text) <= known for known in words)
+            yield from (one for one in said if one.kind in HARD and (new or not one.kinds <= kinds))
+
+    def _readings(self, text: str) -> _Readings:
+        """The ways to cut the text into tokens, each with those dialects that cut it so."""
+        unsure = _UNSURE.search(text) is not None
+        readings: dict[tuple[str, ...], tuple[list[Token], list[int]]] = {}
+        every = range(self._speakers)
+        for index in every:
+            try:
+                tokens = self._dialects[index].tokenize(text)
+            except Exception:  # noqa: S112  (not this dialect)
+                continue
+            if not unsure:
+                return [(tokens, list(every))]
+            key = tuple(token.text for token in tokens)
+            readings.setdefault(key, (tokens, []))[1].append(index)
+        return list(readings.values())
+
+    def _statements(self, tokens: list[Token], text: str, speakers: Sequence[int], steps: list[int]) -> list[Statement]:
+        if len(tokens) > TOKENS or _depth(tokens) > DEPTH:
+            return [unreadable(text)]
+        pieces = _split(tokens)
+        for index in (*speakers, *range(self._speakers, len(self._dialects))):
+            trees = [self._parse(index, piece, text, steps) for piece in pieces]
+            read = [tree for tree in trees if tree is not None]
+            if len(read) == len(pieces):
+                return [statement(tree, piece, text) for tree, piece in zip(read, pieces, strict=True)]
+            if steps[0] <= 0:
+                return [unreadable(text)]
+        return [by_words(piece, text, readable=False) for piece in pieces]
+
+    def _parse(self, index: int, piece: list[Token], text: str, steps: list[int]) -> exp.Expr | None:
+        from sqlglot.errors import ErrorLevel
+
+        if steps[0] <= 0:
+            return None
+        parser = self._parsers[index](dialect=self._dialects[index], error_level=ErrorLevel.IMMEDIATE)
+        parser.steps = steps
+        # Commands are split up anew by other dialects: each gets tokens of its own.
+        try:
+            tokens = _retyped(self._dialects[index], piece, text)
+            if index >= self._speakers and [one.text for one in tokens] != [one.text for one in piece]:
+                return None
+            trees = [tree for tree in parser.parse(tokens, text) if tree]
+        except Exception:
+            return None
+        return trees[0] if len(trees) == 1 and _is_statement(trees[0]) else None
+
+
+def _retyped(dialect: Any, piece: list[Token], text: str) -> list[Token]:
+    """The piece in the dialect's own tokens: the same words may be other keywords in it."""
+    tokens: list[Token] = dialect.tokenize(text[piece[0].start : piece[-1].end + 1])
+    return tokens
+
+
+@lru_cache
+def _bounded(parser: Any) -> Any:
+    """The parser of a dialect that counts its moves."""
+
+    class Bounded(parser):  # type: ignore[misc]  # a class that is known at run time only
+        steps: list[int]
+
+        def _advance(self, times: int = 1) -> None:
+            steps = self.steps
+            steps[0] -= 1
+            if steps[0] <= 0:
+                raise _Spent
+            super()._advance(times)
+
+    return Bounded
+
+
+def _depth(tokens: Iterable[Token]) -> int:
+    """How deep brackets are nested; square ones, which parsers try in several ways, count six times."""
+    depth = deepest = 0
+    for token in tokens:
+        weight = 6 if token.text in ("[", "]", "{", "}") else 1
+        if token.text in ("(", "[", "{"):
+            depth += weight
+            deepest = max(deepest, depth)
+        elif token.text in (")", "]", "}"):
+            depth -= weight
+    return deepest
+
+
+def _split(tokens: list[Token]) -> list[list[Token]]:
+    """The tokens of each statement of a batch."""
+    pieces: list[list[Token]] = [[]]
+    for token in tokens:
+        if token.token_type.name == "SEMICOLON":
+            pieces.append([])
+        else:
+            pieces[-1].append(token)
+    return [piece for piece in pieces if piece]
+
+
+def _is_statement(tree: exp.Expr) -> bool:
+    """Whether a parser took this for a statement: a bare expression it takes for one, too."""
+    from sqlglot import exp
+
+    statements = (
+        *(exp.Query, exp.DML, exp.DDL, exp.Merge, exp.Drop, exp.Alter, exp.TruncateTable, exp.Comment, exp.Command),
+        *(exp.Copy, exp.LoadData, exp.Attach, exp.Detach, exp.Pragma, exp.Set, exp.Use, exp.Show, exp.Describe),
+        *(exp.Grant, exp.Revoke, exp.Execute, exp.Declare, exp.Kill, exp.Transaction, exp.Commit, exp.Rollback),
+        *(exp.Analyze, exp.Cache, exp.Uncache, exp.Refresh, exp.Export, exp.Install, exp.IfBlock, exp.WhileBlock),
+        *(exp.Values, exp.Block),
+    )
+    return isinstance(tree, statements)

@@ -1,0 +1,215 @@
+"""Where a statement of SQL may begin, and whether what follows goes on as one.
+
+Every keyword that begins statements has an opening: a pattern that SQL fulfils within a few words and prose hardly ever
+does ("delete from users ", but not "delete from the list"). Openings are matched partially (`regex`), so that a running
+text is known to be one, not to be one, or to be too short to tell. Each verdict holds for every longer text: that is
+what makes the result the same however a stream is cut.
+"""
+
+from __future__ import annotations
+
+import re
+from itertools import islice
+from typing import Final, Literal
+
+import regex
+
+from gateway.detect.sql.forms import pattern
+
+Verdict = Literal["yes", "no", "open", "long"]
+LOOKS: Final = 120
+
+
+def _words(said: str) -> frozenset[str]:
+    return frozenset(said.split())
+
+
+# What no table is called: after the keyword, these are prose.
+PROSE_NAMES: Final = _words(
+    "the your an my our this that these those its it their his her any each every some which what how whether both "
+    "either one another all them you me us him if when where there here only then and or but so for with of in on "
+    "at by to as is are was were be been not no"
+)
+ARTICLES: Final = _words("the your an my our this that these those its it their his her some which")
+
+_LEX: Final = regex.compile(
+    r"(?P<gap>\s+|--[^\n]*\n|/\*(?:[^*]|\*(?!/))*+\*/)|(?P<word>[^\W\d][\w$]*)|(?P<text>'(?:[^']|'')*+'|`[^`]*+`"
+    r"|\"(?:[^\"]|\"\")*+\"|\[[^\[\]\n]*\])|(?P<number>\d[\w.]*)|(?P<sign>.)",
+    regex.DOTALL,
+)
+_QUOTES: Final = "'\"`"
+# Words of SQL that stand side by side, or between names: three other words in a row are prose.
+_SQL_WORDS: Final = _words(
+    "all and any as asc at between binary both by case cast collate cross current date day desc distinct "
+    "distinctrow div else end escape except exists extract false filter first following for from full group having "
+    "high_priority hour ilike in inner interval intersect into is isnull join lateral leading left like limit local "
+    "minus minute mod month natural not notnull null nulls on or order outer over partition percent preceding range "
+    "regexp respect ignore returning right rlike row rows second select separator set similar some "
+    "sql_calc_found_rows sql_no_cache straight_join symmetric then ties time timestamp to top trailing true "
+    "unbounded union unique unknown using values when where window with within without xor year zone offset fetch "
+    "next only qualify tablesample lock update share outfile dumpfile precision varying character double unsigned "
+    "signed"
+)
+
+
+_BEFORE_SELECT: Final = frozenset({"(", "union", "all", "distinct", "except", "intersect", "minus"})
+
+
+class Select:
+    """Reads on from a SELECT to its FROM. Prose is found out by its words: three names in a row, `, and`, `the`."""
+
+    def __init__(self, quote: str) -> None:
+        self.at = 6
+        self.end = 0
+        self.bare = False  # it ended before a FROM
+        self.loose = True  # no sign yet that only code has
+        self._quote = quote
+        self._tied = False
+        self._run = 0
+        self._last = "select"
+        self._named = 0  # WITH in brackets whose SELECT is still to come
+        self._from = False
+
+    def advance(self, text: str, final: bool) -> Verdict:
+        """Take in what has come; `text` begins with the keyword. `final`: nothing more comes."""
+        while self.at < len(text):
+            token = _LEX.match(text, self.at)
+            assert token is not None
+            kind, said = token.lastgroup, token[0]
+            if not final and (token.end() == len(text) or (kind == "sign" and said in "'\"`/-[")):
+                if kind != "sign" or said in _QUOTES or said == "[" or token.end() == len(text):
+                    return "open"
+                if said == "/" and text.startswith("/*", self.at):
+                    return "open"
+                if said == "-" and text.startswith("--", self.at):
+                    return "open"
+            if self.at == 6 and kind != "gap":
+                if said[0] not in "*('\"`[-+@":
+                    return "no"
+                self._tied = said == "("
+                if kind == "number" and text[:6].isupper():
+                    self.loose = False
+            if said[0] == self._quote and kind in ("text", "sign"):
+                self.end = self.at
+                return self._bare()
+            verdict = self._take(kind, said)
+            if verdict != "open":
+                self.end = self.at if verdict == "yes" and said == ";" else token.end()
+                return verdict
+            self.at = token.end()
+        if not final:
+            return "open"
+        self.end = len(text)
+        return self._bare()
+
+    def _bare(self) -> Verdict:
+        """What ends before a FROM came: a statement if it computes something, unless it looks like a call in code."""
+        self.bare = True
+        return "no" if self.loose or self._tied or self._last == "select" else "yes"
+
+    def _take(self, kind: str | None, said: str) -> Verdict:
+        if kind == "gap":
+            return "open"
+        word = said.lower()
+        verdict: Verdict = "open"
+        if kind == "word":
+            if self._from:
+                return "no" if word in PROSE_NAMES else "yes"
+            if self._last == "select" and word in PROSE_NAMES - {"all", "a", "i", "not", "no", "one", "for"}:
+                return "no"
+            if self._last == "," and word in ("and", "or"):
+                return "no"
+            if word == "with" and self._last in _BEFORE_SELECT:
+                self._named += 1
+            if word == "select" and self._last not in _BEFORE_SELECT:
+                if not self._named or self._last != ")":
+                    return "no"  # it begins on its own
+                self._named -= 1
+            self._run = 0 if word in _SQL_WORDS else self._run + 1
+            self._from = word == "from"
+            if self._run == 3:
+                return "no"
+        else:
+            if self._from:
+                return "yes" if kind == "text" or said in "(@#$?:" else "no"
+            if said in "{}":
+                return "no"
+            if said == ";":
+                return self._bare()
+            if said not in ".:?!" and kind != "number":
+                self._run = 0
+            if kind == "text" or said in "()=<>@+|":
+                self.loose = False
+        self._last = word
+        return verdict
+
+
+def opening(text: str, word: str, since: int, final: bool) -> tuple[Verdict, int, int]:
+    """Whether a text that begins with `word` goes on as its statement: verdict, its end, how far it was looked at.
+
+    It is looked at wherever a word ends, in order and from `since` on, so that the verdict depends on the text alone.
+    "long" is the verdict on one that says nothing within `LOOKS` words.
+    """
+    second = _SECOND.match(text, len(word))
+    if second and second[1].lower() in _PROSE_SECOND:
+        return "no", second.end(), second.end()
+    form = pattern(word)
+    ends = [match.end() for match in islice(_BREAK.finditer(text, len(word)), LOOKS + 1)]
+    if len(ends) > LOOKS:
+        del ends[LOOKS:]
+        final, text = True, text[: ends[-1]]
+        late: Verdict = "long"
+    else:
+        late = "no" if final else "open"
+    for end in [*(end for end in ends if end > since), *([len(text)] if final else [])]:
+        looked = text[:end]
+        found = form.match(looked + "\0" if final and end == len(text) else looked, partial=True)
+        if found is None:
+            return "no", end, end
+        if not found.partial:
+            return _named(found), min(found.end(), end), end
+        since = end
+    return late, len(text), max(since, len(word))
+
+
+_SECOND: Final = re.compile(r"\s+([A-Za-z]{2,})[^\w$@(]")
+# What no statement has for its second word.
+_PROSE_SECOND: Final = ARTICLES | _words(
+    "is are was were be of and but you we they he can will not when so how what me us"
+)
+_BREAK: Final = regex.compile(r"(?<=[\w$@])[^\w$@]|[^\w\s$@]")
+
+
+def _named(found: regex.Match[str]) -> Verdict:
+    """Prose puts an article where SQL has a name."""
+    name = found.groupdict().get("name")
+    if name and name.lower() in PROSE_NAMES:
+        return "no"
+    return "yes"
+
+
+def prose_from(text: str, since: int) -> int | None:
+    """Where, from `since` on, words begin that no SQL could have: three names in a row, or an article and a word.
+
+    In a statement that begins in capitals those are keywords, not names.
+    """
+    run: list[int] = []
+    loud = text[:since].split(" ")[0].isupper()
+    for token in _LEX.finditer(text, since):
+        if token.lastgroup == "gap":
+            continue
+        word = token[0].lower()
+        if token.lastgroup == "word" and word not in _TIGHT and not (loud and len(word) > 1 and token[0].isupper()):
+            run += [token.start()] * (2 if word in _TELLING else 1)
+            if len(run) >= 3:
+                return run[0]
+        elif token[0] not in ".:?!":
+            run = []
+    return None
+
+
+# Of the words of SQL those that are no words of prose, and of prose those that SQL has no use for.
+_TIGHT: Final = _SQL_WORDS - _words("to at only no time next first day row rows end for all both")
+_TELLING: Final = _words(
+    "the this that these those your you it its my our we they will would should can please which to here"
+)

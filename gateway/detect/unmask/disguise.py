@@ -1,0 +1,443 @@
+"""Disguises undone: what a reader, a browser or a program takes for a value, though its characters are others.
+
+Always on where personal data or secrets are looked for. A text is looked at as it is; one that holds a disguise is
+looked at again with the disguises undone (`undo`), and what lies encoded in it is looked into (`blobs`). Offsets are
+mapped back, so a finding covers the disguise. Harmless text pays for asking whether there is any (`disguised`).
+
+Undone, one character for each: percent-encoding, HTML entities and JSON escapes, each also when encoded several times
+over; full-width, mathematical and enclosed forms; letters of other scripts that look Latin, within a Latin word;
+unusual dashes and spaces between digits; letters of scripts without spaces beside Latin ones or digits, and words with
+letters beyond ASCII beside digits, which hide where a value begins. Invisible characters and marks upon digits go.
+Everything is decided by the characters beside it, so that a running text is undone as it comes (`settled`).
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import html
+import re
+import unicodedata
+from bisect import bisect_left, bisect_right
+from codecs import charmap_encode
+from collections.abc import Callable, Iterator, Sequence
+from typing import Final, NamedTuple
+
+from gateway.budget import spend
+from gateway.detect.core import rewrite
+
+LARGEST: Final = 262_144  # characters of one encoded stretch that are decoded; what follows is looked at as it is
+SHORTEST: Final = 20  # characters of the shortest: an address of 14 letters in base64
+BLOB: Final = r"[A-Za-z0-9+/_-]+={0,2}"
+ESCAPE: Final = (
+    r"%(?:25)*[2-7][0-9A-Fa-f]"
+    r"|&(?:amp;)*(?:#0{0,4}[1-9][0-9]{1,5};?|#[xX]0{0,4}[1-9A-Fa-f][0-9A-Fa-f]{1,4};?"
+    r"|(?:commat|period|lowbar|plus|hyphen|dash|nbsp|shy|colon);)"
+    r"|\\{1,16}(?:u[0-9A-Fa-f]{4}|u\{0{0,4}[0-9A-Fa-f]{2,5}\}|x[2-7][0-9A-Fa-f])"
+)
+
+CONTROL: Final = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")  # no tab, no end of a line
+_CONTROLS: Final = frozenset(range(0x20)) - frozenset(b"\t\n\r") | {0x7F}
+
+_TAG: Final = "\U000e0020-\U000e007e"  # invisible, and each stands for the ASCII character that it is named after
+_INVISIBLE: Final = (
+    "\u0080-\u0084\u0086-\u009f\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u202a-\u202e\u2060-\u206f\u3164"
+    "\ufe00-\ufe0f\ufeff\uffa0\U0001d173-\U0001d17a\U000e0000-\U000e0fff"
+)
+_MARKS: Final = "\u0300-\u036f\u0483-\u0489\u1ab0-\u1aff\u1dc0-\u1dff\u20d0-\u20ff"
+_DASHES: Final = "\u2010-\u2015\u2212\u2e3a\u2e3b\ufe58\ufe63\u30fc\u00b7"
+_SPACES: Final = "\u00a0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000"
+_RUNNING: Final = (  # letters of scripts that are written without spaces, and of Korean, whose particles stick
+    "\u0e00-\u0eff\u0f40-\u0fbc\u1000-\u109f\u1100-\u115e\u1161-\u11ff\u1780-\u17b3\u17b6-\u17d3\u3005-\u3007"
+    "\u3041-\u30fa\u30fd-\u3163\u3165-\u318f\u31f0-\u31ff\u3400-\u4dbf\u4e00-\u9fff\ua960-\ua97f\uac00-\ud7ff"
+    "\uf900-\ufaff\uff66-\uff9f\U00020000-\U0003ffff"
+)
+_ENCLOSED: Final = "\u2070\u2074-\u2079\u2080-\u2089\u2460-\u2468\u24b6-\u24ea"
+_STOPS: Final = "\u3002\uff61"  # which stand for a dot in the name of a host
+_LOOKALIKES: Final = dict(
+    zip(
+        "асеорхуіјѕԁһӏԛԝпАВСЕНІЈКМОРЅТХУԌԚԜαιορυνκΑΒΕΖΗΙΚΜΝΟΡΤΥΧɑɡıոօսցհ",
+        "aceopxyijsdhlqwnABCEHIJKMOPSTXYGQWaiopuvkABEZHIKMNOPTYXagınouqh".replace("ı", "i"),
+        strict=True,
+    )
+)
+_CAPITALS: Final = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+STAND_IN: Final = "\u3002"  # for a letter that hides an edge: no letter, no digit, part of no value
+
+
+def _forms() -> dict[str, str]:
+    """Characters that are ASCII in another form, of those that values are made of."""
+    wanted = re.compile(r"[A-Za-z0-9@._+-]")
+    ranges = (
+        *((0x2024, 0x2025), (0x2070, 0x208A), (0x2102, 0x2150), (0x2460, 0x24EB)),
+        *((0xFE50, 0xFF5F), (0x1D400, 0x1D800)),
+    )
+    forms = {}
+    for low, high in ranges:
+        for char in map(chr, range(low, high)):
+            plain = unicodedata.normalize("NFKC", char)
+            if wanted.fullmatch(plain):
+                forms[char] = plain
+    return forms
+
+
+def _members(ranges: str) -> list[str]:
+    """The characters of what stands between the brackets of a pattern."""
+    return re.findall(f"[{ranges}]", "".join(map(chr, range(0x3400))) + "".join(map(chr, range(0xF900, 0x10000))))
+
+
+_FORMS: Final = _forms()
+_PLAIN: Final = {
+    **{ord(char): plain for char, plain in (_FORMS | _LOOKALIKES).items()},
+    **dict.fromkeys(map(ord, _members(_DASHES)), "-"),
+    **dict.fromkeys(map(ord, _members(_SPACES)), " "),
+    **dict.fromkeys(map(ord, _STOPS), "."),
+    **{code: str(int(chr(code))) for code in range(0x80, 0x20000) if chr(code).isdecimal()},
+}
+
+# Each character beyond ASCII as one byte that says what it may be part of; ASCII as it is.
+_INV, _MARK, _FORM, _ENC, _LIKE, _JOINT, _STOP, _RUN, _DIGIT, _LETTER, _OTHER = range(0x80, 0x8B)
+_KIND_OF: Final = re.compile(
+    f"(?P<_INV>[{_INVISIBLE}])|(?P<_MARK>[{_MARKS}])|(?P<_ENC>[{_ENCLOSED}])|(?P<_JOINT>[{_DASHES}{_SPACES}])"
+    f"|(?P<_STOP>[{_STOPS}])|(?P<_RUN>[{_RUNNING}])|(?P<_DIGIT>\\d)|(?P<_LETTER>[^\\W_])"
+)
+
+
+class _Kinds(dict[int, int]):
+    """Code point -> its byte, worked out when first met."""
+
+    def __missing__(self, code: int) -> int:
+        char = chr(code)
+        if code < 0x80:
+            kind = _INV if code in _CONTROLS else code
+        elif char in _FORMS and not _members_of_enclosed(char):
+            kind = _FORM
+        elif char in _LOOKALIKES:
+            kind = _LIKE
+        else:
+            match = _KIND_OF.match(char)
+            kind = globals()[match.lastgroup] if match and match.lastgroup else _OTHER
+        if len(self) < _REMEMBERED:
+            self[code] = kind
+        return kind
+
+
+_REMEMBERED: Final = 20_000  # characters; a language has fewer, an attacker a million
+
+
+def _members_of_enclosed(char: str) -> bool:
+    return re.match(f"[{_ENCLOSED}]", char) is not None
+
+
+_KINDS: Final = _Kinds({code: _INV if code in _CONTROLS else code for code in range(0x80)})
+_WESTERN: Final = bytes(_KINDS[ord(bytes([byte]).decode("cp1252", "replace"))] for byte in range(256))
+_PLAIN_KINDS: Final = bytes([*range(0x80), _LETTER, _OTHER])
+_SIDES: Final = bytes(
+    ord("x" if byte == _LETTER else "0" if chr(byte) in "0123456789" else "A" if chr(byte) in _CAPITALS else "a")
+    if byte == _LETTER or (chr(byte).isascii() and chr(byte).isalnum())
+    else ord(" ")
+    for byte in range(256)
+)
+# A word with a letter beyond ASCII before a number or an IBAN, or such a letter behind one: no value goes on there.
+_BEFORE_DIGIT: Final = re.compile(b"x[aA]{0,16}?(?=AA0)|x[aA]{0,16}(?=0)")
+_WORD: Final = 17
+_WORD_END: Final = re.compile(b"x[aA]{0,16}\\Z")
+_ALNUM: Final = frozenset(b"0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ")
+_LETTERS: Final = frozenset(b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ@") | {_FORM}
+_DIGITS: Final = frozenset(b"0123456789") | {_DIGIT, _FORM, _ENC}
+_EDGED: Final = _ALNUM | frozenset(b"+(@") | {_DIGIT, _FORM}  # what a value begins or ends with
+_SHOWN: Final = frozenset(range(0x20, 0x7F)) | {_FORM, _DIGIT, _ENC, _LIKE}
+_RUNS: Final = re.compile(
+    b"([%c]+)|([%c]+)|([%c]+)|([%c]+)|([%c]+)|([%c]+)|([%c])|([%c]+)|([%c]+)" % tuple(range(_INV, _LETTER))
+)
+_OPEN: Final = re.compile(b"(?:[%c]+|[%c]+|[%c]+|[%c%c])[%c%c]*\\Z" % (_LIKE, _ENC, _JOINT, _STOP, _RUN, _INV, _MARK))
+_ESCAPE: Final = re.compile(ESCAPE)
+_BEGUN: Final = re.compile(rewrite.prefixes(ESCAPE) + r"\Z")
+_BEGUN_TAGS: Final = re.compile(f"[{_TAG}]+\\Z")
+
+Token = tuple[int, int, str]
+"""A disguise: [start, end) of the text, and what it stands for."""
+
+
+class Kinds(NamedTuple):
+    """What the characters of a text are, one byte for each from `shift` on."""
+
+    data: bytes
+    shift: int
+    marks: bytes  # which of them base64 is made of
+
+
+def kinds(text: str, start: int = 0) -> Kinds:
+    """Those from `start` on, and a few before."""
+    low = start - _BESIDE if start > _BESIDE else 0
+    data = _kinds(text[low:] if low else text)
+    marks = data.translate(_ENCODED)
+    if _SEEN[0] in marks:  # found on the way, as a search of its own would take as long again
+        data, marks = data.translate(_UNSEEN), marks.replace(_SEEN, b" ")
+    return Kinds(data, low, marks)
+
+
+def _kinds(text: str) -> bytes:
+    if text.isascii():
+        return text.encode()
+    try:
+        return text.encode("cp1252").translate(_WESTERN)
+    except UnicodeEncodeError:
+        return charmap_encode(text, "strict", _KINDS)[0]
+
+
+def _tokens(text: str, known: Kinds, start: int, end: int) -> list[Token]:
+    """The disguises that lie in [start, end), in order; what stands before `start` is only looked at."""
+    found: list[Token] = []
+    if "%" in text or "&" in text or "\\" in text:
+        for match in _ESCAPE.finditer(text, start, end):
+            spend(2)
+            found.append((*match.span(), _undone(match.group())))
+    if text.isascii() and _INV not in known.data:
+        return found
+    data = known.data[: end - known.shift]
+    beyond = _beyond(text, data, known.shift, start) if data.translate(None, _PLAIN_KINDS) else []
+    sides = data.translate(_SIDES)
+    if b"x" in sides:
+        for word in _BEFORE_DIGIT.finditer(sides, max(0, start - known.shift - _WORD)):
+            if word.end() + known.shift > start:
+                beyond.append((word.end() + known.shift - 1, word.end() + known.shift, STAND_IN))
+        at = sides.find(b"0x", max(0, start - known.shift - 1))
+        while at >= 0:
+            if sides[at + 2 : at + 3] != b"0":
+                beyond.append((at + known.shift + 1, at + known.shift + 2, STAND_IN))
+            at = sides.find(b"0x", at + 1)
+        beyond.sort()
+    return sorted(found + beyond) if found else beyond
+
+
+_BESIDE: Final = 32  # characters before what is undone that are looked at
+
+
+def _beyond(text: str, kinds: bytes, shift: int, start: int) -> list[Token]:
+    """The disguises among the characters beyond ASCII; `kinds` are those of the text from `shift` on."""
+    found: list[Token] = []
+    for match in _RUNS.finditer(kinds, start - shift):
+        spend(2)
+        low, high = match.span()
+        kind = kinds[low]
+        if kind in (_FORM, _DIGIT):
+            found.append((low + shift, high + shift, text[low + shift : high + shift].translate(_PLAIN)))
+            continue
+        before, after = low, high
+        while before and kinds[before - 1] in (_INV, _MARK):
+            before -= 1
+        while after < len(kinds) and kinds[after] in (_INV, _MARK):
+            after += 1
+        left = kinds[before - 1] if before else 0
+        right = kinds[after] if after < len(kinds) else 0
+        if kind == _RUN:
+            if left in _EDGED:
+                found.append((low + shift, low + shift + 1, STAND_IN))
+            if right in _EDGED and not (left in _EDGED and high == low + 1):
+                found.append((high + shift - 1, high + shift, STAND_IN))
+        elif (
+            (kind == _INV and left in _SHOWN)
+            or (kind == _MARK and (left in _DIGITS or left in b"@."))
+            or (kind == _ENC and high - low > 1)
+            or (kind == _LIKE and (left in _LETTERS or right in _LETTERS))
+            or (kind == _JOINT and left in _DIGITS and right in _DIGITS)
+            or (kind == _STOP and left in _ALNUM and right in _LETTERS)
+        ):
+            gone = kind in (_INV, _MARK)
+            instead = "" if gone else text[low + shift : high + shift].translate(_PLAIN)
+            found.append((low + shift, high + shift, instead))
+        elif kind == _LIKE:
+            if left in _DIGITS:
+                found.append((low + shift, low + shift + 1, STAND_IN))
+            if right in _DIGITS and not (left in _DIGITS and high == low + 1):
+                found.append((high + shift - 1, high + shift, STAND_IN))
+    return found
+
+
+class Plain:
+    """A stretch of text with its disguises undone, and where each of its characters stood."""
+
+    __slots__ = ("_at", "_pieces", "end", "text", "tokens")
+
+    def __init__(self, text: str, start: int, end: int, tokens: Sequence[Token]) -> None:
+        self.end = end
+        self.tokens = tokens
+        self._at: list[int] = []  # where in the plain text each piece begins
+        self._pieces: list[tuple[int, int, bool]] = []  # where it stood; whether character by character
+        parts: list[str] = []
+        length, last = 0, start
+        for low, high, instead in [*tokens, (end, end, "")]:
+            spend(1)
+            for part, since, until in ((text[last:low], last, low), (instead, low, high)):
+                if part:
+                    self._at.append(length)
+                    self._pieces.append((since, until, len(part) == until - since))
+                    parts.append(part)
+                    length += len(part)
+            last = high
+        self.text = "".join(parts)
+
+    def place(self, low: int, high: int) -> tuple[int, int]:
+        """Where [low, high) of the plain text stood; not empty."""
+        return self._piece(low)[0], self._piece(high - 1)[1]
+
+    def _piece(self, at: int) -> tuple[int, int]:
+        number = bisect_right(self._at, at) - 1
+        low, high, alike = self._pieces[number]
+        if not alike:
+            return low, high
+        return low + at - self._at[number], low + at - self._at[number] + 1
+
+    def cut(self, at: int) -> int:
+        """The place in the text before which the first `at` characters stood, and nothing else."""
+        return self._piece(at)[0] if at < len(self.text) else self.end
+
+    def until(self, cut: int) -> str:
+        """What of the plain text stood before `cut`."""
+        number = bisect_left(self._pieces, (cut,)) - 1
+        if number < 0:
+            return ""
+        low, high, alike = self._pieces[number]
+        if cut >= high:
+            return self.text[: self._at[number + 1]] if number + 1 < len(self._at) else self.text
+        return self.text[: self._at[number] + (cut - low if alike else 0)]
+
+
+def undo(text: str, known: Kinds, start: int = 0, end: int | None = None) -> Plain | None:
+    """The stretch with its disguises undone; None if it has none. `known` are the kinds of the text."""
+    end = len(text) if end is None else end
+    tokens = _tokens(text, known, start, end)
+    return Plain(text, start, end, tokens) if tokens else None
+
+
+def _undone(token: str) -> str:
+    """What an escape stands for."""
+    char = _decoded(token)
+    return "" if _KINDS[ord(char[0])] in (_INV, _MARK) else char.translate(_PLAIN)
+
+
+def _decoded(token: str) -> str:
+    if token[0] == "%":
+        return chr(int(token[-2:], 16))
+    if token[0] == "&":
+        name = "&" + token.rpartition("amp;")[2].lstrip("&")
+        char = html.unescape(name if name.endswith(";") else name + ";")
+        return char if len(char) == 1 else token
+    try:
+        return chr(int(token.lstrip("\\").strip("ux{}"), 16))
+    except (ValueError, OverflowError):
+        return token
+
+
+def edge(text: str, start: int) -> bool:
+    """Whether a word with a letter beyond ASCII ends right before a digit at `start`."""
+    if not start or start == len(text) or text.isascii() or text[start] not in "0123456789":
+        return False
+    word = _kinds(text[max(0, start - _WORD) : start]).translate(_SIDES)
+    return _WORD_END.search(word) is not None
+
+
+def settled(text: str, start: int) -> int:
+    """How far it is clear what from `start` on is a disguise, when more may follow."""
+    end = len(text)
+    if "%" in text or "&" in text or "\\" in text:
+        begun = _BEGUN.search(text, start)
+        end = begun.start() if begun else end
+    if not text.isascii() and _KINDS[ord(text[-1])] >= _INV:
+        undecided = _OPEN.search(_kinds(text[start:]))
+        tags = _BEGUN_TAGS.search(text, start)
+        end = min(end, *(match.start() + shift for match, shift in ((undecided, start), (tags, 0)) if match), end)
+    return end
+
+
+_SEEN: Final = b"!"  # a control character
+_ENCODED: Final = bytes(
+    ord("x")
+    if chr(byte) in "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/_-"
+    else ord("!" if byte in _CONTROLS else " ")
+    for byte in range(256)
+)
+_UNSEEN: Final = bytes(_INV if byte in _CONTROLS else byte for byte in range(256))
+_LONG: Final = b"x" * SHORTEST
+_BLANK: Final = ord(" ")
+_HEX: Final = re.compile(r"(?:0x)?((?:[0-9A-Fa-f]{2})+)")
+_TAGS: Final = re.compile(f"[{_TAG}]{{6,}}")
+_URLSAFE: Final = str.maketrans("-_", "+/")
+
+
+class Blob(NamedTuple):
+    """An encoded stretch, what it says, and how many of its characters say how many of the text's bytes."""
+
+    start: int
+    end: int
+    text: str
+    chars: int
+    bytes: int
+
+    def placer(self) -> Callable[[int, int], tuple[int, int]]:
+        """Tells where [low, high) of what it says is encoded; asked in order, it reads the text once."""
+        chars = bytes_ = 0
+
+        def until(at: int) -> int:
+            nonlocal chars, bytes_
+            if at < chars:
+                chars = bytes_ = 0
+            bytes_ += len(self.text[chars:at].encode())
+            chars = at
+            return bytes_
+
+        def place(low: int, high: int) -> tuple[int, int]:
+            begin = self.start + until(low) // self.bytes * self.chars
+            return begin, min(self.end, self.start - -until(high) // self.bytes * self.chars)
+
+        return place
+
+
+def blobs(text: str, known: Kinds, start: int = 0) -> Iterator[Blob]:
+    """What is readable of stretches in base64, hexadecimal and invisible tags that begin at or after `start`."""
+    marks, shift = known.marks, known.shift
+    at = marks.find(_LONG, start - shift)
+    while at >= 0:
+        end = marks.find(b" ", at)
+        end = len(marks) if end < 0 else end
+        if at > start - shift or at == 0 or marks[at - 1] == _BLANK:
+            found = _read(text, at + shift, end + shift)
+            if found:
+                yield found
+        at = marks.find(_LONG, end)
+    if not text.isascii():
+        for tags in _TAGS.finditer(text, start):
+            said = "".join(chr(ord(char) - 0xE0000) for char in tags.group())
+            yield Blob(*tags.span(), said, 1, 1)
+
+
+def _read(text: str, low: int, high: int) -> Blob | None:
+    part = text[low : min(high, low + LARGEST)]
+    digits = _HEX.fullmatch(part)
+    if digits:
+        said = _said(bytes.fromhex(digits[1]))
+        return Blob(low + digits.start(1), high, said, 2, 1) if said else None
+    part = part.translate(_URLSAFE)
+    said = _said(_unbased(part[: SHORTEST - SHORTEST % 4])) and _said(_unbased(part))
+    padding = len(text[high : high + 2]) - len(text[high : high + 2].lstrip("="))
+    return Blob(low, high + padding, said, 4, 3) if said else None
+
+
+def _unbased(part: str) -> bytes:
+    whole = len(part) - (len(part) % 4 == 1)
+    try:
+        return base64.b64decode(part[:whole] + "=" * (-whole % 4))
+    except (binascii.Error, ValueError):
+        return b""
+
+
+def _said(data: bytes) -> str:
+    """The text that bytes are; empty if they are none."""
+    try:
+        said = data.decode()
+    except UnicodeDecodeError as error:  # a character that is cut in two at the end
+        if error.start < len(data) - 3:
+            return ""
+        said = data[: error.start].decode()
+    return said if sum(map(str.isprintable, said)) + said.count("\n") >= 0.9 * len(said) else ""

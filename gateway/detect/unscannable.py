@@ -1,0 +1,130 @@
+"""What the texts of a request hold besides personal data: look-alikes of placeholders, and data that nobody can read.
+
+Look-alikes are weak findings of type `PLACEHOLDER_LIKE`. Data that is none of ours to read (images, audio, archives,
+ciphertext, in base64, hexadecimal or data: URLs) is an empty finding where it begins, of type `UNSCANNABLE_` and its
+kind. Base64 counts from `LONG` characters on, or from 32 on where its first bytes name a format; what decodes to text
+is text, and does not count.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Final
+
+import regex
+
+from gateway.budget import spend
+from gateway.call import Finding
+from gateway.detect.core import index
+from gateway.detect.core.rules import WEAK, RuleSet, resolve
+from gateway.detect.personal.placeholders import LIKE, SPELLINGS, WRITTEN
+from gateway.detect.unmask.encoded import DATA_URL, decoded, decoded_url, is_text, kind_of
+
+UNSCANNABLE: Final = "UNSCANNABLE_"
+LONG: Final = 1024  # characters of base64 that decode to no text, below which they may be a digest, a token, an id
+_LOOK = 5  # microseconds that a place takes to look at
+_NAMED = 32  # the same where the first bytes name a format
+_SAMPLE = 4096  # characters that are decoded to see what they are
+_RUN = "[A-Za-z0-9+/_-]"
+
+_ARMOUR: Final = regex.compile(r"-----BEGIN (?:PGP MESSAGE|AGE ENCRYPTED FILE|CMS|PKCS7|ENCRYPTED MESSAGE)-----")
+_PAYLOAD: Final = regex.compile(r"[A-Za-z0-9+/_=%\r\n-]*")
+# From one hit the next place where such data is: one pass over the text, however many hits there are.
+_HELD: Final = regex.compile(
+    rf"(?P<url>(?i:{DATA_URL.pattern}))|(?P<armour>{_ARMOUR.pattern})"
+    rf"|(?P<run>(?<!{_RUN}){_RUN}{{{_NAMED},}}+(?:\r?\n{_RUN}++)*+={{0,2}})"
+)
+_LIKE: Final = regex.compile(f"{SPELLINGS}|{WRITTEN}")
+# Each is searched for with a blank before the text, so that a run of a million characters is one hit.
+_HINTS: Final = (
+    f"{SPELLINGS}|{WRITTEN}",
+    "[^A-Za-z0-9+/_-]" + _RUN + f"{{{_NAMED}}}",
+    "[dD][aA][tT][aA]:[A-Za-z0-9.+;/=_-]{0,64},",
+    "-----BEGIN [A-Z0-9 ]{3,20}-----",
+)
+
+
+class Beside:
+    """`scan` with what stands beside personal data. Immutable, shared between threads."""
+
+    def __init__(self, scan: Callable[[str], Sequence[Finding]], cache_dir: Path | None = None) -> None:
+        self._scan = scan
+        self._hints = index.build([index.Expression(hint) for hint in _HINTS], cache_dir)
+
+    def scan(self, text: str) -> Sequence[Finding]:
+        """All findings of a text, sorted by place, none overlapping."""
+        found = self._scan(text)
+        hits = self._hints.hits(f" {text}")
+        if not hits:
+            return found
+        more = [*_likes(text, [(max(start - 1, 0), end) for number, start, end in hits if number == 0])]
+        starts = sorted({max(start - 1, 0) for number, start, _ in hits if number})
+        if starts:
+            more += _blobs(text, starts)
+        return resolve([*found, *more]) if more else found
+
+
+def _likes(text: str, stretches: Sequence[tuple[int, int]]) -> Iterator[Finding]:
+    read = 0
+    for start, end in sorted(stretches):
+        for match in _LIKE.finditer(text, max(start, read), min(end + RuleSet.MARGIN, len(text))):
+            spend(_LOOK)
+            read = match.end()
+            yield Finding(*match.span(), LIKE, WEAK)
+
+
+def _blobs(text: str, starts: Sequence[int]) -> list[Finding]:
+    """Empty findings where unreadable data begins; `starts` are where some may."""
+    found, read = [], 0
+    for start in starts:
+        if start < read:
+            continue
+        spend(_LOOK)
+        held = _HELD.search(text, start)
+        if held is None:
+            break
+        at, read = held.span()
+        if held["url"] is not None:
+            url = DATA_URL.match(text, at)
+            assert url is not None
+            payload = _PAYLOAD.match(text, read)
+            assert payload is not None
+            read, kind = payload.end(), _of_url(url, payload[0])
+        elif held["armour"] is not None:
+            kind = "ciphertext"
+        else:
+            kind = _of_base64(held["run"])
+        if kind:
+            found.append(Finding(at, at, UNSCANNABLE + kind.upper(), 1.0))
+    return found
+
+
+def _of_url(url: regex.Match[str], payload: str) -> str:
+    data = decoded_url(url[2], payload)
+    kind = (url[1] or "text/plain").partition("/")[0].lower()
+    if data is None:
+        return "" if len(payload) < _NAMED else "data"
+    if is_text(data[:_SAMPLE]) or not data:
+        return ""
+    return kind if kind in ("image", "audio", "video") else kind_of(data) or "data"
+
+
+def _of_base64(run: str) -> str:
+    """What a run of base64 or hexadecimal digits holds; "" for text, and for what is too short to tell."""
+    data = decoded(run[:_SAMPLE])
+    if data is None:
+        return ""
+    kind = kind_of(data)
+    if kind:
+        return kind if len(run) >= _NAMED else ""
+    return "data" if len(run) >= LONG and _mixed(run[:_SAMPLE]) and not is_text(data) else ""
+
+
+def _mixed(run: str) -> bool:
+    """Whether it looks like chance, as compressed and encrypted data do: no ruler, no sequence of bases, no words."""
+    seen = set(run)
+    if seen <= set("0123456789abcdefABCDEF"):
+        return len(seen) >= 14
+    digits = sum(map(str.isdigit, run))
+    return len(seen) >= 40 and digits * 50 > len(run)

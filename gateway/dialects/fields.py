@@ -1,0 +1,205 @@
+"""Texts in fields that a dialect does not name: which run of text each string of a chunk belongs to.
+
+Clients put the strings of one place together, whatever the field is called, so all strings at one path are one text.
+Lists are gone through as clients do: by the `index` of their objects where they have one, else in order.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Container, Iterable
+from dataclasses import replace
+from typing import Any, Final
+
+from gateway.call import Json, Span
+from gateway.dialects import Channel, Chunk, Field, Level, Piece, ordinal
+from gateway.dialects.tree import Name, Shape, Survey
+
+_STRUCTURE: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_.:/+=-]{0,127}")
+_LETTER: Final = re.compile(r"[^\W\d_]")
+_MAX_PATHS: Final = 1024  # whose last value is remembered
+_LIST: Final = "[]"  # in the path of what stands in a list without numbers
+_NONE: Final[frozenset[str]] = frozenset()
+_Places = dict[int, tuple[int, str, Any]]  # identity of a list or dict -> choice, path, itself
+Run = tuple[Field, list[Span]]
+"""Texts that are one text together, and where each of them stands."""
+
+
+class Reader:
+    """Reads the fields of one streamed answer."""
+
+    __slots__ = ("_last", "_shape")
+
+    def __init__(self, shape: Shape) -> None:
+        self._shape = shape
+        self._last: dict[tuple[Level, int, str], str] = {}
+
+    def read(
+        self,
+        chunk: Chunk,
+        level: Level,
+        choice: int,
+        holder: Json,
+        but: frozenset[str],
+        whole: Container[str] = (),
+        *,
+        loose: bool = False,
+    ) -> None:
+        """Add what stands in `holder` to the chunk, apart from the keys in `but`; those in `whole` have no runs.
+
+        `loose`: the holder is no part of the chunk, and leaves on its own.
+        """
+        survey = Survey(self._shape)
+        survey.take(holder, but)
+        if not survey.spans and not survey.kinds:
+            return
+        opaque = self._shape.opaque
+        keys = [span.key for span in survey.spans if span.key in opaque and span.key not in whole]
+        if keys and (odd := {it.key for it in survey.spans if it.key in keys and not is_structure(it.text)}):
+            # Where structure has stood that is none, pieces of it may look like structure: from now on all are texts.
+            self._shape = replace(self._shape, opaque=opaque - odd)
+            survey = Survey(self._shape)
+            survey.take(holder, but)
+        fields: dict[str, Field] = {}
+        places: dict[int, tuple[str, str]] = {}
+        rest = []
+        # What stands under a key that may get another name stays in its place.
+        named = {(id(span.holder), str(span.key)) for span in survey.spans if type(span.key) is Name}
+        for span in survey.spans:
+            stays = span.nested is not None or (named and (id(span.holder), span.key) in named)
+            path = None if stays else self._path(span, holder, places)
+            if path is None or path[0] in whole or not self._runs(span, level, choice, path[1]):
+                rest.append(span)
+                continue
+            top, below = path
+            if top not in fields:
+                fields[top] = Field(level, choice, holder, top)
+                fields[top].loose = loose
+            field = fields[top]
+            channel = (choice, below if level == "delta" else f"{level}:{below}")
+            field.pieces.append(Piece(channel, field, span.holder, span.key))
+        chunk.fields += fields.values()
+        survey.spans = rest
+        if rest or survey.kinds:
+            chunk.wholes.append(survey)
+
+    def _path(self, span: Span, holder: Json, places: dict[int, tuple[str, str]]) -> tuple[str, str] | None:
+        """The key in `holder` that a string stands under, and its whole path; None for what is no string."""
+        if type(span.holder[span.key]) is not str:
+            return None
+        if span.holder is holder:
+            return span.key, span.key
+        if not places:
+            for key, value in holder.items():
+                _note(value, key, key, places)
+        top, path = places[id(span.holder)]
+        return top, _below(path, span.key)
+
+    def _runs(self, span: Span, level: Level, choice: int, path: str) -> bool:
+        """Whether a string may be a piece of a longer text: no name under a structural key, and nothing that repeats.
+
+        Beside the deltas are values that stand in every chunk; one without letters may be a piece of a number all the
+        same.
+        """
+        text = span.text
+        if span.key in self._shape.opaque and is_structure(text):
+            return False
+        if level == "delta":
+            return True
+        key = (level, choice, path)
+        repeats = self._last.get(key) == text and _LETTER.search(text) is not None
+        if len(self._last) >= _MAX_PATHS and key not in self._last:
+            raise ValueError(f"texts in more than {_MAX_PATHS} places beside its deltas")
+        self._last[key] = text
+        return not repeats
+
+
+def is_listed(channel: Channel) -> bool:
+    """Whether the pieces of a run may be texts by themselves: elements of lists, and what stands beside the deltas."""
+    return _LIST in channel[1] or ":" in channel[1]
+
+
+def gather(survey: Survey, roots: Iterable[tuple[int, str, Any]], texts: frozenset[str] = _NONE) -> list[Run]:
+    """Take out of a survey what readers put together: strings of lists that stand at one path below one root.
+
+    `roots` are (choice, path, value). Runs are those that there would be if the same came as a stream: parts of the
+    fields in `texts` are one text, whatever their index.
+    """
+    places: _Places = {}
+    for number, path, value in roots:
+        _note_lists(value, number, path, places)
+    if not places:
+        return []
+    runs: dict[Channel, list[Span]] = {}
+    named = {(id(span.holder), str(span.key)) for span in survey.spans if type(span.key) is Name}
+    for span in survey.spans:
+        place = places.get(id(span.holder))
+        if place is None or (named and (id(span.holder), span.key) in named):
+            continue
+        if type(span.holder[span.key]) is str and (span.nested is None or span.nested.holder is not span.holder):
+            runs.setdefault((place[0], _run(_below(place[1], span.key), texts)), []).append(span)
+    found: list[Run] = []
+    taken: set[tuple[int, object]] = set()
+    for channel, texts_ in runs.items():
+        # What is no term stands where one is expected: those that are terms may be pieces of the same.
+        spans = _with_terms(channel, texts_[0], places) if survey.is_term(texts_[0].key) else texts_
+        if len(spans) < 2:
+            continue
+        field = Field("delta", channel[0], {}, channel[1])
+        field.pieces = [Piece(channel, field, span.holder, span.key) for span in spans]
+        found.append((field, spans))
+        taken.update((id(span.holder), span.key) for span in spans)
+    if taken:
+        survey.spans = [span for span in survey.spans if (id(span.holder), span.key) not in taken]
+    return found
+
+
+def _with_terms(channel: Channel, span: Span, places: _Places) -> list[Span]:
+    """All strings at the path of one."""
+    key = span.key
+    same = [at[2] for at in places.values() if (at[0], _below(at[1], key)) == channel and type(at[2]) is dict]
+    return [span._replace(holder=it, text=it[key]) for it in same if type(it.get(key)) is str and it[key]]
+
+
+def _run(path: str, texts: frozenset[str]) -> str:
+    name = path.partition("[")[0]
+    return f"{name}{_LIST}" if name in texts and path.partition("]")[2] in ("", ".text") else path
+
+
+def _below(path: str, key: object) -> str:
+    return f"{path}{_LIST}" if type(key) is int else f"{path}.{key}" if path else str(key)
+
+
+def _note_lists(value: Any, number: int, path: str, places: _Places, *, listed: bool = False) -> None:
+    """Write down where each list stands, and each dict below one."""
+    if type(value) is dict:
+        if listed:
+            places[id(value)] = (number, path, value)
+        for key, inner in value.items():
+            if type(inner) is dict or type(inner) is list:
+                _note_lists(inner, number, _below(path, key), places, listed=listed)
+    elif type(value) is list:
+        places[id(value)] = (number, path, value)
+        for inner in value:
+            if type(inner) is dict or type(inner) is list:
+                index = ordinal(inner.get("index")) if type(inner) is dict else None
+                at = f"{path}{_LIST}" if index is None else f"{path}[{index}]"
+                _note_lists(inner, number, at, places, listed=True)
+
+
+def is_structure(text: str) -> bool:
+    """Whether a string has the form of a name or an id, which no client puts together with others."""
+    return _STRUCTURE.fullmatch(text) is not None
+
+
+def _note(value: Any, top: str, path: str, places: dict[int, tuple[str, str]]) -> None:
+    """Write down where each dict and list stands."""
+    if type(value) is dict:
+        places[id(value)] = (top, path)
+        for key, inner in value.items():
+            _note(inner, top, f"{path}.{key}", places)
+    elif type(value) is list:
+        places[id(value)] = (top, path)
+        for inner in value:
+            index = ordinal(inner.get("index")) if type(inner) is dict else None
+            _note(inner, top, f"{path}[]" if index is None else f"{path}[{index}]", places)

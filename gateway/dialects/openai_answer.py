@@ -1,0 +1,132 @@
+"""What a chat completion reports beside its text, whole or streamed: usage and log probabilities."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+from gateway.call import Json, Usage
+from gateway.dialects import count, integer
+from gateway.dialects.openai_tables import TEXTS
+
+
+def usage(answer: Json) -> Usage | None:
+    """The provider's own count; None when it gives none, or none that can be one."""
+    told = answer.get("usage")
+    if type(told) is not dict:
+        return None
+    total_in, total_out = count(told.get("prompt_tokens")), count(told.get("completion_tokens"))
+    if total_in is None or total_out is None:
+        return None
+    # Some leave the tokens of thinking out of `completion_tokens`, and bill them: the total says so.
+    total_out = max(total_out, (count(told.get("total_tokens")) or 0) - total_in)
+    prompt, completion = told.get("prompt_tokens_details"), told.get("completion_tokens_details")
+    prompt = prompt if type(prompt) is dict else {}
+    completion = completion if type(completion) is dict else {}
+    return Usage(
+        input=total_in,
+        output=total_out,
+        cached=integer(prompt.get("cached_tokens")),
+        reasoning=integer(completion.get("reasoning_tokens")),
+        audio=integer(completion.get("audio_tokens")),
+        audio_input=integer(prompt.get("audio_tokens")),
+        tier=tier(answer),
+    )
+
+
+def tier(answer: Json) -> str:
+    """The service tier that an answer, or a chunk of one, was served in; "" where it does not say."""
+    said = answer.get("service_tier")
+    return said if type(said) is str and len(said) <= 64 else ""
+
+
+def echoes(choice: Json) -> bool:
+    """Whether log probabilities are those of the text beside them, token by token."""
+    said = choice.get("message") or choice.get("delta")
+    probabilities = choice["logprobs"]
+    if type(said) is not dict or type(probabilities) is not dict:
+        return False
+    for field, tokens in probabilities.items():
+        if field not in TEXTS:
+            return False
+        if tokens is None:
+            continue
+        if type(tokens) is not list or not all(type(token) is dict and _is_token(token) for token in tokens):
+            return False
+        if "".join(str(token.get("token", "")) for token in tokens) != (said.get(field) or ""):
+            return False
+    return True
+
+
+def drop_nested(answer: Json) -> bool:
+    """Take out log probabilities that stand anywhere but at a choice, where none are: nobody could compare them with
+    the text that they repeat. True if there were any."""
+    dropped = False
+    for key, value in answer.items():
+        if key == "choices" and type(value) is list:
+            for choice in value:
+                if type(choice) is dict:
+                    dropped |= _drop(choice, kept="logprobs")
+        elif type(value) is dict or type(value) is list:
+            if key in _REPEATS and value:
+                answer[key] = None
+                dropped = True
+            else:
+                dropped |= _drop(value)
+    return dropped
+
+
+def _drop(value: Any, kept: str = "") -> bool:
+    dropped = False
+    if type(value) is dict:
+        for key, inner in value.items():
+            if (type(inner) is dict or type(inner) is list) and inner and key != kept:
+                if key in _REPEATS:
+                    value[key] = None
+                    dropped = True
+                else:
+                    dropped |= _drop(inner)
+    else:
+        for inner in value:
+            if type(inner) is dict or type(inner) is list:
+                dropped |= _drop(inner)
+    return dropped
+
+
+def alternatives(probabilities: Json | None) -> Iterator[tuple[str, str]]:
+    """The texts that the tokens at one rank of the alternatives make, token by token: (field and rank, text)."""
+    for field, tokens in (probabilities or {}).items():
+        ranks: dict[int, list[str]] = {}
+        for token in tokens or ():
+            for rank, other in enumerate(token.get("top_logprobs") or ()):
+                ranks.setdefault(rank, []).append(str(other.get("token", "")))
+        for rank, pieces in ranks.items():
+            yield f"logprobs.{field}.{rank}", "".join(pieces)
+
+
+def _is_token(token: Json) -> bool:
+    """Whether a token says itself and nothing else: its bytes are its own, and alternatives no longer than tokens are.
+
+    One of more than 12 characters is a word or a line of signs: no digits, and no address.
+    """
+    said = token.get("bytes")
+    if said is not None and said != list(str(token.get("token", "")).encode("utf-8", "replace")):
+        return False
+    if type(token.get("logprob")) not in (int, float, type(None)):
+        return False
+    others = token.get("top_logprobs") or ()
+    if type(others) not in (list, tuple):
+        return False
+    return token.keys() <= _TOKEN and all(
+        type(other) is dict
+        and "top_logprobs" not in other
+        and _is_token(other)
+        and _SHORT_TOKEN.fullmatch(str(other.get("token", ""))) is not None
+        for other in others
+    )
+
+
+_REPEATS = frozenset({"logprobs", "top_logprobs", "token_logprobs"})
+_TOKEN = frozenset({"token", "logprob", "bytes", "top_logprobs"})
+_SHORT_TOKEN = re.compile(r"(?s).{0,12}|\s*[^\W\d_]{1,64}\s*|[\W_]{0,256}")

@@ -1,0 +1,275 @@
+"""OpenAI chat completions, whole and streamed (OpenAI API reference: chat/create, chat/streaming).
+
+The tables below are the dialect. What they do not name passes through untouched.
+Rules: a stream is `data:` events of JSON chunks, ended by `data: [DONE]`; a choice ends with the chunk that carries its
+`finish_reason`; usage comes in a last chunk without choices, and only when `stream_options.include_usage` asked for it,
+so we always ask, and take the chunk out again when the caller did not.
+Doubts: some servers send usage in the finishing chunk, `content: null` beside tool calls, no `[DONE]`: all are read.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+import orjson
+
+from gateway.call import Json, Span, Step, Usage
+from gateway.dialects import Intent, items, openai_ceilings, openai_fields, openai_models, openai_tools, sse, tree
+from gateway.dialects.fields import Run, gather
+from gateway.dialects.openai_answer import alternatives, drop_nested, echoes, tier, usage
+from gateway.dialects.openai_steps import steps
+from gateway.dialects.openai_strays import strays
+from gateway.dialects.openai_stream import OpenAIChatStream
+from gateway.dialects.openai_tables import ANSWER, CHUNKS, MAX_CHOICES, SHAPE, TEXTS, WORDS
+from gateway.dialects.parts import Joined, joined
+from gateway.errors import Refusal
+
+_RUNNING = frozenset(TEXTS)
+_TYPES = {401: "authentication_error", 403: "permission_error", 429: "rate_limit_error"}
+
+
+def _wrong(param: str, problem: str) -> Refusal:
+    return Refusal("invalid_request", f"`{param}` {problem}.", param=param)
+
+
+def _name(value: Any) -> str:
+    return value if type(value) is str else ""
+
+
+def _spoken(answer: Json) -> Iterator[tuple[int, str, Any]]:
+    """What a whole answer says beside tool calls: choice, path, value."""
+    for key, value in answer.items():
+        if key != "choices":
+            yield 0, f"chunk:{key}", value
+    for at, choice in enumerate(answer["choices"]):
+        for key, value in choice.items():
+            if key == "message" and type(value) is dict:
+                for name, inner in value.items():
+                    if not _are_calls(name, inner):
+                        yield at, name, inner
+            elif key != "logprobs":
+                yield at, f"choice:{key}", value
+
+
+def _are_calls(name: str, value: Any) -> bool:
+    """Whether a field of a message holds tool calls, each of which is judged by itself."""
+    if name == "tool_calls":
+        return type(value) is list and all(type(call) is dict for call in value)
+    return name == "function_call" and type(value) is dict
+
+
+class OpenAIChat:
+    """The codec of `/v1/chat/completions`."""
+
+    name = "openai_chat"
+    path = "/chat/completions"
+    shape = SHAPE
+    done = b"data: [DONE]\n\n"
+    words = WORDS
+
+    def parse(self, body: Json) -> Intent:
+        """Model, stream, tools and output ceiling. Raises Refusal(invalid_request) naming the parameter."""
+        model, messages, stream = body.get("model"), body.get("messages"), body.get("stream")
+        if type(model) is not str or not 0 < len(model) <= 256:
+            raise _wrong("model", "must be a string of 1 to 256 characters")
+        if type(messages) is not list or not messages:
+            raise _wrong("messages", "must be a list of at least one message")
+        for message in messages:
+            if type(message) is not dict or type(message.get("role")) is not str or not message["role"].strip():
+                raise _wrong("messages", "must be objects, each with a role")
+            content = message.get("content")
+            if content is not None and type(content) is not str and type(content) is not list:
+                raise _wrong("messages", "must have a content that is a string, a list of parts or null")
+        if stream is not None and type(stream) is not bool:
+            raise _wrong("stream", "must be true or false")
+        options = body.get("stream_options")
+        if options is not None and type(options) is not dict:
+            raise _wrong("stream_options", "must be an object")
+        openai_models.check(body)
+        answers, ceiling = openai_ceilings.answers(body), openai_ceilings.ceiling(body)
+        return Intent(model, bool(stream), self.tools(body), ceiling and ceiling * answers)
+
+    def items(self, body: Json) -> dict[str, int]:
+        """How many messages, parts, tools and tool calls a request holds."""
+        return items.of_request(body)
+
+    def answer_items(self, answer: Json) -> dict[str, int]:
+        """The same of a whole answer."""
+        return items.of_answer(answer)
+
+    def joined(self, body: Json, spans: Sequence[Span]) -> list[Joined]:
+        """The content parts of each message."""
+        return joined(body, spans)
+
+    def steps(self, body: Json) -> list[Step]:
+        """Prompts, the model's turns and tool results, in order. A result answers a call of the turn before it."""
+        return steps(body["messages"])
+
+    def answers(self, body: Json) -> int:
+        """How many answers the request asks for."""
+        return openai_ceilings.answers(body)
+
+    def elsewhere(self, body: Json) -> int:
+        """The largest output ceiling or budget of thinking in fields that are none of the dialect's."""
+        return openai_ceilings.elsewhere(body)
+
+    def wants_usage(self, body: Json) -> bool:
+        """Whether the caller asked for the usage chunk of a stream itself."""
+        return bool((body.get("stream_options") or {}).get("include_usage"))
+
+    def request(self, body: Json, model: str, stream: bool) -> bool:
+        """Name the upstream's model and ask for usage; True if the body changed."""
+        changed = openai_ceilings.unite(body)
+        if body.get("model") != model:
+            body["model"] = model
+            changed = True
+        if stream and not self.wants_usage(body):
+            body["stream_options"] = {**(body.get("stream_options") or {}), "include_usage": True}
+            changed = True
+        return changed
+
+    def tier(self, body: Json) -> str:
+        """`service_tier`."""
+        return openai_ceilings.tier(body)
+
+    def unknown(self, body: Json) -> list[str]:
+        """Fields at the top that are not in the dialect's table, by name."""
+        return openai_fields.unknown(body)
+
+    def foreign(self, body: Json) -> list[str]:
+        """Fields at any depth that are not in the table, as paths."""
+        return openai_fields.foreign(body)
+
+    def drop_foreign(self, body: Json) -> bool:
+        """Take those fields out of the body."""
+        return openai_fields.drop_foreign(body)
+
+    def tools(self, body: Json) -> tuple[str, ...]:
+        """Every name of a tool in the request, in whatever field. Raises Refusal(invalid_request)."""
+        return openai_tools.names(body)
+
+    def strip_tools(self, body: Json, names: frozenset[str]) -> bool:
+        """Take tools out of what the model is offered, and the choice of one that is gone."""
+        return openai_tools.strip(body, names)
+
+    def limit(self, body: Json, limits: Mapping[str, int]) -> bool:
+        """Lower the output ceiling to a policy's limit."""
+        if unknown := set(limits) - {"max_tokens"}:
+            names = ", ".join(sorted(unknown))
+            raise Refusal("policy_unavailable", f"The policy sets limits that cannot be kept for chat: {names}.")
+        return openai_ceilings.lower(body, limits["max_tokens"])
+
+    def choices(self, body: Json) -> int:
+        """`n`, and what other servers call it."""
+        return openai_ceilings.choices(body)
+
+    def check(self, answer: Json, choices: int) -> None:
+        """Raise ValueError unless this is a chat completion.
+
+        Clients that ignore the index join the choices, so more than were asked for would say what nobody judged.
+        """
+        said = answer.get("choices")
+        if type(said) is not list or not all(type(choice) is dict for choice in said):
+            raise ValueError("it holds no choices")
+        if len(said) > choices:
+            raise ValueError(f"it holds {len(said)} choices where {choices} may be")
+
+    def whole(self, answer: Json) -> tree.Survey:
+        """Every text of the answer, but for log probabilities (they repeat the text token by token)."""
+        survey = tree.Survey(ANSWER)
+        survey.walk(answer)
+        return survey
+
+    def runs(self, answer: Json, survey: tree.Survey) -> list[Run]:
+        """Content parts, and other strings of lists that stand at one path of one choice."""
+        return gather(survey, _spoken(answer), _RUNNING) if survey.lists > 1 else []  # one is that of the choices
+
+    def calls(self, answer: Json) -> list[Json]:
+        """The tool calls of all choices; the older single `function_call` as one of them."""
+        calls: list[Json] = []
+        for choice in answer["choices"]:
+            message = choice.get("message")
+            if type(message) is dict:
+                said = message.get("tool_calls")
+                calls += [call for call in said if type(call) is dict] if type(said) is list else []
+                calls += [message] if type(message.get("function_call")) is dict else []
+        return calls
+
+    def tool(self, call: Json) -> str:
+        """The name in `function`, `custom` or the older `function_call`; none where several give different ones."""
+        inner = (call.get(kind) for kind in ("function", "custom", "function_call"))
+        names = {_name(one.get("name")) for one in inner if type(one) is dict}
+        return names.pop() if len(names) == 1 else ""
+
+    def writes_json(self, body: Json) -> bool:
+        """`response_format` of type json_object or json_schema."""
+        wanted = body.get("response_format")
+        return type(wanted) is dict and wanted.get("type") in ("json_object", "json_schema")
+
+    def arguments(self, call: Json) -> tree.Survey:
+        """Every text of one tool call."""
+        survey = tree.Survey(CHUNKS)
+        survey.walk(call)
+        return survey
+
+    def conceal(self, answer: Json) -> None:
+        """Take out what repeats the text of the choices, after that text was changed."""
+        for choice in answer["choices"]:
+            if choice.get("logprobs") is not None:
+                choice["logprobs"] = None
+
+    def echoes(self, answer: Json) -> bool:
+        """Whether what repeats the text of the choices does repeat it, and so was judged with it."""
+        return all(echoes(choice) for choice in answer["choices"] if choice.get("logprobs") is not None)
+
+    def drop_repeats(self, answer: Json) -> bool:
+        """Take out log probabilities that stand beside no text of a choice."""
+        return drop_nested(answer)
+
+    def strays(self, answer: Json) -> list[Json]:
+        """Tool calls in other shapes, and in other places, than those of a message."""
+        return strays(answer, "message")
+
+    def asides(self, answer: Json) -> list[str]:
+        """The texts that alternative tokens make."""
+        return [text for choice in answer["choices"] for _, text in alternatives(choice.get("logprobs"))]
+
+    def usage(self, answer: Json) -> Usage | None:
+        """The provider's own count; None when it gives none, or none that can be one."""
+        return usage(answer)
+
+    def served_in(self, answer: Json) -> str:
+        """`service_tier`."""
+        return tier(answer)
+
+    def stream(self, *, keep_usage: bool, choices: int = MAX_CHOICES) -> OpenAIChatStream:
+        """A reader for one streamed answer."""
+        return OpenAIChatStream(keep_usage, choices)
+
+    def refuse(self, refusal: Refusal, request_id: str) -> Json:
+        """`{"error": {message, type, param, code}}`, with the refusal's detail beside them."""
+        kind = _TYPES.get(refusal.status) or ("invalid_request_error" if refusal.status < 500 else "server_error")
+        error = {"message": refusal.message, "type": kind, "param": refusal.param, "code": refusal.code}
+        return {"error": {**error, "request_id": request_id, **refusal.detail}}
+
+    def stream_refuse(
+        self, refusal: Refusal, request_id: str, open_choices: Iterable[int], envelope: Json, explained: str = ""
+    ) -> bytes:
+        """A policy's block ends the choices with `content_filter` and says why; a fault is an error event."""
+        if refusal.domain != "policy":
+            return sse.encode(orjson.dumps(self.refuse(refusal, request_id)))
+        delta = {**({"content": explained} if explained else {}), "refusal": refusal.message}
+        ends = [{"index": index, "delta": delta, "finish_reason": "content_filter"} for index in open_choices]
+        return sse.encode(orjson.dumps({**envelope, "choices": ends})) + self.done
+
+    def explain(self, refusal: Refusal, request_id: str, model: str, answers: int, explained: str) -> Json:
+        """A chat completion that a content filter ended, whose text says why."""
+        message = {"role": "assistant", "content": explained, "refusal": refusal.message}
+        choices = [{"index": index, "message": message, "finish_reason": "content_filter"} for index in range(answers)]
+        head = {"id": f"chatcmpl-{request_id}", "object": "chat.completion", "created": int(time.time())}
+        return {**head, "model": model, "choices": choices}
+
+
+OPENAI_CHAT = OpenAIChat()

@@ -1,0 +1,75 @@
+"""Tool calls of an answer in shapes that the dialect does not have, which some client may still run.
+
+`tool_calls` as an object or a string, at the choice or beside the choices, `toolCalls`, a list of messages, parts of
+another dialect (`{"type": "tool_use", ...}`). What they call must have been offered, as what any tool call calls;
+a shape that tells no name calls a tool that was not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, Final
+
+from gateway.call import Json
+from gateway.dialects.openai_tables import CHOICE, CHUNK, TEXTS
+
+_TOP: Final = CHUNK
+_CHOICE: Final = CHOICE | {"message"}
+_MESSAGE: Final = frozenset({"role", *TEXTS, "annotations", "audio"})
+_CALLING: Final = frozenset({"toolcalls", "toolcall", "functioncalls", "functioncall", "tooluse", "tooluses"})
+_PARTS: Final = frozenset({"tooluse", "toolcall", "functioncall", "servertooluse", "mcptooluse", "mcpcall"})
+_SPEAKERS: Final = ("message", "delta")
+_USUAL: Final = {"tool_calls": list, "function_call": dict}
+_NAMELESS: Final[Json] = {}
+
+
+def strays(answer: Json, speaker: str) -> list[Json]:
+    """Those of an answer, or of a chunk of one, in the form of tool calls; under `speaker` the usual ones are known."""
+    found = [] if answer.keys() <= _TOP else list(_fields(answer))
+    for choice in answer["choices"]:
+        if not choice.keys() <= _CHOICE:
+            found += _fields(choice)
+            messages = choice.get("messages")
+            found += [call for one in messages for call in _message(one)] if type(messages) is list else []
+        for key in _SPEAKERS:  # some clients read the one where the other belongs
+            said = choice.get(key)
+            if type(said) is dict:
+                if not said.keys() <= _MESSAGE or type(said.get("content")) is list:
+                    found += _message(said, known=key == speaker)
+            elif type(said) is list:
+                found += [call for one in said for call in _message(one)]
+    return found
+
+
+def _plain(name: str) -> str:
+    return name[:32].lower().replace("_", "").replace("-", "")
+
+
+def _fields(holder: Json) -> Iterator[Json]:
+    """What calls tools under the keys of an object that has no tool calls in the dialect."""
+    for key, value in holder.items():
+        if value and _plain(key) in _CALLING:
+            yield from _calls(value)
+
+
+def _calls(value: Any) -> Iterator[Json]:
+    for one in value if type(value) is list else [value]:
+        yield one if type(one) is dict else _NAMELESS
+
+
+def _message(said: Any, *, known: bool = False) -> Iterator[Json]:
+    """What a message calls; where the usual forms are known, beside those."""
+    if type(said) is not dict:
+        return
+    for key, value in said.items():
+        if not value or (known and _USUAL.get(key) is type(value)):
+            continue
+        if key == "function_call":
+            yield {key: value} if type(value) is dict else _NAMELESS
+        elif _plain(key) in _CALLING:
+            yield from _calls(value)
+        elif key == "content" and type(value) is list:
+            for part in value:
+                kind = part.get("type") if type(part) is dict else None
+                if type(kind) is str and _plain(kind) in _PARTS:
+                    yield {"function": {"name": part.get("name")}}

@@ -1,0 +1,410 @@
+"""The reader of streamed chat completions.
+
+A stream is `data:` events of JSON chunks, ended by `data: [DONE]`; a choice says in its last chunk why it ended; usage
+comes in a chunk without choices. Doubts, all of which are read: no `[DONE]`, or no empty line after the last event; a
+byte order mark; chunks without `choices` or with null; a `finish_reason` that is empty, or comes early; usage in the
+finishing chunk; an index that is a string or missing; half a surrogate pair.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+import orjson
+
+from gateway.call import Json
+from gateway.dialects import Channel, Chunk, Delta, Field, items, ordinal, sse, surrogates, tree
+from gateway.dialects.fields import Reader, is_structure
+from gateway.dialects.frame import Frame
+from gateway.dialects.openai_answer import alternatives, drop_nested, echoes, tier, usage
+from gateway.dialects.openai_strays import strays
+from gateway.dialects.openai_tables import CHOICE, CHUNK, CHUNKS, ENVELOPE, MAX_CHOICES, TEXTS
+from gateway.dialects.surrogates import Halves, mend
+
+_CHOICES = frozenset({"choices"})  # what of a chunk, of its choices, is not read as other fields are
+_DELTA = frozenset({"delta", "logprobs"})
+_LOGPROBS = frozenset({"logprobs"})
+_SAME = tuple(sorted(ENVELOPE - {"created"}))  # fields that say the same in every chunk
+_WHOLE = ENVELOPE | {"usage", "obfuscation"}
+_PADDING = re.compile(r"(?:[A-Za-z]|[0-9](?![0-9]{2})){0,64}")  # random letters and digits: they say nothing
+_PART = frozenset({"type", "index", "text"})
+_TEXT = frozenset({"text"})
+_DONE = b"data: [DONE]\n\n"
+_NONE: frozenset[str] = frozenset()
+_REASON = frozenset({"finish_reason"})
+
+
+class OpenAIChatStream:
+    """Reads the events of one answer. `envelope` is what every chunk of it repeats (id, model, created)."""
+
+    __slots__ = (
+        "_choices",
+        "_fields",
+        "_frame",
+        "_halves",
+        "_head",
+        "_parted",
+        "_reader",
+        "_reasoned",
+        "ended",
+        "keep_usage",
+        "open",
+        "tier",
+    )
+
+    def __init__(self, keep_usage: bool, choices: int = MAX_CHOICES) -> None:
+        self._choices = choices
+        self._reader = sse.Reader()
+        self._fields = Reader(CHUNKS)
+        self._frame: Frame | None = None
+        self._halves = Halves()
+        self._parted: dict[Channel, type] = {}  # texts that come in parts, and what those are
+        self.keep_usage = keep_usage
+        self._head: Json | None = None  # the first chunk, from which the envelope is taken
+        self.open: dict[int, bool] = {}  # choice -> still open for the caller
+        self._reasoned: set[int] = set()  # choices that said why they ended
+        self.ended = False  # [DONE] came
+        self.tier = ""  # the service tier that chunks name
+
+    def feed(self, data: bytes) -> Iterator[Chunk]:
+        """Chunks that are complete now. Raises ValueError on what is not a chat stream, after the chunks before it."""
+        data = self._reader.take(data)
+        at = 0
+        while at < len(data):
+            run = self._frame and not self._halves and self._frame.take(data, at)
+            if run:
+                chunk, at = run
+            else:
+                event, at = self._reader.next(data, at)
+                if event is None or self.ended:
+                    return
+                chunk = self._chunk(event)
+                if chunk.done and self._halves:
+                    yield from self._left()
+            yield chunk
+
+    def rest(self) -> Iterator[Chunk]:
+        """The last event, where the upstream did not end it; one that is cut off is left out if the answer is whole."""
+        event = None if self.ended else self._reader.rest()
+        if event is not None:
+            try:
+                yield self._chunk(event)
+            except ValueError:
+                if not self.finished:
+                    raise
+        if self._halves:
+            yield from self._left()
+
+    def _left(self) -> Iterator[Chunk]:
+        """What stands for halves of characters to which the other half never came."""
+        for channel, text in self._halves.rest().items():
+            if channel[1] not in TEXTS:
+                continue
+            delta = {channel[1]: text}
+            chunk = Chunk(b"", {**self.envelope, "choices": [{**_silent(channel[0]), "delta": delta}]})
+            chunk.texts.append(Delta(channel, delta, channel[1]))
+            chunk.edited = True
+            yield chunk
+
+    def _join_halves(self, chunk: Chunk) -> None:
+        """Put characters together that were cut in two: in running texts from piece to piece, elsewhere in place."""
+        for delta in chunk.texts:
+            text = delta.holder[delta.key]
+            piece = self._halves.piece(delta.channel, text)
+            if piece != text:
+                delta.holder[delta.key] = piece
+                chunk.edited = True
+        for field in chunk.fields:
+            self._join_field(field)
+        if not chunk.edited:
+            return
+        for survey in chunk.wholes:
+            survey.spans = [span._replace(text=mend(span.text)) for span in survey.spans]
+            mend([nested.root for nested in survey.nested])
+        mend(chunk.data)
+
+    def _join_field(self, field: Field) -> None:
+        pieces, field.pieces = field.pieces, []
+        for one in pieces:
+            text = one.holder[one.key]
+            piece = self._halves.piece(one.channel, text)
+            if piece != text:
+                one.holder[one.key] = piece
+                field.changed = True
+            one.left = len(piece)
+            if piece:
+                field.pieces.append(one)
+        mend(field.holder)
+
+    @property
+    def finished(self) -> bool:
+        """Every choice said why it ended."""
+        return bool(self.open) and len(self._reasoned) == len(self.open)
+
+    @property
+    def envelope(self) -> Json:
+        """What every chunk repeats, as it was judged."""
+        if self._head is None:
+            return {"id": "", "object": "chat.completion.chunk", "created": 0, "model": ""}
+        return {key: value for key, value in self._head.items() if key in ENVELOPE}
+
+    def distrust(self) -> None:
+        """Read every event in full again: something that its kind repeats was changed."""
+        self._frame = None
+
+    def faithful(self, chunk: Chunk) -> bool:
+        """Whether the bytes of a chunk that was parsed say what was read of them, and nothing else.
+
+        A key that stands twice, a line that is no data: a client might read what nobody judged.
+        """
+        raw = chunk.raw
+        if b"\r" in raw:
+            raw = raw.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+        one_line = raw.startswith(b"data:") and raw.find(b"\n") == len(raw) - 2
+        return one_line and chunk.data is not None and tree.says_once(raw.removeprefix(b"data:"), chunk.data)
+
+    def close(self) -> None:
+        """Raise ValueError if the upstream went away before the answer was whole."""
+        if not self.ended and not self.finished:
+            raise ValueError("the stream broke off before its end")
+
+    def _chunk(self, event: sse.SSE) -> Chunk:
+        chunk = Chunk(event.raw)
+        if event.data is None or not event.data.strip():  # an empty event keeps a connection alive
+            return chunk
+        if event.data.strip() == b"[DONE]":
+            chunk.done = self.ended = True
+            chunk.raw = _DONE  # whatever else the event holds says nothing
+            return chunk
+        if items.is_crowded(event.data):
+            raise ValueError(f"a chunk holds more than {items.MOST_NESTED} values")
+        if items.is_deep(event.data):
+            raise ValueError(f"a chunk is nested more than {items.MOST_LEVELS} levels deep")
+        data, mended = surrogates.with_halves(event.data)
+        if type(data) is not dict:
+            raise ValueError("a chunk is not an object")
+        chunk.data, chunk.edited = data, mended
+        if data.get("error") is not None:
+            chunk.error = True
+            return chunk
+        self._read(chunk, data)
+        if mended or self._halves:
+            self._join_halves(chunk)
+        return chunk
+
+    def _read(self, chunk: Chunk, data: Json) -> None:
+        choices = data.get("choices")
+        if choices is None:
+            choices = data["choices"] = []
+            chunk.edited = True
+        if type(choices) is not list:
+            raise ValueError("the choices of a chunk are no list")
+        named = chunk.raw.count(b"logprobs")
+        own = sum([type(choice) is dict and "logprobs" in choice for choice in choices]) if named else 0
+        if named > own or b"\\u00" in chunk.raw:  # elsewhere than at a choice, or maybe so
+            chunk.edited |= drop_nested(data)
+        if all(type(choice) is dict for choice in choices):
+            chunk.strays = strays(data, "delta")
+        for choice in choices:
+            self._choice(chunk, choice)
+        chunk.closes = bool(choices) and len(chunk.ends) == len(choices)
+        if self._head is None:
+            self._head = data if choices else None
+        else:
+            self._repeat(chunk, data, self._head)
+        padding = data.get("obfuscation")
+        if padding is not None and not (type(padding) is str and _PADDING.fullmatch(padding)):
+            data["obfuscation"] = ""
+            chunk.edited = True
+        self.tier = tier(data) or self.tier
+        self._fields.read(chunk, "chunk", 0, data, _CHOICES, _WHOLE)
+        if len(choices) == 1 and len(chunk.texts) == 1 and _is_plain(data, choices[0]) and self._may_frame(chunk):
+            channel, holder, key = chunk.texts[0]
+            self._frame = Frame.learn(chunk.raw, holder[key], channel)
+        if data.get("usage") is not None:
+            chunk.usage = usage(data)
+            if chunk.usage is not None and not chunk.usage.tier:
+                chunk.usage = replace(chunk.usage, tier=self.tier)
+            if not self.keep_usage:
+                del data["usage"]
+                chunk.edited = True
+
+    def _may_frame(self, chunk: Chunk) -> bool:
+        """Whether a chunk with one text may be the pattern of those that follow."""
+        return not chunk.fields and not chunk.edited and self.faithful(chunk)
+
+    def _repeat(self, chunk: Chunk, data: Json, head: Json) -> None:
+        """Have a chunk say what the first one said, where another value is more than a name."""
+        for key in _SAME:
+            value = data.get(key)
+            if type(value) is str and value != head.get(key) and not is_structure(value):
+                data[key] = head.get(key)
+                chunk.edited = True
+
+    def _choice(self, chunk: Chunk, choice: Any) -> None:
+        if type(choice) is not dict:
+            raise ValueError("a choice is not an object")
+        index, delta = max(0, ordinal(choice.get("index")) or 0), choice.get("delta")
+        if type(choice.get("index")) is not int or choice["index"] < 0:
+            choice["index"] = index
+            chunk.edited = True
+        self.open.setdefault(index, True)
+        if len(self.open) > self._choices:
+            raise ValueError(f"more than {self._choices} choices")
+        probabilities = choice.get("logprobs")
+        if probabilities is not None:
+            if echoes(choice):
+                chunk.asides = [*chunk.asides, *(((index, name), text) for name, text in alternatives(probabilities))]
+            else:
+                choice["logprobs"] = None
+                chunk.edited = True
+        self._fields.read(chunk, "choice", index, choice, _DELTA if type(delta) is dict else _LOGPROBS, _REASON)
+        if type(delta) is dict:
+            running = self._texts(chunk, index, delta)
+            calls = delta.get("tool_calls")
+            if type(calls) is list:
+                chunk.calls.extend((index, call) for call in calls if type(call) is dict)
+                del delta["tool_calls"]
+                chunk.edited = True
+            if type(delta.get("function_call")) is dict:
+                chunk.calls.append((index, {"function_call": delta.pop("function_call")}))
+                chunk.edited = True
+            self._fields.read(chunk, "delta", index, delta, running)
+        if choice.get("finish_reason"):
+            chunk.ends += (index,)
+            self._reasoned.add(index)
+
+    def _texts(self, chunk: Chunk, index: int, delta: Json) -> frozenset[str]:
+        """Take in the pieces of running texts; returns the fields that they are in."""
+        running = []
+        for field in TEXTS:
+            value = delta.get(field)
+            if type(value) is str:
+                running.append(field)
+                if value:
+                    chunk.texts.append(Delta((index, field), delta, field))
+            elif type(value) is list and all(type(part) is dict or type(part) is str for part in value):
+                self._parts(chunk, index, field, value)
+                running.append(field)
+        return frozenset(running)
+
+    def _parts(self, chunk: Chunk, index: int, field: str, parts: list[Any]) -> None:
+        """Take in parts, as some servers stream them: their texts, and apart from those what else they hold."""
+        loose = []
+        if parts:
+            self._parted[index, field] = type(parts[-1])
+        for at, part in enumerate(parts):
+            if type(part) is str:
+                if part:
+                    chunk.texts.append(Delta((index, field), parts, at))
+                continue
+            if part.get("text") and type(part["text"]) is str:
+                chunk.texts.append(Delta((index, field), part, "text"))
+            more = [key for key, value in part.items() if key not in _PART and type(value) in (str, dict, list)]
+            more += [key for key in _PART if type(part.get(key)) in (dict, list)]
+            if more:
+                loose.append(
+                    {
+                        **{key: part[key] for key in _PART - {"text", *more} if key in part},
+                        **{key: part.pop(key) for key in more},
+                    }
+                )
+                chunk.edited = True
+            self._fields.read(chunk, "delta", index, part, _TEXT, part)
+        if loose:
+            self._fields.read(chunk, "delta", index, {field: loose}, _NONE, loose=True)
+
+    def plain(self, chunk: Chunk) -> bytes:
+        """The bytes of a chunk where nobody judges the answer."""
+        return chunk.raw if chunk.calls or chunk.fields else self.encode(chunk)
+
+    def encode(self, chunk: Chunk) -> bytes:
+        """The chunk's bytes: as they came if nothing was edited, none if nothing is left to say."""
+        for index in chunk.ends:
+            self.open[index] = False
+        if not chunk.edited:
+            return chunk.raw
+        if chunk.frame is not None:
+            return chunk.frame.encode(chunk.texts[0].holder[chunk.texts[0].key], chunk.sizes)
+        data = chunk.data
+        if data is None:
+            return b""
+        says_more = data.get("usage") is not None or not data.keys() <= CHUNK
+        if not says_more and not any(_speaks(choice) for choice in data["choices"]):
+            return b""
+        if not data["choices"] and data.get("usage") is None:
+            data["choices"] = [_silent(0)]  # clients that did not ask for usage look at the first choice
+        return sse.encode(orjson.dumps(data))
+
+    def text(self, channel: Channel, text: str) -> bytes:
+        """A chunk that carries `text`, in a part where the text came in parts."""
+        part = self._parted.get(channel)
+        said: Any = text if part is None else [{"type": "text", "text": text} if part is dict else text]
+        return self._event(channel[0], {channel[1]: said})
+
+    def tool_calls(self, choice: int, calls: list[Json]) -> bytes:
+        """A chunk that carries whole tool calls, and the older single `function_call`."""
+        delta: Json = {}
+        for call in calls:
+            if "function_call" in call:
+                delta["function_call"] = call["function_call"]
+            else:
+                delta.setdefault("tool_calls", []).append(call)
+        return self._event(choice, delta)
+
+    def field(self, field: Field) -> bytes:
+        """A chunk that carries a field which was taken out of its own."""
+        if field.level == "delta":
+            return self._event(field.choice, field.holder)
+        choice = _silent(field.choice)
+        if field.level == "choice":
+            return sse.encode(orjson.dumps({**self.envelope, "choices": [{**choice, **field.holder}]}))
+        return sse.encode(orjson.dumps({**self.envelope, "choices": [choice], **field.holder}))
+
+    def reopen(self, chunk: Chunk) -> dict[int, Any]:
+        """Take out of a chunk why choices ended."""
+        reasons = {}
+        for choice in chunk.data["choices"] if chunk.data is not None else ():
+            if choice.get("finish_reason"):
+                reasons[choice["index"]] = choice["finish_reason"]
+                choice["finish_reason"] = None
+        chunk.ends, chunk.closes, chunk.edited = (), False, True
+        return reasons
+
+    def end(self, choice: int, reason: Any) -> bytes:
+        """A chunk that says why a choice ended."""
+        self.open[choice] = False
+        return self._event(choice, {}, reason)
+
+    def _event(self, choice: int, delta: Json, reason: Any = None) -> bytes:
+        return sse.encode(
+            orjson.dumps({**self.envelope, "choices": [{**_silent(choice), "delta": delta, "finish_reason": reason}]})
+        )
+
+
+def _silent(index: int) -> Json:
+    """A choice that says nothing."""
+    return {"index": index, "delta": {}, "finish_reason": None}
+
+
+def _is_plain(data: Json, choice: Json) -> bool:
+    """Whether a chunk of one choice says nothing but its text."""
+    delta = choice["delta"]
+    return (
+        len(delta) == 1
+        and choice.keys() <= CHOICE
+        and not choice.get("finish_reason")
+        and choice.get("logprobs") is None
+        and data.get("usage") is None
+    )
+
+
+def _speaks(choice: Json) -> bool:
+    """Whether a choice of a chunk still says anything: a reason, a role, a text, a field that we do not know."""
+    if choice.get("finish_reason") or choice.get("logprobs") is not None or not choice.keys() <= CHOICE:
+        return True
+    delta = choice.get("delta")
+    return type(delta) is not dict or any(value not in ("", None) for value in delta.values())

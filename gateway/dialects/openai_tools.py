@@ -1,0 +1,311 @@
+"""The tools of a chat request: what names one, in whatever field, and how one is taken out again.
+
+`tools` is not the only field that offers tools. Older ones (`functions`, `function_call`), the choice among them
+(`tool_choice`, also as a list of allowed tools), tools that a provider runs (`web_search_options`, `plugins`), lists
+inside messages, wrappers that some servers unpack (`extra_body`), and fields of one provider that hold such fields
+(`compound_custom`) do so as well. A policy must see all of them.
+
+An entry that a server could read as one tool and a policy as another is refused: two names, a kind beside the declared
+one, a field that differs from a known one only in its letters' case.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from functools import lru_cache
+from typing import Any
+
+from gateway.call import Json
+from gateway.dialects.openai_fields import KNOWN
+from gateway.dialects.toolnames import normal
+from gateway.errors import Refusal
+
+LISTS = ("tools", "functions")
+CHOICES = ("tool_choice", "function_call")
+# Modelled fields: one that differs from them in case alone is read by servers that do not look at case.
+_EXACT = frozenset(
+    {*LISTS, *CHOICES, "model", "messages", "stream", "n", "best_of", "max_tokens", "max_completion_tokens"}
+    | {"max_new_tokens", "max_output_tokens", "service_tier", "stream_options", "extra_body"}
+)
+_NO_TOOL = frozenset({"parallel_tool_calls", "max_tool_calls", "tool_resources"})  # beside tools, but none
+# What a field is called that switches on something that the provider runs.
+_RUN = re.compile(
+    r"(?:^|_)(?:tools?|functions?|plugins?|mcp|connectors?|(?:web)?search|web|brows(?:e|er|ing)|interpreter"
+    r"|execution|retrieval|grounding|data_?sources?)(?:_|$)"
+)
+_HUMP = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
+_CALLED = {"web_search_options": "web_search"}  # what the tool is called, where the field has a name of its own
+_DECLARED = frozenset({"function", "custom"})  # types whose entry is named, and which the caller runs
+_NEVER_NAMED = frozenset({"parameters", "input_schema", "headers", "user_location", "annotations", "metadata"})
+_NESTED = frozenset({"tools", "functions", "function_declarations", "functiondeclarations", "allowed_tools"})
+# What switches nothing on, whatever it is said of; below it stand other things than switches.
+_OFF = re.compile(r"(?:disabled?|excluded?|clear|max|no)_")
+_SCHEMA = frozenset({"properties", "$defs", "definitions", "patternProperties", "required", "enum"})
+_LISTED = re.compile(r"(?:^|_)(?:tools?|functions?|plugins?|connectors?)$")  # a list of names below it is one of tools
+_ON = frozenset({"on", "true", "auto", "enabled", "required", "always"})
+_MODES = frozenset({"none", "auto", "required", "any", "validated", ""})
+_LABELS = ("server_label", "id")  # beside a type that the provider runs, what the tool is called
+_NAMING = frozenset({"name", "id", "type", *_LABELS})
+_DEPTH = 4  # lists of tools inside lists of tools
+MAX_NAME = 256
+
+
+def _wrong(param: str, problem: str) -> Refusal:
+    return Refusal("invalid_request", f"`{param}` {problem}.", param=param)
+
+
+@lru_cache(maxsize=1024)
+def _runs(field: str) -> bool:
+    """Whether a field is called as what switches on something that the provider runs."""
+    return field not in _EXACT and _RUN.search(_HUMP.sub("_", field[:128]).lower().replace("-", "_")) is not None
+
+
+def _hosts(field: str, value: Any) -> bool:
+    """Whether a field switches on something that the provider runs: by its own name, or by what stands below it."""
+    if _runs(field):
+        return True
+    if field in KNOWN or field in _EXACT or (type(value) is not dict and type(value) is not list):
+        return False
+    return next(_switches(value), None) is not None
+
+
+def _switches(value: Any, depth: int = 0) -> Iterator[str]:
+    """The names of what is switched on below a field: keys that are called so, and names in their lists."""
+    if type(value) is list:
+        for one in value:
+            yield from _switches(one, depth)
+    elif type(value) is dict and depth <= 2 * _DEPTH:
+        for key, inner in value.items():
+            if key in _NEVER_NAMED or key in _SCHEMA or _OFF.match(key) is not None:
+                continue
+            if (key in LISTS or _runs(key)) and key not in _NO_TOOL:
+                yield from _switched(key, inner)
+            yield from _switches(inner, depth + 1)
+
+
+def _switched(key: str, value: Any) -> Iterator[str]:
+    """What a key below a field switches on by its value."""
+    if type(value) is list and _LISTED.search(_HUMP.sub("_", key[:128]).lower()) is not None:
+        yield from (one for one in value if type(one) is str and 0 < len(one) <= 64)
+        yield from _named(value)
+    elif value is True or isinstance(value, dict | list) or (type(value) is str and value.lower() in _ON):
+        yield key
+
+
+def names(body: Json) -> tuple[str, ...]:
+    """Every name of a tool in a request, each once, in order. Raises Refusal(invalid_request) naming the parameter."""
+    found: dict[str, None] = {}
+    for field, value in _fields(body):
+        found.update(dict.fromkeys(_of(field, value)))
+    return tuple(found)
+
+
+def strip(body: Json, unwanted: frozenset[str]) -> bool:
+    """Take tools out of every field that names them; True if any was there.
+
+    Names are compared in normal form: a policy that takes out `send_mail` also means `Send-Mail`.
+    """
+    forms = {normal(name) for name in unwanted}
+
+    def goes(name: str) -> bool:
+        return name in unwanted or normal(name) in forms
+
+    changed = False
+    holder: Any = body
+    while type(holder) is dict:  # wrappers in wrappers
+        changed |= _strip(holder, goes)
+        holder = holder.get("extra_body")
+    for message in _offering(body):
+        changed |= _strip_lists(message, goes)
+    return changed
+
+
+def _offering(body: Json) -> Iterator[Json]:
+    """Messages that offer tools, as some servers let them."""
+    for message in body.get("messages") or ():
+        if "tools" in message or "functions" in message:
+            yield message
+
+
+def _fields(body: Json) -> Iterator[tuple[str, Any]]:
+    for key, value in body.items():
+        if key in _EXACT:
+            if key in LISTS or key in CHOICES:
+                yield key, value
+        elif key.casefold() in _EXACT:
+            raise _wrong(key[:64], f"must be written `{key.casefold()}`")
+        elif _hosts(key, value):
+            yield key, value
+    extra = body.get("extra_body")
+    if type(extra) is dict:
+        yield from _fields(extra)
+    for message in _offering(body):
+        yield from ((key, message[key]) for key in LISTS if key in message)
+
+
+def _of(field: str, value: Any) -> list[str]:
+    """The names that one field gives."""
+    if value is None:
+        return []
+    if field in LISTS:
+        return _entries(field, value, 0)
+    if field in CHOICES:
+        return _choice(field, value)
+    return _switch(field, value)
+
+
+def _entries(field: str, value: Any, depth: int) -> list[str]:
+    if type(value) is not list:
+        raise _wrong(field, "must be a list")
+    if depth > _DEPTH:
+        raise _wrong(field, "must not hold lists of tools so deep inside each other")
+    found: list[str] = []
+    for entry in value:
+        if type(entry) is not dict:
+            raise _wrong(field, "must be a list of objects")
+        found += _entry(field, entry, depth)
+    return found
+
+
+def _entry(field: str, entry: Json, depth: int = 0) -> list[str]:
+    """The names of one entry: of its function or custom tool, or the type of what a provider runs."""
+    kind = entry.get("type")
+    if kind is not None and type(kind) is not str:
+        raise _wrong(field, "must hold tools whose type is a string")
+    own = kind if kind in _DECLARED else None
+    declared = [key for key in sorted(_DECLARED) if entry.get(key) is not None]
+    if len(declared) > 1 or (own is not None and declared not in ([], [own])):
+        raise _wrong(field, f"holds a tool that is more than one thing ({', '.join(declared)}); send an entry for each")
+    found: dict[str, None] = {}
+    named: set[str] = set()
+    if kind and own is None:
+        found[kind] = None
+    for key, value in entry.items():
+        folded = key.casefold()
+        if folded in ("type", "name", *_DECLARED) and folded != key:
+            raise _wrong(field, f"holds `{key[:64]}`, which must be written `{folded}`")
+        if key == "name" or (own is None and key in _LABELS and kind):
+            _take(field, value, found, named if key == "name" else None)
+        elif folded in _NESTED and type(value) is list and all(type(one) is dict for one in value):
+            found.update(dict.fromkeys(_entries(field, value, depth + 1)))
+        elif key in declared or (key not in _NEVER_NAMED and type(value) is dict):
+            _inside(field, key, value, found, named, depth)
+    if len(named) > 1:
+        raise _wrong(field, "holds a tool with two names, and one entry is one tool")
+    if not found:
+        raise _wrong(field, "holds a tool without a name")
+    return list(found)
+
+
+def _inside(field: str, key: str, value: Any, found: dict[str, None], named: set[str], depth: int) -> None:
+    """Take in what an object inside an entry names."""
+    if type(value) is not dict:
+        raise _wrong(field, f"must hold objects under `{key}`")
+    if "name" in value:
+        _take(field, value["name"], found, named)
+    elif key in _DECLARED:
+        raise _wrong(field, "holds a tool without a name")
+    elif _runs(key):
+        found[key] = None
+    for inner, nested in value.items():
+        folded = inner.casefold()
+        if folded == "name" and inner != "name":
+            raise _wrong(field, f"holds `{inner[:64]}`, which must be written `name`")
+        if folded in _NESTED and type(nested) is list and all(type(one) is dict for one in nested):
+            found.update(dict.fromkeys(_entries(field, nested, depth + 1)))
+
+
+def _take(field: str, name: Any, found: dict[str, None], named: set[str] | None) -> None:
+    if type(name) is not str or not 0 < len(name) <= MAX_NAME:
+        raise _wrong(field, f"must name each tool with a string of 1 to {MAX_NAME} characters")
+    found[name] = None
+    if named is not None:
+        named.add(name)
+
+
+def _choice(field: str, value: Any, depth: int = 0) -> list[str]:
+    """What a choice names: a tool, or those that are allowed."""
+    if type(value) is str:
+        return [] if value in _MODES else [value]
+    if type(value) is not dict:
+        raise _wrong(field, "must be a string or an object")
+    found: dict[str, None] = {}
+    kind = value.get("type")
+    if type(kind) is str and kind not in _DECLARED | _MODES | {"allowed_tools", "tool"}:
+        found[kind] = None
+    for key, inner in value.items():
+        if key in ("name", *_LABELS):
+            _take(field, inner, found, None)
+        elif key.casefold() in _NESTED and type(inner) is list:
+            found.update((name, None) for one in inner for name in _allowed(field, one))
+        elif type(inner) is dict and depth < _DEPTH:
+            found.update(dict.fromkeys(_choice(field, inner, depth + 1)))
+    return list(found)
+
+
+def _allowed(field: str, one: Any) -> list[str]:
+    """A tool in a list of allowed ones: an entry as in `tools`, or a name alone."""
+    if type(one) is str:
+        return [one]
+    if type(one) is not dict:
+        raise _wrong(field, "must list tools as objects or names")
+    return _entry(field, one)
+
+
+def _switch(field: str, value: Any) -> list[str]:
+    """What a field names that switches on what a provider runs; a field that switches off names nothing."""
+    if value is None or value is False or value == "none" or field in _NO_TOOL:
+        return []
+    found = {field: None, _CALLED.get(field, field): None}
+    for one in value if type(value) is list else [value]:
+        if type(one) is str and 0 < len(one) <= 64 and type(value) is list:
+            found[one] = None
+        elif type(one) is dict:
+            found.update(dict.fromkeys(_named(one)))
+            found.update(dict.fromkeys(_switches(one)))
+    return list(found)
+
+
+def _named(value: Any, depth: int = 0) -> Iterator[str]:
+    """Everything below a value that stands where names do."""
+    if type(value) is list:
+        for one in value:
+            yield from _named(one, depth)
+    elif type(value) is dict and depth <= 2 * _DEPTH:
+        for key, inner in value.items():
+            if type(inner) is str:
+                if key.casefold() in _NAMING and 0 < len(inner) <= MAX_NAME:
+                    yield inner
+            elif key not in _NEVER_NAMED:
+                yield from _named(inner, depth + 1)
+
+
+def _strip_lists(holder: Json, goes: Callable[[str], bool]) -> bool:
+    changed = False
+    for field in [key for key in LISTS if key in holder]:
+        offered = holder[field] or ()
+        kept = [entry for entry in offered if not any(map(goes, _entry(field, entry)))]
+        if len(kept) != len(offered):
+            changed = True
+            holder[field] = kept
+            if not kept:
+                del holder[field]
+    return changed
+
+
+def _strip(holder: Json, goes: Callable[[str], bool]) -> bool:
+    """Take tools out of the fields of a body; with the last one the choice among them."""
+    changed = _strip_lists(holder, goes)
+    for field in [key for key, value in holder.items() if _hosts(key, value)]:
+        if any(map(goes, _switch(field, holder[field]))):
+            del holder[field]
+            changed = True
+    for field in CHOICES:
+        if holder.get(field) is not None and any(map(goes, _choice(field, holder[field]))):
+            del holder[field]
+            changed = True
+    if changed and not any(holder.get(field) for field in LISTS):
+        for field in (*CHOICES, "parallel_tool_calls"):
+            holder.pop(field, None)
+    return changed

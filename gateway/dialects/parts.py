@@ -1,0 +1,133 @@
+"""Content parts of a request that are one text to the model: a value may begin in one and end in the next.
+
+Each part is a text position of its own, and judged by itself; here they are put together, and what is found across them
+becomes a `Share` of each part that it lies in.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Iterator, Sequence
+from itertools import pairwise
+from operator import attrgetter
+from typing import Any, Final, NamedTuple
+
+from gateway.call import Finding, Json, Share, Span
+from gateway.detect.core.rules import resolve
+from gateway.detect.unscannable import UNSCANNABLE
+
+MOST: Final = 256 * 1024
+"""Characters of parts that are put together whole; of more, what stands around each seam."""
+_SEAM: Final = 2048  # characters on each side of a seam, where the whole is too long
+
+_start: Final = attrgetter("start")
+
+Found = tuple[Span, Sequence[Finding]]
+_Place = tuple[int, Any]
+
+
+class Part(NamedTuple):
+    """A stretch of a text position: `size` characters from `start` on."""
+
+    span: Span
+    start: int
+    size: int
+
+
+class Joined(NamedTuple):
+    """What parts of one message say together, as a text position of nothing. `whole`: none of them is cut."""
+
+    span: Span
+    parts: Sequence[Part]
+    whole: bool
+
+
+def joined(body: Json, spans: Sequence[Span]) -> list[Joined]:
+    """The texts that the parts of each message make together, for messages with more than one."""
+    lists = [
+        content
+        for message in body.get("messages") or ()
+        if type(content := message.get("content")) is list and len(content) > 1
+    ]
+    if not lists:
+        return []
+    numbers: dict[int, int] = {}
+    for number, content in enumerate(lists):
+        numbers[id(content)] = number
+        numbers.update((id(part), number) for part in content if type(part) is dict)
+    found: dict[int, list[Span]] = {}
+    for span in spans:
+        number = numbers.get(id(span.holder), -1)
+        if number >= 0 and span.nested is None and (span.key == "text" or type(span.key) is int):
+            found.setdefault(number, []).append(span)
+    return [one for texts in found.values() if len(texts) > 1 for one in _joined(texts)]
+
+
+def _joined(texts: list[Span]) -> Iterator[Joined]:
+    if sum(len(text.text) for text in texts) <= MOST:
+        yield _put([Part(text, 0, len(text.text)) for text in texts], whole=True)
+        return
+    for one, other in pairwise(texts):
+        size = min(len(one.text), _SEAM)
+        parts = [Part(one, len(one.text) - size, size), Part(other, 0, min(len(other.text), _SEAM))]
+        yield _put(parts, whole=False)
+
+
+def _put(parts: list[Part], *, whole: bool) -> Joined:
+    text = "".join(part.span.text[part.start : part.start + part.size] for part in parts)
+    return Joined(Span(None, None, text, parts[0].span.role, None), parts, whole)
+
+
+def merged(
+    found: Sequence[Found], across: Sequence[tuple[Joined, Sequence[Finding]]], spans: Sequence[Span]
+) -> list[Found]:
+    """What was found in each text, together with what was found in texts that are joined."""
+    own: dict[_Place, Sequence[Finding]] = {_place(span): findings for span, findings in found}
+    for one, findings in across:
+        _merge(one, findings, own)
+    return [(span, findings) for span in spans if (findings := own.get(_place(span), ()))]
+
+
+def _place(span: Span) -> _Place:
+    return id(span.holder), (type(span.key), span.key)
+
+
+def _merge(one: Joined, findings: Sequence[Finding], own: dict[_Place, Sequence[Finding]]) -> None:
+    """Add what was found in a joined text to what its parts hold by themselves; what overlaps becomes one."""
+    ends: list[int] = []
+    mine: list[Finding] = []
+    kept: dict[_Place, list[Finding]] = {}
+    for part in one.parts:
+        at = ends[-1] if ends else 0
+        ends.append(at + part.size)
+        for it in own.get(_place(part.span), ()):
+            low, high = it.start - part.start, it.end - part.start
+            if it.entity.startswith(UNSCANNABLE) or low < 0 or high > part.size or isinstance(it, Share):
+                kept.setdefault(_place(part.span), []).append(it)
+            else:
+                mine.append(it._replace(start=low + at, end=high + at))
+    together = [
+        it
+        for it in findings
+        if not it.entity.startswith(UNSCANNABLE) and (one.whole or any(it.start < end < it.end for end in ends))
+    ]
+    result = resolve([*mine, *together])
+    first = 0
+    for part, end in zip(one.parts, ends, strict=True):
+        at = end - part.size
+        place = _place(part.span)
+        while first < len(result) and result[first].end <= at:  # they are in order and apart
+            first += 1
+        here = result[first : bisect_left(result, end, first, key=_start)]
+        shares = [_share(it, at, end, part.start, one.span.text) for it in here if at < it.end]
+        own[place] = sorted([*kept.get(place, ()), *shares])
+
+
+def _share(it: Finding, at: int, end: int, start: int, text: str) -> Finding:
+    """What of a finding lies in the part from `at` to `end`, which begins at `start` of its own text."""
+    low, high = max(it.start, at) - at + start, min(it.end, end) - at + start
+    if at <= it.start and it.end <= end:
+        return it._replace(start=low, end=high)
+    share = Share(low, high, it.entity, it.score)
+    share.value, share.first = text[it.start : it.end], it.start >= at
+    return share

@@ -1,0 +1,466 @@
+"""Reading a JSON body once: depth, duplicate keys, and every text position in document order.
+
+All strings are text unless the dialect's table says that a key holds structure: an unknown field may carry personal
+data as well as a known one. So may a key, and a number that has the digits of a card. Duplicate keys are refused
+(RFC 8259, section 4: receivers differ in which value they take, so a value that we judge and a value that the upstream
+reads could differ).
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import quote
+
+import orjson
+
+from gateway.call import Argument, Json, Nested, Span
+from gateway.detect.unmask import encoded
+from gateway.dialects import items, literals, media, numbers, terms
+from gateway.errors import Refusal
+
+MESSAGE = 3  # levels down: the body, its list of messages, a message
+
+
+class Name(str):
+    """A key that is itself a text position: what stands there is the key, not its value."""
+
+    __slots__ = ()
+
+
+class Figure(str):
+    """The key of a number that is a text position. `lead` characters of the text are its context, not its value."""
+
+    lead = 0
+
+
+class FigureAt(int):
+    """The same in a list."""
+
+    lead = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """A dialect's table of keys: whose strings are structure, whose strings hold JSON, whose parts nobody can read.
+
+    Structure counts only where the dialect has it: at the top and below the keys of `within`. What lies under a
+    `repeats` key says again what another text says, in pieces (log probabilities): not walked.
+    """
+
+    opaque: frozenset[str]
+    json: frozenset[str]
+    blobs: frozenset[str]
+    within: frozenset[str] = frozenset()
+    repeats: frozenset[str] = frozenset()
+
+
+class Survey:
+    """What one walk over a parsed body found: text positions, parts nobody can read, keys and colons (see `parse`)."""
+
+    __slots__ = (
+        *("_max_depth", "_shape", "colons", "inexact", "keys", "kinds", "lists"),
+        *("nested", "roots", "spans", "widest"),
+    )
+
+    def __init__(self, shape: Shape, max_depth: int = 500) -> None:
+        self._shape = shape
+        self._max_depth = max_depth
+        self.spans: list[Span] = []
+        self.nested: list[Nested] = []
+        self.roots: list[Any] = []  # of a part of a body: values that lists of texts may stand below
+        self.kinds: dict[str, int] = {}  # parts nobody can read, by kind
+        self.inexact = False  # a number stands there that a float cannot say
+        self.lists = 0  # lists with something in them
+        self.keys = 0
+        self.colons = 0
+        self.widest = 2  # the most keys of one object, from two on
+
+    def walk(self, root: Any, role: str = "", depth: int = 1, nested: Nested | None = None) -> None:
+        """Take in a dict or list and all below it. Raises Refusal(invalid_request) past the depth limit.
+
+        One closure over locals: half of what a request costs before it leaves is this walk.
+        """
+        max_depth, add, inside, new = self._max_depth, self.spans.append, self._inside, tuple.__new__
+        opaque = self._shape.opaque if nested is None else _NOTHING
+        blob_keys, repeats = (self._shape.blobs, self._shape.repeats) if nested is None else (_NOTHING, _NOTHING)
+        within, special, wrapped = self._shape.within, self._shape.json | blob_keys, nested is not None
+        keys = colons = lists = 0
+        widest = self.widest
+        spoken = False  # below the conversation: only there a role says who wrote a text
+        defines = False  # below what defines tools and forms of answers: there arguments are described
+
+        def visit(node: Any, role: str, depth: int, blob: bool, opaque: frozenset[str]) -> None:
+            nonlocal keys, colons, widest, lists, spoken, defines
+            if depth > max_depth:
+                raise Refusal("invalid_request", f"The body is nested more than {max_depth} levels deep.")
+            if type(node) is dict:
+                keys += len(node)
+                if len(node) > widest:
+                    widest = len(node)
+                names = "".join(node)
+                plain = names.isalpha()
+                if ":" in names:
+                    colons += names.count(":")
+                named = node.get("role")
+                if spoken and depth == MESSAGE and not role and type(named) is str:  # not what stands in a message
+                    role = named
+                pairs: Any = node.items()
+            else:
+                pairs, plain = enumerate(node), True
+                lists += len(node) > 0
+            for key, value in pairs:
+                kind = type(value)
+                if kind is str:
+                    if ":" in value:
+                        colons += value.count(":")
+                    if not value or (key in opaque and (value in _NAMES or terms.is_term(value))):
+                        continue
+                    # JSON in a string of a tool's arguments is read as JSON, however deep it is wrapped.
+                    odd = blob or key in special or value[:5] == "data:" or (wrapped and value[0] in "{[")
+                    if odd and inside(node, key, value, role, depth, nested, blob):
+                        continue
+                    add(new(Span, (node, key, value, role, nested)))
+                elif (
+                    kind is dict
+                    and len(value) == 2
+                    and type(value.get("content")) is str
+                    and type(value.get("role")) is str
+                    and value["role"] in _NAMES
+                    and key not in ARGUMENTS
+                ):
+                    # A message of plain text, which is what most of a body is: read here, without another visit.
+                    text = value["content"]
+                    keys += 2
+                    if ":" in text:
+                        colons += text.count(":")
+                    if text:
+                        said_by = value["role"] if spoken and depth == MESSAGE - 1 else ""
+                        add(new(Span, (value, "content", text, role or said_by, nested)))
+                elif (kind is dict or kind is list) and key not in repeats:
+                    inner = key in blob_keys and self._blob(key, value)
+                    if depth == 1:
+                        spoken = key == "messages" and not wrapped
+                        defines = key in _DEFINITIONS
+                    dialect = opaque if type(key) is int or key in within else _NOTHING
+                    if key == "content" and opaque and kind is list and not blob:
+                        self._media(value)
+                    first = len(self.spans) if key in ARGUMENTS and not defines else -1
+                    visit(value, role, depth + 1, blob or inner, dialect)  # noqa: F821  (deleted below, at the end)
+                    if first >= 0:
+                        self._argue(first)
+                    if kind is list and value and (type(value[0]) is int or type(value[0]) is float):
+                        self.spans += _figures(node, key, value, role, nested)
+                elif kind is int or kind is float:
+                    if value >= terms.LONG or value <= -terms.LONG:
+                        spans = [_figure(node, key, value, role, nested)]
+                        self.spans += [span for span in spans if span is not None]
+                    if kind is float and not self.inexact and numbers.is_inexact(value):
+                        self.inexact = True
+            if not plain:
+                # After the values: a key that is renamed is no longer where they would be looked for.
+                for name in node:
+                    if _telling(name):
+                        add(new(Span, (node, Name(name), name, role, nested)))
+
+        visit(root, role, depth, False, opaque)
+        del visit  # a closure that names itself is a cycle: with it all that it holds would wait for the collector
+        self.keys, self.colons, self.widest = keys, colons, max(widest, self.widest)
+        self.lists += lists
+
+    def is_term(self, key: object) -> bool:
+        """Whether structure is expected under a key."""
+        return key in self._shape.opaque
+
+    def take(self, holder: Json, but: frozenset[str]) -> None:
+        """Take in what stands in `holder` under keys other than `but`, in its place."""
+        for key, value in holder.items():
+            if key in but or not value:
+                continue
+            if type(value) is str:
+                self.spans.append(Span(holder, key, value, "", None))
+            elif type(value) is dict or type(value) is list:
+                if key in self._shape.blobs:
+                    self._blob(key, value)
+                elif key == "content" and type(value) is list:
+                    self._media(value)
+                first = len(self.spans)
+                self.walk(value)
+                if key in ARGUMENTS:
+                    self._argue(first)
+                self.roots.append(value)
+                if type(value) is list:
+                    self.spans += _figures(holder, key, value, "", None)
+            elif type(value) is int or type(value) is float:  # noqa: SIM102  (the branches are kinds of value)
+                if abs(value) >= terms.LONG and (span := _figure(holder, key, value, "", None)):
+                    self.spans.append(span)
+        self.spans += [Span(holder, Name(key), key, "", None) for key in holder if key not in but and _telling(key)]
+
+    def _argue(self, first: int) -> None:
+        """Mark the text positions from `first` on as those of a tool call's arguments."""
+        self.spans[first:] = [Argument(*span) for span in self.spans[first:]]
+
+    def _inside(
+        self, holder: Any, key: Any, text: str, role: str, depth: int, outer: Nested | None, blob: bool
+    ) -> bool:
+        """Whether a string is no text itself: JSON or a text in base64, which is walked here, or a blob."""
+        if text[:5] == "data:" and self._encoded(holder, key, text, role, outer):
+            return True
+        if key in self._shape.json or (outer is not None and text[0] in "{["):
+            return self._json(holder, key, text, role, depth, outer)
+        if key in self._shape.blobs and text.startswith(_ADDRESSES):
+            self._count(KINDS.get(key, "file"))  # an address, or the data itself
+        return blob and _is_blob(key, text)
+
+    def _encoded(self, holder: Any, key: Any, text: str, role: str, outer: Nested | None) -> bool:
+        """Take in the text that a data: URL says; False if it says none."""
+        said = encoded.text_of(text)
+        if said is None:
+            return False
+        nested = Nested(holder, key, {"text": said[1]}, outer)
+        nested.prefix = said[0]
+        self.nested.append(nested)
+        if said[1]:
+            self.spans.append(Span(nested.root, "text", said[1], role, nested))
+        return True
+
+    def _blob(self, key: str, value: Any) -> bool:
+        """Count a part that is no text; False for what holds no data, and for text in a data: URL: that is read."""
+        held = value if type(value) is list else [value[name] for name in _HOLDS if name in value]
+        if all(type(one) is str and encoded.text_of(one) for one in held):
+            return False
+        self._count(KINDS.get(key, "file"))
+        return True
+
+    def _media(self, parts: list[Any]) -> None:
+        """Count the parts of a message that are no text and have none of the dialect's own keys."""
+        for kind in media.kinds(parts, self._shape.blobs):
+            self._count(kind)
+
+    def _count(self, kind: str) -> None:
+        self.kinds[kind] = self.kinds.get(kind, 0) + 1
+
+    def _json(self, holder: Any, key: Any, text: str, role: str, depth: int, outer: Nested | None) -> bool:
+        """Walk the JSON that a string holds; False if it holds none, or holds a key twice, and so is plain text."""
+        if len(text) > items.SMALL and items.is_crowded(text.encode("utf-8", "surrogatepass")):
+            return False
+        try:
+            root = orjson.loads(text)
+        except orjson.JSONDecodeError:
+            return False
+        if type(root) is not dict and type(root) is not list:
+            return False
+        inner = Survey(self._shape, self._max_depth)
+        nested = Nested(holder, key, root, outer)
+        inner.walk(root, role, depth + 1, nested)
+        if text.count(":") != inner.keys + inner.colons or "\\u003" in text:
+            return False
+        self.spans += inner.spans
+        self.nested += [nested, *inner.nested]
+        self.widest = max(self.widest, inner.widest)
+        self.lists += inner.lists
+        return True
+
+
+def _is_blob(key: object, value: str) -> bool:
+    return key in ("data", "file_data", "file_id") or value.startswith("data:")
+
+
+KINDS = {"image_url": "image", "input_audio": "audio", "audio": "audio", "video_url": "video"}
+"""What the parts under these keys are; under any other, files."""
+_HOLDS = frozenset({"url", "data", "file_data", "file_id", "id"})  # without these a part only says what is wanted
+_ADDRESSES = ("http:", "https:", "data:")
+
+# What stands under structural keys nearly always: known to be a name without a look.
+_NAMES = frozenset({"user", "assistant", "system", "tool", "developer", "function", "text", "object", "string"})
+
+
+_NOTHING: frozenset[str] = frozenset()
+ARGUMENTS = frozenset({"arguments", "input", "args"})
+"""Fields of a tool call that hold its arguments: as JSON in a string, as plain text or as an object."""
+_DEFINITIONS = frozenset({"tools", "functions", "response_format"})
+
+
+def _figure(holder: Any, key: Any, value: float, role: str, nested: Nested | None, name: str = "") -> Span | None:
+    """The text position of a number that is a value; `name` is the key of the list that it stands in."""
+    text, lead = terms.digits(name or (key if type(key) is str else ""), value)
+    if not text:
+        return None
+    place: Figure | FigureAt = Figure(key) if type(key) is str else FigureAt(key)
+    place.lead = lead
+    return Span(holder, place, text, role, nested)
+
+
+def _figures(holder: Any, key: Any, values: list[Any], role: str, nested: Nested | None) -> list[Span]:
+    """Those of the numbers in a list whose key says what they are; the groups of one card are one position."""
+    if type(key) is not str or terms.kind(key) is None:
+        return []
+    if text := terms.grouped(key, values):
+        return [Span(holder, Figure(key), text, role, nested)]
+    long = [at for at, value in enumerate(values) if type(value) in (int, float) and abs(value) >= terms.LONG]
+    found = [_figure(values, at, values[at], role, nested, key) for at in long if not terms.digits("", values[at])[0]]
+    return [span for span in found if span is not None]
+
+
+_ORDINARY = re.compile(r"[A-Za-z_.$:/ -]{1,24}")
+
+
+_STATEMENT = re.compile(
+    r"\s*(?:select|with|insert|update|delete|merge|replace|create|alter|drop|truncate|grant|revoke|deny|exec|execute|call"
+    r"|copy|load|attach|backup|restore|set|use|rename|disable|enable|do|begin|declare|kill|shutdown|pragma|vacuum)\b\s*\W?\w",
+    re.IGNORECASE,
+)
+"""A key that may be SQL: a keyword with more behind it."""
+
+
+def _telling(name: str) -> bool:
+    """Whether a key may be more than the name of a field."""
+    if not name.isidentifier() and _STATEMENT.match(name):
+        return True
+    if _ORDINARY.fullmatch(name):
+        return False
+    digits = sum(map(str.isdigit, name))
+    return (
+        digits > 4 or len(name) > 24 or (digits > 0 and len(name) > 15) or re.search(r"[^\w.$:/ -]", name) is not None
+    )
+
+
+def read(span: Span) -> str | None:
+    """The text at a position now; None for a key that has another name by now."""
+    if type(span.key) is Name:
+        return span.text if span.key in span.holder else None
+    value = span.holder[span.key]
+    return value if type(value) is str else span.text
+
+
+def write(span: Span, text: str) -> None:
+    """Put another text at a position. A number becomes a string: no number can hold a placeholder."""
+    write_all([(span, text)])
+
+
+def write_all(edits: Iterable[tuple[Span, str]]) -> bool:
+    """Put other texts at positions; True if there were any. Keys get their names last, those of one object at once."""
+    names: dict[int, tuple[Json, dict[str, str]]] = {}
+    span = None
+    for span, text in edits:
+        if type(span.key) is Name:
+            names.setdefault(id(span.holder), (span.holder, {}))[1].setdefault(span.key, text)
+        else:
+            key = span.key
+            led = (type(key) is Figure or type(key) is FigureAt) and text[: key.lead] == span.text[: key.lead]
+            span.holder[key] = text[key.lead :] if led else text
+        if span.nested:
+            span.nested.edited = True
+    for holder, new in names.values():
+        _rename(holder, new)
+    return span is not None
+
+
+def _rename(holder: Json, new: dict[str, str]) -> None:
+    """Give keys other names, in their places; one that is taken is numbered."""
+    taken, numbers, named = set(holder), dict[str, int](), dict[str, str]()
+    for old, wanted in new.items():
+        if old not in holder:
+            continue
+        name, number = wanted, numbers.get(wanted, 1)
+        while name in taken and name != old:
+            number += 1
+            name = f"{wanted}_{number}"
+        numbers[wanted] = number
+        taken.discard(old)
+        taken.add(name)
+        named[old] = name
+    renamed = [(named.get(key, key), value) for key, value in holder.items()]
+    holder.clear()
+    holder.update(renamed)
+
+
+def fold(nested: list[Nested]) -> bool:
+    """Write edited inner JSON back into the strings that hold it, innermost first; True if any was."""
+    folded = False
+    for inner in reversed(nested):
+        if inner.edited:
+            inner.holder[inner.key] = _written(inner)
+            if inner.outer:
+                inner.outer.edited = True
+            folded = True
+    return folded
+
+
+def _written(inner: Nested) -> str:
+    if inner.prefix is None:
+        return literals.rewritten(inner.holder[inner.key], inner.root)
+    data = inner.root["text"].encode("utf-8", "surrogatepass")
+    if ";base64" in inner.prefix.lower():
+        return inner.prefix + base64.b64encode(data).decode()
+    return inner.prefix + quote(data)
+
+
+def place(span: Span) -> tuple[Any, Any]:
+    """What of the body itself holds a text, or the string of JSON that it is in; and under which key."""
+    nested = span.nested
+    if nested is None:
+        return span.holder, span.key
+    while nested.outer is not None:
+        nested = nested.outer
+    return nested.holder, nested.key
+
+
+def is_argument(span: Span) -> bool:
+    """Whether a text stands in the arguments of a tool call, whatever form they have."""
+    return span.nested is not None or type(span) is Argument or span.key in ARGUMENTS
+
+
+def tool(span: Span) -> str | None:
+    """The name of the tool whose arguments a text stands in; None for any other text."""
+    holder, key = place(span)
+    name = holder.get("name") if key in ARGUMENTS and type(holder) is dict else None
+    return name if type(name) is str else None
+
+
+def parse(raw: bytes, shape: Shape, max_depth: int) -> tuple[Json, Survey]:
+    """bytes -> (object, what is in it). Raises Refusal(invalid_request) on anything but one object.
+
+    A key that stands twice is lost in parsing, and its colon with it: as long as no colon hides in an escape, the
+    colons of the bytes are those of the keys plus those inside strings. Only when that sum is off is the body read
+    again by the slow parser that sees every key.
+    """
+    try:
+        body = orjson.loads(raw)
+    except orjson.JSONDecodeError as error:
+        raise Refusal("invalid_request", f"The body is not valid JSON: {_position(error)}.") from None
+    if type(body) is not dict:
+        raise Refusal("invalid_request", "The body must be a JSON object.")
+    survey = Survey(shape, max_depth)
+    survey.walk(body)
+    if raw.count(b":") != survey.keys + survey.colons or (b"\\" in raw and b"\\u003" in raw):
+        _refuse_duplicates(raw)
+    if survey.inexact:
+        numbers.exact(raw, body)
+    return body, survey
+
+
+def says_once(raw: bytes, value: Json) -> bool:
+    """Whether bytes say what was read of them and nothing else: a key that stands twice is lost in reading."""
+    return b"\\u00" not in raw and raw.count(b":") == orjson.dumps(value).count(b":")
+
+
+def _position(error: orjson.JSONDecodeError) -> str:
+    """Where the parser stopped, without repeating what stood there."""
+    return f"{error.msg.split(':')[0]} at line {error.lineno} column {error.colno}"
+
+
+def _refuse_duplicates(raw: bytes) -> None:
+    def pairs(members: list[tuple[str, Any]]) -> None:
+        names = [name for name, _ in members]
+        if len(set(names)) != len(names):
+            raise Refusal("invalid_request", "An object of the body names the same key twice; each may stand once.")
+
+    try:
+        json.loads(raw, object_pairs_hook=pairs)
+    except (ValueError, RecursionError):
+        raise Refusal("invalid_request", "The body is not valid JSON.") from None

@@ -1,0 +1,168 @@
+"""Decides who calls: a gateway key or a JWT becomes a `Subject` (agent, team, roles).
+
+Config keys: `agents`, `jwt`, and the keys of the state store (`meshgate keys add`). The credential is in
+`Authorization: Bearer` or in `x-api-key`. Error code: `unauthenticated`. Fails closed: whoever is not known is
+refused, and so is every token whose issuer's keys cannot be had. No credential is logged, kept or repeated.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import time
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import NamedTuple, Protocol
+
+import httpx
+
+from gateway.call import Headers, Subject
+from gateway.config.grammar import Agent, Jwt
+from gateway.errors import Refusal
+from gateway.identity.jwks import Verifier
+from gateway.identity.keyfiles import read_key_file
+
+
+class KeyRecord(Protocol):
+    """What is needed of a `stores.Key`."""
+
+    @property
+    def id(self) -> str: ...
+    @property
+    def sha256(self) -> str: ...
+    @property
+    def agent(self) -> str: ...
+    @property
+    def team(self) -> str: ...
+    @property
+    def roles(self) -> tuple[str, ...]: ...
+    @property
+    def revoked(self) -> float | None: ...
+    @property
+    def expires(self) -> float | None: ...
+
+
+class _Known(NamedTuple):
+    """A credential that is good now. `id` is empty for keys of the configuration, whose use nobody notes."""
+
+    digest: bytes
+    subject: Subject
+    id: str = ""
+    expires: float | None = None
+
+
+class Identity:
+    """All credentials that are good now. Reads (and, where missing, makes) key files; does no network until asked.
+
+    `previous` is the one before a reload: the issuer's keys need not be fetched again.
+    """
+
+    def __init__(
+        self,
+        agents: Mapping[str, Agent],
+        jwt: Jwt | None = None,
+        keys: Iterable[KeyRecord] = (),
+        *,
+        client: httpx.AsyncClient | None = None,
+        previous: Identity | None = None,
+    ) -> None:
+        self._configured = {
+            digest: _Known(digest, Subject(name, agent.team, agent.roles))
+            for name, agent in agents.items()
+            if (digest := _digest_of(agent))
+        }
+        self.used: dict[str, float] = previous.used if previous else {}
+        """Keys of the store that were used since whoever notes it looked last: id -> Unix seconds."""
+        self._jwt = Verifier(jwt, client) if jwt else None
+        if self._jwt and previous and previous._jwt:
+            self._jwt.inherit(previous._jwt)
+        self.update_keys(keys)
+
+    def update_keys(self, records: Iterable[KeyRecord]) -> None:
+        """Take over the keys of the store, all at once. A revoked key is refused from the next call on."""
+        table = dict(self._configured)
+        for record in records:
+            digest = bytes.fromhex(record.sha256)
+            if record.revoked is not None:
+                table.pop(digest, None)
+            else:
+                subject = Subject(record.agent, record.team, tuple(record.roles))
+                table[digest] = _Known(digest, subject, record.id, record.expires)
+        self._table = table
+
+    def lookup(self, token: bytes) -> Subject | None:
+        """The subject of a gateway key, or of a JWT that was verified before and has not expired; no I/O."""
+        digest = hashlib.sha256(token).digest()
+        # A dict compares byte by byte and so takes longer for a longer common prefix; but of the digest, not of the
+        # key, and nobody can choose a key by its digest's prefix. The comparison that decides is in constant time.
+        known = self._table.get(digest)
+        if known is not None and hmac.compare_digest(known.digest, digest):
+            if known.id:
+                now = time.time()
+                if known.expires is not None and known.expires <= now:
+                    return None
+                self.used[known.id] = now
+            return known.subject
+        return self._jwt.cached(digest) if self._jwt else None
+
+    def knows(self, digest: bytes) -> bool:
+        """Whether this is the SHA-256 of a gateway key."""
+        return digest in self._table
+
+    async def identify(self, headers: Headers) -> Subject:
+        """Who sent these headers (lower-case names). Raises `Refusal` `unauthenticated`."""
+        token = credential(headers)
+        subject = self.lookup(token)
+        if subject is not None:
+            return subject
+        if self._jwt is not None and token.count(b".") == 2:
+            return await self._jwt.verify(token)
+        expired = self._table.get(hashlib.sha256(token).digest())
+        if expired is not None and expired.expires is not None:
+            raise Refusal(
+                "unauthenticated",
+                f"This key expired on {datetime.fromtimestamp(expired.expires, UTC):%Y-%m-%d %H:%M} UTC. Ask the "
+                "operator of the gateway for a new one.",
+            )
+        raise Refusal(
+            "unauthenticated",
+            "This key is not known here, or it was revoked. Use the key that the operator of the gateway gave you; "
+            "`meshgate keys add` makes one.",
+        )
+
+    async def aclose(self) -> None:
+        """Let go of connections."""
+        if self._jwt is not None:
+            await self._jwt.aclose()
+
+
+def credential(headers: Headers) -> bytes:
+    """The key or token of a call (RFC 6750; `x-api-key` as Anthropic sends it, `api-key` as Azure does)."""
+    found = b""
+    for name, value in headers:
+        if name == b"authorization":
+            scheme, _, token = value.strip().partition(b" ")
+            token = token.strip()
+            if scheme.lower() != b"bearer" and value.strip():
+                raise Refusal("unauthenticated", "The Authorization header must read `Bearer <key>`.")
+        elif name == b"x-api-key" or name == b"api-key":
+            token = value.strip()
+        else:
+            continue
+        if not found:
+            found = token
+        elif token and not hmac.compare_digest(found, token):
+            raise Refusal(
+                "unauthenticated",
+                "The call carries two different keys in Authorization and x-api-key: send one of them.",
+            )
+    if not found:
+        raise Refusal("unauthenticated", "The call carries no key: send `Authorization: Bearer <key>` or `x-api-key`.")
+    return found
+
+
+def _digest_of(agent: Agent) -> bytes | None:
+    if agent.key_file:
+        return hashlib.sha256(read_key_file(Path(agent.key_file)).encode()).digest()
+    return bytes.fromhex(agent.key_sha256) or None

@@ -1,0 +1,1 @@
+"""Scope and body become a `Call`, and the answer finds its way out."""

@@ -1,0 +1,191 @@
+"""The first step: scope and body -> `Call`. Bounds, the dialect's own checks, correlation id, request id.
+
+Config keys: server.max_body, server.max_depth. Refuses with invalid_request, request_too_large. Fails closed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from gateway.call import Call, Headers, Json
+from gateway.config.grammar import Server
+from gateway.dialects import items, tree
+from gateway.errors import Refusal
+from gateway.ids import CORRELATION_ID, uuid7
+from gateway.ingress import unpack
+from gateway.ingress.correlation import Signer, missing
+from gateway.redaction import taint
+from gateway.scheduling.judging import judge
+
+Receive = Callable[[], Awaitable[dict[str, Any]]]
+
+_TRACEPARENT = re.compile(rb"[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}.*")  # W3C Trace Context, section 3.2
+_BAGGAGE = re.compile(rb"(?:^|,)\s*correlation[-_]?id\s*=\s*([^,;\s]+)", re.IGNORECASE)  # W3C Baggage, section 3.2
+
+
+class Disconnected(Exception):
+    """The client went away before its request was whole."""
+
+
+def header(headers: Headers, name: bytes) -> bytes:
+    """The first header of that name, or nothing."""
+    for key, value in headers:
+        if key == name:
+            return value
+    return b""
+
+
+def correlation_id(headers: Headers) -> str:
+    """X-Correlation-Id, else W3C baggage, else the trace id of traceparent, else a new UUIDv7 (contract, section 4)."""
+    return named(headers) or traced(headers) or uuid7()
+
+
+def named(headers: Headers) -> str:
+    """The correlation id or token that the caller chose, or nothing. Raises Refusal(invalid_request)."""
+    chosen = header(headers, b"x-correlation-id")
+    if chosen:
+        if not CORRELATION_ID.fullmatch(chosen):
+            raise Refusal(
+                "invalid_request",
+                "X-Correlation-Id must be 1 to 128 letters, digits and ._:/+=@- and start with a letter or digit; "
+                f"what came is {len(chosen)} bytes.",
+                param="X-Correlation-Id",
+            )
+        return chosen.decode("ascii")
+    baggage = _BAGGAGE.search(header(headers, b"baggage"))
+    if baggage and CORRELATION_ID.fullmatch(baggage[1]):
+        return baggage[1].decode("ascii")
+    return ""
+
+
+def traced(headers: Headers) -> str:
+    """The trace id of W3C Trace Context, or nothing."""
+    trace = _TRACEPARENT.fullmatch(header(headers, b"traceparent"))
+    if trace and trace[1] != b"0" * 32:
+        return trace[1].decode("ascii")
+    return ""
+
+
+def workflow(call: Call, *, needed: bool = True) -> str:
+    """The correlation id of an identified call. Raises Refusal(invalid_request).
+
+    Where only opened workflows are served (`quotas.strict`), what comes must be a signed token of the caller's team.
+    """
+    signer: Signer | None = call.runtime.signer
+    if signer is None:
+        id, ids = correlation_id(call.headers), call.runtime.workflow_ids
+        if taint.names_key(call, id):
+            words = "X-Correlation-Id holds a key, which would be kept in records. Choose another id."
+            raise Refusal("invalid_request", words, param="X-Correlation-Id")
+        kept: str = ids.kept(call.subject.team if call.subject is not None else "", id) if ids is not None else id
+        call.given_id = id if kept != id else ""
+        return kept
+    token = named(call.headers)
+    if token and call.subject is not None:
+        return signer.read(call.subject.team, token)
+    if needed:
+        raise missing()
+    return uuid7()
+
+
+async def read_body(receive: Receive, headers: Headers, limit: int, hold: Callable[[int], None] | None = None) -> bytes:
+    """The whole body; `hold` hears of every piece before it is kept, and may refuse it.
+
+    Raises Refusal(request_too_large) as soon as it is known to be more than `limit` bytes.
+    """
+    told = header(headers, b"content-length")
+    if told.isdigit() and int(told) > limit:
+        raise _too_large(limit)
+    message = await receive()
+    if message["type"] == "http.request" and not message.get("more_body"):
+        body: bytes = message.get("body", b"")
+        if len(body) > limit:
+            raise _too_large(limit)
+        if hold is not None:
+            hold(len(body))
+        return body
+    parts, size = [], 0
+    while True:
+        if message["type"] == "http.disconnect":
+            raise Disconnected
+        piece = message.get("body", b"")
+        size += len(piece)
+        if size > limit:
+            raise _too_large(limit)
+        if hold is not None:
+            hold(len(piece))
+        parts.append(piece)
+        if not message.get("more_body"):
+            return b"".join(parts)
+        message = await receive()
+
+
+def _too_large(limit: int) -> Refusal:
+    return Refusal(
+        "request_too_large",
+        f"The body is larger than {limit} bytes. Send less, or ask the operator to raise server.max_body.",
+    )
+
+
+async def receive(call: Call, receive: Receive, server: Server) -> None:
+    """Read the request into the call. Raises Refusal(invalid_request, request_too_large), Disconnected."""
+    call.correlation_id = workflow(call)
+    hold = call.ticket.hold if call.ticket is not None else None
+    call.raw = await read_body(receive, call.headers, server.max_body, hold)
+    coding = header(call.headers, b"content-encoding").decode("latin-1").strip().lower()
+    if coding and coding != "identity":
+        call.raw = await unpack.unpack(coding, call.raw, server.max_body, hold)
+    call.budget.extend(len(call.raw))
+    if len(call.raw) > call.runtime.OFF_LOOP:
+        call.body, survey = await judge(call, True, parse, call.raw, call.format.shape, server)
+    else:
+        call.body, survey = parse(call.raw, call.format.shape, server)
+    call.spans, call.nested, call.unscannable = survey.spans, survey.nested, survey.kinds
+    intent = call.format.parse(call.body)
+    call.model, call.stream, call.tools, call.ceiling = intent
+    call.tier = call.format.tier(call.body)
+    call.fields = call.format.unknown(call.body)
+    call.wants_usage = call.stream and call.format.wants_usage(call.body)
+    caps = server.caps
+    if len(call.raw) > caps.least and (too_many := caps.over(call.format.items(call.body))):
+        raise _too_many(too_many)
+
+
+def parse(raw: bytes, shape: tree.Shape, server: Server) -> tuple[Json, tree.Survey]:
+    """bytes -> (object, what is in it). Raises Refusal(invalid_request, request_too_large)."""
+    caps = server.caps
+    if items.has_more_values(raw, caps.values):
+        raise _too_many(caps.words("values"))
+    body, survey = tree.parse(raw, shape, server.max_depth)
+    if survey.widest > caps.keys:
+        raise _too_many(caps.words("keys", survey.widest))
+    return body, survey
+
+
+def _too_many(what: str) -> Refusal:
+    return Refusal("request_too_large", f"The body holds {what}. Send less, or ask the operator to raise it.")
+
+
+def on_disconnect(scope: dict[str, Any], receive: Receive, gone: Callable[[], object]) -> Callable[[], object]:
+    """Have `gone` called once if the client goes away. Returns what ends the watch.
+
+    Our server tells by itself (`meshgate.disconnect`); for any other ASGI server a task waits for its message.
+    """
+    tell = (scope.get("extensions") or {}).get("meshgate.disconnect")
+    if tell is not None:
+        tell(gone)
+        return lambda: tell(_nothing)
+
+    async def wait() -> None:
+        while (await receive())["type"] != "http.disconnect":
+            pass
+        gone()
+
+    return asyncio.ensure_future(wait()).cancel
+
+
+def _nothing() -> None:
+    pass

@@ -1,0 +1,247 @@
+"""Work that goes round in circles: the same tool call, the same prompt, turns without progress, agents in a ring.
+
+Config keys: `quotas.repeats`, `quotas.hops`, `loops`. Refuses with loop_detected and hop_limit. No clock, no store.
+
+It judges canonical facts (`Step`s), which each dialect reads from its own body. What a request shows by itself is
+judged on the spot (`look` raises); what must be remembered from call to call becomes debits of the workflow, taken in
+the same atomic step as everything else, under names that are keyed digests: no argument and no prompt is stored or
+shown.
+
+The rule for tool calls: a call is a tool-call id, counted when a request brings its result back. The count is the
+larger of what the workflow remembers and what the request shows, so it does not matter whether an agent trims its
+history. A request that was not answered to its end counts nothing, and a result that was counted is not counted again
+by this process, however often it is sent.
+
+The chain of agents is the store's record, never a header: the parent of an agent that a workflow meets for the first
+time is the agent that called last in it.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections import Counter
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from gateway.call import Debit, Step, ToolUse
+from gateway.config.grammar import Quotas
+from gateway.config.sections import Loops as Settings
+from gateway.errors import Refusal
+
+_NAME = re.compile(r"[A-Za-z0-9_.:/-]{1,64}")
+_REMEMBERED = 20_000  # tool results that were counted, kept so that one sent again is not counted again
+_EXACT = 2**53  # up to here a float and an integer of the same value are the same number of JSON
+_HELP = "Change what the agent does, or start a new workflow with another X-Correlation-Id."
+
+
+class Look(NamedTuple):
+    """What a request repeats: debits to take, and what not to count again once the request was answered."""
+
+    debits: tuple[Debit, ...] = ()
+    marks: tuple[int, ...] = ()
+
+
+NOTHING = Look()
+
+
+class Loops:
+    """The configured thresholds. `digest(kind, text)` is keyed; None only where nothing has to be remembered.
+
+    `counted` are the tool results that were counted: whoever keeps it may hand it to the next configuration.
+    """
+
+    def __init__(
+        self,
+        quotas: Quotas,
+        settings: Settings,
+        digest: Callable[[str, str], bytes] | None,
+        counted: dict[int, None] | None = None,
+    ) -> None:
+        self._hops = quotas.hops
+        self._repeats = quotas.repeats
+        self._settings = settings
+        self._digest = digest
+        self._counted = {} if counted is None else counted
+
+    @property
+    def reads(self) -> bool:
+        """Whether it wants to know the steps of a conversation."""
+        return remembers(self._settings, self._repeats) or self._settings.turns is not None
+
+    @property
+    def follows(self) -> bool:
+        """Whether it wants to know the chain of agents."""
+        return self._hops is not None or self._settings.cycles is not None
+
+    def look(self, workflow: Hashable, agent: str, steps: Sequence[Step], tools_offered: bool) -> Look:
+        """What this request repeats. Raises Refusal(loop_detected) for what it shows by itself.
+
+        `workflow` tells the workflow from every other, also of other teams.
+        """
+        if tools_offered and self._settings.turns is not None:
+            _refuse_idle_turns(steps, self._settings.turns)
+        debits: list[Debit] = []
+        marks: list[int] = []
+        if self._settings.prompts is not None:
+            debits += self._prompt(agent, steps, self._settings.prompts)
+        if self._repeats is not None:
+            for use, seen, turn in _brought(steps):
+                debit = self.repeat(agent, use, seen)
+                # Some servers give every call the same id, or none: those in view are told apart by their number.
+                mark = hash((workflow, agent, use.id, turn, debit.key))
+                debits.append(debit._replace(amount=0) if mark in self._counted else debit)
+                marks.append(mark)
+        return Look(tuple(debits), tuple(marks))
+
+    def repeat(self, agent: str, use: ToolUse, seen: int = 1) -> Debit:
+        """The debit of one tool call, which the request shows `seen` times. Raises Refusal(loop_detected)."""
+        limit = self._repeats
+        assert limit is not None, "only asked where repeats are limited"
+        what = f"{_shown(use.tool)} with the same arguments"
+        if seen > limit:
+            words = (
+                f"This conversation calls {what} {seen} times; quotas.repeats allows {limit}. It goes round in a "
+                f"circle, so the call is refused. {_HELP}"
+            )
+            raise Refusal("loop_detected", words, detail={"quota": "quotas.repeats", "count": seen, "limit": limit})
+        name = self._name("tool", agent, use.tool, canonical(use.arguments))
+        return Debit(f"repeats:{name}", "repeats", 1, limit, f"{what} (quotas.repeats)")
+
+    def _prompt(self, agent: str, steps: Sequence[Step], limit: int) -> list[Debit]:
+        """A request that ends with a prompt asks it; one that ends with a tool result goes on with an old one."""
+        if not steps or steps[-1].kind != "prompt":
+            return []
+        text = steps[-1].text
+        seen = sum(step.kind == "prompt" and step.text == text for step in steps)
+        if seen > limit:
+            words = f"The same prompt stands {seen} times in this conversation; loops.prompts allows {limit}. {_HELP}"
+            raise Refusal("loop_detected", words, detail={"quota": "loops.prompts", "count": seen, "limit": limit})
+        name = self._name("prompt", agent, text)
+        return [Debit(f"prompts:{name}", "repeats", 1, limit, "the same prompt (loops.prompts)")]
+
+    def _name(self, kind: str, *parts: str) -> str:
+        assert self._digest is not None, "a threshold that remembers has a key"
+        return self._digest(f"loop {kind}", json.dumps(parts)).hex()
+
+    def ended(self, look: Look, finished: bool) -> Mapping[str, int]:
+        """What the debits come to, for `Store.settle`: nothing for a call that was not answered to its end."""
+        if not finished:
+            return {debit.key: 0 for debit in look.debits}
+        for mark in look.marks:
+            if len(self._counted) >= _REMEMBERED:
+                del self._counted[next(iter(self._counted))]
+            self._counted[mark] = None
+        return {}
+
+    def follow(self, chain: Sequence[str], path: Sequence[str]) -> None:
+        """Judge the chain (from the first agent to the caller) and the path (who called after whom, oldest first).
+
+        Raises Refusal(hop_limit) and Refusal(loop_detected).
+        """
+        depth = len(chain) - 1
+        if self._hops is not None and depth > self._hops:
+            words = (
+                f"The chain of agents is {depth} hops deep: {_arrows(chain)}; quotas.hops allows {self._hops}. Let an "
+                "agent nearer to its start make this call, or start a new workflow with another X-Correlation-Id."
+            )
+            raise Refusal("hop_limit", words, detail={"quota": "quotas.hops", "chain": list(chain)})
+        limit = self._settings.cycles
+        if limit is None:
+            return
+        ring, rounds = cycle(path)
+        if rounds > limit:
+            words = (
+                f"The agents {_arrows([*ring, ring[0]])} have handed over to each other {rounds} times in the same "
+                f"cycle; loops.cycles allows {limit}. {_HELP}"
+            )
+            raise Refusal("loop_detected", words, detail={"quota": "loops.cycles", "count": rounds, "limit": limit})
+
+
+def remembers(settings: Settings, repeats: int | None) -> bool:
+    """Whether these thresholds store digests, and so need a key."""
+    return repeats is not None or settings.prompts is not None
+
+
+def canonical(arguments: Any) -> str:
+    """One text for equal arguments, after RFC 8785: sorted keys, no whitespace, one form for a number.
+
+    Unlike there, integers keep all their digits: two long ids must not become one. A string that is not JSON is itself.
+    """
+    text = arguments if isinstance(arguments, str) else json.dumps(arguments)
+    if not text.strip():
+        return "{}"  # how some models write that there are none
+    try:
+        return json.dumps(json.loads(text, parse_float=_number), sort_keys=True, separators=(",", ":"))
+    except (ValueError, RecursionError):
+        return text
+
+
+def _number(text: str) -> int | float:
+    value = float(text)
+    return int(value) if value.is_integer() and abs(value) < _EXACT else value
+
+
+def cycle(path: Sequence[str]) -> tuple[Sequence[str], int]:
+    """The ring that the path ends in, from its last agent on, and how often it came round; ((), 0) for none."""
+    best: tuple[Sequence[str], int] = ((), 0)
+    for size in range(2, (len(path) + 1) // 2 + 1):
+        length = size
+        while length < len(path) and path[-length - 1] == path[-length - 1 + size]:
+            length += 1
+        rounds = (length - 1) // size
+        if rounds > best[1]:
+            best = ((path[-1], *path[-size:-1]), rounds)
+    return best
+
+
+def _brought(steps: Sequence[Step]) -> list[tuple[ToolUse, int, int]]:
+    """The calls whose results this request brings: those that stand after the model's last turn.
+
+    With each: how often the conversation shows that very call, and how many calls of the same id stand before it.
+    """
+    last = max((at for at, step in enumerate(steps) if step.kind == "turn"), default=-1)
+    brought = [step.uses[0] for step in steps[last + 1 :] if step.kind == "result" and step.uses]
+    if not brought:
+        return []
+    tools = {use.tool for use in brought}
+    asked = [use for step in steps if step.kind == "turn" for use in step.uses if use.tool in tools]
+    shown = Counter([(use.tool, canonical(use.arguments)) for use in asked])
+    ids = Counter([use.id for use in asked])
+    rest = Counter([use.id for use in brought])  # from this result on
+    found = []
+    for use in brought:
+        seen = max(1, shown[use.tool, canonical(use.arguments)])
+        found.append((use, seen, max(0, ids[use.id] - rest[use.id])))
+        rest[use.id] -= 1
+    return found
+
+
+def _refuse_idle_turns(steps: Sequence[Step], limit: int) -> None:
+    """Count the model's turns since a tool last said something that it had not said before."""
+    said: set[tuple[str, str, str]] = set()
+    turns = 0
+    for step in steps:
+        if step.kind == "turn":
+            turns += 1
+        elif step.kind == "result":
+            use = step.uses[0] if step.uses else ToolUse("", "", "")
+            result = (use.tool, canonical(use.arguments), step.text)
+            if result not in said:
+                said.add(result)
+                turns = 0
+    if turns > limit:
+        words = (
+            f"The model has had {turns} turns since a tool last brought a new result, although tools are offered; "
+            f"loops.turns allows {limit}. {_HELP}"
+        )
+        raise Refusal("loop_detected", words, detail={"quota": "loops.turns", "count": turns, "limit": limit})
+
+
+def _shown(tool: str) -> str:
+    """A tool's name, if it looks like one: what else stands there may be anything."""
+    return f"the tool {tool}" if _NAME.fullmatch(tool) else "a tool"
+
+
+def _arrows(agents: Sequence[str]) -> str:
+    return " -> ".join(agents)

@@ -1,0 +1,316 @@
+"""What one workflow (team and correlation id) may use over all its calls. Config key: `quotas`.
+
+Only describes: the store takes. A call reserves its input tokens and its output ceiling at the model's dearest price
+before it leaves, and is charged what the provider reported after. Money is in nano-USD, exact, rounded up once a call.
+Error codes: `quota_exceeded` (the workflow freezes), `quota_busy` (calls in flight hold the rest), `workflow_frozen`
+(also where it expired or was closed), `hop_limit` and `loop_detected` (this call only), `invalid_request` where it
+should have been opened first, and `rate_limited` for the buckets of `limits`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from fractions import Fraction
+from typing import NamedTuple
+
+from gateway.call import NANO_USD, Ask, Debit, Rejection, Usage
+from gateway.config import tiers
+from gateway.config.grammar import Model, Price
+from gateway.config.grammar import Quotas as Settings
+from gateway.errors import Refusal
+from gateway.limits.ratelimit import duration
+
+# No call uses more than this; a provider that reports more is not believed, and stores keep exact integers below it.
+_MOST = 2**53 - 1
+# When a call that waits for others in flight should try again: nobody knows when they end.
+_BUSY_RETRY = 1.0
+
+_ANOTHER = "start a new workflow with another X-Correlation-Id."
+_HELP = f"An operator can resume it with `meshgate workflows resume`, also with a top-up; otherwise {_ANOTHER}"
+
+
+class Quotas:
+    """The configured quotas. Pure: no clock, no store."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._cost = None if settings.cost_usd is None else math.floor(Fraction(str(settings.cost_usd)) * NANO_USD)
+        limited = settings.model_dump(exclude={"ttl", "wait"}, exclude_none=True)
+        self._metered = any(value is not False for value in limited.values())
+
+    @property
+    def ceilings(self) -> dict[str, int]:
+        """The limits of a workflow by quota key; one that is left out is not limited. Money in nano-USD."""
+        found = {"tokens": self._settings.tokens, "cost": self._cost, "calls": self._settings.calls}
+        return {key: limit for key, limit in found.items() if limit is not None}
+
+    def debits(self, model: Model, input_tokens: int, ceiling: int, tier: str = "") -> list[Debit]:
+        """What a call reserves that asks for a service tier: at most `input_tokens` in and `ceiling` out, one call.
+
+        Where anything is limited, the rest is counted with a limit that is never reached, so that operators see it.
+        """
+        limits = self._settings
+        found: list[Debit] = []
+        if not self._metered:
+            return found
+        tokens = _MOST if limits.tokens is None else limits.tokens
+        found.append(Debit("tokens", "tokens", input_tokens + ceiling, tokens, "quotas.tokens"))
+        # Whichever of its targets will serve it, in whichever tier.
+        prices = [one for price in model.prices.values() for one in tiers.possible(price, tier)]
+        amount = max([dearest(price, input_tokens, ceiling) for price in prices])
+        cost = _MOST if self._cost is None else self._cost
+        found.append(Debit("cost", "cost", amount, cost, "quotas.cost_usd"))
+        calls = _MOST if limits.calls is None else limits.calls
+        found.append(Debit("calls", "calls", 1, calls, "quotas.calls"))
+        return found
+
+    def rest(
+        self, debits: Sequence[Debit], model: Model, input_tokens: int, ceiling: int, tier: str = ""
+    ) -> tuple[Debit, ...]:
+        """What a call must reserve beyond `debits` to be served by another model; nothing if that is no dearer."""
+        reserved = {debit.key: debit.amount for debit in debits if not debit.refill}
+        needs = [(it, it.amount - reserved.get(it.key, 0)) for it in self.debits(model, input_tokens, ceiling, tier)]
+        return tuple(it._replace(amount=more) for it, more in needs if more > 0)
+
+    def ask(
+        self,
+        id: str,
+        team: str,
+        correlation_id: str,
+        agent: str,
+        debits: Sequence[Debit],
+        *,
+        lapse: float,
+        chained: bool = False,
+        look: bool = False,
+        history: bool = False,
+        tools: tuple[str, ...] = (),
+    ) -> Ask:
+        """The whole of what a call wants. `lapse`: seconds after which an unsettled reservation counts as lost."""
+        return Ask(
+            id,
+            team,
+            correlation_id,
+            agent,
+            tuple(debits),
+            whole(self._settings.seconds),
+            math.ceil(self._settings.ttl),
+            math.ceil(lapse),
+            whole(self._settings.idle),
+            self._settings.strict,
+            chained=chained,
+            look=look,
+            history=history,
+            tools=tools,
+        )
+
+
+def whole(seconds: float | None) -> int | None:
+    """A time of the configuration as a store takes it: rounded up."""
+    return None if seconds is None else math.ceil(seconds)
+
+
+class _Rates(NamedTuple):
+    """Prices of one token in nano-USD, as numerators over one denominator."""
+
+    input: int
+    output: int
+    cached: int
+    reasoning: int
+    audio: int
+    audio_input: int
+    denominator: int
+
+
+_known: dict[int, tuple[Price, _Rates]] = {}  # by identity: hashing a price takes longer than charging a call
+
+
+def _rates(price: Price) -> _Rates:
+    known = _known.get(id(price))
+    if known is None or known[0] is not price:
+        if len(_known) >= 1024:
+            _known.clear()
+        known = _known[id(price)] = (price, _exactly(price))
+    return known[1]
+
+
+def _exactly(price: Price) -> _Rates:
+    """A part that has no price of its own costs what the whole costs. Decimals are taken as written in the file."""
+    parts = (
+        price.input,
+        price.output,
+        price.input if price.cached_input is None else price.cached_input,
+        price.output if price.reasoning is None else price.reasoning,
+        price.output if price.audio is None else price.audio,
+        next(usd for usd in (price.audio_input, price.audio, price.input) if usd is not None),
+    )
+    exact = [Fraction(str(usd)) * NANO_USD / 1_000_000 for usd in parts]
+    denominator = math.lcm(*(it.denominator for it in exact))
+    input, output, cached, reasoning, audio, audio_input = (int(it * denominator) for it in exact)
+    return _Rates(input, output, cached, reasoning, audio, audio_input, denominator)
+
+
+def dearest(price: Price, input_tokens: int, ceiling: int) -> int:
+    """Nano-USD that a call can cost at most, whatever parts of it turn out to be priced apart."""
+    rates = _rates(price)
+    dear_input = max(rates.input, rates.cached, rates.audio_input)
+    dear_output = max(rates.output, rates.reasoning, rates.audio)
+    return -(-(input_tokens * dear_input + ceiling * dear_output) // rates.denominator)
+
+
+def cost(price: Price, usage: Usage) -> int:
+    """Nano-USD of a call, exact, rounded up once. Parts that exceed their whole are cut to it."""
+    rates = _rates(price)
+    total_in, total_out = _sane(usage.input), _sane(usage.output)
+    if not (usage.cached or usage.reasoning or usage.audio or usage.audio_input):
+        return min(_MOST, -(-(total_in * rates.input + total_out * rates.output) // rates.denominator))
+    cached = min(_sane(usage.cached), total_in)
+    audio_input = min(_sane(usage.audio_input), total_in - cached)
+    reasoning = min(_sane(usage.reasoning), total_out)
+    audio = min(_sane(usage.audio), total_out - reasoning)
+    exact = (
+        (total_in - cached - audio_input) * rates.input
+        + cached * rates.cached
+        + audio_input * rates.audio_input
+        + (total_out - reasoning - audio) * rates.output
+        + reasoning * rates.reasoning
+        + audio * rates.audio
+    )
+    return min(_MOST, -(-exact // rates.denominator))
+
+
+def charge(price: Price, usage: Usage, asked: str) -> int:
+    """Nano-USD of a call that asked for a service tier ("" for none): in the tier that the answer names."""
+    return max([cost(one, usage) for one in tiers.charged(price, asked, usage.tier)])
+
+
+def used(debits: Sequence[Debit], usage: Usage, cost: int) -> dict[str, int]:
+    """What each debit comes to, for `Store.settle`: by `Debit.key`. Calls and requests stay as reserved."""
+    actual = {"tokens": min(_MOST, _sane(usage.input) + _sane(usage.output)), "cost": cost}
+    return {debit.key: actual[debit.unit] for debit in debits if debit.unit in actual}
+
+
+def refusal(rejection: Rejection, ask: Ask, input_tokens: int = 0) -> Refusal:
+    """A rejection in words for the caller: what happened, the limit, what was used, what to do.
+
+    `input_tokens` is the part of a token debit that the caller cannot lower by asking for a shorter answer.
+    """
+    if rejection.reason == "rate":
+        return _rate(rejection, ask.debits[rejection.index], input_tokens)
+    if rejection.reason == "exceeded":
+        return _exceeded(rejection, ask.debits[rejection.index], ask)
+    if rejection.reason == "busy":
+        return _busy(rejection, ask.debits[rejection.index], ask)
+    if rejection.reason == "frozen":
+        return _frozen(rejection, ask)
+    return _ended(rejection, ask)
+
+
+def _rate(rejection: Rejection, debit: Debit, input_tokens: int) -> Refusal:
+    rate = f"{_count(round(debit.refill * debit.window), debit.unit)} per {debit.window} s, {debit.limit} at once"
+    if rejection.retry_after is None:
+        why = _never(debit, input_tokens)
+    else:
+        left = max(0, debit.limit - rejection.used)
+        why = f"this call asks for {_count(debit.amount, debit.unit)}, {left} {'is' if left == 1 else 'are'} left; "
+        why += f"try again in {duration(rejection.retry_after)}"
+    message = f"Rate limit {debit.name} ({rate}): {why}."
+    return Refusal("rate_limited", message, retry_after=rejection.retry_after, detail={"limit": debit.name})
+
+
+def _count(amount: int, unit: str) -> str:
+    """`1 request`, `2 requests`."""
+    return f"{amount} {unit.removesuffix('s') if amount == 1 else unit}"
+
+
+def _never(debit: Debit, input_tokens: int) -> str:
+    """Why no waiting helps, and which number to lower."""
+    ceiling = debit.amount - input_tokens
+    room = debit.limit - input_tokens
+    raised = f"an operator can raise the limit's burst to {debit.amount}"
+    if room > 0:
+        todo = f"Lower its output ceiling (max_tokens or max_completion_tokens, times n) to {room} or less; {raised}"
+    else:
+        todo = f"Its input alone is too much: shorten it; {raised}"
+    return (
+        f"this call reserves {_count(debit.amount, debit.unit)}, {input_tokens} for its input and {ceiling} for its "
+        f"output ceiling, and there are never more than {debit.limit}. {todo}"
+    )
+
+
+def _exceeded(rejection: Rejection, debit: Debit, ask: Ask) -> Refusal:
+    if debit.unit == "hops":
+        message = (
+            f"This call would be {debit.amount} hops deep in the chain of agents of workflow {ask.correlation_id}, and "
+            f"{debit.name} allows {rejection.limit}. Answer from where the chain is; an operator can raise the limit."
+        )
+        return Refusal("hop_limit", message, detail={"quota": debit.name, "limit": rejection.limit})
+    if debit.unit == "repeats":
+        message = (
+            f"Workflow {ask.correlation_id} repeats itself: {debit.name} came {rejection.used + rejection.held} times, "
+            f"and {rejection.limit} are allowed. This call was refused, the workflow goes on: do something else next."
+        )
+        return Refusal("loop_detected", message, detail={"repeated": debit.name, "limit": rejection.limit})
+    message = (
+        f"Workflow {ask.correlation_id} has no room left in {debit.name}: the limit is "
+        f"{_amount(debit, rejection.limit)}, {_amount(debit, rejection.used)} are used, and this call needs up to "
+        f"{_amount(debit, debit.amount)}. The workflow is now frozen. {_HELP}"
+    )
+    return Refusal("quota_exceeded", message, detail={"quota": debit.name})
+
+
+def _busy(rejection: Rejection, debit: Debit, ask: Ask) -> Refusal:
+    message = (
+        f"Calls in flight hold the rest of {debit.name} of workflow {ask.correlation_id}: the limit is "
+        f"{_amount(debit, rejection.limit)}, {_amount(debit, rejection.used)} are used, "
+        f"{_amount(debit, rejection.held)} are held, and this call needs up to "
+        f"{_amount(debit, debit.amount)}. Try again when they have ended, or lower the call's output ceiling."
+    )
+    return Refusal("quota_busy", message, retry_after=_BUSY_RETRY, detail={"quota": debit.name})
+
+
+def _frozen(rejection: Rejection, ask: Ask) -> Refusal:
+    if rejection.index < 0:
+        message = f"Workflow {ask.correlation_id} is frozen and takes no more calls."
+        return Refusal("workflow_frozen", f"{message} {_HELP}")
+    debit = ask.debits[rejection.index]
+    message = (
+        f"Workflow {ask.correlation_id} is frozen: {debit.name} ran out, or a call needed more than was left. The "
+        f"limit is {_amount(debit, rejection.limit)}, {_amount(debit, rejection.used)} are used."
+    )
+    return Refusal("workflow_frozen", f"{message} {_HELP}", detail={"quota": debit.name})
+
+
+def _ended(rejection: Rejection, ask: Ask) -> Refusal:
+    """It takes no more calls, or was never opened, whatever this call asks for."""
+    name = f"Workflow {ask.correlation_id}"
+    if rejection.reason == "unknown":
+        message = (
+            f"{name} is not open here: workflows must be opened before their first call (quotas.strict). Open it "
+            "first, then call with the X-Correlation-Id that this gives."
+        )
+        return Refusal("invalid_request", message, param="X-Correlation-Id")
+    if rejection.reason == "closed":
+        return Refusal("workflow_frozen", f"{name} was closed and takes no more calls: {_ANOTHER}")
+    if rejection.reason == "idle":
+        rest = f" ({rejection.limit} s)" if rejection.limit else ""
+        message = f"{name} has expired: no call came for longer than quotas.idle{rest}. It takes no more: {_ANOTHER}"
+        return Refusal("workflow_frozen", message, detail={"quota": "quotas.idle"})
+    message = (
+        f"{name} has outlived quotas.seconds: it may last {rejection.limit} s and is {rejection.used} s old, so it is "
+        f"now frozen. {_HELP}"
+    )
+    return Refusal("quota_exceeded", message, detail={"quota": "quotas.seconds"})
+
+
+def _amount(debit: Debit, amount: int) -> str:
+    """Money in USD with as many decimals as it needs, anything else as a count with its unit."""
+    if debit.unit != "cost":
+        return f"{amount} {debit.unit}"
+    whole, rest = divmod(amount, NANO_USD)
+    return f"{whole}.{rest:09d}".rstrip("0").rstrip(".") + " USD"
+
+
+def _sane(reported: int) -> int:
+    return min(max(reported, 0), _MOST)

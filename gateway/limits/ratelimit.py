@@ -1,0 +1,328 @@
+"""Which token buckets a call must pay, and the headers that tell how full they are. Config key: `limits`.
+
+Only describes: the store takes. Refused as `rate_limited`. Request buckets pay one, token buckets the estimate
+(input + output ceiling) and get back what was not used. A limit on a claim that the caller's token does not carry does
+not apply to it, nor one on an attribute that the policy does not give the call: such limits are asked for apart, once
+the policy has spoken. Calls of tools pay request buckets only, and none that names a model or a provider.
+"""
+
+from __future__ import annotations
+
+import base64
+import functools
+import hashlib
+import json
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from fnmatch import fnmatchcase
+from typing import NamedTuple
+from urllib.parse import quote
+
+from gateway.call import Balance, Debit, Rejection, Reservation, Subject, Unit
+from gateway.config.grammar import Limit
+from gateway.identity.claims import claim
+
+_CACHED = 8192  # different callers and what they call, kept ready
+_LONGEST = 999_999_999_999_999  # the largest structured-field integer, RFC 9651 section 3.3.1
+_LONGEST_NAME = 120  # of an owner within a bucket's key; longer ones are replaced by their digest
+
+
+_COUNTED: tuple[Unit, ...] = ("requests", "tokens")
+_NAMES = {
+    unit: tuple(f"x-ratelimit-{what}-{unit}".encode() for what in ("limit", "remaining", "reset")) for unit in _COUNTED
+}
+
+
+class _Named(NamedTuple):
+    """A configured limit, ready to use: its name in headers and messages, a digest that stands for its text."""
+
+    name: str
+    digest: str
+    unit: Unit
+    limit: Limit
+    refill: float
+    burst: int
+    window: int
+
+
+class _Asked(NamedTuple):
+    """All of a call that decides which buckets it pays.
+
+    `claims` are the values of the claims that limits name, `attributes` those of the attributes; None before the policy
+    has spoken.
+    """
+
+    agent: str
+    team: str
+    roles: tuple[str, ...]
+    claims: tuple[str | None, ...]
+    model: str
+    providers: tuple[str, ...]
+    tool: str
+    stream: bool
+    attributes: tuple[str | None, ...] | None = None
+
+
+class RateLimits:
+    """The configured limits. Pure; `debits` is a look-up once a combination of names has been seen."""
+
+    def __init__(self, limits: tuple[Limit, ...]) -> None:
+        named = tuple(_named(limits))
+        self._limits = tuple(it for it in named if not it.limit.per.startswith("attributes."))
+        self._late = tuple(it for it in named if it.limit.per.startswith("attributes."))
+        scopes = dict.fromkeys(limit.per for limit in limits)
+        self._claims = tuple(per.removeprefix("claims.") for per in scopes if per.startswith("claims."))
+        self._attributes = tuple(per.removeprefix("attributes.") for per in scopes if per.startswith("attributes."))
+        self._buckets = functools.lru_cache(_CACHED)(self._match)
+
+    def debits(
+        self,
+        subject: Subject,
+        model: str = "",
+        providers: Sequence[str] = (),
+        tokens: int = 0,
+        *,
+        tool: str = "",
+        stream: bool = False,
+        attributes: Mapping[str, str] | None = None,
+    ) -> list[Debit]:
+        """One debit for each bucket that applies, of a call to a model or of a call of a `tool`.
+
+        `tokens` is the estimate; `providers` those that may be called. With `attributes`, which a policy gave the call,
+        only the buckets that these choose; without, all others.
+        """
+        given = None if attributes is None else tuple([_value(attributes.get(name)) for name in self._attributes])
+        if given is not None and not any(given):
+            return []
+        claims = tuple([_value(claim(subject.claims, name)) for name in self._claims]) if self._claims else ()
+        asked = _Asked(subject.agent, subject.team, subject.roles, claims, model, tuple(providers), tool, stream, given)
+        return [
+            it
+            if it.unit == "requests"
+            else Debit(it.key, it.unit, tokens, it.limit, it.name, it.refill, it.window, it.partition)
+            for it in self._buckets(asked)
+        ]
+
+    def headers(self, outcome: Reservation | Rejection, debits: Sequence[Debit]) -> list[tuple[bytes, bytes]]:
+        """`RateLimit-Policy`, `RateLimit` (draft-ietf-httpapi-ratelimit-headers-11) and the `x-ratelimit-*` family.
+
+        After a rejection only the bucket that refused is known; after one by a quota, only the policies. Of buckets
+        that differ only in a name that is none of the caller's business (providers), the emptiest stands for all.
+        """
+        if isinstance(outcome, Reservation):
+            pairs = [pair for pair in zip(outcome.ask.debits, outcome.balances, strict=True) if pair[0].refill]
+            buckets = tuple([_described(pair[0]) for pair in pairs])
+            known = [(debit, balance, _until_more(debit, balance)) for debit, balance in _emptiest(pairs)]
+        else:
+            buckets = tuple([_described(it) for it in debits if it.refill])
+            known = _refused(outcome, debits)
+        if not buckets:
+            return []
+        headers = [_policy(buckets)]
+        if known:
+            headers.append((b"ratelimit", ", ".join([_state(*it) for it in known]).encode()))
+        tightest: dict[Unit, tuple[Debit, Balance]] = {}
+        for debit, balance, _ in known:
+            other = tightest.get(debit.unit)
+            if other is None or balance.remaining < other[1].remaining:
+                tightest[debit.unit] = (debit, balance)
+        for unit in _NAMES:
+            if unit in tightest:
+                headers += _family(*tightest[unit])
+        return headers
+
+    def _match(self, asked: _Asked) -> tuple[Debit, ...]:
+        found: dict[str, Debit] = {}
+        claims = dict(zip(self._claims, asked.claims, strict=True))
+        attributes = dict(zip(self._attributes, asked.attributes or (), strict=False))
+        for it in self._limits if asked.attributes is None else self._late:
+            if not _counts(it, asked):
+                continue
+            for owner, partition in _owners(it.limit, asked, claims, attributes):
+                # The limit itself is part of the key: when an operator changes it, its buckets start afresh.
+                key = f"{owner}:{it.digest}"
+                found[key] = Debit(key, it.unit, 1, it.burst, it.name, it.refill, it.window, partition)
+        return tuple(found.values())
+
+
+def _named(limits: tuple[Limit, ...]) -> Iterator[_Named]:
+    """Names like `agent-requests`; the second of a kind is `agent-requests-2`."""
+    seen: dict[str, int] = {}
+    for index, limit in enumerate(limits):
+        unit: Unit = "requests" if limit.requests else "tokens"
+        rate = limit.requests or limit.tokens
+        if rate is None:
+            raise ValueError(f"limits[{index}] counts neither requests nor tokens")
+        name = f"{limit.per}-{unit}"
+        seen[name] = seen.get(name, 0) + 1
+        if seen[name] > 1:
+            name = f"{name}-{seen[name]}"
+        window = max(1, round(rate.seconds))
+        digest = hashlib.sha256(limit.model_dump_json().encode()).hexdigest()[:12]
+        yield _Named(name, digest, unit, limit, rate.units / rate.seconds, limit.burst or rate.units, window)
+
+
+def _counts(it: _Named, asked: _Asked) -> bool:
+    """Whether the limit counts this call."""
+    match = it.limit.match
+    if asked.tool:
+        if it.unit == "tokens":
+            return False
+    elif it.limit.per == "tool" or match.tool != "*":
+        return False
+    names = (
+        (asked.agent, match.agent),
+        (asked.team, match.team),
+        (asked.model, match.model),
+        (asked.tool, match.tool),
+    )
+    return (
+        all(fnmatchcase(name, pattern) for name, pattern in names)
+        and _any(asked.roles, match.role)
+        and _any(asked.providers, match.provider)
+        and match.stream in (None, asked.stream)
+    )
+
+
+def _any(names: Iterable[str], pattern: str) -> bool:
+    return pattern == "*" or any(fnmatchcase(name, pattern) for name in names)
+
+
+_Values = Mapping[str, str | None]  # of claims or attributes, by name
+
+
+def _owners(limit: Limit, asked: _Asked, claims: _Values, attributes: _Values) -> list[tuple[str, str]]:
+    """Whose buckets, and their partition in headers: what tells a caller one from the other, if he chooses.
+
+    The first word says whose bucket it is (the Redis store places it by that); names cannot forge another's.
+    """
+    match limit.per:
+        case "agent":
+            return [(f"agent:{_part(asked.team)}:{_part(asked.agent)}", "")]
+        case "team":
+            return [(f"team:{_part(asked.team)}", "")]
+        case "model":
+            return [(f"model:{_part(asked.model)}", _base64(asked.model.encode()))] if asked.model else []
+        case "tool":
+            return [(f"tool:{_part(asked.tool)}", _base64(asked.tool.encode()))]
+        case "provider":
+            return [(f"provider:{_part(it)}", "") for it in asked.providers if fnmatchcase(it, limit.match.provider)]
+        case "role":
+            return [(f"role:{_part(it)}", "") for it in asked.roles if fnmatchcase(it, limit.match.role)]
+    kind, _, name = limit.per.partition(".")
+    value = (claims if kind == "claims" else attributes).get(name)
+    if value is None:
+        return []
+    # A header does not say what the value is, only whether it was the same as in another answer.
+    return [(f"{kind}:{_part(name)}:{value}", _base64(hashlib.sha256(value.encode()).digest()[:6]))]
+
+
+def elsewhere(debits: Sequence[Debit], provider: str) -> dict[str, int]:
+    """Nothing, for each token bucket of a provider that did not serve: a failover settles only with who answered."""
+    owner = f"provider:{_part(provider)}:"
+    return {
+        debit.key: 0
+        for debit in debits
+        if debit.unit == "tokens" and debit.key.startswith("provider:") and not debit.key.startswith(owner)
+    }
+
+
+def _part(name: str) -> str:
+    part = quote(name, safe="", errors="surrogatepass")
+    if len(part) <= _LONGEST_NAME:
+        return part
+    return "=" + hashlib.sha256(part.encode()).hexdigest()  # no quoted name holds a "="
+
+
+def _value(value: object) -> str | None:
+    """A claim's value as part of a key; None if there is none. Only texts and others that read alike share one."""
+    if value is None:
+        return None
+    return _part(value if isinstance(value, str) else json.dumps(value, sort_keys=True))
+
+
+def _base64(data: bytes) -> str:
+    return base64.b64encode(data).decode()
+
+
+def _emptiest(pairs: Iterable[tuple[Debit, Balance]]) -> Iterable[tuple[Debit, Balance]]:
+    """One bucket of each name and partition."""
+    found: dict[tuple[str, str], tuple[Debit, Balance]] = {}
+    for pair in pairs:
+        name = (pair[0].name, pair[0].partition)
+        if name not in found or pair[1].remaining < found[name][1].remaining:
+            found[name] = pair
+    return found.values()
+
+
+def _until_more(debit: Debit, balance: Balance) -> int | None:
+    """Seconds until the bucket has one unit more than now; None if it is full."""
+    if balance.remaining >= debit.limit:
+        return None
+    level = debit.limit - balance.reset * debit.refill
+    return whole_seconds((balance.remaining + 1 - level) / debit.refill)
+
+
+def _refused(outcome: Rejection, debits: Sequence[Debit]) -> list[tuple[Debit, Balance, int | None]]:
+    """The bucket that refused, how it stands, and when it has what the call wants: the same time as Retry-After."""
+    if outcome.reason != "rate":
+        return []
+    debit = debits[outcome.index]
+    balance = Balance(max(0, debit.limit - outcome.used), outcome.used / debit.refill)
+    wait = _until_more(debit, balance) if outcome.retry_after is None else whole_seconds(outcome.retry_after)
+    return [(debit, balance, wait)]
+
+
+def whole_seconds(wait: float) -> int:
+    """A time to wait as headers say it: rounded up, at least a second."""
+    return max(1, math.ceil(wait))
+
+
+_Described = tuple[str, Unit, float, int, int, str]
+
+
+def _described(debit: Debit) -> _Described:
+    return debit.name, debit.unit, debit.refill, debit.limit, debit.window, debit.partition
+
+
+@functools.lru_cache(1024)
+def _policy(buckets: tuple[_Described, ...]) -> tuple[bytes, bytes]:
+    """`RateLimit-Policy` of buckets, each name and partition once."""
+    items = []
+    for name, unit, refill, limit, window, partition in dict.fromkeys(buckets):
+        quota = min(_LONGEST, round(refill * window))
+        qualified = "" if unit == "requests" else f';qu="{unit}"'  # requests is the draft's default
+        burst = "" if quota == limit else f";meshgate-burst={min(_LONGEST, limit)}"
+        items.append(f'"{name}";q={quota}{qualified};w={window}{_pk(partition)}{burst}')
+    return b"ratelimit-policy", ", ".join(items).encode()
+
+
+def _pk(partition: str) -> str:
+    return f";pk=:{partition}:" if partition else ""
+
+
+def _state(debit: Debit, balance: Balance, wait: int | None) -> str:
+    until = "" if wait is None else f";t={min(_LONGEST, wait)}"
+    return f'"{debit.name}";r={min(_LONGEST, max(0, balance.remaining))}{until}{_pk(debit.partition)}'
+
+
+def _family(debit: Debit, balance: Balance) -> list[tuple[bytes, bytes]]:
+    limit, remaining, reset = _NAMES[debit.unit]
+    return [
+        (limit, b"%d" % debit.limit),
+        (remaining, b"%d" % balance.remaining),
+        (reset, duration(balance.reset).encode()),
+    ]
+
+
+def duration(seconds: float) -> str:
+    """OpenAI's form of a time to wait: `6m0s`, `1s`, `20ms`, `1h2m3.5s`; rounded up to a millisecond."""
+    ms = max(0, -int(-seconds * 1000 // 1))
+    if 0 < ms < 1000:
+        return f"{ms}ms"
+    minutes, rest = divmod(ms, 60_000)
+    hours, minutes = divmod(minutes, 60)
+    tail = f"{rest / 1000:.3f}".rstrip("0").rstrip(".") + "s"
+    if hours:
+        return f"{hours}h{minutes}m{tail}"
+    return f"{minutes}m{tail}" if minutes else tail

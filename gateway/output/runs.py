@@ -1,0 +1,220 @@
+"""Running texts in fields that nobody named: judged across chunks as one text, and edited in their places.
+
+A field whose texts are not all judged yet waits, and leaves as it came but for what had to be changed: unlike the main
+texts of an answer, nothing moves from one chunk to the next, because it may be a title or an address as well as a part
+of a text. Fields of one name keep their order.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import Final, Protocol
+
+from gateway.call import Finding
+from gateway.dialects import Channel, Field, Piece
+from gateway.dialects.fields import is_listed
+from gateway.errors import Refusal
+from gateway.output.elements import Elements
+
+MAX_WAITING: Final = 4 * 1024 * 1024  # characters of fields that wait at a time
+_FIELD: Final = 256  # characters that a field counts for beside its texts
+_ATOMS: Final = frozenset({"url", "uri", "href", "src", "link", "image"})  # keys whose values stand alone
+_SCHEMES: Final = ("http://", "https://")
+
+Edit = tuple[int, int, str]
+"""What stands in place of [start, end)."""
+
+
+class Segment(Protocol):
+    """Text that is judged, and what was found in it."""
+
+    @property
+    def text(self) -> str: ...
+    @property
+    def findings(self) -> Sequence[Finding]: ...
+
+
+Name = tuple[str, int, str]
+"""What fields have in common that keep their order: level, choice and key."""
+
+
+class Judge(Protocol):
+    """What judges one run: a window, then guards, which see the text as the caller will get it."""
+
+    def feed(self, text: str) -> Segment: ...
+    def close(self) -> Segment: ...
+    def edits(self, text: str, findings: Sequence[Finding]) -> list[Edit]: ...
+    def element(self, text: str) -> Sequence[Finding]: ...
+    def guard(self, text: str, final: bool) -> str: ...
+
+
+class Run:
+    """One running text, and the pieces of it that wait. `done` takes the fields whose texts are all judged.
+
+    `listed`: its pieces are elements of lists. With `certain` see `elements`.
+    """
+
+    __slots__ = ("_done", "_due", "_elements", "_judge", "_open", "_ready")
+
+    def __init__(self, judge: Judge, done: list[Field], *, listed: bool, certain: bool = False) -> None:
+        self._judge = judge
+        self._done = done
+        self._elements = Elements(judge.element, certain=certain) if listed else None
+        self._open: deque[Piece] = deque()  # pieces of which the window holds something
+        self._due: deque[tuple[Piece, int]] = deque()  # pieces of which the guards do, and how long they will be
+        self._ready = ""
+
+    def feed(self, piece: Piece) -> None:
+        """Take a piece."""
+        self._open.append(piece)
+        text = piece.holder[piece.key]
+        if self._elements is not None:
+            self._elements.add(text)
+        self._settle(self._judge.feed(text), final=False)
+
+    def note(self, text: str) -> None:
+        """What the next pieces say together."""
+        if self._elements is not None:
+            self._elements.note(text)
+
+    def close(self) -> None:
+        """The text has ended."""
+        self._settle(self._judge.close(), final=True)
+
+    def _settle(self, segment: Segment, *, final: bool) -> None:
+        text = segment.text
+        if text or final:
+            found = segment.findings
+            if self._elements is not None:
+                found = self._elements.merge(len(text), found)
+            edits = self._judge.edits(text, found) if found else []
+            self._ready += self._judge.guard("".join(self._spread(text, edits)), final)
+        due = self._due
+        while due and (final or len(self._ready) >= due[0][1]):
+            piece, size = due.popleft()
+            if final and not due:
+                size = len(self._ready)
+            if _write(piece, self._ready[:size]):
+                self._done.append(piece.field)
+            self._ready = self._ready[size:]
+
+    def _spread(self, text: str, edits: Sequence[Edit]) -> list[str]:
+        """What stays of a text that was judged, each part noted with the piece that it is of."""
+        parts: list[str] = []
+        begin = number = 0
+        while begin < len(text):
+            piece = self._open[0]
+            end = min(begin + piece.left, len(text))
+            at = begin
+            own: list[str] = []
+            while number < len(edits) and edits[number][0] < end:
+                start, stop, instead = edits[number]
+                if start >= begin:
+                    own += text[at:start], instead
+                at = max(at, min(stop, end))
+                if stop > end:
+                    break
+                number += 1
+            own.append(text[at:end])
+            piece.parts += own
+            piece.left -= end - begin
+            parts += own
+            begin = end
+            if not piece.left:
+                self._open.popleft()
+                self._due.append((piece, sum(map(len, piece.parts))))
+        return parts
+
+
+def _write(piece: Piece, text: str) -> bool:
+    """Put what stays of a piece in its place; True if it was the last of its field."""
+    if piece.holder[piece.key] != text:
+        piece.holder[piece.key] = text
+        piece.field.changed = True
+    piece.field.waiting -= 1
+    return not piece.field.waiting
+
+
+def judge_whole(field: Field, judge: Judge, *, certain: bool = False) -> bool:
+    """Judge the texts of a field that is whole as one run, in their places; True if any changed."""
+    field.waiting = len(field.pieces)
+    run = Run(judge, [], listed=True, certain=certain)
+    for piece in field.pieces:
+        run.feed(piece)
+    run.close()
+    return field.changed
+
+
+class Runs:
+    """All of one answer. Keeps no judge once its run has ended: a cycle would wait for the garbage collector."""
+
+    def __init__(self) -> None:
+        self._runs: dict[Channel, Run] = {}
+        self._done: list[Field] = []
+        self._waiting: dict[Name, deque[tuple[Field, int]]] = {}
+        self._size = 0
+
+    def __len__(self) -> int:
+        return len(self._runs)
+
+    def take(self, field: Field, judge: Callable[[Channel], Judge]) -> bool:
+        """Judge a field; False if it has to wait, and was taken out of its chunk. `judge` makes a new run's judge."""
+        field.waiting = len(field.pieces)
+        several = _together(field.pieces) if field.waiting > 1 else {}
+        for piece in field.pieces:
+            run = self._runs.get(piece.channel)
+            if run is not None and piece.key in _ATOMS and piece.holder[piece.key].startswith(_SCHEMES):
+                self._runs.pop(piece.channel).close()
+                run = None
+            if run is None:
+                run = self._runs[piece.channel] = Run(judge(piece.channel), self._done, listed=is_listed(piece.channel))
+            if several and piece.channel in several:  # what one chunk lists is a text, too
+                run.note(several.pop(piece.channel))
+            run.feed(piece)
+        if not field.waiting and not field.loose and _name(field) not in self._waiting:
+            return True
+        size = _FIELD + sum(len(piece.holder[piece.key]) for piece in field.pieces)
+        field.detach()
+        self._waiting.setdefault(_name(field), deque()).append((field, size))
+        self._size += size
+        if self._size > MAX_WAITING:
+            raise Refusal(
+                "output_blocked",
+                f"The answer has more than {MAX_WAITING} characters in fields that cannot be judged before it ends.",
+                stage="output",
+            )
+        return False
+
+    def released(self) -> list[Field]:
+        """The fields that need wait no longer."""
+        out = []
+        for done in self._done:
+            waiting = self._waiting.get(_name(done))
+            while waiting and not waiting[0][0].waiting:
+                field, size = waiting.popleft()
+                self._size -= size
+                out.append(field)
+            if waiting is not None and not waiting:
+                del self._waiting[_name(done)]
+        self._done.clear()
+        return out
+
+    def close(self) -> list[Field]:
+        """The answer has ended: the fields that still wait."""
+        for run in self._runs.values():
+            run.close()
+        self._runs.clear()
+        return self.released()
+
+
+def _together(pieces: Sequence[Piece]) -> dict[Channel, str]:
+    """The texts of which one field has more than one piece."""
+    said: dict[Channel, list[str]] = {}
+    for piece in pieces:
+        said.setdefault(piece.channel, []).append(piece.holder[piece.key])
+    return {channel: "".join(texts) for channel, texts in said.items() if len(texts) > 1}
+
+
+def _name(field: Field) -> Name:
+    return field.level, field.choice, field.key

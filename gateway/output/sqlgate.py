@@ -1,0 +1,211 @@
+"""The gate for SQL: what statements an answer may hold, in the arguments of tool calls and in its texts.
+
+Config key: `output.sql`; a policy's obligation `sql` narrows it for one call. Refuses with sql_blocked. Fails closed:
+what looks like SQL and cannot be read, or is longer than `max_chars`, is refused. Messages name kinds of statement and
+rules, never a name or a value of the statement.
+
+`SqlFacts` tells policies of the statements in a request's own tool calls.
+"""
+
+from __future__ import annotations
+
+import fnmatch
+import re
+from collections.abc import Callable, Collection, Iterable, Sequence
+from typing import Final
+
+from gateway.call import Call, Json, Span
+from gateway.config.sections import Sql
+from gateway.detect.sql import forms
+from gateway.detect.sql.find import Arguments, Finder
+from gateway.detect.sql.inject import Breakout
+from gateway.detect.sql.read import KINDS, Reader, Statement
+from gateway.dialects import tree
+from gateway.errors import Refusal
+from gateway.redaction.texts import Generations, hashed
+
+MAX_FACTS: Final = 100  # statements of one request that a policy is told of
+_REMEMBERED: Final = 4_096  # texts
+_SHORT: Final = 7  # characters; no statement is shorter
+
+
+class SqlGate:
+    """The gate, compiled for one configuration; None: only what a policy demands. Loads sqlglot when first needed."""
+
+    def __init__(self, config: Sql | None) -> None:
+        self.configured = config is not None
+        self._config = config or Sql(allow=KINDS, require_where=False)
+        self._tables = _Patterns(self._config.deny_tables)
+        self._columns = _Patterns(pattern for pattern in self._config.deny_columns if "." not in pattern)
+        self._dotted = _Patterns(pattern for pattern in self._config.deny_columns if "." in pattern)
+        self._allow = frozenset(self._config.allow)
+        self._reader: Reader | None = None
+        self._arguments: Arguments | None = None
+        self.limit = self._config.max_chars
+        if self.configured:
+            self.load()
+
+    def load(self) -> Reader:
+        """The reader, made now if it was not: a second, off the event loop once there are calls."""
+        if self._reader is None:
+            forms.load()
+            self._reader = Reader(self._config.dialect or "")
+        return self._reader
+
+    def demanded(self, call: Call) -> tuple[SqlGate, ...]:
+        """This gate, where the configuration has none and a policy demands one of the call."""
+        obliged = call.decision is not None and call.decision.obligations.sql is not None
+        return (self,) if obliged and not self.configured else ()
+
+    def guard(self, call: Call) -> Finder:
+        """The judge of one running text."""
+        return Finder(self.load(), self._check(call), self.limit, spent=call.screening)
+
+    def text(self, call: Call, text: str) -> str:
+        """A whole text; unchanged if nothing in it is refused."""
+        if len(text) >= _SHORT:
+            self.guard(call).whole(text)
+        return text
+
+    def argument(self, call: Call, text: str) -> str:
+        """A string among the arguments of a tool call."""
+        if len(text) >= _SHORT:
+            self.arguments()(text, self._check(call), call.screening)
+        return text
+
+    def arguments(self) -> Arguments:
+        """What looks through strings of arguments."""
+        if self._arguments is None:
+            self._arguments = Arguments(self.load(), Breakout(self._config.dialect or ""), self.limit)
+        return self._arguments
+
+    def _check(self, call: Call) -> Callable[[Sequence[Statement]], None]:
+        demanded = call.decision.obligations.sql if call.decision is not None else None
+        allow = self._allow if demanded is None else self._allow.intersection(demanded)
+
+        def check(statements: Sequence[Statement]) -> None:
+            for statement in statements:
+                problem = self._problem(statement, allow)
+                if problem:
+                    raise _refusal(problem, statement)
+
+        return check
+
+    def _problem(self, statement: Statement, allow: Collection[str]) -> str:
+        """What is wrong with a statement; nothing if it may pass."""
+        config = self._config
+        if not statement.readable:
+            return (
+                f"SQL that cannot be read, is longer than {config.max_chars} characters (output.sql.max_chars), or "
+                "takes more to read than one answer may"
+            )
+        refused = sorted(statement.kinds.difference(allow))
+        if refused:
+            return f"SQL of a kind that may not pass ({', '.join(refused)})"
+        if self._names_denied(statement):
+            return "SQL that names a table or column that may not be touched (output.sql.deny_tables, deny_columns)"
+        if config.require_where and statement.unbounded:
+            return f"SQL that would {statement.kind} every row: it needs a WHERE (output.sql.require_where)"
+        most = config.require_limit
+        if most is not None and "select" in statement.kinds and (statement.rows is None or statement.rows > most):
+            return f"a query without a LIMIT of at most {most} rows (output.sql.require_limit)"
+        return ""
+
+    def _names_denied(self, statement: Statement) -> bool:
+        tables, columns, dotted = self._tables, self._columns, self._dotted
+        names = {*statement.tables, *(name.rpartition(".")[2] for name in statement.tables)}
+        if tables and any(map(tables, names | statement.words)):
+            return True
+        if not (columns or dotted):
+            return False
+        last = {name.rpartition(".")[2] for name in statement.columns} | statement.words
+        if columns and (statement.stars or any(map(columns, last))):
+            return True
+        return bool(dotted) and self._dotted_denied(statement, names)
+
+    def _dotted_denied(self, statement: Statement, names: Collection[str]) -> bool:
+        """Whether a column that is denied in one table is read from it, by name or with all others."""
+        wild = [pattern.lower().rpartition(".") for pattern in self._config.deny_columns if "." in pattern]
+        for star in statement.stars:
+            owners = names if not star else {star, star.rpartition(".")[2]}
+            if any(fnmatch.fnmatchcase(owner, table) for owner in owners for table, _, _ in wild):
+                return True
+        for column in statement.columns:
+            owner, _, name = column.rpartition(".")
+            owners = {owner, owner.rpartition(".")[2]} if owner else set(names)
+            if any(map(self._dotted, (f"{table}.{name}" for table in owners))):
+                return True
+        return any(
+            fnmatch.fnmatchcase(word, column) for word in statement.words for _, _, column in wild
+        )  # no grammar tells whose
+
+
+class _Patterns:
+    """Shell patterns for names in lower case; false if there are none."""
+
+    def __init__(self, patterns: Iterable[str]) -> None:
+        self._patterns = [re.compile(fnmatch.translate(pattern.lower())) for pattern in patterns]
+
+    def __bool__(self) -> bool:
+        return bool(self._patterns)
+
+    def __call__(self, name: str) -> bool:
+        return any(pattern.match(name) for pattern in self._patterns)
+
+
+def _refusal(problem: str, statement: Statement) -> Refusal:
+    return Refusal(
+        "sql_blocked",
+        f"The answer held {problem} and was stopped. Ask for something else, or ask the operator about output.sql.",
+        stage="output",
+        detail={"sql": sorted(statement.kinds)},
+    )
+
+
+class SqlFacts:
+    """What policies are told of the SQL in a request's tool calls; each text is read once as long as it comes back."""
+
+    def __init__(self, gate: SqlGate) -> None:
+        self._gate = gate
+        self._known: Generations[tuple[Json, ...]] = Generations(_REMEMBERED)
+
+    def of(self, spans: Sequence[Span], team: str = "") -> list[Json]:
+        """`{statement, kind, kinds, tables, columns, writes, readable}` of each, once; values are `?`."""
+        found: list[Json] = []
+        for span in spans:
+            if len(span.text) < _SHORT or not tree.is_argument(span):
+                continue
+            key = hashed((team, span.text))
+            facts = self._known.recall(key)
+            if facts is None:
+                facts = self._read(span.text)
+                self._known.keep(key, facts)
+            found += [fact for fact in facts if fact not in found]
+            if len(found) >= MAX_FACTS:
+                break
+        return found[:MAX_FACTS]
+
+    def _read(self, text: str) -> tuple[Json, ...]:
+        statements: list[Statement] = []
+        self._gate.arguments()(text, statements.extend)
+        return tuple(map(_fact, dict.fromkeys(statements)))
+
+
+def _fact(statement: Statement) -> Json:
+    return {
+        "statement": statement.text,
+        "kind": statement.kind,
+        "kinds": sorted(statement.kinds),
+        "tables": _told(statement.tables),
+        "columns": _told(statement.columns - statement.doubtful),
+        "writes": statement.writes,
+        "readable": statement.readable,
+    }
+
+
+_TOLD: Final = re.compile(r"[^\W\d][\w$]{0,63}(?:\.[^\W\d][\w$]{0,63}){0,3}")
+
+
+def _told(names: Iterable[str]) -> list[str]:
+    """Names that look like names; what else stands in quotes may be a value."""
+    return sorted(name for name in names if _TOLD.fullmatch(name))

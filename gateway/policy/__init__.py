@@ -1,0 +1,1 @@
+"""Stage 5: what the policies say of a call."""

@@ -1,0 +1,50 @@
+"""What a configuration says that nothing else knows: roles without rules, matches that no name fits. Pure.
+
+None of these is an error: an agent may come from a token, a role from a policy's code. Most are mistyped.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from fnmatch import fnmatchcase
+
+from gateway.config.grammar import Config
+from gateway.config.messages import suggest
+
+
+def doubts(config: Config, roles: Sequence[str] | None) -> Iterator[str]:
+    """Each doubt in words. `roles`: those that the policy's data knows; None: the data has no table of roles."""
+    for name, agent in config.agents.items():
+        for role in agent.roles:
+            if doubt := of_role(role, roles):
+                yield f"agents.{name}.roles: {doubt}"
+    known = _names(config, roles)
+    for path, match in _matches(config):
+        for field, names in known.items():
+            pattern = getattr(match, field, "*")
+            if names and pattern != "*" and not _fits(pattern, names):
+                yield f"{path}.match.{field}: no {field} here matches {pattern!r}{suggest(pattern, sorted(names))}"
+
+
+def of_role(role: str, roles: Sequence[str] | None) -> str:
+    """What is doubtful about a role, with the name that was probably meant; "" for nothing. `roles`: see `doubts`."""
+    if roles is None or role in roles:
+        return ""
+    return f"the policy data has no role {role!r}{suggest(role, roles)}"
+
+
+def _matches(config: Config) -> Iterator[tuple[str, object]]:
+    for index, limit in enumerate(config.limits):
+        yield f"limits[{index}]", limit.match
+    for index, rule in enumerate(config.pii.rules if config.pii else ()):
+        yield f"pii.rules[{index}]", rule.match
+
+
+def _names(config: Config, roles: Iterable[str] | None) -> dict[str, Collection[str]]:
+    """What each field of a match may name; nothing where tokens or the store may bring others."""
+    return {"model": config.models.keys(), "provider": config.providers.keys(), "role": list(roles or ())}
+
+
+def _fits(pattern: str, names: Iterable[str]) -> bool:
+    # A model's own name may be a pattern; then either may fit the other.
+    return any(fnmatchcase(name, pattern) or ("*" in name and fnmatchcase(pattern, name)) for name in names)

@@ -1,0 +1,187 @@
+"""A bundle: a folder of Rego modules and data, its version, and its tests.
+
+Laid out as OPA reads it: `*.rego` anywhere below the root, `data.yaml` or `data.json` in any folder, mounted at the
+folder's path. Modules named `*_test.rego` serve the tests only. The version is a digest of all of it, so that every
+decision can be traced to the very files. YAML is read as OPA reads it (the 1.2 core schema: `on` and `yes` are text);
+what might be read otherwise is refused. https://www.openpolicyagent.org/docs/management-bundles#bundle-file-format
+"""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, ClassVar
+
+from gateway.errors import ConfigError
+from gateway.policy.engines import outline as rego
+from gateway.policy.engines.data import parse_json, parse_yaml
+from gateway.policy.engines.rego import UNDEFINED, EvaluationError, Problem, Program, RegoError, compile_bundle
+from gateway.policy.engines.rego.values import spell
+
+_DATA = {"data.yaml": parse_yaml, "data.yml": parse_yaml, "data.json": parse_json}
+SHORT = 12
+LIMIT = 30.0  # seconds for all tests of a bundle
+_SHOWN = 5  # mistakes that one message names
+
+
+@dataclass(frozen=True, slots=True)
+class TestResult:
+    """One `test_*` rule: its full name, its file, whether it held, and if not, what it was instead."""
+
+    __test__: ClassVar[bool] = False  # no test of pytest's
+
+    name: str
+    file: str
+    passed: bool
+    message: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Bundle:
+    """A bundle as read from disk; nothing in it changes."""
+
+    path: Path
+    digest: str
+    modules: tuple[rego.Module, ...]
+    data: Mapping[str, Any]
+    tests: tuple[rego.Module, ...]
+
+    @property
+    def version(self) -> str:
+        """The digest, as far as people read it."""
+        return self.digest[:SHORT]
+
+
+def load(path: str | Path) -> Bundle:
+    """Read a folder. Raises ConfigError with file and line."""
+    root = Path(path)
+    if not root.is_dir():
+        raise ConfigError(
+            f"policy.path: {root} is not a directory; name the root directory of a bundle, with *.rego files in it"
+        )
+    hasher = hashlib.sha256()
+    modules: list[rego.Module] = []
+    data: dict[str, Any] = {}
+    for file in files(root):
+        relative = file.relative_to(root)
+        content = _read(file)
+        hasher.update(digested(relative.as_posix().encode(), content))
+        if file.suffix == ".rego":
+            modules.append(rego.read(str(file), _text(file, content)))
+        else:
+            _mount(data, relative.parent.parts, _DATA[file.name](str(file), content), file)
+    rules = tuple(module for module in modules if not module.is_test)
+    if not rules:
+        raise ConfigError(f"policy.path: no *.rego below {root}; the entry point is `decision` in `package gateway`")
+    tests = tuple(module for module in modules if module.is_test)
+    return Bundle(root, hasher.hexdigest(), rules, MappingProxyType(data), tests)
+
+
+def digested(name: bytes, content: bytes) -> bytes:
+    """What of a file goes into a digest of several. Lengths keep `a` + `bc` apart from `ab` + `c`."""
+    return b"%d %s %d " % (len(name), name, len(content)) + content
+
+
+def files(root: Path) -> list[Path]:
+    """The files that make up a bundle, in order; what is hidden is not part of it."""
+    found = (file for file in root.rglob("*") if file.suffix == ".rego" or file.name in _DATA)
+    visible = (file for file in found if not any(part.startswith(".") for part in file.relative_to(root).parts))
+    return sorted(file for file in visible if file.is_file())
+
+
+def program(modules: Sequence[rego.Module], data: Mapping[str, Any]) -> Program:
+    """Modules and data, compiled. Raises ConfigError with file, line and OPA's code for each mistake."""
+    try:
+        return compile_bundle({module.file: module.source for module in modules}, dict(data))
+    except RegoError as error:
+        shown = [f"{one.at.file}:{one.at.row}: {_words(one)} ({one.code})" for one in error.problems[:_SHOWN]]
+        raise ConfigError("; ".join(shown)) from None
+    except RecursionError:
+        raise ConfigError(f"{modules[0].file}: something in the bundle is nested too deeply to be compiled") from None
+
+
+def _words(problem: Problem) -> str:
+    details = [" ".join(detail.split()) for detail in problem.details]
+    return f"{problem.message} [{', '.join(details)}]" if details else problem.message
+
+
+def uncovered(bundle: Bundle) -> tuple[list[tuple[str, int]], int]:
+    """The lines of the rules that no test evaluates, and how many lines there are. Raises ConfigError."""
+    from gateway.policy.engines.rego.coverage import Coverage  # for this command alone
+
+    rules = {module.file for module in bundle.modules}
+    coverage = Coverage(program((*bundle.modules, *bundle.tests), bundle.data))
+    deadline = time.monotonic() + LIMIT
+    with coverage.watching():
+        for module, name in _tests(bundle):
+            _run(coverage.program, module, name, deadline)
+    missed = [place for place in coverage.missed() if place[0] in rules]
+    return missed, sum(file in rules for file, _ in coverage.lines())
+
+
+def run_tests(bundle: Bundle) -> list[TestResult]:
+    """Evaluate every `test_*` rule. Raises ConfigError if the bundle does not compile."""
+    names = list(_tests(bundle))
+    if not names:
+        return []
+    for (package, name), count in Counter((module.package, name) for module, name in names).items():
+        if count > 1:
+            raise ConfigError(f"{package}.{name}: {count} tests have this name; each needs its own")
+    compiled = program((*bundle.modules, *bundle.tests), bundle.data)
+    deadline = time.monotonic() + LIMIT
+    found = [_run(compiled, module, name, deadline) for module, name in names]
+    if time.monotonic() > deadline:
+        raise ConfigError(f"{bundle.path}: the tests of the bundle ran longer than {LIMIT:g} s")
+    return found
+
+
+def _run(compiled: Program, module: rego.Module, name: str, deadline: float) -> TestResult:
+    full = f"data.{module.package}.{name}"
+    env = compiled.env(UNDEFINED, deadline=deadline)
+    try:
+        value = compiled.evaluate(("data", *module.package.split("."), name), env)
+    except EvaluationError as error:
+        return TestResult(full, module.file, False, str(error))
+    if value is True:
+        return TestResult(full, module.file, True)
+    was = "undefined" if value is UNDEFINED else spell(value)
+    return TestResult(full, module.file, False, f"it is {was}, and must be true")
+
+
+def _tests(bundle: Bundle) -> Iterator[tuple[rego.Module, str]]:
+    for module in bundle.tests:
+        for name in sorted(module.heads):
+            if name.startswith("test_"):
+                yield module, name
+
+
+def _mount(data: dict[str, Any], folders: tuple[str, ...], document: dict[str, Any], file: Path) -> None:
+    """Merge a document in at a folder's place; two files that say the same thing are refused."""
+    for folder in folders:
+        data = data.setdefault(folder, {})
+        if not isinstance(data, dict):
+            raise ConfigError(f"{file}: the folder {folder} is a value in another data file")
+    for key, value in document.items():
+        if key in data:
+            raise ConfigError(f"{file}: {key!r} is given in another data file too")
+        data[key] = value
+
+
+def _read(file: Path) -> bytes:
+    try:
+        return file.read_bytes()
+    except OSError as error:
+        raise ConfigError(f"{file}: cannot be read: {error.strerror}") from None
+
+
+def _text(file: Path, content: bytes) -> str:
+    try:
+        return content.decode()
+    except UnicodeDecodeError as error:
+        line = content[: error.start].count(b"\n") + 1
+        raise ConfigError(f"{file}:{line}: not UTF-8") from None

@@ -1,0 +1,105 @@
+"""`policy.engine: embedded`: the bundle compiled to Python and judged in this process, with a memo.
+
+Fails closed: an error, an undefined result and a timeout raise `PolicyUnavailable`. No evaluation holds the gateway up:
+it counts its steps and looks at the clock. What is small is judged on the event loop within `STEPS` and `AT_ONCE`
+seconds; what this is not enough for begins again on a thread, where it may take until `policy.timeout`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import orjson
+
+from gateway.call import Json
+from gateway.errors import ConfigError
+from gateway.policy.engines.base import ENTRYPOINT, PolicyUnavailable
+from gateway.policy.engines.bundle import Bundle, program
+from gateway.policy.engines.memo import Memoized
+from gateway.policy.engines.outline import mentions
+from gateway.policy.engines.rego import EvaluationError, TooLong
+from gateway.policy.engines.rego.program import STEPS as MOST_STEPS
+from gateway.policy.engines.rego.values import Value
+
+PATH = ("data", *ENTRYPOINT.split("/"))
+STEPS = 20_000
+"""Steps that a judgement may take on the event loop; the shipped policies take some hundred."""
+AT_ONCE = 0.02
+"""Seconds that it may take there."""
+LARGEST_AT_ONCE = 65_536
+"""Bytes of what the policy reads, up to which it is judged there."""
+WAITING = 64
+"""Judgements that may wait for the thread; more are denied."""
+
+
+class Embedded(Memoized):
+    """One compiled bundle. Raises ConfigError if it does not compile."""
+
+    def __init__(self, bundle: Bundle, timeout: float = 1.0) -> None:
+        check_entry_point(bundle)
+        self._program = program(bundle.modules, bundle.data)
+        plans = self._program.reaches(PATH)
+        inputs = frozenset().union(*(plan.inputs for plan in plans))
+        volatile = any(plan.volatile for plan in plans)
+        super().__init__(inputs, volatile=volatile, sets_labels=mentions(bundle.modules, "labels"))
+        self._timeout = timeout
+        self._thread: ThreadPoolExecutor | None = None
+        self._waiting = 0
+        self.version = bundle.version
+        try:  # Some mistakes show at the first evaluation only.
+            self._evaluate({}, MOST_STEPS, timeout)
+        except TooLong:
+            raise ConfigError(f"{bundle.path}: the policy takes longer than {timeout:g} s even without input") from None
+        except EvaluationError as error:
+            raise ConfigError(f"{bundle.path}: data.gateway.decision cannot be evaluated: {error}") from None
+
+    async def close(self) -> None:
+        """Let the thread go; what it still evaluates ends by its own clock."""
+        if self._thread is not None:
+            self._thread.shutdown(wait=False)
+            self._thread = None
+
+    async def _judge(self, term: bytes) -> Json:
+        document = orjson.loads(term)
+        try:
+            value = await self._within(document, len(term))
+        except TooLong:
+            raise PolicyUnavailable(f"the policy took longer than {self._timeout:g} s") from None
+        except EvaluationError as error:
+            raise PolicyUnavailable(f"the policy failed: {error}") from None
+        if type(value) is not dict:
+            raise PolicyUnavailable("data.gateway.decision is undefined or no object")
+        return value
+
+    async def _within(self, document: Json, size: int) -> Value:
+        if size <= LARGEST_AT_ONCE:
+            try:
+                return self._evaluate(document, STEPS, min(AT_ONCE, self._timeout))
+            except TooLong:
+                pass
+        if self._waiting >= WAITING:
+            raise PolicyUnavailable("too many judgements wait that take long")
+        if self._thread is None:
+            self._thread = ThreadPoolExecutor(1, "policy")
+        self._waiting += 1
+        try:
+            deadline = time.monotonic() + self._timeout
+            running = asyncio.get_running_loop().run_in_executor(self._thread, self._until, document, deadline)
+            return await running
+        finally:
+            self._waiting -= 1
+
+    def _until(self, document: Json, deadline: float) -> Value:
+        return self._evaluate(document, MOST_STEPS, deadline - time.monotonic())
+
+    def _evaluate(self, document: Json, steps: int, seconds: float) -> Value:
+        env = self._program.env(document, steps=steps, deadline=time.monotonic() + seconds)
+        return self._program.document(PATH, env)
+
+
+def check_entry_point(bundle: Bundle) -> None:
+    """Raises ConfigError if there is nothing to ask for."""
+    if not any(module.package == "gateway" and "decision" in module.heads for module in bundle.modules):
+        raise ConfigError(f"{bundle.path}: no rule `decision` in `package gateway`, which is the entry point")

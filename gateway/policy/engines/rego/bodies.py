@@ -1,0 +1,184 @@
+"""Bodies to Python: each literal becomes lines after which its variables are bound, or which give up.
+
+What fails in a loop goes on with the next item, outside all loops the function returns. So a body is one straight text,
+and each expression that iterates opens a loop around all that follows it.
+"""
+
+from __future__ import annotations
+
+from gateway.policy.engines.rego import ast
+from gateway.policy.engines.rego.calls import Calls
+from gateway.policy.engines.rego.references import constant
+from gateway.policy.engines.rego.resolver import pattern_names
+from gateway.policy.engines.rego.safety import direct, names_in
+
+COLLECTION = "COLLECTIONS"
+
+
+class Bodies(Calls):
+    """Literals; terms are in `references`, calls in `calls`."""
+
+    def body(self, body: list[ast.Literal], heads: list[ast.Term | None]) -> None:
+        """All literals of a body. `heads` are the terms that are evaluated after it."""
+        outer = self.visible
+        names = direct(body)
+        for head in heads:
+            names |= names_in(head, deep=False)
+        self.visible = outer | names
+        ordered = self.safety.order(body, frozenset(self.w.variables), frozenset(self.visible))
+        self.around.ordered[id(body)] = ordered
+        for literal in ordered:
+            self.literal(literal)
+        self.visible = outer | names | set(self.w.variables)
+
+    def closed(self, body: list[ast.Literal]) -> None:
+        """A body within a body."""
+        outer = self.visible
+        self.body(body, [])
+        self.visible = outer
+
+    def literal(self, literal: ast.Literal) -> None:
+        start = len(self.w.lines)
+        self.evaluated(literal)
+        self.mark(start, literal.at)
+
+    def evaluated(self, literal: ast.Literal) -> None:
+        if not literal.withs:
+            self.expression(literal)
+            return
+        w = self.w
+        values = [self.replacement(one) for one in literal.withs]
+        inner = w.temp("E")
+        w.line(f"{inner} = {w.env}.child()")
+        for one, (function, value) in zip(literal.withs, values, strict=True):
+            w.line(f"{function}({inner}, {w.constant(one.target)}, {value})")
+        env, known = w.env, w.known
+        w.env, w.known = inner, {}
+        self.expression(literal)
+        w.env, w.known = env, known
+
+    def expression(self, literal: ast.Literal) -> None:
+        what = literal.what
+        if isinstance(what, ast.Expr):
+            self.condition(what.term)
+        elif isinstance(what, ast.Unify):
+            self.unify(what.left, what.right)
+        elif isinstance(what, ast.SomeIn):
+            self.some(what)
+        elif isinstance(what, ast.Every):
+            self.every(what)
+        elif isinstance(what, ast.Not):
+            flag = self.exists(what.body if what.scoped else [self.hoisted(one) for one in what.body])
+            self.w.refuse(flag)
+        elif isinstance(what, ast.Logical):
+            self.logical(what)
+
+    def hoisted(self, literal: ast.Literal) -> ast.Literal:
+        """A negated literal; as in OPA, what its call is given is evaluated before, outside of the negation."""
+        what = literal.what
+        if literal.withs or not isinstance(what, ast.Expr) or not isinstance(what.term, ast.Call):
+            return literal
+        call = what.term
+        plain = ast.Ref if call.path == ("equal",) else ()
+        args = [arg if plain and isinstance(arg, plain) else self.outside(arg) for arg in call.args]
+        return ast.Literal(ast.Expr(ast.Call(call.path, args, call.at, call.infix)), [], literal.at)
+
+    def outside(self, term: ast.Term) -> ast.Term:
+        """A term that is evaluated here, as a variable."""
+        if not isinstance(term, ast.Ref | ast.Call | ast.Array | ast.Object | ast.SetOf) or constant(term) is not None:
+            return term
+        value = self.term(term)
+        name = f"$outside{self.w.temp('o')}"
+        self.w.variables[name] = value
+        return ast.Var(name, term.at)
+
+    def exists(self, body: list[ast.Literal], head: str = "for _ in ONCE:", flag: str = "") -> str:
+        """Whether a body has a solution: the name of the flag that says so."""
+        w = self.w
+        if not flag:
+            flag = w.temp("f")
+            w.line(f"{flag} = False")
+        ordered, w.ordered = w.ordered, False
+        with w.once(flag, head):
+            self.closed(body)
+            w.found(flag)
+        w.ordered = ordered
+        return flag
+
+    def logical(self, what: ast.Logical) -> None:
+        flag = self.exists(what.left)
+        if what.kind == "or":
+            self.exists(what.right, f"for _ in () if {flag} else ONCE:", flag)
+        self.w.require(flag)
+        if what.kind == "and":
+            self.w.require(self.exists(what.right))
+
+    def some(self, what: ast.SomeIn) -> None:
+        w = self.w
+        domain = self.term(what.domain)
+        key, value = what.key, what.value
+        order = "_in_order" if w.ordered else ""
+        item = w.temp("v")
+        if key is None or (isinstance(key, ast.Var) and key.wildcard):
+            asked = f"values{order}({w.env}, {domain})" if order else self.each(domain)
+            w.loop(f"for {item} in {asked}:")
+        else:
+            at = w.temp("v")
+            w.loop(f"for {at}, {item} in items{order}({w.env}, {domain}):")
+            self.match(key, at)
+        self.match(value, item)
+
+    def every(self, what: ast.Every) -> None:
+        w = self.w
+        domain = self.term(what.domain)
+        w.refuse(f"{domain}.__class__ not in {COLLECTION}")
+        wrong = w.temp("f")
+        w.line(f"{wrong} = False")
+        ordered, w.ordered = w.ordered, False
+        with w.once(wrong):
+            at, item = w.temp("v"), w.temp("v")
+            w.loop(f"for {at}, {item} in items({w.env}, {domain}):")
+            if what.key is not None:
+                self.match(what.key, at)
+            self.match(what.value, item)
+            flag = self.exists(what.body)
+            w.line(f"if not {flag}:")
+            w.depth += 1
+            w.found(wrong)
+            w.depth -= 1
+        w.ordered = ordered
+        w.refuse(wrong)
+
+    # Unification
+
+    def unify(self, left: ast.Term, right: ast.Term) -> None:
+        if self.unbound(left) and not self.lacks(right):
+            self.match(left, self.term(right))
+        elif self.unbound(right) and not self.lacks(left):
+            self.match(right, self.term(left))
+        elif isinstance(left, ast.Array) and isinstance(right, ast.Array) and (self.lacks(left) or self.lacks(right)):
+            if len(left.items) != len(right.items):
+                self.w.line(self.w.fail)
+            else:
+                self.unify_all(list(zip(left.items, right.items, strict=True)))
+        elif isinstance(left, ast.Object) and isinstance(right, ast.Object) and (self.lacks(left) or self.lacks(right)):
+            others = {key.value: value for key, value in right.pairs if isinstance(key, ast.Scalar)}
+            self.unify_all([(value, others[key.value]) for key, value in left.pairs if isinstance(key, ast.Scalar)])
+        else:
+            self.same(self.term(left), self.term(right))
+
+    def unify_all(self, pairs: list[tuple[ast.Term, ast.Term]]) -> None:
+        while pairs:
+            for index, (one, other) in enumerate(pairs):
+                nested = isinstance(one, ast.Array | ast.Object) and type(one) is type(other)
+                if nested or not self.lacks(one) or not self.lacks(other):
+                    del pairs[index]
+                    self.unify(one, other)
+                    break
+            else:
+                one, other = pairs.pop()
+                self.unify(one, other)
+
+    def unbound(self, term: ast.Term) -> bool:
+        """Whether a term is a pattern with variables to bind."""
+        return any(name not in self.w.variables for name in pattern_names(term))

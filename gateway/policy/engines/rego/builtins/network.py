@@ -1,0 +1,202 @@
+"""Addresses and ranges of IP networks, and the parts of URIs. Nothing here reaches out."""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from typing import Any
+from urllib.parse import quote, unquote
+
+from gateway.policy.engines.rego.builtins import Context, builtin
+from gateway.policy.engines.rego.builtins.operands import element, members, string, wrong
+from gateway.policy.engines.rego.errors import BuiltinError
+from gateway.policy.engines.rego.values import Value, items_of, key, unkey
+
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+MOST_ADDRESSES = 1 << 20
+
+
+def _network(name: str, text: str) -> Network:
+    try:
+        if "/" in text:
+            _, _, size = text.partition("/")
+            if not size.isdigit() or (len(size) > 1 and size[0] == "0"):
+                raise ValueError(text)
+            return ipaddress.ip_network(text, strict=False)
+        return ipaddress.ip_network(text)
+    except ValueError:
+        raise BuiltinError(
+            f"{name}: invalid CIDR address: {text}"
+            if "/" in text
+            else f"{name}: not a valid textual representation of an IP address or CIDR: {text}"
+        ) from None
+
+
+def _within(name: str, outer: str, inner: str) -> bool:
+    net = _network(name, outer)
+    other = _network(name, inner)
+    return net.version == other.version and other.subnet_of(net)  # type: ignore[arg-type]
+
+
+@builtin("net.cidr_contains")
+def cidr_contains(cidr: Value, inner: Value) -> bool:
+    name = "net.cidr_contains"
+    return _within(name, string(name, 1, cidr), string(name, 2, inner))
+
+
+@builtin("net.cidr_intersects")
+def cidr_intersects(a: Value, b: Value) -> bool:
+    name = "net.cidr_intersects"
+    one, other = _network(name, string(name, 1, a)), _network(name, string(name, 2, b))
+    return one.version == other.version and one.overlaps(other)
+
+
+@builtin("net.cidr_is_valid")
+def cidr_is_valid(text: Value) -> bool:
+    if type(text) is not str or "/" not in text:
+        return False
+    try:
+        _network("net.cidr_is_valid", text)
+    except BuiltinError:
+        return False
+    return True
+
+
+@builtin("net.cidr_expand", context=True)
+def cidr_expand(context: Context, cidr: Value) -> set[Any]:
+    name = "net.cidr_expand"
+    net = _network(name, string(name, 1, cidr))
+    if net.num_addresses > MOST_ADDRESSES:
+        raise BuiltinError(f"{name}: the range has too many addresses")
+    context.tick(net.num_addresses)
+    return {str(address) for address in net}
+
+
+@builtin("net.cidr_merge")
+def cidr_merge(value: Value) -> set[Any]:
+    name = "net.cidr_merge"
+    nets: list[Network] = []
+    for item in members(name, 1, value, "set", "array"):
+        if type(item) is not str:
+            raise element(name, 1, value, item, "string")
+        if "/" not in item and ":" in item:
+            raise BuiltinError(f"{name}: IPv6 invalid: needs prefix length")
+        if "/" not in item and re.fullmatch(r"\d+\.\d+\.\d+\.\d+", item):
+            nets.append(_classful(name, item))
+        else:
+            nets.append(_network(name, item))
+    v4 = [net for net in nets if isinstance(net, ipaddress.IPv4Network)]
+    v6 = [net for net in nets if isinstance(net, ipaddress.IPv6Network)]
+    return {str(net) for net in (*ipaddress.collapse_addresses(v4), *ipaddress.collapse_addresses(v6))}
+
+
+def _classful(name: str, text: str) -> Network:
+    """An address without a prefix stands for the network of its class."""
+    try:
+        first = int(ipaddress.IPv4Address(text)) >> 24
+    except ValueError:
+        raise BuiltinError(f"{name}: invalid CIDR address: {text}") from None
+    size = 8 if first < 128 else 16 if first < 192 else 24 if first < 224 else 32
+    return ipaddress.ip_network(f"{text}/{size}", strict=False)
+
+
+@builtin("net.cidr_contains_matches", context=True)
+def cidr_contains_matches(context: Context, cidrs: Value, inner: Value) -> set[Any]:
+    name = "net.cidr_contains_matches"
+    outer, others = list(_listed(name, 1, cidrs)), list(_listed(name, 2, inner))
+    context.tick(len(outer) * len(others))
+    return {key([a, b]) for a, one in outer for b, other in others if _within(name, one, other)}
+
+
+def _listed(name: str, position: int, value: Value) -> list[tuple[Value, str]]:
+    kind = type(value)
+    if kind is str:
+        return [(value, value)]
+    if kind is list:
+        return [(at, _cidr(name, position, item)) for at, item in enumerate(value)]
+    if kind is set:
+        return [(item, _cidr(name, position, item)) for item in items_of(value)]
+    if kind is dict:
+        return [(unkey(at), _cidr(name, position, item)) for at, item in value.items()]
+    raise wrong(name, position, value, "string", "array", "set", "object")
+
+
+def _cidr(name: str, position: int, item: Value) -> str:
+    if type(item) is list:
+        if not item:
+            raise BuiltinError(f"{name}: operand {position}: element must be string or non-empty array")
+        item = item[0]
+    if type(item) is not str:
+        raise BuiltinError(f"{name}: operand {position}: element must be string or non-empty array")
+    return item
+
+
+_URI = re.compile(r"(?:([^:/?#]+):)?(?://([^/?#]*))?([^?#]*)(?:\?([^#]*))?(?:#(.*))?", re.DOTALL)
+_HOST = re.compile(r"(?:\[[0-9A-Fa-f:.]+(?:%25[^\]]*)?\]|[^\[:]*)(?::[0-9]*)?", re.ASCII)
+_USER = re.compile(r"(?:[A-Za-z0-9._:~!$&'()*+,;=-]|%[0-9A-Fa-f]{2}|@)*", re.ASCII)
+_SPARED = re.compile("%(?:2[1789Aa])")
+_PATH_SIGNS = "!$&'()*+,;=:@/~[]"
+
+
+def _uri(name: str, text: str) -> dict[str, str]:
+    """The parts of a URI. Raises BuiltinError."""
+
+    def wrong_uri(words: str) -> BuiltinError:
+        return BuiltinError(f'{name}: parse "{text}": {words}')
+
+    if re.search(r"[\x00-\x1f\x7f]", text):
+        raise wrong_uri("net/url: invalid control character in URL")
+    match = _URI.fullmatch(text)
+    assert match is not None
+    scheme, authority, path, query, fragment = match.groups()
+    if text.startswith(":"):
+        raise wrong_uri("missing protocol scheme")
+    if scheme is not None and not re.fullmatch(r"[A-Za-z][A-Za-z0-9+.-]*", scheme):
+        raise wrong_uri("first path segment in URL cannot contain colon")
+    for part in (path, fragment or ""):
+        if broken := re.search(r"%(?![0-9A-Fa-f]{2}).{0,2}", part):
+            raise wrong_uri(f'invalid URL escape "{broken[0]}"')
+    found = {"scheme": (scheme or "").lower()}
+    if authority:
+        user, _, host = authority.rpartition("@")
+        if not _USER.fullmatch(user):
+            raise wrong_uri("net/url: invalid userinfo")
+        if escape := re.search(r"%(?!25)(?:[0-7][0-9A-Fa-f]|.?.?$)[0-9A-Fa-f]?", host):
+            raise wrong_uri(f'invalid URL escape "{escape[0][:3]}"')
+        if bad := re.search(r'[ <>"\\^`{|}]', host):
+            raise wrong_uri(f'invalid character "{bad[0]}" in host name')
+        if not _HOST.fullmatch(host):
+            port = host[host.rfind("]") + 1 :] if host.startswith("[") else host[host.find(":") :]
+            raise wrong_uri(f'invalid port "{port}" after host')
+        port_at = re.search(r":([0-9]*)$", host)
+        named = host[: port_at.start()] if port_at else host
+        if named.startswith("["):
+            named = named[1:-1]
+        found |= {"hostname": unquote(named), "port": port_at[1] if port_at else ""}
+        if user:
+            found["username"] = unquote(user.partition(":")[0])
+    if not (scheme and authority is None and not path.startswith("/")):
+        valid = re.fullmatch(r"(?:[A-Za-z0-9._-]|[" + re.escape(_PATH_SIGNS) + r"]|%[0-9A-Fa-f]{2})*", path)
+        found |= {
+            "path": unquote(path),
+            "raw_path": _SPARED.sub(lambda one: unquote(one[0]), path)
+            if valid
+            else quote(unquote(path), safe="/!$&'()*+,;=:@~"),
+        }
+    return found | {"raw_query": query or "", "fragment": unquote(fragment or "")}
+
+
+@builtin("uri.is_valid")
+def uri_is_valid(text: Value) -> bool:
+    if type(text) is not str or not text:
+        return False
+    try:
+        found = _uri("uri.is_valid", text)
+    except BuiltinError:
+        return False
+    return bool(found["scheme"])
+
+
+@builtin("uri.parse")
+def uri_parse(text: Value) -> dict[Any, Value]:
+    return {name: value for name, value in _uri("uri.parse", string("uri.parse", 1, text)).items() if value}

@@ -1,0 +1,261 @@
+"""The order in which the expressions of a body are evaluated: each variable is bound before it is needed.
+
+An expression that is written first comes first, unless it needs what a later one binds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+
+from gateway.policy.engines.rego import ast
+
+Arity = Callable[[tuple[str, ...]], int | None]
+ROOTS = frozenset({"data", "input"})
+Names = frozenset[str]
+
+
+class Unsafe(Exception):
+    """Variables that nothing binds: the first of them, and the literal."""
+
+    def __init__(self, names: set[str], literal: ast.Literal) -> None:
+        self.names, self.literal = names, literal
+        super().__init__(names)
+
+
+class Safety:
+    """Says what an expression needs and binds. `arity` of a function, so that `f(x, y)` may bind `y`."""
+
+    def __init__(self, arity: Arity) -> None:
+        self.arity = arity
+
+    def order(self, body: list[ast.Literal], bound: Names, visible: Names) -> list[ast.Literal]:
+        """The literals of a body in an order that is safe. Raises Unsafe."""
+        now = set(bound)
+        left = list(body)
+        found: list[ast.Literal] = []
+        while left:
+            for index, literal in enumerate(left):
+                after = self.binds(literal, now, visible)
+                if isinstance(after, set):
+                    now = after
+                    found.append(left.pop(index))
+                    break
+            else:
+                missing = self.binds(left[0], now, visible)
+                assert isinstance(missing, frozenset)
+                raise Unsafe(set(missing), left[0])
+        return found
+
+    def binds(self, literal: ast.Literal, bound: set[str], visible: Names) -> set[str] | frozenset[str]:
+        """The variables that are bound after a literal, as a set; as a frozenset those that it lacks."""
+        now = set(bound)
+        lacks: set[str] = set()
+        for one in literal.withs:
+            lacks |= self.needs(one.value, now, visible)
+        what = literal.what
+        if isinstance(what, ast.Expr):
+            lacks |= self.holds(what.term, now, visible)
+        elif isinstance(what, ast.Unify):
+            lacks |= self.unifies(what.left, what.right, now, visible)
+        elif isinstance(what, ast.SomeIn):
+            lacks |= self.needs(what.domain, now, visible)
+            if not lacks:
+                for side in (what.key, what.value):
+                    if side is not None:
+                        lacks |= self.matches(side, now, visible)
+        elif isinstance(what, ast.Every):
+            lacks |= self.needs(what.domain, now, visible)
+            lacks |= self.closure([what.body], now, visible)
+        elif isinstance(what, ast.Not):
+            if what.scoped:
+                lacks |= self.closure([what.body], now, visible)
+            else:
+                inner = what.body[0] if what.body else None
+                if inner is not None:
+                    after = self.binds(inner, now, visible)
+                    lacks |= (after - now) if isinstance(after, set) else after | (direct([inner]) - now - ROOTS)
+        elif isinstance(what, ast.Logical):
+            lacks |= self.closure([what.left, what.right], now, visible)
+        return frozenset(lacks) if lacks else now
+
+    def holds(self, term: ast.Term, now: set[str], visible: Names) -> set[str]:
+        if isinstance(term, ast.Call):
+            arity = self.arity(term.path)
+            if arity is not None and len(term.args) == arity + 1 and not term.infix:
+                lacks = self.all_need(term.args[:-1], now, visible)
+                return lacks or self.matches(term.args[-1], now, visible)
+        return self.needs(term, now, visible)
+
+    def all_need(self, terms: Iterable[ast.Term], now: set[str], visible: Names) -> set[str]:
+        terms = list(terms)
+        while True:
+            before = len(now)
+            lacks: set[str] = set()
+            for term in terms:
+                lacks |= self.needs(term, now, visible)
+            if not lacks or len(now) == before:
+                return lacks
+
+    def needs(self, term: ast.Term, now: set[str], visible: Names) -> set[str]:
+        """The unbound variables without which a term has no value. What references in it iterate over is bound."""
+        if isinstance(term, ast.Var):
+            return set() if term.name in now or term.name in ROOTS else {term.name}
+        if isinstance(term, ast.Ref):
+            lacks = self.needs(term.head, now, visible)
+            for part in term.parts:
+                lacks |= self.matches(part, now, visible)
+            return lacks
+        if isinstance(term, ast.Comprehension):
+            heads = [term.value] if term.key is None else [term.key, term.value]
+            return self.closure([term.body], now, visible, heads)
+        if isinstance(term, ast.Template):
+            lacks = set()
+            for piece in term.parts:
+                if isinstance(piece, ast.Literal):
+                    assert isinstance(piece.what, ast.Expr)
+                    lacks |= self.needs(piece.what.term, now, visible)
+                    comprehension = piece.what.term
+                    if isinstance(comprehension, ast.Comprehension):
+                        lacks |= {name for name in direct(comprehension.body) - now - ROOTS if name[0] != "$"}
+            return lacks
+        return self.all_need(ast.children(term), now, visible)
+
+    def matches(self, term: ast.Term, now: set[str], visible: Names) -> set[str]:
+        """Bind a pattern; returns what it lacks."""
+        if isinstance(term, ast.Var):
+            if term.name not in ROOTS:
+                now.add(term.name)
+            return set()
+        if isinstance(term, ast.Array):
+            lacks: set[str] = set()
+            for item in term.items:
+                lacks |= self.matches(item, now, visible)
+            return lacks
+        if isinstance(term, ast.Object):
+            lacks = set()
+            for key, value in term.pairs:
+                lacks |= self.needs(key, now, visible)
+                lacks |= self.matches(value, now, visible)
+            return lacks
+        return self.needs(term, now, visible)
+
+    def unifies(self, left: ast.Term, right: ast.Term, now: set[str], visible: Names) -> set[str]:
+        for one, other in () if _differ(left, right) else ((left, right), (right, left)):
+            trial = set(now)
+            if not self.needs(other, trial, visible):
+                rest = self.matches(one, trial, visible)
+                if not rest:
+                    now |= trial
+                    return set()
+        if isinstance(left, ast.Array) and isinstance(right, ast.Array) and len(left.items) == len(right.items):
+            return self.pairs(list(zip(left.items, right.items, strict=True)), now, visible)
+        if isinstance(left, ast.Object) and isinstance(right, ast.Object):
+            others = {key.value: value for key, value in right.pairs if isinstance(key, ast.Scalar)}
+            found = [
+                (value, others[key.value])
+                for key, value in left.pairs
+                if isinstance(key, ast.Scalar) and key.value in others
+            ]
+            if len(found) == len(left.pairs) == len(right.pairs):
+                return self.pairs(found, now, visible)
+        one_side = self.needs(left, set(now), visible)
+        return one_side or self.needs(right, set(now), visible)
+
+    def pairs(self, pairs: list[tuple[ast.Term, ast.Term]], now: set[str], visible: Names) -> set[str]:
+        lacks: set[str] = set()
+        for _ in pairs:  # one may bind what another needs
+            lacks = set()
+            for one, other in pairs:
+                lacks |= self.unifies(one, other, now, visible)
+            if not lacks:
+                break
+        return lacks
+
+    def closure(
+        self, bodies: list[list[ast.Literal]], now: set[str], visible: Names, heads: Iterable[ast.Term] = ()
+    ) -> set[str]:
+        """What a body within a body takes from around it."""
+        names: set[str] = set()
+        for body in bodies:
+            names |= everywhere(body)
+        for head in heads:
+            names |= names_in(head, deep=True)
+        return (names & visible) - now
+
+
+def _differ(left: ast.Term, right: ast.Term) -> bool:
+    """Whether two arrays or objects cannot be equal as they are written: then they bind nothing."""
+    if isinstance(left, ast.Array) and isinstance(right, ast.Array):
+        return len(left.items) != len(right.items)
+    if isinstance(left, ast.Object) and isinstance(right, ast.Object):
+        mine, others = [[name.value for name, _ in one.pairs if isinstance(name, ast.Scalar)] for one in (left, right)]
+        return len(left.pairs) != len(right.pairs) or set(mine) != set(others)
+    written = ast.Scalar | ast.Array | ast.Object | ast.SetOf
+    return isinstance(left, written) and isinstance(right, written) and type(left) is not type(right)
+
+
+def direct(body: Iterable[ast.Literal]) -> set[str]:
+    """The variables of a body, but for those of bodies within."""
+    return {name for literal in body for name in _of(literal, deep=False)}
+
+
+def everywhere(body: Iterable[ast.Literal]) -> set[str]:
+    """The variables of a body and of all bodies within."""
+    return {name for literal in body for name in _of(literal, deep=True)}
+
+
+def names_in(term: ast.Term | None, *, deep: bool) -> set[str]:
+    """The variables of a term."""
+    return set() if term is None else set(_names(term, deep))
+
+
+def _of(literal: ast.Literal, deep: bool) -> Iterator[str]:
+    what = literal.what
+    terms: list[ast.Term | None] = [one.value for one in literal.withs]
+    bodies: list[list[ast.Literal]] = []
+    if isinstance(what, ast.Expr):
+        terms.append(what.term)
+    elif isinstance(what, ast.Unify):
+        terms += [what.left, what.right]
+    elif isinstance(what, ast.SomeIn):
+        terms += [what.key, what.value, what.domain]
+    elif isinstance(what, ast.Every):
+        terms.append(what.domain)
+        if deep:
+            terms += [what.key, what.value]
+        bodies.append(what.body)
+    elif isinstance(what, ast.Not):
+        if what.scoped:
+            bodies.append(what.body)
+        else:
+            for inner in what.body:
+                yield from _of(inner, deep)
+    elif isinstance(what, ast.Logical):
+        bodies += [what.left, what.right]
+    for term in terms:
+        if term is not None:
+            yield from _names(term, deep)
+    if deep:
+        for body in bodies:
+            for inner in body:
+                yield from _of(inner, deep)
+
+
+def _names(term: ast.Term, deep: bool) -> Iterator[str]:
+    if isinstance(term, ast.Var):
+        if term.name not in ROOTS:
+            yield term.name
+    elif isinstance(term, ast.Comprehension):
+        if deep:
+            for head in (term.key, term.value):
+                if head is not None:
+                    yield from _names(head, deep)
+            for literal in term.body:
+                yield from _of(literal, deep)
+    elif isinstance(term, ast.Template):
+        for part in term.parts:
+            if isinstance(part, ast.Literal):
+                yield from _of(part, deep)
+    else:
+        for child in ast.children(term):
+            yield from _names(child, deep)

@@ -1,0 +1,46 @@
+"""Tries a bundle before the gateway takes it: it must compile, and its own tests must pass."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from gateway.errors import ConfigError
+from gateway.policy.engines.bundle import Bundle, TestResult, load, run_tests
+
+_SHOWN = 5  # failed tests that one message names
+
+
+class Trial(NamedTuple):
+    """How a bundle did: the version that was tried, and its tests."""
+
+    version: str
+    tests: list[TestResult]
+
+
+def run(path: str | Path) -> Trial:
+    """Try the bundle in a folder. Raises ConfigError if it does not compile."""
+    from gateway.policy.engines.embedded import Embedded
+
+    bundle = load(path)
+    Embedded(bundle)
+    return Trial(bundle.version, run_tests(bundle))
+
+
+def tried(path: str | Path) -> Bundle:
+    """The bundle in a folder. Raises ConfigError unless all of its tests pass."""
+    from gateway.policy.engines.embedded import check_entry_point
+
+    bundle = load(path)
+    check_entry_point(bundle)
+    all_passed(run_tests(bundle))
+    return bundle
+
+
+def all_passed(tests: Sequence[TestResult]) -> None:
+    """Raises ConfigError that names those which did not."""
+    failed = [test for test in tests if not test.passed]
+    if failed:
+        shown = "; ".join(f"{test.file}: {test.name}: {test.message}" for test in failed[:_SHOWN])
+        raise ConfigError(f"{len(failed)} of the bundle's own tests failed: {shown}")

@@ -1,0 +1,209 @@
+"""`policy.engine: wasm`: the bundle as OPA compiled it, run in this process by wasmtime, with a memo.
+
+Config keys: `policy.path` (see `compiled`), `policy.timeout`. Needs the extra `wasm`. OPA's own builtins are inside the
+bundle; those that it leaves to its host are those of `host`, and a bundle that asks for another is refused. Fails
+closed: an error, an undefined result and a timeout raise `PolicyUnavailable`.
+
+Evaluations run on `WORKERS` threads, never on the event loop. One that takes longer than `policy.timeout` is ended by
+wasmtime's epochs, and its instance is thrown away.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+
+import orjson
+
+from gateway.call import Json
+from gateway.errors import ConfigError
+from gateway.policy.engines import outline as rego
+from gateway.policy.engines.base import ENTRYPOINT, PolicyUnavailable
+from gateway.policy.engines.compiled import Compiled
+from gateway.policy.engines.host import Clock, Undefined, builtins
+from gateway.policy.engines.memo import Memoized
+
+try:
+    import opapywasm
+    from opapywasm.instance import OpaPolicyInstance
+except ImportError:
+    raise ConfigError(
+        "policy.engine: wasm needs the extra `wasm` (opa-py-wasm with wasmtime): run pip install -e '.[wasm]' in the "
+        "project's folder, or use `policy.engine: embedded`"
+    ) from None
+
+WORKERS = 2
+"""Evaluations at a time."""
+PAGES = 1024
+"""Pages of 64 kB that one evaluation may take, its data included."""
+LARGEST = 1_000_000
+"""Bytes of input, beyond which it is not judged."""
+
+
+_UNMATCHED = re.compile(rb"(?:^|[^\\])(?:\\\\)*\\(?:n|u0000)")  # in JSON
+_MISREAD = re.compile(r"[$()]")
+_GLOBS = (
+    "a string with $, ( or ) in a bundle that uses glob.match, which compiled takes them for something else; use "
+    "`policy.engine: opa`"
+)
+
+VOLATILE = frozenset({"time.now_ns"})
+"""The answer changes although the input does not: what reads one of these is not memoized."""
+
+
+class _Instance(OpaPolicyInstance):
+    """One that knows of builtins without a value: to the compiled policy that is the address 0."""
+
+    def _dispatch_builtin(self, builtin_id: int, ctx: int, arg_addrs: list[int]) -> int:
+        try:
+            return int(super()._dispatch_builtin(builtin_id, ctx, arg_addrs))
+        except opapywasm.OpaBuiltinError as error:
+            if isinstance(error.__cause__, Undefined):
+                return 0
+            raise
+
+
+class _Policy(opapywasm.OpaWasmPolicy):
+    def _build_instance(self) -> OpaPolicyInstance:
+        data, version = self._data_snapshot()
+        return _Instance(
+            self._factory,
+            self._config,
+            self._abi_spec,
+            initial_data=data,
+            data_version=version,
+            builtins=self._registry,
+            epoch=self._factory.epoch,
+        )
+
+
+class Wasm(Memoized):
+    """One compiled bundle. Raises ConfigError if it may not be evaluated here."""
+
+    def __init__(self, bundle: Compiled, timeout: float = 1.0) -> None:
+        self.version = bundle.version
+        self._timeout = timeout
+        self._clock = Clock()
+        self._policy = _policy(bundle, timeout, self._clock)
+        self._globs = _globs(bundle)
+        # Only of what was compiled here is it known what of the input it reads.
+        inputs = frozenset().union(*(module.inputs for module in bundle.modules)) if bundle.made else {()}
+        labels = not bundle.made or rego.mentions(bundle.modules, "labels")
+        super().__init__(inputs, volatile=bool(self._policy.builtins.keys() & VOLATILE), sets_labels=labels)
+        self._threads = ThreadPoolExecutor(WORKERS, "policy")
+        try:
+            self._evaluate(b"{}")
+        except opapywasm.OpaWasmError as error:
+            raise ConfigError(f"{bundle.path}: data.gateway.decision cannot be evaluated: {_words(error)}") from None
+
+    async def close(self) -> None:
+        """Let the threads go; what they still evaluate ends by its time limit."""
+        self._threads.shutdown(wait=False)
+        self._policy.close()
+
+    async def _judge(self, term: bytes) -> Json:
+        if len(term) > LARGEST:
+            raise PolicyUnavailable(f"what the policy reads of the call is larger than {LARGEST} bytes")
+        if self._globs and _UNMATCHED.search(term):
+            raise PolicyUnavailable(
+                "the call has a line break or a NUL where the policy reads, and the policy uses glob.match, which "
+                "misreads them when it is compiled; use policy.engine: opa"
+            )
+        running = asyncio.get_running_loop().run_in_executor(self._threads, self._evaluate, term)
+        try:
+            value = await asyncio.wait_for(running, self._timeout)
+        except TimeoutError:
+            raise PolicyUnavailable(f"the policy took longer than {self._timeout:g} s") from None
+        except opapywasm.OpaWasmError as error:
+            raise PolicyUnavailable(f"the policy failed: {_words(error)}") from None
+        if not isinstance(value, dict):
+            raise PolicyUnavailable("data.gateway.decision is undefined or no object")
+        return value
+
+    def _evaluate(self, term: bytes) -> object:
+        self._clock.set()
+        return self._policy.evaluate(term, ENTRYPOINT)
+
+
+def _globs(bundle: Compiled) -> bool:
+    """Whether it may match globs. Raises ConfigError for a pattern that OPA compiles wrongly."""
+    calls = [(module, call) for module in bundle.modules for call in rego.calls(module) if call.name == "glob.match"]
+    hidden = any(
+        "glob" in token.text for module in bundle.modules for token in module.tokens if token.kind == "template"
+    )
+    if bundle.modules and not calls and not hidden:
+        return False
+    for module, call in calls:
+        for token in (token for argument in rego.arguments(module, call) for token in argument):
+            if token.kind in ("string", "raw") and _MISREAD.search(token.text):
+                raise ConfigError(f"{module.file}:{token.line}: {_GLOBS}")
+    for path, text in _strings(bundle.data):
+        if _MISREAD.search(text):
+            raise ConfigError(f"data.{'.'.join(path)}: {_GLOBS}")
+    return True
+
+
+def _policy(bundle: Compiled, timeout: float, clock: Clock) -> _Policy:
+    config = opapywasm.PolicyConfig(
+        pool_size=WORKERS,
+        borrow_timeout_seconds=timeout,
+        max_input_bytes=LARGEST,
+        parse_raw_json_input=False,  # it was orjson that wrote it
+        max_memory_pages=PAGES,
+        eval_timeout_seconds=timeout,
+    )
+    try:
+        policy = _Policy(bundle.code, config)
+        policy.set_data(orjson.dumps(dict(bundle.data)))
+    except opapywasm.OpaWasmError as error:
+        raise ConfigError(f"{bundle.path}: {_words(error)}") from None
+    if ENTRYPOINT not in policy.entrypoints:
+        raise ConfigError(f"{bundle.path}: compiled without its entry point: opa build -t wasm -e {ENTRYPOINT}")
+    has = builtins(clock)
+    for name in sorted(policy.builtins.keys() - has.keys()):
+        raise ConfigError(
+            f"{_where(bundle, name)}: {name} is refused by the wasm engine: OPA leaves it to its host, and this one "
+            "does not have it; use `policy.engine: opa`"
+        )
+    for name in policy.registered_builtins:
+        if name not in has:
+            policy.register_builtin(name, _absent)
+    for name, function in has.items():
+        policy.register_builtin(name, function)
+    return policy
+
+
+def _absent(*_: object) -> None:
+    raise ValueError("this builtin is not provided")
+
+
+def _where(bundle: Compiled, name: str) -> str:
+    """File and line of the first call, where the sources are there."""
+    for module in bundle.modules:
+        for call in rego.calls(module):
+            if call.name == name:
+                return f"{module.file}:{call.line}"
+    return str(bundle.path)
+
+
+def _words(error: Exception) -> str:
+    """What went wrong, without the stack of the machine below."""
+    text = str(error)
+    if "time limit" in text:
+        return "it took too long"
+    return text.strip().split("\n")[0][:200]
+
+
+def _strings(value: object, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], str]]:
+    """Every string of a document, keys too, with where it stands."""
+    if isinstance(value, str):
+        yield path, value
+    elif isinstance(value, Mapping):
+        for key, item in value.items():
+            yield path, key
+            yield from _strings(item, (*path, key))
+    elif isinstance(value, list):
+        for index, item in enumerate(value):
+            yield from _strings(item, (*path, str(index)))

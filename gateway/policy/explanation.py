@@ -1,0 +1,121 @@
+"""Explains a policy's result: every rule that spoke, which one won and why, and where it stands in the bundle."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import fields
+from typing import NamedTuple, Protocol
+
+from gateway.call import Json, Obligations
+from gateway.policy.verdict import CLASSES, Duty, Reading, merged, readings
+
+
+class Source(Protocol):
+    """A file of rules."""
+
+    @property
+    def file(self) -> str: ...
+    @property
+    def source(self) -> str: ...
+
+
+class Spoke(NamedTuple):
+    """One rule that said something, and what became of it."""
+
+    code: str
+    cls: str
+    said: str
+    outcome: str
+    place: str
+
+
+class Explanation(NamedTuple):
+    """The verdict in words, the rule that won, everyone who spoke in the order of rank, and the duties as one."""
+
+    verdict: str
+    rule: str
+    spoke: tuple[Spoke, ...]
+    obligations: Mapping[str, object]
+
+
+def explain(result: Json, sources: Iterable[Source]) -> Explanation:
+    """Raises PolicyUnavailable for a result that is malformed."""
+    reading = readings(result)
+    places = list(sources)
+    whole = merged(reading.duties)
+    spoke = [
+        *_denies(reading, places),
+        *(_duty(reading, whole, duty, places) for duty in reading.duties if _wants(duty.wants)),
+    ]
+    rule = reading.rule
+    return Explanation(_verdict(reading, whole), rule, tuple(spoke), _wants(whole) if rule == "allow" else {})
+
+
+def _verdict(reading: Reading, duties: Obligations) -> str:
+    if reading.deny:
+        first = reading.deny[0]
+        return f"denied by {first.code} of class {first.cls} ({CLASSES[first.cls]})"
+    if not reading.allow:
+        return "denied, because no rule allows it"
+    held = ", once a person has approved it" if duties.require_approval is not None else ""
+    return f"allowed{f' by class {reading.cls} ({CLASSES[reading.cls]})' if reading.cls else ''}{held}"
+
+
+def _denies(reading: Reading, places: list[Source]) -> Iterable[Spoke]:
+    for number, deny in enumerate(reading.deny):
+        if number == 0:
+            outcome = "wins"
+        elif deny.cls == reading.deny[0].cls:
+            outcome = f"denies too; of equal class, {reading.deny[0].code} comes first by name"
+        else:
+            outcome = f"denies too, of a lower class than {reading.deny[0].code}"
+        yield Spoke(deny.code, deny.cls, f"deny: {deny.message}", outcome, _place(deny.code, places))
+    for deny in reading.overruled:
+        outcome = f"overruled by the allow of class {reading.cls}"
+        yield Spoke(deny.code, deny.cls, f"deny: {deny.message}", outcome, _place(deny.code, places))
+
+
+def _duty(reading: Reading, whole: Obligations, duty: Duty, places: list[Source]) -> Spoke:
+    said = "; ".join(f"{name}: {_words(value)}" for name, value in _wants(duty.wants).items())
+    return Spoke(duty.code, duty.cls, said, _fate(reading, whole, duty), _place(duty.code, places))
+
+
+def _fate(reading: Reading, whole: Obligations, duty: Duty) -> str:
+    """What became of what one rule demands, in the whole of all duties."""
+    if reading.deny or not reading.allow:
+        return "nothing: the call is denied"
+    if len(reading.duties) == 1:
+        return "holds"
+    lost: list[str] = []
+    if duty.wants.route and whole.route != duty.wants.route:
+        lost.append("route")
+    for name in ("limit", "attributes", "redact"):
+        had, mine = getattr(whole, name), getattr(duty.wants, name)
+        lost += [f"{name}.{key}" for key, value in mine.items() if had[key] != value]
+    if duty.wants.sql is not None and set(duty.wants.sql) != set(whole.sql or ()):
+        lost.append("sql")
+    return f"holds, but for {', '.join(lost)}, where another rule is stricter or of a higher class" if lost else "holds"
+
+
+def _wants(wants: Obligations) -> dict[str, object]:
+    """What is demanded, less what is not."""
+    found = {one.name: getattr(wants, one.name) for one in fields(wants)}
+    empty = Obligations()
+    return {name: value for name, value in found.items() if value != getattr(empty, name)}
+
+
+def _words(value: object) -> str:
+    if isinstance(value, Mapping):
+        return ", ".join(f"{name}={_words(one)}" for name, one in value.items()) or "yes"
+    return ", ".join(map(str, value)) if isinstance(value, tuple | list) else str(value)
+
+
+def _place(code: str, places: list[Source]) -> str:
+    """File and line where a rule's code stands; nothing where it is worked out."""
+    literal = re.compile(rf'"code"\s*:\s*"{re.escape(code)}"')
+    for place in places:
+        found = literal.search(place.source)
+        if found:
+            return f"{place.file}:{place.source.count(chr(10), 0, found.start()) + 1}"
+    return ""

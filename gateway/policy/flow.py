@@ -1,0 +1,102 @@
+"""Rules over a whole workflow: a verdict knows every label that was on record when the call left.
+
+Config key: `policy`; labels come from `obligations.labels`, and come back as `input.context.history`, with the names of
+the tools that the workflow called. Code: `policy_unavailable` where calls beside this one keep changing the labels, or
+where there would be too many. Fails closed.
+
+The guarantee: a call's *mark* is one atomic step of the store. It puts the call's new labels on record if the history
+is still the one that the verdict knew; otherwise the policy judges again, by what is on record now. So marks are in one
+order, each verdict knows all labels of the marks before its own, and no call leaves before its mark. Labels that a
+policy sets are known to it at once: it judges the same call again with them, and its first no counts.
+
+A policy that neither reads the history nor sets labels (as read from its source) takes no mark: it costs nothing. One
+that only sets them takes a mark when there are new ones.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import replace
+
+from gateway.call import LABELS, NO_HISTORY, NO_OBLIGATIONS, TOOLS, UNREAD, Call, Decision, Obligations, Step
+from gateway.policy.authorize import Authorizer
+
+TRIES = 8  # times that others may change the history while a call is judged
+NAMELESS = "?"  # stands for what is no name of a tool
+_NAME = re.compile(r"[A-Za-z0-9_.:/-]{1,64}")
+_CHANGED = "calls beside it changed what the workflow remembers"
+
+
+def tools(steps: Sequence[Step]) -> tuple[str, ...]:
+    """The names of the tools that a conversation shows, each once, in the order of their first call; the newest."""
+    found: dict[str, None] = {}
+    for step in steps:
+        for use in step.uses:
+            found[use.tool if _NAME.fullmatch(use.tool) else NAMELESS] = None
+    return tuple(found)[-TOOLS:]
+
+
+async def judge(call: Call) -> None:
+    """Have the policy judge by what the workflow remembers, and put its labels on record.
+
+    Writes `call.decision` and `call.history`. Raises Refusal and StoreUnavailable.
+    """
+    runtime, subject = call.runtime, call.subject
+    authorizer: Authorizer = runtime.authorizer
+    for _ in range(TRIES):
+        version = UNREAD if call.history is None else call.history.version
+        reads, fresh = await _verdict(call, authorizer)
+        if call.kept is not None or not (reads or fresh):  # an answer that is given again labels nothing
+            return
+        marked = await runtime.store.mark(subject.team, call.correlation_id, fresh, version)  # type: ignore[union-attr]
+        call.history = marked.history
+        if marked.done:
+            return
+    authorizer.undecided(call, f"{_CHANGED}, {TRIES} times while the policy judged; try again")
+
+
+async def _verdict(call: Call, authorizer: Authorizer) -> tuple[bool, list[str]]:
+    """Judge until the policy knows the labels that it sets: whether it reads them, and the new ones."""
+    history = call.history or NO_HISTORY
+    off, fresh = {*history.labels, *history.cleared}, list[str]()
+    while True:
+        reads = await authorizer.authorize(call)
+        labels = call.decision.obligations.labels if call.decision is not None else ()
+        more = [label for label in labels if label not in off]
+        if not more:
+            return reads, fresh
+        off.update(more)
+        fresh += more
+        if len(history.labels) + len(fresh) > LABELS:
+            authorizer.undecided(call, f"with the policy's labels, the workflow would have more than {LABELS}")
+            return reads, []
+        if not reads:
+            return reads, fresh
+        call.history = history._replace(labels=tuple(sorted([*history.labels, *fresh])))
+
+
+async def confirm(call: Call) -> None:
+    """The verdict still stands after the call was changed as it demands, where that may have taken time.
+
+    Raises Refusal where the policy would demand something else by now.
+    """
+    judged, authorizer, subject = call.decision, call.runtime.authorizer, call.subject
+    if judged is None or call.history is None or subject is None or not authorizer.reads_history or _quick(judged):
+        return
+    marked = await call.runtime.store.mark(subject.team, call.correlation_id, (), call.history.version)
+    if marked.done:
+        return
+    call.history = marked.history
+    await judge(call)
+    if call.decision is None or _but_labels(call.decision) != _but_labels(judged):
+        authorizer.undecided(call, f"{_CHANGED}, and with it what is demanded of the call; try again")
+
+
+def _quick(decision: Decision) -> bool:
+    """Whether nothing is demanded that takes time."""
+    return replace(_but_labels(decision), strip_tools=(), limit={}) == NO_OBLIGATIONS
+
+
+def _but_labels(decision: Decision) -> Obligations:
+    return replace(decision.obligations, labels=())

@@ -1,0 +1,180 @@
+"""Stage 8, `record`: what was decided and how it ended, in SQLite.
+
+Config key: `audit`. The decision is on disk before the call leaves, the outcome follows. Records hold names, counts
+and amounts; never a raw value, a prompt or an answer; `audit.erase` keeps claims about people out as well. A write that
+fails ends calls with state_unavailable: a gateway that cannot say what it let through lets nothing through.
+`decisions.py` reads what is written here.
+"""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import orjson
+
+from gateway import ids
+from gateway.call import Call, Decision, Json, Subject
+from gateway.config.grammar import Config
+from gateway.config.sections import Audit as Settings
+from gateway.errors import POLICY_UNAVAILABLE
+from gateway.policy.erase import Eraser
+from gateway.stores.writer import Bulk, Writer
+
+SCHEMA = (
+    """CREATE TABLE IF NOT EXISTS decisions (
+        id TEXT PRIMARY KEY, time REAL NOT NULL, team TEXT NOT NULL, agent TEXT NOT NULL,
+        correlation_id TEXT NOT NULL, verdict TEXT NOT NULL, rule TEXT NOT NULL, version TEXT NOT NULL,
+        record BLOB NOT NULL) WITHOUT ROWID""",
+    """CREATE TABLE IF NOT EXISTS outcomes (
+        id TEXT PRIMARY KEY, time REAL NOT NULL, team TEXT NOT NULL, agent TEXT NOT NULL,
+        correlation_id TEXT NOT NULL, code TEXT NOT NULL, status INTEGER NOT NULL,
+        record BLOB NOT NULL) WITHOUT ROWID""",
+    """CREATE TABLE IF NOT EXISTS actions (
+        id TEXT PRIMARY KEY, time REAL NOT NULL, who TEXT NOT NULL, action TEXT NOT NULL, team TEXT NOT NULL,
+        correlation_id TEXT NOT NULL, record BLOB NOT NULL) WITHOUT ROWID""",
+    # What a candidate bundle would have said otherwise.
+    """CREATE TABLE IF NOT EXISTS differences (
+        id TEXT NOT NULL, version TEXT NOT NULL, time REAL NOT NULL, record BLOB NOT NULL,
+        PRIMARY KEY (id, version)) WITHOUT ROWID""",
+    # Decisions that are still to be sent, in the order in which they were written.
+    "CREATE TABLE IF NOT EXISTS unsent (seq INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT NOT NULL)",
+)
+_DECISION = Bulk(3, "INSERT OR REPLACE INTO decisions VALUES (?,?,?,?,?,?,?,?,?)")
+_OUTCOME = Bulk(4, "INSERT OR REPLACE INTO outcomes VALUES (?,?,?,?,?,?,?,?)")
+_UNSENT = Bulk(5, "INSERT INTO unsent (id) VALUES (?)")
+_DIFFERENCE = Bulk(6, "INSERT OR REPLACE INTO differences VALUES (?,?,?,?)")
+_ACTION = "INSERT INTO actions VALUES (?,?,?,?,?,?,?)"
+_NOBODY = Subject("", "")
+_NO_POLICY = Decision(allow=True, rule="none", version="")
+# Ids begin with their time. What was not sent yet is kept, however old.
+_FORGET = (
+    "DELETE FROM decisions WHERE id < ? AND id NOT IN (SELECT id FROM unsent)",
+    "DELETE FROM outcomes WHERE id < ?",
+    "DELETE FROM actions WHERE id < ?",
+    "DELETE FROM differences WHERE id < ?",
+)
+_NEWEST = "COALESCE((SELECT id FROM decisions ORDER BY id DESC LIMIT 1 OFFSET ?), '')"
+_FORGET_MORE = (
+    f"DELETE FROM outcomes WHERE id <= {_NEWEST}",  # noqa: S608  constants, all of it
+    f"DELETE FROM differences WHERE id <= {_NEWEST}",  # noqa: S608
+    f"DELETE FROM decisions WHERE id <= {_NEWEST} AND id NOT IN (SELECT id FROM unsent)",  # noqa: S608
+)
+
+
+class Audit:
+    """Writes records through a group-committing writer."""
+
+    def __init__(self, writer: Writer, settings: Settings | None = None) -> None:
+        settings = settings or Settings()
+        self._writer = writer
+        self._erase = Eraser(settings.erase).erase if settings.erase else None
+        self._sends = settings.upload is not None
+
+    def decided(self, call: Call) -> None:
+        """Enqueue the decision of a call; it is on disk after the writer's next barrier.
+
+        While writes fail, no call gets past that barrier, and decisions are not kept.
+        """
+        if self._writer.failing:
+            return
+        subject, decision = call.subject or _NOBODY, call.decision or _NO_POLICY
+        row = (
+            call.id,
+            time.time(),
+            subject.team,
+            subject.agent,
+            call.correlation_id,
+            "allow" if decision.allow else "deny",
+            decision.rule,
+            decision.version,
+            self._record(call.document or _document(call), decision),
+        )
+        self._writer.submit(_DECISION, row)
+        if self._sends:
+            self._writer.submit(_UNSENT, (call.id,))
+
+    def differs(self, id: str, version: str, record: bytes) -> None:
+        """Enqueue what a candidate bundle would have said of a call otherwise."""
+        self._writer.submit(_DIFFERENCE, (id, version, time.time(), record))
+
+    def sent(self, last: int) -> None:
+        """Enqueue that all up to this one were sent."""
+        self._writer.submit("DELETE FROM unsent WHERE seq <= ?", (last,))
+
+    def ended(self, call: Call, status: int, cost: int) -> None:
+        """Enqueue how the call ended. While writes fail, only calls that have left for a provider are kept."""
+        if self._writer.failing and not call.outcome.sent:
+            return
+        code = call.refusal.code if call.refusal else ""
+        who = call.subject or _NOBODY
+        record = orjson.dumps(_outcome(call, cost))
+        row = (call.id, time.time(), who.team, who.agent, call.correlation_id, code, status, record)
+        self._writer.submit(_OUTCOME, row)
+
+    def acted(self, who: str, action: str, team: str, correlation_id: str, details: Json) -> None:
+        """Enqueue what an operator is about to do. `who` names a key by its hash, or a user of this machine."""
+        row = (ids.uuid7(), time.time(), who, action, team, correlation_id, orjson.dumps(details))
+        self._writer.submit(_ACTION, row)
+
+    async def durable(self) -> None:
+        """Return when everything said so far is on disk."""
+        await self._writer.barrier()
+
+    def forget(self, before: float, most: int | None = None) -> None:
+        """Drop what is older than a Unix time, and the oldest beyond so many decisions."""
+        first = ids.uuid7(at=before)[:13]
+        if not self._sends:  # nobody will send what an upload that is gone left behind
+            self._writer.submit("DELETE FROM unsent WHERE id < ?", (first,))
+        for statement in _FORGET:
+            self._writer.submit(statement, (first,))
+        for statement in _FORGET_MORE if most is not None else ():
+            self._writer.submit(statement, (most,))
+
+    def _record(self, document: Json, decision: Decision) -> bytes:
+        """The input and the whole result, as JSON. With what was erased, if anything was."""
+        record: Json = {"input": document, "result": orjson.Fragment(decision.result), "mode": decision.mode}
+        if decision.rule == POLICY_UNAVAILABLE:
+            record["error"] = POLICY_UNAVAILABLE
+        if self._erase is not None:
+            record["input"], erased = self._erase(document)
+            if erased:
+                record["erased"] = erased
+        return orjson.dumps(record)
+
+
+def _document(call: Call) -> Json:
+    """What a policy would have been asked, where there is none."""
+    from gateway.policy.authorize import document  # brings the scanners with it, which commands have no use for
+
+    return document(call)
+
+
+def place(config: Config) -> Path | None:
+    """The file of the decision log; None where it is in the state's own file."""
+    if config.audit.path:
+        return Path(config.audit.path)
+    return None if config.state.url.startswith("sqlite:") else Path("var/audit.db")
+
+
+def file(config: Config) -> Path:
+    """The file that decisions are in, whosever it is."""
+    return place(config) or Path(config.state.url.removeprefix("sqlite:///"))
+
+
+def _outcome(call: Call, cost: int) -> Json:
+    outcome, usage = call.outcome, call.outcome.usage
+    return {
+        "provider": outcome.provider,
+        "model": outcome.model,
+        "upstream_status": outcome.status,
+        "tries": outcome.tries,
+        "finished": outcome.finished,
+        "usage": None
+        if usage is None
+        else {"input": usage.input, "output": usage.output, "cached": usage.cached, "counted": usage.counted},
+        "cost_nano_usd": cost,
+        "reserved": {debit.name: debit.amount for debit in call.debits},
+        "redacted": call.redaction.counts,
+        "screened": call.screening.counts,
+    }

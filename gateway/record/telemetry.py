@@ -1,0 +1,379 @@
+"""What the gateway shows: Prometheus families and a JSON log line a call. It hears of calls that have ended.
+
+Config key: `log`. Counting is a dict and an addition, done at the end of a call; the families are made at scrape time.
+Names and labels are the contract's, section 8; correlation ids are never labels. Nothing here can fail a call.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import functools
+import logging
+import sys
+import threading
+import time
+from bisect import bisect_left
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
+from typing import IO, Any
+
+import orjson
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
+
+from gateway.call import NANO_USD, Call, Json
+from gateway.detect.secrets.own import OwnSecrets
+from gateway.stores import FOREVER
+
+Labels = tuple[str, ...]
+Row = Sequence[Any]
+"""Labels and a value, as another worker reports them."""
+
+DURATION = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300)  # seconds
+OVERHEAD = (0.00001, 0.000025, 0.00005, 0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.05, 0.1, 1)  # seconds
+RATIO = (0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 1)
+_MOST_RULES = 512
+_log = logging.getLogger("meshgate")
+
+
+class Counter:
+    """A counter family: labels -> sum."""
+
+    def __init__(self, name: str, words: str, labels: Sequence[str]) -> None:
+        self.name, self.words, self.labels = name, words, labels
+        self.values: dict[Labels, float] = {}
+
+    def add(self, labels: Labels, amount: float = 1) -> None:
+        """Count."""
+        self.values[labels] = self.values.get(labels, 0) + amount
+
+    def metric(self, others: Sequence[Row] = ()) -> Metric:
+        """The family as Prometheus reads it, with the rows of other workers: labels, then the value."""
+        values = dict(self.values)
+        for *labels, value in others:
+            key = tuple(labels)
+            values[key] = values.get(key, 0) + value
+        family = CounterMetricFamily(self.name, self.words, labels=self.labels)
+        for labels_, total in values.items():
+            family.add_metric(labels_, total)
+        return family
+
+
+class Histogram:
+    """A histogram family: labels -> counts by bucket, and the sum."""
+
+    def __init__(self, name: str, words: str, labels: Sequence[str], bounds: Sequence[float]) -> None:
+        self.name, self.words, self.labels, self.bounds = name, words, labels, bounds
+        self.values: dict[Labels, list[float]] = {}
+
+    def observe(self, labels: Labels, value: float) -> None:
+        """Count one value."""
+        row = self.values.get(labels)
+        if row is None:
+            row = self.values[labels] = [0.0] * (len(self.bounds) + 2)
+        row[bisect_left(self.bounds, value)] += 1
+        row[-1] += value
+
+    def metric(self, others: Sequence[Row] = ()) -> Metric:
+        """The family as Prometheus reads it: buckets are cumulative. `others`: rows of other workers."""
+        values = {labels: list(row) for labels, row in self.values.items()}
+        for *labels_, counted in others:
+            mine = values.setdefault(tuple(labels_), [0.0] * len(counted))
+            values[tuple(labels_)] = [a + b for a, b in zip(mine, counted, strict=True)]
+        family = HistogramMetricFamily(self.name, self.words, labels=self.labels)
+        for labels, row in values.items():
+            total, buckets = 0.0, []
+            for bound, count in zip([*map(str, map(float, self.bounds)), "+Inf"], row, strict=False):
+                total += count
+                buckets.append((bound, total))
+            family.add_metric(labels, buckets, row[-1])
+        return family
+
+
+class Telemetry:
+    """All families, and the log. Register it with a `prometheus_client` registry: it is a collector."""
+
+    def __init__(self, log: IO[str] | None = sys.stdout) -> None:
+        call = ("agent", "team", "model", "provider", "route", "status")
+        self.requests = Counter("meshgate_requests", "Calls answered.", call)
+        self.duration = Histogram("meshgate_request_duration_seconds", "Whole calls.", ("route", "model"), DURATION)
+        self.overhead = Histogram("meshgate_overhead_seconds", "The gateway's own time.", ("stage",), OVERHEAD)
+        self.first = Histogram("meshgate_time_to_first_token_seconds", "Streams.", ("model", "provider"), DURATION)
+        self.tokens = Counter("meshgate_tokens", "Tokens settled.", ("direction", "model", "team"))
+        self.cost = Counter("meshgate_cost_usd", "USD settled.", ("model", "team"))
+        self.violations = Counter("meshgate_violations", "Refusals.", ("code", "stage", "team", "mode"))
+        self.redactions = Counter("meshgate_redactions", "Values taken out.", ("entity", "direction"))
+        self.decisions = Counter("meshgate_decisions", "Verdicts.", ("verdict", "rule", "mode"))
+        self.candidates = Counter("meshgate_candidate_decisions", "What the candidate made of them.", ("outcome",))
+        self.changes = Counter("meshgate_candidate_differences", "Verdicts that it changes.", ("change",))
+        self.quota = Histogram("meshgate_quota_used_ratio", "Quota used after a call.", ("quota",), RATIO)
+        self.reload_failures = Counter("meshgate_reload_failures", "Changes on disk that were refused.", ("what",))
+        self.reload_failed = {"config": 0, "policy": 0}  # and "policy source", where there is one beyond this machine
+        self.failures = Counter("meshgate_internal_errors", "Faults of the gateway itself.", ("stage",))
+        self._rules: set[str] = set()
+        self.gauges: list[Callable[[], Metric]] = []
+        self._families: list[Counter | Histogram] = [
+            v for v in vars(self).values() if isinstance(v, Counter | Histogram)
+        ]
+        self._log = LineLog(log) if log else None
+        self._strangers = Strangers(self.say)
+
+    def collected(self, others: Sequence[Json]) -> Iterator[Metric]:
+        """Every family now, with what other workers counted."""
+        for family in self._families:
+            yield family.metric([row for snapshot in others for row in snapshot.get(family.name, ())])
+        failed = GaugeMetricFamily(
+            "meshgate_reload_failed", "1: the file on disk is not the one that runs.", labels=["what"]
+        )
+        for what, state in self.reload_failed.items():
+            failed.add_metric([what], state)
+        yield failed
+        for gauge in self.gauges:
+            yield gauge()
+
+    def snapshot(self) -> Json:
+        """What was counted so far, as JSON: for another worker's `/metrics`."""
+        return {family.name: [[*labels, value] for labels, value in family.values.items()] for family in self._families}
+
+    def collect(self) -> Iterator[Metric]:
+        """For prometheus_client: every family now."""
+        yield from self.collected(())
+
+    def reloaded(self, what: str, problem: str | None) -> None:
+        """What is on disk is what runs (None), or was refused."""
+        failed_before = self.reload_failed.get(what, 0)
+        self.reload_failed[what] = int(problem is not None)
+        if problem is None and failed_before:
+            self.say({"level": "info", "event": f"{what} accepted again"})
+        if problem is not None:
+            self.reload_failures.add((what,))
+            self.say({"level": "error", "event": f"{what} refused, the last good one stays", "problem": problem})
+
+    def candidate(self, outcome: str, count: int, change: str = "") -> None:
+        """What a candidate bundle made of decisions."""
+        self.candidates.add((outcome,), count)
+        if change:
+            self.changes.add((self._rule(change),))
+
+    def _rule(self, code: str) -> str:
+        """The label of a rule. A policy that works its codes out must not make a metric grow without end."""
+        if code not in self._rules:
+            if len(self._rules) >= _MOST_RULES:
+                return "other"
+            self._rules.add(code)
+        return code
+
+    def hide(self, own: OwnSecrets) -> None:
+        """Take these secrets out of every log line from now on."""
+        if self._log:
+            self._log.own = own
+
+    def say(self, record: Json) -> None:
+        """Write one log line."""
+        if self._log:
+            self._log.write({"time": _iso(time.time()), **record})
+
+    def close(self) -> None:
+        """Write what is left."""
+        self._strangers.tell()
+        if self._log:
+            self._log.close()
+
+    def ended(self, call: Call, status: int, cost: int, ended_ns: int) -> None:
+        """Count a call that has ended, and log it."""
+        self._count(call, status, cost, ended_ns)
+        if call.subject is None and call.refusal is not None and call.stage == "identify":
+            self._strangers.came()
+        elif self._log:
+            self._log.write(_line(call, status, cost, ended_ns))
+
+    def _count(self, call: Call, status: int, cost: int, ended_ns: int) -> None:
+        subject, outcome = call.subject, call.outcome
+        agent, team = (subject.agent, subject.team) if subject else ("", "")
+        model = call.known_model
+        self.requests.add((agent, team, model, outcome.provider, call.route, str(status)))
+        self.duration.observe((call.route, model), (ended_ns - call.started_ns) / 1e9)
+        before = call.started_ns
+        for stage, at in call.stages:
+            if stage != "upstream":
+                self.overhead.observe((stage,), (at - before) / 1e9)
+            before = at
+        if call.stream and outcome.first_byte_ns:
+            self.first.observe((model, outcome.provider), (outcome.first_byte_ns - call.started_ns) / 1e9)
+        if outcome.usage:
+            self.tokens.add(("input", model, team), outcome.usage.input)
+            self.tokens.add(("output", model, team), outcome.usage.output)
+        if cost:
+            self.cost.add((model, team), cost / NANO_USD)
+        self._count_verdicts(call, team)
+
+    def _count_verdicts(self, call: Call, team: str) -> None:
+        if call.refusal:
+            self.violations.add((call.refusal.code, call.refusal.stage or call.stage, team, "enforce"))
+        decision = call.decision
+        if decision:
+            self.decisions.add(("allow" if decision.allow else "deny", self._rule(decision.rule), decision.mode))
+            if not decision.allow and decision.mode == "shadow":
+                self.violations.add(("policy_denied", "authorize", team, "shadow"))
+        for entity, count in call.redaction.counts.items():
+            self.redactions.add((entity, "request"), count)
+        for entity, count in call.screening.counts.items():
+            self.redactions.add((entity, "response"), count)
+        if call.reservation:
+            for debit, balance in zip(call.debits, call.reservation.balances, strict=True):
+                limit = debit.limit + balance.added
+                if not debit.refill and limit and debit.limit < FOREVER:
+                    self.quota.observe((debit.unit,), 1 - balance.remaining / limit)
+
+
+def _iso(seconds: float) -> str:
+    whole = int(seconds)
+    return f"{_second(whole)}.{int((seconds - whole) * 1000):03d}+00:00"
+
+
+@functools.lru_cache(4)
+def _second(seconds: int) -> str:
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S")
+
+
+def _line(call: Call, status: int, cost: int, ended_ns: int) -> Json:
+    subject, outcome, usage = call.subject, call.outcome, call.outcome.usage
+    line: Json = {
+        "time": _iso(time.time()),
+        "level": "info",
+        "event": "call",
+        "request_id": call.id,
+        "correlation_id": call.correlation_id,
+        "agent": subject.agent if subject else None,
+        "team": subject.team if subject else None,
+        "route": call.route,
+        "model": call.known_model or None,
+        "provider": outcome.provider or None,
+        "stream": call.stream,
+        "status": status,
+        "code": call.refusal.code if call.refusal else None,
+        "stage": (call.refusal.stage or call.stage) if call.refusal else None,
+        "rule": call.decision.rule if call.decision else None,
+        "policy": call.decision.version if call.decision else None,
+        "input_tokens": usage.input if usage else None,
+        "output_tokens": usage.output if usage else None,
+        "counted": usage.counted if usage else None,
+        "cost_usd": cost / NANO_USD,
+        "redacted": call.redaction.counts or None,
+        "screened": call.screening.counts or None,
+        "finished": outcome.finished,
+        "replayed": call.replayed or None,
+        "ms": round((ended_ns - call.started_ns) / 1e6, 3),
+    }
+    return {key: value for key, value in line.items() if value is not None}
+
+
+class Strangers:
+    """Calls without a good key: one line a second for all of them, whoever they come from."""
+
+    def __init__(self, say: Callable[[Json], None], pause: float = 1.0) -> None:
+        self._say = say
+        self._pause = pause
+        self._count = 0
+        self._waits = False
+
+    def came(self) -> None:
+        """One more. The first one is told of at once, others a second later, together."""
+        self._count += 1
+        if self._waits:
+            return
+        self.tell()
+        with contextlib.suppress(RuntimeError):  # no loop runs
+            asyncio.get_running_loop().call_later(self._pause, self._again)
+            self._waits = True
+
+    def _again(self) -> None:
+        self._waits = False
+        if self._count:
+            self._count -= 1
+            self.came()
+
+    def tell(self) -> None:
+        """Say what was not said yet."""
+        if self._count:
+            self._say({"level": "warning", "event": "calls without a good key", "count": self._count})
+            self._count = 0
+
+
+class LineLog:
+    """Writes lines in batches, in a thread of its own: a reader of the log that stalls stalls nobody else.
+
+    At most `BOUND` lines wait; beyond that they are dropped, as they are while nothing can be written, and their number
+    is logged.
+    """
+
+    BOUND = 100_000
+    LINGER = 0.05  # seconds
+    PATIENCE = 2.0  # seconds that the end of the process waits for a reader that stalls
+
+    def __init__(self, out: IO[str]) -> None:
+        self._out = out
+        self.own = OwnSecrets(())
+        self._lines: list[bytes] = []
+        self._dropped = 0
+        self._failing = False  # the last attempt to write did
+        self._waiting = False
+        self._lock = threading.Lock()
+        self._thread = ThreadPoolExecutor(1, "log")
+
+    def write(self, record: Json) -> None:
+        """Take one record."""
+        if len(self._lines) >= self.BOUND:
+            self._dropped += 1
+            return
+        self._lines.append(orjson.dumps(record))
+        if not self._waiting:
+            self._soon()
+
+    def _soon(self) -> None:
+        try:
+            loop = asyncio.get_running_loop()
+        except RuntimeError:
+            self.flush()
+        else:
+            self._waiting = True
+            loop.call_later(self.LINGER, self._go, loop)
+
+    def _go(self, loop: asyncio.AbstractEventLoop) -> None:
+        with contextlib.suppress(RuntimeError):  # closed meanwhile: what is left is written there
+            loop.run_in_executor(self._thread, self.flush).add_done_callback(self._written)
+
+    def _written(self, _: asyncio.Future[None]) -> None:
+        """Those that came meanwhile are next: never does more than one thread wait for the reader."""
+        self._waiting = False
+        if self._lines:
+            self._soon()
+
+    def close(self) -> None:
+        """Write what is left."""
+        last = self._thread.submit(self.flush)
+        with contextlib.suppress(TimeoutError):
+            last.result(self.PATIENCE)
+        self._thread.shutdown(wait=False, cancel_futures=True)
+
+    def flush(self) -> None:
+        """Write what waits."""
+        with self._lock:
+            lines, self._lines = self._lines, []
+            count, dropped = len(lines), self._dropped
+            if dropped:
+                lines.append(orjson.dumps({"level": "error", "event": "log lines dropped", "count": dropped}))
+            if not lines:
+                return
+            try:
+                self._out.write(self.own.hide((b"\n".join(lines) + b"\n").decode()))
+                self._out.flush()
+            except (OSError, ValueError) as fault:  # its reader has gone, the disk is full: calls go on
+                self._dropped += count
+                if not self._failing:
+                    _log.error("the log cannot be written (%s): its lines are dropped until it can be", fault)
+                self._failing = True
+            else:
+                self._dropped -= dropped
+                self._failing = False

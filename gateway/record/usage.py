@@ -1,0 +1,63 @@
+"""What was used, added up from the record of calls that have ended, beside a running gateway."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Mapping
+from contextlib import closing
+from pathlib import Path
+from typing import Final, NamedTuple
+
+from gateway import ids
+from gateway.call import NANO_USD, Json
+from gateway.errors import ConfigError
+from gateway.policy.decisions import has_table
+from gateway.stores.writer import connect
+
+_RECORD: Final = "CAST(record AS TEXT)"
+BY: Final[Mapping[str, str]] = {
+    "key": "agent",
+    "agent": "agent",
+    "team": "team",
+    "model": f"json_extract({_RECORD}, '$.model')",
+    "provider": f"json_extract({_RECORD}, '$.provider')",
+    "workflow": "team || ' ' || correlation_id",
+}
+"""What usage is added up by -> the column or expression. A key belongs to one agent, whose name it goes by."""
+
+
+class Used(NamedTuple):
+    """The sum of one row: calls, those of them that failed or were refused, tokens, and cost in nano-USD."""
+
+    name: str
+    calls: int
+    failed: int
+    input: int
+    cached: int
+    output: int
+    cost: int
+
+    def shown(self, by: str) -> Json:
+        """For programs; cost in USD."""
+        _, calls, failed, input_, cached, output, cost = self
+        tokens = {"input_tokens": input_, "cached_tokens": cached, "output_tokens": output}
+        return {by: self.name, "calls": calls, "failed": failed, **tokens, "cost_usd": cost / NANO_USD}
+
+
+def read(path: Path, by: str, since: float = 0.0) -> list[Used]:
+    """The sums, the most expensive first; none before the first call. Raises ConfigError where there is no log."""
+    if not path.is_file():
+        raise ConfigError(f"there is no decision log at {path} yet: it begins with the gateway's first call")
+    sums = (f"COALESCE(SUM(json_extract({_RECORD}, '$.usage.{name}')), 0)" for name in ("input", "cached", "output"))
+    amounts = ", ".join(sums)
+    query = f"""SELECT COALESCE({BY[by]}, ''), COUNT(*), SUM(status >= 400), {amounts},
+        COALESCE(SUM(json_extract({_RECORD}, '$.cost_nano_usd')), 0) AS cost
+        FROM outcomes WHERE id > ? GROUP BY 1 ORDER BY cost DESC, 2 DESC, 1"""  # noqa: S608  the table above
+    try:
+        with closing(connect(path)) as connection:
+            if not has_table(connection, "outcomes"):  # keys may be added before the gateway first runs
+                return []
+            rows = connection.execute(query, (ids.uuid7(at=since)[:13] if since else "",)).fetchall()
+    except sqlite3.Error as error:
+        raise ConfigError(f"{path} is no decision log: {error}") from None
+    return [Used(*row) for row in rows]

@@ -1,0 +1,116 @@
+"""What happens to each type of personal data: by configuration, by who calls and where the call may go, and by policy.
+
+Config keys: `pii.default`, `pii.entities`, `pii.rules`, `pii.secrets`. The first rule that matches decides; a call that
+may go to several providers (failover) gets for each type the strictest of what they may see, and so does one of which a
+policy demands something. Strictest first: block, redact, hash, partial, mask, allow.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from fnmatch import fnmatchcase
+
+from gateway.call import Call, Subject
+from gateway.config.sections import Action, Pii, PiiMatch, PiiRule
+from gateway.detect.secrets.own import ENTITY as OWN
+from gateway.detect.secrets.scanner import TYPES as SECRET_TYPES
+
+ORDER: tuple[Action, ...] = ("allow", "mask", "partial", "hash", "redact", "block")
+"""From what shows all to what shows nothing."""
+_RANK: Mapping[str, int] = {action: rank for rank, action in enumerate(ORDER)}
+_REMEMBERED = 4096
+
+
+class Actions:
+    """What to do with each type. Immutable."""
+
+    __slots__ = ("default", "entities")
+
+    def __init__(self, default: Action, entities: Mapping[str, Action]) -> None:
+        self.default: Action = default
+        self.entities = entities
+
+    def of(self, entity: str) -> Action:
+        """What to do with a type."""
+        return self.entities.get(entity, self.default)
+
+    def allows(self, entity: str) -> bool:
+        """Whether values of this type may be seen by whoever the call reaches."""
+        return self.entities.get(entity, self.default) == "allow"
+
+    def tightened(self, demands: Mapping[str, Action]) -> Actions:
+        """The same, with the strictest of both for the types that something is demanded of."""
+        stricter = {entity: _strictest([self.of(entity), action]) for entity, action in demands.items()}
+        return Actions(self.default, {**self.entities, **stricter})
+
+
+def together(several: Sequence[Actions]) -> Actions:
+    """For each type the strictest of several."""
+    if len(several) == 1:
+        return several[0]
+    entities = {entity for one in several for entity in one.entities}
+    return Actions(
+        _strictest([one.default for one in several]),
+        {entity: _strictest([one.of(entity) for one in several]) for entity in entities},
+    )
+
+
+def _strictest(actions: Sequence[Action]) -> Action:
+    return max(actions, key=_RANK.__getitem__)
+
+
+class Rules:
+    """`pii.rules`, compiled: which actions hold for a call."""
+
+    def __init__(self, config: Pii, canonical: Callable[[str], str]) -> None:
+        self._secrets: dict[str, Action] = dict.fromkeys(SECRET_TYPES, config.secrets)
+        # For good: a secret of the gateway is no caller's to have back.
+        self._secrets[OWN] = "block" if config.secrets == "block" else "redact"
+        self.base = Actions(config.default, self._with(_named(config.entities, canonical)))
+        self._rules = [(rule.match, self._actions(rule, canonical)) for rule in config.rules]
+        self._known: dict[Hashable, Actions] = {}
+
+    def of(self, call: Call) -> Actions:
+        """What holds for this call, at every provider that may get it."""
+        if not self._rules:
+            return self.base
+        subject, model = call.subject, call.served_as or call.model
+        assert subject is not None, "redaction comes after identify"
+        providers = frozenset([target.partition("/")[0] for target in call.targets])
+        key = (subject.agent, subject.team, subject.roles, model, providers)
+        known = self._known.get(key)
+        if known is None:
+            if len(self._known) >= _REMEMBERED:
+                self._known.clear()
+            known = together([self._first(subject, model, provider) for provider in providers or ("",)])
+            self._known[key] = known
+        return known
+
+    def _actions(self, rule: PiiRule, canonical: Callable[[str], str]) -> Actions:
+        entities = _named(rule.entities, canonical)
+        if rule.default is not None:
+            return Actions(rule.default, self._with(entities))
+        return Actions(self.base.default, self._with({**self.base.entities, **entities}))
+
+    def _with(self, entities: Mapping[str, Action]) -> dict[str, Action]:
+        return {**self._secrets, **entities, OWN: self._secrets[OWN]}
+
+    def _first(self, subject: Subject, model: str, provider: str) -> Actions:
+        for match, actions in self._rules:
+            if _matches(match, subject, model, provider):
+                return actions
+        return self.base
+
+
+def _matches(match: PiiMatch, subject: Subject, model: str, provider: str) -> bool:
+    return (
+        fnmatchcase(subject.agent, match.agent)
+        and fnmatchcase(subject.team, match.team)
+        and fnmatchcase(model, match.model)
+        and fnmatchcase(provider, match.provider)
+        and (match.role == "*" or any(fnmatchcase(role, match.role) for role in subject.roles))
+    )
+
+
+def _named(entities: Mapping[str, Action], canonical: Callable[[str], str]) -> dict[str, Action]:
+    return {canonical(name): action for name, action in entities.items()}

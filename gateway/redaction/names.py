@@ -1,0 +1,140 @@
+"""Part of stage 4: names, places and organisations join what patterns found, before anything is redacted.
+
+Config key: `pii.ner`. Refuses with pii_blocked. Fails closed: a text that no worker could read within the deadline
+blocks the call, unless `on_deadline: allow` lets it go on with what patterns found.
+
+Only new text goes to the workers. What is known is kept by content hash like the rest (`texts`): offsets, never text;
+pieces of a long text, too, so that the next try of a call that came too late goes on where this one ended.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from typing import Final
+
+import regex
+
+from gateway.call import Finding, Span
+from gateway.config.sections import Ner
+from gateway.detect.core.rules import resolve
+from gateway.detect.names.pool import Pool, Unread
+from gateway.detect.names.windows import SIZE, join, windows
+from gateway.detect.personal.placeholders import LIKE
+from gateway.detect.unscannable import UNSCANNABLE
+from gateway.errors import Refusal
+from gateway.redaction.texts import Found, Generations, hashed
+
+_TELLING: Final = regex.compile(r"\p{L}\p{M}*\p{L}")  # below two letters in a row there is no name
+_log = logging.getLogger("meshgate.ner")
+
+Keep = Callable[[str, Sequence[Finding]], list[Finding]]
+"""(text, findings) -> those that are neither allowed nor too unsure."""
+
+
+class Names:
+    """The second tier of the scanner, for one configuration."""
+
+    def __init__(
+        self,
+        config: Ner,
+        pool: Pool,
+        failed: Callable[[], None] = lambda: None,
+        keep: Keep | None = None,
+    ) -> None:
+        self._pool = pool
+        self._deadline = config.deadline
+        self._allow = config.on_deadline == "allow"
+        self._failed = failed
+        self._keep = keep
+        # Text -> all its findings, those of the first tier among them; () where there are no names.
+        self._known: Generations[Sequence[Finding]] = Generations()
+        self._pieces: Generations[list[Finding]] = Generations(4096)
+
+    async def add(self, spans: Sequence[Span], found: Sequence[Found], team: str = "") -> Sequence[Found]:
+        """What the first tier found, with the names. Raises Refusal(pii_blocked)."""
+        known = self._known.young
+        named: dict[str, Sequence[Finding]] = {}
+        new: list[str] = []
+        for span in spans:
+            text = span[2]
+            key = hashed((team, text))
+            findings = known.get(key)
+            if findings is None:
+                findings = self._known.recall(key)
+            if findings is None:
+                new.append(text)
+            elif findings:
+                named[text] = findings
+        if not new and not named:
+            return found
+        first = {span.text: findings for span, findings in found}
+        if new:
+            named |= await self._read(new, first, team)
+        if not named:
+            return found
+        both = ((span, named.get(span.text) or first.get(span.text)) for span in spans)
+        return [(span, findings) for span, findings in both if findings]
+
+    async def _read(
+        self, texts: list[str], first: Mapping[str, Sequence[Finding]], team: str
+    ) -> dict[str, Sequence[Finding]]:
+        """Ask for what is new, and remember it."""
+        cut = {text: _cut(text) for text in dict.fromkeys(texts)}
+        known: dict[str, list[Finding]] = {}
+        missing: list[str] = []
+        for pieces in cut.values():
+            for _, piece in pieces:
+                findings = self._pieces.recall(hashed((team, piece))) if len(pieces) > 1 else None
+                if findings is None:
+                    missing.append(piece)
+                else:
+                    known[piece] = findings
+        why = await self._ask(missing, known) if missing else ""
+        named: dict[str, Sequence[Finding]] = {}
+        for text, pieces in cut.items():
+            read = [(offset, piece) for offset, piece in pieces if piece in known]
+            if len(pieces) > 1:
+                for _, piece in read:
+                    self._pieces.keep(hashed((team, piece)), known[piece])
+            both: Sequence[Finding] = ()
+            findings = join((offset, known[piece]) for offset, piece in read)
+            if self._keep is not None and findings:
+                findings = self._keep(text, findings)
+            if findings:
+                both = named[text] = _with(first.get(text, ()), findings)
+            if len(read) == len(pieces):
+                self._known.keep(hashed((team, text)), both)
+        if why and not self._allow:
+            raise Refusal(
+                "pii_blocked",
+                f"The request could not be searched for names: {why}. Try again, or ask the operator about pii.ner.",
+            )
+        return named
+
+    async def _ask(self, texts: list[str], known: dict[str, list[Finding]]) -> str:
+        """Writes what the workers found into `known`; returns why that is not all, "" if it is."""
+        why = ""
+        try:
+            known |= await self._pool.find(texts, self._deadline)
+            if any(text not in known for text in texts):
+                why = f"it took more than {self._deadline:g} s (pii.ner.deadline)"
+        except Unread as fault:
+            why = str(fault)
+        if why:
+            self._failed()
+            _log.warning("names: %s%s", why, "; the call goes on" if self._allow else "")
+        return why
+
+
+def _with(first: Sequence[Finding], names: Sequence[Finding]) -> Sequence[Finding]:
+    """Both tiers, overlaps settled. A name never takes the place of what `scan.beside` found: the guards."""
+    guards = [finding for finding in first if finding.entity.startswith((LIKE, UNSCANNABLE))]
+    free = (name for name in names if not any(name.start < one.end and one.start < name.end for one in guards))
+    return resolve([*first, *free])
+
+
+def _cut(text: str) -> list[tuple[int, str]]:
+    if len(text) > SIZE:
+        return list(windows(text))
+    return [(0, text)] if _TELLING.search(text) else []

@@ -1,0 +1,326 @@
+"""Stage 4, `redact`: personal data leaves the request before anyone outside reads it; `restore` puts it back.
+
+Config key: `pii`. Refuses with pii_blocked and secret_blocked. Fails closed: what cannot be scanned is blocked unless
+config allows it, a fault of the vault ends the call, and so does any other on the way.
+
+A masked value becomes a placeholder `<ENTITY_n>`, n counting up within the workflow, the same for the same value in
+every call; the vault keeps the value encrypted. Only placeholders that stand for values of this very request are
+restored in its answer. Text that already looks like one of them is escaped, so that nobody can forge one: it becomes a
+placeholder itself, `<LITERAL_n>`, and comes back as it was.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from operator import itemgetter
+from typing import Protocol
+
+from gateway.budget import PASSING, Spent
+from gateway.call import NO_OBLIGATIONS, Call, Finding, Obligations, Redaction, Share, Span, value_of
+from gateway.config.sections import Action
+from gateway.config.sections import Pii as PiiConfig
+from gateway.detect.personal.placeholders import LIKE, WRITTEN
+from gateway.detect.unscannable import UNSCANNABLE
+from gateway.dialects import tree
+from gateway.errors import Refusal, trace
+from gateway.redaction.actions import Actions, Rules
+from gateway.redaction.restore import LITERAL, Names, keeps
+from gateway.redaction.texts import Generations
+from gateway.redaction.vault import Seal
+from gateway.scheduling.lanes import SMALL, apart
+from gateway.stores import StoreUnavailable
+
+PLACEHOLDER = WRITTEN
+_BESIDE = (LIKE, UNSCANNABLE)  # findings that are no personal data begin so
+# What providers give their callers to bring back: theirs to read, nobody else's.
+_PROVIDERS_OWN = frozenset({"signature", "thought_signature", "thoughtSignature", "encrypted_content"})
+_REMEMBER = 5_000  # numbers of a generation kept in memory, so that a value seen before costs no trip to the store
+_FRESH = 300.0  # seconds that a remembered number is used before the vault is asked again, which renews its time there
+_log = logging.getLogger("meshgate.pii")
+
+Found = Sequence[tuple[Span, Sequence[Finding]]]
+
+
+class Vault(Protocol):
+    """The part of a store that keeps sealed values."""
+
+    async def seal(
+        self, team: str, correlation_id: str, items: list[tuple[str, bytes, bytes]], ttl: float
+    ) -> list[int]:
+        """Number and keep (entity, digest, ciphertext)."""
+        ...
+
+
+class Redactor:
+    """The stage, compiled for one configuration."""
+
+    def __init__(self, config: PiiConfig, vault: Vault, seal: Seal, canonical: Callable[[str], str]) -> None:
+        self._rules = Rules(config, canonical)
+        self._canonical = canonical
+        self._restore = config.restore
+        self._restore_tools = config.restore_tools
+        self._keeps = keeps(config.restore_tools)
+        self._block_blobs = config.unscannable == "block"
+        self._vault = vault
+        self._seal = seal
+        self._ttl = config.ttl
+        self._fresh = min(_FRESH, config.ttl / 2)
+        self._numbers: Generations[tuple[str, float]] = Generations(_REMEMBER)
+
+    async def redact(self, call: Call) -> None:
+        """Write `call.redaction`, and the body where it must change. Raises Refusal(pii_blocked)."""
+        for kind, count in (await apart(call, _size(call.found), partial(_unscannable, call.found))).items():
+            call.unscannable[kind] = call.unscannable.get(kind, 0) + count
+        if call.unscannable and self._block_blobs:
+            raise Refusal(
+                "pii_blocked",
+                f"The request holds {sum(call.unscannable.values())} part(s) that no scanner can read "
+                f"({', '.join(sorted(call.unscannable))}). Send text, or ask the operator to set pii.unscannable: "
+                "allow.",
+                detail={"unscannable": call.unscannable},
+            )
+        await self._act(call, self._rules.of(call), NO_OBLIGATIONS)
+
+    async def enforce(self, call: Call, duties: Obligations) -> None:
+        """Do it again as a policy obliges, and as the providers demand that it routed the call to."""
+        demands: dict[str, Action] = {self._canonical(name): action for name, action in duties.redact.items()}
+        await self._act(call, self._rules.of(call).tightened(demands), duties)
+
+    def allows(self, entity: str) -> bool:
+        """Whether values of this type may be seen by anyone, where no rule says otherwise."""
+        return self._rules.base.allows(entity)
+
+    async def _act(self, call: Call, actions: Actions, duties: Obligations) -> None:
+        redaction = Redaction(changed=call.redaction.changed, allows=actions.allows)
+        redaction.keeps = keeps(self._restore_tools, duties.no_restore) if duties.no_restore else self._keeps
+        call.redaction = redaction
+        if not call.found:
+            return
+        try:
+            await self._redact(call, call.found, actions, redaction)
+        except (Refusal, StoreUnavailable, Spent, *PASSING):
+            raise
+        except BaseException as fault:
+            raise broken(call, fault, "Personal data in the request could not be taken out") from None
+
+    async def _redact(self, call: Call, found: Found, actions: Actions, redaction: Redaction) -> None:
+        counts, size = redaction.counts, _size(found)
+        masked = await apart(call, size, partial(_values, found, actions, redaction))
+        blocked = sorted(entity for entity in counts if actions.of(entity) == "block")
+        if blocked and all(entity.startswith("SECRET_") for entity in blocked):
+            raise Refusal(
+                "secret_blocked",
+                f"The request holds secrets that must not be sent: {', '.join(blocked)}. "
+                "Take them out, or ask the operator about pii.secrets.",
+                detail={"entities": blocked},
+            )
+        if blocked:
+            raise Refusal(
+                "pii_blocked",
+                f"The request holds personal data that must not be sent: {', '.join(blocked)}. "
+                "Take it out, or ask the operator about pii.entities.",
+                detail={"entities": blocked},
+            )
+        if masked:
+            await self._number(call, masked)
+        escapes: dict[str, str] = {}
+        if masked and self._restore:
+            redaction.restore = await apart(call, len(masked), partial(_by_placeholder, masked))
+            escapes = await self._escape(call, found, redaction)
+        replace = partial(self._replaced, call, found, actions, masked, escapes, redaction)
+        redaction.changed |= await apart(call, size, replace)
+
+    def _replaced(
+        self,
+        call: Call,
+        found: Found,
+        actions: Actions,
+        masked: Mapping[tuple[str, str], str],
+        escapes: Mapping[str, str],
+        redaction: Redaction,
+    ) -> bool:
+        """Put other texts where something was found; True if any is another."""
+        texts = [(span, self._replace(span, findings, actions, masked, escapes, redaction)) for span, findings in found]
+        changed = tree.write_all([(span, text) for span, text in texts if text != tree.read(span)])
+        tree.fold(call.nested)
+        return changed
+
+    async def _escape(self, call: Call, found: Found, redaction: Redaction) -> dict[str, str]:
+        """What the caller's own text becomes where it could be taken for a placeholder of this request."""
+        literals: dict[tuple[str, str], str] = {}
+        likes: set[str] = set()
+
+        def note(_: str, spelling: str) -> str:
+            literals[LITERAL, spelling] = ""
+            return spelling
+
+        def look() -> Names:
+            for span, findings in found:
+                likes.update(value_of(span.text, finding) for finding in findings if finding.entity == LIKE)
+            names = Names([*redaction.restore] if likes else (), literals=True)
+            for like in likes:
+                names.replace(like, note)
+            return names
+
+        def write(names: Names) -> dict[str, str]:
+            redaction.restore |= _by_placeholder(literals)
+            return {like: names.replace(like, lambda _, spelling: literals[LITERAL, spelling]) for like in likes}
+
+        size = _size(found)
+        names = await apart(call, size, look)
+        if not literals:
+            return {}
+        await self._number(call, literals)
+        return await apart(call, size, partial(write, names))
+
+    async def _number(self, call: Call, masked: dict[tuple[str, str], str]) -> None:
+        """Give every masked value its placeholder: from memory, or from the vault."""
+        assert call.subject is not None
+        team, workflow = call.subject.team, call.correlation_id
+        now = time.monotonic()
+        recall = partial(self._recall, team, workflow, masked, now)
+        unknown = await apart(call, len(masked), recall)
+        if not unknown:
+            return
+        seal = self._seal
+
+        def sealed() -> list[tuple[str, bytes, bytes]]:
+            return [
+                (entity, seal.digest(entity, value), seal.seal(f"{team}\0{workflow}\0{entity}", value))
+                for _, entity, value in unknown
+            ]
+
+        items = await apart(call, len(unknown), sealed)
+        for at in range(0, len(items), SMALL):  # a store numbers them on the event loop
+            numbers = await self._vault.seal(team, workflow, items[at : at + SMALL], self._ttl)
+            for (key, entity, value), number in zip(unknown[at : at + SMALL], numbers, strict=True):
+                masked[entity, value] = placeholder = f"<{entity}_{number}>"
+                self._numbers.keep(key, (placeholder, now + self._fresh))
+            if at + SMALL < len(items):
+                await asyncio.sleep(0)
+
+    def _recall(
+        self, team: str, workflow: str, masked: dict[tuple[str, str], str], now: float
+    ) -> list[tuple[int, str, str]]:
+        """Fill in what is remembered; returns the others, with their keys."""
+        unknown: list[tuple[int, str, str]] = []
+        for entity, value in masked:
+            # The value itself is not kept: a keyed hash of 64 bits (see `texts`) tells it apart.
+            key = hash((team, workflow, entity, value))
+            placeholder, until = self._numbers.peek(key) or ("", 0.0)
+            if until > now:
+                masked[entity, value] = placeholder
+            else:
+                unknown.append((key, entity, value))
+        return unknown
+
+    def _replace(
+        self,
+        span: Span,
+        findings: Sequence[Finding],
+        actions: Actions,
+        masked: Mapping[tuple[str, str], str],
+        escapes: Mapping[str, str],
+        redaction: Redaction,
+    ) -> str:
+        parts: list[str] = []
+        at, text = 0, span.text
+        for finding in findings:
+            start, end, entity, _ = finding
+            value = value_of(text, finding)
+            if entity.startswith(_BESIDE):
+                if value not in escapes or _placeholders_stay(span, redaction):
+                    continue
+                instead = escapes[value]
+            else:
+                action = actions.of(entity)
+                if action == "allow":
+                    continue
+                instead = masked[entity, value] if action == "mask" else self._conceal(action, entity, value)
+            parts += text[at:start], instead if _is_first(finding) else ""
+            at = end
+        parts.append(text[at:])
+        return "".join(parts)
+
+    def _conceal(self, action: Action, entity: str, value: str) -> str:
+        """What stands in place of a value that will not come back."""
+        if action == "hash":
+            return f"<{entity}:{self._seal.digest(entity, value).hex()[:16]}>"
+        if action == "partial":
+            return _partial(value)
+        return f"<{entity}>"
+
+
+def broken(call: Call, fault: BaseException, what: str) -> Refusal:
+    """What a fault becomes before a request is known to be clean: nothing leaves."""
+    _log.error("call %s: %s: %s", call.id, what, trace(fault))
+    if call.runtime is not None:
+        call.runtime.telemetry.failures.add((call.stage,))
+    return Refusal(
+        "pii_blocked",
+        f"{what} ({type(fault).__name__}), so nothing was sent. The operator finds the fault in the log, by the call's "
+        f"id {call.id}.",
+    )
+
+
+def _size(found: Found) -> int:
+    """How many findings there are."""
+    return sum(map(len, map(itemgetter(1), found)))
+
+
+def _unscannable(found: Found) -> dict[str, int]:
+    """The parts that no scanner can read, by kind."""
+    kinds: dict[str, int] = {}
+    for span, findings in found:
+        for finding in findings:
+            if finding.entity.startswith(UNSCANNABLE) and span.key not in _PROVIDERS_OWN:
+                kind = finding.entity.removeprefix(UNSCANNABLE).lower()
+                kinds[kind] = kinds.get(kind, 0) + 1
+    return kinds
+
+
+def _values(found: Found, actions: Actions, redaction: Redaction) -> dict[tuple[str, str], str]:
+    """Write the counts and the values that were found; returns those to be masked, which have no placeholders yet."""
+    counts = redaction.counts
+    masked: dict[tuple[str, str], str] = {}
+    known: set[str] = set()
+    for span, findings in found:
+        for finding in findings:
+            entity = finding.entity
+            if entity.startswith(_BESIDE) or not _is_first(finding):
+                continue
+            counts[entity] = counts.get(entity, 0) + 1
+            value = value_of(span.text, finding)
+            known.add(value)
+            if actions.of(entity) == "mask":
+                masked[entity, value] = ""
+    redaction.known = frozenset(known)
+    return masked
+
+
+def _by_placeholder(masked: Mapping[tuple[str, str], str]) -> dict[str, str]:
+    """What each placeholder stands for."""
+    return {placeholder: value for (_, value), placeholder in masked.items()}
+
+
+def _is_first(finding: Finding) -> bool:
+    """Whether it begins here, as all do but for shares."""
+    return not isinstance(finding, Share) or finding.first
+
+
+def _placeholders_stay(span: Span, redaction: Redaction) -> bool:
+    """Whether it is a past call of a tool that was given placeholders: what stands there are our own."""
+    return redaction.keeps is not None and tree.tool(span) is not None and redaction.keeps(tree.tool(span) or "")
+
+
+def _partial(value: str, shown: int = 4) -> str:
+    """The last characters of a value, the others as `*`; of a short value nothing is shown."""
+    from presidio_anonymizer.operators import Mask
+
+    hidden = len(value) - shown if len(value) > 2 * shown else len(value)
+    masked: str = Mask().operate(value, {"masking_char": "*", "chars_to_mask": hidden, "from_end": False})
+    return masked

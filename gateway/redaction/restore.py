@@ -1,0 +1,165 @@
+"""The second half of stage 4, `restore`: what a placeholder in an answer stands for.
+
+Config keys: `pii.restore`, `pii.restore_tools`. Only placeholders that stand for values of this very request are known
+here, so no answer can reveal what its caller did not send: not of another call, workflow or team. A placeholder that
+the caller's own text held was escaped on its way in (see `pii`) and comes back as it was.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence, Set
+from fnmatch import fnmatchcase
+from typing import Any
+
+from gateway.call import Call, Json, Span
+from gateway.config.sections import RestoreTools
+from gateway.detect.personal import placeholders
+from gateway.dialects import Channel, tree
+
+LITERAL = "LITERAL"
+"""The type of what only looked like a placeholder: the caller's own text, which anyone may see."""
+
+
+class Names:
+    """Which placeholder a spelling means, among those of one request. `literals`: any number of that type is one."""
+
+    __slots__ = ("_literals", "_names", "_written")
+
+    def __init__(self, written: Sequence[str], *, literals: bool = False) -> None:
+        self._written = frozenset(written)
+        self._literals = literals
+        self._names: dict[str, str | None] = {}
+        for one in written:
+            name = placeholders.name(one)
+            # Two types may differ in nothing but what models leave out: then only our own spelling says which.
+            self._names[name] = None if name in self._names else one
+
+    def replace(self, spelling: str, write: Callable[[str, str], str]) -> str:
+        """A spelling with `write(placeholder, spelling)` in its place; as it is, if it means none of them.
+
+        What stands in brackets may be more than a placeholder: `[at PHONE_2]`.
+        """
+        placeholder = self._meant(spelling)
+        if placeholder is not None:
+            return write(placeholder, spelling)
+
+        def bare(match: re.Match[str]) -> str:
+            inner = self._meant(match[0])
+            return match[0] if inner is None else write(inner, match[0])
+
+        return placeholders.BARE.sub(bare, spelling)
+
+    def _meant(self, spelling: str) -> str | None:
+        if spelling in self._written:
+            return spelling
+        name = placeholders.name(spelling)
+        if self._literals and name.startswith(LITERAL) and name.removeprefix(LITERAL).isdigit():
+            return spelling
+        return self._names.get(name)
+
+
+class Restorer:
+    """The values of one request, by their placeholders. `quotes`: the text they are put into is JSON."""
+
+    __slots__ = ("_names", "_quotes", "_values")
+
+    def __init__(self, values: Mapping[str, str], *, quotes: bool = False) -> None:
+        self._values = values
+        self._quotes = quotes
+        self._names: Names | None = None
+
+    def value(self, spelling: str) -> str | None:
+        """What stands in place of a placeholder, however it is spelled; None: it stands for nothing here."""
+        value = self._values.get(spelling)
+        if value is not None:
+            return placeholders.in_json(value) if self._quotes else value
+        # What is a placeholder only once a disguise is undone was never escaped on its way in, so it is none.
+        if not self._values or not placeholders.SPELLED.fullmatch(spelling):
+            return None
+        restored = self.prepare().replace(spelling, self._write)
+        return None if restored == spelling else restored
+
+    def prepare(self) -> Names:
+        """The spellings of the placeholders: made once they are asked for, of many values not on the event loop."""
+        if self._names is None:
+            self._names = Names(tuple(self._values))
+        return self._names
+
+    def _write(self, placeholder: str, spelling: str) -> str:
+        write = placeholders.notation(spelling)
+        value = write(self._values[placeholder])
+        return placeholders.in_json(value) if self._quotes and write is not placeholders.in_json else value
+
+
+class Restoration:
+    """What is put back where in one answer: values into texts, into JSON as JSON wants them, into no tool that may not.
+
+    `plain` is for texts that are just that.
+    """
+
+    __slots__ = ("_call", "_in_json", "_keeps", "_quoted", "_withheld", "plain")
+
+    def __init__(self, call: Call) -> None:
+        values = call.redaction.restore
+        self._call = call
+        self.plain = self._quoted = Restorer(values)
+        self._withheld: Restorer | None = None
+        self._keeps = call.redaction.keeps if values else None
+        self._in_json = False
+        if values:
+            self._in_json = call.format.writes_json(call.body)  # then the answer's main text is JSON
+            self._quoted = Restorer(values, quotes=True)
+
+    def prepare(self) -> None:
+        """Make what look-ups need: of many values not on the event loop."""
+        for restorer in {self.plain, self._quoted, self._literals()}:
+            restorer.prepare()
+
+    def _literals(self) -> Restorer:
+        """For tools that get no values: the caller's own text comes back wherever it stood."""
+        if self._withheld is None:
+            values = self._call.redaction.restore
+            self._withheld = Restorer({one: text for one, text in values.items() if one.startswith(f"<{LITERAL}_")})
+        return self._withheld
+
+    def of(self, channel: Channel) -> Restorer:
+        """For a running text."""
+        return self._quoted if self._in_json and channel[1] in ("content", "content[]") else self.plain
+
+    def at(self, span: Span, kept: Set[int]) -> Restorer:
+        """For a whole text; `kept` is what `kept` said of the calls around it."""
+        holder, key = tree.place(span)
+        if kept and id(holder) in kept:
+            return self._literals()
+        if self._in_json and key == "content":
+            return self._quoted
+        if span.nested is None and key == "arguments" and span.text.lstrip()[:1] in ("{", "["):
+            return self._quoted  # broken off in the middle, and still meant as JSON
+        return self.plain
+
+    def kept(self, calls: Sequence[Json]) -> Set[int]:
+        """The identities of all that those tool calls hold whose tools get no values, or have no name."""
+        if self._keeps is None:
+            return frozenset()
+        named = [(call, self._call.format.tool(call)) for call in calls]
+        return {part for call, name in named if not name or self._keeps(name) for part in _parts(call)}
+
+
+def _parts(value: Any) -> list[int]:
+    """The identities of a dict or list and of those below it."""
+    inner = value.values() if type(value) is dict else value if type(value) is list else None
+    return [] if inner is None else [id(value), *(part for one in inner for part in _parts(one))]
+
+
+def keeps(config: RestoreTools, also: Sequence[str] = ()) -> Callable[[str], bool] | None:
+    """Which tools, by name, get placeholders instead of values; None: no tool does. `also` are a policy's patterns."""
+    deny = (*config.deny, *also)
+    if not deny and "*" in config.allow:
+        return None
+
+    def kept(name: str) -> bool:
+        allowed = any(fnmatchcase(name, pattern) for pattern in config.allow)
+        return not allowed or any(fnmatchcase(name, pattern) for pattern in deny)
+
+    return kept

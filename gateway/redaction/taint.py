@@ -1,0 +1,93 @@
+"""Secrets in a request that nobody may send: the gateway's own, and the key that the call itself came with.
+
+They are found by value. In a text they are redacted for good, or refused, as `pii.secrets` says, and refused where
+requests are not searched at all (`pii: null`). Where no scanner reads text (an id, a model, a tool's type) the request
+is refused. Refuses with secret_blocked.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import orjson
+
+from gateway.call import Call, Finding
+from gateway.detect.secrets.own import ENTITY, SHORTEST, OwnSecrets, united
+from gateway.dialects import tree
+from gateway.errors import Refusal
+from gateway.identity.identify import credential
+
+
+def presented(call: Call) -> bytes:
+    """The key that a call came with; nothing for one that would be found in ordinary text."""
+    key = credential(call.headers)
+    return key if len(key) >= SHORTEST else b""
+
+
+def look(call: Call) -> bool:
+    """Whether a request holds a secret. Raises Refusal(secret_blocked) where it may not be taken out."""
+    own: OwnSecrets = call.runtime.own
+    mine = presented(call)
+    if not _holds(call, own, mine):
+        return False
+    names = orjson.dumps([call.model, *call.tools])  # which go on record
+    if call.runtime.redactor is None or own.holds(names) or (mine and mine in names):
+        raise _refusal()
+    return True
+
+
+def mark(call: Call) -> None:
+    """Add the secrets of such a request to `call.found`. Raises Refusal(secret_blocked)."""
+    own, mine = call.runtime.own, presented(call)
+    words = mine.decode("latin-1")
+    told = {id(span): (span, findings) for span, findings in call.found}
+    for span in call.spans:
+        found = [*own.found(span.text), *_found(span.text, words)]
+        if found:
+            known: Sequence[Finding] = told[id(span)][1] if id(span) in told else ()
+            told[id(span)] = span, united(known, found)
+    call.found = list(told.values())
+    if _holds_elsewhere(call, own, mine):
+        raise _refusal()
+
+
+def names_key(call: Call, id: str) -> bool:
+    """Whether what a call named is a key: it would stand in every record."""
+    data = id.encode("utf-8", "surrogatepass")
+    mine = presented(call) if call.subject is not None else b""
+    return call.runtime.own.holds(data) or bool(mine and mine in data)
+
+
+def _holds(call: Call, own: OwnSecrets, mine: bytes) -> bool:
+    raw = call.raw
+    if own.holds(raw) or (mine and mine in raw):
+        return True
+    if b"\\u00" not in raw and b"\\/" not in raw:
+        return False
+    texts = [orjson.dumps(call.body), *(span.text.encode("utf-8", "surrogatepass") for span in call.spans)]
+    return any(own.holds(text) or (mine and mine in text) for text in texts)
+
+
+def _found(text: str, words: str) -> list[Finding]:
+    found, at = [], text.find(words) if words else -1
+    while at >= 0:
+        found.append(Finding(at, at + len(words), ENTITY, 1.0))
+        at = text.find(words, at + len(words))
+    return found
+
+
+def _holds_elsewhere(call: Call, own: OwnSecrets, mine: bytes) -> bool:
+    """Whether the body holds one beside its texts: all of them are blanked in a copy."""
+    body, survey = tree.parse(orjson.dumps(call.body), call.format.shape, 500)
+    tree.write_all([(span, "-") for span in survey.spans])
+    tree.fold(survey.nested)
+    rest = orjson.dumps(body)
+    return own.holds(rest) or bool(mine and mine in rest)
+
+
+def _refusal() -> Refusal:
+    return Refusal(
+        "secret_blocked",
+        "The request holds a secret of the gateway's own, or the key that it was sent with, so nothing was sent. Take "
+        "it out.",
+    )

@@ -1,0 +1,1 @@
+"""The process: HTTP server, ASGI application, runtime, shares."""

@@ -1,0 +1,104 @@
+"""The secrets that a configuration holds, wherever it does: what `own` searches for.
+
+Found by what fields are, so that a field to come is no gap: whatever is not shown (`repr=False`), key files, and the
+credentials in URLs. The files of keys are read, and made where they are missing, as their owners would.
+"""
+
+from __future__ import annotations
+
+import base64
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from pathlib import Path
+from urllib.parse import parse_qsl, unquote, urlsplit
+
+from pydantic import BaseModel
+
+from gateway.config.grammar import Config
+from gateway.config.sections import BundleKey
+from gateway.identity.keyfiles import read_key_file
+
+_CREDENTIAL = re.compile(r"(?i)key|token|secret|auth|cookie|password|credential|sig(?:nature)?$")  # in a name
+
+
+def values(config: Config) -> Iterator[str]:
+    """Every secret of a configuration, as it is written or sent. Raises ConfigError for a key file that is none."""
+    yield from _of_section(config)
+    if config.pii is not None:
+        yield from _key_material(config)
+
+
+def _of_section(section: BaseModel) -> Iterator[str]:
+    if isinstance(section, BundleKey) and not section.algorithm.startswith("HS"):
+        return  # a public key
+    for name, field in type(section).model_fields.items():
+        value = getattr(section, name)
+        if name.endswith("key_file"):
+            yield from _of_file(section, value)
+        elif isinstance(value, Mapping) and not field.repr:
+            yield from credentials(value)
+        elif isinstance(value, str) and not field.repr and "://" not in value:
+            yield value
+        else:
+            yield from _below(value)
+
+
+def _below(value: object) -> Iterator[str]:
+    if isinstance(value, BaseModel):
+        yield from _of_section(value)
+    elif isinstance(value, Mapping):
+        for inner in value.values():
+            yield from _below(inner)
+    elif isinstance(value, list | tuple):
+        for inner in value:
+            yield from _below(inner)
+    elif isinstance(value, str) and "://" in value:
+        yield from of_url(value)
+
+
+def of_url(url: str) -> Iterator[str]:
+    """The credentials in a URL, as written and as sent: a password, or the user where there is none; parameters."""
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return
+    user, _, password = parts.netloc.rpartition("@")[0].partition(":")
+    found = [password or user]
+    found += [value for name, value in parse_qsl(parts.query) if _CREDENTIAL.search(name)]
+    for one in found:
+        yield one
+        yield unquote(one)
+
+
+def credentials(headers: Mapping[str, str]) -> Iterator[str]:
+    """The values of headers that authenticate; media types, addresses and the like are no secrets."""
+    for name, value in headers.items():
+        if not _CREDENTIAL.search(name):
+            continue
+        yield value
+        yield value.rpartition(" ")[2]  # without the scheme of an Authorization header
+        if "cookie" in name.lower():
+            yield from (pair.partition("=")[2].strip() for pair in value.split(";"))
+
+
+def _of_file(section: BaseModel, path: str) -> Iterator[str]:
+    if path and isinstance(section, BundleKey):
+        with suppress(OSError, UnicodeDecodeError):  # whoever needs it says what is wrong with it
+            yield Path(path).read_text(encoding="utf-8").strip()
+    elif path:
+        yield read_key_file(Path(path))
+
+
+def _key_material(config: Config) -> Iterator[str]:
+    """The bytes of the vault's key as somebody may write them down."""
+    key = b""
+    with suppress(ValueError, OSError):
+        if config.pii is not None and config.pii.vault_key:
+            key = base64.b64decode(config.pii.vault_key)
+        elif config.state.url.startswith("sqlite:///"):
+            key = Path(config.state.url.removeprefix("sqlite:///")).with_suffix(".key").read_bytes()
+    if key:
+        yield base64.b64encode(key).decode()
+        yield base64.urlsafe_b64encode(key).decode()
+        yield key.hex()

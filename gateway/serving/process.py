@@ -1,0 +1,215 @@
+"""The gateway as a process: what it prints when it is ready, one worker or several.
+
+Workers share one listening socket and nothing else: their state is in Redis, each has its own caches and counters.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import multiprocessing.connection
+import os
+import signal
+import socket
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from multiprocessing.process import BaseProcess
+from multiprocessing.synchronize import Event
+from pathlib import Path
+from types import FrameType
+from typing import NamedTuple
+
+from gateway import __version__
+from gateway.config.grammar import Config
+from gateway.config.load import Loaded, load
+from gateway.errors import ConfigError
+from gateway.record.workers import FOLDER
+from gateway.serving.app import Gateway
+from gateway.serving.server import make_server
+
+Tell = Callable[[], None]
+_LOOPBACK = ("127.0.0.1", "::1", "localhost")
+TRIES = 5  # workers that fail to start one after the other, until the supervisor gives up
+MOST_WAIT = 5.0  # seconds before a worker is started again, at most
+
+
+def serve(loaded: Loaded, host: str, port: int, workers: int = 1) -> None:
+    """Serve until SIGTERM or SIGINT. Raises ConfigError before anything listens."""
+    for warning in loaded.warnings:
+        print(f"warning: {warning}", flush=True)
+    listener = _listen(host, port)
+    try:
+        if workers == 1:
+            _run(loaded, listener, host)
+        else:
+            _supervise(loaded, listener, host, workers)
+    finally:
+        listener.close()
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((host, port))
+    except OSError as error:
+        listener.close()
+        raise ConfigError(f"cannot listen on {host}:{port}: {error.strerror}; choose another with --port") from None
+    listener.set_inheritable(True)
+    return listener
+
+
+def _run(loaded: Loaded, listener: socket.socket, host: str, quiet: bool = False, tell: Tell = lambda: None) -> None:
+    port = listener.getsockname()[1]
+
+    def ready(gateway: Gateway) -> None:
+        if not quiet:
+            print(banner(gateway, host, port), flush=True)
+        tell()
+
+    gateway = Gateway(loaded, loaded.files[0] if loaded.files else None, ready)
+    server = make_server(gateway, loaded.config.server, sockets=[listener])
+    try:
+        server.run()
+    except SystemExit:  # uvicorn's own code where the application does not start
+        if server.started:
+            raise
+    if not server.started:
+        raise SystemExit(2)
+
+
+def _worker(path: Path, listener: socket.socket, host: str, quiet: bool, serving: Event) -> None:
+    try:
+        loaded = load(path)
+    except ConfigError as error:  # the file has changed since the supervisor read it
+        print(f"meshgate: {error}", file=sys.stderr)
+        raise SystemExit(2) from None
+    _run(loaded, listener, host, quiet, serving.set)
+
+
+def _supervise(loaded: Loaded, listener: socket.socket, host: str, workers: int) -> None:
+    """Keep `workers` processes alive; the end of the supervisor is the end of them all."""
+    with tempfile.TemporaryDirectory(prefix="meshgate-") as folder:
+        os.environ[FOLDER] = folder  # where workers leave for each other what they counted
+        _serve_together(loaded, listener, host, workers)
+
+
+def _serve_together(loaded: Loaded, listener: socket.socket, host: str, workers: int) -> None:
+    context = multiprocessing.get_context("spawn")
+
+    def start(number: int) -> Worker:
+        serving = context.Event()
+        process = context.Process(target=_worker, args=(loaded.files[0], listener, host, number > 0, serving))
+        process.start()
+        return Worker(process, serving)
+
+    crew = Crew(start, workers)
+    signal.signal(signal.SIGTERM, crew.stop)
+    signal.signal(signal.SIGINT, crew.stop)
+    crew.run()
+
+
+class Worker(NamedTuple):
+    """A process, and the event that it sets once it serves."""
+
+    process: BaseProcess
+    serving: Event
+
+
+class Crew:
+    """Worker processes, each started again when it ends.
+
+    A worker that ends before it serves has failed to start; the next attempt waits, longer each time. While no other
+    worker serves, `TRIES` such failures in a row, or one for a mistake in the configuration (exit code 2), end the
+    supervisor with the worker's exit code.
+    """
+
+    def __init__(self, start: Callable[[int], Worker], workers: int) -> None:
+        self._start = start
+        self._stopping = False
+        self._failures = 0
+        self._workers = {number: start(number) for number in range(workers)}
+
+    def stop(self, _number: int = 0, _frame: FrameType | None = None) -> None:
+        """End every worker. A signal handler."""
+        self._stopping = True
+        for worker in self._workers.values():
+            worker.process.terminate()
+
+    def run(self) -> None:
+        """Return when all workers have ended after `stop`. Raises SystemExit where no worker can be started."""
+        while any(worker.process.is_alive() for worker in self._workers.values()):
+            multiprocessing.connection.wait([worker.process.sentinel for worker in self._workers.values()], timeout=1)
+            for number, worker in list(self._workers.items()):
+                if not worker.process.is_alive() and not self._stopping:
+                    self._again(number, worker)
+
+    def _again(self, number: int, ended: Worker) -> None:
+        failed = not ended.serving.is_set()
+        self._failures = self._failures + 1 if failed else 0
+        served = any(it.process.is_alive() and it.serving.is_set() for it in self._workers.values())
+        if failed and not served and (ended.process.exitcode == 2 or self._failures >= TRIES):
+            self._give_up(ended.process)
+        if self._failures:
+            time.sleep(min(MOST_WAIT, 0.1 * 2**self._failures))  # a signal ends the wait only once it is over
+        if not self._stopping:
+            self._workers[number] = self._start(max(number, 1))
+
+    def _give_up(self, process: BaseProcess) -> None:
+        self.stop()
+        print("meshgate: no worker could be started; the reason stands above", file=sys.stderr)
+        raise SystemExit(process.exitcode if process.exitcode and process.exitcode > 0 else 1)
+
+
+def banner(gateway: Gateway, host: str, port: int) -> str:
+    """What a newcomer needs: where it is, a key, the policy, and a line to try it with."""
+    config = gateway.runtime.config
+    url = f"http://{f'[{host}]' if ':' in host else host}:{port}"
+    policies = gateway.shared.policies
+    key = _key(config) if host in _LOOPBACK else None
+    lines = [
+        f"Meshgate {__version__} listens on {url}",
+        f"  policy   {f'{policies.version} ({policies.origin})' if policies else 'none: every call is allowed'}",
+        f"  key      {key or 'make one with: meshgate keys add --agent NAME --team NAME'}",
+        f"  metrics  {url}/metrics",
+    ]
+    if gateway.runtime.admin is not None:
+        place = gateway.runtime.admin.path
+        lines.append(f"  admin    {url}/admin/api" + (f", key in {place}" if place else ""))
+    model = _demo_model(config)
+    if key and model:
+        lines += [
+            "  try it (the e-mail address never reaches the model, the IBAN never comes back):",
+            "",
+            _curl(url, key, model),
+            "",
+        ]
+    return "\n".join(lines)
+
+
+def _key(config: Config) -> str | None:
+    """The key of the first agent that has it in a file: shown to whoever starts the gateway on his own machine."""
+    for agent in config.agents.values():
+        if agent.key_file:
+            return Path(agent.key_file).read_text().strip()
+    return None
+
+
+def _demo_model(config: Config) -> str | None:
+    for name, model in config.models.items():
+        first = model.targets[0]
+        target = first[0] if isinstance(first, list) else first
+        if config.providers[target.target.partition("/")[0]].format == "demo":
+            return name
+    return None
+
+
+def _curl(url: str, key: str, model: str) -> str:
+    text = "I am ann@example.org, please pay DE89 3704 0044 0532 0130 00."
+    body = f'{{"model": "{model}", "messages": [{{"role": "user", "content": "{text}"}}]}}'
+    return (
+        f"curl -s {url}/v1/chat/completions -H 'Authorization: Bearer {key}' "
+        f"-H 'Content-Type: application/json' -d '{body}'"
+    )

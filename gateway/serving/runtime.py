@@ -1,0 +1,313 @@
+"""The composition root: configuration -> `Runtime`.
+
+A `Runtime` is everything one call needs, compiled and immutable. A reload builds a new one and swaps it in whole, so a
+call runs under one configuration from start to end. What must outlive a reload (the store, the pool of upstream
+connections, caches, counters) is in `Shared`.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, ClassVar
+
+import aiohttp
+
+from gateway.call import Call, Finding
+from gateway.config.grammar import Config
+from gateway.config.sections import Output, Pii
+from gateway.control.admin.access import AdminKeys
+from gateway.detect.core.rules import RuleSet
+from gateway.detect.core.window import StreamScanner
+from gateway.detect.injection.scoring import Injection
+from gateway.detect.names.pool import Pool
+from gateway.detect.personal import placeholders, recognizers
+from gateway.detect.personal import scanner as pii_scan
+from gateway.detect.secrets.own import OwnSecrets
+from gateway.detect.secrets.scanner import SecretScanner
+from gateway.detect.unscannable import Beside
+from gateway.errors import ConfigError
+from gateway.identity.identify import Identity
+from gateway.ingress.correlation import Signer, signer
+from gateway.ingress.idempotency import Idempotency
+from gateway.ingress.workflow_ids import WorkflowIds
+from gateway.limits.loops import Loops, remembers
+from gateway.limits.quota import Quotas
+from gateway.limits.ratelimit import RateLimits
+from gateway.limits.tokens import O200k
+from gateway.output.exfiltration import Exfiltration
+from gateway.output.invisible import Invisible
+from gateway.output.screen import AnswerFilter, Gate, Screen
+from gateway.output.sqlgate import SqlFacts, SqlGate
+from gateway.policy.authorize import Authorizer
+from gateway.policy.candidate import Candidate
+from gateway.policy.engines.holder import Policies
+from gateway.record.audit import Audit
+from gateway.record.telemetry import Telemetry
+from gateway.record.upload import Uploads
+from gateway.redaction.content import Contents
+from gateway.redaction.names import Names
+from gateway.redaction.redact import Redactor
+from gateway.redaction.texts import Texts
+from gateway.redaction.vault import Seal, master_key
+from gateway.scheduling.lanes import Lanes
+from gateway.serving.own_values import values
+from gateway.serving.shares import Shares
+from gateway.stores import Store
+from gateway.stores.writer import Writer
+from gateway.upstream.forward import Forward
+
+
+@dataclass(slots=True)
+class Shared:
+    """What outlives a reload."""
+
+    store: Store
+    audit_writer: Writer
+    session: aiohttp.ClientSession
+    tokens: O200k
+    telemetry: Telemetry
+    policies: Policies | None = None
+    ner: Pool | None = None  # the processes that find names, where config asks for them
+    contents: Contents | None = None
+    uploads: Uploads | None = None
+    candidate: Candidate | None = None
+    shares: Shares = field(default_factory=Shares)
+    lanes: Lanes = field(default_factory=Lanes)
+    upstreams: dict[str, int] = field(default_factory=dict)  # provider -> 1 its last call was answered, 0 it was not
+    census: dict[str, int] = field(default_factory=dict)  # state of a workflow -> how many, as of a second ago
+    stopping: bool = False
+    scanners: dict[Any, Any] = field(default_factory=dict)
+    counted: dict[int, None] = field(default_factory=dict)  # tool results: see Loops
+
+
+@dataclass(frozen=True, slots=True)
+class Runtime:
+    """Everything one call needs, compiled from one configuration."""
+
+    OFF_LOOP: ClassVar[int] = 512 * 1024  # bytes of a request from which reading it leaves the event loop
+    # New text from which judging it does, in characters of a request or bytes of an answer: hostile text takes up to
+    # 30 us a character, a hundred times what prose takes.
+    NEW_TEXT: ClassVar[int] = 8 * 1024
+    LARGE: ClassVar[int] = 128 * 1024  # the same where the text is not dense with digits and addresses
+    SLICE: ClassVar[int] = 20_000_000  # nanoseconds that judging one text may take on the event loop
+
+    config: Config
+    identity: Identity
+    limits: RateLimits
+    quotas: Quotas
+    loops: Loops
+    idempotency: Idempotency | None
+    store: Store
+    store_is_apart: bool
+    workflow_ids: WorkflowIds | None
+    texts: Texts
+    contents: Contents | None
+    names: Names | None
+    redactor: Redactor | None
+    authorizer: Authorizer | None
+    candidate: Candidate | None
+    forward: Forward
+    own: OwnSecrets
+    screen: Screen
+    sql_gate: SqlGate
+    sql_facts: SqlFacts | None
+    audit: Audit
+    telemetry: Telemetry
+    admin: AdminKeys | None
+    lanes: Lanes
+    signer: Signer | None  # of correlation tokens, where only opened workflows are served
+
+    @property
+    def explains(self) -> bool:
+        """Whether a blocked answer says why in its text."""
+        return self.config.output is not None and self.config.output.explain
+
+    @property
+    def alone(self) -> bool:
+        """Whether the shared state is gone and this gateway enforces its share of the limits."""
+        return getattr(self.store, "local", False)
+
+    def filter(self, call: Call) -> AnswerFilter | None:
+        """The filter of a call's answer; None where nothing is to be looked for."""
+        if (
+            not self.screen.gates
+            and self.config.output is None
+            and not call.redaction.restore
+            and not self.screen.demanded(call)
+        ):
+            return None
+        return self.screen.filter(call)
+
+
+def _cache_dir(config: Config) -> Path:
+    """Where compiled patterns are kept: `MESHGATE_CACHE_DIR`, else beside the state, else under var/."""
+    if named := os.environ.get("MESHGATE_CACHE_DIR"):
+        return Path(named)
+    if config.state.url.startswith("sqlite:///"):
+        return Path(config.state.url.removeprefix("sqlite:///")).parent
+    return Path("var")
+
+
+def _own(config: Pii) -> recognizers.Own:
+    """The users' own recognizers. Raises ConfigError."""
+    try:
+        return recognizers.load(config.recognizers, config.allow, pii_scan.canonical)
+    except ValueError as error:
+        raise ConfigError(str(error)) from None
+
+
+def _pii_scanner(config: Config, shared: Shared) -> pii_scan.PiiScanner | None:
+    """The scanner for personal data; compiling it takes seconds, so an unchanged one is taken over."""
+    if config.pii is None:
+        return None
+    own = _own(config.pii)
+    scores = tuple(sorted(config.pii.scores.items()))
+    key = (config.pii.regions, config.pii.score, config.pii.countries, own.digest, scores)
+    if key not in shared.scanners:
+        regions, score, countries, *_ = key
+        shared.scanners = {
+            key: pii_scan.PiiScanner(regions, score, _cache_dir(config), countries, own, config.pii.scores)
+        }
+    scanner: pii_scan.PiiScanner = shared.scanners[key]
+    return scanner
+
+
+def _counts_tokens(config: Config) -> bool:
+    """Whether anything is reserved that depends on the number of input tokens."""
+    quotas = config.quotas
+    return quotas.tokens is not None or quotas.cost_usd is not None or any(limit.tokens for limit in config.limits)
+
+
+def _seal(config: Config) -> Seal | None:
+    """What encrypts and names values at rest; None without a key, which only `pii: null` on shared state may lack."""
+    if config.pii is None and not config.state.url.startswith("sqlite:"):
+        return None
+    return Seal(master_key(config.pii.vault_key if config.pii else "", config.state.url))
+
+
+def _loops(config: Config, seal: Seal | None, counted: dict[int, None]) -> Loops:
+    """The judge of loops. Raises ConfigError where it would have to remember something but has no key."""
+    if seal is None and remembers(config.loops, config.quotas.repeats):
+        raise ConfigError(
+            "quotas.repeats and loops.prompts keep keyed digests in the shared state, and with pii: null there is no "
+            "key; write pii: {default: allow, vault_key: ...} to have a key and change nothing in requests"
+        )
+    return Loops(config.quotas, config.loops, seal.digest if seal else None, counted)
+
+
+def _contents(config: Config, shared: Shared) -> Contents | None:
+    """Who reads requests for policies; compiled once, as nothing of the configuration is in it."""
+    if config.policy is None or not config.policy.content:
+        return None
+    if shared.contents is None:
+        shared.contents = Contents(Injection(_cache_dir(config)).evidence)
+    return shared.contents
+
+
+def _look(
+    pii: pii_scan.PiiScanner | None, secrets: SecretScanner | None, answers: StreamScanner, cache_dir: Path
+) -> Callable[[str], Sequence[Finding]] | None:
+    """What the texts of requests are searched by."""
+    if pii is None:
+        return None
+    rules = [*pii.rules, *(secrets.rules if secrets else ())]
+    return Beside(
+        (answers.rules.part(rules) or RuleSet(rules, pii.score, cache_dir, scores=pii.scores)).scan, cache_dir
+    ).scan
+
+
+def _gates(wanted: Output | None, sql: SqlGate, own: OwnSecrets) -> list[Gate]:
+    """What judges answers after the scanner, in this order: a URL is read as it is without what hides in it."""
+    gates: list[Gate] = [own] if own else []
+    if wanted is not None and wanted.invisible != "allow":
+        gates.append(Invisible(wanted.invisible))
+    if wanted is not None and wanted.exfiltration_urls == "block":
+        gates.append(Exfiltration(wanted.allowed_hosts))
+    if wanted is not None and wanted.sql is not None:
+        gates.append(sql)
+    return gates
+
+
+def build(
+    config: Config, shared: Shared, identity: Identity, policies: Policies | None, pool: Pool | None = None
+) -> Runtime:
+    """Compile a configuration. Raises ConfigError."""
+    scanner = _pii_scanner(config, shared)
+    wanted = config.output
+    keeps_secrets = config.pii is not None and config.pii.secrets != "allow"
+    secrets = SecretScanner(_cache_dir(config)) if keeps_secrets or (wanted and wanted.secrets != "allow") else None
+    stream_scanner = StreamScanner(
+        scanner if wanted and wanted.pii != "allow" else None,
+        secrets if wanted and wanted.secrets != "allow" else None,
+        {placeholders.PLACEHOLDER: placeholders.WRITTEN},
+        weak={placeholders.LIKE: placeholders.SPELLINGS},
+    )
+    sql = wanted.sql if wanted else None
+    sql_gate = SqlGate(sql)
+    seal = _seal(config)
+    look = _look(scanner, secrets if keeps_secrets else None, stream_scanner, _cache_dir(config))
+    own = OwnSecrets(values(config))
+    if look is not None:
+        look = own.scanning(look)
+    redactor = None
+    if config.pii is not None and seal is not None:
+        redactor = Redactor(config.pii, shared.store, seal, pii_scan.canonical)
+    return Runtime(
+        config=config,
+        identity=identity,
+        limits=RateLimits(config.limits),
+        quotas=Quotas(config.quotas),
+        loops=_loops(config, seal, shared.counted),
+        idempotency=Idempotency(config.idempotency, shared.store, seal) if config.idempotency else None,
+        store=shared.store,
+        store_is_apart=getattr(shared.store, "writer", None) is not shared.audit_writer,
+        workflow_ids=WorkflowIds(scanner.scan, seal.digest) if scanner is not None and seal is not None else None,
+        texts=Texts(shared.tokens.count, look, counted=_counts_tokens(config)),
+        contents=_contents(config, shared),
+        names=Names(pool.config, pool, lambda: shared.telemetry.failures.add(("names",)), scanner.keep)
+        if pool and scanner
+        else None,
+        redactor=redactor,
+        authorizer=Authorizer(config.policy, policies) if config.policy and policies else None,
+        candidate=_candidate(config, shared),
+        forward=Forward(config.providers, config.models, shared.session, shared.upstreams),
+        own=own,
+        screen=Screen(
+            wanted,
+            stream_scanner,
+            redactor.allows if redactor else lambda _: True,
+            _gates(wanted, sql_gate, own),
+            sql_gate.demanded,
+        ),
+        sql_gate=sql_gate,
+        sql_facts=SqlFacts(sql_gate) if sql and config.policy else None,
+        audit=Audit(shared.audit_writer, config.audit),
+        telemetry=shared.telemetry,
+        admin=_admin_keys(config, identity),
+        lanes=shared.lanes,
+        signer=signer(config),
+    )
+
+
+def _candidate(config: Config, shared: Shared) -> Candidate | None:
+    """The candidate's process; the one that runs is taken over if nothing about it changed."""
+    wanted = config.policy.candidate if config.policy else None
+    running = shared.candidate
+    if wanted is None:
+        return None
+    if running is not None and running.settings == wanted:
+        return running
+    return Candidate(wanted, shared.telemetry, Audit(shared.audit_writer).differs)
+
+
+def _admin_keys(config: Config, identity: Identity) -> AdminKeys | None:
+    """The keys of the admin API, none of which may be an agent's."""
+    if config.admin is None:
+        return None
+    keys = AdminKeys(config.admin)
+    if any(map(identity.knows, keys.digests)):
+        raise ConfigError("admin: a key of the admin API is also an agent's key: give the admin API one of its own")
+    return keys

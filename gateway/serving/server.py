@@ -1,0 +1,419 @@
+"""The HTTP/1.1 server: uvicorn on uvloop and httptools, closed against slow, huge, silent and ambiguous clients.
+
+Decides whether bytes on a connection become a request at all (RFC 9110, RFC 9112); what passes is served as uvicorn
+serves it. Config key: `server`. Error codes: `invalid_request` (400, 408, 505), `request_too_large` (413, 431),
+`overloaded` (503). Fails closed: what cannot be read in one way only is refused and the connection ends.
+
+The parser already refuses folded lines, bare CR or LF, bad names and values, and Content-Length that is repeated,
+not a number or beside Transfer-Encoding; `check_head` adds what it lets pass. One sweep over all connections, five
+times a second, stands in for a timer on each.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import re
+import socket
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any, Literal
+
+import httptools
+import orjson
+import uvicorn
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
+
+from gateway.config import grammar
+from gateway.errors import Refusal
+from gateway.serving.peers import Peers
+from gateway.serving.shares import place
+
+App = Callable[..., Awaitable[None]]
+Phase = Literal["head", "body", "answer", "idle", "end"]
+
+DISCONNECT = "meshgate.disconnect"
+KNOWN = "meshgate.known"  # in `scope["extensions"]`: to be called once the key of a call was found good
+MAX_HEADERS = 200
+MAX_AHEAD = 64  # requests a client may send before the first of them is answered
+LINGER = 5.0  # seconds an ended connection is read on, so that the client gets to read why (RFC 9112, 9.6)
+SLOWEST = 64 * 1024  # bytes a second that a client must take of a long answer
+SWEEP = 0.2  # seconds between two looks at the deadlines
+BACKLOG = 2048
+_HOST = re.compile(rb"(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._~%!$&'()*+,;=-]+)(?::[0-9]{0,5})?")  # RFC 3986, 3.2.2
+
+
+def _malformed(why: str, status: int = 400) -> Refusal:
+    return Refusal("invalid_request", why, stage="server", status=status)
+
+
+def _too_large(why: str, status: int = 413) -> Refusal:
+    return Refusal("request_too_large", why, stage="server", status=status)
+
+
+def check_head(version: str, method: bytes, url: bytes, headers: list[tuple[bytes, bytes]], to: grammar.Server) -> None:
+    """Refuse a request head that the parser accepts and a gateway must not (RFC 9112, 2.3, 3.2, 6.1 and 6.3).
+
+    `version` is like "1.1", header names are lower case. Raises `Refusal` with status 400, 413, 431 or 505.
+    """
+    fields = dict(headers)
+    size = len(url) + sum([len(name) + len(value) + 4 for name, value in headers])
+    if size > to.max_header_bytes or len(headers) > MAX_HEADERS:
+        raise _too_large(f"The headers exceed {to.max_header_bytes} bytes or {MAX_HEADERS} fields. Send less.", 431)
+    if version not in ("1.1", "1.0"):
+        raise _malformed("This server speaks HTTP/1.1 and HTTP/1.0.", 505 if version == "2.0" else 400)
+    if method == b"CONNECT":
+        raise _malformed("CONNECT is not served: this is a gateway to be called, not a forward proxy.")
+    if len(fields) != len(headers):
+        names = [name for name, _ in headers]
+        if names.count(b"host") > 1 or names.count(b"transfer-encoding") > 1:
+            raise _malformed("Host and Transfer-Encoding may stand in a request only once.")
+    host = fields.get(b"host")
+    if host is None and version == "1.1":
+        raise _malformed("An HTTP/1.1 request needs a Host header.")
+    if host is not None and not _HOST.fullmatch(host.strip(b" \t")):
+        raise _malformed("The Host header is not a host name or address with an optional port.")
+    coding = fields.get(b"transfer-encoding")
+    if coding is not None and (version == "1.0" or coding.strip(b" \t").lower() != b"chunked"):
+        raise _malformed("The only Transfer-Encoding taken is chunked, in HTTP/1.1.")
+    length = fields.get(b"content-length")
+    if length is not None and int(length) > to.max_body:
+        raise _too_large(f"The body has {int(length)} bytes; the limit is {to.max_body}. Send a smaller one.")
+
+
+def _error_answer(refusal: Refusal, default_headers: Sequence[tuple[bytes, bytes]]) -> bytes:
+    """The refusal as a whole HTTP response in OpenAI's form, the last on its connection."""
+    kind = "invalid_request_error" if refusal.status < 500 else "server_error"
+    error = {"message": refusal.message, "type": kind, "param": refusal.param, "code": refusal.code}
+    body = orjson.dumps({"error": error})
+    headers = [
+        *default_headers,
+        (b"content-type", b"application/json"),
+        (b"content-length", b"%d" % len(body)),
+        (b"connection", b"close"),
+        (b"x-meshgate-code", refusal.code.encode()),
+    ]
+    if refusal.retry_after is not None:
+        headers.append((b"retry-after", b"%d" % math.ceil(refusal.retry_after)))
+    lines = [b"%s: %s\r\n" % header for header in headers]
+    return b"".join([STATUS_LINE[refusal.status], *lines, b"\r\n", body])
+
+
+class OnDisconnect:
+    """`scope["extensions"]["meshgate.disconnect"]`: call it with a callback to hear of a client that has gone.
+
+    The callback takes no arguments and runs once, on the event loop, when the connection ends before the answer
+    does, or at once if it already has. There is one per request; registering another replaces it.
+    """
+
+    __slots__ = ("_callback", "_lost")
+
+    def __init__(self) -> None:
+        self._callback: Callable[[], object] | None = None
+        self._lost = False
+
+    def __call__(self, callback: Callable[[], object]) -> None:
+        if self._lost:
+            callback()
+        else:
+            self._callback = callback
+
+    def lose(self) -> None:
+        """The client has gone: tell whoever wanted to know."""
+        self._lost = True
+        callback, self._callback = self._callback, None
+        if callback is not None:
+            callback()
+
+
+class Protocol(HttpToolsProtocol):
+    """One connection. What it waits for is read off uvicorn's state by the sweep; a request pays nothing for it."""
+
+    def __init__(self, config: _Config, *args: Any, **kwargs: Any) -> None:
+        super().__init__(config, *args, **kwargs)
+        self.settings = config.settings
+        self.patience = config.patience
+        self.waiting: tuple[Phase, RequestResponseCycle | None, int] | None = None  # as the last sweep saw it
+        self.since = 0.0  # for how long, in the loop's clock
+        self.unread = 0  # bytes received since the last headers or the last byte of body
+        self.body_bytes = 0
+        self.running: RequestResponseCycle | None = None  # the request being answered; `cycle` is the last one read
+        self.last_words: bytes | None = None  # the error that ends the connection; what arrives after it is thrown away
+        self.ended = False  # the last words are said
+        self.peers = config.peers
+        self.place = ""
+        self.known = False  # a call on it had a good key
+        self.leaving = False
+        self.born = 0.0
+        self.backlog: float | None = None  # until when the client must have taken what waits for it
+
+    # the connection
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self.place, self.born = place(self.client), self.loop.time()
+        self.since = self.born
+        victim, why = self.peers.join(self, self.born)
+        if len(self.connections) > 2 * self.peers.limit:
+            transport.abort()
+        elif victim is self:
+            self._refuse(Refusal("overloaded", f"{why}. Try again shortly.", stage="server", retry_after=1))
+        elif victim is not None:
+            victim.let_go(f"{why}, and this one was waiting. Try again shortly.")
+
+    def rank(self) -> tuple[bool, float] | None:
+        """The order in which connections are let go where there are too many: see `peers`."""
+        phase = self.phase()
+        return (self.known, self.since) if phase == "idle" or (phase == "head" and not self.known) else None
+
+    def let_go(self, why: str) -> None:
+        """End the connection, which waits, in favour of another."""
+        if self.phase() == "head":
+            refusal = Refusal("overloaded", why, stage="server", retry_after=1)
+            self.transport.write(_error_answer(refusal, self.server_state.default_headers))
+        self.transport.close()
+
+    def _know(self) -> None:
+        self.known = True
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        super().connection_lost(exc)
+        self.peers.leave(self)
+        self.pipeline.clear()
+        self._disconnect(self.running)
+
+    def data_received(self, data: bytes) -> None:
+        if self.last_words is not None:
+            return
+        self.unread += len(data)
+        try:
+            self.parser.feed_data(data)
+        except httptools.HttpParserUpgrade as upgrade:
+            self._decline_upgrade(data[upgrade.args[0] :])
+        except httptools.HttpParserError as error:
+            cause = error.__context__
+            why = "The request is not well-formed HTTP/1.1 (RFC 9112)."
+            self._refuse(cause if isinstance(cause, Refusal) else _malformed(why))
+        else:
+            if self.unread > self.settings.max_header_bytes:
+                why = f"The headers exceed {self.settings.max_header_bytes} bytes. Send less."
+                self._refuse(_too_large(why, 431))
+
+    # the parser
+
+    def on_headers_complete(self) -> None:
+        parser, scope = self.parser, self.scope
+        version = parser.get_http_version()
+        check_head(version, parser.get_method(), self.url, self.headers, self.settings)
+        if len(self.pipeline) >= MAX_AHEAD:
+            raise _malformed(f"More than {MAX_AHEAD} requests were sent ahead of their answers.")
+        if version == "1.0":
+            self.expect_100_continue = False
+        scope["extensions"] = {DISCONNECT: OnDisconnect(), KNOWN: self._know}  # type: ignore[dict-item]
+        self.unread = self.body_bytes = 0
+        super().on_headers_complete()
+        if parser.should_upgrade():
+            return
+        self.headers = []  # trailers must not join the headers that the app reads (RFC 9110, 6.5.1)
+        if self.expect_100_continue:
+            # Whether the body follows an answer that came before "100 Continue" is the client's choice, so the end
+            # of this request cannot be known (RFC 9110, 10.1.1).
+            self.cycle.keep_alive = False
+
+    def on_body(self, body: bytes) -> None:
+        self.unread = 0
+        self.body_bytes += len(body)
+        if self.body_bytes > self.settings.max_body:
+            raise _too_large(f"The body exceeds {self.settings.max_body} bytes. Send a smaller one.")
+        super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        """The body is whole. What is read from now on tells whether the client is still there."""
+        super().on_message_complete()
+        if not self.pipeline:
+            self.flow.resume_reading()
+
+    def _should_upgrade(self) -> bool:
+        return True  # uvicorn then starts no request for it and leaves it to `data_received`
+
+    def _decline_upgrade(self, rest: bytes) -> None:
+        """Serve a request that offers an upgrade as if it did not (RFC 9110, 7.8).
+
+        The parser takes such a request to end with its headers: read it again without the offer, `rest` is its body.
+        """
+        line = b"%s %s HTTP/%s\r\n" % (self.parser.get_method(), self.url, self.parser.get_http_version().encode())
+        lines = [b"%s: %s\r\n" % header for header in self.headers if header[0] != b"upgrade"]
+        self.parser = httptools.HttpRequestParser(self)
+        self.parser.set_dangerous_leniencies(lenient_data_after_close=True)
+        self.data_received(b"".join([line, *lines, b"\r\n", rest]))
+
+    # the app
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
+        self.running = cycle
+        super()._start_asgi_task(cycle, app)
+
+    def on_response_complete(self) -> None:
+        """As uvicorn's, without its timer for idle connections."""
+        self.server_state.total_requests += 1
+        if self.transport.is_closing():
+            return
+        self.flow.resume_reading()
+        if self.pipeline:
+            self._start_asgi_task(*self.pipeline.pop())
+        elif self.last_words is not None:
+            self._end()
+
+    def _disconnect(self, cycle: RequestResponseCycle | None) -> None:
+        """The app hears `http.disconnect`; what it still sends goes nowhere."""
+        if cycle is not None and not cycle.response_complete:
+            cycle.disconnected = True
+            cycle.message_event.set()
+            cycle.scope["extensions"][DISCONNECT].lose()  # type: ignore[attr-defined]
+
+    # the end
+
+    def phase(self) -> Phase:
+        """What the connection waits for: headers, a body, the app, another request, or its own end."""
+        cycle = self.cycle
+        if self.ended or self.transport.is_closing():
+            return "end"
+        if self.last_words is not None:
+            return "answer"
+        if cycle is None or cycle.scope is not self.scope:
+            return "head"
+        if cycle.response_complete:
+            return "idle"
+        return "body" if cycle.more_body else "answer"
+
+    def sweep(self, now: float) -> None:
+        """End a wait that lasts too long, and an answer that nobody takes. `now` is in seconds of the loop's clock."""
+        phase, unsent = self.phase(), self.transport.get_write_buffer_size()
+        if self._stalls(now, unsent, answered=phase == "idle"):
+            self.transport.abort()
+            return
+        waiting = (phase, self.cycle, unsent)
+        if waiting != self.waiting or (self.flow.read_paused and phase in ("head", "body")):
+            self.waiting, self.since = waiting, now
+        elif now - self.since > (self.settings.idle_timeout if unsent else self.patience[phase]):
+            self._overdue(phase, unsent)
+
+    def _stalls(self, now: float, unsent: int, *, answered: bool) -> bool:
+        """Whether the client takes too long for what waits for it: nothing more is written until it has."""
+        if not (self.flow.write_paused or (unsent and answered)):
+            self.backlog = None
+        elif self.backlog is None:
+            self.backlog = now + self.settings.write_timeout + unsent / SLOWEST
+        else:
+            return now > self.backlog
+        return False
+
+    def resume_writing(self) -> None:
+        """The client has taken most of what waited."""
+        self.backlog = None
+        super().resume_writing()
+
+    def _overdue(self, phase: Phase, unsent: int) -> None:
+        if unsent or phase == "end":
+            self.transport.abort()
+        elif phase == "idle":
+            self.transport.close()
+        else:
+            part = "headers" if phase == "head" else "body"
+            why = f"The {part} did not arrive within {self.patience[phase]:g} seconds."
+            self._refuse(_malformed(why, 408))
+
+    def _refuse(self, refusal: Refusal) -> None:
+        """Answer with an error, after the answers still due, and end the connection."""
+        self.last_words = _error_answer(refusal, self.server_state.default_headers)
+        if self.cycle is not None and self.cycle.scope is self.scope:  # it is the body of this one that is wrong
+            if self.pipeline:
+                self.pipeline.popleft()
+            elif self.cycle.response_started:
+                self.last_words = b""
+            self._disconnect(self.cycle)
+        if self.running is None or self.running.response_complete or self.running.disconnected:
+            self._end()
+
+    def _end(self) -> None:
+        """Say the last words, then let the client read them: closing with input unread would reset them away."""
+        self.ended = True
+        if self.last_words is not None and not self.transport.is_closing():
+            self.transport.write(self.last_words)
+            self.transport.write_eof()
+
+
+class _Config(uvicorn.Config):
+    """uvicorn's configuration, and ours beside it: the one object that a protocol is given."""
+
+    def __init__(self, app: App, settings: grammar.Server) -> None:
+        self.settings = settings
+        self.peers: Peers[Protocol] = Peers(settings.max_connections, settings.address_share)
+        self.patience: dict[Phase, float] = {
+            "head": settings.header_timeout,
+            "body": settings.body_timeout,
+            "answer": math.inf,
+            "idle": settings.idle_timeout,
+            "end": LINGER,
+        }
+        super().__init__(
+            app,
+            host=settings.host,
+            port=settings.port,
+            loop="uvloop",
+            http=Protocol,
+            ws="none",
+            lifespan="on",
+            interface="asgi3",
+            log_config=None,
+            access_log=False,
+            proxy_headers=False,
+            server_header=False,
+            date_header=True,
+            backlog=BACKLOG,
+            timeout_graceful_shutdown=math.ceil(settings.drain),
+        )
+
+
+class Server(uvicorn.Server):
+    """uvicorn's server with the sweep, and with a stop that lets cancelled calls settle before the stores close."""
+
+    def __init__(self, config: _Config, sockets: list[socket.socket] | None) -> None:
+        super().__init__(config)
+        self._sockets = sockets
+
+    async def serve(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().serve(sockets or self._sockets)
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self._sweep(asyncio.get_running_loop())
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().shutdown(sockets)
+        self._next_sweep.cancel()
+
+    def _sweep(self, loop: asyncio.AbstractEventLoop) -> None:
+        now = loop.time()
+        for connection in list(self.server_state.connections):
+            if isinstance(connection, Protocol):
+                connection.sweep(now)
+        self._next_sweep = loop.call_later(SWEEP, self._sweep, loop)
+
+    async def _wait_tasks_to_complete(self) -> None:
+        try:
+            await super()._wait_tasks_to_complete()
+        except asyncio.CancelledError:  # the time to drain is up
+            tasks = list(self.server_state.tasks)
+            for task in tasks:
+                task.cancel()
+            if tasks:
+                await asyncio.wait(tasks, timeout=LINGER)
+            raise
+
+
+def make_server(app: App, settings: grammar.Server, *, sockets: list[socket.socket] | None = None) -> Server:
+    """A server for an ASGI 3 app; `run()` or `await serve()` it. SIGTERM and SIGINT stop it within `drain` seconds.
+
+    `sockets` are bound ones to listen on instead of `settings.host` and `settings.port`.
+    """
+    return Server(_Config(app, settings), sockets)

@@ -1,0 +1,89 @@
+"""The rooms of `docs/architecture.md`: which may import which, and what the pure ones may not import at all."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+PACKAGE = ROOT / "gateway"
+WORDS = {"call", "errors", "ids", "budget"}
+PURE = {"dialects", "detect", "limits", "output", "redaction"}
+# `detect.names` runs language models in processes of their own, beside the line.
+IMPURE_PART = PACKAGE / "detect" / "names"
+EFFECTS = {"asyncio", "aiohttp", "httpx", "redis", "sqlite3", "socket", "subprocess", "uvicorn", "starlette"}
+
+
+def room(path: Path) -> str:
+    """The room of a module: its folder below the package, or the module itself."""
+    return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+
+
+def imported(tree: ast.AST) -> Iterator[str]:
+    """Every module that a module imports when it runs, wherever the statement stands."""
+    if isinstance(tree, ast.If) and "TYPE_CHECKING" in ast.unparse(tree.test):
+        return
+    if isinstance(tree, ast.Import):
+        yield from (alias.name for alias in tree.names)
+    elif isinstance(tree, ast.ImportFrom) and tree.module:
+        yield from (f"{tree.module}.{alias.name}" for alias in tree.names)
+    for child in ast.iter_child_nodes(tree):
+        yield from imported(child)
+
+
+MODULES = {path: list(imported(ast.parse(path.read_text("utf-8")))) for path in sorted(PACKAGE.rglob("*.py"))}
+
+
+def edges() -> dict[str, set[str]]:
+    """Which rooms each room imports."""
+    found: dict[str, set[str]] = {}
+    for path, names in MODULES.items():
+        here = room(path)
+        for name in names:
+            parts = name.split(".")
+            if parts[0] == "gateway" and len(parts) > 1 and parts[1] != here and not parts[1].startswith("__"):
+                found.setdefault(here, set()).add(parts[1])
+    return found
+
+
+def test_rooms_import_each_other_in_one_direction() -> None:
+    """Rooms can be put in an order in which each imports only those before it."""
+    left = {name: set(targets) for name, targets in edges().items()}
+    for targets in list(left.values()):
+        for target in targets:
+            left.setdefault(target, set())
+    while left:
+        free = {name for name, targets in left.items() if not targets & left.keys()}
+        assert free, (
+            f"a cycle of imports: { ({name: sorted(targets & left.keys()) for name, targets in left.items()}) }"
+        )
+        left = {name: targets for name, targets in left.items() if name not in free}
+
+
+def test_words_import_no_room() -> None:
+    """The words of the line stand by themselves."""
+    assert {name: edges().get(name, set()) - WORDS for name in WORDS} == {name: set() for name in WORDS}
+
+
+@pytest.mark.parametrize("name", sorted(PURE))
+def test_pure_rooms_have_no_effects(name: str) -> None:
+    """No event loop, client or database where texts are judged and amounts are worked out."""
+    for path, names in MODULES.items():
+        if room(path) == name and IMPURE_PART not in path.parents:
+            assert not {module.partition(".")[0] for module in names} & EFFECTS, path
+
+
+def test_the_top_holds_words_and_the_line() -> None:
+    """Whatever else there is has a room."""
+    top = {path.stem for path in PACKAGE.glob("*.py")} - {"__init__", "__main__"}
+    assert top == WORDS | {"pipeline"}
+
+
+def test_the_page_names_every_room() -> None:
+    """`docs/architecture.md` says what each room is for."""
+    page = (ROOT / "docs" / "architecture.md").read_text("utf-8")
+    rooms = {path.name for path in PACKAGE.iterdir() if path.is_dir() and path.name != "__pycache__"}
+    assert not {name for name in rooms if f"**{name}**" not in page}
