@@ -11,7 +11,6 @@ placeholder itself, `<LITERAL_n>`, and comes back as it was.
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -31,7 +30,7 @@ from gateway.redaction.actions import Actions, Rules
 from gateway.redaction.restore import LITERAL, Names, keeps
 from gateway.redaction.texts import Generations
 from gateway.redaction.vault import Seal
-from gateway.scheduling.lanes import SMALL, apart
+from gateway.scheduling.lanes import SMALL, apart, pause
 from gateway.stores import StoreUnavailable
 
 PLACEHOLDER = WRITTEN
@@ -201,7 +200,7 @@ class Redactor:
                 masked[entity, value] = placeholder = f"<{entity}_{number}>"
                 self._numbers.keep(key, (placeholder, now + self._fresh))
             if at + SMALL < len(items):
-                await asyncio.sleep(0)
+                await pause()
 
     def _recall(
         self, team: str, workflow: str, masked: dict[tuple[str, str], str], now: float

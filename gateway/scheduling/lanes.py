@@ -90,6 +90,11 @@ SMALL: Final = 512
 """Steps of a few microseconds that are done on the event loop."""
 
 
+async def pause() -> None:
+    """Let whatever else waits for the event loop go first."""
+    await asyncio.sleep(0)
+
+
 async def apart(call: Call, size: int, work: Callable[[], Result]) -> Result:
     """Do work of so many small steps: in a thread if they are many."""
     lanes = getattr(call.runtime, "lanes", None) if size > SMALL else None
