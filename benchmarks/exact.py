@@ -19,7 +19,8 @@ from benchmarks.process import BenchmarkError
 from benchmarks.replicas import LAPSE, TEAM, Proxy, Replica, redis_server
 from benchmarks.systems import KEYS, System
 from gateway.call import NANO_USD
-from gateway.limits.tokens import ANSWER, MESSAGE, O200k
+from gateway.dialects.openai_chat import OPENAI_CHAT
+from gateway.limits.tokens import O200k
 from gateway.stores import Workflow, open_store
 
 _AVERAGE = (LEAST + MOST) // 2
@@ -110,7 +111,7 @@ class Quota:
 
 def quotas(calls: int) -> list[Quota]:
     """Quotas for about so many calls."""
-    counted = O200k().count(TEXT) + MESSAGE + ANSWER
+    counted = O200k().count(TEXT) + OPENAI_CHAT.overhead({"messages": [{}]})
     return [
         Quota("tokens", "tokens", calls * MEAN.tokens, counted + CEILING, 0),
         Quota("cost", "cost_usd", calls * MEAN.cost, counted * INPUT_PRICE + CEILING * OUTPUT_PRICE, 1),

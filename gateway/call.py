@@ -8,7 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+
+if TYPE_CHECKING:
+    from gateway.dialects import Codec
 
 Reason = Literal["rate", "exceeded", "busy", "frozen", "expired", "idle", "closed", "unknown"]
 Unit = Literal["requests", "tokens", "cost", "calls", "seconds", "hops", "repeats"]
@@ -55,6 +58,12 @@ class Span(NamedTuple):
 
 class Argument(Span):
     """A text position in the arguments of a tool call that are an object, at any depth."""
+
+    __slots__ = ()
+
+
+class Signed(Span):
+    """A text position that the provider has signed: it is judged, and never edited."""
 
     __slots__ = ()
 
@@ -362,7 +371,7 @@ class Call:
     id: str  # UUIDv7; X-Request-Id, the key of the reservation and of the record
     route: str  # the path template, as metrics label it
     kind: Literal["llm", "tool", "agent"]
-    format: Any  # the codec, formats.Codec
+    format: Codec
     headers: Headers
     runtime: Any  # the immutable app.Runtime this call runs under, from start to end
     started_ns: int

@@ -21,7 +21,7 @@ from gateway import budget
 from gateway.budget import PASSING, Budget, Spent
 from gateway.call import NO_OBLIGATIONS, Call, Debit, Json, Obligations, Rejection, Screening, Step, Subject, Usage
 from gateway.config import tiers
-from gateway.dialects import Chunk, StreamCodec, items, numbers, surrogates, tree
+from gateway.dialects import Chunk, Codec, StreamCodec, items, numbers, surrogates, tree
 from gateway.dialects.parts import merged
 from gateway.errors import Refusal, trace
 from gateway.ingress import request
@@ -29,7 +29,6 @@ from gateway.ingress.idempotency import REPLAYED
 from gateway.ingress.reply import Reply
 from gateway.limits import quota, ratelimit
 from gateway.limits.loops import NOTHING, Look, Loops
-from gateway.limits.tokens import ANSWER, MESSAGE
 from gateway.output.screen import AnswerFilter
 from gateway.policy import flow, models
 from gateway.redaction import taint
@@ -38,7 +37,7 @@ from gateway.scheduling.judging import Pace, judge, spent, takes_long
 from gateway.scheduling.lanes import SMALL, apart, to_its_end
 from gateway.stores import StoreUnavailable
 from gateway.stores.admit import admit
-from gateway.upstream import fields, forms
+from gateway.upstream import fields
 from gateway.upstream.forward import MAX_ANSWER, Answer
 
 LAPSE_MARGIN = 60  # seconds past an upstream's own time limit after which an unsettled reservation counts as lost
@@ -125,7 +124,7 @@ async def read(call: Call, receive: request.Receive) -> None:
     if tainted:
         size = sum(len(findings) for _, findings in call.found)
         await apart(call, size, partial(taint.mark, call))
-    call.input_tokens = counted and counted + MESSAGE * len(call.body["messages"]) + ANSWER
+    call.input_tokens = counted and counted + call.format.overhead(call.body)
 
 
 def survey(call: Call) -> int:
@@ -159,7 +158,7 @@ async def reserve(call: Call) -> None:
     """Rate limits and quotas, all or none, in one atomic step."""
     runtime, subject = call.runtime, call.subject
     assert subject is not None
-    call.targets = runtime.forward.targets(call.model)
+    call.targets = runtime.forward.targets(call.model, call.format)
     if call.kept is not None:
         await look(call, subject)
         return
@@ -265,7 +264,7 @@ async def oblige(call: Call, duties: Obligations) -> None:
     if duties.limit:
         call.edited |= call.format.limit(call.body, duties.limit)
     if duties.route:
-        call.targets = runtime.forward.targets(duties.route)
+        call.targets = runtime.forward.targets(duties.route, call.format)
         call.served_as = duties.route
         call.edited = True
     if runtime.redactor is not None and (duties.redact or duties.no_restore or duties.route):
@@ -355,9 +354,9 @@ async def whole(call: Call, answer: Answer, reply: Reply) -> None:
     step(call, "output")
     if answer.streamed:
         try:
-            parts = [forms.assemble(b"".join(parts))]
+            parts = [call.format.assemble(b"".join(parts))]
         except (ValueError, TypeError, AttributeError):
-            raise _garbage(call, "an event stream that is no chat completion") from None
+            raise _garbage(call, f"an event stream that is not {call.format.noun}") from None
     call.budget.extend(size)
     long = size > call.runtime.NEW_TEXT or len(call.redaction.known) > SMALL
     await reply.whole(200, await judge(call, long, judged, call, parts))
@@ -399,7 +398,7 @@ def judged(call: Call, parts: list[bytes]) -> bytes:
         call.format.check(body, call.format.choices(call.body))
     except (ValueError, AttributeError, TypeError):
         raise _garbage(
-            call, "something that is not a chat completion, or has more choices than were asked for"
+            call, f"something that is not {call.format.noun}, or has more choices than were asked for"
         ) from None
     call.screening = Screening()
     try:
@@ -478,10 +477,10 @@ async def stream(call: Call, answer: Answer, reply: Reply) -> None:
         raise _garbage(call, f"a stream that breaks its format: {fault}") from None
     tail = b"".join(screen.close(codec)) if screen is not None else b""
     own.check(tail)
-    await reply.end(tail if codec.ended else tail + call.format.done, complete=True)
+    await reply.end(tail + codec.finish(), complete=True)
 
 
-async def events_of(answer: Answer) -> AsyncIterator[bytes]:
+async def events_of(answer: Answer, codec: Codec) -> AsyncIterator[bytes]:
     """The events of an answer that is no stream, though one was asked for. Raises ValueError."""
     parts, size = [answer.start], len(answer.start)
     async for data in answer.chunks:
@@ -495,7 +494,7 @@ async def events_of(answer: Answer) -> AsyncIterator[bytes]:
     body, _ = surrogates.loads(raw)
     if type(body) is not dict:
         raise ValueError("it is no object")
-    for event in forms.unfold(body):
+    for event in codec.unfold(body):
         yield event
 
 
@@ -505,7 +504,7 @@ async def read_chunks(call: Call, answer: Answer, codec: StreamCodec) -> AsyncIt
         if answer.streamed and answer.start:
             call.budget.extend(len(answer.start))
             yield codec.feed(answer.start)
-        async for data in answer.chunks if answer.streamed else events_of(answer):
+        async for data in answer.chunks if answer.streamed else events_of(answer, call.format):
             call.budget.extend(len(data))
             yield codec.feed(data)
     except Refusal as fault:

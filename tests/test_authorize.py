@@ -25,6 +25,7 @@ from gateway.call import (
     Subject,
 )
 from gateway.config.sections import Policy
+from gateway.dialects.openai_chat import OPENAI_CHAT
 from gateway.errors import Refusal
 from gateway.policy.authorize import Authorizer, document
 from gateway.policy.engines.base import PolicyUnavailable
@@ -57,7 +58,7 @@ class Fake:
 
 
 def call(**changes: Any) -> Call:
-    made = Call("id", "/v1/chat/completions", "llm", None, [], None, 0)
+    made = Call("id", "/v1/chat/completions", "llm", OPENAI_CHAT, [], None, 0)
     made.correlation_id = "c-1"
     made.model = "demo"
     made.subject = Subject("bot", "support", ("reader",), {"tier": 1})

@@ -20,6 +20,7 @@ from gateway.detect.personal.scanner import PiiScanner
 from gateway.detect.secrets.scanner import SecretScanner
 from gateway.detect.sql import find
 from gateway.detect.sql.inject import Breakout
+from gateway.dialects import toolcalls
 from gateway.dialects.openai_chat import OPENAI_CHAT
 from gateway.errors import Refusal
 from gateway.output import screen
@@ -158,7 +159,8 @@ def test_an_answer_cannot_be_held_without_end(
     screens: dict[str, Screen], monkeypatch: pytest.MonkeyPatch, what: str
 ) -> None:
     """Tool calls and texts that never end, or never end to begin, are stopped before they fill the memory."""
-    monkeypatch.setattr(screen, "MAX_TOOL_CALL", 4096)
+    monkeypatch.setattr(toolcalls, "LONGEST", 4096)
+    monkeypatch.setattr(toolcalls, "MOST", 16)
     monkeypatch.setattr(screen, "MAX_RUNS", 16)
     events = {
         "long": [event({"tool_calls": [{"index": i % 2, "function": {"arguments": "a" * 50}}]}) for i in range(99)],

@@ -1,16 +1,19 @@
 """Wire formats: sans-IO codecs between bytes and what the line works on.
 
 A codec knows one dialect and nothing else: no sockets, no policy, no state. The line asks it five things: what a
-request means (`parse`), what to send to an upstream (`request`), what an answer holds (`whole`, `stream`), how much it
-used (`usage`), and how to say no in words that the dialect's clients understand (`refuse`, `stream_refuse`).
+request means (`parse`), what to send to an upstream (`request`, `credentials`), what an answer holds (`whole`,
+`stream`), how much it used (`usage`), and how to say no in words that the dialect's clients understand (`refuse`).
 
-A new dialect is one new file here and one row in `app.ROUTES`.
+A new dialect is one new file here and one row in `routes.ROUTES`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol
+
+import orjson
 
 from gateway.call import Json, Span, Usage
 from gateway.dialects.surrogates import mend
@@ -69,9 +72,10 @@ class Field:
 
     It stands at `holder[key]`; `level` says whether that is a delta, a choice or the chunk itself. While something of
     it is still to be judged it is taken out, and leaves later as a chunk of its own. One that is `loose` is in none.
+    One that the provider has `signed` is judged, and never edited.
     """
 
-    __slots__ = ("changed", "choice", "holder", "key", "level", "loose", "pieces", "waiting")
+    __slots__ = ("changed", "choice", "holder", "key", "level", "loose", "pieces", "signed", "waiting")
 
     def __init__(self, level: Level, choice: int, holder: Json, key: str) -> None:
         self.level: Level = level
@@ -82,6 +86,7 @@ class Field:
         self.waiting = 0  # pieces that are not whole yet
         self.changed = False
         self.loose = False
+        self.signed = False
 
     def detach(self) -> None:
         """Take it out of its chunk."""
@@ -97,16 +102,17 @@ class Chunk:
     """One event of a streamed answer.
 
     `raw` is the event as it came; it is sent as it is unless something in it changed (`edited`). `texts` are judged as
-    they flow, and so are those of `fields`, which the dialect does not name; `calls` (tool calls) are taken out and
-    judged whole, `strays` are those in other shapes, which stay; `wholes` are texts that are whole as they come.
-    `asides` are texts that the model could have said in place of its own. `ends` are the choices that have ended by the
-    word of this chunk, which holds until more of them comes; `closes`: it speaks of no other choice. `frame` stands in
-    the place of `data` where the chunk is a run of events that were read without parsing, with texts of `sizes`.
+    they flow, and so are those of `fields`, which stay in their places. Pieces of tool calls (`calls`) are taken out
+    and judged whole, `strays` are calls in other shapes, which stay; `tools` are tool calls that are whole as they
+    come, and `wholes` are such texts. `asides` are texts that the model could have said in place of its own. `ends` are
+    the choices that have ended by the word of this chunk, which holds until more of them comes; `closes`: it speaks of
+    no other choice; `trails`: it speaks of none, and belongs after the last of them. `frame` stands in the place of
+    `data` where the chunk is a run of events that were read without parsing, with texts of `sizes`.
     """
 
     __slots__ = (
         *("calls", "closes", "data", "done", "edited", "ends", "error", "fields", "frame"),
-        *("asides", "raw", "sizes", "strays", "texts", "usage", "wholes"),
+        *("asides", "raw", "sizes", "strays", "texts", "tools", "trails", "usage", "wholes"),
     )
 
     def __init__(self, raw: bytes, data: Json | None = None) -> None:
@@ -115,11 +121,13 @@ class Chunk:
         self.texts: list[Delta] = []
         self.calls: list[tuple[int, Json]] = []
         self.strays: Sequence[Json] = ()
+        self.tools: Sequence[Json] = ()
         self.fields: list[Field] = []
         self.wholes: list[Survey] = []
         self.asides: Sequence[tuple[Channel, str]] = ()
         self.ends: tuple[int, ...] = ()
         self.closes = False
+        self.trails = False
         self.usage: Usage | None = None
         self.done = False
         self.error = False
@@ -131,9 +139,10 @@ class Chunk:
         """Every text in the chunk, to count where no usage is reported."""
         said = [delta.holder[delta.key] for delta in self.texts]
         for _, call in self.calls:
-            for inner in (call.get("function"), call.get("custom"), call.get("function_call")):
+            for inner in call.values():
                 if type(inner) is dict:
                     said += [mend(value) for value in inner.values() if type(value) is str]
+        said += [orjson.dumps(call).decode() for call in self.tools]
         for field in self.fields:
             said += [piece.holder[piece.key] for piece in field.pieces]
         return said
@@ -142,8 +151,8 @@ class Chunk:
 class StreamCodec(Protocol):
     """The reader of one streamed answer, and the writer of what the line adds to it."""
 
-    open: dict[int, bool]
-    """Which choices have begun, and whether each is still open for the caller."""
+    ordered: bool
+    """Events belong to those before them: none may overtake another, and no text moves from one into the next."""
 
     @property
     def finished(self) -> bool:
@@ -154,11 +163,6 @@ class StreamCodec(Protocol):
     """The event that ends the answer has come."""
     tier: str
     """The service tier that it was served in, as far as it says; "" if it does not."""
-
-    @property
-    def envelope(self) -> Json:
-        """What every chunk of this answer repeats."""
-        ...
 
     def faithful(self, chunk: Chunk) -> bool:
         """Whether a chunk's bytes say what was read of them, and nothing else."""
@@ -204,8 +208,27 @@ class StreamCodec(Protocol):
         """An event that says that a choice has ended."""
         ...
 
+    def collect(self, chunk: Chunk) -> None:
+        """Take in the pieces of tool calls of a chunk. Raises Refusal(output_blocked) when there are too many."""
+        ...
+
+    def collected(self) -> Iterator[tuple[int, list[Json]]]:
+        """The tool calls that the pieces make, by choice; each is given once."""
+        ...
+
     def tool_calls(self, choice: int, calls: list[Json]) -> bytes:
         """An event that carries whole tool calls."""
+        ...
+
+    def finish(self) -> bytes:
+        """What ends the answer, where the upstream did not end it."""
+        ...
+
+    def refuse(self, refusal: Refusal, request_id: str, explained: str = "", *, bare: bool = False) -> bytes:
+        """The events that end the answer with a refusal; with the text `explained`, for clients that show texts only.
+
+        `bare`: nothing is repeated of what the upstream said.
+        """
         ...
 
 
@@ -213,11 +236,17 @@ class Codec(Protocol):
     """One dialect."""
 
     name: str
+    noun: str
+    """What an answer is called in messages: "a chat completion"."""
+    formats: frozenset[str]
+    """The formats of providers (`providers.*.format`) that speak it."""
     path: str
     """What is appended to a provider's base URL."""
     shape: Shape
-    done: bytes
-    """What ends a streamed answer."""
+    passes: Mapping[bytes, re.Pattern[bytes]]
+    """The caller's headers that providers may see, each with the only form in which they may."""
+    main: frozenset[str]
+    """Channels, and keys, of an answer's main text: the one that is JSON where JSON was asked for."""
     words: frozenset[str]
     """Words of the dialect that answers say under structural keys."""
 
@@ -227,6 +256,21 @@ class Codec(Protocol):
 
     def request(self, body: Json, model: str, stream: bool) -> bool:
         """Edit the body for the upstream model; True if anything changed."""
+        ...
+
+    def credentials(self, key: str) -> Mapping[str, str]:
+        """The headers that tell an upstream who calls, and in which version of the dialect; `key` may be empty."""
+        ...
+
+    def relents(self, body: Json, said: bytes | None) -> bool:
+        """Take what an upstream does not know out of what `request` put in; True if that was there.
+
+        `said` is what it answered (None: it is known not to know it).
+        """
+        ...
+
+    def overhead(self, body: Json) -> int:
+        """Tokens of a request beside those of its texts."""
         ...
 
     def items(self, body: Json) -> Mapping[str, int]:
@@ -352,14 +396,24 @@ class Codec(Protocol):
         """
         ...
 
-    def refuse(self, refusal: Refusal, request_id: str) -> Json:
-        """The body of an error answer."""
+    def error(self, said: Json) -> Json | None:
+        """The error object that an answer, or an event, is; None for one that says anything else."""
         ...
 
-    def stream_refuse(
-        self, refusal: Refusal, request_id: str, open_choices: Iterable[int], envelope: Json, explained: str = ""
-    ) -> bytes:
-        """The events that end a stream which has begun; with the text `explained`, for clients that show texts only."""
+    def assemble(self, raw: bytes) -> bytes:
+        """The whole answer that a stream says. Raises ValueError."""
+        ...
+
+    def unfold(self, answer: Json, cut: Callable[[str], Sequence[str]] = ...) -> Iterator[bytes]:
+        """The stream that says what a whole answer does, texts in pieces as `cut` makes them. Raises ValueError."""
+        ...
+
+    def demo(self, body: Json) -> Json:
+        """The answer of the `demo` provider: it repeats what it received."""
+        ...
+
+    def refuse(self, refusal: Refusal, request_id: str) -> Json:
+        """The body of an error answer."""
         ...
 
     def explain(self, refusal: Refusal, request_id: str, model: str, answers: int, explained: str) -> Json:

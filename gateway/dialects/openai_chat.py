@@ -9,25 +9,41 @@ Doubts: some servers send usage in the finishing chunk, `content: null` beside t
 
 from __future__ import annotations
 
+import re
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
-import orjson
-
 from gateway.call import Json, Span, Step, Usage
-from gateway.dialects import Intent, items, openai_ceilings, openai_fields, openai_models, openai_tools, sse, tree
+from gateway.dialects import (
+    Intent,
+    items,
+    openai_ceilings,
+    openai_demo,
+    openai_fields,
+    openai_forms,
+    openai_models,
+    openai_tools,
+    tree,
+)
 from gateway.dialects.fields import Run, gather
 from gateway.dialects.openai_answer import alternatives, drop_nested, echoes, tier, usage
 from gateway.dialects.openai_steps import steps
 from gateway.dialects.openai_strays import strays
-from gateway.dialects.openai_stream import OpenAIChatStream
+from gateway.dialects.openai_stream import OpenAIChatStream, refused
 from gateway.dialects.openai_tables import ANSWER, CHUNKS, MAX_CHOICES, SHAPE, TEXTS, WORDS
 from gateway.dialects.parts import Joined, joined
 from gateway.errors import Refusal
 
 _RUNNING = frozenset(TEXTS)
-_TYPES = {401: "authentication_error", 403: "permission_error", 429: "rate_limit_error"}
+_MESSAGE = 4  # tokens that wrap a message (OpenAI cookbook, counting tokens): role, separators
+_ANSWER = 3  # tokens that open the answer
+# What callers may send beside the body, with no room for a text or a key. What else traces carry (`tracestate`,
+# `baggage`) is free text, and is not sent.
+PASSES: Mapping[bytes, re.Pattern[bytes]] = {
+    b"openai-beta": re.compile(rb"[a-z]{2,24}(?:[_-][a-z]{2,24}){0,4}=v[0-9]{1,2}"),
+    b"traceparent": re.compile(rb"00-(?=[0-9]*[a-f])[0-9a-f]{32}-(?=[0-9]*[a-f])[0-9a-f]{16}-[0-9a-f]{2}"),
+}
 
 
 def _wrong(param: str, problem: str) -> Refusal:
@@ -64,9 +80,12 @@ class OpenAIChat:
     """The codec of `/v1/chat/completions`."""
 
     name = "openai_chat"
+    noun = "a chat completion"
+    formats = frozenset({"openai", "demo"})
     path = "/chat/completions"
     shape = SHAPE
-    done = b"data: [DONE]\n\n"
+    passes = PASSES
+    main = frozenset({"content", "content[]"})
     words = WORDS
 
     def parse(self, body: Json) -> Intent:
@@ -129,6 +148,20 @@ class OpenAIChat:
             body["stream_options"] = {**(body.get("stream_options") or {}), "include_usage": True}
             changed = True
         return changed
+
+    def credentials(self, key: str) -> dict[str, str]:
+        """`Authorization: Bearer`."""
+        return {"Authorization": f"Bearer {key}"} if key else {}
+
+    def relents(self, body: Json, said: bytes | None) -> bool:
+        """Leave out `stream_options`, by which usage is asked for."""
+        if said is not None and b"stream_options" not in said and b"include_usage" not in said:
+            return False
+        return body.pop("stream_options", None) is not None
+
+    def overhead(self, body: Json) -> int:
+        """What messages take beside their texts."""
+        return _MESSAGE * len(body["messages"]) + _ANSWER
 
     def tier(self, body: Json) -> str:
         """`service_tier`."""
@@ -248,21 +281,25 @@ class OpenAIChat:
         """A reader for one streamed answer."""
         return OpenAIChatStream(keep_usage, choices)
 
+    def error(self, said: Json) -> Json | None:
+        """What stands under `error`, where no choice says anything."""
+        return openai_forms.error(said)
+
+    def assemble(self, raw: bytes) -> bytes:
+        """The whole answer that a stream says."""
+        return openai_forms.assemble(raw)
+
+    def unfold(self, answer: Json, cut: Callable[[str], Sequence[str]] = openai_forms.pieces) -> Iterator[bytes]:
+        """The stream that says what a whole answer does."""
+        return openai_forms.unfold(answer, cut)
+
+    def demo(self, body: Json) -> Json:
+        """The user's last text again, or a call of the first tool."""
+        return openai_demo.answer(body)
+
     def refuse(self, refusal: Refusal, request_id: str) -> Json:
         """`{"error": {message, type, param, code}}`, with the refusal's detail beside them."""
-        kind = _TYPES.get(refusal.status) or ("invalid_request_error" if refusal.status < 500 else "server_error")
-        error = {"message": refusal.message, "type": kind, "param": refusal.param, "code": refusal.code}
-        return {"error": {**error, "request_id": request_id, **refusal.detail}}
-
-    def stream_refuse(
-        self, refusal: Refusal, request_id: str, open_choices: Iterable[int], envelope: Json, explained: str = ""
-    ) -> bytes:
-        """A policy's block ends the choices with `content_filter` and says why; a fault is an error event."""
-        if refusal.domain != "policy":
-            return sse.encode(orjson.dumps(self.refuse(refusal, request_id)))
-        delta = {**({"content": explained} if explained else {}), "refusal": refusal.message}
-        ends = [{"index": index, "delta": delta, "finish_reason": "content_filter"} for index in open_choices]
-        return sse.encode(orjson.dumps({**envelope, "choices": ends})) + self.done
+        return refused(refusal, request_id)
 
     def explain(self, refusal: Refusal, request_id: str, model: str, answers: int, explained: str) -> Json:
         """A chat completion that a content filter ended, whose text says why."""

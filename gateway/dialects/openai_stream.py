@@ -23,6 +23,8 @@ from gateway.dialects.openai_answer import alternatives, drop_nested, echoes, ti
 from gateway.dialects.openai_strays import strays
 from gateway.dialects.openai_tables import CHOICE, CHUNK, CHUNKS, ENVELOPE, MAX_CHOICES, TEXTS
 from gateway.dialects.surrogates import Halves, mend
+from gateway.dialects.toolcalls import ToolCalls
+from gateway.errors import Refusal
 
 _CHOICES = frozenset({"choices"})  # what of a chunk, of its choices, is not read as other fields are
 _DELTA = frozenset({"delta", "logprobs"})
@@ -35,12 +37,15 @@ _TEXT = frozenset({"text"})
 _DONE = b"data: [DONE]\n\n"
 _NONE: frozenset[str] = frozenset()
 _REASON = frozenset({"finish_reason"})
+_TYPES = {401: "authentication_error", 403: "permission_error", 429: "rate_limit_error"}
 
 
 class OpenAIChatStream:
     """Reads the events of one answer. `envelope` is what every chunk of it repeats (id, model, created)."""
 
+    ordered = False
     __slots__ = (
+        "_calls",
         "_choices",
         "_fields",
         "_frame",
@@ -57,6 +62,7 @@ class OpenAIChatStream:
 
     def __init__(self, keep_usage: bool, choices: int = MAX_CHOICES) -> None:
         self._choices = choices
+        self._calls = ToolCalls()
         self._reader = sse.Reader()
         self._fields = Reader(CHUNKS)
         self._frame: Frame | None = None
@@ -211,6 +217,7 @@ class OpenAIChatStream:
         for choice in choices:
             self._choice(chunk, choice)
         chunk.closes = bool(choices) and len(chunk.ends) == len(choices)
+        chunk.trails = not choices
         if self._head is None:
             self._head = data if choices else None
         else:
@@ -345,6 +352,29 @@ class OpenAIChatStream:
         said: Any = text if part is None else [{"type": "text", "text": text} if part is dict else text]
         return self._event(channel[0], {channel[1]: said})
 
+    def collect(self, chunk: Chunk) -> None:
+        """Take in the pieces of tool calls of a chunk."""
+        for choice, piece in chunk.calls:
+            self._calls.add(choice, piece)
+
+    def collected(self) -> Iterator[tuple[int, list[Json]]]:
+        """The tool calls that the pieces make, by choice."""
+        for choice in self._calls.choices:
+            yield choice, self._calls.take(choice)
+
+    def finish(self) -> bytes:
+        """`[DONE]`, unless it came."""
+        return b"" if self.ended else _DONE
+
+    def refuse(self, refusal: Refusal, request_id: str, explained: str = "", *, bare: bool = False) -> bytes:
+        """A policy's block ends the choices with `content_filter` and says why; a fault is an error event."""
+        if refusal.domain != "policy":
+            return sse.encode(orjson.dumps(refused(refusal, request_id)))
+        delta = {**({"content": explained} if explained else {}), "refusal": refusal.message}
+        still = [index for index, is_open in self.open.items() if is_open] or [0]
+        ends = [{"index": index, "delta": delta, "finish_reason": "content_filter"} for index in still]
+        return sse.encode(orjson.dumps({**({} if bare else self.envelope), "choices": ends})) + _DONE
+
     def tool_calls(self, choice: int, calls: list[Json]) -> bytes:
         """A chunk that carries whole tool calls, and the older single `function_call`."""
         delta: Json = {}
@@ -383,6 +413,13 @@ class OpenAIChatStream:
         return sse.encode(
             orjson.dumps({**self.envelope, "choices": [{**_silent(choice), "delta": delta, "finish_reason": reason}]})
         )
+
+
+def refused(refusal: Refusal, request_id: str) -> Json:
+    """The body of an error: `{"error": {message, type, param, code}}`, with the refusal's detail beside them."""
+    kind = _TYPES.get(refusal.status) or ("invalid_request_error" if refusal.status < 500 else "server_error")
+    error = {"message": refusal.message, "type": kind, "param": refusal.param, "code": refusal.code}
+    return {"error": {**error, "request_id": request_id, **refusal.detail}}
 
 
 def _silent(index: int) -> Json:

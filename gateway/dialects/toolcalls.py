@@ -16,6 +16,8 @@ from gateway.dialects import ordinal
 from gateway.dialects.surrogates import mend
 from gateway.errors import Refusal
 
+MOST = 1024  # tool calls of one answer
+LONGEST = 4 * 1024 * 1024  # characters of an answer's tool calls, which are held until they are whole
 _PIECE = 64  # characters that a piece counts for beside what it says
 _LONGEST = 64 * 1024  # characters of a text beside the arguments
 _TRIES = 64  # how often it is looked up whether the arguments so far are complete
@@ -83,10 +85,10 @@ class ToolCall:
 
 
 class ToolCalls:
-    """The tool calls of all choices of one answer: at most `most` of them, with `longest` characters in all."""
+    """The tool calls of all choices of one answer: at most `MOST` of them, with `LONGEST` characters in all."""
 
-    def __init__(self, most: int, longest: int) -> None:
-        self._most, self._longest = most, longest
+    def __init__(self) -> None:
+        self._most, self._longest = MOST, LONGEST
         self._calls: dict[int, list[ToolCall]] = {}
         self._by_index: dict[tuple[int, Any], ToolCall] = {}
         self._by_id: dict[tuple[int, str], ToolCall] = {}

@@ -11,18 +11,19 @@ from __future__ import annotations
 import base64
 import json
 import re
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import quote
 
 import orjson
 
-from gateway.call import Argument, Json, Nested, Span
+from gateway.call import Argument, Json, Nested, Signed, Span
 from gateway.detect.unmask import encoded
 from gateway.dialects import items, literals, media, numbers, terms
 from gateway.errors import Refusal
 
+SIGNED = "signed"  # the author of what a provider has signed
 MESSAGE = 3  # levels down: the body, its list of messages, a message
 
 
@@ -57,6 +58,10 @@ class Shape:
     blobs: frozenset[str]
     within: frozenset[str] = frozenset()
     repeats: frozenset[str] = frozenset()
+    roles: Mapping[str, str] = field(default_factory=dict)
+    """Keys at the top beside the messages, and who wrote what stands there."""
+    blocks: Mapping[str, str] = field(default_factory=dict)
+    """Types of content blocks with an author of their own, and who that is; `signed` for those that are signed."""
 
 
 class Survey:
@@ -89,6 +94,7 @@ class Survey:
         opaque = self._shape.opaque if nested is None else _NOTHING
         blob_keys, repeats = (self._shape.blobs, self._shape.repeats) if nested is None else (_NOTHING, _NOTHING)
         within, special, wrapped = self._shape.within, self._shape.json | blob_keys, nested is not None
+        roles, blocks = self._shape.roles, self._shape.blocks
         keys = colons = lists = 0
         widest = self.widest
         spoken = False  # below the conversation: only there a role says who wrote a text
@@ -150,9 +156,13 @@ class Survey:
                     if key == "content" and opaque and kind is list and not blob:
                         self._media(value)
                     first = len(self.spans) if key in ARGUMENTS and not defines else -1
-                    visit(value, role, depth + 1, blob or inner, dialect)  # noqa: F821  (deleted below, at the end)
+                    wrote = self._author(key, value, role, depth) if blocks or roles else role
+                    begun = len(self.spans)
+                    visit(value, wrote, depth + 1, blob or inner, dialect)  # noqa: F821  (deleted below, at the end)
                     if first >= 0:
                         self._argue(first)
+                    if wrote == SIGNED:
+                        self.spans[begun:] = _signed(self.spans[begun:], role)
                     if kind is list and value and (type(value[0]) is int or type(value[0]) is float):
                         self.spans += _figures(node, key, value, role, nested)
                 elif kind is int or kind is float:
@@ -171,6 +181,14 @@ class Survey:
         del visit  # a closure that names itself is a cycle: with it all that it holds would wait for the collector
         self.keys, self.colons, self.widest = keys, colons, max(widest, self.widest)
         self.lists += lists
+
+    def _author(self, key: object, value: Any, role: str, depth: int) -> str:
+        """Who wrote what stands in a dict or list: `role`, unless the dialect's table says otherwise."""
+        if depth == 1 and type(key) is str:
+            return self._shape.roles.get(key, role)
+        kind = value.get("type") if type(value) is dict else None
+        author = self._shape.blocks.get(kind, role) if type(kind) is str else role
+        return role if author == SIGNED and role not in _MODEL else author
 
     def is_term(self, key: object) -> bool:
         """Whether structure is expected under a key."""
@@ -266,6 +284,15 @@ class Survey:
         return True
 
 
+def _signed(spans: list[Span], role: str) -> list[Span]:
+    """The text positions of a signed block, but for what is sealed: no scanner reads that."""
+    return [
+        Signed(span.holder, span.key, span.text, role, span.nested)
+        for span in spans
+        if not (span.key in _SEALS and _SEALED.fullmatch(span.text) and not span.text.isdecimal())
+    ]
+
+
 def _is_blob(key: object, value: str) -> bool:
     return key in ("data", "file_data", "file_id") or value.startswith("data:")
 
@@ -274,6 +301,10 @@ KINDS = {"image_url": "image", "input_audio": "audio", "audio": "audio", "video_
 """What the parts under these keys are; under any other, files."""
 _HOLDS = frozenset({"url", "data", "file_data", "file_id", "id"})  # without these a part only says what is wanted
 _ADDRESSES = ("http:", "https:", "data:")
+
+_MODEL = frozenset({"assistant", ""})  # whose blocks a provider may have signed: no tool's, and no user's
+_SEALS = frozenset({"signature", "data"})
+_SEALED = re.compile(r"[A-Za-z0-9+/_-]{32,}={0,2}")
 
 # What stands under structural keys nearly always: known to be a name without a look.
 _NAMES = frozenset({"user", "assistant", "system", "tool", "developer", "function", "text", "object", "string"})

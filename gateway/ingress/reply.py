@@ -13,7 +13,6 @@ from gateway.call import Call, Rejection, Reservation
 from gateway.dialects import StreamCodec
 from gateway.errors import Refusal
 from gateway.limits.ratelimit import whole_seconds
-from gateway.upstream import forms
 
 Send = Callable[[dict[str, Any]], Awaitable[None]]
 
@@ -89,12 +88,10 @@ class Reply:
         explained = call.runtime.explains and refusal.domain == "policy" and refusal.stage == "output"
         words = f"[The gateway blocked this answer: {refusal.message}]" if explained else ""
         if self.begun:
-            choices = [index for index, still in self.codec.open.items() if still] if self.codec else []
-            envelope = self.codec.envelope if self.codec else {}
-            words = words and f"\n\n{words}"
-            data = call.format.stream_refuse(refusal, call.id, choices or [0], envelope, words)
-            if call.runtime.own.holds(data):  # in the envelope: it is the upstream's
-                data = call.format.stream_refuse(refusal, call.id, choices or [0], {}, "")
+            codec = self.codec or call.format.stream(keep_usage=False)
+            data = codec.refuse(refusal, call.id, words and f"\n\n{words}")
+            if call.runtime.own.holds(data):  # in what the upstream said: it is repeated no further
+                data = codec.refuse(refusal, call.id, bare=True)
             await self.end(data)
         elif explained:
             await self._explain(refusal, words)
@@ -112,7 +109,7 @@ class Reply:
         self._extra.append((b"x-meshgate-code", refusal.code.encode()))
         answer = call.format.explain(refusal, call.id, call.model, call.format.answers(call.body), words)
         if call.stream:
-            await self.end(b"".join(forms.unfold(answer)))
+            await self.end(b"".join(call.format.unfold(answer)))
         else:
             await self.whole(200, orjson.dumps(answer))
 

@@ -9,9 +9,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-CHAT = "/v1/chat/completions"
-MODELS = "/v1/models"
-METHODS = {CHAT: "POST, OPTIONS", MODELS: "GET, HEAD, OPTIONS"}
+from gateway.dialects.routes import CHAT, MODELS
+
 _LIMIT = 80  # characters of a path that is repeated
 _PLAIN = re.compile(r"(?:/[A-Za-z_]{1,40}){1,4}/?")
 _OPENAI = "this gateway speaks chat completions only"

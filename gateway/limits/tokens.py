@@ -34,8 +34,6 @@ _SPLIT = "|".join(
         r"\s+",
     ]
 )
-MESSAGE = 4  # tokens that wrap a message (OpenAI cookbook, counting tokens): role, separators
-ANSWER = 3  # tokens that open the answer
 
 
 class Counter(Protocol):

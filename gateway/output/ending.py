@@ -41,7 +41,7 @@ class Ending:
             return True
         if chunk.ends:
             self._reasons |= stream.reopen(chunk)
-        elif chunk.usage is not None and self.held and chunk.data is not None and not chunk.data["choices"]:
+        elif chunk.usage is not None and self.held and chunk.trails:
             self._last = chunk
             return True
         return False

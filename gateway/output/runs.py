@@ -158,8 +158,8 @@ class Runs:
     def __len__(self) -> int:
         return len(self._runs)
 
-    def take(self, field: Field, judge: Callable[[Channel], Judge]) -> bool:
-        """Judge a field; False if it has to wait, and was taken out of its chunk. `judge` makes a new run's judge."""
+    def feed(self, field: Field, judge: Callable[[Piece], Judge]) -> None:
+        """Judge a field, as far as that can be done now; `judge` makes the judge of a new run."""
         field.waiting = len(field.pieces)
         several = _together(field.pieces) if field.waiting > 1 else {}
         for piece in field.pieces:
@@ -168,10 +168,14 @@ class Runs:
                 self._runs.pop(piece.channel).close()
                 run = None
             if run is None:
-                run = self._runs[piece.channel] = Run(judge(piece.channel), self._done, listed=is_listed(piece.channel))
+                run = self._runs[piece.channel] = Run(judge(piece), self._done, listed=is_listed(piece.channel))
             if several and piece.channel in several:  # what one chunk lists is a text, too
                 run.note(several.pop(piece.channel))
             run.feed(piece)
+
+    def take(self, field: Field, judge: Callable[[Piece], Judge]) -> bool:
+        """Judge a field; False if it has to wait, and was taken out of its chunk."""
+        self.feed(field, judge)
         if not field.waiting and not field.loose and _name(field) not in self._waiting:
             return True
         size = _FIELD + sum(len(piece.holder[piece.key]) for piece in field.pieces)

@@ -12,85 +12,33 @@ most, and only as long as something may still become a match.
 from __future__ import annotations
 
 import logging
+from collections import deque
 from collections.abc import Callable, Sequence, Set
 from functools import partial
-from typing import Protocol
 
 from gateway.budget import PASSING, Spent
-from gateway.call import Call, Finding, Json, Screening, Span
+from gateway.call import Call, Finding, Json, Screening, Signed, Span
 from gateway.config.sections import Output as OutputConfig
 from gateway.detect.personal.placeholders import LIKE, PLACEHOLDER
-from gateway.dialects import Channel, Chunk, Codec, StreamCodec, tree
+from gateway.dialects import Channel, Chunk, Codec, Piece, StreamCodec, tree
 from gateway.dialects.fields import gather
-from gateway.dialects.toolcalls import ToolCalls
 from gateway.errors import Refusal, trace
 from gateway.output import offered
 from gateway.output.elements import Elements
 from gateway.output.ending import Ending
-from gateway.output.runs import Edit, Runs, judge_whole
+from gateway.output.judges import FieldJudge, Gate, Guard, Scanner, Unchanged, Window, signed_refusal
+from gateway.output.runs import MAX_WAITING, Edit, Runs, judge_whole
 from gateway.redaction.known import Known
 from gateway.redaction.restore import Restoration, Restorer
 from gateway.scheduling.judging import answer_spent
 
-MAX_TOOL_CALL = 4 * 1024 * 1024  # characters of an answer's tool calls, which are held until they are whole
-MAX_RUNS = 1024  # texts, and tool calls, that one answer may have
+MAX_RUNS = 1024  # texts that one answer may have
 _SHORT = 128  # characters of a text, and how many of them, that one answer's filter remembers to be clean
 _TELLING, _DIGITS = 24, 6  # characters, and digits, of what may become a finding that alternative tokens may say
 _ALIVE = b":\n\n"
+NOTHING = Restorer({})
+"""Restores nothing."""
 _log = logging.getLogger("meshgate.output")
-
-
-class Segment(Protocol):
-    """Text that is judged and may leave, and what was found in it."""
-
-    @property
-    def text(self) -> str: ...
-    @property
-    def findings(self) -> Sequence[Finding]: ...
-
-
-class Window(Protocol):
-    """The judge of one running text."""
-
-    @property
-    def pending(self) -> str: ...
-    def feed(self, text: str) -> Segment: ...
-    def close(self) -> Segment: ...
-
-
-class Scanner(Protocol):
-    """Finds secrets, personal data and placeholders, in whole texts and in running ones."""
-
-    def scan(self, text: str) -> Sequence[Finding]: ...
-    def window(self, limit: int) -> Window: ...
-
-
-class Guard(Protocol):
-    """A further judge of one running text, as the caller is about to get it: restored, redacted. Raises Refusal."""
-
-    def feed(self, text: str) -> str:
-        """Take a piece; give what may leave by now."""
-        ...
-
-    def close(self) -> str:
-        """The text has ended: give the rest."""
-        ...
-
-
-class Gate(Protocol):
-    """What answers are judged by beyond the scanner's findings, compiled once. Raises Refusal."""
-
-    def guard(self, call: Call) -> Guard:
-        """The judge of one running text of this call's answer."""
-        ...
-
-    def text(self, call: Call, text: str) -> str:
-        """A whole text as the caller may have it."""
-        ...
-
-    def argument(self, call: Call, text: str) -> str:
-        """A string among the arguments of a tool call."""
-        ...
 
 
 class Screen:
@@ -147,7 +95,8 @@ class AnswerFilter:
         self._elements: dict[Channel, Elements] = {}
         self._asides: dict[Channel, Window] = {}
         self._runs = Runs()
-        self._calls = ToolCalls(MAX_RUNS, MAX_TOOL_CALL)
+        self._queue: deque[Chunk] = deque()  # of a stream whose events keep their order
+        self._held = 0  # bytes of those
         self._ending = Ending()
         self._clean: set[str] = set()
         self.screening: Screening = call.screening
@@ -217,6 +166,10 @@ class AnswerFilter:
         changed = survey.lists > 0 and self._lists(survey, calls, kept)
         clean = self._clean
         for span in survey.spans:
+            if type(span) is Signed:
+                if self._text(span.text, NOTHING) != span.text:
+                    raise signed_refusal()
+                continue
             argument = tree.is_argument(span)
             if not argument and span.text in clean:
                 continue
@@ -271,6 +224,8 @@ class AnswerFilter:
     def _feed(self, chunk: Chunk, stream: StreamCodec) -> list[bytes]:
         if chunk.data is None and chunk.frame is None:
             return [*self._close(stream), chunk.raw] if chunk.done else [self._comment(chunk.raw)]
+        if stream.ordered:
+            return self._in_order(chunk, stream)
         ending = self._ending
         events = ending.goes_on(chunk, stream) if ending.held else []
         changed = False
@@ -293,8 +248,8 @@ class AnswerFilter:
             if chunk.data is not None and (changed or not (chunk.edited or stream.faithful(chunk))):
                 self._codec.conceal(chunk.data)
                 chunk.edited = True
-            for choice, piece in chunk.calls:
-                self._calls.add(choice, piece)
+            if chunk.calls:
+                stream.collect(chunk)
             if (chunk.ends or chunk.usage is not None) and ending.holds(chunk, stream):
                 return events
         chunk.edited |= changed
@@ -303,11 +258,47 @@ class AnswerFilter:
             events.append(event)
         return events
 
+    def _in_order(self, chunk: Chunk, stream: StreamCodec) -> list[bytes]:
+        """The events that may leave: each in its place, once it and all before it are judged."""
+        if not self._screen.any_tool and (chunk.tools or chunk.strays):
+            offered.check(self._call, [*chunk.tools, *chunk.strays])
+        changed = False
+        for call in chunk.tools:
+            changed |= self._survey(self._codec.arguments(call), (call,))
+        for survey in chunk.wholes:
+            changed |= self._survey(survey)
+        for field in chunk.fields:
+            self._runs.feed(field, self._judge_of)
+        if changed or not (chunk.edited or stream.faithful(chunk)):
+            chunk.edited = True
+        if chunk.done:
+            self._runs.close()
+        self._queue.append(chunk)
+        self._held += len(chunk.raw)
+        if self._held > MAX_WAITING:
+            raise Refusal(
+                "output_blocked",
+                f"The answer has more than {MAX_WAITING} bytes that cannot be judged before it ends.",
+                stage="output",
+            )
+        return self._released(stream)
+
+    def _released(self, stream: StreamCodec) -> list[bytes]:
+        """The events at the head of the queue that are judged."""
+        queue, events = self._queue, []
+        while queue and not any(field.waiting for field in queue[0].fields):
+            chunk = queue.popleft()
+            self._held -= len(chunk.raw)
+            chunk.edited |= any(field.changed for field in chunk.fields)
+            if event := stream.encode(chunk):
+                events.append(event)
+        return events
+
     def _fields(self, chunk: Chunk, stream: StreamCodec, events: list[bytes]) -> bool:
         """Judge fields that nobody named; True if any changed. Those that need wait no longer join the events."""
         changed = False
         for field in chunk.fields:
-            changed |= not self._runs.take(field, self._judge) or field.changed
+            changed |= not self._runs.take(field, self._judge_of) or field.changed
         events += map(stream.field, self._runs.released())
         return changed
 
@@ -321,8 +312,8 @@ class AnswerFilter:
                     chunk.edited = True
         events = [stream.text(channel, text) for channel in list(self._windows) if (text := self._tail(channel))]
         events += map(stream.field, self._runs.close())
-        for choice in self._calls.choices:
-            whole = self._calls.take(choice)
+        events += self._released(stream)
+        for choice, whole in stream.collected():
             if not self._screen.any_tool:
                 offered.check(self._call, whole)
             for call in whole:
@@ -364,15 +355,32 @@ class AnswerFilter:
         pending = window.pending
         return "@" in pending or len(pending) > _TELLING or sum(map(str.isdigit, pending)) > _DIGITS
 
-    def _judge(self, channel: Channel, restorer: Restorer | None = None) -> FieldJudge:
-        """The judge of a running text in a field that nobody named."""
+    def _judge_of(self, piece: Piece) -> FieldJudge:
+        """The judge of the text that begins with a piece in a field."""
+        return self._judge(piece.channel, signed=piece.field.signed)
+
+    def _judge(self, channel: Channel, restorer: Restorer | None = None, *, signed: bool = False) -> FieldJudge:
+        """The judge of a running text in a field; one that is signed may stay as it is, or ends the answer."""
         self._count_runs()
+        if signed:
+            return FieldJudge(
+                self._screen.scanner.window(self._screen.limit),
+                tuple(Unchanged(gate.guard(self._call)) for gate in self._gates),
+                self._no_edits,
+                self._element,
+            )
         return FieldJudge(
             self._screen.scanner.window(self._screen.limit),
             tuple(gate.guard(self._call) for gate in self._gates),
             partial(self._edits, restorer=restorer or self._restoration.of(channel)),
             self._element,
         )
+
+    def _no_edits(self, text: str, findings: Sequence[Finding]) -> list[Edit]:
+        """Nothing stands in place of what was found in a signed text. Raises Refusal where something would have to."""
+        if any(text[start:end] != instead for start, end, instead in self._edits(text, findings, NOTHING)):
+            raise signed_refusal()
+        return []
 
     def _element(self, text: str) -> Sequence[Finding]:
         """What an element of a list holds by itself. Raises Refusal for what no text may be."""
@@ -470,35 +478,3 @@ class AnswerFilter:
             f"the log, by the call's id {self._call.id}.",
             stage="output",
         )
-
-
-class FieldJudge:
-    """What judges one running text in a field: see `runs.Judge`."""
-
-    __slots__ = ("_guards", "_window", "edits", "element")
-
-    def __init__(
-        self,
-        window: Window,
-        guards: Sequence[Guard],
-        edits: Callable[[str, Sequence[Finding]], list[Edit]],
-        element: Callable[[str], Sequence[Finding]],
-    ) -> None:
-        self._window = window
-        self._guards = guards
-        self.edits = edits  # what is to be put in place of what was found
-        self.element = element  # what an element of a list holds by itself
-
-    def feed(self, text: str) -> Segment:
-        """Take a piece; give what is judged by now."""
-        return self._window.feed(text)
-
-    def close(self) -> Segment:
-        """The text has ended: give the rest."""
-        return self._window.close()
-
-    def guard(self, text: str, final: bool) -> str:
-        """What of an edited text may leave by now."""
-        for guard in self._guards:
-            text = guard.feed(text) + guard.close() if final else guard.feed(text)
-        return text

@@ -19,7 +19,7 @@ from operator import itemgetter
 from typing import Protocol
 
 from gateway.budget import PASSING, Spent
-from gateway.call import NO_OBLIGATIONS, Call, Finding, Obligations, Redaction, Share, Span, value_of
+from gateway.call import NO_OBLIGATIONS, Call, Finding, Obligations, Redaction, Share, Signed, Span, value_of
 from gateway.config.sections import Action
 from gateway.config.sections import Pii as PiiConfig
 from gateway.detect.personal.placeholders import LIKE, WRITTEN
@@ -124,6 +124,14 @@ class Redactor:
                 "Take it out, or ask the operator about pii.entities.",
                 detail={"entities": blocked},
             )
+        if sealed := await apart(call, size, partial(_in_signed, found, actions)):
+            raise Refusal(
+                "pii_blocked",
+                f"A block that the provider has signed holds personal data that must not be sent as it is: "
+                f"{', '.join(sealed)}. Signed blocks (thinking) cannot be changed: send the conversation without them, "
+                "or ask the operator about pii.entities.",
+                detail={"entities": sealed},
+            )
         if masked:
             await self._number(call, masked)
         escapes: dict[str, str] = {}
@@ -143,7 +151,11 @@ class Redactor:
         redaction: Redaction,
     ) -> bool:
         """Put other texts where something was found; True if any is another."""
-        texts = [(span, self._replace(span, findings, actions, masked, escapes, redaction)) for span, findings in found]
+        texts = [
+            (span, self._replace(span, findings, actions, masked, escapes, redaction))
+            for span, findings in found
+            if type(span) is not Signed
+        ]
         changed = tree.write_all([(span, text) for span, text in texts if text != tree.read(span)])
         tree.fold(call.nested)
         return changed
@@ -299,6 +311,19 @@ def _values(found: Found, actions: Actions, redaction: Redaction) -> dict[tuple[
                 masked[entity, value] = ""
     redaction.known = frozenset(known)
     return masked
+
+
+def _in_signed(found: Found, actions: Actions) -> list[str]:
+    """The types of what would have to be taken out of blocks that the provider has signed, sorted."""
+    return sorted(
+        {
+            it.entity
+            for span, findings in found
+            if type(span) is Signed
+            for it in findings
+            if not it.entity.startswith(_BESIDE) and actions.of(it.entity) != "allow"
+        }
+    )
 
 
 def _by_placeholder(masked: Mapping[tuple[str, str], str]) -> dict[str, str]:

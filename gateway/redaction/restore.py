@@ -125,14 +125,14 @@ class Restoration:
 
     def of(self, channel: Channel) -> Restorer:
         """For a running text."""
-        return self._quoted if self._in_json and channel[1] in ("content", "content[]") else self.plain
+        return self._quoted if self._in_json and channel[1] in self._call.format.main else self.plain
 
     def at(self, span: Span, kept: Set[int]) -> Restorer:
         """For a whole text; `kept` is what `kept` said of the calls around it."""
         holder, key = tree.place(span)
         if kept and id(holder) in kept:
             return self._literals()
-        if self._in_json and key == "content":
+        if self._in_json and key in self._call.format.main:
             return self._quoted
         if span.nested is None and key == "arguments" and span.text.lstrip()[:1] in ("{", "["):
             return self._quoted  # broken off in the middle, and still meant as JSON

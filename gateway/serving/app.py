@@ -27,6 +27,7 @@ from gateway.config.load import Loaded, Watcher
 from gateway.control import admin
 from gateway.detect.names.pool import Pool
 from gateway.dialects.openai_chat import OPENAI_CHAT
+from gateway.dialects.routes import METHODS, MODELS, ROUTES
 from gateway.errors import ConfigError, Refusal
 from gateway.identity.identify import Identity
 from gateway.ingress import request, served
@@ -50,8 +51,6 @@ from gateway.stores.watch import Watch
 from gateway.stores.writer import Writer
 from gateway.upstream.forward import session
 
-ROUTES = {served.CHAT: OPENAI_CHAT}
-MODELS = served.MODELS
 NOTED = 30  # seconds between two notes of when keys were used
 CENSUS = 15  # seconds between two counts of workflows for the metrics
 CENSUS_LIMIT = 10_000  # workflows counted at most, the last seen first
@@ -100,7 +99,7 @@ class Gateway:
     async def _call(self, codec: Any, path: str, scope: Any, receive: Any, send: Any) -> None:
         """One call on the line."""
         if scope["method"] == "OPTIONS":
-            await _say(send, 204, [(b"allow", served.METHODS[path].encode())])
+            await _say(send, 204, [(b"allow", METHODS[path].encode())])
             return
         runtime = self.runtime
         call = Call(ids.uuid7(), path, "llm", codec, scope["headers"], runtime, time.perf_counter_ns())
@@ -134,7 +133,7 @@ class Gateway:
     async def _models(self, scope: Any, send: Any) -> None:
         """`GET /v1/models`: what callers may ask for by name. `GET /v1/models/{id}`: whether they may ask for that."""
         if scope["method"] == "OPTIONS":
-            await _say(send, 204, [(b"allow", served.METHODS[MODELS].encode())])
+            await _say(send, 204, [(b"allow", METHODS[MODELS].encode())])
             return
         runtime = self.runtime
         call = Call(ids.uuid7(), MODELS, "llm", OPENAI_CHAT, scope["headers"], runtime, time.perf_counter_ns())
@@ -373,7 +372,7 @@ def _audit_writer(config: Config, store: Store, stack: contextlib.AsyncExitStack
 
 
 def _takes(path: str) -> Refusal:
-    methods = served.METHODS[path]
+    methods = METHODS[path]
     words = f"{path} takes {methods.partition(',')[0]}."
     return Refusal("invalid_request", words, status=405, headers=((b"allow", methods.encode()),))
 

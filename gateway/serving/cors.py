@@ -12,7 +12,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from gateway.ingress import served
+from gateway.dialects.routes import METHODS, MODELS
 from gateway.ingress.request import header
 
 Scope = Mapping[str, Any]
@@ -53,7 +53,7 @@ def preflight(scope: Scope, origin: bytes) -> list[tuple[bytes, bytes]]:
     A path that is not served may be asked for as well, so that the page can read why it is not.
     """
     path = scope["path"]
-    methods = served.METHODS.get(served.MODELS if path.startswith(served.MODELS) else path, "GET, POST, OPTIONS")
+    methods = METHODS.get(MODELS if path.startswith(MODELS) else path, "GET, POST, OPTIONS")
     wanted = header(scope["headers"], b"access-control-request-headers")
     return [
         (b"access-control-allow-origin", origin),

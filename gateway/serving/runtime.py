@@ -39,7 +39,8 @@ from gateway.limits.ratelimit import RateLimits
 from gateway.limits.tokens import O200k
 from gateway.output.exfiltration import Exfiltration
 from gateway.output.invisible import Invisible
-from gateway.output.screen import AnswerFilter, Gate, Screen
+from gateway.output.judges import Gate
+from gateway.output.screen import AnswerFilter, Screen
 from gateway.output.sqlgate import SqlFacts, SqlGate
 from gateway.policy.authorize import Authorizer
 from gateway.policy.candidate import Candidate

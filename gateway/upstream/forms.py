@@ -1,4 +1,4 @@
-"""Answers in another form than was asked for: events for a whole answer, a whole answer for events, errors as either.
+"""The form of an answer: a stream of events, a whole object, or an error as either.
 
 What an answer is shows in its first bytes; the media type only decides where they do not tell.
 """
@@ -7,21 +7,22 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import AsyncIterator, Iterator
-from typing import Any
+from collections.abc import AsyncIterator
 
 import orjson
 
 from gateway.call import Json
-from gateway.dialects import items, ordinal, sse, surrogates
-from gateway.dialects.toolcalls import ToolCalls, merge
-from gateway.output.screen import MAX_RUNS, MAX_TOOL_CALL
+from gateway.dialects import Codec, sse
 
-_PIECE = 64 * 1024  # characters of a text in one event
 _PEEKED = 64 * 1024  # bytes in which the first event has to show
 _PATIENCE = 5.0  # seconds for which comments are held back, from the first byte on
 _TELLING = 24  # bytes that tell whether an object is an error
-_ERROR = re.compile(rb'\{\s*"(?:error"|object"\s*:\s*"error")')
+_ERROR = re.compile(rb'\{\s*"(?:error"|(?:object|type)"\s*:\s*"error")')
+# Types of errors that say what happened where no status stands beside them (OpenAI, Anthropic).
+_STATUSES = (
+    *(("rate_limit", 429), ("invalid_request", 400), ("authentication", 401), ("permission", 403), ("billing", 402)),
+    *(("not_found", 404), ("request_too_large", 413), ("overloaded", 529), ("timeout", 504)),
+)
 _LINE = re.compile(rb"[^\r\n]*[\r\n]")
 _SSE = (b"data:", b"event:", b"id:", b"retry:", b":")
 
@@ -68,21 +69,13 @@ def is_object(start: bytes) -> bool:
     return start.removeprefix(sse.MARK).lstrip().startswith(b"{")
 
 
-def first_error(start: bytes) -> Json | None:
+def first_error(start: bytes, codec: Codec) -> Json | None:
     """The error that an answer begins with, if it is one: nothing but an error was said."""
     if b'"error"' not in start:
         return None
     text = start.removeprefix(sse.MARK).strip()
     said = _parsed(text if text.startswith(b"{") else _first_data(text + b"\n") or b"")
-    if said is None or any(choice.get("finish_reason") != "error" for choice in _choices(said)):
-        return None
-    error = said if said.get("object") == "error" else said.get("error")
-    return error if type(error) is dict else {"message": error} if error else None
-
-
-def _choices(said: Json) -> list[Json]:
-    choices = said.get("choices")
-    return [choice for choice in choices if type(choice) is dict] if type(choices) is list else []
+    return codec.error(said) if said is not None else None
 
 
 def _parsed(text: bytes) -> Json | None:
@@ -102,85 +95,4 @@ def status_of(error: Json) -> int:
         if type(value) is int and 400 <= value < 600:
             return value
     kinds = f"{error.get('code')} {error.get('type')}"
-    if "rate_limit" in kinds:
-        return 429
-    return 400 if "invalid_request" in kinds else 502
-
-
-def assemble(raw: bytes) -> bytes:
-    """The whole answer that a stream says. Raises ValueError."""
-    reader = sse.Reader()
-    answer: Json = {}
-    choices: dict[int, Json] = {}
-    calls = ToolCalls(MAX_RUNS, MAX_TOOL_CALL)
-    events = reader.feed(raw)
-    last = reader.rest()
-    for event in [*events, *([last] if last else [])]:
-        if event.data is None:
-            continue
-        if event.data.strip() == b"[DONE]":
-            break
-        if items.is_deep(event.data):
-            raise ValueError("it is nested too deep")
-        chunk, _ = surrogates.loads(event.data)
-        if type(chunk) is not dict or chunk.get("error"):
-            raise ValueError("it holds an error")
-        for choice in chunk.get("choices") or ():
-            _join(choices, calls, choice)
-        answer |= {key: value for key, value in chunk.items() if key != "choices" and value is not None}
-    if not choices:
-        raise ValueError("it holds no choices")
-    for index in calls.choices:
-        for call in calls.take(index):
-            call.pop("index", None)
-            if "function_call" in call:
-                choices[index]["message"] |= call
-            else:
-                choices[index]["message"].setdefault("tool_calls", []).append(call)
-    answer.pop("obfuscation", None)
-    answer |= {"object": "chat.completion", "choices": [choices[index] for index in sorted(choices)]}
-    return orjson.dumps(answer)
-
-
-def _join(choices: dict[int, Json], calls: ToolCalls, piece: Json) -> None:
-    """Take in a choice of one chunk."""
-    index = max(0, ordinal(piece.get("index")) or 0)
-    choice = choices.setdefault(index, {"index": index, "message": {"role": "assistant", "content": None}})
-    delta = dict(piece.get("delta") or piece.get("message") or {})
-    for call in delta.pop("tool_calls", None) or ():
-        calls.add(index, call)
-    if delta.get("function_call"):
-        calls.add(index, {"function_call": delta.pop("function_call")})
-    delta.pop("role", None)
-    merge(choice["message"], delta)
-    choice["finish_reason"] = piece.get("finish_reason") or choice.get("finish_reason")
-
-
-def unfold(answer: Json) -> Iterator[bytes]:
-    """The stream that says what a whole answer does. Raises ValueError."""
-    choices = answer.get("choices")
-    if type(choices) is not list or not all(type(choice) is dict for choice in choices):
-        raise ValueError("it holds no choices")
-    head = {key: value for key, value in answer.items() if key not in ("choices", "usage")}
-    head["object"] = "chat.completion.chunk"
-
-    def event(choice: Json, delta: Json, reason: Any = None) -> bytes:
-        said = {"index": choice.get("index", 0), "delta": delta, "finish_reason": reason}
-        return sse.encode(orjson.dumps({**head, "choices": [said]}))
-
-    for choice in choices:
-        message = choice.get("message")
-        message = dict(message) if type(message) is dict else {}
-        text = message.pop("content", None)
-        calls = message.get("tool_calls")
-        if type(calls) is list:
-            message["tool_calls"] = [{"index": at, **call} for at, call in enumerate(calls) if type(call) is dict]
-        yield event(choice, message)
-        pieces = [text[at : at + _PIECE] for at in range(0, len(text), _PIECE)] if type(text) is str else [text]
-        for piece in pieces:
-            if piece is not None:
-                yield event(choice, {"content": piece})
-        yield event(choice, {}, choice.get("finish_reason") or "stop")
-    if answer.get("usage") is not None:
-        yield sse.encode(orjson.dumps({**head, "choices": [], "usage": answer["usage"]}))
-    yield sse.encode(b"[DONE]")
+    return next((status for kind, status in _STATUSES if kind in kinds), 502)

@@ -23,6 +23,8 @@ from yarl import URL
 
 from gateway.call import Call
 from gateway.config.grammar import Model, Price, Provider, Target
+from gateway.dialects import Codec
+from gateway.dialects.routes import ROUTES
 from gateway.dialects.terms import is_term
 from gateway.errors import Refusal
 from gateway.upstream import demo
@@ -35,12 +37,6 @@ MAX_ANSWER = 64 * 1024 * 1024  # bytes of a whole answer
 _AT_ONCE = 256 * 1024  # bytes of a request that are handed to the client as they are
 _MOST_MADE = 1024  # names that fit a pattern, remembered
 MAX_ERROR = 64 * 1024  # bytes of an error answer that are read
-# The caller's headers that providers may see, and the only form in which they may: no room for a text or a key. What
-# else traces carry (`tracestate`, `baggage`) is free text, and is not sent.
-_PASSED_ON = {
-    b"openai-beta": re.compile(rb"[a-z]{2,24}(?:[_-][a-z]{2,24}){0,4}=v[0-9]{1,2}"),
-    b"traceparent": re.compile(rb"00-(?=[0-9]*[a-f])[0-9a-f]{32}-(?=[0-9]*[a-f])[0-9a-f]{16}-[0-9a-f]{2}"),
-}
 # What a dead connection of the pool shows: its end (FIN), or a reset (RST).
 _CLOSED = (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError, ConnectionError)
 # What of a provider's error may be told to programs: short identifiers, no room for a text or a key.
@@ -119,14 +115,14 @@ class Forward:
         self._providers = providers
         self._session = session
         self.most_patience = max((self.patience(list(model.prices)) for model in models.values()), default=0.0)
-        self._without_options: set[str] = set()  # targets that refuse `stream_options`
+        self._relented: set[tuple[str, str]] = set()  # codec and target that refuse what `request` puts in
         self._draw = random.Random()  # noqa: S311  (spreads load; nobody gains by guessing it)
         self._bases = {name: provider.base_url.rstrip("/") for name, provider in providers.items()}
         self._urls: dict[tuple[str, str], URL] = {}
         self._patterns = [Pattern(name, model) for name, model in models.items() if "*" in name]
         self._made: dict[str, Model] = {}  # models by names that a pattern fits
         self.fields = {name: provider.unknown_fields for name, provider in providers.items()}
-        self._headers = {name: _headers(provider) for name, provider in providers.items()}
+        self._headers: dict[tuple[str, str], CIMultiDict[str]] = {}  # by provider and codec
         self._timeouts = {
             name: aiohttp.ClientTimeout(
                 total=provider.timeout, sock_connect=provider.connect_timeout, sock_read=provider.idle_timeout
@@ -165,10 +161,34 @@ class Forward:
                 return made
         return None
 
-    def targets(self, name: str) -> list[str]:
-        """Where this call may go, in the order it is tried, as `provider/model`."""
+    def targets(self, name: str, codec: Codec | None = None) -> list[str]:
+        """Where a call in this dialect (None: in any) may go, in the order it is tried, as `provider/model`.
+
+        Raises Refusal(invalid_request) where no target of the model speaks the dialect.
+        """
         simple = self._simple.get(name)
-        return [simple] if simple else order(self.model(name), self._draw)
+        found = [simple] if simple else order(self.model(name), self._draw)
+        if codec is None:
+            return found
+        spoken = [target for target in found if self._format(target) in codec.formats]
+        if not spoken:
+            raise Refusal("invalid_request", self._elsewhere(name, found, codec), param="model")
+        return spoken
+
+    def _format(self, target: str) -> str:
+        """The format that the provider of a target speaks."""
+        return self._providers[target.partition("/")[0]].format
+
+    def _elsewhere(self, name: str, targets: Sequence[str], codec: Codec) -> str:
+        """Where a model can be called whose targets do not speak the dialect of a call."""
+        formats = sorted({self._format(target) for target in targets})
+        paths = [path for path, other in ROUTES.items() if not other.formats.isdisjoint(formats)]
+        called = f"`{name[:80]}`" if is_term(name) else "of that name"
+        return (
+            f"The model {called} is served by providers of format {', '.join(formats)}, which do not answer with "
+            f"{codec.noun}. Call it at {' or '.join(f'`{path}`' for path in paths)}, or ask the operator for a target "
+            f"of format {' or '.join(sorted(codec.formats))}."
+        )
 
     def price(self, name: str, target: str) -> Price:
         """What the tokens of a model cost at a target of it; the model's own price for one it no longer has."""
@@ -206,17 +226,16 @@ class Forward:
         call.outcome.sent = True
         if self._providers[provider].format == "demo":
             return _demo(call)
-        target = f"{provider}/{model}"
-        if call.stream and target in self._without_options:
-            changed |= call.body.pop("stream_options", None) is not None
+        target = (codec.name, f"{provider}/{model}")
+        if target in self._relented:
+            changed |= codec.relents(call.body, None)
         response = await self._post(call, provider, orjson.dumps(call.body) if changed else call.raw)
-        if response.status in (400, 422) and "stream_options" in call.body:
+        if response.status in (400, 422):
             said = await _words(response)
-            if b"stream_options" not in said and b"include_usage" not in said:
+            if not codec.relents(call.body, said):
                 raise _refusal(response.status, response.headers, provider, said)
-            if len(self._without_options) < _MOST_MADE:
-                self._without_options.add(target)
-            del call.body["stream_options"]
+            if len(self._relented) < _MOST_MADE:
+                self._relented.add(target)
             response = await self._post(call, provider, orjson.dumps(call.body))
         if not 200 <= response.status < 300:
             raise _refusal(response.status, response.headers, provider, await _words(response))
@@ -232,12 +251,12 @@ class Forward:
         kind = response.headers.get("content-type", "").strip().lower()
         chunks = _read(response, provider)
         start = await peeked(chunks)
-        if (error := first_error(start)) is not None:
+        if (error := first_error(start, call.format)) is not None:
             call.outcome.status = status_of(error)
             raise _refusal(call.outcome.status, response.headers, provider, orjson.dumps({"error": error}))
         streamed = is_stream(start, kind.startswith("text/event-stream"))
         if not streamed and not is_object(start):
-            words = f"The provider {provider} answered with something that is not a chat completion. Try again later."
+            words = f"The provider {provider} answered with something that is not {call.format.noun}. Try again later."
             raise Refusal("upstream_error", words, stage="forward")
         return Answer(streamed, start, chunks, response)
 
@@ -271,13 +290,18 @@ class Forward:
         return url
 
     def _with_callers(self, call: Call, provider: str) -> CIMultiDict[str]:
-        headers = self._headers[provider]
-        extra = [
-            (name, value) for name, value in call.headers if name in _PASSED_ON and _PASSED_ON[name].fullmatch(value)
-        ]
+        codec: Codec = call.format
+        headers = self._headers.get((provider, codec.name))
+        if headers is None:
+            headers = self._headers[provider, codec.name] = _headers(self._providers[provider], codec)
+        passes = codec.passes
+        extra = [(name, value) for name, value in call.headers if name in passes and passes[name].fullmatch(value)]
         if not extra:
             return headers
-        return CIMultiDict([*headers.items(), *((name.decode(), value.decode("latin-1")) for name, value in extra)])
+        own = headers.copy()
+        for name, value in extra:
+            own[name.decode()] = value.decode("latin-1")
+        return own
 
 
 def session() -> aiohttp.ClientSession:
@@ -290,11 +314,9 @@ def session() -> aiohttp.ClientSession:
     )
 
 
-def _headers(provider: Provider) -> CIMultiDict[str]:
+def _headers(provider: Provider, codec: Codec) -> CIMultiDict[str]:
     headers = {"Content-Type": "application/json", "Accept-Encoding": "identity", "User-Agent": "meshgate"}
-    if provider.api_key:
-        headers["Authorization"] = f"Bearer {provider.api_key}"
-    return CIMultiDict({**headers, **provider.headers})
+    return CIMultiDict({**headers, **codec.credentials(provider.api_key), **provider.headers})
 
 
 def _demo(call: Call) -> Answer:
@@ -302,9 +324,9 @@ def _demo(call: Call) -> Answer:
 
     async def chunks() -> AsyncIterator[bytes]:
         if not call.stream:
-            yield demo.whole(call.body)
+            yield demo.whole(call.format, call.body)
             return
-        for event in demo.streamed(call.body):
+        for event in demo.streamed(call.format, call.body):
             yield event
 
     return Answer(call.stream, b"", chunks(), None)

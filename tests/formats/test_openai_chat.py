@@ -135,11 +135,15 @@ def test_garbage_in_a_stream_is_an_error(data: bytes) -> None:
 
 def test_refusals_in_a_stream() -> None:
     """A policy's block ends as content_filter with the reason; a fault is an error event that clients raise."""
-    block = OPENAI_CHAT.stream_refuse(Refusal("secret_blocked", "why"), "id", [1], {"id": "c"})
+    stream = OPENAI_CHAT.stream(keep_usage=False)
+    list(stream.feed(event({"content": "a"})))
+    block = stream.refuse(Refusal("secret_blocked", "why"), "id")
+    assert b'"id":"c"' in block
+    assert b'"id":"c"' not in stream.refuse(Refusal("secret_blocked", "why"), "id", bare=True)
     assert b'"finish_reason":"content_filter"' in block
     assert b'"refusal":"why"' in block
     assert block.endswith(b"data: [DONE]\n\n")
-    fault = OPENAI_CHAT.stream_refuse(Refusal("upstream_error", "why"), "id", [0], {})
+    fault = stream.refuse(Refusal("upstream_error", "why"), "id")
     assert orjson.loads(fault[6:])["error"]["code"] == "upstream_error"
 
 

@@ -14,6 +14,7 @@ from typing import Any, BinaryIO
 import pytest
 
 import upstream as scripted
+from gateway.dialects.openai_chat import OPENAI_CHAT
 from gateway.upstream import forms, pool
 from line import Line, config, running
 
@@ -216,7 +217,7 @@ async def test_an_error_is_seen_wherever_it_is_cut(name: str) -> None:
     """What has come is held back until it tells whether it is an error."""
     for at in range(len(ERRORS[name])):
         start = await forms.peeked(in_two(ERRORS[name], at))
-        assert forms.first_error(start) is not None, start
+        assert forms.first_error(start, OPENAI_CHAT) is not None, start
 
 
 @pytest.mark.parametrize("answer", [STREAM, json.dumps(WHOLE).encode()], ids=["stream", "whole"])
@@ -225,7 +226,7 @@ async def test_an_answer_is_none_wherever_it_is_cut(answer: bytes) -> None:
     for at in range(len(answer)):
         chunks = in_two(answer, at)
         start = await forms.peeked(chunks)
-        assert forms.first_error(start) is None
+        assert forms.first_error(start, OPENAI_CHAT) is None
         assert start + b"".join([piece async for piece in chunks]) == answer
 
 

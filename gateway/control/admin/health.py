@@ -17,7 +17,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
-from gateway.ingress import served
+from gateway.dialects.routes import MODELS, ROUTES
 from gateway.record import workers
 from gateway.stores.writer import Writer
 
@@ -45,9 +45,7 @@ def routes(gateway: Gateway) -> list[Route]:
         return Response(lines, headers={"content-type": content_type})
 
     async def welcome(_: Request) -> Response:
-        return JSONResponse(
-            {"name": "meshgate", "serves": [served.CHAT, served.MODELS], "health": ["/livez", "/readyz"]}
-        )
+        return JSONResponse({"name": "meshgate", "serves": [*ROUTES, MODELS], "health": ["/livez", "/readyz"]})
 
     alive = ("/livez", "/health", "/healthz", "/health/liveliness", "/health/liveness")
     return [

@@ -1,0 +1,113 @@
+"""Chat completions in another form: a whole answer for events, events for a whole answer, errors as either.
+
+Some servers stream what was not asked to be streamed, or answer whole where a stream was asked for: clients get the
+form that they asked for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import orjson
+
+from gateway.call import Json
+from gateway.dialects import items, ordinal, sse, surrogates
+from gateway.dialects.toolcalls import ToolCalls, merge
+
+_PIECE = 64 * 1024  # characters of a text in one event
+
+
+def error(said: Json) -> Json | None:
+    """The error object that an answer, or an event, is; None for one that says anything else."""
+    if any(choice.get("finish_reason") != "error" for choice in _choices(said)):
+        return None
+    found = said if said.get("object") == "error" else said.get("error")
+    return found if type(found) is dict else {"message": found} if found else None
+
+
+def _choices(said: Json) -> list[Json]:
+    choices = said.get("choices")
+    return [choice for choice in choices if type(choice) is dict] if type(choices) is list else []
+
+
+def pieces(text: str) -> Sequence[str]:
+    """A text as the pieces of events."""
+    return [text[at : at + _PIECE] for at in range(0, len(text), _PIECE)]
+
+
+def assemble(raw: bytes) -> bytes:
+    """The whole answer that a stream says. Raises ValueError."""
+    reader = sse.Reader()
+    answer: Json = {}
+    choices: dict[int, Json] = {}
+    calls = ToolCalls()
+    events = reader.feed(raw)
+    last = reader.rest()
+    for event in [*events, *([last] if last else [])]:
+        if event.data is None:
+            continue
+        if event.data.strip() == b"[DONE]":
+            break
+        if items.is_deep(event.data):
+            raise ValueError("it is nested too deep")
+        chunk, _ = surrogates.loads(event.data)
+        if type(chunk) is not dict or chunk.get("error"):
+            raise ValueError("it holds an error")
+        for choice in chunk.get("choices") or ():
+            _join(choices, calls, choice)
+        answer |= {key: value for key, value in chunk.items() if key != "choices" and value is not None}
+    if not choices:
+        raise ValueError("it holds no choices")
+    for index in calls.choices:
+        for call in calls.take(index):
+            call.pop("index", None)
+            if "function_call" in call:
+                choices[index]["message"] |= call
+            else:
+                choices[index]["message"].setdefault("tool_calls", []).append(call)
+    answer.pop("obfuscation", None)
+    answer |= {"object": "chat.completion", "choices": [choices[index] for index in sorted(choices)]}
+    return orjson.dumps(answer)
+
+
+def _join(choices: dict[int, Json], calls: ToolCalls, piece: Json) -> None:
+    """Take in a choice of one chunk."""
+    index = max(0, ordinal(piece.get("index")) or 0)
+    choice = choices.setdefault(index, {"index": index, "message": {"role": "assistant", "content": None}})
+    delta = dict(piece.get("delta") or piece.get("message") or {})
+    for call in delta.pop("tool_calls", None) or ():
+        calls.add(index, call)
+    if delta.get("function_call"):
+        calls.add(index, {"function_call": delta.pop("function_call")})
+    delta.pop("role", None)
+    merge(choice["message"], delta)
+    choice["finish_reason"] = piece.get("finish_reason") or choice.get("finish_reason")
+
+
+def unfold(answer: Json, cut: Callable[[str], Sequence[str]] = pieces) -> Iterator[bytes]:
+    """The stream that says what a whole answer does, its texts in the pieces that `cut` makes. Raises ValueError."""
+    choices = answer.get("choices")
+    if type(choices) is not list or not all(type(choice) is dict for choice in choices):
+        raise ValueError("it holds no choices")
+    head = {key: value for key, value in answer.items() if key not in ("choices", "usage")}
+    head["object"] = "chat.completion.chunk"
+
+    def event(choice: Json, delta: Json, reason: Any = None) -> bytes:
+        said = {"index": choice.get("index", 0), "delta": delta, "finish_reason": reason}
+        return sse.encode(orjson.dumps({**head, "choices": [said]}))
+
+    for choice in choices:
+        message = choice.get("message")
+        message = dict(message) if type(message) is dict else {}
+        text = message.pop("content", None)
+        calls = message.get("tool_calls")
+        if type(calls) is list:
+            message["tool_calls"] = [{"index": at, **call} for at, call in enumerate(calls) if type(call) is dict]
+        yield event(choice, message)
+        for piece in cut(text) if type(text) is str else [text] if text is not None else []:
+            yield event(choice, {"content": piece})
+        yield event(choice, {}, choice.get("finish_reason") or "stop")
+    if answer.get("usage") is not None:
+        yield sse.encode(orjson.dumps({**head, "choices": [], "usage": answer["usage"]}))
+    yield sse.encode(b"[DONE]")

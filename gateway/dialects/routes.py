@@ -1,0 +1,14 @@
+"""The route table: which path speaks which dialect."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+from gateway.dialects import Codec
+from gateway.dialects.openai_chat import OPENAI_CHAT
+
+CHAT: Final = "/v1/chat/completions"
+MODELS: Final = "/v1/models"
+ROUTES: Final[Mapping[str, Codec]] = {CHAT: OPENAI_CHAT}
+METHODS: Final[Mapping[str, str]] = {**dict.fromkeys(ROUTES, "POST, OPTIONS"), MODELS: "GET, HEAD, OPTIONS"}
