@@ -237,7 +237,7 @@ class Usage:
     """What one upstream call used, as the provider reported it (`counted`: no report, we counted).
 
     `input` and `output` are totals in tokens; the others are the parts of them that a provider prices apart: `cached`
-    and `audio_input` of the input, `reasoning` and `audio` of the output.
+    (read from its cache), `cache_write` and `audio_input` of the input, `reasoning` and `audio` of the output.
     """
 
     input: int = 0
@@ -248,12 +248,13 @@ class Usage:
     counted: bool = False
     audio_input: int = 0
     tier: str = ""  # the service tier that the provider says it served in
+    cache_write: int = 0
 
     def joined(self, other: Usage | None) -> Usage:
         """This report after another one of the same answer: counts only grow, whatever a later report leaves out."""
         if other is None:
             return self
-        amounts = ("input", "output", "cached", "reasoning", "audio", "audio_input")
+        amounts = ("input", "output", "cached", "reasoning", "audio", "audio_input", "cache_write")
         most = {name: max(getattr(self, name), getattr(other, name)) for name in amounts}
         return replace(self, **most, tier=self.tier or other.tier)
 

@@ -25,12 +25,13 @@ from gateway.stores import address
 class Provider(Section):
     """An upstream account: where it is, what it speaks, with which key."""
 
-    format: Literal["openai", "demo"]
+    format: Literal["openai", "anthropic", "demo"]
     """The wire format it speaks; `demo` answers in-process."""
     base_url: HttpUrl = ""
-    """The URL that `/chat/completions` is appended to, such as https://api.openai.com/v1."""
+    """The URL that the path of a call is appended to: `/chat/completions` to one such as https://api.openai.com/v1,
+    `/v1/messages` to https://api.anthropic.com."""
     api_key: Secret = Field(default="", repr=False)
-    """Sent as `Authorization: Bearer`; callers never see it."""
+    """Sent as the format wants it (`Authorization: Bearer`, `x-api-key`); callers never see it."""
     headers: dict[str, Secret] = Field(default_factory=dict, repr=False)
     """Further headers sent with every call to it."""
     timeout: Seconds = 600
@@ -74,6 +75,8 @@ class Price(Section):
     """USD per million tokens of the answer."""
     cached_input: float | None = Field(default=None, ge=0)
     """Input that the provider read from its cache; priced as input if left out."""
+    cache_write: float | None = Field(default=None, ge=0)
+    """Input that the provider wrote to its cache; priced as input if left out."""
     reasoning: float | None = Field(default=None, ge=0)
     """Output that the model thought with; priced as output if left out."""
     audio: float | None = Field(default=None, ge=0)

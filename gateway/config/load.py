@@ -30,7 +30,7 @@ from gateway.errors import ConfigError
 
 _NOT_ENFORCED = (("tools",),)
 _LOCAL = frozenset({"localhost", "127.0.0.1", "::1"})
-_LATER_FORMATS = frozenset({"anthropic", "gemini", "openai_responses"})
+_LATER_FORMATS = frozenset({"gemini", "openai_responses"})
 _RESTART = (
     ("state",),
     ("server", "host"),

@@ -11,7 +11,7 @@ from collections.abc import Container, Iterable
 from dataclasses import replace
 from typing import Any, Final
 
-from gateway.call import Json, Span
+from gateway.call import Json, Signed, Span
 from gateway.dialects import Channel, Chunk, Field, Level, Piece, ordinal
 from gateway.dialects.tree import Name, Shape, Survey
 
@@ -146,6 +146,7 @@ def gather(survey: Survey, roots: Iterable[tuple[int, str, Any]], texts: frozens
         if len(spans) < 2:
             continue
         field = Field("delta", channel[0], {}, channel[1])
+        field.signed = type(spans[0]) is Signed
         field.pieces = [Piece(channel, field, span.holder, span.key) for span in spans]
         found.append((field, spans))
         taken.update((id(span.holder), span.key) for span in spans)

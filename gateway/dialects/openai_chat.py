@@ -169,15 +169,15 @@ class OpenAIChat:
 
     def unknown(self, body: Json) -> list[str]:
         """Fields at the top that are not in the dialect's table, by name."""
-        return openai_fields.unknown(body)
+        return openai_fields.BODY.unknown(body)
 
     def foreign(self, body: Json) -> list[str]:
         """Fields at any depth that are not in the table, as paths."""
-        return openai_fields.foreign(body)
+        return openai_fields.BODY.foreign(body)
 
     def drop_foreign(self, body: Json) -> bool:
         """Take those fields out of the body."""
-        return openai_fields.drop_foreign(body)
+        return openai_fields.BODY.drop_foreign(body)
 
     def tools(self, body: Json) -> tuple[str, ...]:
         """Every name of a tool in the request, in whatever field. Raises Refusal(invalid_request)."""

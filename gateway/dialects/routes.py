@@ -6,9 +6,15 @@ from collections.abc import Mapping
 from typing import Final
 
 from gateway.dialects import Codec
+from gateway.dialects.anthropic_messages import ANTHROPIC_COUNT, ANTHROPIC_MESSAGES
 from gateway.dialects.openai_chat import OPENAI_CHAT
 
 CHAT: Final = "/v1/chat/completions"
 MODELS: Final = "/v1/models"
-ROUTES: Final[Mapping[str, Codec]] = {CHAT: OPENAI_CHAT}
+MESSAGES: Final = "/v1/messages"
+ROUTES: Final[Mapping[str, Codec]] = {
+    CHAT: OPENAI_CHAT,
+    MESSAGES: ANTHROPIC_MESSAGES,
+    f"{MESSAGES}/count_tokens": ANTHROPIC_COUNT,
+}
 METHODS: Final[Mapping[str, str]] = {**dict.fromkeys(ROUTES, "POST, OPTIONS"), MODELS: "GET, HEAD, OPTIONS"}

@@ -23,6 +23,7 @@ from gateway.detect.unmask import encoded
 from gateway.dialects import items, literals, media, numbers, terms
 from gateway.errors import Refusal
 
+SOURCE = "source"  # the key under which blocks of Anthropic's dialect have their data, text or address
 SIGNED = "signed"  # the author of what a provider has signed
 MESSAGE = 3  # levels down: the body, its list of messages, a message
 
@@ -178,9 +179,18 @@ class Survey:
                         add(new(Span, (node, Name(name), name, role, nested)))
 
         visit(root, role, depth, False, opaque)
+        if roles and not wrapped:
+            self._name_authors(root)
         del visit  # a closure that names itself is a cycle: with it all that it holds would wait for the collector
         self.keys, self.colons, self.widest = keys, colons, max(widest, self.widest)
         self.lists += lists
+
+    def _name_authors(self, root: Any) -> None:
+        """Say who wrote the strings at the top beside the messages."""
+        roles = self._shape.roles
+        for at, span in enumerate(self.spans):
+            if span.holder is root and span.key in roles:
+                self.spans[at] = span._replace(role=roles[span.key])
 
     def _author(self, key: object, value: Any, role: str, depth: int) -> str:
         """Who wrote what stands in a dict or list: `role`, unless the dialect's table says otherwise."""
@@ -230,7 +240,7 @@ class Survey:
             return True
         if key in self._shape.json or (outer is not None and text[0] in "{["):
             return self._json(holder, key, text, role, depth, outer)
-        if key in self._shape.blobs and text.startswith(_ADDRESSES):
+        if key in self._shape.blobs and key != SOURCE and text.startswith(_ADDRESSES):
             self._count(KINDS.get(key, "file"))  # an address, or the data itself
         return blob and _is_blob(key, text)
 
@@ -248,11 +258,23 @@ class Survey:
 
     def _blob(self, key: str, value: Any) -> bool:
         """Count a part that is no text; False for what holds no data, and for text in a data: URL: that is read."""
+        if key == SOURCE:
+            return self._source(value)
         held = value if type(value) is list else [value[name] for name in _HOLDS if name in value]
         if all(type(one) is str and encoded.text_of(one) for one in held):
             return False
         self._count(KINDS.get(key, "file"))
         return True
+
+    def _source(self, value: Any) -> bool:
+        """Count where a block has its data from; True for data that stands there, False for text and addresses."""
+        kind = value.get("type") if type(value) is dict else None
+        if type(kind) is not str or kind in ("text", "content"):
+            return False
+        named = value.get("media_type")
+        medium = named.partition("/")[0] if type(named) is str else ""
+        self._count(medium if medium in ("image", "audio", "video") else "file")
+        return kind == "base64"
 
     def _media(self, parts: list[Any]) -> None:
         """Count the parts of a message that are no text and have none of the dialect's own keys."""

@@ -120,6 +120,7 @@ class _Rates(NamedTuple):
     reasoning: int
     audio: int
     audio_input: int
+    cache_write: int
     denominator: int
 
 
@@ -144,17 +145,17 @@ def _exactly(price: Price) -> _Rates:
         price.output if price.reasoning is None else price.reasoning,
         price.output if price.audio is None else price.audio,
         next(usd for usd in (price.audio_input, price.audio, price.input) if usd is not None),
+        price.input if price.cache_write is None else price.cache_write,
     )
     exact = [Fraction(str(usd)) * NANO_USD / 1_000_000 for usd in parts]
     denominator = math.lcm(*(it.denominator for it in exact))
-    input, output, cached, reasoning, audio, audio_input = (int(it * denominator) for it in exact)
-    return _Rates(input, output, cached, reasoning, audio, audio_input, denominator)
+    return _Rates._make([*(int(it * denominator) for it in exact), denominator])
 
 
 def dearest(price: Price, input_tokens: int, ceiling: int) -> int:
     """Nano-USD that a call can cost at most, whatever parts of it turn out to be priced apart."""
     rates = _rates(price)
-    dear_input = max(rates.input, rates.cached, rates.audio_input)
+    dear_input = max(rates.input, rates.cached, rates.cache_write, rates.audio_input)
     dear_output = max(rates.output, rates.reasoning, rates.audio)
     return -(-(input_tokens * dear_input + ceiling * dear_output) // rates.denominator)
 
@@ -163,15 +164,17 @@ def cost(price: Price, usage: Usage) -> int:
     """Nano-USD of a call, exact, rounded up once. Parts that exceed their whole are cut to it."""
     rates = _rates(price)
     total_in, total_out = _sane(usage.input), _sane(usage.output)
-    if not (usage.cached or usage.reasoning or usage.audio or usage.audio_input):
+    if not (usage.cached or usage.reasoning or usage.audio or usage.audio_input or usage.cache_write):
         return min(_MOST, -(-(total_in * rates.input + total_out * rates.output) // rates.denominator))
     cached = min(_sane(usage.cached), total_in)
-    audio_input = min(_sane(usage.audio_input), total_in - cached)
+    cache_write = min(_sane(usage.cache_write), total_in - cached)
+    audio_input = min(_sane(usage.audio_input), total_in - cached - cache_write)
     reasoning = min(_sane(usage.reasoning), total_out)
     audio = min(_sane(usage.audio), total_out - reasoning)
     exact = (
-        (total_in - cached - audio_input) * rates.input
+        (total_in - cached - cache_write - audio_input) * rates.input
         + cached * rates.cached
+        + cache_write * rates.cache_write
         + audio_input * rates.audio_input
         + (total_out - reasoning - audio) * rates.output
         + reasoning * rates.reasoning

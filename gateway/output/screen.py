@@ -126,7 +126,7 @@ class AnswerFilter:
             if not self._screen.any_tool:
                 offered.check(self._call, [*calls, *self._codec.strays(answer)])
             for field, _ in self._codec.runs(answer, survey):
-                changed |= judge_whole(field, self._judge(field.pieces[0].channel))
+                changed |= judge_whole(field, self._judge_of(field.pieces[0]))
             changed |= self._survey(survey, calls)
             if changed or not self._codec.echoes(answer) or self._tells(answer):
                 self._codec.conceal(answer)

@@ -134,7 +134,7 @@ class Restoration:
             return self._literals()
         if self._in_json and key in self._call.format.main:
             return self._quoted
-        if span.nested is None and key == "arguments" and span.text.lstrip()[:1] in ("{", "["):
+        if span.nested is None and key in ("arguments", "input") and span.text.lstrip()[:1] in ("{", "["):
             return self._quoted  # broken off in the middle, and still meant as JSON
         return self.plain
 

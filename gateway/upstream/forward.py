@@ -286,7 +286,10 @@ class Forward:
         """Where a dialect's calls go; parsed once."""
         url = self._urls.get((provider, path))
         if url is None:
-            url = self._urls[provider, path] = URL(self._bases[provider] + path)
+            base = self._bases[provider]
+            if path.startswith("/v1/"):  # a base URL may be given with the version or without it
+                base = base.removesuffix("/v1")
+            url = self._urls[provider, path] = URL(base + path)
         return url
 
     def _with_callers(self, call: Call, provider: str) -> CIMultiDict[str]:
@@ -300,7 +303,7 @@ class Forward:
             return headers
         own = headers.copy()
         for name, value in extra:
-            own[name.decode()] = value.decode("latin-1")
+            own[name.decode()] = value.decode("latin-1")  # in place of our own, as a version is
         return own
 
 

@@ -1,0 +1,109 @@
+"""Messages in another form: a whole message for events, events for a whole message."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import orjson
+
+from gateway.call import Json
+from gateway.dialects import items, ordinal, sse, surrogates
+from gateway.dialects.openai_forms import pieces
+
+_TEXTS = {"text_delta": "text", "thinking_delta": "thinking", "signature_delta": "signature"}
+
+
+def encode(data: Json) -> bytes:
+    """An event, named by its type as clients expect."""
+    kind = data.get("type")
+    return sse.encode(orjson.dumps(data), kind.encode() if type(kind) is str else b"")
+
+
+def assemble(raw: bytes) -> bytes:
+    """The whole message that a stream says. Raises ValueError."""
+    reader = sse.Reader()
+    message: Json = {}
+    blocks: dict[int, Json] = {}
+    inputs: dict[int, list[str]] = {}
+    events = reader.feed(raw)
+    last = reader.rest()
+    for event in [*events, *([last] if last else [])]:
+        if event.data is None or not event.data.strip():
+            continue
+        if items.is_deep(event.data):
+            raise ValueError("it is nested too deep")
+        data, _ = surrogates.loads(event.data)
+        kind = data.get("type") if type(data) is dict else None
+        if kind == "error" or type(data) is not dict:
+            raise ValueError("it holds an error")
+        if kind == "message_start":
+            message = dict(data["message"])
+        elif kind == "content_block_start":
+            blocks[ordinal(data.get("index")) or 0] = data["content_block"]
+        elif kind == "content_block_delta":
+            _join(ordinal(data.get("index")) or 0, data["delta"], blocks, inputs)
+        elif kind == "message_delta":
+            message |= data["delta"]
+            message["usage"] = {**(message.get("usage") or {}), **_told(data.get("usage"))}
+    if not message:
+        raise ValueError("it holds no message")
+    for index, parts in inputs.items():
+        blocks[index]["input"] = orjson.loads("".join(parts) or "{}")
+    message["content"] = [*(message.get("content") or ()), *(blocks[index] for index in sorted(blocks))]
+    return orjson.dumps(message)
+
+
+def _told(usage: Any) -> Json:
+    return {key: value for key, value in usage.items() if value is not None} if type(usage) is dict else {}
+
+
+def _join(index: int, delta: Json, blocks: dict[int, Json], inputs: dict[int, list[str]]) -> None:
+    """Take in the delta of a block. Raises ValueError for one of a block that has not begun."""
+    block = blocks.get(index)
+    if block is None:
+        raise ValueError("it goes on with a block that has not begun")
+    kind = delta.get("type")
+    if kind == "input_json_delta":
+        inputs.setdefault(index, []).append(delta["partial_json"])
+    elif kind == "citations_delta":
+        block["citations"] = [*(block.get("citations") or ()), delta["citation"]]
+    elif kind in _TEXTS:
+        field = _TEXTS[kind]
+        block[field] = (block.get(field) or "") + delta[field]
+    else:
+        raise ValueError("it holds a delta of a kind that cannot be put together")
+
+
+def unfold(message: Json, cut: Callable[[str], Sequence[str]] = pieces) -> Iterator[bytes]:
+    """The stream that says what a whole message does. Raises ValueError."""
+    content = message.get("content")
+    if type(content) is not list or not all(type(block) is dict for block in content):
+        raise ValueError("it holds no content")
+    ends = {key: message.get(key) for key in ("stop_reason", "stop_sequence", "stop_details") if key in message}
+    usage = message.get("usage")
+    usage = usage if type(usage) is dict else {}
+    begun: Json = {**message, "content": [], "usage": {**usage, "output_tokens": 0}, **dict.fromkeys(ends)}
+    yield encode({"type": "message_start", "message": begun})
+    for index, block in enumerate(content):
+        yield from _block(index, block, cut)
+    yield encode({"type": "message_delta", "delta": ends, "usage": {"output_tokens": 0, **usage}})
+    yield encode({"type": "message_stop"})
+
+
+def _block(index: int, block: Json, cut: Callable[[str], Sequence[str]]) -> Iterator[bytes]:
+    """The events of one block."""
+    begun, deltas = dict(block), list[Json]()
+    for kind, field in _TEXTS.items():
+        text = block.get(field)
+        if type(text) is str and text and f"{block.get('type')}_delta" in (kind, "thinking_delta"):
+            begun[field] = ""
+            split = cut(text) if field != "signature" else [text]
+            deltas += [{"type": kind, field: piece} for piece in split]
+    if "input" in block:
+        begun["input"] = {}
+        deltas.append({"type": "input_json_delta", "partial_json": orjson.dumps(block["input"]).decode()})
+    yield encode({"type": "content_block_start", "index": index, "content_block": begun})
+    for delta in deltas:
+        yield encode({"type": "content_block_delta", "index": index, "delta": delta})
+    yield encode({"type": "content_block_stop", "index": index})

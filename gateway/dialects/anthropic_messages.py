@@ -1,0 +1,329 @@
+"""Anthropic Messages, whole and streamed, and the counting of their tokens (Anthropic API reference: messages).
+
+Rules: `system` stands beside the messages; a message is a text or blocks; tools are called by blocks of type `tool_use`
+and answered by `tool_result` blocks of the user. What a provider has signed (`thinking`) or sealed is judged, and never
+edited: it is refused there after any change.
+Doubts: blocks of types that nobody knows are text throughout; `usage` of a stream is cumulative, and the last counts.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, Final
+
+from gateway.call import Json, Span, Step, Usage
+from gateway.dialects import Intent, anthropic_answer, anthropic_demo, anthropic_forms, count, openai_tools, tree
+from gateway.dialects.anthropic_steps import steps
+from gateway.dialects.anthropic_stream import AnthropicStream
+from gateway.dialects.anthropic_tables import ANSWER, BODY, CALL, SHAPE, USES, VERSION, WORDS
+from gateway.dialects.base import Plain
+from gateway.dialects.fields import Run, gather
+from gateway.dialects.openai_chat import PASSES
+from gateway.dialects.openai_forms import pieces
+from gateway.dialects.parts import Joined, joined
+from gateway.errors import Refusal
+
+MAX_CEILING: Final = 10_000_000  # tokens; above this a ceiling is a mistake, not a wish
+_MESSAGE: Final = 4  # tokens that wrap a message, as near as can be told
+_ANSWER: Final = 3
+_TIER: Final = re.compile(r"[a-z][a-z0-9_-]{0,31}")
+_BETA: Final = rb"[a-z]{2,24}(?:-[a-z0-9]{1,24}){0,7}"
+_PASSES: Final[Mapping[bytes, re.Pattern[bytes]]] = {
+    b"anthropic-version": re.compile(rb"20[0-9]{2}-[01][0-9]-[0-3][0-9]"),
+    b"anthropic-beta": re.compile(rb"%s(?: ?, ?%s){0,31}" % (_BETA, _BETA)),
+    b"traceparent": PASSES[b"traceparent"],
+}
+
+
+def _wrong(param: str, problem: str) -> Refusal:
+    return Refusal("invalid_request", f"`{param}` {problem}.", param=param)
+
+
+class AnthropicMessages(Plain):
+    """The codec of `/v1/messages`."""
+
+    name = "anthropic_messages"
+    noun = "a message"
+    formats = frozenset({"anthropic", "demo"})
+    path = "/v1/messages"
+    shape = SHAPE
+    passes = _PASSES
+    main = frozenset({"text", "content[]"})
+    words = WORDS
+    needs_ceiling = True
+
+    def parse(self, body: Json) -> Intent:
+        """Model, stream, tools and output ceiling. Raises Refusal(invalid_request) naming the parameter."""
+        model, messages, stream = body.get("model"), body.get("messages"), body.get("stream")
+        if type(model) is not str or not 0 < len(model) <= 256:
+            raise _wrong("model", "must be a string of 1 to 256 characters")
+        if type(messages) is not list or not messages:
+            raise _wrong("messages", "must be a list of at least one message")
+        for message in messages:
+            if type(message) is not dict or type(message.get("role")) is not str or not message["role"].strip():
+                raise _wrong("messages", "must be objects, each with a role")
+            content = message.get("content")
+            if type(content) is not str and (type(content) is not list or not all(type(it) is dict for it in content)):
+                raise _wrong("messages", "must have a content that is a string or a list of blocks")
+        system = body.get("system")
+        if system is not None and type(system) is not str and type(system) is not list:
+            raise _wrong("system", "must be a string or a list of blocks")
+        if stream is not None and type(stream) is not bool:
+            raise _wrong("stream", "must be true or false")
+        return Intent(model, self._streams(bool(stream)), self.tools(body), self._ceiling(body))
+
+    def _streams(self, stream: bool) -> bool:
+        return stream
+
+    def _ceiling(self, body: Json) -> int | None:
+        most = body.get("max_tokens")
+        if most is None and not self.needs_ceiling:
+            return None
+        if type(most) is not int or not 0 <= most <= MAX_CEILING:
+            raise _wrong("max_tokens", f"must be an integer from 0 to {MAX_CEILING}")
+        return most
+
+    def items(self, body: Json) -> dict[str, int]:
+        """How many messages, blocks, tools and tool calls a request holds."""
+        parts = calls = 0
+        for message in body["messages"]:
+            blocks = message["content"]
+            if type(blocks) is not list:
+                continue
+            inner = [block.get("content") for block in blocks]
+            parts += len(blocks) + sum(len(content) for content in inner if type(content) is list)
+            calls = max(calls, sum(block.get("type") in USES for block in blocks))
+        system, tools = body.get("system"), body.get("tools")
+        parts += len(system) if type(system) is list else 0
+        tools = len(tools) if type(tools) is list else 0
+        return {"messages": len(body["messages"]), "tools": tools, "parts": parts, "tool_calls": calls}
+
+    def answer_items(self, answer: Json) -> dict[str, int]:
+        """How many blocks and tool calls an answer holds."""
+        return {"parts": len(answer["content"]), "tool_calls": len(self.calls(answer))}
+
+    def joined(self, body: Json, spans: Sequence[Span]) -> list[Joined]:
+        """The text blocks of each message, of the system prompt, and of each result."""
+        holders: list[Json] = [*body["messages"], {"content": body.get("system")}]
+        for message in body["messages"]:
+            content = message["content"]
+            if type(content) is list:
+                holders += [block for block in content if type(block.get("content")) is list]
+        return joined({"messages": holders}, spans)
+
+    def steps(self, body: Json) -> list[Step]:
+        """Prompts, the model's turns and tool results, in order."""
+        return steps(body["messages"])
+
+    def request(self, body: Json, model: str, stream: bool) -> bool:
+        """Name the upstream's model; True if the body changed."""
+        changed = bool(body.get("model") != model)
+        body["model"] = model
+        return changed
+
+    def credentials(self, key: str) -> dict[str, str]:
+        """`x-api-key`, and the version of the API where the caller names none."""
+        return {**({"x-api-key": key} if key else {}), "anthropic-version": VERSION}
+
+    def overhead(self, body: Json) -> int:
+        """What messages take beside their texts."""
+        return _MESSAGE * len(body["messages"]) + _ANSWER
+
+    def tier(self, body: Json) -> str:
+        """`service_tier`."""
+        said = body.get("service_tier")
+        if said is None:
+            return ""
+        if type(said) is not str or not _TIER.fullmatch(said):
+            raise _wrong("service_tier", "must be a name such as auto or standard_only")
+        return said
+
+    def unknown(self, body: Json) -> list[str]:
+        """Fields at the top that are not in the dialect's table, by name."""
+        return BODY.unknown(body)
+
+    def foreign(self, body: Json) -> list[str]:
+        """Fields at any depth that are not in the table, as paths."""
+        return BODY.foreign(body)
+
+    def drop_foreign(self, body: Json) -> bool:
+        """Take those fields out of the body."""
+        return BODY.drop_foreign(body)
+
+    def tools(self, body: Json) -> tuple[str, ...]:
+        """Every name of a tool in the request, in whatever field. Raises Refusal(invalid_request)."""
+        return openai_tools.names(body)
+
+    def strip_tools(self, body: Json, names: frozenset[str]) -> bool:
+        """Take tools out of what the model is offered, and the choice of one that is gone."""
+        return openai_tools.strip(body, names)
+
+    def limit(self, body: Json, limits: Mapping[str, int]) -> bool:
+        """Lower `max_tokens` to a policy's limit."""
+        if unknown := set(limits) - {"max_tokens"}:
+            names = ", ".join(sorted(unknown))
+            raise Refusal("policy_unavailable", f"The policy sets limits that cannot be kept for messages: {names}.")
+        if body.get("max_tokens", 0) <= limits["max_tokens"]:
+            return False
+        body["max_tokens"] = limits["max_tokens"]
+        return True
+
+    def check(self, answer: Json, choices: int) -> None:
+        """Raise ValueError unless this is a message."""
+        content = answer.get("content")
+        if type(content) is not list or not all(type(block) is dict for block in content):
+            raise ValueError("it holds no content")
+
+    def whole(self, answer: Json) -> tree.Survey:
+        """Every text of the answer."""
+        survey = tree.Survey(ANSWER)
+        survey.walk(answer)
+        return survey
+
+    def runs(self, answer: Json, survey: tree.Survey) -> list[Run]:
+        """Text blocks, and other strings of lists that stand at one path."""
+        if survey.lists < 1:
+            return []
+        spoken = [block for block in answer["content"] if block.get("type") not in USES]
+        roots: list[tuple[int, str, Any]] = [(0, "content", spoken)]
+        roots += [(0, f"chunk:{key}", value) for key, value in answer.items() if key != "content"]
+        return gather(survey, roots, frozenset({"content"}))
+
+    def calls(self, answer: Json) -> list[Json]:
+        """The blocks that call tools."""
+        return [block for block in answer["content"] if block.get("type") in USES]
+
+    def tool(self, call: Json) -> str:
+        """The name of the tool; of one that the provider calls at an MCP server, that of the server."""
+        name = call.get("server_name") if call.get("type") == "mcp_tool_use" else call.get("name")
+        return name if type(name) is str else ""
+
+    def writes_json(self, body: Json) -> bool:
+        """`output_config.format` or the older `output_format`, of type json_schema."""
+        config = body.get("output_config")
+        wanted = (config.get("format") if type(config) is dict else None) or body.get("output_format")
+        return type(wanted) is dict and wanted.get("type") == "json_schema"
+
+    def arguments(self, call: Json) -> tree.Survey:
+        """Every text of one tool call, whose arguments may be JSON in a string."""
+        survey = tree.Survey(CALL)
+        survey.walk(call)
+        return survey
+
+    def strays(self, answer: Json) -> list[Json]:
+        """Blocks that have the form of a call under another type."""
+        return [
+            block
+            for block in answer["content"]
+            if block.get("type") not in USES and type(block.get("input")) is dict and "name" in block
+        ]
+
+    def usage(self, answer: Json) -> Usage | None:
+        """The provider's own count."""
+        return anthropic_answer.usage(answer.get("usage"))
+
+    def served_in(self, answer: Json) -> str:
+        """`usage.service_tier`."""
+        return anthropic_answer.tier(answer.get("usage"))
+
+    def stream(self, *, keep_usage: bool = True, choices: int = 1) -> AnthropicStream:
+        """A reader for one streamed answer."""
+        return AnthropicStream()
+
+    def error(self, said: Json) -> Json | None:
+        """What stands under `error`."""
+        return anthropic_answer.error(said)
+
+    def assemble(self, raw: bytes) -> bytes:
+        """The whole message that a stream says."""
+        return anthropic_forms.assemble(raw)
+
+    def unfold(self, answer: Json, cut: Callable[[str], Sequence[str]] = pieces) -> Iterator[bytes]:
+        """The stream that says what a whole message does."""
+        return anthropic_forms.unfold(answer, cut)
+
+    def demo(self, body: Json) -> Json:
+        """The user's last text again, or a call of the first tool."""
+        return anthropic_demo.answer(body)
+
+    def refuse(self, refusal: Refusal, request_id: str) -> Json:
+        """`{"type": "error", "error": {type, message}}`."""
+        return anthropic_answer.refused(refusal, request_id)
+
+    def explain(self, refusal: Refusal, request_id: str, model: str, answers: int, explained: str) -> Json:
+        """A message that ended with a refusal, whose text says why."""
+        details = {"type": "refusal", "category": None, "explanation": refusal.message}
+        return {
+            "id": f"msg_{request_id}",
+            "type": "message",
+            "role": "assistant",
+            "model": model,
+            "content": [{"type": "text", "text": explained}],
+            "stop_reason": "refusal",
+            "stop_sequence": None,
+            "stop_details": details,
+            "usage": {"input_tokens": 0, "output_tokens": 0},
+        }
+
+
+class AnthropicCount(AnthropicMessages):
+    """The codec of `/v1/messages/count_tokens`: the same request, answered with a number. Nothing is charged."""
+
+    name = "anthropic_count"
+    noun = "a count of tokens"
+    path = "/v1/messages/count_tokens"
+    needs_ceiling = False
+
+    def _streams(self, stream: bool) -> bool:
+        if stream:
+            raise _wrong("stream", "must be left out: tokens are counted in one answer")
+        return False
+
+    def _ceiling(self, body: Json) -> int | None:
+        return None
+
+    def answers(self, body: Json) -> int:
+        """None: no token is generated."""
+        return 0
+
+    def limit(self, body: Json, limits: Mapping[str, int]) -> bool:
+        """Nothing is generated, so nothing exceeds a limit."""
+        return False
+
+    def check(self, answer: Json, choices: int) -> None:
+        """Raise ValueError unless this is a count."""
+        if count(answer.get("input_tokens")) is None:
+            raise ValueError("it holds no count")
+
+    def runs(self, answer: Json, survey: tree.Survey) -> list[Run]:
+        """A count has no running text."""
+        return []
+
+    def calls(self, answer: Json) -> list[Json]:
+        """A count calls no tool."""
+        return []
+
+    def strays(self, answer: Json) -> list[Json]:
+        """A count calls no tool."""
+        return []
+
+    def answer_items(self, answer: Json) -> dict[str, int]:
+        """Nothing that is bounded."""
+        return {}
+
+    def usage(self, answer: Json) -> Usage | None:
+        """Counting costs nothing."""
+        return Usage()
+
+    def demo(self, body: Json) -> Json:
+        """Words, in place of tokens."""
+        return {"input_tokens": anthropic_demo.answer(body)["usage"]["input_tokens"]}
+
+    def explain(self, refusal: Refusal, request_id: str, model: str, answers: int, explained: str) -> Json:
+        """A count has no text to say why in."""
+        return {"input_tokens": 0}
+
+
+ANTHROPIC_MESSAGES = AnthropicMessages()
+ANTHROPIC_COUNT = AnthropicCount()

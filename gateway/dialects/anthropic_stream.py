@@ -1,0 +1,351 @@
+"""The reader of streamed messages (Anthropic API reference: streaming messages).
+
+A message is `message_start`, blocks one after the other (`content_block_start`, deltas, `content_block_stop`), then
+`message_delta` with the reason and the totals of usage, and `message_stop`. Events keep their order, and each stays as
+it came but for what was edited in it. The texts of all text blocks are one text: clients put them together. A tool call
+leaves once it is whole: the block's events in one piece.
+
+Doubts, all of which are read: no `event:` line, or one that names another type than the data; deltas of kinds that
+nobody knows; blocks that begin with a text in them; no `message_stop`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Final
+
+import orjson
+
+from gateway.call import Json
+from gateway.dialects import Channel, Chunk, Field, Piece, items, ordinal, sse, surrogates, tree
+from gateway.dialects.anthropic_answer import refused, tier, usage
+from gateway.dialects.anthropic_forms import encode
+from gateway.dialects.anthropic_tables import ANSWER, SIGNED, USES
+from gateway.dialects.base import Ordered
+from gateway.dialects.fields import Reader
+from gateway.errors import Refusal
+
+MAX_BLOCKS: Final = 4096
+MAX_INPUT: Final = 4 * 1024 * 1024  # characters of an answer's tool calls, which are held until they are whole
+_KIND: Final = frozenset({"type"})
+_START: Final = frozenset({"content_block", "type", "index"})
+_MESSAGE: Final = frozenset({"id", "type", "role", "model", "stop_reason", "usage"})
+_PLAIN_DELTA: Final = frozenset({"type", "text", "thinking", "signature", "partial_json"})
+_SEALED: Final = re.compile(r"[A-Za-z0-9+/_-]{32,}={0,2}")
+_ENDS: Final = frozenset({"stop_reason"})
+
+
+class _Use:
+    """A tool call whose arguments are still coming: the event that began it, its bytes, its arguments."""
+
+    __slots__ = ("data", "parts", "raw", "size")
+
+    def __init__(self, data: Json, raw: bytes) -> None:
+        self.data = data
+        self.raw = [raw]
+        self.parts: list[str] = []
+        self.size = 0
+
+
+class AnthropicStream(Ordered):
+    """Reads the events of one answer."""
+
+    __slots__ = ("_begun", "_blocks", "_fields", "_head", "_open", "_reader", "_stopped", "_uses", "ended", "tier")
+
+    def __init__(self) -> None:
+        self._reader = sse.Reader()
+        self._fields = Reader(ANSWER)
+        self._head: Json = {}  # what `message_start` said
+        self._blocks = 0
+        self._uses: dict[int, _Use] = {}  # by the index of the block
+        self._begun = False  # `message_start` has left
+        self._open: int | None = None  # the block that has begun for the caller, and not ended
+        self._stopped = False  # the message has said why it ended
+        self.ended = False
+        self.tier = ""
+
+    def feed(self, data: bytes) -> Iterator[Chunk]:
+        """Chunks that are complete now. Raises ValueError on what is not a stream of a message."""
+        data = self._reader.take(data)
+        at = 0
+        while at < len(data):
+            event, at = self._reader.next(data, at)
+            if event is None or self.ended:
+                return
+            chunk = self._chunk(event)
+            if chunk is not None:
+                yield chunk
+
+    def rest(self) -> Iterator[Chunk]:
+        """The last event, where the upstream did not end it; one that is cut off is left out if the answer is whole."""
+        event = None if self.ended else self._reader.rest()
+        if event is None:
+            return
+        try:
+            chunk = self._chunk(event)
+        except ValueError:
+            if not self.finished:
+                raise
+            return
+        if chunk is not None:
+            yield chunk
+
+    @property
+    def finished(self) -> bool:
+        """The message has said why it ended."""
+        return self._stopped
+
+    def close(self) -> None:
+        """Raise ValueError if the upstream went away before the answer was whole."""
+        if not self.ended and not self._stopped:
+            raise ValueError("the stream broke off before its end")
+
+    def faithful(self, chunk: Chunk) -> bool:
+        """Whether the bytes of an event say what was read of it, and nothing else, under the name of its type."""
+        data = chunk.data
+        if data is None or chunk.tools:
+            return True
+        head = b"event: %s\ndata: " % str(data.get("type")).encode()
+        raw = chunk.raw
+        if not raw.startswith(head) or raw.find(b"\n", len(head)) != len(raw) - 2:
+            return False
+        return tree.says_once(raw[len(head) :], data)
+
+    def _chunk(self, event: sse.SSE) -> Chunk | None:
+        chunk = Chunk(event.raw)
+        if event.data is None or not event.data.strip():
+            return chunk
+        if event.data.strip() == b"[DONE]":  # some servers of other dialects end so
+            return None
+        if items.is_crowded(event.data):
+            raise ValueError(f"an event holds more than {items.MOST_NESTED} values")
+        if items.is_deep(event.data):
+            raise ValueError(f"an event is nested more than {items.MOST_LEVELS} levels deep")
+        data, chunk.edited = surrogates.loads(event.data)
+        if type(data) is not dict:
+            raise ValueError("an event is not an object")
+        chunk.data = data
+        kind = data.get("type")
+        if kind == "error" or (data.get("error") is not None and "message" not in data):
+            chunk.error = True
+            return chunk
+        read = _READERS.get(kind) if type(kind) is str else None
+        if read is None:
+            self._other(chunk, data)
+            return chunk
+        return read(self, chunk, data)
+
+    def _other(self, chunk: Chunk, data: Json) -> None:
+        """An event of a kind that nobody knows: whatever it says is judged."""
+        self._fields.read(chunk, "chunk", 0, data, _KIND)
+
+    def _start(self, chunk: Chunk, data: Json) -> Chunk:
+        message = data.get("message")
+        if type(message) is not dict:
+            raise ValueError("message_start holds no message")
+        self._head = {key: message.get(key) for key in ("id", "model")}
+        chunk.usage = usage(message.get("usage"))
+        self.tier = tier(message.get("usage")) or self.tier
+        self._fields.read(chunk, "chunk", 0, message, frozenset(), _MESSAGE)
+        self._fields.read(chunk, "chunk", 0, data, frozenset({"message", "type"}))
+        return chunk
+
+    def _block_start(self, chunk: Chunk, data: Json) -> Chunk | None:
+        block = data.get("content_block")
+        if type(block) is not dict:
+            raise ValueError("content_block_start holds no block")
+        self._blocks += 1
+        if self._blocks > MAX_BLOCKS:
+            raise ValueError(f"more than {MAX_BLOCKS} blocks")
+        kind = block.get("type")
+        if kind in USES or (type(block.get("input")) is dict and "name" in block):
+            self._uses[ordinal(data.get("index")) or 0] = _Use(data, chunk.raw)
+            return None
+        if kind == "text" and type(block.get("text")) is str:
+            self._piece(chunk, "text", block, "text")
+            self._fields.read(chunk, "delta", 0, block, frozenset({"type", "text"}))
+        elif kind in SIGNED:
+            for key, value in block.items():
+                if key != "type" and type(value) is str:
+                    self._signed(chunk, block, key)
+        else:
+            survey = tree.Survey(ANSWER)
+            survey.walk(block)
+            if survey.spans or survey.kinds:
+                chunk.wholes.append(survey)
+        self._fields.read(chunk, "chunk", 0, data, _START)
+        return chunk
+
+    def _delta(self, chunk: Chunk, data: Json) -> Chunk | None:
+        delta = data.get("delta")
+        if type(delta) is not dict:
+            raise ValueError("content_block_delta holds no delta")
+        kind, index = delta.get("type"), ordinal(data.get("index")) or 0
+        use = self._uses.get(index)
+        if use is not None:
+            self._argue(use, delta, chunk.raw)
+            return None
+        if kind == "text_delta" and type(delta.get("text")) is str:
+            self._piece(chunk, "text", delta, "text")
+        elif kind in ("thinking_delta", "signature_delta", "compaction_delta"):
+            for key, value in delta.items():
+                if key != "type" and type(value) is str:
+                    self._signed(chunk, delta, key)
+        elif kind == "citations_delta" and type(delta.get("citation")) is dict:
+            self._fields.read(chunk, "delta", 0, {"citations": [delta["citation"]]}, _KIND)
+        else:
+            self._fields.read(chunk, "delta", 0, delta, _KIND)
+        if not delta.keys() <= _PLAIN_DELTA:
+            self._fields.read(chunk, "chunk", 0, {key: delta[key] for key in delta.keys() - _known(kind)}, _KIND)
+        self._fields.read(chunk, "chunk", 0, data, frozenset({"delta", "type", "index"}))
+        return chunk
+
+    def _argue(self, use: _Use, delta: Json, raw: bytes) -> None:
+        """Take in a piece of a tool call's arguments."""
+        piece = delta.get("partial_json")
+        if delta.get("type") != "input_json_delta" or type(piece) is not str:
+            raise ValueError("a delta of a tool call holds no arguments")
+        use.parts.append(piece)
+        use.raw.append(raw)
+        use.size += len(raw)
+        if use.size > MAX_INPUT:
+            raise Refusal(
+                "output_blocked",
+                f"The answer has more than {MAX_INPUT} characters in a tool call.",
+                stage="output",
+            )
+
+    def _stop(self, chunk: Chunk, data: Json) -> Chunk:
+        use = self._uses.pop(ordinal(data.get("index")) or 0, None)
+        if use is None:
+            self._fields.read(chunk, "chunk", 0, data, _KIND)
+            return chunk
+        chunk.raw = b"".join([*use.raw, chunk.raw])
+        chunk.data = use.data
+        block = use.data["content_block"]
+        said = "".join(use.parts)
+        if said.strip() or not block.get("input"):
+            block["input"] = said
+        chunk.tools = [block]
+        return chunk
+
+    def _message_delta(self, chunk: Chunk, data: Json) -> Chunk:
+        delta = data.get("delta")
+        if type(delta) is dict:
+            self._stopped |= delta.get("stop_reason") is not None
+            self._fields.read(chunk, "chunk", 0, delta, frozenset(), _ENDS)
+        chunk.usage = usage(data.get("usage"))
+        self.tier = tier(data.get("usage")) or self.tier
+        self._fields.read(chunk, "chunk", 0, data, frozenset({"delta", "type"}))
+        return chunk
+
+    def _message_stop(self, chunk: Chunk, data: Json) -> Chunk:
+        chunk.done = self.ended = True
+        self._fields.read(chunk, "chunk", 0, data, _KIND)
+        return chunk
+
+    def _piece(self, chunk: Chunk, channel: str, holder: Json, key: str) -> None:
+        """A piece of a running text, judged in its place."""
+        if holder[key]:
+            chunk.fields.append(_field((0, channel), holder, key))
+
+    def _signed(self, chunk: Chunk, holder: Json, key: str) -> None:
+        """A piece of a text that the provider has signed; a seal is no text."""
+        text = holder[key]
+        if not text or (key in ("signature", "data") and _SEALED.fullmatch(text) and not text.isdecimal()):
+            return
+        field = _field((0, f"signed:{key}"), holder, key)
+        field.signed = True
+        chunk.fields.append(field)
+
+    def plain(self, chunk: Chunk) -> bytes:
+        """The bytes of a chunk where nobody judges the answer."""
+        return self.encode(chunk)
+
+    def encode(self, chunk: Chunk) -> bytes:
+        """The chunk's bytes: as they came if nothing was edited."""
+        data = chunk.data
+        if data is None:
+            return chunk.raw
+        self._note(data, bool(chunk.tools))
+        if not chunk.edited:
+            return chunk.raw
+        return _use_events(data) if chunk.tools else encode(data)
+
+    def _note(self, data: Json, whole: bool) -> None:
+        """What the caller has got, by which it is known how the answer can be ended."""
+        kind = data.get("type")
+        if kind == "message_start":
+            self._begun = True
+        elif kind == "content_block_start":
+            self._open = None if whole else ordinal(data.get("index")) or 0
+        elif kind == "content_block_stop":
+            self._open = None
+
+    def finish(self) -> bytes:
+        """`message_stop`, unless it came."""
+        return b"" if self.ended else encode({"type": "message_stop"})
+
+    def refuse(self, refusal: Refusal, request_id: str, explained: str = "", *, bare: bool = False) -> bytes:
+        """A policy's block ends the message with stop_reason `refusal` and says why; a fault is an error event."""
+        if refusal.domain != "policy" or not self._begun:
+            return encode(refused(refusal, request_id))
+        events: list[Json] = []
+        if self._open is not None:
+            events.append({"type": "content_block_stop", "index": self._open})
+        if explained and not bare:
+            at = self._blocks
+            events += [
+                {"type": "content_block_start", "index": at, "content_block": {"type": "text", "text": ""}},
+                {"type": "content_block_delta", "index": at, "delta": {"type": "text_delta", "text": explained}},
+                {"type": "content_block_stop", "index": at},
+            ]
+        details = {"type": "refusal", "category": None, "explanation": refusal.message}
+        delta = {"stop_reason": "refusal", "stop_sequence": None, "stop_details": details}
+        events += [{"type": "message_delta", "delta": delta, "usage": {"output_tokens": 0}}, {"type": "message_stop"}]
+        return b"".join(map(encode, events))
+
+
+def _field(channel: Channel, holder: Json, key: str) -> Field:
+    field = Field("delta", channel[0], holder, key)
+    field.pieces.append(Piece(channel, field, holder, key))
+    return field
+
+
+def _known(kind: object) -> frozenset[str]:
+    """The fields of a delta of a kind that are read as such."""
+    return frozenset({"type", "citation"}) if kind == "citations_delta" else _PLAIN_DELTA
+
+
+def _use_events(data: Json) -> bytes:
+    """The events of a whole tool call."""
+    index, block = data.get("index"), data["content_block"]
+    arguments = block["input"] if type(block["input"]) is str else orjson.dumps(block["input"]).decode()
+    delta = {"type": "input_json_delta", "partial_json": arguments}
+    return b"".join(
+        map(
+            encode,
+            (
+                {**data, "content_block": {**block, "input": {}}},
+                {"type": "content_block_delta", "index": index, "delta": delta},
+                {"type": "content_block_stop", "index": index},
+            ),
+        )
+    )
+
+
+def _ping(stream: AnthropicStream, chunk: Chunk, data: Json) -> Chunk:
+    stream._fields.read(chunk, "chunk", 0, data, _KIND)
+    return chunk
+
+
+_READERS: Final = {
+    "message_start": AnthropicStream._start,
+    "content_block_start": AnthropicStream._block_start,
+    "content_block_delta": AnthropicStream._delta,
+    "content_block_stop": AnthropicStream._stop,
+    "message_delta": AnthropicStream._message_delta,
+    "message_stop": AnthropicStream._message_stop,
+    "ping": _ping,
+}

@@ -1,0 +1,79 @@
+"""The tables of the Messages dialect: keys that hold structure, types of blocks, fields that a request may have."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Final
+
+from gateway.dialects import tree
+from gateway.dialects.field_table import Table, table
+
+VERSION: Final = "2023-06-01"
+"""`anthropic-version`, where the caller names none."""
+USES: Final = frozenset({"tool_use", "server_tool_use", "mcp_tool_use"})
+"""Types of blocks that call a tool."""
+SIGNED: Final = frozenset({"thinking", "redacted_thinking", "compaction"})
+"""Types of blocks that a provider signs or seals: any change to them is refused there."""
+_RESULTS: Final = (
+    *("tool_result", "mcp_tool_result", "web_search_tool_result", "web_fetch_tool_result"),
+    *("code_execution_tool_result", "bash_code_execution_tool_result", "text_editor_code_execution_tool_result"),
+    *("tool_search_tool_result", "search_result", "document"),
+)
+SHAPE: Final = tree.Shape(
+    opaque=frozenset(
+        {"model", "role", "type", "id", "tool_use_id", "stop_reason", "media_type", "service_tier", "effort", "ttl"}
+        | {"file_id", "inference_geo", "speed", "display", "toolset_name"}
+    ),
+    json=frozenset(),
+    blobs=frozenset({tree.SOURCE}),
+    within=frozenset({"messages", "content", "system", "tools", "tool_choice", "source", "cache_control", "caller"})
+    | frozenset({"thinking", "output_config", "format", "input_schema", "properties", "items", "message", "delta"})
+    | frozenset({"content_block", "usage", "citations", "citation", "stop_details"}),
+    roles={"system": "system"},
+    blocks={**dict.fromkeys(_RESULTS, "tool"), **dict.fromkeys(SIGNED, tree.SIGNED)},
+)
+ANSWER: Final = replace(SHAPE, roles={})
+CALL: Final = replace(ANSWER, json=frozenset({"input"}))
+"""One tool call of a stream, whose arguments are JSON in a string."""
+WORDS: Final = frozenset(
+    {"message", "assistant", "text", "thinking", "tool_use", "server_tool_use", "end_turn", "max_tokens"}
+    | {"stop_sequence", "pause_turn", "refusal", "standard", "priority", "batch", "direct"}
+)
+
+_CACHE: Final = table("type ttl scope")
+_SOURCE: Final = table("type media_type data url file_id", content=None)
+
+
+def _blocks(content: Table | None) -> Table:
+    return table(
+        "type text id name is_error tool_use_id title context thinking signature data file_id url encrypted_content "
+        "page_age error_code server_name toolset_name tool_name",
+        cache_control=_CACHE,
+        citations=None,
+        source=_SOURCE,
+        input=None,
+        caller=None,
+        content=content,
+    )
+
+
+_BLOCK: Final = _blocks(_blocks(None))
+BODY: Final = table(
+    "model max_tokens stream temperature top_k top_p stop_sequences service_tier inference_geo speed user_profile_id "
+    "workspace_id",
+    cache_control=_CACHE,
+    container=None,
+    context_management=None,
+    diagnostics=None,
+    fallbacks=None,
+    mcp_servers=None,
+    messages=table("role", content=_BLOCK),
+    metadata=table("user_id"),
+    output_config=table("effort", format=None, task_budget=None),
+    output_format=None,
+    prefill=None,
+    system=_BLOCK,
+    thinking=table("type budget_tokens display", block_binding=None),
+    tool_choice=table("type name disable_parallel_tool_use"),
+    tools=None,
+)

@@ -1,0 +1,151 @@
+"""What most dialects have in common: a codec overrides what it has beyond that.
+
+`Plain` is a dialect with one answer whose text nothing repeats. `Ordered` reads a stream whose events keep their order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from gateway.call import Json, Span, Step, Usage
+from gateway.dialects import Channel, Chunk, Field
+from gateway.dialects.fields import Run
+from gateway.dialects.parts import Joined
+from gateway.dialects.tree import Survey
+
+
+class Plain:
+    """The answers of a codec to questions that its dialect has no words for: see `Codec`."""
+
+    main: frozenset[str] = frozenset()
+    words: frozenset[str] = frozenset()
+
+    def items(self, body: Json) -> Mapping[str, int]:
+        """Nothing that is bounded."""
+        return {}
+
+    def answer_items(self, answer: Json) -> Mapping[str, int]:
+        """Nothing that is bounded."""
+        return {}
+
+    def joined(self, body: Json, spans: Sequence[Span]) -> list[Joined]:
+        """Each text is one by itself."""
+        return []
+
+    def steps(self, body: Json) -> list[Step]:
+        """No conversation."""
+        return []
+
+    def answers(self, body: Json) -> int:
+        """One."""
+        return 1
+
+    def choices(self, body: Json) -> int:
+        """One."""
+        return 1
+
+    def elsewhere(self, body: Json) -> int:
+        """No ceiling but its own."""
+        return 0
+
+    def wants_usage(self, body: Json) -> bool:
+        """Usage is part of every answer."""
+        return True
+
+    def relents(self, body: Json, said: bytes | None) -> bool:
+        """Nothing was put in."""
+        return False
+
+    def tier(self, body: Json) -> str:
+        """No service tiers."""
+        return ""
+
+    def served_in(self, answer: Json) -> str:
+        """No service tiers."""
+        return ""
+
+    def tools(self, body: Json) -> tuple[str, ...]:
+        """No tools."""
+        return ()
+
+    def strip_tools(self, body: Json, names: frozenset[str]) -> bool:
+        """No tools."""
+        return False
+
+    def writes_json(self, body: Json) -> bool:
+        """No text that is JSON."""
+        return False
+
+    def runs(self, answer: Json, survey: Survey) -> list[Run]:
+        """Each text is one by itself."""
+        return []
+
+    def calls(self, answer: Json) -> list[Json]:
+        """No tools."""
+        return []
+
+    def strays(self, answer: Json) -> list[Json]:
+        """No tools."""
+        return []
+
+    def tool(self, call: Json) -> str:
+        """The name of a tool call."""
+        name = call.get("name")
+        return name if type(name) is str else ""
+
+    def conceal(self, answer: Json) -> None:
+        """Nothing repeats a text."""
+
+    def echoes(self, answer: Json) -> bool:
+        """Nothing repeats a text."""
+        return True
+
+    def drop_repeats(self, answer: Json) -> bool:
+        """Nothing repeats a text."""
+        return False
+
+    def asides(self, answer: Json) -> list[str]:
+        """Nothing tells what else the model could have said."""
+        return []
+
+    def usage(self, answer: Json) -> Usage | None:
+        """No report."""
+        return None
+
+
+class Ordered:
+    """A reader of a stream in which no text moves, and no event overtakes another: see `StreamCodec`."""
+
+    __slots__ = ()
+    ordered = True
+
+    def distrust(self) -> None:
+        """Every event is read in full."""
+
+    def collect(self, chunk: Chunk) -> None:
+        """Tool calls come whole (`Chunk.tools`)."""
+
+    def collected(self) -> Iterator[tuple[int, list[Json]]]:
+        """None are left."""
+        yield from ()
+
+    def text(self, channel: Channel, text: str) -> bytes:
+        """Not asked: texts stay in their events."""
+        raise AssertionError("a text was moved")
+
+    def field(self, field: Field) -> bytes:
+        """Not asked: fields stay in their events."""
+        raise AssertionError("a field was moved")
+
+    def reopen(self, chunk: Chunk) -> dict[int, Any]:
+        """Not asked: nothing that says the end is held."""
+        raise AssertionError("an end was held")
+
+    def end(self, choice: int, reason: Any) -> bytes:
+        """Not asked: no reason is taken out of its event."""
+        raise AssertionError("an end was held")
+
+    def tool_calls(self, choice: int, calls: list[Json]) -> bytes:
+        """Not asked: tool calls stay in their events."""
+        raise AssertionError("a tool call was moved")
