@@ -9,6 +9,7 @@ import orjson
 
 from gateway.call import Json
 from gateway.dialects import items, ordinal, sse, surrogates
+from gateway.dialects.anthropic_tables import kind as kind_of
 from gateway.dialects.openai_forms import pieces
 
 _TEXTS = {"text_delta": "text", "thinking_delta": "thinking", "signature_delta": "signature"}
@@ -63,7 +64,7 @@ def _join(index: int, delta: Json, blocks: dict[int, Json], inputs: dict[int, li
     block = blocks.get(index)
     if block is None:
         raise ValueError("it goes on with a block that has not begun")
-    kind = delta.get("type")
+    kind = kind_of(delta)
     if kind == "input_json_delta":
         inputs.setdefault(index, []).append(delta["partial_json"])
     elif kind == "citations_delta":

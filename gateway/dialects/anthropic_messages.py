@@ -16,7 +16,7 @@ from gateway.call import Json, Span, Step, Usage
 from gateway.dialects import Intent, anthropic_answer, anthropic_demo, anthropic_forms, count, openai_tools, tree
 from gateway.dialects.anthropic_steps import steps
 from gateway.dialects.anthropic_stream import AnthropicStream
-from gateway.dialects.anthropic_tables import ANSWER, BODY, CALL, SHAPE, USES, VERSION, WORDS
+from gateway.dialects.anthropic_tables import ANSWER, BODY, CALL, SHAPE, VERSION, WORDS, calls_a_tool
 from gateway.dialects.base import Plain
 from gateway.dialects.fields import Run, gather
 from gateway.dialects.openai_chat import PASSES
@@ -93,7 +93,7 @@ class AnthropicMessages(Plain):
                 continue
             inner = [block.get("content") for block in blocks]
             parts += len(blocks) + sum(len(content) for content in inner if type(content) is list)
-            calls = max(calls, sum(block.get("type") in USES for block in blocks))
+            calls = max(calls, sum(map(calls_a_tool, blocks)))
         system, tools = body.get("system"), body.get("tools")
         parts += len(system) if type(system) is list else 0
         tools = len(tools) if type(tools) is list else 0
@@ -185,14 +185,14 @@ class AnthropicMessages(Plain):
         """Text blocks, and other strings of lists that stand at one path."""
         if survey.lists < 1:
             return []
-        spoken = [block for block in answer["content"] if block.get("type") not in USES]
+        spoken = [block for block in answer["content"] if not calls_a_tool(block)]
         roots: list[tuple[int, str, Any]] = [(0, "content", spoken)]
         roots += [(0, f"chunk:{key}", value) for key, value in answer.items() if key != "content"]
         return gather(survey, roots, frozenset({"content"}))
 
     def calls(self, answer: Json) -> list[Json]:
         """The blocks that call tools."""
-        return [block for block in answer["content"] if block.get("type") in USES]
+        return [block for block in answer["content"] if calls_a_tool(block)]
 
     def tool(self, call: Json) -> str:
         """The name of the tool; of one that the provider calls at an MCP server, that of the server."""
@@ -216,7 +216,7 @@ class AnthropicMessages(Plain):
         return [
             block
             for block in answer["content"]
-            if block.get("type") not in USES and type(block.get("input")) is dict and "name" in block
+            if not calls_a_tool(block) and type(block.get("input")) is dict and "name" in block
         ]
 
     def usage(self, answer: Json) -> Usage | None:

@@ -9,7 +9,7 @@ from typing import Any
 import orjson
 
 from gateway.call import Json, Step, ToolUse
-from gateway.dialects.anthropic_tables import USES
+from gateway.dialects.anthropic_tables import calls_a_tool
 
 
 def steps(messages: list[Json]) -> list[Step]:
@@ -19,7 +19,7 @@ def steps(messages: list[Json]) -> list[Step]:
     for message in messages:
         blocks = list(_blocks(message.get("content")))
         if message["role"] == "assistant":
-            uses, asked = tuple(_use(block) for block in blocks if block.get("type") in USES), {}
+            uses, asked = tuple(_use(block) for block in blocks if calls_a_tool(block)), {}
             for use in uses:
                 asked.setdefault(use.id, deque()).append(use)
             found.append(Step("turn", "", uses))

@@ -22,6 +22,7 @@ from gateway.dialects import Channel, Chunk, Field, Piece, items, ordinal, sse, 
 from gateway.dialects.anthropic_answer import refused, tier, usage
 from gateway.dialects.anthropic_forms import encode
 from gateway.dialects.anthropic_tables import ANSWER, SIGNED, USES
+from gateway.dialects.anthropic_tables import kind as kind_of
 from gateway.dialects.base import Ordered
 from gateway.dialects.fields import Reader
 from gateway.errors import Refusal
@@ -158,7 +159,7 @@ class AnthropicStream(Ordered):
         self._blocks += 1
         if self._blocks > MAX_BLOCKS:
             raise ValueError(f"more than {MAX_BLOCKS} blocks")
-        kind = block.get("type")
+        kind = kind_of(block)
         if kind in USES or (type(block.get("input")) is dict and "name" in block):
             self._uses[ordinal(data.get("index")) or 0] = _Use(data, chunk.raw)
             return None
@@ -181,7 +182,7 @@ class AnthropicStream(Ordered):
         delta = data.get("delta")
         if type(delta) is not dict:
             raise ValueError("content_block_delta holds no delta")
-        kind, index = delta.get("type"), ordinal(data.get("index")) or 0
+        kind, index = kind_of(delta), ordinal(data.get("index")) or 0
         use = self._uses.get(index)
         if use is not None:
             self._argue(use, delta, chunk.raw)

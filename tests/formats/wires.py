@@ -1,0 +1,218 @@
+"""What a provider of each dialect sends, and what a client makes of that: for tests that hold for every dialect."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Any, NamedTuple, Protocol
+
+from gateway.dialects import Codec
+from gateway.dialects.anthropic_messages import ANTHROPIC_MESSAGES
+from gateway.dialects.openai_chat import OPENAI_CHAT
+
+
+class Heard(NamedTuple):
+    """What a client made of an answer: its text, its tool calls (name, arguments), and why it ended."""
+
+    text: str
+    tools: list[tuple[str, Any]]
+    reason: str
+
+
+class Wire(Protocol):
+    """One dialect, from outside."""
+
+    name: str
+    codec: Codec
+
+    def request(self, *turns: tuple[str, str], **fields: Any) -> dict[str, Any]:
+        """A request with turns of (role, text)."""
+        ...
+
+    def whole(self, text: str, tool: str | None = None, **fields: Any) -> dict[str, Any]:
+        """An answer; with `tool`, the JSON arguments of a call of `send`."""
+        ...
+
+    def events(self, texts: Sequence[str], tool: Sequence[str] = ()) -> list[bytes]:
+        """A streamed answer: pieces of its text, and of the arguments of a call of `send`."""
+        ...
+
+    def hear(self, answer: dict[str, Any]) -> Heard:
+        """What a client reads of a whole answer."""
+        ...
+
+    def listen(self, data: bytes) -> Heard:
+        """What a client reads of a stream."""
+        ...
+
+
+USED = (11, 7)
+"""Tokens of input and output that every answer reports."""
+
+
+def datas(data: bytes) -> list[Any]:
+    """The JSON of events."""
+    lines = [line for line in data.decode().split("\n") if line.startswith("data: {")]
+    return [json.loads(line[6:]) for line in lines]
+
+
+class Chat:
+    """OpenAI chat completions."""
+
+    name = "chat"
+    codec: Codec = OPENAI_CHAT
+
+    def request(self, *turns: tuple[str, str], **fields: Any) -> dict[str, Any]:
+        """A request with turns of (role, text)."""
+        return {"model": "m", "messages": [{"role": role, "content": text} for role, text in turns], **fields}
+
+    def whole(self, text: str, tool: str | None = None, **fields: Any) -> dict[str, Any]:
+        """An answer."""
+        message: dict[str, Any] = {"role": "assistant", "content": text}
+        if tool is not None:
+            function = {"name": "send", "arguments": tool}
+            message["tool_calls"] = [{"id": "call_a", "type": "function", "function": function}]
+        usage = {"prompt_tokens": USED[0], "completion_tokens": USED[1]}
+        choice = {"index": 0, "message": message, "finish_reason": "stop"}
+        return {"id": "c", "object": "chat.completion", "choices": [choice], "usage": usage, **fields}
+
+    def _event(self, delta: dict[str, Any], reason: str | None = None, **more: Any) -> bytes:
+        choices = [{"index": 0, "delta": delta, "finish_reason": reason}]
+        body = {"id": "c", "object": "chat.completion.chunk", "choices": choices, **more}
+        return b"data: " + json.dumps(body).encode() + b"\n\n"
+
+    def events(self, texts: Sequence[str], tool: Sequence[str] = ()) -> list[bytes]:
+        """A streamed answer."""
+        out = [self._event({"role": "assistant"}), *(self._event({"content": text}) for text in texts)]
+        if tool:
+            head = {"index": 0, "id": "call_a", "type": "function", "function": {"name": "send", "arguments": ""}}
+            out.append(self._event({"tool_calls": [head]}))
+            out += [self._event({"tool_calls": [{"index": 0, "function": {"arguments": it}}]}) for it in tool]
+        usage = {"prompt_tokens": USED[0], "completion_tokens": USED[1]}
+        return [*out, self._event({}, "stop", usage=usage), b"data: [DONE]\n\n"]
+
+    def hear(self, answer: dict[str, Any]) -> Heard:
+        """What a client reads of a whole answer."""
+        choice = answer["choices"][0]
+        calls = [call["function"] for call in choice["message"].get("tool_calls") or ()]
+        return Heard(
+            choice["message"].get("content") or "",
+            [(call["name"], _arguments(call["arguments"])) for call in calls],
+            choice["finish_reason"],
+        )
+
+    def listen(self, data: bytes) -> Heard:
+        """What a client reads of a stream."""
+        text, reason, calls = "", "", dict[int, list[str]]()
+        for chunk in datas(data):
+            for choice in chunk["choices"]:
+                text += choice["delta"].get("content") or ""
+                reason = choice.get("finish_reason") or reason
+                for call in choice["delta"].get("tool_calls") or ():
+                    parts = calls.setdefault(call["index"], ["", ""])
+                    parts[0] += call["function"].get("name") or ""
+                    parts[1] += call["function"].get("arguments") or ""
+        return Heard(text, [(name, _arguments(said)) for name, said in calls.values()], reason)
+
+
+class Messages:
+    """Anthropic Messages."""
+
+    name = "messages"
+    codec: Codec = ANTHROPIC_MESSAGES
+
+    def request(self, *turns: tuple[str, str], **fields: Any) -> dict[str, Any]:
+        """A request with turns of (role, text); what the system says stands beside them."""
+        messages = [{"role": role, "content": text} for role, text in turns if role != "system"]
+        system = dict(turn for turn in turns if turn[0] == "system")
+        return {"model": "m", "max_tokens": 100, **system, "messages": messages, **fields}
+
+    def whole(self, text: str, tool: str | None = None, **fields: Any) -> dict[str, Any]:
+        """An answer."""
+        content: list[dict[str, Any]] = [{"type": "text", "text": text}]
+        if tool is not None:
+            content.append({"type": "tool_use", "id": "toolu_a", "name": "send", "input": json.loads(tool)})
+        head = {"id": "msg_a", "type": "message", "role": "assistant", "model": "m", "content": content}
+        usage = {"input_tokens": USED[0], "output_tokens": USED[1]}
+        return {**head, "stop_reason": "end_turn", "stop_sequence": None, "usage": usage, **fields}
+
+    def event(self, kind: str, **data: Any) -> bytes:
+        """One event."""
+        return f"event: {kind}\ndata: {json.dumps({'type': kind, **data})}\n\n".encode()
+
+    def block(self, index: int, block: dict[str, Any], deltas: Sequence[dict[str, Any]]) -> list[bytes]:
+        """The events of one block."""
+        return [
+            self.event("content_block_start", index=index, content_block=block),
+            *(self.event("content_block_delta", index=index, delta=delta) for delta in deltas),
+            self.event("content_block_stop", index=index),
+        ]
+
+    def message(self, blocks: Sequence[bytes], reason: str = "end_turn") -> list[bytes]:
+        """The events of a message around those of its blocks."""
+        usage = {"input_tokens": USED[0], "output_tokens": 1}
+        head = {"id": "msg_a", "type": "message", "role": "assistant", "model": "m", "content": [], "usage": usage}
+        delta = {"stop_reason": reason, "stop_sequence": None}
+        return [
+            self.event("message_start", message={**head, "stop_reason": None, "stop_sequence": None}),
+            self.event("ping"),
+            *blocks,
+            self.event("message_delta", delta=delta, usage={"output_tokens": USED[1]}),
+            self.event("message_stop"),
+        ]
+
+    def events(self, texts: Sequence[str], tool: Sequence[str] = ()) -> list[bytes]:
+        """A streamed answer."""
+        deltas = [{"type": "text_delta", "text": text} for text in texts]
+        blocks = self.block(0, {"type": "text", "text": ""}, deltas)
+        if tool:
+            use = {"type": "tool_use", "id": "toolu_a", "name": "send", "input": {}}
+            blocks += self.block(1, use, [{"type": "input_json_delta", "partial_json": it} for it in tool])
+        return self.message(blocks)
+
+    def hear(self, answer: dict[str, Any]) -> Heard:
+        """What a client reads of a whole answer."""
+        blocks = answer["content"]
+        return Heard(
+            "".join(block["text"] for block in blocks if block["type"] == "text"),
+            [(block["name"], block["input"]) for block in blocks if block["type"] == "tool_use"],
+            answer["stop_reason"],
+        )
+
+    def listen(self, data: bytes) -> Heard:
+        """What a client reads of a stream; it fails where events do not follow each other as the API has them."""
+        blocks: dict[int, dict[str, Any]] = {}
+        open_, reason = None, ""
+        for raw in data.decode().split("\n\n"):
+            if "data: {" not in raw:
+                continue
+            said = json.loads(raw[raw.index("data: {") + 6 :])
+            kind = said["type"]
+            assert raw.startswith(f"event: {kind}\n"), raw
+            if kind == "content_block_start":
+                assert open_ is None
+                open_ = said["index"]
+                blocks[open_] = {**said["content_block"], "said": ""}
+            elif kind == "content_block_delta":
+                assert open_ == said["index"]
+                delta = said["delta"]
+                blocks[open_]["said"] += delta.get("text") or delta.get("partial_json") or ""
+            elif kind == "content_block_stop":
+                assert open_ == said["index"]
+                open_ = None
+            elif kind == "message_delta":
+                assert open_ is None
+                reason = said["delta"]["stop_reason"]
+        texts = [block["text"] + block["said"] for block in blocks.values() if block["type"] == "text"]
+        uses = [block for block in blocks.values() if block["type"] == "tool_use"]
+        return Heard("".join(texts), [(use["name"], _arguments(use["said"])) for use in uses], reason)
+
+
+def _arguments(said: str) -> Any:
+    try:
+        return json.loads(said)
+    except json.JSONDecodeError:
+        return said
+
+
+WIRES: list[Wire] = [Chat(), Messages()]
