@@ -104,7 +104,6 @@ def test_sample_of_the_design() -> None:
     assert loaded.config.quotas.tokens == 200_000
     assert loaded.config.limits[1].tokens is not None
     assert loaded.warnings == (
-        "g.yaml:3: providers.anthropic is left out: format anthropic is not available in this version",
         "g.yaml:10: tools is not enforced in this version",
     )
 
@@ -362,8 +361,8 @@ def test_what_does_not_fit_together() -> None:
 
 def test_target_of_a_left_out_provider() -> None:
     """Where a target names a provider that this version leaves out, the error says why it is not there."""
-    assert errors(MINIMAL.replace("{format: demo}", "{format: anthropic}")) == [
-        "g.yaml:2: providers.demo is left out: format anthropic is not available in this version",
+    assert errors(MINIMAL.replace("{format: demo}", "{format: gemini}")) == [
+        "g.yaml:2: providers.demo is left out: format gemini is not available in this version",
         "g.yaml:4: models.demo.targets[0]: no provider is called 'demo'; providers: none",
     ]
 

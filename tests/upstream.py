@@ -28,6 +28,7 @@ PARTS = {
 class Seen:
     """One request that reached the upstream, and whether its client stayed to the end."""
 
+    path: str
     headers: dict[str, str]
     raw: bytes
     body: dict[str, Any]
@@ -58,7 +59,13 @@ def _text(body: dict[str, Any]) -> str:
     if body["model"] == "invent":
         return "It is made.up@example.org again."
     content = body["messages"][-1].get("content") or ""
-    return content if isinstance(content, str) else " ".join(part.get("text", "") for part in content)
+    return content if isinstance(content, str) else " ".join(_said_in(part) for part in content)
+
+
+def _said_in(part: dict[str, Any]) -> str:
+    """The text of a content part, of a tool result too."""
+    inner = part.get("text") or part.get("content") or ""
+    return inner if isinstance(inner, str) else " ".join(map(_said_in, inner))
 
 
 def _message(body: dict[str, Any]) -> dict[str, Any]:
@@ -130,8 +137,82 @@ def _piece(data: bytes) -> bytes:
     return b"%x\r\n%s\r\n" % (len(data), data)
 
 
-async def _answer(upstream: Upstream, body: dict[str, Any]) -> AsyncIterator[bytes | None]:
+SEAL = "EqQBCkYIARgCKkDx7Yc0" * 6
+"""What stands for the signature of a thinking block."""
+
+
+def _blocks(body: dict[str, Any]) -> list[dict[str, Any]]:
+    """The content of a message: the last text again, in thinking and a tool call too if the model's name says so."""
+    text = _text(body)
+    blocks: list[dict[str, Any]] = []
+    if "think" in body["model"]:
+        blocks.append({"type": "thinking", "thinking": f"They said: {text}", "signature": SEAL})
+    if "call" in body["model"]:
+        return [*blocks, {"type": "tool_use", "id": "toolu_1", "name": "send", "input": {"to": text}}]
+    return [*blocks, {"type": "text", "text": text}]
+
+
+def _said(kind: str, **data: Any) -> bytes:
+    return f"event: {kind}\ndata: {json.dumps({'type': kind, **data})}\n\n".encode()
+
+
+def message_events(body: dict[str, Any], size: int = 3) -> list[bytes]:
+    """A streamed message in pieces of `size` characters."""
+    usage = {"input_tokens": 11, "cache_read_input_tokens": 4, "cache_creation_input_tokens": 2, "output_tokens": 1}
+    head = {"id": "msg_1", "type": "message", "role": "assistant", "model": body["model"], "content": []}
+    out = [_said("message_start", message={**head, "stop_reason": None, "stop_sequence": None, "usage": usage})]
+    out.append(_said("ping"))
+    for index, block in enumerate(_blocks(body)):
+        begun, deltas = dict(block), list[dict[str, Any]]()
+        for kind, key in (("thinking", "thinking"), ("text", "text")):
+            if key in block:
+                begun[key] = ""
+                cut = [block[key][i : i + size] for i in range(0, len(block[key]), size)]
+                deltas += [{"type": f"{kind}_delta", key: piece} for piece in cut]
+        if "signature" in block:
+            begun["signature"] = ""
+            deltas.append({"type": "signature_delta", "signature": block["signature"]})
+        if "input" in block:
+            begun["input"] = {}
+            said = json.dumps(block["input"])
+            deltas += [
+                {"type": "input_json_delta", "partial_json": said[i : i + size]} for i in range(0, len(said), size)
+            ]
+        out.append(_said("content_block_start", index=index, content_block=begun))
+        out += [_said("content_block_delta", index=index, delta=delta) for delta in deltas]
+        out.append(_said("content_block_stop", index=index))
+    delta = {"stop_reason": "tool_use" if "call" in body["model"] else "end_turn", "stop_sequence": None}
+    return [*out, _said("message_delta", delta=delta, usage={"output_tokens": 7}), _said("message_stop")]
+
+
+async def claude(upstream: Upstream, seen: Seen) -> AsyncIterator[bytes | None]:
+    """The bytes of an answer in the Messages dialect."""
+    body, model = seen.body, seen.body["model"]
+    if model.startswith("status-"):
+        kinds = {"400": "invalid_request_error", "429": "rate_limit_error", "529": "overloaded_error"}
+        error = {"type": kinds.get(model[7:], "api_error"), "message": f"no: {_text(body)}"}
+        yield _json(int(model[7:]), {"type": "error", "error": error, "request_id": "req_1"}, "retry-after: 7\r\n")
+    elif seen.path.endswith("/count_tokens"):
+        yield _json(200, {"input_tokens": 42})
+    elif body.get("stream"):
+        yield _head(200, SSE, "transfer-encoding: chunked\r\n\r\n")
+        parts = message_events(body)
+        for number, part in enumerate(parts):
+            if model == "mid-error" and number == len(parts) // 2:
+                yield _piece(_said("error", error={"type": "overloaded_error", "message": "Overloaded"}))
+                return
+            yield _piece(part)
+        yield b"0\r\n\r\n"
+    else:
+        usage = {"input_tokens": 11, "cache_read_input_tokens": 4, "cache_creation_input_tokens": 2, "output_tokens": 7}
+        head = {"id": "msg_1", "type": "message", "role": "assistant", "model": model, "content": _blocks(body)}
+        reason = "tool_use" if "call" in model else "end_turn"
+        yield _json(200, {**head, "stop_reason": reason, "stop_sequence": None, "usage": usage})
+
+
+async def _answer(upstream: Upstream, seen: Seen) -> AsyncIterator[bytes | None]:
     """The bytes of the answer, as the model's name wants them; None: wait for `release`."""
+    body = seen.body
     model, streamed = body["model"], body.get("stream")
     if model.startswith("status-"):
         error = {"message": f"no: {_text(body)}", **upstream.terms}
@@ -187,7 +268,7 @@ async def _serve(upstream: Upstream, reader: asyncio.StreamReader, writer: async
             head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")
             headers = {k.lower(): v for k, _, v in (line.partition(": ") for line in head[1:]) if k}
             raw = await reader.readexactly(int(headers.get("content-length", 0)))
-            seen = Seen(headers, raw, json.loads(raw))
+            seen = Seen(head[0].split(" ")[1], headers, raw, json.loads(raw))
             upstream.seen.append(seen)
             upstream.arrived.set()
             try:
@@ -203,7 +284,8 @@ async def _serve(upstream: Upstream, reader: asyncio.StreamReader, writer: async
 async def _speak(upstream: Upstream, seen: Seen, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
     """Send the answer; False when the connection ends with it."""
     last = b""
-    async for data in _answer(upstream, seen.body):
+    says = claude if "/messages" in seen.path else _answer
+    async for data in says(upstream, seen):
         if data is None:
             gone = asyncio.ensure_future(reader.read(1))
             while not upstream.release.is_set() and not gone.done():

@@ -28,7 +28,8 @@ MAX_CEILING: Final = 10_000_000  # tokens; above this a ceiling is a mistake, no
 _MESSAGE: Final = 4  # tokens that wrap a message, as near as can be told
 _ANSWER: Final = 3
 _TIER: Final = re.compile(r"[a-z][a-z0-9_-]{0,31}")
-_BETA: Final = rb"[a-z]{2,24}(?:-[a-z0-9]{1,24}){0,7}"
+# The name of a beta and its date, such as context-1m-2025-08-07 or claude-code-20250219.
+_BETA: Final = rb"[a-z]{2,24}(?:-[a-z0-9]{1,24}){0,7}-20[0-9]{2}(?:-[01][0-9]-[0-3][0-9]|[01][0-9][0-3][0-9])"
 _PASSES: Final[Mapping[bytes, re.Pattern[bytes]]] = {
     b"anthropic-version": re.compile(rb"20[0-9]{2}-[01][0-9]-[0-3][0-9]"),
     b"anthropic-beta": re.compile(rb"%s(?: ?, ?%s){0,31}" % (_BETA, _BETA)),

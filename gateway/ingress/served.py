@@ -13,7 +13,7 @@ from gateway.dialects.routes import CHAT, MODELS
 
 _LIMIT = 80  # characters of a path that is repeated
 _PLAIN = re.compile(r"(?:/[A-Za-z_]{1,40}){1,4}/?")
-_OPENAI = "this gateway speaks chat completions only"
+_OPENAI = "this gateway serves no such calls"
 _ROWS: tuple[tuple[str, str, str], ...] = (
     # a pattern of paths in small letters, how the message names them, what to do
     (
@@ -23,10 +23,14 @@ _ROWS: tuple[tuple[str, str, str], ...] = (
         '(`wire_api = "chat"`, `use_responses_api=False`)',
     ),
     (
-        r"(/v1)?/(messages|complete)(/.*)?",
-        "/v1/messages",
-        "this is Anthropic's dialect: choose an OpenAI-compatible provider in the client, with the base URL ending "
-        "in /v1",
+        r"/messages(/.*)?|/v1/v1/messages(/.*)?",
+        "",
+        "the base URL of Anthropic's clients ends before /v1, and the path is /v1/messages",
+    ),
+    (
+        r"/v1/messages/batches(/.*)?|(/v1)?/complete",
+        "",
+        "of Anthropic's API, /v1/messages and /v1/messages/count_tokens are served",
     ),
     (
         r"(/v1)?(/engines/[^/]+)?/completions",

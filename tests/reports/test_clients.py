@@ -153,8 +153,8 @@ def test_methods_of_a_path(line: Line, path: str, methods: str) -> None:
 LOST = {
     "/v1/responses": "set_default_openai_api",
     "/v1/responses/resp_1/cancel": "set_default_openai_api",
-    "/v1/messages": "Anthropic",
-    "/v1/messages/count_tokens": "Anthropic",
+    "/v1/messages/batches": "Anthropic",
+    "/v1/complete": "Anthropic",
     "/v1/completions": "as a message",
     "/v1/embeddings": "the provider itself",
     "/v1/images/generations": "the provider itself",
