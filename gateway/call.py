@@ -18,6 +18,7 @@ PATH = 128  # changes from one calling agent to the next that a workflow keeps; 
 TOOLS = 64  # names of tools that a workflow keeps; the oldest go
 LABELS = 32  # labels of a workflow; one more is refused
 LABEL = 64  # characters of a label
+STRIPPED = 256  # tools taken out of requests that a workflow keeps; the oldest go
 
 Json = dict[str, Any]
 
@@ -185,7 +186,8 @@ class Reservation(NamedTuple):
     `chain` is how the call came about, from the workflow's first agent to this one: the parent of an agent is the one
     that had called last when it called first. `path` is who called after whom, the newest `PATH` changes, the oldest
     first; empty while there are fewer than three. `history` is what the workflow remembers, the tools of this call
-    included; None where it was not asked for.
+    included; None where it was not asked for. `stripped` are the tools that policies took out of the workflow's
+    requests.
     """
 
     ask: Ask
@@ -193,6 +195,7 @@ class Reservation(NamedTuple):
     chain: tuple[str, ...] = ()
     path: tuple[str, ...] = ()
     history: History | None = None
+    stripped: tuple[str, ...] = ()
 
 
 class Marked(NamedTuple):
