@@ -306,6 +306,8 @@ class Redaction:
     known: frozenset[str] = frozenset()  # values that the caller sent: they are not news in the answer
     longest: tuple[str, ...] | None = None  # the longest of them, once somebody has looked for those
     changed: bool = False
+    spelled: Mapping[int, Any] | None = None  # the spellings.Spelled of its texts by identity, once they are known
+    spoken: list[Any] = field(default_factory=list)  # the spellings.Spelled of the answer, until they are on record
     allows: Callable[[str], bool] | None = None
     keeps: Callable[[str], bool] | None = None
 
@@ -375,6 +377,7 @@ class Call:
     # what `ingress` reads from the request
     correlation_id: str = ""  # as it is kept
     given_id: str = ""  # the same as the caller sent it, where that is personal data
+    alone: bool = False  # it came without one: its workflow is its own
     raw: bytes = b""  # the body as it came; forwarded as it is when nothing changes
     body: Json = field(default_factory=dict)
     spans: list[Span] = field(default_factory=list)  # every text position of the body

@@ -360,7 +360,15 @@ async def whole(call: Call, answer: Answer, reply: Reply) -> None:
             raise _garbage(call, "an event stream that is no chat completion") from None
     call.budget.extend(size)
     long = size > call.runtime.NEW_TEXT or len(call.redaction.known) > SMALL
-    await reply.whole(200, await judge(call, long, judged, call, parts))
+    body = await judge(call, long, judged, call, parts)
+    await keep_spellings(call)
+    await reply.whole(200, body)
+
+
+async def keep_spellings(call: Call) -> None:
+    """How the model spelled what was restored goes on record, before the caller can send it back."""
+    if call.redaction.spoken and call.runtime.redactor.spellings is not None:
+        await call.runtime.redactor.spellings.keep(call)
 
 
 def _hold(call: Call, answer: Answer, size: int, room: int) -> int:
@@ -468,6 +476,7 @@ async def stream(call: Call, answer: Answer, reply: Reply) -> None:
             if out:
                 data, out = b"".join(out), []
                 own.check(data)
+                await keep_spellings(call)
                 await reply.stream(data, complete=codec.ended)
         codec.close()
     except (ValueError, Refusal) as fault:
@@ -478,6 +487,7 @@ async def stream(call: Call, answer: Answer, reply: Reply) -> None:
         raise _garbage(call, f"a stream that breaks its format: {fault}") from None
     tail = b"".join(screen.close(codec)) if screen is not None else b""
     own.check(tail)
+    await keep_spellings(call)
     await reply.end(tail if codec.ended else tail + call.format.done, complete=True)
 
 

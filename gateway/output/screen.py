@@ -17,7 +17,7 @@ from functools import partial
 from typing import Protocol
 
 from gateway.budget import PASSING, Spent
-from gateway.call import Call, Finding, Json, Screening, Span
+from gateway.call import Call, Finding, Json, Nested, Screening, Span
 from gateway.config.sections import Output as OutputConfig
 from gateway.detect.personal.placeholders import LIKE, PLACEHOLDER
 from gateway.dialects import Channel, Chunk, Codec, StreamCodec, tree
@@ -29,13 +29,15 @@ from gateway.output.elements import Elements
 from gateway.output.ending import Ending
 from gateway.output.runs import Edit, Runs, judge_whole
 from gateway.redaction.known import Known
-from gateway.redaction.restore import Restoration, Restorer
+from gateway.redaction.restore import Restoration, Restored, Restorer
+from gateway.redaction.spellings import Spelled, Spoken, of_arguments, root_of
 from gateway.scheduling.judging import answer_spent
 
 MAX_TOOL_CALL = 4 * 1024 * 1024  # characters of an answer's tool calls, which are held until they are whole
 MAX_RUNS = 1024  # texts, and tool calls, that one answer may have
 _SHORT = 128  # characters of a text, and how many of them, that one answer's filter remembers to be clean
 _TELLING, _DIGITS = 24, 6  # characters, and digits, of what may become a finding that alternative tokens may say
+_WRITTEN = frozenset({LIKE, PLACEHOLDER})  # what may be a placeholder of ours
 _ALIVE = b":\n\n"
 _log = logging.getLogger("meshgate.output")
 
@@ -144,6 +146,8 @@ class AnswerFilter:
         self._allows = call.redaction.allows or screen.allowed
         self._windows: dict[Channel, Window] = {}
         self._guards: dict[Channel, tuple[Guard, ...]] = {}
+        self._restores = bool(call.redaction.restore)
+        self._spoken: dict[Channel, Spoken] = {}  # of running texts, where something may be restored
         self._elements: dict[Channel, Elements] = {}
         self._asides: dict[Channel, Window] = {}
         self._runs = Runs()
@@ -192,11 +196,11 @@ class AnswerFilter:
         """Whether what the model could have said holds something to be taken out."""
         return any(self._text(text, self._restoration.plain) != text for text in self._codec.asides(answer))
 
-    def _text(self, text: str, restorer: Restorer) -> str:
+    def _text(self, text: str, restorer: Restorer, spoken: Spoken | None = None) -> str:
         if text in self._clean or text in self._screen.words(self._codec):
             return text
         findings = self._screen.scanner.scan(text)
-        out = self._act(text, findings, restorer) if findings else text
+        out = self._act(text, findings, restorer, spoken) if findings else text
         for gate in self._gates:
             out = gate.text(self._call, out)
         if not findings and out == text and len(text) <= _SHORT and len(self._clean) < _SHORT:
@@ -213,6 +217,7 @@ class AnswerFilter:
                 stage="output",
             )
         edits: list[tuple[Span, str]] = []
+        restored: list[tuple[Span, Spelled]] = []
         kept = self._restoration.kept(calls) if calls else frozenset()
         changed = survey.lists > 0 and self._lists(survey, calls, kept)
         clean = self._clean
@@ -220,17 +225,40 @@ class AnswerFilter:
             argument = tree.is_argument(span)
             if not argument and span.text in clean:
                 continue
-            text = self._text(span.text, self._restoration.at(span, kept))
+            spoken = Spoken() if self._restores else None
+            text = self._text(span.text, self._restoration.at(span, kept), spoken)
             if argument:  # the strings of a tool call's arguments
                 for gate in self._gates:
                     text = gate.argument(self._call, text)
             if text != span.text:
                 edits.append((span, text))
+                if spoken is not None:
+                    spoken.leave(text)
+                    if (spelled := spoken.spelled()) is not None:
+                        restored.append((span, spelled))
+        before = {
+            id(root): root.holder[root.key] for span, _ in restored if span.nested and (root := root_of(span.nested))
+        }
         if edits:
             changed |= tree.write_all(edits)
         if survey.nested:
             tree.fold(survey.nested)
+        if restored:
+            self._note(restored, before)
         return changed
+
+    def _note(self, restored: Sequence[tuple[Span, Spelled]], before: dict[int, str]) -> None:
+        """Take down how the model spelled what was restored; `before` are JSON strings as the model wrote them."""
+        roots: dict[int, tuple[Nested, dict[str, str]]] = {}
+        for span, spelled in restored:
+            self._call.redaction.spoken.append(spelled)
+            if span.nested is not None:
+                root = root_of(span.nested)
+                roots.setdefault(id(root), (root, {}))[1].update(spelled.values)
+        for key, (root, values) in roots.items():
+            whole = of_arguments(before[key], root.holder[root.key], values) if root.prefix is None else None
+            if whole is not None:
+                self._call.redaction.spoken.append(whole)
 
     def _lists(self, survey: tree.Survey, calls: Sequence[Json], kept: Set[int]) -> bool:
         """Judge strings of lists within tool calls, and within JSON in a string, that make one text."""
@@ -337,6 +365,8 @@ class AnswerFilter:
             window = self._windows[channel] = self._screen.scanner.window(self._screen.limit)
             if self._gates:
                 self._guards[channel] = tuple(gate.guard(self._call) for gate in self._gates)
+            if self._restores:
+                self._spoken[channel] = Spoken()
         elements = self._elements.get(channel)
         if element and elements is None:
             elements = self._elements[channel] = Elements(self._element, len(window.pending))
@@ -346,10 +376,16 @@ class AnswerFilter:
         found = segment.findings
         if elements is not None:
             found = elements.merge(len(segment.text), found)
-        out = self._act(segment.text, found, self._restoration.of(channel)) if found else segment.text
+        spoken = self._spoken.get(channel)
+        if found or spoken is not None:
+            out = self._act(segment.text, found, self._restoration.of(channel), spoken)
+        else:
+            out = segment.text
         if out and self._gates:
             for guard in self._guards[channel]:
                 out = guard.feed(out)
+        if spoken is not None:
+            spoken.leave(out)
         return out
 
     def _told(self, channel: Channel, text: str) -> bool:
@@ -394,9 +430,14 @@ class AnswerFilter:
         elements = self._elements.pop(channel, None)
         if elements is not None:
             found = elements.merge(len(segment.text), found)
-        out = self._act(segment.text, found, self._restoration.of(channel))
+        spoken = self._spoken.pop(channel, None)
+        out = self._act(segment.text, found, self._restoration.of(channel), spoken)
         for guard in self._guards.pop(channel, ()):
             out = guard.feed(out) + guard.close()
+        if spoken is not None:
+            spoken.leave(out)
+            if (spelled := spoken.spelled()) is not None:
+                self._call.redaction.spoken.append(spelled)
         return out
 
     def _comment(self, raw: bytes) -> bytes:
@@ -409,11 +450,14 @@ class AnswerFilter:
 
     # Judging
 
-    def _act(self, text: str, findings: Sequence[Finding], restorer: Restorer) -> str:
+    def _act(self, text: str, findings: Sequence[Finding], restorer: Restorer, spoken: Spoken | None = None) -> str:
         """Restore, redact or block what was found."""
         parts: list[str] = []
         at = 0
-        for start, end, instead in self._edits(text, findings, restorer):
+        edits = self._edits(text, findings, restorer)
+        if spoken is not None:
+            spoken.judge(text, edits, restorer)
+        for start, end, instead in edits:
             parts += text[at:start], instead
             at = end
         parts.append(text[at:])
@@ -421,18 +465,21 @@ class AnswerFilter:
 
     def _edits(self, text: str, findings: Sequence[Finding], restorer: Restorer) -> list[Edit]:
         """What has to stand in place of what was found."""
-        said = [(one[0], one[1], self._instead(one[2], text[one[0] : one[1]], restorer)) for one in findings]
-        return [(start, end, instead) for start, end, instead in said if instead is not None]
+        edits: list[Edit] = []
+        for start, end, entity, *_ in findings:
+            value = text[start:end]
+            if entity in _WRITTEN and (back := restorer.value(value)) is not None:
+                edits.append(Restored(start, end, back))
+            elif (instead := self._instead(entity, value, restorer)) is not None:
+                edits.append((start, end, instead))
+        return edits
 
     def _instead(self, entity: str, value: str, restorer: Restorer) -> str | None:
         """What stands in place of one finding; None: it may stay."""
         if entity == LIKE:
-            return restorer.value(value)
-        if entity == PLACEHOLDER:
-            restored = restorer.value(value)
-            if restored is None and value[:1] == "<":  # one that is not ours may hide something, as brackets would not
-                restored = f"<{self._text(value[1:-1], restorer)}>"
-            return restored
+            return None
+        if entity == PLACEHOLDER:  # one that is not ours may hide something, as brackets would not
+            return f"<{self._text(value[1:-1], restorer)}>" if value[:1] == "<" else None
         secret = entity.startswith("SECRET_")
         if not secret and (value in self._known or self._allows(entity)):
             return None
