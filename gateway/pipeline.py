@@ -31,7 +31,7 @@ from gateway.limits import quota, ratelimit
 from gateway.limits.loops import NOTHING, Look, Loops
 from gateway.limits.tokens import ANSWER, MESSAGE
 from gateway.output.screen import AnswerFilter
-from gateway.policy import flow, models
+from gateway.policy import flow, models, stripped
 from gateway.redaction import taint
 from gateway.redaction.redact import broken
 from gateway.scheduling.judging import Pace, judge, spent, takes_long
@@ -238,9 +238,9 @@ async def authorize(call: Call) -> None:
     finally:
         if call.decision is not None:  # a denial is on record as well
             decided(call)
-    if call.kept is None and call.decision is not None and call.decision.obligations != NO_OBLIGATIONS:
+    if call.kept is None and call.decision is not None and (duties := stripped.obligations(call)) != NO_OBLIGATIONS:
         judged = call.decision
-        await oblige(call, judged.obligations)
+        await oblige(call, duties)
         try:
             await flow.confirm(call)
         finally:
@@ -260,6 +260,7 @@ async def oblige(call: Call, duties: Obligations) -> None:
     runtime = call.runtime
     if duties.strip_tools:
         call.edited |= call.format.strip_tools(call.body, frozenset(duties.strip_tools))
+        await stripped.remember(call, duties.strip_tools)
     if duties.sql is not None:
         await asyncio.to_thread(runtime.sql_gate.load)
     if duties.limit:

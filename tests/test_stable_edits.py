@@ -68,6 +68,7 @@ turns = st.lists(
             "arguments": st.none() | st.lists(said, min_size=1, max_size=2),
             "ascii": st.booleans(),
             "streamed": st.booleans(),
+            "replica": st.booleans(),
             "result": words,
         }
     ),
@@ -221,6 +222,8 @@ async def test_what_left_stays_what_it_was(
         body: dict[str, Any] = {"messages": messages, "model": "m"}
         if tool is not None:
             body["tools"] = [{"type": "function", "function": {"name": "send", "description": tool}}]
+        if turn["replica"]:
+            gateway = Gateway(store, screen, look)
         sent, call = await gateway.request(json.loads(json.dumps(body)), name)
         if before:
             assert sent["messages"][: len(before["messages"])] == before["messages"]

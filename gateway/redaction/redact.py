@@ -398,15 +398,22 @@ def _respelled(found: Found, spelled: Mapping[int, Spelled], spans: Sequence[Spa
 
 
 def _without(findings: Sequence[Finding], edits: Sequence[tuple[int, int, str]]) -> list[Finding]:
-    """Findings that touch no edit and are no look-alikes, with the edits, sorted by place."""
+    """Findings that touch no value that was restored and are no look-alikes, with the edits, sorted by place."""
     kept: list[Finding] = []
+    values = [edit for edit in edits if edit[0] < edit[1]]
     number = 0  # both are in order
     for finding in findings:
-        while number < len(edits) and edits[number][1] <= finding.start:
+        while number < len(values) and values[number][1] <= finding.start:
             number += 1
-        if finding.entity != LIKE and not (number < len(edits) and edits[number][0] < finding.end):
+        if finding.entity != LIKE and not (number < len(values) and values[number][0] < finding.end):
             kept.append(finding)
+    clear = [*kept]
+    number = 0
     for start, end, spelling in edits:
+        while number < len(clear) and clear[number].end <= start:
+            number += 1
+        if number < len(clear) and clear[number].start < start:
+            continue  # characters that were taken out of what is taken out now
         said = Respelled(start, end, _SPELLED, 1.0)
         said.instead = spelling
         kept.append(said)

@@ -120,19 +120,26 @@ class Spoken:
 
 
 def _moved(edits: list[tuple[int, int, str]], judged: str, left: str) -> Sequence[tuple[int, int, str]] | None:
-    """Edits in a text that later judges took characters out of; None if they did more than that."""
+    """Edits in a text that later judges took characters out of, which are edits as well; None if they did more."""
     if judged == left:
         return edits
-    places = [0] * (len(judged) + 1)
-    at = 0
-    for number, char in enumerate(judged):
-        places[number] = at
+    moved: list[tuple[int, int, str]] = []
+    at = 0  # in what left
+    number = 0
+    start = 0  # where the edit that goes on began
+    for place, char in enumerate(judged):
+        while number < len(edits) and edits[number][1] <= place:
+            moved.append((start, at, edits[number][2]))
+            number += 1
+        inside = number < len(edits) and edits[number][0] <= place
+        if inside and edits[number][0] == place:
+            start = at
         if at < len(left) and left[at] == char:
             at += 1
-    places[len(judged)] = at
-    if at != len(left):
-        return None
-    return [(places[start], places[end], spelling) for start, end, spelling in edits]
+        elif not inside:
+            moved.append((at, at, char))
+    moved += [(start, at, spelling) for _, _, spelling in edits[number:]]
+    return moved if at == len(left) else None
 
 
 def root_of(nested: Nested) -> Nested:
