@@ -150,6 +150,22 @@ def test_the_numbers_of_a_conversation_do_not_depend_on_what_stands_around_it(
         assert body["tools"][0]["function"]["description"] == "or ask <EMAIL_1>"
 
 
+def test_the_parts_of_an_answer(lines: list[Line], up: scripted.Upstream) -> None:
+    """Of an answer in parts each is a text of its own; a placeholder that stands in two of them leaves in ours."""
+    asked = [{"role": "user", "content": "ann@example.org"}]
+    for cid, texts, expected in (
+        ("parts", ["[email 1],", "<EMAIL_1>", "or email"], ["[email 1],", "<EMAIL_1>", "or email"]),
+        ("halves", ["<EMA", "IL_1>"], ["<EMAIL_1>", ""]),
+    ):
+        said = {"role": "assistant", "content": [{"type": "text", "text": text} for text in texts]}
+        choice = {"index": 0, "message": said, "finish_reason": "stop"}
+        up.script["<EMAIL_1>"] = {"object": "chat.completion", "choices": [choice]}
+        answer = got(lines[0].chat(model="script", messages=asked, cid=cid), stream=False)
+        assert answer["content"][0]["text"].startswith("ann@example.org")
+        lines[-1].chat(messages=[*asked, answer, {"role": "user", "content": "go on"}], cid=cid)
+        assert [part["text"] for part in up.last.body["messages"][1]["content"]] == expected
+
+
 def test_an_answer_that_was_asked_for_twice(lines: list[Line], up: scripted.Upstream) -> None:
     """Of two answers to one request each is known by its text; of two that read the same the first one's spelling."""
     asked = [{"role": "user", "content": "ann@example.org"}]

@@ -16,6 +16,8 @@ from gateway.dialects import Channel, Field, Piece
 from gateway.dialects.fields import is_listed
 from gateway.errors import Refusal
 from gateway.output.elements import Elements
+from gateway.redaction.restore import Restored, Restorer
+from gateway.redaction.spellings import Spelled, Spoken
 
 MAX_WAITING: Final = 4 * 1024 * 1024  # characters of fields that wait at a time
 _FIELD: Final = 256  # characters that a field counts for beside its texts
@@ -24,6 +26,8 @@ _SCHEMES: Final = ("http://", "https://")
 
 Edit = tuple[int, int, str]
 """What stands in place of [start, end)."""
+Note = Callable[[Piece, Spelled], None]
+"""Hears of a piece in which something was restored, and how the model spelled that."""
 
 
 class Segment(Protocol):
@@ -42,6 +46,8 @@ Name = tuple[str, int, str]
 class Judge(Protocol):
     """What judges one run: a window, then guards, which see the text as the caller will get it."""
 
+    @property
+    def restorer(self) -> Restorer: ...
     def feed(self, text: str) -> Segment: ...
     def close(self) -> Segment: ...
     def edits(self, text: str, findings: Sequence[Finding]) -> list[Edit]: ...
@@ -55,10 +61,14 @@ class Run:
     `listed`: its pieces are elements of lists. With `certain` see `elements`.
     """
 
-    __slots__ = ("_done", "_due", "_elements", "_judge", "_open", "_ready")
+    __slots__ = ("_done", "_due", "_elements", "_judge", "_note", "_open", "_ready", "_spoken")
 
-    def __init__(self, judge: Judge, done: list[Field], *, listed: bool, certain: bool = False) -> None:
+    def __init__(
+        self, judge: Judge, done: list[Field], *, listed: bool, certain: bool = False, note: Note | None = None
+    ) -> None:
         self._judge = judge
+        self._note = note
+        self._spoken: dict[int, Spoken] = {}  # by piece
         self._done = done
         self._elements = Elements(judge.element, certain=certain) if listed else None
         self._open: deque[Piece] = deque()  # pieces of which the window holds something
@@ -97,6 +107,10 @@ class Run:
                 size = len(self._ready)
             if _write(piece, self._ready[:size]):
                 self._done.append(piece.field)
+            if self._note is not None and (spoken := self._spoken.pop(id(piece), None)) is not None:
+                spoken.leave(self._ready[:size])
+                if (spelled := spoken.spelled()) is not None:
+                    self._note(piece, spelled)
             self._ready = self._ready[size:]
 
     def _spread(self, text: str, edits: Sequence[Edit]) -> list[str]:
@@ -108,15 +122,21 @@ class Run:
             end = min(begin + piece.left, len(text))
             at = begin
             own: list[str] = []
+            mine: list[Edit] = []
             while number < len(edits) and edits[number][0] < end:
                 start, stop, instead = edits[number]
                 if start >= begin:
                     own += text[at:start], instead
+                    made = Restored if type(edits[number]) is Restored else _edit
+                    mine.append(made(start - begin, stop - begin, instead))
                 at = max(at, min(stop, end))
                 if stop > end:
+                    self._note = None  # one placeholder in several pieces: what each of them was cannot be told
                     break
                 number += 1
             own.append(text[at:end])
+            if self._note is not None:
+                self._spoken.setdefault(id(piece), Spoken()).judge(text[begin:end], mine, self._judge.restorer)
             piece.parts += own
             piece.left -= end - begin
             parts += own
@@ -125,6 +145,10 @@ class Run:
                 self._open.popleft()
                 self._due.append((piece, sum(map(len, piece.parts))))
         return parts
+
+
+def _edit(start: int, end: int, instead: str) -> Edit:
+    return start, end, instead
 
 
 def _write(piece: Piece, text: str) -> bool:
@@ -136,10 +160,10 @@ def _write(piece: Piece, text: str) -> bool:
     return not piece.field.waiting
 
 
-def judge_whole(field: Field, judge: Judge, *, certain: bool = False) -> bool:
+def judge_whole(field: Field, judge: Judge, *, certain: bool = False, note: Note | None = None) -> bool:
     """Judge the texts of a field that is whole as one run, in their places; True if any changed."""
     field.waiting = len(field.pieces)
-    run = Run(judge, [], listed=True, certain=certain)
+    run = Run(judge, [], listed=True, certain=certain, note=note)
     for piece in field.pieces:
         run.feed(piece)
     run.close()

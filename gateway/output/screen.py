@@ -13,14 +13,13 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence, Set
-from functools import partial
 from typing import Protocol
 
 from gateway.budget import PASSING, Spent
 from gateway.call import Call, Finding, Json, Nested, Screening, Span
 from gateway.config.sections import Output as OutputConfig
 from gateway.detect.personal.placeholders import LIKE, PLACEHOLDER
-from gateway.dialects import Channel, Chunk, Codec, StreamCodec, tree
+from gateway.dialects import Channel, Chunk, Codec, Piece, StreamCodec, tree
 from gateway.dialects.fields import gather
 from gateway.dialects.toolcalls import ToolCalls
 from gateway.errors import Refusal, trace
@@ -30,7 +29,7 @@ from gateway.output.ending import Ending
 from gateway.output.runs import Edit, Runs, judge_whole
 from gateway.redaction.known import Known
 from gateway.redaction.restore import Restoration, Restored, Restorer
-from gateway.redaction.spellings import Spelled, Spoken, of_arguments, root_of
+from gateway.redaction.spellings import Spelled, Spoken, kind, kind_of, of_arguments, root_of
 from gateway.scheduling.judging import answer_spent
 
 MAX_TOOL_CALL = 4 * 1024 * 1024  # characters of an answer's tool calls, which are held until they are whole
@@ -181,7 +180,8 @@ class AnswerFilter:
             if not self._screen.any_tool:
                 offered.check(self._call, [*calls, *self._codec.strays(answer)])
             for field, _ in self._codec.runs(answer, survey):
-                changed |= judge_whole(field, self._judge(field.pieces[0].channel))
+                note = (lambda _, spelled: self._call.redaction.spoken.append(spelled)) if self._restores else None
+                changed |= judge_whole(field, self._judge(field.pieces[0].channel), note=note)
             changed |= self._survey(survey, calls)
             if changed or not self._codec.echoes(answer) or self._tells(answer):
                 self._codec.conceal(answer)
@@ -218,8 +218,9 @@ class AnswerFilter:
             )
         edits: list[tuple[Span, str]] = []
         restored: list[tuple[Span, Spelled]] = []
+        order = {(id(span.holder), span.key): at for at, span in enumerate(survey.spans)} if self._restores else {}
         kept = self._restoration.kept(calls) if calls else frozenset()
-        changed = survey.lists > 0 and self._lists(survey, calls, kept)
+        changed = survey.lists > 0 and self._lists(survey, calls, kept, restored)
         clean = self._clean
         for span in survey.spans:
             argument = tree.is_argument(span)
@@ -244,6 +245,7 @@ class AnswerFilter:
         if survey.nested:
             tree.fold(survey.nested)
         if restored:
+            restored.sort(key=lambda one: order[id(one[0].holder), one[0].key])
             self._note(restored, before)
         return changed
 
@@ -251,7 +253,7 @@ class AnswerFilter:
         """Take down how the model spelled what was restored; `before` are JSON strings as the model wrote them."""
         roots: dict[int, tuple[Nested, dict[str, str]]] = {}
         for span, spelled in restored:
-            self._call.redaction.spoken.append(spelled)
+            self._call.redaction.spoken.append(spelled._replace(kind=kind(span)))
             if span.nested is not None:
                 root = root_of(span.nested)
                 roots.setdefault(id(root), (root, {}))[1].update(spelled.values)
@@ -260,14 +262,21 @@ class AnswerFilter:
             if whole is not None:
                 self._call.redaction.spoken.append(whole)
 
-    def _lists(self, survey: tree.Survey, calls: Sequence[Json], kept: Set[int]) -> bool:
+    def _lists(
+        self, survey: tree.Survey, calls: Sequence[Json], kept: Set[int], restored: list[tuple[Span, Spelled]]
+    ) -> bool:
         """Judge strings of lists within tool calls, and within JSON in a string, that make one text."""
         values = [*calls, *survey.roots, *(nested.root for nested in survey.nested)]
         roots = [(at, "", value) for at, value in enumerate(values)]
         changed = False
         for field, spans in gather(survey, roots) if roots else ():
             judge = self._judge(field.pieces[0].channel, self._restoration.at(spans[0], kept))
-            changed |= judge_whole(field, judge, certain=True)
+            places = {(id(span.holder), span.key): span for span in spans}
+
+            def note(piece: Piece, spelled: Spelled, places: dict[tuple[int, object], Span] = places) -> None:
+                restored.append((places[id(piece.holder), piece.key], spelled))
+
+            changed |= judge_whole(field, judge, certain=True, note=note if self._restores else None)
             for span in spans:
                 text = span.holder[span.key]
                 if span.nested is not None:
@@ -406,8 +415,9 @@ class AnswerFilter:
         return FieldJudge(
             self._screen.scanner.window(self._screen.limit),
             tuple(gate.guard(self._call) for gate in self._gates),
-            partial(self._edits, restorer=restorer or self._restoration.of(channel)),
+            self._edits,
             self._element,
+            restorer or self._restoration.of(channel),
         )
 
     def _element(self, text: str) -> Sequence[Finding]:
@@ -437,7 +447,7 @@ class AnswerFilter:
         if spoken is not None:
             spoken.leave(out)
             if (spelled := spoken.spelled()) is not None:
-                self._call.redaction.spoken.append(spelled)
+                self._call.redaction.spoken.append(spelled._replace(kind=kind_of(channel[1])))
         return out
 
     def _comment(self, raw: bytes) -> bytes:
@@ -522,19 +532,25 @@ class AnswerFilter:
 class FieldJudge:
     """What judges one running text in a field: see `runs.Judge`."""
 
-    __slots__ = ("_guards", "_window", "edits", "element")
+    __slots__ = ("_edits", "_guards", "_window", "element", "restorer")
 
     def __init__(
         self,
         window: Window,
         guards: Sequence[Guard],
-        edits: Callable[[str, Sequence[Finding]], list[Edit]],
+        edits: Callable[[str, Sequence[Finding], Restorer], list[Edit]],
         element: Callable[[str], Sequence[Finding]],
+        restorer: Restorer,
     ) -> None:
         self._window = window
         self._guards = guards
-        self.edits = edits  # what is to be put in place of what was found
+        self._edits = edits
         self.element = element  # what an element of a list holds by itself
+        self.restorer = restorer
+
+    def edits(self, text: str, findings: Sequence[Finding]) -> list[Edit]:
+        """What is to be put in place of what was found."""
+        return self._edits(text, findings, self.restorer)
 
     def feed(self, text: str) -> Segment:
         """Take a piece; give what is judged by now."""

@@ -23,7 +23,7 @@ import orjson
 
 from gateway.call import Call, Nested, Span
 from gateway.detect.personal import placeholders
-from gateway.dialects import literals
+from gateway.dialects import literals, tree
 from gateway.redaction.restore import Restored, Restorer
 from gateway.redaction.texts import Generations
 from gateway.redaction.vault import Seal
@@ -33,6 +33,8 @@ from gateway.stores import Spelling, StoreUnavailable
 LARGEST: Final = 32 * 1024
 """Bytes of what is kept for one text; a text that needs more goes out in our own spelling."""
 _ASSISTANT: Final = frozenset({"assistant", "model"})
+_TEXT, _ARGUMENT, _JSON = "text", "argument", "json"
+_APART: Final = frozenset({"reasoning_content", "reasoning", "thinking", "refusal"})  # fields that some callers drop
 _MARKERS: Final = frozenset({"type", "ttl"})  # of prompt caches: callers move them from message to message
 _REMEMBER: Final = 16_384
 _FRESH: Final = 300.0  # seconds that something remembered is used before the vault is asked again
@@ -54,13 +56,13 @@ class Vault(Protocol):
 class Spelled(NamedTuple):
     """A text as the caller got it: (start, end, what the model wrote there), and the values by their placeholders.
 
-    `whole`: it is the JSON of a tool call's arguments, whose strings are texts of their own.
+    `kind` is what the text is (see `kind`): texts of one kind keep their order in a turn, whatever callers leave out.
     """
 
     text: str
     edits: Sequence[tuple[int, int, str]]
     values: dict[str, str]
-    whole: bool = False
+    kind: str = _TEXT
 
     def model(self) -> str:
         """The text as the model wrote it."""
@@ -142,6 +144,18 @@ def _moved(edits: list[tuple[int, int, str]], judged: str, left: str) -> Sequenc
     return moved if at == len(left) else None
 
 
+def kind(span: Span) -> str:
+    """What a text is: a string of a tool call's arguments, one of the fields `_APART`, or any other."""
+    if tree.is_argument(span):
+        return _ARGUMENT
+    return kind_of(span.key)
+
+
+def kind_of(field: object) -> str:
+    """What a text is that stands in a field of a message."""
+    return field if type(field) is str and field in _APART else _TEXT
+
+
 def root_of(nested: Nested) -> Nested:
     """The JSON string of the body itself that a text stands in."""
     while nested.outer is not None:
@@ -160,7 +174,7 @@ def of_arguments(before: str, after: str, values: dict[str, str]) -> Spelled | N
         return None
     if literals.rewritten(after, said) == before:
         return None
-    return Spelled(after, [(0, len(after), before)], values, whole=True)
+    return Spelled(after, [(0, len(after), before)], values, _JSON)
 
 
 def _inside(nested: Nested, one: Spelled, spans: Sequence[Span]) -> dict[int, Spelled]:
@@ -175,7 +189,7 @@ def _inside(nested: Nested, one: Spelled, spans: Sequence[Span]) -> dict[int, Sp
         return {}
     strings: dict[tuple[int, object], str] = {}
     _pair(nested.root, said, strings)
-    found = {id(nested): Spelled(one.text, [(0, len(one.text), before)], one.values, whole=True)}
+    found = {id(nested): Spelled(one.text, [(0, len(one.text), before)], one.values, _JSON)}
     restorer = Restorer(one.values)
     for span in spans:
         spelling = strings.get((id(span.holder), span.key)) if span.nested is nested else None
@@ -222,7 +236,7 @@ class _Place(NamedTuple):
     """Where a conversation stands: a digest of what came before this turn, and how often the turn has said a text."""
 
     state: bytes
-    said: dict[tuple[str, bool], int]
+    said: dict[tuple[str, str], int]
 
 
 class Spellings:
@@ -242,15 +256,15 @@ class Spellings:
             return {}
         places = await apart(call, len(call.spans), partial(self._places, call))
         now = time.monotonic()
-        kept: dict[tuple[int, bool], bytes] = {}
-        missing: list[tuple[tuple[int, bool], int, bytes]] = []
-        for holder, state, text, count, whole in places:
-            key = hash((state, text, count, whole))
+        kept: dict[tuple[int, str], bytes] = {}
+        missing: list[tuple[tuple[int, str], int, bytes]] = []
+        for holder, state, text, count, kind in places:
+            key = hash((state, text, count, kind))
             sealed, until = self._known.peek(key) or (None, 0.0)
             if until <= now:
-                missing.append(((id(holder), whole), key, self._digest(state, text, count, whole)))
+                missing.append(((id(holder), kind), key, self._digest(state, text, count, kind)))
             elif sealed is not None:
-                kept[id(holder), whole] = sealed
+                kept[id(holder), kind] = sealed
         if missing:
             team, workflow = _names(call)
             answers = await self._vault.spellings(team, workflow, [digest for *_, digest in missing])
@@ -259,10 +273,10 @@ class Spellings:
                 if sealed is not None:
                     kept[place] = sealed
         found: dict[int, Spelled] = {}
-        for holder, _, text, _, whole in places if kept else ():
-            if (sealed := kept.get((id(holder), whole))) is not None and id(holder) not in found:
-                one = self._open(call, text, whole, sealed)
-                if isinstance(holder, Nested) and not whole:
+        for holder, _, text, _, kind in places if kept else ():
+            if (sealed := kept.get((id(holder), kind))) is not None and id(holder) not in found:
+                one = self._open(call, text, kind, sealed)
+                if isinstance(holder, Nested) and kind != _JSON:
                     found |= _inside(holder, one, call.spans)
                 else:
                     found[id(holder)] = one
@@ -276,14 +290,14 @@ class Spellings:
         items: list[Spelling] = []
         keys: list[int] = []
         for one in said:
-            count = place.said.get((one.text, one.whole), 0)
-            place.said[one.text, one.whole] = count + 1
+            count = place.said.get((one.text, one.kind), 0)
+            place.said[one.text, one.kind] = count + 1
             data = orjson.dumps((one.edits, one.values))
             if len(data) > LARGEST:
                 continue
             sealed = self._seal.enclose(_context(call), data)
-            items.append((self._digest(place.state, one.text, count, one.whole), sealed))
-            keys.append(hash((place.state, one.text, count, one.whole)))
+            items.append((self._digest(place.state, one.text, count, one.kind), sealed))
+            keys.append(hash((place.state, one.text, count, one.kind)))
         try:
             await self._vault.spell(team, workflow, items, self._ttl)
         except StoreUnavailable as fault:
@@ -292,21 +306,21 @@ class Spellings:
         for key in keys:  # the vault is asked: of two answers that read the same, the first one's spelling stays
             self._known.keep(key, (None, 0.0))
 
-    def _open(self, call: Call, text: str, whole: bool, sealed: bytes) -> Spelled:
+    def _open(self, call: Call, text: str, kind: str, sealed: bytes) -> Spelled:
         edits, values = orjson.loads(self._seal.disclose(_context(call), sealed))
-        return Spelled(text, [(start, end, spelling) for start, end, spelling in edits], values, whole)
+        return Spelled(text, [(start, end, spelling) for start, end, spelling in edits], values, kind)
 
-    def _places(self, call: Call) -> list[tuple[object, bytes, str, int, bool]]:
-        """Each text of past answers: the span or `Nested`, the place, the text."""
-        found: list[tuple[object, bytes, str, int, bool]] = []
+    def _places(self, call: Call) -> list[tuple[object, bytes, str, int, str]]:
+        """Each text of past answers: the span or `Nested`, the place, the text, how many before it, its kind."""
+        found: list[tuple[object, bytes, str, int, str]] = []
         state = self._first(call)
         for mine, spans in _turns(call.spans):
             if mine:
-                said: dict[tuple[str, bool], int] = {}
-                for holder, text, whole in _texts(spans):
-                    count = said.get((text, whole), 0)
-                    said[text, whole] = count + 1
-                    found.append((holder, state, text, count, whole))
+                said: dict[tuple[str, str], int] = {}
+                for holder, text, kind in _texts(spans):
+                    count = said.get((text, kind), 0)
+                    said[text, kind] = count + 1
+                    found.append((holder, state, text, count, kind))
             state = self._next(state, mine, spans)
         return found
 
@@ -316,10 +330,10 @@ class Spellings:
         turns = list(_turns(call.spans))
         for mine, spans in turns[:-1]:
             state = self._next(state, mine, spans)
-        said: dict[tuple[str, bool], int] = {}
+        said: dict[tuple[str, str], int] = {}
         if turns and turns[-1][0]:  # the answer goes on with a turn that has begun
-            for _, text, whole in _texts(turns[-1][1]):
-                said[text, whole] = said.get((text, whole), 0) + 1
+            for _, text, kind in _texts(turns[-1][1]):
+                said[text, kind] = said.get((text, kind), 0) + 1
         elif turns:
             state = self._next(state, *turns[-1])
         return _Place(state, said)
@@ -338,8 +352,8 @@ class Spellings:
             self._states.keep(key, known)
         return known
 
-    def _digest(self, state: bytes, text: str, count: int, whole: bool) -> bytes:
-        return self._seal.digest("spelling text", f"{state.hex()}{whole:d}{count}:{text}")
+    def _digest(self, state: bytes, text: str, count: int, kind: str) -> bytes:
+        return self._seal.digest("spelling text", f"{state.hex()}{kind}{count}:{text}")
 
 
 def _names(call: Call) -> tuple[str, str]:
@@ -370,8 +384,8 @@ def _turns(spans: Iterable[Span]) -> Iterable[tuple[bool, list[Span]]]:
         yield last, turn
 
 
-def _texts(spans: Iterable[Span]) -> Iterable[tuple[object, str, bool]]:
-    """The texts of a turn, and the JSON strings that hold some of them: the span or `Nested`, the text."""
+def _texts(spans: Iterable[Span]) -> Iterable[tuple[object, str, str]]:
+    """The texts of a turn, and the JSON strings that hold some of them: the span or `Nested`, the text, its kind."""
     roots: dict[int, None] = {}
     for span in spans:
         if span.nested is not None:
@@ -379,6 +393,7 @@ def _texts(spans: Iterable[Span]) -> Iterable[tuple[object, str, bool]]:
             held = root.holder[root.key]
             if id(root) not in roots and type(held) is str:
                 roots[id(root)] = None
-                yield root, held, True
-                yield root, held, False  # it may have been no JSON that is read, with escapes in the place of brackets
-        yield span, span.text, False
+                yield root, held, _JSON
+                # It may have been no JSON that is read, with escapes in the place of brackets: see `_inside`.
+                yield root, held, _ARGUMENT
+        yield span, span.text, kind(span)
