@@ -21,6 +21,7 @@ PATH = 128  # changes from one calling agent to the next that a workflow keeps; 
 TOOLS = 64  # names of tools that a workflow keeps; the oldest go
 LABELS = 32  # labels of a workflow; one more is refused
 LABEL = 64  # characters of a label
+STRIPPED = 256  # tools taken out of requests that a workflow keeps; the oldest go
 
 Json = dict[str, Any]
 
@@ -194,7 +195,8 @@ class Reservation(NamedTuple):
     `chain` is how the call came about, from the workflow's first agent to this one: the parent of an agent is the one
     that had called last when it called first. `path` is who called after whom, the newest `PATH` changes, the oldest
     first; empty while there are fewer than three. `history` is what the workflow remembers, the tools of this call
-    included; None where it was not asked for.
+    included; None where it was not asked for. `stripped` are the tools that policies took out of the workflow's
+    requests.
     """
 
     ask: Ask
@@ -202,6 +204,7 @@ class Reservation(NamedTuple):
     chain: tuple[str, ...] = ()
     path: tuple[str, ...] = ()
     history: History | None = None
+    stripped: tuple[str, ...] = ()
 
 
 class Marked(NamedTuple):
@@ -313,6 +316,8 @@ class Redaction:
     known: frozenset[str] = frozenset()  # values that the caller sent: they are not news in the answer
     longest: tuple[str, ...] | None = None  # the longest of them, once somebody has looked for those
     changed: bool = False
+    spelled: Mapping[int, Any] | None = None  # the spellings.Spelled of its texts by identity, once they are known
+    spoken: list[Any] = field(default_factory=list)  # the spellings.Spelled of the answer, until they are on record
     allows: Callable[[str], bool] | None = None
     keeps: Callable[[str], bool] | None = None
 
@@ -382,6 +387,7 @@ class Call:
     # what `ingress` reads from the request
     correlation_id: str = ""  # as it is kept
     given_id: str = ""  # the same as the caller sent it, where that is personal data
+    alone: bool = False  # it came without one: its workflow is its own
     raw: bytes = b""  # the body as it came; forwarded as it is when nothing changes
     body: Json = field(default_factory=dict)
     spans: list[Span] = field(default_factory=list)  # every text position of the body

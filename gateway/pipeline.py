@@ -30,7 +30,7 @@ from gateway.ingress.reply import Reply
 from gateway.limits import quota, ratelimit
 from gateway.limits.loops import NOTHING, Look, Loops
 from gateway.output.screen import AnswerFilter
-from gateway.policy import flow, models
+from gateway.policy import flow, models, stripped
 from gateway.redaction import taint
 from gateway.redaction.redact import broken
 from gateway.scheduling.judging import Pace, judge, spent, takes_long
@@ -237,9 +237,9 @@ async def authorize(call: Call) -> None:
     finally:
         if call.decision is not None:  # a denial is on record as well
             decided(call)
-    if call.kept is None and call.decision is not None and call.decision.obligations != NO_OBLIGATIONS:
+    if call.kept is None and call.decision is not None and (duties := stripped.obligations(call)) != NO_OBLIGATIONS:
         judged = call.decision
-        await oblige(call, judged.obligations)
+        await oblige(call, duties)
         try:
             await flow.confirm(call)
         finally:
@@ -259,6 +259,7 @@ async def oblige(call: Call, duties: Obligations) -> None:
     runtime = call.runtime
     if duties.strip_tools:
         call.edited |= call.format.strip_tools(call.body, frozenset(duties.strip_tools))
+        await stripped.remember(call, duties.strip_tools)
     if duties.sql is not None:
         await asyncio.to_thread(runtime.sql_gate.load)
     if duties.limit:
@@ -359,7 +360,15 @@ async def whole(call: Call, answer: Answer, reply: Reply) -> None:
             raise _garbage(call, f"an event stream that is not {call.format.noun}") from None
     call.budget.extend(size)
     long = size > call.runtime.NEW_TEXT or len(call.redaction.known) > SMALL
-    await reply.whole(200, await judge(call, long, judged, call, parts))
+    body = await judge(call, long, judged, call, parts)
+    await keep_spellings(call)
+    await reply.whole(200, body)
+
+
+async def keep_spellings(call: Call) -> None:
+    """How the model spelled what was restored goes on record, before the caller can send it back."""
+    if call.redaction.spoken and call.runtime.redactor.spellings is not None:
+        await call.runtime.redactor.spellings.keep(call)
 
 
 def _hold(call: Call, answer: Answer, size: int, room: int) -> int:
@@ -467,6 +476,7 @@ async def stream(call: Call, answer: Answer, reply: Reply) -> None:
             if out:
                 data, out = b"".join(out), []
                 own.check(data)
+                await keep_spellings(call)
                 await reply.stream(data, complete=codec.ended)
         codec.close()
     except (ValueError, Refusal) as fault:
@@ -477,6 +487,7 @@ async def stream(call: Call, answer: Answer, reply: Reply) -> None:
         raise _garbage(call, f"a stream that breaks its format: {fault}") from None
     tail = b"".join(screen.close(codec)) if screen is not None else b""
     own.check(tail)
+    await keep_spellings(call)
     await reply.end(tail + codec.finish(), complete=True)
 
 

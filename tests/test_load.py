@@ -103,9 +103,7 @@ def test_sample_of_the_design() -> None:
     assert loaded.config.providers["openai"].api_key == "sk-openai-value"
     assert loaded.config.quotas.tokens == 200_000
     assert loaded.config.limits[1].tokens is not None
-    assert loaded.warnings == (
-        "g.yaml:10: tools is not enforced in this version",
-    )
+    assert loaded.warnings == ("g.yaml:10: tools is not enforced in this version",)
 
 
 def test_limits_that_no_call_can_meet_say_so() -> None:

@@ -240,17 +240,18 @@ async def test_text_comes_back_as_it_was(
 async def test_nothing_the_caller_did_not_send_is_revealed(
     screen: Screen, look: Callable[[str], list[Finding]], forged: list[str]
 ) -> None:
-    """Placeholders of the same workflow that this request has no value for stay what they are."""
+    """Placeholders of the same workflow that this request has no value for stay what they are, in every turn."""
     stage = redactor()
     await sent(look, stage, ["secret.person@example.org, 212-555-0199"])
     text = " ".join(forged)
     [left], made = await sent(look, stage, [text])
-    assert left == text
-    assert "secret.person" not in screen.filter(made).text(text)
-    assert "0199" not in screen.filter(made).text(text)
+    for said in (left, text):
+        assert "secret.person" not in screen.filter(made).text(said)
+        assert "0199" not in screen.filter(made).text(said)
+    assert screen.filter(made).text(left) == text
     both, made = await sent(look, stage, [text, "ann@example.org"])
+    assert both == [left, "<EMAIL_2>"]
     assert screen.filter(made).text(both[0]) == text
-    assert both[1] == "<EMAIL_2>"
 
 
 async def test_escapes_are_stable_in_a_workflow(look: Callable[[str], list[Finding]]) -> None:
@@ -260,6 +261,17 @@ async def test_escapes_are_stable_in_a_workflow(look: Callable[[str], list[Findi
     again, _ = await sent(look, stage, ["ann@example.org", "see <EMAIL_1>", "and [EMAIL_1]"])
     assert first == ["<EMAIL_1>", "see <LITERAL_1>"]
     assert again == [*first, "and <LITERAL_2>"]
+
+
+async def test_only_what_may_be_a_placeholder_is_escaped(look: Callable[[str], list[Finding]]) -> None:
+    """Types that are masked, whether or not a value of theirs is there; words in brackets are words."""
+    texts = ["[email 1] and <EMAIL_7>", "PHONE_2", "[Figure 2] <h1> {{ item1 }} SHA_256", "[us ssn 3]"]
+    left, _ = await sent(look, redactor(), texts)
+    assert left == ["<LITERAL_1> and <LITERAL_2>", "<LITERAL_3>", texts[2], "<LITERAL_4>"]
+    left, _ = await sent(look, redactor(default="redact", secrets="redact", entities={"PHONE": "mask"}), texts)
+    assert left == [texts[0], "<LITERAL_1>", texts[2], texts[3]]
+    left, _ = await sent(look, redactor(default="hash", secrets="block"), texts)
+    assert left == texts
 
 
 async def test_without_restoring_nothing_is_escaped(look: Callable[[str], list[Finding]]) -> None:

@@ -97,7 +97,7 @@ def loads(text: str, name: str, env: Mapping[str, str] = os.environ, *, scanners
             warning for warning in warnings if "left out" in warning.text
         ]  # may be why a target has no provider
         raise NotLoaded(_report(name, [*doc.problems, *left_out]), (Path(name), *_further(doc)))
-    warnings += [*_in_clear(config, doc), *_idle_limits(config, doc)]
+    warnings += [*_in_clear(config, doc), *_idle_limits(config, doc), *_without_effect(config, doc)]
     return Loaded(config, tuple(_report(name, warnings).splitlines()), (Path(name), *_further(doc)))
 
 
@@ -147,6 +147,14 @@ def _in_clear(config: Config, doc: Document) -> Iterator[Problem]:
     if url.scheme == "http" and url.hostname not in _LOCAL:
         path: yaml_file.Path = ("jwt", "jwks_url")
         yield Problem(doc.line(path), path, "is not https: whoever stands on the way can sign in as any agent")
+
+
+def _without_effect(config: Config, doc: Document) -> Iterator[Problem]:
+    """Keys of older releases."""
+    if config.pii is not None and config.pii.ttl is not None:
+        path: yaml_file.Path = ("pii", "ttl")
+        words = "has no effect: the vault keeps values as long as the record of their workflow, see quotas.ttl"
+        yield Problem(doc.line(path), path, words)
 
 
 def _idle_limits(config: Config, doc: Document) -> Iterator[Problem]:

@@ -292,8 +292,8 @@ class Pii(Section):
     `/EMP-0+/`, is a pattern that the whole value matches."""
     vault_key: VaultKey = Field(default="", repr=False)
     """32 bytes in base64 that encrypt the vault; embedded state makes its own key file beside the database."""
-    ttl: Seconds = 86400
-    """How long the vault keeps a value after its last use."""
+    ttl: Seconds | None = None
+    """Has no effect any more: the vault keeps a value as long as the record of its workflow (`quotas.ttl`)."""
     ner: Ner | None = None
     """Names, places and organisations, by processes beside the line; left out: not looked for."""
 

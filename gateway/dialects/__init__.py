@@ -72,10 +72,11 @@ class Field:
 
     It stands at `holder[key]`; `level` says whether that is a delta, a choice or the chunk itself. While something of
     it is still to be judged it is taken out, and leaves later as a chunk of its own. One that is `loose` is in none.
-    One that the provider has `signed` is judged, and never edited.
+    One that the provider has `signed` is judged, and never edited. `text` is the number of the text that its pieces
+    are part of, from 1 on, where several fields make one; 0 where each piece is one.
     """
 
-    __slots__ = ("changed", "choice", "holder", "key", "level", "loose", "pieces", "signed", "waiting")
+    __slots__ = ("changed", "choice", "holder", "key", "level", "loose", "pieces", "signed", "text", "waiting")
 
     def __init__(self, level: Level, choice: int, holder: Json, key: str) -> None:
         self.level: Level = level
@@ -87,6 +88,7 @@ class Field:
         self.changed = False
         self.loose = False
         self.signed = False
+        self.text = 0
 
     def detach(self) -> None:
         """Take it out of its chunk."""

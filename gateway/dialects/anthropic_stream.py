@@ -249,7 +249,9 @@ class AnthropicStream(Ordered):
     def _piece(self, chunk: Chunk, channel: str, holder: Json, key: str) -> None:
         """A piece of a running text, judged in its place."""
         if holder[key]:
-            chunk.fields.append(_field((0, channel), holder, key))
+            field = _field((0, channel), holder, key)
+            field.text = self._blocks
+            chunk.fields.append(field)
 
     def _signed(self, chunk: Chunk, holder: Json, key: str) -> None:
         """A piece of a text that the provider has signed; a seal is no text."""

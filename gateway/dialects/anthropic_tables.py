@@ -43,10 +43,12 @@ SHAPE: Final = tree.Shape(
     within=frozenset({"messages", "content", "system", "tools", "tool_choice", "source", "cache_control", "caller"})
     | frozenset({"thinking", "output_config", "format", "input_schema", "properties", "items", "message", "delta"})
     | frozenset({"content_block", "usage", "citations", "citation", "stop_details"}),
+    turns=frozenset({"messages"}),
+    ahead=frozenset({"tools", "system"}),
     roles={"system": "system"},
     blocks={**dict.fromkeys(_RESULTS, "tool"), **dict.fromkeys(SIGNED, tree.SIGNED)},
 )
-ANSWER: Final = replace(SHAPE, roles={})
+ANSWER: Final = replace(SHAPE, roles={}, turns=frozenset(), ahead=frozenset())
 CALL: Final = replace(ANSWER, json=frozenset({"input"}))
 """One tool call of a stream, whose arguments are JSON in a string."""
 WORDS: Final = frozenset(

@@ -19,11 +19,14 @@ SHAPE = tree.Shape(
     within=frozenset({"messages", "content", "tool_calls", "function", "function_call", "tools", "tool_choice"})
     | frozenset({"response_format", "json_schema", "schema", "parameters", "properties", "items", "audio"})
     | frozenset({"choices", "message", "delta", "image_url", "video_url", "input_audio", "file", "custom"}),
+    turns=frozenset({"messages"}),
+    ahead=frozenset({"tools", "functions", "response_format"}),
 )
 CHUNKS = replace(
     SHAPE,
     opaque=frozenset({"model", "role", "type", "id", "tool_call_id", "object", "finish_reason"})
     | frozenset({"service_tier", "system_fingerprint", "format"}),
+    turns=frozenset(),
 )
 ANSWER = replace(CHUNKS, repeats=frozenset({"logprobs"}))
 # What structural keys of answers say most: words of the dialect, in which nothing can be hidden.

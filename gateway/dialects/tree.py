@@ -51,7 +51,9 @@ class Shape:
     """A dialect's table of keys: whose strings are structure, whose strings hold JSON, whose parts nobody can read.
 
     Structure counts only where the dialect has it: at the top and below the keys of `within`. What lies under a
-    `repeats` key says again what another text says, in pieces (log probabilities): not walked.
+    `repeats` key says again what another text says, in pieces (log probabilities): not walked. `turns` are the fields
+    at the top that hold the conversation, `ahead` those that a model reads before it. Texts come in this order:
+    ahead, turns, then the rest. So texts that a conversation gains come after those that it had.
     """
 
     opaque: frozenset[str]
@@ -63,6 +65,13 @@ class Shape:
     """Keys at the top beside the messages, and who wrote what stands there."""
     blocks: Mapping[str, str] = field(default_factory=dict)
     """Types of content blocks with an author of their own, and who that is; `signed` for those that are signed."""
+    turns: frozenset[str] = frozenset()
+    ahead: frozenset[str] = frozenset()
+
+    def ordered(self, body: Json) -> list[tuple[str, Any]]:
+        """The fields at the top of a body, in the order of their texts."""
+        last = {**dict.fromkeys(self.ahead, 0), **dict.fromkeys(self.turns, 1)}
+        return sorted(body.items(), key=lambda pair: last.get(pair[0], 2))
 
 
 class Survey:
@@ -96,6 +105,7 @@ class Survey:
         blob_keys, repeats = (self._shape.blobs, self._shape.repeats) if nested is None else (_NOTHING, _NOTHING)
         within, special, wrapped = self._shape.within, self._shape.json | blob_keys, nested is not None
         roles, blocks = self._shape.roles, self._shape.blocks
+        turns = self._shape.turns
         keys = colons = lists = 0
         widest = self.widest
         spoken = False  # below the conversation: only there a role says who wrote a text
@@ -116,7 +126,8 @@ class Survey:
                 named = node.get("role")
                 if spoken and depth == MESSAGE and not role and type(named) is str:  # not what stands in a message
                     role = named
-                pairs: Any = node.items()
+                # A body; what it gains with each turn must not stand before what it had.
+                pairs: Any = node.items() if depth > 1 or wrapped or not turns else self._shape.ordered(node)
             else:
                 pairs, plain = enumerate(node), True
                 lists += len(node) > 0

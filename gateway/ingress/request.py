@@ -76,7 +76,9 @@ def workflow(call: Call, *, needed: bool = True) -> str:
     """
     signer: Signer | None = call.runtime.signer
     if signer is None:
-        id, ids = correlation_id(call.headers), call.runtime.workflow_ids
+        id, ids = named(call.headers) or traced(call.headers), call.runtime.workflow_ids
+        if not id:
+            id, call.alone = uuid7(), True
         if taint.names_key(call, id):
             words = "X-Correlation-Id holds a key, which would be kept in records. Choose another id."
             raise Refusal("invalid_request", words, param="X-Correlation-Id")
@@ -88,6 +90,7 @@ def workflow(call: Call, *, needed: bool = True) -> str:
         return signer.read(call.subject.team, token)
     if needed:
         raise missing()
+    call.alone = True
     return uuid7()
 
 

@@ -11,6 +11,7 @@ from typing import Protocol
 from gateway.call import Call, Finding
 from gateway.errors import Refusal
 from gateway.output.runs import Edit, Segment
+from gateway.redaction.restore import Restorer
 
 
 class Window(Protocol):
@@ -98,19 +99,25 @@ def signed_refusal() -> Refusal:
 class FieldJudge:
     """What judges one running text in a field: see `runs.Judge`."""
 
-    __slots__ = ("_guards", "_window", "edits", "element")
+    __slots__ = ("_edits", "_guards", "_window", "element", "restorer")
 
     def __init__(
         self,
         window: Window,
         guards: Sequence[Guard],
-        edits: Callable[[str, Sequence[Finding]], list[Edit]],
+        edits: Callable[[str, Sequence[Finding], Restorer], list[Edit]],
         element: Callable[[str], Sequence[Finding]],
+        restorer: Restorer,
     ) -> None:
         self._window = window
         self._guards = guards
-        self.edits = edits  # what is to be put in place of what was found
+        self._edits = edits
         self.element = element  # what an element of a list holds by itself
+        self.restorer = restorer
+
+    def edits(self, text: str, findings: Sequence[Finding]) -> list[Edit]:
+        """What is to be put in place of what was found."""
+        return self._edits(text, findings, self.restorer)
 
     def feed(self, text: str) -> Segment:
         """Take a piece; give what is judged by now."""

@@ -16,6 +16,8 @@ from gateway.dialects import Channel, Field, Piece
 from gateway.dialects.fields import is_listed
 from gateway.errors import Refusal
 from gateway.output.elements import Elements
+from gateway.redaction.restore import Restored, Restorer
+from gateway.redaction.spellings import Spelled, Spoken
 
 MAX_WAITING: Final = 4 * 1024 * 1024  # characters of fields that wait at a time
 _FIELD: Final = 256  # characters that a field counts for beside its texts
@@ -24,6 +26,8 @@ _SCHEMES: Final = ("http://", "https://")
 
 Edit = tuple[int, int, str]
 """What stands in place of [start, end)."""
+Note = Callable[[Piece, Spelled], None]
+"""Hears of a piece in which something was restored, and how the model spelled that."""
 
 
 class Segment(Protocol):
@@ -42,6 +46,8 @@ Name = tuple[str, int, str]
 class Judge(Protocol):
     """What judges one run: a window, then guards, which see the text as the caller will get it."""
 
+    @property
+    def restorer(self) -> Restorer: ...
     def feed(self, text: str) -> Segment: ...
     def close(self) -> Segment: ...
     def edits(self, text: str, findings: Sequence[Finding]) -> list[Edit]: ...
@@ -55,10 +61,15 @@ class Run:
     `listed`: its pieces are elements of lists. With `certain` see `elements`.
     """
 
-    __slots__ = ("_done", "_due", "_elements", "_judge", "_open", "_ready")
+    __slots__ = ("_done", "_due", "_elements", "_judge", "_last", "_note", "_open", "_ready", "_spoken")
 
-    def __init__(self, judge: Judge, done: list[Field], *, listed: bool, certain: bool = False) -> None:
+    def __init__(
+        self, judge: Judge, done: list[Field], *, listed: bool, certain: bool = False, note: Note | None = None
+    ) -> None:
         self._judge = judge
+        self._note = note
+        self._spoken: dict[int, Spoken] = {}  # by text: see `_text_of`
+        self._last: Piece | None = None  # the last piece that was written
         self._done = done
         self._elements = Elements(judge.element, certain=certain) if listed else None
         self._open: deque[Piece] = deque()  # pieces of which the window holds something
@@ -67,6 +78,8 @@ class Run:
 
     def feed(self, piece: Piece) -> None:
         """Take a piece."""
+        if self._last is not None and not self._open and not self._due:
+            self._tell(_text_of(piece))
         self._open.append(piece)
         text = piece.holder[piece.key]
         if self._elements is not None:
@@ -89,6 +102,8 @@ class Run:
             if self._elements is not None:
                 found = self._elements.merge(len(text), found)
             edits = self._judge.edits(text, found) if found else []
+            if self._note is not None:
+                self._hear(text, edits)
             self._ready += self._judge.guard("".join(self._spread(text, edits)), final)
         due = self._due
         while due and (final or len(self._ready) >= due[0][1]):
@@ -97,7 +112,45 @@ class Run:
                 size = len(self._ready)
             if _write(piece, self._ready[:size]):
                 self._done.append(piece.field)
+            if (spoken := self._spoken.get(_text_of(piece))) is not None:
+                spoken.leave(self._ready[:size])
+            self._last = piece
+            following = due[0][0] if due else self._open[0] if self._open else None
+            if final or following is not None:
+                self._tell(_text_of(following) if following is not None else 0)
             self._ready = self._ready[size:]
+
+    def _hear(self, text: str, edits: Sequence[Edit]) -> None:
+        """Take down what is judged of each text that the pieces make, and what is restored in it."""
+        begin = number = 0
+        pieces = list(self._open)
+        at = 0
+        while begin < len(text):
+            name, end = _text_of(pieces[at]), begin
+            while at < len(pieces) and _text_of(pieces[at]) == name:
+                end += pieces[at].left
+                at += 1
+            end = min(end, len(text))
+            mine: list[Edit] = []
+            while number < len(edits) and edits[number][0] < end:
+                start, stop, instead = edits[number]
+                if stop > end:  # one placeholder in several texts: what each of them was cannot be told
+                    self._note, self._spoken = None, {}
+                    return
+                made = Restored if type(edits[number]) is Restored else _edit
+                mine.append(made(start - begin, stop - begin, instead))
+                number += 1
+            self._spoken.setdefault(name, Spoken()).judge(text[begin:end], mine, self._judge.restorer)
+            begin = end
+
+    def _tell(self, following: int) -> None:
+        """The text of the last piece is whole, if another follows: how the model spelled what was restored in it."""
+        last = self._last
+        if self._note is None or last is None or _text_of(last) == following:
+            return
+        spoken = self._spoken.pop(_text_of(last), None)
+        if spoken is not None and (spelled := spoken.spelled()) is not None:
+            self._note(last, spelled)
 
     def _spread(self, text: str, edits: Sequence[Edit]) -> list[str]:
         """What stays of a text that was judged, each part noted with the piece that it is of."""
@@ -127,6 +180,15 @@ class Run:
         return parts
 
 
+def _text_of(piece: Piece) -> int:
+    """Which text a piece is of: a field's own where the dialect says so, else one by itself."""
+    return piece.field.text or id(piece)
+
+
+def _edit(start: int, end: int, instead: str) -> Edit:
+    return start, end, instead
+
+
 def _write(piece: Piece, text: str) -> bool:
     """Put what stays of a piece in its place; True if it was the last of its field."""
     if piece.holder[piece.key] != text:
@@ -136,10 +198,10 @@ def _write(piece: Piece, text: str) -> bool:
     return not piece.field.waiting
 
 
-def judge_whole(field: Field, judge: Judge, *, certain: bool = False) -> bool:
+def judge_whole(field: Field, judge: Judge, *, certain: bool = False, note: Note | None = None) -> bool:
     """Judge the texts of a field that is whole as one run, in their places; True if any changed."""
     field.waiting = len(field.pieces)
-    run = Run(judge, [], listed=True, certain=certain)
+    run = Run(judge, [], listed=True, certain=certain, note=note)
     for piece in field.pieces:
         run.feed(piece)
     run.close()
@@ -149,7 +211,8 @@ def judge_whole(field: Field, judge: Judge, *, certain: bool = False) -> bool:
 class Runs:
     """All of one answer. Keeps no judge once its run has ended: a cycle would wait for the garbage collector."""
 
-    def __init__(self) -> None:
+    def __init__(self, note: Note | None = None) -> None:
+        self._note = note
         self._runs: dict[Channel, Run] = {}
         self._done: list[Field] = []
         self._waiting: dict[Name, deque[tuple[Field, int]]] = {}
@@ -168,7 +231,8 @@ class Runs:
                 self._runs.pop(piece.channel).close()
                 run = None
             if run is None:
-                run = self._runs[piece.channel] = Run(judge(piece), self._done, listed=is_listed(piece.channel))
+                listed = is_listed(piece.channel)
+                run = self._runs[piece.channel] = Run(judge(piece), self._done, listed=listed, note=self._note)
             if several and piece.channel in several:  # what one chunk lists is a text, too
                 run.note(several.pop(piece.channel))
             run.feed(piece)

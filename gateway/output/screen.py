@@ -14,10 +14,9 @@ from __future__ import annotations
 import logging
 from collections import deque
 from collections.abc import Callable, Sequence, Set
-from functools import partial
 
 from gateway.budget import PASSING, Spent
-from gateway.call import Call, Finding, Json, Screening, Signed, Span
+from gateway.call import Call, Finding, Json, Nested, Screening, Signed, Span
 from gateway.config.sections import Output as OutputConfig
 from gateway.detect.personal.placeholders import LIKE, PLACEHOLDER
 from gateway.dialects import Channel, Chunk, Codec, Piece, StreamCodec, tree
@@ -29,12 +28,14 @@ from gateway.output.ending import Ending
 from gateway.output.judges import FieldJudge, Gate, Guard, Scanner, Unchanged, Window, signed_refusal
 from gateway.output.runs import MAX_WAITING, Edit, Runs, judge_whole
 from gateway.redaction.known import Known
-from gateway.redaction.restore import Restoration, Restorer
+from gateway.redaction.restore import Restoration, Restored, Restorer
+from gateway.redaction.spellings import Spelled, Spoken, kind, kind_of, of_arguments, root_of
 from gateway.scheduling.judging import answer_spent
 
 MAX_RUNS = 1024  # texts that one answer may have
 _SHORT = 128  # characters of a text, and how many of them, that one answer's filter remembers to be clean
 _TELLING, _DIGITS = 24, 6  # characters, and digits, of what may become a finding that alternative tokens may say
+_WRITTEN = frozenset({LIKE, PLACEHOLDER})  # what may be a placeholder of ours
 _ALIVE = b":\n\n"
 NOTHING = Restorer({})
 """Restores nothing."""
@@ -92,9 +93,11 @@ class AnswerFilter:
         self._allows = call.redaction.allows or screen.allowed
         self._windows: dict[Channel, Window] = {}
         self._guards: dict[Channel, tuple[Guard, ...]] = {}
+        self._restores = bool(call.redaction.restore)
+        self._spoken: dict[Channel, Spoken] = {}  # of running texts, where something may be restored
         self._elements: dict[Channel, Elements] = {}
         self._asides: dict[Channel, Window] = {}
-        self._runs = Runs()
+        self._runs = Runs(self._spell if call.redaction.restore else None)
         self._queue: deque[Chunk] = deque()  # of a stream whose events keep their order
         self._held = 0  # bytes of those
         self._ending = Ending()
@@ -126,7 +129,8 @@ class AnswerFilter:
             if not self._screen.any_tool:
                 offered.check(self._call, [*calls, *self._codec.strays(answer)])
             for field, _ in self._codec.runs(answer, survey):
-                changed |= judge_whole(field, self._judge_of(field.pieces[0]))
+                note = (lambda _, spelled: self._call.redaction.spoken.append(spelled)) if self._restores else None
+                changed |= judge_whole(field, self._judge_of(field.pieces[0]), note=note)
             changed |= self._survey(survey, calls)
             if changed or not self._codec.echoes(answer) or self._tells(answer):
                 self._codec.conceal(answer)
@@ -141,11 +145,11 @@ class AnswerFilter:
         """Whether what the model could have said holds something to be taken out."""
         return any(self._text(text, self._restoration.plain) != text for text in self._codec.asides(answer))
 
-    def _text(self, text: str, restorer: Restorer) -> str:
+    def _text(self, text: str, restorer: Restorer, spoken: Spoken | None = None) -> str:
         if text in self._clean or text in self._screen.words(self._codec):
             return text
         findings = self._screen.scanner.scan(text)
-        out = self._act(text, findings, restorer) if findings else text
+        out = self._act(text, findings, restorer, spoken) if findings else text
         for gate in self._gates:
             out = gate.text(self._call, out)
         if not findings and out == text and len(text) <= _SHORT and len(self._clean) < _SHORT:
@@ -162,8 +166,10 @@ class AnswerFilter:
                 stage="output",
             )
         edits: list[tuple[Span, str]] = []
+        restored: list[tuple[Span, Spelled]] = []
+        order = {(id(span.holder), span.key): at for at, span in enumerate(survey.spans)} if self._restores else {}
         kept = self._restoration.kept(calls) if calls else frozenset()
-        changed = survey.lists > 0 and self._lists(survey, calls, kept)
+        changed = survey.lists > 0 and self._lists(survey, calls, kept, restored)
         clean = self._clean
         for span in survey.spans:
             if type(span) is Signed:
@@ -173,26 +179,57 @@ class AnswerFilter:
             argument = tree.is_argument(span)
             if not argument and span.text in clean:
                 continue
-            text = self._text(span.text, self._restoration.at(span, kept))
+            spoken = Spoken() if self._restores else None
+            text = self._text(span.text, self._restoration.at(span, kept), spoken)
             if argument:  # the strings of a tool call's arguments
                 for gate in self._gates:
                     text = gate.argument(self._call, text)
             if text != span.text:
                 edits.append((span, text))
+                if spoken is not None:
+                    spoken.leave(text)
+                    if (spelled := spoken.spelled()) is not None:
+                        restored.append((span, spelled))
+        before = {
+            id(root): root.holder[root.key] for span, _ in restored if span.nested and (root := root_of(span.nested))
+        }
         if edits:
             changed |= tree.write_all(edits)
         if survey.nested:
             tree.fold(survey.nested)
+        if restored:
+            restored.sort(key=lambda one: order[id(one[0].holder), one[0].key])
+            self._note(restored, before)
         return changed
 
-    def _lists(self, survey: tree.Survey, calls: Sequence[Json], kept: Set[int]) -> bool:
+    def _note(self, restored: Sequence[tuple[Span, Spelled]], before: dict[int, str]) -> None:
+        """Take down how the model spelled what was restored; `before` are JSON strings as the model wrote them."""
+        roots: dict[int, tuple[Nested, dict[str, str]]] = {}
+        for span, spelled in restored:
+            self._call.redaction.spoken.append(spelled._replace(kind=kind(span)))
+            if span.nested is not None:
+                root = root_of(span.nested)
+                roots.setdefault(id(root), (root, {}))[1].update(spelled.values)
+        for key, (root, values) in roots.items():
+            whole = of_arguments(before[key], root.holder[root.key], values) if root.prefix is None else None
+            if whole is not None:
+                self._call.redaction.spoken.append(whole)
+
+    def _lists(
+        self, survey: tree.Survey, calls: Sequence[Json], kept: Set[int], restored: list[tuple[Span, Spelled]]
+    ) -> bool:
         """Judge strings of lists within tool calls, and within JSON in a string, that make one text."""
         values = [*calls, *survey.roots, *(nested.root for nested in survey.nested)]
         roots = [(at, "", value) for at, value in enumerate(values)]
         changed = False
         for field, spans in gather(survey, roots) if roots else ():
             judge = self._judge(field.pieces[0].channel, self._restoration.at(spans[0], kept))
-            changed |= judge_whole(field, judge, certain=True)
+            places = {(id(span.holder), span.key): span for span in spans}
+
+            def note(piece: Piece, spelled: Spelled, places: dict[tuple[int, object], Span] = places) -> None:
+                restored.append((places[id(piece.holder), piece.key], spelled))
+
+            changed |= judge_whole(field, judge, certain=True, note=note if self._restores else None)
             for span in spans:
                 text = span.holder[span.key]
                 if span.nested is not None:
@@ -328,6 +365,8 @@ class AnswerFilter:
             window = self._windows[channel] = self._screen.scanner.window(self._screen.limit)
             if self._gates:
                 self._guards[channel] = tuple(gate.guard(self._call) for gate in self._gates)
+            if self._restores:
+                self._spoken[channel] = Spoken()
         elements = self._elements.get(channel)
         if element and elements is None:
             elements = self._elements[channel] = Elements(self._element, len(window.pending))
@@ -337,10 +376,16 @@ class AnswerFilter:
         found = segment.findings
         if elements is not None:
             found = elements.merge(len(segment.text), found)
-        out = self._act(segment.text, found, self._restoration.of(channel)) if found else segment.text
+        spoken = self._spoken.get(channel)
+        if found or spoken is not None:
+            out = self._act(segment.text, found, self._restoration.of(channel), spoken)
+        else:
+            out = segment.text
         if out and self._gates:
             for guard in self._guards[channel]:
                 out = guard.feed(out)
+        if spoken is not None:
+            spoken.leave(out)
         return out
 
     def _told(self, channel: Channel, text: str) -> bool:
@@ -355,6 +400,11 @@ class AnswerFilter:
         pending = window.pending
         return "@" in pending or len(pending) > _TELLING or sum(map(str.isdigit, pending)) > _DIGITS
 
+    def _spell(self, piece: Piece, spelled: Spelled) -> None:
+        """Take down how the model spelled what was restored in a text of a stream that keeps its order."""
+        if piece.field.text:
+            self._call.redaction.spoken.append(spelled._replace(kind=kind_of(piece.key)))
+
     def _judge_of(self, piece: Piece) -> FieldJudge:
         """The judge of the text that begins with a piece in a field."""
         return self._judge(piece.channel, signed=piece.field.signed)
@@ -368,17 +418,19 @@ class AnswerFilter:
                 tuple(Unchanged(gate.guard(self._call)) for gate in self._gates),
                 self._no_edits,
                 self._element,
+                NOTHING,
             )
         return FieldJudge(
             self._screen.scanner.window(self._screen.limit),
             tuple(gate.guard(self._call) for gate in self._gates),
-            partial(self._edits, restorer=restorer or self._restoration.of(channel)),
+            self._edits,
             self._element,
+            restorer or self._restoration.of(channel),
         )
 
-    def _no_edits(self, text: str, findings: Sequence[Finding]) -> list[Edit]:
+    def _no_edits(self, text: str, findings: Sequence[Finding], restorer: Restorer) -> list[Edit]:
         """Nothing stands in place of what was found in a signed text. Raises Refusal where something would have to."""
-        if any(text[start:end] != instead for start, end, instead in self._edits(text, findings, NOTHING)):
+        if any(text[start:end] != instead for start, end, instead in self._edits(text, findings, restorer)):
             raise signed_refusal()
         return []
 
@@ -402,9 +454,14 @@ class AnswerFilter:
         elements = self._elements.pop(channel, None)
         if elements is not None:
             found = elements.merge(len(segment.text), found)
-        out = self._act(segment.text, found, self._restoration.of(channel))
+        spoken = self._spoken.pop(channel, None)
+        out = self._act(segment.text, found, self._restoration.of(channel), spoken)
         for guard in self._guards.pop(channel, ()):
             out = guard.feed(out) + guard.close()
+        if spoken is not None:
+            spoken.leave(out)
+            if (spelled := spoken.spelled()) is not None:
+                self._call.redaction.spoken.append(spelled._replace(kind=kind_of(channel[1])))
         return out
 
     def _comment(self, raw: bytes) -> bytes:
@@ -417,11 +474,14 @@ class AnswerFilter:
 
     # Judging
 
-    def _act(self, text: str, findings: Sequence[Finding], restorer: Restorer) -> str:
+    def _act(self, text: str, findings: Sequence[Finding], restorer: Restorer, spoken: Spoken | None = None) -> str:
         """Restore, redact or block what was found."""
         parts: list[str] = []
         at = 0
-        for start, end, instead in self._edits(text, findings, restorer):
+        edits = self._edits(text, findings, restorer)
+        if spoken is not None:
+            spoken.judge(text, edits, restorer)
+        for start, end, instead in edits:
             parts += text[at:start], instead
             at = end
         parts.append(text[at:])
@@ -429,18 +489,21 @@ class AnswerFilter:
 
     def _edits(self, text: str, findings: Sequence[Finding], restorer: Restorer) -> list[Edit]:
         """What has to stand in place of what was found."""
-        said = [(one[0], one[1], self._instead(one[2], text[one[0] : one[1]], restorer)) for one in findings]
-        return [(start, end, instead) for start, end, instead in said if instead is not None]
+        edits: list[Edit] = []
+        for start, end, entity, *_ in findings:
+            value = text[start:end]
+            if entity in _WRITTEN and (back := restorer.value(value)) is not None:
+                edits.append(Restored(start, end, back))
+            elif (instead := self._instead(entity, value, restorer)) is not None:
+                edits.append((start, end, instead))
+        return edits
 
     def _instead(self, entity: str, value: str, restorer: Restorer) -> str | None:
         """What stands in place of one finding; None: it may stay."""
         if entity == LIKE:
-            return restorer.value(value)
-        if entity == PLACEHOLDER:
-            restored = restorer.value(value)
-            if restored is None and value[:1] == "<":  # one that is not ours may hide something, as brackets would not
-                restored = f"<{self._text(value[1:-1], restorer)}>"
-            return restored
+            return None
+        if entity == PLACEHOLDER:  # one that is not ours may hide something, as brackets would not
+            return f"<{self._text(value[1:-1], restorer)}>" if value[:1] == "<" else None
         secret = entity.startswith("SECRET_")
         if not secret and (value in self._known or self._allows(entity)):
             return None

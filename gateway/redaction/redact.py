@@ -5,29 +5,39 @@ config allows it, a fault of the vault ends the call, and so does any other on t
 
 A masked value becomes a placeholder `<ENTITY_n>`, n counting up within the workflow, the same for the same value in
 every call; the vault keeps the value encrypted. Only placeholders that stand for values of this very request are
-restored in its answer. Text that already looks like one of them is escaped, so that nobody can forge one: it becomes a
-placeholder itself, `<LITERAL_n>`, and comes back as it was.
+restored in its answer. Text that already looks like a placeholder of a type that may be masked is escaped, so that
+nobody can forge one: it becomes a placeholder itself, `<LITERAL_n>`, and comes back as it was.
+
+Edits are stable: what becomes of a text depends on the workflow and on that text, never on what else the request holds,
+so that a history leaves as the same bytes in every turn. Values are numbered in the order of the conversation, after
+what stands before it (definitions of tools): so a workflow of one call numbers a conversation that only grows the same
+each time. What was restored in an answer leaves in the model's own spelling (see `spellings`).
 """
 
 from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import partial
 from operator import itemgetter
-from typing import Protocol
+from typing import Protocol, get_args
+
+import orjson
 
 from gateway.budget import PASSING, Spent
-from gateway.call import NO_OBLIGATIONS, Call, Finding, Obligations, Redaction, Share, Signed, Span, value_of
-from gateway.config.sections import Action
+from gateway.call import NO_OBLIGATIONS, Call, Finding, Nested, Obligations, Redaction, Share, Signed, Span, value_of
+from gateway.config.sections import Action, Named
 from gateway.config.sections import Pii as PiiConfig
+from gateway.detect.personal import placeholders, scanner
 from gateway.detect.personal.placeholders import LIKE, WRITTEN
+from gateway.detect.secrets.scanner import TYPES as SECRET_TYPES
 from gateway.detect.unscannable import UNSCANNABLE
 from gateway.dialects import tree
 from gateway.errors import Refusal, trace
 from gateway.redaction.actions import Actions, Rules
 from gateway.redaction.restore import LITERAL, Names, keeps
+from gateway.redaction.spellings import Spelled, Spellings
 from gateway.redaction.texts import Generations
 from gateway.redaction.vault import Seal
 from gateway.scheduling.lanes import SMALL, apart, pause
@@ -35,6 +45,7 @@ from gateway.stores import StoreUnavailable
 
 PLACEHOLDER = WRITTEN
 _BESIDE = (LIKE, UNSCANNABLE)  # findings that are no personal data begin so
+_SPELLED = f"{LIKE}_SPELLED"  # what a model wrote where a value was restored
 # What providers give their callers to bring back: theirs to read, nobody else's.
 _PROVIDERS_OWN = frozenset({"signature", "thought_signature", "thoughtSignature", "encrypted_content"})
 _REMEMBER = 5_000  # numbers of a generation kept in memory, so that a value seen before costs no trip to the store
@@ -54,10 +65,29 @@ class Vault(Protocol):
         ...
 
 
-class Redactor:
-    """The stage, compiled for one configuration."""
+class Respelled(Finding):
+    """What a model wrote where a value was restored in its text."""
 
-    def __init__(self, config: PiiConfig, vault: Vault, seal: Seal, canonical: Callable[[str], str]) -> None:
+    instead: str = ""
+
+
+class Redactor:
+    """The stage, compiled for one configuration.
+
+    `ttl` is how many seconds a workflow's record is kept after its last call, `own` are entity types beside those that
+    are always known. Without `spellings` what was restored goes out in our own spelling.
+    """
+
+    def __init__(
+        self,
+        config: PiiConfig,
+        vault: Vault,
+        seal: Seal,
+        canonical: Callable[[str], str],
+        ttl: float = 86400,
+        own: Collection[str] = (),
+        spellings: Spellings | None = None,
+    ) -> None:
         self._rules = Rules(config, canonical)
         self._canonical = canonical
         self._restore = config.restore
@@ -66,8 +96,11 @@ class Redactor:
         self._block_blobs = config.unscannable == "block"
         self._vault = vault
         self._seal = seal
-        self._ttl = config.ttl
-        self._fresh = min(_FRESH, config.ttl / 2)
+        self._ttl = ttl
+        self._fresh = min(_FRESH, ttl / 2)
+        types = {*scanner.entities(), *SECRET_TYPES, *get_args(Named), *own}
+        self._types = {entity: placeholders.name(entity) for entity in types}
+        self.spellings = spellings
         self._numbers: Generations[tuple[str, float]] = Generations(_REMEMBER)
 
     async def redact(self, call: Call) -> None:
@@ -94,7 +127,7 @@ class Redactor:
         return self._rules.base.allows(entity)
 
     async def _act(self, call: Call, actions: Actions, duties: Obligations) -> None:
-        redaction = Redaction(changed=call.redaction.changed, allows=actions.allows)
+        redaction = Redaction(changed=call.redaction.changed, spelled=call.redaction.spelled, allows=actions.allows)
         redaction.keeps = keeps(self._restore_tools, duties.no_restore) if duties.no_restore else self._keeps
         call.redaction = redaction
         if not call.found:
@@ -132,14 +165,32 @@ class Redactor:
                 "or ask the operator about pii.entities.",
                 detail={"entities": sealed},
             )
+        spelled = await self._spelled(call, actions, redaction) if self._restore else {}
+        if spelled:
+            found = _respelled(found, spelled, call.spans)
+            masked = _masked(found, actions)
         if masked:
             await self._number(call, masked)
         escapes: dict[str, str] = {}
-        if masked and self._restore:
+        if self._restore:
             redaction.restore = await apart(call, len(masked), partial(_by_placeholder, masked))
-            escapes = await self._escape(call, found, redaction)
+            for one in spelled.values():
+                redaction.restore |= one.values
+                redaction.known |= frozenset(one.values.values())
+            escapes = await self._escape(call, found, actions, redaction)
         replace = partial(self._replaced, call, found, actions, masked, escapes, redaction)
         redaction.changed |= await apart(call, size, replace)
+
+    async def _spelled(self, call: Call, actions: Actions, redaction: Redaction) -> Mapping[int, Spelled]:
+        """The texts of past answers that go out in the model's own spelling: those that hold what may be masked now."""
+        known = redaction.spelled
+        if known is None:
+            known = redaction.spelled = await self.spellings.look(call) if self.spellings is not None else {}
+        return {
+            key: one
+            for key, one in known.items()
+            if all(entity == LITERAL or actions.of(entity) == "mask" for entity in one.types())
+        }
 
     def _replaced(
         self,
@@ -158,12 +209,19 @@ class Redactor:
         ]
         changed = tree.write_all([(span, text) for span, text in texts if text != tree.read(span)])
         tree.fold(call.nested)
+        if known := redaction.spelled:
+            for nested in call.nested:
+                if (one := known.get(id(nested))) is not None:
+                    changed |= _rewrite(nested, one)
         return changed
 
-    async def _escape(self, call: Call, found: Found, redaction: Redaction) -> dict[str, str]:
-        """What the caller's own text becomes where it could be taken for a placeholder of this request."""
+    async def _escape(self, call: Call, found: Found, actions: Actions, redaction: Redaction) -> dict[str, str]:
+        """What the caller's own text becomes where it could be taken for a placeholder of a type that may be masked.
+
+        Whether there is such a placeholder by now does not matter: the text must read the same in every turn.
+        """
         literals: dict[tuple[str, str], str] = {}
-        likes: set[str] = set()
+        likes: dict[str, None] = {}  # in the order in which they are numbered
 
         def note(_: str, spelling: str) -> str:
             literals[LITERAL, spelling] = ""
@@ -171,8 +229,10 @@ class Redactor:
 
         def look() -> Names:
             for span, findings in found:
-                likes.update(value_of(span.text, finding) for finding in findings if finding.entity == LIKE)
-            names = Names([*redaction.restore] if likes else (), literals=True)
+                likes.update({value_of(span.text, finding): None for finding in findings if finding.entity == LIKE})
+            if not likes:
+                return Names(())
+            names = Names([*redaction.restore], types=self._masked_types(actions))
             for like in likes:
                 names.replace(like, note)
             return names
@@ -187,6 +247,11 @@ class Redactor:
             return {}
         await self._number(call, literals)
         return await apart(call, size, partial(write, names))
+
+    def _masked_types(self, actions: Actions) -> frozenset[str]:
+        """The names of the entity types that may be masked, and that of escaped text; none where no type is."""
+        masked = [name for entity, name in self._types.items() if actions.of(entity) == "mask"]
+        return frozenset([*masked, LITERAL] if masked else ())
 
     async def _number(self, call: Call, masked: dict[tuple[str, str], str]) -> None:
         """Give every masked value its placeholder: from memory, or from the vault."""
@@ -243,7 +308,9 @@ class Redactor:
         for finding in findings:
             start, end, entity, _ = finding
             value = value_of(text, finding)
-            if entity.startswith(_BESIDE):
+            if isinstance(finding, Respelled):
+                instead = finding.instead
+            elif entity.startswith(_BESIDE):
                 if value not in escapes or _placeholders_stay(span, redaction):
                     continue
                 instead = escapes[value]
@@ -324,6 +391,67 @@ def _in_signed(found: Found, actions: Actions) -> list[str]:
             if not it.entity.startswith(_BESIDE) and actions.of(it.entity) != "allow"
         }
     )
+
+
+def _masked(found: Found, actions: Actions) -> dict[tuple[str, str], str]:
+    """The values to be masked, which have no placeholders yet."""
+    masked: dict[tuple[str, str], str] = {}
+    for span, findings in found:
+        for finding in findings:
+            entity = finding.entity
+            if not entity.startswith(_BESIDE) and _is_first(finding) and actions.of(entity) == "mask":
+                masked[entity, value_of(span.text, finding)] = ""
+    return masked
+
+
+def _respelled(found: Found, spelled: Mapping[int, Spelled], spans: Sequence[Span]) -> Found:
+    """What was found, with what models wrote in place of it in texts of theirs.
+
+    There, look-alikes of placeholders are the model's own words as well. A text with a share of what stands in several
+    is left as it is: its other parts say the rest.
+    """
+    known = {id(span): findings for span, findings in found}
+    told: list[tuple[Span, Sequence[Finding]]] = []
+    for span in spans:
+        findings = known.get(id(span), ())
+        one = spelled.get(id(span))
+        if one is not None and not any(isinstance(finding, Share) for finding in findings):
+            findings = _without(findings, one.edits)
+        if findings:
+            told.append((span, findings))
+    return told
+
+
+def _without(findings: Sequence[Finding], edits: Sequence[tuple[int, int, str]]) -> list[Finding]:
+    """Findings that touch no value that was restored and are no look-alikes, with the edits, sorted by place."""
+    kept: list[Finding] = []
+    values = [edit for edit in edits if edit[0] < edit[1]]
+    number = 0  # both are in order
+    for finding in findings:
+        while number < len(values) and values[number][1] <= finding.start:
+            number += 1
+        if finding.entity != LIKE and not (number < len(values) and values[number][0] < finding.end):
+            kept.append(finding)
+    clear = [*kept]
+    number = 0
+    for start, end, spelling in edits:
+        while number < len(clear) and clear[number].end <= start:
+            number += 1
+        if number < len(clear) and clear[number].start < start:
+            continue  # characters that were taken out of what is taken out now
+        said = Respelled(start, end, _SPELLED, 1.0)
+        said.instead = spelling
+        kept.append(said)
+    return sorted(kept)
+
+
+def _rewrite(nested: Nested, one: Spelled) -> bool:
+    """Write the JSON of a tool call as the model wrote it, where it says the same; True if it was written."""
+    ((_, _, said),) = one.edits
+    if said == nested.holder[nested.key] or orjson.loads(said) != nested.root:
+        return False
+    nested.holder[nested.key] = said
+    return True
 
 
 def _by_placeholder(masked: Mapping[tuple[str, str], str]) -> dict[str, str]:

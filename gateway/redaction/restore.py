@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping, Sequence, Set
 from fnmatch import fnmatchcase
-from typing import Any
+from typing import Any, NamedTuple
 
 from gateway.call import Call, Json, Span
 from gateway.config.sections import RestoreTools
@@ -21,14 +21,25 @@ LITERAL = "LITERAL"
 """The type of what only looked like a placeholder: the caller's own text, which anyone may see."""
 
 
+class Restored(NamedTuple):
+    """An edit of an answer's text that puts a value in place of a placeholder: `instead` stands for [start, end)."""
+
+    start: int
+    end: int
+    instead: str
+
+
 class Names:
-    """Which placeholder a spelling means, among those of one request. `literals`: any number of that type is one."""
+    """Which placeholder a spelling means, among those of one request.
 
-    __slots__ = ("_literals", "_names", "_written")
+    `types` are names of entity types (see `placeholders.name`): with any number, each is a placeholder of its own.
+    """
 
-    def __init__(self, written: Sequence[str], *, literals: bool = False) -> None:
+    __slots__ = ("_names", "_types", "_written")
+
+    def __init__(self, written: Sequence[str], *, types: Set[str] = frozenset()) -> None:
         self._written = frozenset(written)
-        self._literals = literals
+        self._types = types
         self._names: dict[str, str | None] = {}
         for one in written:
             name = placeholders.name(one)
@@ -54,7 +65,7 @@ class Names:
         if spelling in self._written:
             return spelling
         name = placeholders.name(spelling)
-        if self._literals and name.startswith(LITERAL) and name.removeprefix(LITERAL).isdigit():
+        if self._types and placeholders.is_typed(name, self._types):
             return spelling
         return self._names.get(name)
 
@@ -79,6 +90,19 @@ class Restorer:
             return None
         restored = self.prepare().replace(spelling, self._write)
         return None if restored == spelling else restored
+
+    def meant(self, spelling: str) -> dict[str, str]:
+        """The placeholders that a spelling holds, with their values."""
+        if spelling in self._values:
+            return {spelling: self._values[spelling]}
+        found: dict[str, str] = {}
+
+        def note(placeholder: str, spelling: str) -> str:
+            found[placeholder] = self._values[placeholder]
+            return spelling
+
+        self.prepare().replace(spelling, note)
+        return found
 
     def prepare(self) -> Names:
         """The spellings of the placeholders: made once they are asked for, of many values not on the event loop."""

@@ -51,6 +51,7 @@ from gateway.record.upload import Uploads
 from gateway.redaction.content import Contents
 from gateway.redaction.names import Names
 from gateway.redaction.redact import Redactor
+from gateway.redaction.spellings import Spellings
 from gateway.redaction.texts import Texts
 from gateway.redaction.vault import Seal, master_key
 from gateway.scheduling.lanes import Lanes
@@ -255,7 +256,9 @@ def build(
         look = own.scanning(look)
     redactor = None
     if config.pii is not None and seal is not None:
-        redactor = Redactor(config.pii, shared.store, seal, pii_scan.canonical)
+        own_types, ttl = scanner.own_types if scanner is not None else (), config.quotas.ttl
+        spellings = Spellings(shared.store, seal, ttl)
+        redactor = Redactor(config.pii, shared.store, seal, pii_scan.canonical, ttl, own_types, spellings)
     return Runtime(
         config=config,
         identity=identity,

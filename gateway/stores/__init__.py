@@ -23,9 +23,12 @@ Role = Literal["gateway", "cli"]
 Clock = Callable[[], float]
 Sealed = tuple[str, bytes, bytes]  # entity, digest of the value, ciphertext
 Unsealed = tuple[str, int, bytes]  # entity, number within the workflow, ciphertext
+Spelling = tuple[bytes, bytes]  # digest of a text and its place, ciphertext
 
 FOREVER = 2**53 - 1  # the largest integer that a Lua number holds exactly; amounts never pass it
 DEFAULT_TTL = 86400  # seconds a workflow is kept that was frozen before its first call
+SPELLINGS = 1024  # spellings that a vault keeps, and
+SPELLINGS_SIZE = 512 * 1024  # bytes of them; the oldest go
 
 
 class Kept(NamedTuple):
@@ -178,10 +181,25 @@ class Store(Protocol):
         """
 
     async def seal(self, team: str, correlation_id: str, items: Sequence[Sealed], ttl: float) -> list[int]:
-        """Keep ciphertexts for `ttl` seconds; returns each value's number, from 1 for an entity, always the same."""
+        """Keep ciphertexts; returns each value's number, from 1 for an entity, the same as long as the vault lives.
+
+        A vault lives as long as the record of its workflow; where there is no record, for `ttl` seconds.
+        """
 
     async def unseal(self, team: str, correlation_id: str) -> list[Unsealed]:
-        """All that the vault holds for a workflow and that has not expired."""
+        """All values that the vault holds for a workflow and that have not expired."""
+
+    async def spell(self, team: str, correlation_id: str, items: Sequence[Spelling], ttl: float) -> None:
+        """Keep spellings in the vault, the newest `SPELLINGS`; of two with the same digest the first stays."""
+
+    async def spellings(self, team: str, correlation_id: str, digests: Sequence[bytes]) -> list[bytes | None]:
+        """The ciphertext of each digest; None where the vault has none."""
+
+    async def strip(self, team: str, correlation_id: str, tools: Sequence[str]) -> None:
+        """Remember tools that were taken out of a request; the workflow's next reservations have them in `stripped`.
+
+        The workflow has a call in flight. It remembers the newest `STRIPPED`.
+        """
 
     async def begin(self, team: str, key: str, digest: bytes, lease: int) -> Begun:
         """Take an idempotency key for a call, or say why not. Of many at once, one is told "new".

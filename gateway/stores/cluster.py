@@ -131,4 +131,4 @@ def _whole(ask: Ask, parts: Sequence[tuple[Placed, Reservation]]) -> Reservation
         places |= {place: balance for (place, _), balance in zip(debits, got.balances, strict=True)}
     _, home = parts[0]
     balances = tuple([places[place] for place in range(len(ask.debits))])
-    return Reservation(ask, balances, home.chain, home.path, home.history)
+    return Reservation(ask, balances, home.chain, home.path, home.history, home.stripped)

@@ -79,7 +79,8 @@ class Counters:
         if (refused := self._refused(record, ask, now)) is None:
             if not ask.debits and ask.bare:
                 known = record.history if ask.history else None
-                return Reservation(ask, (), record.chain(ask.agent) if ask.look else (), (), known)
+                chain = record.chain(ask.agent) if ask.look else ()
+                return Reservation(ask, (), chain, (), known, record.stripped)
             balances: list[Balance] = []
             repeats = len(record.repeats)
             behind = bool(record.turn) and record.turn != ask.id and now < record.turn_ends
@@ -106,7 +107,7 @@ class Counters:
                 if ask.tools:
                     record.show(ask.tools)
                 told = record.history if ask.history else None
-                return Reservation(ask, tuple(balances), record.chain(ask.agent), path, told)
+                return Reservation(ask, tuple(balances), record.chain(ask.agent), path, told, record.stripped)
         self._note(record, ask, refused, now)
         return refused
 
@@ -146,6 +147,13 @@ class Counters:
         if done and labels:
             record.set_labels(labels)
         return Marked(done, record.history)
+
+    def strip(self, team: str, correlation_id: str, tools: Sequence[str], now: int) -> Record | None:
+        """Remember tools that were taken out of a request; None if there is no record of the workflow."""
+        record = self.record(team, correlation_id, now)
+        if record is not None:
+            record.strip(tools)
+        return record
 
     def overdue(self, now: int) -> list[Ask]:
         """Reservations that nobody has ended in time."""

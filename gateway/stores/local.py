@@ -26,6 +26,7 @@ from gateway.stores import (
     End,
     Key,
     Sealed,
+    Spelling,
     StoreUnavailable,
     Unsealed,
     Workflow,
@@ -76,6 +77,7 @@ class LocalStore:
         self._tried: set[str] = set()  # reservations that Redis may have heard of
         # What flowed through workflows while this gateway was alone, labels and tools, for Redis to take over.
         self._flowed: dict[tuple[str, str], tuple[dict[str, None], dict[str, None]]] = {}
+        self._stripped: dict[tuple[str, str], dict[str, None]] = {}  # and tools that were taken out
         self._waiting = Waiting()
         self._keys: list[Key] = []
         self._keys_version = 0
@@ -157,6 +159,19 @@ class LocalStore:
         if alone.done and labels:
             self._flows(team, correlation_id)[0].update(dict.fromkeys(labels))
         return alone
+
+    async def strip(self, team: str, correlation_id: str, tools: Sequence[str]) -> None:
+        while self._gate is not None:
+            await asyncio.shield(self._gate)
+        if not self.local:
+            try:
+                await self._remote.strip(team, correlation_id, tools)
+            except StoreUnavailable as error:
+                self._lose(error)
+            else:
+                return
+        self._counters.strip(team, correlation_id, tools, self._now())
+        self._stripped.setdefault((team, correlation_id), {}).update(dict.fromkeys(tools))
 
     def _flows(self, team: str, correlation_id: str) -> tuple[dict[str, None], dict[str, None]]:
         return self._flowed.setdefault((team, correlation_id), ({}, {}))
@@ -253,6 +268,9 @@ class LocalStore:
         for name, (labels, tools) in list(self._flowed.items()):
             await self._remote.enter(*name, list(labels), list(tools))
             self._flowed.pop(name)
+        for name, stripped in list(self._stripped.items()):
+            await self._remote.strip(*name, list(stripped))
+            self._stripped.pop(name)
 
     async def _enter_ended(self) -> None:
         async with self._entering:
@@ -315,6 +333,12 @@ class LocalStore:
 
     async def unseal(self, team: str, correlation_id: str) -> list[Unsealed]:
         return await self._there().unseal(team, correlation_id)
+
+    async def spell(self, team: str, correlation_id: str, items: Sequence[Spelling], ttl: float) -> None:
+        await self._there().spell(team, correlation_id, items, ttl)
+
+    async def spellings(self, team: str, correlation_id: str, digests: Sequence[bytes]) -> list[bytes | None]:
+        return await self._there().spellings(team, correlation_id, digests)
 
     async def begin(self, team: str, key: str, digest: bytes, lease: int) -> Begun:
         return await self._there().begin(team, key, digest, lease)

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
 
-from gateway.call import LABELS, NO_HISTORY, PATH, REPEATS, TOOLS, Debit, History
+from gateway.call import LABELS, NO_HISTORY, PATH, REPEATS, STRIPPED, TOOLS, Debit, History
 from gateway.stores import DEFAULT_TTL, FOREVER, State, Workflow
 
 MICRO = 1_000_000
@@ -71,6 +71,7 @@ class Record:
     turn: str = ""
     turn_ends: int = 0
     history: History = NO_HISTORY
+    stripped: tuple[str, ...] = ()  # tools that policies took out of its requests
     who: bytes = b""  # agents and path as they are kept; made anew when the record is dirty
     flow: bytes = b""  # and so the history
     dirty: bool = True
@@ -112,6 +113,12 @@ class Record:
         known = self.history.tools
         if fresh := tuple([tool for tool in tools if tool not in known]):
             self._remember(self.history._replace(tools=(*known, *fresh)[-TOOLS:]))
+
+    def strip(self, tools: Sequence[str]) -> None:
+        """Tools were taken out of a request."""
+        if fresh := [tool for tool in dict.fromkeys(tools) if tool not in self.stripped]:
+            self.stripped = (*self.stripped, *fresh)[-STRIPPED:]
+            self.dirty = True
 
     def set_labels(self, labels: Sequence[str]) -> None:
         """Policies set labels; what an operator took off stays off."""

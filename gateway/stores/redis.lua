@@ -17,13 +17,16 @@
 --                                  release refuses too), opened, turn (until when, call), t:<quota key> = top-ups;
 --                                  rn and r<slot>, the ring of its counters of repeats;
 --                                  labels, cleared, tools = names, each after a line feed, and fv, their version;
+--                                  stripped = tools taken out of its requests, as a JSON list, and then `more` with it;
 --                                  changed, the name of the last change by hand
 --   mg1:{team}:open                zset: reservations in flight, scored by when they lapse; the member says all
 --                                  that ending one needs, so ZREM is the proof that it had not ended before
 --   mg1:{team}:seen                zset: correlation ids by last call
 --   mg1:{team}:alone               zset: calls that were admitted without Redis and entered later, by when they are
 --                                  forgotten; the workflow's field `alone` counts them
---   mg1:{team}:v:<correlation id>  hash, the vault: ends, n:<entity>, d:<entity>:<digest>, c:<entity>:<number>
+--   mg1:{team}:v:<correlation id>  hash, the vault: ends, first (that of the workflow's record, where there is one),
+--                                  n:<entity>, d:<entity>:<digest>, c:<entity>:<number>; spellings s:<digest>, their
+--                                  digests in order sd:<number>, sn and so, the newest and the oldest number, sb, bytes
 --   mg1:{team}:i:<key>             hash, an answer kept under an idempotency key: digest, ends, and owner or sealed
 --   mg1:{..}:b:<bucket>            string: level and time of a token bucket
 -- A bucket that teams share has a slot of its own:
@@ -80,11 +83,18 @@ local function forget_expired(key, ends)
   return true
 end
 
+-- A workflow's vault lives as long as its record. It is in the same slot.
+local function keep_vault(work, kept_ms)
+  redis.call("PEXPIRE", (string.gsub(work, "}:w:", "}:v:", 1)), kept_ms)
+end
+
 -- `at`: the name of a further time to set; `ended` is what replicas watch whose calls wait for room.
 local function touch(key, seen, id, ends, kept_ms, at)
   ends = math.max(tonumber(ends or 0), now + kept_ms * 1000)
   redis.call("HSET", key, at or "last", int(now), "last", int(now), "ends", int(ends))
-  redis.call("PEXPIRE", key, int(math.ceil((ends - now) / 1000)))
+  local kept = int(math.ceil((ends - now) / 1000))
+  redis.call("PEXPIRE", key, kept)
+  keep_vault(key, kept)
   redis.call("ZADD", seen, int(now), id)
 end
 
@@ -165,14 +175,17 @@ end
 --       chained, look, history, tools], 4 member; a debit is [bucket (index into KEYS, 0: quota), unit:key, amount,
 --       limit, refill, name]
 -- Returns "ok" and for each debit "remaining reset_ms" ("more" and "remaining reset_ms topped_up" with top-ups), or
--- "reason index used held retry_ms limit" (index, retry -1: none); where the history is wanted, NUL and it come last
+-- "reason index used held retry_ms limit" (index, retry -1: none); where the history is wanted, NUL and it follow, then,
+-- where tools were taken out of the workflow's requests, SOH and those
 local function reserve()
   local work, open, seen = KEYS[1], KEYS[2], KEYS[3]
   local id, agent, seconds, ttl, lapse, debits, idle, strict, insists, call, chained, look, history, tools =
     unpack(cjson.decode(ARGV[3]))
   local member = ARGV[4]
+  local stripped = false
   local function with_history(answer)
-    return history and answer .. "\0" .. history_of(work) or answer
+    answer = history and answer .. "\0" .. history_of(work) or answer
+    return stripped and answer .. "\1" .. stripped or answer
   end
 
   local fields = { "state", "reason", "first", "since", "ends", "last", "more", "a:" .. agent, "path", "limits" }
@@ -189,10 +202,10 @@ local function reserve()
 
   local over, opened, turn, topups = false, false, false, false
   if got[7] and not fresh then
-    local names = { "over", "opened", "turn" }
-    for i = 1, #debits do names[3 + i] = "t:" .. quota_key(debits[i][2]) end
+    local names = { "over", "opened", "turn", "stripped" }
+    for i = 1, #debits do names[4 + i] = "t:" .. quota_key(debits[i][2]) end
     local more = redis.call("HMGET", work, unpack(names))
-    over, opened, turn, topups = more[1], more[2], more[3], { unpack(more, 4, 3 + #debits) }
+    over, opened, turn, stripped, topups = more[1], more[2], more[3], more[4], { unpack(more, 5, 4 + #debits) }
   end
   local function limit_of(i)
     return topups and topups[i] and math.min(FOREVER, debits[i][4] + topups[i]) or debits[i][4]

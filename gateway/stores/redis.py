@@ -30,16 +30,15 @@ from gateway.stores import (
     Clock,
     End,
     Key,
-    Sealed,
     State,
     StoreUnavailable,
-    Unsealed,
     Workflow,
     actual,
     charges,
 )
 from gateway.stores.reach import check_version, reach
 from gateway.stores.redis_answers import RedisAnswers
+from gateway.stores.redis_vault import RedisVault
 from gateway.stores.waiting import Waiting
 
 _PARTS = ("redis_flow.lua", "redis.lua", "redis_kept.lua")
@@ -87,6 +86,8 @@ class RedisStore:
         self._waiting = Waiting(self._last_ended)
         answers = self._answers = RedisAnswers(self._call, _answer)
         self.begin, self.finish, self.abandon = answers.begin, answers.finish, answers.abandon
+        vault = RedisVault(self._call, lambda team, id: [_vault(team, id), _work(team, id)])
+        self.seal, self.unseal, self.spell, self.spellings = vault.seal, vault.unseal, vault.spell, vault.spellings
 
     async def open(self) -> None:
         await check_version(self._batch)
@@ -142,6 +143,9 @@ class RedisStore:
     async def enter(self, team: str, correlation_id: str, labels: Sequence[str], tools: Sequence[str]) -> None:
         """Take over what was seen of a workflow's flow without Redis."""
         await self._call("enter", [_work(team, correlation_id)], orjson.dumps((labels, tools)))
+
+    async def strip(self, team: str, correlation_id: str, tools: Sequence[str]) -> None:
+        await self._call("strip", [_work(team, correlation_id)], orjson.dumps(tools))
 
     async def settle(self, reservation: Reservation, used: Mapping[str, int], state: End) -> bool:
         ask = reservation.ask
@@ -313,22 +317,6 @@ class RedisStore:
         if gone:
             await self._batch.call("ZREM", _seen(team), *gone)
 
-    # Vault
-
-    async def seal(self, team: str, correlation_id: str, items: Sequence[Sealed], ttl: float) -> list[int]:
-        flat = [part for item in items for part in (item[0], item[1].hex(), item[2])]
-        numbers: list[int] = await self._call("seal", [_vault(team, correlation_id)], round(ttl * 1000), *flat)
-        return numbers
-
-    async def unseal(self, team: str, correlation_id: str) -> list[Unsealed]:
-        flat = await self._call("unseal", [_vault(team, correlation_id)])
-        found: list[Unsealed] = []
-        for field, ciphertext in zip(flat[::2], flat[1::2], strict=True):
-            if field.startswith(b"c:"):
-                entity, _, number = field[2:].decode().rpartition(":")
-                found.append((entity, int(number), ciphertext))
-        return sorted(found)
-
     # Keys
 
     async def keys(self) -> list[Key]:
@@ -438,6 +426,8 @@ def _ask(team: str, member: bytes) -> Ask:
 
 def outcome(ask: Ask, reply: bytes) -> Reservation | Rejection:
     """What the script answered to a call that asks."""
+    reply, _, taken_out = reply.partition(b"\1")
+    stripped = tuple(orjson.loads(taken_out)) if taken_out else ()
     reply, told, flow = reply.partition(b"\0")
     history = _history(flow) if told else None
     counts, *agents = reply.decode().split("\n")
@@ -448,11 +438,12 @@ def outcome(ask: Ask, reply: bytes) -> Reservation | Rejection:
         path = tuple([orjson.loads(agent) for agent in agents[1:]]) if len(agents) > 3 else ()
     if reason == "ok":
         pairs = zip(numbers[::2], numbers[1::2], strict=True)
-        return Reservation(ask, tuple([Balance(left, reset / 1000) for left, reset in pairs]), chain, path, history)
+        balances = tuple([Balance(left, reset / 1000) for left, reset in pairs])
+        return Reservation(ask, balances, chain, path, history, stripped)
     if reason == "more":
         triples = zip(numbers[::3], numbers[1::3], numbers[2::3], strict=True)
         balances = tuple([Balance(left, reset / 1000, added) for left, reset, added in triples])
-        return Reservation(ask, balances, chain, path, history)
+        return Reservation(ask, balances, chain, path, history, stripped)
     index, used, held, retry, limit = numbers
     return Rejection(cast(Reason, reason), index, used, held, None if retry < 0 else retry / 1000, limit)
 

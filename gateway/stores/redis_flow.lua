@@ -5,6 +5,7 @@
 
 local TOOLS = 64
 local LABELS = 32
+local STRIPPED = 256
 
 -- What flowed through a workflow, as it is told to gateways: "version NUL labels NUL tools NUL cleared".
 local function history_of(work)
@@ -55,6 +56,21 @@ local function mark()
   local done = version == tonumber(got[2] or 0)
   if done and #labels > 0 then set_labels(KEYS[1], labels) end
   return (done and "1" or "0") .. "\0" .. history_of(KEYS[1])
+end
+
+-- KEYS: workflow. ARGV: 3 JSON [tools]: taken out of a request. Returns 1, or 0 if gone.
+local function strip()
+  local got = redis.call("HMGET", KEYS[1], "first", "stripped")
+  if not got[1] then return 0 end
+  local list, known = got[2] and cjson.decode(got[2]) or {}, {}
+  for _, tool in ipairs(list) do known[tool] = true end
+  for _, tool in ipairs(cjson.decode(ARGV[3])) do
+    if not known[tool] then list[#list + 1] = tool end
+    known[tool] = true
+  end
+  while #list > STRIPPED do table.remove(list, 1) end
+  if #list > 0 then redis.call("HSET", KEYS[1], "stripped", cjson.encode(list), "more", "1") end
+  return 1
 end
 
 -- KEYS: workflow. ARGV: 3 JSON [labels, tools]: what a gateway that was alone has seen flow. Returns 1, or 0 if gone.

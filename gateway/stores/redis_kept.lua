@@ -1,5 +1,8 @@
 -- The third part of the script, after redis.lua: changes by hand, the vault, kept answers, and the list of operations.
 
+local SPELLINGS = 1024
+local SPELLINGS_SIZE = 512 * 1024
+
 -- An operator sets a label, or takes one off. False where that is so already, or there would be too many.
 local function relabel(work, label, off)
   local from, to = "cleared", "labels"
@@ -63,6 +66,7 @@ local function change()
   local ends = math.max(known and tonumber(got[2]) or 0, now + ttl * 1000)
   redis.call("HSET", work, "ends", int(ends))
   redis.call("PEXPIRE", work, int(math.ceil((ends - now) / 1000)))
+  keep_vault(work, int(math.ceil((ends - now) / 1000)))
   return 1
 end
 
@@ -88,15 +92,30 @@ local function overdue()
   return redis.call("ZRANGEBYSCORE", KEYS[1], "-inf", int(now), "LIMIT", "0", ARGV[3])
 end
 
-local function expire_vault(key)
-  local ends = redis.call("HGET", key, "ends")
-  if ends and tonumber(ends) < now then redis.call("DEL", key) end
+-- Of every operation on a vault: it is that of the record of its workflow, or, where there is no record, one whose own
+-- time has not run out; any other is forgotten. Returns the record's `first` and `ends`, or nothing.
+local function open_vault(vault, work)
+  local kept, record = redis.call("HMGET", vault, "ends", "first"), redis.call("HMGET", work, "first", "ends")
+  local first, ends = record[1], tonumber(record[2] or 0)
+  if not first or ends < now then first, ends = false, 0 end
+  if kept[1] then
+    local alive = tonumber(kept[1]) >= now
+    if first and kept[2] then alive = first == kept[2] end
+    if not alive then redis.call("DEL", vault) end
+  end
+  return first, ends
 end
 
--- KEYS: vault. ARGV: 3 ttl ms, then for each item: entity, digest, ciphertext. Returns the numbers.
+local function renew_vault(vault, ttl, first, ends)
+  redis.call("HSET", vault, "ends", int(now + ttl * 1000))
+  if first then redis.call("HSET", vault, "first", first) end
+  redis.call("PEXPIRE", vault, int(math.max(ttl, math.ceil((ends - now) / 1000))))
+end
+
+-- KEYS: vault, workflow. ARGV: 3 ttl ms, then for each item: entity, digest, ciphertext. Returns the numbers.
 local function seal()
   local vault, ttl = KEYS[1], tonumber(ARGV[3])
-  expire_vault(vault)
+  local first, ends = open_vault(vault, KEYS[2])
   local numbers = {}
   for at = 4, #ARGV, 3 do
     local entity, digest, ciphertext = ARGV[at], ARGV[at + 1], ARGV[at + 2]
@@ -108,15 +127,47 @@ local function seal()
     end
     numbers[#numbers + 1] = tonumber(number)
   end
-  redis.call("HSET", vault, "ends", int(now + ttl * 1000))
-  redis.call("PEXPIRE", vault, int(ttl))
+  renew_vault(vault, ttl, first, ends)
   return numbers
 end
 
--- KEYS: vault. Returns the hash.
+-- KEYS: vault, workflow. Returns the hash.
 local function unseal()
-  expire_vault(KEYS[1])
+  open_vault(KEYS[1], KEYS[2])
   return redis.call("HGETALL", KEYS[1])
+end
+
+-- KEYS: vault, workflow. ARGV: 3 ttl ms, then for each spelling: digest, ciphertext. The first of a digest stays.
+local function spell()
+  local vault, ttl = KEYS[1], tonumber(ARGV[3])
+  local first, ends = open_vault(vault, KEYS[2])
+  local got = redis.call("HMGET", vault, "sn", "so", "sb")
+  local newest, oldest, bytes = tonumber(got[1] or 0), tonumber(got[2] or 1), tonumber(got[3] or 0)
+  for at = 4, #ARGV, 2 do
+    local digest, ciphertext = ARGV[at], ARGV[at + 1]
+    if not redis.call("HGET", vault, "s:" .. digest) then
+      newest, bytes = newest + 1, bytes + #ciphertext
+      redis.call("HSET", vault, "s:" .. digest, ciphertext, "sd:" .. int(newest), digest)
+    end
+    while newest - oldest >= SPELLINGS or bytes > SPELLINGS_SIZE do
+      local place = "sd:" .. int(oldest)
+      local gone = "s:" .. redis.call("HGET", vault, place)
+      bytes = bytes - #redis.call("HGET", vault, gone)
+      redis.call("HDEL", vault, gone, place)
+      oldest = oldest + 1
+    end
+  end
+  redis.call("HSET", vault, "sn", int(newest), "so", int(oldest), "sb", int(bytes))
+  renew_vault(vault, ttl, first, ends)
+  return 1
+end
+
+-- KEYS: vault, workflow. ARGV: 3 and on, digests. Returns the ciphertext of each, or nil.
+local function spellings()
+  open_vault(KEYS[1], KEYS[2])
+  local fields = {}
+  for at = 3, #ARGV do fields[#fields + 1] = "s:" .. ARGV[at] end
+  return redis.call("HMGET", KEYS[1], unpack(fields))
 end
 
 -- Answers kept under an idempotency key. KEYS: answer.
@@ -172,6 +223,9 @@ local operations = {
   overdue = overdue,
   seal = seal,
   unseal = unseal,
+  spell = spell,
+  spellings = spellings,
+  strip = strip,
   begin = begin,
   finish = finish,
   abandon = abandon,

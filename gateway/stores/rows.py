@@ -2,17 +2,40 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import orjson
 
 from gateway.call import NO_HISTORY, REPEATS, Ask, History
-from gateway.stores import Key
+from gateway.stores import SPELLINGS, Key
 from gateway.stores.record import Change, Count, Record
 from gateway.stores.writer import Bulk, Statement
 
 PUT_REPEATS = Bulk(8, "INSERT OR REPLACE INTO repeats VALUES (?, ?, ?, ?, ?, ?, ?, ?)")
+PUT_SPELLING = Bulk(9, "INSERT OR REPLACE INTO spellings VALUES (?, ?, ?, ?, ?, ?)")
+DROP_VAULT = (
+    "DELETE FROM sealed WHERE team = ? AND correlation_id = ?",
+    "DELETE FROM spellings WHERE team = ? AND correlation_id = ?",
+)
+EXPIRE = (
+    "DELETE FROM answers WHERE ends < ?",
+    """DELETE FROM repeats WHERE (team, correlation_id) IN
+       (SELECT team, correlation_id FROM workflows WHERE ends < ?) AND (team, correlation_id) NOT IN
+       (SELECT team, correlation_id FROM reservations)""",
+    """DELETE FROM workflows WHERE ends < ? AND (team, correlation_id) NOT IN
+       (SELECT team, correlation_id FROM reservations)""",
+    # After the workflows: a vault goes with the record of its workflow.
+    """DELETE FROM sealed WHERE (team, correlation_id) IN
+       (SELECT team, correlation_id FROM vaults WHERE ends < ? AND (team, correlation_id, first) NOT IN
+       (SELECT team, correlation_id, first FROM workflows))""",
+    """DELETE FROM spellings WHERE (team, correlation_id) IN
+       (SELECT team, correlation_id FROM vaults WHERE ends < ? AND (team, correlation_id, first) NOT IN
+       (SELECT team, correlation_id, first FROM workflows))""",
+    """DELETE FROM vaults WHERE ends < ? AND (team, correlation_id, first) NOT IN
+       (SELECT team, correlation_id, first FROM workflows)""",
+)
+"""What has expired by a time, in microseconds."""
 
 
 def workflow_row(record: Record) -> tuple[Any, ...]:
@@ -20,7 +43,8 @@ def workflow_row(record: Record) -> tuple[Any, ...]:
     counts = {key: (count.unit, count.used, count.lapsed) for key, count in record.counts.items()}
     if record.dirty or not record.who:
         record.who = orjson.dumps({"parents": record.agents, "path": record.path})
-        record.flow = b"" if record.history is NO_HISTORY else _copy(orjson.dumps(tuple(record.history)))
+        unseen = record.history is NO_HISTORY and not record.stripped
+        record.flow = b"" if unseen else _copy(orjson.dumps((*record.history, record.stripped)))
     return (
         record.team,
         record.correlation_id,
@@ -53,6 +77,11 @@ def repeats_rows(record: Record, ask: Ask) -> Iterator[Statement]:
             yield PUT_REPEATS, (*place, record.first, it.number, debit.key, it.used, it.lapsed)
 
 
+def spelling_rows(team: str, correlation_id: str, fresh: Sequence[tuple[int, bytes, bytes]]) -> list[Statement]:
+    """New spellings of a vault, (number, digest, ciphertext) each, as rows."""
+    return [(PUT_SPELLING, (team, correlation_id, it[0] % SPELLINGS, *it)) for it in fresh]
+
+
 def ordered(
     reason: str | None, kind: Any, ttl: int | None, topups: bytes | None, seconds: int | None, idle: int | None
 ) -> Change:
@@ -74,8 +103,9 @@ def record_of(row: tuple[Any, ...]) -> Record:
         told = {"parents": dict.fromkeys(told, ""), "path": told[-1:]}
     record.agents, record.path = told["parents"], told["path"]
     if flow:
-        labels, tools, cleared, version = orjson.loads(flow)
+        labels, tools, cleared, version, *stripped = orjson.loads(flow)
         record.history = History(tuple(labels), tuple(tools), tuple(cleared), version)
+        record.stripped = tuple(stripped[0]) if stripped else ()  # a release before had none
     record.counts = {k: Count(unit, used, 0, lapsed) for k, (unit, used, lapsed) in orjson.loads(counts).items()}
     return record
 

@@ -60,6 +60,13 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
         "ALTER TABLE keys ADD COLUMN expires REAL",
         "ALTER TABLE keys ADD COLUMN used REAL",
     ),
+    (
+        # A vault lives as long as the record of its workflow: `first` is when that record began, 0 without one.
+        "ALTER TABLE vaults ADD COLUMN first INTEGER NOT NULL DEFAULT 0",
+        # How models spelled what was restored, a ring for each workflow: a newer one takes the slot of the oldest.
+        """CREATE TABLE spellings (team TEXT, correlation_id TEXT, slot INTEGER, number INTEGER NOT NULL,
+           digest BLOB NOT NULL, ciphertext BLOB NOT NULL, PRIMARY KEY (team, correlation_id, slot)) WITHOUT ROWID""",
+    ),
 )
 
 

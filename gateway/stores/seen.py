@@ -38,6 +38,7 @@ class Standing:
     agents: dict[str, str] = field(default_factory=dict)  # each with who called it
     path: list[str] = field(default_factory=list)
     history: History = NO_HISTORY
+    stripped: tuple[str, ...] = ()
 
 
 class Seen:
@@ -61,6 +62,7 @@ class Seen:
             standing.agents |= zip(got.chain, ("", *got.chain), strict=False)
             standing.path = list(got.path or got.chain[-2:])
             standing.history = got.history or standing.history
+            standing.stripped = got.stripped or standing.stripped
             for debit, balance in zip(ask.debits, got.balances, strict=True):
                 if debit.refill:
                     self._buckets[debit.key] = Bucket(float(balance.remaining), now, debit.limit, debit.refill)
@@ -91,6 +93,7 @@ class Seen:
         record.opened = seen.opened
         record.agents, record.path = dict(seen.agents), list(seen.path)
         record.history = seen.history._replace(version=seen.history.version + APART)
+        record.stripped = seen.stripped
         record.topups = {key: added // self._replicas for key, added in seen.topups.items()}
         for number, (key, (unit, taken)) in enumerate(seen.taken.items()):
             if unit == "repeats":

@@ -21,12 +21,21 @@ import orjson
 
 from gateway.call import Ask, Debit, Marked, Rejection, Reservation
 from gateway.errors import ConfigError
-from gateway.stores import Begun, Clock, End, Key, Role, Sealed, StoreUnavailable, Unsealed, Workflow
+from gateway.stores import Begun, Clock, End, Key, Role, Sealed, Spelling, StoreUnavailable, Unsealed, Workflow
 from gateway.stores.answers import Answers
 from gateway.stores.clock import SteadyClock
 from gateway.stores.counters import Bucket, Counters
 from gateway.stores.record import MICRO, Change, Count, Record
-from gateway.stores.rows import key_of, ordered, record_of, repeats_rows, workflow_row
+from gateway.stores.rows import (
+    DROP_VAULT,
+    EXPIRE,
+    key_of,
+    ordered,
+    record_of,
+    repeats_rows,
+    spelling_rows,
+    workflow_row,
+)
 from gateway.stores.schema import migrate, outdated
 from gateway.stores.vault import Vault
 from gateway.stores.waiting import Waiting
@@ -38,7 +47,7 @@ _PUT_RESERVATION = Bulk(0, "INSERT INTO reservations VALUES (?, ?, ?, ?, ?, ?, ?
 _DROP_RESERVATION = Bulk(1, "DELETE FROM reservations WHERE id = ?")
 _PUT_WORKFLOW = Bulk(2, "INSERT OR REPLACE INTO workflows VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)")
 _PUT_BUCKET = Bulk(7, "INSERT OR REPLACE INTO buckets VALUES (?, ?, ?, ?, ?)")
-_PUT_VAULT = Bulk(5, "INSERT OR REPLACE INTO vaults VALUES (?, ?, ?)")
+_PUT_VAULT = Bulk(5, "INSERT OR REPLACE INTO vaults VALUES (?, ?, ?, ?)")
 _PUT_SEALED = Bulk(6, "INSERT INTO sealed VALUES (?, ?, ?, ?, ?, ?)")
 _PUT_ORDER = """INSERT INTO orders (team, correlation_id, reason, kind, ttl, topups, seconds, idle)
                 VALUES (?, ?, ?, ?, ?, ?, ?, ?)"""
@@ -46,20 +55,11 @@ _GET_ORDERS = """SELECT reason, kind, ttl, topups, seconds, idle FROM orders
                  WHERE team = ? AND correlation_id = ? ORDER BY seq"""
 _GET_REPEATS = """SELECT number, key, used, lapsed FROM repeats
                    WHERE team = ? AND correlation_id = ? AND first = ? ORDER BY number"""
-_GET_VAULT = "SELECT ends FROM vaults WHERE team = ? AND correlation_id = ?"
+_GET_VAULT = "SELECT ends, first FROM vaults WHERE team = ? AND correlation_id = ?"
 _GET_SEALED = """SELECT entity, digest, number, ciphertext FROM sealed
                  WHERE team = ? AND correlation_id = ? ORDER BY entity, number"""
-_EXPIRE = (
-    """DELETE FROM sealed WHERE (team, correlation_id) IN
-       (SELECT team, correlation_id FROM vaults WHERE ends < ?)""",
-    "DELETE FROM vaults WHERE ends < ?",
-    "DELETE FROM answers WHERE ends < ?",
-    """DELETE FROM repeats WHERE (team, correlation_id) IN
-       (SELECT team, correlation_id FROM workflows WHERE ends < ?) AND (team, correlation_id) NOT IN
-       (SELECT team, correlation_id FROM reservations)""",
-    """DELETE FROM workflows WHERE ends < ? AND (team, correlation_id) NOT IN
-       (SELECT team, correlation_id FROM reservations)""",
-)
+_GET_SPELLINGS = """SELECT number, digest, ciphertext FROM spellings
+                    WHERE team = ? AND correlation_id = ? ORDER BY number"""
 _KEYS_CHANGED: Statement = ("UPDATE meta SET value = value + 1 WHERE name = 'keys'", ())
 
 # A workflow that was not seen for this long is dropped from memory; its next call loads it again.
@@ -150,6 +150,12 @@ class SqliteStore:
         if record.dirty:
             self._write(record)
         return marked
+
+    async def strip(self, team: str, correlation_id: str, tools: Sequence[str]) -> None:
+        self.writer.check()
+        record = self._counters.strip(team, correlation_id, tools, self._now())
+        if record is not None and record.dirty:
+            self._write(record)
 
     async def settle(self, reservation: Reservation, used: Mapping[str, int], state: End) -> bool:
         return self._settle(reservation.ask, used, state, self._now())
@@ -301,30 +307,49 @@ class SqliteStore:
 
     async def seal(self, team: str, correlation_id: str, items: Sequence[Sealed], ttl: float) -> list[int]:
         now = self._now()
-        vault = self._vault(team, correlation_id, now)
+        vault, first = self._vault(team, correlation_id, now)
         numbers, fresh = vault.assign(items)
         rows: list[Statement] = [(_PUT_SEALED, (team, correlation_id, e, n, d, c)) for e, d, n, c in fresh]
-        ends = now + round(ttl * MICRO)
-        if fresh or ends - vault.ends > ttl * MICRO / 100:  # a hundredth of precision saves a write on most calls
-            vault.ends = ends
-            rows.append((_PUT_VAULT, (team, correlation_id, ends)))
-        if rows:
-            vault.mark = self.writer.submit_all(rows)
+        self._keep_vault(team, correlation_id, vault, rows, now, ttl, first)
         return numbers
 
     async def unseal(self, team: str, correlation_id: str) -> list[Unsealed]:
-        return list(self._vault(team, correlation_id, self._now()).items)
+        return list(self._vault(team, correlation_id, self._now())[0].items)
 
-    def _vault(self, team: str, correlation_id: str, now: int) -> Vault:
+    async def spell(self, team: str, correlation_id: str, items: Sequence[Spelling], ttl: float) -> None:
+        now = self._now()
+        vault, first = self._vault(team, correlation_id, now)
+        rows = spelling_rows(team, correlation_id, vault.spell(items))
+        self._keep_vault(team, correlation_id, vault, rows, now, ttl, first)
+
+    async def spellings(self, team: str, correlation_id: str, digests: Sequence[bytes]) -> list[bytes | None]:
+        kept = self._vault(team, correlation_id, self._now())[0].spellings
+        return [kept[digest][1] if digest in kept else None for digest in digests]
+
+    def _keep_vault(
+        self, team: str, correlation_id: str, vault: Vault, rows: list[Statement], now: int, ttl: float, first: int
+    ) -> None:
+        ends = now + round(ttl * MICRO)
+        # A hundredth of precision saves a write on most calls.
+        if rows or ends - vault.ends > ttl * MICRO / 100 or (first and vault.first != first):
+            vault.ends, vault.first = ends, first or vault.first
+            rows.append((_PUT_VAULT, (team, correlation_id, ends, vault.first)))
+        if rows:
+            vault.mark = self.writer.submit_all(rows)
+
+    def _vault(self, team: str, correlation_id: str, now: int) -> tuple[Vault, int]:
+        """The vault of a workflow, and when the record of that began; 0: it has none."""
         name = (team, correlation_id)
+        record = self._counters.record(team, correlation_id, now)
+        first = record.first if record is not None else 0
         vault = self._vaults.pop(name, None) or self._load_vault(name)
         self._vaults[name] = vault  # at the end: used last
         if len(self._vaults) > _VAULTS:
             self._forget_vaults()
-        if vault.items and vault.ends < now:
+        if vault.ends and not vault.alive(first, now):
             vault = self._vaults[name] = Vault()
-            self.writer.submit("DELETE FROM sealed WHERE team = ? AND correlation_id = ?", name)
-        return vault
+            self.writer.submit_all([(sql, name) for sql in DROP_VAULT])
+        return vault, first
 
     def _forget_vaults(self) -> None:
         """Of the oldest a few: what is on disk is read again when it is asked for."""
@@ -337,9 +362,11 @@ class SqliteStore:
         with self._reading():
             row = self._reader.execute(_GET_VAULT, name).fetchone()
             if row is not None:
-                vault.ends = row[0]
+                vault.ends, vault.first = row
                 for sealed in self._reader.execute(_GET_SEALED, name):
                     vault.add(*sealed)
+                for spelling in self._reader.execute(_GET_SPELLINGS, name):
+                    vault.put(*spelling)
         return vault
 
     # Idempotency
@@ -410,7 +437,7 @@ class SqliteStore:
 
     def _purge(self, now: int) -> None:
         self._purged = now
-        self.writer.submit_all([(sql, (now,)) for sql in _EXPIRE])
+        self.writer.submit_all([(sql, (now,)) for sql in EXPIRE])
 
     @contextlib.contextmanager
     def _reading(self) -> Iterator[None]:

@@ -1,22 +1,37 @@
-"""The vault's numbering in memory: which number a value has within its workflow. No IO, no clock, no plain values."""
+"""The vault of one workflow in memory: which number a value has, and how models spelled what was restored.
+
+No IO, no clock, no plain values.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from gateway.stores import Sealed, Unsealed
+from gateway.stores import SPELLINGS, SPELLINGS_SIZE, Sealed, Spelling, Unsealed
 
 
 @dataclass(slots=True)
 class Vault:
-    """What a workflow has sealed. Forgotten as a whole after `ends` (microseconds), so that numbers stay stable."""
+    """What a workflow has sealed. It is forgotten as a whole, so that numbers are stable.
+
+    `first` is when the record of its workflow began, in microseconds; 0: there was none. `ends` is when a vault without
+    a record is forgotten. `spellings` are (number, ciphertext) by digest, the oldest first; numbers count from 1.
+    """
 
     ends: int = 0
     mark: int = 0
+    first: int = 0
     numbers: dict[tuple[str, bytes], int] = field(default_factory=dict)
     highest: dict[str, int] = field(default_factory=dict)
     items: list[Unsealed] = field(default_factory=list)
+    spellings: dict[bytes, tuple[int, bytes]] = field(default_factory=dict)
+    newest: int = 0
+    size: int = 0
+
+    def alive(self, first: int, now: int) -> bool:
+        """Whether it is the vault of the workflow whose record began at `first` (0: there is no record now)."""
+        return self.first == first if first and self.first else self.ends >= now
 
     def add(self, entity: str, digest: bytes, number: int, ciphertext: bytes) -> None:
         """Take in one value under its number."""
@@ -33,3 +48,21 @@ class Vault:
                 self.add(entity, digest, number, ciphertext)
                 fresh.append((entity, digest, number, ciphertext))
         return [self.numbers[entity, digest] for entity, digest, _ in sealed], fresh
+
+    def spell(self, items: Sequence[Spelling]) -> list[tuple[int, bytes, bytes]]:
+        """Take in spellings; returns those that are new: (number, digest, ciphertext)."""
+        fresh = []
+        for digest, ciphertext in items:
+            if digest not in self.spellings:
+                self.put(self.newest + 1, digest, ciphertext)
+                fresh.append((self.newest, digest, ciphertext))
+        return fresh
+
+    def put(self, number: int, digest: bytes, ciphertext: bytes) -> None:
+        """Take in the next spelling under its number; the oldest make room."""
+        self.spellings[digest] = (number, ciphertext)
+        self.newest = number
+        self.size += len(ciphertext)
+        while len(self.spellings) > SPELLINGS or self.size > SPELLINGS_SIZE:
+            _, oldest = self.spellings.pop(next(iter(self.spellings)))
+            self.size -= len(oldest)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import html
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Set
 from typing import Final
 from urllib.parse import quote
 
@@ -43,6 +43,16 @@ _EDGES: Final = re.compile(
 def name(spelling: str) -> str:
     """What all spellings of one placeholder have in common: `PHONE2`."""
     return _EDGES.sub("", spelling).upper()
+
+
+def is_typed(name: str, types: Set[str]) -> bool:
+    """Whether a name (see `name`) is that of a type and a number; `types` are names as well."""
+    at = len(name)
+    while at > 0 and name[at - 1].isdigit():
+        at -= 1
+        if name[:at] in types:
+            return True
+    return False
 
 
 def in_json(value: str) -> str:

@@ -79,6 +79,7 @@ class PiiScanner:
         rules: tuple[Rule | Family, ...] = (*pii_rules(regions, countries), spelled(is_address))
         self.rules = own.spare(rules) if own else rules
         self._allowed = own.allowed if own else None
+        self.own_types: frozenset[str] = own.entities if own else frozenset()
 
     @cached_property
     def _set(self) -> RuleSet:

@@ -1,0 +1,399 @@
+"""How models spelled what was restored, so that their words go out again as they wrote them.
+
+A model writes `[EMAIL 1]`, the caller gets the value and sends it back in its history. In the place of the value the
+model then finds what it wrote itself: the same bytes in every turn, which prompt caches and signed blocks depend on.
+
+A text is known by a keyed digest of itself and of its place: of all texts of the conversation before the turn that it
+is part of, and how many times that turn has said the same before. So two answers that read the same and were spelled
+differently are told apart, and nobody else's text is taken for a model's. What is kept is sealed in the vault: where
+values stand in the text, what the model wrote there, and which placeholders that was.
+
+A call without a correlation id has a workflow of its own, which knows no earlier answer: nothing is looked up for it.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Iterable, Sequence
+from functools import partial
+from typing import Final, NamedTuple, Protocol
+
+import orjson
+
+from gateway.call import Call, Nested, Span
+from gateway.detect.personal import placeholders
+from gateway.dialects import literals, tree
+from gateway.redaction.restore import Restored, Restorer
+from gateway.redaction.texts import Generations
+from gateway.redaction.vault import Seal
+from gateway.scheduling.lanes import apart
+from gateway.stores import Spelling, StoreUnavailable
+
+LARGEST: Final = 32 * 1024
+"""Bytes of what is kept for one text; a text that needs more goes out in our own spelling."""
+_ASSISTANT: Final = frozenset({"assistant", "model"})
+_TEXT, _ARGUMENT, _JSON = "text", "argument", "json"
+_APART: Final = frozenset({"reasoning_content", "reasoning", "thinking", "refusal"})  # fields that some callers drop
+_MARKERS: Final = frozenset({"type", "ttl"})  # of prompt caches: callers move them from message to message
+_REMEMBER: Final = 16_384
+_FRESH: Final = 300.0  # seconds that something remembered is used before the vault is asked again
+_log = logging.getLogger("meshgate.pii")
+
+
+class Vault(Protocol):
+    """The part of a store that keeps spellings."""
+
+    async def spell(self, team: str, correlation_id: str, items: list[Spelling], ttl: float) -> None:
+        """Keep (digest, ciphertext)."""
+        ...
+
+    async def spellings(self, team: str, correlation_id: str, digests: list[bytes]) -> list[bytes | None]:
+        """The ciphertext of each digest."""
+        ...
+
+
+class Spelled(NamedTuple):
+    """A text as the caller got it: (start, end, what the model wrote there), and the values by their placeholders.
+
+    `kind` is what the text is (see `kind`): texts of one kind keep their order in a turn, whatever callers leave out.
+    """
+
+    text: str
+    edits: Sequence[tuple[int, int, str]]
+    values: dict[str, str]
+    kind: str = _TEXT
+
+    def model(self) -> str:
+        """The text as the model wrote it."""
+        parts: list[str] = []
+        at = 0
+        for start, end, spelling in self.edits:
+            parts += self.text[at:start], spelling
+            at = end
+        return "".join([*parts, self.text[at:]])
+
+    def types(self) -> set[str]:
+        """The entity types of its placeholders."""
+        return {placeholder[1:].rpartition("_")[0] for placeholder in self.values}
+
+
+class Spoken:
+    """One text of an answer on its way: what is judged, what of it was restored, what leaves."""
+
+    __slots__ = ("_edits", "_judged", "_left", "_size", "_values")
+
+    def __init__(self) -> None:
+        self._judged: list[str] = []
+        self._left: list[str] = []
+        self._size = 0
+        self._edits: list[tuple[int, int, str]] = []
+        self._values: dict[str, str] = {}
+
+    def judge(self, text: str, edits: Sequence[tuple[int, int, str]], restorer: Restorer) -> None:
+        """A stretch of it is judged, with what has to stand in place of parts of it."""
+        at = 0
+        for edit in edits:
+            start, end, instead = edit
+            self._put(text[at:start])
+            if type(edit) is Restored:
+                spelling = text[start:end]
+                self._edits.append((self._size, self._size + len(instead), spelling))
+                self._values.update(restorer.meant(spelling))
+            self._put(instead)
+            at = end
+        self._put(text[at:])
+
+    def leave(self, text: str) -> None:
+        """A stretch of it leaves."""
+        self._left.append(text)
+
+    def spelled(self) -> Spelled | None:
+        """The whole of it once it has left; None where nothing was restored."""
+        if not self._edits:
+            return None
+        text = "".join(self._left)
+        edits = _moved(self._edits, "".join(self._judged), text)
+        return Spelled(text, edits, self._values) if edits is not None else None
+
+    def _put(self, text: str) -> None:
+        self._judged.append(text)
+        self._size += len(text)
+
+
+def _moved(edits: list[tuple[int, int, str]], judged: str, left: str) -> Sequence[tuple[int, int, str]] | None:
+    """Edits in a text that later judges took characters out of, which are edits as well; None if they did more."""
+    if judged == left:
+        return edits
+    moved: list[tuple[int, int, str]] = []
+    at = 0  # in what left
+    number = 0
+    start = 0  # where the edit that goes on began
+    for place, char in enumerate(judged):
+        while number < len(edits) and edits[number][1] <= place:
+            moved.append((start, at, edits[number][2]))
+            number += 1
+        inside = number < len(edits) and edits[number][0] <= place
+        if inside and edits[number][0] == place:
+            start = at
+        if at < len(left) and left[at] == char:
+            at += 1
+        elif not inside:
+            moved.append((at, at, char))
+    moved += [(start, at, spelling) for _, _, spelling in edits[number:]]
+    return moved if at == len(left) else None
+
+
+def kind(span: Span) -> str:
+    """What a text is: a string of a tool call's arguments, one of the fields `_APART`, or any other."""
+    if tree.is_argument(span):
+        return _ARGUMENT
+    return kind_of(span.key)
+
+
+def kind_of(field: object) -> str:
+    """What a text is that stands in a field of a message."""
+    return field if type(field) is str and field in _APART else _TEXT
+
+
+def root_of(nested: Nested) -> Nested:
+    """The JSON string of the body itself that a text stands in."""
+    while nested.outer is not None:
+        nested = nested.outer
+    return nested
+
+
+def of_arguments(before: str, after: str, values: dict[str, str]) -> Spelled | None:
+    """The JSON of a tool call as the model wrote it, and as the caller gets it.
+
+    None where its strings, each written back by itself, give the model's bytes anyway.
+    """
+    try:
+        said = orjson.loads(before)
+    except orjson.JSONDecodeError:
+        return None
+    if literals.rewritten(after, said) == before:
+        return None
+    return Spelled(after, [(0, len(after), before)], values, _JSON)
+
+
+def _inside(nested: Nested, one: Spelled, spans: Sequence[Span]) -> dict[int, Spelled]:
+    """What is known of the JSON of a tool call that was restored as plain text: of the JSON, and of each string in it.
+
+    Nothing where the JSON that the model wrote does not have the same strings, but for what was restored.
+    """
+    before = one.model()
+    try:
+        said = orjson.loads(before)
+    except orjson.JSONDecodeError:
+        return {}
+    strings: dict[tuple[int, object], str] = {}
+    _pair(nested.root, said, strings)
+    found = {id(nested): Spelled(one.text, [(0, len(one.text), before)], one.values, _JSON)}
+    restorer = Restorer(one.values)
+    for span in spans:
+        spelling = strings.get((id(span.holder), span.key)) if span.nested is nested else None
+        if spelling is not None and spelling != span.text:
+            edits = _edits(spelling, span.text, restorer)
+            if edits is None:
+                return {}
+            found[id(span)] = Spelled(span.text, edits, one.values)
+    return found
+
+
+def _pair(value: object, said: object, strings: dict[tuple[int, object], str]) -> None:
+    """Write down what stands in the place of each string of `value` in `said`."""
+    pairs: Iterable[tuple[object, object, object]] = ()
+    if isinstance(value, dict) and isinstance(said, dict):
+        pairs = [(key, inner, said.get(key)) for key, inner in value.items()]
+    elif isinstance(value, list) and isinstance(said, list) and len(value) == len(said):
+        pairs = [(key, inner, said[key]) for key, inner in enumerate(value)]
+    for key, inner, other in pairs:
+        if isinstance(inner, str) and isinstance(other, str):
+            strings[id(value), key] = other
+        else:
+            _pair(inner, other, strings)
+
+
+def _edits(said: str, text: str, restorer: Restorer) -> list[tuple[int, int, str]] | None:
+    """Where values stand in `text` that the model wrote as `said`; None if not all that differs are values."""
+    edits: list[tuple[int, int, str]] = []
+    parts: list[str] = []
+    at = size = 0
+    for match in placeholders.SPELLED.finditer(said):
+        value = restorer.value(match[0])
+        if value is not None:
+            size += match.start() - at
+            edits.append((size, size + len(value), match[0]))
+            parts += said[at : match.start()], value
+            size += len(value)
+            at = match.end()
+    parts.append(said[at:])
+    return edits if "".join(parts) == text else None
+
+
+class _Place(NamedTuple):
+    """Where a conversation stands: a digest of what came before this turn, and how often the turn has said a text."""
+
+    state: bytes
+    said: dict[tuple[str, str], int]
+
+
+class Spellings:
+    """Keeps spellings and finds them again, for one configuration."""
+
+    def __init__(self, vault: Vault, seal: Seal, ttl: float) -> None:
+        self._vault = vault
+        self._seal = seal
+        self._ttl = ttl
+        self._fresh = min(_FRESH, ttl / 2)
+        self._states: Generations[bytes] = Generations(_REMEMBER)
+        self._known: Generations[tuple[bytes | None, float]] = Generations(_REMEMBER)
+
+    async def look(self, call: Call) -> dict[int, Spelled]:
+        """What is known of the texts of past answers in a request, by the identity of the span or `Nested`."""
+        if call.alone or not any(span.role in _ASSISTANT for span in call.spans):
+            return {}
+        places = await apart(call, len(call.spans), partial(self._places, call))
+        now = time.monotonic()
+        kept: dict[tuple[int, str], bytes] = {}
+        missing: list[tuple[tuple[int, str], int, bytes]] = []
+        for holder, state, text, count, kind in places:
+            key = hash((state, text, count, kind))
+            sealed, until = self._known.peek(key) or (None, 0.0)
+            if until <= now:
+                missing.append(((id(holder), kind), key, self._digest(state, text, count, kind)))
+            elif sealed is not None:
+                kept[id(holder), kind] = sealed
+        if missing:
+            team, workflow = _names(call)
+            answers = await self._vault.spellings(team, workflow, [digest for *_, digest in missing])
+            for (place, key, _), sealed in zip(missing, answers, strict=True):
+                self._known.keep(key, (sealed, now + self._fresh))
+                if sealed is not None:
+                    kept[place] = sealed
+        found: dict[int, Spelled] = {}
+        for holder, _, text, _, kind in places if kept else ():
+            if (sealed := kept.get((id(holder), kind))) is not None and id(holder) not in found:
+                one = self._open(call, text, kind, sealed)
+                if isinstance(holder, Nested) and kind != _JSON:
+                    found |= _inside(holder, one, call.spans)
+                else:
+                    found[id(holder)] = one
+        return found
+
+    async def keep(self, call: Call) -> None:
+        """Put what was restored in a call's answer on record, before its caller can send it back."""
+        said, call.redaction.spoken = call.redaction.spoken, []
+        team, workflow = _names(call)
+        place = await apart(call, len(call.spans), partial(self._place, call))
+        items: list[Spelling] = []
+        keys: list[int] = []
+        for one in said:
+            count = place.said.get((one.text, one.kind), 0)
+            place.said[one.text, one.kind] = count + 1
+            data = orjson.dumps((one.edits, one.values))
+            if len(data) > LARGEST:
+                continue
+            sealed = self._seal.enclose(_context(call), data)
+            items.append((self._digest(place.state, one.text, count, one.kind), sealed))
+            keys.append(hash((place.state, one.text, count, one.kind)))
+        try:
+            await self._vault.spell(team, workflow, items, self._ttl)
+        except StoreUnavailable as fault:
+            _log.warning("call %s: the model's spelling of placeholders is not kept: %s", call.id, fault)
+            return
+        for key in keys:  # the vault is asked: of two answers that read the same, the first one's spelling stays
+            self._known.keep(key, (None, 0.0))
+
+    def _open(self, call: Call, text: str, kind: str, sealed: bytes) -> Spelled:
+        edits, values = orjson.loads(self._seal.disclose(_context(call), sealed))
+        return Spelled(text, [(start, end, spelling) for start, end, spelling in edits], values, kind)
+
+    def _places(self, call: Call) -> list[tuple[object, bytes, str, int, str]]:
+        """Each text of past answers: the span or `Nested`, the place, the text, how many before it, its kind."""
+        found: list[tuple[object, bytes, str, int, str]] = []
+        state = self._first(call)
+        for mine, spans in _turns(call.spans):
+            if mine:
+                said: dict[tuple[str, str], int] = {}
+                for holder, text, kind in _texts(spans):
+                    count = said.get((text, kind), 0)
+                    said[text, kind] = count + 1
+                    found.append((holder, state, text, count, kind))
+            state = self._next(state, mine, spans)
+        return found
+
+    def _place(self, call: Call) -> _Place:
+        """Where the answer to a request stands."""
+        state = self._first(call)
+        turns = list(_turns(call.spans))
+        for mine, spans in turns[:-1]:
+            state = self._next(state, mine, spans)
+        said: dict[tuple[str, str], int] = {}
+        if turns and turns[-1][0]:  # the answer goes on with a turn that has begun
+            for _, text, kind in _texts(turns[-1][1]):
+                said[text, kind] = said.get((text, kind), 0) + 1
+        elif turns:
+            state = self._next(state, *turns[-1])
+        return _Place(state, said)
+
+    def _first(self, call: Call) -> bytes:
+        return self._seal.digest("spelling", "\0".join(_names(call)))
+
+    def _next(self, state: bytes, mine: bool, spans: Sequence[Span]) -> bytes:
+        """The state after a turn: worked out once, as callers send the whole conversation with every turn."""
+        texts = tuple([span.text for span in spans if span.key not in _MARKERS])
+        key = hash((state, mine, texts))
+        known = self._states.recall(key)
+        if known is None:
+            told = "".join([f"{len(text)}:{text}" for text in texts])
+            known = self._seal.digest("spelling turn", f"{state.hex()}{mine:d}{told}")
+            self._states.keep(key, known)
+        return known
+
+    def _digest(self, state: bytes, text: str, count: int, kind: str) -> bytes:
+        return self._seal.digest("spelling text", f"{state.hex()}{kind}{count}:{text}")
+
+
+def _names(call: Call) -> tuple[str, str]:
+    assert call.subject is not None, "redaction comes after identify"
+    return call.subject.team, call.correlation_id
+
+
+def _context(call: Call) -> str:
+    return "\0".join((*_names(call), "spelling"))
+
+
+def _turns(spans: Iterable[Span]) -> Iterable[tuple[bool, list[Span]]]:
+    """The texts of a conversation, those of the model and those of others in turns; each with whether it is the
+    model's. What has no author (descriptions of tools) is no part of it."""
+    turn: list[Span] = []
+    last = False
+    for span in spans:
+        role = span[3]
+        if not role:
+            continue
+        mine = role in _ASSISTANT
+        if mine != last and turn:
+            yield last, turn
+            turn = []
+        last = mine
+        turn.append(span)
+    if turn:
+        yield last, turn
+
+
+def _texts(spans: Iterable[Span]) -> Iterable[tuple[object, str, str]]:
+    """The texts of a turn, and the JSON strings that hold some of them: the span or `Nested`, the text, its kind."""
+    roots: dict[int, None] = {}
+    for span in spans:
+        if span.nested is not None:
+            root = root_of(span.nested)
+            held = root.holder[root.key]
+            if id(root) not in roots and type(held) is str:
+                roots[id(root)] = None
+                yield root, held, _JSON
+                # It may have been no JSON that is read, with escapes in the place of brackets: see `_inside`.
+                yield root, held, _ARGUMENT
+        yield span, span.text, kind(span)

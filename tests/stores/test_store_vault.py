@@ -1,0 +1,124 @@
+"""The vault of every store: it lives as long as the record of its workflow, and keeps spellings within bounds."""
+
+from __future__ import annotations
+
+from gateway.call import STRIPPED, Reservation
+from gateway.stores import SPELLINGS, SPELLINGS_SIZE, Store
+from store_harness import Backend, ask, bucket, quota, take
+
+VALUE = [("EMAIL", b"d1", b"c1")]
+OTHER = [("EMAIL", b"d2", b"c2")]
+
+
+async def call(store: Store, ttl: int = 86400) -> Reservation:
+    """One call of the workflow, from its reservation to its end."""
+    reservation = await take(store, quota(100, 1), ttl=ttl)
+    await store.settle(reservation, {"tokens": 1}, "settled")
+    return reservation
+
+
+async def test_numbers_stand_as_long_as_the_workflow_is_called(store: Store, place: Backend) -> None:
+    """Calls without personal data keep the numbers as well; after the workflow's record they start anew."""
+    await call(store, ttl=100)
+    assert await store.seal("t", "w", [*VALUE, *OTHER], 100) == [1, 2]
+    await store.spell("t", "w", [(b"s", b"one")], 100)
+    for _ in range(5):
+        place.clock.advance(80)
+        await store.sweep()
+        await call(store, ttl=100)
+    assert await store.seal("t", "w", [("EMAIL", b"d3", b"c3"), *OTHER], 100) == [3, 2]
+    assert await store.spellings("t", "w", [b"s", b"none"]) == [b"one", None]
+    place.clock.advance(101)
+    await call(store, ttl=100)
+    assert await store.seal("t", "w", OTHER, 100) == [1]
+    assert await store.spellings("t", "w", [b"s"]) == [None]
+
+
+async def test_what_has_expired_is_gone_after_a_restart(place: Backend) -> None:
+    """Also where the record and its vault were written by a process that has ended."""
+    first = await place.open()
+    await call(first, ttl=100)
+    await first.seal("t", "w", VALUE, 100)
+    await first.spell("t", "w", [(b"s", b"one")], 100)
+    await first.durable()
+    await first.close()
+    second = await place.open()
+    assert await second.spellings("t", "w", [b"s"]) == [b"one"]
+    place.clock.advance(90)
+    await call(second, ttl=100)
+    await second.close()
+    place.clock.advance(90)
+    third = await place.open()
+    assert await third.seal("t", "w", OTHER, 100) == [2]
+    place.clock.advance(101)
+    assert await third.spellings("t", "w", [b"s"]) == [None]
+    assert await third.seal("t", "w", OTHER, 100) == [1]
+    await third.close()
+
+
+async def test_a_vault_from_before_the_record_goes_on(store: Store) -> None:
+    """A gateway that limits nothing keeps no records; once it does, numbers stay."""
+    assert await store.seal("t", "w", VALUE, 100) == [1]
+    await call(store)
+    assert await store.seal("t", "w", [*OTHER, *VALUE], 100) == [2, 1]
+
+
+async def test_the_first_spelling_of_a_digest_stays(store: Store) -> None:
+    """Others of the same digest, in another call or the same, change nothing; workflows and teams are apart."""
+    await store.spell("t", "w", [(b"a", b"1"), (b"b", b"\x00\xff"), (b"a", b"2")], 100)
+    await store.spell("t", "w", [(b"a", b"3")], 100)
+    assert await store.spellings("t", "w", [b"b", b"a"]) == [b"\x00\xff", b"1"]
+    assert await store.spellings("t", "v", [b"a"]) == [None]
+    assert await store.spellings("u", "w", [b"a"]) == [None]
+    assert await store.unseal("t", "w") == []
+
+
+async def test_the_newest_spellings_are_kept(place: Backend) -> None:
+    """The oldest make room, by number and by size, and stay away after a restart."""
+    names = [f"{number}".encode() for number in range(SPELLINGS + 10)]
+    store = await place.open()
+    for at in range(0, len(names), 100):
+        await store.spell("t", "w", [(name, b"c") for name in names[at : at + 100]], 100)
+    found = await store.spellings("t", "w", names)
+    assert found == [None] * 10 + [b"c"] * SPELLINGS
+    large = b"x" * (SPELLINGS_SIZE // 4)
+    for name in (b"p", b"q", b"r", b"s", b"t"):
+        await store.spell("t", "w", [(name, large)], 100)
+    kept = [*[None] * len(names), None, large, large, large, large]
+    for _ in range(2):
+        assert await store.spellings("t", "w", [*names, b"p", b"q", b"r", b"s", b"t"]) == kept
+        await store.durable()
+        await store.close()
+        store = await place.open()
+    await store.close()
+
+
+async def test_stripped_tools_are_told_to_later_calls(place: Backend) -> None:
+    """What was taken out is in every later reservation, also after a restart; the newest are kept."""
+    store = await place.open()
+    first = await take(store, quota(100, 1))
+    assert first.stripped == ()
+    await store.strip("t", "w", ["pay", 'a "b"\n\u00e4/'])
+    await store.strip("t", "w", ["pay", "send"])
+    expected = ("pay", 'a "b"\n\u00e4/', "send")
+    assert (await take(store, quota(100, 1))).stripped == expected
+    assert (await take(store, quota(100, 1), bucket(10, 1), history=True, chained=True)).stripped == expected
+    assert (await take(store, quota(100, 1), cid="other")).stripped == ()
+    await store.durable()
+    await store.close()
+    store = await place.open()
+    got = await store.reserve(ask(history=True, chained=True))
+    assert isinstance(got, Reservation)
+    assert (got.stripped, got.history is not None) == (expected, True)
+    await store.strip("t", "w", [f"tool-{number}" for number in range(STRIPPED)])
+    assert (await take(store, quota(100, 1))).stripped == tuple(f"tool-{number}" for number in range(STRIPPED))
+    await store.close()
+
+
+async def test_stripped_tools_go_with_the_record(store: Store, place: Backend) -> None:
+    """After the workflow's time they may be offered again."""
+    await call(store, ttl=100)
+    await store.strip("t", "w", ["pay"])
+    place.clock.advance(101)
+    assert (await call(store, ttl=100)).stripped == ()
+    assert (await call(store, ttl=100)).stripped == ()
