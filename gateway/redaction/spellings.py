@@ -303,7 +303,10 @@ class Spellings:
         for one in said:
             count = place.said.get((one.text, one.kind), 0)
             place.said[one.text, one.kind] = count + 1
-            data = orjson.dumps((one.edits, one.values))
+            try:
+                data = orjson.dumps((one.edits, one.values))
+            except TypeError:  # half a character, which no JSON text can hold
+                continue
             if len(data) > LARGEST:
                 continue
             sealed = self._seal.enclose(_context(call), data)
