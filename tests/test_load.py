@@ -654,3 +654,10 @@ async def test_run_wakes_at_once(running: Running) -> None:
     assert len(running.applied) == 1
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
+
+
+def test_a_key_without_effect_is_named() -> None:
+    """The vault's time is that of the workflow's record."""
+    [warning] = loads(MINIMAL + "pii: {ttl: 1h}\n", "g.yaml", {}).warnings
+    assert ": pii.ttl has no effect: " in warning
+    assert "quotas.ttl" in warning

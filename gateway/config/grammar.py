@@ -261,7 +261,7 @@ class Quotas(Section):
     idle: Seconds | None = None
     """Seconds without a call after which a workflow expires and takes no more; shorter than `ttl`."""
     ttl: Seconds = 86400
-    """How long a workflow is remembered after its last call."""
+    """How long a workflow is remembered after its last call: what it used, its labels, its placeholders."""
     wait: Seconds = 0
     """How long a call may wait for others in flight to give quota back."""
     strict: bool = False

@@ -366,7 +366,7 @@ class AnswerFilter:
             if self._gates:
                 self._guards[channel] = tuple(gate.guard(self._call) for gate in self._gates)
             if self._restores:
-                self._spoken[channel] = Spoken()
+                self._spoken[channel] = Spoken(guarded=bool(self._gates))
         elements = self._elements.get(channel)
         if element and elements is None:
             elements = self._elements[channel] = Elements(self._element, len(window.pending))
@@ -377,15 +377,17 @@ class AnswerFilter:
         if elements is not None:
             found = elements.merge(len(segment.text), found)
         spoken = self._spoken.get(channel)
-        if found or spoken is not None:
+        if found:
             out = self._act(segment.text, found, self._restoration.of(channel), spoken)
         else:
             out = segment.text
+            if spoken is not None:
+                spoken.put(out)
         if out and self._gates:
             for guard in self._guards[channel]:
                 out = guard.feed(out)
-        if spoken is not None:
-            spoken.leave(out)
+            if spoken is not None:
+                spoken.leave(out)
         return out
 
     def _told(self, channel: Channel, text: str) -> bool:

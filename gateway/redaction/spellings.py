@@ -79,13 +79,16 @@ class Spelled(NamedTuple):
 
 
 class Spoken:
-    """One text of an answer on its way: what is judged, what of it was restored, what leaves."""
+    """One text of an answer on its way: what is judged, what of it was restored, what leaves.
+
+    `guarded`: others judge it after that, and may take characters out.
+    """
 
     __slots__ = ("_edits", "_judged", "_left", "_size", "_values")
 
-    def __init__(self) -> None:
+    def __init__(self, *, guarded: bool = True) -> None:
         self._judged: list[str] = []
-        self._left: list[str] = []
+        self._left: list[str] | None = [] if guarded else None
         self._size = 0
         self._edits: list[tuple[int, int, str]] = []
         self._values: dict[str, str] = {}
@@ -95,28 +98,31 @@ class Spoken:
         at = 0
         for edit in edits:
             start, end, instead = edit
-            self._put(text[at:start])
+            self.put(text[at:start])
             if type(edit) is Restored:
                 spelling = text[start:end]
                 self._edits.append((self._size, self._size + len(instead), spelling))
                 self._values.update(restorer.meant(spelling))
-            self._put(instead)
+            self.put(instead)
             at = end
-        self._put(text[at:])
+        self.put(text[at:])
 
     def leave(self, text: str) -> None:
         """A stretch of it leaves."""
-        self._left.append(text)
+        if self._left is not None:
+            self._left.append(text)
 
     def spelled(self) -> Spelled | None:
         """The whole of it once it has left; None where nothing was restored."""
         if not self._edits:
             return None
-        text = "".join(self._left)
-        edits = _moved(self._edits, "".join(self._judged), text)
+        judged = "".join(self._judged)
+        text = judged if self._left is None else "".join(self._left)
+        edits = _moved(self._edits, judged, text)
         return Spelled(text, edits, self._values) if edits is not None else None
 
-    def _put(self, text: str) -> None:
+    def put(self, text: str) -> None:
+        """A stretch of it in which nothing was found."""
         self._judged.append(text)
         self._size += len(text)
 
@@ -232,6 +238,18 @@ def _edits(said: str, text: str, restorer: Restorer) -> list[tuple[int, int, str
     return edits if "".join(parts) == text else None
 
 
+class _Text(NamedTuple):
+    """A text of a past answer: the span or `Nested`, its place, how many before it say the same, and what is kept."""
+
+    holder: object
+    state: bytes
+    text: str
+    before: int
+    kind: str
+    key: int
+    sealed: bytes | None
+
+
 class _Place(NamedTuple):
     """Where a conversation stands: a digest of what came before this turn, and how often the turn has said a text."""
 
@@ -252,34 +270,27 @@ class Spellings:
 
     async def look(self, call: Call) -> dict[int, Spelled]:
         """What is known of the texts of past answers in a request, by the identity of the span or `Nested`."""
-        if call.alone or not any(span.role in _ASSISTANT for span in call.spans):
+        if call.alone:
             return {}
-        places = await apart(call, len(call.spans), partial(self._places, call))
         now = time.monotonic()
-        kept: dict[tuple[int, str], bytes] = {}
-        missing: list[tuple[tuple[int, str], int, bytes]] = []
-        for holder, state, text, count, kind in places:
-            key = hash((state, text, count, kind))
-            sealed, until = self._known.peek(key) or (None, 0.0)
-            if until <= now:
-                missing.append(((id(holder), kind), key, self._digest(state, text, count, kind)))
-            elif sealed is not None:
-                kept[id(holder), kind] = sealed
+        texts = await apart(call, len(call.spans), partial(self._texts, call, now))
+        missing = [one for one in texts if one.sealed is None]
         if missing:
-            team, workflow = _names(call)
-            answers = await self._vault.spellings(team, workflow, [digest for *_, digest in missing])
-            for (place, key, _), sealed in zip(missing, answers, strict=True):
-                self._known.keep(key, (sealed, now + self._fresh))
-                if sealed is not None:
-                    kept[place] = sealed
+            digests = [self._digest(one.state, one.text, one.before, one.kind) for one in missing]
+            answers = await self._vault.spellings(*_names(call), digests)
+            for one, sealed in zip(missing, answers, strict=True):
+                self._known.keep(one.key, (sealed, now + self._fresh))
+            kept = {one.key: sealed for one, sealed in zip(missing, answers, strict=True)}
+            texts = [one._replace(sealed=kept.get(one.key, one.sealed)) for one in texts]
         found: dict[int, Spelled] = {}
-        for holder, _, text, _, kind in places if kept else ():
-            if (sealed := kept.get((id(holder), kind))) is not None and id(holder) not in found:
-                one = self._open(call, text, kind, sealed)
-                if isinstance(holder, Nested) and kind != _JSON:
-                    found |= _inside(holder, one, call.spans)
-                else:
-                    found[id(holder)] = one
+        for holder, _, text, _, kind, _, sealed in texts:
+            if sealed is None or id(holder) in found:
+                continue
+            spelled = self._open(call, text, kind, sealed)
+            if isinstance(holder, Nested) and kind != _JSON:
+                found |= _inside(holder, spelled, call.spans)
+            else:
+                found[id(holder)] = spelled
         return found
 
     async def keep(self, call: Call) -> None:
@@ -292,12 +303,15 @@ class Spellings:
         for one in said:
             count = place.said.get((one.text, one.kind), 0)
             place.said[one.text, one.kind] = count + 1
-            data = orjson.dumps((one.edits, one.values))
+            try:
+                data = orjson.dumps((one.edits, one.values))
+            except TypeError:  # half a character, which no JSON text can hold
+                continue
             if len(data) > LARGEST:
                 continue
             sealed = self._seal.enclose(_context(call), data)
             items.append((self._digest(place.state, one.text, count, one.kind), sealed))
-            keys.append(hash((place.state, one.text, count, one.kind)))
+            keys.append(hash((place.state, count, (one.text, one.kind))))
         try:
             await self._vault.spell(team, workflow, items, self._ttl)
         except StoreUnavailable as fault:
@@ -310,42 +324,69 @@ class Spellings:
         edits, values = orjson.loads(self._seal.disclose(_context(call), sealed))
         return Spelled(text, [(start, end, spelling) for start, end, spelling in edits], values, kind)
 
-    def _places(self, call: Call) -> list[tuple[object, bytes, str, int, str]]:
-        """Each text of past answers: the span or `Nested`, the place, the text, how many before it, its kind."""
-        found: list[tuple[object, bytes, str, int, str]] = []
-        state = self._first(call)
-        for mine, spans in _turns(call.spans):
-            if mine:
-                said: dict[tuple[str, str], int] = {}
-                for holder, text, kind in _texts(spans):
-                    count = said.get((text, kind), 0)
-                    said[text, kind] = count + 1
-                    found.append((holder, state, text, count, kind))
-            state = self._next(state, mine, spans)
+    def _texts(self, call: Call, now: float) -> list[_Text]:
+        """The texts of past answers that something is known of, and those that the vault must be asked about.
+
+        One loop, as most of what callers send they have sent before: nothing is known of it, and that is remembered.
+        """
+        found: list[_Text] = []
+        young = self._known.young
+        state, mine = self._first(call), False
+        turn: list[str] = []
+        said: dict[tuple[str, str], int] = {}
+        roots: set[int] = set()
+        for span in call.spans:
+            _, field, text, role, nested = span
+            if not role:
+                continue
+            if (role in _ASSISTANT) is not mine:
+                state = self._next(state, mine, turn)
+                mine, turn, said = not mine, [], {}
+            if field not in _MARKERS:
+                turn.append(text)
+            if not mine:
+                continue
+            plain = nested is None and (field == "content" or field == "text")
+            for holder, words, kind in ((span, text, _TEXT),) if plain else _parts(span, roots):
+                place = words, kind
+                count = said.get(place, 0)
+                said[place] = count + 1
+                key = hash((state, count, place))
+                known = young.get(key) or self._known.peek(key)
+                if known is None or known[1] <= now:
+                    found.append(_Text(holder, state, words, count, kind, key, None))
+                elif known[0] is not None:
+                    found.append(_Text(holder, state, words, count, kind, key, known[0]))
         return found
 
     def _place(self, call: Call) -> _Place:
         """Where the answer to a request stands."""
-        state = self._first(call)
-        turns = list(_turns(call.spans))
-        for mine, spans in turns[:-1]:
-            state = self._next(state, mine, spans)
+        state, mine = self._first(call), False
+        turn: list[Span] = []
+        for span in call.spans:
+            if span.role and (span.role in _ASSISTANT) is not mine:
+                state = self._next(state, mine, _told(turn))
+                mine, turn = not mine, []
+            if span.role:
+                turn.append(span)
         said: dict[tuple[str, str], int] = {}
-        if turns and turns[-1][0]:  # the answer goes on with a turn that has begun
-            for _, text, kind in _texts(turns[-1][1]):
+        if mine:  # the answer goes on with a turn that has begun
+            roots: set[int] = set()
+            for _, text, kind in (part for span in turn for part in _parts(span, roots)):
                 said[text, kind] = said.get((text, kind), 0) + 1
-        elif turns:
-            state = self._next(state, *turns[-1])
+        else:
+            state = self._next(state, mine, _told(turn))
         return _Place(state, said)
 
     def _first(self, call: Call) -> bytes:
         return self._seal.digest("spelling", "\0".join(_names(call)))
 
-    def _next(self, state: bytes, mine: bool, spans: Sequence[Span]) -> bytes:
+    def _next(self, state: bytes, mine: bool, texts: list[str]) -> bytes:
         """The state after a turn: worked out once, as callers send the whole conversation with every turn."""
-        texts = tuple([span.text for span in spans if span.key not in _MARKERS])
-        key = hash((state, mine, texts))
-        known = self._states.recall(key)
+        if not texts:
+            return state
+        key = hash((state, mine, *texts))
+        known = self._states.young.get(key) or self._states.recall(key)
         if known is None:
             told = "".join([f"{len(text)}:{text}" for text in texts])
             known = self._seal.digest("spelling turn", f"{state.hex()}{mine:d}{told}")
@@ -365,35 +406,19 @@ def _context(call: Call) -> str:
     return "\0".join((*_names(call), "spelling"))
 
 
-def _turns(spans: Iterable[Span]) -> Iterable[tuple[bool, list[Span]]]:
-    """The texts of a conversation, those of the model and those of others in turns; each with whether it is the
-    model's. What has no author (descriptions of tools) is no part of it."""
-    turn: list[Span] = []
-    last = False
-    for span in spans:
-        role = span[3]
-        if not role:
-            continue
-        mine = role in _ASSISTANT
-        if mine != last and turn:
-            yield last, turn
-            turn = []
-        last = mine
-        turn.append(span)
-    if turn:
-        yield last, turn
+def _told(turn: Iterable[Span]) -> list[str]:
+    """The texts of a turn that say something."""
+    return [span.text for span in turn if span.key not in _MARKERS]
 
 
-def _texts(spans: Iterable[Span]) -> Iterable[tuple[object, str, str]]:
-    """The texts of a turn, and the JSON strings that hold some of them: the span or `Nested`, the text, its kind."""
-    roots: dict[int, None] = {}
-    for span in spans:
-        if span.nested is not None:
-            root = root_of(span.nested)
-            held = root.holder[root.key]
-            if id(root) not in roots and type(held) is str:
-                roots[id(root)] = None
-                yield root, held, _JSON
-                # It may have been no JSON that is read, with escapes in the place of brackets: see `_inside`.
-                yield root, held, _ARGUMENT
-        yield span, span.text, kind(span)
+def _parts(span: Span, roots: set[int]) -> Iterable[tuple[object, str, str]]:
+    """A text and, once, the JSON string that holds it: the span or `Nested`, the text, its kind."""
+    if span.nested is not None:
+        root = root_of(span.nested)
+        held = root.holder[root.key]
+        if id(root) not in roots and type(held) is str:
+            roots.add(id(root))
+            yield root, held, _JSON
+            # It may have been no JSON that is read, with escapes in the place of brackets: see `_inside`.
+            yield root, held, _ARGUMENT
+    yield span, span.text, kind(span)

@@ -225,6 +225,19 @@ async def known(store: LocalStore, *tools: str) -> History:
     return got.history
 
 
+async def test_tools_are_taken_out_alone(store: LocalStore, redis_server: Server) -> None:
+    """What was taken out before holds while Redis is gone; what is taken out then is known when it is back."""
+    await take(store, quota(1000, 1))
+    await store.strip("t", "w", ["pay"])
+    assert (await take(store, quota(1000, 1))).stripped == ("pay",)
+    redis_server.kill()
+    assert (await take(store, quota(1000, 1))).stripped == ("pay",)
+    await store.strip("t", "w", ["send", "pay"])
+    assert (await take(store, quota(1000, 1))).stripped == ("pay", "send")
+    await back(store, redis_server)
+    assert (await take(store, quota(1000, 1))).stripped == ("pay", "send")
+
+
 async def test_labels_are_known_and_set_alone(store: LocalStore, redis_server: Server) -> None:
     """What was seen of a workflow holds while Redis is gone; what was set alone is there when it is back, once."""
     before = await known(store, "search")
