@@ -17,6 +17,7 @@ import upstream as scripted
 from gateway.call import Call
 from gateway.config.sections import Output
 from gateway.detect.core.window import StreamScanner
+from gateway.detect.personal.scanner import PiiScanner
 from gateway.detect.unscannable import UNSCANNABLE, Beside
 from gateway.dialects import tree
 from gateway.dialects.openai_chat import OPENAI_CHAT
@@ -204,3 +205,11 @@ def test_an_answer_with_sound_or_pictures(allowed: bool) -> None:
             screen.filter(call).whole(whole)
         with pytest.raises(Refusal, match="no scanner can read"):
             screen.filter(call).feed(chunk, codec)
+
+
+def test_a_number_beside_a_look_alike_is_found(pii: PiiScanner) -> None:
+    """The number of a placeholder is none of the number beside it, which would be longer than any phone number."""
+    scan = Beside(pii.scan).scan
+    for text in ("[PHONE_2](tel:PHONE_2)212-555-0123 ", "EMAIL_1 212-555-0123", "<EMAIL_3>4111 1111 1111 1111"):
+        found = {text[one.start : one.end]: one.entity for one in scan(text)}
+        assert found.get("212-555-0123") == "PHONE" or found.get("4111 1111 1111 1111") == "CREDIT_CARD", found

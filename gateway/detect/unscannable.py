@@ -8,7 +8,9 @@ is text, and does not count.
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Callable, Iterator, Sequence
+from operator import attrgetter
 from pathlib import Path
 from typing import Final
 
@@ -25,6 +27,8 @@ UNSCANNABLE: Final = "UNSCANNABLE_"
 LONG: Final = 1024  # characters of base64 that decode to no text, below which they may be a digest, a token, an id
 _LOOK = 5  # microseconds that a place takes to look at
 _NAMED = 32  # the same where the first bytes name a format
+_NEAR = 3  # characters between a look-alike and a digit that may be read as one number with its own
+_start: Final = attrgetter("start")
 _SAMPLE = 4096  # characters that are decoded to see what they are
 _RUN = "[A-Za-z0-9+/_-]"
 
@@ -58,11 +62,37 @@ class Beside:
         hits = self._hints.hits(f" {text}")
         if not hits:
             return found
-        more = [*_likes(text, [(max(start - 1, 0), end) for number, start, end in hits if number == 0])]
+        likes = [*_likes(text, [(max(start - 1, 0), end) for number, start, end in hits if number == 0])]
+        more = [*likes]
+        if any(_is_near_digits(text, like) for like in likes):
+            # Its number is none of the text's: what stands beside it is read as it will be once it is escaped.
+            more += [one for one in self._scan(_blanked(text, likes)) if not _overlaps(one, likes)]
         starts = sorted({max(start - 1, 0) for number, start, _ in hits if number})
         if starts:
             more += _blobs(text, starts)
         return resolve([*found, *more]) if more else found
+
+
+def _is_near_digits(text: str, like: Finding) -> bool:
+    """Whether a digit stands so close to a look-alike that both may be read as one number."""
+    beside = text[max(0, like.start - _NEAR) : like.start] + text[like.end : like.end + _NEAR]
+    return any(map(str.isdigit, beside))
+
+
+def _overlaps(one: Finding, likes: Sequence[Finding]) -> bool:
+    at = bisect_right(likes, one.start, key=_start)
+    return any(one.start < like.end and like.start < one.end for like in likes[max(0, at - 1) : at + 1])
+
+
+def _blanked(text: str, likes: Sequence[Finding]) -> str:
+    """The text with brackets around nothing in the place of each look-alike, and every other character in its own."""
+    parts: list[str] = []
+    at = 0
+    for like in likes:
+        size = like.end - like.start
+        parts += text[at : like.start], f"<{'x' * (size - 2)}>"
+        at = like.end
+    return "".join([*parts, text[at:]])
 
 
 def _likes(text: str, stretches: Sequence[tuple[int, int]]) -> Iterator[Finding]:
