@@ -1,4 +1,4 @@
-"""The words of the line: what a call is and what each stage adds to it. Data only, no behaviour.
+"""The words of the line: what a call is and what each stage adds to it. Data only, next to no behaviour.
 
 A `Call` is made by `ingress` and walks `pipeline`; each stage writes exactly one of its fields. Amounts are
 integers: tokens, calls, requests, and money in nano-USD (1e-9 USD), so that sums are exact.
@@ -6,6 +6,7 @@ integers: tokens, calls, requests, and money in nano-USD (1e-9 USD), so that sum
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
@@ -429,6 +430,16 @@ class Call:
     refusal: Any = None  # the errors.Refusal that ended it, if one did
     stage: str = "identify"  # where it is now
     stages: list[tuple[str, int]] = field(default_factory=list)  # (stage that ended, when in nanoseconds), in order
+
+    @property
+    def team(self) -> str:
+        """The caller's team; "" while nobody knows who calls."""
+        return self.subject.team if self.subject is not None else ""
+
+    def step(self, name: str) -> None:
+        """The stage before ends, the next begins."""
+        self.stages.append((self.stage, time.perf_counter_ns()))
+        self.stage = name
 
     def most(self, default: int) -> int:
         """The output tokens that its answers may take: its own ceiling, or else `default` for each of them, or what

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from gateway.call import LABELS, TOOLS, Call, History, Json, Marked, Step, Subject, ToolUse
 from gateway.config.sections import Policy
 from gateway.errors import Refusal
+from gateway.limits import loops
 from gateway.policy import flow
 from gateway.policy.authorize import Authorizer
 from gateway.stores.record import Record
@@ -231,9 +232,9 @@ async def test_calls_at_once_know_each_other() -> None:
 def test_tools_of_a_conversation(names: list[str]) -> None:
     """Each once, the newest, in order; what is no name stands as one that no tool has."""
     steps = [Step("turn", "", (ToolUse("", name, "{}"),)) for name in names]
-    shown = flow.tools(steps)
+    shown = loops.shown(steps)
     assert len(shown) == len(set(shown)) <= TOOLS
-    called = [flow.NAMELESS if " " in name or len(name) > 64 or not name else name for name in names]
+    called = [loops.NAMELESS if " " in name or len(name) > 64 or not name else name for name in names]
     assert shown == tuple(dict.fromkeys(called))[-TOOLS:]
 
 

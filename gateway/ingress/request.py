@@ -82,7 +82,7 @@ def workflow(call: Call, *, needed: bool = True) -> str:
         if taint.names_key(call, id):
             words = "X-Correlation-Id holds a key, which would be kept in records. Choose another id."
             raise Refusal("invalid_request", words, param="X-Correlation-Id")
-        kept: str = ids.kept(call.subject.team if call.subject is not None else "", id) if ids is not None else id
+        kept: str = ids.kept(call.team, id) if ids is not None else id
         call.given_id = id if kept != id else ""
         return kept
     token = named(call.headers)

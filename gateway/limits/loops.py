@@ -24,7 +24,7 @@ from collections import Counter
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from gateway.call import Debit, Step, ToolUse
+from gateway.call import TOOLS, Debit, Step, ToolUse
 from gateway.config.grammar import Quotas
 from gateway.config.sections import Loops as Settings
 from gateway.errors import Refusal
@@ -33,6 +33,8 @@ _NAME = re.compile(r"[A-Za-z0-9_.:/-]{1,64}")
 _REMEMBERED = 20_000  # tool results that were counted, kept so that one sent again is not counted again
 _EXACT = 2**53  # up to here a float and an integer of the same value are the same number of JSON
 _HELP = "Change what the agent does, or start a new workflow with another X-Correlation-Id."
+NAMELESS = "?"  # stands for what is no name of a tool
+_NAME = re.compile(r"[A-Za-z0-9_.:/-]{1,64}")
 
 
 class Look(NamedTuple):
@@ -245,3 +247,12 @@ def _shown(tool: str) -> str:
 
 def _arrows(agents: Sequence[str]) -> str:
     return " -> ".join(agents)
+
+
+def shown(steps: Sequence[Step]) -> tuple[str, ...]:
+    """The names of the tools that a conversation shows, each once, in the order of their first call; the newest."""
+    found: dict[str, None] = {}
+    for step in steps:
+        for use in step.uses:
+            found[use.tool if _NAME.fullmatch(use.tool) else NAMELESS] = None
+    return tuple(found)[-TOOLS:]

@@ -210,7 +210,7 @@ def _found(counts: Mapping[str, int]) -> Json:
 
 def _sql(call: Call) -> list[Json]:
     facts = call.runtime.sql_facts if call.runtime is not None else None
-    return facts.of(call.spans, call.subject.team if call.subject else "") if facts is not None else []
+    return facts.of(call.spans, call.team) if facts is not None else []
 
 
 def _max_tokens(call: Call) -> int:

@@ -15,26 +15,13 @@ that only sets them takes a mark when there are new ones.
 
 from __future__ import annotations
 
-import re
-from collections.abc import Sequence
 from dataclasses import replace
 
-from gateway.call import LABELS, NO_HISTORY, NO_OBLIGATIONS, TOOLS, UNREAD, Call, Decision, Obligations, Step
+from gateway.call import LABELS, NO_HISTORY, NO_OBLIGATIONS, UNREAD, Call, Decision, Obligations
 from gateway.policy.authorize import Authorizer
 
 TRIES = 8  # times that others may change the history while a call is judged
-NAMELESS = "?"  # stands for what is no name of a tool
-_NAME = re.compile(r"[A-Za-z0-9_.:/-]{1,64}")
 _CHANGED = "calls beside it changed what the workflow remembers"
-
-
-def tools(steps: Sequence[Step]) -> tuple[str, ...]:
-    """The names of the tools that a conversation shows, each once, in the order of their first call; the newest."""
-    found: dict[str, None] = {}
-    for step in steps:
-        for use in step.uses:
-            found[use.tool if _NAME.fullmatch(use.tool) else NAMELESS] = None
-    return tuple(found)[-TOOLS:]
 
 
 async def judge(call: Call) -> None:

@@ -39,7 +39,7 @@ def check_name(call: Call) -> None:
     if call.known_model == call.model:
         return
     span = Span(call.body, "model", call.model, "", None)
-    if call.runtime.texts.survey([span], call.subject.team if call.subject is not None else "")[1]:
+    if call.runtime.texts.survey([span], call.team)[1]:
         raise Refusal(
             "model_not_found",
             "The name of the model holds a value that may not leave. GET /v1/models lists the models that there are.",

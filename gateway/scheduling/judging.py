@@ -32,7 +32,7 @@ def takes_long(call: Call) -> bool:
     runtime, raw = call.runtime, call.raw
     if len(raw) <= runtime.NEW_TEXT:
         return False
-    fresh: int = runtime.texts.fresh(call.spans, call.subject.team if call.subject is not None else "")
+    fresh: int = runtime.texts.fresh(call.spans, call.team)
     if fresh <= runtime.NEW_TEXT:
         return False
     return fresh > runtime.LARGE or _is_dense(raw)

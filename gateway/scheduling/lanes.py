@@ -31,7 +31,7 @@ class Lanes:
 
     async def run(self, call: Call, work: Callable[..., Result], *args: Any) -> Result:
         """Do work in a thread, within the call's budget. Where the call is cut meanwhile the work ends early."""
-        await self._enter(call.subject.team if call.subject else "")
+        await self._enter(call.team)
         budget: Budget = call.budget
         running = asyncio.get_running_loop().run_in_executor(
             self._threads, copy_context().run, _within, budget, work, args

@@ -1,0 +1,107 @@
+"""A streamed answer: each piece leaves once it is judged."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncIterator, Iterator
+
+from gateway.call import Call
+from gateway.dialects import Chunk, Codec, StreamCodec, items, surrogates
+from gateway.errors import Refusal
+from gateway.exchange.broken import garbage
+from gateway.exchange.spellings import keep_spellings
+from gateway.ingress.reply import Reply
+from gateway.output.screen import AnswerFilter
+from gateway.scheduling.judging import Pace
+from gateway.scheduling.lanes import SMALL, apart
+from gateway.upstream.forward import MAX_ANSWER, Answer
+
+HELD = 64 * 1024  # characters of a stream that are kept, for its tokens, before they count as bytes in flight
+
+
+async def stream(call: Call, answer: Answer, reply: Reply) -> None:
+    """Send the answer on as it comes, each piece once it is judged."""
+    codec = call.format.stream(keep_usage=call.wants_usage, choices=call.format.choices(call.body))
+    reply.codec = codec
+    screen: AnswerFilter | None = call.runtime.filter(call)
+    if screen is not None and len(call.redaction.known) > SMALL:
+        await apart(call, len(call.redaction.known), screen.prepare)
+    outcome, pace = call.outcome, Pace(call)
+    out: list[bytes] = []
+    own, owed = call.runtime.own, 0
+    try:
+        async for chunks in read_chunks(call, answer, codec):
+            if not outcome.first_byte_ns:
+                outcome.first_byte_ns = time.perf_counter_ns()
+            for chunk in chunks:
+                if chunk.error:
+                    raise garbage(call, "an error in the middle of its answer")
+                said = chunk.said()
+                outcome.heard += said
+                size = sum(map(len, said))
+                owed += size
+                if owed > HELD and call.ticket is not None:
+                    call.ticket.hold(owed)
+                    owed = 0
+                if chunk.usage is not None:
+                    outcome.usage, outcome.outdated = chunk.usage.joined(outcome.usage), False
+                elif said:
+                    outcome.outdated = outcome.usage is not None
+                if screen is None:
+                    out.append(codec.plain(chunk))
+                elif pace.takes_long(chunk, size):
+                    out += await pace.apart(size, screen.feed, chunk, codec)
+                else:
+                    out += pace.here(size, screen.feed, chunk, codec)
+                if pace.out_of_breath:
+                    await pace.breathe()
+            outcome.tier = codec.tier
+            if out:
+                data, out = b"".join(out), []
+                own.check(data)
+                await keep_spellings(call)
+                await reply.stream(data, complete=codec.ended)
+        codec.close()
+    except (ValueError, Refusal) as fault:
+        if out and not own.holds(data := b"".join(out)):  # what was judged before the fault came
+            await reply.stream(data)
+        if isinstance(fault, Refusal):
+            raise
+        raise garbage(call, f"a stream that breaks its format: {fault}") from None
+    tail = b"".join(screen.close(codec)) if screen is not None else b""
+    own.check(tail)
+    await keep_spellings(call)
+    await reply.end(tail + codec.finish(), complete=True)
+
+
+async def events_of(answer: Answer, codec: Codec) -> AsyncIterator[bytes]:
+    """The events of an answer that is no stream, though one was asked for. Raises ValueError."""
+    parts, size = [answer.start], len(answer.start)
+    async for data in answer.chunks:
+        size += len(data)
+        if size > MAX_ANSWER:
+            raise ValueError(f"more than {MAX_ANSWER} bytes")
+        parts.append(data)
+    raw = b"".join(parts)
+    if items.is_deep(raw):
+        raise ValueError(f"it is nested more than {items.MOST_LEVELS} levels deep")
+    body, _ = surrogates.loads(raw)
+    if type(body) is not dict:
+        raise ValueError("it is no object")
+    for event in codec.unfold(body):
+        yield event
+
+
+async def read_chunks(call: Call, answer: Answer, codec: StreamCodec) -> AsyncIterator[Iterator[Chunk]]:
+    """The chunks of an answer as they come. One that breaks off when every choice has ended is whole."""
+    try:
+        if answer.streamed and answer.start:
+            call.budget.extend(len(answer.start))
+            yield codec.feed(answer.start)
+        async for data in answer.chunks if answer.streamed else events_of(answer, call.format):
+            call.budget.extend(len(data))
+            yield codec.feed(data)
+    except Refusal as fault:
+        if fault.stage != "forward" or not codec.finished:
+            raise
+    yield codec.rest()

@@ -1,0 +1,106 @@
+"""Stage `reserve`: rate limits and quotas of a call, taken in one atomic step of the store, or not at all.
+
+Config keys: `limits`, `quotas`, `loops`. Refuses with rate_limited, quota_exceeded, quota_busy, workflow_frozen,
+hop_limit and loop_detected. Writes `call.reservation`, and `call.rest` for what a policy adds. Fails closed: where the
+store does not answer, nothing leaves.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from gateway.call import Call, Debit, Obligations, Rejection, Step, Subject
+from gateway.config import tiers
+from gateway.limits import quota
+from gateway.limits.loops import NOTHING, Look, Loops, shown
+from gateway.scheduling.judging import judge
+from gateway.stores.admit import admit
+
+LAPSE_MARGIN = 60  # seconds past an upstream's own time limit after which an unsettled reservation counts as lost
+
+
+async def reserve(call: Call) -> None:
+    """Rate limits and quotas, all or none, in one atomic step."""
+    runtime, subject = call.runtime, call.subject
+    assert subject is not None
+    call.targets = runtime.forward.targets(call.model, call.format)
+    if call.kept is not None:
+        await look(call, subject)
+        return
+    model = runtime.forward.model(call.model)
+    ceiling = call.most(model.max_output)
+    tiers.check(model, call.tier)
+    quotas = runtime.quotas.debits(model, call.input_tokens, ceiling, call.tier)
+    providers = [target.partition("/")[0] for target in call.targets]
+    limits = runtime.limits.debits(subject, call.model, providers, call.input_tokens + ceiling, stream=call.stream)
+    keeps = runtime.authorizer is not None and runtime.authorizer.keeps_history
+    steps: Sequence[Step] = ()
+    call.repeats = NOTHING
+    if keeps or runtime.loops.reads:
+        large = len(call.raw) > runtime.LARGE
+        told = await judge(call, True, conversation, call, subject) if large else conversation(call, subject)
+        steps, call.repeats = told
+    call.debits = (*limits, *quotas, *call.repeats.debits)
+    chained = runtime.loops.follows or runtime.authorizer is not None
+    # A policy may yet route it to another model, whose targets may take longer.
+    forward = runtime.forward
+    longest = forward.most_patience if runtime.authorizer else forward.patience(call.targets)
+    names = (call.id, subject.team, call.correlation_id, subject.agent)
+    tools = shown(steps) if keeps else ()
+    lapse = longest + LAPSE_MARGIN
+    ask = runtime.quotas.ask(*names, call.debits, lapse=lapse, chained=chained, history=keeps, tools=tools)
+    answer = await admit(runtime.store, ask, runtime.config.quotas.wait)
+    if isinstance(answer, Rejection):
+        call.rejection = answer
+        raise quota.refusal(answer, ask, call.input_tokens)
+    if not ask.bare:  # one that takes nothing only learned that its workflow is open
+        call.reservation = answer
+    call.chain, call.history = answer.chain, answer.history
+    runtime.loops.follow(answer.chain, answer.path)
+
+
+async def look(call: Call, subject: Subject) -> None:
+    """Whether the workflow takes calls, for one that is answered already: it takes nothing and counts nowhere."""
+    names = (call.id, subject.team, call.correlation_id, subject.agent)
+    authorizer = call.runtime.authorizer
+    history = authorizer is not None and authorizer.keeps_history
+    ask = call.runtime.quotas.ask(*names, (), lapse=0, look=True, history=history)
+    answer = await call.runtime.store.reserve(ask)
+    if isinstance(answer, Rejection):
+        call.rejection = answer
+        raise quota.refusal(answer, ask)
+    call.chain, call.history = answer.chain, answer.history
+
+
+def conversation(call: Call, subject: Subject) -> tuple[Sequence[Step], Look]:
+    """What has happened in the conversation, and what of it the request does again that was done before."""
+    steps = call.format.steps(call.body)
+    loops: Loops = call.runtime.loops
+    if not loops.reads:
+        return steps, NOTHING
+    workflow = (subject.team, call.correlation_id)
+    return steps, loops.look(workflow, subject.agent, steps, bool(call.tools))
+
+
+async def rest(call: Call, duties: Obligations) -> None:
+    """What the policy's words cost: more at the model that it routes to, limits on attributes. All or none, again."""
+    runtime, subject, first = call.runtime, call.subject, call.reservation
+    assert subject is not None
+    assert first is not None, "a call that a policy judges has been reserved: its chain must be known"
+    model = runtime.forward.model(call.served_as or call.model)
+    ceiling = call.most(model.max_output)
+    quotas: Sequence[Debit] = ()
+    if duties.route:
+        tiers.check(model, call.tier)
+        quotas = runtime.quotas.rest(call.debits, model, call.input_tokens, ceiling, call.tier)
+    names = (subject, call.model, [target.partition("/")[0] for target in call.targets])
+    estimate = call.input_tokens + ceiling
+    limits = runtime.limits.debits(*names, estimate, stream=call.stream, attributes=duties.attributes)
+    call.late = (*limits, *quotas)
+    if call.late:
+        ask = first.ask._replace(id=f"{call.id}-rest", debits=call.late, history=False, tools=())
+        answer = await admit(runtime.store, ask, runtime.config.quotas.wait)
+        if isinstance(answer, Rejection):
+            call.rejection = answer
+            raise quota.refusal(answer, ask, call.input_tokens)
+        call.rest = answer

@@ -1,0 +1,1 @@
+"""What a call has used is charged, and the call goes on record."""
