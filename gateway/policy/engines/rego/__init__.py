@@ -22,11 +22,16 @@ __all__ = ["UNDEFINED", "EvaluationError", "Problem", "Program", "RegoError", "T
 
 
 def compile_bundle(
-    modules: Mapping[str, str], data: dict[str, Value] | None = None, *, strict: bool = False
+    modules: Mapping[str, str],
+    data: dict[str, Value] | None = None,
+    *,
+    strict: bool = False,
+    optimize: bool = True,
 ) -> Program:
     """Compile modules (name of the file -> source). Raises RegoError with every problem.
 
     With `strict`, imports, variables and arguments that are not used are problems too, as with `opa check --strict`.
+    Without `optimize`, each expression is evaluated as it is written: no index, no constants out of data.
     """
     with _no_collection():
         parsed, problems = [], []
@@ -37,7 +42,7 @@ def compile_bundle(
                 problems += error.problems
         if problems:
             raise RegoError(problems)
-        return Program(parsed, data or {}, strict=strict)
+        return Program(parsed, data or {}, strict=strict, optimize=optimize)
 
 
 @contextmanager
