@@ -127,7 +127,7 @@ def uncovered(bundle: Bundle) -> tuple[list[tuple[str, int]], int]:
     return missed, sum(file in rules for file, _ in coverage.lines())
 
 
-def run_tests(bundle: Bundle) -> list[TestResult]:
+def run_tests(bundle: Bundle, *, strict: bool = False) -> list[TestResult]:
     """Evaluate every `test_*` rule. Raises ConfigError if the bundle does not compile."""
     names = list(_tests(bundle))
     if not names:
@@ -135,7 +135,7 @@ def run_tests(bundle: Bundle) -> list[TestResult]:
     for (package, name), count in Counter((module.package, name) for module, name in names).items():
         if count > 1:
             raise ConfigError(f"{package}.{name}: {count} tests have this name; each needs its own")
-    compiled = program((*bundle.modules, *bundle.tests), bundle.data)
+    compiled = program((*bundle.modules, *bundle.tests), bundle.data, strict=strict)
     deadline = time.monotonic() + LIMIT
     found = [_run(compiled, module, name, deadline) for module, name in names]
     if time.monotonic() > deadline:

@@ -36,9 +36,9 @@ WAITING = 64
 class Embedded(Memoized):
     """One compiled bundle. Raises ConfigError if it does not compile."""
 
-    def __init__(self, bundle: Bundle, timeout: float = 1.0) -> None:
+    def __init__(self, bundle: Bundle, timeout: float = 1.0, *, strict: bool = False) -> None:
         check_entry_point(bundle)
-        self._program = program(bundle.modules, bundle.data)
+        self._program = program(bundle.modules, bundle.data, strict=strict)
         plans = self._program.reaches(PATH)
         inputs = frozenset().union(*(plan.inputs for plan in plans))
         volatile = any(plan.volatile for plan in plans)
@@ -89,7 +89,9 @@ class Embedded(Memoized):
         try:
             deadline = time.monotonic() + self._timeout
             running = asyncio.get_running_loop().run_in_executor(self._thread, self._until, document, deadline, owner)
-            return await running
+            return await asyncio.wait_for(running, self._timeout + AT_ONCE)  # one builtin may not look at its clock
+        except TimeoutError:
+            raise TooLong("the evaluation took longer than it may") from None
         finally:
             self._waiting -= 1
 

@@ -23,6 +23,10 @@ class Plan:
         self.lines: list[str] = []
         self.middle: list[str] = []
         """How the definitions are asked, and their values become one."""
+        self.definitions: dict[str, ast.Rule] = {}
+        """What each function of a definition was written for, by its name."""
+        self.variables: dict[str, dict[str, str]] = {}
+        """What the policy calls the variables of such a function."""
         self.reads: set[int] = set()
         self.inputs: set[tuple[str, ...]] = set()
         self.volatile = self.expensive = self.constant = False
@@ -208,6 +212,8 @@ class Plan:
         if writer.lines[1].partition("  #@")[0] == f"    {writer.fails[0]}":
             return False
         self.lines += writer.lines
+        self.definitions[name] = rule
+        self.variables[name] = {atom: shown(var) for var, atom in writer.variables.items() if var[0] != "$"}
         return True
 
     def write(self, rule: ast.Rule, bodies: Bodies, writer: Writer) -> None:
