@@ -31,7 +31,8 @@ CALLS = 200
 ROOT = Path(__file__).parents[1]
 PORT = 18181
 OTHERS = "## On the line"
-MEMOIZED, FRESH = 5.0, 150.0
+FULL = "with personal data and history"
+LIMITS = {"memoized": 3.0, "not seen before": 25.0, FULL: 40.0}
 """Microseconds of CPU that a decision of the embedded engine may take."""
 RULES = (10, 100, 1000, 10_000)
 MODULE = """package rules.r@
@@ -69,19 +70,40 @@ def document(number: int) -> dict[str, Any]:
             "providers": ["demo"],
             "stream": False,
             "tools": [],
+            "fields": [],
             "max_tokens": 100,
             "args": {},
         },
         "resource": {"type": "model", "name": "demo"},
-        "content": {"pii": {}, "sql": [], "urls": [], "injection_score": 0, "unscannable": 0},
+        "content": {
+            "pii": {},
+            "secrets": {},
+            "pii_from": [],
+            "sql": [],
+            "urls": [],
+            "injection": {},
+            "injection_score": 0,
+            "unscannable": 0,
+            "unscannable_kinds": {},
+        },
         "context": {
             "correlation_id": "id",
             "hop": 0,
             "chain": ["agent"],
             "calls": 1,
+            "time": 1_760_000_040_000_000_000,
             "history": {"tools": [], "labels": []},
         },
     }
+
+
+def full(number: int) -> dict[str, Any]:
+    """A call that holds personal data, of a workflow that has used tools."""
+    made = document(number)
+    made["content"] |= {"pii": {"EMAIL_ADDRESS": 2, "PERSON": 1}, "pii_from": ["tool", "user"], "urls": ["example.com"]}
+    made["content"]["injection"] = {"tool": 0.2, "user": 0.1}
+    made["context"]["history"] = {"tools": ["get_mail", "list_files", "search_web"], "labels": ["read:pii"]}
+    return made
 
 
 async def _measure(engine: Any, made: Callable[[], dict[str, Any]]) -> tuple[float, float]:
@@ -105,6 +127,7 @@ async def _rows(name: str, policy: Policy) -> list[Row]:
     numbers = iter(range(10**9))
     cost = await _measure(engine, lambda: document(next(numbers)))
     found = [Row(f"{name}, not seen before", *cost, _memory() - before)]
+    found.append(Row(f"{name}, {FULL}", *await _measure(engine, lambda: full(next(numbers)))))
     if getattr(engine, "memoized", False):
         same = document(-1)
         found.append(Row(f"{name}, memoized", *await _measure(engine, lambda: same)))
@@ -177,8 +200,8 @@ def page(rows: list[Row], grown: list[tuple[str, float, float]]) -> str:
     lines = [
         "# What a policy decision costs",
         "",
-        "`python -m benchmarks.policy`; the shipped policies, a plain call, microseconds for one decision: the best of "
-        f"{ROUNDS} rounds of {CALLS}.",
+        "`python -m benchmarks.policy`; the shipped policies, microseconds for one decision: the best of "
+        f"{ROUNDS} rounds of {CALLS}. A call is plain unless the line says otherwise.",
         "",
         "| engine | CPU of the gateway, us | waits, us | memory, MB |",
         "|---|--:|--:|--:|",
@@ -186,7 +209,7 @@ def page(rows: list[Row], grown: list[tuple[str, float, float]]) -> str:
     for row in rows:
         memory = "" if row.memory is None else f"{row.memory:.0f}"
         lines.append(f"| {row.name} | {row.cpu:.1f} | {row.wall:.1f} | {memory} |")
-    limits = f"memoized under {MEMOIZED:g} us, not seen before under {FRESH:g} us"
+    limits = ", ".join(f"{name} under {most:g} us" for name, most in LIMITS.items())
     lines += ["", f"Held for the embedded engine: {limits}: {'yes' if holds(rows) else 'no'}.", ""]
     lines += ["A decision of the embedded engine alone, by the size of the bundle:", ""]
     lines += ["| bundle | to load, s of CPU | a decision, us of CPU |", "|---|--:|--:|"]
@@ -198,7 +221,7 @@ def page(rows: list[Row], grown: list[tuple[str, float, float]]) -> str:
 def holds(rows: list[Row]) -> bool:
     """Whether the embedded engine is as fast as promised."""
     cpu = {row.name: row.cpu for row in rows}
-    return cpu["embedded, memoized"] < MEMOIZED and cpu["embedded, not seen before"] < FRESH
+    return all(cpu[f"embedded, {name}"] < most for name, most in LIMITS.items())
 
 
 def main() -> int:

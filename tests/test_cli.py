@@ -94,7 +94,7 @@ def served(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Any, ...]]:
     """What was handed to `gateway.process.serve`."""
     calls: list[tuple[Any, ...]] = []
     process = ModuleType("gateway.serving.process")
-    process.serve = lambda *args: calls.append(args)  # type: ignore[attr-defined]
+    process.serve = lambda *args, **_: calls.append(args)  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "gateway.serving.process", process)
     monkeypatch.setattr(serving, "process", process, raising=False)
     return calls
@@ -179,7 +179,7 @@ def test_store_that_does_not_answer(store: Store, capsys: pytest.CaptureFixture[
 
 def test_check_prints_warnings(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     """A good configuration with good policies is one line, with its warnings on standard error."""
-    monkeypatch.setattr(policy, "run_tests", lambda *_: PASSED)
+    monkeypatch.setattr(policy, "run_tests", lambda *_, **__: PASSED)
     assert main(["check"]) == 0
     out, err = capsys.readouterr()
     assert out == "config/gateway.yaml: ok; policies: version abc, 1 of 1 tests passed\n"
@@ -198,7 +198,7 @@ def test_check_finds_mistakes(here: Path, capsys: pytest.CaptureFixture[str]) ->
 
 def test_check_json(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     """`--json` puts all of it on standard output."""
-    monkeypatch.setattr(policy, "run_tests", lambda *_: FAILED)
+    monkeypatch.setattr(policy, "run_tests", lambda *_, **__: FAILED)
     assert main(["check", "--json"]) == 1
     found = json.loads(capsys.readouterr().out)
     assert found["ok"] is False
@@ -218,7 +218,7 @@ def test_check_with_policies_that_do_not_compile(
 ) -> None:
     """A bundle that does not load is a mistake like one in the file; exit 2."""
 
-    def refuse(path: Path, engine: str) -> dict[str, Any]:
+    def refuse(path: Path, engine: str, **_: bool) -> dict[str, Any]:
         raise ConfigError(f"{path}/a.rego:3: unexpected token")
 
     monkeypatch.setattr(policy, "run_tests", refuse)
@@ -234,7 +234,7 @@ def test_schema(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_policy_test(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     """`policy test` names what failed and exits 1."""
-    monkeypatch.setattr(policy, "run_tests", lambda path, engine: {**FAILED, "path": str(path)})
+    monkeypatch.setattr(policy, "run_tests", lambda path, engine, **_: {**FAILED, "path": str(path)})
     assert main(["policy", "test", "mine"]) == 1
     out, err = capsys.readouterr()
     assert out == "mine: version abc, 1 of 2 tests passed\n"

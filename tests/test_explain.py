@@ -56,7 +56,14 @@ def test_an_input(bundle: Path, tmp_path: Path, capsys: pytest.CaptureFixture[st
     file = tmp_path / "input.json"
     file.write_text(json.dumps({"input": call}))
     assert main(["policy", "explain", "--input", str(file), "--policy", str(bundle)]) == 0
-    assert "model_not_allowed (compliance) wins" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "model_not_allowed (compliance) wins" in said
+    assert "rules.models.deny held" in said
+    way = said.partition("rules.tools.deny did not hold")[2].splitlines()
+    assert way[1].endswith("count(refused) > 0")
+    assert main(["policy", "explain", "--input", str(file), "--policy", str(bundle), "--json"]) == 0
+    rules = json.loads(capsys.readouterr().out)["rules"]
+    assert {"rule", "file", "row", "asked", "held", "failed", "saw"} == rules[0].keys()
 
 
 @pytest.mark.parametrize(("content", "words"), [("{", "is no JSON"), ("[1]", "is a JSON object")])

@@ -172,6 +172,9 @@ class Policy(Section):
     """`shadow` records what it would have denied and lets the call go on."""
     timeout: Seconds = 1
     """Seconds a decision may take; then the call is denied as `policy_unavailable`."""
+    strict: bool = False
+    """Refuse a bundle with unused imports, arguments or variables, as `opa check --strict` does; for engine:
+    embedded."""
     candidate: Candidate | None = None
     """A bundle that is tried beside this one: where it would decide otherwise is counted and recorded."""
     content: bool = True
@@ -183,6 +186,8 @@ class Policy(Section):
             raise ValueError("give git or server, not both: a bundle comes from one place")
         if self.engine == "opa" and (self.git or self.server):
             raise ValueError("engine: opa gets its bundle by itself; git and server are for engines in this process")
+        if self.strict and self.engine != "embedded":
+            raise ValueError("strict is for engine: embedded; for other engines run `opa check --strict` on the bundle")
         return self
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
 
@@ -55,3 +56,27 @@ def test_coverage(write: Write, capsys: pytest.CaptureFixture[str]) -> None:
     assert coverage["lines"] > len(missed)
     assert main(["policy", "test", str(folder), "--coverage"]) == 0
     assert f"{folder / 'p.rego'}:11" in capsys.readouterr().out
+
+
+def test_strict(write: Write, capsys: pytest.CaptureFixture[str]) -> None:
+    """What is unused is a mistake then, with its line; other engines leave that to OPA."""
+    folder = write({"p.rego": "package gateway\nimport data.unused\ndecision := {}\n"})
+    assert main(["policy", "test", str(folder)]) == 0
+    assert main(["policy", "test", str(folder), "--strict"]) == 2
+    assert "p.rego:2: import data.unused unused (rego_compile_error)" in " ".join(capsys.readouterr().err.split())
+    assert main(["policy", "test", str(folder), "--strict", "--engine", "wasm"]) == 2
+    assert "opa check --strict" in capsys.readouterr().err
+
+
+def test_bench(write: Write, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """What a decision takes, and each rule; for an input of one's own too."""
+    folder = write({"p.rego": RULE % "input.x == 1"})
+    file = tmp_path / "input.json"
+    file.write_text('{"x": 1}')
+    assert main(["policy", "bench", str(folder), "--input", str(file), "--json", "--rounds", "3"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert {rule["rule"] for rule in found["rules"]} == {"gateway.decision", "gateway.allow"}
+    assert main(["policy", "bench", str(folder), "--rounds", "3"]) == 0
+    said = capsys.readouterr().out
+    assert "us for a decision that was not made before" in said
+    assert f"gateway.allow   [{folder / 'p.rego'}:3]" in said

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import re
 import sys
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,8 +15,11 @@ from gateway.cli import commands
 if TYPE_CHECKING:
     from gateway.call import Json
     from gateway.policy.engines.bundle import Bundle
+    from gateway.policy.engines.outline import Module
+    from gateway.policy.engines.rego.trace import Way
     from gateway.policy.explanation import Explanation
 
+_SECONDS = 10.0  # for an evaluation that notes the way of each rule
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,63}")
 _RULE = """\
 # Say in one line what this rule is for: it is what the next person reads first.
@@ -95,11 +100,13 @@ def explain(args: argparse.Namespace) -> int:
     from gateway.policy.engines import PolicyUnavailable
 
     try:
-        told, about = _explained(args)
+        told, about, ways = _explained(args)
     except PolicyUnavailable as error:
         raise ConfigError(f"no verdict, so the call is denied (policy_unavailable): {error}") from None
     if args.json:
-        commands.print_json({**about, **told._asdict(), "spoke": [one._asdict() for one in told.spoke]})
+        commands.print_json(
+            {**about, **told._asdict(), "spoke": [one._asdict() for one in told.spoke], "rules": ways.json()}
+        )
         return 0
     for name, value in about.items():
         print(f"{name.replace('_', ' ')}: {commands.plain(str(value))}")
@@ -109,16 +116,60 @@ def explain(args: argparse.Namespace) -> int:
         print(f"      {commands.plain(one.said)}")
     if not told.spoke:
         print("  no rule denied it or demanded anything")
+    for line in ways.lines():
+        print(commands.plain(line))
     return 0
 
 
-def _explained(args: argparse.Namespace) -> tuple[Explanation, dict[str, str]]:
+class Ways:
+    """The way of each rule through an evaluation of a bundle, in words."""
+
+    def __init__(self, bundle: Bundle | None = None, document: Json | None = None) -> None:
+        self._ways: list[Way] = []
+        self._sources: dict[str, list[str]] = {}
+        if bundle is not None and document is not None:
+            self._sources = {module.file: module.source.splitlines() for module in bundle.modules}
+            self._ways = _traced(bundle, document)
+
+    def json(self) -> list[Json]:
+        """Each definition that was asked."""
+        return [{**way._asdict(), "saw": [one._asdict() for one in way.saw]} for way in self._ways]
+
+    def lines(self) -> Iterator[str]:
+        """One line for each definition, and one for the expression that failed."""
+        if self._ways:
+            yield "rules:"
+        for way in self._ways:
+            times = f" ({way.held} of {way.asked} times)" if way.asked > 1 else ""
+            yield f"  {way.rule} {'held' if way.held else 'did not hold'}{times}   [{way.file}:{way.row}]"
+            if way.failed is not None and not way.held:
+                yield f"      line {way.failed}: {self._sources[way.file][way.failed - 1].strip()}"
+                saw = ", ".join(f"{one.name or 'the value'} = {one.value}" for one in way.saw)
+                if saw:
+                    yield f"      {saw}"
+
+
+def _traced(bundle: Bundle, document: Json) -> list[Way]:
+    import time
+
+    from gateway.policy.engines.bundle import program
+    from gateway.policy.engines.embedded import PATH
+    from gateway.policy.engines.rego.program import STEPS
+    from gateway.policy.engines.rego.trace import trace
+
+    plain = program(bundle.modules, bundle.data, optimize=False)
+    return trace(plain, PATH, document, steps=STEPS, deadline=time.monotonic() + _SECONDS)
+
+
+def _explained(args: argparse.Namespace) -> tuple[Explanation, dict[str, str], Ways]:
     from gateway.errors import ConfigError
     from gateway.policy.explanation import explain
 
     if args.input is not None:
         bundle = _bundle(args, args.policy)
-        return explain(_judged(bundle, _input(args.input)), bundle.modules), {"policy_version": bundle.version}
+        document = read_input(args.input)
+        told = explain(_judged(bundle, document), bundle.modules)
+        return told, {"policy_version": bundle.version}, Ways(bundle, document)
     recorded, record = _recorded(args)
     about = {
         "decision": recorded.id,
@@ -128,15 +179,17 @@ def _explained(args: argparse.Namespace) -> tuple[Explanation, dict[str, str]]:
     }
     if args.policy is not None:
         bundle = _bundle(args, args.policy)
-        return explain(_judged(bundle, record["input"]), bundle.modules), {**about, "policy_version": bundle.version}
+        told = explain(_judged(bundle, record["input"]), bundle.modules)
+        return told, {**about, "policy_version": bundle.version}, Ways(bundle, record["input"])
     if "error" in record or not recorded.version:
         raise ConfigError(f"decision {recorded.id} was made without a result of a policy ({recorded.rule})")
-    try:  # where the rules stand is known while the bundle is still the one that spoke
+    modules: Sequence[Module] = ()
+    ways = Ways()
+    with contextlib.suppress(ConfigError):  # where the rules stand is known while the bundle is the one that spoke
         bundle = _bundle(args, None)
-        modules = bundle.modules if bundle.version == recorded.version else ()
-    except ConfigError:
-        modules = ()
-    return explain(record["result"], modules), {**about, "policy_version": recorded.version}
+        if bundle.version == recorded.version:
+            modules, ways = bundle.modules, Ways(bundle, record["input"])
+    return explain(record["result"], modules), {**about, "policy_version": recorded.version}, ways
 
 
 def _bundle(args: argparse.Namespace, folder: Path | None) -> Bundle:
@@ -166,7 +219,8 @@ def _judged(bundle: Bundle, document: Json) -> Json:
     return asyncio.run(judge())
 
 
-def _input(name: str) -> Json:
+def read_input(name: str) -> Json:
+    """A policy input from a file of JSON, also as OPA's tools write it. Raises ConfigError."""
     import orjson
 
     from gateway.errors import ConfigError

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gateway.cli import commands
-from gateway.cli.commands import decisions, explain
+from gateway.cli.commands import bench, decisions, explain
 
 if TYPE_CHECKING:
     from gateway.config.grammar import Config
@@ -35,10 +35,13 @@ def register(parser: Any) -> None:
         help="the engine, as in policy.engine; default: embedded. wasm and opa need the program opa",
     )
     command.add_argument("--coverage", action="store_true", help="list the lines of rules that no test evaluates")
+    words = "refuse unused imports, arguments and variables, as policy.strict does; for engine embedded"
+    command.add_argument("--strict", action="store_true", help=words)
     commands.json_option(command)
     command.set_defaults(run=test)
     decisions.register_policy(group)
     explain.register_policy(group)
+    bench.register_policy(group)
 
 
 def check(args: argparse.Namespace) -> int:
@@ -54,7 +57,7 @@ def check(args: argparse.Namespace) -> int:
         print(f"warning: {args.config}: {doubt}", file=sys.stderr)
     policy = loaded.config.policy
     elsewhere = policy is None or (policy.engine == "opa" and not Path(policy.path).is_dir())
-    tests = None if policy is None or elsewhere else run_tests(Path(policy.path), policy.engine)
+    tests = None if policy is None or elsewhere else run_tests(Path(policy.path), policy.engine, strict=policy.strict)
     failed = bool(tests and tests["failed"])
     if args.json:
         commands.print_json({"ok": not failed, "errors": [], "warnings": [*loaded.warnings, *doubts], "policy": tests})
@@ -84,7 +87,11 @@ def known_roles(config: Config) -> list[str] | None:
 
 def test(args: argparse.Namespace) -> int:
     """`meshgate policy test`."""
-    tests = run_tests(args.dir, args.engine)
+    if args.strict and args.engine != "embedded":
+        from gateway.errors import ConfigError
+
+        raise ConfigError("--strict is for engine embedded; for other engines run `opa check --strict` on the bundle")
+    tests = run_tests(args.dir, args.engine, strict=args.strict)
     if args.coverage:
         from gateway.policy.engines.bundle import load, uncovered
 
@@ -107,9 +114,9 @@ def _print_coverage(coverage: dict[str, Any]) -> None:
         print(f"  {place}")
 
 
-def run_tests(path: Path, engine: str = "embedded") -> dict[str, Any]:
+def run_tests(path: Path, engine: str = "embedded", *, strict: bool = False) -> dict[str, Any]:
     """The bundle's version and its tests, by outcome. Raises `ConfigError` if it does not load or compile."""
-    version, results = _tried(path, engine)
+    version, results = _tried(path, engine, strict)
     tests: dict[str, Any] = {"path": str(path), "version": version, "passed": [], "failed": []}
     for test in results:
         if test.passed:
@@ -119,12 +126,12 @@ def run_tests(path: Path, engine: str = "embedded") -> dict[str, Any]:
     return tests
 
 
-def _tried(path: Path, engine: str) -> tuple[str, Sequence[TestResult]]:
+def _tried(path: Path, engine: str, strict: bool) -> tuple[str, Sequence[TestResult]]:
     """As the engine would take it: compiled, then its tests, those of another engine than `embedded` by `opa test`."""
     if engine == "embedded":
         from gateway.policy.engines.trial import run
 
-        return run(path)
+        return run(path, strict=strict)
     import asyncio
 
     from gateway.policy.engines import compiled

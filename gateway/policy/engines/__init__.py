@@ -21,7 +21,7 @@ def _embedded(policy: Policy) -> Engine:
     from gateway.policy.engines.embedded import Embedded
     from gateway.policy.engines.trial import tried
 
-    return Embedded(tried(policy.path), policy.timeout)
+    return Embedded(tried(policy.path, strict=policy.strict), policy.timeout, strict=policy.strict)
 
 
 def _opa(policy: Policy) -> Engine:

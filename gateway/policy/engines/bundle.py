@@ -94,10 +94,13 @@ def files(root: Path) -> list[Path]:
     return sorted(file for file in visible if file.is_file())
 
 
-def program(modules: Sequence[rego.Module], data: Mapping[str, Any]) -> Program:
+def program(
+    modules: Sequence[rego.Module], data: Mapping[str, Any], *, strict: bool = False, optimize: bool = True
+) -> Program:
     """Modules and data, compiled. Raises ConfigError with file, line and OPA's code for each mistake."""
+    sources = {module.file: module.source for module in modules}
     try:
-        return compile_bundle({module.file: module.source for module in modules}, dict(data))
+        return compile_bundle(sources, dict(data), strict=strict, optimize=optimize)
     except RegoError as error:
         shown = [f"{one.at.file}:{one.at.row}: {_words(one)} ({one.code})" for one in error.problems[:_SHOWN]]
         raise ConfigError("; ".join(shown)) from None
@@ -115,7 +118,7 @@ def uncovered(bundle: Bundle) -> tuple[list[tuple[str, int]], int]:
     from gateway.policy.engines.rego.coverage import Coverage  # for this command alone
 
     rules = {module.file for module in bundle.modules}
-    coverage = Coverage(program((*bundle.modules, *bundle.tests), bundle.data))
+    coverage = Coverage(program((*bundle.modules, *bundle.tests), bundle.data, optimize=False))
     deadline = time.monotonic() + LIMIT
     with coverage.watching():
         for module, name in _tests(bundle):
@@ -124,7 +127,7 @@ def uncovered(bundle: Bundle) -> tuple[list[tuple[str, int]], int]:
     return missed, sum(file in rules for file, _ in coverage.lines())
 
 
-def run_tests(bundle: Bundle) -> list[TestResult]:
+def run_tests(bundle: Bundle, *, strict: bool = False) -> list[TestResult]:
     """Evaluate every `test_*` rule. Raises ConfigError if the bundle does not compile."""
     names = list(_tests(bundle))
     if not names:
@@ -132,7 +135,7 @@ def run_tests(bundle: Bundle) -> list[TestResult]:
     for (package, name), count in Counter((module.package, name) for module, name in names).items():
         if count > 1:
             raise ConfigError(f"{package}.{name}: {count} tests have this name; each needs its own")
-    compiled = program((*bundle.modules, *bundle.tests), bundle.data)
+    compiled = program((*bundle.modules, *bundle.tests), bundle.data, strict=strict)
     deadline = time.monotonic() + LIMIT
     found = [_run(compiled, module, name, deadline) for module, name in names]
     if time.monotonic() > deadline:

@@ -11,15 +11,14 @@ import asyncio
 import time
 from concurrent.futures import ThreadPoolExecutor
 
-import orjson
-
 from gateway.call import Json
 from gateway.errors import ConfigError
 from gateway.policy.engines.base import ENTRYPOINT, PolicyUnavailable
 from gateway.policy.engines.bundle import Bundle, program
-from gateway.policy.engines.memo import Memoized
+from gateway.policy.engines.memo import Memoized, team
 from gateway.policy.engines.outline import mentions
 from gateway.policy.engines.rego import EvaluationError, TooLong
+from gateway.policy.engines.rego.kept import Kept
 from gateway.policy.engines.rego.program import STEPS as MOST_STEPS
 from gateway.policy.engines.rego.values import Value
 
@@ -37,14 +36,17 @@ WAITING = 64
 class Embedded(Memoized):
     """One compiled bundle. Raises ConfigError if it does not compile."""
 
-    def __init__(self, bundle: Bundle, timeout: float = 1.0) -> None:
+    def __init__(self, bundle: Bundle, timeout: float = 1.0, *, strict: bool = False) -> None:
         check_entry_point(bundle)
-        self._program = program(bundle.modules, bundle.data)
+        self._program = program(bundle.modules, bundle.data, strict=strict)
         plans = self._program.reaches(PATH)
         inputs = frozenset().union(*(plan.inputs for plan in plans))
         volatile = any(plan.volatile for plan in plans)
         super().__init__(inputs, volatile=volatile, sets_labels=mentions(bundle.modules, "labels"))
         self._timeout = timeout
+        self._at_once = min(AT_ONCE, timeout)
+        self._kept = Kept(self._program)
+        """Results of rules, by team and by what they read."""
         self._thread: ThreadPoolExecutor | None = None
         self._waiting = 0
         self.version = bundle.version
@@ -61,10 +63,10 @@ class Embedded(Memoized):
             self._thread.shutdown(wait=False)
             self._thread = None
 
-    async def _judge(self, term: bytes) -> Json:
-        document = orjson.loads(term)
+    async def _judge(self, document: Json, key: bytes) -> Json:
+        part = self._projection.part(key)
         try:
-            value = await self._within(document, len(term))
+            value = await self._within(part, len(key), team(document))
         except TooLong:
             raise PolicyUnavailable(f"the policy took longer than {self._timeout:g} s") from None
         except EvaluationError as error:
@@ -73,10 +75,10 @@ class Embedded(Memoized):
             raise PolicyUnavailable("data.gateway.decision is undefined or no object")
         return value
 
-    async def _within(self, document: Json, size: int) -> Value:
+    async def _within(self, document: Json, size: int, owner: str) -> Value:
         if size <= LARGEST_AT_ONCE:
             try:
-                return self._evaluate(document, STEPS, min(AT_ONCE, self._timeout))
+                return self._evaluate(document, STEPS, self._at_once, owner)
             except TooLong:
                 pass
         if self._waiting >= WAITING:
@@ -86,16 +88,19 @@ class Embedded(Memoized):
         self._waiting += 1
         try:
             deadline = time.monotonic() + self._timeout
-            running = asyncio.get_running_loop().run_in_executor(self._thread, self._until, document, deadline)
-            return await running
+            running = asyncio.get_running_loop().run_in_executor(self._thread, self._until, document, deadline, owner)
+            return await asyncio.wait_for(running, self._timeout + AT_ONCE)  # one builtin may not look at its clock
+        except TimeoutError:
+            raise TooLong("the evaluation took longer than it may") from None
         finally:
             self._waiting -= 1
 
-    def _until(self, document: Json, deadline: float) -> Value:
-        return self._evaluate(document, MOST_STEPS, deadline - time.monotonic())
+    def _until(self, document: Json, deadline: float, owner: str) -> Value:
+        return self._evaluate(document, MOST_STEPS, deadline - time.monotonic(), owner)
 
-    def _evaluate(self, document: Json, steps: int, seconds: float) -> Value:
-        env = self._program.env(document, steps=steps, deadline=time.monotonic() + seconds)
+    def _evaluate(self, document: Json, steps: int, seconds: float, owner: str = "") -> Value:
+        deadline = time.monotonic() + seconds
+        env = self._kept.env(document, owner=owner, steps=steps, deadline=deadline)
         return self._program.document(PATH, env)
 
 

@@ -49,6 +49,16 @@ class Projection:
             return self.term(document)
         return orjson.dumps(parts, option=_SORTED)
 
+    def part(self, key: bytes) -> Json:
+        """The part that a key stands for."""
+        found = orjson.loads(key)
+        if type(found) is dict:
+            return found
+        part: Json = dict(zip(self.sections, found[len(self._getters) :], strict=True))
+        for (section, names), values in zip(self.fields.items(), found, strict=False):
+            part[section] = dict(zip(names, values, strict=True)) if len(names) > 1 else {names[0]: values}
+        return part
+
     def term(self, document: Json) -> bytes:
         """The part itself, as a document in JSON."""
         if self.whole:
@@ -97,11 +107,11 @@ class Memo:
         return len(self._results)
 
 
-def _team(document: Json) -> bytes:
-    """Whose input it is, as a part of the key: nobody learns from the time what another team's calls hold."""
+def team(document: Json) -> str:
+    """Whose input it is, as a part of each key: nobody learns from the time what another team's calls hold."""
     subject = document.get("subject")
-    team = subject.get("team") if isinstance(subject, Mapping) else None
-    return orjson.dumps(team if isinstance(team, str) else None)
+    name = subject.get("team") if isinstance(subject, Mapping) else None
+    return name if isinstance(name, str) else ""
 
 
 class Memoized:
@@ -127,17 +137,19 @@ class Memoized:
     async def decide(self, document: Json) -> Json:
         """`data.gateway.decision`; of an input equal to an earlier one, the very same object."""
         try:
-            key = _team(document) + self._projection.key(document)
+            part = self._projection.key(document)
+            key = orjson.dumps(team(document)) + part
         except (TypeError, ValueError, RecursionError) as error:
             raise PolicyUnavailable(f"the input is no JSON: {error}") from None
         memo = self._memo
         if memo is not None and (found := memo.get(key)) is not None:
             return found
-        result = await self._judge(self._projection.term(document))
+        result = await self._judge(document, part)
         return result if memo is None else memo.put(key, result)
 
     async def ping(self) -> None:
         """Always ready."""
 
-    async def _judge(self, term: bytes) -> Json:
+    async def _judge(self, document: Json, key: bytes) -> Json:
+        """The verdict on the part of a document that `key` stands for."""
         raise NotImplementedError

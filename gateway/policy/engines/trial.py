@@ -19,22 +19,22 @@ class Trial(NamedTuple):
     tests: list[TestResult]
 
 
-def run(path: str | Path) -> Trial:
+def run(path: str | Path, *, strict: bool = False) -> Trial:
     """Try the bundle in a folder. Raises ConfigError if it does not compile."""
     from gateway.policy.engines.embedded import Embedded
 
     bundle = load(path)
-    Embedded(bundle)
-    return Trial(bundle.version, run_tests(bundle))
+    Embedded(bundle, strict=strict)
+    return Trial(bundle.version, run_tests(bundle, strict=strict))
 
 
-def tried(path: str | Path) -> Bundle:
+def tried(path: str | Path, *, strict: bool = False) -> Bundle:
     """The bundle in a folder. Raises ConfigError unless all of its tests pass."""
     from gateway.policy.engines.embedded import check_entry_point
 
     bundle = load(path)
     check_entry_point(bundle)
-    all_passed(run_tests(bundle))
+    all_passed(run_tests(bundle, strict=strict))
     return bundle
 
 

@@ -103,7 +103,9 @@ class Wasm(Memoized):
         self._threads.shutdown(wait=False)
         self._policy.close()
 
-    async def _judge(self, term: bytes) -> Json:
+    async def _judge(self, document: Json, key: bytes) -> Json:
+        del key
+        term = self._projection.term(document)
         if len(term) > LARGEST:
             raise PolicyUnavailable(f"what the policy reads of the call is larger than {LARGEST} bytes")
         if self._globs and _UNMATCHED.search(term):

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.policy.engines.rego import EvaluationError, Program, compile_bundle, index
+from gateway.policy.engines.rego import EvaluationError, Program, compile_bundle
 from gateway.policy.engines.rego.values import to_json
 
 TEXTS = ("a", "b", "c")
@@ -20,6 +20,16 @@ PARTS = (
     'input.x in {"a", "b"}',
     'input.y.z == "a"',
     "input.x == 1",
+    "input.x == 1.0",
+    "input.x == true",
+    "input.x = null",
+    "input.x in data.names",
+    "input.x == data.names[1]",
+    "input.x == data.one",
+    "input.n == 2",
+    'input.x == "a"; input.n == 1',
+    "v := input.x; v == 1",
+    'w := input.x; w in ["a", 2]',
     "input.x != 1",
     'not input.x == "b"',
     'input.x == "a" with input.x as "a"',
@@ -27,7 +37,18 @@ PARTS = (
     "some v in input.list",
     "input.n > 1",
 )
-HEADS = ("p contains {}", "q := {}", "r[{}] := 1", "f(_) := {}", "s := true")
+HEADS = (
+    "p contains {}",
+    "q := {}",
+    "r[{}] := 1",
+    "f(_) := {}",
+    "s := true",
+    'g("a") := {}',
+    "g(1) := {}",
+    "g(k) := {}",
+)
+ARGUMENTS = ('k == "b"', "k in {1, 2}", 'input.x == "a"; k = 2', "k")
+DATA = {"names": ["a", "c"], "one": 1}
 rules = st.lists(
     st.tuples(st.sampled_from(HEADS), st.integers(0, 2), st.lists(st.sampled_from(PARTS), min_size=1, max_size=2)),
     min_size=5,
@@ -46,11 +67,13 @@ documents = st.fixed_dictionaries(
 
 def source(drawn: list[tuple[str, int, list[str]]]) -> str:
     """A module of these rules."""
-    lines = ["package m", "call := f(1)"]
+    lines = ["package m", "call := f(1)", 'calls := [y | some x in ["a", "b", 1, 2, null, input.x]; y := g(x)]']
     for head, value, body in drawn:
         once = [part for at, part in enumerate(body) if part not in body[:at] and not (at and part[0] == "v")]
+        if "(k)" in head:
+            once.append(ARGUMENTS[value])
         lines.append(f"{head.format(value)} if {{ {'; '.join(once)} }}")
-    lines += ["default f(_) := 9", "default q := 9"]
+    lines += ["default f(_) := 9", "default g(_) := 9", "default q := 9"]
     return "\n".join(lines)
 
 
@@ -66,21 +89,31 @@ def result(program: Program, rule: str, document: dict[str, Any]) -> Any:
 def test_an_index_changes_nothing(drawn: list[tuple[str, int, list[str]]], asked: list[dict[str, Any]]) -> None:
     """Values, undefined rules and conflicts, with an index and without."""
     text = source(drawn)
-    indexed = compile_bundle({"m.rego": text})
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(index, "LEAST", 1 << 30)
-        plain = compile_bundle({"m.rego": text})
+    indexed = compile_bundle({"m.rego": text}, DATA)
+    plain = compile_bundle({"m.rego": text}, DATA, optimize=False)
     for document in asked:
-        for rule in ("p", "q", "r", "s", "call"):
+        for rule in ("p", "q", "r", "s", "call", "calls"):
             assert result(indexed, rule, document) == result(plain, rule, document)
 
 
-def test_the_cost_is_that_of_what_can_hold() -> None:
+@pytest.mark.parametrize(
+    "rule",
+    [
+        'deny contains "d{n}" if {{ input.team == "t{n}"; input.n > {n} }}',
+        'deny contains "d{n}" if {{ input.kind == "k"; input.number == {n} }}',
+        'deny contains "d{n}" if {{ team := input.team; team in {{"t{n}", "u{n}"}} }}',
+        'deny contains "d{n}" if {{ input.team in data.teams[{n}] }}',
+        'f("t{n}") := "d{n}"\ndeny contains f(input.team) if input.n == {n}',
+        'f(x) := "d{n}" if x == "t{n}"\ndeny contains f(input.team) if input.n == {n}',
+    ],
+)
+def test_the_cost_is_that_of_what_can_hold(rule: str) -> None:
     """Ten definitions and a thousand: as many are asked, counted by the lines that run."""
 
     def asked(count: int) -> int:
-        lines = [f'deny contains "d{n}" if {{ input.team == "t{n}"; input.n > {n} }}' for n in range(count)]
-        program = compile_bundle({"m.rego": "package m\n" + "\n".join(lines)})
+        lines = [rule.format(n=n) for n in range(count)]
+        data = {"teams": [[f"t{n}", f"u{n}"] for n in range(count)]}
+        program = compile_bundle({"m.rego": "package m\n" + "\n".join(lines)}, data)
         ran = 0
 
         def trace(frame: Any, event: str, _: Any) -> Any:
@@ -88,9 +121,10 @@ def test_the_cost_is_that_of_what_can_hold() -> None:
             ran += frame.f_code.co_filename == "<policy>" and event == "line"
             return trace
 
+        asks = {"team": "t5", "n": 5 if "n == " in rule else 7, "kind": "k", "number": 5}
         sys.settrace(trace)
         try:
-            value = program.evaluate(("data", "m", "deny"), program.env({"team": "t5", "n": 7}))
+            value = program.evaluate(("data", "m", "deny"), program.env(asks))
         finally:
             sys.settrace(None)
         assert value == {"d5"}

@@ -9,9 +9,7 @@ those of `values`: an input is plain JSON.
 
 from __future__ import annotations
 
-import gc
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 
 from gateway.policy.engines.rego.errors import EvaluationError, Problem, RegoError, TooLong
 from gateway.policy.engines.rego.parser import parse
@@ -22,31 +20,23 @@ __all__ = ["UNDEFINED", "EvaluationError", "Problem", "Program", "RegoError", "T
 
 
 def compile_bundle(
-    modules: Mapping[str, str], data: dict[str, Value] | None = None, *, strict: bool = False
+    modules: Mapping[str, str],
+    data: dict[str, Value] | None = None,
+    *,
+    strict: bool = False,
+    optimize: bool = True,
 ) -> Program:
     """Compile modules (name of the file -> source). Raises RegoError with every problem.
 
     With `strict`, imports, variables and arguments that are not used are problems too, as with `opa check --strict`.
+    Without `optimize`, each expression is evaluated as it is written: no index, no constants out of data.
     """
-    with _no_collection():
-        parsed, problems = [], []
-        for file, source in modules.items():
-            try:
-                parsed.append(parse(file, source))
-            except RegoError as error:
-                problems += error.problems
-        if problems:
-            raise RegoError(problems)
-        return Program(parsed, data or {}, strict=strict)
-
-
-@contextmanager
-def _no_collection() -> Iterator[None]:
-    """Compiling makes many objects and hardly any garbage in circles; looking for it takes longer than compiling."""
-    enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if enabled:
-            gc.enable()
+    parsed, problems = [], []
+    for file, source in modules.items():
+        try:
+            parsed.append(parse(file, source))
+        except RegoError as error:
+            problems += error.problems
+    if problems:
+        raise RegoError(problems)
+    return Program(parsed, data or {}, strict=strict, optimize=optimize)

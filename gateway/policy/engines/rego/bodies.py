@@ -6,8 +6,12 @@ and each expression that iterates opens a loop around all that follows it.
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
+
 from gateway.policy.engines.rego import ast
 from gateway.policy.engines.rego.calls import Calls
+from gateway.policy.engines.rego.errors import Location
+from gateway.policy.engines.rego.index import is_test
 from gateway.policy.engines.rego.references import constant
 from gateway.policy.engines.rego.resolver import pattern_names
 from gateway.policy.engines.rego.safety import direct, names_in
@@ -18,8 +22,8 @@ COLLECTION = "COLLECTIONS"
 class Bodies(Calls):
     """Literals; terms are in `references`, calls in `calls`."""
 
-    def body(self, body: list[ast.Literal], heads: list[ast.Term | None]) -> None:
-        """All literals of a body. `heads` are the terms that are evaluated after it."""
+    def body(self, body: list[ast.Literal], heads: list[ast.Term | None], *, whole: bool = False) -> None:
+        """All literals of a body. `heads` are the terms that are evaluated after it; `whole`: it is that of a rule."""
         outer = self.visible
         names = direct(body)
         for head in heads:
@@ -27,9 +31,48 @@ class Bodies(Calls):
         self.visible = outer | names
         ordered = self.safety.order(body, frozenset(self.w.variables), frozenset(self.visible))
         self.around.ordered[id(body)] = ordered
+        if whole:
+            ordered = self.tested(ordered, heads)
         for literal in ordered:
             self.literal(literal)
         self.visible = outer | names | set(self.w.variables)
+
+    def tested(self, body: list[ast.Literal], heads: list[ast.Term | None]) -> list[ast.Literal]:
+        """Write what the input must have for the body to hold; returns the rest of the body.
+
+        OPA's index does not ask a definition whose input differs, so no error of an earlier expression shows there.
+        """
+        tests = [literal for literal in body if is_test(literal, self.around.known)]
+        for literal in tests:
+            self.literal(literal)
+        rest = [literal for literal in body if not any(literal is test for test in tests)]
+        if any(isinstance(term, ast.Call) or self.virtual(term) for literal in rest for term in required(literal)):
+            for literal in rest:
+                self.defined(required(literal), literal.at)
+            for head in heads:
+                if head is not None:
+                    self.defined(within(head), head.at)
+        return rest
+
+    def virtual(self, term: ast.Term) -> bool:
+        path = ast.path_of(term)
+        return (
+            isinstance(term, ast.Ref)
+            and isinstance(term.head, ast.Var)
+            and term.head.name == "data"
+            and (path is None or not self.around.is_base(path))
+        )
+
+    def defined(self, terms: Iterable[ast.Term], at: Location) -> None:
+        """Give up if a path of the input or of data is undefined."""
+        start = len(self.w.lines)
+        for term in terms:
+            path = ast.path_of(term)
+            if not isinstance(term, ast.Ref) or path is None:
+                continue
+            if path[0] == "input" or (path[0] == "data" and self.around.is_base(path)):
+                self.stored(path[:1], term.parts)
+        self.mark(start, at)
 
     def closed(self, body: list[ast.Literal]) -> None:
         """A body within a body."""
@@ -182,3 +225,48 @@ class Bodies(Calls):
     def unbound(self, term: ast.Term) -> bool:
         """Whether a term is a pattern with variables to bind."""
         return any(name not in self.w.variables for name in pattern_names(term))
+
+
+def required(literal: ast.Literal) -> Iterator[ast.Term]:
+    """The terms without which a literal cannot hold, those that they are made of too, and calls.
+
+    What is compared with another reference or iterated over is left out: OPA's index does not look at it.
+    """
+    what = literal.what
+    if literal.withs:
+        return
+    if isinstance(what, ast.Expr):
+        yield from _operands(what.term)
+    elif isinstance(what, ast.Unify):
+        yield from _sides(what.left, what.right)
+    elif isinstance(what, ast.SomeIn):
+        yield from () if isinstance(what.domain, ast.Ref) else within(what.domain)
+    elif isinstance(what, ast.Every):
+        yield from within(what.domain)
+    elif isinstance(what, ast.Not) and not what.scoped:
+        for one in what.body:
+            if isinstance(one.what, ast.Expr) and isinstance(one.what.term, ast.Call) and not one.withs:
+                call = one.what.term
+                for arg in call.args:
+                    if call.path != ("equal",) or not isinstance(arg, ast.Ref):
+                        yield from within(arg)
+
+
+def _operands(term: ast.Term) -> Iterator[ast.Term]:
+    if isinstance(term, ast.Call) and term.path == ("equal",) and len(term.args) == 2:
+        yield from _sides(*term.args)
+    else:
+        yield from within(term)
+
+
+def _sides(left: ast.Term, right: ast.Term) -> Iterator[ast.Term]:
+    if not (isinstance(left, ast.Ref) and isinstance(right, ast.Ref)):
+        yield from within(left)
+        yield from within(right)
+
+
+def within(term: ast.Term) -> Iterator[ast.Term]:
+    """A term and all terms in it, but those of bodies."""
+    yield term
+    for child in ast.children(term):
+        yield from within(child)

@@ -7,8 +7,10 @@ from gateway.policy.engines.rego.errors import COMPILE, TYPE, near
 from gateway.policy.engines.rego.references import References
 from gateway.policy.engines.rego.runtime import LOOKED, MADE
 from gateway.policy.engines.rego.tree import FUNCTION, find
+from gateway.policy.engines.rego.values import compare
 
 _ORDER = {"lt": "<", "lte": "<=", "gt": ">", "gte": ">="}
+_HOLDS = {"lt": (0).__gt__, "lte": (0).__ge__, "gt": (0).__lt__, "gte": (0).__le__}
 _ARITHMETIC = {"plus": "+", "minus": "-"}
 _SAFE = frozenset({"equal", "neq", "lt", "lte", "gt", "gte", "internal.member_2", "internal.member_3"})
 """Builtins that never fail."""
@@ -54,6 +56,11 @@ class Calls(References):
             self.same(left, right, differ=name == "neq")
         elif name in _ORDER:
             left, right = self.all_terms(call.args)
+            one, other = self.atom_value(left), self.atom_value(right)
+            if one is not None and other is not None:
+                if not _HOLDS[name](compare(one[0], other[0])):
+                    w.line(w.fail)
+                return True
             sign = _ORDER[name]
             numbers = " and ".join(
                 f"{atom}.__class__ in NUMBERS" for atom in (left, right) if not self.is_constant(atom, int | float)

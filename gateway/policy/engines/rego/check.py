@@ -73,8 +73,8 @@ class Checker:
         made = body.env.of(lowered)
         if rule.args:
             made = Function([body.env.of(body.lowered(arg)) for arg in rule.args], made)
-        elif made is not None:
-            made = types.Set(made) if rule.key is not None else made
+        elif made is not None or rule.key is not None:
+            made = types.Set(ANY if made is None else made) if rule.key is not None else made
             for of in reversed(suffix):
                 made = None if of is None or made is None else types.Object({}, (of, made))
         if (made := types.bounded(made)) is not None:

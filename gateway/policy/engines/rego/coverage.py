@@ -11,7 +11,7 @@ from typing import Any
 
 from gateway.policy.engines.rego.program import FILE, Program
 
-_MARK = re.compile(r"  #@(\d+):(\d+)$")
+MARK = re.compile(r"  #@(\d+):(\d+)$")
 Place = tuple[str, int]
 """File and line of an expression."""
 
@@ -23,7 +23,7 @@ class Coverage:
         self.program = program
         self.places: dict[int, Place] = {}
         for number, line in enumerate(program.source.splitlines(), start=1):
-            found = _MARK.search(line)
+            found = MARK.search(line)
             if found:
                 self.places[number] = (program.modules[int(found[1])].file, int(found[2]))
         self.ran: set[int] = set()

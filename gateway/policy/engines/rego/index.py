@@ -1,68 +1,163 @@
-"""Which definitions of a rule can hold at all: those that want another constant at a path of the input are not asked.
+"""Which definitions of a rule can hold at all: those that want other constants of the input are not asked.
 
-As in OPA, definitions are found by `input.subject.team == "x"` in a body, or `input.action.model in {"a", "b"}`.
+As in OPA, definitions are found by what a body compares with constants: `input.subject.team == "x"`, `input.n = 1`,
+`input.action.model in {"a", "b"}`, also through a local variable (`team := input.subject.team`), an argument of the
+function (`f("a")`, `x == "a"`), and with constants of `data`. Of several such comparisons in a body, the one that the
+fewest definitions share finds the definition.
 """
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Sequence
+from collections import Counter, defaultdict
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
 
 from gateway.policy.engines.rego import ast
-from gateway.policy.engines.rego.resolver import ROOTS
+from gateway.policy.engines.rego.values import Value, items_of, key
 
 LEAST = 4
-"""Definitions with a constant at one path, below which all are asked one by one."""
-Path = tuple[str, ...]
+"""Definitions with a constant at one place, below which they are asked one by one."""
+Place = tuple[str, ...] | int
+"""A path of the input, or the number of an argument."""
+Wants = dict[Place, frozenset[Any]]
+"""Constants in key form; a definition cannot hold with another value at the place, or with none."""
+Known = Callable[[ast.Term], tuple[Value] | None]
+"""The constant that a term is, if it is one."""
+_SCALARS = (str, int, float, type(None))
 
 
-def wanted(rule: ast.Rule) -> dict[Path, frozenset[str]]:
-    """What a definition wants at paths of the input: it cannot hold with another text there, or with none."""
-    if rule.otherwise is not None or rule.default:
+class Index(NamedTuple):
+    """How to find definitions, by their numbers: those always asked, and tables from a value at a place."""
+
+    always: tuple[int, ...]
+    tables: tuple[tuple[Place, dict[Any, tuple[int, ...]]], ...]
+
+
+def index_of(rules: Sequence[ast.Rule], known: Known) -> Index | None:
+    """The index for definitions of one rule; None where none helps."""
+    if len(rules) < LEAST:
+        return None
+    wants = [wanted(rule, known) for rule in rules]
+    shared = Counter((place, form) for one in wants for place, forms in one.items() for form in forms)
+    chosen: dict[Place, list[int]] = defaultdict(list)
+    for number, one in enumerate(wants):
+        if one:
+            most = {place: max((shared[place, form] for form in forms), default=0) for place, forms in one.items()}
+            chosen[min(most, key=most.__getitem__)].append(number)
+    groups = {place: numbers for place, numbers in chosen.items() if len(numbers) >= LEAST}
+    if not groups:
+        return None
+    found = {number for numbers in groups.values() for number in numbers}
+    always = tuple(number for number in range(len(rules)) if number not in found)
+    tables = []
+    for place, numbers in groups.items():
+        table: dict[Any, list[int]] = defaultdict(list)
+        for number in numbers:
+            for form in wants[number][place]:
+                table[form].append(number)
+        tables.append((place, {form: tuple(at) for form, at in table.items()}))
+    return Index(always, tuple(tables))
+
+
+def wanted(rule: ast.Rule, known: Known) -> Wants:
+    """What a definition wants, its `else` parts too: one of them may hold."""
+    if rule.default:
         return {}
-    found: dict[Path, frozenset[str]] = {}
-    for literal in rule.body:
-        what = literal.what
-        if literal.withs:
-            continue
-        if isinstance(what, ast.Unify):
-            _equal(what.left, what.right, found)
-        elif isinstance(what, ast.Expr) and isinstance(what.term, ast.Call) and len(what.term.args) == 2:
-            left, right = what.term.args
-            if what.term.path == ("equal",):
-                _equal(left, right, found)
-            elif what.term.path == ("internal", "member_2") and isinstance(right, ast.SetOf | ast.Array):
-                path, texts = _path(left), [_text(item) for item in right.items]
-                if path is not None and None not in texts:
-                    found.setdefault(path, frozenset(text for text in texts if text is not None))
+    found = _wanted(rule, known)
+    other = rule.otherwise
+    while other is not None and found:
+        more = _wanted(other, known)
+        found = {place: forms | more[place] for place, forms in found.items() if place in more}
+        other = other.otherwise
     return found
 
 
-def best(rules: Sequence[ast.Rule]) -> tuple[Path, list[frozenset[str] | None]] | None:
-    """The path that most definitions want a constant at, and what each wants there; None where no index helps."""
-    all_wanted = [wanted(rule) for rule in rules]
-    counts = Counter(path for one in all_wanted for path in one)
-    if not counts:
-        return None
-    (path, count), *_ = counts.most_common(1)
-    if count < LEAST:
-        return None
-    return path, [one.get(path) for one in all_wanted]
+def is_test(literal: ast.Literal, known: Known) -> bool:
+    """Whether a literal compares the input with constants and does nothing else: it may come before all others."""
+    what = literal.what
+    if literal.withs:
+        return False
+    if isinstance(what, ast.Expr) and isinstance(what.term, ast.Ref):
+        return path_in_input(what.term) is not None
+    pair = _compared(what)
+    if pair is not None:
+        return any(path_in_input(one) is not None and known(other) is not None for one, other in (pair, pair[::-1]))
+    pair = _member(what)
+    if pair is not None:
+        return any(path_in_input(one) is not None and known(other) is not None for one, other in (pair, pair[::-1]))
+    return False
 
 
-def _equal(left: ast.Term, right: ast.Term, found: dict[Path, frozenset[str]]) -> None:
-    for one, other in ((left, right), (right, left)):
-        path, text = _path(one), _text(other)
-        if path is not None and text is not None:
-            found.setdefault(path, frozenset({text}))
-
-
-def _path(term: ast.Term) -> Path | None:
+def path_in_input(term: ast.Term) -> tuple[str, ...] | None:
+    """The path of a reference into the input that is made of names."""
     if not isinstance(term, ast.Ref) or not isinstance(term.head, ast.Var) or term.head.name != "input":
         return None
     path = ast.path_of(term)
-    return path if path is not None and len(path) > 1 and path[0] in ROOTS else None
+    return path if path is not None and len(path) > 1 else None
 
 
-def _text(term: ast.Term) -> str | None:
-    return term.value if isinstance(term, ast.Scalar) and isinstance(term.value, str) else None
+def _wanted(rule: ast.Rule, known: Known) -> Wants:
+    found: Wants = {}
+    places: dict[str, Place] = {}
+    for number, arg in enumerate(rule.args or ()):
+        if isinstance(arg, ast.Var) and not arg.wildcard:
+            places.setdefault(arg.name, number)
+        elif isinstance(arg, ast.Scalar):
+            found[number] = frozenset({key(arg.value)})
+    body = [literal.what for literal in rule.body if not literal.withs]
+    for what in body:
+        if isinstance(what, ast.Unify):
+            for one, other in ((what.left, what.right), (what.right, what.left)):
+                path = path_in_input(other)
+                if isinstance(one, ast.Var) and path is not None:
+                    places.setdefault(one.name, path)
+    for what in body:
+        pair = _compared(what)
+        if pair is not None:
+            for one, other in (pair, pair[::-1]):
+                _add(found, _place(one, places), _scalar(known(other)))
+        elif (pair := _member(what)) is not None:
+            _add(found, _place(pair[0], places), _members(known(pair[1])))
+    return found
+
+
+def _add(found: Wants, place: Place | None, forms: frozenset[Any] | None) -> None:
+    if place is not None and forms is not None:
+        found[place] = found[place] & forms if place in found else forms
+
+
+def _compared(what: object) -> tuple[ast.Term, ast.Term] | None:
+    """The two sides that must be equal."""
+    if isinstance(what, ast.Unify):
+        return what.left, what.right
+    if isinstance(what, ast.Expr) and isinstance(what.term, ast.Call):
+        call = what.term
+        if call.path == ("equal",) and len(call.args) == 2:
+            return call.args[0], call.args[1]
+    return None
+
+
+def _member(what: object) -> tuple[ast.Term, ast.Term] | None:
+    """What must be in what."""
+    if isinstance(what, ast.Expr) and isinstance(what.term, ast.Call):
+        call = what.term
+        if call.path == ("internal", "member_2") and len(call.args) == 2:
+            return call.args[0], call.args[1]
+    return None
+
+
+def _place(term: ast.Term, places: dict[str, Place]) -> Place | None:
+    return places.get(term.name) if isinstance(term, ast.Var) else path_in_input(term)
+
+
+def _scalar(found: tuple[Value] | None) -> frozenset[Any] | None:
+    return frozenset({key(found[0])}) if found is not None and isinstance(found[0], _SCALARS) else None
+
+
+def _members(found: tuple[Value] | None) -> frozenset[Any] | None:
+    """The members of an array, a set or an object, if all are scalars."""
+    whole = found[0] if found is not None else None
+    if not isinstance(whole, list | set | dict):
+        return None
+    members = whole if isinstance(whole, list) else items_of(whole) if isinstance(whole, set) else whole.values()
+    return frozenset(map(key, members)) if all(isinstance(one, _SCALARS) for one in members) else None

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from gateway.policy.engines.rego import ast
 from gateway.policy.engines.rego.bodies import Bodies
 from gateway.policy.engines.rego.errors import COMPILE, RECURSION, UNSAFE, Location, Problem, near
-from gateway.policy.engines.rego.index import best
+from gateway.policy.engines.rego.index import Index, index_of
 from gateway.policy.engines.rego.references import Surroundings, constant, shown
 from gateway.policy.engines.rego.safety import ROOTS, Unsafe
 from gateway.policy.engines.rego.tree import COMPLETE, FUNCTION, OBJECT, SET, Node
@@ -19,86 +19,112 @@ class Plan:
 
     def __init__(self, node: Node, around: Surroundings, space: Namespace) -> None:
         self.node, self.around, self.space = node, around, space
+        self.name = f"R{node.number}"
         self.lines: list[str] = []
-        self.find: list[str] = []
+        self.middle: list[str] = []
+        """How the definitions are asked, and their values become one."""
+        self.definitions: dict[str, ast.Rule] = {}
+        """What each function of a definition was written for, by its name."""
+        self.variables: dict[str, dict[str, str]] = {}
+        """What the policy calls the variables of such a function."""
         self.reads: set[int] = set()
         self.inputs: set[tuple[str, ...]] = set()
-        self.volatile = self.expensive = False
+        self.volatile = self.expensive = self.constant = False
+        """What calls decide, and (once all rules are planned) whether no evaluation differs from another."""
         self.params = ["E", *(f"a{index}" for index in range(node.arity))] if node.kind == FUNCTION else ["E"]
+        self.given = ", ".join(self.params)
         {COMPLETE: self.complete, FUNCTION: self.complete, SET: self.gathered, OBJECT: self.gathered}[node.kind]()
+
+    def finish(self) -> None:
+        """Write the function of the rule around its definitions."""
+        lines = [f"def {self.name}({self.given}):"]
+        if self.node.kind == FUNCTION:
+            lines += ["    m = E.meter", "    m.left -= 1", "    if m.left < 0: m.spent()", *self.middle]
+        else:
+            number = self.node.number
+            lines += [
+                f"    v = E.values[{number}]",
+                "    if v is not MISSING: return v",
+                "    if E.patches:",
+                f"        v = patched(E, {self.space.constant(self.node.path)})",
+                "        if v is not MISSING:",
+                f"            E.values[{number}] = v",
+                "            return v",
+                *self.middle,
+                f"    E.values[{number}] = v",
+                *([f"    if E.whole: E.program.template[{number}] = v"] if self.constant else ()),
+            ]
+        self.lines += [*lines, "    return v"]
 
     def complete(self) -> None:
         """One value; definitions that come to different ones conflict."""
-        node, params = self.node, ", ".join(self.params)
-        name = f"R{node.number}"
-        cached = node.kind == COMPLETE
-        lines = [f"def {name}({params}):", *(self.opening() if cached else self.counted())]
-        lines.append("    v = U")
         same = self.agree()
-        default = None
-        usual = [rule for rule in node.rules if not rule.default]
-        found = best(usual)
-        if found is not None:
-            self.indexed(usual, found)
-            lines += self.asked_by_index(params, same=same)
-            usual = []
-        for index, rule in enumerate(usual):
-            chain = [f"{name}_{index}"]
-            self.definition(rule, chain[0])
-            other = rule.otherwise
-            while other is not None:
-                chain.append(f"{chain[0]}_{len(chain)}")
-                self.definition(other, chain[-1])
-                other = other.otherwise
-            lines += self.asked(chain, params, first=index == 0, same=same, at=rule.at)
-        for rule in node.rules:
-            if rule.default:
-                default = f"{name}_d"
-                self.definition(rule, default)
-        if default:
-            lines.append(f"    if v is U: v = {default}({params})")
-        if cached:
-            lines.append(f"    E.values[{node.number}] = v")
-        lines.append("    return v")
-        self.lines += lines
+        usual = [rule for rule in self.node.rules if not rule.default]
+        index = index_of(usual, self.around.known) if self.around.optimize else None
+        self.middle.append("    v = U")
+        chains = [self.chain(rule, number) for number, rule in enumerate(usual)]
+        if index is not None:
+            self.middle += self.asked_by_index(index, chains, usual, same=same)
+        else:
+            first = True
+            for chain, rule in zip(chains, usual, strict=True):
+                if chain:
+                    self.middle += self.asked(chain, first=first, same=same, at=rule.at)
+                    first = False
+        for rule in self.node.rules:
+            if rule.default and self.definition(rule, f"{self.name}_d"):
+                self.middle.append(f"    if v is U: v = {self.name}_d({self.given})")
 
-    def indexed(self, definitions: list[ast.Rule], found: tuple[tuple[str, ...], list[frozenset[str] | None]]) -> None:
-        """Write the definitions, and the table of those that can hold by what stands at a path of the input."""
-        path, wants = found
-        name = f"R{self.node.number}"
-        self.inputs.add(path[1:])
-        entries: list[str] = []
-        for index, rule in enumerate(definitions):
-            function = f"{name}_{index}"
-            self.definition(rule, function)
-            parts, other = [function], rule.otherwise
-            while other is not None:
-                parts.append(f"{function}_{len(parts)}")
-                self.definition(other, parts[-1])
-                other = other.otherwise
-            entries.append(f"(({', '.join(parts)},), {self.space.constant(rule.at)})")
-        always = [index for index, want in enumerate(wants) if want is None]
-        by_text: dict[str, list[int]] = {text: list(always) for want in wants for text in want or ()}
-        for index, want in enumerate(wants):
-            for text in want or ():
-                by_text[text].append(index)
-        self.lines.append(f"{name}_all = [{', '.join(entries)}]")
-        table = self.space.constant({text: tuple(sorted(at)) for text, at in by_text.items()}, "X")
-        others = self.space.constant(tuple(always), "X")
-        slot = self.around.slot(path)
-        self.find = [
-            f"    i = E.values[{slot}]",
-            f"    if i is MISSING: i = fetch(E, {slot}, {self.space.constant(path)})",
-            f"    for n in ({table}.get(i, {others}) if i.__class__ is str else {others}):",
-            f"        parts, at = {name}_all[n]",
-        ]
+    def chain(self, rule: ast.Rule, number: int) -> list[str]:
+        """Write a definition and its `else` parts; their functions in order, without those that can never hold."""
+        found = []
+        one: ast.Rule | None = rule
+        step = 0
+        while one is not None:
+            name = f"{self.name}_{number}" + (f"_{step}" if step else "")
+            if self.definition(one, name):
+                found.append(name)
+            one = one.otherwise
+            step += 1
+        return found
 
-    def asked_by_index(self, params: str, *, same: bool) -> list[str]:
+    def selected(self, index: Index, chains: list[list[str]], rules: list[ast.Rule]) -> list[str]:
+        """Lines that go through the definitions that can hold: `parts` are the functions of one, `at` its place."""
+        name = f"{self.name}_all"
+        entries = (
+            f"(({''.join(f'{part}, ' for part in parts)}), {self.space.constant(rule.at)})"
+            for parts, rule in zip(chains, rules, strict=True)
+        )
+        self.lines.append(f"{name} = [{', '.join(entries)}]")
+        lines, numbers = [], []
+        for place, table in index.tables:
+            value = f"a{place}"
+            if isinstance(place, tuple):
+                self.inputs.add(place[1:])
+                slot = self.around.slot(place)
+                value = f"i{slot}"
+                lines += [
+                    f"    {value} = E.values[{slot}]",
+                    f"    if {value} is MISSING: {value} = fetch(E, {slot}, {self.space.constant(place)})",
+                ]
+            others = index.always if len(index.tables) == 1 else ()
+            merged = {form: tuple(sorted((*at, *others))) for form, at in table.items()}
+            found = f"{self.space.constant(merged, 'X')}.get"
+            numbers.append(
+                f"{found}({value} if {value}.__class__ is str else plain({value}), {self.space.constant(others)})"
+            )
+        if len(numbers) > 1:
+            listed = ", ".join(f"*{one}" for one in numbers)
+            numbers = [f"sorted(({listed}, *{self.space.constant(index.always)}))"]
+        return [*lines, f"    for n in {numbers[0]}:", f"        parts, at = {name}[n]"]
+
+    def asked_by_index(self, index: Index, chains: list[list[str]], rules: list[ast.Rule], *, same: bool) -> list[str]:
         """Ask the definitions that can hold."""
         lines = [
-            *self.find,
+            *self.selected(index, chains, rules),
+            "        w = U",
             "        for f in parts:",
-            f"            w = f({params})",
+            f"            w = f({self.given})",
             "            if w is not U: break",
         ]
         if same:
@@ -109,22 +135,6 @@ class Plan:
             "        if v is U: v = w",
             f"        elif w is not U and not equal(v, w): raise {raised}",
         ]
-
-    def opening(self) -> list[str]:
-        number = self.node.number
-        path = self.space.constant(self.node.path)
-        return [
-            f"    v = E.values[{number}]",
-            "    if v is not MISSING: return v",
-            "    if E.patches:",
-            f"        v = patched(E, {path})",
-            "        if v is not MISSING:",
-            f"            E.values[{number}] = v",
-            "            return v",
-        ]
-
-    def counted(self) -> list[str]:
-        return ["    m = E.meter", "    m.left -= 1", "    if m.left < 0: m.spent()"]
 
     def agree(self) -> bool:
         """Whether all definitions have one and the same constant value: then the first that holds is enough."""
@@ -139,8 +149,9 @@ class Plan:
                 one = one.otherwise
         return len(set(found)) == 1
 
-    def asked(self, chain: list[str], params: str, *, first: bool, same: bool, at: Location) -> list[str]:
+    def asked(self, chain: list[str], *, first: bool, same: bool, at: Location) -> list[str]:
         """Ask a definition and its `else` parts."""
+        params = self.given
         name, *others = chain
         if first:
             return [f"    v = {name}({params})", *(f"    if v is U: v = {other}({params})" for other in others)]
@@ -156,33 +167,27 @@ class Plan:
 
     def gathered(self) -> None:
         """A set, or an object of all that the definitions enter."""
-        node = self.node
-        name = f"R{node.number}"
-        made, ended = ("set()", "v") if node.kind == SET else ("Made()", "settled(v)")
-        lines = [f"def {name}(E):", *self.opening(), f"    v = {made}"]
-        found = best(node.rules)
-        if found is not None:
-            self.indexed(node.rules, found)
-            lines += [*self.find, "        for f in parts:", "            if f(E, v): break"]
-        for index, rule in enumerate(node.rules if found is None else ()):
-            one: ast.Rule | None = rule
-            step = 0
-            while one is not None:
-                function = f"{name}_{index}_{step}"
-                self.definition(one, function)
-                if step == 0 and one.otherwise is None:
-                    lines.append(f"    {function}(E, v)")
-                elif step == 0:
-                    lines.append(f"    f = {function}(E, v)")
+        rules = self.node.rules
+        self.middle.append(f"    v = {'set()' if self.node.kind == SET else 'Made()'}")
+        index = index_of(rules, self.around.known) if self.around.optimize else None
+        chains = [self.chain(rule, number) for number, rule in enumerate(rules)]
+        if index is not None:
+            self.middle += [
+                *self.selected(index, chains, rules),
+                "        for f in parts:",
+                "            if f(E, v): break",
+            ]
+        for chain in chains if index is None else ():
+            for step, function in enumerate(chain):
+                if len(chain) == 1:
+                    self.middle.append(f"    {function}(E, v)")
                 else:
-                    lines.append(f"    if not f: f = {function}(E, v)")
-                one = one.otherwise
-                step += 1
-        lines += [f"    v = {ended}", f"    E.values[{node.number}] = v", "    return v"]
-        self.lines += lines
+                    self.middle.append(f"    {'if not f: ' if step else ''}f = {function}(E, v)")
+        if self.node.kind == OBJECT:
+            self.middle.append("    v = settled(v)")
 
-    def definition(self, rule: ast.Rule, name: str) -> None:
-        """One definition as a function of its own."""
+    def definition(self, rule: ast.Rule, name: str) -> bool:
+        """Write one definition as a function of its own; False if it can never hold."""
         gathers = self.node.kind in (SET, OBJECT)
         params = ", ".join([*self.params, "S"] if gathers else self.params)
         writer = Writer(self.space, f"def {name}({params}):", "return False" if gathers else "return U")
@@ -195,16 +200,21 @@ class Plan:
             for missing in sorted({shown(one) for one in error.names}):
                 words = f"var {missing} is unsafe{near(missing, ROOTS)}"
                 self.around.problems.append(Problem(UNSAFE, words, error.literal.at))
-            return
+            return True
         except TooDeep:
             words = f"more than {MOST_LOOPS} iterations within one another; put some into a rule of their own"
             self.around.problems.append(Problem(COMPILE, words, rule.at))
-            return
-        self.lines += writer.lines
+            return True
         self.reads |= bodies.reads
         self.inputs |= bodies.inputs
         self.volatile = self.volatile or bodies.volatile
         self.expensive = self.expensive or bodies.expensive
+        if writer.lines[1].partition("  #@")[0] == f"    {writer.fails[0]}":
+            return False
+        self.lines += writer.lines
+        self.definitions[name] = rule
+        self.variables[name] = {atom: shown(var) for var, atom in writer.variables.items() if var[0] != "$"}
+        return True
 
     def write(self, rule: ast.Rule, bodies: Bodies, writer: Writer) -> None:
         later = []
@@ -215,7 +225,7 @@ class Plan:
                 later.append((arg, f"a{index}"))
         bodies.visible = set(writer.variables)
         suffix = self.node.suffix(rule)
-        bodies.body(rule.body, [rule.key, rule.value, *suffix])
+        bodies.body(rule.body, [rule.key, rule.value, *suffix], whole=True)
         for arg, given in later:
             bodies.match(arg, given)
         if self.node.kind == SET:
@@ -257,6 +267,24 @@ class Plan:
             writer.line(f"put(S, [{listed}], {value}, {at})")
         if writer.loops == 0:
             writer.line("return True")
+
+
+def find_constant(plans: Sequence[Plan]) -> None:
+    """Mark the rules that come to the same in each evaluation: neither they nor what they ask reads input or time."""
+    waiting = [plan for plan in plans if plan.node.kind != FUNCTION]
+    varying = {plan.node.number for plan in plans if plan.inputs or plan.volatile}
+    readers: dict[int, list[int]] = {}
+    for plan in plans:
+        for number in plan.reads:
+            readers.setdefault(number, []).append(plan.node.number)
+    left = list(varying)
+    while left:
+        for number in readers.get(left.pop(), ()):
+            if number not in varying:
+                varying.add(number)
+                left.append(number)
+    for plan in waiting:
+        plan.constant = plan.node.number not in varying
 
 
 def recursive(plans: Iterable[Plan]) -> list[Problem]:

@@ -12,7 +12,7 @@ from gateway.policy.engines.rego.builtins.signatures import DEPRECATED, SIGNATUR
 from gateway.policy.engines.rego.check import Checker
 from gateway.policy.engines.rego.errors import COMPILE, BuiltinError, EvaluationError, Problem, RegoError
 from gateway.policy.engines.rego.meter import RUNNING, Meter
-from gateway.policy.engines.rego.planner import Plan, recursive
+from gateway.policy.engines.rego.planner import Plan, find_constant, recursive
 from gateway.policy.engines.rego.references import Surroundings
 from gateway.policy.engines.rego.resolver import resolve
 from gateway.policy.engines.rego.runtime import Env
@@ -47,6 +47,7 @@ _HELPERS = (
         "node_lookup",
         "one_of",
         "patched",
+        "plain",
         "put",
         "put_in_set",
         "put_pair",
@@ -61,7 +62,14 @@ _HELPERS = (
 class Program:
     """Compiled modules. Made by `compile_modules`; may be asked by many threads."""
 
-    def __init__(self, modules: Iterable[ast.Module], data: dict[str, Value], *, strict: bool = False) -> None:
+    def __init__(
+        self,
+        modules: Iterable[ast.Module],
+        data: dict[str, Value],
+        *,
+        strict: bool = False,
+        optimize: bool = True,
+    ) -> None:
         problems: list[Problem] = []
         self.modules = list(modules)
         self.data = data
@@ -74,7 +82,7 @@ class Program:
         around.base, around.modules = data, self.modules
         around.files = {module.file: index for index, module in enumerate(self.modules)}
         around.refused, around.deprecated = REFUSED, DEPRECATED
-        around.mocks = frozenset(_targets(self.modules))
+        around.mocks, around.optimize = frozenset(_targets(self.modules)), optimize
         space = Namespace()
         self.plans = [Plan(node, around, space) for node in tree.rules(self.tree)]
         found = around.problems or recursive(self.plans)
@@ -83,10 +91,18 @@ class Program:
             found = Checker(self.tree, reads, around.ordered).check()
         if found:
             raise RegoError(found)
-        self.template: list[Any] = [runtime.MISSING] * (len(self.plans) + len(around.slots))
+        if optimize:
+            find_constant(self.plans)
+        for plan in self.plans:
+            plan.finish()
+        self.slots = around.slots
+        self.blank: list[Any] = [runtime.MISSING] * (len(self.plans) + len(around.slots))
+        """The values that an evaluation begins with: what stands in data."""
         for path, slot in around.slots.items():
             if path[0] == "data":
-                self.template[slot] = _stored(data, path)
+                self.blank[slot] = _stored(data, path)
+        self.template = self.blank.copy()
+        """The same with the values of rules that read no input, once they were asked."""
         self.source = "\n".join(line for plan in self.plans for line in plan.lines)
         names = space.names | {name: getattr(runtime, name) for name in _HELPERS}
         names |= {"U": UNDEFINED, "BuiltinError": BuiltinError, "compare": compare, "equal": equal, "key": key}
@@ -97,8 +113,18 @@ class Program:
             "COLLECTIONS": frozenset({list, dict, set}),
         }
         # Only names and constants that were made here stand in this text; a policy's own words are in `names`.
-        exec(compile(self.source, FILE, "exec"), names)  # noqa: S102
-        self.functions = [names[f"R{number}"] for number in range(len(self.plans))]
+        self._code, self._names = compile(self.source, FILE, "exec"), names
+        self.functions, self._globals = self.again()
+
+    def again(self) -> tuple[list[Any], dict[str, Any]]:
+        """The functions of the rules, made anew, and the names by which they call each other."""
+        names = dict(self._names)
+        exec(self._code, names)  # noqa: S102
+        return [names[f"R{number}"] for number in range(len(self.plans))], names
+
+    def replace(self, number: int, function: Any) -> None:
+        """Put another function in the place of a rule's."""
+        self.functions[number] = self._globals[f"R{number}"] = function
 
     def env(
         self,

@@ -4,21 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import cached_property
+from itertools import takewhile
 from typing import TYPE_CHECKING, Any
 
 from gateway.policy.engines.rego import ast
 from gateway.policy.engines.rego.builtins import Builtin
 from gateway.policy.engines.rego.errors import TYPE, Location, Problem, near
 from gateway.policy.engines.rego.resolver import pattern_names
+from gateway.policy.engines.rego.runtime import lookup, stored
 from gateway.policy.engines.rego.safety import ROOTS, Safety
 from gateway.policy.engines.rego.tree import FUNCTION, Node, rules
-from gateway.policy.engines.rego.values import Value, key
+from gateway.policy.engines.rego.values import UNDEFINED, Value, equal, key
 from gateway.policy.engines.rego.writer import Writer
 
 if TYPE_CHECKING:
     from gateway.policy.engines.rego.metadata import Metadata
 
 Path = tuple[str, ...]
+_LITERALS: Mapping[str, Value] = {"True": True, "False": False, "None": None}
 
 
 class Surroundings:
@@ -29,6 +32,8 @@ class Surroundings:
         self.refused: Mapping[str, str] = {}
         self.deprecated: frozenset[str] = frozenset()
         self.mocks: frozenset[Path] = frozenset()
+        self.optimize = True
+        """Whether data counts as constant, and definitions are found by an index."""
         self.problems: list[Problem] = []
         self.ordered: dict[int, list[ast.Literal]] = {}
         """The literals of each body in the order in which they are evaluated, by `id` of the body."""
@@ -50,6 +55,44 @@ class Surroundings:
     def slot(self, path: Path) -> int:
         """Where an evaluation keeps what stands at a path of input or data."""
         return self.slots.setdefault(path, self.first_slot + len(self.slots))
+
+    def known(self, term: ast.Term) -> tuple[Value] | None:
+        """The value of a term that is made of constants, or of data that no `with` replaces."""
+        found = constant(term)
+        if found is not None or not isinstance(term, ast.Ref):
+            return found
+        parts = [part.value for part in term.parts if isinstance(part, ast.Scalar)]
+        if not isinstance(term.head, ast.Var) or term.head.name != "data" or len(parts) < len(term.parts):
+            return None
+        names = tuple(takewhile(lambda part: isinstance(part, str), parts))
+        found = self.folded(("data", *names)) if self.is_base(("data", *names)) else None
+        for part in parts[len(names) :]:
+            found = None if found is None else (stored(found[0], part),)
+        return None if found is None or found[0] is UNDEFINED else found
+
+    def folded(self, path: Path) -> tuple[Value] | None:
+        """What stands at a path of data in every evaluation, UNDEFINED too; None if some `with` may replace it."""
+        if not self.optimize or any(path[: len(one)] == one[: len(path)] for one in self.replaced):
+            return None
+        value: Value = self.base
+        for name in path[1:]:
+            value = lookup(value, name)
+        return (value,)
+
+    def is_base(self, path: Path) -> bool:
+        """Whether a path of data leads to no rule, nor to a package."""
+        node = self.tree
+        for name in path[1:]:
+            child = node.children.get(name)
+            if child is None:
+                return not node.rules
+            node = child
+        return False
+
+    @cached_property
+    def replaced(self) -> tuple[Path, ...]:
+        """The paths of data that some `with` replaces."""
+        return tuple(path for path in self.mocks if path[0] == "data")
 
     def sized(self, name: str) -> bool:
         """Whether what a builtin makes may be large."""
@@ -99,6 +142,12 @@ class References:
         value = self.w.space.names[atom]
         return isinstance(value, kind)
 
+    def atom_value(self, atom: str) -> tuple[Value] | None:
+        """The value of an atom that is a constant."""
+        if atom in _LITERALS:
+            return (_LITERALS[atom],)
+        return (self.w.space.names[atom],) if atom.startswith("K") else None
+
     def keyed(self, atom: str) -> str:
         """An atom in key form."""
         if self.is_constant(atom, str | int | float):
@@ -107,6 +156,11 @@ class References:
 
     def same(self, left: str, right: str, *, differ: bool = False) -> None:
         """Two atoms must be equal, or must not."""
+        one, other = self.atom_value(left), self.atom_value(right)
+        if one is not None and other is not None:
+            if equal(one[0], other[0]) is differ:
+                self.w.line(self.w.fail)
+            return
         if self.is_constant(left, str) or left in ("True", "False", "None"):
             left, right = right, left
         if right in ("True", "False", "None"):
@@ -197,6 +251,13 @@ class References:
             index += 1
         if path[0] == "input":
             self.inputs.add(path[1:])
+        else:
+            folded = self.around.folded(path)
+            if folded is not None:
+                if folded[0] is UNDEFINED:
+                    w.line(w.fail)
+                    return self.through("U", parts[index:])
+                return self.through(self.scalar(folded[0]), parts[index:], stored=True)
         value = w.known.get((w.env, path))
         if value is None:
             value = w.temp("i")
@@ -249,6 +310,9 @@ class References:
 
     def each(self, value: str) -> str:
         """What to iterate over. The outermost loop of a rule runs once in an evaluation and is not counted."""
+        found = self.atom_value(value)
+        if found is not None and not (isinstance(found[0], list | dict | set) and found[0]):
+            return "()"
         asked = f"values({self.w.env}, {value})"
         once = self.w.loops == 0 and not self.repeated
         return f"({value} if {value}.__class__ is list else {asked})" if once else asked

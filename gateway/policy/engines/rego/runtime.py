@@ -23,18 +23,26 @@ Path = tuple[str, ...]
 class Env:
     """What an evaluation knows: input, data, the values of rules so far, and what `with` replaced."""
 
-    __slots__ = ("cache", "data", "input", "meter", "mocks", "now_ns", "patches", "program", "strict", "values")
+    __slots__ = (
+        *("cache", "data", "input", "kept", "meter", "mocks", "now_ns", "owner", "patches", "program", "strict"),
+        *("values", "whole"),
+    )
 
     def __init__(
         self, program: Any, input_: Value, data: dict[str, Value], meter: Meter, now_ns: int, strict: bool
     ) -> None:
+        self.kept: dict[Any, Value] | None = None
+        """Results of other evaluations, and whose these are."""
+        self.owner = ""
+        self.whole = not strict
+        """Whether it sees what every evaluation of the program sees, the input apart."""
         self.program = program
         self.input = input_
         self.data = data
         self.meter = meter
         self.now_ns = now_ns
         self.strict = strict
-        self.values: list[Any] = program.template.copy()
+        self.values: list[Any] = (program.blank if strict else program.template).copy()
         self.cache: dict[Any, Any] = {}
         self.patches: tuple[Path, ...] = ()
         self.mocks: Mapping[Path, Any] = {}
@@ -68,7 +76,8 @@ class Env:
         made: Env = object.__new__(Env)
         for name in ("program", "input", "data", "meter", "now_ns", "strict", "cache", "patches", "mocks"):
             setattr(made, name, getattr(self, name))
-        made.values = [MISSING] * len(self.values) if self.patches else self.program.template.copy()
+        made.kept, made.owner, made.whole = None, "", False
+        made.values = [MISSING] * len(self.values) if self.patches else self.program.blank.copy()
         return made
 
 
@@ -114,6 +123,11 @@ def lookup(whole: Value, at: Value) -> Value:
     return UNDEFINED
 
 
+def plain(value: Value) -> Any:
+    """The key form of a scalar, by which an index finds; UNDEFINED for anything else."""
+    return UNDEFINED if type(value) in SIZED or value is UNDEFINED else key(value)
+
+
 def stored(whole: Value, at: Value) -> Value:
     """`whole[at]` in data, where the name of a member may be given as a number."""
     found = lookup(whole, at)
@@ -125,6 +139,8 @@ def stored(whole: Value, at: Value) -> Value:
 def values(env: Env, whole: Value) -> Iterable[Value]:
     """What `whole[_]` may be, in any order."""
     kind = type(whole)
+    if not whole:
+        return ()
     if kind is list or kind is dict or kind is set:
         meter = env.meter
         meter.left -= len(whole)

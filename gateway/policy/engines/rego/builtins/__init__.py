@@ -81,6 +81,7 @@ FAMILIES = (
     "globs",
     "signing",
     "templates",
+    "schemas",
 )
 """The modules of this package that register builtins."""
 

@@ -1,94 +1,80 @@
-"""Regular expressions of Go, matched by `regex`, which gives up when the time of the evaluation is over.
+"""Regular expressions of Go, matched by RE2: in time that grows with the text and the pattern, whatever they are.
 
-What Go's syntax does not have is refused: references back, looking around, atomic groups.
-https://github.com/google/re2/wiki/Syntax
+Go's `regexp` is a port of RE2 and takes the same syntax, but for `\\C`. https://github.com/google/re2/wiki/Syntax
 """
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterator
 from functools import lru_cache
 from typing import Any
 
-import regex
+import re2
 
 from gateway.policy.engines.rego.builtins import Context, builtin
 from gateway.policy.engines.rego.builtins.operands import integer, string
 from gateway.policy.engines.rego.errors import BuiltinError, TooLong
 from gateway.policy.engines.rego.values import Value
 
-KEPT = 1024
+KEPT = 256
 MOST = 10_000
-"""Characters of a pattern, and repetitions that it may ask for."""
-_TOKEN = regex.compile(
-    r"\\Q(?P<quoted>.*?)(?:\\E|$)|\\(?P<escape>[pP]\{\^?\w+\}|x\{[0-9A-Fa-f]+\}|.)|(?P<open>\(\?[^)]{0,2})"
-    r"|(?P<class>\[\^?\]?(?:\[:\^?\w+:\]|\\.|[^\]\\])*\])|(?P<bracket>\[)|(?P<possessive>[*+?}]\+)|\{(?P<times>[\d,]+)\}",
-    regex.DOTALL,
-)
-_ESCAPES = frozenset("abBdDfnrsStvwWxzACpPQE0123")
-_GROUP = regex.compile(r"\(\?(?:P<\w+>|<\w+>|[imsU]*-?[imsU]*[:)])")
+"""Characters of a pattern."""
+MEMORY = 2 << 20
+"""Bytes that a compiled pattern may take, with the states that it has come upon."""
+STATES_PER_STEP = 250
+"""Characters times instructions of a pattern that count as a step: a microsecond, where RE2 has to go slowly."""
+NANOSECONDS = 1e-9
+"""Seconds for one character and one instruction, about, then."""
+_BYTE = re.compile(r"(?<!\\)(?:\\\\)*\\C")
+_WORDS = {
+    "missing )": "missing closing )",
+    "missing ]": "missing closing ]",
+    "invalid perl operator": "invalid or unsupported Perl syntax",
+}
+
+
+def _options() -> Any:
+    options = re2.Options()
+    options.max_mem = MEMORY
+    options.log_errors = False
+    return options
+
+
+_OPTIONS = _options()
 
 
 @lru_cache(KEPT)
 def compiled(pattern: str) -> Any:
-    """A pattern. Raises regex.error."""
+    """A pattern. Raises re2.error, UnicodeEncodeError."""
     if len(pattern) > MOST:
-        raise regex.error("expression too large")
-    return regex.compile(_translated(pattern), regex.V0 | regex.ASCII)
-
-
-def _translated(pattern: str) -> str:
-    """A pattern in the words of `regex`. Raises regex.error for what Go does not have."""
-
-    def one(match: Any) -> str:
-        text: str = match[0]
-        if match["quoted"] is not None:
-            return str(regex.escape(match["quoted"]))
-        escape = match["escape"]
-        if escape is not None:
-            if (escape.isalnum() and escape[0] not in _ESCAPES) or (escape.isdigit() and escape in "123456789"):
-                raise regex.error(f"invalid escape sequence: `{text}`")
-            if escape == "z":
-                return r"\Z"
-            if escape == "C":
-                return "."
-            if escape[:2] == "x{":
-                return str(regex.escape(chr(int(escape[2:-1], 16))))
-            return text
-        if match["open"] and not _GROUP.match(pattern, match.start()):
-            raise regex.error(f"invalid or unsupported Perl syntax: `{text}`")
-        if match["bracket"]:
-            raise regex.error(f"missing closing ]: `{pattern[match.start() :]}`")
-        if match["possessive"]:
-            raise regex.error(f"invalid nested repetition operator: `{text}`")
-        if match["times"] and any(int(size) > 1000 for size in match["times"].split(",") if size):
-            raise regex.error(f"invalid repeat count: `{text}`")
-        if match["class"]:
-            return text.replace("&&", r"&\&").replace("||", r"|\|").replace("--", r"-\-").replace("~~", r"~\~")
-        return text
-
-    made: str = _TOKEN.sub(one, pattern)
-    return regex.sub(r"(?<!\\)\$$", r"\\Z", made) if made.endswith("$") and not made.endswith("\\$") else made
+        raise re2.error("expression too large")
+    if _BYTE.search(pattern):
+        raise re2.error("invalid escape sequence: \\C")
+    return re2.compile(pattern, _OPTIONS)
 
 
 def _compiled(name: str, pattern: str) -> Any:
     try:
         return compiled(pattern)
-    except (regex.error, ValueError, OverflowError) as error:
-        raise BuiltinError(f"{name}: error parsing regexp: {_in_go(str(error), pattern)}") from None
+    except (re2.error, UnicodeEncodeError) as error:
+        raise BuiltinError(f"{name}: error parsing regexp: {_in_go(error, pattern)}") from None
 
 
-def _in_go(words: str, pattern: str) -> str:
+def _in_go(error: Exception, pattern: str) -> str:
     """What is said of a pattern, as Go says it."""
-    if "`" in words:
-        return words
-    what, _, _ = words.partition(" at position")
-    what = {"missing )": "missing closing )", "unterminated character set": "missing closing ]"}.get(what, what)
-    return f"{what}: `{pattern}`"
+    said = error.args[0] if isinstance(error, re2.error) and error.args else "invalid UTF-8"
+    words = said.decode(errors="replace") if isinstance(said, bytes) else str(said)
+    what, _, where = words.partition(": ")
+    return f"{_WORDS.get(what, what)}: `{where or pattern}`"
 
 
-def _left(context: Context) -> float:
-    """Seconds of CPU that a match may take: a part of what is left, for it looks at its clock now and then only."""
-    return max(0.001, min(context.seconds() / 3, 10.0))
+def _spend(context: Context, expression: Any, text: str) -> None:
+    """Count what a search through a text may take. Raises TooLong."""
+    states = len(text) * expression.programsize
+    context.tick(states // STATES_PER_STEP)
+    if states * NANOSECONDS > context.seconds():
+        raise TooLong("a regular expression may take longer than the evaluation may")
 
 
 @builtin("regex.is_valid")
@@ -97,7 +83,7 @@ def is_valid(pattern: Value) -> bool:
         return False
     try:
         compiled(pattern)
-    except regex.error:
+    except (re2.error, UnicodeEncodeError):
         return False
     return True
 
@@ -105,8 +91,7 @@ def is_valid(pattern: Value) -> bool:
 @builtin("regex.match", context=True, expensive=True)
 def match(context: Context, pattern: Value, text: Value) -> bool:
     found, whole = string("regex.match", 1, pattern), string("regex.match", 2, text)
-    context.tick(len(whole) // 64)
-    return bool(_found(context, _compiled("regex.match", found), whole, 1))
+    return _search(context, _compiled("regex.match", found), whole)
 
 
 @builtin("regex.split", context=True, expensive=True)
@@ -118,7 +103,7 @@ def split(context: Context, pattern: Value, text: Value) -> list[Value]:
         return [] if found == "" else [""]
     parts: list[Value] = []
     begun = 0
-    for one in _found(context, expression, whole, -1):
+    for one in _found(context, expression, whole):
         start, end = one.span()
         if end == 0 or (start == end and start >= len(whole)):
             continue
@@ -147,15 +132,26 @@ def find_all_submatches(context: Context, pattern: Value, text: Value, most: Val
     ]
 
 
-def _found(context: Context, expression: Any, text: str, most: int) -> list[Any]:
-    """The matches, all or one. Raises TooLong."""
+def _search(context: Context, expression: Any, text: str) -> bool:
+    """Whether there is a match. Raises TooLong."""
+    _spend(context, expression, text)
     try:
-        if most == 1:
-            one = expression.search(text, timeout=_left(context), concurrent=True)
-            return [] if one is None else [one]
-        return list(expression.finditer(text, timeout=_left(context), concurrent=True))
-    except TimeoutError:
-        raise TooLong("a regular expression took longer than the evaluation may") from None
+        return expression.search(text) is not None
+    except UnicodeEncodeError:  # half a character of UTF-16
+        raise BuiltinError("the text is not valid UTF-8") from None
+
+
+def _found(context: Context, expression: Any, text: str) -> Iterator[Any]:
+    """The matches, one after another; each may look at all of the text that is left. Raises TooLong."""
+    _spend(context, expression, text)
+    try:
+        for one in expression.finditer(text):
+            context.tick()
+            if context.seconds() < 0:
+                raise TooLong("a regular expression took longer than the evaluation may")
+            yield one
+    except UnicodeEncodeError:
+        raise BuiltinError("the text is not valid UTF-8") from None
 
 
 def _first(context: Context, expression: Any, text: str, most: int) -> list[Any]:
@@ -163,7 +159,7 @@ def _first(context: Context, expression: Any, text: str, most: int) -> list[Any]
     last = -1
     if most == 0:
         return found
-    for one in _found(context, expression, text, -1):
+    for one in _found(context, expression, text):
         start, end = one.span()
         if start == end == last:  # Go has no empty match right behind another
             continue
@@ -236,7 +232,7 @@ def template_match(context: Context, pattern: Value, text: Value, opening: Value
         if sign == start:
             depth += 1
             if depth == 1:
-                parts.append(regex.escape(found[begun:at]))
+                parts.append(re2.escape(found[begun:at]))
                 begun = at + 1
         elif sign == end:
             depth -= 1
@@ -247,5 +243,5 @@ def template_match(context: Context, pattern: Value, text: Value, opening: Value
                 raise BuiltinError(f"{name}: unbalanced braces in {found!r}")
     if depth:
         raise BuiltinError(f"{name}: unbalanced braces in {found!r}")
-    parts.append(regex.escape(found[begun:]) + "$")
-    return bool(_found(context, _compiled(name, "".join(parts)), whole, 1))
+    parts.append(re2.escape(found[begun:]) + "$")
+    return _search(context, _compiled(name, "".join(parts)), whole)
