@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 
 from faker import Faker
 
-from benchmarks import dialled, harmless, national
+from benchmarks import dialled, harmless, national, streets
 from gateway.config.sections import Pii
 from gateway.detect.personal.scanner import PiiScanner, canonical
 
@@ -232,6 +232,7 @@ SECTIONS: tuple[Callable[[int, int], list[str]], ...] = (
     patterns,
     phones,
     dialled.section,
+    streets.section,
     harmless.section,
     national.section,
     secrets,

@@ -12,6 +12,7 @@ import regex
 
 from gateway.detect.names import cues
 from gateway.detect.names.lists import Lists
+from gateway.detect.names.prose import english
 from gateway.detect.names.tokens import Candidate, Token, adjacent, tokens
 from gateway.detect.names.vocabulary import CLOSED, PARTICLES, THINGS, Vocabulary, words
 
@@ -39,7 +40,11 @@ class Evidence:
     def find(self, text: str, told: Sequence[Candidate]) -> list[Candidate]:
         """Everything that speaks for a name; `told` is what a model found. Candidates may overlap."""
         said = tokens(text)
-        found = [*self._cued(text), *self._listed(text, said), *self._strange(text, said)]
+        prose = english(text)
+        strange = (
+            one for one in self._strange(text, said) if any(low <= one.start and one.end <= high for low, high in prose)
+        )
+        found = [*self._cued(text), *self._listed(text, said), *strange]
         return [*found, *self._beside(text, said, [*told, *found])]
 
     # Cues

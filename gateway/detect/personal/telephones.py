@@ -7,6 +7,7 @@ written (`phone_forms.SURE`), and phonenumbers must find it valid in one of the 
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator, Sequence
 from typing import Any, Final, NamedTuple
 
@@ -36,6 +37,7 @@ _LONE: Final = 9  # digits in groups, beside no word
 _MOST: Final = 15
 _EXTENSION: Final = 6
 _LOOKED: Final = 20  # microseconds that a number takes
+_SIGNS: Final = regex.compile(r"[./]")
 _ISLAND: Final = regex.compile(island(3), regex.IGNORECASE)
 
 
@@ -67,6 +69,7 @@ class Telephones:
 
     def __init__(self, regions: Sequence[str], score: float) -> None:
         self._phones = Phones(regions)
+        self._regions = tuple(regions)
         self._score = score
         self._near = Near({"name": phone_words.NAMES, "hint": phone_words.HINTS, "other": phone_words.OTHERS})
 
@@ -150,6 +153,9 @@ class Telephones:
                 yield *match.span(), _FORMED
             elif match.group().startswith("00") and _possible(f"+{match.group()[2:]}"):
                 yield *match.span(), _CALLED
+        for match in phone_forms.WRITTEN.finditer(text, start, end):
+            if not phone_forms.in_row(text, match.start()) and self._dialled(match.group()):
+                yield *match.span(), self._score
         for match in phone_forms.LONE.finditer(text, start, end):
             if (
                 _digits(text, *match.span()) >= _LONE
@@ -158,6 +164,16 @@ class Telephones:
                 and any(self._valid(text, *match.span()))
             ):
                 yield *match.span(), self._score
+
+    def _dialled(self, value: str) -> bool:
+        """Whether it is valid in one of the regions; `find` of phonenumbers takes some of its signs for a fraction."""
+        plain = _SIGNS.sub(" ", value)
+        for region in self._regions:
+            spend(_LOOKED)
+            with contextlib.suppress(phonenumbers.NumberParseException):
+                if phonenumbers.is_valid_number(phonenumbers.parse(plain, region)):
+                    return True
+        return False
 
 
 def _digits(text: str, start: int, end: int) -> int:
