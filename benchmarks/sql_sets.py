@@ -40,6 +40,10 @@ _LEX: Final = re.compile(
     r"--[^\n]*|/\*.*?\*/|'(?:[^'\\]|''|\\.)*'|\"(?:[^\"]|\"\")*\"|`[^`]*`|\$(\w*)\$.*?\$\1\$|[A-Za-z_@#][\w@#$]*|;|.",
     re.DOTALL,
 )
+_BLOCK: Final = re.compile(
+    r"\b(?:end\s*;|end\s+(?:if|loop|while|for|case|repeat|try|catch)\b|begin\b(?!\s*(?:;|tran|work|isolation))|declare\s+\w+\s)",
+    re.IGNORECASE,
+)
 _IDENTITY: Final = re.compile(r'validate_identity\(\s*("(?:[^"\\]|\\.)*")')
 
 
@@ -98,6 +102,10 @@ def _half(name: str) -> str:
 
 def split(text: str) -> Iterator[str]:
     """The statements of a file: up to a `;` that stands in no block, quote or bracket, or a line with GO or `/`."""
+    if _BLOCK.search(text):  # what a `;` ends may be a part of one
+        for piece in re.split(r"(?mi)^[ \t]*(?:go|/+|\$\$)[ \t]*$", text):
+            yield from _bare(piece)
+        return
     depth = blocks = start = 0
     last = ""
     for token in _LEX.finditer(text):
