@@ -413,9 +413,9 @@ class Arguments:
         spent = spent or Own()
         alone = _ALONE.fullmatch(text) is not None
         if alone or (_VALUE.match(text) and not _FROM.search(text)):
-            said = self._reader.read(f"{text.strip().rstrip(';')};")
-            if alone or all(one.readable for one in said):
-                check(said)
+            read = self._reader.read(f"{text.strip().rstrip(';')};")
+            if alone or all(one.readable for one in read):
+                check(read)
                 return
         for said in variants(text):
             spend(_LOOK + (len(said) >> 3))

@@ -52,8 +52,6 @@ _SQL_WORDS: Final = _words(
 )
 
 
-_SIGNS: Final = "*('\"`[-+@"
-_CAPITAL_SIGNS: Final = _SIGNS + "{$:?~&"
 _BEFORE_SELECT: Final = frozenset({"(", "union", "all", "distinct", "except", "intersect", "minus"})
 
 
@@ -76,6 +74,7 @@ class Select:
 
     def advance(self, text: str, final: bool) -> Verdict:
         """Take in what has come; `text` begins with the keyword. `final`: nothing more comes."""
+        self._loud = text[:6].isupper()
         while self.at < len(text):
             token = _LEX.match(text, self.at)
             assert token is not None
@@ -88,8 +87,7 @@ class Select:
                 if said == "-" and text.startswith("--", self.at):
                     return "open"
             if self.at == 6 and kind != "gap":
-                self._loud = text[:6].isupper()
-                if said[0] not in (_CAPITAL_SIGNS if self._loud else _SIGNS):
+                if said[0] not in "*('\"`[-+@":
                     return "no"
                 self._tied = said == "("
                 if kind == "number" and text[:6].isupper():
@@ -136,6 +134,8 @@ class Select:
             if self._run == 3:
                 return "no"
         else:
+            if self._from and kind == "number" and self._loud:
+                self._from = False  # of an argument: `SUBSTRING(a FROM 2)`
             if self._from:
                 return "yes" if kind == "text" or said in "(@#$?:" else "no"
             if said in "{}" and not self._loud and self._last != "map":
