@@ -96,6 +96,19 @@ WRITES: Final = {
     "generic": "drop|create quota|workload|stage|frobnicator if_exists x1",
     "replace table": "create or_replace ?transient|temporary table x1 clone y1",
     "call trino": "call system.sync_partition_metadata('a',_'b')",
+    "function of": "alter function|aggregate f1(int,_b_text) owner_to_bob|rename_to_g1|called_on_null_input",
+    "authorization": "alter authorization on schema::s1|t1 to bob",
+    "drop cast": "drop cast ?if_exists (int_as_bool)",
+    "drop several": "drop procedure|function f1,_g1 ?cascade|restrict",
+    "declared": "declare x t1.a%type|t1%rowtype; begin null; end;",
+    "isolation": "begin transaction isolation_level_serializable|read_only",
+    "histogram": "analyze ?table t1 update|drop histogram on_a",
+    "links": "alter public|shared database_link x1 connect_to_bob",
+    "script": "create ?or_replace lua|python adapter_script s1.x1 as_y1",
+    "policy": "create ?or_replace authentication_policy|packages_policy ?if_not_exists x1",
+    "delta": "convert to_delta parquet.x1",
+    "resignal": "resignal set_x1_=_'a'|sqlstate_'45000'",
+    "settings": "set var|variable x1 = 1",
     "dynamic": "alter|drop dynamic_table ?if_exists x1 ?suspend",
 }
 LOUD: Final = {
@@ -120,6 +133,17 @@ LOUD: Final = {
     "lock": "LOCK TABLES t1",
     "optimize": "OPTIMIZE t1 ZORDER_BY_a",
     "refresh": "REFRESH TABLE t1",
+    "cursor": "OPEN|CLOSE c1|c2",
+    "list": "LIST FILE|JAR|ARCHIVE '/x'",
+    "define": "DEFINE TABLE|STAGE|TAG x1",
+    "pivot": "PIVOT t1 ON|USING|GROUP_BY a",
+    "routine": "PAUSE|RESUME|STOP ROUTINE_LOAD FOR x1",
+    "clear": "CLEAR CACHE",
+    "force": "FORCE INSTALL|CHECKPOINT x1",
+    "recover": "RECOVER DATABASE|TABLE x1",
+    "audit": "AUDIT|NOAUDIT POLICY x1",
+    "show objects": "SHOW PROJECTIONS|SERVICES|MODELS|JOBS",
+    "undrop": "UNDROP NOTEBOOK|SNAPSHOT x1",
 }
 READS: Final = {
     "select": "select ?distinct|all a,_b|*|count(*) from t1|s1.t1 ?where_a_=_1 ?order_by_1 ?limit_5",
@@ -147,6 +171,10 @@ READS: Final = {
     "cast": "select a::int|cast(a_as_text)|try_cast(a_as_int) from t1",
     "with no lock": "select a from t1 with_(nolock)",
     "dual": "select 1 from dual connect_by_level_<_3",
+    "map": "SELECT MAP_{'a':_1}|{'a':_1}|{'a':_1}::variant ?AS_x",
+    "dotted": "select a.b.c.d.e,_b from s1.t1.u1",
+    "substring": "SELECT SUBSTRING('abc'_FROM_2_FOR_1)|(a_?_b_:_c) from t1",
+    "values": "values (1,_2),_(3,_4) limit_1|order_by_1|as_t",
     "json": "select a->>'b'|a:b from t1",
 }
 

@@ -14,6 +14,7 @@ from benchmarks.values import shaped
 from gateway.detect.core.neighbours import Near
 from gateway.detect.core.window import StreamScanner
 from gateway.detect.secrets.issued import ISSUED
+from gateway.detect.secrets.marks import DOCUMENTED
 from gateway.detect.secrets.scanner import SecretScanner
 from gateway.redaction.known import Known
 
@@ -32,7 +33,8 @@ FOUND = (
     'variable "db_password" {{\n  type    = string\n  default = "{}"\n}}', 'ds.setPassword("{}");',
     'let password = String::from("{}");', 'process.env.API_KEY || "{}"', "${{API_KEY:-{}}}", 'builder.apiKey("{}")',
     "token {}", "my api key {}", 'PASSWORD "{}"', "Authorization: Token {}", '-H "Authorization: Bearer {}"',
-    "heroku_api = {}", "stripe: {}", 'sendgrid = "{}"', '{{"datadog": "{}"}}', "keystore_password={}",
+    "heroku_api = {}", "stripe: {}", "asana personal token: {}", "mailgun ?= {}",
+    'sendgrid = "{}"', '{{"datadog": "{}"}}', "keystore_password={}",
     '"password": {{"value": "{}"}}', 'password = """{}"""', '<setting name="apiKey">{}</setting>',
     "auth:\n  user: bob\n  pass: {}", '{{"auth": {{"pass": "{}"}}}}', "machine x\n  login y\n  password {}",
     "docker login -u bob -p {} registry", 'ConvertTo-SecureString "{}" -AsPlainText', "requirepass {}",
@@ -47,6 +49,10 @@ HARMLESS = (
     f"cache key {V}", f"next page token {V}", 'auth=("bob", password)', 'login("bob", "password")',
     'variable "db_password" {\n  type = string\n}', 'variable "token_path" {\n  default = "/etc/x1"\n}',
     'integrity="sha256:3f2a9c71d0b84e65f1a2c3d4e5b6a7f8091a2b3c4d5e6f708192a3b4c5d6e7f8"',
+    "call_a8Fj3kL9sQ2xZ7mNbV5cR1tY", "toolu_01A09q90qw90lq917835lq9x", "chatcmpl-B9MBs8CjcvOLsFL1xGq7Wk3Tn2vZy",
+    "req_011CSHoEeqs5C35K2UUqR7Fy", f"cache_key_{V}{V}", f"idempotency-key-{V}{V}", "token_" + "ab12" * 8,
+    "tqdm/contrib/slack.py,sha256=sC182v7xBkfGftnDeUmQALMOfwQzU3ZiNf1Q_XA1DjI,4049", "ABSK" + "EXAMPLE" * 18,
+    "the api_endpoint_of_the_session_manager_2_for_users", "xoxb-xoxb-my-bot-token-goes-here",
     "api_key = os.getenv('API_KEY_2')", "password: <your-password-1>", "docker login -u bob -p $TOKEN registry",
 )  # fmt: skip
 
@@ -102,6 +108,27 @@ def test_what_tells_by_its_beginning(scanner: SecretScanner, entity: str, patter
     random.seed(entity)
     value = shaped(pattern)
     assert [one.entity for one in scanner.scan(f"use {value} here")] == [entity]
+
+
+@pytest.mark.parametrize("mark", DOCUMENTED)
+def test_what_begins_with_a_vendors_mark(scanner: SecretScanner, mark: str) -> None:
+    """Random letters and digits behind the mark are a key, whole; words are none."""
+    key = mark + "q8Zr2LmX0vTy7Kd1fH5sWb9N"
+    assert [one[:2] for one in scanner.scan(f"use {key} here")] == [(4, 4 + len(key))]
+    assert not scanner.scan(f"use {mark}of_the_session_manager_for_users here")
+
+
+@pytest.mark.parametrize("mark", DOCUMENTED)
+def test_streams_hold_a_mark(mark: str) -> None:
+    """However an answer is cut, a key behind a mark is found as in the whole."""
+    text = f"use {mark}q8Zr2LmX0vTy7Kd1/fH5sWb9N here"
+    streams = _streams()
+    window, at, found = streams.window(), 0, []
+    for segment in [*map(window.feed, text), window.close()]:
+        found += [text[at + one.start : at + one.end] for one in segment.findings]
+        at += len(segment.text)
+    assert found == [text[one.start : one.end] for one in streams.scan(text)]
+    assert found
 
 
 @pytest.mark.parametrize("text", HARMLESS)

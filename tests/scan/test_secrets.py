@@ -118,6 +118,8 @@ FOUND = [
     ("SECRET_CURL_USER", "curl -u admin:", "xK9mQ2vL", " https://example.com"),
     ("SECRET_NETRC", "machine api.example.com login me password ", "xK9mQ2vL", "\n"),
     ("SECRET_PGPASS", "db.internal:5432:app:me:", "xK9mQ2vL", "\n"),
+    ("SECRET_VENDOR_KEY", "use ", "tskey-auth-" + ALNUM[:12] + "CNTRL-" + ALNUM[20:44], " now"),
+    ("SECRET_VENDOR_KEY", "", "acme_token_" + ALNUM[:24], ""),
     ("SECRET_DOCKER_AUTH", '"auth": "', "dXNlcjpwYXNzd29yZDEyMw==", '"'),
 ]
 

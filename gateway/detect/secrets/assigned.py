@@ -244,6 +244,8 @@ _HARMLESS: Final = frozenset(
     ]
 )
 _CODE: Final = regex.compile(r"[(){}\[\]]|::|->|^[$%{<*.&#@/\\]|^(?:https?|file|s3|arn|urn|env|vault|ref)[:+]|\.\w+$")
+WORDED: Final = -0.3
+"""Bits a character that speak for words, above which words joined by signs are a path or attributes."""
 ATTRIBUTES: Final = regex.compile(r"[A-Za-z_$]\w*(?:[.\-/:][A-Za-z_$][\w$]*)+")
 _NO_PASSWORD: Final = regex.compile(
     r"(?i).*(?:pass(?:word|wd|phrase)?|pwd|secret|token|user(?:name)?|changeme|example|redacted|string|none|null|true"
@@ -282,7 +284,7 @@ def keyword(match: regex.Match[str]) -> bool:
         return False
     if UUID.fullmatch(value):  # an identifier, where the name does not say whose key it is
         return _VENDOR.search(match["name"]) is not None
-    if (ATTRIBUTES.fullmatch(value) and chance.wordy(value) > -0.3) or chance.identifier(value):
+    if (ATTRIBUTES.fullmatch(value) and chance.wordy(value) > WORDED) or chance.identifier(value):
         return False
     return not match.string.startswith("(", match.end()) and chance.random(value)
 

@@ -64,9 +64,19 @@ def repeats(value: str) -> bool:
     """Whether a token says next to nothing: `ghp_xxxx...`, `AKIAXXXX...`, the same few characters again and again."""
     size = len(value)
     run = max((len(same.group()) for same in _SAME.finditer(value)), default=0)
-    return size >= 8 and (len(set(value)) < min(8, size / 3) or run >= max(6, 0.4 * size))
+    if size < 8:
+        return False
+    head = value[:_HEAD]
+    for period in range(2, min(_PERIOD, len(head) // 3) + 1):  # `EXAMPLEEXAMPLE...`, `1234567890123...`
+        same = sum(one == other for one, other in zip(head, head[period:], strict=False))
+        if same >= _ALIKE * (len(head) - period):
+            return True
+    return len(set(value)) < min(8, size / 3) or run >= max(6, 0.4 * size)
 
 
+_HEAD: Final = 120  # characters that are looked at for what comes again
+_PERIOD: Final = 12
+_ALIKE: Final = 0.8  # of the characters
 _SAME: Final = regex.compile(r"(?i)(.)\1+")
 
 

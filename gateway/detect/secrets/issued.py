@@ -33,7 +33,7 @@ ISSUED: Final = (
     ("SECRET_SCALINGO_TOKEN", r"tk-us-[A-Za-z0-9_-]{48}"),
     ("SECRET_SETTLEMINT_TOKEN", r"sm_[aps]at_[A-Za-z0-9]{16}"),
     ("SECRET_SONAR_TOKEN", r"sq[upa]_[a-f0-9]{40}"),
-    ("SECRET_SOURCEGRAPH_TOKEN", r"sgp_(?:[a-f0-9]{16}_|local_)?[a-f0-9]{40}"),
+    ("SECRET_SOURCEGRAPH_TOKEN", r"sgp_(?:[A-Fa-f0-9]{16}_|local_)?[A-Fa-f0-9]{40}"),
     ("SECRET_TYPEFORM_TOKEN", r"tfp_[A-Za-z0-9_.=-]{59}"),
     ("SECRET_YANDEX_KEY", r"(?:AQVN[A-Za-z0-9_-]{35,38}|t1\.[A-Za-z0-9_-]{1,60}={0,2}\.[A-Za-z0-9_-]{86}={0,2})"),
 )

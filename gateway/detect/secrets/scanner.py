@@ -20,7 +20,7 @@ import regex
 from gateway.call import Finding
 from gateway.detect.core.index import Expression
 from gateway.detect.core.rules import Find, GoesOn, Rule, RuleSet
-from gateway.detect.secrets import assigned, chance, vendors
+from gateway.detect.secrets import assigned, chance, marks, vendors
 from gateway.detect.secrets.issued import ISSUED, outline
 from gateway.detect.secrets.notations import NOTATIONS
 
@@ -95,6 +95,12 @@ def _mixed(match: regex.Match[str]) -> bool:
     return chance.random(match.group())
 
 
+def _numbered(match: regex.Match[str]) -> bool:
+    """True for what holds digits beyond its mark, and does not say the same again and again."""
+    said = match.group()
+    return sum(char.isdigit() for char in said) >= 4 and not chance.repeats(said)
+
+
 class Secret(NamedTuple):
     """One rule. A group called `value` is the secret itself, where the match is more than that.
 
@@ -128,7 +134,11 @@ SECRETS: Final[tuple[Secret, ...]] = (
         "SECRET_GITLAB_TOKEN",
         rf"{_B}(?:gl(?:pat|ptt|dt|rt|rtr|cbt|oas|ft|ffct|imt|soat|agent)-[A-Za-z0-9_.-]{{20,}}|GR1348941{_T}{{20,}})",
     ),
-    Secret("SECRET_SLACK_TOKEN", rf"{_B}(?:xox[abeprs]-[A-Za-z0-9-]{{16,}}|xapp-\d-[A-Za-z0-9-]{{16,}})"),
+    Secret(
+        "SECRET_SLACK_TOKEN",
+        rf"{_B}(?:xox[abceoprs](?:\.xox[bp])?-[A-Za-z0-9-]{{16,}}|xapp-\d-[A-Za-z0-9-]{{16,}})",
+        _numbered,
+    ),
     Secret(
         "SECRET_SLACK_WEBHOOK",
         r"https://hooks\.slack\.com/(?:services|workflows|triggers)/[A-Za-z0-9]{6,}/[A-Za-z0-9/]{12,}",
@@ -219,6 +229,7 @@ SECRETS: Final[tuple[Secret, ...]] = (
     Secret("SECRET_HEROKU_KEY", rf"{_B}HRKU-AA{_T}{{58}}{_E}"),
     Secret("SECRET_OPENSHIFT_TOKEN", rf"{_B}sha256~{_T}{{43}}{_E}"),
     *(Secret(entity, rf"{_B}{pattern}{_E}", None, outline(pattern)) for entity, pattern in ISSUED),
+    Secret("SECRET_VENDOR_KEY", marks.PATTERN, None, marks.BEGUN, whole=marks.WHOLE, back=marks.BACK, find=marks.find),
     Secret(
         "SECRET_SQL_PASSWORD",
         r"(?i)\b(?:identified (?:with \w{1,24} )?by|with (?:encrypted )?password|set password(?: =)?) "

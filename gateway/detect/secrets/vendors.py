@@ -1,6 +1,6 @@
 """Keys beside the name of a vendor: `stripe: V`, `heroku_api = V`, `"datadog": "V"`.
 
-The name alone says little: the value must be long and random, and no digest, identifier, date or path.
+The name alone says little: the value must be long and random, and no identifier, date or path.
 """
 
 from __future__ import annotations
@@ -17,12 +17,13 @@ from gateway.detect.secrets.vendor_names import ANY, BEGINNING
 _FEWEST: Final = 16
 _LONGEST: Final = 290  # characters from the vendor's name to the end of the value
 _NAME: Final = r"[A-Za-z0-9_.$\-]"
-_IS: Final = r"""["'\]]{0,2}[ \t]{0,8}[:=>]{1,3}[ \t]{0,8}["'`]{0,3}"""
+_IS: Final = r"""["'\]]{0,2}[ \t]{0,8}(?:[?+.|]?[:=>]{1,3}|\|\|)[ \t]{0,8}["'`]{0,3}"""
 _VALUE: Final = r"[A-Za-z0-9_.~+=|%-]"
 WHOLE: Final = rf"(?i){BEGINNING}"
 """Where to look: an index of what follows the name, too, costs more than it saves."""
-# Of any name: what is held back is what is being assigned. The names themselves would take megabytes.
-BEGUN: Final = rf"""[A-Za-z_.$-]{_NAME}{_NAME}{_NAME}+["'\]]*[ \t]*[:=>]+[ \t]*["'`]*{_VALUE}+"""
+# Of any name: what is held back is what is being assigned, or a word of which a part may be a key (see `marks`). The
+# names themselves would take megabytes.
+BEGUN: Final = rf"""[A-Za-z_.$-]{_NAME}{_NAME}{_NAME}+["'\]]*[ \t]*[?+.|:=>/]+[ \t]*["'`]*[A-Za-z0-9_.~+=|%/-]+"""
 PATTERN: Final = rf"(?i){ANY}{_NAME}{{0,40}}?{_IS}{_VALUE}{{{_FEWEST},200}}"
 # Of a hundred names in prose none goes on so: asked first.
 _GOES_ON: Final = re.compile(rf"{_NAME}{{4,60}}{_IS}{_VALUE}{{{_FEWEST}}}")
@@ -50,6 +51,10 @@ def find(text: str, start: int, end: int) -> list[tuple[int, int, float]]:
 
 
 def _is_key(value: str) -> bool:
-    if any(other.fullmatch(value) for other in (_DIGEST, assigned.UUID, assigned.DATED, assigned.ATTRIBUTES)):
+    if any(other.fullmatch(value) for other in (_DIGEST, assigned.DATED)):
         return False
+    if assigned.ATTRIBUTES.fullmatch(value) and chance.wordy(value) > assigned.WORDED:
+        return False
+    if assigned.UUID.fullmatch(value):
+        return True  # some vendors' keys are of that form
     return chance.random(value, _FEWEST)

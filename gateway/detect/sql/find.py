@@ -59,18 +59,42 @@ _START: Final = re.compile(
 _ASCII: Final = {code: code + 32 for code in range(65, 91)}
 _END: Final = re.compile(r"\n[ \t\r]*\n|\n[ \t]*(?:```|~~~)")
 _CLOSING: Final = "\n;`\"'~"
-_CODE: Final = re.compile(r"[=<>()*;\[\]{}@|]|'[^']*'|\"[^\"]*\"|\b(?:where|values|join|union|set)\b", re.IGNORECASE)
+_CODE: Final = re.compile(
+    r"[=<>()*;\[\]{}@|]|'[^']*'|\"[^\"]*\"|\b(?:where|values|join|union|set|(?:group|order|cluster|sort|distribute)\s+by"
+    r"|fetch\s+(?:first|next)\s|limit\s+\d)\b",
+    re.IGNORECASE,
+)
 _LINE: Final = re.compile(r"(?:^|\n)[\s>*\-+\d.)#$]*(?:\w*sql\w*>[ \t]*)?\Z|[:;`\"'({\[\t=>]\s*\Z|\\n\s*\Z")
 _SURE: Final = frozenset(  # openings that no prose has
-    {"union", "into", RUN, "reassign", "msck", "undrop", "exchange", "import", "refresh", "comment", "reindex", "flush"}
+    {
+        "union",
+        "into",
+        RUN,
+        "convert",
+        "generate",
+        "invalidate",
+        "resignal",
+        "reassign",
+        "msck",
+        "undrop",
+        "exchange",
+        "import",
+        "refresh",
+        "comment",
+        "reindex",
+        "flush",
+    }
     | {"uncache", "truncate", "grant", "revoke", "rename", "lock", "deallocate", "optimize", "vacuum"}
 )
 _MODES: Final = re.compile(
     r"\w+\s+(?:low_priority|delayed|high_priority|quick)\b|deny\s+\w[\w\s,()]{0,200}?\s+on\s+\S+\s+to\s"
+    r"|fetch\s+(?:(?:next\s+|prior\s+)?from\s+)?\w+\s+into\s+(?:@|\w+\s*,)|drop\s+(?:procedure|function|aggregate)\s+\w+\s*,"
+    r"|(?:begin|start)\s+transaction\s|(?:commit|rollback)\s+(?:work\s+)?and\s|set\s+(?:session|local|var|variable)\s"
     r"|(?:dis|en)able\s+trigger\s+[^;]{1,200}?\s+on\s",
     re.IGNORECASE,
 )
 _MILD: Final = frozenset({"select", "table", "show", "use", "describe", "desc", "from", "values", "start", "analyze"})
+_NAMED: Final = re.compile(r"[A-Za-z]+\d\w*|\w+_\w+|\w+(?:\.\w+)+")
 _BRACKETS: Final = re.compile(r"[()]|'[^']*'|\"[^\"]*\"|`[^`]*`")
 _INSIDE: Final = re.compile(r"([\"'`])\([(\s]*\Z")
 _OPENED: Final = "( \t\r\n"
@@ -79,7 +103,17 @@ EFFORT: Final = 30_000  # moves of the parsers, and as much for looks and charac
 _LOOK: Final = 5  # microseconds that a possible beginning takes,
 _MOVE: Final = 16  # and a move of the parsers
 PIECE: Final = 4_096  # characters of a whole text taken in at once
-_ALONE: Final = "SHUTDOWN"  # a statement of one word, which is one where an argument is nothing else
+# Statements that are some where an argument is nothing else: of one word, and queries of values without a table.
+_ALONE: Final = re.compile(
+    r"\s*(?:(?:SHUTDOWN|COMMIT|ROLLBACK|BEGIN|VACUUM|REINDEX)\s*;?|(?i:(?:commit|rollback)\s*;|(?:end|abort|commit|rollback)\s+work\s*;?))\s*"
+)
+_VALUE: Final = re.compile(
+    r"\s*select\s+(?:(?:distinct|all|as\s+(?:struct|value))\s+)?(?:0[xb][0-9a-f]*|[~!]\d|null\s+(?:as|is)\b|(?:true|false)\s+as\s|@@?\w+|'[^']*'|(?:current_|local)\w+\b|sysdate\b"
+    r"|interval\s+(?:'[^']*'|\d+)\s|case\s+when\b|(?:map|struct|array)\s*[\[{(]|[a-z_]\w*\.\w+(?:,|\s*\Z)"
+    r"|[-+]?[\d._]+(?:e[-+]?\d+)?[a-z]{0,2}(?:\s*[-+*/%,;&|<>=!]|\s+as\s|\s*\Z|(?-i:\s+[A-Z])))",
+    re.IGNORECASE,
+)
+_FROM: Final = re.compile(r"\bfrom\b", re.IGNORECASE)
 _BEFORE: Final = 80  # characters kept of what has left
 
 
@@ -337,7 +371,7 @@ class Finder:
     def _is_loud(self, body: str) -> bool:
         """Whether words begin in capitals, the text before them does not end so, and none of them is an article."""
         words = body.split()
-        if not words[0].isupper() or not any(len(word) > 2 and word.isupper() and word.isalpha() for word in words[1:]):
+        if not words[0].isupper() or not any(map(_coded, words[1:])):
             return False
         before = self._before.rstrip().split(" ")[-1:][0].strip(".,:").isupper()
         return not before and not any(word.lower() in ARTICLES for word in words[1:])
@@ -355,6 +389,13 @@ class Finder:
         return words[0].istitle() and self._word in _MILD and not writes
 
 
+def _coded(word: str) -> bool:
+    """Whether a word is a keyword in capitals, or a name that prose would not write: `c1`, `my_cursor`, `db.foo`."""
+    if len(word) > 2 and word.isupper() and word.isalpha():
+        return True
+    return _NAMED.fullmatch(word) is not None
+
+
 def _write(statements: Iterable[Statement]) -> bool:
     return any(one.writes for one in statements)
 
@@ -370,8 +411,12 @@ class Arguments:
     def __call__(self, text: str, check: Check, spent: Spent | None = None) -> None:
         """Hand every statement and every piece of one to `check`."""
         spent = spent or Own()
-        if text.strip() == _ALONE:
-            check(self._reader.read(f"{_ALONE};"))
+        alone = _ALONE.fullmatch(text) is not None
+        if alone or (_VALUE.match(text) and not _FROM.search(text)):
+            read = self._reader.read(f"{text.strip().rstrip(';')};")
+            if alone or all(one.readable for one in read):
+                check(read)
+                return
         for said in variants(text):
             spend(_LOOK + (len(said) >> 3))
             found: list[Statement] = []

@@ -12,9 +12,11 @@ from typing import Final
 
 import regex
 
+from gateway.detect.sql.commands import COMMANDS, OBJECT, PLAIN, RARE
+
 _GAP = r"(?:\s|/\*!\d{0,6}|/\*(?:[^*!]|\*(?!/))(?:[^*]|\*(?!/))*+\*/|/\*\*/|\*/|--[^\n]*\n|\#[^\n]*\n)"
 _G, _O = _GAP + "++", _GAP + "*+"
-_PART = r"(?:[\w$@]++|\"[^\"\n]{1,128}\"|`[^`\n]{1,128}`|\[[^\]\n]{1,128}\]|\$\{[^{}\n]{1,128}\}|\#\#?\w++)"
+_PART = r"(?:[\w$@]++|\"[^\"\n]{1,128}\"|`[^`\n]{1,128}`|\[[^\]\n]{1,128}\]|\$\{[^{}\n]{1,128}\}|\#\#?[\w$@]++)"
 _NAME = rf"(?P<name>{_PART}(?:\.\.?{_PART}){{0,3}})"
 _END = r"[^\w$@.]"  # the name is whole
 # What is changed: no word that may stand before its name is taken for the name.
@@ -50,55 +52,15 @@ def _branches(phrases: list[list[str]]) -> str:
     return "(?:" + "|".join(made) + ")"
 
 
-_OBJECT = (
-    "table,database,schema,view,index,user,role,function,procedure,proc,trigger,sequence,type,extension,login,server,"
-    "column,constraint,tablespace,event,package body,package,domain,rule,policy,publication,subscription,aggregate,"
-    "cast,operator,collation,language,synonym,directory,catalog,warehouse,stage,stream,task,pipe,share,dataset,"
-    "assembly,credential,certificate,endpoint,library,profile"
-)
-# Of one dialect or another, and in no prose.
-_RARE = (
-    "dynamic table,iceberg table,hybrid table,external table,foreign table,event table,live table,streaming table,"
-    "streaming live table,web table,table function,masking policy,row access policy,session policy,password policy,"
-    "network policy,network rule,aggregation policy,projection policy,row policy,security policy,file format,"
-    "resource monitor,resource pool,resource group,resource queue,resource plan,storage integration,api integration,"
-    "security integration,notification integration,external access integration,catalog integration,"
-    "text search configuration,text search dictionary,text search parser,text search template,foreign data wrapper,"
-    "access method,operator class,operator family,event trigger,event session,event notification,external data source,"
-    "external file format,external function,external volume,external catalog,external schema,external location,"
-    "external resource pool,external language,external library,external model,external stream,external stage,"
-    "fulltext index,fulltext catalog,fulltext stoplist,columnstore index,clustered index,nonclustered index,"
-    "clustered columnstore index,nonclustered columnstore index,search index,vector index,spatial index,xml index,"
-    "xml schema collection,symmetric key,asymmetric key,master key,column encryption key,column master key,"
-    "database encryption key,availability group,server role,server audit,server audit specification,database audit "
-    "specification,database role,database audit,database link,database scoped credential,database scoped "
-    "configuration,application role,application package,partition function,partition scheme,message type,"
-    "workload group,workload classifier,user mapping,materialized view log,materialized view,named collection,"
-    "settings profile,compute pool,image repository,git repository,cortex search service,semantic view,"
-    "managed account,replication group,failover group,consumer group,virtual schema,connection manager,"
-    "search property list,remote service binding,broker priority,outline,rollback segment,flashback archive,"
-    "data mask,java source,large object,transform for,temporary tablespace,temporary macro,stored procedure,"
-    "identity provider,data metric function,scalar script,scalar function,aggregate function,temporary function"
-)
-# Words of prose as well: in capitals only.
-_PLAIN = (
-    "cluster,dictionary,quota,macro,volume,connection,source,sink,secret,tag,model,group,statistics,statistic,alias,"
-    "datashare,provider,recipient,reservation,capacity,assignment,service,contract,route,queue,context,dimension,"
-    "audit policy,audit,attribute dimension,hierarchy,variable,mask,module,location,projection,script,text index,"
-    "resource,pluggable database,session,system,job,listing,notebook,streamlit,alert,dbrole,permission,privilege,"
-    "locale,nodegroup,bufferpool,histogram,stogroup,wrapper,nickname,threshold,workload,workflow,indextype,cache,"
-    "application,configuration,authorization,default,fulltext,partition,force view,force schema,duplicate,class,"
-    "partition function,store,keyspace,feature,branch,snapshot,space,index type,transform,account,organization account"
-)
-_KIND = rf"(?:{_any(f'{_OBJECT},{_RARE}')}|(?-i:(?=[A-Z]{{2}})){_any(_PLAIN)})"
+_KIND = rf"(?:{_any(f'{OBJECT},{RARE}')}|(?-i:(?=[A-Z]{{2}})){_any(PLAIN)})"
 # The same without users, who stand in prose as well: "drop user accounts (inactive)".
-_THING = rf"(?:{_any(f'{_OBJECT},{_RARE}', 'user role login')}|(?-i:(?=[A-Z]{{2}})){_any(f'{_PLAIN},user,role,login')})"
+_THING = rf"(?:{_any(f'{OBJECT},{RARE}', 'user role login')}|(?-i:(?=[A-Z]{{2}})){_any(f'{PLAIN},user,role,login')})"
 _MADE = (
     rf"(?:(?:or{_G}(?:replace|alter|refresh)|temp|temporary|unique|external|materialized|unlogged|global|local|"
     r"virtual|clustered|nonclustered|fulltext|spatial|recursive|transient|secure|volatile|multiset"
     r"|readable|writable|"
     rf"private|public|editionable|noneditionable|bitmap|trusted|constraint|default|no{_G}force"
-    r"|force|python3?|lua|java|"
+    r"|force|python3?|lua|java|r|shared|"
     rf"algorithm{_O}={_O}\w+|sql{_G}security{_G}\w+|definer{_O}={_O}\S+|foreign|event|web){_G})*"
 )
 _READS = r"(?:select|insert|update|delete|with|values|table|merge|replace)\b"
@@ -127,9 +89,11 @@ _TYPE = (
 _OPENINGS: Final[dict[str, str]] = {
     "insert": rf"(?:{_G}(?:low_priority|delayed|high_priority|ignore|overwrite|or{_G}\w+|all|first"
     rf"|top{_O}\([^()]*+\))){{0,2}}{_G}"
-    rf"(?:into|overwrite){_G}(?:table{_G})?{_NAME}{_O}(?:{_G}(?:as{_G})?\w+{_O})?(?:\([^()]*+\){_O})?(?:if{_G}not{_G}exists{_G}|\[\w+\]{_O})?(?:values?\b"
+    rf"(?:into|overwrite){_G}(?:table{_G})?{_NAME}{_O}(?:{_G}(?:as{_G})?\w+{_O})?(?:\([^()]*+\){_O})?(?:if{_G}not{_G}"
+    rf"exists{_G}|\[\w+\]{_O})?(?:values?\b"
     rf"|select\b|set{_G}\S+{_O}=|"
-    rf"default{_G}values|with{_G}|exec|table{_G}\w|from{_G}|output{_G}|overriding{_G}|partition{_O}\("
+    rf"default{_G}values|with{_G}|exec|table{_G}\w|from{_G}|by{_G}(?:name|position){_G}|output{_G}|overriding{_G}"
+    rf"|partition{_O}\("
     rf"|\({_O}(?:select|values|with)\b)"
     rf"|(?:{_G}(?:{_MODE})){{0,2}}{_G}(?:into{_G})?{_NAME}{_O}(?:\([^()]*+\){_O})?values{_O}\("
     rf"|{_G}overwrite{_G}(?:local{_G})?directory{_G}'"
@@ -157,16 +121,23 @@ _OPENINGS: Final[dict[str, str]] = {
     rf"\S[^;]{{0,200}}?[\s)]on[\s(]"
     rf"|{_G}into{_G}{_NAME}(?:{_G}(?:as{_G})?\w+)?{_G}using{_G}\S",
     "with": rf"{_G}(?:recursive{_G})?{_PART}{_O}(?:\([^()]*+\){_O})?as{_O}(?:(?:not{_G})?materialized{_O})?"
-    rf"(?:\({_O})++(?:{_READS}|from\b)",
-    "create": rf"{_G}{_MADE}(?:user|role|login){_G}(?:{_IF}{_TARGET}{_END}|{_TARGET}(?:{_O}[;,@\x00]|[ \t]*\n|"
-    rf"{_G}(?:identified|with|password|for{_G}login|from{_G}windows|without|superuser|no\w+|login|createdb|default|in{_G}role|on{_G}cluster)\b))"
+    rf"(?:\({_O})++(?:{_READS}|from\b)|{_G}function{_G}{_NAME}{_O}\([^()]*\){_G}returns{_G}",
+    "create": rf"{_G}(?:or{_G}replace{_G})?(?:mcp{_G}server|rls{_G}policy"
+    rf"|scoped{_G}temporary{_G}view){_G}(?:{_IF})?{_TARGET}{_END}"
+    rf"|{_G}index{_G}on{_G}(?:only{_G})?{_PART}(?:\.{_PART})?{_O}(?:using{_G}\w+{_O})?\(|{_G}{_MADE}(?:user|role"
+    rf"|login){_G}(?:{_IF}{_TARGET}{_END}|{_TARGET}(?:{_O}[;,@\x00]|[ \t]*\n|"
+    rf"{_G}(?:identified|with|password|for{_G}login|from{_G}windows|without|superuser|no\w+|login|createdb|default"
+    rf"|in{_G}role|on{_G}cluster)\b))"
     rf"|{_G}{_MADE}{_THING}(?:{_G}(?:concurrently{_G})?(?:{_IF})?{_TARGET}{_END}|(?-i:(?<=[A-Z]))(?:{_O}\("
     rf"|{_G}{_SAID}))"
     rf"|{_EXISTS}|{_G}{_MADE}{_ACCOUNT}"
     rf"|{_G}operator{_G}[-+*/<>=~!@#%^&|`?]+{_O}\(|{_caps('create')}[A-Z ]+(?-i:PROJECT|FLOW|TABLE"
     rf"|INDEX|LOAD){_G}{_TARGET}{_END}",
-    "alter": rf"{_G}(?:(?:{_KIND}|system|session){_G}(?:{_IF})?(?:only{_G})?{_TARGET}"
-    rf"(?:{_G}on{_G}cluster{_G}\S+)?(?:{_G}(?:add|drop|alter|"
+    "alter": rf"{_G}authorization{_G}on{_G}(?:\w+{_O}::{_O})?{_PART}{_END}|{_G}(?:(?:{_KIND}|system"
+    rf"|session){_G}(?:{_IF})?(?:only{_G})?{_TARGET}"
+    rf"(?:{_O}\((?:[^()]|\([^()]*\))*+\))?(?:{_G}on{_G}cluster{_G}\S+)?(?:{_G}(?:called|strict|returns|immutable|stable"
+    rf"|volatile|leakproof|parallel|cost|rows|support|nocreatedb|createuser|nocreateuser|syslog|connection|rotate|add"
+    rf"|drop|alter|"
     r"modify|rename|set|reset|change|owner|with|identified|disable|enable|attach|detach|convert"
     r"|engine|comment|no|inherit|"
     r"validate|nologin|login|password|superuser|createdb|account|replica|force|switch|rebuild"
@@ -176,12 +147,16 @@ _OPENINGS: Final[dict[str, str]] = {
     rf"|(?-i:[A-Z_]{{2,}}))(?!\w)|"
     rf"(?-i:(?<=[A-Z\d_])){_O}[(;\x00])|(?:session|system){_G}(?:set|reset|unset|kill|flush|switch"
     rf"|enable|disable|close|checkpoint){_G}\w)"
-    rf"|{_EXISTS}|{_G}{_ACCOUNT}|{_G}default{_G}privileges{_G}|{_G}group{_G}\w+{_G}(?:add|drop){_G}user\b"
+    rf"|{_EXISTS}|{_G}{_ACCOUNT}|{_G}default{_G}privileges{_G}"
+    rf"|{_G}(?:shared{_G}|public{_G})+(?:database{_G}link|synonym){_G}{_NAME}{_G}|{_G}group{_G}\w+{_G}(?:add"
+    rf"|drop){_G}user\b"
     rf"|{_caps('alter')}{_KIND}{_G}(?:(?-i:SET|ADD|ON|ALL|ADVISE|FORCE|DROP|REMOVE|MODIFY|RENAME"
     rf"|UNSET|FOR){_G}\S|{_SAID})",
     "drop": rf"{_G}(?:materialized{_G}|temporary{_G}|external{_G}|foreign{_G}|event{_G}|force{_G}"
     rf"|web{_G}|public{_G}|private{_G})*"
-    rf"(?:{_THING}(?:{_G}(?:concurrently{_G})?(?:{_IF})?{_TARGET}{_END}|(?-i:(?<=[A-Z]))(?:{_O}\("
+    rf"(?:(?:procedure|function|aggregate|routine){_G}{_NAME}(?:{_O},{_O}{_NAME})+{_O}(?:[;\x00]|cascade\b|restrict\b)"
+    rf"|cast{_G}(?:{_IF})?\([^()]+{_G}as{_G}|prepare{_G}\w+{_DONE}"
+    rf"|{_THING}(?:{_G}(?:concurrently{_G})?(?:{_IF})?{_TARGET}{_END}|(?-i:(?<=[A-Z]))(?:{_O}\("
     rf"|{_G}{_SAID}))|(?:user|role|login){_G}(?:{_IF}{_TARGET}{_END}"
     rf"|{_TARGET}(?:{_O}[;,@\x00]|[ \t]*\n|{_G}(?:cascade|restrict|on{_G}cluster)\b)))|{_EXISTS}|{_G}{_ACCOUNT}"
     rf"|{_G}owned{_G}by{_G}\S|{_caps('drop')}{_NAME}{_G}(?-i:PROFILE){_G}",
@@ -214,14 +189,16 @@ _OPENINGS: Final[dict[str, str]] = {
     },
     "add": rf"{_G}(?:jars?|files?|archives?){_G}['\"][^'\"\n]+['\"]{_DONE}"
     rf"|{_caps('add')}(?-i:JARS?|FILES?|ARCHIVES?){_G}\S",
-    "exec": rf"(?:ute)?(?:{_G}immediate{_G}(?:N?'|\w+|\()|{_G}(?:@\w+{_O}={_O})?(?:xp_|sp_)\w+"
+    "exec": rf"(?:ute)?(?:{_G}@\w+{_O}={_O}{_PART}(?:\.{_PART})*(?:{_DONE}|{_G}[@'\d]|[ \t]*\n)"
+    rf"|{_G}immediate{_G}(?:N?'|\w+|\()|{_G}(?:@\w+{_O}={_O})?(?:xp_|sp_)\w+"
     rf"|{_G}[\w\[\]]+\.\.?[\w\[\]]+(?:\.\.?[\w\[\]]+)?{_G}[@'\d]|{_O}\({_O}(?:@\w+|N'|N?'[^']*'{_O}\+)"
     rf"|{_G}\w+{_G}@\w+{_O}="
     rf"|{_G}\w+{_G}using{_G}[@:'\d]|(?-i:(?<=EXECUTE)|(?<=EXEC)){_G}(?:(?:task|as|job|script){_G})?{_NAME}(?:"
     rf"{_DONE}|[ \t]*\n|{_G}(?:[@'\d:]|(?-i:[A-Z]{{2}}))|{_O}\())",
     "call": rf"{_G}[\w$]+(?:\.[\w$]+){{0,2}}\((?:[^()\n]|\([^()\n]*\))*\){_O}[;\x00\n]|{_loud('call')}{_NAME}(?:"
     rf"{_O}\(|{_DONE})",
-    "copy": rf"{_G}(?:into{_G}\S+{_G}from|{_NAME}(?:{_O}\([^()]*+\))?{_G}(?:from|to){_G}(?:program{_G}|stdin\b|"
+    "copy": rf"{_G}(?:into{_G}[^\s()]+(?:{_O}\([^()]*\){_O}|{_G})(?:from|(?:purge|validation_mode|on_error"
+    rf"|file_format|force|pattern|files){_O}=)|{_NAME}(?:{_O}\([^()]*+\))?{_G}(?:from|to){_G}(?:program{_G}|stdin\b|"
     rf"stdout\b|N?'|@|\()|(?:binary{_G})?\({_O}{_READS})|{_caps('copy')}(?:files{_G})?into{_G}\S"
     rf"|{_loud('copy')}(?:\(|{_NAME}{_G}(?-i:FROM|TO){_G}\S)",
     "load": rf"{_G}(?:data|xml){_G}(?:(?:low_priority|concurrent){_G})?(?:local{_G})?(?:infile"
@@ -229,13 +206,14 @@ _OPENINGS: Final[dict[str, str]] = {
     rf"|{_loud('load')}'[^'\n]+'{_O}[;\x00]|{_caps('load')}(?:label|index){_G}",
     "export": rf"{_G}data{_G}(?:options{_O}\(|with{_G}connection{_G}|as{_G}{_READS})"
     rf"|{_loud('export')}(?:database{_G}'|table{_G}{_NAME}{_G}to\b|\({_O}{_READS}|{_NAME}{_G}(?-i:INTO){_G})",
-    "import": rf"{_G}foreign{_G}schema{_G}\w|{_G}database{_G}'|{_loud('import')}(?:table{_G}|into{_G}"
+    "import": rf"{_G}foreign{_G}schema{_G}[\"\w]|{_G}database{_G}'|{_loud('import')}(?:table{_G}|into{_G}"
     rf"|external{_G}table{_G}){_NAME}{_G}",
     "unload": rf"{_O}\({_O}'|{_G}to{_G}\S+{_G}{_READS}|{_O}\({_O}{_READS}",
     "attach": rf"{_G}(?:or{_G}replace{_G})?(?:(?:database{_G})?(?:{_IF})?(?:'[^'\n]*'|\"[^\"\n]*\")(?:{_G}as{_G}\w"
     rf"|{_O}[(;\x00])|database{_G}[\w@:]+{_G}as{_G}\w)"
     rf"|{_caps('attach')}(?:table|dictionary|view|database|partition){_G}{_TARGET}{_END}",
-    "detach": rf"{_G}database{_G}\w|{_G}partition{_G}|{_caps('detach')}(?:table|dictionary|view){_G}{_TARGET}{_END}",
+    "detach": rf"{_loud('detach')}(?:database{_G})?(?:{_IF})?\w+{_DONE}|{_G}database{_G}\w|{_G}partition{_G}"
+    rf"|{_caps('detach')}(?:table|dictionary|view){_G}{_TARGET}{_END}",
     "pragma": rf"{_G}(?!in\b)\w+(?:\.\w+)?{_O}(?:=|\(|;|\x00)",
     "bulk": rf"{_G}insert{_G}{_NAME}{_G}from{_G}",
     "backup": rf"{_G}(?:database|log|table|certificate|master{_G}key|service{_G}master{_G}key){_G}{_NAME}(?:{_G}to"
@@ -245,16 +223,24 @@ _OPENINGS: Final[dict[str, str]] = {
     rf"|verifyonly|labelonly){_G}from\b",
     "waitfor": rf"{_G}(?:delay|time){_O}['@]",
     "dbcc": rf"{_G}\w+{_O}\(|{_loud('dbcc')}(?-i:[A-Z]{{3,}})\b",
-    "declare": rf"{_G}(?:@\w+{_G}(?:as{_G})?\w|\w+{_G}(?:(?:insensitive|binary|no{_G}scroll|scroll){_G})*cursor{_G}"
+    "declare": rf"{_G}(?:(?:var|variable){_G}\w+{_G}{_TYPE}|@[\w$#@]+{_G}(?:as{_G})?\w"
+    rf"|{_PART}(?:{_O},{_O}{_PART})*{_G}(?:{_PART}(?:\.{_PART}){{0,3}}%(?:row)?type\b"
+    rf"|(?:constant{_G})?{_TYPE}(?:[ \t]*\n|{_G}default\b|{_O}(?::=|[(<;\x00])))|type{_G}\w+{_G}is{_G}"
+    rf"|cursor{_G}\w+{_O}"
+    rf"(?:\([^()]*\){_O})?(?:is|return)\b|\w+{_G}(?:(?:insensitive|binary|no{_G}scroll|scroll){_G})*cursor{_G}"
     r"(?:for|with|without|local|static|fast_forward)\b"
     rf"|\w+(?:{_O},{_O}\w+)*{_G}{_TYPE}(?:{_O}[(<;\x00]|{_G}(?:default|:=|not{_G}null))|(?:exit"
     rf"|continue|undo){_G}handler{_G}for\b|global{_G}temporary{_G}table\b)"
     rf"|{_loud('declare')}\w+(?:{_O},{_O}\w+)*{_G}(?:{_TYPE}|(?-i:[A-Z]{{3}})|default\b|:=)",
     "do": rf"{_G}(?:language{_G}\w+{_G})?(?:\$\w*\$|E?'{_O}(?:begin|declare)\b|(?:sleep|benchmark"
     r"|release_lock|get_lock)\()",
-    "set": rf"{_G}(?:(?:global|session|local|persist|persist_only){_G}\w[\w.]*{_O}(?::?=|to\b)|@@?[\w.]+{_O}:?=|"
-    rf"(?:(?:session|local){_G})?role{_G}\w+{_O}[;\x00\n]|password{_O}(?:=|for\b)|search_path{_O}(?:=|to\b)|identity_insert{_G}\w"
-    rf"|(?:schema|catalog){_G}\w+{_DONE}|hivevar:|session{_G}authorization{_G}\w"
+    "set": rf"{_G}(?:(?:session|local){_G}\w+{_G}(?:'|(?-i:NONE|DEFAULT)\b)|(?:var|variable){_G}\w+{_O}(?:=|,)"
+    rf"|language{_G}['\w]+{_DONE}|(?:global|session|local|persist|persist_only){_G}\w[\w.]*{_O}(?::?=|to\b)"
+    rf"|@@?[\w.]+{_O}:?=|"
+    rf"(?:(?:session|local){_G})?role{_G}\w+{_O}[;\x00\n]|password{_O}(?:=|for\b)|search_path{_O}(?:=|to\b)"
+    rf"|identity_insert{_G}\w"
+    rf"|(?:schema|catalog){_G}\w+{_DONE}|(?:hive|tez|mapreduce|mapred|spark|table|execution"
+    rf"|pipeline)(?:\.[\w-]+)+{_O}=|hivevar:|session{_G}authorization{_G}\w"
     rf"|(?:session{_G}characteristics{_G}as{_G}|session{_G}|global{_G})?transaction{_G}(?:isolation"
     rf"|read)\b|names{_G}['\w]+{_DONE}|constraints{_G}[^;]{{1,80}}(?:deferred|immediate)\b"
     rf"|statistics{_G}(?:io|time|xml|profile)\b|(?:nocount|xact_abort|ansi_\w+|quoted_identifier"
@@ -262,7 +248,7 @@ _OPENINGS: Final[dict[str, str]] = {
     r"|parseonly|"
     r"showplan_\w+|fmtonly|concat_null_yields_null|implicit_transactions|sql_log_bin|autocommit"
     rf"|foreign_key_checks|unique_checks|sql_mode|time{_G}zone){_O}(?:=|{_G}\S))"
-    rf"|{_loud('set')}(?:(?:tag{_G}on|default{_G}role|resource{_G}group|query_band|variable|var"
+    rf"|{_loud('set')}(?:'[^'\n]+'{_O}=|(?:tag{_G}on|default{_G}role|resource{_G}group|query_band|variable|var"
     rf"|character{_G}set|charset|names|catalog|schema|path|current|encryption|integrity|role|context_info"
     rf"|offsets|time){_G}\S"
     rf"|(?-i:(?!PATH\b|[A-Z]*PATH\b))[\w.:]+(?:{_G}=|{_O}:=|=(?=['\d@])|{_G}(?-i:TO){_G}){_O}['\"\w(\[@-][^\n]*[;\x"
@@ -284,19 +270,24 @@ _OPENINGS: Final[dict[str, str]] = {
     r"index_statistics|packages|explain|analyze|stats|session|settings|quotas?|dictionaries|clusters?"
     r"|sources|sinks|secrets|connections|macros|timezone|search_path|all|server_version|\w+_\w+"
     r"|status|"
-    r"table|view|database|schema|user|users|roles?|policy|rules?|providers|recipients|groups?"
+    r"table|view|database|schema|user|users|roles?|policy|modules|jars|jobs|projections?|links|load|plan|replication"
+    r"|fulltext|deployments|dbt|dcm|mcp|services?|models?"
+    r"|listings|applications|notebooks|streamlits|images|repositories|snapshots|backups|routines?|branches|tags"
+    r"|namespaces|aggregates?|pipelines?|branches|tags|rules?|providers|recipients|groups?"
     rf"|processlist|variables|triggers|open|count|conf|metrics|credentials|storage)\b(?:[^;\n]{{0,160}})[;\x00\n]",
     "prepare": rf"{_G}\w+(?:{_O}\([^()]*+\))?{_G}(?:from{_G}['@]|as{_G}{_READS})|{_loud('prepare')}(?:transaction"
     rf"{_G}'|\w+{_G}(?-i:FROM){_G})",
     "lock": rf"{_G}tables?{_G}{_NAME}{_G}(?:read|write|in{_G}\w|as{_G}\w)|{_caps('lock')}tables?{_G}{_NAME}",
     "flush": rf"{_G}(?:privileges|tables|logs|hosts|status)\b|{_caps('flush')}(?:\w+{_G}){{0,2}}(?:logs?"
     r"|tables?|cache|distributed|user_resources|statistics|hosts|relay|ssl|log_status|optimizer_costs)\b",
-    "vacuum": rf"{_G}(?:full{_G}|into{_G}'|analyze{_G}|\()|{_loud('vacuum')}{_NAME}(?:{_DONE}|{_O}\("
+    "vacuum": rf"{_G}(?:(?:reindex|sort{_G}only|delete{_G}only){_G}\w+|full{_G}|into{_G}'|analyze{_G}|\()"
+    rf"|{_loud('vacuum')}{_NAME}(?:{_DONE}|{_O}\("
     rf"|{_G}(?-i:[A-Z]{{2}}))|(?-i:(?<=VACUUM)){_DONE}",
     "install": rf"{_G}\w+{_G}from{_G}(?:community\b|core\w*|local\w*|'[^'\n]+')|{_G}(?:httpfs|plugin)\b"
     rf"|{_caps('install')}(?:component|soname){_G}",
     "uninstall": rf"{_caps('uninstall')}(?:component|plugin){_G}\S",
-    "refresh": rf"{_G}materialized{_G}view{_G}|{_caps('refresh')}(?:(?:streaming|live|external"
+    "refresh": rf"{_G}materialized{_G}view{_G}|{_loud('refresh')}{_PART}\.{_PART}(?:{_DONE}|{_G}(?-i:PARTITION))"
+    rf"|{_caps('refresh')}(?:(?:streaming|live|external"
     rf"|foreign|dynamic){_G})?(?:table|schema|catalog|database|view|function){_G}{_NAME}|{_loud('refresh')}\"",
     "table": rf"{_G}{_NAME}{_O}(?:;|(?:limit|order{_G}by|into{_G}outfile)\b|\){_O}(?:union|except"
     rf"|intersect|limit|order)\b)|{_loud('table')}{_NAME}{_DONE}",
@@ -305,23 +296,27 @@ _OPENINGS: Final[dict[str, str]] = {
     "explain": rf"{_G}(?:query{_G}plan{_G}(?:for{_G})?|plan{_G}for{_G}|\((?!{_O}(?:select|with)\b)[^()]*+\){_O}|"
     rf"format{_O}={_O}\w+{_G}|(?:analy[sz]e|verbose|extended|partitions|formatted|plan|pipeline|ast|syntax|estimate|"
     rf"logical|using{_G}(?:text|json|tabular)|codegen|cost|changelog_mode|raw|optimized|physical"
-    rf"|distributed){_G})*(?:\({_O})*(?:{_READS}|(?:create|alter|drop|truncate|use|refresh|call|execute|declare)\b){_G}\S",
+    rf"|distributed){_G})*(?:\({_O})*(?:{_READS}|(?:create|alter|drop|truncate|use|refresh|call|execute"
+    rf"|declare)\b){_G}\S",
     "begin": rf"{_G}(?:execute{_G}immediate|dbms_|utl_)|{_G}(?:declare|set|insert|update|delete"
     rf"|return|raise|select|call|exec|execute|print|truncate|merge|if|while|for|loop|null)\b[^;]{{0,300}};(?s:.{{0,"
     rf"400}}?)\bend\b"
     rf"|(?-i:(?<=BEGIN)){_G}(?:(?-i:TRAN|TRANSACTION|WORK|ISOLATION|READ|ATOMIC|TRY|CATCH|DIALOG"
     r"|CONVERSATION|IMMEDIATE|DEFERRED|EXCLUSIVE|DECLARE|SELECT|INSERT|UPDATE|DELETE|IF|LOOP|FOR"
     rf"|WHILE|RETURN|SET|CALL|EXECUTE|RAISE|CASE|NULL|OPEN|PRINT)\b|[\w.]+{_O}(?:\([^()\n]*\){_O})?(?::="
-    rf"|\())|{_G}(?:tran(?:saction)?|work)\b{_DONE}",
+    rf"|\())|{_G}(?:tran(?:saction)?|work)\b(?:{_DONE}|{_G}(?:isolation{_G}level|read{_G}(?:only|write))\b)"
+    rf"|{_G}select{_G}[^;]{{1,80}};(?s:.{{0,400}}?)\bend\b",
     "shutdown": rf"(?:{_G}with{_G}nowait|{_O};)|{_loud('shutdown')}(?-i:WAIT|ABORT|IMMEDIATE|NORMAL"
     r"|TRANSACTIONAL|COMPACT)",
-    "reset": rf"{_G}(?:master|slave|replica|persist)\b|{_loud('reset')}(?:\w+{_DONE}|(?-i:QUERY|ALL|SESSION|ROLE)\b)",
+    "reset": rf"{_loud('reset')}(?-i:GLOBAL|LOCAL|SESSION){_G}\w+{_DONE}|{_G}(?:master|slave|replica|persist)\b"
+    rf"|{_loud('reset')}(?:\w+{_DONE}|(?-i:QUERY|ALL|SESSION|ROLE)\b)",
     "kill": rf"{_G}(?:query|connection|session){_G}\d|{_caps('kill')}(?:(?:hard|soft|query|connection"
     rf"|mutation|user|stats|id|async|sync){_G})*\S|{_loud('kill')}\d+{_DONE}",
-    "notify": rf"{_G}{_NAME}{_O}(?:;|,{_O}')|{_loud('notify')}\w+{_DONE}",
+    "notify": rf"{_G}{_NAME}{_O}(?:;|,{_O}')|{_loud('notify')}(?:\w+|\"[^\"\n]+\"){_DONE}",
     "handler": rf"{_G}{_NAME}{_G}(?:open|read|close)\b",
     "deallocate": rf"{_G}(?:prepare{_G}\w|all{_DONE})|{_loud('deallocate')}[\w@]+{_DONE}",
-    "analyze": rf"{_G}(?:no_write_to_binlog{_G}|local{_G})?tables?{_G}{_NAME}(?:{_DONE}|{_G}(?:compute"
+    "analyze": rf"{_G}(?:table{_G})?{_NAME}{_G}with{_O}\(|{_G}(?:table{_G})?{_NAME}{_G}(?:update|drop){_G}histogram\b"
+    rf"|{_G}(?:no_write_to_binlog{_G}|local{_G})?tables?{_G}{_NAME}(?:{_DONE}|{_G}(?:compute"
     rf"|estimate|partition|validate|list|delete|update|drop|persistent|cache)\b|{_O}[,(])|{_caps('analyze')}(?:\w+"
     rf"{_G})*{_NAME}|{_loud('analyze')}{_NAME}(?:{_DONE}|{_O}\()|(?-i:(?<=ANALYZE)){_DONE}",
     "optimize": rf"{_G}(?:no_write_to_binlog{_G}|local{_G})?tables?{_G}{_NAME}(?:{_DONE}|{_O},"
@@ -331,7 +326,10 @@ _OPENINGS: Final[dict[str, str]] = {
     rf"[;\x00]|{_caps('reindex')}\w+{_G}{_NAME}|{_loud('reindex')}{_NAME}{_DONE}",
     "cluster": rf"{_loud('cluster')}(?:verbose{_G})?{_NAME}(?:{_DONE}|{_G}(?-i:USING|ON){_G}\w)"
     rf"|(?-i:(?<=CLUSTER)){_DONE}",
-    "undrop": rf"{_G}(?:table|schema|database|view|tag|account|dynamic{_G}table|iceberg{_G}table"
+    "locking": rf"{_G}(?:(?:table|view|database){_G}{_NAME}|row){_G}(?:for|in){_G}(?:access|read|write|exclusive"
+    rf"|share)\b",
+    "undrop": rf"{_caps('undrop')}\w+{_G}{_NAME}{_END}|{_G}(?:table|schema|database|view|tag|account|dynamic{_G}table"
+    rf"|iceberg{_G}table"
     rf"|external{_G}volume){_G}{_NAME}",
     "purge": rf"{_caps('purge')}(?:table|index|recyclebin|dba_recyclebin|tablespace|binary|master)\b",
     "reassign": rf"{_G}owned{_G}by{_G}\S",
@@ -341,51 +339,72 @@ _OPENINGS: Final[dict[str, str]] = {
     "check": rf"{_caps('check')}(?:table|view|index){_G}{_NAME}",
     "checksum": rf"{_G}tables?{_G}{_NAME}{_O}[;,\x00]|{_caps('checksum')}table{_G}{_NAME}",
     "exchange": rf"{_G}(?:tables|dictionaries){_G}{_NAME}{_G}and{_G}{_NAME}",
-    "start": rf"{_G}transaction{_O}[;\x00\n]|{_caps('start')}(?:transaction|slave|replica|group_replication)\b",
-    "commit": rf"{_caps('commit')}(?:work|transaction|tran|prepared|and|force|comment|write)\b"
+    "start": rf"{_G}transaction(?:{_O}[;\x00\n]|{_G}(?:read{_G}(?:only|write)|isolation|with{_G}consistent)\b)"
+    rf"|{_caps('start')}(?:transaction|slave|replica|group_replication)\b",
+    "commit": rf"{_G}(?:work{_G})?and{_G}(?:no{_G})?chain\b|{_caps('commit')}(?:work|transaction|tran|prepared|and"
+    rf"|force|comment|write)\b"
     rf"|(?-i:(?<=COMMIT)){_O};",
-    "rollback": rf"{_caps('rollback')}(?:work|transaction|tran|prepared|to|and|force)\b|(?-i:(?<=ROLLBACK)){_O};"
+    "rollback": rf"{_G}(?:work{_G})?and{_G}(?:no{_G})?chain\b|{_caps('rollback')}(?:work|transaction|tran|prepared|to"
+    rf"|and|force)\b|(?-i:(?<=ROLLBACK)){_O};"
     rf"|{_G}to{_G}savepoint{_G}\w",
     "savepoint": rf"{_loud('savepoint')}\w+{_DONE}|{_G}\w+{_O};",
     "save": rf"{_caps('save')}(?:tran|transaction)\b",
     "release": rf"{_G}savepoint{_G}\w",
     "discard": rf"{_caps('discard')}(?:all|plans|sequences|temp|temporary)\b",
     "checkpoint": rf"(?-i:(?<=CHECKPOINT)){_DONE}",
-    "listen": rf"{_loud('listen')}\w+{_DONE}",
-    "unlisten": rf"{_G}(?:\w+|\*){_DONE}",
+    "listen": rf"{_loud('listen')}(?:\w+|\"[^\"\n]+\"){_DONE}",
+    "unlisten": rf"{_G}(?:\w+|\*|\"[^\"\n]+\"){_DONE}",
     "unlock": rf"{_G}tables{_DONE}|{_caps('unlock')}(?:tables|instance)\b",
     "cache": rf"{_caps('cache')}(?:lazy{_G})?(?:table|index|metadata|select){_G}\S",
     "uncache": rf"{_G}table{_G}\S",
-    "collect": rf"{_G}(?:summary{_G})?stat(?:istic)?s{_G}(?:column|index|on|using)\b",
+    "collect": rf"{_G}(?:summary{_G})?stat(?:istic)?s{_G}(?:columns?|index|on|using)\b",
     "system": rf"{_caps('system')}(?-i:STOP|START|SYNC|DROP|RELOAD|RESTART|RESTORE|FLUSH|SUSPEND"
     r"|SHUTDOWN|KILL|REFRESH|UNFREEZE|WAIT|ENABLE|DISABLE|CANCEL|PAUSE|UNLOAD|JEMALLOC)\b",
-    "describe": rf"{_G}(?:table|database|schema|extended|formatted|query|detail|history){_G}{_NAME}{_DONE}"
+    "describe": rf"{_G}(?:(?:external{_G})?(?:table|stage|view)|database|schema|extended|formatted|query|detail"
+    rf"|history|result)"
+    rf"{_G}(?:{_NAME}|'[^'\n]*')(?:{_DONE}|{_G}(?:type{_O}=|limit{_G}\d|as{_G}json\b))"
     rf"|{_loud('describe')}(?:(?-i:[A-Z]+){_G}){{0,3}}{_NAME}(?:{_O}\([^()]*\))?(?:{_G}{_NAME})?{_DONE}"
     rf"|{_G}{_NAME}{_O};|{_loud('describe')}{_READS}",
-    "desc": rf"{_G}(?:table|database|schema|extended|formatted|query|detail|history){_G}{_NAME}{_DONE}"
+    "desc": rf"{_G}(?:(?:external{_G})?(?:table|stage|view)|database|schema|extended|formatted|query|detail|history"
+    rf"|result)"
+    rf"{_G}(?:{_NAME}|'[^'\n]*')(?:{_DONE}|{_G}(?:type{_O}=|limit{_G}\d|as{_G}json\b))"
     rf"|{_loud('desc')}(?:(?-i:[A-Z]+){_G}){{0,3}}{_NAME}(?:{_O}\([^()]*\))?(?:{_G}{_NAME})?{_DONE}"
     rf"|{_G}{_NAME}{_O};",
     "use": rf"(?!{_G}(?:strict|warnings|utf8|diagnostics|autodie|bytes|integer|constant|parent|base|lib|vars|feature"
-    rf"|iso_\w+|ieee_\w+|v?\d[\w.]*){_O}[;\x00\n])(?:{_caps('use')}(?:database|schema|role|warehouse|catalog|secondary|namespace){_G}\S"
+    rf"|iso_\w+|ieee_\w+|v?\d[\w.]*){_O}[;\x00\n])(?:{_caps('use')}(?:database|schema|role|warehouse|catalog"
+    rf"|secondary|namespace){_G}\S"
     rf"|{_loud('use')}{_NAME}{_DONE}|{_G}(?:database|warehouse|catalog){_G}\w+{_DONE})",
     "values": rf"(?-i:(?<=VALUES)){_O}(?:row{_O})?\(|{_O}(?:row{_O})?\((?:[^()]|\([^()]*\))*\){_O}(?:,{_O}(?:row"
-    rf"{_O})?\((?:[^()]|\([^()]*\))*\){_O})*[;\x00]|{_loud('values')}[\d']",
+    rf"{_O})?\((?:[^()]|\([^()]*\))*\){_O})*(?:[;\x00]|(?:limit|order{_G}by|offset|union|except|intersect)\b"
+    rf"|(?:as{_G})?\w+{_DONE})"
+    rf"|{_loud('values')}[\d']|{_G}\d+(?:{_O},{_O}\d+)+{_O}(?:[;\x00]|(?:limit|order{_G}by)\b)",
     "from": rf"{_G}(?:\({_O}{_READS}|{_NAME}(?:{_G}(?:as{_G})?(?!select\b|insert\b|where\b)\w+)?"
-    rf"(?:{_O}\|>|{_G}(?:select|insert|pivot|unpivot)\b|{_G}(?:where|join|order{_G}by|group{_G}by)\b[^;]{{1,400}}{_G}select\b))"
+    rf"(?:{_O}\|>|{_G}(?:select|insert|pivot|unpivot)\b|{_G}(?:where|join|order{_G}by"
+    rf"|group{_G}by)\b[^;]{{1,400}}{_G}select\b))"
     rf"|{_loud('from')}{_NAME}{_O};",
     "summarize": rf"{_loud('summarize')}(?:{_READS}|{_NAME}{_DONE})",
-    "pivot": rf"{_G}(?:\({_O}{_READS}|{_NAME}){_G}on{_G}\w",
+    "pivot": rf"{_G}(?:\({_O}{_READS}|{_NAME}){_G}on{_G}\w|{_loud('pivot')}{_NAME}{_G}(?-i:ON|USING|GROUP){_G}",
     "unpivot": rf"{_G}(?:\({_O}{_READS}|{_NAME}){_G}on{_G}\w",
     "subscribe": rf"{_caps('subscribe')}(?:to{_G})?{_NAME}|{_O}\({_O}{_READS}",
     "raiserror": rf"{_O}\(",
-    "signal": rf"{_G}(?:set{_G})?sqlstate{_G}",
-    "open": rf"{_caps('open')}(?:symmetric{_G}key|master{_G}key|global){_G}\S|{_loud('open')}\w+{_DONE}",
-    "fetch": rf"{_caps('fetch')}(?:next|prior|first|last|absolute|relative|forward|backward|all)\b"
+    "signal": rf"{_G}(?:set{_G})?sqlstate{_G}|{_G}\w+{_G}set{_G}message_text{_O}=",
+    "open": rf"{_caps('open')}(?:schema|symmetric{_G}key|master{_G}key|global){_G}\S|{_loud('open')}\w+{_DONE}",
+    "fetch": rf"{_G}(?:(?:next{_G}|prior{_G}|first{_G}|last{_G})?from{_G})?\w+{_G}into{_G}[\w@]+(?:{_O},{_O}[\w@]+)*"
+    rf"{_DONE}"
+    rf"|{_loud('fetch')}from{_G}\w+{_DONE}|{_caps('fetch')}(?:next|prior|first|last|absolute|relative|forward"
+    rf"|backward|all)\b"
     rf"|{_loud('fetch')}(?:\w+{_G}(?-i:FROM|INTO|IN){_G}|\d)",
+    "close": rf"{_loud('close')}(?:global{_G})?@?\w+{_DONE}|{_caps('close')}(?:all|symmetric|master|schema)\b",
+    "resignal": rf"{_DONE}|{_G}(?:set{_G}\w+{_O}=|sqlstate{_G}|\w+{_DONE})",
+    "convert": rf"{_G}to{_G}delta{_G}{_PART}(?:\.{_PART}|{_DONE}|{_G}(?:partitioned|no){_G})",
+    "generate": rf"{_G}symlink_format_manifest{_G}for{_G}",
+    "invalidate": rf"{_G}metadata(?:{_G}{_NAME})?{_DONE}",
+    "define": rf"{_caps('define')}{_KIND}{_G}(?:{_IF})?{_TARGET}{_END}",
     "put": rf"{_G}'?file://\S+{_G}'?@",
     "get": rf"{_G}'?@\S+{_G}'?file://|{_caps('get')}(?:current{_G}|stacked{_G})?diagnostics\b",
     "remove": rf"{_G}'?@[\w.~%/\"]+(?:{_G}pattern\b|{_DONE})",
-    "list": rf"{_G}'?@[\w.~%/\"]+(?:{_G}pattern\b|{_DONE})",
+    "list": rf"{_G}'?@[\w.~%/\"]+(?:{_G}pattern\b|{_DONE})|{_caps('list')}(?-i:FILES?|JARS?|ARCHIVES?)(?:{_G}\S"
+    rf"|{_DONE})",
     "apply": rf"{_caps('apply')}changes{_G}into{_G}",
 }
 RUN: Final = "/*!"
@@ -393,15 +412,19 @@ RUN: Final = "/*!"
 _OPENINGS[RUN] = (
     rf"\d{{0,6}}{_O}(?:{_READS}|create\b|alter\b|drop\b|truncate\b|union\b|grant\b|set\b|into\b|exec|call\b|load\b)"
 )
+_OPENINGS.update((word, rf"{_caps(word)}(?:{following})\b") for word, following in COMMANDS.items())
 KEYWORDS: Final = frozenset(_OPENINGS) | {"select", "execute"}
 LOUD: Final = frozenset(
     [
+        *COMMANDS,
         "apply",
         "cache",
         "check",
         "checkpoint",
+        "close",
         "cluster",
         "commit",
+        "define",
         "discard",
         "fetch",
         "listen",
@@ -422,11 +445,13 @@ FIRST: Final = frozenset(
         "analyze",
         "checksum",
         "collect",
+        "convert",
         "deny",
         "desc",
         "describe",
         "exchange",
         "from",
+        "generate",
         "get",
         "import",
         "list",

@@ -69,9 +69,12 @@ class Select:
         self._last = "select"
         self._named = 0  # WITH in brackets whose SELECT is still to come
         self._from = False
+        self._dotted = False  # a dot stands right before
+        self._loud = False  # SELECT in capitals
 
     def advance(self, text: str, final: bool) -> Verdict:
         """Take in what has come; `text` begins with the keyword. `final`: nothing more comes."""
+        self._loud = text[:6].isupper()
         while self.at < len(text):
             token = _LEX.match(text, self.at)
             assert token is not None
@@ -108,6 +111,7 @@ class Select:
         return "no" if self.loose or self._tied or self._last == "select" else "yes"
 
     def _take(self, kind: str | None, said: str) -> Verdict:
+        dotted, self._dotted = self._dotted, said == "."
         if kind == "gap":
             return "open"
         word = said.lower()
@@ -125,18 +129,20 @@ class Select:
                 if not self._named or self._last != ")":
                     return "no"  # it begins on its own
                 self._named -= 1
-            self._run = 0 if word in _SQL_WORDS else self._run + 1
+            self._run = 0 if word in _SQL_WORDS else self._run + (not dotted)
             self._from = word == "from"
             if self._run == 3:
                 return "no"
         else:
+            if self._from and kind == "number" and self._loud:
+                self._from = False  # of an argument: `SUBSTRING(a FROM 2)`
             if self._from:
                 return "yes" if kind == "text" or said in "(@#$?:" else "no"
-            if said in "{}":
+            if said in "{}" and not self._loud and self._last != "map":
                 return "no"
             if said == ";":
                 return self._bare()
-            if said not in ".:?!" and kind != "number":
+            if (said not in ".:?!" or (self._loud and said in "?:")) and kind != "number":
                 self._run = 0
             if kind == "text" or said in "()=<>@+|":
                 self.loose = False
@@ -195,10 +201,14 @@ def prose_from(text: str, since: int) -> int | None:
     """
     run: list[int] = []
     loud = text[:since].split(" ")[0].isupper()
+    dotted = False  # a dot stands right before: the word is of the name that it goes on
     for token in _LEX.finditer(text, since):
+        before, dotted = dotted, token[0] == "."
         if token.lastgroup == "gap":
             continue
         word = token[0].lower()
+        if before and token.lastgroup == "word":
+            continue
         if token.lastgroup == "word" and word not in _TIGHT and not (loud and len(word) > 1 and token[0].isupper()):
             run += [token.start()] * (2 if word in _TELLING else 1)
             if len(run) >= 3:
