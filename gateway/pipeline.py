@@ -38,7 +38,7 @@ from gateway.scheduling.lanes import SMALL, apart, to_its_end
 from gateway.stores import StoreUnavailable
 from gateway.stores.admit import admit
 from gateway.upstream import fields
-from gateway.upstream.forward import MAX_ANSWER, Answer
+from gateway.upstream.forward import Answer
 
 LAPSE_MARGIN = 60  # seconds past an upstream's own time limit after which an unsettled reservation counts as lost
 MAX_COUNTED = 1024 * 1024  # bytes of a broken answer whose tokens are counted
@@ -124,7 +124,7 @@ async def read(call: Call, receive: request.Receive) -> None:
     if tainted:
         size = sum(len(findings) for _, findings in call.found)
         await apart(call, size, partial(taint.mark, call))
-    call.input_tokens = counted and counted + call.format.overhead(call.body)
+    call.input_tokens = counted + call.format.overhead(call.body) if runtime.texts.counted else 0
 
 
 def survey(call: Call) -> int:
@@ -344,8 +344,8 @@ async def whole(call: Call, answer: Answer, reply: Reply) -> None:
         room += _hold(call, answer, size, room)
         async for data in answer.chunks:
             size += len(data)
-            if size > MAX_ANSWER:
-                raise _garbage(call, f"more than {MAX_ANSWER} bytes")
+            if size > call.format.max_answer:
+                raise _garbage(call, f"more than {call.format.max_answer} bytes")
             room += _hold(call, answer, size, room)
             parts.append(data)
     except BaseException:  # what came of it was paid for, and is counted; a provider's whole count would be at its end
@@ -369,7 +369,7 @@ def _hold(call: Call, answer: Answer, size: int, room: int) -> int:
     """
     if call.ticket is None or size <= room:
         return 0
-    more = max(size, min(answer.length, MAX_ANSWER)) - room
+    more = max(size, min(answer.length, call.format.max_answer)) - room
     call.ticket.hold(more)
     return more
 
@@ -388,7 +388,8 @@ def _first(parts: list[bytes], most: int) -> bytes:
 def judged(call: Call, parts: list[bytes]) -> bytes:
     """A whole answer as the caller may have it. Raises Refusal. Of a long one there is no copy more than needed."""
     parts[:] = [b"".join(parts)]
-    raw, caps = parts[0], call.runtime.config.server.caps
+    answer, caps = parts[0], call.runtime.config.server.caps
+    raw, cuts = call.format.outline(answer)
     if items.has_more_values(raw, caps.values):
         raise _garbage(call, caps.words("values"))
     if items.is_deep(raw):
@@ -402,11 +403,16 @@ def judged(call: Call, parts: list[bytes]) -> bytes:
         ) from None
     call.screening = Screening()
     try:
-        if mended:
-            raw = orjson.dumps(body)
-        return _screened(call, raw, body)
+        data = _screened(call, orjson.dumps(body) if mended else raw, body)
+        if cuts and data is not raw:
+            call.format.fill(body, answer, cuts)
+            data = orjson.dumps(body)
+        elif cuts:
+            data = answer
     except TypeError:  # nested deeper than can be written
         raise _garbage(call, "something that is nested too deep") from None
+    call.runtime.own.check(data)
+    return data
 
 
 def _screened(call: Call, raw: bytes, body: Json) -> bytes:
@@ -423,7 +429,6 @@ def _screened(call: Call, raw: bytes, body: Json) -> bytes:
     screen = call.runtime.filter(call)
     if screen is not None and (screen.whole(body) or not tree.says_once(raw, body)):
         raw = numbers.dumps(body, raw)
-    call.runtime.own.check(raw)
     return raw
 
 
@@ -485,8 +490,8 @@ async def events_of(answer: Answer, codec: Codec) -> AsyncIterator[bytes]:
     parts, size = [answer.start], len(answer.start)
     async for data in answer.chunks:
         size += len(data)
-        if size > MAX_ANSWER:
-            raise ValueError(f"more than {MAX_ANSWER} bytes")
+        if size > codec.max_answer:
+            raise ValueError(f"more than {codec.max_answer} bytes")
         parts.append(data)
     raw = b"".join(parts)
     if items.is_deep(raw):
@@ -608,10 +613,11 @@ async def _counted(call: Call) -> Usage:
     if call.outcome.status != 200:
         return Usage()
     count = call.runtime.texts.count
-    said = "".join(call.outcome.heard)
+    said = "".join(call.outcome.heard) if call.format.answers(call.body) else ""
     texts = [said] if call.input_tokens else [said, *(span.text for span in call.spans)]
     if sum(map(len, texts)) > call.runtime.NEW_TEXT:
         output, *rest = await to_its_end(lambda: list(map(count, texts)))
     else:
         output, *rest = map(count, texts)
-    return Usage(input=call.input_tokens or sum(rest), output=output, counted=True, tier=call.outcome.tier)
+    sent = call.input_tokens or sum(rest) + call.format.overhead(call.body)
+    return Usage(input=sent, output=output, counted=True, tier=call.outcome.tier)

@@ -16,7 +16,9 @@ from typing import Any
 
 from gateway.call import Json, Span, Step, Usage
 from gateway.dialects import (
+    MAX_ANSWER,
     Intent,
+    Outline,
     items,
     openai_ceilings,
     openai_demo,
@@ -87,6 +89,8 @@ class OpenAIChat:
     passes = PASSES
     main = frozenset({"content", "content[]"})
     words = WORDS
+    max_answer = MAX_ANSWER
+    restores = True
 
     def parse(self, body: Json) -> Intent:
         """Model, stream, tools and output ceiling. Raises Refusal(invalid_request) naming the parameter."""
@@ -117,6 +121,10 @@ class OpenAIChat:
     def answer_items(self, answer: Json) -> dict[str, int]:
         """The same of a whole answer."""
         return items.of_answer(answer)
+
+    def unscannable(self, body: Json) -> dict[str, int]:  # noqa: ARG002
+        """None but those that the walk counts."""
+        return {}
 
     def joined(self, body: Json, spans: Sequence[Span]) -> list[Joined]:
         """The content parts of each message."""
@@ -197,6 +205,13 @@ class OpenAIChat:
     def choices(self, body: Json) -> int:
         """`n`, and what other servers call it."""
         return openai_ceilings.choices(body)
+
+    def outline(self, raw: bytes) -> Outline:
+        """All of it."""
+        return Outline(raw)
+
+    def fill(self, answer: Json, raw: bytes, cuts: Sequence[tuple[int, int]]) -> None:
+        """Nothing was taken out."""
 
     def check(self, answer: Json, choices: int) -> None:
         """Raise ValueError unless this is a chat completion.

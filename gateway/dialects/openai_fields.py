@@ -1,4 +1,4 @@
-"""The fields of a chat request that the dialect has (OpenAI API reference: chat/create), and those that it has not.
+"""The fields of a request that the dialect has (OpenAI API reference: chat/create), and those that it has not.
 
 What is not in the table is told to policies by name. It passes, unless a provider or a policy is strict: then it is
 taken out, or the call refused by the name of the field.
@@ -40,7 +40,7 @@ _MESSAGE: Final = _table(
     tool_calls=_table("id type index", function=_CALLED, custom=_table("name input")),
 )
 _PLACE: Final = _table("type", approximate=_table("city country region timezone"))
-_BODY: Final = _table(
+CHAT: Final = _table(
     "best_of frequency_penalty logit_bias logprobs max_completion_tokens max_tokens metadata modalities model n "
     "parallel_tool_calls presence_penalty prompt_cache_key prompt_cache_retention reasoning_effort safety_identifier "
     "seed service_tier stop store stream temperature top_logprobs top_p user verbosity",
@@ -60,25 +60,27 @@ _BODY: Final = _table(
     tools=_table("type", function=_FUNCTION, custom=_CUSTOM),
     web_search_options=_table("search_context_size", user_location=_PLACE),
 )
-KNOWN: Final = frozenset(_BODY.keys)
+KNOWN: Final = frozenset(CHAT.keys)
+EMBEDDINGS: Final = _table("dimensions encoding_format input model user")
+"""The fields of an embeddings request (OpenAI API reference: embeddings/create)."""
 _NAME: Final = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 
 
-def unknown(body: Json) -> list[str]:
+def unknown(body: Json, table: Table = CHAT) -> list[str]:
     """Fields at the top that the table does not have, sorted; `?` stands for what is no name."""
-    if body.keys() <= KNOWN:
+    if body.keys() <= table.keys.keys():
         return []
-    return sorted({_shown(key) for key in body.keys() - KNOWN})
+    return sorted({_shown(key) for key in body.keys() - table.keys.keys()})
 
 
-def foreign(body: Json) -> list[str]:
+def foreign(body: Json, table: Table = CHAT) -> list[str]:
     """Every field that the table does not have, as a path such as `messages[].cache_control`; each once, in order."""
-    return list(dict.fromkeys(path for _, _, path in _foreign(body, _BODY, "")))
+    return list(dict.fromkeys(path for _, _, path in _foreign(body, table, "")))
 
 
-def drop_foreign(body: Json) -> bool:
+def drop_foreign(body: Json, table: Table = CHAT) -> bool:
     """Take those fields out; True if there were any."""
-    found = [(holder, key) for holder, key, _ in _foreign(body, _BODY, "")]
+    found = [(holder, key) for holder, key, _ in _foreign(body, table, "")]
     for holder, key in found:
         del holder[key]
     return bool(found)

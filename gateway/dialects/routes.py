@@ -7,8 +7,10 @@ from typing import Final
 
 from gateway.dialects import Codec
 from gateway.dialects.openai_chat import OPENAI_CHAT
+from gateway.dialects.openai_embeddings import OPENAI_EMBEDDINGS
 
 CHAT: Final = "/v1/chat/completions"
+EMBEDDINGS: Final = "/v1/embeddings"
 MODELS: Final = "/v1/models"
-ROUTES: Final[Mapping[str, Codec]] = {CHAT: OPENAI_CHAT}
+ROUTES: Final[Mapping[str, Codec]] = {CHAT: OPENAI_CHAT, EMBEDDINGS: OPENAI_EMBEDDINGS}
 METHODS: Final[Mapping[str, str]] = {**dict.fromkeys(ROUTES, "POST, OPTIONS"), MODELS: "GET, HEAD, OPTIONS"}
