@@ -39,12 +39,17 @@ def test_what_a_request_asks_for(said: Any, choices: int, tokens: int, lists: in
     assert CODEC.unscannable(request) == ({"tokens": lists} if lists else {})
 
 
+INPUTS: list[Any] = [
+    *(None, [], 7, {}, [[]], ["a", 1], [[1], "a"], [[1], [2.5]], [True], [-1]),
+    *([1_000_000], [4111111111111111], [{"text": "a"}], [["a"]], [None]),
+]
+
+
 @pytest.mark.parametrize(
     ("field", "value"),
     [
         *(("model", wrong) for wrong in (None, "", 7, "m" * 300)),
-        *(("input", wrong) for wrong in (None, [], 7, {}, [[]], ["a", 1], [[1], "a"], [[1], [2.5]], [True], [-1])),
-        *(("input", wrong) for wrong in ([1_000_000], [4111111111111111], [{"text": "a"}], [["a"]], [None])),
+        *(("input", wrong) for wrong in INPUTS),
         *(("stream", wrong) for wrong in (True, "yes", 1)),
         *(("dimensions", wrong) for wrong in (0, -1, True, 1.5, "3", 10**9)),
         ("encoding_format", 7),
