@@ -45,6 +45,13 @@ class Line:
         body = {"model": model, "messages": [{"role": "user", "content": text}], **fields}
         return self.client.post("/v1/chat/completions", json=body, headers=headers)
 
+    def embed(
+        self, said: Any = "hi", model: str = "echo", *, agent: str = "alice", cid: str = "", **fields: Any
+    ) -> httpx.Response:
+        """One call for embeddings."""
+        headers = {"authorization": f"Bearer {KEYS[agent]}", **({"x-correlation-id": cid} if cid else {})}
+        return self.client.post("/v1/embeddings", json={"model": model, "input": said, **fields}, headers=headers)
+
     def metric(self, name: str, **labels: str) -> float:
         """The sum of a metric's samples that carry these labels."""
         total = 0.0

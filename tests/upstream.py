@@ -1,6 +1,7 @@
 """An upstream whose manners the test chooses: the model's name says what it does. Records what reached it.
 
-Good manners: `echo` repeats the last message, `call` calls a tool with the last message as argument. The others are
+Good manners: `echo` repeats the last message, `call` calls a tool with the last message as argument; whoever asks for
+embeddings gets a vector of three numbers for each input, and `script` whatever stands under the input. The others are
 faults that a real provider shows once a year; a raw socket shows them at will.
 """
 
@@ -28,10 +29,10 @@ PARTS = {
 class Seen:
     """One request that reached the upstream, and whether its client stayed to the end."""
 
-    path: str
     headers: dict[str, str]
     raw: bytes
     body: dict[str, Any]
+    path: str = ""
     cut: threading.Event = field(default_factory=threading.Event)
     """Set when the connection was closed before the answer was whole."""
 
@@ -46,8 +47,8 @@ class Upstream:
         self.url = ""
         self.terms: dict[str, Any] = {}
         """What an error says beside its message."""
-        self.script: dict[str, dict[str, Any] | list[bytes]] = {}
-        """What the model `script` answers to a message: a body, or the events of a stream."""
+        self.script: dict[str, dict[str, Any] | bytes | list[bytes]] = {}
+        """What the model `script` answers to a message: a body, its bytes, or the events of a stream."""
 
     @property
     def last(self) -> Seen:
@@ -58,6 +59,8 @@ class Upstream:
 def _text(body: dict[str, Any]) -> str:
     if body["model"] == "invent":
         return "It is made.up@example.org again."
+    if "input" in body:
+        return str(body["input"])
     content = body["messages"][-1].get("content") or ""
     return content if isinstance(content, str) else " ".join(_said_in(part) for part in content)
 
@@ -118,6 +121,22 @@ def events(body: dict[str, Any], size: int = 3) -> list[bytes]:
     if (body.get("stream_options") or {}).get("include_usage") and "nousage" not in body["model"]:
         out.append(chunk(None, usage=PARTS if body["model"] == "parts" else USAGE))
     return [*out, b"data: [DONE]\n\n"]
+
+
+VECTOR = b"[0.25,-1.5e-05,0.0012345678901234567]"
+"""The vector of every input, as numbers; in base64, 0.25, -1.5 and 0.5."""
+VECTOR_64 = b'"AACAPgAAwL8AAAA/"'
+EMBEDDED = {"prompt_tokens": 9, "total_tokens": 9}
+
+
+def embeddings(body: dict[str, Any], **extra: Any) -> bytes:
+    """A list of embeddings."""
+    said = body["input"]
+    number = len(said) if isinstance(said, list) and not isinstance(said[0], int) else 1
+    vector = VECTOR_64 if body.get("encoding_format") == "base64" else VECTOR
+    items = [b'{"object": "embedding", "index": %d, "embedding": %b}' % (at, vector) for at in range(number)]
+    tail = json.dumps({"model": body["model"], **extra}).encode()[1:]
+    return b'{"object": "list", "data": [' + b", ".join(items) + b"], " + tail
 
 
 SSE = "text/event-stream"
@@ -229,13 +248,15 @@ async def _answer(upstream: Upstream, seen: Seen) -> AsyncIterator[bytes | None]
         yield _head(200, "application/json", "content-length: 1000\r\n\r\n") + b'{"choices"'
     elif model == "script":
         said = upstream.script[_text(body)]
-        if isinstance(said, dict):
+        if not isinstance(said, list):
             yield _json(200, said)
             return
         yield _head(200, SSE, "transfer-encoding: chunked\r\n\r\n")
         for event in said:
             yield _piece(event)
         yield b"0\r\n\r\n"
+    elif "input" in body:
+        yield _json(200, embeddings(body, **({} if "nousage" in model else {"usage": EMBEDDED})))
     elif model == "not-a-stream":
         yield _json(200, whole(body, usage=USAGE))
     elif not streamed:
@@ -268,7 +289,7 @@ async def _serve(upstream: Upstream, reader: asyncio.StreamReader, writer: async
             head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")
             headers = {k.lower(): v for k, _, v in (line.partition(": ") for line in head[1:]) if k}
             raw = await reader.readexactly(int(headers.get("content-length", 0)))
-            seen = Seen(head[0].split(" ")[1], headers, raw, json.loads(raw))
+            seen = Seen(headers, raw, json.loads(raw), head[0].split(" ")[1])
             upstream.seen.append(seen)
             upstream.arrived.set()
             try:

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 Channel = tuple[int, str]
 """One run of text inside an answer: (choice or block number, field), the field as a path where it lies deeper."""
+MAX_ANSWER = 64 * 1024 * 1024
+"""Bytes of a whole answer of text."""
 Level = Literal["delta", "choice", "chunk"]
 """What of a chunk holds a field."""
 
@@ -38,6 +40,17 @@ class Intent(NamedTuple):
     stream: bool
     tools: tuple[str, ...]
     ceiling: int | None  # output tokens allowed, times the number of answers; None: the caller gave no ceiling
+
+
+class Outline(NamedTuple):
+    """A whole answer without the values that hold no text (vectors), so that nobody parses or walks them.
+
+    `raw` is what is left of the bytes, which is judged; `cuts` are the stretches [start, end) of the answer that were
+    taken out, in order.
+    """
+
+    raw: bytes
+    cuts: Sequence[tuple[int, int]] = ()
 
 
 class Delta(NamedTuple):
@@ -251,6 +264,10 @@ class Codec(Protocol):
     """Channels, and keys, of an answer's main text: the one that is JSON where JSON was asked for."""
     words: frozenset[str]
     """Words of the dialect that answers say under structural keys."""
+    max_answer: int
+    """Bytes of a whole answer, at most."""
+    restores: bool
+    """Whether values of the request are put back into the answer."""
 
     def parse(self, body: Json) -> Intent:
         """Check the parts of the body that the line relies on. Raises Refusal(invalid_request)."""
@@ -283,6 +300,10 @@ class Codec(Protocol):
         """The same of a whole answer that was checked."""
         ...
 
+    def unscannable(self, body: Json) -> Mapping[str, int]:
+        """Parts of a request that was checked that no scanner can read, by kind, beside those that the walk counts."""
+        ...
+
     def joined(self, body: Json, spans: Sequence[Span]) -> list[Joined]:
         """Texts of a request that are one text together, as to the model."""
         ...
@@ -292,7 +313,7 @@ class Codec(Protocol):
         ...
 
     def answers(self, body: Json) -> int:
-        """How many answers the request asks for."""
+        """How many answers the request asks for; 0 where no answer has output tokens."""
         ...
 
     def elsewhere(self, body: Json) -> int:
@@ -333,6 +354,14 @@ class Codec(Protocol):
 
     def choices(self, body: Json) -> int:
         """How many choices the answer may have."""
+        ...
+
+    def outline(self, raw: bytes) -> Outline:
+        """A whole answer as it is judged; its bytes as they came where all of it may be text."""
+        ...
+
+    def fill(self, answer: Json, raw: bytes, cuts: Sequence[tuple[int, int]]) -> None:
+        """Put the stretches of `raw` that `outline` took out back into an answer that was edited since."""
         ...
 
     def check(self, answer: Json, choices: int) -> None:
@@ -418,8 +447,8 @@ class Codec(Protocol):
         """The body of an error answer."""
         ...
 
-    def explain(self, refusal: Refusal, request_id: str, model: str, answers: int, explained: str) -> Json:
-        """A whole answer, in place of an error, whose text is `explained`."""
+    def explain(self, refusal: Refusal, request_id: str, model: str, answers: int, explained: str) -> Json | None:
+        """A whole answer, in place of an error, whose text is `explained`; None where answers hold no text."""
         ...
 
 

@@ -252,7 +252,7 @@ class AnthropicMessages(Plain):
         """`{"type": "error", "error": {type, message}}`."""
         return anthropic_answer.refused(refusal, request_id)
 
-    def explain(self, refusal: Refusal, request_id: str, model: str, answers: int, explained: str) -> Json:
+    def explain(self, refusal: Refusal, request_id: str, model: str, answers: int, explained: str) -> Json | None:
         """A message that ended with a refusal, whose text says why."""
         details = {"type": "refusal", "category": None, "explanation": refusal.message}
         return {
@@ -321,9 +321,8 @@ class AnthropicCount(AnthropicMessages):
         """Words, in place of tokens."""
         return {"input_tokens": anthropic_demo.answer(body)["usage"]["input_tokens"]}
 
-    def explain(self, refusal: Refusal, request_id: str, model: str, answers: int, explained: str) -> Json:
+    def explain(self, refusal: Refusal, request_id: str, model: str, answers: int, explained: str) -> None:
         """A count has no text to say why in."""
-        return {"input_tokens": 0}
 
 
 ANTHROPIC_MESSAGES = AnthropicMessages()

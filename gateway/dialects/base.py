@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from gateway.call import Json, Span, Step, Usage
-from gateway.dialects import Channel, Chunk, Field
+from gateway.dialects import MAX_ANSWER, Channel, Chunk, Field, Outline
 from gateway.dialects.fields import Run
 from gateway.dialects.parts import Joined
 from gateway.dialects.tree import Survey
@@ -20,6 +20,19 @@ class Plain:
 
     main: frozenset[str] = frozenset()
     words: frozenset[str] = frozenset()
+    max_answer = MAX_ANSWER
+    restores = True
+
+    def outline(self, raw: bytes) -> Outline:
+        """All of it."""
+        return Outline(raw)
+
+    def fill(self, answer: Json, raw: bytes, cuts: Sequence[tuple[int, int]]) -> None:
+        """Nothing was taken out."""
+
+    def unscannable(self, body: Json) -> Mapping[str, int]:
+        """None but those that the walk counts."""
+        return {}
 
     def items(self, body: Json) -> Mapping[str, int]:
         """Nothing that is bounded."""

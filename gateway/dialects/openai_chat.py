@@ -16,7 +16,9 @@ from typing import Any
 
 from gateway.call import Json, Span, Step, Usage
 from gateway.dialects import (
+    MAX_ANSWER,
     Intent,
+    Outline,
     items,
     openai_ceilings,
     openai_demo,
@@ -87,6 +89,8 @@ class OpenAIChat:
     passes = PASSES
     main = frozenset({"content", "content[]"})
     words = WORDS
+    max_answer = MAX_ANSWER
+    restores = True
 
     def parse(self, body: Json) -> Intent:
         """Model, stream, tools and output ceiling. Raises Refusal(invalid_request) naming the parameter."""
@@ -117,6 +121,10 @@ class OpenAIChat:
     def answer_items(self, answer: Json) -> dict[str, int]:
         """The same of a whole answer."""
         return items.of_answer(answer)
+
+    def unscannable(self, body: Json) -> dict[str, int]:
+        """None but those that the walk counts."""
+        return {}
 
     def joined(self, body: Json, spans: Sequence[Span]) -> list[Joined]:
         """The content parts of each message."""
@@ -169,15 +177,15 @@ class OpenAIChat:
 
     def unknown(self, body: Json) -> list[str]:
         """Fields at the top that are not in the dialect's table, by name."""
-        return openai_fields.BODY.unknown(body)
+        return openai_fields.CHAT.unknown(body)
 
     def foreign(self, body: Json) -> list[str]:
         """Fields at any depth that are not in the table, as paths."""
-        return openai_fields.BODY.foreign(body)
+        return openai_fields.CHAT.foreign(body)
 
     def drop_foreign(self, body: Json) -> bool:
         """Take those fields out of the body."""
-        return openai_fields.BODY.drop_foreign(body)
+        return openai_fields.CHAT.drop_foreign(body)
 
     def tools(self, body: Json) -> tuple[str, ...]:
         """Every name of a tool in the request, in whatever field. Raises Refusal(invalid_request)."""
@@ -197,6 +205,13 @@ class OpenAIChat:
     def choices(self, body: Json) -> int:
         """`n`, and what other servers call it."""
         return openai_ceilings.choices(body)
+
+    def outline(self, raw: bytes) -> Outline:
+        """All of it."""
+        return Outline(raw)
+
+    def fill(self, answer: Json, raw: bytes, cuts: Sequence[tuple[int, int]]) -> None:
+        """Nothing was taken out."""
 
     def check(self, answer: Json, choices: int) -> None:
         """Raise ValueError unless this is a chat completion.

@@ -1,12 +1,24 @@
-"""What the `demo` provider answers to a chat: the user's last text, or a call of the first tool that it is offered."""
+"""What the `demo` provider answers: to a chat the user's last text, or a call of the first tool that it is offered; to
+texts that are to be embedded, vectors of a hash.
+"""
 
 from __future__ import annotations
 
+import array
+import base64
+import hashlib
+import math
+import sys
 import time
+from typing import Any, Final
 
 import orjson
 
 from gateway.call import Json
+from gateway.errors import Refusal
+
+_DIMENSIONS: Final = 256
+_MOST_NUMBERS: Final = 1 << 18  # of all vectors of an answer: they are made on the event loop
 
 
 def _last_user_text(body: Json) -> str:
@@ -55,3 +67,43 @@ def answer(body: Json) -> Json:
     choices = [{"index": i, "message": message, "finish_reason": reason} for i in range(body.get("n") or 1)]
     head = {"id": "chatcmpl-demo", "object": "chat.completion", "created": int(time.time()), "model": body["model"]}
     return {**head, "choices": choices, "usage": _usage(body, text)}
+
+
+def embeddings(body: Json) -> Json:
+    """A list of embeddings. Equal inputs have equal vectors; vectors of others say nothing of how near those are.
+
+    Raises Refusal(invalid_request) for more numbers than a demo should make.
+    """
+    said, wanted = body["input"], body.get("dimensions") or _DIMENSIONS
+    inputs = [said] if type(said) is str or type(said[0]) is int else said
+    if len(inputs) * wanted > _MOST_NUMBERS:
+        words = f"The demo model makes up to {_MOST_NUMBERS} numbers in one answer. Send fewer inputs or dimensions."
+        raise Refusal("invalid_request", words, param="input", stage="forward")
+    data = [
+        {"object": "embedding", "index": at, "embedding": _written(_vector(one, wanted), body)}
+        for at, one in enumerate(inputs)
+    ]
+    used = sum(len(one.split()) if type(one) is str else len(one) for one in inputs)
+    return {
+        "object": "list",
+        "data": data,
+        "model": body["model"],
+        "usage": {"prompt_tokens": used, "total_tokens": used},
+    }
+
+
+def _vector(said: Any, dimensions: int) -> array.array[float]:
+    """Numbers of a hash (FIPS 202, SHAKE256) as a vector of length 1."""
+    numbers = array.array("H", hashlib.shake_256(orjson.dumps(said)).digest(2 * dimensions))
+    centred = [number - 32767.5 for number in numbers]  # never 0, so that there is a length
+    length = math.hypot(*centred)
+    return array.array("f", [number / length for number in centred])
+
+
+def _written(vector: array.array[float], body: Json) -> str | list[float]:
+    """A vector in the encoding that was asked for."""
+    if body.get("encoding_format") != "base64":
+        return vector.tolist()
+    if sys.byteorder == "big":
+        vector.byteswap()
+    return base64.b64encode(vector.tobytes()).decode()

@@ -1,4 +1,4 @@
-"""The fields of a chat request that the dialect has (OpenAI API reference: chat/create)."""
+"""The fields of a request that the dialect has (OpenAI API reference: chat/create, embeddings/create)."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _MESSAGE: Final = table(
     tool_calls=table("id type index", function=_CALLED, custom=table("name input")),
 )
 _PLACE: Final = table("type", approximate=table("city country region timezone"))
-BODY: Final = table(
+CHAT: Final = table(
     "best_of frequency_penalty logit_bias logprobs max_completion_tokens max_tokens metadata modalities model n "
     "parallel_tool_calls presence_penalty prompt_cache_key prompt_cache_retention reasoning_effort safety_identifier "
     "seed service_tier stop store stream temperature top_logprobs top_p user verbosity",
@@ -43,4 +43,6 @@ BODY: Final = table(
     tools=table("type", function=_FUNCTION, custom=_CUSTOM),
     web_search_options=table("search_context_size", user_location=_PLACE),
 )
-KNOWN: Final = frozenset(BODY.keys)
+KNOWN: Final = frozenset(CHAT.keys)
+EMBEDDINGS: Final = table("dimensions encoding_format input model user")
+"""The fields of an embeddings request."""

@@ -8,12 +8,15 @@ from typing import Final
 from gateway.dialects import Codec
 from gateway.dialects.anthropic_messages import ANTHROPIC_COUNT, ANTHROPIC_MESSAGES
 from gateway.dialects.openai_chat import OPENAI_CHAT
+from gateway.dialects.openai_embeddings import OPENAI_EMBEDDINGS
 
 CHAT: Final = "/v1/chat/completions"
+EMBEDDINGS: Final = "/v1/embeddings"
 MODELS: Final = "/v1/models"
 MESSAGES: Final = "/v1/messages"
 ROUTES: Final[Mapping[str, Codec]] = {
     CHAT: OPENAI_CHAT,
+    EMBEDDINGS: OPENAI_EMBEDDINGS,
     MESSAGES: ANTHROPIC_MESSAGES,
     f"{MESSAGES}/count_tokens": ANTHROPIC_COUNT,
 }

@@ -14,7 +14,7 @@ from gateway.ingress.reply import Reply
 from gateway.output.screen import AnswerFilter
 from gateway.scheduling.judging import Pace
 from gateway.scheduling.lanes import SMALL, apart
-from gateway.upstream.forward import MAX_ANSWER, Answer
+from gateway.upstream.forward import Answer
 
 HELD = 64 * 1024  # characters of a stream that are kept, for its tokens, before they count as bytes in flight
 
@@ -79,8 +79,8 @@ async def events_of(answer: Answer, codec: Codec) -> AsyncIterator[bytes]:
     parts, size = [answer.start], len(answer.start)
     async for data in answer.chunks:
         size += len(data)
-        if size > MAX_ANSWER:
-            raise ValueError(f"more than {MAX_ANSWER} bytes")
+        if size > codec.max_answer:
+            raise ValueError(f"more than {codec.max_answer} bytes")
         parts.append(data)
     raw = b"".join(parts)
     if items.is_deep(raw):

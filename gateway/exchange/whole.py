@@ -12,7 +12,7 @@ from gateway.exchange.spellings import keep_spellings
 from gateway.ingress.reply import Reply
 from gateway.scheduling.judging import judge
 from gateway.scheduling.lanes import SMALL
-from gateway.upstream.forward import MAX_ANSWER, Answer
+from gateway.upstream.forward import Answer
 
 MAX_COUNTED = 1024 * 1024  # bytes of a broken answer whose tokens are counted
 
@@ -26,8 +26,8 @@ async def whole(call: Call, answer: Answer, reply: Reply) -> None:
         room += _hold(call, answer, size, room)
         async for data in answer.chunks:
             size += len(data)
-            if size > MAX_ANSWER:
-                raise garbage(call, f"more than {MAX_ANSWER} bytes")
+            if size > call.format.max_answer:
+                raise garbage(call, f"more than {call.format.max_answer} bytes")
             room += _hold(call, answer, size, room)
             parts.append(data)
     except BaseException:  # what came of it was paid for, and is counted; a provider's whole count would be at its end
@@ -53,7 +53,7 @@ def _hold(call: Call, answer: Answer, size: int, room: int) -> int:
     """
     if call.ticket is None or size <= room:
         return 0
-    more = max(size, min(answer.length, MAX_ANSWER)) - room
+    more = max(size, min(answer.length, call.format.max_answer)) - room
     call.ticket.hold(more)
     return more
 
@@ -72,7 +72,8 @@ def _first(parts: list[bytes], most: int) -> bytes:
 def judged(call: Call, parts: list[bytes]) -> bytes:
     """A whole answer as the caller may have it. Raises Refusal. Of a long one there is no copy more than needed."""
     parts[:] = [b"".join(parts)]
-    raw, caps = parts[0], call.runtime.config.server.caps
+    answer, caps = parts[0], call.runtime.config.server.caps
+    raw, cuts = call.format.outline(answer)
     if items.has_more_values(raw, caps.values):
         raise garbage(call, caps.words("values"))
     if items.is_deep(raw):
@@ -86,11 +87,16 @@ def judged(call: Call, parts: list[bytes]) -> bytes:
         ) from None
     call.screening = Screening()
     try:
-        if mended:
-            raw = orjson.dumps(body)
-        return _screened(call, raw, body)
+        data = _screened(call, orjson.dumps(body) if mended else raw, body)
+        if cuts and data is not raw:
+            call.format.fill(body, answer, cuts)
+            data = orjson.dumps(body)
+        elif cuts:
+            data = answer
     except TypeError:  # nested deeper than can be written
         raise garbage(call, "something that is nested too deep") from None
+    call.runtime.own.check(data)
+    return data
 
 
 def _screened(call: Call, raw: bytes, body: Json) -> bytes:
@@ -107,5 +113,4 @@ def _screened(call: Call, raw: bytes, body: Json) -> bytes:
     screen = call.runtime.filter(call)
     if screen is not None and (screen.whole(body) or not tree.says_once(raw, body)):
         raw = numbers.dumps(body, raw)
-    call.runtime.own.check(raw)
     return raw

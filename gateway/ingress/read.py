@@ -36,7 +36,7 @@ async def read(call: Call, receive: request.Receive) -> None:
     if tainted:
         size = sum(len(findings) for _, findings in call.found)
         await apart(call, size, partial(taint.mark, call))
-    call.input_tokens = counted and counted + call.format.overhead(call.body)
+    call.input_tokens = counted + call.format.overhead(call.body) if runtime.texts.counted else 0
 
 
 def survey(call: Call) -> int:

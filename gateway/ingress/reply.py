@@ -93,25 +93,26 @@ class Reply:
             if call.runtime.own.holds(data):  # in what the upstream said: it is repeated no further
                 data = codec.refuse(refusal, call.id, bare=True)
             await self.end(data)
-        elif explained:
-            await self._explain(refusal, words)
-        else:
+        elif not (explained and await self._explain(refusal, words)):
             data = orjson.dumps(call.format.refuse(refusal, call.id))
             if call.runtime.own.holds(data):
                 plain = Refusal(refusal.code, "The reason cannot be told: it holds a secret.", status=refusal.status)
                 data = orjson.dumps(call.format.refuse(plain, call.id))
             await self.whole(refusal.status, data, _waiting(refusal))
 
-    async def _explain(self, refusal: Refusal, words: str) -> None:
-        """An answer that says why there is none. It is not kept: the next try runs."""
+    async def _explain(self, refusal: Refusal, words: str) -> bool:
+        """An answer that says why there is none, where the dialect has such. It is not kept: the next try runs."""
         call = self._call
+        answer = call.format.explain(refusal, call.id, call.model, call.format.answers(call.body), words)
+        if answer is None:
+            return False
         call.keeper = None
         self._extra.append((b"x-meshgate-code", refusal.code.encode()))
-        answer = call.format.explain(refusal, call.id, call.model, call.format.answers(call.body), words)
         if call.stream:
             await self.end(b"".join(call.format.unfold(answer)))
         else:
             await self.whole(200, orjson.dumps(answer))
+        return True
 
     def abandon(self) -> None:
         """Nobody listens any more."""

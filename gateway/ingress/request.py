@@ -146,8 +146,9 @@ async def receive(call: Call, receive: Receive, server: Server) -> None:
         call.body, survey = await judge(call, True, parse, call.raw, call.format.shape, server)
     else:
         call.body, survey = parse(call.raw, call.format.shape, server)
-    call.spans, call.nested, call.unscannable = survey.spans, survey.nested, survey.kinds
+    call.spans, call.nested = survey.spans, survey.nested
     intent = call.format.parse(call.body)
+    call.unscannable = {**survey.kinds, **call.format.unscannable(call.body)}
     call.model, call.stream, call.tools, call.ceiling = intent
     call.tier = call.format.tier(call.body)
     call.fields = call.format.unknown(call.body)

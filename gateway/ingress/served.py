@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from gateway.dialects.routes import CHAT, MODELS
+from gateway.dialects.routes import CHAT, EMBEDDINGS, MODELS
 
 _LIMIT = 80  # characters of a path that is repeated
 _PLAIN = re.compile(r"(?:/[A-Za-z_]{1,40}){1,4}/?")
@@ -64,7 +64,7 @@ _ROWS: tuple[tuple[str, str, str], ...] = (
         "agents are not behind this gateway: call them directly",
     ),
     (
-        r"(/v1)?/(embeddings|moderations|images|audio|files|uploads|batches|rerank|realtime|videos|fine_tuning|fine-tunes"
+        r"(/v1)?/(moderations|images|audio|files|uploads|batches|rerank|realtime|videos|fine_tuning|fine-tunes"
         r"|assistants|threads|vector_stores|conversations|evals|containers|organization)(/.*)?",
         "",
         f"{_OPENAI}; ask the provider itself for this",
@@ -75,7 +75,8 @@ _ROWS: tuple[tuple[str, str, str], ...] = (
         "none is stored here",
     ),
     (
-        r"(/v1/chat/completions|/v1/v1|/v1|/api/v1)?/(chat/completions|models)(/.*)?/?",
+        r"(/v1/chat/completions|/v1/embeddings|/v1/v1|/v1|/api/v1)?(/engines/[^/]+)?/(chat/completions|embeddings|models)"
+        r"(/.*)?/?",
         "",
         "the base URL of clients ends with /v1, and no slash follows the path",
     ),
@@ -94,7 +95,7 @@ def nothing_at(path: str) -> str:
     name = name or (path if len(path) <= _LIMIT and _PLAIN.fullmatch(path) else "")
     shown = f"`{name}`" if name else "This path"
     hint = f" ({words})" if words else ""
-    return f"{shown} is not served; ask `{CHAT}` or `{MODELS}`{hint}."
+    return f"{shown} is not served; ask `{CHAT}`, `{EMBEDDINGS}` or `{MODELS}`{hint}."
 
 
 def _fitting(path: str) -> Iterator[tuple[str, str]]:

@@ -125,7 +125,7 @@ class Restoration:
     __slots__ = ("_call", "_in_json", "_keeps", "_quoted", "_withheld", "plain")
 
     def __init__(self, call: Call) -> None:
-        values = call.redaction.restore
+        values = call.redaction.restore if call.format.restores else {}
         self._call = call
         self.plain = self._quoted = Restorer(values)
         self._withheld: Restorer | None = None
@@ -143,7 +143,7 @@ class Restoration:
     def _literals(self) -> Restorer:
         """For tools that get no values: the caller's own text comes back wherever it stood."""
         if self._withheld is None:
-            values = self._call.redaction.restore
+            values = self._call.redaction.restore if self._call.format.restores else {}
             self._withheld = Restorer({one: text for one, text in values.items() if one.startswith(f"<{LITERAL}_")})
         return self._withheld
 

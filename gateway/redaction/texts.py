@@ -91,7 +91,7 @@ class Texts:
     ) -> None:
         self.count = count
         self._scan = scan
-        self._counted = counted
+        self.counted = counted
         self._kept: Generations[Facts] = Generations(size)
 
     def fresh(self, spans: Sequence[Span], team: str = "") -> int:
@@ -101,7 +101,7 @@ class Texts:
 
     def survey(self, spans: Sequence[Span], team: str = "") -> tuple[int, list[Found]]:
         """Tokens of all spans together, and those that hold personal data; nothing at all where nobody asks."""
-        if self._scan is None and not self._counted:
+        if self._scan is None and not self.counted:
             return 0, []
         known, tokens, found = self._kept.young, 0, []
         for span in spans:
@@ -122,7 +122,7 @@ class Texts:
         facts = self._kept.recall(key)
         if facts is None:
             findings = self._scan(text) if self._scan else ()
-            tokens = self.count(text) if self._counted else 0
+            tokens = self.count(text) if self.counted else 0
             facts = (tokens, findings) if findings else tokens
             self._kept.keep(key, facts)
         return facts

@@ -77,10 +77,11 @@ async def _counted(call: Call) -> Usage:
     if call.outcome.status != 200:
         return Usage()
     count = call.runtime.texts.count
-    said = "".join(call.outcome.heard)
+    said = "".join(call.outcome.heard) if call.format.answers(call.body) else ""
     texts = [said] if call.input_tokens else [said, *(span.text for span in call.spans)]
     if sum(map(len, texts)) > call.runtime.NEW_TEXT:
         output, *rest = await to_its_end(lambda: list(map(count, texts)))
     else:
         output, *rest = map(count, texts)
-    return Usage(input=call.input_tokens or sum(rest), output=output, counted=True, tier=call.outcome.tier)
+    sent = call.input_tokens or sum(rest) + call.format.overhead(call.body)
+    return Usage(input=sent, output=output, counted=True, tier=call.outcome.tier)

@@ -33,7 +33,6 @@ from gateway.upstream.inflate import Inflater, Packed, unpacked
 from gateway.upstream.pool import ATTEMPT, Attempt, Pool
 from gateway.upstream.wildcards import Pattern
 
-MAX_ANSWER = 64 * 1024 * 1024  # bytes of a whole answer
 _AT_ONCE = 256 * 1024  # bytes of a request that are handed to the client as they are
 _MOST_MADE = 1024  # names that fit a pattern, remembered
 MAX_ERROR = 64 * 1024  # bytes of an error answer that are read

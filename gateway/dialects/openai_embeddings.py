@@ -1,0 +1,249 @@
+"""OpenAI embeddings (OpenAI API reference: embeddings/create).
+
+`input` is a text, a list of texts, a list of token ids or a list of such lists. Every text is judged; token ids are
+numbers that no scanner reads, so each list of them counts as an unscannable part of kind `tokens`. There are no
+streams, no tools and no output tokens: a call is charged for its input. The vectors of an answer hold no text and
+leave as they came (`openai_vectors`); whatever else stands in an answer is judged as text.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import Any, Final
+
+from gateway.call import Json, Usage
+from gateway.dialects import (
+    Intent,
+    Outline,
+    StreamCodec,
+    count,
+    openai_ceilings,
+    openai_demo,
+    openai_forms,
+    openai_models,
+    openai_vectors,
+    tree,
+)
+from gateway.dialects.base import Plain
+from gateway.dialects.fields import Run, gather
+from gateway.dialects.openai_answer import tier
+from gateway.dialects.openai_chat import PASSES
+from gateway.dialects.openai_fields import EMBEDDINGS
+from gateway.dialects.openai_stream import refused
+from gateway.dialects.openai_tables import SHAPE
+from gateway.errors import Refusal
+
+_SHAPE: Final = replace(
+    SHAPE, opaque=frozenset({"model", "encoding_format", "service_tier"}), json=frozenset(), within=frozenset()
+)
+_ANSWER: Final = replace(
+    SHAPE,
+    opaque=frozenset({"model", "object", "id", "service_tier", "system_fingerprint"}),
+    json=frozenset(),
+    within=frozenset({"data"}),
+)
+_TOKEN: Final = 1_000_000  # no vocabulary has so many tokens, and no number below is personal data
+_MOST_DIMENSIONS: Final = 65_536
+_LARGEST: Final = 256 * 1024 * 1024  # 2,048 vectors of 3,072 numbers, one a line
+
+
+def _wrong(param: str, problem: str) -> Refusal:
+    return Refusal("invalid_request", f"`{param}` {problem}.", param=param)
+
+
+def _are_tokens(values: Any) -> bool:
+    """Whether it is a list of token ids."""
+    return type(values) is list and set(map(type, values)) == {int} and min(values) >= 0 and max(values) < _TOKEN
+
+
+def _token_lists(body: Json) -> list[list[int]]:
+    """The lists of token ids of a request that was checked."""
+    said = body["input"]
+    if type(said) is str or type(said[0]) is str:
+        return []
+    return [said] if type(said[0]) is int else said
+
+
+class OpenAIEmbeddings(Plain):
+    """The codec of `/v1/embeddings`."""
+
+    name = "openai_embeddings"
+    noun = "a list of embeddings"
+    formats = frozenset({"openai", "demo"})
+    path = "/embeddings"
+    shape = _SHAPE
+    passes: Mapping[bytes, re.Pattern[bytes]] = PASSES
+    words = frozenset({"list", "embedding"})
+    max_answer = _LARGEST
+    restores = False
+
+    def parse(self, body: Json) -> Intent:
+        """The model. Raises Refusal(invalid_request) naming the parameter."""
+        model, said, wanted = body.get("model"), body.get("input"), body.get("dimensions")
+        if type(model) is not str or not 0 < len(model) <= 256:
+            raise _wrong("model", "must be a string of 1 to 256 characters")
+        if type(said) is not str and not (type(said) is list and said and _are_inputs(said)):
+            words = f"must be a string, a list of strings, a list of token ids from 0 to {_TOKEN - 1} or a list of such"
+            raise _wrong("input", f"{words} lists, and not empty")
+        if body.get("stream") not in (None, False):
+            raise _wrong("stream", "must be false or left out: embeddings do not stream")
+        if type(body.get("encoding_format")) not in (str, type(None)):
+            raise _wrong("encoding_format", "must be a string such as float or base64")
+        if wanted is not None and not (type(wanted) is int and 0 < wanted <= _MOST_DIMENSIONS):
+            raise _wrong("dimensions", f"must be an integer from 1 to {_MOST_DIMENSIONS}")
+        openai_models.check(body)
+        return Intent(model, False, (), 0)
+
+    def items(self, body: Json) -> dict[str, int]:
+        """Inputs count as parts."""
+        return {"parts": self.choices(body)}
+
+    def answer_items(self, answer: Json) -> dict[str, int]:
+        """Nothing that is not bounded by the inputs."""
+        return {"parts": len(answer["data"])}
+
+    def unscannable(self, body: Json) -> dict[str, int]:
+        """Lists of token ids."""
+        lists = len(_token_lists(body))
+        return {"tokens": lists} if lists else {}
+
+    def answers(self, body: Json) -> int:
+        """No answer has output tokens."""
+        return 0
+
+    def wants_usage(self, body: Json) -> bool:
+        """There are no streams."""
+        return False
+
+    def request(self, body: Json, model: str, stream: bool) -> bool:
+        """Name the upstream's model; True if the body changed."""
+        changed = bool(body["model"] != model)
+        body["model"] = model
+        return changed
+
+    def credentials(self, key: str) -> dict[str, str]:
+        """`Authorization: Bearer`."""
+        return {"Authorization": f"Bearer {key}"} if key else {}
+
+    def overhead(self, body: Json) -> int:
+        """The token ids."""
+        return sum(map(len, _token_lists(body)))
+
+    def tier(self, body: Json) -> str:
+        """`service_tier`, which some servers have."""
+        return openai_ceilings.tier(body)
+
+    def unknown(self, body: Json) -> list[str]:
+        """Fields at the top that are not in the dialect's table, by name."""
+        return EMBEDDINGS.unknown(body)
+
+    def foreign(self, body: Json) -> list[str]:
+        """The same: no field of the dialect has fields of its own."""
+        return EMBEDDINGS.foreign(body)
+
+    def drop_foreign(self, body: Json) -> bool:
+        """Take those fields out of the body."""
+        return EMBEDDINGS.drop_foreign(body)
+
+    def limit(self, body: Json, limits: Mapping[str, int]) -> bool:
+        """A limit of `max_tokens` is kept by an answer without any."""
+        if unknown := set(limits) - {"max_tokens"}:
+            names = ", ".join(sorted(unknown))
+            raise Refusal("policy_unavailable", f"The policy sets limits that cannot be kept for embeddings: {names}.")
+        return False
+
+    def choices(self, body: Json) -> int:
+        """A vector for each input."""
+        said = body["input"]
+        return 1 if type(said) is str or type(said[0]) is int else len(said)
+
+    def outline(self, raw: bytes) -> Outline:
+        """The answer without its vectors."""
+        return openai_vectors.outline(raw)
+
+    def fill(self, answer: Json, raw: bytes, cuts: Sequence[tuple[int, int]]) -> None:
+        """Put the vectors back, byte for byte."""
+        openai_vectors.fill(answer, raw, cuts)
+
+    def check(self, answer: Json, choices: int) -> None:
+        """Raise ValueError unless this is a list of at most so many embeddings, each with a list or a string."""
+        data = answer.get("data")
+        if type(data) is not list or not all(type(item) is dict for item in data):
+            raise ValueError("it holds no data")
+        if not all(type(item.get("embedding")) in (list, str) for item in data):
+            raise ValueError("an item holds no embedding")
+        if len(data) > choices:
+            raise ValueError(f"it holds {len(data)} embeddings where {choices} may be")
+
+    def whole(self, answer: Json) -> tree.Survey:
+        """Every text of the answer; vectors that were cut out are not among them."""
+        survey = tree.Survey(_ANSWER)
+        survey.walk(answer)
+        return survey
+
+    def runs(self, answer: Json, survey: tree.Survey) -> list[Run]:
+        """Strings of lists that stand at one path of the answer or of one item."""
+        return gather(survey, _said(answer)) if survey.lists > 1 else []  # one is that of the items
+
+    def arguments(self, call: Json) -> tree.Survey:
+        """Every text of what `calls` gives, which is nothing."""
+        return self.whole(call)
+
+    def usage(self, answer: Json) -> Usage | None:
+        """`prompt_tokens`, or the total if that is more: all of it is input. None without either."""
+        told = answer.get("usage")
+        if type(told) is not dict:
+            return None
+        counts = [it for key in ("prompt_tokens", "total_tokens") if (it := count(told.get(key))) is not None]
+        return Usage(input=max(counts), tier=tier(answer)) if counts else None
+
+    def served_in(self, answer: Json) -> str:
+        """`service_tier`."""
+        return tier(answer)
+
+    def stream(self, *, keep_usage: bool, choices: int = 1) -> StreamCodec:
+        """Raises ValueError: embeddings do not stream, and `parse` refuses to ask for it."""
+        raise ValueError("embeddings do not stream")
+
+    def error(self, said: Json) -> Json | None:
+        """What stands under `error`."""
+        return openai_forms.error(said)
+
+    def assemble(self, raw: bytes) -> bytes:
+        """Raises ValueError: no stream says embeddings."""
+        raise ValueError("embeddings do not stream")
+
+    def unfold(self, answer: Json, cut: Callable[[str], Sequence[str]] = openai_forms.pieces) -> Iterator[bytes]:
+        """Raises ValueError: no stream says embeddings."""
+        raise ValueError("embeddings do not stream")
+
+    def demo(self, body: Json) -> Json:
+        """A vector for each input, the same for the same."""
+        return openai_demo.embeddings(body)
+
+    def refuse(self, refusal: Refusal, request_id: str) -> Json:
+        """`{"error": {message, type, param, code}}`, with the refusal's detail beside them."""
+        return refused(refusal, request_id)
+
+    def explain(self, refusal: Refusal, request_id: str, model: str, answers: int, explained: str) -> None:
+        """None: embeddings hold no text, so a refusal is always an error."""
+
+
+def _are_inputs(said: list[Any]) -> bool:
+    """Whether a list holds texts, token ids, or lists of token ids, and only one kind of them."""
+    return set(map(type, said)) == {str} or _are_tokens(said) or all(map(_are_tokens, said))
+
+
+def _said(answer: Json) -> Iterator[tuple[int, str, Any]]:
+    """What an answer says: item, path, value."""
+    for key, value in answer.items():
+        if key != "data":
+            yield 0, f"answer:{key}", value
+    for at, item in enumerate(answer["data"]):
+        for key, value in item.items():
+            yield at, key, value
+
+
+OPENAI_EMBEDDINGS = OpenAIEmbeddings()

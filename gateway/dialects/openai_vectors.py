@@ -1,0 +1,94 @@
+"""The vectors of an embeddings answer: cut out of its bytes before anybody parses them, and put back where it changed.
+
+2,048 vectors of 3,072 numbers are 140 MB and six million values, none of which can be judged. A vector is a list of
+numbers, or the base64 of 32-bit floats in little-endian order (OpenAI API reference: embeddings/object). What only
+stands in the place of one is no vector, stays, and is judged as text: strings in the list, whole numbers of seven
+digits and more, base64 of texts or of floats that no model says.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import re
+from collections.abc import Iterator, Sequence
+from typing import Any, Final
+
+import orjson
+
+from gateway.budget import spend
+from gateway.call import Json
+from gateway.detect.unmask import encoded
+from gateway.dialects import Outline, items
+
+# JSON's numbers (RFC 8259, section 6) of up to six digits before the point, possessive: a vector is read once.
+_NUMBER: Final = rb"-?+(?:0|[1-9][0-9]{0,5}+)(?:\.[0-9]++)?+(?:[eE](?:-[0-9]{1,3}+|\+?+[0-9]))?+"
+_BLANK: Final = rb"[ \t\r\n]*+"
+_VECTOR: Final = re.compile(
+    rb'"embedding"%b:%b(?:\[%b(?:%b(?:%b,%b%b)*+%b)?+\]|"([A-Za-z0-9+/]*+={0,2})")'
+    % (_BLANK, _BLANK, _BLANK, _NUMBER, _BLANK, _BLANK, _NUMBER, _BLANK)
+)
+_NAME: Final = len(b'"embedding"')
+_CUT: Final = b'"embedding":[]'
+_FLOAT: Final = 4  # bytes
+# The highest byte of a float below 2^17, of either sign: its exponent, but for the last bit (IEEE 754).
+_USUAL: Final = bytes([*range(0x48), *range(0x80, 0xC8)])
+_TOLD: Final = 4096  # bytes of a vector that show whether it is a text
+_SPENT: Final = 8  # a microsecond for each 2^8 bytes of a vector
+
+
+def outline(raw: bytes) -> Outline:
+    """An answer without its vectors, each of which becomes an empty list; as it came where it cannot be cut for sure.
+
+    A cut is sure if every vector that the bytes show is that of an item of `data`: not one of another place, of a key
+    that stands twice or of a key that is written with an escape.
+    """
+    parts: list[bytes] = []
+    cuts: list[tuple[int, int]] = []
+    at = 0
+    for found in _VECTOR.finditer(raw):
+        start, end = found.span()
+        spend((end - start) >> _SPENT)
+        if found[1] is not None and not is_vector(found[1]):
+            continue
+        parts += raw[at:start], _CUT
+        cuts.append((start + _NAME, end))
+        at = end
+    if not cuts:
+        return Outline(raw)
+    parts.append(raw[at:])
+    rest = b"".join(parts)
+    if b"\\u00" in rest or items.is_crowded(rest):
+        return Outline(raw)
+    try:
+        answer = orjson.loads(rest)
+    except orjson.JSONDecodeError:
+        return Outline(raw)
+    sure = type(answer) is dict and sum(1 for _ in _emptied(answer)) == len(cuts)
+    return Outline(rest, cuts) if sure else Outline(raw)
+
+
+def is_vector(said: bytes) -> bool:
+    """Whether base64 holds 32-bit floats that a model may say, and no text."""
+    try:
+        data = base64.b64decode(said, validate=True)
+    except binascii.Error:
+        return False
+    if len(data) % _FLOAT or data[_FLOAT - 1 :: _FLOAT].translate(None, _USUAL):
+        return False
+    return not data or not encoded.is_text(data[:_TOLD])
+
+
+def fill(answer: Json, raw: bytes, cuts: Sequence[tuple[int, int]]) -> None:
+    """Put the vectors that `outline` cut out of `raw` back into what was read of it, to be written as they came."""
+    for item, (start, end) in zip(_emptied(answer), cuts, strict=True):
+        item["embedding"] = orjson.Fragment(raw[start:end].lstrip(b" \t\r\n:"))
+
+
+def _emptied(answer: Json) -> Iterator[Json]:
+    """The items whose vector is an empty list."""
+    data: Any = answer.get("data")
+    if type(data) is list:
+        for item in data:
+            if type(item) is dict and item.get("embedding") == []:
+                yield item
