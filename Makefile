@@ -16,7 +16,7 @@ endif
 INSTALLED := $(VENV)/.installed
 INSTALLED_DEV := $(VENV)/.installed-dev
 
-.PHONY: install run test lint bench fuzz rego lock clean
+.PHONY: install run test lint reference bench fuzz rego lock clean
 
 install: $(INSTALLED)
 
@@ -32,6 +32,10 @@ lint: $(INSTALLED_DEV)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+# The generated parts of docs/: tables of the configuration, and the page of commands.
+reference: $(INSTALLED_DEV)
+	PYTHONPATH=.:tests $(BIN)/python tests/reference.py
 
 bench: $(INSTALLED_DEV)
 	$(BIN)/python -m benchmarks.run

@@ -627,9 +627,9 @@ async def test_keys_that_need_a_start(running: Running) -> None:
     assert running.applied[0].log == "off"
     assert [warning.partition(": ")[2] for warning in running.warnings] == [
         "state takes effect at the next start",
-        "server.port takes effect at the next start",
+        "log takes effect at the next start",
         "audit.path takes effect at the next start",
-        "policy.path takes effect at the next start",
+        "server.port takes effect at the next start",
     ]
 
 

@@ -31,14 +31,19 @@ from gateway.errors import ConfigError
 _NOT_ENFORCED = (("tools",),)
 _LOCAL = frozenset({"localhost", "127.0.0.1", "::1"})
 _LATER_FORMATS = frozenset({"anthropic", "gemini", "openai_responses"})
+# What a running gateway reads only when it starts: where it listens, where it writes, and the bounds of the HTTP server,
+# which every open connection already holds. Everything else of a changed file takes effect at once.
 _RESTART = (
     ("state",),
-    ("server", "host"),
-    ("server", "port"),
+    ("log",),
     ("audit", "path"),
-    ("policy", "path"),
-    ("policy", "engine"),
-    ("policy", "url"),
+    *(
+        ("server", name)
+        for name in (
+            *("host", "port", "max_body", "max_header_bytes", "header_timeout", "body_timeout", "idle_timeout"),
+            *("write_timeout", "max_connections", "address_share", "drain"),
+        )
+    ),
 )
 SETTLED = 0.3  # seconds for which a file that is refused has to stay as it is before that is an error
 _log = logging.getLogger("meshgate.config")
