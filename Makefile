@@ -16,7 +16,7 @@ endif
 INSTALLED := $(VENV)/.installed
 INSTALLED_DEV := $(VENV)/.installed-dev
 
-.PHONY: install run test lint reference bench fuzz rego lock clean
+.PHONY: install run test test-quick lint reference bench fuzz rego lock clean
 
 install: $(INSTALLED)
 
@@ -27,6 +27,10 @@ run: $(INSTALLED)
 # pytest comes last, so that its closing line is the last one.
 test: lint
 	$(BIN)/python -m pytest -n auto --dist loadfile
+
+# What starts no server and takes little time: under a minute on two cores. A test that needs more belongs to `test`.
+test-quick: $(INSTALLED_DEV)
+	$(BIN)/python -m pytest -n auto --dist loadfile --quick
 
 lint: $(INSTALLED_DEV)
 	$(BIN)/ruff check .

@@ -13,7 +13,7 @@ import pytest
 import upstream as scripted
 from gateway.cli import main
 from line import config, running
-from test_replay import run
+from replays import run
 
 SHIPPED = Path(__file__).resolve().parent.parent / "policies"
 

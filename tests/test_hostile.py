@@ -187,6 +187,7 @@ HARD = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", HARD)
 @pytest.mark.parametrize("size", [5, 997])
 def test_reading_sql_takes_so_much_and_no_more(screens: dict[str, Screen], name: str, size: int) -> None:

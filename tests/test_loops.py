@@ -310,4 +310,5 @@ def test_the_steps_of_a_chat() -> None:
 def test_odd_messages_are_read_without_a_fault(message: dict[str, Any]) -> None:
     """What a caller sends may be anything; a result without its call cannot be told and does not count."""
     steps = OPENAI_CHAT.steps({"messages": [message, *[{"role": "tool", "tool_call_id": "", "content": "x"}] * 2]})
-    look(loops(repeats=3, prompts=3, turns=9), steps)
+    counted = look(loops(repeats=3, prompts=3, turns=9), steps).debits
+    assert all(debit.unit == "repeats" and debit.amount == 1 for debit in counted)

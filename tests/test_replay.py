@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -18,11 +16,9 @@ from gateway.cli import main
 from gateway.cli.commands.decisions import moment
 from gateway.policy.replay import Verdict, change, events, verdict
 from line import Line, config, running
+from replays import STRICT, run
 
 SHIPPED = Path(__file__).resolve().parent.parent / "policies"
-STRICT = """package rules.strict
-deny contains {"code": "no_echo", "class": "cost", "message": "no echo"} if input.action.model == "echo"
-"""
 
 
 @pytest.fixture
@@ -43,14 +39,6 @@ def candidate(tmp_path: Path) -> Path:
     folder = tmp_path / "candidate"
     shutil.copytree(SHIPPED, folder)
     return folder
-
-
-def run(line: Line, *arguments: str) -> tuple[int, str]:
-    """The command as a user runs it, beside the running gateway."""
-    command = [sys.executable, "-m", "gateway", *arguments, "--config", str(line.path)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert done.returncode in (0, 1), done.stderr
-    return done.returncode, done.stdout
 
 
 def test_the_same_bundle_changes_nothing(line: Line, candidate: Path) -> None:

@@ -18,7 +18,7 @@ import upstream as scripted
 from engines.opa_server import program
 from line import Line, config, running
 from servers import free_port
-from test_reload import eventually
+from waiting import eventually
 
 SHIPPED = Path(__file__).resolve().parent.parent / "policies"
 
@@ -129,6 +129,7 @@ def test_a_request_that_is_too_large_is_halved(up: scripted.Upstream, tmp_path: 
             line.chat(f"hi {number}")
         collector.status = 200
         eventually(lambda: len(collector.ids) == 7, seconds=30)
+        assert collector.ids == decided(line)
 
 
 def test_one_that_is_too_large_holds_up_no_other(up: scripted.Upstream, tmp_path: Path, collector: Collector) -> None:

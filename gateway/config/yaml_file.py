@@ -1,10 +1,10 @@
-"""Reads the text of a YAML file: data, the line of every key, and the environment put into its scalars.
+"""Reads the text of a YAML file: data, the line of every key, and variables of the environment in scalars.
 
-Scalars stay text (only a bare `null` or `~` is None): the grammar says what a value is, so that `NO` is a country,
-`off` a word and a key made of digits a key. A key with nothing behind it counts as left out.
+Scalars stay text (only a bare `null` or `~` is None): the grammar determines the type of a value, so that `NO` is a
+country, `off` a word and a key made of digits a key. A key without a value counts as left out.
 
 `${NAME}` and `${NAME:-default}` are replaced in scalars after parsing, so a value can never add YAML; `$$` is a
-dollar sign. Nothing here repeats a value of the environment. Mistakes are collected, not raised: see `Document`.
+dollar sign. No message repeats a value of the environment. Mistakes are collected, not raised: see `Document`.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _LEFT_OUT = object()
 
 
 class Problem(NamedTuple):
-    """A mistake: the line it stands in (0: the file as a whole), the key, and words for the operator."""
+    """A mistake: its line (0: the file as a whole), the key, and a message for the operator."""
 
     line: int
     path: Path
@@ -38,7 +38,7 @@ class Problem(NamedTuple):
 
 @dataclass(slots=True)
 class Document:
-    """What a file says. `lines` are 1-based; `env` names the variables that a value came from."""
+    """The content of a file. `lines` are 1-based; `env` has the variable that a value came from."""
 
     data: Any = None
     lines: dict[Path, int] = field(default_factory=dict)
@@ -46,17 +46,17 @@ class Document:
     problems: list[Problem] = field(default_factory=list)
 
     def line(self, path: Path) -> int:
-        """The line of a key, or of the nearest one above it that the file holds."""
+        """The line of a key, or of the nearest enclosing key in the file; 0 if there is none."""
         return next((self.lines[path[:n]] for n in range(len(path), 0, -1) if path[:n] in self.lines), 0)
 
 
 def spell(path: Path) -> str:
-    """A path as people write it: `models.gpt-4o.targets[0]`."""
+    """A path in the usual notation: `models.gpt-4o.targets[0]`."""
     return "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in path).lstrip(".")
 
 
 def read(text: str, env: Mapping[str, str]) -> Document:
-    """Parse `text`, which must hold one mapping. A file that is no YAML has one problem and no data."""
+    """Parse `text`, which must contain one mapping. A file that is not valid YAML has one problem and no data."""
     document = Document()
     references: list[str] = []
 
@@ -65,7 +65,7 @@ def read(text: str, env: Mapping[str, str]) -> Document:
         return f"\ue000{len(references) - 1}\ue001"
 
     try:
-        # A brace means a mapping inside {...}: the references become plain characters before YAML sees them.
+        # A brace would start a mapping: references become plain characters (private use) before YAML sees them.
         node = yaml.compose(_REFERENCE.sub(mark, text), Loader=yaml.SafeLoader)
         if isinstance(node, yaml.MappingNode):
             document.data = _Builder(document, references, env).mapping(node, (), ())
@@ -84,26 +84,26 @@ def read(text: str, env: Mapping[str, str]) -> Document:
 
 
 def _discreet(error: yaml.MarkedYAMLError) -> str:
-    # An alias or a tag that the parser quotes may be a piece of a secret; single characters and its own words are not.
+    # An alias or a tag in the parser's message may be part of a secret; single characters are not.
     problem = re.sub(r"'[\w!-]{2,}'", "'...'", error.problem or "cannot be read")
     return re.sub("[\ue000-\uf8ff]", "$", problem)
 
 
 @dataclass(slots=True)
 class _Builder:
-    """Turns nodes into data, noting lines, variables and problems on the way. `above` are the nodes it stands in."""
+    """Turns nodes into data, and records lines, variables and problems. `above` are the enclosing nodes."""
 
     document: Document
     references: list[str]
     environment: Mapping[str, str]
-    given: bool = False  # the scalar at hand holds a value of the environment: it is text, whatever it looks like
+    given: bool = False  # the current scalar contains a value of the environment: it is text, whatever it looks like
 
     def value(self, node: yaml.Node, path: Path, above: tuple[yaml.Node, ...]) -> Any:
         self.document.lines.setdefault(path, node.start_mark.line + 1)
         if node in above:
             return self.problem(node, path, "refers to itself")
         if node.tag not in _PLAIN_TAGS:
-            return self.problem(node, path, "carries a tag (!...); tags are not supported")
+            return self.problem(node, path, "has a tag (!...); tags are not supported")
         if isinstance(node, yaml.MappingNode):
             return self.mapping(node, path, above)
         if isinstance(node, yaml.SequenceNode):
@@ -126,11 +126,11 @@ class _Builder:
                         merged = self.mapping(source, path, (*above, node)) | merged
                 continue
             if not isinstance(key_node, yaml.ScalarNode):
-                self.problem(key_node, path, "has a key that is not a word")
+                self.problem(key_node, path, "has a key that is not a scalar")
                 continue
             key = self.substitute(key_node, path)
             if key in first:
-                self.problem(key_node, (*path, key), f"is given twice; the first is on line {first[key]}")
+                self.problem(key_node, (*path, key), f"is defined twice; the first definition is on line {first[key]}")
                 continue
             first[key] = self.document.lines[(*path, key)] = line
             value = self.value(value_node, (*path, key), (*above, node))
@@ -167,7 +167,7 @@ class _Builder:
             return reference[1:]
         match = _NAME.fullmatch(reference)
         if match is None:
-            self.problem(node, path, "holds a ${...} that is not written ${NAME} or ${NAME:-default}")
+            self.problem(node, path, "contains a ${...} that is not of the form ${NAME} or ${NAME:-default}")
             return ""
         name, default = match.groups()
         self.document.env[path] = f"${{{name}}}"

@@ -1,4 +1,4 @@
-"""The vault's numbering in memory: which number a value has within its workflow. No IO, no clock, no plain values."""
+"""The numbers of values in the vault of a workflow, in memory. No IO, no clock, no plain values."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from gateway.stores import Sealed, Unsealed
 
 @dataclass(slots=True)
 class Vault:
-    """What a workflow has sealed. Forgotten as a whole after `ends` (microseconds), so that numbers stay stable."""
+    """The sealed values of a workflow. They expire together after `ends` (microseconds), so numbers stay stable."""
 
     ends: int = 0
     mark: int = 0
@@ -19,13 +19,13 @@ class Vault:
     items: list[Unsealed] = field(default_factory=list)
 
     def add(self, entity: str, digest: bytes, number: int, ciphertext: bytes) -> None:
-        """Take in one value under its number."""
+        """Add a value under its number."""
         self.numbers[entity, digest] = number
         self.highest[entity] = max(number, self.highest.get(entity, 0))
         self.items.append((entity, number, ciphertext))
 
     def assign(self, sealed: Sequence[Sealed]) -> tuple[list[int], list[tuple[str, bytes, int, bytes]]]:
-        """The number of each value, and what is new: (entity, digest, number, ciphertext)."""
+        """The number of each value, and the new values: (entity, digest, number, ciphertext)."""
         fresh = []
         for entity, digest, ciphertext in sealed:
             if (entity, digest) not in self.numbers:

@@ -147,3 +147,32 @@ def test_sections_exist() -> None:
         for section, key in re.findall(r"`([a-z]+)\.([a-z_]+)`", text):
             if section in sections and section not in ("providers", "models", "agents", "tools"):
                 assert f'"{key}"' in str(root).replace("'", '"'), f"{name}: {section}.{key}"
+
+
+def terms() -> list[tuple[str, str, str]]:
+    """docs/glossary.md: each term, the code word beside it ("" for none), and its explanation."""
+    return re.findall(r"^- \*\*([^*]+)\*\*(?: \(`([^`]+)`\))?: (.+)$", TEXTS["glossary.md"], re.MULTILINE)
+
+
+def test_the_glossary_is_short_and_has_each_term_once() -> None:
+    """At most 60 terms, one or two sentences each; every entry has the form of the others."""
+    names = [name for name, _, _ in terms()]
+    assert len(names) == len(set(names)) == len(re.findall(r"^- ", TEXTS["glossary.md"], re.MULTILINE)) <= 60
+    for name, _, words in terms():
+        assert words.endswith("."), name
+        assert len(re.findall(r"[.:] [A-Z]", words)) <= 2, name
+
+
+def test_code_words_of_the_glossary_are_in_the_code() -> None:
+    """What the glossary marks as a code word stands in `gateway/` as a whole word."""
+    code = "\n".join(path.read_text("utf-8") for path in (ROOT / "gateway").rglob("*.py"))
+    words = set(re.findall(r"\w+", code))
+    for name, word, _ in terms():
+        assert word, f"{name} has no code word"
+        assert word in words, f"{name}: {word}"
+
+
+def test_the_glossary_is_linked() -> None:
+    """From the README and from the page on the code."""
+    assert "docs/glossary.md" in TEXTS["README.md"]
+    assert "glossary.md" in TEXTS["architecture.md"]

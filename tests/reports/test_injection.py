@@ -453,6 +453,7 @@ LARGE = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("unit", LARGE)
 def test_large_texts_are_read_in_proportion(scorer: Injection, unit: str) -> None:
     """Half a megabyte of what patterns may stumble over: a square of it would take hours."""

@@ -151,6 +151,7 @@ def pieces_of(data: bytes, places: list[int]) -> list[bytes]:
     return [data[low:high] for low, high in itertools.pairwise(marks)]
 
 
+@pytest.mark.slow
 @settings(max_examples=150)
 @given(st.data(), st.lists(messages(), min_size=1, max_size=2), st.lists(st.integers(0, 9999), max_size=9))
 def test_the_same_text_leaves(
@@ -165,6 +166,7 @@ def test_the_same_text_leaves(
     assert not any(secret in json.dumps(right) for secret in SECRETS)
 
 
+@pytest.mark.slow
 @settings(max_examples=60)
 @given(st.data(), st.lists(messages(), min_size=1, max_size=2))
 def test_the_same_verdict_falls(scanner: StreamScanner, data: st.DataObject, choices: list[dict[str, Any]]) -> None:

@@ -139,6 +139,7 @@ MIXED = st.lists(
 ).map("".join)
 
 
+@pytest.mark.slow
 @settings(max_examples=250, deadline=None)
 @given(st.data())
 def test_any_cut_gives_the_findings_of_the_whole(scanner: StreamScanner, data: st.DataObject) -> None:
@@ -149,6 +150,7 @@ def test_any_cut_gives_the_findings_of_the_whole(scanner: StreamScanner, data: s
     assert streamed(scanner, pieces) == (text, scanner.scan(text))
 
 
+@pytest.mark.slow
 @settings(max_examples=80, deadline=None)
 @given(MIXED)
 def test_character_by_character(scanner: StreamScanner, text: str) -> None:
@@ -156,6 +158,7 @@ def test_character_by_character(scanner: StreamScanner, text: str) -> None:
     assert streamed(scanner, list(text)) == (text, scanner.scan(text))
 
 
+@pytest.mark.slow
 @settings(max_examples=100, deadline=None)
 @given(MIXED, st.integers(8, 64))
 def test_little_is_held(scanner: StreamScanner, text: str, limit: int) -> None:

@@ -20,6 +20,7 @@ TEXT = st.text(st.sampled_from(list("abcxkKß_é ÉÄäö12٣\n\x01\x02-@—\u30
 FLAGS = (0, int(regex.IGNORECASE), int(regex.IGNORECASE | regex.MULTILINE | regex.DOTALL))
 
 
+@pytest.mark.slow
 @settings(max_examples=600, deadline=None)
 @given(st.sampled_from(PATTERNS), st.sampled_from(FLAGS), TEXT)
 def test_the_matches_of_regex(source: str, flags: int, text: str) -> None:
@@ -122,6 +123,7 @@ def test_the_longest_match(source: str, text: str, found: list[str]) -> None:
     assert [text[low:high] for low, high in Linear(source).spans(text, 0, len(text))] == found
 
 
+@pytest.mark.slow
 @settings(max_examples=300, deadline=None)
 @given(st.sampled_from([r"[^a]{1,3}[é-ü]*\w", r".{1,3}\D", r"a?[^a]\w", r"\w\D*\d*", r"\d{2,3}-?"]), TEXT)
 def test_nothing_is_left_out(source: str, text: str) -> None:

@@ -28,6 +28,7 @@ def index() -> Index:
     return build([family.expression for family in families()], None)
 
 
+@pytest.mark.slow
 @settings(max_examples=1500, deadline=None)
 @given(form=st.sampled_from(FORMS), seed=st.integers(0, 2**32), around=st.sampled_from((" ", "\n", ": ", "(")))
 def test_the_index_leads_to_every_form(index: Index, form: tuple[str, str], seed: int, around: str) -> None:
@@ -80,6 +81,7 @@ def test_numbers_with_check_digits(pii: PiiScanner, number: Identity) -> None:
         assert any(value in one or one in value for one in found), text
 
 
+@pytest.mark.slow
 def test_modules_are_loaded_when_asked() -> None:
     """python-stdnum costs nothing where no such number stands."""
     code = "import sys; from gateway.detect.personal.scanner import PiiScanner; PiiScanner(('US',), 0.4); "

@@ -167,6 +167,7 @@ def test_what_is_allowed(load: Load) -> None:
     assert len(found(load(STAFF, allow=("/EMP-1/",)), text)) == 4
 
 
+@pytest.mark.slow
 def test_allowed_values_of_the_built_in_kinds(tmp_path: Path) -> None:
     """They are spared as well, one by one or in a family, wherever they stand."""
     own = recognizers.load("", ("info@example.org", "/123-45-\\d+/"), canonical)
@@ -251,6 +252,7 @@ def stream(tmp_path_factory: pytest.TempPathFactory) -> StreamScanner:
     return StreamScanner(PiiScanner(("US",), 0.4, folder, [], own), None, {})
 
 
+@pytest.mark.slow
 @settings(max_examples=150, deadline=None)
 @given(TEXT, st.data())
 def test_any_cut_gives_the_findings_of_the_whole(stream: StreamScanner, text: str, data: st.DataObject) -> None:

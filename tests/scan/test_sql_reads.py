@@ -114,6 +114,7 @@ def test_queries_in_brackets_are_reads(query: str, end: str, around: str) -> Non
     assert {(one.kind, one.readable) for one in statements} == {("select", True)}, text
 
 
+@pytest.mark.slow
 @settings(max_examples=100, deadline=None)
 @given(query=BRACKETED, write=st.sampled_from(["DELETE FROM t", "DROP TABLE x", "UPDATE t SET a = 1"]))
 def test_brackets_hide_no_write(query: str, write: str) -> None:
