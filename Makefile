@@ -16,7 +16,7 @@ endif
 INSTALLED := $(VENV)/.installed
 INSTALLED_DEV := $(VENV)/.installed-dev
 
-.PHONY: install run test test-quick lint reference bench fuzz rego lock clean
+.PHONY: install run test test-quick lint reference bench fuzz nightly rego lock clean
 
 install: $(INSTALLED)
 
@@ -48,6 +48,10 @@ bench: $(INSTALLED_DEV)
 FUZZ_SECONDS ?= 600
 fuzz: $(INSTALLED_DEV)
 	MESHGATE_FUZZ_SECONDS=$(FUZZ_SECONDS) $(BIN)/python -m pytest tests/fuzz
+
+# The tests with the large budgets of examples (tests/budgets.py), from another seed each time.
+nightly: $(INSTALLED_DEV)
+	MESHGATE_NIGHTLY=1 $(BIN)/python -m pytest -n auto --dist loadfile
 
 # Random policies and inputs, judged by the compiler and by the program `opa`; nightly, from another seed each time.
 REGO_PAIRS ?= 100000

@@ -12,6 +12,7 @@ import pytest
 
 import quick
 import upstream as scripted
+from budgets import NIGHTLY
 from gateway.detect.personal.scanner import PiiScanner
 from gateway.stores import Store
 from redis_cluster import cluster
@@ -25,10 +26,11 @@ PATTERNS = Path(os.environ.setdefault("MESHGATE_CACHE_DIR", str(_SHARED)))
 
 # How long an example takes is for the machine to say, which others may be using.
 # Where CI is set, the examples are the same in each run, as in Hypothesis' own profile for that.
-_CI = bool(os.environ.get("CI"))
+_CI = bool(os.environ.get("CI")) and not NIGHTLY
 hypothesis.settings.register_profile("shared", deadline=None, derandomize=_CI)
 hypothesis.settings.register_profile("quick", deadline=None, derandomize=_CI, max_examples=20)
-hypothesis.settings.load_profile("shared")
+hypothesis.settings.register_profile("nightly", deadline=None, max_examples=1000)
+hypothesis.settings.load_profile("nightly" if NIGHTLY else "shared")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -198,7 +198,7 @@ def test_turns_without_a_new_result() -> None:
     with pytest.raises(Refusal) as refused:
         look(judge, more)
     assert refused.value.code == "loop_detected"
-    assert "3 turns since a tool last brought a new result" in refused.value.message
+    assert "3 turns since the last new tool result" in refused.value.message
     assert look(judge, more, offered=False) == Look()
     assert look(judge, [*more, *round_of(use())]) == Look()
     same = [*round_of(use()), *round_of(use(id="c2")), *round_of(use(id="c3")), *round_of(use(id="c4"))]

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path as FilePath
 from typing import Any
 
-from gateway.config.yaml_file import Document, Path, Problem
+from gateway.config.yaml_file import Path, Problem, YamlFile
 
 MASTER = "litellm-master"
 
@@ -43,9 +43,9 @@ _INFO = {"input_cost_per_token": "input", "output_cost_per_token": "output"}
 _SECTIONS = frozenset({"model_list", "general_settings"})
 
 
-def translate(doc: Document, env: Mapping[str, str]) -> tuple[Document, list[Problem]]:
+def translate(doc: YamlFile, env: Mapping[str, str]) -> tuple[YamlFile, list[Problem]]:
     """The document in Meshgate's own grammar, with the lines of the original, and warnings."""
-    reader = _Reader(doc, env, Document(problems=doc.problems))
+    reader = _Reader(doc, env, YamlFile(problems=doc.problems))
     return reader.out, reader.read()
 
 
@@ -53,9 +53,9 @@ def translate(doc: Document, env: Mapping[str, str]) -> tuple[Document, list[Pro
 class _Reader:
     """One translation. `out` grows entry by entry; `accounts` are the providers so far, by URL and key."""
 
-    doc: Document
+    doc: YamlFile
     env: Mapping[str, str]
-    out: Document
+    out: YamlFile
     warnings: list[Problem] = field(default_factory=list)
     accounts: dict[tuple[str, str], str] = field(default_factory=dict)
     providers: dict[str, Any] = field(default_factory=dict)
@@ -169,8 +169,8 @@ class _Reader:
         self.warnings.append(Problem(self.doc.line(path), path, text))
 
 
-def _text(holder: Any, key: str) -> str:
-    value = holder.get(key) if isinstance(holder, dict) else None
+def _text(mapping: Any, key: str) -> str:
+    value = mapping.get(key) if isinstance(mapping, dict) else None
     return value if isinstance(value, str) else ""
 
 

@@ -25,7 +25,7 @@ from pydantic import ValidationError
 from gateway.config import litellm, messages, yaml_file
 from gateway.config.grammar import Config
 from gateway.config.sections import Named
-from gateway.config.yaml_file import Document, Problem, spell
+from gateway.config.yaml_file import Problem, YamlFile, spell
 from gateway.errors import ConfigError
 
 _NOT_ENFORCED = (("tools",),)
@@ -108,7 +108,7 @@ def loads(text: str, name: str, env: Mapping[str, str] = os.environ, *, scanners
     return Loaded(config, tuple(_report(name, warnings).splitlines()), (Path(name), *_further(doc)))
 
 
-def _further(doc: Document) -> list[Path]:
+def _further(doc: YamlFile) -> list[Path]:
     """Further files that the configuration names."""
     path = _at(doc.data, ("pii", "recognizers"))
     return [Path(path)] if isinstance(path, str) and path else []
@@ -133,7 +133,7 @@ def _sentence(problem: Problem) -> str:
     return f"{spell(problem.path)}{joint}{problem.text}" if problem.path else problem.text.lstrip(": ")
 
 
-def _not_enforced(doc: Document) -> Iterator[Problem]:
+def _not_enforced(doc: YamlFile) -> Iterator[Problem]:
     for path in _NOT_ENFORCED:
         if path in doc.lines and _at(doc.data, path) is not None:
             yield Problem(doc.line(path), path, "is not enforced in this version")
@@ -149,14 +149,14 @@ def _platform() -> Iterator[Problem]:
         yield Problem(0, (), words)
 
 
-def _in_clear(config: Config, doc: Document) -> Iterator[Problem]:
+def _in_clear(config: Config, doc: YamlFile) -> Iterator[Problem]:
     url = urlsplit(config.jwt.jwks_url if config.jwt else "")
     if url.scheme == "http" and url.hostname not in _LOCAL:
         path: yaml_file.Path = ("jwt", "jwks_url")
         yield Problem(doc.line(path), path, "is not https: anyone on the network path can sign in as any agent")
 
 
-def _idle_limits(config: Config, doc: Document) -> Iterator[Problem]:
+def _idle_limits(config: Config, doc: YamlFile) -> Iterator[Problem]:
     """Warnings about limits that no call can match."""
     for index, limit in enumerate(config.limits):
         path: yaml_file.Path = ("limits", index)
@@ -174,7 +174,7 @@ def _at(data: Any, path: yaml_file.Path) -> Any:
     return data
 
 
-def _leave_out_later_formats(doc: Document) -> Iterator[Problem]:
+def _leave_out_later_formats(doc: YamlFile) -> Iterator[Problem]:
     """Remove providers whose wire format is planned but not available yet, with a warning for each."""
     providers = doc.data.get("providers")
     if not isinstance(providers, dict):
@@ -194,7 +194,7 @@ class _Own(list[Problem]):
     entities: frozenset[str] = frozenset()
 
 
-def _own(doc: Document) -> _Own:
+def _own(doc: YamlFile) -> _Own:
     """Read the file of `pii.recognizers`, and the patterns of `pii.allow`."""
     path, allow = _at(doc.data, ("pii", "recognizers")) or "", _at(doc.data, ("pii", "allow")) or []
     found = _Own()
@@ -213,35 +213,35 @@ def _own(doc: Document) -> _Own:
     return found
 
 
-def _entities(doc: Document, own: frozenset[str]) -> list[Problem]:
+def _entities(doc: YamlFile, own: frozenset[str]) -> list[Problem]:
     """Replace the names of entity types in `pii` and its rules by their canonical names; returns unknown names."""
     rules = _at(doc.data, ("pii", "rules"))
     places: list[tuple[Any, yaml_file.Path]] = [(_at(doc.data, ("pii",)), ("pii",))]
     places += [(rule, ("pii", "rules", i)) for i, rule in enumerate(rules)] if isinstance(rules, list) else []
     chosen = [
-        (holder, path)
-        for holder, path in places
-        if isinstance(holder, dict) and (holder.get("entities") or holder.get("scores"))
+        (section, path)
+        for section, path in places
+        if isinstance(section, dict) and (section.get("entities") or section.get("scores"))
     ]
     pii = _scanner() if chosen else None
     if pii is None:
         return []
     keys = ("entities", "scores")
-    return [one for holder, path in chosen for key in keys for one in _renamed(doc, holder, key, path, pii, own)]
+    return [one for section, path in chosen for key in keys for one in _renamed(doc, section, key, path, pii, own)]
 
 
 def _renamed(
-    doc: Document, holder: dict[str, Any], key: str, at: yaml_file.Path, pii: Any, own: frozenset[str]
+    doc: YamlFile, section: dict[str, Any], key: str, at: yaml_file.Path, pii: Any, own: frozenset[str]
 ) -> list[Problem]:
     """`_entities` for one mapping."""
-    if not isinstance(holder.get(key), dict):
+    if not isinstance(section.get(key), dict):
         return []
     named = get_args(Named)
     wanted = _at(doc.data, ("pii", "ner"))
     known = sorted({*pii.entities(), *own, *(named if wanted is not None else ())})
     problems: list[Problem] = []
     renamed: dict[str, Any] = {}
-    for name, chosen in holder[key].items():
+    for name, chosen in section[key].items():
         path: yaml_file.Path = (*at, key, name)
         entity = pii.canonical(name)
         if entity in named and wanted is None and entity not in own:
@@ -252,11 +252,11 @@ def _renamed(
         elif entity in renamed:
             problems.append(Problem(doc.line(path), path, f"is another name of {entity}, which is already listed"))
         renamed[entity] = chosen
-    holder[key] = renamed
+    section[key] = renamed
     return problems
 
 
-def _countries(doc: Document) -> Iterator[Problem]:
+def _countries(doc: YamlFile) -> Iterator[Problem]:
     """Countries that no number is known of."""
     chosen = _at(doc.data, ("pii", "countries"))
     pii = _scanner() if isinstance(chosen, list) else None
@@ -271,7 +271,7 @@ def _countries(doc: Document) -> Iterator[Problem]:
             )
 
 
-def _ner(doc: Document) -> Iterator[Problem]:
+def _ner(doc: YamlFile) -> Iterator[Problem]:
     """Packages that `pii.ner` needs and that are not installed. Not imported here: only the workers load them."""
     wanted = _at(doc.data, ("pii", "ner"))
     if not isinstance(wanted, dict):

@@ -16,7 +16,7 @@ from pydantic_core import ErrorDetails
 from gateway.config import grammar
 from gateway.config.grammar import schema
 from gateway.config.sections import hidden
-from gateway.config.yaml_file import Document, Path, Problem
+from gateway.config.yaml_file import Path, Problem, YamlFile
 
 _SECRET = frozenset({"key_sha256", "master_key"}) | {
     name
@@ -40,7 +40,7 @@ _WORDS = {
 }
 
 
-def problems(error: ErrorDetails, doc: Document) -> Iterator[Problem]:
+def problems(error: ErrorDetails, doc: YamlFile) -> Iterator[Problem]:
     """One validation error as mistakes with lines."""
     path = tuple(step for step in error["loc"] if not (isinstance(step, str) and step[:1] + step[-1:] == "<>"))
     context = error.get("ctx", {})
@@ -51,7 +51,7 @@ def problems(error: ErrorDetails, doc: Document) -> Iterator[Problem]:
     yield Problem(doc.line(path), path, _explain(error, path, context, doc))
 
 
-def _explain(error: ErrorDetails, path: Path, context: Mapping[str, Any], doc: Document) -> str:
+def _explain(error: ErrorDetails, path: Path, context: Mapping[str, Any], doc: YamlFile) -> str:
     match error["type"]:
         case "extra_forbidden":
             known = sorted(_schema(path[:-1]).get("properties", {}))
@@ -82,12 +82,12 @@ def suggest(given: str, known: Iterable[str]) -> str:
     return f"{hint} allowed: {', '.join(known)}"
 
 
-def _got(error: ErrorDetails, path: Path, doc: Document) -> str:
+def _got(error: ErrorDetails, path: Path, doc: YamlFile) -> str:
     shown = isinstance(error["input"], str | int | float) and not _SECRET.intersection(path)
     return f" (it is {_echo(error, path, doc)})" if shown else ""
 
 
-def _echo(error: ErrorDetails, path: Path, doc: Document) -> str:
+def _echo(error: ErrorDetails, path: Path, doc: YamlFile) -> str:
     """The value as a message may show it, without secrets, values from the environment, and credentials of URLs."""
     value = str(error["input"])
     if variable := doc.env.get(path):

@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
 _MULTIPLIER = {"": 1, "k": 1_000, "m": 1_000_000}
-_SECONDS = {"ms": 0.001, "s": 1, "sec": 1, "min": 60, "m": 60, "h": 3600, "hour": 3600, "d": 86400, "day": 86400}
+SECONDS = {"ms": 0.001, "s": 1, "sec": 1, "min": 60, "m": 60, "h": 3600, "hour": 3600, "d": 86400, "day": 86400}
 
 
 def _count(value: object) -> object:
@@ -29,9 +29,9 @@ def _count(value: object) -> object:
 def _seconds(value: object) -> object:
     """`24h` -> 86400."""
     if isinstance(value, str) and (match := re.fullmatch(r"(\d+(?:\.\d+)?)([a-z]*)", value.strip().lower())):
-        if match[2] in _SECONDS or not match[2]:
-            return float(match[1]) * _SECONDS.get(match[2], 1)
-        raise ValueError(f"unknown unit of time; use one of {', '.join(_SECONDS)}")
+        if match[2] in SECONDS or not match[2]:
+            return float(match[1]) * SECONDS.get(match[2], 1)
+        raise ValueError(f"unknown unit of time; use one of {', '.join(SECONDS)}")
     if isinstance(value, str):
         raise ValueError("a time is written like 500ms, 30s, 5min, 24h or 7d; a bare number is seconds")
     return value
@@ -48,9 +48,9 @@ class Rate(BaseModel):
 def _rate(value: object) -> object:
     if isinstance(value, str):
         match = re.fullmatch(r"(\d+(?:\.\d+)?[kKmM]?)\s*/\s*(\d*)\s*([a-z]+)", value.strip())
-        if not match or match[3] not in _SECONDS:
+        if not match or match[3] not in SECONDS:
             raise ValueError("a rate is written like 60/min, 200k/min, 5/s or 1000/h")
-        return {"units": _count(match[1]), "seconds": float(match[2] or 1) * _SECONDS[match[3]]}
+        return {"units": _count(match[1]), "seconds": float(match[2] or 1) * SECONDS[match[3]]}
     return value
 
 

@@ -4,7 +4,7 @@ Scalars stay text (only a bare `null` or `~` is None): the grammar determines th
 country, `off` a word and a key made of digits a key. A key without a value counts as left out.
 
 `${NAME}` and `${NAME:-default}` are replaced in scalars after parsing, so a value can never add YAML; `$$` is a
-dollar sign. No message repeats a value of the environment. Mistakes are collected, not raised: see `Document`.
+dollar sign. No message repeats a value of the environment. Mistakes are collected, not raised: see `YamlFile`.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class Problem(NamedTuple):
 
 
 @dataclass(slots=True)
-class Document:
+class YamlFile:
     """The content of a file. `lines` are 1-based; `env` has the variable that a value came from."""
 
     data: Any = None
@@ -55,9 +55,9 @@ def spell(path: Path) -> str:
     return "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in path).lstrip(".")
 
 
-def read(text: str, env: Mapping[str, str]) -> Document:
+def read(text: str, env: Mapping[str, str]) -> YamlFile:
     """Parse `text`, which must contain one mapping. A file that is not valid YAML has one problem and no data."""
-    document = Document()
+    file = YamlFile()
     references: list[str] = []
 
     def mark(match: re.Match[str]) -> str:
@@ -68,19 +68,19 @@ def read(text: str, env: Mapping[str, str]) -> Document:
         # A brace would start a mapping: references become plain characters (private use) before YAML sees them.
         node = yaml.compose(_REFERENCE.sub(mark, text), Loader=yaml.SafeLoader)
         if isinstance(node, yaml.MappingNode):
-            document.data = _Builder(document, references, env).mapping(node, (), ())
+            file.data = _Builder(file, references, env).mapping(node, (), ())
         else:
             words = "is empty" if node is None else "must be a mapping of keys to values"
-            document.problems.append(Problem(0, (), f"the file {words}"))
+            file.problems.append(Problem(0, (), f"the file {words}"))
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else 0
-        document.problems.append(Problem(line, (), f"not valid YAML: {_discreet(error)}"))
+        file.problems.append(Problem(line, (), f"not valid YAML: {_discreet(error)}"))
     except yaml.reader.ReaderError as error:
         line = text.count("\n", 0, error.position) + 1
-        document.problems.append(Problem(line, (), "not valid YAML: a control character"))
+        file.problems.append(Problem(line, (), "not valid YAML: a control character"))
     except RecursionError:
-        document.problems.append(Problem(0, (), "not valid YAML: nested too deeply"))
-    return document
+        file.problems.append(Problem(0, (), "not valid YAML: nested too deeply"))
+    return file
 
 
 def _discreet(error: yaml.MarkedYAMLError) -> str:
@@ -93,13 +93,13 @@ def _discreet(error: yaml.MarkedYAMLError) -> str:
 class _Builder:
     """Turns nodes into data, and records lines, variables and problems. `above` are the enclosing nodes."""
 
-    document: Document
+    file: YamlFile
     references: list[str]
     environment: Mapping[str, str]
     given: bool = False  # the current scalar contains a value of the environment: it is text, whatever it looks like
 
     def value(self, node: yaml.Node, path: Path, above: tuple[yaml.Node, ...]) -> Any:
-        self.document.lines.setdefault(path, node.start_mark.line + 1)
+        self.file.lines.setdefault(path, node.start_mark.line + 1)
         if node in above:
             return self.problem(node, path, "refers to itself")
         if node.tag not in _PLAIN_TAGS:
@@ -132,7 +132,7 @@ class _Builder:
             if key in first:
                 self.problem(key_node, (*path, key), f"is defined twice; the first definition is on line {first[key]}")
                 continue
-            first[key] = self.document.lines[(*path, key)] = line
+            first[key] = self.file.lines[(*path, key)] = line
             value = self.value(value_node, (*path, key), (*above, node))
             if value is not _LEFT_OUT:
                 own[key] = value
@@ -170,7 +170,7 @@ class _Builder:
             self.problem(node, path, "contains a ${...} that is not of the form ${NAME} or ${NAME:-default}")
             return ""
         name, default = match.groups()
-        self.document.env[path] = f"${{{name}}}"
+        self.file.env[path] = f"${{{name}}}"
         if value := self.environment.get(name, ""):
             self.given = True
             return value
@@ -180,4 +180,4 @@ class _Builder:
         return default or ""
 
     def problem(self, node: yaml.Node, path: Path, text: str) -> None:
-        self.document.problems.append(Problem(node.start_mark.line + 1, path, text))
+        self.file.problems.append(Problem(node.start_mark.line + 1, path, text))

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from budgets import examples
 from gateway.call import Call, Redaction
 from gateway.config.sections import Output
 from gateway.detect.core.window import StreamScanner
@@ -152,7 +153,7 @@ def pieces_of(data: bytes, places: list[int]) -> list[bytes]:
 
 
 @pytest.mark.slow
-@settings(max_examples=150)
+@settings(max_examples=examples(50, nightly=1500))
 @given(st.data(), st.lists(messages(), min_size=1, max_size=2), st.lists(st.integers(0, 9999), max_size=9))
 def test_the_same_text_leaves(
     scanner: StreamScanner, data: st.DataObject, choices: list[dict[str, Any]], places: list[int]

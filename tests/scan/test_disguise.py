@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from budgets import examples
 from gateway.call import Finding
 from gateway.detect.core.window import StreamScanner, Window
 from gateway.detect.personal.scanner import PiiScanner
@@ -140,7 +141,7 @@ MIXED = st.lists(
 
 
 @pytest.mark.slow
-@settings(max_examples=250, deadline=None)
+@settings(max_examples=examples(83, nightly=2500), deadline=None)
 @given(st.data())
 def test_any_cut_gives_the_findings_of_the_whole(scanner: StreamScanner, data: st.DataObject) -> None:
     """However a text with disguises is cut, it gives what a scan of the whole gives."""
@@ -170,7 +171,7 @@ def test_little_is_held(scanner: StreamScanner, text: str, limit: int) -> None:
     assert out + len(window.close().text) == len(text)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(100, nightly=3000), deadline=None)
 @given(st.text(st.sampled_from(SIGNS), max_size=40))
 def test_places(text: str) -> None:
     """Every character of the plain text stood in one stretch of the text, in order; tokens are all that changed."""

@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from benchmarks.values import forms_of, luhn, shaped, true_values
+from budgets import examples
 from gateway.detect.core.index import Index, build
 from gateway.detect.core.neighbours import Near
 from gateway.detect.personal.identities import IDENTITIES
@@ -29,7 +30,7 @@ def index() -> Index:
 
 
 @pytest.mark.slow
-@settings(max_examples=1500, deadline=None)
+@settings(max_examples=examples(500, nightly=15000), deadline=None)
 @given(form=st.sampled_from(FORMS), seed=st.integers(0, 2**32), around=st.sampled_from((" ", "\n", ": ", "(")))
 def test_the_index_leads_to_every_form(index: Index, form: tuple[str, str], seed: int, around: str) -> None:
     """Whatever a pattern of some country matches lies in a stretch that the families are asked about."""

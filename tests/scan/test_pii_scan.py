@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 
+from budgets import examples
 from gateway.call import Finding
 from gateway.detect.core import index
 from gateway.detect.core.context import REACH
@@ -114,14 +115,14 @@ def test_same_without_hyperscan_on_the_samples(pii: PiiScanner, slow: RuleSet) -
 
 
 @pytest.mark.slow
-@settings(max_examples=250, deadline=None)
+@settings(max_examples=examples(83, nightly=2500), deadline=None)
 @given(text=texts(most=6))
 def test_all_of_presidio(pii: PiiScanner, reference: Reference, text: str) -> None:
     """Values of all kinds, whole and damaged, amid noise: what Presidio is sure of is found here."""
     assert missed(text, reference(text), pii.scan(text)) == []
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(50, nightly=1500), deadline=None)
 @given(text=texts())
 def test_same_without_hyperscan(pii: PiiScanner, slow: RuleSet, text: str) -> None:
     """The slower path finds the same."""

@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from presidio_analyzer import PatternRecognizer
 
+from budgets import examples
 from gateway.call import Finding
 from gateway.detect.core.checks import CHECKS
 from gateway.detect.core.rules import RuleSet, resolve
@@ -124,7 +125,7 @@ def test_the_findings_of_presidio(load: Load, entry: dict[str, Any]) -> None:
     reference = PatternRecognizer.from_dict(dict(plain))
     rules = RuleSet(load(plain).rules, 0, undo=False)
 
-    @settings(max_examples=150, deadline=None)
+    @settings(max_examples=examples(50, nightly=1500), deadline=None)
     @given(TEXT)
     def alike(text: str) -> None:
         results = reference.analyze(text, [])
@@ -253,7 +254,7 @@ def stream(tmp_path_factory: pytest.TempPathFactory) -> StreamScanner:
 
 
 @pytest.mark.slow
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(50, nightly=1500), deadline=None)
 @given(TEXT, st.data())
 def test_any_cut_gives_the_findings_of_the_whole(stream: StreamScanner, text: str, data: st.DataObject) -> None:
     """Lines, edges of words and context are seen whatever piece they come in."""

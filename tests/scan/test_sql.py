@@ -12,6 +12,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from budgets import examples
 from gateway.config.sections import SqlDialect, SqlKind
 from gateway.detect.sql.find import Arguments, Finder
 from gateway.detect.sql.inject import Breakout
@@ -215,7 +216,7 @@ def _cuts(text: str, places: list[int]) -> list[str]:
     return [text[a:b] for a, b in itertools.pairwise(marks)]
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(100, nightly=3000), deadline=None)
 @given(
     texts=st.lists(st.sampled_from(SQL + PROSE), min_size=1, max_size=3),
     joint=st.sampled_from([" ", "\n", "\n\n", "; ", " '", '"', "`"]),
