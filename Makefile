@@ -16,7 +16,7 @@ endif
 INSTALLED := $(VENV)/.installed
 INSTALLED_DEV := $(VENV)/.installed-dev
 
-.PHONY: install run test lint bench fuzz rego lock clean
+.PHONY: install run test test-quick lint reference bench fuzz nightly rego lock clean
 
 install: $(INSTALLED)
 
@@ -28,10 +28,18 @@ run: $(INSTALLED)
 test: lint
 	$(BIN)/python -m pytest -n auto --dist loadfile
 
+# What starts no server and takes little time: under a minute on two cores. A test that needs more belongs to `test`.
+test-quick: $(INSTALLED_DEV)
+	$(BIN)/python -m pytest -n auto --dist loadfile --quick
+
 lint: $(INSTALLED_DEV)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+# The generated parts of docs/: tables of the configuration, and the page of commands.
+reference: $(INSTALLED_DEV)
+	PYTHONPATH=.:tests $(BIN)/python tests/reference.py
 
 bench: $(INSTALLED_DEV)
 	$(BIN)/python -m benchmarks.run
@@ -40,6 +48,10 @@ bench: $(INSTALLED_DEV)
 FUZZ_SECONDS ?= 600
 fuzz: $(INSTALLED_DEV)
 	MESHGATE_FUZZ_SECONDS=$(FUZZ_SECONDS) $(BIN)/python -m pytest tests/fuzz
+
+# The tests with the large budgets of examples (tests/budgets.py), from another seed each time.
+nightly: $(INSTALLED_DEV)
+	MESHGATE_NIGHTLY=1 $(BIN)/python -m pytest -n auto --dist loadfile
 
 # Random policies and inputs, judged by the compiler and by the program `opa`; nightly, from another seed each time.
 REGO_PAIRS ?= 100000

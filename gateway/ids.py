@@ -1,7 +1,8 @@
-"""The ids of calls and workflows: UUIDv7 (RFC 9562), and the form of a correlation id. Quick to import."""
+"""The ids of calls and workflows: UUIDv7 (RFC 9562), the form of a correlation id, base64url. Fast to import."""
 
 from __future__ import annotations
 
+import base64
 import os
 import re
 import time
@@ -38,3 +39,13 @@ def uuid7(at: float | None = None) -> str:
 def is_correlation_id(text: str) -> bool:
     """Whether calls could carry it."""
     return CORRELATION_ID.fullmatch(text.encode("utf-8", "surrogatepass")) is not None
+
+
+def base64url(data: bytes) -> str:
+    """Base64url without padding (RFC 7515, appendix C)."""
+    return base64.urlsafe_b64encode(data).decode().rstrip("=")
+
+
+def from_base64url(text: str) -> bytes:
+    """The bytes of a base64url text, padded or not. Raises ValueError; characters outside the alphabet are ignored."""
+    return base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))

@@ -23,4 +23,4 @@ deny contains rule if some rule in data.rules[_].deny
 
 # What must be done with an allowed call, one object for each rule that demands something; where two want different
 # things, the gateway takes the stricter, or that of the higher class. The labels stay with the workflow.
-obligations contains duty if some duty in data.rules[_].obligations
+obligations contains obligation if some obligation in data.rules[_].obligations

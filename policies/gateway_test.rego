@@ -38,7 +38,7 @@ test_tool_call_of_the_role if {
 		with data.roles as roles
 }
 
-test_duties_of_rules_are_duties_of_the_call if {
-	some duty in gateway.decision.obligations with input.content.injection as {"tool": 0.9}
-	duty.labels == {"untrusted"}
+test_obligations_of_rules_are_obligations_of_the_call if {
+	some obligation in gateway.decision.obligations with input.content.injection as {"tool": 0.9}
+	obligation.labels == {"untrusted"}
 }

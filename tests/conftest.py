@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import hypothesis
 import pytest
 
+import quick
 import upstream as scripted
+from budgets import NIGHTLY
 from gateway.detect.personal.scanner import PiiScanner
 from gateway.stores import Store
 from redis_cluster import cluster
@@ -23,8 +26,46 @@ PATTERNS = Path(os.environ.setdefault("MESHGATE_CACHE_DIR", str(_SHARED)))
 
 # How long an example takes is for the machine to say, which others may be using.
 # Where CI is set, the examples are the same in each run, as in Hypothesis' own profile for that.
-hypothesis.settings.register_profile("shared", deadline=None, derandomize=bool(os.environ.get("CI")))
-hypothesis.settings.load_profile("shared")
+_CI = bool(os.environ.get("CI")) and not NIGHTLY
+hypothesis.settings.register_profile("shared", deadline=None, derandomize=_CI)
+hypothesis.settings.register_profile("quick", deadline=None, derandomize=_CI, max_examples=20)
+hypothesis.settings.register_profile("nightly", deadline=None, max_examples=1000)
+hypothesis.settings.load_profile("nightly" if NIGHTLY else "shared")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--quick", action="store_true", help="only tests that start no server and take little time")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if config.getoption("--quick"):
+        hypothesis.settings.load_profile("quick")
+        sys.addaudithook(quick.forbid)
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """The quick set does not even import the files whose tests need servers."""
+    is_test = collection_path.suffix == ".py" and collection_path.name.startswith("test_")
+    return True if config.getoption("--quick") and is_test and quick.needs_a_server(collection_path) else None
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if config.getoption("--quick"):
+        kept = [item for item in items if _is_quick(item)]
+        config.hook.pytest_deselected(items=[item for item in items if item not in set(kept)])
+        items[:] = kept
+
+
+def _is_quick(item: pytest.Item) -> bool:
+    variant = getattr(item, "callspec", None)
+    return not (
+        quick.MARKS & {mark.name for mark in item.iter_markers()}
+        or quick.FIXTURES & set(getattr(item, "fixturenames", ()))
+        or (
+            variant is not None
+            and quick.VARIANTS & {value for value in variant.params.values() if isinstance(value, str)}
+        )
+    )
 
 
 @pytest.fixture(scope="session")

@@ -13,7 +13,8 @@ from typing import Any
 
 import redis
 
-from servers import free_port, listens, need
+from needs import need
+from servers import free_port, listens
 
 # The least time that a Cluster takes a silent node for failed; below it, a busy machine looks like one.
 NODE_TIMEOUT = 2000  # ms

@@ -1,13 +1,9 @@
-"""Real servers for tests: each function starts one on a free port and ends it. Plain context managers, no fixtures.
-
-A server that is not installed skips the test and says what to install; with MESHGATE_REQUIRE_SERVERS=1 it fails.
-"""
+"""Real servers for tests: each function starts one on a free port and ends it. Plain context managers, no fixtures."""
 
 from __future__ import annotations
 
 import contextlib
 import os
-import shutil
 import socket
 import subprocess
 import tempfile
@@ -15,18 +11,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-import pytest
-
-
-def need(program: str, package: str) -> str:
-    """The path of an installed program; skips (or fails) where there is none."""
-    path = shutil.which(program)
-    if path is None:
-        message = f"{program} is not installed: install {package}"
-        if os.environ.get("MESHGATE_REQUIRE_SERVERS") == "1":
-            pytest.fail(message)
-        pytest.skip(message)
-    return path
+from needs import need
 
 
 def free_port() -> int:

@@ -87,7 +87,7 @@ def test_without_the_section_there_is_nothing(up: scripted.Upstream, tmp_path: P
     """No `admin` in the configuration: 404 for every path of it, whatever key comes; health stays."""
     with running(tmp_path, settings(tmp_path, up.url, admin=None)) as line:
         for path in ("/workflows", "/workflows/x", "/nothing"):
-            assert detail(ask(line, path), 404) == "There is nothing here."
+            assert detail(ask(line, path), 404) == "This path does not exist."
         assert ask(line, "/workflows/x/freeze", {}).status_code == 404
         assert [line.client.get(path).status_code for path in ("/livez", "/readyz", "/metrics")] == [200] * 3
 
@@ -139,7 +139,7 @@ def test_no_other_origin_is_let_in(line: Line) -> None:
         (b'{"calls": -1}', "calls: "),
         (b'{"cost_usd": "NaN"}', "finite"),
         (b'{"cost_usd": 1e-12}', "cost_usd: "),
-        (b'{"budget": 5}', "budget: is not known here"),
+        (b'{"budget": 5}', "budget: is not a known field"),
         (b'{"team": 7}', "team: "),
     ],
 )

@@ -87,3 +87,46 @@ def test_the_page_names_every_room() -> None:
     page = (ROOT / "docs" / "architecture.md").read_text("utf-8")
     rooms = {path.name for path in PACKAGE.iterdir() if path.is_dir() and path.name != "__pycache__"}
     assert not {name for name in rooms if f"**{name}**" not in page}
+
+
+def test_tests_import_no_other_tests() -> None:
+    """What tests share is in a module of its own, not in a test."""
+    for path in sorted((ROOT / "tests").rglob("*.py")):
+        for name in imported(ast.parse(path.read_text("utf-8"))):
+            assert not any(part.startswith("test_") or part == "conftest" for part in name.split(".")[:-1]), path
+
+
+def test_every_test_asserts_something() -> None:
+    """A test that can only hang proves nothing: the test asserts, or calls a function that does."""
+    helpers = {path: ast.parse(path.read_text("utf-8")) for path in sorted((ROOT / "tests").rglob("*.py"))}
+    asserting = _asserting(list(helpers.values()))
+    for path, tree in helpers.items():
+        for node in ast.walk(tree):
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.name.startswith("test_"):
+                assert _asserts(node, asserting), f"{path}: {node.name}"
+
+
+# `run` stands for `subprocess.run(..., check=True)`; `parse_args` ends the process for what is not an option.
+_ASSERTING = frozenset({"raises", "fail", "warns", "run", "parse_args", "run_state_machine_as_test", "check"})
+
+
+def _asserting(trees: list[ast.Module]) -> frozenset[str]:
+    """The names of all functions of the tests that assert, themselves or by calling one that does."""
+    functions = [
+        node for tree in trees for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+    ]
+    known = _ASSERTING
+    while more := {node.name for node in functions if node.name not in known and _asserts(node, known)}:
+        known |= more
+    return known
+
+
+def _asserts(function: ast.AST, asserting: frozenset[str]) -> bool:
+    for node in ast.walk(function):
+        if isinstance(node, ast.Assert):
+            return True
+        if isinstance(node, ast.Call):
+            name = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
+            if name in asserting:
+                return True
+    return False

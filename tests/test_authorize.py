@@ -235,7 +235,10 @@ async def test_approval(demand: Any) -> None:
 @pytest.mark.parametrize("demand", [False, None])
 async def test_no_approval(demand: Any) -> None:
     """False and null demand nothing."""
-    await Authorizer(Policy(), Fake({"allow": True, "obligations": {"require_approval": demand}})).authorize(call())
+    made = call()
+    await Authorizer(Policy(), Fake({"allow": True, "obligations": {"require_approval": demand}})).authorize(made)
+    assert made.decision is not None
+    assert made.decision.obligations.require_approval is None
 
 
 MALFORMED: list[Json] = [

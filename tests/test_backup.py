@@ -96,7 +96,7 @@ def test_no_state_no_backup(here: Path, capsys: pytest.CaptureFixture[str]) -> N
     assert not (here / "var").exists()
     main(["keys", "add", "--agent", "a", "--team", "t"])
     assert main(["backup", "nowhere/copy.db"]) == 2
-    assert "nowhere/copy.db cannot be made" in capsys.readouterr().err
+    assert "nowhere/copy.db cannot be created" in capsys.readouterr().err
 
 
 def test_redis_is_backed_up_by_redis(here: Path, capsys: pytest.CaptureFixture[str]) -> None:

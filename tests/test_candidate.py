@@ -17,8 +17,8 @@ import upstream as scripted
 from gateway.config.sections import Policy
 from gateway.policy import candidate as candidates
 from line import Line, config, running
-from test_reload import eventually
-from test_replay import STRICT, run
+from replays import STRICT, run
+from waiting import eventually
 
 SHIPPED = Path(__file__).resolve().parent.parent / "policies"
 

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 import line as lines
 import upstream as scripted
+from budgets import examples
 from gateway.call import Call, Redaction, Span
 from gateway.config.load import loads
 from gateway.detect.urls.find import Links
@@ -178,7 +179,7 @@ SYNTAX = [
 ]
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(100, nightly=3000), deadline=None)
 @given(
     parts=st.lists(st.sampled_from(SYNTAX), max_size=24),
     places=st.lists(st.integers(0, 300), max_size=30),

@@ -13,7 +13,7 @@ import pytest
 import upstream as scripted
 from gateway.cli import main
 from line import config, running
-from test_replay import run
+from replays import run
 
 SHIPPED = Path(__file__).resolve().parent.parent / "policies"
 
@@ -66,7 +66,7 @@ def test_an_input(bundle: Path, tmp_path: Path, capsys: pytest.CaptureFixture[st
     assert {"rule", "file", "row", "asked", "held", "failed", "saw"} == rules[0].keys()
 
 
-@pytest.mark.parametrize(("content", "words"), [("{", "is no JSON"), ("[1]", "is a JSON object")])
+@pytest.mark.parametrize(("content", "words"), [("{", "is not valid JSON"), ("[1]", "must be a JSON object")])
 def test_no_input(
     content: str, words: str, bundle: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -90,7 +90,7 @@ def test_new_makes_a_rule_that_passes_its_tests(bundle: Path, capsys: pytest.Cap
     assert main(["policy", "new", "contractors", str(bundle)]) == 0
     assert main(["policy", "test", str(bundle)]) == 0
     assert main(["policy", "new", "contractors", str(bundle)]) == 2
-    assert "is there already" in capsys.readouterr().err
+    assert "exists already" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("name", ["No", "1st", "a-b", "x_test", "../x", ""])

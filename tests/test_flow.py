@@ -63,9 +63,9 @@ class Store:
         return Marked(done, self.record.history)
 
 
-def says(*labels: str, deny: bool = False, **duties: Any) -> Json:
+def says(*labels: str, deny: bool = False, **obligations: Any) -> Json:
     rules = [{"code": "no", "message": "No", "class": "safety"}] if deny else []
-    return {"allow": True, "deny": rules, "obligations": {"labels": list(labels), **duties}}
+    return {"allow": True, "deny": rules, "obligations": {"labels": list(labels), **obligations}}
 
 
 def call(engine: Engine, store: Store, mode: Any = "enforce") -> Call:

@@ -32,6 +32,8 @@ from gateway.serving.server import check_head
 from growth import grows_evenly
 from shapes import BODIES, OWN, SHAPES, STREAMS, Work, a_call, shape, stream_scanner, text_readers
 
+pytestmark = pytest.mark.slow
+
 SIZE = 350  # characters, doubled twice
 
 

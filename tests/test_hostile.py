@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from budgets import examples
 from gateway.call import Call, Redaction, Span
 from gateway.config.sections import Output, Sql
 from gateway.detect.core.window import StreamScanner
@@ -127,7 +128,7 @@ def flowing(made: AnswerFilter, parts: list[str]) -> str:
 
 
 @pytest.mark.parametrize("action", ["block", "redact"])
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(50, nightly=1500), deadline=None)
 @given(said=st.lists(st.sampled_from(PIECES), max_size=12), places=st.lists(st.integers(0, 400), max_size=40))
 def test_any_cut_is_treated_as_the_whole(
     screens: dict[str, Screen], action: str, said: list[str], places: list[int]
@@ -189,6 +190,7 @@ HARD = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", HARD)
 @pytest.mark.parametrize("size", [5, 997])
 def test_reading_sql_takes_so_much_and_no_more(screens: dict[str, Screen], name: str, size: int) -> None:

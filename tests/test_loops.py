@@ -198,7 +198,7 @@ def test_turns_without_a_new_result() -> None:
     with pytest.raises(Refusal) as refused:
         look(judge, more)
     assert refused.value.code == "loop_detected"
-    assert "3 turns since a tool last brought a new result" in refused.value.message
+    assert "3 turns since the last new tool result" in refused.value.message
     assert look(judge, more, offered=False) == Look()
     assert look(judge, [*more, *round_of(use())]) == Look()
     same = [*round_of(use()), *round_of(use(id="c2")), *round_of(use(id="c3")), *round_of(use(id="c4"))]
@@ -310,4 +310,5 @@ def test_the_steps_of_a_chat() -> None:
 def test_odd_messages_are_read_without_a_fault(message: dict[str, Any]) -> None:
     """What a caller sends may be anything; a result without its call cannot be told and does not count."""
     steps = OPENAI_CHAT.steps({"messages": [message, *[{"role": "tool", "tool_call_id": "", "content": "x"}] * 2]})
-    look(loops(repeats=3, prompts=3, turns=9), steps)
+    counted = look(loops(repeats=3, prompts=3, turns=9), steps).debits
+    assert all(debit.unit == "repeats" and debit.amount == 1 for debit in counted)

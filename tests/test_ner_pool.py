@@ -20,6 +20,8 @@ from gateway.detect.names import pool as pools
 from gateway.detect.names.pool import Pool, Unread
 from gateway.errors import ConfigError
 
+pytestmark = pytest.mark.slow
+
 PATIENCE = 30.0  # seconds, where a test waits for what must come
 
 

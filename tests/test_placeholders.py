@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from budgets import examples
 from gateway.call import Call, Finding, Redaction, Span, Subject
 from gateway.config.sections import Output, Pii
 from gateway.detect.core.window import StreamScanner
@@ -132,7 +133,7 @@ def test_ordinary_text_is_left_alone(screen: Screen, text: str) -> None:
     assert streamed(screen, call(), list(text)) == text
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(50, nightly=1500), deadline=None)
 @given(
     parts=st.lists(
         st.sampled_from([*SPELLED, *AROUND, *LEFT_ALONE, " ", "<", "[", "PHONE", "_2", "größer "]), max_size=6
@@ -220,7 +221,7 @@ FORGED = [
 ]
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(50, nightly=1500), deadline=None)
 @given(
     parts=st.lists(st.sampled_from([*FORGED, " ", "ann@example.org ", "212-555-0123 ", "plain ", "<", "]"]), max_size=8)
 )

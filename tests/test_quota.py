@@ -45,7 +45,7 @@ def test_what_is_not_limited_is_counted(settings: dict[str, object]) -> None:
     assert all(debit.limit in (settings.get(debit.key), 2**53 - 1) for debit in debits)
 
 
-def test_a_call_reserves_at_the_dearest_target() -> None:
+def test_a_call_reserves_at_the_most_expensive_target() -> None:
     """Whichever target serves, the money is held; a model without prices of targets is its own."""
     targets = ["demo/a", {"target": "demo/b", "price": {"input": 1, "output": 9}}, {"target": "demo/c"}]
     many = Model.model_validate({"targets": targets, "price": {"input": 2, "output": 3}})
@@ -105,7 +105,7 @@ def test_costs_are_exact_and_within_the_reserve(
     exact = plain + parts
     charged = quota.cost(price, usage)
     assert exact <= charged < exact + 1
-    assert charged <= quota.dearest(price, tokens_in, tokens_out)
+    assert charged <= quota.highest_cost(price, tokens_in, tokens_out)
 
 
 @pytest.mark.parametrize("usage", [Usage(-5, -5, -5), Usage(10**40, 10**40), Usage(10, 10, 50, 50, 50)])
@@ -154,7 +154,7 @@ ASK = Ask(
             0.4,
             ["agent-requests", "60 requests per 60 s", "400ms"],
         ),
-        (Rejection("rate", 1, 0, 0, None), "rate_limited", None, ["team-tokens", "5000", "never more", "burst"]),
+        (Rejection("rate", 1, 0, 0, None), "rate_limited", None, ["team-tokens", "5000", "at most", "burst"]),
         (
             Rejection("exceeded", 2, 4_000_000_000, 0, limit=USD_5),
             "quota_exceeded",
@@ -178,13 +178,18 @@ ASK = Ask(
             Rejection("expired", -1, 4000, limit=3600),
             "quota_exceeded",
             None,
-            ["quotas.seconds", "3600 s", "4000 s old"],
+            ["quotas.seconds", "3600 s", "4000 s"],
         ),
         (Rejection("idle", limit=300), "workflow_frozen", None, ["wf-1", "expired", "quotas.idle", "300 s"]),
         (Rejection("closed"), "workflow_frozen", None, ["wf-1", "closed", "X-Correlation-Id"]),
         (Rejection("unknown"), "invalid_request", None, ["wf-1", "opened before", "quotas.strict"]),
         (Rejection("exceeded", 3, 3, 0, limit=10), "hop_limit", None, ["11 hops", "quotas.hops allows 10"]),
-        (Rejection("exceeded", 4, 4, 1, limit=5), "loop_detected", None, ["the tool search", "came 5 times", "5 are"]),
+        (
+            Rejection("exceeded", 4, 4, 1, limit=5),
+            "loop_detected",
+            None,
+            ["the tool search", "occurred 5 times", "5 are"],
+        ),
     ],
 )
 def test_refusals_say_what_happened(

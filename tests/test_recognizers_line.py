@@ -14,7 +14,7 @@ import upstream as scripted
 from gateway.config.load import load
 from gateway.errors import ConfigError
 from line import Line, config, running
-from test_reload import eventually
+from waiting import eventually
 
 STAFF = {
     "name": "Staff",

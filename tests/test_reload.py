@@ -5,26 +5,18 @@ from __future__ import annotations
 import hashlib
 import shutil
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 import upstream as scripted
-from engines.test_git_source import Repository
+from engines.bundles import Repository
 from gateway.stores import Key, open_store
 from line import Line, config, running
+from waiting import eventually
 
 SHIPPED = Path(__file__).resolve().parent.parent / "policies"
-
-
-def eventually(check: Callable[[], Any], seconds: float = 10) -> None:
-    """Wait until something is so: a reload tells nobody that it is done but those who look."""
-    deadline = time.monotonic() + seconds
-    while not check():
-        assert time.monotonic() < deadline, "it did not come about"
-        time.sleep(0.02)
 
 
 def rewrite(line: Line, **fields: Any) -> None:

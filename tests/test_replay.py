@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -18,11 +16,9 @@ from gateway.cli import main
 from gateway.cli.commands.decisions import moment
 from gateway.policy.replay import Verdict, change, events, verdict
 from line import Line, config, running
+from replays import STRICT, run
 
 SHIPPED = Path(__file__).resolve().parent.parent / "policies"
-STRICT = """package rules.strict
-deny contains {"code": "no_echo", "class": "cost", "message": "no echo"} if input.action.model == "echo"
-"""
 
 
 @pytest.fixture
@@ -45,20 +41,12 @@ def candidate(tmp_path: Path) -> Path:
     return folder
 
 
-def run(line: Line, *arguments: str) -> tuple[int, str]:
-    """The command as a user runs it, beside the running gateway."""
-    command = [sys.executable, "-m", "gateway", *arguments, "--config", str(line.path)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert done.returncode in (0, 1), done.stderr
-    return done.returncode, done.stdout
-
-
 def test_the_same_bundle_changes_nothing(line: Line, candidate: Path) -> None:
     """Exit code 0, and how many were judged."""
     code, printed = run(line, "policy", "replay", "--against", str(candidate))
     assert code == 0
-    assert printed.startswith("3 decisions of the decision log judged by version")
-    assert "0 change" in printed
+    assert printed.startswith("3 decisions of the decision log evaluated with version")
+    assert "0 verdicts differ" in printed
 
 
 def test_a_stricter_bundle_is_told_of(line: Line, candidate: Path) -> None:
@@ -101,7 +89,7 @@ def test_export_is_what_replay_reads(line: Line, candidate: Path, tmp_path: Path
     (candidate / "strict.rego").write_text(STRICT)
     code, told = run(line, "policy", "replay", "--against", str(candidate), "--log", str(file))
     assert code == 1
-    assert f"3 decisions of {file} judged" in told
+    assert f"3 decisions of {file} evaluated" in told
     assert run(line, "audit", "export", "--since", "2999-01-01")[1] == ""
     assert run(line, "audit", "export", "--until", "24h")[1] == ""
     assert len(run(line, "audit", "export", "--since", "24h")[1].splitlines()) == 3
@@ -113,7 +101,7 @@ def test_no_log_and_no_such_log(tmp_path: Path, line: Line, capsys: pytest.Captu
     file.write_text("{nothing")
     arguments = ["policy", "replay", "--against", str(SHIPPED), "--config", str(line.path), "--log"]
     assert main([*arguments, str(file)]) == 2
-    assert "is no decision log" in capsys.readouterr().err
+    assert "is not a decision log" in capsys.readouterr().err
     assert main([*arguments, str(tmp_path / "none")]) == 2
     assert "cannot be read" in capsys.readouterr().err
 
@@ -162,7 +150,7 @@ def test_moments() -> None:
         ('{"decision_id": "1", "path": "gateway/decision", "input": "x"}', "entry 1 is no event"),
         ('{"decision_id": "1", "path": null}\n{"a": 1}', "entry 2 is no event"),
         ('{"decision_id": "1", "path": "gateway/decision", "result": [1]}', "entry 1 is no event"),
-        ('{"decision_id": "1", "path": "other"}\n{"decis', "neither a JSON array nor an object a line"),
+        ('{"decision_id": "1", "path": "other"}\n{"decis', "a JSON array, or one object per line"),
     ],
 )
 def test_logs_that_are_none(

@@ -26,6 +26,8 @@ from gateway.config import grammar
 from gateway.errors import Refusal
 from gateway.serving import server
 
+pytestmark = pytest.mark.server
+
 Address = tuple[str, int]
 PATIENCE = 20.0  # seconds after which a test gives up; nothing below waits that long when it passes
 GET = b"GET /echo HTTP/1.1\r\nHost: a\r\n\r\n"

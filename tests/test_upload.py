@@ -18,7 +18,7 @@ import upstream as scripted
 from engines.opa_server import program
 from line import Line, config, running
 from servers import free_port
-from test_reload import eventually
+from waiting import eventually
 
 SHIPPED = Path(__file__).resolve().parent.parent / "policies"
 
@@ -98,7 +98,7 @@ def test_a_collector_that_is_away_loses_nothing(up: scripted.Upstream, tmp_path:
         for number in range(3):
             line.chat(f"hi {number}")
         eventually(lambda: line.metric("meshgate_internal_errors_total", stage="upload") >= 1)
-        line.loop.call_soon_threadsafe(line.gateway.runtime.audit.forget, 9e9, 1)
+        line.loop.call_soon_threadsafe(line.gateway.runtime.audit.expire, 9e9, 1)
         first = decided(line)
         assert len(first) == 3
     collector.status = 200
@@ -117,7 +117,7 @@ def test_what_nobody_sends_any_more_is_not_kept(up: scripted.Upstream, tmp_path:
     without = settings(tmp_path, up, collector.url)
     del without["audit"]["upload"]
     with running(tmp_path, without) as line:
-        line.loop.call_soon_threadsafe(line.gateway.runtime.audit.forget, 9e9)
+        line.loop.call_soon_threadsafe(line.gateway.runtime.audit.expire, 9e9)
         eventually(lambda: not decided(line))
 
 
@@ -129,6 +129,7 @@ def test_a_request_that_is_too_large_is_halved(up: scripted.Upstream, tmp_path: 
             line.chat(f"hi {number}")
         collector.status = 200
         eventually(lambda: len(collector.ids) == 7, seconds=30)
+        assert collector.ids == decided(line)
 
 
 def test_one_that_is_too_large_holds_up_no_other(up: scripted.Upstream, tmp_path: Path, collector: Collector) -> None:

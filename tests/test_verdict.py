@@ -1,4 +1,4 @@
-"""Where rules disagree: the higher class wins, duties become one, and the explanation names everyone who spoke."""
+"""Where rules disagree: the higher class wins, obligations become one, and the explanation names everyone who spoke."""
 
 from __future__ import annotations
 
@@ -28,16 +28,16 @@ def test_an_allow_of_a_higher_class_overrules() -> None:
     assert not read({**result, "allow": False}, "v").allow
 
 
-def test_duties_of_several_rules_become_one() -> None:
+def test_obligations_of_several_rules_become_one() -> None:
     """The strictest redaction, the lowest limit, the union of names, the route of the highest class."""
-    duties = [
+    obligations = [
         {"code": "a", "class": "cost", "limit": {"max_tokens": 100}, "route": "cheap", "redact": ["EMAIL"]},
         {"code": "b", "class": "safety", "limit": {"max_tokens": 500, "x": 1}, "route": "safe", "labels": ["y"]},
         {"code": "c", "class": "compliance", "redact": {"EMAIL": "block", "PHONE": "hash"}, "labels": ["x", "y"]},
         {"code": "d", "sql": ["select", "insert"], "attributes": {"customer": "one"}, "strip_tools": ["t"]},
         {"code": "e", "class": "cost", "sql": ["select"], "attributes": {"customer": "two"}, "no_restore": ["mail_*"]},
     ]
-    wants = read({"allow": True, "obligations": duties}, "v").obligations
+    wants = read({"allow": True, "obligations": obligations}, "v").obligations
     assert wants.limit == {"max_tokens": 100, "x": 1}
     assert wants.route == "safe"
     assert wants.redact == {"EMAIL": "block", "PHONE": "hash"}
@@ -49,16 +49,16 @@ def test_duties_of_several_rules_become_one() -> None:
 
 def test_approvals_are_joined() -> None:
     """Who must approve is whoever any rule names; other particulars are those of the highest class."""
-    duties = [
+    obligations = [
         {"code": "a", "class": "cost", "require_approval": {"by": ["lead"], "within": "1h"}},
         {"code": "b", "class": "safety", "require_approval": {"by": ["security", "lead"], "within": "10min"}},
         {"code": "c", "require_approval": False},
     ]
-    wants = read({"allow": True, "obligations": duties}, "v").obligations
+    wants = read({"allow": True, "obligations": obligations}, "v").obligations
     assert wants.require_approval == {"by": ["security", "lead"], "within": "10min"}
 
 
-_DUTY = st.fixed_dictionaries(
+_OBLIGATION = st.fixed_dictionaries(
     {"code": st.sampled_from("abcd"), "class": st.sampled_from(sorted(CLASSES))},
     optional={
         "limit": st.dictionaries(st.sampled_from(["max_tokens", "n"]), st.integers(0, 9)),
@@ -70,15 +70,15 @@ _DUTY = st.fixed_dictionaries(
 )
 
 
-@given(duties=st.lists(_DUTY, max_size=5), order=st.randoms())
-def test_nothing_that_a_rule_demands_is_lost(duties: list[dict[str, Any]], order: Any) -> None:
+@given(obligations=st.lists(_OBLIGATION, max_size=5), order=st.randoms())
+def test_nothing_that_a_rule_demands_is_lost(obligations: list[dict[str, Any]], order: Any) -> None:
     """Whatever the order, the whole is at least as strict as each part."""
-    whole = read({"allow": True, "obligations": duties}, "v").obligations
-    shuffled = list(duties)
+    whole = read({"allow": True, "obligations": obligations}, "v").obligations
+    shuffled = list(obligations)
     order.shuffle(shuffled)
     assert read({"allow": True, "obligations": shuffled}, "v").obligations == whole
-    for duty in duties:
-        one = read({"allow": True, "obligations": duty}, "v").obligations
+    for obligation in obligations:
+        one = read({"allow": True, "obligations": obligation}, "v").obligations
         assert all(whole.limit[name] <= value for name, value in one.limit.items())
         assert all(ORDER.index(whole.redact[it]) >= ORDER.index(action) for it, action in one.redact.items())
         assert set(one.labels) <= set(whole.labels)
@@ -123,12 +123,12 @@ def test_an_explanation_names_everyone() -> None:
 
 
 def test_an_explanation_of_an_allow() -> None:
-    """Who was overruled, and which duty lost to which."""
-    duties = [
+    """Who was overruled, and which obligation lost to which."""
+    obligations = [
         {"code": "safe", "class": "safety", "route": "a", "limit": {"n": 5}},
         {"code": "thrift", "class": "cost", "route": "b", "limit": {"n": 3}},
     ]
-    result = {"allow": True, "class": "safety", "deny": [deny("dear", "cost")], "obligations": duties}
+    result = {"allow": True, "class": "safety", "deny": [deny("dear", "cost")], "obligations": obligations}
     told = explain(result, [])
     assert told.verdict == "allowed by class safety (100)"
     assert {one.code: one.outcome for one in told.spoke} == {

@@ -113,7 +113,7 @@ def test_list(here: Place, capsys: Output) -> None:
     ]
     assert json.loads(printed(capsys, "list", "--json", "--state", "frozen")) == []
     assert main(["workflows", "list", "--limit", "2"]) == 0
-    assert "only the 2 last seen" in capsys.readouterr().err
+    assert "only the 2 most recently seen" in capsys.readouterr().err
 
 
 def test_show(here: Place, capsys: Output) -> None:
@@ -156,7 +156,7 @@ def test_top_up(here: Place, capsys: Output) -> None:
     """Amounts are written as in the configuration, add up, and show in what is left; too little is said."""
     for _ in range(10):
         here.spend("w")
-    assert "Add room: --cost 5 --calls 100" in printed(capsys, "resume", "w", "--tokens", "20k")
+    assert "Top up: --cost 5 --calls 100" in printed(capsys, "resume", "w", "--tokens", "20k")
     printed(capsys, "resume", "w", "--cost", "0.005", "--calls", "2")
     printed(capsys, "resume", "w", "--cost", "5", "--calls", "3")
     quotas = json.loads(printed(capsys, "show", "w", "--json"))["quotas"]
@@ -244,7 +244,7 @@ def test_labels(here: Place, capsys: Output) -> None:
     assert "labels      untrusted" in printed(capsys, "show", "w")
     assert "has the label untrusted already" in printed(capsys, "label", "w", "untrusted", code=2)
     printed(capsys, "unlabel", "w", "untrusted")
-    assert "taken off   untrusted" in printed(capsys, "show", "w")
+    assert "removed     untrusted" in printed(capsys, "show", "w")
     assert "has no label untrusted; its labels: none" in printed(capsys, "unlabel", "w", "untrusted", code=2)
     assert "printable ASCII" in printed(capsys, "label", "w", 'a"b', code=2)
     assert here.workflow("w").history.cleared == ("untrusted",)  # type: ignore[union-attr]

@@ -8,7 +8,8 @@ from typing import Any
 
 import httpx
 
-from servers import free_port, listens, need, process
+from needs import need
+from servers import free_port, listens, process
 
 
 class Proxy:

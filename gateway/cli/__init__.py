@@ -1,6 +1,6 @@
-"""The `meshgate` command: parses, calls, prints.
+"""The command `meshgate`: parses arguments, runs a command, prints errors.
 
-Exit codes: 0 done, 1 policy tests failed or verdicts change, 2 a mistake in the configuration, the policies or the
+Exit codes: 0 success; 1 policy tests failed, or verdicts differ; 2 a mistake in the configuration, the policies or the
 command line, or a state store that does not answer. The commands are in `gateway.cli.commands`.
 """
 
@@ -27,23 +27,23 @@ def main(argv: Sequence[str] | None = None) -> int:
         try:
             args = _parser().parse_args(argv)
             code: int = args.run(args)
-        finally:  # also of --help, which ends here
+        finally:  # also after --help, which raises SystemExit here
             sys.stdout.flush()
     except (ConfigError, Refusal, StoreUnavailable) as error:
         if getattr(args, "json", False):
             commands.print_json({"ok": False, "errors": str(error).splitlines()})
         print(error, file=sys.stderr)
         return 2
-    except BrokenPipeError:  # whoever reads the output has had enough
+    except BrokenPipeError:  # the reader of the output has closed the pipe
         return _unwritten(141)
-    except OSError as error:  # such as a folder that may not be written
+    except OSError as error:  # such as a folder without write permission
         if error.filename is None:
             print(f"meshgate: {error.strerror or error}", file=sys.stderr)
             return _unwritten(2)
         print(f"meshgate: {error.filename}: {error.strerror}; see `state`, `audit.path` and key files", file=sys.stderr)
         return 2
     except ImportError as error:
-        if (error.name or "gateway").partition(".")[0] == "gateway":  # a fault of our own
+        if (error.name or "gateway").partition(".")[0] == "gateway":  # a bug of the gateway itself
             raise
         print(f"meshgate: {_missing(error.name or '')}", file=sys.stderr)
         return 2
@@ -53,17 +53,17 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _missing(name: str) -> str:
-    """What to do where a package that is needed cannot be imported."""
+    """The message for a required package that cannot be imported."""
     here = f"{sys.platform} {platform.machine()}, Python {platform.python_version()}"
     return (
-        f"the package {name!r} cannot be imported here ({here}). Install what requirements.lock names; where a package "
-        "has no wheel for a platform, use the container image. Meshgate runs on Linux and macOS, x86-64 and arm64; on "
-        "Windows in WSL or a container."
+        f"the package {name!r} cannot be imported ({here}). Install the packages in requirements.lock; if a package "
+        "has no wheel for this platform, use the container image. Meshgate runs on Linux and macOS, x86-64 and arm64; "
+        "on Windows in WSL or a container."
     )
 
 
 def _unwritten(code: int) -> int:
-    """What is still buffered has nowhere to go; returns the exit code."""
+    """Discard buffered output that cannot be written; returns the exit code."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return code
 
@@ -76,7 +76,7 @@ def serve(args: argparse.Namespace) -> int:
     server = loaded.config.server
     if args.workers > 1 and loaded.config.state.url.startswith("sqlite"):
         raise ConfigError(
-            f"--workers {args.workers} needs a state store that processes can share: {args.config} has a sqlite "
+            f"--workers {args.workers} needs a state store that processes can share, but {args.config} has SQLite "
             "state; set `state: redis://host:port/db`, or serve with one worker"
         )
     from gateway.serving import process

@@ -1,8 +1,8 @@
 """The grammar of the configuration: frozen typed classes, one for each section of `gateway.yaml`.
 
-The classes are the schema (`meshgate check --schema`) and the reference: each field says what it means, its unit
-and its default. Reading a file (environment, line numbers, suggestions, reload) is `load.py`'s work.
-How single values are written is in `scalars.py`.
+The classes are the schema (`meshgate check --schema`) and the reference: the docstring of each field gives its meaning,
+its unit and its default. `load.py` reads a file (environment, line numbers, suggestions, reload); `scalars.py` defines
+how single values are written.
 """
 
 from __future__ import annotations
@@ -23,39 +23,39 @@ from gateway.stores import address
 
 
 class Provider(Section):
-    """An upstream account: where it is, what it speaks, with which key."""
+    """An upstream account: its URL, its wire format and its credentials."""
 
     format: Literal["openai", "anthropic", "demo"]
-    """The wire format it speaks; `demo` answers in-process."""
+    """The wire format of the provider; `demo` answers in-process."""
     base_url: HttpUrl = ""
     """The URL that the path of a call is appended to: `/chat/completions` to one such as https://api.openai.com/v1,
     `/v1/messages` to https://api.anthropic.com."""
     api_key: Secret = Field(default="", repr=False)
     """Sent as the format wants it (`Authorization: Bearer`, `x-api-key`); callers never see it."""
     headers: dict[str, Secret] = Field(default_factory=dict, repr=False)
-    """Further headers sent with every call to it."""
+    """Further headers sent with every call to the provider."""
     timeout: Seconds = 600
     """Seconds a call may take as a whole."""
     connect_timeout: Seconds = 5
-    """Seconds to reach it."""
+    """Seconds to connect."""
     idle_timeout: Seconds = 60
-    """Seconds it may stay silent in the middle of an answer."""
+    """Seconds that the provider may stay silent in the middle of an answer."""
     fields: Literal["pass", "drop", "refuse"] | None = None
-    """Fields of a request, at any depth, that the dialect does not have. pass: they are judged and sent on; drop: they
-    are taken out; refuse: the call is refused, by the name of the field. Left out: pass, or refuse where strict."""
+    """Fields of a request, at any depth, that the dialect does not have. pass: scanned and forwarded; drop: removed;
+    refuse: the call is refused, and the message names the field. Default: pass, or refuse if strict."""
     strict: bool = False
-    """Only fields that the dialect has are sent."""
+    """Send only fields that the dialect has."""
 
     @property
     def unknown_fields(self) -> str:
-        """What becomes of fields that the dialect does not have."""
+        """What happens to fields that the dialect does not have: pass, drop or refuse."""
         return self.fields or ("refuse" if self.strict else "pass")
 
     @model_validator(mode="after")
     def _strict_is_strict(self) -> Provider:
         if self.strict and self.fields == "pass":
             raise ValueError(
-                "strict: true and fields: pass contradict each other: say drop or refuse, or leave one out"
+                "strict: true and fields: pass contradict each other: write drop or refuse, or leave one out"
             )
         return self
 
@@ -67,25 +67,26 @@ class Provider(Section):
 
 
 class Price(Section):
-    """USD per million tokens. What a provider reports apart (cached input, reasoning, audio) may be priced apart."""
+    """USD per million tokens. Usage that a provider reports separately (cached input, reasoning, audio) may have a
+    price of its own."""
 
     input: float = Field(default=0, ge=0)
     """USD per million tokens of the request."""
     output: float = Field(default=0, ge=0)
     """USD per million tokens of the answer."""
     cached_input: float | None = Field(default=None, ge=0)
-    """Input that the provider read from its cache; priced as input if left out."""
+    """Input that the provider read from its cache; default: the price of input."""
     cache_write: float | None = Field(default=None, ge=0)
-    """Input that the provider wrote to its cache; priced as input if left out."""
+    """Input that the provider wrote to its cache; default: the price of input."""
     reasoning: float | None = Field(default=None, ge=0)
-    """Output that the model thought with; priced as output if left out."""
+    """Output that the model used for reasoning; default: the price of output."""
     audio: float | None = Field(default=None, ge=0)
-    """Audio tokens of the answer; priced as output if left out."""
+    """Audio tokens of the answer; default: the price of output."""
     audio_input: float | None = Field(default=None, ge=0)
-    """Audio tokens of the request; priced as audio if left out, as input if that is left out too."""
+    """Audio tokens of the request; default: the price of audio, or else of input."""
     tiers: dict[str, Price] = Field(default_factory=dict)
-    """What tokens cost in other service tiers, by name (flex, priority, batch, scale): what a tier leaves out costs as
-    without it."""
+    """Prices in other service tiers, by name (flex, priority, batch, scale). A price that a tier leaves out is the
+    standard price."""
 
     @cached_property
     def by_tier(self) -> Mapping[str, Price]:
@@ -97,21 +98,21 @@ class Price(Section):
     def _tiers_are_tiers(self) -> Price:
         for name, tier in self.tiers.items():
             if name in PLAIN_TIERS:
-                raise ValueError(f"tiers.{name} is what the price itself is for; give tiers such as flex or priority")
+                raise ValueError(f"tiers.{name} is the standard price itself; write tiers such as flex or priority")
             if tier.tiers:
-                raise ValueError(f"tiers.{name} has tiers of its own; a tier has none")
+                raise ValueError(f"tiers.{name} has tiers of its own; tiers cannot be nested")
         return self
 
 
 class Target(Section):
-    """Where a model's calls go: `provider/model`, and its share among targets of equal rank."""
+    """A place where a model is served: `provider/model`, and its weight among targets of equal rank."""
 
     target: str = Field(pattern=r"^[^/]+/.+$")
-    """`provider/model`: the provider as this file names it, the model as the provider does."""
+    """`provider/model`: the provider by its name in this file, the model by its name at the provider."""
     weight: int = Field(default=1, ge=0)
-    """Its share among equals."""
+    """Relative share of calls among targets of equal rank."""
     price: Price | None = None
-    """What tokens cost here, where that differs from the model's price."""
+    """Price of tokens at this target, if different from the model's price."""
 
 
 def _target(value: object) -> object:
@@ -119,7 +120,7 @@ def _target(value: object) -> object:
 
 
 def _rank(value: object) -> str:
-    # In angle brackets, so that no key of a file is taken for it in the location of an error.
+    # In angle brackets, so that `messages.problems` can tell the tag from a key of the file in an error's location.
     return "<equals>" if isinstance(value, list | tuple) else "<target>"
 
 
@@ -131,14 +132,14 @@ Rank = Annotated[
 
 
 class Model(Section):
-    """A model as callers name it."""
+    """A model by the name that callers use."""
 
     targets: list[Rank] = Field(min_length=1)
-    """In order: failover. A list inside the list: equals, chosen by weight."""
+    """Targets in the order of failover. A list inside the list is a group of equal targets, chosen by weight."""
     price: Price = Price()
-    """What its tokens cost, at targets without a price of their own. A call reserves at its highest price."""
+    """Price of tokens at targets without a price of their own. A call reserves at the highest price that may apply."""
     max_output: Count = 4096
-    """Output tokens reserved for a call that names no ceiling of its own."""
+    """Output tokens reserved for a call that sets no limit of its own."""
 
     @cached_property
     def prices(self) -> Mapping[str, Price]:
@@ -153,7 +154,7 @@ class Tool(Section):
     mcp: str = ""
     """URL of an MCP server (Streamable HTTP)."""
     http: str = ""
-    """Or the base URL of a plain HTTP tool."""
+    """Base URL of a plain HTTP tool."""
 
 
 class Agent(Section):
@@ -162,46 +163,46 @@ class Agent(Section):
     key_sha256: str = Field(default="", pattern=r"^([0-9a-fA-F]{64})?$")
     """SHA-256 of the key, in hex."""
     key_file: str = ""
-    """Or a file that holds the key itself (a mounted secret); made with a fresh key if it is not there."""
+    """A file with the key itself (a mounted secret), in place of key_sha256; created with a new key if missing."""
     team: str = Field(min_length=1)
-    """Whose limits and workflows it shares."""
+    """The team whose limits and workflows the agent shares."""
     roles: tuple[str, ...] = ()
-    """What policies judge it by."""
+    """Roles, for policies and limits."""
 
     @model_validator(mode="after")
     def _needs_key(self) -> Agent:
         if self.key_sha256 and self.key_file:
-            raise ValueError("give key_sha256 or key_file, not both")
+            raise ValueError("write key_sha256 or key_file, not both")
         return self
 
 
 class Jwt(Section):
-    """Identities by signed token (RFC 7519), keys by JWKS (RFC 7517)."""
+    """Callers with a signed token (RFC 7519); the issuer publishes its keys as JWKS (RFC 7517)."""
 
     jwks_url: HttpUrl
-    """Where the issuer publishes its keys."""
+    """URL at which the issuer publishes its keys."""
     issuer: str = Field(min_length=1)
-    """What `iss` must be."""
+    """Required value of `iss`."""
     audience: str = Field(min_length=1)
-    """What `aud` must be or hold."""
+    """Required value of `aud`, or one of its values."""
     algorithms: tuple[Literal["RS256", "RS384", "RS512", "PS256", "ES256", "ES384", "EdDSA"], ...] = Field(
         default=("RS256", "ES256"), min_length=1
     )
-    """The signatures that are accepted; the key's type must fit."""
+    """Accepted signature algorithms; the type of the key must match."""
     agent_claim: str = "sub"
     """The claim that names the agent; a dotted path (`act.sub`) reaches into objects."""
     team_claim: str = "team"
-    """The claim that names its team."""
+    """The claim that names the team."""
     roles_claim: str = "roles"
-    """The claim that lists its roles: a list, or words apart."""
+    """The claim with the roles: a list, or a string of words separated by spaces."""
     leeway: Seconds = 30
-    """Seconds that clocks may differ, for `exp`, `nbf` and `iat`."""
+    """Seconds of clock skew allowed for `exp`, `nbf` and `iat`."""
     refresh: Seconds = 300
     """Seconds after which the issuer's keys are fetched again."""
 
 
 class Match(Section):
-    """Which calls a limit counts: shell patterns; a field left out matches all."""
+    """The calls that a limit counts: shell patterns; a field that is left out matches all."""
 
     agent: str = "*"
     """Pattern of the agent's name."""
@@ -212,70 +213,70 @@ class Match(Section):
     provider: str = "*"
     """Pattern of the provider's name."""
     tool: str = "*"
-    """Pattern of the tool's name; any other than `*` matches calls of tools only."""
+    """Pattern of the tool's name; any pattern other than `*` matches tool calls only."""
     role: str = "*"
-    """Pattern that one of the caller's roles must fit."""
+    """Pattern that one of the caller's roles must match."""
     stream: bool | None = None
-    """true: streamed calls only; false: whole ones only."""
+    """true: streamed calls only; false: calls with a whole answer only."""
 
 
 class Limit(Section):
-    """A token bucket for each agent, team, model and so on. Every limit that matches applies."""
+    """A rate limit, with a token bucket for each agent, team, model and so on. Every limit that matches applies."""
 
     per: Per
-    """Whose bucket it is, each one has its own: agent, team, model, provider, tool, role, or for each value
-    `claims.NAME` (a claim of the caller's token) or `attributes.NAME` (what the policy says of the call)."""
+    """One bucket for each agent, team, model, provider, tool or role, or for each value of `claims.NAME` (a claim of
+    the caller's token) or `attributes.NAME` (assigned by the policy)."""
     match: Match = Match()
-    """Which calls it counts."""
+    """The calls that the limit counts."""
     requests: Rated | None = None
-    """Calls over time, such as 60/min."""
+    """Rate of calls, such as 60/min."""
     tokens: Rated | None = None
-    """Tokens in and out over time, such as 200k/min."""
+    """Rate of tokens in and out, such as 200k/min."""
     burst: Count | None = None
-    """What the bucket holds when full; the rate's own number if left out."""
+    """Capacity of the bucket; default: the number of the rate."""
 
     @model_validator(mode="after")
     def _one_unit(self) -> Limit:
         if (self.requests is None) == (self.tokens is None):
-            raise ValueError("a limit counts either requests or tokens: give exactly one of them")
+            raise ValueError("a limit counts either requests or tokens: write exactly one of them")
         if self.burst == 0:
             raise ValueError("a burst of 0 would refuse every call")
         return self
 
 
 class Quotas(Section):
-    """What one correlation id may use, over all its calls. None: not limited."""
+    """What one workflow may use over all its calls. None: not limited."""
 
     tokens: Count | None = None
     """Tokens in and out."""
     cost_usd: float | None = Field(default=None, ge=0)
-    """USD, at the prices of the models."""
+    """USD, at the configured prices."""
     calls: Count | None = None
     """Calls to models and tools."""
     hops: Count | None = None
     """Depth of the agent-to-agent chain."""
     repeats: Count | None = None
-    """Same agent, same tool, same canonical arguments."""
+    """Calls of the same tool with the same arguments by the same agent."""
     seconds: Seconds | None = None
-    """Age at which a workflow freezes, counted from its first call or its last resume."""
+    """Seconds from its first call, or from the last resume, after which a workflow freezes."""
     idle: Seconds | None = None
-    """Seconds without a call after which a workflow expires and takes no more; shorter than `ttl`."""
+    """Seconds without a call after which a workflow expires and accepts no more calls; shorter than `ttl`."""
     ttl: Seconds = 86400
-    """How long a workflow is remembered after its last call: what it used, its labels, its placeholders."""
+    """Seconds that the record of a workflow is kept after its last call: usage, labels, placeholders."""
     wait: Seconds = 0
-    """How long a call may wait for others in flight to give quota back."""
+    """Seconds that a call may wait until calls in flight return quota."""
     strict: bool = False
-    """Serve only workflows that were opened by hand or by the admin API, and whose signed token the call carries."""
+    """Accept only calls with the signed token of a workflow that was opened by command or admin API."""
 
     @model_validator(mode="after")
-    def _remembered_longer_than_idle(self) -> Quotas:
+    def _kept_longer_than_idle(self) -> Quotas:
         if self.idle is not None and self.idle >= self.ttl:
-            raise ValueError("idle must be shorter than ttl: a workflow that is forgotten cannot be expired")
+            raise ValueError("idle must be shorter than ttl: a workflow whose record is deleted cannot expire")
         return self
 
 
 class Server(Section):
-    """The listening side: addresses and the bounds that keep slow or huge clients from harm."""
+    """The HTTP server: its address, and its bounds for slow, large or greedy clients."""
 
     host: str = "127.0.0.1"
     """Address to listen on; 0.0.0.0 for all."""
@@ -296,25 +297,25 @@ class Server(Section):
     max_connections: Count = 4096
     """Connections open at once."""
     max_calls: Count = 1024
-    """Calls on the line at once; more are refused as `overloaded`."""
+    """Calls in flight at once; more are refused as `overloaded`."""
     max_buffered: Count = 512_000_000
-    """Bytes of requests (unpacked), of whole answers, and of the text of streams until they end, held at once; a call
-    beyond is refused as `overloaded`."""
+    """Bytes held at once: decompressed requests, whole answers, and the text of streams until they end. A call that
+    needs more is refused as `overloaded`."""
     team_share: float = Field(default=0.75, gt=0, le=1)
-    """The part of `max_calls` and `max_buffered` that one team may take."""
+    """Share of `max_calls` and `max_buffered` that one team may take."""
     address_share: float = Field(default=0.5, gt=0, le=1)
-    """The part of these and of `max_connections` that one client address may take; 1 behind a proxy."""
+    """Share of `max_calls`, `max_buffered` and `max_connections` that one client address may take; 1 behind a proxy."""
     write_timeout: Seconds = 60
-    """Seconds in which a client must take what waits for it, and one more for every 64 kB."""
+    """Seconds in which a client must read pending data, plus one second for every 64 kB."""
     max_wrong_keys: Count = 60
-    """Calls a minute that one address may make without a good key; more are refused as `rate_limited`."""
+    """Calls a minute that one address may make without a valid key; more are refused as `rate_limited`."""
     scan_budget: Seconds = Field(default=5, gt=0)
-    """Seconds of CPU time that judging one call may take, and one more for every megabyte; then it is refused as
-    `request_too_large`, or its answer as `output_blocked`."""
+    """Seconds of CPU time for scanning one call, plus one second for every megabyte. A request that needs more is
+    refused as `request_too_large`, an answer as `output_blocked`."""
     max_messages: Count = 20_000
     """Messages in one request."""
     max_parts: Count = 50_000
-    """Content parts of all messages of a request or an answer together."""
+    """Content parts of all messages of a request or an answer."""
     max_tools: Count = 2_000
     """Tools that one request offers."""
     max_tool_calls: Count = 1_000
@@ -324,31 +325,31 @@ class Server(Section):
     max_values: Count = 1_000_000
     """JSON values in one body."""
     drain: Seconds = 30
-    """Seconds that running calls have to end when the gateway stops."""
+    """Seconds that calls in flight have to end when the gateway stops."""
     cors: tuple[Origin, ...] = ()
-    """Origins whose pages may call `/v1/` from a browser, such as https://app.example.com; `*` for all."""
+    """Origins whose pages may call `/v1/` from a browser, such as https://app.example.com; `*` for all origins."""
 
     @cached_property
     def caps(self) -> Caps:
-        """How many things a body may hold."""
+        """The bounds for the number of things in a body."""
         return Caps(
             self.max_messages, self.max_parts, self.max_tools, self.max_tool_calls, self.max_keys, self.max_values
         )
 
 
 class State(Section):
-    """Where counters, workflows, keys and the vault are kept. Written as a URL alone, or as a section."""
+    """The state store: counters, workflows, keys and the vault. Written as a URL alone, or as a section."""
 
     url: str = "sqlite:///var/meshgate.db"
     """sqlite:///relative/path, sqlite:////absolute/path, redis://, rediss://, redis+cluster:// or rediss+cluster://."""
     ca_file: str = ""
-    """Certificates (PEM) of the authority that signed the server's; those of the system if left out."""
+    """Certificates (PEM) of the authority that signed the server's certificate; default: those of the system."""
     replicas_ack: Count = 0
-    """Replicas of Redis that must have a write before it counts as done: then a failover loses nothing."""
+    """Replicas of Redis that must confirm a write before it counts, so that a failover loses nothing."""
     on_error: Literal["closed", "local"] = "closed"
-    """When Redis is gone. closed: calls are refused as `state_unavailable`; local: each gateway serves its share."""
+    """If Redis is unreachable: closed refuses calls (`state_unavailable`), local has each gateway enforce its share."""
     replicas: int = Field(default=1, ge=1)
-    """Gateway processes that share the limits while on_error: local holds, workers counted one by one."""
+    """Gateway processes (each worker counts) that share the limits with on_error: local."""
 
     @model_validator(mode="after")
     def _is_an_address(self) -> State:
@@ -357,7 +358,7 @@ class State(Section):
         except ConfigError as error:
             raise ValueError(str(error).removeprefix("state: ")) from None
         if not shared and (self.ca_file or self.replicas_ack or self.on_error != "closed"):
-            raise ValueError("ca_file, replicas_ack and on_error are for Redis; SQLite is in the gateway itself")
+            raise ValueError("ca_file, replicas_ack and on_error apply to Redis only; SQLite is part of the gateway")
         return self
 
 
@@ -366,17 +367,17 @@ def _stated(value: object) -> object:
 
 
 class Admin(Section):
-    """Who may use the admin API: keys of its own, which make no calls. Without this section there is no admin API."""
+    """The keys of the admin API, which cannot make calls. Without this section, the admin API is off."""
 
     key_file: str = ""
-    """A file that holds the key itself (a mounted secret); made with a fresh key if it is not there."""
+    """A file with the key itself (a mounted secret); created with a new key if missing."""
     key_sha256: tuple[Digest, ...] = ()
     """SHA-256 of further keys, in hex."""
 
     @model_validator(mode="after")
     def _needs_key(self) -> Admin:
         if not self.key_file and not self.key_sha256:
-            raise ValueError("needs a key: give key_file or key_sha256")
+            raise ValueError("needs a key: write key_file or key_sha256")
         return self
 
 
@@ -389,39 +390,39 @@ class Config(Section):
     providers: dict[str, Provider]
     """Upstream accounts, by a name of your choice (without a slash)."""
     models: dict[str, Model]
-    """What callers may ask for, by the name they use."""
+    """Models, by the name that callers use."""
     tools: dict[str, Tool] = Field(default_factory=dict)
     """MCP servers and HTTP tools, by name."""
     agents: dict[str, Agent] = Field(default_factory=dict)
     """Callers with a gateway key, by name."""
     jwt: Jwt | None = None
-    """Callers with a signed token."""
+    """Callers with a signed token (JWT)."""
     limits: tuple[Limit, ...] = ()
-    """Token buckets."""
+    """Rate limits (token buckets)."""
     quotas: Quotas = Quotas()
-    """What one correlation id may use."""
+    """What one workflow may use over all its calls."""
     loops: Loops = Loops()
-    """What counts as going round in circles."""
+    """Detection of loops."""
     idempotency: Idempotency | None = Idempotency()
-    """null: the header `Idempotency-Key` is ignored."""
+    """Answers kept for repeated calls; null: the header `Idempotency-Key` is ignored."""
     policy: Policy | None = Policy()
-    """null: every call is allowed."""
+    """The policy; null: every call is allowed."""
     pii: Pii | None = Pii()
-    """null: requests are not scanned."""
+    """Personal data and secrets in requests; null: requests are not scanned."""
     output: Output | None = Output()
-    """null: answers are not scanned."""
+    """Checks of answers; null: answers are not scanned."""
     state: Annotated[State, BeforeValidator(_stated, json_schema_input_type=str | State)] = State()
-    """A URL, or a section: sqlite:///relative/path, sqlite:////absolute/path, redis:// and its kin"""
+    """The state store: a URL (sqlite:///relative/path, sqlite:////absolute/path, redis://...), or a section."""
     events: Literal["none"] = "none"
-    """Where events are published."""
+    """Destination of events; not available in this version."""
     server: Server = Server()
-    """Where to listen, and the bounds for clients."""
+    """The HTTP server: its address, and its bounds for clients."""
     admin: Admin | None = None
-    """The admin API under /admin/api; left out: there is none."""
+    """The admin API under /admin/api; off by default."""
     audit: Audit = Audit()
     """The decision log."""
     log: Literal["json", "off"] = "json"
-    """One line for each call on standard output, or none."""
+    """json: one line for each call on standard output; off: no log lines."""
 
     @model_validator(mode="after")
     def _fits_together(self) -> Config:
@@ -435,35 +436,36 @@ class Config(Section):
         known = ", ".join(self.providers) or "none"
         for name in self.providers:
             if "/" in name:
-                yield ("providers", name), "the name of a provider has no slash, because targets read provider/model"
+                words = "the name of a provider must not contain a slash, because targets are written provider/model"
+                yield ("providers", name), words
         for name, model in self.models.items():
             if name.count("*") > 1:
                 yield (
                     ("models", name),
-                    "has more than one `*`; a pattern has one",
+                    "has more than one `*`; a pattern may have one",
                 )
             for i, rank in enumerate(model.targets):
                 for target in rank if isinstance(rank, list) else [rank]:
                     if "*" in target.target and "*" not in name:
-                        yield ("models", name, "targets", i), "has a `*`, and the name of the model has none"
+                        yield ("models", name, "targets", i), "has a `*`, but the name of the model does not"
                     provider = target.target.partition("/")[0]
                     if provider not in self.providers:
                         path = ("models", name, "targets", i)
-                        yield path, f"no provider is called {provider!r}; providers: {known}"
+                        yield path, f"there is no provider {provider!r}; providers: {known}"
 
     def _identities(self) -> Iterator[Problem]:
         owner: dict[str, str] = {}
         for name, agent in self.agents.items():
             first = owner.setdefault(agent.key_sha256.lower() or f"file {agent.key_file or name}", name)
             if first != name:
-                yield ("agents", name), f"has the same key as agents.{first}: a key names one agent"
+                yield ("agents", name), f"has the same key as agents.{first}: a key belongs to one agent"
         if self.admin is not None:
             for key in (*self.admin.key_sha256, f"file {self.admin.key_file}"):
                 if key in owner:
-                    yield ("admin",), f"has the key of agents.{owner[key]}: admin keys make no calls"
+                    yield ("admin",), f"has the key of agents.{owner[key]}: an admin key cannot make calls"
 
     def _shared_secrets(self) -> Iterator[Problem]:
-        """Gateways that share their state must seal with one key, which only the configuration can give them."""
+        """Gateways that share their state must encrypt with the same key, which only the configuration can provide."""
         if self.pii is not None and not self.pii.vault_key and not self.state.url.startswith("sqlite:"):
             yield (
                 ("pii", "vault_key"),

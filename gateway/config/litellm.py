@@ -1,7 +1,7 @@
-"""Reads a LiteLLM `config.yaml` as it is: its `model_list` becomes providers and models, its master key an agent.
+"""Reads an unmodified LiteLLM `config.yaml`: `model_list` becomes providers and models, the master key an agent.
 
-Several entries of one `model_name` are equals, chosen by `weight`. Only providers that speak the OpenAI format are
-taken over. What has no counterpart is ignored with a warning that names it, never silently.
+Several entries with the same `model_name` become equal targets, chosen by `weight`. Only providers with the OpenAI
+format are taken over. A setting without a counterpart is ignored with a warning that names the setting.
 """
 
 from __future__ import annotations
@@ -12,12 +12,12 @@ from dataclasses import dataclass, field
 from pathlib import Path as FilePath
 from typing import Any
 
-from gateway.config.yaml_file import Document, Path, Problem
+from gateway.config.yaml_file import Path, Problem, YamlFile
 
 MASTER = "litellm-master"
 
 _OPENAI_URL = "https://api.openai.com/v1"
-# LiteLLM's names for what speaks the OpenAI format at `api_base`.
+# LiteLLM's names for providers that speak the OpenAI format at `api_base`.
 _COMPATIBLE = frozenset(
     {
         "custom_openai",
@@ -43,19 +43,19 @@ _INFO = {"input_cost_per_token": "input", "output_cost_per_token": "output"}
 _SECTIONS = frozenset({"model_list", "general_settings"})
 
 
-def translate(doc: Document, env: Mapping[str, str]) -> tuple[Document, list[Problem]]:
-    """The same document in Meshgate's own grammar, with the lines of the original, and warnings."""
-    reader = _Reader(doc, env, Document(problems=doc.problems))
+def translate(doc: YamlFile, env: Mapping[str, str]) -> tuple[YamlFile, list[Problem]]:
+    """The document in Meshgate's own grammar, with the lines of the original, and warnings."""
+    reader = _Reader(doc, env, YamlFile(problems=doc.problems))
     return reader.out, reader.read()
 
 
 @dataclass(slots=True)
 class _Reader:
-    """One translation. `out` grows entry by entry; `accounts` are the providers made so far, by URL and key."""
+    """One translation. `out` grows entry by entry; `accounts` are the providers so far, by URL and key."""
 
-    doc: Document
+    doc: YamlFile
     env: Mapping[str, str]
-    out: Document
+    out: YamlFile
     warnings: list[Problem] = field(default_factory=list)
     accounts: dict[tuple[str, str], str] = field(default_factory=dict)
     providers: dict[str, Any] = field(default_factory=dict)
@@ -67,11 +67,11 @@ class _Reader:
         for i, entry in enumerate(entries):
             self.entry(entry, ("model_list", i))
         if not self.models:
-            self.fail(("model_list",), "holds no model that this version can serve")
+            self.fail(("model_list",), "has no model that this version can serve")
         self.out.data = {"providers": self.providers, "models": self.models, "agents": self.agents()}
         if not FilePath("policies").is_dir():
             self.out.data["policy"] = None
-            self.warn(("model_list",), "comes without policies: there is no directory policies, every call is allowed")
+            self.warn(("model_list",), "has no policies: there is no directory policies, so every call is allowed")
         for section in data.keys() - _SECTIONS:
             self.warn((section,), f"is ignored{_listed(data[section])}")
         return self.warnings
@@ -97,11 +97,11 @@ class _Reader:
         return None
 
     def account(self, kind: str, url: str, params: Mapping[str, Any], path: Path) -> str:
-        """The name of the provider with this URL and key; made when it is new."""
+        """The name of the provider with this URL and key; a new provider is added."""
         url = self.resolve(url, path)
         given = _text(params, "api_key")
         key = self.resolve(given, (*path, "api_key"))
-        if not given and url == _OPENAI_URL:  # only there: it would reveal the key to any other server
+        if not given and url == _OPENAI_URL:  # only there: any other server would learn the key
             key = self.env.get("OPENAI_API_KEY", "")
         if (url, key) not in self.accounts:
             taken = sum(name.partition("-")[0] == kind for name in self.providers)
@@ -109,7 +109,7 @@ class _Reader:
             self.providers[name] = {"format": "openai", "base_url": url, "api_key": key}
             self.place(("providers", name), path)
             if not key and url == _OPENAI_URL:
-                self.warn(path, "has no api_key, and OPENAI_API_KEY is not set: calls go without one")
+                self.warn(path, "has no api_key, and OPENAI_API_KEY is not set: calls are sent without a key")
         return self.accounts[url, key]
 
     def model(self, name: str, target: dict[str, Any], path: Path, entry: Mapping[str, Any]) -> None:
@@ -142,7 +142,7 @@ class _Reader:
             self.warn(("general_settings", key), "is ignored")
         given = _text(settings, "master_key") or "os.environ/LITELLM_MASTER_KEY" * ("LITELLM_MASTER_KEY" in self.env)
         if not given:
-            self.warn(("model_list",), "comes without general_settings.master_key: make keys with `meshgate keys add`")
+            self.warn(("model_list",), "has no general_settings.master_key: create keys with `meshgate keys add`")
             return {}
         if not (key := self.resolve(given, path)):
             self.fail(path, "is empty")
@@ -169,8 +169,8 @@ class _Reader:
         self.warnings.append(Problem(self.doc.line(path), path, text))
 
 
-def _text(holder: Any, key: str) -> str:
-    value = holder.get(key) if isinstance(holder, dict) else None
+def _text(mapping: Any, key: str) -> str:
+    value = mapping.get(key) if isinstance(mapping, dict) else None
     return value if isinstance(value, str) else ""
 
 

@@ -1,7 +1,7 @@
 """Reads the configuration: a file becomes a `Config`, or one `ConfigError` that lists every mistake with its line.
 
-Also reads a LiteLLM `config.yaml` (a file with `model_list`), and watches the file: `Watcher`. A file that does not
-load never replaces one that runs. No message repeats a secret, nor any value that came from the environment.
+Also reads a LiteLLM `config.yaml` (a file with `model_list`), and watches the file (`Watcher`). A file with a mistake
+never replaces the running configuration. No message repeats a secret, or a value from the environment.
 """
 
 from __future__ import annotations
@@ -25,28 +25,35 @@ from pydantic import ValidationError
 from gateway.config import litellm, messages, yaml_file
 from gateway.config.grammar import Config
 from gateway.config.sections import Named
-from gateway.config.yaml_file import Document, Problem, spell
+from gateway.config.yaml_file import Problem, YamlFile, spell
 from gateway.errors import ConfigError
 
 _NOT_ENFORCED = (("tools",),)
+_IDLE = "the limit has no effect"
 _LOCAL = frozenset({"localhost", "127.0.0.1", "::1"})
 _LATER_FORMATS = frozenset({"gemini", "openai_responses"})
+# Read only at the start: where the gateway listens and writes, and the bounds of the HTTP server,
+# which every open connection already holds. Everything else of a changed file takes effect at once.
 _RESTART = (
     ("state",),
-    ("server", "host"),
-    ("server", "port"),
+    ("log",),
     ("audit", "path"),
-    ("policy", "path"),
-    ("policy", "engine"),
-    ("policy", "url"),
+    *(
+        ("server", name)
+        for name in (
+            *("host", "port", "max_body", "max_header_bytes", "header_timeout", "body_timeout", "idle_timeout"),
+            *("write_timeout", "max_connections", "address_share", "drain"),
+        )
+    ),
 )
-SETTLED = 0.3  # seconds for which a file that is refused has to stay as it is before that is an error
+# Seconds that a refused file must stay unchanged before the error is reported: it may still be being written.
+SETTLED = 0.3
 _log = logging.getLogger("meshgate.config")
 
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """A configuration that holds, what to tell the operator about it, and the files it was read from."""
+    """A valid configuration, warnings for the operator, and the files that were read."""
 
     config: Config
     warnings: tuple[str, ...]
@@ -54,7 +61,7 @@ class Loaded:
 
 
 class NotLoaded(ConfigError):
-    """A file that does not load, and the `files` that were read: mending one of them may be enough."""
+    """A file with mistakes, and the `files` that were read: the mistake may be in any of them."""
 
     def __init__(self, words: str, files: tuple[Path, ...]) -> None:
         super().__init__(words)
@@ -64,14 +71,14 @@ class NotLoaded(ConfigError):
 def load(path: Path, env: Mapping[str, str] = os.environ, *, scanners: bool = True) -> Loaded:
     """Read and check a configuration file. Raises one `ConfigError` with a line for each mistake.
 
-    `scanners=False` leaves out what only the scanners can check (entities, countries, recognizers), which take a
-    second to import: for commands that look for nothing.
+    `scanners=False` skips the checks that need the scanners (entities, countries, recognizers). Their import takes a
+    second, which commands that scan nothing can save.
     """
     return loads(_text(path), str(path), env, scanners=scanners)
 
 
 def loads(text: str, name: str, env: Mapping[str, str] = os.environ, *, scanners: bool = True) -> Loaded:
-    """`load` for a text; `name` is how messages call the file."""
+    """`load` for a text; `name` is the name of the file in messages."""
     doc = yaml_file.read(text, env)
     warnings: list[Problem] = []
     if isinstance(doc.data, dict):
@@ -90,19 +97,19 @@ def loads(text: str, name: str, env: Mapping[str, str] = os.environ, *, scanners
         except ValidationError as error:
             broken = [problem.path for problem in doc.problems]
             found = (problem for detail in error.errors() for problem in messages.problems(detail, doc))
-            # What an unset variable leaves behind is not a second mistake, nor is what stands around it.
+            # An unset variable is one mistake: the empty value and the section around it are not further ones.
             doc.problems += [p for p in found if not any(b[: len(p.path)] == p.path for b in broken)]
     if config is None or doc.problems:
         left_out = [
             warning for warning in warnings if "left out" in warning.text
-        ]  # may be why a target has no provider
+        ]  # may explain why a target has no provider
         raise NotLoaded(_report(name, [*doc.problems, *left_out]), (Path(name), *_further(doc)))
     warnings += [*_in_clear(config, doc), *_idle_limits(config, doc), *_without_effect(config, doc)]
     return Loaded(config, tuple(_report(name, warnings).splitlines()), (Path(name), *_further(doc)))
 
 
-def _further(doc: Document) -> list[Path]:
-    """The files that are read besides."""
+def _further(doc: YamlFile) -> list[Path]:
+    """Further files that the configuration names."""
     path = _at(doc.data, ("pii", "recognizers"))
     return [Path(path)] if isinstance(path, str) and path else []
 
@@ -126,30 +133,30 @@ def _sentence(problem: Problem) -> str:
     return f"{spell(problem.path)}{joint}{problem.text}" if problem.path else problem.text.lstrip(": ")
 
 
-def _not_enforced(doc: Document) -> Iterator[Problem]:
+def _not_enforced(doc: YamlFile) -> Iterator[Problem]:
     for path in _NOT_ENFORCED:
         if path in doc.lines and _at(doc.data, path) is not None:
             yield Problem(doc.line(path), path, "is not enforced in this version")
 
 
 def _platform() -> Iterator[Problem]:
-    """What this machine lacks, and what works without it."""
+    """Warnings about packages that this platform lacks, and the consequences."""
     if _scanner() is not None and not importlib.import_module("gateway.detect.core.index").linear():
         words = (
-            "the package hyperscan has no wheel for this platform: patterns are searched for with the package regex, "
-            "which is slower, and recognizers of your own (pii.recognizers) are refused"
+            "the package hyperscan has no wheel for this platform: patterns are matched by the package regex, which is "
+            "slower, and custom recognizers (pii.recognizers) are refused"
         )
         yield Problem(0, (), words)
 
 
-def _in_clear(config: Config, doc: Document) -> Iterator[Problem]:
+def _in_clear(config: Config, doc: YamlFile) -> Iterator[Problem]:
     url = urlsplit(config.jwt.jwks_url if config.jwt else "")
     if url.scheme == "http" and url.hostname not in _LOCAL:
         path: yaml_file.Path = ("jwt", "jwks_url")
-        yield Problem(doc.line(path), path, "is not https: whoever stands on the way can sign in as any agent")
+        yield Problem(doc.line(path), path, "is not https: anyone on the network path can sign in as any agent")
 
 
-def _without_effect(config: Config, doc: Document) -> Iterator[Problem]:
+def _without_effect(config: Config, doc: YamlFile) -> Iterator[Problem]:
     """Keys of older releases."""
     if config.pii is not None and config.pii.ttl is not None:
         path: yaml_file.Path = ("pii", "ttl")
@@ -157,16 +164,16 @@ def _without_effect(config: Config, doc: Document) -> Iterator[Problem]:
         yield Problem(doc.line(path), path, words)
 
 
-def _idle_limits(config: Config, doc: Document) -> Iterator[Problem]:
-    """Limits that no call can meet."""
+def _idle_limits(config: Config, doc: YamlFile) -> Iterator[Problem]:
+    """Warnings about limits that no call can match."""
     for index, limit in enumerate(config.limits):
         path: yaml_file.Path = ("limits", index)
         if limit.per == "tool" or limit.match.tool != "*":
-            yield Problem(doc.line(path), path, "counts calls of tools, which this version does not serve: it is idle")
+            yield Problem(doc.line(path), path, f"counts tool calls, which this version does not serve: {_IDLE}")
         if limit.per.startswith("claims.") and config.jwt is None:
-            yield Problem(doc.line(path), path, "counts by a claim of tokens, but there is no jwt section: it is idle")
+            yield Problem(doc.line(path), path, f"counts by a claim of tokens, but there is no jwt section: {_IDLE}")
         if limit.per.startswith("attributes.") and (config.policy is None or config.policy.mode == "shadow"):
-            yield Problem(doc.line(path), path, "counts by what a policy says, but none is enforced: it is idle")
+            yield Problem(doc.line(path), path, f"counts by an attribute, but no policy is enforced: {_IDLE}")
 
 
 def _at(data: Any, path: yaml_file.Path) -> Any:
@@ -175,8 +182,8 @@ def _at(data: Any, path: yaml_file.Path) -> Any:
     return data
 
 
-def _leave_out_later_formats(doc: Document) -> Iterator[Problem]:
-    """Takes providers out whose wire format is the contract's but not spoken yet, and says so."""
+def _leave_out_later_formats(doc: YamlFile) -> Iterator[Problem]:
+    """Remove providers whose wire format is planned but not available yet, with a warning for each."""
     providers = doc.data.get("providers")
     if not isinstance(providers, dict):
         return
@@ -190,17 +197,17 @@ def _leave_out_later_formats(doc: Document) -> Iterator[Problem]:
 
 
 class _Own(list[Problem]):
-    """What is wrong with the users' own recognizers, and the `entities` that they find."""
+    """Mistakes in the custom recognizers, and the `entities` that they define."""
 
     entities: frozenset[str] = frozenset()
 
 
-def _own(doc: Document) -> _Own:
-    """Reads the file of `pii.recognizers`, and the patterns of `pii.allow`."""
+def _own(doc: YamlFile) -> _Own:
+    """Read the file of `pii.recognizers`, and the patterns of `pii.allow`."""
     path, allow = _at(doc.data, ("pii", "recognizers")) or "", _at(doc.data, ("pii", "allow")) or []
     found = _Own()
     if not isinstance(path, str) or not isinstance(allow, list) or not all(isinstance(one, str) for one in allow):
-        return found  # the grammar says so
+        return found  # the grammar reports these mistakes
     if not path and not allow:
         return found
     pii, recognizers = _scanner(), importlib.import_module("gateway.detect.personal.recognizers")
@@ -214,50 +221,51 @@ def _own(doc: Document) -> _Own:
     return found
 
 
-def _entities(doc: Document, own: frozenset[str]) -> list[Problem]:
-    """Writes the entity types of `pii` and its rules by their own names; returns those that no scanner knows."""
+def _entities(doc: YamlFile, own: frozenset[str]) -> list[Problem]:
+    """Replace the names of entity types in `pii` and its rules by their canonical names; returns unknown names."""
     rules = _at(doc.data, ("pii", "rules"))
     places: list[tuple[Any, yaml_file.Path]] = [(_at(doc.data, ("pii",)), ("pii",))]
     places += [(rule, ("pii", "rules", i)) for i, rule in enumerate(rules)] if isinstance(rules, list) else []
     chosen = [
-        (holder, path)
-        for holder, path in places
-        if isinstance(holder, dict) and (holder.get("entities") or holder.get("scores"))
+        (section, path)
+        for section, path in places
+        if isinstance(section, dict) and (section.get("entities") or section.get("scores"))
     ]
     pii = _scanner() if chosen else None
     if pii is None:
         return []
     keys = ("entities", "scores")
-    return [one for holder, path in chosen for key in keys for one in _renamed(doc, holder, key, path, pii, own)]
+    return [one for section, path in chosen for key in keys for one in _renamed(doc, section, key, path, pii, own)]
 
 
 def _renamed(
-    doc: Document, holder: dict[str, Any], key: str, at: yaml_file.Path, pii: Any, own: frozenset[str]
+    doc: YamlFile, section: dict[str, Any], key: str, at: yaml_file.Path, pii: Any, own: frozenset[str]
 ) -> list[Problem]:
-    """The same for one place."""
-    if not isinstance(holder.get(key), dict):
+    """`_entities` for one mapping."""
+    if not isinstance(section.get(key), dict):
         return []
     named = get_args(Named)
     wanted = _at(doc.data, ("pii", "ner"))
     known = sorted({*pii.entities(), *own, *(named if wanted is not None else ())})
     problems: list[Problem] = []
     renamed: dict[str, Any] = {}
-    for name, chosen in holder[key].items():
+    for name, chosen in section[key].items():
         path: yaml_file.Path = (*at, key, name)
         entity = pii.canonical(name)
         if entity in named and wanted is None and entity not in own:
-            problems.append(Problem(doc.line(path), path, "is found by pii.ner alone, which is not there: add ner: {}"))
+            words = "is found by pii.ner only, which is not configured: add ner: {}"
+            problems.append(Problem(doc.line(path), path, words))
         elif entity not in known:
             problems.append(Problem(doc.line(path), path, f"is not a known entity{messages.suggest(name, known)}"))
         elif entity in renamed:
-            problems.append(Problem(doc.line(path), path, f"is {entity} again, which is given above"))
+            problems.append(Problem(doc.line(path), path, f"is another name of {entity}, which is already listed"))
         renamed[entity] = chosen
-    holder[key] = renamed
+    section[key] = renamed
     return problems
 
 
-def _countries(doc: Document) -> Iterator[Problem]:
-    """Countries without a number that is known."""
+def _countries(doc: YamlFile) -> Iterator[Problem]:
+    """Countries that no number is known of."""
     chosen = _at(doc.data, ("pii", "countries"))
     pii = _scanner() if isinstance(chosen, list) else None
     if pii is None:
@@ -267,12 +275,12 @@ def _countries(doc: Document) -> Iterator[Problem]:
         if isinstance(country, str) and country not in known:
             path: yaml_file.Path = ("pii", "countries", index)
             yield Problem(
-                doc.line(path), path, f"is not a country whose numbers are known{messages.suggest(country, known)}"
+                doc.line(path), path, f"is not a country with known numbers{messages.suggest(country, known)}"
             )
 
 
-def _ner(doc: Document) -> Iterator[Problem]:
-    """What `pii.ner` needs and is not installed. Looked up, not imported: only its workers load it."""
+def _ner(doc: YamlFile) -> Iterator[Problem]:
+    """Packages that `pii.ner` needs and that are not installed. Not imported here: only the workers load them."""
     wanted = _at(doc.data, ("pii", "ner"))
     if not isinstance(wanted, dict):
         return
@@ -290,7 +298,7 @@ def _ner(doc: Document) -> Iterator[Problem]:
 
 
 def _scanner() -> Any:
-    # Imported on use: the scanners take a second, and a file without entities does not need them.
+    # Imported on use: the scanners take a second to import, and a file without entities does not need them.
     try:
         return importlib.import_module("gateway.detect.personal.scanner")
     except ModuleNotFoundError:
@@ -298,10 +306,11 @@ def _scanner() -> Any:
 
 
 class Watcher:
-    """Follows the file of a running gateway. A good change is applied as a whole, a bad one is reported and ignored.
+    """Watches the file of a running gateway. A valid change is applied as a whole, an invalid one is reported.
 
-    `apply` takes the new configuration and may itself refuse it with `ConfigError` (a bundle that does not compile).
-    `report` hears why the file on disk is not the one that runs, and None once it is. `warn` hears the rest.
+    `apply` gets the new configuration and may refuse it with `ConfigError` (a bundle that does not compile).
+    `report` gets the reason why the file on disk is not the running configuration, or None once it is. `warn` gets
+    warnings.
     """
 
     def __init__(
@@ -322,29 +331,29 @@ class Watcher:
         self._running = running
         self._warn = warn
         self._env = env
-        # With a running configuration to compare to, the first step reads the file: it may have changed since.
+        # With a running configuration to compare to, the first step reads the file: it may have changed by now.
         self._seen = None if running else self._stamp()
         self._kicked = asyncio.Event()
 
     def kick(self) -> None:
-        """Read the file at the next step even if it looks unchanged, and take that step now: for SIGHUP."""
+        """Run the next check now, and read the file even if it looks unchanged. For SIGHUP."""
         self._kicked.set()
 
     async def run(self, interval: float = 0.5) -> None:
-        """Check every `interval` seconds, and at once after `kick`, until cancelled."""
+        """Check every `interval` seconds, and immediately after `kick`, until cancelled."""
         while True:
             await self.step()
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._kicked.wait(), interval)
 
     async def step(self) -> None:
-        """One check. Raises nothing but cancellation."""
+        """Check the file once. Raises nothing except cancellation."""
         forced = self._kicked.is_set()
         self._kicked.clear()
         stamp = self._stamp()
         if stamp == self._seen and not forced:
             return
-        forced = forced or (self._seen is not None and stamp[1:] != self._seen[1:])  # a file that is read besides
+        forced = forced or (self._seen is not None and stamp[1:] != self._seen[1:])  # a further file
         self._seen = stamp
         try:
             loaded = await asyncio.to_thread(load, self._path, self._env)
@@ -358,12 +367,12 @@ class Watcher:
             await asyncio.sleep(SETTLED)
             if self._stamp() == self._seen:
                 self._report(str(error))
-        except Exception as error:  # whatever it is, the running configuration stays and the watch goes on
+        except Exception as error:  # any fault: the running configuration stays, and the watch continues
             _log.exception("reload failed")
             self._report(f"{self._path}: could not be applied: {type(error).__name__}")
 
     def _follow(self, stamp: tuple[tuple[int, int, int], ...], files: tuple[Path, ...]) -> None:
-        """Look at these from now on."""
+        """Watch these files from now on."""
         if files != self._files:
             self._files = files
             self._seen = (stamp[0], *self._stamp()[1:])
@@ -378,7 +387,7 @@ class Watcher:
                 self._warn(f"{self._path}: {spell(path)} takes effect at the next start")
 
     def _stamp(self) -> tuple[tuple[int, int, int], ...]:
-        """What tells one content of the files from the next; zeros where there is none."""
+        """Modification time, size and inode of each file, which change with the content; zeros for a missing file."""
         return tuple(map(_stamp, self._files))
 
 

@@ -1,6 +1,6 @@
-"""Turns what the grammar says about a file into words for the operator: the key, what is wrong, what is allowed.
+"""Turns validation errors into messages for the operator: the key, the mistake, and the allowed values.
 
-Never repeats a secret, a value that came from the environment, or the credentials of a URL.
+No message repeats a secret, a value from the environment, or the credentials of a URL.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ from pydantic_core import ErrorDetails
 from gateway.config import grammar
 from gateway.config.grammar import schema
 from gateway.config.sections import hidden
-from gateway.config.yaml_file import Document, Path, Problem
+from gateway.config.yaml_file import Path, Problem, YamlFile
 
 _SECRET = frozenset({"key_sha256", "master_key"}) | {
     name
     for section in vars(grammar).values()
     if isinstance(section, type) and issubclass(section, BaseModel)
     for name in hidden(section)
-    if name != "url"  # of which the scheme is shown
+    if name != "url"  # its scheme may be shown
 }
 _WORDS = {
     "int_parsing": "must be a whole number",
@@ -40,8 +40,8 @@ _WORDS = {
 }
 
 
-def problems(error: ErrorDetails, doc: Document) -> Iterator[Problem]:
-    """One error of the grammar as mistakes with lines."""
+def problems(error: ErrorDetails, doc: YamlFile) -> Iterator[Problem]:
+    """One validation error as mistakes with lines."""
     path = tuple(step for step in error["loc"] if not (isinstance(step, str) and step[:1] + step[-1:] == "<>"))
     context = error.get("ctx", {})
     if error["type"] == "does_not_fit":
@@ -51,7 +51,7 @@ def problems(error: ErrorDetails, doc: Document) -> Iterator[Problem]:
     yield Problem(doc.line(path), path, _explain(error, path, context, doc))
 
 
-def _explain(error: ErrorDetails, path: Path, context: Mapping[str, Any], doc: Document) -> str:
+def _explain(error: ErrorDetails, path: Path, context: Mapping[str, Any], doc: YamlFile) -> str:
     match error["type"]:
         case "extra_forbidden":
             known = sorted(_schema(path[:-1]).get("properties", {}))
@@ -66,7 +66,7 @@ def _explain(error: ErrorDetails, path: Path, context: Mapping[str, Any], doc: D
         case "string_pattern_mismatch":
             return f"does not have the right form{_got(error, path, doc)}; expected: {_description(path)}"
         case kind if kind in _WORDS:
-            # Where a mapping or a list belongs, a bare word may be a secret that lost its key.
+            # Where a mapping or a list is expected, a bare word may be a secret whose key was left out: never echo it.
             return _WORDS[kind] + (_got(error, path, doc) if kind.endswith("_parsing") else "")
         case "value_error":
             return f": {error['msg'].removeprefix('Value error, ')}{_got(error, path, doc)}"
@@ -74,7 +74,7 @@ def _explain(error: ErrorDetails, path: Path, context: Mapping[str, Any], doc: D
 
 
 def suggest(given: str, known: Iterable[str]) -> str:
-    """`; did you mean targets? allowed: price, targets`: the nearest name, where one is near, and all of them."""
+    """`; did you mean targets? allowed: price, targets`: the most similar name, if any, and all allowed names."""
     known = list(known)
     lowered = {name.lower(): name for name in known}
     near = difflib.get_close_matches(given.lower(), lowered, n=1)
@@ -82,13 +82,13 @@ def suggest(given: str, known: Iterable[str]) -> str:
     return f"{hint} allowed: {', '.join(known)}"
 
 
-def _got(error: ErrorDetails, path: Path, doc: Document) -> str:
+def _got(error: ErrorDetails, path: Path, doc: YamlFile) -> str:
     shown = isinstance(error["input"], str | int | float) and not _SECRET.intersection(path)
     return f" (it is {_echo(error, path, doc)})" if shown else ""
 
 
-def _echo(error: ErrorDetails, path: Path, doc: Document) -> str:
-    """The value as a message may show it: none of a secret, of the environment, or of a URL's credentials."""
+def _echo(error: ErrorDetails, path: Path, doc: YamlFile) -> str:
+    """The value as a message may show it, without secrets, values from the environment, and credentials of URLs."""
     value = str(error["input"])
     if variable := doc.env.get(path):
         return f"the value of {variable}"
@@ -96,13 +96,13 @@ def _echo(error: ErrorDetails, path: Path, doc: Document) -> str:
         return "what it is"
     if "://" in value:
         return repr(value.partition("://")[0] + "://...")
-    if "@" in value:  # a URL that is written wrong may have credentials, too
+    if "@" in value:  # a malformed URL may have credentials, too
         return "what it is"
     return repr(value if len(value) <= 60 else value[:60] + "...")
 
 
 def _schema(path: Path) -> dict[str, Any]:
-    """The JSON Schema at a path; empty where there is none."""
+    """The JSON Schema at a path; empty if there is none."""
     root = _whole()
     here: dict[str, Any] = root
     for step in path:

@@ -1,6 +1,6 @@
-"""How single values are written in `gateway.yaml`: counts, times, rates, secrets, URLs. Raises ValueError in words.
+"""The notation of single values in `gateway.yaml`: counts, times, rates, secrets, URLs. Invalid values: ValueError.
 
-Every value may come as text, as `load.py` hands it over: the field says what it is, not the look of the value.
+Values come as text from `load.py`: the field determines the type, not the look of the value.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
 _MULTIPLIER = {"": 1, "k": 1_000, "m": 1_000_000}
-_SECONDS = {"ms": 0.001, "s": 1, "sec": 1, "min": 60, "m": 60, "h": 3600, "hour": 3600, "d": 86400, "day": 86400}
+SECONDS = {"ms": 0.001, "s": 1, "sec": 1, "min": 60, "m": 60, "h": 3600, "hour": 3600, "d": 86400, "day": 86400}
 
 
 def _count(value: object) -> object:
@@ -29,16 +29,16 @@ def _count(value: object) -> object:
 def _seconds(value: object) -> object:
     """`24h` -> 86400."""
     if isinstance(value, str) and (match := re.fullmatch(r"(\d+(?:\.\d+)?)([a-z]*)", value.strip().lower())):
-        if match[2] in _SECONDS or not match[2]:
-            return float(match[1]) * _SECONDS.get(match[2], 1)
-        raise ValueError(f"unknown unit of time; use one of {', '.join(_SECONDS)}")
+        if match[2] in SECONDS or not match[2]:
+            return float(match[1]) * SECONDS.get(match[2], 1)
+        raise ValueError(f"unknown unit of time; use one of {', '.join(SECONDS)}")
     if isinstance(value, str):
         raise ValueError("a time is written like 500ms, 30s, 5min, 24h or 7d; a bare number is seconds")
     return value
 
 
 class Rate(BaseModel):
-    """So many units per so many seconds, written `60/min` or `200k/min`."""
+    """A number of units per number of seconds, written `60/min` or `200k/min`."""
 
     model_config = ConfigDict(frozen=True)
     units: int = Field(gt=0)
@@ -48,32 +48,32 @@ class Rate(BaseModel):
 def _rate(value: object) -> object:
     if isinstance(value, str):
         match = re.fullmatch(r"(\d+(?:\.\d+)?[kKmM]?)\s*/\s*(\d*)\s*([a-z]+)", value.strip())
-        if not match or match[3] not in _SECONDS:
+        if not match or match[3] not in SECONDS:
             raise ValueError("a rate is written like 60/min, 200k/min, 5/s or 1000/h")
-        return {"units": _count(match[1]), "seconds": float(match[2] or 1) * _SECONDS[match[3]]}
+        return {"units": _count(match[1]), "seconds": float(match[2] or 1) * SECONDS[match[3]]}
     return value
 
 
 def _secret(value: str) -> str:
-    """Without the line end that mounted files and `$(cat ...)` bring along; it must fit in an HTTP header."""
+    """The secret without the line end that mounted files and `$(cat ...)` add; it must fit in an HTTP header."""
     value = value.strip()
     if any(ord(c) < 32 or ord(c) > 126 for c in value):
-        raise ValueError("holds a character that no HTTP header may carry")
+        raise ValueError("contains a character that is not allowed in an HTTP header")
     return value
 
 
 def _vault_key(value: str) -> str:
     try:
         if value and len(base64.b64decode(value, validate=True)) != 32:
-            raise ValueError("does not hold 32 bytes")
+            raise ValueError("is not 32 bytes long")
     except binascii.Error:
-        raise ValueError("is not base64; make one with: openssl rand -base64 32") from None
+        raise ValueError("is not base64; create a key with: openssl rand -base64 32") from None
     return value
 
 
 def _digest(value: str) -> str:
     if not re.fullmatch(r"[0-9a-fA-F]{64}", value):
-        raise ValueError("is not a SHA-256 in hex (64 digits); make one with: printf %s KEY | sha256sum")
+        raise ValueError("is not a SHA-256 in hex (64 digits); compute it with: printf %s KEY | sha256sum")
     return value.lower()
 
 
@@ -91,7 +91,7 @@ def _per(value: str) -> str:
         return value
     raise ValueError(
         f"a limit is per {', '.join(SCOPES)}, claims.NAME (a claim of the caller's token) or attributes.NAME "
-        "(what the policy says of the call)"
+        "(assigned by the policy)"
     )
 
 
@@ -112,8 +112,8 @@ def _origin(value: str) -> str:
     """`https://app.example.com`, as browsers send it in `Origin` (RFC 6454, section 6.2), or `*`."""
     if value != "*" and not re.fullmatch(r"[a-z][a-z0-9+.-]*://[^\s/?#@*,]+", value.lower()):
         raise ValueError(
-            "an origin is written like https://app.example.com or http://localhost:5173, with no path and no slash at "
-            "its end; * alone stands for all"
+            "an origin is written like https://app.example.com or http://localhost:5173, without a path and without a "
+            "final slash; * alone means all origins"
         )
     return value.lower()
 
@@ -124,7 +124,7 @@ Origin = Annotated[str, AfterValidator(_origin)]
 def _host(value: str) -> str:
     """`example.com`, or `*.example.com` for every host below it; without scheme, port or path."""
     if not re.fullmatch(r"(?:\*\.)?[\w-]+(?:\.[\w-]+)*", value):
-        raise ValueError("a host is written like example.com, or *.example.com for all below it; no https://, no path")
+        raise ValueError("a host is written like example.com, or *.example.com for all below; no https://, no path")
     return value.lower()
 
 

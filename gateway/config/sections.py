@@ -1,4 +1,7 @@
-"""What every section of the configuration is, and those sections that refer to no other: see `config.py`."""
+"""The base class of all sections of the configuration, and the sections that do not refer to others.
+
+`grammar.py` has the other sections, and the file as a whole.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +19,7 @@ Action = Literal["mask", "redact", "hash", "partial", "block", "allow"]
 class Section(BaseModel):
     """A part of the file: immutable, and no unknown keys."""
 
-    # The input may be a secret that landed in the wrong place: no error message repeats it.
+    # The input may be a secret in the wrong place, so no error message repeats the input.
     model_config = ConfigDict(
         defer_build=True,  # a section is compiled as part of the whole file, once
         frozen=True,
@@ -27,16 +30,16 @@ class Section(BaseModel):
     )
 
     def __repr_args__(self) -> Iterator[tuple[str | None, Any]]:
-        """What a repr shows: of a URL no more than its scheme where it may hold credentials."""
+        """The fields for `repr`: of a URL that may hold credentials, only the scheme."""
         for name, value in super().__repr_args__():
-            told = isinstance(value, str) and "://" in value and ("@" in value or "?" in value)
-            yield name, f"{value.partition('://')[0]}://..." if told else value
+            hides = isinstance(value, str) and "://" in value and ("@" in value or "?" in value)
+            yield name, f"{value.partition('://')[0]}://..." if hides else value
 
 
 def hidden(section: type[BaseModel], above: frozenset[type[BaseModel]] = frozenset()) -> Iterator[str]:
-    """The names of the fields, here and in the sections below, whose values nobody may see.
+    """The names of the secret fields (`repr=False`) of a section and of the sections below.
 
-    `above` are the sections around this one: a section may hold another of its own kind.
+    `above` are the sections around this one: a section may contain another of the same class.
     """
     for name, field in section.model_fields.items():
         if not field.repr:
@@ -47,227 +50,227 @@ def hidden(section: type[BaseModel], above: frozenset[type[BaseModel]] = frozens
 
 
 class Loops(Section):
-    """Work that goes round in circles, within one correlation id. None: not looked for."""
+    """Detection of loops within one workflow. None: off."""
 
     prompts: int | None = Field(default=None, ge=1)
-    """How often one agent may send the same prompt (the last user message)."""
+    """Times that one agent may send the same prompt (the last user message)."""
     turns: int | None = Field(default=None, ge=1)
-    """Turns that the model may take without a new tool result while tools are offered."""
+    """Turns of the model without a new tool result while tools are offered."""
     cycles: int | None = Field(default=None, ge=1, le=30)
-    """How often agents may hand over to each other in the same cycle (A -> B -> A is once)."""
+    """Times that agents may hand over to each other in the same cycle (A -> B -> A is one)."""
 
 
 class Idempotency(Section):
     """Answers kept for calls with an `Idempotency-Key`."""
 
     ttl: Seconds = 86400
-    """How long an answer is kept."""
+    """Seconds that an answer is kept."""
     max_answer: Count = 1_048_576
-    """Bytes of an answer that is kept; of a larger one only that it was given."""
+    """Maximum size of a kept answer in bytes; of a larger answer, only its existence is recorded."""
     lease: Seconds = Field(default=30, ge=5)
-    """Seconds after which a key is free again whose gateway died in the middle of the call (shared state)."""
+    """Seconds after which a key is released if its gateway died in the middle of the call (shared state)."""
 
 
 class GitSource(Section):
-    """A git repository that the bundle comes from, by the git command."""
+    """A git repository with the bundle, fetched by the git command."""
 
     url: str = Field(min_length=1, pattern=r"^[^-]", repr=False)
-    """What git fetches from: https://, ssh://, git@host:path or a folder."""
+    """URL of the repository: https://, ssh://, git@host:path, or a directory."""
     ref: str = Field(default="main", pattern=r"^[^-:\s^~?*\[\\]+$")
-    """A branch, a tag, or a whole commit, which then is the only one that counts."""
+    """A branch, a tag, or the full id of a commit, which pins the bundle to that commit."""
     path: str = Field(default="", pattern=r"^[^/-][^:]*$|^$")
-    """The folder in the repository that is the bundle's root."""
+    """Directory in the repository that is the root of the bundle."""
     interval: Seconds = Field(default=30, gt=0)
-    """Seconds between two looks."""
+    """Seconds between two fetches."""
     timeout: Seconds = Field(default=60, gt=0)
-    """Seconds one git command may take."""
+    """Timeout of one git command in seconds."""
     allowed_signers: str = ""
-    """A file of ssh's ALLOWED SIGNERS: only commits count that one of them signed with an ssh key."""
+    """A file in the format of ssh's ALLOWED SIGNERS: accept only commits that one of them signed with an ssh key."""
     keyring: str = ""
-    """Or a GnuPG home directory: only commits count that one of its keys signed."""
+    """A GnuPG home directory: accept only commits that one of its keys signed."""
 
     @property
     def signed(self) -> bool:
-        """Whether only signed commits count."""
+        """Whether commits must be signed."""
         return bool(self.allowed_signers or self.keyring)
 
 
 class BundleKey(Section):
-    """A key that signatures of bundles are verified with."""
+    """A key that verifies the signatures of bundles."""
 
     algorithm: Literal["RS256", "RS384", "RS512", "PS256", "ES256", "ES384", "HS256", "HS512"] = "RS256"
-    """How it signs."""
+    """Signature algorithm."""
     key: str = Field(default="", repr=False)
-    """The public key (PEM), or the shared secret of HS256."""
+    """The public key (PEM), or the shared secret for HS256 and HS512."""
     key_file: str = ""
-    """Or a file that holds it."""
+    """A file with the key, in place of `key`."""
 
     @model_validator(mode="after")
     def _one_key(self) -> BundleKey:
         if bool(self.key) == bool(self.key_file):
-            raise ValueError("give key or key_file, one of them")
+            raise ValueError("write either key or key_file")
         return self
 
 
 class ServerSource(Section):
-    """A server of OPA bundles that the bundle comes from."""
+    """A server of OPA bundles."""
 
     url: HttpUrl
-    """The bundle's own URL, such as https://bundles.example.com/gateway.tar.gz."""
+    """URL of the bundle, such as https://bundles.example.com/gateway.tar.gz."""
     token: Secret = Field(default="", repr=False)
     """Sent as `Authorization: Bearer`."""
     headers: dict[str, Secret] = Field(default_factory=dict, repr=False)
     """Further headers."""
     interval: Seconds = Field(default=30, gt=0)
-    """Seconds between two looks."""
+    """Seconds between two fetches."""
     long_poll: Seconds = 60
-    """Seconds that a server which can may hold a request until there is news; 0: ask again and again."""
+    """Seconds that a server with long polling may hold a request until the bundle changes; 0: no long polling."""
     timeout: Seconds = Field(default=30, gt=0)
-    """Seconds one request may take, beyond what it is held."""
+    """Timeout of one request in seconds, in addition to `long_poll`."""
     keys: dict[str, BundleKey] = Field(default_factory=dict)
-    """Keys by their id. With any, only bundles count that one of them signed."""
+    """Keys by their id. If there are any, accept only bundles that one of them signed."""
     scope: str = ""
-    """The scope that the signature must name."""
+    """Scope that the signature must have."""
 
 
 class Candidate(Section):
-    """A bundle that judges beside the live one, in a process of its own; nothing that it says takes effect."""
+    """A bundle that evaluates the same calls as the live bundle, in a separate process and without effect."""
 
     path: str = ""
-    """The root of the bundle."""
+    """Root directory of the bundle."""
     git: GitSource | None = None
-    """Or a git repository that it comes from."""
+    """A git repository with the bundle."""
     server: ServerSource | None = None
-    """Or a server of OPA bundles."""
+    """A server of OPA bundles, in place of `path`."""
     cache: str = "var/policies"
-    """Where bundles from `git` and `server` are kept."""
+    """Directory where bundles from `git` and `server` are kept."""
     timeout: Seconds = 1
-    """Seconds a decision may take."""
+    """Timeout of a decision in seconds."""
 
     @model_validator(mode="after")
     def _one_source(self) -> Candidate:
         if sum((bool(self.path), self.git is not None, self.server is not None)) != 1:
-            raise ValueError("a candidate comes from one place: give path, git or server")
+            raise ValueError("a candidate has one source: write path, git or server")
         return self
 
 
 class Policy(Section):
-    """The Rego bundle and who evaluates it."""
+    """The Rego bundle and its engine."""
 
     path: str = "policies"
-    """The root of the bundle: a directory with `*.rego`, their tests, and `data.yaml` or `data.json`; for engine: wasm
-    also the archive that `opa build -t wasm` writes."""
+    """Root directory of the bundle: `*.rego`, their tests, and `data.yaml` or `data.json`. For engine: wasm also an
+    archive that `opa build -t wasm` wrote."""
     git: GitSource | None = None
-    """Or a git repository that it comes from, in place of `path`."""
+    """A git repository with the bundle, in place of `path`."""
     server: ServerSource | None = None
-    """Or a server of OPA bundles."""
+    """A server of OPA bundles, in place of `path`."""
     cache: str = "var/policies"
-    """Where bundles from `git` and `server` are kept, for starts without a network."""
+    """Directory where bundles from `git` and `server` are kept, so that the gateway can start without a network."""
     engine: Literal["embedded", "wasm", "opa"] = "embedded"
-    """`embedded` evaluates the sources in-process, `wasm` what OPA compiles them to, `opa` asks an OPA server that
-    serves the same bundle."""
+    """`embedded` evaluates the sources in-process, `wasm` evaluates what OPA compiles from them, `opa` queries an OPA
+    server with the same bundle."""
     url: HttpUrl = "http://127.0.0.1:8181"
-    """The OPA server, for engine: opa."""
+    """URL of the OPA server, for engine: opa."""
     mode: Literal["enforce", "shadow"] = "enforce"
-    """`shadow` records what it would have denied and lets the call go on."""
+    """`shadow` records what would have been denied and lets every call continue."""
     timeout: Seconds = 1
-    """Seconds a decision may take; then the call is denied as `policy_unavailable`."""
+    """Timeout of a decision in seconds; a call without a decision is denied as `policy_unavailable`."""
     strict: bool = False
     """Refuse a bundle with unused imports, arguments or variables, as `opa check --strict` does; for engine:
     embedded."""
     candidate: Candidate | None = None
-    """A bundle that is tried beside this one: where it would decide otherwise is counted and recorded."""
+    """A bundle on trial: calls that it would decide differently are counted and recorded."""
     content: bool = True
-    """Look for instructions and hosts in requests, for `content.injection` and `content.urls` of the input."""
+    """Scan requests for instructions and hosts, for `content.injection` and `content.urls` of the policy input."""
 
     @model_validator(mode="after")
     def _one_source(self) -> Policy:
         if self.git is not None and self.server is not None:
-            raise ValueError("give git or server, not both: a bundle comes from one place")
+            raise ValueError("write git or server, not both: a bundle has one source")
         if self.engine == "opa" and (self.git or self.server):
-            raise ValueError("engine: opa gets its bundle by itself; git and server are for engines in this process")
+            raise ValueError("engine: opa fetches its own bundle; git and server are for engines in this process")
         if self.strict and self.engine != "embedded":
             raise ValueError("strict is for engine: embedded; for other engines run `opa check --strict` on the bundle")
         return self
 
 
 class Ner(Section):
-    """Names, places and organisations in requests, found by processes beside the line."""
+    """Names, places and organisations in requests, found by separate processes."""
 
     model: str = Field(default="", pattern=r"^\w*$")
-    """An installed spaCy package, such as en_core_web_sm; left out: cues and lists of names alone, without a model."""
+    """An installed spaCy package, such as en_core_web_sm; default: cues and lists of names only, without a model."""
     entities: tuple[Named, ...] = Field(default=("PERSON", "LOCATION", "ORGANIZATION", "NRP"), min_length=1)
-    """What is looked for. NRP: nationality, religion, political group."""
+    """Entity types to find. NRP: nationality, religion, political group."""
     workers: int = Field(default=1, ge=1, le=64)
-    """Processes; each holds the model, and reads one text at a time."""
+    """Number of processes. Each loads the model and reads one text at a time."""
     deadline: float = Field(default=2, gt=0)
-    """Seconds that new text of a call may take."""
+    """Seconds for the new text of a call."""
     on_deadline: Literal["block", "allow"] = "block"
-    """What happens to a call whose text could not be read in time, or whose worker died. allow: it goes on with what
-    patterns found."""
+    """What happens to a call whose text could not be read in time, or whose worker died. allow: the call continues with
+    the findings of patterns."""
     score: float = Field(default=0.4, ge=0, le=1)
-    """Findings below this are not acted on. A model's are 0.85."""
+    """Minimum score of a finding. Findings of a model have 0.85."""
 
 
 class PiiMatch(Section):
-    """Which calls a rule is for: shell patterns; a field left out matches all."""
+    """The calls that a rule applies to: shell patterns; a field that is left out matches all."""
 
     agent: str = "*"
     """Pattern of the agent's name."""
     team: str = "*"
     """Pattern of the team's name."""
     role: str = "*"
-    """Pattern that one of the caller's roles must fit."""
+    """Pattern that one of the caller's roles must match."""
     model: str = "*"
-    """Pattern of the model's name, as callers write it or, where a policy routes the call, the policy does."""
+    """Pattern of the model's name, as the caller or, if a policy routes the call, the policy writes it."""
     provider: str = "*"
     """Pattern of the provider's name."""
 
 
 class PiiRule(Section):
-    """What some callers may send, or some providers may see, where that differs."""
+    """Actions for some callers or providers, in place of the general ones."""
 
     match: PiiMatch = PiiMatch()
-    """Which calls it is for."""
+    """The calls that the rule applies to."""
     default: Action | None = None
-    """What to do with types that the rule does not name; left out: what `pii` itself says of them."""
+    """Action for types that the rule does not name; default: the action of `pii` itself."""
     entities: dict[str, Action] = Field(default_factory=dict)
-    """What to do with each entity type."""
+    """Action for each entity type."""
 
 
 class RestoreTools(Section):
-    """The tools whose calls may hold values that were masked: shell patterns of their names."""
+    """The tools whose calls get restored values: shell patterns of their names."""
 
     allow: tuple[str, ...] = ("*",)
     """Tools that get the values."""
     deny: tuple[str, ...] = ()
-    """Tools that get the placeholders, even if `allow` names them."""
+    """Tools that get the placeholders, even if `allow` matches them."""
 
 
 class Pii(Section):
     """Personal data in requests."""
 
     default: Action = "mask"
-    """What to do with what is found. mask: a placeholder, restored in the answer; hash: its type and a digest;
-    partial: its last characters; redact: its type; block: refuse the call; allow: leave it."""
+    """Action for findings. mask: a placeholder, restored in the answer; hash: the type and a digest; partial: the last
+    characters; redact: the type; block: refuse the call; allow: no change."""
     entities: dict[str, Action] = Field(default_factory=dict)
-    """What to do with each entity type, where it differs from the default."""
+    """Action for each entity type, if different from the default."""
     rules: tuple[PiiRule, ...] = ()
-    """What differs by caller, model or provider: the first rule that matches decides. Of a call that may go to several
-    providers, each type gets the strictest action that one of them has."""
+    """Actions by caller, model or provider; the first rule that matches decides. If a call may go to several providers,
+    the strictest of their actions applies for each type."""
     secrets: Literal["mask", "redact", "block", "allow"] = "mask"
-    """What to do with keys, tokens and passwords, whatever the default is; rules and policies may name their types."""
+    """Action for keys, tokens and passwords, independent of the default; rules and policies may name their types."""
     restore: bool = True
-    """Put masked values back into the answer."""
+    """Restore masked values in the answer."""
     restore_tools: RestoreTools = RestoreTools()
-    """The tools into whose arguments they are put back."""
+    """The tools whose arguments get restored values."""
     unscannable: Literal["allow", "block"] = "block"
-    """Images, audio, files, compressed and encrypted data, whose content no scanner here reads."""
+    """Images, audio, files, compressed and encrypted data, whose content cannot be scanned."""
     score: float = Field(default=0.4, ge=0, le=1)
-    """Findings below this are not acted on."""
+    """Minimum score of a finding."""
     scores: dict[str, Annotated[float, Field(ge=0, le=1)]] = Field(default_factory=dict)
-    """What findings of an entity type need instead: with `PHONE: 0.7`, a number needs a country code or a word
-    that names it."""
+    """Minimum score for an entity type: with `PHONE: 0.7`, a number needs a country code or a word such as "phone"
+    beside it."""
     regions: tuple[str, ...] = (
         "US",
         "GB",
@@ -287,20 +290,21 @@ class Pii(Section):
         "PL",
         "JP",
     )
-    """Where phone numbers without a country code may be from (ISO 3166)."""
+    """Countries that phone numbers without a country code may be from (ISO 3166)."""
     countries: tuple[str, ...] | None = None
-    """Whose national ids, tax and licence numbers are looked for (ISO 3166); null: those of every country known."""
+    """Countries whose national ids, tax and licence numbers are found (ISO 3166); null: all supported countries."""
     recognizers: str = ""
-    """A YAML file of recognizers of your own, as Presidio writes them; read again when it changes."""
+    """A YAML file with custom recognizers, in Presidio's format; reloaded when it changes."""
     allow: tuple[str, ...] = ()
-    """Values that are never flagged, whatever their case, nor what is found in them; one between slashes, such as
-    `/EMP-0+/`, is a pattern that the whole value matches."""
+    """Values that are never flagged, regardless of case, nor are findings inside them. An entry between slashes, such
+    as `/EMP-0+/`, is a pattern that must match the whole value."""
     vault_key: VaultKey = Field(default="", repr=False)
-    """32 bytes in base64 that encrypt the vault; embedded state makes its own key file beside the database."""
+    """32 bytes in base64 that encrypt the vault; with SQLite, the default is a key file beside the database, created at
+    the first start."""
     ttl: Seconds | None = None
-    """Has no effect any more: the vault keeps a value as long as the record of its workflow (`quotas.ttl`)."""
+    """Has no effect: the vault keeps a value as long as the record of its workflow (`quotas.ttl`)."""
     ner: Ner | None = None
-    """Names, places and organisations, by processes beside the line; left out: not looked for."""
+    """Names, places and organisations, found by separate processes; off by default."""
 
 
 SqlKind = Literal[
@@ -318,20 +322,22 @@ class Sql(Section):
     """SQL in the arguments of tool calls and in the texts of answers. A list alone is `allow`."""
 
     allow: tuple[SqlKind, ...] = ("select",)
-    """Kinds of statement that may pass. call: procedures, dynamic SQL, functions that reach out of the database; file:
-    what reads or writes files, programs or other databases; fragment: a piece that breaks out of a value."""
+    """Kinds of statement that may pass. call: procedures, dynamic SQL, functions that reach outside the database; file:
+    statements that read or write files, programs or other databases; fragment: text that breaks out of a value."""
     dialect: SqlDialect | None = None
-    """The database's own, as sqlglot calls it; left out: seven common ones are tried, and the worst reading counts."""
+    """Dialect of the database, by its name in sqlglot; default: seven common dialects are tried, and the worst reading
+    counts."""
     deny_tables: tuple[str, ...] = ()
     """Shell patterns of tables that no statement may name: `users`, `hr.*`."""
     deny_columns: tuple[str, ...] = ()
-    """Shell patterns of columns: `ssn` in any table, `users.ssn` in one; `select *` names all of a table."""
+    """Shell patterns of columns: `ssn` in any table, `users.ssn` in one; `select *` names all columns of a table."""
     require_where: bool = True
-    """Refuse an update or delete without a WHERE, or with one that is always true."""
+    """Refuse an update or delete without a WHERE, or with a WHERE that is always true."""
     require_limit: int | None = Field(default=None, ge=1)
-    """The most rows a query may ask for; then each query of a table needs a LIMIT."""
+    """Maximum number of rows; if set, each query of a table needs a LIMIT of at most this number."""
     max_chars: int = Field(default=4096, ge=256, le=16384)
-    """Characters of a statement, which is also how much of a stream is held; a longer one is refused."""
+    """Maximum length of a statement in characters; also how much of a stream is held back. A longer statement is
+    refused."""
 
 
 def _allowed(value: object) -> object:
@@ -339,49 +345,49 @@ def _allowed(value: object) -> object:
 
 
 class Output(Section):
-    """What an answer may carry."""
+    """Checks of answers."""
 
     secrets: Literal["block", "redact", "allow"] = "block"
     """Keys, tokens and passwords in the answer."""
     pii: Literal["block", "redact", "allow"] = "redact"
     """Personal data that the caller did not send."""
     unscannable: Literal["block", "allow"] = "block"
-    """Images, audio and files in the answer, whose content no scanner here reads."""
+    """Images, audio and files in the answer, whose content cannot be scanned."""
     window: int = Field(default=256, ge=64, le=4096)
-    """Characters of a stream held back at most until they are judged."""
+    """Maximum number of characters of a stream that are held back until they are checked."""
     sql: Annotated[Sql | None, BeforeValidator(_allowed, json_schema_input_type=Sql | list[SqlKind] | None)] = None
-    """SQL that an answer may hold: a list of kinds, such as [select], or a section. null: not looked for."""
+    """SQL that an answer may contain: a list of kinds, such as [select], or a section; null: SQL is not checked."""
     tools: Literal["offered", "any"] = "offered"
-    """Tools that the answer may call: those that the request offers, or any. `offered` refuses others as
+    """Tools that the answer may call: those that the request offers, or any. With `offered`, others are refused as
     `tool_not_offered`."""
     exfiltration_urls: Literal["block", "allow"] = "block"
     """Links and images whose URL carries data out."""
     allowed_hosts: tuple[HostPattern, ...] = ()
-    """Hosts that links and images may carry data to: names, or `*.example.com` for all below one."""
+    """Hosts that links and images may carry data to: names, or `*.example.com` for all hosts below."""
     invisible: Literal["remove", "block", "allow"] = "remove"
-    """Characters that nobody sees, or that change the order of others, where no script needs them."""
+    """Invisible characters and characters that change the order of others, where no script needs them."""
     explain: bool = False
-    """Answer in words where an answer is blocked, for clients that show neither errors nor `refusal`."""
+    """Put the reason for a blocked answer into its text, for clients that show neither errors nor `refusal`."""
 
 
 class Upload(Section):
-    """Where decisions are sent, in OPA's decision-log format: a JSON array, gzipped, by POST."""
+    """A collector of decisions, in OPA's decision-log format: a JSON array, gzipped, by POST."""
 
     url: HttpUrl
-    """Such as https://logs.example.com/logs, which is what OPA's decision-log API is called."""
+    """URL of the collector, such as https://logs.example.com/logs (`/logs` is the path of OPA's decision-log API)."""
     token: Secret = Field(default="", repr=False)
     """Sent as `Authorization: Bearer`."""
     headers: dict[str, Secret] = Field(default_factory=dict, repr=False)
     """Further headers."""
     batch: Count = Field(default=500, ge=1, le=10_000)
-    """Decisions in one request at most."""
+    """Maximum number of decisions in one request."""
     interval: Seconds = Field(default=5, gt=0)
-    """Seconds between two requests when there is less than a batch to send."""
+    """Seconds between two requests if there is less than a full batch."""
     timeout: Seconds = Field(default=30, gt=0)
-    """Seconds one request may take."""
+    """Timeout of one request in seconds."""
 
 
-# Claims of OpenID Connect Core 5.1 that are about a person; `sub` is who calls.
+# Claims of OpenID Connect Core 5.1 about a person. `sub` is not among them: it identifies the caller.
 _ABOUT_PEOPLE = (
     "name given_name family_name middle_name nickname preferred_username profile picture website email gender "
     "birthdate zoneinfo locale phone_number address"
@@ -390,15 +396,15 @@ Pointer = Annotated[str, Field(pattern=r"^/input(/([^~/]|~[01])+)+$")]
 
 
 class Audit(Section):
-    """Where decisions are kept, how long, and where they are sent."""
+    """The decision log: where and how long decisions are kept, and where they are sent."""
 
     path: str = ""
-    """An SQLite file; the state database itself when state is sqlite and this is empty, else var/audit.db."""
+    """An SQLite file; default: the state database if that is SQLite, else var/audit.db."""
     retain: Seconds = 30 * 86400
-    """How long decisions are kept."""
+    """Seconds that decisions are kept."""
     max_records: int | None = Field(default=None, ge=1)
-    """How many decisions are kept at most; the oldest go first. None: as many as come within `retain`."""
+    """Maximum number of decisions; the oldest are deleted first. None: no maximum within `retain`."""
     erase: tuple[Pointer, ...] = tuple(f"/input/subject/claims/{name}" for name in _ABOUT_PEOPLE.split())
-    """JSON pointers of what is not kept of a policy's input; by default the claims that are about a person."""
+    """JSON pointers to the parts of a policy's input that are not kept; default: the claims about a person."""
     upload: Upload | None = None
-    """Where decisions are sent besides; what was not sent yet is kept, however old."""
+    """A collector that decisions are also sent to; decisions that were not sent yet are kept regardless of age."""

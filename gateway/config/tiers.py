@@ -1,7 +1,7 @@
-"""Service tiers: what a call may be served in, and what its tokens cost there.
+"""Service tiers: the tiers in which a call may be served, and their prices.
 
-Config key: `models.*.price.tiers`. Refuses with invalid_request a tier that costs more than what could be reserved. The
-tier that the answer names decides the charge; a call reserves at the dearest of those that it may be served in.
+Config key: `models.*.price.tiers`. A tier that may cost more than could be reserved is refused (`invalid_request`). The
+tier in the answer determines the charge; a call reserves at the most expensive tier in which it may be served.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ if TYPE_CHECKING:
     from gateway.config.grammar import Model, Price
 
 PLAIN_TIERS: Final = frozenset({"", "auto", "default", "standard", "standard_only"})
-"""Names that stand for no tier with a price of its own."""
-_CHEAPER: Final = frozenset({"flex", "batch"})  # at the price itself, where they have none of their own
+"""Names of the standard tier, which has the model's own price."""
+_CHEAPER: Final = frozenset({"flex", "batch"})  # charged at the standard price if they have no price of their own
 _ANY: Final = frozenset({"", "auto"})  # the provider chooses
 
 
 def possible(price: Price, asked: str) -> Iterable[Price]:
-    """Prices at which a call may be charged that asks for a tier ("" for none): a provider may serve it in another."""
+    """Prices that may apply to a call that asks for a tier ("" for none): a provider may serve another tier."""
     yield price
     if price.tiers:
         if asked in _ANY:
@@ -31,7 +31,7 @@ def possible(price: Price, asked: str) -> Iterable[Price]:
 
 
 def charged(price: Price, asked: str, served: str) -> Iterable[Price]:
-    """Prices of which the dearest is charged. Where the answer does not say (`served` is ""), all that it may be."""
+    """Prices of which the highest is charged. If the answer names no tier (`served` is ""), all that may apply."""
     if not price.tiers or served in PLAIN_TIERS - {""}:
         return (price,)
     if served:
@@ -40,13 +40,13 @@ def charged(price: Price, asked: str, served: str) -> Iterable[Price]:
 
 
 def check(model: Model, asked: str) -> None:
-    """Raise Refusal for a tier whose price is not known at each target of a model."""
+    """Raise Refusal(invalid_request) for a tier without a known price at each target of the model."""
     if asked in PLAIN_TIERS or asked in _CHEAPER or all(asked in price.tiers for price in model.prices.values()):
         return
     priced = sorted({name for price in model.prices.values() for name in price.tiers} | {"auto", "default", "flex"})
     raise Refusal(
         "invalid_request",
-        f"`service_tier` must be one of {', '.join(priced)} for this model: others may cost more than this gateway "
-        "could reserve. The operator can give them a price (models.*.price.tiers).",
+        f"`service_tier` must be one of {', '.join(priced)} for this model: other tiers may cost more than the gateway "
+        "can reserve. The operator can configure their prices (models.*.price.tiers).",
         param="service_tier",
     )

@@ -1,10 +1,10 @@
-"""Reads the text of a YAML file: data, the line of every key, and the environment put into its scalars.
+"""Reads the text of a YAML file: data, the line of every key, and variables of the environment in scalars.
 
-Scalars stay text (only a bare `null` or `~` is None): the grammar says what a value is, so that `NO` is a country,
-`off` a word and a key made of digits a key. A key with nothing behind it counts as left out.
+Scalars stay text (only a bare `null` or `~` is None): the grammar determines the type of a value, so that `NO` is a
+country, `off` a word and a key made of digits a key. A key without a value counts as left out.
 
 `${NAME}` and `${NAME:-default}` are replaced in scalars after parsing, so a value can never add YAML; `$$` is a
-dollar sign. Nothing here repeats a value of the environment. Mistakes are collected, not raised: see `Document`.
+dollar sign. No message repeats a value of the environment. Mistakes are collected, not raised: see `YamlFile`.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _LEFT_OUT = object()
 
 
 class Problem(NamedTuple):
-    """A mistake: the line it stands in (0: the file as a whole), the key, and words for the operator."""
+    """A mistake: its line (0: the file as a whole), the key, and a message for the operator."""
 
     line: int
     path: Path
@@ -37,8 +37,8 @@ class Problem(NamedTuple):
 
 
 @dataclass(slots=True)
-class Document:
-    """What a file says. `lines` are 1-based; `env` names the variables that a value came from."""
+class YamlFile:
+    """The content of a file. `lines` are 1-based; `env` has the variable that a value came from."""
 
     data: Any = None
     lines: dict[Path, int] = field(default_factory=dict)
@@ -46,18 +46,18 @@ class Document:
     problems: list[Problem] = field(default_factory=list)
 
     def line(self, path: Path) -> int:
-        """The line of a key, or of the nearest one above it that the file holds."""
+        """The line of a key, or of the nearest enclosing key in the file; 0 if there is none."""
         return next((self.lines[path[:n]] for n in range(len(path), 0, -1) if path[:n] in self.lines), 0)
 
 
 def spell(path: Path) -> str:
-    """A path as people write it: `models.gpt-4o.targets[0]`."""
+    """A path in the usual notation: `models.gpt-4o.targets[0]`."""
     return "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in path).lstrip(".")
 
 
-def read(text: str, env: Mapping[str, str]) -> Document:
-    """Parse `text`, which must hold one mapping. A file that is no YAML has one problem and no data."""
-    document = Document()
+def read(text: str, env: Mapping[str, str]) -> YamlFile:
+    """Parse `text`, which must contain one mapping. A file that is not valid YAML has one problem and no data."""
+    file = YamlFile()
     references: list[str] = []
 
     def mark(match: re.Match[str]) -> str:
@@ -65,45 +65,45 @@ def read(text: str, env: Mapping[str, str]) -> Document:
         return f"\ue000{len(references) - 1}\ue001"
 
     try:
-        # A brace means a mapping inside {...}: the references become plain characters before YAML sees them.
+        # A brace would start a mapping: references become plain characters (private use) before YAML sees them.
         node = yaml.compose(_REFERENCE.sub(mark, text), Loader=yaml.SafeLoader)
         if isinstance(node, yaml.MappingNode):
-            document.data = _Builder(document, references, env).mapping(node, (), ())
+            file.data = _Builder(file, references, env).mapping(node, (), ())
         else:
             words = "is empty" if node is None else "must be a mapping of keys to values"
-            document.problems.append(Problem(0, (), f"the file {words}"))
+            file.problems.append(Problem(0, (), f"the file {words}"))
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else 0
-        document.problems.append(Problem(line, (), f"not valid YAML: {_discreet(error)}"))
+        file.problems.append(Problem(line, (), f"not valid YAML: {_discreet(error)}"))
     except yaml.reader.ReaderError as error:
         line = text.count("\n", 0, error.position) + 1
-        document.problems.append(Problem(line, (), "not valid YAML: a control character"))
+        file.problems.append(Problem(line, (), "not valid YAML: a control character"))
     except RecursionError:
-        document.problems.append(Problem(0, (), "not valid YAML: nested too deeply"))
-    return document
+        file.problems.append(Problem(0, (), "not valid YAML: nested too deeply"))
+    return file
 
 
 def _discreet(error: yaml.MarkedYAMLError) -> str:
-    # An alias or a tag that the parser quotes may be a piece of a secret; single characters and its own words are not.
+    # An alias or a tag in the parser's message may be part of a secret; single characters are not.
     problem = re.sub(r"'[\w!-]{2,}'", "'...'", error.problem or "cannot be read")
     return re.sub("[\ue000-\uf8ff]", "$", problem)
 
 
 @dataclass(slots=True)
 class _Builder:
-    """Turns nodes into data, noting lines, variables and problems on the way. `above` are the nodes it stands in."""
+    """Turns nodes into data, and records lines, variables and problems. `above` are the enclosing nodes."""
 
-    document: Document
+    file: YamlFile
     references: list[str]
     environment: Mapping[str, str]
-    given: bool = False  # the scalar at hand holds a value of the environment: it is text, whatever it looks like
+    given: bool = False  # the current scalar contains a value of the environment: it is text, whatever it looks like
 
     def value(self, node: yaml.Node, path: Path, above: tuple[yaml.Node, ...]) -> Any:
-        self.document.lines.setdefault(path, node.start_mark.line + 1)
+        self.file.lines.setdefault(path, node.start_mark.line + 1)
         if node in above:
             return self.problem(node, path, "refers to itself")
         if node.tag not in _PLAIN_TAGS:
-            return self.problem(node, path, "carries a tag (!...); tags are not supported")
+            return self.problem(node, path, "has a tag (!...); tags are not supported")
         if isinstance(node, yaml.MappingNode):
             return self.mapping(node, path, above)
         if isinstance(node, yaml.SequenceNode):
@@ -126,13 +126,13 @@ class _Builder:
                         merged = self.mapping(source, path, (*above, node)) | merged
                 continue
             if not isinstance(key_node, yaml.ScalarNode):
-                self.problem(key_node, path, "has a key that is not a word")
+                self.problem(key_node, path, "has a key that is not a scalar")
                 continue
             key = self.substitute(key_node, path)
             if key in first:
-                self.problem(key_node, (*path, key), f"is given twice; the first is on line {first[key]}")
+                self.problem(key_node, (*path, key), f"is defined twice; the first definition is on line {first[key]}")
                 continue
-            first[key] = self.document.lines[(*path, key)] = line
+            first[key] = self.file.lines[(*path, key)] = line
             value = self.value(value_node, (*path, key), (*above, node))
             if value is not _LEFT_OUT:
                 own[key] = value
@@ -167,10 +167,10 @@ class _Builder:
             return reference[1:]
         match = _NAME.fullmatch(reference)
         if match is None:
-            self.problem(node, path, "holds a ${...} that is not written ${NAME} or ${NAME:-default}")
+            self.problem(node, path, "contains a ${...} that is not of the form ${NAME} or ${NAME:-default}")
             return ""
         name, default = match.groups()
-        self.document.env[path] = f"${{{name}}}"
+        self.file.env[path] = f"${{{name}}}"
         if value := self.environment.get(name, ""):
             self.given = True
             return value
@@ -180,4 +180,4 @@ class _Builder:
         return default or ""
 
     def problem(self, node: yaml.Node, path: Path, text: str) -> None:
-        self.document.problems.append(Problem(node.start_mark.line + 1, path, text))
+        self.file.problems.append(Problem(node.start_mark.line + 1, path, text))

@@ -1,1 +1,1 @@
-"""What operators see and change."""
+"""The control plane: admin API, health, and what operators show and change."""

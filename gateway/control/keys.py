@@ -1,7 +1,7 @@
-"""Gateway keys as an operator makes, shows and ends them, the same by command line and by admin API.
+"""Creating, showing and ending gateway keys, for the command line and the admin API.
 
-A key is shown once, when it is made; the store keeps its SHA-256. Error code: `invalid_request` (404 for a key that is
-not there or has ended).
+A key is shown once, when it is created; the store keeps its SHA-256. Error code: `invalid_request` (404 for a key that
+does not exist or has ended).
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ import hashlib
 import secrets
 import time
 from dataclasses import replace
-from datetime import UTC, datetime
 from typing import Annotated
 
 from pydantic import Field
@@ -18,17 +17,17 @@ from pydantic import Field
 from gateway.call import Json
 from gateway.config.scalars import Seconds
 from gateway.config.sections import Section
-from gateway.control.workflows import Team
+from gateway.control.workflows import Team, iso
 from gateway.errors import Refusal
 from gateway.identity.keyfiles import new_key
 from gateway.stores import Key, Store
 
-GRACE = 24 * 3600.0  # seconds that a key goes on after its successor was made
+GRACE = 24 * 3600.0  # seconds that a key stays valid after its rotation
 Lifetime = Annotated[Seconds, Field(gt=0, le=100 * 365 * 86400)]
 
 
 class Wanted(Section):
-    """A key to be made. `expires` is its lifetime; None: the key does not expire."""
+    """A key to be created. `expires` is its lifetime; None: the key does not expire."""
 
     agent: Team
     team: Team
@@ -40,20 +39,20 @@ class Rotation(Section):
     """A key to be replaced by a new one of the same agent, team and roles."""
 
     grace: Annotated[Seconds, Field(ge=0, le=365 * 86400)] = GRACE
-    """How long the old key goes on."""
+    """Seconds that the old key stays valid."""
     expires: Lifetime | None = None
-    """Lifetime of the new key; None: as long as the old one had."""
+    """Lifetime of the new key; None: that of the old key."""
 
 
 async def make(store: Store, wanted: Wanted) -> tuple[Key, str]:
-    """A new key, and its text, which nothing can show again."""
+    """A new key and its text, which is not stored."""
     now = time.time()
     expires = None if wanted.expires is None else now + wanted.expires
     return await _add(store, Key("", "", wanted.agent, wanted.team, wanted.roles, now, expires=expires))
 
 
 async def rotate(store: Store, id: str, wanted: Rotation) -> tuple[Key, str, Key]:
-    """The successor of a key, its text, and the old key with its end: after the grace period. Raises Refusal (404)."""
+    """The successor of a key, its text, and the old key with its end after the grace period. Raises Refusal (404)."""
     old, now = await find(store, id), time.time()
     lifetime = wanted.expires
     if lifetime is None and old.expires is not None:
@@ -69,13 +68,13 @@ async def rotate(store: Store, id: str, wanted: Rotation) -> tuple[Key, str, Key
 
 
 async def revoke(store: Store, id: str) -> None:
-    """End a key at once. Raises Refusal (404)."""
+    """Revoke a key with immediate effect. Raises Refusal (404)."""
     if not await store.revoke_key(id):
         raise _unknown(id)
 
 
 async def find(store: Store, id: str) -> Key:
-    """A key that was not revoked. Raises Refusal (404)."""
+    """The key with this id, if it was not revoked. Raises Refusal (404)."""
     for key in await store.keys():
         if key.id == id and key.revoked is None:
             return key
@@ -83,19 +82,19 @@ async def find(store: Store, id: str) -> Key:
 
 
 def state(key: Key, now: float) -> str:
-    """`valid`, `expired` or `revoked`."""
+    """The state of a key: `valid`, `expired` or `revoked`. `now` is in Unix seconds."""
     if key.revoked is not None:
         return "revoked"
     return "expired" if key.expires is not None and key.expires <= now else "valid"
 
 
 def rotated(key: Key, old: Key) -> Json:
-    """What may be shown of a key that replaces another: the key, and when the old key ends."""
-    return {**shown(key), "replaces": {"id": old.id, "expires": _spelt(old.expires)}}
+    """A key that replaces another, for display: the key, and the end of the old key."""
+    return {**shown(key), "replaces": {"id": old.id, "expires": _iso(old.expires)}}
 
 
 def shown(key: Key) -> Json:
-    """What may be shown of a key: enough of the hash to recognise the key, not enough to be of use."""
+    """A key for display, with enough of its hash to recognise the key and too little to use it."""
     return {
         "id": key.id,
         "agent": key.agent,
@@ -103,10 +102,10 @@ def shown(key: Key) -> Json:
         "roles": list(key.roles),
         "sha256": key.sha256[:8],
         "state": state(key, time.time()),
-        "created": _spelt(key.created),
-        "expires": _spelt(key.expires),
-        "last_used": _spelt(key.used),
-        "revoked": _spelt(key.revoked),
+        "created": _iso(key.created),
+        "expires": _iso(key.expires),
+        "last_used": _iso(key.used),
+        "revoked": _iso(key.revoked),
     }
 
 
@@ -123,5 +122,5 @@ def _unknown(id: str) -> Refusal:
     return Refusal("invalid_request", words, param="id", status=404)
 
 
-def _spelt(seconds: float | None) -> str | None:
-    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds") if seconds else None
+def _iso(seconds: float | None) -> str | None:
+    return iso(seconds) if seconds else None

@@ -1,1 +1,1 @@
-"""Stage 1: who calls."""
+"""Stage 1: identifies the caller."""

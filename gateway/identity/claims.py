@@ -7,7 +7,7 @@ from typing import Any
 
 
 def claim(claims: Mapping[str, Any], name: str) -> Any:
-    """A claim by its name, or by a path of names: `realm_access.roles`."""
+    """The value of a claim, by its name or by a dotted path (`realm_access.roles`); None if there is none."""
     if name in claims:
         return claims[name]
     value: Any = claims

@@ -1,8 +1,8 @@
-"""Decides who calls: a gateway key or a JWT becomes a `Subject` (agent, team, roles).
+"""Identifies the caller: a gateway key or a JWT becomes a `Subject` (agent, team, roles).
 
 Config keys: `agents`, `jwt`, and the keys of the state store (`meshgate keys add`). The credential is in
-`Authorization: Bearer` or in `x-api-key`. Error code: `unauthenticated`. Fails closed: whoever is not known is
-refused, and so is every token whose issuer's keys cannot be had. No credential is logged, kept or repeated.
+`Authorization: Bearer`, `x-api-key` or `api-key`. Error code: `unauthenticated`. Fails closed: an unknown key is
+refused, and so is a token if the issuer's keys are not available. No credential is logged, stored or repeated.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from gateway.identity.keyfiles import read_key_file
 
 
 class KeyRecord(Protocol):
-    """What is needed of a `stores.Key`."""
+    """The fields of `stores.Key` that are used here."""
 
     @property
     def id(self) -> str: ...
@@ -44,7 +44,7 @@ class KeyRecord(Protocol):
 
 
 class _Known(NamedTuple):
-    """A credential that is good now. `id` is empty for keys of the configuration, whose use nobody notes."""
+    """A valid credential. `id` is empty for keys of the configuration, whose use is not recorded."""
 
     digest: bytes
     subject: Subject
@@ -53,9 +53,9 @@ class _Known(NamedTuple):
 
 
 class Identity:
-    """All credentials that are good now. Reads (and, where missing, makes) key files; does no network until asked.
+    """All valid credentials. Reads key files, and creates missing ones; no network access before the first token.
 
-    `previous` is the one before a reload: the issuer's keys need not be fetched again.
+    `previous`: the instance before a reload, whose issuer keys are reused.
     """
 
     def __init__(
@@ -73,14 +73,14 @@ class Identity:
             if (digest := _digest_of(agent))
         }
         self.used: dict[str, float] = previous.used if previous else {}
-        """Keys of the store that were used since whoever notes it looked last: id -> Unix seconds."""
+        """Last use of the store's keys since the last write: id -> Unix seconds."""
         self._jwt = Verifier(jwt, client) if jwt else None
         if self._jwt and previous and previous._jwt:
             self._jwt.inherit(previous._jwt)
         self.update_keys(keys)
 
     def update_keys(self, records: Iterable[KeyRecord]) -> None:
-        """Take over the keys of the store, all at once. A revoked key is refused from the next call on."""
+        """Replace the keys of the store. A revoked key is refused from the next call on."""
         table = dict(self._configured)
         for record in records:
             digest = bytes.fromhex(record.sha256)
@@ -94,8 +94,8 @@ class Identity:
     def lookup(self, token: bytes) -> Subject | None:
         """The subject of a gateway key, or of a JWT that was verified before and has not expired; no I/O."""
         digest = hashlib.sha256(token).digest()
-        # A dict compares byte by byte and so takes longer for a longer common prefix; but of the digest, not of the
-        # key, and nobody can choose a key by its digest's prefix. The comparison that decides is in constant time.
+        # A dict lookup takes longer for a longer common prefix, but of the digest, and nobody can choose a key by the
+        # prefix of its digest. The comparison that decides takes constant time.
         known = self._table.get(digest)
         if known is not None and hmac.compare_digest(known.digest, digest):
             if known.id:
@@ -111,7 +111,7 @@ class Identity:
         return digest in self._table
 
     async def identify(self, headers: Headers) -> Subject:
-        """Who sent these headers (lower-case names). Raises `Refusal` `unauthenticated`."""
+        """The subject of a call, by its headers (lower-case names). Raises Refusal(unauthenticated)."""
         token = credential(headers)
         subject = self.lookup(token)
         if subject is not None:
@@ -127,12 +127,12 @@ class Identity:
             )
         raise Refusal(
             "unauthenticated",
-            "This key is not known here, or it was revoked. Use the key that the operator of the gateway gave you; "
-            "`meshgate keys add` makes one.",
+            "This key is unknown or was revoked. Use the key that the operator of the gateway gave you; "
+            "`meshgate keys add` creates a key.",
         )
 
     async def aclose(self) -> None:
-        """Let go of connections."""
+        """Close connections to the issuer."""
         if self._jwt is not None:
             await self._jwt.aclose()
 
@@ -145,7 +145,7 @@ def credential(headers: Headers) -> bytes:
             scheme, _, token = value.strip().partition(b" ")
             token = token.strip()
             if scheme.lower() != b"bearer" and value.strip():
-                raise Refusal("unauthenticated", "The Authorization header must read `Bearer <key>`.")
+                raise Refusal("unauthenticated", "The Authorization header must be `Bearer <key>`.")
         elif name == b"x-api-key" or name == b"api-key":
             token = value.strip()
         else:
@@ -155,10 +155,10 @@ def credential(headers: Headers) -> bytes:
         elif token and not hmac.compare_digest(found, token):
             raise Refusal(
                 "unauthenticated",
-                "The call carries two different keys in Authorization and x-api-key: send one of them.",
+                "The call has two different keys in Authorization and x-api-key: send one key.",
             )
     if not found:
-        raise Refusal("unauthenticated", "The call carries no key: send `Authorization: Bearer <key>` or `x-api-key`.")
+        raise Refusal("unauthenticated", "The call has no key: send `Authorization: Bearer <key>` or `x-api-key`.")
     return found
 
 

@@ -1,8 +1,8 @@
 """Verifies a JWT (RFC 7519, RFC 8725) against the issuer's published keys (JWKS, RFC 7517): claims -> `Subject`.
 
-Config key: `jwt`. Error code: `unauthenticated`. Fails closed. The issuer is asked at the first token, again when
-the keys are older than `jwt.refresh`, and when a token names a key that is not known, at most once in ten seconds;
-while it does not answer, the keys fetched before stay good. A verified token is remembered by its digest.
+Config key: `jwt`. Error code: `unauthenticated`. Fails closed. Keys are fetched at the first token, again when they
+are older than `jwt.refresh`, and when a token names an unknown key, at most once in ten seconds. If the issuer does not
+answer, the last fetched keys stay valid. Verified tokens are cached by their digest.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ from gateway.identity.claims import claim
 
 _log = logging.getLogger("meshgate.identity")
 
-_RETRY = 10.0  # seconds between two fetches that tokens cause: unknown key ids are free for an attacker to invent
+_RETRY = 10.0  # minimum seconds between two fetches: an attacker can invent unknown key ids
 _TIMEOUT = 5.0
 _REMEMBERED = 4096
 _LONGEST_NAME = 256
-# The key type that each signature needs (RFC 7518, section 3.1; RFC 8037): a key is used for nothing else.
+# The type of key for each algorithm (RFC 7518, section 3.1; RFC 8037): a key is used for no other algorithm.
 _KEY_TYPES: Mapping[str, tuple[str, str | None]] = {
     "RS256": ("RSA", None),
     "RS384": ("RSA", None),
@@ -52,7 +52,7 @@ Keys = dict[tuple[str | None, str], pyjwt.PyJWK]  # (key id, algorithm) -> key
 
 
 class Verifier:
-    """The tokens of one issuer. `clock` is monotonic seconds, for the age of the keys only."""
+    """Verifies the tokens of one issuer. `clock`: monotonic seconds, for the age of the keys only."""
 
     def __init__(
         self, config: Jwt, client: httpx.AsyncClient | None = None, clock: Callable[[], float] = time.monotonic
@@ -68,13 +68,13 @@ class Verifier:
         self._subjects: dict[bytes, tuple[Subject, float]] = {}
 
     def inherit(self, previous: Verifier) -> None:
-        """Take over the keys fetched before a reload, so that an issuer that is down now does not end them."""
+        """Reuse the keys fetched before a reload, so that a reload does not depend on the issuer."""
         mine, theirs = self._config, previous._config
         if (mine.jwks_url, mine.algorithms) == (theirs.jwks_url, theirs.algorithms):
             self._keys, self._fetched = previous._keys, previous._fetched
 
     def cached(self, digest: bytes) -> Subject | None:
-        """The subject of a token verified before, by SHA-256; None once it expired, or when keys must be renewed."""
+        """The subject of a verified token, by its SHA-256; None if it has expired, or if the keys are outdated."""
         known = self._subjects.get(digest)
         if known is None:
             return None
@@ -86,7 +86,7 @@ class Verifier:
         return known[0]
 
     async def verify(self, token: bytes) -> Subject:
-        """The subject of a token. Raises `Refusal` `unauthenticated`, which says what is wrong but not with what."""
+        """The subject of a token. Raises Refusal(unauthenticated) with the reason, but without values of the token."""
         try:
             header = pyjwt.get_unverified_header(token)
         except (pyjwt.PyJWTError, ValueError, RecursionError):
@@ -99,18 +99,18 @@ class Verifier:
         subject = self._subject(claims)
         try:  # a policy gets the claims as JSON
             orjson.dumps(claims)
-        except TypeError:  # too deep, or an integer of more than 64 bits
-            raise _refuse("a claim holds a number or a nesting that is too large") from None
+        except TypeError:  # nested too deeply, or an integer of more than 64 bits
+            raise _refuse("a claim has a number that is too large or is nested too deeply") from None
         self._remember(hashlib.sha256(token).digest(), subject, int(claims["exp"]) + self._config.leeway)
         return subject
 
     async def settled(self) -> None:
-        """Return when no fetch is under way."""
+        """Return when no fetch is in progress."""
         if self._fetch is not None:
             await asyncio.wait([self._fetch])
 
     async def aclose(self) -> None:
-        """Stop fetching and close the client, if it is its own."""
+        """Stop fetching, and close the client unless it was passed in."""
         if self._fetch is not None:
             self._fetch.cancel()
             await asyncio.gather(self._fetch, return_exceptions=True)
@@ -121,15 +121,15 @@ class Verifier:
         key = self._find(kid, algorithm)
         if key is None:
             if task := self._refetch():
-                await asyncio.wait([task])  # shared by all who wait: neither side's end is the other's
+                await asyncio.wait([task])  # shared by all waiting calls: cancelling one does not cancel the fetch
             key = self._find(kid, algorithm)
         elif self._clock() - self._fetched > self._config.refresh:
-            self._refetch()  # nobody waits: the old key is good until the issuer says otherwise
+            self._refetch()  # in the background: the old key stays valid until the issuer withdraws it
         if key is None and not self._keys:
             raise Refusal(
                 "unauthenticated",
                 "No token can be verified now, because the issuer's keys could not be fetched. Try again shortly; "
-                "the operator finds the cause in the gateway's log.",
+                "the gateway's log has the cause.",
                 retry_after=_RETRY,
             )
         if key is None:
@@ -140,10 +140,10 @@ class Verifier:
         if kid is not None:
             return self._keys.get((kid, algorithm))
         fitting = [key for (_, known), key in self._keys.items() if known == algorithm]
-        return fitting[0] if len(fitting) == 1 else None  # without a key id there must be no choice
+        return fitting[0] if len(fitting) == 1 else None  # without a key id, the key must be unambiguous
 
     def _refetch(self) -> asyncio.Task[None] | None:
-        """The fetch under way, or a new one; None if the last was too short a while ago."""
+        """The fetch in progress, or a new one; None if the last fetch was less than `_RETRY` seconds ago."""
         if self._fetch is not None and not self._fetch.done():
             return self._fetch
         if self._clock() - self._asked < _RETRY:
@@ -159,9 +159,9 @@ class Verifier:
             response = await self._client.get(self._config.jwks_url, timeout=_TIMEOUT)
             response.raise_for_status()
             keys = self._parse(response.json())
-        except Exception as error:  # whatever the issuer does, callers with known keys are served on
-            # The class only: the words of an HTTP error may quote the URL with its credentials.
-            _log.warning("jwt: keys not fetched, those from before stay in use: %s", type(error).__name__)
+        except Exception as error:  # on any fault of the issuer, tokens with known keys are still accepted
+            # Only the class: the message of an HTTP error may contain the URL with its credentials.
+            _log.warning("jwt: keys could not be fetched, the last fetched keys stay in use: %s", type(error).__name__)
             return
         self._fetched = self._clock()
         self._keys = keys
@@ -178,9 +178,9 @@ class Verifier:
                     try:
                         keys[entry.get("kid"), algorithm] = pyjwt.PyJWK(entry, algorithm)
                     except pyjwt.PyJWTError:
-                        continue  # one key that cannot be used does not spoil the others
+                        continue  # skip a key that cannot be used
         if not keys:
-            raise ValueError("no key of the set fits jwt.algorithms")
+            raise ValueError("no key of the set matches jwt.algorithms")
         return keys
 
     def _claims(self, token: bytes, key: pyjwt.PyJWK) -> dict[str, Any]:
@@ -222,7 +222,7 @@ class Verifier:
 
 
 def _fits(entry: object, algorithm: str) -> bool:
-    """Whether a JWK may verify this algorithm: type, curve, and what it says of its own use."""
+    """Whether a JWK may verify this algorithm: by its type, curve, `use` and `alg`."""
     if not isinstance(entry, dict) or entry.get("use", "sig") != "sig" or entry.get("alg", algorithm) != algorithm:
         return False
     kind, curve = _KEY_TYPES[algorithm]

@@ -1,4 +1,4 @@
-"""Makes gateway keys, and reads files that hold one (mounted secrets). Quick to import."""
+"""Creates gateway keys, and reads files with a key (mounted secrets). Fast to import."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _BASE62 = string.digits + string.ascii_uppercase + string.ascii_lowercase
 
 
 def new_key() -> str:
-    """A fresh gateway key: `mg-` and 32 random bytes in base 62."""
+    """A new gateway key: `mg-` and 32 random bytes in base 62."""
     number = int.from_bytes(secrets.token_bytes(32), "big")
     digits = []
     for _ in range(43):
@@ -24,16 +24,16 @@ def new_key() -> str:
 
 
 def read_key_file(path: Path) -> str:
-    """The key in a file; a fresh one is written, readable by its owner only, when there is none."""
+    """The key in a file; a missing file is created with a new key, readable by its owner only. Raises ConfigError."""
     try:
         if not path.exists():
             _write_new(path, new_key())
         key = path.read_text(encoding="utf-8").strip()
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "not text"
-        raise ConfigError(f"key_file {path}: cannot be read or made: {reason}") from None
+        raise ConfigError(f"key_file {path}: cannot be read or created: {reason}") from None
     if not key or any(character.isspace() for character in key):
-        raise ConfigError(f"key_file {path}: must hold one key and nothing else; remove it to get a fresh one")
+        raise ConfigError(f"key_file {path}: must contain one key and nothing else; remove the file for a new key")
     return key
 
 
@@ -45,7 +45,7 @@ def _write_new(path: Path, key: str) -> None:
             file.write(key + "\n")
             file.flush()
             os.fsync(file.fileno())
-        # A link, not a rename: of two processes that start together, the first one's key stays.
+        # A link, not a rename: if two processes start together, the key of the first stays.
         os.link(temporary, path)
     except FileExistsError:
         return

@@ -1,1 +1,1 @@
-"""Scope and body become a `Call`, and the answer finds its way out."""
+"""Turns scope and body into a `Call`, and sends the answer."""

@@ -1,16 +1,17 @@
-"""`Idempotency-Key`: a call that is sent again gets the answer of the first one, and nothing is charged or sent twice.
+"""`Idempotency-Key`: a repeated call gets the answer of the first call, without a second charge or upstream call.
 
-Config key: `idempotency`. After draft-ietf-httpapi-idempotency-key-header: the same key with another body is refused
-with 422, with 409 while the first call is still running, and a key that is none with 400 (all `invalid_request`). Keys
-belong to one agent of one team. Fails closed: where the store does not answer, the call is not made.
+Config key: `idempotency`. Follows draft-ietf-httpapi-idempotency-key-header: the same key with another body is refused
+with 422, a repeated call with 409 while the first call is running, and a key that is not valid with 400 (all
+`invalid_request`). A key belongs to one agent of one team. Fails closed: if the store does not answer, the call is not
+made.
 
-Only an answer with status 200 that came to its end is kept, as the caller got it: after the output filter, whole or as
-the stream that it was, before its last bytes leave. Refused and broken calls leave nothing, so the next try runs. An
-answer larger than `idempotency.max_answer` is not kept, but that it was given is: the key is then refused (409), since
-running the call again would charge it twice. Before an answer is given again, the line asks whether the workflow takes
-calls, and the policy in force; the replay pays no limit, takes no quota and reaches no provider.
+Only a complete answer with status 200 is kept, as the caller got it: after the output filter, whole or as a stream, and
+before its last bytes are sent. Refused and broken calls leave nothing, so a retry runs. For an answer larger than
+`idempotency.max_answer`, only its existence is kept, and the key is refused (409), because a second call would be
+charged again. Before a replay, the state of the workflow and the current policy are checked; a replay pays no limit and
+no quota, and reaches no provider.
 
-At rest there are keyed digests of key and body, and the answer sealed with the vault's key.
+Stored are keyed digests of key and body, and the answer encrypted with the vault's key.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ HEADER = "Idempotency-Key"
 REPLAYED = (b"idempotent-replayed", b"true")
 _WHOLE, _STREAM, _TOO_LARGE = b"w", b"s", b"l"
 _LONGEST = 255
-_AGAIN = 1.0  # seconds after which to ask for the answer of a call that is still running
+_AGAIN = 1.0  # Retry-After in seconds while the first call is running
 _log = logging.getLogger("meshgate")
 
 
@@ -45,14 +46,14 @@ class Answers(Protocol):
 
 
 class Answer(NamedTuple):
-    """What an earlier call was answered under its key, as it left."""
+    """The kept answer of an earlier call, as it was sent."""
 
     body: bytes
     streamed: bool
 
 
 class Idempotency:
-    """The stage, compiled for one configuration. `seal` is None where there is no key to seal with."""
+    """The stage, compiled for one configuration. `seal` is None without an encryption key."""
 
     def __init__(self, settings: Settings, answers: Answers, seal: Seal | None) -> None:
         self._lease = math.ceil(settings.lease)
@@ -62,9 +63,9 @@ class Idempotency:
         self._seal = seal
 
     async def recall(self, call: Call) -> None:
-        """Write `call.kept`, the answer that is kept for this call; without one `call.keeper`, which keeps its own.
+        """Write `call.kept`, the kept answer for this call, or else `call.keeper`, which keeps the answer to come.
 
-        Raises Refusal(invalid_request).
+        Raises Refusal(invalid_request), StoreUnavailable.
         """
         key = key_of(call.headers)
         if key is None:
@@ -74,19 +75,19 @@ class Idempotency:
         if begun == "conflict":
             raise wrong("was used before with another body. Send the first body again, or use another key", 422)
         if begun == "running":
-            raise wrong("belongs to a call that is still running. Ask again when it has ended", 409, _AGAIN)
+            raise wrong("belongs to a call that is still running. Repeat the call when that has ended", 409, _AGAIN)
         if not isinstance(begun, Kept):
             call.keeper = keeper
             return
         kind, body = keeper.open(begun.sealed)
         if kind == _TOO_LARGE:
             what = f"larger than {self.max_answer} bytes (idempotency.max_answer)"
-            raise wrong(f"was answered, with an answer {what}, which was not kept. Use another key to ask again", 409)
+            raise wrong(f"has an answer {what}, which was not kept. Use another key to repeat the call", 409)
         call.kept = Answer(body, kind == _STREAM)
 
     def _keeper(self, call: Call, key: str) -> Keeper:
         if self._seal is None:
-            raise wrong("cannot be honoured: this gateway has no pii.vault_key to seal answers with", 400)
+            raise wrong("cannot be used: this gateway has no pii.vault_key to encrypt answers with", 400)
         assert call.subject is not None, "idempotency comes after identify"
         subject = call.subject
         name = self._seal.digest("idempotency key", f"{subject.agent}\0{key}").hex()
@@ -96,7 +97,7 @@ class Idempotency:
 
 
 class Keeper:
-    """Keeps the answer of one call as it leaves. Nothing here raises for the store: a paid answer is delivered."""
+    """Keeps the answer of one call as it is sent. Store failures are only logged: a paid answer must be delivered."""
 
     def __init__(self, stage: Idempotency, seal: Seal, team: str, key: str, digest: bytes) -> None:
         self.team, self.key, self.digest = team, key, digest
@@ -107,7 +108,7 @@ class Keeper:
         self._over = False
 
     def add(self, data: bytes) -> None:
-        """A piece of the answer leaves."""
+        """Add a piece of the answer."""
         self._size += len(data)
         if self._size > self._stage.max_answer:
             self._parts.clear()
@@ -115,7 +116,7 @@ class Keeper:
             self._parts.append(data)
 
     async def keep(self, streamed: bool) -> None:
-        """The answer is complete: from here on it is what the key stands for."""
+        """The answer is complete: store it under the key."""
         if self._over:
             return
         self._over = True
@@ -128,21 +129,21 @@ class Keeper:
             _log.error("an answer could not be kept for its Idempotency-Key: %s", fault)
 
     async def abandon(self) -> None:
-        """There will be no answer: the next try runs."""
+        """There is no answer: release the key, so that a retry runs."""
         if self._over:
             return
         self._over = True
         try:
             await self._stage.answers.abandon(self.team, self.key, self.digest)
         except StoreUnavailable as fault:
-            _log.error("an Idempotency-Key is free only when its lease has ended: %s", fault)
+            _log.error("an Idempotency-Key could not be released before its lease ends: %s", fault)
 
     def open(self, sealed: bytes) -> tuple[bytes, bytes]:
-        """What kind of answer is kept, and the answer. Raises Refusal if it was sealed with another key."""
+        """The kind of the kept answer, and the answer. Raises Refusal if it was encrypted with another key."""
         try:
             answer = self._seal.disclose(self._context(), sealed)
         except InvalidTag:
-            raise wrong("has an answer that cannot be opened any more: the vault's key has changed", 409) from None
+            raise wrong("has an answer that cannot be decrypted: the vault's key has changed", 409) from None
         return answer[:1], answer[1:]
 
     def _context(self) -> str:
@@ -150,18 +151,18 @@ class Keeper:
 
 
 def key_of(headers: Headers) -> str | None:
-    """The key of a call, None without one. Raises Refusal(invalid_request)."""
+    """The idempotency key of a call; None if there is none. Raises Refusal(invalid_request)."""
     found = {value for name, value in headers if name == b"idempotency-key"}
     if not found:
         return None
     value = found.pop()
     if found:
-        raise wrong("stands there twice, with different values; send one", 400)
+        raise wrong("occurs twice with different values; send one", 400)
     if not 0 < len(value) <= _LONGEST or not all(0x20 <= byte < 0x7F for byte in value):
-        raise wrong(f"must be 1 to {_LONGEST} printable ASCII characters; what came is {len(value)} bytes", 400)
+        raise wrong(f"must have 1 to {_LONGEST} printable ASCII characters; it has {len(value)} bytes", 400)
     return value.decode("ascii")
 
 
 def wrong(problem: str, status: int, retry_after: float | None = None) -> Refusal:
-    """A refusal of the key: what is the matter with it."""
+    """The refusal of a key. `problem` completes the sentence "This Idempotency-Key ..."."""
     return Refusal("invalid_request", f"This {HEADER} {problem}.", param=HEADER, status=status, retry_after=retry_after)

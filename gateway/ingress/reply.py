@@ -1,4 +1,4 @@
-"""The answer on its way to the caller: status, headers, body, and what to say when it cannot go on."""
+"""The answer to the caller: status, headers, body, and errors, also in the middle of a stream."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _SSE = ((b"content-type", b"text/event-stream; charset=utf-8"), (b"cache-control
 
 
 class Reply:
-    """Sends one answer: whole, streamed or refused. `status` is what the caller was told, 499 if they had gone."""
+    """Sends one answer: whole, streamed or refused. `status` is the status sent, or 499 if the caller had gone."""
 
     __slots__ = ("_call", "_extra", "_send", "begun", "codec", "ending", "over", "status")
 
@@ -33,10 +33,10 @@ class Reply:
         self._extra: list[tuple[bytes, bytes]] = []
         self.begun = False
         self.over = False
-        self.ending = False  # the call is being settled: a client that leaves now changes nothing
+        self.ending = False  # the call is being settled: a disconnect has no effect any more
 
     async def whole(self, status: int, body: bytes, extra: list[tuple[bytes, bytes]] | None = None) -> None:
-        """Send everything at once."""
+        """Send a whole answer."""
         if self._call.keeper is not None and status == 200:
             self._call.keeper.add(body)
             await self._call.keeper.keep(streamed=False)
@@ -47,7 +47,7 @@ class Reply:
         await self._send({"type": "http.response.body", "body": body})
 
     async def stream(self, data: bytes, *, complete: bool = False) -> None:
-        """Send a piece of a stream; the first one sends the headers. `complete`: with it the answer is, and is kept."""
+        """Send a piece of a stream, after the headers if it is the first. `complete`: the answer is now complete."""
         await self._keep(data, complete)
         if not self.begun:
             self.status = 200
@@ -65,7 +65,7 @@ class Reply:
         await self._send({"type": "http.response.body", "body": b""})
 
     async def _keep(self, data: bytes, complete: bool) -> None:
-        """Before the end of an answer leaves, it is kept: who has it all may ask again at once."""
+        """Keep the answer before its end is sent: a caller with the whole answer may repeat the call immediately."""
         keeper = self._call.keeper
         if keeper is not None:
             keeper.add(data)
@@ -73,7 +73,7 @@ class Reply:
                 await keeper.keep(streamed=True)
 
     async def again(self, body: bytes, streamed: bool, header: tuple[bytes, bytes]) -> None:
-        """Send an answer that was kept, in the form that it had."""
+        """Send a kept answer in its original form."""
         self._extra.append(header)
         if streamed:
             await self.end(body)
@@ -81,7 +81,7 @@ class Reply:
             await self.whole(200, body)
 
     async def refuse(self, refusal: Refusal) -> None:
-        """Say no: an error answer, or what ends a stream that has begun."""
+        """Send an error, or end a stream that has begun with one."""
         if self.over:
             return
         call = self._call
@@ -96,12 +96,12 @@ class Reply:
         elif not (explained and await self._explain(refusal, words)):
             data = orjson.dumps(call.format.refuse(refusal, call.id))
             if call.runtime.own.holds(data):
-                plain = Refusal(refusal.code, "The reason cannot be told: it holds a secret.", status=refusal.status)
+                plain = Refusal(refusal.code, "The reason is hidden: it contains a secret.", status=refusal.status)
                 data = orjson.dumps(call.format.refuse(plain, call.id))
             await self.whole(refusal.status, data, _waiting(refusal))
 
     async def _explain(self, refusal: Refusal, words: str) -> bool:
-        """An answer that says why there is none, where the dialect has such. It is not kept: the next try runs."""
+        """Send an answer whose text is the reason for blocking, if the dialect has one. A retry runs: nothing is kept."""
         call = self._call
         answer = call.format.explain(refusal, call.id, call.model, call.format.answers(call.body), words)
         if answer is None:
@@ -115,7 +115,7 @@ class Reply:
         return True
 
     def abandon(self) -> None:
-        """Nobody listens any more."""
+        """The caller has gone: send nothing more."""
         self.over = True
         if not self.begun:
             self.status = 499
@@ -123,7 +123,7 @@ class Reply:
     async def _start(self, status: int, headers: list[tuple[bytes, bytes]]) -> None:
         call = self._call
         headers += self._extra
-        if workflow := call.given_id or call.correlation_id:  # none where the call ended before it was read
+        if workflow := call.given_id or call.correlation_id:  # empty if the call ended before it was read
             headers.append((b"x-correlation-id", workflow.encode("latin-1")))
         headers += (
             (b"x-request-id", call.id.encode()),
@@ -138,7 +138,7 @@ class Reply:
 
 
 def _taken(call: Call) -> Reservation | Rejection | None:
-    """What the store answered, to both steps as if they were one where there were two."""
+    """The store's answer, with both reservations combined if there were two."""
     first, rest, rejection = call.reservation, call.rest, call.rejection
     if first is None:
         return rejection
@@ -150,7 +150,7 @@ def _taken(call: Call) -> Reservation | Rejection | None:
 
 
 def _waiting(refusal: Refusal) -> list[tuple[bytes, bytes]]:
-    """Retry-After where waiting helps (RFC 9110, 10.2.3), `x-should-retry: false` where it does not."""
+    """The headers of a refusal: Retry-After if waiting helps (RFC 9110, 10.2.3), else `x-should-retry: false`."""
     headers = [*refusal.headers, (b"x-meshgate-code", refusal.code.encode())]
     if refusal.retry_after is not None:
         headers.append((b"retry-after", b"%d" % whole_seconds(refusal.retry_after)))
@@ -163,12 +163,12 @@ def _waiting(refusal: Refusal) -> list[tuple[bytes, bytes]]:
 
 
 def _of_upstream(name: str) -> str:
-    """How an upstream's hint is called: our own limits have names of the same kind, beside which its own stand."""
+    """The name under which an upstream's hint is sent, different from the headers of our own limits."""
     return name if "retry" in name else f"x-upstream-{name.removeprefix('x-')}"
 
 
 def server_timing(call: Call) -> bytes:
-    """The stages so far in milliseconds (W3C Server Timing), the upstream's own time among them under its name."""
+    """The value of Server-Timing (W3C): the stages so far in milliseconds, with the upstream as a stage."""
     before, parts = call.started_ns, []
     for stage, at in [*call.stages, (call.stage, time.perf_counter_ns())]:
         parts.append(b"%s;dur=%.3f" % (stage.encode(), (at - before) / 1e6))

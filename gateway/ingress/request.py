@@ -1,4 +1,4 @@
-"""The first step: scope and body -> `Call`. Bounds, the dialect's own checks, correlation id, request id.
+"""The first stage: reads scope and body into the `Call`, with bounds, the dialect's checks and the correlation id.
 
 Config keys: server.max_body, server.max_depth. Refuses with invalid_request, request_too_large. Fails closed.
 """
@@ -27,11 +27,11 @@ _BAGGAGE = re.compile(rb"(?:^|,)\s*correlation[-_]?id\s*=\s*([^,;\s]+)", re.IGNO
 
 
 class Disconnected(Exception):
-    """The client went away before its request was whole."""
+    """The client disconnected before its request was complete."""
 
 
 def header(headers: Headers, name: bytes) -> bytes:
-    """The first header of that name, or nothing."""
+    """The value of the first header with this name; empty if there is none."""
     for key, value in headers:
         if key == name:
             return value
@@ -44,14 +44,14 @@ def correlation_id(headers: Headers) -> str:
 
 
 def named(headers: Headers) -> str:
-    """The correlation id or token that the caller chose, or nothing. Raises Refusal(invalid_request)."""
+    """The correlation id or token that the caller chose; empty if there is none. Raises Refusal(invalid_request)."""
     chosen = header(headers, b"x-correlation-id")
     if chosen:
         if not CORRELATION_ID.fullmatch(chosen):
             raise Refusal(
                 "invalid_request",
-                "X-Correlation-Id must be 1 to 128 letters, digits and ._:/+=@- and start with a letter or digit; "
-                f"what came is {len(chosen)} bytes.",
+                "X-Correlation-Id must have 1 to 128 letters, digits and ._:/+=@- and start with a letter or digit; "
+                f"it has {len(chosen)} bytes.",
                 param="X-Correlation-Id",
             )
         return chosen.decode("ascii")
@@ -62,7 +62,7 @@ def named(headers: Headers) -> str:
 
 
 def traced(headers: Headers) -> str:
-    """The trace id of W3C Trace Context, or nothing."""
+    """The trace id of W3C Trace Context; empty if there is none."""
     trace = _TRACEPARENT.fullmatch(header(headers, b"traceparent"))
     if trace and trace[1] != b"0" * 32:
         return trace[1].decode("ascii")
@@ -72,7 +72,7 @@ def traced(headers: Headers) -> str:
 def workflow(call: Call, *, needed: bool = True) -> str:
     """The correlation id of an identified call. Raises Refusal(invalid_request).
 
-    Where only opened workflows are served (`quotas.strict`), what comes must be a signed token of the caller's team.
+    With `quotas.strict`, the header must contain a signed token of the caller's team.
     """
     signer: Signer | None = call.runtime.signer
     if signer is None:
@@ -80,7 +80,7 @@ def workflow(call: Call, *, needed: bool = True) -> str:
         if not id:
             id, call.alone = uuid7(), True
         if taint.names_key(call, id):
-            words = "X-Correlation-Id holds a key, which would be kept in records. Choose another id."
+            words = "X-Correlation-Id contains a key, which would be stored in records. Choose another id."
             raise Refusal("invalid_request", words, param="X-Correlation-Id")
         kept: str = ids.kept(call.team, id) if ids is not None else id
         call.given_id = id if kept != id else ""
@@ -95,12 +95,12 @@ def workflow(call: Call, *, needed: bool = True) -> str:
 
 
 async def read_body(receive: Receive, headers: Headers, limit: int, hold: Callable[[int], None] | None = None) -> bytes:
-    """The whole body; `hold` hears of every piece before it is kept, and may refuse it.
+    """The whole body. `hold` is called with the size of each piece before it is kept, and may raise Refusal.
 
-    Raises Refusal(request_too_large) as soon as it is known to be more than `limit` bytes.
+    Raises Refusal(request_too_large) as soon as the body is known to exceed `limit` bytes.
     """
-    told = header(headers, b"content-length")
-    if told.isdigit() and int(told) > limit:
+    length = header(headers, b"content-length")
+    if length.isdigit() and int(length) > limit:
         raise _too_large(limit)
     message = await receive()
     if message["type"] == "http.request" and not message.get("more_body"):
@@ -159,7 +159,7 @@ async def receive(call: Call, receive: Receive, server: Server) -> None:
 
 
 def parse(raw: bytes, shape: tree.Shape, server: Server) -> tuple[Json, tree.Survey]:
-    """bytes -> (object, what is in it). Raises Refusal(invalid_request, request_too_large)."""
+    """Parse a body into the object and a survey of it. Raises Refusal(invalid_request, request_too_large)."""
     caps = server.caps
     if items.has_more_values(raw, caps.values):
         raise _too_many(caps.words("values"))
@@ -170,18 +170,18 @@ def parse(raw: bytes, shape: tree.Shape, server: Server) -> tuple[Json, tree.Sur
 
 
 def _too_many(what: str) -> Refusal:
-    return Refusal("request_too_large", f"The body holds {what}. Send less, or ask the operator to raise it.")
+    return Refusal("request_too_large", f"The body has {what}. Send less, or ask the operator to raise the limit.")
 
 
 def on_disconnect(scope: dict[str, Any], receive: Receive, gone: Callable[[], object]) -> Callable[[], object]:
-    """Have `gone` called once if the client goes away. Returns what ends the watch.
+    """Call `gone` once if the client disconnects. Returns a function that ends the watch.
 
-    Our server tells by itself (`meshgate.disconnect`); for any other ASGI server a task waits for its message.
+    Our server has an extension for this (`meshgate.disconnect`); with another ASGI server, a task waits for the event.
     """
-    tell = (scope.get("extensions") or {}).get("meshgate.disconnect")
-    if tell is not None:
-        tell(gone)
-        return lambda: tell(_nothing)
+    register = (scope.get("extensions") or {}).get("meshgate.disconnect")
+    if register is not None:
+        register(gone)
+        return lambda: register(_nothing)
 
     async def wait() -> None:
         while (await receive())["type"] != "http.disconnect":

@@ -1,7 +1,7 @@
-"""What is served, for whoever asks for something that is not: words for 404, methods for 405 and OPTIONS.
+"""The served paths: the message of a 404, and the methods for 405 and OPTIONS.
 
-A client that was made for another dialect or another gateway names the same few paths. Each has a row: what it is, and
-what its user can do. The path of a request is repeated only by its row's name, or while it is plain and short.
+Clients for other dialects or gateways use the same few paths. Each has a row with advice for its user. A message
+repeats the requested path only by the name of its row, or if the path is short and plain.
 """
 
 from __future__ import annotations
@@ -9,9 +9,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from gateway.dialects.routes import CHAT, EMBEDDINGS, MODELS
+from gateway.dialects.routes import MODELS, ROUTES
 
-_LIMIT = 80  # characters of a path that is repeated
+_LIMIT = 80  # maximum length of a path that a message repeats
 _PLAIN = re.compile(r"(?:/[A-Za-z_]{1,40}){1,4}/?")
 _OPENAI = "this gateway serves no such calls"
 _ROWS: tuple[tuple[str, str, str], ...] = (
@@ -90,12 +90,13 @@ _KNOWN = tuple((re.compile(pattern), name, words) for pattern, name, words in _R
 
 
 def nothing_at(path: str) -> str:
-    """The message of a 404: what was asked for, what is served, and what the user of that client can do."""
+    """The message of a 404: the requested path, the served paths, and advice for the user of the client."""
     name, words = next(_fitting(path), ("", ""))
     name = name or (path if len(path) <= _LIMIT and _PLAIN.fullmatch(path) else "")
     shown = f"`{name}`" if name else "This path"
     hint = f" ({words})" if words else ""
-    return f"{shown} is not served; ask `{CHAT}`, `{EMBEDDINGS}` or `{MODELS}`{hint}."
+    served = ", ".join(f"`{path}`" for path in ROUTES)
+    return f"{shown} is not served; use {served} or `{MODELS}`{hint}."
 
 
 def _fitting(path: str) -> Iterator[tuple[str, str]]:

@@ -1,8 +1,8 @@
-"""Request bodies that come compressed: gzip and deflate always, br and zstd with the extra `encodings`.
+"""Decompression of request bodies: gzip and deflate always, br and zstd with the extra `encodings`.
 
-Config key: `server.max_body`, which holds for what a body unpacks to; nothing beyond it is unpacked.
-Each piece counts against `server.max_buffered` before the next one is unpacked. Refuses with
-request_too_large, and with invalid_request (415 for a coding that is not taken, 400 for data that is broken).
+Config key: `server.max_body`, which limits the decompressed size; decompression stops there. Each piece counts against
+`server.max_buffered` before the next one is decompressed. Refuses with request_too_large, and with invalid_request (415
+for an unsupported coding, 400 for damaged data).
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Final
 
 from gateway.errors import Refusal
 
-PIECE: Final = 256 * 1024  # bytes that are unpacked at once: about a millisecond
+PIECE: Final = 256 * 1024  # bytes that are decompressed at once: about a millisecond
 ACCEPTED = [
     "gzip",
     "deflate",
@@ -24,9 +24,9 @@ ACCEPTED = [
 
 
 async def unpack(coding: str, data: bytes, limit: int, hold: Callable[[int], None] | None = None) -> bytes:
-    """The body as it was before it was compressed, at most `limit` bytes; `hold` hears of each piece before it is kept.
+    """The decompressed body, at most `limit` bytes. `hold` is called with the size of each piece before it is kept.
 
-    Others get their turn after each piece. Raises Refusal.
+    Yields to the event loop after each piece. Raises Refusal.
     """
     if coding not in ACCEPTED:
         words = f"Content-Encoding must be one of {', '.join(ACCEPTED)}, or left out."
@@ -39,7 +39,7 @@ async def unpack(coding: str, data: bytes, limit: int, hold: Callable[[int], Non
         size += len(piece)
         if size > limit:
             words = (
-                f"The body unpacks to more than {limit} bytes. Send less, or ask the operator to raise server.max_body."
+                f"The decompressed body exceeds {limit} bytes. Send less, or ask the operator to raise server.max_body."
             )
             raise Refusal("request_too_large", words)
         if hold is not None:
@@ -50,15 +50,15 @@ async def unpack(coding: str, data: bytes, limit: int, hold: Callable[[int], Non
 
 
 def _next(coding: str, pieces: Iterator[bytes]) -> bytes:
-    """The next piece; empty at the end. Raises Refusal for data that is broken."""
+    """The next piece; empty at the end. Raises Refusal for damaged data."""
     try:
         return next(pieces, b"")
-    except Exception:  # each library has its own
-        raise Refusal("invalid_request", f"The body is not valid {coding} data, or has more behind its end.") from None
+    except Exception:  # each library has its own exceptions
+        raise Refusal("invalid_request", f"The body is not valid {coding} data, or has trailing data.") from None
 
 
 def _pieces(coding: str, data: bytes) -> Iterator[bytes]:
-    """What the data unpacks to, in pieces of at most `PIECE` bytes. Raises where it does not end where it should."""
+    """The decompressed data in pieces of at most `PIECE` bytes. Raises for truncated or trailing data."""
     if coding == "br":
         import brotli
 
@@ -85,4 +85,4 @@ def _pieces(coding: str, data: bytes) -> Iterator[bytes]:
             piece = inflater.decompress(inflater.unconsumed_tail, PIECE)
         whole = inflater.eof and not inflater.unused_data
     if not whole:
-        raise ValueError("it breaks off, or has more behind its end")
+        raise ValueError("truncated or trailing data")

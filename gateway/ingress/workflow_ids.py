@@ -1,7 +1,7 @@
-"""Correlation ids that are personal data: what is kept of one at rest.
+"""Correlation ids that are personal data, and the digests that are stored in their place.
 
-Callers choose the id, and some choose an e-mail address. Records, the log and the state then have a keyed digest in its
-place, the same on every replica; the caller gets the id back as it came. Config key: `pii`.
+Callers choose the id, and some choose an e-mail address. Records, the log and the state then contain a keyed digest,
+the same on every replica; the caller gets back the original id. Config key: `pii`.
 """
 
 from __future__ import annotations
@@ -18,15 +18,15 @@ _REMEMBERED: Final = 4096
 
 
 class WorkflowIds:
-    """Decides by the scanner of requests. Not for several threads."""
+    """Maps ids to stored ids, by the scanner of requests. Not thread-safe."""
 
     def __init__(self, scan: Callable[[str], Sequence[Finding]], digest: Callable[[str, str], bytes]) -> None:
         self._scan = scan
         self._digest = digest
-        self._known: dict[tuple[str, str], str] = {}  # of (team, id): nobody learns from the time what others use
+        self._known: dict[tuple[str, str], str] = {}  # by (team, id): timing must not reveal the ids of other teams
 
     def kept(self, team: str, id: str) -> str:
-        """The id at rest."""
+        """The id as it is stored."""
         if _RANDOM.fullmatch(id):
             return id
         kept = self._known.get((team, id))

@@ -1,1 +1,1 @@
-"""Stages 2 and 3: which buckets and quotas a call draws on, at what price."""
+"""Stages 2 and 3: the buckets and quotas that a call must pay, and the amounts."""

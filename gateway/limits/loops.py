@@ -1,19 +1,18 @@
-"""Work that goes round in circles: the same tool call, the same prompt, turns without progress, agents in a ring.
+"""Loop detection: the same tool call, the same prompt, turns without progress, agents in a ring.
 
 Config keys: `quotas.repeats`, `quotas.hops`, `loops`. Refuses with loop_detected and hop_limit. No clock, no store.
 
-It judges canonical facts (`Step`s), which each dialect reads from its own body. What a request shows by itself is
-judged on the spot (`look` raises); what must be remembered from call to call becomes debits of the workflow, taken in
-the same atomic step as everything else, under names that are keyed digests: no argument and no prompt is stored or
-shown.
+The input is a list of canonical `Step`s, which each dialect reads from its own body. Loops within one request are
+refused immediately (`look` raises). Counts over several calls are debits of the workflow, taken in the same atomic step
+as all others, under names that are keyed digests: no argument and no prompt is stored or shown.
 
-The rule for tool calls: a call is a tool-call id, counted when a request brings its result back. The count is the
-larger of what the workflow remembers and what the request shows, so it does not matter whether an agent trims its
-history. A request that was not answered to its end counts nothing, and a result that was counted is not counted again
-by this process, however often it is sent.
+The rule for tool calls: a call is identified by its tool-call id and counted when a request brings back its result. The
+count is the larger of the workflow's counter and the number in the request, so it does not matter whether an agent
+trims its history. A request without a complete answer does not count, and this process counts a result once, however
+often it is sent.
 
-The chain of agents is the store's record, never a header: the parent of an agent that a workflow meets for the first
-time is the agent that called last in it.
+The chain of agents comes from the store, never from a header: when an agent first calls in a workflow, its parent is
+the agent that called last in that workflow.
 """
 
 from __future__ import annotations
@@ -30,15 +29,15 @@ from gateway.config.sections import Loops as Settings
 from gateway.errors import Refusal
 
 _NAME = re.compile(r"[A-Za-z0-9_.:/-]{1,64}")
-_REMEMBERED = 20_000  # tool results that were counted, kept so that one sent again is not counted again
-_EXACT = 2**53  # up to here a float and an integer of the same value are the same number of JSON
+_REMEMBERED = 20_000  # counted tool results that are remembered, so that a repeated result is not counted again
+_EXACT = 2**53  # below this, a float and an integer of the same value are the same JSON number
 _HELP = "Change what the agent does, or start a new workflow with another X-Correlation-Id."
 NAMELESS = "?"  # stands for what is no name of a tool
 _NAME = re.compile(r"[A-Za-z0-9_.:/-]{1,64}")
 
 
 class Look(NamedTuple):
-    """What a request repeats: debits to take, and what not to count again once the request was answered."""
+    """The repetitions in a request: debits to take, and marks of results to remember once the request is answered."""
 
     debits: tuple[Debit, ...] = ()
     marks: tuple[int, ...] = ()
@@ -48,9 +47,9 @@ NOTHING = Look()
 
 
 class Loops:
-    """The configured thresholds. `digest(kind, text)` is keyed; None only where nothing has to be remembered.
+    """The configured thresholds. `digest(kind, text)` is keyed; None only if no counts are stored.
 
-    `counted` are the tool results that were counted: whoever keeps it may hand it to the next configuration.
+    `counted`: the tool results that were counted, to be passed on to the next configuration at a reload.
     """
 
     def __init__(
@@ -68,18 +67,18 @@ class Loops:
 
     @property
     def reads(self) -> bool:
-        """Whether it wants to know the steps of a conversation."""
+        """Whether the steps of a conversation are needed."""
         return remembers(self._settings, self._repeats) or self._settings.turns is not None
 
     @property
     def follows(self) -> bool:
-        """Whether it wants to know the chain of agents."""
+        """Whether the chain of agents is needed."""
         return self._hops is not None or self._settings.cycles is not None
 
     def look(self, workflow: Hashable, agent: str, steps: Sequence[Step], tools_offered: bool) -> Look:
-        """What this request repeats. Raises Refusal(loop_detected) for what it shows by itself.
+        """The repetitions in this request. Raises Refusal(loop_detected) for a loop within the request itself.
 
-        `workflow` tells the workflow from every other, also of other teams.
+        `workflow` identifies the workflow among those of all teams.
         """
         if tools_offered and self._settings.turns is not None:
             _refuse_idle_turns(steps, self._settings.turns)
@@ -90,34 +89,34 @@ class Loops:
         if self._repeats is not None:
             for use, seen, turn in _brought(steps):
                 debit = self.repeat(agent, use, seen)
-                # Some servers give every call the same id, or none: those in view are told apart by their number.
+                # Some servers give every call the same id, or none: calls in the request are numbered.
                 mark = hash((workflow, agent, use.id, turn, debit.key))
                 debits.append(debit._replace(amount=0) if mark in self._counted else debit)
                 marks.append(mark)
         return Look(tuple(debits), tuple(marks))
 
     def repeat(self, agent: str, use: ToolUse, seen: int = 1) -> Debit:
-        """The debit of one tool call, which the request shows `seen` times. Raises Refusal(loop_detected)."""
+        """The debit of one tool call, which occurs `seen` times in the request. Raises Refusal(loop_detected)."""
         limit = self._repeats
         assert limit is not None, "only asked where repeats are limited"
         what = f"{_shown(use.tool)} with the same arguments"
         if seen > limit:
             words = (
-                f"This conversation calls {what} {seen} times; quotas.repeats allows {limit}. It goes round in a "
-                f"circle, so the call is refused. {_HELP}"
+                f"This conversation calls {what} {seen} times; quotas.repeats allows {limit}. This is a loop, so the "
+                f"call is refused. {_HELP}"
             )
             raise Refusal("loop_detected", words, detail={"quota": "quotas.repeats", "count": seen, "limit": limit})
         name = self._name("tool", agent, use.tool, canonical(use.arguments))
         return Debit(f"repeats:{name}", "repeats", 1, limit, f"{what} (quotas.repeats)")
 
     def _prompt(self, agent: str, steps: Sequence[Step], limit: int) -> list[Debit]:
-        """A request that ends with a prompt asks it; one that ends with a tool result goes on with an old one."""
+        """The debit of a prompt. A request that ends with a tool result continues an old prompt and has no debit."""
         if not steps or steps[-1].kind != "prompt":
             return []
         text = steps[-1].text
         seen = sum(step.kind == "prompt" and step.text == text for step in steps)
         if seen > limit:
-            words = f"The same prompt stands {seen} times in this conversation; loops.prompts allows {limit}. {_HELP}"
+            words = f"The same prompt occurs {seen} times in this conversation; loops.prompts allows {limit}. {_HELP}"
             raise Refusal("loop_detected", words, detail={"quota": "loops.prompts", "count": seen, "limit": limit})
         name = self._name("prompt", agent, text)
         return [Debit(f"prompts:{name}", "repeats", 1, limit, "the same prompt (loops.prompts)")]
@@ -127,7 +126,7 @@ class Loops:
         return self._digest(f"loop {kind}", json.dumps(parts)).hex()
 
     def ended(self, look: Look, finished: bool) -> Mapping[str, int]:
-        """What the debits come to, for `Store.settle`: nothing for a call that was not answered to its end."""
+        """The amounts for `Store.settle`: zero for a call without a complete answer."""
         if not finished:
             return {debit.key: 0 for debit in look.debits}
         for mark in look.marks:
@@ -137,7 +136,7 @@ class Loops:
         return {}
 
     def follow(self, chain: Sequence[str], path: Sequence[str]) -> None:
-        """Judge the chain (from the first agent to the caller) and the path (who called after whom, oldest first).
+        """Check the chain (from the first agent to the caller) and the path (who called after whom, oldest first).
 
         Raises Refusal(hop_limit) and Refusal(loop_detected).
         """
@@ -145,7 +144,7 @@ class Loops:
         if self._hops is not None and depth > self._hops:
             words = (
                 f"The chain of agents is {depth} hops deep: {_arrows(chain)}; quotas.hops allows {self._hops}. Let an "
-                "agent nearer to its start make this call, or start a new workflow with another X-Correlation-Id."
+                "agent earlier in the chain make this call, or start a new workflow with another X-Correlation-Id."
             )
             raise Refusal("hop_limit", words, detail={"quota": "quotas.hops", "chain": list(chain)})
         limit = self._settings.cycles
@@ -161,7 +160,7 @@ class Loops:
 
 
 def remembers(settings: Settings, repeats: int | None) -> bool:
-    """Whether these thresholds store digests, and so need a key."""
+    """Whether these thresholds store digests, and therefore need a key."""
     return repeats is not None or settings.prompts is not None
 
 
@@ -172,7 +171,7 @@ def canonical(arguments: Any) -> str:
     """
     text = arguments if isinstance(arguments, str) else json.dumps(arguments)
     if not text.strip():
-        return "{}"  # how some models write that there are none
+        return "{}"  # some models write an empty string for no arguments
     try:
         return json.dumps(json.loads(text, parse_float=_number), sort_keys=True, separators=(",", ":"))
     except (ValueError, RecursionError):
@@ -185,7 +184,7 @@ def _number(text: str) -> int | float:
 
 
 def cycle(path: Sequence[str]) -> tuple[Sequence[str], int]:
-    """The ring that the path ends in, from its last agent on, and how often it came round; ((), 0) for none."""
+    """The ring at the end of the path, from its last agent on, and its number of rounds; ((), 0) for none."""
     best: tuple[Sequence[str], int] = ((), 0)
     for size in range(2, (len(path) + 1) // 2 + 1):
         length = size
@@ -198,9 +197,9 @@ def cycle(path: Sequence[str]) -> tuple[Sequence[str], int]:
 
 
 def _brought(steps: Sequence[Step]) -> list[tuple[ToolUse, int, int]]:
-    """The calls whose results this request brings: those that stand after the model's last turn.
+    """The tool calls whose results this request brings: those after the model's last turn.
 
-    With each: how often the conversation shows that very call, and how many calls of the same id stand before it.
+    For each: how often the same call occurs in the conversation, and how many calls with the same id precede it.
     """
     last = max((at for at, step in enumerate(steps) if step.kind == "turn"), default=-1)
     brought = [step.uses[0] for step in steps[last + 1 :] if step.kind == "result" and step.uses]
@@ -220,8 +219,8 @@ def _brought(steps: Sequence[Step]) -> list[tuple[ToolUse, int, int]]:
 
 
 def _refuse_idle_turns(steps: Sequence[Step], limit: int) -> None:
-    """Count the model's turns since a tool last said something that it had not said before."""
-    said: set[tuple[str, str, str]] = set()
+    """Count the model's turns since the last new tool result. Raises Refusal(loop_detected) above the limit."""
+    known: set[tuple[str, str, str]] = set()
     turns = 0
     for step in steps:
         if step.kind == "turn":
@@ -229,19 +228,19 @@ def _refuse_idle_turns(steps: Sequence[Step], limit: int) -> None:
         elif step.kind == "result":
             use = step.uses[0] if step.uses else ToolUse("", "", "")
             result = (use.tool, canonical(use.arguments), step.text)
-            if result not in said:
-                said.add(result)
+            if result not in known:
+                known.add(result)
                 turns = 0
     if turns > limit:
         words = (
-            f"The model has had {turns} turns since a tool last brought a new result, although tools are offered; "
+            f"The model has had {turns} turns since the last new tool result, although tools are offered; "
             f"loops.turns allows {limit}. {_HELP}"
         )
         raise Refusal("loop_detected", words, detail={"quota": "loops.turns", "count": turns, "limit": limit})
 
 
 def _shown(tool: str) -> str:
-    """A tool's name, if it looks like one: what else stands there may be anything."""
+    """The name of a tool for a message, only if it has the form of a name: other texts could be anything."""
     return f"the tool {tool}" if _NAME.fullmatch(tool) else "a tool"
 
 

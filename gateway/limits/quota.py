@@ -1,10 +1,11 @@
-"""What one workflow (team and correlation id) may use over all its calls. Config key: `quotas`.
+"""The quotas of a workflow (team and correlation id) over all its calls. Config key: `quotas`.
 
-Only describes: the store takes. A call reserves its input tokens and its output ceiling at the model's dearest price
-before it leaves, and is charged what the provider reported after. Money is in nano-USD, exact, rounded up once a call.
+Describes debits, which the store takes. A call reserves its input tokens and its output ceiling at the model's highest
+price before it is sent, and is charged the usage that the provider reports. Money is in nano-USD, exact, rounded up
+once for each call.
 Error codes: `quota_exceeded` (the workflow freezes), `quota_busy` (calls in flight hold the rest), `workflow_frozen`
-(also where it expired or was closed), `hop_limit` and `loop_detected` (this call only), `invalid_request` where it
-should have been opened first, and `rate_limited` for the buckets of `limits`.
+(also for an expired or closed workflow), `hop_limit` and `loop_detected` (this call only), `invalid_request` for a
+workflow that must be opened first, and `rate_limited` for the buckets of `limits`.
 """
 
 from __future__ import annotations
@@ -21,12 +22,13 @@ from gateway.config.grammar import Quotas as Settings
 from gateway.errors import Refusal
 from gateway.limits.ratelimit import duration
 
-# No call uses more than this; a provider that reports more is not believed, and stores keep exact integers below it.
+# Upper bound for the usage of a call: a larger report is cut, and stores keep exact integers up to here.
 _MOST = 2**53 - 1
-# When a call that waits for others in flight should try again: nobody knows when they end.
+# Retry-After in seconds while calls in flight hold the rest; when they end is unknown.
 _BUSY_RETRY = 1.0
 
 _ANOTHER = "start a new workflow with another X-Correlation-Id."
+_START = "Start a new workflow with another X-Correlation-Id."
 _HELP = f"An operator can resume it with `meshgate workflows resume`, also with a top-up; otherwise {_ANOTHER}"
 
 
@@ -41,14 +43,14 @@ class Quotas:
 
     @property
     def ceilings(self) -> dict[str, int]:
-        """The limits of a workflow by quota key; one that is left out is not limited. Money in nano-USD."""
+        """The limits of a workflow by quota key, without unlimited quotas. Money in nano-USD."""
         found = {"tokens": self._settings.tokens, "cost": self._cost, "calls": self._settings.calls}
         return {key: limit for key, limit in found.items() if limit is not None}
 
     def debits(self, model: Model, input_tokens: int, ceiling: int, tier: str = "") -> list[Debit]:
-        """What a call reserves that asks for a service tier: at most `input_tokens` in and `ceiling` out, one call.
+        """The debits of a call with at most `input_tokens` in and `ceiling` out, in the requested service tier.
 
-        Where anything is limited, the rest is counted with a limit that is never reached, so that operators see it.
+        If any quota is limited, the others are counted with a limit that is never reached, so that operators see them.
         """
         limits = self._settings
         found: list[Debit] = []
@@ -56,9 +58,9 @@ class Quotas:
             return found
         tokens = _MOST if limits.tokens is None else limits.tokens
         found.append(Debit("tokens", "tokens", input_tokens + ceiling, tokens, "quotas.tokens"))
-        # Whichever of its targets will serve it, in whichever tier.
+        # Any target may serve the call, in any possible tier: reserve at the highest price.
         prices = [one for price in model.prices.values() for one in tiers.possible(price, tier)]
-        amount = max([dearest(price, input_tokens, ceiling) for price in prices])
+        amount = max([highest_cost(price, input_tokens, ceiling) for price in prices])
         cost = _MOST if self._cost is None else self._cost
         found.append(Debit("cost", "cost", amount, cost, "quotas.cost_usd"))
         calls = _MOST if limits.calls is None else limits.calls
@@ -68,7 +70,7 @@ class Quotas:
     def rest(
         self, debits: Sequence[Debit], model: Model, input_tokens: int, ceiling: int, tier: str = ""
     ) -> tuple[Debit, ...]:
-        """What a call must reserve beyond `debits` to be served by another model; nothing if that is no dearer."""
+        """The debits in addition to `debits` of a call served by another model; empty if not more expensive."""
         reserved = {debit.key: debit.amount for debit in debits if not debit.refill}
         needs = [(it, it.amount - reserved.get(it.key, 0)) for it in self.debits(model, input_tokens, ceiling, tier)]
         return tuple(it._replace(amount=more) for it, more in needs if more > 0)
@@ -87,7 +89,7 @@ class Quotas:
         history: bool = False,
         tools: tuple[str, ...] = (),
     ) -> Ask:
-        """The whole of what a call wants. `lapse`: seconds after which an unsettled reservation counts as lost."""
+        """Everything that a call reserves. `lapse`: seconds after which an unsettled reservation counts as lost."""
         return Ask(
             id,
             team,
@@ -107,7 +109,7 @@ class Quotas:
 
 
 def whole(seconds: float | None) -> int | None:
-    """A time of the configuration as a store takes it: rounded up."""
+    """A time of the configuration for the store: whole seconds, rounded up."""
     return None if seconds is None else math.ceil(seconds)
 
 
@@ -124,7 +126,7 @@ class _Rates(NamedTuple):
     denominator: int
 
 
-_known: dict[int, tuple[Price, _Rates]] = {}  # by identity: hashing a price takes longer than charging a call
+_known: dict[int, tuple[Price, _Rates]] = {}  # by identity: hashing a price would take longer than charging a call
 
 
 def _rates(price: Price) -> _Rates:
@@ -137,7 +139,7 @@ def _rates(price: Price) -> _Rates:
 
 
 def _exactly(price: Price) -> _Rates:
-    """A part that has no price of its own costs what the whole costs. Decimals are taken as written in the file."""
+    """Exact rates. A part without a price of its own has the general price; decimals are exact, as in the file."""
     parts = (
         price.input,
         price.output,
@@ -152,16 +154,16 @@ def _exactly(price: Price) -> _Rates:
     return _Rates._make([*(int(it * denominator) for it in exact), denominator])
 
 
-def dearest(price: Price, input_tokens: int, ceiling: int) -> int:
-    """Nano-USD that a call can cost at most, whatever parts of it turn out to be priced apart."""
+def highest_cost(price: Price, input_tokens: int, ceiling: int) -> int:
+    """The highest cost of a call in nano-USD, whichever of its tokens have separate prices."""
     rates = _rates(price)
-    dear_input = max(rates.input, rates.cached, rates.cache_write, rates.audio_input)
-    dear_output = max(rates.output, rates.reasoning, rates.audio)
-    return -(-(input_tokens * dear_input + ceiling * dear_output) // rates.denominator)
+    input_rate = max(rates.input, rates.cached, rates.cache_write, rates.audio_input)
+    output_rate = max(rates.output, rates.reasoning, rates.audio)
+    return -(-(input_tokens * input_rate + ceiling * output_rate) // rates.denominator)
 
 
 def cost(price: Price, usage: Usage) -> int:
-    """Nano-USD of a call, exact, rounded up once. Parts that exceed their whole are cut to it."""
+    """The cost of a call in nano-USD, exact, rounded up once. Parts that exceed their total are cut to the total."""
     rates = _rates(price)
     total_in, total_out = _sane(usage.input), _sane(usage.output)
     if not (usage.cached or usage.reasoning or usage.audio or usage.audio_input or usage.cache_write):
@@ -184,20 +186,20 @@ def cost(price: Price, usage: Usage) -> int:
 
 
 def charge(price: Price, usage: Usage, asked: str) -> int:
-    """Nano-USD of a call that asked for a service tier ("" for none): in the tier that the answer names."""
+    """The charge of a call in nano-USD, in the service tier of the answer. `asked`: the requested tier, "" for none."""
     return max([cost(one, usage) for one in tiers.charged(price, asked, usage.tier)])
 
 
 def used(debits: Sequence[Debit], usage: Usage, cost: int) -> dict[str, int]:
-    """What each debit comes to, for `Store.settle`: by `Debit.key`. Calls and requests stay as reserved."""
+    """The actual amounts for `Store.settle`, by `Debit.key`. Calls and requests stay as reserved."""
     actual = {"tokens": min(_MOST, _sane(usage.input) + _sane(usage.output)), "cost": cost}
     return {debit.key: actual[debit.unit] for debit in debits if debit.unit in actual}
 
 
 def refusal(rejection: Rejection, ask: Ask, input_tokens: int = 0) -> Refusal:
-    """A rejection in words for the caller: what happened, the limit, what was used, what to do.
+    """The refusal for a rejection: what happened, the limit, what was used, what to do.
 
-    `input_tokens` is the part of a token debit that the caller cannot lower by asking for a shorter answer.
+    `input_tokens`: the part of a token debit that the caller cannot lower by a smaller output limit.
     """
     if rejection.reason == "rate":
         return _rate(rejection, ask.debits[rejection.index], input_tokens)
@@ -216,7 +218,7 @@ def _rate(rejection: Rejection, debit: Debit, input_tokens: int) -> Refusal:
         why = _never(debit, input_tokens)
     else:
         left = max(0, debit.limit - rejection.used)
-        why = f"this call asks for {_count(debit.amount, debit.unit)}, {left} {'is' if left == 1 else 'are'} left; "
+        why = f"this call needs {_count(debit.amount, debit.unit)}, {left} {'is' if left == 1 else 'are'} left; "
         why += f"try again in {duration(rejection.retry_after)}"
     message = f"Rate limit {debit.name} ({rate}): {why}."
     return Refusal("rate_limited", message, retry_after=rejection.retry_after, detail={"limit": debit.name})
@@ -228,7 +230,7 @@ def _count(amount: int, unit: str) -> str:
 
 
 def _never(debit: Debit, input_tokens: int) -> str:
-    """Why no waiting helps, and which number to lower."""
+    """Why waiting does not help, and which number to lower."""
     ceiling = debit.amount - input_tokens
     room = debit.limit - input_tokens
     raised = f"an operator can raise the limit's burst to {debit.amount}"
@@ -238,7 +240,7 @@ def _never(debit: Debit, input_tokens: int) -> str:
         todo = f"Its input alone is too much: shorten it; {raised}"
     return (
         f"this call reserves {_count(debit.amount, debit.unit)}, {input_tokens} for its input and {ceiling} for its "
-        f"output ceiling, and there are never more than {debit.limit}. {todo}"
+        f"output ceiling, but the bucket holds {debit.limit} at most. {todo}"
     )
 
 
@@ -246,13 +248,14 @@ def _exceeded(rejection: Rejection, debit: Debit, ask: Ask) -> Refusal:
     if debit.unit == "hops":
         message = (
             f"This call would be {debit.amount} hops deep in the chain of agents of workflow {ask.correlation_id}, and "
-            f"{debit.name} allows {rejection.limit}. Answer from where the chain is; an operator can raise the limit."
+            f"{debit.name} allows {rejection.limit}. Let an agent earlier in the chain make this call; an operator can "
+            "raise the limit."
         )
         return Refusal("hop_limit", message, detail={"quota": debit.name, "limit": rejection.limit})
     if debit.unit == "repeats":
         message = (
-            f"Workflow {ask.correlation_id} repeats itself: {debit.name} came {rejection.used + rejection.held} times, "
-            f"and {rejection.limit} are allowed. This call was refused, the workflow goes on: do something else next."
+            f"Workflow {ask.correlation_id} repeats itself: {debit.name} occurred {rejection.used + rejection.held} "
+            f"times; {rejection.limit} are allowed. Only this call was refused: go on with a different call."
         )
         return Refusal("loop_detected", message, detail={"repeated": debit.name, "limit": rejection.limit})
     message = (
@@ -275,7 +278,7 @@ def _busy(rejection: Rejection, debit: Debit, ask: Ask) -> Refusal:
 
 def _frozen(rejection: Rejection, ask: Ask) -> Refusal:
     if rejection.index < 0:
-        message = f"Workflow {ask.correlation_id} is frozen and takes no more calls."
+        message = f"Workflow {ask.correlation_id} is frozen and accepts no more calls."
         return Refusal("workflow_frozen", f"{message} {_HELP}")
     debit = ask.debits[rejection.index]
     message = (
@@ -286,29 +289,29 @@ def _frozen(rejection: Rejection, ask: Ask) -> Refusal:
 
 
 def _ended(rejection: Rejection, ask: Ask) -> Refusal:
-    """It takes no more calls, or was never opened, whatever this call asks for."""
+    """The refusal for a workflow that accepts no calls at all, or was not opened."""
     name = f"Workflow {ask.correlation_id}"
     if rejection.reason == "unknown":
         message = (
-            f"{name} is not open here: workflows must be opened before their first call (quotas.strict). Open it "
-            "first, then call with the X-Correlation-Id that this gives."
+            f"{name} is not open: workflows must be opened before their first call (quotas.strict). Open the "
+            "workflow, then call with the X-Correlation-Id from the answer."
         )
         return Refusal("invalid_request", message, param="X-Correlation-Id")
     if rejection.reason == "closed":
-        return Refusal("workflow_frozen", f"{name} was closed and takes no more calls: {_ANOTHER}")
+        return Refusal("workflow_frozen", f"{name} was closed and accepts no more calls: {_ANOTHER}")
     if rejection.reason == "idle":
         rest = f" ({rejection.limit} s)" if rejection.limit else ""
-        message = f"{name} has expired: no call came for longer than quotas.idle{rest}. It takes no more: {_ANOTHER}"
+        message = f"{name} has expired: there was no call for longer than quotas.idle{rest}. {_START}"
         return Refusal("workflow_frozen", message, detail={"quota": "quotas.idle"})
     message = (
-        f"{name} has outlived quotas.seconds: it may last {rejection.limit} s and is {rejection.used} s old, so it is "
-        f"now frozen. {_HELP}"
+        f"{name} is older than quotas.seconds: the limit is {rejection.limit} s, its age is {rejection.used} s. The "
+        f"workflow is now frozen. {_HELP}"
     )
     return Refusal("quota_exceeded", message, detail={"quota": "quotas.seconds"})
 
 
 def _amount(debit: Debit, amount: int) -> str:
-    """Money in USD with as many decimals as it needs, anything else as a count with its unit."""
+    """An amount for messages: money in USD with the necessary decimals, others as a count with their unit."""
     if debit.unit != "cost":
         return f"{amount} {debit.unit}"
     whole, rest = divmod(amount, NANO_USD)

@@ -1,9 +1,9 @@
-"""Which token buckets a call must pay, and the headers that tell how full they are. Config key: `limits`.
+"""The token buckets that a call must pay, and the headers with their levels. Config key: `limits`.
 
-Only describes: the store takes. Refused as `rate_limited`. Request buckets pay one, token buckets the estimate
-(input + output ceiling) and get back what was not used. A limit on a claim that the caller's token does not carry does
-not apply to it, nor one on an attribute that the policy does not give the call: such limits are asked for apart, once
-the policy has spoken. Calls of tools pay request buckets only, and none that names a model or a provider.
+Describes debits, which the store takes. Error code: `rate_limited`. A call takes one from a request bucket, and the
+estimate (input + output ceiling) from a token bucket, which gets back the unused part. A limit on a claim does not
+apply to a token without that claim, nor a limit on an attribute to a call without that attribute. Limits on attributes
+are checked separately, after the policy. Tool calls pay request buckets only, and none for a model or a provider.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ from gateway.call import Balance, Debit, Rejection, Reservation, Subject, Unit
 from gateway.config.grammar import Limit
 from gateway.identity.claims import claim
 
-_CACHED = 8192  # different callers and what they call, kept ready
+_CACHED = 8192  # cached combinations of caller and target
 _LONGEST = 999_999_999_999_999  # the largest structured-field integer, RFC 9651 section 3.3.1
-_LONGEST_NAME = 120  # of an owner within a bucket's key; longer ones are replaced by their digest
+_LONGEST_NAME = 120  # of an owner in a bucket's key; a longer name is replaced by its digest
 
 
 _COUNTED: tuple[Unit, ...] = ("requests", "tokens")
@@ -34,7 +34,7 @@ _NAMES = {
 
 
 class _Named(NamedTuple):
-    """A configured limit, ready to use: its name in headers and messages, a digest that stands for its text."""
+    """A configured limit with its name for headers and messages, and a digest of its settings."""
 
     name: str
     digest: str
@@ -46,10 +46,10 @@ class _Named(NamedTuple):
 
 
 class _Asked(NamedTuple):
-    """All of a call that decides which buckets it pays.
+    """The properties of a call that determine its buckets.
 
-    `claims` are the values of the claims that limits name, `attributes` those of the attributes; None before the policy
-    has spoken.
+    `claims` are the values of the claims that limits name, `attributes` those of the attributes; None before the
+    policy's decision.
     """
 
     agent: str
@@ -64,7 +64,7 @@ class _Asked(NamedTuple):
 
 
 class RateLimits:
-    """The configured limits. Pure; `debits` is a look-up once a combination of names has been seen."""
+    """The configured limits. Pure; `debits` is a cache lookup for a known combination of names."""
 
     def __init__(self, limits: tuple[Limit, ...]) -> None:
         named = tuple(_named(limits))
@@ -86,10 +86,10 @@ class RateLimits:
         stream: bool = False,
         attributes: Mapping[str, str] | None = None,
     ) -> list[Debit]:
-        """One debit for each bucket that applies, of a call to a model or of a call of a `tool`.
+        """One debit for each bucket that applies to a call of a model or of a `tool`.
 
-        `tokens` is the estimate; `providers` those that may be called. With `attributes`, which a policy gave the call,
-        only the buckets that these choose; without, all others.
+        `tokens`: the estimate. `providers`: all that may serve the call. With `attributes`, which the policy assigned,
+        only the buckets for attributes; without, all others.
         """
         given = None if attributes is None else tuple([_value(attributes.get(name)) for name in self._attributes])
         if given is not None and not any(given):
@@ -106,8 +106,8 @@ class RateLimits:
     def headers(self, outcome: Reservation | Rejection, debits: Sequence[Debit]) -> list[tuple[bytes, bytes]]:
         """`RateLimit-Policy`, `RateLimit` (draft-ietf-httpapi-ratelimit-headers-11) and the `x-ratelimit-*` family.
 
-        After a rejection only the bucket that refused is known; after one by a quota, only the policies. Of buckets
-        that differ only in a name that is none of the caller's business (providers), the emptiest stands for all.
+        After a rejection, only the level of the refusing bucket is known; after a rejection by a quota, only the
+        policies. Of buckets that differ only in a name that callers must not see (providers), the emptiest is shown.
         """
         if isinstance(outcome, Reservation):
             pairs = [pair for pair in zip(outcome.ask.debits, outcome.balances, strict=True) if pair[0].refill]
@@ -139,7 +139,7 @@ class RateLimits:
             if not _counts(it, asked):
                 continue
             for owner, partition in _owners(it.limit, asked, claims, attributes):
-                # The limit itself is part of the key: when an operator changes it, its buckets start afresh.
+                # The digest of the limit is part of the key: a changed limit starts with new buckets.
                 key = f"{owner}:{it.digest}"
                 found[key] = Debit(key, it.unit, 1, it.burst, it.name, it.refill, it.window, partition)
         return tuple(found.values())
@@ -192,9 +192,10 @@ _Values = Mapping[str, str | None]  # of claims or attributes, by name
 
 
 def _owners(limit: Limit, asked: _Asked, claims: _Values, attributes: _Values) -> list[tuple[str, str]]:
-    """Whose buckets, and their partition in headers: what tells a caller one from the other, if he chooses.
+    """The owners of the buckets of a call, each with its partition key for headers ("" if the caller cannot choose).
 
-    The first word says whose bucket it is (the Redis store places it by that); names cannot forge another's.
+    The first word of an owner is its kind, which determines the slot in Redis; names are quoted, so that none can
+    imitate another owner.
     """
     match limit.per:
         case "agent":
@@ -213,12 +214,12 @@ def _owners(limit: Limit, asked: _Asked, claims: _Values, attributes: _Values) -
     value = (claims if kind == "claims" else attributes).get(name)
     if value is None:
         return []
-    # A header does not say what the value is, only whether it was the same as in another answer.
+    # The header has a digest of the value, which only shows whether two values are equal.
     return [(f"{kind}:{_part(name)}:{value}", _base64(hashlib.sha256(value.encode()).digest()[:6]))]
 
 
 def elsewhere(debits: Sequence[Debit], provider: str) -> dict[str, int]:
-    """Nothing, for each token bucket of a provider that did not serve: a failover settles only with who answered."""
+    """Zero for each token bucket of a provider that did not serve the call: only the one that answered is charged."""
     owner = f"provider:{_part(provider)}:"
     return {
         debit.key: 0
@@ -235,7 +236,7 @@ def _part(name: str) -> str:
 
 
 def _value(value: object) -> str | None:
-    """A claim's value as part of a key; None if there is none. Only texts and others that read alike share one."""
+    """The value of a claim as part of a key; None for None. A string and a number with the same text share a key."""
     if value is None:
         return None
     return _part(value if isinstance(value, str) else json.dumps(value, sort_keys=True))
@@ -246,7 +247,7 @@ def _base64(data: bytes) -> str:
 
 
 def _emptiest(pairs: Iterable[tuple[Debit, Balance]]) -> Iterable[tuple[Debit, Balance]]:
-    """One bucket of each name and partition."""
+    """The emptiest bucket of each name and partition."""
     found: dict[tuple[str, str], tuple[Debit, Balance]] = {}
     for pair in pairs:
         name = (pair[0].name, pair[0].partition)
@@ -264,7 +265,7 @@ def _until_more(debit: Debit, balance: Balance) -> int | None:
 
 
 def _refused(outcome: Rejection, debits: Sequence[Debit]) -> list[tuple[Debit, Balance, int | None]]:
-    """The bucket that refused, how it stands, and when it has what the call wants: the same time as Retry-After."""
+    """The refusing bucket, its level, and the seconds until it has the amount, the same as Retry-After."""
     if outcome.reason != "rate":
         return []
     debit = debits[outcome.index]
@@ -274,7 +275,7 @@ def _refused(outcome: Rejection, debits: Sequence[Debit]) -> list[tuple[Debit, B
 
 
 def whole_seconds(wait: float) -> int:
-    """A time to wait as headers say it: rounded up, at least a second."""
+    """A waiting time for headers: rounded up, at least one second."""
     return max(1, math.ceil(wait))
 
 
@@ -287,7 +288,7 @@ def _described(debit: Debit) -> _Described:
 
 @functools.lru_cache(1024)
 def _policy(buckets: tuple[_Described, ...]) -> tuple[bytes, bytes]:
-    """`RateLimit-Policy` of buckets, each name and partition once."""
+    """The header `RateLimit-Policy`, with each name and partition once."""
     items = []
     for name, unit, refill, limit, window, partition in dict.fromkeys(buckets):
         quota = min(_LONGEST, round(refill * window))
@@ -316,7 +317,7 @@ def _family(debit: Debit, balance: Balance) -> list[tuple[bytes, bytes]]:
 
 
 def duration(seconds: float) -> str:
-    """OpenAI's form of a time to wait: `6m0s`, `1s`, `20ms`, `1h2m3.5s`; rounded up to a millisecond."""
+    """A waiting time in OpenAI's format: `6m0s`, `1s`, `20ms`, `1h2m3.5s`; rounded up to a millisecond."""
     ms = max(0, -int(-seconds * 1000 // 1))
     if 0 < ms < 1000:
         return f"{ms}ms"

@@ -1,8 +1,8 @@
-"""Counting tokens: what a prompt will cost before it is sent, what an answer cost when nobody says.
+"""Counts tokens: of a prompt before it is sent, and of an answer without reported usage.
 
-The vocabulary is o200k_base for every model: exact for current OpenAI models, an estimate for others (settled from the
-provider's own usage afterwards). Its table comes out of the bpe-openai wheel as a file; tiktoken, which would download
-it, does the matching, because it holds the table in 50 MB where bpe-openai's own matcher takes 136 MB.
+The vocabulary is o200k_base for every model: exact for current OpenAI models, an estimate for others (settled by the
+provider's usage afterwards). The table is a file in the bpe-openai wheel, since tiktoken would download it; tiktoken
+does the matching, because it needs 50 MB for the table and bpe-openai's own matcher 136 MB.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from typing import Protocol
 
 from gateway.budget import spend
 
-_PIECE = 32_768  # characters that the matcher gets at once
-_SEARCHED = 256  # characters at the end of a piece in which it may be cut
+_PIECE = 32_768  # maximum number of characters for one call of the matcher
+_SEARCHED = 256  # characters at the end of a piece that are searched for a place to cut
 _GAP = re.compile(r"\S(?=[ \t])")
 _TABLE = Path("data") / "o200k_base.tiktoken.gz"
 # The split of o200k_base (openai/tiktoken, tiktoken_ext/openai_public.py): words, numbers of up to 3 digits,
@@ -40,7 +40,7 @@ class Counter(Protocol):
     """Text -> tokens."""
 
     def count(self, text: str) -> int:
-        """How many tokens `text` is."""
+        """The number of tokens of `text`."""
         ...
 
 
@@ -52,13 +52,13 @@ class O200k:
 
         spec = importlib.util.find_spec("bpe_openai")
         if spec is None or not spec.submodule_search_locations:
-            raise RuntimeError("the package bpe-openai, which carries the token table, is not installed")
+            raise RuntimeError("the package bpe-openai, which has the token table, is not installed")
         table = gzip.decompress((Path(spec.submodule_search_locations[0]) / _TABLE).read_bytes())
         ranks = {base64.b64decode(token): int(rank) for token, rank in map(bytes.split, table.splitlines())}
         self._encode = CoreBPE(ranks, {}, _SPLIT).encode_ordinary
 
     def count(self, text: str) -> int:
-        """How many tokens `text` is; a few more where a word, or a run of blanks, is longer than `_PIECE`."""
+        """The number of tokens of `text`; slightly too high if a word or a run of blanks is longer than `_PIECE`."""
         if len(text) <= _PIECE:
             return len(self._encode(text))
         total = 0
@@ -69,9 +69,9 @@ class O200k:
 
 
 def _pieces(text: str) -> Iterator[tuple[str, bool]]:
-    """The text in pieces that the matcher, which recurses over a run of blanks, can take; whether a token may be torn.
+    """The text in pieces, because the matcher recurses over runs of blanks, and whether the cut may split a token.
 
-    A token ends wherever a blank follows something else, so a cut there changes no count.
+    A token always ends before a blank that follows another character, so a cut there does not change the count.
     """
     at = 0
     while at < len(text):

@@ -46,7 +46,7 @@ class Reader:
 
     def __init__(self, path: Path) -> None:
         if not path.is_file():
-            raise ConfigError(f"there is no decision log at {path} yet: it begins with the gateway's first call")
+            raise ConfigError(f"there is no decision log at {path} yet: the first call creates it")
         try:
             self._connection = connect(path)
             if not has_table(self._connection, "decisions"):  # keys may be added before the gateway first runs
@@ -54,7 +54,7 @@ class Reader:
                 raise ConfigError(f"there are no calls in {path} yet: the decision log begins with the first call")
             self._connection.execute("SELECT 1 FROM decisions, unsent LIMIT 0")
         except sqlite3.Error as error:
-            raise ConfigError(f"{path} is no decision log: {error}") from None
+            raise ConfigError(f"{path} is not a decision log: {error}") from None
 
     def decisions(self, since: float = 0.0, until: float | None = None) -> Iterator[Recorded]:
         """Those of a stretch of time, in the order in which their calls came. Page by page: no long transaction."""

@@ -1,1 +1,1 @@
-"""Stage 8: what is kept and shown of a call that has ended."""
+"""Stage 8: the record of an ended call in the decision log, the metrics and the log."""

@@ -1,9 +1,9 @@
-"""Stage 8, `record`: what was decided and how it ended, in SQLite.
+"""Stage 8, `record`: the decision log in SQLite, with decisions, outcomes and actions of operators.
 
-Config key: `audit`. The decision is on disk before the call leaves, the outcome follows. Records hold names, counts
-and amounts; never a raw value, a prompt or an answer; `audit.erase` keeps claims about people out as well. A write that
-fails ends calls with state_unavailable: a gateway that cannot say what it let through lets nothing through.
-`decisions.py` reads what is written here.
+Config key: `audit`. The decision is on disk before the call leaves, the outcome follows. Records contain names, counts
+and amounts, never a raw value, a prompt or an answer; `audit.erase` removes claims about people. If writing fails,
+calls are refused as state_unavailable: a gateway that cannot record what it lets through lets nothing through.
+`policy/decisions.py` reads the log.
 """
 
 from __future__ import annotations
@@ -33,11 +33,11 @@ SCHEMA = (
     """CREATE TABLE IF NOT EXISTS actions (
         id TEXT PRIMARY KEY, time REAL NOT NULL, who TEXT NOT NULL, action TEXT NOT NULL, team TEXT NOT NULL,
         correlation_id TEXT NOT NULL, record BLOB NOT NULL) WITHOUT ROWID""",
-    # What a candidate bundle would have said otherwise.
+    # Decisions that a candidate bundle would have made differently.
     """CREATE TABLE IF NOT EXISTS differences (
         id TEXT NOT NULL, version TEXT NOT NULL, time REAL NOT NULL, record BLOB NOT NULL,
         PRIMARY KEY (id, version)) WITHOUT ROWID""",
-    # Decisions that are still to be sent, in the order in which they were written.
+    # Decisions that were not sent yet, in the order of writing.
     "CREATE TABLE IF NOT EXISTS unsent (seq INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT NOT NULL)",
 )
 _DECISION = Bulk(3, "INSERT OR REPLACE INTO decisions VALUES (?,?,?,?,?,?,?,?,?)")
@@ -47,16 +47,16 @@ _DIFFERENCE = Bulk(6, "INSERT OR REPLACE INTO differences VALUES (?,?,?,?)")
 _ACTION = "INSERT INTO actions VALUES (?,?,?,?,?,?,?)"
 _NOBODY = Subject("", "")
 _NO_POLICY = Decision(allow=True, rule="none", version="")
-# Ids begin with their time. What was not sent yet is kept, however old.
-_FORGET = (
+# Ids begin with their time. Decisions that were not sent yet are kept regardless of age.
+_DELETE_OLDER = (
     "DELETE FROM decisions WHERE id < ? AND id NOT IN (SELECT id FROM unsent)",
     "DELETE FROM outcomes WHERE id < ?",
     "DELETE FROM actions WHERE id < ?",
     "DELETE FROM differences WHERE id < ?",
 )
 _NEWEST = "COALESCE((SELECT id FROM decisions ORDER BY id DESC LIMIT 1 OFFSET ?), '')"
-_FORGET_MORE = (
-    f"DELETE FROM outcomes WHERE id <= {_NEWEST}",  # noqa: S608  constants, all of it
+_DELETE_EXCESS = (
+    f"DELETE FROM outcomes WHERE id <= {_NEWEST}",  # noqa: S608  only constants
     f"DELETE FROM differences WHERE id <= {_NEWEST}",  # noqa: S608
     f"DELETE FROM decisions WHERE id <= {_NEWEST} AND id NOT IN (SELECT id FROM unsent)",  # noqa: S608
 )
@@ -72,9 +72,9 @@ class Audit:
         self._sends = settings.upload is not None
 
     def decided(self, call: Call) -> None:
-        """Enqueue the decision of a call; it is on disk after the writer's next barrier.
+        """Enqueue the decision of a call, which is on disk after the writer's next barrier.
 
-        While writes fail, no call gets past that barrier, and decisions are not kept.
+        While writes fail, no call passes that barrier, and its decision is not kept.
         """
         if self._writer.failing:
             return
@@ -95,15 +95,15 @@ class Audit:
             self._writer.submit(_UNSENT, (call.id,))
 
     def differs(self, id: str, version: str, record: bytes) -> None:
-        """Enqueue what a candidate bundle would have said of a call otherwise."""
+        """Enqueue a decision that a candidate bundle would have made differently."""
         self._writer.submit(_DIFFERENCE, (id, version, time.time(), record))
 
     def sent(self, last: int) -> None:
-        """Enqueue that all up to this one were sent."""
+        """Enqueue that all decisions up to this sequence number were sent."""
         self._writer.submit("DELETE FROM unsent WHERE seq <= ?", (last,))
 
     def ended(self, call: Call, status: int, cost: int) -> None:
-        """Enqueue how the call ended. While writes fail, only calls that have left for a provider are kept."""
+        """Enqueue the outcome of a call. While writes fail, only calls that were sent to a provider are kept."""
         if self._writer.failing and not call.outcome.sent:
             return
         code = call.refusal.code if call.refusal else ""
@@ -113,26 +113,26 @@ class Audit:
         self._writer.submit(_OUTCOME, row)
 
     def acted(self, who: str, action: str, team: str, correlation_id: str, details: Json) -> None:
-        """Enqueue what an operator is about to do. `who` names a key by its hash, or a user of this machine."""
+        """Enqueue an action that an operator is about to take. `who`: a key by its hash, or a user of this machine."""
         row = (ids.uuid7(), time.time(), who, action, team, correlation_id, orjson.dumps(details))
         self._writer.submit(_ACTION, row)
 
     async def durable(self) -> None:
-        """Return when everything said so far is on disk."""
+        """Return when everything enqueued so far is on disk."""
         await self._writer.barrier()
 
-    def forget(self, before: float, most: int | None = None) -> None:
-        """Drop what is older than a Unix time, and the oldest beyond so many decisions."""
+    def expire(self, before: float, most: int | None = None) -> None:
+        """Delete records older than a Unix time, and the oldest beyond a number of decisions."""
         first = ids.uuid7(at=before)[:13]
-        if not self._sends:  # nobody will send what an upload that is gone left behind
+        if not self._sends:  # without `audit.upload`, nothing sends what a former upload left
             self._writer.submit("DELETE FROM unsent WHERE id < ?", (first,))
-        for statement in _FORGET:
+        for statement in _DELETE_OLDER:
             self._writer.submit(statement, (first,))
-        for statement in _FORGET_MORE if most is not None else ():
+        for statement in _DELETE_EXCESS if most is not None else ():
             self._writer.submit(statement, (most,))
 
     def _record(self, document: Json, decision: Decision) -> bytes:
-        """The input and the whole result, as JSON. With what was erased, if anything was."""
+        """The input and the whole result as JSON, with the list of erased claims if there are any."""
         record: Json = {"input": document, "result": orjson.Fragment(decision.result), "mode": decision.mode}
         if decision.rule == POLICY_UNAVAILABLE:
             record["error"] = POLICY_UNAVAILABLE
@@ -144,21 +144,21 @@ class Audit:
 
 
 def _document(call: Call) -> Json:
-    """What a policy would have been asked, where there is none."""
-    from gateway.policy.authorize import document  # brings the scanners with it, which commands have no use for
+    """The policy input of a call without a policy."""
+    from gateway.policy.authorize import document  # imports the scanners, which commands do not need
 
     return document(call)
 
 
 def place(config: Config) -> Path | None:
-    """The file of the decision log; None where it is in the state's own file."""
+    """The separate file of the decision log; None if the log is in the state's own file."""
     if config.audit.path:
         return Path(config.audit.path)
     return None if config.state.url.startswith("sqlite:") else Path("var/audit.db")
 
 
 def file(config: Config) -> Path:
-    """The file that decisions are in, whosever it is."""
+    """The file with the decision log: a separate file, or the state's own."""
     return place(config) or Path(config.state.url.removeprefix("sqlite:///"))
 
 

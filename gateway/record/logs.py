@@ -1,6 +1,6 @@
-"""What Python's `logging` says, on standard error, without the gateway's own secrets: they are found by value.
+"""Python's `logging` on standard error, with the gateway's own secrets replaced, which are found by value.
 
-Whatever an exception, a driver or a library puts into its words passes here.
+Every message of an exception, a driver or a library passes through this handler.
 """
 
 from __future__ import annotations
@@ -19,18 +19,18 @@ class Handler(logging.StreamHandler):  # type: ignore[type-arg]
         self.own = OwnSecrets(())
 
     def format(self, record: logging.LogRecord) -> str:
-        """The words, with the traceback if there is one."""
+        """The message, with the traceback if there is one, without secrets."""
         return self.own.hide(super().format(record))
 
 
 def install(own: OwnSecrets) -> Handler:
-    """Have what is logged in this process pass by these secrets from now on."""
+    """Hide these secrets in all log messages of this process from now on."""
     root = logging.getLogger()
     for handler in root.handlers:
         if isinstance(handler, Handler):
             handler.own = own
             return handler
-    made = Handler()
-    made.own = own
-    root.addHandler(made)
-    return made
+    handler = Handler()
+    handler.own = own
+    root.addHandler(handler)
+    return handler

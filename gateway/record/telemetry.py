@@ -1,7 +1,7 @@
-"""What the gateway shows: Prometheus families and a JSON log line a call. It hears of calls that have ended.
+"""Prometheus metrics, and a JSON log line for each ended call.
 
-Config key: `log`. Counting is a dict and an addition, done at the end of a call; the families are made at scrape time.
-Names and labels are the contract's, section 8; correlation ids are never labels. Nothing here can fail a call.
+Config key: `log`. Counting is a dict lookup and an addition at the end of a call; the families are built at scrape
+time. docs/metrics.md lists names and labels; correlation ids are never labels. Nothing here can fail a call.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from gateway.stores import FOREVER
 
 Labels = tuple[str, ...]
 Row = Sequence[Any]
-"""Labels and a value, as another worker reports them."""
+"""Labels and a value, as reported by another worker."""
 
 DURATION = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300)  # seconds
 OVERHEAD = (0.00001, 0.000025, 0.00005, 0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.05, 0.1, 1)  # seconds
@@ -49,7 +49,7 @@ class Counter:
         self.values[labels] = self.values.get(labels, 0) + amount
 
     def metric(self, others: Sequence[Row] = ()) -> Metric:
-        """The family as Prometheus reads it, with the rows of other workers: labels, then the value."""
+        """The family for Prometheus. `others`: rows of other workers, labels and then the value."""
         values = dict(self.values)
         for *labels, value in others:
             key = tuple(labels)
@@ -76,7 +76,7 @@ class Histogram:
         row[-1] += value
 
     def metric(self, others: Sequence[Row] = ()) -> Metric:
-        """The family as Prometheus reads it: buckets are cumulative. `others`: rows of other workers."""
+        """The family for Prometheus, with cumulative buckets. `others`: rows of other workers."""
         values = {labels: list(row) for labels, row in self.values.items()}
         for *labels_, counted in others:
             mine = values.setdefault(tuple(labels_), [0.0] * len(counted))
@@ -92,24 +92,26 @@ class Histogram:
 
 
 class Telemetry:
-    """All families, and the log. Register it with a `prometheus_client` registry: it is a collector."""
+    """All metrics, and the log. A collector that can be registered with a `prometheus_client` registry."""
 
     def __init__(self, log: IO[str] | None = sys.stdout) -> None:
         call = ("agent", "team", "model", "provider", "route", "status")
         self.requests = Counter("meshgate_requests", "Calls answered.", call)
-        self.duration = Histogram("meshgate_request_duration_seconds", "Whole calls.", ("route", "model"), DURATION)
-        self.overhead = Histogram("meshgate_overhead_seconds", "The gateway's own time.", ("stage",), OVERHEAD)
-        self.first = Histogram("meshgate_time_to_first_token_seconds", "Streams.", ("model", "provider"), DURATION)
+        whole = ("route", "model")
+        self.duration = Histogram("meshgate_request_duration_seconds", "Duration of calls.", whole, DURATION)
+        self.overhead = Histogram("meshgate_overhead_seconds", "Time in the gateway itself.", ("stage",), OVERHEAD)
+        words = "Time until the first byte of a stream."
+        self.first = Histogram("meshgate_time_to_first_token_seconds", words, ("model", "provider"), DURATION)
         self.tokens = Counter("meshgate_tokens", "Tokens settled.", ("direction", "model", "team"))
         self.cost = Counter("meshgate_cost_usd", "USD settled.", ("model", "team"))
         self.violations = Counter("meshgate_violations", "Refusals.", ("code", "stage", "team", "mode"))
-        self.redactions = Counter("meshgate_redactions", "Values taken out.", ("entity", "direction"))
-        self.decisions = Counter("meshgate_decisions", "Verdicts.", ("verdict", "rule", "mode"))
-        self.candidates = Counter("meshgate_candidate_decisions", "What the candidate made of them.", ("outcome",))
-        self.changes = Counter("meshgate_candidate_differences", "Verdicts that it changes.", ("change",))
+        self.redactions = Counter("meshgate_redactions", "Values redacted.", ("entity", "direction"))
+        self.decisions = Counter("meshgate_decisions", "Decisions of the policy.", ("verdict", "rule", "mode"))
+        self.candidates = Counter("meshgate_candidate_decisions", "Decisions of the candidate.", ("outcome",))
+        self.changes = Counter("meshgate_candidate_differences", "Verdicts that the candidate changes.", ("change",))
         self.quota = Histogram("meshgate_quota_used_ratio", "Quota used after a call.", ("quota",), RATIO)
         self.reload_failures = Counter("meshgate_reload_failures", "Changes on disk that were refused.", ("what",))
-        self.reload_failed = {"config": 0, "policy": 0}  # and "policy source", where there is one beyond this machine
+        self.reload_failed = {"config": 0, "policy": 0}  # and "policy source", for a bundle from git or a server
         self.failures = Counter("meshgate_internal_errors", "Faults of the gateway itself.", ("stage",))
         self._rules: set[str] = set()
         self.gauges: list[Callable[[], Metric]] = []
@@ -120,11 +122,11 @@ class Telemetry:
         self._strangers = Strangers(self.say)
 
     def collected(self, others: Sequence[Json]) -> Iterator[Metric]:
-        """Every family now, with what other workers counted."""
+        """All families, with the counts of other workers."""
         for family in self._families:
             yield family.metric([row for snapshot in others for row in snapshot.get(family.name, ())])
         failed = GaugeMetricFamily(
-            "meshgate_reload_failed", "1: the file on disk is not the one that runs.", labels=["what"]
+            "meshgate_reload_failed", "1: the version on disk is not the version in use.", labels=["what"]
         )
         for what, state in self.reload_failed.items():
             failed.add_metric([what], state)
@@ -133,15 +135,15 @@ class Telemetry:
             yield gauge()
 
     def snapshot(self) -> Json:
-        """What was counted so far, as JSON: for another worker's `/metrics`."""
+        """All counts as JSON, for the `/metrics` of another worker."""
         return {family.name: [[*labels, value] for labels, value in family.values.items()] for family in self._families}
 
     def collect(self) -> Iterator[Metric]:
-        """For prometheus_client: every family now."""
+        """All families, for prometheus_client."""
         yield from self.collected(())
 
     def reloaded(self, what: str, problem: str | None) -> None:
-        """What is on disk is what runs (None), or was refused."""
+        """Record that the version on disk is in use (`problem` is None), or was refused."""
         failed_before = self.reload_failed.get(what, 0)
         self.reload_failed[what] = int(problem is not None)
         if problem is None and failed_before:
@@ -151,13 +153,13 @@ class Telemetry:
             self.say({"level": "error", "event": f"{what} refused, the last good one stays", "problem": problem})
 
     def candidate(self, outcome: str, count: int, change: str = "") -> None:
-        """What a candidate bundle made of decisions."""
+        """Count decisions of a candidate bundle by outcome: same, differs or skipped."""
         self.candidates.add((outcome,), count)
         if change:
             self.changes.add((self._rule(change),))
 
     def _rule(self, code: str) -> str:
-        """The label of a rule. A policy that works its codes out must not make a metric grow without end."""
+        """The label for a rule. A policy that computes its codes must not make a metric grow without limit."""
         if code not in self._rules:
             if len(self._rules) >= _MOST_RULES:
                 return "other"
@@ -165,7 +167,7 @@ class Telemetry:
         return code
 
     def hide(self, own: OwnSecrets) -> None:
-        """Take these secrets out of every log line from now on."""
+        """Hide these secrets in every log line from now on."""
         if self._log:
             self._log.own = own
 
@@ -175,8 +177,8 @@ class Telemetry:
             self._log.write({"time": _iso(time.time()), **record})
 
     def close(self) -> None:
-        """Write what is left."""
-        self._strangers.tell()
+        """Write pending lines."""
+        self._strangers.report()
         if self._log:
             self._log.close()
 
@@ -270,7 +272,7 @@ def _line(call: Call, status: int, cost: int, ended_ns: int) -> Json:
 
 
 class Strangers:
-    """Calls without a good key: one line a second for all of them, whoever they come from."""
+    """The log of calls without a valid key: at most one line a second for all of them."""
 
     def __init__(self, say: Callable[[Json], None], pause: float = 1.0) -> None:
         self._say = say
@@ -279,11 +281,11 @@ class Strangers:
         self._waits = False
 
     def came(self) -> None:
-        """One more. The first one is told of at once, others a second later, together."""
+        """Count a call. The first is logged immediately, further calls together after a second."""
         self._count += 1
         if self._waits:
             return
-        self.tell()
+        self.report()
         with contextlib.suppress(RuntimeError):  # no loop runs
             asyncio.get_running_loop().call_later(self._pause, self._again)
             self._waits = True
@@ -294,36 +296,36 @@ class Strangers:
             self._count -= 1
             self.came()
 
-    def tell(self) -> None:
-        """Say what was not said yet."""
+    def report(self) -> None:
+        """Log the calls that were not logged yet."""
         if self._count:
             self._say({"level": "warning", "event": "calls without a good key", "count": self._count})
             self._count = 0
 
 
 class LineLog:
-    """Writes lines in batches, in a thread of its own: a reader of the log that stalls stalls nobody else.
+    """Writes lines in batches, in a thread of its own, so that a stalled reader of the log does not delay calls.
 
-    At most `BOUND` lines wait; beyond that they are dropped, as they are while nothing can be written, and their number
-    is logged.
+    At most `BOUND` lines wait. Further lines are dropped, as are lines that cannot be written; the number of dropped
+    lines is logged.
     """
 
     BOUND = 100_000
     LINGER = 0.05  # seconds
-    PATIENCE = 2.0  # seconds that the end of the process waits for a reader that stalls
+    PATIENCE = 2.0  # seconds that `close` waits for a stalled reader
 
     def __init__(self, out: IO[str]) -> None:
         self._out = out
         self.own = OwnSecrets(())
         self._lines: list[bytes] = []
         self._dropped = 0
-        self._failing = False  # the last attempt to write did
+        self._failing = False  # whether the last write failed
         self._waiting = False
         self._lock = threading.Lock()
         self._thread = ThreadPoolExecutor(1, "log")
 
     def write(self, record: Json) -> None:
-        """Take one record."""
+        """Enqueue one record."""
         if len(self._lines) >= self.BOUND:
             self._dropped += 1
             return
@@ -341,24 +343,24 @@ class LineLog:
             loop.call_later(self.LINGER, self._go, loop)
 
     def _go(self, loop: asyncio.AbstractEventLoop) -> None:
-        with contextlib.suppress(RuntimeError):  # closed meanwhile: what is left is written there
+        with contextlib.suppress(RuntimeError):  # closed meanwhile: `close` writes the rest
             loop.run_in_executor(self._thread, self.flush).add_done_callback(self._written)
 
     def _written(self, _: asyncio.Future[None]) -> None:
-        """Those that came meanwhile are next: never does more than one thread wait for the reader."""
+        """Write the lines that arrived meanwhile; at most one thread waits for the reader."""
         self._waiting = False
         if self._lines:
             self._soon()
 
     def close(self) -> None:
-        """Write what is left."""
+        """Write pending lines, for at most `PATIENCE` seconds."""
         last = self._thread.submit(self.flush)
         with contextlib.suppress(TimeoutError):
             last.result(self.PATIENCE)
         self._thread.shutdown(wait=False, cancel_futures=True)
 
     def flush(self) -> None:
-        """Write what waits."""
+        """Write all pending lines."""
         with self._lock:
             lines, self._lines = self._lines, []
             count, dropped = len(lines), self._dropped
@@ -369,10 +371,10 @@ class LineLog:
             try:
                 self._out.write(self.own.hide((b"\n".join(lines) + b"\n").decode()))
                 self._out.flush()
-            except (OSError, ValueError) as fault:  # its reader has gone, the disk is full: calls go on
+            except (OSError, ValueError) as fault:  # the reader has gone, or the disk is full: calls continue
                 self._dropped += count
                 if not self._failing:
-                    _log.error("the log cannot be written (%s): its lines are dropped until it can be", fault)
+                    _log.error("the log cannot be written (%s): lines are dropped until it can", fault)
                 self._failing = True
             else:
                 self._dropped -= dropped

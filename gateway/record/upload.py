@@ -1,8 +1,8 @@
-"""Sends decisions to a collector: OPA's decision-log API, or any HTTP sink that takes a gzipped JSON array.
+"""Sends decisions to a collector: OPA's decision-log API, or any HTTP sink that accepts a gzipped JSON array.
 
-Config key: `audit.upload`. Beside the line. A decision leaves the queue on disk once the collector has confirmed it
-with a status of 2xx, so one that is away, slow or full loses nothing; what it confirmed and we could not note is sent
-twice. Of several processes over one log one sends.
+Config key: `audit.upload`. Runs in the background. A decision leaves the queue on disk once the collector has confirmed
+it with a status of 2xx, so an unreachable, slow or full collector loses nothing; a decision is sent twice if the
+confirmation could not be recorded. Of several processes with one log, one sends.
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ _log = logging.getLogger("meshgate.upload")
 
 
 class Done(Protocol):
-    """Who notes what was sent."""
+    """Records which decisions were sent."""
 
     def sent(self, last: int) -> None: ...
     async def durable(self) -> None: ...
 
 
 class Uploader:
-    """One collector. `run` until cancelled."""
+    """The queue of one collector. `run` until cancelled."""
 
     def __init__(self, settings: Upload, path: Path, done: Done, failed: Callable[[], None] = lambda: None) -> None:
         self._settings = settings
@@ -49,7 +49,7 @@ class Uploader:
         self.waiting = 0
 
     async def run(self) -> None:
-        """Send whatever is to be sent, until cancelled. A fault is told of, and the work goes on."""
+        """Send decisions until cancelled. A fault is reported, and sending continues."""
         while True:
             try:
                 await self._run()
@@ -67,10 +67,10 @@ class Uploader:
                 await asyncio.to_thread(reader.close)
 
     async def _turn(self) -> IO[str]:
-        """The lock beside the log, which one process holds; the others wait for it to end."""
+        """The lock file beside the log. One process holds the lock; others wait until that process ends."""
         lock = await asyncio.to_thread(open, f"{self._path}-upload.lock", "w")
         try:
-            while not _locked(lock):  # noqa: ASYNC110  no event tells of another process's end
+            while not _locked(lock):  # noqa: ASYNC110  there is no event for the end of another process
                 await asyncio.sleep(self._settings.interval)
         except BaseException:
             lock.close()
@@ -90,12 +90,12 @@ class Uploader:
                 more, self._batch = count == self._batch, min(self._settings.batch, 2 * self._batch)
                 if more:
                     continue
-            elif last and self._batch >= count:  # else it was too large, and half of it may not be
+            elif last and self._batch >= count:  # otherwise the batch was too large, and half of it is tried at once
                 pause = min(_MOST_PAUSE, 2 * pause or self._settings.interval)
             await asyncio.sleep(pause or self._settings.interval)
 
     async def _sent(self, client: httpx.AsyncClient, body: bytes, count: int) -> bool:
-        """Whether the collector has them now. A request that is too large for it is halved."""
+        """Whether the collector confirmed a batch. After 413, the next batch has half the size."""
         try:
             answer = await client.post(self._settings.url, content=body)
         except httpx.HTTPError as error:
@@ -106,8 +106,8 @@ class Uploader:
             problem = f"status {answer.status_code}"
             if answer.status_code == httpx.codes.REQUEST_ENTITY_TOO_LARGE:
                 self._batch = max(1, count // 2)
-                if count == 1:  # else it would hold up all that come after it; the log has it still
-                    _log.error("audit.upload: one decision is too large for the collector, and is not sent")
+                if count == 1:  # drop it from the queue, or it would block all others; the log keeps it
+                    _log.error("audit.upload: a decision is too large for the collector and is not sent")
                     self._failed()
                     return True
         self._report(problem)
@@ -119,7 +119,7 @@ class Uploader:
 
 
 def _next(reader: Reader, most: int) -> tuple[int, bytes, int]:
-    """The next batch, as the body of a request."""
+    """The next batch: its last sequence number, the body of the request, the number of decisions."""
     last, found = reader.unsent(most)
     body = gzip.compress(orjson.dumps([event(one) for one in found]), 6) if last else b""
     return last, body, len(found)
@@ -133,7 +133,7 @@ def _locked(lock: IO[str]) -> bool:
 
 
 class Uploads:
-    """The uploader of the configuration in force: another one when the settings change."""
+    """The uploader of the current configuration, replaced when the settings change."""
 
     def __init__(self, path: Path, failed: Callable[[], None]) -> None:
         self._path = path
@@ -144,11 +144,11 @@ class Uploads:
 
     @property
     def waiting(self) -> int:
-        """Decisions that are still to be sent, as of the last look."""
+        """The number of decisions that were not sent yet, as of the last read."""
         return self._uploader.waiting if self._uploader else 0
 
     async def follow(self, settings: Upload | None, done: Done) -> None:
-        """Send by these settings from now on."""
+        """Use these settings from now on; None: stop sending."""
         if settings == self._settings:
             return
         await self.close()
@@ -158,7 +158,7 @@ class Uploads:
             self._task = asyncio.create_task(self._uploader.run())
 
     async def close(self) -> None:
-        """Stop sending; what is left is sent by whoever comes next."""
+        """Stop sending; the rest stays in the queue."""
         if self._task is not None:
             self._task.cancel()
             with contextlib.suppress(asyncio.CancelledError):

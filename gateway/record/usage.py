@@ -1,4 +1,4 @@
-"""What was used, added up from the record of calls that have ended, beside a running gateway."""
+"""Usage, summed over the outcomes in the decision log, which a running gateway may be writing."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ BY: Final[Mapping[str, str]] = {
     "provider": f"json_extract({_RECORD}, '$.provider')",
     "workflow": "team || ' ' || correlation_id",
 }
-"""What usage is added up by -> the column or expression. A key belongs to one agent, whose name it goes by."""
+"""Group of usage -> its column or expression. A key belongs to one agent and is shown by the agent's name."""
 
 
 class Used(NamedTuple):
-    """The sum of one row: calls, those of them that failed or were refused, tokens, and cost in nano-USD."""
+    """The sums of one group: calls, failed or refused calls, tokens, and cost in nano-USD."""
 
     name: str
     calls: int
@@ -38,16 +38,19 @@ class Used(NamedTuple):
     cost: int
 
     def shown(self, by: str) -> Json:
-        """For programs; cost in USD."""
+        """The sums as JSON, with the cost in USD."""
         _, calls, failed, input_, cached, output, cost = self
         tokens = {"input_tokens": input_, "cached_tokens": cached, "output_tokens": output}
         return {by: self.name, "calls": calls, "failed": failed, **tokens, "cost_usd": cost / NANO_USD}
 
 
 def read(path: Path, by: str, since: float = 0.0) -> list[Used]:
-    """The sums, the most expensive first; none before the first call. Raises ConfigError where there is no log."""
+    """The sums by group, most expensive first; empty before the first call. Raises ConfigError without a log.
+
+    `by` is a key of `BY`, `since` is in Unix seconds.
+    """
     if not path.is_file():
-        raise ConfigError(f"there is no decision log at {path} yet: it begins with the gateway's first call")
+        raise ConfigError(f"there is no decision log at {path} yet: the first call creates it")
     sums = (f"COALESCE(SUM(json_extract({_RECORD}, '$.usage.{name}')), 0)" for name in ("input", "cached", "output"))
     amounts = ", ".join(sums)
     query = f"""SELECT COALESCE({BY[by]}, ''), COUNT(*), SUM(status >= 400), {amounts},
@@ -59,5 +62,5 @@ def read(path: Path, by: str, since: float = 0.0) -> list[Used]:
                 return []
             rows = connection.execute(query, (ids.uuid7(at=since)[:13] if since else "",)).fetchall()
     except sqlite3.Error as error:
-        raise ConfigError(f"{path} is no decision log: {error}") from None
+        raise ConfigError(f"{path} is not a decision log: {error}") from None
     return [Used(*row) for row in rows]

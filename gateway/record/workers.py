@@ -1,7 +1,7 @@
-"""What workers of one gateway tell each other: each leaves its counters in a file, so that any can report all.
+"""Exchange of counters between the workers of one gateway, by files, so that any worker can report the totals.
 
-The supervisor names the folder in `MESHGATE_WORKERS_DIR`; without it there is one worker. The file of a worker that has
-ended stays until the supervisor ends, so that sums never fall.
+The supervisor names the folder in `MESHGATE_WORKERS_DIR`; without that variable there is one worker. The file of an
+ended worker stays until the supervisor ends, so that sums never decrease.
 """
 
 from __future__ import annotations
@@ -20,19 +20,19 @@ FOLDER: Final = "MESHGATE_WORKERS_DIR"
 
 
 def leave(snapshot: Callable[[], Json]) -> None:
-    """Write this worker's counters, whole or not at all. Does nothing where there is one worker."""
+    """Write this worker's counters atomically. Does nothing if there is only one worker."""
     folder = os.environ.get(FOLDER)
     if not folder:
         return
     path = Path(folder) / f"{os.getpid()}.json"
     part = path.with_suffix(".part")
-    with suppress(OSError):  # counters must not end a worker
+    with suppress(OSError):  # a failed write must not end the worker
         part.write_bytes(orjson.dumps(snapshot()))
         part.replace(path)
 
 
 def others() -> list[Json]:
-    """What the other workers left, about a second ago or at their end."""
+    """The counters of the other workers, about a second old, or as of their end."""
     folder = os.environ.get(FOLDER)
     if not folder:
         return []

@@ -1,1 +1,1 @@
-"""Where the judging of texts is done: on the event loop or in a thread, each team in its turn."""
+"""Scheduling of scans: on the event loop or in a thread, with fair turns for teams."""

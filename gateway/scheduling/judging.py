@@ -1,7 +1,7 @@
-"""Where the judging of texts is done: on the event loop as long as it is short, else in a thread (see `lanes`).
+"""Decides where texts are scanned: on the event loop if the scan is short, otherwise in a thread (see `lanes`).
 
-Config key: `server.scan_budget`. A call whose request takes more CPU time than that is refused with request_too_large;
-what of an answer takes more is refused with output_blocked. Nothing leaves that was not judged to its end.
+Config key: `server.scan_budget`. A request that needs more CPU time is refused with request_too_large, an answer with
+output_blocked. Nothing is sent before its scan is complete.
 """
 
 from __future__ import annotations
@@ -18,16 +18,16 @@ from gateway.errors import Refusal
 from gateway.scheduling.lanes import Lanes
 
 Result = TypeVar("Result")
-_DENSE: Final = 512  # characters of a piece of a stream from which it counts whether it is dense
-_GUESS: Final = 10_000  # nanoseconds a character, until a stream has shown what its text takes
-_BREATH: Final = 10_000_000  # nanoseconds after which a stream lets other calls go on
+_DENSE: Final = 512  # characters of a piece of a stream from which its density is checked
+_GUESS: Final = 10_000  # assumed nanoseconds per character at the start of a stream
+_BREATH: Final = 10_000_000  # nanoseconds after which a stream yields to other calls
 
 
 def takes_long(call: Call) -> bool:
-    """Whether a request has so much new text, or such, that to look at it would hold up other calls.
+    """Whether a request has so much new text, or so dense a text, that scanning would delay other calls.
 
-    A hop to a thread costs a large call a fifth of its time. Prose takes 30 us a kB; what is dense with digits
-    or addresses, each of which is judged, takes twenty times as long.
+    Moving to a thread costs a large call a fifth of its time. Prose takes 30 us a kB; text that is dense with digits or
+    addresses, each of which is checked, takes twenty times as long.
     """
     runtime, raw = call.runtime, call.raw
     if len(raw) <= runtime.NEW_TEXT:
@@ -39,13 +39,13 @@ def takes_long(call: Call) -> bool:
 
 
 def _is_dense(raw: bytes) -> bool:
-    """Whether much of it is digits and addresses."""
+    """Whether a large part of the bytes is digits and addresses."""
     telling = len(raw) - len(raw.translate(None, b"0123456789")) + 8 * raw.count(b"@")
     return 8 * telling > len(raw)
 
 
 async def judge(call: Call, apart: bool, work: Callable[..., Result], *args: Any) -> Result:
-    """Do work that may be begun again: on the loop, and once it turns out to be long, or if `apart`, in a thread."""
+    """Run work that may be restarted: on the loop, or in a thread if it takes long there, or if `apart`."""
     if not apart:
         budget = call.budget
         budget.begin(call.runtime.SLICE)
@@ -60,25 +60,25 @@ async def judge(call: Call, apart: bool, work: Callable[..., Result], *args: Any
 
 
 class Pace:
-    """Where each piece of one stream is judged, by how long the pieces before took: they cannot be judged twice."""
+    """Decides where each piece of a stream is scanned, by the time of earlier pieces: none can be scanned twice."""
 
     __slots__ = ("_began", "_call", "_rate")
 
     def __init__(self, call: Call) -> None:
         self._call = call
         self._rate = float(_GUESS)  # nanoseconds a character
-        self._began = time.perf_counter_ns()  # since when the loop has not been let go
+        self._began = time.perf_counter_ns()  # when the stream last yielded the loop
 
     def takes_long(self, chunk: Chunk, size: int) -> bool:
-        """Whether to judge a chunk that says `size` characters belongs in a thread."""
+        """Whether a chunk with `size` characters of text should be scanned in a thread."""
         runtime = self._call.runtime
-        judged = size if chunk.frame is not None else len(chunk.raw)  # of a run of events nothing but its text
+        judged = size if chunk.frame is not None else len(chunk.raw)  # of a run of events, only its text
         if judged > runtime.NEW_TEXT or size * self._rate > runtime.SLICE:
             return True
         return size > _DENSE and _is_dense("".join(chunk.said()).encode(errors="replace"))
 
     def here(self, size: int, work: Callable[..., Result], *args: Any) -> Result:
-        """Judge a piece on the event loop."""
+        """Scan a piece on the event loop."""
         budget = self._call.budget
         began = time.perf_counter_ns() if size >= _DENSE else 0
         budget.begin()
@@ -90,7 +90,7 @@ class Pace:
                 self._learn(size, began)
 
     async def apart(self, size: int, work: Callable[..., Result], *args: Any) -> Result:
-        """Judge a piece in a thread."""
+        """Scan a piece in a thread."""
         lanes: Lanes = self._call.runtime.lanes
         began = time.perf_counter_ns()
         result = await lanes.run(self._call, work, *args)
@@ -105,29 +105,29 @@ class Pace:
 
     @property
     def out_of_breath(self) -> bool:
-        """Whether this stream has held the loop for long."""
+        """Whether this stream should yield the loop."""
         return time.perf_counter_ns() - self._began > _BREATH
 
     async def breathe(self) -> None:
-        """Let other calls go on."""
+        """Yield the loop to other calls."""
         await asyncio.sleep(0)
         self._began = time.perf_counter_ns()
 
 
 def spent(call: Call) -> Refusal:
-    """What a request is refused with whose judging takes more than it may cost."""
+    """The refusal of a request that exceeds its scan budget."""
     return Refusal(
         "request_too_large",
-        f"Judging this request takes more than {call.budget.seconds:g} seconds of CPU time, and one a megabyte "
-        "(server.scan_budget), so nothing was sent. Send less, or in several calls.",
+        f"Scanning this request takes more than {call.budget.seconds:g} seconds of CPU time, plus one a megabyte "
+        "(server.scan_budget), so nothing was sent. Send less, or split the request.",
     )
 
 
 def answer_spent(call: Call) -> Refusal:
-    """The same of an answer."""
+    """The refusal of an answer that exceeds its scan budget."""
     return Refusal(
         "output_blocked",
-        f"Judging the answer took more than {call.budget.seconds:g} seconds of CPU time, and one a megabyte "
-        "(server.scan_budget), and it was stopped. Ask for a shorter one.",
+        f"Scanning the answer took more than {call.budget.seconds:g} seconds of CPU time, plus one for each megabyte "
+        "(server.scan_budget), so the answer was stopped. Ask for a shorter answer.",
         stage="output",
     )

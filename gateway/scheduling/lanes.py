@@ -1,7 +1,7 @@
-"""Threads for work that would hold up the event loop, shared fairly: teams take turns, whoever asked most.
+"""Threads for work that would block the event loop, shared fairly: teams take turns, regardless of their load.
 
-Few threads: each that runs Python makes the loop wait for the interpreter lock. Work whose call was cancelled is told
-so by its budget and ends early; what has not begun by then never does.
+There are few threads, because each running thread makes the loop wait for the interpreter lock. If a call is cancelled,
+its budget ends the work early, and waiting work does not start.
 """
 
 from __future__ import annotations
@@ -22,15 +22,15 @@ Result = TypeVar("Result")
 
 
 class Lanes:
-    """The threads of one process. Belongs to one event loop."""
+    """The threads of one process, for one event loop."""
 
     def __init__(self, workers: int = WORKERS) -> None:
         self._free = workers
         self._threads = ThreadPoolExecutor(workers, thread_name_prefix="judge")
-        self._waiting: dict[str, deque[asyncio.Future[None]]] = {}  # by team, whose turn is next first
+        self._waiting: dict[str, deque[asyncio.Future[None]]] = {}  # by team, the next turn first
 
     async def run(self, call: Call, work: Callable[..., Result], *args: Any) -> Result:
-        """Do work in a thread, within the call's budget. Where the call is cut meanwhile the work ends early."""
+        """Run work in a thread, within the call's budget. If the call is cancelled, the work ends early."""
         await self._enter(call.team)
         budget: Budget = call.budget
         running = asyncio.get_running_loop().run_in_executor(
@@ -42,7 +42,7 @@ class Lanes:
             budget.abandoned = True
             await asyncio.wait([running])
             if not running.cancelled():
-                running.exception()  # nobody is left to hear of it
+                running.exception()  # retrieve the exception, which nobody else awaits
             raise
         finally:
             self._leave()
@@ -56,25 +56,25 @@ class Lanes:
         try:
             await turn
         except asyncio.CancelledError:
-            if not turn.cancelled():  # the turn came and nobody takes it
+            if not turn.cancelled():  # the turn came: pass it on
                 self._leave()
             raise
 
     def _leave(self) -> None:
-        """Give the lane to the team whose turn it is."""
+        """Pass the lane to the next team."""
         while self._waiting:
             team = next(iter(self._waiting))
             queue = self._waiting.pop(team)
             turn = queue.popleft()
             if queue:
-                self._waiting[team] = queue  # to the end of the line
+                self._waiting[team] = queue  # to the end of the queue
             if not turn.done():
                 turn.set_result(None)
                 return
         self._free += 1
 
     def close(self) -> None:
-        """Let go of the threads."""
+        """Stop the threads."""
         self._threads.shutdown(wait=False, cancel_futures=True)
 
 
@@ -87,7 +87,7 @@ def _within(budget: Budget, work: Callable[..., Result], args: tuple[Any, ...]) 
 
 
 SMALL: Final = 512
-"""Steps of a few microseconds that are done on the event loop."""
+"""Maximum number of small steps (a few microseconds each) that run on the event loop."""
 
 
 async def pause() -> None:
@@ -96,13 +96,13 @@ async def pause() -> None:
 
 
 async def apart(call: Call, size: int, work: Callable[[], Result]) -> Result:
-    """Do work of so many small steps: in a thread if they are many."""
+    """Run work of `size` small steps, in a thread if there are more than `SMALL`."""
     lanes = getattr(call.runtime, "lanes", None) if size > SMALL else None
     return work() if lanes is None else await lanes.run(call, work)
 
 
 async def to_its_end(work: Callable[[], Result]) -> Result:
-    """Do work in a thread to its end, also where the task is cancelled meanwhile: what it learns is settled."""
+    """Run work in a thread to its end, even if the task is cancelled meanwhile: its result must be settled."""
     running = asyncio.ensure_future(asyncio.to_thread(work))
     try:
         return await asyncio.shield(running)

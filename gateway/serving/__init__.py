@@ -1,1 +1,1 @@
-"""The process: HTTP server, ASGI application, runtime, shares."""
+"""The process: the HTTP server, the ASGI application, the runtime, and fair shares."""

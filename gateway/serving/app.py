@@ -1,6 +1,6 @@
-"""The ASGI application, and the process that serves it: routes, start and end, reload, upkeep.
+"""The ASGI application: routes, start and stop, reload, housekeeping.
 
-What one call needs is in its `Runtime` (`runtime.py`); a reload builds another one and swaps it in whole.
+The `Runtime` (`runtime.py`) has everything that a call needs; a reload builds a new one and swaps it in atomically.
 """
 
 from __future__ import annotations
@@ -51,19 +51,19 @@ from gateway.stores.watch import Watch
 from gateway.stores.writer import Writer
 from gateway.upstream.forward import session
 
-NOTED = 30  # seconds between two notes of when keys were used
+NOTED = 30  # seconds between two writes of the last use of keys
 CENSUS = 15  # seconds between two counts of workflows for the metrics
-CENSUS_LIMIT = 10_000  # workflows counted at most, the last seen first
-# Seconds that a thread runs Python before another may: the event loop waits for those that judge. A light call beside
-# two of them takes half as long as with Python's 5 ms (0.7 for 1.3 ms on average), and judging a tenth more CPU time.
-# Where no thread judges nobody waits, and it costs nothing.
+CENSUS_LIMIT = 10_000  # maximum number of workflows counted, most recently seen first
+# Seconds that a thread runs Python before another thread may (`sys.setswitchinterval`): the event loop waits for
+# scanning threads. Beside two of them, a small call takes half as long as with Python's default of 5 ms (0.7 instead of
+# 1.3 ms on average), while scanning takes a tenth more CPU time. Without scanning threads, the setting costs nothing.
 SWITCH = 0.001
-TRIM = 10  # seconds between two times that freed memory is given back
+TRIM = 10  # seconds between two returns of freed memory to the system
 _log = logging.getLogger("meshgate")
 
 
 class Gateway:
-    """The ASGI application: data plane here, control plane in `admin`."""
+    """The ASGI application: the data plane here, the control plane in `control.admin`."""
 
     def __init__(
         self, loaded: Loaded, path: Path | None = None, banner: Callable[[Gateway], None] | None = None
@@ -75,7 +75,7 @@ class Gateway:
         self.shared: Shared
         self._control = admin.application(self)
         self._retired: list[Policies] = []
-        self._watch: Watch | None = None  # of the decision log, where it is a file of its own
+        self._watch: Watch | None = None  # of the decision log, if that is a separate file
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         if scope["type"] == "http":
@@ -83,7 +83,7 @@ class Gateway:
             if origins := self.runtime.config.server.cors:
                 origin = cors.allowed(scope, origins)
                 if origin and cors.is_preflight(scope):
-                    await _say(send, 204, cors.preflight(scope, origin))
+                    await _empty(send, 204, cors.preflight(scope, origin))
                     return
                 send = cors.readable(send, origin) if origin else send
             codec = ROUTES.get(path)
@@ -97,9 +97,9 @@ class Gateway:
             await self._lifespan(receive, send)
 
     async def _call(self, codec: Any, path: str, scope: Any, receive: Any, send: Any) -> None:
-        """One call on the line."""
+        """Serve one call."""
         if scope["method"] == "OPTIONS":
-            await _say(send, 204, [(b"allow", METHODS[path].encode())])
+            await _empty(send, 204, [(b"allow", METHODS[path].encode())])
             return
         runtime = self.runtime
         call = Call(ids.uuid7(), path, "llm", codec, scope["headers"], runtime, time.perf_counter_ns())
@@ -124,16 +124,16 @@ class Gateway:
             unwatch()
 
     def _ticket(self, scope: Any, runtime: Runtime) -> Ticket:
-        """What a call takes of the gateway. Raises Refusal where it cannot even begin."""
+        """The ticket of a call: its share of the gateway. Raises Refusal(overloaded, invalid_request)."""
         if scope["method"] != "POST":
-            raise _takes(scope["path"])
+            raise _wrong_method(scope["path"])
         known = (scope.get("extensions") or {}).get("meshgate.known")
         return self.shared.shares.enter(runtime.config.server, place(scope.get("client")), known)
 
     async def _models(self, scope: Any, send: Any) -> None:
-        """`GET /v1/models`: what callers may ask for by name. `GET /v1/models/{id}`: whether they may ask for that."""
+        """`GET /v1/models`: the models that the caller may use. `GET /v1/models/{id}`: one of them."""
         if scope["method"] == "OPTIONS":
-            await _say(send, 204, [(b"allow", METHODS[MODELS].encode())])
+            await _empty(send, 204, [(b"allow", METHODS[MODELS].encode())])
             return
         runtime = self.runtime
         call = Call(ids.uuid7(), MODELS, "llm", OPENAI_CHAT, scope["headers"], runtime, time.perf_counter_ns())
@@ -143,7 +143,7 @@ class Gateway:
             if scope["method"] not in ("GET", "HEAD"):
                 if ":" in asked:  # `/v1/models/{model}:generateContent`
                     raise Refusal("invalid_request", served.nothing_at(scope["path"]), status=404)
-                raise _takes(MODELS)
+                raise _wrong_method(MODELS)
             call.subject = await runtime.identity.identify(call.headers)
             call.correlation_id = request.workflow(call, needed=False)
             if not asked:
@@ -151,13 +151,13 @@ class Gateway:
             elif await may_ask_for(call, asked):
                 await reply.whole(200, orjson.dumps(_model(asked)))
             else:
-                words = f"There is no such model here for you. GET {MODELS} lists those there are."
+                words = f"This model does not exist, or you may not use it. GET {MODELS} lists your models."
                 raise Refusal("model_not_found", words, param="model")
         except Refusal as refusal:
             await reply.refuse(refusal)
         except Exception:
             _log.exception("the list of models failed")
-            await reply.refuse(Refusal("overloaded", "The list of models could not be made. Try again later."))
+            await reply.refuse(Refusal("overloaded", "The list of models is not available. Try again later."))
 
     async def _lifespan(self, receive: Any, send: Any) -> None:
         await receive()
@@ -175,7 +175,7 @@ class Gateway:
 
     @contextlib.asynccontextmanager
     async def _running(self) -> AsyncIterator[None]:
-        """Open everything, serve, close everything, in the reverse order."""
+        """Open all parts, serve, and close them in reverse order."""
         config = self._loaded.config
         sys.setswitchinterval(SWITCH)
         async with contextlib.AsyncExitStack() as stack:
@@ -205,7 +205,7 @@ class Gateway:
             yield
 
     async def _apply(self, config: Config) -> None:
-        """Build the runtime of a configuration and swap it in, with other policies where it names others."""
+        """Build the runtime of a configuration and swap it in; policies are reopened if their settings changed."""
         shared, old = self.shared, getattr(self, "runtime", None)
         policies = shared.policies
         if old is None or config.policy != old.config.policy:
@@ -239,8 +239,8 @@ class Gateway:
         if shared.uploads is not None:
             await shared.uploads.follow(config.audit.upload, runtime.audit)
         if retired is not policies and retired is not None:
-            await retired.retire()  # or it would go on to fetch, and to tell of a source that nobody wants
-            self._retired.append(retired)  # calls that began under it may still ask it: it closes with the gateway
+            await retired.retire()  # or it would continue to fetch and report a source that is no longer configured
+            self._retired.append(retired)  # calls in flight may still use them: closed with the gateway
         if before is not ner and before is not None:
             await before.retire()
         if old is not None:
@@ -252,7 +252,7 @@ class Gateway:
         self.shared.telemetry.say({"level": "info", **words})
 
     async def _watch_policies(self) -> None:
-        """Follow the files of whichever policies are in force."""
+        """Watch the files of the policies in force."""
         while True:
             await asyncio.sleep(POLICY_INTERVAL)
             policies = self.shared.policies
@@ -273,7 +273,7 @@ class Gateway:
             await self.shared.ner.close()
 
     def _background(self) -> list[asyncio.Task[None]]:
-        """What runs beside the line, each watched: a fault is logged and counted, and the work goes on."""
+        """The background tasks. A fault is logged and counted, and the task continues."""
         jobs: list[Awaitable[None]] = [self._housekeeping(), self._watch_policies()]
         if self._path:
             watcher = Watcher(
@@ -284,7 +284,7 @@ class Gateway:
                 files=self._loaded.files,
                 warn=lambda words: self.shared.telemetry.say({"level": "warning", "event": words}),
             )
-            with contextlib.suppress(ValueError, RuntimeError):  # only a main thread has signals
+            with contextlib.suppress(ValueError, RuntimeError):  # signals need the main thread
                 asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, watcher.kick)
             jobs.append(watcher.run())
         return [asyncio.ensure_future(job) for job in jobs]
@@ -293,7 +293,7 @@ class Gateway:
         self.shared.telemetry.reloaded("config", problem)
 
     async def _housekeeping(self) -> None:
-        """Each second: keys that changed, workflows that changed, reservations that lapsed, records past their time."""
+        """Each second: reload keys, apply orders, lapse reservations, delete expired records, return memory."""
         store, version, beat, complaint = self.shared.store, -1, 0, ""
         while True:
             try:
@@ -305,7 +305,7 @@ class Gateway:
                     if now != version:
                         self.runtime.identity.update_keys(await store.keys())
                         version = now
-                finally:  # the node of a Cluster that has the keys may be down while others are not
+                finally:  # the Cluster node with the keys may be down while other nodes answer
                     await store.refresh()
                     await store.sweep()
                 if beat % NOTED == 0 and (used := self.runtime.identity.used):
@@ -316,13 +316,13 @@ class Gateway:
                     newest = await store.workflows(None, CENSUS_LIMIT)
                     self.shared.census = dict.fromkeys(STATES, 0) | Counter(workflow.state for workflow in newest)
                 if beat % TRIM == 0:
-                    _give_back()
+                    _trim_heap()
                 if beat % 3600 == 0:
                     kept = self.runtime.config.audit
-                    self.runtime.audit.forget(time.time() - kept.retain, kept.max_records)
+                    self.runtime.audit.expire(time.time() - kept.retain, kept.max_records)
                 complaint = ""
             except StoreUnavailable as fault:
-                if str(fault) != complaint:  # once, not each second
+                if str(fault) != complaint:  # log a fault once, not each second
                     complaint = str(fault)
                     _log.error("state store: %s", fault)
             except Exception:
@@ -333,18 +333,18 @@ class Gateway:
 
 
 def settle_heap() -> None:
-    """Keep the garbage collector off what start-up built: a full collection of it would stop the line for 60 ms.
+    """Exclude the objects of the start from garbage collection: a full collection would block the loop for 60 ms.
 
-    What calls leave behind is mostly freed by reference counts; cycles are looked for less often.
+    The objects of calls are mostly freed by reference counts, so cycles are collected less often.
     """
     gc.collect()
-    _give_back()
+    _trim_heap()
     gc.freeze()
     gc.set_threshold(10_000, 20, 100)
 
 
-def _give_back() -> None:
-    """Let the system have memory that was freed in the middle of the heap: about a millisecond. glibc only."""
+def _trim_heap() -> None:
+    """Return freed memory in the middle of the heap to the system; takes about a millisecond. glibc only."""
     with contextlib.suppress(OSError, AttributeError):
         ctypes.CDLL(None).malloc_trim(0)
 
@@ -356,7 +356,7 @@ async def _end(task: asyncio.Task[None]) -> None:
 
 
 def _audit_writer(config: Config, store: Store, stack: contextlib.AsyncExitStack) -> tuple[Writer, Watch | None]:
-    """The writer of decisions: the state's own where that is SQLite and no other file is named."""
+    """The writer of decisions: the state's own writer for SQLite, unless the log is a separate file."""
     path = audit_place(config)
     if path is None:
         assert isinstance(store, SqliteStore)
@@ -371,14 +371,14 @@ def _audit_writer(config: Config, store: Store, stack: contextlib.AsyncExitStack
     return writer, watch
 
 
-def _takes(path: str) -> Refusal:
+def _wrong_method(path: str) -> Refusal:
     methods = METHODS[path]
     words = f"{path} takes {methods.partition(',')[0]}."
     return Refusal("invalid_request", words, status=405, headers=((b"allow", methods.encode()),))
 
 
-async def _say(send: Any, status: int, headers: list[tuple[bytes, bytes]]) -> None:
-    """An answer without a body."""
+async def _empty(send: Any, status: int, headers: list[tuple[bytes, bytes]]) -> None:
+    """Send an answer without a body."""
     await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": b""})
 

@@ -1,9 +1,8 @@
-"""Cross-origin requests of browsers (WHATWG Fetch, section 3.2): preflights, and what lets a page read an answer.
+"""Cross-origin requests of browsers (WHATWG Fetch, section 3.2): preflight requests and the headers of answers.
 
-Config key: `server.cors`, off by default. Holds for `/v1/` alone: the admin API is for no page. Keys travel in headers
-that a page sets itself, and no cookie is read: `Access-Control-Allow-Credentials` is never sent, so that `*` may be
-configured. Fails closed: what a page of another origin asks for is answered without these headers, and its browser
-keeps the answer from it.
+Config key: `server.cors`, off by default. Applies to `/v1/` only, never to the admin API. A page sends its key in a
+header, and no cookie is read: `Access-Control-Allow-Credentials` is never sent, so `*` is a safe setting. Fails closed:
+answers to a page of another origin lack these headers, and its browser does not let the page read them.
 """
 
 from __future__ import annotations
@@ -27,13 +26,13 @@ EXPOSED: Final = b", ".join(
         b"idempotent-replayed",
     ]
 )
-"""The headers of an answer that a page may read, beside those that every page may."""
-_MAX_AGE = b"600"  # seconds that a browser may remember a preflight: an origin that was taken out is gone by then
+"""The headers of an answer that a page may read, in addition to the CORS-safelisted ones."""
+_MAX_AGE = b"600"  # seconds that a browser may cache a preflight; also how long a removed origin may stay in use
 _NAMES = re.compile(rb"[A-Za-z0-9_-]{1,64}(?:[ \t]*,[ \t]*[A-Za-z0-9_-]{1,64}){0,63}")
 
 
 def allowed(scope: Scope, origins: Sequence[str]) -> bytes:
-    """The origin that may read the answer, as the answer has to name it; nothing where there is none."""
+    """The value of `Access-Control-Allow-Origin`; empty if the origin may not read the answer."""
     origin = header(scope["headers"], b"origin") if scope["path"].startswith(PATHS) else b""
     if not origin:
         return b""
@@ -43,14 +42,14 @@ def allowed(scope: Scope, origins: Sequence[str]) -> bytes:
 
 
 def is_preflight(scope: Scope) -> bool:
-    """Whether a browser asks if it may send a request."""
+    """Whether the request is a preflight request."""
     return scope["method"] == "OPTIONS" and bool(header(scope["headers"], b"access-control-request-method"))
 
 
 def preflight(scope: Scope, origin: bytes) -> list[tuple[bytes, bytes]]:
-    """What lets a browser send the request. It may carry any header: without cookies none can do harm.
+    """The headers of the answer to a preflight request. Any request header is allowed: without cookies, none is unsafe.
 
-    A path that is not served may be asked for as well, so that the page can read why it is not.
+    Unknown paths are allowed too, so that the page can read the 404.
     """
     path = scope["path"]
     methods = METHODS.get(MODELS if path.startswith(MODELS) else path, "GET, POST, OPTIONS")
@@ -65,7 +64,7 @@ def preflight(scope: Scope, origin: bytes) -> list[tuple[bytes, bytes]]:
 
 
 def readable(send: Any, origin: bytes) -> Any:
-    """`send`, with the headers that let a page read the answer."""
+    """A wrapper of `send` that adds the headers with which a page may read the answer."""
     more = (
         (b"access-control-allow-origin", origin),
         (b"access-control-expose-headers", EXPOSED),

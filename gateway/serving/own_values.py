@@ -1,7 +1,7 @@
-"""The secrets that a configuration holds, wherever it does: what `own` searches for.
+"""All secrets of a configuration, for `detect.secrets.own`, which finds them in texts.
 
-Found by what fields are, so that a field to come is no gap: whatever is not shown (`repr=False`), key files, and the
-credentials in URLs. The files of keys are read, and made where they are missing, as their owners would.
+Collected by the type of fields, so that new fields are covered: fields with `repr=False`, key files, and credentials in
+URLs. Key files are read, and missing files created, as by their users.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _CREDENTIAL = re.compile(r"(?i)key|token|secret|auth|cookie|password|credential|
 
 
 def values(config: Config) -> Iterator[str]:
-    """Every secret of a configuration, as it is written or sent. Raises ConfigError for a key file that is none."""
+    """Every secret of a configuration, as written and as sent. Raises ConfigError for a key file that is not valid."""
     yield from _of_section(config)
     if config.pii is not None:
         yield from _key_material(config)
@@ -58,7 +58,7 @@ def _below(value: object) -> Iterator[str]:
 
 
 def of_url(url: str) -> Iterator[str]:
-    """The credentials in a URL, as written and as sent: a password, or the user where there is none; parameters."""
+    """The credentials in a URL, as written and decoded: the password, else the user, and secret parameters."""
     try:
         parts = urlsplit(url)
     except ValueError:
@@ -72,7 +72,7 @@ def of_url(url: str) -> Iterator[str]:
 
 
 def credentials(headers: Mapping[str, str]) -> Iterator[str]:
-    """The values of headers that authenticate; media types, addresses and the like are no secrets."""
+    """The values of authenticating headers, judged by their name; others, such as media types, are not secret."""
     for name, value in headers.items():
         if not _CREDENTIAL.search(name):
             continue
@@ -84,14 +84,14 @@ def credentials(headers: Mapping[str, str]) -> Iterator[str]:
 
 def _of_file(section: BaseModel, path: str) -> Iterator[str]:
     if path and isinstance(section, BundleKey):
-        with suppress(OSError, UnicodeDecodeError):  # whoever needs it says what is wrong with it
+        with suppress(OSError, UnicodeDecodeError):  # the user of the file reports the error
             yield Path(path).read_text(encoding="utf-8").strip()
     elif path:
         yield read_key_file(Path(path))
 
 
 def _key_material(config: Config) -> Iterator[str]:
-    """The bytes of the vault's key as somebody may write them down."""
+    """The key of the vault in the usual encodings."""
     key = b""
     with suppress(ValueError, OSError):
         if config.pii is not None and config.pii.vault_key:

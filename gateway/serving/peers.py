@@ -1,7 +1,7 @@
-"""Who holds the connections: a share for each client address, and whom to let go when all are taken.
+"""Fair use of connections: a share for each client address, and which connection to close if all are taken.
 
-Config keys: `server.max_connections`, `server.address_share`. First to go is who showed no good key and waits, the
-longest first; then who showed one and waits between two requests. Who is being answered stays.
+Config keys: `server.max_connections`, `server.address_share`. Waiting connections without a valid key are closed first,
+longest wait first, then those with a valid key between two requests. Connections with a call in flight stay open.
 """
 
 from __future__ import annotations
@@ -12,21 +12,21 @@ from typing import Final, Generic, Protocol, TypeVar
 
 from gateway.serving.shares import part
 
-_REFILL: Final = 0.05  # seconds between two looks at all connections
-_ALL: Final = "all"  # no address
-_QUEUES: Final = 16  # of addresses that have their whole share there are few
+_REFILL: Final = 0.05  # seconds between two scans of all connections
+_ALL: Final = "all"  # cannot be an address
+_QUEUES: Final = 16  # few addresses use their whole share
 
 
 class Peer(Protocol):
     """One connection."""
 
     place: str
-    """The address that its shares go by."""
+    """The address to which shares are assigned."""
     leaving: bool
-    """It has been let go."""
+    """The connection is being closed."""
 
     def rank(self) -> tuple[bool, float] | None:
-        """The order in which it would be let go, the least first; None: it stays."""
+        """The sort key for closing, lowest first; None: the connection must stay open."""
 
 
 P = TypeVar("P", bound=Peer)
@@ -34,7 +34,7 @@ P = TypeVar("P", bound=Peer)
 
 @dataclass(slots=True)
 class _Queue(Generic[P]):
-    """Connections that may go, as of one look at all: who is left, until when that holds, how many were and went."""
+    """Connections that may be closed, as of one scan: the rest, its expiry, the original number, the number closed."""
 
     left: Iterator[P]
     until: float
@@ -43,19 +43,19 @@ class _Queue(Generic[P]):
 
 
 class Peers(Generic[P]):
-    """The connections of one process."""
+    """All connections of one process."""
 
     def __init__(self, limit: int, share: float) -> None:
         self.limit = limit
         self.most = part(limit, share)
-        self._all: dict[P, None] = {}  # in the order in which they came
+        self._all: dict[P, None] = {}  # in the order of arrival
         self._counts: dict[str, int] = {}
-        # By address, and of all: who goes next, and when to look again at all connections.
+        # By address, and for all: which connection is closed next, and when to scan again.
         self._queues: dict[str, _Queue[P]] = {}
         self._leaving = 0
 
     def join(self, peer: P, now: float) -> tuple[P | None, str]:
-        """A connection begins: whom to let go for it, itself included, and why; nobody while there is room.
+        """A connection begins: returns the connection to close (possibly this one) and the reason, or (None, "").
 
         `now` is in seconds of any clock.
         """
@@ -82,10 +82,10 @@ class Peers(Generic[P]):
             self._counts.pop(peer.place, None)
 
     def _first(self, peer: P, key: str, among: Iterable[P], now: float) -> P:
-        """Who goes first; the newcomer where everybody is being answered."""
+        """The connection to close first; the new one if all others have a call in flight."""
         queue = self._queues.get(key)
         found = _next(queue.left, peer) if queue is not None and now < queue.until else None
-        # To look at all connections is paid for by those that went; where few could, it is done once in a while only.
+        # A scan of all connections must be amortized over those it lets close; if few can be closed, scans are rare.
         if found is None and (queue is None or now >= queue.until or 4 * queue.gone >= queue.size > 0):
             if len(self._queues) > _QUEUES:
                 self._queues.clear()
@@ -109,6 +109,6 @@ def _next(queue: Iterator[P], peer: P) -> P | None:
 
 
 def _waiting(every: Iterable[P]) -> list[P]:
-    """Those that may be let go, in the order in which they are."""
+    """The connections that may be closed, in the order of closing."""
     ranked = [(rank, number, one) for number, one in enumerate(every) if not one.leaving and (rank := one.rank())]
     return [one for _, _, one in sorted(ranked, key=lambda found: found[:2])]

@@ -1,6 +1,6 @@
-"""The gateway as a process: what it prints when it is ready, one worker or several.
+"""The gateway as a process: one or several workers, and the banner.
 
-Workers share one listening socket and nothing else: their state is in Redis, each has its own caches and counters.
+Workers share only the listening socket. Their state is in Redis; each has its own caches and counters.
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ from gateway.serving.server import make_server
 
 Tell = Callable[[], None]
 _LOOPBACK = ("127.0.0.1", "::1", "localhost")
-TRIES = 5  # workers that fail to start one after the other, until the supervisor gives up
-MOST_WAIT = 5.0  # seconds before a worker is started again, at most
+TRIES = 5  # consecutive failed starts after which the supervisor gives up
+MOST_WAIT = 5.0  # maximum number of seconds before a worker is started again
 
 
 def serve(loaded: Loaded, host: str, port: int, workers: int = 1) -> None:
@@ -56,7 +56,7 @@ def _listen(host: str, port: int) -> socket.socket:
         listener.bind((host, port))
     except OSError as error:
         listener.close()
-        raise ConfigError(f"cannot listen on {host}:{port}: {error.strerror}; choose another with --port") from None
+        raise ConfigError(f"cannot listen on {host}:{port}: {error.strerror}; choose another --port") from None
     listener.set_inheritable(True)
     return listener
 
@@ -73,7 +73,7 @@ def _run(loaded: Loaded, listener: socket.socket, host: str, quiet: bool = False
     server = make_server(gateway, loaded.config.server, sockets=[listener])
     try:
         server.run()
-    except SystemExit:  # uvicorn's own code where the application does not start
+    except SystemExit:  # uvicorn's exit if the application does not start
         if server.started:
             raise
     if not server.started:
@@ -90,9 +90,9 @@ def _worker(path: Path, listener: socket.socket, host: str, quiet: bool, serving
 
 
 def _supervise(loaded: Loaded, listener: socket.socket, host: str, workers: int) -> None:
-    """Keep `workers` processes alive; the end of the supervisor is the end of them all."""
+    """Keep `workers` processes alive until the supervisor ends."""
     with tempfile.TemporaryDirectory(prefix="meshgate-") as folder:
-        os.environ[FOLDER] = folder  # where workers leave for each other what they counted
+        os.environ[FOLDER] = folder  # where workers exchange their counters
         _serve_together(loaded, listener, host, workers)
 
 
@@ -112,17 +112,17 @@ def _serve_together(loaded: Loaded, listener: socket.socket, host: str, workers:
 
 
 class Worker(NamedTuple):
-    """A process, and the event that it sets once it serves."""
+    """A process, and the event that the process sets once it serves."""
 
     process: BaseProcess
     serving: Event
 
 
 class Crew:
-    """Worker processes, each started again when it ends.
+    """Worker processes, each of which is restarted when it ends.
 
-    A worker that ends before it serves has failed to start; the next attempt waits, longer each time. While no other
-    worker serves, `TRIES` such failures in a row, or one for a mistake in the configuration (exit code 2), end the
+    A worker that ends before it serves has failed to start; the delay before the next attempt grows each time. If no
+    other worker serves, `TRIES` consecutive failures, or one with exit code 2 (a mistake in the configuration), end the
     supervisor with the worker's exit code.
     """
 
@@ -133,13 +133,13 @@ class Crew:
         self._workers = {number: start(number) for number in range(workers)}
 
     def stop(self, _number: int = 0, _frame: FrameType | None = None) -> None:
-        """End every worker. A signal handler."""
+        """Terminate every worker. Also a signal handler."""
         self._stopping = True
         for worker in self._workers.values():
             worker.process.terminate()
 
     def run(self) -> None:
-        """Return when all workers have ended after `stop`. Raises SystemExit where no worker can be started."""
+        """Return when all workers have ended after `stop`. Raises SystemExit if no worker can be started."""
         while any(worker.process.is_alive() for worker in self._workers.values()):
             multiprocessing.connection.wait([worker.process.sentinel for worker in self._workers.values()], timeout=1)
             for number, worker in list(self._workers.items()):
@@ -153,18 +153,18 @@ class Crew:
         if failed and not served and (ended.process.exitcode == 2 or self._failures >= TRIES):
             self._give_up(ended.process)
         if self._failures:
-            time.sleep(min(MOST_WAIT, 0.1 * 2**self._failures))  # a signal ends the wait only once it is over
+            time.sleep(min(MOST_WAIT, 0.1 * 2**self._failures))  # a signal takes effect after the delay
         if not self._stopping:
             self._workers[number] = self._start(max(number, 1))
 
     def _give_up(self, process: BaseProcess) -> None:
         self.stop()
-        print("meshgate: no worker could be started; the reason stands above", file=sys.stderr)
+        print("meshgate: no worker could be started; see the message above", file=sys.stderr)
         raise SystemExit(process.exitcode if process.exitcode and process.exitcode > 0 else 1)
 
 
 def banner(gateway: Gateway, host: str, port: int) -> str:
-    """What a newcomer needs: where it is, a key, the policy, and a line to try it with."""
+    """The text printed at the start: the URL, a key, the policy, and a curl command to try."""
     config = gateway.runtime.config
     url = f"http://{f'[{host}]' if ':' in host else host}:{port}"
     policies = gateway.shared.policies
@@ -172,7 +172,7 @@ def banner(gateway: Gateway, host: str, port: int) -> str:
     lines = [
         f"Meshgate {__version__} listens on {url}",
         f"  policy   {f'{policies.version} ({policies.origin})' if policies else 'none: every call is allowed'}",
-        f"  key      {key or 'make one with: meshgate keys add --agent NAME --team NAME'}",
+        f"  key      {key or 'create one with: meshgate keys add --agent NAME --team NAME'}",
         f"  metrics  {url}/metrics",
     ]
     if gateway.runtime.admin is not None:
@@ -190,7 +190,7 @@ def banner(gateway: Gateway, host: str, port: int) -> str:
 
 
 def _key(config: Config) -> str | None:
-    """The key of the first agent that has it in a file: shown to whoever starts the gateway on his own machine."""
+    """The key of the first agent with a key file, which is printed only if the gateway listens on the loopback."""
     for agent in config.agents.values():
         if agent.key_file:
             return Path(agent.key_file).read_text().strip()

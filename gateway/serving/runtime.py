@@ -1,8 +1,8 @@
 """The composition root: configuration -> `Runtime`.
 
-A `Runtime` is everything one call needs, compiled and immutable. A reload builds a new one and swaps it in whole, so a
-call runs under one configuration from start to end. What must outlive a reload (the store, the pool of upstream
-connections, caches, counters) is in `Shared`.
+A `Runtime` has everything that a call needs, compiled and immutable. A reload builds a new runtime and swaps it in
+atomically, so a call has one configuration from start to end. Objects that must outlive a reload (the store, upstream
+connections, caches, counters) are in `Shared`.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ from gateway.upstream.forward import Forward
 
 @dataclass(slots=True)
 class Shared:
-    """What outlives a reload."""
+    """The objects that outlive a reload."""
 
     store: Store
     audit_writer: Writer
@@ -72,29 +72,29 @@ class Shared:
     tokens: O200k
     telemetry: Telemetry
     policies: Policies | None = None
-    ner: Pool | None = None  # the processes that find names, where config asks for them
+    ner: Pool | None = None  # the processes that find names, if configured
     contents: Contents | None = None
     uploads: Uploads | None = None
     candidate: Candidate | None = None
     shares: Shares = field(default_factory=Shares)
     lanes: Lanes = field(default_factory=Lanes)
-    upstreams: dict[str, int] = field(default_factory=dict)  # provider -> 1 its last call was answered, 0 it was not
-    census: dict[str, int] = field(default_factory=dict)  # state of a workflow -> how many, as of a second ago
+    upstreams: dict[str, int] = field(default_factory=dict)  # provider -> 1 if its last call was answered, else 0
+    census: dict[str, int] = field(default_factory=dict)  # state -> number of workflows, a few seconds old
     stopping: bool = False
     scanners: dict[Any, Any] = field(default_factory=dict)
-    counted: dict[int, None] = field(default_factory=dict)  # tool results: see Loops
+    counted: dict[int, None] = field(default_factory=dict)  # tool results that were counted: see Loops
 
 
 @dataclass(frozen=True, slots=True)
 class Runtime:
-    """Everything one call needs, compiled from one configuration."""
+    """Everything that a call needs, compiled from one configuration."""
 
-    OFF_LOOP: ClassVar[int] = 512 * 1024  # bytes of a request from which reading it leaves the event loop
-    # New text from which judging it does, in characters of a request or bytes of an answer: hostile text takes up to
-    # 30 us a character, a hundred times what prose takes.
+    OFF_LOOP: ClassVar[int] = 512 * 1024  # size of a request in bytes from which it is parsed in a thread
+    # Amount of new text (characters of a request, bytes of an answer) from which a thread scans it: hostile text takes
+    # up to 30 us a character, a hundred times as long as prose.
     NEW_TEXT: ClassVar[int] = 8 * 1024
-    LARGE: ClassVar[int] = 128 * 1024  # the same where the text is not dense with digits and addresses
-    SLICE: ClassVar[int] = 20_000_000  # nanoseconds that judging one text may take on the event loop
+    LARGE: ClassVar[int] = 128 * 1024  # the same for text that is not dense with digits and addresses
+    SLICE: ClassVar[int] = 20_000_000  # nanoseconds that scanning one text may take on the event loop
 
     config: Config
     identity: Identity
@@ -120,20 +120,20 @@ class Runtime:
     telemetry: Telemetry
     admin: AdminKeys | None
     lanes: Lanes
-    signer: Signer | None  # of correlation tokens, where only opened workflows are served
+    signer: Signer | None  # of correlation tokens, with `quotas.strict`
 
     @property
     def explains(self) -> bool:
-        """Whether a blocked answer says why in its text."""
+        """Whether the reason for a blocked answer is put into its text."""
         return self.config.output is not None and self.config.output.explain
 
     @property
     def alone(self) -> bool:
-        """Whether the shared state is gone and this gateway enforces its share of the limits."""
+        """Whether the shared state is unreachable and this gateway enforces its share of the limits."""
         return getattr(self.store, "local", False)
 
     def filter(self, call: Call) -> AnswerFilter | None:
-        """The filter of a call's answer; None where nothing is to be looked for."""
+        """The filter of a call's answer; None if there is nothing to check or restore."""
         if (
             not self.screen.gates
             and self.config.output is None
@@ -145,7 +145,7 @@ class Runtime:
 
 
 def _cache_dir(config: Config) -> Path:
-    """Where compiled patterns are kept: `MESHGATE_CACHE_DIR`, else beside the state, else under var/."""
+    """The directory of compiled patterns: `MESHGATE_CACHE_DIR`, else beside the SQLite state, else var/."""
     if named := os.environ.get("MESHGATE_CACHE_DIR"):
         return Path(named)
     if config.state.url.startswith("sqlite:///"):
@@ -154,7 +154,7 @@ def _cache_dir(config: Config) -> Path:
 
 
 def _own(config: Pii) -> recognizers.Own:
-    """The users' own recognizers. Raises ConfigError."""
+    """The custom recognizers. Raises ConfigError."""
     try:
         return recognizers.load(config.recognizers, config.allow, pii_scan.canonical)
     except ValueError as error:
@@ -162,7 +162,7 @@ def _own(config: Pii) -> recognizers.Own:
 
 
 def _pii_scanner(config: Config, shared: Shared) -> pii_scan.PiiScanner | None:
-    """The scanner for personal data; compiling it takes seconds, so an unchanged one is taken over."""
+    """The scanner for personal data. Compilation takes seconds, so an unchanged scanner is reused."""
     if config.pii is None:
         return None
     own = _own(config.pii)
@@ -178,30 +178,30 @@ def _pii_scanner(config: Config, shared: Shared) -> pii_scan.PiiScanner | None:
 
 
 def _counts_tokens(config: Config) -> bool:
-    """Whether anything is reserved that depends on the number of input tokens."""
+    """Whether any reservation depends on the number of input tokens."""
     quotas = config.quotas
     return quotas.tokens is not None or quotas.cost_usd is not None or any(limit.tokens for limit in config.limits)
 
 
 def _seal(config: Config) -> Seal | None:
-    """What encrypts and names values at rest; None without a key, which only `pii: null` on shared state may lack."""
+    """The encryption of values at rest; None without a key, which is possible only with `pii: null` on shared state."""
     if config.pii is None and not config.state.url.startswith("sqlite:"):
         return None
     return Seal(master_key(config.pii.vault_key if config.pii else "", config.state.url))
 
 
 def _loops(config: Config, seal: Seal | None, counted: dict[int, None]) -> Loops:
-    """The judge of loops. Raises ConfigError where it would have to remember something but has no key."""
+    """The loop detection. Raises ConfigError if it needs to store digests but there is no key."""
     if seal is None and remembers(config.loops, config.quotas.repeats):
         raise ConfigError(
-            "quotas.repeats and loops.prompts keep keyed digests in the shared state, and with pii: null there is no "
-            "key; write pii: {default: allow, vault_key: ...} to have a key and change nothing in requests"
+            "quotas.repeats and loops.prompts store keyed digests in the shared state, but with pii: null there is no "
+            "key; write pii: {default: allow, vault_key: ...} to have a key and leave requests unchanged"
         )
     return Loops(config.quotas, config.loops, seal.digest if seal else None, counted)
 
 
 def _contents(config: Config, shared: Shared) -> Contents | None:
-    """Who reads requests for policies; compiled once, as nothing of the configuration is in it."""
+    """The scanner of requests for policies; compiled once, because it does not depend on the configuration."""
     if config.policy is None or not config.policy.content:
         return None
     if shared.contents is None:
@@ -212,7 +212,7 @@ def _contents(config: Config, shared: Shared) -> Contents | None:
 def _look(
     pii: pii_scan.PiiScanner | None, secrets: SecretScanner | None, answers: StreamScanner, cache_dir: Path
 ) -> Callable[[str], Sequence[Finding]] | None:
-    """What the texts of requests are searched by."""
+    """The function that scans the texts of requests; None with `pii: null`."""
     if pii is None:
         return None
     rules = [*pii.rules, *(secrets.rules if secrets else ())]
@@ -222,7 +222,7 @@ def _look(
 
 
 def _gates(wanted: Output | None, sql: SqlGate, own: OwnSecrets) -> list[Gate]:
-    """What judges answers after the scanner, in this order: a URL is read as it is without what hides in it."""
+    """The gates of answers, after the scanner, in this order: URLs are read after invisible characters are removed."""
     gates: list[Gate] = [own] if own else []
     if wanted is not None and wanted.invisible != "allow":
         gates.append(Invisible(wanted.invisible))
@@ -297,7 +297,7 @@ def build(
 
 
 def _candidate(config: Config, shared: Shared) -> Candidate | None:
-    """The candidate's process; the one that runs is taken over if nothing about it changed."""
+    """The candidate's process; a running process with the same settings is reused."""
     wanted = config.policy.candidate if config.policy else None
     running = shared.candidate
     if wanted is None:
@@ -308,10 +308,10 @@ def _candidate(config: Config, shared: Shared) -> Candidate | None:
 
 
 def _admin_keys(config: Config, identity: Identity) -> AdminKeys | None:
-    """The keys of the admin API, none of which may be an agent's."""
+    """The keys of the admin API. Raises ConfigError if one of them is also an agent's key."""
     if config.admin is None:
         return None
     keys = AdminKeys(config.admin)
     if any(map(identity.knows, keys.digests)):
-        raise ConfigError("admin: a key of the admin API is also an agent's key: give the admin API one of its own")
+        raise ConfigError("admin: a key of the admin API is also an agent's key: use a separate key for the admin API")
     return keys

@@ -1,12 +1,12 @@
-"""The HTTP/1.1 server: uvicorn on uvloop and httptools, closed against slow, huge, silent and ambiguous clients.
+"""The HTTP/1.1 server: uvicorn on uvloop and httptools, hardened against slow, large and ambiguous requests.
 
-Decides whether bytes on a connection become a request at all (RFC 9110, RFC 9112); what passes is served as uvicorn
-serves it. Config key: `server`. Error codes: `invalid_request` (400, 408, 505), `request_too_large` (413, 431),
-`overloaded` (503). Fails closed: what cannot be read in one way only is refused and the connection ends.
+Decides whether the bytes on a connection are a valid request (RFC 9110, RFC 9112); valid requests are served by
+uvicorn. Config key: `server`. Error codes: `invalid_request` (400, 408, 505), `request_too_large` (413, 431),
+`overloaded` (503). Fails closed: an ambiguous request is refused, and the connection is closed.
 
-The parser already refuses folded lines, bare CR or LF, bad names and values, and Content-Length that is repeated,
-not a number or beside Transfer-Encoding; `check_head` adds what it lets pass. One sweep over all connections, five
-times a second, stands in for a timer on each.
+The parser already refuses folded lines, bare CR or LF, invalid names and values, and Content-Length that is repeated,
+not a number, or combined with Transfer-Encoding; `check_head` refuses further cases. A sweep over all connections, five
+times a second, replaces a timer for each connection.
 """
 
 from __future__ import annotations
@@ -32,12 +32,12 @@ App = Callable[..., Awaitable[None]]
 Phase = Literal["head", "body", "answer", "idle", "end"]
 
 DISCONNECT = "meshgate.disconnect"
-KNOWN = "meshgate.known"  # in `scope["extensions"]`: to be called once the key of a call was found good
+KNOWN = "meshgate.known"  # in `scope["extensions"]`: a function to call once the key of a call was found valid
 MAX_HEADERS = 200
 MAX_AHEAD = 64  # requests a client may send before the first of them is answered
-LINGER = 5.0  # seconds an ended connection is read on, so that the client gets to read why (RFC 9112, 9.6)
-SLOWEST = 64 * 1024  # bytes a second that a client must take of a long answer
-SWEEP = 0.2  # seconds between two looks at the deadlines
+LINGER = 5.0  # seconds that a closed connection is still read, so that the client can read the error (RFC 9112, 9.6)
+SLOWEST = 64 * 1024  # bytes a second that a client must read of a long answer
+SWEEP = 0.2  # seconds between two checks of the deadlines
 BACKLOG = 2048
 _HOST = re.compile(rb"(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._~%!$&'()*+,;=-]+)(?::[0-9]{0,5})?")  # RFC 3986, 3.2.2
 
@@ -51,7 +51,7 @@ def _too_large(why: str, status: int = 413) -> Refusal:
 
 
 def check_head(version: str, method: bytes, url: bytes, headers: list[tuple[bytes, bytes]], to: grammar.Server) -> None:
-    """Refuse a request head that the parser accepts and a gateway must not (RFC 9112, 2.3, 3.2, 6.1 and 6.3).
+    """Refuse request heads that the parser accepts but a gateway must not accept (RFC 9112, 2.3, 3.2, 6.1 and 6.3).
 
     `version` is like "1.1", header names are lower case. Raises `Refusal` with status 400, 413, 431 or 505.
     """
@@ -60,13 +60,13 @@ def check_head(version: str, method: bytes, url: bytes, headers: list[tuple[byte
     if size > to.max_header_bytes or len(headers) > MAX_HEADERS:
         raise _too_large(f"The headers exceed {to.max_header_bytes} bytes or {MAX_HEADERS} fields. Send less.", 431)
     if version not in ("1.1", "1.0"):
-        raise _malformed("This server speaks HTTP/1.1 and HTTP/1.0.", 505 if version == "2.0" else 400)
+        raise _malformed("This server supports HTTP/1.1 and HTTP/1.0.", 505 if version == "2.0" else 400)
     if method == b"CONNECT":
-        raise _malformed("CONNECT is not served: this is a gateway to be called, not a forward proxy.")
+        raise _malformed("CONNECT is not supported: this is a gateway, not a forward proxy.")
     if len(fields) != len(headers):
         names = [name for name, _ in headers]
         if names.count(b"host") > 1 or names.count(b"transfer-encoding") > 1:
-            raise _malformed("Host and Transfer-Encoding may stand in a request only once.")
+            raise _malformed("Host and Transfer-Encoding may occur only once in a request.")
     host = fields.get(b"host")
     if host is None and version == "1.1":
         raise _malformed("An HTTP/1.1 request needs a Host header.")
@@ -74,7 +74,7 @@ def check_head(version: str, method: bytes, url: bytes, headers: list[tuple[byte
         raise _malformed("The Host header is not a host name or address with an optional port.")
     coding = fields.get(b"transfer-encoding")
     if coding is not None and (version == "1.0" or coding.strip(b" \t").lower() != b"chunked"):
-        raise _malformed("The only Transfer-Encoding taken is chunked, in HTTP/1.1.")
+        raise _malformed("The only supported Transfer-Encoding is chunked, in HTTP/1.1.")
     length = fields.get(b"content-length")
     if length is not None and int(length) > to.max_body:
         raise _too_large(f"The body has {int(length)} bytes; the limit is {to.max_body}. Send a smaller one.")
@@ -99,10 +99,10 @@ def _error_answer(refusal: Refusal, default_headers: Sequence[tuple[bytes, bytes
 
 
 class OnDisconnect:
-    """`scope["extensions"]["meshgate.disconnect"]`: call it with a callback to hear of a client that has gone.
+    """`scope["extensions"]["meshgate.disconnect"]`: registers a callback for the disconnect of the client.
 
-    The callback takes no arguments and runs once, on the event loop, when the connection ends before the answer
-    does, or at once if it already has. There is one per request; registering another replaces it.
+    The callback takes no arguments and runs once, on the event loop, when the connection ends before the answer, or
+    immediately if it already has. There is one callback per request; a second registration replaces the first.
     """
 
     __slots__ = ("_callback", "_lost")
@@ -118,7 +118,7 @@ class OnDisconnect:
             self._callback = callback
 
     def lose(self) -> None:
-        """The client has gone: tell whoever wanted to know."""
+        """The client has gone: run the callback."""
         self._lost = True
         callback, self._callback = self._callback, None
         if callback is not None:
@@ -126,25 +126,25 @@ class OnDisconnect:
 
 
 class Protocol(HttpToolsProtocol):
-    """One connection. What it waits for is read off uvicorn's state by the sweep; a request pays nothing for it."""
+    """One connection. The sweep derives its phase from uvicorn's state, so a request has no extra cost."""
 
     def __init__(self, config: _Config, *args: Any, **kwargs: Any) -> None:
         super().__init__(config, *args, **kwargs)
         self.settings = config.settings
         self.patience = config.patience
         self.waiting: tuple[Phase, RequestResponseCycle | None, int] | None = None  # as the last sweep saw it
-        self.since = 0.0  # for how long, in the loop's clock
+        self.since = 0.0  # since when, in the loop's clock
         self.unread = 0  # bytes received since the last headers or the last byte of body
         self.body_bytes = 0
         self.running: RequestResponseCycle | None = None  # the request being answered; `cycle` is the last one read
-        self.last_words: bytes | None = None  # the error that ends the connection; what arrives after it is thrown away
-        self.ended = False  # the last words are said
+        self.last_words: bytes | None = None  # the error that ends the connection; later input is discarded
+        self.ended = False  # the last words were sent
         self.peers = config.peers
         self.place = ""
-        self.known = False  # a call on it had a good key
+        self.known = False  # a call on this connection had a valid key
         self.leaving = False
         self.born = 0.0
-        self.backlog: float | None = None  # until when the client must have taken what waits for it
+        self.backlog: float | None = None  # deadline for the client to read pending data
 
     # the connection
 
@@ -158,15 +158,15 @@ class Protocol(HttpToolsProtocol):
         elif victim is self:
             self._refuse(Refusal("overloaded", f"{why}. Try again shortly.", stage="server", retry_after=1))
         elif victim is not None:
-            victim.let_go(f"{why}, and this one was waiting. Try again shortly.")
+            victim.let_go(f"{why}, and this one was idle. Try again shortly.")
 
     def rank(self) -> tuple[bool, float] | None:
-        """The order in which connections are let go where there are too many: see `peers`."""
+        """The sort key for closing if there are too many connections: see `peers`."""
         phase = self.phase()
         return (self.known, self.since) if phase == "idle" or (phase == "head" and not self.known) else None
 
     def let_go(self, why: str) -> None:
-        """End the connection, which waits, in favour of another."""
+        """Close this waiting connection in favour of another."""
         if self.phase() == "head":
             refusal = Refusal("overloaded", why, stage="server", retry_after=1)
             self.transport.write(_error_answer(refusal, self.server_state.default_headers))
@@ -227,7 +227,7 @@ class Protocol(HttpToolsProtocol):
         super().on_body(body)
 
     def on_message_complete(self) -> None:
-        """The body is whole. What is read from now on tells whether the client is still there."""
+        """The body is complete. Reading continues, to detect a disconnect."""
         super().on_message_complete()
         if not self.pipeline:
             self.flow.resume_reading()
@@ -238,7 +238,7 @@ class Protocol(HttpToolsProtocol):
     def _decline_upgrade(self, rest: bytes) -> None:
         """Serve a request that offers an upgrade as if it did not (RFC 9110, 7.8).
 
-        The parser takes such a request to end with its headers: read it again without the offer, `rest` is its body.
+        For the parser, such a request ends with its headers: parse it again without the offer; `rest` is its body.
         """
         line = b"%s %s HTTP/%s\r\n" % (self.parser.get_method(), self.url, self.parser.get_http_version().encode())
         lines = [b"%s: %s\r\n" % header for header in self.headers if header[0] != b"upgrade"]
@@ -264,7 +264,7 @@ class Protocol(HttpToolsProtocol):
             self._end()
 
     def _disconnect(self, cycle: RequestResponseCycle | None) -> None:
-        """The app hears `http.disconnect`; what it still sends goes nowhere."""
+        """The app gets `http.disconnect`; further output is discarded."""
         if cycle is not None and not cycle.response_complete:
             cycle.disconnected = True
             cycle.message_event.set()
@@ -286,7 +286,7 @@ class Protocol(HttpToolsProtocol):
         return "body" if cycle.more_body else "answer"
 
     def sweep(self, now: float) -> None:
-        """End a wait that lasts too long, and an answer that nobody takes. `now` is in seconds of the loop's clock."""
+        """Close the connection if a deadline has passed. `now` is in seconds of the loop's clock."""
         phase, unsent = self.phase(), self.transport.get_write_buffer_size()
         if self._stalls(now, unsent, answered=phase == "idle"):
             self.transport.abort()
@@ -298,7 +298,7 @@ class Protocol(HttpToolsProtocol):
             self._overdue(phase, unsent)
 
     def _stalls(self, now: float, unsent: int, *, answered: bool) -> bool:
-        """Whether the client takes too long for what waits for it: nothing more is written until it has."""
+        """Whether the client has exceeded the deadline for reading pending data."""
         if not (self.flow.write_paused or (unsent and answered)):
             self.backlog = None
         elif self.backlog is None:
@@ -308,7 +308,7 @@ class Protocol(HttpToolsProtocol):
         return False
 
     def resume_writing(self) -> None:
-        """The client has taken most of what waited."""
+        """The client has read most of the pending data."""
         self.backlog = None
         super().resume_writing()
 
@@ -325,7 +325,7 @@ class Protocol(HttpToolsProtocol):
     def _refuse(self, refusal: Refusal) -> None:
         """Answer with an error, after the answers still due, and end the connection."""
         self.last_words = _error_answer(refusal, self.server_state.default_headers)
-        if self.cycle is not None and self.cycle.scope is self.scope:  # it is the body of this one that is wrong
+        if self.cycle is not None and self.cycle.scope is self.scope:  # the error is in the body of this request
             if self.pipeline:
                 self.pipeline.popleft()
             elif self.cycle.response_started:
@@ -335,7 +335,7 @@ class Protocol(HttpToolsProtocol):
             self._end()
 
     def _end(self) -> None:
-        """Say the last words, then let the client read them: closing with input unread would reset them away."""
+        """Send the last words, and let the client read them: closing with unread input would reset the connection."""
         self.ended = True
         if self.last_words is not None and not self.transport.is_closing():
             self.transport.write(self.last_words)
@@ -343,7 +343,7 @@ class Protocol(HttpToolsProtocol):
 
 
 class _Config(uvicorn.Config):
-    """uvicorn's configuration, and ours beside it: the one object that a protocol is given."""
+    """uvicorn's configuration with our settings added: the only object that a protocol gets."""
 
     def __init__(self, app: App, settings: grammar.Server) -> None:
         self.settings = settings
@@ -375,7 +375,7 @@ class _Config(uvicorn.Config):
 
 
 class Server(uvicorn.Server):
-    """uvicorn's server with the sweep, and with a stop that lets cancelled calls settle before the stores close."""
+    """uvicorn's server with the sweep, and a stop in which cancelled calls are settled before the stores close."""
 
     def __init__(self, config: _Config, sockets: list[socket.socket] | None) -> None:
         super().__init__(config)
@@ -402,7 +402,7 @@ class Server(uvicorn.Server):
     async def _wait_tasks_to_complete(self) -> None:
         try:
             await super()._wait_tasks_to_complete()
-        except asyncio.CancelledError:  # the time to drain is up
+        except asyncio.CancelledError:  # `server.drain` has passed
             tasks = list(self.server_state.tasks)
             for task in tasks:
                 task.cancel()
@@ -412,8 +412,8 @@ class Server(uvicorn.Server):
 
 
 def make_server(app: App, settings: grammar.Server, *, sockets: list[socket.socket] | None = None) -> Server:
-    """A server for an ASGI 3 app; `run()` or `await serve()` it. SIGTERM and SIGINT stop it within `drain` seconds.
+    """A server for an ASGI 3 app, for `run()` or `await serve()`. SIGTERM and SIGINT stop it within `drain` seconds.
 
-    `sockets` are bound ones to listen on instead of `settings.host` and `settings.port`.
+    `sockets`: bound sockets to listen on, in place of `settings.host` and `settings.port`.
     """
     return Server(_Config(app, settings), sockets)

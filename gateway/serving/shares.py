@@ -1,8 +1,8 @@
-"""Fair shares of the gateway: calls and bytes in flight, all together, by team and by client address.
+"""Fair shares of the gateway: calls and bytes in flight, in total, by team and by client address.
 
 Config keys: `server.max_calls`, `max_buffered`, `team_share`, `address_share`, `max_wrong_keys`. Refuses with
-overloaded and rate_limited. No team and no address can take the last part of what there is, so others are always
-served. Calls without a good key are counted by address, and a good key is always served beside them.
+overloaded and rate_limited. No team and no address can take all of the capacity, so others are always served. Calls
+without a valid key are counted by address; calls with a valid key from that address are still served.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ from typing import Final, Protocol
 
 from gateway.errors import Refusal
 
-_SOON: Final = 1.0  # seconds until a place may be free
+_SOON: Final = 1.0  # Retry-After in seconds
 _MINUTE: Final = 60.0
-_STRANGERS: Final = 10_000  # addresses that came with a wrong key of which it is known how often
+_STRANGERS: Final = 10_000  # addresses with wrong keys that are remembered
 
 
 class Limits(Protocol):
-    """The part of `config.Server` that shares are made from."""
+    """The settings of `config.Server` for shares."""
 
     @property
     def max_calls(self) -> int: ...
@@ -35,12 +35,12 @@ class Limits(Protocol):
 
 
 def part(whole: int, share: float) -> int:
-    """A share of a whole, one at least."""
+    """A share of a whole, at least 1."""
     return max(1, int(whole * share))
 
 
 def place(client: tuple[str, int] | None) -> str:
-    """The address of a client as shares go by it: of IPv6 the network of 64 bits, in which one host has them all."""
+    """The address of a client for shares: for IPv6 the /64 network, since one host may use all of its addresses."""
     host = client[0] if client else ""
     if ":" not in host:
         return host
@@ -51,20 +51,20 @@ def place(client: tuple[str, int] | None) -> str:
 
 
 class Shares:
-    """What is in flight now. Outlives reloads, so limits come with each question."""
+    """The calls and bytes in flight. Outlives reloads, so each method takes the current limits."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self.calls = 0
         self.bytes = 0
         self._clock = clock
-        self._calls: dict[str, int] = {}  # by team or address, which their keys tell from each other
+        self._calls: dict[str, int] = {}  # by "team NAME" or "address ADDRESS"
         self._bytes: dict[str, int] = {}
-        self._strangers: dict[str, tuple[float, float]] = {}  # address -> tries left, as of when
+        self._strangers: dict[str, tuple[float, float]] = {}  # address -> tries left, and the time of that count
 
     def enter(self, limits: Limits, address: str, known: Callable[[], object] | None = None) -> Ticket:
-        """A call begins; `known` is called once its key is found good. Raises Refusal(overloaded)."""
+        """A call begins; `known` is called once its key is found valid. Raises Refusal(overloaded)."""
         if self.calls >= limits.max_calls:
-            raise _overloaded("The gateway serves as many calls as it may (server.max_calls).")
+            raise _overloaded("The gateway has reached its maximum of calls in flight (server.max_calls).")
         key = f"address {address}"
         most = part(limits.max_calls, limits.address_share)
         if self._calls.get(key, 0) >= most:
@@ -72,7 +72,7 @@ class Shares:
         return Ticket(self, limits, key, known)
 
     def stranger(self, limits: Limits, address: str) -> Refusal | None:
-        """A call came without a good key: what it is refused with if its address has done so too often."""
+        """Count a call without a valid key; returns the refusal if its address exceeds `max_wrong_keys`."""
         rate, now = limits.max_wrong_keys / _MINUTE, self._clock()
         left, since = self._strangers.pop(address, (float(limits.max_wrong_keys), now))
         left = min(limits.max_wrong_keys, left + (now - since) * rate)
@@ -82,14 +82,14 @@ class Shares:
         if left >= 1:
             return None
         words = (
-            f"Your address made more than {limits.max_wrong_keys} calls a minute without a key that is known here "
+            f"Your address made more than {limits.max_wrong_keys} calls a minute without a valid key "
             "(server.max_wrong_keys). Use the key that the operator of the gateway gave you."
         )
         return Refusal("rate_limited", words, retry_after=(1 - left) / rate if rate else _MINUTE)
 
 
 class Ticket:
-    """What one call takes, until it is closed."""
+    """The share of one call, until `close`."""
 
     __slots__ = ("_bytes", "_keys", "_known", "_limits", "_shares")
 
@@ -103,7 +103,7 @@ class Ticket:
         shares._calls[address] = shares._calls.get(address, 0) + 1
 
     def claim(self, team: str) -> None:
-        """The call is this team's. Raises Refusal(overloaded)."""
+        """Assign the call to a team. Raises Refusal(overloaded)."""
         key, shares = f"team {team}", self._shares
         calls = shares._calls.get(key, 0)
         most = part(self._limits.max_calls, self._limits.team_share)
@@ -116,16 +116,14 @@ class Ticket:
             self._known()
 
     def stranger(self) -> Refusal | None:
-        """The call came without a good key: see `Shares.stranger`."""
+        """Count the call as one without a valid key: see `Shares.stranger`."""
         return self._shares.stranger(self._limits, self._keys[0].removeprefix("address "))
 
     def hold(self, size: int) -> None:
-        """So many more bytes are kept until the call ends. Raises Refusal(overloaded)."""
+        """Hold `size` more bytes until the call ends. Raises Refusal(overloaded)."""
         shares, limits = self._shares, self._limits
         if shares.bytes + size > limits.max_buffered:
-            raise _overloaded(
-                "The gateway holds as many bytes of requests and answers as it may (server.max_buffered)."
-            )
+            raise _overloaded("The gateway has reached its maximum of buffered bytes (server.max_buffered).")
         for key, share in zip(self._keys, (limits.address_share, limits.team_share), strict=False):
             most = part(limits.max_buffered, share)
             if shares._bytes.get(key, 0) + size > most:
@@ -147,7 +145,7 @@ class Ticket:
 
 
 def _less(counts: dict[str, int], key: str, amount: int) -> None:
-    """Take away; what is nothing is not kept."""
+    """Subtract from a count; zero is not kept."""
     left = counts.get(key, 0) - amount
     if left > 0:
         counts[key] = left

@@ -1,10 +1,11 @@
-"""State behind the line: counters, workflows, the vault and keys, kept in SQLite or Redis.
+"""The state: counters, workflows, the vault and keys, kept in SQLite or Redis.
 
-Stages describe what they want in `Debit`s; a store applies them, all or none, in one atomic step. Config key: `state`.
+Stages describe amounts as `Debit`s; a store takes all of them or none, in one atomic step. Config key: `state`.
 Every failure of a store is a `StoreUnavailable`, which the line turns into `state_unavailable`: fails closed.
 
-The life of a reservation: reserved -> settled (charged what was used) | released (the call never cost anything)
-| lapsed (nobody said, so the estimate is charged and marked). Each ends once; a second ending does nothing.
+The life of a reservation: reserved -> settled (charged the reported usage) | released (the call cost nothing)
+| lapsed (the call was lost: the estimate is charged, and marked as such). A reservation ends once; a second ending has
+no effect.
 """
 
 from __future__ import annotations
@@ -26,13 +27,13 @@ Unsealed = tuple[str, int, bytes]  # entity, number within the workflow, ciphert
 Spelling = tuple[bytes, bytes]  # digest of a text and its place, ciphertext
 
 FOREVER = 2**53 - 1  # the largest integer that a Lua number holds exactly; amounts never pass it
-DEFAULT_TTL = 86400  # seconds a workflow is kept that was frozen before its first call
+DEFAULT_TTL = 86400  # seconds that a workflow is kept if it was frozen before its first call
 SPELLINGS = 1024  # spellings that a vault keeps, and
 SPELLINGS_SIZE = 512 * 1024  # bytes of them; the oldest go
 
 
 class Kept(NamedTuple):
-    """The answer that is kept under an idempotency key."""
+    """The answer that is kept under an idempotency key, sealed."""
 
     sealed: bytes
 
@@ -41,19 +42,20 @@ Begun = Literal["new", "running", "conflict"] | Kept
 
 
 class StoreUnavailable(Exception):
-    """The state store did not answer or could not write: what failed, and where to look. Never holds a password."""
+    """The state store did not answer or could not write. The message names the server or file, never a password."""
 
 
 @dataclass(frozen=True, slots=True)
 class Workflow:
-    """What is known of one correlation id of a team. Times are Unix seconds, amounts in units of the quota.
+    """The record of one correlation id of a team. Times are Unix seconds, amounts are in units of the quota.
 
-    `used` is settled, `held` is in flight, `lapsed` the part of `used` that is an estimate because its call was lost.
-    `reason` says why it is not open: the name of the quota that ran out, or the words of whoever froze or closed it.
-    `used` of hops is the deepest, of repeats the most of any one. `topups` is by `Debit.key`: what was added to limits.
-    `agents` is each agent with its parent, "" for none; `path` who called after whom, the newest changes.
-    `strict_opened`: it was opened by `open_workflow`, before its first call. One that has outlived what its last call
-    asked for (`Ask.seconds`, `Ask.idle`) is shown as its next call would find it: frozen, or expired.
+    `used` is settled, `held` is in flight, `lapsed` is the part of `used` that is an estimate because its call was
+    lost. `used` of hops is the greatest depth, of repeats the highest count of one counter. `reason` says why the
+    workflow is not open: the name of the exhausted quota, or the reason that an operator gave. `topups`: `Debit.key` ->
+    amount added to the limit. `agents`: each agent with its parent, "" for none. `path`: which agent called after
+    which, the newest changes. `strict_opened`: opened by `open_workflow`, before the first call. A workflow that is
+    older, or idle for longer, than its last call allowed (`Ask.seconds`, `Ask.idle`) is shown as the next call would
+    find it: frozen or expired.
     """
 
     team: str
@@ -85,9 +87,9 @@ class Workflow:
 
 @dataclass(frozen=True, slots=True)
 class Key:
-    """A gateway key: only its SHA-256 is kept. Times are Unix seconds, None for what has not happened or never will.
+    """A gateway key: only its SHA-256 is kept. Times are Unix seconds, None for an event that has not happened.
 
-    `used` is the last use, to about a minute.
+    `used` is the last use, with a precision of about a minute.
     """
 
     id: str
@@ -102,82 +104,87 @@ class Key:
 
 
 class Store(Protocol):
-    """What the line needs of a store. Every method may raise `StoreUnavailable`."""
+    """The interface of a state store. Every method may raise `StoreUnavailable`."""
 
     async def open(self) -> None:
-        """Connect and make ready. Raises `ConfigError` where the operator must change something."""
+        """Connect and prepare the store. Raises `ConfigError` if the operator must change something."""
 
     async def close(self) -> None:
-        """Write what is pending and let go."""
+        """Write pending changes and release the store."""
 
     async def ping(self) -> None:
         """Raise if a call could not be admitted now."""
 
     async def reserve(self, ask: Ask) -> Reservation | Rejection:
-        """Take every debit of the ask, or none. First the workflow's state is checked, then the debits in order.
+        """Take every debit of the ask, or none. The state of the workflow is checked first, then the debits in order.
 
-        A bare ask only learns whether the workflow is open (one that looks, also the chain of agents); its reservation
-        holds nothing and need not be settled.
+        A bare ask only checks that the workflow is open (with `look`, it also returns the chain of agents). Its
+        reservation holds nothing and need not be settled.
         """
 
     async def settle(self, reservation: Reservation, used: Mapping[str, int], state: End) -> bool:
-        """End a reservation; False if it had ended before. `used`: `Debit.key` -> actual; one left out: its estimate.
+        """End a reservation; False if it had ended before.
 
-        settled: quotas are charged `used`, token buckets get the difference back (or owe it), request buckets stay.
-        released: quotas and token buckets get all back. lapsed: quotas are charged the estimate, buckets stay.
+        `used`: `Debit.key` -> actual amount; a key that is left out is charged its estimate.
+        settled: quotas are charged `used`; token buckets get the difference back, or go into debt; request buckets do
+        not change. released: quotas and token buckets get everything back. lapsed: quotas are charged the estimate,
+        buckets do not change.
         """
 
     async def sweep(self) -> int:
-        """Lapse what is overdue and drop what has expired. Returns how many reservations lapsed. Call each second."""
+        """Lapse overdue reservations and drop expired records; returns the number of lapsed reservations.
+
+        To be called each second.
+        """
 
     async def refresh(self) -> None:
-        """Take over what other processes changed (workflows frozen or resumed by hand). Call each second."""
+        """Apply changes that other processes ordered (workflows frozen or resumed). To be called each second."""
 
     async def durable(self) -> None:
-        """Return when everything said so far is on disk; Redis answers for itself."""
+        """Return when all changes so far are on disk. No effect for Redis, which has its own persistence."""
 
     async def workflow(self, team: str, correlation_id: str) -> Workflow | None:
         """One workflow, or None if there is no record of it."""
 
     async def workflows(self, team: str | None, limit: int) -> list[Workflow]:
-        """The workflows of a team (None: of all), the last seen first."""
+        """At most `limit` workflows of a team (None: of all teams), most recently seen first."""
 
     async def teams(self) -> list[str]:
         """The teams that have, or had, workflows."""
 
     async def settled(self, team: str, correlation_id: str, seconds: float) -> None:
-        """Return when a call of the workflow has ended and may have given room back, or when the time is up."""
+        """Return when a call of the workflow has ended and may have returned quota, or after `seconds`."""
 
     async def open_workflow(
         self, team: str, correlation_id: str, ttl: int, *, seconds: int | None = None, idle: int | None = None
     ) -> bool:
-        """Make a workflow known before its first call, for `ttl` seconds. False if there is a record of it.
+        """Open a workflow before its first call, for `ttl` seconds. False if it has a record already.
 
-        `seconds` and `idle` are what its calls will ask for: see `Ask`.
+        `seconds` and `idle` are those of its future calls: see `Ask`.
         """
 
     async def close_workflow(self, team: str, correlation_id: str, reason: str) -> bool:
-        """Refuse every further call, for good. False if there is no record of it, or it has ended before."""
+        """Refuse every further call, permanently. False if the workflow has no record or had ended before."""
 
     async def freeze(self, team: str, correlation_id: str, reason: str) -> None:
-        """Refuse every further call of a workflow, also of one not seen yet. One that has ended stays ended."""
+        """Refuse every further call of a workflow, even before its first call. An ended workflow stays ended."""
 
     async def resume(self, team: str, correlation_id: str, topups: Mapping[str, int] | None = None) -> bool:
-        """Open a frozen workflow; its age counts from now. False if there is no record of it, or it has ended.
+        """Reopen a frozen workflow; its age restarts now. False if the workflow has no record or has ended.
 
-        `topups`: `Debit.key` -> what to add to that limit of the workflow, for good; several add up.
+        `topups`: `Debit.key` -> amount to add to the limit of this workflow, permanently; several top-ups add up.
         """
 
     async def mark(self, team: str, correlation_id: str, labels: Sequence[str], version: int) -> Marked:
-        """Label a workflow that has a call in flight, if its history is still of this version; in one atomic step.
+        """Label a workflow that has a call in flight, if its history still has this version; in one atomic step.
 
-        Without labels it only learns whether the history is. Labels that an operator took off are left off.
+        Without labels, only the version is compared. Labels that an operator removed are not set again.
         """
 
     async def relabel(self, team: str, correlation_id: str, label: str, *, off: bool = False) -> bool:
-        """An operator sets a label, or takes one off (then policies cannot set it again).
+        """An operator sets a label, or removes it (`off`): then policies cannot set it again.
 
-        False if there is no record of the workflow, it has ended, it is so already, or there are `LABELS` of them.
+        False if the workflow has no record or has ended, if nothing would change, or if there are `LABELS` labels.
         """
 
     async def seal(self, team: str, correlation_id: str, items: Sequence[Sealed], ttl: float) -> list[int]:
@@ -202,39 +209,39 @@ class Store(Protocol):
         """
 
     async def begin(self, team: str, key: str, digest: bytes, lease: int) -> Begun:
-        """Take an idempotency key for a call, or say why not. Of many at once, one is told "new".
+        """Take an idempotency key for a call, or return the reason why not. Of concurrent calls, one gets "new".
 
-        "running": the same call runs elsewhere; "conflict": the key stands for another digest; `Kept`: its answer. The
-        key is held while the process lives, and for `lease` seconds after it died (embedded state: not longer).
+        "running": the same call is in flight; "conflict": the key belongs to another digest; `Kept`: its answer. The
+        key is held as long as the process lives, and with Redis for `lease` seconds after the process died.
         """
 
     async def finish(self, team: str, key: str, digest: bytes, sealed: bytes, ttl: int) -> None:
         """Keep the answer of a call that has begun, durably, for `ttl` seconds."""
 
     async def abandon(self, team: str, key: str, digest: bytes) -> None:
-        """Let go of a key: its call has no answer."""
+        """Release a key: its call has no answer."""
 
     async def keys(self) -> list[Key]:
-        """All gateway keys, revoked ones too."""
+        """All gateway keys, including revoked keys."""
 
     async def add_key(self, key: Key) -> None:
         """Keep a new key, durably."""
 
     async def revoke_key(self, id: str) -> bool:
-        """End a key, durably. False if there is none with this id, or it was revoked before."""
+        """Revoke a key, durably. False if no key has this id, or if the key was revoked before."""
 
     async def expire_key(self, id: str, at: float) -> bool:
-        """Have a key end at a time, durably. False if there is no valid key with this id."""
+        """Let a key expire at a Unix time, durably. False if no valid key has this id."""
 
     async def note_keys(self, used: Mapping[str, float]) -> None:
-        """When keys were last used: id -> Unix seconds. Not a change of keys."""
+        """Record when keys were last used: id -> Unix seconds. `keys_version` does not change."""
 
     async def keys_version(self) -> int:
-        """A number that changes when keys change, in whichever process; cheap to ask each second."""
+        """A number that changes whenever any process changes keys; cheap enough to read each second."""
 
 
 class Place(Protocol):
-    """Where the state is, as the section `state` of the configuration says."""
+    """The section `state` of the configuration."""
 
     url: str
     ca_file: str
@@ -244,9 +251,9 @@ class Place(Protocol):
 
 
 def open_store(state: str | Place, *, role: Role = "gateway", clock: Clock | None = None) -> Store:
-    """The store of a `state` URL or section, not yet opened. `clock` is for tests. Raises `ConfigError`."""
+    """The store of a `state` URL or section, not opened yet. `clock` is for tests. Raises `ConfigError`."""
     address = parse(state if isinstance(state, str) else state.url)
-    # Imported on use: a gateway on SQLite need not load a Redis client.
+    # Imported on use: a gateway with SQLite does not load the Redis client.
     if address is None:
         from gateway.stores.sqlite import SqliteStore
 
@@ -267,7 +274,7 @@ def open_store(state: str | Place, *, role: Role = "gateway", clock: Clock | Non
 
 
 def charges(debits: Sequence[Debit]) -> list[tuple[Debit, int]]:
-    """Each key once, with the sum of what was reserved on it: debits that share a bucket end as one."""
+    """Each key once, with the sum of its reserved amounts: debits that share a bucket are settled together."""
     sums: dict[str, int] = {}
     for debit in debits:
         sums[debit.key] = sums.get(debit.key, 0) + debit.amount
@@ -276,7 +283,7 @@ def charges(debits: Sequence[Debit]) -> list[tuple[Debit, int]]:
 
 
 def actual(debit: Debit, amount: int, used: Mapping[str, int], state: End) -> int:
-    """What a charge of `amount` comes to in the end; see `Store.settle`."""
+    """The amount that is finally charged for a reserved `amount`; see `Store.settle`."""
     if state == "settled":
         reported = used.get(debit.key, amount)
         return reported if 0 <= reported <= FOREVER else min(max(reported, 0), FOREVER)
@@ -286,7 +293,7 @@ def actual(debit: Debit, amount: int, used: Mapping[str, int], state: End) -> in
 
 
 def slowest(refused: Sequence[Rejection]) -> Rejection:
-    """Of buckets that refuse, the one to name: one that never has the amount, else the slowest."""
+    """Of several refusing buckets, the one to report: a bucket that can never hold the amount, else the slowest."""
     never = [it for it in refused if it.retry_after is None]
     if never:
         return min(never, key=lambda it: it.index)

@@ -1,4 +1,4 @@
-"""Reads the `state` URL of a shared store: which servers, who we are to them, and over what. No IO.
+"""Parses the `state` URL of a shared store: servers, credentials and transport. No IO.
 
     redis://user:password@host:6379/0           one Redis or Valkey server
     rediss://...                                the same over TLS; certificates and host names are verified
@@ -6,7 +6,7 @@
     rediss+cluster://...                        a Cluster over TLS
 
 Options in the query: ssl_ca_certs, ssl_certfile, ssl_keyfile (paths), ssl_check_hostname (false: any name).
-Raises `ConfigError`; no message holds the user, the password or the query.
+Raises `ConfigError`; no message contains the user, the password or the query.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ Node = tuple[str, int]  # host, port
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """A shared store: `nodes` to begin with, and what a connection to any of them needs to know."""
+    """A shared store: the `nodes` to start from, and the settings of a connection to any of them."""
 
     nodes: tuple[Node, ...]
     tls: bool
@@ -44,12 +44,12 @@ class Address:
 
     @property
     def name(self) -> str:
-        """How messages call it: hosts and ports, nothing else of the URL."""
+        """The name in messages: hosts and ports, nothing else of the URL."""
         return ",".join(f"{host}:{port}" for host, port in self.nodes)
 
 
 def parse(url: str) -> Address | None:
-    """The address in a `state` URL; None for SQLite. Raises `ConfigError` in words that hold no secret."""
+    """The address in a `state` URL; None for SQLite. Raises `ConfigError`, with a message without secrets."""
     scheme, found, rest = url.partition("://")
     if scheme == "sqlite" and len(rest) > 1 and rest.startswith("/"):
         return None
@@ -61,7 +61,7 @@ def parse(url: str) -> Address | None:
     username, _, password = credentials.partition(":")
     nodes = tuple(_node(host) for host in hosts.split(","))
     if len(nodes) > 1 and not cluster:
-        raise ConfigError("state: one server has one host; for the nodes of a Cluster write redis+cluster://a:1,b:2")
+        raise ConfigError("state: a single server has one host; for a Cluster write redis+cluster://a:1,b:2")
     return Address(
         nodes,
         tls,
@@ -80,7 +80,7 @@ def _node(text: str) -> Node:
     except ValueError:
         host, port = None, 0
     if not host:
-        raise ConfigError("state: names no host, or a port that is none; write redis://host:6379/0")
+        raise ConfigError("state: has no host, or its port is not valid; write redis://host:6379/0")
     return host, port
 
 
@@ -103,7 +103,7 @@ def _options(query: str, tls: bool) -> dict[str, Any]:
             options[name] = value
         else:
             known = ", ".join([*sorted(_PATHS), "ssl_check_hostname"])
-            raise ConfigError(f"state: the URL has an option that is not known; allowed: {known}")
+            raise ConfigError(f"state: the URL has an unknown option; allowed: {known}")
     if options and not tls:
         raise ConfigError("state: the URL has options for TLS but is not TLS; write rediss:// or rediss+cluster://")
     return options

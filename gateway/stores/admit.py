@@ -1,10 +1,10 @@
-"""Ask the store for room, and wait for it where only calls in flight are in the way. Config key: `quotas.wait`.
+"""Reserves, and waits if only calls in flight hold the rest of a quota. Config key: `quotas.wait`.
 
-Who waits tries again whenever a call of the workflow has ended, beside whoever comes new: a small call need not wait
-behind a large one for which there is no room yet, nor for one that itself waits for the small one to be served. So that
-a large one does not wait for ever while small ones get in, a call that has waited half its time goes first
-(`Ask.first`): from then on nobody else of its workflow gets in before it, on any replica, until it got in, gave up or
-left.
+A waiting call tries again whenever a call of the workflow has ended, and competes with new calls: a small call need not
+wait behind a large call that does not fit yet, nor behind a call that itself waits for the small one. So that a large
+call does not wait for ever while small calls are admitted, a call that has waited half its time goes first
+(`Ask.first`): from then on, no other call of the workflow is admitted before it, on any replica, until the call was
+admitted, timed out or was cancelled.
 """
 
 from __future__ import annotations
@@ -14,12 +14,12 @@ import asyncio
 from gateway.call import Ask, Rejection, Reservation
 from gateway.stores import Store
 
-# Seconds between two tries of a call that waits and hears nothing: shorter than a store keeps its turn (2 seconds).
+# Seconds between two tries of a waiting call without news: shorter than a store keeps its turn (2 seconds).
 _TRY_AGAIN = 1.0
 
 
 async def admit(store: Store, ask: Ask, wait: float) -> Reservation | Rejection:
-    """Reserve; a call that is `busy` tries for up to `wait` seconds. One that leaves meanwhile leaves nothing."""
+    """Reserve; a `busy` call tries again for up to `wait` seconds. A cancelled call leaves no reservation."""
     answer = await store.reserve(ask)
     if not wait or not _busy(answer):
         return answer

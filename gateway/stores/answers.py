@@ -1,6 +1,6 @@
-"""Answers kept under an idempotency key, for one process: what runs is in memory, what has ended in SQLite.
+"""Answers kept under an idempotency key, for one process: running calls in memory, answers in SQLite.
 
-A process that dies takes its leases with it, so none is written down. See `Store.begin`. No clock.
+The leases of a process end with the process, so they are not written to disk. See `Store.begin`. No clock.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ class _Answer(NamedTuple):
 
 
 class Answers:
-    """The calls that run, and the answers that are not on disk yet."""
+    """The running calls, and the answers that are not on disk yet."""
 
     def __init__(self) -> None:
         self._running: dict[Name, bytes] = {}
         self._fresh: dict[Name, _Answer] = {}
 
     def begin(self, reader: sqlite3.Connection, name: Name, digest: bytes, now: int) -> Begun:
-        """See `Store.begin`. One step: nothing else runs in between."""
+        """See `Store.begin`. One synchronous step, so that concurrent calls cannot interleave."""
         running = self._running.get(name)
         if running is not None:
             return "running" if running == digest else "conflict"
@@ -55,7 +55,7 @@ class Answers:
         if self._running.get(name) == digest:
             del self._running[name]
 
-    def forget(self, writer: Writer) -> None:
-        """Drop from memory what is on disk."""
+    def drop_written(self, writer: Writer) -> None:
+        """Drop answers from memory that are on disk."""
         for name in [name for name, it in self._fresh.items() if writer.written(it.mark)]:
             del self._fresh[name]

@@ -1,7 +1,7 @@
 """Calls of one event-loop tick share one Redis pipeline: a third of the CPU of a round trip each.
 
-Every command has a deadline: a pipeline is answered within `TIMEOUT` seconds, connecting and one more try included,
-and none waits behind more than one other. What fails is a `StoreUnavailable`.
+Every command has a deadline: a pipeline is answered within `TIMEOUT` seconds, including the connection and one retry,
+and waits behind at most one other pipeline. A failure is a `StoreUnavailable`.
 """
 
 from __future__ import annotations
@@ -22,16 +22,16 @@ Make = Callable[[], AbstractConnection]  # a connection to the server, not yet o
 # Takes over a command that failed (True), or leaves it to fail.
 Redirect = Callable[[Command, "asyncio.Future[Any]", Exception], bool]
 
-# Beyond this many pipelines in flight, calls gather for the next one: under load pipelines grow, not queues of them.
+# With this many pipelines in flight, commands gather for the next one: under load, pipelines grow instead of queues.
 IN_FLIGHT = 2
 # Seconds for a whole pipeline to be answered, connecting included.
 TIMEOUT = 1.0
 
 
 class Batch:
-    """Sends commands to one Redis, many to a pipeline. `script` is loaded again whenever the server has lost it.
+    """Sends commands to one Redis, many to a pipeline. `script` is loaded again if the server has lost it.
 
-    `acks` replicas must confirm what a pipeline wrote; `redirect` is for the nodes of a Cluster.
+    `acks` replicas must confirm the writes of a pipeline; `redirect` is for the nodes of a Cluster.
     """
 
     def __init__(self, make: Make, script: str, name: str, *, acks: int = 0, redirect: Redirect | None = None) -> None:
@@ -45,26 +45,26 @@ class Batch:
         self._tasks: set[asyncio.Task[None]] = set()
 
     def call(self, *command: Any) -> asyncio.Future[Any]:
-        """The reply to one command. Raises `StoreUnavailable`. Cancelling it does not call the command back."""
+        """The reply to one command. Raises `StoreUnavailable`. Cancelling the future does not recall the command."""
         future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
         self.put(command, future)
         return future
 
     def put(self, command: Command, future: asyncio.Future[Any]) -> None:
-        """Send a command whose reply is waited for already; what is put in one tick stays in its order."""
+        """Send a command whose reply completes `future`; commands of one tick keep their order."""
         if not self._waiting:
             asyncio.get_running_loop().call_soon(self._flush)
         self._waiting.append((command, future))
 
     def nodes(self) -> list[Batch]:
-        """Every server that is asked: this one."""
+        """All servers: this one."""
         return [self]
 
     async def open(self) -> None:
-        """Nothing to find out: there is one server."""
+        """No effect: there is one server, and nothing to discover."""
 
     async def close(self) -> None:
-        """Wait for what was sent, then let go of the connections."""
+        """Wait for commands in flight, then close the connections."""
         while self._waiting or self._tasks:
             self._flush()
             await asyncio.wait(self._tasks)
@@ -92,7 +92,7 @@ class Batch:
         except (RedisError, OSError) as error:
             replies = [error] * len(batch)
         for (command, future), reply in zip(batch, replies, strict=True):
-            if future.done():  # its caller has gone
+            if future.done():  # its caller was cancelled
                 continue
             if not isinstance(reply, Exception):
                 future.set_result(reply)
@@ -100,7 +100,7 @@ class Batch:
                 future.set_exception(self.unavailable(reply))
 
     def unavailable(self, error: Exception) -> StoreUnavailable:
-        """The error in words: which server, what it said."""
+        """The error with the name of the server and its message."""
         return StoreUnavailable(f"redis at {self.name}: {_words(error)}")
 
     async def _execute(self, commands: Sequence[Command]) -> list[Any]:
@@ -114,34 +114,34 @@ class Batch:
         return replies
 
     async def _pipeline(self, commands: Sequence[Command]) -> list[Any]:
-        """One write, one time limit for all replies: a third of the CPU of the client's own pipeline."""
+        """One write and one time limit for all replies: a third of the CPU of the client's own pipeline."""
         if self._acks:
             commands = [*commands, ("WAIT", self._acks, round(TIMEOUT * 500))]
         wire = b"".join([pack(command) for command in commands])
         try:
             replies = await self._exchange(wire, len(commands))
         except RedisConnectionError:
-            # A connection that the server closed while idle is no outage: once more, it opens anew. Commands here may
-            # be sent twice (reserving twice under one id takes once). After a timeout a caller has waited enough.
+            # A connection that the server closed while idle is not an outage: try once more on a new one. Commands here
+            # may be sent twice (two reservations under one id take once). After a timeout there is no retry.
             replies = await self._exchange(wire, len(commands))
         return self._confirmed(replies) if self._acks else replies
 
     def _confirmed(self, replies: list[Any]) -> list[Any]:
-        """The replies, or errors in their place if too few replicas have the writes."""
+        """The replies, or errors in their place if too few replicas confirmed the writes."""
         acks = replies.pop()
         if isinstance(acks, int) and acks >= self._acks:
             return replies
-        missing = RedisError(f"confirmed by {acks} replicas, state.replicas_ack wants {self._acks}")
+        missing = RedisError(f"confirmed by {acks} replicas, but state.replicas_ack is {self._acks}")
         return [reply if isinstance(reply, Exception) else missing for reply in replies]
 
     async def _exchange(self, wire: bytes, count: int) -> list[Any]:
         connection = self._idle.pop() if self._idle else self._make()
         try:
-            await connection.connect()  # type: ignore[no-untyped-call]  # if it is not
+            await connection.connect()  # type: ignore[no-untyped-call]  # no effect on an open one
             await connection.send_packed_command([wire], check_health=False)
             return [await _read(connection) for _ in range(count)]
         except BaseException:
-            # Half a reply may be on it, or half a greeting: the client's own pools would hand it on like that.
+            # The connection may hold half a reply or half a handshake; the client's own pools would reuse it so.
             await connection.disconnect(nowait=True)
             raise
         finally:

@@ -1,6 +1,6 @@
-"""A clock for limits and quotas: Unix seconds that never go back.
+"""A clock for limits and quotas: Unix seconds that never decrease.
 
-A wall clock that is set back by an hour would keep every token bucket from refilling for an hour.
+If the wall clock were set back by an hour, no token bucket would be refilled for an hour.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ _STEP = 1.0  # seconds by which the wall clock must be ahead before it is follow
 
 
 class SteadyClock:
-    """Carries the wall clock on by the monotonic clock; follows the wall clock forward, never back."""
+    """Extends the wall clock by the monotonic clock; follows the wall clock forward, never back."""
 
     __slots__ = ("_base", "_monotonic", "_wall")
 
@@ -22,7 +22,7 @@ class SteadyClock:
         self._base = wall() - monotonic()
 
     def __call__(self) -> float:
-        """Unix seconds, no less than at the call before."""
+        """Unix seconds, never less than at the previous call."""
         passed, wall = self._monotonic(), self._wall()
         if wall > self._base + passed + _STEP:
             self._base = wall - passed

@@ -1,15 +1,15 @@
 """State in a Redis Cluster. Config key: `state: redis+cluster://` or `rediss+cluster://`.
 
-What belongs to a team is in one slot: a call that touches only that is one script call, as on one server. Buckets
-that teams share (of a model, a provider, a tool) have slots of their own, and a call with such takes two steps:
+The keys of a team are in one slot: a call that touches only these is one script call, as on one server. Buckets
+that teams share (of a model, a provider, a tool) have slots of their own. A call that pays these takes two steps:
 
-1. the team's slot reserves everything of the team; a refusal there ends it, and other slots are not asked;
-2. each bucket elsewhere is taken, all at once. If one refuses, all that was taken is given back as if it had never
-   been asked for, and the refusal names that bucket.
+1. the team's slot reserves everything of the team; if it refuses, other slots are not asked;
+2. all buckets elsewhere are taken concurrently. If one refuses, everything that was taken is given back as if the call
+   had never asked, and the refusal names that bucket.
 
-Every step is atomic and refuses what does not fit, so no call is admitted over any limit. Taking and giving back
-happen once for each call, however often they are sent; what was given back before it arrived is not taken any more.
-A gateway that dies between the steps leaves a reservation that lapses as any other; buckets stay spent and refill.
+Every step is atomic and refuses amounts that do not fit, so no call is admitted over any limit. Taking and giving back
+are idempotent for each call; if "give back" arrives before "take", nothing is taken.
+If a gateway dies between the steps, its reservation lapses like any other; buckets stay spent and are refilled.
 """
 
 from __future__ import annotations
@@ -24,21 +24,21 @@ from gateway.call import Ask, Balance, Debit, Rejection, Reservation
 from gateway.stores import End, StoreUnavailable, actual, charges, slowest
 from gateway.stores.redis import DOUBT, RedisStore, bucket_key, outcome
 
-_KEPT = 3600  # seconds past its time limit that a call taken is known: its end must find it
+_KEPT = 3600  # seconds after its time limit that a taken call is remembered: its end must find the record
 _NEVER = 2**40  # seconds
 
 Placed = Sequence[tuple[int, Debit]]  # debits, each with its place among those of the call
 
 
 class ClusterStore(RedisStore):
-    """A `Store` on a Redis Cluster. Takes a second step where a call pays buckets that teams share."""
+    """A `Store` on a Redis Cluster, with a second step for calls that pay buckets that teams share."""
 
     async def reserve(self, ask: Ask) -> Reservation | Rejection:
         home, elsewhere = _split(ask)
         if not elsewhere:
             return await super().reserve(ask)
         at_home = _only(ask, home)
-        if at_home.bare:  # a reservation all the same: its end is what gives back elsewhere
+        if at_home.bare:  # reserve nevertheless: the end of this reservation gives back the buckets elsewhere
             at_home = at_home._replace(seconds=_NEVER)
         first = await super().reserve(at_home)
         if isinstance(first, Rejection):
@@ -47,7 +47,7 @@ class ClusterStore(RedisStore):
         try:
             taken = await asyncio.gather(*(self._take(ask, debits) for debits in elsewhere))
         except (StoreUnavailable, asyncio.CancelledError):
-            self._tell_again(ask, {}, "released", DOUBT)
+            self._repeat_later(ask, {}, "released", DOUBT)
             raise
         got = [(debits, it) for debits, it in zip(elsewhere, taken, strict=True) if isinstance(it, Reservation)]
         refused = [it for it in taken if isinstance(it, Rejection)]
@@ -59,16 +59,16 @@ class ClusterStore(RedisStore):
     async def _end(
         self, ask: Ask, used: Mapping[str, int], state: End, *, again: bool = False, operation: str = "settle"
     ) -> bool:
-        """The team's slot says whether the reservation had ended; the buckets elsewhere follow it."""
+        """The team's slot decides whether the reservation had ended; the buckets elsewhere follow."""
         home, elsewhere = _split(ask)
         ended = await super()._end(_only(ask, home), used, state, again=again, operation=operation)
-        # Said again because an answer was lost, the first time may have ended it: the buckets know whether they heard.
+        # With `again`, the first attempt may have ended the reservation; giving back is idempotent in each bucket.
         if ended or again:
             await asyncio.gather(*(self._give(ask, debits, used, state) for debits in elsewhere))
         return ended
 
     async def _with_waits(self, ask: Ask, refused: Rejection, elsewhere: Sequence[Placed]) -> Rejection:
-        """The refusal that takes longest to pass: a wait must be long enough for the buckets elsewhere, too."""
+        """The refusal with the longest wait: Retry-After must be long enough for the buckets elsewhere, too."""
         if refused.reason != "rate" or refused.retry_after is None:
             return refused
         others = await asyncio.gather(*(self._take(ask, debits, "peek") for debits in elsewhere))
@@ -88,7 +88,7 @@ class ClusterStore(RedisStore):
         await self._call("give", _keys(ask, debit), orjson.dumps(whole))
 
     async def _undo(self, ask: Ask, taken: Sequence[Placed]) -> None:
-        """Give back what was taken, the rate tokens too: the call was refused as a whole."""
+        """Give back everything that was taken, request buckets included: the call was refused as a whole."""
         home, _ = _split(ask)
         nothing = {debit.key: 0 for debit in ask.debits}
         try:
@@ -97,13 +97,13 @@ class ClusterStore(RedisStore):
                 *(self._give(ask, debits, nothing, "settled") for debits in taken),
             )
         except (StoreUnavailable, asyncio.CancelledError) as error:
-            self._tell_again(ask, nothing, "settled")
+            self._repeat_later(ask, nothing, "settled")
             if isinstance(error, asyncio.CancelledError):
                 raise
 
 
 def _split(ask: Ask) -> tuple[Placed, list[Placed]]:
-    """The debits of the team's slot, and those of each bucket elsewhere; all with their place among the debits."""
+    """The debits of the team's slot, and those of each bucket elsewhere, with their index among all debits."""
     home: list[tuple[int, Debit]] = []
     elsewhere: dict[str, list[tuple[int, Debit]]] = {}
     for place in enumerate(ask.debits):
@@ -125,7 +125,7 @@ def _keys(ask: Ask, debit: Debit) -> list[str]:
 
 
 def _whole(ask: Ask, parts: Sequence[tuple[Placed, Reservation]]) -> Reservation:
-    """The balances of both steps, in the order of the debits."""
+    """One reservation from the balances of both steps, in the order of the debits."""
     places: dict[int, Balance] = {}
     for debits, got in parts:
         places |= {place: balance for (place, _), balance in zip(debits, got.balances, strict=True)}

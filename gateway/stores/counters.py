@@ -1,7 +1,7 @@
 """The arithmetic of admission in memory: token buckets and workflows, reserve and settle. No IO, no clock.
 
-Time is an argument, in whole microseconds: sums of floats would make "wait so long" come out a hair too short.
-`redis.lua` is the same arithmetic for many processes; one suite of tests holds both to it.
+Time is an argument, in whole microseconds: with floats, rounding would make some waiting times slightly too short.
+`redis.lua` is the same arithmetic for many processes; one contract suite tests both.
 """
 
 from __future__ import annotations
@@ -15,17 +15,17 @@ from gateway.call import Ask, Balance, Debit, Marked, Rejection, Reservation
 from gateway.stores import End, State, Workflow, actual, charges, slowest
 from gateway.stores.record import MICRO, Change, Count, Record
 
-# Continuous refill leaves rounding dust on a level; a bucket this little short is not short.
+# Continuous refill leaves rounding errors on a level; a bucket that is short by less than this is not short.
 DUST = 1e-6
-# A refused call keeps its workflow remembered, but a flood of them must not become a flood of writes.
+# A refused call extends the life of its workflow's record, but a flood of calls must not cause a flood of writes.
 TOUCH = 60 * MICRO
-# The turn of a call that has waited long ends this long after it last asked: it may have gone.
+# The turn of a call that has waited long ends after this time without a try: the caller may have gone.
 TURN = 2 * MICRO
 
 
 @dataclass(slots=True)
 class Bucket:
-    """A token bucket: `level` units at time `at`, refilled continuously up to `limit`. Below zero it is in debt."""
+    """A token bucket: `level` units at time `at`, refilled continuously up to `limit`. A negative level is a debt."""
 
     level: float
     at: int
@@ -33,14 +33,14 @@ class Bucket:
     refill: float
 
     def refill_to(self, now: int, limit: int, refill: float) -> None:
-        """Bring the level up to now, by the limit that is in force now."""
+        """Refill up to `now`, by the current limit."""
         elapsed = max(0, now - self.at) / MICRO
         self.level = min(float(limit), self.level + elapsed * refill)
-        self.at = now  # earlier than before where the clock was set back: or nothing would be refilled until then
+        self.at = now  # also where the clock was set back: otherwise nothing would be refilled until then
         self.limit, self.refill = limit, refill
 
     def full(self, now: int) -> bool:
-        """A full bucket is as good as none."""
+        """Whether the bucket is full: then it need not be kept."""
         return self.level + max(0, now - self.at) / MICRO * self.refill >= self.limit
 
 
@@ -49,7 +49,7 @@ Outlived = Literal["quotas.seconds", "quotas.idle", ""]
 
 
 class Counters:
-    """All buckets, and the workflows that are in use. `load` brings back a workflow that is not in memory."""
+    """All buckets, and the workflows in use. `load` reads a workflow that is not in memory."""
 
     def __init__(self, load: Callable[[str, str], Record | None] = lambda _team, _id: None) -> None:
         self._load = load
@@ -58,7 +58,7 @@ class Counters:
         self.open: dict[str, tuple[Ask, int]] = {}  # reservation id -> what it took, when it lapses
 
     def record(self, team: str, correlation_id: str, now: int) -> Record | None:
-        """The workflow, if it is remembered. One with calls in flight never expires."""
+        """The record of a workflow, if there is one. A record with calls in flight never expires."""
         name = (team, correlation_id)
         record = self.records.get(name)
         if record is None:
@@ -72,7 +72,7 @@ class Counters:
         return record
 
     def reserve(self, ask: Ask, now: int) -> Reservation | Rejection:
-        """Take all or none. What a rejection does to the workflow: see `Rejection`."""
+        """Take all debits or none. `Rejection` describes the effect of a rejection on the workflow."""
         if ask.id in self.open:
             raise ValueError(f"call {ask.id} has a reservation already")
         record = self.record(ask.team, ask.correlation_id, now) or _fresh(ask.team, ask.correlation_id, now)
@@ -127,7 +127,7 @@ class Counters:
                     deepest = record.begin(debit)
                     deepest.used = max(deepest.used, charged)
             elif record is not None and (count := record.counts.get(debit.key) or record.count(debit)) is not None:
-                # A counter of repeats may be younger than the call: its forerunner of this name was dropped.
+                # A counter of repeats may be younger than the call: the previous counter of this name was dropped.
                 held = count.held - amount
                 count.held = held if held > 0 else 0
                 count.used += charged
@@ -139,7 +139,7 @@ class Counters:
         return True
 
     def mark(self, team: str, correlation_id: str, labels: Sequence[str], version: int, now: int) -> Marked | None:
-        """Label a workflow if its history is of this version; None if there is no record of it. See `Store.mark`."""
+        """Label a workflow if its history has this version; None if it has no record. See `Store.mark`."""
         record = self.record(team, correlation_id, now)
         if record is None:
             return None
@@ -156,11 +156,11 @@ class Counters:
         return record
 
     def overdue(self, now: int) -> list[Ask]:
-        """Reservations that nobody has ended in time."""
+        """Reservations that did not end in time."""
         return [ask for ask, due in self.open.values() if due <= now]
 
     def change(self, team: str, correlation_id: str, change: Change, now: int) -> Record | None:
-        """Make a change to a workflow; None if it does not apply: see `Store`."""
+        """Apply a change to a workflow; None if the change does not apply: see `Store`."""
         record = self.record(team, correlation_id, now)
         if record is not None:
             ended = self.outlived(record, record.seconds, record.idle, now) == "quotas.idle"
@@ -176,7 +176,7 @@ class Counters:
         return record
 
     def view(self, record: Record, now: int) -> Workflow:
-        """A workflow as others see it: one whose time has run out is what its next call would make it."""
+        """A workflow for display: if its time has run out, in the state that its next call would find."""
         over = record.state == "open" and self.outlived(record, record.seconds, record.idle, now)
         if not over:
             return record.view(record.state, record.reason)
@@ -184,7 +184,7 @@ class Counters:
         return record.view(state, over)
 
     def outlived(self, record: Record, seconds: int | None, idle: int | None, now: int) -> Outlived:
-        """The time of an open workflow that has run out, the first of the two; calls in flight are no silence."""
+        """Which time limit of an open workflow ran out first, if any; a workflow with calls in flight is not idle."""
         age_ends = math.inf if seconds is None else record.since + seconds * MICRO
         rest_ends = math.inf if idle is None else max(record.last, record.since) + idle * MICRO
         if now > rest_ends and rest_ends < age_ends and record.state == "open" and not self._in_flight(record):
@@ -192,13 +192,13 @@ class Counters:
         return "quotas.seconds" if now > age_ends else ""
 
     def evict(self, before: int, written: Callable[[int], bool]) -> None:
-        """Drop from memory the idle workflows last seen `before` that can be loaded again."""
+        """Drop workflows from memory that were last seen before a time and can be loaded again."""
         idle = [name for name, it in self.records.items() if it.last < before and it.at_rest() and written(it.mark)]
         for name in idle:
             del self.records[name]
 
     def drain(self, now: int) -> list[str]:
-        """Drop the buckets that are full: they are as good as none. Returns their keys."""
+        """Drop full buckets, which need not be kept. Returns their keys."""
         full = [key for key, bucket in self.buckets.items() if bucket.full(now)]
         for key in full:
             del self.buckets[key]
@@ -232,7 +232,7 @@ class Counters:
         return Balance(max(0, math.floor(level + DUST)), (debit.limit - level) / debit.refill)
 
     def _longest_wait(self, ask: Ask, first: Rejection, now: int) -> Rejection:
-        """Of all buckets that are short, the one to wait longest for: who waits so long is not refused by the next."""
+        """Of all short buckets, the one with the longest wait, so that Retry-After suffices for all of them."""
         short = [first]
         for index in range(first.index + 1, len(ask.debits)):
             debit = ask.debits[index]
@@ -259,13 +259,13 @@ class Counters:
         if record.seconds != ask.seconds or record.idle != ask.idle:
             record.seconds, record.idle, record.dirty = ask.seconds, ask.idle, True
         record.last = max(record.last, now)
-        # Kept at least until its reservations have lapsed, however short the ttl.
+        # The record is kept at least until its reservations have lapsed, even if the ttl is shorter.
         record.ends = max(record.ends, now + max(ask.ttl, ask.lapse) * MICRO)
         if ask.agent not in record.agents:
             record.meet(ask.agent)
 
     def _note(self, record: Record, ask: Ask, refused: Rejection, now: int) -> None:
-        """What a refusal leaves behind: a workflow that has ended stays so for as long as it is called."""
+        """Record the effects of a refusal; a workflow that has ended is kept as long as it is called."""
         if refused.reason == "exceeded" and ask.debits[refused.index].unit not in ("hops", "repeats"):
             record.end("frozen", ask.debits[refused.index].name)
         elif refused.reason == "expired":
@@ -280,7 +280,7 @@ class Counters:
             record.dirty = True
 
     def _refused(self, record: Record, ask: Ask, now: int) -> Rejection | None:
-        """Why the workflow takes no call, whatever it asks for."""
+        """Why the workflow accepts no call at all; None if it does."""
         if record.state != "open":
             return _ended(record, ask)
         if ask.strict and not record.opened:
@@ -291,7 +291,10 @@ class Counters:
         return Rejection("idle", limit=ask.idle or 0) if over else None
 
     def _in_flight(self, record: Record) -> bool:
-        """Whether calls of the workflow are under way, also such as hold nothing. Looks at all: for the rare case."""
+        """Whether calls of the workflow are in flight, including calls that hold nothing.
+
+        Scans all open reservations, so only for rare cases.
+        """
         name = (record.team, record.correlation_id)
         return any((ask.team, ask.correlation_id) == name for ask, _ in self.open.values())
 
@@ -301,7 +304,7 @@ def _fresh(team: str, correlation_id: str, now: int) -> Record:
 
 
 def _ended(record: Record, ask: Ask) -> Rejection:
-    """Why it is not open; of a frozen one the quota that froze it, if the ask still has that quota."""
+    """Why the workflow is not open; for a frozen workflow with the quota that froze it, if the ask has that quota."""
     if record.state == "closed":
         return Rejection("closed")
     if record.state == "expired":
@@ -318,7 +321,7 @@ def _short(debit: Debit, index: int, level: float) -> Rejection:
 
 
 def _wait(debit: Debit, level: float) -> float | None:
-    """Seconds until the bucket has the amount, rounded up to a millisecond; None if it never will."""
+    """Seconds until the bucket has the amount, rounded up to a millisecond; None if the amount never fits."""
     if debit.amount > debit.limit:
         return None
     return math.ceil((debit.amount - level) / debit.refill * 1000) / 1000

@@ -1,11 +1,11 @@
-"""A store that goes on alone when Redis is gone. Config key: `state.on_error: local`, with `state.replicas`.
+"""A store that continues alone if Redis is unreachable. Config key: `state.on_error: local`, with `state.replicas`.
 
-While Redis answers, it is asked, and what it says is remembered (`seen.py`). When it does not, this gateway enforces
-its share of every bucket and quota from memory, says so (`local`), and asks Redis now and then, at times of its own,
-whether it is back. Then what was admitted alone is entered into the workflows in Redis, each call once and marked, and
-reservations made before are settled there. What cannot be done alone fails closed as `StoreUnavailable`: the vault,
-idempotency keys, looking at workflows, changing them. A gateway that stops before Redis is back loses what it
-admitted alone.
+While Redis answers, every request goes to Redis, and the last balances are remembered (`seen.py`). During an outage,
+this gateway enforces its share of every bucket and quota from memory (`local` is true) and probes Redis at growing,
+randomized intervals. When Redis is back, the calls admitted alone are entered into the workflows in Redis, each once,
+and earlier reservations are settled there. Operations that need Redis fail closed as `StoreUnavailable`: the vault,
+idempotency keys, and showing or changing workflows. If the gateway stops before Redis is back, the calls that it
+admitted alone are not charged.
 """
 
 from __future__ import annotations
@@ -42,18 +42,18 @@ from gateway.stores.waiting import Waiting
 
 T = TypeVar("T")
 
-FIRST = 0.5  # seconds until Redis is first asked whether it is back; then twice as long each time,
-LONGEST = 5.0  # up to this; each gateway up to half more or less, so that they do not all come at once
-TOGETHER = 100  # entries made at once
-ROUNDS = 3  # so often what has ended meanwhile is entered before calls wait for the rest
-# A call admitted alone is another one to Redis: its first try may have arrived there all the same.
+FIRST = 0.5  # seconds until Redis is first probed; the interval doubles each time,
+LONGEST = 5.0  # up to this; randomized by a half, so that gateways do not probe at the same time
+TOGETHER = 100  # entries made concurrently
+ROUNDS = 3  # rounds of entering ended calls before new calls have to wait for the rest
+# A call admitted alone gets another id in Redis: its first attempt may have arrived there nevertheless.
 _ALONE = ":local"
 
 _log = logging.getLogger(__name__)
 
 
 class _Ended(NamedTuple):
-    """A call admitted alone that has ended, and how; or several of one workflow and agent, with their sum."""
+    """An ended call that was admitted alone; or several calls of one workflow and agent, with their sum."""
 
     ask: Ask
     used: Mapping[str, int]
@@ -69,13 +69,13 @@ class LocalStore:
         self._clock = clock or SteadyClock()
         self._seen = Seen(replicas)
         self._counters = Counters(self._seen.record)
-        self._asked: dict[str, Ask] = {}  # reservations made alone, by id: what Redis will hear of them
-        self._adopted: dict[str, Ask] = {}  # such that Redis has heard of
-        self._ended: list[_Ended] = []  # calls made alone, to be entered into Redis,
-        self._entries: list[_Ended] = []  # and such as are being entered: once tried, an entry does not change
+        self._asked: dict[str, Ask] = {}  # reservations made alone, by id, as Redis will get them
+        self._adopted: dict[str, Ask] = {}  # reservations made alone that Redis has adopted
+        self._ended: list[_Ended] = []  # calls admitted alone, to be entered into Redis,
+        self._entries: list[_Ended] = []  # and those being entered: after its first attempt, an entry does not change
         self._entering = asyncio.Lock()
-        self._tried: set[str] = set()  # reservations that Redis may have heard of
-        # What flowed through workflows while this gateway was alone, labels and tools, for Redis to take over.
+        self._tried: set[str] = set()  # reservations that may have reached Redis
+        # Labels and tools that workflows got while this gateway was alone, to be entered into Redis.
         self._flowed: dict[tuple[str, str], tuple[dict[str, None], dict[str, None]]] = {}
         self._stripped: dict[tuple[str, str], dict[str, None]] = {}  # and tools that were taken out
         self._waiting = Waiting()
@@ -84,11 +84,11 @@ class LocalStore:
         self._opened = False
         self._why = ""
         self._probe: asyncio.Task[None] | None = None
-        self._gate: asyncio.Future[None] | None = None  # calls wait while the last of it is entered
+        self._gate: asyncio.Future[None] | None = None  # calls wait for this while the last entries are made
 
     @property
     def local(self) -> bool:
-        """Whether Redis is gone and this gateway enforces its share."""
+        """Whether Redis is unreachable and this gateway enforces its share."""
         return self._probe is not None
 
     async def open(self) -> None:
@@ -182,7 +182,7 @@ class LocalStore:
             return self._settle_alone(ask, used, state)
         if ask.id.endswith(_ALONE):
             if ask.id not in self._adopted:
-                return False  # it has ended
+                return False  # it had ended
             ask = self._adopted.pop(ask.id)
         if self.local:
             self._remote.settle_later(ask, used, state)
@@ -215,17 +215,17 @@ class LocalStore:
     # Gone, and back
 
     def _lose(self, error: StoreUnavailable) -> None:
-        """From here on alone."""
+        """Continue alone from here on."""
         if self.local:
             return
-        _log.error("%s; this gateway enforces its share alone until it is back", error)
+        _log.error("%s; this gateway enforces its share alone until Redis is back", error)
         self._why = str(error)
         self._counters = Counters(self._seen.record)
         self._counters.buckets = self._seen.buckets(self._now())
         self._probe = asyncio.get_running_loop().create_task(self._ask_again())
 
     async def _ask_again(self) -> None:
-        """Ask at growing times whether Redis is back; then enter what was admitted alone, and go on with it."""
+        """Probe Redis at growing intervals; once it answers, enter the calls admitted alone and use Redis again."""
         pause = FIRST
         while True:
             await asyncio.sleep(pause * random.uniform(0.5, 1.5))  # noqa: S311
@@ -239,11 +239,11 @@ class LocalStore:
             except (StoreUnavailable, ConfigError) as error:
                 self._why = str(error)
             else:
-                _log.warning("redis is back; what was admitted alone is entered")
+                _log.warning("redis is back; the calls admitted alone are entered")
                 return
 
     async def _return(self) -> None:
-        """Enter most of it while calls go on; for the rest they wait, so that none is admitted beside it."""
+        """Enter most calls while new calls continue; new calls wait for the rest, so that none overtakes them."""
         for _ in range(ROUNDS):
             await self._enter_ended()
         self._gate = asyncio.get_running_loop().create_future()
@@ -255,13 +255,13 @@ class LocalStore:
             self._gate = None
 
     async def _enter(self) -> None:
-        """Enter into Redis what was admitted alone: what has ended with its charge, what has not as reserved."""
+        """Enter into Redis the calls admitted alone: ended calls with their charge, others as reservations."""
         while self._ended or self._entries:
             await self._enter_ended()
         for id, ask in list(self._asked.items()):
             self._tried.add(id)
             await self._remote.adopt(ask)
-            if id in self._asked:  # otherwise it has ended meanwhile and stands among the ended
+            if id in self._asked:  # otherwise it ended meanwhile and is among the ended
                 self._adopted[id] = self._asked.pop(id)
                 self._counters.open.pop(id, None)
                 self._tried.discard(id)
@@ -284,7 +284,7 @@ class LocalStore:
                 self._tried.difference_update(it.ask.id for it in some)
 
     async def _charge(self, it: _Ended) -> None:
-        """Once, however often it is tried: a call is adopted once and ends once."""
+        """Charge an entry; idempotent, because a call is adopted once and ends once."""
         await self._remote.adopt(it.ask, it.calls)
         await self._remote.settle(Reservation(it.ask, ()), it.used, it.state)
 
@@ -295,7 +295,7 @@ class LocalStore:
             self._lose(error)
             raise
 
-    # What Redis alone can do
+    # Operations that need Redis
 
     def _there(self) -> RedisStore:
         if self.local:
@@ -377,7 +377,7 @@ class LocalStore:
 
 
 def _summed(ended: Sequence[_Ended]) -> list[_Ended]:
-    """One entry for all calls of a workflow by an agent that ended alike: an outage may have had very many."""
+    """One entry for all calls of a workflow by an agent that ended alike: a long outage may have very many."""
     groups: dict[tuple[str, str, str, End], list[_Ended]] = {}
     for it in ended:
         groups.setdefault((it.ask.team, it.ask.correlation_id, it.ask.agent, it.state), []).append(it)
@@ -395,5 +395,5 @@ def _summed(ended: Sequence[_Ended]) -> list[_Ended]:
 
 
 def _entered(ask: Ask, id: str) -> Ask:
-    """What of a call is entered into its workflow: its quotas. Rates have refilled by then."""
+    """The part of a call that is entered into its workflow: the quotas. Rates are refilled by then."""
     return ask._replace(id=id, debits=tuple([debit for debit in ask.debits if not debit.refill]))

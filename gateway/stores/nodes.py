@@ -1,10 +1,10 @@
 """The nodes of a Redis Cluster: each command goes to the node that has its slot, one pipeline a node and tick.
 
-The map of slots is asked of any node, and corrected by what nodes say: MOVED (the slot has another owner), ASK (this
-once, ask the node that the slot moves to), TRYAGAIN and CLUSTERDOWN (in a moment). A node that does not answer makes
-the map be asked for again; its commands go to whoever has the slot now, or fail when their time is up.
-Commands may be sent twice by this, as by `Batch`: they are written to bear it. redis.asyncio.cluster would do the same,
-one command at a time: measured, a call (reserve and settle, 32 at once) costs 81 us of CPU here and 202 us there.
+The map of slots is read from any node, and corrected by replies: MOVED (the slot has another owner), ASK (for this
+command, ask the node that the slot moves to), TRYAGAIN and CLUSTERDOWN (try again shortly). If a node does not answer,
+the map is read again, and its commands go to the new owner of the slot, or fail at their deadline.
+Commands may therefore be sent twice, as by `Batch`; they are idempotent. redis.asyncio.cluster does the same with one
+command at a time: measured, a call (reserve and settle, 32 at once) costs 81 us of CPU here and 202 us there.
 """
 
 from __future__ import annotations
@@ -31,16 +31,16 @@ from gateway.stores import StoreUnavailable
 from gateway.stores.address import Node
 from gateway.stores.batch import TIMEOUT, Batch, Command
 
-# Seconds that a command may be sent on; a failover takes longer, and a caller does not wait for one.
+# Seconds in which a command may be redirected. A failover takes longer; callers do not wait for it.
 PATIENCE = 1.5 * TIMEOUT
-# Seconds until the next try where a node says "not now".
+# Seconds until the next try if a node answers TRYAGAIN or CLUSTERDOWN.
 PAUSE = 0.02
-# Seconds between two looks at the map of slots.
+# Minimum number of seconds between two reads of the map of slots.
 FRESH = 0.1
 
 
 class Nodes:
-    """Sends commands to a Cluster: `call` as of `Batch`. All keys of one command must be of one slot."""
+    """Sends commands to a Cluster, with the interface of `Batch`. All keys of one command must be in one slot."""
 
     def __init__(
         self, seeds: Sequence[Node], make: Callable[[Node], AbstractConnection], script: str, *, acks: int = 0
@@ -52,13 +52,13 @@ class Nodes:
         self._owners: list[Node | None] = [None] * REDIS_CLUSTER_HASH_SLOTS
         self._masters: list[Node] = list(seeds)
         self._batches: dict[Node, Batch] = {}
-        self._until: dict[asyncio.Future[Any], float] = {}  # commands sent on, and until when
+        self._until: dict[asyncio.Future[Any], float] = {}  # redirected commands, and their deadline
         self._look: asyncio.Task[None] | None = None
         self._looked = float("-inf")
         self._tasks: set[asyncio.Task[None]] = set()
 
     def call(self, *command: Any) -> asyncio.Future[Any]:
-        """The reply to one command. Raises `StoreUnavailable`. Cancelling it does not call the command back."""
+        """The reply to one command. Raises `StoreUnavailable`. Cancelling the future does not recall the command."""
         future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
         self._put(command, future)
         return future
@@ -68,13 +68,13 @@ class Nodes:
         return [self._batch(node) for node in self._masters]
 
     async def open(self) -> None:
-        """Ask for the map of slots. Raises `ConfigError` where there is no Cluster."""
+        """Read the map of slots. Raises `ConfigError` if the server is not part of a Cluster."""
         await self._refresh()
         if None in self._owners:
-            await self._map()  # says what the matter is
+            await self._map()  # raises with the cause
 
     async def close(self) -> None:
-        """Wait for what was sent, then let go of the connections."""
+        """Wait for commands in flight, then close the connections."""
         while self._tasks:
             await asyncio.wait(self._tasks)
         for batch in self._batches.values():
@@ -95,8 +95,8 @@ class Nodes:
         return batch
 
     def _redirect(self, node: Node, command: Command, future: asyncio.Future[Any], error: Exception) -> bool:
-        """What becomes of a command that `node` did not serve."""
-        if command[0] in ("CLUSTER", "ASKING", "TIME", "HELLO"):  # asked of this node, not of any
+        """Whether a command that `node` did not serve is redirected; otherwise the command fails."""
+        if command[0] in ("CLUSTER", "ASKING", "TIME", "HELLO"):  # meant for this node only
             return False
         now = asyncio.get_running_loop().time()
         if future not in self._until:
@@ -133,7 +133,7 @@ class Nodes:
         self._put(command, future)
 
     async def _elsewhere(self, node: Node, command: Command, future: asyncio.Future[Any], error: Exception) -> None:
-        """The node does not answer: whoever has the slot now, if that is another."""
+        """The node does not answer: send the command to the present owner of the slot, if that is another node."""
         await self._refresh(without=node)
         slot = slot_of(command)
         if slot is None:
@@ -154,7 +154,7 @@ class Nodes:
         task.add_done_callback(self._tasks.discard)
 
     async def _refresh(self, without: Node | None = None) -> None:
-        """Ask for the map, all who want it at once together and not too often. Raises nothing."""
+        """Read the map again: one read for all concurrent callers, and not too often. Raises nothing."""
         loop = asyncio.get_running_loop()
         if self._look is None or self._look.done():
             if self._looked + FRESH > loop.time():
@@ -167,10 +167,10 @@ class Nodes:
         try:
             await self._map(without)
         except (StoreUnavailable, ConfigError):
-            return  # the map we have is the best there is
+            return  # the old map stays in use
 
     async def _map(self, without: Node | None = None) -> None:
-        """Take the map of the first node that has one."""
+        """Take the map of the first node that answers."""
         known = dict.fromkeys([*random.sample(self._masters, len(self._masters)), *self._seeds])
         failed: StoreUnavailable | None = None
         for node in sorted(known, key=lambda node: node == without):
@@ -179,7 +179,7 @@ class Nodes:
             except StoreUnavailable as error:
                 if "cluster support disabled" in str(error):
                     raise ConfigError(
-                        f"state: {node[0]}:{node[1]} is no Cluster: write redis:// or rediss://"
+                        f"state: {node[0]}:{node[1]} is not a Cluster: write redis:// or rediss://"
                     ) from None
                 failed = error
             else:
@@ -199,7 +199,7 @@ class Nodes:
 
 
 def slot_of(command: Command) -> int | None:
-    """The slot of a command's first key; None where it has no key."""
+    """The slot of a command's first key; None for a command without a key."""
     name = command[0]
     if name == "EVALSHA":
         return _slot(command[3])

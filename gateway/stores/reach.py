@@ -1,6 +1,6 @@
-"""Opens the way to a Redis: connections (TLS, ACL user) to one server or to a Cluster, and the check of its version.
+"""Connects to Redis: one server or a Cluster, with TLS and an ACL user, and checks the version of the server.
 
-Errors: `ConfigError` where the operator must change something, otherwise `StoreUnavailable`; neither holds a password.
+Errors: `ConfigError` if the operator must change something, otherwise `StoreUnavailable`; neither contains a password.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ from gateway.stores.address import Address, Node, parse
 from gateway.stores.batch import TIMEOUT, Batch
 from gateway.stores.nodes import Nodes
 
-OLDEST = (6, 2)  # the first that the suite of tests was ever true for: ACL users and rules for them, HELLO
+OLDEST = (6, 2)  # the oldest version that the test suite passes on: ACL users with rules, HELLO
 
 
 def reach(url: str, script: str, *, ca_file: str = "", acks: int = 0) -> Batch | Nodes:
-    """The way to the servers of a `state` URL; nothing is connected yet. Raises `ConfigError`."""
+    """The client of the servers of a `state` URL, not connected yet. Raises `ConfigError`."""
     address = parse(url)
     if address is None:
         raise ConfigError("state: a file is not a server")
@@ -41,19 +41,19 @@ def reach(url: str, script: str, *, ca_file: str = "", acks: int = 0) -> Batch |
 
 
 def _options(address: Address, ca_file: str) -> dict[str, Any]:
-    """What every connection is made with."""
+    """The options of every connection."""
     options: dict[str, Any] = {
         "socket_connect_timeout": TIMEOUT,
-        "socket_timeout": None,  # the pipeline as a whole has a limit; one more for each write costs a task
+        "socket_timeout": None,  # the pipeline as a whole has a time limit; one for each write would cost a task
         "protocol": 2,  # plain replies, the same from every server since Redis 2
-        "retry": Retry(NoBackoff(), 0),  # the batch tries again by itself, and only what is safe to repeat
+        "retry": Retry(NoBackoff(), 0),  # `Batch` retries by itself, and only what is safe to repeat
         "username": address.username,
         "password": address.password,
         "db": address.db,
     }
     if not address.tls:
         if ca_file:
-            raise ConfigError("state.ca_file: is for TLS; write rediss:// or rediss+cluster:// in state.url")
+            raise ConfigError("state.ca_file: applies to TLS only; write rediss:// or rediss+cluster:// in state.url")
         return options
     options |= address.options
     if ca_file:
@@ -63,7 +63,7 @@ def _options(address: Address, ca_file: str) -> dict[str, Any]:
 
 
 def _check_files(options: dict[str, Any]) -> None:
-    """Found out at the start, by name: a handshake would only say that it failed."""
+    """Check the files at the start, by name: a failed handshake would not name the file."""
     for name in ("ssl_ca_certs", "ssl_certfile", "ssl_keyfile"):
         path = options.get(name)
         if path and not Path(path).is_file():
@@ -76,7 +76,7 @@ def _check_files(options: dict[str, Any]) -> None:
 
 
 async def check_version(servers: Batch | Nodes) -> None:
-    """Refuse a server that is too old, before its first call fails in words that nobody understands."""
+    """Raise `ConfigError` for a server that is too old, before the first call fails with an obscure error."""
     await servers.open()
     for server in servers.nodes():
         try:
@@ -84,7 +84,7 @@ async def check_version(servers: Batch | Nodes) -> None:
         except StoreUnavailable as error:
             if "unknown command" in str(error):
                 raise ConfigError(f"state: {server.name} is too old: use Redis 6.2 or newer, or Valkey") from None
-            if "NoPermissionError" in str(error):  # it need not say who it is to who may not ask
+            if "NoPermissionError" in str(error):  # a user without this right need not know the version
                 continue
             raise
         found = {bytes(name): value for name, value in zip(flat[::2], flat[1::2], strict=True)}

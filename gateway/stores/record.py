@@ -1,6 +1,6 @@
-"""What is known of one workflow in memory, and the changes that a human makes to it. No IO, no clock.
+"""The record of one workflow in memory, and the changes that an operator makes to it. No IO, no clock.
 
-Times are in whole microseconds. `counters` does the arithmetic, `sqlite` keeps it.
+Times are in whole microseconds. `counters` does the arithmetic, `sqlite` stores the records.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ MICRO = 1_000_000
 
 @dataclass(slots=True)
 class Count:
-    """One quota of a workflow: settled, in flight, and the part of settled that is an estimate.
+    """The counter of one quota: settled, in flight, and the part of settled that is an estimate.
 
-    `number` tells counters of repeats apart by age: the how many-th of its workflow it is.
+    `number` orders counters of repeats by age: the first counter of a workflow is 0.
     """
 
     unit: str
@@ -30,9 +30,10 @@ class Count:
 
 
 class Change(NamedTuple):
-    """What a human does to a workflow. `ttl` in seconds is how long one is kept that is opened or frozen unseen.
+    """A change to a workflow by an operator.
 
-    `seconds` and `idle` are those of one that is opened: see `Ask`. The `reason` of label and unlabel is the label.
+    `ttl`: seconds that a workflow is kept that was opened or frozen before its first call. `seconds` and `idle`: those
+    of a workflow that is opened, see `Ask`. The `reason` of label and unlabel is the label.
     """
 
     kind: Literal["open", "close", "freeze", "resume", "label", "unlabel"]
@@ -45,11 +46,11 @@ class Change(NamedTuple):
 
 @dataclass(slots=True)
 class Record:
-    """A workflow as counted. Its age counts from `since`, it is forgotten after `ends`.
+    """The counters and the state of a workflow. Its age counts from `since`; the record expires after `ends`.
 
-    `turn` is the call that waits longest for room, if one has waited long; until `turn_ends` nobody gets in before it.
-    `seconds` and `idle` are those of the last call that was let in (see `Ask`): by them others judge it between calls.
-    `dirty`: more than counts has changed since it was last written. `mark`: when that was, in the writer's count.
+    `turn`: the call that goes first, because it has waited long; until `turn_ends`, no other call is admitted before
+    it. `seconds` and `idle`: those of the last admitted call (see `Ask`), which apply between calls. `dirty`: more than
+    counts has changed since the last write. `mark`: the writer's mark of the last write.
     """
 
     team: str
@@ -72,13 +73,13 @@ class Record:
     turn_ends: int = 0
     history: History = NO_HISTORY
     stripped: tuple[str, ...] = ()  # tools that policies took out of its requests
-    who: bytes = b""  # agents and path as they are kept; made anew when the record is dirty
-    flow: bytes = b""  # and so the history
+    who: bytes = b""  # agents and path as stored; encoded again if the record is dirty
+    flow: bytes = b""  # the history as stored
     dirty: bool = True
     mark: int = 0
 
     def change(self, change: Change, now: int) -> bool:
-        """Make a change to a workflow that is there already; False if it does not apply."""
+        """Apply a change to an existing workflow; False if the change does not apply."""
         if change.kind == "open" or self.state in ("closed", "expired"):
             return False
         if change.kind == "label" or change.kind == "unlabel":
@@ -95,13 +96,13 @@ class Record:
         return True
 
     def meet(self, agent: str) -> None:
-        """An agent that was not here before was called by the one that called last."""
+        """Record a new agent; its parent is the agent that called last."""
         if agent not in self.agents:
             self.agents[agent] = self.path[-1] if self.path else ""
             self.dirty = True
 
     def follow(self, agent: str) -> None:
-        """An agent makes a call."""
+        """Record a call of an agent."""
         self.meet(agent)
         if not self.path or self.path[-1] != agent:
             self.path.append(agent)
@@ -109,7 +110,7 @@ class Record:
             self.dirty = True
 
     def show(self, tools: Sequence[str]) -> None:
-        """A call shows that tools were called."""
+        """Record the tools that a call shows to have been called."""
         known = self.history.tools
         if fresh := tuple([tool for tool in tools if tool not in known]):
             self._remember(self.history._replace(tools=(*known, *fresh)[-TOOLS:]))
@@ -121,13 +122,13 @@ class Record:
             self.dirty = True
 
     def set_labels(self, labels: Sequence[str]) -> None:
-        """Policies set labels; what an operator took off stays off."""
+        """Set labels by policy, except those that an operator removed."""
         off = (*self.history.labels, *self.history.cleared)
         if fresh := [label for label in labels if label not in off]:
             self._remember(self.history._replace(labels=tuple(sorted({*self.history.labels, *fresh}))))
 
     def relabel(self, label: str, *, off: bool) -> bool:
-        """An operator takes a label off, or sets one; False if it is off or on already, or one too many."""
+        """Set or remove a label by an operator; False if nothing would change, or if there are too many labels."""
         labels, cleared = set(self.history.labels), set(self.history.cleared)
         if (label in labels) != off or len(cleared if off else labels) >= LABELS:
             return False
@@ -140,7 +141,7 @@ class Record:
         self.dirty = True
 
     def chain(self, agent: str) -> tuple[str, ...]:
-        """From the first agent to this one; one that is new would come after whoever called last."""
+        """The agents from the first to this one; a new agent would follow the agent that called last."""
         parent = self.agents[agent] if agent in self.agents else self.path[-1] if self.path else ""
         if not parent:
             return (agent,)
@@ -151,19 +152,19 @@ class Record:
         return tuple(reversed(chain))
 
     def end(self, state: State, reason: str) -> None:
-        """It takes no more calls."""
+        """Accept no more calls."""
         self.state, self.reason, self.dirty = state, reason, True
 
     def limit(self, debit: Debit) -> int:
-        """The limit in force of a quota."""
+        """The current limit of a quota, top-ups included."""
         return min(FOREVER, debit.limit + self.topups.get(debit.key, 0))
 
     def count(self, debit: Debit) -> Count | None:
-        """The counter of a quota, if it has begun."""
+        """The counter of a quota, if there is one."""
         return (self.repeats if debit.unit == "repeats" else self.counts).get(debit.key)
 
     def begin(self, debit: Debit) -> Count:
-        """The counter of a quota."""
+        """The counter of a quota; a new one at first use."""
         count = self.count(debit)
         if count is None:
             count = Count(debit.unit)
@@ -176,18 +177,18 @@ class Record:
         return count
 
     def trim(self) -> None:
-        """Only so many counters of repeats are kept."""
+        """Drop the oldest counters of repeats beyond `REPEATS`."""
         while len(self.repeats) > REPEATS:
             del self.repeats[next(iter(self.repeats))]
 
     def at_rest(self) -> bool:
-        """No call in flight holds anything of it."""
+        """Whether no call in flight holds any amount."""
         if any(count.held for count in self.counts.values()):
             return False
         return not any(count.held for count in self.repeats.values())
 
     def view(self, state: State, reason: str) -> Workflow:
-        """The record as others see it, in the state it is in by now, summed by unit."""
+        """The record for display, in the given state, summed by unit."""
         used: dict[str, int] = {}
         held: dict[str, int] = {}
         lapsed: dict[str, int] = {}

@@ -1,12 +1,12 @@
 """State in Redis or Valkey, for many gateway processes. Config key: `state: redis://` or `rediss://`.
 
-One call of `redis.lua` reserves, one settles; each is atomic, and the clock is the server's. A reservation whose
-process died lapses when its time is up, by whichever replica sweeps first. Anything that goes wrong is a
-`StoreUnavailable`: fails closed. An ending that could not be told is told again by `sweep()` until it is heard.
+One call of `redis.lua` reserves, one settles; each is atomic and uses the server's clock. If a process dies, its
+reservations lapse at their deadline, in the sweep of whichever replica comes first. Every failure is a
+`StoreUnavailable`: fails closed. `sweep()` repeats a settlement that Redis did not confirm until it does.
 
 The hash tag of a key is {team}: a workflow, its reservations and the buckets of its team and agents (an agent belongs
-to one team) are one slot of a Cluster. Buckets that teams share carry a tag of their own; on one server they take part
-in the same call, `cluster.py` takes them in a second step. How the servers are reached is in `reach.py`.
+to one team) are in one slot of a Cluster. Buckets that teams share have tags of their own; on one server they take part
+in the same call, `cluster.py` takes them in a second step. `reach.py` makes the connections.
 """
 
 from __future__ import annotations
@@ -48,10 +48,12 @@ _TEAMS = "mg1:teams"
 _PING = "mg1:ping"
 _KEYS = "mg1:{keys}"
 _KEYS_VERSION = "mg1:{keys}:version"
-_KEYS_EXPIRY = "mg1:{keys}:expiry"  # id -> Unix seconds; apart, since older gateways read the fields of a key by place
+# id -> Unix seconds. Not among the fields of a key, which older gateways read by position.
+_KEYS_EXPIRY = "mg1:{keys}:expiry"
 _KEYS_USED = "mg1:{keys}:used"
 _MICRO = 1_000_000
-# How long an ending is told again to a reservation that may yet arrive: longer than a command can lie in a socket.
+# Seconds in which a settlement is repeated for a reservation that may arrive late: longer than a command can stay in
+# a socket's buffer.
 DOUBT = 10.0
 _SWEEP = 500  # overdue reservations of one team handled in one sweep
 _TOGETHER = 50  # teams swept at once
@@ -60,9 +62,9 @@ _log = logging.getLogger(__name__)
 
 
 class _Ending(NamedTuple):
-    """An ending that Redis has not confirmed: told again until it is heard.
+    """A settlement that Redis has not confirmed; repeated until it does.
 
-    That there is no such reservation is not believed before `doubted` (event-loop time): it may yet arrive.
+    The reply "no such reservation" is not final before `doubted` (event-loop time): the reservation may arrive late.
     """
 
     ask: Ask
@@ -78,7 +80,7 @@ class RedisStore:
         self, url: str, *, clock: Clock | None = None, ca_file: str = "", acks: int = 0, script: str = SCRIPT
     ) -> None:
         self._clock = clock
-        # The name that Redis gives a script: gateways of two releases have two, each calls its own.
+        # Redis names a script by its SHA-1, so gateways of two releases each call their own script.
         self._sha = hashlib.sha1(script.encode(), usedforsecurity=False).hexdigest()
         self._batch = reach(url, script, ca_file=ca_file, acks=acks)
         self._teams: set[str] = set()
@@ -98,8 +100,8 @@ class RedisStore:
         await self._batch.close()
 
     async def ping(self) -> None:
-        """Whether it can be written: one that is full, or a replica by now, answers a PING all the same."""
-        if len(self._batch.nodes()) > 1:  # of a Cluster some node may be down while others serve
+        """Raise unless the server accepts writes: a full server, or a replica, still answers a PING."""
+        if len(self._batch.nodes()) > 1:  # one node of a Cluster may be down while others serve
             await self._batch.call("PING")
         else:
             await self._batch.call("SET", _PING, "1")
@@ -127,21 +129,21 @@ class RedisStore:
             flow = (ask.chained, ask.look, ask.history, ask.tools)
             reply = await self._call("reserve", keys, orjson.dumps((*whole, *flow)), _member(ask))
         except (StoreUnavailable, asyncio.CancelledError):
-            # It may have been taken all the same, and nobody is left to end it.
+            # Redis may have taken the reservation nevertheless, and no caller is left to end it.
             if not ask.bare:
-                self._tell_again(ask, {}, "released", DOUBT)
+                self._repeat_later(ask, {}, "released", DOUBT)
             raise
         return outcome(ask, reply)
 
     async def mark(self, team: str, correlation_id: str, labels: Sequence[str], version: int) -> Marked:
         reply: bytes = await self._call("mark", [_work(team, correlation_id)], orjson.dumps((labels, version)))
         if reply == b"gone":
-            raise StoreUnavailable("redis: the record of a workflow that is being called is gone")
+            raise StoreUnavailable("redis: the record of a workflow with a call in flight is missing")
         done, _, told = reply.partition(b"\0")
         return Marked(done == b"1", _history(told))
 
     async def enter(self, team: str, correlation_id: str, labels: Sequence[str], tools: Sequence[str]) -> None:
-        """Take over what was seen of a workflow's flow without Redis."""
+        """Add labels and tools that a workflow got while Redis was unreachable."""
         await self._call("enter", [_work(team, correlation_id)], orjson.dumps((labels, tools)))
 
     async def strip(self, team: str, correlation_id: str, tools: Sequence[str]) -> None:
@@ -152,18 +154,18 @@ class RedisStore:
         try:
             return await self._end(ask, used, state)
         except (StoreUnavailable, asyncio.CancelledError) as error:
-            self._tell_again(ask, used, state)
+            self._repeat_later(ask, used, state)
             if isinstance(error, StoreUnavailable):
                 _log.warning("settling call %s will be tried again: %s", ask.id, error)
                 return True
             raise
 
     def settle_later(self, ask: Ask, used: Mapping[str, int], state: End) -> None:
-        """End a reservation when Redis answers again, by `sweep()`."""
-        self._tell_again(ask, used, state)
+        """End a reservation once Redis answers again, by `sweep()`."""
+        self._repeat_later(ask, used, state)
 
     async def adopt(self, ask: Ask, calls: int = 1) -> bool:
-        """Reserve the quotas of calls that were admitted without Redis, whatever the limits; False if it was before."""
+        """Reserve the quotas of calls that were admitted without Redis, regardless of limits; False if done before."""
         debits = [(f"{it.unit}:{it.key}", it.amount) for it in ask.debits]
         whole = (ask.correlation_id, ask.agent, ask.ttl * 1000, ask.lapse * 1000, ask.id, debits, calls)
         await self._join(ask.team)
@@ -175,7 +177,7 @@ class RedisStore:
         try:
             await asyncio.gather(*(server.call("TIME") for server in self._batch.nodes()))
         except StoreUnavailable:
-            await self._batch.open()  # a node may have an heir
+            await self._batch.open()  # a replica may have replaced a node
             raise
 
     async def sweep(self) -> int:
@@ -190,7 +192,7 @@ class RedisStore:
             if teams:
                 await self._batch.call("SADD", _TEAMS, *teams)
             teams = await self.teams()
-        except StoreUnavailable as error:  # the list may be on a node that is down: those of this process, then
+        except StoreUnavailable as error:  # the node with the list may be down: use the teams of this process
             failed.append(error)
         lapsed = 0
         for start in range(0, len(teams), _TOGETHER):
@@ -205,11 +207,11 @@ class RedisStore:
         return lapsed
 
     async def _sweep(self, team: str) -> int:
-        """One team: its node may be down while those of others are not."""
+        """Sweep one team: its node may be down while other nodes answer."""
         members = await self._call("overdue", [_open(team), _seen(team)], _SWEEP)
         asks = [_ask(team, member) for member in members]
         lapsed = sum(await asyncio.gather(*(self._end(ask, {}, "lapsed") for ask in asks)))
-        await self._forget(team)
+        await self._trim_index(team)
         return lapsed
 
     async def _end(
@@ -218,10 +220,10 @@ class RedisStore:
         used: Mapping[str, int],
         state: End,
         *,
-        again: bool = False,  # noqa: ARG002  (one slot need not know)
+        again: bool = False,  # noqa: ARG002  (needed for several slots only)
         operation: str = "settle",
     ) -> bool:
-        """End it; False if it had ended before. `again`: it was said before, and no answer was heard."""
+        """End a reservation; False if it had ended before. `again`: this repeats an attempt without an answer."""
         keys, slots = _keys(ask)
         ended = [
             (slots.get(it.key, 0), f"{it.unit}:{it.key}", amount, actual(it, amount, used, state), it.limit, it.refill)
@@ -236,11 +238,11 @@ class RedisStore:
         await self._waiting.wait((team, correlation_id), seconds)
 
     def _last_ended(self, name: tuple[str, str]) -> asyncio.Future[object]:
-        """When a call of the workflow ended last, on any replica."""
+        """The time at which a call of the workflow last ended, on any replica."""
         return self._batch.call("HGET", _work(*name), "ended")
 
-    def _tell_again(self, ask: Ask, used: Mapping[str, int], state: End, doubt: float = 0) -> None:
-        """Leave an ending to `sweep`. `doubt`: for how many seconds its reservation may yet arrive."""
+    def _repeat_later(self, ask: Ask, used: Mapping[str, int], state: End, doubt: float = 0) -> None:
+        """Let `sweep` repeat a settlement. `doubt`: seconds in which its reservation may still arrive."""
         self._endings.append(_Ending(ask, used, state, asyncio.get_running_loop().time() + doubt))
 
     async def _end_again(self) -> None:
@@ -301,7 +303,7 @@ class RedisStore:
         return changed
 
     async def _join(self, team: str) -> None:
-        """Make the team known to those who sweep and list."""
+        """Add the team to the set of teams to sweep and list."""
         if team not in self._teams:
             await self._batch.call("SADD", _TEAMS, team)
             self._teams.add(team)
@@ -309,8 +311,8 @@ class RedisStore:
     async def teams(self) -> list[str]:
         return sorted(team.decode() for team in await self._batch.call("SMEMBERS", _TEAMS))
 
-    async def _forget(self, team: str) -> None:
-        """Drop from the index the oldest workflows that Redis has expired."""
+    async def _trim_index(self, team: str) -> None:
+        """Drop workflows from the index that Redis has expired, of the oldest 100."""
         ids = await self._batch.call("ZRANGE", _seen(team), 0, 99)
         known = await asyncio.gather(*(self._batch.call("EXISTS", _work(team, id.decode())) for id in ids))
         gone = [id for id, exists in zip(ids, known, strict=True) if not exists]
@@ -326,7 +328,7 @@ class RedisStore:
         return sorted(keys, key=lambda key: (key.created, key.id))
 
     async def add_key(self, key: Key) -> None:
-        if key.expires is not None:  # first: a key without its expiry must not be seen
+        if key.expires is not None:  # first: no reader may see the key without its expiry
             await self._batch.call("HSET", _KEYS_EXPIRY, key.id, repr(key.expires))
         await self._put_key(key.id, [key.sha256, key.agent, key.team, key.roles, key.created, key.revoked])
 
@@ -365,7 +367,7 @@ class RedisStore:
 
 @functools.lru_cache(maxsize=4096)
 def _tag(name: str) -> str:
-    """A name that cannot break out of its hash tag."""
+    """A name, quoted so that it cannot end the hash tag."""
     return quote(name, safe=" /@:")
 
 
@@ -394,14 +396,14 @@ def _seen(team: str) -> str:
 
 
 def bucket_key(team: str, key: str) -> str:
-    """Buckets of an agent or a team live in the team's slot, those that teams share in one of their own."""
+    """The Redis key of a bucket: in the team's slot for an agent or a team, otherwise in a slot of its own."""
     if key.startswith(("agent:", "team:")):
         return f"mg1:{{{_tag(team)}}}:b:{key}"
     return f"mg1:{{{_tag(key)}}}:b"
 
 
 def _keys(ask: Ask) -> tuple[list[str], dict[str, int]]:
-    """The keys of a script call, and where among them (from 1) each bucket stands."""
+    """The keys of a script call, and the index (from 1) of each bucket among them."""
     keys = [_work(ask.team, ask.correlation_id), _open(ask.team), _seen(ask.team)]
     slots: dict[str, int] = {}
     for debit in ask.debits:
@@ -412,20 +414,20 @@ def _keys(ask: Ask) -> tuple[list[str], dict[str, int]]:
 
 
 def _member(ask: Ask) -> bytes:
-    """What stands for a reservation in flight: the same bytes each time, and enough to let it lapse."""
-    # A depth is not charged, so it need not lapse; a release that knows no depths would add it up.
+    """The member for a reservation in the set of open ones: deterministic, and sufficient to lapse it."""
+    # A depth is not charged, so it need not lapse; an older release would add depths up.
     quotas = [(it.key, it.unit, it.amount) for it in ask.debits if not it.refill and it.unit != "hops"]
     return orjson.dumps((ask.id, ask.correlation_id, ask.agent, ask.ttl, quotas))
 
 
 def _ask(team: str, member: bytes) -> Ask:
-    id, correlation_id, agent, ttl, quotas, *_ = orjson.loads(member)  # a newer version may have written more
+    id, correlation_id, agent, ttl, quotas, *_ = orjson.loads(member)  # a newer release may have written more fields
     debits = tuple(Debit(key, unit, amount, limit=0, name=key) for key, unit, amount in quotas)
     return Ask(id, team, correlation_id, agent, debits, None, ttl, lapse=0)
 
 
 def outcome(ask: Ask, reply: bytes) -> Reservation | Rejection:
-    """What the script answered to a call that asks."""
+    """The script's reply to an ask, decoded."""
     reply, _, taken_out = reply.partition(b"\1")
     stripped = tuple(orjson.loads(taken_out)) if taken_out else ()
     reply, told, flow = reply.partition(b"\0")
@@ -449,7 +451,7 @@ def outcome(ask: Ask, reply: bytes) -> Reservation | Rejection:
 
 
 def _history(told: bytes) -> History:
-    """What the script says of a workflow's flow: its version, and three lists of names."""
+    """A workflow's history from the script's reply: its version, and three lists of names."""
     version, labels, tools, cleared = told.split(b"\0")
     return History(tuple(sorted(_names(labels))), _names(tools), tuple(sorted(_names(cleared))), int(version))
 
@@ -470,7 +472,7 @@ def _workflow(team: str, correlation_id: str, flat: Sequence[bytes]) -> Workflow
             unit = rest.partition(":")[0]
             for other in sums.values():
                 other.setdefault(unit, 0)
-            if unit == "repeats" and kind != "h":  # of these, the most of any one
+            if unit == "repeats" and kind != "h":  # the highest count of one counter
                 sums[kind][unit] = max(sums[kind][unit], int(value))
             else:
                 sums[kind][unit] += int(value)

@@ -1,6 +1,6 @@
 """Answers kept under an idempotency key, in Redis or Valkey, for many gateway processes.
 
-A running call holds a lease, which its process renews each second while it lives. Each step is one call of `redis.lua`.
+A running call holds a lease, which its process renews each second. Each step is one call of `redis.lua`.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ class _Lease(NamedTuple):
     milliseconds: int
 
 
-_MOST_DOUBTFUL = 1000  # leases given back at once; beyond that they end by themselves
+_MOST_DOUBTFUL = 1000  # leases released at once; further ones expire by themselves
 
 
 class RedisAnswers:
-    """The calls of this process that run. `script` calls the script, `place` names the key of (team, key)."""
+    """The running calls of this process. `script` calls the script, `place` returns the Redis key of (team, key)."""
 
     def __init__(self, script: Script, place: Callable[[str, str], str]) -> None:
         self._script = script
@@ -34,7 +34,7 @@ class RedisAnswers:
         self._me = os.urandom(8).hex()
         self._count = itertools.count()
         self._running: dict[str, _Lease] = {}  # by place
-        self._doubtful: list[tuple[str, str]] = []  # place and owner of leases that nobody waited for
+        self._doubtful: list[tuple[str, str]] = []  # place and owner of leases whose request was not answered
 
     async def begin(self, team: str, key: str, digest: bytes, lease: int) -> Begun:
         """See `Store.begin`."""
@@ -42,7 +42,7 @@ class RedisAnswers:
         try:
             state, *sealed = await self._script("begin", [place], digest.hex(), owner, lease * 1000)
         except (StoreUnavailable, asyncio.CancelledError):
-            self._doubtful.append((place, owner))  # it may have been taken all the same
+            self._doubtful.append((place, owner))  # Redis may have granted the lease nevertheless
             raise
         if state == b"new":
             self._running[place] = _Lease(owner, digest, lease * 1000)
@@ -66,7 +66,7 @@ class RedisAnswers:
             await self._script("abandon", [place], owner)
 
     async def renew(self) -> None:
-        """Keep the leases of calls that run. Raises `StoreUnavailable`."""
+        """Renew the leases of running calls. Raises `StoreUnavailable`."""
         doubtful, self._doubtful = self._doubtful[-_MOST_DOUBTFUL:], []
         told = [self._script("renew", [place], it.owner, it.milliseconds) for place, it in self._running.items()]
         told += [self._script("abandon", [place], owner) for place, owner in doubtful]
@@ -75,7 +75,7 @@ class RedisAnswers:
                 raise fault
 
     def _let_go(self, place: str, digest: bytes) -> str:
-        """Whose lease it was; nothing if no call of this process with this digest has it."""
+        """Forget a lease of this process with this digest; returns its owner, "" if there is no such lease."""
         lease = self._running.get(place)
         if lease is None or lease.digest != digest:
             return ""

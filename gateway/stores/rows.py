@@ -1,4 +1,4 @@
-"""Rows of the state file: what is kept of a workflow, of its counters of repeats, of an order and of a key."""
+"""Rows of the state file: workflows, counters of repeats, orders and keys."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ EXPIRE = (
 
 
 def workflow_row(record: Record) -> tuple[Any, ...]:
-    """A workflow as it is kept, but for its counters of repeats."""
+    """The row of a workflow, without its counters of repeats."""
     counts = {key: (count.unit, count.used, count.lapsed) for key, count in record.counts.items()}
     if record.dirty or not record.who:
         record.who = orjson.dumps({"parents": record.agents, "path": record.path})
@@ -65,12 +65,12 @@ def workflow_row(record: Record) -> tuple[Any, ...]:
 
 
 def _copy(text: bytes) -> bytes:
-    """What orjson hands out stands at the start of a kilobyte that nothing else can use while it lives."""
+    """A copy in its own, small buffer: orjson returns bytes at the start of a buffer of a kilobyte."""
     return bytes(memoryview(text))
 
 
 def repeats_rows(record: Record, ask: Ask) -> Iterator[Statement]:
-    """The counters of repeats that a call has changed, as rows."""
+    """Statements for the counters of repeats that a call has changed."""
     for debit in ask.debits:
         if debit.unit == "repeats" and (it := record.repeats.get(debit.key)) is not None:
             place = (record.team, record.correlation_id, it.number % REPEATS)
@@ -85,21 +85,21 @@ def spelling_rows(team: str, correlation_id: str, fresh: Sequence[tuple[int, byt
 def ordered(
     reason: str | None, kind: Any, ttl: int | None, topups: bytes | None, seconds: int | None, idle: int | None
 ) -> Change:
-    """The change that an order asks for."""
+    """The change in the row of an order."""
     if kind is None:
         return Change("resume") if reason is None else Change("freeze", reason)
     return Change(kind, reason or "", ttl or 0, orjson.loads(topups or b"{}"), seconds, idle)
 
 
 def record_of(row: tuple[Any, ...]) -> Record:
-    """The workflow that a row keeps."""
+    """The workflow in a row."""
     *fields, agents, counts, topups, opened, seconds, idle, flow = row
     team, correlation_id, state, reason, first, last, since, ends = fields
     record = Record(team, correlation_id, first, last, since, ends, state, reason, opened=bool(opened), dirty=False)
     record.seconds, record.idle = seconds, idle
     record.topups = orjson.loads(topups)
     told = orjson.loads(agents)
-    if isinstance(told, list):  # names alone, as a release before wrote them
+    if isinstance(told, list):  # a list of names, as older releases wrote it
         told = {"parents": dict.fromkeys(told, ""), "path": told[-1:]}
     record.agents, record.path = told["parents"], told["path"]
     if flow:
@@ -111,6 +111,6 @@ def record_of(row: tuple[Any, ...]) -> Record:
 
 
 def key_of(id: str, sha256: str, agent: str, team: str, roles: bytes, *times: float | None) -> Key:
-    """The key that a row keeps."""
+    """The key in a row."""
     created, revoked, expires, used = times
     return Key(id, sha256, agent, team, tuple(orjson.loads(roles)), created or 0.0, revoked, expires, used)

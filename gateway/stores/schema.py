@@ -1,4 +1,4 @@
-"""The tables of the state file, and how a file of an older release becomes one of this release."""
+"""The tables of the state file, and the migrations from older releases."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 
 from gateway.errors import ConfigError
 
-# Each entry takes the file from the version before to the next; never edit one that was released, add one.
+# Each entry migrates the file by one version. Never edit a released entry; add a new one.
 MIGRATIONS: tuple[tuple[str, ...], ...] = (
     (
         """CREATE TABLE workflows (team TEXT, correlation_id TEXT, state TEXT NOT NULL, reason TEXT NOT NULL,
@@ -30,12 +30,12 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
     (
         "ALTER TABLE workflows ADD COLUMN topups BLOB NOT NULL DEFAULT x'7b7d'",  # {}
         "ALTER TABLE workflows ADD COLUMN opened INTEGER NOT NULL DEFAULT 0",
-        # An order without a kind is one of before: a freeze if it has a reason, else a resume.
+        # An order without a kind is from an older release: a freeze if it has a reason, else a resume.
         "ALTER TABLE orders ADD COLUMN kind TEXT",
         "ALTER TABLE orders ADD COLUMN ttl INTEGER",
         "ALTER TABLE orders ADD COLUMN topups BLOB",
         # Counters of repeats, a ring for each workflow: a newer one takes the slot of the oldest. `first` is when its
-        # workflow began: rows of one that was forgotten are not taken for those of its successor.
+        # workflow began, which distinguishes rows of an expired workflow from those of its successor.
         """CREATE TABLE repeats (team TEXT, correlation_id TEXT, slot INTEGER, first INTEGER NOT NULL,
            number INTEGER NOT NULL, key TEXT NOT NULL, used INTEGER NOT NULL, lapsed INTEGER NOT NULL,
            PRIMARY KEY (team, correlation_id, slot)) WITHOUT ROWID""",
@@ -46,14 +46,14 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
            sealed BLOB NOT NULL, PRIMARY KEY (team, key))""",
     ),
     (
-        # How long a workflow may last and be silent, by its last call.
+        # Maximum age and idle time of a workflow, by its last call.
         "ALTER TABLE workflows ADD COLUMN seconds INTEGER",
         "ALTER TABLE workflows ADD COLUMN idle INTEGER",
         "ALTER TABLE orders ADD COLUMN seconds INTEGER",
         "ALTER TABLE orders ADD COLUMN idle INTEGER",
     ),
     (
-        # What flowed through a workflow: its history, as JSON; empty where there is none.
+        # The history of a workflow as JSON; empty if there is none.
         "ALTER TABLE workflows ADD COLUMN flow BLOB NOT NULL DEFAULT x''",
     ),
     (
@@ -71,7 +71,7 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
 
 
 def outdated(connection: sqlite3.Connection) -> bool:
-    """Whether the file is one of an older release; an empty one is not."""
+    """Whether the file is from an older release; an empty file is not."""
     if connection.execute("SELECT 1 FROM sqlite_schema WHERE name = 'meta'").fetchone() is None:
         return False
     row = connection.execute("SELECT value FROM meta WHERE name = 'schema'").fetchone()
@@ -79,7 +79,7 @@ def outdated(connection: sqlite3.Connection) -> bool:
 
 
 def migrate(connection: sqlite3.Connection, path: Path) -> None:
-    """Bring the file to the newest version, in one transaction. Raises `ConfigError` if it is newer still."""
+    """Migrate the file to the newest version, in one transaction. Raises `ConfigError` for a file that is newer."""
     connection.execute("BEGIN IMMEDIATE")
     connection.execute("CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value INTEGER NOT NULL)")
     row = connection.execute("SELECT value FROM meta WHERE name = 'schema'").fetchone()
@@ -87,8 +87,8 @@ def migrate(connection: sqlite3.Connection, path: Path) -> None:
     if version > len(MIGRATIONS):
         connection.execute("ROLLBACK")
         raise ConfigError(
-            f"state: {path} has schema version {version}, and this release knows {len(MIGRATIONS)}: "
-            "it was written by a newer release; run that one, or give another file"
+            f"state: {path} has schema version {version}, but this release supports {len(MIGRATIONS)}: "
+            "it was written by a newer release. Run that release, or name another file"
         )
     for statement in (statement for step in MIGRATIONS[version:] for statement in step):
         connection.execute(statement)

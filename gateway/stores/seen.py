@@ -1,8 +1,8 @@
-"""The last balances that Redis told this gateway, to go on from when it is gone. In memory, no IO, no clock.
+"""The last balances that Redis reported, to continue from during an outage. In memory, no IO, no clock.
 
-A share is a limit divided by the gateways that share it, rounded down, at least 1. What was taken of a quota is divided
-alike and rounded up: if all gateways saw the same, what they still admit together is not above the limit.
-Depth (hops) is of one call, not of all calls together: it is not divided.
+A share is a limit divided by the number of gateways, rounded down, at least 1. The used part of a quota is divided
+likewise and rounded up: if all gateways saw the same balances, they admit no more together than the limit allows.
+Depth (hops) is a property of a single call and is not divided.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ from gateway.stores import State
 from gateway.stores.counters import Bucket
 from gateway.stores.record import MICRO, Count, Record
 
-KEPT = 20_000  # workflows, and buckets, that are remembered: the last seen
+KEPT = 20_000  # workflows and buckets that are remembered, most recently seen
 
-# Versions of a history that this gateway tells alone begin here: none is one that Redis has told.
+# Offset of the versions of a history while this gateway is alone: Redis never reports such a version.
 APART = 2**40
 
 Name = tuple[str, str]  # team, correlation id
@@ -25,7 +25,7 @@ Name = tuple[str, str]  # team, correlation id
 
 @dataclass(slots=True)
 class Standing:
-    """A workflow as last seen: what was taken of each quota (settled and in flight), and how it stood."""
+    """A workflow as last seen: the used part of each quota (settled and in flight), and its state."""
 
     since: int
     last: int
@@ -35,14 +35,14 @@ class Standing:
     opened: bool = False
     taken: dict[str, tuple[Unit, int]] = field(default_factory=dict)
     topups: dict[str, int] = field(default_factory=dict)
-    agents: dict[str, str] = field(default_factory=dict)  # each with who called it
+    agents: dict[str, str] = field(default_factory=dict)  # each with its parent
     path: list[str] = field(default_factory=list)
     history: History = NO_HISTORY
     stripped: tuple[str, ...] = ()
 
 
 class Seen:
-    """What was seen, for a gateway that is one of `replicas`."""
+    """The last balances, for a gateway that is one of `replicas`."""
 
     def __init__(self, replicas: int) -> None:
         self._replicas = replicas
@@ -50,7 +50,7 @@ class Seen:
         self._buckets: OrderedDict[str, Bucket] = OrderedDict()
 
     def note(self, ask: Ask, got: Reservation | Rejection, now: int) -> None:
-        """Remember what Redis answered."""
+        """Remember a reply of Redis."""
         if ask.look and isinstance(got, Reservation):
             return
         name = (ask.team, ask.correlation_id)
@@ -80,7 +80,7 @@ class Seen:
                 kept.popitem(last=False)
 
     def mark(self, team: str, correlation_id: str, history: History) -> None:
-        """Remember what Redis said of a workflow's flow."""
+        """Remember the history of a workflow as Redis reported it."""
         if (standing := self._workflows.get((team, correlation_id))) is not None:
             standing.history = history
 
@@ -103,7 +103,7 @@ class Seen:
         return record
 
     def buckets(self, now: int) -> dict[str, Bucket]:
-        """This gateway's share of each bucket, as it must have refilled since."""
+        """This gateway's share of each bucket, refilled up to `now`."""
         shares: dict[str, Bucket] = {}
         for key, seen in self._buckets.items():
             level = min(seen.limit, seen.level + max(0, now - seen.at) / MICRO * seen.refill) / self._replicas
@@ -111,7 +111,7 @@ class Seen:
         return shares
 
     def share(self, debit: Debit) -> Debit:
-        """The debit, of this gateway's share."""
+        """The debit with this gateway's share of the limit."""
         if debit.unit == "hops":
             return debit
         return debit._replace(limit=self._limit(debit.limit), refill=debit.refill / self._replicas)
@@ -121,7 +121,7 @@ class Seen:
 
 
 def _ends(standing: Standing, ask: Ask, got: Rejection) -> bool:
-    """Whether the answer says that the workflow takes no more calls; then so does the standing."""
+    """Whether the rejection means that the workflow accepts no more calls; if so, record the new state."""
     debit = ask.debits[got.index] if got.index >= 0 else None
     if got.reason == "exceeded" and debit is not None and debit.unit not in ("hops", "repeats"):
         standing.state, standing.reason = "frozen", debit.name

@@ -1,9 +1,9 @@
 """State in one SQLite file, for one gateway process. Config key: `state: sqlite:///path`.
 
-Counters are hot in memory; every change goes to the writer, and the line awaits `durable()` once before a call
-leaves. What a crash leaves unsettled lapses at the next start. Quotas are exact across a crash; token buckets are
-written once a second, so a crash forgets at most the last second of them. Command-line processes open the file beside
-a running gateway (`role="cli"`): keys they write at once, freezes and resumes they leave as orders for the gateway.
+Counters are in memory; every change goes to the writer, and the line awaits `durable()` once before a call leaves.
+Reservations that a crash left open lapse at the next start. Quotas are exact across a crash; token buckets are written
+once a second, so a crash loses at most their last second. Command-line processes open the file while a gateway runs
+(`role="cli"`): they write keys directly, and leave freezes and resumes as orders for the gateway.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ from gateway.stores.waiting import Waiting
 from gateway.stores.watch import Watch
 from gateway.stores.writer import Bulk, Statement, Writer, connect
 
-# A reservation is put before it is dropped, also when both fall into one commit.
+# The rank orders statements of one commit: a reservation is inserted before it is deleted.
 _PUT_RESERVATION = Bulk(0, "INSERT INTO reservations VALUES (?, ?, ?, ?, ?, ?, ?)")
 _DROP_RESERVATION = Bulk(1, "DELETE FROM reservations WHERE id = ?")
 _PUT_WORKFLOW = Bulk(2, "INSERT OR REPLACE INTO workflows VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)")
@@ -62,15 +62,15 @@ _GET_SPELLINGS = """SELECT number, digest, ciphertext FROM spellings
                     WHERE team = ? AND correlation_id = ? ORDER BY number"""
 _KEYS_CHANGED: Statement = ("UPDATE meta SET value = value + 1 WHERE name = 'keys'", ())
 
-# A workflow that was not seen for this long is dropped from memory; its next call loads it again.
+# Microseconds after which an idle workflow is dropped from memory; its next call loads it again.
 _IDLE = 600 * MICRO
-_VAULTS = 2048  # vaults kept in memory beyond those not yet written; the one that was used longest ago goes first
-# Scanning the tables for what has expired is worth it once a minute.
+_VAULTS = 2048  # vaults kept in memory, plus those not yet written; the least recently used goes first
+# Microseconds between two deletions of expired rows, each of which scans the tables.
 _PURGE = 60 * MICRO
 
 
 class SqliteStore:
-    """A `Store` on one file. `.writer` may be shared by whoever else writes to the same file."""
+    """A `Store` on one file. `writer` may be shared with other users of the same file."""
 
     writer: Writer
 
@@ -84,7 +84,7 @@ class SqliteStore:
         self._answers = Answers()
         self._lock: int | None = None
         self._watch: Watch | None = None
-        self._order = 0  # the last order taken over
+        self._order = 0  # the last order applied
         self._flushed = 0  # when buckets were last written
         self._purged = 0
 
@@ -97,7 +97,7 @@ class SqliteStore:
             self._reader = connect(self.path)
             undo.callback(self._reader.close)
             if self._role == "cli" and outdated(self._reader):
-                _stand_back(self.path)
+                _refuse_to_migrate(self.path)
             migrate(self._reader, self.path)
             self.writer = Writer(self.path)
             undo.pop_all()
@@ -145,7 +145,7 @@ class SqliteStore:
         self.writer.check()
         marked = self._counters.mark(team, correlation_id, labels, version, self._now())
         if marked is None:
-            raise StoreUnavailable(f"{self.path}: the record of a workflow that is being called is gone")
+            raise StoreUnavailable(f"{self.path}: the record of a workflow with a call in flight is missing")
         record = self._counters.records[team, correlation_id]
         if record.dirty:
             self._write(record)
@@ -174,7 +174,7 @@ class SqliteStore:
         self._counters.evict(now - _IDLE, self.writer.written)
         for name in [name for name, it in self._vaults.items() if it.ends < now and self.writer.written(it.mark)]:
             del self._vaults[name]
-        self._answers.forget(self.writer)
+        self._answers.drop_written(self.writer)
         if self._purged + _PURGE <= now:
             self._purge(now)
         await self.durable()
@@ -183,7 +183,7 @@ class SqliteStore:
     def _settle(self, ask: Ask, used: Mapping[str, int], state: End, now: int) -> bool:
         if not self._counters.settle(ask, used, state, now):
             return False
-        # Together: a crash between the two would charge the call twice or never.
+        # In one commit: a crash between the two would charge the call twice or never.
         rows: list[Statement] = [(_DROP_RESERVATION, (ask.id,))]
         name = (ask.team, ask.correlation_id)
         record = self._counters.records.get(name)
@@ -252,7 +252,7 @@ class SqliteStore:
         return await self._order_or_change(team, correlation_id, Change("unlabel" if off else "label", label))
 
     async def _order_or_change(self, team: str, correlation_id: str, change: Change) -> bool:
-        """Make the change, or leave it to the gateway as an order; False if it does not apply."""
+        """Apply the change, or leave it as an order for the gateway; False if the change does not apply."""
         if self._role == "gateway":
             changed = self._change(team, correlation_id, change)
         else:
@@ -276,14 +276,14 @@ class SqliteStore:
         return record is not None
 
     def _seen(self, team: str, correlation_id: str) -> Workflow | None:
-        """As the gateway has it, or as it will have it when it has taken over the orders that wait for it."""
+        """A workflow as the gateway has it, or as it will be once the gateway has applied the pending orders."""
         now = self._now()
         counters = self._counters if self._role == "gateway" else self._beside(team, correlation_id)
         record = counters.record(team, correlation_id, now)
         return None if record is None else counters.view(record, now)
 
     def _beside(self, team: str, correlation_id: str) -> Counters:
-        """The gateway's counters of one workflow, as a command-line process works them out."""
+        """The gateway's counters of one workflow, as a command-line process computes them from the file."""
         now, name = self._now(), (team, correlation_id)
         beside = Counters(self._load)
         for row in self._reader.execute("SELECT * FROM reservations WHERE team = ? AND correlation_id = ?", name):
@@ -343,16 +343,16 @@ class SqliteStore:
         record = self._counters.record(team, correlation_id, now)
         first = record.first if record is not None else 0
         vault = self._vaults.pop(name, None) or self._load_vault(name)
-        self._vaults[name] = vault  # at the end: used last
+        self._vaults[name] = vault  # last position: most recently used
         if len(self._vaults) > _VAULTS:
-            self._forget_vaults()
+            self._evict_vaults()
         if vault.ends and not vault.alive(first, now):
             vault = self._vaults[name] = Vault()
             self.writer.submit_all([(sql, name) for sql in DROP_VAULT])
         return vault, first
 
-    def _forget_vaults(self) -> None:
-        """Of the oldest a few: what is on disk is read again when it is asked for."""
+    def _evict_vaults(self) -> None:
+        """Drop some of the least recently used vaults that are on disk; they are read again when needed."""
         for name in list(itertools.islice(self._vaults, 16)):
             if len(self._vaults) > _VAULTS and self.writer.written(self._vaults[name].mark):
                 del self._vaults[name]
@@ -371,7 +371,7 @@ class SqliteStore:
 
     # Idempotency
 
-    async def begin(self, team: str, key: str, digest: bytes, lease: int) -> Begun:  # noqa: ARG002  (its own life)
+    async def begin(self, team: str, key: str, digest: bytes, lease: int) -> Begun:  # noqa: ARG002  (the lease ends with the process)
         with self._reading():
             return self._answers.begin(self._reader, (team, key), digest, self._now())
 
@@ -422,7 +422,7 @@ class SqliteStore:
         return round(self._clock() * MICRO)
 
     def _restore(self) -> None:
-        """Take up where the last process ended: its buckets, and what it left unsettled, which lapses."""
+        """Continue from the last process: load its buckets, and lapse the reservations that it left open."""
         now = self._now()
         for key, *state in self._reader.execute("SELECT * FROM buckets"):
             self._counters.buckets[key] = Bucket(*state)
@@ -450,41 +450,43 @@ class SqliteStore:
 def _path(url: str) -> Path:
     path = url.removeprefix("sqlite:///")
     if not path or path == url or ":memory:" in path:
-        raise ConfigError(f"state: {url!r} names no file; write sqlite:///relative/path or sqlite:////absolute/path")
+        raise ConfigError(
+            f"state: {url!r} does not name a file; write sqlite:///relative/path or sqlite:////absolute/path"
+        )
     return Path(path)
 
 
 def _lock(path: Path) -> int:
-    """Hold the file for this process until it ends, however it ends. Raises `ConfigError` if another holds it."""
+    """Lock the file for this process until it ends, by whatever cause. Raises `ConfigError` if it is locked."""
     lock = os.open(f"{path}.lock", os.O_CREAT | os.O_RDWR, 0o600)
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
-        holder = os.read(lock, 64).decode("ascii", "replace").strip() or "unknown"
+        owner = os.read(lock, 64).decode("ascii", "replace").strip() or "unknown"
         os.close(lock)
         raise ConfigError(
-            f"state: {path} is in use by another gateway process (pid {holder}). SQLite state serves one process: "
-            "stop that one, or run several with `state: redis://host:6379/0`"
+            f"state: {path} is in use by another gateway process (pid {owner}). SQLite state serves one process: "
+            "stop the other process, or share the state with `state: redis://host:6379/0`"
         ) from None
     os.ftruncate(lock, 0)
     os.pwrite(lock, b"%d\n" % os.getpid(), 0)
     return lock
 
 
-def _stand_back(path: Path) -> None:
-    """Raise `ConfigError` if a gateway is running: its tables must not change under it, its writes would fail."""
+def _refuse_to_migrate(path: Path) -> None:
+    """Raise `ConfigError` if a gateway is running: a migration would make its writes fail."""
     with open(f"{path}.lock", "ab") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise ConfigError(
-                f"state: {path} is in use by a gateway of an older release, and its tables have to change for this "
-                "one: restart that gateway with this release first"
+                f"state: {path} is in use by a gateway of an older release, and this release must migrate its tables: "
+                "restart the gateway with this release first"
             ) from None
 
 
 def _hold(counters: Counters, row: tuple[Any, ...], now: int) -> Ask:
-    """Put a reservation that was read back into the counters, as it was when it was made."""
+    """Restore a reservation from its row in the counters; returns its ask."""
     id, team, correlation_id, agent, ttl, due, debits = row
     quotas = tuple(Debit(key, unit, amount, limit=0, name=key) for key, unit, amount in orjson.loads(debits))
     ask = Ask(id, team, correlation_id, agent, quotas, None, ttl, lapse=0)

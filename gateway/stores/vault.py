@@ -34,13 +34,13 @@ class Vault:
         return self.first == first if first and self.first else self.ends >= now
 
     def add(self, entity: str, digest: bytes, number: int, ciphertext: bytes) -> None:
-        """Take in one value under its number."""
+        """Add a value under its number."""
         self.numbers[entity, digest] = number
         self.highest[entity] = max(number, self.highest.get(entity, 0))
         self.items.append((entity, number, ciphertext))
 
     def assign(self, sealed: Sequence[Sealed]) -> tuple[list[int], list[tuple[str, bytes, int, bytes]]]:
-        """The number of each value, and what is new: (entity, digest, number, ciphertext)."""
+        """The number of each value, and the new values: (entity, digest, number, ciphertext)."""
         fresh = []
         for entity, digest, ciphertext in sealed:
             if (entity, digest) not in self.numbers:

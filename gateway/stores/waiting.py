@@ -1,7 +1,7 @@
-"""Who waits for room in a workflow, and the word that there may be some. One event loop; no clock of its own.
+"""Calls that wait for quota of a workflow, and their notification. For one event loop; no clock of its own.
 
-Everybody who waits is woken, in the order they came, and asks the store again: the room may suit a later one only.
-What happens in this process is told at once; for a state that other processes share, `look` finds out what they did.
+All waiting calls are woken, in order of arrival, and ask the store again: the free amount may fit a later call only.
+Events in this process notify immediately; for a shared state, `look` polls for events in other processes.
 """
 
 from __future__ import annotations
@@ -11,14 +11,14 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 
 Name = tuple[str, str]  # team, correlation id
-# Seconds between two looks at a workflow that calls wait for. Looking costs one read of one field, once a workflow
-# however many wait, and none while nobody does; being told by the server would need a connection of its own that
-# subscribes, breaks and moves with the shards of a Cluster, for the twentieth of a second that it gains.
+# Seconds between two polls of a workflow with waiting calls. A poll reads one field, once for all waiting calls, and
+# stops when no call waits. A subscription would save a twentieth of a second, but needs a connection of its own that
+# has to follow reconnects and the shards of a Cluster.
 POLL = 0.05
 
 
 class Waiting:
-    """The waiting calls of each workflow. `look`: something that changes when a call of the workflow has ended."""
+    """The waiting calls of each workflow. `look` returns a value that changes when a call of the workflow ends."""
 
     def __init__(self, look: Callable[[Name], Awaitable[object]] | None = None) -> None:
         self._look = look
@@ -26,14 +26,14 @@ class Waiting:
         self._watches: dict[Name, asyncio.Task[None]] = {}
 
     def tell(self, name: Name) -> None:
-        """A call of the workflow has ended, or the workflow has changed: those who wait look again."""
+        """A call of the workflow has ended, or the workflow has changed: wake the waiting calls."""
         if self._calls:
             for call in self._calls.pop(name, ()):
                 if not call.done():
                     call.set_result(None)
 
     async def wait(self, name: Name, seconds: float) -> None:
-        """Return at the next word, or when the time is up. One who is cancelled leaves nothing behind."""
+        """Return at the next notification, or after `seconds`. Safe to cancel."""
         call: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._calls.setdefault(name, []).append(call)
         if self._look is not None and name not in self._watches:
@@ -49,26 +49,26 @@ class Waiting:
                     del self._calls[name]
 
     async def close(self) -> None:
-        """Look no more."""
+        """Stop polling."""
         watches = list(self._watches.values())
         for watch in watches:
             watch.cancel()
         await asyncio.gather(*watches, return_exceptions=True)
 
     async def _watch(self, name: Name, look: Callable[[Name], Awaitable[object]]) -> None:
-        """Look until nobody waits any more."""
+        """Poll until no call waits."""
         before: object = None
         try:
             while True:
                 await asyncio.sleep(POLL)
                 if name not in self._calls:
                     return
-                # The first look tells, too: a call may have ended between the refusal and the wait.
+                # The first poll also notifies: a call may have ended between the refusal and the wait.
                 now = await look(name)
                 if now != before:
                     before = now
                     self.tell(name)
         except Exception:
-            self.tell(name)  # the store fails: those who wait will ask it, and hear why
+            self.tell(name)  # the store fails: the waiting calls ask it again and get the error
         finally:
             del self._watches[name]

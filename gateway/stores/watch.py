@@ -1,6 +1,6 @@
-"""Notices that a SQLite file was deleted, replaced, truncated or overwritten while a process writes to it.
+"""Detects that a SQLite file was deleted, replaced, truncated or overwritten while a process writes to it.
 
-SQLite goes on with the pages that it has in memory, so a gateway would admit calls whose reservations reach no disk.
+SQLite would continue with the pages in its memory, and the gateway would admit calls whose reservations are lost.
 """
 
 from __future__ import annotations
@@ -14,14 +14,14 @@ from gateway.stores.writer import Writer, connect
 
 _MAGIC = b"SQLite format 3\0"  # the first bytes of every database (sqlite.org/fileformat2.html, 1.2)
 _HEADER = 100
-_STAMP = slice(68, 72)  # where the header has the application id
+_STAMP = slice(68, 72)  # the application id in the header
 
 
 class Watch:
-    """Looks at the file of a writer. `look` costs two `stat` calls and one read; call it about once a second.
+    """Watches the file of a writer. `look` costs two `stat` calls and one read; call it about once a second.
 
-    The descriptor stays open until `close`, which must come after every connection of this process to the file has
-    closed: closing any descriptor of a file drops all locks that the process holds on it (fcntl(2)).
+    The descriptor stays open until `close`, which must be called after every connection of this process to the file
+    has been closed: closing any descriptor of a file releases all locks of the process on it (fcntl(2)).
     """
 
     def __init__(self, writer: Writer) -> None:
@@ -34,9 +34,9 @@ class Watch:
         self._suspect = ""
 
     def look(self) -> None:
-        """Give the writer up once the file has been wrong at two looks in a row.
+        """Give up the writer if the file has the same problem at two consecutive checks.
 
-        One look may fall into a checkpoint, which writes the pages one by one.
+        A single check may coincide with a checkpoint, which writes the pages one by one.
         """
         problem = self._problem()
         if problem and problem == self._suspect:
@@ -44,7 +44,7 @@ class Watch:
         self._suspect = problem
 
     def close(self) -> None:
-        """Let the descriptor go."""
+        """Close the descriptor."""
         os.close(self._file)
 
     def _problem(self) -> str:
@@ -64,7 +64,7 @@ class Watch:
 
 
 def _stamp(path: Path) -> None:
-    """Give the file an application id of its own, in its header on disk, so that a copy over it is noticed."""
+    """Write a random application id into the header on disk, so that overwriting by a copy is detected."""
     with closing(connect(path)) as connection:
         if connection.execute("PRAGMA application_id").fetchone() == (0,):
             connection.execute(f"PRAGMA application_id = {secrets.randbelow(2**31 - 1) + 1}")

@@ -1,13 +1,13 @@
-"""Writes to one SQLite file, many rows to a commit and many commits' worth of callers to an fsync (group commit).
+"""Writes to one SQLite file with group commit: many rows in one commit, and many waiting callers for one fsync.
 
-The event loop appends to a list; whoever must know that his rows are on disk awaits `barrier()`, and all who wait share
-the next commit. The rows are put into the write-ahead log by the loop itself, which costs a few microseconds each; only
-what waits for the disk, the fsync, leaves it, for a thread. (A thread that also ran the statements took turns with the
-loop at every one of them, at ten times their cost.) Statements that may take long, and all others once the file is
-locked by another process, go to the thread as well.
+The event loop appends statements to a list. Callers that need their rows on disk await `barrier()`, and all of them
+share the next commit. The event loop itself writes the rows to the write-ahead log, which costs a few microseconds for
+each; only the fsync runs in a thread. (If the thread also ran the statements, thread and loop would alternate at every
+statement, at ten times the cost.) Statements that may take long also run in the thread, and so do all statements while
+another process locks the file.
 
-Fails closed: after a failed write every barrier raises `StoreUnavailable`. A fault that may pass (the disk is full, the
-file is locked) keeps the rows and writes them again every `RETRY` seconds; once they are on disk, barriers succeed
+Fails closed: after a failed write, every barrier raises `StoreUnavailable`. After a temporary fault (the disk is full,
+the file is locked), the rows are kept and written again every `RETRY` seconds; once they are on disk, barriers succeed
 again. Any other fault (a failed fsync, a damaged or replaced file) is final: see `lost`.
 """
 
@@ -29,22 +29,22 @@ from typing import Any
 from gateway.stores import StoreUnavailable
 
 Statement = tuple[str, tuple[Any, ...]]
-CHUNKS = (64, 32, 16, 8, 4, 2, 1)  # rows to a statement: few sizes for SQLite to compile, few statements a commit
+CHUNKS = (64, 32, 16, 8, 4, 2, 1)  # rows in one statement: few sizes for SQLite to compile, few statements in a commit
 
-# Rows that nobody waits for are written after this many seconds at the latest.
+# Seconds after which rows are written if no caller waits for them.
 LINGER = 0.05
-# After a commit that n waited for, the next begins n times this many seconds later, at most MOST_SPACING: a lone call
-# waits for next to nothing, and under load many calls share an fsync, which costs more CPU than writing their rows.
+# Seconds between two commits for each caller that waited for the first, at most MOST_SPACING: a single call hardly
+# waits, and under load many calls share an fsync, which costs more CPU than writing their rows.
 SPACING = 0.001
 MOST_SPACING = 0.005
-_MOST_ON_LOOP = 512  # rows that the loop writes itself; more would hold up other calls
-_PATIENCE = 5000  # milliseconds that the thread waits for another process to let go of the file
-_CHECKPOINT = 4000  # rows after which the log is copied into the file, so that it starts over
-RETRY = 1.0  # seconds between two attempts to write after a fault that may pass
-MOST_KEPT = 100_000  # rows kept in memory while nothing can be written; one more, and the fault is final
+_MOST_ON_LOOP = 512  # rows that the loop writes itself; more would delay other calls
+_PATIENCE = 5000  # milliseconds that the thread waits for another process to unlock the file
+_CHECKPOINT = 4000  # rows after which a checkpoint copies the log into the file, so that the log starts over
+RETRY = 1.0  # seconds between two attempts to write after a temporary fault
+MOST_KEPT = 100_000  # rows kept in memory during a temporary fault; with more, the fault is final
 
-# Primary result codes of faults that may pass (sqlite.org/rescode.html). A failed fsync is none: the kernel may have
-# dropped the pages, and a second fsync would report success.
+# Primary result codes of temporary faults (sqlite.org/rescode.html). A failed fsync is not temporary: the kernel may
+# have dropped the pages, and a second fsync would report success.
 _PASSING = frozenset(
     {
         sqlite3.SQLITE_BUSY,
@@ -60,10 +60,10 @@ _log = logging.getLogger("meshgate")
 
 
 class Bulk(str):
-    """A statement for one row that may be written together with others of its kind: one statement, many rows.
+    """A statement for one row that may be combined with others of the same text: one statement, many rows.
 
-    Within a commit, all bulk statements between two others are written kind by kind, by `rank`, rows in their order.
-    The text is `INSERT ... VALUES (?, ...)` or `DELETE ... WHERE id = ?`; it must be quick to run.
+    Within a commit, consecutive bulk statements are grouped by text, ordered by `rank`, with their rows in order.
+    The text is `INSERT ... VALUES (?, ...)` or `DELETE ... WHERE id = ?`, and must be fast.
     """
 
     rank: int
@@ -75,7 +75,7 @@ class Bulk(str):
 
     @functools.cached_property
     def texts(self) -> dict[int, str]:
-        """The statement for each number of rows of `CHUNKS`."""
+        """The statement for each number of rows in `CHUNKS`."""
         head, _, row = self.partition(" VALUES ")
         if row:
             return {size: f"{head} VALUES {', '.join([row] * size)}" for size in CHUNKS}
@@ -86,18 +86,18 @@ class Bulk(str):
 
 
 def connect(path: str | Path) -> sqlite3.Connection:
-    """A connection with the settings that all users of the file share. A new file is readable by its owner only."""
-    # Only ever made, never opened and closed: closing any descriptor of a file drops every lock that this process holds
-    # on it (fcntl(2)), and without SQLite's a process beside us would take away the log that we write to.
+    """A connection with the settings that all users of the file need. A new file is readable by its owner only."""
+    # An existing file must not be opened and closed here: closing any descriptor of a file releases every lock of this
+    # process on it (fcntl(2)), and without SQLite's locks another process could delete the log that we write to.
     with suppress(FileExistsError):
         os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
     connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False, cached_statements=256)
     for pragma in (
-        f"busy_timeout = {_PATIENCE}",  # a command-line process may hold the write lock for a moment: wait, don't fail
+        f"busy_timeout = {_PATIENCE}",  # a command-line process may hold the lock for a moment: wait
         "journal_mode = WAL",  # readers and the writer do not block each other; a commit is one append and one fsync
-        "synchronous = FULL",  # fsync on every commit: what was confirmed survives a power cut
-        "journal_size_limit = 67108864",  # a burst must not leave a huge -wal file behind for ever
-        "foreign_keys = ON",  # off by default in SQLite for history's sake only
+        "synchronous = FULL",  # fsync on every commit: a confirmed commit survives a power failure
+        "journal_size_limit = 67108864",  # a burst must not leave a huge -wal file behind
+        "foreign_keys = ON",  # off by default in SQLite for historical reasons only
         "trusted_schema = OFF",  # a planted view or trigger in the file must not call functions with side effects
     ):
         connection.execute(f"PRAGMA {pragma}")
@@ -105,11 +105,11 @@ def connect(path: str | Path) -> sqlite3.Connection:
 
 
 class Writer:
-    """Writes rows of one file in the order they were submitted. For use on one event loop.
+    """Writes rows of one file in the order of submission. For use on one event loop.
 
-    `submit` and `submit_all` never wait. Raises `sqlite3.Error` at once if the file cannot be opened or `schema` is not
-    SQL. Its connection leaves two things to it that SQLite would do at a commit: the fsync (`synchronous = NORMAL`
-    appends to the log and syncs nothing; `_sync` does it right after, before anybody is told) and checkpoints.
+    `submit` and `submit_all` never wait. The constructor raises `sqlite3.Error` if the file cannot be opened or
+    `schema` is not valid. The writer itself does two things that SQLite would do at a commit: the fsync
+    (`synchronous = NORMAL` only appends to the log; `_sync` follows before any caller is notified) and checkpoints.
     """
 
     def __init__(self, path: str | Path, schema: Sequence[str] = ()) -> None:
@@ -117,16 +117,14 @@ class Writer:
         self._connection = connect(path)
         for statement in schema:
             self._connection.execute(statement)
-        self._connection.execute(
-            "SELECT count(*) FROM sqlite_schema"
-        ).fetchone()  # from the first look on there is a log
+        self._connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()  # the first read creates the log
         for pragma in ("synchronous = NORMAL", "wal_autocheckpoint = 0", "busy_timeout = 0"):
             self._connection.execute(f"PRAGMA {pragma}")
         self._wal = _open_log(self.path)
         self._thread = ThreadPoolExecutor(1, f"writer {Path(path).name}")
         self._pending: list[Statement] = []
         self._waiters: list[asyncio.Future[None]] = []
-        self._served: list[asyncio.Future[None]] = []  # those whose rows are being synced now
+        self._served: list[asyncio.Future[None]] = []  # callers whose rows are being synced
         self._submitted = self._committed = 0
         self._flying = 0  # rows that are being synced
         self._loose = 0  # rows since the last checkpoint
@@ -135,10 +133,10 @@ class Writer:
         self._batch: list[Statement] = []  # the rows being written, kept until they are on disk
         self._error: str | None = None
         self.lost = False
-        """The fault will not pass: the process must be restarted."""
+        """The fault is final: the process must be restarted."""
 
     def submit(self, sql: str, params: tuple[Any, ...]) -> int:
-        """Enqueue one statement; returns its mark. After a final fault the statement is dropped: barriers fail."""
+        """Enqueue one statement; returns its mark. After a final fault, the statement is dropped and barriers fail."""
         return self.submit_all(((sql, params),))
 
     def submit_all(self, statements: Sequence[Statement]) -> int:
@@ -153,11 +151,11 @@ class Writer:
         return self._submitted
 
     def written(self, mark: int) -> bool:
-        """Whether what was submitted under this mark is on disk."""
+        """Whether the statements up to this mark are on disk."""
         return mark <= self._committed
 
     async def barrier(self) -> None:
-        """Return after the commit that covers everything submitted before."""
+        """Return after the commit of everything submitted before. Raises `StoreUnavailable`."""
         if self._error is not None:
             raise StoreUnavailable(self._error)
         if not self._pending and not self._flying:
@@ -182,7 +180,7 @@ class Writer:
             raise StoreUnavailable(self._error)
 
     def give_up(self, reason: str) -> None:
-        """Write nothing more: the fault is final. For the event loop; whoever waits is told at once."""
+        """Write nothing more: the fault is final. To be called on the event loop; waiting callers fail immediately."""
         if not self.lost:
             self._lose(reason)
             self._pending.clear()
@@ -190,12 +188,12 @@ class Writer:
             _resolve(waiters, self._error)
 
     def _lose(self, reason: str) -> None:
-        self._error = f"{self.path}: {reason}; mend that and restart the gateway"
+        self._error = f"{self.path}: {reason}; repair this and restart the gateway"
         self.lost = True
         _log.error("state store: %s", self._error)
 
     def close(self) -> None:
-        """Write what is pending, waiting for the disk; everything after that fails."""
+        """Write pending rows and wait for the disk; everything after that fails."""
         self._thread.shutdown(wait=True)
         if self._timer is not None:
             self._timer.cancel()
@@ -237,19 +235,19 @@ class Writer:
         loop.run_in_executor(self._thread, self._guarded, rest).add_done_callback(self._landed)
 
     def _write_here(self, batch: list[Statement]) -> Callable[[], None]:
-        """Write rows that are quickly written; returns what is left for the thread to do."""
+        """Write rows on the event loop if they are few and fast; returns the work that is left for the thread."""
         if self._error is None and len(batch) <= _MOST_ON_LOOP and all(map(_is_bulk, batch)):
             try:
                 self._guarded(self._write, batch)
             except BlockingIOError:
-                pass  # another process writes: the thread can wait for it
+                pass  # another process writes; the thread can wait for it
             else:
                 return self._sync
         return functools.partial(self._write_and_sync, batch)
 
     def _landed(self, done: asyncio.Future[None]) -> None:
         if not done.cancelled():
-            done.exception()  # `_guarded` has kept it
+            done.exception()  # `_guarded` has recorded it
         self._answer()
 
     def _answer(self) -> None:
@@ -273,7 +271,7 @@ class Writer:
             self._timer = asyncio.get_running_loop().call_later(LINGER, self._begin)
 
     def _guarded(self, work: Callable[..., None], *args: Any) -> None:
-        """Do the work. After a fault nobody may be told that the rows are on disk."""
+        """Do the work. After a fault, `_error` keeps every caller from being told that its rows are on disk."""
         try:
             work(*args)
         except BlockingIOError:
@@ -295,7 +293,7 @@ class Writer:
             _log.warning("state store: %s: writing succeeds again", self.path)
 
     def _write_and_sync(self, batch: list[Statement]) -> None:
-        """Both, with patience. For the thread, and for the end."""
+        """Write and sync, with a busy timeout. For the thread, and for `close`."""
         self._connection.execute(f"PRAGMA busy_timeout = {_PATIENCE}")
         try:
             self._write(batch)
@@ -308,7 +306,7 @@ class Writer:
         self._sync()
 
     def _write(self, batch: list[Statement]) -> None:
-        """Append to the log, all or nothing. Raises BlockingIOError, with nothing done, if the file is locked."""
+        """Append to the log, all or nothing. Raises BlockingIOError, without any change, if the file is locked."""
         try:
             self._connection.execute("BEGIN IMMEDIATE")
         except sqlite3.OperationalError as error:
@@ -337,12 +335,12 @@ class Writer:
                     at += size
 
     def _sync(self) -> None:
-        """Put the log on disk; now and then copy it into the file."""
+        """Sync the log; after `_CHECKPOINT` rows, copy it into the file."""
         _to_disk(self._wal)
         if self._loose >= _CHECKPOINT:
             self._loose = 0
             # The log and the file are synced in turn (SQLite, "Write-Ahead Logging", 2.1); NORMAL does that here.
-            # A full disk stops the copy and loses nothing: the rows are in the log.
+            # If the disk is full, the copy fails but no row is lost: the rows are in the log.
             with suppress(sqlite3.OperationalError):
                 self._connection.execute("PRAGMA wal_checkpoint(PASSIVE)")
 
@@ -351,7 +349,7 @@ _to_disk = getattr(os, "fdatasync", os.fsync)
 
 
 def _open_log(path: str) -> int:
-    """The write-ahead log, which exists from the first write to the last connection's end; its name on disk, too."""
+    """A descriptor of the write-ahead log, which exists while a connection is open; syncs the folder with its name."""
     log = os.open(f"{path}-wal", os.O_RDONLY)
     folder = os.open(Path(path).resolve().parent, os.O_RDONLY)
     try:
@@ -372,7 +370,7 @@ def _rank(sql: str) -> int:
 
 def _resolve(waiters: list[asyncio.Future[None]], error: str | None) -> None:
     for waiter in waiters:
-        if waiter.done():  # cancelled meanwhile
+        if waiter.done():  # cancelled
             continue
         if error is None:
             waiter.set_result(None)

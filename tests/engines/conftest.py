@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
 
 from engines import opa_server
+from engines.bundles import Write
 from engines.opa_server import serve
 from gateway.policy.engines.compiled import compiled
 from gateway.policy.engines.wasm import Wasm
 
 SHIPPED = Path(__file__).parents[2] / "policies"
-Write = Callable[[Mapping[str, str]], Path]
 
 
 @pytest.fixture(scope="session")

@@ -11,7 +11,8 @@ from typing import Any
 
 import httpx
 
-from servers import free_port, need, process
+from needs import need
+from servers import free_port, process
 
 PACKAGE = "OPA 1.x (go install github.com/open-policy-agent/opa@latest)"
 

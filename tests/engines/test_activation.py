@@ -119,6 +119,7 @@ def in_this_process(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(trial, "run", run)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("in_this_process")
 def test_no_call_is_judged_by_half_a_bundle() -> None:
     """Whatever is saved in which order, every verdict comes from files that belong together."""

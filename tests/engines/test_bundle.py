@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from engines import opa_server
-from engines.conftest import Write
+from engines.bundles import Write
 from gateway.errors import ConfigError
 from gateway.policy.engines.bundle import TestResult, load, run_tests
 

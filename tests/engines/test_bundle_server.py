@@ -17,9 +17,8 @@ from aiohttp import web
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from engines.conftest import Write
+from engines.bundles import RULE, TEST, Reports, Write
 from engines.opa_server import program
-from engines.test_holder import RULE, TEST, Reports
 from gateway.config.sections import BundleKey, Policy
 from gateway.errors import ConfigError
 from gateway.policy.engines.holder import Policies
@@ -27,7 +26,7 @@ from gateway.policy.sources import unpack
 from gateway.policy.sources.base import SourceError
 from gateway.policy.sources.server import BundleServer
 from gateway.policy.sources.signature import Verifier
-from servers import need
+from needs import need
 
 SECRET = "correct horse battery staple, and then some more of it"
 
@@ -298,6 +297,9 @@ def test_data_of_any_kind_is_digested_as_opa_does(folder: Path, tmp_path: Path, 
     (folder / "data.json").write_text(json.dumps({"name": value}))
     files, verifier = _signed(folder, tmp_path)
     verifier.verify(files)
+    data = next(name for name in files if name.endswith("data.json"))
+    with pytest.raises(SourceError):
+        verifier.verify({**files, data: json.dumps({"name": [value]}).encode()})
 
 
 @pytest.mark.parametrize("bad", ["../p.rego", "/../../p.rego", "a/../../p.rego"])

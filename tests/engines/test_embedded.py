@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from engines.conftest import Write
+from engines.bundles import Write
 from gateway.errors import ConfigError
 from gateway.policy.engines.base import PolicyUnavailable
 from gateway.policy.engines.bundle import load

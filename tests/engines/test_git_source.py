@@ -2,56 +2,20 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import subprocess
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 
-from engines.test_holder import RULE, TEST, Reports
+from engines.bundles import RULE, TEST, Reports, Repository
 from gateway.config.sections import GitSource, Policy
 from gateway.errors import ConfigError
 from gateway.policy.engines.holder import Policies
 from gateway.policy.sources.base import SourceError
 from gateway.policy.sources.git import Git
-from servers import need
-
-_WHO = {
-    "GIT_AUTHOR_NAME": "a",
-    "GIT_AUTHOR_EMAIL": "a@example.com",
-    "GIT_COMMITTER_NAME": "a",
-    "GIT_COMMITTER_EMAIL": "a@example.com",
-    "GIT_CONFIG_GLOBAL": "/dev/null",
-    "GIT_CONFIG_SYSTEM": "/dev/null",
-}
-
-
-class Repository:
-    """A repository to fetch from."""
-
-    def __init__(self, path: Path) -> None:
-        need("git", "git")
-        self.path = path
-        path.mkdir()
-        self.git("init", "--quiet", "--initial-branch=main")
-
-    def git(self, *arguments: str) -> str:
-        """Run git in it."""
-        done = subprocess.run(
-            ["git", *arguments], cwd=self.path, env={**os.environ, **_WHO}, check=True, capture_output=True, text=True
-        )
-        return done.stdout.strip()
-
-    def commit(self, files: Mapping[str, str], *options: str) -> str:
-        """Write files and commit them; the commit."""
-        for name, content in files.items():
-            (self.path / name).parent.mkdir(parents=True, exist_ok=True)
-            (self.path / name).write_text(content)
-        self.git("add", "--all")
-        self.git(*options, "commit", "--quiet", "--message=change")
-        return self.git("rev-parse", "HEAD")
+from needs import need
 
 
 def bundle(name: str, allow: str = "true", tested: str = "true") -> dict[str, str]:

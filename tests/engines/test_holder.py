@@ -10,27 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from engines.conftest import Write
+from engines.bundles import RULE, TEST, Reports, Write
 from gateway.config.sections import Policy
 from gateway.errors import ConfigError
 from gateway.policy.engines import bundle, trial
 from gateway.policy.engines.bundle import load
 from gateway.policy.engines.holder import Policies
-
-RULE = 'package gateway\ndecision := {"allow": %s, "from": data.name}'
-TEST = "package gateway_test\nimport data.gateway\ntest_allow if gateway.decision.allow == %s"
-
-
-class Reports:
-    """What was reported, in order."""
-
-    def __init__(self) -> None:
-        self.problems: list[str | None] = []
-
-    def reloaded(self, what: str, problem: str | None) -> None:
-        assert what in ("policy", "policy source")
-        self.problems.append(problem)
-
 
 Change = Callable[[Mapping[str, str]], None]
 

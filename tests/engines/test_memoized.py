@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engines import opa_server
-from engines.conftest import Write
+from engines.bundles import Write
 from engines.opa_cases import ordered
 from gateway.policy.engines import outline as rego
 from gateway.policy.engines.base import PolicyUnavailable

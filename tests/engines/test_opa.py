@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from engines import opa_server
-from engines.conftest import Write
+from engines.bundles import Write
 from gateway.config.sections import Policy
 from gateway.policy.engines import open_engine
 from gateway.policy.engines.base import PolicyUnavailable

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from engines import opa_server
-from engines.conftest import Write
+from engines.bundles import Write
 from gateway.cli import main
 
 RULE = 'package gateway\ndecision := {"allow": allow}\ndefault allow := false\nallow if %s'

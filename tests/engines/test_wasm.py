@@ -14,7 +14,7 @@ import orjson
 import pytest
 
 from engines import opa_server
-from engines.conftest import Write
+from engines.bundles import Write
 from engines.rego_expressions import ESCAPED, EXPRESSIONS, PLAIN, UNICODE
 from gateway.config.sections import Policy
 from gateway.errors import ConfigError

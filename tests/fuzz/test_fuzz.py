@@ -286,6 +286,7 @@ def addresses(text: str) -> None:
     assert isinstance(carries(parse(text), image=True), str)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", TARGETS)
 def test_fuzz(name: str) -> None:
     """One target, for its share of the time."""

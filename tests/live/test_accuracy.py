@@ -7,7 +7,7 @@ import pytest
 from benchmarks.crowd import Provider
 from benchmarks.exact import QUICK, Killed, exact, quotas
 from benchmarks.replicas import LAPSE, redis_server
-from servers import need
+from needs import need
 
 pytestmark = pytest.mark.live
 

@@ -71,6 +71,7 @@ def test_what_is_allowed(allow: str, text: str, left: list[str]) -> None:
     assert [one in more for one, more in zip(left, found, strict=True)] == [True] * len(left)
 
 
+@pytest.mark.slow
 @given(case=st.sampled_from(CASES), cuts=st.lists(st.integers(0, 120), max_size=12))
 def test_streams_allow_the_same(case: tuple[str, str, list[str]], cuts: list[int]) -> None:
     """However an answer is cut into pieces."""

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from budgets import examples
 from gateway.budget import Budget
 from gateway.call import Call, Redaction
 from gateway.config.sections import Output
@@ -98,7 +99,7 @@ def test_a_link_whose_host_went_with_the_value_leads_nowhere(screen: Screen) -> 
     assert whole(screen, f"See https://{WORDS}@evil.example/a now.") == "See https://<EMAIL>/a now."
 
 
-@settings(max_examples=150)
+@settings(max_examples=examples(50, nightly=1500))
 @given(name=st.sampled_from([*CARRYING, *HARMLESS]), places=st.lists(st.integers(0, 200), max_size=30))
 def test_whole_and_streamed_agree(screen: Screen, name: str, places: list[int]) -> None:
     """In any pieces."""

@@ -124,8 +124,10 @@ def test_the_answers_tier_decides_the_charge(asked: str, served: str, usd: float
 
 @pytest.mark.parametrize("tier", ["auto", "default", "flex", "batch", None])
 def test_tiers_at_the_price_or_below(tier: str | None) -> None:
-    """Pass."""
-    tiers.check(model({"input": 1}), OPENAI_CHAT.tier(body(service_tier=tier)))
+    """Pass, and are charged at the price itself."""
+    asked, plain = OPENAI_CHAT.tier(body(service_tier=tier)), model({"input": 1})
+    tiers.check(plain, asked)
+    assert list(tiers.charged(plain.price, asked, "")) == [plain.price]
 
 
 @pytest.mark.parametrize("tier", ["priority", "scale", "ultra"])

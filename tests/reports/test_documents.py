@@ -1,17 +1,28 @@
-"""What README and docs name exists: metrics with their labels, commands with their options, paths."""
+"""README and docs name what exists, and all of it: error codes, metrics with their labels, commands with their options.
+
+Keys of the configuration are held to docs/config.md by tests/test_config.py.
+"""
 
 from __future__ import annotations
 
+import itertools
 import re
 import shlex
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
 
 import pytest
+from prometheus_client.core import Metric
 
 from gateway.cli import _parser
 from gateway.config.grammar import schema
-from line import config, running
+from gateway.control.admin.health import gauges
+from gateway.errors import TABLE
+from gateway.record.telemetry import Telemetry
+from gateway.serving.app import Gateway
+from reference import COMMANDS, command_page, commands
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -32,44 +43,87 @@ def test_commands_parse(line: str) -> None:
     _parser().parse_args(words[: words.index("|")] if "|" in words else words)
 
 
-def commands() -> set[tuple[str, ...]]:
-    """Every command, as its words."""
-    found: set[tuple[str, ...]] = set()
-
-    def walk(parser: object, path: tuple[str, ...]) -> None:
-        for action in getattr(parser, "_actions", ()):
-            if isinstance(action.choices, dict):
-                for name, inner in action.choices.items():
-                    found.add((*path, name))
-                    walk(inner, (*path, name))
-
-    walk(_parser(), ())
-    return found
-
-
 def test_commands_in_words_exist() -> None:
     """`meshgate keys rotate` and its like in running text."""
-    known = commands()
-    single = {path for path in known if len(path) == 1} - {path[:1] for path in known if len(path) > 1}
+    known = {path for path, _, _ in commands()}
+    single = {path for path in known if len(path) == 1}
+    groups = {path[:1] for path in known} - single
     for name, text in TEXTS.items():
         for words in re.findall(r"`(?:\S*/)?meshgate ([a-z]+(?: [a-z]+)?)", text):
             path = tuple(words.split())
-            assert path in known or path[:1] in single, f"{name}: meshgate {words}"
+            assert path in known | groups or path[:1] in single, f"{name}: meshgate {words}"
 
 
-def test_metrics_exist(tmp_path: Path) -> None:
-    """With the labels that the table names."""
-    with running(tmp_path, config(tmp_path, "http://127.0.0.1:9/v1", policy={"path": str(ROOT / "policies")})) as line:
-        families = {family.name for family in line.gateway.shared.telemetry.collected([])}
-        labels = {family.name: family.labels for family in line.gateway.shared.telemetry._families}
-        shown = line.client.get("/metrics").text
-    families |= set(re.findall(r"^# TYPE (\w+)", shown, re.MULTILINE))
+def test_options_in_words_exist() -> None:
+    """`--workers N` and its like: an option of some command, or of another program that the page names."""
+    known = {option for _, _, actions in commands() for action in actions for option in action.option_strings}
+    known |= {"--help", "--version"}
+    others = {"--rdb"}  # redis-cli
+    for name, text in TEXTS.items():
+        for option in re.findall(r"`(--[a-z][a-z-]*)", text):
+            assert option in known | others, f"{name}: {option}"
+
+
+def test_every_command_is_documented() -> None:
+    """docs/commands.md has every command, argument and option, as `--help` does; `make reference` writes the page."""
+    assert COMMANDS.read_text("utf-8") == command_page()
+
+
+def test_every_argument_is_explained() -> None:
+    """`--help` says what each command and each argument is for."""
+    for path, words, actions in commands():
+        assert words, path
+        assert all(action.help for action in actions), path
+
+
+def table(page: str, heading: str) -> list[list[str]]:
+    """The cells of the first table below a heading, without its head."""
+    _, _, rest = TEXTS[page].partition(f"{heading}\n")
+    lines = itertools.dropwhile(lambda line: not line.startswith("|"), rest.splitlines())
+    return [[cell.strip() for cell in line.strip("|").split("|")] for line in itertools.takewhile(str.strip, lines)][2:]
+
+
+def test_every_error_code_is_documented() -> None:
+    """README's table has each code of `errors.TABLE`, beside its status, and no other."""
+    documented: dict[str, set[str]] = {}
+    for statuses, codes in table("README.md", "## Errors"):
+        for code in re.findall(r"`(\w+)`", codes):
+            documented.setdefault(code, set()).update(statuses.split(", "))
+    assert documented.keys() == TABLE.keys()
+    for code, row in TABLE.items():
+        assert str(row.status) in documented[code], code
+
+
+def families() -> dict[str, Metric]:
+    """Every family that the gateway itself reports, by its name in a scrape."""
+    shared = SimpleNamespace(
+        policies=None, shares=SimpleNamespace(calls=0), upstreams={}, census={}, uploads=None, stopping=False
+    )
+    gateway = cast(Gateway, SimpleNamespace(shared=shared, runtime=SimpleNamespace(alone=False)))
+    telemetry = Telemetry(None)
+    telemetry.gauges += gauges(gateway)
+    collected = list(telemetry.collected([]))
+    return {f"{family.name}_total" if family.type == "counter" else family.name: family for family in collected}
+
+
+def test_every_metric_is_documented() -> None:
+    """docs/metrics.md has each family with its type and its labels, and no other."""
+    documented = {
+        name.strip("`"): (kind, re.findall(r"`(\w+)`", labels))
+        for name, kind, labels, _ in table("metrics.md", "# Metrics")
+    }
+    known = {name: (family.type, list(family._labelnames)) for name, family in families().items()}  # type: ignore[attr-defined]
+    assert documented == known
+
+
+def test_metrics_exist() -> None:
+    """Wherever a page names one, with the labels in its braces."""
+    known = families()
     for name, text in TEXTS.items():
         for metric, braces in re.findall(r"`(meshgate_[a-z_]*[a-z])(?:\{([a-z_,]+)\})?`", text):
-            family = metric if metric in families else metric.removesuffix("_total")
-            assert family in families, f"{name}: {metric}"
-            if braces and family in labels:
-                assert set(braces.split(",")) <= set(labels[family]), f"{name}: {metric}"
+            assert metric in known, f"{name}: {metric}"
+            labels = known[metric]._labelnames  # type: ignore[attr-defined]
+            assert set(braces.split(",") if braces else ()) <= set(labels), f"{name}: {metric}"
 
 
 def test_links_lead_somewhere() -> None:
@@ -93,3 +147,32 @@ def test_sections_exist() -> None:
         for section, key in re.findall(r"`([a-z]+)\.([a-z_]+)`", text):
             if section in sections and section not in ("providers", "models", "agents", "tools"):
                 assert f'"{key}"' in str(root).replace("'", '"'), f"{name}: {section}.{key}"
+
+
+def terms() -> list[tuple[str, str, str]]:
+    """docs/glossary.md: each term, the code word beside it ("" for none), and its explanation."""
+    return re.findall(r"^- \*\*([^*]+)\*\*(?: \(`([^`]+)`\))?: (.+)$", TEXTS["glossary.md"], re.MULTILINE)
+
+
+def test_the_glossary_is_short_and_has_each_term_once() -> None:
+    """At most 60 terms, one or two sentences each; every entry has the form of the others."""
+    names = [name for name, _, _ in terms()]
+    assert len(names) == len(set(names)) == len(re.findall(r"^- ", TEXTS["glossary.md"], re.MULTILINE)) <= 60
+    for name, _, words in terms():
+        assert words.endswith("."), name
+        assert len(re.findall(r"[.:] [A-Z]", words)) <= 2, name
+
+
+def test_code_words_of_the_glossary_are_in_the_code() -> None:
+    """What the glossary marks as a code word stands in `gateway/` as a whole word."""
+    code = "\n".join(path.read_text("utf-8") for path in (ROOT / "gateway").rglob("*.py"))
+    words = set(re.findall(r"\w+", code))
+    for name, word, _ in terms():
+        assert word, f"{name} has no code word"
+        assert word in words, f"{name}: {word}"
+
+
+def test_the_glossary_is_linked() -> None:
+    """From the README and from the page on the code."""
+    assert "docs/glossary.md" in TEXTS["README.md"]
+    assert "glossary.md" in TEXTS["architecture.md"]

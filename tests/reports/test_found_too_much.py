@@ -61,6 +61,7 @@ def test_cells_are_no_numbers(pii: PiiScanner, text: str) -> None:
     assert not pii.scan(text)
 
 
+@pytest.mark.slow
 def test_a_type_may_need_more() -> None:
     """With a score of its own, digits alone are no phone number, those beside a word are."""
     text = "Anna, 212-555-0123, Berlin; phone 212-555-0124, ann@example.org"

@@ -13,6 +13,7 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
+from budgets import examples
 from gateway.call import Span
 from gateway.detect.injection.misspelt import WORDS, corrected
 from gateway.detect.injection.scoring import Evidence, Injection
@@ -222,7 +223,7 @@ def misspelt(draw: st.DrawFn) -> tuple[str, str]:
     return word, wrong
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(100, nightly=3000), deadline=None)
 @given(pair=misspelt())
 def test_one_error_in_a_key_word(scorer: Injection, pair: tuple[str, str]) -> None:
     """It is put right, and the sentence scores as without it."""
@@ -453,6 +454,7 @@ LARGE = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("unit", LARGE)
 def test_large_texts_are_read_in_proportion(scorer: Injection, unit: str) -> None:
     """Half a megabyte of what patterns may stumble over: a square of it would take hours."""

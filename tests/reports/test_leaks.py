@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import upstream as scripted
+from budgets import examples
 from gateway.call import Call
 from gateway.config.sections import Output
 from gateway.detect.core.window import StreamScanner
@@ -106,7 +107,7 @@ def holds(value: Any, planted: str) -> bool:
     return any(bare in text.replace(" ", "") for text in runs(value))
 
 
-@settings(max_examples=300)
+@settings(max_examples=examples(100, nightly=3000))
 @given(st.data(), PLANTED, st.sampled_from(["message", "choice", "top", "content", "arguments", "JSON arguments"]))
 def test_a_value_in_any_shape_does_not_leave(screen: Screen, data: st.DataObject, planted: str, where: str) -> None:
     """Whole and streamed, wherever in the answer it stands."""

@@ -86,6 +86,7 @@ def addresses(many: int) -> tuple[str, list[Finding]]:
     return text, [Finding(13 * at, 13 * at + 12, "IP_ADDRESS", 1.0) for at in range(many)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("shape", ["one text", "many texts", "alike"])
 async def test_redaction_never_holds_the_loop(shape: str) -> None:
     """One long text, many short ones, and what looks like placeholders beside values."""

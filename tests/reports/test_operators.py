@@ -331,4 +331,4 @@ def test_before_the_first_call_there_is_nothing_to_add_up(idle: Path, capsys: py
             pass
     (idle.parent / "state.db").write_bytes(b"no database" * 100)
     assert main(["usage", "--config", str(idle)]) == 2
-    assert "is no decision log" in capsys.readouterr().err
+    assert "is not a decision log" in capsys.readouterr().err

@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import upstream as scripted
+from budgets import examples
 from gateway.dialects.openai_chat import OPENAI_CHAT
 from gateway.dialects.toolnames import normal
 from gateway.errors import Refusal
@@ -204,7 +205,7 @@ def requests(draw: st.DrawFn) -> dict[str, Any]:
     return body(**({} if field == "tools" else {"tools": [F]}), **offers)
 
 
-@settings(max_examples=300)
+@settings(max_examples=examples(100, nightly=3000))
 @given(requests())
 def test_a_tool_in_any_shape_is_seen_or_refused(request_: dict[str, Any]) -> None:
     """Nothing that a server could run leaves without its name in `input.action.tools`; stripped, it is gone."""

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from budgets import examples
 from gateway.call import Call, Redaction
 from gateway.config.sections import Output
 from gateway.detect.core.window import StreamScanner
@@ -151,7 +152,8 @@ def pieces_of(data: bytes, places: list[int]) -> list[bytes]:
     return [data[low:high] for low, high in itertools.pairwise(marks)]
 
 
-@settings(max_examples=150)
+@pytest.mark.slow
+@settings(max_examples=examples(50, nightly=1500))
 @given(st.data(), st.lists(messages(), min_size=1, max_size=2), st.lists(st.integers(0, 9999), max_size=9))
 def test_the_same_text_leaves(
     scanner: StreamScanner, data: st.DataObject, choices: list[dict[str, Any]], places: list[int]
@@ -165,6 +167,7 @@ def test_the_same_text_leaves(
     assert not any(secret in json.dumps(right) for secret in SECRETS)
 
 
+@pytest.mark.slow
 @settings(max_examples=60)
 @given(st.data(), st.lists(messages(), min_size=1, max_size=2))
 def test_the_same_verdict_falls(scanner: StreamScanner, data: st.DataObject, choices: list[dict[str, Any]]) -> None:

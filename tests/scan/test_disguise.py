@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from budgets import examples
 from gateway.call import Finding
 from gateway.detect.core.window import StreamScanner, Window
 from gateway.detect.personal.scanner import PiiScanner
@@ -139,7 +140,8 @@ MIXED = st.lists(
 ).map("".join)
 
 
-@settings(max_examples=250, deadline=None)
+@pytest.mark.slow
+@settings(max_examples=examples(83, nightly=2500), deadline=None)
 @given(st.data())
 def test_any_cut_gives_the_findings_of_the_whole(scanner: StreamScanner, data: st.DataObject) -> None:
     """However a text with disguises is cut, it gives what a scan of the whole gives."""
@@ -149,6 +151,7 @@ def test_any_cut_gives_the_findings_of_the_whole(scanner: StreamScanner, data: s
     assert streamed(scanner, pieces) == (text, scanner.scan(text))
 
 
+@pytest.mark.slow
 @settings(max_examples=80, deadline=None)
 @given(MIXED)
 def test_character_by_character(scanner: StreamScanner, text: str) -> None:
@@ -156,6 +159,7 @@ def test_character_by_character(scanner: StreamScanner, text: str) -> None:
     assert streamed(scanner, list(text)) == (text, scanner.scan(text))
 
 
+@pytest.mark.slow
 @settings(max_examples=100, deadline=None)
 @given(MIXED, st.integers(8, 64))
 def test_little_is_held(scanner: StreamScanner, text: str, limit: int) -> None:
@@ -167,7 +171,7 @@ def test_little_is_held(scanner: StreamScanner, text: str, limit: int) -> None:
     assert out + len(window.close().text) == len(text)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(100, nightly=3000), deadline=None)
 @given(st.text(st.sampled_from(SIGNS), max_size=40))
 def test_places(text: str) -> None:
     """Every character of the plain text stood in one stretch of the text, in order; tokens are all that changed."""

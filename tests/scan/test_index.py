@@ -12,6 +12,7 @@ import regex
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from budgets import examples
 from gateway.detect.core import rewrite
 from gateway.detect.core.index import Expression, HyperscanIndex, RegexIndex
 from gateway.detect.core.shadow import FOLDS, shadow, shadow_of
@@ -51,7 +52,7 @@ def test_shadow_keeps_what_patterns_ask_for() -> None:
     assert shadow_of("٣") == ord("3")
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=examples(133, nightly=4000), deadline=None)
 @given(st.sampled_from(SOURCES), TEXT)
 def test_superset_and_prefixes(pattern: tuple[str, int], text: str) -> None:
     """Where the pattern matches, its superset does; every beginning of the match is one of its prefixes."""
@@ -66,7 +67,7 @@ def test_superset_and_prefixes(pattern: tuple[str, int], text: str) -> None:
             assert prefixes.fullmatch(data[:end], low)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(66, nightly=2000), deadline=None)
 @given(TEXT, st.integers(0, 10))
 def test_both_indexes_agree(text: str, start: int) -> None:
     """Hyperscan and `regex` see a match in progress from the same place, and Hyperscan misses no match."""

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from budgets import examples
 from gateway.detect.injection import scoring
 from gateway.detect.injection.cues import CUES
 from gateway.detect.injection.scoring import Injection, plain
@@ -106,7 +107,7 @@ def test_users_may_ask(scorer: Injection) -> None:
     assert 0.3 <= asked.tool < DENIED
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(66, nightly=2000), deadline=None)
 @given(text=st.text(max_size=200))
 def test_any_text_has_a_score(scorer: Injection, text: str) -> None:
     """From 0 to 1 in few steps, the same each time."""

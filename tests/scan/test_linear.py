@@ -9,6 +9,7 @@ import regex
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from budgets import examples
 from gateway.detect.core.linear import ExplodedError, Linear
 
 PATTERNS = [
@@ -20,7 +21,8 @@ TEXT = st.text(st.sampled_from(list("abcxkKß_é ÉÄäö12٣\n\x01\x02-@—\u30
 FLAGS = (0, int(regex.IGNORECASE), int(regex.IGNORECASE | regex.MULTILINE | regex.DOTALL))
 
 
-@settings(max_examples=600, deadline=None)
+@pytest.mark.slow
+@settings(max_examples=examples(200, nightly=6000), deadline=None)
 @given(st.sampled_from(PATTERNS), st.sampled_from(FLAGS), TEXT)
 def test_the_matches_of_regex(source: str, flags: int, text: str) -> None:
     """Words, digits and white space mean what they mean in Unicode, and so does where a word ends."""
@@ -33,7 +35,7 @@ def test_the_matches_of_regex(source: str, flags: int, text: str) -> None:
         assert all(place in matched for low, high in found for place in range(low, high))
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(66, nightly=2000), deadline=None)
 @given(st.sampled_from([r"\b\w+\b", r"^.+$", r"\B-\B"]), TEXT, st.integers(0, 14), st.integers(0, 14))
 def test_a_stretch_sees_what_stands_beside_it(source: str, text: str, one: int, other: int) -> None:
     """A match of the stretch is one of the whole text, where that holds no longer one."""
@@ -122,7 +124,8 @@ def test_the_longest_match(source: str, text: str, found: list[str]) -> None:
     assert [text[low:high] for low, high in Linear(source).spans(text, 0, len(text))] == found
 
 
-@settings(max_examples=300, deadline=None)
+@pytest.mark.slow
+@settings(max_examples=examples(100, nightly=3000), deadline=None)
 @given(st.sampled_from([r"[^a]{1,3}[é-ü]*\w", r".{1,3}\D", r"a?[^a]\w", r"\w\D*\d*", r"\d{2,3}-?"]), TEXT)
 def test_nothing_is_left_out(source: str, text: str) -> None:
     """Where matches overlap so that one hides another, all that `regex` would take is taken, if not in its pieces."""

@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from benchmarks.values import forms_of, luhn, shaped, true_values
+from budgets import examples
 from gateway.detect.core.index import Index, build
 from gateway.detect.core.neighbours import Near
 from gateway.detect.personal.identities import IDENTITIES
@@ -28,7 +29,8 @@ def index() -> Index:
     return build([family.expression for family in families()], None)
 
 
-@settings(max_examples=1500, deadline=None)
+@pytest.mark.slow
+@settings(max_examples=examples(500, nightly=15000), deadline=None)
 @given(form=st.sampled_from(FORMS), seed=st.integers(0, 2**32), around=st.sampled_from((" ", "\n", ": ", "(")))
 def test_the_index_leads_to_every_form(index: Index, form: tuple[str, str], seed: int, around: str) -> None:
     """Whatever a pattern of some country matches lies in a stretch that the families are asked about."""
@@ -80,6 +82,7 @@ def test_numbers_with_check_digits(pii: PiiScanner, number: Identity) -> None:
         assert any(value in one or one in value for one in found), text
 
 
+@pytest.mark.slow
 def test_modules_are_loaded_when_asked() -> None:
     """python-stdnum costs nothing where no such number stands."""
     code = "import sys; from gateway.detect.personal.scanner import PiiScanner; PiiScanner(('US',), 0.4); "

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 
+from budgets import examples
 from gateway.call import Finding
 from gateway.detect.core import index
 from gateway.detect.core.context import REACH
@@ -99,6 +100,7 @@ def samples() -> list[str]:
     return [json.loads(line)["text"] for line in DATA.read_text().splitlines()]
 
 
+@pytest.mark.slow
 def test_all_of_presidio_on_the_samples(pii: PiiScanner) -> None:
     """On all development samples, what Presidio is sure of (with spaCy's English tokenizer) is found here."""
     reference = presidio(by_spacy())
@@ -112,14 +114,15 @@ def test_same_without_hyperscan_on_the_samples(pii: PiiScanner, slow: RuleSet) -
     assert [slow.scan(text) for text in texts_] == [pii.scan(text) for text in texts_]
 
 
-@settings(max_examples=250, deadline=None)
+@pytest.mark.slow
+@settings(max_examples=examples(83, nightly=2500), deadline=None)
 @given(text=texts(most=6))
 def test_all_of_presidio(pii: PiiScanner, reference: Reference, text: str) -> None:
     """Values of all kinds, whole and damaged, amid noise: what Presidio is sure of is found here."""
     assert missed(text, reference(text), pii.scan(text)) == []
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(50, nightly=1500), deadline=None)
 @given(text=texts())
 def test_same_without_hyperscan(pii: PiiScanner, slow: RuleSet, text: str) -> None:
     """The slower path finds the same."""
@@ -199,6 +202,7 @@ def test_context_raises_weak_matches(pii: PiiScanner) -> None:
     assert pii.scan("passport" + " the" * (REACH // 4) + " C12345678") == []
 
 
+@pytest.mark.slow
 def test_score_decides(pii: PiiScanner) -> None:
     """A higher threshold drops what a lower one finds."""
     text = "call 212-555-1234, card 4111111111111111"
@@ -207,6 +211,7 @@ def test_score_decides(pii: PiiScanner) -> None:
     assert [finding.entity for finding in strict.scan(text)] == ["CREDIT_CARD"]
 
 
+@pytest.mark.slow
 def test_regions_decide() -> None:
     """A number without a country code is one only where it is dialled."""
     text = "suite 020 7946 0958"

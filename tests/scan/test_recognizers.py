@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from presidio_analyzer import PatternRecognizer
 
+from budgets import examples
 from gateway.call import Finding
 from gateway.detect.core.checks import CHECKS
 from gateway.detect.core.rules import RuleSet, resolve
@@ -124,7 +125,7 @@ def test_the_findings_of_presidio(load: Load, entry: dict[str, Any]) -> None:
     reference = PatternRecognizer.from_dict(dict(plain))
     rules = RuleSet(load(plain).rules, 0, undo=False)
 
-    @settings(max_examples=150, deadline=None)
+    @settings(max_examples=examples(50, nightly=1500), deadline=None)
     @given(TEXT)
     def alike(text: str) -> None:
         results = reference.analyze(text, [])
@@ -167,6 +168,7 @@ def test_what_is_allowed(load: Load) -> None:
     assert len(found(load(STAFF, allow=("/EMP-1/",)), text)) == 4
 
 
+@pytest.mark.slow
 def test_allowed_values_of_the_built_in_kinds(tmp_path: Path) -> None:
     """They are spared as well, one by one or in a family, wherever they stand."""
     own = recognizers.load("", ("info@example.org", "/123-45-\\d+/"), canonical)
@@ -251,7 +253,8 @@ def stream(tmp_path_factory: pytest.TempPathFactory) -> StreamScanner:
     return StreamScanner(PiiScanner(("US",), 0.4, folder, [], own), None, {})
 
 
-@settings(max_examples=150, deadline=None)
+@pytest.mark.slow
+@settings(max_examples=examples(50, nightly=1500), deadline=None)
 @given(TEXT, st.data())
 def test_any_cut_gives_the_findings_of_the_whole(stream: StreamScanner, text: str, data: st.DataObject) -> None:
     """Lines, edges of words and context are seen whatever piece they come in."""

@@ -181,6 +181,7 @@ def test_each_rule_has_a_sample() -> None:
     assert {secret.entity for secret in SECRETS} - elsewhere == {entity for entity, *_ in FOUND}
 
 
+@pytest.mark.slow
 def test_slow_path_agrees(scanner: SecretScanner, monkeypatch: pytest.MonkeyPatch) -> None:
     """Without Hyperscan the findings are the same."""
     monkeypatch.setattr(index, "hyperscan", None)

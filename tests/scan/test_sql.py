@@ -12,6 +12,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from budgets import examples
 from gateway.config.sections import SqlDialect, SqlKind
 from gateway.detect.sql.find import Arguments, Finder
 from gateway.detect.sql.inject import Breakout
@@ -215,7 +216,7 @@ def _cuts(text: str, places: list[int]) -> list[str]:
     return [text[a:b] for a, b in itertools.pairwise(marks)]
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(100, nightly=3000), deadline=None)
 @given(
     texts=st.lists(st.sampled_from(SQL + PROSE), min_size=1, max_size=3),
     joint=st.sampled_from([" ", "\n", "\n\n", "; ", " '", '"', "`"]),
@@ -358,7 +359,7 @@ def test_what_stands_between_an_argument_and_the_database_is_undone(text: str) -
 )
 def test_whatever_comes_ends(text: str) -> None:
     """The work for a text is bounded: nothing raises, all of it leaves."""
-    found(text * 5)
+    assert found(text * 5) == found(text * 5)
 
 
 def test_the_grammar_of_the_configuration_knows_all_kinds_and_dialects() -> None:
@@ -368,6 +369,7 @@ def test_the_grammar_of_the_configuration_knows_all_kinds_and_dialects() -> None
         assert Reader(name).read("SELECT 1")[0].kind == "select"
 
 
+@pytest.mark.slow
 def test_sqlglot_is_not_loaded_for_nothing() -> None:
     """Neither the gate nor the configuration imports it before a reader is wanted."""
     import subprocess

@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from benchmarks.statements import LOUD, READS, WRITES, made, statements
+from budgets import examples
 from gateway.detect.sql.find import Arguments, Finder
 from gateway.detect.sql.inject import Breakout
 from gateway.detect.sql.read import Reader, Statement
@@ -232,7 +233,7 @@ PROSE = st.sampled_from([f"{verb} {what}" for verb in VERBS for what in WHAT])
 FORMS = st.sampled_from([str, str.upper, str.capitalize, commented])
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(66, nightly=2000), deadline=None)
 @given(
     text=st.one_of(st.builds(lambda form, text: form(text), FORMS, TEXTS), PROSE),
     frame=st.sampled_from([*FRAMES, *SAID]),

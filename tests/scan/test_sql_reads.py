@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from budgets import examples
 from gateway.detect.sql.find import Finder
 from gateway.detect.sql.read import WRITES, Reader, Statement
 
@@ -52,7 +53,7 @@ def found(text: str, blank: bool = True) -> list[Statement]:
     return got
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(66, nightly=2000), deadline=None)
 @given(form=st.sampled_from(READS), names=st.lists(QUOTED, min_size=3, max_size=3))
 def test_a_read_with_quoted_names_is_a_read(form: str, names: list[str]) -> None:
     """Keywords in backticks, brackets or double quotes, of one database or of several, are names."""
@@ -63,7 +64,7 @@ def test_a_read_with_quoted_names_is_a_read(form: str, names: list[str]) -> None
     assert all(one.readable for one in statements), text
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(66, nightly=2000), deadline=None)
 @given(
     form=st.sampled_from(EDITS),
     names=st.lists(QUOTED, min_size=3, max_size=3),
@@ -105,7 +106,7 @@ ENDS = st.sampled_from(["", ";", " ORDER BY 1", " LIMIT 3", "\n"])
 AROUND = st.sampled_from(["{}", "EXPLAIN {}", 'db.run("{}")', "db.run(`{}`)", "Run:\n{}", "```sql\n{}\n```"])
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(66, nightly=2000), deadline=None)
 @given(query=BRACKETED, end=ENDS, around=AROUND)
 def test_queries_in_brackets_are_reads(query: str, end: str, around: str) -> None:
     """Joined, nested, ordered, limited; as they are, explained, in code and in prose."""
@@ -114,6 +115,7 @@ def test_queries_in_brackets_are_reads(query: str, end: str, around: str) -> Non
     assert {(one.kind, one.readable) for one in statements} == {("select", True)}, text
 
 
+@pytest.mark.slow
 @settings(max_examples=100, deadline=None)
 @given(query=BRACKETED, write=st.sampled_from(["DELETE FROM t", "DROP TABLE x", "UPDATE t SET a = 1"]))
 def test_brackets_hide_no_write(query: str, write: str) -> None:

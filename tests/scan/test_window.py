@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from budgets import examples
 from gateway.call import Finding
 from gateway.detect.core.window import StreamScanner, Window
 from gateway.detect.personal.scanner import PiiScanner
@@ -57,7 +58,7 @@ def run(window: Window, pieces: list[str], limit: int) -> tuple[str, list[Findin
     return text, findings
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(50, nightly=1500), deadline=None)
 @given(st.data())
 def test_any_cut_gives_the_findings_of_the_whole(scanner: StreamScanner, data: st.DataObject) -> None:
     """Cut anywhere, a text gives what a scan of the whole gives, as long as no match is longer than the limit."""
@@ -73,7 +74,7 @@ def test_character_by_character(scanner: StreamScanner, text: str) -> None:
     assert run(scanner.window(4096), list(text), 4096) == (text, scanner.scan(text))
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(50, nightly=1500), deadline=None)
 @given(st.data())
 def test_small_limit_loses_nothing(scanner: StreamScanner, data: st.DataObject) -> None:
     """With a limit that matches exceed, the text still comes out whole and little is held."""

@@ -308,6 +308,6 @@ def _has(ranges: Any, port: int, slot: int | None) -> Iterator[bool]:
 async def test_a_server_that_is_no_cluster(redis_url: str) -> None:
     """`redis+cluster://` for a single server is a mistake of the configuration, and says so."""
     store = open_store(redis_url.replace("redis://", "redis+cluster://").removesuffix("/0"))
-    with pytest.raises(ConfigError, match="is no Cluster: write redis://"):
+    with pytest.raises(ConfigError, match="is not a Cluster: write redis://"):
         await store.open()
     await store.close()

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from fractions import Fraction
 from pathlib import Path
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -144,6 +145,7 @@ RATES = st.tuples(st.integers(1, 2000), st.sampled_from([1, 7, 60, 3600]))
 BUCKETS = st.tuples(*[st.tuples(RATES, st.integers(low, high)) for low, high in ((1, 8), (1, 300), (1, 300))])
 
 
+@pytest.mark.slow
 @settings(
     max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
 )

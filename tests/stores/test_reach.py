@@ -64,6 +64,7 @@ async def test_tls_with_an_authority_of_ones_own(tmp_path: Path) -> None:
         await use(open_store(Place(url, ca_file=str(ca))))
         store = open_store(f"{url}?ssl_ca_certs={ca}")
         await store.open()
+        assert await store.teams() == ["t"]  # what the first one wrote
         await store.close()
 
 
@@ -85,7 +86,7 @@ async def test_a_file_that_is_not_there(tmp_path: Path) -> None:
     (tmp_path / "ca.pem").write_text("nothing")
     with pytest.raises(ConfigError, match="holds no certificates"):
         open_store(Place("rediss://h", ca_file=str(tmp_path / "ca.pem")))
-    with pytest.raises(ConfigError, match="is for TLS"):
+    with pytest.raises(ConfigError, match="applies to TLS only"):
         open_store(Place("redis://h", ca_file="ca.pem"))
 
 

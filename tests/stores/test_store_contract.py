@@ -392,6 +392,7 @@ async def test_a_healthy_store_answers(store: Store) -> None:
     await store.ping()
     await store.durable()
     await store.refresh()
+    assert await store.workflows(None, 1) == []
 
 
 @pytest.mark.parametrize("url", ["postgres://x/y", "sqlite://nothing", "sqlite:///", "redis://host:port/0"])

@@ -410,6 +410,7 @@ def machine(place: Backend) -> type[Machine]:
     return type("Machine", (Machine,), {"place": place})
 
 
+@pytest.mark.slow
 def test_any_interleaving_keeps_the_books(machine: type[Machine]) -> None:
     """Charges are what was reported plus what lapsed, nothing is admitted above a limit, nothing leaks."""
     few = settings(max_examples=60, stateful_step_count=30, deadline=None, suppress_health_check=list(HealthCheck))

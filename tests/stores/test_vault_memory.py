@@ -5,6 +5,8 @@ from __future__ import annotations
 import sqlite3
 from pathlib import Path
 
+import pytest
+
 from gateway.stores import sqlite
 from gateway.stores.sqlite import SqliteStore
 from store_harness import Clock
@@ -12,6 +14,7 @@ from store_harness import Clock
 WORKFLOWS = 100_000
 
 
+@pytest.mark.slow
 async def test_a_hundred_thousand_workflows_leave_nothing(tmp_path: Path) -> None:
     """In memory only the newest are kept; after their time neither memory nor the file holds any."""
     clock = Clock()

@@ -142,7 +142,7 @@ async def test_the_command_line_leaves_a_running_gateways_tables_alone(tmp_path:
     lock = os.open(f"{path}.lock", os.O_CREAT | os.O_RDWR)
     fcntl.flock(lock, fcntl.LOCK_EX)
     cli = SqliteStore(f"sqlite:///{path}", role="cli")
-    with pytest.raises(ConfigError, match="restart that gateway"):
+    with pytest.raises(ConfigError, match="restart the gateway"):
         await cli.open()
     os.close(lock)
     await cli.open()

@@ -151,6 +151,7 @@ async def test_a_long_call_is_no_silence(store: Store, place: Backend) -> None:
     await take(store, quota(1000, 0), idle=10)
     place.clock.advance(50)
     await take(store, quota(1000, 1), idle=10)
+    assert await standing(store) == (0, 1, 0)
 
 
 async def test_a_resumed_workflow_is_not_idle(store: Store, place: Backend) -> None:
@@ -161,6 +162,7 @@ async def test_a_resumed_workflow_is_not_idle(store: Store, place: Backend) -> N
     await store.resume("t", "w")
     place.clock.advance(99)
     await take(store, quota(1000, 1), idle=100)
+    assert await standing(store) == (1, 1, 0)
 
 
 async def state(store: Store, cid: str = "w") -> tuple[str, str]:

@@ -1,6 +1,6 @@
-"""The commands of `meshgate`, a module for each group, and what they share. Each module adds itself to the parser.
+"""The commands of `meshgate`, one module for each group, and their common helpers. Each module registers itself.
 
-Whatever takes time to import is imported on use, so that `meshgate --version` and mistyped commands answer at once.
+Slow modules are imported on use, so that `meshgate --version` and mistyped commands answer immediately.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ Result = TypeVar("Result")
 
 
 def load_config(args: argparse.Namespace, *, quiet: bool = False, scanners: bool = False) -> Loaded:
-    """The configuration that the command names; its warnings go to standard error. `scanners`: see `load.load`."""
+    """The configuration of a command; warnings go to standard error. `scanners`: see `load.load`."""
     import sys
 
     from gateway.config.load import load
@@ -35,7 +35,7 @@ def load_config(args: argparse.Namespace, *, quiet: bool = False, scanners: bool
 
 
 def with_store(config: Config, use: Callable[[Store], Awaitable[Result]]) -> Result:
-    """Open the state beside whatever gateway runs on it, use it, close it."""
+    """Open the state, which a running gateway may also use, run `use`, and close the state."""
     import asyncio
 
     from gateway.stores import open_store
@@ -52,9 +52,9 @@ def with_store(config: Config, use: Callable[[Store], Awaitable[Result]]) -> Res
 
 
 async def on_record(config: Config, store: Store, action: str, team: str, correlation_id: str, details: Json) -> None:
-    """Put a change in the decision log before it is made, under the name of whoever runs the command.
+    """Record a change in the decision log before it is made, under the name of the user.
 
-    With shared state each replica has a log of its own; on a machine that has none, a word says so.
+    With shared state, each replica has a log of its own; on a machine without a log, a note is printed.
     """
     import sys
 
@@ -64,7 +64,7 @@ async def on_record(config: Config, store: Store, action: str, team: str, correl
 
     path = audit.place(config)
     if path is not None and not path.exists():
-        print(f"note: this change is in no decision log, since there is none here ({path})", file=sys.stderr)
+        print(f"note: this change is not recorded, because there is no decision log here ({path})", file=sys.stderr)
         return
     writer = Writer(path, audit.SCHEMA) if path is not None else None
     if writer is None:
@@ -86,17 +86,17 @@ def _user() -> str:
 
     try:
         return pwd.getpwuid(os.getuid()).pw_name
-    except KeyError:  # a container's user need not have a name
+    except KeyError:  # a user in a container may have no name
         return str(os.getuid())
 
 
 def print_json(value: object) -> None:
-    """For programs: to standard output."""
+    """Print a value as JSON to standard output."""
     print(json.dumps(value, indent=2))
 
 
 def plain(text: str) -> str:
-    """Text as a terminal may show it: names come from tokens and headers, and must not move the cursor."""
+    """Text that is safe for a terminal: names come from tokens and headers, and must not contain control sequences."""
     return "".join(character if character.isprintable() else "?" for character in text)
 
 
@@ -104,34 +104,35 @@ def plain(text: str) -> str:
 
 
 def group(commands: Any, name: str, words: str) -> Any:
-    """A word that is followed by another: `meshgate keys add`."""
+    """A group of commands, such as `meshgate keys`."""
     return commands.add_parser(name, help=words, description=words).add_subparsers(required=True, metavar="COMMAND")
 
 
 def command(into: Any, name: str, run: Callable[[argparse.Namespace], int], words: str) -> argparse.ArgumentParser:
-    """One command, with the option every command has."""
+    """A command, with the option `--config`."""
     made: argparse.ArgumentParser = into.add_parser(name, help=words, description=words)
-    made.add_argument("--config", type=Path, default=DEFAULT, metavar="FILE", help=f"default: {DEFAULT}")
+    words = f"configuration file; default: {DEFAULT}"
+    made.add_argument("--config", type=Path, default=DEFAULT, metavar="FILE", help=words)
     made.set_defaults(run=run)
     return made
 
 
-def json_option(made: argparse.ArgumentParser) -> None:
-    """`--json`, for what lists or shows."""
-    made.add_argument("--json", action="store_true", help="print JSON")
+def json_option(command: argparse.ArgumentParser) -> None:
+    """Add the option `--json`."""
+    command.add_argument("--json", action="store_true", help="print JSON")
 
 
 def port(text: str) -> int:
-    """A TCP port; 0 takes a free one."""
+    """A TCP port; 0 chooses a free port."""
     if not text.isdecimal() or int(text) > 65535:
         raise argparse.ArgumentTypeError("a port is a number from 0 to 65535")
     return int(text)
 
 
 def positive(text: str) -> int:
-    """A whole number from 1."""
+    """A whole number of at least 1."""
     if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError("must be a whole number from 1")
+        raise argparse.ArgumentTypeError("must be a whole number of at least 1")
     return int(text)
 
 

@@ -1,7 +1,7 @@
-"""`meshgate backup FILE`: a copy of the SQLite state, made while the gateway runs.
+"""`meshgate backup FILE`: a copy of the SQLite state while the gateway runs.
 
-The copy is one moment of the state, checked, readable by its owner only, and never written over another file. Redis
-keeps and copies its data itself: the command says how.
+The copy is a consistent snapshot, checked, readable by its owner only, and never overwrites a file. Redis has its own
+tools for persistence and backup, which the error message names.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from typing import Any
 from gateway.cli import commands
 
 _REDIS = (
-    "the state is in Redis, which keeps its own data: switch on its append-only file (`appendonly yes`), and copy it "
-    "with `redis-cli --rdb FILE` or a replica; this command copies SQLite state only"
+    "this command copies SQLite state only. For Redis, enable its append-only file (`appendonly yes`), and copy the "
+    "data with `redis-cli --rdb FILE` or a replica"
 )
 
 
@@ -43,25 +43,25 @@ def backup(args: argparse.Namespace) -> int:
         raise ConfigError(f"backup: {_REDIS}")
     source = Path(state.removeprefix("sqlite:///"))
     if not source.is_file():
-        raise ConfigError(f"backup: there is no state at {source} yet: it begins with the gateway's first start")
+        raise ConfigError(f"backup: there is no state at {source} yet: the first start of the gateway creates it")
     size = copy(source, args.file)
-    print(f"{args.file}: {size} bytes, checked. It holds the hashes of keys, workflows and, sealed, personal data.")
+    print(f"{args.file}: {size} bytes, checked. It contains hashes of keys, workflows and encrypted personal data.")
     key = source.with_suffix(".key")
     if key.exists():
-        print(f"The key that opens what is sealed is not in it: {key}. Keep a copy of that, apart.", file=sys.stderr)
+        print(f"The encryption key is not in the backup: {key}. Keep a copy of that file elsewhere.", file=sys.stderr)
     return 0
 
 
 def copy(source: Path, target: Path) -> int:
-    """Copy one moment of a database that others are writing; returns its bytes. Raises ConfigError, leaving nothing."""
+    """Copy a snapshot of a database in use; returns its size in bytes. Raises ConfigError, and leaves no file then."""
     from gateway.errors import ConfigError
 
     try:
         os.close(os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
     except FileExistsError:
-        raise ConfigError(f"backup: {target} exists, and a backup never overwrites: name another file") from None
+        raise ConfigError(f"backup: {target} exists, and a backup never overwrites a file: name another file") from None
     except OSError as error:
-        raise ConfigError(f"backup: {target} cannot be made: {error.strerror}") from None
+        raise ConfigError(f"backup: {target} cannot be created: {error.strerror}") from None
     try:
         _copy(source, target)
     except BaseException as error:
@@ -79,8 +79,8 @@ def _copy(source: Path, target: Path) -> None:
         contextlib.closing(sqlite3.connect(target, isolation_level=None)) as writer,
     ):
         reader.execute("PRAGMA busy_timeout = 5000")
-        reader.backup(writer)  # all pages in one step: a read transaction, which holds up nobody who writes
-        writer.execute("PRAGMA journal_mode = DELETE")  # one file, with no log beside it
+        reader.backup(writer)  # all pages in one step: one read transaction, which does not block writers
+        writer.execute("PRAGMA journal_mode = DELETE")  # a single file, without a -wal file
         (verdict,) = writer.execute("PRAGMA integrity_check(1)").fetchone()
         if verdict != "ok":
             raise sqlite3.DatabaseError(f"the copy is damaged: {verdict}")

@@ -1,4 +1,4 @@
-"""`meshgate audit export`, `meshgate policy replay` and `meshgate policy differences`: the decision log, read."""
+"""The commands that read the decision log: `meshgate audit export`, `policy replay` and `policy differences`."""
 
 from __future__ import annotations
 
@@ -18,19 +18,17 @@ if TYPE_CHECKING:
     from gateway.policy.decisions import Reader
     from gateway.policy.replay import Recorded, Report
 
-_SECONDS = {"s": 1, "min": 60, "m": 60, "h": 3600, "d": 86400}
-
 
 def register(parser: Any) -> None:
     """Add `meshgate audit`."""
     group = commands.group(parser, "audit", "export the decision log")
     words = "print decisions in the format of OPA's decision log, one JSON object per line"
     command = commands.command(group, "export", export, words)
-    _stretch(command)
+    _period(command)
 
 
 def register_policy(group: Any) -> None:
-    """Add the commands that stand under `meshgate policy`."""
+    """Add the commands of this module to the group `meshgate policy`."""
     words = "evaluate recorded decisions with another bundle; exit 1 if a verdict changes"
     command = commands.command(group, "replay", replay, words)
     command.add_argument("--against", type=Path, required=True, metavar="DIR", help="the bundle to evaluate with")
@@ -41,7 +39,7 @@ def register_policy(group: Any) -> None:
         help="read this file, in OPA's decision-log format, instead of the gateway's own log",
     )
     command.add_argument("--engine", metavar="E", default="embedded", help="embedded (default) or wasm")
-    _stretch(command)
+    _period(command)
     _reporting(command)
     words = "list calls that the candidate bundle would have decided differently; exit 1 if there are any"
     command = commands.command(group, "differences", differences, words)
@@ -77,7 +75,7 @@ def replay(args: argparse.Namespace) -> int:
     from gateway.policy.replay import replay as run
 
     if args.engine not in ("embedded", "wasm"):
-        raise ConfigError(f"--engine {args.engine}: a replay judges in this process, by embedded or wasm")
+        raise ConfigError(f"--engine {args.engine}: a replay evaluates in this process; write embedded or wasm")
     policy = Policy.model_validate({"path": str(args.against), "engine": args.engine})
 
     async def judged() -> Report:
@@ -103,7 +101,7 @@ def replay(args: argparse.Namespace) -> int:
 
 
 def differences(args: argparse.Namespace) -> int:
-    """`meshgate policy differences`: what the candidate said while it judged beside the live bundle."""
+    """`meshgate policy differences`: calls that the candidate would have decided differently."""
     import orjson
 
     from gateway.policy.replay import Report, change, verdict
@@ -128,9 +126,12 @@ def differences(args: argparse.Namespace) -> int:
 
 
 def moment(text: str) -> float:
-    """A time as Unix seconds: `2026-11-21`, `2026-11-21T10:00:00Z`, or so long ago: `90min`, `24h`, `7d`."""
-    if match := re.fullmatch(r"(\d+(?:\.\d+)?)(s|m|min|h|d)", text):
-        return time.time() - float(match[1]) * _SECONDS[match[2]]
+    """A time in Unix seconds: `2026-11-21`, `2026-11-21T10:00:00Z`, or a duration before now: `90min`, `24h`, `7d`."""
+    from gateway.config.scalars import SECONDS
+
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)([a-z]+)", text)
+    if match and match[2] in SECONDS:
+        return time.time() - float(match[1]) * SECONDS[match[2]]
     try:
         at = datetime.datetime.fromisoformat(text)
     except ValueError:
@@ -138,7 +139,7 @@ def moment(text: str) -> float:
     return (at if at.tzinfo else at.astimezone()).timestamp()
 
 
-def _stretch(command: argparse.ArgumentParser) -> None:
+def _period(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--since", type=moment, default=0.0, metavar="T", help="start: a time, or 24h for the last day"
     )
@@ -157,7 +158,7 @@ def _reporting(command: argparse.ArgumentParser) -> None:
 
 
 def reader_of(args: argparse.Namespace) -> Reader:
-    """The decision log of the configuration that the command names."""
+    """The decision log of the command's configuration. Raises ConfigError if there is none."""
     from gateway.policy.decisions import Reader
     from gateway.record.audit import file
 
@@ -166,7 +167,7 @@ def reader_of(args: argparse.Namespace) -> Reader:
 
 def _recorded(reader: Reader, since: float, until: float | None) -> Iterator[Recorded]:
     for recorded in reader.decisions(since, until):
-        if recorded.version:  # without a policy there was no verdict to compare with
+        if recorded.version:  # without a policy there is no verdict to compare
             yield _of(recorded)
 
 
@@ -181,7 +182,7 @@ def _of(recorded: Any) -> Recorded:
 
 
 def _events(path: Path) -> Generator[Any, None, None]:
-    """One JSON array, or an object a line, of which only one is in memory at a time; gzipped or not."""
+    """The entries of a JSON array, or of a file with one object per line (read line by line); gzipped or not."""
     import gzip
     import zlib
 
@@ -201,7 +202,7 @@ def _events(path: Path) -> Generator[Any, None, None]:
     except OSError as error:
         raise ConfigError(f"{path}: cannot be read: {error.strerror or error}") from None
     except (orjson.JSONDecodeError, EOFError, zlib.error) as error:
-        raise ConfigError(f"{path}: is no decision log, neither a JSON array nor an object a line: {error}") from None
+        raise ConfigError(f"{path}: is not a decision log (a JSON array, or one object per line): {error}") from None
 
 
 def _tell(args: argparse.Namespace, report: Report, where: str) -> int:
@@ -217,10 +218,10 @@ def _tell(args: argparse.Namespace, report: Report, where: str) -> int:
         counts = {"judged": report.judged, "differ": report.differ, "without_erased_claims": report.blind}
         commands.print_json({"version": report.version, **counts, "changes": changes})
         return int(bool(report.differ))
-    blind = f" ({report.blind} without claims that the log does not keep)" if report.blind else ""
+    blind = f" ({report.blind} without the claims that audit.erase removed)" if report.blind else ""
     counted = "1 decision" if report.judged == 1 else f"{report.judged} decisions"
-    changed = "1 changes" if report.differ == 1 else f"{report.differ} change"
-    print(f"{counted} of {where}{blind} judged by version {report.version}: {changed}")
+    changed = "1 verdict differs" if report.differ == 1 else f"{report.differ} verdicts differ"
+    print(f"{counted} of {where}{blind} evaluated with version {report.version}: {changed}")
     _list(report)
     return int(bool(report.differ))
 

@@ -1,4 +1,4 @@
-"""`meshgate policy explain`: why a call is, or was, allowed or denied; `meshgate policy new`: a rule to begin with."""
+"""`meshgate policy explain`: why a call is or was allowed or denied; `meshgate policy new`: a rule to start from."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ if TYPE_CHECKING:
 _SECONDS = 10.0  # for an evaluation that notes the way of each rule
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,63}")
 _RULE = """\
-# Say in one line what this rule is for: it is what the next person reads first.
+# Describe the purpose of this rule in one line.
 package rules.{name}
 
-# Every `deny` of a package below `rules` counts. `class` is safety, compliance, cost or performance; the message goes
-# to the caller, so it says what to do and repeats nothing secret. docs/policies.md has the whole input.
+# Every `deny` of a package below `rules` counts. `class` is safety, compliance, cost or performance. The message goes
+# to the caller: say what to do, and repeat nothing secret. docs/policies.md describes the whole input.
 deny contains {{
 	"code": "{name}",
 	"class": "compliance",
@@ -58,7 +58,7 @@ test_what_it_leaves_alone if {{
 
 
 def register_policy(group: Any) -> None:
-    """Add the commands that stand under `meshgate policy`."""
+    """Add the commands of this module to the group `meshgate policy`."""
     words = "show which rules applied to a call, which rule won, and where it is defined"
     command = commands.command(group, "explain", explain, words)
     which = command.add_mutually_exclusive_group(required=True)
@@ -80,17 +80,18 @@ def new(args: argparse.Namespace) -> int:
     from gateway.errors import ConfigError
 
     if not _NAME.fullmatch(args.name) or args.name.endswith("_test"):
-        raise ConfigError(f"{args.name!r} is no name for a rule: a letter, then lower-case letters, digits and _")
+        raise ConfigError(f"{args.name!r} is not a valid rule name: a letter, then lower-case letters, digits and _")
     if not args.dir.is_dir():
         raise ConfigError(f"{args.dir} is not a directory; name the root directory of a bundle, such as policies")
     files = {args.dir / f"{args.name}.rego": _RULE, args.dir / f"{args.name}_test.rego": _TEST}
     for file in files:
         if file.exists():
-            raise ConfigError(f"{file} is there already")
+            raise ConfigError(f"{file} exists already")
     for file, template in files.items():
         file.write_text(template.format(name=args.name))
         print(file)
-    print(f"Edit both, then: meshgate policy test {args.dir}. Until data.{args.name} says more, it denies nothing.")
+    print(f"Edit both files, then run: meshgate policy test {args.dir}")
+    print(f"Without data.{args.name}, the rule denies nothing.")
     return 0
 
 
@@ -115,7 +116,7 @@ def explain(args: argparse.Namespace) -> int:
         print(f"  {one.code} ({one.cls}) {one.outcome}{f'   [{one.place}]' if one.place else ''}")
         print(f"      {commands.plain(one.said)}")
     if not told.spoke:
-        print("  no rule denied it or demanded anything")
+        print("  no rule denied the call, and none has an obligation")
     for line in ways.lines():
         print(commands.plain(line))
     return 0
@@ -182,10 +183,10 @@ def _explained(args: argparse.Namespace) -> tuple[Explanation, dict[str, str], W
         told = explain(_judged(bundle, record["input"]), bundle.modules)
         return told, {**about, "policy_version": bundle.version}, Ways(bundle, record["input"])
     if "error" in record or not recorded.version:
-        raise ConfigError(f"decision {recorded.id} was made without a result of a policy ({recorded.rule})")
+        raise ConfigError(f"decision {recorded.id} has no policy result ({recorded.rule})")
     modules: Sequence[Module] = ()
     ways = Ways()
-    with contextlib.suppress(ConfigError):  # where the rules stand is known while the bundle is the one that spoke
+    with contextlib.suppress(ConfigError):  # the places of the rules are known only if the bundle is still the same
         bundle = _bundle(args, None)
         if bundle.version == recorded.version:
             modules, ways = bundle.modules, Ways(bundle, record["input"])
@@ -199,7 +200,7 @@ def _bundle(args: argparse.Namespace, folder: Path | None) -> Bundle:
     if folder is None:
         policy = commands.load_config(args, quiet=True).config.policy
         if policy is None or policy.git or policy.server:
-            raise ConfigError("policy.path names no bundle here; give one: --policy DIR")
+            raise ConfigError("the configuration names no local bundle (policy.path); name one: --policy DIR")
         folder = Path(policy.path)
     return load(folder)
 
@@ -231,11 +232,11 @@ def read_input(name: str) -> Json:
     except OSError as error:
         raise ConfigError(f"{name}: cannot be read: {error.strerror}") from None
     except orjson.JSONDecodeError as error:
-        raise ConfigError(f"{name}: is no JSON: {error}") from None
+        raise ConfigError(f"{name}: is not valid JSON: {error}") from None
     if isinstance(document, dict) and isinstance(document.get("input"), dict):
-        document = document["input"]  # as `opa eval` and a decision log have it
+        document = document["input"]  # the form of `opa eval` and of a decision log
     if not isinstance(document, dict):
-        raise ConfigError(f"{name}: an input is a JSON object")
+        raise ConfigError(f"{name}: a policy input must be a JSON object")
     return document
 
 
@@ -251,7 +252,5 @@ def _recorded(args: argparse.Namespace) -> tuple[Any, Json]:
     finally:
         reader.close()
     if recorded is None:
-        raise ConfigError(
-            f"no decision {args.decision} is in the log; it is the x-request-id of a call that was judged"
-        )
+        raise ConfigError(f"decision {args.decision} is not in the log; its id is the x-request-id of a call")
     return recorded, orjson.loads(recorded.record)

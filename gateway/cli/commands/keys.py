@@ -45,7 +45,7 @@ def register(parser: Any) -> None:
 
 
 def add(args: argparse.Namespace) -> int:
-    """`meshgate keys add`: prints the key, which nothing here can show again."""
+    """`meshgate keys add`: prints the key, which is not stored."""
     from gateway.control import keys
 
     wanted = _read(keys.Wanted, agent=args.agent, team=args.team, roles=tuple(args.role), expires=args.expires)
@@ -56,23 +56,23 @@ def add(args: argparse.Namespace) -> int:
 
 
 def rotate(args: argparse.Namespace) -> int:
-    """`meshgate keys rotate`: prints the new key, and when the old key ends."""
+    """`meshgate keys rotate`: prints the new key and the end of the old key."""
     from gateway.control import keys
 
     given = {"grace": args.grace, "expires": args.expires}
     wanted = _read(keys.Rotation, **{name: value for name, value in given.items() if value is not None})
     key, token, old = commands.with_store(_config(args), lambda store: keys.rotate(store, args.id, wanted))
-    told = keys.rotated(key, old)
+    shown = keys.rotated(key, old)
     if args.json:
-        commands.print_json({**told, "key": token})
+        commands.print_json({**shown, "key": token})
         return 0
     _print(args, key, token)
-    print(f"The old key {old.id} ends at {told['replaces']['expires']}.", file=sys.stderr)
+    print(f"The old key {old.id} ends at {shown['replaces']['expires']}.", file=sys.stderr)
     return 0
 
 
 def show(args: argparse.Namespace) -> int:
-    """`meshgate keys list`: the keys of the store; those of the configuration are in the configuration."""
+    """`meshgate keys list`: the keys of the store, without those of the configuration."""
     from gateway.control import keys
 
     records = [keys.shown(key) for key in commands.with_store(_config(args), lambda store: store.keys())]
@@ -99,7 +99,7 @@ def revoke(args: argparse.Namespace) -> int:
 
 
 def _warn(config: Config, roles: list[str]) -> None:
-    """Roles that the policies do not know are most likely mistyped. Policies that cannot be read know nothing."""
+    """Warn of roles that the policies do not know, which are probably mistyped. Unreadable policies give no warning."""
     from gateway.cli.commands.policy import known_roles
     from gateway.errors import ConfigError
     from gateway.policy.doubts import of_role
@@ -127,7 +127,7 @@ def _print(args: argparse.Namespace, record: Key, token: str) -> int:
 
 
 def _read(kind: Any, **fields: Any) -> Any:
-    """The fields as the class reads them. Raises ConfigError."""
+    """The options, validated as `kind`. Raises ConfigError."""
     from pydantic import ValidationError
 
     from gateway.errors import ConfigError

@@ -1,4 +1,4 @@
-"""`meshgate check` and `meshgate policy test`: configuration, policies and their tests, before anything is served."""
+"""`meshgate check` and `meshgate policy test`: check the configuration, the policies and their tests."""
 
 from __future__ import annotations
 
@@ -68,14 +68,14 @@ def check(args: argparse.Namespace) -> int:
 
 
 def _doubts(config: Config) -> list[str]:
-    """Names that nothing else knows: most likely mistyped."""
+    """Names that nothing else uses, which are probably mistyped."""
     from gateway.policy.doubts import doubts
 
     return list(doubts(config, known_roles(config)))
 
 
 def known_roles(config: Config) -> list[str] | None:
-    """The roles in the data of the configured policies; None where there is no table of roles. Raises ConfigError."""
+    """The roles in the data of the configured policies; None without a table of roles. Raises ConfigError."""
     from gateway.policy.engines.bundle import load
 
     policy = config.policy
@@ -127,7 +127,7 @@ def run_tests(path: Path, engine: str = "embedded", *, strict: bool = False) -> 
 
 
 def _tried(path: Path, engine: str, strict: bool) -> tuple[str, Sequence[TestResult]]:
-    """As the engine would take it: compiled, then its tests, those of another engine than `embedded` by `opa test`."""
+    """Compile the bundle for the engine, and run its tests, for other engines than `embedded` by `opa test`."""
     if engine == "embedded":
         from gateway.policy.engines.trial import run
 
@@ -139,7 +139,7 @@ def _tried(path: Path, engine: str, strict: bool) -> tuple[str, Sequence[TestRes
     if engine == "opa":
         from gateway.policy.engines.bundle import load
 
-        # OPA may be on another machine, and its tests with it.
+        # OPA may run on another machine; without the program `opa` here, the tests are not run.
         return load(path).version, compiled.run_tests(path) if shutil.which("opa") else ()
     from gateway.policy.engines.wasm import Wasm
 

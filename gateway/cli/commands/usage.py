@@ -1,4 +1,4 @@
-"""`meshgate usage`: what was used, by key, team, model, provider or workflow, from the decision log."""
+"""`meshgate usage`: calls, tokens and cost by key, team, model, provider or workflow, from the decision log."""
 
 from __future__ import annotations
 

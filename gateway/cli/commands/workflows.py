@@ -1,7 +1,7 @@
-"""`meshgate workflows list|show|open|freeze|resume|close|label|unlabel`: what a correlation id did, may it go on.
+"""`meshgate workflows list|show|open|freeze|resume|close|label|unlabel`: show and change workflows.
 
-Works on the shared Redis at once, and beside a running gateway on SQLite: there a change is an order that the gateway
-takes over each second. Ids are scoped by team; without `--team`, an id that only one team uses is found.
+With Redis, a change takes effect immediately. With SQLite, a change is an order that the running gateway applies within
+a second. Ids belong to a team; `--team` may be left out if only one team uses the id.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from gateway.stores import Store, Workflow
 
 
-_PATH = 12  # of the changes from one agent to the next, so many of the newest are shown
+_PATH = 12  # newest entries of the path of agents that are shown
 
 
 def register(parser: Any) -> None:
@@ -59,7 +59,7 @@ def _on_one(
 ) -> argparse.ArgumentParser:
     command = commands.command(group, name, run, words)
     command.add_argument("id", metavar="ID", help="the correlation id")
-    why = "whose it is" if team_needed else "whose it is, where several teams use the id"
+    why = "team of the workflow" if team_needed else "team of the workflow, if several teams use the id"
     command.add_argument("--team", type=commands.name, required=team_needed, metavar="T", help=why)
     commands.json_option(command)
     return command
@@ -77,9 +77,9 @@ def show_all(args: argparse.Namespace) -> int:
         return 0
     _print_table([("STATE", "TEAM", "ID", "CALLS", "TOKENS", "USD", "LAST SEEN"), *map(_listed, rows)])
     if not rows:
-        print("no workflows" + (" like that" if args.team or args.state else " yet"), file=sys.stderr)
+        print("no matching workflows" if args.team or args.state else "no workflows yet", file=sys.stderr)
     if more:
-        print(f"only the {args.limit} last seen; --limit shows more", file=sys.stderr)
+        print(f"only the {args.limit} most recently seen; --limit shows more", file=sys.stderr)
     return 0
 
 
@@ -98,7 +98,7 @@ def show(args: argparse.Namespace) -> int:
 
 
 def begin(args: argparse.Namespace) -> int:
-    """`meshgate workflows open`: prints what calls carry as X-Correlation-Id."""
+    """`meshgate workflows open`: prints the token that calls send as X-Correlation-Id."""
     from gateway.control import workflows
 
     config = commands.load_config(args, quiet=True).config
@@ -113,13 +113,13 @@ def begin(args: argparse.Namespace) -> int:
         commands.print_json(opened)
         return 0
     print(opened["token"])
-    until = "It is signed for this team, until" if config.quotas.strict else "The workflow is open, and known until"
-    print(f"Send it as X-Correlation-Id. {until} {_time(opened['expires'])}. {_when(config)}", file=sys.stderr)
+    until = "The token is signed for this team, until" if config.quotas.strict else "The workflow is open until"
+    print(f"Send this as X-Correlation-Id. {until} {_time(opened['expires'])}. {_when(config)}", file=sys.stderr)
     return 0
 
 
 def freeze(args: argparse.Namespace) -> int:
-    """`meshgate workflows freeze`: also of an id that no call carried yet, where a team is named."""
+    """`meshgate workflows freeze`; with `--team`, also before the first call of the workflow."""
     from gateway.control import workflows
 
     wanted = _checked(workflows.Freeze, team=args.team, reason=args.reason)
@@ -200,7 +200,7 @@ def _change(args: argparse.Namespace, done: str, change: Callable[[Config, Store
     print(f"{args.id} of team {commands.plain(row['team'])}: {done}. {_when(config)}")
     spent = [name for name, it in row["quotas"].items() if it["limit"] is not None and it["left"] <= 0]
     if done == "resumed" and spent:
-        print(f"Nothing is left of {', '.join(spent)}: the next call freezes it again. Add room: {_flags(spent)}")
+        print(f"Nothing is left of {', '.join(spent)}: the next call freezes the workflow. Top up: {_flags(spent)}")
     return 0
 
 
@@ -210,12 +210,12 @@ def _flags(quotas: list[str]) -> str:
 
 def _when(config: Config) -> str:
     if config.state.url.startswith("sqlite"):
-        return "A running gateway takes it over within two seconds."
-    return "It holds on every replica from the next call on."
+        return "A running gateway applies this within two seconds."
+    return "This takes effect on every replica from the next call on."
 
 
 def _checked(kind: Any, **fields: object) -> Any:
-    """Options as the admin API would take them. Raises ConfigError."""
+    """The options, validated as by the admin API. Raises ConfigError."""
     from pydantic import ValidationError
 
     from gateway.control.workflows import explained
@@ -253,7 +253,7 @@ def _print_one(row: Json) -> None:
         "chain": " -> ".join(row["chain"]) or "none yet",
         "path": " -> ".join(row["path"][-_PATH:]) or "none yet",
         "labels": ", ".join(row["labels"]) or "none",
-        "taken off": ", ".join(row["cleared"]) or "none",
+        "removed": ", ".join(row["cleared"]) or "none",
         "tools": ", ".join(row["tools"]) or "none yet",
         "hops": _of(row["hops"]["deepest"], row["hops"]["limit"]),
         "repeats": _of(row["repeats"]["most"], row["repeats"]["limit"]),

@@ -1,7 +1,8 @@
-"""The control plane: `/livez`, `/readyz`, `/metrics` for whoever asks, `/admin/api` for admin keys. Starlette.
+"""The control plane, on Starlette: `/livez`, `/readyz` and `/metrics` without a key, `/admin/api` with an admin key.
 
-Apart from the data plane: an agent's key opens nothing here, and an admin key makes no calls. Each part is a list of
-routes (`health`, `workflows`); what needs an admin key is a function behind `access.guard`. Config key: `admin`.
+Separate from the data plane: an agent's key is not accepted here, and an admin key cannot make calls. Each part is a
+list of routes (`health`, `workflows`, `keys`); actions that need an admin key are behind `access.guard`. Config key:
+`admin`.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ __all__ = ["application", "gauges"]
 
 
 def application(gateway: Gateway) -> ASGIApp:
-    """The routes that are not calls."""
+    """The ASGI application of all routes that are not calls."""
     api = [
         Route(f"{access.PREFIX}{path}", access.guard(gateway, action, f"{access.PREFIX}{path}"), methods=[method])
         for method, path, action in (*workflows.ROUTES, *keys.ROUTES)
@@ -48,15 +49,15 @@ def application(gateway: Gateway) -> ASGIApp:
         id = uuid7()
         refusal = Refusal("invalid_request", served.nothing_at(request.url.path), status=404)
         if methods:
-            refusal = Refusal("invalid_request", f"This takes {methods}.", status=405)
+            refusal = Refusal("invalid_request", f"This path takes {methods}.", status=405)
         headers = {"x-request-id": id, "x-meshgate-code": refusal.code, **({"allow": methods} if methods else {})}
         return JSONResponse(OPENAI_CHAT.refuse(refusal, id), status_code=refusal.status, headers=headers)
 
     application = Starlette(routes=routes, exception_handlers={404: nothing, 405: nothing})
-    application.router.redirect_slashes = False  # a path is what it says
+    application.router.redirect_slashes = False  # a path with a final slash is another path
 
     async def undecoded(scope: Scope, receive: Receive, send: Send) -> None:
-        # Routes match the path as it was sent: a correlation id may hold an (encoded) slash and stays one segment.
+        # Routes match the raw path: a correlation id may contain an encoded slash and is still one segment.
         raw = scope.get("raw_path")
         await application({**scope, "path": raw.decode("latin-1")} if raw else scope, receive, send)
 
@@ -64,6 +65,6 @@ def application(gateway: Gateway) -> ASGIApp:
 
 
 def _methods(routes: Sequence[Route], path: str) -> str:
-    """What a path takes, as `Allow` has it (RFC 9110, section 10.2.1)."""
+    """The methods of a path, as the value of `Allow` (RFC 9110, section 10.2.1)."""
     found = {method for route in routes if route.path_regex.match(path) for method in route.methods or ()}
     return ", ".join(sorted(found | {"OPTIONS"}))

@@ -1,9 +1,10 @@
-"""Decides who may use the admin API, and gives every route of it the same frame.
+"""Access to the admin API, and the common handling of its requests.
 
-Config key: `admin`. A bearer key is compared by its SHA-256, in constant time. Requests are JSON and bounded; no
-cookie is read and no other origin is let in, so a browser cannot be made to act for an operator. Errors are problem
-details (RFC 9457) with a `code`: `unauthenticated`, `invalid_request`, `request_too_large`, `state_unavailable`. Fails
-closed: without the section `admin` there is nothing here, and a change that cannot be put on record is not made.
+Config key: `admin`. A bearer key is compared by its SHA-256, in constant time. Requests are JSON of bounded size; no
+cookie is read and no other origin is accepted, so a page cannot act for an operator through the browser. Errors are
+problem details (RFC 9457) with a `code`: `unauthenticated`, `invalid_request`, `request_too_large`,
+`state_unavailable`. Fails closed: without the section `admin` every path is a 404, and a change that cannot be recorded
+is not made.
 """
 
 from __future__ import annotations
@@ -43,7 +44,7 @@ Endpoint = Callable[[Request], Awaitable[Response]]
 
 
 class AdminKeys:
-    """The keys that open the admin API. Reads the key file, and makes it where there is none."""
+    """The keys of the admin API. Reads the key file, and creates a missing file."""
 
     def __init__(self, settings: Admin) -> None:
         self.path = Path(settings.key_file) if settings.key_file else None
@@ -52,20 +53,20 @@ class AdminKeys:
             self.digests.add(hashlib.sha256(read_key_file(self.path).encode()).digest())
 
     def who(self, headers: list[tuple[bytes, bytes]]) -> str:
-        """The first 8 hex digits of the key's hash, by which records name it. Raises Refusal(unauthenticated)."""
+        """The first 8 hex digits of the key's SHA-256, its name in records. Raises Refusal(unauthenticated)."""
         sent = [value for name, value in headers if name == b"authorization"]
         scheme, _, token = (sent[0] if len(sent) == 1 else b"").strip().partition(b" ")
         digest = hashlib.sha256(token.strip()).digest()
-        matches = [hmac.compare_digest(digest, known) for known in self.digests]  # all of them, whichever it is
+        matches = [hmac.compare_digest(digest, known) for known in self.digests]  # all keys, for constant time
         if scheme.lower() != b"bearer" or not any(matches):
-            message = "The admin API takes an admin key as `Authorization: Bearer <key>`; an agent's key is none."
+            message = "Send an admin key as `Authorization: Bearer <key>`; an agent's key is not accepted here."
             raise Refusal("unauthenticated", message)
         return digest.hex()[:8]
 
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """A request that an admin key came with: who asks, and for what."""
+    """A request with a valid admin key; `who` names the key."""
 
     gateway: Gateway
     request: Request
@@ -86,10 +87,10 @@ class Context:
         return unquote(self.request.path_params[parameter])
 
     async def body(self, kind: type[Body]) -> Body:
-        """The JSON body as the class reads it; an empty one is `{}`. Raises Refusal."""
+        """The JSON body, validated as `kind`; an empty body counts as `{}`. Raises Refusal."""
         media = self.request.headers.get("content-type", "").partition(";")[0].strip().lower()
         if media != "application/json":
-            raise Refusal("invalid_request", "The body must come as Content-Type: application/json.", status=415)
+            raise Refusal("invalid_request", "The body must have Content-Type: application/json.", status=415)
         parts, size = [], 0
         async for part in self.request.stream():
             size += len(part)
@@ -104,14 +105,14 @@ class Context:
             raise Refusal("invalid_request", explained(error.errors())) from None
 
     def query(self, kind: type[Body]) -> Body:
-        """The query as the class reads it. Raises Refusal."""
+        """The query parameters, validated as `kind`. Raises Refusal."""
         try:
             return kind.model_validate(dict(self.request.query_params))
         except ValidationError as error:
             raise Refusal("invalid_request", explained(error.errors())) from None
 
     async def record(self, action: str, team: str, correlation_id: str, wanted: BaseModel) -> None:
-        """Put an action on record, on disk and in the log, before it is done. Raises StoreUnavailable."""
+        """Record an action, on disk and in the log, before it is done. Raises StoreUnavailable."""
         audit = self.gateway.runtime.audit
         details = wanted.model_dump(mode="json", exclude_none=True, exclude={"team"})
         audit.acted(f"key {self.who}", action, team, correlation_id, details)
@@ -124,9 +125,9 @@ Action = Callable[[Context], Awaitable[tuple[int, Json]]]
 
 
 def guard(gateway: Gateway, action: Action, template: str) -> Endpoint:
-    """An endpoint that only admin keys reach. What the action raises becomes problem details; every use is logged.
+    """An endpoint for admin keys only. Exceptions become problem details; every request is logged.
 
-    `template` is the path as the log has it: ids may be personal data.
+    `template` is the path in the log: actual ids may be personal data.
     """
 
     async def endpoint(request: Request) -> Response:
@@ -146,26 +147,26 @@ def guard(gateway: Gateway, action: Action, template: str) -> Endpoint:
         except Exception:
             _log.exception("admin request %s failed", id)
             gateway.shared.telemetry.failures.add(("admin",))
-            words = "The gateway failed to do this; its log says why."
+            words = "The gateway failed to do this; the log has the cause."
             response = problem(Refusal("overloaded", words, status=500), id)
         response.headers["x-request-id"] = id
-        _say(gateway, request, who, template, response.status_code, id)
+        _log_request(gateway, request, who, template, response.status_code, id)
         return response
 
     return endpoint
 
 
 def nothing(gateway: Gateway, methods: str = "") -> Response:
-    """No such route, or no such method; or no admin API at all, which looks the same to whoever has no key.
+    """The answer for an unknown path or method. Without an admin API, every path is unknown.
 
-    `methods`: what the path takes, where there is one.
+    `methods`: the methods of the path, if the path exists.
     """
     if gateway.runtime.admin is None:
-        return problem(Refusal("invalid_request", "There is nothing here.", status=404), uuid7())
+        return problem(Refusal("invalid_request", "This path does not exist.", status=404), uuid7())
     if methods:
         headers = ((b"allow", methods.encode()),)
-        return problem(Refusal("invalid_request", f"This takes {methods}.", status=405, headers=headers), uuid7())
-    words = "There is nothing here. A slash within an id is written %2F."
+        return problem(Refusal("invalid_request", f"This path takes {methods}.", status=405, headers=headers), uuid7())
+    words = "This path does not exist. Write a slash within an id as %2F."
     return problem(Refusal("invalid_request", words, status=404), uuid7())
 
 
@@ -195,8 +196,8 @@ def _json(status: int, answer: Json, media: str = "application/json") -> Respons
     return Response(orjson.dumps(answer), status, headers, media)
 
 
-def _say(gateway: Gateway, request: Request, who: str, path: str, status: int, id: str) -> None:
-    """One log line for each use."""
+def _log_request(gateway: Gateway, request: Request, who: str, path: str, status: int, id: str) -> None:
+    """Write one log line for each request."""
     gateway.shared.telemetry.say(
         {
             "level": "info" if status < 400 else "warning",

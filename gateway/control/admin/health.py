@@ -1,7 +1,6 @@
-"""`/livez`, `/readyz`, `/metrics`: for whoever asks, no key needed.
+"""`/livez`, `/readyz` and `/metrics`, without a key.
 
-`/livez` fails only when nothing but a restart helps. `/readyz` is a loop over `ping()`: whatever a call needs must
-answer. `/metrics` is Prometheus text.
+`/livez` fails only if a restart is needed. `/readyz` pings every part that a call needs. `/metrics` is Prometheus text.
 """
 
 from __future__ import annotations
@@ -41,7 +40,7 @@ def routes(gateway: Gateway) -> list[Route]:
 
     async def metrics(request: Request) -> Response:
         encode, content_type = choose_encoder(request.headers.get("accept", ""))
-        lines = encode(registry) + encode(_Only(gateway))
+        lines = encode(registry) + encode(_GatewayRegistry(gateway))
         return Response(lines, headers={"content-type": content_type})
 
     async def welcome(_: Request) -> Response:
@@ -56,16 +55,16 @@ def routes(gateway: Gateway) -> list[Route]:
     ]
 
 
-class _Only(CollectorRegistry):
-    """A registry of the gateway's own families, made anew at each scrape."""
+class _GatewayRegistry(CollectorRegistry):
+    """A registry of the gateway's own families, built at each scrape."""
 
     def __init__(self, gateway: Gateway) -> None:
         super().__init__()
-        self.register(_Together(gateway))
+        self.register(_AllWorkers(gateway))
 
 
-class _Together:
-    """The families of all workers as one: counters and histograms are added up, gauges are this worker's."""
+class _AllWorkers:
+    """The families of all workers: counters and histograms are summed, gauges are those of this worker."""
 
     def __init__(self, gateway: Gateway) -> None:
         self._gateway = gateway
@@ -76,15 +75,15 @@ class _Together:
 
 
 def _lost(gateway: Gateway) -> str:
-    """Why this process will never serve again, "" if it may: whoever supervises it should start another."""
+    """Why this process cannot serve again and must be restarted; "" if it can."""
     writers = [gateway.shared.audit_writer, getattr(gateway.shared.store, "writer", None)]
     if any(isinstance(writer, Writer) and writer.lost for writer in writers):
-        return "the state can no longer be written; the log says why"
+        return "the state can no longer be written; the log has the cause"
     return ""
 
 
 async def _failed(gateway: Gateway) -> dict[str, str]:
-    """Who does not answer, and the kind of fault."""
+    """The parts that do not answer, with the class of the fault."""
     parts: dict[str, Callable[[], Awaitable[None]]] = {"state": gateway.shared.store.ping}
     if gateway.shared.policies:
         parts["policy"] = gateway.shared.policies.ping
@@ -100,7 +99,7 @@ async def _failed(gateway: Gateway) -> dict[str, str]:
 
 
 def gauges(gateway: Gateway) -> list[Callable[[], Metric]]:
-    """Families that are read when they are asked for."""
+    """Gauges whose values are read at each scrape."""
 
     def policy_info() -> Metric:
         family = GaugeMetricFamily("meshgate_policy_info", "The policy in force.", labels=["version"])
@@ -109,29 +108,27 @@ def gauges(gateway: Gateway) -> list[Callable[[], Metric]]:
         return family
 
     def in_flight() -> Metric:
-        return GaugeMetricFamily(
-            "meshgate_calls_in_flight", "Calls on the line now.", value=gateway.shared.shares.calls
-        )
+        return GaugeMetricFamily("meshgate_calls_in_flight", "Calls in flight.", value=gateway.shared.shares.calls)
 
     def upstreams() -> Metric:
-        words = "1: the provider's last call was answered, 0: it was not."
+        words = "1: the provider answered its last call, 0: it did not."
         family = GaugeMetricFamily("meshgate_upstream_state", words, labels=["provider"])
         for provider, state in gateway.shared.upstreams.items():
             family.add_metric([provider], state)
         return family
 
     def workflows() -> Metric:
-        family = GaugeMetricFamily("meshgate_workflows", "Workflows that are remembered.", labels=["state"])
+        family = GaugeMetricFamily("meshgate_workflows", "Workflows in the state store.", labels=["state"])
         for state, count in gateway.shared.census.items():
             family.add_metric([state], count)
         return family
 
     def local() -> Metric:
-        words = "1: Redis is gone, and this gateway enforces its share of the limits alone."
+        words = "1: Redis is unreachable, and this gateway enforces its share of the limits alone."
         return GaugeMetricFamily("meshgate_state_local", words, value=int(gateway.runtime.alone))
 
     def unsent() -> Metric:
-        words = "Decisions on disk that audit.upload is still to send."
+        words = "Decisions on disk that audit.upload has not sent yet."
         uploads = gateway.shared.uploads
         return GaugeMetricFamily("meshgate_decisions_unsent", words, value=uploads.waiting if uploads else 0)
 

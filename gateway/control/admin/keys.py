@@ -1,6 +1,6 @@
-"""`/admin/api/keys`: list, make, rotate and revoke gateway keys. See docs/admin-api.md.
+"""`/admin/api/keys`: list, create, rotate and revoke gateway keys. See docs/admin-api.md.
 
-Config key: `admin`. Error codes: `invalid_request` (400, 404). Every change is on record before it is made.
+Config key: `admin`. Error codes: `invalid_request` (400, 404). Every change is recorded before it is made.
 """
 
 from __future__ import annotations
@@ -12,17 +12,17 @@ from gateway.control.admin.access import Action, Context
 
 
 class _Nothing(Section):
-    """A body or query that says nothing."""
+    """An empty body or query."""
 
 
 async def show_all(context: Context) -> tuple[int, Json]:
-    """GET /keys: those of the store; keys of the configuration are in the configuration."""
+    """GET /keys: the keys of the store, without those of the configuration."""
     context.query(_Nothing)
     return 200, {"keys": [keys.shown(key) for key in await context.store.keys()]}
 
 
 async def make(context: Context) -> tuple[int, Json]:
-    """POST /keys: the answer holds the key, which is not shown again."""
+    """POST /keys: the answer contains the key, which is not shown again."""
     wanted = await context.body(keys.Wanted)
     await context.record("key made", wanted.team, "", wanted)
     key, token = await keys.make(context.store, wanted)
@@ -30,7 +30,7 @@ async def make(context: Context) -> tuple[int, Json]:
 
 
 async def rotate(context: Context) -> tuple[int, Json]:
-    """POST /keys/{id}/rotate: a successor; the old key goes on for a while."""
+    """POST /keys/{id}/rotate: a new key; the old key stays valid for a grace period."""
     wanted, id = await context.body(keys.Rotation), context.name("id")
     old = await keys.find(context.store, id)
     await context.record(f"key {old.id} rotated", old.team, "", wanted)
@@ -39,7 +39,7 @@ async def rotate(context: Context) -> tuple[int, Json]:
 
 
 async def revoke(context: Context) -> tuple[int, Json]:
-    """POST /keys/{id}/revoke: the key ends at once."""
+    """POST /keys/{id}/revoke: the key ends immediately."""
     wanted, id = await context.body(_Nothing), context.name("id")
     key = await keys.find(context.store, id)
     await context.record(f"key {key.id} revoked", key.team, "", wanted)

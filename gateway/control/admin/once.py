@@ -1,8 +1,8 @@
-"""`Idempotency-Key` for changes that add up: a request that is sent again, since its answer was lost, adds nothing.
+"""`Idempotency-Key` for cumulative changes: a request that is repeated because its answer was lost has no effect.
 
-After draft-ietf-httpapi-idempotency-key-header, as for calls. What is kept is only that it was done; the answer shows
-how things stand. Error code: `invalid_request` (400, 409 while it is not known whether it was done, 422 for a key that
-stands for another request). Fails closed: a change whose outcome is unknown is not made again under its key.
+Follows draft-ietf-httpapi-idempotency-key-header, as for calls. Only the fact that the change was made is kept; the
+answer shows the current state. Error code: `invalid_request` (400; 409 while the outcome is unknown; 422 for a key that
+belongs to another request). Fails closed: a change whose outcome is unknown is not made again under its key.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ async def once(
     change: Callable[[], Awaitable[Result]],
     again: Callable[[], Awaitable[Result]],
 ) -> Result:
-    """Make a change, or if its key says that it was made, only look `again`. Raises Refusal, StoreUnavailable."""
+    """Make a change, or if its key was used for it before, return `again()`. Raises Refusal, StoreUnavailable."""
     key = key_of(context.request.scope["headers"])
     if key is None:
         return await change()
@@ -39,9 +39,9 @@ async def once(
     digest = hashlib.sha256(orjson.dumps([context.request.scope["path"], request])).digest()
     begun = await store.begin(team, name, digest, TTL)
     if begun == "conflict":
-        raise wrong("stands for another request: use a new one", 422)
+        raise wrong("belongs to another request: use a new key", 422)
     if begun == "running":
-        raise wrong("belongs to a request whose outcome is not known (yet): look at what it was to change", 409)
+        raise wrong("belongs to a request whose outcome is not known yet: check what the request was to change", 409)
     if isinstance(begun, Kept):
         return await again()
     try:

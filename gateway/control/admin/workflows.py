@@ -1,6 +1,6 @@
 """`/admin/api/workflows`: list, show, open, freeze, resume, close and label workflows. See docs/admin-api.md.
 
-Config key: `admin`. Error codes: `invalid_request` (400, 404, 409). Every change is on record before it is made.
+Config key: `admin`. Error codes: `invalid_request` (400, 404, 409). Every change is recorded before it is made.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from gateway.stores import State, Workflow
 
 
 class _List(Section):
-    """What may follow the question mark of a list."""
+    """The query parameters of a list."""
 
     team: workflows.Team | None = None
     state: State | None = None
@@ -27,13 +27,13 @@ class _List(Section):
 
 
 class _One(Section):
-    """What may follow the question mark of one workflow."""
+    """The query parameters of one workflow."""
 
     team: workflows.Team | None = None
 
 
 async def show_all(context: Context) -> tuple[int, Json]:
-    """GET /workflows: a page of them, the last seen first."""
+    """GET /workflows: a page of workflows, most recently seen first."""
     wanted = context.query(_List)
     found, cursor = await workflows.page(context.store, wanted.team, wanted.state, wanted.limit, wanted.cursor)
     rows = [workflows.shown(workflow, context.config.quotas) for workflow in found]
@@ -47,14 +47,14 @@ async def show(context: Context) -> tuple[int, Json]:
 
 
 async def begin(context: Context) -> tuple[int, Json]:
-    """POST /workflows/{id}: open it; the answer holds what calls carry as X-Correlation-Id."""
+    """POST /workflows/{id}: open the workflow; the answer has the token that calls send as X-Correlation-Id."""
     wanted, id = await context.body(workflows.Open), workflows.check_id(context.name("id"))
     await context.record("workflow opened", wanted.team, id, wanted)
     return 201, await workflows.begin(context.store, context.config, id, wanted)
 
 
 async def freeze(context: Context) -> tuple[int, Json]:
-    """POST /workflows/{id}/freeze; where the team is named, also of an id that no call carried yet."""
+    """POST /workflows/{id}/freeze; with a team, also before the first call of the workflow."""
     wanted, id = await context.body(workflows.Freeze), workflows.check_id(context.name("id"))
     team = wanted.team or (await workflows.find(context.store, None, id)).team
     await context.record("workflow frozen", team, id, wanted)

@@ -85,6 +85,7 @@ def result(program: Program, rule: str, document: dict[str, Any]) -> Any:
         return error.code
 
 
+@pytest.mark.slow
 @given(rules, st.lists(documents, min_size=1, max_size=6))
 def test_an_index_changes_nothing(drawn: list[tuple[str, int, list[str]]], asked: list[dict[str, Any]]) -> None:
     """Values, undefined rules and conflicts, with an index and without."""

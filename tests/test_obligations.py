@@ -13,7 +13,7 @@ from line import config, running
 POLICY = """package gateway
 decision := {"allow": true, "obligations": %s}"""
 
-DUTIES = """package gateway
+OBLIGATIONS = """package gateway
 decision := {"allow": true, "obligations": obligations}
 obligations contains {"code": "a", "class": "cost", "limit": {"max_tokens": 9}, "route": "renamed"}
 obligations contains {"code": "b", "class": "safety", "redact": {"EMAIL": "redact"}, "limit": {"max_tokens": 50}}"""
@@ -37,9 +37,9 @@ def test_redaction_where_nothing_looks_for_personal_data(up: scripted.Upstream, 
         assert len(up.seen) == before
 
 
-def test_duties_of_several_rules(up: scripted.Upstream, tmp_path: Path, bundle: Path) -> None:
+def test_obligations_of_several_rules(up: scripted.Upstream, tmp_path: Path, bundle: Path) -> None:
     """Each rule's demand reaches the call: what leaves is redacted, shorter, and goes to the other model."""
-    (bundle / "p.rego").write_text(DUTIES)
+    (bundle / "p.rego").write_text(OBLIGATIONS)
     with running(tmp_path, config(tmp_path, up.url, policy={"path": str(bundle)})) as line:
         assert line.chat("write to bob@example.com", max_tokens=100).status_code == 200
         sent = up.seen[-1].body

@@ -1,0 +1,19 @@
+"""Programs that a test needs. One that is not installed skips the test; with MESHGATE_REQUIRE_SERVERS=1 it fails."""
+
+from __future__ import annotations
+
+import os
+import shutil
+
+import pytest
+
+
+def need(program: str, package: str) -> str:
+    """The path of an installed program; skips (or fails) where there is none, and says what to install."""
+    path = shutil.which(program)
+    if path is None:
+        message = f"{program} is not installed: install {package}"
+        if os.environ.get("MESHGATE_REQUIRE_SERVERS") == "1":
+            pytest.fail(message)
+        pytest.skip(message)
+    return path
