@@ -28,6 +28,7 @@ from gateway.output import offered
 from gateway.output.elements import Elements
 from gateway.output.ending import Ending
 from gateway.output.runs import Edit, Runs, judge_whole
+from gateway.output.structure import Structure
 from gateway.redaction.known import Known
 from gateway.redaction.restore import Restoration, Restorer
 from gateway.scheduling.judging import answer_spent
@@ -150,6 +151,8 @@ class AnswerFilter:
         self._calls = ToolCalls(MAX_RUNS, MAX_TOOL_CALL)
         self._ending = Ending()
         self._clean: set[str] = set()
+        held = partial(self._instead, restorer=self._restoration.plain)
+        self._structure = Structure(self._codec.words, screen.scanner.scan, held)
         self.screening: Screening = call.screening
 
     def prepare(self) -> None:
@@ -171,6 +174,7 @@ class AnswerFilter:
     def whole(self, answer: Json) -> bool:
         """Edit a whole answer in place; True if anything changed."""
         try:
+            self._structure.check(answer)
             changed = self._codec.drop_repeats(answer)
             survey = self._codec.whole(answer)
             calls = self._codec.calls(answer)
@@ -281,6 +285,8 @@ class AnswerFilter:
                 delta.holder[delta.key] = out
                 changed = True
         if chunk.frame is None:
+            if chunk.data is not None:
+                self._structure.check(chunk.data)
             if chunk.strays and not self._screen.any_tool:
                 offered.check(self._call, chunk.strays)
             changed |= self._fields(chunk, stream, events)
