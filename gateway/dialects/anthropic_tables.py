@@ -53,6 +53,8 @@ CALL: Final = replace(ANSWER, json=frozenset({"input"}))
 """One tool call of a stream, whose arguments are JSON in a string."""
 WORDS: Final = frozenset(
     {"message", "assistant", "text", "thinking", "tool_use", "server_tool_use", "end_turn", "max_tokens"}
+    | {"message_start", "message_delta", "message_stop", "content_block_start", "content_block_delta", "ping", "error"}
+    | {"content_block_stop", "text_delta", "thinking_delta", "signature_delta", "input_json_delta", "citations_delta"}
     | {"stop_sequence", "pause_turn", "refusal", "standard", "priority", "batch", "direct"}
 )
 

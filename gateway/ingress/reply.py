@@ -101,7 +101,7 @@ class Reply:
             await self.whole(refusal.status, data, _waiting(refusal))
 
     async def _explain(self, refusal: Refusal, words: str) -> bool:
-        """Send an answer whose text is the reason for blocking, if the dialect has one. A retry runs: nothing is kept."""
+        """Send an answer whose text is the reason for blocking, if the dialect has one; nothing is kept for a retry."""
         call = self._call
         answer = call.format.explain(refusal, call.id, call.model, call.format.answers(call.body), words)
         if answer is None:

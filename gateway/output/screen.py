@@ -14,6 +14,7 @@ from __future__ import annotations
 import logging
 from collections import deque
 from collections.abc import Callable, Sequence, Set
+from functools import partial
 
 from gateway.budget import PASSING, Spent
 from gateway.call import Call, Finding, Json, Nested, Screening, Signed, Span
@@ -27,6 +28,7 @@ from gateway.output.elements import Elements
 from gateway.output.ending import Ending
 from gateway.output.judges import FieldJudge, Gate, Guard, Scanner, Unchanged, Window, signed_refusal
 from gateway.output.runs import MAX_WAITING, Edit, Runs, judge_whole
+from gateway.output.structure import Structure
 from gateway.redaction.known import Known
 from gateway.redaction.restore import Restoration, Restored, Restorer
 from gateway.redaction.spellings import Spelled, Spoken, kind, kind_of, of_arguments, root_of
@@ -102,6 +104,8 @@ class AnswerFilter:
         self._held = 0  # bytes of those
         self._ending = Ending()
         self._clean: set[str] = set()
+        held = partial(self._instead, restorer=self._restoration.plain)
+        self._structure = Structure(self._codec.words, screen.scanner.scan, held)
         self.screening: Screening = call.screening
 
     def prepare(self) -> None:
@@ -123,6 +127,7 @@ class AnswerFilter:
     def whole(self, answer: Json) -> bool:
         """Edit a whole answer in place; True if anything changed."""
         try:
+            self._structure.check(answer)
             changed = self._codec.drop_repeats(answer)
             survey = self._codec.whole(answer)
             calls = self._codec.calls(answer)
@@ -273,6 +278,8 @@ class AnswerFilter:
                 delta.holder[delta.key] = out
                 changed = True
         if chunk.frame is None:
+            if chunk.data is not None:
+                self._structure.check(chunk.data)
             if chunk.strays and not self._screen.any_tool:
                 offered.check(self._call, chunk.strays)
             changed |= self._fields(chunk, stream, events)
@@ -299,6 +306,8 @@ class AnswerFilter:
         """The events that may leave: each in its place, once it and all before it are judged."""
         if not self._screen.any_tool and (chunk.tools or chunk.strays):
             offered.check(self._call, [*chunk.tools, *chunk.strays])
+        if chunk.data is not None:
+            self._structure.check(chunk.data)
         changed = False
         for call in chunk.tools:
             changed |= self._survey(self._codec.arguments(call), (call,))

@@ -20,7 +20,7 @@ _NEXT: Final = (
 )
 _MIDDLE: Final = r"all|any|your|previous|prior|above|earlier|preceding|system|hidden|secret|new"
 _LAST: Final = r"previous|prior|above|earlier|preceding|instructions?|prompts?|rules|guidelines|directives|restrictions"
-_ODD: Final = r"(?:[\s*>#|/_]{2,40}|[*>|]|\\{1,2}[nrt]\s?|(?:\s?</?\w{1,8} ?/?>){1,3}\s?)"
+_ODD: Final = r"(?:[\s*>#|/_]{2,40}|[*>|]|\\{1,32}[nrt]\s?|(?:\s?</?\w{1,8} ?/?>){1,3}\s?)"
 _EDGE: Final = r"(?:\b|_|\\[nrt])"
 PATTERN: Final = (
     rf"{_EDGE}(?:(?:{_FIRST}){_ODD}(?:{_NEXT})|(?:{_MIDDLE}){_ODD}(?:{_LAST}))(?:\b|_)"
@@ -30,7 +30,7 @@ PATTERN: Final = (
 
 _BROKEN: Final = regex.compile(r"(?<=[a-z])[-=]\s{0,8}\n\s{0,80}(?=[a-z])")
 _MARKS: Final = str.maketrans("*>#|", "    ")
-_WRITTEN: Final = regex.compile(r"\\{1,2}[nrt]|</?\w{1,8} ?/?>|(?<!\w)(?:_++|/{2,})|(?<!_)_++(?!\w)")
+_WRITTEN: Final = regex.compile(r"\\+[nrt]|</?\w{1,8} ?/?>|(?<!\w)(?:_++|/{2,})|(?<!_)_++(?!\w)")
 
 
 def unfolded(text: str) -> str:

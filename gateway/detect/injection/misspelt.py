@@ -23,11 +23,24 @@ _VERBS: Final = ("ignore", "disregard", "forget", "override", "bypass", "reveal"
 _MIDDLES: Final = ("all", "any", "your", "the", "every", "previous", "prior", "above")
 _BEFORE: Final = "all|any|system|previous|prior|above"
 _NOUNS: Final = ("previous", "prior", "above", "instructions", "prompt")
+_MORE: Final = (
+    "instruction",
+    "prompts",
+    "rules",
+    "guidelines",
+    "and",
+    "earlier",
+    "system",
+    "hidden",
+    "initial",
+    "of",
+    "me",
+)
 _RIGHT: Final = frozenset(
     ("forgot", "gorget", "signore", "precious", "receding", "revel", "repeal", "carlier", "sistem")
 )
 """Words one error away from a key word that are words of their own, in English or where they come from."""
-_WORD: Final = regex.compile(r"(?<![a-z0-9_])[a-z]{5,24}(?![a-z0-9_])")
+_WORD: Final = regex.compile(r"(?<![a-z0-9_])[a-z]{5,64}(?![a-z0-9_])")
 
 
 def _errors(word: str) -> Iterator[str]:
@@ -45,11 +58,14 @@ def _errors(word: str) -> Iterator[str]:
 
 
 _ONES: Final = tuple((word, "|".join(_errors(word))) for word in WORDS)
-_JOINED: Final = rf"(?:{'|'.join(_VERBS)})(?:{'|'.join(_MIDDLES)})|(?:{_BEFORE})(?:{'|'.join(_NOUNS)})"
+_PARTS: Final = "|".join(sorted({*_VERBS, *_MIDDLES, *_BEFORE.split("|"), *_NOUNS, *_MORE}, key=len, reverse=True))
+_JOINED: Final = (
+    rf"(?:(?:{'|'.join(_VERBS)})(?:{'|'.join(_MIDDLES)})|(?:{_BEFORE})(?:{'|'.join(_NOUNS)}))(?:{_PARTS}){{0,8}}"
+)
 PATTERNS: Final = (*(rf"\b(?:{errors})\b" for _, errors in _ONES), rf"\b(?:{_JOINED})\b")
 """What matches each key word with an error, and little else; in the syntax that Hyperscan and `regex` share."""
 _MATCHERS: Final = tuple((word, regex.compile(errors)) for word, errors in _ONES)
-_APART: Final = regex.compile(rf"({'|'.join(_VERBS)}|{_BEFORE})({'|'.join((*_MIDDLES, *_NOUNS))})")
+_APART: Final = regex.compile(rf"(?=({_JOINED})\b)(?:({_PARTS}))+")
 
 
 def corrected(text: str) -> str:
@@ -62,5 +78,5 @@ def _corrected(word: str) -> str:
     if word in WORDS or word in _RIGHT:
         return word
     if apart := _APART.fullmatch(word):
-        return f"{apart[1]} {apart[2]}"
+        return " ".join(apart.captures(2))
     return next((right for right, errors in _MATCHERS if errors.fullmatch(word)), word)

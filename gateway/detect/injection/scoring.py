@@ -1,9 +1,9 @@
 """Instructions in what a model reads: a score from 0 to 1 for every text, as a tool's result and as a user's words.
 
-Cues (`cues.CUES`) are looked for in the text with its disguises undone: letters of other alphabets and widths, leet,
-letters set apart, ROT13, text set backwards, Base64, hexadecimal, percent-encoding, entities, characters that nobody
-sees. A disguise counts as a cue of its own. Key words with an error of typing are put right, which counts no more. One
-pass of Hyperscan over all patterns; most texts show no cue.
+Cues (`cues.CUES`) are looked for in the text with its disguises undone, also a disguise within another: letters that
+stand for others (`unmask.letters`), encodings, escapes and words set otherwise (`unmask.readings`). A disguise counts
+as a cue of its own. Key words with an error of typing are put right, which counts no more. One pass of Hyperscan over
+all patterns; most texts show no cue.
 
 White space is one: a sentence is found however it is laid out (`layout`).
 
@@ -14,15 +14,10 @@ it shows no cue. The score is evidence for a policy, not a proof.
 
 from __future__ import annotations
 
-import codecs
-import html
-import re
 import threading
-import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final, NamedTuple
-from urllib.parse import unquote
 
 import regex
 
@@ -30,7 +25,8 @@ from gateway.budget import spend
 from gateway.detect.core import index
 from gateway.detect.injection import layout, misspelt
 from gateway.detect.injection.cues import CUES
-from gateway.detect.urls.judge import decoded
+from gateway.detect.unmask.letters import plain, scattered
+from gateway.detect.unmask.readings import SIGNS, may_hide, readings
 
 try:
     import hyperscan
@@ -70,82 +66,22 @@ class Sign(NamedTuple):
 Evidence = tuple[Sign, ...]
 """What speaks for instructions in a text; most texts have none."""
 
-_BETWEEN: Final = regex.compile(r"[ :,]")
-_WITHIN: Final = regex.compile(r"(?<=\w)[ ._*-](?=\w)")
-_SPACES: Final = regex.compile(r" {2,}")
-_HIDDEN: Final = regex.compile(r"[\p{Cf}\p{Mn}\u115f\u1160\u3164\uffa0--\U000e0020-\U000e007e]+", regex.V1)
-_TAGS: Final = regex.compile("[\U000e0020-\U000e007e]{4,}")
-_TURNED: Final = regex.compile("[\u202d\u202e]")
-_SCATTERED: Final = regex.compile(r"[a-z][\u200b-\u200d\u2060\u00ad\ufeff]+(?=[a-z])")
-_HEXES: Final = regex.compile(r"(?:[0-9A-Fa-f]{2}[ :,]){15,}[0-9A-Fa-f]{2}")
-_APART: Final = regex.compile(r"(?:\b[a-z][ ._*-]{1,6}){8,}[a-z]\b")
-_FROM_LEET: Final = str.maketrans("013457@$!", "oieastasi")
 _ABOUT: Final = regex.compile(
     r"prompt.injection|jailbreak|red.team|adversarial|attack(?:er|s)?\b|vulnerabilit|owasp|malicious|researcher|payload"
     r"|security|detect|guardrail|phrases? (?:like|such as)|for example|such as|e\.g\."
 )
 _QUOTES: Final = "\"'`\u201c\u2018\u00ab\u201e"
-_LOOKALIKES: Final = dict(zip("аеорсухіјѕԁһӏԛԝαορνικυɡɑı\u2028\u2029", "aeopcyxijsdhlqwaopvikugai\n\n", strict=True))
-_LOOKALIKE: Final = re.compile(f"[{''.join(_LOOKALIKES)}]")
 _QUOTED: Final = 0.55  # of the score of what is only quoted, in a text about attacks
 
 
-def _leet(word: str) -> str:
-    """A word in which at least one letter is a digit or a sign."""
-    forms = {"o": "0", "i": "1!", "e": "3", "a": "4@", "s": "5$", "t": "7"}
-    either = [f"[{char}{forms[char]}]" if char in forms else char for char in word]
-    ways = [
-        "".join([*either[:at], f"[{forms[char]}]", *either[at + 1 :]]) for at, char in enumerate(word) if char in forms
-    ]
-    return "|".join(ways)
-
-
 _DISGUISES: Final = {
-    "backwards": r"\b(?:snoitcurtsni|tpmorp|suoiverp|erongi|dragersid)\b",
-    "rot13": r"\b(?:vafgehpgvbaf?|cebzcg|cerivbhf|vtaber|qvfertneq)\b",
-    "encoded": r"[a-z0-9+/_-]{24}",
-    "hexes": r"(?:[2-7][0-9a-f][ :,]){5}|(?:[89a-f][0-9a-f][ :,]){8}",
-    "percent": r"(?:%[0-9a-f]{2}){3}",
-    "entities": r"(?:&#x?[0-9a-f]{2,5};?){3}",
-    "apart": r"(?:\b[a-z][ ._*-]{1,6}){8}",
-    "leet": "|".join(
-        map(_leet, ("ignore", "disregard", "previous", "instructions", "system", "prompt", "pretend", "forget"))
-    ),
+    **SIGNS,
     "layout": layout.PATTERN,
     **{f"misspelt:{number}": pattern for number, pattern in enumerate(misspelt.PATTERNS)},
 }
-"""What shows that a text is disguised, in its plain form; each has its way back in `_views`."""
-
-
-def _western() -> bytes:
-    """The bytes of Windows-1252 in lower case without accents; typographic quotes and dashes as plain ones."""
-    table = bytearray(range(256))
-    for byte in range(256):
-        char = bytes([byte]).decode("cp1252", "replace").translate(_TYPOGRAPHY)
-        base = unicodedata.normalize("NFKD", char)[:1].lower()
-        table[byte] = ord(base) if base and base.isascii() else ord(" ")
-    return bytes(table)
-
-
-_TYPOGRAPHY: Final = str.maketrans(
-    "\u201c\u201d\u201e\u2018\u2019\u2013\u2014\u00ab\u00bb\u00df\u00e6\u00f8", '"""\'\'--""sao'
-)
-_WESTERN: Final = _western()
-
-
-def plain(text: str) -> str:
-    """Lower case without accents, look-alikes and what nobody sees; pattern and text alike."""
-    if text.isascii():
-        return text.lower()
-    if "\u00ad" not in text:
-        try:
-            return text.encode("cp1252").translate(_WESTERN).decode("ascii")
-        except UnicodeEncodeError:
-            pass
-    text = _HIDDEN.sub("", unicodedata.normalize("NFKD", text))
-    if _TAGS.search(text):
-        text = _TAGS.sub(lambda run: "".join(chr(ord(char) - 0xE0000) for char in run[0]), text)
-    return _LOOKALIKE.sub(lambda char: _LOOKALIKES[char[0]], text.lower())
+"""What shows that a text reads otherwise once a disguise is undone, in its plain form."""
+_DEPTH: Final = 2  # a disguise within a disguise
+_READINGS: Final = 12  # disguised texts that are looked into further, at each depth
 
 
 Find = Callable[[str], set[int]]
@@ -178,28 +114,47 @@ class Injection:
         spend((len(text) >> 5) + 3)
         shown = plain(text)
         found = self._find(shown)
-        if not found:
+        if not found and not may_hide(text):
             return ()
-        hidden: set[int] = set()
-        shows = _shows(found)
-        for view in _views(text, shown, shows):
-            hidden |= {number for number in self._find(plain(view)) - found if number < _CUES}
-        read = [(shown, found)]
-        if "layout" in shows:
-            read.append(self._spoken(layout.unfolded(shown)))
-            shows |= _shows(read[-1][1])
-        if "misspelt" in shows:
-            read.append(self._spoken(misspelt.corrected(read[-1][0])))
-        signs = _signs(hidden.union(*(numbers for _, numbers in read)))
+        read = self._read(shown, found)
+        open_ = set[int]().union(*(numbers for _, numbers in read))
+        hidden = self._hidden(text, shown, found) - open_
+        signs = _signs(hidden | open_)
         if not signs:
             return ()
-        if hidden or (not text.isascii() and (_TAGS.search(text) or _SCATTERED.search(text.lower()))):
+        if hidden or scattered(text):
             signs = (*signs, Sign("disguise", 0.5, 0.5))
         overrides = any(numbers & _OVERRIDES for _, numbers in read)
         if overrides and not hidden and _ABOUT.search(shown) and self._all_quoted(read):
             score = together([signs])
             signs = (Sign("quoted", score.tool * _QUOTED, score.user * _QUOTED),)
         return signs
+
+    def _hidden(self, text: str, shown: str, found: set[int]) -> set[int]:
+        """Cues that a text shows once its disguises are undone."""
+        cues: set[int] = set()
+        layer = [(text, shown, found)]
+        for _ in range(_DEPTH):
+            below: list[tuple[str, str, set[int]]] = []
+            for outer, its_shown, its_found in layer[:_READINGS]:
+                for reading in readings(outer, its_shown, _shows(its_found)):
+                    as_shown = plain(reading)
+                    below.append((reading, as_shown, self._find(as_shown)))
+                    for _, numbers in self._read(*below[-1][1:]):
+                        cues |= {number for number in numbers if number < _CUES}
+            layer = below
+        return cues
+
+    def _read(self, shown: str, found: set[int]) -> list[tuple[str, set[int]]]:
+        """A plain text and what it shows; so laid out as it is spoken, and with its key words put right."""
+        read = [(shown, found)]
+        shows = _shows(found)
+        if "layout" in shows:
+            read.append(self._spoken(layout.unfolded(shown)))
+            shows |= _shows(read[-1][1])
+        if "misspelt" in shows:
+            read.append(self._spoken(misspelt.corrected(read[-1][0])))
+        return read
 
     def _spoken(self, view: str) -> tuple[str, set[int]]:
         """A text whose lines are gone, and what it says: cues that depend on lines do not count."""
@@ -231,46 +186,6 @@ def _stretches(text: str) -> Iterator[str]:
 def _shows(found: set[int]) -> set[str]:
     """Which disguises a text shows."""
     return {_NAMES[number - _CUES] for number in found if number >= _CUES}
-
-
-def _views(text: str, shown: str, shows: set[str]) -> Iterator[str]:
-    """The text as it reads once a disguise is undone, for each disguise that it shows."""
-    if "backwards" in shows:
-        yield shown[::-1]
-    if "rot13" in shows:
-        yield codecs.decode(shown, "rot13")
-    if "encoded" in shows:
-        yield from filter(None, map(decoded, _encoded(text)))
-    if "hexes" in shows:
-        yield from filter(None, (decoded(_BETWEEN.sub("", match[0])) for match in _HEXES.finditer(text)))
-    if "percent" in shows:
-        yield unquote(text)
-    if "entities" in shows:
-        yield html.unescape(text)
-    if "apart" in shows:
-        yield _APART.sub(lambda run: _SPACES.sub(" ", f" {_WITHIN.sub('', run[0])} "), shown)
-    if "leet" in shows:
-        yield shown.translate(_FROM_LEET)
-
-
-def _encoded(text: str) -> Iterator[str]:
-    """Stretches that may be Base64 or hexadecimal: found without looking at each place."""
-    marks = text.encode("latin-1", "replace").translate(_MARKS)
-    at = marks.find(_LONG)
-    while at >= 0:
-        end = marks.find(b" ", at)
-        end = end if end >= 0 else len(marks)
-        stretch = text[at:end]
-        if not stretch.islower() or (stretch.isalnum() and not stretch.isalpha()):  # Base64 has capitals, others digits
-            yield stretch
-        at = marks.find(_LONG, end)
-
-
-_MARKS: Final = bytes(
-    ord("x") if chr(byte).isascii() and (chr(byte).isalnum() or chr(byte) in "+/_-=") else ord(" ")
-    for byte in range(256)
-)
-_LONG: Final = b"x" * 24
 
 
 def _signs(found: set[int]) -> Evidence:
