@@ -303,6 +303,7 @@ class Redaction:
     known: frozenset[str] = frozenset()  # values that the caller sent: they are not news in the answer
     longest: tuple[str, ...] | None = None  # the longest of them, once somebody has looked for those
     changed: bool = False
+    roles: frozenset[str] = frozenset()  # of the texts that hold personal data, secrets aside
     allows: Callable[[str], bool] | None = None
     keeps: Callable[[str], bool] | None = None
 

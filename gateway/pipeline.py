@@ -112,7 +112,7 @@ async def read(call: Call, receive: request.Receive) -> None:
     runtime = call.runtime
     server = runtime.config.server
     await request.receive(call, receive, server)
-    tainted = taint.look(call)
+    tainted = await apart(call, len(call.raw) >> 10, partial(taint.look, call))
     runtime.forward.model(call.model)
     call.known_model = runtime.forward.label(call.model)
     try:
@@ -221,7 +221,7 @@ def conversation(call: Call, subject: Subject) -> tuple[Sequence[Step], Look]:
 async def redact(call: Call) -> None:
     """Personal data leaves the body."""
     if call.runtime.names is not None:
-        call.found = await call.runtime.names.add(call.spans, call.found, _team(call))
+        call.found = await call.runtime.names.add(call.spans, call.found, _team(call), partial(apart, call))
     if call.joined:
         size = sum(len(findings) for found in (call.found, call.joined) for _, findings in found)
         call.found = await apart(call, size, partial(merged, call.found, call.joined, call.spans))
@@ -458,7 +458,7 @@ async def stream(call: Call, answer: Answer, reply: Reply) -> None:
                     outcome.outdated = outcome.usage is not None
                 if screen is None:
                     out.append(codec.plain(chunk))
-                elif pace.takes_long(chunk, size):
+                elif pace.takes_long(chunk, size + screen.due(chunk)):
                     out += await pace.apart(size, screen.feed, chunk, codec)
                 else:
                     out += pace.here(size, screen.feed, chunk, codec)
@@ -476,7 +476,10 @@ async def stream(call: Call, answer: Answer, reply: Reply) -> None:
         if isinstance(fault, Refusal):
             raise
         raise _garbage(call, f"a stream that breaks its format: {fault}") from None
-    tail = b"".join(screen.close(codec)) if screen is not None else b""
+    tail = b""
+    if screen is not None:
+        long = screen.due() > call.runtime.NEW_TEXT
+        tail = b"".join(await pace.apart(0, screen.close, codec) if long else screen.close(codec))
     own.check(tail)
     await reply.end(tail if codec.ended else tail + call.format.done, complete=True)
 

@@ -259,6 +259,10 @@ class AnswerFilter:
         except BaseException as fault:
             raise self._stopped(fault) from None
 
+    def due(self, chunk: Chunk | None = None) -> int:
+        """Characters of tool calls that are judged when the answer ends, or with this chunk if it ends the answer."""
+        return self._calls.size if chunk is None or chunk.done else 0
+
     def close(self, stream: StreamCodec) -> list[bytes]:
         """What is still held, when the answer ends without saying so for every choice."""
         try:

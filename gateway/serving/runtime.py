@@ -87,7 +87,7 @@ class Shared:
 class Runtime:
     """Everything one call needs, compiled from one configuration."""
 
-    OFF_LOOP: ClassVar[int] = 512 * 1024  # bytes of a request from which reading it leaves the event loop
+    OFF_LOOP: ClassVar[int] = 128 * 1024  # bytes of a request from which reading it leaves the event loop
     # New text from which judging it does, in characters of a request or bytes of an answer: hostile text takes up to
     # 30 us a character, a hundred times what prose takes.
     NEW_TEXT: ClassVar[int] = 8 * 1024
@@ -219,6 +219,11 @@ def _look(
     ).scan
 
 
+def _plain(pii: pii_scan.PiiScanner, answers: StreamScanner) -> Callable[[str], Sequence[Finding]]:
+    """The search for personal data alone, compiled before the first call."""
+    return (answers.rules.part(pii.rules) or pii.prepared()).scan
+
+
 def _gates(wanted: Output | None, sql: SqlGate, own: OwnSecrets) -> list[Gate]:
     """What judges answers after the scanner, in this order: a URL is read as it is without what hides in it."""
     gates: list[Gate] = [own] if own else []
@@ -264,7 +269,7 @@ def build(
         idempotency=Idempotency(config.idempotency, shared.store, seal) if config.idempotency else None,
         store=shared.store,
         store_is_apart=getattr(shared.store, "writer", None) is not shared.audit_writer,
-        workflow_ids=WorkflowIds(scanner.scan, seal.digest) if scanner is not None and seal is not None else None,
+        workflow_ids=WorkflowIds(_plain(scanner, stream_scanner), seal.digest) if scanner and seal else None,
         texts=Texts(shared.tokens.count, look, counted=_counts_tokens(config)),
         contents=_contents(config, shared),
         names=Names(pool.config, pool, lambda: shared.telemetry.failures.add(("names",)), scanner.keep)
