@@ -319,6 +319,7 @@ class Redaction:
     changed: bool = False
     spelled: Mapping[int, Any] | None = None  # the spellings.Spelled of its texts by identity, once they are known
     spoken: list[Any] = field(default_factory=list)  # the spellings.Spelled of the answer, until they are on record
+    roles: frozenset[str] = frozenset()  # of the texts that hold personal data, secrets aside
     allows: Callable[[str], bool] | None = None
     keeps: Callable[[str], bool] | None = None
 

@@ -100,7 +100,7 @@ async def recall(call: Call) -> None:
 async def redact(call: Call) -> None:
     """Personal data leaves the body."""
     if call.runtime.names is not None:
-        call.found = await call.runtime.names.add(call.spans, call.found, call.team)
+        call.found = await call.runtime.names.add(call.spans, call.found, call.team, partial(apart, call))
     if call.joined:
         size = sum(len(findings) for found in (call.found, call.joined) for _, findings in found)
         call.found = await apart(call, size, partial(merged, call.found, call.joined, call.spans))

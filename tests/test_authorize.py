@@ -15,13 +15,11 @@ from gateway.call import (
     Balance,
     Call,
     Debit,
-    Finding,
     History,
     Json,
     Obligations,
     Redaction,
     Reservation,
-    Span,
     Subject,
 )
 from gateway.config.sections import Policy
@@ -84,9 +82,8 @@ def deny(code: str, cls: str, message: str = "No") -> Json:
 def test_the_document(monkeypatch: pytest.MonkeyPatch) -> None:
     """Names and counts, as the contract has them; it is plain JSON. The time is that of the minute."""
     monkeypatch.setattr("gateway.policy.authorize.time.time", lambda: 1795170659.9)
-    made = call(redaction=Redaction(counts={"EMAIL_ADDRESS": 2}), unscannable={"image": 1})
-    found = [Finding(0, 5, "EMAIL_ADDRESS", 1.0), Finding(7, 12, "EMAIL_ADDRESS", 1.0)]
-    made.found = [(Span({}, "content", "", "tool", None), found), (Span({}, "content", "", "user", None), [])]
+    redaction = Redaction(counts={"EMAIL_ADDRESS": 2}, roles=frozenset({"tool"}))
+    made = call(redaction=redaction, unscannable={"image": 1})
     made.history = History(("untrusted",), ("search",), ("read:pii",), 3)
     asked = json.loads(json.dumps(document(made)))
     assert asked == {

@@ -231,6 +231,10 @@ class StreamCodec(Protocol):
         """The tool calls that the pieces make, by choice; each is given once."""
         ...
 
+    def due(self, chunk: Chunk | None = None) -> int:
+        """Characters of tool calls that are judged with this chunk; None: when the answer ends."""
+        ...
+
     def tool_calls(self, choice: int, calls: list[Json]) -> bytes:
         """An event that carries whole tool calls."""
         ...
@@ -366,6 +370,10 @@ class Codec(Protocol):
 
     def check(self, answer: Json, choices: int) -> None:
         """Raise ValueError unless this is a whole answer of the dialect with at most so many choices."""
+        ...
+
+    def is_whole(self, said: Json) -> bool:
+        """Whether an object is a whole answer, and no event of a stream."""
         ...
 
     def whole(self, answer: Json) -> Survey:

@@ -176,6 +176,10 @@ class AnthropicMessages(Plain):
         if type(content) is not list or not all(type(block) is dict for block in content):
             raise ValueError("it holds no content")
 
+    def is_whole(self, said: Json) -> bool:
+        """A message, and no event of one."""
+        return said.get("type") == "message"
+
     def whole(self, answer: Json) -> tree.Survey:
         """Every text of the answer."""
         survey = tree.Survey(ANSWER)
@@ -296,6 +300,10 @@ class AnthropicCount(AnthropicMessages):
         """Raise ValueError unless this is a count."""
         if count(answer.get("input_tokens")) is None:
             raise ValueError("it holds no count")
+
+    def is_whole(self, said: Json) -> bool:
+        """A count does not come in pieces."""
+        return True
 
     def runs(self, answer: Json, survey: tree.Survey) -> list[Run]:
         """A count has no running text."""

@@ -34,6 +34,10 @@ class Plain:
         """None but those that the walk counts."""
         return {}
 
+    def is_whole(self, said: Json) -> bool:
+        """There are no events."""
+        return True
+
     def items(self, body: Json) -> Mapping[str, int]:
         """Nothing that is bounded."""
         return {}
@@ -138,6 +142,10 @@ class Ordered:
 
     def collect(self, chunk: Chunk) -> None:
         """Tool calls come whole (`Chunk.tools`)."""
+
+    def due(self, chunk: Chunk | None = None) -> int:
+        """Those that come with the chunk."""
+        return len(chunk.raw) if chunk is not None and chunk.tools else 0
 
     def collected(self) -> Iterator[tuple[int, list[Json]]]:
         """None are left."""

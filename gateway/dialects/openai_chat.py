@@ -224,6 +224,12 @@ class OpenAIChat:
         if len(said) > choices:
             raise ValueError(f"it holds {len(said)} choices where {choices} may be")
 
+    def is_whole(self, said: Json) -> bool:
+        """A choice holds a message, and no delta."""
+        choices = said.get("choices")
+        told = [choice for choice in choices if type(choice) is dict] if type(choices) is list else []
+        return any("message" in choice and "delta" not in choice for choice in told)
+
     def whole(self, answer: Json) -> tree.Survey:
         """Every text of the answer, but for log probabilities (they repeat the text token by token)."""
         survey = tree.Survey(ANSWER)

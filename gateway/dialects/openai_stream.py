@@ -357,6 +357,10 @@ class OpenAIChatStream:
         for choice, piece in chunk.calls:
             self._calls.add(choice, piece)
 
+    def due(self, chunk: Chunk | None = None) -> int:
+        """Characters of the tool calls, which are judged when the answer ends."""
+        return self._calls.size if chunk is None or chunk.done else 0
+
     def collected(self) -> Iterator[tuple[int, list[Json]]]:
         """The tool calls that the pieces make, by choice."""
         for choice in self._calls.choices:

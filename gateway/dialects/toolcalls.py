@@ -99,6 +99,11 @@ class ToolCalls:
         return bool(self._calls)
 
     @property
+    def size(self) -> int:
+        """Characters of the calls that were taken in and have not been taken out."""
+        return self._size if self._calls else 0
+
+    @property
     def choices(self) -> list[int]:
         """The choices that have calls."""
         return list(self._calls)

@@ -49,7 +49,7 @@ async def stream(call: Call, answer: Answer, reply: Reply) -> None:
                     outcome.outdated = outcome.usage is not None
                 if screen is None:
                     out.append(codec.plain(chunk))
-                elif pace.takes_long(chunk, size):
+                elif pace.takes_long(chunk, size + codec.due(chunk)):
                     out += await pace.apart(size, screen.feed, chunk, codec)
                 else:
                     out += pace.here(size, screen.feed, chunk, codec)
@@ -68,7 +68,10 @@ async def stream(call: Call, answer: Answer, reply: Reply) -> None:
         if isinstance(fault, Refusal):
             raise
         raise garbage(call, f"a stream that breaks its format: {fault}") from None
-    tail = b"".join(screen.close(codec)) if screen is not None else b""
+    tail = b""
+    if screen is not None:
+        long = codec.due() > call.runtime.NEW_TEXT
+        tail = b"".join(await pace.apart(0, screen.close, codec) if long else screen.close(codec))
     own.check(tail)
     await keep_spellings(call)
     await reply.end(tail + codec.finish(), complete=True)

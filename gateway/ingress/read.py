@@ -23,7 +23,7 @@ async def read(call: Call, receive: request.Receive) -> None:
     runtime = call.runtime
     server = runtime.config.server
     await request.receive(call, receive, server)
-    tainted = taint.look(call)
+    tainted = await apart(call, len(call.raw) >> 10, partial(taint.look, call))
     runtime.forward.model(call.model)
     call.known_model = runtime.forward.label(call.model)
     try:

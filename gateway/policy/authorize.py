@@ -22,6 +22,7 @@ from gateway.policy.engines import Engine, PolicyUnavailable
 from gateway.policy.engines.holder import Policies
 from gateway.policy.verdict import read
 from gateway.redaction.content import CHANNELS, EMPTY, Content
+from gateway.scheduling.judging import judge
 
 STAGE = "authorize"
 _REMEMBERED = 4096
@@ -56,7 +57,7 @@ class Authorizer:
         """
         engine = self._engine
         try:
-            call.document = document(call) if call.document is None else _retold(call.document, call.history)
+            call.document = await _asked(call) if call.document is None else _retold(call.document, call.history)
             result = await engine.decide(call.document)
             decision = self._decision(result, engine.version)
         except PolicyUnavailable as error:
@@ -88,6 +89,14 @@ class Authorizer:
             self._read.clear()
         self._read[id(result)] = (result, decision)
         return decision
+
+
+async def _asked(call: Call) -> Json:
+    """The input of a decision; of a request that is not small, SQL in tool calls is read off the event loop."""
+    runtime = call.runtime
+    if runtime is None or runtime.sql_facts is None or len(call.raw) <= runtime.NEW_TEXT:
+        return document(call)
+    return await judge(call, len(call.raw) > runtime.LARGE, document, call)
 
 
 def document(call: Call) -> Json:
@@ -148,11 +157,7 @@ def document(call: Call) -> Json:
 
 def _pii_from(call: Call) -> list[str]:
     """Who wrote the texts that hold personal data: names of channels as those of `content.injection`."""
-    pii: Json = _found(call.redaction.counts)["pii"]
-    if not pii:
-        return []
-    roles = {span.role for span, findings in call.found if any(it.entity in pii for it in findings)}
-    return sorted({CHANNELS.get(role, role) for role in roles})
+    return sorted({CHANNELS.get(role, role) for role in call.redaction.roles})
 
 
 def _told(history: History | None) -> Json:

@@ -10,8 +10,12 @@ pieces of a long text, too, so that the next try of a call that came too late go
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
-from typing import Final
+import time
+from bisect import bisect_left
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from functools import partial
+from operator import attrgetter, itemgetter
+from typing import Any, Final
 
 import regex
 
@@ -25,11 +29,21 @@ from gateway.detect.unscannable import UNSCANNABLE
 from gateway.errors import Refusal
 from gateway.redaction.texts import Found, Generations, hashed
 
+_STEP: Final = 256  # characters of a text that take as long to cut as a small step does
+_ASKED: Final = 1024  # texts that the pool is given at a time: it queues them on the event loop
 _TELLING: Final = regex.compile(r"\p{L}\p{M}*\p{L}")  # below two letters in a row there is no name
+_start: Final = attrgetter("start")
 _log = logging.getLogger("meshgate.ner")
 
 Keep = Callable[[str, Sequence[Finding]], list[Finding]]
 """(text, findings) -> those that are neither allowed nor too unsure."""
+Apart = Callable[[int, Callable[[], Any]], Awaitable[Any]]
+"""Does work of so many small steps, elsewhere than on the event loop if they are many (see `lanes.apart`)."""
+_Cut = dict[str, list[tuple[int, str]]]
+
+
+async def _here(_size: int, work: Callable[[], Any]) -> Any:
+    return work()
 
 
 class Names:
@@ -51,10 +65,30 @@ class Names:
         self._known: Generations[Sequence[Finding]] = Generations()
         self._pieces: Generations[list[Finding]] = Generations(4096)
 
-    async def add(self, spans: Sequence[Span], found: Sequence[Found], team: str = "") -> Sequence[Found]:
+    async def add(
+        self, spans: Sequence[Span], found: Sequence[Found], team: str = "", apart: Apart = _here
+    ) -> Sequence[Found]:
         """What the first tier found, with the names. Raises Refusal(pii_blocked)."""
-        known = self._known.young
         named: dict[str, Sequence[Finding]] = {}
+        new: list[str] = await apart(len(spans), partial(self._recall, spans, team, named))
+        if not new and not named:
+            return found
+        size = len(spans) + sum(map(len, map(itemgetter(1), found)))
+        first = await apart(size, lambda: {span.text: findings for span, findings in found})
+        if new:
+            await self._read(new, first, team, named, apart)
+        if not named:
+            return found
+
+        def joined() -> list[Found]:
+            both = ((span, named.get(span.text) or first.get(span.text)) for span in spans)
+            return [(span, findings) for span, findings in both if findings]
+
+        return await apart(size, joined)  # type: ignore[no-any-return]
+
+    def _recall(self, spans: Sequence[Span], team: str, named: dict[str, Sequence[Finding]]) -> list[str]:
+        """Write the names that are known; returns the texts that are new."""
+        known = self._known.young
         new: list[str] = []
         for span in spans:
             text = span[2]
@@ -66,22 +100,32 @@ class Names:
                 new.append(text)
             elif findings:
                 named[text] = findings
-        if not new and not named:
-            return found
-        first = {span.text: findings for span, findings in found}
-        if new:
-            named |= await self._read(new, first, team)
-        if not named:
-            return found
-        both = ((span, named.get(span.text) or first.get(span.text)) for span in spans)
-        return [(span, findings) for span, findings in both if findings]
+        return new
 
     async def _read(
-        self, texts: list[str], first: Mapping[str, Sequence[Finding]], team: str
-    ) -> dict[str, Sequence[Finding]]:
-        """Ask for what is new, and remember it."""
-        cut = {text: _cut(text) for text in dict.fromkeys(texts)}
+        self,
+        texts: list[str],
+        first: Mapping[str, Sequence[Finding]],
+        team: str,
+        named: dict[str, Sequence[Finding]],
+        apart: Apart,
+    ) -> None:
+        """Ask for what is new, write its names, and remember it."""
         known: dict[str, list[Finding]] = {}
+        size = sum(map(len, texts)) // _STEP
+        cut, missing = await apart(size, partial(self._pieces_of, texts, team, known))
+        why = await self._ask(missing, known) if missing else ""
+        size += len(cut) + sum(map(len, known.values())) + sum(map(len, first.values()))
+        await apart(size, partial(self._join, cut, known, first, team, named))
+        if why and not self._allow:
+            raise Refusal(
+                "pii_blocked",
+                f"The request could not be searched for names: {why}. Try again, or ask the operator about pii.ner.",
+            )
+
+    def _pieces_of(self, texts: list[str], team: str, known: dict[str, list[Finding]]) -> tuple[_Cut, list[str]]:
+        """Texts in pieces, and those pieces that have to be read; what is known of the others is written."""
+        cut = {text: _cut(text) for text in dict.fromkeys(texts)}
         missing: list[str] = []
         for pieces in cut.values():
             for _, piece in pieces:
@@ -90,8 +134,17 @@ class Names:
                     missing.append(piece)
                 else:
                     known[piece] = findings
-        why = await self._ask(missing, known) if missing else ""
-        named: dict[str, Sequence[Finding]] = {}
+        return cut, missing
+
+    def _join(
+        self,
+        cut: _Cut,
+        known: Mapping[str, list[Finding]],
+        first: Mapping[str, Sequence[Finding]],
+        team: str,
+        named: dict[str, Sequence[Finding]],
+    ) -> None:
+        """Write the findings of texts that have names, of both tiers, and remember what was read."""
         for text, pieces in cut.items():
             read = [(offset, piece) for offset, piece in pieces if piece in known]
             if len(pieces) > 1:
@@ -105,19 +158,15 @@ class Names:
                 both = named[text] = _with(first.get(text, ()), findings)
             if len(read) == len(pieces):
                 self._known.keep(hashed((team, text)), both)
-        if why and not self._allow:
-            raise Refusal(
-                "pii_blocked",
-                f"The request could not be searched for names: {why}. Try again, or ask the operator about pii.ner.",
-            )
-        return named
 
     async def _ask(self, texts: list[str], known: dict[str, list[Finding]]) -> str:
         """Writes what the workers found into `known`; returns why that is not all, "" if it is."""
         why = ""
         try:
-            known |= await self._pool.find(texts, self._deadline)
-            if any(text not in known for text in texts):
+            ends = time.monotonic() + self._deadline
+            for at in range(0, len(texts), _ASKED):
+                known |= await self._pool.find(texts[at : at + _ASKED], max(0.0, ends - time.monotonic()))
+            if not known.keys() >= set(texts):
                 why = f"it took more than {self._deadline:g} s (pii.ner.deadline)"
         except Unread as fault:
             why = str(fault)
@@ -130,8 +179,13 @@ class Names:
 def _with(first: Sequence[Finding], names: Sequence[Finding]) -> Sequence[Finding]:
     """Both tiers, overlaps settled. A name never takes the place of what `scan.beside` found: the guards."""
     guards = [finding for finding in first if finding.entity.startswith((LIKE, UNSCANNABLE))]
-    free = (name for name in names if not any(name.start < one.end and one.start < name.end for one in guards))
-    return resolve([*first, *free])
+    return resolve([*first, *(name for name in names if _free(name, guards))])
+
+
+def _free(name: Finding, guards: Sequence[Finding]) -> bool:
+    """Whether a name overlaps none of them, which are sorted and do not overlap."""
+    at = bisect_left(guards, name.end, key=_start)
+    return not at or guards[at - 1].end <= name.start
 
 
 def _cut(text: str) -> list[tuple[int, str]]:

@@ -366,17 +366,22 @@ def _values(found: Found, actions: Actions, redaction: Redaction) -> dict[tuple[
     counts = redaction.counts
     masked: dict[tuple[str, str], str] = {}
     known: set[str] = set()
+    roles: set[str] = set()
     for span, findings in found:
         for finding in findings:
             entity = finding.entity
-            if entity.startswith(_BESIDE) or not _is_first(finding):
+            if entity.startswith(_BESIDE):
+                continue
+            if not entity.startswith("SECRET_"):
+                roles.add(span.role)
+            if not _is_first(finding):
                 continue
             counts[entity] = counts.get(entity, 0) + 1
             value = value_of(span.text, finding)
             known.add(value)
             if actions.of(entity) == "mask":
                 masked[entity, value] = ""
-    redaction.known = frozenset(known)
+    redaction.known, redaction.roles = frozenset(known), frozenset(roles)
     return masked
 
 

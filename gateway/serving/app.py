@@ -340,7 +340,7 @@ def settle_heap() -> None:
     gc.collect()
     _trim_heap()
     gc.freeze()
-    gc.set_threshold(10_000, 20, 100)
+    gc.set_threshold(10_000, 5, 400)  # a step of 50,000 objects takes 5 ms
 
 
 def _trim_heap() -> None:

@@ -89,7 +89,7 @@ class Shared:
 class Runtime:
     """Everything that a call needs, compiled from one configuration."""
 
-    OFF_LOOP: ClassVar[int] = 512 * 1024  # size of a request in bytes from which it is parsed in a thread
+    OFF_LOOP: ClassVar[int] = 128 * 1024  # size of a request in bytes from which it is parsed in a thread
     # Amount of new text (characters of a request, bytes of an answer) from which a thread scans it: hostile text takes
     # up to 30 us a character, a hundred times as long as prose.
     NEW_TEXT: ClassVar[int] = 8 * 1024
@@ -221,6 +221,11 @@ def _look(
     ).scan
 
 
+def _plain(pii: pii_scan.PiiScanner, answers: StreamScanner) -> Callable[[str], Sequence[Finding]]:
+    """The search for personal data alone, compiled before the first call."""
+    return (answers.rules.part(pii.rules) or pii.prepared()).scan
+
+
 def _gates(wanted: Output | None, sql: SqlGate, own: OwnSecrets) -> list[Gate]:
     """The gates of answers, after the scanner, in this order: URLs are read after invisible characters are removed."""
     gates: list[Gate] = [own] if own else []
@@ -268,7 +273,7 @@ def build(
         idempotency=Idempotency(config.idempotency, shared.store, seal) if config.idempotency else None,
         store=shared.store,
         store_is_apart=getattr(shared.store, "writer", None) is not shared.audit_writer,
-        workflow_ids=WorkflowIds(scanner.scan, seal.digest) if scanner is not None and seal is not None else None,
+        workflow_ids=WorkflowIds(_plain(scanner, stream_scanner), seal.digest) if scanner and seal else None,
         texts=Texts(shared.tokens.count, look, counted=_counts_tokens(config)),
         contents=_contents(config, shared),
         names=Names(pool.config, pool, lambda: shared.telemetry.failures.add(("names",)), scanner.keep)

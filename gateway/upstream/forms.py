@@ -24,6 +24,15 @@ _STATUSES = (
     *(("not_found", 404), ("request_too_large", 413), ("overloaded", 529), ("timeout", 504)),
 )
 _LINE = re.compile(rb"[^\r\n]*[\r\n]")
+_LINES = frozenset(
+    {
+        "application/x-ndjson",
+        "application/ndjson",
+        "application/jsonlines",
+        "application/jsonl",
+        "application/json-lines",
+    }
+)
 _SSE = (b"data:", b"event:", b"id:", b"retry:", b":")
 
 
@@ -62,6 +71,48 @@ def is_stream(start: bytes, declared: bool) -> bool:
     if text.startswith(_SSE):
         return True
     return declared and not text.startswith(b"{")
+
+
+def is_lines(kind: str) -> bool:
+    """Whether a media type is that of JSON objects, one a line."""
+    return kind.partition(";")[0].strip() in _LINES
+
+
+async def gathered(start: bytes, chunks: AsyncIterator[bytes]) -> bytes:
+    """The first line of an answer of lines, as far as `_PEEKED` bytes, with what came with it."""
+    while b"\n" not in start.lstrip() and len(start) <= _PEEKED:
+        data = await anext(chunks, b"")
+        if not data:
+            break
+        start += data
+    return start
+
+
+def says_whole(start: bytes, codec: Codec) -> bool:
+    """Whether the first of such lines is a whole answer already."""
+    said = _parsed(start.removeprefix(sse.MARK).lstrip().partition(b"\n")[0])
+    return said is not None and codec.is_whole(said)
+
+
+async def events_of_lines(start: bytes, chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    """Lines of JSON as events: the bytes as they come, each line with a name before it and an empty line after it."""
+    begun = False
+    data = start.removeprefix(sse.MARK)
+    while True:
+        said = []
+        for line in data.replace(b"\r", b"").splitlines(keepends=True):
+            if begun or line.strip():
+                said.append(line if begun or line.startswith(_SSE) else b"data: " + line)
+                begun = not line.endswith(b"\n")
+                if not begun:
+                    said.append(b"\n")
+        if said:
+            yield b"".join(said)
+        data = await anext(chunks, b"")
+        if not data:
+            break
+    if begun:
+        yield b"\n\n"
 
 
 def is_object(start: bytes) -> bool:

@@ -27,7 +27,7 @@ from gateway.dialects import Codec
 from gateway.dialects.routes import ROUTES
 from gateway.dialects.terms import is_term
 from gateway.errors import Refusal
-from gateway.upstream import demo
+from gateway.upstream import demo, forms
 from gateway.upstream.forms import first_error, is_object, is_stream, peeked, status_of
 from gateway.upstream.inflate import Inflater, Packed, unpacked
 from gateway.upstream.pool import ATTEMPT, Attempt, Pool
@@ -253,6 +253,10 @@ class Forward:
         if (error := first_error(start, call.format)) is not None:
             call.outcome.status = status_of(error)
             raise _refusal(call.outcome.status, response.headers, provider, orjson.dumps({"error": error}))
+        if forms.is_lines(kind) and is_object(start):
+            start = await forms.gathered(start, chunks)
+            if not forms.says_whole(start, call.format):
+                return Answer(True, b"", forms.events_of_lines(start, chunks), response)
         streamed = is_stream(start, kind.startswith("text/event-stream"))
         if not streamed and not is_object(start):
             words = f"The provider {provider} answered with something that is not {call.format.noun}. Try again later."

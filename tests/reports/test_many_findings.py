@@ -3,26 +3,34 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import sys
+from functools import partial
+from re import _parser  # type: ignore[attr-defined]
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway.budget import Budget
 from gateway.call import Call, Finding, Redaction, Span, Subject
-from gateway.config.sections import Pii
+from gateway.config.sections import Ner, Pii
+from gateway.detect.core.rules import RuleSet
+from gateway.detect.personal import national
+from gateway.detect.personal.identities import IDENTITIES
 from gateway.detect.personal.placeholders import LIKE
 from gateway.detect.personal.scanner import canonical
 from gateway.dialects.openai_chat import OPENAI_CHAT
 from gateway.output.exfiltration import Exfiltration
 from gateway.output.screen import Screen
+from gateway.redaction import names
 from gateway.redaction.known import Known
+from gateway.redaction.names import Names
 from gateway.redaction.redact import Redactor
 from gateway.redaction.vault import Seal
-from gateway.scheduling.lanes import SMALL, Lanes
+from gateway.scheduling.lanes import SMALL, Lanes, apart
 
 MANY = 20_000
 MOST = 8 * SMALL  # calls of functions between two turns of the loop
@@ -130,6 +138,115 @@ async def test_an_answer_is_prepared_off_the_loop() -> None:
     assert await Effort().of(looks()) < MOST
     Exfiltration().text(call, "https://a.example/b https://a.example/c")
     assert len(call.redaction.longest or ()) == 256
+
+
+async def test_the_policy_hears_who_wrote_personal_data() -> None:
+    """The roles of texts that hold some: not of secrets, of placeholders, or of what is elsewhere."""
+    texts = ["a@b.example", "sk-12345678901", "<EMAIL_1>", "nothing"]
+    kinds = ["EMAIL", "SECRET_KEY", LIKE]
+    found = [[Finding(0, len(text), kind, 1.0)] for text, kind in zip(texts, kinds, strict=False)]
+    call = a_call(texts, [*found, found[0][:0]])
+    roles = ("tool", "user", "assistant", "system")
+    call.spans = [span._replace(role=role) for span, role in zip(call.spans, roles, strict=True)]
+    call.found = [(span, these) for span, (_, these) in zip(call.spans, call.found, strict=True)]
+    await Redactor(Pii(secrets="mask"), Numbers(), Seal(b"k" * 32), canonical).redact(call)
+    assert call.redaction.roles == {"tool"}
+
+
+class Reader:
+    """A pool that finds every third word of ten characters to be a name."""
+
+    async def find(self, texts: list[str], deadline: float) -> dict[str, list[Finding]]:
+        return await asyncio.to_thread(self._find, texts)
+
+    def _find(self, texts: list[str]) -> dict[str, list[Finding]]:
+        return {text: [Finding(at, at + 9, "PERSON", 0.9) for at in range(0, len(text) - 9, 30)] for text in texts}
+
+
+async def test_names_are_joined_off_the_loop() -> None:
+    """Very many names, of one long text or of many, beside very many findings and guards."""
+    words = "abcdefghi " * MANY
+    patterns = [Finding(10 * at, 10 * at + 9, LIKE if at % 2 else "EMAIL", 0.5) for at in range(1, MANY, 3)]
+    short = [f"name {chr(97 + at % 26)}{at:05d}" for at in range(MANY)]
+    for texts, found in (([words], [patterns]), (short, [patterns[:0] for _ in short])):
+        call = a_call(texts, found)
+        stage, named = Names(Ner(), Reader()), list[Any]()  # type: ignore[arg-type]
+
+        async def add(call: Call = call, stage: Names = stage, named: list[Any] = named) -> None:
+            named[:] = await stage.add(call.spans, call.found, "t", partial(apart, call))
+
+        assert await Effort().of(add()) < MOST
+        assert len(named) == len(texts)
+
+
+@given(
+    guards=st.lists(st.tuples(st.integers(0, 3), st.integers(0, 3)), max_size=8),
+    name=st.tuples(st.integers(0, 30), st.integers(1, 6)),
+)
+def test_a_name_is_free_where_no_guard_is(guards: list[tuple[int, int]], name: tuple[int, int]) -> None:
+    """Against the definition: no guard overlaps it, an empty one included that lies inside."""
+    at, placed = 0, list[Finding]()
+    for gap, size in guards:
+        placed.append(Finding(at + gap, at + gap + size, LIKE, 0.1))
+        at += gap + max(size, 1)
+    one = Finding(name[0], sum(name), "PERSON", 0.9)
+    free = not any(one.start < guard.end and guard.start < one.end for guard in placed)
+    assert names._free(one, placed) is free
+
+
+def test_tool_calls_of_a_stream_count_where_they_are_judged() -> None:
+    """They are held to the end of the stream: the event that ends it is as long as all of them."""
+    clean = SimpleNamespace(scan=lambda _: [])
+    made = Screen(None, clean, lambda _: False).filter(a_call([], []))
+    codec = OPENAI_CHAT.stream(keep_usage=False)
+    piece = {"index": 0, "id": "a", "function": {"name": "f", "arguments": "x" * 1000}}
+    said = {"id": "c", "choices": [{"index": 0, "delta": {"tool_calls": [piece]}, "finish_reason": None}]}
+    (chunk,) = codec.feed(b"data: " + json.dumps(said).encode() + b"\n\n")
+    assert codec.due() == 0
+    made.feed(chunk, codec)
+    assert codec.due() > 1000
+    assert codec.due(chunk) == 0
+    (end,) = codec.feed(b"data: [DONE]\n\n")
+    assert codec.due(end) == codec.due()
+
+
+class Searches:
+    """Stands for a compiled pattern that matches nothing: notes how many characters each search goes through."""
+
+    def __init__(self) -> None:
+        self.sizes: list[int] = []
+
+    def search(self, text: str, start: int, end: int) -> None:
+        self.sizes.append(end - start)
+
+
+def test_a_long_stretch_is_searched_in_short_steps() -> None:
+    """A search by `re` keeps the interpreter lock to its end: 50,000 addresses make one stretch of digits."""
+    some, text, _ = Searches(), *addresses(MANY)
+    assert not national._may_match(some, text, 7, len(text) - 3)  # type: ignore[arg-type]
+    assert max(some.sizes) <= national._PIECE + national._LONGEST
+    assert sum(some.sizes) >= len(text) - 10
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.integers(0, 3 * 4096), st.sampled_from(["12-34-567", "1 85 05 78 006 084 36", "ABCD850101HDFRRR09"]))
+def test_a_seam_hides_no_number(at: int, number: str) -> None:
+    """Wherever it stands, the pieces find what the whole does."""
+    text = f"{'.' * at} {number} {'.' * (3 * 4096 - at)}"
+    some = national._some(rf"(?<![\w-]){number}(?![\w-])", 0)
+    assert national._may_match(some, text, 0, len(text))
+
+
+def test_no_number_is_longer_than_pieces_overlap() -> None:
+    """Of every form that may stand alone, with the characters beside that its assertions look at."""
+    forms = [
+        kind.source
+        for identity in IDENTITIES
+        for _, kind in national._kinds("0", identity)
+        if kind.alone and "\\1" not in kind.source
+    ]
+    assert forms
+    assert max(_parser.parse(form).getwidth()[1] for form in forms) + RuleSet.MARGIN <= national._LONGEST
 
 
 DIGITS = st.text("0127", min_size=5, max_size=14)

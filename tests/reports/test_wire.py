@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 import json
 import socket
 import struct
@@ -12,6 +13,8 @@ from collections.abc import AsyncIterator, Iterator
 from typing import Any, BinaryIO
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 import upstream as scripted
 from gateway.dialects.openai_chat import OPENAI_CHAT
@@ -80,6 +83,10 @@ class Raw:
                 body = b'{"error": {"message": "Unrecognized request argument supplied: stream_options"}}'
             said = f"HTTP/1.1 {status}\r\n{lines}content-length: {len(body)}\r\n\r\n"
             connection.sendall(said.encode())
+            if self.close == "by a reset in the answer":
+                connection.sendall(body[: len(body) // 2])
+                connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                break
             size = -(-len(body) // self.pieces) or 1
             for at in range(0, len(body), size):
                 connection.sendall(body[at : at + size])
@@ -141,6 +148,22 @@ def test_nothing_is_sent_twice_once_bytes_came(line: Line, raw: Raw) -> None:
     assert raw.calls == 2
 
 
+def test_a_reset_in_the_answer_is_told_and_charged(line: Line, raw: Raw) -> None:
+    """It is not sent again, nor to the next target: what came of the answer was paid for."""
+    said = {"id": "x", "choices": [{"index": 0, "message": {"role": "assistant", "content": "word " * 20_000}}]}
+    raw.answer = ("content-type: application/json\r\n", json.dumps(said).encode())
+    raw.close = "by a reset in the answer"
+    answer = line.chat("hi", "raw-or-up", cid="reset-in-the-answer")
+    assert answer.status_code == 502
+    assert answer.json()["error"]["code"] == "upstream_error"
+    assert "broke off its answer" in answer.json()["error"]["message"]
+    assert raw.calls == 1
+    ((record,),) = line.rows("select record from outcomes where correlation_id = 'reset-in-the-answer'")
+    outcome = json.loads(record)
+    assert outcome["usage"]["counted"]
+    assert outcome["usage"]["input"] > 0
+
+
 @pytest.mark.parametrize("kind", ["Text/Event-Stream", "text/plain", "application/json"])
 @pytest.mark.parametrize("stream", [True, False])
 def test_a_stream_is_one_by_what_it_says(line: Line, raw: Raw, kind: str, stream: bool) -> None:
@@ -154,6 +177,48 @@ def test_a_stream_is_one_by_what_it_says(line: Line, raw: Raw, kind: str, stream
     said = [json.loads(one[6:]) for one in answer.text.split("\n\n") if one.startswith("data: {")]
     assert "".join(one["choices"][0]["delta"].get("content") or "" for one in said) == "hello"
     assert answer.text.endswith("data: [DONE]\n\n")
+
+
+LINES = STREAM.replace(b"data: ", b"").replace(b"\n\n", b"\n")
+
+
+@pytest.mark.parametrize("kind", ["application/x-ndjson", "application/jsonlines; charset=utf-8"])
+@pytest.mark.parametrize("said", [LINES, LINES.replace(b"\n", b"\r\n\r\n"), LINES.rstrip(), LINES + b"[DONE]\n"])
+@pytest.mark.parametrize("stream", [True, False])
+def test_lines_of_json_are_a_stream(line: Line, raw: Raw, kind: str, said: bytes, stream: bool) -> None:
+    """One object a line, with empty lines or without, its last line ended or not."""
+    raw.answer = (f"content-type: {kind}\r\n", said)
+    answer = line.chat("hi", "raw", stream=stream)
+    assert answer.status_code == 200
+    if stream:
+        events = [json.loads(one[6:]) for one in answer.text.split("\n\n") if one.startswith("data: {")]
+        assert "".join(one["choices"][0]["delta"].get("content") or "" for one in events) == "hello"
+        assert answer.text.endswith("data: [DONE]\n\n")
+    else:
+        assert answer.json()["choices"][0]["message"]["content"] == "hello"
+
+
+def test_one_line_may_be_the_whole_answer(line: Line, raw: Raw) -> None:
+    """It is read as one, whatever was asked for."""
+    raw.answer = ("content-type: application/x-ndjson\r\n", json.dumps(WHOLE).encode() + b"\n")
+    assert line.chat("hi", "raw").json()["choices"][0]["message"]["content"] == "hello"
+    assert "hello" in line.chat("hi", "raw", stream=True).text
+
+
+@given(st.lists(st.integers(0, len(LINES)), max_size=6))
+def test_lines_may_be_cut_anywhere(places: list[int]) -> None:
+    """The events are the same."""
+    marks = sorted({0, len(LINES), *places})
+
+    async def read() -> bytes:
+        async def chunks() -> AsyncIterator[bytes]:
+            for low, high in itertools.pairwise(marks):
+                yield LINES[low:high]
+
+        rest = chunks()
+        return b"".join([data async for data in forms.events_of_lines(await anext(rest), rest)])
+
+    assert asyncio.run(read()) == STREAM
 
 
 ODD = {

@@ -198,3 +198,13 @@ def test_escapes_that_never_end_are_read_in_time(scanner: StreamScanner, unit: s
     """What begins an escape again and again costs no more than as many letters do; a value behind it is found."""
     found = scanner.scan(unit * 200_000 + f" {MAIL}")
     assert [one.entity for one in found] == ["EMAIL"]
+
+
+@pytest.mark.parametrize("code", [0x00, 0x01, 0x08, 0x0B, 0x0E, 0x1F, 0x7F])
+@pytest.mark.parametrize("form", ["%{:02x}", "%25{:02X}", "\\x{:02x}", "\\u{:04x}", "\\u{{{:02x}}}"])
+@pytest.mark.parametrize("text", ["card 4539{0}1488{0}0343{0}6467 x", "mail ann{0}@exam{0}ple.org x"])
+def test_escaped_control_characters_hide_nothing(pii: PiiScanner, text: str, form: str, code: int) -> None:
+    """However they are escaped: whoever decodes them sees the value. Tabs and line ends stand between words."""
+    written = text.format(form.format(code))
+    ((start, end, *_),) = pii.scan(written)
+    assert written[start:end] == written[5:-2]

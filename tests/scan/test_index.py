@@ -142,3 +142,17 @@ def test_pattern_too_large_is_refused() -> None:
         HyperscanIndex([Expression(r"(?:a{1,500}b{1,500}){1,500}c")], None)
     with pytest.raises(ValueError, match="not supported"):
         rewrite.prefixes(r"(a)?(?(1)b|c)")
+
+
+def test_what_takes_long_is_said_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """How many patterns are compiled and where they are kept; nothing where all are there, or few are missing."""
+    many = [Expression(rf"\bword{number}[a-z]+\d") for number in range(20)]
+    HyperscanIndex(many[:3], tmp_path)
+    assert not caplog.messages
+    HyperscanIndex(many, tmp_path)
+    (words,) = caplog.messages
+    assert "compiling 20 patterns, once" in words
+    assert str(tmp_path) in words
+    HyperscanIndex(many, tmp_path)
+    HyperscanIndex(many, None)
+    assert len(caplog.messages) == 1

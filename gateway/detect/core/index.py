@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import logging
 import os
 import platform
 import re
@@ -31,6 +32,8 @@ try:
 except ImportError:  # no wheel for this platform
     hyperscan = None  # type: ignore[assignment]
 
+_log = logging.getLogger("meshgate.patterns")
+_FEW: Final = 16  # patterns that are compiled in less than a second or two
 _WORD: Final = bytes(byte for byte in range(128) if chr(byte).isalnum() or byte == ord("_"))
 _WORD_LENGTH: Final = 24  # characters: most of what a stream holds is the word it is writing, and words come again
 _REMEMBERED: Final = 8192
@@ -112,16 +115,16 @@ class HyperscanIndex:
         whole = [rewrite.superset(one.whole or one.source, one.flags) for one in expressions]
         begun = [rf"{pattern}\z" for pattern in _beginnings(expressions, held)] if streams else []
         self._back = [one.back for one in expressions]
+        together: dict[str, list[int]] = {"": list(range(len(expressions), len(begun)))} if streams else {}
+        for number, one in enumerate(expressions if streams else ()):
+            together.setdefault(one.shelf, []).append(number)
+        made = [[whole[n] for n in shelf] for shelf in shelves.values()]
+        _announce([*made, *([begun[n] for n in shelf] for shelf in together.values() if shelf)], cache_dir)
         self._whole = [
             (needs.encode(), Database([whole[n] for n in shelf], shelf, cache_dir))
             for (_, needs), shelf in shelves.items()
         ]
-        together: dict[str, list[int]] = {"": list(range(len(expressions), len(begun)))}
-        for number, one in enumerate(expressions):
-            together.setdefault(one.shelf, []).append(number)
-        self._begun = [
-            Database([begun[n] for n in shelf], shelf, cache_dir) for shelf in together.values() if shelf and streams
-        ]
+        self._begun = [Database([begun[n] for n in shelf], shelf, cache_dir) for shelf in together.values() if shelf]
         self._first: dict[str, int] = {}  # what was held before without a match -> how much of its end is in progress
         self._later: dict[str, int] = {}  # the same where it begins with a character that has left
 
@@ -283,14 +286,29 @@ def kept(
     compile_: Callable[[Sequence[str]], Any],
 ) -> Any:
     """The database from the cache, or compiled and put there. A cache that cannot be used costs time, nothing else."""
-    identity = (patterns, Database.FLAGS, metadata.version("hyperscan"), platform.machine(), platform.processor())
-    path = cache_dir / f"patterns-{hashlib.sha256(repr(identity).encode()).hexdigest()[:32]}.hsdb"
+    path = _place(patterns, cache_dir)
     with contextlib.suppress(OSError, ValueError, hyperscan.error):
         return _load(path)
     database = compile_(patterns)
     with contextlib.suppress(OSError):
         _save(path, hyperscan.dumpb(database))
     return database
+
+
+def _place(patterns: Sequence[str], cache_dir: Path) -> Path:
+    """The file that keeps the database of these patterns."""
+    identity = (patterns, Database.FLAGS, metadata.version("hyperscan"), platform.machine(), platform.processor())
+    return cache_dir / f"patterns-{hashlib.sha256(repr(identity).encode()).hexdigest()[:32]}.hsdb"
+
+
+def _announce(shelves: Sequence[Sequence[str]], cache_dir: Path | None) -> None:
+    """Say that patterns are about to be compiled, where that takes long: nothing else is said until it is done."""
+    if cache_dir is None:
+        return
+    missing = sum(len(patterns) for patterns in shelves if not _place(patterns, cache_dir).exists())
+    if missing >= _FEW:
+        words = "compiling %d patterns, once: this takes up to a minute, on a busy machine longer; kept in %s"
+        _log.warning(words, missing, cache_dir)
 
 
 def _load(path: Path) -> Any:

@@ -86,6 +86,10 @@ class PiiScanner:
         # Mostly the rules are searched for together with others.
         return RuleSet(self.rules, self.score, self.cache_dir, scores=self.scores)
 
+    def prepared(self) -> RuleSet:
+        """The rules by themselves, compiled."""
+        return self._set
+
     def scan(self, text: str) -> list[Finding]:
         """All findings, sorted by place, none overlapping."""
         return self._set.scan(text)

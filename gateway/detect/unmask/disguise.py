@@ -30,10 +30,10 @@ LARGEST: Final = 262_144  # characters of one encoded stretch that are decoded; 
 SHORTEST: Final = 20  # characters of the shortest: an address of 14 letters in base64
 BLOB: Final = r"[A-Za-z0-9+/_-]+={0,2}"
 ESCAPE: Final = (
-    r"%(?:25)*[2-7][0-9A-Fa-f]"
+    r"%(?:25)*(?:[2-7][0-9A-Fa-f]|0[0-8BbCcEeFf]|1[0-9A-Fa-f])"  # no tab, no end of a line
     r"|&(?:amp;)*(?:#0{0,4}[1-9][0-9]{1,5};?|#[xX]0{0,4}[1-9A-Fa-f][0-9A-Fa-f]{1,4};?"
     r"|(?:commat|period|lowbar|plus|hyphen|dash|nbsp|shy|colon);)"
-    r"|\\{1,16}(?:u[0-9A-Fa-f]{4}|u\{0{0,4}[0-9A-Fa-f]{2,5}\}|x[2-7][0-9A-Fa-f])"
+    r"|\\{1,16}(?:u[0-9A-Fa-f]{4}|u\{0{0,4}[0-9A-Fa-f]{2,5}\}|x(?:[2-7][0-9A-Fa-f]|0[0-8BbCcEeFf]|1[0-9A-Fa-f]))"
 )
 
 CONTROL: Final = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")  # no tab, no end of a line
