@@ -54,9 +54,11 @@ class Projection:
         found = orjson.loads(key)
         if type(found) is dict:
             return found
-        part: Json = dict(zip(self.sections, found[len(self._getters) :], strict=True))
+        part: Json = {}
         for (section, names), values in zip(self.fields.items(), found, strict=False):
-            part[section] = dict(zip(names, values, strict=True)) if len(names) > 1 else {names[0]: values}
+            part[section] = dict(zip(names, values, strict=False)) if len(names) > 1 else {names[0]: values}
+        if self.sections:
+            part |= zip(self.sections, found[len(self._getters) :], strict=True)
         return part
 
     def term(self, document: Json) -> bytes:

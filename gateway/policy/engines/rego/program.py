@@ -115,6 +115,7 @@ class Program:
         # Only names and constants that were made here stand in this text; a policy's own words are in `names`.
         self._code, self._names = compile(self.source, FILE, "exec"), names
         self.functions, self._globals = self.again()
+        self._entries = {plan.node.path: plan.node.number for plan in self.plans if plan.node.kind != tree.FUNCTION}
 
     def again(self) -> tuple[list[Any], dict[str, Any]]:
         """The functions of the rules, made anew, and the names by which they call each other."""
@@ -146,6 +147,9 @@ class Program:
         """
         before, RUNNING.meter = RUNNING.meter, env.meter
         try:
+            number = self._entries.get(path)
+            if number is not None:
+                return self.functions[number](env)
             value: Value = self.tree
             for name in path[1:]:
                 value = runtime.node_lookup(env, value, name)

@@ -35,7 +35,7 @@ from decimal import Decimal
 from functools import cmp_to_key
 from typing import Any, Final
 
-from gateway.policy.engines.rego.meter import spend
+from gateway.policy.engines.rego.meter import RUNNING, Meter, spend
 
 Number = int | float | Decimal
 Value = Any
@@ -248,18 +248,26 @@ def _no_constant(text: str) -> Value:
 
 def to_json(value: Value) -> Value:
     """A value as JSON has it: sets become lists in OPA's order, keys strings. Plain parts are shared, not copied."""
+    return _to_json(value, RUNNING.meter)
+
+
+def _to_json(value: Value, meter: Meter | None) -> Value:
     kind = type(value)
+    if kind is str:
+        return value
     if kind is dict or kind is list or kind is set:
-        spend(1 + len(value))
-    if kind is dict:
-        return {_json_key(name): to_json(value[name]) for name in value}
-    if kind is list:
-        return [to_json(item) for item in value]
-    if kind is set:
-        return [to_json(item) for item in items_of(value)]
-    if kind is Decimal:
-        return float(value)
-    return value
+        if meter is not None:
+            meter.left -= 1 + len(value)
+            if meter.left < 0:
+                meter.spent()
+        if kind is dict:
+            return {
+                name if type(name) is str else _json_key(name): _to_json(item, meter) for name, item in value.items()
+            }
+        if not value:
+            return []
+        return [_to_json(item, meter) for item in (value if kind is list else items_of(value))]
+    return float(value) if kind is Decimal else value
 
 
 def _json_key(form: Any) -> str:
