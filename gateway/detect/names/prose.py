@@ -16,8 +16,8 @@ from gateway.detect.names.vocabulary import words
 _ENGLISH: Final = words(
     "the of and to in is was for that it on with as at by this be are from or an have not you i he she they we his her "
     "their my your our has had but which who will would can could there been were if when what about into than then "
-    "its a me him them us do does did please how where why all some no so up out just any more very after before because "
-    "i'm it's don't i've i'll let's can't didn't hi hello dear thanks thank"
+    "its a me him them us do does did please how where why all some no so up out just any more very after before "
+    "because i'm it's don't i've i'll let's can't didn't hi hello dear thanks thank"
 )
 _OTHERS: Final = (
     words(
