@@ -235,7 +235,7 @@ def test_missing_lists_are_an_error_with_their_command(monkeypatch: pytest.Monke
 
 def test_entities_of_ner_need_ner() -> None:
     """An action for names that nobody looks for is a mistake, not a quiet nothing."""
-    with pytest.raises(ConfigError, match=r"pii\.entities\.person is found by pii\.ner alone"):
+    with pytest.raises(ConfigError, match=r"pii\.entities\.person is found by pii\.ner only"):
         loads(f"{BASE}pii: {{entities: {{person: block}}}}", "f.yaml")
     config = loads(f"{BASE}pii: {{entities: {{person: block}}, ner: {{}}}}", "f.yaml").config
     assert config.pii is not None

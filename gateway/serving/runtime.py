@@ -251,6 +251,7 @@ def build(
         secrets if wanted and wanted.secrets != "allow" else None,
         {placeholders.PLACEHOLDER: placeholders.WRITTEN},
         weak={placeholders.LIKE: placeholders.SPELLINGS},
+        cache_dir=_cache_dir(config),  # the scanner for personal data, which also has one, may be off
     )
     sql = wanted.sql if wanted else None
     sql_gate = SqlGate(sql)
