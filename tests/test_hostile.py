@@ -244,6 +244,10 @@ def test_what_takes_long_leaves_the_event_loop(text: str, aside: bool) -> None:
     runtime = SimpleNamespace(NEW_TEXT=Runtime.NEW_TEXT, LARGE=Runtime.LARGE, texts=Texts(len, None))
     body = {"messages": [{"role": "user", "content": text}]}
     call = SimpleNamespace(
-        runtime=runtime, subject=None, raw=json.dumps(body).encode(), spans=[Span(body, "content", text, "user", None)]
+        runtime=runtime,
+        subject=None,
+        team="",
+        raw=json.dumps(body).encode(),
+        spans=[Span(body, "content", text, "user", None)],
     )
     assert judging.takes_long(call) is aside  # type: ignore[arg-type]

@@ -17,7 +17,7 @@ import pytest
 from engines import opa_server
 from gateway.policy.engines.rego import UNDEFINED, EvaluationError, Program, RegoError, compile_bundle
 
-PAIRS = int(os.environ.get("MESHGATE_REGO_PAIRS", "1000"))
+PAIRS = int(os.environ.get("MESHGATE_REGO_PAIRS", "2000"))
 INPUTS = 8
 RULES = ("s", "o", "c", "p", "q", "r", "t", "u", "w", "h", "g")
 DATA = {"d": {"xs": [1, "a", True, None, 1.5, [1], {"k": 1}], "o": {"a": 1, "b": [2, 3], "c": {"a": "x"}}, "n": 3}}
