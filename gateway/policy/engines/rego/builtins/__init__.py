@@ -82,6 +82,7 @@ FAMILIES = (
     "signing",
     "templates",
     "schemas",
+    "certificates",
 )
 """The modules of this package that register builtins."""
 
