@@ -126,7 +126,7 @@ async def test_an_answer_is_prepared_off_the_loop() -> None:
     call = a_call([], [])
     values = {f"<PHONE_{at}>": f"+49 170 {at:07d}" for at in range(MANY)}
     call.redaction = Redaction(restore=values, known=frozenset(values.values()))
-    made = Screen(None, None, lambda _: False).filter(call)  # type: ignore[arg-type]
+    made = Screen(None, SimpleNamespace(scan=lambda _: []), lambda _: False).filter(call)
     made.prepare()
 
     async def looks() -> None:

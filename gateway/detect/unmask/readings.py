@@ -74,7 +74,7 @@ _BACKSLASHED: Final = re.compile(r"\\+(?:u([0-9A-Fa-f]{4})|x([0-9A-Fa-f]{2})|([0
 _JOINED: Final = re.compile(r"(?<=[a-z])[+.,;~^|=\\-](?=[a-z])")
 _CONTROLS: Final = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]+")
 _ATBASH: Final = str.maketrans("abcdefghijklmnopqrstuvwxyz", "zyxwvutsrqponmlkjihgfedcba")
-_NARROW: Final = 27  # characters of a line and what stands around it
+_NARROW: Final = 34  # characters of a line and what stands around it
 _ROUNDS: Final = 3  # of escapes: an escape may be escaped again
 
 

@@ -21,6 +21,8 @@ def argument(value: Value) -> Argument:
     if type(value) is str or type(value) is int or type(value) is float:
         return value
     if type(value) is Decimal:
+        if value != value.to_integral_value():  # Go has no number between the integers but a float64
+            return float(value)
         return number_text(value).replace("E+", "e").replace("E", "e")
     return spell(value)
 
