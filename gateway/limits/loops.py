@@ -22,29 +22,18 @@ import json
 import re
 from collections import Counter
 from collections.abc import Callable, Hashable, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
-from gateway.call import TOOLS, Debit, Step, ToolUse
+from gateway.call import TOOLS, Debit, Look, Step, ToolUse
 from gateway.config.grammar import Quotas
 from gateway.config.sections import Loops as Settings
 from gateway.errors import Refusal
 
-_NAME = re.compile(r"[A-Za-z0-9_.:/-]{1,64}")
 _REMEMBERED = 20_000  # tool results that were counted, kept so that one sent again is not counted again
 _EXACT = 2**53  # up to here a float and an integer of the same value are the same number of JSON
 _HELP = "Change what the agent does, or start a new workflow with another X-Correlation-Id."
 NAMELESS = "?"  # stands for what is no name of a tool
 _NAME = re.compile(r"[A-Za-z0-9_.:/-]{1,64}")
-
-
-class Look(NamedTuple):
-    """What a request repeats: debits to take, and what not to count again once the request was answered."""
-
-    debits: tuple[Debit, ...] = ()
-    marks: tuple[int, ...] = ()
-
-
-NOTHING = Look()
 
 
 class Loops:

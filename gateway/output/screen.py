@@ -535,8 +535,7 @@ class AnswerFilter:
         if isinstance(fault, Spent):
             return answer_spent(self._call)
         _log.error("the answer of call %s could not be judged: %s", self._call.id, trace(fault))
-        if self._call.runtime is not None:
-            self._call.runtime.telemetry.failures.add(("output",))
+        self._call.runtime.telemetry.failures.add(("output",))
         return Refusal(
             "output_blocked",
             f"The answer could not be judged ({type(fault).__name__}) and was stopped. The operator finds the fault in "

@@ -21,7 +21,7 @@ from gateway.errors import POLICY_UNAVAILABLE, Refusal
 from gateway.policy.engines import Engine, PolicyUnavailable
 from gateway.policy.engines.holder import Policies
 from gateway.policy.verdict import read
-from gateway.redaction.content import CHANNELS, EMPTY, Content
+from gateway.redaction.content import CHANNELS, EMPTY
 
 STAGE = "authorize"
 _REMEMBERED = 4096
@@ -100,7 +100,7 @@ def document(call: Call) -> Json:
     `context.calls` counts this call too; 0 where it is not counted (no `quotas.calls`, an answer given again).
     """
     subject = call.subject
-    content: Content = call.content or EMPTY
+    content = call.content or EMPTY
     assert subject is not None, "authorize comes after identify"
     agent = subject.agent
     chain = call.chain or (agent,)
@@ -209,15 +209,13 @@ def _found(counts: Mapping[str, int]) -> Json:
 
 
 def _sql(call: Call) -> list[Json]:
-    facts = call.runtime.sql_facts if call.runtime is not None else None
+    facts = call.runtime.sql_facts
     return facts.of(call.spans, call.team) if facts is not None else []
 
 
 def _max_tokens(call: Call) -> int:
     if call.ceiling:
         return call.ceiling
-    if call.runtime is None:
-        return 0
     return call.most(call.runtime.forward.model(call.model).max_output)
 
 

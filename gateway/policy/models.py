@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from gateway.call import Call, Span
 from gateway.errors import Refusal
+from gateway.policy.authorize import Authorizer
 
 
 async def visible(call: Call) -> list[str]:
@@ -16,9 +17,10 @@ async def visible(call: Call) -> list[str]:
     """
     runtime = call.runtime
     names = [name for name in runtime.config.models if "*" not in name]
-    if runtime.authorizer is None:
+    authorizer = runtime.authorizer
+    if authorizer is None:
         return names
-    return [name for name in names if await _may(call, name)]
+    return [name for name in names if await _may(call, authorizer, name)]
 
 
 async def may_ask_for(call: Call, name: str) -> bool:
@@ -28,7 +30,7 @@ async def may_ask_for(call: Call, name: str) -> bool:
         runtime.forward.model(name)
     except Refusal:
         return False
-    return runtime.authorizer is None or await _may(call, name)
+    return runtime.authorizer is None or await _may(call, runtime.authorizer, name)
 
 
 def check_name(call: Call) -> None:
@@ -47,11 +49,10 @@ def check_name(call: Call) -> None:
         )
 
 
-async def _may(call: Call, name: str) -> bool:
-    runtime = call.runtime
-    asked = replace(call, model=name, document=None, targets=runtime.forward.targets(name))
+async def _may(call: Call, authorizer: Authorizer, name: str) -> bool:
+    asked = replace(call, model=name, document=None, targets=call.runtime.forward.targets(name))
     try:
-        await runtime.authorizer.authorize(asked)
+        await authorizer.authorize(asked)
     except Refusal as refusal:
         return refusal.code == "approval_required"
     return True

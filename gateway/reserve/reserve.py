@@ -9,10 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from gateway.call import Call, Debit, Obligations, Rejection, Step, Subject
+from gateway.call import NO_REPEATS, Call, Debit, Look, Obligations, Rejection, Step, Subject
 from gateway.config import tiers
 from gateway.limits import quota
-from gateway.limits.loops import NOTHING, Look, Loops, shown
+from gateway.limits.loops import shown
 from gateway.scheduling.judging import judge
 from gateway.stores.admit import admit
 
@@ -35,7 +35,6 @@ async def reserve(call: Call) -> None:
     limits = runtime.limits.debits(subject, call.model, providers, call.input_tokens + ceiling, stream=call.stream)
     keeps = runtime.authorizer is not None and runtime.authorizer.keeps_history
     steps: Sequence[Step] = ()
-    call.repeats = NOTHING
     if keeps or runtime.loops.reads:
         large = len(call.raw) > runtime.LARGE
         told = await judge(call, True, conversation, call, subject) if large else conversation(call, subject)
@@ -75,9 +74,9 @@ async def look(call: Call, subject: Subject) -> None:
 def conversation(call: Call, subject: Subject) -> tuple[Sequence[Step], Look]:
     """What has happened in the conversation, and what of it the request does again that was done before."""
     steps = call.format.steps(call.body)
-    loops: Loops = call.runtime.loops
+    loops = call.runtime.loops
     if not loops.reads:
-        return steps, NOTHING
+        return steps, NO_REPEATS
     workflow = (subject.team, call.correlation_id)
     return steps, loops.look(workflow, subject.agent, steps, bool(call.tools))
 

@@ -32,7 +32,7 @@ class Lanes:
     async def run(self, call: Call, work: Callable[..., Result], *args: Any) -> Result:
         """Do work in a thread, within the call's budget. Where the call is cut meanwhile the work ends early."""
         await self._enter(call.team)
-        budget: Budget = call.budget
+        budget = call.budget
         running = asyncio.get_running_loop().run_in_executor(
             self._threads, copy_context().run, _within, budget, work, args
         )
@@ -97,8 +97,7 @@ async def pause() -> None:
 
 async def apart(call: Call, size: int, work: Callable[[], Result]) -> Result:
     """Do work of so many small steps: in a thread if they are many."""
-    lanes = getattr(call.runtime, "lanes", None) if size > SMALL else None
-    return work() if lanes is None else await lanes.run(call, work)
+    return await call.runtime.lanes.run(call, work) if size > SMALL else work()
 
 
 async def to_its_end(work: Callable[[], Result]) -> Result:

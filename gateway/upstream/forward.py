@@ -293,7 +293,7 @@ class Forward:
         return url
 
     def _with_callers(self, call: Call, provider: str) -> CIMultiDict[str]:
-        codec: Codec = call.format
+        codec = call.format
         headers = self._headers.get((provider, codec.name))
         if headers is None:
             headers = self._headers[provider, codec.name] = _headers(self._providers[provider], codec)

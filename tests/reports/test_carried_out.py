@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gateway.budget import Budget
-from gateway.call import Call, Redaction
+import calls
+from gateway.call import Redaction
 from gateway.config.sections import Output
 from gateway.detect.personal.scanner import PiiScanner
 from gateway.dialects.openai_chat import OPENAI_CHAT
@@ -56,8 +56,7 @@ def screen(pii: PiiScanner) -> Screen:
 
 def judge(screen: Screen) -> Any:
     """The filter of one answer."""
-    call = Call("id", "/", "llm", OPENAI_CHAT, [], None, 0)
-    call.budget = Budget(3600)
+    call = calls.call()
     call.redaction = Redaction()
     return screen.filter(call)
 

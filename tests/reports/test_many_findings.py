@@ -4,25 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.budget import Budget
+import calls
 from gateway.call import Call, Finding, Redaction, Span, Subject
 from gateway.config.sections import Pii
 from gateway.detect.personal.placeholders import LIKE
 from gateway.detect.personal.scanner import canonical
-from gateway.dialects.openai_chat import OPENAI_CHAT
 from gateway.output.exfiltration import Exfiltration
 from gateway.output.screen import Screen
 from gateway.redaction.known import Known
 from gateway.redaction.redact import Redactor
 from gateway.redaction.vault import Seal
-from gateway.scheduling.lanes import SMALL, Lanes
+from gateway.scheduling.lanes import SMALL
 
 MANY = 20_000
 MOST = 8 * SMALL  # calls of functions between two turns of the loop
@@ -71,10 +69,8 @@ class Effort:
 
 def a_call(texts: list[str], found: list[list[Finding]]) -> Call:
     """A call in which all this was found."""
-    made = Call("id", "/", "llm", OPENAI_CHAT, [], None, 0)
-    made.budget = Budget(3600)
+    made = calls.call()
     made.subject = Subject("a", "t")
-    made.runtime = SimpleNamespace(lanes=Lanes())
     made.spans = [Span({"content": text}, "content", text, "user", None) for text in texts]
     made.found = list(zip(made.spans, found, strict=True))
     return made
