@@ -390,13 +390,43 @@ class Step(NamedTuple):
     uses: tuple[ToolUse, ...] = ()
 
 
+Kind = Literal["llm", "tool", "agent"]
+
+
+class Resource(NamedTuple):
+    """What a call asks for: its kind, its name as the caller wrote it, and its arguments, where a kind has some.
+
+    The name of an llm is that of a model of the configuration.
+    """
+
+    kind: Kind
+    name: str = ""
+    arguments: Mapping[str, object] = {}
+
+
+class Target(NamedTuple):
+    """Where a call may go: a provider as the configuration names it, and the model as the provider does."""
+
+    provider: str
+    model: str
+
+    @classmethod
+    def parse(cls, text: str) -> Target:
+        """`provider/model`, as it is written in the configuration."""
+        provider, _, model = text.partition("/")
+        return cls(provider, model)
+
+    def __str__(self) -> str:
+        return f"{self.provider}/{self.model}"
+
+
 @dataclass(slots=True)
 class Call:
     """One call on its way. `ingress` reads the first part; then each stage writes the one field named after it."""
 
     id: str  # UUIDv7; X-Request-Id, the key of the reservation and of the record
     route: str  # the path template, as metrics label it
-    kind: Literal["llm", "tool", "agent"]
+    resource: Resource  # the kind is known by the route, the rest once it is read
     format: Codec
     headers: Headers
     runtime: Runtime  # the immutable Runtime this call runs under, from start to end
@@ -413,8 +443,7 @@ class Call:
     spans: list[Span] = field(default_factory=list)  # every text position of the body
     nested: list[Nested] = field(default_factory=list)  # JSON within strings, outer before inner
     unscannable: dict[str, int] = field(default_factory=dict)  # parts that no scanner can read, by kind: image, audio
-    model: str = ""
-    known_model: str = ""  # its name in the configuration, for labels and the log: what callers write goes into neither
+    label: str = ""  # the resource's name in the configuration, for metrics and the log: never what callers write
     stream: bool = False
     wants_usage: bool = False  # the caller asked for a stream's usage itself
     tools: tuple[str, ...] = ()  # names of the tools offered to the model
@@ -431,7 +460,7 @@ class Call:
     debits: tuple[Debit, ...] = ()
     chain: tuple[str, ...] = ()  # the agents that led to it, by the workflow's own record, ending with this one
     history: History | None = None  # what the workflow remembers, as the policy was told it last
-    targets: list[str] = field(default_factory=list)  # where it may go, in the order tried
+    targets: list[Target] = field(default_factory=list)  # where it may go, in the order tried
     reservation: Reservation | None = None
     late: tuple[Debit, ...] = ()  # what it pays besides because of what the policy said: a dearer model, attributes
     rest: Reservation | None = None  # and that, reserved
@@ -454,6 +483,10 @@ class Call:
     def team(self) -> str:
         """The caller's team; "" while nobody knows who calls."""
         return self.subject.team if self.subject is not None else ""
+
+    def providers(self) -> list[str]:
+        """Every provider that may serve it, each once, in the order tried."""
+        return list(dict.fromkeys([target.provider for target in self.targets]))
 
     def step(self, name: str) -> None:
         """The stage before ends, the next begins."""

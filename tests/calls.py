@@ -6,7 +6,7 @@ from types import SimpleNamespace
 from typing import Any, Final, cast
 
 from gateway.budget import Budget
-from gateway.call import Call
+from gateway.call import Call, Resource
 from gateway.dialects import Codec
 from gateway.dialects.openai_chat import OPENAI_CHAT
 from gateway.record.telemetry import Telemetry
@@ -35,5 +35,11 @@ def runtime(**parts: object) -> Runtime:
 
 def call(codec: Codec = OPENAI_CHAT, **fields: Any) -> Call:
     """A call in a dialect, as it comes; `fields` are set as a stage would have set them."""
-    fields = {"runtime": runtime(), "budget": Budget(PLENTY), "ticket": UNCOUNTED, **fields}
-    return Call(id="id", route=codec.path, kind="llm", format=codec, headers=[], started_ns=0, **fields)
+    fields = {
+        "runtime": runtime(),
+        "budget": Budget(PLENTY),
+        "ticket": UNCOUNTED,
+        "resource": Resource("llm"),
+        **fields,
+    }
+    return Call(id="id", route=codec.path, format=codec, headers=[], started_ns=0, **fields)

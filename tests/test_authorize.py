@@ -22,8 +22,10 @@ from gateway.call import (
     Obligations,
     Redaction,
     Reservation,
+    Resource,
     Span,
     Subject,
+    Target,
 )
 from gateway.config.sections import Policy
 from gateway.errors import Refusal
@@ -60,9 +62,9 @@ class Fake:
 def call(**changes: Any) -> Call:
     made = calls.call()
     made.correlation_id = "c-1"
-    made.model = "demo"
+    made.resource = Resource("llm", "demo")
     made.subject = Subject("bot", "support", ("reader",), {"tier": 1})
-    made.targets = ["demo/demo", "openai/gpt", "demo/other"]
+    made.targets = [Target("demo", "demo"), Target("openai", "gpt"), Target("demo", "other")]
     made.tools = ("get_order",)
     made.ceiling = 50
     for name, value in changes.items():

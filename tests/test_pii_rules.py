@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 import calls
 import upstream as scripted
-from gateway.call import Call, Subject
+from gateway.call import Call, Resource, Subject, Target
 from gateway.config.load import load
 from gateway.config.sections import Action, Pii
 from gateway.detect.personal.scanner import canonical
@@ -39,8 +39,8 @@ obligations := {"route": "inhouse"} if input.action.model == "invent"
 
 def call(agent: str = "bot", team: str = "red", roles: tuple[str, ...] = (), model: str = "m", *targets: str) -> Call:
     """A call on its way to these targets."""
-    made = calls.call(model=model, subject=Subject(agent, team, roles))
-    made.targets = [f"{target}/x" for target in targets]
+    made = calls.call(resource=Resource("llm", model), subject=Subject(agent, team, roles))
+    made.targets = [Target(target, "x") for target in targets]
     return made
 
 

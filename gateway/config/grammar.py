@@ -14,6 +14,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Discriminator, Field, Tag, model_validator
 from pydantic_core import PydanticCustomError
 
+from gateway import call as words
 from gateway.config.scalars import Count, Digest, HttpUrl, Origin, Per, Rated, Seconds, Secret
 from gateway.config.sections import Audit, Idempotency, Loops, Output, Pii, Policy, Section
 from gateway.config.tiers import PLAIN_TIERS
@@ -113,6 +114,11 @@ class Target(Section):
     price: Price | None = None
     """What tokens cost here, where that differs from the model's price."""
 
+    @property
+    def address(self) -> words.Target:
+        """The target as a value."""
+        return words.Target.parse(self.target)
+
 
 def _target(value: object) -> object:
     return {"target": value} if isinstance(value, str) else value
@@ -141,10 +147,10 @@ class Model(Section):
     """Output tokens reserved for a call that names no ceiling of its own."""
 
     @cached_property
-    def prices(self) -> Mapping[str, Price]:
-        """The price at each target, by `provider/model`."""
+    def prices(self) -> Mapping[words.Target, Price]:
+        """The price at each target."""
         every = [target for rank in self.targets for target in (rank if isinstance(rank, list) else [rank])]
-        return {target.target: target.price or self.price for target in every}
+        return {target.address: target.price or self.price for target in every}
 
 
 class Tool(Section):
@@ -446,7 +452,7 @@ class Config(Section):
                 for target in rank if isinstance(rank, list) else [rank]:
                     if "*" in target.target and "*" not in name:
                         yield ("models", name, "targets", i), "has a `*`, and the name of the model has none"
-                    provider = target.target.partition("/")[0]
+                    provider = target.address.provider
                     if provider not in self.providers:
                         path = ("models", name, "targets", i)
                         yield path, f"no provider is called {provider!r}; providers: {known}"

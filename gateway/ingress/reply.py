@@ -107,7 +107,7 @@ class Reply:
         call = self._call
         call.keeper = None
         self._extra.append((b"x-meshgate-code", refusal.code.encode()))
-        answer = call.format.explain(refusal, call.id, call.model, call.format.answers(call.body), words)
+        answer = call.format.explain(refusal, call.id, call.resource.name, call.format.answers(call.body), words)
         if call.stream:
             await self.end(b"".join(call.format.unfold(answer)))
         else:

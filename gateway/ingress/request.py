@@ -10,7 +10,7 @@ import re
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from gateway.call import Call, Headers, Json
+from gateway.call import Call, Headers, Json, Resource
 from gateway.config.grammar import Server
 from gateway.dialects import items, tree
 from gateway.errors import Refusal
@@ -148,7 +148,8 @@ async def receive(call: Call, receive: Receive, server: Server) -> None:
         call.body, survey = parse(call.raw, call.format.shape, server)
     call.spans, call.nested, call.unscannable = survey.spans, survey.nested, survey.kinds
     intent = call.format.parse(call.body)
-    call.model, call.stream, call.tools, call.ceiling = intent
+    name, call.stream, call.tools, call.ceiling = intent
+    call.resource = Resource(call.resource.kind, name)
     call.tier = call.format.tier(call.body)
     call.fields = call.format.unknown(call.body)
     call.wants_usage = call.stream and call.format.wants_usage(call.body)

@@ -104,7 +104,8 @@ def document(call: Call) -> Json:
     assert subject is not None, "authorize comes after identify"
     agent = subject.agent
     chain = call.chain or (agent,)
-    providers = list(dict.fromkeys([target.partition("/")[0] for target in call.targets]))
+    providers, (kind, name, arguments) = call.providers(), call.resource
+    is_model = kind == "llm"
     return {
         "subject": {
             "agent": agent,
@@ -113,18 +114,18 @@ def document(call: Call) -> Json:
             "claims": dict(subject.claims),
         },
         "action": {
-            "kind": call.kind,
-            "name": call.model,
-            "model": call.model,
+            "kind": kind,
+            "name": name,
+            "model": name if is_model else "",
             "provider": providers[0] if providers else "",
             "providers": providers,
             "stream": call.stream,
             "tools": call.tools,
             "fields": call.fields,
             "max_tokens": _max_tokens(call),
-            "args": {},
+            "args": dict(arguments),
         },
-        "resource": {"type": "model" if call.kind == "llm" else call.kind, "name": call.model},
+        "resource": {"type": "model" if is_model else kind, "name": name},
         "content": {
             **_found(call.redaction.counts),
             "pii_from": _pii_from(call),
@@ -216,7 +217,9 @@ def _sql(call: Call) -> list[Json]:
 def _max_tokens(call: Call) -> int:
     if call.ceiling:
         return call.ceiling
-    return call.most(call.runtime.forward.model(call.model).max_output)
+    if call.resource.kind != "llm":
+        return 0
+    return call.most(call.runtime.forward.model(call.resource.name).max_output)
 
 
 def _calls(call: Call) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from gateway.call import Call, Span
+from gateway.call import Call, Resource, Span
 from gateway.errors import Refusal
 from gateway.policy.authorize import Authorizer
 
@@ -33,14 +33,22 @@ async def may_ask_for(call: Call, name: str) -> bool:
     return runtime.authorizer is None or await _may(call, runtime.authorizer, name)
 
 
+def find(call: Call) -> None:
+    """Write `call.label` of a call to a model. Raises Refusal(model_not_found)."""
+    if call.resource.kind == "llm":
+        forward, name = call.runtime.forward, call.resource.name
+        forward.model(name)
+        call.label = forward.label(name)
+
+
 def check_name(call: Call) -> None:
     """A name that a pattern fits goes out as the caller wrote it. Raises Refusal(model_not_found) for one with a value.
 
     A value is what a scanner finds, also in what looks like a term: an own secret, a recognizer of the operator.
     """
-    if call.known_model == call.model:
+    if call.label == call.resource.name:
         return
-    span = Span(call.body, "model", call.model, "", None)
+    span = Span(call.body, "model", call.resource.name, "", None)
     if call.runtime.texts.survey([span], call.team)[1]:
         raise Refusal(
             "model_not_found",
@@ -50,7 +58,7 @@ def check_name(call: Call) -> None:
 
 
 async def _may(call: Call, authorizer: Authorizer, name: str) -> bool:
-    asked = replace(call, model=name, document=None, targets=call.runtime.forward.targets(name))
+    asked = replace(call, resource=Resource("llm", name), document=None, targets=call.runtime.forward.targets(name))
     try:
         await authorizer.authorize(asked)
     except Refusal as refusal:

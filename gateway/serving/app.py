@@ -22,7 +22,7 @@ import orjson
 
 from gateway import ids, pipeline
 from gateway.budget import Budget
-from gateway.call import Call, Json
+from gateway.call import Call, Json, Resource
 from gateway.config.grammar import Config
 from gateway.config.load import Loaded, Watcher
 from gateway.control import admin
@@ -376,7 +376,8 @@ def _audit_writer(config: Config, store: Store, stack: contextlib.AsyncExitStack
 def _arrived(path: str, codec: Codec, scope: Any, runtime: Runtime) -> Call:
     """A call as it comes, under the configuration in force; nothing of it is read yet."""
     work = Budget(runtime.config.server.scan_budget)
-    return Call(ids.uuid7(), path, "llm", codec, scope["headers"], runtime, time.perf_counter_ns(), work, UNCOUNTED)
+    began = time.perf_counter_ns()
+    return Call(ids.uuid7(), path, Resource("llm"), codec, scope["headers"], runtime, began, work, UNCOUNTED)
 
 
 def _takes(path: str) -> Refusal:
