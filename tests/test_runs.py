@@ -18,10 +18,11 @@ from gateway.detect.core.window import StreamScanner
 from gateway.detect.personal.placeholders import PLACEHOLDER, WRITTEN
 from gateway.dialects import Field, Piece
 from gateway.dialects.openai_chat import OPENAI_CHAT
+from gateway.output.acting import NOTHING
 from gateway.output.invisible import Invisible
 from gateway.output.judges import FieldJudge
 from gateway.output.runs import Edit, Runs, judge_whole
-from gateway.output.screen import NOTHING, Screen
+from gateway.output.screen import Screen
 
 DROPPED = re.compile("[~^]")
 FOUND = re.compile("##")
