@@ -21,7 +21,6 @@ from benchmarks.policy import document
 from gateway.call import Call, Decision, Subject
 from gateway.config.sections import Audit as Settings
 from gateway.config.sections import Upload
-from gateway.dialects.openai_chat import OPENAI_CHAT
 from gateway.record.audit import SCHEMA, Audit
 from gateway.stores.writer import Writer
 
@@ -49,7 +48,11 @@ async def record(upload: bool) -> float:
 
 
 def _call(id: str, result: bytes) -> Call:
-    call = Call(id, "/v1/chat/completions", "llm", OPENAI_CHAT, [], None, 0, correlation_id="workflow")
+    sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
+    import calls
+
+    call = calls.call(correlation_id="workflow")
+    call.id = id
     call.subject = Subject("agent", "team")
     call.document = document(0)
     call.decision = Decision(True, "allow", "0123456789ab", result=result)

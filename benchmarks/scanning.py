@@ -27,7 +27,7 @@ from typing import Any
 import orjson
 
 from benchmarks.process import BenchmarkError, run_to_end
-from gateway.call import Call, Redaction, Span
+from gateway.call import Redaction, Span
 from gateway.config.sections import Output, Pii, Sql
 from gateway.detect.core.window import StreamScanner
 from gateway.detect.personal import placeholders
@@ -115,6 +115,8 @@ def chunk(text: str) -> bytes:
 
 def filtered(scanner: StreamScanner, pieces: Sequence[str]) -> float:
     """Mean cost of one piece in `output.AnswerFilter` with all its gates, the parsing of events left out."""
+    sys.path.insert(0, str(HERE.parent / "tests"))
+    import calls
     from gateway.output.exfiltration import Exfiltration
     from gateway.output.invisible import Invisible
     from gateway.output.screen import Screen
@@ -122,7 +124,7 @@ def filtered(scanner: StreamScanner, pieces: Sequence[str]) -> float:
 
     gates = (Invisible("remove"), Exfiltration([]), SqlGate(Sql(allow=("select",))))
     screen = Screen(Output(), scanner, lambda _: False, gates=gates)
-    call = Call("id", "/", "llm", OPENAI_CHAT, [], None, 0)
+    call = calls.call()
     call.redaction = Redaction()
     codec = OPENAI_CHAT.stream(keep_usage=False)
     chunks = [one for piece in pieces for one in codec.feed(chunk(piece))]

@@ -11,8 +11,17 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
-if TYPE_CHECKING:
+from gateway.budget import Budget
+from gateway.errors import Refusal
+
+if TYPE_CHECKING:  # words import no room: these are names of types, and nothing of them is loaded
     from gateway.dialects import Codec
+    from gateway.dialects.parts import Joined
+    from gateway.ingress.idempotency import Answer as KeptAnswer
+    from gateway.ingress.idempotency import Keeper
+    from gateway.redaction.content import Content
+    from gateway.serving.runtime import Runtime
+    from gateway.serving.shares import Ticket
 
 Reason = Literal["rate", "exceeded", "busy", "frozen", "expired", "idle", "closed", "unknown"]
 Unit = Literal["requests", "tokens", "cost", "calls", "seconds", "hops", "repeats"]
@@ -263,6 +272,16 @@ class Usage:
         return replace(self, **most, tier=self.tier or other.tier)
 
 
+class Look(NamedTuple):
+    """What a request repeats: debits to take, and what not to count again once the request was answered."""
+
+    debits: tuple[Debit, ...] = ()
+    marks: tuple[int, ...] = ()
+
+
+NO_REPEATS = Look()
+
+
 @dataclass(frozen=True, slots=True)
 class Obligations:
     """What a policy demands of an allowed call: contract, section 6."""
@@ -372,20 +391,50 @@ class Step(NamedTuple):
     uses: tuple[ToolUse, ...] = ()
 
 
+Kind = Literal["llm", "tool", "agent"]
+
+
+class Resource(NamedTuple):
+    """What a call asks for: its kind, its name as the caller wrote it, and its arguments, where a kind has some.
+
+    The name of an llm is that of a model of the configuration.
+    """
+
+    kind: Kind
+    name: str = ""
+    arguments: Mapping[str, object] = {}
+
+
+class Target(NamedTuple):
+    """Where a call may go: a provider as the configuration names it, and the model as the provider does."""
+
+    provider: str
+    model: str
+
+    @classmethod
+    def parse(cls, text: str) -> Target:
+        """`provider/model`, as it is written in the configuration."""
+        provider, _, model = text.partition("/")
+        return cls(provider, model)
+
+    def __str__(self) -> str:
+        return f"{self.provider}/{self.model}"
+
+
 @dataclass(slots=True)
 class Call:
     """One call on its way. `ingress` reads the first part; then each stage writes the one field named after it."""
 
     id: str  # UUIDv7; X-Request-Id, the key of the reservation and of the record
     route: str  # the path template, as metrics label it
-    kind: Literal["llm", "tool", "agent"]
+    resource: Resource  # the kind is known by the route, the rest once it is read
     format: Codec
     headers: Headers
-    runtime: Any  # the immutable app.Runtime this call runs under, from start to end
+    runtime: Runtime  # the immutable Runtime this call runs under, from start to end
     started_ns: int
-    budget: Any = None  # the budget.Budget of CPU time for judging it
+    budget: Budget  # CPU time for judging it
+    ticket: Ticket  # what it takes of the gateway
     throttled: bool = False  # it came without a good key, as many did from its address: not recorded one by one
-    ticket: Any = None  # the shares.Ticket of what it takes of the gateway; None: nobody counts
     # what `ingress` reads from the request
     correlation_id: str = ""  # as it is kept
     given_id: str = ""  # the same as the caller sent it, where that is personal data
@@ -395,8 +444,7 @@ class Call:
     spans: list[Span] = field(default_factory=list)  # every text position of the body
     nested: list[Nested] = field(default_factory=list)  # JSON within strings, outer before inner
     unscannable: dict[str, int] = field(default_factory=dict)  # parts that no scanner can read, by kind: image, audio
-    model: str = ""
-    known_model: str = ""  # its name in the configuration, for labels and the log: what callers write goes into neither
+    label: str = ""  # the resource's name in the configuration, for metrics and the log: never what callers write
     stream: bool = False
     wants_usage: bool = False  # the caller asked for a stream's usage itself
     tools: tuple[str, ...] = ()  # names of the tools offered to the model
@@ -404,23 +452,23 @@ class Call:
     tier: str = ""  # the service tier that is asked for
     ceiling: int | None = None  # output tokens that the caller allows, times the answers; None: no ceiling given
     # one field a stage
-    subject: Subject | None = None
+    subject: Subject | None = None  # None until `identify` knows it
     found: Sequence[tuple[Span, Sequence[Finding]]] = ()  # the spans that hold personal data, and where
-    joined: Sequence[Any] = ()  # (parts.Joined, findings): what its content parts hold together
-    content: Any = None  # the content.Content of its texts, where a policy may ask
+    joined: Sequence[tuple[Joined, Sequence[Finding]]] = ()  # what its content parts hold together
+    content: Content | None = None  # what is known of its texts; None where no policy may ask
     input_tokens: int = 0
-    repeats: Any = None  # the loops.Look at what the request repeats
+    repeats: Look = NO_REPEATS  # what the request repeats
     debits: tuple[Debit, ...] = ()
     chain: tuple[str, ...] = ()  # the agents that led to it, by the workflow's own record, ending with this one
     history: History | None = None  # what the workflow remembers, as the policy was told it last
-    targets: list[str] = field(default_factory=list)  # where it may go, in the order tried
+    targets: list[Target] = field(default_factory=list)  # where it may go, in the order tried
     reservation: Reservation | None = None
     late: tuple[Debit, ...] = ()  # what it pays besides because of what the policy said: a dearer model, attributes
     rest: Reservation | None = None  # and that, reserved
     rejection: Rejection | None = None
     redaction: Redaction = field(default_factory=Redaction)
-    keeper: Any = None  # the idempotency.Keeper of its answer, if it came with a key
-    kept: Any = None  # the idempotency.Answer that an earlier call got under its key
+    keeper: Keeper | None = None  # keeps its answer; None unless it came with an Idempotency-Key of its own
+    kept: KeptAnswer | None = None  # the answer that an earlier call got under that key; None: there was none
     replayed: bool = False  # that answer was given again
     document: Json | None = None  # the policy's input, as it was judged
     decision: Decision | None = None
@@ -428,7 +476,7 @@ class Call:
     served_as: str = ""  # the model that a policy routed the call to, if it did
     outcome: Outcome = field(default_factory=Outcome)
     screening: Screening = field(default_factory=Screening)
-    refusal: Any = None  # the errors.Refusal that ended it, if one did
+    refusal: Refusal | None = None  # what ended it; None while nothing has
     stage: str = "identify"  # where it is now
     stages: list[tuple[str, int]] = field(default_factory=list)  # (stage that ended, when in nanoseconds), in order
 
@@ -436,6 +484,10 @@ class Call:
     def team(self) -> str:
         """The caller's team; "" while nobody knows who calls."""
         return self.subject.team if self.subject is not None else ""
+
+    def providers(self) -> list[str]:
+        """Every provider that may serve it, each once, in the order tried."""
+        return list(dict.fromkeys([target.provider for target in self.targets]))
 
     def step(self, name: str) -> None:
         """The stage before ends, the next begins."""

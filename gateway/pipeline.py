@@ -13,7 +13,7 @@ import logging
 from functools import partial
 
 from gateway import budget
-from gateway.budget import Budget, Spent
+from gateway.budget import Spent
 from gateway.call import Call
 from gateway.dialects.parts import merged
 from gateway.errors import Refusal, trace
@@ -34,7 +34,6 @@ _log = logging.getLogger("meshgate")
 
 async def serve(call: Call, receive: request.Receive, reply: Reply) -> None:
     """Serve one call. Raises nothing but what ends the process."""
-    call.budget = Budget(call.runtime.config.server.scan_budget)
     budget.bind(call.budget)
     try:
         await identify(call)
@@ -84,11 +83,10 @@ async def identify(call: Call) -> None:
     try:
         call.subject = await call.runtime.identity.identify(call.headers)
     except Refusal as refusal:
-        often = call.ticket.stranger() if call.ticket is not None and refusal.code == "unauthenticated" else None
+        often = call.ticket.stranger() if refusal.code == "unauthenticated" else None
         call.throttled = often is not None
         raise often or refusal from None
-    if call.ticket is not None:
-        call.ticket.claim(call.subject.team)
+    call.ticket.claim(call.subject.team)
 
 
 async def recall(call: Call) -> None:

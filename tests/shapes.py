@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable
 from typing import Any
 
-from gateway.budget import Budget
+import calls
 from gateway.call import Call
 from gateway.config.sections import Sql
 from gateway.detect.core.window import StreamScanner
@@ -16,7 +16,6 @@ from gateway.detect.personal.scanner import PiiScanner
 from gateway.detect.secrets.own import OwnSecrets
 from gateway.detect.secrets.scanner import SecretScanner
 from gateway.detect.unscannable import Beside
-from gateway.dialects.openai_chat import OPENAI_CHAT
 from gateway.errors import Refusal
 from gateway.limits.tokens import O200k
 from gateway.output.exfiltration import Exfiltration
@@ -273,8 +272,7 @@ STREAMS: dict[str, Callable[[int], list[bytes]]] = {
 
 def a_call(**fields: Any) -> Call:
     """A call that holds what its answer is judged by."""
-    call = Call("id", "/", "llm", OPENAI_CHAT, [], None, 0)
-    call.budget = Budget(3600)
+    call = calls.call()
     for name, value in fields.items():
         setattr(call, name, value)
     return call

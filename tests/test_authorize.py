@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import calls
 from gateway.call import (
     Ask,
     Balance,
@@ -20,10 +21,11 @@ from gateway.call import (
     Obligations,
     Redaction,
     Reservation,
+    Resource,
     Subject,
+    Target,
 )
 from gateway.config.sections import Policy
-from gateway.dialects.openai_chat import OPENAI_CHAT
 from gateway.errors import Refusal
 from gateway.policy.authorize import Authorizer, document
 from gateway.policy.engines.base import PolicyUnavailable
@@ -56,11 +58,11 @@ class Fake:
 
 
 def call(**changes: Any) -> Call:
-    made = Call("id", "/v1/chat/completions", "llm", OPENAI_CHAT, [], None, 0)
+    made = calls.call()
     made.correlation_id = "c-1"
-    made.model = "demo"
+    made.resource = Resource("llm", "demo")
     made.subject = Subject("bot", "support", ("reader",), {"tier": 1})
-    made.targets = ["demo/demo", "openai/gpt", "demo/other"]
+    made.targets = [Target("demo", "demo"), Target("openai", "gpt"), Target("demo", "other")]
     made.tools = ("get_order",)
     made.ceiling = 50
     for name, value in changes.items():
@@ -149,7 +151,7 @@ def test_the_chain_is_the_workflows_record() -> None:
 def test_a_call_without_a_ceiling_has_that_of_its_model() -> None:
     """`max_tokens` is always a number, so that a rule can compare it."""
     forward = SimpleNamespace(model=lambda name: SimpleNamespace(max_output=100))
-    made = call(ceiling=None, runtime=SimpleNamespace(forward=forward, sql_facts=None), body={"n": 3})
+    made = call(ceiling=None, runtime=calls.runtime(forward=forward), body={"n": 3})
     made.format = SimpleNamespace(answers=lambda body: body["n"], elsewhere=lambda body: 0)
     assert document(made)["action"]["max_tokens"] == 300
 

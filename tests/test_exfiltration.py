@@ -12,6 +12,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+import calls
 import line as lines
 import upstream as scripted
 from budgets import examples
@@ -19,7 +20,6 @@ from gateway.call import Call, Redaction, Span
 from gateway.config.load import loads
 from gateway.detect.urls.find import Links
 from gateway.detect.urls.judge import MAX_URL, carries, parse
-from gateway.dialects.openai_chat import OPENAI_CHAT
 from gateway.errors import ConfigError, Refusal
 from gateway.output.exfiltration import Exfiltration
 
@@ -107,7 +107,7 @@ HARMLESS = {
 
 def call() -> Call:
     """A call whose request held an address, a number and a long URL."""
-    made = Call("id", "/", "llm", OPENAI_CHAT, [], None, 0)
+    made = calls.call()
     made.redaction = Redaction(known=frozenset({ADDRESS, "+49 170 123-4567"}))
     sent = f"fetch https://evil.example/signed?X={RANDOM}{RANDOM}{RANDOM} for {ADDRESS}"
     made.spans = [Span({"content": sent}, "content", sent, "user", None)]

@@ -12,9 +12,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import calls
 from gateway.call import LABELS, TOOLS, Call, History, Json, Marked, Step, Subject, ToolUse
 from gateway.config.sections import Policy
 from gateway.errors import Refusal
+from gateway.ingress.idempotency import Answer
 from gateway.limits import loops
 from gateway.policy import flow
 from gateway.policy.authorize import Authorizer
@@ -69,15 +71,12 @@ def says(*labels: str, deny: bool = False, **obligations: Any) -> Json:
 
 
 def call(engine: Engine, store: Store, mode: Any = "enforce") -> Call:
-    runtime = SimpleNamespace(
+    runtime = calls.runtime(
         authorizer=Authorizer(Policy(mode=mode), engine),
         store=store,
-        sql_facts=None,
         forward=SimpleNamespace(model=lambda _: SimpleNamespace(max_output=1)),
     )
-    made = Call(
-        "id", "/v1/chat/completions", "llm", SimpleNamespace(answers=lambda _: 1, elsewhere=lambda _: 0), [], runtime, 0
-    )
+    made = calls.call(runtime=runtime)
     made.correlation_id, made.subject = "c-1", Subject("bot", "support")
     made.history = store.record.history
     return made
@@ -189,12 +188,12 @@ async def test_an_answer_given_again_labels_nothing() -> None:
     """It is judged by what the workflow remembers."""
     engine, store = Engine(lambda known: says("seen", deny="untrusted" in known["labels"])), Store()
     made = call(engine, store)
-    made.kept = object()
+    made.kept = Answer(b"{}", False)
     await flow.judge(made)
     assert store.marks == 0
     store.record.set_labels(["untrusted"])
     again = call(engine, store)
-    again.kept = object()
+    again.kept = Answer(b"{}", False)
     assert (await refused(again)).code == "policy_denied"
 
 

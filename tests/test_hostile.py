@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from itertools import pairwise
-from types import SimpleNamespace
 from typing import Any
 
 import orjson
@@ -12,8 +11,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import calls
 from budgets import examples
-from gateway.call import Call, Redaction, Span
+from gateway.call import Redaction, Span
 from gateway.config.sections import Output, Sql
 from gateway.detect.core.window import StreamScanner
 from gateway.detect.personal import placeholders
@@ -91,7 +91,7 @@ def screens(pii: PiiScanner) -> dict[str, Screen]:
 
 def screened(screen: Screen) -> AnswerFilter:
     """The filter of an answer to a call whose request held some values."""
-    call = Call("id", "/", "llm", OPENAI_CHAT, [], None, 0)
+    call = calls.call()
     call.redaction = Redaction(restore=RESTORE, known=frozenset(list(RESTORE.values())[:3]))
     return screen.filter(call)
 
@@ -241,13 +241,8 @@ def test_a_piece_that_is_nested_too_deep_to_parse_breaks_out(text: str) -> None:
 )
 def test_what_takes_long_leaves_the_event_loop(text: str, aside: bool) -> None:
     """Much new text does, and some that is dense with what is judged one by one; prose of a usual call does not."""
-    runtime = SimpleNamespace(NEW_TEXT=Runtime.NEW_TEXT, LARGE=Runtime.LARGE, texts=Texts(len, None))
+    runtime = calls.runtime(NEW_TEXT=Runtime.NEW_TEXT, LARGE=Runtime.LARGE, texts=Texts(len, None))
     body = {"messages": [{"role": "user", "content": text}]}
-    call = SimpleNamespace(
-        runtime=runtime,
-        subject=None,
-        team="",
-        raw=json.dumps(body).encode(),
-        spans=[Span(body, "content", text, "user", None)],
-    )
-    assert judging.takes_long(call) is aside  # type: ignore[arg-type]
+    spans = [Span(body, "content", text, "user", None)]
+    call = calls.call(runtime=runtime, raw=json.dumps(body).encode(), spans=spans)
+    assert judging.takes_long(call) is aside

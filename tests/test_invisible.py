@@ -8,12 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.call import Call
-from gateway.dialects.openai_chat import OPENAI_CHAT
+import calls
 from gateway.errors import Refusal
 from gateway.output.invisible import Invisible
 
-CALL = Call("id", "/", "llm", OPENAI_CHAT, [], None, 0)
+CALL = calls.call()
 REMOVE, BLOCK = Invisible("remove"), Invisible("block")
 
 

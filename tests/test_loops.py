@@ -10,12 +10,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.call import Debit, Step, ToolUse
+from gateway.call import Debit, Look, Step, ToolUse
 from gateway.config.grammar import Quotas
 from gateway.config.sections import Loops as Settings
 from gateway.dialects.openai_chat import OPENAI_CHAT
 from gateway.errors import Refusal
-from gateway.limits.loops import Look, Loops, canonical, cycle
+from gateway.limits.loops import Loops, canonical, cycle
 
 WORKFLOW = ("team", "workflow")
 

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import calls
 from gateway.call import Call, Redaction
 from gateway.config.sections import Output
 from gateway.detect.core.window import StreamScanner
@@ -41,7 +42,7 @@ def screens(pii: PiiScanner) -> dict[str, Screen]:
 
 def call() -> Call:
     """A call whose request held one address."""
-    made = Call("id", "/", "llm", OPENAI_CHAT, [], None, 0)
+    made = calls.call()
     made.redaction = Redaction(restore=RESTORE, known=frozenset(RESTORE.values()))
     return made
 

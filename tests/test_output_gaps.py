@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from gateway.call import Call
+import calls
 from gateway.config.sections import Output
 from gateway.detect.core.window import StreamScanner
 from gateway.detect.personal.placeholders import PLACEHOLDER
@@ -34,7 +34,7 @@ def event(delta: Any, reason: str | None = None, /, more: str = "", **choice: An
 def received(screen: Screen, *events: bytes) -> str:
     """What a client receives, with everything in one read."""
     codec = OPENAI_CHAT.stream(keep_usage=False)
-    made = screen.filter(Call("id", "/", "llm", OPENAI_CHAT, [], None, 0))
+    made = screen.filter(calls.call())
     data = b"".join([*events, event({}, "stop"), b"data: [DONE]\n\n"])
     sent = [part for chunk in codec.feed(data) for part in made.feed(chunk, codec)]
     return b"".join([*sent, *made.close(codec)]).decode()
@@ -123,7 +123,7 @@ def test_whole_answers_say_what_was_read(screen: Screen) -> None:
             }
         ],
     }
-    made = screen.filter(Call("id", "/", "llm", OPENAI_CHAT, [], None, 0))
+    made = screen.filter(calls.call())
     assert made.whole(answer)
     assert BOB not in json.dumps(answer)
     assert "DE8937" not in json.dumps(answer)

@@ -12,12 +12,12 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
+import calls
 import upstream as scripted
-from gateway.call import Call, Subject
+from gateway.call import Call, Resource, Subject, Target
 from gateway.config.load import load
 from gateway.config.sections import Action, Pii
 from gateway.detect.personal.scanner import canonical
-from gateway.dialects.openai_chat import OPENAI_CHAT
 from gateway.errors import ConfigError
 from gateway.redaction.actions import ORDER, Actions, Rules, together
 from line import Line, config, running
@@ -39,8 +39,8 @@ obligations := {"route": "inhouse"} if input.action.model == "invent"
 
 def call(agent: str = "bot", team: str = "red", roles: tuple[str, ...] = (), model: str = "m", *targets: str) -> Call:
     """A call on its way to these targets."""
-    made = Call("id", "/", "llm", OPENAI_CHAT, [], None, 0, model=model, subject=Subject(agent, team, roles))
-    made.targets = [f"{target}/x" for target in targets]
+    made = calls.call(resource=Resource("llm", model), subject=Subject(agent, team, roles))
+    made.targets = [Target(target, "x") for target in targets]
     return made
 
 

@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import calls
 from budgets import examples
 from gateway.call import Call, Finding, Redaction, Span, Subject
 from gateway.config.sections import Output, Pii
@@ -86,7 +87,7 @@ def screen(pii: PiiScanner) -> Screen:
 
 def call(values: dict[str, str] = VALUES, **body: Any) -> Call:
     """A call whose request held the values."""
-    made = Call("id", "/", "llm", OPENAI_CHAT, [], None, 0, body=body)
+    made = calls.call(body=body)
     made.redaction = Redaction(restore=values, known=frozenset(values.values()))
     return made
 
@@ -201,7 +202,7 @@ def look(pii: PiiScanner) -> Callable[[str], list[Finding]]:
 async def sent(look: Callable[[str], list[Finding]], stage: Redactor, texts: list[str]) -> tuple[list[str], Call]:
     """What leaves of messages with these texts."""
     holders = [{"content": text} for text in texts]
-    made = Call("id", "/", "llm", OPENAI_CHAT, [], None, 0, correlation_id="w", subject=Subject("a", "red"))
+    made = calls.call(correlation_id="w", subject=Subject("a", "red"))
     spans = [Span(holder, "content", text, "user", None) for holder, text in zip(holders, texts, strict=True)]
     made.found = [(span, findings) for span in spans if (findings := look(span.text))]
     await stage.redact(made)

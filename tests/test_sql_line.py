@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
+import calls
 import upstream as scripted
 from gateway.call import Call, Decision, Nested, Obligations, Span
 from gateway.config.sections import Output, Sql
-from gateway.dialects.openai_chat import OPENAI_CHAT
 from gateway.errors import Refusal
 from gateway.output.sqlgate import SqlFacts, SqlGate
 from line import Line, config, running
@@ -114,7 +114,7 @@ def test_a_policy_sees_the_statements_of_tool_calls(line: Line) -> None:
 
 def call(sql: tuple[str, ...] | None = None) -> Call:
     """A call whose policy demands this."""
-    made = Call("id", "/", "llm", OPENAI_CHAT, [], None, 0)
+    made = calls.call()
     made.decision = Decision(True, "allow", "v", obligations=Obligations(sql=sql))
     return made
 

@@ -15,6 +15,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+import calls
 from gateway.call import Call, Finding, Subject
 from gateway.config.sections import Output, Pii
 from gateway.detect.core.window import StreamScanner
@@ -102,7 +103,7 @@ class Gateway:
 
     async def request(self, body: dict[str, Any], workflow: str) -> tuple[dict[str, Any], Call]:
         """What leaves of a request."""
-        call = Call("id", "/", "llm", OPENAI_CHAT, [], None, 0, subject=Subject("a", "red"))
+        call = calls.call(subject=Subject("a", "red"))
         call.correlation_id, call.alone = workflow or uuid.uuid4().hex, not workflow
         call.body, survey = tree.parse(orjson.dumps(body), SHAPE, 64)
         call.spans, call.nested = survey.spans, survey.nested

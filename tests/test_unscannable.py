@@ -13,8 +13,8 @@ from typing import Any
 import orjson
 import pytest
 
+import calls
 import upstream as scripted
-from gateway.call import Call
 from gateway.config.sections import Output
 from gateway.detect.core.window import StreamScanner
 from gateway.detect.personal.scanner import PiiScanner
@@ -188,7 +188,7 @@ def test_an_answer_with_sound_or_pictures(allowed: bool) -> None:
         StreamScanner(None, None, {"X": "never seen"}),
         lambda _: False,
     )
-    call = Call("id", "/", "llm", OPENAI_CHAT, [], None, 0)
+    call = calls.call()
     for part in (
         {"audio": {"id": "a", "data": "AAAA"}},
         {"images": [{"image_url": {"url": "data:image/png;base64,AA"}}]},

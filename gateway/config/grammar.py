@@ -14,6 +14,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Discriminator, Field, Tag, model_validator
 from pydantic_core import PydanticCustomError
 
+from gateway import call as words
 from gateway.config.scalars import Count, Digest, HttpUrl, Origin, Per, Rated, Seconds, Secret
 from gateway.config.sections import Audit, Idempotency, Loops, Output, Pii, Policy, Section
 from gateway.config.tiers import PLAIN_TIERS
@@ -114,6 +115,11 @@ class Target(Section):
     price: Price | None = None
     """Price of tokens at this target, if different from the model's price."""
 
+    @property
+    def address(self) -> words.Target:
+        """The target as a value."""
+        return words.Target.parse(self.target)
+
 
 def _target(value: object) -> object:
     return {"target": value} if isinstance(value, str) else value
@@ -142,10 +148,10 @@ class Model(Section):
     """Output tokens reserved for a call that sets no limit of its own."""
 
     @cached_property
-    def prices(self) -> Mapping[str, Price]:
-        """The price at each target, by `provider/model`."""
+    def prices(self) -> Mapping[words.Target, Price]:
+        """The price at each target."""
         every = [target for rank in self.targets for target in (rank if isinstance(rank, list) else [rank])]
-        return {target.target: target.price or self.price for target in every}
+        return {target.address: target.price or self.price for target in every}
 
 
 class Tool(Section):
@@ -448,7 +454,7 @@ class Config(Section):
                 for target in rank if isinstance(rank, list) else [rank]:
                     if "*" in target.target and "*" not in name:
                         yield ("models", name, "targets", i), "has a `*`, but the name of the model does not"
-                    provider = target.target.partition("/")[0]
+                    provider = target.address.provider
                     if provider not in self.providers:
                         path = ("models", name, "targets", i)
                         yield path, f"there is no provider {provider!r}; providers: {known}"

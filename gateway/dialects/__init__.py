@@ -77,7 +77,7 @@ class Piece:
         self.holder = holder
         self.key = key
         self.left = len(holder[key])  # characters of it that are not judged yet
-        self.parts: list[str] = []  # what stays of those that are
+        self.parts: list[str] = []  # what leaves of those that are
 
 
 class Field:

@@ -7,5 +7,6 @@ from gateway.call import Call
 
 async def keep_spellings(call: Call) -> None:
     """How the model spelled what was restored goes on record, before the caller can send it back."""
-    if call.redaction.spoken and call.runtime.redactor.spellings is not None:
-        await call.runtime.redactor.spellings.keep(call)
+    redactor = call.runtime.redactor
+    if redactor is not None and redactor.spellings is not None and call.redaction.spoken:
+        await redactor.spellings.keep(call)

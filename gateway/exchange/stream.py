@@ -11,7 +11,6 @@ from gateway.errors import Refusal
 from gateway.exchange.broken import garbage
 from gateway.exchange.spellings import keep_spellings
 from gateway.ingress.reply import Reply
-from gateway.output.screen import AnswerFilter
 from gateway.scheduling.judging import Pace
 from gateway.scheduling.lanes import SMALL, apart
 from gateway.upstream.forward import Answer
@@ -23,7 +22,7 @@ async def stream(call: Call, answer: Answer, reply: Reply) -> None:
     """Send the answer on as it comes, each piece once it is judged."""
     codec = call.format.stream(keep_usage=call.wants_usage, choices=call.format.choices(call.body))
     reply.codec = codec
-    screen: AnswerFilter | None = call.runtime.filter(call)
+    screen = call.runtime.filter(call)
     if screen is not None and len(call.redaction.known) > SMALL:
         await apart(call, len(call.redaction.known), screen.prepare)
     outcome, pace = call.outcome, Pace(call)
@@ -40,7 +39,7 @@ async def stream(call: Call, answer: Answer, reply: Reply) -> None:
                 outcome.heard += said
                 size = sum(map(len, said))
                 owed += size
-                if owed > HELD and call.ticket is not None:
+                if owed > HELD:
                     call.ticket.hold(owed)
                     owed = 0
                 if chunk.usage is not None:

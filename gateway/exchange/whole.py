@@ -51,7 +51,7 @@ def _hold(call: Call, answer: Answer, size: int, room: int) -> int:
 
     All of it at once where the length was told: of several answers that are too much together, the first are served.
     """
-    if call.ticket is None or size <= room:
+    if size <= room:
         return 0
     more = max(size, min(answer.length, call.format.max_answer)) - room
     call.ticket.hold(more)

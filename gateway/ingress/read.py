@@ -24,8 +24,7 @@ async def read(call: Call, receive: request.Receive) -> None:
     server = runtime.config.server
     await request.receive(call, receive, server)
     tainted = await apart(call, len(call.raw) >> 10, partial(taint.look, call))
-    runtime.forward.model(call.model)
-    call.known_model = runtime.forward.label(call.model)
+    models.find(call)
     try:
         counted = await judge(call, takes_long(call), survey, call)
     except (*PASSING, Spent):

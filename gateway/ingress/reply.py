@@ -103,7 +103,7 @@ class Reply:
     async def _explain(self, refusal: Refusal, words: str) -> bool:
         """Send an answer whose text is the reason for blocking, if the dialect has one; nothing is kept for a retry."""
         call = self._call
-        answer = call.format.explain(refusal, call.id, call.model, call.format.answers(call.body), words)
+        answer = call.format.explain(refusal, call.id, call.resource.name, call.format.answers(call.body), words)
         if answer is None:
             return False
         call.keeper = None

@@ -10,13 +10,13 @@ import re
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from gateway.call import Call, Headers, Json
+from gateway.call import Call, Headers, Json, Resource
 from gateway.config.grammar import Server
 from gateway.dialects import items, tree
 from gateway.errors import Refusal
 from gateway.ids import CORRELATION_ID, uuid7
 from gateway.ingress import unpack
-from gateway.ingress.correlation import Signer, missing
+from gateway.ingress.correlation import missing
 from gateway.redaction import taint
 from gateway.scheduling.judging import judge
 
@@ -74,7 +74,7 @@ def workflow(call: Call, *, needed: bool = True) -> str:
 
     With `quotas.strict`, the header must contain a signed token of the caller's team.
     """
-    signer: Signer | None = call.runtime.signer
+    signer = call.runtime.signer
     if signer is None:
         id, ids = named(call.headers) or traced(call.headers), call.runtime.workflow_ids
         if not id:
@@ -82,7 +82,7 @@ def workflow(call: Call, *, needed: bool = True) -> str:
         if taint.names_key(call, id):
             words = "X-Correlation-Id contains a key, which would be stored in records. Choose another id."
             raise Refusal("invalid_request", words, param="X-Correlation-Id")
-        kept: str = ids.kept(call.team, id) if ids is not None else id
+        kept = ids.kept(call.team, id) if ids is not None else id
         call.given_id = id if kept != id else ""
         return kept
     token = named(call.headers)
@@ -136,7 +136,7 @@ def _too_large(limit: int) -> Refusal:
 async def receive(call: Call, receive: Receive, server: Server) -> None:
     """Read the request into the call. Raises Refusal(invalid_request, request_too_large), Disconnected."""
     call.correlation_id = workflow(call)
-    hold = call.ticket.hold if call.ticket is not None else None
+    hold = call.ticket.hold
     call.raw = await read_body(receive, call.headers, server.max_body, hold)
     coding = header(call.headers, b"content-encoding").decode("latin-1").strip().lower()
     if coding and coding != "identity":
@@ -149,7 +149,8 @@ async def receive(call: Call, receive: Receive, server: Server) -> None:
     call.spans, call.nested = survey.spans, survey.nested
     intent = call.format.parse(call.body)
     call.unscannable = {**survey.kinds, **call.format.unscannable(call.body)}
-    call.model, call.stream, call.tools, call.ceiling = intent
+    name, call.stream, call.tools, call.ceiling = intent
+    call.resource = Resource(call.resource.kind, name)
     call.tier = call.format.tier(call.body)
     call.fields = call.format.unknown(call.body)
     call.wants_usage = call.stream and call.format.wants_usage(call.body)

@@ -21,9 +21,9 @@ import json
 import re
 from collections import Counter
 from collections.abc import Callable, Hashable, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
-from gateway.call import TOOLS, Debit, Step, ToolUse
+from gateway.call import TOOLS, Debit, Look, Step, ToolUse
 from gateway.config.grammar import Quotas
 from gateway.config.sections import Loops as Settings
 from gateway.errors import Refusal
@@ -34,16 +34,6 @@ _EXACT = 2**53  # below this, a float and an integer of the same value are the s
 _HELP = "Change what the agent does, or start a new workflow with another X-Correlation-Id."
 NAMELESS = "?"  # stands for what is no name of a tool
 _NAME = re.compile(r"[A-Za-z0-9_.:/-]{1,64}")
-
-
-class Look(NamedTuple):
-    """The repetitions in a request: debits to take, and marks of results to remember once the request is answered."""
-
-    debits: tuple[Debit, ...] = ()
-    marks: tuple[int, ...] = ()
-
-
-NOTHING = Look()
 
 
 class Loops:

@@ -47,28 +47,30 @@ class Quotas:
         found = {"tokens": self._settings.tokens, "cost": self._cost, "calls": self._settings.calls}
         return {key: limit for key, limit in found.items() if limit is not None}
 
-    def debits(self, model: Model, input_tokens: int, ceiling: int, tier: str = "") -> list[Debit]:
+    def debits(self, model: Model | None, input_tokens: int, ceiling: int, tier: str = "") -> list[Debit]:
         """The debits of a call with at most `input_tokens` in and `ceiling` out, in the requested service tier.
 
+        A call of a kind without models (None) has no tokens and costs nothing.
         If any quota is limited, the others are counted with a limit that is never reached, so that operators see them.
         """
         limits = self._settings
         found: list[Debit] = []
         if not self._metered:
             return found
-        tokens = _MOST if limits.tokens is None else limits.tokens
-        found.append(Debit("tokens", "tokens", input_tokens + ceiling, tokens, "quotas.tokens"))
-        # Any target may serve the call, in any possible tier: reserve at the highest price.
-        prices = [one for price in model.prices.values() for one in tiers.possible(price, tier)]
-        amount = max([highest_cost(price, input_tokens, ceiling) for price in prices])
-        cost = _MOST if self._cost is None else self._cost
-        found.append(Debit("cost", "cost", amount, cost, "quotas.cost_usd"))
+        if model is not None:
+            tokens = _MOST if limits.tokens is None else limits.tokens
+            found.append(Debit("tokens", "tokens", input_tokens + ceiling, tokens, "quotas.tokens"))
+            # Any target may serve the call, in any possible tier: reserve at the highest price.
+            prices = [one for price in model.prices.values() for one in tiers.possible(price, tier)]
+            amount = max([highest_cost(price, input_tokens, ceiling) for price in prices])
+            cost = _MOST if self._cost is None else self._cost
+            found.append(Debit("cost", "cost", amount, cost, "quotas.cost_usd"))
         calls = _MOST if limits.calls is None else limits.calls
         found.append(Debit("calls", "calls", 1, calls, "quotas.calls"))
         return found
 
     def rest(
-        self, debits: Sequence[Debit], model: Model, input_tokens: int, ceiling: int, tier: str = ""
+        self, debits: Sequence[Debit], model: Model | None, input_tokens: int, ceiling: int, tier: str = ""
     ) -> tuple[Debit, ...]:
         """The debits in addition to `debits` of a call served by another model; empty if not more expensive."""
         reserved = {debit.key: debit.amount for debit in debits if not debit.refill}

@@ -8,7 +8,7 @@ of a text. Fields of one name keep their order.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Final, Protocol
 
 from gateway.call import Finding
@@ -52,7 +52,9 @@ class Judge(Protocol):
     def close(self) -> Segment: ...
     def edits(self, text: str, findings: Sequence[Finding]) -> list[Edit]: ...
     def element(self, text: str) -> Sequence[Finding]: ...
-    def guard(self, text: str, final: bool) -> str: ...
+    def guard(self, text: str, final: bool) -> str:
+        """What of an edited text may leave by now: guards hold back the end of a text, drop characters and add none."""
+        ...
 
 
 class Run:
@@ -61,7 +63,7 @@ class Run:
     `listed`: its pieces are elements of lists. With `certain` see `elements`.
     """
 
-    __slots__ = ("_done", "_due", "_elements", "_judge", "_last", "_note", "_open", "_ready", "_spoken")
+    __slots__ = ("_done", "_due", "_elements", "_guarded", "_judge", "_last", "_note", "_open", "_spoken")
 
     def __init__(
         self, judge: Judge, done: list[Field], *, listed: bool, certain: bool = False, note: Note | None = None
@@ -73,8 +75,8 @@ class Run:
         self._done = done
         self._elements = Elements(judge.element, certain=certain) if listed else None
         self._open: deque[Piece] = deque()  # pieces of which the window holds something
-        self._due: deque[tuple[Piece, int]] = deque()  # pieces of which the guards do, and how long they will be
-        self._ready = ""
+        self._due: deque[Piece] = deque()  # pieces of which the window holds nothing, and guards may
+        self._guarded: deque[tuple[Piece, str]] = deque()  # what guards have taken of which piece, and hold or dropped
 
     def feed(self, piece: Piece) -> None:
         """Take a piece."""
@@ -104,21 +106,46 @@ class Run:
             edits = self._judge.edits(text, found) if found else []
             if self._note is not None:
                 self._hear(text, edits)
-            self._ready += self._judge.guard("".join(self._spread(text, edits)), final)
-        due = self._due
-        while due and (final or len(self._ready) >= due[0][1]):
-            piece, size = due.popleft()
-            if final and not due:
-                size = len(self._ready)
-            if _write(piece, self._ready[:size]):
+            for piece, part in self._spread(text, edits):
+                self._guarded.append((piece, part))
+                self._leave(self._judge.guard(part, False))
+        if final:
+            self._leave(self._judge.guard("", True))
+            self._guarded.clear()  # what was not let go by now is dropped
+            self._due += self._open  # pieces without a character
+            self._open.clear()
+        due, guarded = self._due, self._guarded
+        while due and not (guarded and guarded[0][0] is due[0]):
+            piece = due.popleft()
+            left = "".join(piece.parts)
+            if _write(piece, left):
                 self._done.append(piece.field)
             if (spoken := self._spoken.get(_text_of(piece))) is not None:
-                spoken.leave(self._ready[:size])
+                spoken.leave(left)
             self._last = piece
-            following = due[0][0] if due else self._open[0] if self._open else None
+            following = due[0] if due else self._open[0] if self._open else None
             if final or following is not None:
                 self._tell(_text_of(following) if following is not None else 0)
-            self._ready = self._ready[size:]
+
+    def _leave(self, text: str) -> None:
+        """Add what guards let go to the pieces that it is of: characters that were passed over have been dropped."""
+        guarded, at = self._guarded, 0
+        while guarded:
+            piece, part = guarded[0]
+            if text.startswith(part, at):  # nothing was dropped
+                piece.parts.append(part)
+                at += len(part)
+                guarded.popleft()
+                continue
+            begin, used = at, 0
+            while used < len(part) and at < len(text):
+                at += part[used] == text[at]
+                used += 1
+            piece.parts.append(text[begin:at])
+            if used < len(part):  # the rest is held back, or was dropped: what leaves next will tell
+                guarded[0] = piece, part[used:]
+                return
+            guarded.popleft()
 
     def _hear(self, text: str, edits: Sequence[Edit]) -> None:
         """Take down what is judged of each text that the pieces make, and what is restored in it."""
@@ -152,9 +179,8 @@ class Run:
         if spoken is not None and (spelled := spoken.spelled()) is not None:
             self._note(last, spelled)
 
-    def _spread(self, text: str, edits: Sequence[Edit]) -> list[str]:
-        """What stays of a text that was judged, each part noted with the piece that it is of."""
-        parts: list[str] = []
+    def _spread(self, text: str, edits: Sequence[Edit]) -> Iterator[tuple[Piece, str]]:
+        """What stays of a text that was judged, by the piece that it is of."""
         begin = number = 0
         while begin < len(text):
             piece = self._open[0]
@@ -170,14 +196,12 @@ class Run:
                     break
                 number += 1
             own.append(text[at:end])
-            piece.parts += own
             piece.left -= end - begin
-            parts += own
             begin = end
             if not piece.left:
                 self._open.popleft()
-                self._due.append((piece, sum(map(len, piece.parts))))
-        return parts
+                self._due.append(piece)
+            yield piece, "".join(own)
 
 
 def _text_of(piece: Piece) -> int:

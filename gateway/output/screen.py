@@ -11,91 +11,41 @@ most, and only as long as something may still become a match.
 
 from __future__ import annotations
 
-import logging
 from collections import deque
-from collections.abc import Callable, Sequence, Set
-from functools import partial
 
-from gateway.budget import PASSING, Spent
-from gateway.call import Call, Finding, Json, Nested, Screening, Signed, Span
-from gateway.config.sections import Output as OutputConfig
-from gateway.detect.personal.placeholders import LIKE, PLACEHOLDER
-from gateway.dialects import Channel, Chunk, Codec, Piece, StreamCodec, tree
-from gateway.dialects.fields import gather
-from gateway.errors import Refusal, trace
+from gateway.budget import PASSING
+from gateway.call import Call
+from gateway.dialects import Channel, Chunk, Piece, StreamCodec
+from gateway.errors import Refusal
 from gateway.output import offered
+from gateway.output.acting import Checks
 from gateway.output.elements import Elements
 from gateway.output.ending import Ending
-from gateway.output.judges import FieldJudge, Gate, Guard, Scanner, Unchanged, Window, signed_refusal
-from gateway.output.runs import MAX_WAITING, Edit, Runs, judge_whole
-from gateway.output.structure import Structure
-from gateway.redaction.known import Known
-from gateway.redaction.restore import Restoration, Restored, Restorer
-from gateway.redaction.spellings import Spelled, Spoken, kind, kind_of, of_arguments, root_of
-from gateway.scheduling.judging import answer_spent
+from gateway.output.judges import Guard, Window
+from gateway.output.runs import MAX_WAITING, Runs
+from gateway.output.whole import WholeFilter
+from gateway.redaction.spellings import Spelled, Spoken, kind_of
 
 MAX_RUNS = 1024  # texts that one answer may have
-_SHORT = 128  # characters of a text, and how many of them, that one answer's filter remembers to be clean
 _TELLING, _DIGITS = 24, 6  # characters, and digits, of what may become a finding that alternative tokens may say
-_WRITTEN = frozenset({LIKE, PLACEHOLDER})  # what may be a placeholder of ours
 _ALIVE = b":\n\n"
-NOTHING = Restorer({})
-"""Restores nothing."""
-_log = logging.getLogger("meshgate.output")
 
 
-class Screen:
-    """The stage, compiled for one configuration. `allowed` are the entity types that may pass in the clear.
-
-    `gates` judge in their order what the scanner's findings left; `demanded` gives those that a policy asks for.
-    """
-
-    def __init__(
-        self,
-        config: OutputConfig | None,
-        scanner: Scanner,
-        allowed: Callable[[str], bool],
-        gates: Sequence[Gate] = (),
-        demanded: Callable[[Call], Sequence[Gate]] = lambda _: (),
-    ) -> None:
-        self.gates = tuple(gates)
-        self.demanded = demanded
-        self.secrets = config.secrets if config else "allow"
-        self.pii = config.pii if config else "allow"
-        self.unscannable = config.unscannable if config else "allow"
-        self.any_tool = config is None or config.tools == "any"
-        self.limit = config.window if config else 256
-        self.scanner = scanner
-        self.allowed = allowed
-        self._words: dict[str, frozenset[str]] = {}
-
-    def words(self, codec: Codec) -> frozenset[str]:
-        """The words of a dialect in which nothing is found: no answer need be searched for those again."""
-        words = self._words.get(codec.name)
-        if words is None:
-            words = frozenset(word for word in codec.words if not self.scanner.scan(word))
-            self._words[codec.name] = words
-        return words
+class Screen(Checks):
+    """The stage, compiled for one configuration."""
 
     def filter(self, call: Call) -> AnswerFilter:
         """The filter of one answer."""
         return AnswerFilter(self, call)
 
 
-class AnswerFilter:
-    """Judges one answer; writes `call.screening`. Raises Refusal(secret_blocked, output_blocked)."""
+class AnswerFilter(WholeFilter):
+    """Judges one answer, whole or as it streams."""
 
-    def __init__(self, screen: Screen, call: Call) -> None:
-        self._screen = screen
-        self._call = call
-        self._gates = (*screen.gates, *screen.demanded(call))
-        self._codec: Codec = call.format
-        self._restoration = Restoration(call)
-        self._known = Known(call.redaction.known)
-        self._allows = call.redaction.allows or screen.allowed
+    def __init__(self, screen: Checks, call: Call) -> None:
+        super().__init__(screen, call)
         self._windows: dict[Channel, Window] = {}
         self._guards: dict[Channel, tuple[Guard, ...]] = {}
-        self._restores = bool(call.redaction.restore)
         self._spoken: dict[Channel, Spoken] = {}  # of running texts, where something may be restored
         self._elements: dict[Channel, Elements] = {}
         self._asides: dict[Channel, Window] = {}
@@ -103,147 +53,6 @@ class AnswerFilter:
         self._queue: deque[Chunk] = deque()  # of a stream whose events keep their order
         self._held = 0  # bytes of those
         self._ending = Ending()
-        self._clean: set[str] = set()
-        held = partial(self._instead, restorer=self._restoration.plain)
-        self._structure = Structure(self._codec.words, screen.scanner.scan, held)
-        self.screening: Screening = call.screening
-
-    def prepare(self) -> None:
-        """Make what look-ups of the request's values need: of many values not on the event loop."""
-        self._known.prepare()
-        self._restoration.prepare()
-
-    # Whole texts
-
-    def text(self, text: str) -> str:
-        """A whole text as the caller may have it."""
-        try:
-            return self._text(text, self._restoration.plain)
-        except PASSING:
-            raise
-        except BaseException as fault:
-            raise self._stopped(fault) from None
-
-    def whole(self, answer: Json) -> bool:
-        """Edit a whole answer in place; True if anything changed."""
-        try:
-            self._structure.check(answer)
-            changed = self._codec.drop_repeats(answer)
-            survey = self._codec.whole(answer)
-            calls = self._codec.calls(answer)
-            if not self._screen.any_tool:
-                offered.check(self._call, [*calls, *self._codec.strays(answer)])
-            for field, _ in self._codec.runs(answer, survey):
-                note = (lambda _, spelled: self._call.redaction.spoken.append(spelled)) if self._restores else None
-                changed |= judge_whole(field, self._judge_of(field.pieces[0]), note=note)
-            changed |= self._survey(survey, calls)
-            if changed or not self._codec.echoes(answer) or self._tells(answer):
-                self._codec.conceal(answer)
-                changed = True
-        except PASSING:
-            raise
-        except BaseException as fault:
-            raise self._stopped(fault) from None
-        return changed
-
-    def _tells(self, answer: Json) -> bool:
-        """Whether what the model could have said holds something to be taken out."""
-        return any(self._text(text, self._restoration.plain) != text for text in self._codec.asides(answer))
-
-    def _text(self, text: str, restorer: Restorer, spoken: Spoken | None = None) -> str:
-        if text in self._clean or text in self._screen.words(self._codec):
-            return text
-        findings = self._screen.scanner.scan(text)
-        out = self._act(text, findings, restorer, spoken) if findings else text
-        for gate in self._gates:
-            out = gate.text(self._call, out)
-        if not findings and out == text and len(text) <= _SHORT and len(self._clean) < _SHORT:
-            self._clean.add(text)  # names and ids come back in every chunk
-        return out
-
-    def _survey(self, survey: tree.Survey, calls: Sequence[Json] = ()) -> bool:
-        """Judge every text; `calls` are the tool calls among them."""
-        if survey.kinds and self._screen.unscannable == "block":
-            raise Refusal(
-                "output_blocked",
-                f"The answer holds a part that no scanner can read ({', '.join(sorted(survey.kinds))}). "
-                "The operator may set output.unscannable: allow.",
-                stage="output",
-            )
-        edits: list[tuple[Span, str]] = []
-        restored: list[tuple[Span, Spelled]] = []
-        order = {(id(span.holder), span.key): at for at, span in enumerate(survey.spans)} if self._restores else {}
-        kept = self._restoration.kept(calls) if calls else frozenset()
-        changed = survey.lists > 0 and self._lists(survey, calls, kept, restored)
-        clean = self._clean
-        for span in survey.spans:
-            if type(span) is Signed:
-                if self._text(span.text, NOTHING) != span.text:
-                    raise signed_refusal()
-                continue
-            argument = tree.is_argument(span)
-            if not argument and span.text in clean:
-                continue
-            spoken = Spoken() if self._restores else None
-            text = self._text(span.text, self._restoration.at(span, kept), spoken)
-            if argument:  # the strings of a tool call's arguments
-                for gate in self._gates:
-                    text = gate.argument(self._call, text)
-            if text != span.text:
-                edits.append((span, text))
-                if spoken is not None:
-                    spoken.leave(text)
-                    if (spelled := spoken.spelled()) is not None:
-                        restored.append((span, spelled))
-        before = {
-            id(root): root.holder[root.key] for span, _ in restored if span.nested and (root := root_of(span.nested))
-        }
-        if edits:
-            changed |= tree.write_all(edits)
-        if survey.nested:
-            tree.fold(survey.nested)
-        if restored:
-            restored.sort(key=lambda one: order[id(one[0].holder), one[0].key])
-            self._note(restored, before)
-        return changed
-
-    def _note(self, restored: Sequence[tuple[Span, Spelled]], before: dict[int, str]) -> None:
-        """Take down how the model spelled what was restored; `before` are JSON strings as the model wrote them."""
-        roots: dict[int, tuple[Nested, dict[str, str]]] = {}
-        for span, spelled in restored:
-            self._call.redaction.spoken.append(spelled._replace(kind=kind(span)))
-            if span.nested is not None:
-                root = root_of(span.nested)
-                roots.setdefault(id(root), (root, {}))[1].update(spelled.values)
-        for key, (root, values) in roots.items():
-            whole = of_arguments(before[key], root.holder[root.key], values) if root.prefix is None else None
-            if whole is not None:
-                self._call.redaction.spoken.append(whole)
-
-    def _lists(
-        self, survey: tree.Survey, calls: Sequence[Json], kept: Set[int], restored: list[tuple[Span, Spelled]]
-    ) -> bool:
-        """Judge strings of lists within tool calls, and within JSON in a string, that make one text."""
-        values = [*calls, *survey.roots, *(nested.root for nested in survey.nested)]
-        roots = [(at, "", value) for at, value in enumerate(values)]
-        changed = False
-        for field, spans in gather(survey, roots) if roots else ():
-            judge = self._judge(field.pieces[0].channel, self._restoration.at(spans[0], kept))
-            places = {(id(span.holder), span.key): span for span in spans}
-
-            def note(piece: Piece, spelled: Spelled, places: dict[tuple[int, object], Span] = places) -> None:
-                restored.append((places[id(piece.holder), piece.key], spelled))
-
-            changed |= judge_whole(field, judge, certain=True, note=note if self._restores else None)
-            for span in spans:
-                text = span.holder[span.key]
-                if span.nested is not None:
-                    span.nested.edited |= text != span.text
-                    for gate in self._gates:
-                        gate.argument(self._call, text)
-        return changed
-
-    # Streams
 
     def feed(self, chunk: Chunk, stream: StreamCodec) -> list[bytes]:
         """The events that may leave now that this chunk has come."""
@@ -416,41 +225,6 @@ class AnswerFilter:
         if piece.field.text:
             self._call.redaction.spoken.append(spelled._replace(kind=kind_of(piece.key)))
 
-    def _judge_of(self, piece: Piece) -> FieldJudge:
-        """The judge of the text that begins with a piece in a field."""
-        return self._judge(piece.channel, signed=piece.field.signed)
-
-    def _judge(self, channel: Channel, restorer: Restorer | None = None, *, signed: bool = False) -> FieldJudge:
-        """The judge of a running text in a field; one that is signed may stay as it is, or ends the answer."""
-        self._count_runs()
-        if signed:
-            return FieldJudge(
-                self._screen.scanner.window(self._screen.limit),
-                tuple(Unchanged(gate.guard(self._call)) for gate in self._gates),
-                self._no_edits,
-                self._element,
-                NOTHING,
-            )
-        return FieldJudge(
-            self._screen.scanner.window(self._screen.limit),
-            tuple(gate.guard(self._call) for gate in self._gates),
-            self._edits,
-            self._element,
-            restorer or self._restoration.of(channel),
-        )
-
-    def _no_edits(self, text: str, findings: Sequence[Finding], restorer: Restorer) -> list[Edit]:
-        """Nothing stands in place of what was found in a signed text. Raises Refusal where something would have to."""
-        if any(text[start:end] != instead for start, end, instead in self._edits(text, findings, restorer)):
-            raise signed_refusal()
-        return []
-
-    def _element(self, text: str) -> Sequence[Finding]:
-        """What an element of a list holds by itself. Raises Refusal for what no text may be."""
-        for gate in self._gates:
-            gate.text(self._call, text)
-        return self._screen.scanner.scan(text)
-
     def _count_runs(self) -> None:
         if len(self._windows) + len(self._asides) + len(self._runs) >= MAX_RUNS:
             raise Refusal("output_blocked", f"The answer has more than {MAX_RUNS} texts at a time.", stage="output")
@@ -482,73 +256,3 @@ class AnswerFilter:
         except UnicodeDecodeError:
             return _ALIVE
         return raw if self._text(text, self._restoration.plain) == text else _ALIVE
-
-    # Judging
-
-    def _act(self, text: str, findings: Sequence[Finding], restorer: Restorer, spoken: Spoken | None = None) -> str:
-        """Restore, redact or block what was found."""
-        parts: list[str] = []
-        at = 0
-        edits = self._edits(text, findings, restorer)
-        if spoken is not None:
-            spoken.judge(text, edits, restorer)
-        for start, end, instead in edits:
-            parts += text[at:start], instead
-            at = end
-        parts.append(text[at:])
-        return "".join(parts)
-
-    def _edits(self, text: str, findings: Sequence[Finding], restorer: Restorer) -> list[Edit]:
-        """What has to stand in place of what was found."""
-        edits: list[Edit] = []
-        for start, end, entity, *_ in findings:
-            value = text[start:end]
-            if entity in _WRITTEN and (back := restorer.value(value)) is not None:
-                edits.append(Restored(start, end, back))
-            elif (instead := self._instead(entity, value, restorer)) is not None:
-                edits.append((start, end, instead))
-        return edits
-
-    def _instead(self, entity: str, value: str, restorer: Restorer) -> str | None:
-        """What stands in place of one finding; None: it may stay."""
-        if entity == LIKE:
-            return None
-        if entity == PLACEHOLDER:  # one that is not ours may hide something, as brackets would not
-            return f"<{self._text(value[1:-1], restorer)}>" if value[:1] == "<" else None
-        secret = entity.startswith("SECRET_")
-        if not secret and (value in self._known or self._allows(entity)):
-            return None
-        action = self._screen.secrets if secret else self._screen.pii
-        if action == "allow":
-            return None
-        counts = self.screening.counts
-        counts[entity] = counts.get(entity, 0) + 1
-        if action == "redact":
-            return f"<{entity}>"
-        if secret:
-            raise Refusal("secret_blocked", f"The answer held a secret ({entity}) and was stopped.", stage="output")
-        raise Refusal(
-            "output_blocked",
-            f"The answer held personal data that the request did not ({entity}) and was stopped.",
-            stage="output",
-        )
-
-    def _stopped(self, fault: BaseException) -> Refusal:
-        """What a fault becomes while an answer is judged: nobody knows what it holds, so nothing more of it leaves."""
-        if isinstance(fault, Refusal):
-            if fault.code != "invalid_request":
-                return fault
-            # What reads JSON found the answer's own too deep: nothing that the caller did.
-            words = "The answer holds JSON within a string that is nested too deep to be judged, and was stopped."
-            return Refusal("output_blocked", words, stage="output")
-        if isinstance(fault, Spent):
-            return answer_spent(self._call)
-        _log.error("the answer of call %s could not be judged: %s", self._call.id, trace(fault))
-        if self._call.runtime is not None:
-            self._call.runtime.telemetry.failures.add(("output",))
-        return Refusal(
-            "output_blocked",
-            f"The answer could not be judged ({type(fault).__name__}) and was stopped. The operator finds the fault in "
-            f"the log, by the call's id {self._call.id}.",
-            stage="output",
-        )

@@ -21,7 +21,7 @@ from gateway.errors import POLICY_UNAVAILABLE, Refusal
 from gateway.policy.engines import Engine, PolicyUnavailable
 from gateway.policy.engines.holder import Policies
 from gateway.policy.verdict import read
-from gateway.redaction.content import CHANNELS, EMPTY, Content
+from gateway.redaction.content import CHANNELS, EMPTY
 from gateway.scheduling.judging import judge
 
 STAGE = "authorize"
@@ -109,11 +109,12 @@ def document(call: Call) -> Json:
     `context.calls` counts this call too; 0 where it is not counted (no `quotas.calls`, an answer given again).
     """
     subject = call.subject
-    content: Content = call.content or EMPTY
+    content = call.content or EMPTY
     assert subject is not None, "authorize comes after identify"
     agent = subject.agent
     chain = call.chain or (agent,)
-    providers = list(dict.fromkeys([target.partition("/")[0] for target in call.targets]))
+    providers, (kind, name, arguments) = call.providers(), call.resource
+    is_model = kind == "llm"
     return {
         "subject": {
             "agent": agent,
@@ -122,18 +123,18 @@ def document(call: Call) -> Json:
             "claims": dict(subject.claims),
         },
         "action": {
-            "kind": call.kind,
-            "name": call.model,
-            "model": call.model,
+            "kind": kind,
+            "name": name,
+            "model": name if is_model else "",
             "provider": providers[0] if providers else "",
             "providers": providers,
             "stream": call.stream,
             "tools": call.tools,
             "fields": call.fields,
             "max_tokens": _max_tokens(call),
-            "args": {},
+            "args": dict(arguments),
         },
-        "resource": {"type": "model" if call.kind == "llm" else call.kind, "name": call.model},
+        "resource": {"type": "model" if is_model else kind, "name": name},
         "content": {
             **_found(call.redaction.counts),
             "pii_from": _pii_from(call),
@@ -214,16 +215,16 @@ def _found(counts: Mapping[str, int]) -> Json:
 
 
 def _sql(call: Call) -> list[Json]:
-    facts = call.runtime.sql_facts if call.runtime is not None else None
+    facts = call.runtime.sql_facts
     return facts.of(call.spans, call.team) if facts is not None else []
 
 
 def _max_tokens(call: Call) -> int:
     if call.ceiling:
         return call.ceiling
-    if call.runtime is None:
+    if call.resource.kind != "llm":
         return 0
-    return call.most(call.runtime.forward.model(call.model).max_output)
+    return call.most(call.runtime.forward.model(call.resource.name).max_output)
 
 
 def _calls(call: Call) -> int:

@@ -30,13 +30,15 @@ async def judge(call: Call) -> None:
     Writes `call.decision` and `call.history`. Raises Refusal and StoreUnavailable.
     """
     runtime, subject = call.runtime, call.subject
-    authorizer: Authorizer = runtime.authorizer
+    authorizer = runtime.authorizer
+    assert authorizer is not None, "a call is judged where there is a policy"
+    assert subject is not None, "authorize comes after identify"
     for _ in range(TRIES):
         version = UNREAD if call.history is None else call.history.version
         reads, fresh = await _verdict(call, authorizer)
         if call.kept is not None or not (reads or fresh):  # an answer that is given again labels nothing
             return
-        marked = await runtime.store.mark(subject.team, call.correlation_id, fresh, version)  # type: ignore[union-attr]
+        marked = await runtime.store.mark(subject.team, call.correlation_id, fresh, version)
         call.history = marked.history
         if marked.done:
             return
@@ -69,7 +71,9 @@ async def confirm(call: Call) -> None:
     Raises Refusal where the policy would demand something else by now.
     """
     judged, authorizer, subject = call.decision, call.runtime.authorizer, call.subject
-    if judged is None or call.history is None or subject is None or not authorizer.reads_history or _quick(judged):
+    if judged is None or call.history is None or subject is None or authorizer is None:
+        return
+    if not authorizer.reads_history or _quick(judged):
         return
     marked = await call.runtime.store.mark(subject.team, call.correlation_id, (), call.history.version)
     if marked.done:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from gateway.call import Call, Span
+from gateway.call import Call, Resource, Span
 from gateway.errors import Refusal
+from gateway.policy.authorize import Authorizer
 
 
 async def visible(call: Call) -> list[str]:
@@ -16,9 +17,10 @@ async def visible(call: Call) -> list[str]:
     """
     runtime = call.runtime
     names = [name for name in runtime.config.models if "*" not in name]
-    if runtime.authorizer is None:
+    authorizer = runtime.authorizer
+    if authorizer is None:
         return names
-    return [name for name in names if await _may(call, name)]
+    return [name for name in names if await _may(call, authorizer, name)]
 
 
 async def may_ask_for(call: Call, name: str) -> bool:
@@ -28,7 +30,15 @@ async def may_ask_for(call: Call, name: str) -> bool:
         runtime.forward.model(name)
     except Refusal:
         return False
-    return runtime.authorizer is None or await _may(call, name)
+    return runtime.authorizer is None or await _may(call, runtime.authorizer, name)
+
+
+def find(call: Call) -> None:
+    """Write `call.label` of a call to a model. Raises Refusal(model_not_found)."""
+    if call.resource.kind == "llm":
+        forward, name = call.runtime.forward, call.resource.name
+        forward.model(name)
+        call.label = forward.label(name)
 
 
 def check_name(call: Call) -> None:
@@ -36,9 +46,9 @@ def check_name(call: Call) -> None:
 
     A value is what a scanner finds, also in what looks like a term: an own secret, a recognizer of the operator.
     """
-    if call.known_model == call.model:
+    if call.label == call.resource.name:
         return
-    span = Span(call.body, "model", call.model, "", None)
+    span = Span(call.body, "model", call.resource.name, "", None)
     if call.runtime.texts.survey([span], call.team)[1]:
         raise Refusal(
             "model_not_found",
@@ -47,11 +57,10 @@ def check_name(call: Call) -> None:
         )
 
 
-async def _may(call: Call, name: str) -> bool:
-    runtime = call.runtime
-    asked = replace(call, model=name, document=None, targets=runtime.forward.targets(name))
+async def _may(call: Call, authorizer: Authorizer, name: str) -> bool:
+    asked = replace(call, resource=Resource("llm", name), document=None, targets=call.runtime.forward.targets(name))
     try:
-        await runtime.authorizer.authorize(asked)
+        await authorizer.authorize(asked)
     except Refusal as refusal:
         return refusal.code == "approval_required"
     return True

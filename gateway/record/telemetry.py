@@ -193,7 +193,7 @@ class Telemetry:
     def _count(self, call: Call, status: int, cost: int, ended_ns: int) -> None:
         subject, outcome = call.subject, call.outcome
         agent, team = (subject.agent, subject.team) if subject else ("", "")
-        model = call.known_model
+        model = call.label
         self.requests.add((agent, team, model, outcome.provider, call.route, str(status)))
         self.duration.observe((call.route, model), (ended_ns - call.started_ns) / 1e9)
         before = call.started_ns
@@ -250,7 +250,7 @@ def _line(call: Call, status: int, cost: int, ended_ns: int) -> Json:
         "agent": subject.agent if subject else None,
         "team": subject.team if subject else None,
         "route": call.route,
-        "model": call.known_model or None,
+        "model": call.label or None,
         "provider": outcome.provider or None,
         "stream": call.stream,
         "status": status,

@@ -336,8 +336,7 @@ class Redactor:
 def broken(call: Call, fault: BaseException, what: str) -> Refusal:
     """What a fault becomes before a request is known to be clean: nothing leaves."""
     _log.error("call %s: %s: %s", call.id, what, trace(fault))
-    if call.runtime is not None:
-        call.runtime.telemetry.failures.add((call.stage,))
+    call.runtime.telemetry.failures.add((call.stage,))
     return Refusal(
         "pii_blocked",
         f"{what} ({type(fault).__name__}), so nothing was sent. The operator finds the fault in the log, by the call's "

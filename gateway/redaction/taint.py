@@ -26,11 +26,11 @@ def presented(call: Call) -> bytes:
 
 def look(call: Call) -> bool:
     """Whether a request holds a secret. Raises Refusal(secret_blocked) where it may not be taken out."""
-    own: OwnSecrets = call.runtime.own
+    own = call.runtime.own
     mine = presented(call)
     if not _holds(call, own, mine):
         return False
-    names = orjson.dumps([call.model, *call.tools])  # which go on record
+    names = orjson.dumps([call.resource.name, *call.tools])  # which go on record
     if call.runtime.redactor is None or own.holds(names) or (mine and mine in names):
         raise _refusal()
     return True

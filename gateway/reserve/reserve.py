@@ -9,10 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from gateway.call import Call, Debit, Obligations, Rejection, Step, Subject
+from gateway.call import NO_REPEATS, Call, Debit, Look, Obligations, Rejection, Resource, Step, Subject
 from gateway.config import tiers
+from gateway.config.grammar import Model
 from gateway.limits import quota
-from gateway.limits.loops import NOTHING, Look, Loops, shown
+from gateway.limits.loops import shown
 from gateway.scheduling.judging import judge
 from gateway.stores.admit import admit
 
@@ -23,19 +24,25 @@ async def reserve(call: Call) -> None:
     """Rate limits and quotas, all or none, in one atomic step."""
     runtime, subject = call.runtime, call.subject
     assert subject is not None
-    call.targets = runtime.forward.targets(call.model, call.format)
+    kind, name, _ = call.resource
+    if kind == "llm":
+        call.targets = runtime.forward.targets(name, call.format)
     if call.kept is not None:
         await look(call, subject)
         return
-    model = runtime.forward.model(call.model)
-    ceiling = call.most(model.max_output)
-    tiers.check(model, call.tier)
+    model, ceiling = priced(call, name)
+    estimate = call.input_tokens + ceiling
     quotas = runtime.quotas.debits(model, call.input_tokens, ceiling, call.tier)
-    providers = [target.partition("/")[0] for target in call.targets]
-    limits = runtime.limits.debits(subject, call.model, providers, call.input_tokens + ceiling, stream=call.stream)
+    limits = runtime.limits.debits(
+        subject,
+        _model_name(call.resource),
+        call.providers(),
+        estimate,
+        tool=name if kind == "tool" else "",
+        stream=call.stream,
+    )
     keeps = runtime.authorizer is not None and runtime.authorizer.keeps_history
     steps: Sequence[Step] = ()
-    call.repeats = NOTHING
     if keeps or runtime.loops.reads:
         large = len(call.raw) > runtime.LARGE
         told = await judge(call, True, conversation, call, subject) if large else conversation(call, subject)
@@ -59,6 +66,22 @@ async def reserve(call: Call) -> None:
     runtime.loops.follow(answer.chain, answer.path)
 
 
+def priced(call: Call, name: str) -> tuple[Model | None, int]:
+    """The model that a call is served by, and the output tokens that its answers may take.
+
+    None and 0 for a kind of call that has neither. Raises Refusal(invalid_request) for a service tier without a price.
+    """
+    if call.resource.kind != "llm":
+        return None, 0
+    model = call.runtime.forward.model(name)
+    tiers.check(model, call.tier)
+    return model, call.most(model.max_output)
+
+
+def _model_name(resource: Resource) -> str:
+    return resource.name if resource.kind == "llm" else ""
+
+
 async def look(call: Call, subject: Subject) -> None:
     """Whether the workflow takes calls, for one that is answered already: it takes nothing and counts nowhere."""
     names = (call.id, subject.team, call.correlation_id, subject.agent)
@@ -75,9 +98,9 @@ async def look(call: Call, subject: Subject) -> None:
 def conversation(call: Call, subject: Subject) -> tuple[Sequence[Step], Look]:
     """What has happened in the conversation, and what of it the request does again that was done before."""
     steps = call.format.steps(call.body)
-    loops: Loops = call.runtime.loops
+    loops = call.runtime.loops
     if not loops.reads:
-        return steps, NOTHING
+        return steps, NO_REPEATS
     workflow = (subject.team, call.correlation_id)
     return steps, loops.look(workflow, subject.agent, steps, bool(call.tools))
 
@@ -87,13 +110,11 @@ async def rest(call: Call, duties: Obligations) -> None:
     runtime, subject, first = call.runtime, call.subject, call.reservation
     assert subject is not None
     assert first is not None, "a call that a policy judges has been reserved: its chain must be known"
-    model = runtime.forward.model(call.served_as or call.model)
-    ceiling = call.most(model.max_output)
+    model, ceiling = priced(call, call.served_as or call.resource.name)
     quotas: Sequence[Debit] = ()
     if duties.route:
-        tiers.check(model, call.tier)
         quotas = runtime.quotas.rest(call.debits, model, call.input_tokens, ceiling, call.tier)
-    names = (subject, call.model, [target.partition("/")[0] for target in call.targets])
+    names = (subject, _model_name(call.resource), call.providers())
     estimate = call.input_tokens + ceiling
     limits = runtime.limits.debits(*names, estimate, stream=call.stream, attributes=duties.attributes)
     call.late = (*limits, *quotas)

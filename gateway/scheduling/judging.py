@@ -15,7 +15,6 @@ from gateway.budget import TooLong
 from gateway.call import Call
 from gateway.dialects import Chunk
 from gateway.errors import Refusal
-from gateway.scheduling.lanes import Lanes
 
 Result = TypeVar("Result")
 _DENSE: Final = 512  # characters of a piece of a stream from which its density is checked
@@ -32,7 +31,7 @@ def takes_long(call: Call) -> bool:
     runtime, raw = call.runtime, call.raw
     if len(raw) <= runtime.NEW_TEXT:
         return False
-    fresh: int = runtime.texts.fresh(call.spans, call.team)
+    fresh = runtime.texts.fresh(call.spans, call.team)
     if fresh <= runtime.NEW_TEXT:
         return False
     return fresh > runtime.LARGE or _is_dense(raw)
@@ -55,8 +54,7 @@ async def judge(call: Call, apart: bool, work: Callable[..., Result], *args: Any
             pass
         finally:
             budget.end()
-    lanes: Lanes = call.runtime.lanes
-    return await lanes.run(call, work, *args)
+    return await call.runtime.lanes.run(call, work, *args)
 
 
 class Pace:
@@ -91,9 +89,8 @@ class Pace:
 
     async def apart(self, size: int, work: Callable[..., Result], *args: Any) -> Result:
         """Scan a piece in a thread."""
-        lanes: Lanes = self._call.runtime.lanes
         began = time.perf_counter_ns()
-        result = await lanes.run(self._call, work, *args)
+        result = await self._call.runtime.lanes.run(self._call, work, *args)
         self._began = time.perf_counter_ns()
         if size >= _DENSE:
             self._learn(size, began)

@@ -32,7 +32,7 @@ class Lanes:
     async def run(self, call: Call, work: Callable[..., Result], *args: Any) -> Result:
         """Run work in a thread, within the call's budget. If the call is cancelled, the work ends early."""
         await self._enter(call.team)
-        budget: Budget = call.budget
+        budget = call.budget
         running = asyncio.get_running_loop().run_in_executor(
             self._threads, copy_context().run, _within, budget, work, args
         )
@@ -97,8 +97,7 @@ async def pause() -> None:
 
 async def apart(call: Call, size: int, work: Callable[[], Result]) -> Result:
     """Run work of `size` small steps, in a thread if there are more than `SMALL`."""
-    lanes = getattr(call.runtime, "lanes", None) if size > SMALL else None
-    return work() if lanes is None else await lanes.run(call, work)
+    return await call.runtime.lanes.run(call, work) if size > SMALL else work()
 
 
 async def to_its_end(work: Callable[[], Result]) -> Result:

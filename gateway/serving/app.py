@@ -21,11 +21,13 @@ from typing import Any
 import orjson
 
 from gateway import ids, pipeline
-from gateway.call import Call, Json
+from gateway.budget import Budget
+from gateway.call import Call, Json, Resource
 from gateway.config.grammar import Config
 from gateway.config.load import Loaded, Watcher
 from gateway.control import admin
 from gateway.detect.names.pool import Pool
+from gateway.dialects import Codec
 from gateway.dialects.openai_chat import OPENAI_CHAT
 from gateway.dialects.routes import METHODS, MODELS, ROUTES
 from gateway.errors import ConfigError, Refusal
@@ -44,7 +46,7 @@ from gateway.record.telemetry import Telemetry
 from gateway.record.upload import Uploads
 from gateway.serving import cors
 from gateway.serving.runtime import Runtime, Shared, build
-from gateway.serving.shares import Ticket, place
+from gateway.serving.shares import UNCOUNTED, Ticket, place
 from gateway.stores import STATES, Store, StoreUnavailable, open_store
 from gateway.stores.sqlite import SqliteStore
 from gateway.stores.watch import Watch
@@ -96,13 +98,13 @@ class Gateway:
         elif scope["type"] == "lifespan":
             await self._lifespan(receive, send)
 
-    async def _call(self, codec: Any, path: str, scope: Any, receive: Any, send: Any) -> None:
+    async def _call(self, codec: Codec, path: str, scope: Any, receive: Any, send: Any) -> None:
         """Serve one call."""
         if scope["method"] == "OPTIONS":
             await _empty(send, 204, [(b"allow", METHODS[path].encode())])
             return
         runtime = self.runtime
-        call = Call(ids.uuid7(), path, "llm", codec, scope["headers"], runtime, time.perf_counter_ns())
+        call = _arrived(path, codec, scope, runtime)
         reply = Reply(call, send)
         try:
             call.ticket = self._ticket(scope, runtime)
@@ -136,7 +138,7 @@ class Gateway:
             await _empty(send, 204, [(b"allow", METHODS[MODELS].encode())])
             return
         runtime = self.runtime
-        call = Call(ids.uuid7(), MODELS, "llm", OPENAI_CHAT, scope["headers"], runtime, time.perf_counter_ns())
+        call = _arrived(MODELS, OPENAI_CHAT, scope, runtime)
         reply = Reply(call, send)
         try:
             asked = scope["path"].removeprefix(MODELS).removeprefix("/")
@@ -369,6 +371,13 @@ def _audit_writer(config: Config, store: Store, stack: contextlib.AsyncExitStack
     stack.callback(watch.close)
     stack.callback(writer.close)
     return writer, watch
+
+
+def _arrived(path: str, codec: Codec, scope: Any, runtime: Runtime) -> Call:
+    """A call as it comes, under the configuration in force; nothing of it is read yet."""
+    work = Budget(runtime.config.server.scan_budget)
+    began = time.perf_counter_ns()
+    return Call(ids.uuid7(), path, Resource("llm"), codec, scope["headers"], runtime, began, work, UNCOUNTED)
 
 
 def _wrong_method(path: str) -> Refusal:

@@ -201,7 +201,7 @@ def _demo_model(config: Config) -> str | None:
     for name, model in config.models.items():
         first = model.targets[0]
         target = first[0] if isinstance(first, list) else first
-        if config.providers[target.target.partition("/")[0]].format == "demo":
+        if config.providers[target.address.provider].format == "demo":
             return name
     return None
 

@@ -144,6 +144,31 @@ class Ticket:
             _less(shares._bytes, key, self._bytes)
 
 
+class Uncounted(Ticket):
+    """The ticket of a call that never walks the line: it keeps nothing of what it brings, and nobody counts it."""
+
+    __slots__ = ()
+
+    def __init__(self) -> None:
+        pass
+
+    def claim(self, team: str) -> None:
+        """No team's share is taken."""
+
+    def stranger(self) -> Refusal | None:
+        """Its key is not counted."""
+        return None
+
+    def hold(self, size: int) -> None:
+        """Nothing is kept."""
+
+    def close(self) -> None:
+        """Nothing was taken."""
+
+
+UNCOUNTED: Final = Uncounted()
+
+
 def _less(counts: dict[str, int], key: str, amount: int) -> None:
     """Subtract from a count; zero is not kept."""
     left = counts.get(key, 0) - amount

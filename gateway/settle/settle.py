@@ -11,7 +11,7 @@ from dataclasses import replace
 
 from gateway import budget
 from gateway.budget import PASSING
-from gateway.call import Call, Usage
+from gateway.call import Call, Target, Usage
 from gateway.errors import trace
 from gateway.ingress.reply import Reply
 from gateway.limits import quota, ratelimit
@@ -52,6 +52,9 @@ async def settle(call: Call) -> int:
             if reservation is not None:
                 await runtime.store.settle(reservation, {}, "released")
         return 0
+    if call.resource.kind != "llm":  # no tokens, and nothing that they would cost
+        await _settle(call, Usage(), 0)
+        return 0
     usage = outcome.usage or await _counted(call)
     # Told before the end, or as nothing beside a text: no less than that, and no less than what came.
     if outcome.outdated or (not usage.output and any(outcome.heard)):
@@ -59,8 +62,16 @@ async def settle(call: Call) -> int:
         if counted.output > usage.output:
             usage = replace(usage, output=counted.output, input=max(usage.input, counted.input), counted=True)
     outcome.usage = usage
-    price = runtime.forward.price(call.served_as or call.model, f"{outcome.provider}/{outcome.model}")
+    target = Target(outcome.provider, outcome.model)
+    price = call.runtime.forward.price(call.served_as or call.resource.name, target)
     cost = quota.charge(price, usage, call.tier)
+    await _settle(call, usage, cost)
+    return cost
+
+
+async def _settle(call: Call, usage: Usage, cost: int) -> None:
+    """Settle both reservations of a call that has left from what it used; cost in nano-USD."""
+    runtime, outcome = call.runtime, call.outcome
     if call.reservation is not None:
         used = quota.used(call.debits, usage, cost) | ratelimit.elsewhere(call.debits, outcome.provider)
         used |= runtime.loops.ended(call.repeats, outcome.finished)
@@ -69,7 +80,6 @@ async def settle(call: Call) -> int:
         used = quota.used(call.late, usage, cost)
         used |= {debit.key: 0 for debit in call.late if not debit.refill}  # charged above, whole
         await runtime.store.settle(call.rest, used, "settled")
-    return cost
 
 
 async def _counted(call: Call) -> Usage:

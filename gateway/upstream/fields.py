@@ -21,7 +21,7 @@ _SHOWN: Final = 5  # fields that a message names
 def keep(call: Call, said: Mapping[str, str]) -> None:
     """Take fields out of the body, or raise Refusal(invalid_request). `said`: provider -> what it wants."""
     demanded = call.decision.obligations.fields if call.decision is not None else None
-    wants = {f"providers.{name}.fields": said.get(name, "pass") for name in _providers(call)}
+    wants = {f"providers.{name}.fields": said.get(name, "pass") for name in call.providers()}
     if demanded is not None:
         wants["the policy"] = demanded
     who, what = max(wants.items(), key=lambda item: FIELDS.index(item[1]), default=("", "pass"))
@@ -37,7 +37,3 @@ def keep(call: Call, said: Mapping[str, str]) -> None:
             param=fields[0],
             detail={"fields": fields[:64]},
         )
-
-
-def _providers(call: Call) -> list[str]:
-    return list(dict.fromkeys(target.partition("/")[0] for target in call.targets))

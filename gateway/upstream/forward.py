@@ -21,8 +21,9 @@ import orjson
 from multidict import CIMultiDict
 from yarl import URL
 
-from gateway.call import Call
-from gateway.config.grammar import Model, Price, Provider, Target
+from gateway.call import Call, Target
+from gateway.config import grammar
+from gateway.config.grammar import Model, Price, Provider
 from gateway.dialects import Codec
 from gateway.dialects.routes import ROUTES
 from gateway.dialects.terms import is_term
@@ -78,16 +79,16 @@ class Answer:
                 self.response.close()
 
 
-def order(model: Model, draw: random.Random) -> list[str]:
+def order(model: Model, draw: random.Random) -> list[Target]:
     """The targets in the order they are tried: ranks as written, within a rank drawn by weight."""
-    chosen: list[str] = []
+    chosen: list[Target] = []
     for rank in model.targets:
-        equals: list[Target] = list(rank) if isinstance(rank, list) else [rank]
+        equals = list(rank) if isinstance(rank, list) else [rank]
         while equals:
             weights = [target.weight for target in equals]
             pick = draw.choices(equals, weights)[0] if any(weights) else equals[0]
             equals.remove(pick)
-            chosen.append(pick.target)
+            chosen.append(pick.address)
     return chosen
 
 
@@ -114,7 +115,7 @@ class Forward:
         self._providers = providers
         self._session = session
         self.most_patience = max((self.patience(list(model.prices)) for model in models.values()), default=0.0)
-        self._relented: set[tuple[str, str]] = set()  # codec and target that refuse what `request` puts in
+        self._relented: set[tuple[str, Target]] = set()  # codec and target that refuse what `request` puts in
         self._draw = random.Random()  # noqa: S311  (spreads load; nobody gains by guessing it)
         self._bases = {name: provider.base_url.rstrip("/") for name, provider in providers.items()}
         self._urls: dict[tuple[str, str], URL] = {}
@@ -129,9 +130,9 @@ class Forward:
             for name, provider in providers.items()
         }
         self._simple = {
-            name: model.targets[0].target
+            name: model.targets[0].address
             for name, model in models.items()
-            if len(model.targets) == 1 and isinstance(model.targets[0], Target)
+            if len(model.targets) == 1 and isinstance(model.targets[0], grammar.Target)
         }
 
     def model(self, name: str) -> Model:
@@ -160,8 +161,8 @@ class Forward:
                 return made
         return None
 
-    def targets(self, name: str, codec: Codec | None = None) -> list[str]:
-        """Where a call in this dialect (None: in any) may go, in the order it is tried, as `provider/model`.
+    def targets(self, name: str, codec: Codec | None = None) -> list[Target]:
+        """Where a call in this dialect (None: in any) may go, in the order it is tried.
 
         Raises Refusal(invalid_request) where no target of the model speaks the dialect.
         """
@@ -174,11 +175,11 @@ class Forward:
             raise Refusal("invalid_request", self._elsewhere(name, found, codec), param="model")
         return spoken
 
-    def _format(self, target: str) -> str:
+    def _format(self, target: Target) -> str:
         """The format that the provider of a target speaks."""
-        return self._providers[target.partition("/")[0]].format
+        return self._providers[target.provider].format
 
-    def _elsewhere(self, name: str, targets: Sequence[str], codec: Codec) -> str:
+    def _elsewhere(self, name: str, targets: Sequence[Target], codec: Codec) -> str:
         """Where a model can be called whose targets do not speak the dialect of a call."""
         formats = sorted({self._format(target) for target in targets})
         paths = [path for path, other in ROUTES.items() if not other.formats.isdisjoint(formats)]
@@ -189,25 +190,25 @@ class Forward:
             f"of format {' or '.join(sorted(codec.formats))}."
         )
 
-    def price(self, name: str, target: str) -> Price:
+    def price(self, name: str, target: Target) -> Price:
         """What the tokens of a model cost at a target of it; the model's own price for one it no longer has."""
         model = self.model(name)
         return model.prices.get(target, model.price)
 
-    def patience(self, targets: Sequence[str]) -> float:
+    def patience(self, targets: Sequence[Target]) -> float:
         """Seconds that a call may take which tries these targets, one after the other."""
-        return sum([self._providers[target.partition("/")[0]].timeout for target in targets])
+        return sum([self._providers[target.provider].timeout for target in targets])
 
-    async def open(self, call: Call, targets: Sequence[str]) -> Answer:
+    async def open(self, call: Call, targets: Sequence[Target]) -> Answer:
         """Send the call until a target begins to answer; writes `call.outcome`. Raises Refusal."""
         failed: Refusal | None = None
         for target in targets:
-            provider, _, model = target.partition("/")
+            provider, model = target
             call.outcome.provider, call.outcome.model = provider, model
             call.outcome.tries += 1
             call.outcome.status = 0
             try:
-                answer = await self._send(call, provider, model)
+                answer = await self._send(call, target)
             except Refusal as refusal:
                 if not refusal.retry:
                     raise
@@ -219,14 +220,14 @@ class Forward:
         assert failed is not None
         raise failed
 
-    async def _send(self, call: Call, provider: str, model: str) -> Answer:
+    async def _send(self, call: Call, target: Target) -> Answer:
+        provider, model = target
         codec, changed = call.format, call.redaction.changed or call.edited
         changed = codec.request(call.body, model, call.stream) or changed or call.outcome.tries > 1
         call.outcome.sent = True
         if self._providers[provider].format == "demo":
             return _demo(call)
-        target = (codec.name, f"{provider}/{model}")
-        if target in self._relented:
+        if (codec.name, target) in self._relented:
             changed |= codec.relents(call.body, None)
         response = await self._post(call, provider, orjson.dumps(call.body) if changed else call.raw)
         if response.status in (400, 422):
@@ -234,7 +235,7 @@ class Forward:
             if not codec.relents(call.body, said):
                 raise _refusal(response.status, response.headers, provider, said)
             if len(self._relented) < _MOST_MADE:
-                self._relented.add(target)
+                self._relented.add((codec.name, target))
             response = await self._post(call, provider, orjson.dumps(call.body))
         if not 200 <= response.status < 300:
             raise _refusal(response.status, response.headers, provider, await _words(response))
@@ -296,7 +297,7 @@ class Forward:
         return url
 
     def _with_callers(self, call: Call, provider: str) -> CIMultiDict[str]:
-        codec: Codec = call.format
+        codec = call.format
         headers = self._headers.get((provider, codec.name))
         if headers is None:
             headers = self._headers[provider, codec.name] = _headers(self._providers[provider], codec)

@@ -12,8 +12,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import calls
 from formats.wires import USED, WIRES, Messages, Wire, datas
-from gateway.call import Call, Redaction
+from gateway.call import Redaction
 from gateway.config.sections import Output, Sql
 from gateway.detect.core.window import StreamScanner
 from gateway.detect.personal.placeholders import LIKE, PLACEHOLDER, SPELLINGS, WRITTEN
@@ -51,7 +52,7 @@ def scanner(pii: PiiScanner) -> StreamScanner:
 
 def judge(wire: Wire, scanner: StreamScanner, *, gates: bool = False, **output: Any) -> AnswerFilter:
     """The filter of one answer."""
-    call = Call("id", "/", "llm", wire.codec, [], None, 0)
+    call = calls.call(wire.codec)
     call.redaction = Redaction(restore=dict(RESTORE), known=frozenset(RESTORE.values()))
     call.body = wire.request(("user", "hi"), tools=[{"name": "send", "input_schema": {}}])
     if wire.name == "chat":

@@ -21,7 +21,7 @@ import regex
 from hypothesis import HealthCheck, given, seed, settings
 from hypothesis import strategies as st
 
-from gateway.call import Call
+import calls
 from gateway.config.sections import Sql
 from gateway.detect.core import rewrite
 from gateway.detect.core.shadow import shadow
@@ -257,7 +257,7 @@ def sql_in_texts(given_: tuple[str, list[int]]) -> None:
     """SQL in a text, whole and in pieces: passed on as it is, or refused, and never one way and the other."""
     text, places = given_
     gate = SqlGate(Sql(allow=("select",)))
-    guard = gate.guard(Call("id", "/", "llm", OPENAI_CHAT, [], None, 0))
+    guard = gate.guard(calls.call())
     try:
         assert "".join(map(guard.feed, cut(text, places))) + guard.close() == text
     except Refusal as refusal:

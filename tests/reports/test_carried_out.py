@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import calls
 from budgets import examples
-from gateway.budget import Budget
-from gateway.call import Call, Redaction
+from gateway.call import Redaction
 from gateway.config.sections import Output
 from gateway.detect.personal.scanner import PiiScanner
 from gateway.dialects.openai_chat import OPENAI_CHAT
@@ -57,8 +57,7 @@ def screen(pii: PiiScanner) -> Screen:
 
 def judge(screen: Screen) -> Any:
     """The filter of one answer."""
-    call = Call("id", "/", "llm", OPENAI_CHAT, [], None, 0)
-    call.budget = Budget(3600)
+    call = calls.call()
     call.redaction = Redaction()
     return screen.filter(call)
 

@@ -12,8 +12,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import calls
 import upstream as scripted
-from gateway.call import Call, Usage
+from gateway.call import Usage
 from gateway.detect.secrets.own import OwnSecrets, forms
 from gateway.dialects.openai_answer import usage
 from gateway.dialects.openai_chat import OPENAI_CHAT
@@ -147,7 +148,7 @@ def _own(key: str) -> OwnSecrets:
     return OwnSecrets([key])
 
 
-_CALL = Call("id", "/", "llm", OPENAI_CHAT, [], None, 0)
+_CALL = calls.call()
 
 
 @pytest.mark.parametrize("streamed", [False, True])

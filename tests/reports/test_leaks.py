@@ -12,9 +12,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import calls
 import upstream as scripted
 from budgets import examples
-from gateway.call import Call
 from gateway.config.sections import Output
 from gateway.detect.core.window import StreamScanner
 from gateway.detect.personal.placeholders import LIKE, PLACEHOLDER, SPELLINGS, WRITTEN
@@ -40,7 +40,7 @@ def screen(pii: PiiScanner) -> Screen:
 
 def judge(screen: Screen) -> AnswerFilter:
     """The filter of one answer."""
-    return screen.filter(Call("id", "/", "llm", OPENAI_CHAT, [], None, 0))
+    return screen.filter(calls.call())
 
 
 def sent(screen: Screen, events: list[Any]) -> list[Any]:

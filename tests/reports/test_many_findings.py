@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gateway.budget import Budget
+import calls
 from gateway.call import Call, Finding, Redaction, Span, Subject
 from gateway.config.sections import Ner, Pii
 from gateway.detect.core.rules import RuleSet
@@ -30,7 +30,7 @@ from gateway.redaction.known import Known
 from gateway.redaction.names import Names
 from gateway.redaction.redact import Redactor
 from gateway.redaction.vault import Seal
-from gateway.scheduling.lanes import SMALL, Lanes, apart
+from gateway.scheduling.lanes import SMALL, apart
 
 MANY = 20_000
 MOST = 8 * SMALL  # calls of functions between two turns of the loop
@@ -79,10 +79,8 @@ class Effort:
 
 def a_call(texts: list[str], found: list[list[Finding]]) -> Call:
     """A call in which all this was found."""
-    made = Call("id", "/", "llm", OPENAI_CHAT, [], None, 0)
-    made.budget = Budget(3600)
+    made = calls.call()
     made.subject = Subject("a", "t")
-    made.runtime = SimpleNamespace(lanes=Lanes())
     made.spans = [Span({"content": text}, "content", text, "user", None) for text in texts]
     made.found = list(zip(made.spans, found, strict=True))
     return made

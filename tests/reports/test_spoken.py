@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gateway.call import Call
+import calls
 from gateway.dialects.openai_chat import OPENAI_CHAT
 from gateway.errors import Refusal
 
@@ -33,7 +33,7 @@ def body(**fields: Any) -> dict[str, Any]:
 
 def most(request: dict[str, Any], default: int) -> int:
     """What is reserved for its answers."""
-    call = Call("id", "/", "llm", OPENAI_CHAT, [], None, 0)
+    call = calls.call()
     call.body, call.ceiling = request, OPENAI_CHAT.parse(request).ceiling
     return call.most(default)
 

@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from gateway.call import Call, Json, Span
+import calls
+from gateway.call import Json, Span
 from gateway.config.sections import Output, Sql
 from gateway.detect.core.window import StreamScanner
 from gateway.detect.personal.placeholders import PLACEHOLDER, WRITTEN
@@ -128,12 +129,12 @@ def test_arguments_are_read_in_every_form(screen: Screen, make: Callable[[Any], 
     body = {"model": "m", "messages": [{"role": "user", "content": "Go."}, message]}
     _, survey = tree.parse(json.dumps(body).encode(), OPENAI_CHAT.shape, 64)
     assert [fact["kind"] for fact in FACTS.of(survey.spans)] == ["fragment"]
-    made = screen.filter(Call("id", "/", "llm", OPENAI_CHAT, [], None, 0))
+    made = screen.filter(calls.call())
     with pytest.raises(Refusal, match="fragment"):
         made.whole(
             {"id": "c", "choices": [{"index": 0, "message": copy.deepcopy(message), "finish_reason": "tool_calls"}]}
         )
-    made = screen.filter(Call("id", "/", "llm", OPENAI_CHAT, [], None, 0))
+    made = screen.filter(calls.call())
     codec = OPENAI_CHAT.stream(keep_usage=False)
     chunk = {"id": "c", "choices": [{"index": 0, "delta": make(said), "finish_reason": "tool_calls"}]}
     events = f"data: {json.dumps(chunk)}\n\ndata: [DONE]\n\n".encode()

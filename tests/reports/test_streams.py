@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gateway.call import Call, Redaction
+import calls
+from gateway.call import Redaction
 from gateway.config.sections import Output
 from gateway.detect.core.window import StreamScanner
 from gateway.detect.personal.placeholders import PLACEHOLDER, WRITTEN
@@ -41,7 +42,7 @@ def event(delta: Any, reason: Any = None, /, choice: dict[str, Any] | None = Non
 def received(screen: Screen, events: list[bytes]) -> list[Any]:
     """The JSON of what a client receives."""
     codec = OPENAI_CHAT.stream(keep_usage=False)
-    call = Call("id", "/", "llm", OPENAI_CHAT, [], None, 0)
+    call = calls.call()
     call.redaction = Redaction(restore=RESTORE, known=frozenset(RESTORE.values()))
     made = screen.filter(call)
     sent = [part for raw in events for chunk in codec.feed(raw) for part in made.feed(chunk, codec)]

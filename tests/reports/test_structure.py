@@ -10,7 +10,8 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from gateway.call import Call, Redaction
+import calls
+from gateway.call import Redaction
 from gateway.config.sections import Output
 from gateway.detect.core.window import StreamScanner
 from gateway.detect.personal.scanner import PiiScanner
@@ -32,8 +33,7 @@ def scanner(pii: PiiScanner) -> StreamScanner:
 
 def judge_of(scanner: StreamScanner) -> AnswerFilter:
     """The filter of one answer; what it finds is redacted where that can be done."""
-    call = Call("id", "/", "llm", OPENAI_CHAT, [], None, 0)
-    call.redaction = Redaction()
+    call = calls.call(redaction=Redaction())
     call.body = {"model": "m", "messages": [], "tools": [{"type": "function", "function": {"name": "send"}}]}
     return Screen(Output.model_validate({"secrets": "redact", "pii": "redact"}), scanner, lambda _: False).filter(call)
 

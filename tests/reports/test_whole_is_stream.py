@@ -11,8 +11,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import calls
 from budgets import examples
-from gateway.call import Call, Redaction
+from gateway.call import Redaction
 from gateway.config.sections import Output
 from gateway.detect.core.window import StreamScanner
 from gateway.detect.personal.placeholders import LIKE, PLACEHOLDER, SPELLINGS, WRITTEN
@@ -39,7 +40,7 @@ def scanner(pii: PiiScanner) -> StreamScanner:
 
 def judge_of(scanner: StreamScanner, secrets: str = "redact") -> AnswerFilter:
     """The filter of one answer."""
-    call = Call("id", "/", "llm", OPENAI_CHAT, [], None, 0)
+    call = calls.call()
     call.redaction = Redaction(restore=RESTORE, known=frozenset(RESTORE.values()))
     call.body = {"model": "m", "messages": [], "tools": [{"type": "function", "function": {"name": "send"}}]}
     return Screen(Output.model_validate({"secrets": secrets}), scanner, lambda _: False).filter(call)

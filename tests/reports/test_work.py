@@ -14,6 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import calls
 import upstream as scripted
 from gateway import budget
 from gateway.budget import Abandoned, Budget, Spent
@@ -95,7 +96,7 @@ def test_work_that_is_long_for_the_loop_is_done_in_a_thread() -> None:
     call = a_call()
 
     async def main() -> int:
-        call.runtime = SimpleNamespace(SLICE=10**9, lanes=Lanes(1))
+        call.runtime = calls.runtime(SLICE=10**9, lanes=Lanes(1))
         try:
             return await judging.judge(call, False, work)
         finally:

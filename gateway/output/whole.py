@@ -1,0 +1,128 @@
+"""Whole answers, and what is whole within a stream: texts, tool calls and lists, judged and edited in their places."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence, Set
+
+from gateway.budget import PASSING
+from gateway.call import Json, Nested, Signed, Span
+from gateway.dialects import Piece, tree
+from gateway.dialects.fields import gather
+from gateway.errors import Refusal
+from gateway.output import offered
+from gateway.output.acting import NOTHING, Acting
+from gateway.output.judges import signed_refusal
+from gateway.output.runs import judge_whole
+from gateway.redaction.spellings import Spelled, Spoken, kind, of_arguments, root_of
+
+
+class WholeFilter(Acting):
+    """Judges what of one answer is whole."""
+
+    def whole(self, answer: Json) -> bool:
+        """Edit a whole answer in place; True if anything changed."""
+        try:
+            self._structure.check(answer)
+            changed = self._codec.drop_repeats(answer)
+            survey = self._codec.whole(answer)
+            calls = self._codec.calls(answer)
+            if not self._screen.any_tool:
+                offered.check(self._call, [*calls, *self._codec.strays(answer)])
+            for field, _ in self._codec.runs(answer, survey):
+                note = (lambda _, spelled: self._call.redaction.spoken.append(spelled)) if self._restores else None
+                changed |= judge_whole(field, self._judge_of(field.pieces[0]), note=note)
+            changed |= self._survey(survey, calls)
+            if changed or not self._codec.echoes(answer) or self._tells(answer):
+                self._codec.conceal(answer)
+                changed = True
+        except PASSING:
+            raise
+        except BaseException as fault:
+            raise self._stopped(fault) from None
+        return changed
+
+    def _tells(self, answer: Json) -> bool:
+        """Whether what the model could have said holds something to be taken out."""
+        return any(self._text(text, self._restoration.plain) != text for text in self._codec.asides(answer))
+
+    def _survey(self, survey: tree.Survey, calls: Sequence[Json] = ()) -> bool:
+        """Judge every text; `calls` are the tool calls among them."""
+        if survey.kinds and self._screen.unscannable == "block":
+            raise Refusal(
+                "output_blocked",
+                f"The answer holds a part that no scanner can read ({', '.join(sorted(survey.kinds))}). "
+                "The operator may set output.unscannable: allow.",
+                stage="output",
+            )
+        edits: list[tuple[Span, str]] = []
+        restored: list[tuple[Span, Spelled]] = []
+        order = {(id(span.holder), span.key): at for at, span in enumerate(survey.spans)} if self._restores else {}
+        kept = self._restoration.kept(calls) if calls else frozenset()
+        changed = survey.lists > 0 and self._lists(survey, calls, kept, restored)
+        clean = self._clean
+        for span in survey.spans:
+            if type(span) is Signed:
+                if self._text(span.text, NOTHING) != span.text:
+                    raise signed_refusal()
+                continue
+            argument = tree.is_argument(span)
+            if not argument and span.text in clean:
+                continue
+            spoken = Spoken() if self._restores else None
+            text = self._text(span.text, self._restoration.at(span, kept), spoken)
+            if argument:  # the strings of a tool call's arguments
+                for gate in self._gates:
+                    text = gate.argument(self._call, text)
+            if text != span.text:
+                edits.append((span, text))
+                if spoken is not None:
+                    spoken.leave(text)
+                    if (spelled := spoken.spelled()) is not None:
+                        restored.append((span, spelled))
+        before = {
+            id(root): root.holder[root.key] for span, _ in restored if span.nested and (root := root_of(span.nested))
+        }
+        if edits:
+            changed |= tree.write_all(edits)
+        if survey.nested:
+            tree.fold(survey.nested)
+        if restored:
+            restored.sort(key=lambda one: order[id(one[0].holder), one[0].key])
+            self._note(restored, before)
+        return changed
+
+    def _note(self, restored: Sequence[tuple[Span, Spelled]], before: dict[int, str]) -> None:
+        """Take down how the model spelled what was restored; `before` are JSON strings as the model wrote them."""
+        roots: dict[int, tuple[Nested, dict[str, str]]] = {}
+        for span, spelled in restored:
+            self._call.redaction.spoken.append(spelled._replace(kind=kind(span)))
+            if span.nested is not None:
+                root = root_of(span.nested)
+                roots.setdefault(id(root), (root, {}))[1].update(spelled.values)
+        for key, (root, values) in roots.items():
+            whole = of_arguments(before[key], root.holder[root.key], values) if root.prefix is None else None
+            if whole is not None:
+                self._call.redaction.spoken.append(whole)
+
+    def _lists(
+        self, survey: tree.Survey, calls: Sequence[Json], kept: Set[int], restored: list[tuple[Span, Spelled]]
+    ) -> bool:
+        """Judge strings of lists within tool calls, and within JSON in a string, that make one text."""
+        values = [*calls, *survey.roots, *(nested.root for nested in survey.nested)]
+        roots = [(at, "", value) for at, value in enumerate(values)]
+        changed = False
+        for field, spans in gather(survey, roots) if roots else ():
+            judge = self._judge(field.pieces[0].channel, self._restoration.at(spans[0], kept))
+            places = {(id(span.holder), span.key): span for span in spans}
+
+            def note(piece: Piece, spelled: Spelled, places: dict[tuple[int, object], Span] = places) -> None:
+                restored.append((places[id(piece.holder), piece.key], spelled))
+
+            changed |= judge_whole(field, judge, certain=True, note=note if self._restores else None)
+            for span in spans:
+                text = span.holder[span.key]
+                if span.nested is not None:
+                    span.nested.edited |= text != span.text
+                    for gate in self._gates:
+                        gate.argument(self._call, text)
+        return changed

@@ -1,0 +1,109 @@
+"""The line carries any kind of call: what asks for no model needs no price and takes no tokens."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+import calls
+from gateway.call import Ask, Balance, Call, Rejection, Reservation, Resource, Subject, Target
+from gateway.config.grammar import Config
+from gateway.errors import Refusal
+from gateway.limits.loops import Loops
+from gateway.limits.quota import Quotas
+from gateway.limits.ratelimit import RateLimits
+from gateway.policy import models
+from gateway.policy.authorize import document
+from gateway.reserve.reserve import reserve
+from gateway.settle.settle import settle
+
+LIMITS = [
+    {"per": "team", "requests": "10/min"},
+    {"per": "team", "tokens": "10/min"},
+    {"per": "tool", "match": {"tool": "search"}, "requests": "5/min"},
+]
+
+
+class Store:
+    """Grants all that is asked for, and remembers it."""
+
+    def __init__(self) -> None:
+        self.asked: list[Ask] = []
+        self.settled: list[tuple[dict[str, int], str]] = []
+
+    async def reserve(self, ask: Ask) -> Reservation | Rejection:
+        self.asked.append(ask)
+        return Reservation(ask, tuple(Balance(debit.limit - debit.amount, 0.0) for debit in ask.debits))
+
+    async def settle(self, _: Reservation, used: Any, state: str) -> None:
+        self.settled.append((dict(used), state))
+
+
+def a_call(resource: Resource) -> tuple[Call, Store]:
+    """A call of an identified caller, where tokens, money and calls are all limited."""
+    models = {"m": {"targets": ["demo/m"]}}
+    given = {
+        "providers": {"demo": {"format": "demo"}},
+        "models": models,
+        "agents": {},
+        "limits": LIMITS,
+        "quotas": {"tokens": 100, "cost_usd": 1, "calls": 5},
+    }
+    config, store = Config.model_validate(given), Store()
+    runtime = calls.runtime(
+        config=config,
+        quotas=Quotas(config.quotas),
+        limits=RateLimits(config.limits),
+        loops=Loops(config.quotas, config.loops, lambda kind, text: b""),
+        authorizer=None,
+        store=store,
+        forward=SimpleNamespace(model=no_model, targets=no_model, patience=lambda targets: 0.0),
+        LARGE=1000,
+    )
+    return calls.call(runtime=runtime, resource=resource, subject=Subject("bot", "red"), correlation_id="w"), store
+
+
+def no_model(name: str, *_: object) -> None:
+    """What every look-up of a model comes to here."""
+    raise Refusal("model_not_found", f"nobody may ask for a model {name}")
+
+
+@pytest.mark.parametrize("kind", ["tool", "agent"])
+async def test_a_call_without_a_model_is_reserved_and_settled(kind: Any) -> None:
+    """It counts as a call and as a request, and has no debit of tokens or money."""
+    call, store = a_call(Resource(kind, "search", {"query": "x"}))
+    models.find(call)
+    await reserve(call)
+    (ask,) = store.asked
+    taken = [debit.name for debit in ask.debits if debit.refill and debit.amount]
+    assert taken == ["team-requests", *(["tool-requests"] if kind == "tool" else [])]
+    assert [debit.name for debit in ask.debits if not debit.refill] == ["quotas.calls"]
+    call.outcome.sent = True
+    assert await settle(call) == 0
+    ((used, state),) = store.settled
+    assert state == "settled"
+    assert not any(used.values())
+
+
+@pytest.mark.parametrize(
+    ("resource", "action", "told"),
+    [
+        (Resource("llm", "m"), {"name": "m", "model": "m", "args": {}}, {"type": "model", "name": "m"}),
+        (Resource("tool", "t", {"a": 1}), {"name": "t", "model": "", "args": {"a": 1}}, {"type": "tool", "name": "t"}),
+        (Resource("agent", "b"), {"name": "b", "model": "", "args": {}}, {"type": "agent", "name": "b"}),
+    ],
+)
+def test_policies_are_told_the_resource(resource: Resource, action: dict[str, Any], told: dict[str, Any]) -> None:
+    """`action.kind`, `action.name` and `resource` for all kinds; `action.model` for models alone."""
+    asked = document(calls.call(resource=resource, subject=Subject("bot", "red")))
+    assert asked["action"] == {**asked["action"], **action, "kind": resource.kind, "max_tokens": 0}
+    assert asked["resource"] == told
+
+
+def test_a_target_is_read_as_it_is_written() -> None:
+    """The provider ends at the first slash; names of models may have more of them."""
+    for text in ("up/echo", "together/meta-llama/Llama-3"):
+        assert str(Target.parse(text)) == f"{Target.parse(text)}" == text
+    assert Target.parse("together/meta-llama/Llama-3") == Target("together", "meta-llama/Llama-3")
