@@ -20,6 +20,7 @@ from gateway.detect.core.rules import Rule
 
 _GAP: Final = r"[ \t\r\n\u00a0\u2002-\u200a\u202f./_‐‑‒–—-]"
 _INDEXED: Final = rf"\b\d(?:{_GAP}*\d){{11,}}\b"
+_GAPS: Final = regex.compile(rf"{_GAP}+")
 _NOT_DIGITS: Final = regex.compile(r"\D+")
 _GROUPS: Final = regex.compile(r"\d+")
 _POINT: Final = regex.compile(r"\d[.,]")
@@ -133,7 +134,7 @@ def _card(text: str, groups: Sequence[tuple[int, int]], first: int, digits: str,
     best = before = None
     for last in range(first, min(first + _LONGEST, len(groups))):
         start, end = groups[last]
-        if before is not None and start - before > _WIDEST:
+        if before is not None and (start - before > _WIDEST or _GAPS.fullmatch(text, before, start) is None):
             break
         before = end
         here = end - start
