@@ -11,10 +11,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
-from gateway.budget import Budget
 from gateway.errors import Refusal
 
 if TYPE_CHECKING:  # words import no room: these are names of types, and nothing of them is loaded
+    from gateway.budget import Budget
     from gateway.dialects import Codec
     from gateway.dialects.parts import Joined
     from gateway.ingress.idempotency import Answer as KeptAnswer
