@@ -15,6 +15,7 @@ import logging
 from collections import deque
 from collections.abc import Callable, Sequence, Set
 from functools import partial
+from operator import attrgetter
 
 from gateway.budget import PASSING, Spent
 from gateway.call import Call, Finding, Json, Nested, Screening, Signed, Span
@@ -39,6 +40,7 @@ _SHORT = 128  # characters of a text, and how many of them, that one answer's fi
 _TELLING, _DIGITS = 24, 6  # characters, and digits, of what may become a finding that alternative tokens may say
 _WRITTEN = frozenset({LIKE, PLACEHOLDER})  # what may be a placeholder of ours
 _ALIVE = b":\n\n"
+_WAITING, _CHANGED = attrgetter("waiting"), attrgetter("changed")
 NOTHING = Restorer({})
 """Restores nothing."""
 _log = logging.getLogger("meshgate.output")
@@ -332,10 +334,10 @@ class AnswerFilter:
     def _released(self, stream: StreamCodec) -> list[bytes]:
         """The events at the head of the queue that are judged."""
         queue, events = self._queue, []
-        while queue and not any(field.waiting for field in queue[0].fields):
+        while queue and not any(map(_WAITING, queue[0].fields)):
             chunk = queue.popleft()
             self._held -= len(chunk.raw)
-            chunk.edited |= any(field.changed for field in chunk.fields)
+            chunk.edited |= any(map(_CHANGED, chunk.fields))
             if event := stream.encode(chunk):
                 events.append(event)
         return events
