@@ -31,6 +31,7 @@ MAX_BLOCKS: Final = 4096
 MAX_INPUT: Final = 4 * 1024 * 1024  # characters of an answer's tool calls, which are held until they are whole
 _KIND: Final = frozenset({"type"})
 _START: Final = frozenset({"content_block", "type", "index"})
+_DELTA: Final = frozenset({"delta", "type", "index"})
 _MESSAGE: Final = frozenset({"id", "type", "role", "model", "stop_reason", "usage"})
 _PLAIN_DELTA: Final = frozenset({"type", "text", "thinking", "signature", "partial_json"})
 _SEALED: Final = re.compile(r"[A-Za-z0-9+/_-]{32,}={0,2}")
@@ -199,7 +200,8 @@ class AnthropicStream(Ordered):
             self._fields.read(chunk, "delta", 0, delta, _KIND)
         if not delta.keys() <= _PLAIN_DELTA:
             self._fields.read(chunk, "chunk", 0, {key: delta[key] for key in delta.keys() - _known(kind)}, _KIND)
-        self._fields.read(chunk, "chunk", 0, data, frozenset({"delta", "type", "index"}))
+        if not data.keys() <= _DELTA:
+            self._fields.read(chunk, "chunk", 0, data, _DELTA)
         return chunk
 
     def _argue(self, use: _Use, delta: Json, raw: bytes) -> None:

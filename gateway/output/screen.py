@@ -12,6 +12,7 @@ most, and only as long as something may still become a match.
 from __future__ import annotations
 
 from collections import deque
+from operator import attrgetter
 
 from gateway.budget import PASSING
 from gateway.call import Call
@@ -29,6 +30,7 @@ from gateway.redaction.spellings import Spelled, Spoken, kind_of
 MAX_RUNS = 1024  # texts that one answer may have
 _TELLING, _DIGITS = 24, 6  # characters, and digits, of what may become a finding that alternative tokens may say
 _ALIVE = b":\n\n"
+_WAITING, _CHANGED = attrgetter("waiting"), attrgetter("changed")
 
 
 class Screen(Checks):
@@ -141,10 +143,10 @@ class AnswerFilter(WholeFilter):
     def _released(self, stream: StreamCodec) -> list[bytes]:
         """The events at the head of the queue that are judged."""
         queue, events = self._queue, []
-        while queue and not any(field.waiting for field in queue[0].fields):
+        while queue and not any(map(_WAITING, queue[0].fields)):
             chunk = queue.popleft()
             self._held -= len(chunk.raw)
-            chunk.edited |= any(field.changed for field in chunk.fields)
+            chunk.edited |= any(map(_CHANGED, chunk.fields))
             if event := stream.encode(chunk):
                 events.append(event)
         return events

@@ -26,22 +26,24 @@ _LONGEST: Final = 128  # characters of a structural string; a longer one is a te
 def pieces(answer: Any, words: Container[str]) -> list[str]:
     """The structural strings of an answer in document order, but for `words` of the dialect."""
     found: list[str] = []
-    waiting = [answer]
+    waiting: list[Any] = [answer]
     while waiting:
         node = waiting.pop()
-        if type(node) is str:
-            found.append(node)
+        if type(node) is dict:
+            spend(1)
+            below: list[Any] = []
+            for key, value in node.items():
+                kind = type(value)
+                if kind is str:
+                    if key in KEYS and value not in words and 0 < len(value) <= _LONGEST:
+                        (below if below else found).append(value)
+                elif kind is dict or kind is list:
+                    below.append(value)
+            waiting += reversed(below)
         elif type(node) is list:
             waiting += [value for value in reversed(node) if type(value) is dict or type(value) is list]
-        elif type(node) is dict:
-            spend(1)
-            waiting += [
-                value
-                for key, value in reversed(node.items())
-                if type(value) is dict
-                or type(value) is list
-                or (key in KEYS and type(value) is str and 0 < len(value) <= _LONGEST and value not in words)
-            ]
+        elif type(node) is str:  # behind what stands before it
+            found.append(node)
     return found
 
 

@@ -16,6 +16,11 @@ TRIM: Final = 4 * KEPT
 Span = tuple[int, int]
 
 
+def _has_long_word(text: str) -> bool:
+    """Whether a word is as long as the shortest of what may be encoded."""
+    return max(map(len, text.split()), default=0) >= disguise.SHORTEST
+
+
 class Hidden:
     """What the second look sees. Offsets are those of the window's text, but for `_before` and `_matches`.
 
@@ -54,11 +59,11 @@ class Hidden:
         if (
             before is None
             and text.isascii()
-            and len(text) - start < disguise.SHORTEST
             and not ("%" in text or "&" in text or "\\" in text)
-            and ((held := text[start:]).isprintable() or not disguise.CONTROL.search(held))
+            and (len(held := text[start:]) < disguise.SHORTEST or not _has_long_word(held))
+            and (held.isprintable() or not disguise.CONTROL.search(held))
         ):
-            return None  # what nearly every piece is
+            return None  # what nearly every piece is: no word in it is as long as what is encoded
         until = len(text) if final else disguise.settled(text, start)
         kinds = disguise.kinds(text, start)
         plain = disguise.undo(text, kinds, start, until)

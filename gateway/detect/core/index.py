@@ -35,7 +35,7 @@ except ImportError:  # no wheel for this platform
 _log = logging.getLogger("meshgate.patterns")
 _FEW: Final = 16  # patterns that are compiled in less than a second or two
 _WORD: Final = bytes(byte for byte in range(128) if chr(byte).isalnum() or byte == ord("_"))
-_WORD_LENGTH: Final = 24  # characters: most of what a stream holds is the word it is writing, and words come again
+_WORDS_LENGTH: Final = 40  # characters: most of what a stream holds is the words it is writing, and words come again
 _REMEMBERED: Final = 8192
 _HITS: Final = 128  # matches, each of which takes about a microsecond, between two looks at the budget
 _VALUE: Final = re.compile(r"[\d@]|[^ -~]")  # what may be part of a value is not remembered
@@ -125,6 +125,7 @@ class HyperscanIndex:
             for (_, needs), shelf in shelves.items()
         ]
         self._begun = [Database([begun[n] for n in shelf], shelf, cache_dir) for shelf in together.values() if shelf]
+        self._decided = 0  # the one of those that held a whole text last
         self._first: dict[str, int] = {}  # what was held before without a match -> how much of its end is in progress
         self._later: dict[str, int] = {}  # the same where it begins with a character that has left
 
@@ -142,21 +143,35 @@ class HyperscanIndex:
     def tail(self, text: str, start: int) -> tuple[list[Hit], int]:
         assert self._begun, "built without streams"
         known = None
-        if len(text) - start <= _WORD_LENGTH:
+        if len(text) - start <= _WORDS_LENGTH:
             known, held = (self._later, text[start - 1 :]) if start else (self._first, text)
             progress = known.get(held)
             if progress is not None:
                 return [], len(text) - progress
         data, shift = _rest(text, start)
         hits = [(i, max(low + shift, start), high + shift) for i, low, high in self._all(data)]
-        starts = [at for at in (database.leftmost(data) for database in self._begun) if at >= 0]
-        begun = min(starts, default=-1)
-        cut = max(start, begun + shift) if begun >= 0 else len(text)
+        cut = self._cut(data, start - shift, len(data)) + shift
         if known is not None and not hits and not _VALUE.search(held):
             if len(known) >= _REMEMBERED:
                 known.clear()
             known[held] = len(text) - cut
         return hits, cut
+
+    def _cut(self, data: bytes, low: int, high: int) -> int:
+        """From where on a match is in progress at the end of the data, within [low, high].
+
+        Whatever begins at `low` or before decides. What is held grows word by word, and the same patterns mostly go on
+        to hold it: the database that decided last is asked first.
+        """
+        first = self._decided
+        for number in (first, *(other for other in range(len(self._begun)) if other != first)):
+            at = self._begun[number].leftmost(data)
+            if 0 <= at < high:
+                if at <= low:
+                    self._decided = number
+                    return low
+                high = at
+        return high
 
 
 def _rest(text: str, start: int) -> tuple[bytes, int]:

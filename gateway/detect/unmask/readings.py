@@ -98,7 +98,8 @@ def may_hide(text: str) -> bool:
 
 def _is_narrow(text: str) -> bool:
     """Whether most lines of a text are too short for a sign: a pattern for them would cost a fifth of all others."""
-    return (text.count("\n") + text.count("\\n")) * _NARROW > len(text)
+    lines = (text.count("\n") if "\n" in text else 0) + (text.count("\\n") if "\\" in text else 0)
+    return lines * _NARROW > len(text)
 
 
 def _encoded(text: str, _: str) -> Iterator[str]:
