@@ -25,6 +25,7 @@ from gateway.dialects.anthropic_tables import ANSWER, SIGNED, USES
 from gateway.dialects.anthropic_tables import kind as kind_of
 from gateway.dialects.base import Ordered
 from gateway.dialects.fields import Reader
+from gateway.dialects.terms import is_term
 from gateway.errors import Refusal
 
 MAX_BLOCKS: Final = 4096
@@ -128,11 +129,11 @@ class AnthropicStream(Ordered):
         if type(data) is not dict:
             raise ValueError("an event is not an object")
         chunk.data = data
-        kind = data.get("type")
+        kind = _named(data, "an event")
         if kind == "error" or (data.get("error") is not None and "message" not in data):
             chunk.error = True
             return chunk
-        read = _READERS.get(kind) if type(kind) is str else None
+        read = _READERS.get(kind)
         if read is None:
             self._other(chunk, data)
             return chunk
@@ -160,7 +161,7 @@ class AnthropicStream(Ordered):
         self._blocks += 1
         if self._blocks > MAX_BLOCKS:
             raise ValueError(f"more than {MAX_BLOCKS} blocks")
-        kind = kind_of(block)
+        kind = _named(block, "a block")
         if kind in USES or (type(block.get("input")) is dict and "name" in block):
             self._uses[ordinal(data.get("index")) or 0] = _Use(data, chunk.raw)
             return None
@@ -183,7 +184,7 @@ class AnthropicStream(Ordered):
         delta = data.get("delta")
         if type(delta) is not dict:
             raise ValueError("content_block_delta holds no delta")
-        kind, index = kind_of(delta), ordinal(data.get("index")) or 0
+        kind, index = _named(delta, "a delta"), ordinal(data.get("index")) or 0
         use = self._uses.get(index)
         if use is not None:
             self._argue(use, delta, chunk.raw)
@@ -310,6 +311,14 @@ class AnthropicStream(Ordered):
         delta = {"stop_reason": "refusal", "stop_sequence": None, "stop_details": details}
         events += [{"type": "message_delta", "delta": delta, "usage": {"output_tokens": 0}}, {"type": "message_stop"}]
         return b"".join(map(encode, events))
+
+
+def _named(holder: Json, what: str) -> str:
+    """The type of an event, a block or a delta. Raises ValueError for what is no name: clients show it to nobody."""
+    kind = kind_of(holder)
+    if kind and not is_term(kind):
+        raise ValueError(f"{what} has a type that is not a name")
+    return kind
 
 
 def _field(channel: Channel, holder: Json, key: str) -> Field:

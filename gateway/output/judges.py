@@ -119,6 +119,11 @@ class FieldJudge:
         """What is to be put in place of what was found."""
         return self._edits(text, findings, self.restorer)
 
+    @property
+    def pending(self) -> str:
+        """What is held of the text, as it may yet become a finding."""
+        return self._window.pending
+
     def feed(self, text: str) -> Segment:
         """Take a piece; give what is judged by now."""
         return self._window.feed(text)

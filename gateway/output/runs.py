@@ -48,6 +48,8 @@ class Judge(Protocol):
 
     @property
     def restorer(self) -> Restorer: ...
+    @property
+    def pending(self) -> str: ...
     def feed(self, text: str) -> Segment: ...
     def close(self) -> Segment: ...
     def edits(self, text: str, findings: Sequence[Finding]) -> list[Edit]: ...
@@ -63,7 +65,7 @@ class Run:
     `listed`: its pieces are elements of lists. With `certain` see `elements`.
     """
 
-    __slots__ = ("_done", "_due", "_elements", "_guarded", "_judge", "_last", "_note", "_open", "_spoken")
+    __slots__ = ("_done", "_due", "_elements", "_guarded", "_judge", "_last", "_last_fed", "_note", "_open", "_spoken")
 
     def __init__(
         self, judge: Judge, done: list[Field], *, listed: bool, certain: bool = False, note: Note | None = None
@@ -72,6 +74,7 @@ class Run:
         self._note = note
         self._spoken: dict[int, Spoken] = {}  # by text: see `_text_of`
         self._last: Piece | None = None  # the last piece that was written
+        self._last_fed: Piece | None = None
         self._done = done
         self._elements = Elements(judge.element, certain=certain) if listed else None
         self._open: deque[Piece] = deque()  # pieces of which the window holds something
@@ -82,11 +85,27 @@ class Run:
         """Take a piece."""
         if self._last is not None and not self._open and not self._due:
             self._tell(_text_of(piece))
+        self._last_fed = piece
         self._open.append(piece)
         text = piece.holder[piece.key]
         if self._elements is not None:
             self._elements.add(text)
         self._settle(self._judge.feed(text), final=False)
+
+    def ends_before(self, piece: Piece) -> bool:
+        """Whether a text that goes on in a piece is another text, judged by itself.
+
+        Texts of several blocks are one: a value may begin in one and end in the next. But what is whole at the end of a
+        block is found there, and a word that ends a block hides no value at the beginning of the next.
+        """
+        last = self._last_fed
+        if last is None or not piece.field.text or last.field.text == piece.field.text:
+            return False
+        held = self._judge.pending
+        if not held or self._judge.element(held):
+            return True
+        begins: str = piece.holder[piece.key][:1]
+        return held[-1].isalpha() and begins.isalnum() and not any(map(str.isdigit, held))
 
     def note(self, text: str) -> None:
         """What the next pieces say together."""
@@ -251,7 +270,9 @@ class Runs:
         several = _together(field.pieces) if field.waiting > 1 else {}
         for piece in field.pieces:
             run = self._runs.get(piece.channel)
-            if run is not None and piece.key in _ATOMS and piece.holder[piece.key].startswith(_SCHEMES):
+            if (run is not None and piece.key in _ATOMS and piece.holder[piece.key].startswith(_SCHEMES)) or (
+                run is not None and run.ends_before(piece)
+            ):
                 self._runs.pop(piece.channel).close()
                 run = None
             if run is None:

@@ -349,6 +349,31 @@ def test_what_is_in_a_signed_block_and_may_not_leave(scanner: StreamScanner, val
         streamed(wire, judge(wire, scanner), wire.message(blocks))
 
 
+@pytest.mark.parametrize("value", [CARD, SECRET, "bob@example.net"])
+@pytest.mark.parametrize("before", ["", "abc", "so "])
+@pytest.mark.parametrize("after", ["", "k", "7", " so"])
+def test_a_value_is_whole_in_a_block_of_its_own(scanner: StreamScanner, value: str, before: str, after: str) -> None:
+    """What stands in the blocks beside it hides nothing, though clients may put the texts together."""
+    wire = Messages()
+    blocks = []
+    for index, text in enumerate([before, value, after]):
+        blocks += wire.block(index, {"type": "text", "text": ""}, [{"type": "text_delta", "text": it} for it in text])
+    sent = wire.listen(streamed(wire, judge(wire, scanner), wire.message(blocks))).text
+    assert value not in sent
+    assert sent.startswith(f"{before}<")
+    assert sent.endswith(f">{after}")
+
+
+@pytest.mark.parametrize("place", ["event", "block", "delta"])
+def test_a_type_is_a_name(scanner: StreamScanner, place: str) -> None:
+    """What is no name is no type: such a stream is refused."""
+    wire = Messages()
+    kinds = {"event": "new_event", "block": "text", "delta": "text_delta", place: CARD}
+    blocks = wire.block(0, {"type": kinds["block"], "text": ""}, [{"type": kinds["delta"], "text": "a"}])
+    with pytest.raises(ValueError, match="not a name"):
+        streamed(wire, judge(wire, scanner), wire.message([*blocks, wire.event(kinds["event"])]))
+
+
 def test_a_value_over_two_text_blocks(scanner: StreamScanner) -> None:
     """Clients put the texts of all blocks together: a card that begins in one and ends in the next does not leave."""
     wire = Messages()
