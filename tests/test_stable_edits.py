@@ -12,7 +12,7 @@ from typing import Any
 
 import orjson
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 import calls
@@ -191,11 +191,27 @@ def answered(turn: dict[str, Any], call: Call, number: int) -> dict[str, Any]:
     return message
 
 
+# A text of a list that is judged to its end before the list is.
+ENDED = [
+    {
+        "user": "ann@example.org",
+        "answer": answer,
+        "arguments": arguments,
+        "ascii": False,
+        "streamed": False,
+        "replica": False,
+        "result": "ann@example.org",
+    }
+    for answer, arguments in (([(0, 0)], [[(0, 0)], [(0, 1), "\n"]]), (["<EMAIL_1>"], []))
+]
+
+
 @pytest.mark.parametrize("workflow", ["named", "alone"])
 @settings(
     max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
 )
 @given(few=few_shot, rounds=turns, tool=described)
+@example(few=[], rounds=ENDED, tool=None)
 async def test_what_left_stays_what_it_was(
     store: Store,
     screen: Screen,

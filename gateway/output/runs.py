@@ -115,6 +115,7 @@ class Run:
     def close(self) -> None:
         """The text has ended."""
         self._settle(self._judge.close(), final=True)
+        self._tell(0)
 
     def _settle(self, segment: Segment, *, final: bool) -> None:
         text = segment.text
