@@ -46,7 +46,10 @@ def usage(reported: Any) -> Usage | None:
 
 def tier(reported: Any) -> str:
     """The service tier that an answer was served in; "" where the usage does not say."""
-    said = reported.get("service_tier") if type(reported) is dict else None
+    if type(reported) is not dict:
+        return ""
+    speed = reported.get("speed")
+    said = speed if speed not in (None, "standard") else reported.get("service_tier")
     return said if type(said) is str and len(said) <= 64 else ""
 
 

@@ -13,7 +13,16 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from gateway.call import Json, Span, Step, Usage
-from gateway.dialects import Intent, anthropic_answer, anthropic_demo, anthropic_forms, count, openai_tools, tree
+from gateway.dialects import (
+    Intent,
+    anthropic_answer,
+    anthropic_demo,
+    anthropic_forms,
+    count,
+    openai_models,
+    openai_tools,
+    tree,
+)
 from gateway.dialects.anthropic_steps import steps
 from gateway.dialects.anthropic_stream import AnthropicStream
 from gateway.dialects.anthropic_tables import ANSWER, BODY, CALL, SHAPE, VERSION, WORDS, calls_a_tool
@@ -35,6 +44,16 @@ _PASSES: Final[Mapping[bytes, re.Pattern[bytes]]] = {
     b"anthropic-beta": re.compile(rb"%s(?: ?, ?%s){0,31}" % (_BETA, _BETA)),
     b"traceparent": PASSES[b"traceparent"],
 }
+
+
+def _blocks(content: list[Any]) -> int:
+    """How many blocks a list holds, with those in its blocks at any depth."""
+    count, waiting = 0, [content]
+    while waiting:
+        blocks = waiting.pop()
+        count += len(blocks)
+        waiting += [it["content"] for it in blocks if type(it) is dict and type(it.get("content")) is list]
+    return count
 
 
 def _wrong(param: str, problem: str) -> Refusal:
@@ -72,6 +91,7 @@ class AnthropicMessages(Plain):
             raise _wrong("system", "must be a string or a list of blocks")
         if stream is not None and type(stream) is not bool:
             raise _wrong("stream", "must be true or false")
+        openai_models.check(body)
         return Intent(model, self._streams(bool(stream)), self.tools(body), self._ceiling(body))
 
     def _streams(self, stream: bool) -> bool:
@@ -92,8 +112,7 @@ class AnthropicMessages(Plain):
             blocks = message["content"]
             if type(blocks) is not list:
                 continue
-            inner = [block.get("content") for block in blocks]
-            parts += len(blocks) + sum(len(content) for content in inner if type(content) is list)
+            parts += _blocks(blocks)
             calls = max(calls, sum(map(calls_a_tool, blocks)))
         system, tools = body.get("system"), body.get("tools")
         parts += len(system) if type(system) is list else 0
@@ -132,8 +151,9 @@ class AnthropicMessages(Plain):
         return _MESSAGE * len(body["messages"]) + _ANSWER
 
     def tier(self, body: Json) -> str:
-        """`service_tier`."""
-        said = body.get("service_tier")
+        """`service_tier`, and `speed` where that is not the standard: it has a price of its own."""
+        speed = body.get("speed")
+        said = speed if speed not in (None, "standard") else body.get("service_tier")
         if said is None:
             return ""
         if type(said) is not str or not _TIER.fullmatch(said):

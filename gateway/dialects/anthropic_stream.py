@@ -11,7 +11,6 @@ nobody knows; blocks that begin with a text in them; no `message_stop`.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from typing import Final
 
@@ -21,7 +20,7 @@ from gateway.call import Json
 from gateway.dialects import Channel, Chunk, Field, Piece, items, ordinal, sse, surrogates, tree
 from gateway.dialects.anthropic_answer import refused, tier, usage
 from gateway.dialects.anthropic_forms import encode
-from gateway.dialects.anthropic_tables import ANSWER, SIGNED, USES
+from gateway.dialects.anthropic_tables import ANSWER, SIGNED, USES, calls_a_tool
 from gateway.dialects.anthropic_tables import kind as kind_of
 from gateway.dialects.base import Ordered
 from gateway.dialects.fields import Reader
@@ -34,18 +33,26 @@ _KIND: Final = frozenset({"type"})
 _START: Final = frozenset({"content_block", "type", "index"})
 _DELTA: Final = frozenset({"delta", "type", "index"})
 _MESSAGE: Final = frozenset({"id", "type", "role", "model", "stop_reason", "usage"})
-_PLAIN_DELTA: Final = frozenset({"type", "text", "thinking", "signature", "partial_json"})
-_SEALED: Final = re.compile(r"[A-Za-z0-9+/_-]{32,}={0,2}")
+# What a delta of each kind holds; whatever else it holds is judged as text.
+_DELTAS: Final = {
+    "text_delta": frozenset({"type", "text"}),
+    "thinking_delta": frozenset({"type", "thinking"}),
+    "signature_delta": frozenset({"type", "signature"}),
+    "compaction_delta": frozenset({"type", "content"}),
+}
+_ARGUING: Final = frozenset({"type", "partial_json"})
+_STOP: Final = frozenset({"type", "index"})
 _ENDS: Final = frozenset({"stop_reason"})
 
 
 class _Use:
     """A tool call whose arguments are still coming: the event that began it, its bytes, its arguments."""
 
-    __slots__ = ("data", "parts", "raw", "size")
+    __slots__ = ("data", "parts", "plain", "raw", "size")
 
-    def __init__(self, data: Json, raw: bytes) -> None:
+    def __init__(self, data: Json, raw: bytes, plain: bool) -> None:
         self.data = data
+        self.plain = plain  # its events say no more than what is judged
         self.raw = [raw]
         self.parts: list[str] = []
         self.size = 0
@@ -54,13 +61,30 @@ class _Use:
 class AnthropicStream(Ordered):
     """Reads the events of one answer."""
 
-    __slots__ = ("_begun", "_blocks", "_fields", "_head", "_open", "_reader", "_stopped", "_uses", "ended", "tier")
+    __slots__ = (
+        "_begun",
+        "_blocks",
+        "_fields",
+        "_head",
+        "_index",
+        "_left",
+        "_open",
+        "_reader",
+        "_stopped",
+        "_uses",
+        "_within",
+        "ended",
+        "tier",
+    )
 
     def __init__(self) -> None:
         self._reader = sse.Reader()
         self._fields = Reader(ANSWER)
         self._head: Json = {}  # what `message_start` said
         self._blocks = 0
+        self._index = -1  # of the last block that began
+        self._within = False  # that block has not ended
+        self._left = -1  # the index of the last block that has left
         self._uses: dict[int, _Use] = {}  # by the index of the block
         self._begun = False  # `message_start` has left
         self._open: int | None = None  # the block that has begun for the caller, and not ended
@@ -147,7 +171,12 @@ class AnthropicStream(Ordered):
         message = data.get("message")
         if type(message) is not dict:
             raise ValueError("message_start holds no message")
-        self._head = {key: message.get(key) for key in ("id", "model")}
+        if self._head:
+            raise ValueError("a second message begins")
+        content = message.get("content")
+        if type(content) is list and any(type(block) is dict and calls_a_tool(block) for block in content):
+            raise ValueError("message_start holds a tool call")
+        self._head = {"id": message.get("id")}
         chunk.usage = usage(message.get("usage"))
         self.tier = tier(message.get("usage")) or self.tier
         self._fields.read(chunk, "chunk", 0, message, frozenset(), _MESSAGE)
@@ -161,17 +190,22 @@ class AnthropicStream(Ordered):
         self._blocks += 1
         if self._blocks > MAX_BLOCKS:
             raise ValueError(f"more than {MAX_BLOCKS} blocks")
-        kind = _named(block, "a block")
+        kind, index = _named(block, "a block"), ordinal(data.get("index"))
+        if index is None or index <= self._index or self._within:
+            raise ValueError("a block begins out of its turn")
+        self._index, self._within = index, True
         if kind in USES or (type(block.get("input")) is dict and "name" in block):
-            self._uses[ordinal(data.get("index")) or 0] = _Use(data, chunk.raw)
+            plain = data.keys() <= _START and self.faithful(chunk)
+            self._uses[index] = _Use({key: data[key] for key in _START if key in data}, chunk.raw, plain)
             return None
         if kind == "text" and type(block.get("text")) is str:
             self._piece(chunk, "text", block, "text")
             self._fields.read(chunk, "delta", 0, block, frozenset({"type", "text"}))
         elif kind in SIGNED:
-            for key, value in block.items():
-                if key != "type" and type(value) is str:
-                    self._signed(chunk, block, key)
+            texts = {key for key, value in block.items() if key != "type" and type(value) is str}
+            for key in texts:
+                self._signed(chunk, block, key)
+            self._fields.read(chunk, "delta", 0, block, _KIND | texts)
         else:
             survey = tree.Survey(ANSWER)
             survey.walk(block)
@@ -184,23 +218,28 @@ class AnthropicStream(Ordered):
         delta = data.get("delta")
         if type(delta) is not dict:
             raise ValueError("content_block_delta holds no delta")
-        kind, index = _named(delta, "a delta"), ordinal(data.get("index")) or 0
+        kind, index = _named(delta, "a delta"), ordinal(data.get("index"))
+        if index != self._index or not self._within:
+            raise ValueError("a delta of a block that is not open")
         use = self._uses.get(index)
         if use is not None:
+            use.plain &= data.keys() <= _DELTA and delta.keys() <= _ARGUING and self.faithful(chunk)
             self._argue(use, delta, chunk.raw)
             return None
+        known = _DELTAS.get(kind, _KIND)
         if kind == "text_delta" and type(delta.get("text")) is str:
             self._piece(chunk, "text", delta, "text")
-        elif kind in ("thinking_delta", "signature_delta", "compaction_delta"):
-            for key, value in delta.items():
-                if key != "type" and type(value) is str:
-                    self._signed(chunk, delta, key)
+        elif kind != "text_delta" and kind in _DELTAS:
+            known = frozenset({"type", *(key for key in known if key != "type" and type(delta.get(key)) is str)})
+            for key in known - _KIND:
+                self._signed(chunk, delta, key)
         elif kind == "citations_delta" and type(delta.get("citation")) is dict:
             self._fields.read(chunk, "delta", 0, {"citations": [delta["citation"]]}, _KIND)
+            known = frozenset({"type", "citation"})
         else:
-            self._fields.read(chunk, "delta", 0, delta, _KIND)
-        if not delta.keys() <= _PLAIN_DELTA:
-            self._fields.read(chunk, "chunk", 0, {key: delta[key] for key in delta.keys() - _known(kind)}, _KIND)
+            known = _KIND
+        if not delta.keys() <= known:
+            self._fields.read(chunk, "delta", 0, delta, known)
         if not data.keys() <= _DELTA:
             self._fields.read(chunk, "chunk", 0, data, _DELTA)
         return chunk
@@ -221,10 +260,15 @@ class AnthropicStream(Ordered):
             )
 
     def _stop(self, chunk: Chunk, data: Json) -> Chunk:
-        use = self._uses.pop(ordinal(data.get("index")) or 0, None)
+        index = ordinal(data.get("index"))
+        if index != self._index or not self._within:
+            raise ValueError("a block ends that is not open")
+        self._within = False
+        use = self._uses.pop(index, None)
         if use is None:
             self._fields.read(chunk, "chunk", 0, data, _KIND)
             return chunk
+        chunk.edited = not (use.plain and data.keys() <= _STOP and self.faithful(chunk))
         chunk.raw = b"".join([*use.raw, chunk.raw])
         chunk.data = use.data
         block = use.data["content_block"]
@@ -236,6 +280,8 @@ class AnthropicStream(Ordered):
 
     def _message_delta(self, chunk: Chunk, data: Json) -> Chunk:
         delta = data.get("delta")
+        if self._uses:
+            raise ValueError("the message ends within a tool call")
         if type(delta) is dict:
             self._stopped |= delta.get("stop_reason") is not None
             self._fields.read(chunk, "chunk", 0, delta, frozenset(), _ENDS)
@@ -259,7 +305,7 @@ class AnthropicStream(Ordered):
     def _signed(self, chunk: Chunk, holder: Json, key: str) -> None:
         """A piece of a text that the provider has signed; a seal is no text."""
         text = holder[key]
-        if not text or (key in ("signature", "data") and _SEALED.fullmatch(text) and not text.isdecimal()):
+        if not text or tree.is_seal(key, text):
             return
         field = _field((0, f"signed:{key}"), holder, key)
         field.signed = True
@@ -285,7 +331,8 @@ class AnthropicStream(Ordered):
         if kind == "message_start":
             self._begun = True
         elif kind == "content_block_start":
-            self._open = None if whole else ordinal(data.get("index")) or 0
+            self._left = ordinal(data.get("index")) or 0
+            self._open = None if whole else self._left
         elif kind == "content_block_stop":
             self._open = None
 
@@ -301,7 +348,7 @@ class AnthropicStream(Ordered):
         if self._open is not None:
             events.append({"type": "content_block_stop", "index": self._open})
         if explained and not bare:
-            at = self._blocks
+            at = self._left + 1
             events += [
                 {"type": "content_block_start", "index": at, "content_block": {"type": "text", "text": ""}},
                 {"type": "content_block_delta", "index": at, "delta": {"type": "text_delta", "text": explained}},
@@ -325,11 +372,6 @@ def _field(channel: Channel, holder: Json, key: str) -> Field:
     field = Field("delta", channel[0], holder, key)
     field.pieces.append(Piece(channel, field, holder, key))
     return field
-
-
-def _known(kind: object) -> frozenset[str]:
-    """The fields of a delta of a kind that are read as such."""
-    return frozenset({"type", "citation"}) if kind == "citations_delta" else _PLAIN_DELTA
 
 
 def _use_events(data: Json) -> bytes:

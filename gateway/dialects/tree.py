@@ -317,12 +317,17 @@ class Survey:
         return True
 
 
+def is_seal(key: object, text: str) -> bool:
+    """Whether what stands in a signed block is sealed: no scanner reads that."""
+    return key in _SEALS and _SEALED.fullmatch(text) is not None and not text.isdecimal()
+
+
 def _signed(spans: list[Span], role: str) -> list[Span]:
     """The text positions of a signed block, but for what is sealed: no scanner reads that."""
     return [
         Signed(span.holder, span.key, span.text, role, span.nested)
         for span in spans
-        if not (span.key in _SEALS and _SEALED.fullmatch(span.text) and not span.text.isdecimal())
+        if not is_seal(span.key, span.text)
     ]
 
 
@@ -337,7 +342,8 @@ _ADDRESSES = ("http:", "https:", "data:")
 
 _MODEL = frozenset({"assistant", ""})  # whose blocks a provider may have signed: no tool's, and no user's
 _SEALS = frozenset({"signature", "data"})
-_SEALED = re.compile(r"[A-Za-z0-9+/_-]{32,}={0,2}")
+# Base64 of the standard alphabet: no key of a provider, and no JSON.
+_SEALED = re.compile(r"(?!AIza|eyJ)[A-Za-z0-9+/]{32,}={0,2}")
 
 # What stands under structural keys nearly always: known to be a name without a look.
 _NAMES = frozenset({"user", "assistant", "system", "tool", "developer", "function", "text", "object", "string"})

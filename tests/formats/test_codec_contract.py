@@ -169,9 +169,9 @@ def test_usage(wire: Wire) -> None:
     usage = wire.codec.usage(wire.whole("ok"))
     assert usage is not None
     assert (usage.input, usage.output) == USED
-    told = None
+    told, codec = None, wire.codec.stream(keep_usage=True)
     for raw in wire.events(["a", "b"]):
-        for chunk in wire.codec.stream(keep_usage=True).feed(raw):
+        for chunk in codec.feed(raw):
             told = chunk.usage.joined(told) if chunk.usage is not None else told
     assert told is not None
     assert told.output == USED[1]
@@ -362,6 +362,90 @@ def test_a_value_is_whole_in_a_block_of_its_own(scanner: StreamScanner, value: s
     assert value not in sent
     assert sent.startswith(f"{before}<")
     assert sent.endswith(f">{after}")
+
+
+def planted(wire: Messages) -> dict[str, list[bytes]]:
+    """Streams that say a card where clients or logs may read it, though no text of the dialect stands there."""
+    use = {"type": "tool_use", "id": "toolu_a", "name": "send", "input": {}}
+    said: Any = {"type": "input_json_delta", "partial_json": "{}"}
+    text = {"type": "text", "text": ""}
+    thinking = {"type": "thinking", "thinking": "", "signature": ""}
+    start = wire.event("content_block_start", index=0, content_block=use, note=CARD)
+    stop = wire.event("content_block_stop", index=0, note=CARD)
+    call = wire.block(0, use, [said])
+    return {
+        "start of a call": [start, *call[1:]],
+        "stop of a call": [*call[:-1], stop],
+        "delta of a call": wire.block(0, use, [{**said, "note": CARD}]),
+        "comment in a call": [call[0].replace(b"\ndata", b"\n: %s\ndata" % CARD.encode()), *call[1:]],
+        "name of an event of a call": [call[0].replace(b"content_block_start", CARD.encode(), 1), *call[1:]],
+        "another field of a text": wire.block(0, text, [{"type": "text_delta", "text": "ok", "thinking": CARD}]),
+        "a list in thinking": wire.block(0, thinking, [{"type": "thinking_delta", "thinking": [CARD]}]),
+        "a list in a signed block": wire.block(0, {**thinking, "notes": [CARD]}, []),
+    }
+
+
+@pytest.mark.parametrize("place", planted(Messages()))
+def test_events_say_no_more_than_is_judged(scanner: StreamScanner, place: str) -> None:
+    """Fields, comments and names of events that nobody expects are judged, or do not leave."""
+    wire = Messages()
+    try:
+        sent = streamed(wire, judge(wire, scanner), wire.message(planted(wire)[place]))
+    except Refusal:
+        return
+    assert b"0343" not in sent
+
+
+@pytest.mark.parametrize("order", [[0, 0], [1, 0], [-1], [None], ["x"]])
+def test_blocks_follow_each_other(scanner: StreamScanner, order: list[Any]) -> None:
+    """Clients put blocks together by their index, so an index that repeats or goes back is refused."""
+    wire = Messages()
+    blocks: list[bytes] = []
+    for index in order:
+        blocks += wire.block(index, {"type": "text", "text": ""}, [{"type": "text_delta", "text": "4539 1488 "}])
+    with pytest.raises(ValueError, match="block"):
+        streamed(wire, judge(wire, scanner), wire.message(blocks))
+
+
+@pytest.mark.parametrize("kind", ["late delta", "two at once", "no stop", "second message"])
+def test_events_out_of_their_turn(scanner: StreamScanner, kind: str) -> None:
+    """A delta after the end of its block, two blocks at once, a tool call that never ends, two messages."""
+    wire = Messages()
+    text = wire.block(0, {"type": "text", "text": ""}, [{"type": "text_delta", "text": "a"}])
+    use = {"type": "tool_use", "id": "toolu_a", "name": "send", "input": {}}
+    blocks = {
+        "late delta": [*text, text[1]],
+        "two at once": [text[0], text[0].replace(b'"index": 0', b'"index": 1'), *text[1:]],
+        "no stop": wire.block(0, use, [])[:-1],
+        "second message": [*text, wire.message([])[0]],
+    }[kind]
+    with pytest.raises(ValueError):  # noqa: PT011  (several things are wrong)
+        streamed(wire, judge(wire, scanner), wire.message(blocks))
+
+
+@pytest.mark.parametrize("key", ["signature", "data"])
+@pytest.mark.parametrize("value", [SECRET, "AIza" + "Sy" * 18, "eyJ" + "hbGciOiJIUzI1NiJ9" * 3])
+def test_a_key_is_no_seal(key: str, value: str) -> None:
+    """What has the form of a key is text, also where a provider's seal may stand."""
+    wire = Messages()
+    kind = "thinking" if key == "signature" else "redacted_thinking"
+    body = wire.request(("user", "hi"))
+    body["messages"].append({"role": "assistant", "content": [{"type": kind, key: value}]})
+    _, survey = tree.parse(orjson.dumps(body), wire.codec.shape, 100)
+    assert value in [span.text for span in survey.spans]
+
+
+def test_other_models_in_a_request() -> None:
+    """A call is judged and priced as one model."""
+    wire = Messages()
+    for fields in ({"fallbacks": [{"model": "other"}]}, {"models": ["other"]}, {"extra_body": {"model": "other"}}):
+        with pytest.raises(Refusal):
+            wire.codec.parse(wire.request(("user", "hi"), **fields))
+    assert wire.codec.tier(wire.request(("user", "hi"), speed="fast")) == "fast"
+    deep = [{"type": "tool_result", "content": [{"type": "tool_result", "content": [{"type": "text"}] * 9}]}]
+    body = wire.request(("user", "hi"))
+    body["messages"][0]["content"] = deep
+    assert wire.codec.items(body)["parts"] == 11
 
 
 @pytest.mark.parametrize("place", ["event", "block", "delta"])
