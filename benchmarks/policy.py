@@ -22,6 +22,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from gateway.cli.commands.bench import plain_input
 from gateway.config.sections import Policy
 from gateway.policy.engines import load_engine
 from gateway.policy.engines.rego import compile_bundle
@@ -60,41 +61,9 @@ class Row(NamedTuple):
 
 def document(number: int) -> dict[str, Any]:
     """A plain call; each number is another one to a policy that reads the agent's name."""
-    return {
-        "subject": {"agent": f"agent-{number}", "team": "team", "roles": ["reader"], "claims": {}},
-        "action": {
-            "kind": "llm",
-            "name": "demo",
-            "model": "demo",
-            "provider": "demo",
-            "providers": ["demo"],
-            "stream": False,
-            "tools": [],
-            "fields": [],
-            "max_tokens": 100,
-            "args": {},
-        },
-        "resource": {"type": "model", "name": "demo"},
-        "content": {
-            "pii": {},
-            "secrets": {},
-            "pii_from": [],
-            "sql": [],
-            "urls": [],
-            "injection": {},
-            "injection_score": 0,
-            "unscannable": 0,
-            "unscannable_kinds": {},
-        },
-        "context": {
-            "correlation_id": "id",
-            "hop": 0,
-            "chain": ["agent"],
-            "calls": 1,
-            "time": 1_760_000_040_000_000_000,
-            "history": {"tools": [], "labels": []},
-        },
-    }
+    made = plain_input(["reader"])
+    made["subject"]["agent"] = f"agent-{number}"
+    return made
 
 
 def full(number: int) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from gateway.dialects import (
     anthropic_answer,
     anthropic_demo,
     anthropic_forms,
+    checks,
     count,
     openai_models,
     openai_tools,
@@ -33,10 +34,8 @@ from gateway.dialects.openai_forms import pieces
 from gateway.dialects.parts import Joined, joined
 from gateway.errors import Refusal
 
-MAX_CEILING: Final = 10_000_000  # tokens; above this a ceiling is a mistake, not a wish
 _MESSAGE: Final = 4  # tokens that wrap a message, as near as can be told
 _ANSWER: Final = 3
-_TIER: Final = re.compile(r"[a-z][a-z0-9_-]{0,31}")
 # The name of a beta and its date, such as context-1m-2025-08-07 or claude-code-20250219.
 _BETA: Final = rb"[a-z]{2,24}(?:-[a-z0-9]{1,24}){0,7}-20[0-9]{2}(?:-[01][0-9]-[0-3][0-9]|[01][0-9][0-3][0-9])"
 _PASSES: Final[Mapping[bytes, re.Pattern[bytes]]] = {
@@ -56,10 +55,6 @@ def _blocks(content: list[Any]) -> int:
     return count
 
 
-def _wrong(param: str, problem: str) -> Refusal:
-    return Refusal("invalid_request", f"`{param}` {problem}.", param=param)
-
-
 class AnthropicMessages(Plain):
     """The codec of `/v1/messages`."""
 
@@ -75,24 +70,17 @@ class AnthropicMessages(Plain):
 
     def parse(self, body: Json) -> Intent:
         """Model, stream, tools and output ceiling. Raises Refusal(invalid_request) naming the parameter."""
-        model, messages, stream = body.get("model"), body.get("messages"), body.get("stream")
-        if type(model) is not str or not 0 < len(model) <= 256:
-            raise _wrong("model", "must be a string of 1 to 256 characters")
-        if type(messages) is not list or not messages:
-            raise _wrong("messages", "must be a list of at least one message")
-        for message in messages:
-            if type(message) is not dict or type(message.get("role")) is not str or not message["role"].strip():
-                raise _wrong("messages", "must be objects, each with a role")
+        model = checks.model(body)
+        for message in checks.messages(body):
             content = message.get("content")
             if type(content) is not str and (type(content) is not list or not all(type(it) is dict for it in content)):
-                raise _wrong("messages", "must have a content that is a string or a list of blocks")
+                raise checks.wrong("messages", "must have a content that is a string or a list of blocks")
         system = body.get("system")
         if system is not None and type(system) is not str and type(system) is not list:
-            raise _wrong("system", "must be a string or a list of blocks")
-        if stream is not None and type(stream) is not bool:
-            raise _wrong("stream", "must be true or false")
+            raise checks.wrong("system", "must be a string or a list of blocks")
+        stream = checks.stream(body)
         openai_models.check(body)
-        return Intent(model, self._streams(bool(stream)), self.tools(body), self._ceiling(body))
+        return Intent(model, self._streams(stream), self.tools(body), self._ceiling(body))
 
     def _streams(self, stream: bool) -> bool:
         return stream
@@ -101,8 +89,8 @@ class AnthropicMessages(Plain):
         most = body.get("max_tokens")
         if most is None and not self.needs_ceiling:
             return None
-        if type(most) is not int or not 0 <= most <= MAX_CEILING:
-            raise _wrong("max_tokens", f"must be an integer from 0 to {MAX_CEILING}")
+        if type(most) is not int or not 0 <= most <= checks.MAX_CEILING:
+            raise checks.wrong("max_tokens", f"must be an integer from 0 to {checks.MAX_CEILING}")
         return most
 
     def items(self, body: Json) -> dict[str, int]:
@@ -136,12 +124,6 @@ class AnthropicMessages(Plain):
         """Prompts, the model's turns and tool results, in order."""
         return steps(body["messages"])
 
-    def request(self, body: Json, model: str, stream: bool) -> bool:
-        """Name the upstream's model; True if the body changed."""
-        changed = bool(body.get("model") != model)
-        body["model"] = model
-        return changed
-
     def credentials(self, key: str) -> dict[str, str]:
         """`x-api-key`, and the version of the API where the caller names none."""
         return {**({"x-api-key": key} if key else {}), "anthropic-version": VERSION}
@@ -154,11 +136,7 @@ class AnthropicMessages(Plain):
         """`service_tier`, and `speed` where that is not the standard: it has a price of its own."""
         speed = body.get("speed")
         said = speed if speed not in (None, "standard") else body.get("service_tier")
-        if said is None:
-            return ""
-        if type(said) is not str or not _TIER.fullmatch(said):
-            raise _wrong("service_tier", "must be a name such as auto or standard_only")
-        return said
+        return checks.tier(said, "auto or standard_only")
 
     def unknown(self, body: Json) -> list[str]:
         """Fields at the top that are not in the dialect's table, by name."""
@@ -182,12 +160,10 @@ class AnthropicMessages(Plain):
 
     def limit(self, body: Json, limits: Mapping[str, int]) -> bool:
         """Lower `max_tokens` to a policy's limit."""
-        if unknown := set(limits) - {"max_tokens"}:
-            names = ", ".join(sorted(unknown))
-            raise Refusal("policy_unavailable", f"The policy sets limits that cannot be kept for messages: {names}.")
-        if body.get("max_tokens", 0) <= limits["max_tokens"]:
+        most = checks.most_tokens(limits, "messages")
+        if body.get("max_tokens", 0) <= most:
             return False
-        body["max_tokens"] = limits["max_tokens"]
+        body["max_tokens"] = most
         return True
 
     def check(self, answer: Json, choices: int) -> None:
@@ -302,7 +278,7 @@ class AnthropicCount(AnthropicMessages):
 
     def _streams(self, stream: bool) -> bool:
         if stream:
-            raise _wrong("stream", "must be left out: tokens are counted in one answer")
+            raise checks.wrong("stream", "must be left out: tokens are counted in one answer")
         return False
 
     def _ceiling(self, body: Json) -> int | None:

@@ -6,10 +6,10 @@ from collections import deque
 from collections.abc import Iterator
 from typing import Any
 
-import orjson
-
 from gateway.call import Json, Step, ToolUse
 from gateway.dialects.anthropic_tables import calls_a_tool
+from gateway.dialects.checks import text
+from gateway.dialects.openai_steps import plain
 
 
 def steps(messages: list[Json]) -> list[Step]:
@@ -27,12 +27,12 @@ def steps(messages: list[Json]) -> list[Step]:
         said = []
         for block in blocks:
             if block.get("type") == "tool_result":
-                if waiting := asked.get(_name(block.get("tool_use_id"))):
-                    found.append(Step("result", _plain(block.get("content")), (waiting.popleft(),)))
+                if waiting := asked.get(text(block.get("tool_use_id"))):
+                    found.append(Step("result", plain(block.get("content")), (waiting.popleft(),)))
             else:
                 said.append(block)
         if said or not blocks:
-            found.append(Step("prompt", _plain(said)))
+            found.append(Step("prompt", plain(said)))
     return found
 
 
@@ -45,17 +45,4 @@ def _blocks(content: Any) -> Iterator[Json]:
 
 def _use(block: Json) -> ToolUse:
     arguments = block.get("input")
-    return ToolUse(_name(block.get("id")), _name(block.get("name")), {} if arguments is None else arguments)
-
-
-def _plain(content: Any) -> str:
-    """What a message or a result says, as one text: what is not text counts too, as it is written."""
-    if type(content) is str:
-        return content.strip()
-    if type(content) is list and len(content) == 1 and type(content[0]) is dict and content[0].get("type") == "text":
-        return _plain(content[0].get("text"))
-    return "" if content is None else orjson.dumps(content, option=orjson.OPT_SORT_KEYS).decode()
-
-
-def _name(value: Any) -> str:
-    return value if type(value) is str else ""
+    return ToolUse(text(block.get("id")), text(block.get("name")), {} if arguments is None else arguments)

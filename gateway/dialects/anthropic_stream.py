@@ -30,16 +30,18 @@ from gateway.errors import Refusal
 MAX_BLOCKS: Final = 4096
 MAX_INPUT: Final = 4 * 1024 * 1024  # characters of an answer's tool calls, which are held until they are whole
 _KIND: Final = frozenset({"type"})
+_CITED: Final = frozenset({"type", "citation"})
 _START: Final = frozenset({"content_block", "type", "index"})
 _DELTA: Final = frozenset({"delta", "type", "index"})
 _MESSAGE: Final = frozenset({"id", "type", "role", "model", "stop_reason", "usage"})
-# What a delta of each kind holds; whatever else it holds is judged as text.
+# What a delta of each kind says; whatever else it holds is judged as text.
 _DELTAS: Final = {
-    "text_delta": frozenset({"type", "text"}),
-    "thinking_delta": frozenset({"type", "thinking"}),
-    "signature_delta": frozenset({"type", "signature"}),
-    "compaction_delta": frozenset({"type", "content"}),
+    "text_delta": "text",
+    "thinking_delta": "thinking",
+    "signature_delta": "signature",
+    "compaction_delta": "content",
 }
+_SAID: Final = {kind: frozenset({"type", key}) for kind, key in _DELTAS.items()}
 _ARGUING: Final = frozenset({"type", "partial_json"})
 _STOP: Final = frozenset({"type", "index"})
 _ENDS: Final = frozenset({"stop_reason"})
@@ -65,13 +67,13 @@ class AnthropicStream(Ordered):
         "_begun",
         "_blocks",
         "_fields",
-        "_head",
         "_index",
         "_left",
         "_open",
         "_reader",
+        "_started",
         "_stopped",
-        "_uses",
+        "_use",
         "_within",
         "ended",
         "tier",
@@ -80,12 +82,12 @@ class AnthropicStream(Ordered):
     def __init__(self) -> None:
         self._reader = sse.Reader()
         self._fields = Reader(ANSWER)
-        self._head: Json = {}  # what `message_start` said
+        self._started = False  # `message_start` has come
         self._blocks = 0
         self._index = -1  # of the last block that began
         self._within = False  # that block has not ended
         self._left = -1  # the index of the last block that has left
-        self._uses: dict[int, _Use] = {}  # by the index of the block
+        self._use: _Use | None = None  # the tool call that the open block makes
         self._begun = False  # `message_start` has left
         self._open: int | None = None  # the block that has begun for the caller, and not ended
         self._stopped = False  # the message has said why it ended
@@ -145,10 +147,7 @@ class AnthropicStream(Ordered):
             return chunk
         if event.data.strip() == b"[DONE]":  # some servers of other dialects end so
             return None
-        if items.is_crowded(event.data):
-            raise ValueError(f"an event holds more than {items.MOST_NESTED} values")
-        if items.is_deep(event.data):
-            raise ValueError(f"an event is nested more than {items.MOST_LEVELS} levels deep")
+        items.check_event(event.data, "an event")
         data, chunk.edited = surrogates.loads(event.data)
         if type(data) is not dict:
             raise ValueError("an event is not an object")
@@ -171,12 +170,12 @@ class AnthropicStream(Ordered):
         message = data.get("message")
         if type(message) is not dict:
             raise ValueError("message_start holds no message")
-        if self._head:
+        if self._started:
             raise ValueError("a second message begins")
         content = message.get("content")
         if type(content) is list and any(type(block) is dict and calls_a_tool(block) for block in content):
             raise ValueError("message_start holds a tool call")
-        self._head = {"id": message.get("id")}
+        self._started = True
         chunk.usage = usage(message.get("usage"))
         self.tier = tier(message.get("usage")) or self.tier
         self._fields.read(chunk, "chunk", 0, message, frozenset(), _MESSAGE)
@@ -196,7 +195,7 @@ class AnthropicStream(Ordered):
         self._index, self._within = index, True
         if kind in USES or (type(block.get("input")) is dict and "name" in block):
             plain = data.keys() <= _START and self.faithful(chunk)
-            self._uses[index] = _Use({key: data[key] for key in _START if key in data}, chunk.raw, plain)
+            self._use = _Use({key: data[key] for key in _START if key in data}, chunk.raw, plain)
             return None
         if kind == "text" and type(block.get("text")) is str:
             self._piece(chunk, "text", block, "text")
@@ -221,23 +220,21 @@ class AnthropicStream(Ordered):
         kind, index = _named(delta, "a delta"), ordinal(data.get("index"))
         if index != self._index or not self._within:
             raise ValueError("a delta of a block that is not open")
-        use = self._uses.get(index)
+        use = self._use
         if use is not None:
             use.plain &= data.keys() <= _DELTA and delta.keys() <= _ARGUING and self.faithful(chunk)
             self._argue(use, delta, chunk.raw)
             return None
-        known = _DELTAS.get(kind, _KIND)
-        if kind == "text_delta" and type(delta.get("text")) is str:
-            self._piece(chunk, "text", delta, "text")
-        elif kind != "text_delta" and kind in _DELTAS:
-            known = frozenset({"type", *(key for key in known if key != "type" and type(delta.get(key)) is str)})
-            for key in known - _KIND:
+        known, key = _KIND, _DELTAS.get(kind)
+        if key is not None and type(delta.get(key)) is str:
+            known = _SAID[kind]
+            if kind == "text_delta":
+                self._piece(chunk, "text", delta, key)
+            else:
                 self._signed(chunk, delta, key)
         elif kind == "citations_delta" and type(delta.get("citation")) is dict:
             self._fields.read(chunk, "delta", 0, {"citations": [delta["citation"]]}, _KIND)
-            known = frozenset({"type", "citation"})
-        else:
-            known = _KIND
+            known = _CITED
         if not delta.keys() <= known:
             self._fields.read(chunk, "delta", 0, delta, known)
         if not data.keys() <= _DELTA:
@@ -264,7 +261,7 @@ class AnthropicStream(Ordered):
         if index != self._index or not self._within:
             raise ValueError("a block ends that is not open")
         self._within = False
-        use = self._uses.pop(index, None)
+        use, self._use = self._use, None
         if use is None:
             self._fields.read(chunk, "chunk", 0, data, _KIND)
             return chunk
@@ -280,7 +277,7 @@ class AnthropicStream(Ordered):
 
     def _message_delta(self, chunk: Chunk, data: Json) -> Chunk:
         delta = data.get("delta")
-        if self._uses:
+        if self._use is not None:
             raise ValueError("the message ends within a tool call")
         if type(delta) is dict:
             self._stopped |= delta.get("stop_reason") is not None

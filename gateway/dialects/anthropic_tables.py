@@ -7,6 +7,7 @@ from typing import Final
 
 from gateway.call import Json
 from gateway.dialects import tree
+from gateway.dialects.checks import text
 from gateway.dialects.field_table import Table, table
 
 VERSION: Final = "2023-06-01"
@@ -19,8 +20,7 @@ SIGNED: Final = frozenset({"thinking", "redacted_thinking", "compaction"})
 
 def kind(block: Json) -> str:
     """The type of a block; "" where it has none."""
-    said = block.get("type")
-    return said if type(said) is str else ""
+    return text(block.get("type"))
 
 
 def calls_a_tool(block: Json) -> bool:

@@ -66,6 +66,12 @@ class Plain:
         """No ceiling but its own."""
         return 0
 
+    def request(self, body: Json, model: str, stream: bool) -> bool:
+        """Name the upstream's model; True if the body changed."""
+        changed = bool(body["model"] != model)
+        body["model"] = model
+        return changed
+
     def wants_usage(self, body: Json) -> bool:
         """Usage is part of every answer."""
         return True

@@ -86,6 +86,14 @@ def is_deep(raw: bytes) -> bool:
     return False
 
 
+def check_event(data: bytes, what: str) -> None:
+    """Raise ValueError for an event that holds too much, or is nested too deep; `what` is what it is called."""
+    if is_crowded(data):
+        raise ValueError(f"{what} holds more than {MOST_NESTED} values")
+    if is_deep(data):
+        raise ValueError(f"{what} is nested more than {MOST_LEVELS} levels deep")
+
+
 def _marks(raw: bytes) -> int:
     return raw.count(b",") + raw.count(b"[") + raw.count(b"{") - raw.count(b"[]") - raw.count(b"{}")
 

@@ -17,6 +17,7 @@ from functools import lru_cache
 from typing import Final
 
 from gateway.call import Json
+from gateway.dialects import checks
 from gateway.errors import Refusal
 
 CEILINGS: Final = (  # the first one that the caller gave is the one that is sent
@@ -39,8 +40,6 @@ _CALLERS: Final = frozenset(  # what is no setting of the model
     | {"prediction", "stream_options", "web_search_options", "audio"}
 )
 _DEPTH: Final = 4
-_TIER: Final = re.compile(r"[a-z][a-z0-9_-]{0,31}")
-MAX_CEILING: Final = 10_000_000  # tokens; above this a ceiling is a mistake, not a wish
 MAX_CHOICES: Final = 128
 
 
@@ -63,12 +62,15 @@ def ceiling(body: Json) -> int | None:
 def _own(body: Json) -> int:
     if body.keys().isdisjoint(_CEILINGS):
         return 0
-    return max([_number(body, key, 0, MAX_CEILING) or 0 for key in CEILINGS])
+    return max([_number(body, key, 0, checks.MAX_CEILING) or 0 for key in CEILINGS])
 
 
 def elsewhere(body: Json) -> int:
     """The largest number that other fields give as a ceiling or a budget of an answer; 0 without any."""
-    return max([_number(holder, key, -MAX_CEILING, MAX_CEILING) or 0 for holder, key in _spoken(body, 0)], default=0)
+    return max(
+        [_number(holder, key, -checks.MAX_CEILING, checks.MAX_CEILING) or 0 for holder, key in _spoken(body, 0)],
+        default=0,
+    )
 
 
 @lru_cache(maxsize=1024)
@@ -107,14 +109,7 @@ def choices(body: Json) -> int:
 
 def tier(body: Json) -> str:
     """The service tier that is asked for, "" for none. Raises Refusal(invalid_request) for what is no name."""
-    said = body.get("service_tier")
-    if said is None:
-        return ""
-    if type(said) is not str or not _TIER.fullmatch(said):
-        raise Refusal(
-            "invalid_request", "`service_tier` must be a name such as auto, default or flex.", param="service_tier"
-        )
-    return said
+    return checks.tier(body.get("service_tier"), "auto, default or flex")
 
 
 def unite(body: Json) -> bool:

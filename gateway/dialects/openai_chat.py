@@ -19,6 +19,7 @@ from gateway.dialects import (
     MAX_ANSWER,
     Intent,
     Outline,
+    checks,
     items,
     openai_ceilings,
     openai_demo,
@@ -48,14 +49,6 @@ PASSES: Mapping[bytes, re.Pattern[bytes]] = {
 }
 
 
-def _wrong(param: str, problem: str) -> Refusal:
-    return Refusal("invalid_request", f"`{param}` {problem}.", param=param)
-
-
-def _name(value: Any) -> str:
-    return value if type(value) is str else ""
-
-
 def _spoken(answer: Json) -> Iterator[tuple[int, str, Any]]:
     """What a whole answer says beside tool calls: choice, path, value."""
     for key, value in answer.items():
@@ -78,6 +71,11 @@ def _are_calls(name: str, value: Any) -> bool:
     return name == "function_call" and type(value) is dict
 
 
+def bearer(key: str) -> dict[str, str]:
+    """`Authorization: Bearer`; nothing where there is no key."""
+    return {"Authorization": f"Bearer {key}"} if key else {}
+
+
 class OpenAIChat:
     """The codec of `/v1/chat/completions`."""
 
@@ -94,25 +92,18 @@ class OpenAIChat:
 
     def parse(self, body: Json) -> Intent:
         """Model, stream, tools and output ceiling. Raises Refusal(invalid_request) naming the parameter."""
-        model, messages, stream = body.get("model"), body.get("messages"), body.get("stream")
-        if type(model) is not str or not 0 < len(model) <= 256:
-            raise _wrong("model", "must be a string of 1 to 256 characters")
-        if type(messages) is not list or not messages:
-            raise _wrong("messages", "must be a list of at least one message")
-        for message in messages:
-            if type(message) is not dict or type(message.get("role")) is not str or not message["role"].strip():
-                raise _wrong("messages", "must be objects, each with a role")
+        model = checks.model(body)
+        for message in checks.messages(body):
             content = message.get("content")
             if content is not None and type(content) is not str and type(content) is not list:
-                raise _wrong("messages", "must have a content that is a string, a list of parts or null")
-        if stream is not None and type(stream) is not bool:
-            raise _wrong("stream", "must be true or false")
+                raise checks.wrong("messages", "must have a content that is a string, a list of parts or null")
+        stream = checks.stream(body)
         options = body.get("stream_options")
         if options is not None and type(options) is not dict:
-            raise _wrong("stream_options", "must be an object")
+            raise checks.wrong("stream_options", "must be an object")
         openai_models.check(body)
         answers, ceiling = openai_ceilings.answers(body), openai_ceilings.ceiling(body)
-        return Intent(model, bool(stream), self.tools(body), ceiling and ceiling * answers)
+        return Intent(model, stream, self.tools(body), ceiling and ceiling * answers)
 
     def items(self, body: Json) -> dict[str, int]:
         """How many messages, parts, tools and tool calls a request holds."""
@@ -159,7 +150,7 @@ class OpenAIChat:
 
     def credentials(self, key: str) -> dict[str, str]:
         """`Authorization: Bearer`."""
-        return {"Authorization": f"Bearer {key}"} if key else {}
+        return bearer(key)
 
     def relents(self, body: Json, said: bytes | None) -> bool:
         """Leave out `stream_options`, by which usage is asked for."""
@@ -197,10 +188,7 @@ class OpenAIChat:
 
     def limit(self, body: Json, limits: Mapping[str, int]) -> bool:
         """Lower the output ceiling to a policy's limit."""
-        if unknown := set(limits) - {"max_tokens"}:
-            names = ", ".join(sorted(unknown))
-            raise Refusal("policy_unavailable", f"The policy sets limits that cannot be kept for chat: {names}.")
-        return openai_ceilings.lower(body, limits["max_tokens"])
+        return openai_ceilings.lower(body, checks.most_tokens(limits, "chat"))
 
     def choices(self, body: Json) -> int:
         """`n`, and what other servers call it."""
@@ -254,7 +242,7 @@ class OpenAIChat:
     def tool(self, call: Json) -> str:
         """The name in `function`, `custom` or the older `function_call`; none where several give different ones."""
         inner = (call.get(kind) for kind in ("function", "custom", "function_call"))
-        names = {_name(one.get("name")) for one in inner if type(one) is dict}
+        names = {checks.text(one.get("name")) for one in inner if type(one) is dict}
         return names.pop() if len(names) == 1 else ""
 
     def writes_json(self, body: Json) -> bool:

@@ -18,6 +18,7 @@ from gateway.dialects import (
     Intent,
     Outline,
     StreamCodec,
+    checks,
     count,
     openai_ceilings,
     openai_demo,
@@ -29,7 +30,7 @@ from gateway.dialects import (
 from gateway.dialects.base import Plain
 from gateway.dialects.fields import Run, gather
 from gateway.dialects.openai_answer import tier
-from gateway.dialects.openai_chat import PASSES
+from gateway.dialects.openai_chat import PASSES, bearer
 from gateway.dialects.openai_fields import EMBEDDINGS
 from gateway.dialects.openai_stream import refused
 from gateway.dialects.openai_tables import SHAPE
@@ -47,10 +48,6 @@ _ANSWER: Final = replace(
 _TOKEN: Final = 1_000_000  # no vocabulary has so many tokens, and no number below is personal data
 _MOST_DIMENSIONS: Final = 65_536
 _LARGEST: Final = 256 * 1024 * 1024  # 2,048 vectors of 3,072 numbers, one a line
-
-
-def _wrong(param: str, problem: str) -> Refusal:
-    return Refusal("invalid_request", f"`{param}` {problem}.", param=param)
 
 
 def _are_tokens(values: Any) -> bool:
@@ -81,18 +78,16 @@ class OpenAIEmbeddings(Plain):
 
     def parse(self, body: Json) -> Intent:
         """The model. Raises Refusal(invalid_request) naming the parameter."""
-        model, said, wanted = body.get("model"), body.get("input"), body.get("dimensions")
-        if type(model) is not str or not 0 < len(model) <= 256:
-            raise _wrong("model", "must be a string of 1 to 256 characters")
+        model, said, wanted = checks.model(body), body.get("input"), body.get("dimensions")
         if type(said) is not str and not (type(said) is list and said and _are_inputs(said)):
             words = f"must be a string, a list of strings, a list of token ids from 0 to {_TOKEN - 1} or a list of such"
-            raise _wrong("input", f"{words} lists, and not empty")
+            raise checks.wrong("input", f"{words} lists, and not empty")
         if body.get("stream") not in (None, False):
-            raise _wrong("stream", "must be false or left out: embeddings do not stream")
+            raise checks.wrong("stream", "must be false or left out: embeddings do not stream")
         if type(body.get("encoding_format")) not in (str, type(None)):
-            raise _wrong("encoding_format", "must be a string such as float or base64")
+            raise checks.wrong("encoding_format", "must be a string such as float or base64")
         if wanted is not None and not (type(wanted) is int and 0 < wanted <= _MOST_DIMENSIONS):
-            raise _wrong("dimensions", f"must be an integer from 1 to {_MOST_DIMENSIONS}")
+            raise checks.wrong("dimensions", f"must be an integer from 1 to {_MOST_DIMENSIONS}")
         openai_models.check(body)
         return Intent(model, False, (), 0)
 
@@ -117,15 +112,9 @@ class OpenAIEmbeddings(Plain):
         """There are no streams."""
         return False
 
-    def request(self, body: Json, model: str, stream: bool) -> bool:
-        """Name the upstream's model; True if the body changed."""
-        changed = bool(body["model"] != model)
-        body["model"] = model
-        return changed
-
     def credentials(self, key: str) -> dict[str, str]:
         """`Authorization: Bearer`."""
-        return {"Authorization": f"Bearer {key}"} if key else {}
+        return bearer(key)
 
     def overhead(self, body: Json) -> int:
         """The token ids."""
@@ -149,9 +138,7 @@ class OpenAIEmbeddings(Plain):
 
     def limit(self, body: Json, limits: Mapping[str, int]) -> bool:
         """A limit of `max_tokens` is kept by an answer without any."""
-        if unknown := set(limits) - {"max_tokens"}:
-            names = ", ".join(sorted(unknown))
-            raise Refusal("policy_unavailable", f"The policy sets limits that cannot be kept for embeddings: {names}.")
+        checks.most_tokens(limits, "embeddings")
         return False
 
     def choices(self, body: Json) -> int:

@@ -11,6 +11,7 @@ from typing import Any
 import orjson
 
 from gateway.call import Json, Step, ToolUse
+from gateway.dialects.checks import text
 
 
 def steps(messages: list[Json]) -> list[Step]:
@@ -20,16 +21,16 @@ def steps(messages: list[Json]) -> list[Step]:
     for message in messages:
         role, content = message["role"], message.get("content")
         if role == "user":
-            found.append(Step("prompt", _plain(content)))
+            found.append(Step("prompt", plain(content)))
         elif role == "assistant":
             uses, asked = _uses(message), {}
             for use in uses:
                 asked.setdefault(use.id, deque()).append(use)
             found.append(Step("turn", "", tuple(uses)))
         elif role in ("tool", "function"):
-            id = _name(message.get("tool_call_id"))
+            id = text(message.get("tool_call_id"))
             if waiting := asked.get(id):
-                found.append(Step("result", _plain(content), (waiting.popleft(),)))
+                found.append(Step("result", plain(content), (waiting.popleft(),)))
     return found
 
 
@@ -41,21 +42,17 @@ def _uses(message: Json) -> list[ToolUse]:
         calls.append({"function": message["function_call"]})
     uses = []
     for call in calls:
-        inner = call.get(_name(call.get("type")) or "function")
+        inner = call.get(text(call.get("type")) or "function")
         inner = inner if type(inner) is dict else {}
         arguments = inner.get("arguments", inner.get("input"))  # a custom tool has a text for input
-        uses.append(ToolUse(_name(call.get("id")), _name(inner.get("name")), "" if arguments is None else arguments))
+        uses.append(ToolUse(text(call.get("id")), text(inner.get("name")), "" if arguments is None else arguments))
     return uses
 
 
-def _plain(content: Any) -> str:
+def plain(content: Any) -> str:
     """What a message says, as one text: parts that are not text count too, as they are written."""
     if type(content) is str:
         return content.strip()
     if type(content) is list and len(content) == 1 and type(content[0]) is dict and content[0].get("type") == "text":
-        return _plain(content[0].get("text"))
+        return plain(content[0].get("text"))
     return "" if content is None else orjson.dumps(content, option=orjson.OPT_SORT_KEYS).decode()
-
-
-def _name(value: Any) -> str:
-    return value if type(value) is str else ""

@@ -185,10 +185,7 @@ class OpenAIChatStream:
             chunk.done = self.ended = True
             chunk.raw = _DONE  # whatever else the event holds says nothing
             return chunk
-        if items.is_crowded(event.data):
-            raise ValueError(f"a chunk holds more than {items.MOST_NESTED} values")
-        if items.is_deep(event.data):
-            raise ValueError(f"a chunk is nested more than {items.MOST_LEVELS} levels deep")
+        items.check_event(event.data, "a chunk")
         data, mended = surrogates.with_halves(event.data)
         if type(data) is not dict:
             raise ValueError("a chunk is not an object")

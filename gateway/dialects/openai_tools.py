@@ -17,9 +17,9 @@ from functools import lru_cache
 from typing import Any
 
 from gateway.call import Json
+from gateway.dialects.checks import wrong
 from gateway.dialects.openai_fields import KNOWN
 from gateway.dialects.toolnames import normal
-from gateway.errors import Refusal
 
 LISTS = ("tools", "functions")
 CHOICES = ("tool_choice", "function_call")
@@ -49,10 +49,6 @@ _LABELS = ("server_label", "id")  # beside a type that the provider runs, what t
 _NAMING = frozenset({"name", "id", "type", *_LABELS})
 _DEPTH = 4  # lists of tools inside lists of tools
 MAX_NAME = 256
-
-
-def _wrong(param: str, problem: str) -> Refusal:
-    return Refusal("invalid_request", f"`{param}` {problem}.", param=param)
 
 
 @lru_cache(maxsize=1024)
@@ -134,7 +130,7 @@ def _fields(body: Json) -> Iterator[tuple[str, Any]]:
             if key in LISTS or key in CHOICES:
                 yield key, value
         elif key.casefold() in _EXACT:
-            raise _wrong(key[:64], f"must be written `{key.casefold()}`")
+            raise wrong(key[:64], f"must be written `{key.casefold()}`")
         elif _hosts(key, value):
             yield key, value
     extra = body.get("extra_body")
@@ -157,13 +153,13 @@ def _of(field: str, value: Any) -> list[str]:
 
 def _entries(field: str, value: Any, depth: int) -> list[str]:
     if type(value) is not list:
-        raise _wrong(field, "must be a list")
+        raise wrong(field, "must be a list")
     if depth > _DEPTH:
-        raise _wrong(field, "must not hold lists of tools so deep inside each other")
+        raise wrong(field, "must not hold lists of tools so deep inside each other")
     found: list[str] = []
     for entry in value:
         if type(entry) is not dict:
-            raise _wrong(field, "must be a list of objects")
+            raise wrong(field, "must be a list of objects")
         found += _entry(field, entry, depth)
     return found
 
@@ -172,11 +168,11 @@ def _entry(field: str, entry: Json, depth: int = 0) -> list[str]:
     """The names of one entry: of its function or custom tool, or the type of what a provider runs."""
     kind = entry.get("type")
     if kind is not None and type(kind) is not str:
-        raise _wrong(field, "must hold tools whose type is a string")
+        raise wrong(field, "must hold tools whose type is a string")
     own = kind if kind in _DECLARED else None
     declared = [key for key in sorted(_DECLARED) if entry.get(key) is not None]
     if len(declared) > 1 or (own is not None and declared not in ([], [own])):
-        raise _wrong(field, f"holds a tool that is more than one thing ({', '.join(declared)}); send an entry for each")
+        raise wrong(field, f"holds a tool that is more than one thing ({', '.join(declared)}); send an entry for each")
     found: dict[str, None] = {}
     named: set[str] = set()
     if kind and own is None:
@@ -184,7 +180,7 @@ def _entry(field: str, entry: Json, depth: int = 0) -> list[str]:
     for key, value in entry.items():
         folded = key.casefold()
         if folded in ("type", "name", *_DECLARED) and folded != key:
-            raise _wrong(field, f"holds `{key[:64]}`, which must be written `{folded}`")
+            raise wrong(field, f"holds `{key[:64]}`, which must be written `{folded}`")
         if key == "name" or (own is None and key in _LABELS and kind):
             _take(field, value, found, named if key == "name" else None)
         elif folded in _NESTED and type(value) is list and all(type(one) is dict for one in value):
@@ -192,33 +188,33 @@ def _entry(field: str, entry: Json, depth: int = 0) -> list[str]:
         elif key in declared or (key not in _NEVER_NAMED and type(value) is dict):
             _inside(field, key, value, found, named, depth)
     if len(named) > 1:
-        raise _wrong(field, "holds a tool with two names, and one entry is one tool")
+        raise wrong(field, "holds a tool with two names, and one entry is one tool")
     if not found:
-        raise _wrong(field, "holds a tool without a name")
+        raise wrong(field, "holds a tool without a name")
     return list(found)
 
 
 def _inside(field: str, key: str, value: Any, found: dict[str, None], named: set[str], depth: int) -> None:
     """Take in what an object inside an entry names."""
     if type(value) is not dict:
-        raise _wrong(field, f"must hold objects under `{key}`")
+        raise wrong(field, f"must hold objects under `{key}`")
     if "name" in value:
         _take(field, value["name"], found, named)
     elif key in _DECLARED:
-        raise _wrong(field, "holds a tool without a name")
+        raise wrong(field, "holds a tool without a name")
     elif _runs(key):
         found[key] = None
     for inner, nested in value.items():
         folded = inner.casefold()
         if folded == "name" and inner != "name":
-            raise _wrong(field, f"holds `{inner[:64]}`, which must be written `name`")
+            raise wrong(field, f"holds `{inner[:64]}`, which must be written `name`")
         if folded in _NESTED and type(nested) is list and all(type(one) is dict for one in nested):
             found.update(dict.fromkeys(_entries(field, nested, depth + 1)))
 
 
 def _take(field: str, name: Any, found: dict[str, None], named: set[str] | None) -> None:
     if type(name) is not str or not 0 < len(name) <= MAX_NAME:
-        raise _wrong(field, f"must name each tool with a string of 1 to {MAX_NAME} characters")
+        raise wrong(field, f"must name each tool with a string of 1 to {MAX_NAME} characters")
     found[name] = None
     if named is not None:
         named.add(name)
@@ -229,7 +225,7 @@ def _choice(field: str, value: Any, depth: int = 0) -> list[str]:
     if type(value) is str:
         return [] if value in _MODES else [value]
     if type(value) is not dict:
-        raise _wrong(field, "must be a string or an object")
+        raise wrong(field, "must be a string or an object")
     found: dict[str, None] = {}
     kind = value.get("type")
     if type(kind) is str and kind not in _DECLARED | _MODES | {"allowed_tools", "tool"}:
@@ -249,7 +245,7 @@ def _allowed(field: str, one: Any) -> list[str]:
     if type(one) is str:
         return [one]
     if type(one) is not dict:
-        raise _wrong(field, "must list tools as objects or names")
+        raise wrong(field, "must list tools as objects or names")
     return _entry(field, one)
 
 

@@ -18,7 +18,6 @@ from gateway.limits import quota, ratelimit
 from gateway.scheduling.lanes import to_its_end
 from gateway.stores import StoreUnavailable
 
-MAX_COUNTED = 1024 * 1024  # bytes of a broken answer whose tokens are counted
 _log = logging.getLogger("meshgate")
 
 

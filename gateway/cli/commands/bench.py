@@ -37,7 +37,7 @@ def bench(args: argparse.Namespace) -> int:
 
     bundle = load(args.dir)
     check_entry_point(bundle)
-    inputs = [read_input(name) for name in args.input] if args.input else [_plain(bundle.data.get("roles"))]
+    inputs = [read_input(name) for name in args.input] if args.input else [plain_input(bundle.data.get("roles"))]
     try:
         found = costs(program(bundle.modules, bundle.data), PATH, inputs, max(1, args.rounds))
     except EvaluationError as error:
@@ -53,7 +53,7 @@ def bench(args: argparse.Namespace) -> int:
     return 0
 
 
-def _plain(roles: object) -> Json:
+def plain_input(roles: object) -> Json:
     """The input of a plain call, as the gateway makes it, by an agent with the first role that the data knows."""
     role = next(iter(roles), "reader") if isinstance(roles, dict) else "reader"
     return {
