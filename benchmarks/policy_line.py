@@ -54,7 +54,7 @@ def _call(id: str, result: bytes) -> Call:
     call = calls.call(correlation_id="workflow")
     call.id = id
     call.subject = Subject("agent", "team")
-    call.document = document(0)
+    call.policy_input = document(0)
     call.decision = Decision(True, "allow", "0123456789ab", result=result)
     return call
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:  # words import no room: these are names of types, and nothing
     from gateway.ingress.idempotency import Answer as KeptAnswer
     from gateway.ingress.idempotency import Keeper
     from gateway.redaction.content import Content
-    from gateway.serving.runtime import Runtime
+    from gateway.scheduling.lanes import Lanes
     from gateway.serving.shares import Ticket
 
 Reason = Literal["rate", "exceeded", "busy", "frozen", "expired", "idle", "closed", "unknown"]
@@ -430,10 +430,10 @@ class Call:
     resource: Resource  # the kind is known by the route, the rest once it is read
     format: Codec
     headers: Headers
-    runtime: Runtime  # the immutable Runtime this call runs under, from start to end
     started_ns: int
     budget: Budget  # CPU time for judging it
-    ticket: Ticket  # what it takes of the gateway
+    lanes: Lanes  # threads for judging it
+    ticket: Ticket  # its share of calls and bytes in flight
     throttled: bool = False  # it came without a good key, as many did from its address: not recorded one by one
     # what `ingress` reads from the request
     correlation_id: str = ""  # as it is kept
@@ -470,7 +470,7 @@ class Call:
     keeper: Keeper | None = None  # keeps its answer; None unless it came with an Idempotency-Key of its own
     kept: KeptAnswer | None = None  # the answer that an earlier call got under that key; None: there was none
     replayed: bool = False  # that answer was given again
-    document: Json | None = None  # the policy's input, as it was judged
+    policy_input: Json | None = None  # as it was judged
     decision: Decision | None = None
     edited: bool = False  # the body changed for another reason than redaction
     served_as: str = ""  # the model that a policy routed the call to, if it did

@@ -9,11 +9,13 @@ Each format turns a `Refusal` into its own words (OpenAI, Anthropic, JSON-RPC); 
 from __future__ import annotations
 
 import traceback
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal
 
 Domain = Literal["caller", "policy", "limit", "upstream", "gateway"]
+Failures = Callable[[str], object]
+"""Counts a fault of the gateway itself, by its stage."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +96,10 @@ class Refusal(Exception):
         self.headers = headers  # of the answer: `allow`, `accept-encoding`
         self.said = ""  # an upstream's own words, not yet judged: they join the message once the output filter has
         self.terms: Mapping[str, str] = {}  # and so its own `code`, `type` and `param`
+
+
+def uncounted(stage: str) -> None:
+    """Count nothing: the `Failures` of a part that is used outside the gateway."""
 
 
 def trace(fault: BaseException) -> str:

@@ -10,116 +10,97 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from functools import partial
+from dataclasses import dataclass
 
 from gateway import budget
 from gateway.budget import Spent
 from gateway.call import Call
-from gateway.dialects.parts import merged
-from gateway.errors import Refusal, trace
-from gateway.exchange import forward, refuse
-from gateway.ingress import read, request
-from gateway.ingress.idempotency import REPLAYED
+from gateway.errors import Failures, Refusal, trace
+from gateway.exchange.forward import Exchange
+from gateway.identity.identify import Identity
+from gateway.ingress.idempotency import REPLAYED, Idempotency
+from gateway.ingress.read import Ingress
 from gateway.ingress.reply import Reply
-from gateway.policy import oblige
-from gateway.reserve import reserve
+from gateway.ingress.request import Disconnected, Receive
+from gateway.policy.oblige import Authorize
+from gateway.record.durable import Durable
+from gateway.redaction.stage import Redact
+from gateway.reserve.reserve import Reserve
 from gateway.scheduling.judging import spent
-from gateway.scheduling.lanes import apart
-from gateway.settle import settle
+from gateway.settle.settle import Settle
 from gateway.stores import StoreUnavailable
-from gateway.upstream import fields
 
 _log = logging.getLogger("meshgate")
 
 
-async def serve(call: Call, receive: request.Receive, reply: Reply) -> None:
-    """Serve one call. Raises nothing but what ends the process."""
-    budget.bind(call.budget)
-    try:
-        await identify(call)
-        call.step("ingress")
-        await read.read(call, receive)
-        await recall(call)
-        call.step("reserve")
-        await reserve.reserve(call)
-        call.step("redact")
-        await redact(call)
-        call.step("authorize")
-        await oblige.authorize(call)
-        if call.kept is None:
-            fields.keep(call, call.runtime.forward.fields)
-        call.step("durable")
-        await commit(call)
-        if await replayed(call, reply):
-            return
-        call.step("upstream")
-        await forward.forward(call, reply)
-    except Refusal as refusal:
-        await refuse.refuse(call, refusal, reply)
-    except StoreUnavailable as fault:
-        _log.error("state store: %s", fault)
-        await refuse.refuse(
-            call, Refusal("state_unavailable", "The state store does not answer; try again later."), reply
-        )
-    except Spent:
-        await refuse.refuse(call, spent(call), reply)
-    except (request.Disconnected, asyncio.CancelledError):
-        reply.abandon()
-    except (KeyboardInterrupt, SystemExit, GeneratorExit):
-        raise
-    except BaseException as fault:  # also what an extension raises that is no Exception
-        _log.error("call %s failed in %s: %s", call.id, call.stage, trace(fault))
-        call.runtime.telemetry.failures.add((call.stage,))
-        await refuse.refuse(
-            call, Refusal("overloaded", f"The gateway failed to serve this call; its id is {call.id}."), reply
-        )
-    finally:
-        call.step("settle")
-        await settle.settle_and_record(call, reply)
+@dataclass(frozen=True, slots=True)
+class Line:
+    """The stages, built for one configuration. A call walks the stages of one line from start to end."""
 
+    identity: Identity
+    ingress: Ingress
+    idempotency: Idempotency | None
+    reserve: Reserve
+    redact: Redact
+    authorize: Authorize
+    durable: Durable
+    exchange: Exchange
+    settle: Settle
+    failures: Failures
 
-async def identify(call: Call) -> None:
-    """Who calls, and whether that team has room for one call more."""
-    try:
-        call.subject = await call.runtime.identity.identify(call.headers)
-    except Refusal as refusal:
-        often = call.ticket.stranger() if refusal.code == "unauthenticated" else None
-        call.throttled = often is not None
-        raise often or refusal from None
-    call.ticket.claim(call.subject.team)
+    async def serve(self, call: Call, receive: Receive, reply: Reply) -> None:
+        """Serve one call. Raises nothing but what ends the process."""
+        budget.bind(call.budget)
+        try:
+            await self.identify(call)
+            call.step("ingress")
+            await self.ingress.read(call, receive)
+            if self.idempotency is not None:
+                await self.idempotency.recall(call)
+            call.step("reserve")
+            await self.reserve.reserve(call)
+            call.step("redact")
+            await self.redact.redact(call)
+            call.step("authorize")
+            await self.authorize.authorize(call)
+            if call.kept is None:
+                self.exchange.keep_fields(call)
+            call.step("durable")
+            await self.durable.wait()
+            if call.kept is not None:
+                call.replayed = True
+                await reply.again(call.kept.body, call.kept.streamed, REPLAYED)
+                return
+            call.step("upstream")
+            await self.exchange.forward(call, reply)
+        except Refusal as refusal:
+            await self.exchange.refuse(call, refusal, reply)
+        except StoreUnavailable as fault:
+            _log.error("state store: %s", fault)
+            words = "The state store does not answer; try again later."
+            await self.exchange.refuse(call, Refusal("state_unavailable", words), reply)
+        except Spent:
+            await self.exchange.refuse(call, spent(call), reply)
+        except (Disconnected, asyncio.CancelledError):
+            reply.abandon()
+        except (KeyboardInterrupt, SystemExit, GeneratorExit):
+            raise
+        except BaseException as fault:  # also what an extension raises that is no Exception
+            _log.error("call %s failed in %s: %s", call.id, call.stage, trace(fault))
+            self.failures(call.stage)
+            words = f"The gateway failed to serve this call; its id is {call.id}."
+            await self.exchange.refuse(call, Refusal("overloaded", words), reply)
+        finally:
+            call.step("settle")
+            reply.ending = True
+            await self.settle.end(call, reply.status)
 
-
-async def recall(call: Call) -> None:
-    """The answer that the call was given before, if it comes again with its Idempotency-Key."""
-    if call.runtime.idempotency is not None:
-        await call.runtime.idempotency.recall(call)
-
-
-async def redact(call: Call) -> None:
-    """Personal data leaves the body."""
-    if call.runtime.names is not None:
-        call.found = await call.runtime.names.add(call.spans, call.found, call.team, partial(apart, call))
-    if call.joined:
-        size = sum(len(findings) for found in (call.found, call.joined) for _, findings in found)
-        call.found = await apart(call, size, partial(merged, call.found, call.joined, call.spans))
-    if call.runtime.redactor is not None:
-        await call.runtime.redactor.redact(call)
-
-
-async def commit(call: Call) -> None:
-    """The reservation and the decision are on disk before the call leaves."""
-    runtime = call.runtime
-    if call.decision is None:
-        oblige.decided(call)
-    await runtime.audit.durable()
-    if runtime.store_is_apart:
-        await runtime.store.durable()
-
-
-async def replayed(call: Call, reply: Reply) -> bool:
-    """Whether the call has got the answer again that it was given before."""
-    if call.kept is None:
-        return False
-    call.replayed = True
-    await reply.again(call.kept.body, call.kept.streamed, REPLAYED)
-    return True
+    async def identify(self, call: Call) -> None:
+        """Who calls, and whether that team has room for one call more. Raises Refusal."""
+        try:
+            call.subject = await self.identity.identify(call.headers)
+        except Refusal as refusal:
+            often = call.ticket.stranger() if refusal.code == "unauthenticated" else None
+            call.throttled = often is not None
+            raise often or refusal from None
+        call.ticket.claim(call.subject.team)

@@ -27,11 +27,13 @@ from gateway.call import (
 )
 from gateway.config.sections import Policy
 from gateway.errors import Refusal
-from gateway.policy.authorize import Authorizer, document
+from gateway.policy.authorize import Authorizer
 from gateway.policy.engines.base import PolicyUnavailable
+from gateway.policy.inputs import Inputs
 from gateway.policy.verdict import CLASSES, read
 
 ALLOW: Json = {"allow": True, "deny": [], "obligations": {}}
+INPUTS = Inputs(SimpleNamespace(model=lambda name: SimpleNamespace(max_output=100)))
 
 
 class Fake:
@@ -73,7 +75,7 @@ def call(**changes: Any) -> Call:
 async def refusal(result: Any, mode: Any = "enforce") -> tuple[Refusal, Call]:
     made = call()
     with pytest.raises(Refusal) as caught:
-        await Authorizer(Policy(mode=mode), Fake(result)).authorize(made)
+        await Authorizer(Policy(mode=mode), Fake(result), INPUTS).authorize(made)
     return caught.value, made
 
 
@@ -83,11 +85,11 @@ def deny(code: str, cls: str, message: str = "No") -> Json:
 
 def test_the_document(monkeypatch: pytest.MonkeyPatch) -> None:
     """Names and counts, as the contract has them; it is plain JSON. The time is that of the minute."""
-    monkeypatch.setattr("gateway.policy.authorize.time.time", lambda: 1795170659.9)
+    monkeypatch.setattr("gateway.policy.inputs.time.time", lambda: 1795170659.9)
     redaction = Redaction(counts={"EMAIL_ADDRESS": 2}, roles=frozenset({"tool"}))
     made = call(redaction=redaction, unscannable={"image": 1})
     made.history = History(("untrusted",), ("search",), ("read:pii",), 3)
-    asked = json.loads(json.dumps(document(made)))
+    asked = json.loads(json.dumps(INPUTS.of(made)))
     assert asked == {
         "subject": {"agent": "bot", "team": "support", "roles": ["reader"], "claims": {"tier": 1}},
         "action": {
@@ -130,7 +132,7 @@ def test_no_text_of_the_call_is_in_the_document() -> None:
     secret = "4111 1111 1111 1111"
     made = call(raw=secret.encode(), body={"messages": [{"role": "user", "content": secret}]})
     made.redaction = Redaction(counts={"CREDIT_CARD": 1}, restore={"<CARD_1>": secret})
-    assert secret not in json.dumps(document(made))
+    assert secret not in json.dumps(INPUTS.of(made))
 
 
 def test_calls_of_the_workflow_are_read_from_the_reservation() -> None:
@@ -138,28 +140,27 @@ def test_calls_of_the_workflow_are_read_from_the_reservation() -> None:
     debits = (Debit("t", "tokens", 9, 100, "tokens"), Debit("c", "calls", 1, 500, "quotas.calls"))
     ask = Ask("id", "support", "c-1", "bot", debits, None, 60, 60)
     made = call(reservation=Reservation(ask, (Balance(91, 0), Balance(493, 0))))
-    assert document(made)["context"]["calls"] == 7
+    assert INPUTS.of(made)["context"]["calls"] == 7
 
 
 def test_the_chain_is_the_workflows_record() -> None:
     """From the reservation, never from the call itself."""
     made = call(chain=("boss", "bot"))
-    context = document(made)["context"]
+    context = INPUTS.of(made)["context"]
     assert (context["hop"], context["chain"]) == (1, ["boss", "bot"])
 
 
 def test_a_call_without_a_ceiling_has_that_of_its_model() -> None:
     """`max_tokens` is always a number, so that a rule can compare it."""
-    forward = SimpleNamespace(model=lambda name: SimpleNamespace(max_output=100))
-    made = call(ceiling=None, runtime=calls.runtime(forward=forward), body={"n": 3})
+    made = call(ceiling=None, body={"n": 3})
     made.format = SimpleNamespace(answers=lambda body: body["n"], elsewhere=lambda body: 0)
-    assert document(made)["action"]["max_tokens"] == 300
+    assert INPUTS.of(made)["action"]["max_tokens"] == 300
 
 
 async def test_allowed() -> None:
     """The decision is written, and the call goes on."""
     made = call()
-    await Authorizer(Policy(), Fake(ALLOW)).authorize(made)
+    await Authorizer(Policy(), Fake(ALLOW), INPUTS).authorize(made)
     assert made.decision is not None
     assert (made.decision.allow, made.decision.rule, made.decision.version) == (True, "allow", "v1")
 
@@ -208,7 +209,9 @@ async def test_obligations() -> None:
         "require_approval": None,
     }
     made = call()
-    await Authorizer(Policy(), Fake({"allow": True, "obligations": demanded, "class": "safety"})).authorize(made)
+    await Authorizer(Policy(), Fake({"allow": True, "obligations": demanded, "class": "safety"}), INPUTS).authorize(
+        made
+    )
     assert made.decision is not None
     assert made.decision.obligations == Obligations(
         {"EMAIL_ADDRESS": "redact", "PERSON": "redact"},
@@ -235,7 +238,9 @@ async def test_approval(demand: Any) -> None:
 async def test_no_approval(demand: Any) -> None:
     """False and null demand nothing."""
     made = call()
-    await Authorizer(Policy(), Fake({"allow": True, "obligations": {"require_approval": demand}})).authorize(made)
+    await Authorizer(Policy(), Fake({"allow": True, "obligations": {"require_approval": demand}}), INPUTS).authorize(
+        made
+    )
     assert made.decision is not None
     assert made.decision.obligations.require_approval is None
 
@@ -307,7 +312,7 @@ async def test_no_verdict_denies() -> None:
 async def test_in_the_shadow_every_call_goes_on(result: Any, rule: str) -> None:
     """What would have been said is recorded; nothing is demanded."""
     made = call()
-    await Authorizer(Policy(mode="shadow"), Fake(result)).authorize(made)
+    await Authorizer(Policy(mode="shadow"), Fake(result), INPUTS).authorize(made)
     assert made.decision is not None
     assert (made.decision.rule, made.decision.mode) == (rule, "shadow")
     assert made.decision.obligations == Obligations()
@@ -316,7 +321,7 @@ async def test_in_the_shadow_every_call_goes_on(result: Any, rule: str) -> None:
 async def test_the_same_result_is_read_once() -> None:
     """The same object gives the same decision; an equal one is read anew, and so is one of another version."""
     engine = Fake(ALLOW)
-    stage = Authorizer(Policy(), engine)
+    stage = Authorizer(Policy(), engine, INPUTS)
     first, second, third = call(), call(), call()
     await stage.authorize(first)
     await stage.authorize(second)

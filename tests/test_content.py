@@ -128,4 +128,4 @@ def test_without_content_nothing_is_scored(policy_line: dict[str, Any], tmp_path
     policy_line["policy"]["content"] = False
     with running(tmp_path, policy_line) as line:
         assert line.chat(messages=[{"role": "tool", "tool_call_id": "c", "content": ATTACK}]).status_code == 200
-        assert line.gateway.runtime.contents is None
+        assert line.gateway.runtime.line.ingress._contents is None

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -60,9 +59,8 @@ def test_a_scanner_that_raises(
     line: Line, up: scripted.Upstream, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """The request is not sent; the log has the place of the fault, and not its words, which may hold a value."""
-    runtime = line.gateway.runtime
     seen = len(up.seen)
-    monkeypatch.setattr(line.gateway, "runtime", replace(runtime, texts=Texts(len, Broken())))
+    monkeypatch.setattr(line.gateway.runtime.line.ingress, "_texts", Texts(len, Broken()))
     answer = line.chat(TEXT, cid="scanner")
     assert (answer.status_code, answer.json()["error"]["code"]) == (403, "pii_blocked")
     assert "could not be searched" in answer.json()["error"]["message"]
@@ -79,7 +77,7 @@ def test_a_finding_that_makes_no_sense(line: Line, up: scripted.Upstream, monkey
     def nonsense(_: str) -> list[Any]:
         return [Finding("a", "b", "EMAIL", 1.0)]  # type: ignore[arg-type]
 
-    monkeypatch.setattr(line.gateway, "runtime", replace(line.gateway.runtime, texts=Texts(len, nonsense)))
+    monkeypatch.setattr(line.gateway.runtime.line.ingress, "_texts", Texts(len, nonsense))
     assert "could not be taken out" in refused(line, "pii_blocked", "nonsense")
     assert len(up.seen) == seen
 
@@ -92,7 +90,9 @@ def test_a_vault_that_fails(
 ) -> None:
     """No number, no placeholder, no call."""
     seen = len(up.seen)
-    monkeypatch.setattr(line.gateway.runtime.redactor, "_vault", type("V", (), {"seal": Broken(fault=fault)})())
+    monkeypatch.setattr(
+        line.gateway.runtime.line.redact._redactor, "_vault", type("V", (), {"seal": Broken(fault=fault)})()
+    )
     refused(line, code, f"vault-{code}")
     assert len(up.seen) == seen
 
@@ -100,7 +100,7 @@ def test_a_vault_that_fails(
 def test_a_seal_that_fails(line: Line, up: scripted.Upstream, monkeypatch: pytest.MonkeyPatch) -> None:
     """Encryption is no option that may be missing."""
     seen = len(up.seen)
-    monkeypatch.setattr(line.gateway.runtime.redactor, "_seal", type("S", (), {"digest": Broken()})())
+    monkeypatch.setattr(line.gateway.runtime.line.redact._redactor, "_seal", type("S", (), {"digest": Broken()})())
     refused(line, "pii_blocked", "seal")
     assert len(up.seen) == seen
 
@@ -169,7 +169,7 @@ def chunks(answer: Any) -> list[Any]:
 @pytest.mark.parametrize("good", [0, 1])
 def test_an_answers_scanner_that_raises(line: Line, monkeypatch: pytest.MonkeyPatch, good: int) -> None:
     """Whole: an error. Mid-stream: the stream ends as content_filter, says why, and what was used is charged."""
-    screen = line.gateway.runtime.screen
+    screen = line.gateway.runtime.line.exchange._answers.screen
     monkeypatch.setattr(screen, "scanner", Scanner(screen.scanner, good))
     answer = line.chat(TEXT, cid=f"judge-{good}")
     if good == 0:
@@ -200,7 +200,7 @@ def test_an_answers_scanner_that_raises(line: Line, monkeypatch: pytest.MonkeyPa
 )
 def test_a_gate_that_raises(line: Line, monkeypatch: pytest.MonkeyPatch, place: str, model: str, stream: bool) -> None:
     """The provider is not blamed, and nothing unjudged leaves."""
-    monkeypatch.setattr(line.gateway.runtime.screen, "gates", (Gate(place),))
+    monkeypatch.setattr(line.gateway.runtime.line.exchange._answers.screen, "gates", (Gate(place),))
     cid = f"gate-{place}-{model}-{stream}"
     answer = line.chat(TEXT, model, cid=cid, stream=stream)
     assert "4111" not in answer.text

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from hypothesis import given
@@ -20,6 +20,9 @@ from gateway.ingress.idempotency import Answer
 from gateway.limits import loops
 from gateway.policy import flow
 from gateway.policy.authorize import Authorizer
+from gateway.policy.flow import Flow
+from gateway.policy.inputs import Inputs
+from gateway.stores import Workflows
 from gateway.stores.record import Record
 
 Judge = Callable[[Json], Json]
@@ -70,43 +73,43 @@ def says(*labels: str, deny: bool = False, **obligations: Any) -> Json:
     return {"allow": True, "deny": rules, "obligations": {"labels": list(labels), **obligations}}
 
 
-def call(engine: Engine, store: Store, mode: Any = "enforce") -> Call:
-    runtime = calls.runtime(
-        authorizer=Authorizer(Policy(mode=mode), engine),
-        store=store,
-        forward=SimpleNamespace(model=lambda _: SimpleNamespace(max_output=1)),
-    )
-    made = calls.call(runtime=runtime)
+def call(store: Store) -> Call:
+    made = calls.call()
     made.correlation_id, made.subject = "c-1", Subject("bot", "support")
     made.history = store.record.history
     return made
 
 
-async def refused(made: Call) -> Refusal:
+def stage(engine: Engine, store: Store, mode: Any = "enforce") -> Flow:
+    inputs = Inputs(SimpleNamespace(model=lambda _: SimpleNamespace(max_output=1)))
+    return Flow(Authorizer(Policy(mode=mode), engine, inputs), cast("Workflows", store))
+
+
+async def refused(engine: Engine, store: Store, made: Call | None = None) -> Refusal:
     with pytest.raises(Refusal) as caught:
-        await flow.judge(made)
+        await stage(engine, store).judge(made or call(store))
     return caught.value
 
 
 async def test_a_policy_that_keeps_no_history_takes_no_step() -> None:
     """It is judged once and costs nothing more."""
     engine, store = Engine(lambda _: says(), reads=False), Store()
-    await flow.judge(call(engine, store))
+    await stage(engine, store).judge(call(store))
     assert (store.marks, len(engine.asked)) == (0, 1)
 
 
 async def test_one_that_reads_takes_one_step() -> None:
     """Also without labels: what it read must still be so."""
     engine, store = Engine(lambda _: says()), Store()
-    await flow.judge(call(engine, store))
+    await stage(engine, store).judge(call(store))
     assert (store.marks, len(engine.asked)) == (1, 1)
 
 
 async def test_one_that_only_sets_takes_a_step_for_news() -> None:
     """The first call puts the label on record, the next has nothing to add."""
     engine, store = Engine(lambda _: says("seen"), reads=False), Store()
-    await flow.judge(call(engine, store))
-    await flow.judge(call(engine, store))
+    await stage(engine, store).judge(call(store))
+    await stage(engine, store).judge(call(store))
     assert store.record.history.labels == ("seen",)
     assert store.marks == 1
 
@@ -115,7 +118,7 @@ async def test_labels_are_known_to_the_policy_at_once() -> None:
     """The call that sets a label is judged again with it, and a no counts."""
     engine = Engine(lambda known: says("untrusted", deny="untrusted" in known["labels"]))
     store = Store()
-    assert (await refused(call(engine, store))).code == "policy_denied"
+    assert (await refused(engine, store)).code == "policy_denied"
     assert [asked["labels"] for asked in engine.asked] == [[], ["untrusted"]]
     assert store.record.history.labels == ()
 
@@ -124,7 +127,7 @@ async def test_labels_that_follow_from_labels() -> None:
     """All of them are on record in one step."""
     chain = {0: "a", 1: "b", 2: "c"}
     engine, store = Engine(lambda known: says(*filter(None, [chain.get(len(known["labels"]))]))), Store()
-    await flow.judge(call(engine, store))
+    await stage(engine, store).judge(call(store))
     assert store.record.history.labels == ("a", "b", "c")
     assert store.marks == 1
 
@@ -133,7 +136,7 @@ async def test_a_label_that_slips_in_is_judged() -> None:
     """Between verdict and mark another call labelled the workflow: this one is judged again, and refused."""
     engine = Engine(lambda known: says(deny="untrusted" in known["labels"]))
     store = Store(lambda record: record.set_labels(["untrusted"]))
-    assert (await refused(call(engine, store))).code == "policy_denied"
+    assert (await refused(engine, store)).code == "policy_denied"
     assert [asked["labels"] for asked in engine.asked] == [[], ["untrusted"]]
 
 
@@ -141,7 +144,7 @@ async def test_without_end_no_verdict() -> None:
     """Where the history changes each time, the call is denied after so many tries, and says why."""
     engine = Engine(lambda _: says())
     store = Store(lambda record: record.show([f"tool-{store.marks}"]))
-    refusal = await refused(call(engine, store))
+    refusal = await refused(engine, store)
     assert refusal.code == "policy_unavailable"
     assert "try again" in refusal.message
     assert len(engine.asked) == flow.TRIES
@@ -150,8 +153,8 @@ async def test_without_end_no_verdict() -> None:
 async def test_in_shadow_it_goes_on() -> None:
     """Nothing is refused, and labels are on record all the same: a rule over time can be tried."""
     engine, store = Engine(lambda known: says("untrusted", deny="untrusted" in known["labels"])), Store()
-    made = call(engine, store, "shadow")
-    await flow.judge(made)
+    made = call(store)
+    await stage(engine, store, "shadow").judge(made)
     assert made.decision is not None
     assert not made.decision.allow
     assert store.record.history.labels == ("untrusted",)
@@ -162,7 +165,7 @@ async def test_what_an_operator_took_off_is_not_set_again() -> None:
     engine, store = Engine(lambda known: says("untrusted", deny="untrusted" in known["labels"])), Store()
     store.record.relabel("untrusted", off=False)
     store.record.relabel("untrusted", off=True)
-    await flow.judge(call(engine, store))
+    await stage(engine, store).judge(call(store))
     assert store.record.history.labels == ()
 
 
@@ -171,7 +174,7 @@ async def test_one_label_too_many_for_the_workflow() -> None:
     store = Store()
     store.record.set_labels([f"label-{number}" for number in range(LABELS)])
     engine = Engine(lambda _: says("one-more"))
-    refusal = await refused(call(engine, store))
+    refusal = await refused(engine, store)
     assert refusal.code == "policy_unavailable"
     assert str(LABELS) in refusal.message
 
@@ -180,49 +183,49 @@ async def test_one_label_too_many_for_the_workflow() -> None:
 async def test_labels_that_are_none(labels: list[str]) -> None:
     """Too long, empty, not printable, too many: the decision is malformed, and the call denied."""
     engine, store = Engine(lambda _: says(*labels)), Store()
-    assert (await refused(call(engine, store))).code == "policy_unavailable"
+    assert (await refused(engine, store)).code == "policy_unavailable"
     assert store.marks == 0
 
 
 async def test_an_answer_given_again_labels_nothing() -> None:
     """It is judged by what the workflow remembers."""
     engine, store = Engine(lambda known: says("seen", deny="untrusted" in known["labels"])), Store()
-    made = call(engine, store)
+    made = call(store)
     made.kept = Answer(b"{}", False)
-    await flow.judge(made)
+    await stage(engine, store).judge(made)
     assert store.marks == 0
     store.record.set_labels(["untrusted"])
-    again = call(engine, store)
+    again = call(store)
     again.kept = Answer(b"{}", False)
-    assert (await refused(again)).code == "policy_denied"
+    assert (await refused(engine, store, again)).code == "policy_denied"
 
 
 async def test_a_history_that_nobody_read_is_read() -> None:
     """The policy in force changed since the call was let in: its verdict knows the history all the same."""
     engine, store = Engine(lambda known: says(deny="untrusted" in known["labels"])), Store()
     store.record.set_labels(["untrusted"])
-    made = call(engine, store)
+    made = call(store)
     made.history = None
-    assert (await refused(made)).code == "policy_denied"
+    assert (await refused(engine, store, made)).code == "policy_denied"
 
 
 async def test_a_verdict_stands_after_what_took_time() -> None:
     """Where the policy would demand something else by now the call is denied, not sent half changed."""
     engine = Engine(lambda known: says(route="small" if "untrusted" in known["labels"] else "large"))
     store = Store()
-    made = call(engine, store)
-    await flow.judge(made)
-    await flow.confirm(made)
+    made = call(store)
+    await stage(engine, store).judge(made)
+    await stage(engine, store).confirm(made)
     store.record.set_labels(["untrusted"])
     with pytest.raises(Refusal, match="demanded"):
-        await flow.confirm(made)
+        await stage(engine, store).confirm(made)
 
 
 async def test_calls_at_once_know_each_other() -> None:
     """Of calls that each set a label and tolerate none, one gets through."""
     engine = Engine(lambda known: says("mine", deny=bool(known["labels"]) and store.record.history.labels != ()))
     store = Store()
-    done = await asyncio.gather(*(flow.judge(call(engine, store)) for _ in range(5)), return_exceptions=True)
+    done = await asyncio.gather(*(stage(engine, store).judge(call(store)) for _ in range(5)), return_exceptions=True)
     assert [type(it) for it in done].count(type(None)) == 1
     assert all(it is None or isinstance(it, Refusal) for it in done)
 
@@ -255,7 +258,8 @@ def test_shipped_rules_use_paths_that_exist(tmp_path: Path) -> None:
     from gateway.policy.engines import load_engine
 
     engine = load_engine(Policy(path="policies"))
-    assert Authorizer(Policy(), engine).reads_history
+    inputs = Inputs(SimpleNamespace(model=None))
+    assert Authorizer(Policy(), engine, inputs).reads_history
     (tmp_path / "gateway.rego").write_text('package gateway\n\ndecision := {"allow": input.action.kind == "llm"}\n')
-    plain = Authorizer(Policy(), load_engine(Policy(path=str(tmp_path))))
+    plain = Authorizer(Policy(), load_engine(Policy(path=str(tmp_path))), inputs)
     assert (plain.reads_history, plain.keeps_history) == (False, False)

@@ -31,7 +31,6 @@ from gateway.output.screen import AnswerFilter, Screen
 from gateway.output.sqlgate import SqlGate
 from gateway.redaction.texts import Texts
 from gateway.scheduling import judging
-from gateway.serving.runtime import Runtime
 
 RESTORE = {
     "<EMAIL_1>": "ann@example.org",
@@ -241,8 +240,7 @@ def test_a_piece_that_is_nested_too_deep_to_parse_breaks_out(text: str) -> None:
 )
 def test_what_takes_long_leaves_the_event_loop(text: str, aside: bool) -> None:
     """Much new text does, and some that is dense with what is judged one by one; prose of a usual call does not."""
-    runtime = calls.runtime(NEW_TEXT=Runtime.NEW_TEXT, LARGE=Runtime.LARGE, texts=Texts(len, None))
     body = {"messages": [{"role": "user", "content": text}]}
     spans = [Span(body, "content", text, "user", None)]
-    call = calls.call(runtime=runtime, raw=json.dumps(body).encode(), spans=spans)
-    assert judging.takes_long(call) is aside
+    call = calls.call(raw=json.dumps(body).encode(), spans=spans)
+    assert judging.takes_long(call, lambda: Texts(len, None).fresh(spans)) is aside

@@ -204,7 +204,7 @@ def test_reload_takes_the_workers_away(up: scripted.Upstream, tmp_path: Path) ->
         assert before is not None
         asyncio.run_coroutine_threadsafe(apply(text.replace("ner: {}", "ner: null")), running.loop).result()
         assert running.gateway.shared.ner is None
-        assert running.gateway.runtime.names is None
+        assert running.gateway.runtime.line.redact._names is None
         assert not before.pids
         asyncio.run_coroutine_threadsafe(apply(text), running.loop).result()
         after = running.gateway.shared.ner

@@ -6,7 +6,7 @@ import itertools
 import json
 import re
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from hypothesis import given, settings
@@ -25,6 +25,7 @@ from gateway.dialects.openai_chat import OPENAI_CHAT
 from gateway.output.screen import Screen
 from gateway.redaction.redact import Redactor
 from gateway.redaction.vault import Seal
+from gateway.stores import Vault
 
 VALUES = {
     "<EMAIL_1>": "ann@example.org",
@@ -189,7 +190,7 @@ class Numbers:
 
 def redactor(**pii: Any) -> Redactor:
     """The stage with a vault in memory."""
-    return Redactor(Pii.model_validate(pii), Numbers(), Seal(b"k" * 32), canonical)
+    return Redactor(Pii.model_validate(pii), cast("Vault", Numbers()), Seal(b"k" * 32), canonical)
 
 
 @pytest.fixture(scope="module")

@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
 import calls
-from gateway.call import Ask, Balance, Call, Rejection, Reservation, Resource, Subject, Target
+from gateway.call import Ask, Balance, Rejection, Reservation, Resource, Subject, Target
 from gateway.config.grammar import Config
-from gateway.errors import Refusal
+from gateway.errors import Refusal, uncounted
 from gateway.limits.loops import Loops
 from gateway.limits.quota import Quotas
 from gateway.limits.ratelimit import RateLimits
-from gateway.policy import models
-from gateway.policy.authorize import document
-from gateway.reserve.reserve import reserve
-from gateway.settle.settle import settle
+from gateway.policy.inputs import Inputs
+from gateway.policy.models import Models
+from gateway.record.ended import Recorder
+from gateway.redaction.texts import Texts
+from gateway.reserve.reserve import Reserve
+from gateway.settle.settle import Settle
+from gateway.stores import Ledger
+from gateway.upstream.forward import Forward
 
 LIMITS = [
     {"per": "team", "requests": "10/min"},
@@ -41,8 +45,8 @@ class Store:
         self.settled.append((dict(used), state))
 
 
-def a_call(resource: Resource) -> tuple[Call, Store]:
-    """A call of an identified caller, where tokens, money and calls are all limited."""
+def config() -> Config:
+    """Tokens, money and calls are all limited."""
     models = {"m": {"targets": ["demo/m"]}}
     given = {
         "providers": {"demo": {"format": "demo"}},
@@ -51,18 +55,7 @@ def a_call(resource: Resource) -> tuple[Call, Store]:
         "limits": LIMITS,
         "quotas": {"tokens": 100, "cost_usd": 1, "calls": 5},
     }
-    config, store = Config.model_validate(given), Store()
-    runtime = calls.runtime(
-        config=config,
-        quotas=Quotas(config.quotas),
-        limits=RateLimits(config.limits),
-        loops=Loops(config.quotas, config.loops, lambda kind, text: b""),
-        authorizer=None,
-        store=store,
-        forward=SimpleNamespace(model=no_model, targets=no_model, patience=lambda targets: 0.0),
-        LARGE=1000,
-    )
-    return calls.call(runtime=runtime, resource=resource, subject=Subject("bot", "red"), correlation_id="w"), store
+    return Config.model_validate(given)
 
 
 def no_model(name: str, *_: object) -> None:
@@ -70,18 +63,28 @@ def no_model(name: str, *_: object) -> None:
     raise Refusal("model_not_found", f"nobody may ask for a model {name}")
 
 
+NO_TEXTS = Texts(len, None)
+INPUTS = Inputs(SimpleNamespace(model=lambda _: SimpleNamespace(max_output=0)))
+FORWARD = cast("Forward", SimpleNamespace(model=no_model, targets=no_model, patience=lambda targets: 0.0))
+
+
 @pytest.mark.parametrize("kind", ["tool", "agent"])
 async def test_a_call_without_a_model_is_reserved_and_settled(kind: Any) -> None:
     """It counts as a call and as a request, and has no debit of tokens or money."""
-    call, store = a_call(Resource(kind, "search", {"query": "x"}))
-    models.find(call)
-    await reserve(call)
+    given, store = config(), Store()
+    ledger = cast("Ledger", store)
+    call = calls.call(
+        resource=Resource(kind, "search", {"query": "x"}), subject=Subject("bot", "red"), correlation_id="w"
+    )
+    loops = Loops(given.quotas, given.loops, lambda kind, text: b"")
+    Models([], FORWARD, NO_TEXTS, None).find(call)
+    await Reserve(ledger, RateLimits(given.limits), Quotas(given.quotas), loops, FORWARD, None, 0).reserve(call)
     (ask,) = store.asked
     taken = [debit.name for debit in ask.debits if debit.refill and debit.amount]
     assert taken == ["team-requests", *(["tool-requests"] if kind == "tool" else [])]
     assert [debit.name for debit in ask.debits if not debit.refill] == ["quotas.calls"]
     call.outcome.sent = True
-    assert await settle(call) == 0
+    assert await Settle(ledger, loops, NO_TEXTS, FORWARD, Recorder((), uncounted), uncounted).settle(call) == 0
     ((used, state),) = store.settled
     assert state == "settled"
     assert not any(used.values())
@@ -97,7 +100,7 @@ async def test_a_call_without_a_model_is_reserved_and_settled(kind: Any) -> None
 )
 def test_policies_are_told_the_resource(resource: Resource, action: dict[str, Any], told: dict[str, Any]) -> None:
     """`action.kind`, `action.name` and `resource` for all kinds; `action.model` for models alone."""
-    asked = document(calls.call(resource=resource, subject=Subject("bot", "red")))
+    asked = INPUTS.of(calls.call(resource=resource, subject=Subject("bot", "red")))
     assert asked["action"] == {**asked["action"], **action, "kind": resource.kind, "max_tokens": 0}
     assert asked["resource"] == told
 

@@ -20,7 +20,7 @@ from gateway.config.sections import Section
 from gateway.control.workflows import Team, iso
 from gateway.errors import Refusal
 from gateway.identity.keyfiles import new_key
-from gateway.stores import Key, Store
+from gateway.stores import Key, Keys
 
 GRACE = 24 * 3600.0  # seconds that a key stays valid after its rotation
 Lifetime = Annotated[Seconds, Field(gt=0, le=100 * 365 * 86400)]
@@ -44,14 +44,14 @@ class Rotation(Section):
     """Lifetime of the new key; None: that of the old key."""
 
 
-async def make(store: Store, wanted: Wanted) -> tuple[Key, str]:
+async def make(store: Keys, wanted: Wanted) -> tuple[Key, str]:
     """A new key and its text, which is not stored."""
     now = time.time()
     expires = None if wanted.expires is None else now + wanted.expires
     return await _add(store, Key("", "", wanted.agent, wanted.team, wanted.roles, now, expires=expires))
 
 
-async def rotate(store: Store, id: str, wanted: Rotation) -> tuple[Key, str, Key]:
+async def rotate(store: Keys, id: str, wanted: Rotation) -> tuple[Key, str, Key]:
     """The successor of a key, its text, and the old key with its end after the grace period. Raises Refusal (404)."""
     old, now = await find(store, id), time.time()
     lifetime = wanted.expires
@@ -67,13 +67,13 @@ async def rotate(store: Store, id: str, wanted: Rotation) -> tuple[Key, str, Key
     return made, token, old
 
 
-async def revoke(store: Store, id: str) -> None:
+async def revoke(store: Keys, id: str) -> None:
     """Revoke a key with immediate effect. Raises Refusal (404)."""
     if not await store.revoke_key(id):
         raise _unknown(id)
 
 
-async def find(store: Store, id: str) -> Key:
+async def find(store: Keys, id: str) -> Key:
     """The key with this id, if it was not revoked. Raises Refusal (404)."""
     for key in await store.keys():
         if key.id == id and key.revoked is None:
@@ -109,7 +109,7 @@ def shown(key: Key) -> Json:
     }
 
 
-async def _add(store: Store, key: Key) -> tuple[Key, str]:
+async def _add(store: Keys, key: Key) -> tuple[Key, str]:
     token = new_key()
     digest = hashlib.sha256(token.encode()).hexdigest()
     made = replace(key, id="key_" + secrets.token_hex(6), sha256=digest)

@@ -26,7 +26,7 @@ from gateway.errors import Refusal
 from gateway.ingress import correlation
 from gateway.limits.quota import Quotas, whole
 from gateway.policy.labels import A_LABEL, is_label
-from gateway.stores import FOREVER, Store, Workflow
+from gateway.stores import FOREVER, Workflow, Workflows
 
 MOST = 10_000  # workflows read for one page, most recently seen first
 
@@ -121,7 +121,7 @@ def check_id(correlation_id: str) -> str:
     return correlation_id
 
 
-async def find(store: Store, team: str | None, correlation_id: str) -> Workflow:
+async def find(store: Workflows, team: str | None, correlation_id: str) -> Workflow:
     """The workflow of a team, or the only workflow with this id. Raises Refusal: 404 for none, 409 for several."""
     check_id(correlation_id)
     found = []
@@ -141,7 +141,7 @@ async def find(store: Store, team: str | None, correlation_id: str) -> Workflow:
 
 
 async def page(
-    store: Store, team: str | None, state: str | None, limit: int, cursor: str = ""
+    store: Workflows, team: str | None, state: str | None, limit: int, cursor: str = ""
 ) -> tuple[list[Workflow], str]:
     """At most `limit` workflows, most recently seen first, and the cursor of the next page ("" at the end).
 
@@ -184,7 +184,7 @@ def _read_cursor(cursor: str) -> _Place:
 # Changing: each function except the first returns the changed workflow
 
 
-async def begin(store: Store, settings: grammar.Config, correlation_id: str, wanted: Open) -> Json:
+async def begin(store: Workflows, settings: grammar.Config, correlation_id: str, wanted: Open) -> Json:
     """Open a workflow: returns its id, its team, its end, and the `token` that calls send as X-Correlation-Id.
 
     The token is signed with `quotas.strict`, otherwise it is the id itself. Raises Refusal (409) if the workflow exists
@@ -202,7 +202,7 @@ async def begin(store: Store, settings: grammar.Config, correlation_id: str, wan
     return {"team": wanted.team, "correlation_id": correlation_id, "token": token, "expires": expires}
 
 
-async def freeze(store: Store, team: str, correlation_id: str, reason: str) -> Workflow:
+async def freeze(store: Workflows, team: str, correlation_id: str, reason: str) -> Workflow:
     """Freeze a workflow, even before its first call. Raises Refusal (409) if the workflow has ended."""
     known = await store.workflow(team, check_id(correlation_id))
     if known is not None and known.state in ("closed", "expired"):
@@ -211,7 +211,7 @@ async def freeze(store: Store, team: str, correlation_id: str, reason: str) -> W
     return await find(store, team, correlation_id)
 
 
-async def resume(store: Store, known: Workflow, topups: Mapping[str, int]) -> Workflow:
+async def resume(store: Workflows, known: Workflow, topups: Mapping[str, int]) -> Workflow:
     """Resume a workflow with top-ups. Raises Refusal: 409 if it has ended, 400 for top-ups that are too large."""
     for name, key in QUOTAS.items():
         if known.topups.get(key, 0) + topups.get(key, 0) > FOREVER:
@@ -225,14 +225,14 @@ async def resume(store: Store, known: Workflow, topups: Mapping[str, int]) -> Wo
     return await find(store, known.team, known.correlation_id)
 
 
-async def close(store: Store, known: Workflow, reason: str) -> Workflow:
+async def close(store: Workflows, known: Workflow, reason: str) -> Workflow:
     """Close a workflow permanently. Raises Refusal (409) if the workflow has ended before."""
     if not await store.close_workflow(known.team, known.correlation_id, reason):
         raise _ended(known, "closed")
     return await find(store, known.team, known.correlation_id)
 
 
-async def relabel(store: Store, known: Workflow, label: str, *, off: bool) -> Workflow:
+async def relabel(store: Workflows, known: Workflow, label: str, *, off: bool) -> Workflow:
     """Set a label, or remove it so that policies do not set it again in this workflow. Raises Refusal (409)."""
     if not await store.relabel(known.team, known.correlation_id, label, off=off):
         now = await find(store, known.team, known.correlation_id)

@@ -13,6 +13,7 @@ from gateway.dialects.openai_embeddings import OPENAI_EMBEDDINGS
 CHAT: Final = "/v1/chat/completions"
 EMBEDDINGS: Final = "/v1/embeddings"
 MODELS: Final = "/v1/models"
+MODEL: Final = f"{MODELS}/{{model:path}}"
 MESSAGES: Final = "/v1/messages"
 ROUTES: Final[Mapping[str, Codec]] = {
     CHAT: OPENAI_CHAT,
@@ -20,4 +21,8 @@ ROUTES: Final[Mapping[str, Codec]] = {
     MESSAGES: ANTHROPIC_MESSAGES,
     f"{MESSAGES}/count_tokens": ANTHROPIC_COUNT,
 }
-METHODS: Final[Mapping[str, str]] = {**dict.fromkeys(ROUTES, "POST, OPTIONS"), MODELS: "GET, HEAD, OPTIONS"}
+METHODS: Final[Mapping[str, str]] = {
+    **dict.fromkeys(ROUTES, "POST, OPTIONS"),
+    **dict.fromkeys((MODELS, MODEL), "GET, HEAD, OPTIONS"),
+}
+"""Path template -> the methods that it takes, for `Allow`."""

@@ -1,21 +1,50 @@
-"""The call leaves for an upstream, and the answer comes back: whole or as a stream."""
+"""The call leaves for an upstream, and the answer comes back: whole, as a stream, or as a refusal."""
 
 from __future__ import annotations
 
 from gateway.call import Call
+from gateway.errors import Refusal
+from gateway.exchange.answers import Answers
+from gateway.exchange.refuse import add_judged_words
 from gateway.exchange.stream import stream
 from gateway.exchange.whole import whole
 from gateway.ingress.reply import Reply
+from gateway.upstream import fields
+from gateway.upstream.forward import Forward
 
 
-async def forward(call: Call, reply: Reply) -> None:
-    """Send the call, and the answer back as it may be."""
-    answer = await call.runtime.forward.open(call, call.targets)
-    try:
-        if call.stream:
-            await stream(call, answer, reply)
-        else:
-            await whole(call, answer, reply)
-        call.outcome.finished = True
-    finally:
-        answer.close(call.outcome.finished)
+class Exchange:
+    """The stage, built for one configuration."""
+
+    def __init__(self, forward: Forward, answers: Answers) -> None:
+        self._forward = forward
+        self._answers = answers
+
+    def keep_fields(self, call: Call) -> None:
+        """Keep, drop or refuse fields that the dialect does not have. Raises Refusal(invalid_request)."""
+        fields.keep(call, self._forward.fields)
+
+    async def forward(self, call: Call, reply: Reply) -> None:
+        """Send the call, and the answer back as it may be. Raises Refusal."""
+        answer = await self._forward.open(call, call.targets)
+        try:
+            if call.stream:
+                await stream(self._answers, call, answer, reply)
+            else:
+                await whole(self._answers, call, answer, reply)
+            call.outcome.finished = True
+        finally:
+            answer.close(call.outcome.finished)
+
+    async def refuse(self, call: Call, refusal: Refusal, reply: Reply) -> None:
+        """Refuse in the caller's format, also in the middle of a stream. Writes `call.refusal`."""
+        refusal.stage = refusal.stage or call.stage
+        if refusal.said or refusal.terms:
+            add_judged_words(call, refusal, self._answers)
+        own = self._answers.own
+        hints = refusal.hints.items()
+        refusal.hints = {name: value for name, value in hints if not own.holds(f"{name}: {value}".encode())}
+        call.refusal = refusal
+        if call.keeper is not None:  # before the caller hears of the refusal, so that the next try finds the key free
+            await call.keeper.abandon()
+        await reply.refuse(refusal)

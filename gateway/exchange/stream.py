@@ -8,26 +8,26 @@ from collections.abc import AsyncIterator, Iterator
 from gateway.call import Call
 from gateway.dialects import Chunk, Codec, StreamCodec, items, surrogates
 from gateway.errors import Refusal
+from gateway.exchange.answers import Answers
 from gateway.exchange.broken import garbage
-from gateway.exchange.spellings import keep_spellings
 from gateway.ingress.reply import Reply
-from gateway.scheduling.judging import Pace
+from gateway.scheduling.judging import NEW_TEXT, Pace
 from gateway.scheduling.lanes import SMALL, apart
 from gateway.upstream.forward import Answer
 
 HELD = 64 * 1024  # characters of a stream that are kept, for its tokens, before they count as bytes in flight
 
 
-async def stream(call: Call, answer: Answer, reply: Reply) -> None:
+async def stream(answers: Answers, call: Call, answer: Answer, reply: Reply) -> None:
     """Send the answer on as it comes, each piece once it is judged."""
     codec = call.format.stream(keep_usage=call.wants_usage, choices=call.format.choices(call.body))
     reply.codec = codec
-    screen = call.runtime.filter(call)
+    screen = answers.screen.needed(call)
     if screen is not None and len(call.redaction.known) > SMALL:
         await apart(call, len(call.redaction.known), screen.prepare)
     outcome, pace = call.outcome, Pace(call)
     out: list[bytes] = []
-    own, owed = call.runtime.own, 0
+    own, owed = answers.own, 0
     try:
         async for chunks in read_chunks(call, answer, codec):
             if not outcome.first_byte_ns:
@@ -58,7 +58,7 @@ async def stream(call: Call, answer: Answer, reply: Reply) -> None:
             if out:
                 data, out = b"".join(out), []
                 own.check(data)
-                await keep_spellings(call)
+                await answers.keep_spellings(call)
                 await reply.stream(data, complete=codec.ended)
         codec.close()
     except (ValueError, Refusal) as fault:
@@ -69,10 +69,10 @@ async def stream(call: Call, answer: Answer, reply: Reply) -> None:
         raise garbage(call, f"a stream that breaks its format: {fault}") from None
     tail = b""
     if screen is not None:
-        long = codec.due() > call.runtime.NEW_TEXT
+        long = codec.due() > NEW_TEXT
         tail = b"".join(await pace.apart(0, screen.close, codec) if long else screen.close(codec))
     own.check(tail)
-    await keep_spellings(call)
+    await answers.keep_spellings(call)
     await reply.end(tail + codec.finish(), complete=True)
 
 

@@ -7,17 +7,17 @@ import orjson
 from gateway.call import Call, Json, Screening
 from gateway.dialects import items, numbers, surrogates, tree
 from gateway.errors import Refusal
+from gateway.exchange.answers import Answers
 from gateway.exchange.broken import garbage
-from gateway.exchange.spellings import keep_spellings
 from gateway.ingress.reply import Reply
-from gateway.scheduling.judging import judge
+from gateway.scheduling.judging import NEW_TEXT, judge
 from gateway.scheduling.lanes import SMALL
 from gateway.upstream.forward import Answer
 
 MAX_COUNTED = 1024 * 1024  # bytes of a broken answer whose tokens are counted
 
 
-async def whole(call: Call, answer: Answer, reply: Reply) -> None:
+async def whole(answers: Answers, call: Call, answer: Answer, reply: Reply) -> None:
     """Read the answer to its end, judge it, send it."""
     parts = [answer.start]
     size = len(answer.start)
@@ -40,9 +40,9 @@ async def whole(call: Call, answer: Answer, reply: Reply) -> None:
         except (ValueError, TypeError, AttributeError):
             raise garbage(call, f"an event stream that is not {call.format.noun}") from None
     call.budget.extend(size)
-    long = size > call.runtime.NEW_TEXT or len(call.redaction.known) > SMALL
-    body = await judge(call, long, judged, call, parts)
-    await keep_spellings(call)
+    long = size > NEW_TEXT or len(call.redaction.known) > SMALL
+    body = await judge(call, long, judged, answers, call, parts)
+    await answers.keep_spellings(call)
     await reply.whole(200, body)
 
 
@@ -69,10 +69,10 @@ def _first(parts: list[bytes], most: int) -> bytes:
     return b"".join(kept)[:most]
 
 
-def judged(call: Call, parts: list[bytes]) -> bytes:
+def judged(answers: Answers, call: Call, parts: list[bytes]) -> bytes:
     """A whole answer as the caller may have it. Raises Refusal. Of a long one there is no copy more than needed."""
     parts[:] = [b"".join(parts)]
-    answer, caps = parts[0], call.runtime.config.server.caps
+    answer, caps = parts[0], answers.caps
     raw, cuts = call.format.outline(answer)
     if items.has_more_values(raw, caps.values):
         raise garbage(call, caps.words("values"))
@@ -87,7 +87,7 @@ def judged(call: Call, parts: list[bytes]) -> bytes:
         ) from None
     call.screening = Screening()
     try:
-        data = _screened(call, orjson.dumps(body) if mended else raw, body)
+        data = _screened(answers, call, orjson.dumps(body) if mended else raw, body)
         if cuts and data is not raw:
             call.format.fill(body, answer, cuts)
             data = orjson.dumps(body)
@@ -95,12 +95,12 @@ def judged(call: Call, parts: list[bytes]) -> bytes:
             data = answer
     except TypeError:  # nested deeper than can be written
         raise garbage(call, "something that is nested too deep") from None
-    call.runtime.own.check(data)
+    answers.own.check(data)
     return data
 
 
-def _screened(call: Call, raw: bytes, body: Json) -> bytes:
-    caps = call.runtime.config.server.caps
+def _screened(answers: Answers, call: Call, raw: bytes, body: Json) -> bytes:
+    caps = answers.caps
     call.outcome.usage = call.format.usage(body)
     if len(raw) > caps.least and (too_many := caps.over(call.format.answer_items(body))):
         raise garbage(call, too_many)
@@ -110,7 +110,7 @@ def _screened(call: Call, raw: bytes, body: Json) -> bytes:
             call.outcome.heard = [span.text for span in call.format.whole(body).spans]
         except Refusal:  # deeper than it can be read: the filter says so
             call.outcome.heard = [raw.decode(errors="replace")]
-    screen = call.runtime.filter(call)
+    screen = answers.screen.needed(call)
     if screen is not None and (screen.whole(body) or not tree.says_once(raw, body)):
         raw = numbers.dumps(body, raw)
     return raw

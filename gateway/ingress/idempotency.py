@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import logging
 import math
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 import orjson
 from cryptography.exceptions import InvalidTag
@@ -27,7 +27,7 @@ from gateway.call import Call, Headers
 from gateway.config.sections import Idempotency as Settings
 from gateway.errors import Refusal
 from gateway.redaction.vault import Seal
-from gateway.stores import Begun, Kept, StoreUnavailable
+from gateway.stores import Answers, Kept, StoreUnavailable
 
 HEADER = "Idempotency-Key"
 REPLAYED = (b"idempotent-replayed", b"true")
@@ -35,14 +35,6 @@ _WHOLE, _STREAM, _TOO_LARGE = b"w", b"s", b"l"
 _LONGEST = 255
 _AGAIN = 1.0  # Retry-After in seconds while the first call is running
 _log = logging.getLogger("meshgate")
-
-
-class Answers(Protocol):
-    """The part of a store that keeps answers."""
-
-    async def begin(self, team: str, key: str, digest: bytes, lease: int) -> Begun: ...
-    async def finish(self, team: str, key: str, digest: bytes, sealed: bytes, ttl: int) -> None: ...
-    async def abandon(self, team: str, key: str, digest: bytes) -> None: ...
 
 
 class Answer(NamedTuple):

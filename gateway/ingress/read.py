@@ -1,6 +1,6 @@
-"""The request itself, and what is known of its texts.
+"""Stage `ingress`: the request itself, and what is known of its texts.
 
-Much new text is looked at off the event loop. Refuses with invalid_request, request_too_large and model_not_found; a
+Much new text is scanned off the event loop. Refuses with invalid_request, request_too_large and model_not_found; a
 request that cannot be searched is blocked.
 """
 
@@ -10,46 +10,71 @@ from functools import partial
 
 from gateway.budget import PASSING, Spent
 from gateway.call import Call
+from gateway.config.grammar import Server
+from gateway.errors import Failures
 from gateway.ingress import request
-from gateway.policy import models
-from gateway.redaction import taint
+from gateway.ingress.request import Correlation
+from gateway.policy.models import Models
+from gateway.redaction.content import Contents
 from gateway.redaction.redact import broken
+from gateway.redaction.taint import Taint
+from gateway.redaction.texts import Texts
 from gateway.scheduling.judging import judge, takes_long
 from gateway.scheduling.lanes import apart
 
 
-async def read(call: Call, receive: request.Receive) -> None:
-    """The request itself, and what is known of its texts. Much new text is looked at off the event loop."""
-    runtime = call.runtime
-    server = runtime.config.server
-    await request.receive(call, receive, server)
-    tainted = await apart(call, len(call.raw) >> 10, partial(taint.look, call))
-    models.find(call)
-    try:
-        counted = await judge(call, takes_long(call), survey, call)
-    except (*PASSING, Spent):
-        raise
-    except BaseException as fault:
-        raise broken(call, fault, "The request could not be searched for personal data") from None
-    models.check_name(call)
-    if tainted:
-        size = sum(len(findings) for _, findings in call.found)
-        await apart(call, size, partial(taint.mark, call))
-    call.input_tokens = counted + call.format.overhead(call.body) if runtime.texts.counted else 0
+class Ingress:
+    """The stage, built for one configuration. `contents` is None where no policy may ask for them."""
 
+    def __init__(
+        self,
+        server: Server,
+        correlation: Correlation,
+        taint: Taint,
+        models: Models,
+        texts: Texts,
+        contents: Contents | None,
+        failures: Failures,
+    ) -> None:
+        self._server = server
+        self._correlation = correlation
+        self._taint = taint
+        self._models = models
+        self._texts = texts
+        self._contents = contents
+        self._failures = failures
 
-def survey(call: Call) -> int:
-    """What the texts hold; returns their tokens, 0 where nobody asks."""
-    runtime = call.runtime
-    counted: int
-    counted, call.found = runtime.texts.survey(call.spans, call.team)
-    spans = call.spans
-    if together := call.format.joined(call.body, spans):
-        found = {
-            id(span): findings for span, findings in runtime.texts.survey([it.span for it in together], call.team)[1]
-        }
-        call.joined = [(it, found[id(it.span)]) for it in together if id(it.span) in found]
-        spans = [*spans, *(it.span for it in together)]
-    if runtime.contents is not None:
-        call.content = runtime.contents.read(spans, call.team)
-    return counted
+    async def read(self, call: Call, receive: request.Receive) -> None:
+        """Read the request, and find what its texts hold. Raises Refusal, Disconnected."""
+        call.correlation_id = self._correlation.of(call)
+        await request.receive(call, receive, self._server)
+        tainted = await apart(call, len(call.raw) >> 10, partial(self._taint.look, call))
+        self._models.find(call)
+        try:
+            long = takes_long(call, partial(self._texts.fresh, call.spans, call.team))
+            counted = await judge(call, long, self.survey, call)
+        except (*PASSING, Spent):
+            raise
+        except BaseException as fault:
+            words = "The request could not be searched for personal data"
+            raise broken(call, fault, words, self._failures) from None
+        self._models.check_name(call)
+        if tainted:
+            size = sum(len(findings) for _, findings in call.found)
+            await apart(call, size, partial(self._taint.mark, call))
+        call.input_tokens = counted + call.format.overhead(call.body) if self._texts.counted else 0
+
+    def survey(self, call: Call) -> int:
+        """Find what the texts hold; returns their tokens, 0 where nobody asks."""
+        counted: int
+        counted, call.found = self._texts.survey(call.spans, call.team)
+        spans = call.spans
+        if together := call.format.joined(call.body, spans):
+            found = {
+                id(span): findings for span, findings in self._texts.survey([it.span for it in together], call.team)[1]
+            }
+            call.joined = [(it, found[id(it.span)]) for it in together if id(it.span) in found]
+            spans = [*spans, *(it.span for it in together)]
+        if self._contents is not None:
+            call.content = self._contents.read(spans, call.team)
+        return counted

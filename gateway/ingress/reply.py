@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import time
 from collections.abc import Awaitable, Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import orjson
 
 from gateway.call import Call, Rejection, Reservation
+from gateway.detect.secrets.own import OwnSecrets
 from gateway.dialects import StreamCodec
 from gateway.errors import Refusal
-from gateway.limits.ratelimit import whole_seconds
+from gateway.limits.ratelimit import RateLimits, whole_seconds
 
 Send = Callable[[dict[str, Any]], Awaitable[None]]
 
@@ -20,12 +21,31 @@ _JSON = (b"content-type", b"application/json")
 _SSE = ((b"content-type", b"text/event-stream; charset=utf-8"), (b"cache-control", b"no-cache"))
 
 
+@dataclass(frozen=True, slots=True)
+class Replies:
+    """What answers are sent with, for one configuration.
+
+    `explains`: the reason for a block is put into the text of the answer. `alone`: whether the shared state is out of
+    reach, so that this gateway enforces its share of the limits.
+    """
+
+    own: OwnSecrets
+    limits: RateLimits
+    alone: Callable[[], bool]
+    explains: bool = False
+
+    def to(self, call: Call, send: Send) -> Reply:
+        """The reply to one call."""
+        return Reply(self, call, send)
+
+
 class Reply:
     """Sends one answer: whole, streamed or refused. `status` is the status sent, or 499 if the caller had gone."""
 
-    __slots__ = ("_call", "_extra", "_send", "begun", "codec", "ending", "over", "status")
+    __slots__ = ("_call", "_extra", "_parts", "_send", "begun", "codec", "ending", "over", "status")
 
-    def __init__(self, call: Call, send: Send) -> None:
+    def __init__(self, parts: Replies, call: Call, send: Send) -> None:
+        self._parts = parts
         self._call = call
         self._send = send
         self.codec: StreamCodec | None = None
@@ -85,17 +105,17 @@ class Reply:
         if self.over:
             return
         call = self._call
-        explained = call.runtime.explains and refusal.domain == "policy" and refusal.stage == "output"
+        explained = self._parts.explains and refusal.domain == "policy" and refusal.stage == "output"
         words = f"[The gateway blocked this answer: {refusal.message}]" if explained else ""
         if self.begun:
             codec = self.codec or call.format.stream(keep_usage=False)
             data = codec.refuse(refusal, call.id, words and f"\n\n{words}")
-            if call.runtime.own.holds(data):  # in what the upstream said: it is repeated no further
+            if self._parts.own.holds(data):  # in what the upstream said: it is repeated no further
                 data = codec.refuse(refusal, call.id, bare=True)
             await self.end(data)
         elif not (explained and await self._explain(refusal, words)):
             data = orjson.dumps(call.format.refuse(refusal, call.id))
-            if call.runtime.own.holds(data):
+            if self._parts.own.holds(data):
                 plain = Refusal(refusal.code, "The reason is hidden: it contains a secret.", status=refusal.status)
                 data = orjson.dumps(call.format.refuse(plain, call.id))
             await self.whole(refusal.status, data, _waiting(refusal))
@@ -129,11 +149,11 @@ class Reply:
             (b"x-request-id", call.id.encode()),
             (b"server-timing", server_timing(call)),
         )
-        if call.runtime.alone:
+        if self._parts.alone():
             headers.append((b"x-meshgate-state", b"local"))
         outcome = _taken(call)
         if outcome is not None and (call.debits or call.late):
-            headers += call.runtime.limits.headers(outcome, (*call.debits, *call.late))
+            headers += self._parts.limits.headers(outcome, (*call.debits, *call.late))
         await self._send({"type": "http.response.start", "status": status, "headers": headers})
 
 

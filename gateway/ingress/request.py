@@ -16,9 +16,10 @@ from gateway.dialects import items, tree
 from gateway.errors import Refusal
 from gateway.ids import CORRELATION_ID, uuid7
 from gateway.ingress import unpack
-from gateway.ingress.correlation import missing
-from gateway.redaction import taint
-from gateway.scheduling.judging import judge
+from gateway.ingress.correlation import Signer, missing
+from gateway.ingress.workflow_ids import WorkflowIds
+from gateway.redaction.taint import Taint
+from gateway.scheduling.judging import OFF_LOOP, judge
 
 Receive = Callable[[], Awaitable[dict[str, Any]]]
 
@@ -69,29 +70,37 @@ def traced(headers: Headers) -> str:
     return ""
 
 
-def workflow(call: Call, *, needed: bool = True) -> str:
-    """The correlation id of an identified call. Raises Refusal(invalid_request).
+class Correlation:
+    """Finds the correlation id of a call. `signer`: with `quotas.strict`; `ids`: where personal data is looked for."""
 
-    With `quotas.strict`, the header must contain a signed token of the caller's team.
-    """
-    signer = call.runtime.signer
-    if signer is None:
-        id, ids = named(call.headers) or traced(call.headers), call.runtime.workflow_ids
-        if not id:
-            id, call.alone = uuid7(), True
-        if taint.names_key(call, id):
-            words = "X-Correlation-Id contains a key, which would be stored in records. Choose another id."
-            raise Refusal("invalid_request", words, param="X-Correlation-Id")
-        kept = ids.kept(call.team, id) if ids is not None else id
-        call.given_id = id if kept != id else ""
-        return kept
-    token = named(call.headers)
-    if token and call.subject is not None:
-        return signer.read(call.subject.team, token)
-    if needed:
-        raise missing()
-    call.alone = True
-    return uuid7()
+    def __init__(self, taint: Taint, signer: Signer | None, ids: WorkflowIds | None) -> None:
+        self._taint = taint
+        self._signer = signer
+        self._ids = ids
+
+    def of(self, call: Call, *, needed: bool = True) -> str:
+        """The correlation id of an identified call. Raises Refusal(invalid_request).
+
+        With `quotas.strict`, the header must contain a signed token of the caller's team.
+        """
+        signer, ids = self._signer, self._ids
+        if signer is None:
+            id = named(call.headers) or traced(call.headers)
+            if not id:
+                id, call.alone = uuid7(), True
+            if self._taint.names_key(call, id):
+                words = "X-Correlation-Id contains a key, which would be stored in records. Choose another id."
+                raise Refusal("invalid_request", words, param="X-Correlation-Id")
+            kept = ids.kept(call.team, id) if ids is not None else id
+            call.given_id = id if kept != id else ""
+            return kept
+        token = named(call.headers)
+        if token and call.subject is not None:
+            return signer.read(call.subject.team, token)
+        if needed:
+            raise missing()
+        call.alone = True
+        return uuid7()
 
 
 async def read_body(receive: Receive, headers: Headers, limit: int, hold: Callable[[int], None] | None = None) -> bytes:
@@ -134,15 +143,14 @@ def _too_large(limit: int) -> Refusal:
 
 
 async def receive(call: Call, receive: Receive, server: Server) -> None:
-    """Read the request into the call. Raises Refusal(invalid_request, request_too_large), Disconnected."""
-    call.correlation_id = workflow(call)
+    """Read the body into the call. Raises Refusal(invalid_request, request_too_large), Disconnected."""
     hold = call.ticket.hold
     call.raw = await read_body(receive, call.headers, server.max_body, hold)
     coding = header(call.headers, b"content-encoding").decode("latin-1").strip().lower()
     if coding and coding != "identity":
         call.raw = await unpack.unpack(coding, call.raw, server.max_body, hold)
     call.budget.extend(len(call.raw))
-    if len(call.raw) > call.runtime.OFF_LOOP:
+    if len(call.raw) > OFF_LOOP:
         call.body, survey = await judge(call, True, parse, call.raw, call.format.shape, server)
     else:
         call.body, survey = parse(call.raw, call.format.shape, server)

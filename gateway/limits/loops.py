@@ -116,7 +116,7 @@ class Loops:
         return self._digest(f"loop {kind}", json.dumps(parts)).hex()
 
     def ended(self, look: Look, finished: bool) -> Mapping[str, int]:
-        """The amounts for `Store.settle`: zero for a call without a complete answer."""
+        """The amounts for `Ledger.settle`: zero for a call without a complete answer."""
         if not finished:
             return {debit.key: 0 for debit in look.debits}
         for mark in look.marks:

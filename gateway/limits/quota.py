@@ -193,7 +193,7 @@ def charge(price: Price, usage: Usage, asked: str) -> int:
 
 
 def used(debits: Sequence[Debit], usage: Usage, cost: int) -> dict[str, int]:
-    """The actual amounts for `Store.settle`, by `Debit.key`. Calls and requests stay as reserved."""
+    """The actual amounts for `Ledger.settle`, by `Debit.key`. Calls and requests stay as reserved."""
     actual = {"tokens": min(_MOST, _sane(usage.input) + _sane(usage.output)), "cost": cost}
     return {debit.key: actual[debit.unit] for debit in debits if debit.unit in actual}
 

@@ -15,7 +15,7 @@ from gateway.call import Call, Finding, Screening
 from gateway.config.sections import Output as OutputConfig
 from gateway.detect.personal.placeholders import LIKE, PLACEHOLDER
 from gateway.dialects import Channel, Codec, Piece
-from gateway.errors import Refusal, trace
+from gateway.errors import Failures, Refusal, trace, uncounted
 from gateway.output.judges import FieldJudge, Gate, Scanner, Unchanged, signed_refusal
 from gateway.output.runs import Edit
 from gateway.output.structure import Structure
@@ -45,7 +45,10 @@ class Checks:
         allowed: Callable[[str], bool],
         gates: Sequence[Gate] = (),
         demanded: Callable[[Call], Sequence[Gate]] = lambda _: (),
+        failures: Failures = uncounted,
     ) -> None:
+        self.configured = config is not None
+        self.failures = failures
         self.gates = tuple(gates)
         self.demanded = demanded
         self.secrets = config.secrets if config else "allow"
@@ -205,7 +208,7 @@ class Acting:
         if isinstance(fault, Spent):
             return answer_spent(self._call)
         _log.error("the answer of call %s could not be judged: %s", self._call.id, trace(fault))
-        self._call.runtime.telemetry.failures.add(("output",))
+        self._screen.failures("output")
         return Refusal(
             "output_blocked",
             f"The answer could not be judged ({type(fault).__name__}) and was stopped. The operator finds the fault in "

@@ -40,6 +40,12 @@ class Screen(Checks):
         """The filter of one answer."""
         return AnswerFilter(self, call)
 
+    def needed(self, call: Call) -> AnswerFilter | None:
+        """The filter of one answer; None if there is nothing to check or restore."""
+        if self.gates or self.configured or call.redaction.restore or self.demanded(call):
+            return self.filter(call)
+        return None
+
 
 class AnswerFilter(WholeFilter):
     """Judges one answer, whole or as it streams."""

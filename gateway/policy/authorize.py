@@ -4,25 +4,23 @@ Config key: `policy`. Codes: `policy_denied`, `approval_required`, `policy_unava
 timeout, an undefined or a malformed result deny. Writes `call.decision`. In `mode: shadow` it records what it would
 have said and lets the call go on as it is.
 
-Input and result are those of docs/policies.md. The input holds names and counts, never a text of the call.
+Input and result are those of docs/policies.md; `inputs` builds the input.
 """
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping
 from dataclasses import replace
 
 import orjson
 
-from gateway.call import NO_HISTORY, Call, Decision, History, Json, Obligations
+from gateway.call import Call, Decision, Json, Obligations
 from gateway.config.sections import Policy
 from gateway.errors import POLICY_UNAVAILABLE, Refusal
 from gateway.policy.engines import Engine, PolicyUnavailable
 from gateway.policy.engines.holder import Policies
+from gateway.policy.inputs import Inputs, again
 from gateway.policy.verdict import read
-from gateway.redaction.content import CHANNELS, EMPTY
-from gateway.scheduling.judging import judge
 
 STAGE = "authorize"
 _REMEMBERED = 4096
@@ -31,8 +29,9 @@ _REMEMBERED = 4096
 class Authorizer:
     """Asks the live engine. Verdicts are read once: an engine that memoizes gives the same object again."""
 
-    def __init__(self, policy: Policy, engine: Engine | Policies) -> None:
+    def __init__(self, policy: Policy, engine: Engine | Policies, inputs: Inputs) -> None:
         self._source = engine
+        self._inputs = inputs
         self._mode = policy.mode
         self._read: dict[int, tuple[Json, Decision]] = {}
 
@@ -57,8 +56,10 @@ class Authorizer:
         """
         engine = self._engine
         try:
-            call.document = await _asked(call) if call.document is None else _retold(call.document, call.history)
-            result = await engine.decide(call.document)
+            asked = call.policy_input
+            asked = await self._inputs.read(call) if asked is None else again(asked, call.history)
+            call.policy_input = asked
+            result = await engine.decide(asked)
             decision = self._decision(result, engine.version)
         except PolicyUnavailable as error:
             self.undecided(call, str(error), engine.version)
@@ -89,86 +90,6 @@ class Authorizer:
             self._read.clear()
         self._read[id(result)] = (result, decision)
         return decision
-
-
-async def _asked(call: Call) -> Json:
-    """The input of a decision; of a request that is not small, SQL in tool calls is read off the event loop."""
-    runtime = call.runtime
-    if runtime is None or runtime.sql_facts is None or len(call.raw) <= runtime.NEW_TEXT:
-        return document(call)
-    return await judge(call, len(call.raw) > runtime.LARGE, document, call)
-
-
-def document(call: Call) -> Json:
-    """The input of a decision (contract, section 6), as plain JSON; names and counts only.
-
-    `action.providers` is every provider that may serve the call, in the order tried; `action.provider` is the first.
-    `action.max_tokens` is what the answer may take at most, from the call or else from the model's `max_output`.
-    `context.chain` is the workflow's own record of who called whom, ending with this agent; `context.hop` its depth.
-    `context.time` is the minute in which it came, in nanoseconds of Unix time: verdicts of one minute are memoized.
-    `context.calls` counts this call too; 0 where it is not counted (no `quotas.calls`, an answer given again).
-    """
-    subject = call.subject
-    content = call.content or EMPTY
-    assert subject is not None, "authorize comes after identify"
-    agent = subject.agent
-    chain = call.chain or (agent,)
-    providers, (kind, name, arguments) = call.providers(), call.resource
-    is_model = kind == "llm"
-    return {
-        "subject": {
-            "agent": agent,
-            "team": subject.team,
-            "roles": subject.roles,
-            "claims": dict(subject.claims),
-        },
-        "action": {
-            "kind": kind,
-            "name": name,
-            "model": name if is_model else "",
-            "provider": providers[0] if providers else "",
-            "providers": providers,
-            "stream": call.stream,
-            "tools": call.tools,
-            "fields": call.fields,
-            "max_tokens": _max_tokens(call),
-            "args": dict(arguments),
-        },
-        "resource": {"type": "model" if is_model else kind, "name": name},
-        "content": {
-            **_found(call.redaction.counts),
-            "pii_from": _pii_from(call),
-            "sql": _sql(call),
-            "urls": list(content.urls),
-            "injection": dict(content.injection),
-            "injection_score": content.score,
-            "unscannable": sum(call.unscannable.values()),
-            "unscannable_kinds": call.unscannable,
-        },
-        "context": {
-            "correlation_id": call.correlation_id,
-            "hop": len(chain) - 1,
-            "chain": list(chain),
-            "calls": _calls(call),
-            "time": int(time.time()) // 60 * 60_000_000_000,
-            "history": _told(call.history),
-        },
-    }
-
-
-def _pii_from(call: Call) -> list[str]:
-    """Who wrote the texts that hold personal data: names of channels as those of `content.injection`."""
-    return sorted({CHANNELS.get(role, role) for role in call.redaction.roles})
-
-
-def _told(history: History | None) -> Json:
-    history = history or NO_HISTORY
-    return {"tools": list(history.tools), "labels": list(history.labels)}
-
-
-def _retold(asked: Json, history: History | None) -> Json:
-    """The same question, of a workflow that remembers more now."""
-    return {**asked, "context": {**asked["context"], "history": _told(history)}}
 
 
 def _reads_history(engine: Engine) -> bool:
@@ -204,33 +125,3 @@ def _words(decision: Decision) -> str:
 
 def _detail(decision: Decision) -> Mapping[str, object]:
     return {"rule": decision.rule, "policy_version": decision.version}
-
-
-def _found(counts: Mapping[str, int]) -> Json:
-    """Personal data and secrets, apart."""
-    secrets = {entity: count for entity, count in counts.items() if entity.startswith("SECRET_")}
-    if not secrets:
-        return {"pii": counts, "secrets": {}}
-    return {"pii": {entity: count for entity, count in counts.items() if entity not in secrets}, "secrets": secrets}
-
-
-def _sql(call: Call) -> list[Json]:
-    facts = call.runtime.sql_facts
-    return facts.of(call.spans, call.team) if facts is not None else []
-
-
-def _max_tokens(call: Call) -> int:
-    if call.ceiling:
-        return call.ceiling
-    if call.resource.kind != "llm":
-        return 0
-    return call.most(call.runtime.forward.model(call.resource.name).max_output)
-
-
-def _calls(call: Call) -> int:
-    reservation = call.reservation
-    if reservation is not None:
-        for debit, balance in zip(reservation.ask.debits, reservation.balances, strict=True):
-            if debit.unit == "calls":
-                return debit.limit + balance.added - balance.remaining
-    return 0

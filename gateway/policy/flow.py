@@ -19,69 +19,74 @@ from dataclasses import replace
 
 from gateway.call import LABELS, NO_HISTORY, NO_OBLIGATIONS, UNREAD, Call, Decision, Obligations
 from gateway.policy.authorize import Authorizer
+from gateway.stores import Workflows
 
 TRIES = 8  # times that others may change the history while a call is judged
 _CHANGED = "calls beside it changed what the workflow remembers"
 
 
-async def judge(call: Call) -> None:
-    """Have the policy judge by what the workflow remembers, and put its labels on record.
+class Flow:
+    """Has an authorizer judge by the history of the workflow, which `workflows` keeps."""
 
-    Writes `call.decision` and `call.history`. Raises Refusal and StoreUnavailable.
-    """
-    runtime, subject = call.runtime, call.subject
-    authorizer = runtime.authorizer
-    assert authorizer is not None, "a call is judged where there is a policy"
-    assert subject is not None, "authorize comes after identify"
-    for _ in range(TRIES):
-        version = UNREAD if call.history is None else call.history.version
-        reads, fresh = await _verdict(call, authorizer)
-        if call.kept is not None or not (reads or fresh):  # an answer that is given again labels nothing
+    def __init__(self, authorizer: Authorizer, workflows: Workflows) -> None:
+        self._authorizer = authorizer
+        self._workflows = workflows
+
+    async def judge(self, call: Call) -> None:
+        """Have the policy judge by what the workflow remembers, and put its labels on record.
+
+        Writes `call.decision` and `call.history`. Raises Refusal and StoreUnavailable.
+        """
+        subject = call.subject
+        assert subject is not None, "authorize comes after identify"
+        for _ in range(TRIES):
+            version = UNREAD if call.history is None else call.history.version
+            reads, fresh = await self._verdict(call)
+            if call.kept is not None or not (reads or fresh):  # an answer that is given again labels nothing
+                return
+            marked = await self._workflows.mark(subject.team, call.correlation_id, fresh, version)
+            call.history = marked.history
+            if marked.done:
+                return
+        self._authorizer.undecided(call, f"{_CHANGED}, {TRIES} times while the policy judged; try again")
+
+    async def _verdict(self, call: Call) -> tuple[bool, list[str]]:
+        """Judge until the policy knows the labels that it sets: whether it reads them, and the new ones."""
+        history = call.history or NO_HISTORY
+        off, fresh = {*history.labels, *history.cleared}, list[str]()
+        while True:
+            reads = await self._authorizer.authorize(call)
+            labels = call.decision.obligations.labels if call.decision is not None else ()
+            more = [label for label in labels if label not in off]
+            if not more:
+                return reads, fresh
+            off.update(more)
+            fresh += more
+            if len(history.labels) + len(fresh) > LABELS:
+                words = f"with the policy's labels, the workflow would have more than {LABELS}"
+                self._authorizer.undecided(call, words)
+                return reads, []
+            if not reads:
+                return reads, fresh
+            call.history = history._replace(labels=tuple(sorted([*history.labels, *fresh])))
+
+    async def confirm(self, call: Call) -> None:
+        """The verdict still stands after the call was changed as it demands, where that may have taken time.
+
+        Raises Refusal where the policy would demand something else by now.
+        """
+        judged, subject = call.decision, call.subject
+        if judged is None or call.history is None or subject is None:
             return
-        marked = await runtime.store.mark(subject.team, call.correlation_id, fresh, version)
-        call.history = marked.history
+        if not self._authorizer.reads_history or _quick(judged):
+            return
+        marked = await self._workflows.mark(subject.team, call.correlation_id, (), call.history.version)
         if marked.done:
             return
-    authorizer.undecided(call, f"{_CHANGED}, {TRIES} times while the policy judged; try again")
-
-
-async def _verdict(call: Call, authorizer: Authorizer) -> tuple[bool, list[str]]:
-    """Judge until the policy knows the labels that it sets: whether it reads them, and the new ones."""
-    history = call.history or NO_HISTORY
-    off, fresh = {*history.labels, *history.cleared}, list[str]()
-    while True:
-        reads = await authorizer.authorize(call)
-        labels = call.decision.obligations.labels if call.decision is not None else ()
-        more = [label for label in labels if label not in off]
-        if not more:
-            return reads, fresh
-        off.update(more)
-        fresh += more
-        if len(history.labels) + len(fresh) > LABELS:
-            authorizer.undecided(call, f"with the policy's labels, the workflow would have more than {LABELS}")
-            return reads, []
-        if not reads:
-            return reads, fresh
-        call.history = history._replace(labels=tuple(sorted([*history.labels, *fresh])))
-
-
-async def confirm(call: Call) -> None:
-    """The verdict still stands after the call was changed as it demands, where that may have taken time.
-
-    Raises Refusal where the policy would demand something else by now.
-    """
-    judged, authorizer, subject = call.decision, call.runtime.authorizer, call.subject
-    if judged is None or call.history is None or subject is None or authorizer is None:
-        return
-    if not authorizer.reads_history or _quick(judged):
-        return
-    marked = await call.runtime.store.mark(subject.team, call.correlation_id, (), call.history.version)
-    if marked.done:
-        return
-    call.history = marked.history
-    await judge(call)
-    if call.decision is None or _but_labels(call.decision) != _but_labels(judged):
-        authorizer.undecided(call, f"{_CHANGED}, and with it what is demanded of the call; try again")
+        call.history = marked.history
+        await self.judge(call)
+        if call.decision is None or _but_labels(call.decision) != _but_labels(judged):
+            self._authorizer.undecided(call, f"{_CHANGED}, and with it what is demanded of the call; try again")
 
 
 def _quick(decision: Decision) -> bool:

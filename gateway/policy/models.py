@@ -2,65 +2,69 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
 
 from gateway.call import Call, Resource, Span
 from gateway.errors import Refusal
 from gateway.policy.authorize import Authorizer
+from gateway.redaction.texts import Texts
+from gateway.upstream.forward import Forward
 
 
-async def visible(call: Call) -> list[str]:
-    """The names of the models that the caller of an identified call may ask for, in the order of the file.
+class Models:
+    """The models of one configuration, by their `names`."""
 
-    A pattern is no name that can be asked for, and is left out.
-    The policy is asked for each of them as for a call without texts and tools. Engines remember such verdicts.
-    """
-    runtime = call.runtime
-    names = [name for name in runtime.config.models if "*" not in name]
-    authorizer = runtime.authorizer
-    if authorizer is None:
-        return names
-    return [name for name in names if await _may(call, authorizer, name)]
+    def __init__(self, names: Iterable[str], forward: Forward, texts: Texts, authorizer: Authorizer | None) -> None:
+        self._names = [name for name in names if "*" not in name]  # a pattern is not a name that can be asked for
+        self._forward = forward
+        self._texts = texts
+        self._authorizer = authorizer
 
+    async def visible(self, call: Call) -> list[str]:
+        """The names of the models that the caller of an identified call may ask for, in the order of the file.
 
-async def may_ask_for(call: Call, name: str) -> bool:
-    """Whether the caller of an identified call may ask for a model, which may be one that a pattern fits."""
-    runtime = call.runtime
-    try:
-        runtime.forward.model(name)
-    except Refusal:
-        return False
-    return runtime.authorizer is None or await _may(call, runtime.authorizer, name)
+        The policy is asked for each of them as for a call without texts and tools. Engines remember such verdicts.
+        """
+        authorizer = self._authorizer
+        if authorizer is None:
+            return list(self._names)
+        return [name for name in self._names if await self._may(call, authorizer, name)]
 
+    async def may_ask_for(self, call: Call, name: str) -> bool:
+        """Whether the caller of an identified call may ask for a model, also for one that a pattern matches."""
+        try:
+            self._forward.model(name)
+        except Refusal:
+            return False
+        return self._authorizer is None or await self._may(call, self._authorizer, name)
 
-def find(call: Call) -> None:
-    """Write `call.label` of a call to a model. Raises Refusal(model_not_found)."""
-    if call.resource.kind == "llm":
-        forward, name = call.runtime.forward, call.resource.name
-        forward.model(name)
-        call.label = forward.label(name)
+    def find(self, call: Call) -> None:
+        """Write `call.label` of a call to a model. Raises Refusal(model_not_found)."""
+        if call.resource.kind == "llm":
+            self._forward.model(call.resource.name)
+            call.label = self._forward.label(call.resource.name)
 
+    def check_name(self, call: Call) -> None:
+        """Check the value of a name that a pattern matches: it leaves as the caller wrote it.
 
-def check_name(call: Call) -> None:
-    """A name that a pattern fits goes out as the caller wrote it. Raises Refusal(model_not_found) for one with a value.
+        A value is what a scanner finds, also in what looks like a term: an own secret, a recognizer of the operator.
+        Raises Refusal(model_not_found) for a name that holds one.
+        """
+        if call.label == call.resource.name:
+            return
+        span = Span(call.body, "model", call.resource.name, "", None)
+        if self._texts.survey([span], call.team)[1]:
+            raise Refusal(
+                "model_not_found",
+                "The name of the model holds a value that may not leave. GET /v1/models lists the models.",
+                param="model",
+            )
 
-    A value is what a scanner finds, also in what looks like a term: an own secret, a recognizer of the operator.
-    """
-    if call.label == call.resource.name:
-        return
-    span = Span(call.body, "model", call.resource.name, "", None)
-    if call.runtime.texts.survey([span], call.team)[1]:
-        raise Refusal(
-            "model_not_found",
-            "The name of the model holds a value that may not leave. GET /v1/models lists the models that there are.",
-            param="model",
-        )
-
-
-async def _may(call: Call, authorizer: Authorizer, name: str) -> bool:
-    asked = replace(call, resource=Resource("llm", name), document=None, targets=call.runtime.forward.targets(name))
-    try:
-        await authorizer.authorize(asked)
-    except Refusal as refusal:
-        return refusal.code == "approval_required"
-    return True
+    async def _may(self, call: Call, authorizer: Authorizer, name: str) -> bool:
+        asked = replace(call, resource=Resource("llm", name), policy_input=None, targets=self._forward.targets(name))
+        try:
+            await authorizer.authorize(asked)
+        except Refusal as refusal:
+            return refusal.code == "approval_required"
+        return True

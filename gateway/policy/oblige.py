@@ -1,65 +1,106 @@
-"""What a decision demands of a call: tools are taken out, ceilings lowered, the call routed, more is redacted.
+"""Stage `authorize` as it acts: the policy judges the call, and the call is changed as the decision demands.
 
-A demand that cannot be met ends the call (policy_unavailable).
+Tools are taken out, ceilings lowered, the call routed, more is redacted. A demand that cannot be met ends the call
+(policy_unavailable). Each decision goes on record, and to the candidate bundle if there is one.
 """
 
 from __future__ import annotations
 
 import asyncio
+from typing import Protocol
 
 from gateway.call import NO_OBLIGATIONS, Call, Obligations
 from gateway.errors import Refusal
-from gateway.policy import flow, stripped
-from gateway.reserve import reserve
+from gateway.output.sqlgate import SqlGate
+from gateway.policy import stripped
+from gateway.policy.candidate import Candidate
+from gateway.policy.flow import Flow
+from gateway.policy.inputs import Inputs
+from gateway.redaction.redact import Redactor
+from gateway.reserve.reserve import Reserve
+from gateway.stores import Workflows
+from gateway.upstream.forward import Forward
 
 
-async def authorize(call: Call) -> None:
-    """The policy's verdict, and what it obliges us to."""
-    if call.runtime.authorizer is None:
-        return
-    try:
-        await flow.judge(call)
-    finally:
-        if call.decision is not None:  # a denial is on record as well
-            decided(call)
-    if call.kept is None and call.decision is not None and (duties := stripped.obligations(call)) != NO_OBLIGATIONS:
-        judged = call.decision
-        await oblige(call, duties)
+class DecisionLog(Protocol):
+    """Records decisions."""
+
+    def decided(self, call: Call) -> None:
+        """Record the decision of a call, or a denial."""
+        ...
+
+
+class Authorize:
+    """The stage, built for one configuration. `flow` is None without a policy."""
+
+    def __init__(
+        self,
+        flow: Flow | None,
+        inputs: Inputs,
+        log: DecisionLog,
+        *,
+        candidate: Candidate | None,
+        forward: Forward,
+        redactor: Redactor | None,
+        reserve: Reserve,
+        sql_gate: SqlGate,
+        workflows: Workflows,
+    ) -> None:
+        self._flow = flow
+        self._inputs = inputs
+        self._log = log
+        self._candidate = candidate
+        self._forward = forward
+        self._redactor = redactor
+        self._reserve = reserve
+        self._sql_gate = sql_gate
+        self._workflows = workflows
+
+    async def authorize(self, call: Call) -> None:
+        """Write `call.decision`, and change the call as the decision demands. Raises Refusal."""
+        flow = self._flow
+        if flow is None:
+            call.policy_input = self._inputs.of(call)
+            self._log.decided(call)
+            return
         try:
-            await flow.confirm(call)
+            await flow.judge(call)
         finally:
-            if call.decision is not judged:
-                call.runtime.audit.decided(call)
+            if call.decision is not None:  # a denial is on record as well
+                self._log.decided(call)
+                if self._candidate is not None:
+                    self._candidate.offer(call)
+        if call.kept is not None or call.decision is None:
+            return
+        demanded = stripped.obligations(call)
+        if demanded != NO_OBLIGATIONS:
+            judged = call.decision
+            await self._oblige(call, demanded)
+            try:
+                await flow.confirm(call)
+            finally:
+                if call.decision is not judged:
+                    self._log.decided(call)
 
-
-def decided(call: Call) -> None:
-    """The decision goes on record, and to a candidate bundle if there is one."""
-    call.runtime.audit.decided(call)
-    if call.runtime.candidate is not None:
-        call.runtime.candidate.offer(call)
-
-
-async def oblige(call: Call, duties: Obligations) -> None:
-    """Change the call as the policy demands; a demand that cannot be met ends it."""
-    runtime = call.runtime
-    if duties.strip_tools:
-        call.edited |= call.format.strip_tools(call.body, frozenset(duties.strip_tools))
-        await stripped.remember(call, duties.strip_tools)
-    if duties.sql is not None:
-        await asyncio.to_thread(runtime.sql_gate.load)
-    if duties.limit:
-        call.edited |= call.format.limit(call.body, duties.limit)
-    if duties.route:
-        call.targets = runtime.forward.targets(duties.route, call.format)
-        call.served_as = duties.route
-        call.edited = True
-    if runtime.redactor is not None and (duties.redact or duties.no_restore or duties.route):
-        await runtime.redactor.enforce(call, duties)
-    elif duties.redact:
-        raise Refusal(
-            "policy_unavailable",
-            "The policy demands that personal data be taken out, and this gateway does not look for any (pii: null). "
-            "Ask the operator to switch it on.",
-        )
-    if duties.route or duties.attributes:
-        await reserve.rest(call, duties)
+    async def _oblige(self, call: Call, demanded: Obligations) -> None:
+        if demanded.strip_tools:
+            call.edited |= call.format.strip_tools(call.body, frozenset(demanded.strip_tools))
+            await stripped.remember(call, demanded.strip_tools, self._workflows)
+        if demanded.sql is not None:
+            await asyncio.to_thread(self._sql_gate.load)
+        if demanded.limit:
+            call.edited |= call.format.limit(call.body, demanded.limit)
+        if demanded.route:
+            call.targets = self._forward.targets(demanded.route, call.format)
+            call.served_as = demanded.route
+            call.edited = True
+        if self._redactor is not None and (demanded.redact or demanded.no_restore or demanded.route):
+            await self._redactor.enforce(call, demanded)
+        elif demanded.redact:
+            raise Refusal(
+                "policy_unavailable",
+                "The policy demands that personal data be taken out, and this gateway does not look for any (pii: "
+                "null). Ask the operator to switch it on.",
+            )
+        if demanded.route or demanded.attributes:
+            await self._reserve.rest(call, demanded)

@@ -10,6 +10,7 @@ from dataclasses import replace
 
 from gateway.call import NO_OBLIGATIONS, Call, Obligations
 from gateway.dialects.toolnames import normal
+from gateway.stores import Workflows
 
 
 def obligations(call: Call) -> Obligations:
@@ -20,7 +21,7 @@ def obligations(call: Call) -> Obligations:
     return demanded
 
 
-async def remember(call: Call, stripped: tuple[str, ...]) -> None:
+async def remember(call: Call, stripped: tuple[str, ...], workflows: Workflows) -> None:
     """Put the offered tools that were taken out on record. Raises StoreUnavailable."""
     if call.subject is None or not call.tools:
         return
@@ -28,7 +29,7 @@ async def remember(call: Call, stripped: tuple[str, ...]) -> None:
     before = _before(call)
     gone = [tool for tool in call.tools if tool not in before and (tool in stripped or normal(tool) in forms)]
     if gone:
-        await call.runtime.store.strip(call.subject.team, call.correlation_id, gone)
+        await workflows.strip(call.subject.team, call.correlation_id, gone)
 
 
 def _before(call: Call) -> tuple[str, ...]:

@@ -19,6 +19,7 @@ from gateway.config.grammar import Config
 from gateway.config.sections import Audit as Settings
 from gateway.errors import POLICY_UNAVAILABLE
 from gateway.policy.erase import Eraser
+from gateway.record.ended import Ended
 from gateway.stores.writer import Bulk, Writer
 
 SCHEMA = (
@@ -88,7 +89,7 @@ class Audit:
             "allow" if decision.allow else "deny",
             decision.rule,
             decision.version,
-            self._record(call.document or _document(call), decision),
+            self._record(call.policy_input or {}, decision),
         )
         self._writer.submit(_DECISION, row)
         if self._sends:
@@ -102,14 +103,24 @@ class Audit:
         """Enqueue that all decisions up to this sequence number were sent."""
         self._writer.submit("DELETE FROM unsent WHERE seq <= ?", (last,))
 
-    def ended(self, call: Call, status: int, cost: int) -> None:
-        """Enqueue the outcome of a call. While writes fail, only calls that were sent to a provider are kept."""
-        if self._writer.failing and not call.outcome.sent:
+    def ended(self, record: Ended) -> None:
+        """Enqueue the outcome of a call. While writes fail, only calls that were sent to a provider are kept.
+
+        Of a flood of calls without a good key, nothing is kept: it must not fill the log.
+        """
+        if record.throttled or (self._writer.failing and not record.sent):
             return
-        code = call.refusal.code if call.refusal else ""
-        who = call.subject or _NOBODY
-        record = orjson.dumps(_outcome(call, cost))
-        row = (call.id, time.time(), who.team, who.agent, call.correlation_id, code, status, record)
+        who = record.subject or _NOBODY
+        row = (
+            record.id,
+            time.time(),
+            who.team,
+            who.agent,
+            record.correlation_id,
+            record.code,
+            record.status,
+            orjson.dumps(_outcome(record)),
+        )
         self._writer.submit(_OUTCOME, row)
 
     def acted(self, who: str, action: str, team: str, correlation_id: str, details: Json) -> None:
@@ -143,13 +154,6 @@ class Audit:
         return orjson.dumps(record)
 
 
-def _document(call: Call) -> Json:
-    """The policy input of a call without a policy."""
-    from gateway.policy.authorize import document  # imports the scanners, which commands do not need
-
-    return document(call)
-
-
 def place(config: Config) -> Path | None:
     """The separate file of the decision log; None if the log is in the state's own file."""
     if config.audit.path:
@@ -162,19 +166,19 @@ def file(config: Config) -> Path:
     return place(config) or Path(config.state.url.removeprefix("sqlite:///"))
 
 
-def _outcome(call: Call, cost: int) -> Json:
-    outcome, usage = call.outcome, call.outcome.usage
+def _outcome(record: Ended) -> Json:
+    usage = record.usage
     return {
-        "provider": outcome.provider,
-        "model": outcome.model,
-        "upstream_status": outcome.status,
-        "tries": outcome.tries,
-        "finished": outcome.finished,
+        "provider": record.provider,
+        "model": record.provider_model,
+        "upstream_status": record.provider_status,
+        "tries": record.tries,
+        "finished": record.finished,
         "usage": None
         if usage is None
         else {"input": usage.input, "output": usage.output, "cached": usage.cached, "counted": usage.counted},
-        "cost_nano_usd": cost,
-        "reserved": {debit.name: debit.amount for debit in call.debits},
-        "redacted": call.redaction.counts,
-        "screened": call.screening.counts,
+        "cost_nano_usd": record.cost,
+        "reserved": {debit.name: debit.amount for debit in record.debits},
+        "redacted": record.redacted,
+        "screened": record.screened,
     }

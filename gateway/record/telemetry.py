@@ -22,8 +22,9 @@ from typing import IO, Any
 import orjson
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 
-from gateway.call import NANO_USD, Call, Json
+from gateway.call import NANO_USD, Json
 from gateway.detect.secrets.own import OwnSecrets
+from gateway.record.ended import Ended
 from gateway.stores import FOREVER
 
 Labels = tuple[str, ...]
@@ -142,6 +143,10 @@ class Telemetry:
         """All families, for prometheus_client."""
         yield from self.collected(())
 
+    def failed(self, stage: str) -> None:
+        """Count a fault of the gateway itself."""
+        self.failures.add((stage,))
+
     def reloaded(self, what: str, problem: str | None) -> None:
         """Record that the version on disk is in use (`problem` is None), or was refused."""
         failed_before = self.reload_failed.get(what, 0)
@@ -182,51 +187,50 @@ class Telemetry:
         if self._log:
             self._log.close()
 
-    def ended(self, call: Call, status: int, cost: int, ended_ns: int) -> None:
-        """Count a call that has ended, and log it."""
-        self._count(call, status, cost, ended_ns)
-        if call.subject is None and call.refusal is not None and call.stage == "identify":
-            self._strangers.came()
-        elif self._log:
-            self._log.write(_line(call, status, cost, ended_ns))
-
-    def _count(self, call: Call, status: int, cost: int, ended_ns: int) -> None:
-        subject, outcome = call.subject, call.outcome
+    def count(self, record: Ended) -> None:
+        """Count a call that has ended."""
+        subject = record.subject
         agent, team = (subject.agent, subject.team) if subject else ("", "")
-        model = call.label
-        self.requests.add((agent, team, model, outcome.provider, call.route, str(status)))
-        self.duration.observe((call.route, model), (ended_ns - call.started_ns) / 1e9)
-        before = call.started_ns
-        for stage, at in call.stages:
+        model, started = record.model, record.started_ns
+        self.requests.add((agent, team, model, record.provider, record.route, str(record.status)))
+        self.duration.observe((record.route, model), (record.ended_ns - started) / 1e9)
+        before = started
+        for stage, at in record.stages:
             if stage != "upstream":
                 self.overhead.observe((stage,), (at - before) / 1e9)
             before = at
-        if call.stream and outcome.first_byte_ns:
-            self.first.observe((model, outcome.provider), (outcome.first_byte_ns - call.started_ns) / 1e9)
-        if outcome.usage:
-            self.tokens.add(("input", model, team), outcome.usage.input)
-            self.tokens.add(("output", model, team), outcome.usage.output)
-        if cost:
-            self.cost.add((model, team), cost / NANO_USD)
-        self._count_verdicts(call, team)
+        if record.stream and record.first_byte_ns:
+            self.first.observe((model, record.provider), (record.first_byte_ns - started) / 1e9)
+        if record.usage:
+            self.tokens.add(("input", model, team), record.usage.input)
+            self.tokens.add(("output", model, team), record.usage.output)
+        if record.cost:
+            self.cost.add((model, team), record.cost / NANO_USD)
+        self._count_verdicts(record, team)
 
-    def _count_verdicts(self, call: Call, team: str) -> None:
-        if call.refusal:
-            self.violations.add((call.refusal.code, call.refusal.stage or call.stage, team, "enforce"))
-        decision = call.decision
+    def _count_verdicts(self, record: Ended, team: str) -> None:
+        if record.code:
+            self.violations.add((record.code, record.stage, team, "enforce"))
+        decision = record.decision
         if decision:
             self.decisions.add(("allow" if decision.allow else "deny", self._rule(decision.rule), decision.mode))
             if not decision.allow and decision.mode == "shadow":
                 self.violations.add(("policy_denied", "authorize", team, "shadow"))
-        for entity, count in call.redaction.counts.items():
+        for entity, count in record.redacted.items():
             self.redactions.add((entity, "request"), count)
-        for entity, count in call.screening.counts.items():
+        for entity, count in record.screened.items():
             self.redactions.add((entity, "response"), count)
-        if call.reservation:
-            for debit, balance in zip(call.debits, call.reservation.balances, strict=True):
-                limit = debit.limit + balance.added
-                if not debit.refill and limit and debit.limit < FOREVER:
-                    self.quota.observe((debit.unit,), 1 - balance.remaining / limit)
+        for debit, balance in zip(record.debits, record.balances, strict=False):  # nothing reserved: no balances
+            limit = debit.limit + balance.added
+            if not debit.refill and limit and debit.limit < FOREVER:
+                self.quota.observe((debit.unit,), 1 - balance.remaining / limit)
+
+    def log(self, record: Ended) -> None:
+        """Log a call that has ended: one line, or one line a second for all calls without a valid key."""
+        if record.unknown:
+            self._strangers.came()
+        elif self._log:
+            self._log.write(_line(record))
 
 
 def _iso(seconds: float) -> str:
@@ -239,34 +243,34 @@ def _second(seconds: int) -> str:
     return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S")
 
 
-def _line(call: Call, status: int, cost: int, ended_ns: int) -> Json:
-    subject, outcome, usage = call.subject, call.outcome, call.outcome.usage
+def _line(record: Ended) -> Json:
+    subject, usage, decision = record.subject, record.usage, record.decision
     line: Json = {
         "time": _iso(time.time()),
         "level": "info",
         "event": "call",
-        "request_id": call.id,
-        "correlation_id": call.correlation_id,
+        "request_id": record.id,
+        "correlation_id": record.correlation_id,
         "agent": subject.agent if subject else None,
         "team": subject.team if subject else None,
-        "route": call.route,
-        "model": call.label or None,
-        "provider": outcome.provider or None,
-        "stream": call.stream,
-        "status": status,
-        "code": call.refusal.code if call.refusal else None,
-        "stage": (call.refusal.stage or call.stage) if call.refusal else None,
-        "rule": call.decision.rule if call.decision else None,
-        "policy": call.decision.version if call.decision else None,
+        "route": record.route,
+        "model": record.model or None,
+        "provider": record.provider or None,
+        "stream": record.stream,
+        "status": record.status,
+        "code": record.code or None,
+        "stage": record.stage or None,
+        "rule": decision.rule if decision else None,
+        "policy": decision.version if decision else None,
         "input_tokens": usage.input if usage else None,
         "output_tokens": usage.output if usage else None,
         "counted": usage.counted if usage else None,
-        "cost_usd": cost / NANO_USD,
-        "redacted": call.redaction.counts or None,
-        "screened": call.screening.counts or None,
-        "finished": outcome.finished,
-        "replayed": call.replayed or None,
-        "ms": round((ended_ns - call.started_ns) / 1e6, 3),
+        "cost_usd": record.cost / NANO_USD,
+        "redacted": record.redacted or None,
+        "screened": record.screened or None,
+        "finished": record.finished,
+        "replayed": record.replayed or None,
+        "ms": round((record.ended_ns - record.started_ns) / 1e6, 3),
     }
     return {key: value for key, value in line.items() if value is not None}
 

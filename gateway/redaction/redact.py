@@ -21,7 +21,7 @@ import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import partial
 from operator import itemgetter
-from typing import Protocol, get_args
+from typing import get_args
 
 import orjson
 
@@ -34,14 +34,14 @@ from gateway.detect.personal.placeholders import LIKE, WRITTEN
 from gateway.detect.secrets.scanner import TYPES as SECRET_TYPES
 from gateway.detect.unscannable import UNSCANNABLE
 from gateway.dialects import tree
-from gateway.errors import Refusal, trace
+from gateway.errors import Failures, Refusal, trace, uncounted
 from gateway.redaction.actions import Actions, Rules
 from gateway.redaction.restore import LITERAL, Names, keeps
 from gateway.redaction.spellings import Spelled, Spellings
 from gateway.redaction.texts import Generations
 from gateway.redaction.vault import Seal
 from gateway.scheduling.lanes import SMALL, apart, pause
-from gateway.stores import StoreUnavailable
+from gateway.stores import StoreUnavailable, Vault
 
 PLACEHOLDER = WRITTEN
 _BESIDE = (LIKE, UNSCANNABLE)  # findings that are no personal data begin so
@@ -53,16 +53,6 @@ _FRESH = 300.0  # seconds that a remembered number is used before the vault is a
 _log = logging.getLogger("meshgate.pii")
 
 Found = Sequence[tuple[Span, Sequence[Finding]]]
-
-
-class Vault(Protocol):
-    """The part of a store that keeps sealed values."""
-
-    async def seal(
-        self, team: str, correlation_id: str, items: list[tuple[str, bytes, bytes]], ttl: float
-    ) -> list[int]:
-        """Number and keep (entity, digest, ciphertext)."""
-        ...
 
 
 class Respelled(Finding):
@@ -87,7 +77,9 @@ class Redactor:
         ttl: float = 86400,
         own: Collection[str] = (),
         spellings: Spellings | None = None,
+        failures: Failures = uncounted,
     ) -> None:
+        self._failures = failures
         self._rules = Rules(config, canonical)
         self._canonical = canonical
         self._restore = config.restore
@@ -137,7 +129,7 @@ class Redactor:
         except (Refusal, StoreUnavailable, Spent, *PASSING):
             raise
         except BaseException as fault:
-            raise broken(call, fault, "Personal data in the request could not be taken out") from None
+            raise broken(call, fault, "Personal data in the request could not be taken out", self._failures) from None
 
     async def _redact(self, call: Call, found: Found, actions: Actions, redaction: Redaction) -> None:
         counts, size = redaction.counts, _size(found)
@@ -333,10 +325,10 @@ class Redactor:
         return f"<{entity}>"
 
 
-def broken(call: Call, fault: BaseException, what: str) -> Refusal:
+def broken(call: Call, fault: BaseException, what: str, failures: Failures) -> Refusal:
     """What a fault becomes before a request is known to be clean: nothing leaves."""
     _log.error("call %s: %s: %s", call.id, what, trace(fault))
-    call.runtime.telemetry.failures.add((call.stage,))
+    failures(call.stage)
     return Refusal(
         "pii_blocked",
         f"{what} ({type(fault).__name__}), so nothing was sent. The operator finds the fault in the log, by the call's "

@@ -17,7 +17,7 @@ import logging
 import time
 from collections.abc import Iterable, Sequence
 from functools import partial
-from typing import Final, NamedTuple, Protocol
+from typing import Final, NamedTuple
 
 import orjson
 
@@ -28,7 +28,7 @@ from gateway.redaction.restore import Restored, Restorer
 from gateway.redaction.texts import Generations
 from gateway.redaction.vault import Seal
 from gateway.scheduling.lanes import apart
-from gateway.stores import Spelling, StoreUnavailable
+from gateway.stores import Spelling, StoreUnavailable, Vault
 
 LARGEST: Final = 32 * 1024
 """Bytes of what is kept for one text; a text that needs more goes out in our own spelling."""
@@ -39,18 +39,6 @@ _MARKERS: Final = frozenset({"type", "ttl"})  # of prompt caches: callers move t
 _REMEMBER: Final = 16_384
 _FRESH: Final = 300.0  # seconds that something remembered is used before the vault is asked again
 _log = logging.getLogger("meshgate.pii")
-
-
-class Vault(Protocol):
-    """The part of a store that keeps spellings."""
-
-    async def spell(self, team: str, correlation_id: str, items: list[Spelling], ttl: float) -> None:
-        """Keep (digest, ciphertext)."""
-        ...
-
-    async def spellings(self, team: str, correlation_id: str, digests: list[bytes]) -> list[bytes | None]:
-        """The ciphertext of each digest."""
-        ...
 
 
 class Spelled(NamedTuple):

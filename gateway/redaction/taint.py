@@ -24,38 +24,43 @@ def presented(call: Call) -> bytes:
     return key if len(key) >= SHORTEST else b""
 
 
-def look(call: Call) -> bool:
-    """Whether a request holds a secret. Raises Refusal(secret_blocked) where it may not be taken out."""
-    own = call.runtime.own
-    mine = presented(call)
-    if not _holds(call, own, mine):
-        return False
-    names = orjson.dumps([call.resource.name, *call.tools])  # which go on record
-    if call.runtime.redactor is None or own.holds(names) or (mine and mine in names):
-        raise _refusal()
-    return True
+class Taint:
+    """The search, for one configuration. `redacts`: whether a secret can be taken out of a text."""
 
+    def __init__(self, own: OwnSecrets, *, redacts: bool) -> None:
+        self._own = own
+        self._redacts = redacts
 
-def mark(call: Call) -> None:
-    """Add the secrets of such a request to `call.found`. Raises Refusal(secret_blocked)."""
-    own, mine = call.runtime.own, presented(call)
-    words = mine.decode("latin-1")
-    told = {id(span): (span, findings) for span, findings in call.found}
-    for span in call.spans:
-        found = [*own.found(span.text), *_found(span.text, words)]
-        if found:
-            known: Sequence[Finding] = told[id(span)][1] if id(span) in told else ()
-            told[id(span)] = span, united(known, found)
-    call.found = list(told.values())
-    if _holds_elsewhere(call, own, mine):
-        raise _refusal()
+    def look(self, call: Call) -> bool:
+        """Whether a request holds a secret. Raises Refusal(secret_blocked) where it may not be taken out."""
+        own = self._own
+        mine = presented(call)
+        if not _holds(call, own, mine):
+            return False
+        names = orjson.dumps([call.resource.name, *call.tools])  # which go on record
+        if not self._redacts or own.holds(names) or (mine and mine in names):
+            raise _refusal()
+        return True
 
+    def mark(self, call: Call) -> None:
+        """Add the secrets of such a request to `call.found`. Raises Refusal(secret_blocked)."""
+        own, mine = self._own, presented(call)
+        words = mine.decode("latin-1")
+        told = {id(span): (span, findings) for span, findings in call.found}
+        for span in call.spans:
+            found = [*own.found(span.text), *_found(span.text, words)]
+            if found:
+                known: Sequence[Finding] = told[id(span)][1] if id(span) in told else ()
+                told[id(span)] = span, united(known, found)
+        call.found = list(told.values())
+        if _holds_elsewhere(call, own, mine):
+            raise _refusal()
 
-def names_key(call: Call, id: str) -> bool:
-    """Whether what a call named is a key: it would stand in every record."""
-    data = id.encode("utf-8", "surrogatepass")
-    mine = presented(call) if call.subject is not None else b""
-    return call.runtime.own.holds(data) or bool(mine and mine in data)
+    def names_key(self, call: Call, id: str) -> bool:
+        """Whether what a call named is a key, which would be in every record."""
+        data = id.encode("utf-8", "surrogatepass")
+        mine = presented(call) if call.subject is not None else b""
+        return self._own.holds(data) or bool(mine and mine in data)
 
 
 def _holds(call: Call, own: OwnSecrets, mine: bytes) -> bool:

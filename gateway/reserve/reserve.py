@@ -8,120 +8,166 @@ store does not answer, nothing leaves.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Protocol
 
 from gateway.call import NO_REPEATS, Call, Debit, Look, Obligations, Rejection, Resource, Step, Subject
 from gateway.config import tiers
 from gateway.config.grammar import Model
 from gateway.limits import quota
-from gateway.limits.loops import shown
-from gateway.scheduling.judging import judge
+from gateway.limits.loops import Loops, shown
+from gateway.limits.quota import Quotas
+from gateway.limits.ratelimit import RateLimits
+from gateway.scheduling.judging import LARGE, judge
+from gateway.stores import Ledger
 from gateway.stores.admit import admit
+from gateway.upstream.forward import Forward
 
 LAPSE_MARGIN = 60  # seconds past an upstream's own time limit after which an unsettled reservation counts as lost
 
 
-async def reserve(call: Call) -> None:
-    """Rate limits and quotas, all or none, in one atomic step."""
-    runtime, subject = call.runtime, call.subject
-    assert subject is not None
-    kind, name, _ = call.resource
-    if kind == "llm":
-        call.targets = runtime.forward.targets(name, call.format)
-    if call.kept is not None:
-        await look(call, subject)
-        return
-    model, ceiling = priced(call, name)
-    estimate = call.input_tokens + ceiling
-    quotas = runtime.quotas.debits(model, call.input_tokens, ceiling, call.tier)
-    limits = runtime.limits.debits(
-        subject,
-        _model_name(call.resource),
-        call.providers(),
-        estimate,
-        tool=name if kind == "tool" else "",
-        stream=call.stream,
-    )
-    keeps = runtime.authorizer is not None and runtime.authorizer.keeps_history
-    steps: Sequence[Step] = ()
-    if keeps or runtime.loops.reads:
-        large = len(call.raw) > runtime.LARGE
-        told = await judge(call, True, conversation, call, subject) if large else conversation(call, subject)
-        steps, call.repeats = told
-    call.debits = (*limits, *quotas, *call.repeats.debits)
-    chained = runtime.loops.follows or runtime.authorizer is not None
-    # A policy may yet route it to another model, whose targets may take longer.
-    forward = runtime.forward
-    longest = forward.most_patience if runtime.authorizer else forward.patience(call.targets)
-    names = (call.id, subject.team, call.correlation_id, subject.agent)
-    tools = shown(steps) if keeps else ()
-    lapse = longest + LAPSE_MARGIN
-    ask = runtime.quotas.ask(*names, call.debits, lapse=lapse, chained=chained, history=keeps, tools=tools)
-    answer = await admit(runtime.store, ask, runtime.config.quotas.wait)
-    if isinstance(answer, Rejection):
-        call.rejection = answer
-        raise quota.refusal(answer, ask, call.input_tokens)
-    if not ask.bare:  # one that takes nothing only learned that its workflow is open
-        call.reservation = answer
-    call.chain, call.history = answer.chain, answer.history
-    runtime.loops.follow(answer.chain, answer.path)
+class Judge(Protocol):
+    """Who judges the call later."""
+
+    @property
+    def keeps_history(self) -> bool:
+        """Whether the history of the workflow must be known."""
+        ...
 
 
-def priced(call: Call, name: str) -> tuple[Model | None, int]:
-    """The model that a call is served by, and the output tokens that its answers may take.
+class Reserve:
+    """The stage, built for one configuration.
 
-    None and 0 for a kind of call that has neither. Raises Refusal(invalid_request) for a service tier without a price.
+    `judge` is None without a policy; `wait` is how many seconds a call waits for quota that others hold.
     """
-    if call.resource.kind != "llm":
-        return None, 0
-    model = call.runtime.forward.model(name)
-    tiers.check(model, call.tier)
-    return model, call.most(model.max_output)
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        limits: RateLimits,
+        quotas: Quotas,
+        loops: Loops,
+        forward: Forward,
+        judge: Judge | None,
+        wait: float,
+    ) -> None:
+        self._ledger = ledger
+        self._limits = limits
+        self._quotas = quotas
+        self._loops = loops
+        self._forward = forward
+        self._judge = judge
+        self._wait = wait
+
+    async def reserve(self, call: Call) -> None:
+        """Take rate limits and quotas, all or none, in one atomic step. Raises Refusal, StoreUnavailable."""
+        subject = call.subject
+        assert subject is not None, "reserve comes after identify"
+        kind, name, _ = call.resource
+        forward = self._forward
+        if kind == "llm":
+            call.targets = forward.targets(name, call.format)
+        if call.kept is not None:
+            await self._look(call, subject)
+            return
+        model, ceiling = self._priced(call, name)
+        estimate = call.input_tokens + ceiling
+        quotas = self._quotas.debits(model, call.input_tokens, ceiling, call.tier)
+        limits = self._limits.debits(
+            subject,
+            _model_name(call.resource),
+            call.providers(),
+            estimate,
+            tool=name if kind == "tool" else "",
+            stream=call.stream,
+        )
+        keeps = self._keeps_history
+        steps: Sequence[Step] = ()
+        if keeps or self._loops.reads:
+            large = len(call.raw) > LARGE
+            told = await judge(call, True, self._told, call, subject) if large else self._told(call, subject)
+            steps, call.repeats = told
+        call.debits = (*limits, *quotas, *call.repeats.debits)
+        judged = self._judge is not None
+        # A policy may yet route the call to another model, whose targets may take longer.
+        longest = forward.most_patience if judged else forward.patience(call.targets)
+        ask = self._quotas.ask(
+            call.id,
+            subject.team,
+            call.correlation_id,
+            subject.agent,
+            call.debits,
+            lapse=longest + LAPSE_MARGIN,
+            chained=self._loops.follows or judged,
+            history=keeps,
+            tools=shown(steps) if keeps else (),
+        )
+        answer = await admit(self._ledger, ask, self._wait)
+        if isinstance(answer, Rejection):
+            call.rejection = answer
+            raise quota.refusal(answer, ask, call.input_tokens)
+        if not ask.bare:  # a call that takes nothing only learned that its workflow is open
+            call.reservation = answer
+        call.chain, call.history = answer.chain, answer.history
+        self._loops.follow(answer.chain, answer.path)
+
+    async def rest(self, call: Call, demanded: Obligations) -> None:
+        """Take what obligations cost: more at the model that they route to, limits on attributes. All or none, again.
+
+        Raises Refusal, StoreUnavailable.
+        """
+        subject, first = call.subject, call.reservation
+        assert subject is not None, "reserve comes after identify"
+        assert first is not None, "a call that a policy judges has been reserved: its chain must be known"
+        model, ceiling = self._priced(call, call.served_as or call.resource.name)
+        quotas: Sequence[Debit] = ()
+        if demanded.route:
+            quotas = self._quotas.rest(call.debits, model, call.input_tokens, ceiling, call.tier)
+        names = (subject, _model_name(call.resource), call.providers())
+        estimate = call.input_tokens + ceiling
+        limits = self._limits.debits(*names, estimate, stream=call.stream, attributes=demanded.attributes)
+        call.late = (*limits, *quotas)
+        if call.late:
+            ask = first.ask._replace(id=f"{call.id}-rest", debits=call.late, history=False, tools=())
+            answer = await admit(self._ledger, ask, self._wait)
+            if isinstance(answer, Rejection):
+                call.rejection = answer
+                raise quota.refusal(answer, ask, call.input_tokens)
+            call.rest = answer
+
+    @property
+    def _keeps_history(self) -> bool:
+        return self._judge is not None and self._judge.keeps_history
+
+    def _priced(self, call: Call, name: str) -> tuple[Model | None, int]:
+        """The model that a call is served by, and the output tokens that its answers may take.
+
+        None and 0 for a kind of call that has neither. Raises Refusal(invalid_request) for a service tier without a
+        price.
+        """
+        if call.resource.kind != "llm":
+            return None, 0
+        model = self._forward.model(name)
+        tiers.check(model, call.tier)
+        return model, call.most(model.max_output)
+
+    async def _look(self, call: Call, subject: Subject) -> None:
+        """Whether the workflow takes calls, for a call that is answered already: nothing is taken or counted."""
+        names = (call.id, subject.team, call.correlation_id, subject.agent)
+        ask = self._quotas.ask(*names, (), lapse=0, look=True, history=self._keeps_history)
+        answer = await self._ledger.reserve(ask)
+        if isinstance(answer, Rejection):
+            call.rejection = answer
+            raise quota.refusal(answer, ask)
+        call.chain, call.history = answer.chain, answer.history
+
+    def _told(self, call: Call, subject: Subject) -> tuple[Sequence[Step], Look]:
+        """What has happened in the conversation, and what of it the request repeats."""
+        steps = call.format.steps(call.body)
+        if not self._loops.reads:
+            return steps, NO_REPEATS
+        workflow = (subject.team, call.correlation_id)
+        return steps, self._loops.look(workflow, subject.agent, steps, bool(call.tools))
 
 
 def _model_name(resource: Resource) -> str:
     return resource.name if resource.kind == "llm" else ""
-
-
-async def look(call: Call, subject: Subject) -> None:
-    """Whether the workflow takes calls, for one that is answered already: it takes nothing and counts nowhere."""
-    names = (call.id, subject.team, call.correlation_id, subject.agent)
-    authorizer = call.runtime.authorizer
-    history = authorizer is not None and authorizer.keeps_history
-    ask = call.runtime.quotas.ask(*names, (), lapse=0, look=True, history=history)
-    answer = await call.runtime.store.reserve(ask)
-    if isinstance(answer, Rejection):
-        call.rejection = answer
-        raise quota.refusal(answer, ask)
-    call.chain, call.history = answer.chain, answer.history
-
-
-def conversation(call: Call, subject: Subject) -> tuple[Sequence[Step], Look]:
-    """What has happened in the conversation, and what of it the request does again that was done before."""
-    steps = call.format.steps(call.body)
-    loops = call.runtime.loops
-    if not loops.reads:
-        return steps, NO_REPEATS
-    workflow = (subject.team, call.correlation_id)
-    return steps, loops.look(workflow, subject.agent, steps, bool(call.tools))
-
-
-async def rest(call: Call, duties: Obligations) -> None:
-    """What the policy's words cost: more at the model that it routes to, limits on attributes. All or none, again."""
-    runtime, subject, first = call.runtime, call.subject, call.reservation
-    assert subject is not None
-    assert first is not None, "a call that a policy judges has been reserved: its chain must be known"
-    model, ceiling = priced(call, call.served_as or call.resource.name)
-    quotas: Sequence[Debit] = ()
-    if duties.route:
-        quotas = runtime.quotas.rest(call.debits, model, call.input_tokens, ceiling, call.tier)
-    names = (subject, _model_name(call.resource), call.providers())
-    estimate = call.input_tokens + ceiling
-    limits = runtime.limits.debits(*names, estimate, stream=call.stream, attributes=duties.attributes)
-    call.late = (*limits, *quotas)
-    if call.late:
-        ask = first.ask._replace(id=f"{call.id}-rest", debits=call.late, history=False, tools=())
-        answer = await admit(runtime.store, ask, runtime.config.quotas.wait)
-        if isinstance(answer, Rejection):
-            call.rejection = answer
-            raise quota.refusal(answer, ask, call.input_tokens)
-        call.rest = answer

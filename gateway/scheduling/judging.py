@@ -17,24 +17,32 @@ from gateway.dialects import Chunk
 from gateway.errors import Refusal
 
 Result = TypeVar("Result")
+OFF_LOOP: Final = 128 * 1024
+"""Size of a request in bytes from which it is parsed in a thread."""
+NEW_TEXT: Final = 8 * 1024
+"""Amount of new text (characters of a request, bytes of an answer) from which a thread scans it.
+
+Hostile text takes up to 30 us a character, a hundred times as long as prose.
+"""
+LARGE: Final = 128 * 1024
+"""The same for text that is not dense with digits and addresses."""
 _DENSE: Final = 512  # characters of a piece of a stream from which its density is checked
 _GUESS: Final = 10_000  # assumed nanoseconds per character at the start of a stream
 _BREATH: Final = 10_000_000  # nanoseconds after which a stream yields to other calls
 
 
-def takes_long(call: Call) -> bool:
+def takes_long(call: Call, fresh: Callable[[], int]) -> bool:
     """Whether a request has so much new text, or so dense a text, that scanning would delay other calls.
 
     Moving to a thread costs a large call a fifth of its time. Prose takes 30 us a kB; text that is dense with digits or
-    addresses, each of which is checked, takes twenty times as long.
+    addresses, each of which is checked, takes twenty times as long. `fresh` counts the characters of its new texts.
     """
-    runtime, raw = call.runtime, call.raw
-    if len(raw) <= runtime.NEW_TEXT:
+    if len(call.raw) <= NEW_TEXT:
         return False
-    fresh = runtime.texts.fresh(call.spans, call.team)
-    if fresh <= runtime.NEW_TEXT:
+    new = fresh()
+    if new <= NEW_TEXT:
         return False
-    return fresh > runtime.LARGE or _is_dense(raw)
+    return new > LARGE or _is_dense(call.raw)
 
 
 def _is_dense(raw: bytes) -> bool:
@@ -47,14 +55,14 @@ async def judge(call: Call, apart: bool, work: Callable[..., Result], *args: Any
     """Run work that may be restarted: on the loop, or in a thread if it takes long there, or if `apart`."""
     if not apart:
         budget = call.budget
-        budget.begin(call.runtime.SLICE)
+        budget.begin(call.lanes.slice)
         try:
             return work(*args)
         except TooLong:
             pass
         finally:
             budget.end()
-    return await call.runtime.lanes.run(call, work, *args)
+    return await call.lanes.run(call, work, *args)
 
 
 class Pace:
@@ -69,9 +77,8 @@ class Pace:
 
     def takes_long(self, chunk: Chunk, size: int) -> bool:
         """Whether a chunk with `size` characters of text should be scanned in a thread."""
-        runtime = self._call.runtime
         judged = size if chunk.frame is not None else len(chunk.raw)  # of a run of events, only its text
-        if judged > runtime.NEW_TEXT or size * self._rate > runtime.SLICE:
+        if judged > NEW_TEXT or size * self._rate > self._call.lanes.slice:
             return True
         return size > _DENSE and _is_dense("".join(chunk.said()).encode(errors="replace"))
 
@@ -90,7 +97,7 @@ class Pace:
     async def apart(self, size: int, work: Callable[..., Result], *args: Any) -> Result:
         """Scan a piece in a thread."""
         began = time.perf_counter_ns()
-        result = await self._call.runtime.lanes.run(self._call, work, *args)
+        result = await self._call.lanes.run(self._call, work, *args)
         self._began = time.perf_counter_ns()
         if size >= _DENSE:
             self._learn(size, began)

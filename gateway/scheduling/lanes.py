@@ -18,13 +18,16 @@ from gateway.budget import Budget
 from gateway.call import Call
 
 WORKERS: Final = max(2, min(4, os.cpu_count() or 2))
+SLICE: Final = 20_000_000
+"""Nanoseconds that scanning one text may take on the event loop."""
 Result = TypeVar("Result")
 
 
 class Lanes:
     """The threads of one process, for one event loop."""
 
-    def __init__(self, workers: int = WORKERS) -> None:
+    def __init__(self, workers: int = WORKERS, slice: int = SLICE) -> None:
+        self.slice = slice  # nanoseconds that one piece of work may take on the event loop
         self._free = workers
         self._threads = ThreadPoolExecutor(workers, thread_name_prefix="judge")
         self._waiting: dict[str, deque[asyncio.Future[None]]] = {}  # by team, the next turn first
@@ -97,7 +100,7 @@ async def pause() -> None:
 
 async def apart(call: Call, size: int, work: Callable[[], Result]) -> Result:
     """Run work of `size` small steps, in a thread if there are more than `SMALL`."""
-    return await call.runtime.lanes.run(call, work) if size > SMALL else work()
+    return await call.lanes.run(call, work) if size > SMALL else work()
 
 
 async def to_its_end(work: Callable[[], Result]) -> Result:

@@ -14,30 +14,20 @@ import signal
 import sys
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
-import orjson
-
-from gateway import ids, pipeline
-from gateway.budget import Budget
-from gateway.call import Call, Json, Resource
 from gateway.config.grammar import Config
 from gateway.config.load import Loaded, Watcher
 from gateway.control import admin
 from gateway.detect.names.pool import Pool
-from gateway.dialects import Codec
-from gateway.dialects.openai_chat import OPENAI_CHAT
-from gateway.dialects.routes import METHODS, MODELS, ROUTES
-from gateway.errors import ConfigError, Refusal
+from gateway.dialects.routes import METHODS
+from gateway.errors import ConfigError
 from gateway.identity.identify import Identity
-from gateway.ingress import request, served
-from gateway.ingress.reply import Reply
 from gateway.limits.tokens import O200k
 from gateway.policy.engines.holder import INTERVAL as POLICY_INTERVAL
 from gateway.policy.engines.holder import Policies
-from gateway.policy.models import may_ask_for, visible
 from gateway.record import logs, workers
 from gateway.record.audit import SCHEMA
 from gateway.record.audit import file as audit_file
@@ -45,8 +35,9 @@ from gateway.record.audit import place as audit_place
 from gateway.record.telemetry import Telemetry
 from gateway.record.upload import Uploads
 from gateway.serving import cors
+from gateway.serving.endpoints import empty, endpoints
+from gateway.serving.router import Router
 from gateway.serving.runtime import Runtime, Shared, build
-from gateway.serving.shares import UNCOUNTED, Ticket, place
 from gateway.stores import STATES, Store, StoreUnavailable, open_store
 from gateway.stores.sqlite import SqliteStore
 from gateway.stores.watch import Watch
@@ -75,91 +66,28 @@ class Gateway:
         self._banner = banner
         self.runtime: Runtime
         self.shared: Shared
+        self._router = Router(endpoints(self))
         self._control = admin.application(self)
         self._retired: list[Policies] = []
         self._watch: Watch | None = None  # of the decision log, if that is a separate file
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         if scope["type"] == "http":
-            path = scope["path"]
             if origins := self.runtime.config.server.cors:
                 origin = cors.allowed(scope, origins)
                 if origin and cors.is_preflight(scope):
-                    await _empty(send, 204, cors.preflight(scope, origin))
+                    await empty(send, 204, cors.preflight(scope, origin))
                     return
                 send = cors.readable(send, origin) if origin else send
-            codec = ROUTES.get(path)
-            if codec is not None:
-                await self._call(codec, path, scope, receive, send)
-            elif path == MODELS or path.startswith(f"{MODELS}/"):
-                await self._models(scope, send)
-            else:
+            match = self._router.find(scope["path"])
+            if match is None:
                 await self._control(scope, receive, send)
+            elif scope["method"] == "OPTIONS":
+                await empty(send, 204, [(b"allow", METHODS[match.template].encode())])
+            else:
+                await match.endpoint(match, scope, receive, send)
         elif scope["type"] == "lifespan":
             await self._lifespan(receive, send)
-
-    async def _call(self, codec: Codec, path: str, scope: Any, receive: Any, send: Any) -> None:
-        """Serve one call."""
-        if scope["method"] == "OPTIONS":
-            await _empty(send, 204, [(b"allow", METHODS[path].encode())])
-            return
-        runtime = self.runtime
-        call = _arrived(path, codec, scope, runtime)
-        reply = Reply(call, send)
-        try:
-            call.ticket = self._ticket(scope, runtime)
-        except Refusal as refusal:
-            await reply.refuse(refusal)
-            return
-        task = asyncio.current_task()
-        assert task is not None
-
-        def gone() -> None:
-            if not reply.ending:
-                task.cancel()
-
-        unwatch = request.on_disconnect(scope, receive, gone)
-        try:
-            await pipeline.serve(call, receive, reply)
-        finally:
-            call.ticket.close()
-            unwatch()
-
-    def _ticket(self, scope: Any, runtime: Runtime) -> Ticket:
-        """The ticket of a call: its share of the gateway. Raises Refusal(overloaded, invalid_request)."""
-        if scope["method"] != "POST":
-            raise _wrong_method(scope["path"])
-        known = (scope.get("extensions") or {}).get("meshgate.known")
-        return self.shared.shares.enter(runtime.config.server, place(scope.get("client")), known)
-
-    async def _models(self, scope: Any, send: Any) -> None:
-        """`GET /v1/models`: the models that the caller may use. `GET /v1/models/{id}`: one of them."""
-        if scope["method"] == "OPTIONS":
-            await _empty(send, 204, [(b"allow", METHODS[MODELS].encode())])
-            return
-        runtime = self.runtime
-        call = _arrived(MODELS, OPENAI_CHAT, scope, runtime)
-        reply = Reply(call, send)
-        try:
-            asked = scope["path"].removeprefix(MODELS).removeprefix("/")
-            if scope["method"] not in ("GET", "HEAD"):
-                if ":" in asked:  # `/v1/models/{model}:generateContent`
-                    raise Refusal("invalid_request", served.nothing_at(scope["path"]), status=404)
-                raise _wrong_method(MODELS)
-            call.subject = await runtime.identity.identify(call.headers)
-            call.correlation_id = request.workflow(call, needed=False)
-            if not asked:
-                await reply.whole(200, orjson.dumps(_model_list(await visible(call))))
-            elif await may_ask_for(call, asked):
-                await reply.whole(200, orjson.dumps(_model(asked)))
-            else:
-                words = f"This model does not exist, or you may not use it. GET {MODELS} lists your models."
-                raise Refusal("model_not_found", words, param="model")
-        except Refusal as refusal:
-            await reply.refuse(refusal)
-        except Exception:
-            _log.exception("the list of models failed")
-            await reply.refuse(Refusal("overloaded", "The list of models is not available. Try again later."))
 
     async def _lifespan(self, receive: Any, send: Any) -> None:
         await receive()
@@ -371,30 +299,3 @@ def _audit_writer(config: Config, store: Store, stack: contextlib.AsyncExitStack
     stack.callback(watch.close)
     stack.callback(writer.close)
     return writer, watch
-
-
-def _arrived(path: str, codec: Codec, scope: Any, runtime: Runtime) -> Call:
-    """A call as it comes, under the configuration in force; nothing of it is read yet."""
-    work = Budget(runtime.config.server.scan_budget)
-    began = time.perf_counter_ns()
-    return Call(ids.uuid7(), path, Resource("llm"), codec, scope["headers"], runtime, began, work, UNCOUNTED)
-
-
-def _wrong_method(path: str) -> Refusal:
-    methods = METHODS[path]
-    words = f"{path} takes {methods.partition(',')[0]}."
-    return Refusal("invalid_request", words, status=405, headers=((b"allow", methods.encode()),))
-
-
-async def _empty(send: Any, status: int, headers: list[tuple[bytes, bytes]]) -> None:
-    """Send an answer without a body."""
-    await send({"type": "http.response.start", "status": status, "headers": headers})
-    await send({"type": "http.response.body", "body": b""})
-
-
-def _model(name: str) -> Json:
-    return {"id": name, "object": "model", "created": 0, "owned_by": "meshgate"}
-
-
-def _model_list(names: Sequence[str]) -> Json:
-    return {"object": "list", "data": [_model(name) for name in names]}

@@ -10,12 +10,13 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import aiohttp
 
-from gateway.call import Call, Finding
+from gateway.call import Finding
 from gateway.config.grammar import Config
 from gateway.config.sections import Output, Pii
 from gateway.control.admin.access import AdminKeys
@@ -29,9 +30,14 @@ from gateway.detect.secrets.own import OwnSecrets
 from gateway.detect.secrets.scanner import SecretScanner
 from gateway.detect.unscannable import Beside
 from gateway.errors import ConfigError
+from gateway.exchange.answers import Answers
+from gateway.exchange.forward import Exchange
 from gateway.identity.identify import Identity
 from gateway.ingress.correlation import Signer, signer
 from gateway.ingress.idempotency import Idempotency
+from gateway.ingress.read import Ingress
+from gateway.ingress.reply import Replies
+from gateway.ingress.request import Correlation
 from gateway.ingress.workflow_ids import WorkflowIds
 from gateway.limits.loops import Loops, remembers
 from gateway.limits.quota import Quotas
@@ -40,23 +46,34 @@ from gateway.limits.tokens import O200k
 from gateway.output.exfiltration import Exfiltration
 from gateway.output.invisible import Invisible
 from gateway.output.judges import Gate
-from gateway.output.screen import AnswerFilter, Screen
+from gateway.output.screen import Screen
 from gateway.output.sqlgate import SqlFacts, SqlGate
+from gateway.pipeline import Line
 from gateway.policy.authorize import Authorizer
 from gateway.policy.candidate import Candidate
 from gateway.policy.engines.holder import Policies
+from gateway.policy.flow import Flow
+from gateway.policy.inputs import Inputs
+from gateway.policy.models import Models
+from gateway.policy.oblige import Authorize
 from gateway.record.audit import Audit
+from gateway.record.durable import Durable
+from gateway.record.ended import Recorder
 from gateway.record.telemetry import Telemetry
 from gateway.record.upload import Uploads
 from gateway.redaction.content import Contents
 from gateway.redaction.names import Names
 from gateway.redaction.redact import Redactor
 from gateway.redaction.spellings import Spellings
+from gateway.redaction.stage import Redact
+from gateway.redaction.taint import Taint
 from gateway.redaction.texts import Texts
 from gateway.redaction.vault import Seal, master_key
+from gateway.reserve.reserve import Reserve
 from gateway.scheduling.lanes import Lanes
 from gateway.serving.own_values import values
 from gateway.serving.shares import Shares
+from gateway.settle.settle import Settle
 from gateway.stores import Store
 from gateway.stores.writer import Writer
 from gateway.upstream.forward import Forward
@@ -87,61 +104,20 @@ class Shared:
 
 @dataclass(frozen=True, slots=True)
 class Runtime:
-    """Everything that a call needs, compiled from one configuration."""
-
-    OFF_LOOP: ClassVar[int] = 128 * 1024  # size of a request in bytes from which it is parsed in a thread
-    # Amount of new text (characters of a request, bytes of an answer) from which a thread scans it: hostile text takes
-    # up to 30 us a character, a hundred times as long as prose.
-    NEW_TEXT: ClassVar[int] = 8 * 1024
-    LARGE: ClassVar[int] = 128 * 1024  # the same for text that is not dense with digits and addresses
-    SLICE: ClassVar[int] = 20_000_000  # nanoseconds that scanning one text may take on the event loop
+    """The parts of one configuration that are reached from outside the line, and the line itself."""
 
     config: Config
     identity: Identity
-    limits: RateLimits
-    quotas: Quotas
-    loops: Loops
-    idempotency: Idempotency | None
-    store: Store
-    store_is_apart: bool
-    workflow_ids: WorkflowIds | None
-    texts: Texts
-    contents: Contents | None
-    names: Names | None
-    redactor: Redactor | None
-    authorizer: Authorizer | None
-    candidate: Candidate | None
-    forward: Forward
-    own: OwnSecrets
-    screen: Screen
-    sql_gate: SqlGate
-    sql_facts: SqlFacts | None
-    audit: Audit
-    telemetry: Telemetry
-    admin: AdminKeys | None
-    lanes: Lanes
+    line: Line
+    models: Models
+    correlation: Correlation
+    replies: Replies
     signer: Signer | None  # of correlation tokens, with `quotas.strict`
-
-    @property
-    def explains(self) -> bool:
-        """Whether the reason for a blocked answer is put into its text."""
-        return self.config.output is not None and self.config.output.explain
-
-    @property
-    def alone(self) -> bool:
-        """Whether the shared state is unreachable and this gateway enforces its share of the limits."""
-        return getattr(self.store, "local", False)
-
-    def filter(self, call: Call) -> AnswerFilter | None:
-        """The filter of a call's answer; None if there is nothing to check or restore."""
-        if (
-            not self.screen.gates
-            and self.config.output is None
-            and not call.redaction.restore
-            and not self.screen.demanded(call)
-        ):
-            return None
-        return self.screen.filter(call)
+    admin: AdminKeys | None
+    audit: Audit
+    candidate: Candidate | None
+    own: OwnSecrets
+    alone: Callable[[], bool]  # whether the shared state is out of reach: see `Replies`
 
 
 def _cache_dir(config: Config) -> Path:
@@ -242,64 +218,91 @@ def build(
     config: Config, shared: Shared, identity: Identity, policies: Policies | None, pool: Pool | None = None
 ) -> Runtime:
     """Compile a configuration. Raises ConfigError."""
+    cache = _cache_dir(config)
+    store, telemetry, failures = shared.store, shared.telemetry, shared.telemetry.failed
     scanner = _pii_scanner(config, shared)
     wanted = config.output
     keeps_secrets = config.pii is not None and config.pii.secrets != "allow"
-    secrets = SecretScanner(_cache_dir(config)) if keeps_secrets or (wanted and wanted.secrets != "allow") else None
+    secrets = SecretScanner(cache) if keeps_secrets or (wanted and wanted.secrets != "allow") else None
     stream_scanner = StreamScanner(
         scanner if wanted and wanted.pii != "allow" else None,
         secrets if wanted and wanted.secrets != "allow" else None,
         {placeholders.PLACEHOLDER: placeholders.WRITTEN},
         weak={placeholders.LIKE: placeholders.SPELLINGS},
-        cache_dir=_cache_dir(config),  # the scanner for personal data, which also has one, may be off
+        cache_dir=cache,  # the scanner for personal data, which also has one, may be off
     )
     sql = wanted.sql if wanted else None
     sql_gate = SqlGate(sql)
     seal = _seal(config)
-    look = _look(scanner, secrets if keeps_secrets else None, stream_scanner, _cache_dir(config))
     own = OwnSecrets(values(config))
-    if look is not None:
-        look = own.scanning(look)
-    redactor = None
-    if config.pii is not None and seal is not None:
-        own_types, ttl = scanner.own_types if scanner is not None else (), config.quotas.ttl
-        spellings = Spellings(shared.store, seal, ttl)
-        redactor = Redactor(config.pii, shared.store, seal, pii_scan.canonical, ttl, own_types, spellings)
+    look = _look(scanner, secrets if keeps_secrets else None, stream_scanner, cache)
+    texts = Texts(shared.tokens.count, own.scanning(look) if look else None, counted=_counts_tokens(config))
+    redactor = _redactor(config, shared, seal, scanner)
+    forward = Forward(config.providers, config.models, shared.session, shared.upstreams)
+    limits, quotas, loops = RateLimits(config.limits), Quotas(config.quotas), _loops(config, seal, shared.counted)
+    inputs = Inputs(forward, SqlFacts(sql_gate) if sql and config.policy else None)
+    authorizer = Authorizer(config.policy, policies, inputs) if config.policy and policies else None
+    allows = redactor.allows if redactor else lambda _: True
+    gates = _gates(wanted, sql_gate, own)
+    screen = Screen(wanted, stream_scanner, allows, gates, sql_gate.demanded, failures)
+    audit, candidate = Audit(shared.audit_writer, config.audit), _candidate(config, shared)
+    names = Names(pool.config, pool, lambda: failures("names"), scanner.keep) if pool and scanner else None
+    own_signer = signer(config)
+    taint = Taint(own, redacts=redactor is not None)
+    ids = WorkflowIds(_plain(scanner, stream_scanner), seal.digest) if scanner and seal else None
+    correlation = Correlation(taint, own_signer, ids)
+    models = Models(config.models, forward, texts, authorizer)
+    reserve = Reserve(store, limits, quotas, loops, forward, authorizer, config.quotas.wait)
+    recorder = Recorder((audit.ended, telemetry.count, telemetry.log), failures)
+    line = Line(
+        identity=identity,
+        ingress=Ingress(config.server, correlation, taint, models, texts, _contents(config, shared), failures),
+        idempotency=Idempotency(config.idempotency, store, seal) if config.idempotency else None,
+        reserve=reserve,
+        redact=Redact(names, redactor),
+        authorize=Authorize(
+            Flow(authorizer, store) if authorizer else None,
+            inputs,
+            audit,
+            candidate=candidate,
+            forward=forward,
+            redactor=redactor,
+            reserve=reserve,
+            sql_gate=sql_gate,
+            workflows=store,
+        ),
+        durable=Durable(audit, None if getattr(store, "writer", None) is shared.audit_writer else store),
+        exchange=Exchange(
+            forward, Answers(screen, own, config.server.caps, redactor.spellings if redactor is not None else None)
+        ),
+        settle=Settle(store, loops, texts, forward, recorder, failures),
+        failures=failures,
+    )
+    alone = partial(getattr, store, "local", False)
     return Runtime(
         config=config,
         identity=identity,
-        limits=RateLimits(config.limits),
-        quotas=Quotas(config.quotas),
-        loops=_loops(config, seal, shared.counted),
-        idempotency=Idempotency(config.idempotency, shared.store, seal) if config.idempotency else None,
-        store=shared.store,
-        store_is_apart=getattr(shared.store, "writer", None) is not shared.audit_writer,
-        workflow_ids=WorkflowIds(_plain(scanner, stream_scanner), seal.digest) if scanner and seal else None,
-        texts=Texts(shared.tokens.count, look, counted=_counts_tokens(config)),
-        contents=_contents(config, shared),
-        names=Names(pool.config, pool, lambda: shared.telemetry.failures.add(("names",)), scanner.keep)
-        if pool and scanner
-        else None,
-        redactor=redactor,
-        authorizer=Authorizer(config.policy, policies) if config.policy and policies else None,
-        candidate=_candidate(config, shared),
-        forward=Forward(config.providers, config.models, shared.session, shared.upstreams),
-        own=own,
-        screen=Screen(
-            wanted,
-            stream_scanner,
-            redactor.allows if redactor else lambda _: True,
-            _gates(wanted, sql_gate, own),
-            sql_gate.demanded,
-        ),
-        sql_gate=sql_gate,
-        sql_facts=SqlFacts(sql_gate) if sql and config.policy else None,
-        audit=Audit(shared.audit_writer, config.audit),
-        telemetry=shared.telemetry,
+        line=line,
+        models=models,
+        correlation=correlation,
+        replies=Replies(own, limits, alone, explains=wanted is not None and wanted.explain),
+        signer=own_signer,
         admin=_admin_keys(config, identity),
-        lanes=shared.lanes,
-        signer=signer(config),
+        audit=audit,
+        candidate=candidate,
+        own=own,
+        alone=alone,
     )
+
+
+def _redactor(
+    config: Config, shared: Shared, seal: Seal | None, scanner: pii_scan.PiiScanner | None
+) -> Redactor | None:
+    if config.pii is None or seal is None:
+        return None
+    own_types, ttl = scanner.own_types if scanner is not None else (), config.quotas.ttl
+    spellings, failures = Spellings(shared.store, seal, ttl), shared.telemetry.failed
+    return Redactor(config.pii, shared.store, seal, pii_scan.canonical, ttl, own_types, spellings, failures)
 
 
 def _candidate(config: Config, shared: Shared) -> Candidate | None:

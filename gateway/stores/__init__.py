@@ -103,8 +103,8 @@ class Key:
     used: float | None = None
 
 
-class Store(Protocol):
-    """The interface of a state store. Every method may raise `StoreUnavailable`."""
+class Connection(Protocol):
+    """The life of a store's connection. Every method of a store may raise `StoreUnavailable`."""
 
     async def open(self) -> None:
         """Connect and prepare the store. Raises `ConfigError` if the operator must change something."""
@@ -114,6 +114,16 @@ class Store(Protocol):
 
     async def ping(self) -> None:
         """Raise if a call could not be admitted now."""
+
+    async def refresh(self) -> None:
+        """Apply changes that other processes ordered (workflows frozen or resumed). To be called each second."""
+
+    async def durable(self) -> None:
+        """Return when all changes so far are on disk. No effect for Redis, which has its own persistence."""
+
+
+class Ledger(Protocol):
+    """Amounts: what calls take, and what is charged in the end."""
 
     async def reserve(self, ask: Ask) -> Reservation | Rejection:
         """Take every debit of the ask, or none. The state of the workflow is checked first, then the debits in order.
@@ -131,17 +141,18 @@ class Store(Protocol):
         buckets do not change.
         """
 
+    async def settled(self, team: str, correlation_id: str, seconds: float) -> None:
+        """Return when a call of the workflow has ended and may have returned quota, or after `seconds`."""
+
     async def sweep(self) -> int:
         """Lapse overdue reservations and drop expired records; returns the number of lapsed reservations.
 
         To be called each second.
         """
 
-    async def refresh(self) -> None:
-        """Apply changes that other processes ordered (workflows frozen or resumed). To be called each second."""
 
-    async def durable(self) -> None:
-        """Return when all changes so far are on disk. No effect for Redis, which has its own persistence."""
+class Workflows(Protocol):
+    """The records of workflows, their states, and what flowed through them."""
 
     async def workflow(self, team: str, correlation_id: str) -> Workflow | None:
         """One workflow, or None if there is no record of it."""
@@ -151,9 +162,6 @@ class Store(Protocol):
 
     async def teams(self) -> list[str]:
         """The teams that have, or had, workflows."""
-
-    async def settled(self, team: str, correlation_id: str, seconds: float) -> None:
-        """Return when a call of the workflow has ended and may have returned quota, or after `seconds`."""
 
     async def open_workflow(
         self, team: str, correlation_id: str, ttl: int, *, seconds: int | None = None, idle: int | None = None
@@ -187,6 +195,16 @@ class Store(Protocol):
         False if the workflow has no record or has ended, if nothing would change, or if there are `LABELS` labels.
         """
 
+    async def strip(self, team: str, correlation_id: str, tools: Sequence[str]) -> None:
+        """Remember tools that were taken out of a request; the workflow's next reservations have them in `stripped`.
+
+        The workflow has a call in flight. It remembers the newest `STRIPPED`.
+        """
+
+
+class Vault(Protocol):
+    """Sealed values and spellings of workflows: ciphertexts that only the gateway can open."""
+
     async def seal(self, team: str, correlation_id: str, items: Sequence[Sealed], ttl: float) -> list[int]:
         """Keep ciphertexts; returns each value's number, from 1 for an entity, the same as long as the vault lives.
 
@@ -202,11 +220,9 @@ class Store(Protocol):
     async def spellings(self, team: str, correlation_id: str, digests: Sequence[bytes]) -> list[bytes | None]:
         """The ciphertext of each digest; None where the vault has none."""
 
-    async def strip(self, team: str, correlation_id: str, tools: Sequence[str]) -> None:
-        """Remember tools that were taken out of a request; the workflow's next reservations have them in `stripped`.
 
-        The workflow has a call in flight. It remembers the newest `STRIPPED`.
-        """
+class Answers(Protocol):
+    """Answers under idempotency keys."""
 
     async def begin(self, team: str, key: str, digest: bytes, lease: int) -> Begun:
         """Take an idempotency key for a call, or return the reason why not. Of concurrent calls, one gets "new".
@@ -220,6 +236,10 @@ class Store(Protocol):
 
     async def abandon(self, team: str, key: str, digest: bytes) -> None:
         """Release a key: its call has no answer."""
+
+
+class Keys(Protocol):
+    """Gateway keys."""
 
     async def keys(self) -> list[Key]:
         """All gateway keys, including revoked keys."""
@@ -238,6 +258,10 @@ class Store(Protocol):
 
     async def keys_version(self) -> int:
         """A number that changes whenever any process changes keys; cheap enough to read each second."""
+
+
+class Store(Connection, Ledger, Workflows, Vault, Answers, Keys, Protocol):
+    """A state store: all of these in one place, so that one step can change them together."""
 
 
 class Place(Protocol):
@@ -283,7 +307,7 @@ def charges(debits: Sequence[Debit]) -> list[tuple[Debit, int]]:
 
 
 def actual(debit: Debit, amount: int, used: Mapping[str, int], state: End) -> int:
-    """The amount that is finally charged for a reserved `amount`; see `Store.settle`."""
+    """The amount that is finally charged for a reserved `amount`; see `Ledger.settle`."""
     if state == "settled":
         reported = used.get(debit.key, amount)
         return reported if 0 <= reported <= FOREVER else min(max(reported, 0), FOREVER)

@@ -12,25 +12,25 @@ from __future__ import annotations
 import asyncio
 
 from gateway.call import Ask, Rejection, Reservation
-from gateway.stores import Store
+from gateway.stores import Ledger
 
 # Seconds between two tries of a waiting call without news: shorter than a store keeps its turn (2 seconds).
 _TRY_AGAIN = 1.0
 
 
-async def admit(store: Store, ask: Ask, wait: float) -> Reservation | Rejection:
+async def admit(ledger: Ledger, ask: Ask, wait: float) -> Reservation | Rejection:
     """Reserve; a `busy` call tries again for up to `wait` seconds. A cancelled call leaves no reservation."""
-    answer = await store.reserve(ask)
+    answer = await ledger.reserve(ask)
     if not wait or not _busy(answer):
         return answer
     now = asyncio.get_running_loop().time
     began = now()
     while _busy(answer) and (waited := now() - began) < wait:
         until = wait if ask.first else wait / 2
-        await store.settled(ask.team, ask.correlation_id, min(max(until - waited, 0), _TRY_AGAIN))
+        await ledger.settled(ask.team, ask.correlation_id, min(max(until - waited, 0), _TRY_AGAIN))
         if not ask.first and now() - began >= wait / 2:
             ask = ask._replace(first=True)
-        answer = await store.reserve(ask)
+        answer = await ledger.reserve(ask)
     return answer
 
 

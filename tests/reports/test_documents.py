@@ -99,7 +99,7 @@ def families() -> dict[str, Metric]:
     shared = SimpleNamespace(
         policies=None, shares=SimpleNamespace(calls=0), upstreams={}, census={}, uploads=None, stopping=False
     )
-    gateway = cast(Gateway, SimpleNamespace(shared=shared, runtime=SimpleNamespace(alone=False)))
+    gateway = cast(Gateway, SimpleNamespace(shared=shared, runtime=SimpleNamespace(alone=lambda: False)))
     telemetry = Telemetry(None)
     telemetry.gauges += gauges(gateway)
     collected = list(telemetry.collected([]))

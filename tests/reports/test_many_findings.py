@@ -8,7 +8,7 @@ import sys
 from functools import partial
 from re import _parser  # type: ignore[attr-defined]
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from hypothesis import given, settings
@@ -31,6 +31,7 @@ from gateway.redaction.names import Names
 from gateway.redaction.redact import Redactor
 from gateway.redaction.vault import Seal
 from gateway.scheduling.lanes import SMALL, apart
+from gateway.stores import Vault
 
 MANY = 20_000
 MOST = 8 * SMALL  # calls of functions between two turns of the loop
@@ -106,7 +107,7 @@ async def test_redaction_never_holds_the_loop(shape: str) -> None:
         likes = "<IP_ADDRESS_7>" * MANY
         size = len("<IP_ADDRESS_7>")
         call = a_call([text, likes], [found, [Finding(size * at, size * at + size, LIKE, 0.1) for at in range(MANY)]])
-    stage = Redactor(Pii(), Numbers(), Seal(b"k" * 32), canonical)
+    stage = Redactor(Pii(), cast("Vault", Numbers()), Seal(b"k" * 32), canonical)
     assert await Effort().of(stage.redact(call)) < MOST
     assert call.redaction.counts == {"IP_ADDRESS": MANY}
     sent = "".join(span.holder["content"] for span in call.spans)
@@ -147,7 +148,7 @@ async def test_the_policy_hears_who_wrote_personal_data() -> None:
     roles = ("tool", "user", "assistant", "system")
     call.spans = [span._replace(role=role) for span, role in zip(call.spans, roles, strict=True)]
     call.found = [(span, these) for span, (_, these) in zip(call.spans, call.found, strict=True)]
-    await Redactor(Pii(secrets="mask"), Numbers(), Seal(b"k" * 32), canonical).redact(call)
+    await Redactor(Pii(secrets="mask"), cast("Vault", Numbers()), Seal(b"k" * 32), canonical).redact(call)
     assert call.redaction.roles == {"tool"}
 
 

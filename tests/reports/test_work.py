@@ -14,7 +14,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-import calls
 import upstream as scripted
 from gateway import budget
 from gateway.budget import Abandoned, Budget, Spent
@@ -96,11 +95,11 @@ def test_work_that_is_long_for_the_loop_is_done_in_a_thread() -> None:
     call = a_call()
 
     async def main() -> int:
-        call.runtime = calls.runtime(SLICE=10**9, lanes=Lanes(1))
+        call.lanes = Lanes(1, slice=10**9)
         try:
             return await judging.judge(call, False, work)
         finally:
-            call.runtime.lanes.close()
+            call.lanes.close()
 
     assert asyncio.run(main()) == 7
     assert places[0] == threading.main_thread().name
@@ -323,7 +322,7 @@ def test_a_panic_while_a_request_is_judged(small: Line, monkeypatch: pytest.Monk
     def panic(*_: object) -> int:
         raise PanicException("called `Result::unwrap()` on an `Err` value")
 
-    monkeypatch.setattr(small.gateway.runtime.texts, "count", panic)
+    monkeypatch.setattr(small.gateway.runtime.line.ingress._texts, "count", panic)
     assert code(small.chat("something new that nobody said before")) == (403, "pii_blocked")
     assert small.metric("meshgate_internal_errors_total") > 0
 

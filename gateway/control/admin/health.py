@@ -125,7 +125,7 @@ def gauges(gateway: Gateway) -> list[Callable[[], Metric]]:
 
     def local() -> Metric:
         words = "1: Redis is unreachable, and this gateway enforces its share of the limits alone."
-        return GaugeMetricFamily("meshgate_state_local", words, value=int(gateway.runtime.alone))
+        return GaugeMetricFamily("meshgate_state_local", words, value=int(gateway.runtime.alone()))
 
     def unsent() -> Metric:
         words = "Decisions on disk that audit.upload has not sent yet."

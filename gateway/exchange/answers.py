@@ -1,0 +1,26 @@
+"""What whole and streamed answers are judged with, built for one configuration."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from gateway.call import Call
+from gateway.detect.secrets.own import OwnSecrets
+from gateway.dialects.items import Caps
+from gateway.output.screen import Screen
+from gateway.redaction.spellings import Spellings
+
+
+@dataclass(frozen=True, slots=True)
+class Answers:
+    """The output filter, the gateway's own secrets, the bounds of an answer, and the spellings of restored values."""
+
+    screen: Screen
+    own: OwnSecrets
+    caps: Caps
+    spellings: Spellings | None = None
+
+    async def keep_spellings(self, call: Call) -> None:
+        """Record how the model spelled what was restored, before the caller can send it back."""
+        if self.spellings is not None and call.redaction.spoken:
+            await self.spellings.keep(call)

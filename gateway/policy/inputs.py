@@ -1,0 +1,140 @@
+"""The input of a decision: names and counts of a call, never a text of it (contract, section 6; docs/policies.md)."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from typing import Protocol
+
+from gateway.call import NO_HISTORY, Call, History, Json, Span
+from gateway.redaction.content import CHANNELS, EMPTY
+from gateway.scheduling.judging import LARGE, NEW_TEXT, judge
+
+
+class Facts(Protocol):
+    """What is known of SQL in tool calls."""
+
+    def of(self, spans: Sequence[Span], team: str) -> list[Json]: ...
+
+
+class Ceilings(Protocol):
+    """A model of the configuration, for the output tokens that its answers may have."""
+
+    @property
+    def max_output(self) -> int: ...
+
+
+class CeilingsByName(Protocol):
+    """Finds the model of a name. Raises Refusal(model_not_found)."""
+
+    def model(self, name: str) -> Ceilings: ...
+
+
+class Inputs:
+    """Builds the inputs of decisions. `facts`: None where nobody asks for SQL."""
+
+    def __init__(self, models: CeilingsByName, facts: Facts | None = None) -> None:
+        self._models = models
+        self._facts = facts
+
+    async def read(self, call: Call) -> Json:
+        """The input; SQL in tool calls of a request that is not small is read off the event loop."""
+        if self._facts is None or len(call.raw) <= NEW_TEXT:
+            return self.of(call)
+        return await judge(call, len(call.raw) > LARGE, self.of, call)
+
+    def of(self, call: Call) -> Json:
+        """The input as plain JSON.
+
+        `action.providers` is every provider that may serve the call, in the order tried; `action.provider` is the
+        first. `action.max_tokens` is what the answer may take at most, from the call or else from the model's
+        `max_output`. `context.chain` is the workflow's own record of who called whom, ending with this agent;
+        `context.hop` its depth. `context.time` is the minute in which the call came, in nanoseconds of Unix time:
+        verdicts of one minute are memoized. `context.calls` counts this call too; 0 where the call is not counted (no
+        `quotas.calls`, an answer given again).
+        """
+        subject = call.subject
+        content = call.content or EMPTY
+        assert subject is not None, "authorize comes after identify"
+        agent = subject.agent
+        chain = call.chain or (agent,)
+        providers, (kind, name, arguments) = call.providers(), call.resource
+        is_model = kind == "llm"
+        return {
+            "subject": {
+                "agent": agent,
+                "team": subject.team,
+                "roles": subject.roles,
+                "claims": dict(subject.claims),
+            },
+            "action": {
+                "kind": kind,
+                "name": name,
+                "model": name if is_model else "",
+                "provider": providers[0] if providers else "",
+                "providers": providers,
+                "stream": call.stream,
+                "tools": call.tools,
+                "fields": call.fields,
+                "max_tokens": self._max_tokens(call),
+                "args": dict(arguments),
+            },
+            "resource": {"type": "model" if is_model else kind, "name": name},
+            "content": {
+                **_found(call.redaction.counts),
+                "pii_from": _pii_from(call),
+                "sql": self._facts.of(call.spans, call.team) if self._facts is not None else [],
+                "urls": list(content.urls),
+                "injection": dict(content.injection),
+                "injection_score": content.score,
+                "unscannable": sum(call.unscannable.values()),
+                "unscannable_kinds": call.unscannable,
+            },
+            "context": {
+                "correlation_id": call.correlation_id,
+                "hop": len(chain) - 1,
+                "chain": list(chain),
+                "calls": _calls(call),
+                "time": int(time.time()) // 60 * 60_000_000_000,
+                "history": _told(call.history),
+            },
+        }
+
+    def _max_tokens(self, call: Call) -> int:
+        if call.ceiling:
+            return call.ceiling
+        if call.resource.kind != "llm":
+            return 0
+        return call.most(self._models.model(call.resource.name).max_output)
+
+
+def again(asked: Json, history: History | None) -> Json:
+    """The same question, about a workflow that remembers more now."""
+    return {**asked, "context": {**asked["context"], "history": _told(history)}}
+
+
+def _pii_from(call: Call) -> list[str]:
+    """Who wrote the texts that hold personal data: names of channels as those of `content.injection`."""
+    return sorted({CHANNELS.get(role, role) for role in call.redaction.roles})
+
+
+def _told(history: History | None) -> Json:
+    history = history or NO_HISTORY
+    return {"tools": list(history.tools), "labels": list(history.labels)}
+
+
+def _found(counts: Mapping[str, int]) -> Json:
+    """Personal data and secrets, apart."""
+    secrets = {entity: count for entity, count in counts.items() if entity.startswith("SECRET_")}
+    if not secrets:
+        return {"pii": counts, "secrets": {}}
+    return {"pii": {entity: count for entity, count in counts.items() if entity not in secrets}, "secrets": secrets}
+
+
+def _calls(call: Call) -> int:
+    reservation = call.reservation
+    if reservation is not None:
+        for debit, balance in zip(reservation.ask.debits, reservation.balances, strict=True):
+            if debit.unit == "calls":
+                return debit.limit + balance.added - balance.remaining
+    return 0

@@ -1,0 +1,120 @@
+"""The record of a call that has ended, and those who are told of it: decision log, metrics, log.
+
+Config keys: `audit`, `log`. The settle stage makes one `Ended` a call and hands it to the `Recorder`; nobody else tells
+the subscribers. A subscriber that fails is logged and counted, and the others are still told: the answer has left.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from gateway.budget import PASSING
+from gateway.call import Balance, Call, Debit, Decision, Subject, Usage
+from gateway.errors import Failures, trace
+from gateway.stores import StoreUnavailable
+
+_log = logging.getLogger("meshgate")
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """How a call ended: names, counts and amounts; never a raw value, a prompt or an answer.
+
+    `status` is the HTTP status that the caller got (499: the caller had gone), `cost` is in nano-USD, times are in
+    nanoseconds of `time.perf_counter_ns`. `stages` has each stage with the time at which it ended, in order. `model` is
+    the resource's name in the configuration; `balances` is parallel to `debits` where something was reserved.
+    """
+
+    id: str
+    correlation_id: str
+    subject: Subject | None
+    route: str
+    kind: str
+    model: str
+    stream: bool
+    status: int
+    code: str  # of the refusal; "" without one
+    stage: str  # that refused; "" without a refusal
+    unknown: bool  # the caller was refused before anyone knew who called
+    throttled: bool  # one of many such calls from its address: not recorded one by one
+    decision: Decision | None
+    provider: str
+    provider_model: str
+    provider_status: int
+    tries: int
+    sent: bool
+    finished: bool
+    replayed: bool
+    usage: Usage | None
+    cost: int
+    debits: Sequence[Debit]
+    balances: Sequence[Balance]
+    redacted: Mapping[str, int]
+    screened: Mapping[str, int]
+    started_ns: int
+    first_byte_ns: int
+    ended_ns: int
+    stages: Sequence[tuple[str, int]]
+
+
+def ended(call: Call, status: int, cost: int, ended_ns: int) -> Ended:
+    """The record of a call."""
+    outcome, refusal, reservation = call.outcome, call.refusal, call.reservation
+    return Ended(
+        id=call.id,
+        correlation_id=call.correlation_id,
+        subject=call.subject,
+        route=call.route,
+        kind=call.resource.kind,
+        model=call.label,
+        stream=call.stream,
+        status=status,
+        code=refusal.code if refusal is not None else "",
+        stage=(refusal.stage or call.stage) if refusal is not None else "",
+        unknown=call.subject is None and refusal is not None,
+        throttled=call.throttled,
+        decision=call.decision,
+        provider=outcome.provider,
+        provider_model=outcome.model,
+        provider_status=outcome.status,
+        tries=outcome.tries,
+        sent=outcome.sent,
+        finished=outcome.finished,
+        replayed=call.replayed,
+        usage=outcome.usage,
+        cost=cost,
+        debits=call.debits,
+        balances=reservation.balances if reservation is not None else (),
+        redacted=call.redaction.counts,
+        screened=call.screening.counts,
+        started_ns=call.started_ns,
+        first_byte_ns=outcome.first_byte_ns,
+        ended_ns=ended_ns,
+        stages=call.stages,
+    )
+
+
+Subscriber = Callable[[Ended], object]
+
+
+class Recorder:
+    """Tells each subscriber of each call that ended, in order."""
+
+    def __init__(self, subscribers: Sequence[Subscriber], failures: Failures) -> None:
+        self._subscribers = tuple(subscribers)
+        self._failures = failures
+
+    def tell(self, record: Ended) -> None:
+        """Tell every subscriber. A fault is logged and counted."""
+        for subscriber in self._subscribers:
+            try:
+                subscriber(record)
+            except StoreUnavailable as fault:
+                _log.error("call %s could not be recorded: %s", record.id, fault)
+            except PASSING:
+                raise
+            except BaseException as fault:
+                _log.error("call %s could not be recorded: %s", record.id, trace(fault))
+                self._failures("record")

@@ -1,0 +1,29 @@
+"""Stage `redact`: what patterns found, with names and what content parts hold together, leaves the request."""
+
+from __future__ import annotations
+
+from functools import partial
+
+from gateway.call import Call
+from gateway.dialects.parts import merged
+from gateway.redaction.names import Names
+from gateway.redaction.redact import Redactor
+from gateway.scheduling.lanes import apart
+
+
+class Redact:
+    """The stage, built for one configuration. `names`: with `pii.ner`; `redactor`: None with `pii: null`."""
+
+    def __init__(self, names: Names | None, redactor: Redactor | None) -> None:
+        self._names = names
+        self._redactor = redactor
+
+    async def redact(self, call: Call) -> None:
+        """Write `call.found` and `call.redaction`, and change the body. Raises Refusal, StoreUnavailable."""
+        if self._names is not None:
+            call.found = await self._names.add(call.spans, call.found, call.team, partial(apart, call))
+        if call.joined:
+            size = sum(len(findings) for found in (call.found, call.joined) for _, findings in found)
+            call.found = await apart(call, size, partial(merged, call.found, call.joined, call.spans))
+        if self._redactor is not None:
+            await self._redactor.redact(call)

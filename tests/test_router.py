@@ -1,0 +1,64 @@
+"""Paths with parameters: what a path leads to, and the values in it."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gateway.serving.router import Match, Router
+
+ROUTER = Router(
+    [
+        ("/v1/models", "list"),
+        ("/v1/models/{model:path}", "one"),
+        ("/mcp/{server}", "mcp"),
+        ("/a2a/{agent}/tasks/{task}", "task"),
+        ("/v1beta/models/{model}:generateContent", "gemini"),
+        ("/tools/{name}/{rest:path}", "tool"),
+        ("/mcp/all", "all"),
+    ]
+)
+
+
+@pytest.mark.parametrize(
+    ("path", "endpoint", "values"),
+    [
+        ("/v1/models", "list", {}),
+        ("/v1/models/gpt-4o", "one", {"model": "gpt-4o"}),
+        ("/v1/models/meta/llama-3:8b", "one", {"model": "meta/llama-3:8b"}),
+        ("/mcp/files", "mcp", {"server": "files"}),
+        ("/mcp/all", "all", {}),
+        ("/a2a/bot/tasks/7", "task", {"agent": "bot", "task": "7"}),
+        ("/v1beta/models/gemini-3:generateContent", "gemini", {"model": "gemini-3"}),
+        ("/tools/crm/v2/orders/1", "tool", {"name": "crm", "rest": "v2/orders/1"}),
+    ],
+)
+def test_a_path_leads_to_its_endpoint(path: str, endpoint: str, values: dict[str, str]) -> None:
+    """With the values of its parameters; a literal path goes first, wherever it stands."""
+    match = ROUTER.find(path)
+    assert match is not None
+    assert (match.endpoint, dict(match.values)) == (endpoint, values)
+
+
+@pytest.mark.parametrize(
+    "path", ["", "/", "/v1/models/", "/mcp/", "/mcp/a/b", "/a2a/bot/tasks", "/V1/models", "/tools/x"]
+)
+def test_other_paths_lead_nowhere(path: str) -> None:
+    """A parameter is never empty, and only `:path` crosses a slash."""
+    assert ROUTER.find(path) is None
+
+
+@given(st.text(min_size=1), st.text(min_size=1).filter(lambda text: "/" not in text))
+def test_values_are_what_stood_in_the_path(rest: str, name: str) -> None:
+    """Whatever characters they have, line ends too."""
+    assert ROUTER.find(f"/tools/{name}/{rest}") == Match(
+        "/tools/{name}/{rest:path}", "tool", {"name": name, "rest": rest}
+    )
+
+
+@pytest.mark.parametrize("template", ["/a/{}", "/a/{Name}", "/a/{name", "/a/name}{x}", "/a/{name:int}"])
+def test_a_template_that_is_none(template: str) -> None:
+    """The message has the template."""
+    with pytest.raises(ValueError, match="is not a path template"):
+        Router([(template, "")])
