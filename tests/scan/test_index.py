@@ -144,15 +144,30 @@ def test_pattern_too_large_is_refused() -> None:
         rewrite.prefixes(r"(a)?(?(1)b|c)")
 
 
-def test_what_takes_long_is_said_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    """How many patterns are compiled and where they are kept; nothing where all are there, or few are missing."""
+def test_a_long_compilation_is_announced(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """The log says how many patterns are compiled, where they are kept, and when all are compiled.
+
+    Nothing is logged if all patterns are in the cache, if few are missing, or if there is no cache.
+    """
     many = [Expression(rf"\bword{number}[a-z]+\d") for number in range(20)]
     HyperscanIndex(many[:3], tmp_path)
     assert not caplog.messages
-    HyperscanIndex(many, tmp_path)
-    (words,) = caplog.messages
-    assert "compiling 20 patterns, once" in words
-    assert str(tmp_path) in words
-    HyperscanIndex(many, tmp_path)
+    HyperscanIndex(many, tmp_path, streams=True)
+    before, after = caplog.messages
+    assert before.startswith("compiling 40 patterns")
+    assert str(tmp_path) in before
+    assert after.startswith("compiled 40 patterns")
+    HyperscanIndex(many, tmp_path, streams=True)
     HyperscanIndex(many, None)
-    assert len(caplog.messages) == 1
+    assert len(caplog.messages) == 2
+
+
+def test_databases_compiled_in_parallel_keep_their_order(tmp_path: Path) -> None:
+    """Each database keeps the numbers of its own patterns, whichever is compiled first, and also from the cache."""
+    many = [Expression(rf"\bword{number}x+\d", shelf=str(number % 5)) for number in range(40)]
+    for _ in range(2):
+        built = HyperscanIndex(many, tmp_path, streams=True)
+        for number in range(40):
+            text = f"a word{number}xx7 b"
+            assert built.hits(text) == [(number, 2, len(text) - 2)]
+            assert built.tail(f"a word{number}xx", 0) == ([], 2)
