@@ -459,7 +459,7 @@ def litellm(models: str, more: str = "") -> load_module.Loaded:
 
 
 def test_litellm_file(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Models of one name become equals by weight, the master key an admin, the rest is named as ignored."""
+    """Entries of one name become equal targets, the master key an admin; settings that are ignored are named."""
     monkeypatch.chdir(ROOT)
     loaded = load(Path("config/examples/litellm.yaml"), ENV)
     (rank,) = loaded.config.models["gpt-4o-mini"].targets
@@ -472,7 +472,10 @@ def test_litellm_file(monkeypatch: pytest.MonkeyPatch) -> None:
     assert loaded.config.providers["hosted_vllm"].api_key == ""
     assert loaded.config.agents["litellm-master"].roles == ("admin",)
     text = "\n".join(loaded.warnings)
-    assert "model_list[2] is left out: provider anthropic is not available in this version" in text
+    anthropic = loaded.config.providers["anthropic"]
+    assert (anthropic.format, anthropic.base_url) == ("anthropic", "https://api.anthropic.com")
+    assert anthropic.api_key == "sk-anthropic-value"
+    assert "model_list[2] serves claude at /v1/messages only" in text
     assert "router_settings is ignored (routing_strategy)" in text
 
 
@@ -486,18 +489,27 @@ def test_litellm_details(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Non
         "  - {model_name: c, litellm_params: {model: openai/x, api_base: http://h/v1, api_key: k2}}\n"
         "  - {model_name: '*', litellm_params: {model: openai/*}}\n"
         "  - {model_name: d, litellm_params: {model: groq/x}}\n"
+        "  - {model_name: e, litellm_params: {model: bedrock/x}}\n"
+        "  - {model_name: f, litellm_params: {model: anthropic/x, api_base: http://h/v1, api_key: k1}}\n"
     )
     loaded_config = loaded.config
     assert [(name, p.api_key) for name, p in loaded_config.providers.items()] == [
         ("openai", "sk-openai-value"),
         ("openai-2", "k1"),
         ("openai-3", "k2"),
+        ("anthropic", "k1"),
     ]
     assert loaded_config.models["a"].price.input == 0.15
     assert loaded_config.models["b"].max_output == 7
     assert loaded_config.policy is None
     text = "\n".join(loaded.warnings)
-    for words in ("rpm is ignored", "is a wildcard", "needs api_base", "every call is allowed"):
+    for words in (
+        "rpm is ignored",
+        "is a wildcard",
+        "needs api_base",
+        "provider bedrock is not available",
+        "every call is allowed",
+    ):
         assert words in text
 
 

@@ -289,7 +289,7 @@ def test_rotating_a_key_says_when_the_old_one_ends(
         if form:
             assert json.loads(out)["replaces"] == {"id": old["id"], "expires": end}
         else:
-            assert f"The old key {old['id']} ends at {end}." in words
+            assert f"The old key {old['id']} expires at {end}." in words
 
 
 @pytest.mark.parametrize(("role", "meant"), [("developr", "developer"), ("Reader", "reader"), ("developer", "")])
