@@ -1,4 +1,4 @@
-"""A streamed answer: each piece leaves once it is judged."""
+"""Streamed answers: each piece leaves after it is judged."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from gateway.scheduling.judging import Pace
 from gateway.scheduling.lanes import SMALL, apart
 from gateway.upstream.forward import Answer
 
-HELD = 64 * 1024  # characters of a stream that are kept, for its tokens, before they count as bytes in flight
+HELD = 64 * 1024  # characters of a stream that are kept for counting tokens before they count as bytes in flight
 
 
 async def stream(call: Call, answer: Answer, reply: Reply) -> None:
-    """Send the answer on as it comes, each piece once it is judged."""
+    """Pass on the answer as it arrives, each piece after it is judged. Raises Refusal."""
     codec = call.format.stream(keep_usage=call.wants_usage, choices=call.format.choices(call.body))
     reply.codec = codec
     screen = call.runtime.filter(call)
@@ -62,7 +62,7 @@ async def stream(call: Call, answer: Answer, reply: Reply) -> None:
                 await reply.stream(data, complete=codec.ended)
         codec.close()
     except (ValueError, Refusal) as fault:
-        if out and not own.holds(data := b"".join(out)):  # what was judged before the fault came
+        if out and not own.holds(data := b"".join(out)):  # the pieces that were judged before the fault
             await reply.stream(data)
         if isinstance(fault, Refusal):
             raise
@@ -77,7 +77,7 @@ async def stream(call: Call, answer: Answer, reply: Reply) -> None:
 
 
 async def events_of(answer: Answer, codec: Codec) -> AsyncIterator[bytes]:
-    """The events of an answer that is no stream, though one was asked for. Raises ValueError."""
+    """The events for a whole answer to a request for a stream. Raises ValueError."""
     parts, size = [answer.start], len(answer.start)
     async for data in answer.chunks:
         size += len(data)
@@ -95,7 +95,7 @@ async def events_of(answer: Answer, codec: Codec) -> AsyncIterator[bytes]:
 
 
 async def read_chunks(call: Call, answer: Answer, codec: StreamCodec) -> AsyncIterator[Iterator[Chunk]]:
-    """The chunks of an answer as they come. One that breaks off when every choice has ended is whole."""
+    """The chunks of an answer as they arrive. A stream that breaks after every choice has ended is complete."""
     try:
         if answer.streamed and answer.start:
             call.budget.extend(len(answer.start))
