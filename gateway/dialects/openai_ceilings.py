@@ -1,12 +1,11 @@
-"""How much a chat request may have generated: every field that says so, in one table.
+"""The output limit of a chat request: all fields that set one, in one table.
 
-Servers differ in which of these fields they read, so the largest counts, and what is sent holds only one. 0 and null
-are no ceiling that anyone can rely on: servers refuse 0, ignore it, or take it for "no limit". Both are sent as they
-came, and the model's own `max_output` is reserved.
+Servers differ in which of these fields they read, so the largest value counts, and only one field is sent. 0 and null
+are not reliable limits: servers refuse 0, ignore it, or treat it as "no limit". Both are sent unchanged, and the
+`max_output` of the model is reserved.
 
-Some servers take ceilings and budgets of thinking in objects of their own (`options.num_predict`,
-`thinking.budget_tokens`, `extra_body.max_tokens`), or under further names. Whatever is called so counts, and a policy's
-limit holds for it.
+Some servers read limits and thinking budgets in other objects (`options.num_predict`, `thinking.budget_tokens`,
+`extra_body.max_tokens`), or under other names. Any field with such a name counts, and a policy's limit applies to it.
 """
 
 from __future__ import annotations
@@ -20,7 +19,7 @@ from gateway.call import Json
 from gateway.dialects import checks
 from gateway.errors import Refusal
 
-CEILINGS: Final = (  # the first one that the caller gave is the one that is sent
+CEILINGS: Final = (  # the first of these that the caller set is sent
     *("max_completion_tokens", "max_tokens", "max_output_tokens", "max_new_tokens", "max_tokens_to_sample"),
     *("max_gen_len", "maxOutputTokens", "n_predict", "num_predict"),
 )
@@ -35,7 +34,7 @@ _SPOKEN: Final = re.compile(
     r"(?:tokens?(?:tosample)?|length|len|predict|budget)|(?:\w*)(?:budgettokens|thinkingbudget|tokenbudget)"
 )
 _OTHER: Final = re.compile(r"[^a-z0-9]")
-_CALLERS: Final = frozenset(  # what is no setting of the model
+_CALLERS: Final = frozenset(  # fields that are not settings of the model
     {"messages", "tools", "functions", "metadata", "response_format", "logit_bias", "tool_choice", "function_call"}
     | {"prediction", "stream_options", "web_search_options", "audio"}
 )
@@ -54,7 +53,7 @@ def _number(body: Json, key: str, lowest: int, highest: int) -> int | None:
 
 
 def ceiling(body: Json) -> int | None:
-    """The largest ceiling of one answer; None without any. Raises Refusal(invalid_request) naming the parameter."""
+    """The largest output limit of one answer; None without a limit. Raises Refusal(invalid_request)."""
     most = _own(body)
     return max(most, elsewhere(body)) if most else None
 
@@ -66,7 +65,7 @@ def _own(body: Json) -> int:
 
 
 def elsewhere(body: Json) -> int:
-    """The largest number that other fields give as a ceiling or a budget of an answer; 0 without any."""
+    """The largest limit or thinking budget in other fields; 0 without any."""
     return max(
         [_number(holder, key, -checks.MAX_CEILING, checks.MAX_CEILING) or 0 for holder, key in _spoken(body, 0)],
         default=0,
@@ -75,12 +74,12 @@ def elsewhere(body: Json) -> int:
 
 @lru_cache(maxsize=1024)
 def _speaks(key: str) -> bool:
-    """Whether a field is called as a ceiling is."""
+    """Whether a field has the name of an output limit."""
     return _SPOKEN.fullmatch(_OTHER.sub("", key[:64].lower())) is not None
 
 
 def _spoken(holder: Json, depth: int) -> Iterator[tuple[Json, str]]:
-    """Fields that are called as ceilings are, but those of the table at the top."""
+    """Fields with the name of an output limit, except the top-level fields of the table."""
     for key, value in holder.items():
         if type(value) is dict:
             if depth < _DEPTH and not (depth == 0 and key in _CALLERS):
@@ -94,7 +93,7 @@ def _is_number(value: object) -> bool:
 
 
 def answers(body: Json, keys: Sequence[str] = ANSWERS) -> int:
-    """How many answers are generated, whether or not all are returned."""
+    """The number of generated answers, whether or not all are returned."""
     extra = body.get("extra_body")
     holders = (body, extra) if type(extra) is dict else (body,)
     return max(
@@ -103,17 +102,17 @@ def answers(body: Json, keys: Sequence[str] = ANSWERS) -> int:
 
 
 def choices(body: Json) -> int:
-    """How many choices the answer may have: `best_of` generates more than are returned."""
+    """The maximum number of choices in the answer: `best_of` generates more than are returned."""
     return answers(body, _RETURNED)
 
 
 def tier(body: Json) -> str:
-    """The service tier that is asked for, "" for none. Raises Refusal(invalid_request) for what is no name."""
+    """The requested service tier, "" for none. Raises Refusal(invalid_request) if it is no name."""
     return checks.tier(body.get("service_tier"), "auto, default or flex")
 
 
 def unite(body: Json) -> bool:
-    """Leave one ceiling, the largest; True if anything changed."""
+    """Keep one output limit, the largest; True if anything changed."""
     given = [key for key in CEILINGS if key in body]
     if len(given) < 2:
         return False
@@ -125,7 +124,7 @@ def unite(body: Json) -> bool:
 
 
 def lower(body: Json, limit: int) -> bool:
-    """Lower the ceiling to a policy's limit; True if anything changed."""
+    """Lower the output limit to a policy's limit; True if anything changed."""
     lowered = [(holder, key) for holder, key in _spoken(body, 0) if float(holder[key]) > limit]
     for holder, key in lowered:
         holder[key] = limit

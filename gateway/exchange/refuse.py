@@ -1,4 +1,4 @@
-"""Sends a refusal in the dialect of the caller, also in the middle of a stream. Messages of upstreams are judged first."""
+"""Sends a refusal in the caller's dialect, also in the middle of a stream. Messages of upstreams are judged first."""
 
 from __future__ import annotations
 
