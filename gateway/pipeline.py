@@ -1,9 +1,9 @@
-"""The line: every call walks `serve`, from top to bottom, always in this order.
+"""The line: every call passes through `serve`, from top to bottom, always in this order.
 
 identify -> read -> rate limit and quota (one atomic reservation) -> redact -> authorize -> make durable -> forward ->
-filter and restore -> settle -> record. A call that was answered before under its Idempotency-Key walks the same line as
-far as forward, reserves nothing, and is given that answer. This is the only place where a refusal becomes an answer,
-and the only place where a call is settled: whatever happens on the way, both happen once.
+filter and restore -> settle -> record. A call that was answered before under its Idempotency-Key passes through the
+same stages up to forward, reserves nothing, and gets the kept answer. This is the only place where a refusal becomes an
+answer, and the only place where a call is settled: whatever happens before, both happen once.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _log = logging.getLogger("meshgate")
 
 
 async def serve(call: Call, receive: request.Receive, reply: Reply) -> None:
-    """Serve one call. Raises nothing but what ends the process."""
+    """Serve one call. Raises only exceptions that end the process."""
     budget.bind(call.budget)
     try:
         await identify(call)
@@ -67,7 +67,7 @@ async def serve(call: Call, receive: request.Receive, reply: Reply) -> None:
         reply.abandon()
     except (KeyboardInterrupt, SystemExit, GeneratorExit):
         raise
-    except BaseException as fault:  # also what an extension raises that is no Exception
+    except BaseException as fault:  # an extension may raise an exception that is no `Exception`
         _log.error("call %s failed in %s: %s", call.id, call.stage, trace(fault))
         call.runtime.telemetry.failures.add((call.stage,))
         await refuse.refuse(
@@ -79,7 +79,7 @@ async def serve(call: Call, receive: request.Receive, reply: Reply) -> None:
 
 
 async def identify(call: Call) -> None:
-    """Who calls, and whether that team has room for one call more."""
+    """Identify the caller, and count the call for its team. Raises Refusal."""
     try:
         call.subject = await call.runtime.identity.identify(call.headers)
     except Refusal as refusal:
@@ -90,13 +90,13 @@ async def identify(call: Call) -> None:
 
 
 async def recall(call: Call) -> None:
-    """The answer that the call was given before, if it comes again with its Idempotency-Key."""
+    """Find the kept answer of a repeated call with an Idempotency-Key."""
     if call.runtime.idempotency is not None:
         await call.runtime.idempotency.recall(call)
 
 
 async def redact(call: Call) -> None:
-    """Personal data leaves the body."""
+    """Redact personal data in the body. Raises Refusal."""
     if call.runtime.names is not None:
         call.found = await call.runtime.names.add(call.spans, call.found, call.team, partial(apart, call))
     if call.joined:
@@ -107,7 +107,7 @@ async def redact(call: Call) -> None:
 
 
 async def commit(call: Call) -> None:
-    """The reservation and the decision are on disk before the call leaves."""
+    """Wait until the reservation and the decision are on disk, before the call leaves."""
     runtime = call.runtime
     if call.decision is None:
         oblige.decided(call)
@@ -117,7 +117,7 @@ async def commit(call: Call) -> None:
 
 
 async def replayed(call: Call, reply: Reply) -> bool:
-    """Whether the call has got the answer again that it was given before."""
+    """Send the kept answer of a repeated call; False if there is none."""
     if call.kept is None:
         return False
     call.replayed = True

@@ -52,8 +52,8 @@ class Shape:
 
     Keys are structural only where the dialect has structure: at the top level and below the keys of `within`. Values
     under a `repeats` key repeat another text in pieces (log probabilities) and are not walked. `turns` are the fields
-    at the top level with the conversation, `ahead` those that a model reads before it. The order of texts is: ahead, turns, then
-    all others, so that new texts of a conversation come after the earlier texts.
+    at the top level with the conversation, `ahead` those that a model reads before it. The order of texts is: ahead,
+    turns, then all others, so that new texts of a conversation come after the earlier texts.
     """
 
     opaque: frozenset[str]
