@@ -1,4 +1,4 @@
-"""/admin/api: who may use it, what it shows and changes, and what is on record of it."""
+"""/admin/api: access, answers, changes, and the record of changes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Waiting for room: `quotas.wait` on both stores, between replicas, and what it leaves behind."""
+"""Waiting for quota: `quotas.wait` on both stores and between replicas, without leftovers."""
 
 from __future__ import annotations
 

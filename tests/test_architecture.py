@@ -1,4 +1,4 @@
-"""The rooms of `docs/architecture.md`: which may import which, and what the pure ones may not import at all."""
+"""The rooms of `docs/architecture.md`: allowed imports between rooms, and imports that pure rooms must not have."""
 
 from __future__ import annotations
 

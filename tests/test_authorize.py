@@ -1,4 +1,4 @@
-"""The stage: what a policy is asked, how its result is read, and what becomes of the call."""
+"""The stage `authorize`: the policy input, the reading of the result, and its effect on the call."""
 
 from __future__ import annotations
 

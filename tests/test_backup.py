@@ -1,4 +1,4 @@
-"""`meshgate backup`: one moment of a state that is in use, in one file of its own."""
+"""`meshgate backup`: a consistent snapshot of a state in use, in a separate file."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A candidate bundle judges beside the live one: it changes nothing, and what it would change is known."""
+"""A candidate bundle evaluates the calls of the live bundle: it changes nothing, and its differences are recorded."""
 
 from __future__ import annotations
 

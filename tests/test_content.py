@@ -1,4 +1,4 @@
-"""gateway.redaction.content: what policies may know of a request's texts, and the rule that comes with it."""
+"""gateway.redaction.content: what policies see of the texts of a request, and the shipped rule."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""gateway.ingress.correlation: signed tokens that name a workflow; nobody but the gateway can make one."""
+"""gateway.ingress.correlation: signed tokens for workflows, which only the gateway can create."""
 
 from __future__ import annotations
 

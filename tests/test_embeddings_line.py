@@ -1,4 +1,4 @@
-"""Embeddings on the line: real calls through the whole gateway, their inputs, their answers and what they cost."""
+"""Embeddings through the whole gateway: inputs, answers and cost."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""gateway.output.exfiltration, gateway.detect.urls.find: URLs that carry data out stay, others pass, in any pieces."""
+"""gateway.output.exfiltration, gateway.detect.urls.find: URLs with data are refused, others pass, in any pieces."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`meshgate policy explain` and `meshgate policy new`, as they are typed."""
+"""`meshgate policy explain` and `meshgate policy new` on the command line."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Faults where personal data is found, sealed and judged: nothing leaves, the caller hears why, the call is settled."""
+"""Faults in scanning, encryption and judging: nothing leaves, the caller gets the reason, the call is settled."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Rules over a whole workflow: what a verdict knows, what is on record when a call leaves, and who is judged again."""
+"""Rules over a workflow: what a decision knows, what is recorded before a call leaves, repeated evaluations."""
 
 from __future__ import annotations
 

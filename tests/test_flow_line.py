@@ -1,4 +1,4 @@
-"""Flow over time on the real line: a poisoned result in one turn, a tool that writes in the next."""
+"""Flow over time on a running gateway: a poisoned result in one turn, a tool that writes in the next."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Nothing grows faster than its input: every reader is fed inputs of every shape, doubled and doubled again."""
+"""Work grows no faster than the input: every reader gets inputs of every shape in doubling sizes."""
 
 from __future__ import annotations
 

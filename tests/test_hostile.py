@@ -1,4 +1,4 @@
-"""Hostile answers: everything that is judged at once, whole and in pieces; and what takes more work than it may."""
+"""Hostile answers: all kinds of findings at once, whole and in pieces; and answers that need too much work."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""gateway.identity.identify and gateway.identity.jwks: who is let in, who is not, and what the refusals say."""
+"""gateway.identity.identify and gateway.identity.jwks: accepted and refused credentials, and the messages."""
 
 from __future__ import annotations
 

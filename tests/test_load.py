@@ -1,4 +1,4 @@
-"""gateway.config.load, document, explain, litellm: what loads, what is refused, and in which words."""
+"""gateway.config.load, yaml_file, messages, litellm: what loads, what is refused, and the messages."""
 
 from __future__ import annotations
 

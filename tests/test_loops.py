@@ -1,4 +1,4 @@
-"""What counts as going round in a circle: tool calls, prompts, turns, agents."""
+"""Which repetitions count as loops: tool calls, prompts, turns, agents."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Loops on a running gateway: what is refused, what goes on, and what is written down."""
+"""Loops on a running gateway: what is refused, what continues, and what is recorded."""
 
 from __future__ import annotations
 

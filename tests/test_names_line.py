@@ -1,4 +1,4 @@
-"""Names, places and organizations on the line: masked, restored, asked about once, and refused without an answer."""
+"""Names, places and organizations on the line: masked, restored, scanned once, refused without a result."""
 
 from __future__ import annotations
 

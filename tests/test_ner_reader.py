@@ -1,4 +1,4 @@
-"""What counts as a name: cues, lists, words that nobody knows, and what is none of them."""
+"""What counts as a name: cues, lists, unknown words; and what does not."""
 
 from __future__ import annotations
 

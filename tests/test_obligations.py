@@ -1,4 +1,4 @@
-"""What a policy demands is done, or the call is not made."""
+"""Obligations of a policy are met, or the call is not made."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The answer's filter: what a stream may carry, whichever way it is cut."""
+"""The filter of answers: the same verdict for a stream, however it is cut."""
 
 from __future__ import annotations
 

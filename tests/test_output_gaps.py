@@ -1,4 +1,4 @@
-"""Where an answer could carry something past the filter: each way in which a chunk is not what it seems."""
+"""Ways past the filter: chunks that a client reads differently from the gateway."""
 
 from __future__ import annotations
 

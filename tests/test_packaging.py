@@ -1,4 +1,4 @@
-"""What is shipped beside the code: lock files, the container image, the commands. Walked without Docker or network."""
+"""Packaging: lock files, the container image, the commands. Checked without Docker or a network."""
 
 from __future__ import annotations
 

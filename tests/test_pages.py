@@ -1,4 +1,4 @@
-"""gateway.workflows.page: lists cut into pages."""
+"""gateway.control.workflows.page: pagination of lists."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Who may send what to whom: `pii.rules`, failover, a policy's obligations, and tools that get no values."""
+"""Which data may go to which provider: `pii.rules`, failover, obligations of a policy, and tools without values."""
 
 from __future__ import annotations
 

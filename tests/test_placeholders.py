@@ -1,4 +1,4 @@
-"""Placeholders: every way a model may spell them, in whatever pieces; nobody can forge one."""
+"""Placeholders: every spelling of a model, in any pieces; placeholders cannot be forged."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a call reserves, what it costs in the end, and the words of a refusal."""
+"""What a call reserves, what it is charged, and the messages of refusals."""
 
 from __future__ import annotations
 

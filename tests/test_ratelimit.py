@@ -1,4 +1,4 @@
-"""Which buckets a call pays, and what the headers say of them."""
+"""From which buckets a call takes, and the headers about them."""
 
 from __future__ import annotations
 

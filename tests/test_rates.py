@@ -1,4 +1,4 @@
-"""Rate limits on a running gateway: what callers are told, and what a call costs that is refused later."""
+"""Rate limits on a running gateway: headers, and the cost of a call that is refused later."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The users' own recognizers in the running gateway: requests, answers, streams, rules, policies, reload, faults."""
+"""Custom recognizers in a running gateway: requests, answers, streams, rules, policies, reload, faults."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What changes while the gateway runs: configuration, policies, keys. No call is dropped, nothing bad takes over."""
+"""Changes while the gateway runs: configuration, policies, keys. No call is dropped, mistakes have no effect."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Recorded decisions judged again: what changes, how often, with examples, and an exit code for a pull request."""
+"""Recorded decisions evaluated again: changes, counts, examples, and an exit code for a pull request."""
 
 from __future__ import annotations
 

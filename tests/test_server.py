@@ -1,4 +1,4 @@
-"""The server against real sockets: each test speaks bytes to a port and waits for the answer and the end."""
+"""The server on real sockets: each test sends bytes to a port and waits for the answer and the end."""
 
 from __future__ import annotations
 

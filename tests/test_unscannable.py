@@ -1,4 +1,4 @@
-"""What no scanner can read: in parts and in texts, both ways; and text that only looks like such data."""
+"""Unscannable content in parts and texts, in both directions; and text that only looks like such content."""
 
 from __future__ import annotations
 

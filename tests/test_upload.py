@@ -1,4 +1,4 @@
-"""Decisions leave for a collector, and none is lost on the way."""
+"""Decisions are sent to a collector, and none is lost."""
 
 from __future__ import annotations
 

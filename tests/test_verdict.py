@@ -1,4 +1,4 @@
-"""Where rules disagree: the higher class wins, obligations become one, and the explanation names everyone who spoke."""
+"""Rules that disagree: the higher class wins, obligations are merged, the explanation names all rules."""
 
 from __future__ import annotations
 

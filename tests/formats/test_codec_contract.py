@@ -1,4 +1,4 @@
-"""What holds for every dialect: texts, tool calls, usage, errors, ends, however an answer comes."""
+"""The contract of all codecs: texts, tool calls, usage, errors, ends, whole and streamed."""
 
 from __future__ import annotations
 

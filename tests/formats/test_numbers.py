@@ -1,4 +1,4 @@
-"""Numbers that a float cannot say leave as they came, also where the body around them is edited."""
+"""Numbers that a float cannot represent leave unchanged, also if the body is edited."""
 
 from __future__ import annotations
 

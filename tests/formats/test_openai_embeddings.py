@@ -1,4 +1,4 @@
-"""The embeddings codec: requests, answers, and the vectors that are judged by nobody and leave as they came."""
+"""The embeddings codec: requests, answers, and vectors, which are not judged and leave unchanged."""
 
 from __future__ import annotations
 

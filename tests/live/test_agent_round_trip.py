@@ -1,4 +1,4 @@
-"""An agent that works with tools through the official client: what it sends, gets, and sends again stays itself."""
+"""An agent with tools and the official client: its values are unchanged after a round trip."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The official `openai` client, unmodified, asks the running gateway for embeddings."""
+"""The official `openai` client, unmodified, requests embeddings from the running gateway."""
 
 from __future__ import annotations
 

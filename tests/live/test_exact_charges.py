@@ -1,4 +1,4 @@
-"""What a call is charged on every path it can take, on a running gateway: what the provider reported, once."""
+"""The charge of a call on every path through a running gateway: the usage that the provider reported, once."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Loops and idempotency keys where two gateways share one Redis."""
+"""Loops and idempotency keys with two gateways on one Redis."""
 
 from __future__ import annotations
 

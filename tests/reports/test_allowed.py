@@ -1,4 +1,4 @@
-"""What is allowed is left alone wherever it stands: in requests and answers, whole and streamed."""
+"""Allowed values are left unchanged everywhere: in requests and answers, whole and streamed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Several ceilings in one request, ceilings that say nothing, and answers that are generated and not returned."""
+"""Several output limits in one request, limits without effect, and answers that are generated but not returned."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What clients send and ask for: compressed bodies, single models, other paths for health, keys as Azure sends them."""
+"""Requests of clients: compressed bodies, single models, other health paths, keys in the form of Azure."""
 
 from __future__ import annotations
 

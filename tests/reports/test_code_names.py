@@ -1,4 +1,4 @@
-"""Names in code are no secrets, though they stand where secrets do; what was drawn at random stays one."""
+"""Names in code are no secrets, even in the place of a secret; random values are secrets."""
 
 from __future__ import annotations
 

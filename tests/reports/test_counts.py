@@ -1,4 +1,4 @@
-"""What providers report in odd ways: usage that leaves something out, empty events, places of choices, unpaid bills."""
+"""Irregular reports of providers: incomplete usage, empty events, indexes of choices, unpaid accounts."""
 
 from __future__ import annotations
 

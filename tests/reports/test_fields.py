@@ -1,4 +1,4 @@
-"""Values where structure or a number is expected, both ways."""
+"""Values in place of structure or a number, in requests and answers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is personal data, however it is written and whatever stands beside it."""
+"""Personal data in any notation and next to any text."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is no personal data, in code, logs and documents: an answer that holds it leaves whole."""
+"""Harmless text in code, logs and documents: answers with it are not changed."""
 
 from __future__ import annotations
 

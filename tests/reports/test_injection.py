@@ -1,4 +1,4 @@
-"""Reports on instructions in text: in parts, laid out oddly, misspelt, in frames; and what is none."""
+"""Instructions in text: in parts, with unusual layout, misspelled, in frames; and harmless text."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What an answer could carry past the filter by the shape of its JSON: a value in pieces, a text told twice, depth."""
+"""Ways past the filter by the shape of JSON: a value in pieces, a repeated text, depth."""
 
 from __future__ import annotations
 

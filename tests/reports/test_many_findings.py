@@ -1,4 +1,4 @@
-"""Very many findings in one request: whatever walks all of them does so off the event loop, or in short steps."""
+"""Very many findings in one request: code that visits all of them runs in a thread, or in short steps."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Parts of messages that are no text are seen in whatever form a provider has them, in requests and answers."""
+"""Parts of messages that are not text are recognized in the form of any provider, in requests and answers."""
 
 from __future__ import annotations
 

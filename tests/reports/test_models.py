@@ -1,4 +1,4 @@
-"""Names of models that a pattern fits: a name goes out as the caller wrote it, so it may be nothing but a name."""
+"""Names of models by pattern: the name is sent as the caller wrote it, so it must have the form of a name."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What operators tried: names that are mistyped, usage, patterns of models, records without personal data."""
+"""Work of operators: mistyped names, usage, patterns of models, records without personal data."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The gateway's own secrets, and the keys that callers present, leave by no way: each way out is read for each."""
+"""The gateway's own secrets and the keys of callers never leave: every way out is checked for each."""
 
 from __future__ import annotations
 

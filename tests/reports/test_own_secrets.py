@@ -1,4 +1,4 @@
-"""The gateway's own secrets are found by value, and its caches tell one team nothing of another."""
+"""The gateway's own secrets are found by value, and caches reveal nothing about other teams."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Values split over the content parts of one message, on their way out and back."""
+"""Values split over the content parts of one message, in requests and answers."""
 
 from __future__ import annotations
 

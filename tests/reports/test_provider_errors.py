@@ -1,4 +1,4 @@
-"""What a provider says of a request that it refuses: programs go by its code."""
+"""A provider's error for a refused request: programs depend on its code."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Faults that pass: the gateway serves again by itself, and asks for a restart where it cannot."""
+"""Temporary faults: the gateway recovers by itself, or asks for a restart."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Secrets by the name beside them, what is no secret, and what an answer may say again."""
+"""Secrets by the name next to them, harmless values, and values that an answer may repeat."""
 
 from __future__ import annotations
 

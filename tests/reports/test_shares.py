@@ -1,4 +1,4 @@
-"""Fair shares: no team and no address can lock others out, and no client or provider can hold what it does not use."""
+"""Fair shares: no team or address can lock others out, and no client or provider can hold unused resources."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a request says in fields of other dialects counts: ceilings, budgets of thinking, and other models."""
+"""Fields of other dialects in a request count: output limits, thinking budgets, and other models."""
 
 from __future__ import annotations
 

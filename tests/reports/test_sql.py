@@ -1,4 +1,4 @@
-"""Statements with optional parts are what they are; words of prose and packages are not statements."""
+"""Statements with optional parts are recognized; words of prose and packages are not statements."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A tool call is one in whatever shape and place an answer has it: what it calls must have been offered."""
+"""Tool calls in any shape and place of an answer: the called tool must have been offered."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Streams as providers send them: where a choice ends, which pieces are one tool call, texts in fields nobody named."""
+"""Streams of providers: ends of choices, pieces of tool calls, texts in unknown fields."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Postal addresses of many countries: found with their whole block, streamed as well; what looks like one is none."""
+"""Postal addresses of many countries: found with the whole block, also in streams; similar text is not found."""
 
 from __future__ import annotations
 

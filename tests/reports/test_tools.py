@@ -1,4 +1,4 @@
-"""Tools that hide: in older fields, in the choice among tools, beside another tool, under a type that nobody knows."""
+"""Hidden tools: in older fields, in the tool choice, next to another tool, under an unknown type."""
 
 from __future__ import annotations
 

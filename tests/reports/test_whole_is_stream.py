@@ -1,4 +1,4 @@
-"""An answer is judged alike however it comes: whole, or in any cut into events and bytes."""
+"""An answer is judged alike whole and streamed, however it is cut into events and bytes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What providers do to connections, media types and events, at a real port: see `upstream`."""
+"""Irregular connections, media types and events of providers, on a real port: see `upstream`."""
 
 from __future__ import annotations
 

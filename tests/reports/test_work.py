@@ -1,4 +1,4 @@
-"""Work without bound: items are capped, a budget of CPU time ends what takes long, an extension may panic."""
+"""Bounds of work: limits of items, a budget of CPU time, and panics of extensions."""
 
 from __future__ import annotations
 
