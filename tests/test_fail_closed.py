@@ -73,7 +73,7 @@ def test_a_scanner_that_raises(
 
 
 def test_a_finding_that_makes_no_sense(line: Line, up: scripted.Upstream, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A recognizer of one's own whose result cannot be used blocks, and says so."""
+    """A custom recognizer with an invalid result blocks the call with a message."""
     seen = len(up.seen)
 
     def nonsense(_: str) -> list[Any]:
@@ -168,7 +168,7 @@ def chunks(answer: Any) -> list[Any]:
 
 @pytest.mark.parametrize("good", [0, 1])
 def test_an_answers_scanner_that_raises(line: Line, monkeypatch: pytest.MonkeyPatch, good: int) -> None:
-    """Whole: an error. Mid-stream: the stream ends as content_filter, says why, and what was used is charged."""
+    """Whole: an error. In a stream: it ends with content_filter and the reason, and the usage is charged."""
     screen = line.gateway.runtime.screen
     monkeypatch.setattr(screen, "scanner", Scanner(screen.scanner, good))
     answer = line.chat(TEXT, cid=f"judge-{good}")

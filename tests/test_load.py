@@ -97,7 +97,7 @@ def config(text: str, env: dict[str, str] | None = None) -> Config:
 
 
 def test_sample_of_the_design() -> None:
-    """The sample loads, and every key that is not enforced yet says so."""
+    """The sample loads, with a warning for every key that is not enforced yet."""
     loaded = loads(SAMPLE, "g.yaml", ENV)
     assert loaded.config.providers["openai"].api_key == "sk-openai-value"
     assert loaded.config.quotas.tokens == 200_000
@@ -187,7 +187,7 @@ def test_ranks_and_equals() -> None:
 
 
 def test_environment() -> None:
-    """References are replaced wherever a scalar stands, in part too; defaults serve when unset or empty."""
+    """References are replaced in every scalar, also in parts of it; defaults apply if unset or empty."""
     text = (
         "providers:\n  demo: {format: openai, base_url: https://${HOST}:${PORT:-443}/v1, api_key: ${KEY}}\n"
         "models: {${MODEL:-demo}: {targets: ['demo/$${X}']}}\nquotas: {tokens: ${TOKENS}, calls: ${NONE:-null}}\n"
@@ -229,7 +229,7 @@ def test_comments_need_no_variables() -> None:
 
 @pytest.mark.parametrize("reference", ["${}", "${1A}", "${A:?no}", "${A-b}", "${A B}"])
 def test_odd_references(reference: str) -> None:
-    """What looks like a reference but is none is an error, not a literal."""
+    """An invalid reference is an error, not a literal."""
     assert errors(MINIMAL + f"state: 'sqlite:///{reference}'\n") == [
         "g.yaml:5: state contains a ${...} that is not of the form ${NAME} or ${NAME:-default}"
     ]
@@ -361,7 +361,7 @@ def test_what_does_not_fit_together() -> None:
 
 
 def test_target_of_a_left_out_provider() -> None:
-    """Where a target names a provider that this version leaves out, the error says why it is not there."""
+    """If a target names a provider that this version ignores, the error says why it is missing."""
     assert errors(MINIMAL.replace("{format: demo}", "{format: gemini}")) == [
         "g.yaml:2: providers.demo is left out: format gemini is not available in this version",
         "g.yaml:4: models.demo.targets[0]: there is no provider 'demo'; providers: none",
@@ -442,7 +442,7 @@ def _nested(inner: st.SearchStrategy[object]) -> st.SearchStrategy[object]:
 
 @given(st.sampled_from(sorted(Config.model_fields)), st.recursive(st.text(max_size=8) | st.none(), _nested))
 def test_any_section_loads_or_is_refused(section: str, data: object) -> None:
-    """Whatever stands in a section, there is a configuration or a ConfigError, nothing else."""
+    """For any content of a section, the result is a configuration or a ConfigError."""
     refused = ""
     try:
         loads(json.dumps({"providers": {}, "models": {}, section: data}), "g.yaml", {})
@@ -480,7 +480,7 @@ def test_litellm_file(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_litellm_details(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """Accounts are told apart by URL and key, prices are taken over, a bare name is OpenAI's."""
+    """Accounts are distinguished by format, URL and key, prices are taken over, a bare name is OpenAI's."""
     monkeypatch.chdir(tmp_path)
     loaded = litellm(
         "  - {model_name: a, litellm_params: {model: gpt-4o, rpm: 5}, model_info: {input_cost_per_token: 1.5e-7}}\n"
@@ -587,7 +587,7 @@ def running(tmp_path: Path) -> Running:
 
 
 async def test_unchanged_file(running: Running) -> None:
-    """A file that stays as it is is not applied again."""
+    """An unchanged file is not applied again."""
     for _ in range(3):
         await running.watcher.step()
     assert running.applied == []
@@ -636,7 +636,7 @@ async def test_refused_by_the_gateway(running: Running, error: Exception) -> Non
 
 
 async def test_keys_that_need_a_start(running: Running) -> None:
-    """A change that a running gateway cannot take over says so; the rest of the file takes effect."""
+    """A change that needs a restart is reported; the rest of the file takes effect."""
     await running.write(
         MINIMAL + "server: {port: 1}\nstate: sqlite:///other.db\naudit: {path: a.db}\nlog: off\npolicy: {path: other}\n"
     )
@@ -656,7 +656,7 @@ async def test_warnings_of_a_new_file(running: Running) -> None:
 
 
 async def test_kick_applies_what_looks_unchanged(running: Running) -> None:
-    """SIGHUP applies the file even if it is the same: key files beside it may have changed."""
+    """SIGHUP applies the file even if it is the same, because key files may have changed."""
     await running.watcher.step()
     running.watcher.kick()
     await running.watcher.step()

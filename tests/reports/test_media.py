@@ -91,7 +91,7 @@ def test_a_part_is_told_by_its_media_type(how: str) -> None:
 
 @pytest.mark.parametrize("name", TEXTS)
 def test_what_says_text_is_text(name: str) -> None:
-    """It is judged as text; only what holds something that nobody reads counts."""
+    """It is judged as text; only unscannable content counts."""
     assert counted(TEXTS[name], "user") == answered(TEXTS[name]) == {}
 
 

@@ -65,7 +65,7 @@ def named(value: Any, name: str) -> Any:
 @pytest.mark.parametrize("level", LEVELS)
 @pytest.mark.parametrize("how", [*SAID, *NAMELESS])
 def test_any_shape(line: Line, up: scripted.Upstream, how: str, level: str, stream: bool) -> None:
-    """The tool that was offered may be called in any shape that names it, another in none."""
+    """An offered tool may be called in any shape that names it, any other tool in none."""
     said = {**SAID, **NAMELESS}[how]
     choice = {"index": 0, "finish_reason": "stop", **LEVELS[level](named(said, "wipe"))}
     assert code(line, up, {"choices": [choice]}, stream=stream) == "tool_not_offered"
