@@ -33,7 +33,7 @@ _log = logging.getLogger("meshgate")
 
 
 async def serve(call: Call, receive: request.Receive, reply: Reply) -> None:
-    """Serve one call. Raises only exceptions that end the process."""
+    """Serve one call. Raises nothing but what ends the process."""
     budget.bind(call.budget)
     try:
         await identify(call)
@@ -67,7 +67,7 @@ async def serve(call: Call, receive: request.Receive, reply: Reply) -> None:
         reply.abandon()
     except (KeyboardInterrupt, SystemExit, GeneratorExit):
         raise
-    except BaseException as fault:  # an extension may raise an exception that is no `Exception`
+    except BaseException as fault:  # also what an extension raises that is no Exception
         _log.error("call %s failed in %s: %s", call.id, call.stage, trace(fault))
         call.runtime.telemetry.failures.add((call.stage,))
         await refuse.refuse(
@@ -79,7 +79,7 @@ async def serve(call: Call, receive: request.Receive, reply: Reply) -> None:
 
 
 async def identify(call: Call) -> None:
-    """Identify the caller, and count the call for its team. Raises Refusal."""
+    """Who calls, and whether that team has room for one call more."""
     try:
         call.subject = await call.runtime.identity.identify(call.headers)
     except Refusal as refusal:
@@ -90,13 +90,13 @@ async def identify(call: Call) -> None:
 
 
 async def recall(call: Call) -> None:
-    """Find the kept answer of a repeated call with an Idempotency-Key."""
+    """The answer that the call was given before, if it comes again with its Idempotency-Key."""
     if call.runtime.idempotency is not None:
         await call.runtime.idempotency.recall(call)
 
 
 async def redact(call: Call) -> None:
-    """Redact personal data in the body. Raises Refusal."""
+    """Personal data leaves the body."""
     if call.runtime.names is not None:
         call.found = await call.runtime.names.add(call.spans, call.found, call.team, partial(apart, call))
     if call.joined:
@@ -107,7 +107,7 @@ async def redact(call: Call) -> None:
 
 
 async def commit(call: Call) -> None:
-    """Wait until the reservation and the decision are on disk, before the call leaves."""
+    """The reservation and the decision are on disk before the call leaves."""
     runtime = call.runtime
     if call.decision is None:
         oblige.decided(call)
@@ -117,7 +117,7 @@ async def commit(call: Call) -> None:
 
 
 async def replayed(call: Call, reply: Reply) -> bool:
-    """Send the kept answer of a repeated call; False if there is none."""
+    """Whether the call has got the answer again that it was given before."""
     if call.kept is None:
         return False
     call.replayed = True

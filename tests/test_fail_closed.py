@@ -168,7 +168,7 @@ def chunks(answer: Any) -> list[Any]:
 
 @pytest.mark.parametrize("good", [0, 1])
 def test_an_answers_scanner_that_raises(line: Line, monkeypatch: pytest.MonkeyPatch, good: int) -> None:
-    """Whole: an error. In a stream: it ends with content_filter and the reason, and the usage is charged."""
+    """Whole: an error. Mid-stream: the stream ends as content_filter, says why, and what was used is charged."""
     screen = line.gateway.runtime.screen
     monkeypatch.setattr(screen, "scanner", Scanner(screen.scanner, good))
     answer = line.chat(TEXT, cid=f"judge-{good}")

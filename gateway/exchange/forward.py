@@ -1,4 +1,4 @@
-"""Sends the call to an upstream, and the answer to the caller, whole or as a stream."""
+"""The call leaves for an upstream, and the answer comes back: whole or as a stream."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from gateway.ingress.reply import Reply
 
 
 async def forward(call: Call, reply: Reply) -> None:
-    """Send the call, and pass on the judged answer. Raises Refusal."""
+    """Send the call, and the answer back as it may be."""
     answer = await call.runtime.forward.open(call, call.targets)
     try:
         if call.stream:

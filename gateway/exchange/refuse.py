@@ -1,4 +1,4 @@
-"""Sends a refusal in the caller's dialect, also in the middle of a stream. Messages of upstreams are judged first."""
+"""A refusal in the caller's format, also in the middle of a stream. An upstream's own words are judged before."""
 
 from __future__ import annotations
 
@@ -8,20 +8,20 @@ from gateway.ingress.reply import Reply
 
 
 async def refuse(call: Call, refusal: Refusal, reply: Reply) -> None:
-    """Send a refusal in the dialect of the caller, also in the middle of a stream."""
+    """Say no in the caller's format, also in the middle of a stream."""
     refusal.stage = refusal.stage or call.stage
     if refusal.said or refusal.terms:
         _add_judged_words(call, refusal)
     own = call.runtime.own
     refusal.hints = {name: value for name, value in refusal.hints.items() if not own.holds(f"{name}: {value}".encode())}
     call.refusal = refusal
-    if call.keeper is not None:  # before the caller gets the refusal, so that a retry finds the key free
+    if call.keeper is not None:  # before the caller hears of it, so that the next try finds the key free
         await call.keeper.abandon()
     await reply.refuse(refusal)
 
 
 def _add_judged_words(call: Call, refusal: Refusal) -> None:
-    """Append the message of the provider if the output filter passes it."""
+    """A provider's own explanation joins the message if the output filter lets it pass."""
     screen, own = call.runtime.filter(call), call.runtime.own
     try:
         said = screen.text(refusal.said) if screen is not None else refusal.said

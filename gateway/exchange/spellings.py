@@ -1,4 +1,4 @@
-"""Records how the model spelled the restored values of its answer: see `redaction.spellings`."""
+"""How a model spelled what was restored in its answer: see `redaction.spellings`."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from gateway.call import Call
 
 
 async def keep_spellings(call: Call) -> None:
-    """Record the spellings of restored values before the caller can send the text back."""
+    """How the model spelled what was restored goes on record, before the caller can send it back."""
     redactor = call.runtime.redactor
     if redactor is not None and redactor.spellings is not None and call.redaction.spoken:
         await redactor.spellings.keep(call)

@@ -19,7 +19,7 @@ HELD = 64 * 1024  # characters of a stream that are kept for counting tokens bef
 
 
 async def stream(call: Call, answer: Answer, reply: Reply) -> None:
-    """Pass on the answer as it arrives, each piece after it is judged. Raises Refusal."""
+    """Send the answer on as it comes, each piece once it is judged."""
     codec = call.format.stream(keep_usage=call.wants_usage, choices=call.format.choices(call.body))
     reply.codec = codec
     screen = call.runtime.filter(call)

@@ -18,7 +18,7 @@ MAX_COUNTED = 1024 * 1024  # maximum bytes of a broken answer whose tokens are c
 
 
 async def whole(call: Call, answer: Answer, reply: Reply) -> None:
-    """Read the answer to its end, judge it, and send it. Raises Refusal."""
+    """Read the answer to its end, judge it, send it."""
     parts = [answer.start]
     size = len(answer.start)
     room = 0  # bytes that are counted as held
@@ -73,7 +73,7 @@ def _first(parts: list[bytes], most: int) -> bytes:
 
 
 def judged(call: Call, parts: list[bytes]) -> bytes:
-    """A whole answer as the caller may get it. Copies of long answers are avoided. Raises Refusal."""
+    """A whole answer as the caller may have it. Raises Refusal. Of a long one there is no copy more than needed."""
     parts[:] = [b"".join(parts)]
     answer, caps = parts[0], call.runtime.config.server.caps
     raw, cuts = call.format.outline(answer)

@@ -1,7 +1,7 @@
-"""Reads the request, and scans its texts for personal data and secrets.
+"""The request itself, and what is known of its texts.
 
-Large new texts are scanned in a thread. Refuses with invalid_request, request_too_large and model_not_found; a
-request that cannot be scanned is blocked (pii_blocked).
+Much new text is looked at off the event loop. Refuses with invalid_request, request_too_large and model_not_found; a
+request that cannot be searched is blocked.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from gateway.scheduling.lanes import apart
 
 
 async def read(call: Call, receive: request.Receive) -> None:
-    """Read the request into the call and scan its texts; large new texts in a thread. Raises Refusal."""
+    """The request itself, and what is known of its texts. Much new text is looked at off the event loop."""
     runtime = call.runtime
     server = runtime.config.server
     await request.receive(call, receive, server)
@@ -39,7 +39,7 @@ async def read(call: Call, receive: request.Receive) -> None:
 
 
 def survey(call: Call) -> int:
-    """Scan the texts; returns their number of tokens, 0 if no limit or quota needs the number."""
+    """What the texts hold; returns their tokens, 0 where nobody asks."""
     runtime = call.runtime
     counted: int
     counted, call.found = runtime.texts.survey(call.spans, call.team)

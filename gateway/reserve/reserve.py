@@ -21,7 +21,7 @@ LAPSE_MARGIN = 60  # seconds after the time limit of the upstream at which an un
 
 
 async def reserve(call: Call) -> None:
-    """Reserve rate limits and quotas, all or none, in one atomic step. Raises Refusal."""
+    """Rate limits and quotas, all or none, in one atomic step."""
     runtime, subject = call.runtime, call.subject
     assert subject is not None
     kind, name, _ = call.resource
@@ -49,7 +49,7 @@ async def reserve(call: Call) -> None:
         steps, call.repeats = told
     call.debits = (*limits, *quotas, *call.repeats.debits)
     chained = runtime.loops.follows or runtime.authorizer is not None
-    # A policy may still route the call to another model, whose targets may take longer.
+    # A policy may yet route it to another model, whose targets may take longer.
     forward = runtime.forward
     longest = forward.most_patience if runtime.authorizer else forward.patience(call.targets)
     names = (call.id, subject.team, call.correlation_id, subject.agent)
@@ -60,16 +60,16 @@ async def reserve(call: Call) -> None:
     if isinstance(answer, Rejection):
         call.rejection = answer
         raise quota.refusal(answer, ask, call.input_tokens)
-    if not ask.bare:  # a reservation of nothing has only checked that the workflow is open
+    if not ask.bare:  # one that takes nothing only learned that its workflow is open
         call.reservation = answer
     call.chain, call.history = answer.chain, answer.history
     runtime.loops.follow(answer.chain, answer.path)
 
 
 def priced(call: Call, name: str) -> tuple[Model | None, int]:
-    """The model that serves a call, and the maximum output tokens of its answers.
+    """The model that a call is served by, and the output tokens that its answers may take.
 
-    None and 0 for kinds of call without a model. Raises Refusal(invalid_request) for a service tier without a price.
+    None and 0 for a kind of call that has neither. Raises Refusal(invalid_request) for a service tier without a price.
     """
     if call.resource.kind != "llm":
         return None, 0
@@ -83,7 +83,7 @@ def _model_name(resource: Resource) -> str:
 
 
 async def look(call: Call, subject: Subject) -> None:
-    """Check that the workflow accepts calls, for a call with a kept answer; nothing is taken. Raises Refusal."""
+    """Whether the workflow takes calls, for one that is answered already: it takes nothing and counts nowhere."""
     names = (call.id, subject.team, call.correlation_id, subject.agent)
     authorizer = call.runtime.authorizer
     history = authorizer is not None and authorizer.keeps_history
@@ -96,7 +96,7 @@ async def look(call: Call, subject: Subject) -> None:
 
 
 def conversation(call: Call, subject: Subject) -> tuple[Sequence[Step], Look]:
-    """The steps of the conversation, and the repetitions among them."""
+    """What has happened in the conversation, and what of it the request does again that was done before."""
     steps = call.format.steps(call.body)
     loops = call.runtime.loops
     if not loops.reads:
@@ -106,7 +106,7 @@ def conversation(call: Call, subject: Subject) -> tuple[Sequence[Step], Look]:
 
 
 async def rest(call: Call, duties: Obligations) -> None:
-    """Reserve what the policy adds, all or none: a more expensive model, limits on attributes. Raises Refusal."""
+    """What the policy's words cost: more at the model that it routes to, limits on attributes. All or none, again."""
     runtime, subject, first = call.runtime, call.subject, call.reservation
     assert subject is not None
     assert first is not None, "a call that a policy judges has been reserved: its chain must be known"
