@@ -96,7 +96,7 @@ def test_nothing_that_a_rule_demands_is_lost(obligations: list[dict[str, Any]], 
         ([{"code": "x", "lables": []}], "unknown key 'lables'"),
     ],
 )
-def test_malformed_duties(obligations: object, words: str) -> None:
+def test_malformed_obligations(obligations: object, words: str) -> None:
     """A misspelt demand is not met in silence."""
     with pytest.raises(PolicyUnavailable, match=words):
         read({"allow": True, "obligations": obligations}, "v")
