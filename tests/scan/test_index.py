@@ -1,4 +1,4 @@
-"""The index: shadows, patterns rewritten for them, the cache on disk, threads."""
+"""The index: projections, patterns rewritten for them, the cache on disk, threads."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from budgets import examples
 from gateway.detect.core import rewrite
 from gateway.detect.core.index import Expression, HyperscanIndex, RegexIndex
-from gateway.detect.core.shadow import FOLDS, shadow, shadow_of
+from gateway.detect.core.projection import FOLDS, byte_of, projected
 
 hyperscan = pytest.importorskip("hyperscan", reason="Hyperscan has no wheel for this platform")
 
@@ -32,8 +32,8 @@ TEXT = st.text(st.sampled_from(list("01729abcdefkKyé:=;@.- \n\u212aſ_ключ�
 
 @given(st.text(max_size=40))
 def test_shadow_has_one_byte_for_each_character(text: str) -> None:
-    """Offsets in the shadow are offsets in the text, and ASCII is left as it is."""
-    data = shadow(text)
+    """Offsets in the projection are offsets in the text, and ASCII is left as it is."""
+    data = projected(text)
     assert len(data) == len(text)
     assert all(byte == ord(char) for char, byte in zip(text, data, strict=True) if char.isascii())
     assert max(data, default=0) < 128
@@ -42,14 +42,14 @@ def test_shadow_has_one_byte_for_each_character(text: str) -> None:
 def test_shadow_keeps_what_patterns_ask_for() -> None:
     """Over all of Unicode: word, digit and the letters that fold onto ASCII are told apart as `regex` tells them."""
     beyond = "".join(map(chr, range(128, 0x110000)))
-    data = shadow(beyond).decode("ascii")
+    data = projected(beyond).decode("ascii")
     words = {match.start() for match in regex.finditer(r"\w", beyond)}
     assert {match.start() for match in regex.finditer(r"\w", data)} == words
     assert {match.start() for match in regex.finditer(r"\d", beyond)} == {
         match.start() for match in regex.finditer("[0-9]", data)
     }
     assert set(regex.findall("[a-z]", beyond, regex.I)) == set(FOLDS)
-    assert shadow_of("٣") == ord("3")
+    assert byte_of("٣") == ord("3")
 
 
 @settings(max_examples=examples(133, nightly=4000), deadline=None)
@@ -59,7 +59,7 @@ def test_superset_and_prefixes(pattern: tuple[str, int], text: str) -> None:
     source, flags = pattern
     superset = regex.compile(rewrite.superset(source, flags), regex.ASCII)
     prefixes = regex.compile(rewrite.prefixes(source, flags), regex.ASCII)
-    data = shadow(text).decode()
+    data = projected(text).decode()
     for match in regex.finditer(source, text, flags):
         low, high = match.span()
         assert any(found.span() == (low, high) for found in [superset.fullmatch(data, low, high)] if found)

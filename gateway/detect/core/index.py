@@ -27,7 +27,7 @@ import regex
 
 from gateway.budget import exceeded, look, spend
 from gateway.detect.core import rewrite
-from gateway.detect.core.shadow import shadow
+from gateway.detect.core.projection import projected
 
 try:
     import hyperscan
@@ -101,7 +101,7 @@ def _beginnings(expressions: Sequence[Expression], held: Sequence[str]) -> list[
 
 
 class HyperscanIndex:
-    """Two databases over shadows: one of matches, one of their beginnings, anchored at the end of data."""
+    """Two databases over projections: one of matches, one of their beginnings, anchored at the end of data."""
 
     def __init__(
         self,
@@ -134,7 +134,7 @@ class HyperscanIndex:
         self._later: dict[str, int] = {}  # the same where it begins with a character that has left
 
     def hits(self, text: str) -> list[Hit]:
-        return self._all(shadow(text))
+        return self._all(projected(text))
 
     def _all(self, data: bytes) -> list[Hit]:
         taken: list[_Taken] = []  # made for the first match: most texts have none
@@ -179,8 +179,8 @@ class HyperscanIndex:
 
 
 def _rest(text: str, start: int) -> tuple[bytes, int]:
-    """The shadow of `text` from `start` on, and what to add to its offsets. A word that goes on is seen to go on."""
-    data = shadow(text[start - 1 :] if start else text)
+    """The projection of `text` from `start` on, and the number to add to its offsets. A continued word stays continued."""
+    data = projected(text[start - 1 :] if start else text)
     if start and data[:1] in _WORD:
         return b"_" + data[1:], start - 1  # a word character that begins next to nothing
     return (data[1:], start) if start else (data, 0)
