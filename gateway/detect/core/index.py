@@ -179,7 +179,7 @@ class HyperscanIndex:
 
 
 def _rest(text: str, start: int) -> tuple[bytes, int]:
-    """The projection of `text` from `start` on, and the number to add to its offsets. A continued word stays continued."""
+    """The projection of `text` from `start` on, and what to add to its offsets. A continued word stays continued."""
     data = projected(text[start - 1 :] if start else text)
     if start and data[:1] in _WORD:
         return b"_" + data[1:], start - 1  # a word character that begins next to nothing
