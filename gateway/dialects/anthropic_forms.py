@@ -22,7 +22,7 @@ def encode(data: Json) -> bytes:
 
 
 def assemble(raw: bytes) -> bytes:
-    """The whole message with the content of a stream. Raises ValueError."""
+    """The whole message that a stream says. Raises ValueError."""
     reader = sse.Reader()
     message: Json = {}
     blocks: dict[int, Json] = {}
@@ -60,7 +60,7 @@ def _told(usage: Any) -> Json:
 
 
 def _join(index: int, delta: Json, blocks: dict[int, Json], inputs: dict[int, list[str]]) -> None:
-    """Add a delta to its block. Raises ValueError if the block has not begun."""
+    """Take in the delta of a block. Raises ValueError for one of a block that has not begun."""
     block = blocks.get(index)
     if block is None:
         raise ValueError("it goes on with a block that has not begun")

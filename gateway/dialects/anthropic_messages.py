@@ -221,7 +221,7 @@ class AnthropicMessages(Plain):
         ]
 
     def usage(self, answer: Json) -> Usage | None:
-        """The usage that the provider reported."""
+        """The provider's own count."""
         return anthropic_answer.usage(answer.get("usage"))
 
     def served_in(self, answer: Json) -> str:
@@ -306,11 +306,11 @@ class AnthropicCount(AnthropicMessages):
         return []
 
     def calls(self, answer: Json) -> list[Json]:
-        """None: a count has no tool calls."""
+        """A count calls no tool."""
         return []
 
     def strays(self, answer: Json) -> list[Json]:
-        """None: a count has no tool calls."""
+        """A count calls no tool."""
         return []
 
     def answer_items(self, answer: Json) -> dict[str, int]:

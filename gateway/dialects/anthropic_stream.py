@@ -28,9 +28,7 @@ from gateway.dialects.terms import is_term
 from gateway.errors import Refusal
 
 MAX_BLOCKS: Final = 4096
-MAX_INPUT: Final = (
-    4 * 1024 * 1024
-)  # maximum characters of the tool calls of an answer, which are held until they are complete
+MAX_INPUT: Final = 4 * 1024 * 1024  # characters of an answer's tool calls, which are held until they are whole
 _KIND: Final = frozenset({"type"})
 _CITED: Final = frozenset({"type", "citation"})
 _START: Final = frozenset({"content_block", "type", "index"})
@@ -89,10 +87,10 @@ class AnthropicStream(Ordered):
         self._index = -1  # index of the last block that began
         self._within = False  # whether that block is open
         self._left = -1  # the index of the last block that has left
-        self._use: _Use | None = None  # the tool call of the open block
-        self._begun = False  # `message_start` was sent
-        self._open: int | None = None  # the block that is open for the caller
-        self._stopped = False  # the stop reason was received
+        self._use: _Use | None = None  # the tool call that the open block makes
+        self._begun = False  # `message_start` has left
+        self._open: int | None = None  # the block that has begun for the caller, and not ended
+        self._stopped = False  # the message has said why it ended
         self.ended = False
         self.tier = ""
 

@@ -34,7 +34,7 @@ _SPOKEN: Final = re.compile(
     r"(?:tokens?(?:tosample)?|length|len|predict|budget)|(?:\w*)(?:budgettokens|thinkingbudget|tokenbudget)"
 )
 _OTHER: Final = re.compile(r"[^a-z0-9]")
-_CALLERS: Final = frozenset(  # fields that are not settings of the model
+_CALLERS: Final = frozenset(  # what is no setting of the model
     {"messages", "tools", "functions", "metadata", "response_format", "logit_bias", "tool_choice", "function_call"}
     | {"prediction", "stream_options", "web_search_options", "audio"}
 )
@@ -65,7 +65,7 @@ def _own(body: Json) -> int:
 
 
 def elsewhere(body: Json) -> int:
-    """The largest limit or thinking budget in other fields; 0 without any."""
+    """The largest number that other fields give as a ceiling or a budget of an answer; 0 without any."""
     return max(
         [_number(holder, key, -checks.MAX_CEILING, checks.MAX_CEILING) or 0 for holder, key in _spoken(body, 0)],
         default=0,
@@ -74,12 +74,12 @@ def elsewhere(body: Json) -> int:
 
 @lru_cache(maxsize=1024)
 def _speaks(key: str) -> bool:
-    """Whether a field has the name of an output limit."""
+    """Whether a field is called as a ceiling is."""
     return _SPOKEN.fullmatch(_OTHER.sub("", key[:64].lower())) is not None
 
 
 def _spoken(holder: Json, depth: int) -> Iterator[tuple[Json, str]]:
-    """Fields with the name of an output limit, except the top-level fields of the table."""
+    """Fields that are called as ceilings are, but those of the table at the top."""
     for key, value in holder.items():
         if type(value) is dict:
             if depth < _DEPTH and not (depth == 0 and key in _CALLERS):
@@ -93,7 +93,7 @@ def _is_number(value: object) -> bool:
 
 
 def answers(body: Json, keys: Sequence[str] = ANSWERS) -> int:
-    """The number of generated answers, whether or not all are returned."""
+    """How many answers are generated, whether or not all are returned."""
     extra = body.get("extra_body")
     holders = (body, extra) if type(extra) is dict else (body,)
     return max(
@@ -102,7 +102,7 @@ def answers(body: Json, keys: Sequence[str] = ANSWERS) -> int:
 
 
 def choices(body: Json) -> int:
-    """The maximum number of choices in the answer: `best_of` generates more than are returned."""
+    """How many choices the answer may have: `best_of` generates more than are returned."""
     return answers(body, _RETURNED)
 
 
@@ -124,7 +124,7 @@ def unite(body: Json) -> bool:
 
 
 def lower(body: Json, limit: int) -> bool:
-    """Lower the output limit to a policy's limit; True if anything changed."""
+    """Lower the ceiling to a policy's limit; True if anything changed."""
     lowered = [(holder, key) for holder, key in _spoken(body, 0) if float(holder[key]) > limit]
     for holder, key in lowered:
         holder[key] = limit

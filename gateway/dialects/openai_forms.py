@@ -37,7 +37,7 @@ def pieces(text: str) -> Sequence[str]:
 
 
 def assemble(raw: bytes) -> bytes:
-    """The whole answer with the content of a stream. Raises ValueError."""
+    """The whole answer that a stream says. Raises ValueError."""
     reader = sse.Reader()
     answer: Json = {}
     choices: dict[int, Json] = {}

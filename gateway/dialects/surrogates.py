@@ -1,7 +1,7 @@
 """JSON with halves of surrogate pairs, which some servers send when they cut a text inside a character.
 
-A half is replaced by U+FFFD, unless the other half follows in the next piece of the text (see `Halves`).
-All other invalid JSON is an error.
+A half is no character: it becomes U+FFFD, unless the other half follows in the next piece of its text (see `Halves`).
+Everything else that is not JSON stays an error.
 """
 
 from __future__ import annotations

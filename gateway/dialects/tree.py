@@ -64,7 +64,7 @@ class Shape:
     roles: Mapping[str, str] = field(default_factory=dict)
     """Top-level keys other than the messages, and the author of their texts."""
     blocks: Mapping[str, str] = field(default_factory=dict)
-    """Types of content blocks whose author is not that of the message, and their author; `signed` for signed blocks."""
+    """Types of content blocks with an author of their own, and who that is; `signed` for those that are signed."""
     turns: frozenset[str] = frozenset()
     ahead: frozenset[str] = frozenset()
 
@@ -318,7 +318,7 @@ class Survey:
 
 
 def is_seal(key: object, text: str) -> bool:
-    """Whether a value in a signed block is encrypted, so that no scanner can read it."""
+    """Whether what stands in a signed block is sealed: no scanner reads that."""
     return key in _SEALS and _SEALED.fullmatch(text) is not None and not text.isdecimal()
 
 

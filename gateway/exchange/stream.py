@@ -15,7 +15,7 @@ from gateway.scheduling.judging import Pace
 from gateway.scheduling.lanes import SMALL, apart
 from gateway.upstream.forward import Answer
 
-HELD = 64 * 1024  # characters of a stream that are kept for counting tokens before they count as bytes in flight
+HELD = 64 * 1024  # characters of a stream that are kept, for its tokens, before they count as bytes in flight
 
 
 async def stream(call: Call, answer: Answer, reply: Reply) -> None:
@@ -77,7 +77,7 @@ async def stream(call: Call, answer: Answer, reply: Reply) -> None:
 
 
 async def events_of(answer: Answer, codec: Codec) -> AsyncIterator[bytes]:
-    """The events for a whole answer to a request for a stream. Raises ValueError."""
+    """The events of an answer that is no stream, though one was asked for. Raises ValueError."""
     parts, size = [answer.start], len(answer.start)
     async for data in answer.chunks:
         size += len(data)
@@ -95,7 +95,7 @@ async def events_of(answer: Answer, codec: Codec) -> AsyncIterator[bytes]:
 
 
 async def read_chunks(call: Call, answer: Answer, codec: StreamCodec) -> AsyncIterator[Iterator[Chunk]]:
-    """The chunks of an answer as they arrive. A stream that breaks after every choice has ended is complete."""
+    """The chunks of an answer as they come. One that breaks off when every choice has ended is whole."""
     try:
         if answer.streamed and answer.start:
             call.budget.extend(len(answer.start))

@@ -50,7 +50,7 @@ async def peeked(chunks: AsyncIterator[bytes]) -> bytes:
 
 
 def _silent(start: bytes) -> bool:
-    """Whether the received bytes contain neither an event nor the beginning of an answer: an error may still follow."""
+    """Whether there is neither the first event nor the beginning of an answer: what has come may yet be an error."""
     text = start.removeprefix(sse.MARK).lstrip()
     if text.startswith(b"{"):
         return (len(text) < _TELLING or _ERROR.match(text) is not None) and _parsed(text) is None
@@ -58,7 +58,7 @@ def _silent(start: bytes) -> bool:
 
 
 def _first_data(text: bytes) -> bytes | None:
-    """The data of the first event, once its line is complete."""
+    """The data of the first event, once its line is whole."""
     for line in _LINE.finditer(text):
         if line[0].startswith(b"data:"):
             return line[0].removeprefix(b"data:").strip()

@@ -34,12 +34,12 @@ from gateway.upstream.inflate import Inflater, Packed, unpacked
 from gateway.upstream.pool import ATTEMPT, Attempt, Pool
 from gateway.upstream.wildcards import Pattern
 
-_AT_ONCE = 256 * 1024  # maximum bytes of a request that are passed to the HTTP client as one object
-_MOST_MADE = 1024  # maximum number of remembered names that match a pattern
-MAX_ERROR = 64 * 1024  # maximum bytes of an error answer that are read
-# The faults of a pooled connection that the provider has closed: end of file (FIN), or reset (RST).
+_AT_ONCE = 256 * 1024  # bytes of a request that are handed to the client as they are
+_MOST_MADE = 1024  # names that fit a pattern, remembered
+MAX_ERROR = 64 * 1024  # bytes of an error answer that are read
+# What a dead connection of the pool shows: its end (FIN), or a reset (RST).
 _CLOSED = (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError, ConnectionError)
-# Fields of a provider's error that are passed on to programs: short identifiers, too short for a text or a key.
+# What of a provider's error may be told to programs: short identifiers, no room for a text or a key.
 _WORD = r"[a-z]{1,20}[0-9]{0,3}"
 _TERMS = {
     "code": re.compile(rf"(?=.{{1,64}}\Z){_WORD}(?:_{_WORD}){{0,7}}"),
@@ -48,7 +48,7 @@ _TERMS = {
 }
 _HINT = re.compile(r"[\w.:, ;=+\"-]{1,100}", re.ASCII)
 _HINTS = re.compile(r"retry-after-ms|x-should-retry|(?:x-|[a-z]+-)?ratelimit(?:-[a-z-]+)?")
-_LONGEST_WAIT = 30 * 86400  # seconds; a longer hint is taken for a mistake
+_LONGEST_WAIT = 30 * 86400  # seconds; a hint beyond is a mistake
 _FAULTS = (TimeoutError, aiohttp.ClientError, OSError)
 _TRY_NEXT = frozenset({401, 402, 403, 408, 409, 425, 429, 500, 502, 503, 504, 529})
 
@@ -67,7 +67,7 @@ class Answer:
 
     @property
     def length(self) -> int:
-        """The size in bytes that the upstream announced; 0 if it announced none."""
+        """How many bytes the upstream said that it would send; 0 where it did not."""
         return (self.response.content_length or 0) if self.response is not None else 0
 
     def close(self, finished: bool) -> None:
@@ -101,7 +101,7 @@ def not_found(name: str) -> Refusal:
 
 
 class Forward:
-    """The stage, for one configuration. `session` outlives reloads: each process has one pool of connections."""
+    """The stage. `session` outlives reloads: one pool of connections for the life of the process."""
 
     def __init__(
         self,
@@ -247,7 +247,7 @@ class Forward:
             raise
 
     async def _begun(self, call: Call, provider: str, response: aiohttp.ClientResponse) -> Answer:
-        """The answer, once its first event or bytes are recognized as an answer. Raises Refusal otherwise."""
+        """The answer, once its first event or bytes say that it is one. Raises Refusal where they do not."""
         kind = response.headers.get("content-type", "").strip().lower()
         chunks = _read(response, provider)
         start = await peeked(chunks)
@@ -265,7 +265,7 @@ class Forward:
         return Answer(streamed, start, chunks, response)
 
     async def _post(self, call: Call, provider: str, body: bytes) -> aiohttp.ClientResponse:
-        """Send a body; again on a new connection if the provider had already closed the pooled connection."""
+        """Send a body. Once more, on a new connection, if it went out on one that the provider had closed."""
         url, headers, timeout = (
             self._url(provider, call.format.path),
             self._with_callers(call, provider),
@@ -287,11 +287,11 @@ class Forward:
         raise AssertionError("a fresh connection is not tried again")
 
     def _url(self, provider: str, path: str) -> URL:
-        """The URL for calls in a dialect; parsed once."""
+        """Where a dialect's calls go; parsed once."""
         url = self._urls.get((provider, path))
         if url is None:
             base = self._bases[provider]
-            if path.startswith("/v1/"):  # a base URL may be configured with or without the version
+            if path.startswith("/v1/"):  # a base URL may be given with the version or without it
                 base = base.removesuffix("/v1")
             url = self._urls[provider, path] = URL(base + path)
         return url
@@ -307,12 +307,12 @@ class Forward:
             return headers
         own = headers.copy()
         for name, value in extra:
-            own[name.decode()] = value.decode("latin-1")  # replaces the default, such as a version
+            own[name.decode()] = value.decode("latin-1")  # in place of our own, as a version is
         return own
 
 
 def session() -> aiohttp.ClientSession:
-    """The pool of connections to upstreams. Cookies are ignored: they could carry data from one caller to another."""
+    """The pool of connections to upstreams. No cookies: none may ride from one caller to another."""
     connector = Pool(limit=0, keepalive_timeout=30)
     return aiohttp.ClientSession(
         connector=connector,
@@ -340,7 +340,7 @@ def _demo(call: Call) -> Answer:
 
 
 async def _read(response: aiohttp.ClientResponse, provider: str) -> AsyncIterator[bytes]:
-    """The body as it arrives. Raises Refusal if the provider stalls or the connection breaks."""
+    """The body as it comes. Raises Refusal when it stalls or breaks off."""
     try:
         encoding, chunks = _encoding(response), response.content.iter_any()
         async for data in unpacked(chunks, encoding) if encoding else chunks:
@@ -353,12 +353,12 @@ async def _read(response: aiohttp.ClientResponse, provider: str) -> AsyncIterato
 
 
 def _payload(data: bytes) -> bytes | io.BytesIO:
-    """A body for the HTTP client, which sends a file object in pieces, but bytes in one write of any size."""
+    """A body for the client, which sends a file in pieces and bytes at once, however many."""
     return io.BytesIO(data) if len(data) > _AT_ONCE else data
 
 
 def _encoding(response: aiohttp.ClientResponse) -> str:
-    """The content encoding of the body; "" if it is not compressed."""
+    """How the body is compressed; "" if it is not."""
     encoding = response.headers.get("content-encoding", "").strip().lower()
     return "" if encoding == "identity" else encoding
 
@@ -372,7 +372,7 @@ def _broken(provider: str, fault: Exception, late: str, cut: str) -> Refusal:
 
 
 async def _words(response: aiohttp.ClientResponse) -> bytes:
-    """The body of an error answer, at most `MAX_ERROR` bytes; empty if it cannot be read."""
+    """The body of an error answer, as far as it is read."""
     try:
         body = await response.content.read(MAX_ERROR)
         if encoding := _encoding(response):
@@ -406,7 +406,7 @@ def _refusal(status: int, headers: Mapping[str, str], provider: str, body: bytes
 
 
 def _retry_after(headers: Mapping[str, str]) -> float | None:
-    """The number of seconds in `retry-after-ms` or `retry-after` (seconds or a date); None if there is none."""
+    """Seconds to wait by what a provider says: in seconds, in milliseconds, or as a date."""
     value, exact = headers.get("retry-after", ""), headers.get("retry-after-ms", "")
     try:
         if exact:
@@ -421,7 +421,7 @@ def _retry_after(headers: Mapping[str, str]) -> float | None:
 
 
 def _hints(headers: Mapping[str, str]) -> dict[str, str]:
-    """Further headers of a provider about retries and rate limits."""
+    """What a provider says beside of when to try again."""
     return {
         name.lower(): value
         for name, value in headers.items()
@@ -430,7 +430,7 @@ def _hints(headers: Mapping[str, str]) -> dict[str, str]:
 
 
 def _message(body: bytes) -> str:
-    """The provider's own message, which the output filter judges before the caller gets it."""
+    """The provider's own words, for the output filter to judge before a caller reads them."""
     try:
         error: Any = orjson.loads(body)["error"]
         message = error["message"] if isinstance(error, dict) else error
@@ -440,7 +440,7 @@ def _message(body: bytes) -> str:
 
 
 def _terms(body: bytes) -> dict[str, str]:
-    """The provider's own `code`, `type` and `param`, for programs; only values with the form of an identifier."""
+    """The provider's own `code`, `type` and `param`, for programs that go by them; only what has the form of one."""
     try:
         error: Any = orjson.loads(body)["error"]
     except (orjson.JSONDecodeError, KeyError, TypeError):

@@ -18,7 +18,7 @@ FREE: Final = 4 * 1024 * 1024  # bytes that are decompressed regardless of the r
 _FRAMED: Final = 15  # zlib window size with the zlib frame (RFC 1950); negative: without the frame
 _HEAD: Final = 2  # bytes of the frame that identify it
 _WINDOW: Final = {"gzip": 16 + _FRAMED, "x-gzip": 16 + _FRAMED, "deflate": _FRAMED}
-_PAUSE: Final = 16  # pieces after which the event loop is yielded
+_PAUSE: Final = 16  # pieces between two turns of others
 
 
 class Packed(ValueError):
@@ -70,7 +70,7 @@ class Inflater:
 
 
 async def unpacked(chunks: AsyncIterator[bytes], encoding: str) -> AsyncIterator[bytes]:
-    """The decompressed body. Raises Packed."""
+    """The body that comes in an encoding. Raises Packed."""
     inflater, pieces = Inflater(encoding), 0
     async for data in chunks:
         rest, out = data, b""
