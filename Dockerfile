@@ -26,7 +26,7 @@ COPY policies ./policies
 USER meshgate
 VOLUME /app/var
 EXPOSE 8080
-HEALTHCHECK --interval=10s --timeout=3s --start-period=20s \
+HEALTHCHECK --interval=10s --timeout=3s --start-period=120s \
     CMD ["python", "-c", "import urllib.request; urllib.request.urlopen('http://127.0.0.1:8080/livez', timeout=2)"]
 ENTRYPOINT ["meshgate"]
 CMD ["serve", "--config", "config/gateway.yaml", "--host", "0.0.0.0", "--port", "8080"]

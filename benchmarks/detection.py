@@ -197,7 +197,7 @@ def phones(size: int, seed: int) -> list[str]:
 
 
 def names(size: int, seed: int) -> list[str]:  # noqa: ARG001  # its corpus has seeds of its own
-    """The section on names, places and organisations: without a model, and with each of `MODELS` that is installed."""
+    """The section on names, places and organizations: without a model, and with each of `MODELS` that is installed."""
     from benchmarks.names import report
 
     lines = []

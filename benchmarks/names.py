@@ -1,4 +1,4 @@
-"""How well names, places and organisations are found: `python -m benchmarks.names [--model PACKAGE]`.
+"""How well names, places and organizations are found: `python -m benchmarks.names [--model PACKAGE]`.
 
 Three sources: the development sample (`../shared/data`, if it is there); sentences written for this file, filled with
 names of locales that the lists are loaded without; and text in which there is no personal data, for what is taken for a

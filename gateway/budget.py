@@ -1,9 +1,9 @@
-"""What judging one call may cost: a bound on its CPU time, and a flag that ends the work when nobody waits for it.
+"""The CPU time that judging one call may take, and a flag that ends the work when its result is no longer needed.
 
 Config key: `server.scan_budget`. Scanners call `spend` between steps, with a rough count of microseconds; the clock of
-the thread is read once for every `STEP` of them. Reading that clock is a system call, so work of less than a `STEP`
-does without: its units count as the microseconds that they stand for. A budget belongs to the context of its call
-(PEP 567), so work that moves to another thread takes it along, and a scanner that is used by itself has none.
+the thread is read once for every `STEP` of them. Reading that clock is a system call, so for work of less than a `STEP`
+the units count as microseconds. A budget belongs to the context of its call (PEP 567), so it follows work that moves to
+another thread; a scanner that is used without a call has no budget.
 """
 
 from __future__ import annotations
@@ -16,26 +16,26 @@ from typing import Final
 from gateway.errors import Unfinished
 
 STEP: Final = 256
-"""Units between two looks at the clock. A unit is about a microsecond of ordinary work."""
+"""Units between two readings of the clock. A unit is about a microsecond of ordinary work."""
 NEVER: Final = 1 << 62
 _NANO: Final = 1_000_000_000
 _BYTE: Final = 1_000  # nanoseconds that each byte of a body adds
-_UNIT: Final = 1_000  # nanoseconds that a unit counts for, before the clock is read
+_UNIT: Final = 1_000  # nanoseconds that a unit counts until the clock is read
 
 PASSING = (KeyboardInterrupt, SystemExit, GeneratorExit, CancelledError, Unfinished)
-"""What is no fault of a stage. Anything else is, also where an extension raises what is no Exception (a Rust panic)."""
+"""Exceptions that are no fault of a stage. All others are, including those that are no `Exception` (a Rust panic)."""
 
 
 class Spent(BaseException):
-    """The work takes more than the call may cost. No Exception, so that no scanner takes it for a fault of its own."""
+    """The work exceeds the budget of the call. Not an `Exception`, so that no scanner catches it as its own fault."""
 
 
 class TooLong(Unfinished):
-    """The work takes more than may be done on the event loop: do it again in another thread."""
+    """The work takes too long for the event loop and must be restarted in a thread."""
 
 
 class Abandoned(Unfinished):
-    """Nobody waits for the result any more."""
+    """The result is no longer needed."""
 
 
 class Budget:
@@ -47,18 +47,18 @@ class Budget:
         self.seconds = seconds
         self.left = int(seconds * _NANO)
         self.abandoned = False
-        self.spent = 0  # units, all in all: what tests count
+        self.spent = 0  # total units, which tests count
         self._units = STEP
-        self._mark = 0  # the clock of the thread when it was last read; 0: not yet since the work began
+        self._mark = 0  # the last reading of the clock of the thread; 0: none since the work began
         self._began = 0  # `spent` when the work began
         self._slice = NEVER
 
     def extend(self, size: int) -> None:
-        """So many more bytes are to be judged: a second for a megabyte."""
+        """Extend the budget for more bytes: one second per megabyte."""
         self.left += size * _BYTE
 
     def begin(self, within: int = NEVER) -> None:
-        """Work begins on this thread; `within` is how many nanoseconds of it may be done here."""
+        """Work begins on this thread; `within`: the nanoseconds that may be spent here."""
         self._mark = 0
         self._began = self.spent
         self._slice = within
@@ -69,7 +69,7 @@ class Budget:
         self._slice = NEVER
 
     def spend(self, units: int) -> None:
-        """Some work is about to be done, or was. Raises Spent, TooLong and Abandoned."""
+        """Count work in units. Raises Spent, TooLong and Abandoned."""
         self.spent += units
         self._units -= units
         if self._units < 0:
@@ -90,7 +90,7 @@ class Budget:
             raise TooLong
 
     def _charge(self) -> int:
-        """Take what was used since the last look, in nanoseconds, from what is left."""
+        """Subtract the nanoseconds used since the last reading from the rest."""
         if self._mark:
             now = time.thread_time_ns()
             used, self._mark = now - self._mark, now
@@ -103,13 +103,13 @@ class Budget:
 
 _current: ContextVar[Budget | None] = ContextVar("budget", default=None)
 bind = _current.set
-"""Let all work of this context count against a budget."""
+"""Count all work of this context against a budget."""
 
 
 def spend(units: int) -> None:
-    """Some work is about to be done for the call of this context, or was. Raises Spent, TooLong and Abandoned."""
+    """Count work for the call of this context, in units. Raises Spent, TooLong and Abandoned."""
     budget = _current.get()
-    if budget is not None:  # what follows is `Budget.spend`, without a call: scanners come here often
+    if budget is not None:  # the code of `Budget.spend` without a function call, because this function is called often
         budget.spent += units
         budget._units -= units
         if budget._units < 0:
@@ -118,7 +118,7 @@ def spend(units: int) -> None:
 
 
 def exceeded(units: int) -> bool:
-    """The same for places that cannot raise: True if the work must stop; `look` then says why."""
+    """The same for code that cannot raise: True if the work must stop; `look` then raises the reason."""
     budget = _current.get()
     if budget is None:
         return False
@@ -130,7 +130,7 @@ def exceeded(units: int) -> bool:
 
 
 def look() -> None:
-    """Raise what stopped the work, if anything did."""
+    """Raise the exception that stopped the work, if any."""
     budget = _current.get()
     if budget is not None:
         budget.look()

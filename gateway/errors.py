@@ -1,9 +1,9 @@
 """The closed set of errors, and the one exception that carries them.
 
-Every refusal a caller can meet is a row of `TABLE`: its HTTP status, whose fault it is, whether trying again
-can help. The codes are the label of the violation metric, so they are few and they do not change.
+Every refusal of a call is a row of `TABLE`: its HTTP status, who is at fault, and whether a retry can help. The codes
+are labels of the violation metric, so they are few and do not change.
 
-Each format turns a `Refusal` into its own words (OpenAI, Anthropic, JSON-RPC); this module knows no format.
+Each codec writes a `Refusal` in its dialect (OpenAI, Anthropic); this module knows no dialect.
 """
 
 from __future__ import annotations
@@ -54,18 +54,18 @@ TABLE: Mapping[str, Code] = {
 }
 
 
-POLICY_UNAVAILABLE: Final = "policy_unavailable"  # the rule of a decision that no policy made
+POLICY_UNAVAILABLE: Final = "policy_unavailable"  # the rule of a decision without a policy result
 
 
 class Unfinished(BaseException):
-    """Work was given up, for a reason that is none of its own: it is done elsewhere, or nobody wants it any more."""
+    """Work was stopped for an external reason: it continues elsewhere, or its result is no longer needed."""
 
 
 class Refusal(Exception):
-    """A call is not served: why, in words for the person who reads them.
+    """A call is not served. The message is written for the person who reads it.
 
     `code` is a key of `TABLE`. `message` says what happened, the limit, what was used and what to do; it never
-    holds a secret or a blocked value. `retry_after` is in seconds, given only where waiting that long helps.
+    holds a secret or a blocked value. `retry_after` is in seconds, set only if waiting helps.
     `stage` is where the line ended. `detail` goes into the error object for programs (`approval_id`, `rule`).
     """
 
@@ -92,10 +92,10 @@ class Refusal(Exception):
         self.domain = row.domain
         self.retry = row.retry
         self.detail = detail or {}
-        self.hints: Mapping[str, str] = {}  # headers of an upstream that tell when to try again
-        self.headers = headers  # of the answer: `allow`, `accept-encoding`
-        self.said = ""  # an upstream's own words, not yet judged: they join the message once the output filter has
-        self.terms: Mapping[str, str] = {}  # and so its own `code`, `type` and `param`
+        self.hints: Mapping[str, str] = {}  # headers of an upstream about retries
+        self.headers = headers  # headers of the answer: `allow`, `accept-encoding`
+        self.said = ""  # the message of an upstream, which is appended after the output filter has judged it
+        self.terms: Mapping[str, str] = {}  # the upstream's own `code`, `type` and `param`, likewise
 
 
 def uncounted(stage: str) -> None:
@@ -103,9 +103,9 @@ def uncounted(stage: str) -> None:
 
 
 def trace(fault: BaseException) -> str:
-    """What a fault is and where it was raised, without its words: those may hold a value that nobody may read."""
+    """The type of a fault and where it was raised, without its message, which may contain a secret value."""
     return f"{type(fault).__name__}\n{''.join(traceback.format_tb(fault.__traceback__))}".rstrip()
 
 
 class ConfigError(Exception):
-    """A configuration, policy or command-line mistake, in words for the operator: file, line, key, what is allowed."""
+    """A mistake in the configuration, a policy or a command. The message names file, line, key and allowed values."""

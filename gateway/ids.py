@@ -12,7 +12,7 @@ CORRELATION_ID: Final = re.compile(rb"[A-Za-z0-9][A-Za-z0-9._:/+=@-]{0,127}")
 
 
 class _Random:
-    """Random bytes from the system, drawn 4 kB at a time: each draw lets other threads in, which costs a call 40 us."""
+    """Random bytes from the system, read 4 kB at a time: each read yields to other threads, and costs 40 us."""
 
     def __init__(self) -> None:
         self._drawn, self._at = b"", 0
@@ -37,7 +37,7 @@ def uuid7(at: float | None = None) -> str:
 
 
 def is_correlation_id(text: str) -> bool:
-    """Whether calls could carry it."""
+    """Whether a text has the form of a correlation id."""
     return CORRELATION_ID.fullmatch(text.encode("utf-8", "surrogatepass")) is not None
 
 

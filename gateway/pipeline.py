@@ -1,9 +1,9 @@
-"""The line: every call walks `serve`, from top to bottom, always in this order.
+"""The line: every call passes through `serve`, from top to bottom, always in this order.
 
 identify -> read -> rate limit and quota (one atomic reservation) -> redact -> authorize -> make durable -> forward ->
-filter and restore -> settle -> record. A call that was answered before under its Idempotency-Key walks the same line as
-far as forward, reserves nothing, and is given that answer. This is the only place where a refusal becomes an answer,
-and the only place where a call is settled: whatever happens on the way, both happen once.
+filter and restore -> settle -> record. A call that was answered before under its Idempotency-Key passes through the
+same stages up to forward, reserves nothing, and gets the kept answer. This is the only place where a refusal becomes an
+answer, and the only place where a call is settled: whatever happens before, both happen once.
 """
 
 from __future__ import annotations

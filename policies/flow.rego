@@ -1,7 +1,7 @@
-# What a workflow has read decides what it may do from then on: data.flow.
+# What a workflow may do after it has read untrusted content: data.flow.
 #
-# A label of this call is known at once: the gateway judges the call again with it. So the call that brings untrusted
-# content is the first that may not write. Names of tools are compared in normal form: see names.rego.
+# A label applies to the call that sets it: the gateway evaluates that call again with the label. So the call that brings
+# untrusted content may not write either. Names of tools are compared in normal form: see names.rego.
 package rules.flow
 
 import data.names
@@ -41,7 +41,7 @@ obligations contains {"code": "flow_labels", "labels": labels} if count(labels) 
 
 obligations contains {"code": "flow_strip", "strip_tools": strip_tools} if count(strip_tools) > 0
 
-# With `action: strip`, the model is not offered what writes; a tool that is called is refused all the same.
+# With `action: strip`, tools that write are not offered to the model; a call of such a tool is still refused.
 strip_tools contains tool if {
 	some tool in writers
 	not refused

@@ -1,4 +1,4 @@
-# The answer to every call: data.gateway.decision. What no rule allows is denied, and one deny is enough.
+# The decision on every call: data.gateway.decision. A call that no rule allows is denied, and one deny is enough.
 package gateway
 
 import data.rules.models
@@ -18,9 +18,9 @@ allow if {
 	tools.allowed(input.action.name)
 }
 
-# Every `deny` of a package below `rules` counts: a new rule is a new file, and nothing else to edit.
+# Every `deny` of a package below `rules` counts: a new rule is a new file, without any other change.
 deny contains rule if some rule in data.rules[_].deny
 
-# What must be done with an allowed call, one object for each rule that demands something; where two want different
-# things, the gateway takes the stricter, or that of the higher class. The labels stay with the workflow.
+# Obligations of an allowed call, one object for each rule. If two differ, the gateway applies the stricter, or that of
+# the higher class. Labels stay with the workflow.
 obligations contains obligation if some obligation in data.rules[_].obligations

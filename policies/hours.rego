@@ -16,7 +16,7 @@ deny contains {
 	not within(hours)
 }
 
-# `input.context.time` is the minute of the call, so that a replay asks about that time and not about its own.
+# `input.context.time` is the minute of the call, so that a replay evaluates that time, not the current time.
 within(hours) if {
 	time.weekday([input.context.time, hours.zone]) in hours.days
 	[hour, _, _] := time.clock([input.context.time, hours.zone])

@@ -1,4 +1,4 @@
-# Text that gives the model instructions, where there should be information: data.injection.
+# Text that contains instructions to the model in place of information: data.injection.
 package rules.instructions
 
 deny contains {

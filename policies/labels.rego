@@ -1,5 +1,5 @@
 # Which models may see what a workflow has read: data.labels[label], patterns of models.
-# A label without an entry allows every model. A label of this very call counts, too: the gateway judges again with it.
+# A label without an entry allows every model. A label that this call sets also counts.
 package rules.labels
 
 deny contains {

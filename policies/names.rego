@@ -1,14 +1,14 @@
-# The normal form of a tool's name, in which every rule compares: lower case, `_` for `-`, and without the prefix that
-# says where the tool lives. `mcp__mail__Send-Mail`, `functions.send_mail` and `SEND_MAIL` are all `send_mail`.
+# The normal form of the name of a tool, which all rules compare: lower case, `_` for `-`, and without the prefix that
+# names the location of the tool. `mcp__mail__Send-Mail`, `functions.send_mail` and `SEND_MAIL` are all `send_mail`.
 package names
 
-# In small letters, with one separator, and with its prefix.
+# In lower case, with one separator, and with the prefix.
 written(name) := concat("_", split(lower(name), "-"))
 
-# The same without a prefix, and without separators at its end.
+# The same without a prefix, and without separators at the end.
 normal(name) := behind(trim_right(written(name), "_./"))
 
-# What stands behind the prefix.
+# The text after the prefix.
 behind(name) := last if {
 	servers := split(name, "__")
 	spaces := split(servers[count(servers) - 1], ".")
@@ -16,10 +16,10 @@ behind(name) := last if {
 	last := paths[count(paths) - 1]
 }
 
-# A pattern with a prefix (`mcp__mail__*`) is about the whole name, any other (`send_*`) about the name behind it.
+# A pattern with a prefix (`mcp__mail__*`) is compared with the whole name, any other (`send_*`) with the name after it.
 fits(pattern, name) if glob.match(pattern, null, normal(name))
 
-# `list_*` is about `list_`, too.
+# `list_*` also matches `list_`.
 fits(pattern, name) if glob.match(pattern, null, behind(written(name)))
 
 fits(pattern, name) if {

@@ -1,7 +1,7 @@
 # Which provider may see a call that holds personal data: data.residency.
 package rules.residency
 
-# Every provider that may come to serve the call counts: failover must not take data where it may not be.
+# Every provider that may serve the call counts: a failover must not send data to a provider that may not see it.
 deny contains {
 	"code": "pii_residency",
 	"class": "compliance",

@@ -18,13 +18,13 @@ affordable if {
 	glob.match(pattern, null, input.action.model)
 }
 
-# The answer may take so many tokens at most; the lowest limit of all rules holds.
+# The maximum tokens of the answer; the lowest limit of all rules applies.
 obligations contains {"code": "spend_limit", "class": "cost", "limit": {"max_tokens": team.max_tokens}} if {
 	input.action.kind == "llm"
 	input.action.max_tokens > team.max_tokens
 }
 
-# A cheaper model in place of a dear one.
+# A cheaper model in place of an expensive one.
 obligations contains {"code": "spend_route", "class": "cost", "route": cheaper} if {
 	input.action.kind == "llm"
 	cheaper := team.route[input.action.model]

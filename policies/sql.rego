@@ -1,5 +1,5 @@
-# Which SQL a role may have run: data.roles[role].sql, kinds of statement, and data.roles[role].tables, patterns.
-# An agent whose roles say nothing about SQL is not limited here; what they say adds up.
+# Which SQL a role may run or receive: data.roles[role].sql, kinds of statement, and data.roles[role].tables, patterns.
+# An agent without such roles is not limited here; an agent with several may use what any of them allows.
 package rules.sql
 
 limits contains role if {
@@ -12,7 +12,7 @@ kinds contains kind if {
 	some kind in data.roles[role].sql
 }
 
-# In the call: statements in the arguments of tools.
+# In the request: statements in the arguments of tools.
 deny contains {
 	"code": "sql_kind",
 	"class": "safety",
@@ -45,7 +45,7 @@ touchable(table) if {
 	glob.match(pattern, null, table)
 }
 
-# In the answer: what a model writes is judged as it streams.
+# In the answer: the text of the model is checked as it streams.
 obligations contains {"code": "sql_role", "class": "safety", "sql": kinds} if {
 	input.action.kind == "llm"
 	count(limits) > 0

@@ -1,4 +1,4 @@
-# Who may use which tool: data.roles[role].tools. Both the tools offered to a model and a tool that is called.
+# Who may use which tool: data.roles[role].tools. Applies to tools that are offered to a model and to calls of tools.
 # Names are compared in normal form: see names.rego.
 package rules.tools
 
@@ -10,7 +10,7 @@ allowed(name) if {
 	names.fits(pattern, name)
 }
 
-# A list and one message, not a set of as many: sets take the interpreter time that grows with the square of their size.
+# One message with a list, not a set of messages: the time for a set grows with the square of its size.
 refused := [name | some name in input.action.tools; not allowed(name)]
 
 deny contains {

@@ -1,4 +1,4 @@
-"""How many examples Hypothesis tries: a budget for each run, and a larger one for the night (`make nightly`)."""
+"""The number of Hypothesis examples: a budget for each run, and a larger budget for `make nightly`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Calls for tests that judge one stage by itself, without a gateway around it."""
+"""Calls for tests of single stages, without a gateway."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""An authority made for one test, and a certificate that it signed for a server on the loopback."""
+"""A certificate authority for one test, and a certificate for a server on the loopback."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Servers, stores and scanners that tests share. It also puts `tests/` on the path: `from servers import ...`."""
+"""Shared fixtures: servers, stores and scanners. Also puts `tests/` on the path: `from servers import ...`."""
 
 from __future__ import annotations
 

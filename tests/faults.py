@@ -1,4 +1,4 @@
-"""Faults between gateways and their Redis, under load, and the books afterwards: what was reported, what was charged.
+"""Faults between gateways and Redis under load, and the accounts afterwards: reported and charged usage.
 
 Each scenario returns its books. `tests/live/test_redis_faults.py` asserts them, `benchmarks/faults.py` reports them.
 """

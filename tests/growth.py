@@ -1,4 +1,4 @@
-"""Counts what work takes, without a clock: lines of Python run, and what built-in methods of collections go through."""
+"""Measures work without a clock: executed lines of Python, and items that built-in methods visit."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The whole gateway on a real port, in a thread, for tests that talk to it as clients do."""
+"""The whole gateway on a real port, in a thread, for tests that act as clients."""
 
 from __future__ import annotations
 

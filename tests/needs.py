@@ -1,4 +1,4 @@
-"""Programs that a test needs. One that is not installed skips the test; with MESHGATE_REQUIRE_SERVERS=1 it fails."""
+"""Programs that a test needs. A missing program skips the test; with MESHGATE_REQUIRE_SERVERS=1 the test fails."""
 
 from __future__ import annotations
 

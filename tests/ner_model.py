@@ -1,4 +1,4 @@
-"""A spaCy package that tests make themselves: it knows three names, and has parts that a worker must leave out."""
+"""A spaCy package made for tests: it knows three names, and has components that a worker must not load."""
 
 from __future__ import annotations
 

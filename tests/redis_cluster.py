@@ -1,4 +1,4 @@
-"""Redis servers that tests may kill and start again, alone or as a Cluster. They keep what they know on disk."""
+"""Redis servers that tests may kill and restart, alone or as a Cluster. Their data is kept on disk."""
 
 from __future__ import annotations
 

@@ -53,9 +53,11 @@ HEADINGS = {
 INTRODUCTION = """\
 # Commands
 
-`make install` puts the command `meshgate` into `.venv/bin`. Exit codes: 0 success; 1 a policy test failed, or a verdict
-differs; 2 a mistake in the configuration, the policies or the command line, or a state store that does not answer.
-`--json` prints one JSON document for scripts.
+`make install` puts the command `meshgate` into `.venv/bin`: run `.venv/bin/meshgate`, or
+`source .venv/bin/activate` first.
+
+Exit codes: 0: success. 1: a policy test failed, or a verdict differs. 2: a mistake in the configuration, the policies
+or the command line, or a state store that does not answer. `--json` prints one JSON document for scripts.
 
 This page is written by `make reference`, from the same text as `meshgate COMMAND --help`.
 """

@@ -1,4 +1,4 @@
-"""A policy to replay decisions against, and the command `meshgate policy` beside a running gateway."""
+"""A policy to replay decisions against, and the command `meshgate policy` with a running gateway."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Texts to search: values of many kinds, whole and damaged, between noise that sits close to them."""
+"""Sample texts for scanners: values of many kinds, complete and damaged, with noise close to them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Inputs of every shape, in any size: texts, bodies, streams; and everything that reads a text."""
+"""Inputs of every shape and size: texts, bodies, streams; and all functions that read a text."""
 
 from __future__ import annotations
 

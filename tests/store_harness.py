@@ -1,4 +1,4 @@
-"""What the store tests share: a clock to turn, debits to take, and one way to open either store on it."""
+"""Helpers of the store tests: a clock that tests set, debits, and a function that opens either store."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""/admin/api: who may use it, what it shows and changes, and what is on record of it."""
+"""/admin/api: access, answers, changes, and the record of changes."""
 
 from __future__ import annotations
 
@@ -69,14 +69,14 @@ def detail(answer: httpx.Response, status: int, code: str = "invalid_request") -
 
 @pytest.mark.parametrize("key", ["mg-alice", "mg-nobody", "", DIGEST])
 def test_only_admin_keys_open_it(line: Line, key: str) -> None:
-    """An agent's key, an unknown one, none, or the hash itself: 401, and no word of what there is."""
+    """An agent's key, an unknown key, no key, or the hash itself: 401, without any content."""
     assert "admin key" in detail(ask(line, "/workflows", key=key), 401, "unauthenticated")
     assert "admin key" in detail(ask(line, "/workflows/x/freeze", {}, key=key), 401, "unauthenticated")
     assert ask(line, "/workflows", key=key).headers["www-authenticate"].startswith("Bearer")
 
 
 def test_an_admin_key_makes_no_calls(line: Line) -> None:
-    """On the data plane an admin key is a key that nobody knows; as x-api-key it opens nothing here either."""
+    """On the data plane, an admin key is an unknown key; in x-api-key, it is not accepted here either."""
     answer = line.client.post("/v1/chat/completions", headers={"authorization": f"Bearer {KEY}"}, json={})
     assert answer.json()["error"]["code"] == "unauthenticated"
     other = line.client.get("/admin/api/workflows", headers={"authorization": "", "x-api-key": KEY})
@@ -84,7 +84,7 @@ def test_an_admin_key_makes_no_calls(line: Line) -> None:
 
 
 def test_without_the_section_there_is_nothing(up: scripted.Upstream, tmp_path: Path) -> None:
-    """No `admin` in the configuration: 404 for every path of it, whatever key comes; health stays."""
+    """Without `admin` in the configuration: 404 for every path, with any key; health endpoints are served."""
     with running(tmp_path, settings(tmp_path, up.url, admin=None)) as line:
         for path in ("/workflows", "/workflows/x", "/nothing"):
             assert detail(ask(line, path), 404) == "This path does not exist."
@@ -144,7 +144,7 @@ def test_no_other_origin_is_let_in(line: Line) -> None:
     ],
 )
 def test_bodies_that_make_no_sense(line: Line, body: bytes, words: str) -> None:
-    """What is wrong with a body is said, and nothing happens."""
+    """The error names the mistake in a body, and nothing changes."""
     headers = {"authorization": f"Bearer {KEY}", "content-type": "application/json"}
     answer = line.client.post("/admin/api/workflows/x/resume", headers=headers, content=body)
     assert words in detail(answer, 400)
@@ -156,7 +156,7 @@ def test_a_huge_body(line: Line) -> None:
 
 
 def test_unknown_paths_and_methods(line: Line) -> None:
-    """A path that is none, and a method that a path does not take, are problems too."""
+    """Unknown paths and unsupported methods are answered with problem details, too."""
     assert "%2F" in detail(ask(line, "/workflows/a/b/c"), 404)
     assert "GET, HEAD, OPTIONS, POST" in detail(line.client.delete("/admin/api/workflows/x"), 405)
 
@@ -174,7 +174,7 @@ def test_who_called_whom(line: Line) -> None:
 
 
 def test_top_ups_beyond_what_can_be_kept_are_refused(line: Line) -> None:
-    """Nothing is added, and the answer says what the most is."""
+    """Nothing is added, and the error names the maximum."""
     line.chat("hi", cid="vast")
     most = 2**53 - 1
     assert ask(line, "/workflows/vast/resume", {"tokens": most}).json()["quotas"]["tokens"]["topup"] == most
@@ -200,7 +200,7 @@ def test_the_life_of_a_workflow(line: Line) -> None:
 
 
 def test_a_top_up_is_what_was_missing(line: Line) -> None:
-    """A workflow that ran out goes on for exactly as many calls as it was given."""
+    """A workflow without quota continues for exactly the added number of calls."""
     for _ in range(3):
         assert line.chat("hi", cid="short").status_code == 200
     assert line.chat("hi", cid="short").json()["error"]["code"] == "quota_exceeded"
@@ -249,7 +249,7 @@ def test_ids_are_of_a_team(line: Line) -> None:
 
 
 def test_an_id_with_a_slash(line: Line) -> None:
-    """Within a path it is written %2F, and no id can be taken for a route."""
+    """In a path, the slash is written %2F, and no id can be confused with a route."""
     line.chat("hi", cid="a/freeze")
     assert ask(line, "/workflows/a%2Ffreeze").json()["correlation_id"] == "a/freeze"
     assert ask(line, "/workflows/a%2Ffreeze/freeze", {}).json()["state"] == "frozen"
@@ -288,7 +288,7 @@ def test_a_new_key_is_taken_over_while_it_runs(up: scripted.Upstream, tmp_path: 
 
 
 def test_freeze_before_the_first_call(line: Line) -> None:
-    """An id that nobody has used yet can be frozen where its team is named, and not otherwise."""
+    """An unused id can be frozen if its team is named, and not otherwise."""
     assert detail(ask(line, "/workflows/early/freeze", {}), 404)
     assert ask(line, "/workflows/early/freeze", {"team": "red"}).status_code == 200
     assert line.chat("hi", cid="early").json()["error"]["code"] == "workflow_frozen"
@@ -326,7 +326,7 @@ def test_pages(line: Line) -> None:
 
 
 def test_every_action_is_on_record(line: Line) -> None:
-    """Who by the first 8 digits of the key's hash, what, which workflow; refused attempts are none. No key anywhere."""
+    """The first 8 digits of the key's hash, the action, the workflow; no refused attempts. No key anywhere."""
     line.chat("hi", cid="recorded")
     ask(line, "/workflows/recorded/freeze", {"reason": "to be seen"})
     ask(line, "/workflows/recorded/resume", {"tokens": 5})
@@ -388,7 +388,7 @@ def test_strict(up: scripted.Upstream, tmp_path: Path) -> None:
 
 
 def test_strict_needs_the_record_too(up: scripted.Upstream, tmp_path: Path) -> None:
-    """A token whose workflow is not in the state (a state that was reset, say) opens nothing."""
+    """A token whose workflow is not in the state (for example after a reset) is refused."""
     with running(tmp_path, settings(tmp_path, up.url, quotas={"strict": True})) as line:
         signer = line.gateway.runtime.signer
         assert signer
@@ -415,7 +415,7 @@ def test_labels(line: Line) -> None:
 
 
 def test_keys_are_made_rotated_and_revoked(line: Line) -> None:
-    """A key works from the moment it is made, its successor beside it, and nothing works once it is revoked."""
+    """A key is valid at once, also next to its successor, and not after it is revoked."""
     made = ask(line, "/keys", {"agent": "bot", "team": "red", "roles": ["developer"], "expires": "1h"})
     assert made.status_code == 201
     key = made.json()

@@ -1,4 +1,4 @@
-"""Waiting for room: `quotas.wait` on both stores, between replicas, and what it leaves behind."""
+"""Waiting for quota: `quotas.wait` on both stores and between replicas, without leftovers."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ async def test_one_who_leaves_leaves_nothing(store: Store) -> None:
 
 
 async def test_nobody_starves(store: Store) -> None:
-    """Small calls that come without end never keep out a large one: after half its time it goes first."""
+    """An endless series of small calls never blocks a large call: after half of its waiting time it goes first."""
     served = asyncio.Event()
 
     async def small_calls() -> None:
@@ -134,7 +134,7 @@ async def test_closing_ends_the_looking(redis_url: str) -> None:
 
 
 async def test_a_store_that_goes_is_heard_by_who_waits() -> None:
-    """The next try fails closed; nobody waits for an answer that cannot come."""
+    """The next attempt fails closed, without waiting any longer."""
     with redis_server() as url:
         store = RedisStore(url)
         await take(store, quota(100, 50))

@@ -1,4 +1,4 @@
-"""The rooms of `docs/architecture.md`: which may import which, and what the pure ones may not import at all."""
+"""The rooms of `docs/architecture.md`: allowed imports between rooms, and imports that pure rooms must not have."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def test_rooms_import_each_other_in_one_direction() -> None:
 
 
 def test_words_import_no_room() -> None:
-    """The words of the line stand by themselves."""
+    """The words of the line depend on no room."""
     assert {name: edges().get(name, set()) - WORDS for name in WORDS} == {name: set() for name in WORDS}
 
 
@@ -77,13 +77,13 @@ def test_pure_rooms_have_no_effects(name: str) -> None:
 
 
 def test_the_top_holds_words_and_the_line() -> None:
-    """Whatever else there is has a room."""
+    """Everything else is in a room."""
     top = {path.stem for path in PACKAGE.glob("*.py")} - {"__init__", "__main__"}
     assert top == WORDS | {"pipeline"}
 
 
 def test_the_page_names_every_room() -> None:
-    """`docs/architecture.md` says what each room is for."""
+    """`docs/architecture.md` explains each room."""
     page = (ROOT / "docs" / "architecture.md").read_text("utf-8")
     rooms = {path.name for path in PACKAGE.iterdir() if path.is_dir() and path.name != "__pycache__"}
     assert not {name for name in rooms if f"**{name}**" not in page}

@@ -1,4 +1,4 @@
-"""The stage: what a policy is asked, how its result is read, and what becomes of the call."""
+"""The stage `authorize`: the policy input, the reading of the result, and its effect on the call."""
 
 from __future__ import annotations
 
@@ -128,7 +128,7 @@ def test_the_document(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_no_text_of_the_call_is_in_the_document() -> None:
-    """Neither what was masked nor what was said."""
+    """Neither masked values nor texts."""
     secret = "4111 1111 1111 1111"
     made = call(raw=secret.encode(), body={"messages": [{"role": "user", "content": secret}]})
     made.redaction = Redaction(counts={"CREDIT_CARD": 1}, restore={"<CARD_1>": secret})
@@ -158,7 +158,7 @@ def test_a_call_without_a_ceiling_has_that_of_its_model() -> None:
 
 
 async def test_allowed() -> None:
-    """The decision is written, and the call goes on."""
+    """The decision is written, and the call continues."""
     made = call()
     await Authorizer(Policy(), Fake(ALLOW), INPUTS).authorize(made)
     assert made.decision is not None
@@ -176,7 +176,7 @@ async def test_denied_by_default() -> None:
 
 
 async def test_a_deny_beats_an_allow_and_is_named() -> None:
-    """The message says which rule, of which class."""
+    """The message names the rule and its class."""
     refused, made = await refusal({"allow": True, "deny": [deny("budget", "cost", "The month's budget is used up.")]})
     assert refused.message == (
         "The month's budget is used up. Denied by rule budget of class cost (policy version v1)."
@@ -188,7 +188,7 @@ async def test_a_deny_beats_an_allow_and_is_named() -> None:
 
 @given(st.lists(st.tuples(st.sampled_from("abcd"), st.sampled_from(sorted(CLASSES))), min_size=1), st.randoms())
 def test_the_highest_class_wins(rules: list[tuple[str, str]], random: Any) -> None:
-    """In whatever order the rules come; among equals the first by name."""
+    """In any order of the rules; within a class, the first by name."""
     denies = [deny(code, cls) for code, cls in rules]
     decision = read({"allow": True, "deny": denies}, "v1")
     random.shuffle(denies)
@@ -310,7 +310,7 @@ async def test_no_verdict_denies() -> None:
     ],
 )
 async def test_in_the_shadow_every_call_goes_on(result: Any, rule: str) -> None:
-    """What would have been said is recorded; nothing is demanded."""
+    """The deny is recorded; there are no obligations."""
     made = call()
     await Authorizer(Policy(mode="shadow"), Fake(result), INPUTS).authorize(made)
     assert made.decision is not None

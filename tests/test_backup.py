@@ -1,4 +1,4 @@
-"""`meshgate backup`: one moment of a state that is in use, in one file of its own."""
+"""`meshgate backup`: a consistent snapshot of a state in use, in a separate file."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ async def state(path: Path) -> Store:
 
 
 async def test_a_running_gateway_is_copied(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """What was charged before the copy is in it, what came after is not, and the running one goes on."""
+    """Charges before the copy are in it, later charges are not, and the running gateway continues."""
     store = await state(here / "var" / "meshgate.db")
     await store.settle(await take(store, quota(1000, 10)), {"tokens": 7}, "settled")
     await take(store, quota(1000, 30))
@@ -50,7 +50,7 @@ async def test_a_running_gateway_is_copied(here: Path, capsys: pytest.CaptureFix
 
 
 def test_it_is_one_file_and_says_what_is_missing(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """No log lies beside the copy; the key that opens sealed values is named, not copied."""
+    """The copy is a single file; the encryption key is named, not copied."""
     assert main(["keys", "add", "--agent", "a", "--team", "t"]) == 0
     (here / "var" / "meshgate.key").write_bytes(bytes(32))
     capsys.readouterr()
@@ -64,7 +64,7 @@ def test_it_is_one_file_and_says_what_is_missing(here: Path, capsys: pytest.Capt
 
 
 def test_nothing_is_overwritten(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """A file that exists stays as it is, also one that a link points to."""
+    """An existing file is not changed, nor is the target of a link."""
     main(["keys", "add", "--agent", "a", "--team", "t"])
     (here / "old.db").write_text("precious")
     (here / "link.db").symlink_to("old.db")
@@ -77,7 +77,7 @@ def test_nothing_is_overwritten(here: Path, capsys: pytest.CaptureFixture[str]) 
 
 
 def test_a_damaged_state_leaves_no_copy(here: Path) -> None:
-    """A copy that does not pass its check is removed, and the error says so."""
+    """A copy that fails its check is removed, with an error."""
     damaged = here / "damaged.db"
     with contextlib.closing(sqlite3.connect(damaged)) as made:
         made.execute("CREATE TABLE t (x)")
@@ -90,7 +90,7 @@ def test_a_damaged_state_leaves_no_copy(here: Path) -> None:
 
 
 def test_no_state_no_backup(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Without a state there is nothing to copy, and none is made; a folder that is not there is named."""
+    """Without a state, no copy is made; a missing folder is named."""
     assert main(["backup", "copy.db"]) == 2
     assert "no state at var/meshgate.db" in capsys.readouterr().err
     assert not (here / "var").exists()
@@ -100,7 +100,7 @@ def test_no_state_no_backup(here: Path, capsys: pytest.CaptureFixture[str]) -> N
 
 
 def test_redis_is_backed_up_by_redis(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """With shared state the command says how, and does nothing."""
+    """With shared state, the command explains how, and does nothing."""
     (here / "config" / "gateway.yaml").write_text(CONFIG + "state: redis://:secret@127.0.0.1:6379/0\npii: null\n")
     assert main(["backup", "copy.db"]) == 2
     err = capsys.readouterr().err

@@ -1,4 +1,4 @@
-"""A candidate bundle judges beside the live one: it changes nothing, and what it would change is known."""
+"""A candidate bundle evaluates the calls of the live bundle: it changes nothing, and its differences are recorded."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def outcome(line: Line, name: str) -> float:
 
 
 def test_differences_are_counted_and_recorded(up: scripted.Upstream, tmp_path: Path, folder: Path) -> None:
-    """Calls go on as the live bundle says; the metric, and the command, say what the candidate would change."""
+    """Calls follow the live bundle; the metric and the command show what the candidate would change."""
     with running(tmp_path, settings(tmp_path, up, folder)) as line:
         ready(line)
         assert line.chat("hi", cid="one").status_code == 200
@@ -64,7 +64,7 @@ def test_differences_are_counted_and_recorded(up: scripted.Upstream, tmp_path: P
 
 
 def test_a_candidate_that_changes(up: scripted.Upstream, tmp_path: Path, folder: Path) -> None:
-    """Its files are watched as the live ones are; one that does not compile is told of."""
+    """Its files are watched like the live ones; a bundle that does not compile is reported."""
     with running(tmp_path, settings(tmp_path, up, folder)) as line:
         ready(line)
         (folder / "strict.rego").write_text("{ no rego")
@@ -78,7 +78,7 @@ def test_a_candidate_that_changes(up: scripted.Upstream, tmp_path: Path, folder:
 
 
 def test_no_candidate_to_begin_with(up: scripted.Upstream, tmp_path: Path, folder: Path) -> None:
-    """A candidate that cannot be used keeps nobody from starting; once it can be, it judges."""
+    """The gateway starts with a broken candidate, which is used as soon as it is repaired."""
     data = (folder / "data.yaml").read_text()
     (folder / "data.yaml").write_text("roles: {}")
     with running(tmp_path, settings(tmp_path, up, folder)) as line:

@@ -135,7 +135,7 @@ def test_list_shows_no_key(store: Store, capsys: pytest.CaptureFixture[str], for
 
 
 def test_revoke(store: Store, capsys: pytest.CaptureFixture[str]) -> None:
-    """`keys revoke` ends a key; an id that is unknown or revoked before is an error that says how to find one."""
+    """`keys revoke` revokes a key; for an unknown or revoked id, the error says how to find the ids."""
     main(["keys", "add", "--agent", "bot", "--team", "red"])
     (id,) = store.records
     assert main(["keys", "revoke", id]) == 0
@@ -145,7 +145,7 @@ def test_revoke(store: Store, capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_rotate(store: Store, capsys: pytest.CaptureFixture[str]) -> None:
-    """`keys rotate` makes a successor with the same rights; the old key goes on for the grace period."""
+    """`keys rotate` creates a successor with the same rights; the old key stays valid for the grace period."""
     main(["keys", "add", "--agent", "bot", "--team", "red", "--role", "reader", "--expires", "90d", "--json"])
     first = json.loads(capsys.readouterr().out)
     assert main(["keys", "rotate", first["id"], "--grace", "2h", "--json"]) == 0
@@ -274,7 +274,7 @@ def test_policies_are_really_tested(here: Path, capsys: pytest.CaptureFixture[st
 
 
 def test_serve(served: list[tuple[Any, ...]]) -> None:
-    """`serve` takes host and port from the configuration, where the command line does not say otherwise."""
+    """`serve` takes host and port from the configuration, unless the command line sets them."""
     assert main(["serve"]) == 0
     assert main(["serve", "--host", "::1", "--port", "0"]) == 0
     assert [args[1:] for args in served] == [("127.0.0.1", 8080, 1), ("::1", 0, 1)]

@@ -1,4 +1,4 @@
-"""gateway.ingress.correlation: signed tokens that name a workflow; nobody but the gateway can make one."""
+"""gateway.ingress.correlation: signed tokens for workflows, which only the gateway can create."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def made(key: bytes = b"k" * 32, clock: Clock | None = None) -> Signer:
 
 @given(IDS, st.text(min_size=1), st.integers(60, 366 * 86400))
 def test_a_token_reads_back_and_fits_the_header(id: str, team: str, ttl: int) -> None:
-    """Whatever the id and the team: the token is a correlation id by its form, and gives the bare id back."""
+    """For any id and team: the token has the form of a correlation id, and returns the bare id."""
     token = made().token(team, id, ttl)
     assert is_correlation_id(token)
     assert made().read(team, token) == id
@@ -47,7 +47,7 @@ def test_longest_id() -> None:
 
 @given(st.data())
 def test_an_altered_token_is_refused(data: st.DataObject) -> None:
-    """Any one character changed, anywhere: refused, and the words say what to do."""
+    """With any character changed: refused, and the message says what to do."""
     token = made().token("red", "ticket-4711", 3600)
     at = data.draw(st.integers(0, len(token) - 1))
     other = data.draw(st.sampled_from("ABab01._-").filter(lambda c: c != token[at]))

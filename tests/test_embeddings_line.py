@@ -1,4 +1,4 @@
-"""Embeddings on the line: real calls through the whole gateway, their inputs, their answers and what they cost."""
+"""Embeddings through the whole gateway: inputs, answers and cost."""
 
 from __future__ import annotations
 
@@ -136,7 +136,7 @@ def test_all_that_is_charged_is_input(line: Line) -> None:
 
 
 def test_what_no_provider_counts_is_counted(line: Line, up: scripted.Upstream) -> None:
-    """Texts and token ids, and nothing for the answer, whatever it says."""
+    """Texts and token ids are counted, and nothing for the answer."""
     assert line.embed([1] * 300, "nousage", cid="ids").status_code == 200
     assert outcome(line, "ids")["usage"] == {"input": 300, "output": 0, "cached": 0, "counted": True}
     up.script["talks"] = {"data": [{"embedding": [0.5]}], "x": "many words " * 50}
@@ -228,7 +228,7 @@ LIES: dict[str, Any] = {
 
 @pytest.mark.parametrize("name", LIES)
 def test_a_card_gets_out_nowhere(line: Line, up: scripted.Upstream, name: str) -> None:
-    """All but vectors is judged as text, and vectors beside what changed keep their bytes."""
+    """Everything except vectors is judged as text, and vectors keep their bytes."""
     up.script[name] = LIES[name]
     answer = line.embed(name, "script")
     assert answer.status_code == 200
@@ -237,7 +237,7 @@ def test_a_card_gets_out_nowhere(line: Line, up: scripted.Upstream, name: str) -
 
 
 def test_vectors_beside_a_change_keep_their_bytes(line: Line, up: scripted.Upstream) -> None:
-    """Numbers that a double would write otherwise, too."""
+    """Also numbers that a double would write differently."""
     vector = b"[0.10, -1.50e-05,0.00123456789012345678901]"
     up.script["kept"] = b'{"data": [{"embedding":  ' + vector + b', "x": "new@example.org"}], "model": "m"}'
     answer = line.embed("kept", "script").content

@@ -1,4 +1,4 @@
-"""gateway.output.exfiltration, gateway.detect.urls.find: URLs that carry data out stay, others pass, in any pieces."""
+"""gateway.output.exfiltration, gateway.detect.urls.find: URLs with data are refused, others pass, in any pieces."""
 
 from __future__ import annotations
 
@@ -133,7 +133,7 @@ def run(parts: list[str]) -> tuple[str, bool]:
 
 @pytest.mark.parametrize("name", CARRYING)
 def test_a_url_that_carries_data_out_is_stopped(name: str) -> None:
-    """Whatever syntax it stands in, and the message repeats none of the data."""
+    """In any syntax, and the message repeats none of the data."""
     with pytest.raises(Refusal) as caught:
         GATE.text(call(), f"Here: {CARRYING[name]} ok")
     assert caught.value.code == "output_blocked"
@@ -194,7 +194,7 @@ def test_any_text_gives_the_same_verdict_in_any_pieces(parts: list[str], places:
 
 @given(text=st.text(max_size=80), places=st.lists(st.integers(0, 80), max_size=10))
 def test_links_change_nothing(text: str, places: list[int]) -> None:
-    """What is not refused leaves as it came."""
+    """Text that is not refused leaves unchanged."""
     guard = Links(lambda url, image: None)
     assert "".join(map(guard.feed, pieces(text, places))) + guard.close() == text
 

@@ -1,4 +1,4 @@
-"""`meshgate policy explain` and `meshgate policy new`, as they are typed."""
+"""`meshgate policy explain` and `meshgate policy new` on the command line."""
 
 from __future__ import annotations
 
@@ -70,14 +70,14 @@ def test_an_input(bundle: Path, tmp_path: Path, capsys: pytest.CaptureFixture[st
 def test_no_input(
     content: str, words: str, bundle: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What is no input is told of."""
+    """A file that is no policy input is an error."""
     monkeypatch.setattr("sys.stdin", SimpleNamespace(buffer=io.BytesIO(content.encode())))
     assert main(["policy", "explain", "--input", "-", "--policy", str(bundle)]) == 2
     assert words in capsys.readouterr().err
 
 
 def test_no_such_decision(up: scripted.Upstream, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """An id that is not in the log is told of, and what would be one."""
+    """For an id that is not in the log, the error says what the id of a decision is."""
     with running(tmp_path, config(tmp_path, up.url)) as line:
         line.chat("hi")
         line.rows("SELECT 1")

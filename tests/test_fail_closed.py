@@ -1,4 +1,4 @@
-"""Faults where personal data is found, sealed and judged: nothing leaves, the caller hears why, the call is settled."""
+"""Faults in scanning, encryption and judging: nothing leaves, the caller gets the reason, the call is settled."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def test_a_scanner_that_raises(
 
 
 def test_a_finding_that_makes_no_sense(line: Line, up: scripted.Upstream, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A recognizer of one's own whose result cannot be used blocks, and says so."""
+    """A custom recognizer with an invalid result blocks the call with a message."""
     seen = len(up.seen)
 
     def nonsense(_: str) -> list[Any]:

@@ -1,4 +1,4 @@
-"""Rules over a whole workflow: what a verdict knows, what is on record when a call leaves, and who is judged again."""
+"""Rules over a workflow: what a decision knows, what is recorded before a call leaves, repeated evaluations."""
 
 from __future__ import annotations
 
@@ -141,7 +141,7 @@ async def test_a_label_that_slips_in_is_judged() -> None:
 
 
 async def test_without_end_no_verdict() -> None:
-    """Where the history changes each time, the call is denied after so many tries, and says why."""
+    """If the history changes each time, the call is denied after a number of attempts, with the reason."""
     engine = Engine(lambda _: says())
     store = Store(lambda record: record.show([f"tool-{store.marks}"]))
     refusal = await refused(engine, store)
@@ -201,7 +201,7 @@ async def test_an_answer_given_again_labels_nothing() -> None:
 
 
 async def test_a_history_that_nobody_read_is_read() -> None:
-    """The policy in force changed since the call was let in: its verdict knows the history all the same."""
+    """The policy changed after the call was admitted: its decision still knows the history."""
     engine, store = Engine(lambda known: says(deny="untrusted" in known["labels"])), Store()
     store.record.set_labels(["untrusted"])
     made = call(store)
@@ -222,7 +222,7 @@ async def test_a_verdict_stands_after_what_took_time() -> None:
 
 
 async def test_calls_at_once_know_each_other() -> None:
-    """Of calls that each set a label and tolerate none, one gets through."""
+    """Of concurrent calls that each set a label and tolerate no label, one is allowed."""
     engine = Engine(lambda known: says("mine", deny=bool(known["labels"]) and store.record.history.labels != ()))
     store = Store()
     done = await asyncio.gather(*(stage(engine, store).judge(call(store)) for _ in range(5)), return_exceptions=True)
@@ -232,7 +232,7 @@ async def test_calls_at_once_know_each_other() -> None:
 
 @given(names=st.lists(st.sampled_from([f"tool_{n}" for n in range(TOOLS + 20)] + ["not a name", "x" * 65, ""])))
 def test_tools_of_a_conversation(names: list[str]) -> None:
-    """Each once, the newest, in order; what is no name stands as one that no tool has."""
+    """The newest, in order, without duplicates; an invalid name becomes a name that no tool has."""
     steps = [Step("turn", "", (ToolUse("", name, "{}"),)) for name in names]
     shown = loops.shown(steps)
     assert len(shown) == len(set(shown)) <= TOOLS

@@ -1,4 +1,4 @@
-"""Flow over time on the real line: a poisoned result in one turn, a tool that writes in the next."""
+"""Flow over time on a running gateway: a poisoned result in one turn, a tool that writes in the next."""
 
 from __future__ import annotations
 
@@ -100,7 +100,7 @@ def test_a_harmless_result_changes_nothing(line: Line) -> None:
 
 
 def test_a_listed_tool_is_enough(line: Line) -> None:
-    """Whatever its result says."""
+    """Whatever its result contains."""
     assert verdict(reads(line, "The meeting is at ten.", "web_search", cid="listed")) == (200, "")
     assert verdict(writes(line, "listed")) == (403, "flow_write")
 
@@ -122,7 +122,7 @@ def test_personal_data_in_a_result(line: Line) -> None:
 
 
 def test_an_operator_takes_it_off(line: Line) -> None:
-    """Then the workflow goes on, also where the result is still in the conversation."""
+    """Then the workflow continues, even if the result is still in the conversation."""
     reads(line, cid="cleared")
     assert verdict(writes(line, "cleared")) == (403, "flow_write")
     store = line.gateway.shared.store
@@ -145,7 +145,7 @@ def test_an_answer_is_given_again_by_what_is_known_now(up: scripted.Upstream, tm
 
 
 def test_stripping_instead(up: scripted.Upstream, tmp_path: Path) -> None:
-    """The call goes on without the tools that write."""
+    """The call continues without the tools that write."""
     with running(tmp_path, settings(tmp_path, up, action="strip")) as line:
         reads(line)
         answer = line.chat(tools=[tool("send_mail"), tool("get_page")], cid="w")

@@ -1,4 +1,4 @@
-"""Nothing grows faster than its input: every reader is fed inputs of every shape, doubled and doubled again."""
+"""Work grows no faster than the input: every reader gets inputs of every shape in doubling sizes."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ READERS = (
 
 @pytest.mark.parametrize("reader", READERS)
 def test_texts_of_every_shape(readers: dict[str, Work], reader: str) -> None:
-    """No reader takes much more than twice the steps for twice the text, whatever stands in it."""
+    """No reader takes much more than twice the steps for twice the text, for any content."""
     read = readers[reader]
     uneven = {}
     for name in SHAPES:
@@ -105,7 +105,7 @@ def test_bodies_of_every_shape(name: str) -> None:
 
 @pytest.mark.parametrize("name", STREAMS)
 def test_streams_of_every_shape(scanner: StreamScanner, name: str) -> None:
-    """Reading and judging a stream takes as many times the steps as it is longer."""
+    """The steps for reading and judging a stream are proportional to its length."""
     screen = Screen(Output(), scanner, lambda _: False, (OWN, Invisible("remove"), Exfiltration()))
 
     def work(size: int) -> Callable[[], object]:

@@ -1,4 +1,4 @@
-"""Hostile answers: everything that is judged at once, whole and in pieces; and what takes more work than it may."""
+"""Hostile answers: all kinds of findings at once, whole and in pieces; and answers that need too much work."""
 
 from __future__ import annotations
 
@@ -223,7 +223,7 @@ def test_a_review_full_of_statements_passes(screens: dict[str, Screen]) -> None:
 
 @pytest.mark.parametrize("text", ["1 or 1=" + "(" * 40 + "1" + ")" * 40, "' or " + "(" * 30 + "1=1" + ")" * 30 + " --"])
 def test_a_piece_that_is_nested_too_deep_to_parse_breaks_out(text: str) -> None:
-    """What no parser may follow is not taken for harmless."""
+    """Text that is nested too deeply for the parser is not treated as harmless."""
     assert Breakout("postgres")(text)
     assert not Breakout("postgres")(orjson.dumps({"n": 1}).decode())
 

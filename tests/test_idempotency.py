@@ -102,7 +102,7 @@ def test_the_same_body_in_another_spelling_is_the_same(line: Line, up: scripted.
 
 
 def test_another_body_is_refused(line: Line, up: scripted.Upstream, key: str) -> None:
-    """With 422, for as long as the key stands; nothing is charged and nothing leaves."""
+    """With 422, as long as the key is kept; nothing is charged and nothing leaves."""
     send(line, key)
     seen = len(up.seen)
     for other in (body("ho"), body(stream=True), body(temperature=1)):
@@ -114,7 +114,7 @@ def test_another_body_is_refused(line: Line, up: scripted.Upstream, key: str) ->
 
 
 def test_keys_belong_to_one_agent(line: Line, up: scripted.Upstream, key: str) -> None:
-    """Nobody gets another's answer, of his own team or of another, by guessing a key."""
+    """No agent, of the same team or another, gets an answer by guessing a key."""
     seen = len(up.seen)
     for agent in ("alice", "bob", "mallory"):
         assert "idempotent-replayed" not in send(line, key, body("mine"), agent=agent).headers
@@ -131,7 +131,7 @@ def test_a_key_that_is_none(line: Line, bad: str | bytes) -> None:
 
 
 def test_two_keys_are_refused(line: Line, key: str) -> None:
-    """Which one counts cannot be told."""
+    """It would be unclear which key counts."""
     headers = [("authorization", "Bearer mg-alice"), ("idempotency-key", key), ("idempotency-key", "another")]
     assert told(line.client.post(ROUTE, json=body(), headers=headers)) == (400, "invalid_request")
 
@@ -195,7 +195,7 @@ def test_while_the_first_runs_others_wait(line: Line, up: scripted.Upstream, key
 
 
 def test_of_many_at_once_one_runs(line: Line, up: scripted.Upstream, key: str) -> None:
-    """The others get its answer, or are told to ask again."""
+    """The others get its answer, or a Retry-After."""
     seen = len(up.seen)
     with ThreadPoolExecutor(16) as pool:
         answers = list(pool.map(lambda _: send(line, key, body("at once")), range(32)))
@@ -205,7 +205,7 @@ def test_of_many_at_once_one_runs(line: Line, up: scripted.Upstream, key: str) -
 
 
 def test_who_leaves_in_the_middle_leaves_nothing(line: Line, up: scripted.Upstream, key: str) -> None:
-    """A stream that nobody heard to its end is not kept: the next try runs."""
+    """A stream that was not read to its end is not kept: the next attempt runs."""
     request = body("some words", "mid-hang", stream=True)
     headers = {"idempotency-key": key, "authorization": "Bearer mg-alice"}
     with line.client.stream("POST", ROUTE, json=request, headers=headers) as answer:
@@ -331,7 +331,7 @@ def test_a_workflow_that_takes_no_calls_gives_no_answer_again(line: Line, up: sc
 def test_an_answer_is_given_again_only_as_the_policy_allows_now(
     kind: str, up: scripted.Upstream, tmp_path: Path, request: pytest.FixtureRequest, key: str
 ) -> None:
-    """What was allowed once is refused once the policy denies it, in words of its own, and still reaches nobody."""
+    """A kept answer is refused after the policy denies the call, with the policy's message."""
     policies = tmp_path / "policies"
     policies.mkdir()
     rego = policies / "gateway.rego"

@@ -1,4 +1,4 @@
-"""gateway.identity.identify and gateway.identity.jwks: who is let in, who is not, and what the refusals say."""
+"""gateway.identity.identify and gateway.identity.jwks: accepted and refused credentials, and the messages."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ async def refused(identity: Identity, headers: list[tuple[bytes, bytes]]) -> Ref
     ],
 )
 async def test_key_names_its_agent(header: tuple[bytes, bytes]) -> None:
-    """A configured key is found in either header, whatever the case of the scheme."""
+    """A configured key is found in either header, with the scheme in any case."""
     assert await configured().identify([header]) == Subject("bot", "red", ("developer",))
 
 
@@ -142,7 +142,7 @@ async def test_store_keys_come_and_go() -> None:
 
 
 async def test_a_key_ends_when_it_expires() -> None:
-    """A key is good until its expiry, and the refusal says since when it is not; its last use is noted."""
+    """A key is valid until its expiry, which the refusal names; its last use is recorded."""
     identity = configured()
     identity.update_keys([Record(sha("mg-stored"), expires=time.time() + 60)])
     assert (await identity.identify(bearer("mg-stored"))).team == "blue"

@@ -1,4 +1,4 @@
-"""gateway.output.invisible: what nobody sees leaves the answer, what scripts need stays."""
+"""gateway.output.invisible: hidden characters are removed, characters that scripts need stay."""
 
 from __future__ import annotations
 

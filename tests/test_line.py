@@ -1,4 +1,4 @@
-"""The whole line, as a client meets it: what passes, what is refused, and that nothing is lost on the way."""
+"""The whole line from the view of a client: accepted and refused calls, and that nothing is lost."""
 
 from __future__ import annotations
 

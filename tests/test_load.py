@@ -1,4 +1,4 @@
-"""gateway.config.load, document, explain, litellm: what loads, what is refused, and in which words."""
+"""gateway.config.load, yaml_file, messages, litellm: what loads, what is refused, and the messages."""
 
 from __future__ import annotations
 
@@ -97,7 +97,7 @@ def config(text: str, env: dict[str, str] | None = None) -> Config:
 
 
 def test_sample_of_the_design() -> None:
-    """The sample loads, and every key that is not enforced yet says so."""
+    """The sample loads, with a warning for every key that is not enforced yet."""
     loaded = loads(SAMPLE, "g.yaml", ENV)
     assert loaded.config.providers["openai"].api_key == "sk-openai-value"
     assert loaded.config.quotas.tokens == 200_000
@@ -187,7 +187,7 @@ def test_ranks_and_equals() -> None:
 
 
 def test_environment() -> None:
-    """References are replaced wherever a scalar stands, in part too; defaults serve when unset or empty."""
+    """References are replaced in every scalar, also in parts of it; defaults apply if unset or empty."""
     text = (
         "providers:\n  demo: {format: openai, base_url: https://${HOST}:${PORT:-443}/v1, api_key: ${KEY}}\n"
         "models: {${MODEL:-demo}: {targets: ['demo/$${X}']}}\nquotas: {tokens: ${TOKENS}, calls: ${NONE:-null}}\n"
@@ -229,7 +229,7 @@ def test_comments_need_no_variables() -> None:
 
 @pytest.mark.parametrize("reference", ["${}", "${1A}", "${A:?no}", "${A-b}", "${A B}"])
 def test_odd_references(reference: str) -> None:
-    """What looks like a reference but is none is an error, not a literal."""
+    """An invalid reference is an error, not a literal."""
     assert errors(MINIMAL + f"state: 'sqlite:///{reference}'\n") == [
         "g.yaml:5: state contains a ${...} that is not of the form ${NAME} or ${NAME:-default}"
     ]
@@ -361,7 +361,7 @@ def test_what_does_not_fit_together() -> None:
 
 
 def test_target_of_a_left_out_provider() -> None:
-    """Where a target names a provider that this version leaves out, the error says why it is not there."""
+    """If a target names a provider that this version ignores, the error says why it is missing."""
     assert errors(MINIMAL.replace("{format: demo}", "{format: gemini}")) == [
         "g.yaml:2: providers.demo is left out: format gemini is not available in this version",
         "g.yaml:4: models.demo.targets[0]: there is no provider 'demo'; providers: none",
@@ -442,7 +442,7 @@ def _nested(inner: st.SearchStrategy[object]) -> st.SearchStrategy[object]:
 
 @given(st.sampled_from(sorted(Config.model_fields)), st.recursive(st.text(max_size=8) | st.none(), _nested))
 def test_any_section_loads_or_is_refused(section: str, data: object) -> None:
-    """Whatever stands in a section, there is a configuration or a ConfigError, nothing else."""
+    """For any content of a section, the result is a configuration or a ConfigError."""
     refused = ""
     try:
         loads(json.dumps({"providers": {}, "models": {}, section: data}), "g.yaml", {})
@@ -459,7 +459,7 @@ def litellm(models: str, more: str = "") -> load_module.Loaded:
 
 
 def test_litellm_file(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Models of one name become equals by weight, the master key an admin, the rest is named as ignored."""
+    """Entries of one name become equal targets, the master key an admin; settings that are ignored are named."""
     monkeypatch.chdir(ROOT)
     loaded = load(Path("config/examples/litellm.yaml"), ENV)
     (rank,) = loaded.config.models["gpt-4o-mini"].targets
@@ -472,12 +472,15 @@ def test_litellm_file(monkeypatch: pytest.MonkeyPatch) -> None:
     assert loaded.config.providers["hosted_vllm"].api_key == ""
     assert loaded.config.agents["litellm-master"].roles == ("admin",)
     text = "\n".join(loaded.warnings)
-    assert "model_list[2] is left out: provider anthropic is not available in this version" in text
+    anthropic = loaded.config.providers["anthropic"]
+    assert (anthropic.format, anthropic.base_url) == ("anthropic", "https://api.anthropic.com")
+    assert anthropic.api_key == "sk-anthropic-value"
+    assert "model_list[2] serves claude at /v1/messages only" in text
     assert "router_settings is ignored (routing_strategy)" in text
 
 
 def test_litellm_details(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """Accounts are told apart by URL and key, prices are taken over, a bare name is OpenAI's."""
+    """Accounts are distinguished by format, URL and key, prices are taken over, a bare name is OpenAI's."""
     monkeypatch.chdir(tmp_path)
     loaded = litellm(
         "  - {model_name: a, litellm_params: {model: gpt-4o, rpm: 5}, model_info: {input_cost_per_token: 1.5e-7}}\n"
@@ -486,18 +489,27 @@ def test_litellm_details(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Non
         "  - {model_name: c, litellm_params: {model: openai/x, api_base: http://h/v1, api_key: k2}}\n"
         "  - {model_name: '*', litellm_params: {model: openai/*}}\n"
         "  - {model_name: d, litellm_params: {model: groq/x}}\n"
+        "  - {model_name: e, litellm_params: {model: bedrock/x}}\n"
+        "  - {model_name: f, litellm_params: {model: anthropic/x, api_base: http://h/v1, api_key: k1}}\n"
     )
     loaded_config = loaded.config
     assert [(name, p.api_key) for name, p in loaded_config.providers.items()] == [
         ("openai", "sk-openai-value"),
         ("openai-2", "k1"),
         ("openai-3", "k2"),
+        ("anthropic", "k1"),
     ]
     assert loaded_config.models["a"].price.input == 0.15
     assert loaded_config.models["b"].max_output == 7
     assert loaded_config.policy is None
     text = "\n".join(loaded.warnings)
-    for words in ("rpm is ignored", "is a wildcard", "needs api_base", "every call is allowed"):
+    for words in (
+        "rpm is ignored",
+        "is a wildcard",
+        "needs api_base",
+        "provider bedrock is not available",
+        "every call is allowed",
+    ):
         assert words in text
 
 
@@ -575,7 +587,7 @@ def running(tmp_path: Path) -> Running:
 
 
 async def test_unchanged_file(running: Running) -> None:
-    """A file that stays as it is is not applied again."""
+    """An unchanged file is not applied again."""
     for _ in range(3):
         await running.watcher.step()
     assert running.applied == []
@@ -624,7 +636,7 @@ async def test_refused_by_the_gateway(running: Running, error: Exception) -> Non
 
 
 async def test_keys_that_need_a_start(running: Running) -> None:
-    """A change that a running gateway cannot take over says so; the rest of the file takes effect."""
+    """A change that needs a restart is reported; the rest of the file takes effect."""
     await running.write(
         MINIMAL + "server: {port: 1}\nstate: sqlite:///other.db\naudit: {path: a.db}\nlog: off\npolicy: {path: other}\n"
     )
@@ -644,7 +656,7 @@ async def test_warnings_of_a_new_file(running: Running) -> None:
 
 
 async def test_kick_applies_what_looks_unchanged(running: Running) -> None:
-    """SIGHUP applies the file even if it is the same: key files beside it may have changed."""
+    """SIGHUP applies the file even if it is the same, because key files may have changed."""
     await running.watcher.step()
     running.watcher.kick()
     await running.watcher.step()

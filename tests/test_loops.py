@@ -1,4 +1,4 @@
-"""What counts as going round in a circle: tool calls, prompts, turns, agents."""
+"""Which repetitions count as loops: tool calls, prompts, turns, agents."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def test_equal_arguments_have_one_form(other: Any) -> None:
 
 
 def test_different_arguments_stay_different() -> None:
-    """Types, order in lists and the last digit of a long id count; what is not JSON is compared as it is."""
+    """Types, order in lists and the last digit of a long id count; other text than JSON is compared as a string."""
     different = ['{"a":1}', '{"a":"1"}', '{"a":[1,2]}', '{"a":[2,1]}', '{"a":true}', '{"a":null}', '{"a":1.5}']
     different += ['{"a":12345678901234567890123}', '{"a":12345678901234567890124}', "{oh", "{oh ", '{"a":NaN}']
     assert len({canonical(text) for text in different}) == len(different)
@@ -126,7 +126,7 @@ def test_a_result_sent_again_counts_once() -> None:
 
 @pytest.mark.parametrize("id", ["", "same"])
 def test_ids_that_are_no_ids(id: str) -> None:
-    """A server that gives every call one id, or none: calls in view are told apart by their number."""
+    """If a server gives all calls the same id, or none, calls in the history are distinguished by their number."""
     judge = loops(repeats=9)
     steps: list[Step] = []
     for _ in range(3):
@@ -140,7 +140,7 @@ def test_ids_that_are_no_ids(id: str) -> None:
 
 
 def test_a_long_history_shows_its_repeats_by_itself() -> None:
-    """Without a word from the store: more of the same call in view than allowed is refused, and says how many."""
+    """Without the store: more repeats in the history than allowed are refused, with their number."""
     judge = loops(repeats=3)
     steps = [step for number in range(3) for step in round_of(use(id=f"c{number}"))]
     assert len(look(judge, steps).debits) == 1
@@ -154,7 +154,7 @@ def test_a_long_history_shows_its_repeats_by_itself() -> None:
 
 
 def test_a_name_that_is_no_name_is_not_shown() -> None:
-    """What stands where a tool's name belongs may be anything."""
+    """The value in the place of a tool's name may be anything."""
     debit = only(look(loops(repeats=1), round_of(use(tool="ann@example.org, 47 Elm Street"))))
     assert debit.name == "a tool with the same arguments (quotas.repeats)"
 
@@ -190,7 +190,7 @@ def test_a_conversation_shows_its_prompts_by_itself() -> None:
 
 
 def test_turns_without_a_new_result() -> None:
-    """Counted from the last result that says something new, only while tools are offered."""
+    """Counted from the last new result, only while tools are offered."""
     judge = loops(turns=2)
     idle = [Step("prompt", "go"), Step("turn"), Step("prompt", "go on"), Step("turn")]
     assert look(judge, [*idle, Step("prompt", "go on")]) == Look()
@@ -245,7 +245,7 @@ def test_a_cycle_is_found_at_the_end_of_the_path(path: str, ring: str, rounds: i
 
 @given(st.lists(st.sampled_from("abcd"), max_size=12))
 def test_a_cycle_is_really_there(path: list[str]) -> None:
-    """What is found stands at the end of the path, as many times over as it says."""
+    """The reported cycle is at the end of the path, as often as reported."""
     ring, rounds = cycle(path)
     if rounds:
         assert path[-len(ring) * rounds - 1 :] == [*list(ring) * rounds, ring[0]]
@@ -308,7 +308,7 @@ def test_the_steps_of_a_chat() -> None:
     ],
 )
 def test_odd_messages_are_read_without_a_fault(message: dict[str, Any]) -> None:
-    """What a caller sends may be anything; a result without its call cannot be told and does not count."""
+    """Callers may send anything; a result without its call does not count."""
     steps = OPENAI_CHAT.steps({"messages": [message, *[{"role": "tool", "tool_call_id": "", "content": "x"}] * 2]})
     counted = look(loops(repeats=3, prompts=3, turns=9), steps).debits
     assert all(debit.unit == "repeats" and debit.amount == 1 for debit in counted)

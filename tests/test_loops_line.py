@@ -1,4 +1,4 @@
-"""Loops on a running gateway: what is refused, what goes on, and what is written down."""
+"""Loops on a running gateway: what is refused, what continues, and what is recorded."""
 
 from __future__ import annotations
 
@@ -134,7 +134,7 @@ def agents(line: Line, cid: str, order: str) -> list[str]:
 
 
 def test_the_chain_of_agents_has_an_end(up: scripted.Upstream, tmp_path: Path) -> None:
-    """A depth beyond `quotas.hops` is refused, by whoever, and the others go on; no header says otherwise."""
+    """A depth beyond `quotas.hops` is refused for any agent, others continue; no header changes this."""
     with running(tmp_path, config(tmp_path, up.url, quotas={"hops": 0})) as line:
         assert agents(line, "deep", "aaba") == ["", "", "hop_limit", ""]
         headers = {"authorization": "Bearer mg-bob", "x-correlation-id": "deep", "x-agent-chain": "bob"}

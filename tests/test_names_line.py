@@ -1,4 +1,4 @@
-"""Names, places and organisations on the line: masked, restored, asked about once, and refused without an answer."""
+"""Names, places and organizations on the line: masked, restored, scanned once, refused without a result."""
 
 from __future__ import annotations
 
@@ -95,7 +95,7 @@ async def test_what_holds_no_letters_is_not_asked_about() -> None:
 
 
 async def test_a_call_that_could_not_be_read_is_blocked() -> None:
-    """By default, whatever the reason; nothing of the text is repeated, and the next try asks again."""
+    """By default, for any reason; nothing of the text is repeated, and the next attempt scans again."""
     workers = Workers()
     workers.fault = "a worker of the scanner for names died"
     seen = names(workers)
@@ -234,7 +234,7 @@ def test_missing_lists_are_an_error_with_their_command(monkeypatch: pytest.Monke
 
 
 def test_entities_of_ner_need_ner() -> None:
-    """An action for names that nobody looks for is a mistake, not a quiet nothing."""
+    """An action for names without `pii.ner` is a mistake, not ignored."""
     with pytest.raises(ConfigError, match=r"pii\.entities\.person is found by pii\.ner only"):
         loads(f"{BASE}pii: {{entities: {{person: block}}}}", "f.yaml")
     config = loads(f"{BASE}pii: {{entities: {{person: block}}, ner: {{}}}}", "f.yaml").config

@@ -97,7 +97,7 @@ async def test_a_model_that_is_not_there_stops_the_start() -> None:
 
 
 async def test_a_worker_that_dies_fails_its_calls_and_is_replaced(pool: Pool) -> None:
-    """Who waits for it hears so; the next call is served by another process."""
+    """Waiting calls get an error; the next call is served by another process."""
     (pid,) = pool.pids
     os.kill(pid, signal.SIGSTOP)
     call = asyncio.create_task(pool.find(["Dear Maria,"], PATIENCE))
@@ -126,7 +126,7 @@ async def test_a_text_that_two_calls_bring_is_read_once(pool: Pool) -> None:
 
 
 async def test_what_nobody_waits_for_is_not_sent(pool: Pool, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A call that has gone leaves nothing behind it in the queue."""
+    """A cancelled call leaves nothing in the queue."""
     asked: list[list[str]] = []
     sent = asyncio.Event()
     ask = pools._Worker.ask
@@ -216,7 +216,7 @@ def test_workers_end_when_the_gateway_is_killed(tmp_path: Path) -> None:
 
 
 async def test_a_worker_knows_nothing_of_the_gateway(pool: Pool, monkeypatch: pytest.MonkeyPatch) -> None:
-    """No key of its environment, and none of its heavy parts."""
+    """No key in its environment, and none of the gateway's large modules."""
     monkeypatch.setenv("OPENAI_API_KEY", "sk-secret")
     opened = await Pool(Ner()).open()
     try:

@@ -1,4 +1,4 @@
-"""What counts as a name: cues, lists, words that nobody knows, and what is none of them."""
+"""What counts as a name: cues, lists, unknown words; and what does not."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def read(reader: Reader, text: str) -> set[tuple[str, str]]:
     ],
 )
 def test_persons(reader: Reader, text: str, name: str) -> None:
-    """With a capital where nothing but a cue tells; without one where lists know the name."""
+    """With a capital if only a cue indicates the name; without a capital if lists contain it."""
     people = {found for found, entity in read(reader, text) if entity == "PERSON"}
     assert people == ({name} if name else set())
 
@@ -100,13 +100,13 @@ def test_only_what_is_wanted_and_sure_enough(lists: Lists) -> None:
 
 
 def test_a_model_that_is_not_installed(lists: Lists) -> None:
-    """The message says how to get it."""
+    """The message says how to install it."""
     with pytest.raises(ModelError, match="python -m spacy download en_none"):
         Reader("en_none", ENTITIES, 0.4, lists)
 
 
 def test_lists_can_do_without_locales(lists: Lists) -> None:
-    """So that a benchmark can ask for names that nobody told us."""
+    """So that a benchmark can use names that are not in the lists."""
     assert "mäkinen" not in lists.family  # folded
     assert fold("Mäkinen") in lists.family
     assert fold("Mäkinen") not in load(("fi_FI", "sv_SE")).family
@@ -131,7 +131,7 @@ def test_many_capitals_take_linear_time(reader: Reader) -> None:
 @given(st.text("ab. \n", min_size=SIZE, max_size=4 * SIZE))
 @settings(max_examples=20, deadline=None)
 def test_windows_hold_the_whole_text(text: str) -> None:
-    """Each begins before the last one ends, none is too long, and any short stretch stands whole in one."""
+    """Windows overlap, none is too long, and every short range is complete in one of them."""
     pieces = list(windows(text))
     assert all(text[offset : offset + len(piece)] == piece for offset, piece in pieces)
     assert all(len(piece) <= SIZE for _, piece in pieces)

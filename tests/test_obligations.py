@@ -1,4 +1,4 @@
-"""What a policy demands is done, or the call is not made."""
+"""Obligations of a policy are met, or the call is not made."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def bundle(tmp_path: Path) -> Path:
 
 
 def test_redaction_where_nothing_looks_for_personal_data(up: scripted.Upstream, tmp_path: Path, bundle: Path) -> None:
-    """With `pii: null` a demand to redact cannot be met, so the call is refused and says so."""
+    """With `pii: null`, an obligation to redact cannot be met, so the call is refused with the reason."""
     (bundle / "p.rego").write_text(POLICY % '{"redact": ["EMAIL"]}')
     with running(tmp_path, config(tmp_path, up.url, policy={"path": str(bundle)}, pii=None)) as line:
         before = len(up.seen)

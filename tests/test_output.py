@@ -1,4 +1,4 @@
-"""The answer's filter: what a stream may carry, whichever way it is cut."""
+"""The filter of answers: the same verdict for a stream, however it is cut."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ def test_any_cut_gives_the_same_text(screens: dict[str, Screen], name: str, plac
 @settings(max_examples=60, deadline=None)
 @given(places=st.lists(st.integers(0, 200), max_size=60))
 def test_a_secret_never_leaves_however_it_is_cut(screens: dict[str, Screen], places: list[int]) -> None:
-    """Blocked: not one character of it has left. Redacted: its name stands there instead."""
+    """Blocked: no character of it has left. Redacted: replaced by its type."""
     text = f"Use the token {SECRET} for that."
     pieces = [*(event({"content": piece}) for piece in cuts(text, places)), event({}, "stop")]
     codec, made, sent = OPENAI_CHAT.stream(keep_usage=False), screens["block"].filter(call()), b""
@@ -137,7 +137,7 @@ def test_log_probabilities_do_not_tell_what_is_held(screens: dict[str, Screen]) 
 
 
 def test_unknown_fields_of_a_stream_are_judged(screens: dict[str, Screen]) -> None:
-    """A field that nobody knows is no way around."""
+    """An unknown field does not bypass the filter."""
     received = run(screens["redact"], [event({"content": "a", "notes": [f"x {SECRET}"]}), event({}, "stop")])
     assert SECRET not in json.dumps(received)
 

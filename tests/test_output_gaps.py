@@ -1,4 +1,4 @@
-"""Where an answer could carry something past the filter: each way in which a chunk is not what it seems."""
+"""Ways past the filter: chunks that a client reads differently from the gateway."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def received(screen: Screen, *events: bytes) -> str:
     ids=str,
 )
 def test_an_address_does_not_leave(screen: Screen, events: list[bytes]) -> None:
-    """Wherever it stands, and however its event is made."""
+    """In any place, in any form of event."""
     said = received(screen, *events)
     assert BOB not in said
     assert said.endswith("data: [DONE]\n\n")
@@ -83,7 +83,7 @@ def test_text_keeps_its_order_when_it_comes_with_its_end(screen: Screen, ends: b
 
 
 def test_fields_that_nobody_knows_outlive_a_text_that_is_held(screen: Screen) -> None:
-    """A chunk whose text waits still brings what else it had to say."""
+    """The other fields of a chunk with held text still arrive."""
     said = received(
         screen, event({"content": "Hel"}, more='"citations": ["x"], '), event({"content": "lo"}, filtered=False)
     )
@@ -92,7 +92,7 @@ def test_fields_that_nobody_knows_outlive_a_text_that_is_held(screen: Screen) ->
 
 
 def test_a_server_that_names_no_id(screen: Screen) -> None:
-    """The envelope is whatever the first chunk has of it."""
+    """The envelope has only the values of the first chunk."""
     bare = [event({"content": word}).replace(b'"id": "c", ', b"") for word in ("Hello ", "wor", "ld")]
     pieces = [json.loads(line[6:]) for line in received(screen, *bare).split("\n\n") if line.startswith("data: {")]
     assert "".join(one["choices"][0]["delta"].get("content", "") for one in pieces) == "Hello world"

@@ -1,4 +1,4 @@
-"""What is shipped beside the code: lock files, the container image, the commands. Walked without Docker or network."""
+"""Packaging: lock files, the container image, the commands. Checked without Docker or a network."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ def test_locks_name_no_index(lock: str) -> None:
 
 @pytest.mark.parametrize("lock", LOCKS)
 def test_locks_are_up_to_date(lock: str) -> None:
-    """Whatever `pyproject.toml` asks for is locked, at a version that it allows; if not, run `make lock`."""
+    """Every requirement of `pyproject.toml` is locked at an allowed version; if not, run `make lock`."""
     versions = pinned(lock)
     for text in project()[lock]:
         need = Requirement(text)
@@ -106,7 +106,7 @@ def test_locks_agree() -> None:
 
 
 def test_every_dependency_has_its_reason() -> None:
-    """Each dependency stands in `pyproject.toml` with the one reason it is there for."""
+    """Each dependency in `pyproject.toml` has a comment with its reason."""
     lines = (ROOT / "pyproject.toml").read_text().partition("dependencies = [")[2].partition("\n]")[0].splitlines()
     assert [line for line in lines if line.strip() and not re.search(r'",\s+# \S', line)] == []
 
@@ -181,7 +181,7 @@ def test_make_knows(target: str) -> None:
 
 
 def test_make_refuses_an_old_python(tmp_path: Path) -> None:
-    """An interpreter that is too old, or is none, is named in the error, with what to do."""
+    """For an interpreter that is too old or missing, the error names it and says what to do."""
     for name in ("Makefile", *LOCKS, "pyproject.toml"):
         (tmp_path / name).write_bytes((ROOT / name).read_bytes())
     command = ["make", "install", "PYTHON=false"]

@@ -1,4 +1,4 @@
-"""gateway.workflows.page: lists cut into pages."""
+"""gateway.control.workflows.page: pagination of lists."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Shelf:
 async def test_pages_are_a_partition(
     rows: list[tuple[str, int, State, int]], team: str | None, state: str | None, limit: int
 ) -> None:
-    """Whatever the filter and the size: every fitting workflow is on exactly one page, the last seen first."""
+    """For any filter and size: every matching workflow is on exactly one page, most recently seen first."""
     found = [Workflow(team, f"w{number}", state, "", 0.0, float(seen)) for team, number, state, seen in rows]
     shelf = cast(Store, Shelf(found))
     listed: list[Workflow] = []

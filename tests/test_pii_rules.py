@@ -1,4 +1,4 @@
-"""Who may send what to whom: `pii.rules`, failover, a policy's obligations, and tools that get no values."""
+"""Which data may go to which provider: `pii.rules`, failover, obligations of a policy, and tools without values."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def rules(*items: dict[str, Any], **pii: Any) -> Rules:
 
 @given(st.lists(SOME, min_size=1, max_size=4), st.sampled_from(["EMAIL", "PHONE", "US_SSN", "OTHER"]))
 def test_the_strictest_of_several(several: list[Actions], entity: str) -> None:
-    """Nobody sees more than each of them would let it."""
+    """No provider sees more than each of the rules allows."""
     assert together(several).of(entity) == max((one.of(entity) for one in several), key=ORDER.index)
 
 
@@ -78,7 +78,7 @@ def test_a_demand_only_tightens(actions: Actions, demands: dict[str, Action], en
     ],
 )
 def test_the_first_rule_that_matches(made: Call, email: Action, card: Action) -> None:
-    """By team and role, provider, agent and model; what a rule does not name is as it was, or as its default says."""
+    """By team, role, provider, agent and model; types without an entry keep their action, or get the default."""
     compiled = rules(
         {"match": {"team": "hr-*", "role": "auditor"}, "entities": {"EMAIL_ADDRESS": "hash"}},
         {"match": {"provider": "house"}, "default": "allow"},
@@ -119,7 +119,7 @@ def content(answer: Any) -> str:
 
 
 def test_a_provider_in_the_house_sees_more(line: Line, up: scripted.Upstream) -> None:
-    """Alone it gets the address in the clear; with a cloud provider behind it nobody does."""
+    """Alone it gets the address unchanged; with a cloud provider as fallback, neither does."""
     assert content(line.chat(TEXT, "fallback")) == TEXT
     assert up.last.body["messages"][0]["content"] == "Write to ann@example.org or <PHONE_1>."
     assert content(line.chat(TEXT, "both")) == TEXT
@@ -174,7 +174,7 @@ def test_other_tools_get_the_values(line: Line) -> None:
 
 
 def test_a_rule_names_types_that_exist(tmp_path: Path) -> None:
-    """A mistake is told with its place."""
+    """A mistake is reported with its line."""
     settings = config(tmp_path, "http://127.0.0.1:9", pii={"rules": [{"entities": {"EMIAL": "mask"}}]})
     (tmp_path / "g.yaml").write_text(yaml.safe_dump(settings))
     with pytest.raises(

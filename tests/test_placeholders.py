@@ -1,4 +1,4 @@
-"""Placeholders: every way a model may spell them, in whatever pieces; nobody can forge one."""
+"""Placeholders: every spelling of a model, in any pieces; placeholders cannot be forged."""
 
 from __future__ import annotations
 
@@ -130,7 +130,7 @@ def test_what_stands_around_it_stays(screen: Screen, text: str) -> None:
 
 @pytest.mark.parametrize("text", LEFT_ALONE)
 def test_ordinary_text_is_left_alone(screen: Screen, text: str) -> None:
-    """Words and numbers that stand for nothing in this request are nobody's."""
+    """Words and numbers that are no placeholders of this request are unchanged."""
     assert screen.filter(call()).text(text) == text
     assert streamed(screen, call(), list(text)) == text
 
@@ -149,7 +149,7 @@ def test_any_cut_restores_the_same(screen: Screen, parts: list[str], places: lis
 
 
 def test_brackets_hide_no_personal_data(screen: Screen) -> None:
-    """What looks like a placeholder of ours and is none is judged like any text."""
+    """Text that only looks like a placeholder is judged like any text."""
     for text in (
         "[SSN 078051121]",
         "[my SSN is 078-05-1121]",
@@ -230,7 +230,7 @@ FORGED = [
 async def test_text_comes_back_as_it_was(
     screen: Screen, look: Callable[[str], list[Finding]], parts: list[str]
 ) -> None:
-    """Whatever a caller's text looks like: a model that repeats what it got gives the caller its own text again."""
+    """For any text of a caller: a model that repeats the request returns the caller's own text."""
     text = "".join(parts)
     [left], made = await sent(look, redactor(), [text])
     assert "ann@example.org" not in left

@@ -1,4 +1,4 @@
-"""What a call reserves, what it costs in the end, and the words of a refusal."""
+"""What a call reserves, what it is charged, and the messages of refusals."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def test_a_call_reserves_at_the_most_expensive_target() -> None:
 
 
 def test_the_rest_is_what_another_model_needs_more() -> None:
-    """Only the difference, and nothing where the other is no dearer."""
+    """Only the difference, and nothing if the other model is not more expensive."""
     quotas = quota.Quotas(Settings.model_validate({"tokens": "200k", "cost_usd": 5, "calls": 500}))
     mine, dear = model(MINI), model(Price(input=1, output=2))
     debits = quotas.debits(mine, 1000, 500)
@@ -73,7 +73,7 @@ def test_the_ask_has_the_workflows_times() -> None:
 
 
 def test_parts_are_priced_apart() -> None:
-    """Cached input, reasoning and audio cost what the price says, the rest what the whole costs."""
+    """Cached input, reasoning and audio have their own prices, the rest has the normal price."""
     price = Price(input=2, output=8, cached_input=0.5, reasoning=10, audio=40)
     usage = Usage(input=1000, output=500, cached=600, reasoning=200, audio=100)
     assert quota.cost(price, usage) == 400 * 2000 + 600 * 500 + 200 * 8000 + 200 * 10_000 + 100 * 40_000

@@ -1,4 +1,4 @@
-"""Which buckets a call pays, and what the headers say of them."""
+"""From which buckets a call takes, and the headers about them."""
 
 from __future__ import annotations
 
@@ -111,7 +111,7 @@ def test_a_refusal_names_the_time_of_its_retry_after() -> None:
 
 
 def test_partition_keys() -> None:
-    """A caller who meets several buckets of one name can tell them apart, and learns no name that it did not send."""
+    """Callers can distinguish several buckets of one name, and learn no name that they did not send."""
     rates = limits({"per": "model", "requests": "5/s"}, {"per": "claims.org", "requests": "5/s"})
     outcome = [Balance(4, 0.2), Balance(4, 0.2)]
 
@@ -158,7 +158,7 @@ def test_per_claim() -> None:
 
 
 def test_per_attribute() -> None:
-    """Apart from all other limits: one bucket for each value that the policy gave, none where it gave none."""
+    """Separate from all other limits: one bucket for each value that the policy assigned, none without a value."""
     rates = limits(
         {"per": "attributes.project", "match": {"model": "m*"}, "requests": "5/s"},
         {"per": "attributes.risk", "tokens": "50/s"},
@@ -177,7 +177,7 @@ def test_per_attribute() -> None:
 
 @given(st.text(max_size=300), st.text(max_size=300))
 def test_values_of_a_claim_never_share_a_bucket(one: str, other: str) -> None:
-    """Whatever a token carries, however long: a short key, and another's only for the same value."""
+    """For any value in a token, of any length: a short key, which is shared only by equal values."""
     rates = limits({"per": "claims.c", "requests": "5/s"})
     first, second = (rates.debits(Subject("a", "t", (), {"c": value}), "m")[0].key for value in (one, other))
     assert (first == second) == (one == other)
@@ -228,7 +228,7 @@ def test_a_tool_call() -> None:
 
 
 def test_reordered_limits_keep_their_buckets() -> None:
-    """Where a limit stands in the file is not part of its key."""
+    """The position of a limit in the file is not part of its key."""
     one: dict[str, object] = {"per": "agent", "requests": "1/s"}
     other: dict[str, object] = {**one, "match": {"model": "m"}}
     assert {it.key for it in limits(one, other).debits(BOT, "m")} == {

@@ -1,4 +1,4 @@
-"""Rate limits on a running gateway: what callers are told, and what a call costs that is refused later."""
+"""Rate limits on a running gateway: headers, and the cost of a call that is refused later."""
 
 from __future__ import annotations
 
@@ -140,7 +140,7 @@ def metered(request: pytest.FixtureRequest, up: scripted.Upstream, tmp_path: Pat
 
 
 def test_limits_on_what_the_policy_says(metered: Line, up: scripted.Upstream) -> None:
-    """Calls of one project share its buckets, whoever makes them; calls of none pay none; answers say so."""
+    """Calls of a project share its buckets, for any caller; other calls take nothing; headers show both."""
     first = metered.chat("hi", max_tokens=5000, cid="w")
     used = first.json()["usage"]["total_tokens"]
     held = 10_000 - int(states(first)["attributes.project-tokens"]["r"])
@@ -165,7 +165,7 @@ def test_limits_on_what_the_policy_says(metered: Line, up: scripted.Upstream) ->
 
 
 def test_one_attribute_that_refuses_spends_no_other(metered: Line) -> None:
-    """All or none: a call that its token bucket refuses leaves its request bucket as it was."""
+    """All or none: a call that the token bucket refuses takes nothing from the request bucket."""
     for _ in range(4):
         refused = metered.chat("hi", max_tokens=11_000, agent="mallory", cid="v")
         assert (refused.status_code, refused.json()["error"]["code"]) == (429, "rate_limited")
@@ -190,7 +190,7 @@ def test_a_call_that_never_fits(up: scripted.Upstream, tmp_path: Path, text: str
 
 
 def test_a_limit_on_streams_leaves_whole_calls_alone(up: scripted.Upstream, tmp_path: Path) -> None:
-    """`match.stream` tells the two apart."""
+    """`match.stream` distinguishes the two."""
     with limited(tmp_path, up, {"per": "agent", "match": {"stream": True}, "requests": "1/d"}) as line:
         assert [line.chat("hi", stream=True).status_code for _ in range(2)] == [200, 429]
         assert line.chat("hi").status_code == 200

@@ -1,4 +1,4 @@
-"""The users' own recognizers in the running gateway: requests, answers, streams, rules, policies, reload, faults."""
+"""Custom recognizers in a running gateway: requests, answers, streams, rules, policies, reload, faults."""
 
 from __future__ import annotations
 
@@ -106,7 +106,7 @@ def test_a_recognizer_that_raises(line: Line, up: scripted.Upstream, monkeypatch
 
 
 def test_names_are_checked(tmp_path: Path) -> None:
-    """Entities of the file stand in entities and rules; others are refused with a suggestion, and so is a bad file."""
+    """Entities of the file may be used in entities and rules; others are refused with a suggestion, like bad files."""
     path = tmp_path / "gateway.yaml"
 
     def written(**pii: Any) -> None:

@@ -1,4 +1,4 @@
-"""What changes while the gateway runs: configuration, policies, keys. No call is dropped, nothing bad takes over."""
+"""Changes while the gateway runs: configuration, policies, keys. No call is dropped, mistakes have no effect."""
 
 from __future__ import annotations
 
@@ -124,7 +124,7 @@ def test_the_state_survives_a_restart(up: scripted.Upstream, tmp_path: Path) -> 
 
 
 def test_policies_from_git_follow_their_branch(up: scripted.Upstream, tmp_path: Path) -> None:
-    """A commit takes effect under a running gateway; one whose tests fail does not, and is told of."""
+    """A commit takes effect in a running gateway; a commit whose tests fail does not, and is reported."""
     repository = Repository(tmp_path / "origin")
     shutil.copytree(SHIPPED, repository.path / "policies")
     repository.commit({})

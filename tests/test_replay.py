@@ -1,4 +1,4 @@
-"""Recorded decisions judged again: what changes, how often, with examples, and an exit code for a pull request."""
+"""Recorded decisions evaluated again: changes, counts, examples, and an exit code for a pull request."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def test_a_stricter_bundle_is_told_of(line: Line, candidate: Path) -> None:
 
 
 def test_other_obligations_are_a_change(line: Line, candidate: Path) -> None:
-    """A verdict that stays but demands something else is told of."""
+    """A decision with the same verdict but other obligations is reported."""
     demand = 'package rules.short\nobligations contains {"code": "short", "limit": {"max_tokens": 5}}'
     (candidate / "short.rego").write_text(demand)
     for test in candidate.glob("*_test.rego"):
@@ -96,7 +96,7 @@ def test_export_is_what_replay_reads(line: Line, candidate: Path, tmp_path: Path
 
 
 def test_no_log_and_no_such_log(tmp_path: Path, line: Line, capsys: pytest.CaptureFixture[str]) -> None:
-    """A file that is none is told of in words."""
+    """A file that is no log is an error with a message."""
     file = tmp_path / "x"
     file.write_text("{nothing")
     arguments = ["policy", "replay", "--against", str(SHIPPED), "--config", str(line.path), "--log"]
@@ -156,7 +156,7 @@ def test_moments() -> None:
 def test_logs_that_are_none(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], content: str, words: str | None
 ) -> None:
-    """Whatever is in the file, exit code 1 says that verdicts change, and nothing else."""
+    """For any content of the file, exit code 1 means only that verdicts change."""
     log = tmp_path / "log.json"
     log.write_text(content)
     (tmp_path / "p.rego").write_text('package gateway\ndecision := {"allow": true}\n')

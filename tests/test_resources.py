@@ -1,4 +1,4 @@
-"""The line carries any kind of call: what asks for no model needs no price and takes no tokens."""
+"""The line carries any kind of call: a call without a model needs no price and takes no tokens."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""gateway.output.runs: whatever guards take out of texts in fields, each text keeps what is its own."""
+"""gateway.output.runs: whatever guards remove from texts in fields, each text keeps its own characters."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Secrets in requests: they do not leave as they are, and an agent that edits a file with one gets it back."""
+"""Secrets in requests: they do not leave, and an agent that edits a file with a secret gets it back."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The server against real sockets: each test speaks bytes to a port and waits for the answer and the end."""
+"""The server on real sockets: each test sends bytes to a port and waits for the answer and the end."""
 
 from __future__ import annotations
 
@@ -237,7 +237,7 @@ REFUSED = {
 
 @pytest.mark.parametrize(("sent", "status"), REFUSED.values(), ids=REFUSED.keys())
 def test_refused(shared: Address, sent: bytes, status: int) -> None:
-    """What is not one plain HTTP/1.1 request gets an error in OpenAI's form and the end, and none of it is repeated."""
+    """Everything except a plain HTTP/1.1 request gets an error in OpenAI's form without its content, and the end."""
     got = talk(shared, sent)
     code = "request_too_large" if status in (413, 431) else "invalid_request"
     assert refusal(got) == (status, code)
@@ -312,7 +312,7 @@ def test_slow_headers_after_an_answer() -> None:
 
 
 def test_slow_body() -> None:
-    """A body that does not come gets 408; the app hears that the client is lost."""
+    """A body that does not arrive gets 408; the app is notified of the disconnect."""
     app = App()
     with serving(app, body_timeout=0.2) as address:
         assert refusal(talk(address, POST + b"Content-Length: 5\r\n\r\nab")) == (408, "invalid_request")
@@ -327,7 +327,7 @@ def test_idle() -> None:
 
 
 def test_unread_answer() -> None:
-    """A client that does not read its answer loses the connection, and the app hears of it."""
+    """A client that does not read its answer is disconnected, and the app is notified."""
     app = App()
     with serving(app, idle_timeout=0.2) as address, connect(address) as sock:
         sock.sendall(b"GET /flood HTTP/1.1\r\nHost: a\r\n\r\n")
@@ -362,7 +362,7 @@ def test_too_large_while_sending() -> None:
     ],
 )
 def test_expect(shared: Address, sent: bytes, first: bytes) -> None:
-    """A client is told to go on only with a body that is wanted, and the connection ends after it."""
+    """A client gets 100 Continue only for an acceptable body, and the connection ends after it."""
     with connect(shared) as sock:
         sock.sendall(sent)
         start = sock.recv(12)
@@ -437,7 +437,7 @@ def test_trailers(shared: Address) -> None:
 
 
 def test_an_error_waits_for_its_turn() -> None:
-    """An error in a request sent ahead is said after the answers before it, not into them."""
+    """The error for a pipelined request is sent after the previous answers, not inside them."""
     app = App()
     with serving(app) as address, connect(address) as sock:
         sock.sendall(b"GET /wait HTTP/1.1\r\nHost: a\r\n\r\n" + b"GET /echo HTTP/1.1\r\n\r\n")
@@ -512,7 +512,7 @@ def test_no_disconnect_after_the_answer() -> None:
 
 
 def test_stop_lets_answers_end() -> None:
-    """When the server stops, an answer under way is sent whole, and then the app is told."""
+    """When the server stops, an answer in progress is sent completely, then the app is notified."""
     app = App()
     listener = socket.create_server(("127.0.0.1", 0))
     running = server.make_server(app, grammar.Server(), sockets=[listener])
@@ -540,7 +540,7 @@ def poll(happened: Callable[[], bool]) -> bool:
 
 
 def test_stop_waits_for_what_it_cancels() -> None:
-    """When the time to drain is up, calls are cancelled and end before the app is told to close its stores."""
+    """After the drain time, calls are cancelled and end before the app closes its stores."""
     app = App()
     with serving(app, drain=0) as address, connect(address) as sock:
         sock.sendall(b"GET /wait HTTP/1.1\r\nHost: a\r\n\r\n")

@@ -100,7 +100,7 @@ def test_a_policy_narrows_what_may_pass(line: Line) -> None:
 
 
 def test_a_policy_sees_the_statements_of_tool_calls(line: Line) -> None:
-    """Those that the request's own messages carry, whatever a user writes."""
+    """The statements in tool calls of the request's messages, whatever a user writes."""
     use = {"id": "c", "type": "function", "function": {"name": "q", "arguments": json.dumps({"q": ["DELETE FROM t"]})}}
     messages = [
         {"role": "user", "content": "DELETE FROM t"},
@@ -179,7 +179,7 @@ def test_without_a_section_only_what_a_policy_demands() -> None:
 
 
 def test_policies_are_told_no_values() -> None:
-    """Literals are `?`, and what stands in double quotes is no name that is told."""
+    """Literals are `?`, and text in double quotes is not reported as a name."""
     facts = SqlFacts(SqlGate(Sql()))
     nested = Nested({}, "arguments", {})
     text = "SELECT a FROM users WHERE mail = 'ann@example.org' AND name = \"Ann\" AND ssn = 123456789"

@@ -151,7 +151,7 @@ def test_the_numbers_of_a_conversation_do_not_depend_on_what_stands_around_it(
 
 
 def test_the_parts_of_an_answer(lines: list[Line], up: scripted.Upstream) -> None:
-    """Of an answer in parts each is a text of its own; a placeholder that stands in two of them leaves in ours."""
+    """The parts of an answer are separate texts; a placeholder that spans two of them gets the gateway's spelling."""
     asked = [{"role": "user", "content": "ann@example.org"}]
     for cid, texts, expected in (
         ("parts", ["[email 1],", "<EMAIL_1>", "or email"], ["[email 1],", "<EMAIL_1>", "or email"]),

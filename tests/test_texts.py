@@ -1,4 +1,4 @@
-"""Texts: worked out once, remembered as long as conversations resend them, bounded."""
+"""Results about texts: computed once, cached as long as conversations resend the texts, bounded."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a warm call walks: how many files of ours, and how many calls of our functions, on the event loop.
+"""The path of a warm call: the number of files of the gateway, and of calls of its functions, on the event loop.
 
 Aim: 15 files and 150 calls. What is reached is bounded here, so that neither grows unseen; `-s` prints the table.
 """

@@ -1,4 +1,4 @@
-"""What no scanner can read: in parts and in texts, both ways; and text that only looks like such data."""
+"""Unscannable content in parts and texts, in both directions; and text that only looks like such content."""
 
 from __future__ import annotations
 
@@ -78,14 +78,14 @@ def beside() -> Beside:
 
 @pytest.mark.parametrize("name", UNREADABLE)
 def test_data_in_a_text_is_seen(beside: Beside, name: str) -> None:
-    """By what its first bytes say, or by its length where they say nothing."""
+    """By its first bytes, or by its length if they have no known form."""
     text, kind = UNREADABLE[name]
     assert {one.entity for one in beside.scan(text)} == {UNSCANNABLE + kind.upper()}
 
 
 @pytest.mark.parametrize("around", ["\u4e2d\u6587\u5b57\u7b26", "\uff14\uff11", "\u0430\u0431"])
 def test_a_long_text_in_another_script_is_searched_once(beside: Beside, around: str) -> None:
-    """Every letter beyond ASCII may be a hint; the search that follows goes on from the last one, not to the end."""
+    """Every non-ASCII letter may be a hint; the search continues from the last hint and does not start again."""
     text = around * 100_000
     found = beside.scan(f"{text} {b64(PNG)} {text}")
     assert [(one.entity, one.start) for one in found if one.entity.startswith(UNSCANNABLE)] == [
@@ -120,13 +120,13 @@ PARTS: dict[str, tuple[Any, dict[str, int]]] = {
 
 @pytest.mark.parametrize("name", PARTS)
 def test_parts_are_counted_by_kind(name: str) -> None:
-    """What holds data nobody reads; not what only names it, nor text."""
+    """Parts with unscannable data count; not parts that only name data, nor text."""
     part, kinds = PARTS[name]
     assert survey({"messages": [{"role": "user", "content": [part]}]}).kinds == kinds
 
 
 def test_a_text_in_a_data_url_is_read_and_written_back() -> None:
-    """Base64 or percent-encoded, in a part or a field that nobody knows, and inside arguments."""
+    """Base64 or percent-encoded, in a part or an unknown field, and in arguments."""
     url = "data:text/plain;charset=utf-8;base64," + b64(b"ann@example.org")
     inner = json.dumps({"deep": "data:,ann%40example.org"})
     body = {"file": {"file_data": url}, "x": {"y": url}, "arguments": inner}
@@ -159,7 +159,7 @@ def line(up: scripted.Upstream, tmp_path_factory: pytest.TempPathFactory) -> Ite
 
 
 def test_data_in_a_text_is_blocked(line: Line, up: scripted.Upstream) -> None:
-    """In a message or a field that nobody knows; what providers hand their callers to bring back is none of it."""
+    """In a message or an unknown field; opaque data that callers return to providers does not count."""
     before = len(up.seen)
     for fields in ({"text": UNREADABLE["gzip"][0]}, {"text": "x", "x_unknown": {"a": UNREADABLE["an image"][0]}}):
         answer = line.chat(**fields)
@@ -208,7 +208,7 @@ def test_an_answer_with_sound_or_pictures(allowed: bool) -> None:
 
 
 def test_a_number_beside_a_look_alike_is_found(pii: PiiScanner) -> None:
-    """The number of a placeholder is none of the number beside it, which would be longer than any phone number."""
+    """The number of a placeholder is not part of the number next to it, which would be too long for a phone number."""
     scan = Beside(pii.scan).scan
     for text in ("[PHONE_2](tel:PHONE_2)212-555-0123 ", "EMAIL_1 212-555-0123", "<EMAIL_3>4111 1111 1111 1111"):
         found = {text[one.start : one.end]: one.entity for one in scan(text)}

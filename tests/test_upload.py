@@ -1,4 +1,4 @@
-"""Decisions leave for a collector, and none is lost on the way."""
+"""Decisions are sent to a collector, and none is lost."""
 
 from __future__ import annotations
 
@@ -109,7 +109,7 @@ def test_a_collector_that_is_away_loses_nothing(up: scripted.Upstream, tmp_path:
 
 
 def test_what_nobody_sends_any_more_is_not_kept(up: scripted.Upstream, tmp_path: Path, collector: Collector) -> None:
-    """Once the upload is taken out of the configuration, what it left behind goes when its time is over."""
+    """After the upload is removed from the configuration, unsent decisions are deleted when they expire."""
     collector.status = 503
     with running(tmp_path, settings(tmp_path, up, collector.url)) as line:
         line.chat("hi")
@@ -145,7 +145,7 @@ def test_one_that_is_too_large_holds_up_no_other(up: scripted.Upstream, tmp_path
 
 
 def test_events_are_those_of_opa(up: scripted.Upstream, tmp_path: Path, collector: Collector) -> None:
-    """A real OPA tells of the same decision in the same fields, of the same types."""
+    """A real OPA reports the same decision in the same fields, with the same types."""
     with running(tmp_path, settings(tmp_path, up, collector.url)) as line:
         line.chat("mail bob@example.com")
         eventually(lambda: bool(collector.events))
@@ -189,7 +189,7 @@ def opa_event(document: object) -> dict[str, Any]:
 
 
 def test_claims_about_people_are_not_kept(up: scripted.Upstream, tmp_path: Path) -> None:
-    """`erase` takes them out of the record, and the record says so; the policy has read them."""
+    """`erase` removes them from the record, which lists them; the policy has read them."""
     from gateway.policy.erase import Eraser
 
     document = {"subject": {"agent": "a", "claims": {"email": "a@example.com", "groups": ["x"]}}, "a/b": {"c~d": 1}}

@@ -1,4 +1,4 @@
-"""Where rules disagree: the higher class wins, obligations become one, and the explanation names everyone who spoke."""
+"""Rules that disagree: the higher class wins, obligations are merged, the explanation names all rules."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def deny(code: str, cls: str) -> dict[str, str]:
 
 
 def test_an_allow_of_a_higher_class_overrules() -> None:
-    """A deny of a lower class than the allow does not stand; one of the same class does."""
+    """A deny of a lower class than the allow has no effect; a deny of the same class has."""
     result = {"allow": True, "class": "compliance", "deny": [deny("dear", "cost")]}
     assert read(result, "v").allow
     assert not read({**result, "class": "cost"}, "v").allow
@@ -72,7 +72,7 @@ _OBLIGATION = st.fixed_dictionaries(
 
 @given(obligations=st.lists(_OBLIGATION, max_size=5), order=st.randoms())
 def test_nothing_that_a_rule_demands_is_lost(obligations: list[dict[str, Any]], order: Any) -> None:
-    """Whatever the order, the whole is at least as strict as each part."""
+    """In any order, the merged obligations are at least as strict as each of them."""
     whole = read({"allow": True, "obligations": obligations}, "v").obligations
     shuffled = list(obligations)
     order.shuffle(shuffled)
@@ -96,7 +96,7 @@ def test_nothing_that_a_rule_demands_is_lost(obligations: list[dict[str, Any]], 
         ([{"code": "x", "lables": []}], "unknown key 'lables'"),
     ],
 )
-def test_malformed_duties(obligations: object, words: str) -> None:
+def test_malformed_obligations(obligations: object, words: str) -> None:
     """A misspelt demand is not met in silence."""
     with pytest.raises(PolicyUnavailable, match=words):
         read({"allow": True, "obligations": obligations}, "v")
@@ -107,7 +107,7 @@ RULES = [SimpleNamespace(file="p/cost.rego", source='package x\ndeny contains {\
 
 
 def test_an_explanation_names_everyone() -> None:
-    """Who won and why, who lost to whom, where each stands."""
+    """The rule that won and why, the rules that lost, and the place of each."""
     result = {
         "allow": True,
         "deny": [deny("dear", "cost"), deny("law", "compliance")],
@@ -143,6 +143,6 @@ def test_an_explanation_of_an_allow() -> None:
 
 @pytest.mark.parametrize("cls", [["safety"], {"a": 1}, 1, "Safety"])
 def test_a_class_that_is_none(cls: object) -> None:
-    """It is malformed, so there is no verdict, whatever its type."""
+    """It is malformed, so there is no verdict, for a value of any type."""
     with pytest.raises(PolicyUnavailable, match="class must be one of"):
         read({"allow": True, "class": cls}, "v")

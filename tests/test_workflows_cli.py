@@ -97,7 +97,7 @@ def printed(capsys: Output, *argv: str, code: int = 0) -> str:
 
 
 def test_list(here: Place, capsys: Output) -> None:
-    """A line for each workflow, the last seen first; filters; what was cut off is said."""
+    """A line for each workflow, most recently seen first; filters; a note if the list was cut."""
     for cid, team in (("one", "t"), ("two", "u"), ("three", "t")):
         here.spend(cid, team=team)
     out = printed(capsys, "list").splitlines()
@@ -137,7 +137,7 @@ def test_show(here: Place, capsys: Output) -> None:
 
 
 def test_freeze_resume_and_close(here: Place, capsys: Output) -> None:
-    """Each holds for whichever gateway opens the state next, and says when it takes effect."""
+    """Each change applies to any gateway that opens the state, and the output says when it takes effect."""
     here.spend("w")
     out = printed(capsys, "freeze", "w", "--reason", "runs wild")
     assert "within two seconds" in out if here.url.startswith("sqlite") else "from the next call" in out
@@ -153,7 +153,7 @@ def test_freeze_resume_and_close(here: Place, capsys: Output) -> None:
 
 
 def test_top_up(here: Place, capsys: Output) -> None:
-    """Amounts are written as in the configuration, add up, and show in what is left; too little is said."""
+    """Amounts are written as in the configuration, add up, and count as left; too small top-ups are reported."""
     for _ in range(10):
         here.spend("w")
     assert "Top up: --cost 5 --calls 100" in printed(capsys, "resume", "w", "--tokens", "20k")
@@ -172,7 +172,7 @@ def test_a_top_up_that_is_none(here: Place, capsys: Output, option: list[str]) -
 
 
 def test_ids_are_of_a_team(here: Place, capsys: Output) -> None:
-    """An id of one team is found without naming it; of several, the error names them; of none, it says so."""
+    """An id of one team is found without `--team`; of several teams, the error names them; unknown ids are errors."""
     here.spend("w", team="red")
     assert "team        red" in printed(capsys, "show", "w")
     here.spend("w", team="blue")
@@ -209,7 +209,7 @@ def test_terminals_are_safe(here: Place, capsys: Output) -> None:
 
 
 def test_changes_are_on_record(here: Place, capsys: Output) -> None:
-    """On a machine with a decision log, who did it from the command line is in it; elsewhere a note says it is not."""
+    """A decision log on this machine records the user of the command; without a log, a note is printed."""
     here.spend("w")
     assert main(["workflows", "freeze", "w"]) == 0
     assert "no decision log" in capsys.readouterr().err
@@ -228,7 +228,7 @@ def test_changes_are_on_record(here: Place, capsys: Output) -> None:
 
 
 def test_unlimited_quotas_have_nothing_left_to_count() -> None:
-    """Where no limit is set, none is shown, and nothing is said to be left."""
+    """Without limits, no limit and no rest are shown."""
     found = Workflow("t", "w", "open", "", 1.0, 2.0, used={"tokens": 5})
     shown: dict[str, Any] = workflows.shown(found, Config(providers={}, models={}).quotas)
     assert shown["quotas"]["tokens"] == {
@@ -237,7 +237,7 @@ def test_unlimited_quotas_have_nothing_left_to_count() -> None:
 
 
 def test_labels(here: Place, capsys: Output) -> None:
-    """Set, shown, taken off for good; what does not apply is said, and what is no label is refused."""
+    """Set, shown, permanently removed; a change without effect is reported, and an invalid label is refused."""
     here.spend("w")
     assert "labels      none" in printed(capsys, "show", "w")
     assert "labelled" in printed(capsys, "label", "w", "untrusted")

@@ -1,4 +1,4 @@
-"""An upstream whose manners the test chooses: the model's name says what it does. Records what reached it.
+"""An upstream with configurable behavior: the name of the model selects it. Records the requests.
 
 Good manners: `echo` repeats the last message, `call` calls a tool with the last message as argument; whoever asks for
 embeddings gets a vector of three numbers for each input, and `script` whatever stands under the input. The others are

@@ -1,4 +1,4 @@
-"""Waiting for what no event announces."""
+"""Waiting for conditions without an event."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Reads an unmodified LiteLLM `config.yaml`: `model_list` becomes providers and models, the master key an agent.
 
-Several entries with the same `model_name` become equal targets, chosen by `weight`. Only providers with the OpenAI
-format are taken over. A setting without a counterpart is ignored with a warning that names the setting.
+Several entries with the same `model_name` become equal targets, chosen by `weight`. Providers with the OpenAI format
+and Anthropic are taken over. A setting without a counterpart is ignored with a warning that names the setting.
 """
 
 from __future__ import annotations
@@ -17,6 +17,9 @@ from gateway.config.yaml_file import Path, Problem, YamlFile
 MASTER = "litellm-master"
 
 _OPENAI_URL = "https://api.openai.com/v1"
+_ANTHROPIC_URL = "https://api.anthropic.com"
+_URLS = {"openai": _OPENAI_URL, "anthropic": _ANTHROPIC_URL}
+_KEYS = {_OPENAI_URL: "OPENAI_API_KEY", _ANTHROPIC_URL: "ANTHROPIC_API_KEY"}  # the variables that LiteLLM reads
 # LiteLLM's names for providers that speak the OpenAI format at `api_base`.
 _COMPATIBLE = frozenset(
     {
@@ -51,13 +54,13 @@ def translate(doc: YamlFile, env: Mapping[str, str]) -> tuple[YamlFile, list[Pro
 
 @dataclass(slots=True)
 class _Reader:
-    """One translation. `out` grows entry by entry; `accounts` are the providers so far, by URL and key."""
+    """One translation. `out` grows entry by entry; `accounts` are the providers so far, by format, URL and key."""
 
     doc: YamlFile
     env: Mapping[str, str]
     out: YamlFile
     warnings: list[Problem] = field(default_factory=list)
-    accounts: dict[tuple[str, str], str] = field(default_factory=dict)
+    accounts: dict[tuple[str, str, str], str] = field(default_factory=dict)
     providers: dict[str, Any] = field(default_factory=dict)
     models: dict[str, Any] = field(default_factory=dict)
 
@@ -85,9 +88,11 @@ class _Reader:
         if "*" in name + model:
             return self.warn(path, f"is left out: {name} is a wildcard; list the models by name")
         kind, _, upstream = model.partition("/") if "/" in model else ("openai", "", model)
-        url = _text(params, "api_base") or _text(params, "base_url") or (_OPENAI_URL if kind == "openai" else "")
-        if kind not in _COMPATIBLE:
+        url = _text(params, "api_base") or _text(params, "base_url") or _URLS.get(kind, "")
+        if kind not in _COMPATIBLE and kind != "anthropic":
             return self.warn(path, f"is left out: provider {kind} is not available in this version")
+        if kind == "anthropic":
+            self.warn(path, f"serves {name} at /v1/messages only: chat completions are not translated")
         if not url:
             return self.warn(path, f"is left out: {kind} needs api_base, the URL that /chat/completions follows")
         for key in sorted(params.keys() - _PARAMS - _INFO.keys() - {"max_output_tokens"}):
@@ -97,20 +102,22 @@ class _Reader:
         return None
 
     def account(self, kind: str, url: str, params: Mapping[str, Any], path: Path) -> str:
-        """The name of the provider with this URL and key; a new provider is added."""
+        """The name of the provider with this format, URL and key; a new provider is added."""
         url = self.resolve(url, path)
         given = _text(params, "api_key")
         key = self.resolve(given, (*path, "api_key"))
-        if not given and url == _OPENAI_URL:  # only there: any other server would learn the key
-            key = self.env.get("OPENAI_API_KEY", "")
-        if (url, key) not in self.accounts:
+        variable = _KEYS.get(url, "")
+        if not given and variable:  # only there: any other server would learn the key
+            key = self.env.get(variable, "")
+        account = ("anthropic" if kind == "anthropic" else "openai", url, key)
+        if account not in self.accounts:
             taken = sum(name.partition("-")[0] == kind for name in self.providers)
-            name = self.accounts[url, key] = f"{kind}-{taken + 1}" if taken else kind
-            self.providers[name] = {"format": "openai", "base_url": url, "api_key": key}
+            name = self.accounts[account] = f"{kind}-{taken + 1}" if taken else kind
+            self.providers[name] = {"format": account[0], "base_url": url, "api_key": key}
             self.place(("providers", name), path)
-            if not key and url == _OPENAI_URL:
-                self.warn(path, "has no api_key, and OPENAI_API_KEY is not set: calls are sent without a key")
-        return self.accounts[url, key]
+            if not key and variable:
+                self.warn(path, f"has no api_key, and {variable} is not set: calls are sent without a key")
+        return self.accounts[account]
 
     def model(self, name: str, target: dict[str, Any], path: Path, entry: Mapping[str, Any]) -> None:
         info = entry.get("model_info")

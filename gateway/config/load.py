@@ -286,7 +286,9 @@ def _ner(doc: YamlFile) -> Iterator[Problem]:
         return
     path: yaml_file.Path = ("pii", "ner")
     if importlib.util.find_spec("faker") is None:
-        yield Problem(doc.line(path), path, "needs lists of names: run pip install -e '.[ner]' in the project's folder")
+        yield Problem(
+            doc.line(path), path, "needs lists of names: run .venv/bin/pip install -e '.[ner]' in the project's folder"
+        )
     model = wanted.get("model")
     if not isinstance(model, str) or not re.fullmatch(r"\w+", model):
         return

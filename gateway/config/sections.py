@@ -195,7 +195,7 @@ class Policy(Section):
 
 
 class Ner(Section):
-    """Names, places and organisations in requests, found by separate processes."""
+    """Names, places and organizations in requests, found by separate processes."""
 
     model: str = Field(default="", pattern=r"^\w*$")
     """An installed spaCy package, such as en_core_web_sm; default: cues and lists of names only, without a model."""
@@ -292,7 +292,7 @@ class Pii(Section):
     )
     """Countries that phone numbers without a country code may be from (ISO 3166)."""
     countries: tuple[str, ...] | None = None
-    """Countries whose national ids, tax and licence numbers are found (ISO 3166); null: all supported countries."""
+    """Countries whose national ids, tax and license numbers are found (ISO 3166); null: all supported countries."""
     recognizers: str = ""
     """A YAML file with custom recognizers, in Presidio's format; reloaded when it changes."""
     allow: tuple[str, ...] = ()
@@ -304,7 +304,7 @@ class Pii(Section):
     ttl: Seconds | None = None
     """Has no effect: the vault keeps a value as long as the record of its workflow (`quotas.ttl`)."""
     ner: Ner | None = None
-    """Names, places and organisations, found by separate processes; off by default."""
+    """Names, places and organizations, found by separate processes; off by default."""
 
 
 SqlKind = Literal[

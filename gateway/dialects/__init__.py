@@ -1,10 +1,10 @@
-"""Wire formats: sans-IO codecs between bytes and what the line works on.
+"""Wire formats: sans-IO codecs between bytes and the words of the line.
 
-A codec knows one dialect and nothing else: no sockets, no policy, no state. The line asks it five things: what a
-request means (`parse`), what to send to an upstream (`request`, `credentials`), what an answer holds (`whole`,
-`stream`), how much it used (`usage`), and how to say no in words that the dialect's clients understand (`refuse`).
+A codec knows one dialect and nothing else: no sockets, no policy, no state. It tells the line what a request asks for
+(`parse`), what to send to an upstream (`request`, `credentials`), what an answer contains (`whole`, `stream`), how much
+was used (`usage`), and how to write an error for clients of the dialect (`refuse`).
 
-A new dialect is one new file here and one row in `routes.ROUTES`.
+A new dialect is one new module here and one row in `routes.ROUTES`.
 """
 
 from __future__ import annotations
@@ -26,15 +26,15 @@ if TYPE_CHECKING:
     from gateway.dialects.tree import Shape, Survey
 
 Channel = tuple[int, str]
-"""One run of text inside an answer: (choice or block number, field), the field as a path where it lies deeper."""
+"""One running text of an answer: (number of the choice or block, field); a nested field is a path."""
 MAX_ANSWER = 64 * 1024 * 1024
-"""Bytes of a whole answer of text."""
+"""Maximum bytes of a whole answer of text."""
 Level = Literal["delta", "choice", "chunk"]
-"""What of a chunk holds a field."""
+"""The part of a chunk that holds a field."""
 
 
 class Intent(NamedTuple):
-    """What a request asks for, in the words of the line."""
+    """What a request asks for, independent of the dialect."""
 
     model: str
     stream: bool
@@ -43,10 +43,10 @@ class Intent(NamedTuple):
 
 
 class Outline(NamedTuple):
-    """A whole answer without the values that hold no text (vectors), so that nobody parses or walks them.
+    """A whole answer without the values that hold no text (vectors), which then need not be parsed or walked.
 
-    `raw` is what is left of the bytes, which is judged; `cuts` are the stretches [start, end) of the answer that were
-    taken out, in order.
+    `raw` is the rest of the bytes, which is judged; `cuts` are the ranges [start, end) of the answer that were removed,
+    in order.
     """
 
     raw: bytes
@@ -54,7 +54,7 @@ class Outline(NamedTuple):
 
 
 class Delta(NamedTuple):
-    """A piece of text in a chunk: `holder[key]` is the piece, `channel` the run it belongs to."""
+    """A piece of text in a chunk: `holder[key]` is the piece, `channel` its running text."""
 
     channel: Channel
     holder: Any
@@ -62,12 +62,12 @@ class Delta(NamedTuple):
 
     @property
     def is_element(self) -> bool:
-        """Whether the piece is an element of a list, which may be a text by itself."""
+        """Whether the piece is an element of a list, which may be a separate text."""
         return self.key != self.channel[1]
 
 
 class Piece:
-    """A piece of a running text in a field: `holder[key]` is the piece, `channel` the run it belongs to."""
+    """A piece of a running text in a field: `holder[key]` is the piece, `channel` its running text."""
 
     __slots__ = ("channel", "field", "holder", "key", "left", "parts")
 
@@ -76,17 +76,17 @@ class Piece:
         self.field = field
         self.holder = holder
         self.key = key
-        self.left = len(holder[key])  # characters of it that are not judged yet
-        self.parts: list[str] = []  # what leaves of those that are
+        self.left = len(holder[key])  # characters that are not judged yet
+        self.parts: list[str] = []  # the judged parts that leave
 
 
 class Field:
-    """A field of a chunk with texts that go on in other chunks, though the dialect does not name it.
+    """A field of a chunk that the dialect does not name, with texts that continue in other chunks.
 
-    It stands at `holder[key]`; `level` says whether that is a delta, a choice or the chunk itself. While something of
-    it is still to be judged it is taken out, and leaves later as a chunk of its own. One that is `loose` is in none.
-    One that the provider has `signed` is judged, and never edited. `text` is the number of the text that its pieces
-    are part of, from 1 on, where several fields make one; 0 where each piece is one.
+    The field is at `holder[key]`; `level` says whether the holder is a delta, a choice or the chunk itself. While a
+    part is not judged, the field is removed from its chunk, and leaves later as a separate chunk. A `loose` field is in
+    no chunk. A `signed` field is judged and never edited. If several fields form one text, `text` is the number of that
+    text, from 1; 0 if each piece is a separate text.
     """
 
     __slots__ = ("changed", "choice", "holder", "key", "level", "loose", "pieces", "signed", "text", "waiting")
@@ -97,14 +97,14 @@ class Field:
         self.holder = holder
         self.key = key
         self.pieces: list[Piece] = []
-        self.waiting = 0  # pieces that are not whole yet
+        self.waiting = 0  # pieces that are not completely judged
         self.changed = False
         self.loose = False
         self.signed = False
         self.text = 0
 
     def detach(self) -> None:
-        """Take it out of its chunk."""
+        """Remove the field from its chunk."""
         if self.loose:
             return
         holder, self.holder = self.holder, {self.key: self.holder.pop(self.key)}
@@ -116,13 +116,15 @@ class Field:
 class Chunk:
     """One event of a streamed answer.
 
-    `raw` is the event as it came; it is sent as it is unless something in it changed (`edited`). `texts` are judged as
-    they flow, and so are those of `fields`, which stay in their places. Pieces of tool calls (`calls`) are taken out
-    and judged whole, `strays` are calls in other shapes, which stay; `tools` are tool calls that are whole as they
-    come, and `wholes` are such texts. `asides` are texts that the model could have said in place of its own. `ends` are
-    the choices that have ended by the word of this chunk, which holds until more of them comes; `closes`: it speaks of
-    no other choice; `trails`: it speaks of none, and belongs after the last of them. `frame` stands in the place of
-    `data` where the chunk is a run of events that were read without parsing, with texts of `sizes`.
+    `raw` is the event as received, which is sent unchanged unless the chunk is `edited`.
+
+    - `texts`: pieces of running texts; `fields`: pieces in fields that the dialect does not name, edited in place.
+    - `calls`: pieces of tool calls, which are removed and judged when complete. `tools`: complete tool calls. `strays`:
+      tool calls in other shapes, which stay in the chunk.
+    - `wholes`: complete texts. `asides`: alternative texts of the model (log probabilities).
+    - `ends`: choices with a finish reason in this chunk, valid unless the choice continues. `closes`: the chunk refers
+      to no other choice. `trails`: the chunk refers to no choice and belongs after the last choice.
+    - `frame` replaces `data` if the chunk is a series of events that were read without parsing, with texts of `sizes`.
     """
 
     __slots__ = (
@@ -151,7 +153,7 @@ class Chunk:
         self.sizes: Sequence[int] = ()
 
     def said(self) -> list[str]:
-        """Every text in the chunk, to count where no usage is reported."""
+        """Every text in the chunk, for counting tokens if no usage is reported."""
         said = [delta.holder[delta.key] for delta in self.texts]
         for _, call in self.calls:
             for inner in call.values():
@@ -164,89 +166,89 @@ class Chunk:
 
 
 class StreamCodec(Protocol):
-    """The reader of one streamed answer, and the writer of what the line adds to it."""
+    """The reader of one streamed answer, and the writer of events that the line adds."""
 
     ordered: bool
-    """Events belong to those before them: none may overtake another, and no text moves from one into the next."""
+    """Events must keep their order, and no text may move from one event to the next."""
 
     @property
     def finished(self) -> bool:
-        """Every choice has said that it ended."""
+        """Every choice has a finish reason."""
         ...
 
     ended: bool
-    """The event that ends the answer has come."""
+    """The event that ends the answer was received."""
     tier: str
-    """The service tier that it was served in, as far as it says; "" if it does not."""
+    """The service tier in the answer so far; "" if there is none."""
 
     def faithful(self, chunk: Chunk) -> bool:
-        """Whether a chunk's bytes say what was read of them, and nothing else."""
+        """Whether every parser reads the same values from the bytes of a chunk (no duplicate keys)."""
         ...
 
     def distrust(self) -> None:
-        """Something that events repeat was changed: learn from none of them."""
+        """A repeated value was changed: parse every event in full from now on."""
         ...
 
     def feed(self, data: bytes) -> Iterator[Chunk]:
-        """Decode what came; pieces of events are kept. Raises ValueError on what is not this dialect."""
+        """Decode received bytes; incomplete events are kept. Raises ValueError for data of another dialect."""
         ...
 
     def close(self) -> None:
-        """The upstream ended. Raises ValueError if it ended in the middle."""
+        """The upstream ended. Raises ValueError if the answer is incomplete."""
         ...
 
     def plain(self, chunk: Chunk) -> bytes:
-        """The bytes of a chunk where nobody judges the answer."""
+        """The bytes of a chunk of an answer that is not judged."""
         ...
 
     def encode(self, chunk: Chunk) -> bytes:
-        """The bytes of a chunk; empty when nothing is left in it that a client would miss."""
+        """The bytes of a chunk; empty if nothing is left that a client needs."""
         ...
 
     def rest(self) -> Iterator[Chunk]:
-        """The upstream ended: what an event holds that it did not end."""
+        """The upstream ended; returns the last event if only its end is missing."""
         ...
 
     def text(self, channel: Channel, text: str) -> bytes:
-        """An event that carries `text` on `channel`."""
+        """An event with `text` on `channel`."""
         ...
 
     def field(self, field: Field) -> bytes:
-        """An event that carries a field that was taken out of its chunk."""
+        """An event with a field that was removed from its chunk."""
         ...
 
     def reopen(self, chunk: Chunk) -> dict[int, Any]:
-        """Take out of a chunk that choices have ended: choice -> how, in the words of the dialect."""
+        """Remove the finish reasons from a chunk: choice -> reason, as in the dialect."""
         ...
 
     def end(self, choice: int, reason: Any) -> bytes:
-        """An event that says that a choice has ended."""
+        """An event with the finish reason of a choice."""
         ...
 
     def collect(self, chunk: Chunk) -> None:
-        """Take in the pieces of tool calls of a chunk. Raises Refusal(output_blocked) when there are too many."""
+        """Add the pieces of tool calls in a chunk. Raises Refusal(output_blocked) if there are too many."""
         ...
 
     def collected(self) -> Iterator[tuple[int, list[Json]]]:
-        """The tool calls that the pieces make, by choice; each is given once."""
+        """The assembled tool calls by choice; each is returned once."""
         ...
 
     def due(self, chunk: Chunk | None = None) -> int:
-        """Characters of tool calls that are judged with this chunk; None: when the answer ends."""
+        """The number of characters of tool calls that are judged with this chunk; None: at the end of the answer."""
         ...
 
     def tool_calls(self, choice: int, calls: list[Json]) -> bytes:
-        """An event that carries whole tool calls."""
+        """An event with complete tool calls."""
         ...
 
     def finish(self) -> bytes:
-        """What ends the answer, where the upstream did not end it."""
+        """The events that end the answer, if the upstream did not send them."""
         ...
 
     def refuse(self, refusal: Refusal, request_id: str, explained: str = "", *, bare: bool = False) -> bytes:
-        """The events that end the answer with a refusal; with the text `explained`, for clients that show texts only.
+        """The events that end the answer with a refusal; with the text `explained` for clients that show only texts.
 
-        `bare`: nothing is repeated of what the upstream said.
+        `bare`: no value of the upstream is repeated.
         """
         ...
 
@@ -256,22 +258,22 @@ class Codec(Protocol):
 
     name: str
     noun: str
-    """What an answer is called in messages: "a chat completion"."""
+    """The name of an answer in messages: "a chat completion"."""
     formats: frozenset[str]
-    """The formats of providers (`providers.*.format`) that speak it."""
+    """The formats of providers (`providers.*.format`) that have this dialect."""
     path: str
-    """What is appended to a provider's base URL."""
+    """The path that is appended to the base URL of a provider."""
     shape: Shape
     passes: Mapping[bytes, re.Pattern[bytes]]
-    """The caller's headers that providers may see, each with the only form in which they may."""
+    """The headers of the caller that are forwarded to providers, each with its required form."""
     main: frozenset[str]
-    """Channels, and keys, of an answer's main text: the one that is JSON where JSON was asked for."""
+    """Channels and keys of the main text of an answer: the text that is JSON if JSON was requested."""
     words: frozenset[str]
-    """Words of the dialect that answers say under structural keys."""
+    """Words of the dialect that answers have under structural keys."""
     max_answer: int
-    """Bytes of a whole answer, at most."""
+    """Maximum bytes of a whole answer."""
     restores: bool
-    """Whether values of the request are put back into the answer."""
+    """Whether masked values of the request are restored in the answer."""
 
     def parse(self, body: Json) -> Intent:
         """Check the parts of the body that the line relies on. Raises Refusal(invalid_request)."""
@@ -282,98 +284,98 @@ class Codec(Protocol):
         ...
 
     def credentials(self, key: str) -> Mapping[str, str]:
-        """The headers that tell an upstream who calls, and in which version of the dialect; `key` may be empty."""
+        """The headers with the key and the version of the dialect; `key` may be empty."""
         ...
 
     def relents(self, body: Json, said: bytes | None) -> bool:
-        """Take what an upstream does not know out of what `request` put in; True if that was there.
+        """Remove a field that `request` added and the upstream refuses; True if the field was there.
 
-        `said` is what it answered (None: it is known not to know it).
+        `said` is the error answer of the upstream (None: the upstream is known to refuse the field).
         """
         ...
 
     def overhead(self, body: Json) -> int:
-        """Tokens of a request beside those of its texts."""
+        """The number of tokens of a request in addition to those of its texts."""
         ...
 
     def items(self, body: Json) -> Mapping[str, int]:
-        """How many a request that was checked holds of what `items.Caps` bounds."""
+        """The counts of a checked request that `items.Caps` limits, by name."""
         ...
 
     def answer_items(self, answer: Json) -> Mapping[str, int]:
-        """The same of a whole answer that was checked."""
+        """The same counts of a checked whole answer."""
         ...
 
     def unscannable(self, body: Json) -> Mapping[str, int]:
-        """Parts of a request that was checked that no scanner can read, by kind, beside those that the walk counts."""
+        """Unscannable parts of a checked request by kind, in addition to those that the walk counts."""
         ...
 
     def joined(self, body: Json, spans: Sequence[Span]) -> list[Joined]:
-        """Texts of a request that are one text together, as to the model."""
+        """Texts of a request that are one text to the model."""
         ...
 
     def steps(self, body: Json) -> list[Step]:
-        """What has happened in the conversation, as loops are judged by."""
+        """The steps of the conversation, for loop detection."""
         ...
 
     def answers(self, body: Json) -> int:
-        """How many answers the request asks for; 0 where no answer has output tokens."""
+        """The number of answers that the request asks for; 0 if answers have no output tokens."""
         ...
 
     def elsewhere(self, body: Json) -> int:
-        """Output tokens of one answer that fields speak of which the dialect does not have; 0 without any."""
+        """The maximum output tokens of one answer by fields that the dialect does not have; 0 without such fields."""
         ...
 
     def wants_usage(self, body: Json) -> bool:
-        """Whether the caller asked for the usage of a stream itself."""
+        """Whether the caller requested the usage of a stream."""
         ...
 
     def tools(self, body: Json) -> tuple[str, ...]:
-        """Every name of a tool in a request, in whatever field."""
+        """Every name of a tool in a request, in any field."""
         ...
 
     def tier(self, body: Json) -> str:
-        """The service tier that a request asks for, "" for none. Raises Refusal(invalid_request)."""
+        """The requested service tier, "" for none. Raises Refusal(invalid_request)."""
         ...
 
     def unknown(self, body: Json) -> list[str]:
-        """Fields at the top of a request that the dialect does not have, by name, sorted."""
+        """Unknown top-level fields of a request, sorted by name."""
         ...
 
     def foreign(self, body: Json) -> list[str]:
-        """Fields at any depth that the dialect does not have, as paths such as `messages[].cache_control`."""
+        """Unknown fields at any depth, as paths such as `messages[].cache_control`."""
         ...
 
     def drop_foreign(self, body: Json) -> bool:
-        """Take those fields out of a request; True if there were any."""
+        """Remove these fields from a request; True if there were any."""
         ...
 
     def strip_tools(self, body: Json, names: frozenset[str]) -> bool:
-        """Take tools out of what the model is offered; True if any was there."""
+        """Remove tools from those offered to the model; True if any was offered."""
         ...
 
     def limit(self, body: Json, limits: Mapping[str, int]) -> bool:
-        """Lower `max_tokens` to a policy's limit. Raises Refusal(policy_unavailable) for a limit it does not know."""
+        """Lower `max_tokens` to a policy's limit. Raises Refusal(policy_unavailable) for an unknown limit."""
         ...
 
     def choices(self, body: Json) -> int:
-        """How many choices the answer may have."""
+        """The maximum number of choices of the answer."""
         ...
 
     def outline(self, raw: bytes) -> Outline:
-        """A whole answer as it is judged; its bytes as they came where all of it may be text."""
+        """The part of a whole answer that is judged; all bytes if all of it may be text."""
         ...
 
     def fill(self, answer: Json, raw: bytes, cuts: Sequence[tuple[int, int]]) -> None:
-        """Put the stretches of `raw` that `outline` took out back into an answer that was edited since."""
+        """Put the ranges of `raw` that `outline` removed back into the edited answer."""
         ...
 
     def check(self, answer: Json, choices: int) -> None:
-        """Raise ValueError unless this is a whole answer of the dialect with at most so many choices."""
+        """Raise ValueError unless this is a whole answer of the dialect with at most `choices` choices."""
         ...
 
     def is_whole(self, said: Json) -> bool:
-        """Whether an object is a whole answer, and no event of a stream."""
+        """Whether an object is a whole answer, not an event of a stream."""
         ...
 
     def whole(self, answer: Json) -> Survey:
@@ -381,7 +383,7 @@ class Codec(Protocol):
         ...
 
     def runs(self, answer: Json, survey: Survey) -> list[tuple[Field, list[Span]]]:
-        """The texts of a whole answer that are one text together: taken out of its survey."""
+        """The running texts of a whole answer, which are removed from its survey."""
         ...
 
     def calls(self, answer: Json) -> list[Json]:
@@ -393,62 +395,62 @@ class Codec(Protocol):
         ...
 
     def tool(self, call: Json) -> str:
-        """The name of the tool that a call is for; "" if it says none."""
+        """The name of the tool of a tool call; "" if there is none."""
         ...
 
     def writes_json(self, body: Json) -> bool:
-        """Whether the request asks for a text that is JSON."""
+        """Whether the request asks for JSON."""
         ...
 
     def conceal(self, answer: Json) -> None:
-        """Take out what repeats the answer's text in another form, after that text was changed."""
+        """Remove repetitions of the text (log probabilities) after the text was changed."""
         ...
 
     def echoes(self, answer: Json) -> bool:
-        """Whether what repeats the answer's text does repeat it."""
+        """Whether the repetitions (log probabilities) are equal to the text."""
         ...
 
     def drop_repeats(self, answer: Json) -> bool:
-        """Take out what repeats texts where `echoes` does not look; True if there was any."""
+        """Remove repetitions that `echoes` does not check; True if there were any."""
         ...
 
     def strays(self, answer: Json) -> list[Json]:
-        """Tool calls where the dialect has none, or in a shape of their own, as `calls` gives them."""
+        """Tool calls in places or shapes that the dialect does not have, as `calls` returns them."""
         ...
 
     def asides(self, answer: Json) -> list[str]:
-        """Texts that the model did not say, but could have; of an answer that echoes."""
+        """Alternative texts of the model (log probabilities), of an answer for which `echoes` is true."""
         ...
 
     def usage(self, answer: Json) -> Usage | None:
-        """What the provider says was used; None if it does not say."""
+        """The usage that the provider reported; None if there is no report."""
         ...
 
     def served_in(self, answer: Json) -> str:
-        """The service tier that an answer was served in; "" if it does not say."""
+        """The service tier in an answer; "" if there is none."""
         ...
 
     def stream(self, *, keep_usage: bool, choices: int = ...) -> StreamCodec:
-        """A reader for one streamed answer of at most so many choices.
+        """A reader for one streamed answer with at most `choices` choices.
 
-        `keep_usage`: the caller asked for the usage chunk itself.
+        `keep_usage`: the caller requested the usage chunk.
         """
         ...
 
     def error(self, said: Json) -> Json | None:
-        """The error object that an answer, or an event, is; None for one that says anything else."""
+        """The error object of an answer or an event; None if it is no error."""
         ...
 
     def assemble(self, raw: bytes) -> bytes:
-        """The whole answer that a stream says. Raises ValueError."""
+        """The whole answer with the content of a stream. Raises ValueError."""
         ...
 
     def unfold(self, answer: Json, cut: Callable[[str], Sequence[str]] = ...) -> Iterator[bytes]:
-        """The stream that says what a whole answer does, texts in pieces as `cut` makes them. Raises ValueError."""
+        """The stream with the content of a whole answer; `cut` divides texts. Raises ValueError."""
         ...
 
     def demo(self, body: Json) -> Json:
-        """The answer of the `demo` provider: it repeats what it received."""
+        """The answer of the `demo` provider, which repeats the request."""
         ...
 
     def refuse(self, refusal: Refusal, request_id: str) -> Json:
@@ -456,19 +458,19 @@ class Codec(Protocol):
         ...
 
     def explain(self, refusal: Refusal, request_id: str, model: str, answers: int, explained: str) -> Json | None:
-        """A whole answer, in place of an error, whose text is `explained`; None where answers hold no text."""
+        """A whole answer with the text `explained` in place of an error; None if answers have no text."""
         ...
 
 
 def count(value: Any) -> int | None:
-    """A count that an upstream reported; None for what is none: no whole number of 0 or more, or one beyond belief."""
+    """A count reported by an upstream; None unless it is a whole number of at least 0 (a float below 2^53)."""
     if type(value) is float and value.is_integer() and abs(value) < 2**53:
         value = int(value)
     return value if type(value) is int and value >= 0 else None
 
 
 def ordinal(value: Any) -> int | None:
-    """The place in a list that an upstream reported, as clients read it: 1, 1.0 and "1" are one. None: it is none."""
+    """An index reported by an upstream, as clients read it: 1, 1.0 and "1" are equal. None if it is no index."""
     if type(value) is float and value.is_integer() and abs(value) < 2**53:
         return int(value)
     if type(value) is str and len(value) < 10 and value.isdecimal():
@@ -477,5 +479,5 @@ def ordinal(value: Any) -> int | None:
 
 
 def integer(value: Any) -> int:
-    """The count that an upstream reported, 0 for what is none."""
+    """A count reported by an upstream; 0 if it is no count."""
     return count(value) or 0

@@ -1,4 +1,4 @@
-"""What an answer of the Messages dialect reports beside its text: usage, errors."""
+"""Usage, service tier and errors in answers of the Messages dialect."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ _TYPES: Final = {
 
 
 def usage(reported: Any) -> Usage | None:
-    """A report of usage, which is cumulative; None for none, or for one that cannot be right.
+    """The usage reported so far (reports are cumulative); None if there is no report or the report is not plausible.
 
-    What was read from a cache and written to one is not part of the provider's `input_tokens`; of our total it is.
+    Tokens read from and written to a cache are not part of the provider's `input_tokens`, but of our total.
     """
     if type(reported) is not dict:
         return None
@@ -45,7 +45,7 @@ def usage(reported: Any) -> Usage | None:
 
 
 def tier(reported: Any) -> str:
-    """The service tier that an answer was served in; "" where the usage does not say."""
+    """The service tier in the usage; "" if there is none."""
     if type(reported) is not dict:
         return ""
     speed = reported.get("speed")
@@ -62,7 +62,7 @@ def error(said: Json) -> Json | None:
 
 
 def refused(refusal: Refusal, request_id: str) -> Json:
-    """`{"type": "error", "error": {type, message}}`, with our code and the refusal's detail in the error."""
+    """`{"type": "error", "error": {type, message}}`, with the code and the detail of the refusal in the error."""
     kind = _TYPES.get(refusal.status) or ("invalid_request_error" if refusal.status < 500 else "api_error")
     inner = {"type": kind, "message": refusal.message, "code": refusal.code, "param": refusal.param, **refusal.detail}
     return {"type": "error", "error": inner, "request_id": request_id}

@@ -1,4 +1,4 @@
-"""What the `demo` provider answers to a Messages request: the user's last text, or a call of the first tool."""
+"""The answer of the `demo` provider to a Messages request: the user's last text, or a call of the first tool."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from gateway.call import Json
 
 
 def text_of(content: Any) -> str:
-    """The texts of a message."""
+    """The text of a message, without other blocks."""
     if type(content) is str:
         return content
     blocks = content if type(content) is list else ()

@@ -1,4 +1,4 @@
-"""Messages in another form: a whole message for events, events for a whole message."""
+"""Conversion of messages: events to a whole message, and a whole message to events."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _TEXTS = {"text_delta": "text", "thinking_delta": "thinking", "signature_delta":
 
 
 def encode(data: Json) -> bytes:
-    """An event, named by its type as clients expect."""
+    """A server-sent event whose name is its type, as clients expect."""
     kind = data.get("type")
     return sse.encode(orjson.dumps(data), kind.encode() if type(kind) is str else b"")
 
@@ -77,7 +77,7 @@ def _join(index: int, delta: Json, blocks: dict[int, Json], inputs: dict[int, li
 
 
 def unfold(message: Json, cut: Callable[[str], Sequence[str]] = pieces) -> Iterator[bytes]:
-    """The stream that says what a whole message does. Raises ValueError."""
+    """The stream with the content of a whole message. Raises ValueError."""
     content = message.get("content")
     if type(content) is not list or not all(type(block) is dict for block in content):
         raise ValueError("it holds no content")

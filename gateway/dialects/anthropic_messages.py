@@ -1,9 +1,9 @@
 """Anthropic Messages, whole and streamed, and the counting of their tokens (Anthropic API reference: messages).
 
-Rules: `system` stands beside the messages; a message is a text or blocks; tools are called by blocks of type `tool_use`
-and answered by `tool_result` blocks of the user. What a provider has signed (`thinking`) or sealed is judged, and never
-edited: it is refused there after any change.
-Doubts: blocks of types that nobody knows are text throughout; `usage` of a stream is cumulative, and the last counts.
+Rules: `system` is a field next to the messages; a message is a text or a list of blocks; tools are called by blocks
+of type `tool_use` and answered by `tool_result` blocks of the user. Blocks that a provider signed (`thinking`) or
+encrypted are judged and never edited: the provider refuses them after any change.
+Unclear cases: blocks of unknown types are text throughout; `usage` of a stream is cumulative, and the last one counts.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from gateway.dialects.openai_forms import pieces
 from gateway.dialects.parts import Joined, joined
 from gateway.errors import Refusal
 
-_MESSAGE: Final = 4  # tokens that wrap a message, as near as can be told
+_MESSAGE: Final = 4  # tokens around a message: an estimate
 _ANSWER: Final = 3
 # The name of a beta and its date, such as context-1m-2025-08-07 or claude-code-20250219.
 _BETA: Final = rb"[a-z]{2,24}(?:-[a-z0-9]{1,24}){0,7}-20[0-9]{2}(?:-[01][0-9]-[0-3][0-9]|[01][0-9][0-3][0-9])"
@@ -46,7 +46,7 @@ _PASSES: Final[Mapping[bytes, re.Pattern[bytes]]] = {
 
 
 def _blocks(content: list[Any]) -> int:
-    """How many blocks a list holds, with those in its blocks at any depth."""
+    """The number of blocks in a list, including blocks in blocks at any depth."""
     count, waiting = 0, [content]
     while waiting:
         blocks = waiting.pop()
@@ -69,7 +69,7 @@ class AnthropicMessages(Plain):
     needs_ceiling = True
 
     def parse(self, body: Json) -> Intent:
-        """Model, stream, tools and output ceiling. Raises Refusal(invalid_request) naming the parameter."""
+        """Model, stream, tools and output limit. Raises Refusal(invalid_request), which names the parameter."""
         model = checks.model(body)
         for message in checks.messages(body):
             content = message.get("content")
@@ -94,7 +94,7 @@ class AnthropicMessages(Plain):
         return most
 
     def items(self, body: Json) -> dict[str, int]:
-        """How many messages, blocks, tools and tool calls a request holds."""
+        """The number of messages, blocks, tools and tool calls of a request."""
         parts = calls = 0
         for message in body["messages"]:
             blocks = message["content"]
@@ -108,11 +108,11 @@ class AnthropicMessages(Plain):
         return {"messages": len(body["messages"]), "tools": tools, "parts": parts, "tool_calls": calls}
 
     def answer_items(self, answer: Json) -> dict[str, int]:
-        """How many blocks and tool calls an answer holds."""
+        """The number of blocks and tool calls of an answer."""
         return {"parts": len(answer["content"]), "tool_calls": len(self.calls(answer))}
 
     def joined(self, body: Json, spans: Sequence[Span]) -> list[Joined]:
-        """The text blocks of each message, of the system prompt, and of each result."""
+        """The joined text blocks of each message, of the system prompt, and of each tool result."""
         holders: list[Json] = [*body["messages"], {"content": body.get("system")}]
         for message in body["messages"]:
             content = message["content"]
@@ -125,21 +125,21 @@ class AnthropicMessages(Plain):
         return steps(body["messages"])
 
     def credentials(self, key: str) -> dict[str, str]:
-        """`x-api-key`, and the version of the API where the caller names none."""
+        """`x-api-key`, and the version of the API if the caller names none."""
         return {**({"x-api-key": key} if key else {}), "anthropic-version": VERSION}
 
     def overhead(self, body: Json) -> int:
-        """What messages take beside their texts."""
+        """The tokens around messages."""
         return _MESSAGE * len(body["messages"]) + _ANSWER
 
     def tier(self, body: Json) -> str:
-        """`service_tier`, and `speed` where that is not the standard: it has a price of its own."""
+        """`service_tier`, or `speed` if that is not standard, because such a speed has a different price."""
         speed = body.get("speed")
         said = speed if speed not in (None, "standard") else body.get("service_tier")
         return checks.tier(said, "auto or standard_only")
 
     def unknown(self, body: Json) -> list[str]:
-        """Fields at the top that are not in the dialect's table, by name."""
+        """Top-level fields that are not in the dialect's table, by name."""
         return BODY.unknown(body)
 
     def foreign(self, body: Json) -> list[str]:
@@ -147,15 +147,15 @@ class AnthropicMessages(Plain):
         return BODY.foreign(body)
 
     def drop_foreign(self, body: Json) -> bool:
-        """Take those fields out of the body."""
+        """Remove these fields from the body."""
         return BODY.drop_foreign(body)
 
     def tools(self, body: Json) -> tuple[str, ...]:
-        """Every name of a tool in the request, in whatever field. Raises Refusal(invalid_request)."""
+        """Every name of a tool in the request, in any field. Raises Refusal(invalid_request)."""
         return openai_tools.names(body)
 
     def strip_tools(self, body: Json, names: frozenset[str]) -> bool:
-        """Take tools out of what the model is offered, and the choice of one that is gone."""
+        """Remove tools from those offered, and a `tool_choice` that names one of them."""
         return openai_tools.strip(body, names)
 
     def limit(self, body: Json, limits: Mapping[str, int]) -> bool:
@@ -173,7 +173,7 @@ class AnthropicMessages(Plain):
             raise ValueError("it holds no content")
 
     def is_whole(self, said: Json) -> bool:
-        """A message, and no event of one."""
+        """A message, not an event of a message."""
         return said.get("type") == "message"
 
     def whole(self, answer: Json) -> tree.Survey:
@@ -183,7 +183,7 @@ class AnthropicMessages(Plain):
         return survey
 
     def runs(self, answer: Json, survey: tree.Survey) -> list[Run]:
-        """Text blocks, and other strings of lists that stand at one path."""
+        """The running texts: text blocks, and other strings of lists at the same path."""
         if survey.lists < 1:
             return []
         spoken = [block for block in answer["content"] if not calls_a_tool(block)]
@@ -192,11 +192,11 @@ class AnthropicMessages(Plain):
         return gather(survey, roots, frozenset({"content"}))
 
     def calls(self, answer: Json) -> list[Json]:
-        """The blocks that call tools."""
+        """The blocks with tool calls."""
         return [block for block in answer["content"] if calls_a_tool(block)]
 
     def tool(self, call: Json) -> str:
-        """The name of the tool; of one that the provider calls at an MCP server, that of the server."""
+        """The name of the tool; for a tool that the provider calls at an MCP server, the name of the server."""
         name = call.get("server_name") if call.get("type") == "mcp_tool_use" else call.get("name")
         return name if type(name) is str else ""
 
@@ -207,13 +207,13 @@ class AnthropicMessages(Plain):
         return type(wanted) is dict and wanted.get("type") == "json_schema"
 
     def arguments(self, call: Json) -> tree.Survey:
-        """Every text of one tool call, whose arguments may be JSON in a string."""
+        """Every text of one tool call; arguments may be JSON in a string."""
         survey = tree.Survey(CALL)
         survey.walk(call)
         return survey
 
     def strays(self, answer: Json) -> list[Json]:
-        """Blocks that have the form of a call under another type."""
+        """Blocks of other types in the form of a tool call."""
         return [
             block
             for block in answer["content"]
@@ -233,19 +233,19 @@ class AnthropicMessages(Plain):
         return AnthropicStream()
 
     def error(self, said: Json) -> Json | None:
-        """What stands under `error`."""
+        """The object under `error`."""
         return anthropic_answer.error(said)
 
     def assemble(self, raw: bytes) -> bytes:
-        """The whole message that a stream says."""
+        """The whole message with the content of a stream."""
         return anthropic_forms.assemble(raw)
 
     def unfold(self, answer: Json, cut: Callable[[str], Sequence[str]] = pieces) -> Iterator[bytes]:
-        """The stream that says what a whole message does."""
+        """The stream with the content of a whole message."""
         return anthropic_forms.unfold(answer, cut)
 
     def demo(self, body: Json) -> Json:
-        """The user's last text again, or a call of the first tool."""
+        """The user's last text, or a call of the first tool."""
         return anthropic_demo.answer(body)
 
     def refuse(self, refusal: Refusal, request_id: str) -> Json:
@@ -253,7 +253,7 @@ class AnthropicMessages(Plain):
         return anthropic_answer.refused(refusal, request_id)
 
     def explain(self, refusal: Refusal, request_id: str, model: str, answers: int, explained: str) -> Json | None:
-        """A message that ended with a refusal, whose text says why."""
+        """A message with stop reason `refusal`, whose text is the reason."""
         details = {"type": "refusal", "category": None, "explanation": refusal.message}
         return {
             "id": f"msg_{request_id}",
@@ -298,11 +298,11 @@ class AnthropicCount(AnthropicMessages):
             raise ValueError("it holds no count")
 
     def is_whole(self, said: Json) -> bool:
-        """A count does not come in pieces."""
+        """Always true: a count is not streamed."""
         return True
 
     def runs(self, answer: Json, survey: tree.Survey) -> list[Run]:
-        """A count has no running text."""
+        """None: a count has no running text."""
         return []
 
     def calls(self, answer: Json) -> list[Json]:
@@ -318,15 +318,15 @@ class AnthropicCount(AnthropicMessages):
         return {}
 
     def usage(self, answer: Json) -> Usage | None:
-        """Counting costs nothing."""
+        """No usage: counting is free of charge."""
         return Usage()
 
     def demo(self, body: Json) -> Json:
-        """Words, in place of tokens."""
+        """The number of words, in place of tokens."""
         return {"input_tokens": anthropic_demo.answer(body)["usage"]["input_tokens"]}
 
     def explain(self, refusal: Refusal, request_id: str, model: str, answers: int, explained: str) -> None:
-        """A count has no text to say why in."""
+        """None: a count has no text for the reason."""
 
 
 ANTHROPIC_MESSAGES = AnthropicMessages()

@@ -1,4 +1,4 @@
-"""What has happened in a conversation of the Messages dialect, as loops are judged by."""
+"""The steps of a conversation in the Messages dialect, for loop detection."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from gateway.dialects.openai_steps import plain
 
 
 def steps(messages: list[Json]) -> list[Step]:
-    """Prompts, the model's turns and tool results, in order. A result answers a call of the turn before it."""
+    """Prompts, turns of the model and tool results, in order. A result belongs to a call of the previous turn."""
     found: list[Step] = []
     asked: dict[str, deque[ToolUse]] = {}
     for message in messages:

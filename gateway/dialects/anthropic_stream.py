@@ -1,12 +1,12 @@
 """The reader of streamed messages (Anthropic API reference: streaming messages).
 
 A message is `message_start`, blocks one after the other (`content_block_start`, deltas, `content_block_stop`), then
-`message_delta` with the reason and the totals of usage, and `message_stop`. Events keep their order, and each stays as
-it came but for what was edited in it. The texts of all text blocks are one text: clients put them together. A tool call
-leaves once it is whole: the block's events in one piece.
+`message_delta` with the stop reason and the total usage, and `message_stop`. Events keep their order, and their bytes
+except for edited texts. The texts of all text blocks are one text, because clients join them. A tool call
+leaves when it is complete: the events of its block together.
 
-Doubts, all of which are read: no `event:` line, or one that names another type than the data; deltas of kinds that
-nobody knows; blocks that begin with a text in them; no `message_stop`.
+Irregular streams that are accepted: no `event:` line, or a line with another type than the data; deltas of unknown
+kinds; blocks that begin with a text; no `message_stop`.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _CITED: Final = frozenset({"type", "citation"})
 _START: Final = frozenset({"content_block", "type", "index"})
 _DELTA: Final = frozenset({"delta", "type", "index"})
 _MESSAGE: Final = frozenset({"id", "type", "role", "model", "stop_reason", "usage"})
-# What a delta of each kind says; whatever else it holds is judged as text.
+# The field with the content of each kind of delta; all other fields are judged as text.
 _DELTAS: Final = {
     "text_delta": "text",
     "thinking_delta": "thinking",
@@ -48,13 +48,13 @@ _ENDS: Final = frozenset({"stop_reason"})
 
 
 class _Use:
-    """A tool call whose arguments are still coming: the event that began it, its bytes, its arguments."""
+    """An incomplete tool call: its first event, its bytes, its arguments."""
 
     __slots__ = ("data", "parts", "plain", "raw", "size")
 
     def __init__(self, data: Json, raw: bytes, plain: bool) -> None:
         self.data = data
-        self.plain = plain  # its events say no more than what is judged
+        self.plain = plain  # its events contain only what is judged
         self.raw = [raw]
         self.parts: list[str] = []
         self.size = 0
@@ -82,10 +82,10 @@ class AnthropicStream(Ordered):
     def __init__(self) -> None:
         self._reader = sse.Reader()
         self._fields = Reader(ANSWER)
-        self._started = False  # `message_start` has come
+        self._started = False  # `message_start` was received
         self._blocks = 0
-        self._index = -1  # of the last block that began
-        self._within = False  # that block has not ended
+        self._index = -1  # index of the last block that began
+        self._within = False  # whether that block is open
         self._left = -1  # the index of the last block that has left
         self._use: _Use | None = None  # the tool call that the open block makes
         self._begun = False  # `message_start` has left
@@ -95,7 +95,7 @@ class AnthropicStream(Ordered):
         self.tier = ""
 
     def feed(self, data: bytes) -> Iterator[Chunk]:
-        """Chunks that are complete now. Raises ValueError on what is not a stream of a message."""
+        """The chunks that are complete. Raises ValueError for data that is no stream of a message."""
         data = self._reader.take(data)
         at = 0
         while at < len(data):
@@ -107,7 +107,7 @@ class AnthropicStream(Ordered):
                 yield chunk
 
     def rest(self) -> Iterator[Chunk]:
-        """The last event, where the upstream did not end it; one that is cut off is left out if the answer is whole."""
+        """The last event if its end is missing. An incomplete event is dropped if the answer is complete."""
         event = None if self.ended else self._reader.rest()
         if event is None:
             return
@@ -122,16 +122,16 @@ class AnthropicStream(Ordered):
 
     @property
     def finished(self) -> bool:
-        """The message has said why it ended."""
+        """The stop reason was received."""
         return self._stopped
 
     def close(self) -> None:
-        """Raise ValueError if the upstream went away before the answer was whole."""
+        """Raise ValueError if the upstream ended before the answer was complete."""
         if not self.ended and not self._stopped:
             raise ValueError("the stream broke off before its end")
 
     def faithful(self, chunk: Chunk) -> bool:
-        """Whether the bytes of an event say what was read of it, and nothing else, under the name of its type."""
+        """Whether every parser reads the same from the bytes of an event, and the event name is its type."""
         data = chunk.data
         if data is None or chunk.tools:
             return True
@@ -145,7 +145,7 @@ class AnthropicStream(Ordered):
         chunk = Chunk(event.raw)
         if event.data is None or not event.data.strip():
             return chunk
-        if event.data.strip() == b"[DONE]":  # some servers of other dialects end so
+        if event.data.strip() == b"[DONE]":  # servers of other dialects end with this
             return None
         items.check_event(event.data, "an event")
         data, chunk.edited = surrogates.loads(event.data)
@@ -163,7 +163,7 @@ class AnthropicStream(Ordered):
         return read(self, chunk, data)
 
     def _other(self, chunk: Chunk, data: Json) -> None:
-        """An event of a kind that nobody knows: whatever it says is judged."""
+        """An event of an unknown kind: all of it is judged."""
         self._fields.read(chunk, "chunk", 0, data, _KIND)
 
     def _start(self, chunk: Chunk, data: Json) -> Chunk:
@@ -242,7 +242,7 @@ class AnthropicStream(Ordered):
         return chunk
 
     def _argue(self, use: _Use, delta: Json, raw: bytes) -> None:
-        """Take in a piece of a tool call's arguments."""
+        """Add a piece of the arguments of a tool call."""
         piece = delta.get("partial_json")
         if delta.get("type") != "input_json_delta" or type(piece) is not str:
             raise ValueError("a delta of a tool call holds no arguments")
@@ -293,14 +293,14 @@ class AnthropicStream(Ordered):
         return chunk
 
     def _piece(self, chunk: Chunk, channel: str, holder: Json, key: str) -> None:
-        """A piece of a running text, judged in its place."""
+        """A piece of a running text, edited in place."""
         if holder[key]:
             field = _field((0, channel), holder, key)
             field.text = self._blocks
             chunk.fields.append(field)
 
     def _signed(self, chunk: Chunk, holder: Json, key: str) -> None:
-        """A piece of a text that the provider has signed; a seal is no text."""
+        """A piece of a signed text; encrypted data is no text."""
         text = holder[key]
         if not text or tree.is_seal(key, text):
             return
@@ -309,11 +309,11 @@ class AnthropicStream(Ordered):
         chunk.fields.append(field)
 
     def plain(self, chunk: Chunk) -> bytes:
-        """The bytes of a chunk where nobody judges the answer."""
+        """The bytes of a chunk of an answer that is not judged."""
         return self.encode(chunk)
 
     def encode(self, chunk: Chunk) -> bytes:
-        """The chunk's bytes: as they came if nothing was edited."""
+        """The bytes of a chunk: as received if nothing was edited."""
         data = chunk.data
         if data is None:
             return chunk.raw
@@ -323,7 +323,7 @@ class AnthropicStream(Ordered):
         return _use_events(data) if chunk.tools else encode(data)
 
     def _note(self, data: Json, whole: bool) -> None:
-        """What the caller has got, by which it is known how the answer can be ended."""
+        """Record what was sent to the caller, which determines how the answer can be ended."""
         kind = data.get("type")
         if kind == "message_start":
             self._begun = True
@@ -334,11 +334,11 @@ class AnthropicStream(Ordered):
             self._open = None
 
     def finish(self) -> bytes:
-        """`message_stop`, unless it came."""
+        """`message_stop`, unless it was received."""
         return b"" if self.ended else encode({"type": "message_stop"})
 
     def refuse(self, refusal: Refusal, request_id: str, explained: str = "", *, bare: bool = False) -> bytes:
-        """A policy's block ends the message with stop_reason `refusal` and says why; a fault is an error event."""
+        """The end of a refused answer: stop_reason `refusal` with the reason, or an error event for a fault."""
         if refusal.domain != "policy" or not self._begun:
             return encode(refused(refusal, request_id))
         events: list[Json] = []
@@ -358,7 +358,7 @@ class AnthropicStream(Ordered):
 
 
 def _named(holder: Json, what: str) -> str:
-    """The type of an event, a block or a delta. Raises ValueError for what is no name: clients show it to nobody."""
+    """The type of an event, a block or a delta. Raises ValueError if it is no name, because clients do not show it."""
     kind = kind_of(holder)
     if kind and not is_term(kind):
         raise ValueError(f"{what} has a type that is not a name")
@@ -372,7 +372,7 @@ def _field(channel: Channel, holder: Json, key: str) -> Field:
 
 
 def _use_events(data: Json) -> bytes:
-    """The events of a whole tool call."""
+    """The events of a complete tool call."""
     index, block = data.get("index"), data["content_block"]
     arguments = block["input"] if type(block["input"]) is str else orjson.dumps(block["input"]).decode()
     delta = {"type": "input_json_delta", "partial_json": arguments}

@@ -1,4 +1,4 @@
-"""The tables of the Messages dialect: keys that hold structure, types of blocks, fields that a request may have."""
+"""The tables of the Messages dialect: structural keys, types of blocks, fields of a request."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ from gateway.dialects.checks import text
 from gateway.dialects.field_table import Table, table
 
 VERSION: Final = "2023-06-01"
-"""`anthropic-version`, where the caller names none."""
+"""The value of `anthropic-version` if the caller sends none."""
 USES: Final = frozenset({"tool_use", "server_tool_use", "mcp_tool_use"})
 """Types of blocks that call a tool."""
 SIGNED: Final = frozenset({"thinking", "redacted_thinking", "compaction"})
-"""Types of blocks that a provider signs or seals: any change to them is refused there."""
+"""Types of blocks that a provider signs or encrypts, and refuses after any change."""
 
 
 def kind(block: Json) -> str:
-    """The type of a block; "" where it has none."""
+    """The type of a block; "" if there is none."""
     return text(block.get("type"))
 
 
 def calls_a_tool(block: Json) -> bool:
-    """Whether a block calls a tool."""
+    """Whether a block is a tool call."""
     return kind(block) in USES
 
 
@@ -50,7 +50,7 @@ SHAPE: Final = tree.Shape(
 )
 ANSWER: Final = replace(SHAPE, roles={}, turns=frozenset(), ahead=frozenset())
 CALL: Final = replace(ANSWER, json=frozenset({"input"}))
-"""One tool call of a stream, whose arguments are JSON in a string."""
+"""The shape of one tool call of a stream, whose arguments are JSON in a string."""
 WORDS: Final = frozenset(
     {"message", "assistant", "text", "thinking", "tool_use", "server_tool_use", "end_turn", "max_tokens"}
     | {"message_start", "message_delta", "message_stop", "content_block_start", "content_block_delta", "ping", "error"}

@@ -1,6 +1,6 @@
-"""What most dialects have in common: a codec overrides what it has beyond that.
+"""Base classes with the common behavior of codecs, which a codec overrides where it differs.
 
-`Plain` is a dialect with one answer whose text nothing repeats. `Ordered` reads a stream whose events keep their order.
+`Plain` is for a dialect with one answer and no log probabilities, `Ordered` for streams whose events keep their order.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from gateway.dialects.tree import Survey
 
 
 class Plain:
-    """The answers of a codec to questions that its dialect has no words for: see `Codec`."""
+    """Default methods for features that a dialect does not have: see `Codec`."""
 
     main: frozenset[str] = frozenset()
     words: frozenset[str] = frozenset()
@@ -28,26 +28,26 @@ class Plain:
         return Outline(raw)
 
     def fill(self, answer: Json, raw: bytes, cuts: Sequence[tuple[int, int]]) -> None:
-        """Nothing was taken out."""
+        """Do nothing: `outline` removed nothing."""
 
     def unscannable(self, body: Json) -> Mapping[str, int]:
-        """None but those that the walk counts."""
+        """None, except those that the walk counts."""
         return {}
 
     def is_whole(self, said: Json) -> bool:
-        """There are no events."""
+        """Always true: there are no events."""
         return True
 
     def items(self, body: Json) -> Mapping[str, int]:
-        """Nothing that is bounded."""
+        """No counts."""
         return {}
 
     def answer_items(self, answer: Json) -> Mapping[str, int]:
-        """Nothing that is bounded."""
+        """No counts."""
         return {}
 
     def joined(self, body: Json, spans: Sequence[Span]) -> list[Joined]:
-        """Each text is one by itself."""
+        """None: each text is separate."""
         return []
 
     def steps(self, body: Json) -> list[Step]:
@@ -63,21 +63,21 @@ class Plain:
         return 1
 
     def elsewhere(self, body: Json) -> int:
-        """No ceiling but its own."""
+        """None: no other fields limit the output."""
         return 0
 
     def request(self, body: Json, model: str, stream: bool) -> bool:
-        """Name the upstream's model; True if the body changed."""
+        """Set the model of the upstream; True if the body changed."""
         changed = bool(body["model"] != model)
         body["model"] = model
         return changed
 
     def wants_usage(self, body: Json) -> bool:
-        """Usage is part of every answer."""
+        """Always true: usage is part of every answer."""
         return True
 
     def relents(self, body: Json, said: bytes | None) -> bool:
-        """Nothing was put in."""
+        """False: `request` added no field."""
         return False
 
     def tier(self, body: Json) -> str:
@@ -97,11 +97,11 @@ class Plain:
         return False
 
     def writes_json(self, body: Json) -> bool:
-        """No text that is JSON."""
+        """False: JSON cannot be requested."""
         return False
 
     def runs(self, answer: Json, survey: Survey) -> list[Run]:
-        """Each text is one by itself."""
+        """None: each text is separate."""
         return []
 
     def calls(self, answer: Json) -> list[Json]:
@@ -118,61 +118,61 @@ class Plain:
         return name if type(name) is str else ""
 
     def conceal(self, answer: Json) -> None:
-        """Nothing repeats a text."""
+        """There are no repetitions of a text."""
 
     def echoes(self, answer: Json) -> bool:
-        """Nothing repeats a text."""
+        """There are no repetitions of a text."""
         return True
 
     def drop_repeats(self, answer: Json) -> bool:
-        """Nothing repeats a text."""
+        """There are no repetitions of a text."""
         return False
 
     def asides(self, answer: Json) -> list[str]:
-        """Nothing tells what else the model could have said."""
+        """No alternative texts."""
         return []
 
     def usage(self, answer: Json) -> Usage | None:
-        """No report."""
+        """No usage."""
         return None
 
 
 class Ordered:
-    """A reader of a stream in which no text moves, and no event overtakes another: see `StreamCodec`."""
+    """A reader of a stream whose events keep their order and their texts: see `StreamCodec`."""
 
     __slots__ = ()
     ordered = True
 
     def distrust(self) -> None:
-        """Every event is read in full."""
+        """Do nothing: every event is parsed in full."""
 
     def collect(self, chunk: Chunk) -> None:
-        """Tool calls come whole (`Chunk.tools`)."""
+        """Do nothing: tool calls are complete (`Chunk.tools`)."""
 
     def due(self, chunk: Chunk | None = None) -> int:
-        """Those that come with the chunk."""
+        """The tool calls of the chunk."""
         return len(chunk.raw) if chunk is not None and chunk.tools else 0
 
     def collected(self) -> Iterator[tuple[int, list[Json]]]:
-        """None are left."""
+        """None: tool calls leave with their chunk."""
         yield from ()
 
     def text(self, channel: Channel, text: str) -> bytes:
-        """Not asked: texts stay in their events."""
+        """Never called: texts stay in their events."""
         raise AssertionError("a text was moved")
 
     def field(self, field: Field) -> bytes:
-        """Not asked: fields stay in their events."""
+        """Never called: fields stay in their events."""
         raise AssertionError("a field was moved")
 
     def reopen(self, chunk: Chunk) -> dict[int, Any]:
-        """Not asked: nothing that says the end is held."""
+        """Never called: finish reasons are not held."""
         raise AssertionError("an end was held")
 
     def end(self, choice: int, reason: Any) -> bytes:
-        """Not asked: no reason is taken out of its event."""
+        """Never called: finish reasons stay in their events."""
         raise AssertionError("an end was held")
 
     def tool_calls(self, choice: int, calls: list[Json]) -> bytes:
-        """Not asked: tool calls stay in their events."""
+        """Never called: tool calls stay in their events."""
         raise AssertionError("a tool call was moved")

@@ -1,4 +1,4 @@
-"""Checks that the requests of several dialects need, each in the words of the parameter that is wrong."""
+"""Checks of requests that several dialects share. Each message names the parameter."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ from typing import Any, Final
 from gateway.call import Json
 from gateway.errors import Refusal
 
-MAX_CEILING: Final = 10_000_000  # tokens; above this a ceiling is a mistake, not a wish
+MAX_CEILING: Final = 10_000_000  # tokens; a larger output limit is taken for a mistake
 _LONGEST_MODEL: Final = 256
 _TIER: Final = re.compile(r"[a-z][a-z0-9_-]{0,31}")
 
 
 def wrong(param: str, problem: str) -> Refusal:
-    """A parameter that is not valid: `problem` goes on after its name."""
+    """The refusal for a parameter that is not valid: `problem` completes the sentence after its name."""
     return Refusal("invalid_request", f"`{param}` {problem}.", param=param)
 
 
 def text(value: Any) -> str:
-    """A string as it is, anything else as ""."""
+    """The value if it is a string, else ""."""
     return value if type(value) is str else ""
 
 
@@ -33,7 +33,7 @@ def model(body: Json) -> str:
 
 
 def messages(body: Json) -> Iterator[Json]:
-    """The messages of a request one by one, each an object with a role. Raises Refusal(invalid_request)."""
+    """Yield the messages of a request, each an object with a role. Raises Refusal(invalid_request)."""
     said = body.get("messages")
     if type(said) is not list or not said:
         raise wrong("messages", "must be a list of at least one message")
@@ -44,7 +44,7 @@ def messages(body: Json) -> Iterator[Json]:
 
 
 def stream(body: Json) -> bool:
-    """Whether a stream is asked for. Raises Refusal(invalid_request)."""
+    """Whether the request asks for a stream. Raises Refusal(invalid_request)."""
     wanted = body.get("stream")
     if wanted is not None and type(wanted) is not bool:
         raise wrong("stream", "must be true or false")
@@ -52,7 +52,7 @@ def stream(body: Json) -> bool:
 
 
 def tier(said: Any, examples: str) -> str:
-    """A service tier, "" for none. Raises Refusal(invalid_request) for what is no name."""
+    """A service tier, "" for none. Raises Refusal(invalid_request) if it is no name."""
     if said is None:
         return ""
     if type(said) is not str or not _TIER.fullmatch(said):
@@ -61,7 +61,7 @@ def tier(said: Any, examples: str) -> str:
 
 
 def most_tokens(limits: Mapping[str, int], kind: str) -> int:
-    """The `max_tokens` of a policy's limits. Raises Refusal(policy_unavailable) for a limit of another name."""
+    """The `max_tokens` of a policy's limits. Raises Refusal(policy_unavailable) for any other limit."""
     if unknown := set(limits) - {"max_tokens"}:
         names = ", ".join(sorted(unknown))
         raise Refusal("policy_unavailable", f"The policy sets limits that cannot be kept for {kind}: {names}.")

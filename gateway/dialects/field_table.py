@@ -1,7 +1,7 @@
-"""Tables of the fields that a dialect has, and what of a request they do not have.
+"""Tables of the fields of a dialect, and the unknown fields of a request.
 
-What is not in the table is told to policies by name. It passes, unless a provider or a policy is strict: then it is
-taken out, or the call refused by the name of the field.
+Policies see unknown fields by name. Unknown fields pass, unless a provider or a policy is strict: then they are
+removed, or the call is refused with the name of the field.
 """
 
 from __future__ import annotations
@@ -16,22 +16,22 @@ _NAME: Final = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 
 
 class Table(NamedTuple):
-    """The keys of an object, each with those of what lies below; None: the caller's own, whatever it is."""
+    """The keys of an object, each with the table of its value; None: any content, which belongs to the caller."""
 
     keys: Mapping[str, Table | None]
 
     def unknown(self, body: Json) -> list[str]:
-        """Fields at the top that the table does not have, sorted; `?` stands for what is no name."""
+        """Top-level fields that the table does not have, sorted; `?` stands for keys that are no names."""
         if body.keys() <= self.keys.keys():
             return []
         return sorted({_shown(key) for key in body.keys() - self.keys.keys()})
 
     def foreign(self, body: Json) -> list[str]:
-        """Every field that the table does not have, as a path such as `messages[].x`; each once, in order."""
+        """All fields that the table does not have, as paths such as `messages[].x`, without duplicates, in order."""
         return list(dict.fromkeys(path for _, _, path in _foreign(body, self, "")))
 
     def drop_foreign(self, body: Json) -> bool:
-        """Take those fields out; True if there were any."""
+        """Remove these fields; True if there were any."""
         found = [(holder, key) for holder, key, _ in _foreign(body, self, "")]
         for holder, key in found:
             del holder[key]
@@ -39,7 +39,7 @@ class Table(NamedTuple):
 
 
 def table(names: str, **below: Table | None) -> Table:
-    """A table of names, and of names with a table of their own."""
+    """A table of names, and of names with a nested table."""
     return Table({**dict.fromkeys(names.split()), **below})
 
 

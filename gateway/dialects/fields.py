@@ -1,7 +1,7 @@
-"""Texts in fields that a dialect does not name: which run of text each string of a chunk belongs to.
+"""Texts in fields that a dialect does not name: assigns each string of a chunk to a running text.
 
-Clients put the strings of one place together, whatever the field is called, so all strings at one path are one text.
-Lists are gone through as clients do: by the `index` of their objects where they have one, else in order.
+Clients join the strings at one path, whatever the field is called, so all strings at one path are one text. Elements
+of lists are identified as clients do: by their `index`, or else by their order.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ from gateway.dialects.tree import Name, Shape, Survey
 
 _STRUCTURE: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_.:/+=-]{0,127}")
 _LETTER: Final = re.compile(r"[^\W\d_]")
-_MAX_PATHS: Final = 1024  # whose last value is remembered
-_LIST: Final = "[]"  # in the path of what stands in a list without numbers
+_MAX_PATHS: Final = 1024  # maximum number of paths whose last value is remembered
+_LIST: Final = "[]"  # path element for lists without indexes
 _NONE: Final[frozenset[str]] = frozenset()
 _Places = dict[int, tuple[int, str, Any]]  # identity of a list or dict -> choice, path, itself
 Run = tuple[Field, list[Span]]
-"""Texts that are one text together, and where each of them stands."""
+"""The positions of texts that form one text."""
 
 
 class Reader:
@@ -45,9 +45,9 @@ class Reader:
         *,
         loose: bool = False,
     ) -> None:
-        """Add what stands in `holder` to the chunk, apart from the keys in `but`; those in `whole` have no runs.
+        """Add the fields of `holder` to the chunk, except the keys in `but`; keys in `whole` have no running texts.
 
-        `loose`: the holder is no part of the chunk, and leaves on its own.
+        `loose`: the holder is not part of the chunk, and leaves separately.
         """
         survey = Survey(self._shape)
         survey.take(holder, but)
@@ -56,14 +56,14 @@ class Reader:
         opaque = self._shape.opaque
         keys = [span.key for span in survey.spans if span.key in opaque and span.key not in whole]
         if keys and (odd := {it.key for it in survey.spans if it.key in keys and not is_structure(it.text)}):
-            # Where structure has stood that is none, pieces of it may look like structure: from now on all are texts.
+            # If a structural field held another value, its next pieces may look structural: all are texts.
             self._shape = replace(self._shape, opaque=opaque - odd)
             survey = Survey(self._shape)
             survey.take(holder, but)
         fields: dict[str, Field] = {}
         places: dict[int, tuple[str, str]] = {}
         rest = []
-        # What stands under a key that may get another name stays in its place.
+        # The value of a key that may be renamed stays in place.
         named = {(id(span.holder), str(span.key)) for span in survey.spans if type(span.key) is Name}
         for span in survey.spans:
             stays = span.nested is not None or (named and (id(span.holder), span.key) in named)
@@ -84,7 +84,7 @@ class Reader:
             chunk.wholes.append(survey)
 
     def _path(self, span: Span, holder: Json, places: dict[int, tuple[str, str]]) -> tuple[str, str] | None:
-        """The key in `holder` that a string stands under, and its whole path; None for what is no string."""
+        """The key of a string in `holder`, and its complete path; None for values that are no strings."""
         if type(span.holder[span.key]) is not str:
             return None
         if span.holder is holder:
@@ -96,10 +96,10 @@ class Reader:
         return top, _below(path, span.key)
 
     def _runs(self, span: Span, level: Level, choice: int, path: str) -> bool:
-        """Whether a string may be a piece of a longer text: no name under a structural key, and nothing that repeats.
+        """Whether a string may be a piece of a longer text: no name under a structural key, and no repeated value.
 
-        Beside the deltas are values that stand in every chunk; one without letters may be a piece of a number all the
-        same.
+        Outside the deltas, some values are repeated in every chunk; but a repeated value without letters may be a piece
+        of a number.
         """
         text = span.text
         if span.key in self._shape.opaque and is_structure(text):
@@ -115,15 +115,15 @@ class Reader:
 
 
 def is_listed(channel: Channel) -> bool:
-    """Whether the pieces of a run may be texts by themselves: elements of lists, and what stands beside the deltas."""
+    """Whether the pieces of a run may be separate texts: elements of lists, and fields outside the deltas."""
     return _LIST in channel[1] or ":" in channel[1]
 
 
 def gather(survey: Survey, roots: Iterable[tuple[int, str, Any]], texts: frozenset[str] = _NONE) -> list[Run]:
-    """Take out of a survey what readers put together: strings of lists that stand at one path below one root.
+    """Remove from a survey the strings that clients join: strings of lists at the same path below one root.
 
-    `roots` are (choice, path, value). Runs are those that there would be if the same came as a stream: parts of the
-    fields in `texts` are one text, whatever their index.
+    `roots` are (choice, path, value). The result has the runs that a stream with the same content would have: parts of
+    the fields in `texts` are one text, whatever their index.
     """
     places: _Places = {}
     for number, path, value in roots:
@@ -141,7 +141,7 @@ def gather(survey: Survey, roots: Iterable[tuple[int, str, Any]], texts: frozens
     found: list[Run] = []
     taken: set[tuple[int, object]] = set()
     for channel, texts_ in runs.items():
-        # What is no term stands where one is expected: those that are terms may be pieces of the same.
+        # One string under a structural key is no term, so the terms at this path may be pieces of the same text.
         spans = _with_terms(channel, texts_[0], places) if survey.is_term(texts_[0].key) else texts_
         if len(spans) < 2:
             continue
@@ -156,7 +156,7 @@ def gather(survey: Survey, roots: Iterable[tuple[int, str, Any]], texts: frozens
 
 
 def _with_terms(channel: Channel, span: Span, places: _Places) -> list[Span]:
-    """All strings at the path of one."""
+    """All strings at the path of this string."""
     key = span.key
     same = [at[2] for at in places.values() if (at[0], _below(at[1], key)) == channel and type(at[2]) is dict]
     return [span._replace(holder=it, text=it[key]) for it in same if type(it.get(key)) is str and it[key]]
@@ -172,7 +172,7 @@ def _below(path: str, key: object) -> str:
 
 
 def _note_lists(value: Any, number: int, path: str, places: _Places, *, listed: bool = False) -> None:
-    """Write down where each list stands, and each dict below one."""
+    """Record the path of each list, and of each dict in a list."""
     if type(value) is dict:
         if listed:
             places[id(value)] = (number, path, value)
@@ -189,12 +189,12 @@ def _note_lists(value: Any, number: int, path: str, places: _Places, *, listed: 
 
 
 def is_structure(text: str) -> bool:
-    """Whether a string has the form of a name or an id, which no client puts together with others."""
+    """Whether a string has the form of a name or an id, which no client joins with others."""
     return _STRUCTURE.fullmatch(text) is not None
 
 
 def _note(value: Any, top: str, path: str, places: dict[int, tuple[str, str]]) -> None:
-    """Write down where each dict and list stands."""
+    """Record the path of each dict and list."""
     if type(value) is dict:
         places[id(value)] = (top, path)
         for key, inner in value.items():

@@ -1,9 +1,9 @@
-"""Runs of look-alike events: the pieces of a text come in events that differ in nothing else.
+"""Series of similar events: the pieces of a text arrive in events that differ only in the piece.
 
-A `Frame` is what such events share: the bytes before and after the piece. Learned from one event that was read in full,
-it reads the ones that follow without parsing JSON, and many of them as one chunk when they came in one read; as many
-leave again, so that a text flows as it came. What it cannot vouch for (an escape, another field, half an event) is left
-to the full parser.
+A `Frame` has the common bytes before and after the piece. It is learned from one fully parsed event, and then reads the
+following events without parsing JSON, and events that arrived together as one chunk. The same number of events leaves,
+so the rhythm of the text is kept. Everything else (an escape, another field, an incomplete event) is left to the full
+parser.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ import orjson
 from gateway.dialects import Channel, Chunk, Delta
 
 _ESCAPES = (b'"', b"\\")
-_LONGEST = 16 * 1024  # bytes of a piece; a longer one goes the long way
+_LONGEST = 16 * 1024  # maximum bytes of a piece; a longer piece is parsed in full
 
 
 class Frame(NamedTuple):
-    """The bytes around the text of an event, up to and with the empty line that ends it, and the text's channel."""
+    """The bytes around the text of an event, including the empty line at its end, and the channel of the text."""
 
     before: bytes
     after: bytes
@@ -28,11 +28,11 @@ class Frame(NamedTuple):
 
     @classmethod
     def learn(cls, raw: bytes, text: str, channel: Channel) -> Frame | None:
-        """The frame of an event in which `text`, at `channel`, is the only string that can change; None: not plain."""
+        """The frame of an event in which only `text`, on `channel`, can change; None if there is no such frame."""
         if not text.isprintable() or not raw.endswith(b"\n\n"):
             return None
         key, piece = b'"%s":' % channel[1].encode(), b'"%s"' % text.encode()
-        if b"\\" in raw:  # an escape elsewhere could be another way to write what stands here
+        if b"\\" in raw:  # an escape elsewhere could be another spelling of this text
             return None
         at = raw.find(piece, raw.find(key) + len(key))
         gap = raw[raw.find(key) + len(key) : at]
@@ -41,10 +41,10 @@ class Frame(NamedTuple):
         return cls(raw[: at + 1], raw[at + len(piece) - 1 :], channel)
 
     def take(self, data: bytes, at: int) -> tuple[Chunk, int] | None:
-        """The events from `at` on that fit, as one chunk, and where they end; None: the first does not fit.
+        """The events from `at` on that have this frame, as one chunk, and their end; None if the first has not.
 
-        A string without quotes, backslashes and control characters is JSON as it stands (RFC 8259, section 7), so an
-        event that has the frame around one is valid and says the same as the one that the frame was learned from.
+        A string without quotes, backslashes and control characters is valid JSON unchanged (RFC 8259, section 7), so an
+        event with the frame around such a string is valid, and has the values of the event that was parsed.
         """
         before, after, _ = self
         start, skip, pieces = at, len(before), []
@@ -70,7 +70,7 @@ class Frame(NamedTuple):
         return chunk, at
 
     def encode(self, text: str, sizes: Sequence[int] = ()) -> bytes:
-        """Events that carry `text` in pieces of these sizes, the last one what is left; nothing for no text."""
+        """Events with `text` in pieces of these sizes; the last piece is the rest. Empty for an empty text."""
         if not text:
             return b""
         before, after, _ = self

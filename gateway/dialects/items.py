@@ -1,7 +1,7 @@
-"""How many things a body may hold: bytes are bounded by the server, but each message, key and value costs by itself.
+"""Limits for the items of a body: the server limits bytes, but each message, key and value has its own cost.
 
-Config keys: `server.max_messages`, `max_parts`, `max_tools`, `max_tool_calls`, `max_keys`, `max_values`. A request over
-one of them is refused with request_too_large, an answer with upstream_error; the message names the setting.
+Config keys: `server.max_messages`, `max_parts`, `max_tools`, `max_tool_calls`, `max_keys`, `max_values`. A request that
+exceeds a limit is refused with request_too_large, an answer with upstream_error; the message names the setting.
 """
 
 from __future__ import annotations
@@ -13,17 +13,17 @@ from typing import Any, Final, NamedTuple
 from gateway.call import Json
 
 MOST_NESTED: Final = 1_000_000
-"""Values of JSON within a string, or of one event; beyond that a string is plain text, and an event is refused."""
+"""Maximum JSON values in a string, or in one event; beyond, a string is plain text, and an event is refused."""
 MOST_LEVELS: Final = 200
-"""Levels of nesting of one event or one answer; our JSON library writes 254."""
+"""Maximum levels of nesting of one event or one answer; the JSON library can write 254."""
 SMALL: Final = 65_536
-"""Bytes of which nobody counts the values."""
+"""Size in bytes below which values are not counted."""
 _BRACKET: Final = re.compile(rb"[\[\]{}]")
 _STRING: Final = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"', re.DOTALL)
 
 
 class Caps(NamedTuple):
-    """The most of each, by the name of its setting."""
+    """The limits, by the name of the setting."""
 
     messages: int
     parts: int
@@ -33,7 +33,7 @@ class Caps(NamedTuple):
     values: int
 
     def over(self, counts: Mapping[str, int]) -> str:
-        """What is too much of what was counted, in words; "" if nothing is."""
+        """Which count exceeds its limit, as a phrase; "" if none does."""
         for name, count in counts.items():
             most: int = getattr(self, name)
             if count > most:
@@ -41,14 +41,14 @@ class Caps(NamedTuple):
         return ""
 
     def words(self, name: str, count: int = 0) -> str:
-        """That there are too many of something."""
+        """The phrase for an exceeded limit."""
         most: int = getattr(self, name)
         found = f"{count} " if count else f"more than {most} "
         return f"{found}{_NAMES[name]}; server.max_{name} allows {most}"
 
     @property
     def least(self) -> int:
-        """No body of fewer bytes holds too many of anything."""
+        """The size in bytes below which a body cannot exceed any limit."""
         return min(self)
 
 
@@ -63,19 +63,19 @@ _NAMES: Final = {
 
 
 def has_more_values(raw: bytes, most: int) -> bool:
-    """Whether JSON holds more values than so many, told before it is parsed: a byte may become an object of 50."""
+    """Whether JSON has more than `most` values; checked before parsing: one byte may become an object of 50 bytes."""
     if len(raw) <= most or _marks(raw) < most:
         return False
     return _marks(_STRING.sub(b"", raw)) >= most
 
 
 def is_crowded(raw: bytes) -> bool:
-    """Whether an event, or JSON within a string, holds more values than those may."""
+    """Whether an event, or JSON inside a string, has too many values."""
     return len(raw) > SMALL and has_more_values(raw, MOST_NESTED)
 
 
 def is_deep(raw: bytes) -> bool:
-    """Whether an event, or a whole answer, is nested deeper than what reads and writes it goes."""
+    """Whether an event or a whole answer is nested too deeply to be parsed and written."""
     if raw.count(b"{") + raw.count(b"[") <= MOST_LEVELS:
         return False
     depth = 0
@@ -87,7 +87,7 @@ def is_deep(raw: bytes) -> bool:
 
 
 def check_event(data: bytes, what: str) -> None:
-    """Raise ValueError for an event that holds too much, or is nested too deep; `what` is what it is called."""
+    """Raise ValueError for an event with too many values or levels; `what` names the event."""
     if is_crowded(data):
         raise ValueError(f"{what} holds more than {MOST_NESTED} values")
     if is_deep(data):
@@ -99,7 +99,7 @@ def _marks(raw: bytes) -> int:
 
 
 def of_messages(messages: Iterable[Any]) -> dict[str, int]:
-    """The parts of OpenAI's messages together, and the most tool calls that one of them has."""
+    """The number of parts in all messages, and the largest number of tool calls in one message (OpenAI)."""
     parts = calls = 0
     for message in messages:
         if type(message) is not dict:
@@ -113,11 +113,11 @@ def of_messages(messages: Iterable[Any]) -> dict[str, int]:
 
 
 def of_request(body: Json) -> dict[str, int]:
-    """What a chat request holds; its lists have been checked to be lists."""
+    """The counts of a chat request, whose lists have been checked."""
     tools = body.get("tools") or ()
     return {"messages": len(body["messages"]), "tools": len(tools), **of_messages(body["messages"])}
 
 
 def of_answer(answer: Json) -> dict[str, int]:
-    """What a chat completion holds."""
+    """The counts of a chat completion."""
     return of_messages(choice.get("message") for choice in answer["choices"])

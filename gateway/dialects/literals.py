@@ -1,4 +1,4 @@
-"""JSON text with some of its strings changed: every other character stays as it was written, numbers and blanks too."""
+"""JSON text with some strings changed: all other characters stay as written, including numbers and blanks."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _STRING = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"', re.DOTALL)
 
 
 def rewritten(text: str, root: Any) -> str:
-    """`text`, with the strings of `root`: what was read of it, and edited since in nothing but strings and names."""
+    """`text` with the strings of `root`, its parsed value, in which only strings and names were edited."""
     strings = list(_strings(root))
     literals = list(_STRING.finditer(text))
     if len(strings) != len(literals):
@@ -29,7 +29,7 @@ def rewritten(text: str, root: Any) -> str:
 
 
 def _strings(value: Any) -> Iterator[str]:
-    """Names and strings, as they stand one after the other."""
+    """Names and strings in document order."""
     if type(value) is dict:
         for name, inner in value.items():
             yield str(name)

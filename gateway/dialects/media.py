@@ -1,8 +1,8 @@
-"""Parts of a message that are no text, whatever a provider calls them: images, audio, video, files; data or addresses.
+"""Parts of a message that are not text, for any provider: images, audio, video, files, as data or addresses.
 
-A part is told by its type, and by what it holds (a media type beside data or an address). The dialect's own parts
-(`image_url`, `input_audio`, `file`, ...) are counted where they are walked, by their keys. A part that says its content
-as text (`{"type": "document", "source": {"type": "text", ...}}`, an embedded text of MCP) is text, and judged as such.
+A part is recognized by its type, and by its content (a media type with data or an address). The parts of the dialect
+(`image_url`, `input_audio`, `file`, ...) are counted by the walk, by their keys. A part with text content
+(`{"type": "document", "source": {"type": "text", ...}}`, an embedded text of MCP) is text, and judged as text.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ _KIND: Final = re.compile(
 )
 _KINDS: Final = ("image", "audio", "video", "file")
 _OTHER: Final = re.compile(r"[^a-z0-9]+")
-# Fields, without case and underscores, that hold data or say where it is.
+# Fields, in lower case without underscores, with data or an address.
 _HELD: Final = frozenset(
     {"data", "url", "uri", "fileuri", "fileurl", "fileid", "filedata", "blob", "bytes", "base64", "b64json"}
     | {"image", "imageurl", "imageuri", "audio", "audiourl", "video", "videourl", "document", "documenturl", "file"}
@@ -34,7 +34,7 @@ def _plain(name: str) -> str:
 
 
 def kind(part: Json) -> str:
-    """What medium a part is: image, audio, video or file; "" for text, and for a part that holds nothing."""
+    """The medium of a part: image, audio, video or file; "" for text, and for a part without content."""
     said = part.get("type")
     named = _KIND.search(_plain(said)) if type(said) is str else None
     if named is not None:
@@ -43,7 +43,7 @@ def kind(part: Json) -> str:
 
 
 def _says_text(node: Json) -> bool:
-    """Whether an object says its content in words: a source of text, an embedded text, data of a textual type."""
+    """Whether the content of an object is text: a text source, an embedded text, data with a text type."""
     if node.get("type") in ("text", "content") or type(node.get("text")) is str:
         return True
     typed = [value for key, value in node.items() if type(value) is str and _plain(key) in _MEDIA_TYPES]
@@ -51,7 +51,7 @@ def _says_text(node: Json) -> bool:
 
 
 def _holds(node: Json, depth: int) -> bool:
-    """Whether data, or an address of data, stands in a part."""
+    """Whether a part has data or an address of data."""
     for key, value in node.items():
         if type(value) is str:
             if value and _plain(key) in _HELD:
@@ -62,7 +62,7 @@ def _holds(node: Json, depth: int) -> bool:
 
 
 def _typed(node: Json, depth: int) -> str:
-    """What a part without a telling type is by the media type that it names: `{"inlineData": {"mimeType": ...}}`."""
+    """The medium of a part by its media type, if its `type` does not show it: `{"inlineData": {"mimeType": ...}}`."""
     for key, value in node.items():
         if type(value) is str:
             if _plain(key) in _MEDIA_TYPES and value and not _TEXTUAL.match(value.lower()) and _holds(node, 0):
@@ -74,7 +74,7 @@ def _typed(node: Json, depth: int) -> str:
 
 
 def kinds(parts: list[Any], known: frozenset[str]) -> list[str]:
-    """The media of the parts of one message, but for what stands under `known` keys."""
+    """The media of the parts of one message, except under `known` keys."""
     found = []
     for part in parts:
         if type(part) is dict and not (len(part) == 2 and part.get("type") == "text" and "text" in part):

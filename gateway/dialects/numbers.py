@@ -1,7 +1,7 @@
-"""Numbers that a float cannot say: more than 64 bits, more digits than a double keeps.
+"""Numbers that a float cannot represent: more than 64 bits, or more digits than a double has.
 
-Our JSON library reads them as floats. What is edited is written again, so they would leave as other numbers than came;
-here they are put back as they were written. Nothing is done to a body that holds none.
+The JSON library reads them as floats, so they would change when an edited body is written. This module puts them back
+as they were written. A body without such numbers is not touched.
 """
 
 from __future__ import annotations
@@ -13,27 +13,27 @@ from typing import Any
 
 import orjson
 
-_EXACT = float(2**53)  # up to here every whole number is a float
+_EXACT = float(2**53)  # up to this number, every whole number is a float
 _LONG = re.compile(rb"[0-9]{16}|[0-9][eE]")
-_DIGITS = 17  # characters of a float whose literal had nothing more to say
+_DIGITS = 17  # maximum characters of a float whose literal had no more digits
 
 
 def is_inexact(value: float) -> bool:
-    """Whether the literal of this float may have said something else."""
+    """Whether the literal of this float may have had another value."""
     return not -_EXACT < value < _EXACT or len(repr(value)) > _DIGITS
 
 
 def dumps(value: Any, raw: bytes) -> bytes:
-    """The bytes of what was read of `raw` and edited since, every number as it is written there."""
+    """The edited value of `raw` as JSON, with every number as written in `raw`."""
     if _LONG.search(raw):
         exact(raw, value)
     return orjson.dumps(value)
 
 
 def exact(text: str | bytes, root: Any) -> None:
-    """Put numbers that a float cannot say into what was read of a text, as they are written there.
+    """Replace inexact floats in a parsed text with the numbers as written.
 
-    Edits since then may have changed texts and the names of keys, nothing else.
+    Only texts and names of keys may have been edited since parsing.
     """
     with contextlib.suppress(ValueError, RecursionError):
         _copy(json.loads(text, parse_int=_number, parse_float=_number), root)

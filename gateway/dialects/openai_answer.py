@@ -1,4 +1,4 @@
-"""What a chat completion reports beside its text, whole or streamed: usage and log probabilities."""
+"""Usage and log probabilities of chat completions, whole or streamed."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from gateway.dialects.openai_tables import TEXTS
 
 
 def usage(answer: Json) -> Usage | None:
-    """The provider's own count; None when it gives none, or none that can be one."""
+    """The usage that the provider reported; None without a plausible report."""
     told = answer.get("usage")
     if type(told) is not dict:
         return None
     total_in, total_out = count(told.get("prompt_tokens")), count(told.get("completion_tokens"))
     if total_in is None or total_out is None:
         return None
-    # Some leave the tokens of thinking out of `completion_tokens`, and bill them: the total says so.
+    # Some providers bill thinking tokens that are not in `completion_tokens`; the total includes them.
     total_out = max(total_out, (count(told.get("total_tokens")) or 0) - total_in)
     prompt, completion = told.get("prompt_tokens_details"), told.get("completion_tokens_details")
     prompt = prompt if type(prompt) is dict else {}
@@ -36,13 +36,13 @@ def usage(answer: Json) -> Usage | None:
 
 
 def tier(answer: Json) -> str:
-    """The service tier that an answer, or a chunk of one, was served in; "" where it does not say."""
+    """The service tier in an answer or a chunk; "" if there is none."""
     said = answer.get("service_tier")
     return said if type(said) is str and len(said) <= 64 else ""
 
 
 def echoes(choice: Json) -> bool:
-    """Whether log probabilities are those of the text beside them, token by token."""
+    """Whether the tokens of log probabilities are equal to the text."""
     said = choice.get("message") or choice.get("delta")
     probabilities = choice["logprobs"]
     if type(said) is not dict or type(probabilities) is not dict:
@@ -60,8 +60,9 @@ def echoes(choice: Json) -> bool:
 
 
 def drop_nested(answer: Json) -> bool:
-    """Take out log probabilities that stand anywhere but at a choice, where none are: nobody could compare them with
-    the text that they repeat. True if there were any."""
+    """Remove log probabilities in places other than a choice, because they cannot be compared with the text.
+
+    True if there were any."""
     dropped = False
     for key, value in answer.items():
         if key == "choices" and type(value) is list:
@@ -95,7 +96,7 @@ def _drop(value: Any, kept: str = "") -> bool:
 
 
 def alternatives(probabilities: Json | None) -> Iterator[tuple[str, str]]:
-    """The texts that the tokens at one rank of the alternatives make, token by token: (field and rank, text)."""
+    """The joined alternative tokens at each rank: (field and rank, text)."""
     for field, tokens in (probabilities or {}).items():
         ranks: dict[int, list[str]] = {}
         for token in tokens or ():
@@ -106,9 +107,9 @@ def alternatives(probabilities: Json | None) -> Iterator[tuple[str, str]]:
 
 
 def _is_token(token: Json) -> bool:
-    """Whether a token says itself and nothing else: its bytes are its own, and alternatives no longer than tokens are.
+    """Whether a token is plausible: its bytes are those of its text, and its alternatives have the length of tokens.
 
-    One of more than 12 characters is a word or a line of signs: no digits, and no address.
+    A token of more than 12 characters must be a word or a line of symbols, without digits or an address.
     """
     said = token.get("bytes")
     if said is not None and said != list(str(token.get("token", "")).encode("utf-8", "replace")):

@@ -1,12 +1,11 @@
-"""How much a chat request may have generated: every field that says so, in one table.
+"""The output limit of a chat request: all fields that set one, in one table.
 
-Servers differ in which of these fields they read, so the largest counts, and what is sent holds only one. 0 and null
-are no ceiling that anyone can rely on: servers refuse 0, ignore it, or take it for "no limit". Both are sent as they
-came, and the model's own `max_output` is reserved.
+Servers differ in which of these fields they read, so the largest value counts, and only one field is sent. 0 and null
+are not reliable limits: servers refuse 0, ignore it, or treat it as "no limit". Both are sent unchanged, and the
+`max_output` of the model is reserved.
 
-Some servers take ceilings and budgets of thinking in objects of their own (`options.num_predict`,
-`thinking.budget_tokens`, `extra_body.max_tokens`), or under further names. Whatever is called so counts, and a policy's
-limit holds for it.
+Some servers read limits and thinking budgets in other objects (`options.num_predict`, `thinking.budget_tokens`,
+`extra_body.max_tokens`), or under other names. Any field with such a name counts, and a policy's limit applies to it.
 """
 
 from __future__ import annotations
@@ -20,7 +19,7 @@ from gateway.call import Json
 from gateway.dialects import checks
 from gateway.errors import Refusal
 
-CEILINGS: Final = (  # the first one that the caller gave is the one that is sent
+CEILINGS: Final = (  # the first of these that the caller set is sent
     *("max_completion_tokens", "max_tokens", "max_output_tokens", "max_new_tokens", "max_tokens_to_sample"),
     *("max_gen_len", "maxOutputTokens", "n_predict", "num_predict"),
 )
@@ -54,7 +53,7 @@ def _number(body: Json, key: str, lowest: int, highest: int) -> int | None:
 
 
 def ceiling(body: Json) -> int | None:
-    """The largest ceiling of one answer; None without any. Raises Refusal(invalid_request) naming the parameter."""
+    """The largest output limit of one answer; None without a limit. Raises Refusal(invalid_request)."""
     most = _own(body)
     return max(most, elsewhere(body)) if most else None
 
@@ -108,12 +107,12 @@ def choices(body: Json) -> int:
 
 
 def tier(body: Json) -> str:
-    """The service tier that is asked for, "" for none. Raises Refusal(invalid_request) for what is no name."""
+    """The requested service tier, "" for none. Raises Refusal(invalid_request) if it is no name."""
     return checks.tier(body.get("service_tier"), "auto, default or flex")
 
 
 def unite(body: Json) -> bool:
-    """Leave one ceiling, the largest; True if anything changed."""
+    """Keep one output limit, the largest; True if anything changed."""
     given = [key for key in CEILINGS if key in body]
     if len(given) < 2:
         return False

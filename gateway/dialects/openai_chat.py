@@ -1,10 +1,10 @@
 """OpenAI chat completions, whole and streamed (OpenAI API reference: chat/create, chat/streaming).
 
-The tables below are the dialect. What they do not name passes through untouched.
-Rules: a stream is `data:` events of JSON chunks, ended by `data: [DONE]`; a choice ends with the chunk that carries its
-`finish_reason`; usage comes in a last chunk without choices, and only when `stream_options.include_usage` asked for it,
-so we always ask, and take the chunk out again when the caller did not.
-Doubts: some servers send usage in the finishing chunk, `content: null` beside tool calls, no `[DONE]`: all are read.
+The tables define the dialect. Fields that they do not name pass unchanged.
+Rules: a stream is a series of `data:` events with JSON chunks, ended by `data: [DONE]`; a choice ends with the chunk
+with its `finish_reason`; usage is in a last chunk without choices, if `stream_options.include_usage` is set. The
+gateway always sets it, and removes the chunk if the caller did not.
+Accepted irregularities: usage in the finishing chunk, `content: null` with tool calls, no `[DONE]`.
 """
 
 from __future__ import annotations
@@ -39,10 +39,10 @@ from gateway.dialects.parts import Joined, joined
 from gateway.errors import Refusal
 
 _RUNNING = frozenset(TEXTS)
-_MESSAGE = 4  # tokens that wrap a message (OpenAI cookbook, counting tokens): role, separators
-_ANSWER = 3  # tokens that open the answer
-# What callers may send beside the body, with no room for a text or a key. What else traces carry (`tracestate`,
-# `baggage`) is free text, and is not sent.
+_MESSAGE = 4  # tokens around a message (OpenAI cookbook, counting tokens): role, separators
+_ANSWER = 3  # tokens that begin the answer
+# Headers of the caller that are forwarded, in forms too short for a text or a key. Other trace headers (`tracestate`,
+# `baggage`) are free text and are not forwarded.
 PASSES: Mapping[bytes, re.Pattern[bytes]] = {
     b"openai-beta": re.compile(rb"[a-z]{2,24}(?:[_-][a-z]{2,24}){0,4}=v[0-9]{1,2}"),
     b"traceparent": re.compile(rb"00-(?=[0-9]*[a-f])[0-9a-f]{32}-(?=[0-9]*[a-f])[0-9a-f]{16}-[0-9a-f]{2}"),
@@ -50,7 +50,7 @@ PASSES: Mapping[bytes, re.Pattern[bytes]] = {
 
 
 def _spoken(answer: Json) -> Iterator[tuple[int, str, Any]]:
-    """What a whole answer says beside tool calls: choice, path, value."""
+    """The fields of a whole answer except tool calls: choice, path, value."""
     for key, value in answer.items():
         if key != "choices":
             yield 0, f"chunk:{key}", value
@@ -65,14 +65,14 @@ def _spoken(answer: Json) -> Iterator[tuple[int, str, Any]]:
 
 
 def _are_calls(name: str, value: Any) -> bool:
-    """Whether a field of a message holds tool calls, each of which is judged by itself."""
+    """Whether a field of a message holds tool calls, which are judged separately."""
     if name == "tool_calls":
         return type(value) is list and all(type(call) is dict for call in value)
     return name == "function_call" and type(value) is dict
 
 
 def bearer(key: str) -> dict[str, str]:
-    """`Authorization: Bearer`; nothing where there is no key."""
+    """The header `Authorization: Bearer`; none without a key."""
     return {"Authorization": f"Bearer {key}"} if key else {}
 
 
@@ -91,7 +91,7 @@ class OpenAIChat:
     restores = True
 
     def parse(self, body: Json) -> Intent:
-        """Model, stream, tools and output ceiling. Raises Refusal(invalid_request) naming the parameter."""
+        """Model, stream, tools and output limit. Raises Refusal(invalid_request), which names the parameter."""
         model = checks.model(body)
         for message in checks.messages(body):
             content = message.get("content")
@@ -106,39 +106,39 @@ class OpenAIChat:
         return Intent(model, stream, self.tools(body), ceiling and ceiling * answers)
 
     def items(self, body: Json) -> dict[str, int]:
-        """How many messages, parts, tools and tool calls a request holds."""
+        """The number of messages, parts, tools and tool calls of a request."""
         return items.of_request(body)
 
     def answer_items(self, answer: Json) -> dict[str, int]:
-        """The same of a whole answer."""
+        """The same counts of a whole answer."""
         return items.of_answer(answer)
 
     def unscannable(self, body: Json) -> dict[str, int]:
-        """None but those that the walk counts."""
+        """None, except those that the walk counts."""
         return {}
 
     def joined(self, body: Json, spans: Sequence[Span]) -> list[Joined]:
-        """The content parts of each message."""
+        """The joined content parts of each message."""
         return joined(body, spans)
 
     def steps(self, body: Json) -> list[Step]:
-        """Prompts, the model's turns and tool results, in order. A result answers a call of the turn before it."""
+        """Prompts, turns of the model and tool results, in order. A result belongs to a call of the previous turn."""
         return steps(body["messages"])
 
     def answers(self, body: Json) -> int:
-        """How many answers the request asks for."""
+        """The number of answers that the request asks for."""
         return openai_ceilings.answers(body)
 
     def elsewhere(self, body: Json) -> int:
-        """The largest output ceiling or budget of thinking in fields that are none of the dialect's."""
+        """The largest output limit or thinking budget in fields that the dialect does not have."""
         return openai_ceilings.elsewhere(body)
 
     def wants_usage(self, body: Json) -> bool:
-        """Whether the caller asked for the usage chunk of a stream itself."""
+        """Whether the caller requested the usage chunk of a stream."""
         return bool((body.get("stream_options") or {}).get("include_usage"))
 
     def request(self, body: Json, model: str, stream: bool) -> bool:
-        """Name the upstream's model and ask for usage; True if the body changed."""
+        """Set the model of the upstream and request usage; True if the body changed."""
         changed = openai_ceilings.unite(body)
         if body.get("model") != model:
             body["model"] = model
@@ -153,13 +153,13 @@ class OpenAIChat:
         return bearer(key)
 
     def relents(self, body: Json, said: bytes | None) -> bool:
-        """Leave out `stream_options`, by which usage is asked for."""
+        """Remove `stream_options`, which requests usage."""
         if said is not None and b"stream_options" not in said and b"include_usage" not in said:
             return False
         return body.pop("stream_options", None) is not None
 
     def overhead(self, body: Json) -> int:
-        """What messages take beside their texts."""
+        """The tokens around messages."""
         return _MESSAGE * len(body["messages"]) + _ANSWER
 
     def tier(self, body: Json) -> str:
@@ -167,7 +167,7 @@ class OpenAIChat:
         return openai_ceilings.tier(body)
 
     def unknown(self, body: Json) -> list[str]:
-        """Fields at the top that are not in the dialect's table, by name."""
+        """Top-level fields that are not in the dialect's table, by name."""
         return openai_fields.CHAT.unknown(body)
 
     def foreign(self, body: Json) -> list[str]:
@@ -175,19 +175,19 @@ class OpenAIChat:
         return openai_fields.CHAT.foreign(body)
 
     def drop_foreign(self, body: Json) -> bool:
-        """Take those fields out of the body."""
+        """Remove these fields from the body."""
         return openai_fields.CHAT.drop_foreign(body)
 
     def tools(self, body: Json) -> tuple[str, ...]:
-        """Every name of a tool in the request, in whatever field. Raises Refusal(invalid_request)."""
+        """Every name of a tool in the request, in any field. Raises Refusal(invalid_request)."""
         return openai_tools.names(body)
 
     def strip_tools(self, body: Json, names: frozenset[str]) -> bool:
-        """Take tools out of what the model is offered, and the choice of one that is gone."""
+        """Remove tools from those offered, and a `tool_choice` that names one of them."""
         return openai_tools.strip(body, names)
 
     def limit(self, body: Json, limits: Mapping[str, int]) -> bool:
-        """Lower the output ceiling to a policy's limit."""
+        """Lower the output limit to a policy's limit."""
         return openai_ceilings.lower(body, checks.most_tokens(limits, "chat"))
 
     def choices(self, body: Json) -> int:
@@ -199,12 +199,12 @@ class OpenAIChat:
         return Outline(raw)
 
     def fill(self, answer: Json, raw: bytes, cuts: Sequence[tuple[int, int]]) -> None:
-        """Nothing was taken out."""
+        """Do nothing: `outline` removed nothing."""
 
     def check(self, answer: Json, choices: int) -> None:
         """Raise ValueError unless this is a chat completion.
 
-        Clients that ignore the index join the choices, so more than were asked for would say what nobody judged.
+        Clients that ignore the index join the choices, so additional choices would form a text that was not judged.
         """
         said = answer.get("choices")
         if type(said) is not list or not all(type(choice) is dict for choice in said):
@@ -213,23 +213,23 @@ class OpenAIChat:
             raise ValueError(f"it holds {len(said)} choices where {choices} may be")
 
     def is_whole(self, said: Json) -> bool:
-        """A choice holds a message, and no delta."""
+        """Whether a choice has a message, not a delta."""
         choices = said.get("choices")
         told = [choice for choice in choices if type(choice) is dict] if type(choices) is list else []
         return any("message" in choice and "delta" not in choice for choice in told)
 
     def whole(self, answer: Json) -> tree.Survey:
-        """Every text of the answer, but for log probabilities (they repeat the text token by token)."""
+        """Every text of the answer, except log probabilities (they repeat the text token by token)."""
         survey = tree.Survey(ANSWER)
         survey.walk(answer)
         return survey
 
     def runs(self, answer: Json, survey: tree.Survey) -> list[Run]:
-        """Content parts, and other strings of lists that stand at one path of one choice."""
-        return gather(survey, _spoken(answer), _RUNNING) if survey.lists > 1 else []  # one is that of the choices
+        """The running texts: content parts, and other strings of lists at the same path of a choice."""
+        return gather(survey, _spoken(answer), _RUNNING) if survey.lists > 1 else []  # one list is that of the choices
 
     def calls(self, answer: Json) -> list[Json]:
-        """The tool calls of all choices; the older single `function_call` as one of them."""
+        """The tool calls of all choices, including the older single `function_call`."""
         calls: list[Json] = []
         for choice in answer["choices"]:
             message = choice.get("message")
@@ -240,7 +240,7 @@ class OpenAIChat:
         return calls
 
     def tool(self, call: Json) -> str:
-        """The name in `function`, `custom` or the older `function_call`; none where several give different ones."""
+        """The name in `function`, `custom` or the older `function_call`; "" if they differ."""
         inner = (call.get(kind) for kind in ("function", "custom", "function_call"))
         names = {checks.text(one.get("name")) for one in inner if type(one) is dict}
         return names.pop() if len(names) == 1 else ""
@@ -257,25 +257,25 @@ class OpenAIChat:
         return survey
 
     def conceal(self, answer: Json) -> None:
-        """Take out what repeats the text of the choices, after that text was changed."""
+        """Remove log probabilities after the text was changed."""
         for choice in answer["choices"]:
             if choice.get("logprobs") is not None:
                 choice["logprobs"] = None
 
     def echoes(self, answer: Json) -> bool:
-        """Whether what repeats the text of the choices does repeat it, and so was judged with it."""
+        """Whether the log probabilities are equal to the text, and so were judged with it."""
         return all(echoes(choice) for choice in answer["choices"] if choice.get("logprobs") is not None)
 
     def drop_repeats(self, answer: Json) -> bool:
-        """Take out log probabilities that stand beside no text of a choice."""
+        """Remove log probabilities without a text of a choice."""
         return drop_nested(answer)
 
     def strays(self, answer: Json) -> list[Json]:
-        """Tool calls in other shapes, and in other places, than those of a message."""
+        """Tool calls in other shapes or places than those of a message."""
         return strays(answer, "message")
 
     def asides(self, answer: Json) -> list[str]:
-        """The texts that alternative tokens make."""
+        """The joined texts of alternative tokens."""
         return [text for choice in answer["choices"] for _, text in alternatives(choice.get("logprobs"))]
 
     def usage(self, answer: Json) -> Usage | None:
@@ -291,19 +291,19 @@ class OpenAIChat:
         return OpenAIChatStream(keep_usage, choices)
 
     def error(self, said: Json) -> Json | None:
-        """What stands under `error`, where no choice says anything."""
+        """The object under `error`, if no choice has content."""
         return openai_forms.error(said)
 
     def assemble(self, raw: bytes) -> bytes:
-        """The whole answer that a stream says."""
+        """The whole answer with the content of a stream."""
         return openai_forms.assemble(raw)
 
     def unfold(self, answer: Json, cut: Callable[[str], Sequence[str]] = openai_forms.pieces) -> Iterator[bytes]:
-        """The stream that says what a whole answer does."""
+        """The stream with the content of a whole answer."""
         return openai_forms.unfold(answer, cut)
 
     def demo(self, body: Json) -> Json:
-        """The user's last text again, or a call of the first tool."""
+        """The user's last text, or a call of the first tool."""
         return openai_demo.answer(body)
 
     def refuse(self, refusal: Refusal, request_id: str) -> Json:
@@ -311,7 +311,7 @@ class OpenAIChat:
         return refused(refusal, request_id)
 
     def explain(self, refusal: Refusal, request_id: str, model: str, answers: int, explained: str) -> Json:
-        """A chat completion that a content filter ended, whose text says why."""
+        """A chat completion with `finish_reason: content_filter`, whose text is the reason."""
         message = {"role": "assistant", "content": explained, "refusal": refusal.message}
         choices = [{"index": index, "message": message, "finish_reason": "content_filter"} for index in range(answers)]
         head = {"id": f"chatcmpl-{request_id}", "object": "chat.completion", "created": int(time.time())}

@@ -1,5 +1,5 @@
-"""What the `demo` provider answers: to a chat the user's last text, or a call of the first tool that it is offered; to
-texts that are to be embedded, vectors of a hash.
+"""The answers of the `demo` provider: to a chat, the user's last text or a call of the first tool offered; to an
+embeddings request, vectors derived from a hash.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from gateway.call import Json
 from gateway.errors import Refusal
 
 _DIMENSIONS: Final = 256
-_MOST_NUMBERS: Final = 1 << 18  # of all vectors of an answer: they are made on the event loop
+_MOST_NUMBERS: Final = 1 << 18  # maximum numbers in all vectors of an answer, which are computed on the event loop
 
 
 def _last_user_text(body: Json) -> str:
@@ -70,9 +70,9 @@ def answer(body: Json) -> Json:
 
 
 def embeddings(body: Json) -> Json:
-    """A list of embeddings. Equal inputs have equal vectors; vectors of others say nothing of how near those are.
+    """A list of embeddings. Equal inputs have equal vectors; distances between other vectors have no meaning.
 
-    Raises Refusal(invalid_request) for more numbers than a demo should make.
+    Raises Refusal(invalid_request) for too many numbers.
     """
     said, wanted = body["input"], body.get("dimensions") or _DIMENSIONS
     inputs = [said] if type(said) is str or type(said[0]) is int else said
@@ -93,15 +93,15 @@ def embeddings(body: Json) -> Json:
 
 
 def _vector(said: Any, dimensions: int) -> array.array[float]:
-    """Numbers of a hash (FIPS 202, SHAKE256) as a vector of length 1."""
+    """A vector of length 1 from the numbers of a hash (FIPS 202, SHAKE256)."""
     numbers = array.array("H", hashlib.shake_256(orjson.dumps(said)).digest(2 * dimensions))
-    centred = [number - 32767.5 for number in numbers]  # never 0, so that there is a length
+    centred = [number - 32767.5 for number in numbers]  # never 0, so that the length is positive
     length = math.hypot(*centred)
     return array.array("f", [number / length for number in centred])
 
 
 def _written(vector: array.array[float], body: Json) -> str | list[float]:
-    """A vector in the encoding that was asked for."""
+    """A vector in the requested encoding."""
     if body.get("encoding_format") != "base64":
         return vector.tolist()
     if sys.byteorder == "big":

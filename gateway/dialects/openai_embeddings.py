@@ -2,8 +2,8 @@
 
 `input` is a text, a list of texts, a list of token ids or a list of such lists. Every text is judged; token ids are
 numbers that no scanner reads, so each list of them counts as an unscannable part of kind `tokens`. There are no
-streams, no tools and no output tokens: a call is charged for its input. The vectors of an answer hold no text and
-leave as they came (`openai_vectors`); whatever else stands in an answer is judged as text.
+streams, tools or output tokens: a call is charged for its input. The vectors of an answer hold no text and leave
+unchanged (`openai_vectors`); everything else in an answer is judged as text.
 """
 
 from __future__ import annotations
@@ -45,18 +45,18 @@ _ANSWER: Final = replace(
     json=frozenset(),
     within=frozenset({"data"}),
 )
-_TOKEN: Final = 1_000_000  # no vocabulary has so many tokens, and no number below is personal data
+_TOKEN: Final = 1_000_000  # no vocabulary is larger, and no smaller number is personal data
 _MOST_DIMENSIONS: Final = 65_536
-_LARGEST: Final = 256 * 1024 * 1024  # 2,048 vectors of 3,072 numbers, one a line
+_LARGEST: Final = 256 * 1024 * 1024  # 2,048 vectors of 3,072 numbers, one per line
 
 
 def _are_tokens(values: Any) -> bool:
-    """Whether it is a list of token ids."""
+    """Whether a value is a list of token ids."""
     return type(values) is list and set(map(type, values)) == {int} and min(values) >= 0 and max(values) < _TOKEN
 
 
 def _token_lists(body: Json) -> list[list[int]]:
-    """The lists of token ids of a request that was checked."""
+    """The lists of token ids of a checked request."""
     said = body["input"]
     if type(said) is str or type(said[0]) is str:
         return []
@@ -77,7 +77,7 @@ class OpenAIEmbeddings(Plain):
     restores = False
 
     def parse(self, body: Json) -> Intent:
-        """The model. Raises Refusal(invalid_request) naming the parameter."""
+        """The model. Raises Refusal(invalid_request), which names the parameter."""
         model, said, wanted = checks.model(body), body.get("input"), body.get("dimensions")
         if type(said) is not str and not (type(said) is list and said and _are_inputs(said)):
             words = f"must be a string, a list of strings, a list of token ids from 0 to {_TOKEN - 1} or a list of such"
@@ -96,7 +96,7 @@ class OpenAIEmbeddings(Plain):
         return {"parts": self.choices(body)}
 
     def answer_items(self, answer: Json) -> dict[str, int]:
-        """Nothing that is not bounded by the inputs."""
+        """No counts: the inputs limit the answer."""
         return {"parts": len(answer["data"])}
 
     def unscannable(self, body: Json) -> dict[str, int]:
@@ -105,11 +105,11 @@ class OpenAIEmbeddings(Plain):
         return {"tokens": lists} if lists else {}
 
     def answers(self, body: Json) -> int:
-        """No answer has output tokens."""
+        """0: answers have no output tokens."""
         return 0
 
     def wants_usage(self, body: Json) -> bool:
-        """There are no streams."""
+        """False: there are no streams."""
         return False
 
     def credentials(self, key: str) -> dict[str, str]:
@@ -117,7 +117,7 @@ class OpenAIEmbeddings(Plain):
         return bearer(key)
 
     def overhead(self, body: Json) -> int:
-        """The token ids."""
+        """The number of token ids."""
         return sum(map(len, _token_lists(body)))
 
     def tier(self, body: Json) -> str:
@@ -125,24 +125,24 @@ class OpenAIEmbeddings(Plain):
         return openai_ceilings.tier(body)
 
     def unknown(self, body: Json) -> list[str]:
-        """Fields at the top that are not in the dialect's table, by name."""
+        """Top-level fields that are not in the dialect's table, by name."""
         return EMBEDDINGS.unknown(body)
 
     def foreign(self, body: Json) -> list[str]:
-        """The same: no field of the dialect has fields of its own."""
+        """The same fields: no field of the dialect has nested fields."""
         return EMBEDDINGS.foreign(body)
 
     def drop_foreign(self, body: Json) -> bool:
-        """Take those fields out of the body."""
+        """Remove these fields from the body."""
         return EMBEDDINGS.drop_foreign(body)
 
     def limit(self, body: Json, limits: Mapping[str, int]) -> bool:
-        """A limit of `max_tokens` is kept by an answer without any."""
+        """False: no answer exceeds a limit of `max_tokens`, since answers have no output tokens."""
         checks.most_tokens(limits, "embeddings")
         return False
 
     def choices(self, body: Json) -> int:
-        """A vector for each input."""
+        """The number of inputs: one vector for each."""
         said = body["input"]
         return 1 if type(said) is str or type(said[0]) is int else len(said)
 
@@ -155,7 +155,7 @@ class OpenAIEmbeddings(Plain):
         openai_vectors.fill(answer, raw, cuts)
 
     def check(self, answer: Json, choices: int) -> None:
-        """Raise ValueError unless this is a list of at most so many embeddings, each with a list or a string."""
+        """Raise ValueError unless this is a list of at most `choices` embeddings, each with a list or a string."""
         data = answer.get("data")
         if type(data) is not list or not all(type(item) is dict for item in data):
             raise ValueError("it holds no data")
@@ -165,21 +165,21 @@ class OpenAIEmbeddings(Plain):
             raise ValueError(f"it holds {len(data)} embeddings where {choices} may be")
 
     def whole(self, answer: Json) -> tree.Survey:
-        """Every text of the answer; vectors that were cut out are not among them."""
+        """Every text of the answer, without the vectors, which were removed."""
         survey = tree.Survey(_ANSWER)
         survey.walk(answer)
         return survey
 
     def runs(self, answer: Json, survey: tree.Survey) -> list[Run]:
-        """Strings of lists that stand at one path of the answer or of one item."""
-        return gather(survey, _said(answer)) if survey.lists > 1 else []  # one is that of the items
+        """The running texts: strings of lists at the same path of the answer or of one item."""
+        return gather(survey, _said(answer)) if survey.lists > 1 else []  # one list is that of the items
 
     def arguments(self, call: Json) -> tree.Survey:
-        """Every text of what `calls` gives, which is nothing."""
+        """Every text of a tool call; never called, because there are none."""
         return self.whole(call)
 
     def usage(self, answer: Json) -> Usage | None:
-        """`prompt_tokens`, or the total if that is more: all of it is input. None without either."""
+        """`prompt_tokens`, or the total if that is larger: all tokens are input. None without either."""
         told = answer.get("usage")
         if type(told) is not dict:
             return None
@@ -191,23 +191,23 @@ class OpenAIEmbeddings(Plain):
         return tier(answer)
 
     def stream(self, *, keep_usage: bool, choices: int = 1) -> StreamCodec:
-        """Raises ValueError: embeddings do not stream, and `parse` refuses to ask for it."""
+        """Raises ValueError: embeddings do not stream, and `parse` refuses requests for streams."""
         raise ValueError("embeddings do not stream")
 
     def error(self, said: Json) -> Json | None:
-        """What stands under `error`."""
+        """The object under `error`."""
         return openai_forms.error(said)
 
     def assemble(self, raw: bytes) -> bytes:
-        """Raises ValueError: no stream says embeddings."""
+        """Raises ValueError: embeddings do not stream."""
         raise ValueError("embeddings do not stream")
 
     def unfold(self, answer: Json, cut: Callable[[str], Sequence[str]] = openai_forms.pieces) -> Iterator[bytes]:
-        """Raises ValueError: no stream says embeddings."""
+        """Raises ValueError: embeddings do not stream."""
         raise ValueError("embeddings do not stream")
 
     def demo(self, body: Json) -> Json:
-        """A vector for each input, the same for the same."""
+        """A vector for each input, equal for equal inputs."""
         return openai_demo.embeddings(body)
 
     def refuse(self, refusal: Refusal, request_id: str) -> Json:
@@ -215,7 +215,7 @@ class OpenAIEmbeddings(Plain):
         return refused(refusal, request_id)
 
     def explain(self, refusal: Refusal, request_id: str, model: str, answers: int, explained: str) -> None:
-        """None: embeddings hold no text, so a refusal is always an error."""
+        """None: embeddings have no text, so a refusal is always an error."""
 
 
 def _are_inputs(said: list[Any]) -> bool:
@@ -224,7 +224,7 @@ def _are_inputs(said: list[Any]) -> bool:
 
 
 def _said(answer: Json) -> Iterator[tuple[int, str, Any]]:
-    """What an answer says: item, path, value."""
+    """The fields of an answer: item, path, value."""
     for key, value in answer.items():
         if key != "data":
             yield 0, f"answer:{key}", value

@@ -1,4 +1,4 @@
-"""The fields of a request that the dialect has (OpenAI API reference: chat/create, embeddings/create)."""
+"""The fields of a request in this dialect (OpenAI API reference: chat/create, embeddings/create)."""
 
 from __future__ import annotations
 

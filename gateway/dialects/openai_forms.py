@@ -1,7 +1,7 @@
-"""Chat completions in another form: a whole answer for events, events for a whole answer, errors as either.
+"""Conversion of chat completions: events to a whole answer, a whole answer to events, errors in either form.
 
-Some servers stream what was not asked to be streamed, or answer whole where a stream was asked for: clients get the
-form that they asked for.
+Some servers stream without being asked, or send a whole answer to a request for a stream. Clients get the form that
+they requested.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ from gateway.call import Json
 from gateway.dialects import items, ordinal, sse, surrogates
 from gateway.dialects.toolcalls import ToolCalls, merge
 
-_PIECE = 64 * 1024  # characters of a text in one event
+_PIECE = 64 * 1024  # maximum characters of a text in one event
 
 
 def error(said: Json) -> Json | None:
-    """The error object that an answer, or an event, is; None for one that says anything else."""
+    """The error object of an answer or an event; None if there is other content."""
     if any(choice.get("finish_reason") != "error" for choice in _choices(said)):
         return None
     found = said if said.get("object") == "error" else said.get("error")
@@ -32,7 +32,7 @@ def _choices(said: Json) -> list[Json]:
 
 
 def pieces(text: str) -> Sequence[str]:
-    """A text as the pieces of events."""
+    """A text in pieces, one for each event."""
     return [text[at : at + _PIECE] for at in range(0, len(text), _PIECE)]
 
 
@@ -72,7 +72,7 @@ def assemble(raw: bytes) -> bytes:
 
 
 def _join(choices: dict[int, Json], calls: ToolCalls, piece: Json) -> None:
-    """Take in a choice of one chunk."""
+    """Add a choice of one chunk."""
     index = max(0, ordinal(piece.get("index")) or 0)
     choice = choices.setdefault(index, {"index": index, "message": {"role": "assistant", "content": None}})
     delta = dict(piece.get("delta") or piece.get("message") or {})
@@ -86,7 +86,7 @@ def _join(choices: dict[int, Json], calls: ToolCalls, piece: Json) -> None:
 
 
 def unfold(answer: Json, cut: Callable[[str], Sequence[str]] = pieces) -> Iterator[bytes]:
-    """The stream that says what a whole answer does, its texts in the pieces that `cut` makes. Raises ValueError."""
+    """The stream with the content of a whole answer; `cut` divides texts. Raises ValueError."""
     choices = answer.get("choices")
     if type(choices) is not list or not all(type(choice) is dict for choice in choices):
         raise ValueError("it holds no choices")

@@ -1,7 +1,7 @@
-"""Fields of a chat request that name models beside `model`: fall-backs, deployments, engines.
+"""Fields of a chat request other than `model` that name models: fallbacks, deployments, engines.
 
-Policy, price and quota are those of one model. A server that reads another one from the same request (OpenRouter's
-`models`, LiteLLM's `fallbacks`, a deployment's name) would answer with a model that nobody judged or priced.
+Policy, price and quota are those of one model. A server that reads another model from the request (OpenRouter's
+`models`, LiteLLM's `fallbacks`, the name of a deployment) would use a model that was neither judged nor priced.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _FIELDS: Final = frozenset(
 
 
 def check(body: Json) -> None:
-    """Raise Refusal(invalid_request) if a field names another model than `model` does."""
+    """Raise Refusal(invalid_request) if a field names a model other than `model`."""
     model = body.get("model")
     extra = body.get("extra_body")
     for holder in (body, extra) if type(extra) is dict else (body,):
@@ -40,7 +40,7 @@ def _plain(key: str) -> str:
 
 
 def _names(value: Any) -> Iterator[object]:
-    """Every model that a value names; what is no name at all stands for one that nobody knows."""
+    """Every model that a value names; a value that is no name counts as an unknown model."""
     if type(value) is list:
         for one in value:
             yield from _names(one)

@@ -1,6 +1,6 @@
-"""What has happened in a chat, as loops are judged by: prompts, the model's turns, results of tools.
+"""The steps of a chat for loop detection: prompts, turns of the model, results of tools.
 
-The messages have been checked by then (`OpenAIChat.parse`); what they hold beyond that may be of any type.
+The messages have been checked (`OpenAIChat.parse`); all other values in them may be of any type.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from gateway.dialects.checks import text
 
 
 def steps(messages: list[Json]) -> list[Step]:
-    """In order. A result answers a call of the turn before it."""
+    """The steps in order. A result belongs to a call of the previous turn."""
     found: list[Step] = []
     asked: dict[str, deque[ToolUse]] = {}  # by id, in order
     for message in messages:
@@ -44,13 +44,13 @@ def _uses(message: Json) -> list[ToolUse]:
     for call in calls:
         inner = call.get(text(call.get("type")) or "function")
         inner = inner if type(inner) is dict else {}
-        arguments = inner.get("arguments", inner.get("input"))  # a custom tool has a text for input
+        arguments = inner.get("arguments", inner.get("input"))  # the input of a custom tool is a text
         uses.append(ToolUse(text(call.get("id")), text(inner.get("name")), "" if arguments is None else arguments))
     return uses
 
 
 def plain(content: Any) -> str:
-    """What a message says, as one text: parts that are not text count too, as they are written."""
+    """The content of a message as one text; parts that are not text are included as JSON."""
     if type(content) is str:
         return content.strip()
     if type(content) is list and len(content) == 1 and type(content[0]) is dict and content[0].get("type") == "text":

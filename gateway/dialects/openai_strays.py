@@ -1,8 +1,8 @@
-"""Tool calls of an answer in shapes that the dialect does not have, which some client may still run.
+"""Tool calls of an answer in shapes that the dialect does not have, but that a client might execute.
 
-`tool_calls` as an object or a string, at the choice or beside the choices, `toolCalls`, a list of messages, parts of
-another dialect (`{"type": "tool_use", ...}`). What they call must have been offered, as what any tool call calls;
-a shape that tells no name calls a tool that was not.
+`tool_calls` as an object or a string, in the choice or next to the choices, `toolCalls`, a list of messages, parts of
+another dialect (`{"type": "tool_use", ...}`). The called tool must have been offered, as for any tool call; a shape
+without a name counts as a tool that was not offered.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ _NAMELESS: Final[Json] = {}
 
 
 def strays(answer: Json, speaker: str) -> list[Json]:
-    """Those of an answer, or of a chunk of one, in the form of tool calls; under `speaker` the usual ones are known."""
+    """The stray tool calls of an answer or a chunk, as tool calls, without the usual tool calls under `speaker`."""
     found = [] if answer.keys() <= _TOP else list(_fields(answer))
     for choice in answer["choices"]:
         if not choice.keys() <= _CHOICE:
             found += _fields(choice)
             messages = choice.get("messages")
             found += [call for one in messages for call in _message(one)] if type(messages) is list else []
-        for key in _SPEAKERS:  # some clients read the one where the other belongs
+        for key in _SPEAKERS:  # some clients read one of these in place of the other
             said = choice.get(key)
             if type(said) is dict:
                 if not said.keys() <= _MESSAGE or type(said.get("content")) is list:
@@ -46,7 +46,7 @@ def _plain(name: str) -> str:
 
 
 def _fields(holder: Json) -> Iterator[Json]:
-    """What calls tools under the keys of an object that has no tool calls in the dialect."""
+    """The tool calls in an object that has no tool calls in the dialect."""
     for key, value in holder.items():
         if value and _plain(key) in _CALLING:
             yield from _calls(value)
@@ -58,7 +58,7 @@ def _calls(value: Any) -> Iterator[Json]:
 
 
 def _message(said: Any, *, known: bool = False) -> Iterator[Json]:
-    """What a message calls; where the usual forms are known, beside those."""
+    """The stray tool calls of a message, without those in the usual forms."""
     if type(said) is not dict:
         return
     for key, value in said.items():

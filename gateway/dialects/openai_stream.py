@@ -1,9 +1,9 @@
 """The reader of streamed chat completions.
 
-A stream is `data:` events of JSON chunks, ended by `data: [DONE]`; a choice says in its last chunk why it ended; usage
-comes in a chunk without choices. Doubts, all of which are read: no `[DONE]`, or no empty line after the last event; a
-byte order mark; chunks without `choices` or with null; a `finish_reason` that is empty, or comes early; usage in the
-finishing chunk; an index that is a string or missing; half a surrogate pair.
+A stream is a series of `data:` events with JSON chunks, ended by `data: [DONE]`; the last chunk of a choice has the
+finish reason; usage is in a chunk without choices. Accepted irregularities: no `[DONE]`, or no empty line after the
+last event; a byte order mark; chunks without `choices` or with null; a `finish_reason` that is empty or early; usage
+in the finishing chunk; an index that is a string or missing; half a surrogate pair.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ from gateway.dialects.surrogates import Halves, mend
 from gateway.dialects.toolcalls import ToolCalls
 from gateway.errors import Refusal
 
-_CHOICES = frozenset({"choices"})  # what of a chunk, of its choices, is not read as other fields are
+_CHOICES = frozenset({"choices"})  # fields of a chunk and of its choices that are not read like other fields
 _DELTA = frozenset({"delta", "logprobs"})
 _LOGPROBS = frozenset({"logprobs"})
-_SAME = tuple(sorted(ENVELOPE - {"created"}))  # fields that say the same in every chunk
+_SAME = tuple(sorted(ENVELOPE - {"created"}))  # fields with the same value in every chunk
 _WHOLE = ENVELOPE | {"usage", "obfuscation"}
-_PADDING = re.compile(r"(?:[A-Za-z]|[0-9](?![0-9]{2})){0,64}")  # random letters and digits: they say nothing
+_PADDING = re.compile(r"(?:[A-Za-z]|[0-9](?![0-9]{2})){0,64}")  # random letters and digits without meaning
 _PART = frozenset({"type", "index", "text"})
 _TEXT = frozenset({"text"})
 _DONE = b"data: [DONE]\n\n"
@@ -41,7 +41,7 @@ _TYPES = {401: "authentication_error", 403: "permission_error", 429: "rate_limit
 
 
 class OpenAIChatStream:
-    """Reads the events of one answer. `envelope` is what every chunk of it repeats (id, model, created)."""
+    """Reads the events of one answer. `envelope` has the values that every chunk repeats (id, model, created)."""
 
     ordered = False
     __slots__ = (
@@ -67,16 +67,16 @@ class OpenAIChatStream:
         self._fields = Reader(CHUNKS)
         self._frame: Frame | None = None
         self._halves = Halves()
-        self._parted: dict[Channel, type] = {}  # texts that come in parts, and what those are
+        self._parted: dict[Channel, type] = {}  # texts that arrive in parts, and the type of the parts
         self.keep_usage = keep_usage
         self._head: Json | None = None  # the first chunk, from which the envelope is taken
         self.open: dict[int, bool] = {}  # choice -> still open for the caller
-        self._reasoned: set[int] = set()  # choices that said why they ended
-        self.ended = False  # [DONE] came
-        self.tier = ""  # the service tier that chunks name
+        self._reasoned: set[int] = set()  # choices with a finish reason
+        self.ended = False  # [DONE] was received
+        self.tier = ""  # the service tier in the chunks
 
     def feed(self, data: bytes) -> Iterator[Chunk]:
-        """Chunks that are complete now. Raises ValueError on what is not a chat stream, after the chunks before it."""
+        """The chunks that are complete. Raises ValueError for other data, after the chunks before it."""
         data = self._reader.take(data)
         at = 0
         while at < len(data):
@@ -93,7 +93,7 @@ class OpenAIChatStream:
             yield chunk
 
     def rest(self) -> Iterator[Chunk]:
-        """The last event, where the upstream did not end it; one that is cut off is left out if the answer is whole."""
+        """The last event if its end is missing. An incomplete event is dropped if the answer is complete."""
         event = None if self.ended else self._reader.rest()
         if event is not None:
             try:
@@ -105,7 +105,7 @@ class OpenAIChatStream:
             yield from self._left()
 
     def _left(self) -> Iterator[Chunk]:
-        """What stands for halves of characters to which the other half never came."""
+        """The replacement for half characters whose other half never arrived."""
         for channel, text in self._halves.rest().items():
             if channel[1] not in TEXTS:
                 continue
@@ -116,7 +116,7 @@ class OpenAIChatStream:
             yield chunk
 
     def _join_halves(self, chunk: Chunk) -> None:
-        """Put characters together that were cut in two: in running texts from piece to piece, elsewhere in place."""
+        """Join characters that were cut in two: across pieces in running texts, otherwise in place."""
         for delta in chunk.texts:
             text = delta.holder[delta.key]
             piece = self._halves.piece(delta.channel, text)
@@ -147,24 +147,24 @@ class OpenAIChatStream:
 
     @property
     def finished(self) -> bool:
-        """Every choice said why it ended."""
+        """Every choice has a finish reason."""
         return bool(self.open) and len(self._reasoned) == len(self.open)
 
     @property
     def envelope(self) -> Json:
-        """What every chunk repeats, as it was judged."""
+        """The values that every chunk repeats, as judged."""
         if self._head is None:
             return {"id": "", "object": "chat.completion.chunk", "created": 0, "model": ""}
         return {key: value for key, value in self._head.items() if key in ENVELOPE}
 
     def distrust(self) -> None:
-        """Read every event in full again: something that its kind repeats was changed."""
+        """Parse every event in full from now on, because a repeated value was changed."""
         self._frame = None
 
     def faithful(self, chunk: Chunk) -> bool:
-        """Whether the bytes of a chunk that was parsed say what was read of them, and nothing else.
+        """Whether every parser reads the same values from the bytes of a parsed chunk.
 
-        A key that stands twice, a line that is no data: a client might read what nobody judged.
+        With a duplicate key or a line that is not data, a client might read a value that was not judged.
         """
         raw = chunk.raw
         if b"\r" in raw:
@@ -173,7 +173,7 @@ class OpenAIChatStream:
         return one_line and chunk.data is not None and tree.says_once(raw.removeprefix(b"data:"), chunk.data)
 
     def close(self) -> None:
-        """Raise ValueError if the upstream went away before the answer was whole."""
+        """Raise ValueError if the upstream ended before the answer was complete."""
         if not self.ended and not self.finished:
             raise ValueError("the stream broke off before its end")
 
@@ -183,7 +183,7 @@ class OpenAIChatStream:
             return chunk
         if event.data.strip() == b"[DONE]":
             chunk.done = self.ended = True
-            chunk.raw = _DONE  # whatever else the event holds says nothing
+            chunk.raw = _DONE  # the rest of the event has no content
             return chunk
         items.check_event(event.data, "a chunk")
         data, mended = surrogates.with_halves(event.data)
@@ -207,7 +207,7 @@ class OpenAIChatStream:
             raise ValueError("the choices of a chunk are no list")
         named = chunk.raw.count(b"logprobs")
         own = sum([type(choice) is dict and "logprobs" in choice for choice in choices]) if named else 0
-        if named > own or b"\\u00" in chunk.raw:  # elsewhere than at a choice, or maybe so
+        if named > own or b"\\u00" in chunk.raw:  # possibly in other places than a choice
             chunk.edited |= drop_nested(data)
         if all(type(choice) is dict for choice in choices):
             chunk.strays = strays(data, "delta")
@@ -237,11 +237,11 @@ class OpenAIChatStream:
                 chunk.edited = True
 
     def _may_frame(self, chunk: Chunk) -> bool:
-        """Whether a chunk with one text may be the pattern of those that follow."""
+        """Whether a chunk with one text may be the frame of the next chunks."""
         return not chunk.fields and not chunk.edited and self.faithful(chunk)
 
     def _repeat(self, chunk: Chunk, data: Json, head: Json) -> None:
-        """Have a chunk say what the first one said, where another value is more than a name."""
+        """Set values of the envelope to those of the first chunk, if another value is not a name."""
         for key in _SAME:
             value = data.get(key)
             if type(value) is str and value != head.get(key) and not is_structure(value):
@@ -282,7 +282,7 @@ class OpenAIChatStream:
             self._reasoned.add(index)
 
     def _texts(self, chunk: Chunk, index: int, delta: Json) -> frozenset[str]:
-        """Take in the pieces of running texts; returns the fields that they are in."""
+        """Add the pieces of running texts; returns their fields."""
         running = []
         for field in TEXTS:
             value = delta.get(field)
@@ -296,7 +296,7 @@ class OpenAIChatStream:
         return frozenset(running)
 
     def _parts(self, chunk: Chunk, index: int, field: str, parts: list[Any]) -> None:
-        """Take in parts, as some servers stream them: their texts, and apart from those what else they hold."""
+        """Add content parts, which some servers stream: their texts, and their other fields separately."""
         loose = []
         if parts:
             self._parted[index, field] = type(parts[-1])
@@ -322,11 +322,11 @@ class OpenAIChatStream:
             self._fields.read(chunk, "delta", index, {field: loose}, _NONE, loose=True)
 
     def plain(self, chunk: Chunk) -> bytes:
-        """The bytes of a chunk where nobody judges the answer."""
+        """The bytes of a chunk of an answer that is not judged."""
         return chunk.raw if chunk.calls or chunk.fields else self.encode(chunk)
 
     def encode(self, chunk: Chunk) -> bytes:
-        """The chunk's bytes: as they came if nothing was edited, none if nothing is left to say."""
+        """The bytes of a chunk: as received if nothing was edited, empty if no content is left."""
         for index in chunk.ends:
             self.open[index] = False
         if not chunk.edited:
@@ -340,35 +340,35 @@ class OpenAIChatStream:
         if not says_more and not any(_speaks(choice) for choice in data["choices"]):
             return b""
         if not data["choices"] and data.get("usage") is None:
-            data["choices"] = [_silent(0)]  # clients that did not ask for usage look at the first choice
+            data["choices"] = [_silent(0)]  # clients that did not request usage read the first choice
         return sse.encode(orjson.dumps(data))
 
     def text(self, channel: Channel, text: str) -> bytes:
-        """A chunk that carries `text`, in a part where the text came in parts."""
+        """A chunk with `text`, in a part if the text arrived in parts."""
         part = self._parted.get(channel)
         said: Any = text if part is None else [{"type": "text", "text": text} if part is dict else text]
         return self._event(channel[0], {channel[1]: said})
 
     def collect(self, chunk: Chunk) -> None:
-        """Take in the pieces of tool calls of a chunk."""
+        """Add the pieces of tool calls in a chunk."""
         for choice, piece in chunk.calls:
             self._calls.add(choice, piece)
 
     def due(self, chunk: Chunk | None = None) -> int:
-        """Characters of the tool calls, which are judged when the answer ends."""
+        """The characters of the tool calls, which are judged at the end of the answer."""
         return self._calls.size if chunk is None or chunk.done else 0
 
     def collected(self) -> Iterator[tuple[int, list[Json]]]:
-        """The tool calls that the pieces make, by choice."""
+        """The assembled tool calls, by choice."""
         for choice in self._calls.choices:
             yield choice, self._calls.take(choice)
 
     def finish(self) -> bytes:
-        """`[DONE]`, unless it came."""
+        """`[DONE]`, unless it was received."""
         return b"" if self.ended else _DONE
 
     def refuse(self, refusal: Refusal, request_id: str, explained: str = "", *, bare: bool = False) -> bytes:
-        """A policy's block ends the choices with `content_filter` and says why; a fault is an error event."""
+        """The end of a refused answer: `content_filter` with the reason in each choice, or an error event."""
         if refusal.domain != "policy":
             return sse.encode(orjson.dumps(refused(refusal, request_id)))
         delta = {**({"content": explained} if explained else {}), "refusal": refusal.message}
@@ -377,7 +377,7 @@ class OpenAIChatStream:
         return sse.encode(orjson.dumps({**({} if bare else self.envelope), "choices": ends})) + _DONE
 
     def tool_calls(self, choice: int, calls: list[Json]) -> bytes:
-        """A chunk that carries whole tool calls, and the older single `function_call`."""
+        """A chunk with complete tool calls, or the older single `function_call`."""
         delta: Json = {}
         for call in calls:
             if "function_call" in call:
@@ -387,7 +387,7 @@ class OpenAIChatStream:
         return self._event(choice, delta)
 
     def field(self, field: Field) -> bytes:
-        """A chunk that carries a field which was taken out of its own."""
+        """A chunk with a field that was removed from its chunk."""
         if field.level == "delta":
             return self._event(field.choice, field.holder)
         choice = _silent(field.choice)
@@ -396,7 +396,7 @@ class OpenAIChatStream:
         return sse.encode(orjson.dumps({**self.envelope, "choices": [choice], **field.holder}))
 
     def reopen(self, chunk: Chunk) -> dict[int, Any]:
-        """Take out of a chunk why choices ended."""
+        """Remove the finish reasons from a chunk."""
         reasons = {}
         for choice in chunk.data["choices"] if chunk.data is not None else ():
             if choice.get("finish_reason"):
@@ -406,7 +406,7 @@ class OpenAIChatStream:
         return reasons
 
     def end(self, choice: int, reason: Any) -> bytes:
-        """A chunk that says why a choice ended."""
+        """A chunk with the finish reason of a choice."""
         self.open[choice] = False
         return self._event(choice, {}, reason)
 
@@ -417,19 +417,19 @@ class OpenAIChatStream:
 
 
 def refused(refusal: Refusal, request_id: str) -> Json:
-    """The body of an error: `{"error": {message, type, param, code}}`, with the refusal's detail beside them."""
+    """The body of an error: `{"error": {message, type, param, code}}`, and the detail of the refusal."""
     kind = _TYPES.get(refusal.status) or ("invalid_request_error" if refusal.status < 500 else "server_error")
     error = {"message": refusal.message, "type": kind, "param": refusal.param, "code": refusal.code}
     return {"error": {**error, "request_id": request_id, **refusal.detail}}
 
 
 def _silent(index: int) -> Json:
-    """A choice that says nothing."""
+    """A choice without content."""
     return {"index": index, "delta": {}, "finish_reason": None}
 
 
 def _is_plain(data: Json, choice: Json) -> bool:
-    """Whether a chunk of one choice says nothing but its text."""
+    """Whether a chunk with one choice contains nothing except its text."""
     delta = choice["delta"]
     return (
         len(delta) == 1
@@ -441,7 +441,7 @@ def _is_plain(data: Json, choice: Json) -> bool:
 
 
 def _speaks(choice: Json) -> bool:
-    """Whether a choice of a chunk still says anything: a reason, a role, a text, a field that we do not know."""
+    """Whether a choice of a chunk still has content: a reason, a role, a text, an unknown field."""
     if choice.get("finish_reason") or choice.get("logprobs") is not None or not choice.keys() <= CHOICE:
         return True
     delta = choice.get("delta")

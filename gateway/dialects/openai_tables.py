@@ -1,6 +1,6 @@
-"""The tables of the chat completions dialect: which keys hold structure, and which fields a chunk is known to have.
+"""The tables of the chat completions dialect: structural keys, and the known fields of a chunk.
 
-What they do not name passes through, and is judged as text.
+Fields that they do not name pass, and are judged as text.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ CHUNKS = replace(
     turns=frozenset(),
 )
 ANSWER = replace(CHUNKS, repeats=frozenset({"logprobs"}))
-# What structural keys of answers say most: words of the dialect, in which nothing can be hidden.
+# The most frequent values of structural keys in answers: words of the dialect, which cannot hide data.
 WORDS = frozenset({"chat.completion", "chat.completion.chunk", "assistant", "function", "default", "url_citation"}) | (
     frozenset({"stop", "length", "tool_calls", "content_filter", "function_call"})
 )

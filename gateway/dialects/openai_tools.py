@@ -1,12 +1,12 @@
-"""The tools of a chat request: what names one, in whatever field, and how one is taken out again.
+"""The tools of a chat request: finds their names in every field, and removes them.
 
-`tools` is not the only field that offers tools. Older ones (`functions`, `function_call`), the choice among them
-(`tool_choice`, also as a list of allowed tools), tools that a provider runs (`web_search_options`, `plugins`), lists
-inside messages, wrappers that some servers unpack (`extra_body`), and fields of one provider that hold such fields
+`tools` is not the only field that offers tools. Older fields (`functions`, `function_call`), the choice of a tool
+(`tool_choice`, also a list of allowed tools), tools that a provider runs (`web_search_options`, `plugins`), lists in
+messages, wrappers that some servers unpack (`extra_body`), and fields of one provider that contain such fields
 (`compound_custom`) do so as well. A policy must see all of them.
 
-An entry that a server could read as one tool and a policy as another is refused: two names, a kind beside the declared
-one, a field that differs from a known one only in its letters' case.
+An entry that a server and a policy could read as different tools is refused: two names, a kind in addition to the
+declared kind, a field that differs from a known field only in case.
 """
 
 from __future__ import annotations
@@ -23,42 +23,46 @@ from gateway.dialects.toolnames import normal
 
 LISTS = ("tools", "functions")
 CHOICES = ("tool_choice", "function_call")
-# Modelled fields: one that differs from them in case alone is read by servers that do not look at case.
+# Known fields: some servers ignore case, and would read a field that differs only in case.
 _EXACT = frozenset(
     {*LISTS, *CHOICES, "model", "messages", "stream", "n", "best_of", "max_tokens", "max_completion_tokens"}
     | {"max_new_tokens", "max_output_tokens", "service_tier", "stream_options", "extra_body"}
 )
-_NO_TOOL = frozenset({"parallel_tool_calls", "max_tool_calls", "tool_resources"})  # beside tools, but none
-# What a field is called that switches on something that the provider runs.
+_NO_TOOL = frozenset(
+    {"parallel_tool_calls", "max_tool_calls", "tool_resources"}
+)  # fields next to tools that are no tools
+# Names of fields that enable a tool of the provider.
 _RUN = re.compile(
     r"(?:^|_)(?:tools?|functions?|plugins?|mcp|connectors?|(?:web)?search|web|brows(?:e|er|ing)|interpreter"
     r"|execution|retrieval|grounding|data_?sources?)(?:_|$)"
 )
 _HUMP = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
-_CALLED = {"web_search_options": "web_search"}  # what the tool is called, where the field has a name of its own
-_DECLARED = frozenset({"function", "custom"})  # types whose entry is named, and which the caller runs
+_CALLED = {"web_search_options": "web_search"}  # the name of the tool, if the field has a different name
+_DECLARED = frozenset({"function", "custom"})  # types of entries with a name, whose tools the caller runs
 _NEVER_NAMED = frozenset({"parameters", "input_schema", "headers", "user_location", "annotations", "metadata"})
 _NESTED = frozenset({"tools", "functions", "function_declarations", "functiondeclarations", "allowed_tools"})
-# What switches nothing on, whatever it is said of; below it stand other things than switches.
+# Fields that enable nothing, with other values than switches below them.
 _OFF = re.compile(r"(?:disabled?|excluded?|clear|max|no)_")
 _SCHEMA = frozenset({"properties", "$defs", "definitions", "patternProperties", "required", "enum"})
-_LISTED = re.compile(r"(?:^|_)(?:tools?|functions?|plugins?|connectors?)$")  # a list of names below it is one of tools
+_LISTED = re.compile(
+    r"(?:^|_)(?:tools?|functions?|plugins?|connectors?)$"
+)  # a list of names below this field is a list of tools
 _ON = frozenset({"on", "true", "auto", "enabled", "required", "always"})
 _MODES = frozenset({"none", "auto", "required", "any", "validated", ""})
-_LABELS = ("server_label", "id")  # beside a type that the provider runs, what the tool is called
+_LABELS = ("server_label", "id")  # the name of the tool, next to a type that the provider runs
 _NAMING = frozenset({"name", "id", "type", *_LABELS})
-_DEPTH = 4  # lists of tools inside lists of tools
+_DEPTH = 4  # maximum depth of lists of tools in lists of tools
 MAX_NAME = 256
 
 
 @lru_cache(maxsize=1024)
 def _runs(field: str) -> bool:
-    """Whether a field is called as what switches on something that the provider runs."""
+    """Whether a field has the name of a switch for a tool of the provider."""
     return field not in _EXACT and _RUN.search(_HUMP.sub("_", field[:128]).lower().replace("-", "_")) is not None
 
 
 def _hosts(field: str, value: Any) -> bool:
-    """Whether a field switches on something that the provider runs: by its own name, or by what stands below it."""
+    """Whether a field enables a tool of the provider: by its name, or by a field below it."""
     if _runs(field):
         return True
     if field in KNOWN or field in _EXACT or (type(value) is not dict and type(value) is not list):
@@ -67,7 +71,7 @@ def _hosts(field: str, value: Any) -> bool:
 
 
 def _switches(value: Any, depth: int = 0) -> Iterator[str]:
-    """The names of what is switched on below a field: keys that are called so, and names in their lists."""
+    """The names of the tools that a field enables: keys with such names, and names in their lists."""
     if type(value) is list:
         for one in value:
             yield from _switches(one, depth)
@@ -81,7 +85,7 @@ def _switches(value: Any, depth: int = 0) -> Iterator[str]:
 
 
 def _switched(key: str, value: Any) -> Iterator[str]:
-    """What a key below a field switches on by its value."""
+    """The tools that a key below a field enables by its value."""
     if type(value) is list and _LISTED.search(_HUMP.sub("_", key[:128]).lower()) is not None:
         yield from (one for one in value if type(one) is str and 0 < len(one) <= 64)
         yield from _named(value)
@@ -90,7 +94,7 @@ def _switched(key: str, value: Any) -> Iterator[str]:
 
 
 def names(body: Json) -> tuple[str, ...]:
-    """Every name of a tool in a request, each once, in order. Raises Refusal(invalid_request) naming the parameter."""
+    """Every name of a tool in a request, without duplicates, in order. Raises Refusal(invalid_request)."""
     found: dict[str, None] = {}
     for field, value in _fields(body):
         found.update(dict.fromkeys(_of(field, value)))
@@ -98,9 +102,9 @@ def names(body: Json) -> tuple[str, ...]:
 
 
 def strip(body: Json, unwanted: frozenset[str]) -> bool:
-    """Take tools out of every field that names them; True if any was there.
+    """Remove tools from every field that names them; True if any was there.
 
-    Names are compared in normal form: a policy that takes out `send_mail` also means `Send-Mail`.
+    Names are compared in normal form: a policy that removes `send_mail` also removes `Send-Mail`.
     """
     forms = {normal(name) for name in unwanted}
 
@@ -118,7 +122,7 @@ def strip(body: Json, unwanted: frozenset[str]) -> bool:
 
 
 def _offering(body: Json) -> Iterator[Json]:
-    """Messages that offer tools, as some servers let them."""
+    """Messages that offer tools, which some servers allow."""
     for message in body.get("messages") or ():
         if "tools" in message or "functions" in message:
             yield message
@@ -141,7 +145,7 @@ def _fields(body: Json) -> Iterator[tuple[str, Any]]:
 
 
 def _of(field: str, value: Any) -> list[str]:
-    """The names that one field gives."""
+    """The names of tools in one field."""
     if value is None:
         return []
     if field in LISTS:
@@ -165,7 +169,7 @@ def _entries(field: str, value: Any, depth: int) -> list[str]:
 
 
 def _entry(field: str, entry: Json, depth: int = 0) -> list[str]:
-    """The names of one entry: of its function or custom tool, or the type of what a provider runs."""
+    """The names of one entry: of its function or custom tool, or the type of a tool that the provider runs."""
     kind = entry.get("type")
     if kind is not None and type(kind) is not str:
         raise wrong(field, "must hold tools whose type is a string")
@@ -195,7 +199,7 @@ def _entry(field: str, entry: Json, depth: int = 0) -> list[str]:
 
 
 def _inside(field: str, key: str, value: Any, found: dict[str, None], named: set[str], depth: int) -> None:
-    """Take in what an object inside an entry names."""
+    """Add the name in an object inside an entry."""
     if type(value) is not dict:
         raise wrong(field, f"must hold objects under `{key}`")
     if "name" in value:
@@ -221,7 +225,7 @@ def _take(field: str, name: Any, found: dict[str, None], named: set[str] | None)
 
 
 def _choice(field: str, value: Any, depth: int = 0) -> list[str]:
-    """What a choice names: a tool, or those that are allowed."""
+    """The tools that a choice names: one tool, or the allowed tools."""
     if type(value) is str:
         return [] if value in _MODES else [value]
     if type(value) is not dict:
@@ -241,7 +245,7 @@ def _choice(field: str, value: Any, depth: int = 0) -> list[str]:
 
 
 def _allowed(field: str, one: Any) -> list[str]:
-    """A tool in a list of allowed ones: an entry as in `tools`, or a name alone."""
+    """A tool in a list of allowed tools: an entry as in `tools`, or only a name."""
     if type(one) is str:
         return [one]
     if type(one) is not dict:
@@ -250,7 +254,7 @@ def _allowed(field: str, one: Any) -> list[str]:
 
 
 def _switch(field: str, value: Any) -> list[str]:
-    """What a field names that switches on what a provider runs; a field that switches off names nothing."""
+    """The tools of the provider that a field enables; none if the field disables them."""
     if value is None or value is False or value == "none" or field in _NO_TOOL:
         return []
     found = {field: None, _CALLED.get(field, field): None}
@@ -264,7 +268,7 @@ def _switch(field: str, value: Any) -> list[str]:
 
 
 def _named(value: Any, depth: int = 0) -> Iterator[str]:
-    """Everything below a value that stands where names do."""
+    """All names below a value in the place of a name."""
     if type(value) is list:
         for one in value:
             yield from _named(one, depth)
@@ -291,7 +295,7 @@ def _strip_lists(holder: Json, goes: Callable[[str], bool]) -> bool:
 
 
 def _strip(holder: Json, goes: Callable[[str], bool]) -> bool:
-    """Take tools out of the fields of a body; with the last one the choice among them."""
+    """Remove tools from the fields of a body, and the tool choice with the last tool."""
     changed = _strip_lists(holder, goes)
     for field in [key for key, value in holder.items() if _hosts(key, value)]:
         if any(map(goes, _switch(field, holder[field]))):

@@ -1,9 +1,9 @@
-"""The vectors of an embeddings answer: cut out of its bytes before anybody parses them, and put back where it changed.
+"""The vectors of an embeddings answer: removed from its bytes before parsing, and put back if the answer was edited.
 
 2,048 vectors of 3,072 numbers are 140 MB and six million values, none of which can be judged. A vector is a list of
-numbers, or the base64 of 32-bit floats in little-endian order (OpenAI API reference: embeddings/object). What only
-stands in the place of one is no vector, stays, and is judged as text: strings in the list, whole numbers of seven
-digits and more, base64 of texts or of floats that no model says.
+numbers, or the base64 of 32-bit floats in little-endian order (OpenAI API reference: embeddings/object). Other values
+in the place of a vector stay and are judged as text: strings in the list, whole numbers of seven digits and more,
+base64 of texts or of floats that no model returns.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from gateway.call import Json
 from gateway.detect.unmask import encoded
 from gateway.dialects import Outline, items
 
-# JSON's numbers (RFC 8259, section 6) of up to six digits before the point, possessive: a vector is read once.
+# JSON's numbers (RFC 8259, section 6) of up to six digits before the point, possessive: a vector is scanned once.
 _NUMBER: Final = rb"-?+(?:0|[1-9][0-9]{0,5}+)(?:\.[0-9]++)?+(?:[eE](?:-[0-9]{1,3}+|\+?+[0-9]))?+"
 _BLANK: Final = rb"[ \t\r\n]*+"
 _VECTOR: Final = re.compile(
@@ -31,17 +31,17 @@ _VECTOR: Final = re.compile(
 _NAME: Final = len(b'"embedding"')
 _CUT: Final = b'"embedding":[]'
 _FLOAT: Final = 4  # bytes
-# The highest byte of a float below 2^17, of either sign: its exponent, but for the last bit (IEEE 754).
+# The highest byte of a float below 2^17, of either sign: the exponent without its last bit (IEEE 754).
 _USUAL: Final = bytes([*range(0x48), *range(0x80, 0xC8)])
-_TOLD: Final = 4096  # bytes of a vector that show whether it is a text
-_SPENT: Final = 8  # a microsecond for each 2^8 bytes of a vector
+_TOLD: Final = 4096  # bytes of a vector that are checked for text
+_SPENT: Final = 8  # one microsecond per 2^8 bytes of a vector
 
 
 def outline(raw: bytes) -> Outline:
-    """An answer without its vectors, each of which becomes an empty list; as it came where it cannot be cut for sure.
+    """An answer whose vectors are replaced by empty lists; the whole answer if the vectors are not certain.
 
-    A cut is sure if every vector that the bytes show is that of an item of `data`: not one of another place, of a key
-    that stands twice or of a key that is written with an escape.
+    They are certain if every vector in the bytes belongs to an item of `data`: not to another place, a duplicate key or
+    a key with an escape.
     """
     parts: list[bytes] = []
     cuts: list[tuple[int, int]] = []
@@ -69,7 +69,7 @@ def outline(raw: bytes) -> Outline:
 
 
 def is_vector(said: bytes) -> bool:
-    """Whether base64 holds 32-bit floats that a model may say, and no text."""
+    """Whether base64 holds 32-bit floats that a model may return, and no text."""
     try:
         data = base64.b64decode(said, validate=True)
     except binascii.Error:
@@ -80,13 +80,13 @@ def is_vector(said: bytes) -> bool:
 
 
 def fill(answer: Json, raw: bytes, cuts: Sequence[tuple[int, int]]) -> None:
-    """Put the vectors that `outline` cut out of `raw` back into what was read of it, to be written as they came."""
+    """Put the vectors that `outline` removed from `raw` back into the parsed answer, byte for byte."""
     for item, (start, end) in zip(_emptied(answer), cuts, strict=True):
         item["embedding"] = orjson.Fragment(raw[start:end].lstrip(b" \t\r\n:"))
 
 
 def _emptied(answer: Json) -> Iterator[Json]:
-    """The items whose vector is an empty list."""
+    """The items with an empty list in place of the vector."""
     data: Any = answer.get("data")
     if type(data) is list:
         for item in data:

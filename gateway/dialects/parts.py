@@ -1,7 +1,7 @@
 """Content parts of a request that are one text to the model: a value may begin in one and end in the next.
 
-Each part is a text position of its own, and judged by itself; here they are put together, and what is found across them
-becomes a `Share` of each part that it lies in.
+Each part is a separate text position and is judged separately. Here the parts are joined, and a finding that spans
+parts becomes a `Share` in each of them.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from gateway.detect.core.rules import resolve
 from gateway.detect.unscannable import UNSCANNABLE
 
 MOST: Final = 256 * 1024
-"""Characters of parts that are put together whole; of more, what stands around each seam."""
-_SEAM: Final = 2048  # characters on each side of a seam, where the whole is too long
+"""Maximum characters of parts that are joined completely; of longer parts, the text around each seam."""
+_SEAM: Final = 2048  # characters on each side of a seam, if the parts are too long
 
 _start: Final = attrgetter("start")
 
@@ -27,7 +27,7 @@ _Place = tuple[int, Any]
 
 
 class Part(NamedTuple):
-    """A stretch of a text position: `size` characters from `start` on."""
+    """A part of a text position: `size` characters from `start` on."""
 
     span: Span
     start: int
@@ -35,7 +35,7 @@ class Part(NamedTuple):
 
 
 class Joined(NamedTuple):
-    """What parts of one message say together, as a text position of nothing. `whole`: none of them is cut."""
+    """The joined text of parts of one message, as a text position without a place. `whole`: no part is cut."""
 
     span: Span
     parts: Sequence[Part]
@@ -43,7 +43,7 @@ class Joined(NamedTuple):
 
 
 def joined(body: Json, spans: Sequence[Span]) -> list[Joined]:
-    """The texts that the parts of each message make together, for messages with more than one."""
+    """The joined parts of each message with more than one part."""
     lists = [
         content
         for message in body.get("messages") or ()
@@ -81,7 +81,7 @@ def _put(parts: list[Part], *, whole: bool) -> Joined:
 def merged(
     found: Sequence[Found], across: Sequence[tuple[Joined, Sequence[Finding]]], spans: Sequence[Span]
 ) -> list[Found]:
-    """What was found in each text, together with what was found in texts that are joined."""
+    """The findings in each text, merged with those in joined texts."""
     own: dict[_Place, Sequence[Finding]] = {_place(span): findings for span, findings in found}
     for one, findings in across:
         _merge(one, findings, own)
@@ -93,7 +93,7 @@ def _place(span: Span) -> _Place:
 
 
 def _merge(one: Joined, findings: Sequence[Finding], own: dict[_Place, Sequence[Finding]]) -> None:
-    """Add what was found in a joined text to what its parts hold by themselves; what overlaps becomes one."""
+    """Add the findings in a joined text to those of its parts; overlapping findings become one."""
     ends: list[int] = []
     mine: list[Finding] = []
     kept: dict[_Place, list[Finding]] = {}
@@ -116,7 +116,7 @@ def _merge(one: Joined, findings: Sequence[Finding], own: dict[_Place, Sequence[
     for part, end in zip(one.parts, ends, strict=True):
         at = end - part.size
         place = _place(part.span)
-        while first < len(result) and result[first].end <= at:  # they are in order and apart
+        while first < len(result) and result[first].end <= at:  # they are sorted and do not overlap
             first += 1
         here = result[first : bisect_left(result, end, first, key=_start)]
         shares = [_share(it, at, end, part.start, one.span.text) for it in here if at < it.end]
@@ -124,7 +124,7 @@ def _merge(one: Joined, findings: Sequence[Finding], own: dict[_Place, Sequence[
 
 
 def _share(it: Finding, at: int, end: int, start: int, text: str) -> Finding:
-    """What of a finding lies in the part from `at` to `end`, which begins at `start` of its own text."""
+    """The share of a finding in the part from `at` to `end`, which begins at `start` of its text."""
     low, high = max(it.start, at) - at + start, min(it.end, end) - at + start
     if at <= it.start and it.end <= end:
         return it._replace(start=low, end=high)

@@ -1,4 +1,4 @@
-"""The route table: which path speaks which dialect."""
+"""The route table: path -> codec."""
 
 from __future__ import annotations
 

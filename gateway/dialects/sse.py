@@ -1,8 +1,8 @@
 """Server-sent events, read incrementally (WHATWG HTML, section 9.2.6).
 
 Rules that matter here: events end at an empty line; lines end in LF, CR LF or CR; a line that starts with a colon is a
-comment; several `data` lines are joined by LF. The bytes of each event are kept, so that it can be sent on as it came.
-Doubt: a lone CR at the end of what has come may be the first half of CR LF, so it waits for one more byte.
+comment; several `data` lines are joined by LF. The bytes of each event are kept, so that it can be sent unchanged.
+A lone CR at the end of the received data may be the first half of CR LF, so the reader waits for one more byte.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import re
 from typing import NamedTuple
 
 _END = re.compile(rb"\r\n\r\n|\n\n|\r\r(?!\n)|\r\n\n|\n\r\n|\r\n\r(?=[^\n])")
-_LOOK = 3  # bytes before a piece that its end may begin in
+_LOOK = 3  # bytes before a piece in which the end of an event may begin
 MARK = b"\xef\xbb\xbf"  # a byte order mark
 MAX_EVENT = 4 * 1024 * 1024  # bytes; an event beyond this is not an answer but an attack or a fault
 
@@ -25,27 +25,27 @@ class SSE(NamedTuple):
 
 
 class Reader:
-    """Feed bytes, get whole events; what is left of an unfinished one is kept.
+    """Turns bytes into complete events; an incomplete event is kept.
 
-    `feed` does both; `take` and `next` are for those who may know how to read an event without its help.
+    `feed` does both steps; `take` and `next` are for callers that may read some events without the reader.
     """
 
     __slots__ = ("_begun", "_held", "_returns", "_size", "_tail")
 
     def __init__(self) -> None:
-        self._held: list[bytes] = []  # put together once the end has come: not with each piece
+        self._held: list[bytes] = []  # joined when the end has arrived, not with each piece
         self._size = 0
-        self._tail = b""  # the last bytes of it, which the end may begin in
-        self._begun = False  # more has come than a byte order mark
-        self._returns = False  # CR ends lines here, too
+        self._tail = b""  # its last bytes, in which the end may begin
+        self._begun = False  # more than a byte order mark was received
+        self._returns = False  # whether CR ends lines in this stream
 
     @property
     def pending(self) -> bytes:
-        """What is left of an unfinished event."""
+        """The received part of an incomplete event."""
         return b"".join(self._held)
 
     def feed(self, data: bytes) -> list[SSE]:
-        """Events that are complete now. Raises ValueError when one grows past MAX_EVENT bytes."""
+        """The events that are complete. Raises ValueError for an event of more than MAX_EVENT bytes."""
         data, at, events = self.take(data), 0, []
         while at < len(data):
             event, at = self.next(data, at)
@@ -54,7 +54,7 @@ class Reader:
         return events
 
     def take(self, data: bytes) -> bytes:
-        """What is there to be read now: go through it with `next` until its end."""
+        """The data that can be read now; call `next` on it until the end."""
         if not self._begun:
             data = self._begin(data)
         elif self._held:
@@ -69,7 +69,7 @@ class Reader:
         return data
 
     def _begin(self, data: bytes) -> bytes:
-        """Leave out a byte order mark, which may come in pieces."""
+        """Drop a byte order mark, which may arrive in pieces."""
         data, self._held = b"".join(self._held) + data, []
         if len(data) < len(MARK) and MARK.startswith(data):
             self._held, self._size = [data], len(data)
@@ -78,12 +78,12 @@ class Reader:
         return data.removeprefix(MARK)
 
     def rest(self) -> SSE | None:
-        """What is there of an event that nothing ended, as if it had been; None for nothing."""
+        """The incomplete last event as if it were complete; None if there is none."""
         data, self._held = b"".join(self._held).rstrip(b"\r\n"), []
         return _event(data + b"\n\n") if data.strip() else None
 
     def next(self, data: bytes, at: int) -> tuple[SSE | None, int]:
-        """The event at `at` and where it ends; None once the rest holds no whole one, which is kept for later."""
+        """The event at `at` and its end; None if the rest has no complete event; the rest is then kept."""
         while at < len(data):
             end, after = self._end(data, at)
             if end < 0:
@@ -99,7 +99,7 @@ class Reader:
         return None, len(data)
 
     def _end(self, data: bytes, at: int) -> tuple[int, int]:
-        """Where the lines of the event end, and where the empty line after them does; -1 if it has not come."""
+        """The end of the lines of the event, and of the empty line after them; -1 if that has not arrived."""
         if not self._returns:
             end = data.find(b"\n\n", at)
             return end, end + 2

@@ -15,12 +15,12 @@ import orjson
 _ESCAPE: Final = re.compile(
     rb"\\(?:u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|(u[dD][89a-fA-F][0-9a-fA-F]{2})|.)", re.DOTALL
 )
-_BYTES: Final = re.compile(rb"\xed[\xa0-\xbf][\x80-\xbf]")  # a half, written as if it were a character
+_BYTES: Final = re.compile(rb"\xed[\xa0-\xbf][\x80-\xbf]")  # a half, encoded as if it were a character
 _MARK: Final = b"\xef\xbb\xbf"
 
 
 def loads(data: bytes) -> tuple[Any, bool]:
-    """What the JSON says, and whether something in it had to be mended. Raises ValueError."""
+    """The parsed JSON, and whether halves were replaced. Raises ValueError."""
     try:
         return orjson.loads(data), False
     except orjson.JSONDecodeError:
@@ -36,7 +36,7 @@ def loads(data: bytes) -> tuple[Any, bool]:
 
 
 def with_halves(data: bytes) -> tuple[Any, bool]:
-    """The same, but the strings keep their halves: only where they are put together is it known what those are."""
+    """The same, but strings keep their halves, which may form characters when the strings are joined."""
     try:
         return orjson.loads(data), False
     except orjson.JSONDecodeError:
@@ -55,12 +55,12 @@ def _refuse(constant: str) -> None:
 
 
 def joined(text: str) -> str:
-    """A text whose halves are characters where two of them are one, and U+FFFD elsewhere."""
+    """A text in which two matching halves become a character, and other halves U+FFFD."""
     return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
 def mend(value: Any) -> Any:
-    """JSON without halves in its strings: lists and objects are mended in their places."""
+    """JSON without halves in its strings; lists and objects are changed in place."""
     if type(value) is str:
         return value if _is_clean(value) else joined(value)
     if type(value) is dict or type(value) is list:
@@ -85,7 +85,7 @@ def _is_clean(text: str) -> bool:
 
 
 class Halves:
-    """First halves of characters that are held, one for each running text, until the next piece of it comes."""
+    """The held first halves of characters, one for each running text, until its next piece arrives."""
 
     __slots__ = ("_held",)
 
@@ -96,7 +96,7 @@ class Halves:
         return bool(self._held)
 
     def piece(self, channel: Any, text: str) -> str:
-        """A piece of a running text, with the half that was held of the one before."""
+        """A piece of a running text, with the held half of the previous piece."""
         if not text:
             return text
         text = self._held.pop(channel, "") + text
@@ -106,7 +106,7 @@ class Halves:
         return text if _is_clean(text) else joined(text)
 
     def rest(self) -> dict[Any, str]:
-        """The texts have ended: what stands for halves to which no other came."""
+        """The texts have ended; returns the replacements of the held halves."""
         rest = dict.fromkeys(self._held, "\ufffd")
         self._held.clear()
         return rest

@@ -1,7 +1,7 @@
-"""What of a body is a term of the dialect or a count, and what is a value that somebody could be found by.
+"""Distinguishes terms of a dialect and counts from values that may be personal data.
 
-A string under a structural key is a term only while it has the form of one. A number is a value if its digits make a
-card, or if its key says what kind of number it is (`ssn`, `account_number`); counters, times and ids are no values.
+A string under a structural key is a term only if it has the form of a term. A number is a value if its digits are a
+card number, or if its key names a kind of number (`ssn`, `account_number`); counters, times and ids are no values.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ _VALUE: Final = re.compile(
 
 
 def is_term(value: str) -> bool:
-    """Whether a string under a structural key is the term that it should be."""
+    """Whether a string under a structural key has the form of a term."""
     if _TERM.fullmatch(value) is None:
         return False
     return _VALUE.search(value) is None or _VALUE.search(_DATE.sub("-", value)) is None
 
 
-# What keys call numbers that belong to somebody, in the words that scanners take for context, and how many digits
-# such a number has at least: JSON takes leading zeros from it.
+# Names of personal numbers in keys, as words that scanners accept as context, and the minimum number of digits: JSON
+# drops leading zeros.
 _KINDS: Final = {
     "ssn": 9, "social": 9, "itin": 9, "sin": 9, "aba": 9, "routing": 9, "bsn": 9, "nhs": 10, "cpf": 11, "pesel": 11,
     "tax": 0, "tin": 0, "ein": 0, "vat": 0, "nino": 0, "passport": 0, "licence": 0, "license": 0, "account": 0,
@@ -39,13 +39,13 @@ _KINDS: Final = {
     "curp": 0, "rfc": 0, "rut": 0, "cuit": 0, "nir": 0, "siren": 0, "siret": 0, "inn": 0, "snils": 0, "nric": 0,
 }  # fmt: skip
 _WORDS: Final = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+")
-LONG: Final = 1_000_000  # a number below has too few digits to be a value
+LONG: Final = 1_000_000  # a smaller number has too few digits to be a value
 _MOST: Final = 7 * 10**18
 
 
 @lru_cache(maxsize=2048)
 def kind(key: str) -> int | None:
-    """The least digits of the numbers that a key speaks of; None where it speaks of none."""
+    """The minimum digits of the personal numbers that a key names; None if it names none."""
     for word in _WORDS.findall(key[:64]):
         found = _KINDS.get(word.lower(), _KINDS.get(word.lower().removesuffix("s")))
         if found is not None:
@@ -54,8 +54,10 @@ def kind(key: str) -> int | None:
 
 
 def digits(key: str, value: float) -> tuple[str, int]:
-    """A number as the text that scanners read, with its key before it where that says what it is, and how much of the
-    text is the key; no text for a number that is no value."""
+    """A number as text for scanners, with its key before it if the key names the number, and the length of the key.
+
+    ("", 0) for a number that is no value.
+    """
     value = abs(value)
     if value >= _MOST or value != value // 1:
         return "", 0
@@ -68,7 +70,7 @@ def digits(key: str, value: float) -> tuple[str, int]:
 
 
 def _is_card(said: str) -> bool:
-    """13 to 19 digits, from 2 to 6 up, check digit right (Luhn)."""
+    """13 to 19 digits that begin with 2 to 6, with a valid check digit (Luhn)."""
     if not 13 <= len(said) <= 19 or said[0] not in "23456":
         return False
     doubled = sum(sum(divmod(2 * int(digit), 10)) for digit in said[-2::-2])
@@ -76,7 +78,7 @@ def _is_card(said: str) -> bool:
 
 
 def grouped(key: str, values: list[object]) -> str:
-    """The digits of a card whose groups are numbers of a list under a key that speaks of cards; "" for others."""
+    """The digits of a card whose groups are the numbers of a list, under a key that names cards; "" otherwise."""
     if not 3 <= len(values) <= 5 or kind(key) is None:
         return ""
     groups: list[str] = []

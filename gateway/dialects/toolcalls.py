@@ -1,8 +1,8 @@
-"""The tool calls of a streamed choice, put together from their pieces as clients do it: by index, by id, by order.
+"""Assembles the tool calls of a streamed choice from their pieces, as clients do: by index, by id, by order.
 
-Providers leave out the index, write it as a string, give one index to two calls, or repeat the id in each piece. Which
-pieces are one call is decided here, once: calls leave whole, and under indexes of ours where theirs were not clear, so
-every client reads what was judged.
+Providers omit the index, write it as a string, give one index to two calls, or repeat the id in each piece. The pieces
+of a call are determined here, once. Calls leave complete, with new indexes if those of the provider were ambiguous, so
+that every client reads what was judged.
 """
 
 from __future__ import annotations
@@ -16,17 +16,17 @@ from gateway.dialects import ordinal
 from gateway.dialects.surrogates import mend
 from gateway.errors import Refusal
 
-MOST = 1024  # tool calls of one answer
-LONGEST = 4 * 1024 * 1024  # characters of an answer's tool calls, which are held until they are whole
-_PIECE = 64  # characters that a piece counts for beside what it says
-_LONGEST = 64 * 1024  # characters of a text beside the arguments
-_TRIES = 64  # how often it is looked up whether the arguments so far are complete
+MOST = 1024  # maximum tool calls of one answer
+LONGEST = 4 * 1024 * 1024  # maximum characters of the tool calls of an answer, which are held until they are complete
+_PIECE = 64  # characters that a piece counts in addition to its content
+_LONGEST = 64 * 1024  # maximum characters of a text other than the arguments
+_TRIES = 64  # maximum checks whether the arguments so far are complete
 _TEXTS = (("function", "arguments"), ("custom", "input"), ("function_call", "arguments"))
 _LAST_COUNTS = frozenset({"id", "type", "name", "index", "object", "role", "status"})
 
 
 class ToolCall:
-    """One call so far. `texts` are the pieces of its arguments, which are joined when it is whole."""
+    """One incomplete call. `texts` are the pieces of its arguments, which are joined when the call is complete."""
 
     __slots__ = ("data", "texts", "tries")
 
@@ -37,17 +37,17 @@ class ToolCall:
 
     @property
     def id(self) -> str:
-        """The id that the provider gave it; "" without one."""
+        """The id from the provider; "" if there is none."""
         value = self.data.get("id")
         return value if type(value) is str else ""
 
     @property
     def name(self) -> str:
-        """The name of the tool; "" if none was said yet."""
+        """The name of the tool; "" if it has not arrived."""
         return _name(self.data)
 
     def add(self, piece: Json) -> None:
-        """Take in a further piece."""
+        """Add a piece."""
         for kind, field in _TEXTS:
             inner = piece.get(kind)
             said = inner.get(field) if type(inner) is dict else None
@@ -57,7 +57,7 @@ class ToolCall:
         merge(self.data, piece)
 
     def complete(self) -> bool:
-        """Whether the arguments so far are a JSON document. Raises Refusal when it is asked too often."""
+        """Whether the arguments so far are a JSON document. Raises Refusal after too many checks."""
         said = self.texts.get(("function", "arguments")) or self.texts.get(("custom", "input"))
         if not said or not said[-1].rstrip().endswith("}"):
             return False
@@ -71,28 +71,28 @@ class ToolCall:
         return True
 
     def whole(self) -> Json:
-        """The call with its texts."""
+        """The complete call, with its texts joined. Raises Refusal(output_blocked)."""
         for (kind, field), pieces in self.texts.items():
             inner = self.data.get(kind)
             if type(inner) is dict:
                 other = inner.get(field)
                 if other in ("", None):
                     inner[field] = "".join(pieces)
-                elif any(pieces):  # arguments as a string and as an object: neither may hide the other
+                elif any(pieces):  # arguments both as a string and as an object: one could hide the other
                     raise Refusal("output_blocked", "A tool call gives its arguments in two forms.", stage="output")
         mend(self.data)
         return self.data
 
 
 class ToolCalls:
-    """The tool calls of all choices of one answer: at most `MOST` of them, with `LONGEST` characters in all."""
+    """The tool calls of all choices of one answer: at most `MOST` of them, with `LONGEST` characters in total."""
 
     def __init__(self) -> None:
         self._most, self._longest = MOST, LONGEST
         self._calls: dict[int, list[ToolCall]] = {}
         self._by_index: dict[tuple[int, Any], ToolCall] = {}
         self._by_id: dict[tuple[int, str], ToolCall] = {}
-        self._unclear: set[int] = set()  # choices whose indexes do not tell their calls apart
+        self._unclear: set[int] = set()  # choices whose indexes do not distinguish their calls
         self._count = self._size = 0
 
     def __bool__(self) -> bool:
@@ -100,7 +100,7 @@ class ToolCalls:
 
     @property
     def size(self) -> int:
-        """Characters of the calls that were taken in and have not been taken out."""
+        """The number of characters of the calls that have not been taken."""
         return self._size if self._calls else 0
 
     @property
@@ -109,7 +109,7 @@ class ToolCalls:
         return list(self._calls)
 
     def add(self, choice: int, piece: Json) -> None:
-        """Take in a piece. Raises Refusal(output_blocked) when there are too many, or too much in them."""
+        """Add a piece. Raises Refusal(output_blocked) for too many calls or characters."""
         self._size += _PIECE + _length(piece)
         self._find(choice, piece).add(piece)
         if self._size > self._longest or self._count > self._most:
@@ -120,7 +120,7 @@ class ToolCalls:
             )
 
     def take(self, choice: int) -> list[Json]:
-        """The whole calls of a choice, which are its own no longer, in the order of their indexes."""
+        """Remove and return the complete calls of a choice, in the order of their indexes."""
         calls = self._calls.pop(choice, [])
         whole = [call.whole() for call in calls]
         indexed = [one for one in whole if "function_call" not in one]
@@ -154,7 +154,7 @@ class ToolCalls:
         return self._known(choice, found, id_)
 
     def _known(self, choice: int, call: ToolCall, id_: str) -> ToolCall:
-        """A call found by its index, which may have its id only now."""
+        """The call with this index, whose id may have arrived only now."""
         if id_ and self._by_id.setdefault((choice, id_), call) is not call:
             self._unclear.add(choice)
         return call
@@ -171,7 +171,7 @@ class ToolCalls:
 
 
 def _another(call: ToolCall, piece: Json) -> bool:
-    """Whether a piece begins another call, though its index or id is that of this one."""
+    """Whether a piece begins another call although its index or id is that of this call."""
     name = _name(piece)
     if not name or not call.name:
         return False
@@ -179,7 +179,7 @@ def _another(call: ToolCall, piece: Json) -> bool:
 
 
 def _says(piece: Json) -> bool:
-    """Whether a piece has something of the arguments."""
+    """Whether a piece has a part of the arguments."""
     return any(type(piece.get(kind)) is dict and bool(piece[kind].get(field)) for kind, field in _TEXTS)
 
 
@@ -198,7 +198,7 @@ def _name(piece: Json) -> str:
 
 
 def _length(value: Any) -> int:
-    """Characters of all strings in a piece."""
+    """The number of characters of all strings in a piece."""
     if type(value) is str:
         return len(value)
     if type(value) is dict:
@@ -209,7 +209,7 @@ def _length(value: Any) -> int:
 
 
 def merge(whole: Json, piece: Json) -> None:
-    """Take in a further piece: names and ids are what was said last, other texts go on."""
+    """Merge a piece: the last name and id apply, other texts are appended."""
     for key, value in piece.items():
         before = whole.get(key)
         if value is None or (value == "" and before is not None):

@@ -1,9 +1,9 @@
 """Reading a JSON body once: depth, duplicate keys, and every text position in document order.
 
-All strings are text unless the dialect's table says that a key holds structure: an unknown field may carry personal
-data as well as a known one. So may a key, and a number that has the digits of a card. Duplicate keys are refused
-(RFC 8259, section 4: receivers differ in which value they take, so a value that we judge and a value that the upstream
-reads could differ).
+All strings are text unless the dialect's table says that a key is structural, because an unknown field may carry
+personal data as well as a known field. So may a key, and a number with the digits of a card. Duplicate keys are refused
+(RFC 8259, section 4: receivers differ in which value they take, so the value that is judged and the value that the
+upstream reads could differ).
 """
 
 from __future__ import annotations
@@ -23,37 +23,37 @@ from gateway.detect.unmask import encoded
 from gateway.dialects import items, literals, media, numbers, terms
 from gateway.errors import Refusal
 
-SOURCE = "source"  # the key under which blocks of Anthropic's dialect have their data, text or address
-SIGNED = "signed"  # the author of what a provider has signed
+SOURCE = "source"  # the key of data, text or address in blocks of Anthropic's dialect
+SIGNED = "signed"  # the author of blocks that a provider signed
 MESSAGE = 3  # levels down: the body, its list of messages, a message
 
 
 class Name(str):
-    """A key that is itself a text position: what stands there is the key, not its value."""
+    """A key that is a text position: the text is the key, not its value."""
 
     __slots__ = ()
 
 
 class Figure(str):
-    """The key of a number that is a text position. `lead` characters of the text are its context, not its value."""
+    """The key of a number that is a text position. The first `lead` characters of the text are context, not value."""
 
     lead = 0
 
 
 class FigureAt(int):
-    """The same in a list."""
+    """The same for a number in a list."""
 
     lead = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """A dialect's table of keys: whose strings are structure, whose strings hold JSON, whose parts nobody can read.
+    """The table of keys of a dialect: keys of structural strings, of JSON in strings, of unscannable parts.
 
-    Structure counts only where the dialect has it: at the top and below the keys of `within`. What lies under a
-    `repeats` key says again what another text says, in pieces (log probabilities): not walked. `turns` are the fields
-    at the top that hold the conversation, `ahead` those that a model reads before it. Texts come in this order:
-    ahead, turns, then the rest. So texts that a conversation gains come after those that it had.
+    Keys are structural only where the dialect has structure: at the top level and below the keys of `within`. Values
+    under a `repeats` key repeat another text in pieces (log probabilities) and are not walked. `turns` are the fields
+    at the top level with the conversation, `ahead` those that a model reads before it. The order of texts is: ahead,
+    turns, then all others, so that new texts of a conversation come after the earlier texts.
     """
 
     opaque: frozenset[str]
@@ -62,20 +62,20 @@ class Shape:
     within: frozenset[str] = frozenset()
     repeats: frozenset[str] = frozenset()
     roles: Mapping[str, str] = field(default_factory=dict)
-    """Keys at the top beside the messages, and who wrote what stands there."""
+    """Top-level keys other than the messages, and the author of their texts."""
     blocks: Mapping[str, str] = field(default_factory=dict)
     """Types of content blocks with an author of their own, and who that is; `signed` for those that are signed."""
     turns: frozenset[str] = frozenset()
     ahead: frozenset[str] = frozenset()
 
     def ordered(self, body: Json) -> list[tuple[str, Any]]:
-        """The fields at the top of a body, in the order of their texts."""
+        """The top-level fields of a body, in the order of their texts."""
         last = {**dict.fromkeys(self.ahead, 0), **dict.fromkeys(self.turns, 1)}
         return sorted(body.items(), key=lambda pair: last.get(pair[0], 2))
 
 
 class Survey:
-    """What one walk over a parsed body found: text positions, parts nobody can read, keys and colons (see `parse`)."""
+    """The result of one walk over a parsed body: text positions, unscannable parts, keys and colons (see `parse`)."""
 
     __slots__ = (
         *("_max_depth", "_shape", "colons", "inexact", "keys", "kinds", "lists"),
@@ -87,18 +87,18 @@ class Survey:
         self._max_depth = max_depth
         self.spans: list[Span] = []
         self.nested: list[Nested] = []
-        self.roots: list[Any] = []  # of a part of a body: values that lists of texts may stand below
-        self.kinds: dict[str, int] = {}  # parts nobody can read, by kind
-        self.inexact = False  # a number stands there that a float cannot say
-        self.lists = 0  # lists with something in them
+        self.roots: list[Any] = []  # of a part of a body: values that may contain lists of texts
+        self.kinds: dict[str, int] = {}  # unscannable parts, by kind
+        self.inexact = False  # the body has a number that a float cannot represent
+        self.lists = 0  # lists that are not empty
         self.keys = 0
         self.colons = 0
-        self.widest = 2  # the most keys of one object, from two on
+        self.widest = 2  # the largest number of keys in one object, if at least two
 
     def walk(self, root: Any, role: str = "", depth: int = 1, nested: Nested | None = None) -> None:
-        """Take in a dict or list and all below it. Raises Refusal(invalid_request) past the depth limit.
+        """Walk a dict or list and everything below. Raises Refusal(invalid_request) beyond the depth limit.
 
-        One closure over locals: half of what a request costs before it leaves is this walk.
+        One closure over local variables, because this walk is half of the cost of a request before it leaves.
         """
         max_depth, add, inside, new = self._max_depth, self.spans.append, self._inside, tuple.__new__
         opaque = self._shape.opaque if nested is None else _NOTHING
@@ -108,8 +108,8 @@ class Survey:
         turns = self._shape.turns
         keys = colons = lists = 0
         widest = self.widest
-        spoken = False  # below the conversation: only there a role says who wrote a text
-        defines = False  # below what defines tools and forms of answers: there arguments are described
+        spoken = False  # below the conversation: only there, a role names the author of a text
+        defines = False  # below the definitions of tools and response formats, which describe arguments
 
         def visit(node: Any, role: str, depth: int, blob: bool, opaque: frozenset[str]) -> None:
             nonlocal keys, colons, widest, lists, spoken, defines
@@ -124,9 +124,9 @@ class Survey:
                 if ":" in names:
                     colons += names.count(":")
                 named = node.get("role")
-                if spoken and depth == MESSAGE and not role and type(named) is str:  # not what stands in a message
+                if spoken and depth == MESSAGE and not role and type(named) is str:  # not the fields of a message
                     role = named
-                # A body; what it gains with each turn must not stand before what it had.
+                # A body: the new texts of a turn must come after the earlier texts.
                 pairs: Any = node.items() if depth > 1 or wrapped or not turns else self._shape.ordered(node)
             else:
                 pairs, plain = enumerate(node), True
@@ -138,7 +138,7 @@ class Survey:
                         colons += value.count(":")
                     if not value or (key in opaque and (value in _NAMES or terms.is_term(value))):
                         continue
-                    # JSON in a string of a tool's arguments is read as JSON, however deep it is wrapped.
+                    # JSON in a string in the arguments of a tool is parsed at any depth.
                     odd = blob or key in special or value[:5] == "data:" or (wrapped and value[0] in "{[")
                     if odd and inside(node, key, value, role, depth, nested, blob):
                         continue
@@ -151,7 +151,7 @@ class Survey:
                     and value["role"] in _NAMES
                     and key not in ARGUMENTS
                 ):
-                    # A message of plain text, which is what most of a body is: read here, without another visit.
+                    # A message of plain text, the most frequent value: handled here, without another visit.
                     text = value["content"]
                     keys += 2
                     if ":" in text:
@@ -184,7 +184,7 @@ class Survey:
                     if kind is float and not self.inexact and numbers.is_inexact(value):
                         self.inexact = True
             if not plain:
-                # After the values: a key that is renamed is no longer where they would be looked for.
+                # After the values, which could not be found under a renamed key.
                 for name in node:
                     if _telling(name):
                         add(new(Span, (node, Name(name), name, role, nested)))
@@ -192,19 +192,19 @@ class Survey:
         visit(root, role, depth, False, opaque)
         if roles and not wrapped:
             self._name_authors(root)
-        del visit  # a closure that names itself is a cycle: with it all that it holds would wait for the collector
+        del visit  # a closure that refers to itself is a cycle: it would keep its values until garbage collection
         self.keys, self.colons, self.widest = keys, colons, max(widest, self.widest)
         self.lists += lists
 
     def _name_authors(self, root: Any) -> None:
-        """Say who wrote the strings at the top beside the messages."""
+        """Set the author of the top-level strings other than the messages."""
         roles = self._shape.roles
         for at, span in enumerate(self.spans):
             if span.holder is root and span.key in roles:
                 self.spans[at] = span._replace(role=roles[span.key])
 
     def _author(self, key: object, value: Any, role: str, depth: int) -> str:
-        """Who wrote what stands in a dict or list: `role`, unless the dialect's table says otherwise."""
+        """The author of the texts in a dict or list: `role`, unless the dialect's table has another."""
         if depth == 1 and type(key) is str:
             return self._shape.roles.get(key, role)
         kind = value.get("type") if type(value) is dict else None
@@ -212,11 +212,11 @@ class Survey:
         return role if author == SIGNED and role not in _MODEL else author
 
     def is_term(self, key: object) -> bool:
-        """Whether structure is expected under a key."""
+        """Whether a key is structural."""
         return key in self._shape.opaque
 
     def take(self, holder: Json, but: frozenset[str]) -> None:
-        """Take in what stands in `holder` under keys other than `but`, in its place."""
+        """Walk the values of `holder` under keys other than `but`."""
         for key, value in holder.items():
             if key in but or not value:
                 continue
@@ -234,29 +234,29 @@ class Survey:
                 self.roots.append(value)
                 if type(value) is list:
                     self.spans += _figures(holder, key, value, "", None)
-            elif type(value) is int or type(value) is float:  # noqa: SIM102  (the branches are kinds of value)
+            elif type(value) is int or type(value) is float:  # noqa: SIM102  (the branches are kinds of values)
                 if abs(value) >= terms.LONG and (span := _figure(holder, key, value, "", None)):
                     self.spans.append(span)
         self.spans += [Span(holder, Name(key), key, "", None) for key in holder if key not in but and _telling(key)]
 
     def _argue(self, first: int) -> None:
-        """Mark the text positions from `first` on as those of a tool call's arguments."""
+        """Mark the text positions from `first` on as arguments of a tool call."""
         self.spans[first:] = [Argument(*span) for span in self.spans[first:]]
 
     def _inside(
         self, holder: Any, key: Any, text: str, role: str, depth: int, outer: Nested | None, blob: bool
     ) -> bool:
-        """Whether a string is no text itself: JSON or a text in base64, which is walked here, or a blob."""
+        """Whether a string is not plain text: JSON or a text in base64, which is walked here, or a blob."""
         if text[:5] == "data:" and self._encoded(holder, key, text, role, outer):
             return True
         if key in self._shape.json or (outer is not None and text[0] in "{["):
             return self._json(holder, key, text, role, depth, outer)
         if key in self._shape.blobs and key != SOURCE and text.startswith(_ADDRESSES):
-            self._count(KINDS.get(key, "file"))  # an address, or the data itself
+            self._count(KINDS.get(key, "file"))  # an address or the data
         return blob and _is_blob(key, text)
 
     def _encoded(self, holder: Any, key: Any, text: str, role: str, outer: Nested | None) -> bool:
-        """Take in the text that a data: URL says; False if it says none."""
+        """Walk the text in a data: URL; False if there is none."""
         said = encoded.text_of(text)
         if said is None:
             return False
@@ -268,7 +268,7 @@ class Survey:
         return True
 
     def _blob(self, key: str, value: Any) -> bool:
-        """Count a part that is no text; False for what holds no data, and for text in a data: URL: that is read."""
+        """Count an unscannable part; False if there is no data, and for text in a data: URL, which is scanned."""
         if key == SOURCE:
             return self._source(value)
         held = value if type(value) is list else [value[name] for name in _HOLDS if name in value]
@@ -278,7 +278,7 @@ class Survey:
         return True
 
     def _source(self, value: Any) -> bool:
-        """Count where a block has its data from; True for data that stands there, False for text and addresses."""
+        """Count the source of a block; True for data in the block, False for text and addresses."""
         kind = value.get("type") if type(value) is dict else None
         if type(kind) is not str or kind in ("text", "content"):
             return False
@@ -288,7 +288,7 @@ class Survey:
         return kind == "base64"
 
     def _media(self, parts: list[Any]) -> None:
-        """Count the parts of a message that are no text and have none of the dialect's own keys."""
+        """Count the parts of a message that are not text and have no keys of the dialect."""
         for kind in media.kinds(parts, self._shape.blobs):
             self._count(kind)
 
@@ -296,7 +296,7 @@ class Survey:
         self.kinds[kind] = self.kinds.get(kind, 0) + 1
 
     def _json(self, holder: Any, key: Any, text: str, role: str, depth: int, outer: Nested | None) -> bool:
-        """Walk the JSON that a string holds; False if it holds none, or holds a key twice, and so is plain text."""
+        """Walk the JSON in a string; False if there is none or it has duplicate keys: then it is plain text."""
         if len(text) > items.SMALL and items.is_crowded(text.encode("utf-8", "surrogatepass")):
             return False
         try:
@@ -323,7 +323,7 @@ def is_seal(key: object, text: str) -> bool:
 
 
 def _signed(spans: list[Span], role: str) -> list[Span]:
-    """The text positions of a signed block, but for what is sealed: no scanner reads that."""
+    """The text positions of a signed block, without encrypted values, which no scanner can read."""
     return [
         Signed(span.holder, span.key, span.text, role, span.nested)
         for span in spans
@@ -336,27 +336,27 @@ def _is_blob(key: object, value: str) -> bool:
 
 
 KINDS = {"image_url": "image", "input_audio": "audio", "audio": "audio", "video_url": "video"}
-"""What the parts under these keys are; under any other, files."""
-_HOLDS = frozenset({"url", "data", "file_data", "file_id", "id"})  # without these a part only says what is wanted
+"""The kinds of parts under these keys; parts under other keys are files."""
+_HOLDS = frozenset({"url", "data", "file_data", "file_id", "id"})  # without one of these, a part has no content
 _ADDRESSES = ("http:", "https:", "data:")
 
-_MODEL = frozenset({"assistant", ""})  # whose blocks a provider may have signed: no tool's, and no user's
+_MODEL = frozenset({"assistant", ""})  # roles whose blocks a provider may have signed: neither tools nor users
 _SEALS = frozenset({"signature", "data"})
-# Base64 of the standard alphabet: no key of a provider, and no JSON.
+# Base64 with the standard alphabet: no key of a provider, and no JSON.
 _SEALED = re.compile(r"(?!AIza|eyJ)[A-Za-z0-9+/]{32,}={0,2}")
 
-# What stands under structural keys nearly always: known to be a name without a look.
+# The most frequent values of structural keys, which are accepted without a check.
 _NAMES = frozenset({"user", "assistant", "system", "tool", "developer", "function", "text", "object", "string"})
 
 
 _NOTHING: frozenset[str] = frozenset()
 ARGUMENTS = frozenset({"arguments", "input", "args"})
-"""Fields of a tool call that hold its arguments: as JSON in a string, as plain text or as an object."""
+"""Fields of a tool call with its arguments: JSON in a string, plain text or an object."""
 _DEFINITIONS = frozenset({"tools", "functions", "response_format"})
 
 
 def _figure(holder: Any, key: Any, value: float, role: str, nested: Nested | None, name: str = "") -> Span | None:
-    """The text position of a number that is a value; `name` is the key of the list that it stands in."""
+    """The text position of a number that is a value; `name` is the key of its list."""
     text, lead = terms.digits(name or (key if type(key) is str else ""), value)
     if not text:
         return None
@@ -366,7 +366,7 @@ def _figure(holder: Any, key: Any, value: float, role: str, nested: Nested | Non
 
 
 def _figures(holder: Any, key: Any, values: list[Any], role: str, nested: Nested | None) -> list[Span]:
-    """Those of the numbers in a list whose key says what they are; the groups of one card are one position."""
+    """The text positions of numbers in a list with a telling key; the groups of one card are one position."""
     if type(key) is not str or terms.kind(key) is None:
         return []
     if text := terms.grouped(key, values):
@@ -384,11 +384,11 @@ _STATEMENT = re.compile(
     r"|copy|load|attach|backup|restore|set|use|rename|disable|enable|do|begin|declare|kill|shutdown|pragma|vacuum)\b\s*\W?\w",
     re.IGNORECASE,
 )
-"""A key that may be SQL: a keyword with more behind it."""
+"""A key that may be SQL: a keyword followed by more."""
 
 
 def _telling(name: str) -> bool:
-    """Whether a key may be more than the name of a field."""
+    """Whether a key may be data in addition to the name of a field."""
     if not name.isidentifier() and _STATEMENT.match(name):
         return True
     if _ORDINARY.fullmatch(name):
@@ -400,7 +400,7 @@ def _telling(name: str) -> bool:
 
 
 def read(span: Span) -> str | None:
-    """The text at a position now; None for a key that has another name by now."""
+    """The current text at a position; None for a key that was renamed."""
     if type(span.key) is Name:
         return span.text if span.key in span.holder else None
     value = span.holder[span.key]
@@ -408,12 +408,12 @@ def read(span: Span) -> str | None:
 
 
 def write(span: Span, text: str) -> None:
-    """Put another text at a position. A number becomes a string: no number can hold a placeholder."""
+    """Write a text to a position. A number becomes a string, because a number cannot hold a placeholder."""
     write_all([(span, text)])
 
 
 def write_all(edits: Iterable[tuple[Span, str]]) -> bool:
-    """Put other texts at positions; True if there were any. Keys get their names last, those of one object at once."""
+    """Write texts to positions; True if there were any. Keys are renamed last, all keys of one object together."""
     names: dict[int, tuple[Json, dict[str, str]]] = {}
     span = None
     for span, text in edits:
@@ -431,7 +431,7 @@ def write_all(edits: Iterable[tuple[Span, str]]) -> bool:
 
 
 def _rename(holder: Json, new: dict[str, str]) -> None:
-    """Give keys other names, in their places; one that is taken is numbered."""
+    """Rename keys in place; a name that exists gets a number."""
     taken, numbers, named = set(holder), dict[str, int](), dict[str, str]()
     for old, wanted in new.items():
         if old not in holder:
@@ -450,7 +450,7 @@ def _rename(holder: Json, new: dict[str, str]) -> None:
 
 
 def fold(nested: list[Nested]) -> bool:
-    """Write edited inner JSON back into the strings that hold it, innermost first; True if any was."""
+    """Write edited JSON back into its strings, innermost first; True if any was edited."""
     folded = False
     for inner in reversed(nested):
         if inner.edited:
@@ -471,7 +471,7 @@ def _written(inner: Nested) -> str:
 
 
 def place(span: Span) -> tuple[Any, Any]:
-    """What of the body itself holds a text, or the string of JSON that it is in; and under which key."""
+    """The holder and key in the body of a text, or of the JSON string that contains the text."""
     nested = span.nested
     if nested is None:
         return span.holder, span.key
@@ -481,23 +481,23 @@ def place(span: Span) -> tuple[Any, Any]:
 
 
 def is_argument(span: Span) -> bool:
-    """Whether a text stands in the arguments of a tool call, whatever form they have."""
+    """Whether a text is in the arguments of a tool call, in any form."""
     return span.nested is not None or type(span) is Argument or span.key in ARGUMENTS
 
 
 def tool(span: Span) -> str | None:
-    """The name of the tool whose arguments a text stands in; None for any other text."""
+    """The name of the tool for a text in arguments; None for any other text."""
     holder, key = place(span)
     name = holder.get("name") if key in ARGUMENTS and type(holder) is dict else None
     return name if type(name) is str else None
 
 
 def parse(raw: bytes, shape: Shape, max_depth: int) -> tuple[Json, Survey]:
-    """bytes -> (object, what is in it). Raises Refusal(invalid_request) on anything but one object.
+    """Parse a body: bytes -> (object, survey). Raises Refusal(invalid_request) unless the body is one object.
 
-    A key that stands twice is lost in parsing, and its colon with it: as long as no colon hides in an escape, the
-    colons of the bytes are those of the keys plus those inside strings. Only when that sum is off is the body read
-    again by the slow parser that sees every key.
+    Parsing drops duplicate keys with their colons. Unless a colon is written as an escape, the number of colons in the
+    bytes is that of the keys plus that inside strings. Only if the numbers differ is the body parsed again by the slow
+    parser, which sees every key.
     """
     try:
         body = orjson.loads(raw)
@@ -515,12 +515,12 @@ def parse(raw: bytes, shape: Shape, max_depth: int) -> tuple[Json, Survey]:
 
 
 def says_once(raw: bytes, value: Json) -> bool:
-    """Whether bytes say what was read of them and nothing else: a key that stands twice is lost in reading."""
+    """Whether the bytes have no duplicate keys, which parsing drops."""
     return b"\\u00" not in raw and raw.count(b":") == orjson.dumps(value).count(b":")
 
 
 def _position(error: orjson.JSONDecodeError) -> str:
-    """Where the parser stopped, without repeating what stood there."""
+    """The position at which the parser stopped, without the text there."""
     return f"{error.msg.split(':')[0]} at line {error.lineno} column {error.colno}"
 
 

@@ -1,1 +1,1 @@
-"""The answer on its way from the upstream to the caller, judged whole or as it streams; or the refusal."""
+"""Passes the answer from the upstream to the caller, judged whole or as a stream; or sends the refusal."""

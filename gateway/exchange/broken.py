@@ -1,4 +1,4 @@
-"""Answers that are none."""
+"""Answers of providers that are not valid."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from gateway.errors import Refusal
 
 
 def garbage(call: Call, what: str) -> Refusal:
-    """What becomes of an answer that is not one."""
+    """The refusal for an answer that is not valid; `what` describes the answer."""
     return Refusal(
         "upstream_error",
         f"The provider {call.outcome.provider} answered with {what}. Try again later.",

@@ -1,4 +1,4 @@
-"""A streamed answer: each piece leaves once it is judged."""
+"""Streamed answers: each piece leaves after it is judged."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ async def stream(answers: Answers, call: Call, answer: Answer, reply: Reply) -> 
                 await reply.stream(data, complete=codec.ended)
         codec.close()
     except (ValueError, Refusal) as fault:
-        if out and not own.holds(data := b"".join(out)):  # what was judged before the fault came
+        if out and not own.holds(data := b"".join(out)):  # the pieces that were judged before the fault
             await reply.stream(data)
         if isinstance(fault, Refusal):
             raise

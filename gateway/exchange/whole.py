@@ -1,4 +1,4 @@
-"""A whole answer: read to its end within its bounds, judged, sent."""
+"""Whole answers: read to the end within the bounds, judged, sent."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from gateway.scheduling.judging import NEW_TEXT, judge
 from gateway.scheduling.lanes import SMALL
 from gateway.upstream.forward import Answer
 
-MAX_COUNTED = 1024 * 1024  # bytes of a broken answer whose tokens are counted
+MAX_COUNTED = 1024 * 1024  # maximum bytes of a broken answer whose tokens are counted
 
 
 async def whole(answers: Answers, call: Call, answer: Answer, reply: Reply) -> None:
     """Read the answer to its end, judge it, send it."""
     parts = [answer.start]
     size = len(answer.start)
-    room = 0  # bytes that there is room for
+    room = 0  # bytes that are counted as held
     try:
         room += _hold(call, answer, size, room)
         async for data in answer.chunks:
@@ -30,7 +30,9 @@ async def whole(answers: Answers, call: Call, answer: Answer, reply: Reply) -> N
                 raise garbage(call, f"more than {call.format.max_answer} bytes")
             room += _hold(call, answer, size, room)
             parts.append(data)
-    except BaseException:  # what came of it was paid for, and is counted; a provider's whole count would be at its end
+    except (
+        BaseException
+    ):  # the received part was paid for, so its tokens are counted; the provider's usage would be at the end
         call.outcome.heard = [_first(parts, MAX_COUNTED).decode(errors="replace")]
         raise
     call.step("output")
@@ -47,9 +49,10 @@ async def whole(answers: Answers, call: Call, answer: Answer, reply: Reply) -> N
 
 
 def _hold(call: Call, answer: Answer, size: int, room: int) -> int:
-    """Take room for `size` bytes of an answer beyond the `room` that it has; returns how much more. Raises Refusal.
+    """Count the answer of `size` bytes as held, beyond the `room` bytes counted so far; returns the additional bytes.
 
-    All of it at once where the length was told: of several answers that are too much together, the first are served.
+    If the upstream announced the length, all bytes are counted at once: of several answers that are too large together,
+    the first are served. Raises Refusal(overloaded).
     """
     if size <= room:
         return 0
@@ -59,7 +62,7 @@ def _hold(call: Call, answer: Answer, size: int, room: int) -> int:
 
 
 def _first(parts: list[bytes], most: int) -> bytes:
-    """The first bytes of a body that came in parts."""
+    """The first bytes of a body that arrived in parts."""
     kept, size = [], 0
     for part in parts:
         kept.append(part)
@@ -93,7 +96,7 @@ def judged(answers: Answers, call: Call, parts: list[bytes]) -> bytes:
             data = orjson.dumps(body)
         elif cuts:
             data = answer
-    except TypeError:  # nested deeper than can be written
+    except TypeError:  # nested too deeply to be encoded
         raise garbage(call, "something that is nested too deep") from None
     answers.own.check(data)
     return data
@@ -108,7 +111,7 @@ def _screened(answers: Answers, call: Call, raw: bytes, body: Json) -> bytes:
         call.outcome.tier = call.format.served_in(body)
         try:
             call.outcome.heard = [span.text for span in call.format.whole(body).spans]
-        except Refusal:  # deeper than it can be read: the filter says so
+        except Refusal:  # too deep to be parsed: the filter refuses it
             call.outcome.heard = [raw.decode(errors="replace")]
     screen = answers.screen.needed(call)
     if screen is not None and (screen.whole(body) or not tree.says_once(raw, body)):

@@ -1,1 +1,1 @@
-"""Stage 7: what an answer may carry."""
+"""Judges answers: what may leave, what is restored, redacted or blocked."""

@@ -1,7 +1,7 @@
-"""What an answer's filter does with what was found in a text: restore, redact, block, or let it pass.
+"""Acts on the findings in the texts of an answer: restore, redact, block, or let pass.
 
-Config keys: `output.secrets`, `output.pii`. The judging of whole answers (`whole`) and of streams (`screen`) is built
-on it. A fault of whoever judges stops the answer.
+Config keys: `output.secrets`, `output.pii`. The filters of whole answers (`whole`) and of streams (`screen`) derive
+from `Acting`. Fails closed: a fault while judging stops the answer.
 """
 
 from __future__ import annotations
@@ -24,18 +24,18 @@ from gateway.redaction.restore import Restoration, Restored, Restorer
 from gateway.redaction.spellings import Spoken
 from gateway.scheduling.judging import answer_spent
 
-_SHORT = 128  # characters of a text, and how many of them, that one answer's filter remembers to be clean
-_WRITTEN = frozenset({LIKE, PLACEHOLDER})  # what may be a placeholder of ours
+_SHORT = 128  # maximum characters of a text, and number of texts, that the filter of one answer remembers as clean
+_WRITTEN = frozenset({LIKE, PLACEHOLDER})  # entity types that may be placeholders of the gateway
 NOTHING = Restorer({})
-"""Restores nothing."""
+"""A restorer without values."""
 _log = logging.getLogger("meshgate.output")
 
 
 class Checks:
-    """What answers are judged by, compiled for one configuration.
+    """The checks of answers, compiled for one configuration.
 
-    `allowed` are the entity types that may pass in the clear. `gates` judge in their order what the scanner's
-    findings left; `demanded` gives those that a policy asks for.
+    `allowed` tells which entity types may pass unchanged. `gates` judge in this order what the scanner has
+    passed; `demanded` returns the gates that a policy requires for a call.
     """
 
     def __init__(
@@ -61,7 +61,7 @@ class Checks:
         self._words: dict[str, frozenset[str]] = {}
 
     def words(self, codec: Codec) -> frozenset[str]:
-        """The words of a dialect in which nothing is found: no answer need be searched for those again."""
+        """The words of a dialect without findings: answers are not searched for them again."""
         words = self._words.get(codec.name)
         if words is None:
             words = frozenset(word for word in codec.words if not self.scanner.scan(word))
@@ -70,7 +70,7 @@ class Checks:
 
 
 class Acting:
-    """Acts on what is found in one answer; writes `call.screening`. Raises Refusal(secret_blocked, output_blocked)."""
+    """Acts on the findings in one answer; writes `call.screening`. Raises Refusal(secret_blocked, output_blocked)."""
 
     def __init__(self, screen: Checks, call: Call) -> None:
         self._screen = screen
@@ -87,12 +87,12 @@ class Acting:
         self.screening: Screening = call.screening
 
     def prepare(self) -> None:
-        """Make what look-ups of the request's values need: of many values not on the event loop."""
+        """Build the index of the request's values; in a thread if there are many."""
         self._known.prepare()
         self._restoration.prepare()
 
     def text(self, text: str) -> str:
-        """A whole text as the caller may have it."""
+        """The text as the caller may get it."""
         try:
             return self._text(text, self._restoration.plain)
         except PASSING:
@@ -108,18 +108,18 @@ class Acting:
         for gate in self._gates:
             out = gate.text(self._call, out)
         if not findings and out == text and len(text) <= _SHORT and len(self._clean) < _SHORT:
-            self._clean.add(text)  # names and ids come back in every chunk
+            self._clean.add(text)  # names and ids are repeated in every chunk
         return out
 
     def _count_runs(self) -> None:
-        """A running text begins; a stream bounds how many there are at a time."""
+        """A running text begins; a stream limits their number."""
 
     def _judge_of(self, piece: Piece) -> FieldJudge:
         """The judge of the text that begins with a piece in a field."""
         return self._judge(piece.channel, signed=piece.field.signed)
 
     def _judge(self, channel: Channel, restorer: Restorer | None = None, *, signed: bool = False) -> FieldJudge:
-        """The judge of a running text in a field; one that is signed may stay as it is, or ends the answer."""
+        """The judge of a running text in a field; a signed text stays unchanged, or ends the answer."""
         self._count_runs()
         if signed:
             return FieldJudge(
@@ -138,19 +138,19 @@ class Acting:
         )
 
     def _no_edits(self, text: str, findings: Sequence[Finding], restorer: Restorer) -> list[Edit]:
-        """Nothing stands in place of what was found in a signed text. Raises Refusal where something would have to."""
+        """The edits of a signed text: none. Raises Refusal if the findings would require an edit."""
         if any(text[start:end] != instead for start, end, instead in self._edits(text, findings, restorer)):
             raise signed_refusal()
         return []
 
     def _element(self, text: str) -> Sequence[Finding]:
-        """What an element of a list holds by itself. Raises Refusal for what no text may be."""
+        """The findings in one element of a list. Raises Refusal for a finding that must be blocked."""
         for gate in self._gates:
             gate.text(self._call, text)
         return self._screen.scanner.scan(text)
 
     def _act(self, text: str, findings: Sequence[Finding], restorer: Restorer, spoken: Spoken | None = None) -> str:
-        """Restore, redact or block what was found."""
+        """Restore, redact or block the findings."""
         parts: list[str] = []
         at = 0
         edits = self._edits(text, findings, restorer)
@@ -163,7 +163,7 @@ class Acting:
         return "".join(parts)
 
     def _edits(self, text: str, findings: Sequence[Finding], restorer: Restorer) -> list[Edit]:
-        """What has to stand in place of what was found."""
+        """The replacements for the findings."""
         edits: list[Edit] = []
         for start, end, entity, *_ in findings:
             value = text[start:end]
@@ -174,10 +174,10 @@ class Acting:
         return edits
 
     def _instead(self, entity: str, value: str, restorer: Restorer) -> str | None:
-        """What stands in place of one finding; None: it may stay."""
+        """The replacement for one finding; None if the text may stay."""
         if entity == LIKE:
             return None
-        if entity == PLACEHOLDER:  # one that is not ours may hide something, as brackets would not
+        if entity == PLACEHOLDER:  # a foreign placeholder may hide a value, which brackets alone cannot
             return f"<{self._text(value[1:-1], restorer)}>" if value[:1] == "<" else None
         secret = entity.startswith("SECRET_")
         if not secret and (value in self._known or self._allows(entity)):
@@ -198,11 +198,11 @@ class Acting:
         )
 
     def _stopped(self, fault: BaseException) -> Refusal:
-        """What a fault becomes while an answer is judged: nobody knows what it holds, so nothing more of it leaves."""
+        """The refusal for a fault while judging: the content of the answer is unknown, so nothing more of it leaves."""
         if isinstance(fault, Refusal):
             if fault.code != "invalid_request":
                 return fault
-            # What reads JSON found the answer's own too deep: nothing that the caller did.
+            # The JSON parser refuses the nesting of the answer; the caller is not at fault.
             words = "The answer holds JSON within a string that is nested too deep to be judged, and was stopped."
             return Refusal("output_blocked", words, stage="output")
         if isinstance(fault, Spent):

@@ -1,7 +1,7 @@
-"""Elements of lists: texts by themselves, and one text together.
+"""Elements of lists are judged separately and joined.
 
-A client may show the parts of a message one by one, or join them. So the elements of a list are judged as the one text
-that they make, and each as a text of its own; what only one of both readings shows is found as well.
+A client may show the parts of a message one by one, or join them. The elements of a list are therefore judged both as
+one joined text and each as a separate text; findings of either reading count.
 """
 
 from __future__ import annotations
@@ -14,19 +14,19 @@ from gateway.call import Finding
 from gateway.detect.personal.placeholders import LIKE, PLACEHOLDER
 
 CERTAIN: Final = 0.95
-"""The score of a finding that a checksum, or a form of its own, confirms."""
+"""The score of a finding that is confirmed by a checksum or a distinctive form."""
 
 
 SHORTEST: Final = 6
-"""Characters below which an element is no finding by itself."""
+"""Minimum length in characters of an element that can be a finding by itself."""
 
 
 class Elements:
-    """What the elements of one run hold by themselves, until the run is judged as far as they go.
+    """The findings in single elements of one run, until the run is judged up to their end.
 
-    `judge` finds in a whole text. `ahead` is how much of the run came before the first element and is not judged yet.
-    With `certain`, only what is beyond doubt counts across elements: in the arguments of a tool they are values of
-    their own, as a rule.
+    `judge` returns the findings of a whole text. `ahead` is the number of characters of the run before the first
+    element that are not judged yet. With `certain`, only findings with score `CERTAIN` count across elements: in the
+    arguments of a tool, elements are usually separate values.
     """
 
     __slots__ = ("_at", "_certain", "_end", "_ends", "_judge", "_own")
@@ -34,13 +34,13 @@ class Elements:
     def __init__(self, judge: Callable[[str], Sequence[Finding]], ahead: int = 0, *, certain: bool = False) -> None:
         self._judge = judge
         self._certain = certain
-        self._at = 0  # how far the run is judged
-        self._end = ahead  # how much of it has come
-        self._own: list[Finding] = []  # with places in the run
-        self._ends: deque[int] = deque()  # where elements end
+        self._at = 0  # offset up to which the run is judged
+        self._end = ahead  # length of the run so far
+        self._own: list[Finding] = []  # offsets are those of the run
+        self._ends: deque[int] = deque()  # offsets at which elements end
 
     def add(self, text: str, *, element: bool = True) -> None:
-        """A further piece of the run."""
+        """Add a piece of the run."""
         if element and len(text) >= SHORTEST:
             self.note(text)
         self._end += len(text)
@@ -48,13 +48,13 @@ class Elements:
             self._ends.append(self._end)
 
     def note(self, text: str) -> None:
-        """What the next pieces are, together or one of them."""
+        """Note the text of the next pieces, of one or of several together."""
         at = self._end
         own = [one._replace(start=one.start + at, end=one.end + at) for one in self._judge(text)]
         self._own = united(self._own, own)
 
     def merge(self, size: int, findings: Sequence[Finding]) -> Sequence[Finding]:
-        """All findings of the next `size` characters of the run, given those of the text as one."""
+        """All findings in the next `size` characters of the run, given those of the joined text."""
         at, end = self._at, self._at + size
         self._at = end
         if self._certain:
@@ -63,7 +63,7 @@ class Elements:
             return findings
         due = [one for one in self._own if one.start < end]
         self._own = [one for one in self._own if one.start >= end]
-        # What goes on beyond what may leave now is taken out there as well.
+        # A finding that continues beyond these characters is also removed there.
         self._own[:0] = [one._replace(start=end) for one in due if one.end > end]
         mine = [one._replace(start=max(0, one.start - at), end=min(one.end, end) - at) for one in due]
         return united(findings, mine)
@@ -82,9 +82,9 @@ class Elements:
 
 
 def united(joined: Sequence[Finding], own: Sequence[Finding]) -> list[Finding]:
-    """Findings of a text as one, with those of its elements: what overlaps becomes one, of the type that the whole has.
+    """The findings of a joined text and of its elements, without overlaps: the type is that of the joined text.
 
-    A placeholder keeps its place: what looks like another within it is none.
+    A placeholder keeps its place: a finding inside a placeholder is dropped.
     """
     if not own:
         return list(joined)

@@ -1,8 +1,8 @@
-"""When the choices of a streamed answer end: with the stream, whatever a field of theirs said before.
+"""The choices of a streamed answer end when the stream ends, whatever their fields report earlier.
 
-Some providers say in each chunk why a choice ended, or go on after they said so. What says that a choice has ended is
-therefore held until the stream ends, or until more of the choice comes: then the text goes on, and the reason is kept.
-Clients get it once, after the last of the text.
+Some providers report a finish reason in each chunk, or continue a choice after its finish reason. A finish reason is
+therefore held until the stream ends or more of the choice arrives; then the text continues and the reason is kept.
+Clients get the reason once, after the last text.
 """
 
 from __future__ import annotations
@@ -14,17 +14,17 @@ from gateway.dialects import Chunk, StreamCodec
 
 
 class Ending:
-    """What one answer holds back."""
+    """The finish reasons and usage that one answer holds back."""
 
     __slots__ = ("_last", "_reasons", "held")
 
     def __init__(self) -> None:
-        self.held: dict[int, Chunk] = {}  # choice -> the chunk that says that it ended
-        self._reasons: dict[int, Any] = {}  # choice -> why, taken out of a chunk that has left
+        self.held: dict[int, Chunk] = {}  # choice -> the chunk with its finish reason
+        self._reasons: dict[int, Any] = {}  # choice -> the finish reason, removed from a chunk that has left
         self._last: Chunk | None = None  # the usage
 
     def goes_on(self, chunk: Chunk, stream: StreamCodec) -> list[bytes]:
-        """The events that leave before a chunk that says more of choices which had ended."""
+        """The events that leave before a chunk that continues choices with a finish reason."""
         events = []
         for choice in _speaks_of(chunk):
             ended = self.held.get(choice)
@@ -33,7 +33,7 @@ class Ending:
         return events
 
     def holds(self, chunk: Chunk, stream: StreamCodec) -> bool:
-        """Whether a judged chunk stays here for now. It is left without its reasons where it says more than them."""
+        """Whether a judged chunk is held for now. If the chunk has other content, only its reasons are held."""
         if chunk.closes:
             for choice in chunk.ends:
                 self.held[choice] = chunk
@@ -47,7 +47,7 @@ class Ending:
         return False
 
     def chunks(self) -> list[Chunk]:
-        """The chunks that are held, in order, each once."""
+        """The held chunks in order, each once."""
         return list({id(chunk): chunk for chunk in self.held.values()}.values())
 
     def close(self, stream: StreamCodec) -> list[bytes]:
@@ -67,7 +67,7 @@ class Ending:
 
 
 def _speaks_of(chunk: Chunk) -> Iterable[int]:
-    """The choices that a chunk says something of."""
+    """The choices that a chunk refers to."""
     told = {delta.channel[0] for delta in chunk.texts} | {choice for choice, _ in chunk.calls}
     told |= {field.choice for field in chunk.fields if field.level != "chunk"}
     return told.union(chunk.ends)

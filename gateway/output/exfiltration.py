@@ -1,11 +1,11 @@
-"""Part of stage 7, `output`: images and links of an answer must not carry data out.
+"""A gate: images and links of an answer must not carry data out.
 
 Config keys: `output.exfiltration_urls`, `output.allowed_hosts`. Refuses with output_blocked. Fails closed: a URL is
-held until it is whole, and one that does not end is refused.
+held until it is complete, and a URL that does not end is refused.
 
-A URL is refused for what its form gives away (`scan/urls.py`), or because it holds a value that was redacted from the
-request, in the clear or encoded. One that stands in the request as it is carries nothing that its author did not know.
-In the arguments of a tool call only known values count: tools are there to be called with data.
+A URL is refused for its form (`detect.urls`), or because it holds a value that was redacted from the request, plain or
+encoded. A URL that is in the request carries nothing that its author did not know. In the arguments of a tool call,
+only known values count: tools are called with data by design.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ from gateway.detect.urls.find import REDACTED, Links
 from gateway.detect.urls.judge import Url, carries, decoded, parse, tokens
 from gateway.errors import Refusal
 
-_SHORTEST: Final = 5  # characters of a value that is looked for: shorter ones stand in many URLs by accident
-_MOST: Final = 256  # values looked for
+_SHORTEST: Final = 5  # minimum length of a value that is searched for: shorter values are in many URLs by chance
+_MOST: Final = 256  # maximum number of values that are searched for
 _NAME: Final = regex.compile(r"[a-z0-9-]{1,40}\.[a-z]{2,24}")
 _AUTHORITY: Final = regex.compile(r"[/\\]{2}[^/\\?#]*\Z")
 _BESIDE: Final = regex.compile(r"[A-Za-z0-9+_%-]")
@@ -34,7 +34,7 @@ _WEB: Final = frozenset({"", "http", "https", "ws", "wss", "ftp"})
 
 
 class Exfiltration:
-    """The gate. `allowed` are hosts that may be told anything: names, or `*.example.com` for all below one."""
+    """The gate. `allowed` are hosts that may receive data: names, or `*.example.com` for all hosts below."""
 
     def __init__(self, allowed: Sequence[str] = ()) -> None:
         self._names = frozenset(name.lower() for name in allowed if not name.startswith("*."))
@@ -45,12 +45,12 @@ class Exfiltration:
         return Links(partial(self._judge, call))
 
     def text(self, call: Call, text: str) -> str:
-        """A whole text, as it is."""
+        """The text, unchanged. Raises Refusal."""
         guard = self.guard(call)
         return guard.feed(text) + guard.close()
 
     def argument(self, call: Call, text: str) -> str:
-        """A string among the arguments of a tool call, as it is."""
+        """A string in the arguments of a tool call, unchanged. Raises Refusal."""
         guard = Links(partial(self._judge_argument, call))
         return guard.feed(text) + guard.close()
 
@@ -84,16 +84,16 @@ def _refusal(said: str) -> Refusal:
 
 
 def _name(url: Url) -> str:
-    """The host as a message may say it: its last two labels, which hold no data."""
+    """The host as a message may name it: the last two labels, which cannot hold data."""
     named = ".".join(url.host.split(".")[-2:])
     return named if _NAME.fullmatch(named) else "another host"
 
 
 def _redacted(call: Call, text: str, image: bool) -> str:
-    """Why a URL that something was taken out of is taken to carry data; "" if it is not.
+    """Why a URL from which a value was redacted still carries data; "" if it does not.
 
-    A value that an encoding hid is found up to where it ends, and the rest of the encoding is left in its place. A link
-    may hold a whole value, which is gone; it may stand for the host, too: then the link leads nowhere.
+    If the value was encoded, the rest of the encoding remains in the URL. A link from which a complete plain value was
+    removed is harmless, also if the value was the host: then the link leads nowhere.
     """
     for mark in REDACTED.finditer(text):
         if not call.screening.counts.get(mark[1]):
@@ -107,12 +107,12 @@ def _redacted(call: Call, text: str, image: bool) -> str:
 
 
 def _was_sent(call: Call, url: str) -> bool:
-    """Whether the request holds the URL as it is."""
+    """Whether the request contains this URL."""
     return any(url in span.text for span in call.spans)
 
 
 def _known(call: Call, url: Url) -> str:
-    """Why a URL is taken to hold a value that was found in the request; "" if it holds none."""
+    """Which value of the request a URL holds, as a reason for the message; "" if it holds none."""
     values = call.redaction.known
     if not values:
         return ""
@@ -135,14 +135,14 @@ def _known(call: Call, url: Url) -> str:
 
 
 def _longest(redaction: Redaction) -> tuple[str, ...]:
-    """The values that are looked for, chosen once for a call."""
+    """The values that are searched for, selected once per call."""
     if redaction.longest is None:
         redaction.longest = tuple(nlargest(_MOST, redaction.known, key=len))
     return redaction.longest
 
 
 def _forms(value: str) -> Iterator[str]:
-    """A value as a part of something larger that is encoded: in hex, and in Base64 at each of its three places."""
+    """The forms of a value inside a larger encoded text: hexadecimal, and Base64 at each of three offsets."""
     raw = value.encode()
     yield raw.hex()
     yield raw.hex().upper()

@@ -1,12 +1,12 @@
-"""Part of stage 7, `output`: characters that nobody sees, and those that turn the order of others round.
+"""A gate: invisible characters, and characters that change the order of others.
 
-Config key: `output.invisible`: remove (as if the model had not said them), block (output_blocked), allow.
+Config key: `output.invisible`: remove, block (output_blocked), allow.
 
-Taken for data: tag characters, except in the flags of England, Scotland and the like; overrides of direction;
-embeddings and isolates where no right-to-left script is near; zero-width characters after ASCII and in runs of more
-than two; variation selectors that select nothing. Kept: joiners in emoji, Persian and Indic words, marks of direction
-in Arabic and Hebrew, soft hyphens, selectors after ideographs and emoji. A single zero-width character in the wrong
-place is an accident of copying: `block` removes it, too, and refuses what can hold more than a bit or two.
+Treated as hidden data: tag characters, except in flags such as those of England and Scotland; direction overrides;
+embeddings and isolates without a right-to-left script nearby; zero-width characters after ASCII and in runs of more
+than two; variation selectors that select nothing. Kept: joiners in emoji, Persian and Indic words, direction marks in
+Arabic and Hebrew, soft hyphens, selectors after ideographs and emoji. A single misplaced zero-width character is
+usually a copying error: `block` removes it, too, and refuses only what can hold more than a bit or two.
 """
 
 from __future__ import annotations
@@ -36,8 +36,8 @@ _HIDDEN: Final = regex.compile(f"[{_CLASS}\U0001f3f4]")
 _FLAG: Final = regex.compile("\U0001f3f4[\U000e0030-\U000e0039\U000e0061-\U000e007a]{3,6}\U000e007f")
 _UNDECIDED: Final = regex.compile("(?:\U0001f3f4[\U000e0000-\U000e007e]{0,7}|[\u202a\u202b\u2066-\u2068])\\Z")
 _RTL: Final = regex.compile(r"[\p{bc=R}\p{bc=AL}]")
-_RUN: Final = 2  # light characters that may follow each other: a selector and a joiner
-_STRAYS: Final = 8  # removed from one text before `block` takes them for data: a byte of one bit each
+_RUN: Final = 2  # invisible characters that may follow each other: a selector and a joiner
+_STRAYS: Final = 8  # removed from one text before `block` treats them as data: one byte of one bit each
 
 Verdict = Literal["keep", "stray", "data"]
 
@@ -53,32 +53,32 @@ class Invisible:
         return Cleaner(block=self._block)
 
     def text(self, _: Call, text: str) -> str:
-        """A whole text without what hides in it."""
+        """The text without hidden characters. Raises Refusal(output_blocked)."""
         if text.isascii():
             return text
         cleaner = self.guard()
         return cleaner.feed(text) + cleaner.close()
 
     def argument(self, _: Call, text: str) -> str:
-        """Arguments are texts, and have been judged as such."""
+        """The argument, unchanged: arguments are also judged as texts."""
         return text
 
 
 class Cleaner:
-    """Takes hidden characters out of one running text; holds back a flag of eight characters at most."""
+    """Removes hidden characters from one running text; holds back at most eight characters, for a flag."""
 
     __slots__ = ("_block", "_held", "_last", "_rtl", "_run", "_strays")
 
     def __init__(self, *, block: bool) -> None:
         self._block = block
         self._held = ""
-        self._last = ""  # the last character that is seen
-        self._run = 0  # light characters since then
-        self._rtl = False  # a right-to-left script was met
+        self._last = ""  # the last visible character
+        self._run = 0  # invisible characters since then
+        self._rtl = False  # a right-to-left script has occurred
         self._strays = 0
 
     def feed(self, text: str) -> str:
-        """Take a piece; give what may leave by now. Raises Refusal(output_blocked)."""
+        """Add a piece; returns the text that may leave now. Raises Refusal(output_blocked)."""
         if self._held:
             text, self._held = self._held + text, ""
         if text.isascii():
@@ -94,14 +94,14 @@ class Cleaner:
         return self._clean(text)
 
     def close(self) -> str:
-        """The text has ended: give the rest."""
+        """The text has ended; returns the rest."""
         text, self._held = self._held, ""
         return self._clean(text)
 
     def _see(self, text: str) -> None:
         if text:
             self._last, self._run = text[-1], 0
-            if not self._rtl and max(text) > "\u0590":  # where the first of those scripts begins
+            if not self._rtl and max(text) > "\u0590":  # the first code point of those scripts
                 self._rtl = _RTL.search(text) is not None
 
     def _clean(self, text: str) -> str:

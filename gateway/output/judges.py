@@ -1,6 +1,6 @@
-"""What judges a text of an answer: scanners find, guards edit or refuse, gates make guards.
+"""The interfaces of what judges a text of an answer: scanners find, guards edit or refuse, gates create guards.
 
-A running text is judged by a window, which finds, and then by guards, which see the text as the caller will get it.
+A running text passes through a window, which finds, and then through guards, which see the text as the caller gets it.
 """
 
 from __future__ import annotations
@@ -24,42 +24,42 @@ class Window(Protocol):
 
 
 class Scanner(Protocol):
-    """Finds secrets, personal data and placeholders, in whole texts and in running ones."""
+    """Finds secrets, personal data and placeholders, in whole and in running texts."""
 
     def scan(self, text: str) -> Sequence[Finding]: ...
     def window(self, limit: int) -> Window: ...
 
 
 class Guard(Protocol):
-    """A further judge of one running text, as the caller is about to get it: restored, redacted. Raises Refusal."""
+    """A further judge of one running text in its final form: restored, redacted. Raises Refusal."""
 
     def feed(self, text: str) -> str:
-        """Take a piece; give what may leave by now."""
+        """Add a piece; returns the text that may leave now."""
         ...
 
     def close(self) -> str:
-        """The text has ended: give the rest."""
+        """The text has ended; returns the rest."""
         ...
 
 
 class Gate(Protocol):
-    """What answers are judged by beyond the scanner's findings, compiled once. Raises Refusal."""
+    """A check of answers in addition to the scanner, compiled once. Its methods raise Refusal."""
 
     def guard(self, call: Call) -> Guard:
-        """The judge of one running text of this call's answer."""
+        """A judge for one running text of the answer of this call."""
         ...
 
     def text(self, call: Call, text: str) -> str:
-        """A whole text as the caller may have it."""
+        """The text as the caller may get it."""
         ...
 
     def argument(self, call: Call, text: str) -> str:
-        """A string among the arguments of a tool call."""
+        """A string in the arguments of a tool call, as the caller may get it."""
         ...
 
 
 class Unchanged:
-    """A guard of a text that may not be edited. Raises Refusal where the guard would do it."""
+    """Wraps a guard for a text that must not be edited. Raises Refusal if the guard would edit the text."""
 
     __slots__ = ("_guard", "_taken")
 
@@ -68,12 +68,12 @@ class Unchanged:
         self._taken = ""
 
     def feed(self, text: str) -> str:
-        """Take a piece; give what may leave by now."""
+        """Add a piece; returns the text that may leave now."""
         self._taken += text
         return self._same(self._guard.feed(text))
 
     def close(self) -> str:
-        """The text has ended: give the rest."""
+        """The text has ended; returns the rest."""
         rest = self._same(self._guard.close())
         if self._taken:
             raise signed_refusal()
@@ -87,7 +87,7 @@ class Unchanged:
 
 
 def signed_refusal() -> Refusal:
-    """A signed text holds what may not leave, and cannot leave without that."""
+    """The refusal for a signed text that holds a value that must not leave."""
     return Refusal(
         "output_blocked",
         "A part of the answer that the provider has signed (thinking) holds what must not leave, and cannot be "
@@ -97,7 +97,7 @@ def signed_refusal() -> Refusal:
 
 
 class FieldJudge:
-    """What judges one running text in a field: see `runs.Judge`."""
+    """The judge of one running text in a field: see `runs.Judge`."""
 
     __slots__ = ("_edits", "_guards", "_window", "element", "restorer")
 
@@ -112,28 +112,28 @@ class FieldJudge:
         self._window = window
         self._guards = guards
         self._edits = edits
-        self.element = element  # what an element of a list holds by itself
+        self.element = element  # the findings in one element of a list
         self.restorer = restorer
 
     def edits(self, text: str, findings: Sequence[Finding]) -> list[Edit]:
-        """What is to be put in place of what was found."""
+        """The replacements for the findings."""
         return self._edits(text, findings, self.restorer)
 
     @property
     def pending(self) -> str:
-        """What is held of the text, as it may yet become a finding."""
+        """The text that is held because it may become a finding."""
         return self._window.pending
 
     def feed(self, text: str) -> Segment:
-        """Take a piece; give what is judged by now."""
+        """Add a piece; returns the text that is judged."""
         return self._window.feed(text)
 
     def close(self) -> Segment:
-        """The text has ended: give the rest."""
+        """The text has ended; returns the rest."""
         return self._window.close()
 
     def guard(self, text: str, final: bool) -> str:
-        """What of an edited text may leave by now."""
+        """The part of an edited text that may leave now."""
         for guard in self._guards:
             text = guard.feed(text) + guard.close() if final else guard.feed(text)
         return text

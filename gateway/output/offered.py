@@ -1,7 +1,7 @@
-"""Whether an answer calls only tools that its request offered.
+"""Checks that an answer calls only tools that its request offered.
 
 Config key: `output.tools`. Refuses with tool_not_offered. Fails closed: a call without a name is a call of a tool that
-was not offered. Policies judge what a model is offered; a call of anything else was judged by nobody.
+was not offered. Policies judge the offered tools; no policy has judged a call of any other tool.
 """
 
 from __future__ import annotations
@@ -13,16 +13,16 @@ from gateway.errors import Refusal
 
 
 def check(call: Call, calls: Sequence[Json]) -> None:
-    """Raise Refusal(tool_not_offered) unless every tool call of an answer is one of those offered.
+    """Raise Refusal(tool_not_offered) unless every tool call of an answer is for an offered tool.
 
-    The body counts as it was sent: what a policy took out of the offer is not offered.
+    The body counts as sent: tools that a policy removed are not offered.
     """
     if not calls or not call.body:  # every request that was read has a body
         return
     offered = frozenset(call.format.tools(call.body))
     if all(call.format.tool(one) in offered for one in calls):
         return
-    # The name is the model's own text, which nobody has judged: it is not repeated.
+    # The name is text of the model that has not been judged: the message does not repeat the name.
     raise Refusal(
         "tool_not_offered",
         f"The answer calls a tool that the request did not offer (it offers {len(offered)}) and was stopped. "

@@ -1,8 +1,8 @@
-"""Running texts in fields that nobody named: judged across chunks as one text, and edited in their places.
+"""Running texts in fields that the dialect does not name: judged across chunks as one text, and edited in place.
 
-A field whose texts are not all judged yet waits, and leaves as it came but for what had to be changed: unlike the main
-texts of an answer, nothing moves from one chunk to the next, because it may be a title or an address as well as a part
-of a text. Fields of one name keep their order.
+A field waits until all of its texts are judged, and then leaves with only the necessary changes. Unlike in the main
+texts of an answer, no text moves from one chunk to the next, because a field may be a title or an address as well as
+a part of a text. Fields with the same name keep their order.
 """
 
 from __future__ import annotations
@@ -19,19 +19,19 @@ from gateway.output.elements import Elements
 from gateway.redaction.restore import Restored, Restorer
 from gateway.redaction.spellings import Spelled, Spoken
 
-MAX_WAITING: Final = 4 * 1024 * 1024  # characters of fields that wait at a time
-_FIELD: Final = 256  # characters that a field counts for beside its texts
-_ATOMS: Final = frozenset({"url", "uri", "href", "src", "link", "image"})  # keys whose values stand alone
+MAX_WAITING: Final = 4 * 1024 * 1024  # maximum characters of waiting fields
+_FIELD: Final = 256  # characters that a field counts in addition to its texts
+_ATOMS: Final = frozenset({"url", "uri", "href", "src", "link", "image"})  # keys whose values are separate texts
 _SCHEMES: Final = ("http://", "https://")
 
 Edit = tuple[int, int, str]
-"""What stands in place of [start, end)."""
+"""The replacement of [start, end)."""
 Note = Callable[[Piece, Spelled], None]
-"""Hears of a piece in which something was restored, and how the model spelled that."""
+"""Receives a piece with a restored value, and the spelling of the model."""
 
 
 class Segment(Protocol):
-    """Text that is judged, and what was found in it."""
+    """Judged text and its findings."""
 
     @property
     def text(self) -> str: ...
@@ -40,11 +40,11 @@ class Segment(Protocol):
 
 
 Name = tuple[str, int, str]
-"""What fields have in common that keep their order: level, choice and key."""
+"""Fields with the same level, choice and key keep their order."""
 
 
 class Judge(Protocol):
-    """What judges one run: a window, then guards, which see the text as the caller will get it."""
+    """The judge of one run: a window, then guards, which see the text as the caller gets it."""
 
     @property
     def restorer(self) -> Restorer: ...
@@ -55,14 +55,14 @@ class Judge(Protocol):
     def edits(self, text: str, findings: Sequence[Finding]) -> list[Edit]: ...
     def element(self, text: str) -> Sequence[Finding]: ...
     def guard(self, text: str, final: bool) -> str:
-        """What of an edited text may leave by now: guards hold back the end of a text, drop characters and add none."""
+        """The part of an edited text that may leave now. Guards hold back the end, drop characters and add none."""
         ...
 
 
 class Run:
-    """One running text, and the pieces of it that wait. `done` takes the fields whose texts are all judged.
+    """One running text, and its waiting pieces. `done` receives the fields whose texts are all judged.
 
-    `listed`: its pieces are elements of lists. With `certain` see `elements`.
+    `listed`: the pieces are elements of lists. `certain`: see `elements`.
     """
 
     __slots__ = ("_done", "_due", "_elements", "_guarded", "_judge", "_last", "_last_fed", "_note", "_open", "_spoken")
@@ -73,16 +73,18 @@ class Run:
         self._judge = judge
         self._note = note
         self._spoken: dict[int, Spoken] = {}  # by text: see `_text_of`
-        self._last: Piece | None = None  # the last piece that was written
+        self._last: Piece | None = None  # the last written piece
         self._last_fed: Piece | None = None
         self._done = done
         self._elements = Elements(judge.element, certain=certain) if listed else None
-        self._open: deque[Piece] = deque()  # pieces of which the window holds something
-        self._due: deque[Piece] = deque()  # pieces of which the window holds nothing, and guards may
-        self._guarded: deque[tuple[Piece, str]] = deque()  # what guards have taken of which piece, and hold or dropped
+        self._open: deque[Piece] = deque()  # pieces with text in the window
+        self._due: deque[Piece] = deque()  # pieces with text that only guards may hold
+        self._guarded: deque[tuple[Piece, str]] = (
+            deque()
+        )  # the text of each piece that guards have received, and hold or have dropped
 
     def feed(self, piece: Piece) -> None:
-        """Take a piece."""
+        """Add a piece."""
         if self._last is not None and not self._open and not self._due:
             self._tell(_text_of(piece))
         self._last_fed = piece
@@ -93,10 +95,11 @@ class Run:
         self._settle(self._judge.feed(text), final=False)
 
     def ends_before(self, piece: Piece) -> bool:
-        """Whether a text that goes on in a piece is another text, judged by itself.
+        """Whether the piece begins another text, which is judged separately.
 
-        Texts of several blocks are one: a value may begin in one and end in the next. But what is whole at the end of a
-        block is found there, and a word that ends a block hides no value at the beginning of the next.
+        The texts of several blocks are one text: a value may begin in one block and end in the next. But a value that
+        is complete at the end of a block is found there, and a word at the end of a block hides no value at the
+        beginning of the next.
         """
         last = self._last_fed
         if last is None or not piece.field.text or last.field.text == piece.field.text:
@@ -108,7 +111,7 @@ class Run:
         return held[-1].isalpha() and begins.isalnum() and not any(map(str.isdigit, held))
 
     def note(self, text: str) -> None:
-        """What the next pieces say together."""
+        """Note the joined text of the next pieces."""
         if self._elements is not None:
             self._elements.note(text)
 
@@ -131,8 +134,8 @@ class Run:
                 self._leave(self._judge.guard(part, False))
         if final:
             self._leave(self._judge.guard("", True))
-            self._guarded.clear()  # what was not let go by now is dropped
-            self._due += self._open  # pieces without a character
+            self._guarded.clear()  # text that guards have not released by now is dropped
+            self._due += self._open  # empty pieces
             self._open.clear()
         due, guarded = self._due, self._guarded
         while due and not (guarded and guarded[0][0] is due[0]):
@@ -148,7 +151,7 @@ class Run:
                 self._tell(_text_of(following) if following is not None else 0)
 
     def _leave(self, text: str) -> None:
-        """Add what guards let go to the pieces that it is of: characters that were passed over have been dropped."""
+        """Assign the text that guards release to its pieces. Skipped characters have been dropped."""
         guarded, at = self._guarded, 0
         while guarded:
             piece, part = guarded[0]
@@ -162,13 +165,13 @@ class Run:
                 at += part[used] == text[at]
                 used += 1
             piece.parts.append(text[begin:at])
-            if used < len(part):  # the rest is held back, or was dropped: what leaves next will tell
+            if used < len(part):  # the rest is held or was dropped: the next released text shows which
                 guarded[0] = piece, part[used:]
                 return
             guarded.popleft()
 
     def _hear(self, text: str, edits: Sequence[Edit]) -> None:
-        """Take down what is judged of each text that the pieces make, and what is restored in it."""
+        """Record the judged part of each text of the pieces, and the values restored in the text."""
         begin = number = 0
         pieces = list(self._open)
         at = 0
@@ -181,7 +184,7 @@ class Run:
             mine: list[Edit] = []
             while number < len(edits) and edits[number][0] < end:
                 start, stop, instead = edits[number]
-                if stop > end:  # one placeholder in several texts: what each of them was cannot be told
+                if stop > end:  # one placeholder spans several texts: the original of each text is unknown
                     self._note, self._spoken = None, {}
                     return
                 made = Restored if type(edits[number]) is Restored else _edit
@@ -191,7 +194,7 @@ class Run:
             begin = end
 
     def _tell(self, following: int) -> None:
-        """The text of the last piece is whole, if another follows: how the model spelled what was restored in it."""
+        """Report the spelling of restored values in the last text, which is complete if another text follows."""
         last = self._last
         if self._note is None or last is None or _text_of(last) == following:
             return
@@ -200,7 +203,7 @@ class Run:
             self._note(last, spelled)
 
     def _spread(self, text: str, edits: Sequence[Edit]) -> Iterator[tuple[Piece, str]]:
-        """What stays of a text that was judged, by the piece that it is of."""
+        """The remaining text of a judged segment, by piece."""
         begin = number = 0
         while begin < len(text):
             piece = self._open[0]
@@ -225,7 +228,7 @@ class Run:
 
 
 def _text_of(piece: Piece) -> int:
-    """Which text a piece is of: a field's own where the dialect says so, else one by itself."""
+    """The text of a piece: the number given by the dialect, or else a text of its own."""
     return piece.field.text or id(piece)
 
 
@@ -234,7 +237,7 @@ def _edit(start: int, end: int, instead: str) -> Edit:
 
 
 def _write(piece: Piece, text: str) -> bool:
-    """Put what stays of a piece in its place; True if it was the last of its field."""
+    """Write the remaining text of a piece in place; True if it was the last piece of its field."""
     if piece.holder[piece.key] != text:
         piece.holder[piece.key] = text
         piece.field.changed = True
@@ -243,7 +246,7 @@ def _write(piece: Piece, text: str) -> bool:
 
 
 def judge_whole(field: Field, judge: Judge, *, certain: bool = False, note: Note | None = None) -> bool:
-    """Judge the texts of a field that is whole as one run, in their places; True if any changed."""
+    """Judge the texts of a complete field as one run, in place; True if any changed."""
     field.waiting = len(field.pieces)
     run = Run(judge, [], listed=True, certain=certain, note=note)
     for piece in field.pieces:
@@ -253,7 +256,7 @@ def judge_whole(field: Field, judge: Judge, *, certain: bool = False, note: Note
 
 
 class Runs:
-    """All of one answer. Keeps no judge once its run has ended: a cycle would wait for the garbage collector."""
+    """All runs of one answer. The judge of an ended run is released: a cycle would wait for the garbage collector."""
 
     def __init__(self, note: Note | None = None) -> None:
         self._note = note
@@ -266,7 +269,7 @@ class Runs:
         return len(self._runs)
 
     def feed(self, field: Field, judge: Callable[[Piece], Judge]) -> None:
-        """Judge a field, as far as that can be done now; `judge` makes the judge of a new run."""
+        """Judge a field as far as possible now; `judge` creates the judge of a new run."""
         field.waiting = len(field.pieces)
         several = _together(field.pieces) if field.waiting > 1 else {}
         for piece in field.pieces:
@@ -279,12 +282,12 @@ class Runs:
             if run is None:
                 listed = is_listed(piece.channel)
                 run = self._runs[piece.channel] = Run(judge(piece), self._done, listed=listed, note=self._note)
-            if several and piece.channel in several:  # what one chunk lists is a text, too
+            if several and piece.channel in several:  # the elements that one chunk lists are also one text
                 run.note(several.pop(piece.channel))
             run.feed(piece)
 
     def take(self, field: Field, judge: Callable[[Piece], Judge]) -> bool:
-        """Judge a field; False if it has to wait, and was taken out of its chunk."""
+        """Judge a field; False if the field must wait, and was removed from its chunk."""
         self.feed(field, judge)
         if not field.waiting and not field.loose and _name(field) not in self._waiting:
             return True
@@ -301,7 +304,7 @@ class Runs:
         return False
 
     def released(self) -> list[Field]:
-        """The fields that need wait no longer."""
+        """The fields that need not wait any longer."""
         out = []
         for done in self._done:
             waiting = self._waiting.get(_name(done))
@@ -315,7 +318,7 @@ class Runs:
         return out
 
     def close(self) -> list[Field]:
-        """The answer has ended: the fields that still wait."""
+        """The answer has ended; returns the fields that still wait."""
         for run in self._runs.values():
             run.close()
         self._runs.clear()
@@ -323,7 +326,7 @@ class Runs:
 
 
 def _together(pieces: Sequence[Piece]) -> dict[Channel, str]:
-    """The texts of which one field has more than one piece."""
+    """The texts with more than one piece in the same field."""
     said: dict[Channel, list[str]] = {}
     for piece in pieces:
         said.setdefault(piece.channel, []).append(piece.holder[piece.key])

@@ -1,12 +1,12 @@
-"""Stage 7, `output`, and the second half of stage 4, `restore`: what an answer may carry, whole or as it streams.
+"""Judges answers and restores masked values in them, in whole answers and in streams.
 
 Config keys: `output`, `pii.restore`, `pii.restore_tools`. Refuses with secret_blocked and output_blocked. Fails closed:
-no character leaves before it is judged, a tool call is judged whole, an answer that cannot be read is not passed on,
-and a fault of whoever judges stops it.
+no character leaves before it is judged, a tool call is judged as a whole, an answer that cannot be parsed is not
+passed on, and a fault while judging stops the answer.
 
-One pass does both: the same window that looks for secrets and new personal data finds the placeholders to restore, so a
-restored value is never judged as if the model had made it up. A stream is held back by `output.window` characters at
-most, and only as long as something may still become a match.
+One pass does both: the window that searches for secrets and new personal data also finds the placeholders to restore,
+so a restored value is never judged as a new value of the model. At most `output.window` characters of a stream are
+held, and only as long as a match may be in progress.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ from gateway.output.runs import MAX_WAITING, Runs
 from gateway.output.whole import WholeFilter
 from gateway.redaction.spellings import Spelled, Spoken, kind_of
 
-MAX_RUNS = 1024  # texts that one answer may have
-_TELLING, _DIGITS = 24, 6  # characters, and digits, of what may become a finding that alternative tokens may say
+MAX_RUNS = 1024  # maximum number of running texts of one answer
+_TELLING, _DIGITS = 24, 6  # maximum characters and digits of a possible finding in alternative tokens
 _ALIVE = b":\n\n"
 _WAITING, _CHANGED = attrgetter("waiting"), attrgetter("changed")
 
@@ -37,7 +37,7 @@ class Screen(Checks):
     """The stage, compiled for one configuration."""
 
     def filter(self, call: Call) -> AnswerFilter:
-        """The filter of one answer."""
+        """A filter for the answer of one call."""
         return AnswerFilter(self, call)
 
     def needed(self, call: Call) -> AnswerFilter | None:
@@ -48,22 +48,22 @@ class Screen(Checks):
 
 
 class AnswerFilter(WholeFilter):
-    """Judges one answer, whole or as it streams."""
+    """Judges one answer, whole or streamed."""
 
     def __init__(self, screen: Checks, call: Call) -> None:
         super().__init__(screen, call)
         self._windows: dict[Channel, Window] = {}
         self._guards: dict[Channel, tuple[Guard, ...]] = {}
-        self._spoken: dict[Channel, Spoken] = {}  # of running texts, where something may be restored
+        self._spoken: dict[Channel, Spoken] = {}  # of running texts, if values may be restored
         self._elements: dict[Channel, Elements] = {}
         self._asides: dict[Channel, Window] = {}
         self._runs = Runs(self._spell if call.redaction.restore else None)
-        self._queue: deque[Chunk] = deque()  # of a stream whose events keep their order
-        self._held = 0  # bytes of those
+        self._queue: deque[Chunk] = deque()  # events of a stream that keeps their order
+        self._held = 0  # total size of these events in bytes
         self._ending = Ending()
 
     def feed(self, chunk: Chunk, stream: StreamCodec) -> list[bytes]:
-        """The events that may leave now that this chunk has come."""
+        """The events that may leave after this chunk."""
         try:
             return self._feed(chunk, stream)
         except PASSING:
@@ -72,7 +72,7 @@ class AnswerFilter(WholeFilter):
             raise self._stopped(fault) from None
 
     def close(self, stream: StreamCodec) -> list[bytes]:
-        """What is still held, when the answer ends without saying so for every choice."""
+        """The answer has ended; returns the events that are still held."""
         try:
             return self._close(stream)
         except PASSING:
@@ -120,7 +120,7 @@ class AnswerFilter(WholeFilter):
         return events
 
     def _in_order(self, chunk: Chunk, stream: StreamCodec) -> list[bytes]:
-        """The events that may leave: each in its place, once it and all before it are judged."""
+        """The events that may leave, in order: each after it and all events before it are judged."""
         if not self._screen.any_tool and (chunk.tools or chunk.strays):
             offered.check(self._call, [*chunk.tools, *chunk.strays])
         if chunk.data is not None:
@@ -158,7 +158,7 @@ class AnswerFilter(WholeFilter):
         return events
 
     def _fields(self, chunk: Chunk, stream: StreamCodec, events: list[bytes]) -> bool:
-        """Judge fields that nobody named; True if any changed. Those that need wait no longer join the events."""
+        """Judge fields that the dialect does not name; True if any changed. Fields that are ready join the events."""
         changed = False
         for field in chunk.fields:
             changed |= not self._runs.take(field, self._judge_of) or field.changed
@@ -166,11 +166,11 @@ class AnswerFilter(WholeFilter):
         return changed
 
     def _close(self, stream: StreamCodec) -> list[bytes]:
-        """What is held of texts, fields and tool calls, and then what says that they have ended."""
+        """The held texts, fields and tool calls, followed by the events that end them."""
         for chunk in self._ending.chunks():
             for channel, delta in {delta.channel: delta for delta in chunk.texts}.items():
                 tail = self._tail(channel)
-                if tail:  # it goes before the reason, and after the piece
+                if tail:  # before the finish reason, and after the piece
                     delta.holder[delta.key] += tail
                     chunk.edited = True
         events = [stream.text(channel, text) for channel in list(self._windows) if (text := self._tail(channel))]
@@ -217,7 +217,7 @@ class AnswerFilter(WholeFilter):
         return out
 
     def _told(self, channel: Channel, text: str) -> bool:
-        """Whether a text that the model could have said, as far as it has come, holds something or may yet."""
+        """Whether the received part of an alternative text holds a finding, or may become one."""
         window = self._asides.get(channel)
         if window is None:
             self._count_runs()
@@ -229,7 +229,7 @@ class AnswerFilter(WholeFilter):
         return "@" in pending or len(pending) > _TELLING or sum(map(str.isdigit, pending)) > _DIGITS
 
     def _spell(self, piece: Piece, spelled: Spelled) -> None:
-        """Take down how the model spelled what was restored in a text of a stream that keeps its order."""
+        """Record the spelling of restored values in a text of an ordered stream."""
         if piece.field.text:
             self._call.redaction.spoken.append(spelled._replace(kind=kind_of(piece.key)))
 
@@ -238,7 +238,7 @@ class AnswerFilter(WholeFilter):
             raise Refusal("output_blocked", f"The answer has more than {MAX_RUNS} texts at a time.", stage="output")
 
     def _tail(self, channel: Channel) -> str:
-        """What is held of a text that has ended."""
+        """The held rest of a text that has ended."""
         window = self._windows.pop(channel, None)
         if window is None:
             return ""
@@ -258,7 +258,7 @@ class AnswerFilter(WholeFilter):
         return out
 
     def _comment(self, raw: bytes) -> bytes:
-        """An event without data: it keeps the connection alive, and says nothing that was not judged."""
+        """An event without data (a comment): keeps the connection alive and contains nothing that was not judged."""
         try:
             text = raw.decode()
         except UnicodeDecodeError:

@@ -1,10 +1,10 @@
-"""The gate for SQL: what statements an answer may hold, in the arguments of tool calls and in its texts.
+"""A gate: the SQL statements that an answer may contain, in arguments of tool calls and in texts.
 
 Config key: `output.sql`; a policy's obligation `sql` narrows it for one call. Refuses with sql_blocked. Fails closed:
-what looks like SQL and cannot be read, or is longer than `max_chars`, is refused. Messages name kinds of statement and
-rules, never a name or a value of the statement.
+text that looks like SQL and cannot be parsed, or is longer than `max_chars`, is refused. Messages contain kinds of
+statement and rules, never a name or a value of the statement.
 
-`SqlFacts` tells policies of the statements in a request's own tool calls.
+`SqlFacts` describes the statements in the tool calls of a request for policies.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ from gateway.dialects import tree
 from gateway.errors import Refusal
 from gateway.redaction.texts import Generations, hashed
 
-MAX_FACTS: Final = 100  # statements of one request that a policy is told of
+MAX_FACTS: Final = 100  # maximum number of statements of one request in the policy input
 _REMEMBERED: Final = 4_096  # texts
 _SHORT: Final = 7  # characters; no statement is shorter
 
 
 class SqlGate:
-    """The gate, compiled for one configuration; None: only what a policy demands. Loads sqlglot when first needed."""
+    """The gate, compiled for one configuration; None: only if a policy requires it. Loads sqlglot on first use."""
 
     def __init__(self, config: Sql | None) -> None:
         self.configured = config is not None
@@ -46,14 +46,14 @@ class SqlGate:
             self.load()
 
     def load(self) -> Reader:
-        """The reader, made now if it was not: a second, off the event loop once there are calls."""
+        """The parser, loaded if necessary, which takes a second: in a thread once calls are served."""
         if self._reader is None:
             forms.load()
             self._reader = Reader(self._config.dialect or "")
         return self._reader
 
     def demanded(self, call: Call) -> tuple[SqlGate, ...]:
-        """This gate, where the configuration has none and a policy demands one of the call."""
+        """This gate, if the configuration has none and a policy requires one for the call."""
         obliged = call.decision is not None and call.decision.obligations.sql is not None
         return (self,) if obliged and not self.configured else ()
 
@@ -62,19 +62,19 @@ class SqlGate:
         return Finder(self.load(), self._check(call), self.limit, spent=call.screening)
 
     def text(self, call: Call, text: str) -> str:
-        """A whole text; unchanged if nothing in it is refused."""
+        """The text, unchanged. Raises Refusal(sql_blocked)."""
         if len(text) >= _SHORT:
             self.guard(call).whole(text)
         return text
 
     def argument(self, call: Call, text: str) -> str:
-        """A string among the arguments of a tool call."""
+        """A string in the arguments of a tool call, unchanged. Raises Refusal(sql_blocked)."""
         if len(text) >= _SHORT:
             self.arguments()(text, self._check(call), call.screening)
         return text
 
     def arguments(self) -> Arguments:
-        """What looks through strings of arguments."""
+        """A function that checks strings of arguments."""
         if self._arguments is None:
             self._arguments = Arguments(self.load(), Breakout(self._config.dialect or ""), self.limit)
         return self._arguments
@@ -92,7 +92,7 @@ class SqlGate:
         return check
 
     def _problem(self, statement: Statement, allow: Collection[str]) -> str:
-        """What is wrong with a statement; nothing if it may pass."""
+        """The problem of a statement, as a phrase for the message; "" if the statement may pass."""
         config = self._config
         if not statement.readable:
             return (
@@ -124,7 +124,7 @@ class SqlGate:
         return bool(dotted) and self._dotted_denied(statement, names)
 
     def _dotted_denied(self, statement: Statement, names: Collection[str]) -> bool:
-        """Whether a column that is denied in one table is read from it, by name or with all others."""
+        """Whether a column that is denied in one table is read from that table, by name or by `*`."""
         wild = [pattern.lower().rpartition(".") for pattern in self._config.deny_columns if "." in pattern]
         for star in statement.stars:
             owners = names if not star else {star, star.rpartition(".")[2]}
@@ -137,11 +137,11 @@ class SqlGate:
                 return True
         return any(
             fnmatch.fnmatchcase(word, column) for word in statement.words for _, _, column in wild
-        )  # no grammar tells whose
+        )  # no grammar tells the table of the column
 
 
 class _Patterns:
-    """Shell patterns for names in lower case; false if there are none."""
+    """Shell patterns for names in lower case; false without patterns."""
 
     def __init__(self, patterns: Iterable[str]) -> None:
         self._patterns = [re.compile(fnmatch.translate(pattern.lower())) for pattern in patterns]
@@ -163,14 +163,14 @@ def _refusal(problem: str, statement: Statement) -> Refusal:
 
 
 class SqlFacts:
-    """What policies are told of the SQL in a request's tool calls; each text is read once as long as it comes back."""
+    """The SQL in the tool calls of a request, for the policy input; repeated texts are parsed once."""
 
     def __init__(self, gate: SqlGate) -> None:
         self._gate = gate
         self._known: Generations[tuple[Json, ...]] = Generations(_REMEMBERED)
 
     def of(self, spans: Sequence[Span], team: str = "") -> list[Json]:
-        """`{statement, kind, kinds, tables, columns, writes, readable}` of each, once; values are `?`."""
+        """`{statement, kind, kinds, tables, columns, writes, readable}` of each different statement; values are `?`."""
         found: list[Json] = []
         for span in spans:
             if len(span.text) < _SHORT or not tree.is_argument(span):
@@ -207,5 +207,5 @@ _TOLD: Final = re.compile(r"[^\W\d][\w$]{0,63}(?:\.[^\W\d][\w$]{0,63}){0,3}")
 
 
 def _told(names: Iterable[str]) -> list[str]:
-    """Names that look like names; what else stands in quotes may be a value."""
+    """Only names in the form of a name: other quoted text may be a value."""
     return sorted(name for name in names if _TOLD.fullmatch(name))

@@ -1,7 +1,7 @@
-"""Values split over the structural strings of an answer: an id, a name, a fingerprint, each too short to say anything.
+"""Values split over the structural strings of an answer: ids, names, fingerprints, each too short for a finding.
 
-No string of that kind is judged with its neighbours elsewhere. Here those of one answer, or of one chunk, are put
-together in document order, and a value that lies in several of them is found where it is beyond doubt.
+Elsewhere, each of these strings is judged separately. Here the strings of one answer or of one chunk are joined in
+document order, and a value that spans several of them is found if the finding is certain.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ KEYS: Final = frozenset(
     {"id", "model", "object", "role", "type", "name", "finish_reason", "tool_call_id", "format"}
     | {"service_tier", "system_fingerprint"}
 )
-_LONGEST: Final = 128  # characters of a structural string; a longer one is a text
+_LONGEST: Final = 128  # maximum characters of a structural string; a longer string is a text
 
 
 def pieces(answer: Any, words: Container[str]) -> list[str]:
-    """The structural strings of an answer in document order, but for `words` of the dialect."""
+    """The structural strings of an answer in document order, without the `words` of the dialect."""
     found: list[str] = []
     waiting: list[Any] = [answer]
     while waiting:
@@ -42,15 +42,15 @@ def pieces(answer: Any, words: Container[str]) -> list[str]:
             waiting += reversed(below)
         elif type(node) is list:
             waiting += [value for value in reversed(node) if type(value) is dict or type(value) is list]
-        elif type(node) is str:  # behind what stands before it
+        elif type(node) is str:  # after the previous string
             found.append(node)
     return found
 
 
 def across(strings: Sequence[str], scan: Callable[[str], Sequence[Finding]]) -> list[tuple[Finding, str]]:
-    """What several strings say together, beyond doubt, and none of them alone: findings and their texts."""
+    """Certain findings that span several strings and are not in any single string, with their texts."""
     found = _across(strings, scan)
-    # What a string says alone is redacted in its place; it is no piece of another value.
+    # A finding in a single string is redacted in place; it is not part of another value.
     return _across([_BREAK if scan(one) else one for one in strings], scan) if found else []
 
 
@@ -70,9 +70,9 @@ def _across(strings: Sequence[str], scan: Callable[[str], Sequence[Finding]]) ->
 
 
 class Structure:
-    """The judge of one answer's structural strings.
+    """The judge of the structural strings of one answer.
 
-    `scan` finds values in a text; `instead` is what stands in place of one, None where it may stay.
+    `scan` finds values in a text; `instead` returns the replacement of a value, None if the value may stay.
     """
 
     def __init__(
@@ -87,9 +87,9 @@ class Structure:
         self._last: list[str] = []
 
     def check(self, answer: Json) -> None:
-        """Judge an answer or a chunk. Raises Refusal for a split value: it cannot be redacted where it stands."""
+        """Judge an answer or a chunk. Raises Refusal for a split value, which cannot be redacted in place."""
         strings = pieces(answer, self._words)
-        if strings == self._last:  # as in the chunk before
+        if strings == self._last:  # as in the previous chunk
             return
         self._last = strings
         for one, text in across(strings, self._scan):

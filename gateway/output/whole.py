@@ -1,4 +1,4 @@
-"""Whole answers, and what is whole within a stream: texts, tool calls and lists, judged and edited in their places."""
+"""Judges and edits whole answers and the complete parts of streams: texts, tool calls and lists."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from gateway.redaction.spellings import Spelled, Spoken, kind, of_arguments, roo
 
 
 class WholeFilter(Acting):
-    """Judges what of one answer is whole."""
+    """Judges the complete parts of one answer."""
 
     def whole(self, answer: Json) -> bool:
         """Edit a whole answer in place; True if anything changed."""
@@ -42,11 +42,11 @@ class WholeFilter(Acting):
         return changed
 
     def _tells(self, answer: Json) -> bool:
-        """Whether what the model could have said holds something to be taken out."""
+        """Whether alternative texts of the model hold a value that must be removed."""
         return any(self._text(text, self._restoration.plain) != text for text in self._codec.asides(answer))
 
     def _survey(self, survey: tree.Survey, calls: Sequence[Json] = ()) -> bool:
-        """Judge every text; `calls` are the tool calls among them."""
+        """Judge every text of a survey; `calls` are the tool calls in the survey."""
         if survey.kinds and self._screen.unscannable == "block":
             raise Refusal(
                 "output_blocked",
@@ -70,7 +70,7 @@ class WholeFilter(Acting):
                 continue
             spoken = Spoken() if self._restores else None
             text = self._text(span.text, self._restoration.at(span, kept), spoken)
-            if argument:  # the strings of a tool call's arguments
+            if argument:  # the strings in the arguments of a tool call
                 for gate in self._gates:
                     text = gate.argument(self._call, text)
             if text != span.text:
@@ -92,7 +92,7 @@ class WholeFilter(Acting):
         return changed
 
     def _note(self, restored: Sequence[tuple[Span, Spelled]], before: dict[int, str]) -> None:
-        """Take down how the model spelled what was restored; `before` are JSON strings as the model wrote them."""
+        """Record the spelling of restored values; `before` are JSON strings as the model wrote them."""
         roots: dict[int, tuple[Nested, dict[str, str]]] = {}
         for span, spelled in restored:
             self._call.redaction.spoken.append(spelled._replace(kind=kind(span)))
@@ -107,7 +107,7 @@ class WholeFilter(Acting):
     def _lists(
         self, survey: tree.Survey, calls: Sequence[Json], kept: Set[int], restored: list[tuple[Span, Spelled]]
     ) -> bool:
-        """Judge strings of lists within tool calls, and within JSON in a string, that make one text."""
+        """Judge the joined strings of lists in tool calls, and in JSON inside a string."""
         values = [*calls, *survey.roots, *(nested.root for nested in survey.nested)]
         roots = [(at, "", value) for at, value in enumerate(values)]
         changed = False

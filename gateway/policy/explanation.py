@@ -8,7 +8,7 @@ from dataclasses import fields
 from typing import NamedTuple, Protocol
 
 from gateway.call import Json, Obligations
-from gateway.policy.verdict import CLASSES, Duty, Reading, merged, readings
+from gateway.policy.verdict import CLASSES, Reading, RuleObligations, merged, readings
 
 
 class Source(Protocol):
@@ -31,7 +31,7 @@ class Spoke(NamedTuple):
 
 
 class Explanation(NamedTuple):
-    """The verdict in words, the rule that won, everyone who spoke in the order of rank, and the duties as one."""
+    """The verdict in words, the rule that won, everyone who spoke in the order of rank, and the obligations as one."""
 
     verdict: str
     rule: str
@@ -43,22 +43,26 @@ def explain(result: Json, sources: Iterable[Source]) -> Explanation:
     """Raises PolicyUnavailable for a result that is malformed."""
     reading = readings(result)
     places = list(sources)
-    whole = merged(reading.duties)
+    whole = merged(reading.obligations)
     spoke = [
         *_denies(reading, places),
-        *(_duty(reading, whole, duty, places) for duty in reading.duties if _wants(duty.wants)),
+        *(
+            _obligation(reading, whole, obligation, places)
+            for obligation in reading.obligations
+            if _wants(obligation.wants)
+        ),
     ]
     rule = reading.rule
     return Explanation(_verdict(reading, whole), rule, tuple(spoke), _wants(whole) if rule == "allow" else {})
 
 
-def _verdict(reading: Reading, duties: Obligations) -> str:
+def _verdict(reading: Reading, obligations: Obligations) -> str:
     if reading.deny:
         first = reading.deny[0]
         return f"denied by {first.code} of class {first.cls} ({CLASSES[first.cls]})"
     if not reading.allow:
         return "denied, because no rule allows it"
-    held = ", once a person has approved it" if duties.require_approval is not None else ""
+    held = ", once a person has approved it" if obligations.require_approval is not None else ""
     return f"allowed{f' by class {reading.cls} ({CLASSES[reading.cls]})' if reading.cls else ''}{held}"
 
 
@@ -76,24 +80,26 @@ def _denies(reading: Reading, places: list[Source]) -> Iterable[Spoke]:
         yield Spoke(deny.code, deny.cls, f"deny: {deny.message}", outcome, _place(deny.code, places))
 
 
-def _duty(reading: Reading, whole: Obligations, duty: Duty, places: list[Source]) -> Spoke:
-    said = "; ".join(f"{name}: {_words(value)}" for name, value in _wants(duty.wants).items())
-    return Spoke(duty.code, duty.cls, said, _fate(reading, whole, duty), _place(duty.code, places))
+def _obligation(reading: Reading, whole: Obligations, obligation: RuleObligations, places: list[Source]) -> Spoke:
+    said = "; ".join(f"{name}: {_words(value)}" for name, value in _wants(obligation.wants).items())
+    return Spoke(
+        obligation.code, obligation.cls, said, _fate(reading, whole, obligation), _place(obligation.code, places)
+    )
 
 
-def _fate(reading: Reading, whole: Obligations, duty: Duty) -> str:
-    """What became of what one rule demands, in the whole of all duties."""
+def _fate(reading: Reading, whole: Obligations, obligation: RuleObligations) -> str:
+    """What became of what one rule demands, in the whole of all obligations."""
     if reading.deny or not reading.allow:
         return "nothing: the call is denied"
-    if len(reading.duties) == 1:
+    if len(reading.obligations) == 1:
         return "holds"
     lost: list[str] = []
-    if duty.wants.route and whole.route != duty.wants.route:
+    if obligation.wants.route and whole.route != obligation.wants.route:
         lost.append("route")
     for name in ("limit", "attributes", "redact"):
-        had, mine = getattr(whole, name), getattr(duty.wants, name)
+        had, mine = getattr(whole, name), getattr(obligation.wants, name)
         lost += [f"{name}.{key}" for key, value in mine.items() if had[key] != value]
-    if duty.wants.sql is not None and set(duty.wants.sql) != set(whole.sql or ()):
+    if obligation.wants.sql is not None and set(obligation.wants.sql) != set(whole.sql or ()):
         lost.append("sql")
     return f"holds, but for {', '.join(lost)}, where another rule is stricter or of a higher class" if lost else "holds"
 

@@ -24,7 +24,7 @@ CLASSES: Mapping[str, int] = {"safety": 100, "compliance": 90, "cost": 50, "perf
 _HIGHEST = "safety"
 _RESULT = frozenset({"allow", "deny", "obligations", "class"})
 _DENY = frozenset({"code", "message", "class"})
-_DUTIES = frozenset(
+_OBLIGATIONS = frozenset(
     {
         "redact",
         "require_approval",
@@ -43,7 +43,7 @@ _SPEAKER = frozenset({"code", "class"})
 _CODE = re.compile(r"[A-Za-z0-9_.:-]{1,64}")
 
 
-class Duty(NamedTuple):
+class RuleObligations(NamedTuple):
     """What one rule demands of an allowed call."""
 
     code: str
@@ -58,7 +58,7 @@ class Reading(NamedTuple):
     cls: str | None
     deny: tuple[Deny, ...]
     overruled: tuple[Deny, ...]
-    duties: tuple[Duty, ...]
+    obligations: tuple[RuleObligations, ...]
 
     @property
     def rule(self) -> str:
@@ -69,7 +69,7 @@ class Reading(NamedTuple):
 def read(result: Json, version: str) -> Decision:
     """A decision from an engine's result. Raises PolicyUnavailable for one that is not as the contract says."""
     reading = readings(result)
-    wants = merged(reading.duties)
+    wants = merged(reading.obligations)
     if len(wants.labels) > LABELS:
         raise _malformed(f"obligations.labels holds {len(wants.labels)} labels, and a workflow may have {LABELS}")
     return Decision(reading.allow and not reading.deny, reading.rule, version, reading.deny, wants)
@@ -87,14 +87,14 @@ def readings(result: Json) -> Reading:
     most = CLASSES[cls] if allow and cls is not None else 0
     standing = tuple(deny for deny in denies if CLASSES[deny.cls] >= most)
     overruled = tuple(deny for deny in denies if CLASSES[deny.cls] < most)
-    return Reading(allow, cls, standing, overruled, _duties(result.get("obligations", {})))
+    return Reading(allow, cls, standing, overruled, _obligations(result.get("obligations", {})))
 
 
-def merged(duties: Sequence[Duty]) -> Obligations:
-    """The duties of several rules as one. They come in the order of their rank."""
-    if len(duties) == 1:
-        return duties[0].wants
-    all_ = [duty.wants for duty in duties]
+def merged(obligations: Sequence[RuleObligations]) -> Obligations:
+    """The obligations of several rules as one. They come in the order of their rank."""
+    if len(obligations) == 1:
+        return obligations[0].wants
+    all_ = [obligation.wants for obligation in obligations]
     kinds = [set(wants.sql) for wants in all_ if wants.sql is not None]
     return Obligations(
         redact=_each(all_, "redact", lambda had, new: max(had, new, key=ORDER.index)),
@@ -139,7 +139,7 @@ def _approvals(all_: Sequence[Obligations]) -> Mapping[str, object] | None:
     return found
 
 
-def _rank(said: Deny | Duty) -> tuple[int, str, str]:
+def _rank(said: Deny | RuleObligations) -> tuple[int, str, str]:
     return -CLASSES[said.cls], said.code, said.message if isinstance(said, Deny) else ""
 
 
@@ -164,17 +164,17 @@ def _speaker(item: Mapping[str, Any], what: str, code: object) -> tuple[str, str
     return code, cls
 
 
-def _duties(value: object) -> tuple[Duty, ...]:
+def _obligations(value: object) -> tuple[RuleObligations, ...]:
     """One object, or one for each rule that demands something."""
     if isinstance(value, dict):
         value = [value]
     if not isinstance(value, list) or not all(isinstance(item, dict) for item in value):
         raise _malformed("obligations must be an object, or a set of objects, one for each rule")
-    return tuple(sorted(map(_duty, value), key=_rank))
+    return tuple(sorted(map(_obligation, value), key=_rank))
 
 
-def _duty(item: Mapping[str, Any]) -> Duty:
-    _known(item, _DUTIES | _SPEAKER, "the obligations")
+def _obligation(item: Mapping[str, Any]) -> RuleObligations:
+    _known(item, _OBLIGATIONS | _SPEAKER, "the obligations")
     code, cls = _speaker(item, "an obligation", item.get("code", "obligations"))
     route = item.get("route")
     if route is not None and (not isinstance(route, str) or not route):
@@ -191,7 +191,7 @@ def _duty(item: Mapping[str, Any]) -> Duty:
         fields=_fields(item.get("fields")),
         no_restore=_names(item, "no_restore"),
     )
-    return Duty(code, cls, wants)
+    return RuleObligations(code, cls, wants)
 
 
 def _labels(value: Mapping[str, Any]) -> tuple[str, ...]:

@@ -109,18 +109,18 @@ class Redactor:
             )
         await self._act(call, self._rules.of(call), NO_OBLIGATIONS)
 
-    async def enforce(self, call: Call, duties: Obligations) -> None:
+    async def enforce(self, call: Call, obligations: Obligations) -> None:
         """Do it again as a policy obliges, and as the providers demand that it routed the call to."""
-        demands: dict[str, Action] = {self._canonical(name): action for name, action in duties.redact.items()}
-        await self._act(call, self._rules.of(call).tightened(demands), duties)
+        demands: dict[str, Action] = {self._canonical(name): action for name, action in obligations.redact.items()}
+        await self._act(call, self._rules.of(call).tightened(demands), obligations)
 
     def allows(self, entity: str) -> bool:
         """Whether values of this type may be seen by anyone, where no rule says otherwise."""
         return self._rules.base.allows(entity)
 
-    async def _act(self, call: Call, actions: Actions, duties: Obligations) -> None:
+    async def _act(self, call: Call, actions: Actions, obligations: Obligations) -> None:
         redaction = Redaction(changed=call.redaction.changed, spelled=call.redaction.spelled, allows=actions.allows)
-        redaction.keeps = keeps(self._restore_tools, duties.no_restore) if duties.no_restore else self._keeps
+        redaction.keeps = keeps(self._restore_tools, obligations.no_restore) if obligations.no_restore else self._keeps
         call.redaction = redaction
         if not call.found:
             return

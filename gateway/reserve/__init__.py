@@ -1,1 +1,1 @@
-"""Stages 2 and 3 as they act: what a call needs is taken in one atomic step, or nothing is."""
+"""Takes what a call needs in one atomic step, or nothing."""

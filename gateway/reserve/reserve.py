@@ -1,8 +1,8 @@
-"""Stage `reserve`: rate limits and quotas of a call, taken in one atomic step of the store, or not at all.
+"""Reserves the rate limits and quotas of a call in one atomic step of the store, or nothing.
 
 Config keys: `limits`, `quotas`, `loops`. Refuses with rate_limited, quota_exceeded, quota_busy, workflow_frozen,
-hop_limit and loop_detected. Writes `call.reservation`, and `call.rest` for what a policy adds. Fails closed: where the
-store does not answer, nothing leaves.
+hop_limit and loop_detected. Writes `call.reservation`, and `call.rest` for what a policy adds. Fails closed: if the
+store does not answer, the call is refused.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from gateway.stores import Ledger
 from gateway.stores.admit import admit
 from gateway.upstream.forward import Forward
 
-LAPSE_MARGIN = 60  # seconds past an upstream's own time limit after which an unsettled reservation counts as lost
+LAPSE_MARGIN = 60  # seconds after the time limit of the upstream at which an unsettled reservation counts as lost
 
 
 class Judge(Protocol):

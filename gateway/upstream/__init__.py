@@ -1,1 +1,1 @@
-"""Stage 6: where a call goes, and how its answer is read."""
+"""Chooses the target of a call, sends the call, and reads the answer."""

@@ -1,8 +1,8 @@
-"""What becomes of fields of a request that its dialect does not have: sent on, taken out, or refused.
+"""Unknown fields of a request: forwarded, removed, or refused.
 
-Config keys: `providers.*.fields`, `providers.*.strict`; a policy demands it with `obligations.fields`. Refuses with
-invalid_request, by the name of the field. Of all who have a say (every provider that may serve the call, the policy),
-the strictest decides, so that a call that fails over sends the same body everywhere.
+Config keys: `providers.*.fields`, `providers.*.strict`; a policy sets `obligations.fields`. Refuses with
+invalid_request and the name of the field. Of all settings that apply (every provider that may serve the call, the
+policy), the strictest decides, so that a failover sends the same body.
 """
 
 from __future__ import annotations
@@ -15,11 +15,14 @@ from gateway.errors import Refusal
 
 FIELDS: Final = ("pass", "drop", "refuse")
 """From the loosest to the strictest."""
-_SHOWN: Final = 5  # fields that a message names
+_SHOWN: Final = 5  # maximum number of fields that a message names
 
 
 def keep(call: Call, said: Mapping[str, str]) -> None:
-    """Take fields out of the body, or raise Refusal(invalid_request). `said`: provider -> what it wants."""
+    """Remove unknown fields from the body, if so configured. `said`: provider -> its setting.
+
+    Raises Refusal(invalid_request) if they are refused.
+    """
     demanded = call.decision.obligations.fields if call.decision is not None else None
     wants = {f"providers.{name}.fields": said.get(name, "pass") for name in call.providers()}
     if demanded is not None:

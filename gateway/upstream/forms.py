@@ -1,6 +1,6 @@
 """The form of an answer: a stream of events, a whole object, or an error as either.
 
-What an answer is shows in its first bytes; the media type only decides where they do not tell.
+The first bytes of an answer decide its form; the media type decides only if the bytes do not.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ import orjson
 from gateway.call import Json
 from gateway.dialects import Codec, sse
 
-_PEEKED = 64 * 1024  # bytes in which the first event has to show
+_PEEKED = 64 * 1024  # bytes within which the first event must begin
 _PATIENCE = 5.0  # seconds for which comments are held back, from the first byte on
-_TELLING = 24  # bytes that tell whether an object is an error
+_TELLING = 24  # bytes in which an object shows whether it is an error
 _ERROR = re.compile(rb'\{\s*"(?:error"|(?:object|type)"\s*:\s*"error")')
-# Types of errors that say what happened where no status stands beside them (OpenAI, Anthropic).
+# The status for each type of error, for errors without a status (OpenAI, Anthropic).
 _STATUSES = (
     *(("rate_limit", 429), ("invalid_request", 400), ("authentication", 401), ("permission", 403), ("billing", 402)),
     *(("not_found", 404), ("request_too_large", 413), ("overloaded", 529), ("timeout", 504)),
@@ -37,9 +37,9 @@ _SSE = (b"data:", b"event:", b"id:", b"retry:", b":")
 
 
 async def peeked(chunks: AsyncIterator[bytes]) -> bytes:
-    """The beginning of an answer, up to the first thing it says; what follows is left in `chunks`.
+    """The beginning of an answer, up to its first event or object; the rest stays in `chunks`.
 
-    Comments are waited past, since an error may follow them, but not for long: they keep connections alive.
+    Comments are skipped, because an error may follow them, but only for a limited time: they keep connections alive.
     """
     start, began = b"", time.monotonic()
     async for data in chunks:
@@ -66,7 +66,7 @@ def _first_data(text: bytes) -> bytes | None:
 
 
 def is_stream(start: bytes, declared: bool) -> bool:
-    """Whether an answer that begins so is a stream of events."""
+    """Whether an answer with this beginning is a stream of events."""
     text = start.removeprefix(sse.MARK).lstrip()
     if text.startswith(_SSE):
         return True
@@ -74,12 +74,12 @@ def is_stream(start: bytes, declared: bool) -> bool:
 
 
 def is_lines(kind: str) -> bool:
-    """Whether a media type is that of JSON objects, one a line."""
+    """Whether a media type stands for JSON objects, one per line."""
     return kind.partition(";")[0].strip() in _LINES
 
 
 async def gathered(start: bytes, chunks: AsyncIterator[bytes]) -> bytes:
-    """The first line of an answer of lines, as far as `_PEEKED` bytes, with what came with it."""
+    """The first line of an answer of JSON lines, at most `_PEEKED` bytes, with the bytes that arrived with the line."""
     while b"\n" not in start.lstrip() and len(start) <= _PEEKED:
         data = await anext(chunks, b"")
         if not data:
@@ -89,13 +89,13 @@ async def gathered(start: bytes, chunks: AsyncIterator[bytes]) -> bytes:
 
 
 def says_whole(start: bytes, codec: Codec) -> bool:
-    """Whether the first of such lines is a whole answer already."""
+    """Whether the first JSON line is already a whole answer."""
     said = _parsed(start.removeprefix(sse.MARK).lstrip().partition(b"\n")[0])
     return said is not None and codec.is_whole(said)
 
 
 async def events_of_lines(start: bytes, chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-    """Lines of JSON as events: the bytes as they come, each line with a name before it and an empty line after it."""
+    """JSON lines as events: each line gets a field name before it and an empty line after it."""
     begun = False
     data = start.removeprefix(sse.MARK)
     while True:
@@ -116,12 +116,12 @@ async def events_of_lines(start: bytes, chunks: AsyncIterator[bytes]) -> AsyncIt
 
 
 def is_object(start: bytes) -> bool:
-    """Whether an answer that begins so may be a JSON object."""
+    """Whether an answer with this beginning may be a JSON object."""
     return start.removeprefix(sse.MARK).lstrip().startswith(b"{")
 
 
 def first_error(start: bytes, codec: Codec) -> Json | None:
-    """The error that an answer begins with, if it is one: nothing but an error was said."""
+    """The error object with which an answer begins; None if the answer begins with anything else."""
     if b'"error"' not in start:
         return None
     text = start.removeprefix(sse.MARK).strip()
@@ -138,7 +138,7 @@ def _parsed(text: bytes) -> Json | None:
 
 
 def status_of(error: Json) -> int:
-    """The HTTP status that an error object stands for."""
+    """The HTTP status for an error object."""
     for key in ("status", "status_code", "code", "http_status"):
         value = error.get(key)
         if type(value) is str and value.isdecimal() and len(value) == 3:

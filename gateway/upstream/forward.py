@@ -1,8 +1,8 @@
-"""Stage 6, `forward`: choose a target, send the call, hand back the answer as it comes.
+"""Chooses a target, sends the call, and returns the answer as it arrives.
 
 Config keys: `providers`, `models.*.targets`. Refuses with model_not_found, upstream_error, upstream_timeout, and with
-invalid_request where the provider says that the caller is wrong. Targets are tried in order until one begins to answer;
-equals are drawn by weight. Once an answer has begun there is no second try.
+invalid_request if the provider refuses the request. Targets are tried in order until one begins to answer; targets of
+equal rank are drawn by weight. After an answer has begun, there is no second try.
 """
 
 from __future__ import annotations
@@ -55,9 +55,9 @@ _TRY_NEXT = frozenset({401, 402, 403, 408, 409, 425, 429, 500, 502, 503, 504, 52
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """An answer that has begun: its first bytes, and the rest as it comes. `close` lets the connection go.
+    """An answer that has begun: its first bytes, and the rest as it arrives. `close` releases the connection.
 
-    `streamed` says whether the answer is server-sent events.
+    `streamed`: the answer is server-sent events.
     """
 
     streamed: bool
@@ -71,7 +71,7 @@ class Answer:
         return (self.response.content_length or 0) if self.response is not None else 0
 
     def close(self, finished: bool) -> None:
-        """Give the connection back, or cut it where the answer was not read to its end: the upstream stops working."""
+        """Return the connection to the pool, or close it if the answer was not read completely: the upstream stops."""
         if self.response is not None:
             if finished:
                 self.response.release()
@@ -80,7 +80,7 @@ class Answer:
 
 
 def order(model: Model, draw: random.Random) -> list[Target]:
-    """The targets in the order they are tried: ranks as written, within a rank drawn by weight."""
+    """The targets in the order of attempts: ranks as configured, drawn by weight within a rank."""
     chosen: list[Target] = []
     for rank in model.targets:
         equals = list(rank) if isinstance(rank, list) else [rank]
@@ -93,7 +93,7 @@ def order(model: Model, draw: random.Random) -> list[Target]:
 
 
 def not_found(name: str) -> Refusal:
-    """That a model is not served here; names the model only if its name can be no value."""
+    """The refusal for an unknown model; names the model only if the name cannot be a secret or personal data."""
     called = f"called {name[:80]!r}" if is_term(name) else "of that name"
     return Refusal(
         "model_not_found", f"There is no model {called} here. GET /v1/models lists those there are.", param="model"
@@ -115,12 +115,12 @@ class Forward:
         self._providers = providers
         self._session = session
         self.most_patience = max((self.patience(list(model.prices)) for model in models.values()), default=0.0)
-        self._relented: set[tuple[str, Target]] = set()  # codec and target that refuse what `request` puts in
-        self._draw = random.Random()  # noqa: S311  (spreads load; nobody gains by guessing it)
+        self._relented: set[tuple[str, Target]] = set()  # pairs of codec and target that refuse what `request` adds
+        self._draw = random.Random()  # noqa: S311  (distributes load; guessing the result gains nothing)
         self._bases = {name: provider.base_url.rstrip("/") for name, provider in providers.items()}
         self._urls: dict[tuple[str, str], URL] = {}
         self._patterns = [Pattern(name, model) for name, model in models.items() if "*" in name]
-        self._made: dict[str, Model] = {}  # models by names that a pattern fits
+        self._made: dict[str, Model] = {}  # models by names that match a pattern
         self.fields = {name: provider.unknown_fields for name, provider in providers.items()}
         self._headers: dict[tuple[str, str], CIMultiDict[str]] = {}  # by provider and codec
         self._timeouts = {
@@ -136,20 +136,20 @@ class Forward:
         }
 
     def model(self, name: str) -> Model:
-        """The model that callers call so. Raises Refusal(model_not_found)."""
+        """The model with this name. Raises Refusal(model_not_found)."""
         model = (self._models.get(name) if "*" not in name else None) or self._matched(name)
         if model is None:
             raise not_found(name)
         return model
 
     def label(self, name: str) -> str:
-        """What metrics and logs call a model: the name in the configuration, which may be a pattern. "": unknown."""
+        """The name of a model in metrics and logs: its name in the configuration, possibly a pattern. "": unknown."""
         if name in self._models:
             return name
         return next((pattern.name for pattern in self._patterns if pattern.rest(name) is not None), "")
 
     def _matched(self, name: str) -> Model | None:
-        """The model that a name with `*` makes of this one."""
+        """The model for this name by a pattern with `*`; None if no pattern matches."""
         if (made := self._made.get(name)) is not None:
             return made
         for pattern in self._patterns:
@@ -162,9 +162,9 @@ class Forward:
         return None
 
     def targets(self, name: str, codec: Codec | None = None) -> list[Target]:
-        """Where a call in this dialect (None: in any) may go, in the order it is tried.
+        """The targets for a call in this dialect (None: any dialect), in the order of attempts.
 
-        Raises Refusal(invalid_request) where no target of the model speaks the dialect.
+        Raises Refusal(invalid_request) if no target of the model has this dialect.
         """
         simple = self._simple.get(name)
         found = [simple] if simple else order(self.model(name), self._draw)
@@ -176,11 +176,11 @@ class Forward:
         return spoken
 
     def _format(self, target: Target) -> str:
-        """The format that the provider of a target speaks."""
+        """The format of the provider of a target."""
         return self._providers[target.provider].format
 
     def _elsewhere(self, name: str, targets: Sequence[Target], codec: Codec) -> str:
-        """Where a model can be called whose targets do not speak the dialect of a call."""
+        """The refusal for a model without targets in the dialect of the call: names the path to use."""
         formats = sorted({self._format(target) for target in targets})
         paths = [path for path, other in ROUTES.items() if not other.formats.isdisjoint(formats)]
         called = f"`{name[:80]}`" if is_term(name) else "of that name"
@@ -191,12 +191,12 @@ class Forward:
         )
 
     def price(self, name: str, target: Target) -> Price:
-        """What the tokens of a model cost at a target of it; the model's own price for one it no longer has."""
+        """The price of a model at a target; the price of the model itself if the target is no longer configured."""
         model = self.model(name)
         return model.prices.get(target, model.price)
 
     def patience(self, targets: Sequence[Target]) -> float:
-        """Seconds that a call may take which tries these targets, one after the other."""
+        """Seconds that a call may take if it tries all of these targets."""
         return sum([self._providers[target.provider].timeout for target in targets])
 
     async def open(self, call: Call, targets: Sequence[Target]) -> Answer:
@@ -242,7 +242,7 @@ class Forward:
         call.outcome.status = 200
         try:
             return await self._begun(call, provider, response)
-        except BaseException:  # also a caller that has left: the connection is not kept open for nobody
+        except BaseException:  # also if the caller has disconnected: the connection must not stay open
             response.close()
             raise
 
@@ -364,7 +364,7 @@ def _encoding(response: aiohttp.ClientResponse) -> str:
 
 
 def _broken(provider: str, fault: Exception, late: str, cut: str) -> Refusal:
-    """What a fault of the connection becomes: `late` and `cut` are what the provider did."""
+    """The refusal for a fault of the connection: `late` is the phrase for a timeout, `cut` for any other fault."""
     if isinstance(fault, TimeoutError):
         return Refusal("upstream_timeout", f"The provider {provider} {late}. Try again later.", stage="forward")
     name = type(fault).__name__
@@ -385,7 +385,7 @@ async def _words(response: aiohttp.ClientResponse) -> bytes:
 
 
 def _refusal(status: int, headers: Mapping[str, str], provider: str, body: bytes) -> Refusal:
-    """What an error answer of the provider becomes."""
+    """The refusal for an error answer of the provider."""
     if status in (401, 402, 403):
         said = "refused the gateway's own account or credentials; the operator must look at providers." + provider
         return Refusal("upstream_error", f"The provider {provider} {said} (HTTP {status}).", stage="forward")

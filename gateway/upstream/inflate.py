@@ -1,8 +1,8 @@
-"""Answers that come compressed although nobody asked: unpacked piece by piece, with a bound on what comes of them.
+"""Answers that are compressed although the gateway did not accept that: decompressed in pieces, within a bound.
 
-A provider is told `Accept-Encoding: identity`. One that compresses all the same is understood if it used gzip or
-deflate (RFC 9110, 8.4.1), and refused where what it sends grows as no text does. Each piece is small, so unpacking
-holds up nobody; after some of them other calls get their turn.
+The gateway sends `Accept-Encoding: identity`. If a provider compresses anyway, gzip and deflate are accepted (RFC 9110,
+8.4.1), and an answer that grows more than any text would is refused. Pieces are small and the event loop is yielded
+regularly, so other calls are not delayed.
 """
 
 from __future__ import annotations
@@ -12,21 +12,21 @@ import zlib
 from collections.abc import AsyncIterator
 from typing import Final
 
-PIECE: Final = 64 * 1024  # bytes that are unpacked at once
-RATIO: Final = 200  # bytes out of one; repetitive JSON comes to 50, nothing can exceed 1032
-FREE: Final = 4 * 1024 * 1024  # bytes that may come of anything
-_FRAMED: Final = 15  # a window of zlib with a frame of its own; negative: without
-_HEAD: Final = 2  # bytes of it that tell
+PIECE: Final = 64 * 1024  # bytes that are decompressed at once
+RATIO: Final = 200  # bytes out for each byte in; repetitive JSON reaches 50, deflate cannot exceed 1032
+FREE: Final = 4 * 1024 * 1024  # bytes that are decompressed regardless of the ratio
+_FRAMED: Final = 15  # zlib window size with the zlib frame (RFC 1950); negative: without the frame
+_HEAD: Final = 2  # bytes of the frame that identify it
 _WINDOW: Final = {"gzip": 16 + _FRAMED, "x-gzip": 16 + _FRAMED, "deflate": _FRAMED}
 _PAUSE: Final = 16  # pieces between two turns of others
 
 
 class Packed(ValueError):
-    """What came cannot be unpacked, or would be far too much; says why."""
+    """The answer cannot be decompressed, or would be too large; the message is the reason."""
 
 
 class Inflater:
-    """Unpacks one body. Raises Packed for an encoding that is not known, and for what it does not hold."""
+    """Decompresses one body. Raises Packed for an unknown encoding, and for damaged data."""
 
     def __init__(self, encoding: str) -> None:
         window = _WINDOW.get(encoding)
@@ -34,11 +34,11 @@ class Inflater:
             raise Packed("an encoding that was not asked for")
         self._window = window
         self._zlib = zlib.decompressobj(window)
-        self._begun = b"" if window == _FRAMED else None  # the first bytes, until they tell whether there is a frame
+        self._begun = b"" if window == _FRAMED else None  # the first bytes, until they show whether there is a frame
         self._came = self._gave = 0
 
     def feed(self, data: bytes, most: int = PIECE) -> tuple[bytes, bytes]:
-        """At most so many bytes of what comes next, and what of the data is to be fed again."""
+        """At most `most` decompressed bytes, and the rest of the data, which must be fed again."""
         if self._begun is not None:
             data = self._begun + data
             if len(data) < _HEAD:
@@ -46,7 +46,9 @@ class Inflater:
                 return b"", b""
             self._begun = None
             if data[0] & 15 != zlib.DEFLATED or int.from_bytes(data[:_HEAD], "big") % 31:
-                self._zlib = zlib.decompressobj(-_FRAMED)  # some send deflate without the frame of zlib (RFC 1950)
+                self._zlib = zlib.decompressobj(
+                    -_FRAMED
+                )  # some providers send deflate without the zlib frame (RFC 1950)
         self._came += len(data)
         try:
             out = self._zlib.decompress(data, most)
@@ -62,7 +64,7 @@ class Inflater:
         return out, rest
 
     def close(self) -> None:
-        """The body has ended. Raises Packed where it broke off."""
+        """The body has ended. Raises Packed if the compressed data is incomplete."""
         if (self._came or self._begun) and not self._zlib.eof:
             raise Packed("compressed data that breaks off")
 
@@ -72,7 +74,7 @@ async def unpacked(chunks: AsyncIterator[bytes], encoding: str) -> AsyncIterator
     inflater, pieces = Inflater(encoding), 0
     async for data in chunks:
         rest, out = data, b""
-        while rest or len(out) == PIECE:  # what is full may not be all
+        while rest or len(out) == PIECE:  # a full piece may not be the last
             out, rest = inflater.feed(rest)
             if out:
                 yield out

@@ -1,6 +1,6 @@
 """Models by pattern: `models: {"openai/*": {targets: ["openai/*"]}}` serves every model of a provider by its own name.
 
-One `*` in the name, and one in each target that takes what stood there; no file, clock or network.
+The name has one `*`; the text that matches replaces the `*` in each target. No file, clock or network.
 """
 
 from __future__ import annotations
@@ -11,11 +11,11 @@ from gateway.config.grammar import Model, Rank, Target
 from gateway.dialects.terms import is_term
 
 _REST = re.compile(r"([A-Za-z0-9][A-Za-z0-9._:/-]{0,120})(?:@([a-z0-9-]{1,40}))?")
-"""A name of a model, with its version as Vertex AI writes it (`claude-3-5-sonnet@20240620`)."""
+"""The name of a model, possibly with a version in the form of Vertex AI (`claude-3-5-sonnet@20240620`)."""
 
 
 class Pattern:
-    """A name with one `*`, and the model that stands for all names it fits."""
+    """A name with one `*`, and the model for all names that match."""
 
     def __init__(self, name: str, model: Model) -> None:
         self.name = name
@@ -23,7 +23,7 @@ class Pattern:
         self._before, _, self._after = name.partition("*")
 
     def rest(self, name: str) -> str | None:
-        """What stands in the place of the `*`; None if the name does not fit, or the rest may be a value."""
+        """The text in place of the `*`; None if the name does not match, or if the text may be a value."""
         if not name.startswith(self._before) or not name.endswith(self._after):
             return None
         rest = name[len(self._before) : len(name) - len(self._after)]
@@ -31,7 +31,7 @@ class Pattern:
         return rest if match and all(is_term(f"_/{part}") for part in match.groups(default="_")) else None
 
     def made(self, rest: str) -> Model:
-        """The model with the rest in its targets."""
+        """The model with `rest` in its targets."""
         ranks: list[Rank] = [
             [_target(one, rest) for one in rank] if isinstance(rank, list) else _target(rank, rest)
             for rank in self._model.targets

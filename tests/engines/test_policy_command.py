@@ -78,5 +78,5 @@ def test_bench(write: Write, tmp_path: Path, capsys: pytest.CaptureFixture[str])
     assert {rule["rule"] for rule in found["rules"]} == {"gateway.decision", "gateway.allow"}
     assert main(["policy", "bench", str(folder), "--rounds", "3"]) == 0
     said = capsys.readouterr().out
-    assert "us for a decision that was not made before" in said
+    assert "us for a decision that is not memoized" in said
     assert f"gateway.allow   [{folder / 'p.rego'}:3]" in said

@@ -1,4 +1,4 @@
-"""Frames: events read without parsing say what the parser would have read, however the bytes are cut."""
+"""Frames: events that are read without parsing give the values of the parser, however the bytes are cut."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Numbers that a float cannot say leave as they came, also where the body around them is edited."""
+"""Numbers that a float cannot represent leave unchanged, also if the body is edited."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def test_a_body_keeps_its_numbers(literals: list[str]) -> None:
 
 
 def test_an_edited_body_and_edited_arguments() -> None:
-    """A sum in wei stands beside what is masked."""
+    """A sum in wei next to a masked value."""
     arguments = f'{{"to": "ann@example.org", "wei": {WEI}, "part": 0.1234567890123456789}}'
     raw = json.dumps({"messages": [{"role": "assistant", "function": {"arguments": arguments}}], "seed": 0}).replace(
         '"seed": 0', f'"seed": {WEI}'

@@ -68,7 +68,7 @@ def test_the_request_to_the_upstream() -> None:
 
 
 def test_usage_is_read_and_never_trusted() -> None:
-    """Details are read; a report whose totals can be none is no report, so that somebody counts."""
+    """Details are read; a report with impossible totals is ignored, and tokens are counted."""
     told = {
         "prompt_tokens": 10,
         "completion_tokens": 5,
@@ -113,7 +113,7 @@ def test_usage_is_taken_out_unless_the_caller_asked() -> None:
 
 
 def test_the_end_of_a_stream() -> None:
-    """A stream that said why it ended, or [DONE], is whole; another broke off."""
+    """A stream with a finish reason or [DONE] is complete; any other broke off."""
     for tail, whole in ((event({}, "stop"), True), (b"data: [DONE]\n\n", True), (b"", False)):
         stream = OPENAI_CHAT.stream(keep_usage=False)
         list(stream.feed(event({"content": "a"}) + tail))
@@ -164,7 +164,7 @@ def test_a_policy_takes_tools_out_and_lowers_the_ceiling() -> None:
 
 
 def test_texts_in_fields_that_nobody_knows_are_judged_too() -> None:
-    """A stream's unknown fields are no way around the filter; numbers and flags in them pass as they came."""
+    """Unknown fields of a stream do not bypass the filter; numbers and flags in them pass unchanged."""
     stream = OPENAI_CHAT.stream(keep_usage=False)
     [chunk] = stream.feed(event({"content": "a", "notes": [{"text": "b"}]}, extra="c", flag={"on": True}))
     judged = [span.text for survey in chunk.wholes for span in survey.spans]
@@ -175,7 +175,7 @@ def test_texts_in_fields_that_nobody_knows_are_judged_too() -> None:
 
 
 def test_a_call_that_gives_two_names_has_none() -> None:
-    """A tool call is judged by its name; one that says two is judged as one that says none."""
+    """A tool call is judged by its name; a call with two names counts as a call without a name."""
     one, other = {"name": "safe", "arguments": "{}"}, {"name": "mail", "input": ""}
     assert OPENAI_CHAT.tool({"function": one}) == "safe"
     assert OPENAI_CHAT.tool({"function": one, "custom": {"name": "safe"}}) == "safe"

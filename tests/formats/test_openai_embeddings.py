@@ -1,4 +1,4 @@
-"""The embeddings codec: requests, answers, and the vectors that are judged by nobody and leave as they came."""
+"""The embeddings codec: requests, answers, and vectors, which are not judged and leave unchanged."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def body(said: Any = "hi", **fields: Any) -> dict[str, Any]:
     [("hi", 1, 0, 0), (["a", "b"], 2, 0, 0), ([1, 2, 3], 1, 3, 1), ([[1, 2], [3]], 2, 3, 2), ("", 1, 0, 0)],
 )
 def test_what_a_request_asks_for(said: Any, choices: int, tokens: int, lists: int) -> None:
-    """No stream, no tools, no output; token ids count as tokens, and each list of them as a part nobody can read."""
+    """No stream, tools or output; token ids count as tokens, and each list of them as an unscannable part."""
     request = body(said, user="u", encoding_format="base64", dimensions=3, stream=False)
     assert CODEC.parse(request) == ("m", False, (), 0)
     assert (CODEC.choices(request), CODEC.answers(request)) == (choices, 0)
@@ -64,7 +64,7 @@ def test_wrong_values_are_refused_by_name(field: str, value: object) -> None:
 
 
 def test_every_input_is_a_text() -> None:
-    """So are unknown fields, and what stands in the place of a term."""
+    """So are unknown fields, and values in the place of a term."""
     request = body(["one", "two"], user="u", x_note="n", encoding_format="card 4111 1111 1111 1111")
     _, survey = tree.parse(orjson.dumps(request), CODEC.shape, 64)
     assert {span.text for span in survey.spans} == {"one", "two", "u", "n", "card 4111 1111 1111 1111"}
@@ -74,7 +74,7 @@ def test_every_input_is_a_text() -> None:
 
 
 def test_all_usage_is_input() -> None:
-    """Whatever a provider says of output."""
+    """Whatever output usage a provider reports."""
     assert CODEC.usage({"usage": {"prompt_tokens": 5, "total_tokens": 5}}) == Usage(5)
     assert CODEC.usage({"usage": {"prompt_tokens": 5, "completion_tokens": 7, "total_tokens": 12}}) == Usage(12)
     assert CODEC.usage({"usage": {"total_tokens": 5}}) == Usage(5)
@@ -135,7 +135,7 @@ items = st.builds(
 
 @given(st.lists(items, max_size=4), st.dictionaries(st.sampled_from(["object", "model", "z"]), other), st.booleans())
 def test_cut_and_filled_is_the_same(data: list[Any], more: dict[str, Any], indent: bool) -> None:
-    """Whatever stands around vectors: an answer whose rest was written anew has every vector byte for byte."""
+    """Whatever surrounds the vectors: an edited answer has every vector byte for byte."""
     said = {**more, "data": data}
     raw = json.dumps(said, indent=1 if indent else None).encode()
     rest, cuts = CODEC.outline(raw)
@@ -179,7 +179,7 @@ def test_what_is_no_vector_of_an_item_is_judged(name: str) -> None:
 
 
 def test_a_vector_in_base64_is_of_floats_that_a_model_says() -> None:
-    """Digits, whose highest bytes make floats beyond belief, are none."""
+    """Digits, whose highest bytes would be implausible floats, are not a vector."""
     assert openai_vectors.is_vector(floats([0.1, -3.5, 1000.0, 0.0]).encode())
     for wrong in ([math.nan], [math.inf], [3e20]):
         assert not openai_vectors.is_vector(floats(wrong).encode())

@@ -73,7 +73,7 @@ def test_encode_is_read_back() -> None:
     "line", [b"data: " + b"x" * 20_000, b"data: x\n" * 2_000, b"data: x\r\n" * 2_000, b": x\r" * 4_000]
 )
 def test_a_long_event_in_small_reads_is_put_together_once(line: bytes) -> None:
-    """What waits for its end is not copied with every read, whatever its lines end in."""
+    """An incomplete event is not copied with every read, whatever its line ends."""
     reader, copied, found = Reader(), 0, 0
     data = line + b"\r\n\r\n"
     for at in range(0, len(data), 16):

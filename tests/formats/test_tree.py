@@ -89,7 +89,7 @@ def test_no_object_without_duplicates_is_refused(body: object, escape: bool) -> 
 
 @given(JSON, TEXT, TEXT)
 def test_every_duplicate_is_found(value: object, key: str, text: str) -> None:
-    """Whatever else the body holds, a key that stands twice is seen."""
+    """A duplicate key is found, whatever else the body contains."""
     name = json.dumps(key)
     raw = f'{{{name}: {json.dumps(value)}, "other{len(key)}": {json.dumps(text)}, {name}: {json.dumps(text)}}}'
     with pytest.raises(Refusal):
@@ -121,7 +121,7 @@ def test_a_role_that_is_no_text_is_refused_or_walked_but_breaks_nothing() -> Non
 
 
 def test_a_key_that_tells_is_a_text_and_can_be_renamed() -> None:
-    """In its place, after the values beside it; a name that is taken is numbered."""
+    """It is renamed in place, after its neighbors; a name that exists gets a number."""
     metadata = {"ann@example.org": "x", "bob@example.org": "y", "n": 1}
     body = {"model": "m", "messages": [], "metadata": metadata}
     survey = tree.Survey(SHAPE)

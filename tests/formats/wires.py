@@ -1,4 +1,4 @@
-"""What a provider of each dialect sends, and what a client makes of that: for tests that hold for every dialect."""
+"""Provider data and client readings for each dialect, for tests that apply to every dialect."""
 
 from __future__ import annotations
 

@@ -24,7 +24,7 @@ from hypothesis import strategies as st
 import calls
 from gateway.config.sections import Sql
 from gateway.detect.core import rewrite
-from gateway.detect.core.shadow import shadow
+from gateway.detect.core.projection import projected
 from gateway.detect.core.window import StreamScanner
 from gateway.detect.personal import placeholders
 from gateway.detect.personal.scanner import PiiScanner
@@ -210,7 +210,7 @@ def disguises(text: str) -> None:
         low, high = blob.placer()(0, len(blob.text))
         assert blob.start <= low <= high <= blob.end <= len(text)
     assert disguise.settled(text, 0) <= len(text) if text else True
-    assert len(shadow(text)) == len(text)
+    assert len(projected(text)) == len(text)
 
 
 ATOMS = st.sampled_from((r"\d", r"\w", "[a-f]", "[^@ ]", "x", r"\b", "(?!1)", r"\s?", "(?:ab|c)", "é", r"\.", "."))
@@ -219,11 +219,11 @@ PATTERNS = st.lists(st.tuples(ATOMS, st.sampled_from(("", "?", "+", "*", "{2,3}"
 
 @target(st.tuples(PATTERNS, st.text(st.sampled_from(list("01abcfx@ .é中٣")), max_size=16)))
 def patterns(given_: tuple[list[tuple[str, str]], str]) -> None:
-    """A pattern rewritten for shadows matches wherever the pattern does, and so do its beginnings."""
+    """A pattern rewritten for projections matches wherever the pattern does, and so do its beginnings."""
     parts, text = given_
     source = "".join(atom + (times if not atom.startswith(("(?!", r"\b", r"\s?")) else "") for atom, times in parts)
     superset, begun = (regex.compile(make(source), regex.ASCII) for make in (rewrite.superset, rewrite.prefixes))
-    data = shadow(text).decode()
+    data = projected(text).decode()
     for match in regex.finditer(source, text):
         low, high = match.span()
         if (

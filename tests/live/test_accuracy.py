@@ -1,4 +1,4 @@
-"""The accuracy benchmark in small: real gateways on a real Redis, a crowd on one workflow, one gateway killed."""
+"""A small accuracy benchmark: real gateways on a real Redis, many calls of one workflow, one gateway killed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""An agent that works with tools through the official client: what it sends, gets, and sends again stays itself."""
+"""An agent with tools and the official client: its values are unchanged after a round trip."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ def test_another_workflow_or_team_gets_nothing(line: Line) -> None:
 
 
 def test_values_that_json_must_escape(line: Line) -> None:
-    """A value with quotes and backslashes stands in arguments, and in JSON within them, as JSON."""
+    """A value with quotes and backslashes is escaped in arguments, and in JSON inside them."""
     text = json.dumps({"to": ODD, "inner": json.dumps({"cc": ODD})})
     with client(line, workflow="odd") as agent:
         answer = agent.chat.completions.create(model="call", messages=[{"role": "user", "content": text}], tools=[SEND])
@@ -99,7 +99,7 @@ def test_values_that_json_must_escape(line: Line) -> None:
 
 
 async def test_many_agents_at_once(line: Line) -> None:
-    """Each has its own values, whatever runs beside it."""
+    """Each has its own values, whatever runs at the same time."""
 
     async def work(number: int) -> None:
         key, text = KEYS["alice" if number % 2 else "mallory"], f"write to person{number}@example.org"
@@ -114,7 +114,7 @@ async def test_many_agents_at_once(line: Line) -> None:
 
 
 def test_a_block_is_the_clients_own_error(line: Line) -> None:
-    """What nobody can read: the client raises what a 403 means."""
+    """For unscannable content, the client raises its exception for a 403."""
     part: Any = {"type": "image_url", "image_url": {"url": "https://example.org/a.png"}}
     with client(line) as agent, pytest.raises(openai.PermissionDeniedError, match="no scanner can read"):
         agent.chat.completions.create(model="echo", messages=[{"role": "user", "content": [part]}])

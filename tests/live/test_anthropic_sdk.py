@@ -1,4 +1,4 @@
-"""The official `anthropic` client, unmodified, against the running gateway: base URL and key are all that differs."""
+"""The official `anthropic` client, unmodified, against the running gateway: only the base URL and the key differ."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ def test_a_header_is_no_way_out(client: Anthropic, up: scripted.Upstream, value:
 
 
 def test_a_stream(client: Anthropic) -> None:
-    """The SDK puts the restored text together, and gets usage as `message_delta` tells it."""
+    """The SDK joins the restored text, and gets the usage of `message_delta`."""
     with client.messages.stream(model="echo", max_tokens=100, messages=user()) as stream:
         pieces = list(stream.text_stream)
         final = stream.get_final_message()
@@ -105,7 +105,7 @@ async def test_async(line: Line) -> None:
 
 @pytest.mark.parametrize("stream", [False, True])
 def test_a_tool_loop_with_thinking(client: Anthropic, up: scripted.Upstream, stream: bool) -> None:
-    """Thinking goes out and comes back byte for byte; arguments are restored; results are redacted on the way back."""
+    """Thinking is sent and returned byte for byte; arguments are restored; results are redacted when sent back."""
 
     def ask(messages: Any) -> Any:
         given: Any = {"model": "think-call", "max_tokens": 100, "messages": messages, "tools": [TOOL]}
@@ -185,7 +185,7 @@ def test_a_wrong_key(line: Line) -> None:
 
 
 def test_an_error_in_mid_stream(client: Anthropic) -> None:
-    """The SDK raises what the event says."""
+    """The SDK raises the error in the event."""
     with (
         pytest.raises(anthropic.APIStatusError),
         client.messages.stream(model="mid-error", max_tokens=100, messages=user()) as stream,

@@ -1,4 +1,4 @@
-"""The official `openai` client, unmodified, asks the running gateway for embeddings."""
+"""The official `openai` client, unmodified, requests embeddings from the running gateway."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def test_base64_is_the_default(client: OpenAI, up: scripted.Upstream) -> None:
 
 
 def test_floats(client: OpenAI) -> None:
-    """Numbers as they came."""
+    """Numbers are unchanged."""
     answer = client.embeddings.create(model="echo", input="hi", encoding_format="float", dimensions=3)
     assert answer.data[0].embedding == [0.25, -1.5e-05, 0.0012345678901234567]
 

@@ -1,4 +1,4 @@
-"""What a call is charged on every path it can take, on a running gateway: what the provider reported, once."""
+"""The charge of a call on every path through a running gateway: the usage that the provider reported, once."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ def record(line: Line, cid: str) -> dict[str, Any]:
 @pytest.mark.parametrize("stream", [False, True])
 @pytest.mark.parametrize("model", ["status-500", "status-503", "status-429", "status-400", "reset", "gone"])
 def test_an_error_before_any_bytes_costs_nothing(line: Line, model: str, stream: bool) -> None:
-    """Whatever the provider answers in place of an answer: no tokens, no money; the call itself counts."""
+    """For any error of the provider: no tokens and no money are charged; the call itself counts."""
     cid = f"before-{model}-{stream}"
     assert line.chat(TEXT, model, cid=cid, stream=stream).status_code >= 400
     assert charged(line, cid) == {"tokens": 0, "cost": 0, "calls": 1}
@@ -93,7 +93,7 @@ def test_an_error_before_any_bytes_costs_nothing(line: Line, model: str, stream:
 
 @pytest.mark.parametrize("model", ["mid-silent", "mid-garbage", "mid-error", "mid-half"])
 def test_an_error_after_bytes_costs_what_came(line: Line, up: scripted.Upstream, model: str) -> None:
-    """The input and what was said until then, counted and marked so."""
+    """The input and the text so far are counted, and marked as counted."""
     (up.release.clear if model == "mid-silent" else up.release.set)()
     cid = f"after-{model}"
     line.chat(TEXT, model, cid=cid, stream=True)
@@ -103,7 +103,7 @@ def test_an_error_after_bytes_costs_what_came(line: Line, up: scripted.Upstream,
 
 
 def test_a_whole_answer_that_breaks_off_costs_what_came(line: Line) -> None:
-    """The provider has said it all and will bill it; what came of it is counted."""
+    """The provider has generated all of it and will bill it; the received part is counted."""
     line.chat(TEXT, "cut-whole", cid="short")
     assert charged(line, "short")["tokens"] > line.gateway.shared.tokens.count(TEXT)
     assert record(line, "short")["usage"]["counted"] is True
@@ -126,7 +126,7 @@ def test_a_failover_costs_what_the_target_that_served_costs(line: Line, stream: 
 
 
 def test_a_call_reserves_at_the_dearest_of_its_targets(up: scripted.Upstream, tmp_path: Path) -> None:
-    """A budget that the dearest target could overrun refuses the call, though the cheapest would fit."""
+    """A quota that the most expensive target could exceed refuses the call, although the cheapest would fit."""
     quotas = {"cost_usd": 1}
     with running(tmp_path, settings(tmp_path, up.url, quotas=quotas)) as line:
         refused = line.chat(TEXT, "dear-failover", cid="w")
@@ -141,7 +141,7 @@ decision := {"allow": true, "deny": [], "obligations": {"route": "parts"}}
 
 
 def test_a_routed_call_costs_what_its_new_model_costs(up: scripted.Upstream, tmp_path: Path) -> None:
-    """A policy sends it to a dearer model: what that may cost is held before it leaves, what it costs is charged."""
+    """A policy routes it to a more expensive model: the maximum is reserved before it leaves, the cost is charged."""
     (tmp_path / "policies").mkdir()
     (tmp_path / "policies" / "route.rego").write_text(ROUTE)
     policy = {"path": str(tmp_path / "policies")}

@@ -1,4 +1,4 @@
-"""The gateway without its Redis, `on_error: local`: calls go on, the answer and the metrics say so, nothing is lost."""
+"""The gateway without Redis, `on_error: local`: calls continue, answers and metrics show the state, nothing is lost."""
 
 from __future__ import annotations
 

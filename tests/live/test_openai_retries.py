@@ -1,4 +1,4 @@
-"""What the unmodified `openai` client makes of a refusal: it retries where waiting helps, and only there."""
+"""The unmodified `openai` client and refusals: it retries if waiting helps, and only then."""
 
 from __future__ import annotations
 

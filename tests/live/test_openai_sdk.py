@@ -1,4 +1,4 @@
-"""The official `openai` client, unmodified, against the running gateway: base URL and key are all that differs."""
+"""The official `openai` client, unmodified, against the running gateway: only the base URL and the key differ."""
 
 from __future__ import annotations
 

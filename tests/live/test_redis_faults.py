@@ -1,4 +1,4 @@
-"""Nothing is lost and nothing is doubled, whatever happens between the gateways and their Redis."""
+"""Nothing is lost or doubled by faults between gateways and Redis."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Loops and idempotency keys where two gateways share one Redis."""
+"""Loops and idempotency keys with two gateways on one Redis."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ def test_replicas_share_the_answers(lines: tuple[Line, Line], up: scripted.Upstr
 
 
 def test_digests_in_shared_state_need_a_key(up: scripted.Upstream, tmp_path: Path, redis_url: str) -> None:
-    """`pii: null` on Redis has no key: repeats cannot be remembered, and the gateway says so at the start."""
+    """`pii: null` on Redis has no key: repeats cannot be stored, which is an error at the start."""
     settings = config(tmp_path, up.url, state=redis_url, pii=None, quotas={"repeats": 3})
     with pytest.raises(RuntimeError), running(tmp_path, settings):
         pass

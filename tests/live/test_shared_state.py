@@ -1,4 +1,4 @@
-"""The gateway on a real Redis and a real OPA: what replicas share, and what happens when a server goes."""
+"""The gateway on a real Redis and a real OPA: shared state of replicas, and outages of a server."""
 
 from __future__ import annotations
 

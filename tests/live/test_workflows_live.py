@@ -1,4 +1,4 @@
-"""Workflows under gateways that run as processes: two on one Redis, and one on SQLite with the command line beside."""
+"""Workflows with gateways as processes: two on one Redis, and one on SQLite with the command line."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is allowed is left alone wherever it stands: in requests and answers, whole and streamed."""
+"""Allowed values are left unchanged everywhere: in requests and answers, whole and streamed."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ CASES = [
 
 @pytest.mark.parametrize(("allow", "text", "left"), CASES)
 def test_what_is_allowed(allow: str, text: str, left: list[str]) -> None:
-    """A finding that is an allowed value, or a part of one, is none; one that is more than that stays."""
+    """A finding that is an allowed value, or a part of one, is dropped; a longer finding stays."""
     found = [text[one.start : one.end] for one in scanner(allow).scan(text)]
     assert [one in more for one, more in zip(left, found, strict=True)] == [True] * len(left)
 

@@ -1,4 +1,4 @@
-"""URLs that carry data where it is hard to see: beside what was redacted, in host and user names, in many parts."""
+"""URLs with data in unusual places: next to redacted values, in host and user names, in many parts."""
 
 from __future__ import annotations
 

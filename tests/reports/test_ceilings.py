@@ -1,4 +1,4 @@
-"""Several ceilings in one request, ceilings that say nothing, and answers that are generated and not returned."""
+"""Several output limits in one request, limits without effect, and answers that are generated but not returned."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ COUNTS = st.dictionaries(st.sampled_from(ANSWERS), st.none() | st.integers(1, 9)
 
 @given(FIELDS, COUNTS)
 def test_the_largest_counts_and_one_is_sent(fields: dict[str, int | None], counts: dict[str, int | None]) -> None:
-    """For each answer that is generated; what leaves says what was reserved."""
+    """For each generated answer; the sent limit is the reserved limit."""
     request = body(**fields, **counts)
     most = max([value or 0 for value in fields.values()], default=0)
     times = max([value or 1 for value in counts.values()], default=1)
@@ -45,7 +45,7 @@ def test_the_largest_counts_and_one_is_sent(fields: dict[str, int | None], count
 
 @given(FIELDS, st.integers(1, 9000))
 def test_a_policys_limit_holds_whatever_was_given(fields: dict[str, int | None], limit: int) -> None:
-    """Exactly one ceiling leaves, and it is no higher than the limit."""
+    """Exactly one output limit is sent, and it does not exceed the policy's limit."""
     request = body(**fields)
     OPENAI_CHAT.limit(request, {"max_tokens": limit})
     OPENAI_CHAT.request(request, "m", False)
@@ -63,7 +63,7 @@ def test_absurd_values_are_refused_by_name(field: str, value: object) -> None:
 
 
 def test_none_is_no_ceiling() -> None:
-    """`max_completion_tokens: 0` and null are sent as they came, and the model's own ceiling is reserved."""
+    """`max_completion_tokens: 0` and null are sent unchanged, and the model's `max_output` is reserved."""
     for value in (0, None):
         request = body(max_completion_tokens=value)
         assert OPENAI_CHAT.parse(request).ceiling is None
@@ -117,7 +117,7 @@ def test_a_call_reserves_what_it_can_be_charged(
     ],
 )
 def test_the_answers_tier_decides_the_charge(asked: str, served: str, usd: float) -> None:
-    """A million tokens in and out; where the answer is silent, the dearer of what it may be."""
+    """A million tokens in and out; without a tier in the answer, the more expensive possible price."""
     price = Price.model_validate(PRICE)
     assert charge(price, Usage(1_000_000, 1_000_000, tier=served), asked) == usd * NANO_USD
 
@@ -152,7 +152,7 @@ def test_what_is_no_tier_is_refused(tier: object) -> None:
 @pytest.mark.parametrize("stream", [False, True])
 @pytest.mark.parametrize("reports", [True, False])
 def test_a_tier_is_charged(up: scripted.Upstream, tmp_path: Path, stream: bool, reports: bool) -> None:
-    """Through the whole line: reserved at the dearest, settled at the tier of the answer, also where we count."""
+    """Through the whole line: reserved at the highest price, settled at the tier of the answer, also if counted."""
     settings = config(tmp_path, up.url, quotas={"cost_usd": 5})
     settings["models"]["script"]["price"] = {"input": 1, "output": 2, "tiers": {"flex": {"input": 100, "output": 200}}}
     usage = {"usage": scripted.USAGE} if reports else {}
@@ -171,7 +171,7 @@ def test_a_tier_is_charged(up: scripted.Upstream, tmp_path: Path, stream: bool, 
 
 
 def test_odd_tiers_in_the_file_are_named(tmp_path: Path) -> None:
-    """The price itself is no tier, and a tier has none."""
+    """The price itself is no tier, and a tier has no tiers."""
     for tier in ("default: {input: 1}", "flex: {tiers: {batch: {input: 1}}}", "flex: {inptu: 1}"):
         path = tmp_path / "gateway.yaml"
         path.write_text(

@@ -1,4 +1,4 @@
-"""An answer has as many choices as were asked for: clients that ignore the index join them to what nobody judged."""
+"""An answer has at most the requested choices: clients that ignore the index would join them to an unjudged text."""
 
 from __future__ import annotations
 

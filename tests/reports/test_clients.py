@@ -1,4 +1,4 @@
-"""What clients send and ask for: compressed bodies, single models, other paths for health, keys as Azure sends them."""
+"""Requests of clients: compressed bodies, single models, other health paths, keys in the form of Azure."""
 
 from __future__ import annotations
 
@@ -109,7 +109,7 @@ def test_the_key_as_azure_sends_it(line: Line) -> None:
 
 
 def test_methods_and_paths(line: Line) -> None:
-    """405 says what is allowed, 404 what is served, each with the id of the request."""
+    """405 lists the allowed methods, 404 the served paths, each with the request id."""
     wrong = line.client.get("/v1/chat/completions")
     assert (wrong.status_code, wrong.headers["allow"]) == (405, "POST, OPTIONS")
     lost = line.client.post("/v1/responses", json={})
@@ -209,7 +209,7 @@ def preflight(line: Line, path: str, origin: str, **headers: str) -> Any:
 
 @pytest.mark.parametrize("path", ["/v1/chat/completions", "/v1/models", "/v1/responses"])
 def test_pages_of_listed_origins_may_call(line: Line, path: str) -> None:
-    """Whatever headers their client sends, and they may read every header that is ours. No cookies."""
+    """With any request headers, and every header of the gateway is readable. No cookies."""
     wanted = "authorization,content-type,x-stainless-retry-count"
     asked = preflight(line, path, PAGE, **{"access-control-request-headers": wanted})
     assert asked.status_code == 204
@@ -260,7 +260,7 @@ def test_pages_of_all_origins(up: scripted.Upstream, tmp_path: Path) -> None:
     "origin", ["app.example.com", "https://app.example.com/", "https://a.example/x", "https://*.a.b"]
 )
 def test_origins_that_are_none(origin: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Said with the line and how an origin is written."""
+    """The error names the line and the form of an origin."""
     path = tmp_path / "gateway.yaml"
     path.write_text(yaml.safe_dump(config(tmp_path, "http://127.0.0.1:9/v1", server={"cors": [origin]})))
     assert main(["check", "--config", str(path)]) == 2

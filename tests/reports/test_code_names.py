@@ -1,4 +1,4 @@
-"""Names in code are no secrets, though they stand where secrets do; what was drawn at random stays one."""
+"""Names in code are no secrets, even in the place of a secret; random values are secrets."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def test_an_entry_is_found(scanner: SecretScanner, value: str) -> None:
 
 @given(st.integers(0, 2**32), st.integers(24, 40))
 def test_random_values_are_no_names(seed: int, size: int) -> None:
-    """Letters and digits drawn at random are taken for no name, as far as they hold a digit within."""
+    """Random letters and digits are not taken for a name, if they contain an inner digit."""
     drawn = random.Random(seed)
     value = "".join(drawn.choice(string.ascii_letters + string.digits) for _ in range(size))
     if sum(map(str.isdigit, value)) > 1:

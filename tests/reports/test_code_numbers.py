@@ -1,4 +1,4 @@
-"""Numbers of code that are nobody's, and values that control characters hide."""
+"""Numbers in code that are not personal data, and values hidden by control characters."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What providers report in odd ways: usage that leaves something out, empty events, places of choices, unpaid bills."""
+"""Irregular reports of providers: incomplete usage, empty events, indexes of choices, unpaid accounts."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def test_thinking_that_only_the_total_tells(asked: int, said: int, thought: int)
 
 @given(st.lists(st.builds(Usage, input=COUNTS, output=COUNTS, cached=COUNTS, reasoning=COUNTS), min_size=1, max_size=5))
 def test_several_reports_of_one_answer(reports: list[Usage]) -> None:
-    """Whatever a later report leaves out was told by an earlier one."""
+    """Values that a later report omits are kept from an earlier report."""
     found: Usage | None = None
     for one in reports:
         found = one.joined(found)
@@ -68,7 +68,7 @@ def event(**said: Any) -> bytes:
 
 
 def test_counts_that_grow_and_shrink(line: Line, up: scripted.Upstream) -> None:
-    """The last report says less than the first one."""
+    """The last report has lower counts than the first."""
     reports = ({"prompt_tokens": 11, "completion_tokens": 1}, {"prompt_tokens": 0, "completion_tokens": 7})
     said = event(choices=[{"index": 0, "delta": {"content": "ok"}, "finish_reason": "stop"}])
     up.script["grow"] = [said, *(event(choices=[], usage=one) for one in reports), b"data: [DONE]\n\n"]
@@ -111,7 +111,7 @@ def test_a_provider_that_is_not_paid(line: Line) -> None:
 
 @pytest.mark.parametrize("role", ["", " ", "\t"])
 def test_a_role_without_a_name_is_refused(role: str) -> None:
-    """Nobody could say whose text it is."""
+    """The author of its text would be unknown."""
     with pytest.raises(Refusal):
         OPENAI_CHAT.parse({"model": "m", "messages": [{"role": role, "content": "hi"}]})
 

@@ -38,7 +38,7 @@ def shell_lines() -> Iterator[str]:
 
 @pytest.mark.parametrize("line", sorted(set(shell_lines())))
 def test_commands_parse(line: str) -> None:
-    """As they stand."""
+    """Every command in the documentation is parsed unchanged."""
     words = shlex.split(line, comments=True)[1:]
     _parser().parse_args(words[: words.index("|")] if "|" in words else words)
 
@@ -70,7 +70,7 @@ def test_every_command_is_documented() -> None:
 
 
 def test_every_argument_is_explained() -> None:
-    """`--help` says what each command and each argument is for."""
+    """`--help` explains each command and each argument."""
     for path, words, actions in commands():
         assert words, path
         assert all(action.help for action in actions), path
@@ -84,7 +84,7 @@ def table(page: str, heading: str) -> list[list[str]]:
 
 
 def test_every_error_code_is_documented() -> None:
-    """README's table has each code of `errors.TABLE`, beside its status, and no other."""
+    """README's table has each code of `errors.TABLE` with its status, and no other."""
     documented: dict[str, set[str]] = {}
     for statuses, codes in table("README.md", "## Errors"):
         for code in re.findall(r"`(\w+)`", codes):
@@ -164,7 +164,7 @@ def test_the_glossary_is_short_and_has_each_term_once() -> None:
 
 
 def test_code_words_of_the_glossary_are_in_the_code() -> None:
-    """What the glossary marks as a code word stands in `gateway/` as a whole word."""
+    """Every code word of the glossary occurs in `gateway/` as a whole word."""
     code = "\n".join(path.read_text("utf-8") for path in (ROOT / "gateway").rglob("*.py"))
     words = set(re.findall(r"\w+", code))
     for name, word, _ in terms():

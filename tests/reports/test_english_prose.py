@@ -1,4 +1,4 @@
-"""Words that nobody knows are names in English prose alone: not in other languages, code, data, logs and tables."""
+"""Unknown words are names only in English prose: not in other languages, code, data, logs and tables."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Values where structure or a number is expected, both ways."""
+"""Values in place of structure or a number, in requests and answers."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ def line(up: scripted.Upstream, tmp_path_factory: pytest.TempPathFactory) -> Ite
 
 @pytest.mark.parametrize("value", [219099999, -219099999])
 def test_a_number_does_not_leave(line: Line, up: scripted.Upstream, value: int) -> None:
-    """Its place is taken by a placeholder, in fields that nobody knows too."""
+    """A placeholder replaces it, also in unknown fields."""
     assert line.chat("hi", x_data={"ssn": value}).status_code == 200
     assert b"219099999" not in up.last.raw
     assert up.last.body["x_data"] == {"ssn": "<US_SSN_1>"}
@@ -199,7 +199,7 @@ def test_bad_values_are_named(tmp_path: Path, lines: str, words: str) -> None:
 @pytest.mark.parametrize("pii", [True, False])
 @pytest.mark.parametrize("where", ["message", "field", "escaped", "key", "arguments"])
 def test_a_callers_own_key_is_never_sent(up: scripted.Upstream, tmp_path: Path, pii: bool, where: str) -> None:
-    """Whatever its form: masked, or refused where nobody masks."""
+    """In any form: masked, or refused if masking is off."""
     key = "correct-horse-battery-staple"
     settings = config(tmp_path, up.url, **({} if pii else {"pii": None}))
     settings["agents"]["alice"]["key_sha256"] = hashlib.sha256(key.encode()).hexdigest()

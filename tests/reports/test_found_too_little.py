@@ -1,4 +1,4 @@
-"""What is personal data, however it is written and whatever stands beside it."""
+"""Personal data in any notation and next to any text."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ from gateway.detect.personal.scanner import PiiScanner
     ],
 )
 def test_found(pii: PiiScanner, text: str, value: str, entity: str) -> None:
-    """Tabs, line ends and letters beside a value hide nothing; a street is found with its block."""
+    """Tabs, line ends and letters next to a value hide nothing; a street is found with its address block."""
     start = text.index(value)
     assert [one[:3] for one in pii.scan(text)] == [(start, start + len(value or text), entity)]
 
@@ -66,7 +66,7 @@ def test_gaps_hide_nothing(pii: PiiScanner, name: str, gap: str) -> None:
 @pytest.mark.parametrize("name", NUMBERS)
 @pytest.mark.parametrize("around", ["é{}", "{}é", "ñ{}ß", "тел{}о", "中{}号"])
 def test_letters_hide_nothing(pii: PiiScanner, name: str, around: str) -> None:
-    """Letters beyond ASCII beside any number that is named."""
+    """Non-ASCII letters next to any number with a context word."""
     value = NUMBERS[name]
     text = f"{name}: {around.format(value)} ok"
     at = text.index(value)
@@ -97,7 +97,7 @@ def _streams(pii: PiiScanner) -> StreamScanner:
 
 
 def test_overlaps_are_united() -> None:
-    """Findings that overlap become one over all of them, of the type that is surest; none is left in part."""
+    """Overlapping findings become one that covers all of them, with the type of the best score."""
     street, name = Finding(0, 16, "STREET_ADDRESS", 0.6), Finding(3, 11, "LOCATION", 0.85)
     assert resolve([street, name]) == [Finding(0, 16, "LOCATION", 0.85)]
     assert resolve([Finding(0, 5, "A", 0.5), Finding(4, 9, "B", 0.9)]) == [Finding(0, 9, "B", 0.9)]
@@ -110,6 +110,6 @@ def test_overlaps_are_united() -> None:
 @pytest.mark.parametrize("number", ["+12125550123", "+49 30 901820", "212-555-0123"])
 @pytest.mark.parametrize("around", ["({})", "[{}]", "see ({}) or [x]", "<{}>", "({}, home)", "[{}](tel:x)"])
 def test_a_bracket_before_a_number_hides_nothing(pii: PiiScanner, number: str, around: str) -> None:
-    """What stands directly before a number is not part of it, and no reason to pass it by."""
+    """A character directly before a number is not part of it, and does not hide it."""
     text = around.format(number)
     assert [(one.entity, text[one.start : one.end]) for one in pii.scan(text)] == [("PHONE", number)]

@@ -1,4 +1,4 @@
-"""What is no personal data, in code, logs and documents: an answer that holds it leaves whole."""
+"""Harmless text in code, logs and documents: answers with it are not changed."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def test_left_alone(pii: PiiScanner, text: str) -> None:
 @pytest.mark.parametrize("year", range(1999, 2030, 5))
 @pytest.mark.parametrize("written", ["{0}-03-22 {1}", "22.03.{0} - 05.04.{0}", "{0} - {1}", "03/22/{0} {1}"])
 def test_dates_are_no_phone_numbers(pii: PiiScanner, year: int, written: str) -> None:
-    """A date in any order, and what stands behind it, is no phone number, even beside a word that names one."""
+    """A date in any order, with the text after it, is no phone number, even next to a context word."""
     assert not [one for one in pii.scan("call " + written.format(year, 12)) if one.entity == "PHONE"]
 
 
@@ -57,13 +57,13 @@ def test_dates_are_no_phone_numbers(pii: PiiScanner, year: int, written: str) ->
     ],
 )
 def test_cells_are_no_numbers(pii: PiiScanner, text: str) -> None:
-    """Figures in the cells of a table or a column are none of one number."""
+    """Figures in different cells of a table or a column are not parts of one number."""
     assert not pii.scan(text)
 
 
 @pytest.mark.slow
 def test_a_type_may_need_more() -> None:
-    """With a score of its own, digits alone are no phone number, those beside a word are."""
+    """With a score for the type, digits alone are no phone number, but digits next to a context word are."""
     text = "Anna, 212-555-0123, Berlin; phone 212-555-0124, ann@example.org"
     loose, strict = (
         PiiScanner(("US",), 0.4, None, ["US"], scores=scores).scan(text) for scores in ({}, {"PHONE": 0.7})

@@ -1,4 +1,4 @@
-"""What an answer could carry past the filter by the shape of its JSON: a value in pieces, a text told twice, depth."""
+"""Ways past the filter by the shape of JSON: a value in pieces, a repeated text, depth."""
 
 from __future__ import annotations
 
@@ -110,7 +110,7 @@ def holds(value: Any, planted: str) -> bool:
 @settings(max_examples=examples(100, nightly=3000))
 @given(st.data(), PLANTED, st.sampled_from(["message", "choice", "top", "content", "arguments", "JSON arguments"]))
 def test_a_value_in_any_shape_does_not_leave(screen: Screen, data: st.DataObject, planted: str, where: str) -> None:
-    """Whole and streamed, wherever in the answer it stands."""
+    """Whole and streamed, in any place of the answer."""
     said = data.draw(shapes(planted))
     message: dict[str, Any] = {"content": "hi"}
     choice: dict[str, Any] = {"index": 0, "message": message, "finish_reason": "stop"}
@@ -160,7 +160,7 @@ LOGPROBS: dict[str, dict[str, Any]] = {
 @pytest.mark.parametrize("stream", [False, True])
 @pytest.mark.parametrize("name", LOGPROBS)
 def test_log_probabilities_tell_nothing(screen: Screen, name: str, stream: bool) -> None:
-    """Neither their tokens nor their bytes nor what else could have been said."""
+    """Neither tokens, bytes nor alternative tokens contain the value."""
     one = LOGPROBS[name]
     said = {"content": one.get("text", f"mail {MAIL}"), **one.get("message", {})}
     beside = {"logprobs": one["logprobs"]} if "logprobs" in one else {}
@@ -175,7 +175,7 @@ def test_log_probabilities_tell_nothing(screen: Screen, name: str, stream: bool)
 
 
 def test_log_probabilities_of_a_clean_text_stay(screen: Screen) -> None:
-    """As they came."""
+    """They are unchanged."""
     told = tokens("4", others=("5",))
     answer = {"id": "c", "choices": [{"index": 0, "message": {"content": "4"}, "logprobs": told}]}
     assert not judge(screen).whole(answer)
@@ -204,7 +204,7 @@ def nested(levels: int, kind: str) -> Any:
 def test_deep_answers_are_errors_and_no_faults(
     line: Line, up: scripted.Upstream, levels: int, kind: str, stream: bool, asked: bool
 ) -> None:
-    """No traceback, and the next call is served; `asked`: for a stream, whatever comes."""
+    """No traceback, and the next call is served; `asked`: the request asks for a stream."""
     up.script["deep"] = (
         [scripted.chunk({"content": "a"}), scripted.chunk({"x": nested(levels, kind)}), b"data: [DONE]\n\n"]
         if stream

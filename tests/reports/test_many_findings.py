@@ -1,4 +1,4 @@
-"""Very many findings in one request: whatever walks all of them does so off the event loop, or in short steps."""
+"""Very many findings in one request: code that visits all of them runs in a thread, or in short steps."""
 
 from __future__ import annotations
 
@@ -96,7 +96,7 @@ def addresses(many: int) -> tuple[str, list[Finding]]:
 @pytest.mark.slow
 @pytest.mark.parametrize("shape", ["one text", "many texts", "alike"])
 async def test_redaction_never_holds_the_loop(shape: str) -> None:
-    """One long text, many short ones, and what looks like placeholders beside values."""
+    """One long text, many short texts, and look-alike placeholders next to values."""
     text, found = addresses(MANY)
     if shape == "one text":
         call = a_call([text], [found])
@@ -163,7 +163,7 @@ class Reader:
 
 
 async def test_names_are_joined_off_the_loop() -> None:
-    """Very many names, of one long text or of many, beside very many findings and guards."""
+    """Very many names in one or many texts, with very many findings and guards."""
     words = "abcdefghi " * MANY
     patterns = [Finding(10 * at, 10 * at + 9, LIKE if at % 2 else "EMAIL", 0.5) for at in range(1, MANY, 3)]
     short = [f"name {chr(97 + at % 26)}{at:05d}" for at in range(MANY)]
@@ -230,14 +230,14 @@ def test_a_long_stretch_is_searched_in_short_steps() -> None:
 @settings(max_examples=50, deadline=None)
 @given(st.integers(0, 3 * 4096), st.sampled_from(["12-34-567", "1 85 05 78 006 084 36", "ABCD850101HDFRRR09"]))
 def test_a_seam_hides_no_number(at: int, number: str) -> None:
-    """Wherever it stands, the pieces find what the whole does."""
+    """At any offset, the pieces give the findings of the whole text."""
     text = f"{'.' * at} {number} {'.' * (3 * 4096 - at)}"
     some = national._some(rf"(?<![\w-]){number}(?![\w-])", 0)
     assert national._may_match(some, text, 0, len(text))
 
 
 def test_no_number_is_longer_than_pieces_overlap() -> None:
-    """Of every form that may stand alone, with the characters beside that its assertions look at."""
+    """For every form without context, including the neighboring characters of its assertions."""
     forms = [
         kind.source
         for identity in IDENTITIES

@@ -1,4 +1,4 @@
-"""Parts of messages that are no text are seen in whatever form a provider has them, in requests and answers."""
+"""Parts of messages that are not text are recognized in the form of any provider, in requests and answers."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ def test_a_part_is_told_by_its_media_type(how: str) -> None:
 
 @pytest.mark.parametrize("name", TEXTS)
 def test_what_says_text_is_text(name: str) -> None:
-    """It is judged as text; only what holds something that nobody reads counts."""
+    """It is judged as text; only unscannable content counts."""
     assert counted(TEXTS[name], "user") == answered(TEXTS[name]) == {}
 
 

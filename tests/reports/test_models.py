@@ -1,4 +1,4 @@
-"""Names of models that a pattern fits: a name goes out as the caller wrote it, so it may be nothing but a name."""
+"""Names of models by pattern: the name is sent as the caller wrote it, so it must have the form of a name."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def line(up: scripted.Upstream, tmp_path_factory: pytest.TempPathFactory) -> Ite
 )
 @pytest.mark.parametrize("stream", [False, True])
 def test_a_name_that_holds_a_value_is_no_model(line: Line, up: scripted.Upstream, value: str, stream: bool) -> None:
-    """It is refused as a model that is not there, is not said back, and nothing is sent."""
+    """It is refused as an unknown model, the message does not repeat it, and nothing is sent."""
     before = len(up.seen)
     answer = line.chat(model=f"any/{value}", stream=stream)
     assert (answer.status_code, answer.json()["error"]["code"]) == (404, "model_not_found")

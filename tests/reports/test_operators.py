@@ -1,4 +1,4 @@
-"""What operators tried: names that are mistyped, usage, patterns of models, records without personal data."""
+"""Work of operators: mistyped names, usage, patterns of models, records without personal data."""
 
 from __future__ import annotations
 
@@ -178,7 +178,7 @@ SAYING = [
 @pytest.mark.parametrize("said", ["", "full"])
 @pytest.mark.parametrize("command", SAYING)
 def test_output_that_nobody_reads_is_no_error(kept: Path, command: str, said: str) -> None:
-    """A reader that has had enough ends the command without a word, a full disk with one line: never a traceback."""
+    """A closed pipe ends the command silently, a full disk with one line; never a traceback."""
     words = [*command.split(), *([] if "-" in command[:2] or "--help" in command else ["--config", str(kept)])]
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
     with (
@@ -212,7 +212,7 @@ def kept(up: scripted.Upstream, tmp_path_factory: pytest.TempPathFactory) -> Pat
 
 @pytest.mark.parametrize("command", ["keys list", "workflows list", "usage", "audit export", "backup copy.db"])
 def test_commands_start_without_what_they_do_not_use(command: str, tmp_path: Path) -> None:
-    """Scanners, HTTP clients and token libraries take a second to import: none of them is for a list."""
+    """Scanners, HTTP clients and token libraries take a second to import, and lists need none of them."""
     settings = config(tmp_path, "http://127.0.0.1:9/v1")
     path = tmp_path / "gateway.yaml"
     path.write_text(yaml.safe_dump(settings))
@@ -289,7 +289,7 @@ def test_rotating_a_key_says_when_the_old_one_ends(
         if form:
             assert json.loads(out)["replaces"] == {"id": old["id"], "expires": end}
         else:
-            assert f"The old key {old['id']} ends at {end}." in words
+            assert f"The old key {old['id']} expires at {end}." in words
 
 
 @pytest.mark.parametrize(("role", "meant"), [("developr", "developer"), ("Reader", "reader"), ("developer", "")])
@@ -306,7 +306,7 @@ def test_a_role_of_a_key_that_is_mistyped_is_suggested(
 def test_policies_that_cannot_be_read_keep_no_key_from_being_made(
     idle: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """`check` says what is wrong with them."""
+    """`check` reports their mistakes."""
     settings = yaml.safe_load(idle.read_text())
     (idle.parent / "broken").mkdir()
     (idle.parent / "broken" / "data.yaml").write_text("roles: [")
@@ -315,7 +315,7 @@ def test_policies_that_cannot_be_read_keep_no_key_from_being_made(
 
 
 def test_before_the_first_call_there_is_nothing_to_add_up(idle: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Neither where the state has keys alone, nor where a gateway has run on it; other commands say so as well."""
+    """With a state that has only keys, and with one that a gateway has used; other commands report the same."""
     keys(idle, capsys, "add", "--agent", "bot", "--team", "red")
     assert main(["audit", "export", "--config", str(idle)]) == 2
     assert "no calls" in capsys.readouterr().err

@@ -1,4 +1,4 @@
-"""The gateway's own secrets, and the keys that callers present, leave by no way: each way out is read for each."""
+"""The gateway's own secrets and the keys of callers never leave: every way out is checked for each."""
 
 from __future__ import annotations
 
@@ -200,7 +200,7 @@ ask_: dict[str, Any] = {"tools": [{"type": "function", "function": {"name": "sen
 def test_an_answer_with_a_secret(
     place: tuple[Line, io.StringIO], where: str, name: str, form: str, escaped: bool, data: st.DataObject
 ) -> None:
-    """Wherever a provider puts it, in whatever form, whole or streamed and however it is cut: nothing of it leaves."""
+    """In any place and form, whole or streamed, however it is cut: nothing of it leaves."""
     line, written = place
     text = FORMS[form](SECRETS[name])
     body = json.dumps(PLACES[where](text)).encode()
@@ -338,7 +338,7 @@ def test_every_place_of_a_configuration() -> None:
 
 
 def test_a_field_to_come_is_no_gap() -> None:
-    """Whatever field of the configuration is not to be shown is searched for, by whatever class it is in."""
+    """Every secret field of the configuration is searched for, in any class."""
     from gateway.config import grammar as config_
     from gateway.config import sections
 

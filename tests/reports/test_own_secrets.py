@@ -1,4 +1,4 @@
-"""The gateway's own secrets are found by value, and its caches tell one team nothing of another."""
+"""The gateway's own secrets are found by value, and caches reveal nothing about other teams."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def test_a_text_of_another_team_is_a_miss() -> None:
 
 @pytest.mark.parametrize("role", ["Tool", "tool ", "ipython", "FUNCTION", "whatever"])
 def test_unusual_roles_count_as_a_tool(role: str) -> None:
-    """Nobody escapes the score by a role of their own."""
+    """An unusual role does not bypass the score."""
     spans = [Span({}, "content", "a text of some length", role, None)]
     assert Contents(lambda _: (Sign("override", 0.9, 0.1),)).read(spans).injection == {"tool": 0.9}
 
@@ -104,7 +104,7 @@ def test_only_credentials_of_a_provider_are_secrets(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("action", ["allow", "mask", "redact", "block"])
 def test_a_key_in_a_request_is_never_restored(action: Any) -> None:
-    """Whatever is done with the caller's secrets, and whatever a rule says of the type."""
+    """For any action for the caller's secrets, and any rule for the type."""
     wanted = Pii(secrets=action, entities={ENTITY: "mask"}, rules=[{"match": {}, "default": "allow"}])  # type: ignore[arg-type]
     rules = Rules(wanted, str)
     expected = "block" if action == "block" else "redact"

@@ -1,4 +1,4 @@
-"""Values split over the content parts of one message, on their way out and back."""
+"""Values split over the content parts of one message, in requests and answers."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def message(pieces: list[str]) -> list[dict[str, Any]]:
 @settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(places=st.lists(st.integers(1, len(TEXT) - 1), max_size=8), stream=st.booleans())
 def test_a_value_in_parts_is_one(line: Line, up: scripted.Upstream, places: list[int], stream: bool) -> None:
-    """However the text is cut: the placeholder stands in one part, nothing of the value in any, and it comes back."""
+    """However the text is cut: one part has the placeholder, no part has any of the value, and it is restored."""
     pieces = cut(TEXT, places)
     call_id = f"cut-{hash(tuple(pieces)) % 10**12}"
     body = {"model": "echo", "messages": message(pieces), "stream": stream}
@@ -62,7 +62,7 @@ def test_what_a_part_holds_by_itself_is_found(line: Line, up: scripted.Upstream)
 
 
 def test_long_parts_are_joined_at_their_seams() -> None:
-    """Of long texts only what stands around a seam is looked at again."""
+    """Of long texts, only the text around a seam is scanned again."""
     texts = ["a" * parts.MOST + " 4539 1488", " 0343 6467 " + "b" * 99, "c"]
     content = [{"type": "text", "text": text} for text in texts]
     spans = [Span(part, "text", part["text"], "user", None) for part in content]

@@ -1,4 +1,4 @@
-"""Phone numbers with no word beside them, as the regions of the configuration write them, and digits that are none."""
+"""Phone numbers without a context word in the notation of the regions, and digits that are no phone numbers."""
 
 from __future__ import annotations
 

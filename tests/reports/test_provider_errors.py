@@ -1,4 +1,4 @@
-"""What a provider says of a request that it refuses: programs go by its code."""
+"""A provider's error for a refused request: programs depend on its code."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def refused(line: Line, up: scripted.Upstream, monkeypatch: pytest.MonkeyPatch, 
 def test_the_code_of_a_provider_reaches_the_caller(
     line: Line, up: scripted.Upstream, monkeypatch: pytest.MonkeyPatch, code: str
 ) -> None:
-    """Beside the gateway's own code, with the parameter and the type."""
+    """In addition to the gateway's own code, with the parameter and the type."""
     error = refused(line, up, monkeypatch, code=code, type="image_error", param="messages[0].content")
     assert (error["upstream_code"], error["upstream_type"]) == (code, "image_error")
     assert error["param"] == "messages[0].content"

@@ -1,4 +1,4 @@
-"""Faults that pass: the gateway serves again by itself, and asks for a restart where it cannot."""
+"""Temporary faults: the gateway recovers by itself, or asks for a restart."""
 
 from __future__ import annotations
 
@@ -154,7 +154,7 @@ def test_a_worker_that_dies_is_replaced(monkeypatch: pytest.MonkeyPatch) -> None
 
 
 def test_a_server_whose_workers_cannot_start_exits(tmp_path: Path) -> None:
-    """The real command: state that nobody can open ends with a message and exit code 2."""
+    """The real command: a state that cannot be opened ends with a message and exit code 2."""
     path = tmp_path / "gateway.yaml"
     settings = config(tmp_path, "http://127.0.0.1:9/v1", state="redis://127.0.0.1:9/0", pii=None, output=None)
     path.write_text(yaml.safe_dump(settings))
@@ -181,7 +181,7 @@ class Sink(io.StringIO):
 
 
 def test_a_log_that_cannot_be_written(caplog: pytest.LogCaptureFixture) -> None:
-    """Nobody but the log suffers; it is told once, and once the log takes lines again it says how many are missing."""
+    """Calls continue; the fault is reported once, and later the log contains the number of missing lines."""
     sink = Sink()
     log = LineLog(sink)
     log.write({"n": 1})
@@ -197,7 +197,7 @@ def test_a_log_that_cannot_be_written(caplog: pytest.LogCaptureFixture) -> None:
 
 
 def test_a_reader_of_the_log_that_stalls(monkeypatch: pytest.MonkeyPatch) -> None:
-    """One thread waits for it, and none of those that calls need; what was said meanwhile is written afterwards."""
+    """Only one thread waits for it, which calls do not need; the lines are written afterwards."""
     monkeypatch.setattr(LineLog, "LINGER", 0)
     goes_on, waiting, most = threading.Event(), [0], [0]
 
@@ -230,7 +230,7 @@ def test_a_reader_of_the_log_that_stalls(monkeypatch: pytest.MonkeyPatch) -> Non
     ids=["full", "without replicas"],
 )
 async def test_a_redis_that_takes_no_writes_is_not_ready(setting: str, value: str, usual: str) -> None:
-    """It answers a PING all the same; calls are refused, `ping` says so, and both come back by themselves."""
+    """It still answers PING; calls are refused and `ping` fails, and both recover by themselves."""
     port = free_port()
     with redis_server(port), redis.Redis(port=port) as client:
         store = RedisStore(f"redis://127.0.0.1:{port}/0")

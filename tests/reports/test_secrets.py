@@ -1,4 +1,4 @@
-"""Secrets by the name beside them, what is no secret, and what an answer may say again."""
+"""Secrets by the name next to them, harmless values, and values that an answer may repeat."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def scanner() -> SecretScanner:
 
 @pytest.mark.parametrize("form", FOUND)
 def test_a_name_beside_a_value_is_enough(scanner: SecretScanner, form: str) -> None:
-    """Whatever notation assigns it, the value is found, whole."""
+    """In any notation of an assignment, the complete value is found."""
     text = form.format(V)
     assert any(text[one.start : one.end] == V for one in scanner.scan(text))
 
@@ -88,7 +88,7 @@ def _streams() -> StreamScanner:
 
 
 def test_entries_of_a_kubernetes_secret(scanner: SecretScanner) -> None:
-    """Each entry of its data is a secret, whatever its name; what stands for another value is none."""
+    """Each entry of its data is a secret, whatever its name; a reference to another value is not."""
     values = [base64.b64encode(one).decode() for one in (b"hunter-22", V.encode(), b"changeme")]
     data = "".join(f"\n  entry{number}: {value}" for number, value in enumerate(values))
     text = f"kind: Secret\nmetadata:\n  name: a\ntype: Opaque\ndata:{data}\n"
@@ -96,7 +96,7 @@ def test_entries_of_a_kubernetes_secret(scanner: SecretScanner) -> None:
 
 
 def test_an_identifier_is_a_key_beside_a_vendor(scanner: SecretScanner) -> None:
-    """Some vendors give UUIDs for keys; under other names a UUID is an identifier."""
+    """Some vendors issue UUIDs as keys; next to other names, a UUID is an identifier."""
     uuid = "550e8400-e29b-41d4-a716-446655440000"
     assert [one.entity for one in scanner.scan(f"HEROKU_API_KEY={uuid}")] == ["SECRET_KEYWORD"]
     assert not scanner.scan(f"API_KEY={uuid}")
@@ -112,7 +112,7 @@ def test_what_tells_by_its_beginning(scanner: SecretScanner, entity: str, patter
 
 @pytest.mark.parametrize("mark", DOCUMENTED)
 def test_what_begins_with_a_vendors_mark(scanner: SecretScanner, mark: str) -> None:
-    """Random letters and digits behind the mark are a key, whole; words are none."""
+    """Random letters and digits after the mark are a key, completely; words are not."""
     key = mark + "q8Zr2LmX0vTy7Kd1fH5sWb9N"
     assert [one[:2] for one in scanner.scan(f"use {key} here")] == [(4, 4 + len(key))]
     assert not scanner.scan(f"use {mark}of_the_session_manager_for_users here")

@@ -1,4 +1,4 @@
-"""Fair shares: no team and no address can lock others out, and no client or provider can hold what it does not use."""
+"""Fair shares: no team or address can lock others out, and no client or provider can hold unused resources."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ def until(line: Line, holds: Any) -> None:
 
 
 def test_one_team_cannot_take_all_calls(tmp_path: Path, up: scripted.Upstream) -> None:
-    """Beyond its share a team is refused and told when to come back; others are served; what ends is free again."""
+    """Beyond its share, a team is refused with Retry-After; others are served; ended calls free their share."""
     with gateway(tmp_path, up.url, max_calls=8, team_share=0.5, address_share=1) as line:
         held = begun(line, "alice", 4, up)
         refused = post(line.client, "bob")
@@ -135,7 +135,7 @@ STEPS = st.lists(
 
 @given(STEPS)
 def test_shares_add_up(calls: list[tuple[str, str, int, bool]]) -> None:
-    """However calls come and go, nobody has more than its share, refused or not; in the end nothing is taken."""
+    """For any order of calls, no team exceeds its share, and at the end nothing is held."""
     shares, limits = Shares(), Limits()
     open_: list[tuple[Any, str, str, int]] = []
     codes = set()
@@ -223,7 +223,7 @@ class Counted(Shares):
 
 
 def test_large_answers_at_once(tmp_path: Path, up: scripted.Upstream) -> None:
-    """Of six that are too much together, as many are served as there is room for; the others are told to come back."""
+    """Of six answers that are too large together, as many as possible are served; the others get a Retry-After."""
     message = {"role": "assistant", "content": "word " * 40_000}
     up.script["large"] = {
         "choices": [{"index": 0, "message": message, "finish_reason": "stop"}],
@@ -258,7 +258,7 @@ def test_what_a_request_unpacks_to_counts(tmp_path: Path, up: scripted.Upstream,
 
 @given(st.binary(max_size=5000), st.integers(1, 6000), st.integers(1, 700), st.sampled_from(["gzip", "deflate"]))
 def test_bodies_are_unpacked_in_pieces(data: bytes, limit: int, piece: int, coding: str) -> None:
-    """Whatever the size of a piece the body is the same, no more is held than it has, and no more than may be."""
+    """For any size of pieces, the body is the same, and no more than its size and the limit is held."""
     packed = gzip.compress(data) if coding == "gzip" else zlib.compress(data)
     held: list[int] = []
     patch = pytest.MonkeyPatch()
@@ -324,7 +324,7 @@ def connect(line: Line, count: int, address: str = "127.0.0.1") -> list[socket.s
 
 
 def test_keyless_connections_make_room(tmp_path: Path, up: scripted.Upstream) -> None:
-    """Who says nothing, or had no good key, goes first; who is being answered stays."""
+    """Silent connections and those without a valid key are closed first; connections with a call stay open."""
     with gateway(tmp_path, up.url, max_connections=40, address_share=1) as line:
         busy = begun(line, "mallory", 3, up)
         silent = connect(line, 60)
@@ -368,7 +368,7 @@ ARRIVALS = st.lists(st.tuples(st.sampled_from("abc"), st.booleans(), st.booleans
 
 @given(ARRIVALS)
 def test_who_goes_first(arrivals: list[tuple[str, bool, bool, bool]]) -> None:
-    """Nobody who is being answered goes; keyless ones go before others; there are never more than may be."""
+    """No connection with a call is closed; keyless connections are closed first; the limit is never exceeded."""
     peers: Peers[Fake] = Peers(8, 0.5)
     every: list[Fake] = []
     for number, (address, known, busy, refuse) in enumerate(arrivals):
@@ -412,7 +412,7 @@ def test_a_slow_reader_has_so_long(looks: list[tuple[float, int, bool]]) -> None
 
 
 def test_taking_most_of_it_starts_a_new_count() -> None:
-    """What the transport says when the client has taken enough."""
+    """The transport reports that the client has read enough."""
     one = SimpleNamespace(flow=SimpleNamespace(write_paused=True), settings=Server(write_timeout=30), backlog=None)
     assert not Protocol._stalls(one, 0.0, 1, answered=False)  # type: ignore[arg-type]
     one.backlog = None
@@ -463,7 +463,7 @@ def test_a_bomb_is_found_early() -> None:
 
 @pytest.mark.parametrize("encoding", ["br", "zstd", "gzip, gzip", "x"])
 def test_an_encoding_that_nobody_asked_for(encoding: str) -> None:
-    """Is not guessed at."""
+    """It is refused, not guessed."""
     with pytest.raises(Packed):
         Inflater(encoding)
 

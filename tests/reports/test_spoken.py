@@ -1,4 +1,4 @@
-"""What a request says in fields of other dialects counts: ceilings, budgets of thinking, and other models."""
+"""Fields of other dialects in a request count: output limits, thinking budgets, and other models."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def most(request: dict[str, Any], default: int) -> int:
 @settings(max_examples=15)
 @given(own=st.none() | st.integers(1, 9000), said=st.integers(1, 9000), default=st.integers(1, 9000))
 def test_the_largest_is_reserved(place: str, name: str, own: int | None, said: int, default: int) -> None:
-    """Beside a ceiling of the dialect or without one: never less than any field says, nor than the model's default."""
+    """With or without a limit of the dialect: never less than any field or the model's default."""
     request = body(**PLACES[place]({name: said}), **({"max_tokens": own} if own else {}))
     other = name in ("maxOutputTokens", "num_predict") and place == "at the top"  # a field of the table
     assert most(request, default) == max(said, own or (0 if other else default))

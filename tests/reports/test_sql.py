@@ -1,4 +1,4 @@
-"""Statements with optional parts are what they are; words of prose and packages are not statements."""
+"""Statements with optional parts are recognized; words of prose and packages are not statements."""
 
 from __future__ import annotations
 
@@ -192,7 +192,7 @@ def test_shutdown_alone_is_a_statement() -> None:
 )
 @pytest.mark.parametrize("form", ["{{{}: 1}}", '{{"a": {{{}: "x"}}}}', '[{{{}: ""}}]'])
 def test_a_key_of_arguments_is_read(key: str, form: str) -> None:
-    """What stands as the name of an argument reaches the tool as well as its value."""
+    """The name of an argument reaches the tool as well as its value."""
     call = {"id": "c", "type": "function", "function": {"name": "f", "arguments": form.format(json.dumps(key))}}
     body = {"model": "m", "messages": [{"role": "assistant", "tool_calls": [call]}]}
     _, survey = tree.parse(json.dumps(body).encode(), OPENAI_CHAT.shape, 100)

@@ -1,4 +1,4 @@
-"""Words that a dialect lets a statement do without, side effects of reads, and openings that only come in two words."""
+"""Optional words of statements, side effects of reads, and statements that begin with two words."""
 
 from __future__ import annotations
 

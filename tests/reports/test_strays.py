@@ -1,4 +1,4 @@
-"""A tool call is one in whatever shape and place an answer has it: what it calls must have been offered."""
+"""Tool calls in any shape and place of an answer: the called tool must have been offered."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def named(value: Any, name: str) -> Any:
 @pytest.mark.parametrize("level", LEVELS)
 @pytest.mark.parametrize("how", [*SAID, *NAMELESS])
 def test_any_shape(line: Line, up: scripted.Upstream, how: str, level: str, stream: bool) -> None:
-    """The tool that was offered may be called in any shape that names it, another in none."""
+    """An offered tool may be called in any shape that names it, any other tool in none."""
     said = {**SAID, **NAMELESS}[how]
     choice = {"index": 0, "finish_reason": "stop", **LEVELS[level](named(said, "wipe"))}
     assert code(line, up, {"choices": [choice]}, stream=stream) == "tool_not_offered"

@@ -1,4 +1,4 @@
-"""Streams as providers send them: where a choice ends, which pieces are one tool call, texts in fields nobody named."""
+"""Streams of providers: ends of choices, pieces of tool calls, texts in unknown fields."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ CUTS = st.lists(st.integers(0, 200), max_size=40)
 @settings(max_examples=60)
 @given(places=CUTS, reasons=st.lists(st.sampled_from(REASONS), min_size=1, max_size=5))
 def test_a_reason_ends_no_text(screen: Screen, places: list[int], reasons: list[Any]) -> None:
-    """Whatever `finish_reason` says on whichever chunk, the text is judged as one, and the reason comes last, once."""
+    """For any `finish_reason` on any chunk, the text is judged as one, and the reason is sent once, at the end."""
     said = [event({"content": piece}, reasons[at % len(reasons)]) for at, piece in enumerate(pieces(places))]
     events = received(screen, [*said, event({}, "stop"), b"data: [DONE]\n\n"])
     assert content(events) == RIGHT
@@ -134,7 +134,7 @@ def strings(value: Any) -> list[str]:
 @settings(max_examples=30)
 @given(places=CUTS)
 def test_a_text_in_any_field_is_one_run(screen: Screen, place: str, places: list[int]) -> None:
-    """Found and restored across chunks, wherever it stands, and the whole of it arrives."""
+    """Found and restored across chunks, in any place, and all of it arrives."""
     said = [event({"content": "w ", **PLACES[place](piece)}) for piece in pieces(places)]
     if place == "parts":
         said = [event(PLACES[place](piece)) for piece in pieces(places)]

@@ -1,4 +1,4 @@
-"""Postal addresses of many countries: found with their whole block, streamed as well; what looks like one is none."""
+"""Postal addresses of many countries: found with the whole block, also in streams; similar text is not found."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def test_a_thing_with_a_number_is_no_street(pii: PiiScanner, text: str) -> None:
 
 
 def test_a_postcode_within_an_address_does_not_name_it(pii: PiiScanner) -> None:
-    """The whole of the block says more than the code."""
+    """The whole block is found, not only the postcode."""
     [found] = pii.scan("Address: 290 Bremner Boulevard, Toronto, ON M5V 3L9")
     assert found.entity == "STREET_ADDRESS"
 

@@ -1,4 +1,4 @@
-"""Values split over the structural strings of an answer are found, whole and streamed; what providers send passes."""
+"""Values split over the structural strings of an answer are found, whole and streamed; usual answers pass."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Tools that hide: in older fields, in the choice among tools, beside another tool, under a type that nobody knows."""
+"""Hidden tools: in older fields, in the tool choice, next to another tool, under an unknown type."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def test_a_policy_sees_a_tool_wherever_it_is_named_and_can_take_it_out(where: st
     "field", ["web_search_options", "web_search", "enable_search", "googleSearch", "mcp_servers", "data_sources"]
 )
 def test_what_a_provider_runs_is_named_by_its_field(field: str) -> None:
-    """A field that switches something on is a tool; switched off it is none."""
+    """A field that enables a feature is a tool; a field that disables it is not."""
     request = body(**{field: {}})
     assert field in OPENAI_CHAT.parse(request).tools
     assert OPENAI_CHAT.strip_tools(request, frozenset({field}))
@@ -134,7 +134,7 @@ def test_what_switches_nothing_on_is_no_tool(fields: dict[str, Any]) -> None:
 
 
 def test_ordinary_fields_are_no_tools() -> None:
-    """Words that only hold such a word, and options beside tools, name nothing."""
+    """Longer words that contain such a word, and options next to tools, name no tool."""
     assert OPENAI_CHAT.parse(body(parallel_tool_calls=True, research="x", functional=1, tool_choice="auto")).tools == ()
 
 

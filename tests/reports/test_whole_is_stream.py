@@ -1,4 +1,4 @@
-"""An answer is judged alike however it comes: whole, or in any cut into events and bytes."""
+"""An answer is judged alike whole and streamed, however it is cut into events and bytes."""
 
 from __future__ import annotations
 
@@ -159,7 +159,7 @@ def pieces_of(data: bytes, places: list[int]) -> list[bytes]:
 def test_the_same_text_leaves(
     scanner: StreamScanner, data: st.DataObject, choices: list[dict[str, Any]], places: list[int]
 ) -> None:
-    """The same is found, taken out and restored, in content, parts, tool calls and fields that nobody named."""
+    """Findings, redactions and restored values are the same in content, parts, tool calls and unknown fields."""
     events = data.draw(streamed(choices))
     first, second = judge_of(scanner), judge_of(scanner)
     right = told(whole(first, choices))

@@ -1,4 +1,4 @@
-"""What providers do to connections, media types and events, at a real port: see `upstream`."""
+"""Irregular connections, media types and events of providers, on a real port: see `upstream`."""
 
 from __future__ import annotations
 
@@ -125,7 +125,7 @@ LARGE = {"id": "x", "choices": [{"index": 0, "message": {"role": "assistant", "c
 @pytest.mark.parametrize("answer", [WHOLE, LARGE], ids=["small", "large"])
 @pytest.mark.parametrize("close", ["on the second call", "by a reset on the second call", "after each answer"])
 def test_a_dead_connection_is_tried_afresh(line: Line, raw: Raw, close: str, answer: object, stream: bool) -> None:
-    """A provider that closes or resets idle connections costs no call, whatever was answered on them before."""
+    """No call fails because a provider closes or resets idle connections, whatever they carried before."""
     raw.answer, raw.close = ("content-type: application/json\r\n", json.dumps(answer).encode()), close
     assert [line.chat("hi", "raw", stream=stream).status_code for _ in range(6)] == [200] * 6
 
@@ -167,7 +167,7 @@ def test_a_reset_in_the_answer_is_told_and_charged(line: Line, raw: Raw) -> None
 @pytest.mark.parametrize("kind", ["Text/Event-Stream", "text/plain", "application/json"])
 @pytest.mark.parametrize("stream", [True, False])
 def test_a_stream_is_one_by_what_it_says(line: Line, raw: Raw, kind: str, stream: bool) -> None:
-    """Whatever its media type says, with a byte order mark, and assembled for who asked for a whole answer."""
+    """With any media type and a byte order mark, and assembled for callers that asked for a whole answer."""
     raw.answer = (f"content-type: {kind}\r\n", b"\xef\xbb\xbf" + STREAM + b"data: [DONE]")
     answer = line.chat("hi", "raw", stream=stream)
     assert answer.status_code == 200
@@ -199,7 +199,7 @@ def test_lines_of_json_are_a_stream(line: Line, raw: Raw, kind: str, said: bytes
 
 
 def test_one_line_may_be_the_whole_answer(line: Line, raw: Raw) -> None:
-    """It is read as one, whatever was asked for."""
+    """It is read as a whole answer, whatever was requested."""
     raw.answer = ("content-type: application/x-ndjson\r\n", json.dumps(WHOLE).encode() + b"\n")
     assert line.chat("hi", "raw").json()["choices"][0]["message"]["content"] == "hello"
     assert "hello" in line.chat("hi", "raw", stream=True).text
@@ -279,7 +279,7 @@ async def in_two(text: bytes, at: int) -> AsyncIterator[bytes]:
 
 @pytest.mark.parametrize("name", [name for name in ERRORS if name not in ("page", "nothing")])
 async def test_an_error_is_seen_wherever_it_is_cut(name: str) -> None:
-    """What has come is held back until it tells whether it is an error."""
+    """The received bytes are held until they show whether the answer is an error."""
     for at in range(len(ERRORS[name])):
         start = await forms.peeked(in_two(ERRORS[name], at))
         assert forms.first_error(start, OPENAI_CHAT) is not None, start
@@ -287,7 +287,7 @@ async def test_an_error_is_seen_wherever_it_is_cut(name: str) -> None:
 
 @pytest.mark.parametrize("answer", [STREAM, json.dumps(WHOLE).encode()], ids=["stream", "whole"])
 async def test_an_answer_is_none_wherever_it_is_cut(answer: bytes) -> None:
-    """What is held back of it is its beginning, and none of it is lost."""
+    """Only the beginning is held, and nothing is lost."""
     for at in range(len(answer)):
         chunks = in_two(answer, at)
         start = await forms.peeked(chunks)
@@ -296,7 +296,7 @@ async def test_an_answer_is_none_wherever_it_is_cut(answer: bytes) -> None:
 
 
 async def test_comments_are_not_held_back_for_long(monkeypatch: pytest.MonkeyPatch) -> None:
-    """They tell whoever stands between that the connection is alive."""
+    """They show proxies that the connection is alive."""
     monkeypatch.setattr(forms, "_PATIENCE", -1)
 
     async def comments() -> AsyncIterator[bytes]:
@@ -320,7 +320,7 @@ HINTS = {
 @pytest.mark.parametrize("stream", [True, False])
 @pytest.mark.parametrize("body", [b'data: {"error": {"code": 429}}\n\n', b'{"error": {"type": "rate_limit_error"}}'])
 def test_an_upstreams_429_keeps_its_hints(line: Line, raw: Raw, body: bytes, stream: bool) -> None:
-    """Status and hints reach the caller, beside those of our own limits."""
+    """Status and hints reach the caller, in addition to those of the gateway's limits."""
     raw.answer = ("".join(f"{name}: {value}\r\n" for name, value in HINTS.items()), body)
     answer = line.chat("hi", "raw", stream=stream)
     assert (answer.status_code, answer.json()["error"]["code"]) == (429, "rate_limited")
@@ -338,7 +338,7 @@ def test_a_long_wait_is_kept(line: Line, raw: Raw, seconds: int) -> None:
 
 
 def test_the_end_of_a_stream_says_nothing_else(line: Line, raw: Raw) -> None:
-    """What stands beside `[DONE]` is nothing that anybody judged."""
+    """Data next to `[DONE]` was not judged and does not leave."""
     raw.answer = ("content-type: text/event-stream\r\n", STREAM + b": bob@example.net\nid: 4\ndata:  [DONE] \n\n")
     answer = line.chat("hi", "raw", stream=True)
     assert answer.text.endswith("\n\ndata: [DONE]\n\n")

@@ -1,4 +1,4 @@
-"""Work without bound: items are capped, a budget of CPU time ends what takes long, an extension may panic."""
+"""Bounds of work: limits of items, a budget of CPU time, and panics of extensions."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def test_a_budget_ends_every_scan(readers: dict[str, Work], name: str) -> None:
 
 @given(st.lists(st.integers(0, 400), max_size=60), st.integers(0, 59))
 def test_an_abandoned_budget_ends_the_work_at_its_next_look(amounts: list[int], at: int) -> None:
-    """Whatever the steps cost, no more than one look's worth of them is done once nobody waits any more."""
+    """Whatever the steps cost, the work ends at the next reading of the clock."""
     mine = Budget(3600)
     mine.begin()
     done = 0
@@ -136,7 +136,7 @@ def test_teams_take_turns_in_the_lanes() -> None:
 
 
 def test_the_end_of_a_call_ends_its_work() -> None:
-    """A call that is cut while a thread judges it tells the thread, and the lane is free again."""
+    """A call that is cancelled while a thread judges it stops the thread, and the lane is free again."""
 
     async def main() -> None:
         lanes, call, began = Lanes(1), a_call(), threading.Event()
@@ -271,7 +271,7 @@ def test_too_many_items_are_refused_by_name(small: Line, name: str) -> None:
     ids=["parts", "tool calls", "values"],
 )
 def test_answers_have_caps_too(small: Line, up: scripted.Upstream, message: dict[str, Any]) -> None:
-    """An answer over a cap is the provider's fault, and says of what there was too much."""
+    """An answer over a limit is the provider's fault, and the message names the limit."""
     up.script["much"] = {"choices": [{"index": 0, "message": message, "finish_reason": "stop"}]}
     refused = small.chat("much", model="script")
     assert code(refused) == (502, "upstream_error")

@@ -1,4 +1,4 @@
-"""The index: shadows, patterns rewritten for them, the cache on disk, threads."""
+"""The index: projections, patterns rewritten for them, the cache on disk, threads."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from budgets import examples
 from gateway.detect.core import rewrite
 from gateway.detect.core.index import Expression, HyperscanIndex, RegexIndex
-from gateway.detect.core.shadow import FOLDS, shadow, shadow_of
+from gateway.detect.core.projection import FOLDS, byte_of, projected
 
 hyperscan = pytest.importorskip("hyperscan", reason="Hyperscan has no wheel for this platform")
 
@@ -32,8 +32,8 @@ TEXT = st.text(st.sampled_from(list("01729abcdefkKyé:=;@.- \n\u212aſ_ключ�
 
 @given(st.text(max_size=40))
 def test_shadow_has_one_byte_for_each_character(text: str) -> None:
-    """Offsets in the shadow are offsets in the text, and ASCII is left as it is."""
-    data = shadow(text)
+    """Offsets in the projection are offsets in the text, and ASCII is left as it is."""
+    data = projected(text)
     assert len(data) == len(text)
     assert all(byte == ord(char) for char, byte in zip(text, data, strict=True) if char.isascii())
     assert max(data, default=0) < 128
@@ -42,14 +42,14 @@ def test_shadow_has_one_byte_for_each_character(text: str) -> None:
 def test_shadow_keeps_what_patterns_ask_for() -> None:
     """Over all of Unicode: word, digit and the letters that fold onto ASCII are told apart as `regex` tells them."""
     beyond = "".join(map(chr, range(128, 0x110000)))
-    data = shadow(beyond).decode("ascii")
+    data = projected(beyond).decode("ascii")
     words = {match.start() for match in regex.finditer(r"\w", beyond)}
     assert {match.start() for match in regex.finditer(r"\w", data)} == words
     assert {match.start() for match in regex.finditer(r"\d", beyond)} == {
         match.start() for match in regex.finditer("[0-9]", data)
     }
     assert set(regex.findall("[a-z]", beyond, regex.I)) == set(FOLDS)
-    assert shadow_of("٣") == ord("3")
+    assert byte_of("٣") == ord("3")
 
 
 @settings(max_examples=examples(133, nightly=4000), deadline=None)
@@ -59,7 +59,7 @@ def test_superset_and_prefixes(pattern: tuple[str, int], text: str) -> None:
     source, flags = pattern
     superset = regex.compile(rewrite.superset(source, flags), regex.ASCII)
     prefixes = regex.compile(rewrite.prefixes(source, flags), regex.ASCII)
-    data = shadow(text).decode()
+    data = projected(text).decode()
     for match in regex.finditer(source, text, flags):
         low, high = match.span()
         assert any(found.span() == (low, high) for found in [superset.fullmatch(data, low, high)] if found)
@@ -144,15 +144,30 @@ def test_pattern_too_large_is_refused() -> None:
         rewrite.prefixes(r"(a)?(?(1)b|c)")
 
 
-def test_what_takes_long_is_said_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    """How many patterns are compiled and where they are kept; nothing where all are there, or few are missing."""
+def test_a_long_compilation_is_announced(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """The log says how many patterns are compiled, where they are kept, and when all are compiled.
+
+    Nothing is logged if all patterns are in the cache, if few are missing, or if there is no cache.
+    """
     many = [Expression(rf"\bword{number}[a-z]+\d") for number in range(20)]
     HyperscanIndex(many[:3], tmp_path)
     assert not caplog.messages
-    HyperscanIndex(many, tmp_path)
-    (words,) = caplog.messages
-    assert "compiling 20 patterns, once" in words
-    assert str(tmp_path) in words
-    HyperscanIndex(many, tmp_path)
+    HyperscanIndex(many, tmp_path, streams=True)
+    before, after = caplog.messages
+    assert before.startswith("compiling 40 patterns")
+    assert str(tmp_path) in before
+    assert after.startswith("compiled 40 patterns")
+    HyperscanIndex(many, tmp_path, streams=True)
     HyperscanIndex(many, None)
-    assert len(caplog.messages) == 1
+    assert len(caplog.messages) == 2
+
+
+def test_databases_compiled_in_parallel_keep_their_order(tmp_path: Path) -> None:
+    """Each database keeps the numbers of its own patterns, whichever is compiled first, and also from the cache."""
+    many = [Expression(rf"\bword{number}x+\d", shelf=str(number % 5)) for number in range(40)]
+    for _ in range(2):
+        built = HyperscanIndex(many, tmp_path, streams=True)
+        for number in range(40):
+            text = f"a word{number}xx7 b"
+            assert built.hits(text) == [(number, 2, len(text) - 2)]
+            assert built.tail(f"a word{number}xx", 0) == ([], 2)

@@ -46,10 +46,10 @@ def bench(args: argparse.Namespace) -> int:
         rules = [one._asdict() for one in found.rules]
         commands.print_json({"version": bundle.version, "us": found.evaluation, "rules": rules})
         return 0
-    print(f"{args.dir}: version {bundle.version}, {found.evaluation:.1f} us for a decision that was not made before")
-    print("own us  with what it asks  evaluated  rule")
+    print(f"{args.dir}: version {bundle.version}, {found.evaluation:.1f} us for a decision that is not memoized")
+    print("own us  total us  evaluated  rule")
     for one in found.rules:
-        print(f"{one.own:6.1f}  {one.whole:17.1f}  {one.calls:9.3g}  {one.rule}   [{one.file}:{one.row}]")
+        print(f"{one.own:6.1f}  {one.whole:8.1f}  {one.calls:9.3g}  {one.rule}   [{one.file}:{one.row}]")
     return 0
 
 

@@ -67,7 +67,7 @@ def rotate(args: argparse.Namespace) -> int:
         commands.print_json({**shown, "key": token})
         return 0
     _print(args, key, token)
-    print(f"The old key {old.id} ends at {shown['replaces']['expires']}.", file=sys.stderr)
+    print(f"The old key {old.id} expires at {shown['replaces']['expires']}.", file=sys.stderr)
     return 0
 
 

@@ -23,7 +23,7 @@ def register(parser: Any) -> None:
     command.add_argument("--schema", action="store_true", help="print the JSON Schema of the configuration and exit")
     commands.json_option(command)
     words = "run the test_* rules of a bundle"
-    group = commands.group(parser, "policy", "test, explain, replay and create policies")
+    group = commands.group(parser, "policy", "test, explain, replay, measure and create policies")
     command = group.add_parser("test", help=words, description=words)
     command.add_argument(
         "dir", type=Path, nargs="?", default=Path("policies"), metavar="DIR", help="the bundle; default: policies"

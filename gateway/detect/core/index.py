@@ -16,7 +16,9 @@ import re
 import stat
 import tempfile
 import threading
+import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from importlib import metadata
 from pathlib import Path
 from typing import Any, ClassVar, Final, NamedTuple, Protocol
@@ -25,7 +27,7 @@ import regex
 
 from gateway.budget import exceeded, look, spend
 from gateway.detect.core import rewrite
-from gateway.detect.core.shadow import shadow
+from gateway.detect.core.projection import projected
 
 try:
     import hyperscan
@@ -99,7 +101,7 @@ def _beginnings(expressions: Sequence[Expression], held: Sequence[str]) -> list[
 
 
 class HyperscanIndex:
-    """Two databases over shadows: one of matches, one of their beginnings, anchored at the end of data."""
+    """Two databases over projections: one of matches, one of their beginnings, anchored at the end of data."""
 
     def __init__(
         self,
@@ -118,19 +120,21 @@ class HyperscanIndex:
         together: dict[str, list[int]] = {"": list(range(len(expressions), len(begun)))} if streams else {}
         for number, one in enumerate(expressions if streams else ()):
             together.setdefault(one.shelf, []).append(number)
-        made = [[whole[n] for n in shelf] for shelf in shelves.values()]
-        _announce([*made, *([begun[n] for n in shelf] for shelf in together.values() if shelf)], cache_dir)
+        # The databases of beginnings come first, because they take longest to compile.
+        numbers = [shelf for shelf in together.values() if shelf]
+        wanted = [([begun[n] for n in shelf], shelf) for shelf in numbers]
+        wanted += [([whole[n] for n in shelf], shelf) for shelf in shelves.values()]
+        databases = _databases(wanted, cache_dir)
+        self._begun = databases[: len(numbers)]
         self._whole = [
-            (needs.encode(), Database([whole[n] for n in shelf], shelf, cache_dir))
-            for (_, needs), shelf in shelves.items()
+            (needs.encode(), one) for (_, needs), one in zip(shelves, databases[len(numbers) :], strict=True)
         ]
-        self._begun = [Database([begun[n] for n in shelf], shelf, cache_dir) for shelf in together.values() if shelf]
         self._decided = 0  # the one of those that held a whole text last
         self._first: dict[str, int] = {}  # what was held before without a match -> how much of its end is in progress
         self._later: dict[str, int] = {}  # the same where it begins with a character that has left
 
     def hits(self, text: str) -> list[Hit]:
-        return self._all(shadow(text))
+        return self._all(projected(text))
 
     def _all(self, data: bytes) -> list[Hit]:
         taken: list[_Taken] = []  # made for the first match: most texts have none
@@ -175,8 +179,8 @@ class HyperscanIndex:
 
 
 def _rest(text: str, start: int) -> tuple[bytes, int]:
-    """The shadow of `text` from `start` on, and what to add to its offsets. A word that goes on is seen to go on."""
-    data = shadow(text[start - 1 :] if start else text)
+    """The projection of `text` from `start` on, and what to add to its offsets. A continued word stays continued."""
+    data = projected(text[start - 1 :] if start else text)
     if start and data[:1] in _WORD:
         return b"_" + data[1:], start - 1  # a word character that begins next to nothing
     return (data[1:], start) if start else (data, 0)
@@ -316,14 +320,26 @@ def _place(patterns: Sequence[str], cache_dir: Path) -> Path:
     return cache_dir / f"patterns-{hashlib.sha256(repr(identity).encode()).hexdigest()[:32]}.hsdb"
 
 
-def _announce(shelves: Sequence[Sequence[str]], cache_dir: Path | None) -> None:
-    """Say that patterns are about to be compiled, where that takes long: nothing else is said until it is done."""
-    if cache_dir is None:
-        return
-    missing = sum(len(patterns) for patterns in shelves if not _place(patterns, cache_dir).exists())
-    if missing >= _FEW:
-        words = "compiling %d patterns, once: this takes up to a minute, on a busy machine longer; kept in %s"
-        _log.warning(words, missing, cache_dir)
+def _databases(wanted: Sequence[tuple[Sequence[str], Sequence[int]]], cache_dir: Path | None) -> list[Database]:
+    """One database for each pair of patterns and their numbers, in this order.
+
+    Databases that are not in the cache are compiled on all cores, because Hyperscan releases the GIL while it compiles.
+    Where that takes long, the log says so before and after. Raises ValueError for a pattern that Hyperscan refuses.
+    """
+    missing = sum(
+        len(patterns) for patterns, _ in wanted if cache_dir is None or not _place(patterns, cache_dir).exists()
+    )
+    if missing < _FEW:
+        return [Database(patterns, numbers, cache_dir) for patterns, numbers in wanted]
+    if cache_dir is not None:
+        words = "compiling %d patterns. This happens once and takes up to a minute, on a busy machine up to two. %s"
+        _log.warning(words, missing, f"The result is kept in {cache_dir}")
+    start = time.monotonic()
+    with ThreadPoolExecutor(min(len(wanted), os.cpu_count() or 1), "patterns") as pool:
+        databases = list(pool.map(lambda one: Database(one[0], one[1], cache_dir), wanted))
+    if cache_dir is not None:
+        _log.warning("compiled %d patterns in %.0f seconds", missing, time.monotonic() - start)
+    return databases
 
 
 def _load(path: Path) -> Any:

@@ -19,7 +19,7 @@ import regex
 from gateway.budget import spend
 from gateway.detect.core import rewrite
 from gateway.detect.core.index import Database, Hit, hyperscan_flags
-from gateway.detect.core.shadow import FOLDS, shadow
+from gateway.detect.core.projection import FOLDS, projected
 
 WORK: Final = 2048  # characters read for one of the text: more is a pattern that explodes
 _WORD, _OTHER = b"_", b"\x01"  # the marks
@@ -131,7 +131,7 @@ class Linear:
     def _run(self, database: Database, text: str, low: int, high: int) -> list[Hit]:
         """What a database tells of a stretch."""
         part = text[low:high]
-        data, places = self._units.encoded(part) if self._units is not None else (shadow(part), ())
+        data, places = self._units.encoded(part) if self._units is not None else (projected(part), ())
         hits: list[Hit] = []
         database.scan(data, hits)
         if places:

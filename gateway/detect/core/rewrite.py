@@ -1,4 +1,4 @@
-"""Rewrites a pattern for Hyperscan over shadows: what contains every match of it, and what it could still become.
+"""Rewrites a pattern for Hyperscan over projections: what contains every match of it, and what it could still become.
 
 `superset` drops what Hyperscan lacks (lookarounds, back-references, Unicode classes), so it matches wherever the
 pattern does. `prefixes` matches every non-empty beginning of such a match, the whole of it included: if none of it
@@ -15,7 +15,7 @@ from re import _constants as op  # type: ignore[attr-defined]  # the parser of t
 from re import _parser as parser  # type: ignore[attr-defined]
 from typing import Any, Final
 
-from gateway.detect.core.shadow import OTHER, WORD, shadow_of
+from gateway.detect.core.projection import OTHER, WORD, byte_of
 
 Node = tuple[Any, Any]
 Nodes = Sequence[Node]
@@ -38,12 +38,12 @@ _ANYTHING: Final = "[\\x00-\\x7f]"
 
 
 def superset(source: str, flags: int = 0) -> str:
-    """A Hyperscan pattern that matches every shadow of a match of `source`. Raises ValueError."""
+    """A Hyperscan pattern that matches every projection of a match of `source`. Raises ValueError."""
     return _Writer(source, flags).superset()
 
 
 def prefixes(source: str, flags: int = 0) -> str:
-    """A Hyperscan pattern for every non-empty beginning of a shadow of a match of `source`. Raises ValueError."""
+    """A Hyperscan pattern for every non-empty beginning of a projection of a match of `source`. Raises ValueError."""
     return _Writer(source, flags).prefixes()
 
 
@@ -144,7 +144,7 @@ class _Writer:
     def _literal(self, code: int) -> frozenset[int]:
         char = chr(code)
         cases = {char, char.lower(), char.upper()} if self._fold else {char}
-        return frozenset(shadow_of(case) for case in cases if len(case) == 1)
+        return frozenset(byte_of(case) for case in cases if len(case) == 1)
 
     def _set(self, items: Nodes) -> frozenset[int]:
         if items[0][0] is op.NEGATE:

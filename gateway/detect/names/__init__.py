@@ -1,1 +1,1 @@
-"""Names, places and organisations, found by language models in processes of their own, beside the line."""
+"""Names, places and organizations, found by language models in processes of their own, beside the line."""

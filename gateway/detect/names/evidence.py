@@ -101,7 +101,7 @@ class Evidence:
         return Candidate(name[0].start, stop, "PERSON", SURE if sure else NAMED if known else CUED)
 
     def _thing(self, text: str, start: int, end: int, entity: str) -> Iterator[Candidate]:
-        """An organisation or a place that a cue names, less common said in front of it."""
+        """An organization or a place that a cue names, less common said in front of it."""
         said = tokens(text, start, end)
         while said and (self._vocabulary.common(said[0]) or (entity == "LOCATION" and said[0].word in PARTICLES)):
             if (

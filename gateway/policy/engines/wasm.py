@@ -30,8 +30,8 @@ try:
     from opapywasm.instance import OpaPolicyInstance
 except ImportError:
     raise ConfigError(
-        "policy.engine: wasm needs the extra `wasm` (opa-py-wasm with wasmtime): run pip install -e '.[wasm]' in the "
-        "project's folder, or use `policy.engine: embedded`"
+        "policy.engine: wasm needs the extra `wasm` (opa-py-wasm with wasmtime): run "
+        ".venv/bin/pip install -e '.[wasm]' in the project's folder, or use `policy.engine: embedded`"
     ) from None
 
 WORKERS = 2

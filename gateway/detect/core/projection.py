@@ -1,8 +1,8 @@
-"""The shadow of a text: one byte for each character, so that byte offsets are character offsets.
+"""The projection of a text: one byte for each character, so that byte offsets are character offsets.
 
 ASCII stays as it is. Any other character becomes the ASCII byte of its kind: a digit its own value, a word character
 `_`, the few that fold onto an ASCII letter that letter, all else `OTHER`. Hyperscan then needs neither UTF-8 nor
-Unicode tables: patterns compile many times faster, and `\\b` keeps its Unicode meaning. A shadow pattern (see
+Unicode tables: patterns compile many times faster, and `\\b` keeps its Unicode meaning. A projected pattern (see
 `rewrite`) matches wherever the real one does, sometimes elsewhere too; the real pattern has the last word.
 """
 
@@ -51,7 +51,7 @@ def _western() -> bytes:
 _WESTERN: Final = _western()
 
 
-def shadow(text: str) -> bytes:
+def projected(text: str) -> bytes:
     """One byte for each character of `text`."""
     if text.isascii():
         return text.encode()
@@ -61,6 +61,6 @@ def shadow(text: str) -> bytes:
         return charmap_encode(text, "strict", _KINDS)[0]
 
 
-def shadow_of(char: str) -> int:
+def byte_of(char: str) -> int:
     """The byte that stands for one character."""
     return _KINDS[ord(char)]

@@ -1,6 +1,6 @@
 """What a candidate bundle that judges beside the live one costs in throughput.
 
-    python -m benchmarks.shadow [--pairs 10] [--seconds 1.5]
+    python -m benchmarks.candidate [--pairs 10] [--seconds 1.5]
 
 Two gateways with the shipped policies and the demo provider, one of them with the same bundle as candidate, loaded in
 turn by eight connections. Prints the throughput of each pair, the median of what is lost, and what became of the
