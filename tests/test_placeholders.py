@@ -225,7 +225,12 @@ FORGED = [
 
 @settings(max_examples=examples(50, nightly=1500), deadline=None)
 @given(
-    parts=st.lists(st.sampled_from([*FORGED, " ", "ann@example.org ", "212-555-0123 ", "plain ", "<", "]"]), max_size=8)
+    parts=st.lists(
+        st.sampled_from(
+            [*FORGED, *FORGED, " ", "ann@example.org ", "212-555-0123 ", "plain ", "<", "]", "%3CEMAIL_1%3E", "E", "_1"]
+        ),
+        max_size=8,
+    )
 )
 async def test_text_comes_back_as_it_was(
     screen: Screen, look: Callable[[str], list[Finding]], parts: list[str]
@@ -234,6 +239,26 @@ async def test_text_comes_back_as_it_was(
     text = "".join(parts)
     [left], made = await sent(look, redactor(), [text])
     assert "ann@example.org" not in left
+    assert screen.filter(made).text(left) == text
+    assert streamed(screen, made, list(left)) == text
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "<PHONE_2>https://x.org/?q=%3CEMAIL_1%3ELITERAL_2",
+        "%3CEMAIL_1%3EEMAIL_1",
+        "[EMAIL_1]LITERAL_1%3CEMAIL_2%3E",
+        "%3CEMAIL_1%3ELITERAL_1LITERAL_2 EMAIL_1",
+        "%3CEMAIL_1%3ELITERAL_1<EMAIL_1>LITERAL_2<EMAIL_1>",
+        "ann@example.org%3CEMAIL_1%3EEMAIL_1[EMAIL_1]",
+    ],
+)
+async def test_what_adjoins_a_placeholder_is_none(
+    screen: Screen, look: Callable[[str], list[Finding]], text: str
+) -> None:
+    """A word that only taking out what stands beside it turns into a look-alike comes back as it was."""
+    [left], made = await sent(look, redactor(), [text])
     assert screen.filter(made).text(left) == text
     assert streamed(screen, made, list(left)) == text
 

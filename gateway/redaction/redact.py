@@ -36,6 +36,7 @@ from gateway.detect.unscannable import UNSCANNABLE
 from gateway.dialects import tree
 from gateway.errors import Failures, Refusal, trace, uncounted
 from gateway.redaction.actions import Actions, Rules
+from gateway.redaction.adjoining import Found, adjoining
 from gateway.redaction.restore import LITERAL, Names, keeps
 from gateway.redaction.spellings import Spelled, Spellings
 from gateway.redaction.texts import Generations
@@ -51,8 +52,6 @@ _PROVIDERS_OWN = frozenset({"signature", "thought_signature", "thoughtSignature"
 _REMEMBER = 5_000  # numbers of a generation kept in memory, so that a value seen before costs no trip to the store
 _FRESH = 300.0  # seconds that a remembered number is used before the vault is asked again, which renews its time there
 _log = logging.getLogger("meshgate.pii")
-
-Found = Sequence[tuple[Span, Sequence[Finding]]]
 
 
 class Respelled(Finding):
@@ -169,6 +168,7 @@ class Redactor:
             for one in spelled.values():
                 redaction.restore |= one.values
                 redaction.known |= frozenset(one.values.values())
+            found = await apart(call, size, partial(adjoining, found))
             escapes = await self._escape(call, found, actions, redaction)
         replace = partial(self._replaced, call, found, actions, masked, escapes, redaction)
         redaction.changed |= await apart(call, size, replace)

@@ -16,7 +16,7 @@ from gateway.call import Finding
 from gateway.detect.core import index
 from gateway.detect.core.context import REACH
 from gateway.detect.core.rules import Rule, RuleSet
-from gateway.detect.personal import ip_addresses, phone_forms
+from gateway.detect.personal import ip_addresses, mac_addresses, phone_forms
 from gateway.detect.personal.cards import is_card
 from gateway.detect.personal.national import NAMED
 from gateway.detect.personal.patterns import LEFT_OUT
@@ -43,10 +43,13 @@ DEVIATIONS = {
     "pii.score is: one number in ten passes by chance",
     "scores": "a national number scores by how near its word is, where Presidio gives 1 to every checksum",
     "DEA numbers": "are words of their own, not the end of a longer one, and need a word that names them",
-    "machines": "loopback, unspecified and multicast addresses and netmasks are nobody's; versions, and names with "
-    "colons between, need a word beside them",
+    "machines": "loopback, unspecified and multicast addresses, networks and netmasks are nobody's; versions, "
+    "names with colons between and addresses of private networks need a word beside them",
+    "hardware": "a run of more than six pairs is a fingerprint or a key; zero, broadcast and multicast addresses are "
+    "nobody's; digits alone need a word",
     "cards": "the issuer's prefix decides how long a number is: what no network gives out is no card; 12 to 19 digits "
-    "with any separator are, Presidio has 13 to 16 with blanks and dashes",
+    "with any separator are, Presidio has 13 to 16 with blanks and dashes; groups that no card has, and those in a "
+    "row of further ones, need a word",
     "IBANs": "small letters and any separators are taken, and the length is the country's",
     "wallets": "of Bitcoin's kin, Ethereum, Tron, Ripple and Monero as well; an address within a longer word is none",
     "e-mail": "quoted local parts and the names of private networks are taken; the password of a URL is no local part",
@@ -67,6 +70,7 @@ def missed(text: str, theirs: Sequence[Finding], ours: Sequence[Finding]) -> lis
         and not any(other.start < one.end and one.start < other.end and other.score >= one.score for other in ours)
         and not (one.entity == "PHONE" and not dialled(text, one))
         and not (one.entity == "IP_ADDRESS" and not ip_addresses.telling(text, one.start, one.end))
+        and not (one.entity == "MAC_ADDRESS" and not mac_addresses.telling(text, one.start, one.end))
         and not (one.entity == "CREDIT_CARD" and not is_card("".join(filter(str.isdigit, text[one.start : one.end]))))
         and not (
             one.entity == "CRYPTO"

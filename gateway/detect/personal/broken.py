@@ -11,7 +11,6 @@ from typing import Final
 import regex
 
 from gateway.budget import spend
-from gateway.detect.core.context import REACH
 from gateway.detect.core.index import Expression
 from gateway.detect.core.rules import Family, Match, Rule
 
@@ -24,6 +23,9 @@ _BREAK: Final = regex.compile(r"[\t\r\n]{1,2}")
 _FEWEST, _MOST = 7, 19  # digits
 _LONGEST: Final = 40
 _SURE: Final = 0.7
+_NEXT: Final = 24  # characters before it, in which the word must stand: further off there are other cells
+_CUT: Final = regex.compile(r"\A\w+")
+_NOT_GROUPS: Final = regex.compile(r"(?:19|20)\d\d-\d\d(?:-\d\d)?|\d{1,3}(?:\.\d{1,3})*\.\d{1,3}")  # a day, a version
 _LOOKED: Final = 20  # microseconds that a number takes
 
 
@@ -39,10 +41,15 @@ def family(phones: Sequence[Rule], numbers: Sequence[Family]) -> Family:
         return found
 
     def judged(text: str, start: int, end: int) -> list[Match]:
-        low = max(0, start - REACH - 1)
+        low = max(0, start - _NEXT)
         parts = _BREAK.split(text[start:end])
-        plain = f"{text[low:start]}{' '.join(parts)}"
-        first, last = start - low, len(plain)
+        if any(_NOT_GROUPS.fullmatch(part) for part in parts):
+            return []
+        before = text[low:start]
+        if low and not text[low - 1].isspace():
+            before = _CUT.sub("", before)  # half a word is another
+        plain = f"{before}{' '.join(parts)}"
+        first, last = len(before), len(plain)
         matches = [match for rule in phones for match in rule.matches(plain, first, last)]
         matches += [match for one in numbers for match in one.matches(plain, first, last)]
         return [

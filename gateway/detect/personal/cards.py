@@ -23,13 +23,15 @@ _INDEXED: Final = rf"\b\d(?:{_GAP}*\d){{11,}}\b"
 _GAPS: Final = regex.compile(rf"{_GAP}+")
 _NOT_DIGITS: Final = regex.compile(r"\D+")
 _GROUPS: Final = regex.compile(r"\d+")
-_POINT: Final = regex.compile(r"\d[.,]")
+_FRACTION: Final = regex.compile(r"(?:(?:\A|[\d\s+,(=:-])\.|(?<!\d)0,)\Z")  # before the digits of a decimal
 _SHORTEST: Final = 12
 _LONGEST: Final = 19
 _WIDEST: Final = 3  # characters between two groups
 _ZERO: Final = ord("0")
 _IDS: Final = frozenset({12, 13, 17, 18, 19})  # digits of ids and times
 _EMBOSSED: Final = ((4, 4, 4, 4), (4, 6, 5), (4, 6, 4), (4, 4, 4, 4, 3))
+_USUAL: Final = frozenset({*_EMBOSSED, (8, 8), (6, 10), (6, 6, 4), (4, 4, 8), (4, 8, 4), (8, 4, 4), (4, 12), (6, 13)})
+"""How many digits the groups of a card have: digits of any other groups, as of versions, need a word beside them."""
 _NEAR: Final = 5  # words between a word for a card and its number
 _FAR: Final = 99
 _near: Final = Near(
@@ -125,8 +127,9 @@ def find(text: str, start: int, end: int) -> list[tuple[int, int, float]]:
 def _card(text: str, groups: Sequence[tuple[int, int]], first: int, digits: str, at: int) -> int | None:
     """The last group of the longest card that begins with the group `first`, whose digits begin at `at`.
 
-    Groups are those of one number if all are of one size, or all but the last have three to eight digits: else they
-    are one number and the next.
+    Groups are those of a card if one kind of sign stands between them and they are as long as on a card. Beside a word
+    for one they may also be all of one size, or all but the last of three to eight digits, with any gaps but those of
+    versions and decimals. All else is one number and the next.
     """
     low, high = groups[first]
     size = high - low
@@ -146,9 +149,7 @@ def _card(text: str, groups: Sequence[tuple[int, int]], first: int, digits: str,
             total >= _SHORTEST
             and (alike or usual)
             and is_card(digits[at : at + total])
-            and not (last == first and _decimal(text, low, end))
-            and not (last == first and _unsure(text, low, total))
-            and not (last > first and _column(text, groups, first, last))
+            and _written(text, groups, first, last)
         ):
             best = last
         usual = usual and 3 <= here <= 8
@@ -157,29 +158,81 @@ def _card(text: str, groups: Sequence[tuple[int, int]], first: int, digits: str,
     return best
 
 
-def _unsure(text: str, low: int, total: int) -> bool:
-    """Whether digits without a break are of a length that ids and times have more often, and no word says card."""
-    return (total in _IDS) and _near.keys(text, low).get("card", _FAR) > _NEAR
+def _written(text: str, groups: Sequence[tuple[int, int]], first: int, last: int) -> bool:
+    """Whether digits are written as a card is, and are no part of something else: of a table, a version, a decimal."""
+    low, high = groups[first][0], groups[last][1]
+    total = sum(end - start for start, end in groups[first : last + 1])
+    if _fraction(text, low, high):
+        return False
+    if first == last:
+        return total not in _IDS or _named(text, low)
+    gaps = {text[groups[at][1] : groups[at + 1][0]] for at in range(first, last)}
+    if any(sign in gap for gap in gaps for sign in "\t\r\n"):
+        return len(gaps) == 1 and _sizes(groups, first, last) in _EMBOSSED and not _column(text, groups, first, last)
+    kinds = {_kind(gap) for gap in gaps}
+    if len(kinds) > 1:
+        return "." not in kinds and _named(text, low)
+    sizes = _sizes(groups, first, last)
+    if sizes in _USUAL and not _column(text, groups, first, last):
+        return True
+    if total not in _IDS and set(sizes) == {1} and (first, last) == (0, len(groups) - 1):
+        return True  # digit by digit, and no others
+    return _named(text, low)
+
+
+def _sizes(groups: Sequence[tuple[int, int]], first: int, last: int) -> tuple[int, ...]:
+    return tuple(high - low for low, high in groups[first : last + 1])
+
+
+def _kind(gap: str) -> str:
+    """The sign that a gap is made of, whatever blanks stand around it; all dashes are one kind."""
+    sign = gap.strip()[:1]
+    return "-" if sign in _DASHES else sign
+
+
+_DASHES: Final = frozenset("-‐‑‒–—")
+
+
+def _named(text: str, low: int) -> bool:
+    return _near.keys(text, low).get("card", _FAR) <= _NEAR
 
 
 def _column(text: str, groups: Sequence[tuple[int, int]], first: int, last: int) -> bool:
-    """Whether groups with tabs or line ends between are cells of a table: not as on a card, or more of them beside."""
-    gaps = {text[groups[at][1] : groups[at + 1][0]] for at in range(first, last)}
-    if not any(sign in gap for gap in gaps for sign in "\t\r\n"):
-        return False
-    sizes = tuple(high - low for low, high in groups[first : last + 1])
-    if len(gaps) > 1 or sizes not in _EMBOSSED:
+    """Whether the groups are cells of a row or column: further ones stand beside them in the same way.
+
+    With blanks or signs between it takes two further groups as long as the last, which are no other card.
+    """
+    gap = text[groups[first][1] : groups[first + 1][0]]
+    size = groups[last][1] - groups[last][0]
+    broken = any(sign in gap for sign in "\t\r\n")
+
+    def beside(at: int, step: int) -> int:
+        count = 0
+        while 0 <= at + step < len(groups) and count < len(_EMBOSSED[0]):
+            one, other = sorted((at, at + step))
+            here = groups[at + step]
+            if text[groups[one][1] : groups[other][0]] != gap or (not broken and here[1] - here[0] != size):
+                break
+            at, count = at + step, count + 1
+        return count
+
+    further = beside(first, -1) + beside(last, 1)
+    if broken or further < 2:
+        return broken and further > 0
+    four = len(_EMBOSSED[0])
+    others = groups[last + 1 : last + 1 + four], groups[max(0, first - four) : first]
+    return not any(is_card("".join(_plain(text[low:high]) for low, high in one)) for one in others)
+
+
+def _fraction(text: str, low: int, high: int) -> bool:
+    """Whether the digits begin or end on one side of a decimal point."""
+    value = text[low:high]
+    if (value.isdigit() or "." in value) and _FRACTION.search(text, max(0, low - 3), low):
         return True
-    gap = gaps.pop()
-    before = first > 0 and text[groups[first - 1][1] : groups[first][0]] == gap
-    after = last + 1 < len(groups) and text[groups[last][1] : groups[last + 1][0]] == gap
-    return before or after
-
-
-def _decimal(text: str, low: int, high: int) -> bool:
-    """Whether the digits are one side of a decimal point."""
-    before, after = text[max(0, low - 2) : low], text[high : high + 2]
-    return bool(_POINT.fullmatch(before) or _POINT.fullmatch(after[::-1]))
+    if "." in value and text[low - 1 : low] == ".":
+        return True
+    after = text[high : high + 2]
+    return len(after) == 2 and after[0] == "." and after[1].isdigit()
 
 
 def rule() -> Rule:

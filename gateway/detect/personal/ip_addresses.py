@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Iterator
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import regex
 
@@ -30,44 +30,87 @@ _OUTLINES: Final = {"IPv6": rf"(?<![\w:])(?:[0-9A-Fa-f]{{1,4}})?{_GROUPS}"}
 _MASK: Final = regex.compile(r"(?:255|254|252|248|240|224|192|128|0)(?:\.(?:255|254|252|248|240|224|192|128|0)){3}")
 _ROUTED: Final = ("2", "3", "fe80", "fc", "fd")  # what addresses in use begin with
 _WORDS: Final = {
-    "ip": ("ip", "ipv4", "ipv6", "ip address", "address", "host", "client", "server", "remote", "peer", "gateway",
-           "subnet", "dns", "from", "to", "login", "visitor", "adresse", "dirección"),
-    "other": ("version", "ver", "v", "release", "build", "rev", "revision", "firmware", "section", "chapter", "clause",
-              "rfc", "oid", "driver", "sdk", "upgrade", "upgraded", "update", "updated", "tag", "guile", "mask",
-              "netmask", "requires", "schema", "table", "figure"),
+    "ip": ("ip", "ipv4", "ipv6", "ip address", "ipaddress", "address", "host", "hostname", "client", "server", "remote",
+           "peer", "gateway", "subnet", "dns", "login", "visitor", "ping", "source ip", "src", "dst", "adresse",
+           "dirección", "indirizzo", "addr", "listen", "bind", "nameserver", "resolver", "endpoint", "proxy"),
+    "from": ("from", "to", "von", "de", "da", "at"),
+    "other": ("version", "versions", "ver", "v", "release", "released", "build", "rev", "revision", "firmware",
+              "section", "chapter", "clause", "rfc", "oid", "driver", "sdk", "upgrade", "upgraded", "update", "updated",
+              "tag", "guile", "mask", "netmask", "requires", "schema", "table", "figure", "bump", "bumped", "standards",
+              "policy", "patch", "since", "package", "downgrade", "dependency", "objectidentifier"),
 }  # fmt: skip
 _NEAR: Final = 3
 _FAR: Final = 99
 _SMALL: Final = 20  # numbers of versions are smaller
 _FEWEST: Final = 3  # groups of an IPv6 address that nothing names
+_PADDED: Final = regex.compile(r"(?:^|\.)0[0-9]")
+_PADDED_ALL: Final = regex.compile(r"[0-9]{3}(?:\.[0-9]{3}){3}")
+_DRAWN: Final = regex.compile(r"(?<![0-9.])[-+]?[0-9]*\.[0-9]+[ ,]-?\Z|[0-9]-\Z")  # a decimal before it: a path of SVG
+_DEBIAN: Final = regex.compile(r"[-+~][0-9a-z]")  # behind a version of a package
 
 _near: Final = Near(_WORDS)
 
 
-def _named(text: str, start: int) -> bool | None:
-    """True beside a word that names an address, False beside one that names something else, None beside none."""
+class _Beside(NamedTuple):
+    """How many words lie between an address and the nearest word of each kind."""
+
+    ip: int
+    toward: int
+    other: int
+
+    @property
+    def named(self) -> bool:
+        return self.ip <= _NEAR and self.ip <= self.other
+
+    @property
+    def otherwise(self) -> bool:
+        return self.other <= _NEAR and self.other < self.ip
+
+
+def _beside(text: str, start: int) -> _Beside:
     keys = _near.keys(text, start)
-    named, other = keys.get("ip", _FAR), keys.get("other", _FAR)
-    if min(named, other) > _NEAR:
-        return None
-    return named <= other
+    return _Beside(*(keys.get(key, _FAR) for key in ("ip", "from", "other")))
 
 
 def _is_ipv4(text: str, start: int, end: int) -> bool:
+    value = text[start:end].partition("/")[0]
     try:
-        address = ipaddress.IPv4Address(".".join(str(int(one)) for one in text[start:end].partition("/")[0].split(".")))
+        address = ipaddress.IPv4Address(".".join(str(int(one)) for one in value.split(".")))
     except ValueError:
         return False
     if address.is_loopback or address.is_multicast or address.packed[0] == 0 or _MASK.fullmatch(str(address)):
         return False
+    if address.packed[3] == 0:
+        return False  # a network
     before = text[start - 1 : start]
     if before in ("v", "V", "_", "-", "@", "~", "^", "=") and text[start - 2 : start - 1] != "-":
-        return before in "=-" and address.packed[0] >= _SMALL
-    named = _named(text, start)
-    if named is not None:
-        return named
-    small = sum(octet < _SMALL for octet in address.packed)
-    return small < 3 or (address.is_private and address.packed[0] in (10, 172, 192))
+        if before not in "=-" or address.packed[0] < _SMALL:
+            return False
+        before = ""
+    beside = _beside(text, start)
+    if beside.named:
+        return True
+    if beside.otherwise or _local(address):
+        return False
+    if before != "" and (_DRAWN.search(text, max(0, start - 16), start) or _DEBIAN.match(text, end)):
+        return False
+    if _PADDED.search(value) and not _PADDED_ALL.fullmatch(value):
+        return False
+    if len(set(address.packed)) == 1:
+        return False  # 8.8.8.8, 20.20.20.20: known to all, or made up
+    small = [octet < _SMALL for octet in address.packed]
+    if beside.toward <= 1 and beside.toward < beside.other:
+        return sum(small) < 3
+    return sum(small) < 3 and not (small[0] and small[1])
+
+
+def _local(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> bool:
+    """Whether many have the same address: of a private network or of one link. Ranges of documents stand for others."""
+    return any(address in network for network in (_PRIVATE if address.version == 4 else _LINKS))
+
+
+_PRIVATE: Final = tuple(map(ipaddress.IPv4Network, ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "169.254.0.0/16")))
+_LINKS: Final = tuple(map(ipaddress.IPv6Network, ("fe80::/10", "fc00::/7")))
 
 
 def _is_ipv6(text: str, start: int, end: int) -> bool:
@@ -78,6 +121,10 @@ def _is_ipv6(text: str, start: int, end: int) -> bool:
         return False
     if address.is_loopback or address.is_unspecified or address.is_multicast:
         return False
+    if address.packed[8:] == bytes(8):
+        return False  # a network
+    if _local(address):
+        return _beside(text, start).named
     mapped = address.ipv4_mapped
     if mapped is not None and (mapped.is_loopback or mapped.is_unspecified):
         return False
@@ -86,7 +133,7 @@ def _is_ipv6(text: str, start: int, end: int) -> bool:
         return True
     if len(groups) >= _FEWEST and any(len(group) > 2 for group in groups) and any(map(str.isdigit, value)):
         return True
-    return len(groups) > 1 and _named(text, start) is True
+    return len(groups) > 1 and _beside(text, start).named
 
 
 def telling(text: str, start: int, end: int) -> bool:

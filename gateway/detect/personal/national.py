@@ -30,13 +30,17 @@ _FORM: Final = 0.6  # a telling form without a checksum
 _DOUBTFUL: Final = 0.3  # digits whose checksum holds, beside a word that says they are something else
 _FAR: Final = 99
 _MATCH: Final = 4  # microseconds that a match takes to judge
+_VARIED: Final = 3  # digits that are not the same, which 100000000 has not
+# What stands before the digits of a fraction or of a coordinate (`+340308-1181434`): they are no number of their own.
+_PART: Final = regex.compile(r"(?:(?:\A|[\d\s,(=:+-])\.|\+)\Z")
 _DAY: Final = regex.compile(r"(?:19|20)\d{2}(?:0[1-9]|1[0-2])(?:0[1-9]|[12]\d|3[01])")  # and a running number
 _OTHERS: Final = {
     "PHONE": ("phone", "telephone", "tel", "mobile", "cell", "cellphone", "fax", "call", "telefon", "handy",
               "móvil", "whatsapp"),
     "CREDIT_CARD": ("credit card", "card number", "debit card", "visa", "mastercard", "amex", "kreditkarte"),
     "": ("order", "order number", "invoice", "invoice number", "ticket", "tracking", "tracking number", "serial", "sku",
-         "ref", "reference", "timestamp", "isbn", "commit", "bestellnummer", "rechnungsnummer"),
+         "ref", "reference", "timestamp", "isbn", "commit", "bestellnummer", "rechnungsnummer", "fill", "stroke",
+         "color", "colour", "background"),
 }  # fmt: skip
 # Digits in groups are where phone numbers are looked for: the same expression, so that it costs the index nothing.
 DIGITS: Final = Expression(island(3), regex.IGNORECASE, begun=island(1, "*"))
@@ -199,6 +203,9 @@ def _family(expression: Expression, kinds: Sequence[_Kind], near: Near) -> Famil
             spend(end - start >> 5)
             for low, high, valid in kind.find(text, start, end):
                 spend(_MATCH)
+                if _PART.search(text, max(0, low - 2), low) is not None:
+                    found.append(Match(low, high, 0.0, kind.rule))
+                    continue
                 if named and low != at:  # the stretch may hold several numbers: each has its own words before it
                     at, here = low, near.keys(text, low)
                     other = min((here.get(key, _FAR) for key in _OTHERS), default=_FAR)
@@ -213,8 +220,8 @@ def _family(expression: Expression, kinds: Sequence[_Kind], near: Near) -> Famil
 
 
 def _unproven(value: str, valid: bool | None) -> bool:
-    """Digits without a break that no checksum vouches for: a time in milliseconds, a row, an order."""
-    return valid is None and value.isdigit()
+    """Digits without a break that no checksum vouches for: a time in milliseconds, a row, an order; and round ones."""
+    return value.isdigit() and (valid is None or len(set(value)) < _VARIED)
 
 
 def _score(kind: _Kind, valid: bool | None, back: int | None, other: int) -> float:

@@ -2,20 +2,15 @@
 
 Presidio's recognizers give the verdict wherever it has one, less the entities in `LEFT_OUT`. Where its patterns miss
 what people write, or take what they do not, the rules are of this house: `cards`, `accounts`, `addresses`, `births`,
-`links`, `telephones`, `wallets`. When a national number may speak is in `identities`.
+`ip_addresses`, `mac_addresses`, `telephones`, `wallets`. When a national number may speak is in `identities`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Sequence
-from dataclasses import replace
-from typing import Any, Final
+from collections.abc import Collection, Sequence
+from typing import Final
 
-import regex
-
-from gateway.detect.core.context import ContextWords
-from gateway.detect.core.index import Expression
-from gateway.detect.core.rules import Family, Rule, finder
+from gateway.detect.core.rules import Family, Rule
 from gateway.detect.personal import (
     accounts,
     addresses,
@@ -24,11 +19,11 @@ from gateway.detect.personal import (
     cards,
     emails,
     ip_addresses,
+    mac_addresses,
     national,
     telephones,
     wallets,
 )
-from gateway.detect.personal.presidio import Pattern, predefined_recognizers
 
 LEFT_OUT: Final = {
     "URL": "an address of a web page is not personal data",
@@ -52,56 +47,10 @@ def pii_rules(regions: Sequence[str], countries: Collection[str] | None = None) 
         *wallets.rules(),
         accounts.rule(),
         *ip_addresses.rules(),
-        *map(_no_run, _pattern_rules(predefined_recognizers.MacAddressRecognizer())),
+        *mac_addresses.rules(),
         births.rule(),
         *addresses.rules(),
         *numbers,
         *phones,
         broken.family(phones, [one for one in numbers if one.expression is national.DIGITS]),
     ]
-
-
-# Weights of collation `[.42DC.0020.0011]`, and more than three groups: no address of hardware.
-_RUN_BEFORE: Final = regex.compile(r"(?:\[|(?<![0-9A-Za-z])[0-9A-Fa-f]{2,4})\.\Z|\[\*\Z")
-_RUN_AFTER: Final = regex.compile(r"\.[0-9A-Fa-f]{2,4}(?![0-9A-Za-z])")
-
-
-def _no_run(rule: Rule) -> Rule:
-    """The rule without dotted groups that are part of a longer run."""
-
-    def find(text: str, start: int, end: int) -> list[tuple[int, int, float]]:
-        return [
-            (low, high, 0.0 if score and "." in text[low:high] and _in_run(text, low, high) else score)
-            for low, high, score in rule.find(text, start, end)
-        ]
-
-    return replace(rule, find=find)
-
-
-def _in_run(text: str, low: int, high: int) -> bool:
-    before = _RUN_BEFORE.search(text, max(0, low - 8), low)
-    return before is not None or _RUN_AFTER.match(text, high) is not None
-
-
-def _pattern_rules(recognizer: Any) -> Iterator[Rule]:
-    entity = recognizer.supported_entities[0]
-    context = ContextWords(recognizer.context) if recognizer.context else None
-    flags = recognizer.global_regex_flags
-    for pattern in recognizer.patterns:
-        find = finder(regex.compile(pattern.regex, flags), _judge(recognizer, pattern))
-        yield Rule(entity, recognizer.name, Expression(pattern.regex, flags), find, context)
-
-
-def _judge(recognizer: Any, pattern: Pattern) -> Callable[[str], float]:
-    """Scores as `PatternRecognizer` does: a checksum that holds is certain, one that fails rejects."""
-
-    def judge(value: str) -> float:
-        try:
-            valid = recognizer.validate_result(value)
-            if valid is False or recognizer.invalidate_result(value):
-                return 0.0
-        except ValueError:  # a digit that Unicode knows and this Python does not yet
-            return 0.0
-        return 1.0 if valid else float(pattern.score)
-
-    return judge

@@ -61,6 +61,13 @@ LOOSE: Final = regex.compile(
 )
 """Digits in groups, brackets around some: a number only where a word says so."""
 
+_FORMER: Final = regex.compile(
+    # Mexico: 1 before mobile numbers. Argentina: 15 within them.
+    rf"[+＋] ?(?:52[ .-]?(?:1|\(1\))[ .-]?\(?[1-9]\d{{1,2}}\)?(?:[ .-]?\d){{7,8}}"
+    r"|54[ .-]?9?[ .-]?\d{2,4}[ .-]?15[ .-]?(?:\d[ .-]?){5,7}\d"
+    # Ivory Coast, Benin, Cameroon, Gabon, Congo, Mali: eight digits before they became nine or ten.
+    rf"|2(?:25|29|37|41|42|23)(?:[ .-]\d\d){{4}}|2(?:25|29|37|41|42|23)[ .-]\d{{4}}[ .-]\d{{4}}){_EXTENSION}"
+)
 _MONTH: Final = r"(?:0?[1-9]|1[0-2])"
 _DAY: Final = r"(?:0?[1-9]|[12]\d|3[01])"
 _YEAR: Final = r"(?:19|20)\d\d"
@@ -71,17 +78,32 @@ NEVER: Final = regex.compile(
     rf"|\W?{_YEAR}[ \u2009/–-]{{1,3}}(?:{_YEAR}|\d\d)"  # 1998-2004
     r"|\W?(?:0|[1-9]\d*)\.\d+|(?:0|[1-9]\d*)(?:\.\d+)? ?[-/ ] ?(?:0|[1-9]\d*)\.\d+"  # decimals and ranges of them
     r"|(?:0|[1-9]\d*)\.\d+ ?[-/ ] ?[1-9]\d*|[1-9]\d* [-/–] [1-9]\d*"
-    r"|(?![6-9]\d\d(?:\.\d\d){3}(?!\d))(?:0|[1-9]\d{0,2})(?:\.(?:0|[1-9]\d{0,2})){3}|(?!\d{3}\.\d{3}\.\d{3}|[6-9]\d\d(?:\.\d\d){3}(?!\d))(?:0|[1-9]\d{0,2})(?:\.(?:0|"
-    r"[1-9]\d{0,2})){2}(?:[-.]\d{1,4})?"
-    rf"|\d{{1,4}} {_YEAR}([./-]){_MONTH}\4{_DAY}(?!\d).*"  # the section and the day of a manual page
+    r"|(?![6-9]\d\d(?:\.\d\d){3}(?!\d))(?:0|[1-9]\d{0,2})(?:\.(?:0|[1-9]\d{0,2})){3}"
+    r"|(?!\d{3}\.\d{3}\.\d{3}|1\.[2-9]\d\d\.[2-9]\d\d\.\d{4}|[6-9]\d\d(?:\.\d\d){3}(?!\d))(?:0|[1-9]\d{0,2})"
+    r"(?:\.(?:0|[1-9]\d{0,2})){2}(?:[-.]\d{1,4})?|[1-9]?\d\.[1-9]?\d\.\d{3,4}"
+    # 0.5.2 0.6.0 0.7.1; 0.892 0 0.5
+    r"|\W?(?:0|[1-9]\d{0,2})(?:\.(?:0|[1-9]\d{0,3})){2,3}(?:[\s,;]{1,2}(?:0|[1-9]\d{0,2})(?:\.(?:0|[1-9]\d{0,3})){2,3})+"
+    r"|(?:\d+ )*0\.\d+(?: .*)?"
+    rf"|\d+(?:\.\d+)*[\s(]+{_YEAR}-{_MONTH}(?:-{_DAY})?"  # a version and its day
+    r"|\d\d(?P<two>[./-])\d\d(?P=two)\d\d|\d\d~\d\d~\d\d.*|\d{4}\s{2,}\d{4}"  # 06-05-15; 0415  9300
+    r"|0123456789\d*|[1-9]0{6,}"
+    r"|[+-]?(?:\d{4}[+-]\d{5}|\d{6}[+-]\d{7})"  # degrees, minutes and seconds (ISO 6709)
+    rf"|\d{{1,4}} {_YEAR}(?P<day>[./-]){_MONTH}(?P=day){_DAY}(?!\d).*"  # the section and the day of a manual page
     r"|-?(?:214748364[78]|429496729[56])"  # the bounds of 32 bits
-    r"|\d{1,2}[/-]\d{1,2} \d{1,2}|0x.*|\d+x\d+.*|(\d)\5*",
+    r"|\d{1,2}[/-]\d{1,2} \d{1,2}|0x.*|\d+x\d+.*|(?P<same>\d)(?P=same)*|(?P<group>\d{3})(?: (?P=group))+",
     regex.DOTALL,
 )
 """What digits in groups are besides: dates, times, versions, decimals, ranges, sizes. For a whole match."""
 
+COORDINATES: Final = regex.compile(r"[+＋](?:\d{4}[+-]\d{5}|\d{6}[+-]\d{7}|\d{1,2}(?:\.\d+)?[+-]\d{1,3}\.\d+)")
+"""A place, as ISO 6709 writes it: what looks like a country code is degrees."""
+COLOUR: Final = regex.compile(r"(?:25[0-5]|2[0-4]\d|1\d\d|\d\d?)(?:[ ,;]{1,2}(?:25[0-5]|2[0-4]\d|1\d\d|\d\d?)){2}")
+"""Three bytes, as of a colour."""
+
 _ROW: Final = regex.compile(r"[0-9=\t;{}\[\]<>\\/*#_]|(?:^|\n)[ ]*\||\|[^|\n]*\||[ ]{2}|[A-Z]{3}")
 _BEFORE: Final = 12
+_TICKET: Final = 8  # digits behind a `#`, fewer than which are the number of an issue
+_LABEL: Final = regex.compile(r"(?<![A-Za-z])(?!TEL|FAX|MOB|CELL|GSM|PH|HP|NO)[A-Z]{2,8}-\Z")  # CVE-2026-12345
 _CLOCK: Final = regex.compile(r"\d:\Z")
 _EPOCH: Final = regex.compile(r"1[0-9]{9}(?:[0-9]{3}){0,3}")
 _GROUPED: Final = regex.compile(
@@ -98,16 +120,30 @@ def is_other(text: str, start: int, end: int) -> bool:
             return True
         if before == "*" and text[start - 2 : start - 1] == "[":
             return True
-        if before in ",:-/=" and start > 1 and text[start - 2].isdigit():
+        if before in ",:-/=+" and start > 1 and text[start - 2].isdigit():
+            return True
+        if before == "-" and _LABEL.search(text, max(0, start - 10), start):
+            return True
+        if before == "#" and end - start < _TICKET and text[start:end].isdigit():
             return True
     after = text[end : end + 2]
     if after and ((after[0].isascii() and after[0].isalnum()) or after[0] in "_%"):
         return True
-    if len(after) == 2 and after[0] in ".,:" and after[1].isdigit():
+    if len(after) == 2 and after[0] in ".,:+" and after[1].isdigit():
         return True
-    if first in "+＋" or text.startswith("00", start):
+    if first in "+＋":
+        return COORDINATES.fullmatch(text, start, end) is not None
+    if text.startswith("00", start) and "  " not in text[start:end]:
         return False
     return NEVER.fullmatch(text, start, end) is not None or _CLOCK.search(text, max(0, start - 4), start) is not None
+
+
+def is_former(value: str) -> bool:
+    """Whether a number with a country code is written as its plan was before it got longer or lost a prefix.
+
+    People keep such numbers: +52 1 55 1234 5678 (Mexico before 2019), +225 07 12 34 56 (eight digits until 2021).
+    """
+    return _FORMER.fullmatch(value) is not None
 
 
 def is_epoch(text: str, start: int, end: int) -> bool:

@@ -137,6 +137,9 @@ class Telephones:
             value = match.group()
             if phone_forms.is_other(text, *match.span()):
                 continue
+            if phone_forms.is_former(value):
+                yield *match.span(), _CALLED
+                continue
             valid = list(self._valid(text, *match.span()))
             if valid:
                 yield from ((low, high, max(score, _CALLED)) for low, high, score in valid)
@@ -161,6 +164,7 @@ class Telephones:
                 _digits(text, *match.span()) >= _LONE
                 and not phone_forms.is_other(text, *match.span())
                 and not phone_forms.in_row(text, match.start())
+                and not phone_forms.COLOUR.fullmatch(match.group())
                 and any(self._valid(text, *match.span()))
             ):
                 yield *match.span(), self._score

@@ -1,0 +1,47 @@
+"""Words that only taking something out beside them turns into look-alikes of placeholders.
+
+`%3ELITERAL_2` holds no bare look-alike, since a letter stands before it; with `<LITERAL_1>` in place of what ends there
+it does. Such words are escaped as all look-alikes are, so that they come back as they were.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from itertools import pairwise
+from typing import Final
+
+import regex
+
+from gateway.call import Finding, Span
+from gateway.detect.core.rules import WEAK
+from gateway.detect.personal.placeholders import LIKE
+
+_WORD: Final = r"[A-Z][A-Z0-9_\\]{0,48}_[0-9]{1,6}"
+_AFTER: Final = regex.compile(rf"{_WORD}(?![A-Za-z0-9_])")
+_BEFORE: Final = regex.compile(rf"(?<![A-Za-z0-9_$])(?<!\$\{{){_WORD}\Z")
+_REACH: Final = 60  # characters of such a word
+
+Found = Sequence[tuple[Span, Sequence[Finding]]]
+
+
+def adjoining(found: Found) -> Found:
+    """What was found in each text, with the words that adjoin a finding and are look-alikes once it is replaced."""
+    return [(span, _with(span.text, findings)) for span, findings in found]
+
+
+def _with(text: str, findings: Sequence[Finding]) -> Sequence[Finding]:
+    words = list(_words(text, findings))
+    return sorted([*findings, *words]) if words else findings
+
+
+def _words(text: str, findings: Sequence[Finding]) -> Iterator[Finding]:
+    edges = [(0, 0), *((one.start, one.end) for one in findings), (len(text), len(text))]
+    for (_, low), (high, _) in pairwise(edges):
+        if low >= high:
+            continue
+        at = low
+        if low and (word := _AFTER.match(text, low, high)):
+            yield Finding(*word.span(), LIKE, WEAK)
+            at = word.end()
+        if at < high < len(text) and (word := _BEFORE.search(text, max(at, high - _REACH), high)) is not None:
+            yield Finding(*word.span(), LIKE, WEAK)
