@@ -18,8 +18,10 @@ from typing import Final, Protocol
 from gateway.budget import spend
 from gateway.detect.sql.forms import FIRST, KEYWORDS, LOUD, RUN
 from gateway.detect.sql.inject import FRAGMENT, Breakout, variants
+from gateway.detect.sql.meant import is_meant, is_prose, uncommented
+from gateway.detect.sql.quotes import ending, quotes, unquoted, within
 from gateway.detect.sql.read import STEPS, Reader, Statement, unreadable
-from gateway.detect.sql.shape import ARTICLES, Select, opening, prose_from
+from gateway.detect.sql.shape import Select, opening, prose_from
 from gateway.detect.unmask.fold import DISGUISE, fold
 
 Check = Callable[[Sequence[Statement]], None]
@@ -42,7 +44,7 @@ def _trie(words: Iterable[str]) -> str:
     following: dict[str, list[str]] = {}
     for word in words:
         following.setdefault(word[:1], []).append(word[1:])
-    whole = [r"(?![\w$@])"] if following.pop("", None) else [r"\Z"]
+    whole = [r"(?![\w$]|@[^@])"] if following.pop("", None) else [r"\Z"]
     return "(?:" + "|".join([*whole, *(letter + _trie(rest) for letter, rest in sorted(following.items()))]) + ")"
 
 
@@ -52,51 +54,15 @@ def _begun(words: Iterable[str]) -> str:
 
 # In lower case. What stands before a keyword comes first: most of a text is skipped by a scan for that.
 _START: Final = re.compile(
-    rf"[^a-z0-9_$@](?:{_begun(KEYWORDS - FIRST - LOUD - {RUN})}|(?<![^\n;>`\"'#) ] )(?<=[ \n;\"'`(>])"
+    rf"[^a-z0-9_$@](?:{_begun(KEYWORDS - FIRST - LOUD - {RUN})}|(?<![^\n;>`\"'#)\t ] )(?<=[ \n\t\r;\"'`(>])"
     rf"(?!from\s[\w.]+\s+im|import\s+[^defit\s]|(?:get|list|open)[(_.])(?:{_begun(FIRST | LOUD)})"
     r"|(?<=[\s\S]{2}/)(?:\*(?:!|\Z)|\Z))"
 )
 _ASCII: Final = {code: code + 32 for code in range(65, 91)}
 _END: Final = re.compile(r"\n[ \t\r]*\n|\n[ \t]*(?:```|~~~)")
+_END_BEGUN: Final = re.compile(r"\n[ \t\r]*(?:`{0,2}|~{0,2})\Z")
 _CLOSING: Final = "\n;`\"'~"
-_CODE: Final = re.compile(
-    r"[=<>()*;\[\]{}@|]|'[^']*'|\"[^\"]*\"|\b(?:where|values|join|union|set|(?:group|order|cluster|sort|distribute)\s+by"
-    r"|fetch\s+(?:first|next)\s|limit\s+\d)\b",
-    re.IGNORECASE,
-)
-_LINE: Final = re.compile(r"(?:^|\n)[\s>*\-+\d.)#$]*(?:\w*sql\w*>[ \t]*)?\Z|[:;`\"'({\[\t=>]\s*\Z|\\n\s*\Z")
-_SURE: Final = frozenset(  # openings that no prose has
-    {
-        "union",
-        "into",
-        RUN,
-        "convert",
-        "generate",
-        "invalidate",
-        "resignal",
-        "reassign",
-        "msck",
-        "undrop",
-        "exchange",
-        "import",
-        "refresh",
-        "comment",
-        "reindex",
-        "flush",
-    }
-    | {"uncache", "truncate", "grant", "revoke", "rename", "lock", "deallocate", "optimize", "vacuum"}
-)
-_MODES: Final = re.compile(
-    r"\w+\s+(?:low_priority|delayed|high_priority|quick)\b|deny\s+\w[\w\s,()]{0,200}?\s+on\s+\S+\s+to\s"
-    r"|fetch\s+(?:(?:next\s+|prior\s+)?from\s+)?\w+\s+into\s+(?:@|\w+\s*,)|drop\s+(?:procedure|function|aggregate)\s+\w+\s*,"
-    r"|(?:begin|start)\s+transaction\s|(?:commit|rollback)\s+(?:work\s+)?and\s|set\s+(?:session|local|var|variable)\s"
-    r"|(?:dis|en)able\s+trigger\s+[^;]{1,200}?\s+on\s",
-    re.IGNORECASE,
-)
-_MILD: Final = frozenset({"select", "table", "show", "use", "describe", "desc", "from", "values", "start", "analyze"})
-_NAMED: Final = re.compile(r"[A-Za-z]+\d\w*|\w+_\w+|\w+(?:\.\w+)+")
 _BRACKETS: Final = re.compile(r"[()]|'[^']*'|\"[^\"]*\"|`[^`]*`")
-_INSIDE: Final = re.compile(r"([\"'`])\([(\s]*\Z")
 _OPENED: Final = "( \t\r\n"
 WORK: Final = 1_000  # looks at openings in vain, beyond one for each character
 EFFORT: Final = 30_000  # moves of the parsers, and as much for looks and characters, over all: half a second
@@ -127,8 +93,8 @@ class Finder:
     """Looks for statements in one text. `feed` gives what may leave; `check` raises to stop it."""
 
     __slots__ = (
-        *("_before", "_blank", "_check", "_held", "_limit", "_ready", "_reader", "_scan", "_select"),
-        *("_since", "_spent", "_word", "_work", "_yes"),
+        *("_before", "_blank", "_check", "_held", "_limit", "_mark", "_reader", "_select"),
+        *("_since", "_spent", "_stands", "_word", "_work", "_yes"),
     )
 
     def __init__(
@@ -142,7 +108,8 @@ class Finder:
         self._blank = blank
         self._before = "\n\n"  # the end of what has left
         self._held = ""  # from where a statement may begin
-        self._scan = 0  # of `_held`, folded, what holds no beginning
+        self._mark = ""  # the quotes that the last statement stood in, if no word has come since
+        self._stands = ""  # those that this one stands in
         self._work = 0  # done in vain
         self._word = ""  # the keyword that `_held` begins with, once that is known
         self._begin()
@@ -151,7 +118,6 @@ class Finder:
         self._select: Select | None = None
         self._since = 0
         self._yes = 0
-        self._ready = 0
 
     def feed(self, text: str) -> str:
         """Take a piece; give what may leave by now."""
@@ -159,6 +125,8 @@ class Finder:
             before = self._before
             plain = _START.search((before[-2:] + text).lower(), 1) is None
             if plain and (text.isascii() or not DISGUISE.search(text)):
+                if self._mark and not text.isspace():
+                    self._mark = ""
                 self._before = text if len(text) >= _BEFORE else (before + text)[-_BEFORE:]
                 self._work -= len(text)
                 return text
@@ -191,6 +159,8 @@ class Finder:
                 run = found[0][0] == "/" and not found[0][1:].isalpha()
                 start = found.start() - (2 if run else 1)
                 if start:
+                    if self._mark and not text[:start].isspace():
+                        self._mark = ""
                     out.append(self._leave(start, places))
                     continue
                 if not run and found[0][0].isalpha():  # of another alphabet
@@ -206,9 +176,11 @@ class Finder:
                     out.append(self._leave(len(text), places))
                     break
                 self._word = word
+                self._stands = quotes(self._before) or self._mark
             end = self._judge(text, final)
             if end is None:
                 break
+            self._mark = self._stands if text[:end].rstrip().endswith(";") else ""
             out.append(self._leave(end, places))
             self._word = ""
             self._begin()
@@ -233,9 +205,12 @@ class Finder:
         over = len(text) > self._limit
         if over:
             text, final = text[: self._limit], False
+        if self._blank and not final and (begun := _END_BEGUN.search(text)):
+            text = text[: begun.start()]
+        text, said, final = within(text, self._stands, final=final)
         if not self._yes:
             spend(len(text) >> 3)
-            verdict = self._opening(text, final)
+            verdict = self._opening(said, final)
             if verdict == "open":
                 return None if not over else self._too_much(text)
             looked = self._select.at if self._select else self._since
@@ -245,7 +220,7 @@ class Finder:
                 return self._too_much(text)
             if verdict == "no":
                 return len(self._word)
-        end = self._ending(text, final)
+        end = ending(said, max(self._yes - 1, 0), final=final)
         if end is None:
             return None if not over else self._too_much(text)
         return self._statement(text[:end])
@@ -261,7 +236,7 @@ class Finder:
             return "no"  # of C
         if self._word == "select":
             if self._select is None:
-                self._select = Select(self._quote())
+                self._select = Select()
             verdict = self._select.advance(text, final)
             self._yes = self._select.end if verdict == "yes" else 0
             return verdict
@@ -269,13 +244,6 @@ class Finder:
         if verdict != "yes":
             self._yes = 0
         return verdict
-
-    def _quote(self) -> str:
-        """What the statement stands in, if it does; brackets may stand between."""
-        last = self._before[-1]
-        if last in _OPENED and (between := _INSIDE.search(self._before)):
-            last = between[1]
-        return last if last in "\"'`" else ""
 
     def _bracketed(self, body: str) -> tuple[str, int]:
         """The statement with the brackets that it closes, and how much of the text that is: `(SELECT 1) UNION ...`."""
@@ -291,49 +259,24 @@ class Finder:
                 closed = max(closed, -depth)
         return "(" * closed + body, len(body)
 
-    def _ending(self, text: str, final: bool) -> int | None:
-        """Where the statement ends, from its opening on."""
-        at, quote = max(self._yes - 1, 0), self._quote()
-        triple = quote * 3 if quote and self._before.endswith(quote * 3) else ""
-        while at < len(text):
-            char = text[at]
-            if triple and text.startswith(triple, at):
-                return at
-            if char == "\\" and quote:
-                at += 2
-                continue
-            if char == quote and not triple:
-                if quote == "'" and text.startswith("''", at):
-                    at += 2
-                    continue
-                if quote == "'" and at + 1 == len(text) and not final:
-                    return None
-                return at
-            if char in "'\"`":
-                closing = text.find(char, at + 1)
-                if closing < 0 and not final:
-                    return None
-                at = closing if closing >= 0 else at
-            elif char == ";":
-                return at + 1
-            at += 1
-        return len(text) if final else None
-
     def _statement(self, piece: str) -> int:
         """Hand on what a piece holds; how much of it is done with."""
         size = len(piece)
-        if self._quote():
-            piece = piece.replace('\\"', '"').replace("\\'", "'").replace("\\n", "\n")
-        body = piece.strip()
+        body = (unquoted(piece, self._stands) if self._stands else piece).strip()
         statements = self._read(body)
+        if not self._stands and "\\" in body and not all(one.readable for one in statements):
+            undone = unquoted(body, "")
+            plain = self._read(undone)
+            if all(one.readable for one in plain):
+                body, statements = undone, plain
         if self._spent.effort > EFFORT:
             return self._too_much(piece)
         if not all(one.readable for one in statements):
             within, end = self._bracketed(body)
-            if within != body and (end == len(body) or not self._quote()):
+            if within != body and (end == len(body) or not self._stands):
                 inner = self._read(within)
                 if all(one.readable for one in inner):
-                    if self._is_prose(body[:end], trailing=False, writes=_write(inner)):
+                    if self._is_prose(body[:end], inner):
                         return len(self._word)
                     self._check(inner)
                     return min(end, size) if end < len(body) else size
@@ -341,63 +284,29 @@ class Finder:
             begun = body[:cut].rstrip(" \n,.:") if cut else body.rstrip(".:,!? )")
             shorter = self._read(begun) if begun != body else statements
             if all(one.readable for one in shorter):
-                if self._is_prose(begun, trailing=cut is not None, writes=_write(shorter)):
+                if self._is_prose(begun, shorter, trailing=cut is not None):
                     return len(self._word)
                 self._check(shorter)
                 return min(cut, size) if cut else size
-            if not self._is_meant(body, statements, loud=cut is None):
+            bare = self._select is not None and self._select.bare
+            if not is_meant(self._word, self._before, body, statements, bare=bare, loud=cut is None):
                 return len(self._word)
             self._check(statements)
             return size
-        if self._is_prose(body, trailing=False, writes=_write(statements)):
+        if self._is_prose(body, statements):
             return len(self._word)
         self._check(statements)
         return size
+
+    def _is_prose(self, body: str, statements: Sequence[Statement], *, trailing: bool = False) -> bool:
+        plain, writes = uncommented(body), any(one.writes for one in statements)
+        return is_prose(self._word, self._before, plain, trailing=trailing, writes=writes)
 
     def _read(self, text: str) -> list[Statement]:
         statements, moves = self._reader.weighed(text)
         spend(moves * _MOVE)
         self._spent.effort += 10 + len(text) // 4 + moves
         return statements
-
-    def _is_meant(self, body: str, statements: Sequence[Statement], *, loud: bool) -> bool:
-        """Whether what cannot be read has signs or words of SQL; `loud`: capitals may be these."""
-        bare = self._select is not None and self._select.bare
-        if bare and not body[:6].isupper() and self._before[-1] != "(":  # perhaps a word that is followed by signs
-            return not all(one.text and one.kinds <= {"select", "other"} for one in statements)
-        sure = self._word in _SURE or _MODES.match(body) or _CODE.search(body)
-        return bool(sure) or (loud and self._is_loud(body))
-
-    def _is_loud(self, body: str) -> bool:
-        """Whether words begin in capitals, the text before them does not end so, and none of them is an article."""
-        words = body.split()
-        if not words[0].isupper() or not any(map(_coded, words[1:])):
-            return False
-        before = self._before.rstrip().split(" ")[-1:][0].strip(".,:").isupper()
-        return not before and not any(word.lower() in ARTICLES for word in words[1:])
-
-    def _is_prose(self, body: str, *, trailing: bool, writes: bool = False) -> bool:
-        """Whether words that could be SQL are meant as words: nothing in them is code, nor is where they stand."""
-        if _CODE.search(body):
-            return False
-        words = body.split()
-        capitals = words[0].isupper() and not self._before.rstrip().split(" ")[-1:][0].strip(".,:").isupper()
-        if capitals and len(words) > 1:
-            return any(word.lower() in ARTICLES for word in words[1:])
-        if trailing or not _LINE.search(self._before):
-            return True
-        return words[0].istitle() and self._word in _MILD and not writes
-
-
-def _coded(word: str) -> bool:
-    """Whether a word is a keyword in capitals, or a name that prose would not write: `c1`, `my_cursor`, `db.foo`."""
-    if len(word) > 2 and word.isupper() and word.isalpha():
-        return True
-    return _NAMED.fullmatch(word) is not None
-
-
-def _write(statements: Iterable[Statement]) -> bool:
-    return any(one.writes for one in statements)
 
 
 class Arguments:

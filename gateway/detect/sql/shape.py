@@ -33,10 +33,12 @@ PROSE_NAMES: Final = _words(
 ARTICLES: Final = _words("the your an my our this that these those its it their his her some which")
 
 _LEX: Final = regex.compile(
-    r"(?P<gap>\s+|--[^\n]*\n|/\*(?:[^*]|\*(?!/))*+\*/)|(?P<word>[^\W\d][\w$]*)|(?P<text>'(?:[^']|'')*+'|`[^`]*+`"
+    r"(?P<gap>\s+|--[^\n]*\n|(?<=select)\#[^\n]*\n|/\*(?:[^*]|\*(?!/))*+\*/)|(?P<word>[^\W\d][\w$]*)|(?P<text>'(?:[^']|'')*+'|`[^`]*+`"
     r"|\"(?:[^\"]|\"\")*+\"|\[[^\[\]\n]*\])|(?P<number>\d[\w.]*)|(?P<sign>.)",
-    regex.DOTALL,
+    regex.DOTALL | regex.IGNORECASE,
 )
+# What may stand behind SELECT without a blank: a text, a name in quotes, a bracket, a sign of arithmetic, a variable.
+_JOINED: Final = re.compile(r"[*('\"`\[+~-]|@@|\.\d|\#[^\n]*\n")
 _QUOTES: Final = "'\"`"
 # Words of SQL that stand side by side, or between names: three other words in a row are prose.
 _SQL_WORDS: Final = _words(
@@ -58,12 +60,11 @@ _BEFORE_SELECT: Final = frozenset({"(", "union", "all", "distinct", "except", "i
 class Select:
     """Reads on from a SELECT to its FROM. Prose is found out by its words: three names in a row, `, and`, `the`."""
 
-    def __init__(self, quote: str) -> None:
+    def __init__(self) -> None:
         self.at = 6
         self.end = 0
         self.bare = False  # it ended before a FROM
         self.loose = True  # no sign yet that only code has
-        self._quote = quote
         self._tied = False
         self._run = 0
         self._last = "select"
@@ -87,14 +88,11 @@ class Select:
                 if said == "-" and text.startswith("--", self.at):
                     return "open"
             if self.at == 6 and kind != "gap":
-                if said[0] not in "*('\"`[-+@":
-                    return "no"
+                if not _JOINED.match(text, 6):
+                    return "open" if said == "#" and not final and "\n" not in text else "no"
                 self._tied = said == "("
                 if kind == "number" and text[:6].isupper():
                     self.loose = False
-            if said[0] == self._quote and kind in ("text", "sign"):
-                self.end = self.at
-                return self._bare()
             verdict = self._take(kind, said)
             if verdict != "open":
                 self.end = self.at if verdict == "yes" and said == ";" else token.end()
@@ -183,6 +181,7 @@ _SECOND: Final = re.compile(r"\s+([A-Za-z]{2,})[^\w$@(]")
 _PROSE_SECOND: Final = ARTICLES | _words(
     "is are was were be of and but you we they he can will not when so how what me us"
 )
+_FIRST: Final = re.compile(r"\W")
 _BREAK: Final = regex.compile(r"(?<=[\w$@])[^\w$@]|[^\w\s$@]")
 
 
@@ -200,7 +199,7 @@ def prose_from(text: str, since: int) -> int | None:
     In a statement that begins in capitals those are keywords, not names.
     """
     run: list[int] = []
-    loud = text[:since].split(" ")[0].isupper()
+    loud = _FIRST.split(text[:since], 1)[0].isupper()
     dotted = False  # a dot stands right before: the word is of the name that it goes on
     for token in _LEX.finditer(text, since):
         before, dotted = dotted, token[0] == "."

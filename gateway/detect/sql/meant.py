@@ -1,0 +1,107 @@
+"""Whether a text that opens as SQL is meant as such: what of it is code, how it is written, and where it stands."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Final
+
+from gateway.detect.sql.forms import RUN
+from gateway.detect.sql.read import Statement
+from gateway.detect.sql.shape import ARTICLES
+
+_CODE: Final = re.compile(
+    r"[=<>()*;\[\]{}@|]|'[^']*'|\"[^\"]*\"|\w`[^`\n]+`|`[^`\n]+`\w"
+    r"|\b(?:where|values|join|union|set|(?:group|order|cluster|sort|distribute)\s+by"
+    r"|fetch\s+(?:first|next)\s|limit\s+\d)\b",
+    re.IGNORECASE,
+)
+_COMMENT: Final = re.compile(r"--[^\n]*(?:\n|\Z)|(?<=\w)\#[^\n]*\n|/\*(?:[^*]|\*(?!/))*\*/")
+_LINE: Final = re.compile(r"(?:^|\n)[\s>*\-+\d.)#$]*(?:\w*sql\w*>[ \t]*)?\Z|[:;`\"'({\[\t=>]\s*\Z|\\n\s*\Z")
+_MESSAGE: Final = re.compile(r"\s-(?:a?m|-?(?:message|title|subject|description))[ =][\"']\Z")
+_SURE: Final = frozenset(  # openings that no prose has
+    {
+        "union",
+        "into",
+        RUN,
+        "convert",
+        "generate",
+        "invalidate",
+        "resignal",
+        "reassign",
+        "msck",
+        "undrop",
+        "exchange",
+        "import",
+        "refresh",
+        "comment",
+        "reindex",
+        "flush",
+    }
+    | {"uncache", "truncate", "grant", "revoke", "rename", "lock", "deallocate", "optimize", "vacuum"}
+)
+_PART: Final = r"(?:\w+|`[^`\n]+`)"
+_MODES: Final = re.compile(
+    r"\w+\s+(?:low_priority|delayed|high_priority|quick)\b|deny\s+\w[\w\s,()]{0,200}?\s+on\s+\S+\s+to\s"
+    rf"|fetch\s+(?:(?:next\s+|prior\s+)?from\s+)?\w+\s+into\s+(?:@|\w+\s*,)"
+    rf"|drop\s+(?:procedure|function|aggregate)\s*{_PART}\s*,"
+    rf"|analyze\s+(?:table\s*)?{_PART}\s*(?:update|drop)\s+histogram|install\s*{_PART}\s*from\s"
+    r"|(?:begin|start)\s+transaction\s|(?:commit|rollback)\s+(?:work\s+)?and\s|set\s+(?:session|local|var|variable)\s"
+    r"|(?:dis|en)able\s+trigger\s+[^;]{1,200}?\s+on\s",
+    re.IGNORECASE,
+)
+_MILD: Final = frozenset({"select", "table", "show", "use", "describe", "desc", "from", "values", "start", "analyze"})
+_NAMED: Final = re.compile(r"[A-Za-z]+\d\w*|\w+_\w+|\w+(?:\.[\w`]+)+|\W*[\"`\[].*")
+
+
+def uncommented(body: str) -> str:
+    """The statement with a blank for each comment."""
+    return _COMMENT.sub(" ", body).strip() or body
+
+
+def is_meant(word: str, before: str, body: str, statements: Sequence[Statement], *, bare: bool, loud: bool) -> bool:
+    """Whether what cannot be read has signs or words of SQL; `loud`: capitals may be these.
+
+    `bare`: a SELECT without a FROM, perhaps a word that is followed by signs.
+    """
+    if bare and not body[:6].isupper() and before[-1] != "(":
+        return not all(one.text and one.kinds <= {"select", "other"} for one in statements)
+    plain = uncommented(body)
+    if word in _SURE or _MODES.match(plain) or _CODE.search(plain) or (loud and _is_loud(before, plain)):
+        return True
+    # Comments that only some databases know: what the others read is meant, unless it is prose.
+    return plain != body and any(one.readable for one in statements) and not is_prose(word, before, plain, writes=True)
+
+
+def _is_loud(before: str, body: str) -> bool:
+    """Whether words begin in capitals, the text before them does not end so, and none of them is an article."""
+    words = body.split()
+    if not words[0].isupper() or not any(map(_coded, words[1:])):
+        return False
+    return not _shouted(before) and not any(word.lower() in ARTICLES for word in words[1:])
+
+
+def is_prose(word: str, before: str, body: str, *, trailing: bool = False, writes: bool = False) -> bool:
+    """Whether words that could be SQL are meant as words: nothing in them is code, nor is where they stand."""
+    if word == "call" and body[:4] != "CALL" and not body.endswith(";") and not _LINE.search(before):
+        return True  # brackets tell nothing of a call
+    if _CODE.search(body):
+        return False
+    words = body.split()
+    if words[0].isupper() and not _shouted(before) and len(words) > 1:
+        return any(one.lower() in ARTICLES for one in words[1:])
+    if trailing or not _LINE.search(before) or _MESSAGE.search(before):
+        return True
+    return words[0].istitle() and word in _MILD and not writes
+
+
+def _shouted(before: str) -> bool:
+    """Whether the last word before is in capitals."""
+    return before.rstrip().split(" ")[-1:][0].strip(".,:").isupper()
+
+
+def _coded(word: str) -> bool:
+    """Whether a word is a keyword in capitals, or a name that prose would not write: `c1`, `my_cursor`, `db.foo`."""
+    if len(word) > 2 and word.isupper() and word.isalpha():
+        return True
+    return _NAMED.fullmatch(word) is not None

@@ -1,0 +1,87 @@
+"""The pieces of which openings are made, as patterns: gaps, names, targets, objects, accounts, types.
+
+Between two words stands a gap: white space or a comment. Where one of the two is in quotes or brackets, the gap may be
+left out, as SQL's lexical grammar has it: `DROP TABLE"users"`, `INSERT INTO[t]VALUES(1)`.
+"""
+
+from __future__ import annotations
+
+from gateway.detect.sql.commands import OBJECT, PLAIN, RARE
+
+_GAP = r"(?:\s|/\*!\d{0,6}|/\*(?:[^*!]|\*(?!/))(?:[^*]|\*(?!/))*+\*/|/\*\*/|\*/|--[^\n]*\n|\#[^\n]*\n)"
+G = rf"(?:{_GAP}++|(?<=[\s)\]\"'`])|(?<=\*/)|(?=[\"'`(\[]|@@))"
+OPT = _GAP + "*+"
+PART = (
+    r"(?:(?:u&)?\"[^\"\n]{1,128}\"|[\w$@]++|`[^`\n]{1,128}`|'[^'\n]{1,128}'|\[[^\]\n]{1,128}\]"
+    r"|\$\{[^{}\n]{1,128}\}|\#\#?[\w$@]++)"
+)
+# A dot between two parts; with a blank behind it, it ends a sentence if a capital follows.
+_DOT = r"(?:\s+\.\s*|\.\s+(?=[\"`\[]|(?-i:[a-z_]))|\.{1,3})"
+NAME = rf"(?P<name>{PART}(?:{_DOT}{PART}){{0,3}})"
+END = r"(?:[^\w$@.]|(?<=[\"'`\]])(?!\.))"  # the name is whole
+# What is changed: no word that may stand before its name is taken for the name.
+TARGET = rf"(?!(?:if|only|concurrently|all)(?:{_GAP}|[-/#\"`\[])){NAME}"
+SAID = r"(?:'[^'\n]*'|\"[^\"\n]*\")"
+DONE = rf"{OPT}[;\x00]"  # the statement ends, or the text
+
+
+def caps(word: str) -> str:
+    """Behind a keyword in capitals, a gap and another word in capitals."""
+    return rf"(?-i:(?<={word.upper()})){G}(?-i:(?=[A-Z]{{2}}))"
+
+
+def loud(word: str) -> str:
+    """Behind a keyword in capitals, a gap."""
+    return rf"(?-i:(?<={word.upper()})){G}"
+
+
+def _any(said: str, but: str = "") -> str:
+    """One of the phrases, which are separated by commas; each first word stands once."""
+    return _branches([phrase.split() for phrase in said.split(",") if phrase.strip() not in but.split()])
+
+
+def _branches(phrases: list[list[str]]) -> str:
+    following: dict[str, list[list[str]]] = {}
+    for first, *rest in phrases:
+        following.setdefault(first, []).append(rest)
+    made = []
+    for first, rests in following.items():
+        further = [rest for rest in rests if rest]
+        inner = G + _branches(further) if further else ""
+        made.append(first + (f"(?:{inner})?" if inner and len(further) < len(rests) else inner))
+    return "(?:" + "|".join(made) + ")"
+
+
+KIND = rf"(?:{_any(f'{OBJECT},{RARE}')}|(?-i:(?=[A-Z]{{2}})){_any(PLAIN)})"
+# The same without users, who stand in prose as well: "drop user accounts (inactive)".
+THING = rf"(?:{_any(f'{OBJECT},{RARE}', 'user role login')}|(?-i:(?=[A-Z]{{2}})){_any(f'{PLAIN},user,role,login')})"
+MADE = (
+    rf"(?:(?:or{G}(?:replace|alter|refresh)|temp|temporary|unique|external|materialized|unlogged|global|local|"
+    r"virtual|clustered|nonclustered|fulltext|spatial|recursive|transient|secure|volatile|multiset"
+    r"|readable|writable|"
+    rf"private|public|editionable|noneditionable|bitmap|trusted|constraint|default|no{G}force"
+    r"|force|python3?|lua|java|r|shared|"
+    rf"algorithm{OPT}={OPT}\w+|sql{G}security{G}\w+|definer{OPT}={OPT}\S+|foreign|event|web){G})*"
+)
+READS = r"(?:select|insert|update|delete|with|values|table|merge|replace)\b"
+PRIVILEGE = (
+    rf"(?:all(?:{G}privileges)?|select|insert|update|delete|execute|usage|create|connect|references|trigger|truncate|"
+    r"alter|drop|index|super|file|process|reload|control|impersonate|view\s+\w+|temporary|temp|ownership|operate|"
+    r"dba|sysdba|role)"
+)
+IF = rf"if{G}(?:not{G})?exists{G}"
+# Whatever it may be called: `drop quota if exists x`.
+EXISTS = rf"{G}(?:(?!(?:the|a|an|your|this|that|any)\b)\w+{G}){{0,4}}{IF}{TARGET}{END}"
+ACCOUNT = (
+    rf"(?:user|role|login|group|account){G}(?:{IF})?(?:{SAID}|`[^`\n]+`|\w+)(?:{OPT}@{OPT}(?:{SAID}|`[^`\n]+`|\w+)|"
+    rf"{G}(?:identified|default{G}(?:role|database|tablespace)|require|account{G}(?:lock|unlock)"
+    rf"|password{G}expire|"
+    rf"with{G}(?:password|max_|login|superuser|createdb|grant{G}option))\b|{OPT}[;,])"
+)
+MODE = r"low_priority|delayed|high_priority|quick|ignore|history"
+JOINED = r"(?:inner|left|right|full|natural|join|using|where|as|cross)\b"
+TYPE = (
+    r"(?:int(?:eger|\d+)?|big(?:int|numeric)|smallint|tinyint|n?varchar2?|n?char|string|text|bytes|bool(?:ean)?|date|"
+    r"time(?:stamp)?(?:tz)?|datetime2?|numeric|number|decimal|float(?:64|4|8)?|double|real|json|array|struct|table|"
+    r"cursor|exception|%rowtype|%type|pls_integer|resultset|object|variant|record|interval)\b"
+)
