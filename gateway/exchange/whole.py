@@ -34,14 +34,9 @@ async def whole(call: Call, answer: Answer, reply: Reply) -> None:
         call.outcome.heard = [_first(parts, MAX_COUNTED).decode(errors="replace")]
         raise
     call.step("output")
-    if answer.streamed:
-        try:
-            parts = [call.format.assemble(b"".join(parts))]
-        except (ValueError, TypeError, AttributeError):
-            raise garbage(call, f"an event stream that is not {call.format.noun}") from None
     call.budget.extend(size)
     long = size > call.runtime.NEW_TEXT or len(call.redaction.known) > SMALL
-    body = await judge(call, long, judged, call, parts)
+    body = await judge(call, long, judged, call, parts, answer.streamed)
     await keep_spellings(call)
     await reply.whole(200, body)
 
@@ -69,10 +64,18 @@ def _first(parts: list[bytes], most: int) -> bytes:
     return b"".join(kept)[:most]
 
 
-def judged(call: Call, parts: list[bytes]) -> bytes:
-    """A whole answer as the caller may have it. Raises Refusal. Of a long one there is no copy more than needed."""
+def judged(call: Call, parts: list[bytes], streamed: bool = False) -> bytes:
+    """A whole answer as the caller may have it. Raises Refusal. Of a long one there is no copy more than needed.
+
+    `streamed`: it came as a stream of events, though a whole one was asked for.
+    """
     parts[:] = [b"".join(parts)]
     answer, caps = parts[0], call.runtime.config.server.caps
+    if streamed:
+        try:
+            answer = call.format.assemble(answer)
+        except (ValueError, TypeError, AttributeError, LookupError):
+            raise garbage(call, f"an event stream that is not {call.format.noun}, or breaks off") from None
     raw, cuts = call.format.outline(answer)
     if items.has_more_values(raw, caps.values):
         raise garbage(call, caps.words("values"))
