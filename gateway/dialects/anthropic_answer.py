@@ -44,6 +44,11 @@ def usage(reported: Any) -> Usage | None:
     )
 
 
+def tells_input(reported: Any) -> bool:
+    """Whether a report of usage says how much was read: without it, an answer would be charged no input."""
+    return type(reported) is dict and count(reported.get("input_tokens")) is not None
+
+
 def tier(reported: Any) -> str:
     """The service tier in the usage; "" if there is none."""
     if type(reported) is not dict:

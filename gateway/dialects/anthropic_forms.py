@@ -22,19 +22,14 @@ def encode(data: Json) -> bytes:
 
 
 def assemble(raw: bytes) -> bytes:
-    """The whole message that a stream says. Raises ValueError."""
-    reader = sse.Reader()
+    """The whole message that a stream says. Raises ValueError, also for a stream that broke off before its end."""
     message: Json = {}
     blocks: dict[int, Json] = {}
-    inputs: dict[int, list[str]] = {}
-    events = reader.feed(raw)
-    last = reader.rest()
-    for event in [*events, *([last] if last else [])]:
-        if event.data is None or not event.data.strip():
-            continue
-        if items.is_deep(event.data):
-            raise ValueError("it is nested too deep")
-        data, _ = surrogates.loads(event.data)
+    texts: dict[tuple[int, str], list[str]] = {}  # by block and field: a sum of two would copy what came before
+    ended = False
+    for event in sse.datas(raw):
+        items.check_event(event, "an event")
+        data, _ = surrogates.loads(event)
         kind = data.get("type") if type(data) is dict else None
         if kind == "error" or type(data) is not dict:
             raise ValueError("it holds an error")
@@ -43,14 +38,20 @@ def assemble(raw: bytes) -> bytes:
         elif kind == "content_block_start":
             blocks[ordinal(data.get("index")) or 0] = data["content_block"]
         elif kind == "content_block_delta":
-            _join(ordinal(data.get("index")) or 0, data["delta"], blocks, inputs)
+            _join(ordinal(data.get("index")) or 0, data["delta"], blocks, texts)
         elif kind == "message_delta":
             message |= data["delta"]
             message["usage"] = {**(message.get("usage") or {}), **_told(data.get("usage"))}
+        elif kind == "message_stop":
+            ended = True
+            break
     if not message:
         raise ValueError("it holds no message")
-    for index, parts in inputs.items():
-        blocks[index]["input"] = orjson.loads("".join(parts) or "{}")
+    if not ended and message.get("stop_reason") is None:
+        raise ValueError("it broke off before its end")
+    for (index, field), parts in texts.items():
+        said = "".join(parts)
+        blocks[index][field] = orjson.loads(said or "{}") if field == "input" else said
     message["content"] = [*(message.get("content") or ()), *(blocks[index] for index in sorted(blocks))]
     return orjson.dumps(message)
 
@@ -59,19 +60,21 @@ def _told(usage: Any) -> Json:
     return {key: value for key, value in usage.items() if value is not None} if type(usage) is dict else {}
 
 
-def _join(index: int, delta: Json, blocks: dict[int, Json], inputs: dict[int, list[str]]) -> None:
+def _join(index: int, delta: Json, blocks: dict[int, Json], texts: dict[tuple[int, str], list[str]]) -> None:
     """Take in the delta of a block. Raises ValueError for one of a block that has not begun."""
     block = blocks.get(index)
     if block is None:
         raise ValueError("it goes on with a block that has not begun")
     kind = kind_of(delta)
     if kind == "input_json_delta":
-        inputs.setdefault(index, []).append(delta["partial_json"])
+        texts.setdefault((index, "input"), []).append(delta["partial_json"])
     elif kind == "citations_delta":
-        block["citations"] = [*(block.get("citations") or ()), delta["citation"]]
+        if type(block.get("citations")) is not list:
+            block["citations"] = []
+        block["citations"].append(delta["citation"])
     elif kind in _TEXTS:
         field = _TEXTS[kind]
-        block[field] = (block.get(field) or "") + delta[field]
+        texts.setdefault((index, field), [block.get(field) or ""]).append(delta[field])
     else:
         raise ValueError("it holds a delta of a kind that cannot be put together")
 

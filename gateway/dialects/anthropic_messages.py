@@ -222,7 +222,8 @@ class AnthropicMessages(Plain):
 
     def usage(self, answer: Json) -> Usage | None:
         """The provider's own count."""
-        return anthropic_answer.usage(answer.get("usage"))
+        reported = answer.get("usage")
+        return anthropic_answer.usage(reported) if anthropic_answer.tells_input(reported) else None
 
     def served_in(self, answer: Json) -> str:
         """`usage.service_tier`."""

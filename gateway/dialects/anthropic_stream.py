@@ -18,7 +18,7 @@ import orjson
 
 from gateway.call import Json
 from gateway.dialects import Channel, Chunk, Field, Piece, items, ordinal, sse, surrogates, tree
-from gateway.dialects.anthropic_answer import refused, tier, usage
+from gateway.dialects.anthropic_answer import refused, tells_input, tier, usage
 from gateway.dialects.anthropic_forms import encode
 from gateway.dialects.anthropic_tables import ANSWER, SIGNED, USES, calls_a_tool
 from gateway.dialects.anthropic_tables import kind as kind_of
@@ -73,6 +73,7 @@ class AnthropicStream(Ordered):
         "_reader",
         "_started",
         "_stopped",
+        "_told",
         "_use",
         "_within",
         "ended",
@@ -90,6 +91,7 @@ class AnthropicStream(Ordered):
         self._use: _Use | None = None  # the tool call that the open block makes
         self._begun = False  # `message_start` has left
         self._open: int | None = None  # the block that has begun for the caller, and not ended
+        self._told = False  # a report of usage named the input
         self._stopped = False  # the message has said why it ended
         self.ended = False
         self.tier = ""
@@ -144,6 +146,7 @@ class AnthropicStream(Ordered):
     def _chunk(self, event: sse.SSE) -> Chunk | None:
         chunk = Chunk(event.raw)
         if event.data is None or not event.data.strip():
+            chunk.raw = sse.silent(event)
             return chunk
         if event.data.strip() == b"[DONE]":  # servers of other dialects end with this
             return None
@@ -153,7 +156,7 @@ class AnthropicStream(Ordered):
             raise ValueError("an event is not an object")
         chunk.data = data
         kind = _named(data, "an event")
-        if kind == "error" or (data.get("error") is not None and "message" not in data):
+        if kind == "error" or (data.get("error") and "message" not in data):
             chunk.error = True
             return chunk
         read = _READERS.get(kind)
@@ -176,7 +179,7 @@ class AnthropicStream(Ordered):
         if type(content) is list and any(type(block) is dict and calls_a_tool(block) for block in content):
             raise ValueError("message_start holds a tool call")
         self._started = True
-        chunk.usage = usage(message.get("usage"))
+        self._used(chunk, message.get("usage"))
         self.tier = tier(message.get("usage")) or self.tier
         self._fields.read(chunk, "chunk", 0, message, frozenset(), _MESSAGE)
         self._fields.read(chunk, "chunk", 0, data, frozenset({"message", "type"}))
@@ -282,7 +285,7 @@ class AnthropicStream(Ordered):
         if type(delta) is dict:
             self._stopped |= delta.get("stop_reason") is not None
             self._fields.read(chunk, "chunk", 0, delta, frozenset(), _ENDS)
-        chunk.usage = usage(data.get("usage"))
+        self._used(chunk, data.get("usage"))
         self.tier = tier(data.get("usage")) or self.tier
         self._fields.read(chunk, "chunk", 0, data, frozenset({"delta", "type"}))
         return chunk
@@ -291,6 +294,12 @@ class AnthropicStream(Ordered):
         chunk.done = self.ended = True
         self._fields.read(chunk, "chunk", 0, data, _KIND)
         return chunk
+
+    def _used(self, chunk: Chunk, reported: object) -> None:
+        """A report of usage. Those after the first may leave the input out; nothing is known before one tells it."""
+        self._told |= tells_input(reported)
+        if self._told:
+            chunk.usage = usage(reported)
 
     def _piece(self, chunk: Chunk, channel: str, holder: Json, key: str) -> None:
         """A piece of a running text, edited in place."""

@@ -7,13 +7,13 @@ they requested.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from typing import Any, Final
 
 import orjson
 
 from gateway.call import Json
 from gateway.dialects import items, ordinal, sse, surrogates
-from gateway.dialects.toolcalls import ToolCalls, merge
+from gateway.dialects.toolcalls import ToolCalls
 
 _PIECE = 64 * 1024  # maximum characters of a text in one event
 
@@ -36,22 +36,25 @@ def pieces(text: str) -> Sequence[str]:
     return [text[at : at + _PIECE] for at in range(0, len(text), _PIECE)]
 
 
+class _Text(list[str]):
+    """The pieces of a running text, joined once the last has come: each sum of two would copy what came before."""
+
+
+_LAST_COUNTS: Final = frozenset({"id", "type", "name", "format", "object", "status"})  # said anew, never continued
+
+
 def assemble(raw: bytes) -> bytes:
-    """The whole answer that a stream says. Raises ValueError."""
-    reader = sse.Reader()
+    """The whole answer that a stream says. Raises ValueError, also for a stream that broke off before its end."""
     answer: Json = {}
     choices: dict[int, Json] = {}
     calls = ToolCalls()
-    events = reader.feed(raw)
-    last = reader.rest()
-    for event in [*events, *([last] if last else [])]:
-        if event.data is None:
-            continue
-        if event.data.strip() == b"[DONE]":
+    ended = False
+    for data in sse.datas(raw):
+        if data == b"[DONE]":
+            ended = True
             break
-        if items.is_deep(event.data):
-            raise ValueError("it is nested too deep")
-        chunk, _ = surrogates.loads(event.data)
+        items.check_event(data, "a chunk")
+        chunk, _ = surrogates.loads(data)
         if type(chunk) is not dict or chunk.get("error"):
             raise ValueError("it holds an error")
         for choice in chunk.get("choices") or ():
@@ -59,6 +62,10 @@ def assemble(raw: bytes) -> bytes:
         answer |= {key: value for key, value in chunk.items() if key != "choices" and value is not None}
     if not choices:
         raise ValueError("it holds no choices")
+    if not ended and not all(choice["finish_reason"] for choice in choices.values()):
+        raise ValueError("it broke off before its end")
+    for choice in choices.values():
+        _close(choice["message"])
     for index in calls.choices:
         for call in calls.take(index):
             call.pop("index", None)
@@ -74,15 +81,53 @@ def assemble(raw: bytes) -> bytes:
 def _join(choices: dict[int, Json], calls: ToolCalls, piece: Json) -> None:
     """Add a choice of one chunk."""
     index = max(0, ordinal(piece.get("index")) or 0)
-    choice = choices.setdefault(index, {"index": index, "message": {"role": "assistant", "content": None}})
+    begun: Json = {"index": index, "message": {"role": "assistant", "content": None}, "finish_reason": None}
+    choice = choices.setdefault(index, begun)
     delta = dict(piece.get("delta") or piece.get("message") or {})
     for call in delta.pop("tool_calls", None) or ():
         calls.add(index, call)
     if delta.get("function_call"):
         calls.add(index, {"function_call": delta.pop("function_call")})
     delta.pop("role", None)
-    merge(choice["message"], delta)
-    choice["finish_reason"] = piece.get("finish_reason") or choice.get("finish_reason")
+    _take(choice["message"], delta)
+    choice["finish_reason"] = piece.get("finish_reason") or choice["finish_reason"]
+
+
+def _take(message: Json, delta: Json) -> None:
+    """Take in what a piece says: texts and lists go on, in objects too; what else there is was said anew."""
+    for key, value in delta.items():
+        before = message.get(key)
+        if value is None or (value == "" and before is not None):
+            message.setdefault(key, value)
+        elif type(value) is dict:
+            if type(before) is not dict:
+                message[key] = before = {}
+            _take(before, value)
+        elif type(value) is str and key not in _LAST_COUNTS:
+            if type(before) is list:  # of parts, as Mistral's reasoning models send
+                before.append({"type": "text", "text": value})
+            elif type(before) is _Text:
+                before.append(value)
+            else:
+                message[key] = _Text([value])
+        elif type(value) is list:
+            if type(before) is _Text:
+                before = message[key] = [{"type": "text", "text": "".join(before)}]
+            if type(before) is list:
+                before += value
+            else:
+                message[key] = list(value)
+        else:
+            message[key] = value
+
+
+def _close(message: Json) -> None:
+    """Join the pieces of each text."""
+    for key, value in message.items():
+        if type(value) is _Text:
+            message[key] = "".join(value)
+        elif type(value) is dict:
+            _close(value)
 
 
 def unfold(answer: Json, cut: Callable[[str], Sequence[str]] = pieces) -> Iterator[bytes]:

@@ -79,13 +79,13 @@ class OpenAIChatStream:
         """The chunks that are complete. Raises ValueError for other data, after the chunks before it."""
         data = self._reader.take(data)
         at = 0
-        while at < len(data):
+        while at < len(data) and not self.ended:
             run = self._frame and not self._halves and self._frame.take(data, at)
             if run:
                 chunk, at = run
             else:
                 event, at = self._reader.next(data, at)
-                if event is None or self.ended:
+                if event is None:
                     return
                 chunk = self._chunk(event)
                 if chunk.done and self._halves:
@@ -180,6 +180,7 @@ class OpenAIChatStream:
     def _chunk(self, event: sse.SSE) -> Chunk:
         chunk = Chunk(event.raw)
         if event.data is None or not event.data.strip():  # an empty event keeps a connection alive
+            chunk.raw = sse.silent(event)
             return chunk
         if event.data.strip() == b"[DONE]":
             chunk.done = self.ended = True
@@ -190,7 +191,7 @@ class OpenAIChatStream:
         if type(data) is not dict:
             raise ValueError("a chunk is not an object")
         chunk.data, chunk.edited = data, mended
-        if data.get("error") is not None:
+        if data.get("error"):
             chunk.error = True
             return chunk
         self._read(chunk, data)

@@ -8,12 +8,14 @@ A lone CR at the end of the received data may be the first half of CR LF, so the
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from typing import NamedTuple
 
 _END = re.compile(rb"\r\n\r\n|\n\n|\r\r(?!\n)|\r\n\n|\n\r\n|\r\n\r(?=[^\n])")
 _LOOK = 3  # bytes before a piece in which the end of an event may begin
 MARK = b"\xef\xbb\xbf"  # a byte order mark
 MAX_EVENT = 4 * 1024 * 1024  # bytes; an event beyond this is not an answer but an attack or a fault
+MAX_LINES = 10_000  # of one event; those of answers have two
 
 
 class SSE(NamedTuple):
@@ -116,6 +118,8 @@ def _simple(raw: bytes) -> SSE:
 
 def _event(raw: bytes) -> SSE:
     name, lines = b"", []
+    if raw.count(b"\n") + raw.count(b"\r") > 2 * MAX_LINES:
+        raise ValueError(f"an event of more than {MAX_LINES} lines")
     for line in raw.replace(b"\r\n", b"\n").replace(b"\r", b"\n").split(b"\n"):
         field, _, value = line.partition(b":")
         value = value.removeprefix(b" ")
@@ -124,6 +128,25 @@ def _event(raw: bytes) -> SSE:
         elif field == b"event":
             name = value
     return SSE(raw, name, b"\n".join(lines) if lines else None)
+
+
+def silent(event: SSE) -> bytes:
+    """The bytes of an event without data, as comments: clients take any other line for an event that holds JSON."""
+    comments = [line for line in event.raw.splitlines() if line.startswith(b":")]
+    return b"\n".join([*(comments or [b":"]), b"", b""])
+
+
+def datas(raw: bytes) -> Iterator[bytes]:
+    """The data of each event of a stream that has come to its end, without those that say nothing."""
+    reader = Reader()
+    data, at = reader.take(raw), 0
+    while at < len(data):
+        event, at = reader.next(data, at)
+        if event is not None and event.data and (said := event.data.strip()):
+            yield said
+    last = reader.rest()
+    if last is not None and last.data and (said := last.data.strip()):
+        yield said
 
 
 def encode(data: bytes, event: bytes = b"") -> bytes:

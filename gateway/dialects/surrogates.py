@@ -1,6 +1,7 @@
-"""JSON with halves of surrogate pairs, which some servers send when they cut a text inside a character.
+"""JSON with halves of characters, which some servers send when they cut a text inside one.
 
-A half is no character: it becomes U+FFFD, unless the other half follows in the next piece of its text (see `Halves`).
+Half a surrogate pair is no character: it becomes U+FFFD, unless the other half follows in the next piece of its text
+(see `Halves`). So do bytes that are no UTF-8.
 Everything else that is not JSON stays an error.
 """
 
@@ -26,7 +27,7 @@ def loads(data: bytes) -> tuple[Any, bool]:
     except orjson.JSONDecodeError:
         pass
     mended = _ESCAPE.sub(lambda found: rb"\ufffd" if found[1] else found[0], data.removeprefix(_MARK))
-    mended = _BYTES.sub("\ufffd".encode(), mended)
+    mended = _BYTES.sub("\ufffd".encode(), mended).decode(errors="replace").encode()
     if mended == data:
         raise ValueError("it is not JSON")
     try:
@@ -41,10 +42,14 @@ def with_halves(data: bytes) -> tuple[Any, bool]:
         return orjson.loads(data), False
     except orjson.JSONDecodeError:
         pass
+    try:
+        text = data.removeprefix(_MARK).decode(errors="surrogatepass")
+    except UnicodeDecodeError:
+        return loads(data)
     if not _ESCAPE.search(data) and not _BYTES.search(data):
         raise ValueError("it is not JSON")
     try:
-        value = json.loads(data.removeprefix(_MARK), parse_constant=_refuse)
+        value = json.loads(text, parse_constant=_refuse)
     except (ValueError, RecursionError):
         raise ValueError("it is not JSON") from None
     return (value, True) if _keys_are_clean(value) else loads(data)

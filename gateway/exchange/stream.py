@@ -5,16 +5,17 @@ from __future__ import annotations
 import time
 from collections.abc import AsyncIterator, Iterator
 
-from gateway.call import Call
-from gateway.dialects import Chunk, Codec, StreamCodec, items, surrogates
+from gateway.call import Call, Json
+from gateway.dialects import Chunk, StreamCodec, items, surrogates
 from gateway.errors import Refusal
 from gateway.exchange.answers import Answers
 from gateway.exchange.broken import garbage
 from gateway.ingress.reply import Reply
-from gateway.scheduling.judging import NEW_TEXT, Pace
+from gateway.scheduling.judging import NEW_TEXT, Pace, judge
 from gateway.scheduling.lanes import SMALL, apart
 from gateway.upstream.forward import Answer
 
+LONG = 256 * 1024  # bytes that may hold an event whose reading would stop the event loop
 HELD = 64 * 1024  # characters of a stream that are kept, for its tokens, before they count as bytes in flight
 
 
@@ -76,34 +77,74 @@ async def stream(answers: Answers, call: Call, answer: Answer, reply: Reply) -> 
     await reply.end(tail + codec.finish(), complete=True)
 
 
-async def events_of(answer: Answer, codec: Codec) -> AsyncIterator[bytes]:
-    """The events of an answer that is no stream, though one was asked for. Raises ValueError."""
+async def events_of(call: Call, answer: Answer) -> AsyncIterator[bytes]:
+    """The events of an answer that is no stream, though one was asked for. Raises ValueError, Refusal."""
     parts, size = [answer.start], len(answer.start)
+    call.ticket.hold(size)
     async for data in answer.chunks:
         size += len(data)
-        if size > codec.max_answer:
-            raise ValueError(f"more than {codec.max_answer} bytes")
+        if size > call.format.max_answer:
+            raise ValueError(f"more than {call.format.max_answer} bytes")
+        call.ticket.hold(len(data))
         parts.append(data)
-    raw = b"".join(parts)
-    if items.is_deep(raw):
+    body = await judge(call, size > call.runtime.NEW_TEXT, _object, call, parts)
+    for event in call.format.unfold(body):
+        yield event
+
+
+def _object(call: Call, parts: list[bytes]) -> Json:
+    """The object that a whole answer is. Raises ValueError."""
+    parts[:] = [b"".join(parts)]
+    caps = call.runtime.config.server.caps
+    if items.has_more_values(parts[0], caps.values):
+        raise ValueError(caps.words("values"))
+    if items.is_deep(parts[0]):
         raise ValueError(f"it is nested more than {items.MOST_LEVELS} levels deep")
-    body, _ = surrogates.loads(raw)
+    body, _ = surrogates.loads(parts[0])
     if type(body) is not dict:
         raise ValueError("it is no object")
-    for event in codec.unfold(body):
-        yield event
+    return body
 
 
 async def read_chunks(call: Call, answer: Answer, codec: StreamCodec) -> AsyncIterator[Iterator[Chunk]]:
     """The chunks of an answer as they come. One that breaks off when every choice has ended is whole."""
+    unread = 0  # bytes since the last event ended
     try:
         if answer.streamed and answer.start:
             call.budget.extend(len(answer.start))
-            yield codec.feed(answer.start)
-        async for data in answer.chunks if answer.streamed else events_of(answer, call.format):
+            unread = len(answer.start)
+            yield await _read(call, codec.feed(answer.start), unread)
+        async for data in answer.chunks if answer.streamed else events_of(call, answer):
             call.budget.extend(len(data))
-            yield codec.feed(data)
+            unread += len(data)
+            yield await _read(call, codec.feed(data), unread)
+            end = data.rfind(b"\n\n")
+            unread = len(data) - end if end >= 0 else unread
     except Refusal as fault:
         if fault.stage != "forward" or not codec.finished:
             raise
     yield codec.rest()
+
+
+async def _read(call: Call, chunks: Iterator[Chunk], size: int) -> Iterator[Chunk]:
+    """Chunks that are read as they are taken, or in a thread if an event of them may be long."""
+    if size <= LONG:
+        return chunks
+    read: list[Chunk] = []
+    fault = await call.runtime.lanes.run(call, _taken, chunks, read)
+    return _again(read, fault)
+
+
+def _taken(chunks: Iterator[Chunk], read: list[Chunk]) -> ValueError | None:
+    """Take all chunks; what broke the stream after them, if anything did."""
+    try:
+        read.extend(chunks)
+    except ValueError as fault:
+        return fault
+    return None
+
+
+def _again(read: list[Chunk], fault: ValueError | None) -> Iterator[Chunk]:
+    yield from read
+    if fault is not None:
+        raise fault

@@ -36,14 +36,9 @@ async def whole(answers: Answers, call: Call, answer: Answer, reply: Reply) -> N
         call.outcome.heard = [_first(parts, MAX_COUNTED).decode(errors="replace")]
         raise
     call.step("output")
-    if answer.streamed:
-        try:
-            parts = [call.format.assemble(b"".join(parts))]
-        except (ValueError, TypeError, AttributeError):
-            raise garbage(call, f"an event stream that is not {call.format.noun}") from None
     call.budget.extend(size)
     long = size > NEW_TEXT or len(call.redaction.known) > SMALL
-    body = await judge(call, long, judged, answers, call, parts)
+    body = await judge(call, long, judged, answers, call, parts, answer.streamed)
     await answers.keep_spellings(call)
     await reply.whole(200, body)
 
@@ -72,10 +67,18 @@ def _first(parts: list[bytes], most: int) -> bytes:
     return b"".join(kept)[:most]
 
 
-def judged(answers: Answers, call: Call, parts: list[bytes]) -> bytes:
-    """A whole answer as the caller may have it. Raises Refusal. Of a long one there is no copy more than needed."""
+def judged(answers: Answers, call: Call, parts: list[bytes], streamed: bool = False) -> bytes:
+    """A whole answer as the caller may have it. Raises Refusal. Of a long one there is no copy more than needed.
+
+    `streamed`: it came as a stream of events, though a whole one was asked for.
+    """
     parts[:] = [b"".join(parts)]
     answer, caps = parts[0], answers.caps
+    if streamed:
+        try:
+            answer = call.format.assemble(answer)
+        except (ValueError, TypeError, AttributeError, LookupError):
+            raise garbage(call, f"an event stream that is not {call.format.noun}, or breaks off") from None
     raw, cuts = call.format.outline(answer)
     if items.has_more_values(raw, caps.values):
         raise garbage(call, caps.words("values"))

@@ -23,7 +23,8 @@ _STATUSES = (
     *(("rate_limit", 429), ("invalid_request", 400), ("authentication", 401), ("permission", 403), ("billing", 402)),
     *(("not_found", 404), ("request_too_large", 413), ("overloaded", 529), ("timeout", 504)),
 )
-_LINE = re.compile(rb"[^\r\n]*[\r\n]")
+_BLANKS = re.compile(rb"\s*")
+_EOL = re.compile(rb"[\r\n]")
 _LINES = frozenset(
     {
         "application/x-ndjson",
@@ -34,6 +35,7 @@ _LINES = frozenset(
     }
 )
 _SSE = (b"data:", b"event:", b"id:", b"retry:", b":")
+_FIELD = 6  # bytes of the longest of them
 
 
 async def peeked(chunks: AsyncIterator[bytes]) -> bytes:
@@ -41,27 +43,64 @@ async def peeked(chunks: AsyncIterator[bytes]) -> bytes:
 
     Comments are skipped, because an error may follow them, but only for a limited time: they keep connections alive.
     """
-    start, began = b"", time.monotonic()
+    peek, began = _Peek(), time.monotonic()
     async for data in chunks:
-        start += data
-        if not _silent(start) or len(start) > _PEEKED or time.monotonic() - began > _PATIENCE:
+        if peek.tells(data) or len(peek.start) > _PEEKED or time.monotonic() - began > _PATIENCE:
             break
-    return start
+    return bytes(peek.start)
 
 
-def _silent(start: bytes) -> bool:
-    """Whether there is neither the first event nor the beginning of an answer: what has come may yet be an error."""
-    text = start.removeprefix(sse.MARK).lstrip()
-    if text.startswith(b"{"):
-        return (len(text) < _TELLING or _ERROR.match(text) is not None) and _parsed(text) is None
-    return _first_data(text) is None and (text.startswith(_SSE) or any(field.startswith(text) for field in _SSE))
+class _Peek:
+    """The beginning of an answer, looked at as it comes: each byte once, however small the pieces."""
+
+    __slots__ = ("_at", "_data", "_looked", "start")
+
+    def __init__(self) -> None:
+        self.start = bytearray()
+        self._at = 0  # where what it says begins
+        self._looked = 0  # up to here there is nothing to be looked at again
+        self._data = False  # a line of data has begun
+
+    def tells(self, data: bytes) -> bool:
+        """Take in a piece; whether the first event or the beginning of an answer is there: no error can follow."""
+        start = self.start
+        start += data
+        if len(start) < len(sse.MARK) and sse.MARK.startswith(start):
+            return False
+        if not self._at and start.startswith(sse.MARK):
+            self._at = len(sse.MARK)
+        blanks = _BLANKS.match(start, self._at)
+        at = self._at = blanks.end() if blanks else 0
+        if at == len(start):
+            return False
+        if start.startswith(b"{", at):
+            if len(start) - at >= _TELLING and not _ERROR.match(start, at):
+                return True
+            return data.rstrip().endswith(b"}") and _parsed(bytes(start[at:])) is not None
+        head = bytes(start[at : at + _FIELD])
+        if not (head.startswith(_SSE) or any(field.startswith(head) for field in _SSE)):
+            return True
+        return self._has_data()
+
+    def _has_data(self) -> bool:
+        """Whether a line of data is whole."""
+        start, looked = self.start, max(self._looked, self._at)
+        while not self._data:
+            found = start.find(b"data:", looked)
+            if found < 0:
+                self._looked = max(looked, len(start) - _FIELD)
+                return False
+            self._data = found == self._at or start[found - 1] in b"\r\n"
+            looked = found + 1
+        self._looked = len(start)
+        return _EOL.search(start, looked) is not None
 
 
 def _first_data(text: bytes) -> bytes | None:
     """The data of the first event, once its line is whole."""
-    for line in _LINE.finditer(text):
-        if line[0].startswith(b"data:"):
-            return line[0].removeprefix(b"data:").strip()
+    for line in text.splitlines(keepends=True):
+        if line.startswith(b"data:") and line.endswith((b"\n", b"\r")):
+            return line.removeprefix(b"data:").strip()
     return None
 
 

@@ -7,14 +7,12 @@ equal rank are drawn by weight. After an answer has begun, there is no second tr
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import io
 import random
-import re
-import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
-from email.utils import parsedate_to_datetime
-from typing import Any
 
 import aiohttp
 import orjson
@@ -28,7 +26,7 @@ from gateway.dialects import Codec
 from gateway.dialects.routes import ROUTES
 from gateway.dialects.terms import is_term
 from gateway.errors import Refusal
-from gateway.upstream import demo, forms
+from gateway.upstream import demo, forms, refusals
 from gateway.upstream.forms import first_error, is_object, is_stream, peeked, status_of
 from gateway.upstream.inflate import Inflater, Packed, unpacked
 from gateway.upstream.pool import ATTEMPT, Attempt, Pool
@@ -37,18 +35,11 @@ from gateway.upstream.wildcards import Pattern
 _AT_ONCE = 256 * 1024  # bytes of a request that are handed to the client as they are
 _MOST_MADE = 1024  # names that fit a pattern, remembered
 MAX_ERROR = 64 * 1024  # bytes of an error answer that are read
+_ERROR_TIME = 5.0  # seconds for which they are waited for
+_MAX_HEADER = 64 * 1024  # bytes of one header of an answer: what stands before a provider may send long ones
+_MAX_HEADERS = 512
 # What a dead connection of the pool shows: its end (FIN), or a reset (RST).
 _CLOSED = (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError, ConnectionError)
-# What of a provider's error may be told to programs: short identifiers, no room for a text or a key.
-_WORD = r"[a-z]{1,20}[0-9]{0,3}"
-_TERMS = {
-    "code": re.compile(rf"(?=.{{1,64}}\Z){_WORD}(?:_{_WORD}){{0,7}}"),
-    "type": re.compile(rf"(?=.{{1,64}}\Z){_WORD}(?:_{_WORD}){{0,7}}"),
-    "param": re.compile(rf"(?=.{{1,128}}\Z){_WORD}(?:[_.]{_WORD}|\.?\[[0-9]{{1,4}}\]){{0,15}}"),
-}
-_HINT = re.compile(r"[\w.:, ;=+\"-]{1,100}", re.ASCII)
-_HINTS = re.compile(r"retry-after-ms|x-should-retry|(?:x-|[a-z]+-)?ratelimit(?:-[a-z-]+)?")
-_LONGEST_WAIT = 30 * 86400  # seconds; a hint beyond is a mistake
 _FAULTS = (TimeoutError, aiohttp.ClientError, OSError)
 _TRY_NEXT = frozenset({401, 402, 403, 408, 409, 425, 429, 500, 502, 503, 504, 529})
 
@@ -318,6 +309,8 @@ def session() -> aiohttp.ClientSession:
         connector=connector,
         cookie_jar=aiohttp.DummyCookieJar(),
         auto_decompress=False,  # see `inflate`
+        max_field_size=_MAX_HEADER,
+        max_headers=_MAX_HEADERS,
     )
 
 
@@ -358,27 +351,37 @@ def _payload(data: bytes) -> bytes | io.BytesIO:
 
 
 def _encoding(response: aiohttp.ClientResponse) -> str:
-    """How the body is compressed; "" if it is not."""
-    encoding = response.headers.get("content-encoding", "").strip().lower()
-    return "" if encoding == "identity" else encoding
+    """How the body is compressed; "" if it is not. Some say `none`, or how the text is encoded."""
+    said = ",".join(response.headers.getall("content-encoding", ())).lower().split(",")
+    return ",".join([one for one in map(str.strip, said) if one not in ("", "identity", "none", "utf-8", "utf8")])
 
 
 def _broken(provider: str, fault: Exception, late: str, cut: str) -> Refusal:
     """The refusal for a fault of the connection: `late` is the phrase for a timeout, `cut` for any other fault."""
     if isinstance(fault, TimeoutError):
         return Refusal("upstream_timeout", f"The provider {provider} {late}. Try again later.", stage="forward")
+    if isinstance(fault, aiohttp.ClientResponseError):
+        cut = "sent what is no HTTP/1.1"
+    elif isinstance(fault, aiohttp.ServerDisconnectedError):
+        cut = "closed the connection without an answer"
     name = type(fault).__name__
     return Refusal("upstream_error", f"The provider {provider} {cut} ({name}). Try again later.", stage="forward")
 
 
 async def _words(response: aiohttp.ClientResponse) -> bytes:
-    """The body of an error answer, as far as it is read."""
+    """The body of an error answer, as far as it is read: it may come in pieces, and break off."""
+    parts, size = list[bytes](), 0
     try:
-        body = await response.content.read(MAX_ERROR)
+        with contextlib.suppress(*_FAULTS):
+            async with asyncio.timeout(_ERROR_TIME):
+                while size < MAX_ERROR and (data := await response.content.read(MAX_ERROR - size)):
+                    parts.append(data)
+                    size += len(data)
+        body = b"".join(parts)
         if encoding := _encoding(response):
             body, _ = Inflater(encoding).feed(body, MAX_ERROR)
         return body
-    except (*_FAULTS, Packed):
+    except Packed:
         return b""
     finally:
         response.close()
@@ -394,58 +397,12 @@ def _refusal(status: int, headers: Mapping[str, str], provider: str, body: bytes
             "rate_limited" if status == 429 else "upstream_error",
             f"The provider {provider} answered with HTTP {status}. Try again later.",
             stage="forward",
-            retry_after=_retry_after(headers),
+            retry_after=refusals.retry_after(headers, body),
         )
-        refusal.hints = _hints(headers)
+        refusal.hints = refusals.hints(headers)
         return refusal
     refusal = Refusal(
         "invalid_request", f"The provider {provider} refused the request (HTTP {status}).", stage="forward"
     )
-    refusal.said, refusal.terms = _message(body), _terms(body)
+    refusal.said, refusal.terms = refusals.words(body), refusals.terms(body)
     return refusal
-
-
-def _retry_after(headers: Mapping[str, str]) -> float | None:
-    """Seconds to wait by what a provider says: in seconds, in milliseconds, or as a date."""
-    value, exact = headers.get("retry-after", ""), headers.get("retry-after-ms", "")
-    try:
-        if exact:
-            seconds = float(exact) / 1000
-        elif value[:1].isalpha():
-            seconds = parsedate_to_datetime(value).timestamp() - time.time()
-        else:
-            seconds = float(value)
-    except (ValueError, TypeError):
-        return None
-    return max(0.0, seconds) if seconds <= _LONGEST_WAIT else None
-
-
-def _hints(headers: Mapping[str, str]) -> dict[str, str]:
-    """What a provider says beside of when to try again."""
-    return {
-        name.lower(): value
-        for name, value in headers.items()
-        if _HINTS.fullmatch(name.lower()) and _HINT.fullmatch(value)
-    }
-
-
-def _message(body: bytes) -> str:
-    """The provider's own words, for the output filter to judge before a caller reads them."""
-    try:
-        error: Any = orjson.loads(body)["error"]
-        message = error["message"] if isinstance(error, dict) else error
-    except (orjson.JSONDecodeError, KeyError, TypeError):
-        return ""
-    return message[:2000] if isinstance(message, str) else ""
-
-
-def _terms(body: bytes) -> dict[str, str]:
-    """The provider's own `code`, `type` and `param`, for programs that go by them; only what has the form of one."""
-    try:
-        error: Any = orjson.loads(body)["error"]
-    except (orjson.JSONDecodeError, KeyError, TypeError):
-        return {}
-    if type(error) is not dict:
-        return {}
-    values = {name: error.get(name) for name in _TERMS}
-    return {name: value for name, value in values.items() if type(value) is str and _TERMS[name].fullmatch(value)}
