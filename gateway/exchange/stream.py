@@ -30,7 +30,7 @@ async def stream(answers: Answers, call: Call, answer: Answer, reply: Reply) -> 
     out: list[bytes] = []
     own, owed = answers.own, 0
     try:
-        async for chunks in read_chunks(call, answer, codec):
+        async for chunks in read_chunks(call, answer, codec, answers.caps):
             if not outcome.first_byte_ns:
                 outcome.first_byte_ns = time.perf_counter_ns()
             for chunk in chunks:
@@ -77,7 +77,7 @@ async def stream(answers: Answers, call: Call, answer: Answer, reply: Reply) -> 
     await reply.end(tail + codec.finish(), complete=True)
 
 
-async def events_of(call: Call, answer: Answer) -> AsyncIterator[bytes]:
+async def events_of(call: Call, answer: Answer, caps: items.Caps) -> AsyncIterator[bytes]:
     """The events of an answer that is no stream, though one was asked for. Raises ValueError, Refusal."""
     parts, size = [answer.start], len(answer.start)
     call.ticket.hold(size)
@@ -87,15 +87,14 @@ async def events_of(call: Call, answer: Answer) -> AsyncIterator[bytes]:
             raise ValueError(f"more than {call.format.max_answer} bytes")
         call.ticket.hold(len(data))
         parts.append(data)
-    body = await judge(call, size > call.runtime.NEW_TEXT, _object, call, parts)
+    body = await judge(call, size > NEW_TEXT, _object, caps, parts)
     for event in call.format.unfold(body):
         yield event
 
 
-def _object(call: Call, parts: list[bytes]) -> Json:
+def _object(caps: items.Caps, parts: list[bytes]) -> Json:
     """The object that a whole answer is. Raises ValueError."""
     parts[:] = [b"".join(parts)]
-    caps = call.runtime.config.server.caps
     if items.has_more_values(parts[0], caps.values):
         raise ValueError(caps.words("values"))
     if items.is_deep(parts[0]):
@@ -106,7 +105,9 @@ def _object(call: Call, parts: list[bytes]) -> Json:
     return body
 
 
-async def read_chunks(call: Call, answer: Answer, codec: StreamCodec) -> AsyncIterator[Iterator[Chunk]]:
+async def read_chunks(
+    call: Call, answer: Answer, codec: StreamCodec, caps: items.Caps
+) -> AsyncIterator[Iterator[Chunk]]:
     """The chunks of an answer as they come. One that breaks off when every choice has ended is whole."""
     unread = 0  # bytes since the last event ended
     try:
@@ -114,7 +115,7 @@ async def read_chunks(call: Call, answer: Answer, codec: StreamCodec) -> AsyncIt
             call.budget.extend(len(answer.start))
             unread = len(answer.start)
             yield await _read(call, codec.feed(answer.start), unread)
-        async for data in answer.chunks if answer.streamed else events_of(call, answer):
+        async for data in answer.chunks if answer.streamed else events_of(call, answer, caps):
             call.budget.extend(len(data))
             unread += len(data)
             yield await _read(call, codec.feed(data), unread)
@@ -131,7 +132,7 @@ async def _read(call: Call, chunks: Iterator[Chunk], size: int) -> Iterator[Chun
     if size <= LONG:
         return chunks
     read: list[Chunk] = []
-    fault = await call.runtime.lanes.run(call, _taken, chunks, read)
+    fault = await call.lanes.run(call, _taken, chunks, read)
     return _again(read, fault)
 
 
