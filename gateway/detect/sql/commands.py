@@ -31,7 +31,7 @@ COMMANDS: Final = {
     "reload": "dictionary|model|config",
     "reorganize": "table|tables|schema|database",
     "resume": _LOADS,
-    "stop": _LOADS,
+    "stop": f"{_LOADS}|slave|replica|group_replication|all",
     "submit": "task",
     "suspend": _LOADS,
     "sync": "schema|catalog|table|identity",
@@ -64,7 +64,8 @@ RARE: Final = (
     "database scoped credential,database scoped configuration,application role,application package,"
     "partition function,partition scheme,message type,workload group,workload classifier,user mapping,"
     "materialized view log,materialized view,named collection,settings profile,compute pool,image repository,"
-    "git repository,cortex search service,semantic view,managed account,replication group,failover group,"
+    "git repository,property graph,graph workspace,"
+    "cortex search service,semantic view,managed account,replication group,failover group,"
     "consumer group,virtual schema,connection manager,search property list,remote service binding,broker priority,"
     "outline,rollback segment,flashback archive,data mask,java source,large object,transform for,"
     "temporary tablespace,temporary macro,stored procedure,authentication policy,packages policy,"
@@ -82,5 +83,5 @@ PLAIN: Final = (
     "application,configuration,authorization,default,fulltext,partition,force view,force schema,duplicate,class,"
     "namespace,integration,replica,organization,project,bi_capacity,pipeline,link,adapter,workspace,"
     "catalog integration,partition function,store,keyspace,feature,branch,snapshot,space,index type,transform,"
-    "account,organization account"
+    "account,organization account,graph,cluster replica"
 )

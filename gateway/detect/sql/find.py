@@ -18,10 +18,10 @@ from typing import Final, Protocol
 from gateway.budget import spend
 from gateway.detect.sql.forms import FIRST, KEYWORDS, LOUD, RUN
 from gateway.detect.sql.inject import FRAGMENT, Breakout, variants
-from gateway.detect.sql.meant import is_meant, is_prose, uncommented
+from gateway.detect.sql.meant import is_meant, is_prose, stands_alone, uncommented
 from gateway.detect.sql.quotes import ending, quotes, unquoted, within
 from gateway.detect.sql.read import STEPS, Reader, Statement, unreadable
-from gateway.detect.sql.shape import Select, opening, prose_from
+from gateway.detect.sql.shape import ARTICLES, Select, opening, prose_from
 from gateway.detect.unmask.fold import DISGUISE, fold
 
 Check = Callable[[Sequence[Statement]], None]
@@ -71,14 +71,24 @@ _MOVE: Final = 16  # and a move of the parsers
 PIECE: Final = 4_096  # characters of a whole text taken in at once
 # Statements that are some where an argument is nothing else: of one word, and queries of values without a table.
 _ALONE: Final = re.compile(
-    r"\s*(?:(?:SHUTDOWN|COMMIT|ROLLBACK|BEGIN|VACUUM|REINDEX)\s*;?|(?i:(?:commit|rollback)\s*;|(?:end|abort|commit|rollback)\s+work\s*;?))\s*"
+    r"\s*(?:(?:SHUTDOWN|COMMIT|ROLLBACK|BEGIN|VACUUM|REINDEX)\s*;?|(?i:(?:commit|rollback)\s*;"
+    r"|(?:end|abort|commit|rollback)(?:\s+(?:work|tran|transaction))(?:\s+and\s+(?:no\s+)?chain)?\s*;?"
+    r"|(?:end|abort|commit|rollback)\s+and\s+(?:no\s+)?chain\s*;?|set\s+-v"
+    r"|fetch\s+(?:(?:next\s+|prior\s+|first\s+|last\s+)?from\s+)?\w+\s+into\s+@?\w+(?:\s*,\s*@?\w+)*\s*;?"
+    r"|set\s+[\w.]+\s+=\s+(?:'[^']*'|[\d.]+|true|false|\([^()]*\)|\[[^\[\]]*\])\s*;?"
+    r"|(?:open|close)\s+`?\w*curs?\w*`?\s*;?|vacuum\s+\w+\s+to\s+\d+\s+percent\b.*))\s*"
 )
 _VALUE: Final = re.compile(
     r"\s*select\s+(?:(?:distinct|all|as\s+(?:struct|value))\s+)?(?:0[xb][0-9a-f]*|[~!]\d|null\s+(?:as|is)\b|(?:true|false)\s+as\s|@@?\w+|'[^']*'|(?:current_|local)\w+\b|sysdate\b"
-    r"|interval\s+(?:'[^']*'|\d+)\s|case\s+when\b|(?:map|struct|array)\s*[\[{(]|[a-z_]\w*\.\w+(?:,|\s*\Z)"
+    r"|\$\w*\$|interval\s+(?:'[^']*'|\d+)\s|case\s+when\b|(?:map|struct|array)\s*[\[{(]|[a-z_]\w*\.\w+(?:,|\s*\Z)"
     r"|[-+]?[\d._]+(?:e[-+]?\d+)?[a-z]{0,2}(?:\s*[-+*/%,;&|<>=!]|\s+as\s|\s*\Z|(?-i:\s+[A-Z])))",
     re.IGNORECASE,
 )
+# In capitals, and what follows neither in capitals alone nor with a word that only prose has there.
+_COMPUTED: Final = re.compile(
+    rf"\s*SELECT\s+(?!(?i:{'|'.join(sorted(ARTICLES))}|an?|all|any|one|if|when|from)\b)(?=[\s\S]*[a-z\d'$@~:*_(])[^\s.!]+(?!\s+[A-Z][a-z])"
+)
+_SHORT: Final = 1_000
 _FROM: Final = re.compile(r"\bfrom\b", re.IGNORECASE)
 _BEFORE: Final = 80  # characters kept of what has left
 
@@ -93,7 +103,7 @@ class Finder:
     """Looks for statements in one text. `feed` gives what may leave; `check` raises to stop it."""
 
     __slots__ = (
-        *("_before", "_blank", "_check", "_held", "_limit", "_mark", "_reader", "_select"),
+        *("_before", "_blank", "_check", "_ended", "_held", "_limit", "_mark", "_reader", "_select"),
         *("_since", "_spent", "_stands", "_word", "_work", "_yes"),
     )
 
@@ -108,6 +118,7 @@ class Finder:
         self._blank = blank
         self._before = "\n\n"  # the end of what has left
         self._held = ""  # from where a statement may begin
+        self._ended = False  # the text ends here, or its fence
         self._mark = ""  # the quotes that the last statement stood in, if no word has come since
         self._stands = ""  # those that this one stands in
         self._work = 0  # done in vain
@@ -200,6 +211,7 @@ class Finder:
     def _judge(self, text: str, final: bool) -> int | None:
         """How far the text, which begins with a keyword, may leave; None: not yet to tell."""
         border = _END.search(text) if self._blank else None
+        self._ended = final or (border is not None and border[0][-1] in "`~")
         if border:
             text, final = text[: border.start() + 1], True
         over = len(text) > self._limit
@@ -289,7 +301,8 @@ class Finder:
                 self._check(shorter)
                 return min(cut, size) if cut else size
             bare = self._select is not None and self._select.bare
-            if not is_meant(self._word, self._before, body, statements, bare=bare, loud=cut is None):
+            alone = self._ended and self._yes >= len(body) and stands_alone(self._before, body)
+            if not alone and not is_meant(self._word, self._before, body, statements, bare=bare, loud=cut is None):
                 return len(self._word)
             self._check(statements)
             return size
@@ -324,6 +337,11 @@ class Arguments:
         if alone or (_VALUE.match(text) and not _FROM.search(text)):
             read = self._reader.read(f"{text.strip().rstrip(';')};")
             if alone or all(one.readable for one in read):
+                check(read)
+                return
+        elif _COMPUTED.match(text) and not _FROM.search(text) and len(text) <= _SHORT:
+            read = self._reader.read(text)
+            if all(one.readable and not one.words for one in read):
                 check(read)
                 return
         for said in variants(text):

@@ -15,7 +15,9 @@ import regex
 from gateway.detect.sql.commands import COMMANDS
 from gateway.detect.sql.parts import (
     ACCOUNT,
+    CREATED,
     DONE,
+    DROPPED,
     END,
     EXISTS,
     IF,
@@ -37,30 +39,39 @@ from gateway.detect.sql.parts import (
     loud,
 )
 
+LOUD_CREATE, LOUD_DROP, LOUD_TRUNCATE = (f"(?P<loud>(?-i:(?<={word})))?" for word in ("CREATE", "DROP", "TRUNCATE"))
+KEYS = rf"(?:(?:service{G})?master|database{G}encryption){G}key"
+_DOT_PART = rf"(?:{OPT}\.{{1,3}}{OPT}{PART}){{1,3}}"
 _OPENINGS: Final[dict[str, str]] = {
     "insert": rf"(?:{G}(?:low_priority|delayed|high_priority|ignore|overwrite|or{G}{PART}|all|first"
     rf"|top{OPT}\([^()]*+\))){{0,2}}{G}"
-    rf"(?:into|overwrite){G}(?:table{G})?{NAME}{OPT}(?:{G}(?:as{G})?\w+{OPT})?(?:\([^()]*+\){OPT})?(?:if{G}not{G}"
+    rf"(?:into|overwrite){G}(?:table{G})?(?:function{G})?{NAME}{OPT}(?:{G}(?:as{G})?\w+{OPT})?(?:\([^()]*+\){OPT})?(?:if{G}not{G}"
     rf"exists{G}|\[\w+\]{OPT})?(?:values?\b"
     rf"|select\b|set{G}\S+{OPT}=|"
     rf"default{G}values|with{G}|exec|table{G}\w|from{G}|by{G}(?:name|position){G}|output{G}|overriding{G}"
+    rf"|format{G}\w|settings{G}\w+{OPT}=|json{G}'|replace{G}(?:where|using|on){G}"
     rf"|partition{OPT}\("
     rf"|\({OPT}(?:select|values|with)\b)"
     rf"|(?:{G}(?:{MODE})){{0,2}}{G}(?:into{G})?{NAME}{OPT}(?:\([^()]*+\){OPT})?values{OPT}\("
-    rf"|{G}overwrite{G}(?:local{G})?directory{G}'"
+    rf"|{G}into{G}\({OPT}(?:select|with)\b|{G}overwrite{G}(?:local{G})?directory{G}'"
     rf"|{G}(?:all|first){G}(?:when{G}[^;]{{1,300}}?{G}then{G})?into{G}{NAME}{END}",
     "update": rf"(?:{G}(?:only|ignore|low_priority|or{G}{PART}|top{OPT}\([^()]*+\))){{0,2}}{G}{NAME}"
     rf"(?:{G}(?:as{G})?(?!set\b){PART})?(?:(?:{OPT},|{G}(?:inner|left|right|cross|join|with)\b)"
     rf"[\s\w.,()=`\"\[\]$@*/-]{{0,400}}|{G}for{G}portion{G}of{G}[^;]{{1,200}})?{G}set{G}"
     rf"(?:{PART}(?:{OPT}\.{OPT}{PART}){{0,3}}{OPT}(?:\[[^\]\n]*\]{OPT})?[-+*/|]?=|\()|{caps('update')}statistics{G}"
-    rf"{NAME}",
+    rf"{NAME}|{G}(?:{NAME}{G}(?:partition{OPT}\(|(?:not{G})?indexed{G}|using{G}t|(?:use|force|ignore){G}index|from{G}|\*)"
+    rf"|(?:only{OPT})?\({OPT}(?:select\b|with\b|{PART}{OPT}\))|(?:openquery|openrowset|opendatasource){OPT}\()"
+    rf"[^;]{{0,300}}?[\s)\]\"`]set{G}{PART}[^;=]{{0,80}}=",
     "delete": rf"(?:{G}(?:{MODE}|top{OPT}\([^()]*+\))){{0,3}}{G}from{G}(?:only{G})?"
     rf"{TARGET}{END}"
     rf"|(?:{G}(?:{MODE})){{0,3}}{G}(?P<multi>{PART}(?:\.{PART}|\.\*)*(?:{OPT},{OPT}{PART}(?:\.{PART}"
     rf"|\.\*)*)*){G}from{G}{NAME}"
     rf"(?:{G}(?!{JOINED}){PART})?"
     rf"(?:{OPT},|{G}{JOINED})"
-    rf"|{G}\*{G}from{G}{NAME}{END}|{loud('delete')}{NAME}{G}(?-i:OUTPUT|FROM|WHERE){G}"
+    rf"|{G}from{G}(?:only{G})?\({OPT}(?:select|with|{PART}{OPT}\))"
+    rf"|{loud('delete')}(?:{NAME}{G}(?-i:OUTPUT|FROM|WHERE){G}|(?:{PART}{_DOT_PART}|(?=[\"`\[]){PART})"
+    rf"{DONE}|(?-i:OPENROWSET|OPENQUERY|OPENDATASOURCE){OPT}\(|[@\#]\w+)|{G}\[?dbo\]?\.{PART}{DONE}"
+    rf"|{G}from{G}{PART}(?:\.{PART})?\.\*|{G}\*{G}from{G}{NAME}{END}"
     rf"|{G}top{OPT}\([^()]*+\)(?:{G}percent)?{G}(?:from{G})?{NAME}{END}"
     rf"|{G}{NAME}{G}where{G}\S+{OPT}(?:=|<|>|in\b|is\b|like\b|between\b|not\b|!=)",
     "replace": rf"(?:{G}(?:low_priority|delayed))?(?:{G}into{G}{NAME}{OPT}(?:\(|values?\b|select\b"
@@ -68,23 +79,27 @@ _OPENINGS: Final[dict[str, str]] = {
     rf"|{G}{NAME}{OPT}(?:\([^()]*+\){OPT})?(?:partition{OPT}\([^()]*+\){OPT})?values?{OPT}(?:\(|row{OPT}\()"
     rf"|{caps('replace')}(?:table|view){G}{NAME}|{loud('replace')}{NAME}{G}set{G}{PART}{OPT}=)",
     "upsert": rf"{G}into{G}{NAME}{OPT}(?:\(|values?\b|select\b)",
-    "merge": rf"{G}(?:into{G})?{NAME}(?:{G}with{OPT}\([^()]*\))?(?:{G}(?:as{G})?(?!using\b){PART})?{G}using{G}"
+    "merge": rf"(?:{G}top{OPT}\([^()]*+\)(?:{G}percent)?|{G}with{G}schema{G}evolution)?"
+    rf"{G}(?:into{G})?(?:only{G})?(?!only\s){NAME}(?:{G}with{OPT}\([^()]*\))?(?:{G}(?:as{G})?(?!using\b){PART})?{G}using{G}"
     rf"\S[^;]{{0,200}}?[\s)]on[\s(]"
-    rf"|{G}into{G}{NAME}(?:{G}(?:as{G})?\w+)?{G}using{G}\S",
+    rf"|{G}into{G}(?:only{G})?(?!only\s){NAME}(?:{G}(?:as{G})?\w+)?{G}using{G}\S",
     "with": rf"{G}(?:recursive{G})?{PART}{OPT}(?:\([^()]*+\){OPT})?as{OPT}(?:(?:not{G})?materialized{OPT})?"
     rf"(?:\({OPT})++(?:{READS}|from\b)|{G}function{G}{NAME}{OPT}\([^()]*\){G}returns{G}",
-    "create": rf"{G}(?:or{G}replace{G})?(?:mcp{G}server|rls{G}policy"
+    "create": rf"{LOUD_CREATE}(?:{G}(?:or{G}replace{G})?(?:mcp{G}server|rls{G}policy"
     rf"|scoped{G}temporary{G}view){G}(?:{IF})?{TARGET}{END}"
     rf"|{G}index{G}on{G}(?:only{G})?{PART}(?:\.{PART})?{OPT}(?:using{G}{PART}{OPT})?\(|{G}{MADE}(?:user|role"
     rf"|login){G}(?:{IF}{TARGET}{END}|{TARGET}(?:{OPT}[;,@\x00]|[ \t]*\n|"
     rf"{G}(?:identified|with|password|for{G}login|from{G}windows|without|superuser|no\w+|login|createdb|default"
     rf"|in{G}role|on{G}cluster)\b))"
-    rf"|{G}{MADE}{THING}(?:{G}(?:concurrently{G})?(?:{IF})?{TARGET}{END}|(?-i:(?<=[A-Z]))(?:{OPT}\("
+    rf"|{G}{MADE}{THING}(?:{G}(?:concurrently{G})?(?:{IF})?{TARGET}{CREATED}|(?-i:(?<=[A-Z]))(?:{OPT}\("
     rf"|{G}{SAID}))"
-    rf"|{EXISTS}|{G}{MADE}{ACCOUNT}"
+    rf"|{EXISTS}|{G}{MADE}{ACCOUNT}|{G}{KEYS}(?:{DONE}|{G}(?:encryption|with|from|as)\b)"
+    rf"|{G}group{G}(?:{PART}{G}(?:with{G})?user{G}|(?:\w+_\w+|\"[^\"\n]+\"){DONE})"
     rf"|{G}operator{G}[-+*/<>=~!@#%^&|`?]+{OPT}\(|{caps('create')}[A-Z ]+(?-i:PROJECT|FLOW|TABLE"
-    rf"|INDEX|LOAD){G}{TARGET}{END}",
-    "alter": rf"{G}authorization{G}on{G}(?:{PART}{OPT}::{OPT})?{PART}{END}|{G}(?:(?:{KIND}|system"
+    rf"|INDEX|LOAD){G}{TARGET}{END})",
+    "alter": rf"{G}(?:(?:online|offline|ignore){G}){{1,3}}table{G}(?:{IF})?{TARGET}{G}\w"
+    rf"|{G}table{G}{NAME}(?:{OPT},{OPT}{NAME})+{G}(?:rename|set|add|drop|owner)\b"
+    rf"|{G}{KEYS}{G}(?:add|drop|regenerate|force|encryption)\b|{G}authorization{G}on{G}(?:{PART}{OPT}::{OPT})?{PART}{END}|{G}(?:(?:{KIND}|system"
     rf"|session){G}(?:{IF})?(?:only{G})?{TARGET}"
     rf"(?:{OPT}\((?:[^()]|\([^()]*\))*+\))?(?:{G}on{G}cluster{G}\S+)?(?:{G}(?:called|strict|returns|immutable|stable"
     rf"|volatile|leakproof|parallel|cost|rows|support|nocreatedb|createuser|nocreateuser|syslog|connection|rotate|add"
@@ -103,31 +118,33 @@ _OPENINGS: Final[dict[str, str]] = {
     rf"|drop){G}user\b"
     rf"|{caps('alter')}{KIND}{G}(?:(?-i:SET|ADD|ON|ALL|ADVISE|FORCE|DROP|REMOVE|MODIFY|RENAME"
     rf"|UNSET|FOR){G}\S|{SAID})",
-    "drop": rf"{G}(?:materialized{G}|temporary{G}|external{G}|foreign{G}|event{G}|force{G}"
+    "drop": rf"{LOUD_DROP}(?:{G}(?:materialized{G}|temporary{G}|external{G}|foreign{G}|event{G}|force{G}"
     rf"|web{G}|public{G}|private{G})*"
     rf"(?:(?:procedure|function|aggregate|routine){G}{NAME}(?:{OPT},{OPT}{NAME})+{OPT}(?:[;\x00]|cascade\b|restrict\b)"
     rf"|cast{G}(?:{IF})?\([^()]+{G}as{G}|prepare{G}{PART}{DONE}"
-    rf"|{THING}(?:{G}(?:concurrently{G})?(?:{IF})?{TARGET}{END}|(?-i:(?<=[A-Z]))(?:{OPT}\("
+    rf"|(?:tables|views){G}(?:{IF})?{TARGET}{DROPPED}"
+    rf"|{THING}(?:{G}(?:concurrently{G})?(?:{IF})?{TARGET}{DROPPED}|(?-i:(?<=[A-Z]))(?:{OPT}\("
     rf"|{G}{SAID}))|(?:user|role|login){G}(?:{IF}{TARGET}{END}"
     rf"|{TARGET}(?:{OPT}[;,@\x00]|[ \t]*\n|{G}(?:cascade|restrict|on{G}cluster)\b)))|{EXISTS}|{G}{ACCOUNT}"
-    rf"|{G}owned{G}by{G}\S|{caps('drop')}{NAME}{G}(?-i:PROFILE){G}",
-    "truncate": rf"{G}(?:(?:all{G}tables{G}from|only|if{G}exists|database|cluster){G}\S|tables?{G}(?:{IF})?("
-    rf"?:only{G})?{TARGET}{END}|{NAME}(?:{OPT},{OPT}{NAME})*{OPT}(?:[;\x00]|cascade\b|"
+    rf"|{G}owned{G}by{G}\S|{caps('drop')}{NAME}{G}(?-i:PROFILE){G}|{G}{KEYS}{DONE})",
+    "truncate": rf"{LOUD_TRUNCATE}{G}(?:(?:all{G}tables{G}from|only|if{G}exists|database|cluster){G}\S"
+    rf"|tables?{G}(?:{IF})?(?:only{G})?{TARGET}{DROPPED}|{NAME}(?:{OPT},{OPT}{NAME})*{OPT}(?:[;\x00]|cascade\b|"
     rf"restart{G}identity|on{G}cluster\b|(?:drop|reuse){G}storage))"
     rf"|{loud('truncate')}{TARGET}{G}(?-i:[A-Z]{{3}})",
-    "rename": rf"{G}table{G}(?:{IF})?{NAME}{G}to{G}"
+    "rename": rf"{G}tables?{G}(?:{IF})?{NAME}{G}to{G}"
     rf"|{caps('rename')}{KIND}{G}(?:{IF})?{NAME}{G}(?:to|as){G}",
     "comment": rf"{G}(?:{IF})?on{G}(?:{KIND}{G})?{NAME}{OPT}(?:\([^()]*\){OPT})?(?:on{G}(?:domain{G})?{PART}"
     rf"{OPT})?is{G}(?:[eEnN]?'|null\b)"
     rf"|{caps('comment')}on{G}[^;]{{1,160}}{G}(?-i:IS){G}",
-    "grant": rf"{G}{PRIVILEGE}(?:{OPT}\([^()]*+\))?(?:{OPT},{OPT}{PRIVILEGE}(?:{OPT}\([^()]*+\))?)*{G}(?:on{G}[^;]"
+    "grant": rf"{G}{PART}{G}to{G}{PART}{G}with{G}(?:admin|inherit|set|grant){G}\w"
+    rf"|{G}{PRIVILEGE}(?:{OPT}\([^()]*+\))?(?:{OPT},{OPT}{PRIVILEGE}(?:{OPT}\([^()]*+\))?)*{G}(?:on{G}[^;]"
     rf"{{1,200}}{G}to{G}|to{G}{NAME}{END})|{loud('grant')}[^;!?]{{1,200}}{G}(?-i:TO){G}\S",
     "revoke": rf"{G}(?:grant{G}option{G}for{G})?{PRIVILEGE}(?:{OPT},{OPT}{PRIVILEGE})*{G}(?:on{G}[^;]{{1,200}}"
     rf"{G}from{G}|from{G}{NAME}{END})|{loud('revoke')}[^;!?]{{1,200}}{G}(?-i:FROM|TO){G}\S",
     "deny": rf"{G}{PRIVILEGE}(?:{OPT}\([^()]*+\))?(?:{OPT},{OPT}{PRIVILEGE}(?:{OPT}\([^()]*+\))?)*{G}(?:on{G}"
     rf"(?:{PART}{OPT}::{OPT})?{NAME}{G}to{G}{PART}(?:{DONE}|[ \t]*\n|{G}(?:cascade|as)\b)|to{G}{PART}{OPT};)"
     rf"|{loud('deny')}[^;!?]{{1,200}}{G}(?-i:TO){G}\S",
-    "flashback": rf"{G}(?:table|(?:pluggable{G})?database){G}{NAME}(?:{OPT},{OPT}{PART})*{G}"
+    "flashback": rf"{G}(?:(?:standby{G}|pluggable{G})?database{G}|table{G})(?:{NAME}(?:{OPT},{OPT}{PART})*{G})??"
     rf"to{G}(?:before|scn|timestamp|restore)\b",
     "change": rf"{G}(?:master|replication{G}source){G}to{G}{PART}{OPT}=|{G}replication{G}filter{G}{PART}{OPT}=",
     "xa": rf"{G}(?:start|begin|end|prepare|commit|rollback){G}(?:[xX]?'|0x\d)",
@@ -144,7 +161,7 @@ _OPENINGS: Final[dict[str, str]] = {
     rf"|{G}immediate{G}(?:N?'|{PART}|\()|{G}(?:@\w+{OPT}={OPT})?(?:xp_|sp_){PART}"
     rf"|{G}{PART}(?:\.\.?{PART}){{1,2}}{G}[@'\d]|{OPT}\({OPT}(?:@\w+|N'|N?'[^']*'{OPT}\+)"
     rf"|{G}{PART}{G}@\w+{OPT}="
-    rf"|{G}{PART}{G}using{G}[@:'\d]|(?-i:(?<=EXECUTE)|(?<=EXEC)){G}(?:(?:task|as|job|script){G})?{NAME}(?:"
+    rf"|{OPT}\({OPT}N?'[^']*'{OPT}\){G}(?:as{G}(?:user|login)|at{G}\w)|{G}{PART}{G}using{G}[@:'\d]|(?-i:(?<=EXECUTE)|(?<=EXEC)){G}(?:(?:task|as|job|script){G})?{NAME}(?:"
     rf"{DONE}|[ \t]*\n|{G}(?:[@'\d:]|(?-i:[A-Z]{{2}}))|{OPT}\())",
     "call": rf"{G}{PART}(?:\.{PART}){{0,2}}\((?:[^()]|\([^()]*\))*\){DONE}|{loud('call')}{NAME}(?:{OPT}\(|{DONE})",
     "copy": rf"{G}(?:into{G}[^\s()]+(?:{OPT}\([^()]*\){OPT}|{G})(?:from|(?:purge|validation_mode|on_error"
@@ -169,7 +186,7 @@ _OPENINGS: Final[dict[str, str]] = {
     "backup": rf"{G}(?:database|log|table|certificate|master{G}key|service{G}master{G}key){G}{NAME}(?:{G}to"
     rf"{G}|{G}by{G})",
     "restore": rf"{G}table{G}\S+{G}to{G}(?:version|timestamp)\b"
-    rf"|{G}(?:database|log){G}{NAME}{G}(?:from|with){G}|{G}(?:filelistonly|headeronly"
+    rf"|{G}(?:database|log){G}{NAME}{G}(?:(?:from|with){G}|(?:file|filegroup|page){OPT}=)|{G}(?:filelistonly|headeronly"
     rf"|verifyonly|labelonly){G}from\b",
     "waitfor": rf"{G}(?:delay|time){OPT}['@]",
     "dbcc": rf"{G}{PART}{OPT}\(|{loud('dbcc')}(?-i:[A-Z]{{3,}})\b",
@@ -198,17 +215,18 @@ _OPENINGS: Final[dict[str, str]] = {
     r"|parseonly|"
     r"showplan_\w+|fmtonly|concat_null_yields_null|implicit_transactions|sql_log_bin|autocommit"
     rf"|foreign_key_checks|unique_checks|sql_mode|time{G}zone){OPT}(?:=|{G}\S))"
-    rf"|{loud('set')}(?:'[^'\n]+'{OPT}=|(?:tag{G}on|default{G}role|resource{G}group|query_band|variable|var"
+    rf"|{loud('set')}(?:query_band{OPT}=|'[^'\n]+'{OPT}=|(?:tag{G}on|default{G}role|resource{G}group|variable|var"
     rf"|character{G}set|charset|names|catalog|schema|path|current|encryption|integrity|role|context_info"
     rf"|offsets|time){G}\S"
     rf"|(?-i:(?!PATH\b|[A-Z]*PATH\b))(?:[\w.:]+|{PART})(?:{G}=|{OPT}:=|=(?=['\d@])|{G}(?-i:TO){G}){OPT}['\"\w(\[@-][^\n]*[;\x"
     rf"00]?|\([^()]*\){OPT}=|{PART}{G}(?-i:ON|OFF)\b)",
     "unset": rf"{caps('unset')}(?:tag|session|var){G}\S|{loud('unset')}{PART}{DONE}",
-    "show": rf"{G}(?:full{G}|extended{G}|global{G}|session{G})?(?:tables|databases|schemas|columns|grants|"
+    "show": rf"{loud('show')}(?-i:[a-z][\w.]*|[A-Z][a-z]+[A-Z]\w*){DONE}"
+    rf"|{G}(?:full{G}|extended{G}|global{G}|session{G})?(?:tables|databases|schemas|columns|grants|"
     rf"processlist|variables|status|index|indexes|keys|create{G}table{G}\S+|triggers|users|roles)"
     rf"(?:{G}(?:from|in|for|like){G}[^\s;]+)*{OPT}[;\x00\n]"
     rf"|{caps('show')}(?:(?:all|system|user|terse|full|extended|binary|master|slave|replica|materialized"
-    r"|external|global|session|create|primary|unique|imported|table|current|"
+    r"|external|iceberg|hybrid|temporary|global|session|create|primary|unique|imported|table|current|"
     r"dynamic|file|masking|network|row|session|password|resource|storage|compute|semantic|event"
     rf"|user{G}defined){G})*"
     r"(?:functions|views?|partitions|volumes|tables|schemas|databases|columns|catalogs|tblproperties"
@@ -230,8 +248,9 @@ _OPENINGS: Final[dict[str, str]] = {
     "lock": rf"{G}tables?{G}{NAME}{G}(?:read|write|in{G}\w|as{G}\w)|{caps('lock')}tables?{G}{NAME}",
     "flush": rf"{G}(?:privileges|tables|logs|hosts|status)\b|{caps('flush')}(?:{PART}{G}){{0,2}}(?:logs?"
     r"|tables?|cache|distributed|user_resources|statistics|hosts|relay|ssl|log_status|optimizer_costs)\b",
-    "vacuum": rf"{G}(?:(?:reindex|sort{G}only|delete{G}only){G}{PART}|full{G}|into{G}'|analyze{G}|\()"
-    rf"|{loud('vacuum')}{NAME}(?:{DONE}|{OPT}\("
+    "vacuum": rf"{G}(?:(?:reindex|sort{G}only|delete{G}only){G}{PART}|full{G}(?:freeze\b|verbose\b"
+    rf"|analy[sz]e\b|{NAME}(?:{OPT}[,(;\x00]|[ \t]*\r?\n))|into{G}'|(?:full{G}|freeze{G}|verbose{G})*analy[sz]e{G}|\()"
+    rf"|{loud('vacuum')}'|{loud('vacuum')}{NAME}(?:{DONE}|{OPT}\("
     rf"|{G}(?-i:[A-Z]{{2}}))|(?-i:(?<=VACUUM)){DONE}",
     "install": rf"{G}{PART}{G}from{G}(?:community\b|core\w*|local\w*|'[^'\n]+')|{G}(?:httpfs|plugin)\b"
     rf"|{caps('install')}(?:component|soname){G}",
@@ -326,12 +345,12 @@ _OPENINGS: Final[dict[str, str]] = {
     rf"|{loud('use')}{NAME}{DONE}|{G}(?:database|warehouse|catalog){G}{PART}{DONE})",
     "values": rf"(?-i:(?<=VALUES)){OPT}(?:row{OPT})?\(|{OPT}(?:row{OPT})?\((?:[^()]|\([^()]*\))*\){OPT}(?:,{OPT}(?:row"
     rf"{OPT})?\((?:[^()]|\([^()]*\))*\){OPT})*(?:[;\x00]|(?:limit|order{G}by|offset|union|except|intersect)\b"
-    rf"|(?:as{G})?\w+{DONE})"
+    rf"|(?:as{G})?(?:\w+{OPT})?(?:\([\w\s,]*\){OPT})?[;\x00])"
     rf"|{loud('values')}[\d']|{G}\d+(?:{OPT},{OPT}\d+)+{OPT}(?:[;\x00]|(?:limit|order{G}by)\b)",
     "from": rf"(?!\s[\w.]+\s+im){G}(?:\({OPT}{READS}|{NAME}(?:{G}(?:as{G})?(?!select\b|insert\b|where\b){PART})?"
     rf"(?:{OPT}\|>|{G}(?:select|insert|pivot|unpivot)\b|{G}(?:where|join|order{G}by"
     rf"|group{G}by)\b[^;]{{1,400}}{G}select\b))"
-    rf"|{loud('from')}{NAME}{OPT};",
+    rf"|{loud('from')}{NAME}(?:{OPT};|{G}(?-i:DELETE|UPDATE|MERGE|INSERT|UNION)\b|{OPT},{OPT}{NAME}{G}(?-i:SELECT)\b)",
     "summarize": rf"{loud('summarize')}(?:{READS}|{NAME}{DONE})",
     "pivot": rf"{G}(?:\({OPT}{READS}|{NAME}){G}on{G}\w|{loud('pivot')}{NAME}{G}(?-i:ON|USING|GROUP){G}",
     "unpivot": rf"{G}(?:\({OPT}{READS}|{NAME}){G}on{G}\w",
@@ -356,7 +375,13 @@ _OPENINGS: Final[dict[str, str]] = {
     "list": rf"{G}'?@[\w.~%/\"]+(?:{G}pattern\b|{DONE})|{caps('list')}(?-i:FILES?|JARS?|ARCHIVES?)(?:{G}\S"
     rf"|{DONE})",
     "apply": rf"{caps('apply')}changes{G}into{G}",
+    "help": rf"{loud('help')}'[^'\n]*'{DONE}",
+    "let": rf"{loud('let')}\$?{PART}{OPT}={OPT}\S",
+    "del": rf"{caps('del')}from{G}{NAME}{END}",
+    "ins": rf"{caps('ins')}into{G}{NAME}{END}",
+    "upd": rf"{loud('upd')}{NAME}{G}(?-i:SET){G}{PART}{OPT}=",
 }
+_OPENINGS["analyse"] = _OPENINGS["analyze"].replace("ANALYZE", "ANALYSE")
 RUN: Final = "/*!"
 """Opens what is a comment to most databases and is run by some."""
 _OPENINGS[RUN] = (
@@ -375,7 +400,12 @@ LOUD: Final = frozenset(
         "cluster",
         "commit",
         "define",
+        "del",
         "discard",
+        "help",
+        "ins",
+        "let",
+        "upd",
         "fetch",
         "listen",
         "open",
@@ -392,6 +422,7 @@ LOUD: Final = frozenset(
 """Keywords that are words of prose: they begin a statement in capitals only."""
 FIRST: Final = frozenset(
     [
+        "analyse",
         "analyze",
         "checksum",
         "collect",

@@ -11,7 +11,7 @@ from gateway.detect.sql.read import Statement
 from gateway.detect.sql.shape import ARTICLES
 
 _CODE: Final = re.compile(
-    r"[=<>()*;\[\]{}@|]|'[^']*'|\"[^\"]*\"|\w`[^`\n]+`|`[^`\n]+`\w"
+    r"[=<>()*;\[\]{}@|]|::|'[^']*'|\"[^\"]*\"|\w`[^`\n]+`|`[^`\n]+`\w"
     r"|\b(?:where|values|join|union|set|(?:group|order|cluster|sort|distribute)\s+by"
     r"|fetch\s+(?:first|next)\s|limit\s+\d)\b",
     re.IGNORECASE,
@@ -40,6 +40,7 @@ _SURE: Final = frozenset(  # openings that no prose has
     }
     | {"uncache", "truncate", "grant", "revoke", "rename", "lock", "deallocate", "optimize", "vacuum"}
 )
+_SPACE: Final = re.compile(r"\s")
 _PART: Final = r"(?:\w+|`[^`\n]+`)"
 _MODES: Final = re.compile(
     r"\w+\s+(?:low_priority|delayed|high_priority|quick)\b|deny\s+\w[\w\s,()]{0,200}?\s+on\s+\S+\s+to\s"
@@ -50,6 +51,12 @@ _MODES: Final = re.compile(
     r"|(?:dis|en)able\s+trigger\s+[^;]{1,200}?\s+on\s",
     re.IGNORECASE,
 )
+# Words in capitals that stand before a statement.
+_OPENERS: Final = frozenset(
+    {"AS", "BEGIN", "CASCADE", "CATCH", "DO", "ELSE", "END", "GO", "LOOP", "NULL", "ONLY", "RESTRICT", "RETURN", "THEN"}
+    | {"TRAN", "TRANSACTION", "TRY", "WORK"}
+)
+_ALONE: Final = re.compile(r"\A\s*\Z|(?:```|~~~)\w*[ \t]*\r?\n\Z")
 _MILD: Final = frozenset({"select", "table", "show", "use", "describe", "desc", "from", "values", "start", "analyze"})
 _NAMED: Final = re.compile(r"[A-Za-z]+\d\w*|\w+_\w+|\w+(?:\.[\w`]+)+|\W*[\"`\[].*")
 
@@ -57,6 +64,11 @@ _NAMED: Final = re.compile(r"[A-Za-z]+\d\w*|\w+_\w+|\w+(?:\.[\w`]+)+|\W*[\"`\[].
 def uncommented(body: str) -> str:
     """The statement with a blank for each comment."""
     return _COMMENT.sub(" ", body).strip() or body
+
+
+def stands_alone(before: str, body: str) -> bool:
+    """Whether a statement that begins in capitals is a text, or a fenced block, of its own."""
+    return body[:2].isupper() and _ALONE.search(before) is not None
 
 
 def is_meant(word: str, before: str, body: str, statements: Sequence[Statement], *, bare: bool, loud: bool) -> bool:
@@ -97,7 +109,8 @@ def is_prose(word: str, before: str, body: str, *, trailing: bool = False, write
 
 def _shouted(before: str) -> bool:
     """Whether the last word before is in capitals."""
-    return before.rstrip().split(" ")[-1:][0].strip(".,:").isupper()
+    last: str = _SPACE.split(before.rstrip())[-1].strip(".,:")
+    return last.isupper() and last not in _OPENERS
 
 
 def _coded(word: str) -> bool:

@@ -17,10 +17,34 @@ PART = (
 )
 # A dot between two parts; with a blank behind it, it ends a sentence if a capital follows.
 _DOT = r"(?:\s+\.\s*|\.\s+(?=[\"`\[]|(?-i:[a-z_]))|\.{1,3})"
-NAME = rf"(?P<name>{PART}(?:{_DOT}{PART}){{0,3}})"
+NAME = rf"(?P<name>{PART}(?:-\w++)*(?:{_DOT}{PART}){{0,3}})"
 END = r"(?:[^\w$@.]|(?<=[\"'`\]])(?!\.))"  # the name is whole
 # What is changed: no word that may stand before its name is taken for the name.
-TARGET = rf"(?!(?:if|only|concurrently|all)(?:{_GAP}|[-/#\"`\[])){NAME}"
+TARGET = rf"(?!(?:if|only|concurrently|all|on)(?:{_GAP}|[-/#\"`\[])){NAME}"
+_BATCH = (  # a statement that may follow without a `;`
+    r"select|insert|update|delete|drop|create|alter|exec(?:ute)?|declare|truncate|merge|begin|waitfor|raiserror|commit"
+    r"|rollback|grant|revoke"
+)
+# The name is whole, and so is the line, or a sign follows. Each pattern takes what it looks at in, so that a match of a
+# text is one of every longer text.
+_SIGN = r"[ \t]*(?:[\r\n]|--|/\*|\#|[^\w$@.\s!?:(-])|-|(?<=[\"'`\]])(?=\w)"
+# Behind the name of what is dropped or emptied, unless in capitals: what SQL has there, and no other word.
+DROPPED = (
+    rf"(?(loud){END}|(?:{_SIGN}|\s*(?<=\b(?:function|procedure|proc|aggregate|routine|operator|macro|method|type)\b"
+    r"[^()\n]{0,160})\(|[ \t]+(?:(?:cascade|restrict|purge|force|sync|no\s+delay|including|keep|preserve|invisible"
+    r"|algorithm|using|include|wait|nowait|validate|immediate|permanently|suspend|online|deferred|restart|continue|partitions?|reuse"
+    rf"|settings|storage|if\s+exists|{_BATCH})(?![\w$])|with\s*\(|lock\s*=|for\s+replication\b|from\s+\w+\s*[;\x00\n]|set\s+@"
+    r"|on\s+(?!(?:the|an?|your|my|our|this|that)(?![\w$]))[\w\"`\[])))"
+)
+# Behind the name of what is created: no word that no dialect has there.
+CREATED = (
+    rf"(?(loud){END}|(?:{_SIGN}|[ \t]*\(|[ \t]+"
+    r"(?!(?:and|or|but|that|which|so|are|was|were|at|about|per|via|based|called|named|then|than|too|also|because|while"
+    r"|until|unless|plus|into|between|across|inside|where|when|if)(?![\w$])"
+    r"|(?<=\b(?:table|index|schema|database|type|sequence)\b[^()\n]{0,160})(?:to|for(?!\s+exchange))(?![\w$])"
+    r"|(?<=\b(?:view|event|function|procedure|role|domain)\b[^()\n]{0,160})for(?![\w$])"
+    r"|(?<=\bindex\b[^()\n]{0,160})(?!(?:on|using|in|type|as|for|btree|hash|unique|invisible)(?![\w$]))[a-z])[\w$@]))"
+)
 SAID = r"(?:'[^'\n]*'|\"[^\"\n]*\")"
 DONE = rf"{OPT}[;\x00]"  # the statement ends, or the text
 
@@ -57,6 +81,8 @@ KIND = rf"(?:{_any(f'{OBJECT},{RARE}')}|(?-i:(?=[A-Z]{{2}})){_any(PLAIN)})"
 THING = rf"(?:{_any(f'{OBJECT},{RARE}', 'user role login')}|(?-i:(?=[A-Z]{{2}})){_any(f'{PLAIN},user,role,login')})"
 MADE = (
     rf"(?:(?:or{G}(?:replace|alter|refresh)|temp|temporary|unique|external|materialized|unlogged|global|local|"
+    r"row|column|set|rowstore|columnstore|reference|sharded|duplicated|immutable|blockchain|flex|flexible|hash|join|custom"
+    r"|hybrid|error|history|text|inverted|vector|versioned|multivalue|hadoop|snapshot|interleaved|remote|"
     r"virtual|clustered|nonclustered|fulltext|spatial|recursive|transient|secure|volatile|multiset"
     r"|readable|writable|"
     rf"private|public|editionable|noneditionable|bitmap|trusted|constraint|default|no{G}force"
@@ -69,7 +95,7 @@ PRIVILEGE = (
     r"alter|drop|index|super|file|process|reload|control|impersonate|view\s+\w+|temporary|temp|ownership|operate|"
     r"dba|sysdba|role)"
 )
-IF = rf"if{G}(?:not{G})?exists{G}"
+IF = rf"if{G}(?:not{G})?(?:exists|empty){G}"
 # Whatever it may be called: `drop quota if exists x`.
 EXISTS = rf"{G}(?:(?!(?:the|a|an|your|this|that|any)\b)\w+{G}){{0,4}}{IF}{TARGET}{END}"
 ACCOUNT = (

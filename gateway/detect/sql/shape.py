@@ -50,7 +50,8 @@ _SQL_WORDS: Final = _words(
     "sql_calc_found_rows sql_no_cache straight_join symmetric then ties time timestamp to top trailing true "
     "unbounded union unique unknown using values when where window with within without xor year zone offset fetch "
     "next only qualify tablesample lock update share outfile dumpfile precision varying character double unsigned "
-    "signed"
+    "signed exclude bulk collect json key value keys encoding absent wrapper placing sounds overlaps "
+    "temp temporary table unlogged volatile"
 )
 
 
@@ -80,6 +81,9 @@ class Select:
             token = _LEX.match(text, self.at)
             assert token is not None
             kind, said = token.lastgroup, token[0]
+            if text.startswith('"""', self.at):  # what closes a text of a program
+                self.end = self.at
+                return self._bare()
             if not final and (token.end() == len(text) or (kind == "sign" and said in "'\"`/-[")):
                 if kind != "sign" or said in _QUOTES or said == "[" or token.end() == len(text):
                     return "open"
@@ -109,13 +113,16 @@ class Select:
         return "no" if self.loose or self._tied or self._last == "select" else "yes"
 
     def _take(self, kind: str | None, said: str) -> Verdict:
-        dotted, self._dotted = self._dotted, said == "."
+        dotted, self._dotted = self._dotted, said in ".:"
         if kind == "gap":
             return "open"
         word = said.lower()
         verdict: Verdict = "open"
         if kind == "word":
             if self._from:
+                if word == "only" and self._last == "from":
+                    self._last = word
+                    return "open"  # of Postgres: `FROM ONLY t`
                 return "no" if word in PROSE_NAMES else "yes"
             if self._last == "select" and word in PROSE_NAMES - {"all", "a", "i", "not", "no", "one", "for"}:
                 return "no"
@@ -135,7 +142,7 @@ class Select:
             if self._from and kind == "number" and self._loud:
                 self._from = False  # of an argument: `SUBSTRING(a FROM 2)`
             if self._from:
-                return "yes" if kind == "text" or said in "(@#$?:" else "no"
+                return "yes" if kind == "text" or said in "(@#$?:&" else "no"
             if said in "{}" and not self._loud and self._last != "map":
                 return "no"
             if said == ";":

@@ -28,9 +28,9 @@ _HEADS: Final = {
     word: kind
     for kind, words in {
         "select": "SELECT VALUES TABLE FROM",
-        "insert": "INSERT REPLACE UPSERT",
-        "update": "UPDATE UPDATETEXT WRITETEXT",
-        "delete": "DELETE",
+        "insert": "INSERT REPLACE UPSERT INS",
+        "update": "UPDATE UPDATETEXT WRITETEXT UPD",
+        "delete": "DELETE DEL",
         "merge": "MERGE",
         "ddl": "CREATE ALTER DROP TRUNCATE RENAME COMMENT REINDEX CLUSTER REFRESH OPTIMIZE VACUUM UNDROP PURGE ANALYZE "
         "FLASHBACK DISABLE ENABLE",
