@@ -125,9 +125,14 @@ class Gateway:
             call.ticket.close()
             unwatch()
 
+    def stranger(self, scope: Any) -> Refusal | None:
+        """Count a request without a valid key that is no call; the refusal if its address makes too many."""
+        self.shared.telemetry.stranger()
+        return self.shared.shares.stranger(self.runtime.config.server, place(scope.get("client")))
+
     def _ticket(self, scope: Any, runtime: Runtime) -> Ticket:
         """The ticket of a call: its share of the gateway. Raises Refusal(overloaded, invalid_request)."""
-        if scope["method"] != "POST":
+        if scope["method"] != "POST" and scope["path"] in ROUTES:
             raise _wrong_method(scope["path"])
         known = (scope.get("extensions") or {}).get("meshgate.known")
         return self.shared.shares.enter(runtime.config.server, place(scope.get("client")), known)
@@ -146,7 +151,8 @@ class Gateway:
                 if ":" in asked:  # `/v1/models/{model}:generateContent`
                     raise Refusal("invalid_request", served.nothing_at(scope["path"]), status=404)
                 raise _wrong_method(MODELS)
-            call.subject = await runtime.identity.identify(call.headers)
+            call.ticket = self._ticket(scope, runtime)
+            await pipeline.identify(call)
             call.correlation_id = request.workflow(call, needed=False)
             if not asked:
                 await reply.whole(200, orjson.dumps(_model_list(await visible(call))))
@@ -156,10 +162,14 @@ class Gateway:
                 words = f"This model does not exist, or you may not use it. GET {MODELS} lists your models."
                 raise Refusal("model_not_found", words, param="model")
         except Refusal as refusal:
+            if call.subject is None and refusal.code in ("unauthenticated", "rate_limited"):
+                self.shared.telemetry.stranger()
             await reply.refuse(refusal)
         except Exception:
             _log.exception("the list of models failed")
             await reply.refuse(Refusal("overloaded", "The list of models is not available. Try again later."))
+        finally:
+            call.ticket.close()
 
     async def _lifespan(self, receive: Any, send: Any) -> None:
         await receive()
