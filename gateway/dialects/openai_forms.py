@@ -13,6 +13,7 @@ import orjson
 
 from gateway.call import Json
 from gateway.dialects import items, ordinal, sse, surrogates
+from gateway.dialects.openai_tables import ENVELOPE
 from gateway.dialects.toolcalls import ToolCalls
 
 _PIECE = 64 * 1024  # maximum characters of a text in one event
@@ -135,12 +136,14 @@ def unfold(answer: Json, cut: Callable[[str], Sequence[str]] = pieces) -> Iterat
     choices = answer.get("choices")
     if type(choices) is not list or not all(type(choice) is dict for choice in choices):
         raise ValueError("it holds no choices")
-    head = {key: value for key, value in answer.items() if key not in ("choices", "usage")}
-    head["object"] = "chat.completion.chunk"
+    head = {key: value for key, value in answer.items() if key in ENVELOPE} | {"object": "chat.completion.chunk"}
+    once = {key: value for key, value in answer.items() if key not in ENVELOPE and key not in ("choices", "usage")}
 
     def event(choice: Json, delta: Json, reason: Any = None) -> bytes:
         said = {"index": choice.get("index", 0), "delta": delta, "finish_reason": reason}
-        return sse.encode(orjson.dumps({**head, "choices": [said]}))
+        data = orjson.dumps({**head, **once, "choices": [said]})
+        once.clear()
+        return sse.encode(data)
 
     for choice in choices:
         message = choice.get("message")
@@ -154,5 +157,5 @@ def unfold(answer: Json, cut: Callable[[str], Sequence[str]] = pieces) -> Iterat
             yield event(choice, {"content": piece})
         yield event(choice, {}, choice.get("finish_reason") or "stop")
     if answer.get("usage") is not None:
-        yield sse.encode(orjson.dumps({**head, "choices": [], "usage": answer["usage"]}))
+        yield sse.encode(orjson.dumps({**head, **once, "choices": [], "usage": answer["usage"]}))
     yield sse.encode(b"[DONE]")

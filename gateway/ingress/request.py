@@ -146,8 +146,7 @@ async def receive(call: Call, receive: Receive, server: Server) -> None:
     """Read the body into the call. Raises Refusal(invalid_request, request_too_large), Disconnected."""
     hold = call.ticket.hold
     call.raw = await read_body(receive, call.headers, server.max_body, hold)
-    coding = header(call.headers, b"content-encoding").decode("latin-1").strip().lower()
-    if coding and coding != "identity":
+    if coding := unpack.coding_of(call.headers):
         call.raw = await unpack.unpack(coding, call.raw, server.max_body, hold)
     call.budget.extend(len(call.raw))
     if len(call.raw) > OFF_LOOP:

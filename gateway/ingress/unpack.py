@@ -13,14 +13,23 @@ from collections.abc import Callable, Iterator
 from importlib.util import find_spec
 from typing import Final
 
+from gateway.call import Headers
 from gateway.errors import Refusal
 
 PIECE: Final = 256 * 1024  # bytes that are decompressed at once: about a millisecond
+_MEMBERS: Final = 8  # of one gzip body (RFC 1952, 2.2): each copies what follows it
 ACCEPTED = [
     "gzip",
     "deflate",
     *(name for name, module in (("br", "brotli"), ("zstd", "zstandard")) if find_spec(module)),
 ]
+
+
+def coding_of(headers: Headers) -> str:
+    """How a body is coded; "" if it is not. `x-gzip` is gzip (RFC 9110, 8.4.1.3), `identity` is no coding."""
+    said = b",".join(value for name, value in headers if name == b"content-encoding").decode("latin-1").lower()
+    codings = [one.strip().replace("x-gzip", "gzip") for one in said.split(",")]
+    return ", ".join(one for one in codings if one not in ("", "identity"))
 
 
 async def unpack(coding: str, data: bytes, limit: int, hold: Callable[[int], None] | None = None) -> bytes:
@@ -57,6 +66,12 @@ def _next(coding: str, pieces: Iterator[bytes]) -> bytes:
         raise Refusal("invalid_request", f"The body is not valid {coding} data, or has trailing data.") from None
 
 
+def _window(data: bytes) -> int:
+    """The window of deflate, which some send without the frame of zlib (RFC 1950)."""
+    framed = data[:1] and data[0] & 15 == zlib.DEFLATED and not int.from_bytes(data[:2], "big") % 31
+    return 15 if framed else -15
+
+
 def _pieces(coding: str, data: bytes) -> Iterator[bytes]:
     """The decompressed data in pieces of at most `PIECE` bytes. Raises for truncated or trailing data."""
     if coding == "br":
@@ -78,11 +93,18 @@ def _pieces(coding: str, data: bytes) -> Iterator[bytes]:
                 yield piece
         whole = True
     else:
-        inflater = zlib.decompressobj(31 if coding == "gzip" else 15)
-        piece = inflater.decompress(data, PIECE)
-        while piece:
-            yield piece
-            piece = inflater.decompress(inflater.unconsumed_tail, PIECE)
+        window = 31 if coding == "gzip" else _window(data)
+        inflater = zlib.decompressobj(window)
+        members, full = 1, False
+        while data or full:  # what is full may not be all
+            piece = inflater.decompress(data, PIECE)
+            data, full = inflater.unconsumed_tail, len(piece) == PIECE
+            if piece:
+                yield piece
+            if inflater.eof and inflater.unused_data and coding == "gzip" and members < _MEMBERS:
+                data, inflater, members = inflater.unused_data, zlib.decompressobj(window), members + 1
+            elif not piece:
+                break
         whole = inflater.eof and not inflater.unused_data
     if not whole:
         raise ValueError("truncated or trailing data")

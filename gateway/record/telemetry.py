@@ -135,6 +135,10 @@ class Telemetry:
         for gauge in self.gauges:
             yield gauge()
 
+    def stranger(self) -> None:
+        """A request without a good key came, which is no call: see `Strangers`."""
+        self._strangers.came()
+
     def snapshot(self) -> Json:
         """All counts as JSON, for the `/metrics` of another worker."""
         return {family.name: [[*labels, value] for labels, value in family.values.items()] for family in self._families}

@@ -23,7 +23,7 @@ from gateway.config.load import Loaded, Watcher
 from gateway.control import admin
 from gateway.detect.names.pool import Pool
 from gateway.dialects.routes import METHODS
-from gateway.errors import ConfigError
+from gateway.errors import ConfigError, Refusal
 from gateway.identity.identify import Identity
 from gateway.limits.tokens import O200k
 from gateway.policy.engines.holder import INTERVAL as POLICY_INTERVAL
@@ -38,6 +38,7 @@ from gateway.serving import cors
 from gateway.serving.endpoints import empty, endpoints
 from gateway.serving.router import Router
 from gateway.serving.runtime import Runtime, Shared, build
+from gateway.serving.shares import place
 from gateway.stores import STATES, Store, StoreUnavailable, open_store
 from gateway.stores.sqlite import SqliteStore
 from gateway.stores.watch import Watch
@@ -88,6 +89,11 @@ class Gateway:
                 await match.endpoint(match, scope, receive, send)
         elif scope["type"] == "lifespan":
             await self._lifespan(receive, send)
+
+    def stranger(self, scope: Any) -> Refusal | None:
+        """Count a request without a valid key that is no call; the refusal if its address makes too many."""
+        self.shared.telemetry.stranger()
+        return self.shared.shares.stranger(self.runtime.config.server, place(scope.get("client")))
 
     async def _lifespan(self, receive: Any, send: Any) -> None:
         await receive()

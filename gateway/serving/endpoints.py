@@ -78,7 +78,7 @@ def _arrived(gateway: Gateway, match: Match[Any], codec: Codec, scope: Any) -> C
 
 def _ticket(gateway: Gateway, match: Match[Any], scope: Any) -> Ticket:
     """The ticket of a call: its share of the gateway. Raises Refusal(overloaded, invalid_request)."""
-    if scope["method"] != "POST":
+    if scope["method"] != "POST" and match.template in ROUTES:
         raise _wrong_method(match.template)
     known = (scope.get("extensions") or {}).get("meshgate.known")
     return gateway.shared.shares.enter(gateway.runtime.config.server, place(scope.get("client")), known)
@@ -95,7 +95,8 @@ async def _models(gateway: Gateway, match: Match[Any], scope: Any, _: Any, send:
             if ":" in asked:  # `/v1/models/{model}:generateContent`
                 raise Refusal("invalid_request", served.nothing_at(scope["path"]), status=404)
             raise _wrong_method(match.template)
-        call.subject = await runtime.identity.identify(call.headers)
+        call.ticket = _ticket(gateway, match, scope)
+        await runtime.line.identify(call)
         call.correlation_id = runtime.correlation.of(call, needed=False)
         if not asked:
             await reply.whole(200, orjson.dumps(_model_list(await runtime.models.visible(call))))
@@ -105,10 +106,14 @@ async def _models(gateway: Gateway, match: Match[Any], scope: Any, _: Any, send:
             words = f"This model does not exist, or you may not use it. GET {MODELS} lists your models."
             raise Refusal("model_not_found", words, param="model")
     except Refusal as refusal:
+        if call.subject is None and refusal.code in ("unauthenticated", "rate_limited"):
+            gateway.shared.telemetry.stranger()
         await reply.refuse(refusal)
     except Exception:
         _log.exception("the list of models failed")
         await reply.refuse(Refusal("overloaded", "The list of models is not available. Try again later."))
+    finally:
+        call.ticket.close()
 
 
 def _wrong_method(template: str) -> Refusal:

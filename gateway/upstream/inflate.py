@@ -18,6 +18,7 @@ FREE: Final = 4 * 1024 * 1024  # bytes that are decompressed regardless of the r
 _FRAMED: Final = 15  # zlib window size with the zlib frame (RFC 1950); negative: without the frame
 _HEAD: Final = 2  # bytes of the frame that identify it
 _WINDOW: Final = {"gzip": 16 + _FRAMED, "x-gzip": 16 + _FRAMED, "deflate": _FRAMED}
+_MEMBERS: Final = 1024  # of one body of gzip: each copies what came with it
 _PAUSE: Final = 16  # pieces between two turns of others
 
 
@@ -36,6 +37,7 @@ class Inflater:
         self._zlib = zlib.decompressobj(window)
         self._begun = b"" if window == _FRAMED else None  # the first bytes, until they show whether there is a frame
         self._came = self._gave = 0
+        self._members = 1
 
     def feed(self, data: bytes, most: int = PIECE) -> tuple[bytes, bytes]:
         """At most `most` decompressed bytes, and the rest of the data, which must be fed again."""
@@ -57,6 +59,9 @@ class Inflater:
         rest = self._zlib.unconsumed_tail
         if self._zlib.eof and self._zlib.unused_data and self._window != _FRAMED:
             rest, self._zlib = self._zlib.unused_data, zlib.decompressobj(self._window)  # a further member (RFC 1952)
+            self._members += 1
+            if self._members > _MEMBERS:
+                raise Packed(f"an answer of more than {_MEMBERS} compressed members")
         self._came -= len(rest)
         self._gave += len(out)
         if self._gave > FREE and self._gave > RATIO * self._came:

@@ -63,6 +63,35 @@ def test_compressed_bodies(line: Line, up: scripted.Upstream, coding: str) -> No
     assert post(line, coding, PACK[coding](BODY)[:-9]).status_code == 400
 
 
+SAME: dict[str, tuple[str, bytes]] = {
+    "an older name": ("x-gzip", gzip.compress(BODY)),
+    "capitals": ("GZip", gzip.compress(BODY)),
+    "and none": ("gzip, identity", gzip.compress(BODY)),
+    "none": ("identity,identity", BODY),
+    "members": ("gzip", gzip.compress(BODY[:9]) + gzip.compress(b"") + gzip.compress(BODY[9:])),
+    "without a frame": ("deflate", zlib.compress(BODY)[2:-4]),
+    "full pieces": ("gzip", gzip.compress(BODY[:-1] + b" " * 60_000 + b"}")),
+}
+
+
+@pytest.mark.parametrize("form", SAME)
+def test_other_forms_of_a_coding(line: Line, form: str) -> None:
+    """As RFC 9110 and RFC 1952 have them."""
+    assert post(line, *SAME[form]).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("coding", "data"),
+    [
+        *(("gzip", gzip.compress(b"") * 20 + gzip.compress(BODY)), ("gzip", gzip.compress(BODY) + b"\0")),
+        *(("gzip", gzip.compress(BODY)[:-2]), ("gzip", b""), ("deflate", b"\x07" + BODY), ("deflate", b"")),
+    ],
+)
+def test_compressed_bodies_that_are_none(line: Line, coding: str, data: bytes) -> None:
+    """Broken off, followed by more, of members without end."""
+    assert post(line, coding, data).status_code == 400
+
+
 def test_a_coding_that_is_not_taken(line: Line) -> None:
     """415, and what is."""
     answer = post(line, "compress", b"x")

@@ -416,6 +416,15 @@ def test_a_long_event_is_read_elsewhere(line: Line, raw: Raw, monkeypatch: pytes
     assert "is not JSON" in ask(line, dialect, stream=True).text
 
 
+def test_fields_of_a_whole_answer_are_told_once() -> None:
+    """In the first event of many: they may be as long as the answer."""
+    told = {**whole(CHAT, "word " * 60_000), "x_note": "n", "created": 5}
+    events = [one for one in OPENAI_CHAT.unfold(told) if b"DONE" not in one]
+    assert [b"x_note" in one for one in events] == [True] + [False] * (len(events) - 1)
+    assert all(b'"created":5' in one and b"chat.completion.chunk" in one for one in events)
+    assert len(events) > 5
+
+
 def test_a_whole_answer_for_a_stream_is_held(line: Line, raw: Raw, monkeypatch: pytest.MonkeyPatch) -> None:
     """Its bytes count as those of any whole answer."""
     held: list[int] = []

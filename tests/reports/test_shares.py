@@ -9,7 +9,7 @@ import json
 import socket
 import threading
 import zlib
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -276,6 +276,25 @@ def test_bodies_are_unpacked_in_pieces(data: bytes, limit: int, piece: int, codi
     assert max(held, default=0) <= piece
 
 
+def test_an_answer_of_many_members() -> None:
+    """Each copies what follows it: they are bounded, a few are read."""
+    few = Inflater("gzip")
+    data, out = gzip.compress(b"a") * 3, b""
+    while data:
+        piece, data = few.feed(data)
+        out += piece
+    assert out == b"aaa"
+
+    async def one() -> AsyncIterator[bytes]:
+        yield gzip.compress(b"") * 1100
+
+    async def read() -> list[bytes]:
+        return [piece async for piece in inflate.unpacked(one(), "gzip")]
+
+    with pytest.raises(Packed, match="members"):
+        asyncio.run(read())
+
+
 def test_a_client_that_does_not_read(tmp_path: Path, up: scripted.Upstream) -> None:
     """On a real socket: it is cut off, the provider's answer with it, and what was reserved is settled."""
     text = "word " * 1000
@@ -531,6 +550,43 @@ def test_wrong_keys_are_throttled_by_address(tmp_path: Path, up: scripted.Upstre
         with from_elsewhere(line) as client:
             assert post(client, "mg-wrong").status_code == 401
         assert line.rows("SELECT count(*) FROM outcomes WHERE code IN ('unauthenticated', 'rate_limited')") == [(6,)]
+
+
+@pytest.mark.parametrize("path", ["/v1/models", "/v1/models/echo", "/admin/api/keys", "/admin/api/workflows/x/freeze"])
+def test_wrong_keys_are_throttled_at_every_path(
+    tmp_path: Path, up: scripted.Upstream, monkeypatch: pytest.MonkeyPatch, path: str
+) -> None:
+    """Whatever takes a key counts the wrong ones together; a good one is served."""
+    folder = tmp_path / "admin-key"
+    quotas = {"tokens": 10**9}
+    settings = config(tmp_path, up.url, quotas=quotas, server={"max_wrong_keys": 5}, admin={"key_file": str(folder)})
+    with running(tmp_path, settings) as line:
+        said: list[dict[str, Any]] = []
+        monkeypatch.setattr(line.gateway.shared.telemetry, "say", said.append)
+        method = "POST" if path.endswith("freeze") else "GET"
+        wrong = {"authorization": "Bearer mg-wrong"}
+        statuses = [line.client.request(method, path, headers=wrong).status_code for _ in range(9)]
+        assert statuses == [401] * 5 + [429] * 4
+        refused = line.client.request(method, path, headers=wrong)
+        assert int(refused.headers["retry-after"]) >= 1
+        assert refused.headers["x-request-id"]
+        assert post(line.client, "mg-wrong").status_code == 429
+        assert not [one for one in said if one["event"] == "admin"]
+        assert line.client.get("/v1/models").status_code == 200
+        good = {"authorization": f"Bearer {folder.read_text().strip()}"}
+        assert line.client.get("/admin/api/keys", headers=good).status_code == 200
+        until(line, lambda: not line.gateway.shared.shares.calls)
+
+
+def test_lists_of_models_take_their_share(tmp_path: Path, up: scripted.Upstream) -> None:
+    """As calls do."""
+    with gateway(tmp_path, up.url, max_calls=8, team_share=0.5, address_share=1) as line:
+        held = begun(line, "alice", 4, up)
+        assert code(line.client.get("/v1/models")) == (503, "overloaded")
+        for sock in held:
+            sock.close()
+        until(line, lambda: not line.gateway.shared.shares.calls)
+        assert line.client.get("/v1/models").status_code == 200
 
 
 @given(st.lists(st.tuples(st.sampled_from("ab"), st.floats(0, 30)), max_size=80))

@@ -12,6 +12,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import logging
+import math
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -140,6 +141,8 @@ def guard(gateway: Gateway, action: Action, template: str) -> Endpoint:
             status, answer = await action(Context(gateway, request, who))
             response = _json(status, answer)
         except Refusal as refusal:
+            if refusal.code == "unauthenticated":  # a flood of wrong keys must not fill the log
+                return problem(gateway.stranger(request.scope) or refusal, id)
             response = problem(refusal, id)
         except StoreUnavailable as fault:
             _log.error("state store: %s", fault)
@@ -186,6 +189,8 @@ def problem(refusal: Refusal, id: str) -> Response:
     response.headers["x-request-id"] = id
     for name, value in refusal.headers:
         response.headers[name.decode()] = value.decode()
+    if refusal.retry_after is not None:
+        response.headers["retry-after"] = str(math.ceil(refusal.retry_after))
     if refusal.code == "unauthenticated":
         response.headers["www-authenticate"] = 'Bearer realm="meshgate admin"'
     return response
