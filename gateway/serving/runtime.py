@@ -8,12 +8,10 @@ connections, caches, counters) are in `Shared`.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar
-
-import aiohttp
 
 from gateway.call import Call, Finding
 from gateway.config.grammar import Config
@@ -59,6 +57,7 @@ from gateway.serving.own_values import values
 from gateway.serving.shares import Shares
 from gateway.stores import Store
 from gateway.stores.writer import Writer
+from gateway.upstream.client import Client
 from gateway.upstream.forward import Forward
 
 
@@ -68,7 +67,7 @@ class Shared:
 
     store: Store
     audit_writer: Writer
-    session: aiohttp.ClientSession
+    clients: Mapping[str, Client]
     tokens: O200k
     telemetry: Telemetry
     policies: Policies | None = None
@@ -283,7 +282,7 @@ def build(
         redactor=redactor,
         authorizer=Authorizer(config.policy, policies) if config.policy and policies else None,
         candidate=_candidate(config, shared),
-        forward=Forward(config.providers, config.models, shared.session, shared.upstreams),
+        forward=Forward(config.providers, config.models, shared.clients, shared.upstreams),
         own=own,
         screen=Screen(
             wanted,
