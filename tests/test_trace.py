@@ -15,7 +15,7 @@ import upstream as scripted
 from line import Line, config, running
 
 PACKAGE = str(Path(__file__).parents[1] / "gateway")
-FILES, CALLS = 85, 593
+FILES, CALLS = 93, 668
 """What is reached; a tenth more is let pass."""
 POLICY = """package gateway
 

@@ -41,6 +41,8 @@ class Provider(Section):
     """Seconds to connect."""
     idle_timeout: Seconds = 60
     """Seconds that the provider may stay silent in the middle of an answer."""
+    client: Literal["direct", "aiohttp"] = "direct"
+    """The HTTP client for its calls: direct is the faster one."""
     fields: Literal["pass", "drop", "refuse"] | None = None
     """Fields of a request, at any depth, that the dialect does not have. pass: scanned and forwarded; drop: removed;
     refuse: the call is refused, and the message names the field. Default: pass, or refuse if strict."""

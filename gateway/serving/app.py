@@ -43,7 +43,9 @@ from gateway.stores import STATES, Store, StoreUnavailable, open_store
 from gateway.stores.sqlite import SqliteStore
 from gateway.stores.watch import Watch
 from gateway.stores.writer import Writer
-from gateway.upstream.forward import session
+from gateway.upstream.client import Client
+from gateway.upstream.direct import DirectClient
+from gateway.upstream.library import LibraryClient
 
 NOTED = 30  # seconds between two writes of the last use of keys
 CENSUS = 15  # seconds between two counts of workflows for the metrics
@@ -118,13 +120,14 @@ class Gateway:
             store = open_store(config.state)
             await store.open()
             stack.push_async_callback(store.close)
-            pool = session()
-            stack.push_async_callback(pool.close)
+            clients: dict[str, Client] = {"direct": DirectClient(), "aiohttp": LibraryClient()}
+            for client in clients.values():
+                stack.push_async_callback(client.close)
             telemetry = Telemetry(sys.stdout if config.log == "json" else None)
             stack.callback(telemetry.close)
             stack.callback(lambda: workers.leave(telemetry.snapshot))
             writer, self._watch = _audit_writer(config, store, stack)
-            self.shared = Shared(store, writer, pool, O200k(), telemetry)
+            self.shared = Shared(store, writer, clients, O200k(), telemetry)
             stack.callback(self.shared.lanes.close)
             stack.push_async_callback(self._close_policies)
             stack.push_async_callback(self._close_candidate)

@@ -8,13 +8,11 @@ connections, caches, counters) are in `Shared`.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
-
-import aiohttp
 
 from gateway.call import Finding
 from gateway.config.grammar import Config
@@ -76,6 +74,7 @@ from gateway.serving.shares import Shares
 from gateway.settle.settle import Settle
 from gateway.stores import Store
 from gateway.stores.writer import Writer
+from gateway.upstream.client import Client
 from gateway.upstream.forward import Forward
 
 
@@ -85,7 +84,7 @@ class Shared:
 
     store: Store
     audit_writer: Writer
-    session: aiohttp.ClientSession
+    clients: Mapping[str, Client]
     tokens: O200k
     telemetry: Telemetry
     policies: Policies | None = None
@@ -238,7 +237,7 @@ def build(
     look = _look(scanner, secrets if keeps_secrets else None, stream_scanner, cache)
     texts = Texts(shared.tokens.count, own.scanning(look) if look else None, counted=_counts_tokens(config))
     redactor = _redactor(config, shared, seal, scanner)
-    forward = Forward(config.providers, config.models, shared.session, shared.upstreams)
+    forward = Forward(config.providers, config.models, shared.clients, shared.upstreams)
     limits, quotas, loops = RateLimits(config.limits), Quotas(config.quotas), _loops(config, seal, shared.counted)
     inputs = Inputs(forward, SqlFacts(sql_gate) if sql and config.policy else None)
     authorizer = Authorizer(config.policy, policies, inputs) if config.policy and policies else None

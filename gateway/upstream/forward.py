@@ -9,12 +9,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import io
 import random
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 
-import aiohttp
 import orjson
 from multidict import CIMultiDict
 from yarl import URL
@@ -27,20 +25,16 @@ from gateway.dialects.routes import ROUTES
 from gateway.dialects.terms import is_term
 from gateway.errors import Refusal
 from gateway.upstream import demo, forms, refusals
+from gateway.upstream.client import Broken, Client, Destination, Malformed, Response, Timeouts
 from gateway.upstream.forms import first_error, is_object, is_stream, peeked, status_of
 from gateway.upstream.inflate import Inflater, Packed, unpacked
-from gateway.upstream.pool import ATTEMPT, Attempt, Pool
 from gateway.upstream.wildcards import Pattern
 
-_AT_ONCE = 256 * 1024  # bytes of a request that are handed to the client as they are
 _MOST_MADE = 1024  # names that fit a pattern, remembered
 MAX_ERROR = 64 * 1024  # bytes of an error answer that are read
 _ERROR_TIME = 5.0  # seconds for which they are waited for
-_MAX_HEADER = 64 * 1024  # bytes of one header of an answer: what stands before a provider may send long ones
-_MAX_HEADERS = 512
-# What a dead connection of the pool shows: its end (FIN), or a reset (RST).
-_CLOSED = (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError, ConnectionError)
-_FAULTS = (TimeoutError, aiohttp.ClientError, OSError)
+_FAULTS = (TimeoutError, OSError)
+_UNREACHED = "could not be reached"
 _TRY_NEXT = frozenset({401, 402, 403, 408, 409, 425, 429, 500, 502, 503, 504, 529})
 
 
@@ -54,12 +48,12 @@ class Answer:
     streamed: bool
     start: bytes
     chunks: AsyncIterator[bytes]
-    response: aiohttp.ClientResponse | None
+    response: Response | None
 
     @property
     def length(self) -> int:
         """How many bytes the upstream said that it would send; 0 where it did not."""
-        return (self.response.content_length or 0) if self.response is not None else 0
+        return self.response.length if self.response is not None else 0
 
     def close(self, finished: bool) -> None:
         """Return the connection to the pool, or close it if the answer was not read completely: the upstream stops."""
@@ -92,32 +86,29 @@ def not_found(name: str) -> Refusal:
 
 
 class Forward:
-    """The stage. `session` outlives reloads: one pool of connections for the life of the process."""
+    """The stage. `clients` outlive reloads, by name: one pool of connections for the life of the process."""
 
     def __init__(
         self,
         providers: Mapping[str, Provider],
         models: Mapping[str, Model],
-        session: aiohttp.ClientSession,
+        clients: Mapping[str, Client],
         states: dict[str, int] | None = None,
     ) -> None:
         self._states = {} if states is None else states
         self._models = models
         self._providers = providers
-        self._session = session
+        self._clients = {name: clients[provider.client] for name, provider in providers.items()}
         self.most_patience = max((self.patience(list(model.prices)) for model in models.values()), default=0.0)
         self._relented: set[tuple[str, Target]] = set()  # pairs of codec and target that refuse what `request` adds
         self._draw = random.Random()  # noqa: S311  (distributes load; guessing the result gains nothing)
         self._bases = {name: provider.base_url.rstrip("/") for name, provider in providers.items()}
-        self._urls: dict[tuple[str, str], URL] = {}
+        self._destinations: dict[tuple[str, str], Destination] = {}  # by provider and path
         self._patterns = [Pattern(name, model) for name, model in models.items() if "*" in name]
         self._made: dict[str, Model] = {}  # models by names that match a pattern
         self.fields = {name: provider.unknown_fields for name, provider in providers.items()}
-        self._headers: dict[tuple[str, str], CIMultiDict[str]] = {}  # by provider and codec
         self._timeouts = {
-            name: aiohttp.ClientTimeout(
-                total=provider.timeout, sock_connect=provider.connect_timeout, sock_read=provider.idle_timeout
-            )
+            name: Timeouts(provider.timeout, provider.connect_timeout, provider.idle_timeout)
             for name, provider in providers.items()
         }
         self._simple = {
@@ -147,7 +138,6 @@ class Forward:
             if (rest := pattern.rest(name)) is not None:
                 if len(self._made) >= _MOST_MADE:
                     self._made.clear()
-                    self._urls.clear()
                 made = self._made[name] = pattern.made(rest)
                 return made
         return None
@@ -237,7 +227,7 @@ class Forward:
             response.close()
             raise
 
-    async def _begun(self, call: Call, provider: str, response: aiohttp.ClientResponse) -> Answer:
+    async def _begun(self, call: Call, provider: str, response: Response) -> Answer:
         """The answer, once its first event or bytes say that it is one. Raises Refusal where they do not."""
         kind = response.headers.get("content-type", "").strip().lower()
         chunks = _read(response, provider)
@@ -255,63 +245,31 @@ class Forward:
             raise Refusal("upstream_error", words, stage="forward")
         return Answer(streamed, start, chunks, response)
 
-    async def _post(self, call: Call, provider: str, body: bytes) -> aiohttp.ClientResponse:
+    async def _post(self, call: Call, provider: str, body: bytes) -> Response:
         """Send a body. Once more, on a new connection, if it went out on one that the provider had closed."""
-        url, headers, timeout = (
-            self._url(provider, call.format.path),
-            self._with_callers(call, provider),
-            self._timeouts[provider],
-        )
-        for fresh in (False, True):
-            attempt = Attempt(fresh=fresh)
-            ATTEMPT.set(attempt)
-            try:
-                response = await self._session.post(
-                    url, data=_payload(body), headers=headers, timeout=timeout, allow_redirects=False
-                )
-            except _FAULTS as fault:
-                if not fresh and attempt.unanswered and isinstance(fault, _CLOSED):
-                    continue
-                raise _broken(provider, fault, "did not answer in time", "could not be reached") from None
-            call.outcome.status = response.status
-            return response
-        raise AssertionError("a fresh connection is not tried again")
-
-    def _url(self, provider: str, path: str) -> URL:
-        """Where a dialect's calls go; parsed once."""
-        url = self._urls.get((provider, path))
-        if url is None:
-            base = self._bases[provider]
-            if path.startswith("/v1/"):  # a base URL may be given with the version or without it
-                base = base.removesuffix("/v1")
-            url = self._urls[provider, path] = URL(base + path)
-        return url
-
-    def _with_callers(self, call: Call, provider: str) -> CIMultiDict[str]:
-        codec = call.format
-        headers = self._headers.get((provider, codec.name))
-        if headers is None:
-            headers = self._headers[provider, codec.name] = _headers(self._providers[provider], codec)
-        passes = codec.passes
+        to = self._destination(provider, call.format)
+        passes = call.format.passes
         extra = [(name, value) for name, value in call.headers if name in passes and passes[name].fullmatch(value)]
-        if not extra:
-            return headers
-        own = headers.copy()
-        for name, value in extra:
-            own[name.decode()] = value.decode("latin-1")  # in place of our own, as a version is
-        return own
+        if extra:  # in place of our own, as a version is
+            to = to.having([(name.decode(), value.decode("latin-1")) for name, value in extra])
+        try:
+            response = await self._clients[provider].post(to, body)
+        except _FAULTS as fault:
+            raise _broken(provider, fault, "did not answer in time", _UNREACHED) from None
+        call.outcome.status = response.status
+        return response
 
-
-def session() -> aiohttp.ClientSession:
-    """The pool of connections to upstreams. No cookies: none may ride from one caller to another."""
-    connector = Pool(limit=0, keepalive_timeout=30)
-    return aiohttp.ClientSession(
-        connector=connector,
-        cookie_jar=aiohttp.DummyCookieJar(),
-        auto_decompress=False,  # see `inflate`
-        max_field_size=_MAX_HEADER,
-        max_headers=_MAX_HEADERS,
-    )
+    def _destination(self, provider: str, codec: Codec) -> Destination:
+        """Where a dialect's calls go; made once."""
+        to = self._destinations.get((provider, codec.path))
+        if to is None:
+            base = self._bases[provider]
+            if codec.path.startswith("/v1/"):  # a base URL may be given with the version or without it
+                base = base.removesuffix("/v1")
+            headers = _headers(self._providers[provider], codec)
+            to = Destination(URL(base + codec.path), headers, self._timeouts[provider])
+            self._destinations[provider, codec.path] = to
+        return to
 
 
 def _headers(provider: Provider, codec: Codec) -> CIMultiDict[str]:
@@ -332,10 +290,10 @@ def _demo(call: Call) -> Answer:
     return Answer(call.stream, b"", chunks(), None)
 
 
-async def _read(response: aiohttp.ClientResponse, provider: str) -> AsyncIterator[bytes]:
+async def _read(response: Response, provider: str) -> AsyncIterator[bytes]:
     """The body as it comes. Raises Refusal when it stalls or breaks off."""
     try:
-        encoding, chunks = _encoding(response), response.content.iter_any()
+        encoding, chunks = _encoding(response), response.chunks()
         async for data in unpacked(chunks, encoding) if encoding else chunks:
             yield data
     except Packed as fault:
@@ -345,12 +303,7 @@ async def _read(response: aiohttp.ClientResponse, provider: str) -> AsyncIterato
         raise _broken(provider, fault, "fell silent in the middle of its answer", "broke off its answer") from None
 
 
-def _payload(data: bytes) -> bytes | io.BytesIO:
-    """A body for the client, which sends a file in pieces and bytes at once, however many."""
-    return io.BytesIO(data) if len(data) > _AT_ONCE else data
-
-
-def _encoding(response: aiohttp.ClientResponse) -> str:
+def _encoding(response: Response) -> str:
     """How the body is compressed; "" if it is not. Some say `none`, or how the text is encoded."""
     said = ",".join(response.headers.getall("content-encoding", ())).lower().split(",")
     return ",".join([one for one in map(str.strip, said) if one not in ("", "identity", "none", "utf-8", "utf8")])
@@ -360,21 +313,21 @@ def _broken(provider: str, fault: Exception, late: str, cut: str) -> Refusal:
     """The refusal for a fault of the connection: `late` is the phrase for a timeout, `cut` for any other fault."""
     if isinstance(fault, TimeoutError):
         return Refusal("upstream_timeout", f"The provider {provider} {late}. Try again later.", stage="forward")
-    if isinstance(fault, aiohttp.ClientResponseError):
+    if isinstance(fault, Malformed):
         cut = "sent what is no HTTP/1.1"
-    elif isinstance(fault, aiohttp.ServerDisconnectedError):
+    elif isinstance(fault, Broken) and cut == _UNREACHED:
         cut = "closed the connection without an answer"
     name = type(fault).__name__
     return Refusal("upstream_error", f"The provider {provider} {cut} ({name}). Try again later.", stage="forward")
 
 
-async def _words(response: aiohttp.ClientResponse) -> bytes:
+async def _words(response: Response) -> bytes:
     """The body of an error answer, as far as it is read: it may come in pieces, and break off."""
     parts, size = list[bytes](), 0
     try:
         with contextlib.suppress(*_FAULTS):
             async with asyncio.timeout(_ERROR_TIME):
-                while size < MAX_ERROR and (data := await response.content.read(MAX_ERROR - size)):
+                while size < MAX_ERROR and (data := await response.read(MAX_ERROR - size)):
                     parts.append(data)
                     size += len(data)
         body = b"".join(parts)

@@ -1,11 +1,11 @@
-"""The pool of connections to upstreams, which knows when a call may be sent again without being made twice."""
+"""The pool of connections of aiohttp, which knows when a call may be sent again without being made twice."""
 
 from __future__ import annotations
 
 import time
 from contextvars import ContextVar
 from functools import partial
-from typing import Any, Final
+from typing import Any
 
 import aiohttp
 from aiohttp.client_proto import ResponseHandler
@@ -13,7 +13,7 @@ from aiohttp.client_reqrep import ClientRequest
 from aiohttp.connector import Connection
 from aiohttp.tracing import Trace
 
-AT_ONCE: Final = 5.0  # seconds in which a connection that was closed before shows that it was
+from gateway.upstream.client import AT_ONCE
 
 
 class Attempt:

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 import upstream as scripted
 from gateway.dialects.openai_chat import OPENAI_CHAT
-from gateway.upstream import forms, pool
+from gateway.upstream import client, forms, pool
 from line import Line, config, running
 from raw_provider import Raw, chunk
 
@@ -65,7 +65,7 @@ async def test_what_breaks_late_is_not_sent_again(monkeypatch: pytest.MonkeyPatc
     attempt = pool.Attempt(fresh=False)
     attempt.reused, attempt.protocol = True, pool.Handler(asyncio.get_running_loop())
     assert attempt.unanswered
-    attempt.began -= pool.AT_ONCE
+    attempt.began -= client.AT_ONCE
     assert not attempt.unanswered
 
 

@@ -1,0 +1,112 @@
+"""The client for calls to providers on aiohttp."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import AsyncIterator
+from typing import Final
+
+import aiohttp
+from multidict import MultiMapping
+
+from gateway.upstream.client import KEEP_ALIVE, Broken, Destination, Malformed
+from gateway.upstream.pool import ATTEMPT, Attempt, Pool
+
+_MAX_HEADER: Final = 64 * 1024  # bytes of one header of an answer: what stands before a provider may send long ones
+_MAX_HEADERS: Final = 512
+_AT_ONCE: Final = 256 * 1024  # bytes of a request that are handed to the client as they are
+# What a dead connection of the pool shows: its end (FIN), or a reset (RST).
+_CLOSED: Final = (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError, ConnectionError)
+
+
+class Failed(OSError):
+    """What went wrong, by the name that aiohttp has for it."""
+
+
+class LibraryClient:
+    """The client. No cookies: none may ride from one caller to another. Answers are not unpacked: see `inflate`."""
+
+    def __init__(self) -> None:
+        self._session = aiohttp.ClientSession(
+            connector=Pool(limit=0, keepalive_timeout=KEEP_ALIVE),
+            cookie_jar=aiohttp.DummyCookieJar(),
+            auto_decompress=False,
+            max_field_size=_MAX_HEADER,
+            max_headers=_MAX_HEADERS,
+        )
+
+    async def post(self, to: Destination, body: bytes) -> LibraryResponse:
+        """Send a body; returns when the head of the answer has come. Raises TimeoutError, or another OSError."""
+        timeout = aiohttp.ClientTimeout(
+            total=to.timeouts.total, sock_connect=to.timeouts.connect, sock_read=to.timeouts.idle
+        )
+        for fresh in (False, True):
+            attempt = Attempt(fresh=fresh)
+            ATTEMPT.set(attempt)
+            try:
+                response = await self._session.post(
+                    to.url, data=_payload(body), headers=to.headers, timeout=timeout, allow_redirects=False
+                )
+            except (aiohttp.ClientError, OSError) as fault:
+                if not fresh and attempt.unanswered and isinstance(fault, _CLOSED):
+                    continue
+                raise _known(fault) from None
+            return LibraryResponse(response)
+        raise AssertionError("a fresh connection is not tried again")
+
+    async def close(self) -> None:
+        """Close all connections."""
+        await self._session.close()
+
+
+class LibraryResponse:
+    """An answer of aiohttp."""
+
+    __slots__ = ("_response", "headers", "status")
+
+    def __init__(self, response: aiohttp.ClientResponse) -> None:
+        self._response = response
+        self.status = response.status
+        self.headers: MultiMapping[str] = response.headers
+
+    @property
+    def length(self) -> int:
+        """Bytes that the provider says the body has; 0 where it does not."""
+        return self._response.content_length or 0
+
+    async def chunks(self) -> AsyncIterator[bytes]:
+        """The body as it comes."""
+        try:
+            async for data in self._response.content.iter_any():
+                yield data
+        except aiohttp.ClientError as fault:
+            raise _known(fault) from None
+
+    async def read(self, most: int) -> bytes:
+        """What comes of the body first: at most so many bytes, at least one unless it is empty."""
+        try:
+            return await self._response.content.read(most)
+        except aiohttp.ClientError as fault:
+            raise _known(fault) from None
+
+    def release(self) -> None:
+        """The body was read to its end."""
+        self._response.release()
+
+    def close(self) -> None:
+        """Nothing more is wanted."""
+        self._response.close()
+
+
+def _known(fault: Exception) -> OSError:
+    """A fault as one that callers know without aiohttp."""
+    if isinstance(fault, aiohttp.ClientResponseError):
+        return Malformed(type(fault).__name__)
+    if isinstance(fault, aiohttp.ServerDisconnectedError | aiohttp.ClientPayloadError):
+        return Broken(type(fault).__name__)
+    return fault if isinstance(fault, OSError) else Failed(type(fault).__name__)
+
+
+def _payload(data: bytes) -> bytes | io.BytesIO:
+    """A body for the client, which sends a file in pieces and bytes at once, however many."""
+    return io.BytesIO(data) if len(data) > _AT_ONCE else data
