@@ -332,7 +332,7 @@ def _databases(wanted: Sequence[tuple[Sequence[str], Sequence[int]]], cache_dir:
     if missing < _FEW:
         return [Database(patterns, numbers, cache_dir) for patterns, numbers in wanted]
     if cache_dir is not None:
-        words = "compiling %d patterns. This happens once and takes up to a minute, on a busy machine up to two. %s"
+        words = "compiling %d patterns. This happens once and takes up to a minute, on a busy machine longer. %s"
         _log.warning(words, missing, f"The result is kept in {cache_dir}")
     start = time.monotonic()
     with ThreadPoolExecutor(min(len(wanted), os.cpu_count() or 1), "patterns") as pool:
