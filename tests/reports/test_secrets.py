@@ -32,7 +32,10 @@ FOUND = (
     '.basic_auth("bob", Some("{}"))', 'new NetworkCredential("bob", "{}")', 'server.login("bob", "{}")',
     'variable "db_password" {{\n  type    = string\n  default = "{}"\n}}', 'ds.setPassword("{}");',
     'let password = String::from("{}");', 'process.env.API_KEY || "{}"', "${{API_KEY:-{}}}", 'builder.apiKey("{}")',
-    "token {}", "my api key {}", 'PASSWORD "{}"', "Authorization: Token {}", '-H "Authorization: Bearer {}"',
+    "token {}", "my api key {}", '{{"name":"API_TOKEN","value":"{}"}}', "api key - {}", "api_key|{}",
+    "| password | {} |", "mot de passe : {}", "contrase\u00f1a: {}", "Das Kennwort lautet {}", "senha={}",
+    'setToken("stripe", "{}")', "datadog,{}", 'confluent.secret "=> "{}"', 'PASSWORD "{}"', "Authorization: Token {}",
+    '-H "Authorization: Bearer {}"',
     "heroku_api = {}", "stripe: {}", "asana personal token: {}", "mailgun ?= {}",
     'sendgrid = "{}"', '{{"datadog": "{}"}}', "keystore_password={}",
     '"password": {{"value": "{}"}}', 'password = """{}"""', '<setting name="apiKey">{}</setting>',
@@ -53,6 +56,10 @@ HARMLESS = (
     "req_011CSHoEeqs5C35K2UUqR7Fy", f"cache_key_{V}{V}", f"idempotency-key-{V}{V}", "token_" + "ab12" * 8,
     "tqdm/contrib/slack.py,sha256=sC182v7xBkfGftnDeUmQALMOfwQzU3ZiNf1Q_XA1DjI,4049", "ABSK" + "EXAMPLE" * 18,
     "the api_endpoint_of_the_session_manager_2_for_users", "xoxb-xoxb-my-bot-token-goes-here",
+    'files":{"src/gen/key.rs":"b11517f2a65e9bbce10b04ef502d299d14b7679574d045db04bc8f2586650540"}',
+    "Delete a key\n  - g10/kbnode.c",
+    "GnuPG key: 0x7EC2DBB6F4DBF434", "keytool keytool /usr/lib/jvm/java-17-openjdk-amd64/bin/keytool 1711",
+    'keyDetails": "PKIX_ECDSA_P256_SHA_256"', "slack,sha256=sC182v7xBkfGftnDeUmQALMOfwQzU3ZiNf1Q,4049",
     "api_key = os.getenv('API_KEY_2')", "password: <your-password-1>", "docker login -u bob -p $TOKEN registry",
 )  # fmt: skip
 

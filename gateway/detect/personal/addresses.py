@@ -78,6 +78,15 @@ _THING: Final = regex.compile(
     r"Nov(?:ember)?|Dec(?:ember)?|(?:Mon|Tues?|Wed(?:nes)?|Thu(?:rs)?|Fri|Sat(?:ur)?|Sun)(?:day)?|Apollo|World War|"
     r"COVID|Boeing|Airbus|iPhone|Debian|Ubuntu|Engineering|Spring|Summer|Autumn|Fall|Winter|Via (?:USB|HTTP))\b"
 )
+# Numbers of issues, and players of a game: `PR 27456`, `R.Gould 26`.
+_NO_STREET: Final = regex.compile(r"PR (?!00[679])\d|[A-Z]\.[A-Z][a-z]+\.?,? ?\d{1,2}\Z")
+_DECIMAL: Final = regex.compile(r"\d\.\Z")  # USB 2.0 Flash Drive
+# Licences say to whom to write: the address of an office, which everybody has, and the parts of it.
+_LICENCE: Final = regex.compile(
+    r"(?:Foundation(?:,|\s|Inc\.?|<br>|[#*/;.\\\"-]){1,24}|Creative\s+Commons,\s+)"
+    r"(?:(?:51|59|675|31|171)\s[^!?:@]{1,80})?\Z"
+)
+_OFFICE: Final = 150  # characters in which it stands
 _YEAR: Final = regex.compile(r"(?:19[5-9]|20[0-3])\d(?!\d)")
 _YEARS: Final = regex.compile(r"(?:\b(?:19[5-9]|20[0-3])\d\b|\([Cc]\)|©|[Cc]opyright)")
 
@@ -117,7 +126,10 @@ def _rule(form: Form, *, grows: bool = False) -> Rule:
 
 def _score(text: str, match: regex.Match[str], end: int, code: str | None) -> float:
     """Less where the word for a street is an ordinary one, nothing follows, and no word says that somebody is there."""
-    if _CODE.search(match.group()) or _dated(text, match):
+    start = match.start()
+    if _CODE.search(match.group()) or _dated(text, match) or _NO_STREET.match(match.group()):
+        return 0.0
+    if _DECIMAL.search(text, max(0, start - 2), start) or _LICENCE.search(text, max(0, start - _OFFICE), start):
         return 0.0
     weak = match.groupdict().get("weak")
     if code and not (weak and _YEAR.fullmatch(code)):

@@ -18,19 +18,26 @@ from gateway.detect.secrets.vendor_names import ANY
 _NAME: Final = r"[A-Za-z0-9_.$\-]"
 # What a name may hold. The name itself is matched from its beginning on, so that `next_page_token` is seen whole.
 TOKEN_WORDS: Final = r"(?:key|token|secret|credential|creds|access|auth|bearer)"
-PASSWORD_WORDS: Final = r"(?:passw(?:or)?d|passphrase|passwort|pwd|_pass|pass(?=[\"':= ])|secret)"
+PASSWORD_WORDS: Final = (
+    r"(?:passw(?:or)?d|passphrase|passwort|pwd|_pass|passe(?= ?[:=])|pass(?=[\"':= ])"
+    r"|kennwort|contrase[\u00f1n]a|senha|wachtwoord|heslo|secret)"
+)
 _QUOTE: Final = r"""(?:\\{0,3}["'`]{1,3})?"""
-_OPERATOR: Final = r"(?:=>|[:?.+|]{0,3}=|:-|:|->|\|\||\?\?|\?:)"
+_CLOSED: Final = r"""(?: ?\\{0,3}["'`]{1,3})?"""  # of a name, also with a blank before
+_OPERATOR: Final = r"(?:[=']?>|\||(?<=\S )[-\u2013](?= )|[:?.+|]{0,3}=|:-|:|->|\|\||\?\?|\?:)"
 # `: str =` and ` string =`: a type between the name and its value.
 _TYPE: Final = r"(?::? ?(?:str|string|String|String\?|&str|text|TEXT|char\*)(?=\s{0,2}[:=]))?"
 # What takes a string and gives it back: `String::from("...")`.
 _WRAPPED: Final = (
     r"""(?:(?:String::from|Some|new String|Buffer\.from|atob|Secret(?:Str(?:ing)?)?(?:::new|::from)?)\()?"""
 )
-_IS: Final = rf"{_QUOTE}\]?{_TYPE}\s{{0,3}}{_OPERATOR}\s{{0,3}}{_WRAPPED}(?:@|[bru]{{1,2}}(?=[\"']))?{_QUOTE}"
-_SAID: Final = r"(?: (?:for|of|to) (?:[A-Za-z0-9_.-]{1,16} ){0,3}?| )(?:is|are|was)(?: now| set to)?:? {1,2}[\"'`]?"
+_IS: Final = rf"{_CLOSED}\]?{_TYPE}\s{{0,3}}{_OPERATOR}\s{{0,3}}{_WRAPPED}(?:@|[bru]{{1,2}}(?=[\"']))?{_QUOTE}"
+_SAID: Final = (
+    r"(?: (?:for|of|to) (?:[A-Za-z0-9_.-]{1,16} ){0,3}?| )"
+    r"(?:is|are|was|ist|lautet|est|es)(?: now| set to)?:? {1,2}[\"'`]?"
+)
 _XML: Final = r"""["']?>\s{0,20}"""
-_VALUE_OF: Final = r"""["']?(?:,?\s{1,20}|\s?:\s{0,3}\{\s{0,20})["']?value["']?\s?[=:]\s?["']?"""
+_VALUE_OF: Final = r"""["']?(?:,\s{0,20}|\s{1,20}|\s?:\s{0,3}\{\s{0,20})["']?value["']?\s?[=:]\s?["']?"""
 _CALL: Final = r"""(?:["'`], ?["'`]|\(\s?[bru]?["'`])"""
 _OPTION: Final = rf"(?<=(?:--|(?:env|setenv|setx) )[A-Za-z0-9_-]{{2,40}}) {_QUOTE}"
 _TELLS: Final = rf"(?:{_IS}|{_SAID}|{_XML}|{_VALUE_OF}|{_CALL}|{_OPTION})"
@@ -44,7 +51,7 @@ _BLANK_WIDE: Final = r"""[ \t]{1,2}["'`(]?"""
 _WIDE: Final = (
     r"""[\s"'`\\\]]*(?::? ?(?:string|str|&str|text|char\*)\??\s*)?"""
     r"""(?:[:=>,|?.+-]+|\([ bru]*["'`]|value["'\s]*[=:]"""
-    r"""|(?: (?:for|of|to)(?: [A-Za-z0-9_.-]+)+)? (?:is|are|was)(?: now| set to)?)"""
+    r"""|(?: (?:for|of|to)(?: [A-Za-z0-9_.-]+)+)? (?:is|are|was|ist|lautet|est|es)(?: now| set to)?)"""
     r"""[\s"'`\\:@bru{]*"""
     r"""(?:value["'\s]*[=:][\s"']*|(?:string::from|some|new string|buffer\.from|atob|secret[a-z:]*)\(["']*)?"""
 )
@@ -71,8 +78,10 @@ PASSWORD: Final = (
     rf"(?i)(?<![A-Za-z0-9_.$-])(?P<name>{_NAME}{{0,40}}?{PASSWORD_WORDS}{_NAME}{{0,20}}?)(?:{_TELLS}|{_BLANK})"
     rf"(?P<value>{_SECRET})"
 )
-_PASSWORD_WIDE: Final = PASSWORD_WORDS.replace(r"pass(?=[\"':= ])|", "pass|")
-_PASSWORD_SHORT: Final = r"(?:pass|pwd|secret)"  # what each of the words begins with
+_PASSWORD_WIDE: Final = PASSWORD_WORDS.replace(r"passe(?= ?[:=])|pass(?=[\"':= ])", "pass")
+_PASSWORD_SHORT: Final = (
+    r"(?:pass|pwd|secret|kennwort|contrase|senha|wachtwoord|heslo)"  # what each of the words begins with
+)
 PASSWORD_WHOLE: Final = (
     rf"(?i)(?:{_PASSWORD_SHORT}{_NAME}*{_WIDE}{_MIXED}|--[A-Za-z0-9_-]*{_PASSWORD_SHORT}{_OPTION_WIDE}{_MIXED}"
     rf"|{_PASSWORD_SHORT}{_NAME}*[ \t]{{1,2}}[\"'`]{_MIXED})"
@@ -238,6 +247,9 @@ _HARMLESS: Final = frozenset(
         "hockey",
         "jockey",
         "key_id",
+        "keyid",
+        "details",
+        "keytool",
         "kid",
         "random",
         "nonce",
@@ -251,6 +263,14 @@ _NO_PASSWORD: Final = regex.compile(
     r"(?i).*(?:pass(?:word|wd|phrase)?|pwd|secret|token|user(?:name)?|changeme|example|redacted|string|none|null|true"
     r"|false|undefined|self|this|config|settings|env|getenv|request|input|optional|required).*|[x*•._-]+|\d{1,5}|\W+"
 )
+_PLACE: Final = regex.compile(r"/[a-z][\w.+-]*(?:/[\w.+-]{1,40}){2,}|[\w.%~+-]+\.(?:deb|rpm|whl|jar|gz|xz|zip|tgz)")
+_DIGEST: Final = regex.compile(
+    r"(?i)0x[0-9a-f]{8,40}|[0-9a-f]{16}|[0-9a-f]{32}|[0-9a-f]{40}|[0-9a-f]{64}|[0-9a-f]{128}"
+)
+_FILE: Final = regex.compile(
+    r"\.(?:rs|py|js|ts|css|html?|key|pem|json|toml|go|[ch]|md|txt|xml|ya?ml|crt|asc|gpg|pub)\Z"
+)
+_KEY_ID: Final = regex.compile(r"(?i)\b(?:gnupg|gpg|pgp|signing|openpgp|public) \Z")
 UUID: Final = regex.compile(r"(?i)[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 DATED: Final = regex.compile(
     r"v?\d+(?:[.:/_-]\d+)+[A-Za-z]*\d*|\d+(?:\.\d+)*[a-z]{0,4}|(?i:[a-z]+[-_.])*[a-z]+[-_.]?v?\d[\d.]*"
@@ -277,10 +297,18 @@ def _names(match: regex.Match[str]) -> bool:
     return (before is None or before[1].lower() not in _HARMLESS) and chance.wordy(match["value"]) < 0
 
 
+def _of_a_file(match: regex.Match[str], value: str) -> bool:
+    """Whether the name is that of a file and the value its digest, or a public key's own name (`GnuPG key: 0x...`)."""
+    if _DIGEST.fullmatch(value) is None:
+        return False
+    before = match.string[max(0, match.start() - 24) : match.start()]
+    return before.endswith("/") or _FILE.search(match["name"]) is not None or _KEY_ID.search(before) is not None
+
+
 def keyword(match: regex.Match[str]) -> bool:
     """True for a random value under the name of a key or token."""
     value = match["value"].rstrip(".,;:!?")
-    if not _names(match) or DATED.fullmatch(value):
+    if not _names(match) or DATED.fullmatch(value) or _PLACE.fullmatch(value) or _of_a_file(match, value):
         return False
     if UUID.fullmatch(value):  # an identifier, where the name does not say whose key it is
         return _VENDOR.search(match["name"]) is not None
@@ -292,7 +320,7 @@ def keyword(match: regex.Match[str]) -> bool:
 def chosen(match: regex.Match[str]) -> bool:
     """True for what looks like a password someone chose: letters and digits or signs, and no code or placeholder."""
     value = match["value"]
-    if not _names(match) or _CODE.search(value):
+    if not _names(match) or _CODE.search(value) or _of_a_file(match, value):
         return False
     if match.string[match.start("value") - 1] not in "\"'`" and chance.identifier(value.rstrip(".:!?")):
         return False  # a variable; in quotes it may be a password

@@ -10,6 +10,13 @@ _T: Final = r"[A-Za-z0-9_=-]"
 _UUID: Final = r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"
 
 ISSUED: Final = (
+    # The number of an application, and its secret or a token of a user.
+    ("SECRET_FACEBOOK_TOKEN", r"\d{15,16}(?:\||%7[cC])[A-Za-z0-9_-]{27,40}"),
+    ("SECRET_GITLAB_SESSION", r"_gitlab_session=[a-z0-9]{32}"),
+    ("SECRET_ASAAS_TOKEN", r"\$?aact_(?:prod|hmlg)_[A-Za-z0-9_]{20,}"),
+    ("SECRET_SEGMENT_TOKEN", r"sgp_[A-Za-z0-9]{64}"),
+    ("SECRET_WAKATIME_KEY", r"waka_[a-z0-9]{8}[a-z0-9-]{24,}"),
+    ("SECRET_VAL_TOWN_TOKEN", r"vtwn_[A-Za-z0-9]{20,}"),
     ("SECRET_42_SECRET", r"s-s4t2(?:ud|af)-[a-f0-9]{64}"),
     ("SECRET_ADOBE_KEY", r"p8e-[A-Za-z0-9]{32}"),
     ("SECRET_CLICKHOUSE_KEY", r"4b1d[A-Za-z0-9]{38}"),

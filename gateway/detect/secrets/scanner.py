@@ -125,7 +125,7 @@ SECRETS: Final[tuple[Secret, ...]] = (
     Secret("SECRET_ANTHROPIC_KEY", rf"{_B}sk-ant-{_T}{{20,}}"),
     Secret("SECRET_OPENROUTER_KEY", rf"{_B}sk-or-v1-[0-9a-f]{{64}}{_E}"),
     Secret("SECRET_GROQ_KEY", rf"{_B}gsk_[A-Za-z0-9]{{40,}}{_E}"),
-    Secret("SECRET_XAI_KEY", rf"{_B}xai-[A-Za-z0-9]{{60,}}{_E}"),
+    Secret("SECRET_XAI_KEY", rf"{_B}xai-{_T}{{60,}}"),
     Secret("SECRET_HUGGINGFACE_TOKEN", rf"{_B}hf_[A-Za-z0-9]{{30,}}{_E}"),
     Secret("SECRET_REPLICATE_TOKEN", rf"{_B}r8_[A-Za-z0-9]{{37}}{_E}"),
     Secret("SECRET_MESHGATE_KEY", rf"{_B}mg-{_T}{{24,}}"),
@@ -159,7 +159,7 @@ SECRETS: Final[tuple[Secret, ...]] = (
     Secret("SECRET_STRIPE_KEY", rf"{_B}(?:[sr]k_(?:live|test|prod)_[A-Za-z0-9]{{10,}}|whsec_[A-Za-z0-9+/]{{24,}})"),
     Secret("SECRET_SQUARE_TOKEN", rf"{_B}sq0(?:atp|csp|idp)-{_T}{{22,}}"),
     Secret("SECRET_SHOPIFY_TOKEN", rf"{_B}shp(?:at|ca|pa|ss)_[0-9a-fA-F]{{32}}{_E}"),
-    Secret("SECRET_TWILIO_KEY", rf"{_B}SK[0-9a-f]{{32}}{_E}"),
+    Secret("SECRET_TWILIO_KEY", rf"{_B}SK[0-9a-fA-F]{{32}}{_E}"),
     Secret("SECRET_SENDGRID_KEY", rf"{_B}SG\.{_T}{{20,24}}\.{_T}{{40,48}}{_E}"),
     Secret("SECRET_MAILGUN_KEY", rf"{_B}key-[0-9a-f]{{32}}{_E}"),
     Secret("SECRET_AWS_KEY_ID", rf"{_B}(?:AKIA|ASIA|ABIA|ACCA)[A-Z2-7]{{16}}{_E}"),
@@ -184,10 +184,10 @@ SECRETS: Final[tuple[Secret, ...]] = (
     Secret("SECRET_FIREWORKS_KEY", rf"{_B}fw_[A-Za-z0-9]{{22,}}{_E}", _mixed),
     Secret("SECRET_CEREBRAS_KEY", rf"{_B}csk-[a-z0-9]{{40,}}{_E}"),
     Secret("SECRET_NVIDIA_KEY", rf"{_B}nvapi-{_T}{{40,}}"),
-    Secret("SECRET_LANGSMITH_KEY", rf"{_B}lsv2_(?:pt|sk)_[0-9a-f]{{32}}_[0-9a-f]{{10}}{_E}"),
+    Secret("SECRET_LANGSMITH_KEY", rf"{_B}lsv2_(?:pt|sk)_[0-9a-fA-F]{{32}}_[0-9a-fA-F]{{10}}{_E}"),
     Secret("SECRET_PINECONE_KEY", rf"{_B}pcsk_[A-Za-z0-9]{{4,8}}_[A-Za-z0-9]{{40,}}{_E}"),
     Secret("SECRET_TAVILY_KEY", rf"{_B}tvly-(?:dev-)?[A-Za-z0-9]{{30,}}{_E}"),
-    Secret("SECRET_SUPABASE_TOKEN", rf"{_B}sb(?:p|_secret)_[A-Za-z0-9_]{{30,}}{_E}", _mixed),
+    Secret("SECRET_SUPABASE_TOKEN", rf"{_B}sb(?:p|_secret)_{_T}{{30,}}", _mixed),
     Secret(
         "SECRET_GRAFANA_TOKEN", rf"{_B}(?:glsa_[A-Za-z0-9]{{32}}_[0-9a-fA-F]{{8}}{_E}|glc_[A-Za-z0-9+/]{{32,}}={{0,3}})"
     ),
@@ -197,7 +197,7 @@ SECRETS: Final[tuple[Secret, ...]] = (
         rf"{_B}(?:NRAK-[A-Za-z0-9]{{27}}|NRJS-[a-f0-9]{{19}}|NRI[IQ]-{_T}{{32}}|[0-9a-f]{{36}}(?:FFFF)?NRAL){_E}",
     ),
     Secret("SECRET_NOTION_TOKEN", rf"{_B}ntn_[A-Za-z0-9]{{40,}}{_E}"),
-    Secret("SECRET_FIGMA_TOKEN", rf"{_B}figd_{_T}{{40,}}"),
+    Secret("SECRET_FIGMA_TOKEN", rf"{_B}figd_{_T}{{38,}}"),
     Secret(
         "SECRET_ATLASSIAN_TOKEN",
         rf"{_B}ATATT3[A-Za-z0-9_=-]{{60,}}|{_B}ATCTT3[A-Za-z0-9_=-]{{60,}}|{_B}ATBB[A-Za-z0-9]{{32}}{_E}",
@@ -208,7 +208,7 @@ SECRETS: Final[tuple[Secret, ...]] = (
     Secret("SECRET_PLANETSCALE_TOKEN", rf"{_B}pscale_(?:tkn|pw|oauth)_[A-Za-z0-9_.-]{{32,}}"),
     Secret("SECRET_DOPPLER_TOKEN", rf"{_B}dp\.(?:pt|st|ct|sa|scim|audit)\.[A-Za-z0-9_.-]{{40,}}"),
     Secret("SECRET_FLY_TOKEN", rf"{_B}(?:fo1_{_T}{{43}}{_E}|fm[12][ar]?_[A-Za-z0-9+/]{{80,}}={{0,3}})"),
-    Secret("SECRET_VERCEL_TOKEN", rf"{_B}vc[pkair]_[A-Za-z0-9]{{24,}}{_E}", _mixed),
+    Secret("SECRET_VERCEL_TOKEN", rf"{_B}vc[pkair]_{_T}{{24,}}", _mixed),
     Secret("SECRET_CLOUDFLARE_KEY", rf"{_B}v1\.0-[0-9a-f]{{24}}-[0-9a-f]{{100,}}{_E}"),
     Secret(
         "SECRET_1PASSWORD_KEY",

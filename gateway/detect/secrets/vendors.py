@@ -17,13 +17,21 @@ from gateway.detect.secrets.vendor_names import ANY, BEGINNING
 _FEWEST: Final = 16
 _LONGEST: Final = 290  # characters from the vendor's name to the end of the value
 _NAME: Final = r"[A-Za-z0-9_.$\-]"
-_IS: Final = r"""["'\]]{0,2}[ \t]{0,8}(?:[?+.|]?[:=>]{1,3}|\|\|)[ \t]{0,8}["'`]{0,3}"""
+# A comma between two cells or arguments assigns, too: `setKey("stripe", "V")`; none before an option (`,sha256=...`).
+_CELL: Final = r""",(?: ?["'`]{1,2})?(?=[\w.%|+-]+(?![\w=/]))"""
+_IS: Final = (
+    r"""["'\]]{0,2}[ \t]{0,8}["'`]{0,2}"""
+    rf"""(?:(?:[?+.|]?[:=>]{{1,3}}|\|\|)[ \t]{{0,8}}["'`=]{{0,3}}[ \t]{{0,3}}["'`]{{0,2}}|{_CELL})"""
+)
 _VALUE: Final = r"[A-Za-z0-9_.~+=|%-]"
 WHOLE: Final = rf"(?i){BEGINNING}"
 """Where to look: an index of what follows the name, too, costs more than it saves."""
 # Of any name: what is held back is what is being assigned, or a word of which a part may be a key (see `marks`). The
 # names themselves would take megabytes.
-BEGUN: Final = rf"""[A-Za-z_.$-]{_NAME}{_NAME}{_NAME}+["'\]]*[ \t]*[?+.|:=>/]+[ \t]*["'`]*[A-Za-z0-9_.~+=|%/-]+"""
+BEGUN: Final = (
+    rf"""[A-Za-z_.$-]{_NAME}{_NAME}{_NAME}+["'\]]*[ \t]*["'`]*"""
+    r"""(?:[?+.|:=>/]+[ \t]*["'`=]*[ \t]*["'`]*|,(?: ?["'`]+)?)[A-Za-z0-9_.~+=|%/-]+"""
+)
 PATTERN: Final = rf"(?i){ANY}{_NAME}{{0,40}}?{_IS}{_VALUE}{{{_FEWEST},200}}"
 # Of a hundred names in prose none goes on so: asked first.
 _GOES_ON: Final = re.compile(rf"{_NAME}{{4,60}}{_IS}{_VALUE}{{{_FEWEST}}}")
