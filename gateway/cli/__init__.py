@@ -86,7 +86,7 @@ def serve(args: argparse.Namespace) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="meshgate", description="A policy gateway between AI agents and models.")
+    parser = commands.Parser(prog="meshgate", description="A policy gateway between AI agents and models.")
     parser.add_argument("--version", action="version", version=f"meshgate {__version__}")
     group = parser.add_subparsers(required=True, metavar="COMMAND")
     command = commands.command(group, "serve", serve, "start the gateway")

@@ -12,8 +12,8 @@ import contextlib
 import fcntl
 import itertools
 import os
-import sqlite3
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -40,7 +40,7 @@ from gateway.stores.schema import migrate, outdated
 from gateway.stores.vault import Vault
 from gateway.stores.waiting import Waiting
 from gateway.stores.watch import Watch
-from gateway.stores.writer import Bulk, Statement, Writer, connect
+from gateway.stores.writer import Bulk, Statement, Writer, connect, reading
 
 # The rank orders statements of one commit: a reservation is inserted before it is deleted.
 _PUT_RESERVATION = Bulk(0, "INSERT INTO reservations VALUES (?, ?, ?, ?, ?, ?, ?)")
@@ -120,6 +120,8 @@ class SqliteStore:
 
     async def ping(self) -> None:
         self.writer.check()
+        with self._reading():
+            self._reader.execute("SELECT 1 FROM workflows LIMIT 1").fetchone()
 
     async def durable(self) -> None:
         await self.writer.barrier()
@@ -439,12 +441,8 @@ class SqliteStore:
         self._purged = now
         self.writer.submit_all([(sql, (now,)) for sql in EXPIRE])
 
-    @contextlib.contextmanager
-    def _reading(self) -> Iterator[None]:
-        try:
-            yield
-        except sqlite3.Error as error:
-            raise StoreUnavailable(f"{self.path}: could not read ({error})") from error
+    def _reading(self) -> AbstractContextManager[None]:
+        return reading(self.path, getattr(self, "writer", None))
 
 
 def _path(url: str) -> Path:

@@ -20,9 +20,9 @@ import logging
 import os
 import sqlite3
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +45,7 @@ MOST_KEPT = 100_000  # rows kept in memory during a temporary fault; with more, 
 
 # Primary result codes of temporary faults (sqlite.org/rescode.html). A failed fsync is not temporary: the kernel may
 # have dropped the pages, and a second fsync would report success.
+_DAMAGED = frozenset({sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT})
 _PASSING = frozenset(
     {
         sqlite3.SQLITE_BUSY,
@@ -346,6 +347,17 @@ class Writer:
 
 
 _to_disk = getattr(os, "fdatasync", os.fsync)
+
+
+@contextmanager
+def reading(path: str | Path, writer: Writer | None) -> Iterator[None]:
+    """Reads of a file. Raises `StoreUnavailable`; damage gives the writer up, because no read will succeed again."""
+    try:
+        yield
+    except sqlite3.Error as error:
+        if writer is not None and getattr(error, "sqlite_errorcode", -1) & 0xFF in _DAMAGED:
+            writer.give_up(f"the file or its log was damaged, truncated or overwritten ({error})")
+        raise StoreUnavailable(f"{path}: could not read ({error})") from error
 
 
 def _open_log(path: str) -> int:

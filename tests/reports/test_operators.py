@@ -226,6 +226,40 @@ def test_commands_start_without_what_they_do_not_use(command: str, tmp_path: Pat
     assert "imported: []" in done.stdout, done.stdout + done.stderr
 
 
+@pytest.mark.parametrize(
+    ("typed", "meant"),
+    [
+        *(("key list", "keys"), ("keys lst", "list"), ("keys rotat x", "rotate"), ("usage --by tem", "team")),
+        *(("workflows list --state frzn", "frozen"), ("policy tets", "test"), ("SERVE", "serve"), ("xyzzy", "")),
+    ],
+)
+def test_mistyped_commands_are_suggested(typed: str, meant: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """And the values of options; what is like none is not."""
+    with pytest.raises(SystemExit) as ended:
+        main(typed.split())
+    assert ended.value.code == 2
+    words = capsys.readouterr().err
+    assert (f"did you mean {meant}?" in words) is bool(meant)
+
+
+def test_no_keys_are_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Where programs do not read."""
+    path = tmp_path / "gateway.yaml"
+    path.write_text(yaml.safe_dump(config(tmp_path, "http://127.0.0.1:9/v1")))
+    out, words = keys(path, capsys, "list")
+    assert not out
+    assert "meshgate keys add" in words
+    assert keys(path, capsys, "list", "--json") == ("[]\n", "")
+
+
+@pytest.mark.parametrize("time", ["0s", "-1d"])
+def test_lifetimes_that_are_none(idle: Path, capsys: pytest.CaptureFixture[str], time: str) -> None:
+    """In our words."""
+    arguments = ["keys", "add", "--agent", "a", "--team", "t", f"--expires={time}", "--config", str(idle)]
+    assert main(arguments) == 2
+    assert "Input" not in capsys.readouterr().err
+
+
 def test_metrics_of_all_workers_are_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Counters and histograms of a worker that has ended still count; without a folder there is one worker."""
     assert workers.others() == []

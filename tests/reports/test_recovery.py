@@ -13,6 +13,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from multiprocessing import get_context
 from multiprocessing.process import BaseProcess
 from multiprocessing.synchronize import Event
@@ -78,6 +79,30 @@ def test_a_database_that_is_gone_stops_the_gateway(line: Line) -> None:
     _await(lambda: line.client.get("/livez").status_code == 503)
     refused = line.chat()
     assert (refused.status_code, refused.json()["error"]["code"]) == (503, "state_unavailable")
+
+
+@pytest.mark.parametrize("damage", ["log", "pages"])
+def test_a_damage_that_a_read_finds_stops_the_gateway(line: Line, damage: str) -> None:
+    """The log cut off, pages overwritten: no read succeeds again, so `/livez` fails, and `/readyz` with it."""
+    assert line.chat(cid="w").status_code == 200
+    path = line.path.parent / "state.db"
+    if damage == "log":
+        os.truncate(f"{path}-wal", 0)
+    else:
+        with closing(connect(path)) as other:
+            other.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        size = path.stat().st_size
+        with path.open("r+b") as file:
+            file.seek(100)
+            file.write(os.urandom(size - 100))
+
+    def is_lost() -> bool:
+        line.chat(cid=f"w-{time.monotonic_ns()}")
+        return line.client.get("/livez").status_code == 503
+
+    _await(is_lost)
+    assert line.client.get("/readyz").status_code == 503
+    assert line.chat().json()["error"]["code"] == "state_unavailable"
 
 
 def test_shared_state_without_a_vault_key_is_found_by_check(

@@ -6,10 +6,12 @@ Slow modules are imported on use, so that `meshgate --version` and mistyped comm
 from __future__ import annotations
 
 import argparse
+import difflib
 import json
+import re
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 if TYPE_CHECKING:
     from gateway.call import Json
@@ -101,6 +103,18 @@ def plain(text: str) -> str:
 
 
 # The parser
+
+
+class Parser(argparse.ArgumentParser):
+    """A parser that suggests the command or value that a mistyped one may be."""
+
+    def error(self, message: str) -> NoReturn:
+        """Print the error and exit with 2."""
+        wrong = re.search(r"invalid choice: '([^']*)' \(choose from (.*)\)", message)
+        if wrong is not None:
+            near = difflib.get_close_matches(wrong[1].lower(), re.findall(r"[\w-]+", wrong[2]), n=1)
+            message += f"; did you mean {near[0]}?" if near else ""
+        super().error(message)
 
 
 def group(commands: Any, name: str, words: str) -> Any:

@@ -79,13 +79,16 @@ def show(args: argparse.Namespace) -> int:
     if args.json:
         commands.print_json(records)
         return 0
+    if not records:
+        print("There are no keys; `meshgate keys add` creates one.", file=sys.stderr)
     for row in records:
         state = f"revoked {row['revoked']}" if row["revoked"] else row["state"]
         if not row["revoked"] and row["expires"]:
             state += f" until {row['expires']}" if row["state"] == "valid" else f" since {row['expires']}"
         roles = ",".join(row["roles"]) or "-"
         used = f"used {row['last_used']}" if row["last_used"] else "never used"
-        print(f"{row['id']}  {row['agent']}  {row['team']}  {roles}  sha256 {row['sha256']}...  {used}  {state}")
+        names = commands.plain(f"{row['agent']}  {row['team']}  {roles}")
+        print(f"{row['id']}  {names}  sha256 {row['sha256']}...  {used}  {state}")
     return 0
 
 
@@ -136,7 +139,7 @@ def _read(kind: Any, **fields: Any) -> Any:
         return kind(**fields)
     except ValidationError as error:
         first = error.errors()[0]
-        words = first["msg"].removeprefix("Value error, ")
+        words = first["msg"].removeprefix("Value error, ").replace("Input should be", "must be")
         raise ConfigError(f"--{first['loc'][0]}: {words}") from None
 
 
