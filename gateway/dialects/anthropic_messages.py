@@ -20,6 +20,7 @@ from gateway.dialects import (
     anthropic_forms,
     checks,
     count,
+    openai_ceilings,
     openai_models,
     openai_tools,
     tree,
@@ -36,8 +37,13 @@ from gateway.errors import Refusal
 
 _MESSAGE: Final = 4  # tokens around a message: an estimate
 _ANSWER: Final = 3
-# The name of a beta and its date, such as context-1m-2025-08-07 or claude-code-20250219.
-_BETA: Final = rb"[a-z]{2,24}(?:-[a-z0-9]{1,24}){0,7}-20[0-9]{2}(?:-[01][0-9]-[0-3][0-9]|[01][0-9][0-3][0-9])"
+_CEILING: Final = frozenset({"max_tokens"})
+# The name of a beta and its date, such as context-1m-2025-08-07 or claude-code-20250219. Four digits before the date
+# make a version, and no number that belongs to somebody.
+_BETA: Final = (
+    rb"(?=[a-z]{2,24}(?:-[a-z0-9]{1,24}){0,7}-20)(?:[a-z-]*[0-9]){0,4}[a-z-]*"
+    rb"-20[0-9]{2}(?:-[01][0-9]-[0-3][0-9]|[01][0-9][0-3][0-9])"
+)
 _PASSES: Final[Mapping[bytes, re.Pattern[bytes]]] = {
     b"anthropic-version": re.compile(rb"20[0-9]{2}-[01][0-9]-[0-3][0-9]"),
     b"anthropic-beta": re.compile(rb"%s(?: ?, ?%s){0,31}" % (_BETA, _BETA)),
@@ -91,7 +97,15 @@ class AnthropicMessages(Plain):
             return None
         if type(most) is not int or not 0 <= most <= checks.MAX_CEILING:
             raise checks.wrong("max_tokens", f"must be an integer from 0 to {checks.MAX_CEILING}")
-        return most
+        return max(most, self.elsewhere(body)) * self.answers(body)
+
+    def answers(self, body: Json) -> int:
+        """One; a server that knows another dialect's `n` may generate more."""
+        return openai_ceilings.answers(body)
+
+    def elsewhere(self, body: Json) -> int:
+        """The largest output ceiling or budget of thinking in fields other than `max_tokens`."""
+        return openai_ceilings.elsewhere(body, _CEILING)
 
     def items(self, body: Json) -> dict[str, int]:
         """The number of messages, blocks, tools and tool calls of a request."""
@@ -159,11 +173,15 @@ class AnthropicMessages(Plain):
         return openai_tools.strip(body, names)
 
     def limit(self, body: Json, limits: Mapping[str, int]) -> bool:
-        """Lower `max_tokens` to a policy's limit."""
+        """Lower `max_tokens`, and what else is called as ceilings are, to a policy's limit."""
         most = checks.most_tokens(limits, "messages")
+        changed = openai_ceilings.lower_elsewhere(body, most, _CEILING)
         if body.get("max_tokens", 0) <= most:
-            return False
+            return changed
         body["max_tokens"] = most
+        thinking = body.get("thinking")
+        if type(thinking) is dict and thinking.get("budget_tokens") == most > 1:  # it must be below max_tokens
+            thinking["budget_tokens"] = most - 1
         return True
 
     def check(self, answer: Json, choices: int) -> None:
@@ -286,6 +304,10 @@ class AnthropicCount(AnthropicMessages):
         return None
 
     def answers(self, body: Json) -> int:
+        """None: no token is generated."""
+        return 0
+
+    def elsewhere(self, body: Json) -> int:
         """None: no token is generated."""
         return 0
 

@@ -27,9 +27,13 @@ from gateway.dialects.fields import Reader
 from gateway.dialects.terms import is_term
 from gateway.errors import Refusal
 
+_SEAL: Final = 32  # characters that a seal has at least
 MAX_BLOCKS: Final = 4096
 MAX_INPUT: Final = 4 * 1024 * 1024  # characters of an answer's tool calls, which are held until they are whole
+_NONE: Final[frozenset[str]] = frozenset()
 _KIND: Final = frozenset({"type"})
+_TEXT: Final = frozenset({"type", "text"})
+_CONTENT: Final = frozenset({"content"})
 _CITED: Final = frozenset({"type", "citation"})
 _START: Final = frozenset({"content_block", "type", "index"})
 _DELTA: Final = frozenset({"delta", "type", "index"})
@@ -74,6 +78,7 @@ class AnthropicStream(Ordered):
         "_started",
         "_stopped",
         "_told",
+        "_unsealed",
         "_use",
         "_within",
         "ended",
@@ -88,6 +93,7 @@ class AnthropicStream(Ordered):
         self._index = -1  # index of the last block that began
         self._within = False  # whether that block is open
         self._left = -1  # the index of the last block that has left
+        self._unsealed = (-1, "")  # the block and the key of a seal that turned out to be text
         self._use: _Use | None = None  # the tool call that the open block makes
         self._begun = False  # `message_start` has left
         self._open: int | None = None  # the block that has begun for the caller, and not ended
@@ -181,7 +187,13 @@ class AnthropicStream(Ordered):
         self._started = True
         self._used(chunk, message.get("usage"))
         self.tier = tier(message.get("usage")) or self.tier
-        self._fields.read(chunk, "chunk", 0, message, frozenset(), _MESSAGE)
+        for block in content if type(content) is list else ():  # blocks that begin with the message
+            if type(block) is dict and block.get("type") == "text" and type(block.get("text")) is str:
+                self._piece(chunk, "text", block, "text")
+                self._fields.read(chunk, "delta", 0, block, _TEXT)
+            elif type(block) is dict:
+                self._whole(chunk, block)
+        self._fields.read(chunk, "chunk", 0, message, _CONTENT if type(content) is list else _NONE, _MESSAGE)
         self._fields.read(chunk, "chunk", 0, data, frozenset({"message", "type"}))
         return chunk
 
@@ -202,17 +214,14 @@ class AnthropicStream(Ordered):
             return None
         if kind == "text" and type(block.get("text")) is str:
             self._piece(chunk, "text", block, "text")
-            self._fields.read(chunk, "delta", 0, block, frozenset({"type", "text"}))
+            self._fields.read(chunk, "delta", 0, block, _TEXT)
         elif kind in SIGNED:
             texts = {key for key, value in block.items() if key != "type" and type(value) is str}
             for key in texts:
                 self._signed(chunk, block, key)
             self._fields.read(chunk, "delta", 0, block, _KIND | texts)
         else:
-            survey = tree.Survey(ANSWER)
-            survey.walk(block)
-            if survey.spans or survey.kinds:
-                chunk.wholes.append(survey)
+            self._whole(chunk, block)
         self._fields.read(chunk, "chunk", 0, data, _START)
         return chunk
 
@@ -274,6 +283,7 @@ class AnthropicStream(Ordered):
         block = use.data["content_block"]
         said = "".join(use.parts)
         if said.strip() or not block.get("input"):
+            chunk.edited |= bool(block.get("input"))  # what stands in the first event is said again by the others
             block["input"] = said
         chunk.tools = [block]
         return chunk
@@ -301,6 +311,13 @@ class AnthropicStream(Ordered):
         if self._told:
             chunk.usage = usage(reported)
 
+    def _whole(self, chunk: Chunk, block: Json) -> None:
+        """A block that comes whole."""
+        survey = tree.Survey(ANSWER)
+        survey.walk(block)
+        if survey.spans or survey.kinds:
+            chunk.wholes.append(survey)
+
     def _piece(self, chunk: Chunk, channel: str, holder: Json, key: str) -> None:
         """A piece of a running text, edited in place."""
         if holder[key]:
@@ -311,8 +328,10 @@ class AnthropicStream(Ordered):
     def _signed(self, chunk: Chunk, holder: Json, key: str) -> None:
         """A piece of a signed text; encrypted data is no text."""
         text = holder[key]
-        if not text or tree.is_seal(key, text):
+        if not text or (tree.is_seal(key, text) and (self._blocks, key) != self._unsealed):
             return
+        if len(text) >= _SEAL:
+            self._unsealed = self._blocks, key
         field = _field((0, f"signed:{key}"), holder, key)
         field.signed = True
         chunk.fields.append(field)

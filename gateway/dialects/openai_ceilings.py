@@ -13,7 +13,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
-from typing import Final
+from typing import Any, Final
 
 from gateway.call import Json
 from gateway.dialects import checks
@@ -27,18 +27,38 @@ ANSWERS: Final = (
     *("n", "best_of", "num_return_sequences", "candidate_count", "candidateCount"),
     *("num_samples", "num_generations", "num_completions", "numReturnSequences", "bestOf"),
 )
-_RETURNED: Final = tuple(key for key in ANSWERS if key not in ("best_of", "bestOf"))
 _CEILINGS: Final = frozenset(CEILINGS)
-_SPOKEN: Final = re.compile(
-    r"(?:max|min|num|n|limit|budget|thinking|reasoning)(?:output|completion|new|gen|reasoning|thinking|thought|response)*"
-    r"(?:tokens?(?:tosample)?|length|len|predict|budget)|(?:\w*)(?:budgettokens|thinkingbudget|tokenbudget)"
+_RETURNED: Final = tuple(key for key in ANSWERS if key not in ("best_of", "bestOf"))
+_SAME: Final = frozenset(ANSWERS)
+# Words of which the name of a ceiling, or of a budget of thinking, is made. A number of tokens is one, unless it is one
+# of those that go in, or of a token's id.
+_TOKENS: Final = frozenset({"token", "tokens", "toks", "tok"})
+_NOT_OUT: Final = frozenset(
+    {"input", "prompt", "context", "ctx", "id", "ids", "content", "special", "cached", "cache", "stop", "eos", "bos"}
+    | {"pad", "window", "vocab", "penalty", "image", "keep", "file", "embedding"}
 )
+_BUDGET: Final = frozenset({"thinking", "think", "thought", "thoughts", "reasoning"})
+_MOST: Final = frozenset({"max", "maximum", "min", "minimum", "limit", "limits", "num", "n"})
+_OUT: Final = frozenset(
+    {"length", "len", "output", "outputs", "generation", "generated", "gen", "completion", "response", "answer", "new"}
+    | {"predict", "thinking", "reasoning", "thought"}
+)
+_WORDS: Final = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+")
 _OTHER: Final = re.compile(r"[^a-z0-9]")
-_CALLERS: Final = frozenset(  # what is no setting of the model
-    {"messages", "tools", "functions", "metadata", "response_format", "logit_bias", "tool_choice", "function_call"}
-    | {"prediction", "stream_options", "web_search_options", "audio"}
+_COUNTS: Final = frozenset(_OTHER.sub("", key.lower()) for key in ANSWERS) | frozenset(
+    {"numchoices", "numoutputs", "numanswers", "numresponses", "ncompletions", "nchoices", "samplecount"}
 )
-_DEPTH: Final = 4
+_GENERATED: Final = frozenset({"bestof"})  # and not all of them returned
+_CALLERS: Final = frozenset(  # what is no setting of the model
+    {"messages", "system", "tools", "functions", "metadata", "response_format", "logit_bias", "tool_choice"}
+    | {"function_call", "prediction", "stream_options", "web_search_options", "audio", "output_format", "mcp_servers"}
+)
+_ORDINARY: Final = _CALLERS | frozenset(  # what most requests have, and is no ceiling beside those of the tables
+    {"model", "stream", "temperature", "top_p", "top_k", "stop", "stop_sequences", "user", "seed", "n", "max_tokens"}
+    | {"parallel_tool_calls", "presence_penalty", "frequency_penalty", "store", "reasoning_effort", "verbosity"}
+    | {"service_tier", "logprobs", "top_logprobs", "modalities", "prompt_cache_key", "safety_identifier"}
+)
+_DEPTH: Final = 8
 MAX_CHOICES: Final = 128
 
 
@@ -64,46 +84,87 @@ def _own(body: Json) -> int:
     return max([_number(body, key, 0, checks.MAX_CEILING) or 0 for key in CEILINGS])
 
 
-def elsewhere(body: Json) -> int:
-    """The largest number that other fields give as a ceiling or a budget of an answer; 0 without any."""
+def elsewhere(body: Json, own: frozenset[str] = _CEILINGS) -> int:
+    """The largest number that fields other than `own` give as a ceiling or a budget of an answer; 0 without any."""
     return max(
-        [_number(holder, key, -checks.MAX_CEILING, checks.MAX_CEILING) or 0 for holder, key in _spoken(body, 0)],
+        [_number(holder, key, -checks.MAX_CEILING, checks.MAX_CEILING) or 0 for holder, key in _spoken(body, own)],
         default=0,
     )
 
 
 @lru_cache(maxsize=1024)
-def _speaks(key: str) -> bool:
-    """Whether a field is called as a ceiling is."""
-    return _SPOKEN.fullmatch(_OTHER.sub("", key[:64].lower())) is not None
+def _speaks(key: str, above: str) -> bool:
+    """Whether a field is called as a ceiling is, by itself or together with the field that it stands in."""
+    words = _words(key)
+    return _is_ceiling(words) or (bool(above) and len(words) == 1 and _is_ceiling(words | _words(above)))
 
 
-def _spoken(holder: Json, depth: int) -> Iterator[tuple[Json, str]]:
-    """Fields that are called as ceilings are, but those of the table at the top."""
-    for key, value in holder.items():
-        if type(value) is dict:
-            if depth < _DEPTH and not (depth == 0 and key in _CALLERS):
-                yield from _spoken(value, depth + 1)
-        elif _speaks(key) and (depth or key not in _CEILINGS) and _is_number(value):
+def _words(key: str) -> frozenset[str]:
+    return frozenset(word.lower() for word in _WORDS.findall(key[:64]))
+
+
+def _is_ceiling(words: frozenset[str]) -> bool:
+    if words & _NOT_OUT:
+        return False
+    if words & _TOKENS or "predict" in words or ("budget" in words and words & _BUDGET):
+        return True
+    return bool(words & _MOST and words & _OUT and words <= _MOST | _OUT)
+
+
+def _settings(body: Json) -> Iterator[tuple[Json, str, str, bool]]:
+    """Every field that may be a setting of the model: its holder, its key, that of the field around, whether on top."""
+    waiting: list[tuple[Any, str, int]] = []
+    for key in body.keys() - _ORDINARY:
+        value = body[key]
+        if type(value) is dict or type(value) is list:
+            waiting.append((value, key, 1))
+        else:
+            yield body, key, "", True
+    while waiting:
+        holder, above, depth = waiting.pop()
+        if type(holder) is list:
+            waiting += [(one, above, depth) for one in holder if type(one) is dict]
+            continue
+        for key, value in holder.items():
+            if type(value) is dict or type(value) is list:
+                if depth < _DEPTH:
+                    waiting.append((value, key, depth + 1))
+            else:
+                yield holder, key, above, False
+
+
+def _spoken(body: Json, own: frozenset[str]) -> Iterator[tuple[Json, str]]:
+    """Fields that are called as ceilings are, but for `own` at the top."""
+    for holder, key, above, top in _settings(body):
+        if not (top and key in own) and _is_number(holder[key]) and _speaks(key, above):
             yield holder, key
 
 
 def _is_number(value: object) -> bool:
-    return type(value) in (int, float) or (type(value) is str and value.strip().isdigit())
+    """Whether it is a count; one in a string, or written as a fraction, is one to some servers."""
+    if type(value) is float:
+        return value.is_integer()
+    return type(value) is int or (type(value) is str and value.strip().isdigit())
 
 
-def answers(body: Json, keys: Sequence[str] = ANSWERS) -> int:
+def answers(body: Json) -> int:
     """How many answers are generated, whether or not all are returned."""
-    extra = body.get("extra_body")
-    holders = (body, extra) if type(extra) is dict else (body,)
-    return max(
-        [_number(holder, key, 1, MAX_CHOICES) or 1 for holder in holders for key in keys if key in holder], default=1
-    )
+    return _most_answers(body, ANSWERS, _COUNTS)
 
 
 def choices(body: Json) -> int:
     """How many choices the answer may have: `best_of` generates more than are returned."""
-    return answers(body, _RETURNED)
+    return _most_answers(body, _RETURNED, _COUNTS - _GENERATED)
+
+
+def _most_answers(body: Json, keys: Sequence[str], names: frozenset[str]) -> int:
+    own = [_number(body, key, 1, MAX_CHOICES) or 1 for key in keys if key in body]
+    for holder, key, _, top in _settings(body):
+        if not (top and key in _SAME) and _OTHER.sub("", key[:64].lower()) in names:
+            value = holder[key]
+            count = int(value) if _is_number(value) and 1 < float(value) <= MAX_CHOICES else 1
+            own.append(count)
+    return max(own, default=1)
 
 
 def tier(body: Json) -> str:
@@ -125,14 +186,20 @@ def unite(body: Json) -> bool:
 
 def lower(body: Json, limit: int) -> bool:
     """Lower the ceiling to a policy's limit; True if anything changed."""
-    lowered = [(holder, key) for holder, key in _spoken(body, 0) if float(holder[key]) > limit]
-    for holder, key in lowered:
-        holder[key] = limit
+    lowered = lower_elsewhere(body, limit)
     most = _own(body)
     if most and most <= limit:
-        return unite(body) or bool(lowered)
+        return unite(body) or lowered
     _put(body, [key for key in CEILINGS if key in body] or ["max_completion_tokens"], limit)
     return True
+
+
+def lower_elsewhere(body: Json, limit: int, own: frozenset[str] = _CEILINGS) -> bool:
+    """Lower what fields other than `own` give, a number below 0 as well: to servers that is no limit."""
+    high = [(holder, key) for holder, key in _spoken(body, own) if not 0 <= float(holder[key]) <= limit]
+    for holder, key in high:
+        holder[key] = limit
+    return bool(high)
 
 
 def _put(body: Json, given: Sequence[str], value: int) -> None:

@@ -64,7 +64,8 @@ class Shape:
     roles: Mapping[str, str] = field(default_factory=dict)
     """Top-level keys other than the messages, and the author of their texts."""
     blocks: Mapping[str, str] = field(default_factory=dict)
-    """Types of content blocks with an author of their own, and who that is; `signed` for those that are signed."""
+    """Types of content blocks with an author of their own, and who that is; `signed` for those that are signed. With
+    any, every type that ends in `_result` is a tool's."""
     turns: frozenset[str] = frozenset()
     ahead: frozenset[str] = frozenset()
 
@@ -208,7 +209,9 @@ class Survey:
         if depth == 1 and type(key) is str:
             return self._shape.roles.get(key, role)
         kind = value.get("type") if type(value) is dict else None
-        author = self._shape.blocks.get(kind, role) if type(kind) is str else role
+        if type(kind) is not str:
+            return role
+        author = self._shape.blocks.get(kind, "tool" if self._shape.blocks and kind.endswith("_result") else role)
         return role if author == SIGNED and role not in _MODEL else author
 
     def is_term(self, key: object) -> bool:
@@ -318,8 +321,14 @@ class Survey:
 
 
 def is_seal(key: object, text: str) -> bool:
-    """Whether what stands in a signed block is sealed: no scanner reads that."""
-    return key in _SEALS and _SEALED.fullmatch(text) is not None and not text.isdecimal()
+    """Whether what stands in a signed block is sealed: no scanner reads that.
+
+    A text in base64 is no seal, and neither is what has a number or a key between its other letters.
+    """
+    if key not in _SEALS or _SEALED.fullmatch(text) is None or _BARE.search(text) is not None:
+        return False
+    said = encoded.decoded(text)
+    return said is None or not encoded.is_text(said)
 
 
 def _signed(spans: list[Span], role: str) -> list[Span]:
@@ -344,6 +353,10 @@ _MODEL = frozenset({"assistant", ""})  # roles whose blocks a provider may have 
 _SEALS = frozenset({"signature", "data"})
 # Base64 with the standard alphabet: no key of a provider, and no JSON.
 _SEALED = re.compile(r"(?!AIza|eyJ)[A-Za-z0-9+/]{32,}={0,2}")
+# Digits, an IBAN or a key's id that stand by themselves: in what is sealed, once in a hundred million characters.
+_BARE = re.compile(
+    r"(?<![A-Za-z0-9])(?:[0-9](?:[/+]?[0-9]){8,}|A[KS]IA[A-Z0-9]{16}|[A-Z]{2}[0-9]{2}[A-Z0-9]{11,30})(?![A-Za-z0-9])"
+)
 
 # The most frequent values of structural keys, which are accepted without a check.
 _NAMES = frozenset({"user", "assistant", "system", "tool", "developer", "function", "text", "object", "string"})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,8 @@ from gateway.config import tiers
 from gateway.config.grammar import Model, Price
 from gateway.config.grammar import Quotas as Settings
 from gateway.config.load import load
+from gateway.dialects import Codec
+from gateway.dialects.anthropic_messages import ANTHROPIC_COUNT, ANTHROPIC_MESSAGES
 from gateway.dialects.openai_ceilings import ANSWERS, CEILINGS
 from gateway.dialects.openai_chat import OPENAI_CHAT
 from gateway.errors import ConfigError, Refusal
@@ -181,3 +184,100 @@ def test_odd_tiers_in_the_file_are_named(tmp_path: Path) -> None:
         with pytest.raises(ConfigError, match="5") as caught:
             load(path)
         assert "tiers" in str(caught.value)
+
+
+BIG = 99_999
+CALLED: dict[str, dict[str, Any]] = {
+    **{
+        name: {name: BIG}
+        for name in (
+            *("max-tokens", "maxTokens", "max_total_tokens", "max_gen_toks", "max_output", "max_answer_tokens"),
+            *("maximum_tokens", "token_limit", "response_tokens", "output_tokens", "max_generated_tokens"),
+            *("max_generation_tokens", "max_decode_tokens", "max_tokens_out", "max_tokens_per_turn", "max_new_toks"),
+            *("tokens", "thinking_budget", "thinkingBudget", "thinking_tokens", "max_reasoning_tokens", "max_length"),
+            *("min_tokens", "tokens_to_generate", "nTokensPredict", "max_response_length"),
+        )
+    },
+    "thinking.budget": {"thinking": {"budget": BIG}},
+    "thinking.tokens": {"thinking": {"type": "enabled", "tokens": BIG}},
+    "reasoning.budget": {"reasoning": {"effort": "high", "budget": BIG}},
+    "budget.tokens": {"budget": {"tokens": BIG}},
+    "limits.output": {"limits": {"output": BIG}},
+    "in a list": {"config": [{"x": 1}, {"max_tokens": BIG}]},
+    "deep": {"a": {"b": {"c": [{"d": {"e": {"max_tokens": BIG}}}]}}},
+    "wrapped": {"extra_body": {"extra_body": {"max_tokens": BIG}}},
+    "without end": {"options": {"num_predict": -1}},
+    "of another dialect": {"generationConfig": {"maxOutputTokens": BIG}},
+    "inferenceConfig": {"inferenceConfig": {"maxTokens": BIG}},
+}
+CODECS = pytest.mark.parametrize("codec", [OPENAI_CHAT, ANTHROPIC_MESSAGES], ids=lambda codec: codec.name)
+
+
+@CODECS
+@pytest.mark.parametrize("how", CALLED)
+def test_what_is_called_as_a_ceiling_is_one(codec: Codec, how: str) -> None:
+    """In any dialect, under any name, in any object: reserved, and lowered to a policy's limit."""
+    request = body(max_tokens=10, **json.loads(json.dumps(CALLED[how])))
+    if "without end" not in how:
+        assert codec.parse(request).ceiling == BIG
+        assert codec.elsewhere(request) in (0, BIG)
+    assert codec.limit(request, {"max_tokens": 50})
+    said = json.dumps(request)
+    assert str(BIG) not in said
+    assert "-1" not in said
+    assert request["max_tokens"] == 10 or codec is OPENAI_CHAT
+
+
+@CODECS
+@pytest.mark.parametrize(
+    "field",
+    [
+        *(
+            "max_input_tokens",
+            "max_prompt_tokens",
+            "truncate_prompt_tokens",
+            "context_length",
+            "num_ctx",
+            "eos_token_id",
+        ),
+        *("seed", "top_k", "max_retries", "timeout", "max_tool_calls", "max_context_tokens", "cached_tokens", "budget"),
+        *("max_content_tokens", "pad_token_id", "eos_token_id", "length_penalty", "limit", "max_concurrency"),
+    ],
+)
+def test_what_goes_in_is_no_ceiling(codec: Codec, field: str) -> None:
+    """And neither is a token's id."""
+    request = body(max_tokens=10, x={field: BIG})
+    assert codec.parse(request).ceiling == 10
+    assert not codec.limit(request, {"max_tokens": 50})
+
+
+@CODECS
+@pytest.mark.parametrize("field", ["best_of", "num_return_sequences", "candidateCount", "numChoices", "n"])
+@pytest.mark.parametrize("where", ["top", "options", "extra", "list"])
+def test_answers_count_wherever_they_are_asked_for(codec: Codec, field: str, where: str) -> None:
+    """Each of them may take the whole ceiling."""
+    asked: dict[str, Any] = {field: 5}
+    fields = {
+        "top": asked,
+        "options": {"options": asked},
+        "extra": {"extra_body": {"extra_body": asked}},
+        "list": {"configs": [asked]},
+    }[where]
+    request = body(max_tokens=10, **fields)
+    assert codec.answers(request) == 5
+    assert codec.parse(request).ceiling == 50
+
+
+@pytest.mark.parametrize("value", [0, 129, "x", True, None, 10**9, -3, 1.5])
+def test_what_is_no_count_elsewhere_is_no_fault(value: object) -> None:
+    """A field of some other thing may be called `n`."""
+    assert OPENAI_CHAT.answers(body(x={"n": value})) == 1
+
+
+def test_messages_of_a_limit_keep_thinking_below_it() -> None:
+    """A budget of thinking has to be smaller than `max_tokens`; counting tokens generates none."""
+    request = body(max_tokens=9000, thinking={"type": "enabled", "budget_tokens": 8000})
+    assert ANTHROPIC_MESSAGES.limit(request, {"max_tokens": 2000})
+    assert (request["max_tokens"], request["thinking"]["budget_tokens"]) == (2000, 1999)
+    assert ANTHROPIC_COUNT.parse(body(thinking={"type": "enabled", "budget_tokens": 8000}, n=3)).ceiling is None
+    assert not ANTHROPIC_COUNT.limit(body(max_tokens=9000), {"max_tokens": 2000})

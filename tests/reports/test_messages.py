@@ -1,0 +1,191 @@
+"""Messages: what stands in the first event of a block, in seals, in results of new types, and in names of betas."""
+
+from __future__ import annotations
+
+import base64
+import itertools
+import json
+import random
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import calls
+from formats.wires import Messages
+from gateway.call import Redaction
+from gateway.config.sections import Output
+from gateway.detect.core.window import StreamScanner
+from gateway.detect.personal.scanner import PiiScanner
+from gateway.detect.secrets.scanner import SecretScanner
+from gateway.dialects import tree
+from gateway.dialects.anthropic_messages import ANTHROPIC_MESSAGES
+from gateway.errors import Refusal
+from gateway.output.screen import AnswerFilter, Screen
+
+CARD, KEY, MAIL = "4539148803436467", "AKIAQ3EGRWX7NFLT2ZPD", "zed.newman@other-mail.org"
+WIRE = Messages()
+
+
+@pytest.fixture(scope="module")
+def scanner(pii: PiiScanner) -> StreamScanner:
+    """Finds what answers are searched for."""
+    return StreamScanner(pii, SecretScanner(), {})
+
+
+def judge_of(scanner: StreamScanner) -> AnswerFilter:
+    """The filter of one answer; what it finds is redacted where that can be done."""
+    call = calls.call(ANTHROPIC_MESSAGES, redaction=Redaction())
+    call.body = WIRE.request(("user", "hi"), tools=[{"name": "send", "input_schema": {}}])
+    return Screen(Output.model_validate({"secrets": "redact"}), scanner, lambda _: False).filter(call)
+
+
+def streamed(scanner: StreamScanner, blocks: list[bytes]) -> bytes:
+    """What leaves of a stream with these blocks."""
+    made, stream = judge_of(scanner), ANTHROPIC_MESSAGES.stream()
+    out: list[bytes] = []
+    for event in WIRE.message(blocks):
+        for chunk in stream.feed(event):
+            out += made.feed(chunk, stream)
+    return b"".join([*out, *made.close(stream)])
+
+
+def texts(data: bytes) -> str:
+    """All strings of the events of a stream, one behind the other."""
+    said: list[str] = []
+
+    def walk(value: Any) -> None:
+        if isinstance(value, dict | list):
+            for inner in value.values() if isinstance(value, dict) else value:
+                walk(inner)
+        elif isinstance(value, str):
+            said.append(value)
+
+    for line in data.decode().splitlines():
+        if line.startswith("data: "):
+            walk(json.loads(line[6:]))
+    return "".join(said)
+
+
+@pytest.mark.parametrize("value", [CARD, KEY, MAIL])
+@pytest.mark.parametrize("later", ["", "{}", '{"q": "nothing"}', " "])
+@pytest.mark.parametrize("kind", ["tool_use", "server_tool_use"])
+def test_arguments_in_the_first_event_of_a_tool_call(scanner: StreamScanner, value: str, later: str, kind: str) -> None:
+    """Judged if they count; not sent if those that come in pieces replace them."""
+    block = {"type": kind, "id": "toolu_a", "name": "send", "input": {"q": f"pay {value} now"}}
+    deltas = [{"type": "input_json_delta", "partial_json": later}] if later else []
+    said = texts(streamed(scanner, WIRE.block(0, block, deltas)))
+    assert value not in said
+    assert ("nothing" in said) == ("nothing" in later)
+
+
+@pytest.mark.parametrize("value", [CARD, KEY, MAIL])
+def test_text_that_begins_with_the_message(scanner: StreamScanner, value: str) -> None:
+    """Blocks in `message_start` and those that follow are one text, wherever it is cut."""
+    for cut in range(1, len(value)):
+        made, stream = judge_of(scanner), ANTHROPIC_MESSAGES.stream()
+        events = WIRE.message(
+            WIRE.block(1, {"type": "text", "text": ""}, [{"type": "text_delta", "text": f"{value[cut:]} now"}])
+        )
+        first = json.dumps([{"type": "text", "text": f"pay {value[:cut]}"}]).encode()
+        events[0] = events[0].replace(b'"content": []', b'"content": ' + first)
+        out: list[bytes] = []
+        for chunk in itertools.chain.from_iterable(map(stream.feed, events)):
+            out += made.feed(chunk, stream)
+        assert value not in texts(b"".join(out))
+
+
+def encoded(text: str) -> str:
+    """A text in base64."""
+    return base64.b64encode(text.encode()).decode()
+
+
+NO_SEALS = {
+    "a text in base64": encoded(f"the card of the customer is {CARD}, thank you"),
+    "a text in base64, twice": encoded(encoded(f"the card of the customer is {CARD}")),
+    "a text in hexadecimal": f"the card of the customer is {CARD}".encode().hex(),
+    "digits between letters": f"EqQBCkYIAxgCKkAx/{CARD}/AAAABBBBCCCCDDDD",
+    "digits in groups": "EqQBCkYIAxgCKkAx+4539/1488/0343/6467+AAAABBBBCCCCDDDD",
+    "an IBAN": "EqQBCkYIAxgCKkAx/DE89370400440532013000/AAAABBBB",
+    "a key": f"EqQBCkYIAxgCKkAx/{KEY}/AAAABBBBCCCC",
+}
+SIGNED: list[tuple[str, dict[str, Any]]] = [
+    ("signature", {"type": "thinking", "thinking": "a"}),
+    ("data", {"type": "redacted_thinking"}),
+    ("signature", {"type": "compaction", "content": "a"}),
+]
+
+
+@pytest.mark.parametrize("how", NO_SEALS)
+@pytest.mark.parametrize(("key", "block"), SIGNED, ids=lambda it: it if isinstance(it, str) else it["type"])
+def test_what_can_be_read_is_no_seal(scanner: StreamScanner, how: str, key: str, block: dict[str, Any]) -> None:
+    """In requests a text to be judged; an answer with it is stopped, whole and streamed, in one piece or several."""
+    seal = NO_SEALS[how]
+    body = WIRE.request(("user", "hi"))
+    body["messages"].append({"role": "assistant", "content": [{**block, key: seal}]})
+    assert seal in [span.text for span in tree.parse(json.dumps(body).encode(), ANTHROPIC_MESSAGES.shape, 64)[1].spans]
+    answer = WIRE.whole("hi")
+    answer["content"] = [{**block, key: seal}]
+    with pytest.raises(Refusal, match="signed"):
+        judge_of(scanner).whole(answer)
+    with pytest.raises(Refusal, match="signed"):
+        streamed(scanner, WIRE.block(0, {**block, key: seal}, []))
+    if key == "signature":
+        half = max(40, len(seal) - 8)
+        deltas = [{"type": "signature_delta", key: piece} for piece in (seal[:half], seal[half:]) if piece]
+        with pytest.raises(Refusal, match="signed"):
+            streamed(scanner, WIRE.block(0, {**block, key: ""}, deltas))
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.integers(0, 2**32), st.integers(24, 3000))
+def test_what_is_sealed_passes(seed: int, size: int) -> None:
+    """Random bytes in base64 are no text."""
+    assert tree.is_seal("signature", base64.b64encode(random.Random(seed).randbytes(size)).decode())
+
+
+@pytest.mark.parametrize(
+    "kind", ["tool_result", "foo_tool_result", "mcp_search_result", "advisor_tool_result", "web_fetch_tool_result"]
+)
+@pytest.mark.parametrize("role", ["user", "assistant"])
+def test_results_of_any_type_are_a_tools(kind: str, role: str) -> None:
+    """Whoever's message holds them."""
+    body = WIRE.request(("user", "hi"))
+    block = {"type": kind, "tool_use_id": "t", "content": [{"type": "text", "text": "do as I say"}]}
+    body["messages"].append({"role": role, "content": [block]})
+    spans = tree.parse(json.dumps(body).encode(), ANTHROPIC_MESSAGES.shape, 64)[1].spans
+    assert [span.role for span in spans if span.text == "do as I say"] == ["tool"]
+
+
+BETA = ANTHROPIC_MESSAGES.passes[b"anthropic-beta"]
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *(
+            "context-1m-2025-08-07",
+            "claude-code-20250219",
+            "max-tokens-3-5-sonnet-2024-07-15",
+            "output-128k-2025-02-19",
+        ),
+        *("token-efficient-tools-2025-02-19", "pdfs-2024-09-25", "fine-grained-tool-streaming-2025-05-14"),
+        *("computer-use-2025-11-24, files-api-2025-04-14", "mcp-client-2025-11-20,skills-2025-10-02"),
+    ],
+)
+def test_names_of_betas_pass(name: str) -> None:
+    """With a version in them, and several in one header."""
+    assert BETA.fullmatch(name.encode())
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *(f"context-{CARD}-2025-08-07", "beta-4539-1488-0343-6467-2025-01-01", "x-219-09-9999-2025-01-01", "a-2025"),
+        *("beta-1a2b3c4d5e6f7-2025-01-01", f"{'a' * 40}-2025-01-01", "ab-c.d-2025-01-01", "context-1m-2025-08-07;x"),
+    ],
+)
+def test_numbers_are_no_names_of_betas(name: str) -> None:
+    """However they are grouped."""
+    assert not BETA.fullmatch(name.encode())
