@@ -122,3 +122,36 @@ async def test_stripped_tools_go_with_the_record(store: Store, place: Backend) -
     place.clock.advance(101)
     assert (await call(store, ttl=100)).stripped == ()
     assert (await call(store, ttl=100)).stripped == ()
+
+
+async def test_the_vault_numbers_values(store: Store) -> None:
+    """The same value keeps its number; each entity counts from one; another workflow counts anew."""
+    items = [("EMAIL", b"d1", b"c1"), ("EMAIL", b"d2", b"c2"), ("PHONE", b"d1", b"c3"), ("EMAIL", b"d1", b"again")]
+    assert await store.seal("t", "w", items, 100) == [1, 2, 1, 1]
+    assert await store.seal("t", "w", [("EMAIL", b"d3", b"\x00\xff\n"), ("EMAIL", b"d2", b"c2")], 100) == [3, 2]
+    assert await store.seal("t", "v", [("EMAIL", b"d2", b"c2")], 100) == [1]
+    expected = {("EMAIL", 1, b"c1"), ("EMAIL", 2, b"c2"), ("PHONE", 1, b"c3"), ("EMAIL", 3, b"\x00\xff\n")}
+    assert set(await store.unseal("t", "w")) == expected
+
+
+async def test_the_vault_forgets_after_its_last_use(store: Store, place: Backend) -> None:
+    """Sealing again keeps a workflow's values; left alone for their ttl they vanish."""
+    await store.seal("t", "w", [("EMAIL", b"d1", b"c1")], 100)
+    place.clock.advance(80)
+    await store.seal("t", "w", [("EMAIL", b"d1", b"c1")], 100)
+    place.clock.advance(80)
+    assert len(await store.unseal("t", "w")) == 1
+    place.clock.advance(21)
+    await store.sweep()
+    assert await store.unseal("t", "w") == []
+    assert await store.seal("t", "w", [("EMAIL", b"d2", b"c2")], 100) == [1]
+
+
+async def test_the_vault_survives_a_restart(place: Backend) -> None:
+    """After a restart values keep their numbers."""
+    first = await place.open()
+    await first.seal("t", "w", [("EMAIL", b"d1", b"c1"), ("EMAIL", b"d2", b"c2")], 100)
+    await first.close()
+    second = await place.open()
+    assert await second.seal("t", "w", [("EMAIL", b"d3", b"c3"), ("EMAIL", b"d2", b"c2")], 100) == [3, 2]
+    await second.close()

@@ -1,4 +1,4 @@
-"""What every store promises the line, checked on SQLite and on a real Redis."""
+"""The ledger of every store: what calls take, and what is charged in the end. On SQLite and on a real Redis."""
 
 from __future__ import annotations
 
@@ -8,10 +8,8 @@ import pytest
 
 from gateway.call import Rejection, Reservation
 from gateway.errors import ConfigError
-from gateway.stores import Key, Store, open_store
+from gateway.stores import Store, open_store
 from store_harness import Backend, Clock, ask, bucket, quota, refused, standing, take
-
-# Quotas
 
 
 async def test_settling_charges_what_was_used(store: Store) -> None:
@@ -95,20 +93,6 @@ async def test_all_or_none(store: Store) -> None:
     assert reservation.balances[0].remaining == 0
 
 
-async def test_a_rejection_by_rate_makes_no_workflow(store: Store) -> None:
-    """A flood with ever new correlation ids leaves no records behind."""
-    await take(store, bucket(1, 1))
-    await refused(store, bucket(1, 1), quota(1000, 1), cid="new")
-    assert await store.workflow("t", "new") is None
-
-
-async def test_workflows_of_teams_are_apart(store: Store) -> None:
-    """The same correlation id in another team is another workflow."""
-    await take(store, quota(1000, 900))
-    other = await store.reserve(ask(quota(1000, 900), team="u"))
-    assert isinstance(other, Reservation)
-
-
 async def test_names_cannot_break_out(store: Store) -> None:
     """Braces, colons and spaces in team, agent and correlation id are only characters."""
     odd = ask(quota(1000, 900), bucket(5, 1, key="team:}{x"), team="a}:w:{b", cid="x:}{ y", agent="a:b")
@@ -135,9 +119,6 @@ async def test_concurrent_reserves_never_overshoot(store: Store) -> None:
     admitted = [it for it in outcomes if isinstance(it, Reservation)]
     assert len(admitted) == 33
     assert await standing(store) == (0, 990, 0)
-
-
-# Buckets
 
 
 async def test_a_bucket_refills_continuously(store: Store, place: Backend) -> None:
@@ -212,69 +193,6 @@ async def test_buckets_shared_by_teams(store: Store) -> None:
     assert isinstance(other, Rejection)
 
 
-# Workflows
-
-
-async def test_a_workflow_expires_by_age(store: Store, place: Backend) -> None:
-    """A workflow older than its seconds is refused as expired, frozen from then on, and young again once resumed."""
-    young = ask(quota(1000, 1), seconds=100)
-    assert isinstance(await store.reserve(young), Reservation)
-    place.clock.advance(101)
-    assert await store.reserve(ask(quota(1000, 1), seconds=100)) == Rejection("expired", -1, 101, 0, limit=100)
-    assert (await refused(store, quota(1000, 1))).reason == "frozen"
-    assert await store.resume("t", "w")
-    assert isinstance(await store.reserve(ask(quota(1000, 1), seconds=100)), Reservation)
-
-
-async def test_frozen_by_hand(store: Store) -> None:
-    """A frozen workflow refuses every agent, before its first call too, until it is resumed."""
-    await store.freeze("t", "w", "looks wrong")
-    assert await refused(store, quota(1000, 1)) == Rejection("frozen", -1)
-    workflow = await store.workflow("t", "w")
-    assert workflow is not None
-    assert (workflow.state, workflow.reason) == ("frozen", "looks wrong")
-    assert await store.resume("t", "w")
-    await take(store, quota(1000, 1))
-    assert not await store.resume("t", "unknown")
-
-
-async def test_calls_in_flight_settle_in_a_frozen_workflow(store: Store) -> None:
-    """Freezing stops new calls; what is in flight is charged all the same."""
-    reservation = await take(store, quota(1000, 400))
-    await store.freeze("t", "w", "stop")
-    await store.settle(reservation, {"tokens": 250}, "settled")
-    assert await standing(store) == (250, 0, 0)
-
-
-async def test_workflows_are_listed_last_seen_first(store: Store, place: Backend) -> None:
-    """A listing has the team's workflows with agents and times, the most recent first."""
-    for cid in ("one", "two", "three"):
-        await store.reserve(ask(quota(1000, 1), cid=cid, agent=f"agent-{cid}"))
-        place.clock.advance(10)
-    await store.reserve(ask(quota(1000, 1), cid="one", agent="other"))
-    await store.reserve(ask(quota(1000, 1), cid="elsewhere", team="u"))
-    listed = await store.workflows("t", 2)
-    assert [it.correlation_id for it in listed] == ["one", "three"]
-    assert set(listed[0].agents) == {"agent-one", "other"}
-    assert listed[0].last_seen - listed[0].first_seen == 30
-    assert len(await store.workflows(None, 10)) == 4
-
-
-async def test_workflows_are_forgotten(store: Store, place: Backend) -> None:
-    """After its ttl a workflow begins anew, with nothing used; a frozen one is kept while it is called."""
-    await store.settle(await take(store, quota(1000, 900)), {}, "settled")
-    place.clock.advance(86401)
-    assert await store.workflow("t", "w") is None
-    await take(store, quota(1000, 900))
-    await store.freeze("t", "bad", "stop")
-    for _ in range(3):
-        place.clock.advance(80000)
-        assert (await refused(store, quota(1000, 1), cid="bad")).reason == "frozen"
-
-
-# Lapse
-
-
 async def test_a_lost_reservation_lapses_at_its_estimate(store: Store, place: Backend) -> None:
     """What nobody settles in time is charged as reserved and marked; settling it later changes nothing."""
     reservation = await take(store, quota(1000, 400), bucket(1000, 400, key="team:t", unit="tokens"))
@@ -310,81 +228,6 @@ async def test_buckets_survive_a_restart(place: Backend) -> None:
     second = await place.open()
     assert (await refused(second, bucket(10, 2, refill=0.01))).reason == "rate"
     await second.close()
-
-
-# Vault
-
-
-async def test_the_vault_numbers_values(store: Store) -> None:
-    """The same value keeps its number; each entity counts from one; another workflow counts anew."""
-    items = [("EMAIL", b"d1", b"c1"), ("EMAIL", b"d2", b"c2"), ("PHONE", b"d1", b"c3"), ("EMAIL", b"d1", b"again")]
-    assert await store.seal("t", "w", items, 100) == [1, 2, 1, 1]
-    assert await store.seal("t", "w", [("EMAIL", b"d3", b"\x00\xff\n"), ("EMAIL", b"d2", b"c2")], 100) == [3, 2]
-    assert await store.seal("t", "v", [("EMAIL", b"d2", b"c2")], 100) == [1]
-    expected = {("EMAIL", 1, b"c1"), ("EMAIL", 2, b"c2"), ("PHONE", 1, b"c3"), ("EMAIL", 3, b"\x00\xff\n")}
-    assert set(await store.unseal("t", "w")) == expected
-
-
-async def test_the_vault_forgets_after_its_last_use(store: Store, place: Backend) -> None:
-    """Sealing again keeps a workflow's values; left alone for their ttl they vanish."""
-    await store.seal("t", "w", [("EMAIL", b"d1", b"c1")], 100)
-    place.clock.advance(80)
-    await store.seal("t", "w", [("EMAIL", b"d1", b"c1")], 100)
-    place.clock.advance(80)
-    assert len(await store.unseal("t", "w")) == 1
-    place.clock.advance(21)
-    await store.sweep()
-    assert await store.unseal("t", "w") == []
-    assert await store.seal("t", "w", [("EMAIL", b"d2", b"c2")], 100) == [1]
-
-
-async def test_the_vault_survives_a_restart(place: Backend) -> None:
-    """After a restart values keep their numbers."""
-    first = await place.open()
-    await first.seal("t", "w", [("EMAIL", b"d1", b"c1"), ("EMAIL", b"d2", b"c2")], 100)
-    await first.close()
-    second = await place.open()
-    assert await second.seal("t", "w", [("EMAIL", b"d3", b"c3"), ("EMAIL", b"d2", b"c2")], 100) == [3, 2]
-    await second.close()
-
-
-# Keys
-
-
-async def test_keys(store: Store) -> None:
-    """Keys are listed, revoked once, and every change shows in the version."""
-    before = await store.keys_version()
-    key = Key("k1", "ab" * 32, "bot", "support", ("reader", "writer"), 1000.5)
-    await store.add_key(key)
-    added = await store.keys_version()
-    assert added != before
-    assert await store.keys() == [key]
-    assert await store.revoke_key("k1")
-    assert await store.keys_version() != added
-    assert (await store.keys())[0].revoked is not None
-    assert not await store.revoke_key("k1")
-    assert not await store.revoke_key("none")
-
-
-async def test_keys_expire_and_are_used(store: Store) -> None:
-    """Expiry and last use are kept; only a change of the key itself shows in the version."""
-    await store.add_key(Key("k1", "ab" * 32, "bot", "support", ("reader",), 1000.5, expires=2000.25))
-    await store.add_key(Key("k2", "cd" * 32, "bot", "support", (), 1001.5))
-    assert [key.expires for key in await store.keys()] == [2000.25, None]
-    before = await store.keys_version()
-    assert await store.expire_key("k2", 3000.5)
-    assert not await store.expire_key("none", 3000.5)
-    changed = await store.keys_version()
-    assert changed != before
-    await store.note_keys({"k1": 1500.5})
-    await store.durable()
-    assert await store.keys_version() == changed
-    assert [(key.expires, key.used) for key in await store.keys()] == [(2000.25, 1500.5), (3000.5, None)]
-    assert await store.revoke_key("k1")
-    assert not await store.expire_key("k1", 1.0)
-
-
-# All
 
 
 async def test_a_healthy_store_answers(store: Store) -> None:

@@ -1,0 +1,78 @@
+"""The records of workflows in every store."""
+
+from __future__ import annotations
+
+from gateway.call import Rejection, Reservation
+from gateway.stores import Store
+from store_harness import Backend, ask, bucket, quota, refused, standing, take
+
+
+async def test_a_rejection_by_rate_makes_no_workflow(store: Store) -> None:
+    """A flood with ever new correlation ids leaves no records behind."""
+    await take(store, bucket(1, 1))
+    await refused(store, bucket(1, 1), quota(1000, 1), cid="new")
+    assert await store.workflow("t", "new") is None
+
+
+async def test_workflows_of_teams_are_apart(store: Store) -> None:
+    """The same correlation id in another team is another workflow."""
+    await take(store, quota(1000, 900))
+    other = await store.reserve(ask(quota(1000, 900), team="u"))
+    assert isinstance(other, Reservation)
+
+
+async def test_a_workflow_expires_by_age(store: Store, place: Backend) -> None:
+    """A workflow older than its seconds is refused as expired, frozen from then on, and young again once resumed."""
+    young = ask(quota(1000, 1), seconds=100)
+    assert isinstance(await store.reserve(young), Reservation)
+    place.clock.advance(101)
+    assert await store.reserve(ask(quota(1000, 1), seconds=100)) == Rejection("expired", -1, 101, 0, limit=100)
+    assert (await refused(store, quota(1000, 1))).reason == "frozen"
+    assert await store.resume("t", "w")
+    assert isinstance(await store.reserve(ask(quota(1000, 1), seconds=100)), Reservation)
+
+
+async def test_frozen_by_hand(store: Store) -> None:
+    """A frozen workflow refuses every agent, before its first call too, until it is resumed."""
+    await store.freeze("t", "w", "looks wrong")
+    assert await refused(store, quota(1000, 1)) == Rejection("frozen", -1)
+    workflow = await store.workflow("t", "w")
+    assert workflow is not None
+    assert (workflow.state, workflow.reason) == ("frozen", "looks wrong")
+    assert await store.resume("t", "w")
+    await take(store, quota(1000, 1))
+    assert not await store.resume("t", "unknown")
+
+
+async def test_calls_in_flight_settle_in_a_frozen_workflow(store: Store) -> None:
+    """Freezing stops new calls; what is in flight is charged all the same."""
+    reservation = await take(store, quota(1000, 400))
+    await store.freeze("t", "w", "stop")
+    await store.settle(reservation, {"tokens": 250}, "settled")
+    assert await standing(store) == (250, 0, 0)
+
+
+async def test_workflows_are_listed_last_seen_first(store: Store, place: Backend) -> None:
+    """A listing has the team's workflows with agents and times, the most recent first."""
+    for cid in ("one", "two", "three"):
+        await store.reserve(ask(quota(1000, 1), cid=cid, agent=f"agent-{cid}"))
+        place.clock.advance(10)
+    await store.reserve(ask(quota(1000, 1), cid="one", agent="other"))
+    await store.reserve(ask(quota(1000, 1), cid="elsewhere", team="u"))
+    listed = await store.workflows("t", 2)
+    assert [it.correlation_id for it in listed] == ["one", "three"]
+    assert set(listed[0].agents) == {"agent-one", "other"}
+    assert listed[0].last_seen - listed[0].first_seen == 30
+    assert len(await store.workflows(None, 10)) == 4
+
+
+async def test_workflows_are_forgotten(store: Store, place: Backend) -> None:
+    """After its ttl a workflow begins anew, with nothing used; a frozen one is kept while it is called."""
+    await store.settle(await take(store, quota(1000, 900)), {}, "settled")
+    place.clock.advance(86401)
+    assert await store.workflow("t", "w") is None
+    await take(store, quota(1000, 900))
+    await store.freeze("t", "bad", "stop")
+    for _ in range(3):
+        place.clock.advance(80000)
+        assert (await refused(store, quota(1000, 1), cid="bad")).reason == "frozen"
