@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator
 from functools import partial
 from typing import Any, Protocol
 
@@ -13,9 +13,8 @@ import orjson
 
 from gateway import ids
 from gateway.budget import Budget
-from gateway.call import Call, Json, Resource
-from gateway.dialects import Codec
-from gateway.dialects.openai_chat import OPENAI_CHAT
+from gateway.call import Call, Resource
+from gateway.dialects import Codec, model_lists
 from gateway.dialects.routes import METHODS, MODEL, MODELS, ROUTES
 from gateway.errors import Refusal
 from gateway.ingress import request, served
@@ -87,7 +86,8 @@ def _ticket(gateway: Gateway, match: Match[Any], scope: Any) -> Ticket:
 async def _models(gateway: Gateway, match: Match[Any], scope: Any, _: Any, send: Any) -> None:
     """`GET /v1/models`: the models that the caller may use. `GET /v1/models/{model}`: one of them."""
     runtime = gateway.runtime
-    call = _arrived(gateway, match, OPENAI_CHAT, scope)
+    form = model_lists.form(scope["headers"])
+    call = _arrived(gateway, match, form.codec, scope)
     reply = runtime.replies.to(call, send)
     try:
         asked = match.values.get("model", "")
@@ -99,9 +99,9 @@ async def _models(gateway: Gateway, match: Match[Any], scope: Any, _: Any, send:
         await runtime.line.identify(call)
         call.correlation_id = runtime.correlation.of(call, needed=False)
         if not asked:
-            await reply.whole(200, orjson.dumps(_model_list(await runtime.models.visible(call))))
+            await reply.whole(200, orjson.dumps(form.all(await runtime.models.visible(call))))
         elif await runtime.models.may_ask_for(call, asked):
-            await reply.whole(200, orjson.dumps(_model(asked)))
+            await reply.whole(200, orjson.dumps(form.one(asked)))
         else:
             words = f"This model does not exist, or you may not use it. GET {MODELS} lists your models."
             raise Refusal("model_not_found", words, param="model")
@@ -126,11 +126,3 @@ async def empty(send: Any, status: int, headers: list[tuple[bytes, bytes]]) -> N
     """Send an answer without a body."""
     await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": b""})
-
-
-def _model(name: str) -> Json:
-    return {"id": name, "object": "model", "created": 0, "owned_by": "meshgate"}
-
-
-def _model_list(names: Sequence[str]) -> Json:
-    return {"object": "list", "data": [_model(name) for name in names]}

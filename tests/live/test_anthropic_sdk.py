@@ -240,3 +240,13 @@ def test_wrong_fields_are_named(line: Line, field: str, value: object) -> None:
     assert answer.status_code == 400
     error = json.loads(answer.content)["error"]
     assert (error["type"], error["param"]) == ("invalid_request_error", field)
+
+
+def test_models_are_listed_in_its_form(client: Anthropic) -> None:
+    """All pages are one; a model that is not there is an error of its form."""
+    names = [model.id for model in client.models.list(limit=100)]
+    assert "echo" in names
+    assert client.models.retrieve("echo").display_name == "echo"
+    with pytest.raises(anthropic.NotFoundError) as caught:
+        client.models.retrieve("nowhere")
+    assert caught.value.body["error"]["type"] == "not_found_error"  # type: ignore[index]
