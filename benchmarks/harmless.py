@@ -143,7 +143,33 @@ def _row(chance: random.Random) -> str:
     return chance.choice((",", ";", "\t")).join(map(str, cells))
 
 
-_MADE: Final[dict[str, Callable[[random.Random], str]]] = {"logs": _log, "JSON lines": _record, "CSV": _row}
+def _release(chance: random.Random) -> str:
+    """Lists of versions, places, fingerprints, drawings, dumps."""
+    number = chance.randrange
+    pairs = [f"{number(256):02X}" for _ in range(chance.choice((8, 16, 20, 32)))]
+    return chance.choice(
+        (
+            f"org.example:lib{number(99)}\t" + " ".join(f"{number(9)}.{number(20)}.{number(20)}" for _ in range(12)),
+            f"pkg{number(999)}\t{number(9)}.{number(9)}.{number(9)}\t20{number(10, 27)}-{number(1, 13):02}\tdescribed",
+            f"XX\t{number(-8959, 8959):+05d}{number(-17959, 17959):+06d}\tArea/Place{number(99)}",
+            f"XX\t{number(-895959, 895959):+07d}{number(-1795959, 1795959):+08d}\tArea/Place{number(99)}",
+            f"SHA Fingerprint={':'.join(pairs)}",
+            "d=\"M"
+            + "".join(f"{chance.uniform(-9, 9):.4g}".replace("0.", ".") + chance.choice(" -c.l") for _ in range(40)),
+            f"{number(10**7):07o} " + " ".join(f"{number(256):03o}" for _ in range(16)),
+            f"pkg ({number(9)}.{number(99)}.{number(99)}.{number(9)}-{number(9)}) unstable; closes: #{number(10**6)}",
+            f"CVE-20{number(10, 27)}-{number(10**6)} in {number(9)}.{number(9)}.{number(10**4):04}",
+            f"{number(256)} {number(256)} {number(256)}\t\tcolour {number(99)}",
+        )
+    )  # fmt: skip
+
+
+_MADE: Final[dict[str, Callable[[random.Random], str]]] = {
+    "logs": _log,
+    "JSON lines": _record,
+    "CSV": _row,
+    "lists and certificates": _release,
+}
 
 
 def rates(scan: Callable[[str], Sequence[Finding]], some: dict[str, list[str]]) -> dict[str, Counter[str]]:

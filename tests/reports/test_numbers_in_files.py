@@ -88,6 +88,14 @@ def streams(pii: PiiScanner) -> StreamScanner:
         "Closes: #1015984, fixes #972999",
         "shared-mime-info 1.7 (2016-09-05)",
         "%y-%m-%d, as in 06-05-15",
+        "cleaned up with one call\n  1454  9.0.0412  compiler warning",
+        "04EE;04EE;0423 0304;04EE;0423 0304; 30AB 0334 3099;",
+        "call 192.168.1.1/16 or 1.3.6.1.4.1.3.1.1",
+        "golang.org/x/oauth2 v0.0.0-20190604053449-0f29369cfe45/go.mod h1:",
+        "OCZ ATV USB 2.0 Flash Drive, R.Gould 26",
+        "PR 26945, PR 27456.",
+        '<path d="M 303 280 L 368 280 Q 378 280 388 280 L 439"/>',
+        "write to the Free Software\n * Foundation, Inc., 51 Franklin Street, Fifth Floor, Boston, MA 02110-1301, USA.",
     ],
 )
 def test_left_alone(pii: PiiScanner, text: str) -> None:
@@ -107,6 +115,7 @@ def test_left_alone(pii: PiiScanner, text: str) -> None:
         "192.168.0.0/24 and 130.155.160.0/255.255.240.0",
         "fe80::/10, 2a03:2880:2110:df07::",
         "files 192.168.20.16; 10.1.2.3",
+        "2.3.6.907c1.554--3.159.8.197-7.251l3.84.5.232.6054",
     ],
 )
 def test_no_machine_of_anybody(pii: PiiScanner, text: str) -> None:

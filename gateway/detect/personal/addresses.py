@@ -78,8 +78,8 @@ _THING: Final = regex.compile(
     r"Nov(?:ember)?|Dec(?:ember)?|(?:Mon|Tues?|Wed(?:nes)?|Thu(?:rs)?|Fri|Sat(?:ur)?|Sun)(?:day)?|Apollo|World War|"
     r"COVID|Boeing|Airbus|iPhone|Debian|Ubuntu|Engineering|Spring|Summer|Autumn|Fall|Winter|Via (?:USB|HTTP))\b"
 )
-# Numbers of issues, and players of a game: `PR 27456`, `R.Gould 26`.
-_NO_STREET: Final = regex.compile(r"PR (?!00[679])\d|[A-Z]\.[A-Z][a-z]+\.?,? ?\d{1,2}\Z")
+# Numbers of issues, players of a game, lines of a drawing: `PR 27456`, `R.Gould 26`, `303 280 L 368 280`.
+_NO_STREET: Final = regex.compile(r"PR (?!00[679])\d|\d[\d. ]* [A-Z] \d[\d. ]*\Z|[A-Z]\.[A-Z][a-z]+\.?,? ?\d{1,2}\Z")
 _DECIMAL: Final = regex.compile(r"\d\.\Z")  # USB 2.0 Flash Drive
 # Licences say to whom to write: the address of an office, which everybody has, and the parts of it.
 _LICENCE: Final = regex.compile(

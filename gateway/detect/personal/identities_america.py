@@ -13,7 +13,7 @@ AMERICA: Final[tuple[Identity, ...]] = (
         "CA",
         "CaSinRecognizer",
         ("sin", "social insurance", "nas", "assurance sociale", "social insurance number", *ID),
-        patterns=(r"(?<![\w-])[1-79]\d{2}([- .]?)\d{3}\1\d{3}(?![\w-])",),
+        patterns=(r"(?<![\w-])[0-79]\d{2}([- .]?)\d{3}\1\d{3}(?![\w-])",),
     ),
     Identity(
         "CA_POSTAL_CODE",

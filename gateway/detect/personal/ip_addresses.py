@@ -46,6 +46,7 @@ _FEWEST: Final = 3  # groups of an IPv6 address that nothing names
 _PADDED: Final = regex.compile(r"(?:^|\.)0[0-9]")
 _PADDED_ALL: Final = regex.compile(r"[0-9]{3}(?:\.[0-9]{3}){3}")
 _DRAWN: Final = regex.compile(r"(?<![0-9.])[-+]?[0-9]*\.[0-9]+[ ,]-?\Z|[0-9]-\Z")  # a decimal before it: a path of SVG
+_STROKE: Final = regex.compile(r"[0-9.][A-Za-z-]{1,3}\Z")  # the next command of such a path
 _DEBIAN: Final = regex.compile(r"[-+~][0-9a-z]")  # behind a version of a package
 
 _near: Final = Near(_WORDS)
@@ -99,6 +100,8 @@ def _is_ipv4(text: str, start: int, end: int) -> bool:
     if len(set(address.packed)) == 1:
         return False  # 8.8.8.8, 20.20.20.20: known to all, or made up
     small = [octet < _SMALL for octet in address.packed]
+    if small[0] and _STROKE.search(text, max(0, start - 4), start):
+        return False
     if beside.toward <= 1 and beside.toward < beside.other:
         return sum(small) < 3
     return sum(small) < 3 and not (small[0] and small[1])
@@ -124,7 +127,7 @@ def _is_ipv6(text: str, start: int, end: int) -> bool:
     if address.packed[8:] == bytes(8):
         return False  # a network
     if _local(address):
-        return _beside(text, start).named
+        return any(address.packed[8:15]) and _beside(text, start).named
     mapped = address.ipv4_mapped
     if mapped is not None and (mapped.is_loopback or mapped.is_unspecified):
         return False

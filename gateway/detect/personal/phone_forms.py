@@ -78,7 +78,7 @@ NEVER: Final = regex.compile(
     rf"|\W?{_YEAR}[ \u2009/–-]{{1,3}}(?:{_YEAR}|\d\d)"  # 1998-2004
     r"|\W?(?:0|[1-9]\d*)\.\d+|(?:0|[1-9]\d*)(?:\.\d+)? ?[-/ ] ?(?:0|[1-9]\d*)\.\d+"  # decimals and ranges of them
     r"|(?:0|[1-9]\d*)\.\d+ ?[-/ ] ?[1-9]\d*|[1-9]\d* [-/–] [1-9]\d*"
-    r"|(?![6-9]\d\d(?:\.\d\d){3}(?!\d))(?:0|[1-9]\d{0,2})(?:\.(?:0|[1-9]\d{0,2})){3}"
+    r"|(?![6-9]\d\d(?:\.\d\d){3}(?!\d))(?:0|[1-9]\d{0,2})(?:\.(?:0|[1-9]\d{0,2})){3}(?:/\d\d?)?"
     r"|(?!\d{3}\.\d{3}\.\d{3}|1\.[2-9]\d\d\.[2-9]\d\d\.\d{4}|[6-9]\d\d(?:\.\d\d){3}(?!\d))(?:0|[1-9]\d{0,2})"
     r"(?:\.(?:0|[1-9]\d{0,2})){2}(?:[-.]\d{1,4})?|[1-9]?\d\.[1-9]?\d\.\d{3,4}"
     # 0.5.2 0.6.0 0.7.1; 0.892 0 0.5
@@ -87,6 +87,8 @@ NEVER: Final = regex.compile(
     rf"|\d+(?:\.\d+)*[\s(]+{_YEAR}-{_MONTH}(?:-{_DAY})?"  # a version and its day
     r"|\d\d(?P<two>[./-])\d\d(?P=two)\d\d|\d\d~\d\d~\d\d.*|\d{4}\s{2,}\d{4}"  # 06-05-15; 0415  9300
     r"|0123456789\d*|[1-9]0{6,}"
+    r"|\d{1,5} {2,}\d\d?\.\d\d?(?:\.\d+)*|[0-2]\.\d\d?(?:\.\d+){3,}"  # a size and a version; an object identifier
+    r"|0\d{3}(?: 0\d{3})+"  # code points
     r"|[+-]?(?:\d{4}[+-]\d{5}|\d{6}[+-]\d{7})"  # degrees, minutes and seconds (ISO 6709)
     rf"|\d{{1,4}} {_YEAR}(?P<day>[./-]){_MONTH}(?P=day){_DAY}(?!\d).*"  # the section and the day of a manual page
     r"|-?(?:214748364[78]|429496729[56])"  # the bounds of 32 bits
@@ -104,6 +106,7 @@ _ROW: Final = regex.compile(r"[0-9=\t;{}\[\]<>\\/*#_]|(?:^|\n)[ ]*\||\|[^|\n]*\|
 _BEFORE: Final = 12
 _TICKET: Final = 8  # digits behind a `#`, fewer than which are the number of an issue
 _LABEL: Final = regex.compile(r"(?<![A-Za-z])(?!TEL|FAX|MOB|CELL|GSM|PH|HP|NO)[A-Z]{2,8}-\Z")  # CVE-2026-12345
+_HEX: Final = regex.compile(r"(?<![A-Za-z0-9])(?=[0-9]*[A-F])[0-9A-F]{4} \Z")  # a code point before another
 _CLOCK: Final = regex.compile(r"\d:\Z")
 _EPOCH: Final = regex.compile(r"1[0-9]{9}(?:[0-9]{3}){0,3}")
 _GROUPED: Final = regex.compile(
@@ -123,6 +126,8 @@ def is_other(text: str, start: int, end: int) -> bool:
         if before in ",:-/=+" and start > 1 and text[start - 2].isdigit():
             return True
         if before == "-" and _LABEL.search(text, max(0, start - 10), start):
+            return True
+        if before == " " and _HEX.search(text, max(0, start - 6), start):
             return True
         if before == "#" and end - start < _TICKET and text[start:end].isdigit():
             return True

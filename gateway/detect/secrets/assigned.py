@@ -263,7 +263,10 @@ _NO_PASSWORD: Final = regex.compile(
     r"(?i).*(?:pass(?:word|wd|phrase)?|pwd|secret|token|user(?:name)?|changeme|example|redacted|string|none|null|true"
     r"|false|undefined|self|this|config|settings|env|getenv|request|input|optional|required).*|[x*•._-]+|\d{1,5}|\W+"
 )
-_PLACE: Final = regex.compile(r"/[a-z][\w.+-]*(?:/[\w.+-]{1,40}){2,}|[\w.%~+-]+\.(?:deb|rpm|whl|jar|gz|xz|zip|tgz)")
+_PLACE: Final = regex.compile(
+    r"v\d+\.\d+\.\d+(?:[-+.]\w+)*(?:/go\.mod)?|/[a-z][\w.+-]*(?:/[\w.+-]{1,40}){2,}"
+    r"|[\w.%~+-]+\.(?:deb|rpm|whl|jar|gz|xz|zip|tgz)"
+)
 _DIGEST: Final = regex.compile(
     r"(?i)0x[0-9a-f]{8,40}|[0-9a-f]{16}|[0-9a-f]{32}|[0-9a-f]{40}|[0-9a-f]{64}|[0-9a-f]{128}"
 )
