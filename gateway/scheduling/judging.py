@@ -17,6 +17,7 @@ from gateway.dialects import Chunk
 from gateway.errors import Refusal
 
 Result = TypeVar("Result")
+_MANY: Final = 4096  # texts, each of which is looked up, though it may be known
 _DENSE: Final = 512  # characters of a piece of a stream from which its density is checked
 _GUESS: Final = 10_000  # assumed nanoseconds per character at the start of a stream
 _BREATH: Final = 10_000_000  # nanoseconds after which a stream yields to other calls
@@ -31,6 +32,8 @@ def takes_long(call: Call) -> bool:
     runtime, raw = call.runtime, call.raw
     if len(raw) <= runtime.NEW_TEXT:
         return False
+    if len(call.spans) > _MANY:
+        return True
     fresh = runtime.texts.fresh(call.spans, call.team)
     if fresh <= runtime.NEW_TEXT:
         return False
