@@ -118,7 +118,7 @@ def _simple(raw: bytes) -> SSE:
 
 def _event(raw: bytes) -> SSE:
     name, lines = b"", []
-    if raw.count(b"\n") + raw.count(b"\r") > 2 * MAX_LINES:
+    if len(raw) > 2 * MAX_LINES and raw.count(b"\n") + raw.count(b"\r") > 2 * MAX_LINES:
         raise ValueError(f"an event of more than {MAX_LINES} lines")
     for line in raw.replace(b"\r\n", b"\n").replace(b"\r", b"\n").split(b"\n"):
         field, _, value = line.partition(b":")

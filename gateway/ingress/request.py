@@ -150,9 +150,14 @@ async def receive(call: Call, receive: Receive, server: Server) -> None:
         call.raw = await unpack.unpack(coding, call.raw, server.max_body, hold)
     call.budget.extend(len(call.raw))
     if len(call.raw) > OFF_LOOP:
-        call.body, survey = await judge(call, True, parse, call.raw, call.format.shape, server)
+        await judge(call, True, understand, call, server)
     else:
-        call.body, survey = parse(call.raw, call.format.shape, server)
+        understand(call, server)
+
+
+def understand(call: Call, server: Server) -> None:
+    """What the body says, in the words of the line. Raises Refusal(invalid_request, request_too_large)."""
+    call.body, survey = parse(call.raw, call.format.shape, server)
     call.spans, call.nested = survey.spans, survey.nested
     intent = call.format.parse(call.body)
     call.unscannable = {**survey.kinds, **call.format.unscannable(call.body)}

@@ -26,6 +26,7 @@ Hostile text takes up to 30 us a character, a hundred times as long as prose.
 """
 LARGE: Final = 128 * 1024
 """The same for text that is not dense with digits and addresses."""
+_MANY: Final = 4096  # texts, each of which is looked up, though it may be known
 _DENSE: Final = 512  # characters of a piece of a stream from which its density is checked
 _GUESS: Final = 10_000  # assumed nanoseconds per character at the start of a stream
 _BREATH: Final = 10_000_000  # nanoseconds after which a stream yields to other calls
@@ -39,6 +40,8 @@ def takes_long(call: Call, fresh: Callable[[], int]) -> bool:
     """
     if len(call.raw) <= NEW_TEXT:
         return False
+    if len(call.spans) > _MANY:
+        return True
     new = fresh()
     if new <= NEW_TEXT:
         return False

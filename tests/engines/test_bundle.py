@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -12,6 +15,7 @@ from engines import opa_server
 from engines.bundles import Write
 from gateway.errors import ConfigError
 from gateway.policy.engines.bundle import TestResult, load, run_tests
+from gateway.policy.sources.folder import fingerprint
 
 RULE = "package gateway\n\ndecision := {}\n"
 
@@ -95,6 +99,52 @@ def test_no_folder(tmp_path: Path) -> None:
     """A path that is not there names the key."""
     with pytest.raises(ConfigError, match=r"policy\.path: .* is not a directory"):
         load(tmp_path / "none")
+
+
+def _link(path: Path) -> None:
+    path.symlink_to("nowhere")
+
+
+def _loop(path: Path) -> None:
+    path.symlink_to(path.name)
+
+
+@pytest.mark.parametrize("make", [_link, _loop, os.mkfifo])
+@pytest.mark.parametrize("name", ["b.rego", "sub/data.yaml"])
+def test_what_is_no_file_is_refused(write: Write, make: Callable[[Path], None], name: str) -> None:
+    """As OPA refuses a link to nothing: the rule that is not there might be a deny. It is a change, too."""
+    folder = write({"a.rego": RULE, "sub/c.rego": "package c"})
+    load(folder)
+    before = fingerprint(str(folder))
+    make(folder / name)
+    assert fingerprint(str(folder)) != before
+    with pytest.raises(ConfigError, match="is no file, or a link to none"):
+        load(folder)
+    (folder / name).unlink()
+    assert fingerprint(str(folder)) == before
+    load(folder)
+
+
+def test_a_folder_that_cannot_be_read_is_refused(write: Write, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its rules are not left out."""
+    folder = write({"a.rego": RULE, "sub/c.rego": "package c"})
+    before = os.scandir
+
+    def scandir(path: Any) -> Any:
+        if str(path).endswith("sub"):
+            raise PermissionError(13, "Permission denied", str(path))
+        return before(path)
+
+    monkeypatch.setattr(os, "scandir", scandir)
+    with pytest.raises(ConfigError, match="sub: Permission denied"):
+        load(folder)
+
+
+def test_links_to_files_are_followed(write: Write, tmp_path: Path) -> None:
+    """As Kubernetes mounts a config map; what is hidden is no part."""
+    folder = write({"a.rego": RULE, "..data/real.rego": "package b", ".hidden/c.rego": "{"})
+    (folder / "b.rego").symlink_to("..data/real.rego")
+    assert [Path(module.file).name for module in load(folder).modules] == ["a.rego", "b.rego"]
 
 
 def test_not_utf8(write: Write) -> None:

@@ -7,6 +7,7 @@ import json
 import socket
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -22,6 +23,7 @@ from gateway.config.grammar import Server
 from gateway.detect.personal.scanner import PiiScanner
 from gateway.dialects import items
 from gateway.dialects.openai_steps import steps
+from gateway.ingress import read, request
 from gateway.limits import tokens
 from gateway.limits.tokens import O200k
 from gateway.output.screen import AnswerFilter
@@ -104,6 +106,37 @@ def test_work_that_is_long_for_the_loop_is_done_in_a_thread() -> None:
     assert asyncio.run(main()) == 7
     assert places[0] == threading.main_thread().name
     assert places[1].startswith("judge")
+
+
+MANY: dict[str, dict[str, Any]] = {
+    "values": {"x": [True] * 40_000},
+    "parts": {"messages": [{"role": "user", "content": [{"type": "text", "text": "a"}] * 9_000}]},
+    "messages": {"messages": [{"role": "user", "content": "a"}] * 9_000},
+}
+
+
+@pytest.mark.parametrize("name", MANY)
+def test_many_small_things_are_read_in_a_thread(
+    up: scripted.Upstream, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    """What the dialect reads of a long body, and texts that are known already: each costs by itself."""
+    places: dict[str, set[str]] = {"understand": set(), "survey": set()}
+
+    def noted(module: Any, name: str) -> None:
+        before = getattr(module, name)
+
+        def work(*args: Any) -> Any:
+            places[name].add(threading.current_thread().name.rpartition("_")[0])
+            return before(*args)
+
+        monkeypatch.setattr(module, name, work)
+
+    noted(request, "understand")
+    noted(read, "survey")
+    with running(tmp_path, config(tmp_path, up.url)) as line:
+        assert [line.chat(model="renamed", **MANY[name]).status_code for _ in range(2)] == [200, 200]
+    assert places["understand"] == {"judge"}
+    assert name == "values" or places["survey"] == {"judge"}
 
 
 def test_teams_take_turns_in_the_lanes() -> None:

@@ -9,9 +9,10 @@ what might be read otherwise is refused. https://www.openpolicyagent.org/docs/ma
 from __future__ import annotations
 
 import hashlib
+import os
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
@@ -88,10 +89,34 @@ def digested(name: bytes, content: bytes) -> bytes:
 
 
 def files(root: Path) -> list[Path]:
-    """The files that make up a bundle, in order; what is hidden is not part of it."""
-    found = (file for file in root.rglob("*") if file.suffix == ".rego" or file.name in _DATA)
-    visible = (file for file in found if not any(part.startswith(".") for part in file.relative_to(root).parts))
-    return sorted(file for file in visible if file.is_file())
+    """The files that make up a bundle, in order; what is hidden is not part of it.
+
+    Raises ConfigError for what cannot be read, such as a link to nothing: a rule that is left out might be a deny.
+    """
+
+    def refuse(fault: OSError) -> None:
+        raise ConfigError(f"{fault.filename}: {fault.strerror}; every folder of a bundle must be readable")
+
+    found = listed(root, refuse)
+    for file in found:
+        if not file.is_file():
+            raise ConfigError(f"{file}: is no file, or a link to none; remove it, or put back what it names")
+    return found
+
+
+def listed(root: Path, on_fault: Callable[[OSError], None] | None = None) -> list[Path]:
+    """The paths that look like files of a bundle, in order, whether they can be read or not."""
+    found: list[Path] = []
+    for folder, folders, names in os.walk(root, onerror=on_fault):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        found += [
+            Path(folder, name) for name in names if not name.startswith(".") and (_is_rule(name) or name in _DATA)
+        ]
+    return sorted(found)
+
+
+def _is_rule(name: str) -> bool:
+    return Path(name).suffix == ".rego"
 
 
 def program(

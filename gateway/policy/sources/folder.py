@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 
-from gateway.policy.engines.bundle import files
+from gateway.policy.engines.bundle import listed
 from gateway.policy.sources.base import Found
 
 Fingerprint = tuple[tuple[str, int, int, int, int], ...]
@@ -43,10 +43,11 @@ def fingerprint(path: str) -> Fingerprint:
     """
     found = []
     root = Path(path)
-    for file in [root] if root.is_file() else [*files(root), root / "policy.wasm"]:
+    for file in [root] if root.is_file() else [*listed(root), root / "policy.wasm"]:
         try:
             stat = file.stat()
-        except OSError:
+        except OSError:  # gone, or a link to nothing: that it appeared is a change
+            found.append((str(file), 0, 0, 0, 0))
             continue
         found.append((str(file), stat.st_mtime_ns, stat.st_ctime_ns, stat.st_ino, stat.st_size))
     return tuple(found)
