@@ -10,7 +10,7 @@ from gateway.policy.engines.rego import ast, runtime, tree
 from gateway.policy.engines.rego.builtins import REFUSED, operators, table
 from gateway.policy.engines.rego.builtins.signatures import DEPRECATED, SIGNATURES
 from gateway.policy.engines.rego.check import Checker
-from gateway.policy.engines.rego.errors import COMPILE, BuiltinError, EvaluationError, Problem, RegoError
+from gateway.policy.engines.rego.errors import COMPILE, INTERNAL, BuiltinError, EvaluationError, Problem, RegoError
 from gateway.policy.engines.rego.meter import RUNNING, Meter
 from gateway.policy.engines.rego.planner import Plan, find_constant, recursive
 from gateway.policy.engines.rego.references import Surroundings
@@ -145,8 +145,7 @@ class Program:
 
         Raises EvaluationError; TooLong is one.
         """
-        before, RUNNING.meter = RUNNING.meter, env.meter
-        try:
+        with _running(env):
             number = self._entries.get(path)
             if number is not None:
                 return self.functions[number](env)
@@ -156,23 +155,14 @@ class Program:
                 if value is UNDEFINED:
                     return UNDEFINED
             return runtime.force(env, value)
-        except RecursionError:
-            raise EvaluationError("eval_internal_error", "a value is nested too deeply") from None
-        finally:
-            RUNNING.meter = before
 
     def document(self, path: tuple[str, ...], env: Env) -> Value:
         """What `evaluate` comes to, as plain JSON within the same budget, or UNDEFINED. Raises EvaluationError."""
         value = self.evaluate(path, env)
         if value is UNDEFINED:
             return UNDEFINED
-        before, RUNNING.meter = RUNNING.meter, env.meter
-        try:
+        with _running(env):
             return to_json(value)
-        except RecursionError:
-            raise EvaluationError("eval_internal_error", "a value is nested too deeply") from None
-        finally:
-            RUNNING.meter = before
 
     def reaches(self, path: tuple[str, ...]) -> list[Plan]:
         """The plans of all rules that a value may depend on."""
@@ -184,6 +174,26 @@ class Program:
                 seen.add(number)
                 left.append(number)
         return [self.plans[number] for number in sorted(seen)]
+
+
+class _running:
+    """Within, the meter is that of an evaluation, and whatever goes wrong is an EvaluationError that shows no value."""
+
+    __slots__ = ("before", "meter")
+
+    def __init__(self, env: Env) -> None:
+        self.meter = env.meter
+
+    def __enter__(self) -> None:
+        self.before, RUNNING.meter = RUNNING.meter, self.meter
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: object) -> None:
+        RUNNING.meter = self.before
+        if error is None or isinstance(error, EvaluationError) or not isinstance(error, Exception):
+            return
+        if isinstance(error, RecursionError):
+            raise EvaluationError(INTERNAL, "a value is nested too deeply") from None
+        raise EvaluationError(INTERNAL, f"a fault of the engine: {type(error).__name__}") from error
 
 
 def _stored(data: dict[str, Value], path: tuple[str, ...]) -> Value:

@@ -10,7 +10,7 @@ from gateway.policy.engines.rego import ast
 from gateway.policy.engines.rego.ast import path_of
 from gateway.policy.engines.rego.errors import PARSE, Location, Problem, RegoError
 from gateway.policy.engines.rego.scanner import KEYWORDS, WORDS, Token
-from gateway.policy.engines.rego.values import MOST_EXPONENT, number
+from gateway.policy.engines.rego.values import MOST_EXPONENT, number, paired
 
 _LEVELS = (("==", "!=", "<", ">", "<=", ">="), ("|",), ("&",), ("+", "-"), ("*", "/", "%"))
 _NAMES = {
@@ -178,7 +178,7 @@ class Terms:
             found: str = json.loads(token.text)
         except ValueError:
             self.fail(f"illegal string literal: {token.text}", token)
-        return _paired(found)
+        return paired(found)
 
     def template(self) -> ast.Term:
         at = self.where(self.token)
@@ -327,8 +327,3 @@ class Terms:
 def _named(term: ast.Term) -> str:
     value = getattr(term, "value", "")
     return {bool: "boolean", str: "string", type(None): "null"}.get(type(value), "number")
-
-
-def _paired(text: str) -> str:
-    """Surrogates that have no partner are replaced, as in OPA."""
-    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")

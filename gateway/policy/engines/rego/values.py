@@ -30,6 +30,7 @@ iterates in this order, so a builtin whose result depends on the order of a set 
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable
 from decimal import Decimal
 from functools import cmp_to_key
@@ -239,7 +240,28 @@ def number_text(value: Number) -> str:
 
 def from_json(text: str | bytes) -> Value:
     """A value from JSON, with every digit of its numbers. Raises ValueError, RecursionError."""
-    return json.loads(text, parse_float=number, parse_constant=_no_constant)
+    found = json.loads(text, parse_float=number, parse_constant=_no_constant)
+    halves = _HALF.search(text if isinstance(text, str) else text.decode("latin-1"))
+    return _paired(found) if halves else found
+
+
+_HALF: Final = re.compile(r"\\u[dD][89a-fA-F]")
+
+
+def _paired(value: Value) -> Value:
+    """Halves of a character of UTF-16 that have no other half are replaced, as in OPA."""
+    if type(value) is str:
+        return paired(value)
+    if type(value) is list:
+        return [_paired(item) for item in value]
+    if type(value) is dict:
+        return {paired(name): _paired(item) for name, item in value.items()}
+    return value
+
+
+def paired(text: str) -> str:
+    """A text in which surrogates that have no partner are replaced."""
+    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
 def _no_constant(text: str) -> Value:

@@ -83,7 +83,7 @@ def parse(text: Value) -> Value:
         node = found.node.to_bytes(6)
         made["nodeid"] = "-".join(f"{byte:02x}" for byte in node)
         made["macvariables"] = _mac(node[0])
-        made["time"] = (found.time - _SINCE_1582) * 100
+        made["time"] = _int64((found.time - _SINCE_1582) * 100)
         made["clocksequence"] = found.clock_seq
     if version == 2:
         made["id"] = found.time_low
@@ -92,10 +92,16 @@ def parse(text: Value) -> Value:
     return made
 
 
+def _int64(number: int) -> int:
+    """What Go has of a number that is too large for 64 bits."""
+    return (number + 2**63) % 2**64 - 2**63
+
+
 def _mac(first: int) -> str:
     return f"{'local' if first & 2 else 'global'}:{'multicast' if first & 1 else 'unicast'}"
 
 
+MOST_VERSION = 2**63 - 1
 _VERSION = re.compile(
     r"v?(0|[1-9]\d*)\.(0|[1-9]\d*)\.(0|[1-9]\d*)(?:-([0-9A-Za-z.-]+))?(?:\+([0-9A-Za-z.-]+))?", re.ASCII
 )
@@ -106,7 +112,7 @@ def _version(name: str, position: int, text: Value) -> tuple[Any, ...]:
     match = _VERSION.fullmatch(whole)
     if (
         match is None
-        or whole.startswith("v")
+        or any(len(part) > 19 or int(part) > MOST_VERSION for part in match.group(1, 2, 3))
         or _broken(match[4])
         or (match[5] is not None and "" in match[5].split("."))
     ):

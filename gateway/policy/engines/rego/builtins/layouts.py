@@ -34,7 +34,8 @@ def _offset(at: datetime, part: str) -> str:
     sign, seconds = ("-", -seconds) if seconds < 0 else ("+", seconds)
     hours, minutes = seconds // 3600, seconds // 60 % 60
     between = ":" if ":" in part else ""
-    return f"{sign}{hours:02}" + (f"{between}{minutes:02}" if len(part) > 3 else "")
+    found = f"{sign}{hours:02}" + (f"{between}{minutes:02}" if len(part) > 3 else "")
+    return found + (f"{between}{seconds % 60:02}" if len(part) > 6 else "")
 
 
 _WRITE: dict[str, Callable[[datetime], str]] = {

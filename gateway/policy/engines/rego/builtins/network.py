@@ -17,23 +17,37 @@ MOST_ADDRESSES = 1 << 20
 
 
 def _network(name: str, text: str) -> Network:
+    """A range, or an address as the range that holds it alone. Raises BuiltinError."""
+    return _range(name, text) if "/" in text else _address(name, text)
+
+
+def _range(name: str, text: str) -> Network:
+    """A range. One of addresses of IPv4 in IPv6 (`::ffff:10.0.0.0/104`) is of IPv4. Raises BuiltinError."""
+    address, _, size = text.partition("/")
     try:
-        if "/" in text:
-            _, _, size = text.partition("/")
-            if not size.isdigit() or (len(size) > 1 and size[0] == "0"):
-                raise ValueError(text)
-            return ipaddress.ip_network(text, strict=False)
-        return ipaddress.ip_network(text)
+        if not (size.isascii() and size.isdigit()) or "%" in address:
+            raise ValueError(text)
+        net = ipaddress.ip_network(f"{address}/{size.lstrip('0') or '0'}", strict=False)
     except ValueError:
-        raise BuiltinError(
-            f"{name}: invalid CIDR address: {text}"
-            if "/" in text
-            else f"{name}: not a valid textual representation of an IP address or CIDR: {text}"
-        ) from None
+        raise BuiltinError(f"{name}: invalid CIDR address: {text}") from None
+    mapped = net.network_address.ipv4_mapped if isinstance(net, ipaddress.IPv6Network) else None
+    return ipaddress.IPv4Network((mapped, net.prefixlen - 96)) if mapped is not None else net
+
+
+def _address(name: str, text: str) -> Network:
+    try:
+        if "%" in text:
+            raise ValueError(text)
+        address = ipaddress.ip_address(text)
+    except ValueError:
+        words = f"{name}: not a valid textual representation of an IP address or CIDR: {text}"
+        raise BuiltinError(words) from None
+    mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
+    return ipaddress.ip_network(mapped if mapped is not None else address)
 
 
 def _within(name: str, outer: str, inner: str) -> bool:
-    net = _network(name, outer)
+    net = _range(name, outer)
     other = _network(name, inner)
     return net.version == other.version and other.subnet_of(net)  # type: ignore[arg-type]
 
@@ -47,7 +61,7 @@ def cidr_contains(cidr: Value, inner: Value) -> bool:
 @builtin("net.cidr_intersects")
 def cidr_intersects(a: Value, b: Value) -> bool:
     name = "net.cidr_intersects"
-    one, other = _network(name, string(name, 1, a)), _network(name, string(name, 2, b))
+    one, other = _range(name, string(name, 1, a)), _range(name, string(name, 2, b))
     return one.version == other.version and one.overlaps(other)
 
 
@@ -65,7 +79,7 @@ def cidr_is_valid(text: Value) -> bool:
 @builtin("net.cidr_expand", context=True)
 def cidr_expand(context: Context, cidr: Value) -> set[Any]:
     name = "net.cidr_expand"
-    net = _network(name, string(name, 1, cidr))
+    net = _range(name, string(name, 1, cidr))
     if net.num_addresses > MOST_ADDRESSES:
         raise BuiltinError(f"{name}: the range has too many addresses")
     context.tick(net.num_addresses)

@@ -68,7 +68,7 @@ def _kept(value: Value, tree: Tree) -> Value:
         return [item for item in items if item is not UNDEFINED]
     if type(value) is set:
         return {name for name in value if _inner(tree, name) is not None}
-    return UNDEFINED
+    return value
 
 
 @builtin("json.remove")

@@ -103,7 +103,7 @@ def split(context: Context, pattern: Value, text: Value) -> list[Value]:
         return [] if found == "" else [""]
     parts: list[Value] = []
     begun = 0
-    for one in _found(context, expression, whole):
+    for one in _first(context, expression, whole, -1):
         start, end = one.span()
         if end == 0 or (start == end and start >= len(whole)):
             continue
@@ -205,16 +205,21 @@ def _expanded(template: str, found: Any, expression: Any) -> str:
         if template.startswith("{") and "}" in template:
             name, _, rest = template[1:].partition("}")
         else:
-            end = next((at for at, one in enumerate(template) if not (one.isalnum() or one == "_")), len(template))
+            end = next((at for at, one in enumerate(template) if not _names(one)), len(template))
             name, rest = template[:end], template[end:]
-        if not name or not all(one.isalnum() or one == "_" for one in name):
+        if not name or not all(map(_names, name)):
             out.append("$")
             continue
         template = rest
-        if name.isdigit():
+        if name.isascii() and name.isdigit() and len(name) < 9:
             out.append((found.group(int(name)) or "") if int(name) <= expression.groups else "")
         elif name in expression.groupindex:
             out.append(found.group(name) or "")
+
+
+def _names(sign: str) -> bool:
+    """Whether a sign may stand in the name of a group."""
+    return sign == "_" or sign.isalpha() or sign.isdecimal()
 
 
 @builtin("regex.template_match", context=True, expensive=True)

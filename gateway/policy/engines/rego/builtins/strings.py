@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import Any
+from collections.abc import Callable, Iterable
 
 from gateway.policy.engines.rego.builtins import Context, builtin
 from gateway.policy.engines.rego.builtins.operands import array, integer, object_, string, strings, wrong
@@ -39,20 +39,19 @@ def endswith(text: Value, end: Value) -> bool:
 
 @builtin("lower")
 def lower(text: Value) -> str:
-    return "".join(one if len(one) == 1 else sign for sign, one in _cased(string("lower", 1, text), str.lower))
+    return "".join(_cased(string("lower", 1, text), str.lower, lambda sign: sign.lower()[0]))
 
 
 @builtin("upper")
 def upper(text: Value) -> str:
-    return "".join(one if len(one) == 1 else sign for sign, one in _cased(string("upper", 1, text), str.upper))
+    return "".join(_cased(string("upper", 1, text), str.upper, str.title))
 
 
-def _cased(text: str, change: Any) -> Any:
-    """Sign by sign, as Go does: one sign never becomes two."""
+def _cased(text: str, change: Callable[[str], str], otherwise: Callable[[str], str]) -> Iterable[str]:
+    """Sign by sign, as Go does: one sign never becomes two. `otherwise` is for those that would."""
     if text.isascii():
-        changed = change(text)
-        return zip(changed, changed, strict=True)
-    return ((sign, change(sign)) for sign in text)
+        return change(text)
+    return (next((made for made in (change(sign), otherwise(sign)) if len(made) == 1), sign) for sign in text)
 
 
 @builtin("indexof")

@@ -138,10 +138,26 @@ Loader.yaml_implicit_resolvers = {
 Loader.add_implicit_resolver(
     "tag:yaml.org,2002:bool", re.compile("^(?:true|True|TRUE|false|False|FALSE)$"), list("tTfF")
 )
+_FRACTION = re.compile(r"[-+]?(?:\d[\d_]*\.?[\d_]*|\.[\d_]+)(?:[eE][-+]?\d+)?|[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN)")
+_INTEGER = re.compile(r"[-+]?(?:0[xX][0-9a-fA-F_]+|0[bB][01_]+|0[oO]?[0-7_]+)")
 Loader.add_implicit_resolver(
-    "!number", re.compile(r"^[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?$"), list("-+.0123456789")
+    "!number", re.compile(f"^(?:{_INTEGER.pattern}|{_FRACTION.pattern})$"), list("-+.0123456789")
 )
-Loader.add_constructor("!number", lambda _, node: number(str(node.value).lstrip("+")))
+
+
+def _yaml_number(text: str) -> Value:
+    """A number as YAML spells it: `0x10`, `0b1`, `0o7`, `07`, `1_000`. Raises ValueError for what is not finite."""
+    plain = text.replace("_", "").lower()
+    if _INTEGER.fullmatch(text) and (digits := plain.lstrip("+-")) != "0":
+        base = {"x": 16, "b": 2}.get(digits[1:2], 8)
+        found = int(digits[1:].lstrip("xbo"), base)
+        return -found if plain[0] == "-" else found
+    if "n" in plain:
+        raise ValueError(f"{text} is no number of JSON")
+    return number(plain.lstrip("+"))
+
+
+Loader.add_constructor("!number", lambda _, node: _yaml_number(str(node.value)))
 MOST_YAML = 1_000_000
 
 
@@ -157,12 +173,23 @@ def _from_yaml(text: str) -> Value:
 def _plain(value: Any) -> Value:
     spend(1)
     if isinstance(value, dict):
-        return {str(name) if not isinstance(name, str) else name: _plain(item) for name, item in value.items()}
+        return {_yaml_key(name): _plain(item) for name, item in value.items()}
     if isinstance(value, list | tuple | set):
         return [_plain(item) for item in value]
+    if isinstance(value, bytes):
+        return _text(value)
     if value is None or isinstance(value, str | int | float):
         return value
     return str(value)
+
+
+def _yaml_key(name: Any) -> str:
+    """The name of a member, which YAML may write as a number or a boolean. Raises ValueError."""
+    if isinstance(name, str):
+        return name
+    if not isinstance(name, bool | int | float):
+        raise ValueError("the name of a member is neither a string, a number nor a boolean")
+    return dumps(name)
 
 
 @builtin("yaml.unmarshal", expensive=True)
