@@ -75,7 +75,7 @@ class Blocks:
 
     def __init__(self, window: Reading, fresh: Callable[[], Reading]) -> None:
         self._fresh = fresh
-        self._held = window.pending
+        self._held = ""  # while there are two readings
         self._joined = _Reader(window, 0)
         self._own: _Reader | None = None
         self._since = 0  # characters of the block that have come
@@ -83,29 +83,28 @@ class Blocks:
     @property
     def pending(self) -> str:
         """What may not leave yet."""
-        return self._held
+        return self._joined.window.pending if self._own is None else self._held
 
     def begin(self) -> None:
         """Another block begins: the one before is whole."""
         own = self._own
         if own is None:
-            own = _Reader(self._joined.window.fork(), self._joined.at)
-            own.take(own.window.close())
-        else:
-            own.take(own.window.close())
+            self._held, self._joined.at = self._joined.window.pending, 0
+            own = _Reader(self._joined.window.fork(), 0)
+        own.take(own.window.close())
         own.window = self._fresh()
         self._own, self._since = own, 0
 
-    def feed(self, text: str) -> Segment:
+    def feed(self, text: str) -> Judged:
         """Take a piece; give what is judged by now."""
+        joined, own = self._joined, self._own
+        if own is None:
+            return joined.window.feed(text)
         self._held += text
         self._since += len(text)
-        joined, own = self._joined, self._own
         joined.take(joined.window.feed(text))
-        if own is None:
-            return self._leave(joined.at)
         own.take(own.window.feed(text))
-        segment = self._leave(min(joined.at, own.at))
+        segment = self._leave(own, min(joined.at, own.at))
         if joined.at == own.at and not joined.found and not own.found and self._are_alike(own):
             self._own = None
         return segment
@@ -115,26 +114,26 @@ class Blocks:
         held = own.window.pending
         return held == self._joined.window.pending and self._since - len(held) >= (_ALIKE if held else 1)
 
-    def close(self) -> Segment:
+    def close(self) -> Judged:
         """The text has ended: give the rest."""
         joined, own = self._joined, self._own
+        if own is None:
+            return joined.window.close()
         joined.take(joined.window.close())
-        if own is not None:
-            own.take(own.window.close())
-        return self._leave(len(self._held))
+        own.take(own.window.close())
+        return self._leave(own, len(self._held))
 
     def fork(self) -> Reading:
         """Not asked: blocks have no blocks."""
         raise AssertionError("a block was forked")
 
-    def _leave(self, size: int) -> Segment:
-        own = self._own
-        found = [*self._joined.found, *(own.found if own is not None else ())]
+    def _leave(self, own: _Reader, size: int) -> Segment:
+        found = [*self._joined.found, *own.found]
         while across := [one.start for one in found if one.start < size < one.end]:
             size = min(across)
         text, self._held = self._held[:size], self._held[size:]
         joined = self._joined.drop(size)
-        return Segment(text, joined if own is None else _both(joined, own.drop(size)))
+        return Segment(text, _both(joined, own.drop(size)))
 
 
 def _both(joined: Sequence[Finding], own: Sequence[Finding]) -> Sequence[Finding]:
