@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Sequence
+from copy import copy
 from typing import Any, NamedTuple
 
 import pytest
@@ -52,6 +53,9 @@ class Window:
             size = match.start() if match.start() < size <= match.end() else size
         return self._let_go(size)
 
+    def fork(self) -> Window:
+        return copy(self)
+
     def close(self) -> Judged:
         return self._let_go(len(self.pending))
 
@@ -83,7 +87,9 @@ def edits(text: str, findings: Sequence[Finding], _: object) -> list[Edit]:
 
 
 def a_judge(window: int, guards: Sequence[int]) -> FieldJudge:
-    return FieldJudge(Window(window), [Dropper(hold) for hold in guards], edits, lambda text: (), NOTHING)
+    return FieldJudge(
+        lambda: Window(window), lambda: [Dropper(hold) for hold in guards], edits, lambda text: (), NOTHING
+    )
 
 
 def a_field(texts: list[str]) -> Field:

@@ -121,17 +121,19 @@ class Acting:
     def _judge(self, channel: Channel, restorer: Restorer | None = None, *, signed: bool = False) -> FieldJudge:
         """The judge of a running text in a field; a signed text stays unchanged, or ends the answer."""
         self._count_runs()
+        screen, gates, call = self._screen, self._gates, self._call
+        window = partial(screen.scanner.window, screen.limit)
         if signed:
             return FieldJudge(
-                self._screen.scanner.window(self._screen.limit),
-                tuple(Unchanged(gate.guard(self._call)) for gate in self._gates),
+                window,
+                lambda: tuple(Unchanged(gate.guard(call)) for gate in gates),
                 self._no_edits,
                 self._element,
                 NOTHING,
             )
         return FieldJudge(
-            self._screen.scanner.window(self._screen.limit),
-            tuple(gate.guard(self._call) for gate in self._gates),
+            window,
+            lambda: tuple(gate.guard(call) for gate in gates),
             self._edits,
             self._element,
             restorer or self._restoration.of(channel),

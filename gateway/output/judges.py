@@ -10,6 +10,7 @@ from typing import Protocol
 
 from gateway.call import Call, Finding
 from gateway.errors import Refusal
+from gateway.output.blocks import Blocks
 from gateway.output.runs import Edit, Segment
 from gateway.redaction.restore import Restorer
 
@@ -21,6 +22,7 @@ class Window(Protocol):
     def pending(self) -> str: ...
     def feed(self, text: str) -> Segment: ...
     def close(self) -> Segment: ...
+    def fork(self) -> Window: ...
 
 
 class Scanner(Protocol):
@@ -97,20 +99,22 @@ def signed_refusal() -> Refusal:
 
 
 class FieldJudge:
-    """The judge of one running text in a field: see `runs.Judge`."""
+    """The judge of one running text in a field: see `runs.Judge`. `window` and `guards` make those of a text."""
 
-    __slots__ = ("_edits", "_guards", "_window", "element", "restorer")
+    __slots__ = ("_edits", "_guards", "_make_guards", "_make_window", "_own_guards", "_window", "element", "restorer")
 
     def __init__(
         self,
-        window: Window,
-        guards: Sequence[Guard],
+        window: Callable[[], Window],
+        guards: Callable[[], Sequence[Guard]],
         edits: Callable[[str, Sequence[Finding], Restorer], list[Edit]],
         element: Callable[[str], Sequence[Finding]],
         restorer: Restorer,
     ) -> None:
-        self._window = window
-        self._guards = guards
+        self._make_window, self._make_guards = window, guards
+        self._window: Window | Blocks = window()
+        self._guards = guards()
+        self._own_guards: Sequence[Guard] = ()  # of a block by itself; the first block has what the text has
         self._edits = edits
         self.element = element  # the findings in one element of a list
         self.restorer = restorer
@@ -119,10 +123,20 @@ class FieldJudge:
         """The replacements for the findings."""
         return self._edits(text, findings, self.restorer)
 
-    @property
-    def pending(self) -> str:
-        """The text that is held because it may become a finding."""
-        return self._window.pending
+    def begin(self) -> None:
+        """The text goes on in another block."""
+        window = self._window
+        if not isinstance(window, Blocks):
+            window = self._window = Blocks(window, self._make_window)
+        window.begin()
+
+    def begin_guarding(self) -> str:
+        """What guards take is of another block from now on; what of the block before may leave."""
+        if not self._guards:
+            return ""
+        rest = _through(self._own_guards, "", final=True)
+        self._own_guards = self._make_guards()
+        return _through(self._guards, rest, final=False)
 
     def feed(self, text: str) -> Segment:
         """Add a piece; returns the text that is judged."""
@@ -134,6 +148,13 @@ class FieldJudge:
 
     def guard(self, text: str, final: bool) -> str:
         """The part of an edited text that may leave now."""
-        for guard in self._guards:
-            text = guard.feed(text) + guard.close() if final else guard.feed(text)
-        return text
+        if self._own_guards:
+            text = _through(self._own_guards, text, final=final)
+        return _through(self._guards, text, final=final)
+
+
+def _through(guards: Sequence[Guard], text: str, *, final: bool) -> str:
+    """What guards let go, one after the other."""
+    for guard in guards:
+        text = guard.feed(text) + guard.close() if final else guard.feed(text)
+    return text

@@ -48,10 +48,16 @@ class Judge(Protocol):
 
     @property
     def restorer(self) -> Restorer: ...
-    @property
-    def pending(self) -> str: ...
     def feed(self, text: str) -> Segment: ...
     def close(self) -> Segment: ...
+    def begin(self) -> None:
+        """The text goes on in another block."""
+        ...
+
+    def begin_guarding(self) -> str:
+        """What `guard` takes is of another block from now on; what of the block before may leave."""
+        ...
+
     def edits(self, text: str, findings: Sequence[Finding]) -> list[Edit]: ...
     def element(self, text: str) -> Sequence[Finding]: ...
     def guard(self, text: str, final: bool) -> str:
@@ -62,19 +68,31 @@ class Judge(Protocol):
 class Run:
     """One running text, and its waiting pieces. `done` receives the fields whose texts are all judged.
 
-    `listed`: the pieces are elements of lists. `certain`: see `elements`.
+    `listed`: its pieces are elements of lists. `whole`: each of them is a text that is whole. With `certain` see
+    `elements`.
     """
 
-    __slots__ = ("_done", "_due", "_elements", "_guarded", "_judge", "_last", "_last_fed", "_note", "_open", "_spoken")
+    __slots__ = (
+        *("_block", "_done", "_due", "_elements", "_guarded", "_guarded_block", "_judge", "_last", "_note", "_open"),
+        *("_spoken", "_whole"),
+    )
 
     def __init__(
-        self, judge: Judge, done: list[Field], *, listed: bool, certain: bool = False, note: Note | None = None
+        self,
+        judge: Judge,
+        done: list[Field],
+        *,
+        listed: bool,
+        whole: bool = False,
+        certain: bool = False,
+        note: Note | None = None,
     ) -> None:
+        self._whole = whole
         self._judge = judge
         self._note = note
         self._spoken: dict[int, Spoken] = {}  # by text: see `_text_of`
-        self._last: Piece | None = None  # the last written piece
-        self._last_fed: Piece | None = None
+        self._last: Piece | None = None  # the last piece that was written
+        self._block = self._guarded_block = 0  # of the last piece that was fed, and of the last that guards took
         self._done = done
         self._elements = Elements(judge.element, certain=certain) if listed else None
         self._open: deque[Piece] = deque()  # pieces with text in the window
@@ -87,28 +105,15 @@ class Run:
         """Add a piece."""
         if self._last is not None and not self._open and not self._due:
             self._tell(_text_of(piece))
-        self._last_fed = piece
+        if piece.field.text:
+            if self._block not in (0, piece.field.text):
+                self._judge.begin()
+            self._block = piece.field.text
         self._open.append(piece)
         text = piece.holder[piece.key]
         if self._elements is not None:
             self._elements.add(text)
         self._settle(self._judge.feed(text), final=False)
-
-    def ends_before(self, piece: Piece) -> bool:
-        """Whether the piece begins another text, which is judged separately.
-
-        The texts of several blocks are one text: a value may begin in one block and end in the next. But a value that
-        is complete at the end of a block is found there, and a word at the end of a block hides no value at the
-        beginning of the next.
-        """
-        last = self._last_fed
-        if last is None or not piece.field.text or last.field.text == piece.field.text:
-            return False
-        held = self._judge.pending
-        if not held or self._judge.element(held):
-            return True
-        begins: str = piece.holder[piece.key][:1]
-        return held[-1].isalpha() and begins.isalnum() and not any(map(str.isdigit, held))
 
     def note(self, text: str) -> None:
         """Note the joined text of the next pieces."""
@@ -130,6 +135,11 @@ class Run:
             if self._note is not None:
                 self._hear(text, edits)
             for piece, part in self._spread(text, edits):
+                block = piece.field.text or (id(piece) if self._whole else 0)
+                if block != self._guarded_block:
+                    if self._guarded_block:
+                        self._leave(self._judge.begin_guarding())
+                    self._guarded_block = block
                 self._guarded.append((piece, part))
                 self._leave(self._judge.guard(part, False))
         if final:
@@ -248,7 +258,7 @@ def _write(piece: Piece, text: str) -> bool:
 def judge_whole(field: Field, judge: Judge, *, certain: bool = False, note: Note | None = None) -> bool:
     """Judge the texts of a complete field as one run, in place; True if any changed."""
     field.waiting = len(field.pieces)
-    run = Run(judge, [], listed=True, certain=certain, note=note)
+    run = Run(judge, [], listed=True, whole=not certain, certain=certain, note=note)
     for piece in field.pieces:
         run.feed(piece)
     run.close()
@@ -274,9 +284,7 @@ class Runs:
         several = _together(field.pieces) if field.waiting > 1 else {}
         for piece in field.pieces:
             run = self._runs.get(piece.channel)
-            if (run is not None and piece.key in _ATOMS and piece.holder[piece.key].startswith(_SCHEMES)) or (
-                run is not None and run.ends_before(piece)
-            ):
+            if run is not None and piece.key in _ATOMS and piece.holder[piece.key].startswith(_SCHEMES):
                 self._runs.pop(piece.channel).close()
                 run = None
             if run is None:

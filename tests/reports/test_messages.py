@@ -13,7 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import calls
-from formats.wires import Messages
+from budgets import examples
+from formats.wires import Messages, datas
 from gateway.call import Redaction
 from gateway.config.sections import Output
 from gateway.detect.core.window import StreamScanner
@@ -189,3 +190,51 @@ def test_names_of_betas_pass(name: str) -> None:
 def test_numbers_are_no_names_of_betas(name: str) -> None:
     """However they are grouped."""
     assert not BETA.fullmatch(name.encode())
+
+
+PLACES = [
+    (value, cut)
+    for value in (CARD, KEY, MAIL, "ghp_a1B2c3D4e5F6g7H8i9J0k1L2m3N4o5P6q7R8")
+    for cut in range(len(value) + 1)
+]
+
+
+def block(index: int, text: str, size: int) -> list[bytes]:
+    """The events of a block of text in pieces."""
+    pieces = [text[at : at + size] for at in range(0, len(text), size)]
+    return WIRE.block(index, {"type": "text", "text": ""}, [{"type": "text_delta", "text": it} for it in pieces])
+
+
+@pytest.mark.parametrize(("value", "cut"), PLACES)
+@pytest.mark.parametrize(("before", "after"), [("pay ", " now"), ("", ""), ("key: ", ".")])
+def test_a_value_over_two_blocks(scanner: StreamScanner, value: str, cut: int, before: str, after: str) -> None:
+    """Wherever one block ends and the next begins, and with a block that says nothing of it between them."""
+    for size in (1, 100):
+        blocks = block(0, before + value[:cut], size) + block(1, value[cut:] + after, size)
+        said = streamed(scanner, blocks)
+        assert value not in WIRE.listen(said).text
+        thinking = WIRE.block(1, {"type": "thinking", "thinking": "hm", "signature": ""}, [])
+        said = streamed(scanner, block(0, before + value[:cut], size) + thinking + block(2, value[cut:] + after, size))
+        assert value not in "".join(
+            it["delta"].get("text", "") for it in datas(said) if it["type"] == "content_block_delta"
+        )
+
+
+@settings(max_examples=examples(100, 2000), deadline=None)
+@given(data=st.data())
+def test_blocks_of_a_stream_are_judged_as_a_whole_answer_is(scanner: StreamScanner, data: st.DataObject) -> None:
+    """No value that stands in one block, or over several, leaves; texts without one keep each character."""
+    halves = [f"pay {CARD[:9]}", f"{CARD[9:]} now", f"to {MAIL[:14]}", f"{MAIL[14:]} or"]
+    words = st.sampled_from(["the", "order", "7", ".", "went out", "\n", CARD, MAIL, *halves])
+    parts = data.draw(st.lists(st.lists(words, max_size=4).map(" ".join), min_size=1, max_size=4))
+    size = data.draw(st.integers(1, 30))
+    answer = {**WIRE.whole(""), "content": [{"type": "text", "text": part} for part in parts]}
+    judge_of(scanner).whole(answer)
+    blocks = [event for at, part in enumerate(parts) for event in block(at, part, size)]
+    said = WIRE.listen(streamed(scanner, blocks)).text
+    whole = "".join(one["text"] for one in answer["content"])
+    for value in (CARD, MAIL):
+        assert value not in said
+        assert value not in whole
+    if not scanner.scan("".join(parts)) and not any(map(scanner.scan, parts)):
+        assert said == whole == "".join(parts)

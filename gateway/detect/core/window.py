@@ -18,6 +18,7 @@ comes later changes a verdict.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from copy import copy
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, NamedTuple
@@ -107,6 +108,10 @@ class Window:
     def close(self) -> Segment:
         """Give the rest."""
         return self._advance(final=True)
+
+    def fork(self) -> Window:
+        """Another judge of the same text so far."""
+        return copy(self)
 
     def _advance(self, *, final: bool) -> Segment:
         buffer, start, rules = self._buffer, self._start, self._rules
