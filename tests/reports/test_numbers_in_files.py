@@ -5,7 +5,7 @@ from __future__ import annotations
 from itertools import pairwise
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from gateway.detect.core.window import StreamScanner
@@ -32,6 +32,7 @@ def test_lists_of_versions(pii: PiiScanner, versions: list[str], joint: str) -> 
     assert found(pii, f"com.example:lib\t{joint.join(versions)} (of these)") == []
 
 
+@example(place="-000101-1000000", before="MX\t")
 @given(place=coordinate, before=st.sampled_from(["MX\t", "PH\t", "at ", "geo:", "", "contact "]))
 def test_coordinates(pii: PiiScanner, place: str, before: str) -> None:
     """Degrees, minutes and seconds (ISO 6709) and decimals of degrees are no phone numbers, and no national ones."""

@@ -33,6 +33,7 @@ _MATCH: Final = 4  # microseconds that a match takes to judge
 _VARIED: Final = 3  # digits that are not the same, which 100000000 has not
 # What stands before the digits of a fraction or of a coordinate (`+340308-1181434`): they are no number of their own.
 _PART: Final = regex.compile(r"(?:(?:\A|[\d\s,(=:+-])\.|\+)\Z")
+_MINUS: Final = regex.compile(r"(?:\A|[\s(,;=])-\Z")  # of a figure, or of a coordinate (`-000101-1000000`)
 _DAY: Final = regex.compile(r"(?:19|20)\d{2}(?:0[1-9]|1[0-2])(?:0[1-9]|[12]\d|3[01])")  # and a running number
 _OTHERS: Final = {
     "PHONE": ("phone", "telephone", "tel", "mobile", "cell", "cellphone", "fax", "call", "telefon", "handy",
@@ -211,6 +212,8 @@ def _family(expression: Expression, kinds: Sequence[_Kind], near: Near) -> Famil
                     other = min((here.get(key, _FAR) for key in _OTHERS), default=_FAR)
                 back = here.get(kind.key)
                 score = _score(kind, valid, back, other)
+                if back is None and kind.base < 1 and _MINUS.search(text, max(0, low - 2), low):
+                    score = min(score, _DOUBTFUL)
                 if back is None and kind.base < 1 and (_DAY.match(text, low) or _unproven(text[low:high], valid)):
                     score = min(score, _DOUBTFUL)
                 found.append(Match(low, high, score, kind.rule))
