@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 Domain = Literal["caller", "policy", "limit", "upstream", "gateway"]
+Stage = Literal["identify", "ingress", "reserve", "redact", "authorize", "durable", "upstream", "output", "settle"]
+"""The labels of the stages, in the order of the line: of refusals, metrics, `Server-Timing` and the log."""
 Failures = Callable[[str], object]
 """Counts a fault of the gateway itself, by its stage."""
 
@@ -66,7 +68,8 @@ class Refusal(Exception):
 
     `code` is a key of `TABLE`. `message` says what happened, the limit, what was used and what to do; it never
     holds a secret or a blocked value. `retry_after` is in seconds, given only where waiting that long helps.
-    `stage` is where the line ended. `detail` goes into the error object for programs (`approval_id`, `rule`).
+    `stage` is where the call ended: "" is the stage that the call is in, and the line fills it in. `detail` goes into
+    the error object for programs (`approval_id`, `rule`).
     """
 
     def __init__(
@@ -74,7 +77,7 @@ class Refusal(Exception):
         code: str,
         message: str,
         *,
-        stage: str = "",
+        stage: Stage | Literal[""] = "",
         param: str | None = None,
         retry_after: float | None = None,
         status: int | None = None,
@@ -85,7 +88,7 @@ class Refusal(Exception):
         super().__init__(message)
         self.code = code
         self.message = message
-        self.stage = stage
+        self.stage: Stage | Literal[""] = stage
         self.param = param
         self.retry_after = retry_after
         self.status = status or row.status

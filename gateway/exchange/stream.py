@@ -104,6 +104,6 @@ async def read_chunks(call: Call, answer: Answer, codec: StreamCodec) -> AsyncIt
             call.budget.extend(len(data))
             yield codec.feed(data)
     except Refusal as fault:
-        if fault.stage != "forward" or not codec.finished:
+        if fault.stage != "upstream" or not codec.finished:
             raise
     yield codec.rest()

@@ -1,1 +1,1 @@
-"""Stage 7: what an answer may carry."""
+"""Stage `output`: what an answer may carry."""

@@ -1,11 +1,11 @@
-"""Part of stage 7, `output`: images and links of an answer must not carry data out.
+"""Part of stage `output`: images and links of an answer must not carry data out.
 
 Config keys: `output.exfiltration_urls`, `output.allowed_hosts`. Refuses with output_blocked. Fails closed: a URL is
 held until it is whole, and one that does not end is refused.
 
-A URL is refused for what its form gives away (`scan/urls.py`), or because it holds a value that was redacted from the
-request, in the clear or encoded. One that stands in the request as it is carries nothing that its author did not know.
-In the arguments of a tool call only known values count: tools are there to be called with data.
+A URL is refused for what its form gives away (`detect.urls.judge`), or because it holds a value that was redacted from
+the request, in the clear or encoded. One that stands in the request as it is carries nothing that its author did not
+know. In the arguments of a tool call only known values count: tools are there to be called with data.
 """
 
 from __future__ import annotations

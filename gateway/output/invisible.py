@@ -1,4 +1,4 @@
-"""Part of stage 7, `output`: characters that nobody sees, and those that turn the order of others round.
+"""Part of stage `output`: characters that nobody sees, and those that turn the order of others round.
 
 Config key: `output.invisible`: remove (as if the model had not said them), block (output_blocked), allow.
 

@@ -1,4 +1,4 @@
-"""Stage 7, `output`, and the second half of stage 4, `restore`: what an answer may carry, whole or as it streams.
+"""Stage `output`: what an answer may carry, whole or as it streams.
 
 Config keys: `output`, `pii.restore`, `pii.restore_tools`. Refuses with secret_blocked and output_blocked. Fails closed:
 no character leaves before it is judged, a tool call is judged whole, an answer that cannot be read is not passed on,

@@ -1,4 +1,4 @@
-"""Part of stage 4: names, places and organisations join what patterns found, before anything is redacted.
+"""Part of stage `redact`: names, places and organisations join what patterns found, before anything is redacted.
 
 Config key: `pii.ner`. Refuses with pii_blocked. Fails closed: a text that no worker could read within the deadline
 blocks the call, unless `on_deadline: allow` lets it go on with what patterns found.

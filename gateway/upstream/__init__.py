@@ -1,1 +1,1 @@
-"""Stage 6: where a call goes, and how its answer is read."""
+"""Part of stage `upstream`: where a call goes, and how its answer is read."""

@@ -1,4 +1,4 @@
-"""Stage 6, `forward`: choose a target, send the call, hand back the answer as it comes.
+"""Part of stage `upstream`: choose a target, send the call, hand back the answer as it comes.
 
 Config keys: `providers`, `models.*.targets`. Refuses with model_not_found, upstream_error, upstream_timeout, and with
 invalid_request where the provider says that the caller is wrong. Targets are tried in order until one begins to answer;
@@ -101,7 +101,10 @@ def not_found(name: str) -> Refusal:
 
 
 class Forward:
-    """The stage. `session` outlives reloads: one pool of connections for the life of the process."""
+    """Chooses targets and sends calls; `exchange.forward` has the stage.
+
+    `session` outlives reloads: one pool of connections for the life of the process.
+    """
 
     def __init__(
         self,
@@ -261,7 +264,7 @@ class Forward:
         streamed = is_stream(start, kind.startswith("text/event-stream"))
         if not streamed and not is_object(start):
             words = f"The provider {provider} answered with something that is not {call.format.noun}. Try again later."
-            raise Refusal("upstream_error", words, stage="forward")
+            raise Refusal("upstream_error", words, stage="upstream")
         return Answer(streamed, start, chunks, response)
 
     async def _post(self, call: Call, provider: str, body: bytes) -> aiohttp.ClientResponse:
@@ -347,7 +350,7 @@ async def _read(response: aiohttp.ClientResponse, provider: str) -> AsyncIterato
             yield data
     except Packed as fault:
         words = f"The provider {provider} answered with {fault}. Try again later."
-        raise Refusal("upstream_error", words, stage="forward") from None
+        raise Refusal("upstream_error", words, stage="upstream") from None
     except _FAULTS as fault:
         raise _broken(provider, fault, "fell silent in the middle of its answer", "broke off its answer") from None
 
@@ -366,9 +369,9 @@ def _encoding(response: aiohttp.ClientResponse) -> str:
 def _broken(provider: str, fault: Exception, late: str, cut: str) -> Refusal:
     """What a fault of the connection becomes: `late` and `cut` are what the provider did."""
     if isinstance(fault, TimeoutError):
-        return Refusal("upstream_timeout", f"The provider {provider} {late}. Try again later.", stage="forward")
+        return Refusal("upstream_timeout", f"The provider {provider} {late}. Try again later.", stage="upstream")
     name = type(fault).__name__
-    return Refusal("upstream_error", f"The provider {provider} {cut} ({name}). Try again later.", stage="forward")
+    return Refusal("upstream_error", f"The provider {provider} {cut} ({name}). Try again later.", stage="upstream")
 
 
 async def _words(response: aiohttp.ClientResponse) -> bytes:
@@ -388,18 +391,18 @@ def _refusal(status: int, headers: Mapping[str, str], provider: str, body: bytes
     """What an error answer of the provider becomes."""
     if status in (401, 402, 403):
         said = "refused the gateway's own account or credentials; the operator must look at providers." + provider
-        return Refusal("upstream_error", f"The provider {provider} {said} (HTTP {status}).", stage="forward")
+        return Refusal("upstream_error", f"The provider {provider} {said} (HTTP {status}).", stage="upstream")
     if status in _TRY_NEXT or status >= 500 or status < 400:
         refusal = Refusal(
             "rate_limited" if status == 429 else "upstream_error",
             f"The provider {provider} answered with HTTP {status}. Try again later.",
-            stage="forward",
+            stage="upstream",
             retry_after=_retry_after(headers),
         )
         refusal.hints = _hints(headers)
         return refusal
     refusal = Refusal(
-        "invalid_request", f"The provider {provider} refused the request (HTTP {status}).", stage="forward"
+        "invalid_request", f"The provider {provider} refused the request (HTTP {status}).", stage="upstream"
     )
     refusal.said, refusal.terms = _message(body), _terms(body)
     return refusal
