@@ -4,7 +4,8 @@ A codec knows one dialect and nothing else: no sockets, no policy, no state. The
 request means (`parse`), what to send to an upstream (`request`, `credentials`), what an answer holds (`whole`,
 `stream`), how much it used (`usage`), and how to say no in words that the dialect's clients understand (`refuse`).
 
-A new dialect is one new file here and one row in `routes.ROUTES`.
+A new codec derives from `base.Plain`, the reader of its stream from `base.Ordered`: these list what is left to write.
+docs/architecture.md has all steps.
 """
 
 from __future__ import annotations

@@ -63,6 +63,8 @@ class AnthropicMessages(Plain):
     formats = frozenset({"anthropic", "demo"})
     path = "/v1/messages"
     shape = SHAPE
+    fields = BODY
+    answer = ANSWER
     passes = _PASSES
     main = frozenset({"text", "content[]"})
     words = WORDS
@@ -138,18 +140,6 @@ class AnthropicMessages(Plain):
         said = speed if speed not in (None, "standard") else body.get("service_tier")
         return checks.tier(said, "auto or standard_only")
 
-    def unknown(self, body: Json) -> list[str]:
-        """Fields at the top that are not in the dialect's table, by name."""
-        return BODY.unknown(body)
-
-    def foreign(self, body: Json) -> list[str]:
-        """Fields at any depth that are not in the table, as paths."""
-        return BODY.foreign(body)
-
-    def drop_foreign(self, body: Json) -> bool:
-        """Take those fields out of the body."""
-        return BODY.drop_foreign(body)
-
     def tools(self, body: Json) -> tuple[str, ...]:
         """Every name of a tool in the request, in whatever field. Raises Refusal(invalid_request)."""
         return openai_tools.names(body)
@@ -175,12 +165,6 @@ class AnthropicMessages(Plain):
     def is_whole(self, said: Json) -> bool:
         """A message, and no event of one."""
         return said.get("type") == "message"
-
-    def whole(self, answer: Json) -> tree.Survey:
-        """Every text of the answer."""
-        survey = tree.Survey(ANSWER)
-        survey.walk(answer)
-        return survey
 
     def runs(self, answer: Json, survey: tree.Survey) -> list[Run]:
         """Text blocks, and other strings of lists that stand at one path."""

@@ -1,6 +1,7 @@
 """What most dialects have in common: a codec overrides what it has beyond that.
 
 `Plain` is a dialect with one answer whose text nothing repeats. `Ordered` reads a stream whose events keep their order.
+docs/architecture.md has the steps to a new dialect.
 """
 
 from __future__ import annotations
@@ -10,14 +11,24 @@ from typing import Any
 
 from gateway.call import Json, Span, Step, Usage
 from gateway.dialects import MAX_ANSWER, Channel, Chunk, Field, Outline
+from gateway.dialects.field_table import Table
 from gateway.dialects.fields import Run
 from gateway.dialects.parts import Joined
-from gateway.dialects.tree import Survey
+from gateway.dialects.tree import Shape, Survey
 
 
 class Plain:
-    """The answers of a codec to questions that its dialect has no words for: see `Codec`."""
+    """The answers of a codec to questions that its dialect has no words for: see `Codec`.
 
+    Left to each codec: `name`, `noun`, `formats`, `path`, `shape`, `passes`, `fields` and `answer`; `parse`,
+    `credentials` and `limit` for requests; `check`, `usage` and `error` for whole answers; `refuse`, `explain` and
+    `demo` for answers of the gateway itself; `stream`, `assemble` and `unfold`, and `is_whole` where there are streams.
+    """
+
+    fields: Table
+    """The fields that a request may have."""
+    answer: Shape
+    """The table of keys of a whole answer, as `shape` is that of a request."""
     main: frozenset[str] = frozenset()
     words: frozenset[str] = frozenset()
     max_answer = MAX_ANSWER
@@ -35,8 +46,34 @@ class Plain:
         return {}
 
     def is_whole(self, said: Json) -> bool:
-        """There are no events."""
+        """There are no events. To be overridden by a dialect that streams."""
         return True
+
+    def whole(self, answer: Json) -> Survey:
+        """Every string, but for the structure that the table of the answer names."""
+        survey = Survey(self.answer)
+        survey.walk(answer)
+        return survey
+
+    def arguments(self, call: Json) -> Survey:
+        """The same of a tool call."""
+        return self.whole(call)
+
+    def overhead(self, body: Json) -> int:
+        """None."""
+        return 0
+
+    def unknown(self, body: Json) -> list[str]:
+        """Fields at the top that are not in the table."""
+        return self.fields.unknown(body)
+
+    def foreign(self, body: Json) -> list[str]:
+        """Fields at any depth that are not in the table."""
+        return self.fields.foreign(body)
+
+    def drop_foreign(self, body: Json) -> bool:
+        """Take those fields out."""
+        return self.fields.drop_foreign(body)
 
     def items(self, body: Json) -> Mapping[str, int]:
         """Nothing that is bounded."""
@@ -138,7 +175,17 @@ class Plain:
 
 
 class Ordered:
-    """A reader of a stream in which no text moves, and no event overtakes another: see `StreamCodec`."""
+    """A reader of a stream in which no text moves, and no event overtakes another: see `StreamCodec`.
+
+    Of a `Chunk`, the reader fills `fields` with running texts (a `Field` with a `Piece` for each; `field.text` is 1
+    or more if pieces of several events are one text of the answer), `tools` with whole tool calls, `strays` with those
+    in other shapes, `wholes` with texts that are whole, and `usage`, `done`, `error`. What an event holds beyond the
+    dialect becomes `fields` too, by `fields.Reader`: a text that is in none of these leaves unjudged. Not used here:
+    `texts`, `calls`, `asides`, `ends`, `closes`, `trails`, `frame` and `sizes`, which are for events that may move.
+
+    Left to each reader: `feed`, `rest`, `close`, `finished`, `ended`, `tier`, `faithful`, `plain`, `encode`, `finish`
+    and `refuse`.
+    """
 
     __slots__ = ()
     ordered = True

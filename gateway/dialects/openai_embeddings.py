@@ -71,6 +71,8 @@ class OpenAIEmbeddings(Plain):
     formats = frozenset({"openai", "demo"})
     path = "/embeddings"
     shape = _SHAPE
+    fields = EMBEDDINGS
+    answer = _ANSWER
     passes: Mapping[bytes, re.Pattern[bytes]] = PASSES
     words = frozenset({"list", "embedding"})
     max_answer = _LARGEST
@@ -124,18 +126,6 @@ class OpenAIEmbeddings(Plain):
         """`service_tier`, which some servers have."""
         return openai_ceilings.tier(body)
 
-    def unknown(self, body: Json) -> list[str]:
-        """Fields at the top that are not in the dialect's table, by name."""
-        return EMBEDDINGS.unknown(body)
-
-    def foreign(self, body: Json) -> list[str]:
-        """The same: no field of the dialect has fields of its own."""
-        return EMBEDDINGS.foreign(body)
-
-    def drop_foreign(self, body: Json) -> bool:
-        """Take those fields out of the body."""
-        return EMBEDDINGS.drop_foreign(body)
-
     def limit(self, body: Json, limits: Mapping[str, int]) -> bool:
         """A limit of `max_tokens` is kept by an answer without any."""
         checks.most_tokens(limits, "embeddings")
@@ -164,19 +154,9 @@ class OpenAIEmbeddings(Plain):
         if len(data) > choices:
             raise ValueError(f"it holds {len(data)} embeddings where {choices} may be")
 
-    def whole(self, answer: Json) -> tree.Survey:
-        """Every text of the answer; vectors that were cut out are not among them."""
-        survey = tree.Survey(_ANSWER)
-        survey.walk(answer)
-        return survey
-
     def runs(self, answer: Json, survey: tree.Survey) -> list[Run]:
         """Strings of lists that stand at one path of the answer or of one item."""
         return gather(survey, _said(answer)) if survey.lists > 1 else []  # one is that of the items
-
-    def arguments(self, call: Json) -> tree.Survey:
-        """Every text of what `calls` gives, which is nothing."""
-        return self.whole(call)
 
     def usage(self, answer: Json) -> Usage | None:
         """`prompt_tokens`, or the total if that is more: all of it is input. None without either."""
