@@ -69,7 +69,8 @@ def test_rooms_import_each_other_in_one_direction() -> None:
 
 def test_words_import_no_room() -> None:
     """The words of the line stand by themselves."""
-    assert {name: edges().get(name, set()) - WORDS for name in WORDS} == {name: set() for name in WORDS}
+    imports = {name: rooms for name in WORDS if (rooms := edges().get(name, set()) - WORDS)}
+    assert not imports, f"words import rooms (TYPE_CHECKING is fine): {imports}"
 
 
 @pytest.mark.parametrize("name", sorted(PURE))
@@ -77,20 +78,22 @@ def test_pure_rooms_have_no_effects(name: str) -> None:
     """No event loop, client or database where texts are judged and amounts are worked out."""
     for path, names in MODULES.items():
         if room(path) == name and IMPURE_PART not in path.parents:
-            assert not {module.partition(".")[0] for module in names} & EFFECTS, path
+            effects = {module.partition(".")[0] for module in names} & EFFECTS
+            assert not effects, f"{path} imports {sorted(effects)}: this room works on values alone"
 
 
 def test_the_top_holds_words_and_the_line() -> None:
     """Whatever else there is has a room."""
     top = {path.stem for path in PACKAGE.glob("*.py")} - {"__init__", "__main__"}
-    assert top == WORDS | {"pipeline"}
+    assert top == WORDS | {"pipeline"}, "a module belongs into the folder of its room"
 
 
 def test_the_page_names_every_room() -> None:
     """`docs/architecture.md` says what each room is for."""
     page = (ROOT / "docs" / "architecture.md").read_text("utf-8")
     rooms = {path.name for path in PACKAGE.iterdir() if path.is_dir() and path.name != "__pycache__"}
-    assert not {name for name in rooms if f"**{name}**" not in page}
+    missing = sorted(name for name in rooms if f"**{name}**" not in page)
+    assert not missing, f"docs/architecture.md: say what the folders {missing} of gateway/ are for, in bold"
 
 
 def test_stages_have_one_order() -> None:
