@@ -1,6 +1,6 @@
 """The words of the line: what a call is and what each stage adds to it. Data only, next to no behaviour.
 
-A `Call` is made by `ingress` and walks `pipeline`; each stage writes exactly one of its fields. Amounts are
+A `Call` is made by `serving.endpoints` and walks `pipeline`; each field is written by one stage. Amounts are
 integers: tokens, calls, requests, and money in nano-USD (1e-9 USD), so that sums are exact.
 """
 
@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
-from gateway.errors import Refusal
+from gateway.errors import Refusal, Stage
 
 if TYPE_CHECKING:  # words import no room: these are names of types, and nothing of them is loaded
     from gateway.budget import Budget
@@ -423,7 +423,7 @@ class Target(NamedTuple):
 
 @dataclass(slots=True)
 class Call:
-    """One call on its way. `ingress` reads the first part; then each stage writes the one field named after it."""
+    """One call on its way. `ingress` reads the first part; each further field is written by one stage."""
 
     id: str  # UUIDv7; X-Request-Id, the key of the reservation and of the record
     route: str  # the path template, as metrics label it
@@ -451,7 +451,7 @@ class Call:
     fields: list[str] = field(default_factory=list)  # names of fields that the dialect does not have
     tier: str = ""  # the service tier that is asked for
     ceiling: int | None = None  # output tokens that the caller allows, times the answers; None: no ceiling given
-    # one field a stage
+    # what the stages write, in the order of the line
     subject: Subject | None = None  # None until `identify` knows it
     found: Sequence[tuple[Span, Sequence[Finding]]] = ()  # the spans that hold personal data, and where
     joined: Sequence[tuple[Joined, Sequence[Finding]]] = ()  # what its content parts hold together
@@ -477,8 +477,8 @@ class Call:
     outcome: Outcome = field(default_factory=Outcome)
     screening: Screening = field(default_factory=Screening)
     refusal: Refusal | None = None  # what ended it; None while nothing has
-    stage: str = "identify"  # where it is now
-    stages: list[tuple[str, int]] = field(default_factory=list)  # (stage that ended, when in nanoseconds), in order
+    stage: Stage = "identify"  # where it is now
+    stages: list[tuple[Stage, int]] = field(default_factory=list)  # (stage that ended, when in nanoseconds), in order
 
     @property
     def team(self) -> str:
@@ -489,7 +489,7 @@ class Call:
         """Every provider that may serve it, each once, in the order tried."""
         return list(dict.fromkeys([target.provider for target in self.targets]))
 
-    def step(self, name: str) -> None:
+    def step(self, name: Stage) -> None:
         """The stage before ends, the next begins."""
         self.stages.append((self.stage, time.perf_counter_ns()))
         self.stage = name

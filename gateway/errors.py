@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 Domain = Literal["caller", "policy", "limit", "upstream", "gateway"]
+Stage = Literal["identify", "ingress", "reserve", "redact", "authorize", "durable", "upstream", "output", "settle"]
+"""The labels of the stages, in the order of the line: of refusals, metrics, `Server-Timing` and the log."""
 Failures = Callable[[str], object]
 """Counts a fault of the gateway itself, by its stage."""
 
@@ -74,7 +76,7 @@ class Refusal(Exception):
         code: str,
         message: str,
         *,
-        stage: str = "",
+        stage: Stage | Literal[""] = "",
         param: str | None = None,
         retry_after: float | None = None,
         status: int | None = None,
@@ -85,7 +87,7 @@ class Refusal(Exception):
         super().__init__(message)
         self.code = code
         self.message = message
-        self.stage = stage
+        self.stage: Stage | Literal[""] = stage
         self.param = param
         self.retry_after = retry_after
         self.status = status or row.status

@@ -50,6 +50,7 @@ HEADINGS = {
     "`audit`": "Audit",
     "`audit.upload`": "Upload",
 }
+TABLE_HEAD = "| key | default | meaning |\n|---|---|---|\n"
 INTRODUCTION = """\
 # Commands
 
@@ -92,12 +93,15 @@ def table_of(heading: str, text: str) -> list[str]:
 
 
 def config_page(text: str) -> str:
-    """docs/config.md with every table written anew."""
+    """docs/config.md with every table written anew; a section without one gets one. Ends where a heading is missing."""
     for heading, title in HEADINGS.items():
         before, mark, rest = text.partition(f"## {heading}\n")
+        if not mark:
+            raise SystemExit(f"docs/config.md has no heading `## {heading}` for {title}: write the heading first")
         section, end, after = rest.partition("\n## ")
-        old = "\n".join(table_of(heading, text))
-        text = before + mark + section.replace(old, "\n".join(config_rows(title))) + end + after
+        old, new = "\n".join(table_of(heading, text)), "\n".join(config_rows(title))
+        section = section.replace(old, new) if old else f"{section.rstrip()}\n\n{TABLE_HEAD}{new}\n"
+        text = before + mark + section + end + after
     return text
 
 

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import get_args
 
 import pytest
+
+from gateway.errors import Stage
 
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "gateway"
@@ -73,20 +77,46 @@ def test_pure_rooms_have_no_effects(name: str) -> None:
     """No event loop, client or database where texts are judged and amounts are worked out."""
     for path, names in MODULES.items():
         if room(path) == name and IMPURE_PART not in path.parents:
-            assert not {module.partition(".")[0] for module in names} & EFFECTS, path
+            effects = {module.partition(".")[0] for module in names} & EFFECTS
+            assert not effects, f"{path} imports {sorted(effects)}: this room works on values alone"
 
 
 def test_the_top_holds_words_and_the_line() -> None:
     """Everything else is in a room."""
     top = {path.stem for path in PACKAGE.glob("*.py")} - {"__init__", "__main__"}
-    assert top == WORDS | {"pipeline"}
+    assert top == WORDS | {"pipeline"}, "a module belongs into the folder of its room"
 
 
 def test_the_page_names_every_room() -> None:
     """`docs/architecture.md` explains each room."""
     page = (ROOT / "docs" / "architecture.md").read_text("utf-8")
     rooms = {path.name for path in PACKAGE.iterdir() if path.is_dir() and path.name != "__pycache__"}
-    assert not {name for name in rooms if f"**{name}**" not in page}
+    missing = sorted(name for name in rooms if f"**{name}**" not in page)
+    assert not missing, f"docs/architecture.md: say what the folders {missing} of gateway/ are for, in bold"
+
+
+def test_stages_have_one_order() -> None:
+    """The line takes the steps in the order of `errors.Stage`, and docs/metrics.md explains each, in that order too."""
+    stages = list(get_args(Stage))
+    tree = ast.parse((PACKAGE / "pipeline.py").read_text("utf-8"))
+    calls = [node for node in ast.walk(tree) if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute)]
+    steps = [ast.literal_eval(call.args[0]) for call in sorted(calls, key=_line) if call.func.attr == "step"]  # type: ignore[attr-defined]
+    taken = ["identify", *steps[:-1], "output", *steps[-1:]]  # a call begins in the first; `exchange.whole` steps on
+    assert taken == stages, "call.step(...) in gateway/pipeline.py and the labels of gateway/errors.py: Stage differ"
+    page = (ROOT / "docs" / "metrics.md").read_text("utf-8").partition("## Stages")[2]
+    assert re.findall(r"^\| `(\w+)` \|", page, re.MULTILINE) == stages, "docs/metrics.md, Stages: one row a stage"
+
+
+def _line(node: ast.Call) -> int:
+    return node.lineno
+
+
+@pytest.mark.parametrize("path", sorted(path.relative_to(ROOT) for path in (ROOT / "docs").rglob("*.md")), ids=str)
+def test_pages_name_modules_that_exist(path: Path) -> None:
+    """A page names a module by its path, from the root or from `gateway/`; the path is that of a file."""
+    named = re.findall(r"`(gateway/[a-z_/]+|(?:[a-z_]+/)+[a-z_]+\.py)`", (ROOT / path).read_text("utf-8"))
+    gone = {name for name in named if not any((place / name).exists() for place in (ROOT, PACKAGE))}
+    assert not gone, f"{path} names what does not exist: {sorted(gone)}"
 
 
 def test_tests_import_no_other_tests() -> None:

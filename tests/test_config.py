@@ -8,7 +8,7 @@ import pytest
 from pydantic import ValidationError
 
 from gateway.config.grammar import Config, Price, schema
-from reference import CONFIG, HEADINGS, config_rows, table_of
+from reference import CONFIG, HEADINGS, config_page, config_rows, table_of
 
 
 def test_every_field_is_described() -> None:
@@ -19,7 +19,10 @@ def test_every_field_is_described() -> None:
 
 def test_every_section_has_a_heading() -> None:
     """No section of the grammar is missing in the reference."""
-    assert set(HEADINGS.values()) == {"Config", *schema()["$defs"]} - {"Rate"}
+    sections = {"Config", *schema()["$defs"]} - {"Rate"}
+    unlisted, gone = sections - set(HEADINGS.values()), set(HEADINGS.values()) - sections
+    assert not unlisted, f"tests/reference.py, HEADINGS: add {sorted(unlisted)}, with a heading in docs/config.md"
+    assert not gone, f"tests/reference.py, HEADINGS: the grammar no longer has {sorted(gone)}"
 
 
 @pytest.mark.parametrize("heading", HEADINGS)
@@ -28,7 +31,19 @@ def test_reference_is_true(heading: str) -> None:
 
     `make reference` writes the rows.
     """
-    assert table_of(heading, CONFIG.read_text("utf-8")) == config_rows(HEADINGS[heading])
+    written = table_of(heading, CONFIG.read_text("utf-8"))
+    assert written == config_rows(HEADINGS[heading]), f"docs/config.md, {heading}: run `make reference`"
+
+
+def test_a_new_section_gets_a_table() -> None:
+    """`make reference` writes the first table below a heading, and writes nothing where there is no heading."""
+    page = CONFIG.read_text("utf-8")
+    before, mark, rest = page.partition("## `admin`\n")
+    _, end, after = rest.partition("\n## ")
+    bare = f"{before}{mark}\nThe admin API.\n{end}{after}"
+    assert table_of("`admin`", config_page(bare)) == config_rows("Admin")
+    with pytest.raises(SystemExit, match="no heading `## `admin``"):
+        config_page(before + end + after)
 
 
 def test_schema_is_a_schema() -> None:

@@ -69,6 +69,8 @@ class AnthropicMessages(Plain):
     formats = frozenset({"anthropic", "demo"})
     path = "/v1/messages"
     shape = SHAPE
+    fields = BODY
+    answer = ANSWER
     passes = _PASSES
     main = frozenset({"text", "content[]"})
     words = WORDS
@@ -193,12 +195,6 @@ class AnthropicMessages(Plain):
     def is_whole(self, said: Json) -> bool:
         """A message, not an event of a message."""
         return said.get("type") == "message"
-
-    def whole(self, answer: Json) -> tree.Survey:
-        """Every text of the answer."""
-        survey = tree.Survey(ANSWER)
-        survey.walk(answer)
-        return survey
 
     def runs(self, answer: Json, survey: tree.Survey) -> list[Run]:
         """The running texts: text blocks, and other strings of lists at the same path."""

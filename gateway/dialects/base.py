@@ -10,14 +10,24 @@ from typing import Any
 
 from gateway.call import Json, Span, Step, Usage
 from gateway.dialects import MAX_ANSWER, Channel, Chunk, Field, Outline
+from gateway.dialects.field_table import Table
 from gateway.dialects.fields import Run
 from gateway.dialects.parts import Joined
-from gateway.dialects.tree import Survey
+from gateway.dialects.tree import Shape, Survey
 
 
 class Plain:
     """Default methods for features that a dialect does not have: see `Codec`."""
 
+    Left to each codec: `name`, `noun`, `formats`, `path`, `shape`, `passes`, `fields` and `answer`; `parse`,
+    `credentials` and `limit` for requests; `check`, `usage` and `error` for whole answers; `refuse`, `explain` and
+    `demo` for answers of the gateway itself; `stream`, `assemble` and `unfold`, and `is_whole` where there are streams.
+    """
+
+    fields: Table
+    """The fields that a request may have."""
+    answer: Shape
+    """The table of keys of a whole answer, as `shape` is that of a request."""
     main: frozenset[str] = frozenset()
     words: frozenset[str] = frozenset()
     max_answer = MAX_ANSWER
@@ -37,6 +47,32 @@ class Plain:
     def is_whole(self, said: Json) -> bool:
         """Always true: there are no events."""
         return True
+
+    def whole(self, answer: Json) -> Survey:
+        """Every string, but for the structure that the table of the answer names."""
+        survey = Survey(self.answer)
+        survey.walk(answer)
+        return survey
+
+    def arguments(self, call: Json) -> Survey:
+        """The same of a tool call."""
+        return self.whole(call)
+
+    def overhead(self, body: Json) -> int:
+        """None."""
+        return 0
+
+    def unknown(self, body: Json) -> list[str]:
+        """Fields at the top that are not in the table."""
+        return self.fields.unknown(body)
+
+    def foreign(self, body: Json) -> list[str]:
+        """Fields at any depth that are not in the table."""
+        return self.fields.foreign(body)
+
+    def drop_foreign(self, body: Json) -> bool:
+        """Take those fields out."""
+        return self.fields.drop_foreign(body)
 
     def items(self, body: Json) -> Mapping[str, int]:
         """No counts."""

@@ -78,7 +78,7 @@ def embeddings(body: Json) -> Json:
     inputs = [said] if type(said) is str or type(said[0]) is int else said
     if len(inputs) * wanted > _MOST_NUMBERS:
         words = f"The demo model makes up to {_MOST_NUMBERS} numbers in one answer. Send fewer inputs or dimensions."
-        raise Refusal("invalid_request", words, param="input", stage="forward")
+        raise Refusal("invalid_request", words, param="input", stage="upstream")
     data = [
         {"object": "embedding", "index": at, "embedding": _written(_vector(one, wanted), body)}
         for at, one in enumerate(inputs)

@@ -71,6 +71,8 @@ class OpenAIEmbeddings(Plain):
     formats = frozenset({"openai", "demo"})
     path = "/embeddings"
     shape = _SHAPE
+    fields = EMBEDDINGS
+    answer = _ANSWER
     passes: Mapping[bytes, re.Pattern[bytes]] = PASSES
     words = frozenset({"list", "embedding"})
     max_answer = _LARGEST

@@ -11,5 +11,5 @@ def garbage(call: Call, what: str) -> Refusal:
     return Refusal(
         "upstream_error",
         f"The provider {call.outcome.provider} answered with {what}. Try again later.",
-        stage="forward",
+        stage="upstream",
     )

@@ -122,7 +122,7 @@ async def read_chunks(
             end = data.rfind(b"\n\n")
             unread = len(data) - end if end >= 0 else unread
     except Refusal as fault:
-        if fault.stage != "forward" or not codec.finished:
+        if fault.stage != "upstream" or not codec.finished:
             raise
     yield codec.rest()
 

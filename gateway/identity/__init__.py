@@ -1,1 +1,1 @@
-"""Stage 1: identifies the caller."""
+"""Stage `identify`: who calls."""

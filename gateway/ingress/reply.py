@@ -174,7 +174,7 @@ def _waiting(refusal: Refusal) -> list[tuple[bytes, bytes]]:
     headers = [*refusal.headers, (b"x-meshgate-code", refusal.code.encode())]
     if refusal.retry_after is not None:
         headers.append((b"retry-after", b"%d" % whole_seconds(refusal.retry_after)))
-    elif not refusal.retry or (refusal.code in ("rate_limited", "quota_busy") and refusal.stage != "forward"):
+    elif not refusal.retry or (refusal.code in ("rate_limited", "quota_busy") and refusal.stage != "upstream"):
         headers.append((b"x-should-retry", b"false"))
     headers += [(_of_upstream(name).encode(), value.encode()) for name, value in refusal.hints.items()]
     if refusal.code == "unauthenticated":

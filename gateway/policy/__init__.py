@@ -1,1 +1,1 @@
-"""Stage 5: what the policies say of a call."""
+"""Stage `authorize`: what the policies say of a call."""

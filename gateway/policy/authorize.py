@@ -1,4 +1,4 @@
-"""Stage 5, `authorize`: may this call be made, by the policies, and what do they demand of it.
+"""Part of stage `authorize`: may this call be made, by the policies, and what do they demand of it.
 
 Config key: `policy`. Codes: `policy_denied`, `approval_required`, `policy_unavailable`. Fails closed: an error, a
 timeout, an undefined or a malformed result deny. Writes `call.decision`. In `mode: shadow` it records what it would
@@ -11,18 +11,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from typing import Final
 
 import orjson
 
 from gateway.call import Call, Decision, Json, Obligations
 from gateway.config.sections import Policy
-from gateway.errors import POLICY_UNAVAILABLE, Refusal
+from gateway.errors import POLICY_UNAVAILABLE, Refusal, Stage
 from gateway.policy.engines import Engine, PolicyUnavailable
 from gateway.policy.engines.holder import Policies
 from gateway.policy.inputs import Inputs, again
 from gateway.policy.verdict import read
 
-STAGE = "authorize"
+STAGE: Final[Stage] = "authorize"
 _REMEMBERED = 4096
 
 

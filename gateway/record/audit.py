@@ -1,4 +1,4 @@
-"""Stage 8, `record`: the decision log in SQLite, with decisions, outcomes and actions of operators.
+"""The decision log in SQLite, with decisions, outcomes and actions of operators.
 
 Config key: `audit`. The decision is on disk before the call leaves, the outcome follows. Records contain names, counts
 and amounts, never a raw value, a prompt or an answer; `audit.erase` removes claims about people. If writing fails,

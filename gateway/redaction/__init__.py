@@ -1,1 +1,1 @@
-"""Stage 4: what leaves a request, and comes back in the answer."""
+"""Stage `redact`: what leaves a request, and comes back in the answer."""

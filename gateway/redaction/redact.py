@@ -1,4 +1,4 @@
-"""Stage 4, `redact`: personal data leaves the request before anyone outside reads it; `restore` puts it back.
+"""Part of stage `redact`: personal data leaves the request before anyone outside reads it; `restore` puts it back.
 
 Config key: `pii`. Refuses with pii_blocked and secret_blocked. Fails closed: what cannot be scanned is blocked unless
 config allows it, a fault of the vault ends the call, and so does any other on the way.

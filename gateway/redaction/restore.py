@@ -1,8 +1,8 @@
-"""The second half of stage 4, `restore`: what a placeholder in an answer stands for.
+"""Restoring: what a placeholder in an answer stands for.
 
 Config keys: `pii.restore`, `pii.restore_tools`. Only placeholders that stand for values of this very request are known
 here, so no answer can reveal what its caller did not send: not of another call, workflow or team. A placeholder that
-the caller's own text held was escaped on its way in (see `pii`) and comes back as it was.
+the caller's own text held was escaped on its way in (see `redact`) and comes back as it was.
 """
 
 from __future__ import annotations

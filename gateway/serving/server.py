@@ -43,11 +43,11 @@ _HOST = re.compile(rb"(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._~%!$&'()*+,;=-]+)(?::[0-
 
 
 def _malformed(why: str, status: int = 400) -> Refusal:
-    return Refusal("invalid_request", why, stage="server", status=status)
+    return Refusal("invalid_request", why, status=status)
 
 
 def _too_large(why: str, status: int = 413) -> Refusal:
-    return Refusal("request_too_large", why, stage="server", status=status)
+    return Refusal("request_too_large", why, status=status)
 
 
 def check_head(version: str, method: bytes, url: bytes, headers: list[tuple[bytes, bytes]], to: grammar.Server) -> None:
@@ -156,7 +156,7 @@ class Protocol(HttpToolsProtocol):
         if len(self.connections) > 2 * self.peers.limit:
             transport.abort()
         elif victim is self:
-            self._refuse(Refusal("overloaded", f"{why}. Try again shortly.", stage="server", retry_after=1))
+            self._refuse(Refusal("overloaded", f"{why}. Try again shortly.", retry_after=1))
         elif victim is not None:
             victim.let_go(f"{why}, and this one was idle. Try again shortly.")
 
@@ -168,7 +168,7 @@ class Protocol(HttpToolsProtocol):
     def let_go(self, why: str) -> None:
         """Close this waiting connection in favour of another."""
         if self.phase() == "head":
-            refusal = Refusal("overloaded", why, stage="server", retry_after=1)
+            refusal = Refusal("overloaded", why, retry_after=1)
             self.transport.write(_error_answer(refusal, self.server_state.default_headers))
         self.transport.close()
 

@@ -242,7 +242,7 @@ class Forward:
         streamed = is_stream(start, kind.startswith("text/event-stream"))
         if not streamed and not is_object(start):
             words = f"The provider {provider} answered with something that is not {call.format.noun}. Try again later."
-            raise Refusal("upstream_error", words, stage="forward")
+            raise Refusal("upstream_error", words, stage="upstream")
         return Answer(streamed, start, chunks, response)
 
     async def _post(self, call: Call, provider: str, body: bytes) -> Response:
@@ -298,7 +298,7 @@ async def _read(response: Response, provider: str) -> AsyncIterator[bytes]:
             yield data
     except Packed as fault:
         words = f"The provider {provider} answered with {fault}. Try again later."
-        raise Refusal("upstream_error", words, stage="forward") from None
+        raise Refusal("upstream_error", words, stage="upstream") from None
     except _FAULTS as fault:
         raise _broken(provider, fault, "fell silent in the middle of its answer", "broke off its answer") from None
 
@@ -318,7 +318,7 @@ def _broken(provider: str, fault: Exception, late: str, cut: str) -> Refusal:
     elif isinstance(fault, Broken) and cut == _UNREACHED:
         cut = "closed the connection without an answer"
     name = type(fault).__name__
-    return Refusal("upstream_error", f"The provider {provider} {cut} ({name}). Try again later.", stage="forward")
+    return Refusal("upstream_error", f"The provider {provider} {cut} ({name}). Try again later.", stage="upstream")
 
 
 async def _words(response: Response) -> bytes:
@@ -344,7 +344,7 @@ def _refusal(status: int, headers: Mapping[str, str], provider: str, body: bytes
     """The refusal for an error answer of the provider."""
     if status in (401, 402, 403):
         said = "refused the gateway's own account or credentials; the operator must look at providers." + provider
-        return Refusal("upstream_error", f"The provider {provider} {said} (HTTP {status}).", stage="forward")
+        return Refusal("upstream_error", f"The provider {provider} {said} (HTTP {status}).", stage="upstream")
     if status in _TRY_NEXT or status >= 500 or status < 400:
         refusal = Refusal(
             "rate_limited" if status == 429 else "upstream_error",
@@ -355,7 +355,7 @@ def _refusal(status: int, headers: Mapping[str, str], provider: str, body: bytes
         refusal.hints = refusals.hints(headers)
         return refusal
     refusal = Refusal(
-        "invalid_request", f"The provider {provider} refused the request (HTTP {status}).", stage="forward"
+        "invalid_request", f"The provider {provider} refused the request (HTTP {status}).", stage="upstream"
     )
     refusal.said, refusal.terms = refusals.words(body), refusals.terms(body)
     return refusal

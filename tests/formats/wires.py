@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, NamedTuple, Protocol
 
 from gateway.dialects import Codec
@@ -24,9 +25,17 @@ class Wire(Protocol):
 
     name: str
     codec: Codec
+    offer: Mapping[str, Any] | None
+    """The tool `send` as a request offers it in `tools`; None: the dialect has no tools."""
+    talks: bool
+    """A request holds a conversation; else its only text is the user's."""
+    blocked: str
+    """Why an answer has ended that the gateway blocked."""
+    closes: bool
+    """The last event of a stream says only that the stream ends; an answer without that event is whole, too."""
 
     def request(self, *turns: tuple[str, str], **fields: Any) -> dict[str, Any]:
-        """A request with turns of (role, text)."""
+        """A request with turns of (role, text); where the dialect does not talk, the text of the last turn."""
         ...
 
     def whole(self, text: str, tool: str | None = None, **fields: Any) -> dict[str, Any]:
@@ -47,7 +56,7 @@ class Wire(Protocol):
 
 
 USED = (11, 7)
-"""Tokens of input and output that every answer reports."""
+"""Tokens of input and output that every answer reports. No other number of an answer is one of these."""
 
 
 def datas(data: bytes) -> list[Any]:
@@ -61,6 +70,10 @@ class Chat:
 
     name = "chat"
     codec: Codec = OPENAI_CHAT
+    offer: Mapping[str, Any] | None = MappingProxyType({"type": "function", "function": {"name": "send"}})
+    talks = True
+    blocked = "content_filter"
+    closes = True
 
     def request(self, *turns: tuple[str, str], **fields: Any) -> dict[str, Any]:
         """A request with turns of (role, text)."""
@@ -120,6 +133,10 @@ class Messages:
 
     name = "messages"
     codec: Codec = ANTHROPIC_MESSAGES
+    offer: Mapping[str, Any] | None = MappingProxyType({"name": "send", "input_schema": {}})
+    talks = True
+    blocked = "refusal"
+    closes = True
 
     def request(self, *turns: tuple[str, str], **fields: Any) -> dict[str, Any]:
         """A request with turns of (role, text); what the system says stands beside them."""
@@ -216,3 +233,4 @@ def _arguments(said: str) -> Any:
 
 
 WIRES: list[Wire] = [Chat(), Messages()]
+WITH_TOOLS: list[Wire] = [wire for wire in WIRES if wire.offer is not None]
