@@ -17,7 +17,7 @@ from gateway.dialects.tree import Shape, Survey
 
 
 class Plain:
-    """Default methods for features that a dialect does not have: see `Codec`."""
+    """Default methods for features that a dialect does not have: see `Codec`.
 
     Left to each codec: `name`, `noun`, `formats`, `path`, `shape`, `passes`, `fields` and `answer`; `parse`,
     `credentials` and `limit` for requests; `check`, `usage` and `error` for whole answers; `refuse`, `explain` and

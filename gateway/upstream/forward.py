@@ -312,7 +312,7 @@ def _encoding(response: Response) -> str:
 def _broken(provider: str, fault: Exception, late: str, cut: str) -> Refusal:
     """The refusal for a fault of the connection: `late` is the phrase for a timeout, `cut` for any other fault."""
     if isinstance(fault, TimeoutError):
-        return Refusal("upstream_timeout", f"The provider {provider} {late}. Try again later.", stage="forward")
+        return Refusal("upstream_timeout", f"The provider {provider} {late}. Try again later.", stage="upstream")
     if isinstance(fault, Malformed):
         cut = "sent what is no HTTP/1.1"
     elif isinstance(fault, Broken) and cut == _UNREACHED:
@@ -349,7 +349,7 @@ def _refusal(status: int, headers: Mapping[str, str], provider: str, body: bytes
         refusal = Refusal(
             "rate_limited" if status == 429 else "upstream_error",
             f"The provider {provider} answered with HTTP {status}. Try again later.",
-            stage="forward",
+            stage="upstream",
             retry_after=refusals.retry_after(headers, body),
         )
         refusal.hints = refusals.hints(headers)
