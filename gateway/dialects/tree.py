@@ -71,8 +71,8 @@ class Shape:
 
     def ordered(self, body: Json) -> list[tuple[str, Any]]:
         """The top-level fields of a body, in the order of their texts."""
-        last = {**dict.fromkeys(self.ahead, 0), **dict.fromkeys(self.turns, 1)}
-        return sorted(body.items(), key=lambda pair: last.get(pair[0], 2))
+        ahead, turns = self.ahead, self.turns
+        return sorted(body.items(), key=lambda pair: 1 if pair[0] in turns else 0 if pair[0] in ahead else 2)
 
 
 class Survey:

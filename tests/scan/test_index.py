@@ -84,6 +84,16 @@ EXPRESSIONS = [Expression(source, flags) for source, flags in SOURCES]
 INDEXES = (HyperscanIndex(EXPRESSIONS, None, streams=True), RegexIndex(EXPRESSIONS))
 
 
+SHELVED = HyperscanIndex([one._replace(shelf=str(at % 3)) for at, one in enumerate(EXPRESSIONS)], None)
+
+
+@settings(max_examples=examples(66, nightly=2000), deadline=None)
+@given(TEXT)
+def test_shelves_change_nothing(text: str) -> None:
+    """One pass over all shelves tells which are asked: the hits are those of one database with all patterns."""
+    assert sorted(SHELVED.hits(text)) == sorted(INDEXES[0].hits(text))
+
+
 def _files(cache: Path) -> list[Path]:
     return sorted(cache.iterdir())
 
