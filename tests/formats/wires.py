@@ -25,14 +25,17 @@ class Wire(Protocol):
 
     name: str
     codec: Codec
-    offer: Mapping[str, Any] | None
-    """The tool `send` as a request offers it in `tools`; None: the dialect has no tools."""
     talks: bool
     """A request holds a conversation; else its only text is the user's."""
     blocked: str
     """Why an answer has ended that the gateway blocked."""
     closes: bool
     """The last event of a stream says only that the stream ends; an answer without that event is whole, too."""
+
+    @property
+    def offer(self) -> Mapping[str, Any] | None:
+        """The tool `send` as a request offers it in `tools`; None: the dialect has no tools."""
+        ...
 
     def request(self, *turns: tuple[str, str], **fields: Any) -> dict[str, Any]:
         """A request with turns of (role, text); where the dialect does not talk, the text of the last turn."""
