@@ -86,7 +86,7 @@ def _made(reader: Reader) -> Iterator[str]:
 def _texts(reader: Reader) -> Iterator[str]:
     yield "| texts without SQL | paragraphs | found | plain pattern |"
     yield "|---|---|---|---|"
-    pages = [path.read_text() for path in sorted(ROOT.glob("**/*.md")) if ".venv" not in path.parts]
+    pages = [path.read_text() for path in sorted(ROOT.glob("**/*.md")) if not {".venv", ".work"} & set(path.parts)]
     library = Path(json.__file__).parent.parent
     code = [path.read_text(errors="replace") for path in sorted(library.glob("*.py")) if "sql" not in path.name]
     for name, texts in (("the project's pages", pages), ("Python's standard library", code)):

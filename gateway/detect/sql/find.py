@@ -54,13 +54,14 @@ def _begun(words: Iterable[str]) -> str:
 
 # In lower case. What stands before a keyword comes first: most of a text is skipped by a scan for that.
 _START: Final = re.compile(
-    rf"[^a-z0-9_$@](?:{_begun(KEYWORDS - FIRST - LOUD - {RUN})}|(?<![^\n;>`\"'#)\t ] )(?<=[ \n\t\r;\"'`(>])"
+    rf"[^a-z0-9_$@](?:{_begun(KEYWORDS - FIRST - LOUD - {RUN})}|(?<![^\n;>`\"'#) ] )(?<=[ \n;\"'`(>])"
     rf"(?!from\s[\w.]+\s+im|import\s+[^defit\s]|(?:get|list|open)[(_.])(?:{_begun(FIRST | LOUD)})"
     r"|(?<=[\s\S]{2}/)(?:\*(?:!|\Z)|\Z))"
 )
 _ASCII: Final = {code: code + 32 for code in range(65, 91)}
 _END: Final = re.compile(r"\n[ \t\r]*\n|\n[ \t]*(?:```|~~~)")
 _END_BEGUN: Final = re.compile(r"\n[ \t\r]*(?:`{0,2}|~{0,2})\Z")
+_ENDING: Final = " \t\r\n`~"
 _CLOSING: Final = "\n;`\"'~"
 _BRACKETS: Final = re.compile(r"[()]|'[^']*'|\"[^\"]*\"|`[^`]*`")
 _OPENED: Final = "( \t\r\n"
@@ -71,7 +72,7 @@ _MOVE: Final = 16  # and a move of the parsers
 PIECE: Final = 4_096  # characters of a whole text taken in at once
 # Statements that are some where an argument is nothing else: of one word, and queries of values without a table.
 _ALONE: Final = re.compile(
-    r"\s*(?:(?:SHUTDOWN|COMMIT|ROLLBACK|BEGIN|VACUUM|REINDEX)\s*;?|(?i:(?:commit|rollback)\s*;"
+    r"\s*(?=[A-Za-z]{3,8}(?:[\s;]|\Z))(?=[SsCcRrBbVvEeAaFfOo])(?:(?:SHUTDOWN|COMMIT|ROLLBACK|BEGIN|VACUUM|REINDEX)\s*;?|(?i:(?:commit|rollback)\s*;"
     r"|(?:end|abort|commit|rollback)(?:\s+(?:work|tran|transaction))(?:\s+and\s+(?:no\s+)?chain)?\s*;?"
     r"|(?:end|abort|commit|rollback)\s+and\s+(?:no\s+)?chain\s*;?|set\s+-v"
     r"|fetch\s+(?:(?:next\s+|prior\s+|first\s+|last\s+)?from\s+)?\w+\s+into\s+@?\w+(?:\s*,\s*@?\w+)*\s*;?"
@@ -217,9 +218,11 @@ class Finder:
         over = len(text) > self._limit
         if over:
             text, final = text[: self._limit], False
-        if self._blank and not final and (begun := _END_BEGUN.search(text)):
+        if self._blank and not final and text[-1] in _ENDING and (begun := _END_BEGUN.search(text)):
             text = text[: begun.start()]
-        text, said, final = within(text, self._stands, final=final)
+        said = text
+        if self._stands or "\\" in text:
+            text, said, final = within(text, self._stands, final=final)
         if not self._yes:
             spend(len(text) >> 3)
             verdict = self._opening(said, final)

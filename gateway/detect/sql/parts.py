@@ -12,11 +12,11 @@ _GAP = r"(?:\s|/\*!\d{0,6}|/\*(?:[^*!]|\*(?!/))(?:[^*]|\*(?!/))*+\*/|/\*\*/|\*/|
 G = rf"(?:{_GAP}++|(?<=[\s)\]\"'`])|(?<=\*/)|(?=[\"'`(\[]|@@))"
 OPT = _GAP + "*+"
 PART = (
-    r"(?:(?:u&)?\"[^\"\n]{1,128}\"|[\w$@]++|`[^`\n]{1,128}`|'[^'\n]{1,128}'|\[[^\]\n]{1,128}\]"
+    r"(?:[\w$@]++|(?:u&)?\"[^\"\n]{1,128}\"|`[^`\n]{1,128}`|'[^'\n]{1,128}'|\[[^\]\n]{1,128}\]"
     r"|\$\{[^{}\n]{1,128}\}|\#\#?[\w$@]++)"
 )
 # A dot between two parts; with a blank behind it, it ends a sentence if a capital follows.
-_DOT = r"(?:\s+\.\s*|\.\s+(?=[\"`\[]|(?-i:[a-z_]))|\.{1,3})"
+_DOT = r"(?:\.(?:\.{0,2}|\s+(?=[\"`\[]|(?-i:[a-z_])))|\s+\.\s*)"
 NAME = rf"(?P<name>{PART}(?:-\w++)*(?:{_DOT}{PART}){{0,3}})"
 END = r"(?:[^\w$@.]|(?<=[\"'`\]])(?!\.))"  # the name is whole
 # What is changed: no word that may stand before its name is taken for the name.

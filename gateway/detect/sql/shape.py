@@ -33,9 +33,9 @@ PROSE_NAMES: Final = _words(
 ARTICLES: Final = _words("the your an my our this that these those its it their his her some which")
 
 _LEX: Final = regex.compile(
-    r"(?P<gap>\s+|--[^\n]*\n|(?<=select)\#[^\n]*\n|/\*(?:[^*]|\*(?!/))*+\*/)|(?P<word>[^\W\d][\w$]*)|(?P<text>'(?:[^']|'')*+'|`[^`]*+`"
+    r"(?P<gap>\s+|--[^\n]*\n|(?<=[sS][eE][lL][eE][cC][tT])\#[^\n]*\n|/\*(?:[^*]|\*(?!/))*+\*/)|(?P<word>[^\W\d][\w$]*)|(?P<text>'(?:[^']|'')*+'|`[^`]*+`"
     r"|\"(?:[^\"]|\"\")*+\"|\[[^\[\]\n]*\])|(?P<number>\d[\w.]*)|(?P<sign>.)",
-    regex.DOTALL | regex.IGNORECASE,
+    regex.DOTALL,
 )
 # What may stand behind SELECT without a blank: a text, a name in quotes, a bracket, a sign of arithmetic, a variable.
 _JOINED: Final = re.compile(r"[*('\"`\[+~-]|@@|\.\d|\#[^\n]*\n")
@@ -81,7 +81,7 @@ class Select:
             token = _LEX.match(text, self.at)
             assert token is not None
             kind, said = token.lastgroup, token[0]
-            if text.startswith('"""', self.at):  # what closes a text of a program
+            if said[0] == '"' and text.startswith('"""', self.at):  # what closes a text of a program
                 self.end = self.at
                 return self._bare()
             if not final and (token.end() == len(text) or (kind == "sign" and said in "'\"`/-[")):
