@@ -122,6 +122,17 @@ POLICIES = {
     "units": 'p := units.parse(concat("", ["1e", "999999999"]))',
     "number": 'p := to_number("1e999999999")',
     "round": 'p := round(to_number("1e29999"))',
+    "digits": 'p := time.parse_duration_ns(replace(input.x, "x", "9"))',
+    "digits2": 'p := to_number(concat("", [replace(input.x, "x", "9"), "x"]))',
+    "digits3": 'p := units.parse(concat("", [replace(input.x, "x", "9"), ".x"]))',
+    "digits4": 'p := yaml.unmarshal(concat("", [replace(input.x, "x", "9_"), "."]))',
+    "version": 'p := semver.is_valid(concat("", ["1.0.", replace(input.x, "x", "9")]))',
+    "actions": 'p := strings.render_template(replace(input.x, "x", "{{"), {})',
+    "quotes": 'p := strings.render_template(concat("", ["{{", replace(input.x, "x", "\\"a")]), {})',
+    "layout": 'p := time.parse_ns(replace(input.x, "x", ".9"), replace(input.x, "x", ".9"))',
+    "layout2": 'p := time.parse_ns("2006 2006", "2021 2021")',
+    "blocks": 'p := crypto.x509.parse_certificates(replace(input.x, "x", "-----BEGIN CERTIFICATE-----\\n"))',
+    "addresses": 'p := count(net.cidr_expand("10.0.0.0/0"))',
     "time": "p := time.add_date(0, 999999999, 1, 1)",
 }
 

@@ -138,7 +138,9 @@ Loader.yaml_implicit_resolvers = {
 Loader.add_implicit_resolver(
     "tag:yaml.org,2002:bool", re.compile("^(?:true|True|TRUE|false|False|FALSE)$"), list("tTfF")
 )
-_FRACTION = re.compile(r"[-+]?(?:\d[\d_]*\.?[\d_]*|\.[\d_]+)(?:[eE][-+]?\d+)?|[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN)")
+_FRACTION = re.compile(
+    r"[-+]?(?:\d[\d_]*+(?:\.[\d_]*+)?|\.[\d_]++)(?:[eE][-+]?\d+)?|[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN)"
+)
 _INTEGER = re.compile(r"[-+]?(?:0[xX][0-9a-fA-F_]+|0[bB][01_]+|0[oO]?[0-7_]+)")
 Loader.add_implicit_resolver(
     "!number", re.compile(f"^(?:{_INTEGER.pattern}|{_FRACTION.pattern})$"), list("-+.0123456789")
