@@ -65,6 +65,15 @@ def test_any_arguments(name: str) -> None:
         assert made is UNDEFINED or builtin.relation or to_json(made) == to_json(made)
 
 
+def test_a_fault_shows_no_value() -> None:
+    """What no builtin means to raise ends the evaluation by OPA's code for it."""
+    program = compile_bundle({"m.rego": "package m\n\nr := base64.encode(input.x)\n"})
+    with pytest.raises(EvaluationError) as caught:
+        program.document(("data", "m", "r"), program.env({"x": "held\ud800"}))
+    assert caught.value.code == "eval_internal_error"
+    assert "held" not in str(caught.value)
+
+
 def arity(name: str, signatures: Mapping[str, Any] = SIGNATURES) -> int:
     """How many arguments a builtin takes."""
     inside = signatures[name].partition(" -> ")[0].strip("()")
