@@ -155,9 +155,9 @@ def ordered(value: Any) -> Any:
     if isinstance(value, list):
         return sorted((ordered(item) for item in value), key=lambda item: json.dumps(item, sort_keys=True))
     if isinstance(value, dict):
-        return {name: ordered(item) for name, item in value.items()}
+        return {ordered(name): ordered(item) for name, item in value.items()}
     if isinstance(value, str):
-        return re.sub(r"\b(\d+)\.0\b", r"\1", value)  # OPA writes a number as the policy does
+        return re.sub(r"\b(\d+)\.0\b", r"\1", value)  # OPA writes a number as the policy does, in names too
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 

@@ -145,7 +145,8 @@ class Program:
 
         Raises EvaluationError; TooLong is one.
         """
-        with _running(env):
+        before, RUNNING.meter = RUNNING.meter, env.meter
+        try:
             number = self._entries.get(path)
             if number is not None:
                 return self.functions[number](env)
@@ -155,14 +156,27 @@ class Program:
                 if value is UNDEFINED:
                     return UNDEFINED
             return runtime.force(env, value)
+        except EvaluationError:
+            raise
+        except Exception as error:
+            raise _fault(error) from error
+        finally:
+            RUNNING.meter = before
 
     def document(self, path: tuple[str, ...], env: Env) -> Value:
         """What `evaluate` comes to, as plain JSON within the same budget, or UNDEFINED. Raises EvaluationError."""
         value = self.evaluate(path, env)
         if value is UNDEFINED:
             return UNDEFINED
-        with _running(env):
+        before, RUNNING.meter = RUNNING.meter, env.meter
+        try:
             return to_json(value)
+        except EvaluationError:
+            raise
+        except Exception as error:
+            raise _fault(error) from error
+        finally:
+            RUNNING.meter = before
 
     def reaches(self, path: tuple[str, ...]) -> list[Plan]:
         """The plans of all rules that a value may depend on."""
@@ -176,24 +190,11 @@ class Program:
         return [self.plans[number] for number in sorted(seen)]
 
 
-class _running:
-    """Within, the meter is that of an evaluation, and whatever goes wrong is an EvaluationError that shows no value."""
-
-    __slots__ = ("before", "meter")
-
-    def __init__(self, env: Env) -> None:
-        self.meter = env.meter
-
-    def __enter__(self) -> None:
-        self.before, RUNNING.meter = RUNNING.meter, self.meter
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: object) -> None:
-        RUNNING.meter = self.before
-        if error is None or isinstance(error, EvaluationError) or not isinstance(error, Exception):
-            return
-        if isinstance(error, RecursionError):
-            raise EvaluationError(INTERNAL, "a value is nested too deeply") from None
-        raise EvaluationError(INTERNAL, f"a fault of the engine: {type(error).__name__}") from error
+def _fault(error: Exception) -> EvaluationError:
+    """What is said of an error that no builtin means to raise: its kind, and no value."""
+    if isinstance(error, RecursionError):
+        return EvaluationError(INTERNAL, "a value is nested too deeply")
+    return EvaluationError(INTERNAL, f"a fault of the engine: {type(error).__name__}")
 
 
 def _stored(data: dict[str, Value], path: tuple[str, ...]) -> Value:

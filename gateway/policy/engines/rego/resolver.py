@@ -137,9 +137,9 @@ class Resolver:
         if isinstance(what, ast.Some):
             for name in what.names:
                 if name.name in scope.names:
-                    self.problem(COMPILE, f"var {name.name} declared above", name.at)
+                    self.problem(COMPILE, f"var {name.name} declared above", literal.at)
                 elif name.name in scope.seen:
-                    self.problem(COMPILE, f"var {name.name} referenced above", name.at)
+                    self.problem(COMPILE, f"var {name.name} referenced above", literal.at)
                 self.declare(name.name, scope)
                 self.must_use(name.name, scope, 0, "declared var {} unused", literal.at)
             return None

@@ -23,6 +23,7 @@ from gateway.policy.engines.rego.builtins.operands import string
 from gateway.policy.engines.rego.errors import BuiltinError
 from gateway.policy.engines.rego.values import Value
 
+MOST_BLOCKS = 100
 _PEM = re.compile(rb"-----BEGIN ([A-Z0-9 ]+)-----\r?\n(.*?)-----END \1-----", re.DOTALL)
 _SIGNATURES = {
     "1.2.840.113549.1.1.2": 1,
@@ -102,6 +103,8 @@ def _blocks(text: str, kind: str) -> list[bytes]:
             raise ValueError("illegal base64 data") from None
     if not data.startswith(b"-----BEGIN"):
         return [one.whole for one in der.elements(data)]
+    if data.count(b"-----BEGIN") > MOST_BLOCKS:
+        raise ValueError(f"more than {MOST_BLOCKS} blocks of PEM")
     found = _PEM.findall(data)
     if not found or any(what.decode() != kind for what, _ in found):
         raise ValueError(f"failed to find any PEM data, or a block that is no {kind}")

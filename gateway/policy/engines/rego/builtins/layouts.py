@@ -18,6 +18,8 @@ LAYOUTS = {
     "RFC3339": "2006-01-02T15:04:05Z07:00",
     "RFC3339Nano": "2006-01-02T15:04:05.999999999Z07:00",
 }
+LONGEST = 1000
+"""Characters of a layout."""
 _PART = re.compile(
     r"January|Jan(?![a-z])|Monday|Mon(?![a-z])|MST|2006|__2|002|_2(?!006)|0[1-6]|15|PM|pm"
     r"|[.,][09]+(?!\d)|-07:00:00|-070000|-07:00|-0700|-07|Z07:00:00|Z070000|Z07:00|Z0700|Z07|[1-5]"
@@ -111,6 +113,8 @@ _READ = {
 
 def parsed(layout: str, text: str) -> tuple[datetime, int]:
     """The time that a text says, and its nanoseconds. Raises ValueError."""
+    if len(layout) > LONGEST:
+        raise ValueError("the layout is too long")
     pattern, at = [], 0
     for match in _PART.finditer(layout):
         pattern += [re.escape(layout[at : match.start()]), _pattern(match[0])]
@@ -119,7 +123,10 @@ def parsed(layout: str, text: str) -> tuple[datetime, int]:
     whole = "".join(pattern)
     if "(?P<loose>" in whole and "(?P<fraction>" in whole:
         whole = whole.replace(r"(?:[.,](?P<loose>\d+))?", "")
-    found = re.fullmatch(whole, text)
+    try:
+        found = re.fullmatch(whole, text)
+    except re.error:  # a part that stands in the layout twice
+        raise ValueError(layout) from None
     if found is None:
         raise ValueError(text)
     parts = {name: value for name, value in found.groupdict().items() if value is not None}

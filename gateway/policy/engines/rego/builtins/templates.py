@@ -16,7 +16,7 @@ from gateway.policy.engines.rego.builtins.operands import object_, string
 from gateway.policy.engines.rego.errors import BUILTIN, BuiltinError, Halt
 from gateway.policy.engines.rego.values import UNDEFINED, Value, dumps, is_number, key, keys_of, number_text, unkey
 
-_ACTION = re.compile(r"\{\{(- )?((?:\"(?:\\.|[^\"\\])*\"|`[^`]*`|(?!\}\}).)*?)( -)?\}\}", re.DOTALL)
+_ACTION = re.compile(r"\{\{(- )?((?:\"(?:\\.|[^\"\\])*+\"|`[^`]*+`|(?!(?: -)?\}\}).)*+)( -)?\}\}", re.DOTALL)
 _WORD = re.compile(
     r'\s*(?:(?P<string>"(?:\\.|[^"\\\n])*"|`[^`]*`)|(?P<number>[-+]?\d+)(?![\w.])|(?P<path>\$?\w*(?:\.\w+)+|\.|\$\w*)'
     r"|(?P<name>[A-Za-z]\w*)|(?P<sign>:=|[()|,=]))"
@@ -67,7 +67,10 @@ def _name(form: Any) -> str:
 def _parts(text: str) -> Iterator[tuple[str, Any]]:
     """Texts, and actions as lists of words."""
     at, trim = 0, False
-    for match in _ACTION.finditer(text):
+    while (start := text.find("{{", at)) >= 0:
+        match = _ACTION.match(text, start)
+        if match is None:
+            raise _wrong("unclosed action")
         before = text[at : match.start()]
         before = before.lstrip() if trim else before
         before = before.rstrip() if match[1] else before
@@ -79,8 +82,6 @@ def _parts(text: str) -> Iterator[tuple[str, Any]]:
         if not (body.startswith("/*") and body.endswith("*/")):
             yield "action", list(_words(body))
     rest = text[at:]
-    if "{{" in rest:
-        raise _wrong("unclosed action")
     yield "text", rest.lstrip() if trim else rest
 
 

@@ -127,8 +127,17 @@ def json_is_valid(text: Value) -> bool:
     return True
 
 
+STEPS_PER_TOKEN = 30
+"""Microseconds, about, that a token of YAML takes."""
+
+
 class Loader(yaml.SafeLoader):
-    """YAML as OPA reads it."""
+    """YAML as OPA reads it, token by token within the budget."""
+
+    def fetch_more_tokens(self) -> None:
+        """Read on. Raises TooLong."""
+        spend(STEPS_PER_TOKEN + len(self.possible_simple_keys))
+        super().fetch_more_tokens()
 
 
 Loader.yaml_implicit_resolvers = {
@@ -138,7 +147,9 @@ Loader.yaml_implicit_resolvers = {
 Loader.add_implicit_resolver(
     "tag:yaml.org,2002:bool", re.compile("^(?:true|True|TRUE|false|False|FALSE)$"), list("tTfF")
 )
-_FRACTION = re.compile(r"[-+]?(?:\d[\d_]*\.?[\d_]*|\.[\d_]+)(?:[eE][-+]?\d+)?|[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN)")
+_FRACTION = re.compile(
+    r"[-+]?(?:\d[\d_]*+(?:\.[\d_]*+)?|\.[\d_]++)(?:[eE][-+]?\d+)?|[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN)"
+)
 _INTEGER = re.compile(r"[-+]?(?:0[xX][0-9a-fA-F_]+|0[bB][01_]+|0[oO]?[0-7_]+)")
 Loader.add_implicit_resolver(
     "!number", re.compile(f"^(?:{_INTEGER.pattern}|{_FRACTION.pattern})$"), list("-+.0123456789")
@@ -166,6 +177,7 @@ def _from_yaml(text: str) -> Value:
         raise ValueError("the text is too large")
     if re.search(r"(?m)(?:^|[\s\[{,:-])&\S", text) and text.count("*") > 100:
         raise ValueError("too many aliases")
+    spend(len(text) // 2)
     documents = list(yaml.load_all(text, Loader))
     return _plain(documents[0]) if documents else None
 
