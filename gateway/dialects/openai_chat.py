@@ -39,6 +39,7 @@ from gateway.dialects.parts import Joined, joined
 from gateway.errors import Refusal
 
 _RUNNING = frozenset(TEXTS)
+_CALLED = ("function", "custom", "function_call")
 _MESSAGE = 4  # tokens that wrap a message (OpenAI cookbook, counting tokens): role, separators
 _ANSWER = 3  # tokens that open the answer
 # What callers may send beside the body, with no room for a text or a key. What else traces carry (`tracestate`,
@@ -241,8 +242,10 @@ class OpenAIChat:
 
     def tool(self, call: Json) -> str:
         """The name in `function`, `custom` or the older `function_call`; none where several give different ones."""
-        inner = (call.get(kind) for kind in ("function", "custom", "function_call"))
-        names = {checks.text(one.get("name")) for one in inner if type(one) is dict}
+        names = {checks.text(one.get("name")) for one in map(call.get, _CALLED) if type(one) is dict}
+        if "content" not in call and "role" not in call:  # no message, which has a name of its own
+            others = (one.get("name") for key, one in call.items() if type(one) is dict and key not in _CALLED)
+            names.update(name for name in (call.get("name"), *others) if type(name) is str)
         return names.pop() if len(names) == 1 else ""
 
     def writes_json(self, body: Json) -> bool:
