@@ -32,6 +32,7 @@ from gateway.dialects.base import Plain
 from gateway.dialects.fields import Run, gather
 from gateway.dialects.openai_chat import PASSES
 from gateway.dialects.openai_forms import pieces
+from gateway.dialects.openai_strays import fields, in_blocks
 from gateway.dialects.parts import Joined, joined
 from gateway.errors import Refusal
 
@@ -212,6 +213,8 @@ class AnthropicMessages(Plain):
     def tool(self, call: Json) -> str:
         """The name of the tool; for a tool that the provider calls at an MCP server, the name of the server."""
         name = call.get("server_name") if call.get("type") == "mcp_tool_use" else call.get("name")
+        if name is None and type(inner := call.get("function")) is dict:  # in the shape of another dialect
+            name = inner.get("name")
         return name if type(name) is str else ""
 
     def writes_json(self, body: Json) -> bool:
@@ -227,12 +230,9 @@ class AnthropicMessages(Plain):
         return survey
 
     def strays(self, answer: Json) -> list[Json]:
-        """Blocks of other types in the form of a tool call."""
-        return [
-            block
-            for block in answer["content"]
-            if not calls_a_tool(block) and type(block.get("input")) is dict and "name" in block
-        ]
+        """Blocks that have the form of a call under another type, and calls in the shapes of other dialects."""
+        found = list(in_blocks([block for block in answer["content"] if not calls_a_tool(block)]))
+        return [*found, *fields(answer)]
 
     def usage(self, answer: Json) -> Usage | None:
         """The provider's own count."""

@@ -24,6 +24,7 @@ from gateway.dialects.anthropic_tables import ANSWER, SIGNED, USES, calls_a_tool
 from gateway.dialects.anthropic_tables import kind as kind_of
 from gateway.dialects.base import Ordered
 from gateway.dialects.fields import Reader
+from gateway.dialects.openai_strays import fields, in_blocks
 from gateway.dialects.terms import is_term
 from gateway.errors import Refusal
 
@@ -172,7 +173,8 @@ class AnthropicStream(Ordered):
         return read(self, chunk, data)
 
     def _other(self, chunk: Chunk, data: Json) -> None:
-        """An event of an unknown kind: all of it is judged."""
+        """An event of a kind that nobody knows: whatever it says is judged."""
+        chunk.strays = list(fields(data))
         self._fields.read(chunk, "chunk", 0, data, _KIND)
 
     def _start(self, chunk: Chunk, data: Json) -> Chunk:
@@ -205,6 +207,8 @@ class AnthropicStream(Ordered):
         if self._blocks > MAX_BLOCKS:
             raise ValueError(f"more than {MAX_BLOCKS} blocks")
         kind, index = _named(block, "a block"), ordinal(data.get("index"))
+        if kind not in USES and block.keys() != _TEXT:
+            chunk.strays = list(in_blocks([block]))
         if index is None or index <= self._index or self._within:
             raise ValueError("a block begins out of its turn")
         self._index, self._within = index, True
@@ -248,6 +252,7 @@ class AnthropicStream(Ordered):
             self._fields.read(chunk, "delta", 0, {"citations": [delta["citation"]]}, _KIND)
             known = _CITED
         if not delta.keys() <= known:
+            chunk.strays = list(fields(delta))
             self._fields.read(chunk, "delta", 0, delta, known)
         if not data.keys() <= _DELTA:
             self._fields.read(chunk, "chunk", 0, data, _DELTA)

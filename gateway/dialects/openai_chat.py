@@ -39,6 +39,7 @@ from gateway.dialects.parts import Joined, joined
 from gateway.errors import Refusal
 
 _RUNNING = frozenset(TEXTS)
+_CALLED = ("function", "custom", "function_call")
 _MESSAGE = 4  # tokens around a message (OpenAI cookbook, counting tokens): role, separators
 _ANSWER = 3  # tokens that begin the answer
 # Headers of the caller that are forwarded, in forms too short for a text or a key. Other trace headers (`tracestate`,
@@ -240,9 +241,11 @@ class OpenAIChat:
         return calls
 
     def tool(self, call: Json) -> str:
-        """The name in `function`, `custom` or the older `function_call`; "" if they differ."""
-        inner = (call.get(kind) for kind in ("function", "custom", "function_call"))
-        names = {checks.text(one.get("name")) for one in inner if type(one) is dict}
+        """The name in `function`, `custom` or the older `function_call`; none where several give different ones."""
+        names = {checks.text(one.get("name")) for one in map(call.get, _CALLED) if type(one) is dict}
+        if "content" not in call and "role" not in call:  # no message, which has a name of its own
+            others = (one.get("name") for key, one in call.items() if type(one) is dict and key not in _CALLED)
+            names.update(name for name in (call.get("name"), *others) if type(name) is str)
         return names.pop() if len(names) == 1 else ""
 
     def writes_json(self, body: Json) -> bool:

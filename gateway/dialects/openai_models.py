@@ -22,17 +22,26 @@ _FIELDS: Final = frozenset(
 def check(body: Json) -> None:
     """Raise Refusal(invalid_request) if a field names a model other than `model`."""
     model = body.get("model")
-    extra = body.get("extra_body")
-    for holder in (body, extra) if type(extra) is dict else (body,):
+    holder: Any = body
+    while type(holder) is dict:  # wrappers in wrappers
         for key, value in holder.items():
-            names_one = _plain(key) in _FIELDS or (holder is extra and key == "model")
+            names_one = _plain(key) in _FIELDS or (holder is not body and key == "model")
             if value and names_one and any(name != model for name in _names(value)):
-                raise Refusal(
-                    "invalid_request",
-                    f"`{key[:64]}` names another model than `model`, and a call is judged and priced as one model. "
-                    "Leave the field out; where calls go when a provider fails is the operator's (models.*.targets).",
-                    param=key[:64],
-                )
+                raise _refusal(key)
+        tools = holder.get("tools")
+        for tool in tools if type(tools) is list else ():  # a tool that asks another model (an advisor)
+            if type(tool) is dict and tool.get("model", model) != model:
+                raise _refusal("tools")
+        holder = holder.get("extra_body")
+
+
+def _refusal(key: str) -> Refusal:
+    return Refusal(
+        "invalid_request",
+        f"`{key[:64]}` names another model than `model`, and a call is judged and priced as one model. "
+        "Leave the field out; where calls go when a provider fails is the operator's (models.*.targets).",
+        param=key[:64],
+    )
 
 
 def _plain(key: str) -> str:

@@ -17,8 +17,14 @@ _TOP: Final = CHUNK
 _CHOICE: Final = CHOICE | {"message"}
 _MESSAGE: Final = frozenset({"role", *TEXTS, "annotations", "audio"})
 _CALLING: Final = frozenset({"toolcalls", "toolcall", "functioncalls", "functioncall", "tooluse", "tooluses"})
-_PARTS: Final = frozenset({"tooluse", "toolcall", "functioncall", "servertooluse", "mcptooluse", "mcpcall"})
+_PARTS: Final = ("tooluse", "toolcall", "functioncall", "mcpcall")  # what the types of parts that call end with
+_ASKS: Final = frozenset({"input", "arguments", "args", "parameters"})
 _SPEAKERS: Final = ("message", "delta")
+_WRAPPED: Final = frozenset({"tool_calls", "function_call", "toolCalls", "functionCall"})
+_USUAL_BLOCK: Final = frozenset(
+    {"type", "text", "thinking", "signature", "citations", "content", "title", "url", "data"}
+)
+_DEPTH: Final = 8
 _USUAL: Final = {"tool_calls": list, "function_call": dict}
 _NAMELESS: Final[Json] = {}
 
@@ -34,7 +40,7 @@ def strays(answer: Json, speaker: str) -> list[Json]:
         for key in _SPEAKERS:  # some clients read one of these in place of the other
             said = choice.get(key)
             if type(said) is dict:
-                if not said.keys() <= _MESSAGE or type(said.get("content")) is list:
+                if not said.keys() <= _MESSAGE or type(said.get("content")) in (list, dict):
                     found += _message(said, known=key == speaker)
             elif type(said) is list:
                 found += [call for one in said for call in _message(one)]
@@ -42,7 +48,12 @@ def strays(answer: Json, speaker: str) -> list[Json]:
 
 
 def _plain(name: str) -> str:
-    return name[:32].lower().replace("_", "").replace("-", "")
+    return name[:32].strip().lower().replace("_", "").replace("-", "")
+
+
+def fields(holder: Json) -> Iterator[Json]:
+    """What calls tools under the keys of an object that has no tool calls in the dialect."""
+    return _fields(holder)
 
 
 def _fields(holder: Json) -> Iterator[Json]:
@@ -68,8 +79,27 @@ def _message(said: Any, *, known: bool = False) -> Iterator[Json]:
             yield {key: value} if type(value) is dict else _NAMELESS
         elif _plain(key) in _CALLING:
             yield from _calls(value)
-        elif key == "content" and type(value) is list:
-            for part in value:
-                kind = part.get("type") if type(part) is dict else None
-                if type(kind) is str and _plain(kind) in _PARTS:
-                    yield {"function": {"name": part.get("name")}}
+        elif key == "content":
+            yield from ({"function": one} for one in in_blocks(value if type(value) is list else [value]))
+        elif type(value) is dict and not value.keys().isdisjoint(
+            _WRAPPED
+        ):  # what a gateway puts below a field of its own
+            yield from _message(value)
+
+
+def in_blocks(blocks: list[Any], depth: int = 0) -> Iterator[Json]:
+    """What parts of a message call that are no tool calls of the dialect: by their type, by a field of theirs, or
+    because they have a name and arguments."""
+    for block in blocks:
+        if type(block) is not dict:
+            continue
+        kind = block.get("type")
+        named = type(block.get("name")) is str and not block.keys().isdisjoint(_ASKS)
+        if named or (type(kind) is str and (kind == "function" or _plain(kind).endswith(_PARTS))):
+            inner = block.get("function")
+            yield {"name": block["name"]} if type(block.get("name")) is str else inner if type(inner) is dict else {}
+        elif not block.keys() <= _USUAL_BLOCK:
+            yield from _fields(block)
+        inner = block.get("content")
+        if type(inner) is list and depth < _DEPTH:
+            yield from in_blocks(inner, depth + 1)

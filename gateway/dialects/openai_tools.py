@@ -34,7 +34,8 @@ _NO_TOOL = frozenset(
 # Names of fields that enable a tool of the provider.
 _RUN = re.compile(
     r"(?:^|_)(?:tools?|functions?|plugins?|mcp|connectors?|(?:web)?search|web|brows(?:e|er|ing)|interpreter"
-    r"|execution|retrieval|grounding|data_?sources?)(?:_|$)"
+    r"|execution|retrieval|grounding|data_?sources?|toolsets?|toolbox|toolkits?|skills?|knowledge_?bases?|sandbox"
+    r"|computer_use|image_generation|integrations?)(?:_|$)"
 )
 _HUMP = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
 _CALLED = {"web_search_options": "web_search"}  # the name of the tool, if the field has a different name
@@ -45,11 +46,16 @@ _NESTED = frozenset({"tools", "functions", "function_declarations", "functiondec
 _OFF = re.compile(r"(?:disabled?|excluded?|clear|max|no)_")
 _SCHEMA = frozenset({"properties", "$defs", "definitions", "patternProperties", "required", "enum"})
 _LISTED = re.compile(
-    r"(?:^|_)(?:tools?|functions?|plugins?|connectors?)$"
-)  # a list of names below this field is a list of tools
+    r"(?:^|_)(?:tools?|functions?|plugins?|connectors?|skills?)$"
+)  # a list of names below it is one of tools
 _ON = frozenset({"on", "true", "auto", "enabled", "required", "always"})
+_MESSAGE = frozenset({"role", "content", "name", "tool_calls", "tool_call_id", "function_call", "reasoning_content"})
 _MODES = frozenset({"none", "auto", "required", "any", "validated", ""})
-_LABELS = ("server_label", "id")  # the name of the tool, next to a type that the provider runs
+# Beside a type that the provider runs, what the tool is called.
+_LABELS = ("server_label", "id", "mcp_server_name", "toolset_name", "connector_id", "skill_id")
+_TOLD = frozenset({"executed", "used", "called"})  # tools of which a message says what they did
+# Fields of what a server of tools offers: those that it may run, and what is set for each.
+_SERVED = frozenset({"allowed_tools", "tool_configuration", "require_approval", "configs"})
 _NAMING = frozenset({"name", "id", "type", *_LABELS})
 _DEPTH = 4  # maximum depth of lists of tools in lists of tools
 MAX_NAME = 256
@@ -116,16 +122,26 @@ def strip(body: Json, unwanted: frozenset[str]) -> bool:
     while type(holder) is dict:  # wrappers in wrappers
         changed |= _strip(holder, goes)
         holder = holder.get("extra_body")
-    for message in _offering(body):
+    for message, key in list(_offering(body)):
         changed |= _strip_lists(message, goes)
+        if key not in LISTS and any(map(goes, _switch(key, message[key]))):
+            del message[key]
+            changed = True
     return changed
 
 
-def _offering(body: Json) -> Iterator[Json]:
-    """Messages that offer tools, which some servers allow."""
+def _offering(body: Json) -> Iterator[tuple[Json, str]]:
+    """Messages that offer tools, as some servers let them, and the field in which they do."""
     for message in body.get("messages") or ():
-        if "tools" in message or "functions" in message:
-            yield message
+        if not message.keys() <= _MESSAGE:
+            yield from ((message, key) for key in message if _offers(key))
+
+
+@lru_cache(maxsize=1024)
+def _offers(key: str) -> bool:
+    """Whether a field of a message is called as a list of tools is."""
+    form = _HUMP.sub("_", key[:128]).lower().replace("-", "_")
+    return key not in _MESSAGE and _LISTED.search(form) is not None and form.partition("_")[0] not in _TOLD
 
 
 def _fields(body: Json) -> Iterator[tuple[str, Any]]:
@@ -140,8 +156,10 @@ def _fields(body: Json) -> Iterator[tuple[str, Any]]:
     extra = body.get("extra_body")
     if type(extra) is dict:
         yield from _fields(extra)
-    for message in _offering(body):
-        yield from ((key, message[key]) for key in LISTS if key in message)
+    elif extra is not None:
+        raise wrong("extra_body", "must be an object")
+    for message, key in _offering(body):
+        yield key, message[key]
 
 
 def _of(field: str, value: Any) -> list[str]:
@@ -189,6 +207,8 @@ def _entry(field: str, entry: Json, depth: int = 0) -> list[str]:
             _take(field, value, found, named if key == "name" else None)
         elif folded in _NESTED and type(value) is list and all(type(one) is dict for one in value):
             found.update(dict.fromkeys(_entries(field, value, depth + 1)))
+        elif own is None and key in _SERVED:
+            found.update(dict.fromkeys(_served(key, value)))
         elif key in declared or (key not in _NEVER_NAMED and type(value) is dict):
             _inside(field, key, value, found, named, depth)
     if len(named) > 1:
@@ -196,6 +216,20 @@ def _entry(field: str, entry: Json, depth: int = 0) -> list[str]:
     if not found:
         raise wrong(field, "holds a tool without a name")
     return list(found)
+
+
+def _served(key: str, value: Any) -> Iterator[str]:
+    """The tools of a server that an entry allows, or sets something for."""
+    if type(value) is list:
+        for one in value:
+            yield from (one,) if type(one) is str and 0 < len(one) <= MAX_NAME else _named(one)
+    elif type(value) is dict and key == "configs":
+        yield from (
+            name for name, set_ in value.items() if name and not (type(set_) is dict and set_.get("enabled") is False)
+        )
+    elif type(value) is dict:
+        for inner in value.values():
+            yield from _served(key, inner)
 
 
 def _inside(field: str, key: str, value: Any, found: dict[str, None], named: set[str], depth: int) -> None:

@@ -8,7 +8,17 @@ from typing import Any
 
 import pytest
 
+import calls
 import upstream as scripted
+from formats.wires import Messages
+from gateway.call import Redaction
+from gateway.config.sections import Output
+from gateway.detect.core.window import StreamScanner
+from gateway.detect.personal.scanner import PiiScanner
+from gateway.detect.secrets.scanner import SecretScanner
+from gateway.dialects.anthropic_messages import ANTHROPIC_MESSAGES
+from gateway.errors import Refusal
+from gateway.output.screen import Screen
 from line import Line, config, running
 
 CALL = {"id": "a", "type": "function", "function": {"name": "NAME", "arguments": "{}"}}
@@ -18,6 +28,13 @@ SAID: dict[str, Any] = {
     "camel case": {"toolCalls": [CALL]},
     "one call": {"tool_call": CALL},
     "a part": {"content": [{"type": "tool_use", "id": "a", "name": "NAME", "input": {}}]},
+    "a part of another type": {"content": [{"type": "custom_tool_call", "name": "NAME", "input": "x"}]},
+    "a part that is a function": {"content": [{"type": "function", "function": FUNCTION}]},
+    "a part with a call in it": {"content": [{"functionCall": {"name": "NAME", "args": {}}}]},
+    "a part in a part": {"content": [{"type": "x", "content": [{"toolUse": {"name": "NAME", "input": {}}}]}]},
+    "content that is a part": {"content": {"type": "tool_use", "name": "NAME", "input": {}}},
+    "blanks about the key": {"tool_calls ": [CALL]},
+    "below a field of the server's own": {"provider_specific_fields": {"tool_calls": [CALL]}},
     "a part of a server": {"content": [{"type": "server_tool_use", "id": "a", "name": "NAME", "input": {}}]},
 }
 NAMELESS: dict[str, Any] = {
@@ -80,6 +97,87 @@ def test_any_place(line: Line, up: scripted.Upstream, place: str, stream: bool) 
     """Also where no tool call is expected."""
     assert code(line, up, named(PLACES[place], "wipe"), stream=stream) == "tool_not_offered"
     assert code(line, up, named(PLACES[place], "send"), stream=stream) == "ok"
+
+
+@pytest.mark.parametrize(
+    "more", [{"name": "wipe"}, {"mcp": {"name": "wipe"}}, {"retrieval": {"name": "wipe", "arguments": "{}"}}]
+)
+@pytest.mark.parametrize("stream", [False, True])
+def test_a_call_with_two_names(line: Line, up: scripted.Upstream, more: dict[str, Any], stream: bool) -> None:
+    """One of which was offered: a client may read the other."""
+    message = {"role": "assistant", "tool_calls": [{"index": 0, **named(CALL, "send"), **more}]}
+    choice = {"index": 0, "finish_reason": "stop", "delta" if stream else "message": message}
+    assert stopped(line, up, {"choices": [choice]}, stream=stream)
+
+
+def stopped(line: Line, up: scripted.Upstream, answer: Any, *, stream: bool) -> bool:
+    """Whether an answer is stopped, or leaves without the name of a tool that was not offered."""
+    answer = {"id": "x", "object": "chat.completion", "created": 1, "model": "m", **answer}
+    up.script["say"] = [b"data: " + json.dumps(answer).encode() + b"\n\n", b"data: [DONE]\n\n"] if stream else answer
+    response = line.chat("say", "script", stream=stream, tools=[{"type": "function", "function": {"name": "send"}}])
+    return "wipe" not in response.text and ("tool_not_offered" in response.text or stream)
+
+
+BLOCKS: dict[str, Any] = {
+    "another case": {"type": "Tool_Use", "name": "NAME", "input": "{}"},
+    "no arguments": {"type": "TOOL-USE", "name": "NAME"},
+    "a list": {"type": "x", "name": "NAME", "input": [1]},
+    "no type of a call": {"type": "text", "text": "a", "name": "NAME", "arguments": "{}"},
+    "responses": {"type": "function_call", "name": "NAME", "arguments": "{}"},
+    "custom": {"type": "custom_tool_call", "name": "NAME", "input": "x"},
+    "chat": {"type": "function", "function": FUNCTION},
+    "converse": {"type": "x", "toolUse": {"name": "NAME", "input": {}}},
+    "gemini": {"type": "x", "functionCall": {"name": "NAME", "args": {}}},
+    "calls beside a text": {"type": "text", "text": "a", "tool_calls": [CALL]},
+    "in a result": {"type": "tool_result", "content": [{"type": "tool_use", "name": "NAME", "input": {}}]},
+    "of an MCP server": {"type": "mcp_call", "name": "NAME", "server_label": "a", "arguments": "{}"},
+}
+HARMLESS: list[Any] = [
+    {"type": "text", "text": "a", "citations": [{"type": "char_location", "cited_text": "b", "document_title": "c"}]},
+    {"type": "web_search_tool_result", "tool_use_id": "a", "content": [{"type": "web_search_result", "title": "b"}]},
+    {"type": "code_execution_tool_result", "tool_use_id": "a", "content": {"type": "x", "stdout": "b", "content": []}},
+    {"type": "mcp_tool_result", "tool_use_id": "a", "is_error": False, "content": [{"type": "text", "text": "b"}]},
+    {"type": "tool_result", "tool_use_id": "a", "content": [{"type": "tool_reference", "tool_name": "send"}]},
+    {"type": "thinking", "thinking": "a", "signature": "EqQBCkYIAxgCKkAx"},
+    {"type": "container_upload", "file_id": "file_a"},
+]
+
+
+def judged(scanner: StreamScanner, block: Any, *, stream: bool) -> None:
+    """Judge a message with this block, to a call that offers the tool `send`. Raises Refusal."""
+    wire = Messages()
+    call = calls.call(ANTHROPIC_MESSAGES, redaction=Redaction())
+    call.body = wire.request(("user", "hi"), tools=[{"name": "send", "input_schema": {}}])
+    made = Screen(Output.model_validate({}), scanner, lambda _: False).filter(call)
+    if not stream:
+        made.whole({**wire.whole("a"), "content": [block]})
+        return
+    codec = ANTHROPIC_MESSAGES.stream()
+    for event in wire.message(wire.block(0, block, [])):
+        for chunk in codec.feed(event):
+            made.feed(chunk, codec)
+
+
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize("how", BLOCKS)
+def test_blocks_in_any_shape(scanner: StreamScanner, how: str, stream: bool) -> None:
+    """Of a message: the tool that was offered may be called, another not."""
+    judged(scanner, named(BLOCKS[how], "send"), stream=stream)
+    with pytest.raises(Refusal, match="did not offer"):
+        judged(scanner, named(BLOCKS[how], "wipe"), stream=stream)
+
+
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize("block", HARMLESS, ids=lambda block: block["type"])
+def test_blocks_that_call_nothing(scanner: StreamScanner, block: Any, stream: bool) -> None:
+    """Texts, results and files."""
+    judged(scanner, block, stream=stream)
+
+
+@pytest.fixture(scope="module")
+def scanner(pii: PiiScanner) -> StreamScanner:
+    """Finds what answers are searched for."""
+    return StreamScanner(pii, SecretScanner(), {})
 
 
 @pytest.mark.parametrize("kind", ["source", "inline"])

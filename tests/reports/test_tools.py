@@ -12,6 +12,8 @@ from hypothesis import strategies as st
 
 import upstream as scripted
 from budgets import examples
+from gateway.dialects import Codec
+from gateway.dialects.anthropic_messages import ANTHROPIC_MESSAGES
 from gateway.dialects.openai_chat import OPENAI_CHAT
 from gateway.dialects.toolnames import normal
 from gateway.errors import Refusal
@@ -47,6 +49,26 @@ HIDDEN: dict[str, dict[str, Any]] = {
     "namespace": {"tools": [{"type": "namespace", "name": "n", "tools": [{"type": "function", "name": "delete_all"}]}]},
     "plugins": {"plugins": [{"id": "delete_all"}]},
     "wrapper": {"extra_body": {"tools": [{"type": "function", "function": {"name": "delete_all"}}]}},
+    "allowed at a server": {"tools": [{"type": "mcp", "server_label": "s", "allowed_tools": ["delete_all"]}]},
+    "allowed by filter": {
+        "tools": [
+            {"type": "mcp", "server_label": "s", "allowed_tools": {"tool_names": ["delete_all"], "read_only": True}}
+        ]
+    },
+    "approved at a server": {
+        "tools": [{"type": "mcp", "server_label": "s", "require_approval": {"never": {"tool_names": ["delete_all"]}}}]
+    },
+    "connector": {"tools": [{"type": "mcp", "server_label": "s", "connector_id": "delete_all"}]},
+    "toolset": {"tools": [{"type": "mcp_toolset", "mcp_server_name": "delete_all"}]},
+    "set in a toolset": {
+        "tools": [{"type": "mcp_toolset", "mcp_server_name": "s", "configs": {"delete_all": {"enabled": True}}}]
+    },
+    "skill": {"container": {"skills": [{"type": "custom", "skill_id": "delete_all", "version": "latest"}]}},
+    "skills": {"skills": ["delete_all"]},
+    "a toolset at the top": {"toolset": [{"name": "delete_all"}]},
+    "further tools of a message": {
+        "messages": [{"role": "developer", "content": "x", "additional_tools": [{"name": "delete_all"}]}]
+    },
     "message": {"messages": [{"role": "system", "content": "x", "tools": [{"name": "delete_all"}]}]},
 }
 
@@ -260,3 +282,47 @@ def test_any_tool_where_the_operator_says_so(up: scripted.Upstream, tmp_path_fac
     folder = tmp_path_factory.mktemp("any")
     with running(folder, config(folder, up.url, output={"tools": "any"})) as line:
         assert line.chat("to ann", "call", tools=OTHER).status_code == 200
+
+
+@pytest.mark.parametrize("where", HIDDEN)
+def test_so_it_is_in_messages(where: str) -> None:
+    """The other dialect with tools reads the same fields."""
+    request = body(max_tokens=9, **json.loads(json.dumps(HIDDEN[where])))
+    assert "delete_all" in ANTHROPIC_MESSAGES.parse(request).tools
+    assert ANTHROPIC_MESSAGES.strip_tools(request, frozenset({"delete_all"}))
+    assert "delete_all" not in json.dumps(request)
+
+
+def test_what_is_switched_off_or_was_done_offers_nothing() -> None:
+    """A tool of a set that is switched off, and what a message tells of tools that ran."""
+    configs = {"delete_all": {"enabled": False}}
+    toolset = {"type": "mcp_toolset", "mcp_server_name": "s", "configs": configs}
+    assert OPENAI_CHAT.parse(body(tools=[toolset])).tools == ("mcp_toolset", "s")
+    ran = {"role": "assistant", "content": "x", "executed_tools": [{"type": "python", "name": "delete_all"}]}
+    assert OPENAI_CHAT.parse(body(messages=[ran])).tools == ()
+
+
+@pytest.mark.parametrize("value", ['{"tools": []}', [{"tools": []}], 7])
+def test_a_wrapper_is_an_object(value: object) -> None:
+    """What some servers unpack must be what is read here."""
+    with pytest.raises(Refusal) as caught:
+        OPENAI_CHAT.parse(body(extra_body=value))
+    assert caught.value.param == "extra_body"
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"tools": [{"type": "advisor_20260301", "name": "advisor", "model": "other"}]},
+        {"extra_body": {"tools": [{"type": "x", "model": "other"}]}},
+        {"extra_body": {"extra_body": {"model": "other"}}},
+        {"extra_body": {"extra_body": {"fallbacks": ["other"]}}},
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("codec", [OPENAI_CHAT, ANTHROPIC_MESSAGES], ids=lambda codec: codec.name)
+def test_a_tool_names_no_other_model(codec: Codec, fields: dict[str, Any]) -> None:
+    """A call is judged and priced as one model, in wrappers too; the model's own name passes."""
+    with pytest.raises(Refusal, match="another model"):
+        codec.parse(body(max_tokens=9, **fields))
+    codec.parse(json.loads(json.dumps(body(max_tokens=9, **fields)).replace("other", "echo")))

@@ -132,7 +132,7 @@ def test_many_small_things_are_read_in_a_thread(
         monkeypatch.setattr(module, name, work)
 
     noted(request, "understand")
-    noted(read, "survey")
+    noted(read.Ingress, "survey")
     with running(tmp_path, config(tmp_path, up.url)) as line:
         assert [line.chat(model="renamed", **MANY[name]).status_code for _ in range(2)] == [200, 200]
     assert places["understand"] == {"judge"}
