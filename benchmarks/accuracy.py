@@ -25,7 +25,7 @@ from benchmarks.exact import FULL, QUICK, Row, measure
 from benchmarks.process import run_to_end
 from benchmarks.replicas import LAPSE
 from benchmarks.systems import ROOT
-from gateway.call import NANO_USD
+from gateway.amounts import NANO_USD
 
 _COLUMNS = "system, limit, callers, answered, told to wait, charged, lapsed, overshoot, idle, idle in calls, seconds"
 

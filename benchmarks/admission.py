@@ -13,7 +13,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from gateway.call import Ask, Debit, Reservation
+from gateway.amounts import Ask, Debit, Reservation
 from gateway.stores import Store, open_store
 
 CONCURRENT = 32

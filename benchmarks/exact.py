@@ -18,7 +18,7 @@ from benchmarks.crowd import CEILING, INPUT_PRICE, LEAST, MOST, OUTPUT_PRICE, PR
 from benchmarks.process import BenchmarkError
 from benchmarks.replicas import LAPSE, TEAM, Proxy, Replica, redis_server
 from benchmarks.systems import KEYS, System
-from gateway.call import NANO_USD
+from gateway.amounts import NANO_USD
 from gateway.dialects.openai_chat import OPENAI_CHAT
 from gateway.limits.tokens import O200k
 from gateway.stores import Workflow, open_store

@@ -20,9 +20,9 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Final
 
-from gateway.call import Finding
 from gateway.config.sections import Pii
 from gateway.detect.personal.scanner import PiiScanner
+from gateway.texts import Finding
 
 ROOT: Final = Path(__file__).parents[1]
 AIM: Final = 10.0

@@ -54,8 +54,8 @@ def _call(id: str, result: bytes) -> Call:
     call = calls.call(correlation_id="workflow")
     call.id = id
     call.subject = Subject("agent", "team")
-    call.policy_input = document(0)
-    call.decision = Decision(True, "allow", "0123456789ab", result=result)
+    call.authorization.input = document(0)
+    call.authorization.decision = Decision(True, "allow", "0123456789ab", result=result)
     return call
 
 

@@ -27,7 +27,7 @@ from typing import Any
 import orjson
 
 from benchmarks.process import BenchmarkError, run_to_end
-from gateway.call import Redaction, Span
+from gateway.call import Redaction
 from gateway.config.sections import Output, Pii, Sql
 from gateway.detect.core.window import StreamScanner
 from gateway.detect.personal import placeholders
@@ -37,6 +37,7 @@ from gateway.dialects.openai_chat import OPENAI_CHAT
 from gateway.redaction.texts import Texts
 from gateway.redaction.vault import Seal
 from gateway.stores.sqlite import SqliteStore
+from gateway.texts import Slot
 
 HERE = Path(__file__).parent
 FLOORS = {
@@ -190,11 +191,11 @@ def measure(texts: int, flows: int) -> dict[str, float]:
             "Presidio alone, 16 kB of new text, us": median(slow, prose(16_384, max(3, texts // 20), seed + 2)),
         }
         history = prose(4096, 256, seed + 3)
-        spans = [Span({}, "content", text, "user", None) for text in history]
+        slots = [Slot({}, "content", text, "user", None) for text in history]
         kept = Texts(len, pii.scan)
-        kept.survey(spans)
+        kept.survey(slots)
         # A body parsed again holds new strings: their hash is not known yet.
-        again = [[span._replace(text="".join(span.text.partition(" "))) for span in spans] for _ in range(20)]
+        again = [[slot._replace(text="".join(slot.text.partition(" "))) for slot in slots] for _ in range(20)]
         found["unchanged history, us a kB"] = median(kept.survey, again) / (len(history) * 4)
         pieces = tokens("".join(prose(16_384, max(2, texts // 20), seed + 4)))
         window = scanner.window(256)

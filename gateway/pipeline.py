@@ -63,13 +63,13 @@ class Line:
             await self.redact.redact(call)
             call.step("authorize")
             await self.authorize.authorize(call)
-            if call.kept is None:
+            if call.replay.kept is None:
                 self.exchange.keep_fields(call)
             call.step("durable")
             await self.durable.wait()
-            if call.kept is not None:
-                call.replayed = True
-                await reply.again(call.kept.body, call.kept.streamed, REPLAYED)
+            if call.replay.kept is not None:
+                call.replay.given = True
+                await reply.again(call.replay.kept.body, call.replay.kept.streamed, REPLAYED)
                 return
             call.step("upstream")
             await self.exchange.forward(call, reply)

@@ -16,13 +16,29 @@ PLENTY: Final = 3600.0
 _LANES: Final = Lanes()
 
 
+_RECORDS: Final = ("request", "admission", "replay", "redaction", "authorization")
+
+
+def write(call: Call, **fields: Any) -> Call:
+    """Set fields of a call, or of whichever of its records has them."""
+    for name, value in fields.items():
+        records = [call, *(getattr(call, record) for record in _RECORDS)]
+        owner = next(record for record in records if name in record.__slots__)
+        setattr(owner, name, value)
+    return call
+
+
 def call(codec: Codec = OPENAI_CHAT, **fields: Any) -> Call:
     """A call in a dialect, as it comes; `fields` are set as a stage would have set them."""
-    fields = {
-        "lanes": _LANES,
-        "budget": Budget(PLENTY),
-        "ticket": UNCOUNTED,
-        "resource": Resource("llm"),
-        **fields,
-    }
-    return Call(id="id", route=codec.path, format=codec, headers=[], started_ns=0, **fields)
+    call = Call(
+        id="id",
+        route=codec.path,
+        resource=Resource("llm"),
+        format=codec,
+        headers=[],
+        started_ns=0,
+        budget=Budget(PLENTY),
+        lanes=_LANES,
+        ticket=UNCOUNTED,
+    )
+    return write(call, **fields)

@@ -11,7 +11,7 @@ import random
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
-from gateway.call import Reservation
+from gateway.amounts import Reservation
 from gateway.stores import Store, StoreUnavailable
 from gateway.stores.cluster import ClusterStore
 from gateway.stores.local import LocalStore

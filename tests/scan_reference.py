@@ -11,11 +11,11 @@ from presidio_analyzer import AnalyzerEngine, RecognizerRegistry
 from presidio_analyzer.nlp_engine import NlpArtifacts, NlpEngine
 from presidio_analyzer.predefined_recognizers import PhoneRecognizer
 
-from gateway.call import Finding
 from gateway.detect.core.context import TOKENS
 from gateway.detect.core.rules import resolve
 from gateway.detect.personal.patterns import LEFT_OUT
 from gateway.detect.personal.scanner import canonical
+from gateway.texts import Finding
 from scan_samples import REGIONS
 
 Reference = Callable[[str], list[Finding]]

@@ -272,10 +272,7 @@ STREAMS: dict[str, Callable[[int], list[bytes]]] = {
 
 def a_call(**fields: Any) -> Call:
     """A call that holds what its answer is judged by."""
-    call = calls.call()
-    for name, value in fields.items():
-        setattr(call, name, value)
-    return call
+    return calls.call(**fields)
 
 
 def in_pieces(feed: Callable[[str], object], close: Callable[[], object], text: str) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 
 import redis
 
-from gateway.call import Ask, Debit, Rejection, Reservation, Unit
+from gateway.amounts import Ask, Debit, Rejection, Reservation, Unit
 from gateway.stores import Store, open_store
 
 _ids = itertools.count()

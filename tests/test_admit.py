@@ -10,7 +10,7 @@ import pytest
 import redis
 
 import upstream as scripted
-from gateway.call import Ask, Rejection, Reservation
+from gateway.amounts import Ask, Rejection, Reservation
 from gateway.stores import Store, StoreUnavailable
 from gateway.stores.admit import admit
 from gateway.stores.redis import RedisStore

@@ -11,20 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import calls
-from gateway.call import (
-    Ask,
-    Balance,
-    Call,
-    Debit,
-    History,
-    Json,
-    Obligations,
-    Redaction,
-    Reservation,
-    Resource,
-    Subject,
-    Target,
-)
+from gateway.amounts import Ask, Balance, Debit, History, Reservation
+from gateway.call import Call, Json, Obligations, Redaction, Resource, Subject, Target
 from gateway.config.sections import Policy
 from gateway.errors import Refusal
 from gateway.policy.authorize import Authorizer
@@ -61,15 +49,13 @@ class Fake:
 
 def call(**changes: Any) -> Call:
     made = calls.call()
-    made.correlation_id = "c-1"
+    made.request.correlation_id = "c-1"
     made.resource = Resource("llm", "demo")
     made.subject = Subject("bot", "support", ("reader",), {"tier": 1})
-    made.targets = [Target("demo", "demo"), Target("openai", "gpt"), Target("demo", "other")]
-    made.tools = ("get_order",)
-    made.ceiling = 50
-    for name, value in changes.items():
-        setattr(made, name, value)
-    return made
+    made.admission.targets = [Target("demo", "demo"), Target("openai", "gpt"), Target("demo", "other")]
+    made.request.tools = ("get_order",)
+    made.request.ceiling = 50
+    return calls.write(made, **changes)
 
 
 async def refusal(result: Any, mode: Any = "enforce") -> tuple[Refusal, Call]:
@@ -88,7 +74,7 @@ def test_the_document(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("gateway.policy.inputs.time.time", lambda: 1795170659.9)
     redaction = Redaction(counts={"EMAIL_ADDRESS": 2}, roles=frozenset({"tool"}))
     made = call(redaction=redaction, unscannable={"image": 1})
-    made.history = History(("untrusted",), ("search",), ("read:pii",), 3)
+    made.admission.history = History(("untrusted",), ("search",), ("read:pii",), 3)
     asked = json.loads(json.dumps(INPUTS.of(made)))
     assert asked == {
         "subject": {"agent": "bot", "team": "support", "roles": ["reader"], "claims": {"tier": 1}},
@@ -161,8 +147,12 @@ async def test_allowed() -> None:
     """The decision is written, and the call continues."""
     made = call()
     await Authorizer(Policy(), Fake(ALLOW), INPUTS).authorize(made)
-    assert made.decision is not None
-    assert (made.decision.allow, made.decision.rule, made.decision.version) == (True, "allow", "v1")
+    assert made.authorization.decision is not None
+    assert (
+        made.authorization.decision.allow,
+        made.authorization.decision.rule,
+        made.authorization.decision.version,
+    ) == (True, "allow", "v1")
 
 
 async def test_denied_by_default() -> None:
@@ -171,8 +161,8 @@ async def test_denied_by_default() -> None:
     assert (refused.code, refused.stage, refused.status) == ("policy_denied", "authorize", 403)
     assert refused.detail["rule"] == "default"
     assert "No policy allows this call" in refused.message
-    assert made.decision is not None
-    assert made.decision.rule == "default"
+    assert made.authorization.decision is not None
+    assert made.authorization.decision.rule == "default"
 
 
 async def test_a_deny_beats_an_allow_and_is_named() -> None:
@@ -182,8 +172,8 @@ async def test_a_deny_beats_an_allow_and_is_named() -> None:
         "The month's budget is used up. Denied by rule budget of class cost (policy version v1)."
     )
     assert refused.detail == {"rule": "budget", "policy_version": "v1"}
-    assert made.decision is not None
-    assert not made.decision.allow
+    assert made.authorization.decision is not None
+    assert not made.authorization.decision.allow
 
 
 @given(st.lists(st.tuples(st.sampled_from("abcd"), st.sampled_from(sorted(CLASSES))), min_size=1), st.randoms())
@@ -212,8 +202,8 @@ async def test_obligations() -> None:
     await Authorizer(Policy(), Fake({"allow": True, "obligations": demanded, "class": "safety"}), INPUTS).authorize(
         made
     )
-    assert made.decision is not None
-    assert made.decision.obligations == Obligations(
+    assert made.authorization.decision is not None
+    assert made.authorization.decision.obligations == Obligations(
         {"EMAIL_ADDRESS": "redact", "PERSON": "redact"},
         None,
         {"tokens": 100},
@@ -230,8 +220,8 @@ async def test_approval(demand: Any) -> None:
     refused, made = await refusal({"allow": True, "obligations": {"require_approval": demand}})
     assert refused.code == "approval_required"
     assert refused.detail["rule"] == "allow"
-    assert made.decision is not None
-    assert made.decision.allow
+    assert made.authorization.decision is not None
+    assert made.authorization.decision.allow
 
 
 @pytest.mark.parametrize("demand", [False, None])
@@ -241,8 +231,8 @@ async def test_no_approval(demand: Any) -> None:
     await Authorizer(Policy(), Fake({"allow": True, "obligations": {"require_approval": demand}}), INPUTS).authorize(
         made
     )
-    assert made.decision is not None
-    assert made.decision.obligations.require_approval is None
+    assert made.authorization.decision is not None
+    assert made.authorization.decision.obligations.require_approval is None
 
 
 MALFORMED: list[Json] = [
@@ -288,8 +278,8 @@ async def test_a_malformed_result_denies(result: Json) -> None:
     refused, made = await refusal(result)
     assert (refused.code, refused.status) == ("policy_unavailable", 503)
     assert "malformed" in refused.message
-    assert made.decision is not None
-    assert (made.decision.allow, made.decision.rule) == (False, "policy_unavailable")
+    assert made.authorization.decision is not None
+    assert (made.authorization.decision.allow, made.authorization.decision.rule) == (False, "policy_unavailable")
 
 
 async def test_no_verdict_denies() -> None:
@@ -313,9 +303,9 @@ async def test_in_the_shadow_every_call_goes_on(result: Any, rule: str) -> None:
     """The deny is recorded; there are no obligations."""
     made = call()
     await Authorizer(Policy(mode="shadow"), Fake(result), INPUTS).authorize(made)
-    assert made.decision is not None
-    assert (made.decision.rule, made.decision.mode) == (rule, "shadow")
-    assert made.decision.obligations == Obligations()
+    assert made.authorization.decision is not None
+    assert (made.authorization.decision.rule, made.authorization.decision.mode) == (rule, "shadow")
+    assert made.authorization.decision.obligations == Obligations()
 
 
 async def test_the_same_result_is_read_once() -> None:
@@ -327,9 +317,9 @@ async def test_the_same_result_is_read_once() -> None:
     await stage.authorize(second)
     engine.result = dict(ALLOW)
     await stage.authorize(third)
-    assert first.decision is second.decision
-    assert third.decision is not first.decision
+    assert first.authorization.decision is second.authorization.decision
+    assert third.authorization.decision is not first.authorization.decision
     engine.version = "v2"
     await stage.authorize(third)
-    assert third.decision is not None
-    assert third.decision.version == "v2"
+    assert third.authorization.decision is not None
+    assert third.authorization.decision.version == "v2"

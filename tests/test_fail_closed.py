@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 import upstream as scripted
-from gateway.call import Finding
 from gateway.redaction.texts import Texts
 from gateway.stores import StoreUnavailable
+from gateway.texts import Finding
 from line import Line, config, running
 
 TEXT = "Write to ann@example.org about the plan for the day after tomorrow."

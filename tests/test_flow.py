@@ -13,7 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import calls
-from gateway.call import LABELS, TOOLS, Call, History, Json, Marked, Step, Subject, ToolUse
+from gateway.amounts import LABELS, TOOLS, History, Marked
+from gateway.call import Call, Json, Step, Subject, ToolUse
 from gateway.config.sections import Policy
 from gateway.errors import Refusal
 from gateway.ingress.idempotency import Answer
@@ -75,8 +76,8 @@ def says(*labels: str, deny: bool = False, **obligations: Any) -> Json:
 
 def call(store: Store) -> Call:
     made = calls.call()
-    made.correlation_id, made.subject = "c-1", Subject("bot", "support")
-    made.history = store.record.history
+    made.request.correlation_id, made.subject = "c-1", Subject("bot", "support")
+    made.admission.history = store.record.history
     return made
 
 
@@ -155,8 +156,8 @@ async def test_in_shadow_it_goes_on() -> None:
     engine, store = Engine(lambda known: says("untrusted", deny="untrusted" in known["labels"])), Store()
     made = call(store)
     await stage(engine, store, "shadow").judge(made)
-    assert made.decision is not None
-    assert not made.decision.allow
+    assert made.authorization.decision is not None
+    assert not made.authorization.decision.allow
     assert store.record.history.labels == ("untrusted",)
 
 
@@ -191,12 +192,12 @@ async def test_an_answer_given_again_labels_nothing() -> None:
     """It is judged by what the workflow remembers."""
     engine, store = Engine(lambda known: says("seen", deny="untrusted" in known["labels"])), Store()
     made = call(store)
-    made.kept = Answer(b"{}", False)
+    made.replay.kept = Answer(b"{}", False)
     await stage(engine, store).judge(made)
     assert store.marks == 0
     store.record.set_labels(["untrusted"])
     again = call(store)
-    again.kept = Answer(b"{}", False)
+    again.replay.kept = Answer(b"{}", False)
     assert (await refused(engine, store, again)).code == "policy_denied"
 
 
@@ -205,7 +206,7 @@ async def test_a_history_that_nobody_read_is_read() -> None:
     engine, store = Engine(lambda known: says(deny="untrusted" in known["labels"])), Store()
     store.record.set_labels(["untrusted"])
     made = call(store)
-    made.history = None
+    made.admission.history = None
     assert (await refused(engine, store, made)).code == "policy_denied"
 
 

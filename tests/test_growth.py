@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import pytest
 
-from gateway.call import Finding, Redaction
+from gateway.call import Redaction
 from gateway.config.grammar import Quotas, Server
 from gateway.config.load import loads
 from gateway.config.sections import Loops as LoopSettings
@@ -29,6 +29,7 @@ from gateway.output.exfiltration import Exfiltration
 from gateway.output.invisible import Invisible
 from gateway.output.screen import AnswerFilter, Screen
 from gateway.serving.server import check_head
+from gateway.texts import Finding
 from growth import grows_evenly
 from shapes import BODIES, OWN, SHAPES, STREAMS, Work, a_call, shape, stream_scanner, text_readers
 
@@ -95,7 +96,7 @@ def test_bodies_of_every_shape(name: str) -> None:
             OPENAI_CHAT.parse(body)
             OPENAI_CHAT.items(body)
             loops.look("w", "a", steps(body["messages"]), True)
-            tree.write_all([(span, "<EMAIL_1>") for span in survey.spans if span.key != "content"])
+            tree.write_all([(slot, "<EMAIL_1>") for slot in survey.slots if slot.key != "content"])
             tree.fold(survey.nested)
 
         return through

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 import calls
 from budgets import examples
-from gateway.call import Redaction, Span
+from gateway.call import Redaction
 from gateway.config.sections import Output, Sql
 from gateway.detect.core.window import StreamScanner
 from gateway.detect.personal import placeholders
@@ -31,6 +31,7 @@ from gateway.output.screen import AnswerFilter, Screen
 from gateway.output.sqlgate import SqlGate
 from gateway.redaction.texts import Texts
 from gateway.scheduling import judging
+from gateway.texts import Slot
 
 RESTORE = {
     "<EMAIL_1>": "ann@example.org",
@@ -241,6 +242,6 @@ def test_a_piece_that_is_nested_too_deep_to_parse_breaks_out(text: str) -> None:
 def test_what_takes_long_leaves_the_event_loop(text: str, aside: bool) -> None:
     """Much new text does, and some that is dense with what is judged one by one; prose of a usual call does not."""
     body = {"messages": [{"role": "user", "content": text}]}
-    spans = [Span(body, "content", text, "user", None)]
-    call = calls.call(raw=json.dumps(body).encode(), spans=spans)
-    assert judging.takes_long(call, lambda: Texts(len, None).fresh(spans)) is aside
+    slots = [Slot(body, "content", text, "user", None)]
+    call = calls.call(raw=json.dumps(body).encode(), slots=slots)
+    assert judging.takes_long(call, lambda: Texts(len, None).fresh(slots)) is aside

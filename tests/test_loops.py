@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.call import Debit, Look, Step, ToolUse
+from gateway.amounts import Debit, Look
+from gateway.call import Step, ToolUse
 from gateway.config.grammar import Quotas
 from gateway.config.sections import Loops as Settings
 from gateway.dialects.openai_chat import OPENAI_CHAT

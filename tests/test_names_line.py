@@ -14,13 +14,13 @@ import pytest
 
 import line as lines
 import upstream as scripted
-from gateway.call import Finding, Span
 from gateway.config.load import loads
 from gateway.config.sections import Ner
 from gateway.detect.names.pool import Pool, Unread
 from gateway.detect.names.windows import SIZE
 from gateway.errors import ConfigError, Refusal
 from gateway.redaction.names import Names
+from gateway.texts import Finding, Slot
 
 BASE = "providers: {d: {format: demo}}\nmodels: {m: {targets: [d/m]}}\npolicy: null\n"
 
@@ -48,16 +48,16 @@ def names(workers: Workers, **fields: Any) -> Names:
     return Names(Ner(**fields), workers)  # type: ignore[arg-type]
 
 
-def spans(*texts: str) -> list[Span]:
-    return [Span({}, "content", text, "user", None) for text in texts]
+def slots(*texts: str) -> list[Slot]:
+    return [Slot({}, "content", text, "user", None) for text in texts]
 
 
 async def test_names_join_what_patterns_found() -> None:
     """In the order of the request, sorted within a text; a text without either is not named."""
     email = Finding(0, 5, "EMAIL", 1.0)
-    one, two, three = spans("a@b.c and Zibbet", "plain", "Zibbet")
+    one, two, three = slots("a@b.c and Zibbet", "plain", "Zibbet")
     found = await names(Workers()).add([one, two, three], [(one, [email])])
-    assert [(span.text, list(findings)) for span, findings in found] == [
+    assert [(slot.text, list(findings)) for slot, findings in found] == [
         (one.text, [email, (10, 16, "PERSON", 0.85)]),
         (three.text, [(0, 6, "PERSON", 0.85)]),
     ]
@@ -65,16 +65,16 @@ async def test_names_join_what_patterns_found() -> None:
 
 async def test_a_checksum_outranks_a_name() -> None:
     """Where both claim the same letters, the surer one has them."""
-    (span,) = spans("Zibbet12 is a code")
+    (slot,) = slots("Zibbet12 is a code")
     code = Finding(0, 8, "IBAN_CODE", 1.0)
-    assert list(await names(Workers()).add([span], [(span, [code])])) == [(span, [code])]
+    assert list(await names(Workers()).add([slot], [(slot, [code])])) == [(slot, [code])]
 
 
 @pytest.mark.parametrize("guard", [Finding(0, 10, "PLACEHOLDER_LIKE", 0.1), Finding(3, 3, "UNSCANNABLE_IMAGE", 0.1)])
 async def test_a_name_takes_no_guard_away(guard: Finding) -> None:
     """Look-alikes of placeholders and unreadable data act through their findings: a name over one must not hide it."""
-    (span,) = spans("<Zibbet 1>")
-    assert list(await names(Workers()).add([span], [(span, [guard])])) == [(span, [guard])]
+    (slot,) = slots("<Zibbet 1>")
+    assert list(await names(Workers()).add([slot], [(slot, [guard])])) == [(slot, [guard])]
 
 
 async def test_only_new_text_is_asked_about() -> None:
@@ -82,7 +82,7 @@ async def test_only_new_text_is_asked_about() -> None:
     workers = Workers()
     seen = names(workers)
     for turn in range(20):
-        history = spans("the system prompt", "of Zibbet", *(f"turn {n} " for n in range(turn)))
+        history = slots("the system prompt", "of Zibbet", *(f"turn {n} " for n in range(turn)))
         assert len(await seen.add(history, [])) == 1
     assert len(workers.asked) == len(set(workers.asked)) == 21
 
@@ -90,7 +90,7 @@ async def test_only_new_text_is_asked_about() -> None:
 async def test_what_holds_no_letters_is_not_asked_about() -> None:
     """Numbers and marks have no names."""
     workers = Workers()
-    assert await names(workers).add(spans("12345", "!?", "a"), []) == []
+    assert await names(workers).add(slots("12345", "!?", "a"), []) == []
     assert workers.asked == []
 
 
@@ -101,12 +101,12 @@ async def test_a_call_that_could_not_be_read_is_blocked() -> None:
     seen = names(workers)
     for _ in range(2):
         with pytest.raises(Refusal) as caught:
-            await seen.add(spans("of Zibbet"), [])
+            await seen.add(slots("of Zibbet"), [])
         assert caught.value.code == "pii_blocked"
         assert "died" in caught.value.message
         assert "Zibbet" not in caught.value.message
     workers.fault = ""
-    assert len(await seen.add(spans("of Zibbet"), [])) == 1
+    assert len(await seen.add(slots("of Zibbet"), [])) == 1
 
 
 async def test_allow_goes_on_with_what_is_known() -> None:
@@ -115,10 +115,10 @@ async def test_allow_goes_on_with_what_is_known() -> None:
     workers = Workers()
     workers.slow = {"slow Zibbet"}
     seen = Names(Ner(on_deadline="allow"), workers, lambda: failures.append(1))  # type: ignore[arg-type]
-    slow, quick = spans("slow Zibbet", "Zibbet")
+    slow, quick = slots("slow Zibbet", "Zibbet")
     email = Finding(0, 4, "EMAIL", 1.0)
     found = await seen.add([slow, quick], [(slow, [email])])
-    assert [(span.text, list(findings)) for span, findings in found] == [
+    assert [(slot.text, list(findings)) for slot, findings in found] == [
         ("slow Zibbet", [email]),
         ("Zibbet", [(0, 6, "PERSON", 0.85)]),
     ]
@@ -134,17 +134,17 @@ async def test_a_long_text_is_read_in_pieces_and_goes_on_where_it_ended() -> Non
     workers = Workers()
     text = "".join(f"This is Zibbet, number {n}. " for n in range(2000))
     seen = names(workers)
-    await names(workers).add(spans(text), [])
+    await names(workers).add(slots(text), [])
     pieces = list(workers.asked)
     assert len(pieces) > 10
     assert max(map(len, pieces)) <= SIZE
     workers.asked.clear()
     workers.slow = set(pieces[-2:])
     with pytest.raises(Refusal):
-        await seen.add(spans(text), [])
+        await seen.add(slots(text), [])
     workers.asked.clear()
     workers.slow.clear()
-    ((_, findings),) = await seen.add(spans(text), [])
+    ((_, findings),) = await seen.add(slots(text), [])
     assert workers.asked == pieces[-2:]
     assert [text[f.start : f.end] for f in findings] == ["Zibbet"] * 2000
 
@@ -246,7 +246,7 @@ async def test_the_pool_is_asked_through_names() -> None:
     """The real thing, without a server in between."""
     pool = await Pool(Ner(deadline=30)).open()
     try:
-        found = await Names(pool.config, pool).add(spans("Dear Maria Rossi,", "nothing"), [])
+        found = await Names(pool.config, pool).add(slots("Dear Maria Rossi,", "nothing"), [])
     finally:
         await pool.close()
     assert [f.entity for _, findings in found for f in findings] == ["PERSON"]

@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gateway.call import Finding
 from gateway.detect.names.lists import Lists, fold, load
 from gateway.detect.names.reader import ModelError, Reader
 from gateway.detect.names.windows import OVERLAP, SIZE, join, windows
+from gateway.texts import Finding
 
 ENTITIES = ("PERSON", "LOCATION", "ORGANIZATION", "NRP")
 

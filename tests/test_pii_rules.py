@@ -40,7 +40,7 @@ obligations := {"route": "inhouse"} if input.action.model == "invent"
 def call(agent: str = "bot", team: str = "red", roles: tuple[str, ...] = (), model: str = "m", *targets: str) -> Call:
     """A call on its way to these targets."""
     made = calls.call(resource=Resource("llm", model), subject=Subject(agent, team, roles))
-    made.targets = [Target(target, "x") for target in targets]
+    made.admission.targets = [Target(target, "x") for target in targets]
     return made
 
 

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 import calls
 from budgets import examples
-from gateway.call import Call, Finding, Redaction, Span, Subject
+from gateway.call import Call, Redaction, Subject
 from gateway.config.sections import Output, Pii
 from gateway.detect.core.window import StreamScanner
 from gateway.detect.personal import placeholders
@@ -26,6 +26,7 @@ from gateway.output.screen import Screen
 from gateway.redaction.redact import Redactor
 from gateway.redaction.vault import Seal
 from gateway.stores import Vault
+from gateway.texts import Finding, Slot
 
 VALUES = {
     "<EMAIL_1>": "ann@example.org",
@@ -204,8 +205,8 @@ async def sent(look: Callable[[str], list[Finding]], stage: Redactor, texts: lis
     """What leaves of messages with these texts."""
     holders = [{"content": text} for text in texts]
     made = calls.call(correlation_id="w", subject=Subject("a", "red"))
-    spans = [Span(holder, "content", text, "user", None) for holder, text in zip(holders, texts, strict=True)]
-    made.found = [(span, findings) for span in spans if (findings := look(span.text))]
+    slots = [Slot(holder, "content", text, "user", None) for holder, text in zip(holders, texts, strict=True)]
+    made.request.found = [(slot, findings) for slot in slots if (findings := look(slot.text))]
     await stage.redact(made)
     return [holder["content"] for holder in holders], made
 

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.call import Ask, Debit, Rejection, Usage
+from gateway.amounts import Ask, Debit, Rejection
+from gateway.call import Usage
 from gateway.config.grammar import Model, Price
 from gateway.config.grammar import Quotas as Settings
 from gateway.limits import quota

@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.call import Ask, Balance, Debit, Rejection, Reservation, Subject
+from gateway.amounts import Ask, Balance, Debit, Rejection, Reservation
+from gateway.call import Subject
 from gateway.config.grammar import Limit
 from gateway.limits.ratelimit import RateLimits, duration, elsewhere
 

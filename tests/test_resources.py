@@ -8,7 +8,8 @@ from typing import Any, cast
 import pytest
 
 import calls
-from gateway.call import Ask, Balance, Rejection, Reservation, Resource, Subject, Target
+from gateway.amounts import Ask, Balance, Rejection, Reservation
+from gateway.call import Resource, Subject, Target
 from gateway.config.grammar import Config
 from gateway.errors import Refusal, uncounted
 from gateway.limits.loops import Loops

@@ -13,7 +13,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import calls
-from gateway.call import Finding
 from gateway.config.sections import Output
 from gateway.detect.core.window import StreamScanner
 from gateway.detect.personal.placeholders import PLACEHOLDER, WRITTEN
@@ -24,6 +23,7 @@ from gateway.output.invisible import Invisible
 from gateway.output.judges import FieldJudge
 from gateway.output.runs import Edit, Runs, judge_whole
 from gateway.output.screen import Screen
+from gateway.texts import Finding
 
 DROPPED = re.compile("[~^]")
 FOUND = re.compile("##")

@@ -11,10 +11,11 @@ import pytest
 
 import calls
 import upstream as scripted
-from gateway.call import Call, Decision, Nested, Obligations, Span
+from gateway.call import Call, Decision, Obligations
 from gateway.config.sections import Output, Sql
 from gateway.errors import Refusal
 from gateway.output.sqlgate import SqlFacts, SqlGate
+from gateway.texts import Nested, Slot
 from line import Line, config, running
 
 POLICY = """package gateway
@@ -115,7 +116,7 @@ def test_a_policy_sees_the_statements_of_tool_calls(line: Line) -> None:
 def call(sql: tuple[str, ...] | None = None) -> Call:
     """A call whose policy demands this."""
     made = calls.call()
-    made.decision = Decision(True, "allow", "v", obligations=Obligations(sql=sql))
+    made.authorization.decision = Decision(True, "allow", "v", obligations=Obligations(sql=sql))
     return made
 
 
@@ -183,10 +184,10 @@ def test_policies_are_told_no_values() -> None:
     facts = SqlFacts(SqlGate(Sql()))
     nested = Nested({}, "arguments", {})
     text = "SELECT a FROM users WHERE mail = 'ann@example.org' AND name = \"Ann\" AND ssn = 123456789"
-    spans = [Span({}, "q", text, "assistant", nested), Span({}, "content", "DROP TABLE x", "user", None)]
+    slots = [Slot({}, "q", text, "assistant", nested), Slot({}, "content", "DROP TABLE x", "user", None)]
     assert (
-        facts.of(spans)
-        == facts.of(spans)
+        facts.of(slots)
+        == facts.of(slots)
         == [
             {
                 "statement": "SELECT a FROM users WHERE mail = ? AND name = ? AND ssn = ?",

@@ -16,7 +16,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 import calls
-from gateway.call import Call, Finding, Subject
+from gateway.call import Call, Subject
 from gateway.config.sections import Output, Pii
 from gateway.detect.core.window import StreamScanner
 from gateway.detect.personal import placeholders
@@ -33,6 +33,7 @@ from gateway.redaction.redact import Redactor
 from gateway.redaction.spellings import Spellings
 from gateway.redaction.vault import Seal
 from gateway.stores import Store
+from gateway.texts import Finding
 from store_harness import Backend
 
 VALUES = ["ann@example.org", "bob@example.org", "212-555-0123", "+49 30 1234567", "4111 1111 1111 1111"]
@@ -104,14 +105,14 @@ class Gateway:
     async def request(self, body: dict[str, Any], workflow: str) -> tuple[dict[str, Any], Call]:
         """What leaves of a request."""
         call = calls.call(subject=Subject("a", "red"))
-        call.correlation_id, call.alone = workflow or uuid.uuid4().hex, not workflow
-        call.body, survey = tree.parse(orjson.dumps(body), SHAPE, 64)
-        call.spans, call.nested = survey.spans, survey.nested
-        call.found = [(span, found) for span in call.spans if (found := self.look(span.text))]
-        joined = [(one, self.look(one.span.text)) for one in OPENAI_CHAT.joined(call.body, call.spans)]
-        call.found = merged(call.found, joined, call.spans)
+        call.request.correlation_id, call.request.alone = workflow or uuid.uuid4().hex, not workflow
+        call.request.body, survey = tree.parse(orjson.dumps(body), SHAPE, 64)
+        call.request.slots, call.request.nested = survey.slots, survey.nested
+        call.request.found = [(slot, found) for slot in call.request.slots if (found := self.look(slot.text))]
+        joined = [(one, self.look(one.slot.text)) for one in OPENAI_CHAT.joined(call.request.body, call.request.slots)]
+        call.request.found = merged(call.request.found, joined, call.request.slots)
         await self.redactor.redact(call)
-        return call.body, call
+        return call.request.body, call
 
     async def whole(self, call: Call, message: dict[str, Any]) -> dict[str, Any]:
         """A message as the caller gets it."""

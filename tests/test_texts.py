@@ -5,8 +5,8 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.call import Finding, Span
 from gateway.redaction.texts import Texts
+from gateway.texts import Finding, Slot
 
 
 class Scanner:
@@ -21,28 +21,28 @@ class Scanner:
         return [Finding(at, at + 1, "EMAIL", 1.0)] if at >= 0 else []
 
 
-def spans(*texts: str) -> list[Span]:
-    return [Span({}, "content", text, "user", None) for text in texts]
+def slots(*texts: str) -> list[Slot]:
+    return [Slot({}, "content", text, "user", None) for text in texts]
 
 
 def test_tokens_are_summed_and_only_texts_with_findings_are_named() -> None:
     texts = Texts(len, Scanner().scan)
-    tokens, found = texts.survey(spans("plain", "a@b", "plain"))
+    tokens, found = texts.survey(slots("plain", "a@b", "plain"))
     assert tokens == 13
-    assert [(span.text, list(findings)) for span, findings in found] == [("a@b", [(1, 2, "EMAIL", 1.0)])]
+    assert [(slot.text, list(findings)) for slot, findings in found] == [("a@b", [(1, 2, "EMAIL", 1.0)])]
 
 
 def test_a_text_that_is_resent_is_worked_out_once_however_much_passes_between() -> None:
     scanner = Scanner()
     texts = Texts(len, scanner.scan, size=8)
     for turn in range(100):
-        texts.survey(spans("the system prompt", "kept @ too", f"turn {turn}"))
+        texts.survey(slots("the system prompt", "kept @ too", f"turn {turn}"))
     assert scanner.asked.count("the system prompt") == scanner.asked.count("kept @ too") == 1
 
 
 def test_the_memory_is_bounded() -> None:
     texts = Texts(len, Scanner().scan, size=8)
-    texts.survey(spans(*(f"text {number}" for number in range(1000))))
+    texts.survey(slots(*(f"text {number}" for number in range(1000))))
     assert len(texts._kept.young) + len(texts._kept._old) <= 16
 
 
@@ -50,8 +50,8 @@ def test_nothing_is_done_where_nobody_asks() -> None:
     def never(text: str) -> int:
         raise AssertionError(text)
 
-    assert Texts(never, None, counted=False).survey(spans("a")) == (0, [])
-    assert Texts(never, lambda _: [], counted=False).survey(spans("a")) == (0, [])
+    assert Texts(never, None, counted=False).survey(slots("a")) == (0, [])
+    assert Texts(never, lambda _: [], counted=False).survey(slots("a")) == (0, [])
 
 
 @given(st.lists(st.lists(st.sampled_from(["a", "b@", "c", "d@@", "", "long text", "@e"]), max_size=6), max_size=20))
@@ -59,4 +59,4 @@ def test_whatever_the_order_the_answer_is_that_of_a_fresh_look(bodies: list[list
     texts = Texts(len, Scanner().scan, size=3)
     for body in bodies:
         fresh = Texts(len, Scanner().scan)
-        assert texts.survey(spans(*body)) == fresh.survey(spans(*body))
+        assert texts.survey(slots(*body)) == fresh.survey(slots(*body))

@@ -131,9 +131,9 @@ def test_a_text_in_a_data_url_is_read_and_written_back() -> None:
     inner = json.dumps({"deep": "data:,ann%40example.org"})
     body = {"file": {"file_data": url}, "x": {"y": url}, "arguments": inner}
     parsed, found = tree.parse(orjson.dumps(body), SHAPE, 64)
-    assert [span.text for span in found.spans] == ["ann@example.org"] * 3
-    for span in found.spans:
-        tree.write(span, "<EMAIL_1> ü")
+    assert [slot.text for slot in found.slots] == ["ann@example.org"] * 3
+    for slot in found.slots:
+        tree.write(slot, "<EMAIL_1> ü")
     tree.fold(found.nested)
     assert parsed["x"]["y"] == "data:text/plain;charset=utf-8;base64," + b64("<EMAIL_1> ü".encode())
     assert json.loads(parsed["arguments"]) == {"deep": "data:,%3CEMAIL_1%3E%20%C3%BC"}

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 import pytest
 import redis
 
-from gateway.call import Reservation
+from gateway.amounts import Reservation
 from gateway.cli import main
 from gateway.config.grammar import Config
 from gateway.control import workflows

@@ -19,7 +19,8 @@ import orjson
 from pydantic import AfterValidator, BeforeValidator, Field, StringConstraints
 
 from gateway import ids
-from gateway.call import LABELS, NANO_USD, Json
+from gateway.amounts import LABELS, NANO_USD
+from gateway.call import Json
 from gateway.config import grammar, scalars
 from gateway.config.sections import Section
 from gateway.errors import Refusal
@@ -318,7 +319,7 @@ def iso(seconds: float) -> str:
     return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds")
 
 
-def explained(errors: list[Any]) -> str:
+def described(errors: list[Any]) -> str:
     """The validation errors of a body or an option, in one line that repeats no value."""
     words = []
     for error in errors:

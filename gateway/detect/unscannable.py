@@ -17,11 +17,11 @@ from typing import Final
 import regex
 
 from gateway.budget import spend
-from gateway.call import Finding
 from gateway.detect.core import index
 from gateway.detect.core.rules import WEAK, RuleSet, resolve
 from gateway.detect.personal.placeholders import LIKE, SPELLINGS, WRITTEN
 from gateway.detect.unmask.encoded import DATA_URL, decoded, decoded_url, is_text, kind_of
+from gateway.texts import Finding
 
 UNSCANNABLE: Final = "UNSCANNABLE_"
 LONG: Final = 1024  # characters of base64 that decode to no text, below which they may be a digest, a token, an id

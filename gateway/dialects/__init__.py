@@ -15,9 +15,10 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol
 
 import orjson
 
-from gateway.call import Json, Span, Usage
+from gateway.call import Json, Usage
 from gateway.dialects.surrogates import mend
 from gateway.errors import Refusal
+from gateway.texts import Slot
 
 if TYPE_CHECKING:
     from gateway.call import Step
@@ -245,8 +246,8 @@ class StreamCodec(Protocol):
         """The events that end the answer, if the upstream did not send them."""
         ...
 
-    def refuse(self, refusal: Refusal, request_id: str, explained: str = "", *, bare: bool = False) -> bytes:
-        """The events that end the answer with a refusal; with the text `explained` for clients that show only texts.
+    def refuse(self, refusal: Refusal, request_id: str, reason: str = "", *, bare: bool = False) -> bytes:
+        """The events that end the answer with a refusal; with the text `reason` for clients that show only texts.
 
         `bare`: no value of the upstream is repeated.
         """
@@ -310,7 +311,7 @@ class Codec(Protocol):
         """Unscannable parts of a checked request by kind, in addition to those that the walk counts."""
         ...
 
-    def joined(self, body: Json, spans: Sequence[Span]) -> list[Joined]:
+    def joined(self, body: Json, slots: Sequence[Slot]) -> list[Joined]:
         """Texts of a request that are one text to the model."""
         ...
 
@@ -382,7 +383,7 @@ class Codec(Protocol):
         """Every text position of a whole answer."""
         ...
 
-    def runs(self, answer: Json, survey: Survey) -> list[tuple[Field, list[Span]]]:
+    def runs(self, answer: Json, survey: Survey) -> list[tuple[Field, list[Slot]]]:
         """The running texts of a whole answer, which are removed from its survey."""
         ...
 
@@ -457,8 +458,8 @@ class Codec(Protocol):
         """The body of an error answer."""
         ...
 
-    def explain(self, refusal: Refusal, request_id: str, model: str, answers: int, explained: str) -> Json | None:
-        """A whole answer with the text `explained` in place of an error; None if answers have no text."""
+    def refuse_in_text(self, refusal: Refusal, request_id: str, model: str, answers: int, reason: str) -> Json | None:
+        """A whole answer with the text `reason` in place of an error; None if answers have no text."""
         ...
 
 

@@ -61,7 +61,7 @@ def _told(usage: Any) -> Json:
 
 
 def _join(index: int, delta: Json, blocks: dict[int, Json], texts: dict[tuple[int, str], list[str]]) -> None:
-    """Take in the delta of a block. Raises ValueError for one of a block that has not begun."""
+    """Add a delta to its block. Raises ValueError if the block has not begun."""
     block = blocks.get(index)
     if block is None:
         raise ValueError("it goes on with a block that has not begun")

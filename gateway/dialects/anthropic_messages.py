@@ -12,7 +12,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
-from gateway.call import Json, Span, Step, Usage
+from gateway.call import Json, Step, Usage
 from gateway.dialects import (
     Intent,
     anthropic_answer,
@@ -35,6 +35,7 @@ from gateway.dialects.openai_forms import pieces
 from gateway.dialects.openai_strays import fields, in_blocks
 from gateway.dialects.parts import Joined, joined
 from gateway.errors import Refusal
+from gateway.texts import Slot
 
 _MESSAGE: Final = 4  # tokens around a message: an estimate
 _ANSWER: Final = 3
@@ -128,14 +129,14 @@ class AnthropicMessages(Plain):
         """The number of blocks and tool calls of an answer."""
         return {"parts": len(answer["content"]), "tool_calls": len(self.calls(answer))}
 
-    def joined(self, body: Json, spans: Sequence[Span]) -> list[Joined]:
+    def joined(self, body: Json, slots: Sequence[Slot]) -> list[Joined]:
         """The joined text blocks of each message, of the system prompt, and of each tool result."""
         holders: list[Json] = [*body["messages"], {"content": body.get("system")}]
         for message in body["messages"]:
             content = message["content"]
             if type(content) is list:
                 holders += [block for block in content if type(block.get("content")) is list]
-        return joined({"messages": holders}, spans)
+        return joined({"messages": holders}, slots)
 
     def steps(self, body: Json) -> list[Step]:
         """Prompts, the model's turns and tool results, in order."""
@@ -235,7 +236,7 @@ class AnthropicMessages(Plain):
         return [*found, *fields(answer)]
 
     def usage(self, answer: Json) -> Usage | None:
-        """The provider's own count."""
+        """The usage that the provider reported."""
         reported = answer.get("usage")
         return anthropic_answer.usage(reported) if anthropic_answer.tells_input(reported) else None
 
@@ -267,7 +268,7 @@ class AnthropicMessages(Plain):
         """`{"type": "error", "error": {type, message}}`."""
         return anthropic_answer.refused(refusal, request_id)
 
-    def explain(self, refusal: Refusal, request_id: str, model: str, answers: int, explained: str) -> Json | None:
+    def refuse_in_text(self, refusal: Refusal, request_id: str, model: str, answers: int, reason: str) -> Json | None:
         """A message with stop reason `refusal`, whose text is the reason."""
         details = {"type": "refusal", "category": None, "explanation": refusal.message}
         return {
@@ -275,7 +276,7 @@ class AnthropicMessages(Plain):
             "type": "message",
             "role": "assistant",
             "model": model,
-            "content": [{"type": "text", "text": explained}],
+            "content": [{"type": "text", "text": reason}],
             "stop_reason": "refusal",
             "stop_sequence": None,
             "stop_details": details,
@@ -344,7 +345,7 @@ class AnthropicCount(AnthropicMessages):
         """The number of words, in place of tokens."""
         return {"input_tokens": anthropic_demo.answer(body)["usage"]["input_tokens"]}
 
-    def explain(self, refusal: Refusal, request_id: str, model: str, answers: int, explained: str) -> None:
+    def refuse_in_text(self, refusal: Refusal, request_id: str, model: str, answers: int, reason: str) -> None:
         """None: a count has no text for the reason."""
 
 

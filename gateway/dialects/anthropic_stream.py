@@ -30,7 +30,9 @@ from gateway.errors import Refusal
 
 _SEAL: Final = 32  # characters that a seal has at least
 MAX_BLOCKS: Final = 4096
-MAX_INPUT: Final = 4 * 1024 * 1024  # characters of an answer's tool calls, which are held until they are whole
+MAX_INPUT: Final = (
+    4 * 1024 * 1024
+)  # maximum characters of the tool calls of an answer, which are held until they are complete
 _NONE: Final[frozenset[str]] = frozenset()
 _KIND: Final = frozenset({"type"})
 _TEXT: Final = frozenset({"type", "text"})
@@ -173,7 +175,7 @@ class AnthropicStream(Ordered):
         return read(self, chunk, data)
 
     def _other(self, chunk: Chunk, data: Json) -> None:
-        """An event of a kind that nobody knows: whatever it says is judged."""
+        """An event of an unknown kind: all of it is judged."""
         chunk.strays = list(fields(data))
         self._fields.read(chunk, "chunk", 0, data, _KIND)
 
@@ -320,7 +322,7 @@ class AnthropicStream(Ordered):
         """A block that comes whole."""
         survey = tree.Survey(ANSWER)
         survey.walk(block)
-        if survey.spans or survey.kinds:
+        if survey.slots or survey.kinds:
             chunk.wholes.append(survey)
 
     def _piece(self, chunk: Chunk, channel: str, holder: Json, key: str) -> None:
@@ -370,18 +372,18 @@ class AnthropicStream(Ordered):
         """`message_stop`, unless it was received."""
         return b"" if self.ended else encode({"type": "message_stop"})
 
-    def refuse(self, refusal: Refusal, request_id: str, explained: str = "", *, bare: bool = False) -> bytes:
+    def refuse(self, refusal: Refusal, request_id: str, reason: str = "", *, bare: bool = False) -> bytes:
         """The end of a refused answer: stop_reason `refusal` with the reason, or an error event for a fault."""
         if refusal.domain != "policy" or not self._begun:
             return encode(refused(refusal, request_id))
         events: list[Json] = []
         if self._open is not None:
             events.append({"type": "content_block_stop", "index": self._open})
-        if explained and not bare:
+        if reason and not bare:
             at = self._left + 1
             events += [
                 {"type": "content_block_start", "index": at, "content_block": {"type": "text", "text": ""}},
-                {"type": "content_block_delta", "index": at, "delta": {"type": "text_delta", "text": explained}},
+                {"type": "content_block_delta", "index": at, "delta": {"type": "text_delta", "text": reason}},
                 {"type": "content_block_stop", "index": at},
             ]
         details = {"type": "refusal", "category": None, "explanation": refusal.message}

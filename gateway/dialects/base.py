@@ -8,12 +8,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from gateway.call import Json, Span, Step, Usage
+from gateway.call import Json, Step, Usage
 from gateway.dialects import MAX_ANSWER, Channel, Chunk, Field, Outline
 from gateway.dialects.field_table import Table
 from gateway.dialects.fields import Run
 from gateway.dialects.parts import Joined
 from gateway.dialects.tree import Shape, Survey
+from gateway.texts import Slot
 
 
 class Plain:
@@ -82,7 +83,7 @@ class Plain:
         """No counts."""
         return {}
 
-    def joined(self, body: Json, spans: Sequence[Span]) -> list[Joined]:
+    def joined(self, body: Json, slots: Sequence[Slot]) -> list[Joined]:
         """None: each text is separate."""
         return []
 

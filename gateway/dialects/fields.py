@@ -11,9 +11,10 @@ from collections.abc import Container, Iterable
 from dataclasses import replace
 from typing import Any, Final
 
-from gateway.call import Json, Signed, Span
+from gateway.call import Json
 from gateway.dialects import Channel, Chunk, Field, Level, Piece, ordinal
 from gateway.dialects.tree import Name, Shape, Survey
+from gateway.texts import Signed, Slot
 
 _STRUCTURE: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_.:/+=-]{0,127}")
 _LETTER: Final = re.compile(r"[^\W\d_]")
@@ -21,7 +22,7 @@ _MAX_PATHS: Final = 1024  # maximum number of paths whose last value is remember
 _LIST: Final = "[]"  # path element for lists without indexes
 _NONE: Final[frozenset[str]] = frozenset()
 _Places = dict[int, tuple[int, str, Any]]  # identity of a list or dict -> choice, path, itself
-Run = tuple[Field, list[Span]]
+Run = tuple[Field, list[Slot]]
 """The positions of texts that form one text."""
 
 
@@ -51,11 +52,11 @@ class Reader:
         """
         survey = Survey(self._shape)
         survey.take(holder, but)
-        if not survey.spans and not survey.kinds:
+        if not survey.slots and not survey.kinds:
             return
         opaque = self._shape.opaque
-        keys = [span.key for span in survey.spans if span.key in opaque and span.key not in whole]
-        if keys and (odd := {it.key for it in survey.spans if it.key in keys and not is_structure(it.text)}):
+        keys = [slot.key for slot in survey.slots if slot.key in opaque and slot.key not in whole]
+        if keys and (odd := {it.key for it in survey.slots if it.key in keys and not is_structure(it.text)}):
             # If a structural field held another value, its next pieces may look structural: all are texts.
             self._shape = replace(self._shape, opaque=opaque - odd)
             survey = Survey(self._shape)
@@ -64,12 +65,12 @@ class Reader:
         places: dict[int, tuple[str, str]] = {}
         rest = []
         # The value of a key that may be renamed stays in place.
-        named = {(id(span.holder), str(span.key)) for span in survey.spans if type(span.key) is Name}
-        for span in survey.spans:
-            stays = span.nested is not None or (named and (id(span.holder), span.key) in named)
-            path = None if stays else self._path(span, holder, places)
-            if path is None or path[0] in whole or not self._runs(span, level, choice, path[1]):
-                rest.append(span)
+        named = {(id(slot.holder), str(slot.key)) for slot in survey.slots if type(slot.key) is Name}
+        for slot in survey.slots:
+            stays = slot.nested is not None or (named and (id(slot.holder), slot.key) in named)
+            path = None if stays else self._path(slot, holder, places)
+            if path is None or path[0] in whole or not self._runs(slot, level, choice, path[1]):
+                rest.append(slot)
                 continue
             top, below = path
             if top not in fields:
@@ -77,32 +78,32 @@ class Reader:
                 fields[top].loose = loose
             field = fields[top]
             channel = (choice, below if level == "delta" else f"{level}:{below}")
-            field.pieces.append(Piece(channel, field, span.holder, span.key))
+            field.pieces.append(Piece(channel, field, slot.holder, slot.key))
         chunk.fields += fields.values()
-        survey.spans = rest
+        survey.slots = rest
         if rest or survey.kinds:
             chunk.wholes.append(survey)
 
-    def _path(self, span: Span, holder: Json, places: dict[int, tuple[str, str]]) -> tuple[str, str] | None:
+    def _path(self, slot: Slot, holder: Json, places: dict[int, tuple[str, str]]) -> tuple[str, str] | None:
         """The key of a string in `holder`, and its complete path; None for values that are no strings."""
-        if type(span.holder[span.key]) is not str:
+        if type(slot.holder[slot.key]) is not str:
             return None
-        if span.holder is holder:
-            return span.key, span.key
+        if slot.holder is holder:
+            return slot.key, slot.key
         if not places:
             for key, value in holder.items():
                 _note(value, key, key, places)
-        top, path = places[id(span.holder)]
-        return top, _below(path, span.key)
+        top, path = places[id(slot.holder)]
+        return top, _below(path, slot.key)
 
-    def _runs(self, span: Span, level: Level, choice: int, path: str) -> bool:
+    def _runs(self, slot: Slot, level: Level, choice: int, path: str) -> bool:
         """Whether a string may be a piece of a longer text: no name under a structural key, and no repeated value.
 
         Outside the deltas, some values are repeated in every chunk; but a repeated value without letters may be a piece
         of a number.
         """
-        text = span.text
-        if span.key in self._shape.opaque and is_structure(text):
+        text = slot.text
+        if slot.key in self._shape.opaque and is_structure(text):
             return False
         if level == "delta":
             return True
@@ -130,36 +131,36 @@ def gather(survey: Survey, roots: Iterable[tuple[int, str, Any]], texts: frozens
         _note_lists(value, number, path, places)
     if not places:
         return []
-    runs: dict[Channel, list[Span]] = {}
-    named = {(id(span.holder), str(span.key)) for span in survey.spans if type(span.key) is Name}
-    for span in survey.spans:
-        place = places.get(id(span.holder))
-        if place is None or (named and (id(span.holder), span.key) in named):
+    runs: dict[Channel, list[Slot]] = {}
+    named = {(id(slot.holder), str(slot.key)) for slot in survey.slots if type(slot.key) is Name}
+    for slot in survey.slots:
+        place = places.get(id(slot.holder))
+        if place is None or (named and (id(slot.holder), slot.key) in named):
             continue
-        if type(span.holder[span.key]) is str and (span.nested is None or span.nested.holder is not span.holder):
-            runs.setdefault((place[0], _run(_below(place[1], span.key), texts)), []).append(span)
+        if type(slot.holder[slot.key]) is str and (slot.nested is None or slot.nested.holder is not slot.holder):
+            runs.setdefault((place[0], _run(_below(place[1], slot.key), texts)), []).append(slot)
     found: list[Run] = []
     taken: set[tuple[int, object]] = set()
     for channel, texts_ in runs.items():
         # One string under a structural key is no term, so the terms at this path may be pieces of the same text.
-        spans = _with_terms(channel, texts_[0], places) if survey.is_term(texts_[0].key) else texts_
-        if len(spans) < 2:
+        slots = _with_terms(channel, texts_[0], places) if survey.is_term(texts_[0].key) else texts_
+        if len(slots) < 2:
             continue
         field = Field("delta", channel[0], {}, channel[1])
-        field.signed = type(spans[0]) is Signed
-        field.pieces = [Piece(channel, field, span.holder, span.key) for span in spans]
-        found.append((field, spans))
-        taken.update((id(span.holder), span.key) for span in spans)
+        field.signed = type(slots[0]) is Signed
+        field.pieces = [Piece(channel, field, slot.holder, slot.key) for slot in slots]
+        found.append((field, slots))
+        taken.update((id(slot.holder), slot.key) for slot in slots)
     if taken:
-        survey.spans = [span for span in survey.spans if (id(span.holder), span.key) not in taken]
+        survey.slots = [slot for slot in survey.slots if (id(slot.holder), slot.key) not in taken]
     return found
 
 
-def _with_terms(channel: Channel, span: Span, places: _Places) -> list[Span]:
+def _with_terms(channel: Channel, slot: Slot, places: _Places) -> list[Slot]:
     """All strings at the path of this string."""
-    key = span.key
+    key = slot.key
     same = [at[2] for at in places.values() if (at[0], _below(at[1], key)) == channel and type(at[2]) is dict]
-    return [span._replace(holder=it, text=it[key]) for it in same if type(it.get(key)) is str and it[key]]
+    return [slot._replace(holder=it, text=it[key]) for it in same if type(it.get(key)) is str and it[key]]
 
 
 def _run(path: str, texts: frozenset[str]) -> str:

@@ -49,7 +49,7 @@ _COUNTS: Final = frozenset(_OTHER.sub("", key.lower()) for key in ANSWERS) | fro
     {"numchoices", "numoutputs", "numanswers", "numresponses", "ncompletions", "nchoices", "samplecount"}
 )
 _GENERATED: Final = frozenset({"bestof"})  # and not all of them returned
-_CALLERS: Final = frozenset(  # what is no setting of the model
+_CALLERS: Final = frozenset(  # fields that are not settings of the model
     {"messages", "system", "tools", "functions", "metadata", "response_format", "logit_bias", "tool_choice"}
     | {"function_call", "prediction", "stream_options", "web_search_options", "audio", "output_format", "mcp_servers"}
 )
@@ -148,12 +148,12 @@ def _is_number(value: object) -> bool:
 
 
 def answers(body: Json) -> int:
-    """How many answers are generated, whether or not all are returned."""
+    """The number of generated answers, whether or not all are returned."""
     return _most_answers(body, ANSWERS, _COUNTS)
 
 
 def choices(body: Json) -> int:
-    """How many choices the answer may have: `best_of` generates more than are returned."""
+    """The maximum number of choices in the answer: `best_of` generates more than are returned."""
     return _most_answers(body, _RETURNED, _COUNTS - _GENERATED)
 
 
@@ -185,7 +185,7 @@ def unite(body: Json) -> bool:
 
 
 def lower(body: Json, limit: int) -> bool:
-    """Lower the ceiling to a policy's limit; True if anything changed."""
+    """Lower the output limit to a policy's limit; True if anything changed."""
     lowered = lower_elsewhere(body, limit)
     most = _own(body)
     if most and most <= limit:

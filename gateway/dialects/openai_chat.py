@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
-from gateway.call import Json, Span, Step, Usage
+from gateway.call import Json, Step, Usage
 from gateway.dialects import (
     MAX_ANSWER,
     Intent,
@@ -37,6 +37,7 @@ from gateway.dialects.openai_stream import OpenAIChatStream, refused
 from gateway.dialects.openai_tables import ANSWER, CHUNKS, MAX_CHOICES, SHAPE, TEXTS, WORDS
 from gateway.dialects.parts import Joined, joined
 from gateway.errors import Refusal
+from gateway.texts import Slot
 
 _RUNNING = frozenset(TEXTS)
 _CALLED = ("function", "custom", "function_call")
@@ -118,9 +119,9 @@ class OpenAIChat:
         """None, except those that the walk counts."""
         return {}
 
-    def joined(self, body: Json, spans: Sequence[Span]) -> list[Joined]:
+    def joined(self, body: Json, slots: Sequence[Slot]) -> list[Joined]:
         """The joined content parts of each message."""
-        return joined(body, spans)
+        return joined(body, slots)
 
     def steps(self, body: Json) -> list[Step]:
         """Prompts, turns of the model and tool results, in order. A result belongs to a call of the previous turn."""
@@ -241,7 +242,7 @@ class OpenAIChat:
         return calls
 
     def tool(self, call: Json) -> str:
-        """The name in `function`, `custom` or the older `function_call`; none where several give different ones."""
+        """The name in `function`, `custom` or the older `function_call`; "" if they differ."""
         names = {checks.text(one.get("name")) for one in map(call.get, _CALLED) if type(one) is dict}
         if "content" not in call and "role" not in call:  # no message, which has a name of its own
             others = (one.get("name") for key, one in call.items() if type(one) is dict and key not in _CALLED)
@@ -313,9 +314,9 @@ class OpenAIChat:
         """`{"error": {message, type, param, code}}`, with the refusal's detail beside them."""
         return refused(refusal, request_id)
 
-    def explain(self, refusal: Refusal, request_id: str, model: str, answers: int, explained: str) -> Json:
+    def refuse_in_text(self, refusal: Refusal, request_id: str, model: str, answers: int, reason: str) -> Json:
         """A chat completion with `finish_reason: content_filter`, whose text is the reason."""
-        message = {"role": "assistant", "content": explained, "refusal": refusal.message}
+        message = {"role": "assistant", "content": reason, "refusal": refusal.message}
         choices = [{"index": index, "message": message, "finish_reason": "content_filter"} for index in range(answers)]
         head = {"id": f"chatcmpl-{request_id}", "object": "chat.completion", "created": int(time.time())}
         return {**head, "model": model, "choices": choices}

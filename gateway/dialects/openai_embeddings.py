@@ -216,7 +216,7 @@ class OpenAIEmbeddings(Plain):
         """`{"error": {message, type, param, code}}`, with the refusal's detail beside them."""
         return refused(refusal, request_id)
 
-    def explain(self, refusal: Refusal, request_id: str, model: str, answers: int, explained: str) -> None:
+    def refuse_in_text(self, refusal: Refusal, request_id: str, model: str, answers: int, reason: str) -> None:
         """None: embeddings have no text, so a refusal is always an error."""
 
 

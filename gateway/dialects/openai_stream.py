@@ -128,7 +128,7 @@ class OpenAIChatStream:
         if not chunk.edited:
             return
         for survey in chunk.wholes:
-            survey.spans = [span._replace(text=mend(span.text)) for span in survey.spans]
+            survey.slots = [slot._replace(text=mend(slot.text)) for slot in survey.slots]
             mend([nested.root for nested in survey.nested])
         mend(chunk.data)
 
@@ -368,11 +368,11 @@ class OpenAIChatStream:
         """`[DONE]`, unless it was received."""
         return b"" if self.ended else _DONE
 
-    def refuse(self, refusal: Refusal, request_id: str, explained: str = "", *, bare: bool = False) -> bytes:
+    def refuse(self, refusal: Refusal, request_id: str, reason: str = "", *, bare: bool = False) -> bytes:
         """The end of a refused answer: `content_filter` with the reason in each choice, or an error event."""
         if refusal.domain != "policy":
             return sse.encode(orjson.dumps(refused(refusal, request_id)))
-        delta = {**({"content": explained} if explained else {}), "refusal": refusal.message}
+        delta = {**({"content": reason} if reason else {}), "refusal": refusal.message}
         still = [index for index, is_open in self.open.items() if is_open] or [0]
         ends = [{"index": index, "delta": delta, "finish_reason": "content_filter"} for index in still]
         return sse.encode(orjson.dumps({**({} if bare else self.envelope), "choices": ends})) + _DONE

@@ -12,9 +12,10 @@ from itertools import pairwise
 from operator import attrgetter
 from typing import Any, Final, NamedTuple
 
-from gateway.call import Finding, Json, Share, Span
+from gateway.call import Json
 from gateway.detect.core.rules import resolve
 from gateway.detect.unscannable import UNSCANNABLE
+from gateway.texts import Finding, Share, Slot
 
 MOST: Final = 256 * 1024
 """Maximum characters of parts that are joined completely; of longer parts, the text around each seam."""
@@ -22,14 +23,14 @@ _SEAM: Final = 2048  # characters on each side of a seam, if the parts are too l
 
 _start: Final = attrgetter("start")
 
-Found = tuple[Span, Sequence[Finding]]
+Found = tuple[Slot, Sequence[Finding]]
 _Place = tuple[int, Any]
 
 
 class Part(NamedTuple):
     """A part of a text position: `size` characters from `start` on."""
 
-    span: Span
+    slot: Slot
     start: int
     size: int
 
@@ -37,12 +38,12 @@ class Part(NamedTuple):
 class Joined(NamedTuple):
     """The joined text of parts of one message, as a text position without a place. `whole`: no part is cut."""
 
-    span: Span
+    slot: Slot
     parts: Sequence[Part]
     whole: bool
 
 
-def joined(body: Json, spans: Sequence[Span]) -> list[Joined]:
+def joined(body: Json, slots: Sequence[Slot]) -> list[Joined]:
     """The joined parts of each message with more than one part."""
     lists = [
         content
@@ -55,15 +56,15 @@ def joined(body: Json, spans: Sequence[Span]) -> list[Joined]:
     for number, content in enumerate(lists):
         numbers[id(content)] = number
         numbers.update((id(part), number) for part in content if type(part) is dict)
-    found: dict[int, list[Span]] = {}
-    for span in spans:
-        number = numbers.get(id(span.holder), -1)
-        if number >= 0 and span.nested is None and (span.key == "text" or type(span.key) is int):
-            found.setdefault(number, []).append(span)
+    found: dict[int, list[Slot]] = {}
+    for slot in slots:
+        number = numbers.get(id(slot.holder), -1)
+        if number >= 0 and slot.nested is None and (slot.key == "text" or type(slot.key) is int):
+            found.setdefault(number, []).append(slot)
     return [one for texts in found.values() if len(texts) > 1 for one in _joined(texts)]
 
 
-def _joined(texts: list[Span]) -> Iterator[Joined]:
+def _joined(texts: list[Slot]) -> Iterator[Joined]:
     if sum(len(text.text) for text in texts) <= MOST:
         yield _put([Part(text, 0, len(text.text)) for text in texts], whole=True)
         return
@@ -74,22 +75,22 @@ def _joined(texts: list[Span]) -> Iterator[Joined]:
 
 
 def _put(parts: list[Part], *, whole: bool) -> Joined:
-    text = "".join(part.span.text[part.start : part.start + part.size] for part in parts)
-    return Joined(Span(None, None, text, parts[0].span.role, None), parts, whole)
+    text = "".join(part.slot.text[part.start : part.start + part.size] for part in parts)
+    return Joined(Slot(None, None, text, parts[0].slot.role, None), parts, whole)
 
 
 def merged(
-    found: Sequence[Found], across: Sequence[tuple[Joined, Sequence[Finding]]], spans: Sequence[Span]
+    found: Sequence[Found], across: Sequence[tuple[Joined, Sequence[Finding]]], slots: Sequence[Slot]
 ) -> list[Found]:
     """The findings in each text, merged with those in joined texts."""
-    own: dict[_Place, Sequence[Finding]] = {_place(span): findings for span, findings in found}
+    own: dict[_Place, Sequence[Finding]] = {_place(slot): findings for slot, findings in found}
     for one, findings in across:
         _merge(one, findings, own)
-    return [(span, findings) for span in spans if (findings := own.get(_place(span), ()))]
+    return [(slot, findings) for slot in slots if (findings := own.get(_place(slot), ()))]
 
 
-def _place(span: Span) -> _Place:
-    return id(span.holder), (type(span.key), span.key)
+def _place(slot: Slot) -> _Place:
+    return id(slot.holder), (type(slot.key), slot.key)
 
 
 def _merge(one: Joined, findings: Sequence[Finding], own: dict[_Place, Sequence[Finding]]) -> None:
@@ -100,10 +101,10 @@ def _merge(one: Joined, findings: Sequence[Finding], own: dict[_Place, Sequence[
     for part in one.parts:
         at = ends[-1] if ends else 0
         ends.append(at + part.size)
-        for it in own.get(_place(part.span), ()):
+        for it in own.get(_place(part.slot), ()):
             low, high = it.start - part.start, it.end - part.start
             if it.entity.startswith(UNSCANNABLE) or low < 0 or high > part.size or isinstance(it, Share):
-                kept.setdefault(_place(part.span), []).append(it)
+                kept.setdefault(_place(part.slot), []).append(it)
             else:
                 mine.append(it._replace(start=low + at, end=high + at))
     together = [
@@ -115,11 +116,11 @@ def _merge(one: Joined, findings: Sequence[Finding], own: dict[_Place, Sequence[
     first = 0
     for part, end in zip(one.parts, ends, strict=True):
         at = end - part.size
-        place = _place(part.span)
+        place = _place(part.slot)
         while first < len(result) and result[first].end <= at:  # they are sorted and do not overlap
             first += 1
         here = result[first : bisect_left(result, end, first, key=_start)]
-        shares = [_share(it, at, end, part.start, one.span.text) for it in here if at < it.end]
+        shares = [_share(it, at, end, part.start, one.slot.text) for it in here if at < it.end]
         own[place] = sorted([*kept.get(place, ()), *shares])
 
 

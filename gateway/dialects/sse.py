@@ -14,7 +14,7 @@ from typing import NamedTuple
 _END = re.compile(rb"\r\n\r\n|\n\n|\r\r(?!\n)|\r\n\n|\n\r\n|\r\n\r(?=[^\n])")
 _LOOK = 3  # bytes before a piece in which the end of an event may begin
 MARK = b"\xef\xbb\xbf"  # a byte order mark
-MAX_EVENT = 4 * 1024 * 1024  # bytes; an event beyond this is not an answer but an attack or a fault
+MAX_EVENT = 4 * 1024 * 1024  # bytes; a larger event is an attack or a fault
 MAX_LINES = 10_000  # of one event; those of answers have two
 
 

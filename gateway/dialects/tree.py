@@ -18,10 +18,11 @@ from urllib.parse import quote
 
 import orjson
 
-from gateway.call import Argument, Json, Nested, Signed, Span
+from gateway.call import Json
 from gateway.detect.unmask import encoded
 from gateway.dialects import items, literals, media, numbers, terms
 from gateway.errors import Refusal
+from gateway.texts import Argument, Nested, Signed, Slot
 
 SOURCE = "source"  # the key of data, text or address in blocks of Anthropic's dialect
 SIGNED = "signed"  # the author of blocks that a provider signed
@@ -80,13 +81,13 @@ class Survey:
 
     __slots__ = (
         *("_max_depth", "_shape", "colons", "inexact", "keys", "kinds", "lists"),
-        *("nested", "roots", "spans", "widest"),
+        *("nested", "roots", "slots", "widest"),
     )
 
     def __init__(self, shape: Shape, max_depth: int = 500) -> None:
         self._shape = shape
         self._max_depth = max_depth
-        self.spans: list[Span] = []
+        self.slots: list[Slot] = []
         self.nested: list[Nested] = []
         self.roots: list[Any] = []  # of a part of a body: values that may contain lists of texts
         self.kinds: dict[str, int] = {}  # unscannable parts, by kind
@@ -101,7 +102,7 @@ class Survey:
 
         One closure over local variables, because this walk is half of the cost of a request before it leaves.
         """
-        max_depth, add, inside, new = self._max_depth, self.spans.append, self._inside, tuple.__new__
+        max_depth, add, inside, new = self._max_depth, self.slots.append, self._inside, tuple.__new__
         opaque = self._shape.opaque if nested is None else _NOTHING
         blob_keys, repeats = (self._shape.blobs, self._shape.repeats) if nested is None else (_NOTHING, _NOTHING)
         within, special, wrapped = self._shape.within, self._shape.json | blob_keys, nested is not None
@@ -143,7 +144,7 @@ class Survey:
                     odd = blob or key in special or value[:5] == "data:" or (wrapped and value[0] in "{[")
                     if odd and inside(node, key, value, role, depth, nested, blob):
                         continue
-                    add(new(Span, (node, key, value, role, nested)))
+                    add(new(Slot, (node, key, value, role, nested)))
                 elif (
                     kind is dict
                     and len(value) == 2
@@ -159,7 +160,7 @@ class Survey:
                         colons += text.count(":")
                     if text:
                         said_by = value["role"] if spoken and depth == MESSAGE - 1 else ""
-                        add(new(Span, (value, "content", text, role or said_by, nested)))
+                        add(new(Slot, (value, "content", text, role or said_by, nested)))
                 elif (kind is dict or kind is list) and key not in repeats:
                     inner = key in blob_keys and self._blob(key, value)
                     if depth == 1:
@@ -168,27 +169,27 @@ class Survey:
                     dialect = opaque if type(key) is int or key in within else _NOTHING
                     if key == "content" and opaque and kind is list and not blob:
                         self._media(value)
-                    first = len(self.spans) if key in ARGUMENTS and not defines else -1
+                    first = len(self.slots) if key in ARGUMENTS and not defines else -1
                     wrote = self._author(key, value, role, depth) if blocks or roles else role
-                    begun = len(self.spans)
+                    begun = len(self.slots)
                     visit(value, wrote, depth + 1, blob or inner, dialect)  # noqa: F821  (deleted below, at the end)
                     if first >= 0:
                         self._argue(first)
                     if wrote == SIGNED:
-                        self.spans[begun:] = _signed(self.spans[begun:], role)
+                        self.slots[begun:] = _signed(self.slots[begun:], role)
                     if kind is list and value and (type(value[0]) is int or type(value[0]) is float):
-                        self.spans += _figures(node, key, value, role, nested)
+                        self.slots += _figures(node, key, value, role, nested)
                 elif kind is int or kind is float:
                     if value >= terms.LONG or value <= -terms.LONG:
-                        spans = [_figure(node, key, value, role, nested)]
-                        self.spans += [span for span in spans if span is not None]
+                        slots = [_figure(node, key, value, role, nested)]
+                        self.slots += [slot for slot in slots if slot is not None]
                     if kind is float and not self.inexact and numbers.is_inexact(value):
                         self.inexact = True
             if not plain:
                 # After the values, which could not be found under a renamed key.
                 for name in node:
                     if _telling(name):
-                        add(new(Span, (node, Name(name), name, role, nested)))
+                        add(new(Slot, (node, Name(name), name, role, nested)))
 
         visit(root, role, depth, False, opaque)
         if roles and not wrapped:
@@ -200,9 +201,9 @@ class Survey:
     def _name_authors(self, root: Any) -> None:
         """Set the author of the top-level strings other than the messages."""
         roles = self._shape.roles
-        for at, span in enumerate(self.spans):
-            if span.holder is root and span.key in roles:
-                self.spans[at] = span._replace(role=roles[span.key])
+        for at, slot in enumerate(self.slots):
+            if slot.holder is root and slot.key in roles:
+                self.slots[at] = slot._replace(role=roles[slot.key])
 
     def _author(self, key: object, value: Any, role: str, depth: int) -> str:
         """The author of the texts in a dict or list: `role`, unless the dialect's table has another."""
@@ -224,27 +225,27 @@ class Survey:
             if key in but or not value:
                 continue
             if type(value) is str:
-                self.spans.append(Span(holder, key, value, "", None))
+                self.slots.append(Slot(holder, key, value, "", None))
             elif type(value) is dict or type(value) is list:
                 if key in self._shape.blobs:
                     self._blob(key, value)
                 elif key == "content" and type(value) is list:
                     self._media(value)
-                first = len(self.spans)
+                first = len(self.slots)
                 self.walk(value)
                 if key in ARGUMENTS:
                     self._argue(first)
                 self.roots.append(value)
                 if type(value) is list:
-                    self.spans += _figures(holder, key, value, "", None)
+                    self.slots += _figures(holder, key, value, "", None)
             elif type(value) is int or type(value) is float:  # noqa: SIM102  (the branches are kinds of values)
-                if abs(value) >= terms.LONG and (span := _figure(holder, key, value, "", None)):
-                    self.spans.append(span)
-        self.spans += [Span(holder, Name(key), key, "", None) for key in holder if key not in but and _telling(key)]
+                if abs(value) >= terms.LONG and (slot := _figure(holder, key, value, "", None)):
+                    self.slots.append(slot)
+        self.slots += [Slot(holder, Name(key), key, "", None) for key in holder if key not in but and _telling(key)]
 
     def _argue(self, first: int) -> None:
         """Mark the text positions from `first` on as arguments of a tool call."""
-        self.spans[first:] = [Argument(*span) for span in self.spans[first:]]
+        self.slots[first:] = [Argument(*slot) for slot in self.slots[first:]]
 
     def _inside(
         self, holder: Any, key: Any, text: str, role: str, depth: int, outer: Nested | None, blob: bool
@@ -267,7 +268,7 @@ class Survey:
         nested.prefix = said[0]
         self.nested.append(nested)
         if said[1]:
-            self.spans.append(Span(nested.root, "text", said[1], role, nested))
+            self.slots.append(Slot(nested.root, "text", said[1], role, nested))
         return True
 
     def _blob(self, key: str, value: Any) -> bool:
@@ -313,7 +314,7 @@ class Survey:
         inner.walk(root, role, depth + 1, nested)
         if text.count(":") != inner.keys + inner.colons or "\\u003" in text:
             return False
-        self.spans += inner.spans
+        self.slots += inner.slots
         self.nested += [nested, *inner.nested]
         self.widest = max(self.widest, inner.widest)
         self.lists += inner.lists
@@ -331,12 +332,12 @@ def is_seal(key: object, text: str) -> bool:
     return said is None or not encoded.is_text(said)
 
 
-def _signed(spans: list[Span], role: str) -> list[Span]:
+def _signed(slots: list[Slot], role: str) -> list[Slot]:
     """The text positions of a signed block, without encrypted values, which no scanner can read."""
     return [
-        Signed(span.holder, span.key, span.text, role, span.nested)
-        for span in spans
-        if not is_seal(span.key, span.text)
+        Signed(slot.holder, slot.key, slot.text, role, slot.nested)
+        for slot in slots
+        if not is_seal(slot.key, slot.text)
     ]
 
 
@@ -368,25 +369,25 @@ ARGUMENTS = frozenset({"arguments", "input", "args"})
 _DEFINITIONS = frozenset({"tools", "functions", "response_format"})
 
 
-def _figure(holder: Any, key: Any, value: float, role: str, nested: Nested | None, name: str = "") -> Span | None:
+def _figure(holder: Any, key: Any, value: float, role: str, nested: Nested | None, name: str = "") -> Slot | None:
     """The text position of a number that is a value; `name` is the key of its list."""
     text, lead = terms.digits(name or (key if type(key) is str else ""), value)
     if not text:
         return None
     place: Figure | FigureAt = Figure(key) if type(key) is str else FigureAt(key)
     place.lead = lead
-    return Span(holder, place, text, role, nested)
+    return Slot(holder, place, text, role, nested)
 
 
-def _figures(holder: Any, key: Any, values: list[Any], role: str, nested: Nested | None) -> list[Span]:
+def _figures(holder: Any, key: Any, values: list[Any], role: str, nested: Nested | None) -> list[Slot]:
     """The text positions of numbers in a list with a telling key; the groups of one card are one position."""
     if type(key) is not str or terms.kind(key) is None:
         return []
     if text := terms.grouped(key, values):
-        return [Span(holder, Figure(key), text, role, nested)]
+        return [Slot(holder, Figure(key), text, role, nested)]
     long = [at for at, value in enumerate(values) if type(value) in (int, float) and abs(value) >= terms.LONG]
     found = [_figure(values, at, values[at], role, nested, key) for at in long if not terms.digits("", values[at])[0]]
-    return [span for span in found if span is not None]
+    return [slot for slot in found if slot is not None]
 
 
 _ORDINARY = re.compile(r"[A-Za-z_.$:/ -]{1,24}")
@@ -412,35 +413,35 @@ def _telling(name: str) -> bool:
     )
 
 
-def read(span: Span) -> str | None:
+def read(slot: Slot) -> str | None:
     """The current text at a position; None for a key that was renamed."""
-    if type(span.key) is Name:
-        return span.text if span.key in span.holder else None
-    value = span.holder[span.key]
-    return value if type(value) is str else span.text
+    if type(slot.key) is Name:
+        return slot.text if slot.key in slot.holder else None
+    value = slot.holder[slot.key]
+    return value if type(value) is str else slot.text
 
 
-def write(span: Span, text: str) -> None:
+def write(slot: Slot, text: str) -> None:
     """Write a text to a position. A number becomes a string, because a number cannot hold a placeholder."""
-    write_all([(span, text)])
+    write_all([(slot, text)])
 
 
-def write_all(edits: Iterable[tuple[Span, str]]) -> bool:
+def write_all(edits: Iterable[tuple[Slot, str]]) -> bool:
     """Write texts to positions; True if there were any. Keys are renamed last, all keys of one object together."""
     names: dict[int, tuple[Json, dict[str, str]]] = {}
-    span = None
-    for span, text in edits:
-        if type(span.key) is Name:
-            names.setdefault(id(span.holder), (span.holder, {}))[1].setdefault(span.key, text)
+    slot = None
+    for slot, text in edits:
+        if type(slot.key) is Name:
+            names.setdefault(id(slot.holder), (slot.holder, {}))[1].setdefault(slot.key, text)
         else:
-            key = span.key
-            led = (type(key) is Figure or type(key) is FigureAt) and text[: key.lead] == span.text[: key.lead]
-            span.holder[key] = text[key.lead :] if led else text
-        if span.nested:
-            span.nested.edited = True
+            key = slot.key
+            led = (type(key) is Figure or type(key) is FigureAt) and text[: key.lead] == slot.text[: key.lead]
+            slot.holder[key] = text[key.lead :] if led else text
+        if slot.nested:
+            slot.nested.edited = True
     for holder, new in names.values():
         _rename(holder, new)
-    return span is not None
+    return slot is not None
 
 
 def _rename(holder: Json, new: dict[str, str]) -> None:
@@ -483,24 +484,24 @@ def _written(inner: Nested) -> str:
     return inner.prefix + quote(data)
 
 
-def place(span: Span) -> tuple[Any, Any]:
+def place(slot: Slot) -> tuple[Any, Any]:
     """The holder and key in the body of a text, or of the JSON string that contains the text."""
-    nested = span.nested
+    nested = slot.nested
     if nested is None:
-        return span.holder, span.key
+        return slot.holder, slot.key
     while nested.outer is not None:
         nested = nested.outer
     return nested.holder, nested.key
 
 
-def is_argument(span: Span) -> bool:
+def is_argument(slot: Slot) -> bool:
     """Whether a text is in the arguments of a tool call, in any form."""
-    return span.nested is not None or type(span) is Argument or span.key in ARGUMENTS
+    return slot.nested is not None or type(slot) is Argument or slot.key in ARGUMENTS
 
 
-def tool(span: Span) -> str | None:
+def tool(slot: Slot) -> str | None:
     """The name of the tool for a text in arguments; None for any other text."""
-    holder, key = place(span)
+    holder, key = place(slot)
     name = holder.get("name") if key in ARGUMENTS and type(holder) is dict else None
     return name if type(name) is str else None
 

@@ -26,9 +26,9 @@ class Exchange:
 
     async def forward(self, call: Call, reply: Reply) -> None:
         """Send the call, and the answer back as it may be. Raises Refusal."""
-        answer = await self._forward.open(call, call.targets)
+        answer = await self._forward.open(call, call.admission.targets)
         try:
-            if call.stream:
+            if call.request.stream:
                 await stream(self._answers, call, answer, reply)
             else:
                 await whole(self._answers, call, answer, reply)
@@ -45,6 +45,8 @@ class Exchange:
         hints = refusal.hints.items()
         refusal.hints = {name: value for name, value in hints if not own.holds(f"{name}: {value}".encode())}
         call.refusal = refusal
-        if call.keeper is not None:  # before the caller hears of the refusal, so that the next try finds the key free
-            await call.keeper.abandon()
+        if (
+            call.replay.keeper is not None
+        ):  # before the caller hears of the refusal, so that the next try finds the key free
+            await call.replay.keeper.abandon()
         await reply.refuse(refusal)

@@ -16,12 +16,12 @@ from gateway.scheduling.lanes import SMALL, apart
 from gateway.upstream.forward import Answer
 
 LONG = 256 * 1024  # bytes that may hold an event whose reading would stop the event loop
-HELD = 64 * 1024  # characters of a stream that are kept, for its tokens, before they count as bytes in flight
+HELD = 64 * 1024  # characters of a stream that are kept for counting tokens before they count as bytes in flight
 
 
 async def stream(answers: Answers, call: Call, answer: Answer, reply: Reply) -> None:
     """Send the answer on as it comes, each piece once it is judged."""
-    codec = call.format.stream(keep_usage=call.wants_usage, choices=call.format.choices(call.body))
+    codec = call.format.stream(keep_usage=call.request.wants_usage, choices=call.format.choices(call.request.body))
     reply.codec = codec
     screen = answers.screen.needed(call)
     if screen is not None and len(call.redaction.known) > SMALL:
@@ -108,7 +108,7 @@ def _object(caps: items.Caps, parts: list[bytes]) -> Json:
 async def read_chunks(
     call: Call, answer: Answer, codec: StreamCodec, caps: items.Caps
 ) -> AsyncIterator[Iterator[Chunk]]:
-    """The chunks of an answer as they come. One that breaks off when every choice has ended is whole."""
+    """The chunks of an answer as they arrive. A stream that breaks after every choice has ended is complete."""
     unread = 0  # bytes since the last event ended
     try:
         if answer.streamed and answer.start:

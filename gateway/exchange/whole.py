@@ -86,7 +86,7 @@ def judged(answers: Answers, call: Call, parts: list[bytes], streamed: bool = Fa
         raise garbage(call, f"more than {items.MOST_LEVELS} levels of nesting")
     try:
         body, mended = surrogates.loads(raw)
-        call.format.check(body, call.format.choices(call.body))
+        call.format.check(body, call.format.choices(call.request.body))
     except (ValueError, AttributeError, TypeError):
         raise garbage(
             call, f"something that is not {call.format.noun}, or has more choices than were asked for"
@@ -113,7 +113,7 @@ def _screened(answers: Answers, call: Call, raw: bytes, body: Json) -> bytes:
     if call.outcome.usage is None or not call.outcome.usage.output:
         call.outcome.tier = call.format.served_in(body)
         try:
-            call.outcome.heard = [span.text for span in call.format.whole(body).spans]
+            call.outcome.heard = [slot.text for slot in call.format.whole(body).slots]
         except Refusal:  # too deep to be parsed: the filter refuses it
             call.outcome.heard = [raw.decode(errors="replace")]
     screen = answers.screen.needed(call)

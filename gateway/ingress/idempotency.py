@@ -69,13 +69,13 @@ class Idempotency:
         if begun == "running":
             raise wrong("belongs to a call that is still running. Repeat the call when that has ended", 409, _AGAIN)
         if not isinstance(begun, Kept):
-            call.keeper = keeper
+            call.replay.keeper = keeper
             return
         kind, body = keeper.open(begun.sealed)
         if kind == _TOO_LARGE:
             what = f"larger than {self.max_answer} bytes (idempotency.max_answer)"
             raise wrong(f"has an answer {what}, which was not kept. Use another key to repeat the call", 409)
-        call.kept = Answer(body, kind == _STREAM)
+        call.replay.kept = Answer(body, kind == _STREAM)
 
     def _keeper(self, call: Call, key: str) -> Keeper:
         if self._seal is None:
@@ -83,7 +83,7 @@ class Idempotency:
         assert call.subject is not None, "idempotency comes after identify"
         subject = call.subject
         name = self._seal.digest("idempotency key", f"{subject.agent}\0{key}").hex()
-        body = orjson.dumps(call.body, option=orjson.OPT_SORT_KEYS).decode()
+        body = orjson.dumps(call.request.body, option=orjson.OPT_SORT_KEYS).decode()
         digest = self._seal.digest("idempotency body", f"{call.route}\0{body}")
         return Keeper(self, self._seal, subject.team, name, digest)
 

@@ -46,12 +46,12 @@ class Ingress:
 
     async def read(self, call: Call, receive: request.Receive) -> None:
         """Read the request, and find what its texts hold. Raises Refusal, Disconnected."""
-        call.correlation_id = self._correlation.of(call)
+        call.request.correlation_id = self._correlation.of(call)
         await request.receive(call, receive, self._server)
-        tainted = await apart(call, len(call.raw) >> 10, partial(self._taint.look, call))
+        tainted = await apart(call, len(call.request.raw) >> 10, partial(self._taint.look, call))
         self._models.find(call)
         try:
-            long = takes_long(call, partial(self._texts.fresh, call.spans, call.team))
+            long = takes_long(call, partial(self._texts.fresh, call.request.slots, call.team))
             counted = await judge(call, long, self.survey, call)
         except (*PASSING, Spent):
             raise
@@ -60,21 +60,21 @@ class Ingress:
             raise broken(call, fault, words, self._failures) from None
         self._models.check_name(call)
         if tainted:
-            size = sum(len(findings) for _, findings in call.found)
+            size = sum(len(findings) for _, findings in call.request.found)
             await apart(call, size, partial(self._taint.mark, call))
-        call.input_tokens = counted + call.format.overhead(call.body) if self._texts.counted else 0
+        call.request.input_tokens = counted + call.format.overhead(call.request.body) if self._texts.counted else 0
 
     def survey(self, call: Call) -> int:
         """Find what the texts hold; returns their tokens, 0 where nobody asks."""
         counted: int
-        counted, call.found = self._texts.survey(call.spans, call.team)
-        spans = call.spans
-        if together := call.format.joined(call.body, spans):
+        counted, call.request.found = self._texts.survey(call.request.slots, call.team)
+        slots = call.request.slots
+        if together := call.format.joined(call.request.body, slots):
             found = {
-                id(span): findings for span, findings in self._texts.survey([it.span for it in together], call.team)[1]
+                id(slot): findings for slot, findings in self._texts.survey([it.slot for it in together], call.team)[1]
             }
-            call.joined = [(it, found[id(it.span)]) for it in together if id(it.span) in found]
-            spans = [*spans, *(it.span for it in together)]
+            call.request.joined = [(it, found[id(it.slot)]) for it in together if id(it.slot) in found]
+            slots = [*slots, *(it.slot for it in together)]
         if self._contents is not None:
-            call.content = self._contents.read(spans, call.team)
+            call.request.content = self._contents.read(slots, call.team)
         return counted

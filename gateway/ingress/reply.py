@@ -9,7 +9,8 @@ from typing import Any
 
 import orjson
 
-from gateway.call import Call, Rejection, Reservation
+from gateway.amounts import Rejection, Reservation
+from gateway.call import Call
 from gateway.detect.secrets.own import OwnSecrets
 from gateway.dialects import StreamCodec
 from gateway.errors import Refusal
@@ -32,7 +33,7 @@ class Replies:
     own: OwnSecrets
     limits: RateLimits
     alone: Callable[[], bool]
-    explains: bool = False
+    reasons_in_text: bool = False
 
     def to(self, call: Call, send: Send) -> Reply:
         """The reply to one call."""
@@ -57,9 +58,9 @@ class Reply:
 
     async def whole(self, status: int, body: bytes, extra: list[tuple[bytes, bytes]] | None = None) -> None:
         """Send a whole answer."""
-        if self._call.keeper is not None and status == 200:
-            self._call.keeper.add(body)
-            await self._call.keeper.keep(streamed=False)
+        if self._call.replay.keeper is not None and status == 200:
+            self._call.replay.keeper.add(body)
+            await self._call.replay.keeper.keep(streamed=False)
         self.status = status
         self.begun = self.over = True
         length = (b"content-length", b"%d" % len(body))
@@ -86,7 +87,7 @@ class Reply:
 
     async def _keep(self, data: bytes, complete: bool) -> None:
         """Keep the answer before its end is sent: a caller with the whole answer may repeat the call immediately."""
-        keeper = self._call.keeper
+        keeper = self._call.replay.keeper
         if keeper is not None:
             keeper.add(data)
             if complete:
@@ -105,30 +106,32 @@ class Reply:
         if self.over:
             return
         call = self._call
-        explained = self._parts.explains and refusal.domain == "policy" and refusal.stage == "output"
-        words = f"[The gateway blocked this answer: {refusal.message}]" if explained else ""
+        in_text = self._parts.reasons_in_text and refusal.domain == "policy" and refusal.stage == "output"
+        words = f"[The gateway blocked this answer: {refusal.message}]" if in_text else ""
         if self.begun:
             codec = self.codec or call.format.stream(keep_usage=False)
             data = codec.refuse(refusal, call.id, words and f"\n\n{words}")
             if self._parts.own.holds(data):  # in what the upstream said: it is repeated no further
                 data = codec.refuse(refusal, call.id, bare=True)
             await self.end(data)
-        elif not (explained and await self._explain(refusal, words)):
+        elif not (in_text and await self._refuse_in_text(refusal, words)):
             data = orjson.dumps(call.format.refuse(refusal, call.id))
             if self._parts.own.holds(data):
                 plain = Refusal(refusal.code, "The reason is hidden: it contains a secret.", status=refusal.status)
                 data = orjson.dumps(call.format.refuse(plain, call.id))
             await self.whole(refusal.status, data, _waiting(refusal))
 
-    async def _explain(self, refusal: Refusal, words: str) -> bool:
+    async def _refuse_in_text(self, refusal: Refusal, words: str) -> bool:
         """Send an answer whose text is the reason for blocking, if the dialect has one; nothing is kept for a retry."""
         call = self._call
-        answer = call.format.explain(refusal, call.id, call.resource.name, call.format.answers(call.body), words)
+        answer = call.format.refuse_in_text(
+            refusal, call.id, call.resource.name, call.format.answers(call.request.body), words
+        )
         if answer is None:
             return False
-        call.keeper = None
+        call.replay.keeper = None
         self._extra.append((b"x-meshgate-code", refusal.code.encode()))
-        if call.stream:
+        if call.request.stream:
             await self.end(b"".join(call.format.unfold(answer)))
         else:
             await self.whole(200, orjson.dumps(answer))
@@ -143,7 +146,9 @@ class Reply:
     async def _start(self, status: int, headers: list[tuple[bytes, bytes]]) -> None:
         call = self._call
         headers += self._extra
-        if workflow := call.given_id or call.correlation_id:  # empty if the call ended before it was read
+        if (
+            workflow := call.request.given_id or call.request.correlation_id
+        ):  # empty if the call ended before it was read
             headers.append((b"x-correlation-id", workflow.encode("latin-1")))
         headers += (
             (b"x-request-id", call.id.encode()),
@@ -152,21 +157,23 @@ class Reply:
         if self._parts.alone():
             headers.append((b"x-meshgate-state", b"local"))
         outcome = _taken(call)
-        if outcome is not None and (call.debits or call.late):
-            headers += self._parts.limits.headers(outcome, (*call.debits, *call.late))
+        if outcome is not None and (call.admission.debits or call.admission.late):
+            headers += self._parts.limits.headers(outcome, (*call.admission.debits, *call.admission.late))
         await self._send({"type": "http.response.start", "status": status, "headers": headers})
 
 
 def _taken(call: Call) -> Reservation | Rejection | None:
     """The store's answer, with both reservations combined if there were two."""
-    first, rest, rejection = call.reservation, call.rest, call.rejection
+    first, rest, rejection = call.admission.reservation, call.admission.rest, call.admission.rejection
     if first is None:
         return rejection
     if rejection is not None:
-        return replace(rejection, index=len(call.debits) + rejection.index)
+        return replace(rejection, index=len(call.admission.debits) + rejection.index)
     if rest is None:
         return first
-    return Reservation(first.ask._replace(debits=(*call.debits, *call.late)), (*first.balances, *rest.balances))
+    return Reservation(
+        first.ask._replace(debits=(*call.admission.debits, *call.admission.late)), (*first.balances, *rest.balances)
+    )
 
 
 def _waiting(refusal: Refusal) -> list[tuple[bytes, bytes]]:

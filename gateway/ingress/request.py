@@ -87,19 +87,19 @@ class Correlation:
         if signer is None:
             id = named(call.headers) or traced(call.headers)
             if not id:
-                id, call.alone = uuid7(), True
+                id, call.request.alone = uuid7(), True
             if self._taint.names_key(call, id):
                 words = "X-Correlation-Id contains a key, which would be stored in records. Choose another id."
                 raise Refusal("invalid_request", words, param="X-Correlation-Id")
             kept = ids.kept(call.team, id) if ids is not None else id
-            call.given_id = id if kept != id else ""
+            call.request.given_id = id if kept != id else ""
             return kept
         token = named(call.headers)
         if token and call.subject is not None:
             return signer.read(call.subject.team, token)
         if needed:
             raise missing()
-        call.alone = True
+        call.request.alone = True
         return uuid7()
 
 
@@ -145,11 +145,11 @@ def _too_large(limit: int) -> Refusal:
 async def receive(call: Call, receive: Receive, server: Server) -> None:
     """Read the body into the call. Raises Refusal(invalid_request, request_too_large), Disconnected."""
     hold = call.ticket.hold
-    call.raw = await read_body(receive, call.headers, server.max_body, hold)
+    call.request.raw = await read_body(receive, call.headers, server.max_body, hold)
     if coding := unpack.coding_of(call.headers):
-        call.raw = await unpack.unpack(coding, call.raw, server.max_body, hold)
-    call.budget.extend(len(call.raw))
-    if len(call.raw) > OFF_LOOP:
+        call.request.raw = await unpack.unpack(coding, call.request.raw, server.max_body, hold)
+    call.budget.extend(len(call.request.raw))
+    if len(call.request.raw) > OFF_LOOP:
         await judge(call, True, understand, call, server)
     else:
         understand(call, server)
@@ -157,17 +157,17 @@ async def receive(call: Call, receive: Receive, server: Server) -> None:
 
 def understand(call: Call, server: Server) -> None:
     """What the body says, in the words of the line. Raises Refusal(invalid_request, request_too_large)."""
-    call.body, survey = parse(call.raw, call.format.shape, server)
-    call.spans, call.nested = survey.spans, survey.nested
-    intent = call.format.parse(call.body)
-    call.unscannable = {**survey.kinds, **call.format.unscannable(call.body)}
-    name, call.stream, call.tools, call.ceiling = intent
+    call.request.body, survey = parse(call.request.raw, call.format.shape, server)
+    call.request.slots, call.request.nested = survey.slots, survey.nested
+    intent = call.format.parse(call.request.body)
+    call.request.unscannable = {**survey.kinds, **call.format.unscannable(call.request.body)}
+    name, call.request.stream, call.request.tools, call.request.ceiling = intent
     call.resource = Resource(call.resource.kind, name)
-    call.tier = call.format.tier(call.body)
-    call.fields = call.format.unknown(call.body)
-    call.wants_usage = call.stream and call.format.wants_usage(call.body)
+    call.request.tier = call.format.tier(call.request.body)
+    call.request.fields = call.format.unknown(call.request.body)
+    call.request.wants_usage = call.request.stream and call.format.wants_usage(call.request.body)
     caps = server.caps
-    if len(call.raw) > caps.least and (too_many := caps.over(call.format.items(call.body))):
+    if len(call.request.raw) > caps.least and (too_many := caps.over(call.format.items(call.request.body))):
         raise _too_many(too_many)
 
 

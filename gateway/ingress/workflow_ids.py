@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable, Sequence
 from typing import Final
 
-from gateway.call import Finding
+from gateway.texts import Finding
 
 PREFIX: Final = "hashed:"
 _RANDOM: Final = re.compile(r"[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}|[0-9a-f]{32}")  # a UUID, a trace id

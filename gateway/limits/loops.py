@@ -23,7 +23,8 @@ from collections import Counter
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from typing import Any
 
-from gateway.call import TOOLS, Debit, Look, Step, ToolUse
+from gateway.amounts import TOOLS, Debit, Look
+from gateway.call import Step, ToolUse
 from gateway.config.grammar import Quotas
 from gateway.config.sections import Loops as Settings
 from gateway.errors import Refusal

@@ -15,7 +15,8 @@ from collections.abc import Sequence
 from fractions import Fraction
 from typing import NamedTuple
 
-from gateway.call import NANO_USD, Ask, Debit, Rejection, Usage
+from gateway.amounts import NANO_USD, Ask, Debit, Rejection
+from gateway.call import Usage
 from gateway.config import tiers
 from gateway.config.grammar import Model, Price
 from gateway.config.grammar import Quotas as Settings

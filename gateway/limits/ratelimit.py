@@ -18,7 +18,8 @@ from fnmatch import fnmatchcase
 from typing import NamedTuple
 from urllib.parse import quote
 
-from gateway.call import Balance, Debit, Rejection, Reservation, Subject, Unit
+from gateway.amounts import Balance, Debit, Rejection, Reservation, Unit
+from gateway.call import Subject
 from gateway.config.grammar import Limit
 from gateway.identity.claims import claim
 

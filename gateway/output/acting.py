@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 
 from gateway.budget import PASSING, Spent
-from gateway.call import Call, Finding, Screening
+from gateway.call import Call, Screening
 from gateway.config.sections import Output as OutputConfig
 from gateway.detect.personal.placeholders import LIKE, PLACEHOLDER
 from gateway.dialects import Channel, Codec, Piece
@@ -23,6 +23,7 @@ from gateway.redaction.known import Known
 from gateway.redaction.restore import Restoration, Restored, Restorer
 from gateway.redaction.spellings import Spoken
 from gateway.scheduling.judging import answer_spent
+from gateway.texts import Finding
 
 _SHORT = 128  # maximum characters of a text, and number of texts, that the filter of one answer remembers as clean
 _WRITTEN = frozenset({LIKE, PLACEHOLDER})  # entity types that may be placeholders of the gateway

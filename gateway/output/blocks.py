@@ -11,8 +11,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Final, NamedTuple, Protocol
 
-from gateway.call import Finding
 from gateway.output.elements import SHORTEST, united
+from gateway.texts import Finding
 
 _ALIKE: Final = 32
 """Characters of a block after which what came before it changes nothing for what is held."""

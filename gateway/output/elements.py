@@ -10,8 +10,8 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Final
 
-from gateway.call import Finding
 from gateway.detect.personal.placeholders import LIKE, PLACEHOLDER
+from gateway.texts import Finding
 
 CERTAIN: Final = 0.95
 """The score of a finding that is confirmed by a checksum or a distinctive form."""

@@ -108,7 +108,7 @@ def _redacted(call: Call, text: str, image: bool) -> str:
 
 def _was_sent(call: Call, url: str) -> bool:
     """Whether the request contains this URL."""
-    return any(url in span.text for span in call.spans)
+    return any(url in slot.text for slot in call.request.slots)
 
 
 def _known(call: Call, url: Url) -> str:

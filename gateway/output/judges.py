@@ -8,11 +8,12 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
-from gateway.call import Call, Finding
+from gateway.call import Call
 from gateway.errors import Refusal
 from gateway.output.blocks import Blocks
 from gateway.output.runs import Edit, Segment
 from gateway.redaction.restore import Restorer
+from gateway.texts import Finding
 
 
 class Window(Protocol):

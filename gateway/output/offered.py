@@ -17,9 +17,9 @@ def check(call: Call, calls: Sequence[Json]) -> None:
 
     The body counts as sent: tools that a policy removed are not offered.
     """
-    if not calls or not call.body:  # every request that was read has a body
+    if not calls or not call.request.body:  # every request that was read has a body
         return
-    offered = frozenset(call.format.tools(call.body))
+    offered = frozenset(call.format.tools(call.request.body))
     if all(call.format.tool(one) in offered for one in calls):
         return
     # The name is text of the model that has not been judged: the message does not repeat the name.

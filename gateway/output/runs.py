@@ -11,13 +11,13 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from typing import Final, Protocol
 
-from gateway.call import Finding
 from gateway.dialects import Channel, Field, Piece
 from gateway.dialects.fields import is_listed
 from gateway.errors import Refusal
 from gateway.output.elements import Elements
 from gateway.redaction.restore import Restored, Restorer
 from gateway.redaction.spellings import Spelled, Spoken
+from gateway.texts import Finding
 
 MAX_WAITING: Final = 4 * 1024 * 1024  # maximum characters of waiting fields
 _FIELD: Final = 256  # characters that a field counts in addition to its texts

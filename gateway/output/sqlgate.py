@@ -14,7 +14,7 @@ import re
 from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import Final
 
-from gateway.call import Call, Json, Span
+from gateway.call import Call, Json
 from gateway.config.sections import Sql
 from gateway.detect.sql import forms
 from gateway.detect.sql.find import Arguments, Finder
@@ -23,6 +23,7 @@ from gateway.detect.sql.read import KINDS, Reader, Statement
 from gateway.dialects import tree
 from gateway.errors import Refusal
 from gateway.redaction.texts import Generations, hashed
+from gateway.texts import Slot
 
 MAX_FACTS: Final = 100  # maximum number of statements of one request in the policy input
 _REMEMBERED: Final = 4_096  # texts
@@ -54,7 +55,7 @@ class SqlGate:
 
     def demanded(self, call: Call) -> tuple[SqlGate, ...]:
         """This gate, if the configuration has none and a policy requires one for the call."""
-        obliged = call.decision is not None and call.decision.obligations.sql is not None
+        obliged = call.authorization.decision is not None and call.authorization.decision.obligations.sql is not None
         return (self,) if obliged and not self.configured else ()
 
     def guard(self, call: Call) -> Finder:
@@ -80,7 +81,7 @@ class SqlGate:
         return self._arguments
 
     def _check(self, call: Call) -> Callable[[Sequence[Statement]], None]:
-        demanded = call.decision.obligations.sql if call.decision is not None else None
+        demanded = call.authorization.decision.obligations.sql if call.authorization.decision is not None else None
         allow = self._allow if demanded is None else self._allow.intersection(demanded)
 
         def check(statements: Sequence[Statement]) -> None:
@@ -169,16 +170,16 @@ class SqlFacts:
         self._gate = gate
         self._known: Generations[tuple[Json, ...]] = Generations(_REMEMBERED)
 
-    def of(self, spans: Sequence[Span], team: str = "") -> list[Json]:
+    def of(self, slots: Sequence[Slot], team: str = "") -> list[Json]:
         """`{statement, kind, kinds, tables, columns, writes, readable}` of each different statement; values are `?`."""
         found: list[Json] = []
-        for span in spans:
-            if len(span.text) < _SHORT or not tree.is_argument(span):
+        for slot in slots:
+            if len(slot.text) < _SHORT or not tree.is_argument(slot):
                 continue
-            key = hashed((team, span.text))
+            key = hashed((team, slot.text))
             facts = self._known.recall(key)
             if facts is None:
-                facts = self._read(span.text)
+                facts = self._read(slot.text)
                 self._known.keep(key, facts)
             found += [fact for fact in facts if fact not in found]
             if len(found) >= MAX_FACTS:

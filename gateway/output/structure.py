@@ -11,10 +11,11 @@ from itertools import accumulate
 from typing import Any, Final
 
 from gateway.budget import spend
-from gateway.call import Finding, Json
+from gateway.call import Json
 from gateway.detect.personal.placeholders import LIKE, PLACEHOLDER
 from gateway.errors import Refusal
 from gateway.output.elements import CERTAIN
+from gateway.texts import Finding
 
 KEYS: Final = frozenset(
     {"id", "model", "object", "role", "type", "name", "finish_reason", "tool_call_id", "format"}

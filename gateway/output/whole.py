@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence, Set
 
 from gateway.budget import PASSING
-from gateway.call import Json, Nested, Signed, Span
+from gateway.call import Json
 from gateway.dialects import Piece, tree
 from gateway.dialects.fields import gather
 from gateway.errors import Refusal
@@ -14,6 +14,7 @@ from gateway.output.acting import NOTHING, Acting
 from gateway.output.judges import signed_refusal
 from gateway.output.runs import judge_whole
 from gateway.redaction.spellings import Spelled, Spoken, kind, of_arguments, root_of
+from gateway.texts import Nested, Signed, Slot
 
 
 class WholeFilter(Acting):
@@ -54,33 +55,33 @@ class WholeFilter(Acting):
                 "The operator may set output.unscannable: allow.",
                 stage="output",
             )
-        edits: list[tuple[Span, str]] = []
-        restored: list[tuple[Span, Spelled]] = []
-        order = {(id(span.holder), span.key): at for at, span in enumerate(survey.spans)} if self._restores else {}
+        edits: list[tuple[Slot, str]] = []
+        restored: list[tuple[Slot, Spelled]] = []
+        order = {(id(slot.holder), slot.key): at for at, slot in enumerate(survey.slots)} if self._restores else {}
         kept = self._restoration.kept(calls) if calls else frozenset()
         changed = survey.lists > 0 and self._lists(survey, calls, kept, restored)
         clean = self._clean
-        for span in survey.spans:
-            if type(span) is Signed:
-                if self._text(span.text, NOTHING) != span.text:
+        for slot in survey.slots:
+            if type(slot) is Signed:
+                if self._text(slot.text, NOTHING) != slot.text:
                     raise signed_refusal()
                 continue
-            argument = tree.is_argument(span)
-            if not argument and span.text in clean:
+            argument = tree.is_argument(slot)
+            if not argument and slot.text in clean:
                 continue
             spoken = Spoken() if self._restores else None
-            text = self._text(span.text, self._restoration.at(span, kept), spoken)
+            text = self._text(slot.text, self._restoration.at(slot, kept), spoken)
             if argument:  # the strings in the arguments of a tool call
                 for gate in self._gates:
                     text = gate.argument(self._call, text)
-            if text != span.text:
-                edits.append((span, text))
+            if text != slot.text:
+                edits.append((slot, text))
                 if spoken is not None:
                     spoken.leave(text)
                     if (spelled := spoken.spelled()) is not None:
-                        restored.append((span, spelled))
+                        restored.append((slot, spelled))
         before = {
-            id(root): root.holder[root.key] for span, _ in restored if span.nested and (root := root_of(span.nested))
+            id(root): root.holder[root.key] for slot, _ in restored if slot.nested and (root := root_of(slot.nested))
         }
         if edits:
             changed |= tree.write_all(edits)
@@ -91,13 +92,13 @@ class WholeFilter(Acting):
             self._note(restored, before)
         return changed
 
-    def _note(self, restored: Sequence[tuple[Span, Spelled]], before: dict[int, str]) -> None:
+    def _note(self, restored: Sequence[tuple[Slot, Spelled]], before: dict[int, str]) -> None:
         """Record the spelling of restored values; `before` are JSON strings as the model wrote them."""
         roots: dict[int, tuple[Nested, dict[str, str]]] = {}
-        for span, spelled in restored:
-            self._call.redaction.spoken.append(spelled._replace(kind=kind(span)))
-            if span.nested is not None:
-                root = root_of(span.nested)
+        for slot, spelled in restored:
+            self._call.redaction.spoken.append(spelled._replace(kind=kind(slot)))
+            if slot.nested is not None:
+                root = root_of(slot.nested)
                 roots.setdefault(id(root), (root, {}))[1].update(spelled.values)
         for key, (root, values) in roots.items():
             whole = of_arguments(before[key], root.holder[root.key], values) if root.prefix is None else None
@@ -105,24 +106,24 @@ class WholeFilter(Acting):
                 self._call.redaction.spoken.append(whole)
 
     def _lists(
-        self, survey: tree.Survey, calls: Sequence[Json], kept: Set[int], restored: list[tuple[Span, Spelled]]
+        self, survey: tree.Survey, calls: Sequence[Json], kept: Set[int], restored: list[tuple[Slot, Spelled]]
     ) -> bool:
         """Judge the joined strings of lists in tool calls, and in JSON inside a string."""
         values = [*calls, *survey.roots, *(nested.root for nested in survey.nested)]
         roots = [(at, "", value) for at, value in enumerate(values)]
         changed = False
-        for field, spans in gather(survey, roots) if roots else ():
-            judge = self._judge(field.pieces[0].channel, self._restoration.at(spans[0], kept))
-            places = {(id(span.holder), span.key): span for span in spans}
+        for field, slots in gather(survey, roots) if roots else ():
+            judge = self._judge(field.pieces[0].channel, self._restoration.at(slots[0], kept))
+            places = {(id(slot.holder), slot.key): slot for slot in slots}
 
-            def note(piece: Piece, spelled: Spelled, places: dict[tuple[int, object], Span] = places) -> None:
+            def note(piece: Piece, spelled: Spelled, places: dict[tuple[int, object], Slot] = places) -> None:
                 restored.append((places[id(piece.holder), piece.key], spelled))
 
             changed |= judge_whole(field, judge, certain=True, note=note if self._restores else None)
-            for span in spans:
-                text = span.holder[span.key]
-                if span.nested is not None:
-                    span.nested.edited |= text != span.text
+            for slot in slots:
+                text = slot.holder[slot.key]
+                if slot.nested is not None:
+                    slot.nested.edited |= text != slot.text
                     for gate in self._gates:
                         gate.argument(self._call, text)
         return changed

@@ -19,7 +19,7 @@ from gateway.call import Call, Decision, Json, Obligations
 from gateway.config.sections import Policy
 from gateway.errors import POLICY_UNAVAILABLE, Refusal, Stage
 from gateway.policy.engines import Engine, PolicyUnavailable
-from gateway.policy.engines.holder import Policies
+from gateway.policy.engines.live import Policies
 from gateway.policy.inputs import Inputs, again
 from gateway.policy.verdict import read
 
@@ -57,22 +57,24 @@ class Authorizer:
         """
         engine = self._engine
         try:
-            asked = call.policy_input
-            asked = await self._inputs.read(call) if asked is None else again(asked, call.history)
-            call.policy_input = asked
+            asked = call.authorization.input
+            asked = await self._inputs.read(call) if asked is None else again(asked, call.admission.history)
+            call.authorization.input = asked
             result = await engine.decide(asked)
             decision = self._decision(result, engine.version)
         except PolicyUnavailable as error:
             self.undecided(call, str(error), engine.version)
             return False
-        call.decision = decision
+        call.authorization.decision = decision
         if self._mode == "enforce":
             _enforce(decision)
         return _reads_history(engine)
 
     def undecided(self, call: Call, why: str, version: str = "") -> None:
         """There is no verdict: the call is denied, but in `mode: shadow`. Raises Refusal."""
-        call.decision = Decision(False, POLICY_UNAVAILABLE, version or self._engine.version, mode=self._mode)
+        call.authorization.decision = Decision(
+            False, POLICY_UNAVAILABLE, version or self._engine.version, mode=self._mode
+        )
         if self._mode == "enforce":
             words = f"No policy decision could be made, so the call is denied: {why}."
             raise Refusal("policy_unavailable", words, stage=STAGE) from None

@@ -57,10 +57,10 @@ class Candidate:
 
     def offer(self, call: Call) -> None:
         """Hand over a decision that was made."""
-        decision = call.decision
+        decision = call.authorization.decision
         if decision is None:
             return
-        line = {"id": call.id, "input": call.policy_input, "result": orjson.Fragment(decision.result)}
+        line = {"id": call.id, "input": call.authorization.input, "result": orjson.Fragment(decision.result)}
         self._waiting.append(orjson.dumps(line, option=orjson.OPT_APPEND_NEWLINE))
         if self._timer is None:
             self._timer = asyncio.get_running_loop().call_later(LINGER, self._hand_over)

@@ -16,7 +16,7 @@ import orjson
 
 from gateway.config.sections import Policy
 from gateway.errors import ConfigError
-from gateway.policy.engines.holder import INTERVAL, Policies
+from gateway.policy.engines.live import INTERVAL, Policies
 from gateway.policy.replay import change, judge, verdict
 from gateway.policy.sources.folder import fingerprint
 

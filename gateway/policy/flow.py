@@ -17,7 +17,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from gateway.call import LABELS, NO_HISTORY, NO_OBLIGATIONS, UNREAD, Call, Decision, Obligations
+from gateway.amounts import LABELS, NO_HISTORY, UNREAD
+from gateway.call import NO_OBLIGATIONS, Call, Decision, Obligations
 from gateway.policy.authorize import Authorizer
 from gateway.stores import Workflows
 
@@ -40,23 +41,23 @@ class Flow:
         subject = call.subject
         assert subject is not None, "authorize comes after identify"
         for _ in range(TRIES):
-            version = UNREAD if call.history is None else call.history.version
+            version = UNREAD if call.admission.history is None else call.admission.history.version
             reads, fresh = await self._verdict(call)
-            if call.kept is not None or not (reads or fresh):  # an answer that is given again labels nothing
+            if call.replay.kept is not None or not (reads or fresh):  # an answer that is given again labels nothing
                 return
-            marked = await self._workflows.mark(subject.team, call.correlation_id, fresh, version)
-            call.history = marked.history
+            marked = await self._workflows.mark(subject.team, call.request.correlation_id, fresh, version)
+            call.admission.history = marked.history
             if marked.done:
                 return
         self._authorizer.undecided(call, f"{_CHANGED}, {TRIES} times while the policy judged; try again")
 
     async def _verdict(self, call: Call) -> tuple[bool, list[str]]:
         """Judge until the policy knows the labels that it sets: whether it reads them, and the new ones."""
-        history = call.history or NO_HISTORY
+        history = call.admission.history or NO_HISTORY
         off, fresh = {*history.labels, *history.cleared}, list[str]()
         while True:
             reads = await self._authorizer.authorize(call)
-            labels = call.decision.obligations.labels if call.decision is not None else ()
+            labels = call.authorization.decision.obligations.labels if call.authorization.decision is not None else ()
             more = [label for label in labels if label not in off]
             if not more:
                 return reads, fresh
@@ -68,24 +69,26 @@ class Flow:
                 return reads, []
             if not reads:
                 return reads, fresh
-            call.history = history._replace(labels=tuple(sorted([*history.labels, *fresh])))
+            call.admission.history = history._replace(labels=tuple(sorted([*history.labels, *fresh])))
 
     async def confirm(self, call: Call) -> None:
         """The verdict still stands after the call was changed as it demands, where that may have taken time.
 
         Raises Refusal where the policy would demand something else by now.
         """
-        judged, subject = call.decision, call.subject
-        if judged is None or call.history is None or subject is None:
+        judged, subject = call.authorization.decision, call.subject
+        if judged is None or call.admission.history is None or subject is None:
             return
         if not self._authorizer.reads_history or _quick(judged):
             return
-        marked = await self._workflows.mark(subject.team, call.correlation_id, (), call.history.version)
+        marked = await self._workflows.mark(
+            subject.team, call.request.correlation_id, (), call.admission.history.version
+        )
         if marked.done:
             return
-        call.history = marked.history
+        call.admission.history = marked.history
         await self.judge(call)
-        if call.decision is None or _but_labels(call.decision) != _but_labels(judged):
+        if call.authorization.decision is None or _but_labels(call.authorization.decision) != _but_labels(judged):
             self._authorizer.undecided(call, f"{_CHANGED}, and with it what is demanded of the call; try again")
 
 

@@ -6,15 +6,17 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Protocol
 
-from gateway.call import NO_HISTORY, Call, History, Json, Span
+from gateway.amounts import NO_HISTORY, History
+from gateway.call import Call, Json
 from gateway.redaction.content import CHANNELS, EMPTY
 from gateway.scheduling.judging import LARGE, NEW_TEXT, judge
+from gateway.texts import Slot
 
 
 class Facts(Protocol):
     """What is known of SQL in tool calls."""
 
-    def of(self, spans: Sequence[Span], team: str) -> list[Json]: ...
+    def of(self, slots: Sequence[Slot], team: str) -> list[Json]: ...
 
 
 class Ceilings(Protocol):
@@ -39,9 +41,9 @@ class Inputs:
 
     async def read(self, call: Call) -> Json:
         """The input; SQL in tool calls of a request that is not small is read off the event loop."""
-        if self._facts is None or len(call.raw) <= NEW_TEXT:
+        if self._facts is None or len(call.request.raw) <= NEW_TEXT:
             return self.of(call)
-        return await judge(call, len(call.raw) > LARGE, self.of, call)
+        return await judge(call, len(call.request.raw) > LARGE, self.of, call)
 
     def of(self, call: Call) -> Json:
         """The input as plain JSON.
@@ -54,10 +56,10 @@ class Inputs:
         `quotas.calls`, an answer given again).
         """
         subject = call.subject
-        content = call.content or EMPTY
+        content = call.request.content or EMPTY
         assert subject is not None, "authorize comes after identify"
         agent = subject.agent
-        chain = call.chain or (agent,)
+        chain = call.admission.chain or (agent,)
         providers, (kind, name, arguments) = call.providers(), call.resource
         is_model = kind == "llm"
         return {
@@ -73,9 +75,9 @@ class Inputs:
                 "model": name if is_model else "",
                 "provider": providers[0] if providers else "",
                 "providers": providers,
-                "stream": call.stream,
-                "tools": call.tools,
-                "fields": call.fields,
+                "stream": call.request.stream,
+                "tools": call.request.tools,
+                "fields": call.request.fields,
                 "max_tokens": self._max_tokens(call),
                 "args": dict(arguments),
             },
@@ -83,26 +85,26 @@ class Inputs:
             "content": {
                 **_found(call.redaction.counts),
                 "pii_from": _pii_from(call),
-                "sql": self._facts.of(call.spans, call.team) if self._facts is not None else [],
+                "sql": self._facts.of(call.request.slots, call.team) if self._facts is not None else [],
                 "urls": list(content.urls),
                 "injection": dict(content.injection),
                 "injection_score": content.score,
-                "unscannable": sum(call.unscannable.values()),
-                "unscannable_kinds": call.unscannable,
+                "unscannable": sum(call.request.unscannable.values()),
+                "unscannable_kinds": call.request.unscannable,
             },
             "context": {
-                "correlation_id": call.correlation_id,
+                "correlation_id": call.request.correlation_id,
                 "hop": len(chain) - 1,
                 "chain": list(chain),
                 "calls": _calls(call),
                 "time": int(time.time()) // 60 * 60_000_000_000,
-                "history": _told(call.history),
+                "history": _told(call.admission.history),
             },
         }
 
     def _max_tokens(self, call: Call) -> int:
-        if call.ceiling:
-            return call.ceiling
+        if call.request.ceiling:
+            return call.request.ceiling
         if call.resource.kind != "llm":
             return 0
         return call.most(self._models.model(call.resource.name).max_output)
@@ -132,7 +134,7 @@ def _found(counts: Mapping[str, int]) -> Json:
 
 
 def _calls(call: Call) -> int:
-    reservation = call.reservation
+    reservation = call.admission.reservation
     if reservation is not None:
         for debit, balance in zip(reservation.ask.debits, reservation.balances, strict=True):
             if debit.unit == "calls":

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from gateway.call import LABEL
+from gateway.amounts import LABEL
 
 # What every engine reads as it is written, and a terminal shows as it is.
 _LABEL: Final = re.compile(rf"[ !#-\[\]-~]{{1,{LABEL}}}")

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import replace
 
-from gateway.call import Call, Resource, Span
+from gateway.call import Authorization, Call, Resource
 from gateway.errors import Refusal
 from gateway.policy.authorize import Authorizer
 from gateway.redaction.texts import Texts
+from gateway.texts import Slot
 from gateway.upstream.forward import Forward
 
 
@@ -43,7 +44,7 @@ class Models:
         """Write `call.label` of a call to a model. Raises Refusal(model_not_found)."""
         if call.resource.kind == "llm":
             self._forward.model(call.resource.name)
-            call.label = self._forward.label(call.resource.name)
+            call.request.label = self._forward.label(call.resource.name)
 
     def check_name(self, call: Call) -> None:
         """Check the value of a name that a pattern matches: it leaves as the caller wrote it.
@@ -51,10 +52,10 @@ class Models:
         A value is what a scanner finds, also in what looks like a term: an own secret, a recognizer of the operator.
         Raises Refusal(model_not_found) for a name that holds one.
         """
-        if call.label == call.resource.name:
+        if call.request.label == call.resource.name:
             return
-        span = Span(call.body, "model", call.resource.name, "", None)
-        if self._texts.survey([span], call.team)[1]:
+        slot = Slot(call.request.body, "model", call.resource.name, "", None)
+        if self._texts.survey([slot], call.team)[1]:
             raise Refusal(
                 "model_not_found",
                 "The name of the model holds a value that may not leave. GET /v1/models lists the models.",
@@ -62,7 +63,8 @@ class Models:
             )
 
     async def _may(self, call: Call, authorizer: Authorizer, name: str) -> bool:
-        asked = replace(call, resource=Resource("llm", name), policy_input=None, targets=self._forward.targets(name))
+        admission = replace(call.admission, targets=self._forward.targets(name))
+        asked = replace(call, resource=Resource("llm", name), admission=admission, authorization=Authorization())
         try:
             await authorizer.authorize(asked)
         except Refusal as refusal:

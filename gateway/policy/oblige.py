@@ -60,40 +60,40 @@ class Authorize:
         """Write `call.decision`, and change the call as the decision demands. Raises Refusal."""
         flow = self._flow
         if flow is None:
-            call.policy_input = self._inputs.of(call)
+            call.authorization.input = self._inputs.of(call)
             self._log.decided(call)
             return
         try:
             await flow.judge(call)
         finally:
-            if call.decision is not None:  # a denial is on record as well
+            if call.authorization.decision is not None:  # a denial is on record as well
                 self._log.decided(call)
                 if self._candidate is not None:
                     self._candidate.offer(call)
-        if call.kept is not None or call.decision is None:
+        if call.replay.kept is not None or call.authorization.decision is None:
             return
         demanded = stripped.obligations(call)
         if demanded != NO_OBLIGATIONS:
-            judged = call.decision
+            judged = call.authorization.decision
             await self._oblige(call, demanded)
             try:
                 await flow.confirm(call)
             finally:
-                if call.decision is not judged:
+                if call.authorization.decision is not judged:
                     self._log.decided(call)
 
     async def _oblige(self, call: Call, demanded: Obligations) -> None:
         if demanded.strip_tools:
-            call.edited |= call.format.strip_tools(call.body, frozenset(demanded.strip_tools))
+            call.authorization.edited |= call.format.strip_tools(call.request.body, frozenset(demanded.strip_tools))
             await stripped.remember(call, demanded.strip_tools, self._workflows)
         if demanded.sql is not None:
             await asyncio.to_thread(self._sql_gate.load)
         if demanded.limit:
-            call.edited |= call.format.limit(call.body, demanded.limit)
+            call.authorization.edited |= call.format.limit(call.request.body, demanded.limit)
         if demanded.route:
-            call.targets = self._forward.targets(demanded.route, call.format)
-            call.served_as = demanded.route
-            call.edited = True
+            call.admission.targets = self._forward.targets(demanded.route, call.format)
+            call.authorization.served_as = demanded.route
+            call.authorization.edited = True
         if self._redactor is not None and (demanded.redact or demanded.no_restore or demanded.route):
             await self._redactor.enforce(call, demanded)
         elif demanded.redact:

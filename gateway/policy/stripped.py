@@ -15,7 +15,7 @@ from gateway.stores import Workflows
 
 def obligations(call: Call) -> Obligations:
     """What the policy demands of a call, with the tools that were taken out of the workflow's requests before."""
-    demanded = call.decision.obligations if call.decision is not None else NO_OBLIGATIONS
+    demanded = call.authorization.decision.obligations if call.authorization.decision is not None else NO_OBLIGATIONS
     if missing := [tool for tool in _before(call) if tool not in demanded.strip_tools]:
         return replace(demanded, strip_tools=(*demanded.strip_tools, *missing))
     return demanded
@@ -23,14 +23,14 @@ def obligations(call: Call) -> Obligations:
 
 async def remember(call: Call, stripped: tuple[str, ...], workflows: Workflows) -> None:
     """Put the offered tools that were taken out on record. Raises StoreUnavailable."""
-    if call.subject is None or not call.tools:
+    if call.subject is None or not call.request.tools:
         return
     forms = {normal(tool) for tool in stripped}
     before = _before(call)
-    gone = [tool for tool in call.tools if tool not in before and (tool in stripped or normal(tool) in forms)]
+    gone = [tool for tool in call.request.tools if tool not in before and (tool in stripped or normal(tool) in forms)]
     if gone:
-        await workflows.strip(call.subject.team, call.correlation_id, gone)
+        await workflows.strip(call.subject.team, call.request.correlation_id, gone)
 
 
 def _before(call: Call) -> tuple[str, ...]:
-    return call.reservation.stripped if call.reservation is not None else ()
+    return call.admission.reservation.stripped if call.admission.reservation is not None else ()

@@ -12,7 +12,8 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from gateway.call import LABELS, Decision, Deny, Json, Obligations
+from gateway.amounts import LABELS
+from gateway.call import Decision, Deny, Json, Obligations
 from gateway.detect.sql.read import KINDS
 from gateway.policy.engines.base import PolicyUnavailable
 from gateway.policy.labels import A_LABEL, is_label

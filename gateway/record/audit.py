@@ -79,17 +79,17 @@ class Audit:
         """
         if self._writer.failing:
             return
-        subject, decision = call.subject or _NOBODY, call.decision or _NO_POLICY
+        subject, decision = call.subject or _NOBODY, call.authorization.decision or _NO_POLICY
         row = (
             call.id,
             time.time(),
             subject.team,
             subject.agent,
-            call.correlation_id,
+            call.request.correlation_id,
             "allow" if decision.allow else "deny",
             decision.rule,
             decision.version,
-            self._record(call.policy_input or {}, decision),
+            self._record(call.authorization.input or {}, decision),
         )
         self._writer.submit(_DECISION, row)
         if self._sends:

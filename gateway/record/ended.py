@@ -10,8 +10,9 @@ import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
+from gateway.amounts import Balance, Debit
 from gateway.budget import PASSING
-from gateway.call import Balance, Call, Debit, Decision, Subject, Usage
+from gateway.call import Call, Decision, Subject, Usage
 from gateway.errors import Failures, trace
 from gateway.stores import StoreUnavailable
 
@@ -61,31 +62,31 @@ class Ended:
 
 def ended(call: Call, status: int, cost: int, ended_ns: int) -> Ended:
     """The record of a call."""
-    outcome, refusal, reservation = call.outcome, call.refusal, call.reservation
+    outcome, refusal, reservation = call.outcome, call.refusal, call.admission.reservation
     return Ended(
         id=call.id,
-        correlation_id=call.correlation_id,
+        correlation_id=call.request.correlation_id,
         subject=call.subject,
         route=call.route,
         kind=call.resource.kind,
-        model=call.label,
-        stream=call.stream,
+        model=call.request.label,
+        stream=call.request.stream,
         status=status,
         code=refusal.code if refusal is not None else "",
         stage=(refusal.stage or call.stage) if refusal is not None else "",
         unknown=call.subject is None and refusal is not None,
         throttled=call.throttled,
-        decision=call.decision,
+        decision=call.authorization.decision,
         provider=outcome.provider,
         provider_model=outcome.model,
         provider_status=outcome.status,
         tries=outcome.tries,
         sent=outcome.sent,
         finished=outcome.finished,
-        replayed=call.replayed,
+        replayed=call.replay.given,
         usage=outcome.usage,
         cost=cost,
-        debits=call.debits,
+        debits=call.admission.debits,
         balances=reservation.balances if reservation is not None else (),
         redacted=call.redaction.counts,
         screened=call.screening.counts,

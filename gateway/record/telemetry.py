@@ -22,7 +22,8 @@ from typing import IO, Any
 import orjson
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 
-from gateway.call import NANO_USD, Json
+from gateway.amounts import NANO_USD
+from gateway.call import Json
 from gateway.detect.secrets.own import OwnSecrets
 from gateway.record.ended import Ended
 from gateway.stores import FOREVER

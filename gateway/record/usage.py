@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from gateway import ids
-from gateway.call import NANO_USD, Json
+from gateway.amounts import NANO_USD
+from gateway.call import Json
 from gateway.errors import ConfigError
 from gateway.policy.decisions import has_table
 from gateway.stores.writer import connect

@@ -74,9 +74,9 @@ class Rules:
         """What holds for this call, at every provider that may get it."""
         if not self._rules:
             return self.base
-        subject, model = call.subject, call.served_as or call.resource.name
+        subject, model = call.subject, call.authorization.served_as or call.resource.name
         assert subject is not None, "redaction comes after identify"
-        providers = frozenset([target.provider for target in call.targets])
+        providers = frozenset([target.provider for target in call.admission.targets])
         key = (subject.agent, subject.team, subject.roles, model, providers)
         known = self._known.get(key)
         if known is None:

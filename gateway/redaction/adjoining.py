@@ -12,21 +12,21 @@ from typing import Final
 
 import regex
 
-from gateway.call import Finding, Span
 from gateway.detect.core.rules import WEAK
 from gateway.detect.personal.placeholders import LIKE
+from gateway.texts import Finding, Slot
 
 _WORD: Final = r"[A-Z][A-Z0-9_\\]{0,48}_[0-9]{1,6}"
 _AFTER: Final = regex.compile(rf"{_WORD}(?![A-Za-z0-9_])")
 _BEFORE: Final = regex.compile(rf"(?<![A-Za-z0-9_$])(?<!\$\{{){_WORD}\Z")
 _REACH: Final = 60  # characters of such a word
 
-Found = Sequence[tuple[Span, Sequence[Finding]]]
+Found = Sequence[tuple[Slot, Sequence[Finding]]]
 
 
 def adjoining(found: Found) -> Found:
     """What was found in each text, with the words that adjoin a finding and are look-alikes once it is replaced."""
-    return [(span, _with(span.text, findings)) for span, findings in found]
+    return [(slot, _with(slot.text, findings)) for slot, findings in found]
 
 
 def _with(text: str, findings: Sequence[Finding]) -> Sequence[Finding]:

@@ -20,9 +20,9 @@ from typing import Final, NamedTuple
 import regex
 
 from gateway.budget import spend
-from gateway.call import Span
 from gateway.detect.injection.scoring import NEAR, NONE, Evidence, Score, together
 from gateway.redaction.texts import Generations, chained, hashed
+from gateway.texts import Slot
 
 HOSTS: Final = 64
 """Hosts that a policy is told of at most, the first by name."""
@@ -71,7 +71,7 @@ class Contents:
         self._kept: Generations[Facts] = Generations(size)
         self._seams: Generations[Evidence] = Generations(size)
 
-    def read(self, spans: Sequence[Span], team: str = "") -> Content:
+    def read(self, slots: Sequence[Slot], team: str = "") -> Content:
         """What the texts of one request hold."""
         scores: dict[str, float] = {}
         hosts: set[str] = set()
@@ -82,7 +82,7 @@ class Contents:
         before: str | None = None
         position = 0  # where a text begins, in characters of its run
         run: list[tuple[int, Evidence]] = []
-        for _, field, text, role, _ in spans:
+        for _, field, text, role, _ in slots:
             channel = CHANNELS.get(role) or _channel(role)
             if channel != before or channel == "other":  # descriptions of tools are texts of their own
                 before, position, run = channel, 0, []

@@ -19,7 +19,6 @@ from typing import Any, Final
 
 import regex
 
-from gateway.call import Finding, Span
 from gateway.config.sections import Ner
 from gateway.detect.core.rules import resolve
 from gateway.detect.names.pool import Pool, Unread
@@ -28,6 +27,7 @@ from gateway.detect.personal.placeholders import LIKE
 from gateway.detect.unscannable import UNSCANNABLE
 from gateway.errors import Refusal
 from gateway.redaction.texts import Found, Generations, hashed
+from gateway.texts import Finding, Slot
 
 _STEP: Final = 256  # characters of a text that take as long to cut as a small step does
 _ASKED: Final = 1024  # texts that the pool is given at a time: it queues them on the event loop
@@ -66,32 +66,32 @@ class Names:
         self._pieces: Generations[list[Finding]] = Generations(4096)
 
     async def add(
-        self, spans: Sequence[Span], found: Sequence[Found], team: str = "", apart: Apart = _here
+        self, slots: Sequence[Slot], found: Sequence[Found], team: str = "", apart: Apart = _here
     ) -> Sequence[Found]:
         """What the first tier found, with the names. Raises Refusal(pii_blocked)."""
         named: dict[str, Sequence[Finding]] = {}
-        new: list[str] = await apart(len(spans), partial(self._recall, spans, team, named))
+        new: list[str] = await apart(len(slots), partial(self._recall, slots, team, named))
         if not new and not named:
             return found
-        size = len(spans) + sum(map(len, map(itemgetter(1), found)))
-        first = await apart(size, lambda: {span.text: findings for span, findings in found})
+        size = len(slots) + sum(map(len, map(itemgetter(1), found)))
+        first = await apart(size, lambda: {slot.text: findings for slot, findings in found})
         if new:
             await self._read(new, first, team, named, apart)
         if not named:
             return found
 
         def joined() -> list[Found]:
-            both = ((span, named.get(span.text) or first.get(span.text)) for span in spans)
-            return [(span, findings) for span, findings in both if findings]
+            both = ((slot, named.get(slot.text) or first.get(slot.text)) for slot in slots)
+            return [(slot, findings) for slot, findings in both if findings]
 
         return await apart(size, joined)  # type: ignore[no-any-return]
 
-    def _recall(self, spans: Sequence[Span], team: str, named: dict[str, Sequence[Finding]]) -> list[str]:
+    def _recall(self, slots: Sequence[Slot], team: str, named: dict[str, Sequence[Finding]]) -> list[str]:
         """Write the names that are known; returns the texts that are new."""
         known = self._known.young
         new: list[str] = []
-        for span in spans:
-            text = span[2]
+        for slot in slots:
+            text = slot[2]
             key = hashed((team, text))
             findings = known.get(key)
             if findings is None:

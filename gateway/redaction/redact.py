@@ -26,7 +26,7 @@ from typing import get_args
 import orjson
 
 from gateway.budget import PASSING, Spent
-from gateway.call import NO_OBLIGATIONS, Call, Finding, Nested, Obligations, Redaction, Share, Signed, Span, value_of
+from gateway.call import NO_OBLIGATIONS, Call, Obligations, Redaction
 from gateway.config.sections import Action, Named
 from gateway.config.sections import Pii as PiiConfig
 from gateway.detect.personal import placeholders, scanner
@@ -43,6 +43,7 @@ from gateway.redaction.texts import Generations
 from gateway.redaction.vault import Seal
 from gateway.scheduling.lanes import SMALL, apart, pause
 from gateway.stores import StoreUnavailable, Vault
+from gateway.texts import Finding, Nested, Share, Signed, Slot, value_of
 
 PLACEHOLDER = WRITTEN
 _BESIDE = (LIKE, UNSCANNABLE)  # findings that are no personal data begin so
@@ -96,15 +97,17 @@ class Redactor:
 
     async def redact(self, call: Call) -> None:
         """Write `call.redaction`, and the body where it must change. Raises Refusal(pii_blocked)."""
-        for kind, count in (await apart(call, _size(call.found), partial(_unscannable, call.found))).items():
-            call.unscannable[kind] = call.unscannable.get(kind, 0) + count
-        if call.unscannable and self._block_blobs:
+        for kind, count in (
+            await apart(call, _size(call.request.found), partial(_unscannable, call.request.found))
+        ).items():
+            call.request.unscannable[kind] = call.request.unscannable.get(kind, 0) + count
+        if call.request.unscannable and self._block_blobs:
             raise Refusal(
                 "pii_blocked",
-                f"The request holds {sum(call.unscannable.values())} part(s) that no scanner can read "
-                f"({', '.join(sorted(call.unscannable))}). Send text, or ask the operator to set pii.unscannable: "
-                "allow.",
-                detail={"unscannable": call.unscannable},
+                f"The request holds {sum(call.request.unscannable.values())} part(s) that no scanner can read "
+                f"({', '.join(sorted(call.request.unscannable))}). Send text, or ask the operator to set "
+                "pii.unscannable: allow.",
+                detail={"unscannable": call.request.unscannable},
             )
         await self._act(call, self._rules.of(call), NO_OBLIGATIONS)
 
@@ -121,10 +124,10 @@ class Redactor:
         redaction = Redaction(changed=call.redaction.changed, spelled=call.redaction.spelled, allows=actions.allows)
         redaction.keeps = keeps(self._restore_tools, obligations.no_restore) if obligations.no_restore else self._keeps
         call.redaction = redaction
-        if not call.found:
+        if not call.request.found:
             return
         try:
-            await self._redact(call, call.found, actions, redaction)
+            await self._redact(call, call.request.found, actions, redaction)
         except (Refusal, StoreUnavailable, Spent, *PASSING):
             raise
         except BaseException as fault:
@@ -158,7 +161,7 @@ class Redactor:
             )
         spelled = await self._spelled(call, actions, redaction) if self._restore else {}
         if spelled:
-            found = _respelled(found, spelled, call.spans)
+            found = _respelled(found, spelled, call.request.slots)
             masked = _masked(found, actions)
         if masked:
             await self._number(call, masked)
@@ -195,14 +198,14 @@ class Redactor:
     ) -> bool:
         """Put other texts where something was found; True if any is another."""
         texts = [
-            (span, self._replace(span, findings, actions, masked, escapes, redaction))
-            for span, findings in found
-            if type(span) is not Signed
+            (slot, self._replace(slot, findings, actions, masked, escapes, redaction))
+            for slot, findings in found
+            if type(slot) is not Signed
         ]
-        changed = tree.write_all([(span, text) for span, text in texts if text != tree.read(span)])
-        tree.fold(call.nested)
+        changed = tree.write_all([(slot, text) for slot, text in texts if text != tree.read(slot)])
+        tree.fold(call.request.nested)
         if known := redaction.spelled:
-            for nested in call.nested:
+            for nested in call.request.nested:
                 if (one := known.get(id(nested))) is not None:
                     changed |= _rewrite(nested, one)
         return changed
@@ -220,8 +223,8 @@ class Redactor:
             return spelling
 
         def look() -> Names:
-            for span, findings in found:
-                likes.update({value_of(span.text, finding): None for finding in findings if finding.entity == LIKE})
+            for slot, findings in found:
+                likes.update({value_of(slot.text, finding): None for finding in findings if finding.entity == LIKE})
             if not likes:
                 return Names(())
             names = Names([*redaction.restore], types=self._masked_types(actions))
@@ -248,7 +251,7 @@ class Redactor:
     async def _number(self, call: Call, masked: dict[tuple[str, str], str]) -> None:
         """Give every masked value its placeholder: from memory, or from the vault."""
         assert call.subject is not None
-        team, workflow = call.subject.team, call.correlation_id
+        team, workflow = call.subject.team, call.request.correlation_id
         now = time.monotonic()
         recall = partial(self._recall, team, workflow, masked, now)
         unknown = await apart(call, len(masked), recall)
@@ -288,7 +291,7 @@ class Redactor:
 
     def _replace(
         self,
-        span: Span,
+        slot: Slot,
         findings: Sequence[Finding],
         actions: Actions,
         masked: Mapping[tuple[str, str], str],
@@ -296,14 +299,14 @@ class Redactor:
         redaction: Redaction,
     ) -> str:
         parts: list[str] = []
-        at, text = 0, span.text
+        at, text = 0, slot.text
         for finding in findings:
             start, end, entity, _ = finding
             value = value_of(text, finding)
             if isinstance(finding, Respelled):
                 instead = finding.instead
             elif entity.startswith(_BESIDE):
-                if value not in escapes or _placeholders_stay(span, redaction):
+                if value not in escapes or _placeholders_stay(slot, redaction):
                     continue
                 instead = escapes[value]
             else:
@@ -344,9 +347,9 @@ def _size(found: Found) -> int:
 def _unscannable(found: Found) -> dict[str, int]:
     """The parts that no scanner can read, by kind."""
     kinds: dict[str, int] = {}
-    for span, findings in found:
+    for slot, findings in found:
         for finding in findings:
-            if finding.entity.startswith(UNSCANNABLE) and span.key not in _PROVIDERS_OWN:
+            if finding.entity.startswith(UNSCANNABLE) and slot.key not in _PROVIDERS_OWN:
                 kind = finding.entity.removeprefix(UNSCANNABLE).lower()
                 kinds[kind] = kinds.get(kind, 0) + 1
     return kinds
@@ -358,17 +361,17 @@ def _values(found: Found, actions: Actions, redaction: Redaction) -> dict[tuple[
     masked: dict[tuple[str, str], str] = {}
     known: set[str] = set()
     roles: set[str] = set()
-    for span, findings in found:
+    for slot, findings in found:
         for finding in findings:
             entity = finding.entity
             if entity.startswith(_BESIDE):
                 continue
             if not entity.startswith("SECRET_"):
-                roles.add(span.role)
+                roles.add(slot.role)
             if not _is_first(finding):
                 continue
             counts[entity] = counts.get(entity, 0) + 1
-            value = value_of(span.text, finding)
+            value = value_of(slot.text, finding)
             known.add(value)
             if actions.of(entity) == "mask":
                 masked[entity, value] = ""
@@ -381,8 +384,8 @@ def _in_signed(found: Found, actions: Actions) -> list[str]:
     return sorted(
         {
             it.entity
-            for span, findings in found
-            if type(span) is Signed
+            for slot, findings in found
+            if type(slot) is Signed
             for it in findings
             if not it.entity.startswith(_BESIDE) and actions.of(it.entity) != "allow"
         }
@@ -392,29 +395,29 @@ def _in_signed(found: Found, actions: Actions) -> list[str]:
 def _masked(found: Found, actions: Actions) -> dict[tuple[str, str], str]:
     """The values to be masked, which have no placeholders yet."""
     masked: dict[tuple[str, str], str] = {}
-    for span, findings in found:
+    for slot, findings in found:
         for finding in findings:
             entity = finding.entity
             if not entity.startswith(_BESIDE) and _is_first(finding) and actions.of(entity) == "mask":
-                masked[entity, value_of(span.text, finding)] = ""
+                masked[entity, value_of(slot.text, finding)] = ""
     return masked
 
 
-def _respelled(found: Found, spelled: Mapping[int, Spelled], spans: Sequence[Span]) -> Found:
+def _respelled(found: Found, spelled: Mapping[int, Spelled], slots: Sequence[Slot]) -> Found:
     """What was found, with what models wrote in place of it in texts of theirs.
 
     There, look-alikes of placeholders are the model's own words as well. A text with a share of what stands in several
     is left as it is: its other parts say the rest.
     """
-    known = {id(span): findings for span, findings in found}
-    told: list[tuple[Span, Sequence[Finding]]] = []
-    for span in spans:
-        findings = known.get(id(span), ())
-        one = spelled.get(id(span))
+    known = {id(slot): findings for slot, findings in found}
+    told: list[tuple[Slot, Sequence[Finding]]] = []
+    for slot in slots:
+        findings = known.get(id(slot), ())
+        one = spelled.get(id(slot))
         if one is not None and not any(isinstance(finding, Share) for finding in findings):
             findings = _without(findings, one.edits)
         if findings:
-            told.append((span, findings))
+            told.append((slot, findings))
     return told
 
 
@@ -460,9 +463,9 @@ def _is_first(finding: Finding) -> bool:
     return not isinstance(finding, Share) or finding.first
 
 
-def _placeholders_stay(span: Span, redaction: Redaction) -> bool:
+def _placeholders_stay(slot: Slot, redaction: Redaction) -> bool:
     """Whether it is a past call of a tool that was given placeholders: what stands there are our own."""
-    return redaction.keeps is not None and tree.tool(span) is not None and redaction.keeps(tree.tool(span) or "")
+    return redaction.keeps is not None and tree.tool(slot) is not None and redaction.keeps(tree.tool(slot) or "")
 
 
 def _partial(value: str, shown: int = 4) -> str:

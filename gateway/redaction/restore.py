@@ -12,10 +12,11 @@ from collections.abc import Callable, Mapping, Sequence, Set
 from fnmatch import fnmatchcase
 from typing import Any, NamedTuple
 
-from gateway.call import Call, Json, Span
+from gateway.call import Call, Json
 from gateway.config.sections import RestoreTools
 from gateway.detect.personal import placeholders
 from gateway.dialects import Channel, tree
+from gateway.texts import Slot
 
 LITERAL = "LITERAL"
 """The type of what only looked like a placeholder: the caller's own text, which anyone may see."""
@@ -132,7 +133,7 @@ class Restoration:
         self._keeps = call.redaction.keeps if values else None
         self._in_json = False
         if values:
-            self._in_json = call.format.writes_json(call.body)  # then the answer's main text is JSON
+            self._in_json = call.format.writes_json(call.request.body)  # then the answer's main text is JSON
             self._quoted = Restorer(values, quotes=True)
 
     def prepare(self) -> None:
@@ -151,14 +152,14 @@ class Restoration:
         """For a running text."""
         return self._quoted if self._in_json and channel[1] in self._call.format.main else self.plain
 
-    def at(self, span: Span, kept: Set[int]) -> Restorer:
+    def at(self, slot: Slot, kept: Set[int]) -> Restorer:
         """For a whole text; `kept` is what `kept` said of the calls around it."""
-        holder, key = tree.place(span)
+        holder, key = tree.place(slot)
         if kept and id(holder) in kept:
             return self._literals()
         if self._in_json and key in self._call.format.main:
             return self._quoted
-        if span.nested is None and key in ("arguments", "input") and span.text.lstrip()[:1] in ("{", "["):
+        if slot.nested is None and key in ("arguments", "input") and slot.text.lstrip()[:1] in ("{", "["):
             return self._quoted  # broken off in the middle, and still meant as JSON
         return self.plain
 

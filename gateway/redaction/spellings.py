@@ -21,7 +21,7 @@ from typing import Final, NamedTuple
 
 import orjson
 
-from gateway.call import Call, Nested, Span
+from gateway.call import Call
 from gateway.detect.personal import placeholders
 from gateway.dialects import literals, tree
 from gateway.redaction.restore import Restored, Restorer
@@ -29,6 +29,7 @@ from gateway.redaction.texts import Generations
 from gateway.redaction.vault import Seal
 from gateway.scheduling.lanes import apart
 from gateway.stores import Spelling, StoreUnavailable, Vault
+from gateway.texts import Nested, Slot
 
 LARGEST: Final = 32 * 1024
 """Bytes of what is kept for one text; a text that needs more goes out in our own spelling."""
@@ -138,11 +139,11 @@ def _moved(edits: list[tuple[int, int, str]], judged: str, left: str) -> Sequenc
     return moved if at == len(left) else None
 
 
-def kind(span: Span) -> str:
+def kind(slot: Slot) -> str:
     """What a text is: a string of a tool call's arguments, one of the fields `_APART`, or any other."""
-    if tree.is_argument(span):
+    if tree.is_argument(slot):
         return _ARGUMENT
-    return kind_of(span.key)
+    return kind_of(slot.key)
 
 
 def kind_of(field: object) -> str:
@@ -171,7 +172,7 @@ def of_arguments(before: str, after: str, values: dict[str, str]) -> Spelled | N
     return Spelled(after, [(0, len(after), before)], values, _JSON)
 
 
-def _inside(nested: Nested, one: Spelled, spans: Sequence[Span]) -> dict[int, Spelled]:
+def _inside(nested: Nested, one: Spelled, slots: Sequence[Slot]) -> dict[int, Spelled]:
     """What is known of the JSON of a tool call that was restored as plain text: of the JSON, and of each string in it.
 
     Nothing where the JSON that the model wrote does not have the same strings, but for what was restored.
@@ -185,13 +186,13 @@ def _inside(nested: Nested, one: Spelled, spans: Sequence[Span]) -> dict[int, Sp
     _pair(nested.root, said, strings)
     found = {id(nested): Spelled(one.text, [(0, len(one.text), before)], one.values, _JSON)}
     restorer = Restorer(one.values)
-    for span in spans:
-        spelling = strings.get((id(span.holder), span.key)) if span.nested is nested else None
-        if spelling is not None and spelling != span.text:
-            edits = _edits(spelling, span.text, restorer)
+    for slot in slots:
+        spelling = strings.get((id(slot.holder), slot.key)) if slot.nested is nested else None
+        if spelling is not None and spelling != slot.text:
+            edits = _edits(spelling, slot.text, restorer)
             if edits is None:
                 return {}
-            found[id(span)] = Spelled(span.text, edits, one.values)
+            found[id(slot)] = Spelled(slot.text, edits, one.values)
     return found
 
 
@@ -227,7 +228,7 @@ def _edits(said: str, text: str, restorer: Restorer) -> list[tuple[int, int, str
 
 
 class _Text(NamedTuple):
-    """A text of a past answer: the span or `Nested`, its place, how many before it say the same, and what is kept."""
+    """A text of a past answer: the slot or `Nested`, its place, how many before it say the same, and what is kept."""
 
     holder: object
     state: bytes
@@ -257,11 +258,11 @@ class Spellings:
         self._known: Generations[tuple[bytes | None, float]] = Generations(_REMEMBER)
 
     async def look(self, call: Call) -> dict[int, Spelled]:
-        """What is known of the texts of past answers in a request, by the identity of the span or `Nested`."""
-        if call.alone:
+        """What is known of the texts of past answers in a request, by the identity of the slot or `Nested`."""
+        if call.request.alone:
             return {}
         now = time.monotonic()
-        texts = await apart(call, len(call.spans), partial(self._texts, call, now))
+        texts = await apart(call, len(call.request.slots), partial(self._texts, call, now))
         missing = [one for one in texts if one.sealed is None]
         if missing:
             digests = [self._digest(one.state, one.text, one.before, one.kind) for one in missing]
@@ -276,7 +277,7 @@ class Spellings:
                 continue
             spelled = self._open(call, text, kind, sealed)
             if isinstance(holder, Nested) and kind != _JSON:
-                found |= _inside(holder, spelled, call.spans)
+                found |= _inside(holder, spelled, call.request.slots)
             else:
                 found[id(holder)] = spelled
         return found
@@ -285,7 +286,7 @@ class Spellings:
         """Put what was restored in a call's answer on record, before its caller can send it back."""
         said, call.redaction.spoken = call.redaction.spoken, []
         team, workflow = _names(call)
-        place = await apart(call, len(call.spans), partial(self._place, call))
+        place = await apart(call, len(call.request.slots), partial(self._place, call))
         items: list[Spelling] = []
         keys: list[int] = []
         for one in said:
@@ -323,8 +324,8 @@ class Spellings:
         turn: list[str] = []
         said: dict[tuple[str, str], int] = {}
         roots: set[int] = set()
-        for span in call.spans:
-            _, field, text, role, nested = span
+        for slot in call.request.slots:
+            _, field, text, role, nested = slot
             if not role:
                 continue
             if (role in _ASSISTANT) is not mine:
@@ -335,7 +336,7 @@ class Spellings:
             if not mine:
                 continue
             plain = nested is None and (field == "content" or field == "text")
-            for holder, words, kind in ((span, text, _TEXT),) if plain else _parts(span, roots):
+            for holder, words, kind in ((slot, text, _TEXT),) if plain else _parts(slot, roots):
                 place = words, kind
                 count = said.get(place, 0)
                 said[place] = count + 1
@@ -350,17 +351,17 @@ class Spellings:
     def _place(self, call: Call) -> _Place:
         """Where the answer to a request stands."""
         state, mine = self._first(call), False
-        turn: list[Span] = []
-        for span in call.spans:
-            if span.role and (span.role in _ASSISTANT) is not mine:
+        turn: list[Slot] = []
+        for slot in call.request.slots:
+            if slot.role and (slot.role in _ASSISTANT) is not mine:
                 state = self._next(state, mine, _told(turn))
                 mine, turn = not mine, []
-            if span.role:
-                turn.append(span)
+            if slot.role:
+                turn.append(slot)
         said: dict[tuple[str, str], int] = {}
         if mine:  # the answer goes on with a turn that has begun
             roots: set[int] = set()
-            for _, text, kind in (part for span in turn for part in _parts(span, roots)):
+            for _, text, kind in (part for slot in turn for part in _parts(slot, roots)):
                 said[text, kind] = said.get((text, kind), 0) + 1
         else:
             state = self._next(state, mine, _told(turn))
@@ -387,26 +388,26 @@ class Spellings:
 
 def _names(call: Call) -> tuple[str, str]:
     assert call.subject is not None, "redaction comes after identify"
-    return call.subject.team, call.correlation_id
+    return call.subject.team, call.request.correlation_id
 
 
 def _context(call: Call) -> str:
     return "\0".join((*_names(call), "spelling"))
 
 
-def _told(turn: Iterable[Span]) -> list[str]:
+def _told(turn: Iterable[Slot]) -> list[str]:
     """The texts of a turn that say something."""
-    return [span.text for span in turn if span.key not in _MARKERS]
+    return [slot.text for slot in turn if slot.key not in _MARKERS]
 
 
-def _parts(span: Span, roots: set[int]) -> Iterable[tuple[object, str, str]]:
-    """A text and, once, the JSON string that holds it: the span or `Nested`, the text, its kind."""
-    if span.nested is not None:
-        root = root_of(span.nested)
+def _parts(slot: Slot, roots: set[int]) -> Iterable[tuple[object, str, str]]:
+    """A text and, once, the JSON string that holds it: the slot or `Nested`, the text, its kind."""
+    if slot.nested is not None:
+        root = root_of(slot.nested)
         held = root.holder[root.key]
         if id(root) not in roots and type(held) is str:
             roots.add(id(root))
             yield root, held, _JSON
             # It may have been no JSON that is read, with escapes in the place of brackets: see `_inside`.
             yield root, held, _ARGUMENT
-    yield span, span.text, kind(span)
+    yield slot, slot.text, kind(slot)

@@ -21,9 +21,13 @@ class Redact:
     async def redact(self, call: Call) -> None:
         """Write `call.found` and `call.redaction`, and change the body. Raises Refusal, StoreUnavailable."""
         if self._names is not None:
-            call.found = await self._names.add(call.spans, call.found, call.team, partial(apart, call))
-        if call.joined:
-            size = sum(len(findings) for found in (call.found, call.joined) for _, findings in found)
-            call.found = await apart(call, size, partial(merged, call.found, call.joined, call.spans))
+            call.request.found = await self._names.add(
+                call.request.slots, call.request.found, call.team, partial(apart, call)
+            )
+        if call.request.joined:
+            size = sum(len(findings) for found in (call.request.found, call.request.joined) for _, findings in found)
+            call.request.found = await apart(
+                call, size, partial(merged, call.request.found, call.request.joined, call.request.slots)
+            )
         if self._redactor is not None:
             await self._redactor.redact(call)

@@ -11,11 +11,12 @@ from collections.abc import Sequence
 
 import orjson
 
-from gateway.call import Call, Finding
+from gateway.call import Call
 from gateway.detect.secrets.own import ENTITY, SHORTEST, OwnSecrets, united
 from gateway.dialects import tree
 from gateway.errors import Refusal
 from gateway.identity.identify import credential
+from gateway.texts import Finding
 
 
 def presented(call: Call) -> bytes:
@@ -37,7 +38,7 @@ class Taint:
         mine = presented(call)
         if not _holds(call, own, mine):
             return False
-        names = orjson.dumps([call.resource.name, *call.tools])  # which go on record
+        names = orjson.dumps([call.resource.name, *call.request.tools])  # which go on record
         if not self._redacts or own.holds(names) or (mine and mine in names):
             raise _refusal()
         return True
@@ -46,13 +47,13 @@ class Taint:
         """Add the secrets of such a request to `call.found`. Raises Refusal(secret_blocked)."""
         own, mine = self._own, presented(call)
         words = mine.decode("latin-1")
-        told = {id(span): (span, findings) for span, findings in call.found}
-        for span in call.spans:
-            found = [*own.found(span.text), *_found(span.text, words)]
+        told = {id(slot): (slot, findings) for slot, findings in call.request.found}
+        for slot in call.request.slots:
+            found = [*own.found(slot.text), *_found(slot.text, words)]
             if found:
-                known: Sequence[Finding] = told[id(span)][1] if id(span) in told else ()
-                told[id(span)] = span, united(known, found)
-        call.found = list(told.values())
+                known: Sequence[Finding] = told[id(slot)][1] if id(slot) in told else ()
+                told[id(slot)] = slot, united(known, found)
+        call.request.found = list(told.values())
         if _holds_elsewhere(call, own, mine):
             raise _refusal()
 
@@ -64,12 +65,15 @@ class Taint:
 
 
 def _holds(call: Call, own: OwnSecrets, mine: bytes) -> bool:
-    raw = call.raw
+    raw = call.request.raw
     if own.holds(raw) or (mine and mine in raw):
         return True
     if b"\\u00" not in raw and b"\\/" not in raw:
         return False
-    texts = [orjson.dumps(call.body), *(span.text.encode("utf-8", "surrogatepass") for span in call.spans)]
+    texts = [
+        orjson.dumps(call.request.body),
+        *(slot.text.encode("utf-8", "surrogatepass") for slot in call.request.slots),
+    ]
     return any(own.holds(text) or (mine and mine in text) for text in texts)
 
 
@@ -83,8 +87,8 @@ def _found(text: str, words: str) -> list[Finding]:
 
 def _holds_elsewhere(call: Call, own: OwnSecrets, mine: bytes) -> bool:
     """Whether the body holds one beside its texts: all of them are blanked in a copy."""
-    body, survey = tree.parse(orjson.dumps(call.body), call.format.shape, 500)
-    tree.write_all([(span, "-") for span in survey.spans])
+    body, survey = tree.parse(orjson.dumps(call.request.body), call.format.shape, 500)
+    tree.write_all([(slot, "-") for slot in survey.slots])
     tree.fold(survey.nested)
     rest = orjson.dumps(body)
     return own.holds(rest) or bool(mine and mine in rest)

@@ -17,7 +17,7 @@ from collections.abc import Callable, Hashable, Sequence
 from hashlib import sha256
 from typing import Generic, TypeVar
 
-from gateway.call import Finding, Span
+from gateway.texts import Finding, Slot
 
 
 def _digested(named: tuple[str, str]) -> Hashable:
@@ -44,7 +44,7 @@ chained: Callable[[tuple[Hashable, Hashable]], Hashable] = hash if _secret_is_ra
 V = TypeVar("V")
 Facts = int | tuple[int, Sequence[Finding]]
 """Tokens of a text, and the stretches of personal data if it has any. A bare int is a fifth of the memory."""
-Found = tuple[Span, Sequence[Finding]]
+Found = tuple[Slot, Sequence[Finding]]
 
 
 class Generations(Generic[V]):
@@ -94,18 +94,18 @@ class Texts:
         self.counted = counted
         self._kept: Generations[Facts] = Generations(size)
 
-    def fresh(self, spans: Sequence[Span], team: str = "") -> int:
+    def fresh(self, slots: Sequence[Slot], team: str = "") -> int:
         """Characters of texts that were not met lately."""
         known = self._kept.young
-        return sum([len(span[2]) for span in spans if hashed((team, span[2])) not in known])
+        return sum([len(slot[2]) for slot in slots if hashed((team, slot[2])) not in known])
 
-    def survey(self, spans: Sequence[Span], team: str = "") -> tuple[int, list[Found]]:
-        """Tokens of all spans together, and those that hold personal data; nothing at all where nobody asks."""
+    def survey(self, slots: Sequence[Slot], team: str = "") -> tuple[int, list[Found]]:
+        """Tokens of all slots together, and those that hold personal data; nothing at all where nobody asks."""
         if self._scan is None and not self.counted:
             return 0, []
         known, tokens, found = self._kept.young, 0, []
-        for span in spans:
-            text = span[2]
+        for slot in slots:
+            text = slot[2]
             key = hashed((team, text))
             facts = known.get(key)
             if facts is None:
@@ -114,7 +114,7 @@ class Texts:
                 tokens += facts
             else:
                 tokens += facts[0]  # type: ignore[index]  # mypy does not narrow by `type(...) is`
-                found.append((span, facts[1]))  # type: ignore[index]
+                found.append((slot, facts[1]))  # type: ignore[index]
         return tokens, found
 
     def _recall(self, key: Hashable, text: str) -> Facts:

@@ -10,7 +10,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
-from gateway.call import NO_REPEATS, Call, Debit, Look, Obligations, Rejection, Resource, Step, Subject
+from gateway.amounts import NO_REPEATS, Debit, Look, Rejection
+from gateway.call import Call, Obligations, Resource, Step, Subject
 from gateway.config import tiers
 from gateway.config.grammar import Model
 from gateway.limits import quota
@@ -65,37 +66,37 @@ class Reserve:
         kind, name, _ = call.resource
         forward = self._forward
         if kind == "llm":
-            call.targets = forward.targets(name, call.format)
-        if call.kept is not None:
+            call.admission.targets = forward.targets(name, call.format)
+        if call.replay.kept is not None:
             await self._look(call, subject)
             return
         model, ceiling = self._priced(call, name)
-        estimate = call.input_tokens + ceiling
-        quotas = self._quotas.debits(model, call.input_tokens, ceiling, call.tier)
+        estimate = call.request.input_tokens + ceiling
+        quotas = self._quotas.debits(model, call.request.input_tokens, ceiling, call.request.tier)
         limits = self._limits.debits(
             subject,
             _model_name(call.resource),
             call.providers(),
             estimate,
             tool=name if kind == "tool" else "",
-            stream=call.stream,
+            stream=call.request.stream,
         )
         keeps = self._keeps_history
         steps: Sequence[Step] = ()
         if keeps or self._loops.reads:
-            large = len(call.raw) > LARGE
+            large = len(call.request.raw) > LARGE
             told = await judge(call, True, self._told, call, subject) if large else self._told(call, subject)
-            steps, call.repeats = told
-        call.debits = (*limits, *quotas, *call.repeats.debits)
+            steps, call.admission.repeats = told
+        call.admission.debits = (*limits, *quotas, *call.admission.repeats.debits)
         judged = self._judge is not None
         # A policy may yet route the call to another model, whose targets may take longer.
-        longest = forward.most_patience if judged else forward.patience(call.targets)
+        longest = forward.most_patience if judged else forward.patience(call.admission.targets)
         ask = self._quotas.ask(
             call.id,
             subject.team,
-            call.correlation_id,
+            call.request.correlation_id,
             subject.agent,
-            call.debits,
+            call.admission.debits,
             lapse=longest + LAPSE_MARGIN,
             chained=self._loops.follows or judged,
             history=keeps,
@@ -103,11 +104,11 @@ class Reserve:
         )
         answer = await admit(self._ledger, ask, self._wait)
         if isinstance(answer, Rejection):
-            call.rejection = answer
-            raise quota.refusal(answer, ask, call.input_tokens)
+            call.admission.rejection = answer
+            raise quota.refusal(answer, ask, call.request.input_tokens)
         if not ask.bare:  # a call that takes nothing only learned that its workflow is open
-            call.reservation = answer
-        call.chain, call.history = answer.chain, answer.history
+            call.admission.reservation = answer
+        call.admission.chain, call.admission.history = answer.chain, answer.history
         self._loops.follow(answer.chain, answer.path)
 
     async def rest(self, call: Call, demanded: Obligations) -> None:
@@ -115,24 +116,26 @@ class Reserve:
 
         Raises Refusal, StoreUnavailable.
         """
-        subject, first = call.subject, call.reservation
+        subject, first = call.subject, call.admission.reservation
         assert subject is not None, "reserve comes after identify"
         assert first is not None, "a call that a policy judges has been reserved: its chain must be known"
-        model, ceiling = self._priced(call, call.served_as or call.resource.name)
+        model, ceiling = self._priced(call, call.authorization.served_as or call.resource.name)
         quotas: Sequence[Debit] = ()
         if demanded.route:
-            quotas = self._quotas.rest(call.debits, model, call.input_tokens, ceiling, call.tier)
+            quotas = self._quotas.rest(
+                call.admission.debits, model, call.request.input_tokens, ceiling, call.request.tier
+            )
         names = (subject, _model_name(call.resource), call.providers())
-        estimate = call.input_tokens + ceiling
-        limits = self._limits.debits(*names, estimate, stream=call.stream, attributes=demanded.attributes)
-        call.late = (*limits, *quotas)
-        if call.late:
-            ask = first.ask._replace(id=f"{call.id}-rest", debits=call.late, history=False, tools=())
+        estimate = call.request.input_tokens + ceiling
+        limits = self._limits.debits(*names, estimate, stream=call.request.stream, attributes=demanded.attributes)
+        call.admission.late = (*limits, *quotas)
+        if call.admission.late:
+            ask = first.ask._replace(id=f"{call.id}-rest", debits=call.admission.late, history=False, tools=())
             answer = await admit(self._ledger, ask, self._wait)
             if isinstance(answer, Rejection):
-                call.rejection = answer
-                raise quota.refusal(answer, ask, call.input_tokens)
-            call.rest = answer
+                call.admission.rejection = answer
+                raise quota.refusal(answer, ask, call.request.input_tokens)
+            call.admission.rest = answer
 
     @property
     def _keeps_history(self) -> bool:
@@ -147,26 +150,26 @@ class Reserve:
         if call.resource.kind != "llm":
             return None, 0
         model = self._forward.model(name)
-        tiers.check(model, call.tier)
+        tiers.check(model, call.request.tier)
         return model, call.most(model.max_output)
 
     async def _look(self, call: Call, subject: Subject) -> None:
         """Whether the workflow takes calls, for a call that is answered already: nothing is taken or counted."""
-        names = (call.id, subject.team, call.correlation_id, subject.agent)
+        names = (call.id, subject.team, call.request.correlation_id, subject.agent)
         ask = self._quotas.ask(*names, (), lapse=0, look=True, history=self._keeps_history)
         answer = await self._ledger.reserve(ask)
         if isinstance(answer, Rejection):
-            call.rejection = answer
+            call.admission.rejection = answer
             raise quota.refusal(answer, ask)
-        call.chain, call.history = answer.chain, answer.history
+        call.admission.chain, call.admission.history = answer.chain, answer.history
 
     def _told(self, call: Call, subject: Subject) -> tuple[Sequence[Step], Look]:
         """What has happened in the conversation, and what of it the request repeats."""
-        steps = call.format.steps(call.body)
+        steps = call.format.steps(call.request.body)
         if not self._loops.reads:
             return steps, NO_REPEATS
-        workflow = (subject.team, call.correlation_id)
-        return steps, self._loops.look(workflow, subject.agent, steps, bool(call.tools))
+        workflow = (subject.team, call.request.correlation_id)
+        return steps, self._loops.look(workflow, subject.agent, steps, bool(call.request.tools))
 
 
 def _model_name(resource: Resource) -> str:

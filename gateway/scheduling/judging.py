@@ -38,14 +38,14 @@ def takes_long(call: Call, fresh: Callable[[], int]) -> bool:
     Moving to a thread costs a large call a fifth of its time. Prose takes 30 us a kB; text that is dense with digits or
     addresses, each of which is checked, takes twenty times as long. `fresh` counts the characters of its new texts.
     """
-    if len(call.raw) <= NEW_TEXT:
+    if len(call.request.raw) <= NEW_TEXT:
         return False
-    if len(call.spans) > _MANY:
+    if len(call.request.slots) > _MANY:
         return True
     new = fresh()
     if new <= NEW_TEXT:
         return False
-    return new > LARGE or _is_dense(call.raw)
+    return new > LARGE or _is_dense(call.request.raw)
 
 
 def _is_dense(raw: bytes) -> bool:

@@ -26,8 +26,8 @@ from gateway.dialects.routes import METHODS
 from gateway.errors import ConfigError, Refusal
 from gateway.identity.identify import Identity
 from gateway.limits.tokens import O200k
-from gateway.policy.engines.holder import INTERVAL as POLICY_INTERVAL
-from gateway.policy.engines.holder import Policies
+from gateway.policy.engines.live import INTERVAL as POLICY_INTERVAL
+from gateway.policy.engines.live import Policies
 from gateway.record import logs, workers
 from gateway.record.audit import SCHEMA
 from gateway.record.audit import file as audit_file

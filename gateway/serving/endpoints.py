@@ -97,7 +97,7 @@ async def _models(gateway: Gateway, match: Match[Any], scope: Any, _: Any, send:
             raise _wrong_method(match.template)
         call.ticket = _ticket(gateway, match, scope)
         await runtime.line.identify(call)
-        call.correlation_id = runtime.correlation.of(call, needed=False)
+        call.request.correlation_id = runtime.correlation.of(call, needed=False)
         if not asked:
             await reply.whole(200, orjson.dumps(form.all(await runtime.models.visible(call))))
         elif await runtime.models.may_ask_for(call, asked):

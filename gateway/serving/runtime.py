@@ -14,7 +14,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from gateway.call import Finding
 from gateway.config.grammar import Config
 from gateway.config.sections import Output, Pii
 from gateway.control.admin.access import AdminKeys
@@ -49,7 +48,7 @@ from gateway.output.sqlgate import SqlFacts, SqlGate
 from gateway.pipeline import Line
 from gateway.policy.authorize import Authorizer
 from gateway.policy.candidate import Candidate
-from gateway.policy.engines.holder import Policies
+from gateway.policy.engines.live import Policies
 from gateway.policy.flow import Flow
 from gateway.policy.inputs import Inputs
 from gateway.policy.models import Models
@@ -74,6 +73,7 @@ from gateway.serving.shares import Shares
 from gateway.settle.settle import Settle
 from gateway.stores import Store
 from gateway.stores.writer import Writer
+from gateway.texts import Finding
 from gateway.upstream.client import Client
 from gateway.upstream.forward import Forward
 
@@ -284,7 +284,7 @@ def build(
         line=line,
         models=models,
         correlation=correlation,
-        replies=Replies(own, limits, alone, explains=wanted is not None and wanted.explain),
+        replies=Replies(own, limits, alone, reasons_in_text=wanted is not None and wanted.explain),
         signer=own_signer,
         admin=_admin_keys(config, identity),
         audit=audit,

@@ -44,8 +44,8 @@ class Settle:
         Settling comes to its end, whatever the call's budget has left.
         """
         budget.bind(None)
-        if call.keeper is not None:
-            await call.keeper.abandon()
+        if call.replay.keeper is not None:
+            await call.replay.keeper.abandon()
         cost = 0
         try:
             cost = await self.settle(call)
@@ -62,7 +62,7 @@ class Settle:
         """Settle what was reserved from what was used; returns the cost in nano-USD. Raises StoreUnavailable."""
         outcome = call.outcome
         if not outcome.sent:
-            for reservation in (call.reservation, call.rest):
+            for reservation in (call.admission.reservation, call.admission.rest):
                 if reservation is not None:
                     await self._ledger.settle(reservation, {}, "released")
             return 0
@@ -77,32 +77,34 @@ class Settle:
                 usage = replace(usage, output=counted.output, input=max(usage.input, counted.input), counted=True)
         outcome.usage = usage
         target = Target(outcome.provider, outcome.model)
-        price = self._forward.price(call.served_as or call.resource.name, target)
-        cost = quota.charge(price, usage, call.tier)
+        price = self._forward.price(call.authorization.served_as or call.resource.name, target)
+        cost = quota.charge(price, usage, call.request.tier)
         await self._charge(call, usage, cost)
         return cost
 
     async def _charge(self, call: Call, usage: Usage, cost: int) -> None:
         """Settle both reservations of a call that has left from what it used; cost in nano-USD."""
-        if call.reservation is not None:
-            used = quota.used(call.debits, usage, cost) | ratelimit.elsewhere(call.debits, call.outcome.provider)
-            used |= self._loops.ended(call.repeats, call.outcome.finished)
-            await self._ledger.settle(call.reservation, used, "settled")
-        if call.rest is not None:
-            used = quota.used(call.late, usage, cost)
-            used |= {debit.key: 0 for debit in call.late if not debit.refill}  # charged above, whole
-            await self._ledger.settle(call.rest, used, "settled")
+        if call.admission.reservation is not None:
+            used = quota.used(call.admission.debits, usage, cost) | ratelimit.elsewhere(
+                call.admission.debits, call.outcome.provider
+            )
+            used |= self._loops.ended(call.admission.repeats, call.outcome.finished)
+            await self._ledger.settle(call.admission.reservation, used, "settled")
+        if call.admission.rest is not None:
+            used = quota.used(call.admission.late, usage, cost)
+            used |= {debit.key: 0 for debit in call.admission.late if not debit.refill}  # charged above, whole
+            await self._ledger.settle(call.admission.rest, used, "settled")
 
     async def _counted(self, call: Call) -> Usage:
         """What a call used whose provider did not say: nothing if it never answered, else what we can count."""
         if call.outcome.status != 200:
             return Usage()
         count = self._texts.count
-        said = "".join(call.outcome.heard) if call.format.answers(call.body) else ""
-        texts = [said] if call.input_tokens else [said, *(span.text for span in call.spans)]
+        said = "".join(call.outcome.heard) if call.format.answers(call.request.body) else ""
+        texts = [said] if call.request.input_tokens else [said, *(slot.text for slot in call.request.slots)]
         if sum(map(len, texts)) > NEW_TEXT:
             output, *rest = await to_its_end(lambda: list(map(count, texts)))
         else:
             output, *rest = map(count, texts)
-        sent = call.input_tokens or sum(rest) + call.format.overhead(call.body)
+        sent = call.request.input_tokens or sum(rest) + call.format.overhead(call.request.body)
         return Usage(input=sent, output=output, counted=True, tier=call.outcome.tier)

@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple, Protocol, get_args
 
-from gateway.call import NO_HISTORY, Ask, Debit, History, Marked, Rejection, Reservation
+from gateway.amounts import NO_HISTORY, Ask, Debit, History, Marked, Rejection, Reservation
 from gateway.stores.address import parse
 
 End = Literal["settled", "released", "lapsed"]

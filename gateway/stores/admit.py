@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import asyncio
 
-from gateway.call import Ask, Rejection, Reservation
+from gateway.amounts import Ask, Rejection, Reservation
 from gateway.stores import Ledger
 
 # Seconds between two tries of a waiting call without news: shorter than a store keeps its turn (2 seconds).

@@ -20,7 +20,7 @@ from dataclasses import replace
 
 import orjson
 
-from gateway.call import Ask, Balance, Debit, Rejection, Reservation
+from gateway.amounts import Ask, Balance, Debit, Rejection, Reservation
 from gateway.stores import End, StoreUnavailable, actual, charges, slowest
 from gateway.stores.redis import DOUBT, RedisStore, bucket_key, outcome
 

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from gateway.call import Ask, Balance, Debit, Marked, Rejection, Reservation
+from gateway.amounts import Ask, Balance, Debit, Marked, Rejection, Reservation
 from gateway.stores import End, State, Workflow, actual, charges, slowest
 from gateway.stores.record import MICRO, Change, Count, Record
 

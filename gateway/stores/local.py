@@ -17,7 +17,7 @@ import random
 from collections.abc import Coroutine, Mapping, Sequence
 from typing import Any, NamedTuple, TypeVar
 
-from gateway.call import Ask, Debit, Marked, Rejection, Reservation
+from gateway.amounts import Ask, Debit, Marked, Rejection, Reservation
 from gateway.errors import ConfigError
 from gateway.stores import (
     FOREVER,

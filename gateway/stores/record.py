@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
 
-from gateway.call import LABELS, NO_HISTORY, PATH, REPEATS, STRIPPED, TOOLS, Debit, History
+from gateway.amounts import LABELS, NO_HISTORY, PATH, REPEATS, STRIPPED, TOOLS, Debit, History
 from gateway.stores import DEFAULT_TTL, FOREVER, State, Workflow
 
 MICRO = 1_000_000

@@ -23,7 +23,7 @@ from urllib.parse import quote
 
 import orjson
 
-from gateway.call import Ask, Balance, Debit, History, Marked, Reason, Rejection, Reservation
+from gateway.amounts import Ask, Balance, Debit, History, Marked, Reason, Rejection, Reservation
 from gateway.stores import (
     DEFAULT_TTL,
     FOREVER,

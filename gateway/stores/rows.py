@@ -7,7 +7,7 @@ from typing import Any
 
 import orjson
 
-from gateway.call import NO_HISTORY, REPEATS, Ask, History
+from gateway.amounts import NO_HISTORY, REPEATS, Ask, History
 from gateway.stores import SPELLINGS, Key
 from gateway.stores.record import Change, Count, Record
 from gateway.stores.writer import Bulk, Statement

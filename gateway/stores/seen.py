@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from dataclasses import dataclass, field
 
-from gateway.call import NO_HISTORY, Ask, Debit, History, Rejection, Reservation, Unit
+from gateway.amounts import NO_HISTORY, Ask, Debit, History, Rejection, Reservation, Unit
 from gateway.stores import State
 from gateway.stores.counters import Bucket
 from gateway.stores.record import MICRO, Count, Record

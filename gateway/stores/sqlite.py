@@ -19,7 +19,7 @@ from typing import Any
 
 import orjson
 
-from gateway.call import Ask, Debit, Marked, Rejection, Reservation
+from gateway.amounts import Ask, Debit, Marked, Rejection, Reservation
 from gateway.errors import ConfigError
 from gateway.stores import Begun, Clock, End, Key, Role, Sealed, Spelling, StoreUnavailable, Unsealed, Workflow
 from gateway.stores.answers import Answers

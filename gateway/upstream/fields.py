@@ -23,14 +23,14 @@ def keep(call: Call, said: Mapping[str, str]) -> None:
 
     Raises Refusal(invalid_request) if they are refused.
     """
-    demanded = call.decision.obligations.fields if call.decision is not None else None
+    demanded = call.authorization.decision.obligations.fields if call.authorization.decision is not None else None
     wants = {f"providers.{name}.fields": said.get(name, "pass") for name in call.providers()}
     if demanded is not None:
         wants["the policy"] = demanded
     who, what = max(wants.items(), key=lambda item: FIELDS.index(item[1]), default=("", "pass"))
     if what == "drop":
-        call.edited |= call.format.drop_foreign(call.body)
-    elif what == "refuse" and (fields := call.format.foreign(call.body)):
+        call.authorization.edited |= call.format.drop_foreign(call.request.body)
+    elif what == "refuse" and (fields := call.format.foreign(call.request.body)):
         names = ", ".join(f"`{name}`" for name in fields[:_SHOWN])
         more = f" and {len(fields) - _SHOWN} more" if len(fields) > _SHOWN else ""
         raise Refusal(

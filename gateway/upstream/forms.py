@@ -97,7 +97,7 @@ class _Peek:
 
 
 def _first_data(text: bytes) -> bytes | None:
-    """The data of the first event, once its line is whole."""
+    """The data of the first event, once its line is complete."""
     for line in text.splitlines(keepends=True):
         if line.startswith(b"data:") and line.endswith((b"\n", b"\r")):
             return line.removeprefix(b"data:").strip()

@@ -52,7 +52,7 @@ class Answer:
 
     @property
     def length(self) -> int:
-        """How many bytes the upstream said that it would send; 0 where it did not."""
+        """The size in bytes that the upstream announced; 0 if it announced none."""
         return self.response.length if self.response is not None else 0
 
     def close(self, finished: bool) -> None:
@@ -203,21 +203,21 @@ class Forward:
 
     async def _send(self, call: Call, target: Target) -> Answer:
         provider, model = target
-        codec, changed = call.format, call.redaction.changed or call.edited
-        changed = codec.request(call.body, model, call.stream) or changed or call.outcome.tries > 1
+        codec, changed = call.format, call.redaction.changed or call.authorization.edited
+        changed = codec.request(call.request.body, model, call.request.stream) or changed or call.outcome.tries > 1
         call.outcome.sent = True
         if self._providers[provider].format == "demo":
             return _demo(call)
         if (codec.name, target) in self._relented:
-            changed |= codec.relents(call.body, None)
-        response = await self._post(call, provider, orjson.dumps(call.body) if changed else call.raw)
+            changed |= codec.relents(call.request.body, None)
+        response = await self._post(call, provider, orjson.dumps(call.request.body) if changed else call.request.raw)
         if response.status in (400, 422):
             said = await _words(response)
-            if not codec.relents(call.body, said):
+            if not codec.relents(call.request.body, said):
                 raise _refusal(response.status, response.headers, provider, said)
             if len(self._relented) < _MOST_MADE:
                 self._relented.add((codec.name, target))
-            response = await self._post(call, provider, orjson.dumps(call.body))
+            response = await self._post(call, provider, orjson.dumps(call.request.body))
         if not 200 <= response.status < 300:
             raise _refusal(response.status, response.headers, provider, await _words(response))
         call.outcome.status = 200
@@ -228,7 +228,7 @@ class Forward:
             raise
 
     async def _begun(self, call: Call, provider: str, response: Response) -> Answer:
-        """The answer, once its first event or bytes say that it is one. Raises Refusal where they do not."""
+        """The answer, once its first event or bytes are recognized as an answer. Raises Refusal otherwise."""
         kind = response.headers.get("content-type", "").strip().lower()
         chunks = _read(response, provider)
         start = await peeked(chunks)
@@ -246,7 +246,7 @@ class Forward:
         return Answer(streamed, start, chunks, response)
 
     async def _post(self, call: Call, provider: str, body: bytes) -> Response:
-        """Send a body. Once more, on a new connection, if it went out on one that the provider had closed."""
+        """Send a body; again on a new connection if the provider had already closed the pooled connection."""
         to = self._destination(provider, call.format)
         passes = call.format.passes
         extra = [(name, value) for name, value in call.headers if name in passes and passes[name].fullmatch(value)]
@@ -281,17 +281,17 @@ def _demo(call: Call) -> Answer:
     call.outcome.status = 200
 
     async def chunks() -> AsyncIterator[bytes]:
-        if not call.stream:
-            yield demo.whole(call.format, call.body)
+        if not call.request.stream:
+            yield demo.whole(call.format, call.request.body)
             return
-        for event in demo.streamed(call.format, call.body):
+        for event in demo.streamed(call.format, call.request.body):
             yield event
 
-    return Answer(call.stream, b"", chunks(), None)
+    return Answer(call.request.stream, b"", chunks(), None)
 
 
 async def _read(response: Response, provider: str) -> AsyncIterator[bytes]:
-    """The body as it comes. Raises Refusal when it stalls or breaks off."""
+    """The body as it arrives. Raises Refusal if the provider stalls or the connection breaks."""
     try:
         encoding, chunks = _encoding(response), response.chunks()
         async for data in unpacked(chunks, encoding) if encoding else chunks:

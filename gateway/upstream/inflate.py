@@ -19,7 +19,7 @@ _FRAMED: Final = 15  # zlib window size with the zlib frame (RFC 1950); negative
 _HEAD: Final = 2  # bytes of the frame that identify it
 _WINDOW: Final = {"gzip": 16 + _FRAMED, "x-gzip": 16 + _FRAMED, "deflate": _FRAMED}
 _MEMBERS: Final = 1024  # of one body of gzip: each copies what came with it
-_PAUSE: Final = 16  # pieces between two turns of others
+_PAUSE: Final = 16  # pieces after which the event loop is yielded
 
 
 class Packed(ValueError):
@@ -75,7 +75,7 @@ class Inflater:
 
 
 async def unpacked(chunks: AsyncIterator[bytes], encoding: str) -> AsyncIterator[bytes]:
-    """The body that comes in an encoding. Raises Packed."""
+    """The decompressed body. Raises Packed."""
     inflater, pieces = Inflater(encoding), 0
     async for data in chunks:
         rest, out = data, b""

@@ -17,7 +17,7 @@ from gateway.upstream.client import AT_ONCE
 
 
 class Attempt:
-    """One try to send a call. `fresh`: not on a connection that was used before."""
+    """One attempt to send a call. `fresh`: on a connection that was not used before."""
 
     __slots__ = ("began", "fresh", "protocol", "reused")
 
@@ -29,9 +29,9 @@ class Attempt:
 
     @property
     def unanswered(self) -> bool:
-        """Whether it went out on a connection that had been idle and broke at once, and not one byte came back.
+        """Whether the call was sent on an idle connection that broke at once without returning a byte.
 
-        Such a connection was closed before. One that breaks later may have been worked for, and billed.
+        Such a connection was already closed. If a connection breaks later, the call may have been executed and billed.
         """
         at_once = time.monotonic() - self.began < AT_ONCE
         return at_once and self.reused and self.protocol is not None and not self.protocol.heard
@@ -41,7 +41,7 @@ ATTEMPT: ContextVar[Attempt | None] = ContextVar("attempt", default=None)
 
 
 class Handler(ResponseHandler):
-    """The protocol of one connection; `heard`: bytes of an answer have come since it was taken from the pool."""
+    """The protocol of one connection. `heard`: bytes of an answer arrived since the connection left the pool."""
 
     heard = False
     used = False
@@ -53,7 +53,7 @@ class Handler(ResponseHandler):
 
 
 class Pool(aiohttp.TCPConnector):
-    """Gives out no connection that has failed while it was idle, such as by a timer of the call before."""
+    """Returns no connection that failed while idle, for example by a timer of the previous call."""
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
@@ -65,7 +65,7 @@ class Pool(aiohttp.TCPConnector):
         traces: list[Trace],
         timeout: aiohttp.ClientTimeout,  # noqa: ASYNC109
     ) -> Connection:
-        """A connection that can be used."""
+        """A usable connection."""
         attempt = ATTEMPT.get()
         while True:
             connection = await super().connect(req, traces, timeout)

@@ -16,7 +16,7 @@ from gateway.config.sections import Policy
 from gateway.errors import ConfigError
 from gateway.policy.engines import trial
 from gateway.policy.engines.bundle import load, run_tests
-from gateway.policy.engines.holder import Policies
+from gateway.policy.engines.live import Policies
 
 # Three files say the number of their bundle, and the test of a bundle holds only where all say the same.
 _DECISION = """package gateway

@@ -21,7 +21,7 @@ from engines.bundles import RULE, TEST, Reports, Write
 from engines.opa_server import program
 from gateway.config.sections import BundleKey, Policy
 from gateway.errors import ConfigError
-from gateway.policy.engines.holder import Policies
+from gateway.policy.engines.live import Policies
 from gateway.policy.sources import unpack
 from gateway.policy.sources.base import SourceError
 from gateway.policy.sources.server import BundleServer

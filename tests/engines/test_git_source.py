@@ -12,7 +12,7 @@ import pytest
 from engines.bundles import RULE, TEST, Reports, Repository
 from gateway.config.sections import GitSource, Policy
 from gateway.errors import ConfigError
-from gateway.policy.engines.holder import Policies
+from gateway.policy.engines.live import Policies
 from gateway.policy.sources.base import SourceError
 from gateway.policy.sources.git import Git
 from needs import need

@@ -1,4 +1,4 @@
-"""What holds for every dialect: texts, tool calls, usage, errors, ends, however an answer comes."""
+"""The contract of all codecs: texts, tool calls, usage, errors, ends, whole and streamed."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def judge(wire: Wire, scanner: StreamScanner, *, gates: bool = False, **output: 
     """The filter of one answer."""
     call = calls.call(wire.codec)
     call.redaction = Redaction(restore=dict(RESTORE), known=frozenset(RESTORE.values()))
-    call.body = wire.request(("user", "hi"), **({"tools": [dict(wire.offer)]} if wire.offer else {}))
+    call.request.body = wire.request(("user", "hi"), **({"tools": [dict(wire.offer)]} if wire.offer else {}))
     both = (Exfiltration(), SqlGate(Sql(dialect="postgres"))) if gates else ()
     return Screen(Output.model_validate({"secrets": "redact", **output}), scanner, lambda _: False, both).filter(call)
 
@@ -148,7 +148,7 @@ def test_a_tool_that_was_not_offered(wire: Wire, scanner: StreamScanner) -> None
 @settings(max_examples=30, deadline=None)
 @given(places=st.lists(st.integers(0, 200), max_size=30))
 def test_a_block_in_mid_stream(wire: Wire, scanner: StreamScanner, places: list[int]) -> None:
-    """Not a character of a secret leaves; the stream ends as the dialect has it, and says why."""
+    """No character of a secret leaves; the stream ends in the form of the dialect, with the reason."""
     codec, made, sent = wire.codec.stream(keep_usage=True), judge(wire, scanner, secrets="block"), b""
     with pytest.raises(Refusal) as caught:  # noqa: PT012  (where in the stream it is raised depends on the cut)
         for raw in wire.events(in_pieces(f"Take {SECRET} for it.", places)):
@@ -181,7 +181,7 @@ def test_a_refusal(wire: Wire) -> None:
     said = wire.codec.error(wire.codec.refuse(refusal, "id"))
     assert said is not None
     assert said["message"] == "It holds a secret."
-    answer = wire.codec.explain(refusal, "id", "m", 1, "Blocked.")
+    answer = wire.codec.refuse_in_text(refusal, "id", "m", 1, "Blocked.")
     assert answer is not None, "an answer of a dialect that streams has a text"
     wire.codec.check(answer, 1)
     assert wire.codec.error(answer) is None
@@ -250,7 +250,7 @@ def test_what_nobody_edits_leaves_as_it_came(wire: Wire, scanner: StreamScanner,
 
 @noted
 def test_what_nobody_named_is_judged(wire: Wire, scanner: StreamScanner, place: tuple[bytes, bytes]) -> None:
-    """A card in a field that the dialect does not have, at once or from event to event."""
+    """A card number in an unknown field, in one event or across events."""
     answer = wire.whole("fine", x_note=f"it is {CARD}")
     assert judge(wire, scanner).whole(answer)
     assert "0343" not in json.dumps(answer)
@@ -267,7 +267,7 @@ def test_what_nobody_named_is_judged(wire: Wire, scanner: StreamScanner, place: 
 @wires
 @pytest.mark.parametrize("tail", ["whole", "no end", "half an event"])
 def test_the_end_of_a_stream(wire: Wire, scanner: StreamScanner, tail: str) -> None:
-    """What says why it ended is whole, if nothing ends it too; what breaks off is not."""
+    """A stream with a finish reason is complete, even without its last event; a stream that breaks off is not."""
     events = wire.events(["fine."])
     at = len(events) // 2
     half = events[at][: len(events[at]) // 2]
@@ -306,7 +306,7 @@ def test_a_request(wire: Wire) -> None:
     body = wire.request(*turns)
     assert wire.codec.parse(body).model == "m"
     parsed, survey = tree.parse(orjson.dumps(body), wire.codec.shape, 100)
-    roles = {span.text: span.role for span in survey.spans}
+    roles = {slot.text: slot.role for slot in survey.slots}
     assert roles == {text: role for role, text in turns}, "`shape` says who wrote which text"
     if wire.talks:
         assert [step.kind for step in wire.codec.steps(parsed)] == ["prompt", "turn", "prompt"]
@@ -327,7 +327,7 @@ JSON: st.SearchStrategy[Any] = st.recursive(
 @settings(max_examples=150, deadline=None)
 @given(data=st.data())
 def test_any_json_is_a_request_or_refused(wire: Wire, data: st.DataObject) -> None:
-    """Whatever stands in its fields: a refusal that names the fault, and no other exception."""
+    """For any values: a refusal that names the mistake, and no other exception."""
     body = wire.request(("user", "hi"))
     field = data.draw(st.sampled_from([*body, "tools", "tool_choice", "system", "stream", "thinking", "max_tokens"]))
     body[field] = data.draw(JSON)
@@ -411,7 +411,7 @@ def test_what_is_in_a_signed_block_and_may_not_leave(scanner: StreamScanner, val
 @pytest.mark.parametrize("before", ["", "abc", "so "])
 @pytest.mark.parametrize("after", ["", "k", "7", " so"])
 def test_a_value_is_whole_in_a_block_of_its_own(scanner: StreamScanner, value: str, before: str, after: str) -> None:
-    """What stands in the blocks beside it hides nothing, though clients may put the texts together."""
+    """Text in neighboring blocks hides nothing, although clients may join the texts."""
     wire = Messages()
     blocks = []
     for index, text in enumerate([before, value, after]):
@@ -445,7 +445,7 @@ def planted(wire: Messages) -> dict[str, list[bytes]]:
 
 @pytest.mark.parametrize("place", planted(Messages()))
 def test_events_say_no_more_than_is_judged(scanner: StreamScanner, place: str) -> None:
-    """Fields, comments and names of events that nobody expects are judged, or do not leave."""
+    """Unexpected fields, comments and event names are judged, or do not leave."""
     wire = Messages()
     try:
         sent = streamed(wire, judge(wire, scanner), wire.message(planted(wire)[place]))
@@ -484,13 +484,13 @@ def test_events_out_of_their_turn(scanner: StreamScanner, kind: str) -> None:
 @pytest.mark.parametrize("key", ["signature", "data"])
 @pytest.mark.parametrize("value", [SECRET, "AIza" + "Sy" * 18, "eyJ" + "hbGciOiJIUzI1NiJ9" * 3])
 def test_a_key_is_no_seal(key: str, value: str) -> None:
-    """What has the form of a key is text, also where a provider's seal may stand."""
+    """A value in the form of a key is text, even in the place of encrypted data."""
     wire = Messages()
     kind = "thinking" if key == "signature" else "redacted_thinking"
     body = wire.request(("user", "hi"))
     body["messages"].append({"role": "assistant", "content": [{"type": kind, key: value}]})
     _, survey = tree.parse(orjson.dumps(body), wire.codec.shape, 100)
-    assert value in [span.text for span in survey.spans]
+    assert value in [slot.text for slot in survey.slots]
 
 
 def test_other_models_in_a_request() -> None:

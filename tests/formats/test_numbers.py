@@ -53,7 +53,7 @@ def test_an_edited_body_and_edited_arguments() -> None:
         '"seed": 0', f'"seed": {WEI}'
     )
     body, survey = tree.parse(raw.encode(), SHAPE, 64)
-    tree.write(next(span for span in survey.spans if "@" in span.text), "<EMAIL_1>")
+    tree.write(next(slot for slot in survey.slots if "@" in slot.text), "<EMAIL_1>")
     tree.fold(survey.nested)
     left = orjson.dumps(body).decode()
     assert f'"seed":{WEI}' in left
@@ -92,7 +92,7 @@ def test_a_file_in_an_argument_keeps_its_lines() -> None:
     deep = '{\n  "to": "<X>",\n  "n": [1, 2.50]\n}'
     arguments = json.dumps({"path": "a.json", "content": json.dumps({"inner": deep}, indent=4)})
     body, survey = tree.parse(orjson.dumps({"function": {"arguments": arguments}}), SHAPE, 64)
-    tree.write(next(span for span in survey.spans if span.text == "<X>"), 'Ann "the\\cat"\n')
+    tree.write(next(slot for slot in survey.slots if slot.text == "<X>"), 'Ann "the\\cat"\n')
     tree.fold(survey.nested)
     outer = json.loads(body["function"]["arguments"])
     assert outer["content"].startswith('{\n    "inner": ')

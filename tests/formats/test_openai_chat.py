@@ -167,7 +167,7 @@ def test_texts_in_fields_that_nobody_knows_are_judged_too() -> None:
     """Unknown fields of a stream do not bypass the filter; numbers and flags in them pass unchanged."""
     stream = OPENAI_CHAT.stream(keep_usage=False)
     [chunk] = stream.feed(event({"content": "a", "notes": [{"text": "b"}]}, extra="c", flag={"on": True}))
-    judged = [span.text for survey in chunk.wholes for span in survey.spans]
+    judged = [slot.text for survey in chunk.wholes for slot in survey.slots]
     running = {piece.channel: piece.holder[piece.key] for field in chunk.fields for piece in field.pieces}
     assert set(judged) == {"c", "chat.completion.chunk", "m"}  # the id, the kind, the model
     assert running == {(0, "notes[].text"): "b", (0, "chunk:extra"): "c"}

@@ -67,7 +67,7 @@ def test_every_input_is_a_text() -> None:
     """So are unknown fields, and values in the place of a term."""
     request = body(["one", "two"], user="u", x_note="n", encoding_format="card 4111 1111 1111 1111")
     _, survey = tree.parse(orjson.dumps(request), CODEC.shape, 64)
-    assert {span.text for span in survey.spans} == {"one", "two", "u", "n", "card 4111 1111 1111 1111"}
+    assert {slot.text for slot in survey.slots} == {"one", "two", "u", "n", "card 4111 1111 1111 1111"}
     assert CODEC.unknown(request) == CODEC.foreign(request) == ["x_note"]
     assert CODEC.drop_foreign(request)
     assert "x_note" not in request

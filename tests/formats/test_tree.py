@@ -23,7 +23,7 @@ JSON = st.recursive(
 
 def texts(body: object) -> list[str]:
     """The texts that the survey finds."""
-    return [span.text for span in tree.parse(orjson.dumps(body), SHAPE, 64)[1].spans]
+    return [slot.text for slot in tree.parse(orjson.dumps(body), SHAPE, 64)[1].slots]
 
 
 def test_texts_come_in_document_order_wherever_they_stand() -> None:
@@ -42,8 +42,8 @@ def test_json_inside_a_string_is_walked_and_written_back() -> None:
     """Tool-call arguments are judged as what they mean, not as how they are escaped."""
     inner = json.dumps({"to": "ann@example.org", "deep": {"arguments": json.dumps({"x": "y\n"})}})
     body, survey = tree.parse(orjson.dumps({"function": {"arguments": inner}}), SHAPE, 64)
-    assert [span.text for span in survey.spans] == ["ann@example.org", "y\n"]
-    tree.write(survey.spans[1], "z")
+    assert [slot.text for slot in survey.slots] == ["ann@example.org", "y\n"]
+    tree.write(survey.slots[1], "z")
     assert tree.fold(survey.nested)
     outer = json.loads(body["function"]["arguments"])
     assert json.loads(outer["deep"]["arguments"]) == {"x": "z"}
@@ -62,7 +62,7 @@ def test_a_key_twice_inside_arguments_makes_them_plain_text() -> None:
 def test_unreadable_parts_are_counted() -> None:
     """An image is no text, inline or by address."""
     _, survey = tree.parse(orjson.dumps({"c": [{"image_url": {"url": "data:image/png;base64,AAAA"}}]}), SHAPE, 64)
-    assert (survey.kinds, survey.spans) == ({"image": 1}, [])
+    assert (survey.kinds, survey.slots) == ({"image": 1}, [])
 
 
 DUPLICATES = {
@@ -126,12 +126,12 @@ def test_a_key_that_tells_is_a_text_and_can_be_renamed() -> None:
     body = {"model": "m", "messages": [], "metadata": metadata}
     survey = tree.Survey(SHAPE)
     survey.walk(body)
-    keys = [span for span in survey.spans if span.text.endswith("example.org")]
-    assert [tree.read(span) for span in keys] == ["ann@example.org", "bob@example.org"]
-    for span in keys:
-        tree.write(span, "<EMAIL>")
+    keys = [slot for slot in survey.slots if slot.text.endswith("example.org")]
+    assert [tree.read(slot) for slot in keys] == ["ann@example.org", "bob@example.org"]
+    for slot in keys:
+        tree.write(slot, "<EMAIL>")
     assert list(metadata.items()) == [("<EMAIL>", "x"), ("<EMAIL>_2", "y"), ("n", 1)]
-    assert [tree.read(span) for span in keys] == [None, None]
+    assert [tree.read(slot) for slot in keys] == [None, None]
     tree.write(keys[0], "again")
 
 
@@ -146,9 +146,9 @@ def test_structure_counts_only_where_the_dialect_has_it() -> None:
 def test_a_number_with_the_digits_of_a_card_is_a_text(number: float) -> None:
     """Its digits are; what is put in its place is a string, and what is left alone stays a number."""
     body, survey = tree.parse(orjson.dumps({"a": {"pay": number}, "b": [number]}), SHAPE, 64)
-    assert [span.text for span in survey.spans] == [str(int(number))] * 2
-    assert [tree.read(span) for span in survey.spans] == [str(int(number))] * 2
-    tree.write(survey.spans[0], "<CREDIT_CARD_1>")
+    assert [slot.text for slot in survey.slots] == [str(int(number))] * 2
+    assert [tree.read(slot) for slot in survey.slots] == [str(int(number))] * 2
+    tree.write(survey.slots[0], "<CREDIT_CARD_1>")
     assert body == {"a": {"pay": "<CREDIT_CARD_1>"}, "b": [number]}
 
 

@@ -168,8 +168,8 @@ def bodies(raw: bytes) -> None:
         assert refusal.code == "invalid_request"  # noqa: PT017  (most inputs are refused, some are not)
         return
     assert survey.inexact or body == orjson.loads(raw)  # a number that no float holds stays as it was written
-    assert all(isinstance(span.text, str) for span in survey.spans)
-    for span in survey.spans:
+    assert all(isinstance(span.text, str) for span in survey.slots)
+    for span in survey.slots:
         if type(span.holder[span.key]) is str:
             tree.write(span, span.text)
     assert survey.inexact or survey.nested or body == orjson.loads(raw)

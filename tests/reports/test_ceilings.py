@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import upstream as scripted
-from gateway.call import NANO_USD, Usage
+from gateway.amounts import NANO_USD
+from gateway.call import Usage
 from gateway.config import tiers
 from gateway.config.grammar import Model, Price
 from gateway.config.grammar import Quotas as Settings

@@ -25,7 +25,7 @@ STRUCTURE = ["tool_call_id", "id", "type", "model", "system_fingerprint"]
 
 def texts(body: object) -> list[str]:
     """The texts that a survey finds."""
-    return [span.text for span in tree.parse(orjson.dumps(body), SHAPE, 64)[1].spans]
+    return [slot.text for slot in tree.parse(orjson.dumps(body), SHAPE, 64)[1].slots]
 
 
 @pytest.mark.parametrize("key", STRUCTURE)
@@ -60,10 +60,10 @@ def test_numbers_that_are_values_are_texts(name: str) -> None:
     """With their key for context; what is written in their place has no key before it."""
     body, text = NUMBERS[name]
     parsed, survey = tree.parse(orjson.dumps({"x": body}), SHAPE, 64)
-    [span] = survey.spans
-    assert span.text == text
+    [slot] = survey.slots
+    assert slot.text == text
     lead = len(text) - len(text.lstrip("abcdefghijklmnopqrstuvwxyzA "))
-    tree.write(span, f"{text[:lead]}<X>")
+    tree.write(slot, f"{text[:lead]}<X>")
     assert json.dumps(parsed).count("<X>") == 1
     assert text[: lead or 99] not in json.dumps(parsed)
 

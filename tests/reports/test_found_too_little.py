@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.call import Finding
 from gateway.detect.core.rules import resolve
 from gateway.detect.core.window import StreamScanner
 from gateway.detect.personal.scanner import PiiScanner
+from gateway.texts import Finding
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import calls
-from gateway.call import Call, Finding, Redaction, Span, Subject
+from gateway.call import Call, Redaction, Subject
 from gateway.config.sections import Ner, Pii
 from gateway.detect.core.rules import RuleSet
 from gateway.detect.personal import national
@@ -32,6 +32,7 @@ from gateway.redaction.redact import Redactor
 from gateway.redaction.vault import Seal
 from gateway.scheduling.lanes import SMALL, apart
 from gateway.stores import Vault
+from gateway.texts import Finding, Slot
 
 MANY = 20_000
 MOST = 8 * SMALL  # calls of functions between two turns of the loop
@@ -82,8 +83,8 @@ def a_call(texts: list[str], found: list[list[Finding]]) -> Call:
     """A call in which all this was found."""
     made = calls.call()
     made.subject = Subject("a", "t")
-    made.spans = [Span({"content": text}, "content", text, "user", None) for text in texts]
-    made.found = list(zip(made.spans, found, strict=True))
+    made.request.slots = [Slot({"content": text}, "content", text, "user", None) for text in texts]
+    made.request.found = list(zip(made.request.slots, found, strict=True))
     return made
 
 
@@ -110,7 +111,7 @@ async def test_redaction_never_holds_the_loop(shape: str) -> None:
     stage = Redactor(Pii(), cast("Vault", Numbers()), Seal(b"k" * 32), canonical)
     assert await Effort().of(stage.redact(call)) < MOST
     assert call.redaction.counts == {"IP_ADDRESS": MANY}
-    sent = "".join(span.holder["content"] for span in call.spans)
+    sent = "".join(slot.holder["content"] for slot in call.request.slots)
     assert "10.0." not in sent
     assert "<IP_ADDRESS_1>" in sent
     back = {value: placeholder for placeholder, value in call.redaction.restore.items()}
@@ -146,8 +147,10 @@ async def test_the_policy_hears_who_wrote_personal_data() -> None:
     found = [[Finding(0, len(text), kind, 1.0)] for text, kind in zip(texts, kinds, strict=False)]
     call = a_call(texts, [*found, found[0][:0]])
     roles = ("tool", "user", "assistant", "system")
-    call.spans = [span._replace(role=role) for span, role in zip(call.spans, roles, strict=True)]
-    call.found = [(span, these) for span, (_, these) in zip(call.spans, call.found, strict=True)]
+    call.request.slots = [slot._replace(role=role) for slot, role in zip(call.request.slots, roles, strict=True)]
+    call.request.found = [
+        (slot, these) for slot, (_, these) in zip(call.request.slots, call.request.found, strict=True)
+    ]
     await Redactor(Pii(secrets="mask"), cast("Vault", Numbers()), Seal(b"k" * 32), canonical).redact(call)
     assert call.redaction.roles == {"tool"}
 
@@ -172,7 +175,7 @@ async def test_names_are_joined_off_the_loop() -> None:
         stage, named = Names(Ner(), Reader()), list[Any]()  # type: ignore[arg-type]
 
         async def add(call: Call = call, stage: Names = stage, named: list[Any] = named) -> None:
-            named[:] = await stage.add(call.spans, call.found, "t", partial(apart, call))
+            named[:] = await stage.add(call.request.slots, call.request.found, "t", partial(apart, call))
 
         assert await Effort().of(add()) < MOST
         assert len(named) == len(texts)

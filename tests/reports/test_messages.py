@@ -38,7 +38,7 @@ def scanner(pii: PiiScanner) -> StreamScanner:
 def judge_of(scanner: StreamScanner) -> AnswerFilter:
     """The filter of one answer; what it finds is redacted where that can be done."""
     call = calls.call(ANTHROPIC_MESSAGES, redaction=Redaction())
-    call.body = WIRE.request(("user", "hi"), tools=[{"name": "send", "input_schema": {}}])
+    call.request.body = WIRE.request(("user", "hi"), tools=[{"name": "send", "input_schema": {}}])
     return Screen(Output.model_validate({"secrets": "redact"}), scanner, lambda _: False).filter(call)
 
 
@@ -125,7 +125,7 @@ def test_what_can_be_read_is_no_seal(scanner: StreamScanner, how: str, key: str,
     seal = NO_SEALS[how]
     body = WIRE.request(("user", "hi"))
     body["messages"].append({"role": "assistant", "content": [{**block, key: seal}]})
-    assert seal in [span.text for span in tree.parse(json.dumps(body).encode(), ANTHROPIC_MESSAGES.shape, 64)[1].spans]
+    assert seal in [slot.text for slot in tree.parse(json.dumps(body).encode(), ANTHROPIC_MESSAGES.shape, 64)[1].slots]
     answer = WIRE.whole("hi")
     answer["content"] = [{**block, key: seal}]
     with pytest.raises(Refusal, match="signed"):
@@ -155,8 +155,8 @@ def test_results_of_any_type_are_a_tools(kind: str, role: str) -> None:
     body = WIRE.request(("user", "hi"))
     block = {"type": kind, "tool_use_id": "t", "content": [{"type": "text", "text": "do as I say"}]}
     body["messages"].append({"role": role, "content": [block]})
-    spans = tree.parse(json.dumps(body).encode(), ANTHROPIC_MESSAGES.shape, 64)[1].spans
-    assert [span.role for span in spans if span.text == "do as I say"] == ["tool"]
+    slots = tree.parse(json.dumps(body).encode(), ANTHROPIC_MESSAGES.shape, 64)[1].slots
+    assert [slot.role for slot in slots if slot.text == "do as I say"] == ["tool"]
 
 
 BETA = ANTHROPIC_MESSAGES.passes[b"anthropic-beta"]

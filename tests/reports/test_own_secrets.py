@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.call import Span, Subject
+from gateway.call import Subject
 from gateway.config.sections import Pii
 from gateway.detect.injection.scoring import Evidence, Sign
 from gateway.detect.secrets.own import ENTITY, OwnSecrets
@@ -22,6 +22,7 @@ from gateway.redaction.actions import Rules
 from gateway.redaction.content import Contents
 from gateway.redaction.texts import Texts
 from gateway.serving.own_values import values
+from gateway.texts import Slot
 from line import config, running
 
 KEY = "corp.key/of no known form 7"
@@ -61,19 +62,19 @@ def test_a_text_of_another_team_is_a_miss() -> None:
         asked.append(text)
         return (Sign("override", 0.9, 0.9),)
 
-    spans = [Span({}, "content", "a text of one team", "tool", None)]
+    slots = [Slot({}, "content", "a text of one team", "tool", None)]
     for read in (Texts(count, None).survey, Contents(score).read):
         asked.clear()
         for team in ("red", "red", "blue", "blue"):
-            read(spans, team)
+            read(slots, team)
         assert len(asked) == 2
 
 
 @pytest.mark.parametrize("role", ["Tool", "tool ", "ipython", "FUNCTION", "whatever"])
 def test_unusual_roles_count_as_a_tool(role: str) -> None:
     """An unusual role does not bypass the score."""
-    spans = [Span({}, "content", "a text of some length", role, None)]
-    assert Contents(lambda _: (Sign("override", 0.9, 0.1),)).read(spans).injection == {"tool": 0.9}
+    slots = [Slot({}, "content", "a text of some length", role, None)]
+    assert Contents(lambda _: (Sign("override", 0.9, 0.1),)).read(slots).injection == {"tool": 0.9}
 
 
 def test_a_key_in_a_request_is_a_secret() -> None:
@@ -123,7 +124,7 @@ def test_a_role_outside_messages_says_nothing(field: str, more: dict[str, str]) 
     }
     survey = Survey(OPENAI_CHAT.shape)
     survey.walk(body)
-    roles = {(span.text, span.role) for span in survey.spans if span.key == "content"}
+    roles = {(slot.text, slot.role) for slot in survey.slots if slot.key == "content"}
     assert roles == {
         ("a text that gives orders", "tool"),
         ("what it said", "assistant"),

@@ -12,8 +12,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import upstream as scripted
-from gateway.call import Finding, Share, Span
 from gateway.dialects import parts
+from gateway.texts import Finding, Share, Slot
 from line import Line, config, running
 
 TEXT = "Pay with 4539 1488 0343 6467, or write to ann@example.org. Thanks"
@@ -65,17 +65,17 @@ def test_long_parts_are_joined_at_their_seams() -> None:
     """Of long texts, only the text around a seam is scanned again."""
     texts = ["a" * parts.MOST + " 4539 1488", " 0343 6467 " + "b" * 99, "c"]
     content = [{"type": "text", "text": text} for text in texts]
-    spans = [Span(part, "text", part["text"], "user", None) for part in content]
-    together = parts.joined({"messages": [{"role": "user", "content": content}]}, spans)
-    assert [len(one.span.text) < 5000 for one in together] == [True, True]
-    start = together[0].span.text.index("4539")
-    found = parts.merged([], [(together[0], [Finding(start, start + 19, "CREDIT_CARD", 1.0)])], spans)
+    slots = [Slot(part, "text", part["text"], "user", None) for part in content]
+    together = parts.joined({"messages": [{"role": "user", "content": content}]}, slots)
+    assert [len(one.slot.text) < 5000 for one in together] == [True, True]
+    start = together[0].slot.text.index("4539")
+    found = parts.merged([], [(together[0], [Finding(start, start + 19, "CREDIT_CARD", 1.0)])], slots)
     shares = [one for _, findings in found for one in findings]
     assert [isinstance(one, Share) and (one.value, one.first) for one in shares] == [
         ("4539 1488 0343 6467", True),
         ("4539 1488 0343 6467", False),
     ]
-    assert [span.text[one.start : one.end] for (span, _), one in zip(found, shares, strict=True)] == [
+    assert [slot.text[one.start : one.end] for (slot, _), one in zip(found, shares, strict=True)] == [
         "4539 1488",
         " 0343 6467",
     ]

@@ -25,7 +25,7 @@ import redis
 import yaml
 
 import upstream as scripted
-from gateway.call import Reservation
+from gateway.amounts import Reservation
 from gateway.cli import main
 from gateway.record.telemetry import LineLog
 from gateway.serving import process

@@ -34,7 +34,7 @@ def body(**fields: Any) -> dict[str, Any]:
 def most(request: dict[str, Any], default: int) -> int:
     """What is reserved for its answers."""
     call = calls.call()
-    call.body, call.ceiling = request, OPENAI_CHAT.parse(request).ceiling
+    call.request.body, call.request.ceiling = request, OPENAI_CHAT.parse(request).ceiling
     return call.most(default)
 
 

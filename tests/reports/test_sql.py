@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 import calls
-from gateway.call import Json, Span
+from gateway.call import Json
 from gateway.config.sections import Output, Sql
 from gateway.detect.core.window import StreamScanner
 from gateway.detect.personal.placeholders import PLACEHOLDER, WRITTEN
@@ -22,6 +22,7 @@ from gateway.dialects.openai_chat import OPENAI_CHAT
 from gateway.errors import Refusal
 from gateway.output.screen import Screen
 from gateway.output.sqlgate import SqlFacts, SqlGate
+from gateway.texts import Slot
 
 FACTS = SqlFacts(SqlGate(Sql(allow=("select",))))
 
@@ -52,7 +53,7 @@ def statements() -> list[str]:
 
 
 def facts(text: str, key: str = "arguments") -> list[Json]:
-    return FACTS.of([Span({key: text}, key, text, "assistant", None)])
+    return FACTS.of([Slot({key: text}, key, text, "assistant", None)])
 
 
 @pytest.mark.parametrize("text", statements())
@@ -128,7 +129,7 @@ def test_arguments_are_read_in_every_form(screen: Screen, make: Callable[[Any], 
     message = {"role": "assistant", "content": None, **make(said)}
     body = {"model": "m", "messages": [{"role": "user", "content": "Go."}, message]}
     _, survey = tree.parse(json.dumps(body).encode(), OPENAI_CHAT.shape, 64)
-    assert [fact["kind"] for fact in FACTS.of(survey.spans)] == ["fragment"]
+    assert [fact["kind"] for fact in FACTS.of(survey.slots)] == ["fragment"]
     made = screen.filter(calls.call())
     with pytest.raises(Refusal, match="fragment"):
         made.whole(
@@ -150,7 +151,7 @@ def test_what_describes_arguments_is_none() -> None:
     }
     body = {"messages": [], "tools": [{"type": "function", "function": {"name": "q", "parameters": schema}}]}
     _, survey = tree.parse(json.dumps(body).encode(), OPENAI_CHAT.shape, 64)
-    assert FACTS.of(survey.spans) == []
+    assert FACTS.of(survey.slots) == []
 
 
 @pytest.mark.parametrize(
@@ -196,4 +197,4 @@ def test_a_key_of_arguments_is_read(key: str, form: str) -> None:
     call = {"id": "c", "type": "function", "function": {"name": "f", "arguments": form.format(json.dumps(key))}}
     body = {"model": "m", "messages": [{"role": "assistant", "tool_calls": [call]}]}
     _, survey = tree.parse(json.dumps(body).encode(), OPENAI_CHAT.shape, 100)
-    assert any(fact["writes"] for fact in FACTS.of(survey.spans))
+    assert any(fact["writes"] for fact in FACTS.of(survey.slots))

@@ -147,7 +147,7 @@ def judged(scanner: StreamScanner, block: Any, *, stream: bool) -> None:
     """Judge a message with this block, to a call that offers the tool `send`. Raises Refusal."""
     wire = Messages()
     call = calls.call(ANTHROPIC_MESSAGES, redaction=Redaction())
-    call.body = wire.request(("user", "hi"), tools=[{"name": "send", "input_schema": {}}])
+    call.request.body = wire.request(("user", "hi"), tools=[{"name": "send", "input_schema": {}}])
     made = Screen(Output.model_validate({}), scanner, lambda _: False).filter(call)
     if not stream:
         made.whole({**wire.whole("a"), "content": [block]})

@@ -34,7 +34,7 @@ def scanner(pii: PiiScanner) -> StreamScanner:
 def judge_of(scanner: StreamScanner) -> AnswerFilter:
     """The filter of one answer; what it finds is redacted where that can be done."""
     call = calls.call(redaction=Redaction())
-    call.body = {"model": "m", "messages": [], "tools": [{"type": "function", "function": {"name": "send"}}]}
+    call.request.body = {"model": "m", "messages": [], "tools": [{"type": "function", "function": {"name": "send"}}]}
     return Screen(Output.model_validate({"secrets": "redact", "pii": "redact"}), scanner, lambda _: False).filter(call)
 
 

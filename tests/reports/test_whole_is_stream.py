@@ -42,7 +42,7 @@ def judge_of(scanner: StreamScanner, secrets: str = "redact") -> AnswerFilter:
     """The filter of one answer."""
     call = calls.call()
     call.redaction = Redaction(restore=RESTORE, known=frozenset(RESTORE.values()))
-    call.body = {"model": "m", "messages": [], "tools": [{"type": "function", "function": {"name": "send"}}]}
+    call.request.body = {"model": "m", "messages": [], "tools": [{"type": "function", "function": {"name": "send"}}]}
     return Screen(Output.model_validate({"secrets": secrets}), scanner, lambda _: False).filter(call)
 
 

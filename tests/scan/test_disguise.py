@@ -10,11 +10,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from budgets import examples
-from gateway.call import Finding
 from gateway.detect.core.window import StreamScanner, Window
 from gateway.detect.personal.scanner import PiiScanner
 from gateway.detect.secrets.scanner import SecretScanner
 from gateway.detect.unmask import disguise
+from gateway.texts import Finding
 
 MAIL, CARD, KEY = "maria.lopez@example.com", "4111111111111111", "sk-ant-api03-a8Fj3kL9sQ2xZ7mNbV5cR1tY"
 TAGS = "".join(chr(0xE0000 + ord(char)) for char in MAIL)

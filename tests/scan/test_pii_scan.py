@@ -12,7 +12,6 @@ import pytest
 from hypothesis import given, settings
 
 from budgets import examples
-from gateway.call import Finding
 from gateway.detect.core import index
 from gateway.detect.core.context import REACH
 from gateway.detect.core.rules import Rule, RuleSet
@@ -22,6 +21,7 @@ from gateway.detect.personal.national import NAMED
 from gateway.detect.personal.patterns import LEFT_OUT
 from gateway.detect.personal.phones import Phones
 from gateway.detect.personal.scanner import ALIASES, PiiScanner, canonical, entities
+from gateway.texts import Finding
 from scan_reference import Reference, Words, by_context, by_spacy, presidio
 from scan_samples import REGIONS, texts
 

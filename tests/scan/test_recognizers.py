@@ -13,13 +13,13 @@ from hypothesis import strategies as st
 from presidio_analyzer import PatternRecognizer
 
 from budgets import examples
-from gateway.call import Finding
 from gateway.detect.core.checks import CHECKS
 from gateway.detect.core.rules import RuleSet, resolve
 from gateway.detect.core.window import StreamScanner
 from gateway.detect.personal import recognizers
 from gateway.detect.personal.recognizers import AllowProblem, FileProblems, Own
 from gateway.detect.personal.scanner import PiiScanner, canonical
+from gateway.texts import Finding
 from scan_samples import cuts
 
 ZIP: dict[str, Any] = {

@@ -9,10 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from budgets import examples
-from gateway.call import Finding
 from gateway.detect.core.window import StreamScanner, Window
 from gateway.detect.personal.scanner import PiiScanner
 from gateway.detect.secrets.scanner import SecretScanner
+from gateway.texts import Finding
 from scan_samples import PIECES, cuts, texts
 
 LONG = "a8Fj3kL9sQ2xZ7mNbV5cR1tY6uW4pE0dGhJ7kS2wQ9zX3vB8nM5lK1jH4gF6"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.call import PATH, Rejection, Reservation
+from gateway.amounts import PATH, Rejection, Reservation
 from gateway.stores import Store
 from gateway.stores.record import Record
 from store_harness import Backend, ask, bucket, quota

@@ -12,7 +12,7 @@ import redis
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from gateway.call import Ask, Debit, Rejection, Reservation
+from gateway.amounts import Ask, Debit, Rejection, Reservation
 from gateway.errors import ConfigError
 from gateway.stores import End, StoreUnavailable, open_store
 from gateway.stores.batch import Batch

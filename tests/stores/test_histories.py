@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from gateway.call import LABELS, NO_HISTORY, TOOLS, UNREAD, Ask, History, Marked, Reservation
+from gateway.amounts import LABELS, NO_HISTORY, TOOLS, UNREAD, Ask, History, Marked, Reservation
 from gateway.stores import Store
 from store_harness import Backend, ask, quota, take
 

@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from gateway.call import Rejection, Reservation
+from gateway.amounts import Rejection, Reservation
 from gateway.errors import ConfigError
 from gateway.stores import Store, open_store
 from store_harness import Backend, Clock, ask, bucket, quota, refused, standing, take

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.call import Balance, History, Rejection, Reservation
+from gateway.amounts import Balance, History, Rejection, Reservation
 from gateway.stores import StoreUnavailable, local
 from gateway.stores.counters import Counters
 from gateway.stores.local import LocalStore

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from gateway.call import Balance, Debit, Rejection, Reservation, Unit
+from gateway.amounts import Balance, Debit, Rejection, Reservation, Unit
 from gateway.limits.ratelimit import whole_seconds
 from gateway.stores import End, Store, actual
 from store_harness import Backend, ask, backend

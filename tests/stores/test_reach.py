@@ -14,7 +14,7 @@ import pytest
 import redis
 
 from certificates import issue
-from gateway.call import Rejection, Reservation
+from gateway.amounts import Rejection, Reservation
 from gateway.errors import ConfigError
 from gateway.stores import Store, StoreUnavailable, open_store
 from gateway.stores.batch import TIMEOUT

@@ -16,7 +16,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gateway.call import Reservation
+from gateway.amounts import Reservation
 from gateway.stores import StoreUnavailable
 from gateway.stores import writer as writing
 from gateway.stores.clock import SteadyClock

@@ -6,7 +6,7 @@ import asyncio
 import random
 from pathlib import Path
 
-from gateway.call import Reservation
+from gateway.amounts import Reservation
 from gateway.stores import StoreUnavailable
 from gateway.stores.redis import RedisStore
 from servers import free_port, redis_server

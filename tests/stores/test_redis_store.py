@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import redis
 
-from gateway.call import Reservation
+from gateway.amounts import Reservation
 from gateway.stores import StoreUnavailable, open_store
 from gateway.stores.batch import pack
 from gateway.stores.redis import RedisStore

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from gateway.call import Reservation
+from gateway.amounts import Reservation
 from gateway.errors import ConfigError
 from gateway.stores import Key, StoreUnavailable
 from gateway.stores.sqlite import SqliteStore

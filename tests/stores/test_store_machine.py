@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
 
-from gateway.call import Ask, History, Rejection, Reservation
+from gateway.amounts import Ask, History, Rejection, Reservation
 from gateway.stores import Store
 from gateway.stores.admit import admit
 from store_harness import Backend, ask, backend, bucket, hops, quota, repeats

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gateway.call import STRIPPED, Reservation
+from gateway.amounts import STRIPPED, Reservation
 from gateway.stores import SPELLINGS, SPELLINGS_SIZE, Store
 from store_harness import Backend, ask, bucket, quota, take
 

@@ -13,7 +13,7 @@ import orjson
 import pytest
 import redis
 
-from gateway.call import History, Rejection, Reservation
+from gateway.amounts import History, Rejection, Reservation
 from gateway.errors import ConfigError
 from gateway.stores.redis import RedisStore
 from gateway.stores.schema import MIGRATIONS

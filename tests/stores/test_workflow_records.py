@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gateway.call import Rejection, Reservation
+from gateway.amounts import Rejection, Reservation
 from gateway.stores import Store
 from store_harness import Backend, ask, bucket, quota, refused, standing, take
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-from gateway.call import REPEATS, Rejection, Reservation
+from gateway.amounts import REPEATS, Rejection, Reservation
 from gateway.stores import Store, Workflow
 from store_harness import Backend, ask, bucket, hops, quota, refused, repeats, standing, take
 

@@ -23,7 +23,7 @@ def register(parser: Any) -> None:
 
 def usage(args: argparse.Namespace) -> int:
     """`meshgate usage`."""
-    from gateway.call import NANO_USD
+    from gateway.amounts import NANO_USD
     from gateway.record.audit import file
     from gateway.record.usage import read
 

@@ -218,13 +218,13 @@ def _checked(kind: Any, **fields: object) -> Any:
     """The options, validated as by the admin API. Raises ConfigError."""
     from pydantic import ValidationError
 
-    from gateway.control.workflows import explained
+    from gateway.control.workflows import described
     from gateway.errors import ConfigError
 
     try:
         return kind.model_validate({name: value for name, value in fields.items() if value is not None})
     except ValidationError as error:
-        raise ConfigError(explained(error.errors())) from None
+        raise ConfigError(described(error.errors())) from None
 
 
 # Printing

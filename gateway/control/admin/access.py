@@ -27,7 +27,7 @@ from starlette.responses import Response
 
 from gateway.call import Json
 from gateway.config.grammar import Admin, Config
-from gateway.control.workflows import explained
+from gateway.control.workflows import described
 from gateway.errors import Refusal
 from gateway.identity.keyfiles import read_key_file
 from gateway.ids import uuid7
@@ -103,14 +103,14 @@ class Context:
         except orjson.JSONDecodeError:
             raise Refusal("invalid_request", "The body is not JSON.") from None
         except ValidationError as error:
-            raise Refusal("invalid_request", explained(error.errors())) from None
+            raise Refusal("invalid_request", described(error.errors())) from None
 
     def query(self, kind: type[Body]) -> Body:
         """The query parameters, validated as `kind`. Raises Refusal."""
         try:
             return kind.model_validate(dict(self.request.query_params))
         except ValidationError as error:
-            raise Refusal("invalid_request", explained(error.errors())) from None
+            raise Refusal("invalid_request", described(error.errors())) from None
 
     async def record(self, action: str, team: str, correlation_id: str, wanted: BaseModel) -> None:
         """Record an action, on disk and in the log, before it is done. Raises StoreUnavailable."""

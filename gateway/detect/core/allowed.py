@@ -17,12 +17,12 @@ from typing import Any, Final
 
 import regex
 
-from gateway.call import Finding
 from gateway.detect.core import index, rewrite
 from gateway.detect.core.linear import Linear
 from gateway.detect.core.rules import Rule
 from gateway.detect.core.spare import outside, united
 from gateway.detect.personal.recognizer_file import PRESIDIOS
+from gateway.texts import Finding
 
 ALLOWED: Final = "ALLOWED"
 """The entity of the rules here: their matches are no findings."""

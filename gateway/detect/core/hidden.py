@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-from gateway.call import Finding
 from gateway.detect.core.context import REACH
 from gateway.detect.core.rules import Match, RuleSet
 from gateway.detect.unmask import disguise
+from gateway.texts import Finding
 
 KEPT: Final = REACH + 1  # one more than context reaches, to see whether its first word is whole
 TRIM: Final = 4 * KEPT

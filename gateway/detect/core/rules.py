@@ -19,11 +19,11 @@ from typing import Final, NamedTuple
 import regex
 
 from gateway.budget import spend
-from gateway.call import Finding
 from gateway.detect.core import index
 from gateway.detect.core.context import ContextWords, boosted
 from gateway.detect.core.spare import spare
 from gateway.detect.unmask import disguise
+from gateway.texts import Finding
 
 Find = Callable[[str, int, int], list[tuple[int, int, float]]]
 """(text, start, end) -> matches that lie in [start, end) as (start, end, score)."""

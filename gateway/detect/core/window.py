@@ -25,12 +25,12 @@ from typing import Any, NamedTuple
 
 import regex
 
-from gateway.call import Finding
 from gateway.detect.core.hidden import KEPT, TRIM, Hidden
 from gateway.detect.core.index import Expression
 from gateway.detect.core.rules import ANY_RUN, WEAK, Family, GoesOn, Match, Rule, RuleSet, finder, resolve
 from gateway.detect.personal.scanner import PiiScanner
 from gateway.detect.secrets.scanner import SecretScanner
+from gateway.texts import Finding
 
 
 class Segment(NamedTuple):

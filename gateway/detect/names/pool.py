@@ -17,9 +17,9 @@ from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
-from gateway.call import Finding
 from gateway.detect.names import wire
 from gateway.errors import ConfigError
+from gateway.texts import Finding
 
 if TYPE_CHECKING:
     from gateway.config.sections import Ner

@@ -11,8 +11,8 @@ from typing import Final
 
 import regex
 
-from gateway.call import Finding
 from gateway.detect.core.rules import resolve
+from gateway.texts import Finding
 
 SIZE: Final = 4000
 """Characters of a piece at most."""

@@ -34,7 +34,7 @@ _KINDS: Final = (  # the types of `phonenumberutil._number_type_helper`
     *("personal_number", "voip", "uan", "pager", "voicemail"),
 )
 
-Span = tuple[int, int]
+Slot = tuple[int, int]
 
 
 def island(fewest: int, punctuation: str = "{0,4}") -> str:
@@ -58,7 +58,7 @@ class Phones:
         self._local = threading.local()
         self._fewest = min(min(_metadata(region).general_desc.possible_length) for region in regions)
 
-    def find(self, text: str, start: int, end: int) -> list[Span]:
+    def find(self, text: str, start: int, end: int) -> list[Slot]:
         """The phone numbers in the island [start, end) of `text`: everything phonenumbers accepts for some region."""
         if end - start < self._fewest:
             return []
@@ -74,16 +74,16 @@ class Phones:
             return []
         if self._many(text):
             return [(start, end)]
-        found: set[Span] = set()
+        found: set[Slot] = set()
         for region in self._plans:
             # Asked one by one: most numbers are whole in the first region that has room for them.
             if not any(rooms.at(attempt, region) for attempt in attempts):
                 continue
             matches = _Matcher(part, region, rooms, walk.abroad)
             found_here = ((_behind_bracket(text, match.start + low, start), match.end + low) for match in matches)
-            spans = [(at, to) for at, to in found_here if start <= at and to <= end]
-            found.update(spans)
-            if len(spans) == 1 and _all_digits(text, start, end, *spans[0]):
+            slots = [(at, to) for at, to in found_here if start <= at and to <= end]
+            found.update(slots)
+            if len(slots) == 1 and _all_digits(text, start, end, *slots[0]):
                 break  # the other regions can only find the same or a part of it
         return sorted(found)
 

@@ -14,13 +14,13 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Final
 
-from gateway.call import Finding
 from gateway.detect.core.rules import Family, Rule, RuleSet
 from gateway.detect.personal.emails import is_address
 from gateway.detect.personal.identities import IDENTITIES, countries
 from gateway.detect.personal.patterns import pii_rules
 from gateway.detect.personal.recognizers import Own
 from gateway.detect.unmask.spelled import spelled
+from gateway.texts import Finding
 
 __all__ = ["ALIASES", "PiiScanner", "canonical", "countries", "entities"]
 

@@ -19,10 +19,11 @@ from urllib.parse import quote
 import orjson
 import regex
 
-from gateway.call import Call, Finding
+from gateway.call import Call
 from gateway.detect.core.index import Database, linear
 from gateway.detect.core.rules import resolve
 from gateway.errors import Refusal
+from gateway.texts import Finding
 
 SHORTEST: Final = 12  # characters
 ENTITY: Final = "SECRET_MESHGATE_KEY"

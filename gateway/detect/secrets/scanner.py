@@ -17,12 +17,12 @@ from typing import Final, NamedTuple
 
 import regex
 
-from gateway.call import Finding
 from gateway.detect.core.index import Expression
 from gateway.detect.core.rules import Find, GoesOn, Rule, RuleSet
 from gateway.detect.secrets import assigned, chance, marks, vendors
 from gateway.detect.secrets.issued import ISSUED, outline
 from gateway.detect.secrets.notations import NOTATIONS
+from gateway.texts import Finding
 
 _B: Final = r"(?<![A-Za-z0-9_-])"  # a key starts where no word goes on
 _E: Final = r"(?![A-Za-z0-9_-])"

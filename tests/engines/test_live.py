@@ -15,7 +15,7 @@ from gateway.config.sections import Policy
 from gateway.errors import ConfigError
 from gateway.policy.engines import bundle, trial
 from gateway.policy.engines.bundle import load
-from gateway.policy.engines.holder import Policies
+from gateway.policy.engines.live import Policies
 
 Change = Callable[[Mapping[str, str]], None]
 
@@ -141,7 +141,7 @@ async def test_the_watch_goes_on_after_a_fault(
         return False
 
     monkeypatch.setattr(policies, "step", step)
-    monkeypatch.setattr("gateway.policy.engines.holder.INTERVAL", 0)
+    monkeypatch.setattr("gateway.policy.engines.live.INTERVAL", 0)
     task = asyncio.create_task(policies.watch())
     await looked.wait()
     task.cancel()
