@@ -83,8 +83,7 @@ class Acting:
         self._allows = call.redaction.allows or screen.allowed
         self._restores = bool(call.redaction.restore)
         self._clean: set[str] = set()
-        held = partial(self._instead, restorer=self._restoration.plain)
-        self._structure = Structure(self._codec.words, screen.scanner.scan, held)
+        self._structure = Structure(self._codec.words, screen.scanner.scan)
         self.screening: Screening = call.screening
 
     def prepare(self) -> None:
@@ -175,6 +174,10 @@ class Acting:
             elif (instead := self._instead(entity, value, restorer)) is not None:
                 edits.append((start, end, instead))
         return edits
+
+    def _replacement(self, entity: str, value: str) -> str | None:
+        """The replacement of a value in structural strings; None if the value may stay."""
+        return self._instead(entity, value, self._restoration.plain)
 
     def _instead(self, entity: str, value: str, restorer: Restorer) -> str | None:
         """The replacement for one finding; None if the text may stay."""

@@ -12,6 +12,7 @@ held, and only as long as a match may be in progress.
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
 from operator import attrgetter
 
 from gateway.budget import PASSING
@@ -57,7 +58,7 @@ class AnswerFilter(WholeFilter):
         self._spoken: dict[Channel, Spoken] = {}  # of running texts, if values may be restored
         self._elements: dict[Channel, Elements] = {}
         self._asides: dict[Channel, Window] = {}
-        self._runs = Runs(self._spell if call.redaction.restore else None)
+        self._runs = Runs(_spelling(call) if call.redaction.restore else None)
         self._queue: deque[Chunk] = deque()  # events of a stream that keeps their order
         self._held = 0  # total size of these events in bytes
         self._ending = Ending()
@@ -96,7 +97,7 @@ class AnswerFilter(WholeFilter):
                 changed = True
         if chunk.frame is None:
             if chunk.data is not None:
-                self._structure.check(chunk.data)
+                self._structure.check(chunk.data, self._replacement)
             if chunk.strays and not self._screen.any_tool:
                 offered.check(self._call, chunk.strays)
             changed |= self._fields(chunk, stream, events)
@@ -124,7 +125,7 @@ class AnswerFilter(WholeFilter):
         if not self._screen.any_tool and (chunk.tools or chunk.strays):
             offered.check(self._call, [*chunk.tools, *chunk.strays])
         if chunk.data is not None:
-            self._structure.check(chunk.data)
+            self._structure.check(chunk.data, self._replacement)
         changed = False
         for call in chunk.tools:
             changed |= self._survey(self._codec.arguments(call), (call,))
@@ -228,11 +229,6 @@ class AnswerFilter(WholeFilter):
         pending = window.pending
         return "@" in pending or len(pending) > _TELLING or sum(map(str.isdigit, pending)) > _DIGITS
 
-    def _spell(self, piece: Piece, spelled: Spelled) -> None:
-        """Record the spelling of restored values in a text of an ordered stream."""
-        if piece.field.text:
-            self._call.redaction.spoken.append(spelled._replace(kind=kind_of(piece.key)))
-
     def _count_runs(self) -> None:
         if len(self._windows) + len(self._asides) + len(self._runs) >= MAX_RUNS:
             raise Refusal("output_blocked", f"The answer has more than {MAX_RUNS} texts at a time.", stage="output")
@@ -264,3 +260,14 @@ class AnswerFilter(WholeFilter):
         except UnicodeDecodeError:
             return _ALIVE
         return raw if self._text(text, self._restoration.plain) == text else _ALIVE
+
+
+def _spelling(call: Call) -> Callable[[Piece, Spelled], None]:
+    """Records the spelling of restored values in the texts of an ordered stream."""
+    redaction = call.redaction
+
+    def note(piece: Piece, spelled: Spelled) -> None:
+        if piece.field.text:
+            redaction.spoken.append(spelled._replace(kind=kind_of(piece.key)))
+
+    return note

@@ -73,28 +73,26 @@ def _across(strings: Sequence[str], scan: Callable[[str], Sequence[Finding]]) ->
 class Structure:
     """The judge of the structural strings of one answer.
 
-    `scan` finds values in a text; `instead` returns the replacement of a value, None if the value may stay.
+    `scan` finds values in a text.
     """
 
-    def __init__(
-        self,
-        words: Container[str],
-        scan: Callable[[str], Sequence[Finding]],
-        instead: Callable[[str, str], str | None],
-    ) -> None:
+    def __init__(self, words: Container[str], scan: Callable[[str], Sequence[Finding]]) -> None:
         self._words = words
         self._scan = scan
-        self._instead = instead
         self._last: list[str] = []
 
-    def check(self, answer: Json) -> None:
-        """Judge an answer or a chunk. Raises Refusal for a split value, which cannot be redacted in place."""
+    def check(self, answer: Json, instead: Callable[[str, str], str | None]) -> None:
+        """Judge an answer or a chunk. Raises Refusal for a split value, which cannot be redacted in place.
+
+        `instead` returns the replacement of a value, None if the value may stay. It is not kept: whoever judges keeps
+        this object, and a cycle would leave each call to the garbage collector.
+        """
         strings = pieces(answer, self._words)
         if strings == self._last:  # as in the previous chunk
             return
         self._last = strings
         for one, text in across(strings, self._scan):
-            if one.entity in (PLACEHOLDER, LIKE) or self._instead(one.entity, text) is None:
+            if one.entity in (PLACEHOLDER, LIKE) or instead(one.entity, text) is None:
                 continue
             raise Refusal(
                 "secret_blocked" if one.entity.startswith("SECRET_") else "output_blocked",

@@ -23,7 +23,7 @@ class WholeFilter(Acting):
     def whole(self, answer: Json) -> bool:
         """Edit a whole answer in place; True if anything changed."""
         try:
-            self._structure.check(answer)
+            self._structure.check(answer, self._replacement)
             changed = self._codec.drop_repeats(answer)
             survey = self._codec.whole(answer)
             calls = self._codec.calls(answer)
