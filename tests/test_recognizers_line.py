@@ -94,7 +94,7 @@ def test_a_recognizer_that_raises(line: Line, up: scripted.Upstream, monkeypatch
     def broken(*_: Any) -> Any:
         raise ValueError("EMP-123456")
 
-    monkeypatch.setattr("gateway.detect.core.linear.Linear.slots", broken)
+    monkeypatch.setattr("gateway.detect.core.linear.Linear.spans", broken)
     answer = line.chat("EMP-111222 is new")
     assert (answer.status_code, answer.json()["error"]["code"]) == (403, "pii_blocked")
     assert "EMP-" not in answer.text

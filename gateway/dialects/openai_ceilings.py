@@ -141,10 +141,8 @@ def _spoken(body: Json, own: frozenset[str]) -> Iterator[tuple[Json, str]]:
 
 
 def _is_number(value: object) -> bool:
-    """Whether it is a count; one in a string, or written as a fraction, is one to some servers."""
-    if type(value) is float:
-        return value.is_integer()
-    return type(value) is int or (type(value) is str and value.strip().isdigit())
+    """Whether it is a number; one in a string, or written as a fraction, is a count to some servers."""
+    return type(value) is int or type(value) is float or (type(value) is str and value.strip().isdigit())
 
 
 def answers(body: Json) -> int:

@@ -20,7 +20,7 @@ from store_harness import Clock, ask, bucket, quota, refused, standing, take
 # Settles ten calls, leaves ten in flight, and dies between two breaths once they are said to be durable.
 _DOOMED = """
 import asyncio, os, signal, sys
-from gateway.call import Ask, Debit
+from gateway.amounts import Ask, Debit
 from gateway.stores.sqlite import SqliteStore
 
 async def main():
