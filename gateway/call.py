@@ -243,6 +243,7 @@ class Admission:
     late: tuple[Debit, ...] = ()  # what it pays besides because of what the policy said: a dearer model, attributes
     rest: Reservation | None = None  # and that, reserved
     rejection: Rejection | None = None
+    ceiling: int | None = None  # output tokens that were reserved; None where nothing was
 
 
 @dataclass(slots=True)

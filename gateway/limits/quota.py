@@ -11,7 +11,7 @@ workflow that must be opened first, and `rate_limited` for the buckets of `limit
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from fractions import Fraction
 from typing import NamedTuple
 
@@ -41,6 +41,7 @@ class Quotas:
         self._cost = None if settings.cost_usd is None else math.floor(Fraction(str(settings.cost_usd)) * NANO_USD)
         limited = settings.model_dump(exclude={"ttl", "wait"}, exclude_none=True)
         self._metered = any(value is not False for value in limited.values())
+        self._rates: dict[tuple[int, str], tuple[Model, HighestRates]] = {}  # by identity of the model, and tier
 
     @property
     def ceilings(self) -> dict[str, int]:
@@ -61,14 +62,22 @@ class Quotas:
         if model is not None:
             tokens = _MOST if limits.tokens is None else limits.tokens
             found.append(Debit("tokens", "tokens", input_tokens + ceiling, tokens, "quotas.tokens"))
-            # Any target may serve the call, in any possible tier: reserve at the highest price.
-            prices = [one for price in model.prices.values() for one in tiers.possible(price, tier)]
-            amount = max([highest_cost(price, input_tokens, ceiling) for price in prices])
+            amount = self._highest(model, tier).cost(input_tokens, ceiling)
             cost = _MOST if self._cost is None else self._cost
             found.append(Debit("cost", "cost", amount, cost, "quotas.cost_usd"))
         calls = _MOST if limits.calls is None else limits.calls
         found.append(Debit("calls", "calls", 1, calls, "quotas.calls"))
         return found
+
+    def _highest(self, model: Model, tier: str) -> HighestRates:
+        """The highest rates of a model: any target may serve the call, in any possible tier."""
+        known = self._rates.get((id(model), tier))
+        if known is None or known[0] is not model:
+            if len(self._rates) >= 1024:  # models by a pattern come and go
+                self._rates.clear()
+            prices = [one for price in model.prices.values() for one in tiers.possible(price, tier)]
+            known = self._rates[id(model), tier] = model, HighestRates(prices)
+        return known[1]
 
     def rest(
         self, debits: Sequence[Debit], model: Model | None, input_tokens: int, ceiling: int, tier: str = ""
@@ -159,10 +168,28 @@ def _exactly(price: Price) -> _Rates:
 
 def highest_cost(price: Price, input_tokens: int, ceiling: int) -> int:
     """The highest cost of a call in nano-USD, whichever of its tokens have separate prices."""
-    rates = _rates(price)
-    input_rate = max(rates.input, rates.cached, rates.cache_write, rates.audio_input)
-    output_rate = max(rates.output, rates.reasoning, rates.audio)
-    return -(-(input_tokens * input_rate + ceiling * output_rate) // rates.denominator)
+    return HighestRates([price]).cost(input_tokens, ceiling)
+
+
+class HighestRates:
+    """The highest rates of several prices, for reservations: each is (input, output, denominator) in nano-USD."""
+
+    __slots__ = ("_rates",)
+
+    def __init__(self, prices: Iterable[Price]) -> None:
+        found = dict.fromkeys(
+            (
+                max(rates.input, rates.cached, rates.cache_write, rates.audio_input),
+                max(rates.output, rates.reasoning, rates.audio),
+                rates.denominator,
+            )
+            for rates in map(_rates, prices)
+        )
+        self._rates = tuple(found)
+
+    def cost(self, input_tokens: int, ceiling: int) -> int:
+        """The highest cost of a call in nano-USD, whichever of its tokens have separate prices; rounded up."""
+        return max([-(-(input_tokens * into + ceiling * out) // below) for into, out, below in self._rates])
 
 
 def cost(price: Price, usage: Usage) -> int:

@@ -56,12 +56,13 @@ def across(strings: Sequence[str], scan: Callable[[str], Sequence[Finding]]) -> 
 
 
 _BREAK: Final = "\n"
+_SHORTEST: Final = 4  # characters; no certain finding is shorter
 
 
 def _across(strings: Sequence[str], scan: Callable[[str], Sequence[Finding]]) -> list[tuple[Finding, str]]:
-    if len(strings) < 2:
-        return []
     text = "".join(strings)
+    if len(strings) < 2 or len(text) < _SHORTEST:
+        return []
     ends = list(accumulate(map(len, strings)))
     return [
         (one, text[one.start : one.end])

@@ -107,6 +107,8 @@ class Inputs:
             return call.request.ceiling
         if call.resource.kind != "llm":
             return 0
+        if call.admission.ceiling is not None:
+            return call.admission.ceiling
         return call.most(self._models.model(call.resource.name).max_output)
 
 

@@ -71,6 +71,7 @@ class Reserve:
             await self._look(call, subject)
             return
         model, ceiling = self._priced(call, name)
+        call.admission.ceiling = ceiling
         estimate = call.request.input_tokens + ceiling
         quotas = self._quotas.debits(model, call.request.input_tokens, ceiling, call.request.tier)
         limits = self._limits.debits(
