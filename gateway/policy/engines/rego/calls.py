@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from gateway.policy.engines.rego import ast
-from gateway.policy.engines.rego.errors import COMPILE, TYPE, near
-from gateway.policy.engines.rego.references import References
+from gateway.policy.engines.rego.errors import COMPILE, TYPE, Location, near
+from gateway.policy.engines.rego.references import References, shown
 from gateway.policy.engines.rego.runtime import LOOKED, MADE
+from gateway.policy.engines.rego.safety import ROOTS, direct
 from gateway.policy.engines.rego.tree import FUNCTION, find
 from gateway.policy.engines.rego.values import compare
 
@@ -279,11 +280,23 @@ class Calls(References):
                 parts.append(w.constant(part))
             else:
                 assert isinstance(part.what, ast.Expr)
-                parts.append(f"one_of({self.term(part.what.term)}, {w.constant(part.at)})")
+                assert isinstance(part.what.term, ast.Comprehension)
+                if not self.undeclared(part.what.term.body, part.at):
+                    parts.append(f"one_of({self.term(part.what.term)}, {w.constant(part.at)})")
         made = w.temp()
         w.line(f"{made} = template([{', '.join(parts)}])")
         w.line(f"if len({made}) > {MADE}: {w.env}.makes({made})")
         return made
+
+    def undeclared(self, body: list[ast.Literal], at: Location) -> bool:
+        """Whether a piece of a template string would iterate: a problem for each variable that nothing else binds."""
+        what = body[0].what
+        if isinstance(what, ast.Unify) and isinstance(what.right, ast.Var):
+            return False  # unsafe
+        names = {name for name in direct(body) - set(self.w.variables) - ROOTS if name[0] != "$"}
+        for name in sorted(names):
+            self.problem(COMPILE, f"var {shown(name)} is undeclared", at)
+        return bool(names)
 
     def body(self, body: list[ast.Literal], heads: list[ast.Term | None]) -> None:
         raise NotImplementedError
