@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+import json
+import subprocess
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from engines import opa_server
 from engines.rego.test_types import Found, by_compiler, by_opa
+from gateway.policy.engines.rego import EvaluationError, compile_bundle
+from gateway.policy.engines.rego.errors import Location
+
+INPUT = {"a": 1, "b": ["x", "y"]}
 
 REFUSED = (
     # Template strings hold one value
@@ -56,7 +63,50 @@ REFUSED = (
     "p if { x := 1.0; [1,2,3][x] }",
     "p := {1: 2}[1.0]",
     "p := input.b[1.0]",
+    # With
+    "p := 1 with input as 2",
+    "p = 1 with input as 2 with input.a as 3",
+    "f(x) := 1 with input as 2",
+    "p.q := 1 with input as 2",
+    "p := input.a with input as 2\n\nq := 1",
+    "p := x with input as 2 if { x := input }",
+    "p := 1 with input as 2 else := 3",
+    "p := 1 with 3 as 4",
+    "p contains 1 with input as 2",
+    "p contains x if { x := input } with input as 3",
+    "default p := 1 with input as 2",
+    "p if { true with foo as 1 }",
+    "p if { true with count as 1 with foo.bar as 2 }",
+    "p if { true with foo[0] as 3 }",
+    "p if { true with count[0] as 3 }",
+    'p if { true with count("x") as 3 }',
+    "p if { true with input.b[0] as 2 }",
+    "p if { true with input.b[true][1].x as 2 }",
+    "p if { true with data.d.xs[0] as 2 }",
+    "p if { true with data.d[x] as 2 }",
 )
+RULES = 'q := {"a": [2]}\nf(x) := x\nr[x] := 1 if some x in [1]'
+REPLACED = (
+    "p if { q.a with data.PKG.q.a as 1 }",
+    "p if {\n    q.a with input as 2 with data.PKG.q.a.b as 1\n}",
+    "p if { q.a with data.PKG.q.a[0] as 1 }",
+    "p if { q.a with data.PKG.q[0] as 1 }",
+    "p if { f(1) with data.PKG.f[0] as 1 }",
+    "p if { f(1) with data.PKG.r[1] as 1 }",
+)
+"""Parts of what rules make, by `with`; RULES are in the same package."""
+FAILED = (
+    "p if { 1 with input.b[0] as 2 }",
+    "p := x if { x := input with input.b[0] as 2 }",
+    "p := x if { x := data.d with data.d.o[1.5].x as 2 }",
+    "p := x if { x := 1 with input.b[0] as 1 with data.d.n as 2 }",
+    "p := 7 if { y := 1; true with input[y] as 3 }",
+    'p := 7 if { not false with input["x"][1] as 3 }',
+    'p := 7 if { true with input["x"][1] as data.foo }',
+    "p if { false; 1 with input[0] as 3 }",
+    "p := [x | x := 1 with input.b[0] as 1]",
+)
+"""What fails when it is evaluated, or is undefined there."""
 
 
 def check(folder: Path, bodies: Sequence[str]) -> Iterator[tuple[str, Found]]:
@@ -79,3 +129,41 @@ def test_a_fraction_is_no_index(tmp_path: Path) -> None:
         places = {(code, row, column) for code, _, row, column in found}
         assert places, source
         assert places == {(code, row, column) for code, _, row, column in by_compiler(source)}, source
+
+
+def test_a_part_of_a_rule_is_not_replaced(tmp_path: Path) -> None:
+    """The error is where the target is."""
+    bodies = [f"{body.replace('PKG', f'p{index}')}\n{RULES}" for index, body in enumerate(REPLACED)]
+    for source, found in check(tmp_path, bodies):
+        assert found, source
+        assert by_compiler(source) == found, source
+
+
+def failure(folder: Path, source: str) -> tuple[str, str, int, int] | None:
+    """The error with which OPA ends the evaluation of a module, if there is one."""
+    (folder / "m.rego").write_text(source)
+    (folder / "input.json").write_text(json.dumps(INPUT))
+    command = [opa_server.program(), "eval", "-d", "m.rego", "-i", "input.json", "--format", "json", "data.m"]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False, timeout=60)
+    for error in json.loads(done.stdout).get("errors", ()):
+        at = error["location"]
+        return error["code"], error["message"], at["row"], at["col"]
+    return None
+
+
+def failed_here(source: str) -> tuple[str, str, int, int] | None:
+    """The error of the compiled module."""
+    program = compile_bundle({"m.rego": source})
+    try:
+        program.document(("data", "m"), program.env(INPUT))
+    except EvaluationError as error:
+        at = error.at or Location("", 0, 0)
+        return error.code, error.message, at.row, at.column
+    return None
+
+
+def test_failures(tmp_path: Path) -> None:
+    """Code, message and place of what ends an evaluation."""
+    for body in FAILED:
+        source = f"package m\n\n{body}\n"
+        assert failed_here(source) == failure(tmp_path, source), source

@@ -205,12 +205,15 @@ class Calls(References):
         if root == "input":
             return "with_input", self.term(one.value)
         node = find(self.tree, one.target) if root == "data" else None
-        if root == "data" and (node is None or node.kind != FUNCTION):
+        if root != "data" and one.rest:
+            self.problem(TYPE, "with keyword target must reference existing input, data, or a function", one.target_at)
+            return "with_function", "None"
+        if root == "data" and (node is None or node.kind != FUNCTION or one.rest):
             self.check_with(one)
             return "with_data", self.term(one.value)
         if root != "data" and ".".join(one.target) not in self.signatures:
             words = "with keyword target must reference existing input, data, or a function"
-            self.problem(TYPE, words, one.at)
+            self.problem(TYPE, words, one.target_at)
             return "with_function", "None"
         return "with_function", self.stand_in(one.value)
 
@@ -218,12 +221,14 @@ class Calls(References):
         node = self.tree
         for name in one.target[1:]:
             if node.rules:
-                self.problem(COMPILE, "with keyword cannot partially replace virtual document(s)", one.at)
+                self.problem(COMPILE, "with keyword cannot partially replace virtual document(s)", one.target_at)
                 return
             child = node.children.get(name)
             if child is None:
                 return
             node = child
+        if one.rest and node.rules:
+            self.problem(COMPILE, "with keyword cannot partially replace virtual document(s)", one.target_at)
 
     def stand_in(self, term: ast.Term) -> str:
         """What replaces a function: another one, or a value."""

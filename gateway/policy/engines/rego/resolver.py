@@ -201,7 +201,16 @@ class Resolver:
         return ast.Literal(made, withs, literal.at)
 
     def withs(self, literal: ast.Literal, scope: Scope) -> list[ast.With]:
-        return [ast.With(self.target(one, scope), self.stand_in(one.value, scope), one.at) for one in literal.withs]
+        return [
+            ast.With(
+                self.target(one, scope),
+                self.stand_in(one.value, scope),
+                one.at,
+                one.target_at,
+                [self.term(part, scope) for part in one.rest],
+            )
+            for one in literal.withs
+        ]
 
     def unify(self, what: ast.Unify, scope: Scope, at: Location) -> ast.Unify:
         right = self.term(what.right, scope)
