@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+
+import pytest
 
 from engines import opa_server
 from engines.rego.test_types import Found, by_compiler, by_opa
@@ -63,6 +66,22 @@ REFUSED = (
     "p if { x := 1.0; [1,2,3][x] }",
     "p := {1: 2}[1.0]",
     "p := input.b[1.0]",
+    # Builtins that are none when a policy runs
+    "p := eq(1, 1)",
+    "p if { eq(1, 1) == true }",
+    "p if { eq(1, 1); assign(x, 2); x == 2 }",
+    "p if eq(1)",
+    "p if eq(1, 2, 3)",
+    "p if { not eq(1, 2) }",
+    "p if assign(1, 2, 3)",
+    "p := assign(1)",
+    "p := print(1)",
+    "p := print(1, [2])",
+    "p if { x := print(1) }",
+    "p if { count(print(1)) }",
+    "p if { x := [1 | print(1)]; print(2) == 1 }",
+    "p := internal.print(1)",
+    "p if { print(1); not print(1) }",
     # With
     "p := 1 with input as 2",
     "p = 1 with input as 2 with input.a as 3",
@@ -96,6 +115,9 @@ REPLACED = (
 )
 """Parts of what rules make, by `with`; RULES are in the same package."""
 FAILED = (
+    "p := assign(1, 1)",
+    "p if { false; x := assign(1, 1) }",
+    "p if { not print(1) }",
     "p if { 1 with input.b[0] as 2 }",
     "p := x if { x := input with input.b[0] as 2 }",
     "p := x if { x := data.d with data.d.o[1.5].x as 2 }",
@@ -137,6 +159,27 @@ def test_a_part_of_a_rule_is_not_replaced(tmp_path: Path) -> None:
     for source, found in check(tmp_path, bodies):
         assert found, source
         assert by_compiler(source) == found, source
+
+
+CONFLICTS = (
+    "q := 1\nq := 2",
+    "q := 1\nq := 2 if input.a == 7\nq := 3\nq := 4",
+    "q := 1 if input.a == 1\nelse := 3\nq := 2 if input.a == 1",
+    "q.a.b := 1\nq.a.b := 2 if input.b",
+    "f(x) := 1 if x == 1\nf(x) := 2 if x < 3\nf(x) := 3 if x == 3\nq := f(1)",
+    "q := 1 if input.a == 1\nq := 2 if input.a == 2\nq := 3 if input.a == 3\nq := 4 if input.a == 1\nq := 5 if input.c",
+    "q := x if { some x in [1]; x > input.none }\nq := 2\nq := 3",
+)
+
+
+@pytest.mark.parametrize("body", CONFLICTS)
+def test_a_conflict_names_the_definitions(tmp_path: Path, body: str) -> None:
+    """The places that OPA lists; without the values, which may be secret."""
+    source = f"package m\n\n{body}\n"
+    wanted = failure(tmp_path, source)
+    assert wanted is not None
+    plain = re.sub(r"(?m)^  .* at ", "  at ", wanted[1])
+    assert failed_here(source) == (wanted[0], plain, *wanted[2:])
 
 
 def failure(folder: Path, source: str) -> tuple[str, str, int, int] | None:

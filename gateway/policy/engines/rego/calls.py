@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from gateway.policy.engines.rego import ast
-from gateway.policy.engines.rego.errors import COMPILE, TYPE, Location, near
+from gateway.policy.engines.rego.errors import COMPILE, INTERNAL, TYPE, UNSAFE, Location, near
+from gateway.policy.engines.rego.reference_types import spell_term
 from gateway.policy.engines.rego.references import References, shown
 from gateway.policy.engines.rego.runtime import LOOKED, MADE
 from gateway.policy.engines.rego.safety import ROOTS, direct
@@ -34,6 +35,10 @@ class Calls(References):
             return
         if isinstance(term, ast.Call):
             if term.infix and len(term.args) == 2 and self.compared(term):
+                return
+            if term.path == ("eq",) or (term.path == ("assign",) and len(term.args) < 2):
+                words = "too many arguments" if len(term.args) > 2 else "arity mismatch"
+                self.problem(TYPE, f"{term.name}: {words}", term.at)  # with two arguments it is a unification
                 return
             arity = self.arity(term.path)
             if arity is not None and len(term.args) == arity + 1 and not term.infix:
@@ -89,6 +94,11 @@ class Calls(References):
         if call.name in ("rego.metadata.rule", "rego.metadata.chain") and not args and self.rule is not None:
             about = self.around.metadata
             return self.w.constant(about.rule(self.rule) if call.path[-1] == "rule" else about.chain(self.rule))
+        if call.name == "assign" and len(args) == 2 and call.path not in self.mocks:
+            self.all_terms(args)
+            words = "unsupported built-in: assign"  # OPA loads it, too
+            self.w.line(f"raise EvaluationError({INTERNAL!r}, {words!r}, {self.w.constant(call.at)})")
+            return "None"
         builtin = self.builtins.get(call.name)
         if not self.may_call(call, args, builtin is not None):
             return "None"
@@ -163,7 +173,11 @@ class Calls(References):
             self.problem(TYPE, f"deprecated built-in function calls in expression: {name}", call.at)
         elif name not in self.signatures:
             self.problem(TYPE, f"undefined function {name}{near(name, self.signatures)}", call.at)
-        elif not known:
+        elif name in ("print", "internal.print"):
+            self.problem(TYPE, f"{spell_term(call)} used as value", call.at)
+        elif name == "eq" and len(args) > 0:
+            self.problem(UNSAFE, "expression is unsafe", call.at)
+        elif not known and name not in ("eq", "assign"):
             words = f"{name} is not available in the embedded engine; use `policy.engine: opa`"
             self.problem(COMPILE, words, call.at)
         else:
