@@ -102,9 +102,13 @@ Term = Function | Scalar | Var | Ref | Array | SetOf | Object | Comprehension | 
 
 @dataclass(slots=True)
 class With:
+    """`with target as value`; `rest` is what follows in the target from the first part on that is no string."""
+
     target: tuple[str, ...]
     value: Term
     at: Location
+    target_at: Location
+    rest: list[Term] = field(default_factory=list)
 
 
 @dataclass(slots=True)

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 
 from gateway.policy.engines.rego import ast
 from gateway.policy.engines.rego.calls import Calls
-from gateway.policy.engines.rego.errors import Location
+from gateway.policy.engines.rego.errors import CONFLICT, Location
 from gateway.policy.engines.rego.index import is_test
 from gateway.policy.engines.rego.references import constant
 from gateway.policy.engines.rego.resolver import pattern_names
@@ -94,6 +94,8 @@ class Bodies(Calls):
         inner = w.temp("E")
         w.line(f"{inner} = {w.env}.child()")
         for one, (function, value) in zip(literal.withs, values, strict=True):
+            if one.rest:  # OPA loads it, and has no place to put the value in
+                w.line(f"raise EvaluationError({CONFLICT!r}, 'bad document path', {w.constant(literal.at)})")
             w.line(f"{function}({inner}, {w.constant(one.target)}, {value})")
         env, known = w.env, w.known
         w.env, w.known = inner, {}

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from gateway.policy.engines.rego import ast
-from gateway.policy.engines.rego.errors import COMPILE, TYPE, near
-from gateway.policy.engines.rego.references import References
+from gateway.policy.engines.rego.errors import COMPILE, INTERNAL, TYPE, UNSAFE, Location, near
+from gateway.policy.engines.rego.reference_types import spell_term
+from gateway.policy.engines.rego.references import References, shown
 from gateway.policy.engines.rego.runtime import LOOKED, MADE
+from gateway.policy.engines.rego.safety import ROOTS, direct
 from gateway.policy.engines.rego.tree import FUNCTION, find
 from gateway.policy.engines.rego.values import compare
 
@@ -33,6 +35,10 @@ class Calls(References):
             return
         if isinstance(term, ast.Call):
             if term.infix and len(term.args) == 2 and self.compared(term):
+                return
+            if term.path == ("eq",) or (term.path == ("assign",) and len(term.args) < 2):
+                words = "too many arguments" if len(term.args) > 2 else "arity mismatch"
+                self.problem(TYPE, f"{term.name}: {words}", term.at)  # with two arguments it is a unification
                 return
             arity = self.arity(term.path)
             if arity is not None and len(term.args) == arity + 1 and not term.infix:
@@ -88,6 +94,11 @@ class Calls(References):
         if call.name in ("rego.metadata.rule", "rego.metadata.chain") and not args and self.rule is not None:
             about = self.around.metadata
             return self.w.constant(about.rule(self.rule) if call.path[-1] == "rule" else about.chain(self.rule))
+        if call.name == "assign" and len(args) == 2 and call.path not in self.mocks:
+            self.all_terms(args)
+            words = "unsupported built-in: assign"  # OPA loads it, too
+            self.w.line(f"raise EvaluationError({INTERNAL!r}, {words!r}, {self.w.constant(call.at)})")
+            return "None"
         builtin = self.builtins.get(call.name)
         if not self.may_call(call, args, builtin is not None):
             return "None"
@@ -162,7 +173,11 @@ class Calls(References):
             self.problem(TYPE, f"deprecated built-in function calls in expression: {name}", call.at)
         elif name not in self.signatures:
             self.problem(TYPE, f"undefined function {name}{near(name, self.signatures)}", call.at)
-        elif not known:
+        elif name in ("print", "internal.print"):
+            self.problem(TYPE, f"{spell_term(call)} used as value", call.at)
+        elif name == "eq" and len(args) > 0:
+            self.problem(UNSAFE, "expression is unsafe", call.at)
+        elif not known and name not in ("eq", "assign"):
             words = f"{name} is not available in the embedded engine; use `policy.engine: opa`"
             self.problem(COMPILE, words, call.at)
         else:
@@ -204,12 +219,15 @@ class Calls(References):
         if root == "input":
             return "with_input", self.term(one.value)
         node = find(self.tree, one.target) if root == "data" else None
-        if root == "data" and (node is None or node.kind != FUNCTION):
+        if root != "data" and one.rest:
+            self.problem(TYPE, "with keyword target must reference existing input, data, or a function", one.target_at)
+            return "with_function", "None"
+        if root == "data" and (node is None or node.kind != FUNCTION or one.rest):
             self.check_with(one)
             return "with_data", self.term(one.value)
         if root != "data" and ".".join(one.target) not in self.signatures:
             words = "with keyword target must reference existing input, data, or a function"
-            self.problem(TYPE, words, one.at)
+            self.problem(TYPE, words, one.target_at)
             return "with_function", "None"
         return "with_function", self.stand_in(one.value)
 
@@ -217,12 +235,14 @@ class Calls(References):
         node = self.tree
         for name in one.target[1:]:
             if node.rules:
-                self.problem(COMPILE, "with keyword cannot partially replace virtual document(s)", one.at)
+                self.problem(COMPILE, "with keyword cannot partially replace virtual document(s)", one.target_at)
                 return
             child = node.children.get(name)
             if child is None:
                 return
             node = child
+        if one.rest and node.rules:
+            self.problem(COMPILE, "with keyword cannot partially replace virtual document(s)", one.target_at)
 
     def stand_in(self, term: ast.Term) -> str:
         """What replaces a function: another one, or a value."""
@@ -279,11 +299,23 @@ class Calls(References):
                 parts.append(w.constant(part))
             else:
                 assert isinstance(part.what, ast.Expr)
-                parts.append(f"one_of({self.term(part.what.term)}, {w.constant(part.at)})")
+                assert isinstance(part.what.term, ast.Comprehension)
+                if not self.undeclared(part.what.term.body, part.at):
+                    parts.append(f"one_of({self.term(part.what.term)}, {w.constant(part.at)})")
         made = w.temp()
         w.line(f"{made} = template([{', '.join(parts)}])")
         w.line(f"if len({made}) > {MADE}: {w.env}.makes({made})")
         return made
+
+    def undeclared(self, body: list[ast.Literal], at: Location) -> bool:
+        """Whether a piece of a template string would iterate: a problem for each variable that nothing else binds."""
+        what = body[0].what
+        if isinstance(what, ast.Unify) and isinstance(what.right, ast.Var):
+            return False  # unsafe
+        names = {name for name in direct(body) - set(self.w.variables) - ROOTS if name[0] != "$"}
+        for name in sorted(names):
+            self.problem(COMPILE, f"var {shown(name)} is undeclared", at)
+        return bool(names)
 
     def body(self, body: list[ast.Literal], heads: list[ast.Term | None]) -> None:
         raise NotImplementedError

@@ -352,7 +352,13 @@ class Body:
             if relaxed.below:
                 env = TypeEnv(env, relaxed, self.env.names)
             if not function:
-                value = self.env.of(one.value) if not isinstance(one.value, ast.Call | ast.Comprehension) else ANY
+                value = (
+                    ANY
+                    if one.rest
+                    else self.env.of(one.value)
+                    if not isinstance(one.value, ast.Call | ast.Comprehension)
+                    else ANY
+                )
                 given.append(
                     (tuple(one.target), types.either(of, value) if of is not None and value is not None else ANY)
                 )

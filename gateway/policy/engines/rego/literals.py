@@ -131,13 +131,13 @@ class Literals(Terms):
             if self.token.kind != "name" and not self.reads_ref():
                 self.illegal("expected ident")
             target = self.postfix(self.primary())
-            path = path_of(target)
-            if path is None:
-                self.fail("with target must be a ground reference", None, at)
+            path, rest = _target(target)
+            if not path:
+                self.illegal("expected with target path")
             if self.token.kind != "as":
                 self.illegal("expected as keyword")
             self.next()
-            found.append(ast.With(path, self.term(), at))
+            found.append(ast.With(path, self.term(), at, target.at, rest))
         return found
 
     def some(self, at: Location) -> ast.Literal:
@@ -182,6 +182,17 @@ class Literals(Terms):
         if self.token.kind != "{":
             self.illegal("missing body")
         return ast.Literal(ast.Every(key, names[-1], domain, self.braced()), self.withs(), at)
+
+
+def _target(term: ast.Term) -> tuple[tuple[str, ...], list[ast.Term]]:
+    """The names that a target begins with, and what follows them."""
+    parts = term.parts if isinstance(term, ast.Ref) else []
+    named = next(
+        (index for index, part in enumerate(parts) if path_of(ast.Ref(ast.Var("", part.at), [part], part.at)) is None),
+        len(parts),
+    )
+    head = path_of(ast.Ref(term.head, parts[:named], term.at) if isinstance(term, ast.Ref) else term)
+    return head or (), parts[named:]
 
 
 def _operands(literal: ast.Literal) -> list[ast.Literal]:

@@ -149,6 +149,11 @@ class Parser(Literals):
             self.next()
             value = self.term()
         rule = ast.Rule(ref, args, key, value, [], default, self.where(start))
+        if value is not None and not default and self.token.kind == "with" and not self.reads_ref():
+            self.withs()
+            if self.token.newline or self.token.kind == "end":
+                self.fail("expressions using with keyword cannot be used for rule head", start)
+            self.illegal()
         if default:
             self.check_default(rule)
             return [rule]
@@ -265,6 +270,8 @@ class Parser(Literals):
             self.fail("illegal default rule (must have a value)", None, rule.at)
         if self.token.kind == "{" or (self.token.kind == "if" and not self.reads_ref()):
             self.illegal("default rules have no body")
+        if self.token.kind == "with" and not self.reads_ref():
+            self.illegal()
         pending: list[ast.Term] = [rule.value]
         while pending:
             term = pending.pop()

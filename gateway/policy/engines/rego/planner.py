@@ -71,6 +71,8 @@ class Plan:
                 if chain:
                     self.middle += self.asked(chain, first=first, same=same, at=rule.at)
                     first = False
+            if len(usual) > 1 and not same:
+                self.listed(chains, usual)
         for rule in self.node.rules:
             if rule.default and self.definition(rule, f"{self.name}_d"):
                 self.middle.append(f"    if v is U: v = {self.name}_d({self.given})")
@@ -88,14 +90,23 @@ class Plan:
             step += 1
         return found
 
-    def selected(self, index: Index, chains: list[list[str]], rules: list[ast.Rule]) -> list[str]:
-        """Lines that go through the definitions that can hold: `parts` are the functions of one, `at` its place."""
-        name = f"{self.name}_all"
+    def listed(self, chains: list[list[str]], rules: list[ast.Rule]) -> str:
+        """Write a list of the definitions; its name."""
         entries = (
             f"(({''.join(f'{part}, ' for part in parts)}), {self.space.constant(rule.at)})"
             for parts, rule in zip(chains, rules, strict=True)
         )
-        self.lines.append(f"{name} = [{', '.join(entries)}]")
+        self.lines.append(f"{self.name}_all = [{', '.join(entries)}]")
+        return f"{self.name}_all"
+
+    def conflict(self, at: str, definitions: str) -> str:
+        """The error for two values: `at` and `definitions` are expressions of the function."""
+        name, function = self.space.constant(".".join(self.node.path)), self.node.kind == FUNCTION
+        return f"conflict({name}, {at}, function={function}, definitions={definitions}, given=({self.given},))"
+
+    def selected(self, index: Index, chains: list[list[str]], rules: list[ast.Rule]) -> list[str]:
+        """Lines that go through the definitions that can hold: `parts` are the functions of one, `at` its place."""
+        name = self.listed(chains, rules)
         lines, numbers = [], []
         for place, table in index.tables:
             value = f"a{place}"
@@ -116,7 +127,7 @@ class Plan:
         if len(numbers) > 1:
             listed = ", ".join(f"*{one}" for one in numbers)
             numbers = [f"sorted(({listed}, *{self.space.constant(index.always)}))"]
-        return [*lines, f"    for n in {numbers[0]}:", f"        parts, at = {name}[n]"]
+        return [*lines, f"    found = {numbers[0]}", "    for n in found:", f"        parts, at = {name}[n]"]
 
     def asked_by_index(self, index: Index, chains: list[list[str]], rules: list[ast.Rule], *, same: bool) -> list[str]:
         """Ask the definitions that can hold."""
@@ -129,7 +140,8 @@ class Plan:
         ]
         if same:
             return [*lines, "        if w is not U:", "            v = w", "            break"]
-        raised = f"conflict({self.space.constant('.'.join(self.node.path))}, at, function={self.node.kind == FUNCTION})"
+        definitions = f"[{self.name}_all[n] for n in found]"
+        raised = self.conflict("at", definitions)
         return [
             *lines,
             "        if v is U: v = w",
@@ -157,12 +169,12 @@ class Plan:
             return [f"    v = {name}({params})", *(f"    if v is U: v = {other}({params})" for other in others)]
         if same:
             return [f"    if v is U: v = {one}({params})" for one in chain]
-        raised = f"conflict({self.space.constant('.'.join(self.node.path))}, {self.space.constant(at)}"
+        raised = self.conflict(self.space.constant(at), f"{self.name}_all")
         return [
             f"    w = {name}({params})",
             *(f"    if w is U: w = {other}({params})" for other in others),
             "    if v is U: v = w",
-            f"    elif w is not U and not equal(v, w): raise {raised}, function={self.node.kind == FUNCTION})",
+            f"    elif w is not U and not equal(v, w): raise {raised}",
         ]
 
     def gathered(self) -> None:

@@ -105,7 +105,14 @@ class Program:
         """The same with the values of rules that read no input, once they were asked."""
         self.source = "\n".join(line for plan in self.plans for line in plan.lines)
         names = space.names | {name: getattr(runtime, name) for name in _HELPERS}
-        names |= {"U": UNDEFINED, "BuiltinError": BuiltinError, "compare": compare, "equal": equal, "key": key}
+        names |= {
+            "U": UNDEFINED,
+            "BuiltinError": BuiltinError,
+            "EvaluationError": EvaluationError,
+            "compare": compare,
+            "equal": equal,
+            "key": key,
+        }
         names |= {"has": operators.has, "template": operators.template}
         names |= {
             "SIZED": runtime.SIZED,

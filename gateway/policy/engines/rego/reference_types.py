@@ -123,7 +123,7 @@ class _Reference:
     ) -> bool:
         known = [unkey(name) for name in place.below] if place is not None else _known(of)
         part = self.written.parts[index] if index < len(self.written.parts) else self.ref.parts[index]
-        has = f"have (type): {have}" if have is not None else f"have: {_spell_part(part)}"
+        has = f"have (type): {have}" if have is not None else f"have: {spell_term(part)}"
         if known:
             wants = f"want (one of): [{' '.join(sorted(map(spell, known)))}]"
         else:
@@ -149,16 +149,17 @@ def spell_ref(ref: ast.Ref) -> str:
         if isinstance(part, ast.Scalar) and isinstance(part.value, str) and part.value.isidentifier():
             parts.append(f".{part.value}")
         else:
-            parts.append(f"[{_spell_part(part)}]")
-    return _spell_part(ref.head) + "".join(parts)
+            parts.append(f"[{spell_term(part)}]")
+    return spell_term(ref.head) + "".join(parts)
 
 
-def _spell_part(term: ast.Term) -> str:
+def spell_term(term: ast.Term) -> str:
+    """A term as it may be written; `...` for one that is long."""
     if isinstance(term, ast.Var):
         return shown(term.name)
     if isinstance(term, ast.Ref):
         return spell_ref(term)
     if isinstance(term, ast.Call):
-        return f"{term.name}({', '.join(map(_spell_part, term.args))})"
+        return f"{term.name}({', '.join(map(spell_term, term.args))})"
     found = constant(term)
     return "..." if found is None else spell(found[0])

@@ -12,19 +12,24 @@ from gateway.policy.engines.rego import ast
 from gateway.policy.engines.rego.ast import path_of
 from gateway.policy.engines.rego.builtins.signatures import SIGNATURES
 from gateway.policy.engines.rego.errors import COMPILE, Location, Problem
+from gateway.policy.engines.rego.safety import direct
 
 ROOTS = frozenset({"data", "input"})
+DECLARED = "var {} declared above"
 
 
 class Scope:
-    """The names that a body declares, and those of the bodies around it."""
+    """The names that a body declares, and those of the bodies around it.
 
-    __slots__ = ("names", "outer", "seen")
+    `taken` says of each name why this body may not declare it (again).
+    """
+
+    __slots__ = ("names", "outer", "taken")
 
     def __init__(self, outer: Scope | None) -> None:
         self.outer = outer
         self.names: dict[str, str] = {}
-        self.seen: set[str] = set()
+        self.taken: dict[str, str] = {}
 
     def find(self, name: str) -> str | None:
         scope: Scope | None = self
@@ -85,7 +90,8 @@ class Resolver:
                 self.argument(arg, scope)
             rule.args = [self.term(arg, scope) for arg in rule.args]
         bound = {name: self.uses[name] for arg in rule.args or () for name in pattern_names(arg) if name[0] != "$"}
-        inner = Scope(scope)
+        inner = scope
+        before = len(self.problems)
         rule.body = self.body(rule.body, inner)
         rule.ref = [rule.ref[0], *(self.term(part, inner) for part in rule.ref[1:])]
         if rule.key is not None:
@@ -93,7 +99,7 @@ class Resolver:
         if rule.value is not None:
             rule.value = self.term(rule.value, inner)
         for name, least, words, at in self.unused:
-            if self.uses[name] <= least:
+            if self.uses[name] <= least and len(self.problems) == before:
                 self.problem(COMPILE, words, at)
         self.unused.clear()
         return {name.partition(".")[0] for name, count in bound.items() if self.uses[name] == count}
@@ -115,13 +121,20 @@ class Resolver:
         if isinstance(arg, ast.Call):
             self.problem(COMPILE, "rule arguments cannot contain calls", arg.at)
         for name in pattern_names(arg):
-            self.declare(name, scope)
+            self.declare(name, scope, "arg {} redeclared")
 
-    def declare(self, name: str, scope: Scope) -> str:
+    def declare(self, name: str, scope: Scope, taken: str) -> None:
+        """A variable of this scope; `taken` is the problem for who declares the name again."""
         if name not in scope.names:
             self.count += 1
             scope.names[name] = f"{name}.{self.count}"
-        return scope.names[name]
+        scope.taken[name] = taken
+
+    def declare_new(self, name: str, scope: Scope, taken: str, at: Location) -> None:
+        """The same, and a problem where the scope has declared or named it before."""
+        if name in scope.taken:
+            self.problem(COMPILE, scope.taken[name].format(name), at)
+        self.declare(name, scope, taken)
 
     def body(self, body: list[ast.Literal], scope: Scope) -> list[ast.Literal]:
         found = []
@@ -133,18 +146,16 @@ class Resolver:
 
     def literal(self, literal: ast.Literal, scope: Scope) -> ast.Literal | None:
         what = literal.what
-        withs = [ast.With(self.target(one, scope), self.stand_in(one.value, scope), one.at) for one in literal.withs]
+        withs = self.withs(literal, scope)
         if isinstance(what, ast.Some):
             for name in what.names:
-                if name.name in scope.names:
-                    self.problem(COMPILE, f"var {name.name} declared above", literal.at)
-                elif name.name in scope.seen:
-                    self.problem(COMPILE, f"var {name.name} referenced above", literal.at)
-                self.declare(name.name, scope)
+                self.declare_new(name.name, scope, DECLARED, literal.at)
                 self.must_use(name.name, scope, 0, "declared var {} unused", literal.at)
             return None
         if isinstance(what, ast.Expr):
             if isinstance(what.term, ast.Call) and what.term.path == ("print",):
+                for arg in what.term.args:
+                    self.term(arg, scope)  # which counts as a use
                 return None
             if (
                 isinstance(what.term, ast.Call)
@@ -159,43 +170,56 @@ class Resolver:
             made = self.unify(what, scope, literal.at)
         elif isinstance(what, ast.SomeIn):
             domain = self.term(what.domain, scope)
+            for bound in [name for side in (what.key, what.value) for name in pattern_names(side)]:
+                if bound in scope.taken:
+                    self.problem(COMPILE, scope.taken[bound].format(bound), literal.at)
+                    break
             for side in (what.key, what.value):
                 for bound in pattern_names(side):
-                    self.count += 1
-                    scope.names[bound] = f"{bound}.{self.count}"
+                    self.declare(bound, scope, DECLARED)
             made = ast.SomeIn(what.key and self.term(what.key, scope), self.term(what.value, scope), domain)
         elif isinstance(what, ast.Every):
             domain = self.term(what.domain, scope)
             inner = Scope(scope)
             for side in (what.key, what.value):
                 for bound in pattern_names(side):
-                    self.declare(bound, inner)
+                    self.declare(bound, inner, DECLARED)
             key = what.key and self.term(what.key, inner)
             value = self.term(what.value, inner)
             for bound in [name for side in (what.key, what.value) for name in pattern_names(side)]:
                 self.must_use(bound, inner, 1, "declared var {} unused", what.body[0].at)
-            made = ast.Every(key, value, domain, self.body(what.body, Scope(inner)))
+            made = ast.Every(key, value, domain, self.body(what.body, inner))
         elif isinstance(what, ast.Not):
-            made = ast.Not(self.body(what.body, Scope(scope)), what.scoped)
+            if not what.scoped and any(_assigns(one) for one in what.body):
+                self.problem(COMPILE, "cannot assign vars inside negated expression", literal.at)
+            made = ast.Not(self.body(what.body, Scope(scope) if what.scoped else scope), what.scoped)
+            if what.body and not made.body:
+                return None  # only a `print`
         else:
             assert isinstance(what, ast.Logical)
             made = ast.Logical(what.kind, self.body(what.left, Scope(scope)), self.body(what.right, Scope(scope)))
         return ast.Literal(made, withs, literal.at)
 
+    def withs(self, literal: ast.Literal, scope: Scope) -> list[ast.With]:
+        return [
+            ast.With(
+                self.target(one, scope),
+                self.stand_in(one.value, scope),
+                one.at,
+                one.target_at,
+                [self.term(part, scope) for part in one.rest],
+            )
+            for one in literal.withs
+        ]
+
     def unify(self, what: ast.Unify, scope: Scope, at: Location) -> ast.Unify:
         right = self.term(what.right, scope)
         if what.assign:
             self.check_target(what.left, at)
-            for name in pattern_names(what.left):
-                if name in ROOTS:
-                    self.problem(COMPILE, f"variables must not shadow {name} (use a different variable name)", at)
-                elif name in scope.names:
-                    self.problem(COMPILE, f"var {name} assigned above", at)
-                elif name in scope.seen:
-                    self.problem(COMPILE, f"var {name} referenced above", at)
-                self.declare(name, scope)
+            for var in pattern_vars(what.left):
+                self.declare_new(var.name, scope, "var {} assigned above", var.at)
                 if self.strict:
-                    self.must_use(name, scope, 1, "assigned var {} unused", at)
+                    self.must_use(var.name, scope, 1, "assigned var {} unused", at)
         return ast.Unify(self.term(what.left, scope), right, what.assign)
 
     def check_target(self, term: ast.Term, at: Location) -> None:
@@ -256,8 +280,10 @@ class Resolver:
         self.count += 1
         name = ast.Var(f"$part{self.count}", part.at)
         assert isinstance(part.what, ast.Expr)
-        inner = ast.Literal(ast.Unify(name, part.what.term, False), part.withs, part.at)
-        made = self.term(ast.Comprehension("set", None, name, [inner], part.at), scope)
+        inner = ast.Literal(ast.Unify(name, self.term(part.what.term, scope), False), self.withs(part, scope), part.at)
+        if any(one[0] == "$" for one in direct([inner]) - {name.name}):
+            self.problem(COMPILE, "var _ is undeclared", part.at)
+        made = ast.Comprehension("set", None, name, [inner], part.at)
         return ast.Literal(ast.Expr(made), [], part.at)
 
     def function(self, call: ast.Call, scope: Scope) -> tuple[str, ...]:
@@ -282,21 +308,34 @@ class Resolver:
             return var
         path = self.globals.get(var.name)
         self.named.add(var.name)
+        scope.taken.setdefault(var.name, "var {} referenced above")
         if path is None:
-            scope.seen.add(var.name)
             return var
         head = ast.Var(path[0], var.at)
         return ast.Ref(head, [ast.Scalar(name, var.at) for name in path[1:]], var.at)
 
 
+def _assigns(literal: ast.Literal) -> bool:
+    """Whether it is `x := y`, or `assign(x, y)`."""
+    what = literal.what
+    if isinstance(what, ast.Expr):
+        return isinstance(what.term, ast.Call) and what.term.path == ("assign",)
+    return isinstance(what, ast.Unify) and what.assign
+
+
 def pattern_names(term: ast.Term | None) -> list[str]:
     """The names that a pattern binds, wildcards too."""
+    return [var.name for var in pattern_vars(term)]
+
+
+def pattern_vars(term: ast.Term | None) -> list[ast.Var]:
+    """The variables that a pattern binds."""
     if isinstance(term, ast.Var):
-        return [term.name] if term.name not in ROOTS else []
+        return [term] if term.name not in ROOTS else []
     if isinstance(term, ast.Array):
-        return [name for item in term.items for name in pattern_names(item)]
+        return [var for item in term.items for var in pattern_vars(item)]
     if isinstance(term, ast.Object):
-        return [name for _, value in term.pairs for name in pattern_names(value)]
+        return [var for _, value in term.pairs for var in pattern_vars(value)]
     return []
 
 

@@ -296,11 +296,28 @@ def force(env: Env, whole: Value) -> Value:
 # Results
 
 
-def conflict(name: str, at: Location, *, function: bool) -> EvaluationError:
-    """The error for two different values."""
+Definition = tuple[tuple[Callable[..., Value], ...], Location]
+"""The functions of a definition and of its `else` parts, and where it begins."""
+
+
+def conflict(
+    name: str, at: Location, *, function: bool, definitions: Iterable[Definition] = (), given: tuple[Any, ...] = ()
+) -> EvaluationError:
+    """The error for two different values. Names the definitions that have one; a value may be secret."""
+    places = [place for parts, place in definitions if _holds(parts, given)] or [at]
+    listed = "".join(f"\n  at {place}" for place in places)
     if function:
-        return EvaluationError(CONFLICT, f"function {name} produced conflicting values for the same inputs", at)
-    return EvaluationError(CONFLICT, f"rule {name} produced conflicting values", at)
+        words = f"function {name} produced conflicting values for the same inputs:{listed}"
+    else:
+        words = f"rule {name} produced conflicting values:{listed}"
+    return EvaluationError(CONFLICT, words, at)
+
+
+def _holds(parts: Iterable[Callable[..., Value]], given: tuple[Any, ...]) -> bool:
+    try:
+        return any(function(*given) is not UNDEFINED for function in parts)
+    except EvaluationError:
+        return False
 
 
 def put(whole: dict[Any, Value], keys: list[Value], value: Value, at: Location) -> None:

@@ -51,7 +51,7 @@ class Safety:
         now = set(bound)
         lacks: set[str] = set()
         for one in literal.withs:
-            lacks |= self.needs(one.value, now, visible)
+            lacks |= self.needs(one.value, now, visible) | self.all_need(one.rest, now, visible)
         what = literal.what
         if isinstance(what, ast.Expr):
             lacks |= self.holds(what.term, now, visible)
@@ -211,7 +211,7 @@ def names_in(term: ast.Term | None, *, deep: bool) -> set[str]:
 
 def _of(literal: ast.Literal, deep: bool) -> Iterator[str]:
     what = literal.what
-    terms: list[ast.Term | None] = [one.value for one in literal.withs]
+    terms: list[ast.Term | None] = [term for one in literal.withs for term in (one.value, *one.rest)]
     bodies: list[list[ast.Literal]] = []
     if isinstance(what, ast.Expr):
         terms.append(what.term)

@@ -228,7 +228,7 @@ def _all(found: Iterable[Type | None]) -> Type | None:
 def select(of: Type | None, at: Value) -> Type | None:
     """The type of what stands at a constant key."""
     if isinstance(of, Array):
-        return of.at(int(at)) if type(at) in (int, float) and at >= 0 and int(at) == at else None
+        return of.at(at) if type(at) is int and at >= 0 else None  # as in OPA, `1.0` is no index
     if isinstance(of, Object):
         return of.at(at)
     if isinstance(of, Set):

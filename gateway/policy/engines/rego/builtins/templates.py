@@ -1,7 +1,8 @@
 """`strings.render_template`: the templates of Go, as far as they are about text.
 
-Fields, variables, `if`, `range`, `with`, comparisons, `and`, `or`, `not`, `len`, `index` and `print`. What is not here
-(`define`, `template`, `block`, `printf`, `break`, ...) ends the evaluation: a text that is left out must not decide.
+Fields, variables, `if`, `range`, `with`, comparisons, `and`, `or`, `not`, `len`, `index`, `print`, `printf`, `html` and
+`urlquery`. What is not here (`define`, `template`, `block`, `break`, `js`, types of Go in `printf`, ...)
+ends the evaluation: a text that is left out must not decide.
 https://pkg.go.dev/text/template
 """
 
@@ -10,8 +11,10 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from typing import Any
+from urllib.parse import quote_plus
 
 from gateway.policy.engines.rego.builtins import Context, builtin
+from gateway.policy.engines.rego.builtins.formats import formatted
 from gateway.policy.engines.rego.builtins.operands import object_, string
 from gateway.policy.engines.rego.errors import BUILTIN, BuiltinError, Halt
 from gateway.policy.engines.rego.values import UNDEFINED, Value, dumps, is_number, key, keys_of, number_text, unkey
@@ -305,6 +308,38 @@ def shown(value: Value) -> str:
     return number_text(value)
 
 
+_HTML = str.maketrans({"\0": "\ufffd", '"': "&#34;", "'": "&#39;", "&": "&amp;", "<": "&lt;", ">": "&gt;"})
+_VERB = re.compile(r"%(?:%|([-0-9.]*)([svqd]))")
+
+
+def _sprint(args: list[Value]) -> str:
+    """The values one after the other, with a space between two of which neither is a text."""
+    out: list[str] = []
+    for index, one in enumerate(args):
+        if index and type(one) is not str and type(args[index - 1]) is not str:
+            out.append(" ")
+        out.append(shown(one))
+    return "".join(out)
+
+
+def _printf(template: Value, args: list[Value]) -> str:
+    """`printf` as far as the type that a value has in Go does not show."""
+    if type(template) is not str:
+        raise _wrong("error calling printf: wrong type for value; expected string")
+    verbs = [(match[1], match[2]) for match in _VERB.finditer(template) if match[2]]
+    if "%" in _VERB.sub("", template) or len(verbs) != len(args):
+        raise _not_here("such a call of printf in a template")
+    given: list[Value] = []
+    for (flags, verb), one in zip(verbs, args, strict=True):
+        if (type(one) is str and verb != "d") or (type(one) is int and verb in "dv"):
+            given.append(one)
+        elif type(one) in (bool, list, dict) and verb == "v" and not flags:
+            given.append(shown(one))
+        else:
+            raise _not_here(f"%{flags}{verb} of such a value in a template")
+    return formatted(template, given)
+
+
 def called(name: str, args: list[Value]) -> Value:
     """A function of templates."""
     if name == "not" and len(args) == 1:
@@ -324,4 +359,11 @@ def called(name: str, args: list[Value]) -> Value:
         if type(args[0]) is not type(args[1]):
             raise _wrong(f"error calling {name}: incompatible types for comparison")
         return (args[0] == args[1]) is (name == "eq")
+    if name in ("print", "println") and not any(one is None or one is UNDEFINED for one in args):
+        return _sprint(args) if name == "print" else " ".join(map(shown, args)) + "\n"
+    if name in ("html", "urlquery") and args:
+        text = _sprint([_NOTHING if one is None or one is UNDEFINED else one for one in args])
+        return text.translate(_HTML) if name == "html" else quote_plus(text, errors="replace")
+    if name == "printf" and args:
+        return _printf(args[0], args[1:])
     raise _not_here(f"{name} of {len(args)} such arguments in a template")
