@@ -5,14 +5,13 @@ The index looks for how such a notation begins (`whole`), which takes next to no
 
 from __future__ import annotations
 
-import base64
-import binascii
 from collections.abc import Callable
 from typing import Final, NamedTuple
 
 import regex
 
 from gateway.detect.secrets import assigned, chance
+from gateway.detect.unmask.encoded import from_base64
 
 _LONGEST: Final = 600  # characters of a notation
 
@@ -57,8 +56,8 @@ def _default(value: str, name: str) -> bool:
 def _entry(value: str, _: str) -> bool:
     """True for base64 of something printable that does not stand in for another value."""
     try:
-        said = base64.b64decode(value, validate=True).decode()
-    except (binascii.Error, ValueError):
+        said = (from_base64(value) or b"").decode() if len(value) % 4 == 0 else ""
+    except UnicodeDecodeError:
         return False
     return (
         len(said) >= 6 and said.isprintable() and not chance.stands_in(said) and assigned.UUID.fullmatch(said) is None

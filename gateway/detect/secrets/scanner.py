@@ -7,8 +7,6 @@ alone: identifiers, digests, encoded images, code and prose.
 
 from __future__ import annotations
 
-import base64
-import binascii
 import json
 from collections.abc import Callable
 from functools import cached_property
@@ -22,6 +20,7 @@ from gateway.detect.core.rules import Find, GoesOn, Rule, RuleSet
 from gateway.detect.secrets import assigned, chance, marks, vendors
 from gateway.detect.secrets.issued import ISSUED, outline
 from gateway.detect.secrets.notations import NOTATIONS
+from gateway.detect.unmask.encoded import from_base64
 from gateway.texts import Finding
 
 _B: Final = r"(?<![A-Za-z0-9_-])"  # a key starts where no word goes on
@@ -53,8 +52,8 @@ Judge = Callable[["regex.Match[str]"], bool]
 def _jwt(match: regex.Match[str]) -> bool:
     head = match.group().partition(".")[0]
     try:
-        header = json.loads(base64.urlsafe_b64decode(head + "=" * (-len(head) % 4)))
-    except (binascii.Error, ValueError):
+        header = json.loads(from_base64(head) or b"")
+    except ValueError:
         return False
     return isinstance(header, dict) and "alg" in header
 
@@ -62,8 +61,8 @@ def _jwt(match: regex.Match[str]) -> bool:
 def _pair(match: regex.Match[str]) -> bool:
     """True for a name and a password in base64."""
     try:
-        said = base64.b64decode(match["value"] + "=" * (-len(match["value"]) % 4)).decode()
-    except (binascii.Error, ValueError):
+        said = (from_base64(match["value"]) or b"").decode()
+    except UnicodeDecodeError:
         return False
     return ":" in said and said.isprintable()
 

@@ -11,8 +11,6 @@ the string, base64.
 
 from __future__ import annotations
 
-import base64
-import binascii
 import html
 import re
 from collections.abc import Iterator
@@ -22,6 +20,7 @@ from urllib.parse import unquote_plus
 import orjson
 
 from gateway.detect.sql.read import DEPTH, STEPS, Reader, Statement
+from gateway.detect.unmask.encoded import from_base64
 
 if TYPE_CHECKING:
     from sqlglot import exp
@@ -174,10 +173,9 @@ def _unescaped(match: re.Match[str]) -> str:
 
 def _decoded(text: str) -> str:
     """Text out of base64; nothing if it is none."""
-    body = text.strip().translate({ord("-"): "+", ord("_"): "/"})
     try:
-        said = base64.b64decode(body + "=" * (-len(body) % 4)).decode()
-    except (binascii.Error, ValueError):
+        said = (from_base64(text.strip()) or b"").decode()
+    except UnicodeDecodeError:
         return ""
     return said if said.isprintable() or said.replace("\n", "").isprintable() else ""
 

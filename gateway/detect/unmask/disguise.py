@@ -13,8 +13,6 @@ Everything is decided by the characters beside it, so that a running text is und
 
 from __future__ import annotations
 
-import base64
-import binascii
 import html
 import re
 import unicodedata
@@ -25,6 +23,7 @@ from typing import Final, NamedTuple
 
 from gateway.budget import spend
 from gateway.detect.core import rewrite
+from gateway.detect.unmask.encoded import from_base64
 
 LARGEST: Final = 262_144  # characters of one encoded stretch that are decoded; what follows is looked at as it is
 SHORTEST: Final = 20  # characters of the shortest: an address of 14 letters in base64
@@ -419,17 +418,9 @@ def _read(text: str, low: int, high: int) -> Blob | None:
         said = _said(bytes.fromhex(digits[1]))
         return Blob(low + digits.start(1), high, said, 2, 1) if said else None
     part = part.translate(_URLSAFE)
-    said = _said(_unbased(part[: SHORTEST - SHORTEST % 4])) and _said(_unbased(part))
+    said = _said(from_base64(part[: SHORTEST - SHORTEST % 4]) or b"") and _said(from_base64(part) or b"")
     padding = len(text[high : high + 2]) - len(text[high : high + 2].lstrip("="))
     return Blob(low, high + padding, said, 4, 3) if said else None
-
-
-def _unbased(part: str) -> bytes:
-    whole = len(part) - (len(part) % 4 == 1)
-    try:
-        return base64.b64decode(part[:whole] + "=" * (-whole % 4))
-    except (binascii.Error, ValueError):
-        return b""
 
 
 def _said(data: bytes) -> str:

@@ -40,6 +40,9 @@ def _inflates(data: bytes) -> bool:
         return False
 
 
+_STANDARD: Final = str.maketrans("-_", "+/")
+
+
 def is_text(data: bytes) -> bool:
     """Whether bytes are UTF-8 without control characters; a character that is cut off at the end does not count."""
     try:
@@ -54,12 +57,28 @@ def is_text(data: bytes) -> bool:
 def decoded(run: str) -> bytes | None:
     """The bytes of a run of base64 (either alphabet, with line breaks or without) or hexadecimal digits, or None."""
     digits = "".join(run.split()).rstrip("=")
+    if not digits.strip("0123456789abcdefABCDEF"):
+        return from_hex(digits)
+    return from_base64(digits)
+
+
+def from_hex(digits: str) -> bytes | None:
+    """The bytes of hexadecimal digits; a digit without a second one is left out. None for other characters."""
     try:
-        if not digits.strip("0123456789abcdefABCDEF"):
-            return bytes.fromhex(digits[: len(digits) & ~1])
-        digits = digits.replace("-", "+").replace("_", "/")
-        if len(digits) % 4 == 1:
-            digits = digits[:-1]
+        return bytes.fromhex(digits[: len(digits) & ~1])
+    except ValueError:
+        return None
+
+
+def from_base64(digits: str) -> bytes | None:
+    """The bytes of base64 (RFC 4648, either alphabet, padded or not); a digit that tells no byte is left out.
+
+    None for other characters.
+    """
+    digits = digits.rstrip("=").translate(_STANDARD)
+    if len(digits) % 4 == 1:
+        digits = digits[:-1]
+    try:
         return base64.b64decode(digits + "=" * (-len(digits) % 4), validate=True)
     except (ValueError, binascii.Error):
         return None

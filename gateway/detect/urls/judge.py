@@ -18,6 +18,7 @@ from urllib.parse import unquote, unquote_plus
 import regex
 
 from gateway.detect.secrets.chance import entropy
+from gateway.detect.unmask.encoded import from_base64
 
 MAX_URL: Final = 4096
 """Characters from which a URL carries data by its length alone; also how far one is held until it is whole."""
@@ -122,8 +123,7 @@ def _from_base32(token: str) -> bytes:
 
 
 def _from_base64(token: str) -> bytes:
-    bare = token.rstrip("=")
-    return base64.b64decode(bare + "=" * (-len(bare) % 4), b"-_" if "-" in bare or "_" in bare else b"+/")
+    return from_base64(token) or b""
 
 
 def _is_text(said: str) -> bool:
