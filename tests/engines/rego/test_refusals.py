@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from engines import opa_server
-from engines.rego.test_types import Found, by_compiler, by_opa
+from engines.rego.refused import Found, by_compiler, by_opa
 from gateway.policy.engines.rego import EvaluationError, compile_bundle
 from gateway.policy.engines.rego.errors import Location
 

@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-import json
-import subprocess
-from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
-from engines import opa_server
+from engines.rego.refused import by_compiler, by_opa
 from gateway.policy.engines.rego import RegoError, compile_bundle
 
-Found = set[tuple[str, str, int, int]]
-"""Code, message, line and column of each error."""
 TYPES = (
     'p if { some x in [1]; x == "a"}',
     'p if 1 + "a" > 2',
@@ -160,28 +155,6 @@ STRICT = (
     "p := y if { y := 1 } else := z if { z := 2; w := 3 }",
     "p if { x := 1; f(x) } else := 2\nf(_) := 1",
 )
-
-
-def by_opa(folder: Path, sources: Sequence[str], *options: str) -> list[Found]:
-    """The errors that `opa check` has for each module."""
-    for index, source in enumerate(sources):
-        (folder / f"m{index}.rego").write_text(source)
-    command = [opa_server.program(), "check", "--format", "json", "--max-errors", "100000", *options, str(folder)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    found: list[Found] = [set() for _ in sources]
-    for error in json.loads(done.stderr or "{}").get("errors", ()):
-        at = error["location"]
-        found[int(Path(at["file"]).stem[1:])].add((error["code"], error["message"], at["row"], at["col"]))
-    return found
-
-
-def by_compiler(source: str, *, strict: bool = False) -> Found:
-    """The errors that the compiler has."""
-    try:
-        compile_bundle({"m.rego": source}, strict=strict)
-    except RegoError as error:
-        return {(one.code, one.message, one.at.row, one.at.column) for one in error.problems}
-    return set()
 
 
 def test_types(tmp_path: Path) -> None:
