@@ -307,9 +307,11 @@ def page(outcomes: Sequence[Outcome]) -> str:
 
 
 def _plainly(why: str) -> str:
-    missing = re.fullmatch(r"([\w.]+) is not available in the embedded engine; use `policy.engine: opa`", why)
+    missing = re.fullmatch(
+        r"([\w.]+) is not available in the embedded engine(?: \((.*)\))?; use `policy.engine: opa`", why
+    )
     if missing:
-        return f"`{missing[1]}` is not there"
+        return f"`{missing[1]}`: {missing[2]}" if missing[2] else f"`{missing[1]}` is not there"
     unsafe = re.fullmatch(r"unsafe built-in function calls in expression: ([\w.]+): (.*)", why)
     return f"`{unsafe[1]}`: {unsafe[2]}" if unsafe else why
 

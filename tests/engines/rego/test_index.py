@@ -34,7 +34,7 @@ PARTS = (
     'not input.x == "b"',
     'input.x == "a" with input.x as "a"',
     "v := input.x",
-    "some w in input.list",
+    "some listed in input.list",
     "input.n > 1",
 )
 HEADS = (

@@ -82,6 +82,13 @@ REFUSED = (
     "p if { x := [1 | print(1)]; print(2) == 1 }",
     "p := internal.print(1)",
     "p if { print(1); not print(1) }",
+    # What stands in the name of a rule, bound by its value
+    "p[x] := input.b[x]",
+    "p[x][y] := input[x][y]",
+    "p[x].y := count(input[x])",
+    "p[x] contains input.b[x]",
+    "p[x] := 1",
+    "p[x] := [x | x := 1]",
     # With
     "p := 1 with input as 2",
     "p = 1 with input as 2 with input.a as 3",

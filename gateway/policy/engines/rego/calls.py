@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from gateway.policy.engines.rego import ast
+from gateway.policy.engines.rego.builtins import MISSING
 from gateway.policy.engines.rego.errors import COMPILE, INTERNAL, TYPE, UNSAFE, Location, near
 from gateway.policy.engines.rego.reference_types import spell_term
 from gateway.policy.engines.rego.references import References, shown
@@ -178,7 +179,8 @@ class Calls(References):
         elif name == "eq" and len(args) > 0:
             self.problem(UNSAFE, "expression is unsafe", call.at)
         elif not known and name not in ("eq", "assign"):
-            words = f"{name} is not available in the embedded engine; use `policy.engine: opa`"
+            why = f" ({MISSING[name]})" if name in MISSING else ""
+            words = f"{name} is not available in the embedded engine{why}; use `policy.engine: opa`"
             self.problem(COMPILE, words, call.at)
         else:
             arity = self.arity(call.path)

@@ -267,16 +267,14 @@ class Plan:
             writer.line("return r" if constant(rule.value) is None else "return U")
 
     def entered(self, rule: ast.Rule, suffix: list[ast.Term], bodies: Bodies, writer: Writer) -> None:
+        given = rule.key if rule.key is not None else rule.value
+        assert given is not None
+        first = any(map(bodies.lacks, suffix))
+        value = bodies.term(given) if first else ""  # what iterates in a value may bind what stands in the name
         keys = [bodies.term(part) for part in suffix]
-        at = writer.constant(rule.at)
-        listed = ", ".join(keys)
-        if rule.key is not None:
-            value = bodies.term(rule.key)
-            writer.line(f"put_in_set(S, [{listed}], {value}, {at})")
-        else:
-            assert rule.value is not None
-            value = bodies.term(rule.value)
-            writer.line(f"put(S, [{listed}], {value}, {at})")
+        value = value if first else bodies.term(given)
+        put = "put_in_set" if rule.key is not None else "put"
+        writer.line(f"{put}(S, [{', '.join(keys)}], {value}, {writer.constant(rule.at)})")
         if writer.loops == 0:
             writer.line("return True")
 

@@ -23,7 +23,7 @@ microsecond of work, which raises TooLong when the budget is spent; what makes v
 (`numbers.range`, `strings.repeat`) calls it with the size before it makes them.
 
 `SIGNATURES` (module `signatures`) has the types of all builtins of OPA, for the compiler; `REFUSED` those that a policy
-must not use here, and why.
+must not use here, and why, `MISSING` those that are not here.
 """
 
 from __future__ import annotations
@@ -83,6 +83,7 @@ FAMILIES = (
     "templates",
     "schemas",
     "certificates",
+    "private_keys",
 )
 """The modules of this package that register builtins."""
 
@@ -93,6 +94,17 @@ REFUSED: Mapping[str, str] = {
     "rego.parse_module": "a policy that reads policies is not supported",
     "providers.aws.sign_req": "it is for requests that a policy cannot send here",
 }
+
+_CHAINS = "chains are verified by the rules of Go's library, which no library here has"
+_QUERIES = "the rules by which a schema judges a query are not here, `graphql.parse_query` is"
+MISSING: Mapping[str, str] = {
+    "crypto.x509.parse_and_verify_certificates": _CHAINS,
+    "crypto.x509.parse_and_verify_certificates_with_options": _CHAINS,
+    "graphql.is_valid": _QUERIES,
+    "graphql.parse": _QUERIES,
+    "graphql.parse_and_verify": _QUERIES,
+}
+"""Builtins that the engine `opa` has, and why they are not here."""
 
 COMPILED = frozenset({"assign", "eq", "print", "rego.metadata.chain", "rego.metadata.rule"})
 """Builtins that are none when a policy runs: the compiler writes something else in their place."""

@@ -1,6 +1,6 @@
 """Certificates and requests for certificates, as the structures of Go's `crypto/x509` stand in JSON.
 
-What verifies a chain and what reads private keys is not here. https://pkg.go.dev/crypto/x509#Certificate
+What verifies a chain is not here, private keys are read in `private_keys`. https://pkg.go.dev/crypto/x509#Certificate
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ def parse_certificates(context: Context, text: Value) -> list[Value]:
     context.tick(len(given) // 8)
     try:
         blocks = _blocks(given, "CERTIFICATE")
-        return [_certificate(block) for block in blocks]
+        return [certificate(block) for block in blocks]
     except (ValueError, UnsupportedAlgorithm, x509.InvalidVersion, x509.DuplicateExtension) as error:
         raise BuiltinError(f"{name}: {error}") from None
 
@@ -111,7 +111,8 @@ def _blocks(text: str, kind: str) -> list[bytes]:
     return [base64.b64decode(b"".join(content.split()), validate=True) for _, content in found]
 
 
-def _certificate(data: bytes) -> dict[str, Value]:
+def certificate(data: bytes) -> dict[str, Value]:
+    """A certificate in DER. Raises ValueError, and what the library does."""
     made = x509.load_der_x509_certificate(data)
     tbs = list(der.elements(next(der.elements(made.tbs_certificate_bytes)).content))
     if tbs[0].tag == 0xA0:
