@@ -106,6 +106,11 @@ bind = _current.set
 """Count all work of this context against a budget."""
 
 
+def current() -> Budget | None:
+    """The budget of the call that is worked for; None outside a call."""
+    return _current.get()
+
+
 def spend(units: int) -> None:
     """Count work for the call of this context, in units. Raises Spent, TooLong and Abandoned."""
     budget = _current.get()

@@ -90,6 +90,8 @@ async def listening(handler: Handler, tls: ssl.SSLContext | None = None) -> Asyn
         for task in running:
             task.cancel()
         await asyncio.gather(*running)
+        for _ in range(3):  # turns of the loop in which connections that were cut are closed
+            await asyncio.sleep(0)
 
 
 def to(url: str, timeouts: Timeouts = TIMEOUTS, **headers: str) -> Destination:
@@ -370,6 +372,7 @@ async def test_what_nobody_reads_stays_with_the_provider(client: Client) -> None
                 stuck.set()
             await draining
         writer.close()
+        await writer.wait_closed()  # all of it has left before the connection is cut
 
     async with listening(flood) as url:
         response = await client.post(to(url), b"")

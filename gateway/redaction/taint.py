@@ -38,7 +38,8 @@ class Taint:
         mine = presented(call)
         if not _holds(call, own, mine):
             return False
-        names = orjson.dumps([call.resource.name, *call.request.tools])  # which go on record
+        # All of these go on record.
+        names = orjson.dumps([call.resource.name, *call.request.tools, *call.request.fields])
         if not self._redacts or own.holds(names) or (mine and mine in names):
             raise _refusal()
         return True

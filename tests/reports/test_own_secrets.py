@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import json
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -11,15 +12,20 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import calls
+from gateway import budget
+from gateway.budget import Budget
 from gateway.call import Subject
 from gateway.config.sections import Pii
 from gateway.detect.injection.scoring import Evidence, Sign
 from gateway.detect.secrets.own import ENTITY, OwnSecrets
+from gateway.detect.sql.read import Reader
 from gateway.dialects.openai_chat import OPENAI_CHAT
 from gateway.dialects.tree import Survey
 from gateway.errors import Refusal
 from gateway.redaction.actions import Rules
 from gateway.redaction.content import Contents
+from gateway.redaction.taint import Taint
 from gateway.redaction.texts import Texts
 from gateway.serving.own_values import values
 from gateway.texts import Slot
@@ -148,3 +154,34 @@ def test_a_key_escaped_throughout_is_found(key: str, sign: str, size: int, cuts:
         for low, high in pairwise([0, *cuts, len(said)]):
             out += guard.feed(said[low:high])
     assert len(out) <= 3
+
+
+def test_a_name_that_goes_on_record_is_no_key() -> None:
+    """An unknown field of the request is named in the decision log, as models and tools are."""
+    own = OwnSecrets([KEY])
+    call = calls.call(raw=json.dumps({"model": "m", KEY: 1}).encode(), body={"model": "m", KEY: 1}, fields=[KEY])
+    call.headers = [(b"authorization", b"Bearer mg-somebody")]
+    with pytest.raises(Refusal) as caught:
+        Taint(own, redacts=True).look(call)
+    assert caught.value.code == "secret_blocked"
+
+
+def test_sql_of_one_call_is_no_news_for_another(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was read for a call is remembered for that call: the time of reading would tell what another team sent."""
+    seen: list[str] = []
+    reader = Reader("postgres")
+    before = reader._read
+
+    def read(text: str, steps: list[int]) -> Any:
+        seen.append(text)
+        return before(text, steps)
+
+    monkeypatch.setattr(reader, "_read", read)
+    for _ in range(2):
+        token = budget._current.set(Budget(3600))
+        try:
+            reader.read("SELECT 1")
+            reader.read("SELECT 1")
+        finally:
+            budget._current.reset(token)
+    assert seen == ["SELECT 1"] * 2

@@ -15,10 +15,12 @@ from __future__ import annotations
 
 import logging
 import re
+import threading
 from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final
 
+from gateway.budget import current
 from gateway.detect.sql.tree import HARD, KINDS, WRITES, Statement, by_words, statement, unquoted, unreadable
 
 if TYPE_CHECKING:
@@ -64,7 +66,9 @@ class Reader:
         self._speakers = len(self._dialects)
         self._dialects += [Dialect.get_or_raise(name) for name in (() if dialect else FALLBACKS)]
         self._parsers = [_bounded(each.parser_class) for each in self._dialects]
-        self._known: dict[str, tuple[list[Statement], int]] = {}  # an argument is read as a text, too
+        # An argument is read as a text, too. What one call said is not remembered for the next: the time that reading
+        # takes would tell one team what another sent.
+        self._known = threading.local()
         self._comments_run = not dialect or "mysql" in {c.__name__.lower() for c in type(self._dialects[0]).__mro__}
 
     def read(self, text: str) -> list[Statement]:
@@ -73,7 +77,8 @@ class Reader:
 
     def weighed(self, text: str) -> tuple[list[Statement], int]:
         """The same, and how many moves it takes: the same number whether the text is known or not."""
-        known = self._known.get(text)
+        remembered = self._remembered()
+        known = remembered.get(text)
         if known is None:
             steps = [STEPS]
             try:
@@ -81,10 +86,18 @@ class Reader:
             except (Exception, RecursionError):  # whatever a grammar stumbles over is not readable
                 statements = [unreadable(text)]
             known = statements, STEPS - max(0, steps[0])
-            if len(self._known) >= REMEMBERED:
-                self._known.clear()
-            self._known[text] = known
+            if len(remembered) >= REMEMBERED:
+                remembered.clear()
+            remembered[text] = known
         return known
+
+    def _remembered(self) -> dict[str, tuple[list[Statement], int]]:
+        """What was read for the call that this thread works for."""
+        here, call = self._known, current()
+        if getattr(here, "call", None) is not call or not hasattr(here, "texts"):
+            here.call, here.texts = call, {}
+        texts: dict[str, tuple[list[Statement], int]] = here.texts
+        return texts
 
     def tree(self, text: str, steps: list[int] | None = None) -> exp.Expr | None:
         """What the grammar of the first dialect makes of one statement; None if nothing. Never raises.
