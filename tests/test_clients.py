@@ -87,6 +87,8 @@ async def listening(handler: Handler, tls: ssl.SSLContext | None = None) -> Asyn
         yield f"{'https' if tls else 'http'}://127.0.0.1:{server.sockets[0].getsockname()[1]}"
     finally:
         server.close()
+        for _ in range(3):  # turns in which a connection that was just accepted gets its task
+            await asyncio.sleep(0)
         for task in running:
             task.cancel()
         await asyncio.gather(*running)
