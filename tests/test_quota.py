@@ -106,7 +106,7 @@ def test_costs_are_exact_and_within_the_reserve(
     exact = plain + parts
     charged = quota.cost(price, usage)
     assert exact <= charged < exact + 1
-    assert charged <= quota.highest_cost(price, tokens_in, tokens_out)
+    assert charged <= quota.HighestRates([price]).cost(tokens_in, tokens_out)
 
 
 @pytest.mark.parametrize("usage", [Usage(-5, -5, -5), Usage(10**40, 10**40), Usage(10, 10, 50, 50, 50)])

@@ -166,11 +166,6 @@ def _exactly(price: Price) -> _Rates:
     return _Rates._make([*(int(it * denominator) for it in exact), denominator])
 
 
-def highest_cost(price: Price, input_tokens: int, ceiling: int) -> int:
-    """The highest cost of a call in nano-USD, whichever of its tokens have separate prices."""
-    return HighestRates([price]).cost(input_tokens, ceiling)
-
-
 class HighestRates:
     """The highest rates of several prices, for reservations: each is (input, output, denominator) in nano-USD."""
 

@@ -131,7 +131,8 @@ class HyperscanIndex:
         ]
         asked = [(whole[n], at) for at, ((_, needs), shelf) in enumerate(shelves.items()) if not needs for n in shelf]
         several = len({at for _, at in asked}) > 1
-        self._gate = Gate([one for one, _ in asked], [at for _, at in asked], cache_dir) if several else None
+        # The number of a pattern is that of the database that has it.
+        self._gate = Marks([one for one, _ in asked], [at for _, at in asked], cache_dir) if several else None
         self._decided = 0  # the one of those that held a whole text last
         self._first: dict[str, int] = {}  # what was held before without a match -> how much of its end is in progress
         self._later: dict[str, int] = {}  # the same where it begins with a character that has left
@@ -210,14 +211,14 @@ class RegexIndex:
         return [(i, *match.span()) for i, pattern in enumerate(self._whole) for match in pattern.finditer(text, start)]
 
 
-class Database:
-    """One Hyperscan database in block mode that reports where each match starts."""
+class _Patterns:
+    """One Hyperscan database in block mode, for any thread. `numbers`: what its patterns are called outside."""
 
-    FLAGS: ClassVar[int] = hyperscan_flags("SOM_LEFTMOST")
+    FLAGS: ClassVar[int] = 0
 
     def __init__(self, patterns: Sequence[str], numbers: Sequence[int], cache_dir: Path | None) -> None:
-        self._numbers = list(numbers)  # what the patterns are called outside
-        self._database = kept(patterns, cache_dir, self._compile) if cache_dir else self._compile(patterns)
+        self._numbers = list(numbers)
+        self._database = kept(patterns, cache_dir, self._compile, self.FLAGS) if cache_dir else self._compile(patterns)
         self._scratch = hyperscan.Scratch(self._database)
         self._database.scratch = self._scratch
         self._local = threading.local()
@@ -234,6 +235,19 @@ class Database:
         except hyperscan.error as error:
             raise ValueError(f"Hyperscan does not take one of the patterns: {error}") from error
         return database
+
+    def _run(self, data: bytes, take: Callable[..., bool | None], found: Any) -> None:
+        try:
+            scratch = self._local.scratch
+        except AttributeError:  # scratch space serves one thread at a time
+            scratch = self._local.scratch = self._scratch.clone()
+        self._database.scan(data, take, 0, found, scratch)
+
+
+class Database(_Patterns):
+    """One that reports where each match starts."""
+
+    FLAGS = hyperscan_flags("SOM_LEFTMOST")
 
     def scan(self, data: bytes, found: list[Hit]) -> None:
         """Add the matches to what is found."""
@@ -253,42 +267,16 @@ class Database:
         self._run(data, _take_start, starts)
         return min(starts, default=-1)
 
-    def _run(self, data: bytes, take: Callable[..., bool | None], found: Any) -> None:
-        try:
-            scratch = self._local.scratch
-        except AttributeError:  # scratch space serves one thread at a time
-            scratch = self._local.scratch = self._scratch.clone()
-        self._database.scan(data, take, 0, found, scratch)
 
+class Marks(_Patterns):
+    """One that reports which patterns match, and no more: without places, a pass over a text takes half as long."""
 
-class Gate:
-    """Which of several databases hold a match, and no more: without places, one pass over a text takes half as long."""
-
-    def __init__(self, patterns: Sequence[str], numbers: Sequence[int], cache_dir: Path | None) -> None:
-        self._numbers = list(numbers)  # of the database that has the pattern
-        self._database = kept(patterns, cache_dir, self._compile, "gate") if cache_dir else self._compile(patterns)
-        self._scratch = hyperscan.Scratch(self._database)
-        self._database.scratch = self._scratch
-        self._local = threading.local()
-
-    def _compile(self, patterns: Sequence[str]) -> Any:
-        database = hyperscan.Database(mode=hyperscan.HS_MODE_BLOCK)
-        database.compile(
-            expressions=[pattern.encode() for pattern in patterns],
-            ids=list(range(len(patterns))),
-            elements=len(patterns),
-            flags=[hyperscan.HS_FLAG_SINGLEMATCH] * len(patterns),
-        )
-        return database
+    FLAGS = hyperscan_flags("SINGLEMATCH")
 
     def marked(self, data: bytes) -> set[int]:
-        """The numbers of databases that hold a match."""
-        try:
-            scratch = self._local.scratch
-        except AttributeError:  # scratch space serves one thread at a time
-            scratch = self._local.scratch = self._scratch.clone()
+        """The numbers of the patterns that match."""
         found: set[int] = set()
-        self._database.scan(data, _mark, 0, (self._numbers, found), scratch)
+        self._run(data, _mark, (self._numbers, found))
         return found
 
 
@@ -342,10 +330,10 @@ def kept(
     patterns: Sequence[str],
     cache_dir: Path,
     compile_: Callable[[Sequence[str]], Any],
-    kind: str = "",
+    flags: int,
 ) -> Any:
     """The database from the cache, or compiled and put there. A cache that cannot be used costs time, nothing else."""
-    path = _place(patterns, cache_dir, kind)
+    path = _place(patterns, cache_dir, flags)
     with contextlib.suppress(OSError, ValueError, hyperscan.error):
         return _load(path)
     database = compile_(patterns)
@@ -354,16 +342,9 @@ def kept(
     return database
 
 
-def _place(patterns: Sequence[str], cache_dir: Path, kind: str = "") -> Path:
+def _place(patterns: Sequence[str], cache_dir: Path, flags: int) -> Path:
     """The file that keeps the database of these patterns."""
-    identity: tuple[object, ...] = (
-        patterns,
-        Database.FLAGS,
-        metadata.version("hyperscan"),
-        platform.machine(),
-        platform.processor(),
-    )
-    identity += (kind,) if kind else ()
+    identity = (patterns, flags, metadata.version("hyperscan"), platform.machine(), platform.processor())
     return cache_dir / f"patterns-{hashlib.sha256(repr(identity).encode()).hexdigest()[:32]}.hsdb"
 
 
@@ -373,8 +354,9 @@ def _databases(wanted: Sequence[tuple[Sequence[str], Sequence[int]]], cache_dir:
     Databases that are not in the cache are compiled on all cores, because Hyperscan releases the GIL while it compiles.
     Where that takes long, the log says so before and after. Raises ValueError for a pattern that Hyperscan refuses.
     """
+    flags = Database.FLAGS
     missing = sum(
-        len(patterns) for patterns, _ in wanted if cache_dir is None or not _place(patterns, cache_dir).exists()
+        len(patterns) for patterns, _ in wanted if cache_dir is None or not _place(patterns, cache_dir, flags).exists()
     )
     if missing < _FEW:
         return [Database(patterns, numbers, cache_dir) for patterns, numbers in wanted]

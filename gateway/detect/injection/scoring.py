@@ -14,7 +14,6 @@ it shows no cue. The score is evidence for a policy, not a proof.
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final, NamedTuple
@@ -236,37 +235,13 @@ _SPOKEN: Final = frozenset(
 
 
 def _hyperscan(patterns: Sequence[str], cache_dir: Path | None) -> Find:
-    """Which patterns match, no more: without places a database is small, and takes microseconds for a kilobyte."""
-    database = index.kept(patterns, cache_dir, _compile) if cache_dir else _compile(patterns)
-    scratch = hyperscan.Scratch(database)
-    database.scratch = scratch
-    local = threading.local()
+    """Which patterns match, in one pass."""
+    marks = index.Marks(patterns, range(len(patterns)), cache_dir)
 
     def find(text: str) -> set[int]:
-        try:
-            own = local.scratch
-        except AttributeError:  # scratch space serves one thread at a time
-            own = local.scratch = scratch.clone()
-        found: set[int] = set()
-        database.scan(text.encode("utf-8", "replace"), _take, 0, found, own)
-        return found
+        return marks.marked(text.encode("utf-8", "replace"))
 
     return find
-
-
-def _compile(patterns: Sequence[str]) -> Any:
-    database = hyperscan.Database(mode=hyperscan.HS_MODE_BLOCK)
-    database.compile(
-        expressions=[pattern.encode() for pattern in patterns],
-        ids=list(range(len(patterns))),
-        elements=len(patterns),
-        flags=[hyperscan.HS_FLAG_SINGLEMATCH] * len(patterns),
-    )
-    return database
-
-
-def _take(number: int, _: int, __: int, ___: int, found: set[int]) -> None:
-    found.add(number)
 
 
 def _one_by_one(patterns: Sequence[str]) -> Find:
