@@ -100,6 +100,15 @@ def ended(call: Call, status: int, cost: int, ended_ns: int) -> Ended:
 Subscriber = Callable[[Ended], object]
 
 
+def report(fault: BaseException, what: str, stage: str, failures: Failures) -> None:
+    """Log a fault after the answer has left, where nothing can be refused any more; count it if it is the gateway's."""
+    if isinstance(fault, StoreUnavailable):
+        _log.error("%s: %s", what, fault)
+    else:
+        _log.error("%s: %s", what, trace(fault))
+        failures(stage)
+
+
 class Recorder:
     """Tells each subscriber of each call that ended, in order."""
 
@@ -112,10 +121,7 @@ class Recorder:
         for subscriber in self._subscribers:
             try:
                 subscriber(record)
-            except StoreUnavailable as fault:
-                _log.error("call %s could not be recorded: %s", record.id, fault)
             except PASSING:
                 raise
             except BaseException as fault:
-                _log.error("call %s could not be recorded: %s", record.id, trace(fault))
-                self._failures("record")
+                report(fault, f"call {record.id} could not be recorded", "record", self._failures)

@@ -5,24 +5,21 @@ A call that never left costs nothing. One whose provider reported no usage is ch
 
 from __future__ import annotations
 
-import logging
 import time
 from dataclasses import replace
 
 from gateway import budget
 from gateway.budget import PASSING
 from gateway.call import Call, Target, Usage
-from gateway.errors import Failures, trace
+from gateway.errors import Failures
 from gateway.limits import quota, ratelimit
 from gateway.limits.loops import Loops
-from gateway.record.ended import Recorder, ended
+from gateway.record.ended import Recorder, ended, report
 from gateway.redaction.texts import Texts
 from gateway.scheduling.judging import NEW_TEXT
 from gateway.scheduling.lanes import to_its_end
-from gateway.stores import Ledger, StoreUnavailable
+from gateway.stores import Ledger
 from gateway.upstream.forward import Forward
-
-_log = logging.getLogger("meshgate")
 
 
 class Settle:
@@ -49,13 +46,10 @@ class Settle:
         cost = 0
         try:
             cost = await self.settle(call)
-        except StoreUnavailable as fault:
-            _log.error("call %s could not be settled: %s", call.id, fault)
         except PASSING:
             raise
         except BaseException as fault:
-            _log.error("call %s could not be settled: %s", call.id, trace(fault))
-            self._failures("settle")
+            report(fault, f"call {call.id} could not be settled", "settle", self._failures)
         self._recorder.tell(ended(call, status, cost, time.perf_counter_ns()))
 
     async def settle(self, call: Call) -> int:

@@ -27,19 +27,6 @@ DONE = b"data: [DONE]\n\n"
 
 
 @pytest.fixture(scope="module")
-def provider() -> Iterator[Raw]:
-    made = Raw()
-    yield made
-    made.listener.close()
-
-
-@pytest.fixture
-def raw(provider: Raw) -> Raw:
-    provider.close, provider.calls, provider.status, provider.pieces = "", 0, "200 OK", 1
-    return provider
-
-
-@pytest.fixture(scope="module")
 def line(provider: Raw, up: scripted.Upstream, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Line]:
     folder = tmp_path_factory.mktemp("odd")
     settings = config(folder, up.url, output={"secrets": "block", "pii": "redact"})

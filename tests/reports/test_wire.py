@@ -25,19 +25,6 @@ STREAM = chunk("hel") + chunk("lo") + chunk(None, "stop")
 
 
 @pytest.fixture(scope="module")
-def provider() -> Iterator[Raw]:
-    made = Raw()
-    yield made
-    made.listener.close()
-
-
-@pytest.fixture
-def raw(provider: Raw) -> Raw:
-    provider.close, provider.calls, provider.status, provider.pieces = "", 0, "200 OK", 1
-    return provider
-
-
-@pytest.fixture(scope="module")
 def line(provider: Raw, up: scripted.Upstream, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Line]:
     tmp_path = tmp_path_factory.mktemp("wire")
     settings = config(tmp_path, up.url)
