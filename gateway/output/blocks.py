@@ -9,35 +9,17 @@ them finds is found. Where both have come to hold the same, one goes on alone un
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Final, NamedTuple, Protocol
+from typing import Final, NamedTuple
 
 from gateway.output.elements import SHORTEST, united
+from gateway.output.runs import Segment, Window
 from gateway.texts import Finding
 
 _ALIKE: Final = 32
 """Characters of a block after which what came before it changes nothing for what is held."""
 
 
-class Judged(Protocol):
-    """Text that is judged, and what was found in it."""
-
-    @property
-    def text(self) -> str: ...
-    @property
-    def findings(self) -> Sequence[Finding]: ...
-
-
-class Reading(Protocol):
-    """The judge of one running text."""
-
-    @property
-    def pending(self) -> str: ...
-    def feed(self, text: str) -> Judged: ...
-    def close(self) -> Judged: ...
-    def fork(self) -> Reading: ...
-
-
-class Segment(NamedTuple):
+class _Segment(NamedTuple):
     """Text that both readings have judged, and what either found in it."""
 
     text: str
@@ -49,12 +31,12 @@ class _Reader:
 
     __slots__ = ("at", "found", "window")
 
-    def __init__(self, window: Reading, at: int) -> None:
+    def __init__(self, window: Window, at: int) -> None:
         self.window = window
         self.at = at
         self.found: list[Finding] = []
 
-    def take(self, judged: Judged) -> None:
+    def take(self, judged: Segment) -> None:
         """Write down what a window says of the next stretch."""
         at = self.at
         self.found += [one._replace(start=one.start + at, end=one.end + at) for one in judged.findings]
@@ -73,7 +55,7 @@ class Blocks:
 
     __slots__ = ("_fresh", "_held", "_joined", "_own", "_since")
 
-    def __init__(self, window: Reading, fresh: Callable[[], Reading]) -> None:
+    def __init__(self, window: Window, fresh: Callable[[], Window]) -> None:
         self._fresh = fresh
         self._held = ""  # while there are two readings
         self._joined = _Reader(window, 0)
@@ -95,7 +77,7 @@ class Blocks:
         own.window = self._fresh()
         self._own, self._since = own, 0
 
-    def feed(self, text: str) -> Judged:
+    def feed(self, text: str) -> Segment:
         """Take a piece; give what is judged by now."""
         joined, own = self._joined, self._own
         if own is None:
@@ -114,7 +96,7 @@ class Blocks:
         held = own.window.pending
         return held == self._joined.window.pending and self._since - len(held) >= (_ALIKE if held else 1)
 
-    def close(self) -> Judged:
+    def close(self) -> Segment:
         """The text has ended: give the rest."""
         joined, own = self._joined, self._own
         if own is None:
@@ -123,17 +105,17 @@ class Blocks:
         own.take(own.window.close())
         return self._leave(own, len(self._held))
 
-    def fork(self) -> Reading:
+    def fork(self) -> Window:
         """Not asked: blocks have no blocks."""
         raise AssertionError("a block was forked")
 
-    def _leave(self, own: _Reader, size: int) -> Segment:
+    def _leave(self, own: _Reader, size: int) -> _Segment:
         found = [*self._joined.found, *own.found]
         while across := [one.start for one in found if one.start < size < one.end]:
             size = min(across)
         text, self._held = self._held[:size], self._held[size:]
         joined = self._joined.drop(size)
-        return Segment(text, _both(joined, own.drop(size)))
+        return _Segment(text, _both(joined, own.drop(size)))
 
 
 def _both(joined: Sequence[Finding], own: Sequence[Finding]) -> Sequence[Finding]:

@@ -11,19 +11,9 @@ from typing import Protocol
 from gateway.call import Call
 from gateway.errors import Refusal
 from gateway.output.blocks import Blocks
-from gateway.output.runs import Edit, Segment
+from gateway.output.runs import Edit, Segment, Window
 from gateway.redaction.restore import Restorer
 from gateway.texts import Finding
-
-
-class Window(Protocol):
-    """The judge of one running text."""
-
-    @property
-    def pending(self) -> str: ...
-    def feed(self, text: str) -> Segment: ...
-    def close(self) -> Segment: ...
-    def fork(self) -> Window: ...
 
 
 class Scanner(Protocol):

@@ -39,6 +39,16 @@ class Segment(Protocol):
     def findings(self) -> Sequence[Finding]: ...
 
 
+class Window(Protocol):
+    """The judge of one running text."""
+
+    @property
+    def pending(self) -> str: ...
+    def feed(self, text: str) -> Segment: ...
+    def close(self) -> Segment: ...
+    def fork(self) -> Window: ...
+
+
 Name = tuple[str, int, str]
 """Fields with the same level, choice and key keep their order."""
 

@@ -23,8 +23,8 @@ from gateway.output import offered
 from gateway.output.acting import Checks
 from gateway.output.elements import Elements
 from gateway.output.ending import Ending
-from gateway.output.judges import Guard, Window
-from gateway.output.runs import MAX_WAITING, Runs
+from gateway.output.judges import Guard
+from gateway.output.runs import MAX_WAITING, Runs, Window
 from gateway.output.whole import WholeFilter
 from gateway.redaction.spellings import Spelled, Spoken, kind_of
 
