@@ -77,9 +77,9 @@ async def listening(handler: Handler, tls: ssl.SSLContext | None = None) -> Asyn
         running.add(task)
         try:
             await handler(reader, writer)
+            writer.close()
+            await writer.wait_closed()  # what was written has left
         except (asyncio.CancelledError, ConnectionError):
-            pass
-        finally:
             writer.transport.abort()
 
     server = await asyncio.start_server(serve, "127.0.0.1", 0, ssl=tls)
@@ -373,8 +373,6 @@ async def test_what_nobody_reads_stays_with_the_provider(client: Client) -> None
             if not done:
                 stuck.set()
             await draining
-        writer.close()
-        await writer.wait_closed()  # all of it has left before the connection is cut
 
     async with listening(flood) as url:
         response = await client.post(to(url), b"")
