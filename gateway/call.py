@@ -301,6 +301,10 @@ class Call:
         """Every provider that may serve it, each once, in the order tried."""
         return list(dict.fromkeys([target.provider for target in self.admission.targets]))
 
+    def models(self) -> frozenset[str]:
+        """The model of every target that may serve the call, as its provider names it."""
+        return frozenset([target.model for target in self.admission.targets])
+
     def step(self, name: Stage) -> None:
         """The stage before ends, the next begins."""
         self.stages.append((self.stage, time.perf_counter_ns()))

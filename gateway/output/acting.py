@@ -83,7 +83,7 @@ class Acting:
         self._allows = call.redaction.allows or screen.allowed
         self._restores = bool(call.redaction.restore)
         self._clean: set[str] = set()
-        self._structure = Structure(self._codec.words, screen.scanner.scan)
+        self._structure = Structure(self._codec.words, call.models(), screen.scanner.scan)
         self.screening: Screening = call.screening
 
     def prepare(self) -> None:

@@ -6,7 +6,8 @@ document order, and a value that spans several of them is found if the finding i
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Sequence
+import re
+from collections.abc import Callable, Collection, Container, Iterator, Sequence
 from itertools import accumulate
 from typing import Any, Final
 
@@ -48,6 +49,24 @@ def pieces(answer: Any, words: Container[str]) -> list[str]:
     return found
 
 
+_DATED: Final = re.compile(r"-20\d\d-?(?:0[1-9]|1[0-2])-?(?:0[1-9]|[12]\d|3[01])\Z")
+
+
+def runs(strings: Sequence[str], models: Collection[str]) -> Iterator[list[str]]:
+    """The strings between the names of models that the gateway asked for, dated or not: no value goes on over these.
+
+    Most answers have an id and such a name, so nothing is left to join.
+    """
+    run: list[str] = []
+    for one in strings:
+        if one in models or _DATED.sub("", one) in models:
+            yield run
+            run = []
+        else:
+            run.append(one)
+    yield run
+
+
 def across(strings: Sequence[str], scan: Callable[[str], Sequence[Finding]]) -> list[tuple[Finding, str]]:
     """Certain findings that span several strings and are not in any single string, with their texts."""
     found = _across(strings, scan)
@@ -74,11 +93,14 @@ def _across(strings: Sequence[str], scan: Callable[[str], Sequence[Finding]]) ->
 class Structure:
     """The judge of the structural strings of one answer.
 
-    `scan` finds values in a text.
+    `scan` finds values in a text; `models` are those that the request was sent to, by the names of their providers.
     """
 
-    def __init__(self, words: Container[str], scan: Callable[[str], Sequence[Finding]]) -> None:
+    def __init__(
+        self, words: Container[str], models: Collection[str], scan: Callable[[str], Sequence[Finding]]
+    ) -> None:
         self._words = words
+        self._models = models
         self._scan = scan
         self._last: list[str] = []
 
@@ -92,7 +114,7 @@ class Structure:
         if strings == self._last:  # as in the previous chunk
             return
         self._last = strings
-        for one, text in across(strings, self._scan):
+        for one, text in [found for run in runs(strings, self._models) for found in across(run, self._scan)]:
             if one.entity in (PLACEHOLDER, LIKE) or instead(one.entity, text) is None:
                 continue
             raise Refusal(

@@ -19,6 +19,7 @@ from gateway.detect.secrets.scanner import SecretScanner
 from gateway.dialects.openai_chat import OPENAI_CHAT
 from gateway.errors import Refusal
 from gateway.output.screen import AnswerFilter, Screen
+from gateway.output.structure import Structure, runs
 
 VALUES = ("4539148803436467", "ghp_1234567890abcdefghijABCDEFGHIJ123456", "bob.smith@example.net")
 PLACES = ("id", "model", "system_fingerprint", "service_tier", "choice id", "message name", "call id", "type")
@@ -91,3 +92,23 @@ def test_what_providers_send_passes(scanner: StreamScanner, tail: str, mark: str
     said = {"id": f"chatcmpl-{tail}", "object": "chat.completion", "created": 1754000000, "model": model}
     choices = [{"index": 0, "message": message, "finish_reason": "tool_calls"}]
     judge_of(scanner).whole({**said, "choices": choices, "system_fingerprint": f"fp_{mark}", "service_tier": "default"})
+
+
+@pytest.mark.parametrize("name", ["gpt-4o", "gpt-4o-2024-08-06", "gpt-4o-20240806"])
+def test_the_model_asked_for_ends_a_run(name: str) -> None:
+    """Nothing is joined over the name of a target, dated or not."""
+    assert [*runs(["a", name, "b", "c"], {"gpt-4o"})] == [["a"], ["b", "c"]]
+
+
+@pytest.mark.parametrize("name", ["gpt-4o-4539", "gpt-4o-20241399", "4539", "gpt-4o2024-08-06", "gpt"])
+def test_another_model_does_not_end_a_run(name: str) -> None:
+    """A name that the gateway did not ask for may hold a part of a value."""
+    assert [*runs(["a", name, "b"], {"gpt-4o"})] == [["a", name, "b"]]
+
+
+def test_an_answer_with_one_id_and_the_model_asked_for_is_not_scanned() -> None:
+    """Most answers: there is nothing to join."""
+    scanned: list[str] = []
+    structure = Structure((), {"gpt-4o"}, lambda text: scanned.append(text) or [])  # type: ignore[func-returns-value]
+    structure.check({"id": "chatcmpl-0123456789", "model": "gpt-4o-2024-08-06"}, lambda entity, value: None)
+    assert scanned == []
