@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import gzip
 import json
 import subprocess
@@ -9,6 +10,7 @@ import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import httpx
@@ -16,6 +18,8 @@ import pytest
 
 import upstream as scripted
 from engines.opa_server import program
+from gateway.config.sections import Upload
+from gateway.record import upload
 from line import Line, config, running
 from servers import free_port
 from waiting import eventually
@@ -198,3 +202,38 @@ def test_claims_about_people_are_not_kept(up: scripted.Upstream, tmp_path: Path)
     assert kept == {"subject": {"agent": "a", "claims": {"groups": ["x"]}}, "a/b": {}}
     assert erased == ["/input/subject/claims/email", "/input/a~1b/c~0d"]
     assert document["subject"]["claims"]["email"] == "a@example.com"  # type: ignore[index]
+
+
+async def test_a_stop_in_mid_read_closes_the_file_after_the_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """SQLite may crash where a connection is closed under a read in another thread."""
+    reading, go_on, closed = threading.Event(), threading.Event(), threading.Event()
+    steps: list[str] = []
+
+    class Slow:
+        def __init__(self, path: Path) -> None:
+            """Stands for a reader whose first read takes as long as the test wants."""
+
+        def unsent(self, most: int) -> tuple[int, list[Any]]:
+            reading.set()
+            go_on.wait(10)
+            steps.append("read")
+            return 0, []
+
+        def waiting(self) -> int:
+            return 0
+
+        def close(self) -> None:
+            steps.append("closed")
+            closed.set()
+
+    monkeypatch.setattr(upload, "Reader", Slow)
+    uploads = upload.Uploads(tmp_path / "state.db", lambda: None)
+    await uploads.follow(Upload(url="http://127.0.0.1:9"), SimpleNamespace())
+    assert await asyncio.to_thread(reading.wait, 10)
+    closing = asyncio.create_task(uploads.close())
+    assert not await asyncio.to_thread(closed.wait, 0.2)
+    go_on.set()
+    await closing
+    assert steps == ["read", "closed"]

@@ -28,9 +28,8 @@ from gateway.dialects import (
 from gateway.dialects.anthropic_steps import steps
 from gateway.dialects.anthropic_stream import AnthropicStream
 from gateway.dialects.anthropic_tables import ANSWER, BODY, CALL, SHAPE, VERSION, WORDS, calls_a_tool
-from gateway.dialects.base import Plain
+from gateway.dialects.base import TRACEPARENT, Plain
 from gateway.dialects.fields import Run, gather
-from gateway.dialects.openai_chat import PASSES
 from gateway.dialects.openai_forms import pieces
 from gateway.dialects.openai_strays import fields, in_blocks
 from gateway.dialects.parts import Joined, joined
@@ -49,7 +48,7 @@ _BETA: Final = (
 _PASSES: Final[Mapping[bytes, re.Pattern[bytes]]] = {
     b"anthropic-version": re.compile(rb"20[0-9]{2}-[01][0-9]-[0-3][0-9]"),
     b"anthropic-beta": re.compile(rb"%s(?: ?, ?%s){0,31}" % (_BETA, _BETA)),
-    b"traceparent": PASSES[b"traceparent"],
+    b"traceparent": TRACEPARENT,
 }
 
 
@@ -155,18 +154,6 @@ class AnthropicMessages(Plain):
         speed = body.get("speed")
         said = speed if speed not in (None, "standard") else body.get("service_tier")
         return checks.tier(said, "auto or standard_only")
-
-    def unknown(self, body: Json) -> list[str]:
-        """Top-level fields that are not in the dialect's table, by name."""
-        return BODY.unknown(body)
-
-    def foreign(self, body: Json) -> list[str]:
-        """Fields at any depth that are not in the table, as paths."""
-        return BODY.foreign(body)
-
-    def drop_foreign(self, body: Json) -> bool:
-        """Remove these fields from the body."""
-        return BODY.drop_foreign(body)
 
     def tools(self, body: Json) -> tuple[str, ...]:
         """Every name of a tool in the request, in any field. Raises Refusal(invalid_request)."""

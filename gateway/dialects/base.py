@@ -5,26 +5,40 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, Final
 
 from gateway.call import Json, Step, Usage
-from gateway.dialects import MAX_ANSWER, Channel, Chunk, Field, Outline
+from gateway.dialects import MAX_ANSWER, Channel, Chunk, Field, Outline, StreamCodec
 from gateway.dialects.field_table import Table
 from gateway.dialects.fields import Run
 from gateway.dialects.parts import Joined
 from gateway.dialects.tree import Shape, Survey
+from gateway.errors import Refusal
 from gateway.texts import Slot
+
+TRACEPARENT: Final = re.compile(rb"00-(?=[0-9]*[a-f])[0-9a-f]{32}-(?=[0-9]*[a-f])[0-9a-f]{16}-[0-9a-f]{2}")
+"""The header `traceparent` (W3C Trace Context) in forms that no personal data has. `tracestate` and `baggage` are free
+text, so no dialect forwards these."""
+
+
+def bearer(key: str) -> dict[str, str]:
+    """The header `Authorization: Bearer`; none without a key."""
+    return {"Authorization": f"Bearer {key}"} if key else {}
 
 
 class Plain:
     """Default methods for features that a dialect does not have: see `Codec`.
 
     Left to each codec: `name`, `noun`, `formats`, `path`, `shape`, `passes`, `fields` and `answer`; `parse`,
-    `credentials` and `limit` for requests; `check`, `usage` and `error` for whole answers; `refuse`, `explain` and
-    `demo` for answers of the gateway itself; `stream`, `assemble` and `unfold`, and `is_whole` where there are streams.
+    `limit` for requests; `check`, `usage` and `error` for whole answers; `refuse` and `demo` for answers of the gateway
+    itself, and `refuse_in_text` where answers have a text; `stream`, `assemble`, `unfold` and `is_whole` where there
+    are streams.
     """
 
+    noun: str
+    """What an answer is called, as in "a message"."""
     fields: Table
     """The fields that a request may have."""
     answer: Shape
@@ -171,6 +185,26 @@ class Plain:
 
     def usage(self, answer: Json) -> Usage | None:
         """No usage."""
+        return None
+
+    def credentials(self, key: str) -> dict[str, str]:
+        """`Authorization: Bearer`."""
+        return bearer(key)
+
+    def stream(self, *, keep_usage: bool, choices: int = 1) -> StreamCodec:
+        """Raises ValueError: there are no streams, and `parse` refuses requests for streams."""
+        raise ValueError(f"{self.noun} does not stream")
+
+    def assemble(self, raw: bytes) -> bytes:
+        """Raises ValueError: there are no streams."""
+        raise ValueError(f"{self.noun} does not stream")
+
+    def unfold(self, answer: Json, cut: Callable[[str], Sequence[str]] = lambda text: (text,)) -> Iterator[bytes]:
+        """Raises ValueError: there are no streams."""
+        raise ValueError(f"{self.noun} does not stream")
+
+    def refuse_in_text(self, refusal: Refusal, request_id: str, model: str, answers: int, reason: str) -> Json | None:
+        """None: an answer has no text, so a refusal is always an error."""
         return None
 
 

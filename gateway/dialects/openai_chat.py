@@ -16,9 +16,7 @@ from typing import Any
 
 from gateway.call import Json, Step, Usage
 from gateway.dialects import (
-    MAX_ANSWER,
     Intent,
-    Outline,
     checks,
     items,
     openai_ceilings,
@@ -29,6 +27,7 @@ from gateway.dialects import (
     openai_tools,
     tree,
 )
+from gateway.dialects.base import TRACEPARENT, Plain
 from gateway.dialects.fields import Run, gather
 from gateway.dialects.openai_answer import alternatives, drop_nested, echoes, tier, usage
 from gateway.dialects.openai_steps import steps
@@ -43,11 +42,10 @@ _RUNNING = frozenset(TEXTS)
 _CALLED = ("function", "custom", "function_call")
 _MESSAGE = 4  # tokens around a message (OpenAI cookbook, counting tokens): role, separators
 _ANSWER = 3  # tokens that begin the answer
-# Headers of the caller that are forwarded, in forms too short for a text or a key. Other trace headers (`tracestate`,
-# `baggage`) are free text and are not forwarded.
+# Headers of the caller that are forwarded, in forms too short for a text or a key.
 PASSES: Mapping[bytes, re.Pattern[bytes]] = {
     b"openai-beta": re.compile(rb"[a-z]{2,24}(?:[_-][a-z]{2,24}){0,4}=v[0-9]{1,2}"),
-    b"traceparent": re.compile(rb"00-(?=[0-9]*[a-f])[0-9a-f]{32}-(?=[0-9]*[a-f])[0-9a-f]{16}-[0-9a-f]{2}"),
+    b"traceparent": TRACEPARENT,
 }
 
 
@@ -73,12 +71,7 @@ def _are_calls(name: str, value: Any) -> bool:
     return name == "function_call" and type(value) is dict
 
 
-def bearer(key: str) -> dict[str, str]:
-    """The header `Authorization: Bearer`; none without a key."""
-    return {"Authorization": f"Bearer {key}"} if key else {}
-
-
-class OpenAIChat:
+class OpenAIChat(Plain):
     """The codec of `/v1/chat/completions`."""
 
     name = "openai_chat"
@@ -86,11 +79,11 @@ class OpenAIChat:
     formats = frozenset({"openai", "demo"})
     path = "/chat/completions"
     shape = SHAPE
+    fields = openai_fields.CHAT
+    answer = ANSWER
     passes = PASSES
     main = frozenset({"content", "content[]"})
     words = WORDS
-    max_answer = MAX_ANSWER
-    restores = True
 
     def parse(self, body: Json) -> Intent:
         """Model, stream, tools and output limit. Raises Refusal(invalid_request), which names the parameter."""
@@ -114,10 +107,6 @@ class OpenAIChat:
     def answer_items(self, answer: Json) -> dict[str, int]:
         """The same counts of a whole answer."""
         return items.of_answer(answer)
-
-    def unscannable(self, body: Json) -> dict[str, int]:
-        """None, except those that the walk counts."""
-        return {}
 
     def joined(self, body: Json, slots: Sequence[Slot]) -> list[Joined]:
         """The joined content parts of each message."""
@@ -150,10 +139,6 @@ class OpenAIChat:
             changed = True
         return changed
 
-    def credentials(self, key: str) -> dict[str, str]:
-        """`Authorization: Bearer`."""
-        return bearer(key)
-
     def relents(self, body: Json, said: bytes | None) -> bool:
         """Remove `stream_options`, which requests usage."""
         if said is not None and b"stream_options" not in said and b"include_usage" not in said:
@@ -167,18 +152,6 @@ class OpenAIChat:
     def tier(self, body: Json) -> str:
         """`service_tier`."""
         return openai_ceilings.tier(body)
-
-    def unknown(self, body: Json) -> list[str]:
-        """Top-level fields that are not in the dialect's table, by name."""
-        return openai_fields.CHAT.unknown(body)
-
-    def foreign(self, body: Json) -> list[str]:
-        """Fields at any depth that are not in the table, as paths."""
-        return openai_fields.CHAT.foreign(body)
-
-    def drop_foreign(self, body: Json) -> bool:
-        """Remove these fields from the body."""
-        return openai_fields.CHAT.drop_foreign(body)
 
     def tools(self, body: Json) -> tuple[str, ...]:
         """Every name of a tool in the request, in any field. Raises Refusal(invalid_request)."""
@@ -196,13 +169,6 @@ class OpenAIChat:
         """`n`, and what other servers call it."""
         return openai_ceilings.choices(body)
 
-    def outline(self, raw: bytes) -> Outline:
-        """All of it."""
-        return Outline(raw)
-
-    def fill(self, answer: Json, raw: bytes, cuts: Sequence[tuple[int, int]]) -> None:
-        """Do nothing: `outline` removed nothing."""
-
     def check(self, answer: Json, choices: int) -> None:
         """Raise ValueError unless this is a chat completion.
 
@@ -219,12 +185,6 @@ class OpenAIChat:
         choices = said.get("choices")
         told = [choice for choice in choices if type(choice) is dict] if type(choices) is list else []
         return any("message" in choice and "delta" not in choice for choice in told)
-
-    def whole(self, answer: Json) -> tree.Survey:
-        """Every text of the answer, except log probabilities (they repeat the text token by token)."""
-        survey = tree.Survey(ANSWER)
-        survey.walk(answer)
-        return survey
 
     def runs(self, answer: Json, survey: tree.Survey) -> list[Run]:
         """The running texts: content parts, and other strings of lists at the same path of a choice."""

@@ -9,7 +9,7 @@ unchanged (`openai_vectors`); everything else in an answer is judged as text.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Final
 
@@ -17,7 +17,6 @@ from gateway.call import Json, Usage
 from gateway.dialects import (
     Intent,
     Outline,
-    StreamCodec,
     checks,
     count,
     openai_ceilings,
@@ -30,7 +29,7 @@ from gateway.dialects import (
 from gateway.dialects.base import Plain
 from gateway.dialects.fields import Run, gather
 from gateway.dialects.openai_answer import tier
-from gateway.dialects.openai_chat import PASSES, bearer
+from gateway.dialects.openai_chat import PASSES
 from gateway.dialects.openai_fields import EMBEDDINGS
 from gateway.dialects.openai_stream import refused
 from gateway.dialects.openai_tables import SHAPE
@@ -114,10 +113,6 @@ class OpenAIEmbeddings(Plain):
         """False: there are no streams."""
         return False
 
-    def credentials(self, key: str) -> dict[str, str]:
-        """`Authorization: Bearer`."""
-        return bearer(key)
-
     def overhead(self, body: Json) -> int:
         """The number of token ids."""
         return sum(map(len, _token_lists(body)))
@@ -125,18 +120,6 @@ class OpenAIEmbeddings(Plain):
     def tier(self, body: Json) -> str:
         """`service_tier`, which some servers have."""
         return openai_ceilings.tier(body)
-
-    def unknown(self, body: Json) -> list[str]:
-        """Top-level fields that are not in the dialect's table, by name."""
-        return EMBEDDINGS.unknown(body)
-
-    def foreign(self, body: Json) -> list[str]:
-        """The same fields: no field of the dialect has nested fields."""
-        return EMBEDDINGS.foreign(body)
-
-    def drop_foreign(self, body: Json) -> bool:
-        """Remove these fields from the body."""
-        return EMBEDDINGS.drop_foreign(body)
 
     def limit(self, body: Json, limits: Mapping[str, int]) -> bool:
         """False: no answer exceeds a limit of `max_tokens`, since answers have no output tokens."""
@@ -166,19 +149,9 @@ class OpenAIEmbeddings(Plain):
         if len(data) > choices:
             raise ValueError(f"it holds {len(data)} embeddings where {choices} may be")
 
-    def whole(self, answer: Json) -> tree.Survey:
-        """Every text of the answer, without the vectors, which were removed."""
-        survey = tree.Survey(_ANSWER)
-        survey.walk(answer)
-        return survey
-
     def runs(self, answer: Json, survey: tree.Survey) -> list[Run]:
         """The running texts: strings of lists at the same path of the answer or of one item."""
         return gather(survey, _said(answer)) if survey.lists > 1 else []  # one list is that of the items
-
-    def arguments(self, call: Json) -> tree.Survey:
-        """Every text of a tool call; never called, because there are none."""
-        return self.whole(call)
 
     def usage(self, answer: Json) -> Usage | None:
         """`prompt_tokens`, or the total if that is larger: all tokens are input. None without either."""
@@ -192,21 +165,9 @@ class OpenAIEmbeddings(Plain):
         """`service_tier`."""
         return tier(answer)
 
-    def stream(self, *, keep_usage: bool, choices: int = 1) -> StreamCodec:
-        """Raises ValueError: embeddings do not stream, and `parse` refuses requests for streams."""
-        raise ValueError("embeddings do not stream")
-
     def error(self, said: Json) -> Json | None:
         """The object under `error`."""
         return openai_forms.error(said)
-
-    def assemble(self, raw: bytes) -> bytes:
-        """Raises ValueError: embeddings do not stream."""
-        raise ValueError("embeddings do not stream")
-
-    def unfold(self, answer: Json, cut: Callable[[str], Sequence[str]] = openai_forms.pieces) -> Iterator[bytes]:
-        """Raises ValueError: embeddings do not stream."""
-        raise ValueError("embeddings do not stream")
 
     def demo(self, body: Json) -> Json:
         """A vector for each input, equal for equal inputs."""
@@ -215,9 +176,6 @@ class OpenAIEmbeddings(Plain):
     def refuse(self, refusal: Refusal, request_id: str) -> Json:
         """`{"error": {message, type, param, code}}`, with the refusal's detail beside them."""
         return refused(refusal, request_id)
-
-    def refuse_in_text(self, refusal: Refusal, request_id: str, model: str, answers: int, reason: str) -> None:
-        """None: embeddings have no text, so a refusal is always an error."""
 
 
 def _are_inputs(said: list[Any]) -> bool:

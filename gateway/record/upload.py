@@ -13,8 +13,9 @@ import fcntl
 import gzip
 import logging
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import IO, Protocol
+from typing import IO, NamedTuple, Protocol
 
 import httpx
 import orjson
@@ -59,12 +60,12 @@ class Uploader:
 
     async def _run(self) -> None:
         with await self._turn():
-            reader = await asyncio.to_thread(Reader, self._path)
+            queue = _Queue(self._path)
             try:
                 async with httpx.AsyncClient(headers=self._headers, timeout=self._settings.timeout) as client:
-                    await self._send_all(reader, client)
+                    await self._send_all(queue, client)
             finally:
-                await asyncio.to_thread(reader.close)
+                await queue.close()
 
     async def _turn(self) -> IO[str]:
         """The lock file beside the log. One process holds the lock; others wait until that process ends."""
@@ -77,11 +78,10 @@ class Uploader:
             raise
         return lock
 
-    async def _send_all(self, reader: Reader, client: httpx.AsyncClient) -> None:
+    async def _send_all(self, queue: _Queue, client: httpx.AsyncClient) -> None:
         pause = 0.0
         while True:
-            last, body, count = await asyncio.to_thread(_next, reader, self._batch)
-            self.waiting = await asyncio.to_thread(reader.waiting)
+            last, body, count, self.waiting = await queue.next(self._batch)
             if last and await self._sent(client, body, count):
                 self._done.sent(last)
                 await self._done.durable()
@@ -118,11 +118,46 @@ class Uploader:
         self._failed()
 
 
-def _next(reader: Reader, most: int) -> tuple[int, bytes, int]:
-    """The next batch: its last sequence number, the body of the request, the number of decisions."""
-    last, found = reader.unsent(most)
-    body = gzip.compress(orjson.dumps([event(one) for one in found]), 6) if last else b""
-    return last, body, len(found)
+class _Batch(NamedTuple):
+    """The next decisions to send: the last sequence number (0: none), the body of the request, the number of its
+    decisions, and how many wait in all."""
+
+    last: int
+    body: bytes
+    size: int
+    waiting: int
+
+
+class _Queue:
+    """The queue on disk, read in a thread of its own: a read that a cancelled task left ends before the file closes.
+
+    SQLite may crash the process where a connection is closed while another thread uses the connection.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._thread = ThreadPoolExecutor(1, "upload")
+        self._reader: Reader | None = None
+
+    async def next(self, most: int) -> _Batch:
+        """The next batch of at most `most` decisions. Raises ConfigError without a log, sqlite3.Error."""
+        return await asyncio.get_running_loop().run_in_executor(self._thread, self._next, most)
+
+    async def close(self) -> None:
+        """Close the file, after the read in progress."""
+        await asyncio.get_running_loop().run_in_executor(self._thread, self._close)
+        self._thread.shutdown(wait=False)
+
+    def _next(self, most: int) -> _Batch:
+        if self._reader is None:
+            self._reader = Reader(self._path)
+        last, found = self._reader.unsent(most)
+        body = gzip.compress(orjson.dumps([event(one) for one in found]), 6) if last else b""
+        return _Batch(last, body, len(found), self._reader.waiting())
+
+    def _close(self) -> None:
+        if self._reader is not None:
+            self._reader.close()
 
 
 def _locked(lock: IO[str]) -> bool:
