@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import calls
-from formats.wires import USED, WIRES, WITH_TOOLS, Messages, Wire, datas
+from formats.wires import USED, WHOLES, WIRES, WITH_TOOLS, Messages, Whole, Wire, datas
 from gateway.call import Redaction
 from gateway.config.sections import Output, Sql
 from gateway.detect.core.window import StreamScanner
@@ -36,12 +36,13 @@ PIECES = [
 ]
 
 
-def named(wire: Wire) -> str:
+def named(wire: Whole) -> str:
     """The name of a parametrised case."""
     return wire.name
 
 
 wires = pytest.mark.parametrize("wire", WIRES, ids=named)
+wholes = pytest.mark.parametrize("wire", WHOLES, ids=named)
 wires_with_tools = pytest.mark.parametrize("wire", WITH_TOOLS, ids=named)
 # Where a field that nobody named may stand in an event: what stands there, and the same after that field.
 PLACES = {"at the top": (b"data: {", b"data: {%s, "), "further in": (b'"index": 0', b'%s, "index": 0')}
@@ -62,7 +63,7 @@ def scanner(pii: PiiScanner) -> StreamScanner:
     return StreamScanner(pii, SecretScanner(), {PLACEHOLDER: WRITTEN}, weak={LIKE: SPELLINGS})
 
 
-def judge(wire: Wire, scanner: StreamScanner, *, gates: bool = False, **output: Any) -> AnswerFilter:
+def judge(wire: Whole, scanner: StreamScanner, *, gates: bool = False, **output: Any) -> AnswerFilter:
     """The filter of one answer."""
     call = calls.call(wire.codec)
     call.redaction = Redaction(restore=dict(RESTORE), known=frozenset(RESTORE.values()))
@@ -174,13 +175,25 @@ def test_a_fault_in_mid_stream(wire: Wire) -> None:
     assert said["message"] == "It broke."
 
 
-@wires
-def test_a_refusal(wire: Wire) -> None:
-    """An error is one by the dialect's own reading; in place of an error, an answer may say the reason as its text."""
-    refusal = Refusal("output_blocked", "It holds a secret.")
-    said = wire.codec.error(wire.codec.refuse(refusal, "id"))
+@wholes
+def test_a_refusal(wire: Whole) -> None:
+    """An error is one by the dialect's own reading."""
+    said = wire.codec.error(wire.codec.refuse(Refusal("output_blocked", "It holds a secret."), "id"))
     assert said is not None
     assert said["message"] == "It holds a secret."
+    assert wire.codec.error(wire.whole("ok")) is None
+
+
+@pytest.mark.parametrize("wire", [wire for wire in WHOLES if wire not in WIRES], ids=named)
+def test_a_dialect_without_texts_refuses_with_an_error(wire: Whole) -> None:
+    """There is no text that could say the reason."""
+    assert wire.codec.refuse_in_text(Refusal("output_blocked", "It."), "id", "m", 1, "Blocked.") is None
+
+
+@wires
+def test_a_refusal_in_text(wire: Wire) -> None:
+    """In place of an error, an answer may say the reason as its text."""
+    refusal = Refusal("output_blocked", "It holds a secret.")
     answer = wire.codec.refuse_in_text(refusal, "id", "m", 1, "Blocked.")
     assert answer is not None, "an answer of a dialect that streams has a text"
     wire.codec.check(answer, 1)
@@ -189,13 +202,30 @@ def test_a_refusal(wire: Wire) -> None:
 
 
 @wires
-def test_the_demo_answers(wire: Wire) -> None:
-    """The `demo` provider speaks every dialect, and repeats the user's text."""
+def test_the_demo_repeats_the_text(wire: Wire) -> None:
+    """Of the user, where an answer has a text."""
+    assert "the parcel" in wire.hear(wire.codec.demo(wire.request(("user", "the parcel")))).text
+
+
+@wholes
+def test_the_demo_answers(wire: Whole) -> None:
+    """The `demo` provider speaks every dialect."""
     answer = wire.codec.demo(wire.request(("user", "the parcel")))
     wire.codec.check(answer, 1)
     assert wire.codec.is_whole(answer)
     assert wire.codec.usage(answer) is not None
-    assert "the parcel" in wire.hear(answer).text
+
+
+@wholes
+def test_what_nobody_named_in_a_whole_answer(wire: Whole, scanner: StreamScanner) -> None:
+    """Any field is judged, at any depth; what needs no edit stays as it is."""
+    answer = wire.whole("fine", x_new={"a": [1, {"b": "text"}]})
+    same = copy.deepcopy(answer)
+    assert not judge(wire, scanner).whole(answer)
+    assert answer == same
+    answer = wire.whole("fine", x_new={"a": [1, {"b": f"it is {CARD}"}]})
+    assert judge(wire, scanner).whole(answer)
+    assert "0343" not in json.dumps(answer)
 
 
 @wires
@@ -299,15 +329,15 @@ def test_whole_and_stream_say_the_same(wire: Wire, tool: str | None) -> None:
     assert wire.hear(orjson.loads(wire.codec.assemble(stream))) == wire.hear(answer)
 
 
-@wires
-def test_a_request(wire: Wire) -> None:
+@wholes
+def test_a_request(wire: Whole) -> None:
     """Model, stream and tools; the upstream's model is named; who wrote what is known."""
     turns = [("system", "be nice"), ("user", "hi"), ("assistant", "yes"), ("user", "go")][0 if wire.talks else -1 :]
     body = wire.request(*turns)
     assert wire.codec.parse(body).model == "m"
     parsed, survey = tree.parse(orjson.dumps(body), wire.codec.shape, 100)
     roles = {slot.text: slot.role for slot in survey.slots}
-    assert roles == {text: role for role, text in turns}, "`shape` says who wrote which text"
+    assert roles == {text: role if wire.talks else "" for role, text in turns}, "`shape` says who wrote which text"
     if wire.talks:
         assert [step.kind for step in wire.codec.steps(parsed)] == ["prompt", "turn", "prompt"]
     assert wire.codec.request(parsed, "up", stream=False)
@@ -323,10 +353,10 @@ JSON: st.SearchStrategy[Any] = st.recursive(
 )
 
 
-@wires
+@wholes
 @settings(max_examples=150, deadline=None)
 @given(data=st.data())
-def test_any_json_is_a_request_or_refused(wire: Wire, data: st.DataObject) -> None:
+def test_any_json_is_a_request_or_refused(wire: Whole, data: st.DataObject) -> None:
     """For any values: a refusal that names the mistake, and no other exception."""
     body = wire.request(("user", "hi"))
     field = data.draw(st.sampled_from([*body, "tools", "tool_choice", "system", "stream", "thinking", "max_tokens"]))
@@ -344,10 +374,10 @@ def test_any_json_is_a_request_or_refused(wire: Wire, data: st.DataObject) -> No
     wire.codec.writes_json(body)
 
 
-@wires
+@wholes
 @settings(max_examples=150, deadline=None)
 @given(data=st.data())
-def test_any_json_is_an_answer_or_refused(wire: Wire, scanner: StreamScanner, data: st.DataObject) -> None:
+def test_any_json_is_an_answer_or_refused(wire: Whole, scanner: StreamScanner, data: st.DataObject) -> None:
     """A provider may send what it likes: it is judged, or it is no answer."""
     answer = json.loads(json.dumps(wire.whole("fine", "{}")))
     holder: Any = answer

@@ -8,8 +8,9 @@ from types import MappingProxyType
 from typing import Any, NamedTuple, Protocol
 
 from gateway.dialects import Codec
-from gateway.dialects.anthropic_messages import ANTHROPIC_MESSAGES
+from gateway.dialects.anthropic_messages import ANTHROPIC_COUNT, ANTHROPIC_MESSAGES
 from gateway.dialects.openai_chat import OPENAI_CHAT
+from gateway.dialects.openai_embeddings import OPENAI_EMBEDDINGS
 
 
 class Heard(NamedTuple):
@@ -20,17 +21,13 @@ class Heard(NamedTuple):
     reason: str
 
 
-class Wire(Protocol):
+class Whole(Protocol):
     """One dialect, from outside."""
 
     name: str
     codec: Codec
     talks: bool
-    """A request holds a conversation; else its only text is the user's."""
-    blocked: str
-    """Why an answer has ended that the gateway blocked."""
-    closes: bool
-    """The last event of a stream says only that the stream ends; an answer without that event is whole, too."""
+    """A request holds a conversation; else it is one text, whose author no field names."""
 
     @property
     def offer(self) -> Mapping[str, Any] | None:
@@ -42,8 +39,18 @@ class Wire(Protocol):
         ...
 
     def whole(self, text: str, tool: str | None = None, **fields: Any) -> dict[str, Any]:
-        """An answer; with `tool`, the JSON arguments of a call of `send`."""
+        """An answer; with `tool`, the JSON arguments of a call of `send`. Text and tool are left out where an answer
+        of the dialect has neither."""
         ...
+
+
+class Wire(Whole, Protocol):
+    """One dialect with streams, whose answers have a text."""
+
+    blocked: str
+    """Why an answer has ended that the gateway blocked."""
+    closes: bool
+    """The last event of a stream says only that the stream ends; an answer without that event is whole, too."""
 
     def events(self, texts: Sequence[str], tool: Sequence[str] = ()) -> list[bytes]:
         """A streamed answer: pieces of its text, and of the arguments of a call of `send`."""
@@ -235,5 +242,35 @@ def _arguments(said: str) -> Any:
         return said
 
 
+class Embeddings:
+    """OpenAI embeddings: one text, and an answer of numbers."""
+
+    name = "embeddings"
+    codec: Codec = OPENAI_EMBEDDINGS
+    offer: Mapping[str, Any] | None = None
+    talks = False
+
+    def request(self, *turns: tuple[str, str], **fields: Any) -> dict[str, Any]:
+        """A request for the vector of the last turn's text."""
+        return {"model": "m", "input": turns[-1][1], **fields}
+
+    def whole(self, text: str, tool: str | None = None, **fields: Any) -> dict[str, Any]:
+        """An answer."""
+        item = {"object": "embedding", "index": 0, "embedding": [0.5, -1.5]}
+        return {"object": "list", "data": [item], "model": "m", "usage": {"prompt_tokens": USED[0]}, **fields}
+
+
+class Count(Messages):
+    """Anthropic's count of tokens: the request of a message, answered with a number."""
+
+    name = "count"
+    codec: Codec = ANTHROPIC_COUNT
+
+    def whole(self, text: str, tool: str | None = None, **fields: Any) -> dict[str, Any]:
+        """An answer."""
+        return {"input_tokens": USED[0], **fields}
+
+
 WIRES: list[Wire] = [Chat(), Messages()]
+WHOLES: list[Whole] = [*WIRES, Embeddings(), Count()]
 WITH_TOOLS: list[Wire] = [wire for wire in WIRES if wire.offer is not None]
