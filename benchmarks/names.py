@@ -19,7 +19,7 @@ from typing import NamedTuple
 import regex
 from faker import Faker
 
-from gateway.detect.names.lists import load
+from benchmarks.name_lists import collect
 from gateway.detect.names.reader import Reader
 from gateway.detect.names.tokens import Candidate
 
@@ -204,7 +204,7 @@ def characters(rows: Sequence[Labelled], found: Sequence[Sequence[Candidate]]) -
 def report(model: str = "") -> Iterator[str]:
     """The tables, line by line."""
     yield f"| source | entity | there | recall | precision |{chr(10)}|---|---|---|---|---|"
-    every, blind = Reader(model, ENTITIES, 0.4), Reader(model, ENTITIES, 0.4, load(UNKNOWN))
+    every, blind = Reader(model, ENTITIES, 0.4), Reader(model, ENTITIES, 0.4, collect(UNKNOWN))
     for source, reader, rows in (("development sample", every, sample()), ("names of no list", blind, written())):
         found = reader.read([row.text for row in rows])
         for entity in ENTITIES if rows else ():

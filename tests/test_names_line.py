@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import importlib.util
 import os
 import signal
 from collections.abc import Iterator
@@ -220,17 +219,6 @@ def test_a_model_that_is_not_installed_is_an_error_with_its_command() -> None:
     assert "f.yaml:6: pii.ner.model: en_nowhere_sm is not installed: run python -m spacy download en_nowhere_sm" in str(
         caught.value
     )
-
-
-def test_missing_lists_are_an_error_with_their_command(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Without the extra the file does not load, rather than find half of the names."""
-    find = importlib.util.find_spec
-    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "faker" else find(name))
-    with pytest.raises(
-        ConfigError,
-        match=r"f\.yaml:4: pii\.ner needs lists of names: run \.venv/bin/pip install -e '\.\[ner\]' in the ",
-    ):
-        loads(f"{BASE}pii: {{ner: {{}}}}\n", "f.yaml")
 
 
 def test_entities_of_ner_need_ner() -> None:

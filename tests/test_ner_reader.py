@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import gzip
 from itertools import pairwise
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gateway.detect.names.lists import Lists, fold, load
+from benchmarks.name_lists import collect
+from gateway.detect.names import lists as name_lists
+from gateway.detect.names.lists import FILE, Lists, fold, load
 from gateway.detect.names.reader import ModelError, Reader
 from gateway.detect.names.windows import OVERLAP, SIZE, join, windows
 from gateway.texts import Finding
@@ -109,7 +112,16 @@ def test_lists_can_do_without_locales(lists: Lists) -> None:
     """So that a benchmark can use names that are not in the lists."""
     assert "mäkinen" not in lists.family  # folded
     assert fold("Mäkinen") in lists.family
-    assert fold("Mäkinen") not in load(("fi_FI", "sv_SE")).family
+    assert fold("Mäkinen") not in collect(("fi_FI", "sv_SE")).family
+
+
+def test_the_file_is_what_the_script_makes(lists: Lists) -> None:
+    """`python -m benchmarks.name_lists` writes the file; the places also depend on the time zones of the machine."""
+    made = collect()
+    assert made.given == lists.given
+    assert made.family == lists.family
+    assert (made.groups, made.common, made.famous) == (lists.groups, lists.common, lists.famous)
+    assert gzip.decompress(FILE.read_bytes()).decode() == name_lists.text(lists)
 
 
 @settings(max_examples=60, deadline=None)

@@ -36,6 +36,7 @@ class Evidence:
     def __init__(self, lists: Lists) -> None:
         self._lists = lists
         self._vocabulary = Vocabulary(lists)
+        self._longest = max(place.count(" ") for place in lists.places) + 1  # words
 
     def find(self, text: str, told: Sequence[Candidate]) -> list[Candidate]:
         """Everything that speaks for a name; `told` is what a model found. Candidates may overlap."""
@@ -196,7 +197,7 @@ class Evidence:
         if not said[at].capital:
             return 0
         best, phrase = 0, ""
-        for count, token in enumerate(said[at : at + self._lists.longest_place], 1):
+        for count, token in enumerate(said[at : at + self._longest], 1):
             if count > 1 and not adjacent(text, said[at + count - 2], token):
                 break
             phrase = f"{phrase} {token.word}" if phrase else token.word

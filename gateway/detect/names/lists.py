@@ -1,43 +1,20 @@
-"""Words that are names somewhere: given and family names, cities, countries, from the locales of Faker (MIT).
+"""Words that are names somewhere: given and family names, cities, countries.
 
 A list knows names that a sentence says nothing about, and a cue (`cues`) those that no list knows. Common words are
-told apart, because many of them are somebody's name: of Will, May and Grace only what surrounds them can say. Which
-words are common, the table of tokens tells (`tokens.O200k`): the rank of a token is that of its frequency, and a word
-that is written small more often than large is no name by itself.
+told apart, because many of them are somebody's name: of Will, May and Grace only what surrounds them can say.
+
+`words.txt.gz` is made by `benchmarks.name_lists` from the locales of Faker, whose licence is in `words.LICENSE`.
 """
 
 from __future__ import annotations
 
-import base64
 import gzip
-import importlib
-import importlib.util
-import pkgutil
 import unicodedata
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any, Final
-from zoneinfo import available_timezones
+from typing import Final
 
-_PLACES: Final = (
-    "countries",
-    "cities",
-    "city_names",
-    "states",
-    "provinces",
-    "counties",
-    "municipalities",
-    "towns",
-    "villages",
-)
-
-_CONTINENTS: Final = (
-    "Africa Antarctica Asia Europe Oceania Scandinavia Siberia Balkans Caribbean UK USA England Scotland"
-)
-
-_NEVER: Final = 1_000_000  # the rank of what is no token
-_USUAL: Final = 60_000  # below this rank even somebody's name is a common word first
+FILE: Final = Path(__file__).parent / "words.txt.gz"
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +28,6 @@ class Lists:
     common: frozenset[str]
     famous: frozenset[str]
     """Words with a capital that everybody writes, as they are written: Kubernetes, Monday, JSON."""
-    longest_place: int
 
     def known(self, word: str) -> bool:
         """Whether it is part of somebody's name somewhere."""
@@ -64,79 +40,12 @@ def fold(word: str) -> str:
     return "".join(char for char in decomposed if not unicodedata.combining(char)).casefold().replace("\u2019", "'")
 
 
-def load(left_out: Iterable[str] = ()) -> Lists:
-    """Read the lists; `left_out` are locales to do without, so that a benchmark can ask for names nobody told us.
-
-    Raises ModuleNotFoundError where Faker is not installed.
-    """
-    out = frozenset(left_out)
-    given: set[str] = set()
-    family: set[str] = set()
-    for table, words in _tables("person", out):
-        if table.startswith("first_name"):
-            given.update(words)
-        elif table.startswith("last_name"):
-            family.update(words)
-    places = {word for table, words in _tables("address", out) if table in _PLACES for word in words}
-    places |= {fold(zone.rpartition("/")[2].replace("_", " ")) for zone in available_timezones() if zone[:3] != "Etc"}
-    places |= set(map(fold, _CONTINENTS.split()))
-    ranks = _ranks()
-    common = {
-        fold(word)
-        for word, rank in ranks.items()
-        if word.islower()
-        and rank < ranks.get(word.capitalize(), _NEVER)
-        and (rank < _USUAL or not _name(word, given, family))
-    }
-    # And words that begin sentences or stand in headings.
-    common |= _words("common.txt") | {
-        fold(word) for table, words in _tables("lorem", frozenset(), "en_US") for word in words
-    }
-    # Nationalities, peoples, religions and politics, as English says them of people.
-    singular = _words("groups.txt")
-    groups = singular | {word + "s" for word in singular if not word.endswith(("s", "sh", "ch", "ese"))}
-    places = {place for place in places if len(place) > 2 and place not in common and place not in groups}
-    return Lists(
-        frozenset(word for word in given if len(word) > 1),
-        frozenset(word for word in family if len(word) > 1),
-        frozenset(places),
-        frozenset(groups),
-        frozenset(common),
-        frozenset(word for word in ranks if not word.islower()),
-        max(place.count(" ") for place in places) + 1,
-    )
+def load() -> Lists:
+    """Read the lists from the file, in about 0.1 s."""
+    parts = gzip.decompress(FILE.read_bytes()).decode().split("\n\n")
+    return Lists(*[frozenset(part.split("\n")) for part in parts])
 
 
-def _name(word: str, given: set[str], family: set[str]) -> bool:
-    return fold(word) in given or fold(word) in family
-
-
-def _ranks() -> dict[str, int]:
-    """Words that are one token of o200k_base, as they are written behind a blank -> rank."""
-    spec = importlib.util.find_spec("bpe_openai")
-    assert spec is not None
-    assert spec.submodule_search_locations
-    table = Path(spec.submodule_search_locations[0]) / "data" / "o200k_base.tiktoken.gz"
-    ranks: dict[str, int] = {}
-    for token, rank in map(bytes.split, gzip.decompress(table.read_bytes()).splitlines()):
-        if token.startswith(b"I"):  # base64 of what begins with a blank
-            word = base64.b64decode(token).decode("utf-8", "ignore")
-            if word[:1] == " " and word[1:].isalpha():
-                ranks[word[1:]] = int(rank)
-    return ranks
-
-
-def _words(name: str) -> set[str]:
-    return set(map(fold, (Path(__file__).parent / name).read_text(encoding="utf-8").split()))
-
-
-def _tables(kind: str, left_out: frozenset[str], only: str = "") -> Iterator[tuple[str, set[str]]]:
-    """(name, folded words) of the tables of a kind of Faker's providers."""
-    package = importlib.import_module(f"faker.providers.{kind}")
-    for module in pkgutil.iter_modules(package.__path__):
-        if module.name in left_out or (only and module.name != only):
-            continue
-        provider: Any = importlib.import_module(f"faker.providers.{kind}.{module.name}").Provider
-        for table, values in vars(provider).items():
-            if isinstance(values, tuple | list | dict | set | frozenset):
-                yield table, {fold(value) for value in values if isinstance(value, str)}
+def text(lists: Lists) -> str:
+    """The lists as the file holds them: a word a line, sorted, and an empty line between two lists."""
+    return "\n\n".join("\n".join(sorted(getattr(lists, one.name))) for one in fields(lists))
