@@ -18,7 +18,11 @@ Measure = dict[str, Any]  # what the load generator prints, and what this module
 
 @dataclass(frozen=True)
 class Body:
-    """A kind of call: bytes of the request, calls in flight, and how many events of a stream are one write."""
+    """A kind of call: bytes of the request, calls in flight, and how many events of a stream are one write.
+
+    `agents`: text as agents send it (code, logs, tables, paths, numbers) in place of sentences. `fresh`: no text was
+    sent before; else a conversation resends its history. `systems` are measured with it; all if empty.
+    """
 
     name: str
     title: str
@@ -26,16 +30,26 @@ class Body:
     stream: bool = False
     connections: int = 32
     group: int = 1
+    agents: bool = False
+    fresh: bool = False
+    systems: tuple[str, ...] = ()
 
 
 # A write to the loopback costs 3.6 us, so that 100 of them a stream would make the mock the slowest part of all.
 GROUP = 4
+SOME = ("minimal", "sqlite", "litellm")
+"""Measured with every kind of text; the other systems forward all alike."""
 
 BODIES = (
     Body("1k", "1 kB, whole", 1024),
     Body("16k", "16 kB, whole", 16384),
     Body("64k", "64 kB, whole", 65536),
     Body("stream", "1 kB, streamed in 100 chunks", 1024, stream=True, group=GROUP),
+    Body("1k-agent", "1 kB of text as agents send it, whole", 1024, agents=True, systems=SOME),
+    Body("16k-agent", "16 kB of text as agents send it, whole", 16384, agents=True, systems=SOME),
+    Body("64k-agent", "64 kB of text as agents send it, whole", 65536, agents=True, systems=SOME),
+    Body("16k-fresh", "16 kB that was never sent before, whole", 16384, fresh=True, systems=SOME),
+    Body("64k-fresh", "64 kB that was never sent before, whole", 65536, fresh=True, systems=SOME),
     Body("single", "1 kB, streamed in 100 chunks, one call at a time", 1024, stream=True, connections=1),
 )
 
@@ -70,6 +84,8 @@ def load(system: System, body: Body, times: Times, seed: int) -> Measure:
         "model": MODEL,
         "size": body.size,
         "stream": str(body.stream).lower(),
+        "agents": str(body.agents).lower(),
+        "fresh": str(body.fresh).lower(),
         "connections": body.connections,
         "warmup": f"{times.warmup}s",
         "duration": f"{times.window * system.patience}s",

@@ -25,6 +25,7 @@ _HEAD = (
     "core 0",
     "core 1",
     "of bare",
+    "of minimal",
     "x LiteLLM",
     "errors",
 )
@@ -77,6 +78,7 @@ def _row(row: Mapping[str, Measure], system: str, body: Body) -> list[str]:
         f"{cell['cpu_us_per_call']:,.0f}",
         *(f"{core:.0%}" for core in cell["cpu"][:2]),
         _times(share_of_bare(row, system) if system in _GATEWAY else ratio(row, system, "bare")),
+        _times(ratio(row, system, "minimal")),
         _times(ratio(row, system, "litellm")),
         str(cell["errors"]),
     ]
@@ -139,4 +141,4 @@ def comparison(cells: Cells, before: Mapping[str, Any]) -> Iterator[str]:
             if old and old["rate"]:
                 change = cell["rate"] / old["rate"] - 1
                 title = SYSTEMS[system].title
-                yield f"{body:>7} {title:<16} {old['rate']:>9,.0f} -> {cell['rate']:>9,.0f} calls/s {change:+7.1%}"
+                yield f"{body:>9} {title:<16} {old['rate']:>9,.0f} -> {cell['rate']:>9,.0f} calls/s {change:+7.1%}"

@@ -73,17 +73,19 @@ def start(stack: ExitStack, names: Sequence[str]) -> list[System]:
 
 def cells(systems: Sequence[System], bodies: Sequence[Body], rounds: int, times: Times) -> report.Cells:
     """Measure all: in each round every body against every system, another one first in each round."""
-    taken: dict[str, dict[str, list[Measure]]] = {body.name: {s.name: [] for s in systems} for body in bodies}
+    taken: dict[str, dict[str, list[Measure]]] = {body.name: {} for body in bodies}
     for system in systems:
         measure(system, bodies[0], Times(times.warmup, min(times.window, 1.0)), seed=0)
     for number in range(rounds):
         turn = number % len(systems)
         for body in bodies:
             for system in (*systems[turn:], *systems[:turn]):
+                if body.systems and system.name not in body.systems:
+                    continue
                 result = measure(system, body, times, seed=number * len(BODIES) + BODIES.index(body) + 1)
-                taken[body.name][system.name].append(result)
+                taken[body.name].setdefault(system.name, []).append(result)
                 print(
-                    f"round {number + 1} {body.name:>7} {system.title:<16} {result['rate']:>9,.0f} calls/s", flush=True
+                    f"round {number + 1} {body.name:>9} {system.title:<16} {result['rate']:>9,.0f} calls/s", flush=True
                 )
     return {body: {name: summary(rounds) for name, rounds in row.items()} for body, row in taken.items()}
 

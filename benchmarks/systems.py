@@ -120,6 +120,19 @@ http {{
 """
 
 
+class Minimal(System):
+    """The least that a proxy in Python does: `minimal`, uvicorn and aiohttp, nothing parsed."""
+
+    name = "minimal"
+    title = "minimal proxy"
+
+    def start(self) -> None:
+        self.port = free_port()
+        argv: list[str | Path] = [sys.executable, "-m", "uvicorn", "benchmarks.minimal:app", "--port", str(self.port)]
+        argv += ["--no-access-log", "--log-level", "error"]
+        self.run(argv, "/ready", 20, {"UPSTREAM": self.upstream, "PYTHONPATH": str(ROOT)})
+
+
 class Gateway(System):
     """Meshgate; the subclasses say with which stages."""
 
@@ -263,7 +276,7 @@ class LiteLLM(System):
         return subprocess.run(argv, capture_output=True, text=True, check=True).stdout.strip()
 
 
-_KINDS: tuple[type[System], ...] = (Mock, Nginx, Bare, AllOn, AllOnRedis, LiteLLM)
+_KINDS: tuple[type[System], ...] = (Mock, Nginx, Minimal, Bare, AllOn, AllOnRedis, LiteLLM)
 SYSTEMS = {kind.name: kind for kind in _KINDS}
 
 

@@ -27,6 +27,8 @@ var (
 	stream      = flag.Bool("stream", false, "ask for a stream")
 	connections = flag.Int("connections", 32, "calls in flight")
 	workflows   = flag.Int("workflows", 200, "conversations")
+	agents      = flag.Bool("agents", false, "text as agents send it: code, logs, tables, paths, numbers; else sentences")
+	fresh       = flag.Bool("fresh", false, "each call is the first of its conversation: no text was sent before")
 	personal    = flag.Int("personal", 10, "one call in so many carries fresh personal data; 0: none")
 	warmup      = flag.Duration("warmup", time.Second, "time before the window; up to thrice that until every workflow has called")
 	duration    = flag.Duration("duration", 4*time.Second, "the window")

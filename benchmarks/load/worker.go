@@ -70,7 +70,7 @@ func (w *worker) call(f *workflow, clock *clock) error {
 	w.sent += len(w.body)
 	w.request = fmt.Appendf(w.request[:0], "POST %s HTTP/1.1\r\nHost: %s\r\nAuthorization: Bearer %s\r\nX-Correlation-Id: %s\r\n"+
 		"User-Agent: load\r\nAccept: */*\r\nContent-Type: application/json\r\nContent-Length: %s\r\n\r\n",
-		w.address.Path, w.address.Host, f.key, f.id, strconv.Itoa(len(w.body)))
+		w.address.Path, w.address.Host, f.key, f.name(), strconv.Itoa(len(w.body)))
 	w.request = append(w.request, w.body...)
 	if err := w.connect(); err != nil {
 		return err

@@ -10,6 +10,7 @@ import (
 // fresh last message in every call. When it outgrows -size its oldest messages go, the system prompt stays.
 type workflow struct {
 	id, key  string
+	turn     int // of a workflow that begins anew with each call
 	text     *prose.Writer
 	prefix   []byte   // up to and with the system prompt
 	messages [][]byte // encoded, in order, from user to assistant to user
@@ -21,23 +22,49 @@ type workflow struct {
 
 func newWorkflow(id, key string, text *prose.Writer) *workflow {
 	f := &workflow{id: id, key: key, text: text, offset: text.Between(0, 1000)}
+	f.begin()
+	return f
+}
+
+// begin writes the calls before the first one that is measured.
+func (f *workflow) begin() {
+	f.messages, f.users = f.messages[:0], 0
 	f.prefix = fmt.Appendf(nil, `{"model":"%s","temperature":0.2,"max_tokens":400,`, *model)
 	if *stream {
 		f.prefix = append(f.prefix, `"stream":true,"stream_options":{"include_usage":true},`...)
 	}
 	f.prefix = append(f.prefix, `"messages":[{"role":"system","content":"You help the operations team. `...)
-	f.prefix = append(text.Mixed(f.prefix, 60), `"}`...)
+	f.prefix = append(f.text.Mixed(f.prefix, 60), `"}`...)
 	f.suffix = []byte("]}")
 	f.bytes = len(f.prefix) + len(f.suffix)
 	for f.bytes < *size { // the calls before the benchmark began
 		f.user()
 		f.assistant()
 	}
-	return f
+}
+
+// name is the correlation id of the next call.
+func (f *workflow) name() string {
+	if !*fresh {
+		return f.id
+	}
+	return fmt.Sprintf("%s-%d", f.id, f.turn)
+}
+
+// words appends text of n bytes or a little more.
+func (f *workflow) words(dst []byte, n int) []byte {
+	if *agents {
+		return f.text.Agent(dst, n)
+	}
+	return f.text.Mixed(dst, n)
 }
 
 // next appends the body of the next call to dst.
 func (f *workflow) next(dst []byte) []byte {
+	if *fresh {
+		f.turn++
+		f.begin()
+	}
 	f.user()
 	f.trim()
 	dst = append(dst, f.prefix...)
@@ -57,13 +84,13 @@ func (f *workflow) user() {
 		message = f.text.Personal(message)
 		length = max(length-len(message), 60)
 	}
-	f.add(append(f.text.Mixed(message, length-60), `"}`...))
+	f.add(append(f.words(message, length-60), `"}`...))
 }
 
 // assistant adds the answer to it: as long as the mock's answers, shorter where the whole body is small.
 func (f *workflow) assistant() {
 	message := []byte(`{"role":"assistant","content":"`)
-	f.add(append(f.text.Mixed(message, min(560, *size/6)), `"}`...))
+	f.add(append(f.words(message, min(560, *size/6)), `"}`...))
 }
 
 func (f *workflow) add(message []byte) {
