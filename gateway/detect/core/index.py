@@ -112,13 +112,19 @@ class HyperscanIndex:
         held: Sequence[str] = (),
     ) -> None:
         shelves: dict[tuple[str, str], list[int]] = {}
+        self._twins = _twins(expressions)  # equal ones are searched for once
+        second = {number for twins in self._twins.values() for number in twins}
         for number, one in enumerate(expressions):
+            if number in second:
+                continue
             shelves.setdefault((one.shelf, one.needs), []).append(number)
         whole = [rewrite.superset(one.whole or one.source, one.flags) for one in expressions]
         begun = [rf"{pattern}\z" for pattern in _beginnings(expressions, held)] if streams else []
         self._back = [one.back for one in expressions]
         together: dict[str, list[int]] = {"": list(range(len(expressions), len(begun)))} if streams else {}
         for number, one in enumerate(expressions if streams else ()):
+            if number in second:
+                continue
             together.setdefault(one.shelf, []).append(number)
         # The databases of beginnings come first, because they take longest to compile.
         numbers = [shelf for shelf in together.values() if shelf]
@@ -147,7 +153,13 @@ class HyperscanIndex:
         for at, (needs, database) in enumerate(self._whole):
             if needs in data if needs else (marked is None or at in marked):
                 database.join(data, taken)
-        return [(i, max(0, low - self._back[i]), high) for i, low, high in taken[0].found] if taken else []
+        if not taken:
+            return []
+        hits = [(i, max(0, low - self._back[i]), high) for i, low, high in taken[0].found]
+        for number, twins in self._twins.items():
+            same = [hit for hit in hits if hit[0] == number]
+            hits += [(twin, low, high) for _, low, high in same for twin in twins]
+        return hits
 
     def tail(self, text: str, start: int) -> tuple[list[Hit], int]:
         assert self._begun, "built without streams"
@@ -181,6 +193,16 @@ class HyperscanIndex:
                     return low
                 high = at
         return high
+
+
+def _twins(expressions: Sequence[Expression]) -> dict[int, list[int]]:
+    """The numbers of expressions that equal an earlier one, by the number of that one."""
+    first: dict[Expression, int] = {}
+    twins: dict[int, list[int]] = {}
+    for number, one in enumerate(expressions):
+        if first.setdefault(one, number) != number:
+            twins.setdefault(first[one], []).append(number)
+    return twins
 
 
 def _rest(text: str, start: int) -> tuple[bytes, int]:

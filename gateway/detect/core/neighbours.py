@@ -3,10 +3,16 @@
 Presidio's context looks for substrings ("tin" in "meeting", "us" in "just") and gives the same weight to all of them.
 Here whole words and phrases count, in any script, and the nearest one says the most. Only what precedes counts,
 `context.REACH` characters at most, so a stream judges a number as soon as it is whole.
+
+A text with many numbers is split into words once, for all vocabularies, and of the words only those of a vocabulary are
+looked at.
 """
 
 from __future__ import annotations
 
+import re
+import threading
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Final
 
@@ -19,7 +25,56 @@ WORDS: Final = 12
 """How many words before a number are looked at."""
 _STEM: Final = 2  # letters of a word that has a plural
 _TOKENS: Final = regex.compile(r"[\p{L}\p{M}\p{N}]+(?:['’][\p{L}\p{M}]+)?")
+_ASCII: Final = re.compile(r"[A-Za-z0-9]+(?:'[A-Za-z]+)?")  # the same of ASCII, in a third of the time
 _PLACEHOLDER: Final = regex.compile(WRITTEN)
+_FEW: Final = 3  # places of one text for which splitting the text does not pay
+_BLOCK: Final = 2048  # characters that are split at a time
+_BLOCKS: Final = 64
+
+
+class _Words:
+    """The words of a block and of the reach before it, in order: where each starts and ends, in lower case."""
+
+    __slots__ = ("ascii", "ends", "known", "lower", "starts")
+
+    def __init__(self, text: str, number: int) -> None:
+        low = max(0, number * _BLOCK - REACH)
+        block = text[low : (number + 1) * _BLOCK]
+        if "<" in block:
+            block = _PLACEHOLDER.sub(lambda match: " " * len(match[0]), block)
+        self.ascii = block.isascii()
+        spans = [match.span() for match in (_ASCII if self.ascii else _TOKENS).finditer(block)]
+        self.starts = [low + start for start, _ in spans]
+        self.ends = [low + end for _, end in spans]
+        self.lower = [block[start:end].lower() for start, end in spans]
+        self.known: dict[Near, list[int]] = {}  # the words that a vocabulary has, by number
+
+
+class _Reading(threading.local):
+    """The text that this thread asks about, and the blocks of it that were split."""
+
+    def __init__(self) -> None:
+        self.text = ""
+        self.asked = 0
+        self.blocks: dict[int, _Words] = {}
+
+    def words(self, text: str, start: int) -> _Words | None:
+        """The words before a place; None for the first places of a text."""
+        if text is not self.text:
+            self.text, self.asked, self.blocks = text, 0, {}
+        self.asked += 1
+        if self.asked <= _FEW:
+            return None
+        number = start // _BLOCK
+        words = self.blocks.get(number)
+        if words is None:
+            if len(self.blocks) >= _BLOCKS:
+                self.blocks.clear()
+            words = self.blocks[number] = _Words(text, number)
+        return words
+
+
+_reading: Final = _Reading()
 
 
 class Near:
@@ -52,6 +107,42 @@ class Near:
 
     def keys(self, text: str, start: int) -> dict[str, int]:
         """Each vocabulary that has a word before `start`, and how many words lie between, 0 for the nearest."""
+        words = _reading.words(text, start)
+        if words is not None:
+            end = bisect_right(words.ends, start)
+            if end == len(words.starts) or words.starts[end] >= start:  # no word goes on over the place
+                return self._known(words, text, start, end)
+        return self._keys(text, start)
+
+    def _known(self, words: _Words, text: str, start: int, end: int) -> dict[str, int]:
+        """The same out of the words of a block, of which `end` stand before the place."""
+        known = words.known.get(self)
+        if known is None:
+            ending, inside = self._ending, self._inside and not words.ascii
+            known = [at for at, word in enumerate(words.lower) if word in ending or (inside and not word.isascii())]
+            words.known[self] = known
+        found: dict[str, int] = {}
+        last = bisect_left(known, end)
+        if not last:
+            return found
+        low = max(0, start - REACH)
+        first = bisect_left(words.starts, low)
+        if (
+            low
+            and not text[low - 1].isspace()
+            and not text[low].isspace()
+            and not (first and words.ends[first - 1] > low)
+        ):
+            first += 1  # cut in two by the reach: not a word
+        first = max(first, end - WORDS)
+        while last and known[last - 1] >= first:
+            last -= 1
+            at = known[last]
+            self._add_found(found, words.lower[at], end - 1 - at, words.lower[first:at][::-1])
+        return found
+
+    def _keys(self, text: str, start: int) -> dict[str, int]:
+        """The same out of the text."""
         low = max(0, start - REACH)
         before = text[low:start]
         if "<" in before:  # a placeholder says what stood there, not what comes next
@@ -59,20 +150,23 @@ class Near:
         tokens = _TOKENS.findall(before)
         if low and tokens and not text[low - 1].isspace() and not text[low].isspace():
             del tokens[0]  # cut in two by the reach: not a word
-        tokens = tokens[: -WORDS - 1 : -1]  # the nearest first
+        lower = [token.lower() for token in tokens[: -WORDS - 1 : -1]]  # the nearest first
         found: dict[str, int] = {}
-        for back, token in enumerate(tokens):
-            word = token.lower()
-            for phrase, belongs in self._ending.get(word, ()):
-                if not phrase or phrase == tuple(map(str.lower, tokens[back + 1 : back + 1 + len(phrase)])):
+        for back, word in enumerate(lower):
+            self._add_found(found, word, back, lower[back + 1 :])
+        return found
+
+    def _add_found(self, found: dict[str, int], word: str, back: int, before: list[str]) -> None:
+        """Add what a word belongs to, so many words back; `before` are the words before it, the nearest first."""
+        for phrase, belongs in self._ending.get(word, ()):
+            if not phrase or phrase == tuple(before[: len(phrase)]):
+                for key in belongs:
+                    found.setdefault(key, back)
+        if self._inside and not word.isascii():
+            for part, belongs in self._inside:
+                if part in word:
                     for key in belongs:
                         found.setdefault(key, back)
-            if self._inside and not word.isascii():
-                for part, belongs in self._inside:
-                    if part in word:
-                        for key in belongs:
-                            found.setdefault(key, back)
-        return found
 
 
 def _plurals(word: str) -> Iterator[str]:

@@ -47,6 +47,11 @@ def prefixes(source: str, flags: int = 0) -> str:
     return _Writer(source, flags).prefixes()
 
 
+def shortest(source: str, flags: int = 0) -> int:
+    """Characters of the shortest match of `source`. Raises ValueError."""
+    return _Writer(source, flags).shortest()
+
+
 class _Writer:
     def __init__(self, source: str, flags: int) -> None:
         kept = flags & (re.IGNORECASE | re.DOTALL | re.MULTILINE)
@@ -56,6 +61,9 @@ class _Writer:
             raise ValueError(f"not a pattern: {error}") from error
         self._fold = bool(self._tree.state.flags & re.IGNORECASE)
         self._groups: dict[int, Nodes] = {}
+
+    def shortest(self) -> int:
+        return int(self._tree.getwidth()[0])
 
     def superset(self) -> str:
         return self._all(self._tree)

@@ -184,19 +184,23 @@ def _family(expression: Expression, kinds: Sequence[_Kind], near: Near) -> Famil
     refers = [kind for kind in alone if "\\1" in kind.source]  # to a group of its own: not for an alternative
     plain = [kind for kind in alone if "\\1" not in kind.source]
     some, flags = "|".join(f"(?:{kind.source})" for kind in plain) or "(?!)", kinds[0].flags
+    # Characters of the shortest number: most stretches of digits are dates, decimals and counts.
+    shortest = min(map(_shortest, plain), default=_LONGEST)
+    shortest_refers = min(map(_shortest, refers), default=_LONGEST)
     called: dict[str, list[_Kind]] = {}
     for kind in kinds:
         if not kind.alone:
             called.setdefault(kind.key, []).append(kind)
 
     def find(text: str, start: int, end: int) -> list[Match]:
-        if end - start < _FEWEST:
+        size = end - start
+        if size < _FEWEST:
             return []
         at, here = start, (named := near.keys(text, start))
-        other = min((named.get(key, _FAR) for key in _OTHERS), default=_FAR)
+        other = min([named.get(key, _FAR) for key in _OTHERS]) if named else _FAR
         found = []
-        asked = refers
-        if _may_match(_some(some, flags), text, start, min(len(text), end + RuleSet.MARGIN)):
+        asked = refers if size >= shortest_refers else []
+        if size >= shortest and _may_match(_some(some, flags), text, start, min(len(text), end + RuleSet.MARGIN)):
             asked = alone
         if named:
             asked = [*asked, *(kind for key in named for kind in called.get(key, ()))]
@@ -220,6 +224,11 @@ def _family(expression: Expression, kinds: Sequence[_Kind], near: Near) -> Famil
         return found
 
     return Family(expression, tuple(kind.rule for kind in kinds), find)
+
+
+def _shortest(kind: _Kind) -> int:
+    """Characters of the shortest number of a kind."""
+    return rewrite.shortest(kind.source, kind.flags)
 
 
 def _unproven(value: str, valid: bool | None) -> bool:

@@ -1,0 +1,71 @@
+"""The words before a place: the same whether the text is split once for many places, or at each place."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from gateway.detect.core import neighbours
+from gateway.detect.core.neighbours import Near
+
+NEAR = Near({"order": ("order", "order number"), "tax": ("tax id", "número fiscal", "税号"), "id": ("id",)})
+WORDS = (
+    *("order", "orders", "Order", "number", "tax", "id", "ids", "IDs", "número", "fiscal", "税号", "我的税号", "of"),
+    *("a", "don't", "l’id", "x" * 40, "x" * 200, "<EMAIL_1> ", "12", "3.5", "\n", " ", "  ", "-", "(", ", ", "_"),
+)
+
+
+def fresh(text: str) -> str:
+    """Another string with the same text: nothing is known of it."""
+    return "".join([text, " "])[: len(text)]
+
+
+@settings(max_examples=400, deadline=None)
+@given(
+    words=st.lists(st.sampled_from(WORDS), max_size=120),
+    glue=st.sampled_from(["", " ", " ", "."]),
+    places=st.lists(st.floats(0, 1), min_size=1, max_size=12),
+    block=st.sampled_from([64, 161, 500, 2048]),
+)
+def test_one_split_says_what_each_place_says(words: list[str], glue: str, places: list[float], block: int) -> None:
+    """Any text, any places, in any order."""
+    text = glue.join(words)
+    if "<" in text:  # no number stands in a placeholder
+        places = [place for place in places if text.rfind("<", 0, int(place * len(text))) < 0]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(neighbours, "_BLOCK", block)
+        many = fresh(text)
+        starts = [int(place * len(text)) for place in places] * 5
+        said = [NEAR.keys(many, start) for start in starts]
+    assert said == [NEAR._keys(text, start) for start in starts]
+
+
+@pytest.mark.parametrize("size", [neighbours._BLOCK - 1, neighbours._BLOCK, neighbours._BLOCK + 80])
+def test_over_the_seam_of_two_blocks(size: int) -> None:
+    """A word in one block, the number in the next."""
+    text = "x" * (size - 14) + " order number 4711"
+    for _ in range(6):
+        assert NEAR.keys(text, text.index("4711")) == {"order": 0}
+
+
+def test_another_text_at_the_same_places(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is known of one text is not said of the next."""
+    monkeypatch.setattr(neighbours, "_FEW", 0)
+    assert [NEAR.keys(f"{word} 4711", len(word) + 1) for word in ("order", "id", "of")] == [{"order": 0}, {"id": 0}, {}]
+
+
+def test_many_places_take_one_split(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Work grows with the text, not with text times places."""
+    split: list[int] = []
+    words = neighbours._Words
+
+    def counted(text: str, number: int) -> neighbours._Words:
+        split.append(number)
+        return words(text, number)
+
+    monkeypatch.setattr(neighbours, "_Words", counted)
+    text = "order 4711 " * 1000
+    for start in range(6, len(text), 11):
+        NEAR.keys(text, start)
+    assert split == list(range(len(text) // neighbours._BLOCK + 1))
