@@ -15,7 +15,7 @@ from gateway.amounts import Ask, Balance, Debit, History, Reservation
 from gateway.call import Call, Json, Obligations, Redaction, Resource, Subject, Target
 from gateway.config.sections import Policy
 from gateway.errors import Refusal
-from gateway.policy.authorize import Authorizer
+from gateway.policy.authorize import PolicyCheck
 from gateway.policy.engines.base import PolicyUnavailable
 from gateway.policy.inputs import Inputs
 from gateway.policy.verdict import CLASSES, read
@@ -61,7 +61,7 @@ def call(**changes: Any) -> Call:
 async def refusal(result: Any, mode: Any = "enforce") -> tuple[Refusal, Call]:
     made = call()
     with pytest.raises(Refusal) as caught:
-        await Authorizer(Policy(mode=mode), Fake(result), INPUTS).authorize(made)
+        await PolicyCheck(Policy(mode=mode), Fake(result), INPUTS).check(made)
     return caught.value, made
 
 
@@ -139,14 +139,14 @@ def test_the_chain_is_the_workflows_record() -> None:
 def test_a_call_without_a_ceiling_has_that_of_its_model() -> None:
     """`max_tokens` is always a number, so that a rule can compare it."""
     made = call(ceiling=None, body={"n": 3})
-    made.format = SimpleNamespace(answers=lambda body: body["n"], elsewhere=lambda body: 0)
+    made.codec = SimpleNamespace(answers=lambda body: body["n"], elsewhere=lambda body: 0)
     assert INPUTS.of(made)["action"]["max_tokens"] == 300
 
 
 async def test_allowed() -> None:
     """The decision is written, and the call continues."""
     made = call()
-    await Authorizer(Policy(), Fake(ALLOW), INPUTS).authorize(made)
+    await PolicyCheck(Policy(), Fake(ALLOW), INPUTS).check(made)
     assert made.authorization.decision is not None
     assert (
         made.authorization.decision.allow,
@@ -199,9 +199,7 @@ async def test_obligations() -> None:
         "require_approval": None,
     }
     made = call()
-    await Authorizer(Policy(), Fake({"allow": True, "obligations": demanded, "class": "safety"}), INPUTS).authorize(
-        made
-    )
+    await PolicyCheck(Policy(), Fake({"allow": True, "obligations": demanded, "class": "safety"}), INPUTS).check(made)
     assert made.authorization.decision is not None
     assert made.authorization.decision.obligations == Obligations(
         {"EMAIL_ADDRESS": "redact", "PERSON": "redact"},
@@ -228,9 +226,7 @@ async def test_approval(demand: Any) -> None:
 async def test_no_approval(demand: Any) -> None:
     """False and null demand nothing."""
     made = call()
-    await Authorizer(Policy(), Fake({"allow": True, "obligations": {"require_approval": demand}}), INPUTS).authorize(
-        made
-    )
+    await PolicyCheck(Policy(), Fake({"allow": True, "obligations": {"require_approval": demand}}), INPUTS).check(made)
     assert made.authorization.decision is not None
     assert made.authorization.decision.obligations.require_approval is None
 
@@ -302,7 +298,7 @@ async def test_no_verdict_denies() -> None:
 async def test_in_the_shadow_every_call_goes_on(result: Any, rule: str) -> None:
     """The deny is recorded; there are no obligations."""
     made = call()
-    await Authorizer(Policy(mode="shadow"), Fake(result), INPUTS).authorize(made)
+    await PolicyCheck(Policy(mode="shadow"), Fake(result), INPUTS).check(made)
     assert made.authorization.decision is not None
     assert (made.authorization.decision.rule, made.authorization.decision.mode) == (rule, "shadow")
     assert made.authorization.decision.obligations == Obligations()
@@ -311,15 +307,15 @@ async def test_in_the_shadow_every_call_goes_on(result: Any, rule: str) -> None:
 async def test_the_same_result_is_read_once() -> None:
     """The same object gives the same decision; an equal one is read anew, and so is one of another version."""
     engine = Fake(ALLOW)
-    stage = Authorizer(Policy(), engine, INPUTS)
+    policy = PolicyCheck(Policy(), engine, INPUTS)
     first, second, third = call(), call(), call()
-    await stage.authorize(first)
-    await stage.authorize(second)
+    await policy.check(first)
+    await policy.check(second)
     engine.result = dict(ALLOW)
-    await stage.authorize(third)
+    await policy.check(third)
     assert first.authorization.decision is second.authorization.decision
     assert third.authorization.decision is not first.authorization.decision
     engine.version = "v2"
-    await stage.authorize(third)
+    await policy.check(third)
     assert third.authorization.decision is not None
     assert third.authorization.decision.version == "v2"

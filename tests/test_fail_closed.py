@@ -91,7 +91,7 @@ def test_a_vault_that_fails(
     """No number, no placeholder, no call."""
     seen = len(up.seen)
     monkeypatch.setattr(
-        line.gateway.runtime.line.redact._redactor, "_vault", type("V", (), {"seal": Broken(fault=fault)})()
+        line.gateway.runtime.line.redact._replacer, "_vault", type("V", (), {"seal": Broken(fault=fault)})()
     )
     refused(line, code, f"vault-{code}")
     assert len(up.seen) == seen
@@ -100,7 +100,7 @@ def test_a_vault_that_fails(
 def test_a_seal_that_fails(line: Line, up: scripted.Upstream, monkeypatch: pytest.MonkeyPatch) -> None:
     """Encryption is no option that may be missing."""
     seen = len(up.seen)
-    monkeypatch.setattr(line.gateway.runtime.line.redact._redactor, "_seal", type("S", (), {"digest": Broken()})())
+    monkeypatch.setattr(line.gateway.runtime.line.redact._replacer, "_seal", type("S", (), {"digest": Broken()})())
     refused(line, "pii_blocked", "seal")
     assert len(up.seen) == seen
 

@@ -20,7 +20,7 @@ from gateway.errors import Refusal
 from gateway.ingress.idempotency import Answer
 from gateway.limits import loops
 from gateway.policy import flow
-from gateway.policy.authorize import Authorizer
+from gateway.policy.authorize import PolicyCheck
 from gateway.policy.flow import Flow
 from gateway.policy.inputs import Inputs
 from gateway.stores import Workflows
@@ -83,7 +83,7 @@ def call(store: Store) -> Call:
 
 def stage(engine: Engine, store: Store, mode: Any = "enforce") -> Flow:
     inputs = Inputs(SimpleNamespace(model=lambda _: SimpleNamespace(max_output=1)))
-    return Flow(Authorizer(Policy(mode=mode), engine, inputs), cast("Workflows", store))
+    return Flow(PolicyCheck(Policy(mode=mode), engine, inputs), cast("Workflows", store))
 
 
 async def refused(engine: Engine, store: Store, made: Call | None = None) -> Refusal:
@@ -260,7 +260,7 @@ def test_shipped_rules_use_paths_that_exist(tmp_path: Path) -> None:
 
     engine = load_engine(Policy(path="policies"))
     inputs = Inputs(SimpleNamespace(model=None))
-    assert Authorizer(Policy(), engine, inputs).reads_history
+    assert PolicyCheck(Policy(), engine, inputs).reads_history
     (tmp_path / "gateway.rego").write_text('package gateway\n\ndecision := {"allow": input.action.kind == "llm"}\n')
-    plain = Authorizer(Policy(), load_engine(Policy(path=str(tmp_path))), inputs)
+    plain = PolicyCheck(Policy(), load_engine(Policy(path=str(tmp_path))), inputs)
     assert (plain.reads_history, plain.keeps_history) == (False, False)

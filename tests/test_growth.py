@@ -16,7 +16,7 @@ from gateway.config.sections import Output
 from gateway.detect.core.rules import resolve
 from gateway.detect.core.window import StreamScanner
 from gateway.detect.personal.scanner import PiiScanner
-from gateway.dialects import tree
+from gateway.dialects import positions, tree
 from gateway.dialects.openai_chat import OPENAI_CHAT
 from gateway.dialects.openai_steps import steps
 from gateway.dialects.openai_tables import SHAPE
@@ -96,8 +96,8 @@ def test_bodies_of_every_shape(name: str) -> None:
             OPENAI_CHAT.parse(body)
             OPENAI_CHAT.items(body)
             loops.look("w", "a", steps(body["messages"]), True)
-            tree.write_all([(slot, "<EMAIL_1>") for slot in survey.slots if slot.key != "content"])
-            tree.fold(survey.nested)
+            positions.write_all([(slot, "<EMAIL_1>") for slot in survey.slots if slot.key != "content"])
+            positions.fold(survey.nested)
 
         return through
 

@@ -23,7 +23,7 @@ from gateway.detect.secrets.scanner import SecretScanner
 from gateway.detect.unscannable import Beside
 from gateway.dialects.openai_chat import OPENAI_CHAT
 from gateway.output.screen import Screen
-from gateway.redaction.redact import Redactor
+from gateway.redaction.redact import Replacer
 from gateway.redaction.vault import Seal
 from gateway.stores import Vault
 from gateway.texts import Finding, Slot
@@ -189,9 +189,9 @@ class Numbers:
         return [self.known[entity, digest] for entity, digest, _ in items]
 
 
-def redactor(**pii: Any) -> Redactor:
+def replacer(**pii: Any) -> Replacer:
     """The stage with a vault in memory."""
-    return Redactor(Pii.model_validate(pii), cast("Vault", Numbers()), Seal(b"k" * 32), canonical)
+    return Replacer(Pii.model_validate(pii), cast("Vault", Numbers()), Seal(b"k" * 32), canonical)
 
 
 @pytest.fixture(scope="module")
@@ -201,7 +201,7 @@ def look(pii: PiiScanner) -> Callable[[str], list[Finding]]:
     return lambda text: list(beside.scan(text))
 
 
-async def sent(look: Callable[[str], list[Finding]], stage: Redactor, texts: list[str]) -> tuple[list[str], Call]:
+async def sent(look: Callable[[str], list[Finding]], stage: Replacer, texts: list[str]) -> tuple[list[str], Call]:
     """What leaves of messages with these texts."""
     holders = [{"content": text} for text in texts]
     made = calls.call(correlation_id="w", subject=Subject("a", "red"))
@@ -238,7 +238,7 @@ async def test_text_comes_back_as_it_was(
 ) -> None:
     """For any text of a caller: a model that repeats the request returns the caller's own text."""
     text = "".join(parts)
-    [left], made = await sent(look, redactor(), [text])
+    [left], made = await sent(look, replacer(), [text])
     assert "ann@example.org" not in left
     assert screen.filter(made).text(left) == text
     assert streamed(screen, made, list(left)) == text
@@ -259,7 +259,7 @@ async def test_what_adjoins_a_placeholder_is_none(
     screen: Screen, look: Callable[[str], list[Finding]], text: str
 ) -> None:
     """A word that only taking out what stands beside it turns into a look-alike comes back as it was."""
-    [left], made = await sent(look, redactor(), [text])
+    [left], made = await sent(look, replacer(), [text])
     assert screen.filter(made).text(left) == text
     assert streamed(screen, made, list(left)) == text
 
@@ -270,7 +270,7 @@ async def test_nothing_the_caller_did_not_send_is_revealed(
     screen: Screen, look: Callable[[str], list[Finding]], forged: list[str]
 ) -> None:
     """Placeholders of the same workflow that this request has no value for stay what they are, in every turn."""
-    stage = redactor()
+    stage = replacer()
     await sent(look, stage, ["secret.person@example.org, 212-555-0199"])
     text = " ".join(forged)
     [left], made = await sent(look, stage, [text])
@@ -285,7 +285,7 @@ async def test_nothing_the_caller_did_not_send_is_revealed(
 
 async def test_escapes_are_stable_in_a_workflow(look: Callable[[str], list[Finding]]) -> None:
     """The same look-alike leaves as the same placeholder, as agents resend it."""
-    stage = redactor()
+    stage = replacer()
     first, _ = await sent(look, stage, ["ann@example.org", "see <EMAIL_1>"])
     again, _ = await sent(look, stage, ["ann@example.org", "see <EMAIL_1>", "and [EMAIL_1]"])
     assert first == ["<EMAIL_1>", "see <LITERAL_1>"]
@@ -295,16 +295,16 @@ async def test_escapes_are_stable_in_a_workflow(look: Callable[[str], list[Findi
 async def test_only_what_may_be_a_placeholder_is_escaped(look: Callable[[str], list[Finding]]) -> None:
     """Types that are masked, whether or not a value of theirs is there; words in brackets are words."""
     texts = ["[email 1] and <EMAIL_7>", "PHONE_2", "[Figure 2] <h1> {{ item1 }} SHA_256", "[us ssn 3]"]
-    left, _ = await sent(look, redactor(), texts)
+    left, _ = await sent(look, replacer(), texts)
     assert left == ["<LITERAL_1> and <LITERAL_2>", "<LITERAL_3>", texts[2], "<LITERAL_4>"]
-    left, _ = await sent(look, redactor(default="redact", secrets="redact", entities={"PHONE": "mask"}), texts)
+    left, _ = await sent(look, replacer(default="redact", secrets="redact", entities={"PHONE": "mask"}), texts)
     assert left == [texts[0], "<LITERAL_1>", texts[2], texts[3]]
-    left, _ = await sent(look, redactor(default="hash", secrets="block"), texts)
+    left, _ = await sent(look, replacer(default="hash", secrets="block"), texts)
     assert left == texts
 
 
 async def test_without_restoring_nothing_is_escaped(look: Callable[[str], list[Finding]]) -> None:
     """A caller that gets placeholders sends them back: they are ours."""
-    [_, left], made = await sent(look, redactor(restore=False), ["ann@example.org", "mail <EMAIL_1>"])
+    [_, left], made = await sent(look, replacer(restore=False), ["ann@example.org", "mail <EMAIL_1>"])
     assert left == "mail <EMAIL_1>"
     assert made.redaction.restore == {}

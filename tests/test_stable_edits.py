@@ -29,7 +29,7 @@ from gateway.dialects.openai_tables import SHAPE
 from gateway.dialects.parts import merged
 from gateway.output.invisible import Invisible
 from gateway.output.screen import Screen
-from gateway.redaction.redact import Redactor
+from gateway.redaction.redact import Replacer
 from gateway.redaction.spellings import Spellings
 from gateway.redaction.vault import Seal
 from gateway.stores import Store
@@ -98,7 +98,7 @@ class Gateway:
     def __init__(self, store: Store, screen: Screen, look: Callable[[str], Sequence[Finding]]) -> None:
         seal = Seal(b"k" * 32)
         self.spellings = Spellings(store, seal, 3600)
-        self.redactor = Redactor(Pii(), store, seal, canonical, 3600, spellings=self.spellings)
+        self.replacer = Replacer(Pii(), store, seal, canonical, 3600, spellings=self.spellings)
         self.screen = screen
         self.look = look
 
@@ -111,7 +111,7 @@ class Gateway:
         call.request.found = [(slot, found) for slot in call.request.slots if (found := self.look(slot.text))]
         joined = [(one, self.look(one.slot.text)) for one in OPENAI_CHAT.joined(call.request.body, call.request.slots)]
         call.request.found = merged(call.request.found, joined, call.request.slots)
-        await self.redactor.redact(call)
+        await self.replacer.redact(call)
         return call.request.body, call
 
     async def whole(self, call: Call, message: dict[str, Any]) -> dict[str, Any]:

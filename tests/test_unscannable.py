@@ -19,7 +19,7 @@ from gateway.config.sections import Output
 from gateway.detect.core.window import StreamScanner
 from gateway.detect.personal.scanner import PiiScanner
 from gateway.detect.unscannable import UNSCANNABLE, Beside
-from gateway.dialects import tree
+from gateway.dialects import positions, tree
 from gateway.dialects.openai_chat import OPENAI_CHAT
 from gateway.dialects.openai_tables import SHAPE
 from gateway.errors import Refusal
@@ -133,8 +133,8 @@ def test_a_text_in_a_data_url_is_read_and_written_back() -> None:
     parsed, found = tree.parse(orjson.dumps(body), SHAPE, 64)
     assert [slot.text for slot in found.slots] == ["ann@example.org"] * 3
     for slot in found.slots:
-        tree.write(slot, "<EMAIL_1> ü")
-    tree.fold(found.nested)
+        positions.write(slot, "<EMAIL_1> ü")
+    positions.fold(found.nested)
     assert parsed["x"]["y"] == "data:text/plain;charset=utf-8;base64," + b64("<EMAIL_1> ü".encode())
     assert json.loads(parsed["arguments"]) == {"deep": "data:,%3CEMAIL_1%3E%20%C3%BC"}
 

@@ -21,7 +21,7 @@ HELD = 64 * 1024  # characters of a stream that are kept for counting tokens bef
 
 async def stream(answers: Answers, call: Call, answer: Answer, reply: Reply) -> None:
     """Send the answer on as it comes, each piece once it is judged."""
-    codec = call.format.stream(keep_usage=call.request.wants_usage, choices=call.format.choices(call.request.body))
+    codec = call.codec.stream(keep_usage=call.request.wants_usage, choices=call.codec.choices(call.request.body))
     reply.codec = codec
     screen = answers.screen.needed(call)
     if screen is not None and len(call.redaction.known) > SMALL:
@@ -83,12 +83,12 @@ async def events_of(call: Call, answer: Answer, caps: items.Caps) -> AsyncIterat
     call.ticket.hold(size)
     async for data in answer.chunks:
         size += len(data)
-        if size > call.format.max_answer:
-            raise ValueError(f"more than {call.format.max_answer} bytes")
+        if size > call.codec.max_answer:
+            raise ValueError(f"more than {call.codec.max_answer} bytes")
         call.ticket.hold(len(data))
         parts.append(data)
     body = await judge(call, size > NEW_TEXT, _object, caps, parts)
-    for event in call.format.unfold(body):
+    for event in call.codec.unfold(body):
         yield event
 
 

@@ -62,14 +62,14 @@ class Ingress:
         if tainted:
             size = sum(len(findings) for _, findings in call.request.found)
             await apart(call, size, partial(self._taint.mark, call))
-        call.request.input_tokens = counted + call.format.overhead(call.request.body) if self._texts.counted else 0
+        call.request.input_tokens = counted + call.codec.overhead(call.request.body) if self._texts.counted else 0
 
     def survey(self, call: Call) -> int:
         """Find what the texts hold; returns their tokens, 0 where nobody asks."""
         counted: int
         counted, call.request.found = self._texts.survey(call.request.slots, call.team)
         slots = call.request.slots
-        if together := call.format.joined(call.request.body, slots):
+        if together := call.codec.joined(call.request.body, slots):
             found = {
                 id(slot): findings for slot, findings in self._texts.survey([it.slot for it in together], call.team)[1]
             }

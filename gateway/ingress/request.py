@@ -157,17 +157,17 @@ async def receive(call: Call, receive: Receive, server: Server) -> None:
 
 def understand(call: Call, server: Server) -> None:
     """What the body says, in the words of the line. Raises Refusal(invalid_request, request_too_large)."""
-    call.request.body, survey = parse(call.request.raw, call.format.shape, server)
+    call.request.body, survey = parse(call.request.raw, call.codec.shape, server)
     call.request.slots, call.request.nested = survey.slots, survey.nested
-    intent = call.format.parse(call.request.body)
-    call.request.unscannable = {**survey.kinds, **call.format.unscannable(call.request.body)}
+    intent = call.codec.parse(call.request.body)
+    call.request.unscannable = {**survey.kinds, **call.codec.unscannable(call.request.body)}
     name, call.request.stream, call.request.tools, call.request.ceiling = intent
     call.resource = Resource(call.resource.kind, name)
-    call.request.tier = call.format.tier(call.request.body)
-    call.request.fields = call.format.unknown(call.request.body)
-    call.request.wants_usage = call.request.stream and call.format.wants_usage(call.request.body)
+    call.request.tier = call.codec.tier(call.request.body)
+    call.request.fields = call.codec.unknown(call.request.body)
+    call.request.wants_usage = call.request.stream and call.codec.wants_usage(call.request.body)
     caps = server.caps
-    if len(call.request.raw) > caps.least and (too_many := caps.over(call.format.items(call.request.body))):
+    if len(call.request.raw) > caps.least and (too_many := caps.over(call.codec.items(call.request.body))):
         raise _too_many(too_many)
 
 

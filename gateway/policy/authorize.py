@@ -27,7 +27,7 @@ STAGE: Final[Stage] = "authorize"
 _REMEMBERED = 4096
 
 
-class Authorizer:
+class PolicyCheck:
     """Asks the live engine. Verdicts are read once: an engine that memoizes gives the same object again."""
 
     def __init__(self, policy: Policy, engine: Engine | Policies, inputs: Inputs) -> None:
@@ -50,7 +50,7 @@ class Authorizer:
     def _engine(self) -> Engine:
         return self._source.engine if isinstance(self._source, Policies) else self._source
 
-    async def authorize(self, call: Call) -> bool:
+    async def check(self, call: Call) -> bool:
         """Write `call.decision`; returns whether it depends on `call.history`, which may have changed since.
 
         Raises Refusal for a call that may not be made.

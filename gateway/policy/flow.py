@@ -19,7 +19,7 @@ from dataclasses import replace
 
 from gateway.amounts import LABELS, NO_HISTORY, UNREAD
 from gateway.call import NO_OBLIGATIONS, Call, Decision, Obligations
-from gateway.policy.authorize import Authorizer
+from gateway.policy.authorize import PolicyCheck
 from gateway.stores import Workflows
 
 TRIES = 8  # times that others may change the history while a call is judged
@@ -27,10 +27,10 @@ _CHANGED = "calls beside it changed what the workflow remembers"
 
 
 class Flow:
-    """Has an authorizer judge by the history of the workflow, which `workflows` keeps."""
+    """Has the policy judge calls by the history of the workflow, which `workflows` keeps."""
 
-    def __init__(self, authorizer: Authorizer, workflows: Workflows) -> None:
-        self._authorizer = authorizer
+    def __init__(self, policy: PolicyCheck, workflows: Workflows) -> None:
+        self._policy = policy
         self._workflows = workflows
 
     async def judge(self, call: Call) -> None:
@@ -49,14 +49,14 @@ class Flow:
             call.admission.history = marked.history
             if marked.done:
                 return
-        self._authorizer.undecided(call, f"{_CHANGED}, {TRIES} times while the policy judged; try again")
+        self._policy.undecided(call, f"{_CHANGED}, {TRIES} times while the policy judged; try again")
 
     async def _verdict(self, call: Call) -> tuple[bool, list[str]]:
         """Judge until the policy knows the labels that it sets: whether it reads them, and the new ones."""
         history = call.admission.history or NO_HISTORY
         off, fresh = {*history.labels, *history.cleared}, list[str]()
         while True:
-            reads = await self._authorizer.authorize(call)
+            reads = await self._policy.check(call)
             labels = call.authorization.decision.obligations.labels if call.authorization.decision is not None else ()
             more = [label for label in labels if label not in off]
             if not more:
@@ -65,7 +65,7 @@ class Flow:
             fresh += more
             if len(history.labels) + len(fresh) > LABELS:
                 words = f"with the policy's labels, the workflow would have more than {LABELS}"
-                self._authorizer.undecided(call, words)
+                self._policy.undecided(call, words)
                 return reads, []
             if not reads:
                 return reads, fresh
@@ -79,7 +79,7 @@ class Flow:
         judged, subject = call.authorization.decision, call.subject
         if judged is None or call.admission.history is None or subject is None:
             return
-        if not self._authorizer.reads_history or _quick(judged):
+        if not self._policy.reads_history or _quick(judged):
             return
         marked = await self._workflows.mark(
             subject.team, call.request.correlation_id, (), call.admission.history.version
@@ -89,7 +89,7 @@ class Flow:
         call.admission.history = marked.history
         await self.judge(call)
         if call.authorization.decision is None or _but_labels(call.authorization.decision) != _but_labels(judged):
-            self._authorizer.undecided(call, f"{_CHANGED}, and with it what is demanded of the call; try again")
+            self._policy.undecided(call, f"{_CHANGED}, and with it what is demanded of the call; try again")
 
 
 def _quick(decision: Decision) -> bool:

@@ -16,7 +16,7 @@ from gateway.policy import stripped
 from gateway.policy.candidate import Candidate
 from gateway.policy.flow import Flow
 from gateway.policy.inputs import Inputs
-from gateway.redaction.redact import Redactor
+from gateway.redaction.redact import Replacer
 from gateway.reserve.reserve import Reserve
 from gateway.stores import Workflows
 from gateway.upstream.forward import Forward
@@ -41,7 +41,7 @@ class Authorize:
         *,
         candidate: Candidate | None,
         forward: Forward,
-        redactor: Redactor | None,
+        replacer: Replacer | None,
         reserve: Reserve,
         sql_gate: SqlGate,
         workflows: Workflows,
@@ -51,7 +51,7 @@ class Authorize:
         self._log = log
         self._candidate = candidate
         self._forward = forward
-        self._redactor = redactor
+        self._replacer = replacer
         self._reserve = reserve
         self._sql_gate = sql_gate
         self._workflows = workflows
@@ -84,18 +84,18 @@ class Authorize:
 
     async def _oblige(self, call: Call, demanded: Obligations) -> None:
         if demanded.strip_tools:
-            call.authorization.edited |= call.format.strip_tools(call.request.body, frozenset(demanded.strip_tools))
+            call.authorization.edited |= call.codec.strip_tools(call.request.body, frozenset(demanded.strip_tools))
             await stripped.remember(call, demanded.strip_tools, self._workflows)
         if demanded.sql is not None:
             await asyncio.to_thread(self._sql_gate.load)
         if demanded.limit:
-            call.authorization.edited |= call.format.limit(call.request.body, demanded.limit)
+            call.authorization.edited |= call.codec.limit(call.request.body, demanded.limit)
         if demanded.route:
-            call.admission.targets = self._forward.targets(demanded.route, call.format)
+            call.admission.targets = self._forward.targets(demanded.route, call.codec)
             call.authorization.served_as = demanded.route
             call.authorization.edited = True
-        if self._redactor is not None and (demanded.redact or demanded.no_restore or demanded.route):
-            await self._redactor.enforce(call, demanded)
+        if self._replacer is not None and (demanded.redact or demanded.no_restore or demanded.route):
+            await self._replacer.enforce(call, demanded)
         elif demanded.redact:
             raise Refusal(
                 "policy_unavailable",

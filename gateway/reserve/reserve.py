@@ -66,7 +66,7 @@ class Reserve:
         kind, name, _ = call.resource
         forward = self._forward
         if kind == "llm":
-            call.admission.targets = forward.targets(name, call.format)
+            call.admission.targets = forward.targets(name, call.codec)
         if call.replay.kept is not None:
             await self._look(call, subject)
             return
@@ -166,7 +166,7 @@ class Reserve:
 
     def _told(self, call: Call, subject: Subject) -> tuple[Sequence[Step], Look]:
         """What has happened in the conversation, and what of it the request repeats."""
-        steps = call.format.steps(call.request.body)
+        steps = call.codec.steps(call.request.body)
         if not self._loops.reads:
             return steps, NO_REPEATS
         workflow = (subject.team, call.request.correlation_id)

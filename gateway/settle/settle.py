@@ -94,11 +94,11 @@ class Settle:
         if call.outcome.status != 200:
             return Usage()
         count = self._texts.count
-        said = "".join(call.outcome.heard) if call.format.answers(call.request.body) else ""
+        said = "".join(call.outcome.heard) if call.codec.answers(call.request.body) else ""
         texts = [said] if call.request.input_tokens else [said, *(slot.text for slot in call.request.slots)]
         if sum(map(len, texts)) > NEW_TEXT:
             output, *rest = await to_its_end(lambda: list(map(count, texts)))
         else:
             output, *rest = map(count, texts)
-        sent = call.request.input_tokens or sum(rest) + call.format.overhead(call.request.body)
+        sent = call.request.input_tokens or sum(rest) + call.codec.overhead(call.request.body)
         return Usage(input=sent, output=output, counted=True, tier=call.outcome.tier)

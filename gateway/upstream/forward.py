@@ -203,7 +203,7 @@ class Forward:
 
     async def _send(self, call: Call, target: Target) -> Answer:
         provider, model = target
-        codec, changed = call.format, call.redaction.changed or call.authorization.edited
+        codec, changed = call.codec, call.redaction.changed or call.authorization.edited
         changed = codec.request(call.request.body, model, call.request.stream) or changed or call.outcome.tries > 1
         call.outcome.sent = True
         if self._providers[provider].format == "demo":
@@ -232,23 +232,23 @@ class Forward:
         kind = response.headers.get("content-type", "").strip().lower()
         chunks = _read(response, provider)
         start = await peeked(chunks)
-        if (error := first_error(start, call.format)) is not None:
+        if (error := first_error(start, call.codec)) is not None:
             call.outcome.status = status_of(error)
             raise _refusal(call.outcome.status, response.headers, provider, orjson.dumps({"error": error}))
         if forms.is_lines(kind) and is_object(start):
             start = await forms.gathered(start, chunks)
-            if not forms.says_whole(start, call.format):
+            if not forms.says_whole(start, call.codec):
                 return Answer(True, b"", forms.events_of_lines(start, chunks), response)
         streamed = is_stream(start, kind.startswith("text/event-stream"))
         if not streamed and not is_object(start):
-            words = f"The provider {provider} answered with something that is not {call.format.noun}. Try again later."
+            words = f"The provider {provider} answered with something that is not {call.codec.noun}. Try again later."
             raise Refusal("upstream_error", words, stage="upstream")
         return Answer(streamed, start, chunks, response)
 
     async def _post(self, call: Call, provider: str, body: bytes) -> Response:
         """Send a body; again on a new connection if the provider had already closed the pooled connection."""
-        to = self._destination(provider, call.format)
-        passes = call.format.passes
+        to = self._destination(provider, call.codec)
+        passes = call.codec.passes
         extra = [(name, value) for name, value in call.headers if name in passes and passes[name].fullmatch(value)]
         if extra:  # in place of our own, as a version is
             to = to.having([(name.decode(), value.decode("latin-1")) for name, value in extra])
@@ -282,9 +282,9 @@ def _demo(call: Call) -> Answer:
 
     async def chunks() -> AsyncIterator[bytes]:
         if not call.request.stream:
-            yield demo.whole(call.format, call.request.body)
+            yield demo.whole(call.codec, call.request.body)
             return
-        for event in demo.streamed(call.format, call.request.body):
+        for event in demo.streamed(call.codec, call.request.body):
             yield event
 
     return Answer(call.request.stream, b"", chunks(), None)

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.dialects import tree
+from gateway.dialects import positions, tree
 from gateway.errors import Refusal
 
 SHAPE = tree.Shape(opaque=frozenset({"role", "id"}), json=frozenset({"arguments"}), blobs=frozenset({"image_url"}))
@@ -43,8 +43,8 @@ def test_json_inside_a_string_is_walked_and_written_back() -> None:
     inner = json.dumps({"to": "ann@example.org", "deep": {"arguments": json.dumps({"x": "y\n"})}})
     body, survey = tree.parse(orjson.dumps({"function": {"arguments": inner}}), SHAPE, 64)
     assert [slot.text for slot in survey.slots] == ["ann@example.org", "y\n"]
-    tree.write(survey.slots[1], "z")
-    assert tree.fold(survey.nested)
+    positions.write(survey.slots[1], "z")
+    assert positions.fold(survey.nested)
     outer = json.loads(body["function"]["arguments"])
     assert json.loads(outer["deep"]["arguments"]) == {"x": "z"}
 
@@ -127,12 +127,12 @@ def test_a_key_that_tells_is_a_text_and_can_be_renamed() -> None:
     survey = tree.Survey(SHAPE)
     survey.walk(body)
     keys = [slot for slot in survey.slots if slot.text.endswith("example.org")]
-    assert [tree.read(slot) for slot in keys] == ["ann@example.org", "bob@example.org"]
+    assert [positions.read(slot) for slot in keys] == ["ann@example.org", "bob@example.org"]
     for slot in keys:
-        tree.write(slot, "<EMAIL>")
+        positions.write(slot, "<EMAIL>")
     assert list(metadata.items()) == [("<EMAIL>", "x"), ("<EMAIL>_2", "y"), ("n", 1)]
-    assert [tree.read(slot) for slot in keys] == [None, None]
-    tree.write(keys[0], "again")
+    assert [positions.read(slot) for slot in keys] == [None, None]
+    positions.write(keys[0], "again")
 
 
 def test_structure_counts_only_where_the_dialect_has_it() -> None:
@@ -147,8 +147,8 @@ def test_a_number_with_the_digits_of_a_card_is_a_text(number: float) -> None:
     """Its digits are; what is put in its place is a string, and what is left alone stays a number."""
     body, survey = tree.parse(orjson.dumps({"a": {"pay": number}, "b": [number]}), SHAPE, 64)
     assert [slot.text for slot in survey.slots] == [str(int(number))] * 2
-    assert [tree.read(slot) for slot in survey.slots] == [str(int(number))] * 2
-    tree.write(survey.slots[0], "<CREDIT_CARD_1>")
+    assert [positions.read(slot) for slot in survey.slots] == [str(int(number))] * 2
+    positions.write(survey.slots[0], "<CREDIT_CARD_1>")
     assert body == {"a": {"pay": "<CREDIT_CARD_1>"}, "b": [number]}
 
 

@@ -33,7 +33,7 @@ from gateway.detect.sql.read import Reader
 from gateway.detect.unmask import disguise
 from gateway.detect.urls.find import Links
 from gateway.detect.urls.judge import carries, parse
-from gateway.dialects import sse, tree
+from gateway.dialects import positions, sse, tree
 from gateway.dialects.openai_chat import OPENAI_CHAT
 from gateway.dialects.openai_tables import SHAPE
 from gateway.errors import Refusal
@@ -171,7 +171,7 @@ def bodies(raw: bytes) -> None:
     assert all(isinstance(span.text, str) for span in survey.slots)
     for span in survey.slots:
         if type(span.holder[span.key]) is str:
-            tree.write(span, span.text)
+            positions.write(span, span.text)
     assert survey.inexact or survey.nested or body == orjson.loads(raw)
 
 

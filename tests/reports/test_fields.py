@@ -13,7 +13,7 @@ import pytest
 
 import upstream as scripted
 from gateway.config.load import load
-from gateway.dialects import terms, tree
+from gateway.dialects import positions, terms, tree
 from gateway.dialects.openai_chat import OPENAI_CHAT
 from gateway.dialects.openai_tables import SHAPE
 from gateway.errors import ConfigError
@@ -63,7 +63,7 @@ def test_numbers_that_are_values_are_texts(name: str) -> None:
     [slot] = survey.slots
     assert slot.text == text
     lead = len(text) - len(text.lstrip("abcdefghijklmnopqrstuvwxyzA "))
-    tree.write(slot, f"{text[:lead]}<X>")
+    positions.write(slot, f"{text[:lead]}<X>")
     assert json.dumps(parsed).count("<X>") == 1
     assert text[: lead or 99] not in json.dumps(parsed)
 

@@ -28,7 +28,7 @@ from gateway.output.screen import Screen
 from gateway.redaction import names
 from gateway.redaction.known import Known
 from gateway.redaction.names import Names
-from gateway.redaction.redact import Redactor
+from gateway.redaction.redact import Replacer
 from gateway.redaction.vault import Seal
 from gateway.scheduling.lanes import SMALL, apart
 from gateway.stores import Vault
@@ -108,7 +108,7 @@ async def test_redaction_never_holds_the_loop(shape: str) -> None:
         likes = "<IP_ADDRESS_7>" * MANY
         size = len("<IP_ADDRESS_7>")
         call = a_call([text, likes], [found, [Finding(size * at, size * at + size, LIKE, 0.1) for at in range(MANY)]])
-    stage = Redactor(Pii(), cast("Vault", Numbers()), Seal(b"k" * 32), canonical)
+    stage = Replacer(Pii(), cast("Vault", Numbers()), Seal(b"k" * 32), canonical)
     assert await Effort().of(stage.redact(call)) < MOST
     assert call.redaction.counts == {"IP_ADDRESS": MANY}
     sent = "".join(slot.holder["content"] for slot in call.request.slots)
@@ -151,7 +151,7 @@ async def test_the_policy_hears_who_wrote_personal_data() -> None:
     call.request.found = [
         (slot, these) for slot, (_, these) in zip(call.request.slots, call.request.found, strict=True)
     ]
-    await Redactor(Pii(secrets="mask"), cast("Vault", Numbers()), Seal(b"k" * 32), canonical).redact(call)
+    await Replacer(Pii(secrets="mask"), cast("Vault", Numbers()), Seal(b"k" * 32), canonical).redact(call)
     assert call.redaction.roles == {"tool"}
 
 

@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterator
-from typing import TYPE_CHECKING
 
 from prometheus_client import CollectorRegistry
 from prometheus_client.core import GaugeMetricFamily, Metric
@@ -16,12 +15,10 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
+from gateway.control.admin.parts import Gateway
 from gateway.dialects.routes import MODELS, ROUTES
 from gateway.record import workers
 from gateway.stores.writer import Writer
-
-if TYPE_CHECKING:
-    from gateway.serving.app import Gateway
 
 
 def routes(gateway: Gateway) -> list[Route]:
