@@ -122,7 +122,7 @@ def test_pages_name_modules_that_exist(path: Path) -> None:
 
 
 def test_tests_import_no_other_tests() -> None:
-    """What tests share is in a module of its own, not in a test."""
+    """Shared code of tests is in modules of its own, not in tests."""
     for path in sorted((ROOT / "tests").rglob("*.py")):
         for name in imported(ast.parse(path.read_text("utf-8"))):
             assert not any(part.startswith("test_") or part == "conftest" for part in name.split(".")[:-1]), path
@@ -143,7 +143,7 @@ _ASSERTING = frozenset({"raises", "fail", "warns", "run", "parse_args", "run_sta
 
 
 def _asserting(trees: list[ast.Module]) -> frozenset[str]:
-    """The names of all functions of the tests that assert, themselves or by calling one that does."""
+    """The names of all functions of the tests that assert, directly or by a call of such a function."""
     functions = [
         node for tree in trees for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
     ]

@@ -122,7 +122,7 @@ def test_no_text_of_the_call_is_in_the_document() -> None:
 
 
 def test_calls_of_the_workflow_are_read_from_the_reservation() -> None:
-    """With this one, where they are counted."""
+    """Including this call, if calls are counted."""
     debits = (Debit("t", "tokens", 9, 100, "tokens"), Debit("c", "calls", 1, 500, "quotas.calls"))
     ask = Ask("id", "support", "c-1", "bot", debits, None, 60, 60)
     made = call(reservation=Reservation(ask, (Balance(91, 0), Balance(493, 0))))
@@ -188,7 +188,7 @@ def test_the_highest_class_wins(rules: list[tuple[str, str]], random: Any) -> No
 
 
 async def test_obligations() -> None:
-    """All of them, read into their own types; sets come sorted."""
+    """All obligations, with their types; sets are sorted."""
     demanded = {
         "redact": ["PERSON", "EMAIL_ADDRESS"],
         "limit": {"tokens": 100},
@@ -214,7 +214,7 @@ async def test_obligations() -> None:
 
 @pytest.mark.parametrize("demand", [True, {}, {"group": "finance"}])
 async def test_approval(demand: Any) -> None:
-    """A call that a person must approve is not made without."""
+    """A call that needs an approval is not made without it."""
     refused, made = await refusal({"allow": True, "obligations": {"require_approval": demand}})
     assert refused.code == "approval_required"
     assert refused.detail["rule"] == "allow"
@@ -270,7 +270,7 @@ MALFORMED: list[Json] = [
 
 @pytest.mark.parametrize("result", MALFORMED, ids=repr)
 async def test_a_malformed_result_denies(result: Json) -> None:
-    """A result that is not as it should be is no verdict."""
+    """A malformed result is not a verdict."""
     refused, made = await refusal(result)
     assert (refused.code, refused.status) == ("policy_unavailable", 503)
     assert "malformed" in refused.message
@@ -305,7 +305,7 @@ async def test_in_the_shadow_every_call_goes_on(result: Any, rule: str) -> None:
 
 
 async def test_the_same_result_is_read_once() -> None:
-    """The same object gives the same decision; an equal one is read anew, and so is one of another version."""
+    """The same object gives the same decision; an equal object, or another version, is parsed again."""
     engine = Fake(ALLOW)
     policy = PolicyCheck(Policy(), engine, INPUTS)
     first, second, third = call(), call(), call()

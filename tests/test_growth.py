@@ -46,12 +46,12 @@ def scanner(pii: PiiScanner) -> StreamScanner:
 
 @pytest.fixture(scope="module")
 def readers(scanner: StreamScanner, pii: PiiScanner) -> dict[str, Work]:
-    """Everything that reads a text, whole or in pieces."""
+    """All readers of texts, whole or in pieces."""
     return text_readers(scanner, pii)
 
 
 def test_the_count_sees_a_square() -> None:
-    """What the tests below go by: a loop in a loop is seen, and so is a list that is walked by a built-in method."""
+    """The measurement itself: nested loops are detected, also lists that a built-in method walks."""
 
     def rows(size: int) -> Callable[[], object]:
         resolve_all = [Finding(0, size - at, "X", at / size) for at in range(size)]
@@ -142,7 +142,7 @@ HEADS: dict[str, Callable[[int], list[tuple[bytes, bytes]]]] = {
 
 @pytest.mark.parametrize("name", HEADS)
 def test_heads_of_every_shape(name: str) -> None:
-    """What is read of headers, before and after a key is known."""
+    """Reading headers, before and after the key is checked."""
 
     def work(size: int) -> Callable[[], object]:
         headers = [(b"authorization", b"Bearer x"), (b"host", b"a"), *HEADS[name](size)]

@@ -149,7 +149,7 @@ async def test_what_nobody_waits_for_is_not_sent(pool: Pool, monkeypatch: pytest
 
 
 async def test_a_full_queue_takes_no_more(pool: Pool) -> None:
-    """Memory is bounded, and what was refused leaves no trace."""
+    """Memory is bounded, and refused texts leave nothing behind."""
     with pytest.raises(Unread, match="more text waits"):
         await pool.find(["x" * pools.WAITING, "one more"], PATIENCE)
     assert await pool.find(["I am Maria Rossi"], PATIENCE)

@@ -88,7 +88,7 @@ def screen(pii: PiiScanner) -> Screen:
 
 
 def call(values: dict[str, str] = VALUES, **body: Any) -> Call:
-    """A call whose request held the values."""
+    """A call whose request contained the values."""
     made = calls.call(body=body)
     made.redaction = Redaction(restore=values, known=frozenset(values.values()))
     return made
@@ -131,7 +131,7 @@ def test_what_stands_around_it_stays(screen: Screen, text: str) -> None:
 
 @pytest.mark.parametrize("text", LEFT_ALONE)
 def test_ordinary_text_is_left_alone(screen: Screen, text: str) -> None:
-    """Words and numbers that are no placeholders of this request are unchanged."""
+    """Words and numbers that are not placeholders of this request are unchanged."""
     assert screen.filter(call()).text(text) == text
     assert streamed(screen, call(), list(text)) == text
 
@@ -144,7 +144,7 @@ def test_ordinary_text_is_left_alone(screen: Screen, text: str) -> None:
     places=st.lists(st.integers(0, 300), max_size=40),
 )
 def test_any_cut_restores_the_same(screen: Screen, parts: list[str], places: list[int]) -> None:
-    """However an answer is cut, it reads as the whole one does."""
+    """With any cut, an answer reads like the whole answer."""
     text = "".join(parts)
     assert streamed(screen, call(), cuts(text, places)) == screen.filter(call()).text(text)
 
@@ -163,7 +163,7 @@ def test_brackets_hide_no_personal_data(screen: Screen) -> None:
 
 
 def test_json_stays_json_where_json_was_asked_for(screen: Screen) -> None:
-    """An answer with a response_format holds values escaped, whole and streamed."""
+    """An answer with a response_format contains escaped values, whole and streamed."""
     text = json.dumps({"who": "<PERSON_12>", "mail": "email_1 <EMAIL_1>"})
     made = call(response_format={"type": "json_object"})
     expected = {"who": VALUES["<PERSON_12>"], "mail": "email_1 ann@example.org"}
@@ -196,13 +196,13 @@ def replacer(**pii: Any) -> Replacer:
 
 @pytest.fixture(scope="module")
 def look(pii: PiiScanner) -> Callable[[str], list[Finding]]:
-    """What is found in a request's text."""
+    """The findings in a text of a request."""
     beside = Beside(pii.scan)
     return lambda text: list(beside.scan(text))
 
 
 async def sent(look: Callable[[str], list[Finding]], stage: Replacer, texts: list[str]) -> tuple[list[str], Call]:
-    """What leaves of messages with these texts."""
+    """The texts of messages as they leave."""
     holders = [{"content": text} for text in texts]
     made = calls.call(correlation_id="w", subject=Subject("a", "red"))
     slots = [Slot(holder, "content", text, "user", None) for holder, text in zip(holders, texts, strict=True)]
@@ -258,7 +258,7 @@ async def test_text_comes_back_as_it_was(
 async def test_what_adjoins_a_placeholder_is_none(
     screen: Screen, look: Callable[[str], list[Finding]], text: str
 ) -> None:
-    """A word that only taking out what stands beside it turns into a look-alike comes back as it was."""
+    """A word that only becomes a look-alike after an adjacent redaction is restored."""
     [left], made = await sent(look, replacer(), [text])
     assert screen.filter(made).text(left) == text
     assert streamed(screen, made, list(left)) == text
@@ -269,7 +269,7 @@ async def test_what_adjoins_a_placeholder_is_none(
 async def test_nothing_the_caller_did_not_send_is_revealed(
     screen: Screen, look: Callable[[str], list[Finding]], forged: list[str]
 ) -> None:
-    """Placeholders of the same workflow that this request has no value for stay what they are, in every turn."""
+    """Placeholders of the workflow without a value in this request stay unchanged, in every turn."""
     stage = replacer()
     await sent(look, stage, ["secret.person@example.org, 212-555-0199"])
     text = " ".join(forged)

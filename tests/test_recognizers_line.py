@@ -136,7 +136,7 @@ def test_names_are_checked(tmp_path: Path) -> None:
 
 
 def test_the_file_is_read_again(up: scripted.Upstream, tmp_path: Path) -> None:
-    """A change takes effect, a mistake keeps what runs until it is mended."""
+    """A change takes effect; with a mistake, the running configuration stays until the mistake is fixed."""
     file = own(tmp_path, STAFF)
 
     def sent(started: Line, text: str) -> str:

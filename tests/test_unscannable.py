@@ -95,12 +95,12 @@ def test_a_long_text_in_another_script_is_searched_once(beside: Beside, around: 
 
 @pytest.mark.parametrize("name", READABLE)
 def test_text_is_text(beside: Beside, name: str) -> None:
-    """Long runs that are no data, and data that is text."""
+    """Long runs that are not data, and data that is text."""
     assert [one for one in beside.scan(READABLE[name]) if one.entity.startswith(UNSCANNABLE)] == []
 
 
 def survey(body: Any) -> tree.Survey:
-    """What is found in a body."""
+    """The findings in a body."""
     return tree.parse(orjson.dumps(body), SHAPE, 64)[1]
 
 
@@ -182,7 +182,7 @@ def test_a_policy_decides_where_it_may(up: scripted.Upstream, tmp_path: Any) -> 
 
 @pytest.mark.parametrize("allowed", [False, True])
 def test_an_answer_with_sound_or_pictures(allowed: bool) -> None:
-    """Blocked whole and in a stream, unless the operator lets it pass."""
+    """Blocked whole and in a stream, unless the operator allows it."""
     screen = Screen(
         Output(unscannable="allow" if allowed else "block"),
         StreamScanner(None, None, {"X": "never seen"}),

@@ -18,7 +18,7 @@ MAX_COUNTED = 1024 * 1024  # maximum bytes of a broken answer whose tokens are c
 
 
 async def whole(answers: Answers, call: Call, answer: Answer, reply: Reply) -> None:
-    """Read the answer to its end, judge it, send it."""
+    """Read the answer to its end, judge the answer, and send it. Raises Refusal."""
     parts = [answer.start]
     size = len(answer.start)
     room = 0  # bytes that are counted as held
@@ -68,9 +68,9 @@ def _first(parts: list[bytes], most: int) -> bytes:
 
 
 def judged(answers: Answers, call: Call, parts: list[bytes], streamed: bool = False) -> bytes:
-    """A whole answer as the caller may have it. Raises Refusal. Of a long one there is no copy more than needed.
+    """A whole answer after judging. Raises Refusal. Empties `parts`, so that a long answer is in memory only once.
 
-    `streamed`: it came as a stream of events, though a whole one was asked for.
+    `streamed`: the answer is a stream of events, although a whole answer was requested.
     """
     parts[:] = [b"".join(parts)]
     answer, caps = parts[0], answers.caps

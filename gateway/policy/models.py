@@ -23,9 +23,9 @@ class Models:
         self._policy = policy
 
     async def visible(self, call: Call) -> list[str]:
-        """The names of the models that the caller of an identified call may ask for, in the order of the file.
+        """The names of the models that the caller of an identified call may use, in the order of the file.
 
-        The policy is asked for each of them as for a call without texts and tools. Engines remember such verdicts.
+        The policy judges a call without texts and tools for each model. Engines memoize these verdicts.
         """
         policy = self._policy
         if policy is None:
@@ -33,7 +33,7 @@ class Models:
         return [name for name in self._names if await self._may(call, policy, name)]
 
     async def may_ask_for(self, call: Call, name: str) -> bool:
-        """Whether the caller of an identified call may ask for a model, also for one that a pattern matches."""
+        """Whether the caller of an identified call may use a model, also a model that only a pattern matches."""
         try:
             self._forward.model(name)
         except Refusal:
@@ -41,16 +41,15 @@ class Models:
         return self._policy is None or await self._may(call, self._policy, name)
 
     def find(self, call: Call) -> None:
-        """Write `call.label` of a call to a model. Raises Refusal(model_not_found)."""
+        """Write `call.request.label` of a call to a model. Raises Refusal(model_not_found)."""
         if call.resource.kind == "llm":
             self._forward.model(call.resource.name)
             call.request.label = self._forward.label(call.resource.name)
 
     def check_name(self, call: Call) -> None:
-        """Check the value of a name that a pattern matches: it leaves as the caller wrote it.
+        """Scan the name of a model that only a pattern matches, because the caller's spelling goes to the provider.
 
-        A value is what a scanner finds, also in what looks like a term: an own secret, a recognizer of the operator.
-        Raises Refusal(model_not_found) for a name that holds one.
+        Raises Refusal(model_not_found) for a name with personal data or a secret.
         """
         if call.request.label == call.resource.name:
             return
@@ -58,7 +57,7 @@ class Models:
         if self._texts.survey([slot], call.team)[1]:
             raise Refusal(
                 "model_not_found",
-                "The name of the model holds a value that may not leave. GET /v1/models lists the models.",
+                "The name of the model contains a value that may not leave. GET /v1/models lists the models.",
                 param="model",
             )
 

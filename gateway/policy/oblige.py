@@ -1,7 +1,7 @@
-"""Stage `authorize` as it acts: the policy judges the call, and the call is changed as the decision demands.
+"""Stage `authorize`: the policy judges the call, and its obligations change the call.
 
-Tools are taken out, ceilings lowered, the call routed, more is redacted. A demand that cannot be met ends the call
-(policy_unavailable). Each decision goes on record, and to the candidate bundle if there is one.
+Obligations remove tools, lower ceilings, route the call to another model and redact more. An obligation that cannot be
+met ends the call (policy_unavailable). Each decision is recorded, and sent to the candidate bundle if there is one.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ class Authorize:
         self._workflows = workflows
 
     async def authorize(self, call: Call) -> None:
-        """Write `call.decision`, and change the call as the decision demands. Raises Refusal."""
+        """Write `call.authorization`, and apply the obligations of the decision. Raises Refusal, StoreUnavailable."""
         flow = self._flow
         if flow is None:
             call.authorization.input = self._inputs.of(call)
@@ -66,7 +66,7 @@ class Authorize:
         try:
             await flow.judge(call)
         finally:
-            if call.authorization.decision is not None:  # a denial is on record as well
+            if call.authorization.decision is not None:  # a denial is recorded as well
                 self._log.decided(call)
                 if self._candidate is not None:
                     self._candidate.offer(call)
@@ -99,8 +99,8 @@ class Authorize:
         elif demanded.redact:
             raise Refusal(
                 "policy_unavailable",
-                "The policy demands that personal data be taken out, and this gateway does not look for any (pii: "
-                "null). Ask the operator to switch it on.",
+                "The policy demands that personal data be redacted, but this gateway does not look for personal data "
+                "(pii: null). Ask the operator to configure pii.",
             )
         if demanded.route or demanded.attributes:
             await self._reserve.rest(call, demanded)

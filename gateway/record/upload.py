@@ -1,8 +1,8 @@
 """Sends decisions to a collector: OPA's decision-log API, or any HTTP sink that accepts a gzipped JSON array.
 
 Config key: `audit.upload`. Runs in the background. A decision leaves the queue on disk once the collector has confirmed
-it with a status of 2xx, so an unreachable, slow or full collector loses nothing; a decision is sent twice if the
-confirmation could not be recorded. Of several processes with one log, one sends.
+it with a status of 2xx, so no decision is lost if the collector is unreachable, slow or full; a decision is sent twice
+if the confirmation could not be recorded. Of several processes with one log, only one sends.
 """
 
 from __future__ import annotations
@@ -29,8 +29,11 @@ _log = logging.getLogger("meshgate.upload")
 class Done(Protocol):
     """Records which decisions were sent."""
 
-    def sent(self, last: int) -> None: ...
-    async def durable(self) -> None: ...
+    def sent(self, last: int) -> None:
+        """Enqueue that all decisions up to this sequence number were sent."""
+
+    async def durable(self) -> None:
+        """Return when everything enqueued so far is on disk."""
 
 
 class Uploader:
@@ -120,9 +123,9 @@ class Uploader:
 
 def _next(reader: Reader, most: int) -> tuple[int, bytes, int]:
     """The next batch: its last sequence number, the body of the request, the number of decisions."""
-    last, found = reader.unsent(most)
-    body = gzip.compress(orjson.dumps([event(one) for one in found]), 6) if last else b""
-    return last, body, len(found)
+    last, decisions = reader.unsent(most)
+    body = gzip.compress(orjson.dumps([event(decision) for decision in decisions]), 6) if last else b""
+    return last, body, len(decisions)
 
 
 def _locked(lock: IO[str]) -> bool:

@@ -1,8 +1,7 @@
-"""Reserves the rate limits and quotas of a call in one atomic step of the store, or nothing.
+"""Stage `reserve`: takes all rate limits and quotas of a call in one atomic step of the store, or nothing.
 
 Config keys: `limits`, `quotas`, `loops`. Refuses with rate_limited, quota_exceeded, quota_busy, workflow_frozen,
-hop_limit and loop_detected. Writes `call.reservation`, and `call.rest` for what a policy adds. Fails closed: if the
-store does not answer, the call is refused.
+hop_limit and loop_detected. Writes `call.admission`. Fails closed: if the store does not answer, the call is refused.
 """
 
 from __future__ import annotations
@@ -27,18 +26,18 @@ LAPSE_MARGIN = 60  # seconds after the time limit of the upstream at which an un
 
 
 class Judge(Protocol):
-    """Who judges the call later."""
+    """The policy that judges the call later."""
 
     @property
     def keeps_history(self) -> bool:
-        """Whether the history of the workflow must be known."""
+        """Whether the policy needs the history of the workflow."""
         ...
 
 
 class Reserve:
     """The stage, built for one configuration.
 
-    `judge` is None without a policy; `wait` is how many seconds a call waits for quota that others hold.
+    `judge`: None without a policy. `wait`: seconds that a call waits for quota that other calls hold.
     """
 
     def __init__(
@@ -90,7 +89,7 @@ class Reserve:
             steps, call.admission.repeats = told
         call.admission.debits = (*limits, *quotas, *call.admission.repeats.debits)
         judged = self._judge is not None
-        # A policy may yet route the call to another model, whose targets may take longer.
+        # A policy may route the call to another model, whose targets may take longer.
         longest = forward.most_patience if judged else forward.patience(call.admission.targets)
         ask = self._quotas.ask(
             call.id,
@@ -107,19 +106,19 @@ class Reserve:
         if isinstance(answer, Rejection):
             call.admission.rejection = answer
             raise quota.refusal(answer, ask, call.request.input_tokens)
-        if not ask.bare:  # a call that takes nothing only learned that its workflow is open
+        if not ask.bare:  # a bare ask only checked that the workflow is open
             call.admission.reservation = answer
         call.admission.chain, call.admission.history = answer.chain, answer.history
         self._loops.follow(answer.chain, answer.path)
 
     async def rest(self, call: Call, demanded: Obligations) -> None:
-        """Take what obligations cost: more at the model that they route to, limits on attributes. All or none, again.
+        """Take what obligations add: the higher price of another model, and limits on attributes. All or none.
 
         Raises Refusal, StoreUnavailable.
         """
         subject, first = call.subject, call.admission.reservation
         assert subject is not None, "reserve comes after identify"
-        assert first is not None, "a call that a policy judges has been reserved: its chain must be known"
+        assert first is not None, "a call that a policy judges has a reservation, because its chain must be known"
         model, ceiling = self._priced(call, call.authorization.served_as or call.resource.name)
         quotas: Sequence[Debit] = ()
         if demanded.route:
@@ -143,9 +142,9 @@ class Reserve:
         return self._judge is not None and self._judge.keeps_history
 
     def _priced(self, call: Call, name: str) -> tuple[Model | None, int]:
-        """The model that a call is served by, and the output tokens that its answers may take.
+        """The model that serves the call, and the maximum of output tokens.
 
-        None and 0 for a kind of call that has neither. Raises Refusal(invalid_request) for a service tier without a
+        None and 0 for a kind of call without models. Raises Refusal(invalid_request) for a service tier without a
         price.
         """
         if call.resource.kind != "llm":
@@ -155,7 +154,7 @@ class Reserve:
         return model, call.most(model.max_output)
 
     async def _look(self, call: Call, subject: Subject) -> None:
-        """Whether the workflow takes calls, for a call that is answered already: nothing is taken or counted."""
+        """Check that the workflow accepts calls, for a replayed answer: nothing is taken or counted. Raises Refusal."""
         names = (call.id, subject.team, call.request.correlation_id, subject.agent)
         ask = self._quotas.ask(*names, (), lapse=0, look=True, history=self._keeps_history)
         answer = await self._ledger.reserve(ask)
@@ -165,7 +164,7 @@ class Reserve:
         call.admission.chain, call.admission.history = answer.chain, answer.history
 
     def _told(self, call: Call, subject: Subject) -> tuple[Sequence[Step], Look]:
-        """What has happened in the conversation, and what of it the request repeats."""
+        """The steps of the conversation, and the repetitions in it. Raises Refusal(loop_detected)."""
         steps = call.codec.steps(call.request.body)
         if not self._loops.reads:
             return steps, NO_REPEATS

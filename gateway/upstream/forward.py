@@ -30,9 +30,9 @@ from gateway.upstream.forms import first_error, is_object, is_stream, peeked, st
 from gateway.upstream.inflate import Inflater, Packed, unpacked
 from gateway.upstream.wildcards import Pattern
 
-_MOST_MADE = 1024  # names that fit a pattern, remembered
+_MOST_MADE = 1024  # remembered names that match a pattern
 MAX_ERROR = 64 * 1024  # bytes of an error answer that are read
-_ERROR_TIME = 5.0  # seconds for which they are waited for
+_ERROR_TIME = 5.0  # seconds to wait for these bytes
 _FAULTS = (TimeoutError, OSError)
 _UNREACHED = "could not be reached"
 _TRY_NEXT = frozenset({401, 402, 403, 408, 409, 425, 429, 500, 502, 503, 504, 529})
@@ -81,7 +81,7 @@ def not_found(name: str) -> Refusal:
     """The refusal for an unknown model; names the model only if the name cannot be a secret or personal data."""
     called = f"called {name[:80]!r}" if is_term(name) else "of that name"
     return Refusal(
-        "model_not_found", f"There is no model {called} here. GET /v1/models lists those there are.", param="model"
+        "model_not_found", f"There is no model {called} here. GET /v1/models lists the models.", param="model"
     )
 
 
@@ -250,7 +250,7 @@ class Forward:
         to = self._destination(provider, call.codec)
         passes = call.codec.passes
         extra = [(name, value) for name, value in call.headers if name in passes and passes[name].fullmatch(value)]
-        if extra:  # in place of our own, as a version is
+        if extra:  # these replace the gateway's own headers, such as a version
             to = to.having([(name.decode(), value.decode("latin-1")) for name, value in extra])
         try:
             response = await self._clients[provider].post(to, body)
@@ -260,7 +260,7 @@ class Forward:
         return response
 
     def _destination(self, provider: str, codec: Codec) -> Destination:
-        """Where a dialect's calls go; made once."""
+        """The destination of the calls of a dialect. Cached."""
         to = self._destinations.get((provider, codec.path))
         if to is None:
             base = self._bases[provider]
@@ -304,7 +304,7 @@ async def _read(response: Response, provider: str) -> AsyncIterator[bytes]:
 
 
 def _encoding(response: Response) -> str:
-    """How the body is compressed; "" if it is not. Some say `none`, or how the text is encoded."""
+    """The compression of the body; "" for none. Some providers send `none`, or the encoding of the text."""
     said = ",".join(response.headers.getall("content-encoding", ())).lower().split(",")
     return ",".join([one for one in map(str.strip, said) if one not in ("", "identity", "none", "utf-8", "utf8")])
 

@@ -62,7 +62,7 @@ def _surrogate(text: str) -> bool:
 
 
 def told(pieces: list[bytes]) -> tuple[dict[Any, str], bytes, Any, dict[int, bool]]:
-    """What a reader makes of a stream: the texts, the bytes it would send on, usage, open choices."""
+    """The result of reading a stream: texts, bytes to send, usage, open choices."""
     codec = OpenAIChatStream(keep_usage=True)
     texts: dict[Any, str] = {}
     sent, usage = b"", None

@@ -23,7 +23,7 @@ NUMBERS = st.one_of(
 
 
 def exactly(text: str | bytes) -> Any:
-    """What a JSON text says, to the last digit."""
+    """The value of a JSON text, with all digits."""
     return json.loads(text, parse_int=Decimal, parse_float=Decimal)
 
 
@@ -73,7 +73,7 @@ JSON = st.recursive(
 @settings(deadline=None)
 @given(st.dictionaries(TEXT, JSON), st.sampled_from([None, 1, "\t"]), st.booleans())
 def test_only_changed_strings_are_written_again(value: Any, indent: Any, ascii_only: bool) -> None:
-    """Blanks, escapes and numbers stay; the strings that changed are what they became."""
+    """Blanks, escapes and numbers stay; changed strings have their new value."""
     text = json.dumps(value, indent=indent, ensure_ascii=ascii_only)
     assert literals.rewritten(text, json.loads(text)) == text
 
@@ -88,7 +88,7 @@ def test_only_changed_strings_are_written_again(value: Any, indent: Any, ascii_o
 
 
 def test_a_file_in_an_argument_keeps_its_lines() -> None:
-    """JSON in a string of the arguments: a value goes in, however deep, and the layout stays."""
+    """JSON in a string of the arguments: values are written at any depth, and the layout stays."""
     deep = '{\n  "to": "<X>",\n  "n": [1, 2.50]\n}'
     arguments = json.dumps({"path": "a.json", "content": json.dumps({"inner": deep}, indent=4)})
     body, survey = tree.parse(orjson.dumps({"function": {"arguments": arguments}}), SHAPE, 64)
@@ -100,7 +100,7 @@ def test_a_file_in_an_argument_keeps_its_lines() -> None:
 
 
 def test_an_edited_answer() -> None:
-    """What was edited after it was read still gets its numbers back, and renamed keys keep theirs."""
+    """A body that was edited after reading gets its exact numbers back, also under renamed keys."""
     raw = f'{{"a@b.org": {WEI}, "b": [1.5, {WEI}, "x"], "c": 1}}'.encode()
     value = orjson.loads(raw)
     value["b"][2] = "y"

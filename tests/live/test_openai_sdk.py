@@ -173,7 +173,7 @@ async def test_the_async_client(line: Line) -> None:
 
 
 def test_the_demo_model_calls_a_tool(client: OpenAI) -> None:
-    """The demo provider can do what a newcomer tries first."""
+    """The demo provider supports what a new user tries first."""
     answer = client.chat.completions.create(model="demo", messages=user("please call it"), tools=[TOOL])
     calls: Any = answer.choices[0].message.tool_calls
     assert json.loads(calls[0].function.arguments) == {"to": "please call it"}

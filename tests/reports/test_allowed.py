@@ -30,7 +30,7 @@ URL = f"https://shop.example.com/{CARD}/+12125550123/a"
 
 @cache
 def scanner(*allow: str) -> PiiScanner:
-    """One that knows staff numbers and projects."""
+    """A scanner that knows staff numbers and projects."""
     with tempfile.TemporaryDirectory() as directory:
         path = Path(directory, "own.yaml")
         path.write_text(STAFF)

@@ -57,7 +57,7 @@ NUMBERS: dict[str, tuple[Any, str]] = {
 
 @pytest.mark.parametrize("name", NUMBERS)
 def test_numbers_that_are_values_are_texts(name: str) -> None:
-    """With their key for context; what is written in their place has no key before it."""
+    """Numbers are judged with their key as context; a replacement does not contain the key."""
     body, text = NUMBERS[name]
     parsed, survey = tree.parse(orjson.dumps({"x": body}), SHAPE, 64)
     [slot] = survey.slots
@@ -186,7 +186,7 @@ def test_a_policy_may_be_strict(
     ],
 )
 def test_bad_values_are_named(tmp_path: Path, lines: str, words: str) -> None:
-    """With their line, and what is right."""
+    """Mistakes are reported with their line and the allowed values."""
     path = tmp_path / "gateway.yaml"
     provider = f"{{format: openai, base_url: http://localhost:1, {lines}}}"
     path.write_text(f"providers:\n  up: {provider}\nmodels: {{m: {{targets: [up/m]}}}}\n")

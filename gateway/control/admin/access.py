@@ -48,7 +48,7 @@ class Context:
 
     @property
     def config(self) -> Config:
-        """The configuration in force."""
+        """The current configuration."""
         return self.gateway.runtime.config
 
     @property
@@ -123,7 +123,7 @@ def guard(gateway: Gateway, action: Action, template: str) -> Endpoint:
         except Exception:
             _log.exception("admin request %s failed", id)
             gateway.shared.telemetry.failures.add(("admin",))
-            words = "The gateway failed to do this; the log has the cause."
+            words = "The gateway failed to process this request; the log has the cause."
             response = problem(Refusal("overloaded", words, status=500), id)
         response.headers["x-request-id"] = id
         _log_request(gateway, request, who, template, response.status_code, id)

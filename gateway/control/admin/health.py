@@ -61,7 +61,7 @@ class _GatewayRegistry(CollectorRegistry):
 
 
 class _AllWorkers:
-    """The families of all workers: counters and histograms are summed, gauges are those of this worker."""
+    """The families of all workers: counters and histograms are summed, gauges have the values of this worker."""
 
     def __init__(self, gateway: Gateway) -> None:
         self._gateway = gateway
@@ -72,7 +72,7 @@ class _AllWorkers:
 
 
 def _lost(gateway: Gateway) -> str:
-    """Why this process cannot serve again and must be restarted; "" if it can."""
+    """Why this process must be restarted; "" if it can serve."""
     writers = [gateway.shared.audit_writer, getattr(gateway.shared.store, "writer", None)]
     if any(isinstance(writer, Writer) and writer.lost for writer in writers):
         return "the state can no longer be written; the log has the cause"
