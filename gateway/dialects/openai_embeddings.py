@@ -213,7 +213,7 @@ class OpenAIEmbeddings(Plain):
         return openai_demo.embeddings(body)
 
     def refuse(self, refusal: Refusal, request_id: str) -> Json:
-        """`{"error": {message, type, param, code}}`, with the refusal's detail beside them."""
+        """`{"error": {message, type, param, code}}`, with the fields of the refusal's detail."""
         return refused(refusal, request_id)
 
     def refuse_in_text(self, refusal: Refusal, request_id: str, model: str, answers: int, reason: str) -> None:

@@ -320,9 +320,9 @@ class Survey:
 
 
 def is_seal(key: object, text: str) -> bool:
-    """Whether what stands in a signed block is sealed: no scanner reads that.
+    """Whether a value of a signed block is encrypted, so that no scanner can read it.
 
-    A text in base64 is no seal, and neither is what has a number or a key between its other letters.
+    A text in base64 is not encrypted, and neither is a value with a separate number or key among its letters.
     """
     if key not in _SEALS or _SEALED.fullmatch(text) is None or _BARE.search(text) is not None:
         return False
@@ -352,7 +352,7 @@ _MODEL = frozenset({"assistant", ""})  # roles whose blocks a provider may have 
 _SEALS = frozenset({"signature", "data"})
 # Base64 with the standard alphabet: no key of a provider, and no JSON.
 _SEALED = re.compile(r"(?!AIza|eyJ)[A-Za-z0-9+/]{32,}={0,2}")
-# Digits, an IBAN or a key's id that stand by themselves: in what is sealed, once in a hundred million characters.
+# Separate digits, an IBAN or the id of a key: in encrypted data, they occur once in a hundred million characters.
 _BARE = re.compile(
     r"(?<![A-Za-z0-9])(?:[0-9](?:[/+]?[0-9]){8,}|A[KS]IA[A-Z0-9]{16}|[A-Z]{2}[0-9]{2}[A-Z0-9]{11,30})(?![A-Za-z0-9])"
 )

@@ -65,7 +65,7 @@ class Ingress:
         call.request.input_tokens = counted + call.codec.overhead(call.request.body) if self._texts.counted else 0
 
     def survey(self, call: Call) -> int:
-        """Find what the texts hold; returns their tokens, 0 where nobody asks."""
+        """Scan the texts; returns the number of their tokens, 0 if no limit needs it."""
         counted: int
         counted, call.request.found = self._texts.survey(call.request.slots, call.team)
         slots = call.request.slots

@@ -16,20 +16,26 @@ from gateway.texts import Slot
 class Facts(Protocol):
     """Facts about the SQL in tool calls."""
 
-    def of(self, slots: Sequence[Slot], team: str) -> list[Json]: ...
+    def of(self, slots: Sequence[Slot], team: str) -> list[Json]:
+        """The facts about each statement."""
+        ...
 
 
 class Ceilings(Protocol):
     """A model of the configuration, with the maximum of output tokens of its answers."""
 
     @property
-    def max_output(self) -> int: ...
+    def max_output(self) -> int:
+        """Output tokens of a call that sets no limit of its own."""
+        ...
 
 
 class CeilingsByName(Protocol):
     """Finds a model by its name. Raises Refusal(model_not_found)."""
 
-    def model(self, name: str) -> Ceilings: ...
+    def model(self, name: str) -> Ceilings:
+        """The model with this name."""
+        ...
 
 
 class Inputs:

@@ -137,7 +137,7 @@ class Telemetry:
             yield gauge()
 
     def stranger(self) -> None:
-        """Count a request without a valid key that is no call: see `Strangers`."""
+        """Count a request without a valid key that is not a call: see `Strangers`."""
         self._strangers.came()
 
     def snapshot(self) -> Json:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
-from gateway.amounts import NO_REPEATS, Debit, Look, Rejection
+from gateway.amounts import NO_REPEATS, Ask, Debit, Look, Rejection, Reservation
 from gateway.call import Call, Obligations, Resource, Step, Subject
 from gateway.config import tiers
 from gateway.config.grammar import Model
@@ -82,11 +82,7 @@ class Reserve:
             stream=call.request.stream,
         )
         keeps = self._keeps_history
-        steps: Sequence[Step] = ()
-        if keeps or self._loops.reads:
-            large = len(call.request.raw) > LARGE
-            told = await judge(call, True, self._told, call, subject) if large else self._told(call, subject)
-            steps, call.admission.repeats = told
+        steps = await self._steps(call, subject) if keeps or self._loops.reads else ()
         call.admission.debits = (*limits, *quotas, *call.admission.repeats.debits)
         judged = self._judge is not None
         # A policy may route the call to another model, whose targets may take longer.
@@ -102,10 +98,7 @@ class Reserve:
             history=keeps,
             tools=shown(steps) if keeps else (),
         )
-        answer = await admit(self._ledger, ask, self._wait)
-        if isinstance(answer, Rejection):
-            call.admission.rejection = answer
-            raise quota.refusal(answer, ask, call.request.input_tokens)
+        answer = _granted(call, ask, await admit(self._ledger, ask, self._wait))
         if not ask.bare:  # a bare ask only checked that the workflow is open
             call.admission.reservation = answer
         call.admission.chain, call.admission.history = answer.chain, answer.history
@@ -131,11 +124,7 @@ class Reserve:
         call.admission.late = (*limits, *quotas)
         if call.admission.late:
             ask = first.ask._replace(id=f"{call.id}-rest", debits=call.admission.late, history=False, tools=())
-            answer = await admit(self._ledger, ask, self._wait)
-            if isinstance(answer, Rejection):
-                call.admission.rejection = answer
-                raise quota.refusal(answer, ask, call.request.input_tokens)
-            call.admission.rest = answer
+            call.admission.rest = _granted(call, ask, await admit(self._ledger, ask, self._wait))
 
     @property
     def _keeps_history(self) -> bool:
@@ -157,19 +146,34 @@ class Reserve:
         """Check that the workflow accepts calls, for a replayed answer: nothing is taken or counted. Raises Refusal."""
         names = (call.id, subject.team, call.request.correlation_id, subject.agent)
         ask = self._quotas.ask(*names, (), lapse=0, look=True, history=self._keeps_history)
-        answer = await self._ledger.reserve(ask)
-        if isinstance(answer, Rejection):
-            call.admission.rejection = answer
-            raise quota.refusal(answer, ask)
+        answer = _granted(call, ask, await self._ledger.reserve(ask))
         call.admission.chain, call.admission.history = answer.chain, answer.history
 
-    def _told(self, call: Call, subject: Subject) -> tuple[Sequence[Step], Look]:
+    async def _steps(self, call: Call, subject: Subject) -> Sequence[Step]:
+        """The steps of the conversation; writes `call.admission.repeats`. Raises Refusal(loop_detected).
+
+        A large body is read in a thread.
+        """
+        large = len(call.request.raw) > LARGE
+        read = await judge(call, True, self._read, call, subject) if large else self._read(call, subject)
+        steps, call.admission.repeats = read
+        return steps
+
+    def _read(self, call: Call, subject: Subject) -> tuple[Sequence[Step], Look]:
         """The steps of the conversation, and the repetitions in it. Raises Refusal(loop_detected)."""
         steps = call.codec.steps(call.request.body)
         if not self._loops.reads:
             return steps, NO_REPEATS
         workflow = (subject.team, call.request.correlation_id)
         return steps, self._loops.look(workflow, subject.agent, steps, bool(call.request.tools))
+
+
+def _granted(call: Call, ask: Ask, answer: Reservation | Rejection) -> Reservation:
+    """The reservation. Raises the Refusal for a rejection, which is kept for the headers of the answer."""
+    if isinstance(answer, Rejection):
+        call.admission.rejection = answer
+        raise quota.refusal(answer, ask, call.request.input_tokens)
+    return answer
 
 
 def _model_name(resource: Resource) -> str:

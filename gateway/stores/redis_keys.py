@@ -1,4 +1,4 @@
-"""The keys of the state in Redis. `redis.lua` lists what stands under each of them."""
+"""The keys of the state in Redis. `redis.lua` lists the value of each key."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Replies of the script in Redis, decoded, and the member that stands for a reservation."""
+"""Decodes replies of the script in Redis, and encodes the member that represents a reservation."""
 
 from __future__ import annotations
 

@@ -455,7 +455,7 @@ def _path(url: str) -> Path:
 
 
 def _lock(path: Path) -> int:
-    """Lock the file for this process until it ends, by whatever cause. Raises `ConfigError` if it is locked."""
+    """Lock the file for this process until the process ends. Raises `ConfigError` if another process has the lock."""
     lock = os.open(f"{path}.lock", os.O_CREAT | os.O_RDWR, 0o600)
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -113,7 +113,7 @@ def is_stream(start: bytes, declared: bool) -> bool:
 
 
 def is_lines(kind: str) -> bool:
-    """Whether a media type stands for JSON objects, one per line."""
+    """Whether a media type means JSON objects, one per line."""
     return kind.partition(";")[0].strip() in _LINES
 
 

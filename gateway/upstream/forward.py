@@ -322,7 +322,7 @@ def _broken(provider: str, fault: Exception, late: str, cut: str) -> Refusal:
 
 
 async def _words(response: Response) -> bytes:
-    """The body of an error answer, as far as it is read: it may come in pieces, and break off."""
+    """The body of an error answer, up to `MAX_ERROR` bytes; it may arrive in pieces, and break off."""
     parts, size = list[bytes](), 0
     try:
         with contextlib.suppress(*_FAULTS):

@@ -78,4 +78,4 @@ class Gateway(Protocol):
     def shared(self) -> Shared: ...
 
     def stranger(self, scope: Any) -> Refusal | None:
-        """Count a request without a valid key that is no call; the refusal if its address makes too many."""
+        """Count a request without a valid key that is not a call; the refusal if its address makes too many."""

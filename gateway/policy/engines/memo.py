@@ -89,6 +89,7 @@ class Memo:
         self._size = size
 
     def get(self, key: bytes) -> Json | None:
+        """The result for a key; None if the memo does not have it."""
         found = self._results.get(key)
         if found is not None:
             self._results.move_to_end(key)

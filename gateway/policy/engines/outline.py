@@ -45,6 +45,7 @@ class Token(NamedTuple):
 
     @property
     def end(self) -> int:
+        """The offset after the token."""
         return self.at + len(self.text)
 
 
@@ -58,6 +59,7 @@ class Reference(NamedTuple):
 
     @property
     def name(self) -> str:
+        """The name with dots."""
         return ".".join(self.path)
 
 
@@ -80,6 +82,7 @@ class Module:
 
     @property
     def is_test(self) -> bool:
+        """Whether the module serves the tests only."""
         return self.file.endswith("_test.rego")
 
 
