@@ -141,7 +141,7 @@ def _spoken(body: Json, own: frozenset[str]) -> Iterator[tuple[Json, str]]:
 
 
 def _is_number(value: object) -> bool:
-    """Whether it is a number; one in a string, or written as a fraction, is a count to some servers."""
+    """Whether a value is a number, also in a string or as a fraction, which some servers read as a count."""
     return type(value) is int or type(value) is float or (type(value) is str and value.strip().isdigit())
 
 

@@ -193,7 +193,7 @@ class OpenAIChat:
         return openai_ceilings.lower(body, checks.most_tokens(limits, "chat"))
 
     def choices(self, body: Json) -> int:
-        """`n`, and what other servers call it."""
+        """`n`, or its name in other servers."""
         return openai_ceilings.choices(body)
 
     def outline(self, raw: bytes) -> Outline:
@@ -283,7 +283,7 @@ class OpenAIChat:
         return [text for choice in answer["choices"] for _, text in alternatives(choice.get("logprobs"))]
 
     def usage(self, answer: Json) -> Usage | None:
-        """The provider's own count; None when it gives none, or none that can be one."""
+        """The usage that the provider reported; None without a plausible report."""
         return usage(answer)
 
     def served_in(self, answer: Json) -> str:

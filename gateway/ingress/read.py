@@ -1,7 +1,7 @@
-"""Stage `ingress`: the request itself, and what is known of its texts.
+"""Stage `ingress`: reads the request and scans its texts.
 
-Much new text is scanned off the event loop. Refuses with invalid_request, request_too_large and model_not_found; a
-request that cannot be searched is blocked.
+Much new text is scanned in a thread. Refuses with invalid_request, request_too_large and model_not_found; a request
+that cannot be scanned is blocked.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from gateway.scheduling.lanes import apart
 
 
 class Ingress:
-    """The stage, built for one configuration. `contents` is None where no policy may ask for them."""
+    """The stage, built for one configuration. `contents`: None without `policy.content`."""
 
     def __init__(
         self,
@@ -45,7 +45,7 @@ class Ingress:
         self._failures = failures
 
     async def read(self, call: Call, receive: request.Receive) -> None:
-        """Read the request, and find what its texts hold. Raises Refusal, Disconnected."""
+        """Read the request, and scan its texts. Writes `call.request`. Raises Refusal, Disconnected."""
         call.request.correlation_id = self._correlation.of(call)
         await request.receive(call, receive, self._server)
         tainted = await apart(call, len(call.request.raw) >> 10, partial(self._taint.look, call))

@@ -24,9 +24,9 @@ _SSE = ((b"content-type", b"text/event-stream; charset=utf-8"), (b"cache-control
 
 @dataclass(frozen=True, slots=True)
 class Replies:
-    """What answers are sent with, for one configuration.
+    """Creates replies, for one configuration.
 
-    `explains`: the reason for a block is put into the text of the answer. `alone`: whether the shared state is out of
+    `reasons_in_text`: the reason for a block is the text of the answer. `alone`: whether the shared state is out of
     reach, so that this gateway enforces its share of the limits.
     """
 
@@ -111,7 +111,7 @@ class Reply:
         if self.begun:
             codec = self.codec or call.codec.stream(keep_usage=False)
             data = codec.refuse(refusal, call.id, words and f"\n\n{words}")
-            if self._parts.own.holds(data):  # in what the upstream said: it is repeated no further
+            if self._parts.own.holds(data):  # the message of the upstream contains a secret: leave it out
                 data = codec.refuse(refusal, call.id, bare=True)
             await self.end(data)
         elif not (in_text and await self._refuse_in_text(refusal, words)):
@@ -122,7 +122,7 @@ class Reply:
             await self.whole(refusal.status, data, _waiting(refusal))
 
     async def _refuse_in_text(self, refusal: Refusal, words: str) -> bool:
-        """Send an answer whose text is the reason for blocking, if the dialect has one; nothing is kept for a retry."""
+        """Send an answer whose text is the reason for blocking; False if the dialect has no such answer. Not kept."""
         call = self._call
         answer = call.codec.refuse_in_text(
             refusal, call.id, call.resource.name, call.codec.answers(call.request.body), words
@@ -138,7 +138,7 @@ class Reply:
         return True
 
     def abandon(self) -> None:
-        """The caller has gone: send nothing more."""
+        """The caller has disconnected: send nothing more."""
         self.over = True
         if not self.begun:
             self.status = 499
