@@ -211,7 +211,7 @@ LOST = {
     "/v1/v1/chat/completions": "ends with /v1",
     "/v1/chat/completions/": "ends with /v1",
     "/v1/chat/completions/chat/completions": "ends with /v1",
-    "/v1/chat/completions/chatcmpl-1": "none is stored",
+    "/v1/chat/completions/chatcmpl-1": "no completions are stored",
     "/key/generate": "meshgate",
     "/something/else": "",
     "/ann@example.org": "",
