@@ -165,14 +165,14 @@ async def killed(fsync: str) -> Books:
 
 
 async def both_killed() -> Books:
-    """A gateway dies with a call under way, and the server is killed as well, and started again."""
+    """A gateway dies with a call in flight, and the server is killed and restarted as well."""
     with server("--appendfsync", "always") as redis:
         async with replicas(RedisStore, redis.url) as stores:
             return await Load(stores, dies=True).run(_do(redis.kill), _do(redis.start))
 
 
 async def alone() -> Books:
-    """The server is killed, the gateways go on with their shares, and it is started again."""
+    """The server is killed, the gateways continue with their shares, and the server is restarted."""
     with server("--appendfsync", "always") as redis:
         async with replicas(RedisStore, redis.url) as remotes:
             stores = [LocalStore(remote, REPLICAS) for remote in remotes]

@@ -53,7 +53,7 @@ def ask(line: Line, path: str, body: Any = None, *, key: str = KEY, **options: A
 
 
 def detail(answer: httpx.Response, status: int, code: str = "invalid_request") -> str:
-    """The words of a problem, whose form is checked (RFC 9457)."""
+    """The detail of a problem, after a check of its form (RFC 9457)."""
     assert answer.status_code == status, answer.text
     assert answer.headers["content-type"] == "application/problem+json"
     problem = answer.json()
@@ -213,7 +213,7 @@ def test_a_top_up_is_what_was_missing(line: Line) -> None:
 
 
 def test_a_top_up_sent_again_adds_nothing(line: Line) -> None:
-    """With an Idempotency-Key a lost answer can be asked for again; another body, another key or no key is another."""
+    """With an Idempotency-Key, a lost answer can be requested again; another body or key is another change."""
     line.chat("hi", cid="again")
 
     def add(calls: int, key: str) -> httpx.Response:
@@ -415,7 +415,7 @@ def test_labels(line: Line) -> None:
 
 
 def test_keys_are_made_rotated_and_revoked(line: Line) -> None:
-    """A key is valid at once, also next to its successor, and not after it is revoked."""
+    """A key is valid immediately, also next to its successor, until it is revoked."""
     made = ask(line, "/keys", {"agent": "bot", "team": "red", "roles": ["developer"], "expires": "1h"})
     assert made.status_code == 201
     key = made.json()

@@ -110,7 +110,7 @@ async def test_nobody_starves(store: Store) -> None:
 
 
 async def test_a_replica_hears_of_the_others(redis_url: str) -> None:
-    """Room that another replica gives back is found within a moment, not only when the time is up."""
+    """Quota that another replica returns wakes a waiting call within a moment, not only at its time limit."""
     with redis.Redis.from_url(redis_url) as client:
         client.flushall()
     here, there = RedisStore(redis_url), RedisStore(redis_url)

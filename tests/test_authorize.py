@@ -279,7 +279,7 @@ async def test_a_malformed_result_denies(result: Json) -> None:
 
 
 async def test_no_verdict_denies() -> None:
-    """The words of the engine reach the caller, the call does not go on."""
+    """The caller gets the message of the engine, and the call does not continue."""
     refused, _ = await refusal(PolicyUnavailable("the OPA server took longer than 1 s"))
     assert refused.code == "policy_unavailable"
     assert "the OPA server took longer than 1 s" in refused.message

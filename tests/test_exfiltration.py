@@ -201,7 +201,7 @@ def test_links_change_nothing(text: str, places: list[int]) -> None:
 
 
 def test_what_is_held_is_bounded() -> None:
-    """A URL without an end is refused when it has grown too long, not held for ever."""
+    """A URL without an end is refused once it is too long, and not held forever."""
     guard = GATE.guard(call())
     assert guard.feed("https://evil.example/" + "a-word/" * 500) == "https"
     with pytest.raises(Refusal, match="very long"):

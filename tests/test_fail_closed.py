@@ -212,7 +212,7 @@ def test_a_gate_that_raises(line: Line, monkeypatch: pytest.MonkeyPatch, place: 
 
 
 def test_a_fault_of_restoring(line: Line, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where a value cannot be put back, the answer is stopped: half an answer may mean something else."""
+    """If a value cannot be restored, the answer is blocked: half an answer may mean something else."""
     monkeypatch.setattr("gateway.redaction.restore.Restorer.value", Broken())
     answer = line.chat(TEXT, cid="restore")
     assert answer.json()["error"]["code"] == "output_blocked"

@@ -152,7 +152,7 @@ async def test_without_end_no_verdict() -> None:
 
 
 async def test_in_shadow_it_goes_on() -> None:
-    """Nothing is refused, and labels are on record all the same: a rule over time can be tried."""
+    """No call is refused, but labels are recorded, so that rules over time can be tried."""
     engine, store = Engine(lambda known: says("untrusted", deny="untrusted" in known["labels"])), Store()
     made = call(store)
     await stage(engine, store, "shadow").judge(made)
@@ -162,7 +162,7 @@ async def test_in_shadow_it_goes_on() -> None:
 
 
 async def test_what_an_operator_took_off_is_not_set_again() -> None:
-    """The policy still asks for it, and is not judged by it."""
+    """The policy still demands the label, and is not judged by it."""
     engine, store = Engine(lambda known: says("untrusted", deny="untrusted" in known["labels"])), Store()
     store.record.relabel("untrusted", off=False)
     store.record.relabel("untrusted", off=True)

@@ -75,7 +75,7 @@ def line(up: scripted.Upstream, tmp_path_factory: pytest.TempPathFactory) -> Ite
 
 
 def test_after_a_poisoned_result_nothing_writes(line: Line) -> None:
-    """Turn 1 may write, turn 2 brings the result, turn 3 is refused though it shows nothing of it."""
+    """Turn 1 may write, turn 2 brings the result, turn 3 is refused although it does not contain the result."""
     assert verdict(writes(line, "turns")) == (200, "")
     assert verdict(reads(line, cid="turns")) == (200, "")
     assert verdict(writes(line, "turns")) == (403, "flow_write")

@@ -175,7 +175,7 @@ def test_an_answer_cannot_be_held_without_end(
 
 
 def test_choices_are_bounded() -> None:
-    """No provider answers with more choices than may be asked for."""
+    """No provider answers with more choices than a request may ask for."""
     codec = OPENAI_CHAT.stream(keep_usage=False)
     events = [event({"content": ""}).replace(b'"index": 0', b'"index": %d' % index) for index in range(200)]
     with pytest.raises(ValueError, match="128 choices"):

@@ -138,7 +138,7 @@ def test_two_keys_are_refused(line: Line, key: str) -> None:
 
 @pytest.mark.parametrize("model", ["reset", "status-500", "status-400", "garbage"])
 def test_a_failure_is_not_kept(line: Line, up: scripted.Upstream, key: str, model: str) -> None:
-    """The next try runs, at once."""
+    """The next try runs immediately."""
     for _ in range(3):
         seen = len(up.seen)
         answer = send(line, key, body(model=model))

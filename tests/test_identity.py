@@ -110,7 +110,7 @@ async def test_same_key_twice() -> None:
     ],
 )
 async def test_refusals_say_what_to_do(headers: list[tuple[bytes, bytes]], words: str) -> None:
-    """Every wrong or missing credential is refused in words that fit it and that do not repeat it."""
+    """Every wrong or missing credential is refused with a specific message that does not repeat it."""
     refusal = await refused(configured(), headers)
     assert words in refusal.message
     assert "mg-" not in refusal.message
@@ -316,7 +316,7 @@ BAD = [
 
 @pytest.mark.parametrize(("bad", "words"), BAD, ids=[words for _, words in BAD])
 async def test_bad_tokens(issuer: respx.Route, bad: str, words: str) -> None:
-    """Every flaw of a token is refused, with words that fit, and nothing of the token in them."""
+    """Every invalid token is refused, with a specific message that contains no part of the token."""
     identity = Identity({}, settings())
     refusal = await refused(identity, bearer(bad))
     assert words in refusal.message

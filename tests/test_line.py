@@ -230,7 +230,7 @@ def test_placeholders_are_stable_in_a_workflow_and_differ_between_values(line: L
 
 
 def test_actions_by_type(line: Line, up: scripted.Upstream) -> None:
-    """block refuses without a word of the value; redact is final; allow lets through."""
+    """block refuses without repeating the value; redact is final; allow passes."""
     answer = line.chat("pay with 4111 1111 1111 1111 now")
     assert (answer.status_code, answer.json()["error"]["code"]) == (403, "pii_blocked")
     assert "4111" not in answer.text
@@ -446,7 +446,7 @@ def test_an_upstream_that_does_not_stream(line: Line) -> None:
 
 
 def test_no_usage_is_counted(line: Line) -> None:
-    """A provider that reports nothing is charged by our own count, marked so."""
+    """Calls without reported usage are charged by the gateway's count, and marked."""
     for stream in (False, True):
         cid = f"nousage-{stream}"
         line.chat("The quick brown fox jumps over the lazy dog.", "nousage", cid=cid, stream=stream)

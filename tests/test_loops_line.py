@@ -158,7 +158,7 @@ def test_agents_in_a_ring_are_stopped(up: scripted.Upstream, tmp_path: Path) -> 
 
 
 def test_policies_see_the_chain(up: scripted.Upstream, tmp_path: Path) -> None:
-    """Also where nothing else asks for it: no quota, no limit."""
+    """Also without any quota or limit."""
     bundle = tmp_path / "policies"
     bundle.mkdir()
     (bundle / "chain.rego").write_text(

@@ -95,7 +95,7 @@ async def test_what_holds_no_letters_is_not_asked_about() -> None:
 
 
 async def test_a_call_that_could_not_be_read_is_blocked() -> None:
-    """By default, for any reason; nothing of the text is repeated, and the next attempt scans again."""
+    """By default, for any reason; the message repeats no text, and the next attempt scans again."""
     workers = Workers()
     workers.fault = "a worker of the scanner for names died"
     seen = names(workers)
@@ -175,7 +175,7 @@ def test_no_process_is_left_and_no_spacy_in_the_gateway(line: lines.Line) -> Non
 
 
 def test_a_dead_worker_blocks_and_the_next_call_is_served(line: lines.Line) -> None:
-    """Fail closed, then go on."""
+    """Fails closed, then continues."""
     pool = line.gateway.shared.ner
     assert pool is not None
     (pid,) = pool.pids

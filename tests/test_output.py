@@ -1,4 +1,4 @@
-"""The filter of answers: the same verdict for a stream, however it is cut."""
+"""The filter of answers: the same verdict for any cut of a stream."""
 
 from __future__ import annotations
 

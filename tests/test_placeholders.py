@@ -304,7 +304,7 @@ async def test_only_what_may_be_a_placeholder_is_escaped(look: Callable[[str], l
 
 
 async def test_without_restoring_nothing_is_escaped(look: Callable[[str], list[Finding]]) -> None:
-    """A caller that gets placeholders sends them back: they are ours."""
+    """A caller that gets placeholders sends them back: they count as the gateway's own."""
     [_, left], made = await sent(look, replacer(restore=False), ["ann@example.org", "mail <EMAIL_1>"])
     assert left == "mail <EMAIL_1>"
     assert made.redaction.restore == {}

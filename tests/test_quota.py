@@ -37,7 +37,7 @@ def test_a_call_reserves_all_it_may_use() -> None:
 
 @pytest.mark.parametrize("settings", [{"calls": 5}, {"seconds": "1h"}, {"strict": True}, {"idle": "1min"}])
 def test_what_is_not_limited_is_counted(settings: dict[str, object]) -> None:
-    """Where anything of a workflow is limited, tokens, cost and calls are counted, with no limit that could be met."""
+    """If any quota is limited, tokens, cost and calls are counted, with limits that are never reached."""
     debits = quota.Quotas(Settings.model_validate(settings)).debits(model(MINI), 1000, 500)
     assert [(debit.key, debit.amount) for debit in debits] == [
         *(("tokens", 1500), ("cost", 450_000)),  # reserved all the same: a call that is lost is charged its estimate

@@ -42,7 +42,7 @@ def streamed(answer: Any) -> str:
 
 
 def says(up: scripted.Upstream, text: str, stream: bool) -> dict[str, Any]:
-    """Fields of a call whose answer is this text, three characters at a time where it is streamed."""
+    """Fields of a call whose answer is this text; a stream has three characters per event."""
     body = {"model": "script", "messages": [{"role": "user", "content": text}]}
     up.script["go"] = scripted.events(body) if stream else scripted.whole(body, usage=scripted.USAGE)
     return {"text": "go", "model": "script", "stream": stream}

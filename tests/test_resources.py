@@ -32,7 +32,7 @@ LIMITS = [
 
 
 class Store:
-    """Grants all that is asked for, and remembers it."""
+    """Grants every ask, and records it."""
 
     def __init__(self) -> None:
         self.asked: list[Ask] = []

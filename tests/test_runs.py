@@ -116,7 +116,7 @@ def expected(texts: Sequence[str]) -> list[str]:
 
 @given(TEXTS, HOLD, st.lists(HOLD, max_size=2))
 def test_the_elements_of_a_whole_list_keep_what_is_theirs(texts: list[str], window: int, guards: list[int]) -> None:
-    """However much is found, dropped and held back."""
+    """For any findings, dropped characters and held characters."""
     out = list(texts)
     judge_whole(a_field(out), a_judge(window, guards))
     assert out == (expected(texts) if guards else expected_unguarded(texts))

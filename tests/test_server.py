@@ -320,7 +320,7 @@ def test_slow_body() -> None:
 
 
 def test_idle() -> None:
-    """A connection that asks for nothing more ends without a word, empty lines or not."""
+    """A connection without a further request ends silently, with or without empty lines."""
     with serving(App(), idle_timeout=0.2) as address:
         ((status, _, _),) = answers(talk(address, GET, b"\r\n"))
         assert status == 200
@@ -490,7 +490,7 @@ def test_disconnect_with_a_request_ahead() -> None:
 
 
 def test_disconnect_before_it_was_asked_for() -> None:
-    """A callback registered after the client has gone runs at once."""
+    """A callback that is registered after the disconnect runs immediately."""
     app = App()
     with serving(app) as address:
         with connect(address) as sock:

@@ -1,6 +1,6 @@
 """Edits are stable: what leaves for turn N of a conversation is the beginning of what leaves for turn N+1.
 
-On each store, with and without a correlation id, whatever the texts look like and however models spell placeholders.
+On each store, with and without a correlation id, for any texts and any spellings of placeholders.
 """
 
 from __future__ import annotations
@@ -124,7 +124,7 @@ class Gateway:
         return got
 
     async def streamed(self, call: Call, message: dict[str, Any]) -> dict[str, Any]:
-        """The same, put together from a stream of single characters."""
+        """The same, assembled from a stream of single characters."""
         if not call.redaction.restore:
             return message
         codec, answer = OPENAI_CHAT.stream(keep_usage=False), self.screen.filter(call)

@@ -141,7 +141,7 @@ def test_what_left_stays_what_it_was(lines: list[Line], up: scripted.Upstream, s
 def test_the_numbers_of_a_conversation_do_not_depend_on_what_stands_around_it(
     lines: list[Line], up: scripted.Upstream
 ) -> None:
-    """Without a correlation id: tools before the conversation, wherever the body has them; other fields after it."""
+    """Without a correlation id: tools come before the conversation, anywhere in the body; other fields after it."""
     asked = [{"role": "user", "content": "ann@example.org"}]
     for who in ("nobody", "carl@example.org"):
         lines[0].chat(messages=asked, metadata={"who": who}, tools=TOOLS, user="z@example.org")

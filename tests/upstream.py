@@ -38,7 +38,7 @@ class Seen:
 
 
 class Upstream:
-    """The server, in a thread of its own. `release` lets those go on that wait for it."""
+    """The server, in a thread of its own. `release` continues the waiting answers."""
 
     def __init__(self) -> None:
         self.seen: list[Seen] = []

@@ -394,7 +394,7 @@ def test_signed_blocks_keep_their_bytes(scanner: StreamScanner, places: list[int
 
 @pytest.mark.parametrize("value", [CARD, SECRET, "bob@example.net"])
 def test_what_is_in_a_signed_block_and_may_not_leave(scanner: StreamScanner, value: str) -> None:
-    """It cannot be taken out, so the answer is stopped, and nothing of the value has left."""
+    """The value cannot be removed, so the answer is blocked before any part of the value has left."""
     wire = Messages()
     answer = wire.whole("ok")
     answer["content"].insert(0, {"type": "thinking", "thinking": f"it is {value}", "signature": "x"})

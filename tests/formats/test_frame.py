@@ -1,4 +1,4 @@
-"""Frames: events that are read without parsing give the values of the parser, however the bytes are cut."""
+"""Frames: events that are read without parsing give the values of the parser, for any cut of the bytes."""
 
 from __future__ import annotations
 

@@ -29,7 +29,7 @@ def read(pieces: list[bytes]) -> list[SSE]:
 
 @pytest.mark.parametrize("name", CASES)
 def test_each_form_whole_byte_by_byte_and_with_more_behind(name: str) -> None:
-    """Every form of an event is read the same way, however it arrives."""
+    """Every form of an event is read the same way, in any pieces."""
     raw, expected = CASES[name]
     whole = [(event.event, event.data) for event in read([raw])]
     assert whole == expected

@@ -31,7 +31,7 @@ TEXT = "one two three four five six seven eight nine ten"
 
 
 def settings(folder: Path, upstream: str, **fields: Any) -> dict[str, Any]:
-    """A configuration whose models have prices worth telling apart."""
+    """A configuration whose models have different prices."""
     made = config(folder, upstream, **{**PLAIN, **fields})
     made["models"]["parts"] = {
         "targets": ["up/parts"],

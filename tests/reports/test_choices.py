@@ -59,5 +59,5 @@ def test_more_choices_than_were_asked_for_are_refused(
     ],
 )
 def test_how_many_choices_there_may_be(body: dict[str, Any], most: int) -> None:
-    """As many as any field asks for; `best_of` only generates more."""
+    """As many as any field requests; `best_of` only generates more."""
     assert OPENAI_CHAT.choices(body) == most

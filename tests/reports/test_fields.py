@@ -33,7 +33,7 @@ def texts(body: object) -> list[str]:
     "value", [f"call_{CARD}", "c-4539-1488-0343-6467", "ann+x", "DE89370400440532013000", "ghp_abc", "ip:203.0.113.7"]
 )
 def test_what_has_not_the_form_of_a_term_is_a_text(key: str, value: str) -> None:
-    """Wherever the dialect has structure."""
+    """Anywhere in the structure of the dialect."""
     assert value in texts({key: value})
 
 
@@ -90,7 +90,7 @@ def test_a_number_does_not_leave(line: Line, up: scripted.Upstream, value: int) 
 
 
 def test_free_text_of_traces_does_not_leave(line: Line, up: scripted.Upstream) -> None:
-    """Headers go on in a strict form only."""
+    """Headers are forwarded in a strict form only."""
     trace = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
     headers = {"tracestate": "a=ann@example.org", "baggage": "b=1", "openai-beta": "mg-alice", "traceparent": trace}
     body = {"model": "echo", "messages": [{"role": "user", "content": "hi"}]}

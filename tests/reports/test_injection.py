@@ -78,7 +78,7 @@ LAYOUTS: dict[str, Layout] = {
 @settings(max_examples=60, deadline=None)
 @given(places=st.lists(st.integers(1, len(ATTACK) - 1), min_size=1, max_size=12), around=st.booleans())
 def test_a_text_in_parts_scores_as_a_whole(scorer: Injection, layout: str, places: list[int], around: bool) -> None:
-    """Wherever it is cut, in as many pieces as it may be."""
+    """With any cut, in any number of pieces."""
     pieces = cut(ATTACK, places)
     if around:
         pieces = [BEFORE + pieces[0], *pieces[1:-1], pieces[-1] + AFTER]
@@ -230,7 +230,7 @@ def misspelt(draw: st.DrawFn) -> tuple[str, str]:
 @settings(max_examples=examples(100, nightly=3000), deadline=None)
 @given(pair=misspelt())
 def test_one_error_in_a_key_word(scorer: Injection, pair: tuple[str, str]) -> None:
-    """It is put right, and the sentence scores as without it."""
+    """The error is corrected, and the sentence scores as without it."""
     word, wrong = pair
     assume(corrected(wrong) == word or wrong == word)
     verb = word if word in ("disregard", "forget", "override") else "ignore"
@@ -415,7 +415,7 @@ def test_ordinary_text_stays_trusted(scorer: Injection, kind: str) -> None:
 
 
 def test_ordinary_texts_together_stay_trusted(scorer: Injection) -> None:
-    """A search that brings many documents at once is no attack."""
+    """A search that returns many documents is not an attack."""
     texts = pages()[:400]
     slots = [[Slot({}, "content", text, "tool", None) for text in texts[at : at + 8]] for at in range(0, 400, 8)]
     scores = [Contents(scorer.evidence).read(some).injection["tool"] for some in slots if some]
@@ -549,7 +549,7 @@ def test_disguises_are_undone(scorer: Injection, dress: str) -> None:
 @settings(max_examples=25, deadline=None)
 @given(width=st.integers(8, 80), shift=st.integers(0, 60))
 def test_base64_in_lines(scorer: Injection, end: str, width: int, shift: int) -> None:
-    """Wherever the sentence is broken."""
+    """For any break in the sentence."""
     coded = base64.b64encode(f"{'The weather is fine. ' * 3}"[:shift].encode() + f" {CLASSIC} now.".encode()).decode()
     assert scorer.score(end.join(coded[at : at + width] for at in range(0, len(coded), width))).tool >= DENIED
 

@@ -186,7 +186,7 @@ async def test_names_are_joined_off_the_loop() -> None:
     name=st.tuples(st.integers(0, 30), st.integers(1, 6)),
 )
 def test_a_name_is_free_where_no_guard_is(guards: list[tuple[int, int]], name: tuple[int, int]) -> None:
-    """Against the definition: no guard overlaps it, an empty one included that lies inside."""
+    """Compared with the definition: no guard overlaps the finding, not even an empty guard inside it."""
     at, placed = 0, list[Finding]()
     for gap, size in guards:
         placed.append(Finding(at + gap, at + gap + size, LIKE, 0.1))

@@ -188,7 +188,7 @@ def test_names_of_betas_pass(name: str) -> None:
     ],
 )
 def test_numbers_are_no_names_of_betas(name: str) -> None:
-    """However they are grouped."""
+    """With any grouping."""
     assert not BETA.fullmatch(name.encode())
 
 

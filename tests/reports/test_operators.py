@@ -312,7 +312,7 @@ def keys(path: Path, capsys: pytest.CaptureFixture[str], *arguments: str) -> tup
 def test_rotating_a_key_says_when_the_old_one_ends(
     idle: Path, capsys: pytest.CaptureFixture[str], lifetime: tuple[str, ...], grace: str, ends: int
 ) -> None:
-    """After the grace period, or when the old key expires anyway; in words and for programs."""
+    """After the grace period, or when the old key expires anyway; as text and as JSON."""
     added = ("add", "--agent", "bot", "--team", "red", "--role", "reader", "--json", *lifetime)
     for form in ((), ("--json",)):
         old = json.loads(keys(idle, capsys, *added)[0])

@@ -54,7 +54,7 @@ def test_a_value_in_parts_is_one(line: Line, up: scripted.Upstream, places: list
 
 
 def test_what_a_part_holds_by_itself_is_found(line: Line, up: scripted.Upstream) -> None:
-    """Digits that go on in the next part hide nothing."""
+    """Digits that continue in the next part do not hide a value."""
     line.client.post(
         "/v1/chat/completions", json={"model": "echo", "messages": message(["4539148803436467", "2024 was good"])}
     )

@@ -150,7 +150,7 @@ def _crew(
 def test_workers_that_cannot_start_end_the_supervisor(
     code: int, most: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """A mistake in the configuration ends it at once, any other fault after a few attempts, with the worker's code."""
+    """A mistake in the configuration ends it immediately, other faults after a few attempts, with their code."""
     crew, started = _crew(_fails, monkeypatch, code)
     with pytest.raises(SystemExit) as caught:
         crew.run()

@@ -69,7 +69,7 @@ def head(agent: str, length: int) -> bytes:
 
 
 def begun(line: Line, agent: str, count: int, up: scripted.Upstream) -> list[socket.socket]:
-    """Calls whose answers do not end, all of them with the upstream."""
+    """Calls whose answers do not end, all in flight at the upstream."""
     body = json.dumps({"model": "hang", "messages": [{"role": "user", "content": "hi"}]}).encode()
     seen = len(up.seen)
     sockets = []
@@ -465,7 +465,7 @@ def test_any_cut_unpacks_to_the_same(data: bytes, places: list[int], kind: str) 
 
 
 def test_a_bomb_is_found_early() -> None:
-    """Long before it is unpacked, however large it is."""
+    """Long before it is unpacked, for any size."""
     bomb = gzip.compress(b"\0" * 50_000_000)
     inflater, gave = Inflater("gzip"), 0
 
@@ -606,7 +606,7 @@ def test_tries_come_back_with_time(tries: list[tuple[str, float]]) -> None:
 
 
 def test_all_of_them_are_one_line_a_second() -> None:
-    """The first at once, the others together."""
+    """The first immediately, the others together."""
     said: list[Any] = []
 
     async def main() -> None:

@@ -52,7 +52,7 @@ def test_the_largest_is_reserved(place: str, name: str, own: int | None, said: i
 @settings(max_examples=15)
 @given(said=st.integers(1, 9000), limit=st.integers(1, 9000))
 def test_a_policys_limit_holds_for_it(place: str, name: str, said: int, limit: int) -> None:
-    """Nothing that is sent asks for more."""
+    """No sent request asks for more."""
     request = body(**PLACES[place]({name: said}))
     OPENAI_CHAT.limit(request, {"max_tokens": limit})
     assert most(request, 1) <= limit

@@ -230,7 +230,7 @@ def requests(draw: st.DrawFn) -> dict[str, Any]:
 @settings(max_examples=examples(100, nightly=3000))
 @given(requests())
 def test_a_tool_in_any_shape_is_seen_or_refused(request_: dict[str, Any]) -> None:
-    """Nothing that a server could run leaves without its name in `input.action.tools`; stripped, it is gone."""
+    """No tool that a server could run leaves without being in `input.action.tools`; no stripped tool leaves."""
     try:
         names = OPENAI_CHAT.parse(request_).tools
     except Refusal:

@@ -140,7 +140,7 @@ def test_cache_that_cannot_be_written_is_no_error(tmp_path: Path) -> None:
 
 
 def test_threads_share_an_index() -> None:
-    """Several threads scan at once, each with its own scratch space."""
+    """Several threads scan concurrently, each with its own scratch space."""
     texts = [f"{'x ' * 2000}user{number}@example.com" for number in range(40)]
     with ThreadPoolExecutor(8) as pool:
         assert list(pool.map(INDEXES[0].hits, texts)) == [INDEXES[0].hits(text) for text in texts]

@@ -1,4 +1,4 @@
-"""gateway.detect.injection.scoring: attacks score, however they are dressed; harmless text does not."""
+"""gateway.detect.injection.scoring: attacks score in any disguise; harmless text does not."""
 
 from __future__ import annotations
 

@@ -42,7 +42,7 @@ def test_the_index_leads_to_every_form(index: Index, form: tuple[str, str], seed
 
 
 def test_the_nearest_word_decides() -> None:
-    """How many words lie between; plurals and phrases count, parts of words do not."""
+    """The number of words in between; plurals and phrases count, parts of words do not."""
     near = Near({"tax": ("tin", "tax number"), "phone": ("phone",), "thai": ("โทร",)})
     text = "my tax numbers and phone: 123"
     assert near.keys(text, text.index("123")) == {"tax": 2, "phone": 0}

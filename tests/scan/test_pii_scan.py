@@ -175,7 +175,7 @@ def test_phones_behind_one_with_a_plus_sign(pii: PiiScanner) -> None:
     ],
 )
 def test_finds_national_numbers(pii: PiiScanner, text: str, value: str, entity: str) -> None:
-    """However short they are and wherever they are broken up."""
+    """In pieces of any size, with any breaks."""
     assert (entity, value) in [(finding.entity, text[finding.start : finding.end]) for finding in pii.scan(text)]
 
 

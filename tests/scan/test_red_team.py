@@ -397,7 +397,7 @@ def test_the_readme_names_what_is_not_caught() -> None:
 
 @pytest.mark.parametrize("name", CASES)
 def test_way(line: lines.Line, up: scripted.Upstream, name: str) -> None:
-    """Caught wherever it is tried, or listed as not caught."""
+    """Caught in all places, or listed as not caught."""
     text, value, places = CASES[name]
     arrived = [getattr(place, "__name__", "") for place in places if value in place(line, up, text)]
     assert bool(arrived) == (name in NOT_CAUGHT), f"arrived by: {arrived}"

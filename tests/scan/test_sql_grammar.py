@@ -44,7 +44,7 @@ def some(form: str) -> list[str]:
 
 
 def passes(text: str) -> bool:
-    """Whether `sql: [select]` lets a text through."""
+    """Whether a text passes with `sql: [select]`."""
     return all(one.readable and one.kinds == {"select"} for one in found(text))
 
 

@@ -55,7 +55,7 @@ def found(text: str, size: int = 0) -> list[Statement]:
 
 
 def passes(text: str, size: int = 0) -> bool:
-    """Whether `sql: [select]` lets a text through."""
+    """Whether a text passes with `sql: [select]`."""
     return all(one.readable and one.kinds == {"select"} for one in found(text, size))
 
 

@@ -150,7 +150,7 @@ def test_long_stream_keeps_little(scanner: StreamScanner) -> None:
 
 
 def test_without_scanners() -> None:
-    """With nothing but placeholders to look for, all else leaves at once."""
+    """If only placeholders are searched, all other text leaves immediately."""
     window = StreamScanner(None, None, {"PLACEHOLDER": r"<[A-Z][A-Z_]*_\d{1,6}>"}).window()
     assert window.feed("maria@example.com <EM") == ("maria@example.com ", [])
     assert window.feed("AIL_1> x") == ("<EMAIL_1> x", [Finding(0, 9, "PLACEHOLDER", 1.0)])

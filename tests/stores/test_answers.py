@@ -45,7 +45,7 @@ async def test_an_abandoned_key_is_free(store: Store) -> None:
 
 
 async def test_of_many_at_once_one_runs(store: Store) -> None:
-    """However many ask in the same moment."""
+    """With any number of concurrent calls."""
     found = await asyncio.gather(*(begin(store) for _ in range(50)))
     assert sorted(map(str, found)) == ["new"] + ["running"] * 49
 
@@ -147,7 +147,7 @@ def test_any_order_of_steps(kind: str, steps: list[tuple[str, str, bool]], redis
 
 
 async def test_only_the_gateway_knows_what_runs(tmp_path: Path) -> None:
-    """A file that was left in the middle of a call has no trace of it: its process is gone, and so is its lease."""
+    """The lease of a call ends with its process: the file has no trace of a call that was in flight."""
     url = f"sqlite:///{tmp_path}/state.db"
     store = open_store(url)
     await store.open()

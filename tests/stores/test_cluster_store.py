@@ -127,7 +127,7 @@ async def test_the_teams_slot_refuses_first(store: ClusterStore) -> None:
 
 
 async def test_shared_tokens_are_settled_once(store: ClusterStore) -> None:
-    """The difference comes back to a bucket elsewhere when the call is settled, and only the first time."""
+    """A bucket elsewhere gets the difference back when the call is settled, only once."""
     reservation = await take(store, model(1000, 800, unit="tokens"), quota(5000, 800))
     assert await store.settle(reservation, {"model:m": 300, "tokens": 300}, "settled")
     assert not await store.settle(reservation, {"model:m": 0, "tokens": 0}, "settled")
@@ -257,7 +257,7 @@ async def test_a_forgotten_script_is_loaded_again(store: ClusterStore, nodes: Cl
 
 
 async def test_slots_that_move_under_load_lose_nothing(nodes: Cluster) -> None:
-    """While a team's slot moves to another node, calls go on, and the sums are right in the end."""
+    """While a team's slot moves to another node, calls continue, and the final sums are correct."""
     store = ClusterStore(nodes.url)
     await store.open()
     work = "mg1:{mover}:w:w"

@@ -164,7 +164,7 @@ async def test_history_outlives_the_process(place: Backend) -> None:
 
 
 async def test_history_is_forgotten_with_its_workflow(place: Backend) -> None:
-    """After its ttl the id begins anew, with nothing known of it."""
+    """After its ttl, the workflow begins anew, without history."""
     store = await place.open()
     reservation = await store.reserve(asking("search")._replace(ttl=100))
     assert isinstance(reservation, Reservation)

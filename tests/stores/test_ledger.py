@@ -114,7 +114,7 @@ async def test_large_amounts_stay_exact(store: Store) -> None:
 
 
 async def test_concurrent_reserves_never_overshoot(store: Store) -> None:
-    """Of many calls at once exactly as many are admitted as there is room for."""
+    """Of many concurrent calls, exactly as many are admitted as the limit allows."""
     outcomes = await asyncio.gather(*(store.reserve(ask(quota(1000, 30), bucket(50, 1))) for _ in range(200)))
     admitted = [it for it in outcomes if isinstance(it, Reservation)]
     assert len(admitted) == 33

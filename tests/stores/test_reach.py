@@ -164,7 +164,7 @@ async def test_two_versions_of_the_script(redis_url: str) -> None:
 
 
 async def test_a_wrong_local_clock_changes_nothing(redis_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A gateway whose clock is a day off lapses nothing early, refills nothing early, and dates as the others do."""
+    """A gateway whose clock is a day off lapses and refills nothing early, and records the times of the server."""
     with redis.Redis.from_url(redis_url) as client:
         client.flushall()
     right, wrong = RedisStore(redis_url), RedisStore(redis_url)

@@ -92,7 +92,7 @@ async def test_a_lock_that_is_let_go(tmp_path: Path) -> None:
 
 
 async def test_a_fault_that_will_not_pass_is_final(tmp_path: Path) -> None:
-    """A statement that cannot be right is not tried for ever."""
+    """An invalid statement is not repeated forever."""
     writer = Writer(tmp_path / "w.db", SCHEMA)
     writer.submit_all([(PUT, (1, "a")), (PUT, (1, "twice"))])
     with pytest.raises(StoreUnavailable, match="restart"):

@@ -276,7 +276,7 @@ class Machine(RuleBasedStateMachine):
             books.refused(expected, self.now)
 
     async def pump(self, store: Store, task: asyncio.Task[Any]) -> None:
-        """Let a call do all it can without waiting."""
+        """Run a call until it waits."""
         for _ in range(3):
             await store.ping()
             await asyncio.sleep(0)

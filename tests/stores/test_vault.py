@@ -18,7 +18,7 @@ async def call(store: Store, ttl: int = 86400) -> Reservation:
 
 
 async def test_numbers_stand_as_long_as_the_workflow_is_called(store: Store, place: Backend) -> None:
-    """Calls without personal data keep the numbers as well; after the workflow's record they start anew."""
+    """Calls without personal data keep the numbers, too; numbers end with the record of the workflow."""
     await call(store, ttl=100)
     assert await store.seal("t", "w", [*VALUE, *OTHER], 100) == [1, 2]
     await store.spell("t", "w", [(b"s", b"one")], 100)

@@ -173,7 +173,7 @@ async def test_orders_of_every_kind(tmp_path: Path) -> None:
 
 
 async def test_labels_outlive_the_other_release(older: Older, redis_url: str) -> None:
-    """It knows nothing of them and leaves them alone, whoever reserves, settles and freezes."""
+    """The first release does not know labels and does not change them, for any reserve, settle and freeze."""
     store = RedisStore(redis_url)
     older.reserve("theirs", 100, 1000)
     outcome = await store.reserve(ask(quota(1000, 1), history=True, tools=("search",)))

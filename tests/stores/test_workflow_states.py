@@ -155,7 +155,7 @@ async def test_a_long_call_is_no_silence(store: Store, place: Backend) -> None:
 
 
 async def test_a_resumed_workflow_is_not_idle(store: Store, place: Backend) -> None:
-    """However long it was frozen, silence counts from the resume."""
+    """After any time frozen, the idle time counts from the resume."""
     await store.settle(await take(store, quota(1000, 1), idle=100), {}, "settled")
     await store.freeze("t", "w", "look")
     place.clock.advance(500)
@@ -258,7 +258,7 @@ async def test_silence_shows_after_a_restart(place: Backend) -> None:
 
 
 async def test_repeats_refuse_and_freeze_nothing(store: Store) -> None:
-    """The same key again and again is refused past its limit; another key and other calls go on."""
+    """Repeats of a key beyond its limit are refused; other keys and other calls continue."""
     for _ in range(2):
         await store.settle(await take(store, repeats(3, "search"), quota(1000, 10)), {}, "settled")
     flying = await take(store, repeats(3, "search"))
