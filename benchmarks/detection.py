@@ -97,16 +97,16 @@ class Score(NamedTuple):
 
 
 def score(texts: Sequence[tuple[str, list[Label]]], scan: Scan) -> dict[str, Score]:
-    """Of each kind that is labelled in the texts."""
+    """Of each kind that is labeled in the texts."""
     kinds = {label[2] for _, labels in texts for label in labels}
-    labelled, found, findings, right = (Counter[str]() for _ in range(4))
+    labeled, found, findings, right = (Counter[str]() for _ in range(4))
     for text, labels in texts:
         told = [one for one in scan(text) if one[2] in kinds]
-        labelled.update(label[2] for label in labels)
+        labeled.update(label[2] for label in labels)
         findings.update(one[2] for one in told)
         found.update(label[2] for label in labels if any(_same(label, one) for one in told))
         right.update(one[2] for one in told if any(_same(label, one) for label in labels))
-    return {kind: Score(labelled[kind], found[kind], findings[kind], right[kind]) for kind in sorted(kinds)}
+    return {kind: Score(labeled[kind], found[kind], findings[kind], right[kind]) for kind in sorted(kinds)}
 
 
 def _same(label: Label, one: Label) -> bool:

@@ -98,7 +98,7 @@ HARMLESS = (
 )
 
 
-class Labelled(NamedTuple):
+class Labeled(NamedTuple):
     """A text and what is in it: (start, end, entity)."""
 
     text: str
@@ -106,13 +106,13 @@ class Labelled(NamedTuple):
     other: list[tuple[int, int]]  # personal data of other types: found or not, no fault
 
 
-def sample() -> list[Labelled]:
+def sample() -> list[Labeled]:
     """The development sample; empty where it is not there."""
     if not SAMPLE.exists():
         return []
     rows = map(json.loads, SAMPLE.read_text(encoding="utf-8").splitlines())
     return [
-        Labelled(
+        Labeled(
             row["text"],
             [(start, end, LABELS[label]) for start, end, label in row["spans"] if label in LABELS],
             [(start, end) for start, end, label in row["spans"] if label not in LABELS],
@@ -121,7 +121,7 @@ def sample() -> list[Labelled]:
     ]
 
 
-def written(rounds: int = 8, seed: int = 7) -> list[Labelled]:
+def written(rounds: int = 8, seed: int = 7) -> list[Labeled]:
     """The sentences of this file, filled with names of `UNKNOWN` locales in Latin script."""
     chance = random.Random(seed)
     Faker.seed(seed)
@@ -146,7 +146,7 @@ def written(rounds: int = 8, seed: int = 7) -> list[Labelled]:
     return [_fill(template, value) for _ in range(rounds) for template in TEMPLATES]
 
 
-def _fill(template: str, value: Callable[[str], str]) -> Labelled:
+def _fill(template: str, value: Callable[[str], str]) -> Labeled:
     text, spans, at = "", [], 0
     for match in regex.finditer(r"\{(\w+)\}|\{\{|\}\}", template):
         text += template[at : match.start()]
@@ -157,7 +157,7 @@ def _fill(template: str, value: Callable[[str], str]) -> Labelled:
         else:
             text += match.group()[0]
         at = match.end()
-    return Labelled(text + template[at:], spans, [])
+    return Labeled(text + template[at:], spans, [])
 
 
 class Score(NamedTuple):
@@ -169,7 +169,7 @@ class Score(NamedTuple):
     right: int
 
 
-def score(rows: Sequence[Labelled], found: Sequence[Sequence[Candidate]], entity: str) -> Score:
+def score(rows: Sequence[Labeled], found: Sequence[Sequence[Candidate]], entity: str) -> Score:
     """A finding counts where it overlaps one of its type."""
     counts: Counter[str] = Counter()
     for row, claims in zip(rows, found, strict=True):
@@ -187,7 +187,7 @@ def _within(claim: Candidate, spans: Sequence[tuple[int, int]]) -> bool:
     return any(claim.start < end and start < claim.end for start, end in spans)
 
 
-def characters(rows: Sequence[Labelled], found: Sequence[Sequence[Candidate]]) -> Score:
+def characters(rows: Sequence[Labeled], found: Sequence[Sequence[Candidate]]) -> Score:
     """The same by character, whatever the type: what a reader of the redacted text would still see."""
     counts: Counter[str] = Counter()
     for row, claims in zip(rows, found, strict=True):

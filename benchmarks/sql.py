@@ -1,4 +1,4 @@
-"""How well and how fast SQL is found: against labelled samples, prose and code, beside a plain pattern.
+"""How well and how fast SQL is found: against labeled samples, prose and code, beside a plain pattern.
 
     python -m benchmarks.sql
 

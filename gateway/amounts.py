@@ -1,4 +1,4 @@
-"""The words of amounts: what a call asks of the state, and what the state answers. Data only.
+"""Amounts: what a call asks of the state, and what the state answers. Data only.
 
 Amounts are integers: tokens, calls, requests, and money in nano-USD (1e-9 USD), so that sums are exact.
 """
@@ -11,25 +11,26 @@ from typing import Literal, NamedTuple
 Reason = Literal["rate", "exceeded", "busy", "frozen", "expired", "idle", "closed", "unknown"]
 Unit = Literal["requests", "tokens", "cost", "calls", "seconds", "hops", "repeats"]
 NANO_USD = 1_000_000_000
-REPEATS = 512  # counters of unit repeats that a workflow keeps; the oldest go
-PATH = 128  # changes from one calling agent to the next that a workflow keeps; the oldest go
-TOOLS = 64  # names of tools that a workflow keeps; the oldest go
-LABELS = 32  # labels of a workflow; one more is refused
+# How much a workflow keeps. Except for labels, the oldest are dropped.
+REPEATS = 512  # counters of unit repeats
+PATH = 128  # changes from one calling agent to the next
+TOOLS = 64  # names of tools that were called
+STRIPPED = 256  # names of tools that were taken out of requests
+LABELS = 32  # labels; a further label is refused
 LABEL = 64  # characters of a label
-STRIPPED = 256  # tools taken out of requests that a workflow keeps; the oldest go
 
 
 class Debit(NamedTuple):
     """An amount to take from one bucket or quota. Stages describe debits, the store applies them.
 
-    `refill` is units per second for a token bucket whose burst is `limit`; 0 makes it a quota of the workflow,
-    with ceiling `limit`. `amount` may be 0: nothing is taken, the balance is read and must not be overdrawn.
-    `name` is how messages and headers call it; `window` the seconds of a `RateLimit-Policy` (0 for a quota);
-    `partition` tells callers this bucket from others of its name, in base64 ("" where they have one of a name).
+    `refill`: units per second of a token bucket whose burst is `limit`; 0 for a quota of the workflow, whose ceiling is
+    `limit`. `amount` may be 0: nothing is taken, but the balance is read and must not be overdrawn. `name`: the name of
+    the bucket or quota in messages and headers. `window`: the seconds of a `RateLimit-Policy`, 0 for a quota.
+    `partition`: distinguishes several buckets with the same name for callers, in base64; "" for a unique name.
 
-    Two units refuse the call and never freeze the workflow. `repeats` adds up like the others, calls in flight count
-    as if they had ended; a workflow keeps the newest `REPEATS` keys. `hops` does not add up: `amount` is how deep this
-    call is, and the workflow remembers the deepest.
+    Debits of two units may refuse the call, but never freeze the workflow. `repeats` adds up as other units do, but
+    calls in flight count as if they had ended; a workflow keeps the newest `REPEATS` keys. `hops` does not add up:
+    `amount` is the depth of this call, and the workflow remembers the greatest depth.
     """
 
     key: str
@@ -43,10 +44,10 @@ class Debit(NamedTuple):
 
 
 class History(NamedTuple):
-    """What a workflow remembers of what flowed through it. `version` grows with every change of it.
+    """What flowed through a workflow. `version` grows with every change.
 
-    `labels`: sorted by name. `tools`: names of tools that were called, each once, in the order of their first call.
-    `cleared`: labels that an operator took off; policies cannot set them again.
+    `labels`: sorted by name. `tools`: names of tools that were called, each once, in the order of their first calls.
+    `cleared`: labels that an operator removed; policies cannot set them again.
     """
 
     labels: tuple[str, ...] = ()
@@ -56,19 +57,19 @@ class History(NamedTuple):
 
 
 NO_HISTORY = History()
-UNREAD = -1  # the version of a history that nobody has read
+UNREAD = -1  # the version of a history that was not read
 
 
 class Ask(NamedTuple):
-    """All that one call wants to take, in one atomic step.
+    """Everything that one call takes, in one atomic step. Times are in seconds.
 
-    `seconds` is how long the workflow may live from its first call (None: no end); `ttl` how long its record is
-    kept after the last call; `lapse` after how many seconds an unsettled reservation counts as lost; `idle` after how
-    many seconds without a call the workflow expires (None: never). `strict`: it must have been opened before.
-    `first`: this call has waited long for room; while it asks, no other call of the workflow gets in before it.
-    `chained`: who called before must be known, even if nothing is taken. `look`: nothing is to be taken or kept,
-    only to be learned; it has no debits. `history`: what flowed through the workflow must be known; `tools` are the
-    names of tools that this call shows, which the workflow remembers from now on.
+    `seconds`: maximum age of the workflow, from its first call (None: unlimited). `ttl`: how long the record of the
+    workflow is kept after the last call. `lapse`: age at which an unsettled reservation counts as lost. `idle`: time
+    without a call after which the workflow expires (None: never). `strict`: the workflow must have been opened before.
+    `first`: this call has waited long; as long as it asks, no other call of the workflow is admitted. `chained`: the
+    chain of agents is needed, even if nothing is taken. `look`: only reads, takes and keeps nothing; has no debits.
+    `history`: the answer must contain the history of the workflow. `tools`: names of tools that were called, by the
+    messages of this request; the workflow remembers them.
     """
 
     id: str
@@ -89,15 +90,15 @@ class Ask(NamedTuple):
 
     @property
     def bare(self) -> bool:
-        """Whether it wants nothing but to know that the workflow is open: nothing is taken and nothing is kept."""
+        """Whether the call only asks if the workflow is open: nothing is taken and nothing is kept."""
         timed = self.seconds is not None or self.idle is not None
         return self.look or not (self.debits or timed or self.strict or self.chained or self.history)
 
 
 class Balance(NamedTuple):
-    """What stands after the step, parallel to a debit: units left now, and seconds until it is full (0 for a quota).
+    """The balance of a debit after the step. `remaining`: units left. `reset`: seconds until full, 0 for a quota.
 
-    `added` is what top-ups have put on the debit's limit.
+    `added`: what top-ups have added to the limit of the debit.
     """
 
     remaining: int
@@ -108,11 +109,11 @@ class Balance(NamedTuple):
 class Reservation(NamedTuple):
     """What was taken. `balances` is parallel to `ask.debits`.
 
-    `chain` is how the call came about, from the workflow's first agent to this one: the parent of an agent is the one
-    that had called last when it called first. `path` is who called after whom, the newest `PATH` changes, the oldest
-    first; empty while there are fewer than three. `history` is what the workflow remembers, the tools of this call
-    included; None where it was not asked for. `stripped` are the tools that policies took out of the workflow's
-    requests.
+    `chain`: the agents from the workflow's first agent to the agent of this call; the parent of an agent is the agent
+    that had called last before its own first call. `path`: the agents in the order of their calls, a new entry whenever
+    the agent changes, the newest `PATH`, the oldest first; empty with fewer than three entries. `history`: what flowed
+    through the workflow, including the tools of this call; None if not asked for. `stripped`: the tools that policies
+    took out of the workflow's requests.
     """
 
     ask: Ask
@@ -124,7 +125,7 @@ class Reservation(NamedTuple):
 
 
 class Marked(NamedTuple):
-    """What came of a wish to label a workflow: whether it was done, and what the workflow remembers now."""
+    """The result of labeling a workflow: whether the labels were set, and the history of the workflow now."""
 
     done: bool
     history: History
@@ -132,15 +133,21 @@ class Marked(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Rejection:
-    """Nothing was taken: why, and which debit said so (index into `ask.debits`, -1 where none did).
+    """Nothing was taken: the reason, and which debit caused it (index into `ask.debits`, -1 for none).
 
-    `rate`: a bucket is short, `retry_after` seconds until it is not (None: the amount is more than it ever holds).
-    `exceeded`: what is settled leaves no room; the workflow is now frozen, except by a debit of hops or repeats.
-    `busy`: calls in flight hold the rest. `frozen`: it was frozen before. `expired`: it has outlived `seconds`; now
-    frozen. `idle`: it was not called for longer than `idle`, and has ended. `closed`: it was closed. `unknown`: nobody
-    has opened it, and `strict` asked for that.
-    `used` is settled, `held` is in flight, `limit` is the limit in force, top-ups included, all in units of the debit;
-    of `expired` and `idle`, `used` and `limit` are seconds.
+    | reason | meaning |
+    |---|---|
+    | rate | a bucket is short for `retry_after` seconds (None: the amount is more than the bucket ever holds) |
+    | exceeded | settled amounts leave no room; the workflow is now frozen, except by a debit of hops or repeats |
+    | busy | calls in flight hold the rest |
+    | frozen | the workflow was frozen before |
+    | expired | the workflow is older than `Ask.seconds`, and now frozen |
+    | idle | the workflow was not called for longer than `Ask.idle`, and has ended |
+    | closed | the workflow was closed |
+    | unknown | the workflow was not opened, although `Ask.strict` demands that |
+
+    `used` is settled, `held` is in flight, `limit` is the current limit, top-ups included, all in units of the debit;
+    for `expired` and `idle`, `used` and `limit` are seconds.
     """
 
     reason: Reason
@@ -152,7 +159,7 @@ class Rejection:
 
 
 class Look(NamedTuple):
-    """What a request repeats: debits to take, and what not to count again once the request was answered."""
+    """The repetitions in a request: debits to take, and marks not to count again once the request was answered."""
 
     debits: tuple[Debit, ...] = ()
     marks: tuple[int, ...] = ()

@@ -23,7 +23,7 @@ _BYTE: Final = 1_000  # nanoseconds that each byte of a body adds
 _UNIT: Final = 1_000  # nanoseconds that a unit counts until the clock is read
 
 PASSING = (KeyboardInterrupt, SystemExit, GeneratorExit, CancelledError, Unfinished)
-"""Exceptions that are no fault of a stage. All others are, including those that are no `Exception` (a Rust panic)."""
+"""Exceptions that are not faults of a stage. All others are faults, even a `BaseException` such as a Rust panic."""
 
 
 class Spent(BaseException):
@@ -107,7 +107,7 @@ bind = _current.set
 
 
 def current() -> Budget | None:
-    """The budget of the call that is worked for; None outside a call."""
+    """The budget of the call of this context; None outside a call."""
     return _current.get()
 
 

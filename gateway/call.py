@@ -1,6 +1,6 @@
-"""The words of the line: what a call is and what each stage adds to it. Data only, next to no behaviour.
+"""A call, and what each stage adds to the call. Data, with hardly any behavior.
 
-A `Call` is made by `serving.endpoints` and walks `pipeline`; each field is written by one stage. Amounts are
+`serving.endpoints` creates a `Call`, which passes through `pipeline`; each field is written by one stage. Amounts are
 integers: tokens, calls, requests, and money in nano-USD (1e-9 USD), so that sums are exact.
 """
 
@@ -9,29 +9,84 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol, TypeVar
 
 from gateway.amounts import NO_REPEATS, Debit, History, Look, Rejection, Reservation
+from gateway.budget import Budget
 from gateway.errors import Refusal, Stage
 from gateway.texts import Finding, Nested, Slot
 
-if TYPE_CHECKING:  # words import no room: these are names of types, and nothing of them is loaded
-    from gateway.budget import Budget
+if TYPE_CHECKING:  # the types of one room, as the only exception: a call carries its codec
     from gateway.dialects import Codec
     from gateway.dialects.parts import Joined
-    from gateway.ingress.idempotency import Answer as KeptAnswer
-    from gateway.ingress.idempotency import Keeper
-    from gateway.redaction.content import Content
-    from gateway.scheduling.lanes import Lanes
-    from gateway.serving.shares import Ticket
-
 
 Json = dict[str, Any]
+Result = TypeVar("Result")
+
+
+class Lanes(Protocol):
+    """The threads for work that would block the event loop: see `scheduling.lanes`."""
+
+    slice: int
+    """Nanoseconds that one piece of work may take on the event loop."""
+
+    async def run(self, call: Call, work: Callable[..., Result], *args: Any) -> Result:
+        """Run work in a thread, within the call's budget."""
+        ...
+
+
+class Ticket(Protocol):
+    """The share of the gateway that one call holds until its end: see `serving.shares`."""
+
+    def claim(self, team: str) -> None:
+        """Assign the call to a team. Raises Refusal(overloaded)."""
+
+    def stranger(self) -> Refusal | None:
+        """Count the call as a call without a valid key; the refusal if its address makes too many."""
+
+    def hold(self, size: int) -> None:
+        """Hold `size` more bytes until the call ends. Raises Refusal(overloaded)."""
+
+    def close(self) -> None:
+        """The call has ended."""
+
+
+class Keeper(Protocol):
+    """Keeps the answer of a call under its idempotency key: see `ingress.idempotency`."""
+
+    def add(self, data: bytes) -> None:
+        """Add a piece of the answer."""
+
+    async def keep(self, streamed: bool) -> None:
+        """The answer is complete: store the answer under the key."""
+
+    async def abandon(self) -> None:
+        """The call has no answer: release the key."""
+
+
+class KeptAnswer(Protocol):
+    """The kept answer of an earlier call, as it was sent."""
+
+    @property
+    def body(self) -> bytes: ...
+    @property
+    def streamed(self) -> bool: ...
+
+
+class Content(Protocol):
+    """What policies may know of the texts of a request: see `redaction.content`."""
+
+    @property
+    def urls(self) -> tuple[str, ...]: ...
+    @property
+    def injection(self) -> Mapping[str, float]: ...
+    @property
+    def score(self) -> float: ...
 
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """Who calls: the agent, its team, its roles, and the claims of a JWT if it came with one."""
+    """The caller: the agent, its team, its roles, and the claims of its JWT, if it has one."""
 
     agent: str
     team: str
@@ -41,10 +96,10 @@ class Subject:
 
 @dataclass(slots=True)
 class Usage:
-    """What one upstream call used, as the provider reported it (`counted`: no report, we counted).
+    """The usage of one upstream call, as reported by the provider (`counted`: not reported, counted by the gateway).
 
-    `input` and `output` are totals in tokens; the others are the parts of them that a provider prices apart: `cached`
-    (read from its cache), `cache_write` and `audio_input` of the input, `reasoning` and `audio` of the output.
+    `input` and `output` are totals in tokens; the others are parts with prices of their own: `cached` (read from the
+    provider's cache), `cache_write` and `audio_input` of the input, `reasoning` and `audio` of the output.
     """
 
     input: int = 0
@@ -54,11 +109,11 @@ class Usage:
     audio: int = 0
     counted: bool = False
     audio_input: int = 0
-    tier: str = ""  # the service tier that the provider says it served in
+    tier: str = ""  # the service tier that the provider reports
     cache_write: int = 0
 
     def joined(self, other: Usage | None) -> Usage:
-        """This report after another one of the same answer: counts only grow, whatever a later report leaves out."""
+        """This report merged with an earlier report of the same answer: a count never decreases."""
         if other is None:
             return self
         amounts = ("input", "output", "cached", "reasoning", "audio", "audio_input", "cache_write")
@@ -68,7 +123,7 @@ class Usage:
 
 @dataclass(frozen=True, slots=True)
 class Obligations:
-    """What a policy demands of an allowed call: contract, section 6."""
+    """What a policy demands of an allowed call: see docs/policies.md."""
 
     redact: Mapping[str, Any] = field(default_factory=dict)  # entity type -> action
     require_approval: Mapping[str, object] | None = None
@@ -77,8 +132,8 @@ class Obligations:
     strip_tools: tuple[str, ...] = ()
     labels: tuple[str, ...] = ()
     attributes: Mapping[str, str] = field(default_factory=dict)
-    sql: tuple[str, ...] | None = None  # kinds of statement that the answer may hold; None: as configured
-    fields: str | None = None  # what becomes of fields that the dialect does not have; None: as configured
+    sql: tuple[str, ...] | None = None  # kinds of statements that the answer may contain; None: as configured
+    fields: str | None = None  # the rule for fields that the dialect does not know; None: as configured
     no_restore: tuple[str, ...] = ()  # shell patterns of tools whose calls keep their placeholders
 
 
@@ -87,7 +142,7 @@ NO_OBLIGATIONS = Obligations()
 
 @dataclass(frozen=True, slots=True)
 class Deny:
-    """One rule that said no: a code of its own, words for the caller, and its class."""
+    """A rule that denied the call: its code, the message for the caller, and its class."""
 
     code: str
     message: str
@@ -96,7 +151,7 @@ class Deny:
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """The verdict of the policy on one call. `rule` is the deny that won, "default" when nothing allowed it."""
+    """The verdict of the policy on one call. `rule`: the rule that denied the call, "default" if no rule allowed it."""
 
     allow: bool
     rule: str
@@ -104,49 +159,49 @@ class Decision:
     deny: tuple[Deny, ...] = ()
     obligations: Obligations = NO_OBLIGATIONS
     mode: Literal["enforce", "shadow"] = "enforce"
-    result: bytes = b"null"  # what the policy said, whole, as JSON: for the decision log
+    result: bytes = b"null"  # the whole result of the policy as JSON, for the decision log
 
 
 @dataclass(slots=True)
 class Redaction:
-    """What was taken out of the request: counts by entity, and the placeholders that may be restored.
+    """What was replaced in the request: counts by entity, and the placeholders that may be restored.
 
-    `allows` tells which types may be seen in the clear on this call (None: as configured for all), `keeps` which tools
-    get placeholders instead of values (None: none).
+    `allows`: whether an entity type may be seen in plain text on this call (None: as configured). `keeps`: whether a
+    tool gets placeholders instead of values (None: no tool does).
     """
 
     counts: dict[str, int] = field(default_factory=dict)
     restore: dict[str, str] = field(default_factory=dict)  # placeholder -> value, this call only, never recorded
-    known: frozenset[str] = frozenset()  # values that the caller sent: they are not news in the answer
-    longest: tuple[str, ...] | None = None  # the longest of them, once somebody has looked for those
+    known: frozenset[str] = frozenset()  # values that the caller sent: an answer that contains them reveals nothing
+    longest: tuple[str, ...] | None = None  # the longest known values, once determined
     changed: bool = False
-    spelled: Mapping[int, Any] | None = None  # the spellings.Spelled of its texts by identity, once they are known
-    spoken: list[Any] = field(default_factory=list)  # the spellings.Spelled of the answer, until they are on record
-    roles: frozenset[str] = frozenset()  # of the texts that hold personal data, secrets aside
+    spelled: Mapping[int, Any] | None = None  # id of a text -> its spellings.Spelled, once read from the vault
+    spoken: list[Any] = field(default_factory=list)  # the spellings.Spelled of the answer, until they are stored
+    roles: frozenset[str] = frozenset()  # the roles of the texts that contain personal data other than secrets
     allows: Callable[[str], bool] | None = None
     keeps: Callable[[str], bool] | None = None
 
 
 @dataclass(slots=True)
 class Outcome:
-    """How the forwarded call ended: the target that served it, status, usage, tries, times in nanoseconds."""
+    """How the forwarded call ended: the target that served the call, status, usage, tries, times in nanoseconds."""
 
     provider: str = ""
     model: str = ""
     status: int = 0
     tries: int = 0
     usage: Usage | None = None
-    sent: bool = False  # the request left for an upstream: from here on it may have cost money
-    finished: bool = False  # the answer came to its end
+    sent: bool = False  # the request was sent to an upstream: from here on the call may cost money
+    finished: bool = False  # the answer is complete
     first_byte_ns: int = 0
     tier: str = ""  # the service tier that the answer names
-    heard: list[str] = field(default_factory=list)  # the answer's texts, to count when no usage comes; not recorded
-    outdated: bool = False  # more came after the usage was told
+    heard: list[str] = field(default_factory=list)  # texts of the answer, counted if no usage is reported; not recorded
+    outdated: bool = False  # more text came after the usage was reported
 
 
 @dataclass(slots=True)
 class Screening:
-    """What the output filter found in the answer: counts by entity. `effort` is what reading its SQL has taken."""
+    """What the output filter found in the answer: counts by entity. `effort`: work spent on reading its SQL."""
 
     counts: dict[str, int] = field(default_factory=dict)
     effort: int = 0
@@ -156,7 +211,7 @@ Headers = Sequence[tuple[bytes, bytes]]
 
 
 class ToolUse(NamedTuple):
-    """One call of a tool: `arguments` are JSON, or a string that holds JSON; `id` is "" where there is none."""
+    """One call of a tool. `arguments`: JSON, or a string that contains JSON. `id`: "" if the call has no id."""
 
     id: str
     tool: str
@@ -164,10 +219,10 @@ class ToolUse(NamedTuple):
 
 
 class Step(NamedTuple):
-    """One thing that happened in a conversation, in order.
+    """One step of a conversation.
 
-    turn: the model spoke, and asked for `uses`. result: `uses` is the one call that `text` answers.
-    prompt: the user said `text`.
+    prompt: the user wrote `text`. turn: the model answered, and called the tools in `uses`. result: `text` is the
+    result of the one tool call in `uses`.
     """
 
     kind: Literal["prompt", "turn", "result"]
@@ -179,9 +234,9 @@ Kind = Literal["llm", "tool", "agent"]
 
 
 class Resource(NamedTuple):
-    """What a call asks for: its kind, its name as the caller wrote it, and its arguments, where a kind has some.
+    """What a call asks for: kind, name as written by the caller, and arguments, for kinds that have arguments.
 
-    The name of an llm is that of a model of the configuration.
+    The name of an llm is the name of a model in the configuration.
     """
 
     kind: Kind
@@ -190,14 +245,14 @@ class Resource(NamedTuple):
 
 
 class Target(NamedTuple):
-    """Where a call may go: a provider as the configuration names it, and the model as the provider does."""
+    """A target of calls: the name of a provider in the configuration, and the provider's own name of the model."""
 
     provider: str
     model: str
 
     @classmethod
     def parse(cls, text: str) -> Target:
-        """`provider/model`, as it is written in the configuration."""
+        """The target in `provider/model`, the notation of the configuration."""
         provider, _, model = text.partition("/")
         return cls(provider, model)
 
@@ -207,26 +262,26 @@ class Target(NamedTuple):
 
 @dataclass(slots=True)
 class Request:
-    """What `ingress` reads from the request, and what its texts hold."""
+    """What `ingress` reads from the request, and what its texts contain."""
 
-    correlation_id: str = ""  # as it is kept
-    given_id: str = ""  # the same as the caller sent it, where that is personal data
-    alone: bool = False  # it came without one: its workflow is its own
-    raw: bytes = b""  # the body as it came; forwarded as it is when nothing changes
+    correlation_id: str = ""  # as stored
+    given_id: str = ""  # as sent by the caller, if that contains personal data
+    alone: bool = False  # without a correlation id of the caller: the call is a workflow of its own
+    raw: bytes = b""  # the body as received; forwarded unchanged if no stage changes the body
     body: Json = field(default_factory=dict)
     slots: list[Slot] = field(default_factory=list)  # every text position of the body
     nested: list[Nested] = field(default_factory=list)  # JSON within strings, outer before inner
     unscannable: dict[str, int] = field(default_factory=dict)  # parts that no scanner can read, by kind: image, audio
-    label: str = ""  # the resource's name in the configuration, for metrics and the log: never what callers write
+    label: str = ""  # the resource's name in the configuration, for metrics and the log: never the caller's words
     stream: bool = False
-    wants_usage: bool = False  # the caller asked for a stream's usage itself
+    wants_usage: bool = False  # the caller asked for the usage in the stream
     tools: tuple[str, ...] = ()  # names of the tools offered to the model
-    fields: list[str] = field(default_factory=list)  # names of fields that the dialect does not have
-    tier: str = ""  # the service tier that is asked for
-    ceiling: int | None = None  # output tokens that the caller allows, times the answers; None: no ceiling given
-    found: Sequence[tuple[Slot, Sequence[Finding]]] = ()  # the slots that hold personal data, and where
-    joined: Sequence[tuple[Joined, Sequence[Finding]]] = ()  # what its content parts hold together
-    content: Content | None = None  # what is known of its texts; None where no policy may ask
+    fields: list[str] = field(default_factory=list)  # names of fields that the dialect does not know
+    tier: str = ""  # the requested service tier
+    ceiling: int | None = None  # output tokens that the caller allows, times the number of answers; None: no ceiling
+    found: Sequence[tuple[Slot, Sequence[Finding]]] = ()  # the slots that contain personal data, with the findings
+    joined: Sequence[tuple[Joined, Sequence[Finding]]] = ()  # the same for content parts, joined
+    content: Content | None = None  # what policies may know of its texts; None without `policy.content`
     input_tokens: int = 0
 
 
@@ -234,71 +289,71 @@ class Request:
 class Admission:
     """What `reserve` takes for the call, and what the store knows of its workflow."""
 
-    repeats: Look = NO_REPEATS  # what the request repeats
+    repeats: Look = NO_REPEATS  # the repetitions in the request
     debits: tuple[Debit, ...] = ()
-    chain: tuple[str, ...] = ()  # the agents that led to it, by the workflow's own record, ending with this one
-    history: History | None = None  # what the workflow remembers, as the policy was told it last
-    targets: list[Target] = field(default_factory=list)  # where it may go, in the order tried
+    chain: tuple[str, ...] = ()  # the agents that led to the call, as recorded for the workflow; the caller is the last
+    history: History | None = None  # of the workflow, as the policy last knew it
+    targets: list[Target] = field(default_factory=list)  # in the order in which they are tried
     reservation: Reservation | None = None
-    late: tuple[Debit, ...] = ()  # what it pays besides because of what the policy said: a dearer model, attributes
-    rest: Reservation | None = None  # and that, reserved
+    late: tuple[Debit, ...] = ()  # further debits that follow from the decision: a more expensive model, attributes
+    rest: Reservation | None = None  # the reservation of `late`
     rejection: Rejection | None = None
-    ceiling: int | None = None  # output tokens that were reserved; None where nothing was
+    ceiling: int | None = None  # output tokens that were reserved; None without a reservation
 
 
 @dataclass(slots=True)
 class Replay:
     """What `idempotency` knows of an earlier call with the same key."""
 
-    keeper: Keeper | None = None  # keeps its answer; None unless it came with an Idempotency-Key of its own
-    kept: KeptAnswer | None = None  # the answer that an earlier call got under that key; None: there was none
-    given: bool = False  # that answer was given again
+    keeper: Keeper | None = None  # keeps the answer of this call; None without a new Idempotency-Key
+    kept: KeptAnswer | None = None  # the answer of an earlier call with the same key; None: there is none
+    given: bool = False  # the kept answer was sent
 
 
 @dataclass(slots=True)
 class Authorization:
     """What `authorize` decides, and what the decision changes."""
 
-    input: Json | None = None  # as it was judged
+    input: Json | None = None  # the policy input
     decision: Decision | None = None
     edited: bool = False  # the body changed for another reason than redaction
-    served_as: str = ""  # the model that a policy routed the call to, if it did
+    served_as: str = ""  # the model that the policy routed the call to; "" for the requested model
 
 
 @dataclass(slots=True)
 class Call:
-    """One call on its way. `ingress` reads the first part; each further field is written by one stage."""
+    """One call in the line. The first fields are known from the start; each further field is written by one stage."""
 
-    id: str  # UUIDv7; X-Request-Id, the key of the reservation and of the record
-    route: str  # the path template, as metrics label it
-    resource: Resource  # the kind is known by the route, the rest once it is read
-    format: Codec
+    id: str  # UUIDv7: the X-Request-Id, and the id of the reservation and of the record
+    route: str  # the path template, as in metrics
+    resource: Resource  # the kind follows from the route; name and arguments are known after `ingress`
+    codec: Codec
     headers: Headers
     started_ns: int
-    budget: Budget  # CPU time for judging it
-    lanes: Lanes  # threads for judging it
-    ticket: Ticket  # its share of calls and bytes in flight
-    throttled: bool = False  # it came without a good key, as many did from its address: not recorded one by one
+    budget: Budget  # CPU time for judging the call
+    lanes: Lanes
+    ticket: Ticket
+    throttled: bool = False  # one of many calls without a valid key from its address: not recorded one by one
     request: Request = field(default_factory=Request)
-    # what the stages write, in the order of the line
-    subject: Subject | None = None  # None until `identify` knows it
+    # Written by the stages, in the order of the line:
+    subject: Subject | None = None  # None before `identify`
     admission: Admission = field(default_factory=Admission)
     replay: Replay = field(default_factory=Replay)
     redaction: Redaction = field(default_factory=Redaction)
     authorization: Authorization = field(default_factory=Authorization)
     outcome: Outcome = field(default_factory=Outcome)
     screening: Screening = field(default_factory=Screening)
-    refusal: Refusal | None = None  # what ended it; None while nothing has
-    stage: Stage = "identify"  # where it is now
-    stages: list[tuple[Stage, int]] = field(default_factory=list)  # (stage that ended, when in nanoseconds), in order
+    refusal: Refusal | None = None  # the refusal that ended the call, if any
+    stage: Stage = "identify"  # the current stage
+    stages: list[tuple[Stage, int]] = field(default_factory=list)  # ended stages with the time in ns, in order
 
     @property
     def team(self) -> str:
-        """The caller's team; "" while nobody knows who calls."""
+        """The caller's team; "" before `identify`."""
         return self.subject.team if self.subject is not None else ""
 
     def providers(self) -> list[str]:
-        """Every provider that may serve it, each once, in the order tried."""
+        """The providers that may serve the call, each once, in the order in which they are tried."""
         return list(dict.fromkeys([target.provider for target in self.admission.targets]))
 
     def models(self) -> frozenset[str]:
@@ -306,13 +361,15 @@ class Call:
         return frozenset([target.model for target in self.admission.targets])
 
     def step(self, name: Stage) -> None:
-        """The stage before ends, the next begins."""
+        """End the current stage, and begin the stage `name`."""
         self.stages.append((self.stage, time.perf_counter_ns()))
         self.stage = name
 
     def most(self, default: int) -> int:
-        """The output tokens that its answers may take: its own ceiling, or else `default` for each of them, or what
-        fields that the dialect does not have speak of, if that is more."""
+        """The maximum of output tokens of all answers: the ceiling of the request, otherwise `default` per answer.
+
+        A larger ceiling in a field that the dialect does not know counts instead of `default`.
+        """
         if self.request.ceiling:
             return self.request.ceiling
-        return int(max(default, self.format.elsewhere(self.request.body)) * self.format.answers(self.request.body))
+        return int(max(default, self.codec.elsewhere(self.request.body)) * self.codec.answers(self.request.body))

@@ -1,7 +1,7 @@
-"""The closed set of errors, and the one exception that carries them.
+"""The closed set of error codes, and the exception for refusals.
 
-Every refusal of a call is a row of `TABLE`: its HTTP status, who is at fault, and whether a retry can help. The codes
-are labels of the violation metric, so they are few and do not change.
+Every refusal of a call has a code of `TABLE`, which says the HTTP status, who is at fault, and whether a retry can
+help. The codes are labels of the violation metric, so they are few and do not change.
 
 Each codec writes a `Refusal` in its dialect (OpenAI, Anthropic); this module knows no dialect.
 """
@@ -15,14 +15,14 @@ from typing import Final, Literal
 
 Domain = Literal["caller", "policy", "limit", "upstream", "gateway"]
 Stage = Literal["identify", "ingress", "reserve", "redact", "authorize", "durable", "upstream", "output", "settle"]
-"""The labels of the stages, in the order of the line: of refusals, metrics, `Server-Timing` and the log."""
+"""The labels of the stages, in the order of the line, for refusals, metrics, `Server-Timing` and the log."""
 Failures = Callable[[str], object]
 """Counts a fault of the gateway itself, by its stage."""
 
 
 @dataclass(frozen=True, slots=True)
 class Code:
-    """One row: HTTP status, fault domain, and whether the same request may succeed later."""
+    """The properties of an error code: HTTP status, fault domain, and whether the same request may succeed later."""
 
     status: int
     domain: Domain
@@ -64,11 +64,11 @@ class Unfinished(BaseException):
 
 
 class Refusal(Exception):
-    """A call is not served. The message is written for the person who reads it.
+    """A call is not served. The message is for a human reader.
 
     `code` is a key of `TABLE`. `message` says what happened, the limit, what was used and what to do; it never
-    holds a secret or a blocked value. `retry_after` is in seconds, set only if waiting helps.
-    `stage` is where the line ended. `detail` goes into the error object for programs (`approval_id`, `rule`).
+    contains a secret or a blocked value. `retry_after`: seconds, set only if waiting helps. `stage`: the stage that
+    refused. `detail`: fields of the error object for programs (`approval_id`, `rule`).
     """
 
     def __init__(

@@ -49,7 +49,7 @@ class Line:
     failures: Failures
 
     async def serve(self, call: Call, receive: Receive, reply: Reply) -> None:
-        """Serve one call. Raises nothing but what ends the process."""
+        """Serve one call. Raises only exceptions that end the process."""
         budget.bind(call.budget)
         try:
             await self.identify(call)

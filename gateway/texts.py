@@ -1,4 +1,4 @@
-"""The words of texts: where a text stands in a body, and what a scanner found in it. Data only."""
+"""Texts: where a text is in a body, and what a scanner found in the text. Data only."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ from typing import Any, NamedTuple
 
 
 class Nested:
-    """JSON inside a string: `holder[key]` is the string, `root` what it parses to, `edited` whether that changed.
+    """JSON inside a string: `holder[key]` is the string, `root` its parsed value, `edited`: `root` was changed.
 
-    `outer` is the JSON string that this one stands in, if any. With a `prefix` the string is a data: URL that begins
-    so, and `root` is `{"text": what it says}`.
+    `outer`: the JSON string that contains this string, if any. With a `prefix`, the string is a data: URL that begins
+    with the prefix, and `root` is `{"text": decoded content}`.
     """
 
     __slots__ = ("edited", "holder", "key", "outer", "prefix", "root")
@@ -24,9 +24,9 @@ class Nested:
 
 
 class Slot(NamedTuple):
-    """One text position of a body: `text` stands at `holder[key]`, inside `nested` if that is JSON within a string.
+    """A text position of a body: `text` is at `holder[key]`, which is part of `nested` for JSON within a string.
 
-    `role` is who wrote it: system, user, assistant, tool, or "" where the format does not say.
+    `role`: the author: system, user, assistant, tool, or "" if the dialect does not say.
     """
 
     holder: Any
@@ -37,19 +37,19 @@ class Slot(NamedTuple):
 
 
 class Argument(Slot):
-    """A text position in the arguments of a tool call that are an object, at any depth."""
+    """A text position at any depth in the arguments of a tool call, if they are an object."""
 
     __slots__ = ()
 
 
 class Signed(Slot):
-    """A text position that the provider has signed: it is judged, and never edited."""
+    """A text position that the provider has signed: judged, but never edited."""
 
     __slots__ = ()
 
 
 class Finding(NamedTuple):
-    """A stretch of text that a scanner recognised: [start, end) in characters, entity type, score 0 to 1."""
+    """A part of a text that a scanner recognized: [start, end) in characters, entity type, score from 0 to 1."""
 
     start: int
     end: int
@@ -58,9 +58,9 @@ class Finding(NamedTuple):
 
 
 class Share(Finding):
-    """What of a finding lies in one text, where the rest lies in texts beside it: content parts of one message.
+    """The part of a finding that is in one text, if a value extends over several content parts of one message.
 
-    `value` is the whole. What stands in its place stands in the `first` text; in the others it is cut out.
+    `value`: the whole value. Its replacement is written into the `first` text; the parts in other texts are removed.
     """
 
     value: str = ""
@@ -68,5 +68,5 @@ class Share(Finding):
 
 
 def value_of(text: str, finding: Finding) -> str:
-    """The value that was found, of which a text may hold no more than a share."""
+    """The value of a finding, of which the text may contain only a `Share`."""
     return finding.value if isinstance(finding, Share) else text[finding.start : finding.end]

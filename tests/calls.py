@@ -20,7 +20,7 @@ _RECORDS: Final = ("request", "admission", "replay", "redaction", "authorization
 
 
 def write(call: Call, **fields: Any) -> Call:
-    """Set fields of a call, or of whichever of its records has them."""
+    """Set fields of a call, or of the record of the call that has a field with this name."""
     for name, value in fields.items():
         records = [call, *(getattr(call, record) for record in _RECORDS)]
         owner = next(record for record in records if name in record.__slots__)
@@ -29,12 +29,12 @@ def write(call: Call, **fields: Any) -> Call:
 
 
 def call(codec: Codec = OPENAI_CHAT, **fields: Any) -> Call:
-    """A call in a dialect, as it comes; `fields` are set as a stage would have set them."""
+    """A new call in a dialect; `fields` are set as a stage would set them."""
     call = Call(
         id="id",
         route=codec.path,
         resource=Resource("llm"),
-        format=codec,
+        codec=codec,
         headers=[],
         started_ns=0,
         budget=Budget(PLENTY),

@@ -70,7 +70,7 @@ def _is_quick(item: pytest.Item) -> bool:
 
 @pytest.fixture(scope="session")
 def redis_url() -> Iterator[str]:
-    """A real redis-server for the whole run; who uses it empties it first."""
+    """A real redis-server for the whole run; each user empties the server first."""
     with redis_server() as url:
         yield url
 
@@ -86,7 +86,7 @@ def valkey_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 @pytest.fixture(scope="session")
 def cluster_url() -> Iterator[str]:
-    """A Cluster of three masters for the whole run; who uses it empties it first."""
+    """A Cluster of three masters for the whole run; each user empties the Cluster first."""
     with cluster() as nodes:
         yield nodes.url
 

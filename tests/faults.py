@@ -66,7 +66,7 @@ class Load:
         self._tasks: list[asyncio.Task[None]] = []
 
     async def run(self, fault: Callable[[], Awaitable[None]], heal: Callable[[], Awaitable[None]]) -> Books:
-        """All well, then the fault, then well again; then everything that is due is told, and the books are read."""
+        """Calls before, during and after the fault; then all due settlements are sent, and the charges are compared."""
         self._tasks = [asyncio.create_task(self._caller(number)) for number in range(CALLERS)]
         sweeps = asyncio.create_task(self._sweeps())
         await asyncio.sleep(BEFORE)
@@ -111,7 +111,7 @@ class Load:
         await store.settle(got, {"tokens": used}, "settled")
 
     async def _sweeps(self) -> None:
-        """What a gateway does each second, here more often."""
+        """The periodic work of a gateway, here more often than each second."""
         while True:
             await asyncio.sleep(0.2)
             for store in self._stores:
@@ -133,7 +133,7 @@ class Load:
 
 @contextlib.asynccontextmanager
 async def replicas(kind: type[RedisStore], url: str, acks: int = 0) -> AsyncIterator[list[RedisStore]]:
-    """Several gateways' stores on one Redis."""
+    """The stores of several gateways on one Redis."""
     stores = [kind(url, acks=acks) for _ in range(REPLICAS)]
     for store in stores:
         await store.open()
@@ -165,14 +165,14 @@ async def killed(fsync: str) -> Books:
 
 
 async def both_killed() -> Books:
-    """A gateway dies with a call under way, and the server is killed as well, and started again."""
+    """A gateway dies with a call in flight, and the server is killed and restarted as well."""
     with server("--appendfsync", "always") as redis:
         async with replicas(RedisStore, redis.url) as stores:
             return await Load(stores, dies=True).run(_do(redis.kill), _do(redis.start))
 
 
 async def alone() -> Books:
-    """The server is killed, the gateways go on with their shares, and it is started again."""
+    """The server is killed, the gateways continue with their shares, and the server is restarted."""
     with server("--appendfsync", "always") as redis:
         async with replicas(RedisStore, redis.url) as remotes:
             stores = [LocalStore(remote, REPLICAS) for remote in remotes]
@@ -185,7 +185,7 @@ async def alone() -> Books:
 
 
 async def node_lost() -> Books:
-    """One of three masters of a Cluster without replicas is killed, and started again."""
+    """One of three masters of a Cluster without replicas is killed, and restarted."""
     with cluster(3, 0, "--appendfsync", "always", "--cluster-require-full-coverage", "no") as nodes:
         lost = nodes.nodes[1]
 
@@ -213,7 +213,7 @@ async def failover() -> Books:
 
 
 def _served(nodes: Sequence[Server]) -> bool:
-    """Whether the slots of a lost master have another one."""
+    """Whether the slots of a lost master have another master."""
     for node in nodes:
         lines = node.ask("CLUSTER", "NODES")
         text = lines.decode() if isinstance(lines, bytes) else str(lines)

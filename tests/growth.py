@@ -49,7 +49,7 @@ class Steps:
 
 
 def steps(work: Callable[[], object]) -> int:
-    """How many steps some work takes."""
+    """The number of steps that some work takes."""
     with Steps() as counted:
         work()
     return counted.count
@@ -62,7 +62,7 @@ _NOISE: Final = 2_000  # further steps that say nothing: caches that fill, a thr
 
 
 def grows_evenly(work: Callable[[int], Callable[[], object]], size: int) -> str:
-    """Whether work grows no faster than size ** EXPONENT, over two doublings: "" or what it takes.
+    """ "" if work grows no faster than size ** EXPONENT over two doublings; otherwise the numbers of steps.
 
     `work` makes the input of a size, and gives what is to be done with it. What a size costs once cancels out. Where
     one doubling crosses a threshold, the next one tells.

@@ -62,7 +62,7 @@ class Line:
         return total
 
     def rows(self, query: str) -> list[tuple[Any, ...]]:
-        """Rows of the state database, after everything said so far is on disk."""
+        """Rows of the state database, once everything so far is on disk."""
         import sqlite3
 
         asyncio.run_coroutine_threadsafe(self.gateway.runtime.audit.durable(), self.loop).result()
@@ -70,7 +70,7 @@ class Line:
             return connection.execute(query).fetchall()
 
     def workflow(self, cid: str, team: str = "red") -> Any:
-        """What the store knows of a workflow."""
+        """The record of a workflow in the store."""
         return asyncio.run_coroutine_threadsafe(self.gateway.shared.store.workflow(team, cid), self.loop).result()
 
 

@@ -9,7 +9,7 @@ import pytest
 
 
 def need(program: str, package: str) -> str:
-    """The path of an installed program; skips (or fails) where there is none, and says what to install."""
+    """The path of an installed program; skips (or fails) if it is missing, with what to install."""
     path = shutil.which(program)
     if path is None:
         message = f"{program} is not installed: install {package}"

@@ -41,7 +41,7 @@ def forbid(event: str, arguments: tuple[object, ...]) -> None:
 
 @functools.cache
 def imports(path: Path) -> frozenset[str]:
-    """The modules that a file of tests imports, wherever the statement stands."""
+    """The modules that a file of tests imports, anywhere in the file."""
 
     def names(tree: ast.AST) -> Iterator[str]:
         for node in ast.walk(tree):
@@ -56,7 +56,7 @@ def imports(path: Path) -> frozenset[str]:
 
 @functools.cache
 def needs_a_server(path: Path) -> bool:
-    """Whether a file of tests reaches a helper that starts servers, or lies among the live tests."""
+    """Whether a file of tests reaches a helper that starts servers, or is one of the live tests."""
     if "live" in path.relative_to(TESTS).parts:
         return True
     found = imports(path)

@@ -1,4 +1,4 @@
-"""A provider of raw bytes at a real port, for what a well-behaved one would never send."""
+"""A provider of raw bytes at a real port, for data that a correct provider would never send."""
 
 from __future__ import annotations
 

@@ -70,7 +70,7 @@ class Server:
 
 
 class Cluster:
-    """Masters, and as many replicas of each as told."""
+    """Masters, each with the given number of replicas."""
 
     def __init__(self, folder: Path, masters: int, replicas: int, *options: str) -> None:
         count = masters * (1 + replicas)
@@ -79,7 +79,7 @@ class Cluster:
         self.url = "redis+cluster://" + ",".join(f"127.0.0.1:{node.port}" for node in self.nodes[:masters])
 
     def start(self) -> None:
-        """Start all, make them one Cluster, and return when each knows that it is well."""
+        """Start all servers, create the Cluster, and return once each node reports a healthy state."""
         for node in self.nodes:
             node.launch()
         for node in self.nodes:
@@ -98,7 +98,7 @@ class Cluster:
         until(lambda: all(map(self.well, self.nodes)), "the Cluster to be well")
 
     def well(self, node: Server) -> bool:
-        """Whether the node thinks that all slots are served, and, being a replica, is one."""
+        """Whether the node sees all slots served, and, if it should be a replica, is a replica."""
         link = node.ask("INFO", "replication")
         return self._info(node)["cluster_state"] == "ok" and link.get("master_link_status", "up") == "up"
 
@@ -145,7 +145,7 @@ def until(ready: Callable[[], bool], what: str, seconds: float = 30) -> None:
 
 @contextlib.contextmanager
 def server(*options: str) -> Iterator[Server]:
-    """One server that can be killed and started again."""
+    """One server that can be killed and restarted."""
     with tempfile.TemporaryDirectory() as folder:
         one = Server(Path(folder), *options)
         try:

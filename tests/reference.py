@@ -87,13 +87,13 @@ def config_rows(title: str) -> list[str]:
 
 
 def table_of(heading: str, text: str) -> list[str]:
-    """The rows that docs/config.md has below a heading; empty where there is no such heading."""
+    """The rows below a heading of docs/config.md; empty without such a heading."""
     _, _, rest = text.partition(f"## {heading}\n")
     return [line for line in rest.partition("\n## ")[0].splitlines() if line.startswith("| `")]
 
 
 def config_page(text: str) -> str:
-    """docs/config.md with every table written anew; a section without one gets one. Ends where a heading is missing."""
+    """docs/config.md with all tables rewritten; sections without a table get one. Exits if a heading is missing."""
     for heading, title in HEADINGS.items():
         before, mark, rest = text.partition(f"## {heading}\n")
         if not mark:
@@ -109,7 +109,7 @@ Command = tuple[tuple[str, ...], str, list[argparse.Action]]
 
 
 def commands() -> Iterator[Command]:
-    """Every command: its words, what it does, and its own arguments (`--help` is left out)."""
+    """Every command: its name, its description, and its own arguments (without `--help`)."""
     yield from _below(_parser(), ())
 
 
@@ -124,7 +124,7 @@ def _below(parser: argparse.ArgumentParser, path: tuple[str, ...]) -> Iterator[C
 
 
 def spelling(action: argparse.Action) -> str:
-    """An argument as one writes it: `--team T`, `--json`, `DIR`."""
+    """An argument as written on the command line: `--team T`, `--json`, `DIR`."""
     value = action.metavar or ("{" + ",".join(map(str, action.choices)) + "}" if action.choices else "")
     if not action.option_strings:
         return str(value)

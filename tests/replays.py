@@ -13,7 +13,7 @@ deny contains {"code": "no_echo", "class": "cost", "message": "no echo"} if inpu
 
 
 def run(line: Line, *arguments: str) -> tuple[int, str]:
-    """The command as a user runs it, beside the running gateway."""
+    """Run the command as a user would, while the gateway is running."""
     command = [sys.executable, "-m", "gateway", *arguments, "--config", str(line.path)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode in (0, 1), done.stderr

@@ -22,7 +22,7 @@ Reference = Callable[[str], list[Finding]]
 
 
 class Words(NlpEngine):
-    """A language engine without a model: splits words, and takes each as its own lemma."""
+    """A language engine without a model: splits words, and uses each word as its lemma."""
 
     def __init__(self, split: Callable[[str], Iterable[tuple[str, int]]]) -> None:
         self._split = split

@@ -80,7 +80,7 @@ JOINTS = st.sampled_from(("", " ", " ", " ", "\n", ", ", ": ", "-"))
 
 @st.composite
 def texts(draw: st.DrawFn, pieces: st.SearchStrategy[str] = PIECES, most: int = 9) -> str:
-    """Pieces, joined by what often stands between them and sometimes by nothing."""
+    """Pieces, joined by common separators and sometimes directly."""
     return "".join(draw(pieces) + draw(JOINTS) for _ in range(draw(st.integers(0, most))))
 
 

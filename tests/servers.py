@@ -33,7 +33,7 @@ def listens(port: int) -> bool:
 def process(
     command: Sequence[str], ready: Callable[[], bool], *, seconds: float = 15
 ) -> Iterator[subprocess.Popen[bytes]]:
-    """A child process, ready when `ready()` says so, ended with the block; its output is shown if it fails."""
+    """A child process, ready when `ready()` is true, ended with the block; its output is shown if it fails."""
     with tempfile.TemporaryFile() as output:
         child = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL)
         try:
@@ -68,6 +68,6 @@ def redis_server(port: int | None = None, *options: str, program: str = "redis-s
 
 
 def acl_rule() -> str:
-    """The user that docs/redis.md tells operators to make."""
+    """The user that docs/redis.md tells operators to create."""
     text = (Path(__file__).parent.parent / "docs" / "redis.md").read_text(encoding="utf-8")
     return next(line for line in text.splitlines() if line.startswith("user meshgate "))

@@ -271,7 +271,7 @@ STREAMS: dict[str, Callable[[int], list[bytes]]] = {
 
 
 def a_call(**fields: Any) -> Call:
-    """A call that holds what its answer is judged by."""
+    """A call with everything that its answer is judged by."""
     return calls.call(**fields)
 
 
@@ -292,7 +292,7 @@ def stream_scanner(pii: PiiScanner) -> StreamScanner:
 
 
 def text_readers(scanner: StreamScanner, pii: PiiScanner) -> dict[str, Work]:
-    """Everything that reads a text, whole or in pieces."""
+    """All readers of texts, whole or in pieces."""
     sql, urls, hidden = SqlGate(Sql(dialect="postgres")), Exfiltration(), Invisible("remove")
     injection, call = Injection(pii.cache_dir), a_call()
 

@@ -17,7 +17,7 @@ _ids = itertools.count()
 
 
 class Clock:
-    """Time that passes only when told to."""
+    """A clock that is advanced by hand."""
 
     def __init__(self) -> None:
         self.micro = 1_800_000_000_000_000
@@ -54,7 +54,7 @@ def backend(name: str, folder: Path, redis_url: str) -> Backend:
 
 
 def servers_of(url: str) -> list[str]:
-    """The URL of each server of a `state` URL, as the user who may do everything."""
+    """The URL of each server of a `state` URL, for the user with all rights."""
     scheme, _, rest = url.partition("://")
     hosts = rest.rpartition("@")[2]
     return [f"{scheme.removesuffix('+cluster')}://{host}" for host in hosts.split(",")]
@@ -83,14 +83,14 @@ def ask(*debits: Debit, cid: str = "w", team: str = "t", agent: str = "a", ttl: 
 
 
 async def take(store: Store, *debits: Debit, cid: str = "w", **more: Any) -> Reservation:
-    """Reserve what must succeed."""
+    """Reserve, and expect success."""
     outcome = await store.reserve(ask(*debits, cid=cid, **more))
     assert isinstance(outcome, Reservation), outcome
     return outcome
 
 
 async def refused(store: Store, *debits: Debit, cid: str = "w", **more: Any) -> Rejection:
-    """Reserve what must be refused."""
+    """Reserve, and expect a refusal."""
     outcome = await store.reserve(ask(*debits, cid=cid, **more))
     assert isinstance(outcome, Rejection), outcome
     return outcome

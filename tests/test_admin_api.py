@@ -53,7 +53,7 @@ def ask(line: Line, path: str, body: Any = None, *, key: str = KEY, **options: A
 
 
 def detail(answer: httpx.Response, status: int, code: str = "invalid_request") -> str:
-    """The words of a problem, whose form is checked (RFC 9457)."""
+    """The detail of a problem, after a check of its form (RFC 9457)."""
     assert answer.status_code == status, answer.text
     assert answer.headers["content-type"] == "application/problem+json"
     problem = answer.json()
@@ -93,7 +93,7 @@ def test_without_the_section_there_is_nothing(up: scripted.Upstream, tmp_path: P
 
 
 def test_the_key_file_is_made(up: scripted.Upstream, tmp_path: Path) -> None:
-    """A fresh key at the first start, for its owner only; it is the one that opens the API."""
+    """A new key at the first start, readable by its owner only, opens the API."""
     path = tmp_path / "keys" / "admin"
     with running(tmp_path, settings(tmp_path, up.url, admin={"key_file": str(path)})) as line:
         key = path.read_text().strip()
@@ -116,7 +116,7 @@ def test_keys_are_keys_apart(up: scripted.Upstream, tmp_path: Path) -> None:
 
 
 def test_no_other_origin_is_let_in(line: Line) -> None:
-    """No CORS header, no preflight; a form or plain text, which a page can send without one, is refused."""
+    """No CORS header, no preflight; forms and plain text, which pages can send without a preflight, are refused."""
     preflight = line.client.options("/admin/api/workflows/x/freeze", headers={"origin": "https://evil.example"})
     assert preflight.headers["allow"] == "OPTIONS, POST"
     assert not [name for name in preflight.headers if name.startswith("access-control")]
@@ -165,7 +165,7 @@ def test_unknown_paths_and_methods(line: Line) -> None:
 
 
 def test_who_called_whom(line: Line) -> None:
-    """The chain of agents, how deep it is, who called after whom; what came again and again."""
+    """The chain of agents, its depth, the path of callers, and the repetitions."""
     for agent in ("alice", "bob", "alice"):
         line.chat("hi", cid="chained", agent=agent)
     shown = ask(line, "/workflows/chained").json()
@@ -213,7 +213,7 @@ def test_a_top_up_is_what_was_missing(line: Line) -> None:
 
 
 def test_a_top_up_sent_again_adds_nothing(line: Line) -> None:
-    """With an Idempotency-Key a lost answer can be asked for again; another body, another key or no key is another."""
+    """With an Idempotency-Key, a lost answer can be requested again; another body or key is another change."""
     line.chat("hi", cid="again")
 
     def add(calls: int, key: str) -> httpx.Response:
@@ -228,7 +228,7 @@ def test_a_top_up_sent_again_adds_nothing(line: Line) -> None:
 
 
 def test_a_refused_change_leaves_its_key_free(line: Line) -> None:
-    """What was refused was not done: the key may be used again, with the same answer."""
+    """A refused change was not made: the key may be used again, with the same answer."""
     line.chat("hi", cid="over")
     ask(line, "/workflows/over/close", {})
     for _ in range(2):
@@ -237,7 +237,7 @@ def test_a_refused_change_leaves_its_key_free(line: Line) -> None:
 
 
 def test_ids_are_of_a_team(line: Line) -> None:
-    """An id that two teams use is an error that names them, until one is given; an unknown one is a 404."""
+    """An id of two teams is an error that names the teams, unless a team is given; an unknown id is a 404."""
     line.chat("hi", cid="both")
     line.chat("hi", cid="both", agent="mallory")
     answer = ask(line, "/workflows/both")
@@ -265,7 +265,7 @@ def test_an_id_with_a_slash(line: Line) -> None:
     st.from_regex(r"[A-Za-z0-9._:/+=@-]{1,40}", fullmatch=True).filter(lambda id: id.strip("."))
 )  # clients resolve . and ..
 def test_any_id_can_be_named(line: Line, id: str) -> None:
-    """Every id that a call could carry is one segment of the path and is found as itself; any other is a 400."""
+    """Every valid correlation id is one segment of the path and is found; any other id is a 400."""
     path = f"/workflows/{quote(id, safe='')}"
     frozen = ask(line, f"{path}/freeze", {"team": "green"})
     if not id[0].isalnum():
@@ -276,7 +276,7 @@ def test_any_id_can_be_named(line: Line, id: str) -> None:
 
 
 def test_a_new_key_is_taken_over_while_it_runs(up: scripted.Upstream, tmp_path: Path) -> None:
-    """Keys are rotated in the configuration, without a restart: the new one opens, the old one no longer does."""
+    """Keys are rotated in the configuration, without a restart: the new key is valid, the old key no longer."""
     with running(tmp_path, settings(tmp_path, up.url)) as line:
         fresh = hashlib.sha256(b"mg-fresh").hexdigest()
         line.path.write_text(line.path.read_text().replace(DIGEST, fresh))
@@ -295,7 +295,7 @@ def test_freeze_before_the_first_call(line: Line) -> None:
 
 
 def test_open(line: Line) -> None:
-    """Opening gives what calls carry, here the bare id; a second time it is a conflict."""
+    """Opening returns the token that calls send, here the id itself; a second time, it is a conflict."""
     opened = ask(line, "/workflows/fresh", {"team": "red", "ttl": "1h"})
     assert opened.status_code == 201
     assert opened.json()["token"] == "fresh"
@@ -305,7 +305,7 @@ def test_open(line: Line) -> None:
 
 
 def test_pages(line: Line) -> None:
-    """A list goes page by page, the last seen first, without gaps or repeats, filtered by team and state."""
+    """A list has pages, most recently seen first, without gaps or repeats, filtered by team and state."""
     for i in range(7):
         line.chat("hi", cid=f"page-{i}", agent="mallory")
     ask(line, "/workflows/page-3/freeze", {})
@@ -341,7 +341,7 @@ def test_every_action_is_on_record(line: Line) -> None:
 
 
 def test_the_banner_says_where_the_key_is(up: scripted.Upstream, tmp_path: Path) -> None:
-    """Whoever starts the gateway learns the key's file, and the key itself stays in it."""
+    """The banner names the file of the key, and does not contain the key."""
     path = tmp_path / "admin-key"
     with running(tmp_path, settings(tmp_path, up.url, admin={"key_file": str(path)})) as line:
         words = process.banner(line.gateway, "127.0.0.1", 8080)
@@ -368,7 +368,7 @@ def test_metrics_count_every_state(line: Line) -> None:
 
 
 def test_strict(up: scripted.Upstream, tmp_path: Path) -> None:
-    """Only the token of an opened workflow of the caller's team is served; what is echoed and kept is the bare id."""
+    """Only the token of an opened workflow of the caller's team is served; the id is echoed and stored."""
     with running(tmp_path, settings(tmp_path, up.url, quotas={**QUOTAS, "strict": True})) as line:
         token = ask(line, "/workflows/job-1", {"team": "red"}).json()["token"]
         answer = line.chat("hi", cid=token)
@@ -398,7 +398,7 @@ def test_strict_needs_the_record_too(up: scripted.Upstream, tmp_path: Path) -> N
 
 
 def test_labels(line: Line) -> None:
-    """Set and taken off on record; a workflow that has it, or has it not, is a 409; what is no label a 400."""
+    """Labels are set and removed, and recorded; no change is a 409, an invalid label a 400."""
     line.chat("hi", cid="labels")
     assert ask(line, "/workflows/labels/label", {"label": "untrusted"}).json()["labels"] == ["untrusted"]
     assert "already" in detail(ask(line, "/workflows/labels/label", {"label": "untrusted"}), 409)
@@ -408,14 +408,14 @@ def test_labels(line: Line) -> None:
     assert "printable ASCII" in detail(ask(line, "/workflows/labels/label", {"label": "a\nb"}), 400)
     assert detail(ask(line, "/workflows/labels/label", {}), 400)
     actions = [row[0] for row in line.rows("SELECT action FROM actions WHERE correlation_id = 'labels' ORDER BY id")]
-    assert actions.count("workflow unlabelled") == 2
+    assert actions.count("workflow unlabeled") == 2
 
 
 # Keys
 
 
 def test_keys_are_made_rotated_and_revoked(line: Line) -> None:
-    """A key is valid at once, also next to its successor, and not after it is revoked."""
+    """A key is valid immediately, also next to its successor, until it is revoked."""
     made = ask(line, "/keys", {"agent": "bot", "team": "red", "roles": ["developer"], "expires": "1h"})
     assert made.status_code == 201
     key = made.json()

@@ -61,7 +61,7 @@ async def test_whoever_waits_hears_that_it_is_over(store: Store) -> None:
 
 
 async def test_a_topup_ends_the_wait(store: Store) -> None:
-    """More room by hand is room."""
+    """A top-up wakes waiting calls."""
     await take(store, quota(100, 50))
     task = await waiting(store, ask(quota(100, 80)))
     await store.resume("t", "w", {"tokens": 30})
@@ -77,7 +77,7 @@ async def test_the_time_runs_out(store: Store) -> None:
 
 
 async def test_one_who_leaves_leaves_nothing(store: Store) -> None:
-    """A call cancelled while it waits holds nothing, and the room goes to the next."""
+    """A call that is cancelled while waiting holds nothing, and the next call is admitted."""
     flying = await take(store, quota(100, 50))
     leaving, staying = [await waiting(store, ask(quota(100, 80))) for _ in range(2)]
     leaving.cancel()
@@ -88,7 +88,7 @@ async def test_one_who_leaves_leaves_nothing(store: Store) -> None:
 
 
 async def test_nobody_starves(store: Store) -> None:
-    """An endless series of small calls never blocks a large call: after half of its waiting time it goes first."""
+    """An endless series of small calls does not block a large call, which goes first after half of its waiting time."""
     served = asyncio.Event()
 
     async def small_calls() -> None:
@@ -110,7 +110,7 @@ async def test_nobody_starves(store: Store) -> None:
 
 
 async def test_a_replica_hears_of_the_others(redis_url: str) -> None:
-    """Room that another replica gives back is found within a moment, not only when the time is up."""
+    """Quota that another replica returns wakes a waiting call within a moment, not only at its time limit."""
     with redis.Redis.from_url(redis_url) as client:
         client.flushall()
     here, there = RedisStore(redis_url), RedisStore(redis_url)
@@ -148,7 +148,7 @@ async def test_a_store_that_goes_is_heard_by_who_waits() -> None:
 
 
 def test_a_call_waits_for_the_one_before_it(up: scripted.Upstream, tmp_path: Path) -> None:
-    """With `quotas.wait` the second of two calls is served when the first has ended; one who leaves holds nothing."""
+    """With `quotas.wait`, the second of two calls is served once the first has ended; cancelled waits hold nothing."""
     up.arrived.clear()
     settings = config(tmp_path, up.url, quotas={"tokens": 5000, "wait": "50s"}, pii=None, output=None)
     settings["models"]["mid-hang"]["max_output"] = 3000
@@ -178,7 +178,7 @@ def test_a_call_waits_for_the_one_before_it(up: scripted.Upstream, tmp_path: Pat
 
 
 def test_a_workflow_frozen_by_hand_is_refused_without_any_quota(up: scripted.Upstream, tmp_path: Path) -> None:
-    """No limits, no quotas: a freeze holds all the same, and other workflows leave no record."""
+    """Without limits and quotas, a freeze applies nevertheless, and other workflows leave no record."""
     with running(tmp_path, config(tmp_path, up.url, pii=None, output=None)) as line:
         assert line.chat("hi", cid="good").status_code == 200
         store = line.gateway.shared.store

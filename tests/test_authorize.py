@@ -15,7 +15,7 @@ from gateway.amounts import Ask, Balance, Debit, History, Reservation
 from gateway.call import Call, Json, Obligations, Redaction, Resource, Subject, Target
 from gateway.config.sections import Policy
 from gateway.errors import Refusal
-from gateway.policy.authorize import Authorizer
+from gateway.policy.authorize import PolicyCheck
 from gateway.policy.engines.base import PolicyUnavailable
 from gateway.policy.inputs import Inputs
 from gateway.policy.verdict import CLASSES, read
@@ -61,7 +61,7 @@ def call(**changes: Any) -> Call:
 async def refusal(result: Any, mode: Any = "enforce") -> tuple[Refusal, Call]:
     made = call()
     with pytest.raises(Refusal) as caught:
-        await Authorizer(Policy(mode=mode), Fake(result), INPUTS).authorize(made)
+        await PolicyCheck(Policy(mode=mode), Fake(result), INPUTS).check(made)
     return caught.value, made
 
 
@@ -122,7 +122,7 @@ def test_no_text_of_the_call_is_in_the_document() -> None:
 
 
 def test_calls_of_the_workflow_are_read_from_the_reservation() -> None:
-    """With this one, where they are counted."""
+    """Including this call, if calls are counted."""
     debits = (Debit("t", "tokens", 9, 100, "tokens"), Debit("c", "calls", 1, 500, "quotas.calls"))
     ask = Ask("id", "support", "c-1", "bot", debits, None, 60, 60)
     made = call(reservation=Reservation(ask, (Balance(91, 0), Balance(493, 0))))
@@ -139,14 +139,14 @@ def test_the_chain_is_the_workflows_record() -> None:
 def test_a_call_without_a_ceiling_has_that_of_its_model() -> None:
     """`max_tokens` is always a number, so that a rule can compare it."""
     made = call(ceiling=None, body={"n": 3})
-    made.format = SimpleNamespace(answers=lambda body: body["n"], elsewhere=lambda body: 0)
+    made.codec = SimpleNamespace(answers=lambda body: body["n"], elsewhere=lambda body: 0)
     assert INPUTS.of(made)["action"]["max_tokens"] == 300
 
 
 async def test_allowed() -> None:
     """The decision is written, and the call continues."""
     made = call()
-    await Authorizer(Policy(), Fake(ALLOW), INPUTS).authorize(made)
+    await PolicyCheck(Policy(), Fake(ALLOW), INPUTS).check(made)
     assert made.authorization.decision is not None
     assert (
         made.authorization.decision.allow,
@@ -188,7 +188,7 @@ def test_the_highest_class_wins(rules: list[tuple[str, str]], random: Any) -> No
 
 
 async def test_obligations() -> None:
-    """All of them, read into their own types; sets come sorted."""
+    """All obligations, with their types; sets are sorted."""
     demanded = {
         "redact": ["PERSON", "EMAIL_ADDRESS"],
         "limit": {"tokens": 100},
@@ -199,9 +199,7 @@ async def test_obligations() -> None:
         "require_approval": None,
     }
     made = call()
-    await Authorizer(Policy(), Fake({"allow": True, "obligations": demanded, "class": "safety"}), INPUTS).authorize(
-        made
-    )
+    await PolicyCheck(Policy(), Fake({"allow": True, "obligations": demanded, "class": "safety"}), INPUTS).check(made)
     assert made.authorization.decision is not None
     assert made.authorization.decision.obligations == Obligations(
         {"EMAIL_ADDRESS": "redact", "PERSON": "redact"},
@@ -216,7 +214,7 @@ async def test_obligations() -> None:
 
 @pytest.mark.parametrize("demand", [True, {}, {"group": "finance"}])
 async def test_approval(demand: Any) -> None:
-    """A call that a person must approve is not made without."""
+    """A call that needs an approval is not made without it."""
     refused, made = await refusal({"allow": True, "obligations": {"require_approval": demand}})
     assert refused.code == "approval_required"
     assert refused.detail["rule"] == "allow"
@@ -228,9 +226,7 @@ async def test_approval(demand: Any) -> None:
 async def test_no_approval(demand: Any) -> None:
     """False and null demand nothing."""
     made = call()
-    await Authorizer(Policy(), Fake({"allow": True, "obligations": {"require_approval": demand}}), INPUTS).authorize(
-        made
-    )
+    await PolicyCheck(Policy(), Fake({"allow": True, "obligations": {"require_approval": demand}}), INPUTS).check(made)
     assert made.authorization.decision is not None
     assert made.authorization.decision.obligations.require_approval is None
 
@@ -274,7 +270,7 @@ MALFORMED: list[Json] = [
 
 @pytest.mark.parametrize("result", MALFORMED, ids=repr)
 async def test_a_malformed_result_denies(result: Json) -> None:
-    """A result that is not as it should be is no verdict."""
+    """A malformed result is not a verdict."""
     refused, made = await refusal(result)
     assert (refused.code, refused.status) == ("policy_unavailable", 503)
     assert "malformed" in refused.message
@@ -283,7 +279,7 @@ async def test_a_malformed_result_denies(result: Json) -> None:
 
 
 async def test_no_verdict_denies() -> None:
-    """The words of the engine reach the caller, the call does not go on."""
+    """The caller gets the message of the engine, and the call does not continue."""
     refused, _ = await refusal(PolicyUnavailable("the OPA server took longer than 1 s"))
     assert refused.code == "policy_unavailable"
     assert "the OPA server took longer than 1 s" in refused.message
@@ -302,24 +298,24 @@ async def test_no_verdict_denies() -> None:
 async def test_in_the_shadow_every_call_goes_on(result: Any, rule: str) -> None:
     """The deny is recorded; there are no obligations."""
     made = call()
-    await Authorizer(Policy(mode="shadow"), Fake(result), INPUTS).authorize(made)
+    await PolicyCheck(Policy(mode="shadow"), Fake(result), INPUTS).check(made)
     assert made.authorization.decision is not None
     assert (made.authorization.decision.rule, made.authorization.decision.mode) == (rule, "shadow")
     assert made.authorization.decision.obligations == Obligations()
 
 
 async def test_the_same_result_is_read_once() -> None:
-    """The same object gives the same decision; an equal one is read anew, and so is one of another version."""
+    """The same object gives the same decision; an equal object, or another version, is parsed again."""
     engine = Fake(ALLOW)
-    stage = Authorizer(Policy(), engine, INPUTS)
+    policy = PolicyCheck(Policy(), engine, INPUTS)
     first, second, third = call(), call(), call()
-    await stage.authorize(first)
-    await stage.authorize(second)
+    await policy.check(first)
+    await policy.check(second)
     engine.result = dict(ALLOW)
-    await stage.authorize(third)
+    await policy.check(third)
     assert first.authorization.decision is second.authorization.decision
     assert third.authorization.decision is not first.authorization.decision
     engine.version = "v2"
-    await stage.authorize(third)
+    await policy.check(third)
     assert third.authorization.decision is not None
     assert third.authorization.decision.version == "v2"

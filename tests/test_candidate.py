@@ -14,6 +14,7 @@ import pytest
 import yaml
 
 import upstream as scripted
+from gateway.cli import main
 from gateway.config.sections import Policy
 from gateway.policy import candidate as candidates
 from line import Line, config, running
@@ -63,8 +64,18 @@ def test_differences_are_counted_and_recorded(up: scripted.Upstream, tmp_path: P
         assert "workflow one" in printed
 
 
+def test_differences_without_a_candidate(
+    up: scripted.Upstream, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The command says what is missing; that is an error, not the result "no differences"."""
+    with running(tmp_path, settings(tmp_path, up, None)) as line:
+        assert line.chat("hi").status_code == 200
+        assert main(["policy", "differences", "--config", str(line.path)]) == 2
+        assert "policy.candidate is not configured" in capsys.readouterr().err
+
+
 def test_a_candidate_that_changes(up: scripted.Upstream, tmp_path: Path, folder: Path) -> None:
-    """Its files are watched like the live ones; a bundle that does not compile is reported."""
+    """The candidate's files are watched like the live files; a bundle that does not compile is reported."""
     with running(tmp_path, settings(tmp_path, up, folder)) as line:
         ready(line)
         (folder / "strict.rego").write_text("{ no rego")
@@ -91,7 +102,7 @@ def test_no_candidate_to_begin_with(up: scripted.Upstream, tmp_path: Path, folde
 def test_its_process_may_die(
     up: scripted.Upstream, tmp_path: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Calls go on, and it is started again."""
+    """Calls continue, and the process is restarted."""
     monkeypatch.setattr(candidates, "_AGAIN", 0.05)
     with running(tmp_path, settings(tmp_path, up, folder)) as line:
         ready(line)

@@ -1,4 +1,4 @@
-"""gateway.cli: what the command prints, where, and with which exit code."""
+"""gateway.cli: output, standard error and exit codes of commands."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ FAILED: dict[str, Any] = {**PASSED, "failed": ["a.test_y: undefined"]}
 
 
 class Store:
-    """A state store of keys only; `opened` counts what is not closed yet."""
+    """A state store with keys only; `opened` counts the stores that are not closed."""
 
     def __init__(self) -> None:
         self.records: dict[str, Key] = {}
@@ -68,7 +68,7 @@ class Store:
 
 @pytest.fixture(autouse=True)
 def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A working directory with a configuration where the command looks for one."""
+    """A working directory with a configuration at the default path."""
     monkeypatch.chdir(tmp_path)
     (tmp_path / "config").mkdir()
     (tmp_path / "config" / "gateway.yaml").write_text(CONFIG)
@@ -91,7 +91,7 @@ def store(monkeypatch: pytest.MonkeyPatch) -> Store:
 
 @pytest.fixture
 def served(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Any, ...]]:
-    """What was handed to `gateway.process.serve`."""
+    """The arguments of `gateway.process.serve`."""
     calls: list[tuple[Any, ...]] = []
     process = ModuleType("gateway.serving.process")
     process.serve = lambda *args, **_: calls.append(args)  # type: ignore[attr-defined]
@@ -161,7 +161,7 @@ def test_rotate(store: Store, capsys: pytest.CaptureFixture[str]) -> None:
 
 @pytest.mark.parametrize("lifetime", ["-1d", "0", "soon", "1000y"])
 def test_a_lifetime_that_is_none(store: Store, capsys: pytest.CaptureFixture[str], lifetime: str) -> None:
-    """A lifetime that cannot be read is named, and no key is made."""
+    """An invalid lifetime is reported, and no key is created."""
     assert main(["keys", "add", "--agent", "bot", "--team", "red", f"--expires={lifetime}"]) == 2
     assert "--expires" in capsys.readouterr().err
     assert not store.records
@@ -178,7 +178,7 @@ def test_store_that_does_not_answer(store: Store, capsys: pytest.CaptureFixture[
 
 
 def test_check_prints_warnings(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    """A good configuration with good policies is one line, with its warnings on standard error."""
+    """A valid configuration with valid policies is one line, with warnings on standard error."""
     monkeypatch.setattr(policy, "run_tests", lambda *_, **__: PASSED)
     assert main(["check"]) == 0
     out, err = capsys.readouterr()
@@ -310,7 +310,7 @@ def test_many_workers_need_shared_state(
     ],
 )
 def test_usage_errors(argv: list[str], capsys: pytest.CaptureFixture[str]) -> None:
-    """A command line that makes no sense exits 2 with the usage."""
+    """An invalid command line exits with 2 and prints the usage."""
     with pytest.raises(SystemExit) as caught:
         main(argv)
     assert caught.value.code == 2

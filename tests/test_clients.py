@@ -39,7 +39,7 @@ async def read_request(reader: asyncio.StreamReader) -> tuple[bytes, bytes]:
 
 
 class Server:
-    """Answers each request with the next of `answers`, in its pieces; None closes the connection."""
+    """Answers each request with the next entry of `answers`, in its pieces; None closes the connection."""
 
     def __init__(self, *answers: list[bytes] | bytes | None) -> None:
         self.answers = list(answers)
@@ -123,7 +123,7 @@ BODIES = {
 
 @pytest.mark.parametrize("name", sorted(BODIES))
 async def test_bodies_are_read_and_connections_used_again(client: Client, name: str) -> None:
-    """Whatever frames the body; the next call goes out on the same connection."""
+    """With any framing of the body; the next call uses the same connection."""
     server = Server(BODIES[name], BODIES[name])
     async with listening(server.serve) as url:
         there = to(url)
@@ -135,7 +135,7 @@ async def test_bodies_are_read_and_connections_used_again(client: Client, name: 
 
 
 async def test_a_request_is_what_was_asked_for(client: Client) -> None:
-    """One request line, one of each header, and a length."""
+    """One request line, each header once, and a length."""
     server = Server(OK)
     async with listening(server.serve) as url:
         await whole(await client.post(to(url).having([("authorization", "Bearer other")]), b"body"))
@@ -171,7 +171,7 @@ UNFRAMED = b"HTTP/1.1 200 OK\r\n\r\nuntil the end"
 
 
 async def test_a_body_may_last_until_the_connection_ends(client: Client) -> None:
-    """RFC 9112, 6.3; the connection serves nobody else."""
+    """RFC 9112, 6.3; the connection is not used again."""
     server = Server([UNFRAMED])
     async with listening(server.serve) as url:
         assert await whole(await client.post(to(url), b"")) == b"until the end"
@@ -186,7 +186,7 @@ BROKEN = {
 
 @pytest.mark.parametrize("name", sorted(BROKEN))
 async def test_a_body_that_breaks_off_is_an_error(client: Client, name: str) -> None:
-    """Half an answer is none."""
+    """Half an answer is an error."""
     server = Server([BROKEN[name]])
     async with listening(server.serve) as url:
         with pytest.raises(OSError, match=r"."):
@@ -217,7 +217,7 @@ async def test_a_head_that_is_none_is_an_error(client: Client, name: str) -> Non
 
 
 async def test_a_dead_pooled_connection_is_tried_afresh(client: Client) -> None:
-    """Nothing was answered on it: the call goes out again, once, on a new connection."""
+    """The pooled connection returned nothing: the call is sent again, once, on a new connection."""
     server = Server(OK, None, OK)
     async with listening(server.serve) as url:
         there = to(url)
@@ -240,7 +240,7 @@ async def test_what_was_answered_is_not_sent_again(client: Client) -> None:
 
 @pytest.mark.parametrize("more", [OK, b"HTTP/1.1 2"])
 async def test_more_than_one_answer_spoils_the_connection(client: Client, more: bytes) -> None:
-    """What nobody asked for must not become the answer of the next call."""
+    """Unrequested data must not become the answer of the next call."""
     if more != OK and isinstance(client, LibraryClient):
         pytest.skip("aiohttp takes half a head for the beginning of the next answer")
     server = Server(OK.replace(b"ok", b"1!") + more, OK)
@@ -304,7 +304,7 @@ async def test_a_cancelled_call_closes_its_connection(client: Client) -> None:
 @pytest.mark.parametrize("timeouts", [Timeouts(30, 5, 0.1), Timeouts(0.1, 5, 30)])
 @pytest.mark.parametrize("begun", [b"", b"HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\nok"])
 async def test_silence_is_a_timeout(client: Client, timeouts: Timeouts, begun: bytes) -> None:
-    """Before the head and in the middle of the body; as a whole and between pieces."""
+    """Before the head and in the body; in total and between pieces."""
     held = asyncio.Event()
 
     async def silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -320,7 +320,7 @@ async def test_silence_is_a_timeout(client: Client, timeouts: Timeouts, begun: b
 
 
 async def test_nobody_there_is_an_error(client: Client) -> None:
-    """A port that nobody listens on."""
+    """A port without a listener."""
     async with listening(Server().serve) as url:
         pass
     with pytest.raises(OSError, match=r"."):
@@ -328,7 +328,7 @@ async def test_nobody_there_is_an_error(client: Client) -> None:
 
 
 async def test_long_bodies_are_sent_whole(client: Client) -> None:
-    """In pieces, as fast as the provider takes them."""
+    """In pieces, as fast as the provider reads them."""
     server = Server(OK, OK)
     body = bytes(range(256)) * 16_384
     async with listening(server.serve) as url:
@@ -339,7 +339,7 @@ async def test_long_bodies_are_sent_whole(client: Client) -> None:
 
 
 async def test_an_answer_that_comes_before_the_request_has_left(client: Client) -> None:
-    """A refusal of a long body is heard, and its connection serves nobody else."""
+    """An early refusal of a long body is read, and its connection is not used again."""
 
     async def early(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.readuntil(b"\r\n\r\n")
@@ -383,7 +383,7 @@ async def test_what_nobody_reads_stays_with_the_provider(client: Client) -> None
 
 @pytest.mark.parametrize("trusted", [True, False])
 async def test_tls_is_checked(client: Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, trusted: bool) -> None:
-    """A certificate that nobody vouches for is refused before anything is sent."""
+    """An untrusted certificate is refused before anything is sent."""
     authority, certificate, key = issue(tmp_path, "127.0.0.1")
     tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     tls.load_cert_chain(certificate, key)

@@ -54,7 +54,7 @@ def test_schema_is_a_schema() -> None:
 
 
 def test_no_error_repeats_its_input() -> None:
-    """An error of the grammar itself holds no value either."""
+    """An error of the grammar itself does not contain the value either."""
     with pytest.raises(ValidationError) as caught:
         Price.model_validate({"input": "sk-secret"})
     assert "sk-secret" not in str(caught.value)

@@ -49,14 +49,14 @@ def test_scores_are_told_by_channel() -> None:
 
 
 def test_a_channel_without_text_is_not_told() -> None:
-    """So that a policy can tell a call that read tools from one that did not."""
+    """So that a policy can distinguish calls with and without results of tools."""
     assert Contents(Scorer()).read([slot("A harmless question", "user")]).injection == {"user": 0.0}
     assert Contents(Scorer()).read([slot("You are kind.", "system")]) is EMPTY
     assert EMPTY.score == 0
 
 
 def test_a_text_is_looked_at_once() -> None:
-    """The history of a conversation costs nothing, wherever it comes again."""
+    """The history of a conversation costs nothing when it is sent again."""
     scorer = Scorer()
     contents = Contents(scorer)
     for _ in range(3):
@@ -101,7 +101,7 @@ def test_the_shipped_policy_denies_instructions_in_a_tool_result(policy_line: di
 
 
 def test_the_shipped_policy_denies_instructions_in_parts(policy_line: dict[str, Any], tmp_path: Path) -> None:
-    """Over parts that claim to be the assistant's, and over the results of one turn."""
+    """Across parts that claim to be the assistant's, and across the results of one turn."""
     calls = [
         {"id": name, "type": "function", "function": {"name": f"read_{name}", "arguments": "{}"}}
         for name in ("c1", "c2")

@@ -18,7 +18,7 @@ IDS = st.from_regex(r"[A-Za-z0-9][A-Za-z0-9._:/+=@-]{0,92}", fullmatch=True)
 
 
 class Clock:
-    """Time that passes only when told to."""
+    """A clock that is advanced by hand."""
 
     now = NOW
 
@@ -47,7 +47,7 @@ def test_longest_id() -> None:
 
 @given(st.data())
 def test_an_altered_token_is_refused(data: st.DataObject) -> None:
-    """With any character changed: refused, and the message says what to do."""
+    """A token with any changed character is refused, and the message says what to do."""
     token = made().token("red", "ticket-4711", 3600)
     at = data.draw(st.integers(0, len(token) - 1))
     other = data.draw(st.sampled_from("ABab01._-").filter(lambda c: c != token[at]))
@@ -71,7 +71,7 @@ def test_a_token_is_of_one_team_and_one_workflow(id: str, other: str, team: str,
 
 
 def test_expiry() -> None:
-    """A token is good until its expiry and not a moment longer; the expiry is part of what is signed."""
+    """A token is valid exactly until its expiry, which is part of the signed data."""
     clock = Clock()
     token = made(clock=clock).token("red", "w", 60)
     clock.now = NOW + 59.9
@@ -85,7 +85,7 @@ def test_expiry() -> None:
 
 
 def test_a_bare_id_is_no_token() -> None:
-    """An id of the caller's own, a trace id, the first parts of a token: none is served."""
+    """The caller's own id, a trace id, the first parts of a token: all are refused."""
     whole = made().token("red", "w", 60)
     for token in ("w", "0af7651916cd43dd8448eb211c80319c", whole.rpartition(".")[0], "a.b.c"):
         with pytest.raises(Refusal, match="not a signed correlation token"):
@@ -93,7 +93,7 @@ def test_a_bare_id_is_no_token() -> None:
 
 
 def test_the_key_is_the_vaults(tmp_path: Path) -> None:
-    """Gateways on one state read each other's tokens; shared state without a key in the configuration is refused."""
+    """Gateways with one state accept each other's tokens; shared state without a configured key is refused."""
 
     def settings(state: str) -> Config:
         return Config(providers={}, models={}, state=state, quotas={"strict": True})  # type: ignore[arg-type]

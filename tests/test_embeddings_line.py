@@ -111,7 +111,7 @@ def test_a_blocked_value_goes_nowhere(line: Line, up: scripted.Upstream, said: A
     ],
 )
 def test_policies_see_the_inputs(line: Line, said: Any, fields: dict[str, Any], rule: str) -> None:
-    """Their SQL, what looks like instructions, lists of token ids, unknown fields."""
+    """SQL, instructions, lists of token ids and unknown fields in inputs."""
     answer = line.embed(said, **fields)
     assert code(answer) == (403, "policy_denied")
     assert answer.json()["error"]["rule"] == rule
@@ -246,7 +246,7 @@ def test_vectors_beside_a_change_keep_their_bytes(line: Line, up: scripted.Upstr
 
 
 def test_nothing_is_restored(line: Line, up: scripted.Upstream) -> None:
-    """Embeddings hold no text, so no placeholder means anything in one."""
+    """Embeddings contain no text, so placeholders are not restored in them."""
     up.script["<EMAIL_1>"] = {"data": [{"embedding": [0.5]}], "x": "<EMAIL_1>"}
     answer = line.embed("only@example.org", "script", cid="restored")
     assert answer.status_code == 200
@@ -255,7 +255,7 @@ def test_nothing_is_restored(line: Line, up: scripted.Upstream) -> None:
 
 @pytest.mark.parametrize("packed", [False, True])
 def test_a_large_answer_passes_any_cap(line: Line, up: scripted.Upstream, packed: bool) -> None:
-    """server.max_values counts no numbers of vectors, and base64 is no secret; two megabytes of it."""
+    """server.max_values does not count the numbers of vectors, and two megabytes of base64 are not a secret."""
     item = {"object": "embedding", "embedding": "AACAPgAAwL8AAAA/" * 1024 if packed else [0.015625, -0.5] * 1536}
     inputs = [f"{packed} {at}" for at in range(128)]
     up.script[str(inputs)] = said = {"data": [item] * 128, "model": "m", "usage": scripted.EMBEDDED}

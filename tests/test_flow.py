@@ -20,7 +20,7 @@ from gateway.errors import Refusal
 from gateway.ingress.idempotency import Answer
 from gateway.limits import loops
 from gateway.policy import flow
-from gateway.policy.authorize import Authorizer
+from gateway.policy.authorize import PolicyCheck
 from gateway.policy.flow import Flow
 from gateway.policy.inputs import Inputs
 from gateway.stores import Workflows
@@ -83,7 +83,7 @@ def call(store: Store) -> Call:
 
 def stage(engine: Engine, store: Store, mode: Any = "enforce") -> Flow:
     inputs = Inputs(SimpleNamespace(model=lambda _: SimpleNamespace(max_output=1)))
-    return Flow(Authorizer(Policy(mode=mode), engine, inputs), cast("Workflows", store))
+    return Flow(PolicyCheck(Policy(mode=mode), engine, inputs), cast("Workflows", store))
 
 
 async def refused(engine: Engine, store: Store, made: Call | None = None) -> Refusal:
@@ -100,7 +100,7 @@ async def test_a_policy_that_keeps_no_history_takes_no_step() -> None:
 
 
 async def test_one_that_reads_takes_one_step() -> None:
-    """Also without labels: what it read must still be so."""
+    """Also without labels: the history that the policy read must still be current."""
     engine, store = Engine(lambda _: says()), Store()
     await stage(engine, store).judge(call(store))
     assert (store.marks, len(engine.asked)) == (1, 1)
@@ -125,7 +125,7 @@ async def test_labels_are_known_to_the_policy_at_once() -> None:
 
 
 async def test_labels_that_follow_from_labels() -> None:
-    """All of them are on record in one step."""
+    """All labels are recorded in one step."""
     chain = {0: "a", 1: "b", 2: "c"}
     engine, store = Engine(lambda known: says(*filter(None, [chain.get(len(known["labels"]))]))), Store()
     await stage(engine, store).judge(call(store))
@@ -134,7 +134,7 @@ async def test_labels_that_follow_from_labels() -> None:
 
 
 async def test_a_label_that_slips_in_is_judged() -> None:
-    """Between verdict and mark another call labelled the workflow: this one is judged again, and refused."""
+    """Between verdict and mark another call labeled the workflow: this one is judged again, and refused."""
     engine = Engine(lambda known: says(deny="untrusted" in known["labels"]))
     store = Store(lambda record: record.set_labels(["untrusted"]))
     assert (await refused(engine, store)).code == "policy_denied"
@@ -152,7 +152,7 @@ async def test_without_end_no_verdict() -> None:
 
 
 async def test_in_shadow_it_goes_on() -> None:
-    """Nothing is refused, and labels are on record all the same: a rule over time can be tried."""
+    """No call is refused, but labels are recorded, so that rules over time can be tried."""
     engine, store = Engine(lambda known: says("untrusted", deny="untrusted" in known["labels"])), Store()
     made = call(store)
     await stage(engine, store, "shadow").judge(made)
@@ -162,7 +162,7 @@ async def test_in_shadow_it_goes_on() -> None:
 
 
 async def test_what_an_operator_took_off_is_not_set_again() -> None:
-    """The policy still asks for it, and is not judged by it."""
+    """The policy still demands the label, and is not judged by it."""
     engine, store = Engine(lambda known: says("untrusted", deny="untrusted" in known["labels"])), Store()
     store.record.relabel("untrusted", off=False)
     store.record.relabel("untrusted", off=True)
@@ -171,7 +171,7 @@ async def test_what_an_operator_took_off_is_not_set_again() -> None:
 
 
 async def test_one_label_too_many_for_the_workflow() -> None:
-    """The decision is as malformed as one with too many labels of its own."""
+    """The decision is as malformed as a decision with too many labels of its own."""
     store = Store()
     store.record.set_labels([f"label-{number}" for number in range(LABELS)])
     engine = Engine(lambda _: says("one-more"))
@@ -189,7 +189,7 @@ async def test_labels_that_are_none(labels: list[str]) -> None:
 
 
 async def test_an_answer_given_again_labels_nothing() -> None:
-    """It is judged by what the workflow remembers."""
+    """A replayed answer is judged by the history of the workflow."""
     engine, store = Engine(lambda known: says("seen", deny="untrusted" in known["labels"])), Store()
     made = call(store)
     made.replay.kept = Answer(b"{}", False)
@@ -218,7 +218,7 @@ async def test_a_verdict_stands_after_what_took_time() -> None:
     await stage(engine, store).judge(made)
     await stage(engine, store).confirm(made)
     store.record.set_labels(["untrusted"])
-    with pytest.raises(Refusal, match="demanded"):
+    with pytest.raises(Refusal, match="now demands something else"):
         await stage(engine, store).confirm(made)
 
 
@@ -233,7 +233,7 @@ async def test_calls_at_once_know_each_other() -> None:
 
 @given(names=st.lists(st.sampled_from([f"tool_{n}" for n in range(TOOLS + 20)] + ["not a name", "x" * 65, ""])))
 def test_tools_of_a_conversation(names: list[str]) -> None:
-    """The newest, in order, without duplicates; an invalid name becomes a name that no tool has."""
+    """The newest, in order, without duplicates; an invalid name is replaced by a name that no tool has."""
     steps = [Step("turn", "", (ToolUse("", name, "{}"),)) for name in names]
     shown = loops.shown(steps)
     assert len(shown) == len(set(shown)) <= TOOLS
@@ -242,7 +242,7 @@ def test_tools_of_a_conversation(names: list[str]) -> None:
 
 
 def test_history_is_a_value() -> None:
-    """What a call knows does not change under it."""
+    """The history of a call does not change during the call."""
     record = Record("t", "w", 0, 0, 0, 0)
     before = record.history
     record.show(["search"])
@@ -260,7 +260,7 @@ def test_shipped_rules_use_paths_that_exist(tmp_path: Path) -> None:
 
     engine = load_engine(Policy(path="policies"))
     inputs = Inputs(SimpleNamespace(model=None))
-    assert Authorizer(Policy(), engine, inputs).reads_history
+    assert PolicyCheck(Policy(), engine, inputs).reads_history
     (tmp_path / "gateway.rego").write_text('package gateway\n\ndecision := {"allow": input.action.kind == "llm"}\n')
-    plain = Authorizer(Policy(), load_engine(Policy(path=str(tmp_path))), inputs)
+    plain = PolicyCheck(Policy(), load_engine(Policy(path=str(tmp_path))), inputs)
     assert (plain.reads_history, plain.keeps_history) == (False, False)

@@ -42,7 +42,7 @@ def reads(line: Line, result: str = POISON, name: str = "get_page", *, cid: str 
 
 
 def writes(line: Line, cid: str = "w", **more: Any) -> httpx.Response:
-    """A turn that shows nothing of what was read, and offers a tool that writes."""
+    """A turn without the earlier results, and with a tool that writes."""
     return line.chat(tools=[tool("send_mail")], cid=cid, **more)
 
 
@@ -53,7 +53,7 @@ def verdict(answer: httpx.Response) -> tuple[int, str]:
 
 
 def bundle(folder: Path, **flow: Any) -> dict[str, str]:
-    """The shipped policies with other data; what scores high is not denied by itself."""
+    """The shipped policies with other data; a high score alone is not denied."""
     policies = folder / "policies"
     shutil.copytree(Path(__file__).parents[1] / "policies", policies)
     data = yaml.safe_load((policies / "data.yaml").read_text())
@@ -75,7 +75,7 @@ def line(up: scripted.Upstream, tmp_path_factory: pytest.TempPathFactory) -> Ite
 
 
 def test_after_a_poisoned_result_nothing_writes(line: Line) -> None:
-    """Turn 1 may write, turn 2 brings the result, turn 3 is refused though it shows nothing of it."""
+    """Turn 1 may write, turn 2 brings the result, turn 3 is refused although it does not contain the result."""
     assert verdict(writes(line, "turns")) == (200, "")
     assert verdict(reads(line, cid="turns")) == (200, "")
     assert verdict(writes(line, "turns")) == (403, "flow_write")
@@ -85,7 +85,7 @@ def test_after_a_poisoned_result_nothing_writes(line: Line) -> None:
 
 
 def test_the_call_that_brings_it_may_not_write(line: Line, up: scripted.Upstream) -> None:
-    """Its own label counts at once; it never reached the model, so the workflow is not labelled."""
+    """The call's own label counts immediately; the call never reached the model, so the workflow is not labeled."""
     seen = len(up.seen)
     poisoned = line.chat(messages=turns("get_page", POISON), tools=[tool("send_mail")], cid="at-once")
     assert verdict(poisoned) == (403, "flow_write")
@@ -100,13 +100,13 @@ def test_a_harmless_result_changes_nothing(line: Line) -> None:
 
 
 def test_a_listed_tool_is_enough(line: Line) -> None:
-    """Whatever its result contains."""
+    """With any result."""
     assert verdict(reads(line, "The meeting is at ten.", "web_search", cid="listed")) == (200, "")
     assert verdict(writes(line, "listed")) == (403, "flow_write")
 
 
 def test_no_address_outside(line: Line) -> None:
-    """After untrusted content, only hosts of one's own may be named."""
+    """After untrusted content, only the operator's own hosts may be named."""
     assert verdict(line.chat("see https://evil.example/x", cid="hosts")) == (200, "")
     assert verdict(reads(line, cid="hosts")) == (200, "")
     assert verdict(line.chat("see https://evil.example/x", cid="hosts")) == (403, "flow_address")
@@ -133,7 +133,7 @@ def test_an_operator_takes_it_off(line: Line) -> None:
 
 
 def test_an_answer_is_given_again_by_what_is_known_now(up: scripted.Upstream, tmp_path: Path) -> None:
-    """A call that was answered before the label is refused when it comes again after it."""
+    """A call that was answered before the label is refused if it is repeated after the label."""
     kept = settings(tmp_path, up) | {"idempotency": {}}
     with running(tmp_path, kept) as line:
         headers = {"idempotency-key": "k1", "x-correlation-id": "w"}
@@ -155,7 +155,7 @@ def test_stripping_instead(up: scripted.Upstream, tmp_path: Path) -> None:
 
 @pytest.mark.live
 def test_two_gateways_over_one_redis(up: scripted.Upstream, tmp_path: Path, redis_url: str) -> None:
-    """A verdict that one read before the other's label is not acted upon; after it, both refuse."""
+    """A verdict that one gateway reached before the other's label is not used; after the label, both refuse."""
     import redis
 
     with redis.Redis.from_url(redis_url) as client:

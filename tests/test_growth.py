@@ -16,7 +16,7 @@ from gateway.config.sections import Output
 from gateway.detect.core.rules import resolve
 from gateway.detect.core.window import StreamScanner
 from gateway.detect.personal.scanner import PiiScanner
-from gateway.dialects import tree
+from gateway.dialects import positions, tree
 from gateway.dialects.openai_chat import OPENAI_CHAT
 from gateway.dialects.openai_steps import steps
 from gateway.dialects.openai_tables import SHAPE
@@ -46,12 +46,12 @@ def scanner(pii: PiiScanner) -> StreamScanner:
 
 @pytest.fixture(scope="module")
 def readers(scanner: StreamScanner, pii: PiiScanner) -> dict[str, Work]:
-    """Everything that reads a text, whole or in pieces."""
+    """All readers of texts, whole or in pieces."""
     return text_readers(scanner, pii)
 
 
 def test_the_count_sees_a_square() -> None:
-    """What the tests below go by: a loop in a loop is seen, and so is a list that is walked by a built-in method."""
+    """The measurement itself: nested loops are detected, also lists that a built-in method walks."""
 
     def rows(size: int) -> Callable[[], object]:
         resolve_all = [Finding(0, size - at, "X", at / size) for at in range(size)]
@@ -96,8 +96,8 @@ def test_bodies_of_every_shape(name: str) -> None:
             OPENAI_CHAT.parse(body)
             OPENAI_CHAT.items(body)
             loops.look("w", "a", steps(body["messages"]), True)
-            tree.write_all([(slot, "<EMAIL_1>") for slot in survey.slots if slot.key != "content"])
-            tree.fold(survey.nested)
+            positions.write_all([(slot, "<EMAIL_1>") for slot in survey.slots if slot.key != "content"])
+            positions.fold(survey.nested)
 
         return through
 
@@ -142,7 +142,7 @@ HEADS: dict[str, Callable[[int], list[tuple[bytes, bytes]]]] = {
 
 @pytest.mark.parametrize("name", HEADS)
 def test_heads_of_every_shape(name: str) -> None:
-    """What is read of headers, before and after a key is known."""
+    """Reading headers, before and after the key is checked."""
 
     def work(size: int) -> Callable[[], object]:
         headers = [(b"authorization", b"Bearer x"), (b"host", b"a"), *HEADS[name](size)]

@@ -72,7 +72,7 @@ PIECES = (
 
 @pytest.fixture(scope="module")
 def screens(pii: PiiScanner) -> dict[str, Screen]:
-    """Screens that judge by everything there is, one blocking and one redacting."""
+    """Screens with all rules, one blocking and one redacting."""
     scanner = StreamScanner(
         pii,
         SecretScanner(),
@@ -90,7 +90,7 @@ def screens(pii: PiiScanner) -> dict[str, Screen]:
 
 
 def screened(screen: Screen) -> AnswerFilter:
-    """The filter of an answer to a call whose request held some values."""
+    """The filter of an answer to a call whose request contained some values."""
     call = calls.call()
     call.redaction = Redaction(restore=RESTORE, known=frozenset(list(RESTORE.values())[:3]))
     return screen.filter(call)
@@ -111,7 +111,7 @@ def stream(made: AnswerFilter, events: list[bytes]) -> list[Any]:
 
 
 def whole(made: AnswerFilter, text: str) -> str:
-    """What a caller gets of a text, or why it gets nothing."""
+    """The text as the caller gets it, or the reason of the block."""
     try:
         return made.text(text)
     except Refusal as refusal:
@@ -144,7 +144,7 @@ def test_any_cut_is_treated_as_the_whole(
 
 
 def test_a_tool_call_in_a_great_many_pieces(screens: dict[str, Screen]) -> None:
-    """A call that comes a character at a time is put together in one go: functions and custom tools alike."""
+    """A tool call in single characters is assembled in linear time: functions and custom tools alike."""
     said = json.dumps({"text": "word <EMAIL_1> " * 10})
     for kind, field in (("function", "arguments"), ("custom", "input")):
         head = event({"tool_calls": [{"index": 0, "id": "c1", "type": kind, kind: {"name": "note", field: ""}}]})
@@ -175,7 +175,7 @@ def test_an_answer_cannot_be_held_without_end(
 
 
 def test_choices_are_bounded() -> None:
-    """No provider answers with more choices than may be asked for."""
+    """No provider answers with more choices than a request may ask for."""
     codec = OPENAI_CHAT.stream(keep_usage=False)
     events = [event({"content": ""}).replace(b'"index": 0', b'"index": %d' % index) for index in range(200)]
     with pytest.raises(ValueError, match="128 choices"):
@@ -204,7 +204,7 @@ def test_reading_sql_takes_so_much_and_no_more(screens: dict[str, Screen], name:
 
 
 def whole_or_code(judge: Any) -> str:
-    """What a judge says."""
+    """The result of a judge."""
     try:
         said: str = judge()
     except Refusal as refusal:
@@ -240,7 +240,7 @@ def test_a_piece_that_is_nested_too_deep_to_parse_breaks_out(text: str) -> None:
     ],
 )
 def test_what_takes_long_leaves_the_event_loop(text: str, aside: bool) -> None:
-    """Much new text does, and some that is dense with what is judged one by one; prose of a usual call does not."""
+    """Much new text goes to a thread, and text with many findings; the prose of a usual call does not."""
     body = {"messages": [{"role": "user", "content": text}]}
     slots = [Slot(body, "content", text, "user", None)]
     call = calls.call(raw=json.dumps(body).encode(), slots=slots)

@@ -30,7 +30,7 @@ ROUTE = "/v1/chat/completions"
 
 
 def state(kind: str, folder: Path, request: pytest.FixtureRequest) -> dict[str, Any]:
-    """Settings that keep the state in one kind of store."""
+    """Settings for one kind of store."""
     url = f"sqlite:///{folder}/state.db" if kind == "sqlite" else request.getfixturevalue("redis_url")
     return {"state": url, "audit": {"path": str(folder / "audit.db")}, "pii": VAULT}
 
@@ -123,7 +123,7 @@ def test_keys_belong_to_one_agent(line: Line, up: scripted.Upstream, key: str) -
 
 @pytest.mark.parametrize("bad", ["", "x" * 256, "tab\there", b"caf\xe9"])
 def test_a_key_that_is_none(line: Line, bad: str | bytes) -> None:
-    """1 to 255 printable ASCII characters; the message does not repeat what came."""
+    """1 to 255 printable ASCII characters; the message does not repeat the value."""
     answer = send(line, bad)
     assert told(answer) == (400, "invalid_request")
     assert answer.json()["error"]["param"] == "Idempotency-Key"
@@ -138,7 +138,7 @@ def test_two_keys_are_refused(line: Line, key: str) -> None:
 
 @pytest.mark.parametrize("model", ["reset", "status-500", "status-400", "garbage"])
 def test_a_failure_is_not_kept(line: Line, up: scripted.Upstream, key: str, model: str) -> None:
-    """The next try runs, at once."""
+    """The next try runs immediately."""
     for _ in range(3):
         seen = len(up.seen)
         answer = send(line, key, body(model=model))
@@ -178,7 +178,7 @@ def test_an_answer_that_is_too_large_is_not_given_twice(line: Line, key: str, st
 
 
 def test_while_the_first_runs_others_wait(line: Line, up: scripted.Upstream, key: str) -> None:
-    """409 and a time to ask again; another body is a conflict already; then all get the first one's answer."""
+    """409 with Retry-After; another body is a conflict; afterwards all get the answer of the first call."""
     request = body("some words", "mid-hang", stream=True)
     up.arrived.clear()
     with ThreadPoolExecutor(1) as pool:
@@ -245,7 +245,7 @@ def test_switched_off_the_header_is_nothing(up: scripted.Upstream, tmp_path: Pat
 
 
 def test_without_a_key_to_seal_with_nothing_runs(up: scripted.Upstream, tmp_path: Path, redis_url: str) -> None:
-    """Shared state and `pii: null`: a promise that cannot be kept is not made."""
+    """Shared state and `pii: null`: without a key, idempotency keys are refused."""
     with running(tmp_path, config(tmp_path, up.url, state=redis_url, pii=None)) as line:
         answer = send(line, "k")
         assert told(answer) == (400, "invalid_request")
@@ -257,7 +257,7 @@ def test_without_a_key_to_seal_with_nothing_runs(up: scripted.Upstream, tmp_path
 def test_a_killed_gateway_does_not_keep_the_key(
     kind: str, up: scripted.Upstream, tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:
-    """What ran is lost and runs again once the lease has ended; what had ended is replayed by the next process."""
+    """A running call is lost and runs again after its lease; an ended call is replayed by the next process."""
     settings = config(tmp_path, up.url, **state(kind, tmp_path, request), idempotency={"lease": 5})
     path = tmp_path / "gateway.yaml"
     path.write_text(yaml.safe_dump(settings))
@@ -299,7 +299,7 @@ def test_a_killed_gateway_does_not_keep_the_key(
 
 
 def _ignore(call: Any) -> None:
-    """A call whose gateway is killed under it."""
+    """A call whose gateway is killed."""
     with suppress(httpx.HTTPError):
         call()
 
@@ -360,7 +360,7 @@ decision := {"allow": false, "deny": {{"code": "no_more", "message": "Not any mo
 
 
 def test_the_official_client(line: Line, up: scripted.Upstream, key: str) -> None:
-    """Parses a replay as it does any answer, whole and streamed; a conflict is an `UnprocessableEntityError`."""
+    """A replay is parsed like any answer, whole and streamed; a conflict is an `UnprocessableEntityError`."""
     with OpenAI(base_url=f"{line.url}/v1", api_key="mg-alice") as client:
         messages: Any = [{"role": "user", "content": "ann@example.org asks"}]
 

@@ -110,7 +110,7 @@ async def test_same_key_twice() -> None:
     ],
 )
 async def test_refusals_say_what_to_do(headers: list[tuple[bytes, bytes]], words: str) -> None:
-    """Every wrong or missing credential is refused in words that fit it and that do not repeat it."""
+    """Every wrong or missing credential is refused with a specific message that does not repeat it."""
     refusal = await refused(configured(), headers)
     assert words in refusal.message
     assert "mg-" not in refusal.message
@@ -159,7 +159,7 @@ async def test_revoking_beats_the_configuration() -> None:
 
 
 async def test_agent_without_key_has_none() -> None:
-    """An agent without a key of its own is not reachable by an empty one."""
+    """An agent without a key cannot be used with an empty key."""
     identity = Identity({"bot": Agent(team="red")})
     await refused(identity, bearer(""))
     assert identity.lookup(b"") is None
@@ -169,7 +169,7 @@ async def test_agent_without_key_has_none() -> None:
 
 
 async def test_missing_key_file_is_made(tmp_path: Path) -> None:
-    """A missing key file is made with a fresh key that its owner alone can read, and keeps it from then on."""
+    """A missing key file is created with a new key, readable by its owner only, and keeps this key."""
     path = tmp_path / "var" / "demo.key"
     agents = {"demo": Agent(key_file=str(path), team="demo")}
     identity = Identity(agents)
@@ -197,7 +197,7 @@ def test_useless_key_file_is_an_error(tmp_path: Path, content: bytes) -> None:
 
 
 def test_first_of_two_writers_wins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Two processes that find no file agree on the key of the one that was first."""
+    """Two processes without a file agree on the key of the first process."""
     path = tmp_path / "key"
     path.write_text("mg-first\n")
     monkeypatch.setattr(Path, "exists", lambda self: False)
@@ -206,7 +206,7 @@ def test_first_of_two_writers_wins(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 
 
 def test_fresh_keys_differ() -> None:
-    """Fresh keys have one form and do not repeat."""
+    """New keys have one form and do not repeat."""
     keys = {new_key() for _ in range(100)}
     assert len(keys) == 100
     assert all(len(key) == 46 and key.startswith("mg-") and key[3:].isalnum() for key in keys)
@@ -316,7 +316,7 @@ BAD = [
 
 @pytest.mark.parametrize(("bad", "words"), BAD, ids=[words for _, words in BAD])
 async def test_bad_tokens(issuer: respx.Route, bad: str, words: str) -> None:
-    """Every flaw of a token is refused, with words that fit, and nothing of the token in them."""
+    """Every invalid token is refused, with a specific message that contains no part of the token."""
     identity = Identity({}, settings())
     refusal = await refused(identity, bearer(bad))
     assert words in refusal.message
@@ -332,7 +332,7 @@ async def test_leeway(issuer: respx.Route) -> None:
 
 
 async def test_nested_claims(issuer: respx.Route) -> None:
-    """A claim may be named by a path; one whose own name has dots comes first; roles may be words in a string."""
+    """A claim may be named by a path; a claim with dots in its name comes first; roles may be words in a string."""
     identity = Identity({}, settings(team_claim="https://x.example/team", roles_claim="realm.roles"))
     claims: dict[str, Any] = {"https://x.example/team": "green", "realm": {"roles": "admin reader"}}
     subject = await identity.identify(bearer(token(**claims)))
@@ -341,7 +341,7 @@ async def test_nested_claims(issuer: respx.Route) -> None:
 
 
 async def test_token_without_key_id(issuer: respx.Route) -> None:
-    """Without a key id there must be exactly one key that fits."""
+    """Without a key id, there must be exactly one suitable key."""
     identity = Identity({}, settings())
     assert (await identity.identify(bearer(token(kid=None)))).agent == "planner"
     issuer.mock(return_value=httpx.Response(200, json={"keys": [jwk(RSA, "a"), jwk(RSA, "b")]}))
@@ -386,7 +386,7 @@ async def test_unfit_keys_are_not_used(issuer: respx.Route, entry: object) -> No
 async def test_issuer_down_from_the_start(
     issuer: respx.Route, answer: httpx.Response | httpx.HTTPError, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Without keys every token is refused, the words blame no token, and the log holds no secret."""
+    """Without keys, every token is refused, the message does not blame the token, and the log contains no secret."""
     issuer.mock(side_effect=[answer])
     identity = Identity({"bot": Agent(key_sha256=sha(KEY), team="red")}, settings())
     refusal = await refused(identity, bearer(token()))
@@ -398,7 +398,7 @@ async def test_issuer_down_from_the_start(
 
 
 class Clock:
-    """Seconds that pass when told to."""
+    """A clock that is advanced by hand."""
 
     now = 1000.0
 
@@ -407,7 +407,7 @@ class Clock:
 
 
 async def test_rotation(issuer: respx.Route) -> None:
-    """A new key id makes the keys be fetched again, but not twice within ten seconds."""
+    """With a new key id, keys are fetched again, but not twice within ten seconds."""
     issuer.mock(return_value=httpx.Response(200, json={"keys": [jwk(EC, "e")]}))
     clock = Clock()
     verifier = Verifier(settings(), clock=clock)
@@ -424,7 +424,7 @@ async def test_rotation(issuer: respx.Route) -> None:
 
 
 async def test_many_first_callers_share_one_fetch(issuer: respx.Route) -> None:
-    """Calls that arrive together wait for one fetch; one that gives up does not take it from the others."""
+    """Concurrent calls wait for one fetch; a cancelled call does not cancel the fetch."""
     gate = asyncio.Event()
 
     async def slowly(request: httpx.Request) -> httpx.Response:
@@ -445,7 +445,7 @@ async def test_many_first_callers_share_one_fetch(issuer: respx.Route) -> None:
 
 
 async def test_old_keys_stay_while_the_issuer_is_down(issuer: respx.Route) -> None:
-    """When the keys are due and the issuer fails, the old ones go on; when it is back, a withdrawn key ends."""
+    """If keys are due and the issuer fails, the old keys stay valid; once it is back, a withdrawn key ends."""
     clock = Clock()
     verifier = Verifier(settings(refresh=300), clock=clock)
     raw = token().encode()
@@ -486,7 +486,7 @@ async def test_verified_token_is_remembered_until_it_expires(
 
 
 async def test_memory_is_bounded(issuer: respx.Route, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The oldest verified tokens make room for new ones."""
+    """The oldest verified tokens are dropped for new tokens."""
     monkeypatch.setattr("gateway.identity.jwks._REMEMBERED", 2)
     identity = Identity({}, settings())
     tokens = [token(jti=str(i)) for i in range(3)]
@@ -497,7 +497,7 @@ async def test_memory_is_bounded(issuer: respx.Route, monkeypatch: pytest.Monkey
 
 
 async def test_reload_keeps_the_keys(issuer: respx.Route) -> None:
-    """After a reload the keys fetched before go on, unless they come from elsewhere now."""
+    """After a reload, fetched keys stay in use, unless they now come from another URL."""
     before = Identity({}, settings())
     await before.identify(bearer(token()))
     issuer.mock(return_value=httpx.Response(503))

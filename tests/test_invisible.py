@@ -75,7 +75,7 @@ def test_what_hides_is_removed(name: str, places: list[int]) -> None:
 @pytest.mark.parametrize("name", [name for name in TAKEN if name != "byte order mark"])
 @given(places=st.lists(st.integers(0, 40), max_size=20))
 def test_what_can_hold_data_is_blocked(name: str, places: list[int]) -> None:
-    """In any pieces; a stray byte order mark is no data."""
+    """In any pieces; a single byte order mark is not data."""
     with pytest.raises(Refusal) as caught:
         run(BLOCK, TAKEN[name][0], places)
     assert caught.value.code == "output_blocked"

@@ -78,7 +78,7 @@ def test_keys_stay_on_their_side(line: Line, up: scripted.Upstream) -> None:
 
 
 def test_a_stream_passes(line: Line) -> None:
-    """Chunks flow, unknown fields stay, the usage chunk is not shown to who did not ask."""
+    """Chunks arrive, unknown fields stay, and only callers that asked get the usage chunk."""
     answer = line.chat("The quick brown fox jumps.", stream=True)
     events = sse(answer.text)
     assert answer.headers["content-type"].startswith("text/event-stream")
@@ -230,7 +230,7 @@ def test_placeholders_are_stable_in_a_workflow_and_differ_between_values(line: L
 
 
 def test_actions_by_type(line: Line, up: scripted.Upstream) -> None:
-    """block refuses without a word of the value; redact is final; allow lets through."""
+    """block refuses without repeating the value; redact is final; allow passes."""
     answer = line.chat("pay with 4111 1111 1111 1111 now")
     assert (answer.status_code, answer.json()["error"]["code"]) == (403, "pii_blocked")
     assert "4111" not in answer.text
@@ -252,7 +252,7 @@ def test_the_vault_holds_no_raw_value(line: Line) -> None:
 
 
 def test_what_cannot_be_scanned_is_blocked(line: Line) -> None:
-    """An image is no text: refused unless the operator allows it."""
+    """An image is not text: refused unless the operator allows images."""
     parts = [{"type": "text", "text": "x"}, {"type": "image_url", "image_url": {"url": "data:image/png;base64,AAAA"}}]
     answer = line.client.post(
         "/v1/chat/completions", json={"model": "echo", "messages": [{"role": "user", "content": parts}]}
@@ -276,7 +276,7 @@ def test_a_secret_in_an_answer_is_blocked_whole_and_streamed(line: Line) -> None
 
 
 def test_new_personal_data_in_an_answer_is_redacted(line: Line, up: scripted.Upstream) -> None:
-    """What the caller did not send, it does not get, whole and streamed: the upstream makes an address up."""
+    """Personal data that the caller did not send is redacted, whole and streamed: here an invented address."""
     for stream in (False, True):
         answer = line.chat("who is it?", "invent", stream=stream)
         text = text_of(sse(answer.text)) if stream else answer.json()["choices"][0]["message"]["content"]
@@ -333,7 +333,7 @@ def test_bad_bodies_are_refused_in_the_callers_format(line: Line, up: scripted.U
     "headers", [{}, {"authorization": "Bearer wrong"}, {"authorization": "Basic eDp5"}, {"x-api-key": ""}]
 )
 def test_without_a_good_key_nothing_is_served(line: Line, headers: dict[str, str]) -> None:
-    """401, in the caller's format, and never the key that came."""
+    """401, in the caller's format, without the key."""
     line.client.headers.pop("authorization", None)
     try:
         answer = line.client.post("/v1/chat/completions", content=b"{", headers=headers)
@@ -391,7 +391,7 @@ ONLY_WHOLE = ("garbage", "wrong-shape", "short")
     ("model", "stream"), [(m, s) for m in WHOLE_FAULTS for s in (False, True) if not (s and m in ONLY_WHOLE)]
 )
 def test_an_upstream_that_fails_before_it_answers(line: Line, model: str, stream: bool) -> None:
-    """The contract's error; nothing is charged but what was used; nothing stays held."""
+    """The documented error; only the usage is charged; nothing stays held."""
     cid = f"fault-{model}-{stream}"
     answer = line.chat("hello there", model, cid=cid, stream=stream)
     assert (answer.status_code, answer.json()["error"]["code"]) == WHOLE_FAULTS[model]
@@ -446,7 +446,7 @@ def test_an_upstream_that_does_not_stream(line: Line) -> None:
 
 
 def test_no_usage_is_counted(line: Line) -> None:
-    """A provider that reports nothing is charged by our own count, marked so."""
+    """Calls without reported usage are charged by the gateway's count, and marked."""
     for stream in (False, True):
         cid = f"nousage-{stream}"
         line.chat("The quick brown fox jumps over the lazy dog.", "nousage", cid=cid, stream=stream)
@@ -522,7 +522,7 @@ def test_limits_and_quotas_act(up: scripted.Upstream, tmp_path: Path) -> None:
 
 
 def test_usage_settles_the_reservation_exactly(line: Line) -> None:
-    """The workflow is charged what the provider reported, at the model's price, no more."""
+    """The workflow is charged exactly the reported usage, at the model's price."""
     for stream in (False, True):
         cid = f"exact-{stream}"
         line.chat("hello", cid=cid, stream=stream)

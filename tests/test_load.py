@@ -1,4 +1,4 @@
-"""gateway.config.load, yaml_file, messages, litellm: what loads, what is refused, and the messages."""
+"""gateway.config.load, yaml_file, messages, litellm: valid files, mistakes, and the messages."""
 
 from __future__ import annotations
 
@@ -132,7 +132,7 @@ def test_shipped_files_load(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_shipped_file_needs_no_environment() -> None:
-    """What `make run` starts loads without any variable and without a warning."""
+    """The configuration of `make run` loads without variables and without a warning."""
     loaded = load(ROOT / "config/gateway.yaml", {})
     assert loaded.warnings == ()
     assert loaded.config.providers["openai"].api_key == ""
@@ -159,7 +159,7 @@ def test_nothing_behind_a_key_is_not_null() -> None:
 
 
 def test_anchors_and_merge() -> None:
-    """Anchors and `<<` work, and a key of one's own wins over a merged one."""
+    """Anchors and `<<` work, and an own key wins over a merged key."""
     loaded = config(
         "providers:\n  demo: {format: demo}\nmodels:\n  a: &base {targets: [demo/a], max_output: 1k}\n"
         "  b: {<<: *base, max_output: 2k}\n  c: {<<: [*base]}\n"
@@ -207,7 +207,7 @@ def test_environment() -> None:
 @example("null")
 @given(st.text(st.characters(exclude_categories=["Cs"]), min_size=1))
 def test_values_cannot_inject_yaml(value: str) -> None:
-    """Whatever a variable holds is one scalar, unchanged, whether the reference is bare, quoted or in braces."""
+    """The value of a variable is one scalar, unchanged, whether the reference is bare, quoted or in braces."""
     for written in ("${V}", '"${V}"', "'${V}'"):
         loaded = config(MINIMAL + f"agents: {{a: {{team: {written}}}}}\n", {"V": value})
         assert loaded.agents["a"].team == value
@@ -324,7 +324,7 @@ def test_messages(text: str, expected: str) -> None:
 
 
 def test_unknown_key() -> None:
-    """An unknown key comes with its line, the nearest known one, and all of them."""
+    """An unknown key is reported with its line, the most similar key, and all known keys."""
     text = "providers: {demo: {format: demo}}\nmodels:\n  m:\n    targets: [demo/x]\n    max_outptu: 5\n"
     assert errors(text) == [
         "g.yaml:5: models.m.max_outptu is not a known key; did you mean max_output? allowed: max_output, price, targets"
@@ -527,7 +527,7 @@ def test_litellm_details(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Non
     ],
 )
 def test_litellm_errors(models: str, words: str) -> None:
-    """What makes a LiteLLM file useless is an error with the line of the original."""
+    """A mistake in a LiteLLM file is an error with the line of the original."""
     with pytest.raises(ConfigError) as caught:
         litellm(models)
     assert words in str(caught.value)
@@ -549,7 +549,7 @@ def test_litellm_empty_master_key() -> None:
 
 
 class Running:
-    """A gateway that takes what the watcher applies, or refuses it."""
+    """A gateway that accepts or refuses the configurations of the watcher."""
 
     def __init__(self, path: Path, text: str = MINIMAL) -> None:
         self.path = path
@@ -609,7 +609,7 @@ async def test_change_without_effect(running: Running) -> None:
 
 
 async def test_bad_file_keeps_the_running_one(running: Running) -> None:
-    """A bad file, or none, is reported and not applied; the next good one is."""
+    """An invalid or missing file is reported and not applied; the next valid file is applied."""
     await running.write("models: {")
     assert running.applied == []
     assert "not valid YAML" in str(running.reports[-1])

@@ -83,7 +83,7 @@ def test_the_form_does_not_depend_on_who_wrote_it(arguments: dict[str, Any]) -> 
 
 
 def test_a_tool_result_takes_one_repeat() -> None:
-    """One debit for each call whose result is brought back, by agent, tool and arguments, without showing them."""
+    """One debit for each call with a new result, by agent, tool and arguments, without showing them."""
     judge = loops(repeats=3)
     debit = only(look(judge, round_of(use())))
     assert (debit.unit, debit.amount, debit.limit) == ("repeats", 1, 3)
@@ -103,7 +103,7 @@ def test_a_key_is_needed_to_find_out_what_was_repeated() -> None:
 
 
 def test_only_what_is_brought_back_counts() -> None:
-    """Calls of earlier turns were counted before; a prompt after them brings nothing; one among results does."""
+    """Calls of earlier turns were counted before; a later prompt counts nothing; a result among prompts does."""
     judge = loops(repeats=3)
     first, second = round_of(use()), round_of(use("{}", "c2", "news"))
     assert "news" in only(look(judge, [*first, *second])).name
@@ -113,7 +113,7 @@ def test_only_what_is_brought_back_counts() -> None:
 
 
 def test_a_result_sent_again_counts_once() -> None:
-    """By its call's id, once its request was answered; a request that failed gives back what it took."""
+    """Counted by its call id, once its request was answered; a failed request gives its debits back."""
     judge = loops(repeats=3)
     found = look(judge, round_of(use()))
     assert judge.ended(found, finished=False) == {only(found).key: 0}
@@ -237,7 +237,7 @@ def test_the_depth_of_the_chain() -> None:
     ],
 )
 def test_a_cycle_is_found_at_the_end_of_the_path(path: str, ring: str, rounds: int) -> None:
-    """A round is complete when it comes back to the agent that it began with."""
+    """A round is complete when its first agent calls again."""
     found, times = cycle(path)
     assert times == rounds
     if ring:

@@ -72,7 +72,7 @@ def test_turns_without_a_result_are_refused(line: Line) -> None:
 
 
 def test_trimming_the_history_makes_no_difference(line: Line) -> None:
-    """The workflow remembers: each request shows one call only, the fourth is refused and nothing freezes."""
+    """The workflow counts: each request shows only one call, the fourth is refused, and nothing freezes."""
     codes = [code(send(line, history(f"t{number}"), "trimmed")) for number in range(4)]
     assert codes == ["", "", "", "loop_detected"]
     answer = send(line, history("t4", arguments='{ "city":"Atlantis"}'), "trimmed")
@@ -87,7 +87,7 @@ def test_trimming_the_history_makes_no_difference(line: Line) -> None:
 
 
 def test_a_result_sent_again_counts_once(line: Line) -> None:
-    """A retry of what was answered takes nothing, also at the limit."""
+    """A retry of an answered call takes nothing, also at the limit."""
     for number in (0, 1, 1, 2, 2, 2):
         assert code(send(line, history(f"r{number}"), "again")) == ""
     assert code(send(line, history("r3"), "again")) == "loop_detected"
@@ -96,7 +96,7 @@ def test_a_result_sent_again_counts_once(line: Line) -> None:
 
 @pytest.mark.parametrize("model", ["reset", "status-500", "garbage", "gone"])
 def test_what_failed_counts_nothing(line: Line, model: str) -> None:
-    """A call that was not answered gives back what it took, whoever retries it."""
+    """A call without an answer gives its debits back, also after retries."""
     for _ in range(5):
         assert code(send(line, history("f1"), f"failed-{model}", model)) == "upstream_error"
     codes = [code(send(line, history(f"f{number}"), f"failed-{model}")) for number in range(4)]
@@ -104,7 +104,7 @@ def test_what_failed_counts_nothing(line: Line, model: str) -> None:
 
 
 def test_the_same_prompt_again_and_again(line: Line) -> None:
-    """Counted by agent and workflow; a stream that was answered counts, one that broke off does not."""
+    """Counted by agent and workflow; a complete stream counts, a broken stream does not."""
     assert code(line.chat("why?", cid="prompts", stream=True)) == ""
     assert line.chat("why?", cid="prompts", model="reset").status_code == 502
     assert code(line.chat(" why? ", cid="prompts")) == ""
@@ -117,7 +117,7 @@ def test_the_same_prompt_again_and_again(line: Line) -> None:
 
 
 def test_nothing_that_was_said_is_written_down(line: Line) -> None:
-    """The state file holds neither arguments nor prompts, also not as a digest that a guess could be checked with."""
+    """The state file contains neither arguments nor prompts, nor digests that would confirm a guess."""
     send(line, history("w1"), "written")
     line.chat("why?", cid="written")
     line.rows("SELECT 1")
@@ -146,7 +146,7 @@ def test_the_chain_of_agents_has_an_end(up: scripted.Upstream, tmp_path: Path) -
 
 
 def test_agents_in_a_ring_are_stopped(up: scripted.Upstream, tmp_path: Path) -> None:
-    """More rounds than `loops.cycles` are refused; nothing freezes, and what was reserved is given back."""
+    """More rounds than `loops.cycles` are refused; nothing freezes, and the reservation is given back."""
     settings = config(tmp_path, up.url, loops={"cycles": 2}, quotas={"tokens": 100_000})
     with running(tmp_path, settings) as line:
         assert agents(line, "ring", "aabbababa") == [""] * 8 + ["loop_detected"]
@@ -158,7 +158,7 @@ def test_agents_in_a_ring_are_stopped(up: scripted.Upstream, tmp_path: Path) -> 
 
 
 def test_policies_see_the_chain(up: scripted.Upstream, tmp_path: Path) -> None:
-    """Also where nothing else asks for it: no quota, no limit."""
+    """Also without any quota or limit."""
     bundle = tmp_path / "policies"
     bundle.mkdir()
     (bundle / "chain.rego").write_text(

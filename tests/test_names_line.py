@@ -25,7 +25,7 @@ BASE = "providers: {d: {format: demo}}\nmodels: {m: {targets: [d/m]}}\npolicy: n
 
 
 class Workers:
-    """Stands for the processes: finds the word Zibbet; remembers what it was asked, and can be told to fail."""
+    """In place of the worker processes: finds the word Zibbet, records its requests, and can fail."""
 
     def __init__(self) -> None:
         self.config = Ner()
@@ -63,7 +63,7 @@ async def test_names_join_what_patterns_found() -> None:
 
 
 async def test_a_checksum_outranks_a_name() -> None:
-    """Where both claim the same letters, the surer one has them."""
+    """If two findings overlap, the finding with the higher score wins."""
     (slot,) = slots("Zibbet12 is a code")
     code = Finding(0, 8, "IBAN_CODE", 1.0)
     assert list(await names(Workers()).add([slot], [(slot, [code])])) == [(slot, [code])]
@@ -77,7 +77,7 @@ async def test_a_name_takes_no_guard_away(guard: Finding) -> None:
 
 
 async def test_only_new_text_is_asked_about() -> None:
-    """A conversation that grows costs what is new of it, with names and without."""
+    """A growing conversation costs only its new texts, with and without names."""
     workers = Workers()
     seen = names(workers)
     for turn in range(20):
@@ -94,7 +94,7 @@ async def test_what_holds_no_letters_is_not_asked_about() -> None:
 
 
 async def test_a_call_that_could_not_be_read_is_blocked() -> None:
-    """By default, for any reason; nothing of the text is repeated, and the next attempt scans again."""
+    """By default, for any reason; the message repeats no text, and the next attempt scans again."""
     workers = Workers()
     workers.fault = "a worker of the scanner for names died"
     seen = names(workers)
@@ -109,7 +109,7 @@ async def test_a_call_that_could_not_be_read_is_blocked() -> None:
 
 
 async def test_allow_goes_on_with_what_is_known() -> None:
-    """What patterns found and what was read in time; the rest is asked about again."""
+    """Findings of patterns, and of texts that were read in time; the rest is read again."""
     failures: list[int] = []
     workers = Workers()
     workers.slow = {"slow Zibbet"}
@@ -129,7 +129,7 @@ async def test_allow_goes_on_with_what_is_known() -> None:
 
 
 async def test_a_long_text_is_read_in_pieces_and_goes_on_where_it_ended() -> None:
-    """The next try asks only for what was not read; names at seams are found whole, once."""
+    """The next try reads only the texts that were not read; names at seams are found whole, once."""
     workers = Workers()
     text = "".join(f"This is Zibbet, number {n}. " for n in range(2000))
     seen = names(workers)
@@ -157,7 +157,7 @@ def line(up: scripted.Upstream, tmp_path_factory: pytest.TempPathFactory) -> Ite
 
 
 def test_a_name_is_masked_and_comes_back(line: lines.Line, up: scripted.Upstream) -> None:
-    """The provider sees a placeholder, the caller the name; what is allowed stays."""
+    """The provider sees a placeholder, the caller the name; allowed names stay."""
     answer = line.chat("My name is Maria Rossi and I live in Toronto.")
     assert answer.status_code == 200
     sent = up.last.body["messages"][0]["content"]
@@ -166,7 +166,7 @@ def test_a_name_is_masked_and_comes_back(line: lines.Line, up: scripted.Upstream
 
 
 def test_no_process_is_left_and_no_spacy_in_the_gateway(line: lines.Line) -> None:
-    """The gateway itself stays slim: its workers are other processes."""
+    """The gateway itself stays small: workers are other processes."""
     pool = line.gateway.shared.ner
     assert pool is not None
     assert pool.pids
@@ -174,7 +174,7 @@ def test_no_process_is_left_and_no_spacy_in_the_gateway(line: lines.Line) -> Non
 
 
 def test_a_dead_worker_blocks_and_the_next_call_is_served(line: lines.Line) -> None:
-    """Fail closed, then go on."""
+    """Fails closed, then continues."""
     pool = line.gateway.shared.ner
     assert pool is not None
     (pid,) = pool.pids
@@ -191,7 +191,7 @@ def test_a_dead_worker_blocks_and_the_next_call_is_served(line: lines.Line) -> N
 
 
 def test_reload_takes_the_workers_away(up: scripted.Upstream, tmp_path: Path) -> None:
-    """Switched off, the processes end; switched on, there are new ones."""
+    """If disabled, the processes end; if enabled again, new processes start."""
 
     async def apply(text: str) -> None:
         await running.gateway._apply(loads(text, "test").config)
@@ -213,7 +213,7 @@ def test_reload_takes_the_workers_away(up: scripted.Upstream, tmp_path: Path) ->
 
 
 def test_a_model_that_is_not_installed_is_an_error_with_its_command() -> None:
-    """Line, key, and what to run; nothing is started for it."""
+    """The message has line, key, and the command to run; no process is started."""
     with pytest.raises(ConfigError) as caught:
         loads(f"{BASE}pii:\n  ner:\n    model: en_nowhere_sm\n", "f.yaml")
     assert "f.yaml:6: pii.ner.model: en_nowhere_sm is not installed: run python -m spacy download en_nowhere_sm" in str(

@@ -149,7 +149,7 @@ async def test_what_nobody_waits_for_is_not_sent(pool: Pool, monkeypatch: pytest
 
 
 async def test_a_full_queue_takes_no_more(pool: Pool) -> None:
-    """Memory is bounded, and what was refused leaves no trace."""
+    """Memory is bounded, and refused texts leave nothing behind."""
     with pytest.raises(Unread, match="more text waits"):
         await pool.find(["x" * pools.WAITING, "one more"], PATIENCE)
     assert await pool.find(["I am Maria Rossi"], PATIENCE)
@@ -170,7 +170,7 @@ async def test_odd_text_is_read(pool: Pool) -> None:
 
 
 async def test_close_ends_every_process_and_every_wait() -> None:
-    """Nothing is left, and no call waits for ever."""
+    """No process is left, and no call waits forever."""
     opened = await Pool(Ner(workers=2)).open()
     pids = set(opened.pids)
     assert len(pids) == 2
@@ -185,7 +185,7 @@ async def test_close_ends_every_process_and_every_wait() -> None:
 
 
 async def test_a_retired_pool_ends_with_its_last_call(pool: Pool) -> None:
-    """Its processes go; a call that began before is served all the same."""
+    """Its processes end; a call that began before is served nevertheless."""
     pids = set(pool.pids)
     await pool.retire()
     wait_for_end(pids)

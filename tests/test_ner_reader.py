@@ -1,4 +1,4 @@
-"""What counts as a name: cues, lists, unknown words; and what does not."""
+"""Names: cues, lists, unknown words; and words that are not names."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def reader(lists: Lists) -> Reader:
 
 
 def read(reader: Reader, text: str) -> set[tuple[str, str]]:
-    """(what was found, its type)."""
+    """(found text, type)."""
     return {(text[one.start : one.end], one.entity) for one in reader.read([text])[0]}
 
 
@@ -127,7 +127,7 @@ def test_the_file_is_what_the_script_makes(lists: Lists) -> None:
 @settings(max_examples=60, deadline=None)
 @given(st.text(st.sampled_from("Maria Rossi, Dr. \n-'é`<>:\ud800🙂123"), max_size=80))
 def test_any_text_is_read(reader: Reader, text: str) -> None:
-    """No text is an error; what is found lies within it and does not overlap."""
+    """No text is an error; findings are within the text and do not overlap."""
     found = reader.read([text])[0]
     assert all(0 <= one.start < one.end <= len(text) for one in found)
     assert all(one.end <= other.start for one, other in pairwise(found))
@@ -155,7 +155,7 @@ def test_windows_hold_the_whole_text(text: str) -> None:
 
 
 def test_what_two_windows_found_counts_once() -> None:
-    """And of what a seam cut in two, the longer."""
+    """Of a name that a seam cuts in two, the longer part."""
     whole, cut = Finding(90, 100, "PERSON", 0.5), Finding(0, 5, "PERSON", 0.5)
     assert join([(0, [whole]), (90, [Finding(0, 10, "PERSON", 0.5), Finding(20, 30, "PERSON", 0.5)])]) == [
         whole,

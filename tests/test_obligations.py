@@ -38,7 +38,7 @@ def test_redaction_where_nothing_looks_for_personal_data(up: scripted.Upstream, 
 
 
 def test_obligations_of_several_rules(up: scripted.Upstream, tmp_path: Path, bundle: Path) -> None:
-    """Each rule's demand reaches the call: what leaves is redacted, shorter, and goes to the other model."""
+    """The obligations of all rules apply: the request is redacted, shorter, and goes to the other model."""
     (bundle / "p.rego").write_text(OBLIGATIONS)
     with running(tmp_path, config(tmp_path, up.url, policy={"path": str(bundle)})) as line:
         assert line.chat("write to bob@example.com", max_tokens=100).status_code == 200
@@ -49,7 +49,7 @@ def test_obligations_of_several_rules(up: scripted.Upstream, tmp_path: Path, bun
 
 
 def test_codes_that_a_policy_works_out_do_not_fill_the_metrics(monkeypatch: pytest.MonkeyPatch) -> None:
-    """So many rules have a label of their own; all others share one."""
+    """A limited number of rules have their own label; all others share one label."""
     monkeypatch.setattr("gateway.record.telemetry._MOST_RULES", 2)
     told = Telemetry(None)
     assert [told._rule(code) for code in ("a", "b", "c", "a")] == ["a", "b", "other", "a"]

@@ -1,4 +1,4 @@
-"""The filter of answers: the same verdict for a stream, however it is cut."""
+"""The filter of answers: the same verdict for any cut of a stream."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def screens(pii: PiiScanner) -> dict[str, Screen]:
 
 
 def call() -> Call:
-    """A call whose request held one address."""
+    """A call whose request contained one address."""
     made = calls.call()
     made.redaction = Redaction(restore=RESTORE, known=frozenset(RESTORE.values()))
     return made
@@ -79,7 +79,7 @@ def cuts(text: str, places: list[int]) -> list[str]:
 @settings(max_examples=40, deadline=None)
 @given(places=st.lists(st.integers(0, 200), max_size=60))
 def test_any_cut_gives_the_same_text(screens: dict[str, Screen], name: str, places: list[int]) -> None:
-    """Restored, redacted or left alone: the same whole and in whatever pieces."""
+    """Restored, redacted or left alone: the same whole and in any pieces."""
     text, expected = TEXTS[name]
     screen = screens["block"]
     assert screen.filter(call()).text(text) == expected
@@ -145,12 +145,12 @@ def test_unknown_fields_of_a_stream_are_judged(screens: dict[str, Screen]) -> No
 
 
 def test_a_stream_without_an_end_gives_what_it_held(screens: dict[str, Screen]) -> None:
-    """No finish reason, no [DONE]: the held tail still comes."""
+    """No finish reason, no [DONE]: the held tail still leaves."""
     assert content(run(screens["block"], [event({"content": "the end of it"})])) == "the end of it"
 
 
 def test_prose_flows(screens: dict[str, Screen]) -> None:
-    """Plain words leave at once, but for the word that is still being written."""
+    """Plain words leave immediately, except for the last, incomplete word."""
     codec, made = OPENAI_CHAT.stream(keep_usage=False), screens["block"].filter(call())
     sent = b"".join(b"".join(made.feed(chunk, codec)) for chunk in codec.feed(event({"content": "one two three four"})))
     assert b"one two three" in sent

@@ -21,12 +21,12 @@ BOB = "bob@example.net"
 
 @pytest.fixture(scope="module")
 def screen(pii: PiiScanner) -> Screen:
-    """Takes personal data out."""
+    """Redacts personal data."""
     return Screen(Output(), StreamScanner(pii, None, {PLACEHOLDER: PATTERN}), lambda _: False)
 
 
 def event(delta: Any, reason: str | None = None, /, more: str = "", **choice: Any) -> bytes:
-    """One chunk; `more` is put in front as it is."""
+    """One chunk; `more` precedes it unchanged."""
     body = {"id": "c", "choices": [{"index": 0, "delta": delta, "finish_reason": reason, **choice}]}
     return b"data: {" + more.encode() + json.dumps(body).encode()[1:] + b"\n\n"
 
@@ -75,7 +75,7 @@ def test_an_address_does_not_leave(screen: Screen, events: list[bytes]) -> None:
 
 @pytest.mark.parametrize("ends", [True, False])
 def test_text_keeps_its_order_when_it_comes_with_its_end(screen: Screen, ends: bool) -> None:
-    """What is held of a text leaves before, or with, its last piece."""
+    """Held text leaves before, or with, the last piece."""
     last = [event({"content": "my wor"}, "stop")] if ends else [event({"content": "my wor"}), event({}, "length")]
     said = received(screen, event({"content": "Hello the"}), event({"content": "re "}), *last)
     pieces = [json.loads(line[6:]) for line in said.split("\n\n") if line.startswith("data: {")]
@@ -104,7 +104,7 @@ def test_a_comment_that_says_nothing_passes(screen: Screen) -> None:
 
 
 def test_a_broken_read_costs_as_much_as_a_whole_one() -> None:
-    """One event that does not fit does not have the others read again."""
+    """One event that does not fit does not cause other events to be read again."""
     codec = OPENAI_CHAT.stream(keep_usage=True)
     data = b"".join(event({"content": f"w{number} "}) for number in range(200)) + event({"content": "\u00a0"})
     chunks = list(codec.feed(data))

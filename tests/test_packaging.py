@@ -23,7 +23,7 @@ INDEX = re.compile(r"(?i)://|--(extra-)?index|--find-links|--trusted-host|\bfile
 
 
 class Step(NamedTuple):
-    """One instruction of a Dockerfile and the number of the stage that it stands in, from 1."""
+    """One instruction of a Dockerfile and the number of its stage, from 1."""
 
     stage: int
     word: str
@@ -48,7 +48,7 @@ def steps() -> list[Step]:
 
 
 def last(word: str) -> Step:
-    """The instruction that holds in the image: the last of its kind, in the last stage."""
+    """The instruction that applies to the image: the last of its kind, in the last stage."""
     return [step for step in steps() if step.word == word and step.stage == steps()[-1].stage][-1]
 
 
@@ -83,7 +83,7 @@ def test_every_locked_requirement_has_hashes(lock: str) -> None:
 
 @pytest.mark.parametrize("lock", LOCKS)
 def test_locks_name_no_index(lock: str) -> None:
-    """A lock file names no index and no path: it installs from whichever mirror a site has."""
+    """A lock file names no index and no path: it installs from any mirror."""
     assert [line for line in (ROOT / lock).read_text().splitlines() if INDEX.search(line)] == []
 
 
@@ -138,7 +138,7 @@ def test_image_installs_by_hash() -> None:
 
 
 def test_image_runs_as_a_user() -> None:
-    """What runs is not root, and the user is made before it is named."""
+    """The process does not run as root, and the user is created before it is named."""
     user = last("USER").rest
     made = next(step for step in steps() if step.word == "RUN" and "useradd" in step.rest)
     assert made.rest.split("&&")[0].split()[-1] == user
@@ -147,7 +147,7 @@ def test_image_runs_as_a_user() -> None:
 
 
 def test_image_runs_a_command_there_is() -> None:
-    """The entry point is the project's script, and its arguments are ones that it takes."""
+    """The entry point is the project's script, with valid arguments."""
     data = tomllib.loads((ROOT / "pyproject.toml").read_text())
     program, *rest = last("ENTRYPOINT").command() + last("CMD").command()
     assert program in data["project"]["scripts"]
@@ -193,7 +193,7 @@ def test_make_refuses_an_old_python(tmp_path: Path) -> None:
 
 
 def test_license() -> None:
-    """The licence is the one that the metadata names."""
+    """The license is the license in the metadata."""
     text = (ROOT / "LICENSE").read_text()
     assert "Apache License" in text
     assert "Copyright 2026 The Meshgate authors" in text

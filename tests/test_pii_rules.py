@@ -59,7 +59,7 @@ def test_the_strictest_of_several(several: list[Actions], entity: str) -> None:
     SOME, st.dictionaries(st.sampled_from(["EMAIL", "PHONE", "OTHER"]), ACTIONS), st.sampled_from(["EMAIL", "US_SSN"])
 )
 def test_a_demand_only_tightens(actions: Actions, demands: dict[str, Action], entity: str) -> None:
-    """A policy takes away, never gives."""
+    """A policy can only remove permissions."""
     wanted = max(actions.of(entity), demands.get(entity, "allow"), key=ORDER.index)
     assert actions.tightened(demands).of(entity) == wanted
 
@@ -127,7 +127,7 @@ def test_a_provider_in_the_house_sees_more(line: Line, up: scripted.Upstream) ->
 
 
 def test_a_policy_tightens_by_type(line: Line, up: scripted.Upstream) -> None:
-    """An action for a type, a list that takes out, a block; what is allowed by policy stays as configured."""
+    """An action for a type, a list of types, a block; types allowed by the policy stay as configured."""
     line.chat(TEXT, "echo")
     left = up.last.body["messages"][0]["content"]
     assert left.startswith("Write to <EMAIL:")
@@ -149,7 +149,7 @@ def test_where_a_policy_routes_the_call_the_rules_of_that_place_hold(line: Line,
 
 @pytest.mark.parametrize("stream", [False, True])
 def test_a_tool_that_may_not_gets_placeholders(line: Line, up: scripted.Upstream, stream: bool) -> None:
-    """By policy: the arguments keep them, and in the history they are ours, not forged ones."""
+    """By policy, arguments keep placeholders, and in the history they are the gateway's own, not forged."""
     answer = line.chat(TEXT, "call", cid="kept", stream=stream)
     arguments = '{\\"to\\": \\"Write to <EMAIL_1> or <PHONE_1>.\\"}'
     assert arguments in answer.text
@@ -167,7 +167,7 @@ def test_a_tool_that_may_not_gets_placeholders(line: Line, up: scripted.Upstream
 
 
 def test_other_tools_get_the_values(line: Line) -> None:
-    """The configuration names one that does not."""
+    """The configuration names a tool that does not get values."""
     answer = line.chat(TEXT, "house-call")
     function = answer.json()["choices"][0]["message"]["tool_calls"][0]["function"]
     assert json.loads(function["arguments"]) == {"to": TEXT}

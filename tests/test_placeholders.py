@@ -23,7 +23,7 @@ from gateway.detect.secrets.scanner import SecretScanner
 from gateway.detect.unscannable import Beside
 from gateway.dialects.openai_chat import OPENAI_CHAT
 from gateway.output.screen import Screen
-from gateway.redaction.redact import Redactor
+from gateway.redaction.redact import Replacer
 from gateway.redaction.vault import Seal
 from gateway.stores import Vault
 from gateway.texts import Finding, Slot
@@ -88,7 +88,7 @@ def screen(pii: PiiScanner) -> Screen:
 
 
 def call(values: dict[str, str] = VALUES, **body: Any) -> Call:
-    """A call whose request held the values."""
+    """A call whose request contained the values."""
     made = calls.call(body=body)
     made.redaction = Redaction(restore=values, known=frozenset(values.values()))
     return made
@@ -131,7 +131,7 @@ def test_what_stands_around_it_stays(screen: Screen, text: str) -> None:
 
 @pytest.mark.parametrize("text", LEFT_ALONE)
 def test_ordinary_text_is_left_alone(screen: Screen, text: str) -> None:
-    """Words and numbers that are no placeholders of this request are unchanged."""
+    """Words and numbers that are not placeholders of this request are unchanged."""
     assert screen.filter(call()).text(text) == text
     assert streamed(screen, call(), list(text)) == text
 
@@ -144,7 +144,7 @@ def test_ordinary_text_is_left_alone(screen: Screen, text: str) -> None:
     places=st.lists(st.integers(0, 300), max_size=40),
 )
 def test_any_cut_restores_the_same(screen: Screen, parts: list[str], places: list[int]) -> None:
-    """However an answer is cut, it reads as the whole one does."""
+    """With any cut, an answer reads like the whole answer."""
     text = "".join(parts)
     assert streamed(screen, call(), cuts(text, places)) == screen.filter(call()).text(text)
 
@@ -163,7 +163,7 @@ def test_brackets_hide_no_personal_data(screen: Screen) -> None:
 
 
 def test_json_stays_json_where_json_was_asked_for(screen: Screen) -> None:
-    """An answer with a response_format holds values escaped, whole and streamed."""
+    """An answer with a response_format contains escaped values, whole and streamed."""
     text = json.dumps({"who": "<PERSON_12>", "mail": "email_1 <EMAIL_1>"})
     made = call(response_format={"type": "json_object"})
     expected = {"who": VALUES["<PERSON_12>"], "mail": "email_1 ann@example.org"}
@@ -189,20 +189,20 @@ class Numbers:
         return [self.known[entity, digest] for entity, digest, _ in items]
 
 
-def redactor(**pii: Any) -> Redactor:
+def replacer(**pii: Any) -> Replacer:
     """The stage with a vault in memory."""
-    return Redactor(Pii.model_validate(pii), cast("Vault", Numbers()), Seal(b"k" * 32), canonical)
+    return Replacer(Pii.model_validate(pii), cast("Vault", Numbers()), Seal(b"k" * 32), canonical)
 
 
 @pytest.fixture(scope="module")
 def look(pii: PiiScanner) -> Callable[[str], list[Finding]]:
-    """What is found in a request's text."""
+    """The findings in a text of a request."""
     beside = Beside(pii.scan)
     return lambda text: list(beside.scan(text))
 
 
-async def sent(look: Callable[[str], list[Finding]], stage: Redactor, texts: list[str]) -> tuple[list[str], Call]:
-    """What leaves of messages with these texts."""
+async def sent(look: Callable[[str], list[Finding]], stage: Replacer, texts: list[str]) -> tuple[list[str], Call]:
+    """The texts of messages as they leave."""
     holders = [{"content": text} for text in texts]
     made = calls.call(correlation_id="w", subject=Subject("a", "red"))
     slots = [Slot(holder, "content", text, "user", None) for holder, text in zip(holders, texts, strict=True)]
@@ -238,7 +238,7 @@ async def test_text_comes_back_as_it_was(
 ) -> None:
     """For any text of a caller: a model that repeats the request returns the caller's own text."""
     text = "".join(parts)
-    [left], made = await sent(look, redactor(), [text])
+    [left], made = await sent(look, replacer(), [text])
     assert "ann@example.org" not in left
     assert screen.filter(made).text(left) == text
     assert streamed(screen, made, list(left)) == text
@@ -258,8 +258,8 @@ async def test_text_comes_back_as_it_was(
 async def test_what_adjoins_a_placeholder_is_none(
     screen: Screen, look: Callable[[str], list[Finding]], text: str
 ) -> None:
-    """A word that only taking out what stands beside it turns into a look-alike comes back as it was."""
-    [left], made = await sent(look, redactor(), [text])
+    """A word that only becomes a look-alike after an adjacent redaction is restored."""
+    [left], made = await sent(look, replacer(), [text])
     assert screen.filter(made).text(left) == text
     assert streamed(screen, made, list(left)) == text
 
@@ -269,8 +269,8 @@ async def test_what_adjoins_a_placeholder_is_none(
 async def test_nothing_the_caller_did_not_send_is_revealed(
     screen: Screen, look: Callable[[str], list[Finding]], forged: list[str]
 ) -> None:
-    """Placeholders of the same workflow that this request has no value for stay what they are, in every turn."""
-    stage = redactor()
+    """Placeholders of the workflow without a value in this request stay unchanged, in every turn."""
+    stage = replacer()
     await sent(look, stage, ["secret.person@example.org, 212-555-0199"])
     text = " ".join(forged)
     [left], made = await sent(look, stage, [text])
@@ -285,7 +285,7 @@ async def test_nothing_the_caller_did_not_send_is_revealed(
 
 async def test_escapes_are_stable_in_a_workflow(look: Callable[[str], list[Finding]]) -> None:
     """The same look-alike leaves as the same placeholder, as agents resend it."""
-    stage = redactor()
+    stage = replacer()
     first, _ = await sent(look, stage, ["ann@example.org", "see <EMAIL_1>"])
     again, _ = await sent(look, stage, ["ann@example.org", "see <EMAIL_1>", "and [EMAIL_1]"])
     assert first == ["<EMAIL_1>", "see <LITERAL_1>"]
@@ -295,16 +295,16 @@ async def test_escapes_are_stable_in_a_workflow(look: Callable[[str], list[Findi
 async def test_only_what_may_be_a_placeholder_is_escaped(look: Callable[[str], list[Finding]]) -> None:
     """Types that are masked, whether or not a value of theirs is there; words in brackets are words."""
     texts = ["[email 1] and <EMAIL_7>", "PHONE_2", "[Figure 2] <h1> {{ item1 }} SHA_256", "[us ssn 3]"]
-    left, _ = await sent(look, redactor(), texts)
+    left, _ = await sent(look, replacer(), texts)
     assert left == ["<LITERAL_1> and <LITERAL_2>", "<LITERAL_3>", texts[2], "<LITERAL_4>"]
-    left, _ = await sent(look, redactor(default="redact", secrets="redact", entities={"PHONE": "mask"}), texts)
+    left, _ = await sent(look, replacer(default="redact", secrets="redact", entities={"PHONE": "mask"}), texts)
     assert left == [texts[0], "<LITERAL_1>", texts[2], texts[3]]
-    left, _ = await sent(look, redactor(default="hash", secrets="block"), texts)
+    left, _ = await sent(look, replacer(default="hash", secrets="block"), texts)
     assert left == texts
 
 
 async def test_without_restoring_nothing_is_escaped(look: Callable[[str], list[Finding]]) -> None:
-    """A caller that gets placeholders sends them back: they are ours."""
-    [_, left], made = await sent(look, redactor(restore=False), ["ann@example.org", "mail <EMAIL_1>"])
+    """A caller that gets placeholders sends them back: they count as the gateway's own."""
+    [_, left], made = await sent(look, replacer(restore=False), ["ann@example.org", "mail <EMAIL_1>"])
     assert left == "mail <EMAIL_1>"
     assert made.redaction.restore == {}

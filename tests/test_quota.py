@@ -37,7 +37,7 @@ def test_a_call_reserves_all_it_may_use() -> None:
 
 @pytest.mark.parametrize("settings", [{"calls": 5}, {"seconds": "1h"}, {"strict": True}, {"idle": "1min"}])
 def test_what_is_not_limited_is_counted(settings: dict[str, object]) -> None:
-    """Where anything of a workflow is limited, tokens, cost and calls are counted, with no limit that could be met."""
+    """If any quota is limited, tokens, cost and calls are counted, with limits that are never reached."""
     debits = quota.Quotas(Settings.model_validate(settings)).debits(model(MINI), 1000, 500)
     assert [(debit.key, debit.amount) for debit in debits] == [
         *(("tokens", 1500), ("cost", 450_000)),  # reserved all the same: a call that is lost is charged its estimate
@@ -47,7 +47,7 @@ def test_what_is_not_limited_is_counted(settings: dict[str, object]) -> None:
 
 
 def test_a_call_reserves_at_the_most_expensive_target() -> None:
-    """Whichever target serves, the money is held; a model without prices of targets is its own."""
+    """The cost at any target is held; a model without target prices has its own price."""
     targets = ["demo/a", {"target": "demo/b", "price": {"input": 1, "output": 9}}, {"target": "demo/c"}]
     many = Model.model_validate({"targets": targets, "price": {"input": 2, "output": 3}})
     quotas = quota.Quotas(Settings.model_validate({"cost_usd": 5}))
@@ -111,7 +111,7 @@ def test_costs_are_exact_and_within_the_reserve(
 
 @pytest.mark.parametrize("usage", [Usage(-5, -5, -5), Usage(10**40, 10**40), Usage(10, 10, 50, 50, 50)])
 def test_absurd_usage_is_not_believed(usage: Usage) -> None:
-    """Negative, astronomic or contradictory reports give amounts that a store can hold."""
+    """Negative, huge or contradictory reports give amounts that a store can keep."""
     assert 0 <= quota.cost(MINI, usage) < 2**53
     assert 0 <= quota.used([Debit("t", "tokens", 1, 1, "t")], usage, 0)["t"] < 2**53
 
@@ -196,7 +196,7 @@ ASK = Ask(
 def test_refusals_say_what_happened(
     rejection: Rejection, code: str, retry_after: float | None, words: list[str]
 ) -> None:
-    """A refusal names the limit, what was used and what to do, and a time only where waiting helps."""
+    """A refusal names the limit, the usage and what to do, and a time only if waiting helps."""
     refusal = quota.refusal(rejection, ASK)
     assert (refusal.code, refusal.retry_after) == (code, retry_after)
     for word in words:
@@ -207,11 +207,11 @@ def test_refusals_say_what_happened(
     ("input_tokens", "words"),
     [
         (300, ["300 for its input and 4700 for its output", "max_tokens", "to 700 or less", "burst to 5000"]),
-        (1000, ["Its input alone is too much: shorten it", "burst to 5000"]),
+        (1000, ["Its input alone is too large: shorten the input", "burst to 5000"]),
     ],
 )
 def test_a_call_that_never_fits_is_told_which_number_to_lower(input_tokens: int, words: list[str]) -> None:
-    """The output ceiling if that is enough, else the input; and what the operator would have to raise."""
+    """The output ceiling if that suffices, otherwise the input; and the limit that the operator could raise."""
     refusal = quota.refusal(Rejection("rate", 1, 0, 0, None), ASK, input_tokens)
     assert refusal.retry_after is None
     for word in words:

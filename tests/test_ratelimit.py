@@ -1,4 +1,4 @@
-"""From which buckets a call takes, and the headers about them."""
+"""The buckets that a call pays, and their headers."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def test_providers() -> None:
 
 @given(st.text(max_size=8), st.text(max_size=8), st.text(max_size=8), st.text(max_size=8))
 def test_callers_never_share_a_bucket_by_name(team: str, agent: str, other_team: str, other_agent: str) -> None:
-    """Two agents have one bucket only if team and agent are the same, however they are called."""
+    """Two agents share a bucket only if team and agent are equal, with any names."""
     rates = limits({"per": "agent", "requests": "1/s"})
     one = rates.debits(Subject(agent, team), "m", [], 1)[0].key
     two = rates.debits(Subject(other_agent, other_team), "m", [], 1)[0].key
@@ -53,7 +53,7 @@ def test_callers_never_share_a_bucket_by_name(team: str, agent: str, other_team:
 
 
 def test_a_changed_limit_starts_afresh() -> None:
-    """A new rate is a new bucket: no debt of the old one is carried over."""
+    """A new rate is a new bucket, without debts of the old bucket."""
     old = limits({"per": "team", "tokens": "10/d"}).debits(BOT, "m", [], 1)[0]
     new = limits({"per": "team", "tokens": "100k/min"}).debits(BOT, "m", [], 1)[0]
     assert old.key != new.key
@@ -88,7 +88,7 @@ def test_headers_of_an_admitted_call() -> None:
 
 
 def test_headers_of_a_refused_call() -> None:
-    """After a rejection by rate: the bucket that refused; after one by quota: the policies; no limits: nothing."""
+    """After a rejection by a rate: the refusing bucket; by a quota: only the policies; without limits: nothing."""
     rates = limits({"per": "agent", "requests": "60/min", "burst": 20})
     debits = rates.debits(BOT, "m")
     refused = dict(rates.headers(Rejection("rate", 0, used=20, retry_after=0.4), debits))
@@ -128,7 +128,7 @@ def test_partition_keys() -> None:
 
 
 def test_the_emptiest_of_several_providers_is_shown() -> None:
-    """Callers do not choose the provider: its buckets show as one, without a name."""
+    """Callers do not choose the provider: its buckets are shown as one bucket, without a name."""
     rates = limits({"per": "provider", "requests": "5/s"})
     debits = rates.debits(BOT, "m", ["openai", "azure"])
     headers = dict(rates.headers(reservation(debits, Balance(4, 0.2), Balance(2, 0.6)), debits))
@@ -146,7 +146,7 @@ def test_per_role() -> None:
 
 
 def test_per_claim() -> None:
-    """One bucket for each value; who has no such claim, or no token, is not limited."""
+    """One bucket for each value; callers without the claim, or without a token, are not limited."""
     rates = limits({"per": "claims.org.id", "requests": "5/s"})
 
     def keys(claims: dict[str, object]) -> list[str]:

@@ -74,7 +74,7 @@ def test_every_answer_says_how_things_stand(up: scripted.Upstream, tmp_path: Pat
 
 
 def test_what_was_not_used_comes_back(up: scripted.Upstream, tmp_path: Path) -> None:
-    """A call holds its estimate while it runs, and only what the provider reported once it has ended."""
+    """A call holds its estimate while it runs, and the reported usage once it has ended."""
     with limited(tmp_path, up, TOKENS) as line:
         first = line.chat("hi", max_tokens=5000)
         held = 10_000 - int(first.headers["x-ratelimit-remaining-tokens"])

@@ -42,7 +42,7 @@ def streamed(answer: Any) -> str:
 
 
 def says(up: scripted.Upstream, text: str, stream: bool) -> dict[str, Any]:
-    """Fields of a call whose answer is this text, three characters at a time where it is streamed."""
+    """Fields of a call whose answer is this text; a stream has three characters per event."""
     body = {"model": "script", "messages": [{"role": "user", "content": text}]}
     up.script["go"] = scripted.events(body) if stream else scripted.whole(body, usage=scripted.USAGE)
     return {"text": "go", "model": "script", "stream": stream}
@@ -136,7 +136,7 @@ def test_names_are_checked(tmp_path: Path) -> None:
 
 
 def test_the_file_is_read_again(up: scripted.Upstream, tmp_path: Path) -> None:
-    """A change takes effect, a mistake keeps what runs until it is mended."""
+    """A change takes effect; with a mistake, the running configuration stays until the mistake is fixed."""
     file = own(tmp_path, STAFF)
 
     def sent(started: Line, text: str) -> str:

@@ -26,7 +26,7 @@ def rewrite(line: Line, **fields: Any) -> None:
 
 
 def test_a_changed_file_takes_over_and_a_stream_goes_on(up: scripted.Upstream, tmp_path: Path) -> None:
-    """A call that runs ends under the configuration it began with; the next one has the new one."""
+    """A running call ends under its own configuration; the next call has the new configuration."""
     with running(tmp_path, config(tmp_path, up.url)) as line:
         body = {"model": "mid-hang", "messages": [{"role": "user", "content": "one two three"}], "stream": True}
         with line.client.stream("POST", "/v1/chat/completions", json=body) as answer:
@@ -53,7 +53,7 @@ def test_a_bad_file_keeps_the_running_one_and_is_reported(up: scripted.Upstream,
 
 
 def test_policies_change_under_a_running_gateway(up: scripted.Upstream, tmp_path: Path) -> None:
-    """A saved rule takes effect, one that does not compile or fails its tests does not."""
+    """A saved rule takes effect; a rule that does not compile or fails its tests does not."""
     bundle = tmp_path / "policies"
     shutil.copytree(SHIPPED, bundle)
     with running(tmp_path, config(tmp_path, up.url, policy={"path": str(bundle)})) as line:
@@ -113,7 +113,7 @@ def test_keys_are_made_and_revoked_without_a_restart(up: scripted.Upstream, tmp_
 
 
 def test_the_state_survives_a_restart(up: scripted.Upstream, tmp_path: Path) -> None:
-    """What a workflow used is known to the next process; placeholders keep their numbers."""
+    """The next process knows the usage of a workflow; placeholders keep their numbers."""
     settings = config(tmp_path, up.url, quotas={"tokens": 10_000})
     with running(tmp_path, settings) as line:
         line.chat("a@example.org b@example.org", cid="w")

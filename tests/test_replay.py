@@ -81,7 +81,7 @@ def test_a_bundle_whose_tests_fail_is_not_replayed(line: Line, candidate: Path) 
 
 
 def test_export_is_what_replay_reads(line: Line, candidate: Path, tmp_path: Path) -> None:
-    """What is exported is judged as the log itself is; a stretch of time is cut out of either."""
+    """An export is judged like the log itself; both can be limited to a period."""
     _, printed = run(line, "audit", "export")
     file = tmp_path / "log.ndjson"
     file.write_text(printed)
@@ -96,7 +96,7 @@ def test_export_is_what_replay_reads(line: Line, candidate: Path, tmp_path: Path
 
 
 def test_no_log_and_no_such_log(tmp_path: Path, line: Line, capsys: pytest.CaptureFixture[str]) -> None:
-    """A file that is no log is an error with a message."""
+    """A file that is not a log is an error with a message."""
     file = tmp_path / "x"
     file.write_text("{nothing")
     arguments = ["policy", "replay", "--against", str(SHIPPED), "--config", str(line.path), "--log"]
@@ -147,9 +147,9 @@ def test_moments() -> None:
     ("content", "words"),
     [
         ('{"decision_id": "1", "path": "gateway/decision", "custom": []}', None),
-        ('{"decision_id": "1", "path": "gateway/decision", "input": "x"}', "entry 1 is no event"),
-        ('{"decision_id": "1", "path": null}\n{"a": 1}', "entry 2 is no event"),
-        ('{"decision_id": "1", "path": "gateway/decision", "result": [1]}', "entry 1 is no event"),
+        ('{"decision_id": "1", "path": "gateway/decision", "input": "x"}', "entry 1 is not an event"),
+        ('{"decision_id": "1", "path": null}\n{"a": 1}', "entry 2 is not an event"),
+        ('{"decision_id": "1", "path": "gateway/decision", "result": [1]}', "entry 1 is not an event"),
         ('{"decision_id": "1", "path": "other"}\n{"decis', "a JSON array, or one object per line"),
     ],
 )

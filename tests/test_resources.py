@@ -32,7 +32,7 @@ LIMITS = [
 
 
 class Store:
-    """Grants all that is asked for, and remembers it."""
+    """Grants every ask, and records it."""
 
     def __init__(self) -> None:
         self.asked: list[Ask] = []
@@ -60,7 +60,7 @@ def config() -> Config:
 
 
 def no_model(name: str, *_: object) -> None:
-    """What every look-up of a model comes to here."""
+    """The result of every look-up of a model here."""
     raise Refusal("model_not_found", f"nobody may ask for a model {name}")
 
 

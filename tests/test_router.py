@@ -1,4 +1,4 @@
-"""Paths with parameters: what a path leads to, and the values in it."""
+"""Paths with parameters: the endpoint of a path, and the values of its parameters."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ ROUTER = Router(
     ],
 )
 def test_a_path_leads_to_its_endpoint(path: str, endpoint: str, values: dict[str, str]) -> None:
-    """With the values of its parameters; a literal path goes first, wherever it stands."""
+    """With the values of its parameters; a literal path comes first, in any order of routes."""
     match = ROUTER.find(path)
     assert match is not None
     assert (match.endpoint, dict(match.values)) == (endpoint, values)
@@ -51,7 +51,7 @@ def test_other_paths_lead_nowhere(path: str) -> None:
 
 @given(st.text(min_size=1), st.text(min_size=1).filter(lambda text: "/" not in text))
 def test_values_are_what_stood_in_the_path(rest: str, name: str) -> None:
-    """Whatever characters they have, line ends too."""
+    """With any characters, also line ends."""
     assert ROUTER.find(f"/tools/{name}/{rest}") == Match(
         "/tools/{name}/{rest:path}", "tool", {"name": name, "rest": rest}
     )

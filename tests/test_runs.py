@@ -1,4 +1,4 @@
-"""gateway.output.runs: whatever guards remove from texts in fields, each text keeps its own characters."""
+"""gateway.output.runs: when guards remove characters from texts in fields, each text keeps its own."""
 
 from __future__ import annotations
 
@@ -33,14 +33,14 @@ HOLD = st.integers(0, 7)
 
 
 class Judged(NamedTuple):
-    """What a window lets go."""
+    """The text that a window releases."""
 
     text: str
     findings: Sequence[Finding]
 
 
 class Window:
-    """Finds `##`, and holds back the last characters until more come; a `#` at the end always."""
+    """Finds `##`, and holds the last characters until more arrive; a `#` at the end always."""
 
     def __init__(self, hold: int) -> None:
         self.pending = ""
@@ -65,7 +65,7 @@ class Window:
 
 
 class Dropper:
-    """A guard that drops some characters, and holds back the last ones until more come."""
+    """A guard that drops some characters, and holds the last characters until more arrive."""
 
     def __init__(self, hold: int) -> None:
         self._hold = hold
@@ -100,7 +100,7 @@ def a_field(texts: list[str]) -> Field:
 
 
 def expected(texts: Sequence[str]) -> list[str]:
-    """Each text without what is found, which is replaced where it begins, and without what guards drop."""
+    """Each text with its findings replaced, and without the characters that guards drop."""
     whole = "".join(texts)
     owners = [at for at, text in enumerate(texts) for _ in text]
     out, at = [""] * len(texts), 0
@@ -116,7 +116,7 @@ def expected(texts: Sequence[str]) -> list[str]:
 
 @given(TEXTS, HOLD, st.lists(HOLD, max_size=2))
 def test_the_elements_of_a_whole_list_keep_what_is_theirs(texts: list[str], window: int, guards: list[int]) -> None:
-    """However much is found, dropped and held back."""
+    """For any findings, dropped characters and held characters."""
     out = list(texts)
     judge_whole(a_field(out), a_judge(window, guards))
     assert out == (expected(texts) if guards else expected_unguarded(texts))
@@ -146,7 +146,7 @@ def test_streamed_fields_keep_what_is_theirs(chunks: list[list[str]], window: in
 
 @pytest.fixture(scope="module")
 def screen() -> Screen:
-    """A screen that takes invisible characters out, and looks for nothing else."""
+    """A screen that only removes invisible characters."""
     return Screen(
         Output(), StreamScanner(None, None, {PLACEHOLDER: WRITTEN}), lambda _: False, gates=(Invisible("remove"),)
     )
@@ -154,7 +154,7 @@ def screen() -> Screen:
 
 @given(st.lists(st.text("aé\u200b\u202e@.", min_size=1, max_size=12), min_size=1, max_size=5))
 def test_what_is_seen_stays_in_its_element(screen: Screen, texts: list[str]) -> None:
-    """Of whole answers and of streams, with the guard that is in use."""
+    """For whole answers and streams, with the real guard."""
     seen = [INVISIBLE.sub("", text) for text in texts]
     answer: dict[str, Any] = {
         "id": "c",
@@ -178,7 +178,7 @@ def test_what_is_seen_stays_in_its_element(screen: Screen, texts: list[str]) -> 
 
 
 def test_an_address_does_not_lose_its_beginning(screen: Screen) -> None:
-    """What was taken out of the first element moved the ends of all that followed."""
+    """Removing characters from the first element moved the ends of all following elements."""
     answer = {"choices": [{"index": 0, "message": {"notes": ["ann@example.\u202eorg", "ann@example.org"]}}]}
     screen.filter(calls.call()).whole(answer)
     assert answer["choices"][0]["message"] == {"notes": ["ann@example.org", "ann@example.org"]}

@@ -15,7 +15,7 @@ SAID = f"export GITHUB_TOKEN={KEY} # for CI"
 
 
 def test_masked_by_default_and_restored(up: scripted.Upstream, tmp_path: Path) -> None:
-    """The provider sees a placeholder; answers and arguments of tools hold the secret again."""
+    """The provider sees a placeholder; answers and arguments of tools contain the secret again."""
     with running(tmp_path, config(tmp_path, up.url)) as line:
         assert line.chat(SAID).json()["choices"][0]["message"]["content"] == SAID
         assert KEY.encode() not in up.last.raw

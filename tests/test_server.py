@@ -69,7 +69,7 @@ class App:
             await send({"type": message["type"] + ".complete"})
 
     async def echo(self, scope: Any, receive: Any, send: Any) -> None:
-        """Answers with what it read: method, body, header names, query."""
+        """Answers with the request: method, body, header names, query."""
         body, more = b"", True
         while more:
             message = await receive()
@@ -92,7 +92,7 @@ class App:
         await send({"type": "http.response.body", "body": body})
 
     async def wait(self, scope: Any, receive: Any, send: Any) -> None:
-        """Streams one piece, then waits for the gate or for the client to go."""
+        """Streams one piece, then waits for the gate or a disconnect."""
         assert self.gate is not None
         scope["extensions"][server.DISCONNECT](self.notice)
         try:
@@ -154,7 +154,7 @@ def connect(address: Address) -> socket.socket:
 
 
 def rest(sock: socket.socket) -> bytes:
-    """All that the server says until it ends the connection."""
+    """All data of the server until it ends the connection."""
     data = bytearray()
     while piece := sock.recv(65536):
         data += piece
@@ -259,7 +259,7 @@ SERVED = {
 
 @pytest.mark.parametrize("sent", SERVED.values(), ids=SERVED.keys())
 def test_served(shared: Address, sent: bytes) -> None:
-    """What the RFC allows is served."""
+    """Requests that the RFC allows are served."""
     ((status, _, _),) = answers(talk(shared, sent))
     assert status == 200
 
@@ -274,7 +274,7 @@ def test_served(shared: Address, sent: bytes) -> None:
     )
 )
 def test_one_reading(headers: list[tuple[bytes, bytes]]) -> None:
-    """A head that passes has one Host that is one, at most one Transfer-Encoding, and a length within the limit."""
+    """A valid head has one valid Host, at most one Transfer-Encoding, and a length within the limit."""
     lengths = [value for name, value in headers if name == b"content-length"]
     if not all(value.isdigit() for value in lengths) or len(lengths) > 1:
         return  # the parser lets none of these through
@@ -305,7 +305,7 @@ def test_slow_headers() -> None:
 
 
 def test_slow_headers_after_an_answer() -> None:
-    """The time for headers holds for every request on a connection, and the answer before is whole."""
+    """The time limit for headers applies to every request on a connection, and the previous answer is complete."""
     with serving(App(), header_timeout=0.2) as address:
         served, late = answers(talk(address, GET, GET[:10]))
     assert (served[0], late[0]) == (200, 408)
@@ -320,7 +320,7 @@ def test_slow_body() -> None:
 
 
 def test_idle() -> None:
-    """A connection that asks for nothing more ends without a word, empty lines or not."""
+    """A connection without a further request ends silently, with or without empty lines."""
     with serving(App(), idle_timeout=0.2) as address:
         ((status, _, _),) = answers(talk(address, GET, b"\r\n"))
         assert status == 200
@@ -336,7 +336,7 @@ def test_unread_answer() -> None:
 
 
 def test_body_after_the_answer() -> None:
-    """A body that the app did not want is read and thrown away; what comes next is served."""
+    """A body that the app does not read is discarded; the next request is served."""
     with serving(App(), max_body=300_000) as address:
         early = b"POST /early HTTP/1.1\r\nHost: a\r\nContent-Length: 200000\r\n\r\n"
         with connect(address) as sock:
@@ -375,7 +375,7 @@ def test_expect(shared: Address, sent: bytes, first: bytes) -> None:
 
 
 def test_too_many_connections() -> None:
-    """A connection beyond the limit gets 503 and when to come back; when one ends there is room again."""
+    """A connection beyond the limit gets a 503 with Retry-After; after another connection ends, it is accepted."""
     with serving(App(), max_connections=1) as address:
         with connect(address) as first:
             first.sendall(BUSY)
@@ -422,7 +422,7 @@ REQUESTS = b"".join(
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(cuts=st.lists(st.integers(0, len(REQUESTS)), max_size=8))
 def test_pipelining(shared: Address, cuts: list[int]) -> None:
-    """Requests sent ahead are answered in order and whole, wherever the bytes are cut."""
+    """Pipelined requests are answered completely and in order, for any cut of the bytes."""
     marks = [0, *sorted(cuts), len(REQUESTS)]
     pieces = [REQUESTS[start:end] for start, end in itertools.pairwise(marks)]
     seen = [json.loads(body) for _, _, body in answers(talk(shared, *pieces))]
@@ -451,7 +451,7 @@ def test_an_error_waits_for_its_turn() -> None:
 
 
 def test_a_bad_body_sent_ahead() -> None:
-    """A request sent ahead whose body turns out bad never starts; the one before it is answered."""
+    """A pipelined request with an invalid body never starts; the request before it is answered."""
     app = App()
     bad = b"POST /echo HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\nx\r\n"
     with serving(app) as address:
@@ -467,7 +467,7 @@ def test_too_many_ahead(shared: Address) -> None:
 
 
 def test_disconnect() -> None:
-    """The callback runs once when the client goes before the answer is whole."""
+    """The callback runs once if the client disconnects before the answer is complete."""
     app = App()
     with serving(app) as address:
         with connect(address) as sock:
@@ -478,7 +478,7 @@ def test_disconnect() -> None:
 
 
 def test_disconnect_with_a_request_ahead() -> None:
-    """The callback is that of the request being answered; one sent ahead of its end never starts."""
+    """The callback belongs to the current request; a pipelined request after it never starts."""
     app = App()
     with serving(app) as address:
         with connect(address) as sock:
@@ -490,7 +490,7 @@ def test_disconnect_with_a_request_ahead() -> None:
 
 
 def test_disconnect_before_it_was_asked_for() -> None:
-    """A callback registered after the client has gone runs at once."""
+    """A callback that is registered after the disconnect runs immediately."""
     app = App()
     with serving(app) as address:
         with connect(address) as sock:
@@ -500,7 +500,7 @@ def test_disconnect_before_it_was_asked_for() -> None:
 
 
 def test_no_disconnect_after_the_answer() -> None:
-    """A client that goes after its answer, or keeps the connection, is not a disconnect."""
+    """A client that closes after its answer, or keeps the connection, is not a disconnect."""
     app = App()
     with serving(app) as address, connect(address) as sock:
         sock.sendall(b"GET /wait HTTP/1.1\r\nHost: a\r\n\r\n")

@@ -93,7 +93,7 @@ def test_a_refusal_is_counted_and_names_kinds_only(line: Line) -> None:
 
 
 def test_a_policy_narrows_what_may_pass(line: Line) -> None:
-    """What the configuration allows and the obligation does not is refused."""
+    """A statement that the configuration allows, but the obligation does not, is refused."""
     assert line.chat("DELETE FROM users WHERE id = 3").status_code == 200
     narrowed = line.chat("DELETE FROM users WHERE id = 3", max_tokens=7)
     assert narrowed.json()["error"]["code"] == "sql_blocked"
@@ -101,7 +101,7 @@ def test_a_policy_narrows_what_may_pass(line: Line) -> None:
 
 
 def test_a_policy_sees_the_statements_of_tool_calls(line: Line) -> None:
-    """The statements in tool calls of the request's messages, whatever a user writes."""
+    """Only the statements in tool calls of the request's messages, not the texts of users."""
     use = {"id": "c", "type": "function", "function": {"name": "q", "arguments": json.dumps({"q": ["DELETE FROM t"]})}}
     messages = [
         {"role": "user", "content": "DELETE FROM t"},
@@ -114,7 +114,7 @@ def test_a_policy_sees_the_statements_of_tool_calls(line: Line) -> None:
 
 
 def call(sql: tuple[str, ...] | None = None) -> Call:
-    """A call whose policy demands this."""
+    """A call with this obligation."""
     made = calls.call()
     made.authorization.decision = Decision(True, "allow", "v", obligations=Obligations(sql=sql))
     return made
@@ -171,7 +171,7 @@ def test_a_list_is_short_for_what_is_allowed() -> None:
 
 
 def test_without_a_section_only_what_a_policy_demands() -> None:
-    """No obligation, no gate; with one, the gate judges by it alone."""
+    """Without an obligation there is no gate; with one, the gate judges by the obligation alone."""
     gate = SqlGate(None)
     assert gate.demanded(call()) == ()
     assert gate.demanded(call(("select",))) == (gate,)
@@ -203,7 +203,7 @@ def test_policies_are_told_no_values() -> None:
 
 
 def test_the_shipped_configuration_reads_sql(tmp_path: Path) -> None:
-    """`make run` looks for SQL; what it allows is in the file."""
+    """`make run` checks SQL; the file says what it allows."""
     from gateway.config.load import load
 
     loaded = load(Path(__file__).parents[1] / "config" / "gateway.yaml", {})

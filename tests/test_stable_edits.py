@@ -1,6 +1,6 @@
 """Edits are stable: what leaves for turn N of a conversation is the beginning of what leaves for turn N+1.
 
-On each store, with and without a correlation id, whatever the texts look like and however models spell placeholders.
+On each store, with and without a correlation id, for any texts and any spellings of placeholders.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from gateway.dialects.openai_tables import SHAPE
 from gateway.dialects.parts import merged
 from gateway.output.invisible import Invisible
 from gateway.output.screen import Screen
-from gateway.redaction.redact import Redactor
+from gateway.redaction.redact import Replacer
 from gateway.redaction.spellings import Spellings
 from gateway.redaction.vault import Seal
 from gateway.stores import Store
@@ -88,22 +88,22 @@ def screen(pii: PiiScanner) -> Screen:
 
 @pytest.fixture(scope="module")
 def look(pii: PiiScanner) -> Callable[[str], Sequence[Finding]]:
-    """What is found in a request's text."""
+    """The findings in a text of a request."""
     return Beside(pii.scan).scan
 
 
 class Gateway:
-    """The stages of the line that edit, over one store."""
+    """The editing stages of the line, with one store."""
 
     def __init__(self, store: Store, screen: Screen, look: Callable[[str], Sequence[Finding]]) -> None:
         seal = Seal(b"k" * 32)
         self.spellings = Spellings(store, seal, 3600)
-        self.redactor = Redactor(Pii(), store, seal, canonical, 3600, spellings=self.spellings)
+        self.replacer = Replacer(Pii(), store, seal, canonical, 3600, spellings=self.spellings)
         self.screen = screen
         self.look = look
 
     async def request(self, body: dict[str, Any], workflow: str) -> tuple[dict[str, Any], Call]:
-        """What leaves of a request."""
+        """The request as it leaves."""
         call = calls.call(subject=Subject("a", "red"))
         call.request.correlation_id, call.request.alone = workflow or uuid.uuid4().hex, not workflow
         call.request.body, survey = tree.parse(orjson.dumps(body), SHAPE, 64)
@@ -111,7 +111,7 @@ class Gateway:
         call.request.found = [(slot, found) for slot in call.request.slots if (found := self.look(slot.text))]
         joined = [(one, self.look(one.slot.text)) for one in OPENAI_CHAT.joined(call.request.body, call.request.slots)]
         call.request.found = merged(call.request.found, joined, call.request.slots)
-        await self.redactor.redact(call)
+        await self.replacer.redact(call)
         return call.request.body, call
 
     async def whole(self, call: Call, message: dict[str, Any]) -> dict[str, Any]:
@@ -124,7 +124,7 @@ class Gateway:
         return got
 
     async def streamed(self, call: Call, message: dict[str, Any]) -> dict[str, Any]:
-        """The same, put together from a stream of single characters."""
+        """The same, assembled from a stream of single characters."""
         if not call.redaction.restore:
             return message
         codec, answer = OPENAI_CHAT.stream(keep_usage=False), self.screen.filter(call)
@@ -166,7 +166,7 @@ class Gateway:
 
 
 def spoken(parts: Sequence[str | tuple[int, int]], call: Call, ways: int = len(SPELLINGS)) -> str:
-    """What a model says that has seen the placeholders of a request."""
+    """An answer of a model that has seen the placeholders of a request."""
     seen = sorted(call.redaction.restore)
     out = []
     for part in parts:
@@ -256,7 +256,7 @@ async def test_what_left_stays_what_it_was(
 
 
 def as_written(sent: dict[str, Any], raw: dict[str, Any], got: dict[str, Any]) -> None:
-    """A message of the model's leaves as it wrote it, but for texts in which nothing was restored."""
+    """A past message of the model leaves as the model wrote it, except for texts without restored values."""
     triples = [(sent["content"], raw["content"], got["content"])]
     for one, other, third in zip(*(it.get("tool_calls", ()) for it in (sent, raw, got)), strict=True):
         texts = [it["function"]["arguments"] for it in (one, other, third)]
@@ -277,7 +277,7 @@ def is_restored(text: str) -> bool:
 async def test_numbers_start_anew_with_the_workflow(
     place: Backend, screen: Screen, look: Callable[[str], Sequence[Finding]]
 ) -> None:
-    """After the workflow's time the same conversation is numbered, and spelled, as one that begins."""
+    """After the ttl of the workflow, the conversation is numbered and spelled like a new conversation."""
     store = await place.open()
     gateway = Gateway(store, screen, look)
     first = {"role": "user", "content": "bob@example.org"}

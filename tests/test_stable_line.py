@@ -1,6 +1,6 @@
-"""A running gateway over several turns: what left stays what it was, whole and streamed, on each store.
+"""A running gateway over several turns: earlier turns leave unchanged, whole and streamed, on each store.
 
-The upstream spells placeholders as models do; its caller sends back what it was given.
+The upstream spells placeholders as models do; the caller sends the answers back.
 """
 
 from __future__ import annotations
@@ -80,7 +80,7 @@ def events(said: dict[str, Any]) -> list[bytes]:
 
 
 def script(up: scripted.Upstream, *, stream: bool) -> None:
-    """Have the upstream say all that."""
+    """Set the answers of the upstream."""
     for asked, said in ANSWERS.items():
         choice = {"index": 0, "message": message(said), "finish_reason": "stop"}
         whole = {"id": "x", "object": "chat.completion", "created": 1, "model": "script", "choices": [choice]}
@@ -106,7 +106,7 @@ def got(response: httpx.Response, *, stream: bool) -> dict[str, Any]:
 @pytest.mark.parametrize("stream", [False, True])
 @pytest.mark.parametrize("named", [True, False])
 def test_what_left_stays_what_it_was(lines: list[Line], up: scripted.Upstream, stream: bool, named: bool) -> None:
-    """With a correlation id past answers leave as the model wrote them; without one the same in each turn."""
+    """With a correlation id, past answers leave as the model wrote them; without an id, the same in each turn."""
     script(up, stream=stream)
     history: list[dict[str, Any]] = [{"role": "user", "content": FIRST}]
     bodies: list[dict[str, Any]] = []
@@ -141,7 +141,7 @@ def test_what_left_stays_what_it_was(lines: list[Line], up: scripted.Upstream, s
 def test_the_numbers_of_a_conversation_do_not_depend_on_what_stands_around_it(
     lines: list[Line], up: scripted.Upstream
 ) -> None:
-    """Without a correlation id: tools before the conversation, wherever the body has them; other fields after it."""
+    """Without a correlation id: tools come before the conversation, anywhere in the body; other fields after it."""
     asked = [{"role": "user", "content": "ann@example.org"}]
     for who in ("nobody", "carl@example.org"):
         lines[0].chat(messages=asked, metadata={"who": who}, tools=TOOLS, user="z@example.org")
@@ -167,7 +167,7 @@ def test_the_parts_of_an_answer(lines: list[Line], up: scripted.Upstream) -> Non
 
 
 def test_an_answer_that_was_asked_for_twice(lines: list[Line], up: scripted.Upstream) -> None:
-    """Of two answers to one request each is known by its text; of two that read the same the first one's spelling."""
+    """Two answers to one request are known by their texts; for equal texts, the first spelling counts."""
     asked = [{"role": "user", "content": "ann@example.org"}]
     answers = []
     for said in ("[email 1]", "I know [EMAIL 1]", "{{EMAIL_1}}"):
@@ -180,7 +180,7 @@ def test_an_answer_that_was_asked_for_twice(lines: list[Line], up: scripted.Upst
 
 
 def test_tools_that_were_taken_out_stay_out(up: scripted.Upstream, tmp_path: Path) -> None:
-    """A bundle that changes in the middle of a workflow offers nothing again; other workflows go by the new one."""
+    """A changed bundle offers no stripped tool again in a running workflow; other workflows follow the new bundle."""
     rego = 'package gateway\ndecision := {"allow": true, "obligations": %s}'
     bundle = tmp_path / "bundle"
     bundle.mkdir()

@@ -10,7 +10,7 @@ from gateway.texts import Finding, Slot
 
 
 class Scanner:
-    """Finds an `@`; remembers what it was asked."""
+    """Finds an `@`; records the scanned texts."""
 
     def __init__(self) -> None:
         self.asked: list[str] = []

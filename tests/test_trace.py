@@ -39,7 +39,7 @@ EVERYTHING = {
 
 
 def on_loop(line: Line, work: object) -> None:
-    """Set what hears of every call in the thread of the event loop."""
+    """Set the profile function of the event loop's thread."""
     done = threading.Event()
 
     def change() -> None:
@@ -51,7 +51,7 @@ def on_loop(line: Line, work: object) -> None:
 
 
 def traced(line: Line) -> Counter[str]:
-    """Calls of our functions while one call is served, by file."""
+    """Calls of the gateway's functions while one call is served, by file."""
     seen: Counter[str] = Counter()
 
     def note(frame: FrameType, event: str, _: object) -> None:

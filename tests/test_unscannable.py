@@ -19,7 +19,7 @@ from gateway.config.sections import Output
 from gateway.detect.core.window import StreamScanner
 from gateway.detect.personal.scanner import PiiScanner
 from gateway.detect.unscannable import UNSCANNABLE, Beside
-from gateway.dialects import tree
+from gateway.dialects import positions, tree
 from gateway.dialects.openai_chat import OPENAI_CHAT
 from gateway.dialects.openai_tables import SHAPE
 from gateway.errors import Refusal
@@ -95,12 +95,12 @@ def test_a_long_text_in_another_script_is_searched_once(beside: Beside, around: 
 
 @pytest.mark.parametrize("name", READABLE)
 def test_text_is_text(beside: Beside, name: str) -> None:
-    """Long runs that are no data, and data that is text."""
+    """Long runs that are not data, and data that is text."""
     assert [one for one in beside.scan(READABLE[name]) if one.entity.startswith(UNSCANNABLE)] == []
 
 
 def survey(body: Any) -> tree.Survey:
-    """What is found in a body."""
+    """The findings in a body."""
     return tree.parse(orjson.dumps(body), SHAPE, 64)[1]
 
 
@@ -133,8 +133,8 @@ def test_a_text_in_a_data_url_is_read_and_written_back() -> None:
     parsed, found = tree.parse(orjson.dumps(body), SHAPE, 64)
     assert [slot.text for slot in found.slots] == ["ann@example.org"] * 3
     for slot in found.slots:
-        tree.write(slot, "<EMAIL_1> ü")
-    tree.fold(found.nested)
+        positions.write(slot, "<EMAIL_1> ü")
+    positions.fold(found.nested)
     assert parsed["x"]["y"] == "data:text/plain;charset=utf-8;base64," + b64("<EMAIL_1> ü".encode())
     assert json.loads(parsed["arguments"]) == {"deep": "data:,%3CEMAIL_1%3E%20%C3%BC"}
 
@@ -182,7 +182,7 @@ def test_a_policy_decides_where_it_may(up: scripted.Upstream, tmp_path: Any) -> 
 
 @pytest.mark.parametrize("allowed", [False, True])
 def test_an_answer_with_sound_or_pictures(allowed: bool) -> None:
-    """Blocked whole and in a stream, unless the operator lets it pass."""
+    """Blocked whole and in a stream, unless the operator allows it."""
     screen = Screen(
         Output(unscannable="allow" if allowed else "block"),
         StreamScanner(None, None, {"X": "never seen"}),

@@ -28,7 +28,7 @@ SHIPPED = Path(__file__).resolve().parent.parent / "policies"
 
 
 class Collector:
-    """Takes decisions as OPA's decision-log API does; may be told to fail."""
+    """Accepts decisions like OPA's decision-log API; can fail on request."""
 
     def __init__(self) -> None:
         self.events: list[dict[str, Any]] = []
@@ -84,7 +84,7 @@ def decided(line: Line) -> set[str]:
 
 
 def test_every_decision_arrives(up: scripted.Upstream, tmp_path: Path, collector: Collector) -> None:
-    """Each one once, with the token, and nothing is left to be sent."""
+    """Each decision once, with the token; then the queue is empty."""
     with running(tmp_path, settings(tmp_path, up, collector.url)) as line:
         for number in range(5):
             assert line.chat(f"hi {number}").status_code == 200
@@ -96,7 +96,7 @@ def test_every_decision_arrives(up: scripted.Upstream, tmp_path: Path, collector
 
 
 def test_a_collector_that_is_away_loses_nothing(up: scripted.Upstream, tmp_path: Path, collector: Collector) -> None:
-    """What it did not confirm stays on disk, over a restart of the gateway and beyond `retain`, and is sent later."""
+    """Unconfirmed decisions stay on disk, over a restart of the gateway and beyond `retain`, and are sent later."""
     collector.status = 503
     with running(tmp_path, settings(tmp_path, up, collector.url)) as line:
         for number in range(3):
@@ -126,7 +126,7 @@ def test_what_nobody_sends_any_more_is_not_kept(up: scripted.Upstream, tmp_path:
 
 
 def test_a_request_that_is_too_large_is_halved(up: scripted.Upstream, tmp_path: Path, collector: Collector) -> None:
-    """A collector that takes two at a time gets them two at a time."""
+    """A collector that accepts two decisions at a time gets two at a time."""
     collector.status, collector.most = 503, 2
     with running(tmp_path, settings(tmp_path, up, collector.url)) as line:
         for number in range(7):
@@ -137,7 +137,7 @@ def test_a_request_that_is_too_large_is_halved(up: scripted.Upstream, tmp_path: 
 
 
 def test_one_that_is_too_large_holds_up_no_other(up: scripted.Upstream, tmp_path: Path, collector: Collector) -> None:
-    """A decision that the collector never takes is left out, and stays in the log."""
+    """A decision that the collector never accepts is skipped, and stays in the log."""
     collector.huge = "the-large-one"
     with running(tmp_path, settings(tmp_path, up, collector.url)) as line:
         line.chat("hi", cid="before")
@@ -170,7 +170,7 @@ def _sets(result: dict[str, Any]) -> str:
 
 
 def opa_event(document: object) -> dict[str, Any]:
-    """What OPA's own decision log says of one decision by the shipped bundle."""
+    """The event of OPA's own decision log for one decision by the shipped bundle."""
     url = f"http://127.0.0.1:{free_port()}"
     command = [program(), "run", "--server", "--addr", url.removeprefix("http://"), "--log-format", "json"]
     command += ["--set", "decision_logs.console=true", "--bundle", str(SHIPPED)]

@@ -48,7 +48,7 @@ def test_obligations_of_several_rules_become_one() -> None:
 
 
 def test_approvals_are_joined() -> None:
-    """Who must approve is whoever any rule names; other particulars are those of the highest class."""
+    """All approvers of all rules must approve; other details come from the highest class."""
     obligations = [
         {"code": "a", "class": "cost", "require_approval": {"by": ["lead"], "within": "1h"}},
         {"code": "b", "class": "safety", "require_approval": {"by": ["security", "lead"], "within": "10min"}},
@@ -123,7 +123,7 @@ def test_an_explanation_names_everyone() -> None:
 
 
 def test_an_explanation_of_an_allow() -> None:
-    """Who was overruled, and which obligation lost to which."""
+    """Overruled denies, and obligations that lost against others."""
     obligations = [
         {"code": "safe", "class": "safety", "route": "a", "limit": {"n": 5}},
         {"code": "thrift", "class": "cost", "route": "b", "limit": {"n": 3}},
@@ -143,6 +143,6 @@ def test_an_explanation_of_an_allow() -> None:
 
 @pytest.mark.parametrize("cls", [["safety"], {"a": 1}, 1, "Safety"])
 def test_a_class_that_is_none(cls: object) -> None:
-    """It is malformed, so there is no verdict, for a value of any type."""
+    """For a value of any other type, the result is malformed, and there is no verdict."""
     with pytest.raises(PolicyUnavailable, match="class must be one of"):
         read({"allow": True, "class": cls}, "v")

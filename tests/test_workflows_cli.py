@@ -1,4 +1,4 @@
-"""`meshgate workflows`: what it prints of real workflows, and what it changes, on both stores."""
+"""`meshgate workflows`: output for real workflows, and changes, on both stores."""
 
 from __future__ import annotations
 
@@ -117,7 +117,7 @@ def test_list(here: Place, capsys: Output) -> None:
 
 
 def test_show(here: Place, capsys: Output) -> None:
-    """State and why, team, agents, and for each quota the limit, what is used, in flight, estimated and left."""
+    """State and reason, team, agents, and for each quota the limit, used, in flight, estimated and left."""
     here.spend("w", agent="a")
     here.spend("w", 30, agent="b")
     here.use(lambda store: take(store, quota(1000, 50), cid="w"))
@@ -172,7 +172,7 @@ def test_a_top_up_that_is_none(here: Place, capsys: Output, option: list[str]) -
 
 
 def test_ids_are_of_a_team(here: Place, capsys: Output) -> None:
-    """An id of one team is found without `--team`; of several teams, the error names them; unknown ids are errors."""
+    """An id of one team is found without `--team`; for several teams, the error names them; unknown ids are errors."""
     here.spend("w", team="red")
     assert "team        red" in printed(capsys, "show", "w")
     here.spend("w", team="blue")
@@ -188,7 +188,7 @@ def test_ids_are_of_a_team(here: Place, capsys: Output) -> None:
 
 
 def test_open(here: Place, capsys: Output) -> None:
-    """What it prints alone on standard output is what calls carry: the id, or in strict mode a signed token."""
+    """Standard output has only the value that calls send: the id, or in strict mode a signed token."""
     assert printed(capsys, "open", "plain", "--team", "t") == "plain\n"
     here.write(strict=True)
     token = printed(capsys, "open", "w", "--team", "t", "--ttl", "1h").strip()
@@ -240,7 +240,7 @@ def test_labels(here: Place, capsys: Output) -> None:
     """Set, shown, permanently removed; a change without effect is reported, and an invalid label is refused."""
     here.spend("w")
     assert "labels      none" in printed(capsys, "show", "w")
-    assert "labelled" in printed(capsys, "label", "w", "untrusted")
+    assert "labeled" in printed(capsys, "label", "w", "untrusted")
     assert "labels      untrusted" in printed(capsys, "show", "w")
     assert "has the label untrusted already" in printed(capsys, "label", "w", "untrusted", code=2)
     printed(capsys, "unlabel", "w", "untrusted")

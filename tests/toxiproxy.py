@@ -13,7 +13,7 @@ from servers import free_port, listens, process
 
 
 class Proxy:
-    """One proxied address, whose network can be spoilt and healed."""
+    """One proxied address, whose network can be broken and restored."""
 
     def __init__(self, api: httpx.Client, upstream: int) -> None:
         self.port = free_port()

@@ -1,8 +1,8 @@
 """An upstream with configurable behavior: the name of the model selects it. Records the requests.
 
-Good manners: `echo` repeats the last message, `call` calls a tool with the last message as argument; whoever asks for
-embeddings gets a vector of three numbers for each input, and `script` whatever stands under the input. The others are
-faults that a real provider shows once a year; a raw socket shows them at will.
+Correct behavior: `echo` repeats the last message, `call` calls a tool with the last message as argument; requests for
+embeddings get a vector of three numbers for each input, and `script` the answer set for the input. The others are
+rare faults of real providers, which a raw socket produces on demand.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class Seen:
 
 
 class Upstream:
-    """The server, in a thread of its own. `release` lets those go on that wait for it."""
+    """The server, in a thread of its own. `release` continues the waiting answers."""
 
     def __init__(self) -> None:
         self.seen: list[Seen] = []
@@ -161,7 +161,7 @@ SEAL = "EqQBCkYIARgCKkDx7Yc0" * 6
 
 
 def _blocks(body: dict[str, Any]) -> list[dict[str, Any]]:
-    """The content of a message: the last text again, in thinking and a tool call too if the model's name says so."""
+    """The content of a message: the last text, also in thinking and a tool call if the model's name says so."""
     text = _text(body)
     blocks: list[dict[str, Any]] = []
     if "think" in body["model"]:
@@ -230,7 +230,7 @@ async def claude(upstream: Upstream, seen: Seen) -> AsyncIterator[bytes | None]:
 
 
 async def _answer(upstream: Upstream, seen: Seen) -> AsyncIterator[bytes | None]:
-    """The bytes of the answer, as the model's name wants them; None: wait for `release`."""
+    """The bytes of the answer, selected by the model's name; None: wait for `release`."""
     body = seen.body
     model, streamed = body["model"], body.get("stream")
     if model.startswith("status-"):

@@ -8,7 +8,7 @@ from typing import Any
 
 
 def eventually(check: Callable[[], Any], seconds: float = 10) -> None:
-    """Wait until something is so: a reload tells nobody that it is done but those who look."""
+    """Wait until a condition holds, for changes without a notification, such as a reload."""
     deadline = time.monotonic() + seconds
     while not check():
         assert time.monotonic() < deadline, "it did not come about"

@@ -19,21 +19,8 @@ from gateway.cli.commands import backup, decisions, keys, policy, usage, workflo
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit code."""
-    from gateway.errors import ConfigError, Refusal
-    from gateway.stores import StoreUnavailable
-
-    args = argparse.Namespace()
     try:
-        try:
-            args = _parser().parse_args(argv)
-            code: int = args.run(args)
-        finally:  # also after --help, which raises SystemExit here
-            sys.stdout.flush()
-    except (ConfigError, Refusal, StoreUnavailable) as error:
-        if getattr(args, "json", False):
-            commands.print_json({"ok": False, "errors": str(error).splitlines()})
-        print(error, file=sys.stderr)
-        return 2
+        return _run(argv)
     except BrokenPipeError:  # the reader of the output has closed the pipe
         return _unwritten(141)
     except OSError as error:  # such as a folder without write permission
@@ -49,6 +36,24 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 2
     except KeyboardInterrupt:
         return 130
+
+
+def _run(argv: Sequence[str] | None) -> int:
+    """Parse the arguments and run the command. Mistakes are printed, also as JSON with `--json`: exit code 2."""
+    from gateway.errors import ConfigError, Refusal
+    from gateway.stores import StoreUnavailable
+
+    args = argparse.Namespace()
+    try:
+        args = _parser().parse_args(argv)
+        code: int = args.run(args)
+    except (ConfigError, Refusal, StoreUnavailable) as error:
+        if getattr(args, "json", False):
+            commands.print_json({"ok": False, "errors": str(error).splitlines()})
+        print(error, file=sys.stderr)
+        code = 2
+    finally:  # also after --help, which raises SystemExit here
+        sys.stdout.flush()
     return code
 
 

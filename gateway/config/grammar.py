@@ -42,7 +42,7 @@ class Provider(Section):
     idle_timeout: Seconds = 60
     """Seconds that the provider may stay silent in the middle of an answer."""
     client: Literal["direct", "aiohttp"] = "direct"
-    """The HTTP client for its calls: direct is the faster one."""
+    """The HTTP client for its calls: direct is faster."""
     fields: Literal["pass", "drop", "refuse"] | None = None
     """Fields of a request, at any depth, that the dialect does not have. pass: scanned and forwarded; drop: removed;
     refuse: the call is refused, and the message names the field. Default: pass, or refuse if strict."""
@@ -289,7 +289,7 @@ class Server(Section):
     host: str = "127.0.0.1"
     """Address to listen on; 0.0.0.0 for all."""
     port: int = Field(default=8080, ge=0, le=65535)
-    """TCP port; 0 takes a free one."""
+    """TCP port; 0 chooses a free port."""
     max_body: Count = 20_000_000
     """Bytes of one request body."""
     max_depth: int = Field(default=64, ge=4, le=500)

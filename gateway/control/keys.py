@@ -36,12 +36,12 @@ class Wanted(Section):
 
 
 class Rotation(Section):
-    """A key to be replaced by a new one of the same agent, team and roles."""
+    """A key to be replaced by a new key with the same agent, team and roles."""
 
     grace: Annotated[Seconds, Field(ge=0, le=365 * 86400)] = GRACE
     """Seconds that the old key stays valid."""
     expires: Lifetime | None = None
-    """Lifetime of the new key; None: that of the old key."""
+    """Lifetime of the new key; None: the lifetime of the old key."""
 
 
 async def make(store: Keys, wanted: Wanted) -> tuple[Key, str]:
@@ -118,7 +118,7 @@ async def _add(store: Keys, key: Key) -> tuple[Key, str]:
 
 
 def _unknown(id: str) -> Refusal:
-    words = f"No valid key has the id {id[:64]!r}; `meshgate keys list` shows them."
+    words = f"No valid key has the id {id[:64]!r}; `meshgate keys list` shows the keys."
     return Refusal("invalid_request", words, param="id", status=404)
 
 

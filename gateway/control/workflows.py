@@ -136,7 +136,7 @@ async def find(store: Workflows, team: str | None, correlation_id: str) -> Workf
         raise Refusal("invalid_request", message, status=404)
     if len(found) > 1:
         teams = sorted(workflow.team for workflow in found)
-        message = f"Several teams have a workflow {correlation_id}: name one of them: {', '.join(teams)}."
+        message = f"Several teams have a workflow {correlation_id}: name one team: {', '.join(teams)}."
         raise Refusal("invalid_request", message, status=409, detail={"teams": teams})
     return found[0]
 
@@ -153,7 +153,7 @@ async def page(
     while True:
         newest = await store.workflows(team, size)
         all_of_them = len(newest) < size or size == MOST
-        if not all_of_them:  # some workflows last seen at the same moment as the last one may be missing
+        if not all_of_them:  # workflows that were last seen at the same moment as the last workflow may be missing
             newest = [it for it in newest if it.last_seen > newest[-1].last_seen]
         fitting = [it for it in newest if state in (None, it.state) and (after is None or _place(it) > after)]
         if len(fitting) > limit or all_of_them:
@@ -213,7 +213,7 @@ async def freeze(store: Workflows, team: str, correlation_id: str, reason: str) 
 
 
 async def resume(store: Workflows, known: Workflow, topups: Mapping[str, int]) -> Workflow:
-    """Resume a workflow with top-ups. Raises Refusal: 409 if it has ended, 400 for top-ups that are too large."""
+    """Resume a workflow with top-ups. Raises Refusal: 409 if the workflow has ended, 400 for too large top-ups."""
     for name, key in QUOTAS.items():
         if known.topups.get(key, 0) + topups.get(key, 0) > FOREVER:
             unit, most = (" USD", FOREVER // NANO_USD) if key == "cost" else ("", FOREVER)
@@ -238,7 +238,7 @@ async def relabel(store: Workflows, known: Workflow, label: str, *, off: bool) -
     if not await store.relabel(known.team, known.correlation_id, label, off=off):
         now = await find(store, known.team, known.correlation_id)
         if now.state in ("closed", "expired"):
-            raise _ended(now, "labelled")
+            raise _ended(now, "labeled")
         labels = now.history.labels
         if (label in labels) != off:
             what = f"has the label {label} already" if not off else f"has no label {label}"
@@ -253,7 +253,7 @@ def _ended(workflow: Workflow, what: str) -> Refusal:
     state = workflow.state if workflow.state in ("closed", "expired") else "over"
     why = f" ({workflow.reason})" if workflow.reason else ""
     message = f"Workflow {workflow.correlation_id} of team {workflow.team} is {state}{why} and cannot be {what}."
-    return Refusal("invalid_request", f"{message} Go on under another correlation id.", status=409)
+    return Refusal("invalid_request", f"{message} Use another correlation id.", status=409)
 
 
 # Showing
@@ -264,8 +264,8 @@ def shown(workflow: Workflow, settings: grammar.Quotas) -> Json:
 
     `chain`: the longest chain of agents. `path`: which agent called after which, the newest changes. `labels`,
     `cleared` and `tools`: the history for policies, see `call.History`. For each quota: `limit` (with top-ups; null:
-    not limited), `topup`, `used` (settled), `held` (in flight), `estimated` (the part of `used` that is an estimate,
-    because the calls were lost), `left`.
+    not limited), `topup`, `used` (settled), `held` (in flight), `estimated` (the part of `used` that is an estimate
+    because calls were lost), `left`.
     """
     ceilings = Quotas(settings).ceilings
     return {

@@ -439,7 +439,7 @@ class Codec(Protocol):
         ...
 
     def error(self, said: Json) -> Json | None:
-        """The error object of an answer or an event; None if it is no error."""
+        """The error object of an answer or an event; None if it is not an error."""
         ...
 
     def assemble(self, raw: bytes) -> bytes:
@@ -471,7 +471,7 @@ def count(value: Any) -> int | None:
 
 
 def ordinal(value: Any) -> int | None:
-    """An index reported by an upstream, as clients read it: 1, 1.0 and "1" are equal. None if it is no index."""
+    """An index reported by an upstream, as clients read it: 1, 1.0 and "1" are equal. None for any other value."""
     if type(value) is float and value.is_integer() and abs(value) < 2**53:
         return int(value)
     if type(value) is str and len(value) < 10 and value.isdecimal():
@@ -480,5 +480,5 @@ def ordinal(value: Any) -> int | None:
 
 
 def integer(value: Any) -> int:
-    """A count reported by an upstream; 0 if it is no count."""
+    """A count reported by an upstream; 0 for any other value."""
     return count(value) or 0

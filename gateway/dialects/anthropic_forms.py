@@ -22,7 +22,7 @@ def encode(data: Json) -> bytes:
 
 
 def assemble(raw: bytes) -> bytes:
-    """The whole message that a stream says. Raises ValueError, also for a stream that broke off before its end."""
+    """The whole message of a stream. Raises ValueError, also for a stream that broke off before its end."""
     message: Json = {}
     blocks: dict[int, Json] = {}
     texts: dict[tuple[int, str], list[str]] = {}  # by block and field: a sum of two would copy what came before

@@ -164,7 +164,7 @@ class AnthropicMessages(Plain):
         return openai_tools.strip(body, names)
 
     def limit(self, body: Json, limits: Mapping[str, int]) -> bool:
-        """Lower `max_tokens`, and what else is called as ceilings are, to a policy's limit."""
+        """Lower `max_tokens`, and other fields with names of ceilings, to a policy's limit."""
         most = checks.most_tokens(limits, "messages")
         changed = openai_ceilings.lower_elsewhere(body, most, _CEILING)
         if body.get("max_tokens", 0) <= most:

@@ -106,7 +106,7 @@ class AnthropicStream(Ordered):
         self.tier = ""
 
     def feed(self, data: bytes) -> Iterator[Chunk]:
-        """The chunks that are complete. Raises ValueError for data that is no stream of a message."""
+        """The chunks that are complete. Raises ValueError for data that is not a stream of a message."""
         data = self._reader.take(data)
         at = 0
         while at < len(data):
@@ -290,7 +290,7 @@ class AnthropicStream(Ordered):
         block = use.data["content_block"]
         said = "".join(use.parts)
         if said.strip() or not block.get("input"):
-            chunk.edited |= bool(block.get("input"))  # what stands in the first event is said again by the others
+            chunk.edited |= bool(block.get("input"))  # later events repeat the input of the first event
             block["input"] = said
         chunk.tools = [block]
         return chunk
@@ -333,7 +333,7 @@ class AnthropicStream(Ordered):
             chunk.fields.append(field)
 
     def _signed(self, chunk: Chunk, holder: Json, key: str) -> None:
-        """A piece of a signed text; encrypted data is no text."""
+        """A piece of a signed text; encrypted data is not text."""
         text = holder[key]
         if not text or (tree.is_seal(key, text) and (self._blocks, key) != self._unsealed):
             return
@@ -393,7 +393,7 @@ class AnthropicStream(Ordered):
 
 
 def _named(holder: Json, what: str) -> str:
-    """The type of an event, a block or a delta. Raises ValueError if it is no name, because clients do not show it."""
+    """The type of an event, a block or a delta. Raises ValueError unless it is a name: clients do not show it."""
     kind = kind_of(holder)
     if kind and not is_term(kind):
         raise ValueError(f"{what} has a type that is not a name")

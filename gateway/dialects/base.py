@@ -64,7 +64,7 @@ class Plain:
         return True
 
     def whole(self, answer: Json) -> Survey:
-        """Every string, but for the structure that the table of the answer names."""
+        """Every string, except for the structure that the table of the answer names."""
         survey = Survey(self.answer)
         survey.walk(answer)
         return survey

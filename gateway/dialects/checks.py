@@ -52,7 +52,7 @@ def stream(body: Json) -> bool:
 
 
 def tier(said: Any, examples: str) -> str:
-    """A service tier, "" for none. Raises Refusal(invalid_request) if it is no name."""
+    """A service tier, "" for none. Raises Refusal(invalid_request) if it is not a name."""
     if said is None:
         return ""
     if type(said) is not str or not _TIER.fullmatch(said):

@@ -21,7 +21,7 @@ class Table(NamedTuple):
     keys: Mapping[str, Table | None]
 
     def unknown(self, body: Json) -> list[str]:
-        """Top-level fields that the table does not have, sorted; `?` stands for keys that are no names."""
+        """Top-level fields that the table does not have, sorted; `?` replaces keys that are not names."""
         if body.keys() <= self.keys.keys():
             return []
         return sorted({_shown(key) for key in body.keys() - self.keys.keys()})

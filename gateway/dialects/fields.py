@@ -85,7 +85,7 @@ class Reader:
             chunk.wholes.append(survey)
 
     def _path(self, slot: Slot, holder: Json, places: dict[int, tuple[str, str]]) -> tuple[str, str] | None:
-        """The key of a string in `holder`, and its complete path; None for values that are no strings."""
+        """The key of a string in `holder`, and its complete path; None for values that are not strings."""
         if type(slot.holder[slot.key]) is not str:
             return None
         if slot.holder is holder:
@@ -142,7 +142,7 @@ def gather(survey: Survey, roots: Iterable[tuple[int, str, Any]], texts: frozens
     found: list[Run] = []
     taken: set[tuple[int, object]] = set()
     for channel, texts_ in runs.items():
-        # One string under a structural key is no term, so the terms at this path may be pieces of the same text.
+        # One string under a structural key is not a term, so the terms at this path may be pieces of the same text.
         slots = _with_terms(channel, texts_[0], places) if survey.is_term(texts_[0].key) else texts_
         if len(slots) < 2:
             continue

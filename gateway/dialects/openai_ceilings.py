@@ -94,7 +94,7 @@ def elsewhere(body: Json, own: frozenset[str] = _CEILINGS) -> int:
 
 @lru_cache(maxsize=1024)
 def _speaks(key: str, above: str) -> bool:
-    """Whether a field is called as a ceiling is, by itself or together with the field that it stands in."""
+    """Whether a field has the name of a ceiling, by itself or together with the field that contains it."""
     words = _words(key)
     return _is_ceiling(words) or (bool(above) and len(words) == 1 and _is_ceiling(words | _words(above)))
 
@@ -134,14 +134,14 @@ def _settings(body: Json) -> Iterator[tuple[Json, str, str, bool]]:
 
 
 def _spoken(body: Json, own: frozenset[str]) -> Iterator[tuple[Json, str]]:
-    """Fields that are called as ceilings are, but for `own` at the top."""
+    """Fields with names of ceilings, except for `own` at the top level."""
     for holder, key, above, top in _settings(body):
         if not (top and key in own) and _is_number(holder[key]) and _speaks(key, above):
             yield holder, key
 
 
 def _is_number(value: object) -> bool:
-    """Whether it is a number; one in a string, or written as a fraction, is a count to some servers."""
+    """Whether a value is a number, also in a string or as a fraction, which some servers read as a count."""
     return type(value) is int or type(value) is float or (type(value) is str and value.strip().isdigit())
 
 
@@ -166,7 +166,7 @@ def _most_answers(body: Json, keys: Sequence[str], names: frozenset[str]) -> int
 
 
 def tier(body: Json) -> str:
-    """The requested service tier, "" for none. Raises Refusal(invalid_request) if it is no name."""
+    """The requested service tier, "" for none. Raises Refusal(invalid_request) if it is not a name."""
     return checks.tier(body.get("service_tier"), "auto, default or flex")
 
 
@@ -193,7 +193,7 @@ def lower(body: Json, limit: int) -> bool:
 
 
 def lower_elsewhere(body: Json, limit: int, own: frozenset[str] = _CEILINGS) -> bool:
-    """Lower what fields other than `own` give, a number below 0 as well: to servers that is no limit."""
+    """Lower the ceilings in fields other than `own`, also numbers below 0, which servers read as no limit."""
     high = [(holder, key) for holder, key in _spoken(body, own) if not 0 <= float(holder[key]) <= limit]
     for holder, key in high:
         holder[key] = limit

@@ -166,7 +166,7 @@ class OpenAIChat(Plain):
         return openai_ceilings.lower(body, checks.most_tokens(limits, "chat"))
 
     def choices(self, body: Json) -> int:
-        """`n`, and what other servers call it."""
+        """`n`, or its name in other servers."""
         return openai_ceilings.choices(body)
 
     def check(self, answer: Json, choices: int) -> None:
@@ -243,7 +243,7 @@ class OpenAIChat(Plain):
         return [text for choice in answer["choices"] for _, text in alternatives(choice.get("logprobs"))]
 
     def usage(self, answer: Json) -> Usage | None:
-        """The provider's own count; None when it gives none, or none that can be one."""
+        """The usage that the provider reported; None without a plausible report."""
         return usage(answer)
 
     def served_in(self, answer: Json) -> str:
@@ -271,7 +271,7 @@ class OpenAIChat(Plain):
         return openai_demo.answer(body)
 
     def refuse(self, refusal: Refusal, request_id: str) -> Json:
-        """`{"error": {message, type, param, code}}`, with the refusal's detail beside them."""
+        """`{"error": {message, type, param, code}}`, with the fields of the refusal's detail."""
         return refused(refusal, request_id)
 
     def refuse_in_text(self, refusal: Refusal, request_id: str, model: str, answers: int, reason: str) -> Json:

@@ -174,7 +174,7 @@ class OpenAIEmbeddings(Plain):
         return openai_demo.embeddings(body)
 
     def refuse(self, refusal: Refusal, request_id: str) -> Json:
-        """`{"error": {message, type, param, code}}`, with the refusal's detail beside them."""
+        """`{"error": {message, type, param, code}}`, with the fields of the refusal's detail."""
         return refused(refusal, request_id)
 
 

@@ -38,14 +38,14 @@ def pieces(text: str) -> Sequence[str]:
 
 
 class _Text(list[str]):
-    """The pieces of a running text, joined once the last has come: each sum of two would copy what came before."""
+    """The pieces of a running text, joined after the last piece: joining two at a time would copy earlier pieces."""
 
 
 _LAST_COUNTS: Final = frozenset({"id", "type", "name", "format", "object", "status"})  # said anew, never continued
 
 
 def assemble(raw: bytes) -> bytes:
-    """The whole answer that a stream says. Raises ValueError, also for a stream that broke off before its end."""
+    """The whole answer of a stream. Raises ValueError, also for a stream that broke off before its end."""
     answer: Json = {}
     choices: dict[int, Json] = {}
     calls = ToolCalls()
@@ -95,7 +95,7 @@ def _join(choices: dict[int, Json], calls: ToolCalls, piece: Json) -> None:
 
 
 def _take(message: Json, delta: Json) -> None:
-    """Take in what a piece says: texts and lists go on, in objects too; what else there is was said anew."""
+    """Merge a piece: texts and lists continue, also in objects; other values replace earlier values."""
     for key, value in delta.items():
         before = message.get(key)
         if value is None or (value == "" and before is not None):

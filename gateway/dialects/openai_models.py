@@ -49,7 +49,7 @@ def _plain(key: str) -> str:
 
 
 def _names(value: Any) -> Iterator[object]:
-    """Every model that a value names; a value that is no name counts as an unknown model."""
+    """Every model that a value names; a value that is not a name counts as an unknown model."""
     if type(value) is list:
         for one in value:
             yield from _names(one)

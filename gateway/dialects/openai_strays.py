@@ -52,7 +52,7 @@ def _plain(name: str) -> str:
 
 
 def fields(holder: Json) -> Iterator[Json]:
-    """What calls tools under the keys of an object that has no tool calls in the dialect."""
+    """The tool calls under the keys of an object that has no tool calls in the dialect."""
     return _fields(holder)
 
 
@@ -88,8 +88,10 @@ def _message(said: Any, *, known: bool = False) -> Iterator[Json]:
 
 
 def in_blocks(blocks: list[Any], depth: int = 0) -> Iterator[Json]:
-    """What parts of a message call that are no tool calls of the dialect: by their type, by a field of theirs, or
-    because they have a name and arguments."""
+    """The calls in parts of a message that are not tool calls of the dialect.
+
+    Recognized by the type of the part, by one of its fields, or by a name with arguments.
+    """
     for block in blocks:
         if type(block) is not dict:
             continue

@@ -30,7 +30,7 @@ _EXACT = frozenset(
 )
 _NO_TOOL = frozenset(
     {"parallel_tool_calls", "max_tool_calls", "tool_resources"}
-)  # fields next to tools that are no tools
+)  # fields next to tools that are not tools
 # Names of fields that enable a tool of the provider.
 _RUN = re.compile(
     r"(?:^|_)(?:tools?|functions?|plugins?|mcp|connectors?|(?:web)?search|web|brows(?:e|er|ing)|interpreter"
@@ -51,7 +51,7 @@ _LISTED = re.compile(
 _ON = frozenset({"on", "true", "auto", "enabled", "required", "always"})
 _MESSAGE = frozenset({"role", "content", "name", "tool_calls", "tool_call_id", "function_call", "reasoning_content"})
 _MODES = frozenset({"none", "auto", "required", "any", "validated", ""})
-# Beside a type that the provider runs, what the tool is called.
+# Fields with the name of a tool, next to a type that the provider runs.
 _LABELS = ("server_label", "id", "mcp_server_name", "toolset_name", "connector_id", "skill_id")
 _TOLD = frozenset({"executed", "used", "called"})  # tools of which a message says what they did
 # Fields of what a server of tools offers: those that it may run, and what is set for each.

@@ -8,19 +8,17 @@ upstream reads could differ).
 
 from __future__ import annotations
 
-import base64
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
-from urllib.parse import quote
 
 import orjson
 
 from gateway.call import Json
 from gateway.detect.unmask import encoded
-from gateway.dialects import items, literals, media, numbers, terms
+from gateway.dialects import items, media, numbers, terms
 from gateway.errors import Refusal
 from gateway.texts import Argument, Nested, Signed, Slot
 
@@ -322,9 +320,9 @@ class Survey:
 
 
 def is_seal(key: object, text: str) -> bool:
-    """Whether what stands in a signed block is sealed: no scanner reads that.
+    """Whether a value of a signed block is encrypted, so that no scanner can read it.
 
-    A text in base64 is no seal, and neither is what has a number or a key between its other letters.
+    A text in base64 is not encrypted, and neither is a value with a separate number or key among its letters.
     """
     if key not in _SEALS or _SEALED.fullmatch(text) is None or _BARE.search(text) is not None:
         return False
@@ -354,7 +352,7 @@ _MODEL = frozenset({"assistant", ""})  # roles whose blocks a provider may have 
 _SEALS = frozenset({"signature", "data"})
 # Base64 with the standard alphabet: no key of a provider, and no JSON.
 _SEALED = re.compile(r"(?!AIza|eyJ)[A-Za-z0-9+/]{32,}={0,2}")
-# Digits, an IBAN or a key's id that stand by themselves: in what is sealed, once in a hundred million characters.
+# Separate digits, an IBAN or the id of a key: in encrypted data, they occur once in a hundred million characters.
 _BARE = re.compile(
     r"(?<![A-Za-z0-9])(?:[0-9](?:[/+]?[0-9]){8,}|A[KS]IA[A-Z0-9]{16}|[A-Z]{2}[0-9]{2}[A-Z0-9]{11,30})(?![A-Za-z0-9])"
 )
@@ -411,99 +409,6 @@ def _telling(name: str) -> bool:
     return (
         digits > 4 or len(name) > 24 or (digits > 0 and len(name) > 15) or re.search(r"[^\w.$:/ -]", name) is not None
     )
-
-
-def read(slot: Slot) -> str | None:
-    """The current text at a position; None for a key that was renamed."""
-    if type(slot.key) is Name:
-        return slot.text if slot.key in slot.holder else None
-    value = slot.holder[slot.key]
-    return value if type(value) is str else slot.text
-
-
-def write(slot: Slot, text: str) -> None:
-    """Write a text to a position. A number becomes a string, because a number cannot hold a placeholder."""
-    write_all([(slot, text)])
-
-
-def write_all(edits: Iterable[tuple[Slot, str]]) -> bool:
-    """Write texts to positions; True if there were any. Keys are renamed last, all keys of one object together."""
-    names: dict[int, tuple[Json, dict[str, str]]] = {}
-    slot = None
-    for slot, text in edits:
-        if type(slot.key) is Name:
-            names.setdefault(id(slot.holder), (slot.holder, {}))[1].setdefault(slot.key, text)
-        else:
-            key = slot.key
-            led = (type(key) is Figure or type(key) is FigureAt) and text[: key.lead] == slot.text[: key.lead]
-            slot.holder[key] = text[key.lead :] if led else text
-        if slot.nested:
-            slot.nested.edited = True
-    for holder, new in names.values():
-        _rename(holder, new)
-    return slot is not None
-
-
-def _rename(holder: Json, new: dict[str, str]) -> None:
-    """Rename keys in place; a name that exists gets a number."""
-    taken, numbers, named = set(holder), dict[str, int](), dict[str, str]()
-    for old, wanted in new.items():
-        if old not in holder:
-            continue
-        name, number = wanted, numbers.get(wanted, 1)
-        while name in taken and name != old:
-            number += 1
-            name = f"{wanted}_{number}"
-        numbers[wanted] = number
-        taken.discard(old)
-        taken.add(name)
-        named[old] = name
-    renamed = [(named.get(key, key), value) for key, value in holder.items()]
-    holder.clear()
-    holder.update(renamed)
-
-
-def fold(nested: list[Nested]) -> bool:
-    """Write edited JSON back into its strings, innermost first; True if any was edited."""
-    folded = False
-    for inner in reversed(nested):
-        if inner.edited:
-            inner.holder[inner.key] = _written(inner)
-            if inner.outer:
-                inner.outer.edited = True
-            folded = True
-    return folded
-
-
-def _written(inner: Nested) -> str:
-    if inner.prefix is None:
-        return literals.rewritten(inner.holder[inner.key], inner.root)
-    data = inner.root["text"].encode("utf-8", "surrogatepass")
-    if ";base64" in inner.prefix.lower():
-        return inner.prefix + base64.b64encode(data).decode()
-    return inner.prefix + quote(data)
-
-
-def place(slot: Slot) -> tuple[Any, Any]:
-    """The holder and key in the body of a text, or of the JSON string that contains the text."""
-    nested = slot.nested
-    if nested is None:
-        return slot.holder, slot.key
-    while nested.outer is not None:
-        nested = nested.outer
-    return nested.holder, nested.key
-
-
-def is_argument(slot: Slot) -> bool:
-    """Whether a text is in the arguments of a tool call, in any form."""
-    return slot.nested is not None or type(slot) is Argument or slot.key in ARGUMENTS
-
-
-def tool(slot: Slot) -> str | None:
-    """The name of the tool for a text in arguments; None for any other text."""
-    holder, key = place(slot)
-    name = holder.get("name") if key in ARGUMENTS and type(holder) is dict else None
-    return name if type(name) is str else None
 
 
 def parse(raw: bytes, shape: Shape, max_depth: int) -> tuple[Json, Survey]:

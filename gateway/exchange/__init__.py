@@ -1,1 +1,1 @@
-"""Passes the answer from the upstream to the caller, judged whole or as a stream; or sends the refusal."""
+"""Sends the answer of the upstream to the caller, judged whole or as a stream, or sends the refusal."""

@@ -1,4 +1,4 @@
-"""What whole and streamed answers are judged with, built for one configuration."""
+"""The parts that judge whole and streamed answers, built for one configuration."""
 
 from __future__ import annotations
 
@@ -21,6 +21,6 @@ class Answers:
     spellings: Spellings | None = None
 
     async def keep_spellings(self, call: Call) -> None:
-        """Record how the model spelled what was restored, before the caller can send it back."""
+        """Record how the model spelled the restored values, before the caller can send them back."""
         if self.spellings is not None and call.redaction.spoken:
             await self.spellings.keep(call)

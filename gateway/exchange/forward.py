@@ -21,11 +21,11 @@ class Exchange:
         self._answers = answers
 
     def keep_fields(self, call: Call) -> None:
-        """Keep, drop or refuse fields that the dialect does not have. Raises Refusal(invalid_request)."""
+        """Keep, drop or refuse fields that the dialect does not know. Raises Refusal(invalid_request)."""
         fields.keep(call, self._forward.fields)
 
     async def forward(self, call: Call, reply: Reply) -> None:
-        """Send the call, and the answer back as it may be. Raises Refusal."""
+        """Send the call, and return the judged answer. Raises Refusal."""
         answer = await self._forward.open(call, call.admission.targets)
         try:
             if call.request.stream:

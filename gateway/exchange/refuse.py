@@ -1,4 +1,4 @@
-"""The words of an upstream in a refusal: they are judged before the caller reads them."""
+"""The message of an upstream in a refusal: judged before the caller reads it."""
 
 from __future__ import annotations
 

@@ -15,13 +15,13 @@ from gateway.scheduling.judging import NEW_TEXT, Pace, judge
 from gateway.scheduling.lanes import SMALL, apart
 from gateway.upstream.forward import Answer
 
-LONG = 256 * 1024  # bytes that may hold an event whose reading would stop the event loop
-HELD = 64 * 1024  # characters of a stream that are kept for counting tokens before they count as bytes in flight
+LONG = 256 * 1024  # bytes in which an event may be so long that reading it would block the event loop
+HELD = 64 * 1024  # characters that are kept for counting tokens before they count as bytes in flight
 
 
 async def stream(answers: Answers, call: Call, answer: Answer, reply: Reply) -> None:
-    """Send the answer on as it comes, each piece once it is judged."""
-    codec = call.format.stream(keep_usage=call.request.wants_usage, choices=call.format.choices(call.request.body))
+    """Send the answer as it arrives, each piece once it is judged. Raises Refusal."""
+    codec = call.codec.stream(keep_usage=call.request.wants_usage, choices=call.codec.choices(call.request.body))
     reply.codec = codec
     screen = answers.screen.needed(call)
     if screen is not None and len(call.redaction.known) > SMALL:
@@ -78,22 +78,22 @@ async def stream(answers: Answers, call: Call, answer: Answer, reply: Reply) -> 
 
 
 async def events_of(call: Call, answer: Answer, caps: items.Caps) -> AsyncIterator[bytes]:
-    """The events of an answer that is no stream, though one was asked for. Raises ValueError, Refusal."""
+    """The events of an answer that is not a stream, although a stream was requested. Raises ValueError, Refusal."""
     parts, size = [answer.start], len(answer.start)
     call.ticket.hold(size)
     async for data in answer.chunks:
         size += len(data)
-        if size > call.format.max_answer:
-            raise ValueError(f"more than {call.format.max_answer} bytes")
+        if size > call.codec.max_answer:
+            raise ValueError(f"more than {call.codec.max_answer} bytes")
         call.ticket.hold(len(data))
         parts.append(data)
     body = await judge(call, size > NEW_TEXT, _object, caps, parts)
-    for event in call.format.unfold(body):
+    for event in call.codec.unfold(body):
         yield event
 
 
 def _object(caps: items.Caps, parts: list[bytes]) -> Json:
-    """The object that a whole answer is. Raises ValueError."""
+    """The object of a whole answer. Raises ValueError."""
     parts[:] = [b"".join(parts)]
     if items.has_more_values(parts[0], caps.values):
         raise ValueError(caps.words("values"))
@@ -101,7 +101,7 @@ def _object(caps: items.Caps, parts: list[bytes]) -> Json:
         raise ValueError(f"it is nested more than {items.MOST_LEVELS} levels deep")
     body, _ = surrogates.loads(parts[0])
     if type(body) is not dict:
-        raise ValueError("it is no object")
+        raise ValueError("it is not an object")
     return body
 
 
@@ -128,7 +128,7 @@ async def read_chunks(
 
 
 async def _read(call: Call, chunks: Iterator[Chunk], size: int) -> Iterator[Chunk]:
-    """Chunks that are read as they are taken, or in a thread if an event of them may be long."""
+    """The chunks, read one by one on the event loop, or all at once in a thread if an event may be long."""
     if size <= LONG:
         return chunks
     read: list[Chunk] = []
@@ -137,7 +137,7 @@ async def _read(call: Call, chunks: Iterator[Chunk], size: int) -> Iterator[Chun
 
 
 def _taken(chunks: Iterator[Chunk], read: list[Chunk]) -> ValueError | None:
-    """Take all chunks; what broke the stream after them, if anything did."""
+    """Read all chunks into `read`; returns the fault after them, if any."""
     try:
         read.extend(chunks)
     except ValueError as fault:

@@ -18,7 +18,7 @@ MAX_COUNTED = 1024 * 1024  # maximum bytes of a broken answer whose tokens are c
 
 
 async def whole(answers: Answers, call: Call, answer: Answer, reply: Reply) -> None:
-    """Read the answer to its end, judge it, send it."""
+    """Read the answer to its end, judge the answer, and send it. Raises Refusal."""
     parts = [answer.start]
     size = len(answer.start)
     room = 0  # bytes that are counted as held
@@ -26,8 +26,8 @@ async def whole(answers: Answers, call: Call, answer: Answer, reply: Reply) -> N
         room += _hold(call, answer, size, room)
         async for data in answer.chunks:
             size += len(data)
-            if size > call.format.max_answer:
-                raise garbage(call, f"more than {call.format.max_answer} bytes")
+            if size > call.codec.max_answer:
+                raise garbage(call, f"more than {call.codec.max_answer} bytes")
             room += _hold(call, answer, size, room)
             parts.append(data)
     except (
@@ -51,7 +51,7 @@ def _hold(call: Call, answer: Answer, size: int, room: int) -> int:
     """
     if size <= room:
         return 0
-    more = max(size, min(answer.length, call.format.max_answer)) - room
+    more = max(size, min(answer.length, call.codec.max_answer)) - room
     call.ticket.hold(more)
     return more
 
@@ -68,34 +68,34 @@ def _first(parts: list[bytes], most: int) -> bytes:
 
 
 def judged(answers: Answers, call: Call, parts: list[bytes], streamed: bool = False) -> bytes:
-    """A whole answer as the caller may have it. Raises Refusal. Of a long one there is no copy more than needed.
+    """A whole answer after judging. Raises Refusal. Empties `parts`, so that a long answer is in memory only once.
 
-    `streamed`: it came as a stream of events, though a whole one was asked for.
+    `streamed`: the answer is a stream of events, although a whole answer was requested.
     """
     parts[:] = [b"".join(parts)]
     answer, caps = parts[0], answers.caps
     if streamed:
         try:
-            answer = call.format.assemble(answer)
+            answer = call.codec.assemble(answer)
         except (ValueError, TypeError, AttributeError, LookupError):
-            raise garbage(call, f"an event stream that is not {call.format.noun}, or breaks off") from None
-    raw, cuts = call.format.outline(answer)
+            raise garbage(call, f"an event stream that is not {call.codec.noun}, or breaks off") from None
+    raw, cuts = call.codec.outline(answer)
     if items.has_more_values(raw, caps.values):
         raise garbage(call, caps.words("values"))
     if items.is_deep(raw):
         raise garbage(call, f"more than {items.MOST_LEVELS} levels of nesting")
     try:
         body, mended = surrogates.loads(raw)
-        call.format.check(body, call.format.choices(call.request.body))
+        call.codec.check(body, call.codec.choices(call.request.body))
     except (ValueError, AttributeError, TypeError):
         raise garbage(
-            call, f"something that is not {call.format.noun}, or has more choices than were asked for"
+            call, f"something that is not {call.codec.noun}, or has more choices than were asked for"
         ) from None
     call.screening = Screening()
     try:
         data = _screened(answers, call, orjson.dumps(body) if mended else raw, body)
         if cuts and data is not raw:
-            call.format.fill(body, answer, cuts)
+            call.codec.fill(body, answer, cuts)
             data = orjson.dumps(body)
         elif cuts:
             data = answer
@@ -107,13 +107,13 @@ def judged(answers: Answers, call: Call, parts: list[bytes], streamed: bool = Fa
 
 def _screened(answers: Answers, call: Call, raw: bytes, body: Json) -> bytes:
     caps = answers.caps
-    call.outcome.usage = call.format.usage(body)
-    if len(raw) > caps.least and (too_many := caps.over(call.format.answer_items(body))):
+    call.outcome.usage = call.codec.usage(body)
+    if len(raw) > caps.least and (too_many := caps.over(call.codec.answer_items(body))):
         raise garbage(call, too_many)
     if call.outcome.usage is None or not call.outcome.usage.output:
-        call.outcome.tier = call.format.served_in(body)
+        call.outcome.tier = call.codec.served_in(body)
         try:
-            call.outcome.heard = [slot.text for slot in call.format.whole(body).slots]
+            call.outcome.heard = [slot.text for slot in call.codec.whole(body).slots]
         except Refusal:  # too deep to be parsed: the filter refuses it
             call.outcome.heard = [raw.decode(errors="replace")]
     screen = answers.screen.needed(call)

@@ -1,1 +1,1 @@
-"""Stage `identify`: who calls."""
+"""Stage `identify`: determines the caller."""

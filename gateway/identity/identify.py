@@ -53,7 +53,7 @@ class _Known(NamedTuple):
 
 
 class Identity:
-    """All valid credentials. Reads key files, and creates missing ones; no network access before the first token.
+    """All valid credentials. Reads key files, and creates missing files; no network access before the first token.
 
     `previous`: the instance before a reload, whose issuer keys are reused.
     """
@@ -94,8 +94,8 @@ class Identity:
     def lookup(self, token: bytes) -> Subject | None:
         """The subject of a gateway key, or of a JWT that was verified before and has not expired; no I/O."""
         digest = hashlib.sha256(token).digest()
-        # A dict lookup takes longer for a longer common prefix, but of the digest, and nobody can choose a key by the
-        # prefix of its digest. The comparison that decides takes constant time.
+        # A dict lookup may take longer for a longer common prefix, but of the digest, and an attacker cannot choose a
+        # key by the prefix of its digest. The final comparison takes constant time.
         known = self._table.get(digest)
         if known is not None and hmac.compare_digest(known.digest, digest):
             if known.id:
@@ -138,7 +138,10 @@ class Identity:
 
 
 def credential(headers: Headers) -> bytes:
-    """The key or token of a call (RFC 6750; `x-api-key` as Anthropic sends it, `api-key` as Azure does)."""
+    """The key or token of a call (RFC 6750; `x-api-key` for clients of Anthropic, `api-key` for clients of Azure).
+
+    Raises Refusal(unauthenticated).
+    """
     found = b""
     for name, value in headers:
         if name == b"authorization":

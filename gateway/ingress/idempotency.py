@@ -55,7 +55,7 @@ class Idempotency:
         self._seal = seal
 
     async def recall(self, call: Call) -> None:
-        """Write `call.kept`, the kept answer for this call, or else `call.keeper`, which keeps the answer to come.
+        """Write `call.replay`: the kept answer for this call, or otherwise the keeper of the answer to come.
 
         Raises Refusal(invalid_request), StoreUnavailable.
         """

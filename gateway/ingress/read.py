@@ -1,7 +1,7 @@
-"""Stage `ingress`: the request itself, and what is known of its texts.
+"""Stage `ingress`: reads the request and scans its texts.
 
-Much new text is scanned off the event loop. Refuses with invalid_request, request_too_large and model_not_found; a
-request that cannot be searched is blocked.
+Much new text is scanned in a thread. Refuses with invalid_request, request_too_large and model_not_found; a request
+that cannot be scanned is blocked.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from gateway.scheduling.lanes import apart
 
 
 class Ingress:
-    """The stage, built for one configuration. `contents` is None where no policy may ask for them."""
+    """The stage, built for one configuration. `contents`: None without `policy.content`."""
 
     def __init__(
         self,
@@ -45,7 +45,7 @@ class Ingress:
         self._failures = failures
 
     async def read(self, call: Call, receive: request.Receive) -> None:
-        """Read the request, and find what its texts hold. Raises Refusal, Disconnected."""
+        """Read the request, and scan its texts. Writes `call.request`. Raises Refusal, Disconnected."""
         call.request.correlation_id = self._correlation.of(call)
         await request.receive(call, receive, self._server)
         tainted = await apart(call, len(call.request.raw) >> 10, partial(self._taint.look, call))
@@ -62,14 +62,14 @@ class Ingress:
         if tainted:
             size = sum(len(findings) for _, findings in call.request.found)
             await apart(call, size, partial(self._taint.mark, call))
-        call.request.input_tokens = counted + call.format.overhead(call.request.body) if self._texts.counted else 0
+        call.request.input_tokens = counted + call.codec.overhead(call.request.body) if self._texts.counted else 0
 
     def survey(self, call: Call) -> int:
-        """Find what the texts hold; returns their tokens, 0 where nobody asks."""
+        """Scan the texts; returns the number of their tokens, 0 if no limit needs it."""
         counted: int
         counted, call.request.found = self._texts.survey(call.request.slots, call.team)
         slots = call.request.slots
-        if together := call.format.joined(call.request.body, slots):
+        if together := call.codec.joined(call.request.body, slots):
             found = {
                 id(slot): findings for slot, findings in self._texts.survey([it.slot for it in together], call.team)[1]
             }

@@ -24,9 +24,9 @@ _SSE = ((b"content-type", b"text/event-stream; charset=utf-8"), (b"cache-control
 
 @dataclass(frozen=True, slots=True)
 class Replies:
-    """What answers are sent with, for one configuration.
+    """Creates replies, for one configuration.
 
-    `explains`: the reason for a block is put into the text of the answer. `alone`: whether the shared state is out of
+    `reasons_in_text`: the reason for a block is the text of the answer. `alone`: whether the shared state is out of
     reach, so that this gateway enforces its share of the limits.
     """
 
@@ -109,36 +109,36 @@ class Reply:
         in_text = self._parts.reasons_in_text and refusal.domain == "policy" and refusal.stage == "output"
         words = f"[The gateway blocked this answer: {refusal.message}]" if in_text else ""
         if self.begun:
-            codec = self.codec or call.format.stream(keep_usage=False)
+            codec = self.codec or call.codec.stream(keep_usage=False)
             data = codec.refuse(refusal, call.id, words and f"\n\n{words}")
-            if self._parts.own.holds(data):  # in what the upstream said: it is repeated no further
+            if self._parts.own.holds(data):  # the message of the upstream contains a secret: leave it out
                 data = codec.refuse(refusal, call.id, bare=True)
             await self.end(data)
         elif not (in_text and await self._refuse_in_text(refusal, words)):
-            data = orjson.dumps(call.format.refuse(refusal, call.id))
+            data = orjson.dumps(call.codec.refuse(refusal, call.id))
             if self._parts.own.holds(data):
                 plain = Refusal(refusal.code, "The reason is hidden: it contains a secret.", status=refusal.status)
-                data = orjson.dumps(call.format.refuse(plain, call.id))
+                data = orjson.dumps(call.codec.refuse(plain, call.id))
             await self.whole(refusal.status, data, _waiting(refusal))
 
     async def _refuse_in_text(self, refusal: Refusal, words: str) -> bool:
-        """Send an answer whose text is the reason for blocking, if the dialect has one; nothing is kept for a retry."""
+        """Send an answer whose text is the reason for blocking; False if the dialect has no such answer. Not kept."""
         call = self._call
-        answer = call.format.refuse_in_text(
-            refusal, call.id, call.resource.name, call.format.answers(call.request.body), words
+        answer = call.codec.refuse_in_text(
+            refusal, call.id, call.resource.name, call.codec.answers(call.request.body), words
         )
         if answer is None:
             return False
         call.replay.keeper = None
         self._extra.append((b"x-meshgate-code", refusal.code.encode()))
         if call.request.stream:
-            await self.end(b"".join(call.format.unfold(answer)))
+            await self.end(b"".join(call.codec.unfold(answer)))
         else:
             await self.whole(200, orjson.dumps(answer))
         return True
 
     def abandon(self) -> None:
-        """The caller has gone: send nothing more."""
+        """The caller has disconnected: send nothing more."""
         self.over = True
         if not self.begun:
             self.status = 499

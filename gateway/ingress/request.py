@@ -1,4 +1,4 @@
-"""The first stage: reads scope and body into the `Call`, with bounds, the dialect's checks and the correlation id.
+"""Part of stage `ingress`: reads scope and body into the `Call`, with the limits, the dialect's checks and the id.
 
 Config keys: server.max_body, server.max_depth. Refuses with invalid_request, request_too_large. Fails closed.
 """
@@ -40,7 +40,7 @@ def header(headers: Headers, name: bytes) -> bytes:
 
 
 def correlation_id(headers: Headers) -> str:
-    """X-Correlation-Id, else W3C baggage, else the trace id of traceparent, else a new UUIDv7 (contract, section 4)."""
+    """X-Correlation-Id, else W3C baggage, else the trace id of traceparent, else a new UUIDv7."""
     return named(headers) or traced(headers) or uuid7()
 
 
@@ -71,7 +71,7 @@ def traced(headers: Headers) -> str:
 
 
 class Correlation:
-    """Finds the correlation id of a call. `signer`: with `quotas.strict`; `ids`: where personal data is looked for."""
+    """Determines the correlation id of a call. `signer`: with `quotas.strict`. `ids`: unless `pii` is null."""
 
     def __init__(self, taint: Taint, signer: Signer | None, ids: WorkflowIds | None) -> None:
         self._taint = taint
@@ -156,18 +156,18 @@ async def receive(call: Call, receive: Receive, server: Server) -> None:
 
 
 def understand(call: Call, server: Server) -> None:
-    """What the body says, in the words of the line. Raises Refusal(invalid_request, request_too_large)."""
-    call.request.body, survey = parse(call.request.raw, call.format.shape, server)
+    """Parse the body into `call.request`. Raises Refusal(invalid_request, request_too_large)."""
+    call.request.body, survey = parse(call.request.raw, call.codec.shape, server)
     call.request.slots, call.request.nested = survey.slots, survey.nested
-    intent = call.format.parse(call.request.body)
-    call.request.unscannable = {**survey.kinds, **call.format.unscannable(call.request.body)}
+    intent = call.codec.parse(call.request.body)
+    call.request.unscannable = {**survey.kinds, **call.codec.unscannable(call.request.body)}
     name, call.request.stream, call.request.tools, call.request.ceiling = intent
     call.resource = Resource(call.resource.kind, name)
-    call.request.tier = call.format.tier(call.request.body)
-    call.request.fields = call.format.unknown(call.request.body)
-    call.request.wants_usage = call.request.stream and call.format.wants_usage(call.request.body)
+    call.request.tier = call.codec.tier(call.request.body)
+    call.request.fields = call.codec.unknown(call.request.body)
+    call.request.wants_usage = call.request.stream and call.codec.wants_usage(call.request.body)
     caps = server.caps
-    if len(call.request.raw) > caps.least and (too_many := caps.over(call.format.items(call.request.body))):
+    if len(call.request.raw) > caps.least and (too_many := caps.over(call.codec.items(call.request.body))):
         raise _too_many(too_many)
 
 
@@ -189,7 +189,7 @@ def _too_many(what: str) -> Refusal:
 def on_disconnect(scope: dict[str, Any], receive: Receive, gone: Callable[[], object]) -> Callable[[], object]:
     """Call `gone` once if the client disconnects. Returns a function that ends the watch.
 
-    Our server has an extension for this (`meshgate.disconnect`); with another ASGI server, a task waits for the event.
+    The gateway's server has an extension for this (`meshgate.disconnect`); with other ASGI servers, a task waits.
     """
     register = (scope.get("extensions") or {}).get("meshgate.disconnect")
     if register is not None:

@@ -72,7 +72,7 @@ _ROWS: tuple[tuple[str, str, str], ...] = (
     (
         r"/v1/chat/completions/(?!chat/)[^/]+(/messages)?",
         "/v1/chat/completions/{id}",
-        "none is stored here",
+        "no completions are stored here",
     ),
     (
         r"(/v1/chat/completions|/v1/embeddings|/v1/v1|/v1|/api/v1)?(/engines/[^/]+)?/(chat/completions|embeddings|models)"

@@ -1,8 +1,8 @@
 """Decompression of request bodies: gzip and deflate always, br and zstd with the extra `encodings`.
 
 Config key: `server.max_body`, which limits the decompressed size; decompression stops there. Each piece counts against
-`server.max_buffered` before the next one is decompressed. Refuses with request_too_large, and with invalid_request (415
-for an unsupported coding, 400 for damaged data).
+`server.max_buffered` before the next piece is decompressed. Refuses with request_too_large, and with invalid_request
+(415 for an unsupported coding, 400 for damaged data).
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ ACCEPTED = [
 
 
 def coding_of(headers: Headers) -> str:
-    """How a body is coded; "" if it is not. `x-gzip` is gzip (RFC 9110, 8.4.1.3), `identity` is no coding."""
+    """The compression of a body; "" for none. `x-gzip` is gzip (RFC 9110, 8.4.1.3), `identity` is no compression."""
     said = b",".join(value for name, value in headers if name == b"content-encoding").decode("latin-1").lower()
     codings = [one.strip().replace("x-gzip", "gzip") for one in said.split(",")]
     return ", ".join(one for one in codings if one not in ("", "identity"))

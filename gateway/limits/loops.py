@@ -33,8 +33,7 @@ _NAME = re.compile(r"[A-Za-z0-9_.:/-]{1,64}")
 _REMEMBERED = 20_000  # counted tool results that are remembered, so that a repeated result is not counted again
 _EXACT = 2**53  # below this, a float and an integer of the same value are the same JSON number
 _HELP = "Change what the agent does, or start a new workflow with another X-Correlation-Id."
-NAMELESS = "?"  # stands for what is no name of a tool
-_NAME = re.compile(r"[A-Za-z0-9_.:/-]{1,64}")
+NAMELESS = "?"  # replaces a text that does not have the form of a tool's name
 
 
 class Loops:
@@ -89,7 +88,7 @@ class Loops:
     def repeat(self, agent: str, use: ToolUse, seen: int = 1) -> Debit:
         """The debit of one tool call, which occurs `seen` times in the request. Raises Refusal(loop_detected)."""
         limit = self._repeats
-        assert limit is not None, "only asked where repeats are limited"
+        assert limit is not None, "called only if repeats are limited"
         what = f"{_shown(use.tool)} with the same arguments"
         if seen > limit:
             words = (
@@ -113,7 +112,7 @@ class Loops:
         return [Debit(f"prompts:{name}", "repeats", 1, limit, "the same prompt (loops.prompts)")]
 
     def _name(self, kind: str, *parts: str) -> str:
-        assert self._digest is not None, "a threshold that remembers has a key"
+        assert self._digest is not None, "thresholds that store digests have a key"
         return self._digest(f"loop {kind}", json.dumps(parts)).hex()
 
     def ended(self, look: Look, finished: bool) -> Mapping[str, int]:
@@ -158,7 +157,7 @@ def remembers(settings: Settings, repeats: int | None) -> bool:
 def canonical(arguments: Any) -> str:
     """One text for equal arguments, after RFC 8785: sorted keys, no whitespace, one form for a number.
 
-    Unlike there, integers keep all their digits: two long ids must not become one. A string that is not JSON is itself.
+    Unlike RFC 8785, integers keep all digits, so that long ids stay different. A string that is not JSON is unchanged.
     """
     text = arguments if isinstance(arguments, str) else json.dumps(arguments)
     if not text.strip():
@@ -188,7 +187,7 @@ def cycle(path: Sequence[str]) -> tuple[Sequence[str], int]:
 
 
 def _brought(steps: Sequence[Step]) -> list[tuple[ToolUse, int, int]]:
-    """The tool calls whose results this request brings: those after the model's last turn.
+    """The tool calls whose results this request brings, that is, the results after the model's last turn.
 
     For each: how often the same call occurs in the conversation, and how many calls with the same id precede it.
     """
@@ -231,7 +230,7 @@ def _refuse_idle_turns(steps: Sequence[Step], limit: int) -> None:
 
 
 def _shown(tool: str) -> str:
-    """The name of a tool for a message, only if it has the form of a name: other texts could be anything."""
+    """A tool for a message: by its name if the text has the form of a name; other texts must not be in messages."""
     return f"the tool {tool}" if _NAME.fullmatch(tool) else "a tool"
 
 
@@ -240,7 +239,7 @@ def _arrows(agents: Sequence[str]) -> str:
 
 
 def shown(steps: Sequence[Step]) -> tuple[str, ...]:
-    """The names of the tools that a conversation shows, each once, in the order of their first call; the newest."""
+    """The newest names of tools that were called in a conversation, each once, in the order of their first calls."""
     found: dict[str, None] = {}
     for step in steps:
         for use in step.uses:

@@ -53,7 +53,7 @@ class Quotas:
         """The debits of a call with at most `input_tokens` in and `ceiling` out, in the requested service tier.
 
         A call of a kind without models (None) has no tokens and costs nothing.
-        If any quota is limited, the others are counted with a limit that is never reached, so that operators see them.
+        If any quota is limited, the others are counted with a limit that is never reached, so that operators see usage.
         """
         limits = self._settings
         found: list[Debit] = []
@@ -75,14 +75,14 @@ class Quotas:
         if known is None or known[0] is not model:
             if len(self._rates) >= 1024:  # models by a pattern come and go
                 self._rates.clear()
-            prices = [one for price in model.prices.values() for one in tiers.possible(price, tier)]
+            prices = [possible for price in model.prices.values() for possible in tiers.possible(price, tier)]
             known = self._rates[id(model), tier] = model, HighestRates(prices)
         return known[1]
 
     def rest(
         self, debits: Sequence[Debit], model: Model | None, input_tokens: int, ceiling: int, tier: str = ""
     ) -> tuple[Debit, ...]:
-        """The debits in addition to `debits` of a call served by another model; empty if not more expensive."""
+        """The debits in addition to `debits` for a call routed to another model; empty if not more expensive."""
         reserved = {debit.key: debit.amount for debit in debits if not debit.refill}
         needs = [(it, it.amount - reserved.get(it.key, 0)) for it in self.debits(model, input_tokens, ceiling, tier)]
         return tuple(it._replace(amount=more) for it, more in needs if more > 0)
@@ -183,7 +183,7 @@ class HighestRates:
         self._rates = tuple(found)
 
     def cost(self, input_tokens: int, ceiling: int) -> int:
-        """The highest cost of a call in nano-USD, whichever of its tokens have separate prices; rounded up."""
+        """The highest possible cost of a call in nano-USD, for any distribution of its tokens; rounded up."""
         return max([-(-(input_tokens * into + ceiling * out) // below) for into, out, below in self._rates])
 
 
@@ -262,7 +262,7 @@ def _never(debit: Debit, input_tokens: int) -> str:
     if room > 0:
         todo = f"Lower its output ceiling (max_tokens or max_completion_tokens, times n) to {room} or less; {raised}"
     else:
-        todo = f"Its input alone is too much: shorten it; {raised}"
+        todo = f"Its input alone is too large: shorten the input; {raised}"
     return (
         f"this call reserves {_count(debit.amount, debit.unit)}, {input_tokens} for its input and {ceiling} for its "
         f"output ceiling, but the bucket holds {debit.limit} at most. {todo}"

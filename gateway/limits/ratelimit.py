@@ -1,9 +1,10 @@
 """The token buckets that a call must pay, and the headers with their levels. Config key: `limits`.
 
-Describes debits, which the store takes. Error code: `rate_limited`. A call takes one from a request bucket, and the
-estimate (input + output ceiling) from a token bucket, which gets back the unused part. A limit on a claim does not
-apply to a token without that claim, nor a limit on an attribute to a call without that attribute. Limits on attributes
-are checked separately, after the policy. Tool calls pay request buckets only, and none for a model or a provider.
+Describes debits, which the store takes. Error code: `rate_limited`. A call takes one unit from a request bucket, and
+the estimate (input + output ceiling) from a token bucket, which gets the unused part back. A limit on a claim does not
+apply to a token without that claim, and a limit on an attribute does not apply to a call without that attribute. Limits
+on attributes are checked separately, after the policy. Tool calls pay only request buckets, and no buckets of a model
+or a provider.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from gateway.identity.claims import claim
 
 _CACHED = 8192  # cached combinations of caller and target
 _LONGEST = 999_999_999_999_999  # the largest structured-field integer, RFC 9651 section 3.3.1
-_LONGEST_NAME = 120  # of an owner in a bucket's key; a longer name is replaced by its digest
+_LONGEST_NAME = 120  # characters of an owner in the key of a bucket; a longer name is replaced by its digest
 
 
 _COUNTED: tuple[Unit, ...] = ("requests", "tokens")
@@ -49,8 +50,8 @@ class _Named(NamedTuple):
 class _Asked(NamedTuple):
     """The properties of a call that determine its buckets.
 
-    `claims` are the values of the claims that limits name, `attributes` those of the attributes; None before the
-    policy's decision.
+    `claims`: the values of the claims that limits name. `attributes`: the values of the attributes that limits name;
+    None before the decision of the policy.
     """
 
     agent: str
@@ -89,8 +90,8 @@ class RateLimits:
     ) -> list[Debit]:
         """One debit for each bucket that applies to a call of a model or of a `tool`.
 
-        `tokens`: the estimate. `providers`: all that may serve the call. With `attributes`, which the policy assigned,
-        only the buckets for attributes; without, all others.
+        `tokens`: the estimate. `providers`: all providers that may serve the call. `attributes`: assigned by the
+        policy; if given, only the buckets for attributes are returned, otherwise all others.
         """
         given = None if attributes is None else tuple([_value(attributes.get(name)) for name in self._attributes])
         if given is not None and not any(given):
@@ -107,8 +108,9 @@ class RateLimits:
     def headers(self, outcome: Reservation | Rejection, debits: Sequence[Debit]) -> list[tuple[bytes, bytes]]:
         """`RateLimit-Policy`, `RateLimit` (draft-ietf-httpapi-ratelimit-headers-11) and the `x-ratelimit-*` family.
 
-        After a rejection, only the level of the refusing bucket is known; after a rejection by a quota, only the
-        policies. Of buckets that differ only in a name that callers must not see (providers), the emptiest is shown.
+        After a rejection, only the level of the refusing bucket is known; after a rejection by a quota, the headers
+        have no levels. Of buckets that differ only in a name that callers must not see (providers), the emptiest is
+        shown.
         """
         if isinstance(outcome, Reservation):
             pairs = [pair for pair in zip(outcome.ask.debits, outcome.balances, strict=True) if pair[0].refill]
@@ -147,7 +149,7 @@ class RateLimits:
 
 
 def _named(limits: tuple[Limit, ...]) -> Iterator[_Named]:
-    """Names like `agent-requests`; the second of a kind is `agent-requests-2`."""
+    """The limits with names such as `agent-requests`; the second limit of a kind is `agent-requests-2`."""
     seen: dict[str, int] = {}
     for index, limit in enumerate(limits):
         unit: Unit = "requests" if limit.requests else "tokens"
@@ -220,7 +222,7 @@ def _owners(limit: Limit, asked: _Asked, claims: _Values, attributes: _Values) -
 
 
 def elsewhere(debits: Sequence[Debit], provider: str) -> dict[str, int]:
-    """Zero for each token bucket of a provider that did not serve the call: only the one that answered is charged."""
+    """Zero for each token bucket of a provider that did not serve the call: only the serving provider's is charged."""
     owner = f"provider:{_part(provider)}:"
     return {
         debit.key: 0

@@ -77,7 +77,7 @@ class Acting:
         self._screen = screen
         self._call = call
         self._gates = (*screen.gates, *screen.demanded(call))
-        self._codec: Codec = call.format
+        self._codec: Codec = call.codec
         self._restoration = Restoration(call)
         self._known = Known(call.redaction.known)
         self._allows = call.redaction.allows or screen.allowed

@@ -19,8 +19,8 @@ def check(call: Call, calls: Sequence[Json]) -> None:
     """
     if not calls or not call.request.body:  # every request that was read has a body
         return
-    offered = frozenset(call.format.tools(call.request.body))
-    if all(call.format.tool(one) in offered for one in calls):
+    offered = frozenset(call.codec.tools(call.request.body))
+    if all(call.codec.tool(one) in offered for one in calls):
         return
     # The name is text of the model that has not been judged: the message does not repeat the name.
     raise Refusal(

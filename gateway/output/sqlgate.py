@@ -20,7 +20,7 @@ from gateway.detect.sql import forms
 from gateway.detect.sql.find import Arguments, Finder
 from gateway.detect.sql.inject import Breakout
 from gateway.detect.sql.read import KINDS, Reader, Statement
-from gateway.dialects import tree
+from gateway.dialects import positions
 from gateway.errors import Refusal
 from gateway.redaction.texts import Generations, hashed
 from gateway.texts import Slot
@@ -174,7 +174,7 @@ class SqlFacts:
         """`{statement, kind, kinds, tables, columns, writes, readable}` of each different statement; values are `?`."""
         found: list[Json] = []
         for slot in slots:
-            if len(slot.text) < _SHORT or not tree.is_argument(slot):
+            if len(slot.text) < _SHORT or not positions.is_argument(slot):
                 continue
             key = hashed((team, slot.text))
             facts = self._known.recall(key)

@@ -6,7 +6,7 @@ from collections.abc import Sequence, Set
 
 from gateway.budget import PASSING
 from gateway.call import Json
-from gateway.dialects import Piece, tree
+from gateway.dialects import Piece, positions, tree
 from gateway.dialects.fields import gather
 from gateway.errors import Refusal
 from gateway.output import offered
@@ -66,7 +66,7 @@ class WholeFilter(Acting):
                 if self._text(slot.text, NOTHING) != slot.text:
                     raise signed_refusal()
                 continue
-            argument = tree.is_argument(slot)
+            argument = positions.is_argument(slot)
             if not argument and slot.text in clean:
                 continue
             spoken = Spoken() if self._restores else None
@@ -84,9 +84,9 @@ class WholeFilter(Acting):
             id(root): root.holder[root.key] for slot, _ in restored if slot.nested and (root := root_of(slot.nested))
         }
         if edits:
-            changed |= tree.write_all(edits)
+            changed |= positions.write_all(edits)
         if survey.nested:
-            tree.fold(survey.nested)
+            positions.fold(survey.nested)
         if restored:
             restored.sort(key=lambda one: order[id(one[0].holder), one[0].key])
             self._note(restored, before)

@@ -1,10 +1,10 @@
-"""Part of stage `authorize`: may this call be made, by the policies, and what do they demand of it.
+"""Part of stage `authorize`: asks the policy whether a call is allowed, and with which obligations.
 
 Config key: `policy`. Codes: `policy_denied`, `approval_required`, `policy_unavailable`. Fails closed: an error, a
-timeout, an undefined or a malformed result deny. Writes `call.decision`. In `mode: shadow` it records what it would
-have said and lets the call go on as it is.
+timeout, an undefined result and a malformed result deny. In `mode: shadow` the decision is recorded, and the call
+continues unchanged.
 
-Input and result are those of docs/policies.md; `inputs` builds the input.
+docs/policies.md defines input and result; `inputs` builds the input.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ STAGE: Final[Stage] = "authorize"
 _REMEMBERED = 4096
 
 
-class Authorizer:
-    """Asks the live engine. Verdicts are read once: an engine that memoizes gives the same object again."""
+class PolicyCheck:
+    """Asks the live engine. Each result is parsed once: an engine with a memo returns the same object again."""
 
     def __init__(self, policy: Policy, engine: Engine | Policies, inputs: Inputs) -> None:
         self._source = engine
@@ -38,22 +38,22 @@ class Authorizer:
 
     @property
     def reads_history(self) -> bool:
-        """Whether the policy in force reads what a workflow remembers."""
+        """Whether the current policy reads the history of the workflow."""
         return _reads_history(self._engine)
 
     @property
     def keeps_history(self) -> bool:
-        """Whether it does, or may set labels."""
+        """Whether the current policy reads the history, or may set labels."""
         return _reads_history(self._engine) or getattr(self._engine, "sets_labels", True)
 
     @property
     def _engine(self) -> Engine:
         return self._source.engine if isinstance(self._source, Policies) else self._source
 
-    async def authorize(self, call: Call) -> bool:
-        """Write `call.decision`; returns whether it depends on `call.history`, which may have changed since.
+    async def check(self, call: Call) -> bool:
+        """Write `call.authorization.decision`; returns whether the decision depends on the history of the workflow.
 
-        Raises Refusal for a call that may not be made.
+        Raises Refusal for a call that is not allowed.
         """
         engine = self._engine
         try:
@@ -71,7 +71,7 @@ class Authorizer:
         return _reads_history(engine)
 
     def undecided(self, call: Call, why: str, version: str = "") -> None:
-        """There is no verdict: the call is denied, but in `mode: shadow`. Raises Refusal."""
+        """Deny a call without a verdict. Raises Refusal, except in `mode: shadow`. `why` completes the message."""
         call.authorization.decision = Decision(
             False, POLICY_UNAVAILABLE, version or self._engine.version, mode=self._mode
         )
@@ -81,13 +81,13 @@ class Authorizer:
 
     def _decision(self, result: Json, version: str) -> Decision:
         known = self._read.get(id(result))
-        # The identity counts only while the object lives, so it is kept and compared.
+        # An id is unique only while its object lives, so the object is kept and compared.
         if known is not None and known[0] is result and known[1].version == version:
             return known[1]
         said = bytes(memoryview(orjson.dumps(result, option=orjson.OPT_SORT_KEYS)))
         decision = replace(read(result, version), mode=self._mode, result=said)
         if self._mode == "shadow":
-            # Nothing may be demanded of the call. Labels demand nothing: without them no rule over time could be tried.
+            # The call must not change. Labels change no call, and rules over several calls need them.
             decision = replace(decision, obligations=Obligations(labels=decision.obligations.labels))
         if len(self._read) >= _REMEMBERED:
             self._read.clear()
@@ -96,7 +96,7 @@ class Authorizer:
 
 
 def _reads_history(engine: Engine) -> bool:
-    """An engine that cannot tell what its bundle reads is taken to read all."""
+    """Whether the bundle reads the history; True for an engine that does not know what its bundle reads."""
     return getattr(engine, "reads_history", True)
 
 
@@ -115,7 +115,7 @@ def _enforce(decision: Decision) -> None:
 def _words(decision: Decision) -> str:
     if not decision.deny:
         return (
-            "No policy allows this call, and what is not allowed is denied. Ask the operator for a rule or a role "
+            "No policy allows this call, so it is denied. Ask the operator for a rule or a role "
             f"that allows it (rule default, policy version {decision.version})."
         )
     first = decision.deny[0]

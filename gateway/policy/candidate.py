@@ -1,8 +1,9 @@
-"""A candidate bundle judges beside the live one, off the line: in a process of its own.
+"""A candidate bundle judges the same calls as the live bundle, in a separate process and without effect.
 
-Config key: `policy.candidate`. Every decision is handed over with what the live bundle said; where the candidate says
-otherwise, a metric counts it and the decision log keeps what it said (`meshgate policy differences`). Nothing waits for
-it: where it falls behind, decisions are skipped and counted so, and where it dies it is started again.
+Config key: `policy.candidate`. The process gets every input with the result of the live bundle. If the results differ,
+a metric counts the difference and the decision log keeps the result of the candidate (`meshgate policy differences`).
+No call waits for the candidate: if the process falls behind, decisions are skipped and counted as skipped; if it dies,
+it is restarted.
 """
 
 from __future__ import annotations
@@ -21,25 +22,26 @@ from gateway.config.sections import Candidate as Settings
 from gateway.config.sections import Policy
 from gateway.policy.sources import base
 
-LINGER = 0.05  # seconds that decisions are gathered before they are handed over
-MOST = 4 * 1024 * 1024  # bytes on their way to the process, beyond which decisions are skipped
-_AGAIN = 5.0  # seconds after which a process that ended is started again
-_LINE = 16 * 1024 * 1024  # bytes of one line that the process may say
+LINGER = 0.05  # seconds that decisions are collected before they are sent to the process
+MOST = 4 * 1024 * 1024  # unread bytes in the pipe to the process above which decisions are skipped
+_AGAIN = 5.0  # seconds after which a process that ended is restarted
+_LINE = 16 * 1024 * 1024  # maximum bytes of one line of the process
 _log = logging.getLogger("meshgate.candidate")
 
 
 class Reports(base.Reports, Protocol):
-    """Who is told of a change of the bundle, and of what the candidate made of decisions."""
+    """Receives changes of the bundle and the outcomes of the comparison."""
 
-    def candidate(self, outcome: str, count: int, change: str = "") -> None: ...
+    def candidate(self, outcome: str, count: int, change: str = "") -> None:
+        """Count decisions by outcome: same, differs, skipped. `change`: the difference in words."""
 
 
 Keep = Callable[[str, str, bytes], None]
-"""(id of the call, version of the candidate, what it said) -> into the decision log."""
+"""Writes a difference to the decision log: id of the call, version of the candidate, its result as JSON."""
 
 
 class Candidate:
-    """The process, and what is on its way to it. `open`, then `offer`; `close` ends both."""
+    """The process, and the decisions that wait to be sent. Call `open`, then `offer`; `close` ends the process."""
 
     def __init__(self, settings: Settings, reports: Reports, keep: Keep) -> None:
         self.settings = settings
@@ -52,18 +54,18 @@ class Candidate:
         self._task: asyncio.Task[None] | None = None
 
     def open(self) -> None:
-        """Start the process; it is ready when it is."""
+        """Start the process. Decisions are skipped until it is ready."""
         self._task = asyncio.create_task(self._run())
 
     def offer(self, call: Call) -> None:
-        """Hand over a decision that was made."""
+        """Send a decision of the live bundle to the process."""
         decision = call.authorization.decision
         if decision is None:
             return
         line = {"id": call.id, "input": call.authorization.input, "result": orjson.Fragment(decision.result)}
         self._waiting.append(orjson.dumps(line, option=orjson.OPT_APPEND_NEWLINE))
         if self._timer is None:
-            self._timer = asyncio.get_running_loop().call_later(LINGER, self._hand_over)
+            self._timer = asyncio.get_running_loop().call_later(LINGER, self._send)
 
     async def close(self) -> None:
         """End the process."""
@@ -74,7 +76,7 @@ class Candidate:
             with contextlib.suppress(asyncio.CancelledError):
                 await self._task
 
-    def _hand_over(self) -> None:
+    def _send(self) -> None:
         self._timer = None
         lines, self._waiting = self._waiting, []
         pipe = self._child.stdin if self._child is not None else None
@@ -89,11 +91,11 @@ class Candidate:
                 await self._attend()
             except Exception as error:
                 _log.warning("policy.candidate: %s: %s", type(error).__name__, error)
-            self._reports.reloaded("candidate", "policy.candidate: its process ended; it is started again")
+            self._reports.reloaded("candidate", "policy.candidate: the process of the candidate ended and is restarted")
             await asyncio.sleep(_AGAIN)
 
     async def _attend(self) -> None:
-        """One life of the process."""
+        """Start the process, and read its lines until it ends."""
         settings = Policy.model_validate(self.settings.model_dump())
         child = await asyncio.create_subprocess_exec(
             *(sys.executable, "-P", "-m", "gateway.policy.candidate_process"),
@@ -115,7 +117,7 @@ class Candidate:
             await child.wait()
 
     def _heard(self, said: dict[str, object]) -> None:
-        """What the process says: what it is, how many it judged alike, or one that it judged otherwise."""
+        """Process a line of the process: its version or problem, a number of equal results, or one difference."""
         if "problem" in said:
             problem = said["problem"]
             self._reports.reloaded("candidate", str(problem) if problem else None)

@@ -1,7 +1,8 @@
 """The process in which a candidate bundle judges: `python -m gateway.policy.candidate_process` (see `candidate.py`).
 
-Its standard input is lines of JSON: its settings, then decisions. Its standard output is lines of JSON: what it is, how
-many decisions it made alike, and each that it made otherwise. It ends with its input.
+Standard input: lines of JSON, first the settings, then decisions of the live bundle. Standard output: lines of JSON
+with the version or a problem of the bundle, the number of equal results, and each result that differs. The process ends
+when its input ends.
 """
 
 from __future__ import annotations
@@ -21,55 +22,55 @@ from gateway.policy.replay import change, judge, verdict
 from gateway.policy.sources.folder import fingerprint
 
 _LINE = 16 * 1024 * 1024
-_LONGEST = 60.0  # seconds between two tries of a bundle that cannot be used
-_NICE = 10  # whatever it does, the line comes first
+_LONGEST = 60.0  # maximum seconds between two attempts to load a bundle that is not valid
+_NICE = 10  # the gateway's own process has priority
 
 
-class Voice:
-    """Says things, one line each. Also the `Reports` of the bundle's holder."""
+class Output:
+    """Writes lines of JSON. Also the `Reports` of `Policies`."""
 
     def __init__(self, out: IO[bytes]) -> None:
         self._out = out
 
-    def say(self, **words: object) -> None:
-        """One line."""
-        self._out.write(orjson.dumps(words, option=orjson.OPT_APPEND_NEWLINE))
+    def write(self, **fields: object) -> None:
+        """Write one line with these fields."""
+        self._out.write(orjson.dumps(fields, option=orjson.OPT_APPEND_NEWLINE))
         self._out.flush()
 
     def reloaded(self, what: str, problem: str | None) -> None:  # noqa: ARG002  what: always the candidate
-        """A bundle took effect, or was refused."""
-        self.say(problem=problem)
+        """A bundle took effect (`problem` is None), or was refused."""
+        self.write(problem=problem)
 
 
-async def main(out: IO[bytes]) -> None:
+async def main(pipe: IO[bytes]) -> None:
     """Judge until the input ends."""
-    voice = Voice(out)
+    out = Output(pipe)
     lines = asyncio.StreamReader(limit=_LINE)
     await asyncio.get_running_loop().connect_read_pipe(lambda: asyncio.StreamReaderProtocol(lines), sys.stdin)
     policy = Policy.model_validate_json(await lines.readline())
-    policies = await _opened(policy, voice)
-    voice.say(version=policies.version, problem=None)
-    watching = asyncio.create_task(_watch(policies, voice))
+    policies = await _opened(policy, out)
+    out.write(version=policies.version, problem=None)
+    watching = asyncio.create_task(_watch(policies, out))
     try:
-        await _judge(policies, lines, voice)
+        await _judge(policies, lines, out)
     finally:
         watching.cancel()
         await policies.close()
 
 
-async def _opened(policy: Policy, voice: Voice) -> Policies:
-    """The candidate's bundle; while there is none that can be used, it is looked for again and again."""
+async def _opened(policy: Policy, out: Output) -> Policies:
+    """Load the bundle of the candidate; repeats until a valid bundle is there."""
     told, pause = "", 1.0
     parent = os.getppid()
     while True:
         before = _looks(policy)
         try:
-            return await Policies.open(policy, voice)
+            return await Policies.open(policy, out)
         except ConfigError as error:
             if str(error) != told:
                 told = str(error)
-                voice.say(problem=told)
-        # A trial, or a fetch, takes the machine from the line: again when the files are others, or not so soon.
+                out.write(problem=told)
+        # Loading and testing a bundle takes CPU time from the gateway: wait for changed files, or longer each time.
         until = time.monotonic() + pause
         pause = min(_LONGEST, 2 * pause)
         while time.monotonic() < until and _looks(policy) == before:
@@ -79,18 +80,18 @@ async def _opened(policy: Policy, voice: Voice) -> Policies:
 
 
 def _looks(policy: Policy) -> object:
-    """What differs where a folder's files do."""
+    """A value that changes with the files of a folder; None for a bundle from git or a server."""
     return None if policy.git or policy.server else fingerprint(policy.path)
 
 
-async def _watch(policies: Policies, voice: Voice) -> None:
+async def _watch(policies: Policies, out: Output) -> None:
     while True:
         await asyncio.sleep(INTERVAL)
         if await policies.look():
-            voice.say(version=policies.version)
+            out.write(version=policies.version)
 
 
-async def _judge(policies: Policies, lines: asyncio.StreamReader, voice: Voice) -> None:
+async def _judge(policies: Policies, lines: asyncio.StreamReader, out: Output) -> None:
     same = 0
     while line := await lines.readline():
         said = orjson.loads(line)
@@ -99,14 +100,14 @@ async def _judge(policies: Policies, lines: asyncio.StreamReader, voice: Voice) 
         if what is None:
             same += 1
         else:
-            voice.say(version=policies.version, id=said["id"], change=what, result=result)
+            out.write(version=policies.version, id=said["id"], change=what, result=result)
         if same and not _more(lines):
-            voice.say(same=same)
+            out.write(same=same)
             same = 0
 
 
 def _more(lines: asyncio.StreamReader) -> bool:
-    """Whether a whole line is here already: then there is no hurry to report."""
+    """Whether another complete line has arrived: then equal results are reported later, together."""
     buffered: bytearray = lines._buffer  # type: ignore[attr-defined]
     return b"\n" in buffered
 
@@ -114,5 +115,5 @@ def _more(lines: asyncio.StreamReader) -> bool:
 if __name__ == "__main__":
     os.nice(_NICE)
     stdout = os.fdopen(os.dup(1), "wb")
-    os.dup2(2, 1)  # nothing that a library prints may come between the lines
+    os.dup2(2, 1)  # output of libraries must not appear between the lines
     asyncio.run(main(stdout))

@@ -1,7 +1,7 @@
-"""Reads the decision log: decisions as they were recorded, and as events of OPA's decision log.
+"""Reads the decision log: decisions as recorded, and as events of OPA's decision log.
 
-https://www.openpolicyagent.org/docs/management-decision-logs. What OPA's event has no field for is under `custom`.
-A reader has a connection of its own; the gateway goes on writing beside it.
+https://www.openpolicyagent.org/docs/management-decision-logs. Facts without a field in OPA's event are under `custom`.
+A reader has its own connection, and the gateway can write at the same time.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _LABELS: Final = {"app": "meshgate", "id": platform.node(), "version": __version
 
 
 class Recorded(NamedTuple):
-    """One decision as it is kept. `time` in Unix seconds; `record`: input, result, mode, and what was erased."""
+    """One recorded decision. `time`: Unix seconds. `record`: JSON with input, result, mode and erased pointers."""
 
     id: str
     time: float
@@ -42,7 +42,7 @@ class Recorded(NamedTuple):
 
 
 class Reader:
-    """Reads one file. Raises ConfigError if there is none, or none with decisions in it."""
+    """Reads one file. Raises ConfigError if the file does not exist or has no decision log."""
 
     def __init__(self, path: Path) -> None:
         if not path.is_file():
@@ -57,7 +57,7 @@ class Reader:
             raise ConfigError(f"{path} is not a decision log: {error}") from None
 
     def decisions(self, since: float = 0.0, until: float | None = None) -> Iterator[Recorded]:
-        """Those of a stretch of time, in the order in which their calls came. Page by page: no long transaction."""
+        """The decisions of a period (Unix seconds), in the order of their calls, read in pages."""
         last = ids.uuid7(at=since)[:13] if since else ""
         while True:
             query = f"SELECT {_COLUMNS} FROM decisions WHERE id > ? ORDER BY id LIMIT {_PAGE}"  # noqa: S608
@@ -72,43 +72,43 @@ class Reader:
             last = rows[-1][0]
 
     def decision(self, id: str) -> Recorded | None:
-        """The decision on one call."""
+        """The decision on one call, by its id; None if the log does not have it."""
         query = f"SELECT {_COLUMNS} FROM decisions WHERE id = ?"  # noqa: S608
         row = self._connection.execute(query, (id,)).fetchone()
         return Recorded(*row) if row else None
 
     def differences(self, since: float = 0.0) -> Iterator[tuple[Recorded, str, bytes]]:
-        """Decisions that a candidate would have made otherwise: its version, and what it said."""
+        """Decisions that a candidate would have made differently, with its version and its result as JSON."""
         query = f"""SELECT {_OF_DECISION}, x.version, x.record
             FROM differences x JOIN decisions d USING (id) WHERE x.id > ? ORDER BY x.id"""  # noqa: S608
         for row in self._connection.execute(query, (ids.uuid7(at=since)[:13] if since else "",)):
             yield Recorded(*row[:-2]), row[-2], row[-1]
 
     def unsent(self, most: int) -> tuple[int, list[Recorded]]:
-        """The first decisions that are still to be sent, and the number of the last of them (0: there are none)."""
+        """The next decisions to send, and the sequence number of the last (0: there are none)."""
         query = f"""SELECT u.seq, {_OF_DECISION}
             FROM unsent u LEFT JOIN decisions d USING (id) ORDER BY u.seq LIMIT ?"""  # noqa: S608
         queue = self._connection.execute(query, (most,)).fetchall()
         return queue[-1][0] if queue else 0, [Recorded(*row[1:]) for row in queue if row[1] is not None]
 
     def waiting(self) -> int:
-        """How many are still to be sent."""
+        """The number of decisions that were not sent yet."""
         count: int = self._connection.execute("SELECT count(*) FROM unsent").fetchone()[0]
         return count
 
     def close(self) -> None:
-        """Let go of the file."""
+        """Close the connection."""
         self._connection.close()
 
 
 def has_table(connection: sqlite3.Connection, name: str) -> bool:
-    """Whether a state file has a table: the decision log is made when the gateway first runs on the file."""
+    """Whether a state file has a table. The first run of the gateway creates the decision log."""
     query = "SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = ?"
     return connection.execute(query, (name,)).fetchone() is not None
 
 
 def event(recorded: Recorded) -> Json:
-    """A decision as OPA tells of it."""
+    """A decision as an event of OPA's decision log."""
     record = orjson.loads(recorded.record)
     told: Json = {
         "labels": _LABELS,
@@ -137,5 +137,5 @@ def event(recorded: Recorded) -> Json:
 
 
 def timestamp(at: float) -> str:
-    """RFC 3339, in UTC."""
+    """A time in Unix seconds in the format of RFC 3339, in UTC."""
     return datetime.datetime.fromtimestamp(at, datetime.UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")

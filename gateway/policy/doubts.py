@@ -1,6 +1,6 @@
-"""What a configuration says that nothing else knows: roles without rules, matches that no name fits. Pure.
+"""Names in a configuration that refer to nothing: roles unknown to the policy data, patterns that match no name. Pure.
 
-None of these is an error: an agent may come from a token, a role from a policy's code. Most are mistyped.
+They are not errors: tokens may bring agents, and the code of a policy may know further roles. Most are typing errors.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from gateway.config.messages import suggest
 
 
 def doubts(config: Config, roles: Sequence[str] | None) -> Iterator[str]:
-    """Each doubt in words. `roles`: those that the policy's data knows; None: the data has no table of roles."""
+    """A warning for each such name. `roles`: the roles in the policy data; None if the data has no table of roles."""
     for name, agent in config.agents.items():
         for role in agent.roles:
             if doubt := of_role(role, roles):
@@ -27,7 +27,7 @@ def doubts(config: Config, roles: Sequence[str] | None) -> Iterator[str]:
 
 
 def of_role(role: str, roles: Sequence[str] | None) -> str:
-    """What is doubtful about a role, with the name that was probably meant; "" for nothing. `roles`: see `doubts`."""
+    """The warning for a role that the policy data does not have, with a suggestion; "" without one. See `doubts`."""
     if roles is None or role in roles:
         return ""
     return f"the policy data has no role {role!r}{suggest(role, roles)}"
@@ -41,10 +41,10 @@ def _matches(config: Config) -> Iterator[tuple[str, object]]:
 
 
 def _names(config: Config, roles: Iterable[str] | None) -> dict[str, Collection[str]]:
-    """What each field of a match may name; nothing where tokens or the store may bring others."""
+    """The known names for each field of a match; empty for fields whose names may come from tokens or the store."""
     return {"model": config.models.keys(), "provider": config.providers.keys(), "role": list(roles or ())}
 
 
 def _fits(pattern: str, names: Iterable[str]) -> bool:
-    # A model's own name may be a pattern; then either may fit the other.
+    # The name of a model may be a pattern itself: then each may match the other.
     return any(fnmatchcase(name, pattern) or ("*" in name and fnmatchcase(pattern, name)) for name in names)

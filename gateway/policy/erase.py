@@ -1,7 +1,7 @@
-"""Takes values out of an input before it is kept: those at the JSON pointers (RFC 6901) of `audit.erase`.
+"""Removes values from a policy input before it is recorded: the JSON pointers (RFC 6901) of `audit.erase`.
 
-The input itself is not touched, for the policy has read it and may read it again; what is copied is the path to a
-value that is there.
+The input itself stays unchanged, because the policy may read it again: only the objects on the path to a value are
+copied.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ class Eraser:
         self._paths = tuple((pointer, tuple(map(_unescaped, pointer.split("/")[2:]))) for pointer in pointers)
 
     def erase(self, document: Json) -> tuple[Json, list[str]]:
-        """The document without those values, and the pointers of those that were there."""
+        """The document without the values at the pointers, and the pointers that had a value."""
         erased: list[str] = []
         for pointer, path in self._paths:
             if _holds(document, path):

@@ -1,4 +1,4 @@
-"""Explains a policy's result: every rule that spoke, which one won and why, and where it stands in the bundle."""
+"""Explains the result of a policy: every rule with a part in it, which rule won and why, and where the rules are."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class Source(Protocol):
 
 
 class Spoke(NamedTuple):
-    """One rule that said something, and what became of it."""
+    """One rule in the result: its code and class, what it said, its effect, and its file and line."""
 
     code: str
     cls: str
@@ -31,7 +31,7 @@ class Spoke(NamedTuple):
 
 
 class Explanation(NamedTuple):
-    """The verdict in words, the rule that won, everyone who spoke in the order of rank, and the obligations as one."""
+    """The verdict in words, the rule that won, all rules in the order of rank, and the merged obligations."""
 
     verdict: str
     rule: str
@@ -40,7 +40,7 @@ class Explanation(NamedTuple):
 
 
 def explain(result: Json, sources: Iterable[Source]) -> Explanation:
-    """Raises PolicyUnavailable for a result that is malformed."""
+    """Explain a result; `sources` are the files of the bundle. Raises PolicyUnavailable for a malformed result."""
     reading = readings(result)
     places = list(sources)
     whole = merged(reading.obligations)
@@ -88,7 +88,7 @@ def _obligation(reading: Reading, whole: Obligations, obligation: RuleObligation
 
 
 def _fate(reading: Reading, whole: Obligations, obligation: RuleObligations) -> str:
-    """What became of what one rule demands, in the whole of all obligations."""
+    """The effect of the obligations of one rule on the merged obligations."""
     if reading.deny or not reading.allow:
         return "nothing: the call is denied"
     if len(reading.obligations) == 1:
@@ -105,7 +105,7 @@ def _fate(reading: Reading, whole: Obligations, obligation: RuleObligations) -> 
 
 
 def _wants(wants: Obligations) -> dict[str, object]:
-    """What is demanded, less what is not."""
+    """The obligations that differ from their default, by name."""
     found = {one.name: getattr(wants, one.name) for one in fields(wants)}
     empty = Obligations()
     return {name: value for name, value in found.items() if value != getattr(empty, name)}
@@ -118,7 +118,7 @@ def _words(value: object) -> str:
 
 
 def _place(code: str, places: list[Source]) -> str:
-    """File and line where a rule's code stands; nothing where it is worked out."""
+    """File and line of the code of a rule; "" for a code that the bundle computes."""
     literal = re.compile(rf'"code"\s*:\s*"{re.escape(code)}"')
     for place in places:
         found = literal.search(place.source)

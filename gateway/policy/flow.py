@@ -1,16 +1,16 @@
-"""Rules over a whole workflow: a verdict knows every label that was on record when the call left.
+"""Rules over a whole workflow: a verdict knows every label that was set before the call left.
 
-Config key: `policy`; labels come from `obligations.labels`, and come back as `input.context.history`, with the names of
-the tools that the workflow called. Code: `policy_unavailable` where calls beside this one keep changing the labels, or
-where there would be too many. Fails closed.
+Config key: `policy`. Labels come from `obligations.labels`; the policy reads them in `input.context.history`, with the
+names of the tools that the workflow called. Code: `policy_unavailable` if concurrent calls keep changing the labels, or
+if there would be too many labels. Fails closed.
 
-The guarantee: a call's *mark* is one atomic step of the store. It puts the call's new labels on record if the history
-is still the one that the verdict knew; otherwise the policy judges again, by what is on record now. So marks are in one
-order, each verdict knows all labels of the marks before its own, and no call leaves before its mark. Labels that a
-policy sets are known to it at once: it judges the same call again with them, and its first no counts.
+The guarantee: the *mark* of a call is one atomic step of the store. It sets the new labels if the history is still the
+history that the verdict knew; otherwise the policy judges again, with the current history. So all marks are in one
+order, each verdict knows the labels of all earlier marks, and no call leaves before its mark. A policy also knows the
+labels that it sets itself: it judges the same call again with these labels, and the first denial counts.
 
-A policy that neither reads the history nor sets labels (as read from its source) takes no mark: it costs nothing. One
-that only sets them takes a mark when there are new ones.
+A policy that neither reads the history nor sets labels (as determined from its source) needs no mark, at no cost. A
+policy that only sets labels needs a mark if there are new labels.
 """
 
 from __future__ import annotations
@@ -19,44 +19,44 @@ from dataclasses import replace
 
 from gateway.amounts import LABELS, NO_HISTORY, UNREAD
 from gateway.call import NO_OBLIGATIONS, Call, Decision, Obligations
-from gateway.policy.authorize import Authorizer
+from gateway.policy.authorize import PolicyCheck
 from gateway.stores import Workflows
 
-TRIES = 8  # times that others may change the history while a call is judged
-_CHANGED = "calls beside it changed what the workflow remembers"
+TRIES = 8  # how often other calls may change the history while a call is judged
+_CHANGED = "concurrent calls changed the history of the workflow"
 
 
 class Flow:
-    """Has an authorizer judge by the history of the workflow, which `workflows` keeps."""
+    """Has the policy judge calls by the history of the workflow, which `workflows` keeps."""
 
-    def __init__(self, authorizer: Authorizer, workflows: Workflows) -> None:
-        self._authorizer = authorizer
+    def __init__(self, policy: PolicyCheck, workflows: Workflows) -> None:
+        self._policy = policy
         self._workflows = workflows
 
     async def judge(self, call: Call) -> None:
-        """Have the policy judge by what the workflow remembers, and put its labels on record.
+        """Have the policy judge with the history of the workflow, and set its labels.
 
-        Writes `call.decision` and `call.history`. Raises Refusal and StoreUnavailable.
+        Writes `call.authorization.decision` and `call.admission.history`. Raises Refusal and StoreUnavailable.
         """
         subject = call.subject
         assert subject is not None, "authorize comes after identify"
         for _ in range(TRIES):
             version = UNREAD if call.admission.history is None else call.admission.history.version
             reads, fresh = await self._verdict(call)
-            if call.replay.kept is not None or not (reads or fresh):  # an answer that is given again labels nothing
+            if call.replay.kept is not None or not (reads or fresh):  # a replayed answer sets no labels
                 return
             marked = await self._workflows.mark(subject.team, call.request.correlation_id, fresh, version)
             call.admission.history = marked.history
             if marked.done:
                 return
-        self._authorizer.undecided(call, f"{_CHANGED}, {TRIES} times while the policy judged; try again")
+        self._policy.undecided(call, f"{_CHANGED} {TRIES} times while the policy judged; try again")
 
     async def _verdict(self, call: Call) -> tuple[bool, list[str]]:
-        """Judge until the policy knows the labels that it sets: whether it reads them, and the new ones."""
+        """Judge until the policy knows its own labels; returns whether it reads the history, and the new labels."""
         history = call.admission.history or NO_HISTORY
         off, fresh = {*history.labels, *history.cleared}, list[str]()
         while True:
-            reads = await self._authorizer.authorize(call)
+            reads = await self._policy.check(call)
             labels = call.authorization.decision.obligations.labels if call.authorization.decision is not None else ()
             more = [label for label in labels if label not in off]
             if not more:
@@ -65,21 +65,21 @@ class Flow:
             fresh += more
             if len(history.labels) + len(fresh) > LABELS:
                 words = f"with the policy's labels, the workflow would have more than {LABELS}"
-                self._authorizer.undecided(call, words)
+                self._policy.undecided(call, words)
                 return reads, []
             if not reads:
                 return reads, fresh
             call.admission.history = history._replace(labels=tuple(sorted([*history.labels, *fresh])))
 
     async def confirm(self, call: Call) -> None:
-        """The verdict still stands after the call was changed as it demands, where that may have taken time.
+        """Check that the verdict still holds after its obligations were applied, if that may have taken time.
 
-        Raises Refusal where the policy would demand something else by now.
+        Raises Refusal if the policy demands something else by now.
         """
         judged, subject = call.authorization.decision, call.subject
         if judged is None or call.admission.history is None or subject is None:
             return
-        if not self._authorizer.reads_history or _quick(judged):
+        if not self._policy.reads_history or _quick(judged):
             return
         marked = await self._workflows.mark(
             subject.team, call.request.correlation_id, (), call.admission.history.version
@@ -89,11 +89,11 @@ class Flow:
         call.admission.history = marked.history
         await self.judge(call)
         if call.authorization.decision is None or _but_labels(call.authorization.decision) != _but_labels(judged):
-            self._authorizer.undecided(call, f"{_CHANGED}, and with it what is demanded of the call; try again")
+            self._policy.undecided(call, f"{_CHANGED}, and the policy now demands something else; try again")
 
 
 def _quick(decision: Decision) -> bool:
-    """Whether nothing is demanded that takes time."""
+    """Whether the obligations take no time."""
     return replace(_but_labels(decision), strip_tools=(), limit={}) == NO_OBLIGATIONS
 
 

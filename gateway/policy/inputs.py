@@ -1,4 +1,4 @@
-"""The input of a decision: names and counts of a call, never a text of it (contract, section 6; docs/policies.md)."""
+"""The input of a decision: names and counts of a call, never its texts. docs/policies.md lists the fields."""
 
 from __future__ import annotations
 
@@ -14,33 +14,39 @@ from gateway.texts import Slot
 
 
 class Facts(Protocol):
-    """What is known of SQL in tool calls."""
+    """Facts about the SQL in tool calls."""
 
-    def of(self, slots: Sequence[Slot], team: str) -> list[Json]: ...
+    def of(self, slots: Sequence[Slot], team: str) -> list[Json]:
+        """The facts about each statement."""
+        ...
 
 
 class Ceilings(Protocol):
-    """A model of the configuration, for the output tokens that its answers may have."""
+    """A model of the configuration, with the maximum of output tokens of its answers."""
 
     @property
-    def max_output(self) -> int: ...
+    def max_output(self) -> int:
+        """Output tokens of a call that sets no limit of its own."""
+        ...
 
 
 class CeilingsByName(Protocol):
-    """Finds the model of a name. Raises Refusal(model_not_found)."""
+    """Finds a model by its name. Raises Refusal(model_not_found)."""
 
-    def model(self, name: str) -> Ceilings: ...
+    def model(self, name: str) -> Ceilings:
+        """The model with this name."""
+        ...
 
 
 class Inputs:
-    """Builds the inputs of decisions. `facts`: None where nobody asks for SQL."""
+    """Builds the inputs of decisions. `facts`: None if no policy reads facts about SQL."""
 
     def __init__(self, models: CeilingsByName, facts: Facts | None = None) -> None:
         self._models = models
         self._facts = facts
 
     async def read(self, call: Call) -> Json:
-        """The input; SQL in tool calls of a request that is not small is read off the event loop."""
+        """The input. For a large request, the SQL in tool calls is read in a thread. Raises Spent."""
         if self._facts is None or len(call.request.raw) <= NEW_TEXT:
             return self.of(call)
         return await judge(call, len(call.request.raw) > LARGE, self.of, call)
@@ -48,12 +54,12 @@ class Inputs:
     def of(self, call: Call) -> Json:
         """The input as plain JSON.
 
-        `action.providers` is every provider that may serve the call, in the order tried; `action.provider` is the
-        first. `action.max_tokens` is what the answer may take at most, from the call or else from the model's
-        `max_output`. `context.chain` is the workflow's own record of who called whom, ending with this agent;
-        `context.hop` its depth. `context.time` is the minute in which the call came, in nanoseconds of Unix time:
-        verdicts of one minute are memoized. `context.calls` counts this call too; 0 where the call is not counted (no
-        `quotas.calls`, an answer given again).
+        `action.providers`: the providers that may serve the call, in the order in which they are tried;
+        `action.provider` is the first. `action.max_tokens`: the maximum of output tokens, from the call or otherwise
+        from `max_output` of the model. `context.chain`: the agents from the workflow's first agent to the caller;
+        `context.hop`: the depth of the chain. `context.time`: the minute of the call, in nanoseconds of Unix time:
+        verdicts of one minute are memoized. `context.calls`: the calls of the workflow including this call; 0 if the
+        call is not counted (no `quotas.calls`, or a replayed answer).
         """
         subject = call.subject
         content = call.request.content or EMPTY
@@ -113,12 +119,12 @@ class Inputs:
 
 
 def again(asked: Json, history: History | None) -> Json:
-    """The same question, about a workflow that remembers more now."""
+    """The same input with another history."""
     return {**asked, "context": {**asked["context"], "history": _told(history)}}
 
 
 def _pii_from(call: Call) -> list[str]:
-    """Who wrote the texts that hold personal data: names of channels as those of `content.injection`."""
+    """The channels of the texts that contain personal data, with the names used in `content.injection`."""
     return sorted({CHANNELS.get(role, role) for role in call.redaction.roles})
 
 
@@ -128,7 +134,7 @@ def _told(history: History | None) -> Json:
 
 
 def _found(counts: Mapping[str, int]) -> Json:
-    """Personal data and secrets, apart."""
+    """The counts of personal data and of secrets, separately."""
     secrets = {entity: count for entity, count in counts.items() if entity.startswith("SECRET_")}
     if not secrets:
         return {"pii": counts, "secrets": {}}

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from gateway.call import Authorization, Call, Resource
 from gateway.errors import Refusal
-from gateway.policy.authorize import Authorizer
+from gateway.policy.authorize import PolicyCheck
 from gateway.redaction.texts import Texts
 from gateway.texts import Slot
 from gateway.upstream.forward import Forward
@@ -16,41 +16,40 @@ from gateway.upstream.forward import Forward
 class Models:
     """The models of one configuration, by their `names`."""
 
-    def __init__(self, names: Iterable[str], forward: Forward, texts: Texts, authorizer: Authorizer | None) -> None:
+    def __init__(self, names: Iterable[str], forward: Forward, texts: Texts, policy: PolicyCheck | None) -> None:
         self._names = [name for name in names if "*" not in name]  # a pattern is not a name that can be asked for
         self._forward = forward
         self._texts = texts
-        self._authorizer = authorizer
+        self._policy = policy
 
     async def visible(self, call: Call) -> list[str]:
-        """The names of the models that the caller of an identified call may ask for, in the order of the file.
+        """The names of the models that the caller of an identified call may use, in the order of the file.
 
-        The policy is asked for each of them as for a call without texts and tools. Engines remember such verdicts.
+        The policy judges a call without texts and tools for each model. Engines memoize these verdicts.
         """
-        authorizer = self._authorizer
-        if authorizer is None:
+        policy = self._policy
+        if policy is None:
             return list(self._names)
-        return [name for name in self._names if await self._may(call, authorizer, name)]
+        return [name for name in self._names if await self._may(call, policy, name)]
 
     async def may_ask_for(self, call: Call, name: str) -> bool:
-        """Whether the caller of an identified call may ask for a model, also for one that a pattern matches."""
+        """Whether the caller of an identified call may use a model, also a model that only a pattern matches."""
         try:
             self._forward.model(name)
         except Refusal:
             return False
-        return self._authorizer is None or await self._may(call, self._authorizer, name)
+        return self._policy is None or await self._may(call, self._policy, name)
 
     def find(self, call: Call) -> None:
-        """Write `call.label` of a call to a model. Raises Refusal(model_not_found)."""
+        """Write `call.request.label` of a call to a model. Raises Refusal(model_not_found)."""
         if call.resource.kind == "llm":
             self._forward.model(call.resource.name)
             call.request.label = self._forward.label(call.resource.name)
 
     def check_name(self, call: Call) -> None:
-        """Check the value of a name that a pattern matches: it leaves as the caller wrote it.
+        """Scan the name of a model that only a pattern matches, because the caller's spelling goes to the provider.
 
-        A value is what a scanner finds, also in what looks like a term: an own secret, a recognizer of the operator.
-        Raises Refusal(model_not_found) for a name that holds one.
+        Raises Refusal(model_not_found) for a name with personal data or a secret.
         """
         if call.request.label == call.resource.name:
             return
@@ -58,15 +57,15 @@ class Models:
         if self._texts.survey([slot], call.team)[1]:
             raise Refusal(
                 "model_not_found",
-                "The name of the model holds a value that may not leave. GET /v1/models lists the models.",
+                "The name of the model contains a value that may not leave. GET /v1/models lists the models.",
                 param="model",
             )
 
-    async def _may(self, call: Call, authorizer: Authorizer, name: str) -> bool:
+    async def _may(self, call: Call, policy: PolicyCheck, name: str) -> bool:
         admission = replace(call.admission, targets=self._forward.targets(name))
         asked = replace(call, resource=Resource("llm", name), admission=admission, authorization=Authorization())
         try:
-            await authorizer.authorize(asked)
+            await policy.check(asked)
         except Refusal as refusal:
             return refusal.code == "approval_required"
         return True

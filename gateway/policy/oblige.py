@@ -1,7 +1,7 @@
-"""Stage `authorize` as it acts: the policy judges the call, and the call is changed as the decision demands.
+"""Stage `authorize`: the policy judges the call, and its obligations change the call.
 
-Tools are taken out, ceilings lowered, the call routed, more is redacted. A demand that cannot be met ends the call
-(policy_unavailable). Each decision goes on record, and to the candidate bundle if there is one.
+Obligations remove tools, lower ceilings, route the call to another model and redact more. An obligation that cannot be
+met ends the call (policy_unavailable). Each decision is recorded, and sent to the candidate bundle if there is one.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from gateway.policy import stripped
 from gateway.policy.candidate import Candidate
 from gateway.policy.flow import Flow
 from gateway.policy.inputs import Inputs
-from gateway.redaction.redact import Redactor
+from gateway.redaction.redact import Replacer
 from gateway.reserve.reserve import Reserve
 from gateway.stores import Workflows
 from gateway.upstream.forward import Forward
@@ -41,7 +41,7 @@ class Authorize:
         *,
         candidate: Candidate | None,
         forward: Forward,
-        redactor: Redactor | None,
+        replacer: Replacer | None,
         reserve: Reserve,
         sql_gate: SqlGate,
         workflows: Workflows,
@@ -51,13 +51,13 @@ class Authorize:
         self._log = log
         self._candidate = candidate
         self._forward = forward
-        self._redactor = redactor
+        self._replacer = replacer
         self._reserve = reserve
         self._sql_gate = sql_gate
         self._workflows = workflows
 
     async def authorize(self, call: Call) -> None:
-        """Write `call.decision`, and change the call as the decision demands. Raises Refusal."""
+        """Write `call.authorization`, and apply the obligations of the decision. Raises Refusal, StoreUnavailable."""
         flow = self._flow
         if flow is None:
             call.authorization.input = self._inputs.of(call)
@@ -66,7 +66,7 @@ class Authorize:
         try:
             await flow.judge(call)
         finally:
-            if call.authorization.decision is not None:  # a denial is on record as well
+            if call.authorization.decision is not None:  # a denial is recorded as well
                 self._log.decided(call)
                 if self._candidate is not None:
                     self._candidate.offer(call)
@@ -84,23 +84,23 @@ class Authorize:
 
     async def _oblige(self, call: Call, demanded: Obligations) -> None:
         if demanded.strip_tools:
-            call.authorization.edited |= call.format.strip_tools(call.request.body, frozenset(demanded.strip_tools))
+            call.authorization.edited |= call.codec.strip_tools(call.request.body, frozenset(demanded.strip_tools))
             await stripped.remember(call, demanded.strip_tools, self._workflows)
         if demanded.sql is not None:
             await asyncio.to_thread(self._sql_gate.load)
         if demanded.limit:
-            call.authorization.edited |= call.format.limit(call.request.body, demanded.limit)
+            call.authorization.edited |= call.codec.limit(call.request.body, demanded.limit)
         if demanded.route:
-            call.admission.targets = self._forward.targets(demanded.route, call.format)
+            call.admission.targets = self._forward.targets(demanded.route, call.codec)
             call.authorization.served_as = demanded.route
             call.authorization.edited = True
-        if self._redactor is not None and (demanded.redact or demanded.no_restore or demanded.route):
-            await self._redactor.enforce(call, demanded)
+        if self._replacer is not None and (demanded.redact or demanded.no_restore or demanded.route):
+            await self._replacer.enforce(call, demanded)
         elif demanded.redact:
             raise Refusal(
                 "policy_unavailable",
-                "The policy demands that personal data be taken out, and this gateway does not look for any (pii: "
-                "null). Ask the operator to switch it on.",
+                "The policy demands that personal data be redacted, but this gateway does not look for personal data "
+                "(pii: null). Ask the operator to configure pii.",
             )
         if demanded.route or demanded.attributes:
             await self._reserve.rest(call, demanded)

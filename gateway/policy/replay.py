@@ -1,7 +1,7 @@
-"""Judges recorded decisions again, by another bundle, and tells which verdicts change.
+"""Judges recorded decisions again with another bundle, and reports which verdicts change.
 
-What counts is what would happen to the call: allowed or not, by which rule, held for a person or not, and under which
-obligations. Words of messages do not count.
+A change is a different effect on the call: allowed or denied, the rule, held for approval or not, the obligations. The
+wording of messages does not count.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from gateway.policy.verdict import read
 
 
 class Recorded(NamedTuple):
-    """One decision of the log: its id and correlation id, what the policy read, what it said."""
+    """One decision of the log: its id and correlation id, the policy input and the result."""
 
     id: str
     correlation_id: str
@@ -27,7 +27,7 @@ class Recorded(NamedTuple):
 
 
 class Verdict(NamedTuple):
-    """What a result means for a call."""
+    """The effect of a result on a call."""
 
     allow: bool
     rule: str
@@ -35,14 +35,14 @@ class Verdict(NamedTuple):
 
     @property
     def words(self) -> str:
-        """For people: `allow`, `deny by pii_residency`, `held for approval`."""
+        """The verdict for messages: `allow`, `deny by pii_residency`, `held for approval`."""
         if not self.allow:
             return f"deny by {self.rule}"
         return "allow" if self.obligations.require_approval is None else "held for approval"
 
 
 def verdict(result: Json | None) -> Verdict:
-    """What a result means; one that is none, or malformed, denies."""
+    """The effect of a result; a missing or malformed result denies."""
     try:
         if result is None:
             raise PolicyUnavailable("no result")
@@ -53,7 +53,7 @@ def verdict(result: Json | None) -> Verdict:
 
 
 def change(before: Verdict, after: Verdict) -> str | None:
-    """What changes for the call, in words; None: nothing does."""
+    """The difference between two verdicts in words; None if they are equal."""
     if before == after:
         return None
     if before.words != after.words:
@@ -68,7 +68,7 @@ def change(before: Verdict, after: Verdict) -> str | None:
 
 @dataclass(slots=True)
 class Changed:
-    """Decisions that change in the same way: how many, and the first few (id, correlation id)."""
+    """Decisions that change in the same way: their number, and the first few as (id, correlation id)."""
 
     count: int = 0
     examples: list[tuple[str, str]] = field(default_factory=list)
@@ -76,7 +76,7 @@ class Changed:
 
 @dataclass(slots=True)
 class Report:
-    """What became of a replay. `blind`: judged without claims that are not in the log."""
+    """The result of a replay. `blind`: decisions judged without claims, because the log does not have them."""
 
     version: str = ""
     judged: int = 0
@@ -95,12 +95,12 @@ class Report:
 
     @property
     def differ(self) -> int:
-        """How many change."""
+        """The number of decisions that change."""
         return sum(changed.count for changed in self.changes.values())
 
 
 async def judge(engine: Engine, document: Json) -> Json | None:
-    """The result of an engine; None where it has none."""
+    """The result of an engine for an input; None without a result."""
     try:
         return await engine.decide(document)
     except PolicyUnavailable:
@@ -108,7 +108,7 @@ async def judge(engine: Engine, document: Json) -> Json | None:
 
 
 async def replay(engine: Engine, decisions: Iterable[Recorded], examples: int = 3) -> Report:
-    """Judge each decision again."""
+    """Judge each decision again with `engine`. `examples`: decisions that are listed for each change."""
     report = Report(engine.version)
     for one in decisions:
         after = await judge(engine, one.input)
@@ -117,15 +117,17 @@ async def replay(engine: Engine, decisions: Iterable[Recorded], examples: int = 
 
 
 def events(items: Iterable[Any]) -> Iterator[Recorded]:
-    """Events of OPA's decision log; those of another path are left out. Raises ValueError for what is none."""
+    """Events of OPA's decision log, without events of other paths. Raises ValueError for an item that is no event."""
     for number, item in enumerate(items, start=1):
         if not isinstance(item, dict) or "decision_id" not in item:
-            raise ValueError(f"entry {number} is no event of a decision log: it has no decision_id")
+            raise ValueError(f"entry {number} is not an event of a decision log: decision_id is missing")
         if str(item.get("path", "")).strip("/") not in ("gateway/decision", "v1/data/gateway/decision"):
             continue
         custom, document, result = item.get("custom") or {}, item.get("input") or {}, item.get("result")
         if not isinstance(custom, dict) or not isinstance(document, dict) or not isinstance(result, dict | None):
-            raise ValueError(f"entry {number} is no event of a decision log: custom, input and result are objects")
+            raise ValueError(
+                f"entry {number} is not an event of a decision log: custom, input and result must be objects"
+            )
         yield Recorded(
             str(item["decision_id"]),
             str(custom.get("correlation_id", "")),

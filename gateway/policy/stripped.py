@@ -1,7 +1,7 @@
-"""Tools that a policy took out of a request stay out of the workflow's later requests, whatever later bundles say.
+"""Tools that a policy took out of a request stay out of the workflow's later requests, even under other bundles.
 
-A list of tools that changes between two turns of a conversation breaks prompt caches, and signed blocks that are bound
-to it. Labels, data and bundles change while a workflow lives; what it was denied once is not offered again.
+A list of tools that changes between two turns of a conversation breaks prompt caches and signed blocks, which depend on
+the list. Labels, data and bundles change during a workflow, but a tool that was taken out is not offered again.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from gateway.stores import Workflows
 
 
 def obligations(call: Call) -> Obligations:
-    """What the policy demands of a call, with the tools that were taken out of the workflow's requests before."""
+    """The obligations of a call, with the tools that were taken out of the workflow's earlier requests."""
     demanded = call.authorization.decision.obligations if call.authorization.decision is not None else NO_OBLIGATIONS
     if missing := [tool for tool in _before(call) if tool not in demanded.strip_tools]:
         return replace(demanded, strip_tools=(*demanded.strip_tools, *missing))
@@ -22,7 +22,7 @@ def obligations(call: Call) -> Obligations:
 
 
 async def remember(call: Call, stripped: tuple[str, ...], workflows: Workflows) -> None:
-    """Put the offered tools that were taken out on record. Raises StoreUnavailable."""
+    """Record which of the offered tools were taken out. Raises StoreUnavailable."""
     if call.subject is None or not call.request.tools:
         return
     forms = {normal(tool) for tool in stripped}

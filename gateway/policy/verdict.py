@@ -1,9 +1,9 @@
-"""Reads what a policy said: `data.gateway.decision` -> `Decision`. Where rules disagree, the higher class wins.
+"""Parses the result of a policy: `data.gateway.decision` -> `Decision`. If rules disagree, the higher class wins.
 
-A deny stands unless the allow is of a higher class than it. Duties of several rules become one by what each is: the
-strictest redaction, the lowest limit, whatever any rule wants stripped, labelled or approved; of a route or an
-attribute, which only one can have, that of the highest class. What is not as docs/policies.md says is malformed, and
-denies: a misspelt key would be a demand that nobody meets.
+A deny holds unless the class of the allow is higher. The obligations of several rules are merged: the strictest
+redaction, the lowest limit, and all tools, labels and approvals that any rule demands; of a route or an attribute, the
+value of the rule with the highest class. A result that does not follow docs/policies.md is malformed and denies: a
+misspelled key would be an obligation without effect.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from gateway.redaction.actions import ORDER
 from gateway.upstream.fields import FIELDS
 
 CLASSES: Mapping[str, int] = {"safety": 100, "compliance": 90, "cost": 50, "performance": 10}
-"""Where rules disagree, the higher class wins."""
+"""If rules disagree, the higher class wins."""
 _HIGHEST = "safety"
 _RESULT = frozenset({"allow", "deny", "obligations", "class"})
 _DENY = frozenset({"code", "message", "class"})
@@ -40,12 +40,12 @@ _OBLIGATIONS = frozenset(
     }
 )
 _SPEAKER = frozenset({"code", "class"})
-# A code is the label of a metric: few, short, and no place for a value of the call.
+# A code is a label of metrics: short, one of few, and without any value of the call.
 _CODE = re.compile(r"[A-Za-z0-9_.:-]{1,64}")
 
 
 class RuleObligations(NamedTuple):
-    """What one rule demands of an allowed call."""
+    """The obligations of one rule."""
 
     code: str
     cls: str
@@ -53,7 +53,7 @@ class RuleObligations(NamedTuple):
 
 
 class Reading(NamedTuple):
-    """A result, read: who denied (first the one that wins), who was overruled, and who demands what."""
+    """A parsed result: the denies (the first wins), the overruled denies, and the obligations of each rule."""
 
     allow: bool
     cls: str | None
@@ -63,21 +63,21 @@ class Reading(NamedTuple):
 
     @property
     def rule(self) -> str:
-        """The rule that won: the code of a deny, `allow`, or `default` where nothing allowed it."""
+        """The rule that won: the code of a deny, `allow`, or `default` if no rule allowed the call."""
         return self.deny[0].code if self.deny else "allow" if self.allow else "default"
 
 
 def read(result: Json, version: str) -> Decision:
-    """A decision from an engine's result. Raises PolicyUnavailable for one that is not as the contract says."""
+    """The decision in the result of an engine. Raises PolicyUnavailable for a malformed result."""
     reading = readings(result)
     wants = merged(reading.obligations)
     if len(wants.labels) > LABELS:
-        raise _malformed(f"obligations.labels holds {len(wants.labels)} labels, and a workflow may have {LABELS}")
+        raise _malformed(f"obligations.labels has {len(wants.labels)} labels, and a workflow may have {LABELS}")
     return Decision(reading.allow and not reading.deny, reading.rule, version, reading.deny, wants)
 
 
 def readings(result: Json) -> Reading:
-    """A result with everyone who spoke. Raises PolicyUnavailable."""
+    """The parsed result with all rules. Raises PolicyUnavailable for a malformed result."""
     _known(result, _RESULT, "the result")
     allow, cls = result.get("allow"), result.get("class")
     if not isinstance(allow, bool):
@@ -92,7 +92,7 @@ def readings(result: Json) -> Reading:
 
 
 def merged(obligations: Sequence[RuleObligations]) -> Obligations:
-    """The obligations of several rules as one. They come in the order of their rank."""
+    """Merge the obligations of several rules, given in the order of rank."""
     if len(obligations) == 1:
         return obligations[0].wants
     all_ = [obligation.wants for obligation in obligations]
@@ -116,7 +116,7 @@ def _union(all_: Sequence[Obligations], key: str) -> tuple[str, ...]:
 
 
 def _each(all_: Sequence[Obligations], key: str, choose: Any) -> Mapping[str, Any]:
-    """Maps as one: where two have a name, `choose` between their values."""
+    """Merge mappings; `choose` decides between two values of one name."""
     found: dict[str, Any] = {}
     for wants in all_:
         for name, value in getattr(wants, key).items():
@@ -125,7 +125,7 @@ def _each(all_: Sequence[Obligations], key: str, choose: Any) -> Mapping[str, An
 
 
 def _approvals(all_: Sequence[Obligations]) -> Mapping[str, object] | None:
-    """Who must approve what: lists are joined, of other particulars those of the highest class count."""
+    """Merge the details of approvals: lists are joined, of other details the highest class counts."""
     wanted = [wants.require_approval for wants in all_ if wants.require_approval is not None]
     if not wanted:
         return None
@@ -156,7 +156,7 @@ def _deny(item: object) -> Deny:
 
 
 def _speaker(item: Mapping[str, Any], what: str, code: object) -> tuple[str, str]:
-    """Code and class of a rule."""
+    """The code and class of a rule. `what` names the object in messages."""
     cls = item.get("class", _HIGHEST)
     if not isinstance(code, str) or not _CODE.fullmatch(code):
         raise _malformed(f"the code of {what} must be 1 to 64 letters, digits and _ . : -")
@@ -166,7 +166,7 @@ def _speaker(item: Mapping[str, Any], what: str, code: object) -> tuple[str, str
 
 
 def _obligations(value: object) -> tuple[RuleObligations, ...]:
-    """One object, or one for each rule that demands something."""
+    """The obligations of each rule: one object, or a list of objects."""
     if isinstance(value, dict):
         value = [value]
     if not isinstance(value, list) or not all(isinstance(item, dict) for item in value):
@@ -198,29 +198,29 @@ def _obligation(item: Mapping[str, Any]) -> RuleObligations:
 def _labels(value: Mapping[str, Any]) -> tuple[str, ...]:
     labels = _names(value, "labels")
     if not all(map(is_label, labels)):
-        raise _malformed(f"obligations.labels must hold labels: {A_LABEL}")
+        raise _malformed(f"obligations.labels must be labels: {A_LABEL}")
     return labels
 
 
 def _kinds(value: Mapping[str, Any]) -> tuple[str, ...] | None:
-    """Kinds of SQL that the answer may hold; None where the policy does not say."""
+    """The kinds of SQL that the answer may contain; None if the policy does not say."""
     if value.get("sql") is None:
         return None
     kinds = _names(value, "sql")
     if unknown := sorted(set(kinds) - set(KINDS)):
-        raise _malformed(f"obligations.sql holds {unknown[0]!r}, which is no kind of statement: {', '.join(KINDS)}")
+        raise _malformed(f"obligations.sql has the unknown kind {unknown[0]!r}; known: {', '.join(KINDS)}")
     return kinds
 
 
 def _fields(value: object) -> str | None:
-    """What becomes of fields that the dialect does not have."""
+    """The rule for fields that the dialect does not know."""
     if value is None or (isinstance(value, str) and value in FIELDS):
         return value
     raise _malformed(f"obligations.fields must be one of {', '.join(FIELDS)}")
 
 
 def _redact(value: object) -> Mapping[str, str]:
-    """A list of entity types, which are taken out, or `{type: action}`."""
+    """A list of entity types, which are redacted, or a mapping of types to actions."""
     if isinstance(value, dict):
         if not all(isinstance(action, str) and action in ORDER for action in value.values()):
             raise _malformed(f"obligations.redact must map entity types to one of {', '.join(ORDER)}")
@@ -231,7 +231,7 @@ def _redact(value: object) -> Mapping[str, str]:
 
 
 def _approval(value: object) -> Mapping[str, object] | None:
-    """`true` or an object with particulars demands it; `false` and `null` do not."""
+    """`true` or an object with details demands an approval; `false` and `null` do not."""
     if value is None or value is False:
         return None
     if value is True:
@@ -248,7 +248,7 @@ def _limit(value: object) -> Mapping[str, int]:
 
 
 def _attributes(value: object) -> Mapping[str, str]:
-    """An empty text would be a bucket that calls share which have nothing in common."""
+    """An empty text is refused: unrelated calls would share its bucket."""
     if not isinstance(value, dict) or not all(isinstance(text, str) and text for text in value.values()):
         raise _malformed("obligations.attributes must map names to texts that are not empty")
     return value
@@ -269,7 +269,7 @@ def _list(holder: Mapping[str, Any], key: str) -> list[Any]:
 
 
 def _known(value: Mapping[str, object], keys: frozenset[str], what: str) -> None:
-    """A misspelt key would be a demand that nobody meets."""
+    """Refuse unknown keys: a misspelled key would be an obligation without effect."""
     for key in value.keys() - keys:
         raise _malformed(f"{what} has the unknown key {key!r}; known: {', '.join(sorted(keys))}")
 

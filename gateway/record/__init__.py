@@ -1,1 +1,1 @@
-"""Stage `durable`, and the record of an ended call in the decision log, the metrics and the log."""
+"""Stage `durable`, and the records of ended calls: decision log, metrics and log."""

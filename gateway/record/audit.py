@@ -2,7 +2,7 @@
 
 Config key: `audit`. The decision is on disk before the call leaves, the outcome follows. Records contain names, counts
 and amounts, never a raw value, a prompt or an answer; `audit.erase` removes claims about people. If writing fails,
-calls are refused as state_unavailable: a gateway that cannot record what it lets through lets nothing through.
+calls are refused as state_unavailable: a gateway that cannot record a call does not let it pass.
 `policy/decisions.py` reads the log.
 """
 
@@ -75,7 +75,7 @@ class Audit:
     def decided(self, call: Call) -> None:
         """Enqueue the decision of a call, which is on disk after the writer's next barrier.
 
-        While writes fail, no call passes that barrier, and its decision is not kept.
+        While writes fail, no call passes the barrier, and decisions are not kept.
         """
         if self._writer.failing:
             return
@@ -106,7 +106,7 @@ class Audit:
     def ended(self, record: Ended) -> None:
         """Enqueue the outcome of a call. While writes fail, only calls that were sent to a provider are kept.
 
-        Of a flood of calls without a good key, nothing is kept: it must not fill the log.
+        Throttled calls without a valid key are not recorded, because a flood of them must not fill the log.
         """
         if record.throttled or (self._writer.failing and not record.sent):
             return
@@ -129,13 +129,13 @@ class Audit:
         self._writer.submit(_ACTION, row)
 
     async def durable(self) -> None:
-        """Return when everything enqueued so far is on disk."""
+        """Return when everything enqueued so far is on disk. Raises StoreUnavailable."""
         await self._writer.barrier()
 
     def expire(self, before: float, most: int | None = None) -> None:
-        """Delete records older than a Unix time, and the oldest beyond a number of decisions."""
+        """Delete records older than a Unix time, and the oldest if there are more than `most` decisions."""
         first = ids.uuid7(at=before)[:13]
-        if not self._sends:  # without `audit.upload`, nothing sends what a former upload left
+        if not self._sends:  # without `audit.upload`, the queue of an earlier configuration is not sent
             self._writer.submit("DELETE FROM unsent WHERE id < ?", (first,))
         for statement in _DELETE_OLDER:
             self._writer.submit(statement, (first,))

@@ -14,7 +14,7 @@ class Durable:
         self._store = store
 
     async def wait(self) -> None:
-        """Return when all that was recorded so far is on disk. Raises StoreUnavailable."""
+        """Return when everything recorded so far is on disk. Raises StoreUnavailable."""
         await self._audit.durable()
         if self._store is not None:
             await self._store.durable()

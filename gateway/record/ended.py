@@ -1,7 +1,8 @@
-"""The record of a call that has ended, and those who are told of it: decision log, metrics, log.
+"""The record of a call that has ended, and its subscribers: decision log, metrics, log.
 
-Config keys: `audit`, `log`. The settle stage makes one `Ended` a call and hands it to the `Recorder`; nobody else tells
-the subscribers. A subscriber that fails is logged and counted, and the others are still told: the answer has left.
+Config keys: `audit`, `log`. The settle stage creates one `Ended` per call and passes it to the `Recorder`, which alone
+calls the subscribers. The fault of a subscriber is logged and counted, and the other subscribers are still called: the
+answer has left already.
 """
 
 from __future__ import annotations
@@ -23,9 +24,9 @@ _log = logging.getLogger("meshgate")
 class Ended:
     """How a call ended: names, counts and amounts; never a raw value, a prompt or an answer.
 
-    `status` is the HTTP status that the caller got (499: the caller had gone), `cost` is in nano-USD, times are in
-    nanoseconds of `time.perf_counter_ns`. `stages` has each stage with the time at which it ended, in order. `model` is
-    the resource's name in the configuration; `balances` is parallel to `debits` where something was reserved.
+    `status`: the HTTP status that the caller got (499: the caller had disconnected). `cost`: nano-USD. Times are in
+    nanoseconds of `time.perf_counter_ns`. `stages`: each stage with the time of its end, in order. `model`: the name of
+    the resource in the configuration. `balances`: parallel to `debits`; empty without a reservation.
     """
 
     id: str
@@ -37,9 +38,9 @@ class Ended:
     stream: bool
     status: int
     code: str  # of the refusal; "" without one
-    stage: str  # that refused; "" without a refusal
-    unknown: bool  # the caller was refused before anyone knew who called
-    throttled: bool  # one of many such calls from its address: not recorded one by one
+    stage: str  # the stage that refused; "" without a refusal
+    unknown: bool  # the call was refused before its caller was identified
+    throttled: bool  # one of many calls without a valid key from its address: not recorded one by one
     decision: Decision | None
     provider: str
     provider_model: str
@@ -101,7 +102,10 @@ Subscriber = Callable[[Ended], object]
 
 
 def report(fault: BaseException, what: str, stage: str, failures: Failures) -> None:
-    """Log a fault after the answer has left, where nothing can be refused any more; count it if it is the gateway's."""
+    """Log a fault after the answer has left, when no refusal is possible; count the gateway's own faults.
+
+    `what` begins the log line; `failures` counts by `stage`.
+    """
     if isinstance(fault, StoreUnavailable):
         _log.error("%s: %s", what, fault)
     else:
@@ -110,14 +114,14 @@ def report(fault: BaseException, what: str, stage: str, failures: Failures) -> N
 
 
 class Recorder:
-    """Tells each subscriber of each call that ended, in order."""
+    """Calls each subscriber, in order, for each call that ended."""
 
     def __init__(self, subscribers: Sequence[Subscriber], failures: Failures) -> None:
         self._subscribers = tuple(subscribers)
         self._failures = failures
 
     def tell(self, record: Ended) -> None:
-        """Tell every subscriber. A fault is logged and counted."""
+        """Call every subscriber. A fault is logged and counted."""
         for subscriber in self._subscribers:
             try:
                 subscriber(record)

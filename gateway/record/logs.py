@@ -1,6 +1,6 @@
-"""Python's `logging` on standard error, with the gateway's own secrets replaced, which are found by value.
+"""Python's `logging` on standard error. The gateway's own secrets are found by value and replaced.
 
-Every message of an exception, a driver or a library passes through this handler.
+All messages of exceptions, drivers and libraries pass through this handler.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from gateway.detect.secrets.own import OwnSecrets
 
 
 class Handler(logging.StreamHandler):  # type: ignore[type-arg]
-    """The one handler of the root logger. `own` is replaced with each configuration."""
+    """The only handler of the root logger. Each configuration sets `own`."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -30,7 +30,7 @@ from gateway.stores import FOREVER
 
 Labels = tuple[str, ...]
 Row = Sequence[Any]
-"""Labels and a value, as reported by another worker."""
+"""A row of another worker: labels, and then the value or values."""
 
 DURATION = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300)  # seconds
 OVERHEAD = (0.00001, 0.000025, 0.00005, 0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.05, 0.1, 1)  # seconds
@@ -47,7 +47,7 @@ class Counter:
         self.values: dict[Labels, float] = {}
 
     def add(self, labels: Labels, amount: float = 1) -> None:
-        """Count."""
+        """Add an amount to the sum of these labels."""
         self.values[labels] = self.values.get(labels, 0) + amount
 
     def metric(self, others: Sequence[Row] = ()) -> Metric:
@@ -70,7 +70,7 @@ class Histogram:
         self.values: dict[Labels, list[float]] = {}
 
     def observe(self, labels: Labels, value: float) -> None:
-        """Count one value."""
+        """Add one value to the histogram of these labels."""
         row = self.values.get(labels)
         if row is None:
             row = self.values[labels] = [0.0] * (len(self.bounds) + 2)
@@ -137,7 +137,7 @@ class Telemetry:
             yield gauge()
 
     def stranger(self) -> None:
-        """A request without a good key came, which is no call: see `Strangers`."""
+        """Count a request without a valid key that is not a call: see `Strangers`."""
         self._strangers.came()
 
     def snapshot(self) -> Json:
@@ -160,7 +160,7 @@ class Telemetry:
             self.say({"level": "info", "event": f"{what} accepted again"})
         if problem is not None:
             self.reload_failures.add((what,))
-            self.say({"level": "error", "event": f"{what} refused, the last good one stays", "problem": problem})
+            self.say({"level": "error", "event": f"{what} refused, the last good version stays", "problem": problem})
 
     def candidate(self, outcome: str, count: int, change: str = "") -> None:
         """Count decisions of a candidate bundle by outcome: same, differs or skipped."""
@@ -295,7 +295,7 @@ class Strangers:
         if self._waits:
             return
         self.report()
-        with contextlib.suppress(RuntimeError):  # no loop runs
+        with contextlib.suppress(RuntimeError):  # without an event loop
             asyncio.get_running_loop().call_later(self._pause, self._again)
             self._waits = True
 
@@ -308,7 +308,7 @@ class Strangers:
     def report(self) -> None:
         """Log the calls that were not logged yet."""
         if self._count:
-            self._say({"level": "warning", "event": "calls without a good key", "count": self._count})
+            self._say({"level": "warning", "event": "calls without a valid key", "count": self._count})
             self._count = 0
 
 

@@ -1,8 +1,8 @@
 """Sends decisions to a collector: OPA's decision-log API, or any HTTP sink that accepts a gzipped JSON array.
 
 Config key: `audit.upload`. Runs in the background. A decision leaves the queue on disk once the collector has confirmed
-it with a status of 2xx, so an unreachable, slow or full collector loses nothing; a decision is sent twice if the
-confirmation could not be recorded. Of several processes with one log, one sends.
+it with a status of 2xx, so no decision is lost if the collector is unreachable, slow or full; a decision is sent twice
+if the confirmation could not be recorded. Of several processes with one log, only one sends.
 """
 
 from __future__ import annotations
@@ -30,8 +30,11 @@ _log = logging.getLogger("meshgate.upload")
 class Done(Protocol):
     """Records which decisions were sent."""
 
-    def sent(self, last: int) -> None: ...
-    async def durable(self) -> None: ...
+    def sent(self, last: int) -> None:
+        """Enqueue that all decisions up to this sequence number were sent."""
+
+    async def durable(self) -> None:
+        """Return when everything enqueued so far is on disk."""
 
 
 class Uploader:
@@ -151,9 +154,9 @@ class _Queue:
     def _next(self, most: int) -> _Batch:
         if self._reader is None:
             self._reader = Reader(self._path)
-        last, found = self._reader.unsent(most)
-        body = gzip.compress(orjson.dumps([event(one) for one in found]), 6) if last else b""
-        return _Batch(last, body, len(found), self._reader.waiting())
+        last, decisions = self._reader.unsent(most)
+        body = gzip.compress(orjson.dumps([event(decision) for decision in decisions]), 6) if last else b""
+        return _Batch(last, body, len(decisions), self._reader.waiting())
 
     def _close(self) -> None:
         if self._reader is not None:

@@ -1,4 +1,4 @@
-"""Usage, summed over the outcomes in the decision log, which a running gateway may be writing."""
+"""Usage, summed over the outcomes in the decision log. A running gateway may write to the log meanwhile."""
 
 from __future__ import annotations
 

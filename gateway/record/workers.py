@@ -36,9 +36,9 @@ def others() -> list[Json]:
     folder = os.environ.get(FOLDER)
     if not folder:
         return []
-    found: list[Json] = []
+    snapshots: list[Json] = []
     for path in Path(folder).glob("*.json"):
         if path.stem != str(os.getpid()):
             with suppress(OSError, ValueError):
-                found.append(orjson.loads(path.read_bytes()))
-    return found
+                snapshots.append(orjson.loads(path.read_bytes()))
+    return snapshots

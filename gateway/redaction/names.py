@@ -19,9 +19,8 @@ from typing import Any, Final
 
 import regex
 
-from gateway.config.sections import Ner
 from gateway.detect.core.rules import resolve
-from gateway.detect.names.pool import Pool, Unread
+from gateway.detect.names.pool import Pool, Settings, Unread
 from gateway.detect.names.windows import SIZE, join, windows
 from gateway.detect.personal.placeholders import LIKE
 from gateway.detect.unscannable import UNSCANNABLE
@@ -51,7 +50,7 @@ class Names:
 
     def __init__(
         self,
-        config: Ner,
+        config: Settings,
         pool: Pool,
         failed: Callable[[], None] = lambda: None,
         keep: Keep | None = None,

@@ -33,7 +33,7 @@ from gateway.detect.personal import placeholders, scanner
 from gateway.detect.personal.placeholders import LIKE, WRITTEN
 from gateway.detect.secrets.scanner import TYPES as SECRET_TYPES
 from gateway.detect.unscannable import UNSCANNABLE
-from gateway.dialects import tree
+from gateway.dialects import positions
 from gateway.errors import Failures, Refusal, trace, uncounted
 from gateway.redaction.actions import Actions, Rules
 from gateway.redaction.adjoining import Found, adjoining
@@ -61,7 +61,7 @@ class Respelled(Finding):
     instead: str = ""
 
 
-class Redactor:
+class Replacer:
     """The stage, compiled for one configuration.
 
     `ttl` is how many seconds a workflow's record is kept after its last call, `own` are entity types beside those that
@@ -202,8 +202,8 @@ class Redactor:
             for slot, findings in found
             if type(slot) is not Signed
         ]
-        changed = tree.write_all([(slot, text) for slot, text in texts if text != tree.read(slot)])
-        tree.fold(call.request.nested)
+        changed = positions.write_all([(slot, text) for slot, text in texts if text != positions.read(slot)])
+        positions.fold(call.request.nested)
         if known := redaction.spelled:
             for nested in call.request.nested:
                 if (one := known.get(id(nested))) is not None:
@@ -465,7 +465,8 @@ def _is_first(finding: Finding) -> bool:
 
 def _placeholders_stay(slot: Slot, redaction: Redaction) -> bool:
     """Whether it is a past call of a tool that was given placeholders: what stands there are our own."""
-    return redaction.keeps is not None and tree.tool(slot) is not None and redaction.keeps(tree.tool(slot) or "")
+    tool = positions.tool(slot)
+    return redaction.keeps is not None and tool is not None and redaction.keeps(tool)
 
 
 def _partial(value: str, shown: int = 4) -> str:

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 from gateway.call import Call, Json
 from gateway.config.sections import RestoreTools
 from gateway.detect.personal import placeholders
-from gateway.dialects import Channel, tree
+from gateway.dialects import Channel, positions
 from gateway.texts import Slot
 
 LITERAL = "LITERAL"
@@ -126,14 +126,14 @@ class Restoration:
     __slots__ = ("_call", "_in_json", "_keeps", "_quoted", "_withheld", "plain")
 
     def __init__(self, call: Call) -> None:
-        values = call.redaction.restore if call.format.restores else {}
+        values = call.redaction.restore if call.codec.restores else {}
         self._call = call
         self.plain = self._quoted = Restorer(values)
         self._withheld: Restorer | None = None
         self._keeps = call.redaction.keeps if values else None
         self._in_json = False
         if values:
-            self._in_json = call.format.writes_json(call.request.body)  # then the answer's main text is JSON
+            self._in_json = call.codec.writes_json(call.request.body)  # then the answer's main text is JSON
             self._quoted = Restorer(values, quotes=True)
 
     def prepare(self) -> None:
@@ -144,20 +144,20 @@ class Restoration:
     def _literals(self) -> Restorer:
         """For tools that get no values: the caller's own text comes back wherever it stood."""
         if self._withheld is None:
-            values = self._call.redaction.restore if self._call.format.restores else {}
+            values = self._call.redaction.restore if self._call.codec.restores else {}
             self._withheld = Restorer({one: text for one, text in values.items() if one.startswith(f"<{LITERAL}_")})
         return self._withheld
 
     def of(self, channel: Channel) -> Restorer:
         """For a running text."""
-        return self._quoted if self._in_json and channel[1] in self._call.format.main else self.plain
+        return self._quoted if self._in_json and channel[1] in self._call.codec.main else self.plain
 
     def at(self, slot: Slot, kept: Set[int]) -> Restorer:
         """For a whole text; `kept` is what `kept` said of the calls around it."""
-        holder, key = tree.place(slot)
+        holder, key = positions.place(slot)
         if kept and id(holder) in kept:
             return self._literals()
-        if self._in_json and key in self._call.format.main:
+        if self._in_json and key in self._call.codec.main:
             return self._quoted
         if slot.nested is None and key in ("arguments", "input") and slot.text.lstrip()[:1] in ("{", "["):
             return self._quoted  # broken off in the middle, and still meant as JSON
@@ -167,7 +167,7 @@ class Restoration:
         """The identities of all that those tool calls hold whose tools get no values, or have no name."""
         if self._keeps is None:
             return frozenset()
-        named = [(call, self._call.format.tool(call)) for call in calls]
+        named = [(call, self._call.codec.tool(call)) for call in calls]
         return {part for call, name in named if not name or self._keeps(name) for part in _parts(call)}
 
 

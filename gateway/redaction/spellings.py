@@ -23,7 +23,7 @@ import orjson
 
 from gateway.call import Call
 from gateway.detect.personal import placeholders
-from gateway.dialects import literals, tree
+from gateway.dialects import literals, positions
 from gateway.redaction.restore import Restored, Restorer
 from gateway.redaction.texts import Generations
 from gateway.redaction.vault import Seal
@@ -141,7 +141,7 @@ def _moved(edits: list[tuple[int, int, str]], judged: str, left: str) -> Sequenc
 
 def kind(slot: Slot) -> str:
     """What a text is: a string of a tool call's arguments, one of the fields `_APART`, or any other."""
-    if tree.is_argument(slot):
+    if positions.is_argument(slot):
         return _ARGUMENT
     return kind_of(slot.key)
 

@@ -7,16 +7,16 @@ from functools import partial
 from gateway.call import Call
 from gateway.dialects.parts import merged
 from gateway.redaction.names import Names
-from gateway.redaction.redact import Redactor
+from gateway.redaction.redact import Replacer
 from gateway.scheduling.lanes import apart
 
 
 class Redact:
-    """The stage, built for one configuration. `names`: with `pii.ner`; `redactor`: None with `pii: null`."""
+    """The stage, built for one configuration. `names`: with `pii.ner`; `replacer`: None with `pii: null`."""
 
-    def __init__(self, names: Names | None, redactor: Redactor | None) -> None:
+    def __init__(self, names: Names | None, replacer: Replacer | None) -> None:
         self._names = names
-        self._redactor = redactor
+        self._replacer = replacer
 
     async def redact(self, call: Call) -> None:
         """Write `call.found` and `call.redaction`, and change the body. Raises Refusal, StoreUnavailable."""
@@ -29,5 +29,5 @@ class Redact:
             call.request.found = await apart(
                 call, size, partial(merged, call.request.found, call.request.joined, call.request.slots)
             )
-        if self._redactor is not None:
-            await self._redactor.redact(call)
+        if self._replacer is not None:
+            await self._replacer.redact(call)

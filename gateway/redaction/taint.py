@@ -13,7 +13,7 @@ import orjson
 
 from gateway.call import Call
 from gateway.detect.secrets.own import ENTITY, SHORTEST, OwnSecrets, united
-from gateway.dialects import tree
+from gateway.dialects import positions, tree
 from gateway.errors import Refusal
 from gateway.identity.identify import credential
 from gateway.texts import Finding
@@ -88,9 +88,9 @@ def _found(text: str, words: str) -> list[Finding]:
 
 def _holds_elsewhere(call: Call, own: OwnSecrets, mine: bytes) -> bool:
     """Whether the body holds one beside its texts: all of them are blanked in a copy."""
-    body, survey = tree.parse(orjson.dumps(call.request.body), call.format.shape, 500)
-    tree.write_all([(slot, "-") for slot in survey.slots])
-    tree.fold(survey.nested)
+    body, survey = tree.parse(orjson.dumps(call.request.body), call.codec.shape, 500)
+    positions.write_all([(slot, "-") for slot in survey.slots])
+    positions.fold(survey.nested)
     rest = orjson.dumps(body)
     return own.holds(rest) or bool(mine and mine in rest)
 

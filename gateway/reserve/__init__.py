@@ -1,1 +1,1 @@
-"""Takes what a call needs in one atomic step, or nothing."""
+"""Stage `reserve`: takes everything that a call needs in one atomic step, or nothing."""

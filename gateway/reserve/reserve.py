@@ -1,8 +1,7 @@
-"""Reserves the rate limits and quotas of a call in one atomic step of the store, or nothing.
+"""Stage `reserve`: takes all rate limits and quotas of a call in one atomic step of the store, or nothing.
 
 Config keys: `limits`, `quotas`, `loops`. Refuses with rate_limited, quota_exceeded, quota_busy, workflow_frozen,
-hop_limit and loop_detected. Writes `call.reservation`, and `call.rest` for what a policy adds. Fails closed: if the
-store does not answer, the call is refused.
+hop_limit and loop_detected. Writes `call.admission`. Fails closed: if the store does not answer, the call is refused.
 """
 
 from __future__ import annotations
@@ -10,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
-from gateway.amounts import NO_REPEATS, Debit, Look, Rejection
+from gateway.amounts import NO_REPEATS, Ask, Debit, Look, Rejection, Reservation
 from gateway.call import Call, Obligations, Resource, Step, Subject
 from gateway.config import tiers
 from gateway.config.grammar import Model
@@ -27,18 +26,18 @@ LAPSE_MARGIN = 60  # seconds after the time limit of the upstream at which an un
 
 
 class Judge(Protocol):
-    """Who judges the call later."""
+    """The policy that judges the call later."""
 
     @property
     def keeps_history(self) -> bool:
-        """Whether the history of the workflow must be known."""
+        """Whether the policy needs the history of the workflow."""
         ...
 
 
 class Reserve:
     """The stage, built for one configuration.
 
-    `judge` is None without a policy; `wait` is how many seconds a call waits for quota that others hold.
+    `judge`: None without a policy. `wait`: seconds that a call waits for quota that other calls hold.
     """
 
     def __init__(
@@ -66,7 +65,7 @@ class Reserve:
         kind, name, _ = call.resource
         forward = self._forward
         if kind == "llm":
-            call.admission.targets = forward.targets(name, call.format)
+            call.admission.targets = forward.targets(name, call.codec)
         if call.replay.kept is not None:
             await self._look(call, subject)
             return
@@ -83,14 +82,10 @@ class Reserve:
             stream=call.request.stream,
         )
         keeps = self._keeps_history
-        steps: Sequence[Step] = ()
-        if keeps or self._loops.reads:
-            large = len(call.request.raw) > LARGE
-            told = await judge(call, True, self._told, call, subject) if large else self._told(call, subject)
-            steps, call.admission.repeats = told
+        steps = await self._steps(call, subject) if keeps or self._loops.reads else ()
         call.admission.debits = (*limits, *quotas, *call.admission.repeats.debits)
         judged = self._judge is not None
-        # A policy may yet route the call to another model, whose targets may take longer.
+        # A policy may route the call to another model, whose targets may take longer.
         longest = forward.most_patience if judged else forward.patience(call.admission.targets)
         ask = self._quotas.ask(
             call.id,
@@ -103,23 +98,20 @@ class Reserve:
             history=keeps,
             tools=shown(steps) if keeps else (),
         )
-        answer = await admit(self._ledger, ask, self._wait)
-        if isinstance(answer, Rejection):
-            call.admission.rejection = answer
-            raise quota.refusal(answer, ask, call.request.input_tokens)
-        if not ask.bare:  # a call that takes nothing only learned that its workflow is open
+        answer = _granted(call, ask, await admit(self._ledger, ask, self._wait))
+        if not ask.bare:  # a bare ask only checked that the workflow is open
             call.admission.reservation = answer
         call.admission.chain, call.admission.history = answer.chain, answer.history
         self._loops.follow(answer.chain, answer.path)
 
     async def rest(self, call: Call, demanded: Obligations) -> None:
-        """Take what obligations cost: more at the model that they route to, limits on attributes. All or none, again.
+        """Take what obligations add: the higher price of another model, and limits on attributes. All or none.
 
         Raises Refusal, StoreUnavailable.
         """
         subject, first = call.subject, call.admission.reservation
         assert subject is not None, "reserve comes after identify"
-        assert first is not None, "a call that a policy judges has been reserved: its chain must be known"
+        assert first is not None, "a call that a policy judges has a reservation, because its chain must be known"
         model, ceiling = self._priced(call, call.authorization.served_as or call.resource.name)
         quotas: Sequence[Debit] = ()
         if demanded.route:
@@ -132,20 +124,16 @@ class Reserve:
         call.admission.late = (*limits, *quotas)
         if call.admission.late:
             ask = first.ask._replace(id=f"{call.id}-rest", debits=call.admission.late, history=False, tools=())
-            answer = await admit(self._ledger, ask, self._wait)
-            if isinstance(answer, Rejection):
-                call.admission.rejection = answer
-                raise quota.refusal(answer, ask, call.request.input_tokens)
-            call.admission.rest = answer
+            call.admission.rest = _granted(call, ask, await admit(self._ledger, ask, self._wait))
 
     @property
     def _keeps_history(self) -> bool:
         return self._judge is not None and self._judge.keeps_history
 
     def _priced(self, call: Call, name: str) -> tuple[Model | None, int]:
-        """The model that a call is served by, and the output tokens that its answers may take.
+        """The model that serves the call, and the maximum of output tokens.
 
-        None and 0 for a kind of call that has neither. Raises Refusal(invalid_request) for a service tier without a
+        None and 0 for a kind of call without models. Raises Refusal(invalid_request) for a service tier without a
         price.
         """
         if call.resource.kind != "llm":
@@ -155,22 +143,37 @@ class Reserve:
         return model, call.most(model.max_output)
 
     async def _look(self, call: Call, subject: Subject) -> None:
-        """Whether the workflow takes calls, for a call that is answered already: nothing is taken or counted."""
+        """Check that the workflow accepts calls, for a replayed answer: nothing is taken or counted. Raises Refusal."""
         names = (call.id, subject.team, call.request.correlation_id, subject.agent)
         ask = self._quotas.ask(*names, (), lapse=0, look=True, history=self._keeps_history)
-        answer = await self._ledger.reserve(ask)
-        if isinstance(answer, Rejection):
-            call.admission.rejection = answer
-            raise quota.refusal(answer, ask)
+        answer = _granted(call, ask, await self._ledger.reserve(ask))
         call.admission.chain, call.admission.history = answer.chain, answer.history
 
-    def _told(self, call: Call, subject: Subject) -> tuple[Sequence[Step], Look]:
-        """What has happened in the conversation, and what of it the request repeats."""
-        steps = call.format.steps(call.request.body)
+    async def _steps(self, call: Call, subject: Subject) -> Sequence[Step]:
+        """The steps of the conversation; writes `call.admission.repeats`. Raises Refusal(loop_detected).
+
+        A large body is read in a thread.
+        """
+        large = len(call.request.raw) > LARGE
+        read = await judge(call, True, self._read, call, subject) if large else self._read(call, subject)
+        steps, call.admission.repeats = read
+        return steps
+
+    def _read(self, call: Call, subject: Subject) -> tuple[Sequence[Step], Look]:
+        """The steps of the conversation, and the repetitions in it. Raises Refusal(loop_detected)."""
+        steps = call.codec.steps(call.request.body)
         if not self._loops.reads:
             return steps, NO_REPEATS
         workflow = (subject.team, call.request.correlation_id)
         return steps, self._loops.look(workflow, subject.agent, steps, bool(call.request.tools))
+
+
+def _granted(call: Call, ask: Ask, answer: Reservation | Rejection) -> Reservation:
+    """The reservation. Raises the Refusal for a rejection, which is kept for the headers of the answer."""
+    if isinstance(answer, Rejection):
+        call.admission.rejection = answer
+        raise quota.refusal(answer, ask, call.request.input_tokens)
+    return answer
 
 
 def _model_name(resource: Resource) -> str:

@@ -45,7 +45,7 @@ class Lanes:
             budget.abandoned = True
             await asyncio.wait([running])
             if not running.cancelled():
-                running.exception()  # retrieve the exception, which nobody else awaits
+                running.exception()  # retrieve the exception, which nothing else awaits
             raise
         finally:
             self._leave()
@@ -94,7 +94,7 @@ SMALL: Final = 512
 
 
 async def pause() -> None:
-    """Let whatever else waits for the event loop go first."""
+    """Yield to everything else that waits for the event loop."""
     await asyncio.sleep(0)
 
 

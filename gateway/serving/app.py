@@ -93,7 +93,7 @@ class Gateway:
             await self._lifespan(receive, send)
 
     def stranger(self, scope: Any) -> Refusal | None:
-        """Count a request without a valid key that is no call; the refusal if its address makes too many."""
+        """Count a request without a valid key that is not a call; the refusal if its address makes too many."""
         self.shared.telemetry.stranger()
         return self.shared.shares.stranger(self.runtime.config.server, place(scope.get("client")))
 

@@ -1,4 +1,4 @@
-"""The data plane: what is behind the paths of `dialects.routes`. Everything else is the control plane's."""
+"""The data plane: the endpoints of the paths in `dialects.routes`. All other paths belong to the control plane."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _log = logging.getLogger("meshgate")
 
 
 class Gateway(Protocol):
-    """What endpoints read once a call: the runtime in force, and what outlives reloads."""
+    """What endpoints read once per call: the current runtime, and the objects that outlive reloads."""
 
     runtime: Runtime
     shared: Shared
@@ -68,7 +68,7 @@ async def _call(gateway: Gateway, codec: Codec, match: Match[Any], scope: Any, r
 
 
 def _arrived(gateway: Gateway, match: Match[Any], codec: Codec, scope: Any) -> Call:
-    """A call as it comes; nothing of it is read yet."""
+    """A new call, of which nothing has been read yet."""
     work = Budget(gateway.runtime.config.server.scan_budget)
     began, lanes = time.perf_counter_ns(), gateway.shared.lanes
     resource = Resource("llm")

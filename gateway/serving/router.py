@@ -48,7 +48,7 @@ class Router(Generic[Endpoint]):
 
 
 def _compiled(template: str) -> re.Pattern[str]:
-    """The pattern of a template. Raises ValueError for braces that are no parameter."""
+    """The pattern of a template. Raises ValueError for braces that are not a parameter."""
     literals = _PARAMETER.sub("", template)
     if "{" in literals or "}" in literals:
         raise ValueError(f"{template} is not a path template: write a parameter as {{name}} or {{name:path}}")

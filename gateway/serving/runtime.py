@@ -16,7 +16,7 @@ from typing import Any
 
 from gateway.config.grammar import Config
 from gateway.config.sections import Output, Pii
-from gateway.control.admin.access import AdminKeys
+from gateway.control.admin.admin_keys import AdminKeys
 from gateway.detect.core.rules import RuleSet
 from gateway.detect.core.window import StreamScanner
 from gateway.detect.injection.scoring import Injection
@@ -46,7 +46,7 @@ from gateway.output.judges import Gate
 from gateway.output.screen import Screen
 from gateway.output.sqlgate import SqlFacts, SqlGate
 from gateway.pipeline import Line
-from gateway.policy.authorize import Authorizer
+from gateway.policy.authorize import PolicyCheck
 from gateway.policy.candidate import Candidate
 from gateway.policy.engines.live import Policies
 from gateway.policy.flow import Flow
@@ -60,7 +60,7 @@ from gateway.record.telemetry import Telemetry
 from gateway.record.upload import Uploads
 from gateway.redaction.content import Contents
 from gateway.redaction.names import Names
-from gateway.redaction.redact import Redactor
+from gateway.redaction.redact import Replacer
 from gateway.redaction.spellings import Spellings
 from gateway.redaction.stage import Redact
 from gateway.redaction.taint import Taint
@@ -236,43 +236,43 @@ def build(
     own = OwnSecrets(values(config))
     look = _look(scanner, secrets if keeps_secrets else None, stream_scanner, cache)
     texts = Texts(shared.tokens.count, own.scanning(look) if look else None, counted=_counts_tokens(config))
-    redactor = _redactor(config, shared, seal, scanner)
+    replacer = _replacer(config, shared, seal, scanner)
     forward = Forward(config.providers, config.models, shared.clients, shared.upstreams)
     limits, quotas, loops = RateLimits(config.limits), Quotas(config.quotas), _loops(config, seal, shared.counted)
     inputs = Inputs(forward, SqlFacts(sql_gate) if sql and config.policy else None)
-    authorizer = Authorizer(config.policy, policies, inputs) if config.policy and policies else None
-    allows = redactor.allows if redactor else lambda _: True
+    policy_check = PolicyCheck(config.policy, policies, inputs) if config.policy and policies else None
+    allows = replacer.allows if replacer else lambda _: True
     gates = _gates(wanted, sql_gate, own)
     screen = Screen(wanted, stream_scanner, allows, gates, sql_gate.demanded, failures)
     audit, candidate = Audit(shared.audit_writer, config.audit), _candidate(config, shared)
     names = Names(pool.config, pool, lambda: failures("names"), scanner.keep) if pool and scanner else None
     own_signer = signer(config)
-    taint = Taint(own, redacts=redactor is not None)
+    taint = Taint(own, redacts=replacer is not None)
     ids = WorkflowIds(_plain(scanner, stream_scanner), seal.digest) if scanner and seal else None
     correlation = Correlation(taint, own_signer, ids)
-    models = Models(config.models, forward, texts, authorizer)
-    reserve = Reserve(store, limits, quotas, loops, forward, authorizer, config.quotas.wait)
+    models = Models(config.models, forward, texts, policy_check)
+    reserve = Reserve(store, limits, quotas, loops, forward, policy_check, config.quotas.wait)
     recorder = Recorder((audit.ended, telemetry.count, telemetry.log), failures)
     line = Line(
         identity=identity,
         ingress=Ingress(config.server, correlation, taint, models, texts, _contents(config, shared), failures),
         idempotency=Idempotency(config.idempotency, store, seal) if config.idempotency else None,
         reserve=reserve,
-        redact=Redact(names, redactor),
+        redact=Redact(names, replacer),
         authorize=Authorize(
-            Flow(authorizer, store) if authorizer else None,
+            Flow(policy_check, store) if policy_check else None,
             inputs,
             audit,
             candidate=candidate,
             forward=forward,
-            redactor=redactor,
+            replacer=replacer,
             reserve=reserve,
             sql_gate=sql_gate,
             workflows=store,
         ),
         durable=Durable(audit, None if getattr(store, "writer", None) is shared.audit_writer else store),
         exchange=Exchange(
-            forward, Answers(screen, own, config.server.caps, redactor.spellings if redactor is not None else None)
+            forward, Answers(screen, own, config.server.caps, replacer.spellings if replacer is not None else None)
         ),
         settle=Settle(store, loops, texts, forward, recorder, failures),
         failures=failures,
@@ -294,14 +294,14 @@ def build(
     )
 
 
-def _redactor(
+def _replacer(
     config: Config, shared: Shared, seal: Seal | None, scanner: pii_scan.PiiScanner | None
-) -> Redactor | None:
+) -> Replacer | None:
     if config.pii is None or seal is None:
         return None
     own_types, ttl = scanner.own_types if scanner is not None else (), config.quotas.ttl
     spellings, failures = Spellings(shared.store, seal, ttl), shared.telemetry.failed
-    return Redactor(config.pii, shared.store, seal, pii_scan.canonical, ttl, own_types, spellings, failures)
+    return Replacer(config.pii, shared.store, seal, pii_scan.canonical, ttl, own_types, spellings, failures)
 
 
 def _candidate(config: Config, shared: Shared) -> Candidate | None:

@@ -145,7 +145,7 @@ class Ticket:
 
 
 class Uncounted(Ticket):
-    """The ticket of a call that never walks the line: it keeps nothing of what it brings, and nobody counts it."""
+    """The ticket of a call outside the line, which is not counted and holds nothing."""
 
     __slots__ = ()
 

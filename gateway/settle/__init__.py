@@ -1,1 +1,1 @@
-"""What a call has used is charged, and the call goes on record."""
+"""Charges the usage of a call, and records the call."""

@@ -1,6 +1,6 @@
-"""Stage `settle`: what was used is charged, what was not is given back, and how the call ended goes on record.
+"""Stage `settle`: charges the usage, gives the rest of the reservation back, and records how the call ended.
 
-A call that never left costs nothing. One whose provider reported no usage is charged what can be counted of it.
+A call that never left costs nothing. Without a report of the provider, the tokens that the gateway counts are charged.
 """
 
 from __future__ import annotations
@@ -36,9 +36,9 @@ class Settle:
         self._failures = failures
 
     async def end(self, call: Call, status: int) -> None:
-        """Charge what was used, and record how the call ended with this status. A fault is logged: the answer has left.
+        """Charge the usage, and record how the call ended, with the HTTP status of its answer.
 
-        Settling comes to its end, whatever the call's budget has left.
+        A fault is logged, because the answer has left. Settling is not limited by the budget of the call.
         """
         budget.bind(None)
         if call.replay.keeper is not None:
@@ -53,18 +53,18 @@ class Settle:
         self._recorder.tell(ended(call, status, cost, time.perf_counter_ns()))
 
     async def settle(self, call: Call) -> int:
-        """Settle what was reserved from what was used; returns the cost in nano-USD. Raises StoreUnavailable."""
+        """Settle the reservations with the usage; returns the cost in nano-USD. Raises StoreUnavailable."""
         outcome = call.outcome
         if not outcome.sent:
             for reservation in (call.admission.reservation, call.admission.rest):
                 if reservation is not None:
                     await self._ledger.settle(reservation, {}, "released")
             return 0
-        if call.resource.kind != "llm":  # no tokens, and nothing that they would cost
+        if call.resource.kind != "llm":  # no tokens and no cost
             await self._charge(call, Usage(), 0)
             return 0
         usage = outcome.usage or await self._counted(call)
-        # Reported before the end, or as nothing beside a text: no less than that, and no less than what came.
+        # Usage that was reported before the end, or as zero for an answer with text: at least the counted tokens.
         if outcome.outdated or (not usage.output and any(outcome.heard)):
             counted = await self._counted(call)
             if counted.output > usage.output:
@@ -77,7 +77,7 @@ class Settle:
         return cost
 
     async def _charge(self, call: Call, usage: Usage, cost: int) -> None:
-        """Settle both reservations of a call that has left from what it used; cost in nano-USD."""
+        """Settle both reservations of a call that has left. `cost`: nano-USD."""
         if call.admission.reservation is not None:
             used = quota.used(call.admission.debits, usage, cost) | ratelimit.elsewhere(
                 call.admission.debits, call.outcome.provider
@@ -86,19 +86,21 @@ class Settle:
             await self._ledger.settle(call.admission.reservation, used, "settled")
         if call.admission.rest is not None:
             used = quota.used(call.admission.late, usage, cost)
-            used |= {debit.key: 0 for debit in call.admission.late if not debit.refill}  # charged above, whole
+            used |= {
+                debit.key: 0 for debit in call.admission.late if not debit.refill
+            }  # the whole amount is charged above
             await self._ledger.settle(call.admission.rest, used, "settled")
 
     async def _counted(self, call: Call) -> Usage:
-        """What a call used whose provider did not say: nothing if it never answered, else what we can count."""
+        """The usage of a call without a report: nothing without an answer, otherwise the counted tokens."""
         if call.outcome.status != 200:
             return Usage()
         count = self._texts.count
-        said = "".join(call.outcome.heard) if call.format.answers(call.request.body) else ""
+        said = "".join(call.outcome.heard) if call.codec.answers(call.request.body) else ""
         texts = [said] if call.request.input_tokens else [said, *(slot.text for slot in call.request.slots)]
         if sum(map(len, texts)) > NEW_TEXT:
             output, *rest = await to_its_end(lambda: list(map(count, texts)))
         else:
             output, *rest = map(count, texts)
-        sent = call.request.input_tokens or sum(rest) + call.format.overhead(call.request.body)
+        sent = call.request.input_tokens or sum(rest) + call.codec.overhead(call.request.body)
         return Usage(input=sent, output=output, counted=True, tier=call.outcome.tier)

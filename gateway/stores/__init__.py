@@ -1,11 +1,11 @@
-"""The state: counters, workflows, the vault and keys, kept in SQLite or Redis.
+"""The state: counters, workflows, the vault and keys, kept in SQLite or Redis. Config key: `state`.
 
-Stages describe amounts as `Debit`s; a store takes all of them or none, in one atomic step. Config key: `state`.
-Every failure of a store is a `StoreUnavailable`, which the line turns into `state_unavailable`: fails closed.
+Stages describe amounts as `Debit`s; a store takes all debits of a call or none, in one atomic step. Every failure of a
+store is a `StoreUnavailable`, which the line turns into `state_unavailable`: fails closed.
 
 The life of a reservation: reserved -> settled (charged the reported usage) | released (the call cost nothing)
-| lapsed (the call was lost: the estimate is charged, and marked as such). A reservation ends once; a second ending has
-no effect.
+| lapsed (the call was lost: the estimate is charged, and marked as an estimate). A reservation ends once; a second end
+has no effect.
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ Sealed = tuple[str, bytes, bytes]  # entity, digest of the value, ciphertext
 Unsealed = tuple[str, int, bytes]  # entity, number within the workflow, ciphertext
 Spelling = tuple[bytes, bytes]  # digest of a text and its place, ciphertext
 
-FOREVER = 2**53 - 1  # the largest integer that a Lua number holds exactly; amounts never pass it
+FOREVER = 2**53 - 1  # the largest integer that a Lua number holds exactly; no amount is larger
 DEFAULT_TTL = 86400  # seconds that a workflow is kept if it was frozen before its first call
-SPELLINGS = 1024  # spellings that a vault keeps, and
-SPELLINGS_SIZE = 512 * 1024  # bytes of them; the oldest go
+SPELLINGS = 1024  # spellings that a vault keeps; the oldest are dropped
+SPELLINGS_SIZE = 512 * 1024  # bytes of all spellings of a vault; the oldest are dropped
 
 
 class Kept(NamedTuple):
@@ -50,12 +50,12 @@ class Workflow:
     """The record of one correlation id of a team. Times are Unix seconds, amounts are in units of the quota.
 
     `used` is settled, `held` is in flight, `lapsed` is the part of `used` that is an estimate because its call was
-    lost. `used` of hops is the greatest depth, of repeats the highest count of one counter. `reason` says why the
-    workflow is not open: the name of the exhausted quota, or the reason that an operator gave. `topups`: `Debit.key` ->
-    amount added to the limit. `agents`: each agent with its parent, "" for none. `path`: which agent called after
-    which, the newest changes. `strict_opened`: opened by `open_workflow`, before the first call. A workflow that is
-    older, or idle for longer, than its last call allowed (`Ask.seconds`, `Ask.idle`) is shown as the next call would
-    find it: frozen or expired.
+    lost. The `used` of hops is the greatest depth; the `used` of repeats is the highest count of a single counter.
+    `reason` says why the workflow is not open: the name of the exhausted quota, or the reason that an operator gave.
+    `topups`: `Debit.key` -> amount added to the limit. `agents`: agent -> its parent, "" for none. `path`: the agents
+    in the order of their calls, a new entry whenever the agent changes, the newest last. `strict_opened`: opened by
+    `open_workflow`, before the first call. A workflow that is older, or idle for longer, than its last call allowed
+    (`Ask.seconds`, `Ask.idle`) is shown as the next call would find it: frozen or expired.
     """
 
     team: str
@@ -128,17 +128,20 @@ class Ledger(Protocol):
     async def reserve(self, ask: Ask) -> Reservation | Rejection:
         """Take every debit of the ask, or none. The state of the workflow is checked first, then the debits in order.
 
-        A bare ask only checks that the workflow is open (with `look`, it also returns the chain of agents). Its
-        reservation holds nothing and need not be settled.
+        A bare ask only checks that the workflow is open (with `look`, the answer also has the chain of agents). The
+        reservation of a bare ask holds nothing and need not be settled.
         """
 
     async def settle(self, reservation: Reservation, used: Mapping[str, int], state: End) -> bool:
-        """End a reservation; False if it had ended before.
+        """End a reservation; False if the reservation had ended before.
 
         `used`: `Debit.key` -> actual amount; a key that is left out is charged its estimate.
-        settled: quotas are charged `used`; token buckets get the difference back, or go into debt; request buckets do
-        not change. released: quotas and token buckets get everything back. lapsed: quotas are charged the estimate,
-        buckets do not change.
+
+        | state | quotas | token buckets | request buckets |
+        |---|---|---|---|
+        | settled | are charged `used` | get the difference back, or go into debt | do not change |
+        | released | get everything back | get everything back | do not change |
+        | lapsed | are charged the estimate | do not change | do not change |
         """
 
     async def settled(self, team: str, correlation_id: str, seconds: float) -> None:
@@ -166,9 +169,9 @@ class Workflows(Protocol):
     async def open_workflow(
         self, team: str, correlation_id: str, ttl: int, *, seconds: int | None = None, idle: int | None = None
     ) -> bool:
-        """Open a workflow before its first call, for `ttl` seconds. False if it has a record already.
+        """Open a workflow before its first call, for `ttl` seconds. False if the workflow has a record already.
 
-        `seconds` and `idle` are those of its future calls: see `Ask`.
+        `seconds` and `idle` are the limits of its future calls: see `Ask`.
         """
 
     async def close_workflow(self, team: str, correlation_id: str, reason: str) -> bool:
@@ -184,7 +187,7 @@ class Workflows(Protocol):
         """
 
     async def mark(self, team: str, correlation_id: str, labels: Sequence[str], version: int) -> Marked:
-        """Label a workflow that has a call in flight, if its history still has this version; in one atomic step.
+        """Label a workflow that has a call in flight, if its history still has this version; one atomic step.
 
         Without labels, only the version is compared. Labels that an operator removed are not set again.
         """
@@ -215,7 +218,7 @@ class Vault(Protocol):
         """All values that the vault holds for a workflow and that have not expired."""
 
     async def spell(self, team: str, correlation_id: str, items: Sequence[Spelling], ttl: float) -> None:
-        """Keep spellings in the vault, the newest `SPELLINGS`; of two with the same digest the first stays."""
+        """Keep spellings in the vault, the newest `SPELLINGS`; the first ciphertext of a digest stays."""
 
     async def spellings(self, team: str, correlation_id: str, digests: Sequence[bytes]) -> list[bytes | None]:
         """The ciphertext of each digest; None where the vault has none."""
@@ -261,7 +264,7 @@ class Keys(Protocol):
 
 
 class Store(Connection, Ledger, Workflows, Vault, Answers, Keys, Protocol):
-    """A state store: all of these in one place, so that one step can change them together."""
+    """A state store: all these protocols in one object, so that one atomic step can change several of them."""
 
 
 class Place(Protocol):

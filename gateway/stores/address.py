@@ -5,7 +5,7 @@
     redis+cluster://user:password@a:6379,b:6379 a Cluster, by some of its nodes
     rediss+cluster://...                        a Cluster over TLS
 
-Options in the query: ssl_ca_certs, ssl_certfile, ssl_keyfile (paths), ssl_check_hostname (false: any name).
+Options in the query: ssl_ca_certs, ssl_certfile, ssl_keyfile (paths), ssl_check_hostname (false: any host name).
 Raises `ConfigError`; no message contains the user, the password or the query.
 """
 
@@ -22,8 +22,12 @@ FORMS = (
     "sqlite:///path, redis://user:password@host:port/db, rediss://..., redis+cluster://host:port,host:port or "
     "rediss+cluster://..."
 )
-_SCHEMES = {"redis": (False, False), "rediss": (True, False), "redis+cluster": (False, True)}
-_SCHEMES["rediss+cluster"] = (True, True)
+_SCHEMES = {  # scheme -> TLS, Cluster
+    "redis": (False, False),
+    "rediss": (True, False),
+    "redis+cluster": (False, True),
+    "rediss+cluster": (True, True),
+}
 _PATHS = frozenset({"ssl_ca_certs", "ssl_certfile", "ssl_keyfile"})
 _OFF = frozenset({"0", "false", "no", "off"})
 
@@ -49,11 +53,11 @@ class Address:
 
 
 def parse(url: str) -> Address | None:
-    """The address in a `state` URL; None for SQLite. Raises `ConfigError`, with a message without secrets."""
-    scheme, found, rest = url.partition("://")
+    """The address in a `state` URL; None for SQLite. Raises `ConfigError`, whose message contains no secret."""
+    scheme, separator, rest = url.partition("://")
     if scheme == "sqlite" and len(rest) > 1 and rest.startswith("/"):
         return None
-    if scheme not in _SCHEMES or not found:
+    if scheme not in _SCHEMES or not separator:
         raise ConfigError(f"state: must be {FORMS}")
     tls, cluster = _SCHEMES[scheme]
     parts = urlsplit(f"//{rest}")

@@ -1,10 +1,10 @@
 """Reserves, and waits if only calls in flight hold the rest of a quota. Config key: `quotas.wait`.
 
 A waiting call tries again whenever a call of the workflow has ended, and competes with new calls: a small call need not
-wait behind a large call that does not fit yet, nor behind a call that itself waits for the small one. So that a large
-call does not wait for ever while small calls are admitted, a call that has waited half its time goes first
-(`Ask.first`): from then on, no other call of the workflow is admitted before it, on any replica, until the call was
-admitted, timed out or was cancelled.
+wait behind a large call that does not fit yet, nor behind a call that waits for the small call. So that a large call
+does not wait forever while small calls are admitted, a call that has waited half its time goes first (`Ask.first`):
+from then on no other call of the workflow is admitted, on any replica, until this call is admitted, times out or is
+cancelled.
 """
 
 from __future__ import annotations
@@ -14,12 +14,15 @@ import asyncio
 from gateway.amounts import Ask, Rejection, Reservation
 from gateway.stores import Ledger
 
-# Seconds between two tries of a waiting call without news: shorter than a store keeps its turn (2 seconds).
+# Seconds between two tries of a waiting call that is not notified: shorter than a store keeps its turn (2 seconds).
 _TRY_AGAIN = 1.0
 
 
 async def admit(ledger: Ledger, ask: Ask, wait: float) -> Reservation | Rejection:
-    """Reserve; a `busy` call tries again for up to `wait` seconds. A cancelled call leaves no reservation."""
+    """Reserve; a call that is refused as `busy` tries again for up to `wait` seconds.
+
+    A cancelled call leaves no reservation. Raises `StoreUnavailable`.
+    """
     answer = await ledger.reserve(ask)
     if not wait or not _busy(answer):
         return answer

@@ -57,5 +57,5 @@ class Answers:
 
     def drop_written(self, writer: Writer) -> None:
         """Drop answers from memory that are on disk."""
-        for name in [name for name, it in self._fresh.items() if writer.written(it.mark)]:
+        for name in [name for name, answer in self._fresh.items() if writer.written(answer.mark)]:
             del self._fresh[name]

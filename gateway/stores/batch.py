@@ -22,7 +22,7 @@ Make = Callable[[], AbstractConnection]  # a connection to the server, not yet o
 # Takes over a command that failed (True), or leaves it to fail.
 Redirect = Callable[[Command, "asyncio.Future[Any]", Exception], bool]
 
-# With this many pipelines in flight, commands gather for the next one: under load, pipelines grow instead of queues.
+# With this many pipelines in flight, commands gather for the next pipeline: under load, pipelines grow, not queues.
 IN_FLIGHT = 2
 # Seconds for a whole pipeline to be answered, connecting included.
 TIMEOUT = 1.0
@@ -57,7 +57,7 @@ class Batch:
         self._waiting.append((command, future))
 
     def nodes(self) -> list[Batch]:
-        """All servers: this one."""
+        """All servers: there is only this server."""
         return [self]
 
     async def open(self) -> None:
@@ -121,8 +121,8 @@ class Batch:
         try:
             replies = await self._exchange(wire, len(commands))
         except RedisConnectionError:
-            # A connection that the server closed while idle is not an outage: try once more on a new one. Commands here
-            # may be sent twice (two reservations under one id take once). After a timeout there is no retry.
+            # A connection that the server closed while idle is not an outage: try once more on a new connection.
+            # Commands may be sent twice (two reservations under one id take only once). No retry after a timeout.
             replies = await self._exchange(wire, len(commands))
         return self._confirmed(replies) if self._acks else replies
 
@@ -137,11 +137,11 @@ class Batch:
     async def _exchange(self, wire: bytes, count: int) -> list[Any]:
         connection = self._idle.pop() if self._idle else self._make()
         try:
-            await connection.connect()  # type: ignore[no-untyped-call]  # no effect on an open one
+            await connection.connect()  # type: ignore[no-untyped-call]  # no effect if connected
             await connection.send_packed_command([wire], check_health=False)
             return [await _read(connection) for _ in range(count)]
         except BaseException:
-            # The connection may hold half a reply or half a handshake; the client's own pools would reuse it so.
+            # The connection may hold half a reply or half a handshake, and must not be reused in that state.
             await connection.disconnect(nowait=True)
             raise
         finally:

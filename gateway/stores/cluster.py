@@ -4,8 +4,8 @@ The keys of a team are in one slot: a call that touches only these is one script
 that teams share (of a model, a provider, a tool) have slots of their own. A call that pays these takes two steps:
 
 1. the team's slot reserves everything of the team; if it refuses, other slots are not asked;
-2. all buckets elsewhere are taken concurrently. If one refuses, everything that was taken is given back as if the call
-   had never asked, and the refusal names that bucket.
+2. all buckets elsewhere are taken concurrently. If a bucket refuses, everything that was taken is given back as if the
+   call had never asked, and the refusal names that bucket.
 
 Every step is atomic and refuses amounts that do not fit, so no call is admitted over any limit. Taking and giving back
 are idempotent for each call; if "give back" arrives before "take", nothing is taken.
@@ -22,7 +22,9 @@ import orjson
 
 from gateway.amounts import Ask, Balance, Debit, Rejection, Reservation
 from gateway.stores import End, StoreUnavailable, actual, charges, slowest
-from gateway.stores.redis import DOUBT, RedisStore, bucket_key, outcome
+from gateway.stores.redis import DOUBT, RedisStore
+from gateway.stores.redis_keys import bucket_key
+from gateway.stores.redis_replies import outcome
 
 _KEPT = 3600  # seconds after its time limit that a taken call is remembered: its end must find the record
 _NEVER = 2**40  # seconds

@@ -139,7 +139,7 @@ class Counters:
         return True
 
     def mark(self, team: str, correlation_id: str, labels: Sequence[str], version: int, now: int) -> Marked | None:
-        """Label a workflow if its history has this version; None if it has no record. See `Store.mark`."""
+        """Label a workflow if its history has this version; None if the workflow has no record. See `Store.mark`."""
         record = self.record(team, correlation_id, now)
         if record is None:
             return None
@@ -259,7 +259,7 @@ class Counters:
         if record.seconds != ask.seconds or record.idle != ask.idle:
             record.seconds, record.idle, record.dirty = ask.seconds, ask.idle, True
         record.last = max(record.last, now)
-        # The record is kept at least until its reservations have lapsed, even if the ttl is shorter.
+        # The record is kept at least until its reservations have lapsed, even if `ttl` is shorter.
         record.ends = max(record.ends, now + max(ask.ttl, ask.lapse) * MICRO)
         if ask.agent not in record.agents:
             record.meet(ask.agent)
@@ -280,7 +280,7 @@ class Counters:
             record.dirty = True
 
     def _refused(self, record: Record, ask: Ask, now: int) -> Rejection | None:
-        """Why the workflow accepts no call at all; None if it does."""
+        """Why the workflow accepts no call at all; None if the workflow is open."""
         if record.state != "open":
             return _ended(record, ask)
         if ask.strict and not record.opened:
@@ -304,7 +304,7 @@ def _fresh(team: str, correlation_id: str, now: int) -> Record:
 
 
 def _ended(record: Record, ask: Ask) -> Rejection:
-    """Why the workflow is not open; for a frozen workflow with the quota that froze it, if the ask has that quota."""
+    """Why the workflow is not open; for a frozen workflow with the quota that froze the workflow, if asked for."""
     if record.state == "closed":
         return Rejection("closed")
     if record.state == "expired":

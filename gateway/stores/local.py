@@ -42,10 +42,10 @@ from gateway.stores.waiting import Waiting
 
 T = TypeVar("T")
 
-FIRST = 0.5  # seconds until Redis is first probed; the interval doubles each time,
-LONGEST = 5.0  # up to this; randomized by a half, so that gateways do not probe at the same time
-TOGETHER = 100  # entries made concurrently
-ROUNDS = 3  # rounds of entering ended calls before new calls have to wait for the rest
+FIRST = 0.5  # seconds until Redis is first probed; the interval doubles with each probe
+LONGEST = 5.0  # longest interval; all are randomized by a half, so that gateways do not probe at the same time
+TOGETHER = 100  # calls entered concurrently
+ROUNDS = 3  # rounds of entering ended calls before new calls wait for the rest
 # A call admitted alone gets another id in Redis: its first attempt may have arrived there nevertheless.
 _ALONE = ":local"
 
@@ -71,13 +71,13 @@ class LocalStore:
         self._counters = Counters(self._seen.record)
         self._asked: dict[str, Ask] = {}  # reservations made alone, by id, as Redis will get them
         self._adopted: dict[str, Ask] = {}  # reservations made alone that Redis has adopted
-        self._ended: list[_Ended] = []  # calls admitted alone, to be entered into Redis,
-        self._entries: list[_Ended] = []  # and those being entered: after its first attempt, an entry does not change
+        self._ended: list[_Ended] = []  # calls admitted alone, to be entered into Redis
+        self._entries: list[_Ended] = []  # entries in progress: after its first attempt, an entry does not change
         self._entering = asyncio.Lock()
         self._tried: set[str] = set()  # reservations that may have reached Redis
         # Labels and tools that workflows got while this gateway was alone, to be entered into Redis.
         self._flowed: dict[tuple[str, str], tuple[dict[str, None], dict[str, None]]] = {}
-        self._stripped: dict[tuple[str, str], dict[str, None]] = {}  # and tools that were taken out
+        self._stripped: dict[tuple[str, str], dict[str, None]] = {}  # tools that were taken out of requests meanwhile
         self._waiting = Waiting()
         self._keys: list[Key] = []
         self._keys_version = 0
@@ -182,7 +182,7 @@ class LocalStore:
             return self._settle_alone(ask, used, state)
         if ask.id.endswith(_ALONE):
             if ask.id not in self._adopted:
-                return False  # it had ended
+                return False  # the reservation had ended
             ask = self._adopted.pop(ask.id)
         if self.local:
             self._remote.settle_later(ask, used, state)
@@ -212,7 +212,7 @@ class LocalStore:
         else:
             await self._remote.settled(team, correlation_id, seconds)
 
-    # Gone, and back
+    # The outage, from the first failure to the return of Redis
 
     def _lose(self, error: StoreUnavailable) -> None:
         """Continue alone from here on."""
@@ -261,7 +261,7 @@ class LocalStore:
         for id, ask in list(self._asked.items()):
             self._tried.add(id)
             await self._remote.adopt(ask)
-            if id in self._asked:  # otherwise it ended meanwhile and is among the ended
+            if id in self._asked:  # otherwise the call has ended meanwhile and is in `_ended`
                 self._adopted[id] = self._asked.pop(id)
                 self._counters.open.pop(id, None)
                 self._tried.discard(id)
@@ -377,7 +377,7 @@ class LocalStore:
 
 
 def _summed(ended: Sequence[_Ended]) -> list[_Ended]:
-    """One entry for all calls of a workflow by an agent that ended alike: a long outage may have very many."""
+    """One entry for all calls of an agent in a workflow that ended in one state: a long outage has very many calls."""
     groups: dict[tuple[str, str, str, End], list[_Ended]] = {}
     for it in ended:
         groups.setdefault((it.ask.team, it.ask.correlation_id, it.ask.agent, it.state), []).append(it)

@@ -44,7 +44,7 @@ def _options(address: Address, ca_file: str) -> dict[str, Any]:
     """The options of every connection."""
     options: dict[str, Any] = {
         "socket_connect_timeout": TIMEOUT,
-        "socket_timeout": None,  # the pipeline as a whole has a time limit; one for each write would cost a task
+        "socket_timeout": None,  # the pipeline as a whole has a time limit; a limit for each write would cost a task
         "protocol": 2,  # plain replies, the same from every server since Redis 2
         "retry": Retry(NoBackoff(), 0),  # `Batch` retries by itself, and only what is safe to repeat
         "username": address.username,
@@ -76,7 +76,7 @@ def _check_files(options: dict[str, Any]) -> None:
 
 
 async def check_version(servers: Batch | Nodes) -> None:
-    """Raise `ConfigError` for a server that is too old, before the first call fails with an obscure error."""
+    """Raise `ConfigError` for a server that is too old, before its first command fails with an obscure error."""
     await servers.open()
     for server in servers.nodes():
         try:

@@ -32,8 +32,8 @@ class Count:
 class Change(NamedTuple):
     """A change to a workflow by an operator.
 
-    `ttl`: seconds that a workflow is kept that was opened or frozen before its first call. `seconds` and `idle`: those
-    of a workflow that is opened, see `Ask`. The `reason` of label and unlabel is the label.
+    `ttl`: seconds that a workflow is kept that was opened or frozen before its first call. `seconds` and `idle`: the
+    limits of a workflow that is opened, see `Ask`. The `reason` of label and unlabel is the label.
     """
 
     kind: Literal["open", "close", "freeze", "resume", "label", "unlabel"]
@@ -48,9 +48,9 @@ class Change(NamedTuple):
 class Record:
     """The counters and the state of a workflow. Its age counts from `since`; the record expires after `ends`.
 
-    `turn`: the call that goes first, because it has waited long; until `turn_ends`, no other call is admitted before
-    it. `seconds` and `idle`: those of the last admitted call (see `Ask`), which apply between calls. `dirty`: more than
-    counts has changed since the last write. `mark`: the writer's mark of the last write.
+    `turn`: the call that has waited long and goes first; until `turn_ends`, no other call is admitted. `seconds` and
+    `idle`: the limits of the last admitted call (see `Ask`), which apply between calls. `dirty`: more than counts has
+    changed since the last write. `mark`: the writer's mark of the last write.
     """
 
     team: str
@@ -110,19 +110,19 @@ class Record:
             self.dirty = True
 
     def show(self, tools: Sequence[str]) -> None:
-        """Record the tools that a call shows to have been called."""
+        """Record the tools that, by the messages of a request, have been called."""
         known = self.history.tools
         if fresh := tuple([tool for tool in tools if tool not in known]):
             self._remember(self.history._replace(tools=(*known, *fresh)[-TOOLS:]))
 
     def strip(self, tools: Sequence[str]) -> None:
-        """Tools were taken out of a request."""
+        """Record tools that were taken out of a request."""
         if fresh := [tool for tool in dict.fromkeys(tools) if tool not in self.stripped]:
             self.stripped = (*self.stripped, *fresh)[-STRIPPED:]
             self.dirty = True
 
     def set_labels(self, labels: Sequence[str]) -> None:
-        """Set labels by policy, except those that an operator removed."""
+        """Set labels by policy, except labels that an operator removed."""
         off = (*self.history.labels, *self.history.cleared)
         if fresh := [label for label in labels if label not in off]:
             self._remember(self.history._replace(labels=tuple(sorted({*self.history.labels, *fresh}))))
@@ -141,7 +141,7 @@ class Record:
         self.dirty = True
 
     def chain(self, agent: str) -> tuple[str, ...]:
-        """The agents from the first to this one; a new agent would follow the agent that called last."""
+        """The agents from the first to `agent`; a new agent would follow the agent that called last."""
         parent = self.agents[agent] if agent in self.agents else self.path[-1] if self.path else ""
         if not parent:
             return (agent,)
@@ -164,7 +164,7 @@ class Record:
         return (self.repeats if debit.unit == "repeats" else self.counts).get(debit.key)
 
     def begin(self, debit: Debit) -> Count:
-        """The counter of a quota; a new one at first use."""
+        """The counter of a quota, created at first use."""
         count = self.count(debit)
         if count is None:
             count = Count(debit.unit)

@@ -1,29 +1,31 @@
 -- The arithmetic of admission, one atomic step in Redis or Valkey. counters.py is the same for one process.
--- The second part of the script. Before it stands redis_flow.lua: labels and tools; after it redis_kept.lua: changes by
--- hand, what is kept for a time, and the list of operations.
+-- This is the second part of the script. redis_flow.lua precedes it (labels and tools), redis_kept.lua follows (changes
+-- by an operator, the vault, idempotency keys, and the table of operations).
 --
 -- ARGV[1] operation, ARGV[2] time in microseconds ("" in production: the server's own clock, so that replicas agree).
--- reserve and settle take their arguments as one JSON text and answer in one string: packing forty arguments for the
--- wire cost the client more than all the rest.
+-- reserve and settle take their arguments as one JSON text and reply in one string: packing forty arguments for the
+-- wire would cost the client more than everything else.
 -- Integers stay below 2^53, which a Lua number holds exactly; they are written with %.0f, because tostring() keeps
 -- only 14 digits.
 --
 -- The keys of a workflow, all in the slot of its team ({team} is the hash tag):
 --   mg1:{team}:w:<correlation id>  hash: state reason first last since ends ended (microseconds), a:<agent> =
---                                  its parent, path (who called after whom, each name as JSON after a line feed),
---                                  limits = how many seconds it may last and be silent by its last call, "-": any;
---                                  u|h|l:<unit>:<quota key> = used, held, lapsed; what few workflows have, and then
---                                  `more` with it: over (closed or expired: then state is frozen, which an older
---                                  release refuses too), opened, turn (until when, call), t:<quota key> = top-ups;
+--                                  its parent, path (agents in the order of their calls, each name as JSON after a
+--                                  line feed), limits = maximum age and idle time in seconds by its last call, "-":
+--                                  unlimited; u|h|l:<unit>:<quota key> = used, held, lapsed;
+--                                  fields that few workflows have, and always together with `more`: over (closed or
+--                                  expired: then state is frozen, which older releases refuse too), opened, turn
+--                                  (until when, call), t:<quota key> = top-ups, stripped = tools taken out of requests,
+--                                  as a JSON list;
 --                                  rn and r<slot>, the ring of its counters of repeats;
 --                                  labels, cleared, tools = names, each after a line feed, and fv, their version;
---                                  stripped = tools taken out of its requests, as a JSON list, and then `more` with it;
---                                  changed, the name of the last change by hand
---   mg1:{team}:open                zset: reservations in flight, scored by when they lapse; the member says all
---                                  that ending one needs, so ZREM is the proof that it had not ended before
+--                                  changed, the name of the last change by an operator
+--   mg1:{team}:open                zset: reservations in flight, scored by when they lapse; the member contains
+--                                  everything that the end of the reservation needs. If ZREM removes the member, the
+--                                  reservation had not ended before
 --   mg1:{team}:seen                zset: correlation ids by last call
 --   mg1:{team}:alone               zset: calls that were admitted without Redis and entered later, by when they are
---                                  forgotten; the workflow's field `alone` counts them
+--                                  dropped; the workflow's field `alone` counts them
 --   mg1:{team}:v:<correlation id>  hash, the vault: ends, first (that of the workflow's record, where there is one),
 --                                  n:<entity>, d:<entity>:<digest>, c:<entity>:<number>; spellings s:<digest>, their
 --                                  digests in order sd:<number>, sn and so, the newest and the oldest number, sb, bytes
@@ -31,16 +33,16 @@
 --   mg1:{..}:b:<bucket>            string: level and time of a token bucket
 -- A bucket that teams share has a slot of its own:
 --   mg1:{<bucket>}:b               string: the same
---   mg1:{<bucket>}:b:taken         zset, Cluster only: calls that took of it, and "-call" for those given back before
---                                  they arrived, by when they are forgotten
+--   mg1:{<bucket>}:b:taken         zset, Cluster only: calls that took from the bucket, and "-call" for calls whose
+--                                  "give back" arrived before their "take", by when they are dropped
 
 local MICRO = 1000000
 local DUST = 1e-6
 local FOREVER = 2 ^ 53 - 1
 local REPEATS = 512
 local PATH = 128
-local ALONE = 7 * 24 * 3600 * 1000 -- milliseconds that a call admitted without Redis is known
--- The turn of a call that has waited long ends this long after it last asked: it may have gone.
+local ALONE = 7 * 24 * 3600 * 1000 -- milliseconds that a call admitted without Redis is remembered
+-- The turn of a call that has waited long ends after this time without a try: the caller may have gone.
 local TURN = 2 * MICRO
 
 local operation, now = ARGV[1], tonumber(ARGV[2])
@@ -49,11 +51,11 @@ if not now then
   now = time[1] * MICRO + time[2]
 end
 
--- Adding nothing makes of minus zero, which no command takes for an integer, zero.
+-- Adding 0 turns minus zero into zero: no command accepts "-0" as an integer.
 local function int(number) return string.format("%.0f", number + 0) end
 
 local function keep_level(bucket)
-  -- A bucket that would be full again is as good as none, so it may expire then.
+  -- A full bucket need not be kept: the key expires when the bucket is full again.
   local full = math.ceil((bucket.limit - bucket.level) / bucket.refill * 1000) + 1000
   local state = string.format("%.17g %.0f", bucket.level, bucket.at)
   redis.call("SET", bucket.key, state, "PX", int(math.min(full, 2 ^ 53)))
@@ -66,13 +68,14 @@ local function level_of(key, limit, refill)
     local level, at = string.match(state, "^(%S+) (%S+)$")
     level, at = tonumber(level), tonumber(at)
     bucket.level = math.min(limit, level + math.max(0, now - at) / MICRO * refill)
-    -- The clock was set back: count from now on, also if this call is refused, or nothing is refilled until then.
+    -- The clock was set back: count from now on, even if this call is refused. Otherwise nothing would be refilled until
+    -- the clock has reached the old time.
     if at > now then keep_level(bucket) end
   end
   return bucket
 end
 
--- A workflow that has outlived its ttl is forgotten, unless calls of it are in flight.
+-- Drops a workflow that is older than its ttl, unless it has calls in flight.
 local function forget_expired(key, ends)
   if not ends or tonumber(ends) >= now then return false end
   local all = redis.call("HGETALL", key)
@@ -83,12 +86,12 @@ local function forget_expired(key, ends)
   return true
 end
 
--- A workflow's vault lives as long as its record. It is in the same slot.
+-- The vault of a workflow lives as long as the record of the workflow. Both are in one slot.
 local function keep_vault(work, kept_ms)
   redis.call("PEXPIRE", (string.gsub(work, "}:w:", "}:v:", 1)), kept_ms)
 end
 
--- `at`: the name of a further time to set; `ended` is what replicas watch whose calls wait for room.
+-- `at`: the name of another time to set. Replicas with waiting calls poll `ended`.
 local function touch(key, seen, id, ends, kept_ms, at)
   ends = math.max(tonumber(ends or 0), now + kept_ms * 1000)
   redis.call("HSET", key, at or "last", int(now), "last", int(now), "ends", int(ends))
@@ -114,7 +117,8 @@ local function begin_repeats(work, field)
   redis.call("HSET", work, slot, field)
 end
 
--- Whether calls of the workflow are under way, also such as hold nothing. Looks at all: for the rare case.
+-- Whether calls of the workflow are in flight, including calls that hold nothing. Scans all open reservations, so only
+-- for rare cases.
 local function in_flight(open, id)
   for _, member in ipairs(redis.call("ZRANGE", open, 0, -1)) do
     if string.find(member, id, 1, true) and cjson.decode(member)[2] == id then return true end
@@ -122,12 +126,12 @@ local function in_flight(open, id)
   return false
 end
 
--- How long a workflow may last and be silent, as it is kept.
+-- The maximum age and idle time of a workflow, as kept in its field `limits`.
 local function limits_of(seconds, idle)
   return (seconds and int(seconds) or "-") .. " " .. (idle and int(idle) or "-")
 end
 
--- The time of an open workflow that has run out, the first of the two; calls in flight are no silence.
+-- Which time limit of an open workflow ran out first, if any; a workflow with calls in flight is not idle.
 local function outlived(open, id, since, last, seconds, idle)
   local age_ends = seconds and since + seconds * MICRO or math.huge
   local rest_ends = idle and math.max(last, since) + idle * MICRO or math.huge
@@ -135,15 +139,15 @@ local function outlived(open, id, since, last, seconds, idle)
   return now > age_ends and "quotas.seconds"
 end
 
--- The same by what is kept. `got` begins with state, since, last, limits.
+-- The same, with the limits as kept in the record. `got` begins with state, since, last, limits.
 local function outlived_by_now(open, id, got)
   if got[1] ~= "open" or not got[4] then return false end
   local seconds, idle = string.match(got[4], "^(%S+) (%S+)$")
   return outlived(open, id, tonumber(got[2]), tonumber(got[3]), tonumber(seconds), tonumber(idle))
 end
 
--- The refusal of the bucket to wait longest for, of those that are short from debit `first` on: who waits so long is not
--- refused by the next. An amount that never fits (-1) is longer than any wait.
+-- Of all short buckets from debit `first` on, the refusal with the longest wait, so that Retry-After suffices for all of
+-- them. An amount that never fits (-1) counts as the longest wait.
 local function longest_wait(debits, first, buckets)
   local index, wait, short = 0, 0, nil
   for i = first, #debits do
@@ -158,7 +162,7 @@ local function longest_wait(debits, first, buckets)
   return refusal("rate", index, short.limit - math.floor(short.level + DUST), 0, wait, short.limit)
 end
 
--- From the first agent of a workflow to this one, as JSON. An agent whose parent is not known is the first.
+-- The agents from the first of a workflow to this agent, as JSON. An agent without a known parent is the first.
 local function chain_of(work, agent, parent)
   local chain = cjson.encode(agent)
   while parent ~= "" do
@@ -175,8 +179,8 @@ end
 --       chained, look, history, tools], 4 member; a debit is [bucket (index into KEYS, 0: quota), unit:key, amount,
 --       limit, refill, name]
 -- Returns "ok" and for each debit "remaining reset_ms" ("more" and "remaining reset_ms topped_up" with top-ups), or
--- "reason index used held retry_ms limit" (index, retry -1: none); where the history is wanted, NUL and it follow, then,
--- where tools were taken out of the workflow's requests, SOH and those
+-- "reason index used held retry_ms limit" (index, retry -1: none). If asked for, NUL and the history follow; if tools
+-- were taken out of the workflow's requests, SOH and those tools follow
 local function reserve()
   local work, open, seen = KEYS[1], KEYS[2], KEYS[3]
   local id, agent, seconds, ttl, lapse, debits, idle, strict, insists, call, chained, look, history, tools =
@@ -229,10 +233,10 @@ local function reserve()
   local function freeze(why)
     stand(ttl)
     redis.call("HSET", work, "state", "frozen", "reason", why)
-    if over then redis.call("HDEL", work, "over") end -- left by an older release that opened what was closed
+    if over then redis.call("HDEL", work, "over") end -- left by an older release that reopened a closed workflow
   end
 
-  -- The same call again (its answer was lost on the way): it has what it took.
+  -- The same call again (the reply was lost): take nothing more.
   local again = redis.call("ZSCORE", open, member)
 
   if not again then
@@ -259,7 +263,7 @@ local function reserve()
       return refusal("idle", 0, 0, 0, -1, idle)
     end
     if look then return with_history("ok\n" .. chain_of(work, agent, parent)) end
-    if #debits == 0 and not (seconds or idle or strict or chained or history) then return "ok" end -- it only asked
+    if #debits == 0 and not (seconds or idle or strict or chained or history) then return "ok" end -- a bare ask
   end
 
   local turn_ends, turn_of = string.match(turn or "", "^(%d+) (.*)$")
@@ -314,7 +318,7 @@ local function reserve()
   if path ~= entry then answer = answer .. "\n" .. chain_of(work, agent, parent) .. path end
   if again then return with_history(answer) end
 
-  -- Kept at least until its reservations have lapsed, however short the ttl.
+  -- The record is kept at least until its reservations have lapsed, even if the ttl is shorter.
   stand(math.max(ttl, lapse))
   if turn_of == call then redis.call("HDEL", work, "turn") end
   for field in pairs(fresh_repeats) do begin_repeats(work, field) end
@@ -348,7 +352,7 @@ local function settle()
       local deepest = math.max(actual, tonumber(redis.call("HGET", work, "u:" .. field) or 0))
       redis.call("HSET", work, "u:" .. field, int(deepest))
     elseif ends then
-      -- A counter of repeats may be gone, or younger than the call: its forerunner of this name was dropped.
+      -- A counter of repeats may be gone, or younger than the call: the previous counter of this name was dropped.
       local held = is_repeats(field) and redis.call("HGET", work, "h:" .. field)
       if held or not is_repeats(field) then
         if held then amount = math.min(amount, tonumber(held)) end
@@ -365,8 +369,8 @@ end
 local BOOKKEEPING = { first = true, last = true, since = true, ends = true, ended = true, reason = true,
   path = true, limits = true, tools = true, fv = true }
 
--- Takes back a reservation as if it had never been asked for, because a bucket in another slot refused it. Arguments
--- and result as of settle. A workflow that nothing else has touched is forgotten again.
+-- Undoes a reservation as if the call had never asked, because a bucket in another slot refused the call. Arguments and
+-- result as for settle. A workflow without any other call is dropped again.
 local function undo()
   local work, seen = KEYS[1], KEYS[3]
   local times = redis.call("HMGET", work, "first", "last")
@@ -384,15 +388,15 @@ local function undo()
   return 1
 end
 
--- A zset whose members, scored by when they may be forgotten, are dropped as time goes by.
+-- Adds to a zset whose members are scored by when they may be dropped, and drops members whose time has come.
 local function remember(key, member, kept_ms)
   redis.call("ZREMRANGEBYSCORE", key, "-inf", int(now))
   redis.call("ZADD", key, int(now + kept_ms * 1000), member)
   if redis.call("PTTL", key) < kept_ms then redis.call("PEXPIRE", key, int(kept_ms)) end
 end
 
--- A call (or several, summed) that a gateway admitted alone while it could not reach Redis: it is reserved here whatever
--- the limits, once.
+-- Reserves for a call (or several, summed) that a gateway admitted alone while Redis was unreachable: once, and
+-- regardless of the limits.
 -- KEYS: workflow, open, seen, alone. ARGV: 3 JSON [correlation id, agent, ttl ms, lapse ms, call, debits, how many],
 -- 4 member; a debit is [unit:key, amount]. Returns 1, or 0 if it was adopted before
 local function adopt()
@@ -422,8 +426,8 @@ local function adopt()
   return 1
 end
 
--- KEYS: bucket, taken; ARGV: 3 JSON [call, kept ms, limit, refill, amounts]. Returns as reserve does.
--- `peek` says the same and takes nothing.
+-- KEYS: bucket, taken; ARGV: 3 JSON [call, kept ms, limit, refill, amounts]. Returns the same as reserve.
+-- `peek` returns the same and takes nothing.
 local function take(peek)
   local call, kept, limit, refill, amounts = unpack(cjson.decode(ARGV[3]))
   if redis.call("ZSCORE", KEYS[2], "-" .. call) then return refusal("rate", 1) end
@@ -448,7 +452,7 @@ local function take(peek)
 end
 
 -- KEYS: bucket, taken; ARGV: 3 JSON [call, kept ms, limit, refill, amount taken, amount charged].
--- Returns 1, or 0 if the call had not taken anything, or had given it back; it will not take any more.
+-- Returns 1, or 0 if the call had taken nothing, or had given back before; a later "take" of the call takes nothing.
 local function give()
   local call, kept, limit, refill, amount, actual = unpack(cjson.decode(ARGV[3]))
   if redis.call("ZREM", KEYS[2], call) == 0 then

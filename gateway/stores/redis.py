@@ -1,43 +1,42 @@
 """State in Redis or Valkey, for many gateway processes. Config key: `state: redis://` or `rediss://`.
 
-One call of `redis.lua` reserves, one settles; each is atomic and uses the server's clock. If a process dies, its
-reservations lapse at their deadline, in the sweep of whichever replica comes first. Every failure is a
-`StoreUnavailable`: fails closed. `sweep()` repeats a settlement that Redis did not confirm until it does.
+One call of `redis.lua` reserves, another settles; each is atomic and uses the server's clock. If a process dies, its
+reservations lapse at their deadline, in the sweep of the replica that comes first. Every failure is a
+`StoreUnavailable`: fails closed. `sweep()` repeats a settlement until Redis has confirmed the settlement.
 
 The hash tag of a key is {team}: a workflow, its reservations and the buckets of its team and agents (an agent belongs
-to one team) are in one slot of a Cluster. Buckets that teams share have tags of their own; on one server they take part
-in the same call, `cluster.py` takes them in a second step. `reach.py` makes the connections.
+to one team) are in one slot of a Cluster. Buckets that teams share have tags of their own: on one server they take part
+in the same call, while `cluster.py` takes them in a second step. `reach.py` makes the connections.
 """
 
 from __future__ import annotations
 
 import asyncio
-import functools
 import hashlib
 import logging
 import uuid
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple, cast
-from urllib.parse import quote
+from typing import Any, NamedTuple
 
 import orjson
 
-from gateway.amounts import Ask, Balance, Debit, History, Marked, Reason, Rejection, Reservation
+from gateway.amounts import Ask, Marked, Rejection, Reservation
 from gateway.stores import (
     DEFAULT_TTL,
-    FOREVER,
     Clock,
     End,
     Key,
-    State,
     StoreUnavailable,
     Workflow,
     actual,
     charges,
 )
 from gateway.stores.reach import check_version, reach
+from gateway.stores.record import MICRO
 from gateway.stores.redis_answers import RedisAnswers
+from gateway.stores.redis_keys import alone_key, answer_key, call_keys, open_key, seen_key, vault_key, work_key
+from gateway.stores.redis_replies import ask_of, history_of, key_of, member_of, outcome, workflow_of
 from gateway.stores.redis_vault import RedisVault
 from gateway.stores.waiting import Waiting
 
@@ -51,18 +50,17 @@ _KEYS_VERSION = "mg1:{keys}:version"
 # id -> Unix seconds. Not among the fields of a key, which older gateways read by position.
 _KEYS_EXPIRY = "mg1:{keys}:expiry"
 _KEYS_USED = "mg1:{keys}:used"
-_MICRO = 1_000_000
 # Seconds in which a settlement is repeated for a reservation that may arrive late: longer than a command can stay in
 # a socket's buffer.
 DOUBT = 10.0
 _SWEEP = 500  # overdue reservations of one team handled in one sweep
-_TOGETHER = 50  # teams swept at once
+_TOGETHER = 50  # teams swept concurrently
 
 _log = logging.getLogger(__name__)
 
 
 class _Ending(NamedTuple):
-    """A settlement that Redis has not confirmed; repeated until it does.
+    """A settlement that Redis has not confirmed, and that is repeated until Redis does.
 
     The reply "no such reservation" is not final before `doubted` (event-loop time): the reservation may arrive late.
     """
@@ -86,9 +84,9 @@ class RedisStore:
         self._teams: set[str] = set()
         self._endings: list[_Ending] = []
         self._waiting = Waiting(self._last_ended)
-        answers = self._answers = RedisAnswers(self._call, _answer)
+        answers = self._answers = RedisAnswers(self._call, answer_key)
         self.begin, self.finish, self.abandon = answers.begin, answers.finish, answers.abandon
-        vault = RedisVault(self._call, lambda team, id: [_vault(team, id), _work(team, id)])
+        vault = RedisVault(self._call, lambda team, id: [vault_key(team, id), work_key(team, id)])
         self.seal, self.unseal, self.spell, self.spellings = vault.seal, vault.unseal, vault.spell, vault.spellings
 
     async def open(self) -> None:
@@ -117,7 +115,7 @@ class RedisStore:
     async def reserve(self, ask: Ask) -> Reservation | Rejection:
         if not ask.bare:
             await self._join(ask.team)
-        keys, slots = _keys(ask)
+        keys, slots = call_keys(ask)
         debits = [
             (slots.get(it.key, 0), f"{it.unit}:{it.key}", it.amount, it.limit, it.refill, it.name) for it in ask.debits
         ]
@@ -127,7 +125,7 @@ class RedisStore:
         whole = (ask.correlation_id, ask.agent, *times, debits, idle, ask.strict, ask.first, ask.id)
         try:
             flow = (ask.chained, ask.look, ask.history, ask.tools)
-            reply = await self._call("reserve", keys, orjson.dumps((*whole, *flow)), _member(ask))
+            reply = await self._call("reserve", keys, orjson.dumps((*whole, *flow)), member_of(ask))
         except (StoreUnavailable, asyncio.CancelledError):
             # Redis may have taken the reservation nevertheless, and no caller is left to end it.
             if not ask.bare:
@@ -136,18 +134,18 @@ class RedisStore:
         return outcome(ask, reply)
 
     async def mark(self, team: str, correlation_id: str, labels: Sequence[str], version: int) -> Marked:
-        reply: bytes = await self._call("mark", [_work(team, correlation_id)], orjson.dumps((labels, version)))
+        reply: bytes = await self._call("mark", [work_key(team, correlation_id)], orjson.dumps((labels, version)))
         if reply == b"gone":
             raise StoreUnavailable("redis: the record of a workflow with a call in flight is missing")
         done, _, told = reply.partition(b"\0")
-        return Marked(done == b"1", _history(told))
+        return Marked(done == b"1", history_of(told))
 
     async def enter(self, team: str, correlation_id: str, labels: Sequence[str], tools: Sequence[str]) -> None:
         """Add labels and tools that a workflow got while Redis was unreachable."""
-        await self._call("enter", [_work(team, correlation_id)], orjson.dumps((labels, tools)))
+        await self._call("enter", [work_key(team, correlation_id)], orjson.dumps((labels, tools)))
 
     async def strip(self, team: str, correlation_id: str, tools: Sequence[str]) -> None:
-        await self._call("strip", [_work(team, correlation_id)], orjson.dumps(tools))
+        await self._call("strip", [work_key(team, correlation_id)], orjson.dumps(tools))
 
     async def settle(self, reservation: Reservation, used: Mapping[str, int], state: End) -> bool:
         ask = reservation.ask
@@ -169,8 +167,8 @@ class RedisStore:
         debits = [(f"{it.unit}:{it.key}", it.amount) for it in ask.debits]
         whole = (ask.correlation_id, ask.agent, ask.ttl * 1000, ask.lapse * 1000, ask.id, debits, calls)
         await self._join(ask.team)
-        keys = [_work(ask.team, ask.correlation_id), _open(ask.team), _seen(ask.team), _alone(ask.team)]
-        return bool(await self._call("adopt", keys, orjson.dumps(whole), _member(ask)))
+        keys = [work_key(ask.team, ask.correlation_id), open_key(ask.team), seen_key(ask.team), alone_key(ask.team)]
+        return bool(await self._call("adopt", keys, orjson.dumps(whole), member_of(ask)))
 
     async def answers(self) -> None:
         """Raise unless every server answers."""
@@ -208,8 +206,8 @@ class RedisStore:
 
     async def _sweep(self, team: str) -> int:
         """Sweep one team: its node may be down while other nodes answer."""
-        members = await self._call("overdue", [_open(team), _seen(team)], _SWEEP)
-        asks = [_ask(team, member) for member in members]
+        members = await self._call("overdue", [open_key(team), seen_key(team)], _SWEEP)
+        asks = [ask_of(team, member) for member in members]
         lapsed = sum(await asyncio.gather(*(self._end(ask, {}, "lapsed") for ask in asks)))
         await self._trim_index(team)
         return lapsed
@@ -224,13 +222,13 @@ class RedisStore:
         operation: str = "settle",
     ) -> bool:
         """End a reservation; False if it had ended before. `again`: this repeats an attempt without an answer."""
-        keys, slots = _keys(ask)
-        ended = [
+        keys, slots = call_keys(ask)
+        amounts = [
             (slots.get(it.key, 0), f"{it.unit}:{it.key}", amount, actual(it, amount, used, state), it.limit, it.refill)
             for it, amount in charges(ask.debits)
         ]
-        whole = (ask.correlation_id, state, ask.ttl * 1000, ended)
-        done = bool(await self._call(operation, keys, orjson.dumps(whole), _member(ask)))
+        whole = (ask.correlation_id, state, ask.ttl * 1000, amounts)
+        done = bool(await self._call(operation, keys, orjson.dumps(whole), member_of(ask)))
         self._waiting.tell((ask.team, ask.correlation_id))
         return done
 
@@ -239,7 +237,7 @@ class RedisStore:
 
     def _last_ended(self, name: tuple[str, str]) -> asyncio.Future[object]:
         """The time at which a call of the workflow last ended, on any replica."""
-        return self._batch.call("HGET", _work(*name), "ended")
+        return self._batch.call("HGET", work_key(*name), "ended")
 
     def _repeat_later(self, ask: Ask, used: Mapping[str, int], state: End, doubt: float = 0) -> None:
         """Let `sweep` repeat a settlement. `doubt`: seconds in which its reservation may still arrive."""
@@ -256,13 +254,13 @@ class RedisStore:
     # Workflows
 
     async def workflow(self, team: str, correlation_id: str) -> Workflow | None:
-        keys = [_work(team, correlation_id), _open(team)]
-        return _workflow(team, correlation_id, await self._call("show", keys, correlation_id))
+        keys = [work_key(team, correlation_id), open_key(team)]
+        return workflow_of(team, correlation_id, await self._call("show", keys, correlation_id))
 
     async def workflows(self, team: str | None, limit: int) -> list[Workflow]:
         found: list[Workflow] = []
         for name in await self.teams() if team is None else [team]:
-            ids = await self._batch.call("ZREVRANGE", _seen(name), 0, limit - 1)
+            ids = await self._batch.call("ZREVRANGE", seen_key(name), 0, limit - 1)
             every = await asyncio.gather(*(self.workflow(name, id.decode()) for id in ids))
             found += [it for it in every if it is not None]
         return sorted(found, key=lambda it: it.last_seen, reverse=True)[:limit]
@@ -296,7 +294,7 @@ class RedisStore:
         topups: Mapping[str, int] | None = None,
         times: tuple[int, int] = (False, False),
     ) -> bool:
-        keys = [_work(team, correlation_id), _seen(team), _open(team)]
+        keys = [work_key(team, correlation_id), seen_key(team), open_key(team)]
         whole = (correlation_id, kind, reason, ttl * 1000, dict(topups or {}), uuid.uuid4().hex, *times)
         changed = bool(await self._call("change", keys, orjson.dumps(whole)))
         self._waiting.tell((team, correlation_id))
@@ -312,19 +310,19 @@ class RedisStore:
         return sorted(team.decode() for team in await self._batch.call("SMEMBERS", _TEAMS))
 
     async def _trim_index(self, team: str) -> None:
-        """Drop workflows from the index that Redis has expired, of the oldest 100."""
-        ids = await self._batch.call("ZRANGE", _seen(team), 0, 99)
-        known = await asyncio.gather(*(self._batch.call("EXISTS", _work(team, id.decode())) for id in ids))
+        """Drop from the index those of the oldest 100 workflows that Redis has expired."""
+        ids = await self._batch.call("ZRANGE", seen_key(team), 0, 99)
+        known = await asyncio.gather(*(self._batch.call("EXISTS", work_key(team, id.decode())) for id in ids))
         gone = [id for id, exists in zip(ids, known, strict=True) if not exists]
         if gone:
-            await self._batch.call("ZREM", _seen(team), *gone)
+            await self._batch.call("ZREM", seen_key(team), *gone)
 
     # Keys
 
     async def keys(self) -> list[Key]:
         hashes = (self._batch.call("HGETALL", name) for name in (_KEYS, _KEYS_EXPIRY, _KEYS_USED))
         kept, expires, used = [dict(zip(flat[::2], flat[1::2], strict=True)) for flat in await asyncio.gather(*hashes)]
-        keys = [_key(id, orjson.loads(fields), expires.get(id), used.get(id)) for id, fields in kept.items()]
+        keys = [key_of(id, orjson.loads(fields), expires.get(id), used.get(id)) for id, fields in kept.items()]
         return sorted(keys, key=lambda key: (key.created, key.id))
 
     async def add_key(self, key: Key) -> None:
@@ -361,145 +359,5 @@ class RedisStore:
         await asyncio.gather(put, self._batch.call("INCR", _KEYS_VERSION))
 
     async def _call(self, operation: str, keys: Sequence[str], *args: Any) -> Any:
-        now = "" if self._clock is None else round(self._clock() * _MICRO)
+        now = "" if self._clock is None else round(self._clock() * MICRO)
         return await self._batch.call("EVALSHA", self._sha, len(keys), *keys, operation, now, *args)
-
-
-@functools.lru_cache(maxsize=4096)
-def _tag(name: str) -> str:
-    """A name, quoted so that it cannot end the hash tag."""
-    return quote(name, safe=" /@:")
-
-
-def _work(team: str, correlation_id: str) -> str:
-    return f"mg1:{{{_tag(team)}}}:w:{correlation_id}"
-
-
-def _vault(team: str, correlation_id: str) -> str:
-    return f"mg1:{{{_tag(team)}}}:v:{correlation_id}"
-
-
-def _answer(team: str, key: str) -> str:
-    return f"mg1:{{{_tag(team)}}}:i:{key}"
-
-
-def _open(team: str) -> str:
-    return f"mg1:{{{_tag(team)}}}:open"
-
-
-def _alone(team: str) -> str:
-    return f"mg1:{{{_tag(team)}}}:alone"
-
-
-def _seen(team: str) -> str:
-    return f"mg1:{{{_tag(team)}}}:seen"
-
-
-def bucket_key(team: str, key: str) -> str:
-    """The Redis key of a bucket: in the team's slot for an agent or a team, otherwise in a slot of its own."""
-    if key.startswith(("agent:", "team:")):
-        return f"mg1:{{{_tag(team)}}}:b:{key}"
-    return f"mg1:{{{_tag(key)}}}:b"
-
-
-def _keys(ask: Ask) -> tuple[list[str], dict[str, int]]:
-    """The keys of a script call, and the index (from 1) of each bucket among them."""
-    keys = [_work(ask.team, ask.correlation_id), _open(ask.team), _seen(ask.team)]
-    slots: dict[str, int] = {}
-    for debit in ask.debits:
-        if debit.refill and debit.key not in slots:
-            keys.append(bucket_key(ask.team, debit.key))
-            slots[debit.key] = len(keys)
-    return keys, slots
-
-
-def _member(ask: Ask) -> bytes:
-    """The member for a reservation in the set of open ones: deterministic, and sufficient to lapse it."""
-    # A depth is not charged, so it need not lapse; an older release would add depths up.
-    quotas = [(it.key, it.unit, it.amount) for it in ask.debits if not it.refill and it.unit != "hops"]
-    return orjson.dumps((ask.id, ask.correlation_id, ask.agent, ask.ttl, quotas))
-
-
-def _ask(team: str, member: bytes) -> Ask:
-    id, correlation_id, agent, ttl, quotas, *_ = orjson.loads(member)  # a newer release may have written more fields
-    debits = tuple(Debit(key, unit, amount, limit=0, name=key) for key, unit, amount in quotas)
-    return Ask(id, team, correlation_id, agent, debits, None, ttl, lapse=0)
-
-
-def outcome(ask: Ask, reply: bytes) -> Reservation | Rejection:
-    """The script's reply to an ask, decoded."""
-    reply, _, taken_out = reply.partition(b"\1")
-    stripped = tuple(orjson.loads(taken_out)) if taken_out else ()
-    reply, told, flow = reply.partition(b"\0")
-    history = _history(flow) if told else None
-    counts, *agents = reply.decode().split("\n")
-    reason, *words = counts.split(" ")
-    numbers = list(map(int, words))
-    if reason in ("ok", "more"):
-        chain = tuple(orjson.loads(agents[0])) if agents else (ask.agent,)
-        path = tuple([orjson.loads(agent) for agent in agents[1:]]) if len(agents) > 3 else ()
-    if reason == "ok":
-        pairs = zip(numbers[::2], numbers[1::2], strict=True)
-        balances = tuple([Balance(left, reset / 1000) for left, reset in pairs])
-        return Reservation(ask, balances, chain, path, history, stripped)
-    if reason == "more":
-        triples = zip(numbers[::3], numbers[1::3], numbers[2::3], strict=True)
-        balances = tuple([Balance(left, reset / 1000, added) for left, reset, added in triples])
-        return Reservation(ask, balances, chain, path, history, stripped)
-    index, used, held, retry, limit = numbers
-    return Rejection(cast(Reason, reason), index, used, held, None if retry < 0 else retry / 1000, limit)
-
-
-def _history(told: bytes) -> History:
-    """A workflow's history from the script's reply: its version, and three lists of names."""
-    version, labels, tools, cleared = told.split(b"\0")
-    return History(tuple(sorted(_names(labels))), _names(tools), tuple(sorted(_names(cleared))), int(version))
-
-
-def _names(told: bytes) -> tuple[str, ...]:
-    return tuple(told.decode().split("\n")[1:])
-
-
-def _workflow(team: str, correlation_id: str, flat: Sequence[bytes]) -> Workflow | None:
-    fields = {name.decode(): value for name, value in zip(flat[::2], flat[1::2], strict=True)}
-    if "first" not in fields:
-        return None
-    sums: dict[str, dict[str, int]] = {"u": {}, "h": {}, "l": {}}
-    topups: dict[str, int] = {}
-    for name, value in fields.items():
-        kind, _, rest = name.partition(":")
-        if kind in sums and rest:
-            unit = rest.partition(":")[0]
-            for other in sums.values():
-                other.setdefault(unit, 0)
-            if unit == "repeats" and kind != "h":  # the highest count of one counter
-                sums[kind][unit] = max(sums[kind][unit], int(value))
-            else:
-                sums[kind][unit] += int(value)
-        elif kind == "t":
-            topups[rest] = min(FOREVER, int(value))
-    state: State = "open"
-    if fields["state"] == b"frozen":
-        state = cast(State, fields.get("over", b"frozen").decode())
-    return Workflow(
-        team,
-        correlation_id,
-        state,
-        fields["reason"].decode(),
-        int(fields["first"]) / _MICRO,
-        int(fields["last"]) / _MICRO,
-        {name[2:]: parent.decode() for name, parent in fields.items() if name.startswith("a:")},
-        sums["u"],
-        sums["h"],
-        sums["l"],
-        topups,
-        "opened" in fields,
-        tuple([orjson.loads(agent) for agent in fields.get("path", b"").split(b"\n")[1:]]),
-        _history(b"\0".join([fields.get("fv", b"0"), *(fields.get(it, b"") for it in ("labels", "tools", "cleared"))])),
-    )
-
-
-def _key(id: bytes, fields: list[Any], expires: bytes | None, used: bytes | None) -> Key:
-    sha256, agent, team, roles, created, revoked = fields
-    times = (float(it) if it is not None else None for it in (expires, used))
-    return Key(id.decode(), sha256, agent, team, tuple(roles), created, revoked, *times)

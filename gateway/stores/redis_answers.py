@@ -22,7 +22,7 @@ class _Lease(NamedTuple):
     milliseconds: int
 
 
-_MOST_DOUBTFUL = 1000  # leases released at once; further ones expire by themselves
+_MOST_DOUBTFUL = 1000  # leases released at once; further leases expire by themselves
 
 
 class RedisAnswers:
@@ -75,7 +75,7 @@ class RedisAnswers:
                 raise fault
 
     def _let_go(self, place: str, digest: bytes) -> str:
-        """Forget a lease of this process with this digest; returns its owner, "" if there is no such lease."""
+        """Drop the lease of this process with this digest; returns its owner, "" if there is no such lease."""
         lease = self._running.get(place)
         if lease is None or lease.digest != digest:
             return ""

@@ -1,19 +1,19 @@
--- The first part of the script: what flowed through a workflow, its labels and the tools it called. record.py is the
+-- The first part of the script: what flowed through a workflow: its labels, and the tools it called. record.py is the
 -- same for one process.
--- Labels and tools are names without line feeds, kept in one field each, every name after a line feed; `fv` is their
--- version, which grows with every change.
+-- Labels and tools are names without line feeds. Each list is one field, with every name after a line feed; `fv` is
+-- their version, which grows with every change.
 
 local TOOLS = 64
 local LABELS = 32
 local STRIPPED = 256
 
--- What flowed through a workflow, as it is told to gateways: "version NUL labels NUL tools NUL cleared".
+-- The history of a workflow, as gateways get it: "version NUL labels NUL tools NUL cleared".
 local function history_of(work)
   local got = redis.call("HMGET", work, "fv", "labels", "tools", "cleared")
   return table.concat({ got[1] or "0", got[2] or "", got[3] or "", got[4] or "" }, "\0")
 end
 
--- A list of names with those of `names` that it does not hold; and whether there were any.
+-- Adds to a list the names that the list does not have. Returns the list, and whether any name was new.
 local function with_names(list, names)
   local fresh = false
   for _, name in ipairs(names) do
@@ -24,7 +24,7 @@ local function with_names(list, names)
   return list, fresh
 end
 
--- The tools that a call shows are remembered, the newest `TOOLS`.
+-- Records tools that were called, by the messages of a request; the newest `TOOLS` are kept.
 local function show_tools(work, tools)
   local list, fresh = with_names(redis.call("HGET", work, "tools") or "", tools)
   if not fresh then return end
@@ -34,7 +34,7 @@ local function show_tools(work, tools)
   redis.call("HINCRBY", work, "fv", "1")
 end
 
--- Labels that policies set, but for those that an operator took off.
+-- Sets labels by policy, except labels that an operator removed.
 local function set_labels(work, labels)
   local got = redis.call("HMGET", work, "labels", "cleared")
   local kept = {}
@@ -47,8 +47,8 @@ local function set_labels(work, labels)
   redis.call("HINCRBY", work, "fv", "1")
 end
 
--- KEYS: workflow. ARGV: 3 JSON [labels, version, or -1: whichever]. Returns "1" or "0" (another version) and the
--- history, or "gone". Sent twice, the second finds another version.
+-- KEYS: workflow. ARGV: 3 JSON [labels, version]. Returns "1" or "0" (another version) and the history, or "gone". If
+-- the operation is sent twice, the second finds another version.
 local function mark()
   local labels, version = unpack(cjson.decode(ARGV[3]))
   local got = redis.call("HMGET", KEYS[1], "first", "fv")
@@ -58,7 +58,7 @@ local function mark()
   return (done and "1" or "0") .. "\0" .. history_of(KEYS[1])
 end
 
--- KEYS: workflow. ARGV: 3 JSON [tools]: taken out of a request. Returns 1, or 0 if gone.
+-- KEYS: workflow. ARGV: 3 JSON [tools]: tools that were taken out of a request. Returns 1, or 0 without a record.
 local function strip()
   local got = redis.call("HMGET", KEYS[1], "first", "stripped")
   if not got[1] then return 0 end
@@ -73,7 +73,8 @@ local function strip()
   return 1
 end
 
--- KEYS: workflow. ARGV: 3 JSON [labels, tools]: what a gateway that was alone has seen flow. Returns 1, or 0 if gone.
+-- KEYS: workflow. ARGV: 3 JSON [labels, tools]: set and called while a gateway was alone. Returns 1, or 0 without a
+-- record.
 local function enter()
   local labels, tools = unpack(cjson.decode(ARGV[3]))
   if redis.call("EXISTS", KEYS[1]) == 0 then return 0 end

@@ -1,9 +1,10 @@
--- The third part of the script, after redis.lua: changes by hand, the vault, kept answers, and the list of operations.
+-- The third part of the script, after redis.lua: changes by an operator, the vault, idempotency keys, and the table of
+-- operations.
 
 local SPELLINGS = 1024
 local SPELLINGS_SIZE = 512 * 1024
 
--- An operator sets a label, or takes one off. False where that is so already, or there would be too many.
+-- An operator sets a label, or removes a label (`off`). False if nothing would change, or there are too many labels.
 local function relabel(work, label, off)
   local from, to = "cleared", "labels"
   if off then from, to = to, from end
@@ -24,13 +25,13 @@ end
 -- KEYS: workflow, seen, open
 -- ARGV: 3 JSON [correlation id, open|close|freeze|resume|label|unlabel, reason or label, ttl ms, {quota key: top-up},
 --       name of this change, seconds or false, idle or false]
--- Returns 1, or 0 if it does not apply
+-- Returns 1, or 0 if the change does not apply
 local function change()
   local work, seen = KEYS[1], KEYS[2]
   local id, kind, reason, ttl, topups, name, seconds, idle = unpack(cjson.decode(ARGV[3]))
   local got = redis.call("HMGET", work, "first", "ends", "state", "over", "changed")
   local known = got[1] and not forget_expired(work, got[2])
-  if known and got[5] == name then return 1 end -- the same again: its answer was lost on the way
+  if known and got[5] == name then return 1 end -- the same change again: the reply was lost
   if known then
     if kind == "open" or got[3] == "frozen" and got[4] then return 0 end
     if outlived_by_now(KEYS[3], id, redis.call("HMGET", work, "state", "since", "last", "limits")) == "quotas.idle" then
@@ -46,7 +47,7 @@ local function change()
     redis.call("HSET", work, "changed", name)
     return 1
   end
-  redis.call("HSET", work, "changed", name, "ended", int(now)) -- calls that wait look again
+  redis.call("HSET", work, "changed", name, "ended", int(now)) -- waiting calls try again
   if kind == "resume" then
     redis.call("HSET", work, "state", "open", "reason", "", "since", int(now))
     local path = redis.call("HGET", work, "path")
@@ -70,8 +71,8 @@ local function change()
   return 1
 end
 
--- KEYS: workflow, open. ARGV: 3 correlation id. Returns the hash as it stands, empty if it is forgotten; of a workflow
--- whose time has run out, followed by the fields that its next call would set.
+-- KEYS: workflow, open. ARGV: 3 correlation id. Returns the hash, empty without a record. If the workflow's time has run
+-- out, the fields that its next call would set follow.
 local function show()
   local got = redis.call("HMGET", KEYS[1], "state", "since", "last", "limits", "ends")
   if forget_expired(KEYS[1], got[5]) then return {} end
@@ -87,13 +88,13 @@ local function show()
   return all
 end
 
--- KEYS: open, seen. ARGV: 3 how many. Returns the members that are overdue.
+-- KEYS: open, seen. ARGV: 3 maximum number. Returns the members that are overdue.
 local function overdue()
   return redis.call("ZRANGEBYSCORE", KEYS[1], "-inf", int(now), "LIMIT", "0", ARGV[3])
 end
 
--- Of every operation on a vault: it is that of the record of its workflow, or, where there is no record, one whose own
--- time has not run out; any other is forgotten. Returns the record's `first` and `ends`, or nothing.
+-- The first step of every operation on a vault: drops the vault unless it belongs to the present record of its workflow
+-- or, without a record, has not expired. Returns the record's `first` and `ends`; false and 0 without a record.
 local function open_vault(vault, work)
   local kept, record = redis.call("HMGET", vault, "ends", "first"), redis.call("HMGET", work, "first", "ends")
   local first, ends = record[1], tonumber(record[2] or 0)
@@ -137,7 +138,8 @@ local function unseal()
   return redis.call("HGETALL", KEYS[1])
 end
 
--- KEYS: vault, workflow. ARGV: 3 ttl ms, then for each spelling: digest, ciphertext. The first of a digest stays.
+-- KEYS: vault, workflow. ARGV: 3 ttl ms, then for each spelling: digest, ciphertext. The first ciphertext of a digest
+-- stays.
 local function spell()
   local vault, ttl = KEYS[1], tonumber(ARGV[3])
   local first, ends = open_vault(vault, KEYS[2])
@@ -162,7 +164,7 @@ local function spell()
   return 1
 end
 
--- KEYS: vault, workflow. ARGV: 3 and on, digests. Returns the ciphertext of each, or nil.
+-- KEYS: vault, workflow. ARGV: from 3 on, digests. Returns the ciphertext of each, or nil.
 local function spellings()
   open_vault(KEYS[1], KEYS[2])
   local fields = {}
@@ -175,7 +177,7 @@ end
 local function begin()
   local digest, owner, lease = ARGV[3], ARGV[4], tonumber(ARGV[5])
   local got = redis.call("HMGET", KEYS[1], "digest", "owner", "ends", "sealed")
-  -- The same owner again: the answer to its first try was lost.
+  -- The same owner again: the reply to its first try was lost.
   if got[1] and tonumber(got[3]) > now and got[2] ~= owner then
     if got[1] ~= digest then return { "conflict" } end
     return got[4] and { "kept", got[4] } or { "running" }
@@ -186,7 +188,7 @@ local function begin()
   return { "new" }
 end
 
--- ARGV: 3 digest, 4 owner, 5 ttl ms, 6 sealed. Only for whom the key still stands, or if it stands for nobody any more.
+-- ARGV: 3 digest, 4 owner, 5 ttl ms, 6 sealed. Applies only if the owner still holds the key, or if nobody does.
 local function finish()
   local ttl, got = tonumber(ARGV[5]), redis.call("HMGET", KEYS[1], "owner", "ends")
   if got[2] and got[1] ~= ARGV[4] and tonumber(got[2]) > now then return 0 end

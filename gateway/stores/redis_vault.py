@@ -1,4 +1,4 @@
-"""The vault in Redis or Valkey: numbers of values, and how models spelled what was restored.
+"""The vault in Redis or Valkey: numbers of values, and how models spelled the values that were restored.
 
 Each step is one call of `redis.lua`. A vault is in the slot of its team, as the record of its workflow is.
 """
@@ -11,11 +11,11 @@ from typing import Any
 from gateway.stores import Sealed, Spelling, Unsealed
 
 Script = Callable[..., Awaitable[Any]]  # operation, keys, arguments
-_AT_ONCE = 1000  # fields that one call reads: Lua hands a command no more than some thousands
+_AT_ONCE = 1000  # fields that one call reads: Lua passes at most a few thousand arguments to a command
 
 
 class RedisVault:
-    """The methods of a `Store`. `script` calls the script, `places` names the keys of (team, correlation id)."""
+    """The methods of `stores.Vault`. `script` calls the script, `places` names the keys of (team, correlation id)."""
 
     def __init__(self, script: Script, places: Callable[[str, str], list[str]]) -> None:
         self._script = script

@@ -25,7 +25,7 @@ EXPIRE = (
        (SELECT team, correlation_id FROM reservations)""",
     """DELETE FROM workflows WHERE ends < ? AND (team, correlation_id) NOT IN
        (SELECT team, correlation_id FROM reservations)""",
-    # After the workflows: a vault goes with the record of its workflow.
+    # After the workflows: a vault is deleted with the record of its workflow.
     """DELETE FROM sealed WHERE (team, correlation_id) IN
        (SELECT team, correlation_id FROM vaults WHERE ends < ? AND (team, correlation_id, first) NOT IN
        (SELECT team, correlation_id, first FROM workflows))""",
@@ -35,7 +35,7 @@ EXPIRE = (
     """DELETE FROM vaults WHERE ends < ? AND (team, correlation_id, first) NOT IN
        (SELECT team, correlation_id, first FROM workflows)""",
 )
-"""What has expired by a time, in microseconds."""
+"""Statements that delete the rows that expired before a time, in microseconds."""
 
 
 def workflow_row(record: Record) -> tuple[Any, ...]:
@@ -105,7 +105,7 @@ def record_of(row: tuple[Any, ...]) -> Record:
     if flow:
         labels, tools, cleared, version, *stripped = orjson.loads(flow)
         record.history = History(tuple(labels), tuple(tools), tuple(cleared), version)
-        record.stripped = tuple(stripped[0]) if stripped else ()  # a release before had none
+        record.stripped = tuple(stripped[0]) if stripped else ()  # an older release did not write this
     record.counts = {k: Count(unit, used, 0, lapsed) for k, (unit, used, lapsed) in orjson.loads(counts).items()}
     return record
 

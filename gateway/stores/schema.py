@@ -34,8 +34,8 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
         "ALTER TABLE orders ADD COLUMN kind TEXT",
         "ALTER TABLE orders ADD COLUMN ttl INTEGER",
         "ALTER TABLE orders ADD COLUMN topups BLOB",
-        # Counters of repeats, a ring for each workflow: a newer one takes the slot of the oldest. `first` is when its
-        # workflow began, which distinguishes rows of an expired workflow from those of its successor.
+        # Counters of repeats, a ring for each workflow: a new counter takes the slot of the oldest. `first` is when the
+        # workflow began, which distinguishes the rows of an expired workflow from the rows of its successor.
         """CREATE TABLE repeats (team TEXT, correlation_id TEXT, slot INTEGER, first INTEGER NOT NULL,
            number INTEGER NOT NULL, key TEXT NOT NULL, used INTEGER NOT NULL, lapsed INTEGER NOT NULL,
            PRIMARY KEY (team, correlation_id, slot)) WITHOUT ROWID""",

@@ -15,7 +15,7 @@ from gateway.stores import State
 from gateway.stores.counters import Bucket
 from gateway.stores.record import MICRO, Count, Record
 
-KEPT = 20_000  # workflows and buckets that are remembered, most recently seen
+KEPT = 20_000  # workflows, and as many buckets, that are remembered: the most recently seen
 
 # Offset of the versions of a history while this gateway is alone: Redis never reports such a version.
 APART = 2**40

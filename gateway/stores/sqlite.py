@@ -64,7 +64,7 @@ _KEYS_CHANGED: Statement = ("UPDATE meta SET value = value + 1 WHERE name = 'key
 
 # Microseconds after which an idle workflow is dropped from memory; its next call loads it again.
 _IDLE = 600 * MICRO
-_VAULTS = 2048  # vaults kept in memory, plus those not yet written; the least recently used goes first
+_VAULTS = 2048  # vaults kept in memory, besides vaults not yet written; the least recently used are dropped first
 # Microseconds between two deletions of expired rows, each of which scans the tables.
 _PURGE = 60 * MICRO
 
@@ -285,7 +285,7 @@ class SqliteStore:
         return None if record is None else counters.view(record, now)
 
     def _beside(self, team: str, correlation_id: str) -> Counters:
-        """The gateway's counters of one workflow, as a command-line process computes them from the file."""
+        """The counters of one workflow as the gateway has them, computed from the file by a command-line process."""
         now, name = self._now(), (team, correlation_id)
         beside = Counters(self._load)
         for row in self._reader.execute("SELECT * FROM reservations WHERE team = ? AND correlation_id = ?", name):
@@ -340,7 +340,7 @@ class SqliteStore:
             vault.mark = self.writer.submit_all(rows)
 
     def _vault(self, team: str, correlation_id: str, now: int) -> tuple[Vault, int]:
-        """The vault of a workflow, and when the record of that began; 0: it has none."""
+        """The vault of a workflow, and when the record of the workflow began, in microseconds; 0 without a record."""
         name = (team, correlation_id)
         record = self._counters.record(team, correlation_id, now)
         first = record.first if record is not None else 0
@@ -455,7 +455,7 @@ def _path(url: str) -> Path:
 
 
 def _lock(path: Path) -> int:
-    """Lock the file for this process until it ends, by whatever cause. Raises `ConfigError` if it is locked."""
+    """Lock the file for this process until the process ends. Raises `ConfigError` if another process has the lock."""
     lock = os.open(f"{path}.lock", os.O_CREAT | os.O_RDWR, 0o600)
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -1,6 +1,6 @@
-"""The vault of one workflow in memory: which number a value has, and how models spelled what was restored.
+"""The vault of one workflow in memory: the number of each value, and how models spelled the values that were restored.
 
-No IO, no clock, no plain values.
+No IO, no clock, no plaintext.
 """
 
 from __future__ import annotations
@@ -13,10 +13,10 @@ from gateway.stores import SPELLINGS, SPELLINGS_SIZE, Sealed, Spelling, Unsealed
 
 @dataclass(slots=True)
 class Vault:
-    """What a workflow has sealed. It is forgotten as a whole, so that numbers are stable.
+    """The sealed values of a workflow. A vault is dropped as a whole, so that numbers are stable.
 
-    `first` is when the record of its workflow began, in microseconds; 0: there was none. `ends` is when a vault without
-    a record is forgotten. `spellings` are (number, ciphertext) by digest, the oldest first; numbers count from 1.
+    `first` is when the record of the workflow began, in microseconds; 0 without a record. `ends` is when a vault
+    without a record is dropped. `spellings`: digest -> (number, ciphertext), the oldest first; numbers count from 1.
     """
 
     ends: int = 0
@@ -30,7 +30,7 @@ class Vault:
     size: int = 0
 
     def alive(self, first: int, now: int) -> bool:
-        """Whether it is the vault of the workflow whose record began at `first` (0: there is no record now)."""
+        """Whether this is the vault of the workflow whose record began at `first` (0: there is no record now)."""
         return self.first == first if first and self.first else self.ends >= now
 
     def add(self, entity: str, digest: bytes, number: int, ciphertext: bytes) -> None:
@@ -50,7 +50,7 @@ class Vault:
         return [self.numbers[entity, digest] for entity, digest, _ in sealed], fresh
 
     def spell(self, items: Sequence[Spelling]) -> list[tuple[int, bytes, bytes]]:
-        """Take in spellings; returns those that are new: (number, digest, ciphertext)."""
+        """Add spellings; returns the new spellings: (number, digest, ciphertext)."""
         fresh = []
         for digest, ciphertext in items:
             if digest not in self.spellings:
@@ -59,7 +59,7 @@ class Vault:
         return fresh
 
     def put(self, number: int, digest: bytes, ciphertext: bytes) -> None:
-        """Take in the next spelling under its number; the oldest make room."""
+        """Add the next spelling under its number; the oldest spellings are dropped to make room."""
         self.spellings[digest] = (number, ciphertext)
         self.newest = number
         self.size += len(ciphertext)

@@ -64,7 +64,7 @@ class Watch:
 
 
 def _stamp(path: Path) -> None:
-    """Write a random application id into the header on disk, so that overwriting by a copy is detected."""
+    """Write a random application id into the header on disk: a copy of another file that overwrites it is detected."""
     with closing(connect(path)) as connection:
         if connection.execute("PRAGMA application_id").fetchone() == (0,):
             connection.execute(f"PRAGMA application_id = {secrets.randbelow(2**31 - 1) + 1}")

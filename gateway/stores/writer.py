@@ -29,7 +29,7 @@ from typing import Any
 from gateway.stores import StoreUnavailable
 
 Statement = tuple[str, tuple[Any, ...]]
-CHUNKS = (64, 32, 16, 8, 4, 2, 1)  # rows in one statement: few sizes for SQLite to compile, few statements in a commit
+CHUNKS = (64, 32, 16, 8, 4, 2, 1)  # rows in one statement: SQLite compiles few sizes, and a commit has few statements
 
 # Seconds after which rows are written if no caller waits for them.
 LINGER = 0.05
@@ -61,7 +61,7 @@ _log = logging.getLogger("meshgate")
 
 
 class Bulk(str):
-    """A statement for one row that may be combined with others of the same text: one statement, many rows.
+    """A statement for one row. Statements of the same text are combined: one statement, many rows.
 
     Within a commit, consecutive bulk statements are grouped by text, ordered by `rank`, with their rows in order.
     The text is `INSERT ... VALUES (?, ...)` or `DELETE ... WHERE id = ?`, and must be fast.
@@ -70,9 +70,9 @@ class Bulk(str):
     rank: int
 
     def __new__(cls, rank: int, text: str) -> Bulk:
-        made = super().__new__(cls, text)
-        made.rank = rank
-        return made
+        bulk = super().__new__(cls, text)
+        bulk.rank = rank
+        return bulk
 
     @functools.cached_property
     def texts(self) -> dict[int, str]:

@@ -1,7 +1,7 @@
-"""What the line asks of an HTTP client: send a call, hand back the answer as it comes.
+"""The interface of an HTTP client: send a call, return the answer as it arrives.
 
-Two clients implement this: `direct`, which does what is needed here and no more, and `library`, which is aiohttp. Both
-send a call again, once and on a new connection, if it went out on a pooled connection that the provider had closed.
+Two clients implement it: `direct`, which has only what is needed here, and `library`, which is aiohttp. Both send a
+call again, once and on a new connection, if the provider had already closed the pooled connection.
 """
 
 from __future__ import annotations
@@ -14,20 +14,20 @@ from typing import Final, NamedTuple, Protocol
 from multidict import CIMultiDict, MultiMapping
 from yarl import URL
 
-AT_ONCE: Final = 5.0  # seconds in which a connection that was closed before shows that it was
+AT_ONCE: Final = 5.0  # seconds within which a write fails on a connection that was closed before
 KEEP_ALIVE: Final = 30.0  # seconds that an idle connection is kept
 
 
 class Broken(ConnectionError):
-    """The connection ended, or was broken, before the answer was whole."""
+    """The connection ended before the answer was complete."""
 
 
 class Malformed(ConnectionError):
-    """What came is not HTTP/1.1."""
+    """The answer is not HTTP/1.1."""
 
 
 class Timeouts(NamedTuple):
-    """Bounds of one exchange, in seconds: as a whole, to connect, and between two pieces of the answer."""
+    """Time limits of one exchange, in seconds: in total, to connect, and between two pieces of the answer."""
 
     total: float
     connect: float
@@ -36,8 +36,10 @@ class Timeouts(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Destination:
-    """Where a call goes, with which headers and within which time. Made once, so that clients can keep what they make
-    of it in `head`: the bytes before the length of the body."""
+    """The URL of calls, their headers and time limits. Created once.
+
+    `head`: a cache for the client, for the encoded bytes before the length of the body.
+    """
 
     url: URL
     headers: CIMultiDict[str]
@@ -45,7 +47,7 @@ class Destination:
     head: list[bytes] = field(default_factory=list, compare=False)
 
     def having(self, extra: Iterable[tuple[str, str]]) -> Destination:
-        """The same with further headers, each in place of one of its name."""
+        """The same destination with further headers, which replace headers of the same name."""
         headers = self.headers.copy()
         for name, value in extra:
             headers[name] = value
@@ -53,40 +55,40 @@ class Destination:
 
 
 class Response(Protocol):
-    """An answer whose head has come. Reading raises TimeoutError, or another OSError where the body breaks off."""
+    """An answer whose head has arrived. Reading raises TimeoutError, or another OSError if the body breaks off."""
 
     @property
     def status(self) -> int: ...
     @property
     def headers(self) -> MultiMapping[str]:
-        """By name, in any case."""
+        """The headers, by case-insensitive name."""
         ...
 
     @property
     def length(self) -> int:
-        """Bytes that the provider says the body has; 0 where it does not."""
+        """The Content-Length of the body in bytes; 0 without one."""
         ...
 
     def chunks(self) -> AsyncIterator[bytes]:
-        """The body as it comes."""
+        """The body as it arrives."""
         ...
 
     async def read(self, most: int) -> bytes:
-        """What comes of the body first: at most so many bytes, at least one unless it is empty."""
+        """The first bytes of the body: at most `most`, at least one unless the body is empty."""
         ...
 
     def release(self) -> None:
         """The body was read to its end: the connection may serve another call."""
 
     def close(self) -> None:
-        """Nothing more is wanted: the provider sees the connection close."""
+        """Give up the exchange: the connection closes."""
 
 
 class Client(Protocol):
-    """Sends calls. Keeps connections for all of them."""
+    """Sends calls, and keeps a pool of connections."""
 
     async def post(self, to: Destination, body: bytes) -> Response:
-        """Send a body; returns when the head of the answer has come. Raises TimeoutError, or another OSError."""
+        """Send a body; returns once the head of the answer has arrived. Raises TimeoutError, or another OSError."""
         ...
 
     async def close(self) -> None:
@@ -94,7 +96,7 @@ class Client(Protocol):
 
 
 def authorization(url: URL) -> str:
-    """The value of Authorization for a URL with a user or a password (RFC 7617); empty for one without."""
+    """The value of Authorization for a URL with a user or a password (RFC 7617); "" for a URL without both."""
     if url.user is None and url.password is None:
         return ""
     return "Basic " + base64.b64encode(f"{url.user or ''}:{url.password or ''}".encode("latin-1")).decode()

@@ -1,7 +1,7 @@
 """A client for calls to providers: HTTP/1.1 (RFC 9112) on httptools, POST only.
 
-Connections are pooled by origin. Redirects, cookies and proxies are not followed, kept or used. The parser is as strict
-as llhttp, except that a line may end in a bare LF (RFC 9112, 2.2) and blanks may follow the size of a chunk.
+Connections are pooled by origin. The client follows no redirect, keeps no cookie and uses no proxy. The parser is as
+strict as llhttp, except that a line may end in a bare LF (RFC 9112, 2.2) and blanks may follow the size of a chunk.
 """
 
 from __future__ import annotations
@@ -9,19 +9,17 @@ from __future__ import annotations
 import asyncio
 import socket
 import ssl
-from collections.abc import AsyncIterator
 from typing import Final
 
 import aiohappyeyeballs
 import httptools
-from multidict import CIMultiDict, MultiMapping
+from multidict import CIMultiDict
 
 from gateway.upstream.client import AT_ONCE, KEEP_ALIVE, Broken, Destination, Malformed, authorization
+from gateway.upstream.direct_response import DirectResponse
 
-MAX_HEAD: Final = (
-    256 * 1024
-)  # bytes of a status line and headers, and of trailers: what stands before a provider may send long ones
-_HIGH: Final = 128 * 1024  # bytes that nobody has read yet, above which no more is taken from the socket
+MAX_HEAD: Final = 256 * 1024
+"""Bytes of a status line with headers, or of trailers: a proxy of the provider may send long headers."""
 _PIECE: Final = 256 * 1024  # bytes of a request that are handed to the socket at once
 _NEXT_ADDRESS: Final = 0.25  # seconds after which another address of a host is tried as well (RFC 8305, section 5)
 _OURS: Final = frozenset({"content-length", "transfer-encoding", "connection", "expect", "upgrade"})
@@ -39,7 +37,7 @@ class DirectClient:
         self._sweep: asyncio.TimerHandle | None = None
 
     async def post(self, to: Destination, body: bytes) -> DirectResponse:
-        """Send a body; returns when the head of the answer has come. Raises TimeoutError, or another OSError."""
+        """Send a body; returns once the head of the answer has arrived. Raises TimeoutError, or another OSError."""
         loop = asyncio.get_running_loop()
         begun = loop.time()
         url = to.url
@@ -72,7 +70,7 @@ class DirectClient:
         self._idle.clear()
 
     def _pooled(self, origin: Origin) -> _Connection | None:
-        """The connection that was used last."""
+        """The connection that was used last; None if no connection is idle."""
         waiting = self._idle.get(origin)
         if not waiting:
             return None
@@ -84,20 +82,22 @@ class DirectClient:
         loop = asyncio.get_running_loop()
         async with asyncio.timeout(min(to.timeouts.connect, to.timeouts.total)):
             addresses = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-            made = await aiohappyeyeballs.start_connection(
+            connected = await aiohappyeyeballs.start_connection(
                 addresses, happy_eyeballs_delay=_NEXT_ADDRESS if len(addresses) > 1 else None, loop=loop
             )
             try:
-                made.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+                connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
                 if scheme == "https":
                     name = host.rstrip(".")
                     _, connection = await loop.create_connection(
-                        lambda: _Connection(self, origin, loop), sock=made, ssl=self._tls(), server_hostname=name
+                        lambda: _Connection(self, origin, loop), sock=connected, ssl=self._tls(), server_hostname=name
                     )
                 else:
-                    _, connection = await loop.create_connection(lambda: _Connection(self, origin, loop), sock=made)
+                    _, connection = await loop.create_connection(
+                        lambda: _Connection(self, origin, loop), sock=connected
+                    )
             except BaseException:
-                made.close()
+                connected.close()
                 raise
         return connection
 
@@ -108,11 +108,11 @@ class DirectClient:
         return self._context
 
     def opened(self, connection: _Connection) -> None:
-        """A connection was made."""
+        """A connection is open."""
         self._open.add(connection)
 
     def keep(self, connection: _Connection) -> None:
-        """A connection has served a call and can serve another."""
+        """A connection has served a call and can serve another call."""
         self._idle.setdefault(connection.origin, []).append(connection)
         if self._sweep is None:
             self._sweep = connection.loop.call_later(KEEP_ALIVE, self._expire)
@@ -125,7 +125,7 @@ class DirectClient:
             waiting.remove(connection)
 
     def _expire(self) -> None:
-        """Close what was idle for too long; connections stand in the order of their last use."""
+        """Close connections that were idle for too long; the lists are in the order of last use."""
         self._sweep = None
         first = float("inf")
         for origin, waiting in list(self._idle.items()):
@@ -144,29 +144,29 @@ class DirectClient:
 
 
 class _Connection(asyncio.Protocol):
-    """One connection: parses answers, and hands them to the exchange that is on."""
+    """One connection: parses answers, and hands them to the current exchange."""
 
     def __init__(self, client: DirectClient, origin: Origin, loop: asyncio.AbstractEventLoop) -> None:
         self._client = client
         self.origin = origin
         self.loop = loop
         self.transport: asyncio.Transport
-        self.heard = False  # bytes have come since the request was sent
-        self.since = 0.0  # since when it is idle, in the loop's clock
+        self.heard = False  # bytes have arrived since the request was sent
+        self.since = 0.0  # when the connection became idle, in the loop's clock
         self._response: DirectResponse | None = None
         self._parser = httptools.HttpResponseParser(self)
         self._parser.set_dangerous_leniencies(lenient_optional_cr_before_lf=True, lenient_spaces_after_chunk_size=True)
         self._headers: CIMultiDict[str] = CIMultiDict()
         self._head = 0  # bytes of headers and trailers
-        self._framed = False  # by a length or in chunks: else the body lasts until the connection ends
+        self._framed = False  # the body has a length or chunks; otherwise it lasts until the connection ends
         self._unread = 0  # bytes since the beginning of the head, or of the trailers
-        self._interim = False  # the head is that of a 1xx answer
-        self._body = False  # the head has come
+        self._interim = False  # the head belongs to a 1xx answer
+        self._body = False  # the head has arrived
         self._whole = False
-        self._lasts = False  # the connection outlives the answer
-        self._extra = False  # more came than one answer
+        self._lasts = False  # the connection stays open after the answer
+        self._extra = False  # more than one answer has arrived
         self._drain: asyncio.Future[None] | None = None
-        self._writing = True  # the transport takes more
+        self._writing = True  # the transport accepts more
         self._sender: asyncio.Task[None] | None = None
 
     # sending
@@ -188,7 +188,7 @@ class _Connection(asyncio.Protocol):
             raise
 
     async def _pieces(self, body: bytes) -> None:
-        """A long body, as fast as the provider takes it: other calls get their turn, and an early answer is heard."""
+        """Send a long body at the pace of the provider: other calls get their turn, and early answers are read."""
         view = memoryview(body)
         for at in range(0, len(body), _PIECE):
             if self.transport.is_closing():
@@ -218,7 +218,7 @@ class _Connection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         self.heard = True
         response = self._response
-        if response is None:  # nobody asked
+        if response is None:  # data without a request
             self.abort()
             return
         response.stirred()
@@ -242,7 +242,7 @@ class _Connection(asyncio.Protocol):
             response.came()
 
     def eof_received(self) -> None:
-        """Nothing more will come: the transport closes."""
+        """The provider sends nothing more: the transport closes."""
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._client.lost(self)
@@ -262,16 +262,16 @@ class _Connection(asyncio.Protocol):
             response.fail(fault)
 
     def abort(self) -> None:
-        """End the connection at once."""
+        """End the connection immediately."""
         self.transport.abort()
 
     def leave(self) -> None:
-        """The exchange is given up."""
+        """End the connection: the exchange was given up."""
         self._response = None
         self.abort()
 
     def _done(self, response: DirectResponse) -> None:
-        """The answer is whole: the connection can serve another call, if all of the request has left."""
+        """The answer is complete: the connection can serve another call, if the whole request was sent."""
         self._response = None
         sender, self._sender = self._sender, None
         sent = sender is None or sender.done()
@@ -329,163 +329,8 @@ class _Connection(asyncio.Protocol):
             self._whole = True
 
 
-class DirectResponse:
-    """One exchange, and its answer as it comes."""
-
-    __slots__ = (
-        *("_connection", "_deadline", "_fault", "_idle", "_last", "_loop", "_parts", "_size", "_timer", "_waiter"),
-        *("_over", "headers", "paused", "status"),
-    )
-
-    def __init__(self, loop: asyncio.AbstractEventLoop, connection: _Connection, to: Destination, begun: float) -> None:
-        self._loop = loop
-        self._connection: _Connection | None = connection
-        self._deadline = begun + to.timeouts.total
-        self._idle = to.timeouts.idle
-        self._last = loop.time()
-        self._timer: asyncio.TimerHandle | None = None
-        self._look(self._last)
-        self._waiter: asyncio.Future[None] | None = None
-        self._parts: list[bytes] = []
-        self._size = 0
-        self._fault: Exception | None = None
-        self._over = False
-        self.paused = False
-        self.status = 0
-        self.headers: MultiMapping[str] = CIMultiDict()
-
-    # for the line
-
-    @property
-    def length(self) -> int:
-        """Bytes that the provider says the body has; 0 where it does not."""
-        said = self.headers.get("content-length", "")
-        return int(said) if said.isdecimal() else 0
-
-    async def begun(self) -> None:
-        """Wait for the head."""
-        while not self.status:
-            if self._fault is not None:
-                raise self._fault
-            await self._wait()
-
-    def chunks(self) -> AsyncIterator[bytes]:
-        """The body as it comes."""
-        return self
-
-    def __aiter__(self) -> AsyncIterator[bytes]:
-        return self
-
-    async def __anext__(self) -> bytes:
-        while not self._parts:
-            if self._fault is not None:
-                raise self._fault
-            if self._over:
-                raise StopAsyncIteration
-            await self._wait()
-        parts = self._parts
-        data = parts[0] if len(parts) == 1 else b"".join(parts)
-        self._parts = []
-        self._size = 0
-        if self.paused:
-            self.paused = False
-            if self._connection is not None:
-                self._last = self._loop.time()
-                self._connection.transport.resume_reading()
-        return data
-
-    async def read(self, most: int) -> bytes:
-        """What comes of the body first: at most so many bytes, at least one unless it is empty."""
-        return (await anext(self, b""))[:most]
-
-    def release(self) -> None:
-        """The body was read to its end."""
-        if not self._over:
-            self.close()
-
-    def close(self) -> None:
-        """Nothing more is wanted."""
-        connection, self._connection = self._connection, None
-        self._stop()
-        if connection is not None and not self._over:
-            self._over = True
-            connection.leave()
-
-    # for the connection
-
-    def begin(self, status: int, headers: MultiMapping[str]) -> None:
-        """The head has come."""
-        self.status, self.headers = status, headers
-
-    def take(self, data: bytes) -> None:
-        """Some of the body has come."""
-        self._parts.append(data)
-        self._size += len(data)
-
-    def stirred(self) -> None:
-        """Bytes have come."""
-        self._last = self._loop.time()
-
-    def came(self) -> None:
-        """What has come can be read."""
-        if self._size > _HIGH and not self.paused and self._connection is not None:
-            self.paused = True
-            self._connection.transport.pause_reading()
-        if self._parts or self.status:
-            self._wake()
-
-    def end(self) -> None:
-        """The body is whole."""
-        self._over, self._connection = True, None
-        self.paused = False
-        self._stop()
-        self._wake()
-
-    def fail(self, fault: Exception) -> None:
-        """The exchange has failed; what has come can still be read."""
-        if self._over or self._fault is not None:
-            return
-        self._fault, self._connection = fault, None
-        self._stop()
-        self._wake()
-
-    async def _wait(self) -> None:
-        self._waiter = self._loop.create_future()
-        try:
-            await self._waiter
-        finally:
-            self._waiter = None
-
-    def _wake(self) -> None:
-        waiter = self._waiter
-        if waiter is not None and not waiter.done():
-            waiter.set_result(None)
-
-    def _stop(self) -> None:
-        timer, self._timer = self._timer, None
-        if timer is not None:
-            timer.cancel()
-
-    def _look(self, now: float) -> None:
-        self._timer = self._loop.call_later(min(self._deadline, self._last + self._idle) - now, self._check)
-
-    def _check(self) -> None:
-        """Whether a deadline has passed. While nobody reads, the provider is not silent: it is not listened to."""
-        now = self._loop.time()
-        if self.paused:
-            self._last = now
-        if now < self._deadline and now < self._last + self._idle:
-            self._look(now)
-            return
-        self._timer = None
-        connection = self._connection
-        self.fail(TimeoutError("the provider was silent for too long"))
-        if connection is not None:
-            connection.leave()
-
-
 def _head(to: Destination) -> bytes:
-    """The request line and headers, but for the length of the body. Raises ValueError for what no header may be."""
+    """The request line and headers, without Content-Length. Raises ValueError for a header with a line break."""
     url = to.url
     lines = [f"POST {url.raw_path_qs} HTTP/1.1"]
     if "Host" not in to.headers:
@@ -499,6 +344,6 @@ def _head(to: Destination) -> bytes:
         if name.lower() in _OURS or (basic and name.lower() == "authorization"):
             continue
         if any(mark in value or mark in name for mark in _UNSAFE):
-            raise ValueError(f"the header {name!r} of a provider holds a line break")
+            raise ValueError(f"the header {name!r} of a provider contains a line break")
         lines.append(f"{name}: {value}")
     return "".join(f"{line}\r\n" for line in lines).encode()

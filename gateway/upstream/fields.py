@@ -31,8 +31,8 @@ def keep(call: Call, said: Mapping[str, str]) -> None:
         wants["the policy"] = demanded
     who, what = max(wants.items(), key=lambda item: FIELDS.index(item[1]), default=("", "pass"))
     if what == "drop":
-        call.authorization.edited |= call.format.drop_foreign(call.request.body)
-    elif what == "refuse" and (fields := call.format.foreign(call.request.body)):
+        call.authorization.edited |= call.codec.drop_foreign(call.request.body)
+    elif what == "refuse" and (fields := call.codec.foreign(call.request.body)):
         names = ", ".join(f"`{name}`" for name in fields[:_SHOWN])
         more = f" and {len(fields) - _SHOWN} more" if len(fields) > _SHOWN else ""
         raise Refusal(

@@ -51,18 +51,18 @@ async def peeked(chunks: AsyncIterator[bytes]) -> bytes:
 
 
 class _Peek:
-    """The beginning of an answer, looked at as it comes: each byte once, however small the pieces."""
+    """The beginning of an answer, examined as it arrives: each byte once, even in small pieces."""
 
     __slots__ = ("_at", "_data", "_looked", "start")
 
     def __init__(self) -> None:
         self.start = bytearray()
-        self._at = 0  # where what it says begins
-        self._looked = 0  # up to here there is nothing to be looked at again
-        self._data = False  # a line of data has begun
+        self._at = 0  # offset of the content, after a byte order mark and blanks
+        self._looked = 0  # offset up to which bytes need not be examined again
+        self._data = False  # a line with data has begun
 
     def tells(self, data: bytes) -> bool:
-        """Take in a piece; whether the first event or the beginning of an answer is there: no error can follow."""
+        """Add a piece; True once the first event or the beginning of an answer is there: no error can follow."""
         start = self.start
         start += data
         if len(start) < len(sse.MARK) and sse.MARK.startswith(start):
@@ -83,7 +83,7 @@ class _Peek:
         return self._has_data()
 
     def _has_data(self) -> bool:
-        """Whether a line of data is whole."""
+        """Whether a line with data is complete."""
         start, looked = self.start, max(self._looked, self._at)
         while not self._data:
             found = start.find(b"data:", looked)
@@ -113,7 +113,7 @@ def is_stream(start: bytes, declared: bool) -> bool:
 
 
 def is_lines(kind: str) -> bool:
-    """Whether a media type stands for JSON objects, one per line."""
+    """Whether a media type means JSON objects, one per line."""
     return kind.partition(";")[0].strip() in _LINES
 
 

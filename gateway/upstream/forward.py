@@ -30,9 +30,9 @@ from gateway.upstream.forms import first_error, is_object, is_stream, peeked, st
 from gateway.upstream.inflate import Inflater, Packed, unpacked
 from gateway.upstream.wildcards import Pattern
 
-_MOST_MADE = 1024  # names that fit a pattern, remembered
+_MOST_MADE = 1024  # remembered names that match a pattern
 MAX_ERROR = 64 * 1024  # bytes of an error answer that are read
-_ERROR_TIME = 5.0  # seconds for which they are waited for
+_ERROR_TIME = 5.0  # seconds to wait for these bytes
 _FAULTS = (TimeoutError, OSError)
 _UNREACHED = "could not be reached"
 _TRY_NEXT = frozenset({401, 402, 403, 408, 409, 425, 429, 500, 502, 503, 504, 529})
@@ -81,7 +81,7 @@ def not_found(name: str) -> Refusal:
     """The refusal for an unknown model; names the model only if the name cannot be a secret or personal data."""
     called = f"called {name[:80]!r}" if is_term(name) else "of that name"
     return Refusal(
-        "model_not_found", f"There is no model {called} here. GET /v1/models lists those there are.", param="model"
+        "model_not_found", f"There is no model {called} here. GET /v1/models lists the models.", param="model"
     )
 
 
@@ -203,7 +203,7 @@ class Forward:
 
     async def _send(self, call: Call, target: Target) -> Answer:
         provider, model = target
-        codec, changed = call.format, call.redaction.changed or call.authorization.edited
+        codec, changed = call.codec, call.redaction.changed or call.authorization.edited
         changed = codec.request(call.request.body, model, call.request.stream) or changed or call.outcome.tries > 1
         call.outcome.sent = True
         if self._providers[provider].format == "demo":
@@ -232,25 +232,25 @@ class Forward:
         kind = response.headers.get("content-type", "").strip().lower()
         chunks = _read(response, provider)
         start = await peeked(chunks)
-        if (error := first_error(start, call.format)) is not None:
+        if (error := first_error(start, call.codec)) is not None:
             call.outcome.status = status_of(error)
             raise _refusal(call.outcome.status, response.headers, provider, orjson.dumps({"error": error}))
         if forms.is_lines(kind) and is_object(start):
             start = await forms.gathered(start, chunks)
-            if not forms.says_whole(start, call.format):
+            if not forms.says_whole(start, call.codec):
                 return Answer(True, b"", forms.events_of_lines(start, chunks), response)
         streamed = is_stream(start, kind.startswith("text/event-stream"))
         if not streamed and not is_object(start):
-            words = f"The provider {provider} answered with something that is not {call.format.noun}. Try again later."
+            words = f"The provider {provider} answered with something that is not {call.codec.noun}. Try again later."
             raise Refusal("upstream_error", words, stage="upstream")
         return Answer(streamed, start, chunks, response)
 
     async def _post(self, call: Call, provider: str, body: bytes) -> Response:
         """Send a body; again on a new connection if the provider had already closed the pooled connection."""
-        to = self._destination(provider, call.format)
-        passes = call.format.passes
+        to = self._destination(provider, call.codec)
+        passes = call.codec.passes
         extra = [(name, value) for name, value in call.headers if name in passes and passes[name].fullmatch(value)]
-        if extra:  # in place of our own, as a version is
+        if extra:  # these replace the gateway's own headers, such as a version
             to = to.having([(name.decode(), value.decode("latin-1")) for name, value in extra])
         try:
             response = await self._clients[provider].post(to, body)
@@ -260,7 +260,7 @@ class Forward:
         return response
 
     def _destination(self, provider: str, codec: Codec) -> Destination:
-        """Where a dialect's calls go; made once."""
+        """The destination of the calls of a dialect. Cached."""
         to = self._destinations.get((provider, codec.path))
         if to is None:
             base = self._bases[provider]
@@ -282,9 +282,9 @@ def _demo(call: Call) -> Answer:
 
     async def chunks() -> AsyncIterator[bytes]:
         if not call.request.stream:
-            yield demo.whole(call.format, call.request.body)
+            yield demo.whole(call.codec, call.request.body)
             return
-        for event in demo.streamed(call.format, call.request.body):
+        for event in demo.streamed(call.codec, call.request.body):
             yield event
 
     return Answer(call.request.stream, b"", chunks(), None)
@@ -304,7 +304,7 @@ async def _read(response: Response, provider: str) -> AsyncIterator[bytes]:
 
 
 def _encoding(response: Response) -> str:
-    """How the body is compressed; "" if it is not. Some say `none`, or how the text is encoded."""
+    """The compression of the body; "" for none. Some providers send `none`, or the encoding of the text."""
     said = ",".join(response.headers.getall("content-encoding", ())).lower().split(",")
     return ",".join([one for one in map(str.strip, said) if one not in ("", "identity", "none", "utf-8", "utf8")])
 
@@ -322,7 +322,7 @@ def _broken(provider: str, fault: Exception, late: str, cut: str) -> Refusal:
 
 
 async def _words(response: Response) -> bytes:
-    """The body of an error answer, as far as it is read: it may come in pieces, and break off."""
+    """The body of an error answer, up to `MAX_ERROR` bytes; it may arrive in pieces, and break off."""
     parts, size = list[bytes](), 0
     try:
         with contextlib.suppress(*_FAULTS):

@@ -18,7 +18,7 @@ FREE: Final = 4 * 1024 * 1024  # bytes that are decompressed regardless of the r
 _FRAMED: Final = 15  # zlib window size with the zlib frame (RFC 1950); negative: without the frame
 _HEAD: Final = 2  # bytes of the frame that identify it
 _WINDOW: Final = {"gzip": 16 + _FRAMED, "x-gzip": 16 + _FRAMED, "deflate": _FRAMED}
-_MEMBERS: Final = 1024  # of one body of gzip: each copies what came with it
+_MEMBERS: Final = 1024  # members of one gzip body; each costs a copy of the piece
 _PAUSE: Final = 16  # pieces after which the event loop is yielded
 
 

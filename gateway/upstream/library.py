@@ -12,19 +12,19 @@ from multidict import MultiMapping
 from gateway.upstream.client import KEEP_ALIVE, Broken, Destination, Malformed
 from gateway.upstream.pool import ATTEMPT, Attempt, Pool
 
-_MAX_HEADER: Final = 64 * 1024  # bytes of one header of an answer: what stands before a provider may send long ones
+_MAX_HEADER: Final = 64 * 1024  # bytes of one header of an answer: a proxy of the provider may send long headers
 _MAX_HEADERS: Final = 512
-_AT_ONCE: Final = 256 * 1024  # bytes of a request that are handed to the client as they are
-# What a dead connection of the pool shows: its end (FIN), or a reset (RST).
+_AT_ONCE: Final = 256 * 1024  # bytes of a request that are passed to aiohttp at once
+# The errors of a dead connection of the pool: its end (FIN), or a reset (RST).
 _CLOSED: Final = (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError, ConnectionError)
 
 
 class Failed(OSError):
-    """What went wrong, by the name that aiohttp has for it."""
+    """Another fault, with the name of the exception of aiohttp."""
 
 
 class LibraryClient:
-    """The client. No cookies: none may ride from one caller to another. Answers are not unpacked: see `inflate`."""
+    """The client. No cookies, which would pass from one caller to another. Answers are not unpacked: see `inflate`."""
 
     def __init__(self) -> None:
         self._session = aiohttp.ClientSession(
@@ -36,7 +36,7 @@ class LibraryClient:
         )
 
     async def post(self, to: Destination, body: bytes) -> LibraryResponse:
-        """Send a body; returns when the head of the answer has come. Raises TimeoutError, or another OSError."""
+        """Send a body; returns once the head of the answer has arrived. Raises TimeoutError, or another OSError."""
         timeout = aiohttp.ClientTimeout(
             total=to.timeouts.total, sock_connect=to.timeouts.connect, sock_read=to.timeouts.idle
         )
@@ -71,11 +71,11 @@ class LibraryResponse:
 
     @property
     def length(self) -> int:
-        """Bytes that the provider says the body has; 0 where it does not."""
+        """The Content-Length of the body in bytes; 0 without one."""
         return self._response.content_length or 0
 
     async def chunks(self) -> AsyncIterator[bytes]:
-        """The body as it comes."""
+        """The body as it arrives."""
         try:
             async for data in self._response.content.iter_any():
                 yield data
@@ -83,7 +83,7 @@ class LibraryResponse:
             raise _known(fault) from None
 
     async def read(self, most: int) -> bytes:
-        """What comes of the body first: at most so many bytes, at least one unless it is empty."""
+        """The first bytes of the body: at most `most`, at least one unless the body is empty."""
         try:
             return await self._response.content.read(most)
         except aiohttp.ClientError as fault:
@@ -94,12 +94,12 @@ class LibraryResponse:
         self._response.release()
 
     def close(self) -> None:
-        """Nothing more is wanted."""
+        """Give up the exchange."""
         self._response.close()
 
 
 def _known(fault: Exception) -> OSError:
-    """A fault as one that callers know without aiohttp."""
+    """An exception of aiohttp as an exception of `client`."""
     if isinstance(fault, aiohttp.ClientResponseError):
         return Malformed(type(fault).__name__)
     if isinstance(fault, aiohttp.ServerDisconnectedError | aiohttp.ClientPayloadError):
@@ -108,5 +108,5 @@ def _known(fault: Exception) -> OSError:
 
 
 def _payload(data: bytes) -> bytes | io.BytesIO:
-    """A body for the client, which sends a file in pieces and bytes at once, however many."""
+    """A body for aiohttp, which sends a file in pieces, but bytes of any length at once."""
     return io.BytesIO(data) if len(data) > _AT_ONCE else data

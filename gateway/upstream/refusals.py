@@ -1,8 +1,8 @@
-"""What a provider says of a request that it refuses: its words, its terms, when to try again.
+"""Reads the error of a provider that refuses a request: its message, its codes, and when to try again.
 
-Providers, and what stands in front of them, have many forms of an error: OpenAI's, Anthropic's, a list of one (Google),
-`detail` (FastAPI), an object that is the error (vLLM), one of events, a line of plain text. A page of HTML says nothing
-to a caller. Nothing here is trusted: words are judged before a caller reads them, terms have the form of terms.
+Providers, and proxies in front of them, have many forms of errors: OpenAI's, Anthropic's, a list with one error
+(Google), `detail` (FastAPI), an object that is itself the error (vLLM), an event, a line of plain text. HTML is no use
+to a caller. Nothing here is trusted: messages are judged before a caller reads them, and codes must have a strict form.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ import orjson
 
 from gateway.dialects import sse
 
-_MOST: Final = 2000  # characters of the words
-# What of a provider's error may be told to programs: short identifiers, no room for a text or a key.
+_MOST: Final = 2000  # characters of a message
+# The form of codes that programs get: short identifiers that cannot contain a text or a key.
 _WORD = r"[a-z]{1,20}[0-9]{0,3}"
 _TERMS: Final = {
     "code": re.compile(rf"(?=.{{1,64}}\Z){_WORD}(?:_{_WORD}){{0,7}}"),
@@ -32,11 +32,11 @@ _FORMS: Final = {
     "retry-after-ms": re.compile(r"[0-9]{1,12}(?:\.[0-9]{1,9})?"),
     "x-should-retry": re.compile("true|false"),
 }
-_LONGEST_WAIT: Final = 30 * 86400  # seconds; a hint beyond is a mistake
+_LONGEST_WAIT: Final = 30 * 86400  # seconds; a longer hint is a mistake
 
 
 def words(body: bytes) -> str:
-    """The provider's own words; "" for none that a caller could read."""
+    """The message of the provider; "" without a readable message."""
     said = _loads(body)
     for _ in range(4):  # an error in an error, in a list
         if type(said) is list and said:
@@ -49,14 +49,14 @@ def words(body: bytes) -> str:
 
 
 def terms(body: bytes) -> dict[str, str]:
-    """The provider's own `code`, `type` and `param`, for programs that go by them; only what has the form of one."""
+    """The provider's own `code`, `type` and `param`, for programs; values of another form are left out."""
     error = _error(body)
     values = {name: error.get(name) for name in _TERMS}
     return {name: value for name, value in values.items() if type(value) is str and _TERMS[name].fullmatch(value)}
 
 
 def retry_after(headers: Mapping[str, str], body: bytes) -> float | None:
-    """Seconds to wait, by the first thing that says so: in milliseconds, in seconds, as a date, in the error itself."""
+    """Seconds to wait, from the first of: header in milliseconds, in seconds, as a date, field of the error."""
     told = (
         _seconds(headers.get("retry-after-ms", ""), 1000),
         _seconds(headers.get("retry-after", "").partition(",")[0]),
@@ -67,7 +67,7 @@ def retry_after(headers: Mapping[str, str], body: bytes) -> float | None:
 
 
 def hints(headers: Mapping[str, str]) -> dict[str, str]:
-    """What a provider says beside of when to try again."""
+    """The other headers of a provider about retries and rate limits."""
     return {
         name: value
         for name, value in ((name.lower(), value.strip()) for name, value in headers.items())
@@ -76,7 +76,7 @@ def hints(headers: Mapping[str, str]) -> dict[str, str]:
 
 
 def _loads(body: bytes) -> Any:
-    """What an error says: JSON, that of an event, or a text that is no markup."""
+    """The content of an error: JSON, the JSON of an event, or a text that is not markup."""
     text = body.removeprefix(sse.MARK).strip()
     if text.startswith((b"data:", b"event:")):
         try:
@@ -98,7 +98,7 @@ def _text(data: bytes) -> str | None:
 
 
 def _error(body: bytes) -> dict[str, Any]:
-    """The object with the details."""
+    """The error object."""
     said = _loads(body)
     if type(said) is list and said:
         said = said[0]
@@ -108,7 +108,7 @@ def _error(body: bytes) -> dict[str, Any]:
 
 
 def _seconds(value: str, unit: int = 1) -> float | None:
-    """A number of seconds, with an `s` or without; a negative one has passed."""
+    """A number of seconds, with or without `s`; negative: the time has passed."""
     try:
         return float(value.strip().removesuffix("s")) / unit
     except ValueError:

@@ -227,7 +227,7 @@ def _wasm(modules: tuple[Module, ...], data: dict[str, Any]) -> Engine:
         for module in modules:
             (root / module.file).write_text(module.source)
         (root / "data.json").write_text(json.dumps(data))
-        return Wasm(Compiled(root, "", build(root), data, modules, made=True), LIMIT)
+        return Wasm(Compiled(root, "", build(root), data, modules, built=True), LIMIT)
 
 
 def _module(query: str, names: Sequence[str]) -> str:
@@ -245,7 +245,7 @@ def _input(case: dict[str, Any]) -> Any:
     try:
         return json.loads(case["input_term"])
     except ValueError:
-        raise ConfigError("the input is no JSON") from None
+        raise ConfigError("the input is not JSON") from None
 
 
 def ordered(value: Any) -> Any:

@@ -75,17 +75,17 @@ def test_yaml_is_read_as_opa_reads_it(write: Write) -> None:
         ({"a.rego": 'package g\nx := "'}, r"a\.rego:2: a string"),
         ({"a.rego": RULE, "data.yaml": "a: 1\nb: {"}, r"data\.yaml:2: "),
         ({"a.rego": RULE, "data.yaml": "a: 1\na: 2"}, r"data\.yaml:2: the key 'a' is given twice"),
-        ({"a.rego": RULE, "data.yaml": "1: 2"}, r"data\.yaml:1: the key 1 is no text; quote it"),
-        ({"a.rego": RULE, "data.yaml": "a: 010"}, r"data\.yaml:1: 010 is a number to some"),
+        ({"a.rego": RULE, "data.yaml": "1: 2"}, r"data\.yaml:1: the key 1 is not a string; quote it"),
+        ({"a.rego": RULE, "data.yaml": "a: 010"}, r"data\.yaml:1: 010 is a number for some readers"),
         ({"a.rego": RULE, "data.yaml": "a: 1_000"}, r"data\.yaml:1: 1_000 is"),
         ({"a.rego": RULE, "data.yaml": "a: .inf"}, r"data\.yaml:1: \.inf is"),
         ({"a.rego": RULE, "data.yaml": "[1]"}, r"data\.yaml:1: the root must be a mapping"),
         ({"a.rego": RULE, "data.yaml": "a: !!python/object:os.system x"}, r"data\.yaml:1: could not determine"),
         ({"a.rego": RULE, "data.json": '{\n"a": }'}, r"data\.json:2: "),
         ({"a.rego": RULE, "data.json": '{"a": 1, "a": 2}'}, "a key is given twice"),
-        ({"a.rego": RULE, "data.json": '{"a": 1e999}'}, "nothing that JSON knows"),
+        ({"a.rego": RULE, "data.json": '{"a": 1e999}'}, "is not a JSON value"),
         ({"a.rego": RULE, "data.json": '{"a": 18446744073709551616}'}, "more than 64 bits"),
-        ({"a.rego": RULE, "data.json": '{"a": 1}', "data.yaml": "a: 1"}, "given in another data file too"),
+        ({"a.rego": RULE, "data.json": '{"a": 1}', "data.yaml": "a: 1"}, "also in another data file"),
         ({"a.rego": RULE, "data.json": '{"s": 1}', "s/data.yaml": "a: 1"}, "is a value in another data file"),
     ],
 )
@@ -118,7 +118,7 @@ def test_what_is_no_file_is_refused(write: Write, make: Callable[[Path], None], 
     before = fingerprint(str(folder))
     make(folder / name)
     assert fingerprint(str(folder)) != before
-    with pytest.raises(ConfigError, match="is no file, or a link to none"):
+    with pytest.raises(ConfigError, match="is not a file, or a broken link"):
         load(folder)
     (folder / name).unlink()
     assert fingerprint(str(folder)) == before
@@ -195,9 +195,9 @@ def test_tests_of_a_bundle(write: Write) -> None:
     }
     failed = {result.name.rpartition(".")[2]: result.message for result in results if not result.passed}
     assert failed == {
-        "test_fails": "it is false, and must be true",
-        "test_false": "it is false, and must be true",
-        "test_number": "it is 3, and must be true",
+        "test_fails": "the rule is false, and must be true",
+        "test_false": "the rule is false, and must be true",
+        "test_number": "the rule is 3, and must be true",
     } | {"test_fails": failed["test_fails"]}
     assert all(result.file.endswith("p_test.rego") for result in results)
 
@@ -264,5 +264,5 @@ def test_aliases_of_aliases(write: Write) -> None:
     """A few lines that stand for millions of values are refused, soon and in words."""
     lines = ["a0: &a0 [x, x, x, x, x, x, x, x, x, x]"]
     lines += [f"a{i}: &a{i} [{', '.join([f'*a{i - 1}'] * 10)}]" for i in range(1, 9)]
-    with pytest.raises(ConfigError, match=r"data\.yaml: its aliases .* stand for more than 100000 values"):
+    with pytest.raises(ConfigError, match=r"data\.yaml: its aliases .* expand to more than 100000 values"):
         load(write({"p.rego": "package gateway", "data.yaml": "\n".join(lines)}))

@@ -55,12 +55,12 @@ def test_the_input_arrives_as_it_was_sent(value: Any) -> None:
 @pytest.mark.parametrize(
     ("body", "document", "words"),
     [
-        ("decision := {} if input.x", {}, "undefined or no object"),
-        ("decision := 3 if input.x\ndecision := {} if not input.x", {"x": 1}, "undefined or no object"),
+        ("decision := {} if input.x", {}, "undefined or not an object"),
+        ("decision := 3 if input.x\ndecision := {} if not input.x", {"x": 1}, "undefined or not an object"),
         ("decision := {}\ndecision := input.x if input.x", {"x": {"a": 1}}, "the policy failed"),
-        ("decision := {} if not input.x == 1", {"x": object()}, "no JSON"),
-        ("decision := {} if not input.x == 1", {"x": "\ud800"}, "no JSON"),
-        ("decision := {} if not input.x == 1", {"x": 2**70}, "no JSON"),
+        ("decision := {} if not input.x == 1", {"x": object()}, "not JSON"),
+        ("decision := {} if not input.x == 1", {"x": "\ud800"}, "not JSON"),
+        ("decision := {} if not input.x == 1", {"x": 2**70}, "not JSON"),
     ],
 )
 async def test_without_a_verdict_it_says_so(body: str, document: dict[str, Any], words: str, write: Write) -> None:

@@ -238,7 +238,7 @@ async def test_who_trusts_fewer_does_not_begin_with_what_was_kept(
 
 async def test_signers_that_are_not_there(repository: Repository, tmp_path: Path) -> None:
     """A missing file of signers is told of by its key, before anything is fetched."""
-    with pytest.raises(ConfigError, match=r"policy\.git\.allowed_signers: .* is not there"):
+    with pytest.raises(ConfigError, match=r"policy\.git\.allowed_signers: .* does not exist"):
         await Policies.open(policy(repository, tmp_path, allowed_signers=str(tmp_path / "none")))
 
 

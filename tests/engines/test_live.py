@@ -75,7 +75,7 @@ async def test_a_changed_bundle_takes_over(policies: Policies, reports: Reports,
     ("files", "words"),
     [
         ({"p.rego": "package gateway\ndecision := {"}, r"p\.rego:2"),
-        ({"p.rego": RULE % "false"}, "1 of the bundle's own tests failed: .*test_allow: it is undefined"),
+        ({"p.rego": RULE % "false"}, "1 of the bundle's own tests failed: .*test_allow: the rule is undefined"),
         ({"p.rego": "package gateway\nx := 1"}, "no rule `decision`"),
         ({"data.yaml": "name: ["}, r"data\.yaml:"),
         (

@@ -45,15 +45,15 @@ def reply(body: str, status: str = "200 OK") -> bytes:
 @pytest.mark.parametrize(
     ("answer", "words"),
     [
-        (reply("{}"), "undefined or no object"),
-        (reply('{"result": 3}'), "undefined or no object"),
-        (reply('{"result": null}'), "undefined or no object"),
-        (reply("[]"), "undefined or no object"),
-        (reply("{"), "cannot be asked"),
+        (reply("{}"), "undefined or not an object"),
+        (reply('{"result": 3}'), "undefined or not an object"),
+        (reply('{"result": null}'), "undefined or not an object"),
+        (reply("[]"), "undefined or not an object"),
+        (reply("{"), "gave no usable answer"),
         (reply("{}", "500 Internal Server Error"), "status 500"),
         (reply("{}", "503 Service Unavailable"), "status 503"),
-        (b"nonsense\r\n\r\n", "status 400|cannot be asked"),
-        (b"", "cannot be asked"),
+        (b"nonsense\r\n\r\n", "status 400|gave no usable answer"),
+        (b"", "gave no usable answer"),
         (None, r"longer than 0\.05 s"),
     ],
 )

@@ -134,13 +134,13 @@ async def test_a_slow_evaluation_is_ended_and_the_next_one_judged(write: Write) 
 @pytest.mark.parametrize(
     ("body", "document", "words"),
     [
-        ("decision := {} if input.x", {}, "undefined or no object"),
-        ("decision := 3 if input.x\ndecision := {} if not input.x", {"x": 1}, "undefined or no object"),
+        ("decision := {} if input.x", {}, "undefined or not an object"),
+        ("decision := 3 if input.x\ndecision := {} if not input.x", {"x": 1}, "undefined or not an object"),
         ("decision := {}\ndecision := input.x if input.x", {"x": {"a": 1}}, "the policy failed"),
         ('decision := {"m": sprintf("%x", [input.x])} if input.x', {"x": 1}, "the policy failed: builtin 'sprintf'"),
         ('decision := {"m": sprintf("%v", [input.x, 1])} if input.x', {"x": 1}, "more values than verbs"),
         ("decision := {} if not input.x == 1", {"x": "a" * LARGEST}, "larger than 1000000 bytes"),
-        ("decision := {} if not input.x == 1", {"x": object()}, "no JSON"),
+        ("decision := {} if not input.x == 1", {"x": object()}, "not JSON"),
         ('decision := {} if not glob.match("*", null, input.x)', {"x": "a\nb"}, "a line break or a NUL"),
     ],
 )
@@ -178,12 +178,12 @@ def test_a_bundle_that_may_not_be_used(files: dict[str, str], words: str, write:
 def test_an_archive_that_is_none_of_ours(tmp_path: Path, write: Write) -> None:
     """No archive, no code in it, another entry point."""
     (tmp_path / "x.tar.gz").write_bytes(b"nothing")
-    with pytest.raises(ConfigError, match="no archive of a bundle"):
+    with pytest.raises(ConfigError, match="archive of the bundle cannot be read"):
         compiled(tmp_path / "x.tar.gz")
     folder = write({"p.rego": "package gateway\ndecision := {}\nother := {}"})
     command = [opa_server.program(), "build", "-b", str(folder), "-o", str(tmp_path / "plain.tar.gz")]
     subprocess.run(command, check=True, capture_output=True)
-    with pytest.raises(ConfigError, match=r"has no policy\.wasm in it; .*opa build -t wasm -e gateway/decision"):
+    with pytest.raises(ConfigError, match=r"has no policy\.wasm; .*opa build -t wasm -e gateway/decision"):
         compiled(tmp_path / "plain.tar.gz")
     with pytest.raises(ConfigError, match="compiled without its entry point"):
         Wasm(compiled(archive(folder, "-e", "gateway/other")))

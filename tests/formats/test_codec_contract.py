@@ -128,14 +128,14 @@ def test_tool_calls_are_judged_whole(wire: Wire, scanner: StreamScanner, places:
 
 @wires_with_tools
 def test_a_tool_call_that_breaks_off(wire: Wire, scanner: StreamScanner) -> None:
-    """The answer ran out of tokens in the middle: what there is of it is judged and sent."""
+    """An answer that ended early for lack of tokens: the part that arrived is judged and sent."""
     sent = streamed(wire, judge(wire, scanner), wire.events(["ok"], ['{"to": "bob@exa', 'mple.net", "no']))
     assert wire.listen(sent).tools == [("send", '{"to": "<EMAIL>", "no')]
 
 
 @wires_with_tools
 def test_a_tool_that_was_not_offered(wire: Wire, scanner: StreamScanner) -> None:
-    """Whole and streamed it is refused, and nothing of the call leaves."""
+    """The answer is refused, whole and streamed, and no part of the tool call leaves."""
     events = [raw.replace(b'"send"', b'"wipe"') for raw in wire.events(["ok"], ["{}"])]
     with pytest.raises(Refusal) as caught:
         streamed(wire, judge(wire, scanner), events)
@@ -230,7 +230,7 @@ def test_what_nobody_named_in_a_whole_answer(wire: Whole, scanner: StreamScanner
 
 @wires
 def test_an_event_is_no_whole_answer(wire: Wire) -> None:
-    """`is_whole` tells them apart: some servers send events as lines of JSON, some a whole answer on one line."""
+    """`is_whole` distinguishes them: some servers send events as lines of JSON, others a whole answer on one line."""
     assert wire.codec.is_whole(wire.whole("ok"))
     for event in datas(b"".join(wire.events(["a", "b"]))):
         assert not wire.codec.is_whole(event), event
@@ -238,7 +238,7 @@ def test_an_event_is_no_whole_answer(wire: Wire) -> None:
 
 @wires
 def test_usage(wire: Wire) -> None:
-    """Of a whole answer and of a stream; nothing is believed that cannot be a count."""
+    """For a whole answer and a stream; values that cannot be counts are ignored."""
     usage = wire.codec.usage(wire.whole("ok"))
     assert usage is not None
     assert (usage.input, usage.output) == USED
@@ -314,7 +314,7 @@ def test_the_end_of_a_stream(wire: Wire, scanner: StreamScanner, tail: str) -> N
 @wires
 @pytest.mark.parametrize("data", [b"data: 7\n\n", b"data: {\n\n", b"data: []\n\n"])
 def test_garbage_in_a_stream(wire: Wire, data: bytes) -> None:
-    """What is no event raises ValueError."""
+    """Data that is not an event raises ValueError."""
     with pytest.raises(ValueError):  # noqa: PT011  (of several readers)
         list(wire.codec.stream(keep_usage=True).feed(data))
 
@@ -331,7 +331,7 @@ def test_whole_and_stream_say_the_same(wire: Wire, tool: str | None) -> None:
 
 @wholes
 def test_a_request(wire: Whole) -> None:
-    """Model, stream and tools; the upstream's model is named; who wrote what is known."""
+    """Model, stream and tools; the upstream's model is named; the author of each text is known."""
     turns = [("system", "be nice"), ("user", "hi"), ("assistant", "yes"), ("user", "go")][0 if wire.talks else -1 :]
     body = wire.request(*turns)
     assert wire.codec.parse(body).model == "m"
@@ -378,7 +378,7 @@ def test_any_json_is_a_request_or_refused(wire: Whole, data: st.DataObject) -> N
 @settings(max_examples=150, deadline=None)
 @given(data=st.data())
 def test_any_json_is_an_answer_or_refused(wire: Whole, scanner: StreamScanner, data: st.DataObject) -> None:
-    """A provider may send what it likes: it is judged, or it is no answer."""
+    """Whatever a provider sends is judged, or is refused as an invalid answer."""
     answer = json.loads(json.dumps(wire.whole("fine", "{}")))
     holder: Any = answer
     for _ in range(data.draw(st.integers(0, 4))):
@@ -402,7 +402,7 @@ def test_any_json_is_an_answer_or_refused(wire: Whole, scanner: StreamScanner, d
 @settings(max_examples=60, deadline=None)
 @given(places=st.lists(st.integers(0, 200), max_size=20), seal=st.text("abcdef0123456789+/", min_size=40, max_size=90))
 def test_signed_blocks_keep_their_bytes(scanner: StreamScanner, places: list[int], seal: str) -> None:
-    """Thinking is judged and never edited, whole and streamed: placeholders stay in it, seals are no text."""
+    """Thinking is judged and never edited, whole and streamed: placeholders stay, and signatures are not text."""
     wire = Messages()
     thought = "The user <EMAIL_1> wants [phone 2], so I write to them."
     block = {"type": "thinking", "thinking": thought, "signature": seal}
@@ -424,7 +424,7 @@ def test_signed_blocks_keep_their_bytes(scanner: StreamScanner, places: list[int
 
 @pytest.mark.parametrize("value", [CARD, SECRET, "bob@example.net"])
 def test_what_is_in_a_signed_block_and_may_not_leave(scanner: StreamScanner, value: str) -> None:
-    """It cannot be taken out, so the answer is stopped, and nothing of the value has left."""
+    """The value cannot be removed, so the answer is blocked before any part of the value has left."""
     wire = Messages()
     answer = wire.whole("ok")
     answer["content"].insert(0, {"type": "thinking", "thinking": f"it is {value}", "signature": "x"})
@@ -453,7 +453,7 @@ def test_a_value_is_whole_in_a_block_of_its_own(scanner: StreamScanner, value: s
 
 
 def planted(wire: Messages) -> dict[str, list[bytes]]:
-    """Streams that say a card where clients or logs may read it, though no text of the dialect stands there."""
+    """Streams with a card number in places that are not texts of the dialect, but that clients or logs may read."""
     use = {"type": "tool_use", "id": "toolu_a", "name": "send", "input": {}}
     said: Any = {"type": "input_json_delta", "partial_json": "{}"}
     text = {"type": "text", "text": ""}
@@ -486,7 +486,7 @@ def test_events_say_no_more_than_is_judged(scanner: StreamScanner, place: str) -
 
 @pytest.mark.parametrize("order", [[0, 0], [1, 0], [-1], [None], ["x"]])
 def test_blocks_follow_each_other(scanner: StreamScanner, order: list[Any]) -> None:
-    """Clients put blocks together by their index, so an index that repeats or goes back is refused."""
+    """Clients assemble blocks by their index, so an index that repeats or decreases is refused."""
     wire = Messages()
     blocks: list[bytes] = []
     for index in order:
@@ -538,7 +538,7 @@ def test_other_models_in_a_request() -> None:
 
 @pytest.mark.parametrize("place", ["event", "block", "delta"])
 def test_a_type_is_a_name(scanner: StreamScanner, place: str) -> None:
-    """What is no name is no type: such a stream is refused."""
+    """A stream with an event type that does not have the form of a name is refused."""
     wire = Messages()
     kinds = {"event": "new_event", "block": "text", "delta": "text_delta", place: CARD}
     blocks = wire.block(0, {"type": kinds["block"], "text": ""}, [{"type": kinds["delta"], "text": "a"}])
@@ -547,7 +547,7 @@ def test_a_type_is_a_name(scanner: StreamScanner, place: str) -> None:
 
 
 def test_a_value_over_two_text_blocks(scanner: StreamScanner) -> None:
-    """Clients put the texts of all blocks together: a card that begins in one and ends in the next does not leave."""
+    """Clients join the texts of all blocks: a card number that extends over two blocks does not leave."""
     wire = Messages()
     blocks = wire.block(0, {"type": "text", "text": ""}, [{"type": "text_delta", "text": "it is 4539 1488 "}])
     use = {"type": "tool_use", "id": "toolu_a", "name": "send", "input": {}}

@@ -1,4 +1,4 @@
-"""Frames: events that are read without parsing give the values of the parser, however the bytes are cut."""
+"""Frames: events that are read without parsing give the values of the parser, for any cut of the bytes."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def _surrogate(text: str) -> bool:
 
 
 def told(pieces: list[bytes]) -> tuple[dict[Any, str], bytes, Any, dict[int, bool]]:
-    """What a reader makes of a stream: the texts, the bytes it would send on, usage, open choices."""
+    """The result of reading a stream: texts, bytes to send, usage, open choices."""
     codec = OpenAIChatStream(keep_usage=True)
     texts: dict[Any, str] = {}
     sent, usage = b"", None

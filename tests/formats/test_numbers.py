@@ -10,7 +10,7 @@ import orjson
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gateway.dialects import literals, numbers, tree
+from gateway.dialects import literals, numbers, positions, tree
 from gateway.dialects.openai_tables import SHAPE
 
 WEI = "1000000000000000000000001"
@@ -23,7 +23,7 @@ NUMBERS = st.one_of(
 
 
 def exactly(text: str | bytes) -> Any:
-    """What a JSON text says, to the last digit."""
+    """The value of a JSON text, with all digits."""
     return json.loads(text, parse_int=Decimal, parse_float=Decimal)
 
 
@@ -36,7 +36,7 @@ def test_a_body_keeps_its_numbers(literals: list[str]) -> None:
     body, survey = tree.parse(raw.encode(), SHAPE, 64)
     for nested in survey.nested:
         nested.edited = True
-    tree.fold(survey.nested)
+    positions.fold(survey.nested)
     left = orjson.dumps(body)
     expected = exactly(listed)
     listed_left = exactly(left)["x"]["deep"][0]
@@ -53,8 +53,8 @@ def test_an_edited_body_and_edited_arguments() -> None:
         '"seed": 0', f'"seed": {WEI}'
     )
     body, survey = tree.parse(raw.encode(), SHAPE, 64)
-    tree.write(next(slot for slot in survey.slots if "@" in slot.text), "<EMAIL_1>")
-    tree.fold(survey.nested)
+    positions.write(next(slot for slot in survey.slots if "@" in slot.text), "<EMAIL_1>")
+    positions.fold(survey.nested)
     left = orjson.dumps(body).decode()
     assert f'"seed":{WEI}' in left
     assert body["messages"][0]["function"]["arguments"] == (
@@ -73,7 +73,7 @@ JSON = st.recursive(
 @settings(deadline=None)
 @given(st.dictionaries(TEXT, JSON), st.sampled_from([None, 1, "\t"]), st.booleans())
 def test_only_changed_strings_are_written_again(value: Any, indent: Any, ascii_only: bool) -> None:
-    """Blanks, escapes and numbers stay; the strings that changed are what they became."""
+    """Blanks, escapes and numbers stay; changed strings have their new value."""
     text = json.dumps(value, indent=indent, ensure_ascii=ascii_only)
     assert literals.rewritten(text, json.loads(text)) == text
 
@@ -88,21 +88,21 @@ def test_only_changed_strings_are_written_again(value: Any, indent: Any, ascii_o
 
 
 def test_a_file_in_an_argument_keeps_its_lines() -> None:
-    """JSON in a string of the arguments: a value goes in, however deep, and the layout stays."""
+    """JSON in a string of the arguments: values are written at any depth, and the layout stays."""
     deep = '{\n  "to": "<X>",\n  "n": [1, 2.50]\n}'
     arguments = json.dumps({"path": "a.json", "content": json.dumps({"inner": deep}, indent=4)})
     body, survey = tree.parse(orjson.dumps({"function": {"arguments": arguments}}), SHAPE, 64)
-    tree.write(next(slot for slot in survey.slots if slot.text == "<X>"), 'Ann "the\\cat"\n')
-    tree.fold(survey.nested)
+    positions.write(next(slot for slot in survey.slots if slot.text == "<X>"), 'Ann "the\\cat"\n')
+    positions.fold(survey.nested)
     outer = json.loads(body["function"]["arguments"])
     assert outer["content"].startswith('{\n    "inner": ')
     assert json.loads(outer["content"])["inner"] == deep.replace('"<X>"', json.dumps('Ann "the\\cat"\n'))
 
 
 def test_an_edited_answer() -> None:
-    """What was edited after it was read still gets its numbers back, and renamed keys keep theirs."""
+    """A body that was edited after reading gets its exact numbers back, also under renamed keys."""
     raw = f'{{"a@b.org": {WEI}, "b": [1.5, {WEI}, "x"], "c": 1}}'.encode()
     value = orjson.loads(raw)
     value["b"][2] = "y"
-    tree._rename(value, {"a@b.org": "<EMAIL_1>"})
+    positions._rename(value, {"a@b.org": "<EMAIL_1>"})
     assert numbers.dumps(value, raw).decode() == f'{{"<EMAIL_1>":{WEI},"b":[1.5,{WEI},"y"],"c":1}}'

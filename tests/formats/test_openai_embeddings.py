@@ -102,7 +102,7 @@ def test_limits_of_output_are_kept_by_having_none() -> None:
     ],
 )
 def test_what_is_no_list_of_embeddings(answer: Any) -> None:
-    """Nor one of more embeddings than inputs."""
+    """An answer with more embeddings than inputs is refused."""
     with pytest.raises(ValueError, match="holds"):
         CODEC.check(answer, 1)
 
@@ -173,13 +173,13 @@ STAYS = {
 
 @pytest.mark.parametrize("name", STAYS)
 def test_what_is_no_vector_of_an_item_is_judged(name: str) -> None:
-    """The whole answer is read where a cut would not be sure."""
+    """The whole answer is parsed if it is not certain where the vectors are."""
     raw = STAYS[name].encode()
     assert CODEC.outline(raw) == (raw, ())
 
 
 def test_a_vector_in_base64_is_of_floats_that_a_model_says() -> None:
-    """Digits, whose highest bytes would be implausible floats, are not a vector."""
+    """Digits are not a base64 vector, because their highest bytes would be implausible floats."""
     assert openai_vectors.is_vector(floats([0.1, -3.5, 1000.0, 0.0]).encode())
     for wrong in ([math.nan], [math.inf], [3e20]):
         assert not openai_vectors.is_vector(floats(wrong).encode())

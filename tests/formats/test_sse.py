@@ -29,7 +29,7 @@ def read(pieces: list[bytes]) -> list[SSE]:
 
 @pytest.mark.parametrize("name", CASES)
 def test_each_form_whole_byte_by_byte_and_with_more_behind(name: str) -> None:
-    """Every form of an event is read the same way, however it arrives."""
+    """Every form of an event is read the same way, in any pieces."""
     raw, expected = CASES[name]
     whole = [(event.event, event.data) for event in read([raw])]
     assert whole == expected
@@ -51,7 +51,7 @@ def test_any_cut_gives_the_same_events(data: st.DataObject) -> None:
 
 
 def test_the_bytes_of_events_are_kept() -> None:
-    """An event that nobody edits leaves as it came."""
+    """An event without edits leaves unchanged."""
     raw = b": ping\n\nevent: a\ndata: 1\ndata: 2\n\ndata: [DONE]\n\n"
     assert b"".join(event.raw for event in read([raw])) == raw
 
@@ -65,7 +65,7 @@ def test_an_endless_event_is_refused() -> None:
 
 
 def test_encode_is_read_back() -> None:
-    """What we write, we read."""
+    """Written events can be read again."""
     assert read([encode(b"{}", b"e")]) == [SSE(b"event: e\ndata: {}\n\n", b"e", b"{}")]
 
 
@@ -73,7 +73,7 @@ def test_encode_is_read_back() -> None:
     "line", [b"data: " + b"x" * 20_000, b"data: x\n" * 2_000, b"data: x\r\n" * 2_000, b": x\r" * 4_000]
 )
 def test_a_long_event_in_small_reads_is_put_together_once(line: bytes) -> None:
-    """An incomplete event is not copied with every read, whatever its line ends."""
+    """An incomplete event is not copied with every read, with any line ends."""
     reader, copied, found = Reader(), 0, 0
     data = line + b"\r\n\r\n"
     for at in range(0, len(data), 16):

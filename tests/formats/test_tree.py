@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.dialects import tree
+from gateway.dialects import positions, tree
 from gateway.errors import Refusal
 
 SHAPE = tree.Shape(opaque=frozenset({"role", "id"}), json=frozenset({"arguments"}), blobs=frozenset({"image_url"}))
@@ -39,12 +39,12 @@ def test_structure_is_not_text_unless_it_holds_more_than_a_name() -> None:
 
 
 def test_json_inside_a_string_is_walked_and_written_back() -> None:
-    """Tool-call arguments are judged as what they mean, not as how they are escaped."""
+    """Tool-call arguments are judged by their value, not by their escapes."""
     inner = json.dumps({"to": "ann@example.org", "deep": {"arguments": json.dumps({"x": "y\n"})}})
     body, survey = tree.parse(orjson.dumps({"function": {"arguments": inner}}), SHAPE, 64)
     assert [slot.text for slot in survey.slots] == ["ann@example.org", "y\n"]
-    tree.write(survey.slots[1], "z")
-    assert tree.fold(survey.nested)
+    positions.write(survey.slots[1], "z")
+    assert positions.fold(survey.nested)
     outer = json.loads(body["function"]["arguments"])
     assert json.loads(outer["deep"]["arguments"]) == {"x": "z"}
 
@@ -60,7 +60,7 @@ def test_a_key_twice_inside_arguments_makes_them_plain_text() -> None:
 
 
 def test_unreadable_parts_are_counted() -> None:
-    """An image is no text, inline or by address."""
+    """An image is not text, inline or by address."""
     _, survey = tree.parse(orjson.dumps({"c": [{"image_url": {"url": "data:image/png;base64,AAAA"}}]}), SHAPE, 64)
     assert (survey.kinds, survey.slots) == ({"image": 1}, [])
 
@@ -75,7 +75,7 @@ DUPLICATES = {
 
 @pytest.mark.parametrize("name", DUPLICATES)
 def test_a_key_that_stands_twice_is_refused(name: str) -> None:
-    """What we judge is what the upstream reads: the same key cannot hold two values."""
+    """The gateway judges what the upstream reads: one key cannot have two values."""
     with pytest.raises(Refusal, match="twice"):
         tree.parse(DUPLICATES[name], SHAPE, 64)
 
@@ -108,7 +108,7 @@ def test_what_is_not_one_object_is_refused(raw: bytes) -> None:
 
 
 def test_deep_nesting_is_refused() -> None:
-    """The depth limit holds, and a body far beyond any stack is an error like any other."""
+    """The depth limit holds, and a body that is much too deep is an ordinary error."""
     tree.parse(b'{"a":' * 63 + b"1" + b"}" * 63, SHAPE, 64)
     for depth in (70, 200_000):
         with pytest.raises(Refusal):
@@ -127,16 +127,16 @@ def test_a_key_that_tells_is_a_text_and_can_be_renamed() -> None:
     survey = tree.Survey(SHAPE)
     survey.walk(body)
     keys = [slot for slot in survey.slots if slot.text.endswith("example.org")]
-    assert [tree.read(slot) for slot in keys] == ["ann@example.org", "bob@example.org"]
+    assert [positions.read(slot) for slot in keys] == ["ann@example.org", "bob@example.org"]
     for slot in keys:
-        tree.write(slot, "<EMAIL>")
+        positions.write(slot, "<EMAIL>")
     assert list(metadata.items()) == [("<EMAIL>", "x"), ("<EMAIL>_2", "y"), ("n", 1)]
-    assert [tree.read(slot) for slot in keys] == [None, None]
-    tree.write(keys[0], "again")
+    assert [positions.read(slot) for slot in keys] == [None, None]
+    positions.write(keys[0], "again")
 
 
 def test_structure_counts_only_where_the_dialect_has_it() -> None:
-    """An `id` in what callers make up is a text like any other."""
+    """An `id` in an unknown field is a text."""
     found = texts({"id": "call_1", "metadata": {"id": "DE89370400440532013000"}, "messages": [{"role": "user"}]})
     assert "DE89370400440532013000" in found
     assert "call_1" not in found
@@ -144,11 +144,11 @@ def test_structure_counts_only_where_the_dialect_has_it() -> None:
 
 @pytest.mark.parametrize("number", [4111111111111111, 4111111111111111.0, 378282246310005, 6011000990139424])
 def test_a_number_with_the_digits_of_a_card_is_a_text(number: float) -> None:
-    """Its digits are; what is put in its place is a string, and what is left alone stays a number."""
+    """The digits of a number are a text; a replacement is a string, and an unchanged number stays a number."""
     body, survey = tree.parse(orjson.dumps({"a": {"pay": number}, "b": [number]}), SHAPE, 64)
     assert [slot.text for slot in survey.slots] == [str(int(number))] * 2
-    assert [tree.read(slot) for slot in survey.slots] == [str(int(number))] * 2
-    tree.write(survey.slots[0], "<CREDIT_CARD_1>")
+    assert [positions.read(slot) for slot in survey.slots] == [str(int(number))] * 2
+    positions.write(survey.slots[0], "<CREDIT_CARD_1>")
     assert body == {"a": {"pay": "<CREDIT_CARD_1>"}, "b": [number]}
 
 

@@ -14,7 +14,7 @@ from gateway.dialects.openai_embeddings import OPENAI_EMBEDDINGS
 
 
 class Heard(NamedTuple):
-    """What a client made of an answer: its text, its tool calls (name, arguments), and why it ended."""
+    """An answer as a client reads it: text, tool calls (name, arguments), and the finish reason."""
 
     text: str
     tools: list[tuple[str, Any]]
@@ -22,7 +22,7 @@ class Heard(NamedTuple):
 
 
 class Whole(Protocol):
-    """One dialect, from outside."""
+    """One dialect, as seen by providers and clients."""
 
     name: str
     codec: Codec
@@ -149,7 +149,7 @@ class Messages:
     closes = True
 
     def request(self, *turns: tuple[str, str], **fields: Any) -> dict[str, Any]:
-        """A request with turns of (role, text); what the system says stands beside them."""
+        """A request with turns of (role, text), and a separate system message."""
         messages = [{"role": role, "content": text} for role, text in turns if role != "system"]
         system = dict(turn for turn in turns if turn[0] == "system")
         return {"model": "m", "max_tokens": 100, **system, "messages": messages, **fields}
@@ -207,7 +207,7 @@ class Messages:
         )
 
     def listen(self, data: bytes) -> Heard:
-        """What a client reads of a stream; it fails where events do not follow each other as the API has them."""
+        """What a client reads of a stream; fails for events in an order that the API does not allow."""
         blocks: dict[int, dict[str, Any]] = {}
         open_, reason = None, ""
         for raw in data.decode().split("\n\n"):

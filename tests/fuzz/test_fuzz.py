@@ -1,4 +1,4 @@
-"""Every parser of what others write, fed with what nobody would: it ends, says what the contract says, and no more.
+"""Every parser of external data with unusual input: it terminates, and its result or exception is as documented.
 
 `make fuzz` gives each target its share of MESHGATE_FUZZ_SECONDS (600), with fresh chance in every round; without it
 each runs one short round that is the same every time. What fails is printed with the smallest input that does.
@@ -33,7 +33,7 @@ from gateway.detect.sql.read import Reader
 from gateway.detect.unmask import disguise
 from gateway.detect.urls.find import Links
 from gateway.detect.urls.judge import carries, parse
-from gateway.dialects import sse, tree
+from gateway.dialects import positions, sse, tree
 from gateway.dialects.openai_chat import OPENAI_CHAT
 from gateway.dialects.openai_tables import SHAPE
 from gateway.errors import Refusal
@@ -107,7 +107,7 @@ PLACES = st.lists(st.integers(0, 400), max_size=10)
 
 
 def target(strategy: st.SearchStrategy[Any]) -> Callable[[Callable[[Any], None]], Callable[[Any], None]]:
-    """Registers what is done with an input."""
+    """Registers a target: a function of an input."""
 
     def register(check: Callable[[Any], None]) -> Callable[[Any], None]:
         TARGETS[check.__name__] = (strategy, check)
@@ -171,7 +171,7 @@ def bodies(raw: bytes) -> None:
     assert all(isinstance(span.text, str) for span in survey.slots)
     for span in survey.slots:
         if type(span.holder[span.key]) is str:
-            tree.write(span, span.text)
+            positions.write(span, span.text)
     assert survey.inexact or survey.nested or body == orjson.loads(raw)
 
 
@@ -200,7 +200,7 @@ def small_windows(given_: tuple[str, int]) -> None:
 
 @target(TEXT)
 def disguises(text: str) -> None:
-    """Undone: every character stood somewhere, in order; what is encoded lies where it is said to."""
+    """Disguises: every character has its place in the text, in order; encoded parts are in the reported places."""
     known = disguise.kinds(text)
     plain = disguise.undo(text, known)
     if plain is not None:
@@ -236,7 +236,7 @@ def patterns(given_: tuple[list[tuple[str, str]], str]) -> None:
 
 @target(TEXT)
 def spellings(text: str) -> None:
-    """Placeholders: whatever is taken for a spelling has a name and a notation."""
+    """Placeholders: everything that counts as a spelling has a name and a notation."""
     for match in placeholders.SPELLED.finditer(text):
         assert placeholders.name(match.group())
         placeholders.notation(match.group())("value \"'<&")
@@ -254,7 +254,7 @@ def statements(text: str) -> None:
 
 @target(st.tuples(TEXT, PLACES))
 def sql_in_texts(given_: tuple[str, list[int]]) -> None:
-    """SQL in a text, whole and in pieces: passed on as it is, or refused, and never one way and the other."""
+    """SQL in a text, whole and in pieces: passed unchanged, or refused, with the same result for both."""
     text, places = given_
     gate = SqlGate(Sql(allow=("select",)))
     guard = gate.guard(calls.call())
@@ -289,7 +289,7 @@ def addresses(text: str) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("name", TARGETS)
 def test_fuzz(name: str) -> None:
-    """One target, for its share of the time."""
+    """One target, during its share of the time."""
     strategy, check = TARGETS[name]
     ends = time.monotonic() + TOTAL / len(TARGETS)
     rounds = 0

@@ -26,7 +26,7 @@ async def test_a_quota_is_used_up_exactly() -> None:
 
 
 async def test_a_killed_gateway_loses_and_doubles_nothing() -> None:
-    """What it held is charged at its estimate and marked; all else as reported; the limit holds."""
+    """The killed gateway's calls are charged at their estimates and marked, all others as reported; the limit holds."""
     need("redis-server", "the Debian package redis-server")
     tokens, *_ = quotas(QUICK.calls)
     with redis_server() as redis_url:

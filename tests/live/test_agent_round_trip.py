@@ -75,7 +75,7 @@ def test_a_loop_with_tools(line: Line, up: scripted.Upstream, streamed: bool) ->
 
 
 def test_another_workflow_or_team_gets_nothing(line: Line) -> None:
-    """The placeholders of one mean nothing in another, nor in the same one for whoever did not send the values."""
+    """Placeholders are not restored in another workflow, nor in a request that did not contain the values."""
     with client(line, workflow="mine") as agent:
         agent.chat.completions.create(model="echo", messages=[{"role": "user", "content": TASK}])
     probe = "<EMAIL_1> [email 1] EMAIL_1 {{PHONE_1}} &lt;EMAIL_1&gt; <LITERAL_1>"
@@ -99,7 +99,7 @@ def test_values_that_json_must_escape(line: Line) -> None:
 
 
 async def test_many_agents_at_once(line: Line) -> None:
-    """Each has its own values, whatever runs at the same time."""
+    """Each workflow has its own values, also with concurrent workflows."""
 
     async def work(number: int) -> None:
         key, text = KEYS["alice" if number % 2 else "mallory"], f"write to person{number}@example.org"

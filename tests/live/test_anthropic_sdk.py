@@ -79,7 +79,7 @@ def test_a_message(client: Anthropic, up: scripted.Upstream) -> None:
 
 @pytest.mark.parametrize("value", ["ann@example.org", "sk-ant-api03-abcdefghijklmnopqrst", "x" * 900])
 def test_a_header_is_no_way_out(client: Anthropic, up: scripted.Upstream, value: str) -> None:
-    """What has not the form of a beta's name is not sent."""
+    """A value without the form of a beta's name is not sent."""
     client.messages.create(model="echo", max_tokens=9, messages=user("hi"), extra_headers={"anthropic-beta": value})
     assert "anthropic-beta" not in up.last.headers
 
@@ -132,7 +132,7 @@ def test_a_tool_loop_with_thinking(client: Anthropic, up: scripted.Upstream, str
 
 
 def test_a_signed_block_with_a_value(client: Anthropic) -> None:
-    """It cannot be edited, and must not leave: refused, with what can be done."""
+    """Signed thinking cannot be edited and must not leave: refused, with advice."""
     block = {"type": "thinking", "thinking": "It is ann@example.org.", "signature": scripted.SEAL}
     turns: Any = [*user("hi"), {"role": "assistant", "content": [block]}, *user("go on")]
     with pytest.raises(anthropic.PermissionDeniedError) as caught:
@@ -143,7 +143,7 @@ def test_a_signed_block_with_a_value(client: Anthropic) -> None:
 
 
 def test_counting_tokens(client: Anthropic, line: Line, up: scripted.Upstream) -> None:
-    """The provider counts what it would be sent; nothing is charged."""
+    """The provider counts the tokens of the redacted request; nothing is charged."""
     before = line.metric("meshgate_cost_usd_total")
     counted = client.messages.count_tokens(model="echo", messages=user(), tools=[TOOL])
     assert counted.input_tokens == 42
@@ -243,7 +243,7 @@ def test_wrong_fields_are_named(line: Line, field: str, value: object) -> None:
 
 
 def test_models_are_listed_in_its_form(client: Anthropic) -> None:
-    """All pages are one; a model that is not there is an error of its form."""
+    """All models are on one page; an unknown model is an error in the form of the API."""
     names = [model.id for model in client.models.list(limit=100)]
     assert "echo" in names
     assert client.models.retrieve("echo").display_name == "echo"

@@ -31,7 +31,7 @@ TEXT = "one two three four five six seven eight nine ten"
 
 
 def settings(folder: Path, upstream: str, **fields: Any) -> dict[str, Any]:
-    """A configuration whose models have prices worth telling apart."""
+    """A configuration whose models have different prices."""
     made = config(folder, upstream, **{**PLAIN, **fields})
     made["models"]["parts"] = {
         "targets": ["up/parts"],
@@ -66,7 +66,7 @@ def until(said: Any, seconds: float = 20) -> None:
 
 
 def charged(line: Line, cid: str) -> dict[str, int]:
-    """What a workflow was charged, once nothing of it is in flight; what lapsed must be nothing."""
+    """The charges of a workflow, once no call is in flight; no call must have lapsed."""
     until(lambda: not any(line.workflow(cid).held.values()))
     workflow = line.workflow(cid)
     assert not any(workflow.lapsed.values())
@@ -74,7 +74,7 @@ def charged(line: Line, cid: str) -> dict[str, int]:
 
 
 def record(line: Line, cid: str) -> dict[str, Any]:
-    """What the decision log keeps of the only call of a workflow."""
+    """The outcome of the only call of a workflow in the decision log."""
     query = f"SELECT o.record FROM outcomes o JOIN decisions d ON d.id = o.id WHERE d.correlation_id = '{cid}'"
     until(lambda: line.rows(query))
     [(kept,)] = line.rows(query)
@@ -110,7 +110,7 @@ def test_a_whole_answer_that_breaks_off_costs_what_came(line: Line) -> None:
 
 
 def test_usage_that_is_told_before_the_end_is_a_beginning(line: Line) -> None:
-    """More came after it and no other report: what came is counted."""
+    """Text arrived after the only report: the received tokens are counted."""
     line.chat(TEXT, "early-nousage", cid="early", stream=True)
     counted = line.gateway.shared.tokens.count(TEXT)
     assert charged(line, "early")["tokens"] >= 5 + counted
@@ -203,7 +203,7 @@ def test_one_who_leaves_before_the_first_byte(line: Line, up: scripted.Upstream)
 
 
 def test_one_who_leaves_in_the_middle(line: Line, up: scripted.Upstream) -> None:
-    """What was delivered is counted, and marked so."""
+    """Delivered tokens are counted, and marked as counted."""
     up.release.clear()
     with sent(line, body("mid-hang", stream=True), "leaves-amid") as connection:
         read = b""
@@ -217,7 +217,7 @@ def test_one_who_leaves_in_the_middle(line: Line, up: scripted.Upstream) -> None
 
 @pytest.mark.parametrize("stream", [False, True])
 def test_one_who_leaves_after_the_end(line: Line, stream: bool) -> None:
-    """Who has it all pays what was reported."""
+    """A caller with the complete answer pays the reported usage."""
     with sent(line, body("echo", stream=stream), f"leaves-late-{stream}") as connection:
         read = b""
         while (b"[DONE]" if stream else b'"usage"') not in read:
@@ -231,7 +231,7 @@ _SERVE = "import sys; from gateway.cli import main; sys.exit(main(['serve', '--c
 
 
 def killed(folder: Path, made: dict[str, Any], up: scripted.Upstream) -> None:
-    """A gateway killed with one call before its first byte, one amid its stream, one that has ended."""
+    """A gateway is killed with one call before its first byte, one in mid-stream, and one that has ended."""
     port = free_port()
     path = folder / "gateway.yaml"
     path.write_text(yaml.safe_dump({**made, "server": {"port": port}}))
@@ -295,7 +295,7 @@ async def test_killed_on_sqlite(line: Line, up: scripted.Upstream, tmp_path: Pat
 
 
 async def test_killed_on_redis(line: Line, up: scripted.Upstream, tmp_path: Path) -> None:
-    """SIGKILL in each phase: what was open lapses when its time is up, by whoever sweeps, once."""
+    """SIGKILL in each phase: open reservations lapse at their deadline, once, in the sweep of any gateway."""
     with redis_server() as url:
         audit = {"path": str(tmp_path / "audit.db")}
         killed(tmp_path, settings(tmp_path, up.url, state=url, audit=audit), up)

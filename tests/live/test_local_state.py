@@ -15,7 +15,7 @@ pytestmark = pytest.mark.live
 
 
 def test_calls_go_on_and_are_charged_later(up: scripted.Upstream, tmp_path: Path) -> None:
-    """Redis is killed and comes back; every call is in the workflow in the end."""
+    """Redis is killed and restarted; in the end, every call is recorded in its workflow."""
     with server("--appendfsync", "always") as redis:
         settings = config(
             tmp_path,

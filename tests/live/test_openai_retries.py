@@ -38,7 +38,7 @@ def refusals(line: Line) -> float:
 
 
 def test_it_waits_as_told_and_is_served(client: OpenAI, line: Line) -> None:
-    """Calls at once: each is refused at most once, waits for its `Retry-After` and is then admitted, streams too."""
+    """Concurrent calls: each is refused at most once, waits for its `Retry-After` and is then admitted, streams too."""
     for stream in (False, True, False):
         client.chat.completions.create(model="echo", messages=HI, max_tokens=50, stream=stream)
     assert 1 <= refusals(line) <= 2

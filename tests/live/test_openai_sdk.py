@@ -143,7 +143,7 @@ def test_a_fault_in_the_middle_of_a_stream_is_raised(client: OpenAI, up: scripte
 
 
 def test_a_secret_in_a_stream_ends_it_as_content_filter(client: OpenAI) -> None:
-    """A client sees a finish reason that it knows, and the reason in words."""
+    """A client gets a known finish reason, and the reason as text."""
     secret = "ghp_" + "a1B2c3D4e5F6g7H8i9J0k1L2m3N4o5P6q7R8"
     stream = client.chat.completions.create(model="echo", messages=user(f"token {secret} end"), stream=True)
     chunks = [chunk.choices[0] for chunk in stream if chunk.choices]
@@ -153,7 +153,7 @@ def test_a_secret_in_a_stream_ends_it_as_content_filter(client: OpenAI) -> None:
 
 
 async def test_the_async_client(line: Line) -> None:
-    """Many calls at once, whole and streamed, each with its own values."""
+    """Many concurrent calls, whole and streamed, each with its own values."""
     import asyncio
 
     async with AsyncOpenAI(base_url=f"{line.url}/v1", api_key="mg-bob") as client:
@@ -173,7 +173,7 @@ async def test_the_async_client(line: Line) -> None:
 
 
 def test_the_demo_model_calls_a_tool(client: OpenAI) -> None:
-    """The demo provider can do what a newcomer tries first."""
+    """The demo provider supports what a new user tries first."""
     answer = client.chat.completions.create(model="demo", messages=user("please call it"), tools=[TOOL])
     calls: Any = answer.choices[0].message.tool_calls
     assert json.loads(calls[0].function.arguments) == {"to": "please call it"}

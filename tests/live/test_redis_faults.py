@@ -11,7 +11,7 @@ pytestmark = pytest.mark.live
 
 
 def balanced(books: Books) -> None:
-    """The charges are what was reported; nothing is left in flight; nobody waited for ever."""
+    """The charges are as reported; no call stays in flight; no caller waits forever."""
     assert books.calls > 0
     assert (books.charged, books.held, books.lapsed, books.hung) == (books.reported, 0, 0, 0)
 
@@ -35,7 +35,7 @@ async def test_a_killed_server(fsync: str) -> None:
 
 
 async def test_a_gateway_dies_with_its_redis() -> None:
-    """What was under way in it is charged at its estimate and marked, and nothing else differs."""
+    """Calls in flight in the lost server are charged at their estimates and marked, and nothing else differs."""
     books = await faults.both_killed()
     assert (books.lost, books.lapsed) == (1, 50)
     assert (books.charged, books.held, books.hung) == (books.reported + books.lapsed, 0, 0)
@@ -50,7 +50,7 @@ async def test_gateways_that_go_on_alone() -> None:
 
 
 async def test_a_cluster_that_loses_a_node() -> None:
-    """The other slots go on; what was under way in the lost one is settled when it is back."""
+    """The other slots continue; calls in flight in the lost slots are settled when their master is back."""
     books = await faults.node_lost()
     assert books.refused > 0
     assert books.during > 0
@@ -58,7 +58,7 @@ async def test_a_cluster_that_loses_a_node() -> None:
 
 
 async def test_a_cluster_that_fails_over() -> None:
-    """A replica takes over with all that was confirmed, where writes wait for one."""
+    """With state.replicas_ack, a replica takes over with all confirmed writes."""
     books = await faults.failover()
     assert books.refused > 0
     balanced(books)

@@ -47,7 +47,7 @@ def weather(id: str) -> list[dict[str, Any]]:
 
 
 def test_replicas_count_together(lines: tuple[Line, Line]) -> None:
-    """However the calls of a workflow are spread: three repeats in all, never one more, also at once."""
+    """For any distribution of the calls of a workflow, also concurrent: three repeats in total, never more."""
     with ThreadPoolExecutor(12) as pool:
         answers = pool.map(lambda i: lines[i % 2].chat(cid="w", messages=weather(f"c{i}")), range(12))
         codes = sorted(map(code, answers))
@@ -55,7 +55,7 @@ def test_replicas_count_together(lines: tuple[Line, Line]) -> None:
 
 
 def test_replicas_know_the_same_chain(lines: tuple[Line, Line]) -> None:
-    """Who called on one replica is the parent of who calls next on the other."""
+    """The agent that called on one replica is the parent of the agent that calls next on the other."""
     first, second = lines
     order = [(first, "alice"), (second, "bob"), (first, "alice"), (second, "bob"), (first, "alice"), (second, "bob")]
     assert [code(line.chat(cid="ring", agent=agent)) for line, agent in order] == [""] * 6
@@ -65,7 +65,7 @@ def test_replicas_know_the_same_chain(lines: tuple[Line, Line]) -> None:
 
 
 def test_replicas_share_the_answers(lines: tuple[Line, Line], up: scripted.Upstream) -> None:
-    """Of many at once on both, one runs; afterwards each has its answer."""
+    """Of many concurrent calls on both replicas, one runs; afterwards each caller has the answer."""
     seen = len(up.seen)
 
     def send(number: int) -> httpx.Response:

@@ -28,7 +28,7 @@ def on_redis(folder: Path, upstream: str, url: str, **fields: Any) -> dict[str, 
 
 
 def test_replicas_share_quotas_and_placeholders(up: scripted.Upstream, tmp_path: Path) -> None:
-    """Two gateways, one workflow: together never a call over, and the same value has the same number on both."""
+    """Two gateways, one workflow: together they never exceed the limit, and a value has the same number on both."""
     quotas = {"calls": 30}
     with redis_server() as url:
         one = on_redis(tmp_path / "one", up.url, url, quotas=quotas)

@@ -69,7 +69,7 @@ class Gateway:
         return done.stdout
 
     def until(self, cid: str, code: str) -> None:
-        """Call until the answer is this: a change beside a gateway on SQLite takes a moment."""
+        """Repeat a call until the answer is as expected: with SQLite, changes by other processes take a moment."""
         deadline = time.monotonic() + PATIENCE
         while (got := self.chat(cid)) != code:
             assert time.monotonic() < deadline, f"still {got}"
@@ -91,7 +91,7 @@ def settings(folder: Path, **fields: Any) -> dict[str, Any]:
 
 
 def test_two_processes_on_one_redis(tmp_path: Path) -> None:
-    """What is frozen, topped up, closed or opened at one is so at the other from the next call on."""
+    """A change at one replica (freeze, top-up, close, open) applies to the next call at the other."""
     with redis_server() as url, ExitStack() as stack:
         one, two = (
             stack.enter_context(

@@ -19,6 +19,6 @@ def provider() -> Iterator[Raw]:
 
 @pytest.fixture
 def raw(provider: Raw) -> Raw:
-    """The provider as it was made, for each test."""
+    """The provider in its initial state, for each test."""
     provider.close, provider.calls, provider.status, provider.pieces = "", 0, "200 OK", 1
     return provider

@@ -30,7 +30,7 @@ URL = f"https://shop.example.com/{CARD}/+12125550123/a"
 
 @cache
 def scanner(*allow: str) -> PiiScanner:
-    """One that knows staff numbers and projects."""
+    """A scanner that knows staff numbers and projects."""
     with tempfile.TemporaryDirectory() as directory:
         path = Path(directory, "own.yaml")
         path.write_text(STAFF)
@@ -74,7 +74,7 @@ def test_what_is_allowed(allow: str, text: str, left: list[str]) -> None:
 @pytest.mark.slow
 @given(case=st.sampled_from(CASES), cuts=st.lists(st.integers(0, 120), max_size=12))
 def test_streams_allow_the_same(case: tuple[str, str, list[str]], cuts: list[int]) -> None:
-    """However an answer is cut into pieces."""
+    """For any cut of an answer."""
     allow, text, _ = case
     window = streams(allow).window(256)
     edges = sorted({0, len(text), *(min(cut, len(text)) for cut in cuts)})

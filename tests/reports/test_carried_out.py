@@ -51,7 +51,7 @@ HARMLESS = {
 
 @pytest.fixture(scope="module")
 def screen(pii: PiiScanner) -> Screen:
-    """Takes personal data out, and then stops what carries data out."""
+    """Redacts personal data, and then blocks URLs that carry data out."""
     return Screen(Output(), stream_scanner(pii), lambda _: False, [Exfiltration()])
 
 
@@ -63,7 +63,7 @@ def judge(screen: Screen) -> Any:
 
 
 def whole(screen: Screen, text: str) -> str | None:
-    """The text of a whole answer; None where it is stopped."""
+    """The text of a whole answer; None if it is blocked."""
     answer = {"choices": [{"index": 0, "message": {"role": "assistant", "content": text}, "finish_reason": "stop"}]}
     try:
         judge(screen).whole(answer)
@@ -89,7 +89,7 @@ def streamed(screen: Screen, parts: list[str]) -> str | None:
 
 @pytest.mark.parametrize("name", [*CARRYING, *HARMLESS])
 def test_what_is_stopped(screen: Screen, name: str) -> None:
-    """Data leaves in no URL; what only looks like it passes."""
+    """No URL carries data out; URLs that only look suspicious pass."""
     assert (whole(screen, {**CARRYING, **HARMLESS}[name]) is None) == (name in CARRYING)
 
 

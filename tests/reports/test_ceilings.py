@@ -175,7 +175,7 @@ def test_a_tier_is_charged(up: scripted.Upstream, tmp_path: Path, stream: bool, 
 
 
 def test_odd_tiers_in_the_file_are_named(tmp_path: Path) -> None:
-    """The price itself is no tier, and a tier has no tiers."""
+    """The standard price is not a tier, and a tier has no tiers of its own."""
     for tier in ("default: {input: 1}", "flex: {tiers: {batch: {input: 1}}}", "flex: {inptu: 1}"):
         path = tmp_path / "gateway.yaml"
         path.write_text(
@@ -256,7 +256,7 @@ def test_what_goes_in_is_no_ceiling(codec: Codec, field: str) -> None:
 @pytest.mark.parametrize("field", ["best_of", "num_return_sequences", "candidateCount", "numChoices", "n"])
 @pytest.mark.parametrize("where", ["top", "options", "extra", "list"])
 def test_answers_count_wherever_they_are_asked_for(codec: Codec, field: str, where: str) -> None:
-    """Each of them may take the whole ceiling."""
+    """Each of several answers may use the whole ceiling."""
     asked: dict[str, Any] = {field: 5}
     fields = {
         "top": asked,

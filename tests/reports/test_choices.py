@@ -39,7 +39,7 @@ def events(parts: tuple[str, ...]) -> list[bytes]:
 def test_more_choices_than_were_asked_for_are_refused(
     up: scripted.Upstream, tmp_path: Path, asked: int, stream: bool
 ) -> None:
-    """A card that is split over choices does not arrive where one was asked for; as many as were asked for do."""
+    """A card that is split over choices does not arrive: only the requested number of choices does."""
     up.script["go"] = events(CARD) if stream else whole(CARD)
     with running(tmp_path, config(tmp_path, up.url)) as line:
         answer = line.chat("go", "script", stream=stream, n=asked)
@@ -59,5 +59,5 @@ def test_more_choices_than_were_asked_for_are_refused(
     ],
 )
 def test_how_many_choices_there_may_be(body: dict[str, Any], most: int) -> None:
-    """As many as any field asks for; `best_of` only generates more."""
+    """As many as any field requests; `best_of` only generates more."""
     assert OPENAI_CHAT.choices(body) == most

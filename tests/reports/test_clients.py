@@ -54,7 +54,7 @@ def post(line: Line, coding: str, data: bytes) -> Any:
 
 @pytest.mark.parametrize("coding", PACK)
 def test_compressed_bodies(line: Line, up: scripted.Upstream, coding: str) -> None:
-    """Are read, sent on as they were, bounded by what they unpack to, and refused where they are broken."""
+    """Compressed bodies are read, forwarded unchanged, limited by their unpacked size, and refused if damaged."""
     assert post(line, coding, PACK[coding](BODY)).status_code == 200
     assert up.last.raw == BODY
     bomb = post(line, coding, PACK[coding](b" " * 10_000_000))
@@ -99,7 +99,7 @@ def test_compressed_bodies_that_are_none(line: Line, coding: str, data: bytes) -
 
 
 def test_a_coding_that_is_not_taken(line: Line) -> None:
-    """415, and what is."""
+    """Refused with 415, with the supported encodings."""
     answer = post(line, "compress", b"x")
     assert answer.status_code == 415
     assert "gzip" in answer.headers["accept-encoding"]
@@ -138,7 +138,7 @@ def test_what_the_list_shows_is_what_the_policy_allows(
 
 
 def test_the_key_as_azure_sends_it(line: Line) -> None:
-    """`api-key` names the caller, and goes no further."""
+    """`api-key` identifies the caller, and is not forwarded."""
     headers = {"authorization": "", "api-key": "mg-alice"}
     assert line.client.get("/v1/models", headers=headers).status_code == 200
 
@@ -174,7 +174,7 @@ def test_health_by_other_names(line: Line, path: str) -> None:
     ],
 )
 def test_methods_of_a_path(line: Line, path: str, methods: str) -> None:
-    """OPTIONS and 405 name the same ones; HEAD is GET without a body."""
+    """OPTIONS and 405 name the same methods; HEAD is GET without a body."""
     asked = line.client.options(path)
     assert (asked.status_code, asked.headers["allow"]) == (204, methods)
     wrong = line.client.delete(path)
@@ -211,7 +211,7 @@ LOST = {
     "/v1/v1/chat/completions": "ends with /v1",
     "/v1/chat/completions/": "ends with /v1",
     "/v1/chat/completions/chat/completions": "ends with /v1",
-    "/v1/chat/completions/chatcmpl-1": "none is stored",
+    "/v1/chat/completions/chatcmpl-1": "no completions are stored",
     "/key/generate": "meshgate",
     "/something/else": "",
     "/ann@example.org": "",
@@ -220,7 +220,7 @@ LOST = {
 
 @pytest.mark.parametrize("path", LOST)
 def test_a_path_of_another_dialect_is_told_what_is_served(line: Line, path: str) -> None:
-    """With what the user of such a client can do, and without what the path gives away."""
+    """The error says what the user of such a client can do, and does not repeat the path."""
     for method in ("POST", "DELETE"):
         answer = line.client.request(method, path)
         error = answer.json()["error"]
@@ -237,7 +237,7 @@ PAGE = "https://app.example.com"
 
 
 def preflight(line: Line, path: str, origin: str, **headers: str) -> Any:
-    """What a browser asks before it sends a request with a key."""
+    """The preflight request of a browser for a request with a key."""
     asked = {"origin": origin, "access-control-request-method": "POST", **headers}
     return line.client.options(path, headers=asked)
 
@@ -384,13 +384,13 @@ KINDS = {
 
 
 def test_every_code_has_a_row() -> None:
-    """The table above is the code's; tests/reports/test_documents.py holds the README to the code."""
+    """The table above equals the code's; tests/reports/test_documents.py compares the README with the code."""
     assert {code: row.status for code, row in TABLE.items()} == ERRORS
 
 
 @pytest.mark.parametrize("code", ERRORS)
 def test_types_of_errors(code: str) -> None:
-    """Status, type and code as the official client reads them, and the exception that it makes of them."""
+    """Status, type and code as the official client reads them, and the exception that it raises."""
     status = ERRORS[code]
     body = OPENAI_CHAT.refuse(Refusal(code, "words"), "id")
     error = body["error"]

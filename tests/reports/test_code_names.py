@@ -55,7 +55,7 @@ def test_an_entry_is_found(scanner: SecretScanner, value: str) -> None:
 
 @given(st.integers(0, 2**32), st.integers(24, 40))
 def test_random_values_are_no_names(seed: int, size: int) -> None:
-    """Random letters and digits are not taken for a name, if they contain an inner digit."""
+    """Random letters and digits do not count as a name, if they contain an inner digit."""
     drawn = random.Random(seed)
     value = "".join(drawn.choice(string.ascii_letters + string.digits) for _ in range(size))
     if sum(map(str.isdigit, value)) > 1:

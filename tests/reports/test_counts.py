@@ -27,7 +27,7 @@ KEY = "zq-upstream-9f8e/7d6c5b4a39"
 
 @given(asked=COUNTS, said=COUNTS, thought=COUNTS)
 def test_thinking_that_only_the_total_tells(asked: int, said: int, thought: int) -> None:
-    """Some leave the tokens of thinking out of `completion_tokens`; those who do not are charged as before."""
+    """Some providers leave thinking out of `completion_tokens`; for others, the charge stays the same."""
     told = {
         "prompt_tokens": asked,
         "completion_tokens": said,
@@ -52,7 +52,7 @@ def test_several_reports_of_one_answer(reports: list[Usage]) -> None:
 
 @pytest.fixture(scope="module")
 def line(up: scripted.Upstream, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Line]:
-    """As shipped, with a provider that is out of credit beside one that is not."""
+    """The shipped configuration, with one provider that is out of credit and one that is not."""
     folder = tmp_path_factory.mktemp("counts")
     setup = config(folder, up.url, output={"secrets": "block", "pii": "redact"}, quotas={"tokens": 10**6})
     prices = {"price": {"input": 1, "output": 2}}
@@ -90,7 +90,7 @@ def test_an_empty_event_says_nothing(line: Line, up: scripted.Upstream, empty: b
 
 @pytest.mark.parametrize("index", [-1, "-1", -0.0, None, "x"])
 def test_a_place_that_is_none_is_the_first(line: Line, up: scripted.Upstream, index: Any) -> None:
-    """A text is judged whole whichever place its pieces give."""
+    """A text is judged as a whole, wherever its pieces say they belong."""
     pieces = ("card 4539 ", "1488 0343 ", "6467 ok")
     places = (0, index, 0)
     up.script["place"] = [
@@ -125,7 +125,7 @@ def test_a_key_in_hexadecimal_digits_of_either_case() -> None:
 @given(cuts=st.lists(st.integers(1, 300), max_size=40), at=st.integers(0, 90))
 @settings(max_examples=20, deadline=None)
 def test_a_long_key_leaves_in_no_piece(size: int, cuts: list[int], at: int) -> None:
-    """A token of two thousand characters is known as one of twenty is: however it is cut, nothing of it leaves."""
+    """A token of two thousand characters is found like a token of twenty: with any cut, no part leaves."""
     key = "".join(hashlib.sha256(str(one).encode()).hexdigest() for one in range(size // 64 + 1))[:size]
     own = _own(key)
     before = f"{key[: min(at, size - 1)]}- the key is "

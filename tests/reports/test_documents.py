@@ -1,4 +1,4 @@
-"""README and docs name what exists, and all of it: error codes, metrics with their labels, commands with their options.
+"""README and docs name exactly the existing error codes, metrics with their labels, and commands with their options.
 
 Keys of the configuration are held to docs/config.md by tests/test_config.py.
 """
@@ -117,7 +117,7 @@ def test_every_metric_is_documented() -> None:
 
 
 def test_metrics_exist() -> None:
-    """Wherever a page names one, with the labels in its braces."""
+    """Every metric that a page names exists, with the labels in braces."""
     known = families()
     for name, text in TEXTS.items():
         for metric, braces in re.findall(r"`(meshgate_[a-z_]*[a-z])(?:\{([a-z_,]+)\})?`", text):
@@ -150,7 +150,7 @@ def test_sections_exist() -> None:
 
 
 def terms() -> list[tuple[str, str, str]]:
-    """docs/glossary.md: each term, the code word beside it ("" for none), and its explanation."""
+    """docs/glossary.md: each term, its word in the code ("" for none), and its explanation."""
     return re.findall(r"^- \*\*([^*]+)\*\*(?: \(`([^`]+)`\))?: (.+)$", TEXTS["glossary.md"], re.MULTILINE)
 
 

@@ -13,7 +13,7 @@ import pytest
 
 import upstream as scripted
 from gateway.config.load import load
-from gateway.dialects import terms, tree
+from gateway.dialects import positions, terms, tree
 from gateway.dialects.openai_chat import OPENAI_CHAT
 from gateway.dialects.openai_tables import SHAPE
 from gateway.errors import ConfigError
@@ -33,7 +33,7 @@ def texts(body: object) -> list[str]:
     "value", [f"call_{CARD}", "c-4539-1488-0343-6467", "ann+x", "DE89370400440532013000", "ghp_abc", "ip:203.0.113.7"]
 )
 def test_what_has_not_the_form_of_a_term_is_a_text(key: str, value: str) -> None:
-    """Wherever the dialect has structure."""
+    """Anywhere in the structure of the dialect."""
     assert value in texts({key: value})
 
 
@@ -57,13 +57,13 @@ NUMBERS: dict[str, tuple[Any, str]] = {
 
 @pytest.mark.parametrize("name", NUMBERS)
 def test_numbers_that_are_values_are_texts(name: str) -> None:
-    """With their key for context; what is written in their place has no key before it."""
+    """Numbers are judged with their key as context; a replacement does not contain the key."""
     body, text = NUMBERS[name]
     parsed, survey = tree.parse(orjson.dumps({"x": body}), SHAPE, 64)
     [slot] = survey.slots
     assert slot.text == text
     lead = len(text) - len(text.lstrip("abcdefghijklmnopqrstuvwxyzA "))
-    tree.write(slot, f"{text[:lead]}<X>")
+    positions.write(slot, f"{text[:lead]}<X>")
     assert json.dumps(parsed).count("<X>") == 1
     assert text[: lead or 99] not in json.dumps(parsed)
 
@@ -90,7 +90,7 @@ def test_a_number_does_not_leave(line: Line, up: scripted.Upstream, value: int) 
 
 
 def test_free_text_of_traces_does_not_leave(line: Line, up: scripted.Upstream) -> None:
-    """Headers go on in a strict form only."""
+    """Headers are forwarded in a strict form only."""
     trace = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
     headers = {"tracestate": "a=ann@example.org", "baggage": "b=1", "openai-beta": "mg-alice", "traceparent": trace}
     body = {"model": "echo", "messages": [{"role": "user", "content": "hi"}]}
@@ -186,7 +186,7 @@ def test_a_policy_may_be_strict(
     ],
 )
 def test_bad_values_are_named(tmp_path: Path, lines: str, words: str) -> None:
-    """With their line, and what is right."""
+    """Mistakes are reported with their line and the allowed values."""
     path = tmp_path / "gateway.yaml"
     provider = f"{{format: openai, base_url: http://localhost:1, {lines}}}"
     path.write_text(f"providers:\n  up: {provider}\nmodels: {{m: {{targets: [up/m]}}}}\n")

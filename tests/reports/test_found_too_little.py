@@ -81,7 +81,7 @@ def test_letters_hide_nothing(pii: PiiScanner, name: str, around: str) -> None:
     cuts=st.lists(st.integers(0, 90), max_size=12),
 )
 def test_streams_find_the_same(pii: PiiScanner, parts: list[str], cuts: list[int]) -> None:
-    """However the letters and digits of an answer are cut into pieces."""
+    """For any cut of the letters and digits of an answer."""
     text, streams = "".join(parts), _streams(pii)
     edges = sorted({0, len(text), *(min(cut, len(text)) for cut in cuts)})
     window, at, found = streams.window(), 0, []

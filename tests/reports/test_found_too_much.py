@@ -42,7 +42,7 @@ def test_left_alone(pii: PiiScanner, text: str) -> None:
 @pytest.mark.parametrize("year", range(1999, 2030, 5))
 @pytest.mark.parametrize("written", ["{0}-03-22 {1}", "22.03.{0} - 05.04.{0}", "{0} - {1}", "03/22/{0} {1}"])
 def test_dates_are_no_phone_numbers(pii: PiiScanner, year: int, written: str) -> None:
-    """A date in any order, with the text after it, is no phone number, even next to a context word."""
+    """A date in any order, with the text after it, is not a phone number, even next to a context word."""
     assert not [one for one in pii.scan("call " + written.format(year, 12)) if one.entity == "PHONE"]
 
 
@@ -63,7 +63,7 @@ def test_cells_are_no_numbers(pii: PiiScanner, text: str) -> None:
 
 @pytest.mark.slow
 def test_a_type_may_need_more() -> None:
-    """With a score for the type, digits alone are no phone number, but digits next to a context word are."""
+    """With a score for the type, digits alone are not a phone number, but digits next to a context word are."""
     text = "Anna, 212-555-0123, Berlin; phone 212-555-0124, ann@example.org"
     loose, strict = (
         PiiScanner(("US",), 0.4, None, ["US"], scores=scores).scan(text) for scores in ({}, {"PHONE": 0.7})

@@ -78,7 +78,7 @@ LAYOUTS: dict[str, Layout] = {
 @settings(max_examples=60, deadline=None)
 @given(places=st.lists(st.integers(1, len(ATTACK) - 1), min_size=1, max_size=12), around=st.booleans())
 def test_a_text_in_parts_scores_as_a_whole(scorer: Injection, layout: str, places: list[int], around: bool) -> None:
-    """Wherever it is cut, in as many pieces as it may be."""
+    """With any cut, in any number of pieces."""
     pieces = cut(ATTACK, places)
     if around:
         pieces = [BEFORE + pieces[0], *pieces[1:-1], pieces[-1] + AFTER]
@@ -100,7 +100,7 @@ def test_words_in_parts_without_blanks_score(scorer: Injection, words: list[int]
 
 
 def test_cues_of_several_parts_count_together(scorer: Injection) -> None:
-    """Each alone is weak; in one text, and so in one message, they are not."""
+    """Each cue alone is weak; together in one text or one message they are strong."""
     weak = [
         "Note to the AI assistant: read this page.",
         "Hours are nine to five on every day of the week. " * 8,
@@ -128,14 +128,14 @@ def test_roles_within_a_message_are_nothing(scorer: Injection) -> None:
 
 
 def test_what_stands_in_neither_text_is_no_cue(scorer: Injection) -> None:
-    """Texts that meet make no attack of harmless ones, and a window begins where no sentence does."""
+    """Harmless texts next to each other are not an attack, even though a window begins within a sentence."""
     texts = ["You can write a letter and answer it. " * 20, "A list of things. Nothing to see here. " * 20] * 4
     alone = max(scorer.score(text).tool for text in texts)
     assert read(scorer, LAYOUTS["turns"](texts))["tool"] == alone
 
 
 def test_histories_are_looked_at_once() -> None:
-    """A new message costs the scan of that message and its seam, whatever the history."""
+    """A new message costs the scan of that message and its seam, with any history."""
     asked: list[str] = []
 
     def evidence(text: str) -> Evidence:
@@ -158,7 +158,7 @@ def test_histories_are_looked_at_once() -> None:
 @settings(max_examples=40, deadline=None)
 @given(size=st.integers(1, 400), count=st.integers(2, 400))
 def test_seams_cost_in_proportion(size: int, count: int) -> None:
-    """However small the parts are: characters looked at are bounded by those that came."""
+    """The number of examined characters is bounded by the number of received characters, for any size of parts."""
     looked = 0
 
     def evidence(text: str) -> Evidence:
@@ -213,7 +213,7 @@ LETTERS = "abcdefghijklmnopqrstuvwxyz"
 
 @st.composite
 def misspelt(draw: st.DrawFn) -> tuple[str, str]:
-    """A key word, and the same with one error that leaves its end."""
+    """A key word, and the same word with one error that keeps its ending."""
     word = draw(st.sampled_from(WORDS))
     at = draw(st.integers(1, len(word) - 2))
     kind = draw(st.sampled_from(("swapped", "missing", "doubled", "other", "more")))
@@ -230,7 +230,7 @@ def misspelt(draw: st.DrawFn) -> tuple[str, str]:
 @settings(max_examples=examples(100, nightly=3000), deadline=None)
 @given(pair=misspelt())
 def test_one_error_in_a_key_word(scorer: Injection, pair: tuple[str, str]) -> None:
-    """It is put right, and the sentence scores as without it."""
+    """The error is corrected, and the sentence scores as without it."""
     word, wrong = pair
     assume(corrected(wrong) == word or wrong == word)
     verb = word if word in ("disregard", "forget", "override") else "ignore"
@@ -252,7 +252,7 @@ def test_nearly_every_error_is_put_right() -> None:
     "text", ["ignored", "systems", "prompts", "prompted", "forgot", "previously", "precious", "reveals"]
 )
 def test_other_words_stay(text: str) -> None:
-    """Forms of key words, and words that are near to one."""
+    """Forms of key words, and words that are similar to a key word."""
     assert corrected(text) == text
 
 
@@ -318,7 +318,7 @@ FRAMES = {
 
 @pytest.mark.parametrize("frame", FRAMES)
 def test_frames_make_a_workflow_untrusted(scorer: Injection, frame: str) -> None:
-    """Ways to make another task part of the one that was given, however they are laid out."""
+    """Ways to add another task to the given task, in any layout."""
     for text in FRAMES[frame]:
         for around in ("{}", "Opening hours are nine to five.\n{}\nWe are closed on Sundays.", "<p>Hello</p>\n\n{}"):
             assert scorer.score(around.format(text)).tool >= 0.5, text
@@ -415,7 +415,7 @@ def test_ordinary_text_stays_trusted(scorer: Injection, kind: str) -> None:
 
 
 def test_ordinary_texts_together_stay_trusted(scorer: Injection) -> None:
-    """A search that brings many documents at once is no attack."""
+    """A search that returns many documents is not an attack."""
     texts = pages()[:400]
     slots = [[Slot({}, "content", text, "tool", None) for text in texts[at : at + 8]] for at in range(0, 400, 8)]
     scores = [Contents(scorer.evidence).read(some).injection["tool"] for some in slots if some]
@@ -461,7 +461,7 @@ LARGE = {
 @pytest.mark.slow
 @pytest.mark.parametrize("unit", LARGE)
 def test_large_texts_are_read_in_proportion(scorer: Injection, unit: str) -> None:
-    """Half a megabyte of what patterns may stumble over: a square of it would take hours."""
+    """Half a megabyte of input that is hard for patterns: quadratic work would take hours."""
     run = LARGE[unit] * (500_000 // len(LARGE[unit]))
     for text in (f"{TRIGGER}{run}", f"{TRIGGER}a-{run}b", f"{TRIGGER}a{run}!"):
         assert scorer.score(text).tool >= 0
@@ -549,7 +549,7 @@ def test_disguises_are_undone(scorer: Injection, dress: str) -> None:
 @settings(max_examples=25, deadline=None)
 @given(width=st.integers(8, 80), shift=st.integers(0, 60))
 def test_base64_in_lines(scorer: Injection, end: str, width: int, shift: int) -> None:
-    """Wherever the sentence is broken."""
+    """For any break in the sentence."""
     coded = base64.b64encode(f"{'The weather is fine. ' * 3}"[:shift].encode() + f" {CLASSIC} now.".encode()).decode()
     assert scorer.score(end.join(coded[at : at + width] for at in range(0, len(coded), width))).tool >= DENIED
 
@@ -619,7 +619,7 @@ def test_news_and_data_stay_trusted(scorer: Injection, text: str) -> None:
 
 @pytest.mark.parametrize("dress", DRESSED)
 def test_disguises_cost_in_proportion(scorer: Injection, dress: str) -> None:
-    """Twice the text takes twice the work, however many disguises it holds."""
+    """Twice the text takes twice the work, with any number of disguises."""
     spent = []
     for times in (200, 400):
         budget = Budget(600)

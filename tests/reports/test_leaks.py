@@ -33,7 +33,7 @@ KEYS = st.sampled_from([*NAMES.split(), "message", "delta", "detail", "file", "l
 
 @pytest.fixture(scope="module")
 def screen(pii: PiiScanner) -> Screen:
-    """Takes personal data and secrets out."""
+    """Redacts personal data and secrets."""
     scanner = StreamScanner(pii, SecretScanner(), {PLACEHOLDER: WRITTEN}, weak={LIKE: SPELLINGS})
     return Screen(Output.model_validate({"secrets": "redact", "tools": "any"}), scanner, lambda _: False)
 
@@ -44,7 +44,7 @@ def judge(screen: Screen) -> AnswerFilter:
 
 
 def sent(screen: Screen, events: list[Any]) -> list[Any]:
-    """What of a stream's events leaves, as JSON."""
+    """The events of a stream that leave, as JSON."""
     codec, made = OPENAI_CHAT.stream(keep_usage=False), judge(screen)
     data = b"".join(b"data: " + json.dumps(one).encode() + b"\n\n" for one in events) + b"data: [DONE]\n\n"
     out = [part for chunk in codec.feed(data) for part in made.feed(chunk, codec)]
@@ -81,7 +81,7 @@ def shapes(draw: st.DrawFn, planted: str, depth: int = 0) -> Any:
 
 
 def runs(value: Any) -> list[str]:
-    """Each string, key and number, and what the strings at one path make together."""
+    """Each string, key and number, and the joined strings of each path."""
     singles: list[str] = []
     together: dict[str, list[str]] = {}
 
@@ -225,7 +225,7 @@ def test_deep_answers_are_errors_and_no_faults(
 
 
 def test_deep_arguments_are_blocked(line: Line, up: scripted.Upstream) -> None:
-    """Deep JSON in a string is no fault of the caller's request."""
+    """Deep JSON in a string is not an error of the caller."""
     function = {"name": "send", "arguments": json.dumps(nested(700, "list"))}
     call = {"id": "c", "type": "function", "function": function}
     up.script["args"] = scripted.whole({"model": "m", "messages": [{"content": "a"}]})

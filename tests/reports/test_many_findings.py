@@ -28,7 +28,7 @@ from gateway.output.screen import Screen
 from gateway.redaction import names
 from gateway.redaction.known import Known
 from gateway.redaction.names import Names
-from gateway.redaction.redact import Redactor
+from gateway.redaction.redact import Replacer
 from gateway.redaction.vault import Seal
 from gateway.scheduling.lanes import SMALL, apart
 from gateway.stores import Vault
@@ -89,7 +89,7 @@ def a_call(texts: list[str], found: list[list[Finding]]) -> Call:
 
 
 def addresses(many: int) -> tuple[str, list[Finding]]:
-    """A text of so many addresses of ten characters, all different, and what is found in it."""
+    """A text with this number of different addresses of ten characters, and its findings."""
     text = "".join(f"10.{at // 65536:1d}.{at // 256 % 256:03d}.{at % 256:03d}"[:12].ljust(13) for at in range(many))
     return text, [Finding(13 * at, 13 * at + 12, "IP_ADDRESS", 1.0) for at in range(many)]
 
@@ -108,7 +108,7 @@ async def test_redaction_never_holds_the_loop(shape: str) -> None:
         likes = "<IP_ADDRESS_7>" * MANY
         size = len("<IP_ADDRESS_7>")
         call = a_call([text, likes], [found, [Finding(size * at, size * at + size, LIKE, 0.1) for at in range(MANY)]])
-    stage = Redactor(Pii(), cast("Vault", Numbers()), Seal(b"k" * 32), canonical)
+    stage = Replacer(Pii(), cast("Vault", Numbers()), Seal(b"k" * 32), canonical)
     assert await Effort().of(stage.redact(call)) < MOST
     assert call.redaction.counts == {"IP_ADDRESS": MANY}
     sent = "".join(slot.holder["content"] for slot in call.request.slots)
@@ -122,7 +122,7 @@ async def test_redaction_never_holds_the_loop(shape: str) -> None:
 
 
 async def test_an_answer_is_prepared_off_the_loop() -> None:
-    """What look-ups of values and placeholders need is made once; a look-up after that is short."""
+    """The data for look-ups of values and placeholders is computed once; later look-ups are short."""
     call = a_call([], [])
     values = {f"<PHONE_{at}>": f"+49 170 {at:07d}" for at in range(MANY)}
     call.redaction = Redaction(restore=values, known=frozenset(values.values()))
@@ -141,7 +141,7 @@ async def test_an_answer_is_prepared_off_the_loop() -> None:
 
 
 async def test_the_policy_hears_who_wrote_personal_data() -> None:
-    """The roles of texts that hold some: not of secrets, of placeholders, or of what is elsewhere."""
+    """The roles of texts with personal data: not of secrets, of placeholders, or of findings in other texts."""
     texts = ["a@b.example", "sk-12345678901", "<EMAIL_1>", "nothing"]
     kinds = ["EMAIL", "SECRET_KEY", LIKE]
     found = [[Finding(0, len(text), kind, 1.0)] for text, kind in zip(texts, kinds, strict=False)]
@@ -151,7 +151,7 @@ async def test_the_policy_hears_who_wrote_personal_data() -> None:
     call.request.found = [
         (slot, these) for slot, (_, these) in zip(call.request.slots, call.request.found, strict=True)
     ]
-    await Redactor(Pii(secrets="mask"), cast("Vault", Numbers()), Seal(b"k" * 32), canonical).redact(call)
+    await Replacer(Pii(secrets="mask"), cast("Vault", Numbers()), Seal(b"k" * 32), canonical).redact(call)
     assert call.redaction.roles == {"tool"}
 
 
@@ -186,7 +186,7 @@ async def test_names_are_joined_off_the_loop() -> None:
     name=st.tuples(st.integers(0, 30), st.integers(1, 6)),
 )
 def test_a_name_is_free_where_no_guard_is(guards: list[tuple[int, int]], name: tuple[int, int]) -> None:
-    """Against the definition: no guard overlaps it, an empty one included that lies inside."""
+    """Compared with the definition: no guard overlaps the finding, not even an empty guard inside it."""
     at, placed = 0, list[Finding]()
     for gap, size in guards:
         placed.append(Finding(at + gap, at + gap + size, LIKE, 0.1))
@@ -213,7 +213,7 @@ def test_tool_calls_of_a_stream_count_where_they_are_judged() -> None:
 
 
 class Searches:
-    """Stands for a compiled pattern that matches nothing: notes how many characters each search goes through."""
+    """In place of a compiled pattern that matches nothing: records how many characters each search reads."""
 
     def __init__(self) -> None:
         self.sizes: list[int] = []
@@ -223,7 +223,7 @@ class Searches:
 
 
 def test_a_long_stretch_is_searched_in_short_steps() -> None:
-    """A search by `re` keeps the interpreter lock to its end: 50,000 addresses make one stretch of digits."""
+    """A search by `re` holds the interpreter lock until it ends: 50,000 addresses are one run of digits."""
     some, text, _ = Searches(), *addresses(MANY)
     assert not national._may_match(some, text, 7, len(text) - 3)  # type: ignore[arg-type]
     assert max(some.sizes) <= national._PIECE + national._LONGEST
@@ -256,7 +256,7 @@ DIGITS = st.text("0127", min_size=5, max_size=14)
 
 @given(values=st.lists(DIGITS, max_size=6), said=DIGITS)
 def test_a_number_is_known_as_it_was(values: list[str], said: str) -> None:
-    """Part of a value, or another only in a country code and a leading zero: as the definition says it, one by one."""
+    """Parts of values, and values that differ only by country code and leading zero: as in the definition."""
 
     def alike(one: str) -> bool:
         if one == said:

@@ -62,13 +62,13 @@ TEXTS: dict[str, Any] = {
 
 
 def counted(part: Any, role: str) -> dict[str, int]:
-    """What a request's message with this part holds."""
+    """The unscannable parts of a request with this part in a message."""
     body = {"messages": [{"role": role, "content": [{"type": "text", "text": "x"}, part]}]}
     return tree.parse(orjson.dumps(body), SHAPE, 64)[1].kinds
 
 
 def answered(part: Any) -> dict[str, int]:
-    """What an answer with this part holds, whole."""
+    """The unscannable parts of a whole answer with this part."""
     return OPENAI_CHAT.whole({"choices": [{"message": {"role": "assistant", "content": [part]}}]}).kinds
 
 
@@ -77,7 +77,7 @@ CASES = [(kind, name, how) for kind, names in TYPES.items() for name, how in ite
 
 @pytest.mark.parametrize(("kind", "name", "how"), CASES)
 def test_a_part_is_told_by_its_type(kind: str, name: str, how: str) -> None:
-    """Any spelling of the type, any way to hold data or an address; by a user, as a tool's result, in an answer."""
+    """Any spelling of the type, any form of data or address; from a user, as a tool's result, in an answer."""
     part = {"type": name, **HOLDERS[how]}
     assert counted(part, "user") == counted(part, "tool") == answered(part) == {kind: 1}
 

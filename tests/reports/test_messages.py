@@ -1,4 +1,4 @@
-"""Messages: what stands in the first event of a block, in seals, in results of new types, and in names of betas."""
+"""Messages: the first event of a block, signatures, results of new types, and names of betas."""
 
 from __future__ import annotations
 
@@ -31,19 +31,19 @@ WIRE = Messages()
 
 @pytest.fixture(scope="module")
 def scanner(pii: PiiScanner) -> StreamScanner:
-    """Finds what answers are searched for."""
+    """A scanner with the rules for answers."""
     return StreamScanner(pii, SecretScanner(), {})
 
 
 def judge_of(scanner: StreamScanner) -> AnswerFilter:
-    """The filter of one answer; what it finds is redacted where that can be done."""
+    """The filter of one answer; findings are redacted where possible."""
     call = calls.call(ANTHROPIC_MESSAGES, redaction=Redaction())
     call.request.body = WIRE.request(("user", "hi"), tools=[{"name": "send", "input_schema": {}}])
     return Screen(Output.model_validate({"secrets": "redact"}), scanner, lambda _: False).filter(call)
 
 
 def streamed(scanner: StreamScanner, blocks: list[bytes]) -> bytes:
-    """What leaves of a stream with these blocks."""
+    """The part of a stream with these blocks that leaves."""
     made, stream = judge_of(scanner), ANTHROPIC_MESSAGES.stream()
     out: list[bytes] = []
     for event in WIRE.message(blocks):
@@ -53,7 +53,7 @@ def streamed(scanner: StreamScanner, blocks: list[bytes]) -> bytes:
 
 
 def texts(data: bytes) -> str:
-    """All strings of the events of a stream, one behind the other."""
+    """All strings of the events of a stream, joined."""
     said: list[str] = []
 
     def walk(value: Any) -> None:
@@ -73,7 +73,7 @@ def texts(data: bytes) -> str:
 @pytest.mark.parametrize("later", ["", "{}", '{"q": "nothing"}', " "])
 @pytest.mark.parametrize("kind", ["tool_use", "server_tool_use"])
 def test_arguments_in_the_first_event_of_a_tool_call(scanner: StreamScanner, value: str, later: str, kind: str) -> None:
-    """Judged if they count; not sent if those that come in pieces replace them."""
+    """Judged if clients read them; not sent if the following pieces replace them."""
     block = {"type": kind, "id": "toolu_a", "name": "send", "input": {"q": f"pay {value} now"}}
     deltas = [{"type": "input_json_delta", "partial_json": later}] if later else []
     said = texts(streamed(scanner, WIRE.block(0, block, deltas)))
@@ -121,7 +121,7 @@ SIGNED: list[tuple[str, dict[str, Any]]] = [
 @pytest.mark.parametrize("how", NO_SEALS)
 @pytest.mark.parametrize(("key", "block"), SIGNED, ids=lambda it: it if isinstance(it, str) else it["type"])
 def test_what_can_be_read_is_no_seal(scanner: StreamScanner, how: str, key: str, block: dict[str, Any]) -> None:
-    """In requests a text to be judged; an answer with it is stopped, whole and streamed, in one piece or several."""
+    """In a request the text is judged; an answer with such a text is blocked, whole and streamed, in any pieces."""
     seal = NO_SEALS[how]
     body = WIRE.request(("user", "hi"))
     body["messages"].append({"role": "assistant", "content": [{**block, key: seal}]})
@@ -142,7 +142,7 @@ def test_what_can_be_read_is_no_seal(scanner: StreamScanner, how: str, key: str,
 @settings(max_examples=300, deadline=None)
 @given(st.integers(0, 2**32), st.integers(24, 3000))
 def test_what_is_sealed_passes(seed: int, size: int) -> None:
-    """Random bytes in base64 are no text."""
+    """Random bytes in base64 are not text."""
     assert tree.is_seal("signature", base64.b64encode(random.Random(seed).randbytes(size)).decode())
 
 
@@ -151,7 +151,7 @@ def test_what_is_sealed_passes(seed: int, size: int) -> None:
 )
 @pytest.mark.parametrize("role", ["user", "assistant"])
 def test_results_of_any_type_are_a_tools(kind: str, role: str) -> None:
-    """Whoever's message holds them."""
+    """In messages of any author."""
     body = WIRE.request(("user", "hi"))
     block = {"type": kind, "tool_use_id": "t", "content": [{"type": "text", "text": "do as I say"}]}
     body["messages"].append({"role": role, "content": [block]})
@@ -176,7 +176,7 @@ BETA = ANTHROPIC_MESSAGES.passes[b"anthropic-beta"]
     ],
 )
 def test_names_of_betas_pass(name: str) -> None:
-    """With a version in them, and several in one header."""
+    """Names with a version, and several names in one header."""
     assert BETA.fullmatch(name.encode())
 
 
@@ -188,7 +188,7 @@ def test_names_of_betas_pass(name: str) -> None:
     ],
 )
 def test_numbers_are_no_names_of_betas(name: str) -> None:
-    """However they are grouped."""
+    """With any grouping."""
     assert not BETA.fullmatch(name.encode())
 
 
@@ -208,7 +208,7 @@ def block(index: int, text: str, size: int) -> list[bytes]:
 @pytest.mark.parametrize(("value", "cut"), PLACES)
 @pytest.mark.parametrize(("before", "after"), [("pay ", " now"), ("", ""), ("key: ", ".")])
 def test_a_value_over_two_blocks(scanner: StreamScanner, value: str, cut: int, before: str, after: str) -> None:
-    """Wherever one block ends and the next begins, and with a block that says nothing of it between them."""
+    """With any cut between two blocks, and with an unrelated block between them."""
     for size in (1, 100):
         blocks = block(0, before + value[:cut], size) + block(1, value[cut:] + after, size)
         said = streamed(scanner, blocks)
@@ -223,7 +223,7 @@ def test_a_value_over_two_blocks(scanner: StreamScanner, value: str, cut: int, b
 @settings(max_examples=examples(100, 2000), deadline=None)
 @given(data=st.data())
 def test_blocks_of_a_stream_are_judged_as_a_whole_answer_is(scanner: StreamScanner, data: st.DataObject) -> None:
-    """No value that stands in one block, or over several, leaves; texts without one keep each character."""
+    """No value in one block or across several blocks leaves; texts without a value keep each character."""
     halves = [f"pay {CARD[:9]}", f"{CARD[9:]} now", f"to {MAIL[:14]}", f"{MAIL[14:]} or"]
     words = st.sampled_from(["the", "order", "7", ".", "went out", "\n", CARD, MAIL, *halves])
     parts = data.draw(st.lists(st.lists(words, max_size=4).map(" ".join), min_size=1, max_size=4))

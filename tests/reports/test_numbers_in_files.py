@@ -1,4 +1,4 @@
-"""Numbers of ordinary files that are nobody's: versions, coordinates, fingerprints, drawings, networks, decimals."""
+"""Numbers in ordinary files that identify no person: versions, coordinates, fingerprints, drawings, networks."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def test_lists_of_versions(pii: PiiScanner, versions: list[str], joint: str) -> 
 @example(place="-000101-1000000", before="MX\t")
 @given(place=coordinate, before=st.sampled_from(["MX\t", "PH\t", "at ", "geo:", "", "contact "]))
 def test_coordinates(pii: PiiScanner, place: str, before: str) -> None:
-    """Degrees, minutes and seconds (ISO 6709) and decimals of degrees are no phone numbers, and no national ones."""
+    """Degrees, minutes and seconds (ISO 6709) and decimal degrees are neither phone numbers nor national numbers."""
     assert found(pii, f"{before}{place}\tEurope/Somewhere") == []
 
 
@@ -46,7 +46,7 @@ def test_coordinates(pii: PiiScanner, place: str, before: str) -> None:
     joint=st.sampled_from(":-"),
 )
 def test_fingerprints(pii: PiiScanner, pairs: list[str], line: int, indent: str, joint: str) -> None:
-    """Digests, key ids and moduli, on one line or as a certificate is printed, hold no hardware address."""
+    """Digests, key ids and moduli, on one line or in the layout of certificates, contain no hardware address."""
     rows = [joint.join(pairs[at : at + line]) for at in range(0, len(pairs), line)]
     text = "Fingerprint: " + f"{joint}\n{indent}".join(rows) + "\n"
     assert not [one for one in found(pii, text) if one[0] == "MAC_ADDRESS"]
@@ -54,7 +54,7 @@ def test_fingerprints(pii: PiiScanner, pairs: list[str], line: int, indent: str,
 
 @given(pairs=st.lists(pair, min_size=6, max_size=22), cuts=st.lists(st.integers(0, 80), max_size=6))
 def test_fingerprints_in_streams(pii: PiiScanner, streams: StreamScanner, pairs: list[str], cuts: list[int]) -> None:
-    """In pieces of any size the same is found as in the whole."""
+    """In pieces of any size, the findings equal those of the whole text."""
     text = f"device {':'.join(pairs)} up"
     edges = sorted({0, len(text), *(min(cut, len(text)) for cut in cuts)})
     window, at, told = streams.window(), 0, []
@@ -135,7 +135,7 @@ def test_no_machine_of_anybody(pii: PiiScanner, text: str) -> None:
     ],
 )
 def test_a_machine_of_somebody(pii: PiiScanner, text: str, value: str) -> None:
-    """Public addresses wherever they stand, others beside a word that names them."""
+    """Public addresses anywhere, other addresses next to a word that names them."""
     assert found(pii, text) == [("IP_ADDRESS", value)]
 
 
@@ -152,7 +152,7 @@ def test_a_machine_of_somebody(pii: PiiScanner, text: str, value: str) -> None:
     ],
 )
 def test_still_found(pii: PiiScanner, text: str, entity: str) -> None:
-    """As they are printed and as tables hold them."""
+    """In the printed form and in the form of tables."""
     assert [one[0] for one in found(pii, text)] == [entity]
 
 
@@ -175,6 +175,6 @@ def test_still_found(pii: PiiScanner, text: str, entity: str) -> None:
     ],
 )
 def test_former_plans(pii: PiiScanner, number: str) -> None:
-    """Mobile and trunk prefixes that a plan had or that nobody dials from abroad, and shorter numbers of the past."""
+    """Former mobile and trunk prefixes, prefixes that are not dialed from abroad, and shorter former numbers."""
     before = "Tel: " if number[0] != "+" else "Use "
     assert found(pii, f"{before}{number} from now on.") == [("PHONE", number)]

@@ -1,4 +1,4 @@
-"""Odd things that providers, and what stands in front of them, do to answers and errors, in each dialect of chats."""
+"""Unusual answers and errors of providers and their proxies, in each dialect of chats."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def events(dialect: str, *texts: str, usage: Any = USAGE) -> list[bytes]:
 
 
 def heard(dialect: str, answer: httpx.Response, stream: bool) -> str:
-    """The text that a client reads, which takes every event for one that holds JSON."""
+    """The text that a client reads if it parses every event as JSON."""
     assert answer.status_code == 200, answer.text
     if not stream:
         body = answer.json()
@@ -120,7 +120,7 @@ FORMS: dict[str, tuple[str, bytes]] = {
 @pytest.mark.parametrize("dialect", DIALECTS)
 @pytest.mark.parametrize("form", FORMS)
 def test_a_providers_words_reach_the_caller(line: Line, raw: Raw, form: str, dialect: str, pieces: int) -> None:
-    """Whatever the form of the error, and however it comes."""
+    """For any form of the error, in any kind of response."""
     kind, body = FORMS[form]
     raw.answer, raw.status, raw.pieces = (f"content-type: {kind}\r\n", body), "422 Bad", pieces
     answer = ask(line, dialect)
@@ -141,7 +141,7 @@ def test_what_says_nothing_is_left_out(line: Line, raw: Raw, dialect: str, body:
 
 
 def test_an_error_in_pieces_is_read_whole(line: Line, raw: Raw) -> None:
-    """One that names `stream_options` in its last piece: the call is sent again without."""
+    """An error that names `stream_options` in its last piece: the call is sent again without that field."""
     raw.answer, raw.close, raw.pieces = ("", b"".join(events(CHAT, "hello"))), "no options", 4
     answer = line.chat("hi", CHAT, stream=True)
     assert heard(CHAT, answer, stream=True) == "hello"
@@ -164,7 +164,7 @@ def test_an_error_in_pieces_is_read_whole(line: Line, raw: Raw) -> None:
     ],
 )
 def test_when_to_try_again(headers: dict[str, str], body: dict[str, Any], seconds: float | None) -> None:
-    """A hint that is none does not hide the next one."""
+    """An invalid hint does not hide the next hint."""
     for form in ({"error": body}, [{"error": body}]):
         assert refusals.retry_after(headers, json.dumps(form).encode()) == seconds
 
@@ -191,7 +191,7 @@ def test_hints_of_another_form_are_not_repeated() -> None:
     ids=["a long header", "many headers", "utf-8", "none", "identity"],
 )
 def test_odd_heads(line: Line, raw: Raw, dialect: str, head: str) -> None:
-    """Proxies before a provider send long policies, and some say how the text is encoded."""
+    """Proxies in front of a provider send long policy headers, and some declare the text encoding."""
     raw.answer = (f"content-type: application/json\r\n{head}", json.dumps(whole(dialect)).encode())
     assert heard(dialect, ask(line, dialect), stream=False) == "hello"
 
@@ -227,14 +227,14 @@ SILENT = [
 @pytest.mark.parametrize("dialect", DIALECTS)
 @pytest.mark.parametrize("silent", SILENT)
 def test_events_without_data(line: Line, raw: Raw, dialect: str, stream: bool, silent: bytes) -> None:
-    """Clients take each for one that holds JSON, and raise: they go on as comments, which keep connections alive."""
+    """Clients would parse them as JSON and raise: they are sent as comments, which keep connections alive."""
     raw.answer = ("content-type: text/event-stream\r\n", silent + silent.join(events(dialect, "hel", "lo")))
     assert heard(dialect, ask(line, dialect, stream), stream) == "hello"
 
 
 @pytest.mark.parametrize("dialect", DIALECTS)
 def test_nothing_follows_the_end(line: Line, raw: Raw, dialect: str) -> None:
-    """What a provider says after its last event is not sent, nor charged."""
+    """Data after the last event is neither sent nor charged."""
     more = events(dialect, *["more"] * 30)
     raw.answer = ("content-type: text/event-stream\r\n", b"".join([*events(dialect, "hel", "lo"), *more]))
     answer = ask(line, dialect, stream=True)
@@ -258,7 +258,7 @@ def test_an_error_that_says_nothing_is_none(line: Line, raw: Raw, dialect: str, 
 @pytest.mark.parametrize("stream", [True, False])
 @pytest.mark.parametrize("dialect", DIALECTS)
 def test_bytes_that_are_no_utf_8(line: Line, raw: Raw, dialect: str, stream: bool) -> None:
-    """Servers that cut characters in two: what cannot be read is U+FFFD, and the rest arrives."""
+    """Servers that cut characters in two: undecodable bytes become U+FFFD, and the rest arrives."""
     for body in (json.dumps(whole(dialect, "hel!lo")).encode(), b"".join(events(dialect, "hel!", "lo"))):
         raw.answer = ("content-type: application/json\r\n", body.replace(b"!", b"\xf0\x9f"))
         assert heard(dialect, ask(line, dialect, stream), stream) == "hel\ufffdlo"
@@ -269,7 +269,7 @@ def test_bytes_that_are_no_utf_8(line: Line, raw: Raw, dialect: str, stream: boo
 
 @pytest.mark.parametrize("dialect", DIALECTS)
 def test_a_stream_that_breaks_off_is_no_whole_answer(line: Line, raw: Raw, dialect: str) -> None:
-    """At whatever event: half an answer is not told as one."""
+    """At any event: half an answer is not reported as complete."""
     stream = events(dialect, "hel", "lo")
     enough = len(stream) - 1  # the last event only says what the one before it said
     for end in range(1, enough):
@@ -291,7 +291,7 @@ def delta(**fields: Any) -> bytes:
 
 
 def test_what_pieces_of_a_delta_make() -> None:
-    """Texts go on, in objects too; names and ids are said anew; parts and texts become parts."""
+    """Texts continue, also in objects; names and ids are repeated; parts and texts become parts."""
     pieces = [
         delta(role="assistant", reasoning_content="a", audio={"id": "u", "data": "QUJD"}),
         delta(content=[{"type": "thinking", "thinking": "t"}], audio={"id": "u", "data": "QUJD", "expires_at": 1}),
@@ -322,7 +322,7 @@ def test_citations_of_a_block_are_all_there() -> None:
     "usage", [{"output_tokens": 5}, {"input_tokens": None, "output_tokens": 5}, {"input_tokens": -1}]
 )
 def test_a_report_without_the_input_is_none(line: Line, raw: Raw, stream: bool, usage: Any) -> None:
-    """What was read is counted by us: nobody is charged nothing for it."""
+    """The received part is counted, so the call is not free."""
     cid = f"no-input-{stream}-{len(usage)}-{usage.get('input_tokens')}"
     if stream:
         raw.answer = ("content-type: text/event-stream\r\n", b"".join(events(MESSAGES, "hello", usage=usage)))
@@ -339,7 +339,7 @@ def test_a_report_without_the_input_is_none(line: Line, raw: Raw, stream: bool, 
 
 @pytest.mark.parametrize("head", [b'{"a":"', b'"', b'{"a":"b","c":"'])
 def test_a_string_that_does_not_end_is_one(head: bytes) -> None:
-    """Its quotes are no beginnings: what looks for strings goes through it once."""
+    """Its quotes do not begin strings: the search for strings reads the text once."""
     assert len(items._STRING.findall(head + b'[,{\\"' * 99)) <= 4
     assert not items.is_deep(b"[" * 150 + head + b'\\"[' * 99)
     assert not items.has_more_values(b"," * 50 + head + b'\\",' * 99, 100)
@@ -347,7 +347,7 @@ def test_a_string_that_does_not_end_is_one(head: bytes) -> None:
 
 @pytest.mark.parametrize("stream", [True, False])
 def test_a_large_first_event(line: Line, raw: Raw, stream: bool) -> None:
-    """It is looked through once, not from each of its bytes: this takes no time, or forever."""
+    """The text is searched once, and not again from each byte, which would take forever."""
     text = "word " * 200_000
     raw.answer = ("content-type: text/event-stream\r\n", b"".join(events(CHAT, text)))
     assert heard(CHAT, ask(line, CHAT, stream), stream) == text
@@ -413,7 +413,7 @@ def test_fields_of_a_whole_answer_are_told_once() -> None:
 
 
 def test_a_whole_answer_for_a_stream_is_held(line: Line, raw: Raw, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Its bytes count as those of any whole answer."""
+    """Its bytes count like the bytes of any whole answer."""
     held: list[int] = []
     before = shares.Ticket.hold
 

@@ -33,7 +33,7 @@ def line(up: scripted.Upstream, tmp_path: Path) -> Iterator[Line]:
 
 
 def test_a_pattern_serves_every_model_of_a_provider(line: Line) -> None:
-    """The target is asked for what stood in the place of the `*`; metrics know the pattern alone."""
+    """The target gets the text in place of the `*`; metrics show only the pattern."""
     assert line.chat(model="any/echo").status_code == 200
     assert line.metric("meshgate_requests_total", model="any/*") == 1
     refused = line.chat(model="any/../x y")
@@ -45,7 +45,7 @@ def test_a_pattern_serves_every_model_of_a_provider(line: Line) -> None:
     ("name", "target", "words"), [("a/*/*", "up/*", "more than one"), ("plain", "up/*", "has a `*`")]
 )
 def test_patterns_that_cannot_be(name: str, target: str, words: str, tmp_path: Path, capsys: Any) -> None:
-    """A pattern has one `*`, and a target may not have one without it."""
+    """A pattern has one `*`; a target may have a `*` only if the model's name does."""
     settings = config(tmp_path, "http://127.0.0.1:9/v1")
     settings["models"][name] = {"targets": [target]}
     path = tmp_path / "gateway.yaml"
@@ -78,7 +78,7 @@ def test_usage_adds_up_the_record(line: Line, capsys: pytest.CaptureFixture[str]
 
 
 def test_a_correlation_id_that_is_personal_data_is_kept_as_a_digest(line: Line) -> None:
-    """The caller gets the id back, and shares one workflow with it; nothing at rest holds it."""
+    """The caller gets the id back, and its calls share one workflow; no stored record contains the id."""
     first = line.chat(cid="ann.smith@example.org")
     second = line.chat(cid="ann.smith@example.org")
     assert first.headers["x-correlation-id"] == "ann.smith@example.org"
@@ -119,7 +119,7 @@ def test_mistyped_roles_and_matches_are_suggested(tmp_path: Path, capsys: pytest
     ],
 )
 def test_mistyped_names_in_rego_are_suggested(written: str, meant: str, tmp_path: Path, capsys: Any) -> None:
-    """A builtin, `input` and `data`; what is like nothing gets no suggestion."""
+    """A builtin, `input` and `data`; names without a similar name get no suggestion."""
     for body, hint in ((written, f"did you mean `{meant}`?"), ("zzz_nothing(1)", "")):
         (tmp_path / "p.rego").write_text(f"package gateway\n\ndecision := {{}} if {body}\n")
         assert main(["policy", "test", str(tmp_path)]) == 2
@@ -234,7 +234,7 @@ def test_commands_start_without_what_they_do_not_use(command: str, tmp_path: Pat
     ],
 )
 def test_mistyped_commands_are_suggested(typed: str, meant: str, capsys: pytest.CaptureFixture[str]) -> None:
-    """And the values of options; what is like none is not."""
+    """Also values of options; a word without a similar word gets no suggestion."""
     with pytest.raises(SystemExit) as ended:
         main(typed.split())
     assert ended.value.code == 2
@@ -290,7 +290,7 @@ def test_the_log_says_when_a_refused_file_is_accepted_again() -> None:
         told.reloaded("config", problem)
     told.close()
     events = [json.loads(line)["event"] for line in written.getvalue().splitlines()]
-    assert events == ["config refused, the last good one stays", "config accepted again"]
+    assert events == ["config refused, the last good version stays", "config accepted again"]
 
 
 @pytest.fixture
@@ -302,7 +302,7 @@ def idle(tmp_path: Path) -> Path:
 
 
 def keys(path: Path, capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[str, str]:
-    """What a command for keys prints and warns of."""
+    """The output and the warnings of a command for keys."""
     assert main(["keys", *arguments, "--config", str(path)]) == 0
     told = capsys.readouterr()
     return told.out, told.err
@@ -312,7 +312,7 @@ def keys(path: Path, capsys: pytest.CaptureFixture[str], *arguments: str) -> tup
 def test_rotating_a_key_says_when_the_old_one_ends(
     idle: Path, capsys: pytest.CaptureFixture[str], lifetime: tuple[str, ...], grace: str, ends: int
 ) -> None:
-    """After the grace period, or when the old key expires anyway; in words and for programs."""
+    """After the grace period, or when the old key expires anyway; as text and as JSON."""
     added = ("add", "--agent", "bot", "--team", "red", "--role", "reader", "--json", *lifetime)
     for form in ((), ("--json",)):
         old = json.loads(keys(idle, capsys, *added)[0])
@@ -330,7 +330,7 @@ def test_rotating_a_key_says_when_the_old_one_ends(
 def test_a_role_of_a_key_that_is_mistyped_is_suggested(
     idle: Path, capsys: pytest.CaptureFixture[str], role: str, meant: str
 ) -> None:
-    """The key is made, with a warning: policies may know roles that their data has no table of."""
+    """The key is created, with a warning: policies may know roles that are not in their data."""
     out, words = keys(idle, capsys, "add", "--agent", "bot", "--team", "red", "--role", role)
     assert out.startswith("mg-")
     assert (f"no role {role!r}; did you mean {meant}?" in words) is bool(meant)

@@ -46,7 +46,7 @@ SECRETS = {
 
 
 class Provider(BaseHTTPRequestHandler):
-    """Answers what it is told to."""
+    """A provider with configured answers."""
 
     status, body = 200, b""
     headers_: ClassVar[dict[str, str]] = {}
@@ -73,7 +73,7 @@ def say(body: bytes, status: int = 200, **headers: str) -> None:
 
 
 def settings(folder: Path, url: str) -> dict[str, Any]:
-    """A configuration that holds every secret but those that need a server to start."""
+    """A configuration with every secret except secrets that need a running server."""
     (folder / "admin.key").write_text(SECRETS["admin"])
     (folder / "agent.key").write_text(SECRETS["agent"])
     raw = config(folder, url, pii={"default": "mask", "vault_key": SECRETS["vault"]}, log="json")
@@ -88,7 +88,7 @@ def settings(folder: Path, url: str) -> dict[str, Any]:
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Line, io.StringIO]]:
-    """A gateway with all of them, and what it writes."""
+    """A gateway with all secrets, and its output."""
     server = ThreadingHTTPServer(("127.0.0.1", 0), Provider)
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()
@@ -106,7 +106,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Line, io.S
 
 
 def held(said: str | bytes) -> list[str]:
-    """Which secrets something holds, in any form."""
+    """The secrets that data contains, in any form."""
     data = said if isinstance(said, bytes) else said.encode()
     found = []
     for name, form in _every_form():
@@ -118,7 +118,7 @@ def held(said: str | bytes) -> list[str]:
 
 @functools.cache
 def _every_form() -> list[tuple[str, bytes]]:
-    """Each secret in each form that is long enough to be told from other text."""
+    """Each secret in each form that is long enough to be recognized."""
     every = ((name, form) for name, value in SECRETS.items() for form in {value, *forms(value)})
     return [(name, form.encode()) for name, form in every if len(form) > 11]
 
@@ -141,7 +141,7 @@ _searched: dict[str, bytes] = {}
 
 
 def _news(name: str, data: bytes) -> bytes:
-    """What came to a file or the log since the last look, and what stood just before: the rest was searched then."""
+    """The new part of a file or the log since the last check, with the end of the previous part."""
     before = _searched.get(name, b"")
     _searched[name] = data
     return data[max(0, len(before) - 4096) :] if data.startswith(before) else data
@@ -200,7 +200,7 @@ ask_: dict[str, Any] = {"tools": [{"type": "function", "function": {"name": "sen
 def test_an_answer_with_a_secret(
     place: tuple[Line, io.StringIO], where: str, name: str, form: str, escaped: bool, data: st.DataObject
 ) -> None:
-    """In any place and form, whole or streamed, however it is cut: nothing of it leaves."""
+    """In any place and form, whole or streamed, with any cut: no part of a secret leaves."""
     line, written = place
     text = FORMS[form](SECRETS[name])
     body = json.dumps(PLACES[where](text)).encode()
@@ -266,7 +266,7 @@ def test_a_request_with_a_secret(place: tuple[Line, io.StringIO], name: str, for
 
 @pytest.mark.parametrize("name", ["caller", "upload", "vault"])
 def test_a_key_as_a_name(place: tuple[Line, io.StringIO], name: str) -> None:
-    """Sent as a correlation id, an Idempotency-Key or in a trace header it is in no record, and goes nowhere."""
+    """A secret in a correlation id, an Idempotency-Key or a trace header is not recorded and not forwarded."""
     line, written = place
     say(json.dumps(answer(message())).encode())
     value = SECRETS[name]
@@ -331,7 +331,7 @@ EVERY = [
 
 
 def test_every_place_of_a_configuration() -> None:
-    """Each value is known, in its own form; what is no secret is not."""
+    """Each secret is known, in its own form; other values are not."""
     found = set(values(Config.model_validate(whole())))
     assert set(EVERY) <= found
     assert not [value for value in found if "example" in value]

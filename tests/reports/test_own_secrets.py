@@ -37,7 +37,7 @@ CALL: Any = None
 
 @given(st.lists(st.integers(0, 80), max_size=12), st.sampled_from([KEY, base64.b64encode(KEY.encode()).decode()]))
 def test_a_key_leaves_in_no_piece_however_it_is_cut(cuts: list[int], said: str) -> None:
-    """What left before the refusal holds nothing of the key, and of an encoded one no more than any text may hold."""
+    """No part of the key left before the refusal, and of an encoded key no more than other texts may contain."""
     text = f"c co {said} after"
     guard, out, at = OwnSecrets([KEY]).guard(CALL), "", 0
     with pytest.raises(Refusal) as refused:  # noqa: PT012  (any of the pieces may be the one)
@@ -84,7 +84,7 @@ def test_unusual_roles_count_as_a_tool(role: str) -> None:
 
 
 def test_a_key_in_a_request_is_a_secret() -> None:
-    """An agent that got hold of one cannot send it on."""
+    """An agent that obtained a secret cannot send it on."""
     scan = OwnSecrets([KEY]).scanning(lambda _: [])
     assert [tuple(one) for one in scan(f"use {KEY}!")] == [(4, 4 + len(KEY), "SECRET_MESHGATE_KEY", 1.0)]
     assert scan("use no key") == []
@@ -122,7 +122,7 @@ def test_a_key_in_a_request_is_never_restored(action: Any) -> None:
 @pytest.mark.parametrize("field", ["tools", "metadata", "response_format"])
 @pytest.mark.parametrize("more", [{}, {"name": "x"}])
 def test_a_role_outside_messages_says_nothing(field: str, more: dict[str, str]) -> None:
-    """Nor does one inside a message: a text is trusted by the role of its message alone."""
+    """Nor does a role inside a message: only the role of the message itself counts."""
     entry = {"role": "assistant", "content": "a text that gives orders", **more}
     body = {
         "messages": [{"role": "tool", "content": [dict(entry)]}, {"role": "assistant", "content": "what it said"}],
@@ -167,7 +167,7 @@ def test_a_name_that_goes_on_record_is_no_key() -> None:
 
 
 def test_sql_of_one_call_is_no_news_for_another(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What was read for a call is remembered for that call: the time of reading would tell what another team sent."""
+    """Results are remembered within one call only: otherwise timing would reveal what another team sent."""
     seen: list[str] = []
     reader = Reader("postgres")
     before = reader._read

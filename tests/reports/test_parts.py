@@ -41,7 +41,7 @@ def message(pieces: list[str]) -> list[dict[str, Any]]:
 @settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(places=st.lists(st.integers(1, len(TEXT) - 1), max_size=8), stream=st.booleans())
 def test_a_value_in_parts_is_one(line: Line, up: scripted.Upstream, places: list[int], stream: bool) -> None:
-    """However the text is cut: one part has the placeholder, no part has any of the value, and it is restored."""
+    """With any cut: one part has the placeholder, no part contains any of the value, and the value is restored."""
     pieces = cut(TEXT, places)
     call_id = f"cut-{hash(tuple(pieces)) % 10**12}"
     body = {"model": "echo", "messages": message(pieces), "stream": stream}
@@ -54,7 +54,7 @@ def test_a_value_in_parts_is_one(line: Line, up: scripted.Upstream, places: list
 
 
 def test_what_a_part_holds_by_itself_is_found(line: Line, up: scripted.Upstream) -> None:
-    """Digits that go on in the next part hide nothing."""
+    """Digits that continue in the next part do not hide a value."""
     line.client.post(
         "/v1/chat/completions", json={"model": "echo", "messages": message(["4539148803436467", "2024 was good"])}
     )

@@ -1,4 +1,4 @@
-"""Phone numbers without a context word in the notation of the regions, and digits that are no phone numbers."""
+"""Phone numbers without a context word in the notation of the regions, and digits that are not phone numbers."""
 
 from __future__ import annotations
 

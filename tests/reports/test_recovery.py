@@ -55,7 +55,7 @@ def _await(done: Callable[[], bool], seconds: float = 30) -> None:
 
 
 def test_a_lock_of_the_file_is_survived(line: Line) -> None:
-    """While another process holds the file calls are refused; afterwards they are served, and the books are right."""
+    """While another process locks the file, calls are refused; afterwards they are served, with correct charges."""
     assert line.chat(cid="w").status_code == 200
     before = line.workflow("w").used["tokens"]
     other = connect(line.path.parent / "state.db")
@@ -150,7 +150,7 @@ def _crew(
 def test_workers_that_cannot_start_end_the_supervisor(
     code: int, most: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """A mistake in the configuration ends it at once, any other fault after a few attempts, with the worker's code."""
+    """A mistake in the configuration ends it immediately, other faults after a few attempts, with their code."""
     crew, started = _crew(_fails, monkeypatch, code)
     with pytest.raises(SystemExit) as caught:
         crew.run()
@@ -160,7 +160,7 @@ def test_workers_that_cannot_start_end_the_supervisor(
 
 
 def test_a_worker_that_dies_is_replaced(monkeypatch: pytest.MonkeyPatch) -> None:
-    """One that is killed comes back, and a stop ends them all."""
+    """A killed worker is restarted, and a stop ends all workers."""
     crew, started = _crew(_serves, monkeypatch)
     assert crew._workers[0].serving.wait(30)
     assert crew._workers[1].serving.wait(30)
@@ -222,7 +222,7 @@ def test_a_log_that_cannot_be_written(caplog: pytest.LogCaptureFixture) -> None:
 
 
 def test_a_reader_of_the_log_that_stalls(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Only one thread waits for it, which calls do not need; the lines are written afterwards."""
+    """Only one thread waits for the reader, and calls do not need that thread; the lines are written afterwards."""
     monkeypatch.setattr(LineLog, "LINGER", 0)
     goes_on, waiting, most = threading.Event(), [0], [0]
 

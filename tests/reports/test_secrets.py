@@ -78,7 +78,7 @@ def test_a_name_beside_a_value_is_enough(scanner: SecretScanner, form: str) -> N
 
 @pytest.mark.parametrize("form", FOUND)
 def test_streams_find_it_too(form: str) -> None:
-    """However an answer is cut, the same is found as in the whole."""
+    """With any cut of an answer, the findings equal those of the whole."""
     text = form.format(V) + "\nand more"
     streams = _streams()
     window, at, found = streams.window(), 0, []
@@ -127,7 +127,7 @@ def test_what_begins_with_a_vendors_mark(scanner: SecretScanner, mark: str) -> N
 
 @pytest.mark.parametrize("mark", DOCUMENTED)
 def test_streams_hold_a_mark(mark: str) -> None:
-    """However an answer is cut, a key behind a mark is found as in the whole."""
+    """With any cut of an answer, a key after a mark is found as in the whole."""
     text = f"use {mark}q8Zr2LmX0vTy7Kd1/fH5sWb9N here"
     streams = _streams()
     window, at, found = streams.window(), 0, []
@@ -146,7 +146,7 @@ def test_what_names_or_says_no_secret_stays(scanner: SecretScanner, text: str) -
 
 @given(st.from_regex(r"\A[2-9][0-9]{9}\Z"), st.sampled_from((" ", "-", ".", "/")))
 def test_a_number_in_another_grouping_is_not_new(digits: str, sign: str) -> None:
-    """What the caller sent is known in every grouping, with a country code and without."""
+    """Values of the caller are known in every grouping, with and without a country code."""
     known = Known(frozenset({f"+1 ({digits[:3]}) {digits[3:6]}-{digits[6:]}"}))
     assert sign.join((digits[:3], digits[3:6], digits[6:])) in known
     assert digits[::-1] + "1" not in known

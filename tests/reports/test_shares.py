@@ -69,7 +69,7 @@ def head(agent: str, length: int) -> bytes:
 
 
 def begun(line: Line, agent: str, count: int, up: scripted.Upstream) -> list[socket.socket]:
-    """Calls whose answers do not end, all of them with the upstream."""
+    """Calls whose answers do not end, all in flight at the upstream."""
     body = json.dumps({"model": "hang", "messages": [{"role": "user", "content": "hi"}]}).encode()
     seen = len(up.seen)
     sockets = []
@@ -106,7 +106,7 @@ def test_one_team_cannot_take_all_calls(tmp_path: Path, up: scripted.Upstream) -
 
 
 def test_one_address_cannot_take_all_calls(tmp_path: Path, up: scripted.Upstream) -> None:
-    """Whatever keys it has; another address is served."""
+    """With any keys; another address is served."""
     with gateway(tmp_path, up.url, max_calls=8, team_share=1, address_share=0.5) as line:
         held = begun(line, "alice", 2, up) + begun(line, "mallory", 2, up)
         refused = post(line.client, "alice")
@@ -168,7 +168,7 @@ def test_shares_add_up(calls: list[tuple[str, str, int, bool]]) -> None:
 
 
 def test_addresses() -> None:
-    """One host has all addresses of its network of 64 bits, and counts as one."""
+    """One host has all addresses of its /64 network, and counts as one address."""
     assert place(("203.0.113.7", 1)) == "203.0.113.7"
     assert place(("2001:db8::1", 1)) == place(("2001:db8::ffff:1", 2)) != place(("2001:db8:0:1::1", 1))
     assert place(None) == ""
@@ -178,7 +178,7 @@ def test_addresses() -> None:
 
 
 def test_unfinished_bodies_share_what_may_be_held(tmp_path: Path, up: scripted.Upstream) -> None:
-    """A team's bodies together are no more than its share; those of others are taken; a client that leaves frees it."""
+    """A team's bodies do not exceed its share; other teams are served; a client that disconnects frees its bytes."""
     server = {"max_buffered": 1_000_000, "team_share": 0.5, "address_share": 1}
     with gateway(tmp_path, up.url, **server) as line:
         port = int(line.url.rpartition(":")[2])
@@ -197,7 +197,7 @@ def test_unfinished_bodies_share_what_may_be_held(tmp_path: Path, up: scripted.U
 
 
 def test_whole_answers_share_it_too(tmp_path: Path, up: scripted.Upstream) -> None:
-    """An answer for which there is no room is refused, and what it used is settled."""
+    """An answer that exceeds the share is refused, and its usage is settled."""
     message = {"role": "assistant", "content": "word " * 60_000}
     up.script["long"] = {
         "choices": [{"index": 0, "message": message, "finish_reason": "stop"}],
@@ -243,7 +243,7 @@ def test_large_answers_at_once(tmp_path: Path, up: scripted.Upstream) -> None:
 
 @pytest.mark.parametrize("coding", ["gzip", "deflate"])
 def test_what_a_request_unpacks_to_counts(tmp_path: Path, up: scripted.Upstream, coding: str) -> None:
-    """A few compressed bytes do not fill the memory: nothing is unpacked beyond the share of who sent them."""
+    """A few compressed bytes do not fill the memory: nothing is unpacked beyond the share of the sender."""
     body = json.dumps({"model": "echo", "messages": [{"role": "user", "content": " " * 5_000_000}]}).encode()
     packed = gzip.compress(body) if coding == "gzip" else zlib.compress(body)
     headers = {"authorization": "Bearer mg-alice", "content-encoding": coding}
@@ -277,7 +277,7 @@ def test_bodies_are_unpacked_in_pieces(data: bytes, limit: int, piece: int, codi
 
 
 def test_an_answer_of_many_members() -> None:
-    """Each copies what follows it: they are bounded, a few are read."""
+    """Each member copies the rest: their number is bounded, and a few are read."""
     few = Inflater("gzip")
     data, out = gzip.compress(b"a") * 3, b""
     while data:
@@ -296,7 +296,7 @@ def test_an_answer_of_many_members() -> None:
 
 
 def test_a_client_that_does_not_read(tmp_path: Path, up: scripted.Upstream) -> None:
-    """On a real socket: it is cut off, the provider's answer with it, and what was reserved is settled."""
+    """On a real socket: the slow client and the provider's answer are cut off, and the reservation is settled."""
     text = "word " * 1000
     up.script["long"] = [*(scripted.chunk({"content": text}) for _ in range(600)), scripted.chunk({}, "stop")]
     fields = {"model": "script", "messages": [{"role": "user", "content": "long"}], "stream": True}
@@ -319,7 +319,7 @@ def test_a_client_that_does_not_read(tmp_path: Path, up: scripted.Upstream) -> N
 
 
 def test_a_stream_without_end(tmp_path: Path, up: scripted.Upstream) -> None:
-    """What is kept of a stream until its tokens are counted is held like any bytes: beyond the share it ends."""
+    """Text that is kept for counting tokens counts as held bytes: beyond the share, the stream ends."""
     text = "word " * 2000
     up.script["endless"] = [*(scripted.chunk({"content": text}) for _ in range(300)), scripted.chunk({}, "stop")]
     with gateway(tmp_path, up.url, max_buffered=2_000_000, address_share=0.5) as line:
@@ -357,7 +357,7 @@ def test_keyless_connections_make_room(tmp_path: Path, up: scripted.Upstream) ->
 
 
 def test_one_address_cannot_take_all_connections(tmp_path: Path, up: scripted.Upstream) -> None:
-    """Its own idle connections go for its new ones; another address is served."""
+    """Idle connections of an address are closed for its new connections; another address is served."""
     with gateway(tmp_path, up.url, max_connections=40, address_share=0.5) as line:
         held = connect(line, 70)
         with from_elsewhere(line) as client:
@@ -370,7 +370,7 @@ def test_one_address_cannot_take_all_connections(tmp_path: Path, up: scripted.Up
 
 @dataclass(eq=False)
 class Fake:
-    """A connection that says itself whether it may go."""
+    """A connection that declares itself whether it may be closed."""
 
     place: str
     known: bool
@@ -465,7 +465,7 @@ def test_any_cut_unpacks_to_the_same(data: bytes, places: list[int], kind: str) 
 
 
 def test_a_bomb_is_found_early() -> None:
-    """Long before it is unpacked, however large it is."""
+    """Long before it is unpacked, for any size."""
     bomb = gzip.compress(b"\0" * 50_000_000)
     inflater, gave = Inflater("gzip"), 0
 
@@ -488,7 +488,7 @@ def test_an_encoding_that_nobody_asked_for(encoding: str) -> None:
 
 
 class Packing(BaseHTTPRequestHandler):
-    """A provider that compresses whatever it is told."""
+    """A provider that always compresses."""
 
     packed = b""
 
@@ -520,7 +520,7 @@ def packing() -> Iterator[str]:
 
 @pytest.mark.parametrize("bomb", [False, True])
 def test_a_provider_that_compresses(tmp_path: Path, packing: str, bomb: bool) -> None:
-    """Its answer is understood; a bomb is its fault, and what came is settled."""
+    """Its answer is read; a decompression bomb is an error of the provider, and the received part is settled."""
     choice = {"index": 0, "message": {"role": "assistant", "content": "hello"}, "finish_reason": "stop"}
     answer = json.dumps({"choices": [choice], "usage": scripted.USAGE}).encode()
     Packing.packed = gzip.compress(answer + b" " * (50_000_000 if bomb else 0))
@@ -538,7 +538,7 @@ def test_a_provider_that_compresses(tmp_path: Path, packing: str, bomb: bool) ->
 
 
 def test_wrong_keys_are_throttled_by_address(tmp_path: Path, up: scripted.Upstream) -> None:
-    """After some a minute they are refused unread; a good key from there is served, and so is any other address."""
+    """Beyond a number per minute, wrong keys are refused unread; valid keys and other addresses are served."""
     with gateway(tmp_path, up.url, max_wrong_keys=5) as line:
         statuses = [post(line.client, "mg-wrong").status_code for _ in range(9)]
         assert statuses == [401] * 5 + [429] * 4
@@ -556,7 +556,7 @@ def test_wrong_keys_are_throttled_by_address(tmp_path: Path, up: scripted.Upstre
 def test_wrong_keys_are_throttled_at_every_path(
     tmp_path: Path, up: scripted.Upstream, monkeypatch: pytest.MonkeyPatch, path: str
 ) -> None:
-    """Whatever takes a key counts the wrong ones together; a good one is served."""
+    """All endpoints count wrong keys together; a valid key is served."""
     folder = tmp_path / "admin-key"
     quotas = {"tokens": 10**9}
     settings = config(tmp_path, up.url, quotas=quotas, server={"max_wrong_keys": 5}, admin={"key_file": str(folder)})
@@ -591,7 +591,7 @@ def test_lists_of_models_take_their_share(tmp_path: Path, up: scripted.Upstream)
 
 @given(st.lists(st.tuples(st.sampled_from("ab"), st.floats(0, 30)), max_size=80))
 def test_tries_come_back_with_time(tries: list[tuple[str, float]]) -> None:
-    """In any stretch of time an address has no more tries than the burst and what came back since."""
+    """In any period, an address has at most the burst plus the refilled attempts."""
     clock = [0.0]
     shares = Shares(lambda: clock[0])
     told: dict[str, list[float]] = {"a": [], "b": []}
@@ -606,7 +606,7 @@ def test_tries_come_back_with_time(tries: list[tuple[str, float]]) -> None:
 
 
 def test_all_of_them_are_one_line_a_second() -> None:
-    """The first at once, the others together."""
+    """The first immediately, the others together."""
     said: list[Any] = []
 
     async def main() -> None:

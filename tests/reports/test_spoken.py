@@ -32,7 +32,7 @@ def body(**fields: Any) -> dict[str, Any]:
 
 
 def most(request: dict[str, Any], default: int) -> int:
-    """What is reserved for its answers."""
+    """The reserved output tokens."""
     call = calls.call()
     call.request.body, call.request.ceiling = request, OPENAI_CHAT.parse(request).ceiling
     return call.most(default)
@@ -52,7 +52,7 @@ def test_the_largest_is_reserved(place: str, name: str, own: int | None, said: i
 @settings(max_examples=15)
 @given(said=st.integers(1, 9000), limit=st.integers(1, 9000))
 def test_a_policys_limit_holds_for_it(place: str, name: str, said: int, limit: int) -> None:
-    """Nothing that is sent asks for more."""
+    """No sent request asks for more."""
     request = body(**PLACES[place]({name: said}))
     OPENAI_CHAT.limit(request, {"max_tokens": limit})
     assert most(request, 1) <= limit
@@ -84,7 +84,7 @@ def test_what_is_no_ceiling_is_none(fields: dict[str, Any]) -> None:
 @pytest.mark.parametrize("key", ["models", "fallbacks", "Fallback_Models", "deployment_id", "engine", "modelName"])
 @pytest.mark.parametrize("value", ["big", ["m", "big"], [{"model": "big"}], {"model": "big"}, [{"m": ["big"]}]])
 def test_another_model_is_refused(holder: str, key: str, value: object) -> None:
-    """Policy, price and quota are those of one model; naming the same once more is harmless."""
+    """Policy, price and quota belong to one model; naming the same model twice is harmless."""
     with pytest.raises(Refusal) as caught:
         OPENAI_CHAT.parse(body(**PLACES[holder]({key: value})))
     assert (caught.value.code, caught.value.param) == ("invalid_request", key)

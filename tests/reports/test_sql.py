@@ -176,12 +176,12 @@ def test_rights_and_triggers_in_small_letters(text: str, around: str) -> None:
     ],
 )
 def test_rights_and_triggers_of_prose_and_pragmas_of_perl(text: str) -> None:
-    """Words, and modules of Perl and Fortran, are no statements."""
+    """Words, and modules of Perl and Fortran, are not statements."""
     assert not facts(text)
 
 
 def test_shutdown_alone_is_a_statement() -> None:
-    """In capitals, as the whole of an argument."""
+    """In capitals, as a whole argument."""
     assert facts("SHUTDOWN")[0]["writes"]
     assert facts(" SHUTDOWN\n")
     assert not facts("shutdown")

@@ -122,7 +122,7 @@ READER = Reader()
 
 
 def kinds(text: str) -> set[str]:
-    """What the statements of a text do."""
+    """The effects of the statements of a text."""
     found: set[str] = set()
 
     def check(statements: Sequence[Statement]) -> None:
@@ -157,7 +157,7 @@ def test_words_in_capitals_are_a_statement_if_nothing_else_stands_there(statemen
     ],
 )
 def test_a_statement_behind_words_of_control_is_one(batch: str) -> None:
-    """In capitals, which say nothing of their own behind these."""
+    """In capitals, which count for nothing after these words."""
     assert kinds(batch) & {"ddl", "delete"}
 
 
@@ -169,13 +169,13 @@ def test_a_read_stays_one(statement: str) -> None:
 
 @pytest.mark.parametrize("text", PROSE)
 def test_prose_stays_prose(text: str) -> None:
-    """What reads like an opening."""
+    """Text that reads like the beginning of a statement."""
     assert kinds(text) == set()
 
 
 @pytest.mark.parametrize("statement", [one for one in WRITES if not one.startswith("SELECT")])
 def test_every_beginning_of_an_opening_may_go_on(statement: str) -> None:
-    """A running text is held from its first word on: no beginning of a statement is known not to be one."""
+    """A running text is held from its first word on: any beginning may still become a statement."""
     form = pattern(statement.split()[0].lower())
     for end in (at for at, sign in enumerate(statement) if not sign.isalnum() and statement[at - 1].isalnum()):
         assert form.match(statement[: end + 1], partial=True), statement[: end + 1]

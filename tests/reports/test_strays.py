@@ -64,7 +64,7 @@ def line(up: scripted.Upstream, tmp_path_factory: pytest.TempPathFactory) -> Ite
 
 
 def code(line: Line, up: scripted.Upstream, answer: Any, *, stream: bool) -> str:
-    """What becomes of an answer to a call that offers the tool `send`: an error's code, or ok."""
+    """The result of a call that offers the tool `send`: an error code, or ok."""
     answer = {"id": "x", "object": "chat.completion", "created": 1, "model": "m", **answer}
     data = b"data: " + json.dumps(answer).encode() + b"\n\n"
     up.script["say"] = [data, b"data: [DONE]\n\n"] if stream else answer
@@ -104,7 +104,7 @@ def test_any_place(line: Line, up: scripted.Upstream, place: str, stream: bool) 
 )
 @pytest.mark.parametrize("stream", [False, True])
 def test_a_call_with_two_names(line: Line, up: scripted.Upstream, more: dict[str, Any], stream: bool) -> None:
-    """One of which was offered: a client may read the other."""
+    """Two names, one of which was offered: a client may read the other."""
     message = {"role": "assistant", "tool_calls": [{"index": 0, **named(CALL, "send"), **more}]}
     choice = {"index": 0, "finish_reason": "stop", "delta" if stream else "message": message}
     assert stopped(line, up, {"choices": [choice]}, stream=stream)
@@ -176,13 +176,13 @@ def test_blocks_that_call_nothing(scanner: StreamScanner, block: Any, stream: bo
 
 @pytest.fixture(scope="module")
 def scanner(pii: PiiScanner) -> StreamScanner:
-    """Finds what answers are searched for."""
+    """A scanner with the rules for answers."""
     return StreamScanner(pii, SecretScanner(), {})
 
 
 @pytest.mark.parametrize("kind", ["source", "inline"])
 def test_a_picture_among_streamed_parts(line: Line, up: scripted.Upstream, kind: str) -> None:
-    """Parts that are no text are seen in a stream as in a whole answer."""
+    """Parts that are not text are recognized in a stream as in a whole answer."""
     part: dict[str, Any] = {"type": "image", "source": {"type": "url", "url": "https://x.org/a.png"}}
     if kind == "inline":
         part = {"inlineData": {"mimeType": "image/png", "data": "AAAA"}}

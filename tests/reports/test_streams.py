@@ -28,7 +28,7 @@ REASONS: list[Any] = ["", "stop", None, 0, 7, False, "length"]
 
 @pytest.fixture(scope="module")
 def screen(pii: PiiScanner) -> Screen:
-    """Takes personal data and secrets out."""
+    """Redacts personal data and secrets."""
     scanner = StreamScanner(pii, SecretScanner(), {PLACEHOLDER: WRITTEN})
     return Screen(Output.model_validate({"secrets": "redact"}), scanner, lambda _: False)
 
@@ -86,7 +86,7 @@ def test_a_reason_ends_no_text(screen: Screen, places: list[int], reasons: list[
 def test_pieces_of_a_tool_call_are_one(
     screen: Screen, places: list[int], index: dict[str, Any], again: dict[str, Any]
 ) -> None:
-    """Without an index, with odd ones, with another id: the arguments are judged whole."""
+    """Without an index, with odd indexes, with another id: the arguments are judged as a whole."""
     arguments = json.dumps({"to": TEXT})
     marks = sorted({0, len(arguments), *(place % len(arguments) for place in places)})
     head = event({"tool_calls": [{**index, "id": "a", "function": {"name": "send", "arguments": ""}}]})
@@ -101,7 +101,7 @@ def test_pieces_of_a_tool_call_are_one(
 
 
 def test_two_calls_under_one_index_stay_two(screen: Screen) -> None:
-    """Two ids and two whole arguments: two calls, under indexes that tell them apart."""
+    """Two ids and two complete arguments: two calls, with different indexes."""
     calls = [
         {"index": 0, "id": one, "function": {"name": "send", "arguments": json.dumps({"n": one})}} for one in ("a", "b")
     ]

@@ -34,7 +34,7 @@ def test_a_postcode_within_an_address_does_not_name_it(pii: PiiScanner) -> None:
 
 
 def test_addresses_in_streams(pii: PiiScanner) -> None:
-    """A block that comes in pieces is found as in the whole text."""
+    """An address block in pieces is found as in the whole text."""
     stream = StreamScanner(pii, None, {})
     chance = random.Random(3)
     for _, text, _ in CASES[::3]:

@@ -28,19 +28,19 @@ PLACES = ("id", "model", "system_fingerprint", "service_tier", "choice id", "mes
 
 @pytest.fixture(scope="module")
 def scanner(pii: PiiScanner) -> StreamScanner:
-    """Finds what answers are searched for."""
+    """A scanner with the rules for answers."""
     return StreamScanner(pii, SecretScanner(), {})
 
 
 def judge_of(scanner: StreamScanner) -> AnswerFilter:
-    """The filter of one answer; what it finds is redacted where that can be done."""
+    """The filter of one answer; findings are redacted where possible."""
     call = calls.call(redaction=Redaction())
     call.request.body = {"model": "m", "messages": [], "tools": [{"type": "function", "function": {"name": "send"}}]}
     return Screen(Output.model_validate({"secrets": "redact", "pii": "redact"}), scanner, lambda _: False).filter(call)
 
 
 def answer(said: dict[str, str], speaker: str) -> dict[str, Any]:
-    """An answer whose structural strings are those given, or usual ones."""
+    """An answer with the given structural strings, otherwise usual strings."""
     message: dict[str, Any] = {"role": "assistant", "content": "hi"}
     if "message name" in said:
         message["name"] = said["message name"]

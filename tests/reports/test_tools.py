@@ -121,7 +121,7 @@ HOSTED: dict[str, tuple[dict[str, Any], set[str]]] = {
 
 @pytest.mark.parametrize("how", HOSTED)
 def test_what_a_provider_runs_is_named_in_any_field(how: str) -> None:
-    """Each name that such a field gives takes the whole field out."""
+    """Each name in such a field removes the whole field."""
     fields, wanted = HOSTED[how]
     found = OPENAI_CHAT.parse(body(**fields)).tools
     assert wanted <= set(found)
@@ -151,7 +151,7 @@ def test_what_a_provider_runs_is_named_in_any_field(how: str) -> None:
     ids=str,
 )
 def test_what_switches_nothing_on_is_no_tool(fields: dict[str, Any]) -> None:
-    """Schemas, fields of the dialect, what is switched off, and texts."""
+    """Schemas, fields of the dialect, disabled tools, and texts."""
     assert OPENAI_CHAT.parse(body(**fields)).tools == ()
 
 
@@ -209,7 +209,7 @@ def entries(draw: st.DrawFn, depth: int = 0) -> dict[str, Any]:
 
 @st.composite
 def requests(draw: st.DrawFn) -> dict[str, Any]:
-    """A request that offers or chooses it in some field, beside others."""
+    """A request that offers or chooses the tool in some field, next to other tools."""
     entry = draw(entries())
     field = draw(
         st.sampled_from(["tools", "functions", "tool_choice", "function_call", "plugins", "mcp_servers", "deep"])
@@ -230,7 +230,7 @@ def requests(draw: st.DrawFn) -> dict[str, Any]:
 @settings(max_examples=examples(100, nightly=3000))
 @given(requests())
 def test_a_tool_in_any_shape_is_seen_or_refused(request_: dict[str, Any]) -> None:
-    """Nothing that a server could run leaves without its name in `input.action.tools`; stripped, it is gone."""
+    """No tool that a server could run leaves without being in `input.action.tools`; no stripped tool leaves."""
     try:
         names = OPENAI_CHAT.parse(request_).tools
     except Refusal:
@@ -250,7 +250,7 @@ def test_a_choice_of_what_is_left_stays() -> None:
 
 @pytest.mark.parametrize("name", ["send_mail", "SEND-MAIL", "mcp__x__Send_Mail", "functions.send_mail", "x/send-mail"])
 def test_one_normal_form(name: str) -> None:
-    """Spellings of one tool are one."""
+    """All spellings of one tool are one tool."""
     assert normal(name) == "send_mail"
 
 
@@ -267,7 +267,7 @@ OTHER = [{"type": "function", "function": {"name": "read"}}]
 @pytest.mark.parametrize("stream", [False, True])
 @pytest.mark.parametrize("tools", [OTHER, None])
 def test_an_answer_that_calls_another_tool_is_blocked(line: Line, stream: bool, tools: Any) -> None:
-    """Whole it is a 403, in a stream the choice ends with content_filter; no argument leaves."""
+    """A whole answer is a 403, in a stream the choice ends with content_filter; no argument leaves."""
     answer = line.chat("to ann", "call", stream=stream, tools=tools)
     assert "to ann" not in answer.text
     if answer.status_code == 403:
@@ -278,7 +278,7 @@ def test_an_answer_that_calls_another_tool_is_blocked(line: Line, stream: bool, 
 
 
 def test_any_tool_where_the_operator_says_so(up: scripted.Upstream, tmp_path_factory: pytest.TempPathFactory) -> None:
-    """`output.tools: any` passes what was not offered."""
+    """`output.tools: any` passes tools that were not offered."""
     folder = tmp_path_factory.mktemp("any")
     with running(folder, config(folder, up.url, output={"tools": "any"})) as line:
         assert line.chat("to ann", "call", tools=OTHER).status_code == 200
@@ -294,7 +294,7 @@ def test_so_it_is_in_messages(where: str) -> None:
 
 
 def test_what_is_switched_off_or_was_done_offers_nothing() -> None:
-    """A tool of a set that is switched off, and what a message tells of tools that ran."""
+    """A disabled tool of a set, and the tool results in a message."""
     configs = {"delete_all": {"enabled": False}}
     toolset = {"type": "mcp_toolset", "mcp_server_name": "s", "configs": configs}
     assert OPENAI_CHAT.parse(body(tools=[toolset])).tools == ("mcp_toolset", "s")
@@ -304,7 +304,7 @@ def test_what_is_switched_off_or_was_done_offers_nothing() -> None:
 
 @pytest.mark.parametrize("value", ['{"tools": []}', [{"tools": []}], 7])
 def test_a_wrapper_is_an_object(value: object) -> None:
-    """What some servers unpack must be what is read here."""
+    """Wrappers that some servers unpack are read here in the same way."""
     with pytest.raises(Refusal) as caught:
         OPENAI_CHAT.parse(body(extra_body=value))
     assert caught.value.param == "extra_body"

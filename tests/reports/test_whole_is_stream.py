@@ -1,4 +1,4 @@
-"""An answer is judged alike whole and streamed, however it is cut into events and bytes."""
+"""An answer is judged alike whole and streamed, with any cut into events and bytes."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def cut(draw: st.DrawFn, text: str) -> list[str]:
 
 @st.composite
 def messages(draw: st.DrawFn) -> dict[str, Any]:
-    """What one choice says: content as a text or in parts, fields that nobody named, a tool call."""
+    """The texts of one choice: content as a text or in parts, unknown fields, a tool call."""
     said: dict[str, Any] = {}
     if draw(st.booleans()):
         said["content"] = draw(TEXT)
@@ -77,7 +77,7 @@ def messages(draw: st.DrawFn) -> dict[str, Any]:
 
 
 def event(choice: int, delta: Any, reason: Any = None) -> bytes:
-    """One event, with characters beyond the first plane as two halves."""
+    """One event, with characters beyond the first plane as surrogate pairs."""
     said = {"id": "c", "choices": [{"index": choice, "delta": delta, "finish_reason": reason}]}
     return b"data: " + json.dumps(said).encode() + b"\n\n"
 
@@ -109,7 +109,7 @@ def streamed(draw: st.DrawFn, choices: list[dict[str, Any]]) -> list[bytes]:
 
 
 def whole(made: AnswerFilter, choices: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The messages of a whole answer as a client gets them."""
+    """The messages of a whole answer as received by a client."""
     said = [{"index": at, "message": message, "finish_reason": "stop"} for at, message in enumerate(choices)]
     answer = json.loads(json.dumps({"id": "c", "choices": said}))
     made.whole(answer)
@@ -131,7 +131,7 @@ def put_together(made: AnswerFilter, pieces: list[bytes], count: int) -> list[di
 
 
 def text(value: Any) -> str:
-    """All that a value says, but for how it is cut."""
+    """The texts of a value, joined."""
     if isinstance(value, dict):
         return "".join(text(inner) for key, inner in value.items() if key not in ("type", "index", "id", "role"))
     if isinstance(value, list):
@@ -140,7 +140,7 @@ def text(value: Any) -> str:
 
 
 def told(messages_: list[dict[str, Any]]) -> list[dict[str, str]]:
-    """What each field of each message says. Findings that touch may be one or several, by where the text was cut."""
+    """The texts of each field of each message. Adjacent findings may be one or several, depending on the cut."""
     return [
         {key: re.sub(r"(<[A-Z_]+>)(?: ?\1)+", r"\1", said) for key, value in one.items() if (said := text(value))}
         for one in messages_

@@ -66,7 +66,7 @@ def test_nothing_is_sent_twice_once_bytes_came(line: Line, raw: Raw) -> None:
 
 
 def test_a_reset_in_the_answer_is_told_and_charged(line: Line, raw: Raw) -> None:
-    """It is not sent again, nor to the next target: what came of the answer was paid for."""
+    """The call is sent neither again nor to the next target: the received part of the answer was paid for."""
     said = {"id": "x", "choices": [{"index": 0, "message": {"role": "assistant", "content": "word " * 20_000}}]}
     raw.answer = ("content-type: application/json\r\n", json.dumps(said).encode())
     raw.close = "by a reset in the answer"
@@ -103,7 +103,7 @@ LINES = STREAM.replace(b"data: ", b"").replace(b"\n\n", b"\n")
 @pytest.mark.parametrize("said", [LINES, LINES.replace(b"\n", b"\r\n\r\n"), LINES.rstrip(), LINES + b"[DONE]\n"])
 @pytest.mark.parametrize("stream", [True, False])
 def test_lines_of_json_are_a_stream(line: Line, raw: Raw, kind: str, said: bytes, stream: bool) -> None:
-    """One object a line, with empty lines or without, its last line ended or not."""
+    """One object per line, with or without empty lines, with or without a final line end."""
     raw.answer = (f"content-type: {kind}\r\n", said)
     answer = line.chat("hi", "raw", stream=stream)
     assert answer.status_code == 200
@@ -154,7 +154,7 @@ ODD = {
 
 @pytest.mark.parametrize("name", ODD)
 def test_odd_events_are_read(line: Line, raw: Raw, name: str) -> None:
-    """The answer comes through, and every chunk has a choice for who did not ask for usage."""
+    """The answer arrives, and every chunk has a choice for callers that did not ask for usage."""
     raw.answer = ("content-type: text/event-stream\r\n", ODD[name])
     answer = line.chat("hi", "raw", cid=f"odd-{name.replace(' ', '-')}", stream=True)
     said = [json.loads(one[6:]) for one in answer.text.split("\n\n") if one.startswith("data: {")]
@@ -179,7 +179,7 @@ ERRORS = {
 @pytest.mark.parametrize("pieces", [1, 7])
 @pytest.mark.parametrize("name", ERRORS)
 def test_an_error_as_first_event_fails_over(line: Line, raw: Raw, name: str, pieces: int) -> None:
-    """As its status would, for streams and whole answers, however it is cut."""
+    """An error in the body acts like its status, for streams and whole answers, with any cut."""
     kind = "text/event-stream" if ERRORS[name].startswith((b"data", b"event", b":")) else "application/json"
     raw.answer, raw.pieces = (f"content-type: {kind}\r\n", ERRORS[name]), pieces
     for stream in (True, False):
@@ -263,7 +263,7 @@ def test_the_end_of_a_stream_says_nothing_else(line: Line, raw: Raw) -> None:
 
 
 def test_any_status_of_success_is_one(line: Line, raw: Raw) -> None:
-    """201 and 202 come with an answer as well."""
+    """201 and 202 are answers, too."""
     raw.status = "201 Created"
     raw.answer = ("content-type: application/json\r\n", json.dumps({**WHOLE, "usage": USAGE}).encode())
     assert line.chat("hi", "raw", cid="created").status_code == 200

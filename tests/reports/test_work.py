@@ -36,7 +36,7 @@ from shapes import BODIES, Work, a_call, shape, stream_scanner, text_readers
 
 @pytest.fixture(scope="module")
 def readers(pii: PiiScanner) -> dict[str, Work]:
-    """Everything that reads a text, whole or in pieces."""
+    """All readers of texts, whole or in pieces."""
     return text_readers(stream_scanner(pii), pii)
 
 
@@ -119,7 +119,7 @@ MANY: dict[str, dict[str, Any]] = {
 def test_many_small_things_are_read_in_a_thread(
     up: scripted.Upstream, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
-    """What the dialect reads of a long body, and texts that are known already: each costs by itself."""
+    """Reading a long body, and texts that are known already: each has its own cost."""
     places: dict[str, set[str]] = {"understand": set(), "survey": set()}
 
     def noted(module: Any, name: str) -> None:
@@ -198,7 +198,7 @@ PIECES = ["word", " ", "\n", "1", "-", "\t", "\u4e2d", "'s", "A"]
 
 @given(st.lists(st.sampled_from(PIECES), max_size=60).map("".join), st.integers(2, 12))
 def test_long_texts_are_counted_in_pieces(counter: O200k, text: str, size: int) -> None:
-    """Where a text may be cut between tokens its count is the true one, and else no less and hardly more."""
+    """If a text can be cut between tokens, the count is exact; otherwise it is never lower and hardly higher."""
     long = text * 40
     patch = pytest.MonkeyPatch()
     patch.setattr(tokens, "_PIECE", 16 * size)
@@ -230,7 +230,7 @@ def test_a_run_of_blanks_without_end_is_counted(counter: O200k, char: str) -> No
     st.recursive(st.none() | st.text('a,[{"\\', max_size=6), lambda inner: st.lists(inner, max_size=5), max_leaves=40)
 )
 def test_values_are_counted_before_they_are_parsed(value: Any) -> None:
-    """Commas and brackets in strings are no values; every value but the first is after a comma or a bracket."""
+    """Commas and brackets in strings are not values; every value but the first follows a comma or a bracket."""
 
     def count(one: Any) -> int:
         return 1 + sum(map(count, one)) if isinstance(one, list) else 1
@@ -261,7 +261,7 @@ WITHIN: dict[str, dict[str, Any]] = {
 
 @pytest.fixture(scope="module")
 def small(up: scripted.Upstream, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Line]:
-    """A gateway that takes few items, and spends little on judging."""
+    """A gateway with low limits for items and for CPU time."""
     folder = tmp_path_factory.mktemp("small")
     settings = config(
         folder,
@@ -287,7 +287,7 @@ def code(answer: Any) -> tuple[int, str]:
 
 @pytest.mark.parametrize("name", CAPS)
 def test_too_many_items_are_refused_by_name(small: Line, name: str) -> None:
-    """A request over a cap is 413 and names the setting; one at the cap is served."""
+    """A request over a limit is a 413 that names the setting; a request at the limit is served."""
     refused = small.client.post("/v1/chat/completions", json={"model": "echo", **OVER[name]})
     assert code(refused) == (413, "request_too_large")
     assert f"server.{name}" in refused.json()["error"]["message"]
@@ -312,7 +312,7 @@ def test_answers_have_caps_too(small: Line, up: scripted.Upstream, message: dict
 
 
 def test_a_request_that_takes_too_long_to_judge(small: Line, up: scripted.Upstream) -> None:
-    """It is refused with the setting's name, nothing of it left, and nothing stays reserved."""
+    """The request is refused with the name of the setting; no part of it leaves, and nothing stays reserved."""
     seen = len(up.seen)
     refused = small.chat(shape("digits apart", 200_000), cid="long")
     assert code(refused) == (413, "request_too_large")
@@ -323,7 +323,7 @@ def test_a_request_that_takes_too_long_to_judge(small: Line, up: scripted.Upstre
 
 @pytest.mark.parametrize("streamed", [False, True])
 def test_an_answer_that_takes_too_long_to_judge(small: Line, up: scripted.Upstream, streamed: bool) -> None:
-    """It is stopped, whole or streamed, and what it used is settled."""
+    """The answer is stopped, whole or streamed, and its usage is settled."""
     text = shape("digits apart", 200_000)
     whole = {"choices": [{"index": 0, "message": {"role": "assistant", "content": text}, "finish_reason": "stop"}]}
     events = [scripted.chunk({"content": text[at : at + 4000]}) for at in range(0, len(text), 4000)]
@@ -414,7 +414,7 @@ def test_200000_content_parts(usual: Line) -> None:
 
 
 def test_the_work_ends_when_the_client_leaves(usual: Line) -> None:
-    """A call whose client has gone gives its thread back, though its text would have taken minutes."""
+    """A call whose client has disconnected releases its thread, although its text would have taken minutes."""
     body = json.dumps({"model": "echo", "messages": [{"role": "user", "content": shape("digits apart", 4_000_000)}]})
     lanes = usual.gateway.shared.lanes
     free = lanes._free
@@ -428,7 +428,7 @@ def test_the_work_ends_when_the_client_leaves(usual: Line) -> None:
 
 
 def test_a_megabyte_of_blanks(usual: Line, up: scripted.Upstream) -> None:
-    """It is a text like another, in requests and in answers whose provider counts nothing."""
+    """An ordinary text in requests, and in answers without reported usage."""
     blanks = " " * 1_200_000
     assert usual.chat(blanks, cid="blanks").status_code == 200
     answer = {"choices": [{"index": 0, "message": {"role": "assistant", "content": blanks}, "finish_reason": "stop"}]}

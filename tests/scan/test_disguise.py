@@ -1,4 +1,4 @@
-"""Disguises: undone where a value hides in them, mapped back to where it stood, and no harm to what hides nothing."""
+"""Disguises are removed, findings are mapped back to the original text, and other texts are left alone."""
 
 from __future__ import annotations
 
@@ -96,7 +96,7 @@ def scanner(pii: PiiScanner) -> StreamScanner:
 
 
 def streamed(scanner: StreamScanner, pieces: list[str], limit: int = 4096) -> tuple[str, list[Finding]]:
-    """All that comes out of a window, its findings relative to the whole."""
+    """The output of a window, with findings relative to the whole text."""
     window: Window = scanner.window(limit)
     text, findings = "", list[Finding]()
     for piece in [*pieces, None]:
@@ -144,7 +144,7 @@ MIXED = st.lists(
 @settings(max_examples=examples(83, nightly=2500), deadline=None)
 @given(st.data())
 def test_any_cut_gives_the_findings_of_the_whole(scanner: StreamScanner, data: st.DataObject) -> None:
-    """However a text with disguises is cut, it gives what a scan of the whole gives."""
+    """With any cut, a text with disguises gives the findings of a scan of the whole."""
     text = data.draw(MIXED)
     places = sorted(data.draw(st.sets(st.integers(0, len(text)), max_size=12)))
     pieces = [text[low:high] for low, high in pairwise([0, *places, len(text)])]
@@ -155,7 +155,7 @@ def test_any_cut_gives_the_findings_of_the_whole(scanner: StreamScanner, data: s
 @settings(max_examples=80, deadline=None)
 @given(MIXED)
 def test_character_by_character(scanner: StreamScanner, text: str) -> None:
-    """The finest cut is no different."""
+    """The same for single characters."""
     assert streamed(scanner, list(text)) == (text, scanner.scan(text))
 
 
@@ -174,7 +174,7 @@ def test_little_is_held(scanner: StreamScanner, text: str, limit: int) -> None:
 @settings(max_examples=examples(100, nightly=3000), deadline=None)
 @given(st.text(st.sampled_from(SIGNS), max_size=40))
 def test_places(text: str) -> None:
-    """Every character of the plain text stood in one stretch of the text, in order; tokens are all that changed."""
+    """Every character of the plain text comes from one range of the text, in order; only tokens changed."""
     plain = disguise.undo(text, disguise.kinds(text))
     if plain is None:
         return
@@ -195,7 +195,7 @@ def test_large_stretches_are_decoded_up_to_a_limit(scanner: StreamScanner) -> No
 
 @pytest.mark.parametrize("unit", ["\\", "\\\\u", "%", "%25", "&", "&amp;", "&#"])
 def test_escapes_that_never_end_are_read_in_time(scanner: StreamScanner, unit: str) -> None:
-    """What begins an escape again and again costs no more than as many letters do; a value behind it is found."""
+    """Repeated beginnings of escapes cost no more than as many letters; a value behind them is found."""
     found = scanner.scan(unit * 200_000 + f" {MAIL}")
     assert [one.entity for one in found] == ["EMAIL"]
 
@@ -204,7 +204,7 @@ def test_escapes_that_never_end_are_read_in_time(scanner: StreamScanner, unit: s
 @pytest.mark.parametrize("form", ["%{:02x}", "%25{:02X}", "\\x{:02x}", "\\u{:04x}", "\\u{{{:02x}}}"])
 @pytest.mark.parametrize("text", ["card 4539{0}1488{0}0343{0}6467 x", "mail ann{0}@exam{0}ple.org x"])
 def test_escaped_control_characters_hide_nothing(pii: PiiScanner, text: str, form: str, code: int) -> None:
-    """However they are escaped: whoever decodes them sees the value. Tabs and line ends stand between words."""
+    """With any escapes: whoever decodes them sees the value. Tabs and line ends separate words."""
     written = text.format(form.format(code))
     ((start, end, *_),) = pii.scan(written)
     assert written[start:end] == written[5:-2]

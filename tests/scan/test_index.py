@@ -40,7 +40,7 @@ def test_shadow_has_one_byte_for_each_character(text: str) -> None:
 
 
 def test_shadow_keeps_what_patterns_ask_for() -> None:
-    """Over all of Unicode: word, digit and the letters that fold onto ASCII are told apart as `regex` tells them."""
+    """Over all of Unicode: words, digits and letters that fold onto ASCII are classified as by `regex`."""
     beyond = "".join(map(chr, range(128, 0x110000)))
     data = projected(beyond).decode("ascii")
     words = {match.start() for match in regex.finditer(r"\w", beyond)}
@@ -55,7 +55,7 @@ def test_shadow_keeps_what_patterns_ask_for() -> None:
 @settings(max_examples=examples(133, nightly=4000), deadline=None)
 @given(st.sampled_from(SOURCES), TEXT)
 def test_superset_and_prefixes(pattern: tuple[str, int], text: str) -> None:
-    """Where the pattern matches, its superset does; every beginning of the match is one of its prefixes."""
+    """If the pattern matches, its superset does; every beginning of the match is a prefix of the pattern."""
     source, flags = pattern
     superset = regex.compile(rewrite.superset(source, flags), regex.ASCII)
     prefixes = regex.compile(rewrite.prefixes(source, flags), regex.ASCII)
@@ -90,7 +90,7 @@ SHELVED = HyperscanIndex([one._replace(shelf=str(at % 3)) for at, one in enumera
 @settings(max_examples=examples(66, nightly=2000), deadline=None)
 @given(TEXT)
 def test_shelves_change_nothing(text: str) -> None:
-    """One pass over all shelves tells which are asked: the hits are those of one database with all patterns."""
+    """One pass decides which shelves are searched: the hits equal those of one database with all patterns."""
     assert sorted(SHELVED.hits(text)) == sorted(INDEXES[0].hits(text))
 
 
@@ -121,7 +121,7 @@ def test_bad_file_is_made_again(tmp_path: Path, content: bytes | None) -> None:
 
 
 def test_file_that_others_may_write_is_not_read(tmp_path: Path) -> None:
-    """What someone else could have put there is replaced."""
+    """A file that another user could have written is replaced."""
     HyperscanIndex(EXPRESSIONS, tmp_path)
     (file,) = _files(tmp_path)
     file.chmod(0o666)
@@ -132,7 +132,7 @@ def test_file_that_others_may_write_is_not_read(tmp_path: Path) -> None:
 
 
 def test_cache_that_cannot_be_written_is_no_error(tmp_path: Path) -> None:
-    """Where there is no room for the file, the patterns serve all the same."""
+    """If the file cannot be written, the patterns work nevertheless."""
     blocked = tmp_path / "file"
     blocked.write_text("")
     assert HyperscanIndex(EXPRESSIONS, blocked).hits("a@b.c")
@@ -140,14 +140,14 @@ def test_cache_that_cannot_be_written_is_no_error(tmp_path: Path) -> None:
 
 
 def test_threads_share_an_index() -> None:
-    """Several threads scan at once, each with its own scratch space."""
+    """Several threads scan concurrently, each with its own scratch space."""
     texts = [f"{'x ' * 2000}user{number}@example.com" for number in range(40)]
     with ThreadPoolExecutor(8) as pool:
         assert list(pool.map(INDEXES[0].hits, texts)) == [INDEXES[0].hits(text) for text in texts]
 
 
 def test_pattern_too_large_is_refused() -> None:
-    """What Hyperscan does not take is an error at start, with its reason."""
+    """A pattern that Hyperscan refuses is an error at the start, with the reason."""
     with pytest.raises(ValueError, match="Hyperscan does not take"):
         HyperscanIndex([Expression(r"(?:a{1,500}b{1,500}){1,500}c")], None)
     with pytest.raises(ValueError, match="not supported"):
@@ -173,7 +173,7 @@ def test_a_long_compilation_is_announced(tmp_path: Path, caplog: pytest.LogCaptu
 
 
 def test_databases_compiled_in_parallel_keep_their_order(tmp_path: Path) -> None:
-    """Each database keeps the numbers of its own patterns, whichever is compiled first, and also from the cache."""
+    """Each database has the numbers of its own patterns, in any order of compilation, and also from the cache."""
     many = [Expression(rf"\bword{number}x+\d", shelf=str(number % 5)) for number in range(40)]
     for _ in range(2):
         built = HyperscanIndex(many, tmp_path, streams=True)

@@ -1,4 +1,4 @@
-"""gateway.detect.injection.scoring: attacks score, however they are dressed; harmless text does not."""
+"""gateway.detect.injection.scoring: attacks score in any disguise; harmless text does not."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ def test_attacks_score(scorer: Injection, name: str) -> None:
 
 @pytest.mark.parametrize("name", ATTACKS)
 def test_attacks_within_a_document_score(scorer: Injection, name: str) -> None:
-    """What stands around makes no difference, except to a text set backwards as a whole."""
+    """Surrounding text makes no difference, except for a text that is reversed as a whole."""
     before = "The shop opens at nine. It sells bread, cheese and wine from the region.\n\n"
     assert scorer.score(f"{before * 5}{ATTACKS[name]}\n\n{before}").tool >= DENIED
 
@@ -102,7 +102,7 @@ def test_harmless_text_does_not(scorer: Injection, name: str) -> None:
 
 
 def test_users_may_ask(scorer: Injection) -> None:
-    """What a user asks for every day is nothing; in a tool's result it is a cue."""
+    """Everyday requests are harmless from a user; in a tool's result they are a cue."""
     asked = scorer.score("Write a poem about the sea and translate it into German.")
     assert asked.user == 0
     assert 0.3 <= asked.tool < DENIED
@@ -134,7 +134,7 @@ def test_the_table_is_sound() -> None:
 
 
 def test_recall_and_false_positives_on_the_development_sample(scorer: Injection) -> None:
-    """Of whole attacks most are found; no harmless text is taken for one. Tasks that fit no pattern score low."""
+    """Most whole attacks are found, and no harmless text; tasks that match no pattern score low."""
     if not DEVELOPMENT.exists():
         pytest.skip(f"no development sample at {DEVELOPMENT}")
     rows = [json.loads(line) for line in DEVELOPMENT.read_text().splitlines()]

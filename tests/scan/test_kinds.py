@@ -1,4 +1,4 @@
-"""The kinds of personal data that have a module of their own, one by one: what is found, and what is left alone."""
+"""The types of personal data with their own modules, one by one: found values, and values that are left alone."""
 
 from __future__ import annotations
 
@@ -30,19 +30,19 @@ ALONE = (
 
 @pytest.mark.parametrize(("module", "text", "entity", "value"), FOUND)
 def test_found(pii: PiiScanner, module: str, text: str, entity: str, value: str) -> None:
-    """The value, whole, under its name."""
+    """The whole value is found under its type."""
     found = [(one.entity, text[one.start : one.end]) for one in pii.scan(text)]
     assert (entity, value) in found, module
 
 
 @pytest.mark.parametrize(("module", "text", "entity"), ALONE)
 def test_left_alone(pii: PiiScanner, module: str, text: str, entity: str) -> None:
-    """What looks like one and is none."""
+    """Texts that only look like a value are not found."""
     assert entity not in [one.entity for one in pii.scan(text)], module
 
 
 def test_what_a_pattern_needs_and_where_it_begins() -> None:
-    """A pattern is asked where its sign is; one that is looked for by its end is told from its beginning on."""
+    """A pattern is matched where its sign is; a pattern with a sign at its end is reported from its beginning."""
     pytest.importorskip("hyperscan")  # where it has no wheel, patterns are asked as they stand
     first = Expression(r"\w{1,8}@\w+", needs="@")
     second = Expression(r"\w{1,8}#\d+", whole=r"#\d+", back=8)

@@ -25,7 +25,7 @@ FLAGS = (0, int(regex.IGNORECASE), int(regex.IGNORECASE | regex.MULTILINE | rege
 @settings(max_examples=examples(200, nightly=6000), deadline=None)
 @given(st.sampled_from(PATTERNS), st.sampled_from(FLAGS), TEXT)
 def test_the_matches_of_regex(source: str, flags: int, text: str) -> None:
-    """Words, digits and white space mean what they mean in Unicode, and so does where a word ends."""
+    """Words, digits, white space and word boundaries have their meaning in Unicode."""
     expected = [match.span() for match in regex.finditer(source, text, flags) if match.group()]
     found = Linear(source, flags).spans(text, 0, len(text))
     if found != expected:  # matches that overlap count as one where which of them there would be is not known
@@ -38,7 +38,7 @@ def test_the_matches_of_regex(source: str, flags: int, text: str) -> None:
 @settings(max_examples=examples(66, nightly=2000), deadline=None)
 @given(st.sampled_from([r"\b\w+\b", r"^.+$", r"\B-\B"]), TEXT, st.integers(0, 14), st.integers(0, 14))
 def test_a_stretch_sees_what_stands_beside_it(source: str, text: str, one: int, other: int) -> None:
-    """A match of the stretch is one of the whole text, where that holds no longer one."""
+    """A match in a range is a match of the whole text, unless the whole text has a longer match."""
     low, high = sorted((min(one, len(text)), min(other, len(text))))
     whole = {match.span() for match in regex.finditer(source, text, regex.MULTILINE)}
     found = set(Linear(source, int(regex.MULTILINE)).spans(text, low, high))
@@ -62,7 +62,7 @@ def test_a_stretch_sees_what_stands_beside_it(source: str, text: str, one: int, 
     ],
 )
 def test_what_cannot_be_held_is_refused(source: str, reason: str) -> None:
-    """With words that say what it is."""
+    """With the reason in words."""
     with pytest.raises(ValueError, match=reason):
         Linear(source)
 
@@ -71,7 +71,7 @@ HOSTILE = "a" * 100_000
 
 
 def counted(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """How much each pass over a text reads, and how many matches it is told."""
+    """The number of characters that each pass reads, and the number of its matches."""
     passes: list[int] = []
     run = Linear._run
 
@@ -87,7 +87,7 @@ def counted(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 @pytest.mark.parametrize("source", [r"(a+)+$", r"(a|aa)+$", r"(a*)*b", r"(.*)*x", r"(a|a?)+c", r"a{1,90}b$", r"(a+)+"])
 @pytest.mark.parametrize("end", ["", "!", "b"])
 def test_what_explodes_elsewhere_does_not_here(monkeypatch: pytest.MonkeyPatch, source: str, end: str) -> None:
-    """A row of a hundred thousand is read once or twice, whatever the pattern."""
+    """A run of a hundred thousand characters is read once or twice, with any pattern."""
     pattern, passes, text = Linear(source), counted(monkeypatch), HOSTILE + end
     pattern.spans(text, 0, len(text))
     assert len(passes) <= 2
@@ -104,7 +104,7 @@ def test_many_matches_in_one_stretch(monkeypatch: pytest.MonkeyPatch, source: st
 
 
 def test_reading_over_and_over_ends(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where passes come to more than so many of the whole text, nothing is decided: that blocks."""
+    """If the passes would read the text too often, nothing is decided, which blocks the call."""
     monkeypatch.setattr("gateway.detect.core.linear.WORK", 0)
     with pytest.raises(ExplodedError):
         Linear(r"\d{4,6}").spans("12345678901", 0, 11)
@@ -120,7 +120,7 @@ def test_reading_over_and_over_ends(monkeypatch: pytest.MonkeyPatch) -> None:
     ],
 )
 def test_the_longest_match(source: str, text: str, found: list[str]) -> None:
-    """Of those that begin at a place; then the next that overlaps none."""
+    """The longest match at a place, and then the next without overlap."""
     assert [text[low:high] for low, high in Linear(source).spans(text, 0, len(text))] == found
 
 
@@ -128,13 +128,13 @@ def test_the_longest_match(source: str, text: str, found: list[str]) -> None:
 @settings(max_examples=examples(100, nightly=3000), deadline=None)
 @given(st.sampled_from([r"[^a]{1,3}[é-ü]*\w", r".{1,3}\D", r"a?[^a]\w", r"\w\D*\d*", r"\d{2,3}-?"]), TEXT)
 def test_nothing_is_left_out(source: str, text: str) -> None:
-    """Where matches overlap so that one hides another, all that `regex` would take is taken, if not in its pieces."""
+    """If overlapping matches hide each other, everything that `regex` matches is covered, maybe in other pieces."""
     covered = {at for low, high in Linear(source).spans(text, 0, len(text)) for at in range(low, high)}
     assert {at for match in regex.finditer(source, text) for at in range(*match.span())} <= covered
 
 
 def test_a_value_as_a_whole() -> None:
-    """`holds` is about all of it."""
+    """`holds` applies to the whole text."""
     pattern = Linear("EMP-0+", int(regex.IGNORECASE))
     assert pattern.holds("emp-000")
     assert not pattern.holds("EMP-0001")
@@ -142,5 +142,5 @@ def test_a_value_as_a_whole() -> None:
 
 
 def test_half_a_character() -> None:
-    """A lone surrogate is a character like another that is no letter."""
+    """A lone surrogate is a character that is not a letter."""
     assert Linear(r"a\Wb").spans("xa\ud800b", 0, 4) == [(1, 4)]

@@ -1,4 +1,4 @@
-"""National numbers: every form is looked at, and what may speak where."""
+"""National numbers: every form is examined, and in which context it counts."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def index() -> Index:
 @settings(max_examples=examples(500, nightly=15000), deadline=None)
 @given(form=st.sampled_from(FORMS), seed=st.integers(0, 2**32), around=st.sampled_from((" ", "\n", ": ", "(")))
 def test_the_index_leads_to_every_form(index: Index, form: tuple[str, str], seed: int, around: str) -> None:
-    """Whatever a pattern of some country matches lies in a stretch that the families are asked about."""
+    """Every match of a country's pattern is in a range that the families examine."""
     random.seed(seed)
     value = shaped(form[1])
     text = f"it is{around}{value} there"
@@ -42,7 +42,7 @@ def test_the_index_leads_to_every_form(index: Index, form: tuple[str, str], seed
 
 
 def test_the_nearest_word_decides() -> None:
-    """How many words lie between; plurals and phrases count, parts of words do not."""
+    """The number of words in between; plurals and phrases count, parts of words do not."""
     near = Near({"tax": ("tin", "tax number"), "phone": ("phone",), "thai": ("โทร",)})
     text = "my tax numbers and phone: 123"
     assert near.keys(text, text.index("123")) == {"tax": 2, "phone": 0}
@@ -66,13 +66,13 @@ def test_the_nearest_word_decides() -> None:
     ],
 )
 def test_when_a_number_may_speak(pii: PiiScanner, text: str, entity: str, found: bool) -> None:
-    """Beside its word, or where its form is telling; a checksum that fails is none."""
+    """Next to its word, or if its form is distinctive; a number with a wrong checksum is not found."""
     assert (entity in [one.entity for one in pii.scan(text)]) is found
 
 
 @pytest.mark.parametrize("number", [one for one in NUMBERS if one.words], ids=lambda one: one.entity)
 def test_numbers_with_check_digits(pii: PiiScanner, number: Identity) -> None:
-    """Each is found beside each of its words, whatever stands around."""
+    """Each number is found next to each of its words, with any text around."""
     random.seed(number.entity)
     values = true_values(number)
     for word in number.words[:3]:
@@ -84,12 +84,12 @@ def test_numbers_with_check_digits(pii: PiiScanner, number: Identity) -> None:
 
 @pytest.mark.slow
 def test_modules_are_loaded_when_asked() -> None:
-    """python-stdnum costs nothing where no such number stands."""
+    """python-stdnum costs nothing in texts without such numbers."""
     code = "import sys; from gateway.detect.personal.scanner import PiiScanner; PiiScanner(('US',), 0.4); "
     code += "assert 'stdnum' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
 def test_luhn_of_the_benchmark() -> None:
-    """The maker of true values makes what the world takes for one."""
+    """The generator of valid values generates values that python-stdnum accepts."""
     assert luhn("7992739871") == "79927398713"

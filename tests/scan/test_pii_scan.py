@@ -61,7 +61,7 @@ SURE = frozenset({"CREDIT_CARD", "CRYPTO", "EMAIL", "IBAN_CODE", "IP_ADDRESS", "
 
 
 def missed(text: str, theirs: Sequence[Finding], ours: Sequence[Finding]) -> list[Finding]:
-    """What Presidio is sure of and nothing of ours covers, less the deviations."""
+    """Findings that Presidio is sure of and the scanner misses, without the known deviations."""
     return [
         one
         for one in theirs
@@ -80,7 +80,7 @@ def missed(text: str, theirs: Sequence[Finding], ours: Sequence[Finding]) -> lis
 
 
 def dialled(text: str, one: Finding) -> bool:
-    """Whether a phone number stands right behind a word that names one, and is of no other form."""
+    """Whether a phone number directly follows a word that names one, and has no other form."""
     return bool(CALLED.search(text, 0, one.start)) and not phone_forms.is_other(text, one.start, one.end)
 
 
@@ -106,7 +106,7 @@ def samples() -> list[str]:
 
 @pytest.mark.slow
 def test_all_of_presidio_on_the_samples(pii: PiiScanner) -> None:
-    """On all development samples, what Presidio is sure of (with spaCy's English tokenizer) is found here."""
+    """On all development samples, findings that Presidio is sure of (with spaCy's English tokenizer) are found here."""
     reference = presidio(by_spacy())
     lost = {text: missed(text, reference(text), pii.scan(text)) for text in samples()}
     assert not {text: found for text, found in lost.items() if found}
@@ -122,7 +122,7 @@ def test_same_without_hyperscan_on_the_samples(pii: PiiScanner, slow: RuleSet) -
 @settings(max_examples=examples(83, nightly=2500), deadline=None)
 @given(text=texts(most=6))
 def test_all_of_presidio(pii: PiiScanner, reference: Reference, text: str) -> None:
-    """Values of all kinds, whole and damaged, amid noise: what Presidio is sure of is found here."""
+    """Values of all types, whole and damaged, amid noise: findings that Presidio is sure of are found here."""
     assert missed(text, reference(text), pii.scan(text)) == []
 
 
@@ -150,13 +150,13 @@ def test_same_without_hyperscan(pii: PiiScanner, slow: RuleSet, text: str) -> No
     ],
 )
 def test_finds(pii: PiiScanner, text: str, value: str, entity: str) -> None:
-    """The value is found in its place, in characters, whatever stands before it."""
+    """The value is found at its place, in characters, after any text."""
     start = text.index(value)
     assert [finding[:3] for finding in pii.scan(text)] == [(start, start + len(value), entity)]
 
 
 def test_phones_behind_one_with_a_plus_sign(pii: PiiScanner) -> None:
-    """A number with a country code ends where every region says so, and a card behind it is a card."""
+    """A number with a country code ends where all regions agree, and a card after it is a card."""
     text = "+49 30 90182- 01-00000.4111 1111 1111 1111"
     found = [(finding.entity, text[finding.start : finding.end]) for finding in pii.scan(text)]
     assert found == [("PHONE", "+49 30 90182- 01"), ("CREDIT_CARD", "4111 1111 1111 1111")]
@@ -175,7 +175,7 @@ def test_phones_behind_one_with_a_plus_sign(pii: PiiScanner) -> None:
     ],
 )
 def test_finds_national_numbers(pii: PiiScanner, text: str, value: str, entity: str) -> None:
-    """However short they are and wherever they are broken up."""
+    """In pieces of any size, with any breaks."""
     assert (entity, value) in [(finding.entity, text[finding.start : finding.end]) for finding in pii.scan(text)]
 
 
@@ -200,7 +200,7 @@ def test_leaves_alone(pii: PiiScanner, text: str) -> None:
 
 
 def test_context_raises_weak_matches(pii: PiiScanner) -> None:
-    """Nine digits are a passport number only after a word that says so, and only near it."""
+    """Nine digits are a passport number only shortly after a word for it."""
     assert pii.scan("order C12345678") == []
     assert pii.scan("passport C12345678") == [Finding(9, 18, "US_PASSPORT", NAMED)]
     assert pii.scan("passport" + " the" * (REACH // 4) + " C12345678") == []
@@ -217,7 +217,7 @@ def test_score_decides(pii: PiiScanner) -> None:
 
 @pytest.mark.slow
 def test_regions_decide() -> None:
-    """A number without a country code is one only where it is dialled."""
+    """A number without a country code is a phone number only in its own region."""
     text = "suite 020 7946 0958"
     assert [finding.entity for finding in PiiScanner(["GB"], 0.4).scan(text)] == ["PHONE"]
     assert PiiScanner(["US"], 0.4).scan(text) == []
@@ -226,7 +226,7 @@ def test_regions_decide() -> None:
 
 
 def test_names(pii: PiiScanner) -> None:
-    """Both spellings of a name are taken; every rule's entity is known, and none that is left out."""
+    """Both spellings of a name are accepted; the entities of all rules are known, and no others."""
     assert canonical("email_address") == canonical("EMAIL") == "EMAIL"
     assert set(ALIASES.values()) < entities()
     rules = [one for rule in pii.rules for one in ([rule] if isinstance(rule, Rule) else rule.members)]
@@ -242,13 +242,13 @@ def test_surrogates_and_newest_digits(pii: PiiScanner) -> None:
 
 
 def test_no_quadratic_time(pii: PiiScanner) -> None:
-    """A hundred thousand characters made to look like the start of an address are scanned, not pondered."""
+    """A hundred thousand characters that look like the beginning of an address are scanned in linear time."""
     text = "a." * 50_000 + "@-" + "x@y.com"
     assert [finding.entity for finding in pii.scan(text)] == ["EMAIL"]
 
 
 def test_words_engine_is_presidios() -> None:
-    """The reference's engine really splits words (a blank one would switch context off)."""
+    """The engine of the reference splits words (a blank engine would disable context)."""
     engine = by_spacy()
     assert isinstance(engine, Words)
     assert engine.process_text("my passport", "en").keywords == ["passport"]

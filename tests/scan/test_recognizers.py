@@ -73,7 +73,7 @@ def load(tmp_path: Path) -> Load:
 
 
 def found(own: Own, text: str, score: float = 0.4) -> list[tuple[str, str]]:
-    """What the rules alone find."""
+    """The findings of the rules alone."""
     return [(text[one.start : one.end], one.entity) for one in RuleSet(own.spare(()), score).scan(text)]
 
 
@@ -144,14 +144,14 @@ def test_the_findings_of_presidio(load: Load, entry: dict[str, Any]) -> None:
     ],
 )
 def test_checksums(load: Load, checksum: str, good: str, bad: str) -> None:
-    """A number whose check digit holds is certain, any other is none."""
+    """A number with a correct check digit is certain; any other number is not found."""
     own = load({**STAFF, "checksum": checksum})
     assert [one.score for one in RuleSet(own.rules, 0.4).scan(f"{good}, {bad}")] == [1.0]
     assert found(own, f"{bad}, {good}") == [(good, "EMPLOYEE_ID")]
 
 
 def test_checks_by_hand() -> None:
-    """Known numbers; what is too short is none."""
+    """Known numbers; a number that is too short is not found."""
     assert CHECKS["mod97"]("GB82 WEST 1234 5698 7654 32")
     assert not CHECKS["mod97"]("GB82 WEST 1234 5698 7654 33")
     assert CHECKS["verhoeff"]("2363")
@@ -160,7 +160,7 @@ def test_checks_by_hand() -> None:
 
 
 def test_what_is_allowed(load: Load) -> None:
-    """Values in any case, patterns of the whole value; by everybody, by the file, by one recognizer."""
+    """Values in any case, patterns of the whole value; for all recognizers, for the file, for one recognizer."""
     text = "EMP-000000 EMP-123456 EMP-999999 EMP-777777"
     kept = [("EMP-123456", "EMPLOYEE_ID")]
     entry = {**STAFF, "allow_list": ["EMP-777777"]}
@@ -170,7 +170,7 @@ def test_what_is_allowed(load: Load) -> None:
 
 @pytest.mark.slow
 def test_allowed_values_of_the_built_in_kinds(tmp_path: Path) -> None:
-    """They are spared as well, one by one or in a family, wherever they stand."""
+    """They are left alone, too, one by one or as a family, anywhere in a text."""
     own = recognizers.load("", ("info@example.org", "/123-45-\\d+/"), canonical)
     scanner = PiiScanner(("US",), 0.4, tmp_path, ["US"], own)
     text = "info@example.org, ann@example.org; ssn 123-45-6789, ssn 536-90-4399"
@@ -199,7 +199,7 @@ def test_allowed_values_of_the_built_in_kinds(tmp_path: Path) -> None:
     ],
 )
 def test_refusals_name_file_line_entry_and_reason(load: Load, change: dict[str, Any], reason: str) -> None:
-    """The second entry is wrong: said so, with the line that it begins in at least."""
+    """The second entry is wrong: the message names at least the line where it begins."""
     with pytest.raises(FileProblems, match=reason) as caught:
         load(TITLES, {**STAFF, **change})
     where, line, rest = str(caught.value).splitlines()[0].split(":", 2)
@@ -209,7 +209,7 @@ def test_refusals_name_file_line_entry_and_reason(load: Load, change: dict[str, 
 
 
 def test_files_that_are_none(tmp_path: Path) -> None:
-    """Missing, no YAML, no recognizers; each mistake of a file is told."""
+    """Missing, not YAML, no recognizers; each mistake of a file is reported."""
     path = tmp_path / "own.yaml"
     for content, reason in (
         (None, "cannot be read"),
@@ -237,7 +237,7 @@ def test_a_long_deny_list(load: Load) -> None:
 
 
 def test_a_hostile_text(load: Load) -> None:
-    """What catches other engines for hours is one match, or none."""
+    """A text that takes other engines hours is one match, or none."""
     evil = {**STAFF, "patterns": [{"name": "evil", "regex": r"(a+)+$", "score": 1}]}
     own = load(evil)
     assert found(own, "a" * 100_000 + "!") == []
@@ -257,7 +257,7 @@ def stream(tmp_path_factory: pytest.TempPathFactory) -> StreamScanner:
 @settings(max_examples=examples(50, nightly=1500), deadline=None)
 @given(TEXT, st.data())
 def test_any_cut_gives_the_findings_of_the_whole(stream: StreamScanner, text: str, data: st.DataObject) -> None:
-    """Lines, edges of words and context are seen whatever piece they come in."""
+    """Lines, word boundaries and context are recognized in any pieces."""
     window, out, findings = stream.window(4096), "", []
     for piece in [*data.draw(cuts(text)), None]:
         segment = window.close() if piece is None else window.feed(piece)
@@ -267,7 +267,7 @@ def test_any_cut_gives_the_findings_of_the_whole(stream: StreamScanner, text: st
 
 
 def test_the_example_holds() -> None:
-    """The file that comes along loads, and finds what it says."""
+    """The example file loads, and finds its examples."""
     own = recognizers.load(str(Path(__file__).parents[2] / "config" / "recognizers.yaml"), (), canonical)
     assert own.entities == {"EMPLOYEE_ID", "PROJECT", "CUSTOMER_NUMBER"}
     assert found(own, "badge 123456, northern lights") == [("123456", "EMPLOYEE_ID"), ("northern lights", "PROJECT")]

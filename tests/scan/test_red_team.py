@@ -1,8 +1,8 @@
 """Ways to smuggle a card number, an address, a key or a `DROP TABLE` past the filter, each run through the real line.
 
-A way is caught if the value does not arrive, in none of the places where it is tried: with the upstream where a request
-carries it, with the caller where an answer does, whole or streamed. `NOT_CAUGHT` names the others and why; the README
-repeats that table, and a way that is listed there but caught fails.
+A way is caught if the value arrives in none of the places where it is tried: at the upstream if a request
+carries it, at the caller if an answer does, whole or streamed. `NOT_CAUGHT` names the others and why; the README
+repeats that table, and a way that is listed there, but is caught, fails the test.
 """
 
 from __future__ import annotations
@@ -42,14 +42,14 @@ def shifted(text: str, offset: int) -> str:
 
 
 def asked(line: lines.Line, up: scripted.Upstream, body: dict[str, Any]) -> str:
-    """What the upstream gets of a request."""
+    """The request as the upstream gets it."""
     seen = len(up.seen)
     line.chat("", **{"messages": [{"role": "user", "content": "hello"}], **body})
     return json.dumps(up.last.body, ensure_ascii=False) if len(up.seen) > seen else ""
 
 
 def answered(line: lines.Line, up: scripted.Upstream, message: dict[str, Any], /, **choice: Any) -> str:
-    """What the caller gets of a whole answer."""
+    """The whole answer as the caller gets it."""
     body = scripted.whole({"model": "script", "messages": [{"content": ""}]}, usage=scripted.USAGE)
     body["choices"][0] |= {"message": {"role": "assistant", **message}, **choice}
     up.script["go"] = body
@@ -57,7 +57,7 @@ def answered(line: lines.Line, up: scripted.Upstream, message: dict[str, Any], /
 
 
 def streamed(line: lines.Line, up: scripted.Upstream, *deltas: dict[str, Any], **extra: Any) -> str:
-    """What the caller gets of a stream: every field of the choices put together, and all else as it is."""
+    """The stream as the caller gets it: every field of the choices joined, and everything else unchanged."""
     up.script["go"] = [
         *(scripted.chunk(delta, **extra) for delta in deltas),
         scripted.chunk({}, "stop"),
@@ -221,7 +221,7 @@ def body(**fields: Any) -> Place:
 
 
 def message(**fields: Any) -> Place:
-    """A request whose message has these fields besides."""
+    """A request whose message has these additional fields."""
     return body(messages=[{"role": "user", "content": "hello", **fields}])
 
 
@@ -382,13 +382,13 @@ def line(up: scripted.Upstream, tmp_path_factory: pytest.TempPathFactory) -> Ite
 
 
 def test_there_are_enough() -> None:
-    """Sixty ways at least, each with a name of its own, and none without a reason among those that are not caught."""
+    """At least sixty ways with unique names; every way that is not caught has a reason."""
     assert len(CASES) == len(TEXTS) + len(SHAPES) >= 60
     assert set(NOT_CAUGHT) <= set(CASES)
 
 
 def test_the_readme_names_what_is_not_caught() -> None:
-    """Each reason stands among the limits, with every way that it is the reason of."""
+    """Each reason is listed among the limits, with all its ways."""
     limits = re.sub(r"\s+", " ", (ROOT / "README.md").read_text().partition("## Limits of what is here")[2])
     for reason in dict.fromkeys(NOT_CAUGHT.values()):
         ways = ", ".join(name for name, why in NOT_CAUGHT.items() if why == reason)
@@ -397,7 +397,7 @@ def test_the_readme_names_what_is_not_caught() -> None:
 
 @pytest.mark.parametrize("name", CASES)
 def test_way(line: lines.Line, up: scripted.Upstream, name: str) -> None:
-    """Caught wherever it is tried, or listed as not caught."""
+    """Caught in all places, or listed as not caught."""
     text, value, places = CASES[name]
     arrived = [getattr(place, "__name__", "") for place in places if value in place(line, up, text)]
     assert bool(arrived) == (name in NOT_CAUGHT), f"arrived by: {arrived}"

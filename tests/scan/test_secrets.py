@@ -1,4 +1,4 @@
-"""Secrets: what each rule is for, and what all of them leave alone."""
+"""Secrets: the purpose of each rule, and texts that all rules leave alone."""
 
 from __future__ import annotations
 
@@ -162,7 +162,7 @@ def scanner() -> SecretScanner:
 
 @pytest.mark.parametrize(("entity", "before", "secret", "after"), FOUND)
 def test_finds(scanner: SecretScanner, entity: str, before: str, secret: str, after: str) -> None:
-    """The secret is found in its place, whole, and nothing else is."""
+    """Exactly the whole secret is found, at its place."""
     start = len(before)
     found = scanner.scan(before + secret + after)
     assert [finding[:3] for finding in found] == [(start, start + len(secret), entity)]
@@ -170,12 +170,12 @@ def test_finds(scanner: SecretScanner, entity: str, before: str, secret: str, af
 
 @pytest.mark.parametrize("text", CLEAN)
 def test_leaves_alone(scanner: SecretScanner, text: str) -> None:
-    """Identifiers, digests, images, code and prose are no secrets."""
+    """Identifiers, digests, images, code and prose are not secrets."""
     assert scanner.scan(text) == []
 
 
 def test_each_rule_has_a_sample() -> None:
-    """No rule stands without a text that shows what it is for."""
+    """Every rule has an example text."""
     # Samples of what tells by its beginning, and of commands, are in tests/reports/test_secrets.py.
     elsewhere = {"SECRET_SQL_PASSWORD", "SECRET_COMMAND_PASSWORD", *(entity for entity, _ in ISSUED)}
     assert {secret.entity for secret in SECRETS} - elsewhere == {entity for entity, *_ in FOUND}

@@ -1,4 +1,4 @@
-"""SQL: what is read of a statement, what counts as one, and that no cut of a text changes either."""
+"""SQL: facts about a statement, texts that count as statements, and the same result for any cut."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def kinds(text: str, dialect: str = "") -> set[str]:
 
 
 def found(text: str, pieces: Sequence[str] = (), *, blank: bool = True, limit: int = 4096) -> list[Statement]:
-    """The statements of a text, fed as it is or in pieces; all of it leaves."""
+    """The statements of a text, fed whole or in pieces; the whole text leaves."""
     got: list[Statement] = []
     finder = Finder(READER, got.extend, limit, blank=blank)
     assert "".join(map(finder.feed, pieces or [text])) + finder.close() == text
@@ -77,7 +77,7 @@ def found(text: str, pieces: Sequence[str] = (), *, blank: bool = True, limit: i
     ],
 )
 def test_what_a_statement_does(text: str, does: set[str]) -> None:
-    """Whatever stands in it counts, in whichever database."""
+    """Everything in a statement counts, in any database."""
     assert kinds(text) == does
 
 
@@ -93,7 +93,7 @@ def test_what_a_statement_does(text: str, does: set[str]) -> None:
     ],
 )
 def test_the_worst_reading_counts(text: str, dialect: str, safe: bool) -> None:
-    """Databases cut the text differently: without a dialect each reading counts, with one only its own."""
+    """Databases split the text differently: without a dialect each reading counts, with a dialect only its own."""
     assert ("ddl" not in kinds(text, dialect)) is safe
     assert "ddl" in kinds(text)
 
@@ -224,7 +224,7 @@ def _cuts(text: str, places: list[int]) -> list[str]:
 )
 @example(texts=["SELECT name FROM users to list the names."], joint=" ", places=[*range(50)])
 def test_any_cut_finds_the_same(texts: list[str], joint: str, places: list[int]) -> None:
-    """What is found depends on the text alone."""
+    """The findings depend only on the text."""
     text = joint.join(texts)
     assert found(text, _cuts(text, places)) == found(text)
 
@@ -252,7 +252,7 @@ def test_nothing_of_a_statement_leaves_before_it_is_judged(text: str) -> None:
 
 
 def test_prose_flows() -> None:
-    """A word that begins no statement leaves at once; one that could, with the words that tell."""
+    """A word that begins no statement leaves immediately; other words leave with the words that decide."""
     finder = Finder(READER, lambda statements: pytest.fail(str(statements)), 4096)
     words = re.findall(r"\S+ ", "Please choose any of the plans, select the one that suits you, and go on from there. ")
     left, longest = "", 0
@@ -263,7 +263,7 @@ def test_prose_flows() -> None:
 
 
 def test_a_statement_that_does_not_end_is_refused() -> None:
-    """The hold is bounded; what is longer is handed on as unreadable, and no more is held."""
+    """The hold is bounded; a longer statement is passed on as unreadable, and no more is held."""
     got: list[Statement] = []
     finder = Finder(READER, got.extend, 300)
     text = "SELECT a FROM t WHERE b IN (" + "1, " * 200
@@ -273,7 +273,7 @@ def test_a_statement_that_does_not_end_is_refused() -> None:
 
 
 def test_an_argument_has_no_blank_lines() -> None:
-    """As a whole string it may go on after an empty line."""
+    """As a whole string, a statement may continue after an empty line."""
     got: list[Statement] = []
     ARGUMENTS("DELETE FROM t\n\nWHERE id = 3", got.extend)
     assert [one.unbounded for one in got] == [False]
@@ -317,7 +317,7 @@ NO_PIECES = [
 
 @pytest.mark.parametrize("text", PIECES)
 def test_pieces_that_break_out_of_a_value(text: str) -> None:
-    """In an argument, a value that does not stay one."""
+    """In an argument, a value that breaks out of its literal."""
     got: list[Statement] = []
     ARGUMENTS(text, got.extend)
     assert got
@@ -363,7 +363,7 @@ def test_whatever_comes_ends(text: str) -> None:
 
 
 def test_the_grammar_of_the_configuration_knows_all_kinds_and_dialects() -> None:
-    """What the file may name is what there is."""
+    """The kinds that the configuration accepts are the kinds that exist."""
     assert get_args(SqlKind) == KINDS
     for name in get_args(SqlDialect):
         assert Reader(name).read("SELECT 1")[0].kind == "select"

@@ -44,7 +44,7 @@ def some(form: str) -> list[str]:
 
 
 def passes(text: str) -> bool:
-    """Whether `sql: [select]` lets a text through."""
+    """Whether a text passes with `sql: [select]`."""
     return all(one.readable and one.kinds == {"select"} for one in found(text))
 
 
@@ -60,7 +60,7 @@ def commented(text: str) -> str:
 @pytest.mark.parametrize("form", WRITES.values(), ids=WRITES)
 @pytest.mark.parametrize("as_", [str, str.upper, str.capitalize, commented])
 def test_no_write_passes_as_a_read_or_unseen(form: str, as_: Callable[[str], str]) -> None:
-    """Alone, and where statements stand in prose, code and batches."""
+    """Alone, and in prose, code and batches."""
     for number, text in enumerate(some(form)):
         frame = FRAMES[number % len(FRAMES)] if as_ is not str.capitalize else "{}"
         assert not passes(as_(text)), as_(text)
@@ -87,7 +87,7 @@ def test_a_read_is_a_read(form: str, as_: Callable[[str], str]) -> None:
 
 @pytest.mark.parametrize("form", WRITES.values(), ids=WRITES)
 def test_an_argument_holds_the_same(form: str) -> None:
-    """A tool call's argument is looked at as a whole."""
+    """An argument of a tool call is examined as a whole."""
     for text in some(form)[:10]:
         got: list[Statement] = []
         ARGUMENTS(text, got.extend)
@@ -182,7 +182,7 @@ SAID = ("{}", "- {}", "1. {}", "Please {}.", "You can {} here.", "Then {}:", "##
 @pytest.mark.parametrize("verb", VERBS)
 @pytest.mark.parametrize("as_", [str, str.capitalize])
 def test_instructions_in_prose_are_not_statements(verb: str, as_: Callable[[str], str]) -> None:
-    """Whatever is to be done with whatever: as an item, a title, a sentence. One in a hundred may be taken wrongly."""
+    """Any verb with any object, as an item, a title, a sentence: at most one in a hundred is found by mistake."""
     texts = [frame.format(as_(f"{verb} {what}")) for frame in SAID for what in WHAT]
     wrong = [text for text in texts if found(text)]
     assert len(wrong) <= len(texts) // 100, wrong
@@ -224,7 +224,7 @@ def test_prose_that_was_taken_for_sql_or_might_be(text: str) -> None:
     ],
 )
 def test_what_is_too_much_to_read_is_no_prose(text: str) -> None:
-    """A query without a table that is deeper, longer or stranger than what is read."""
+    """A query without a table that is deeper, longer or more unusual than the reader supports."""
     assert not passes(text[:4000])
 
 
@@ -240,7 +240,7 @@ FORMS = st.sampled_from([str, str.upper, str.capitalize, commented])
     size=st.integers(1, 9),
 )
 def test_any_cut_of_it_finds_the_same(text: str, frame: str, size: int) -> None:
-    """Streamed in pieces, statements and sentences give what they give as a whole, and all of it leaves."""
+    """Streamed in pieces, statements and sentences give the same result as a whole, and all text leaves."""
     said = frame.format(text)
     got: list[Statement] = []
     finder = Finder(READER, got.extend, 4096)

@@ -1,4 +1,4 @@
-"""Where the lexical grammar of SQL needs no white space, none is asked for; and no cut of a text changes what is found.
+"""Where the grammar of SQL needs no white space, statements without it are found; and no cut changes the findings.
 
 Statements are those of `benchmarks.statements`: their names in the quotes of each dialect, their blanks left out where
 quotes and brackets part the words, or replaced by each kind of comment.
@@ -43,7 +43,7 @@ FRAMES = (
 
 
 def found(text: str, size: int = 0) -> list[Statement]:
-    """The statements of a text, whole or in pieces of `size`; all of it leaves."""
+    """The statements of a text, whole or in pieces of `size`; the whole text leaves."""
     got: list[Statement] = []
     finder = Finder(READER, got.extend, 4096)
     if size:
@@ -55,7 +55,7 @@ def found(text: str, size: int = 0) -> list[Statement]:
 
 
 def passes(text: str, size: int = 0) -> bool:
-    """Whether `sql: [select]` lets a text through."""
+    """Whether a text passes with `sql: [select]`."""
     return all(one.readable and one.kinds == {"select"} for one in found(text, size))
 
 
@@ -65,7 +65,7 @@ def quoted(text: str, quotes: str) -> str:
 
 
 def joined(text: str) -> str:
-    """The statement without blanks beside quotes and brackets."""
+    """The statement without blanks next to quotes and brackets."""
     return re.sub(r"(?<=[\])\"'`]) (?!U&)|(?<!['\"]) (?=[\"`\[('])", "", text)
 
 
@@ -89,7 +89,7 @@ def test_a_keyword_may_touch_a_name_in_quotes(form: str, quotes: str) -> None:
 @pytest.mark.parametrize("form", FORMS.values(), ids=FORMS)
 @pytest.mark.parametrize("gap", COMMENTS, ids=repr)
 def test_a_comment_parts_words(form: str, gap: str) -> None:
-    """Without any blank beside."""
+    """Without any adjacent blank."""
     for text in some(form):
         if "'" not in text and "$" not in text:
             said = text.replace(" ", gap)
@@ -143,7 +143,7 @@ def test_a_read_may_be_joined_as_well(text: str) -> None:
     ],
 )
 def test_names_of_other_forms(text: str) -> None:
-    """Single quotes, doubled ones, blanks beside the dot, parts left out, names that a function makes."""
+    """Single and doubled quotes, blanks next to the dot, omitted parts, names from functions."""
     assert not passes(text)
 
 
@@ -170,7 +170,7 @@ def test_quotes_within_quotes_are_of_the_statement(write: str, before: str, fram
     ],
 )
 def test_what_quotes_end_is_not_gone_on_with(text: str) -> None:
-    """Behind the closing quote stands no name."""
+    """No name follows the closing quote."""
     assert not found(text)
 
 

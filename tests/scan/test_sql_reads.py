@@ -1,4 +1,4 @@
-"""Reads are reads: in brackets, and whatever their names are called and however they are quoted; writes stay writes."""
+"""Reads are reads: in brackets, with any names and any quotes; writes stay writes."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def test_a_read_with_quoted_names_is_a_read(form: str, names: list[str]) -> None
     before=st.sampled_from(["", "SELECT 1; ", "SELECT {0} FROM {1}; ", "SELECT 1; {0} "]),
 )
 def test_a_write_with_quoted_names_is_a_write(form: str, names: list[str], before: str) -> None:
-    """Alone, behind a read, behind a name that stands alone."""
+    """Alone, after a read, after a separate name."""
     text = before.format(*names) + form.format(*names)
     assert any(one.writes for one in found(text)), text
 
@@ -87,7 +87,7 @@ def test_a_write_with_quoted_names_is_a_write(form: str, names: list[str], befor
     ],
 )
 def test_quotes_hide_no_write(text: str) -> None:
-    """What one database takes for a string and another one runs."""
+    """Text that is a string for one database and a statement for another."""
     assert not {kind for one in found(text) for kind in one.kinds}.isdisjoint(WRITES)
 
 

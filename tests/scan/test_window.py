@@ -43,7 +43,7 @@ def scanner(pii: PiiScanner) -> StreamScanner:
 
 
 def run(window: Window, pieces: list[str], limit: int) -> tuple[str, list[Finding]]:
-    """All that comes out, its findings relative to the whole; checks what holds for every segment."""
+    """The output, with findings relative to the whole text; checks the invariants of every segment."""
     text = ""
     findings = []
     fed = 0
@@ -61,7 +61,7 @@ def run(window: Window, pieces: list[str], limit: int) -> tuple[str, list[Findin
 @settings(max_examples=examples(50, nightly=1500), deadline=None)
 @given(st.data())
 def test_any_cut_gives_the_findings_of_the_whole(scanner: StreamScanner, data: st.DataObject) -> None:
-    """Cut anywhere, a text gives what a scan of the whole gives, as long as no match is longer than the limit."""
+    """With any cut, a text gives the findings of a scan of the whole, unless a match exceeds the limit."""
     text = data.draw(STREAMS)
     pieces = data.draw(cuts(text))
     assert run(scanner.window(4096), pieces, 4096) == (text, scanner.scan(text))
@@ -70,7 +70,7 @@ def test_any_cut_gives_the_findings_of_the_whole(scanner: StreamScanner, data: s
 @settings(max_examples=60, deadline=None)
 @given(STREAMS)
 def test_character_by_character(scanner: StreamScanner, text: str) -> None:
-    """The finest cut is no different."""
+    """The same for single characters."""
     assert run(scanner.window(4096), list(text), 4096) == (text, scanner.scan(text))
 
 
@@ -95,7 +95,7 @@ def test_small_limit_loses_nothing(scanner: StreamScanner, data: st.DataObject) 
     ],
 )
 def test_long_secret_leaks_no_tail(scanner: StreamScanner, secret: str, entity: str, size: int) -> None:
-    """A match longer than the limit is reported in pieces that cover all of it, and what follows is not."""
+    """A match longer than the limit is reported in pieces that cover exactly the match."""
     text = f"Here it is: {secret}\n(and it's no secret that this is prose)"
     pieces = [text[at : at + size] for at in range(0, len(text), size)]
     out, findings = run(scanner.window(256), pieces, 256)
@@ -125,7 +125,7 @@ def test_word_that_goes_on_after_a_cut(scanner: StreamScanner) -> None:
 
 
 def test_held_text_leaves_at_once(scanner: StreamScanner) -> None:
-    """The character that makes a match impossible lets everything go."""
+    """A character that makes a match impossible releases the held text."""
     window = scanner.window(256)
     assert window.feed("4111 1111 1111 111").text == ""
     assert window.feed("q: ").text == "4111 1111 1111 111q: "
@@ -142,7 +142,7 @@ def test_context_that_has_left_still_counts(scanner: StreamScanner) -> None:
 
 
 def test_long_stream_keeps_little(scanner: StreamScanner) -> None:
-    """What has left is forgotten, save what context needs."""
+    """Released text is dropped, except for context."""
     window = scanner.window(256)
     for _ in range(300):
         window.feed(PROSE)
@@ -150,7 +150,7 @@ def test_long_stream_keeps_little(scanner: StreamScanner) -> None:
 
 
 def test_without_scanners() -> None:
-    """With nothing but placeholders to look for, all else leaves at once."""
+    """If only placeholders are searched, all other text leaves immediately."""
     window = StreamScanner(None, None, {"PLACEHOLDER": r"<[A-Z][A-Z_]*_\d{1,6}>"}).window()
     assert window.feed("maria@example.com <EM") == ("maria@example.com ", [])
     assert window.feed("AIL_1> x") == ("<EMAIL_1> x", [Finding(0, 9, "PLACEHOLDER", 1.0)])
@@ -158,7 +158,7 @@ def test_without_scanners() -> None:
 
 
 def test_what_is_remembered_of_words_changes_nothing(scanner: StreamScanner) -> None:
-    """A word that was held before is judged as it was then; what may be part of a value is not kept."""
+    """A word that was held before gets the same judgment; a word that may be part of a value is not remembered."""
     for _ in range(3):
         text = "Send the ball to password = hunter2Abc! or maria@example.com, sk-live and so on. "
         assert run(scanner.window(), [text[at : at + 3] for at in range(0, len(text), 3)], 256) == (

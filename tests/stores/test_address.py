@@ -1,4 +1,4 @@
-"""gateway.stores.address: what a `state` URL says, and what it must not say."""
+"""gateway.stores.address: valid `state` URLs, and the messages for others."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def test_one_server() -> None:
 
 
 def test_a_file_is_no_address() -> None:
-    """SQLite has none."""
+    """A SQLite URL has no address."""
     assert parse("sqlite:///var/x.db") is None
 
 
@@ -49,7 +49,7 @@ def test_a_file_is_no_address() -> None:
     ],
 )
 def test_mistakes_are_named_without_the_secret(url: str, words: str) -> None:
-    """Each message says what is allowed and repeats nothing that may be a password."""
+    """Each message says what is allowed, and repeats no part of the URL that may be a password."""
     with pytest.raises(ConfigError) as caught:
         parse(url)
     assert words in str(caught.value)

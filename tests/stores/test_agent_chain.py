@@ -1,4 +1,4 @@
-"""Who called whom in a workflow, as both stores keep it."""
+"""The chain of agents of a workflow, in both stores."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from store_harness import Backend, ask, bucket, quota
 
 
 async def call(store: Store, agent: str, cid: str = "w") -> Reservation:
-    """A call that takes nothing but must know who called before."""
+    """A call that takes nothing, but needs the chain of agents."""
     outcome = await store.reserve(ask(cid=cid, agent=agent)._replace(chained=True))
     assert isinstance(outcome, Reservation), outcome
     return outcome
@@ -31,7 +31,7 @@ async def test_the_parent_is_who_called_last(store: Store) -> None:
 
 
 async def test_the_path_has_changes_only(store: Store) -> None:
-    """Many calls of one agent are one entry; fewer than three entries are none; the oldest of many go."""
+    """Many calls of one agent are one entry; fewer than three entries give no path; the oldest are dropped."""
     for agent in "aaab":
         assert (await call(store, agent)).path == ()
     assert (await call(store, "a")).path == ("a", "b", "a")
@@ -51,7 +51,7 @@ async def test_names_may_be_anything(store: Store) -> None:
 
 
 async def test_what_was_refused_hands_nothing_over(store: Store) -> None:
-    """An agent without room, or in a frozen workflow, is nobody's parent."""
+    """An agent whose call was refused, or in a frozen workflow, is not a parent."""
     await call(store, "a")
     for refused in (bucket(1, 2), quota(1, 1)._replace(amount=2)):
         assert isinstance(await store.reserve(ask(refused, agent="b")), Rejection)
@@ -61,7 +61,7 @@ async def test_what_was_refused_hands_nothing_over(store: Store) -> None:
 
 
 async def test_a_resumed_workflow_has_a_short_path(store: Store) -> None:
-    """Whoever resumes it has seen the circle: it is counted afresh, and the chain stays."""
+    """After a resume, rounds are counted anew, and the chain stays."""
     for agent in "abababab":
         await call(store, agent)
     await store.freeze("t", "w", "enough")
@@ -72,7 +72,7 @@ async def test_a_resumed_workflow_has_a_short_path(store: Store) -> None:
 
 
 async def test_the_chain_outlives_the_process(place: Backend) -> None:
-    """Another process, or the next one, knows the same."""
+    """Another process, or a later process, has the same chain."""
     store = await place.open()
     for agent in "abab":
         await call(store, agent)
@@ -84,7 +84,7 @@ async def test_the_chain_outlives_the_process(place: Backend) -> None:
 
 
 async def test_a_forgotten_workflow_begins_anew(place: Backend) -> None:
-    """After its time, nobody is anybody's parent."""
+    """After the ttl, agents have no parents."""
     store = await place.open()
     first = await store.reserve(ask(agent="a", ttl=60))
     assert isinstance(first, Reservation)
@@ -96,14 +96,14 @@ async def test_a_forgotten_workflow_begins_anew(place: Backend) -> None:
 
 
 async def test_who_asks_for_nothing_leaves_nothing(store: Store) -> None:
-    """A call that needs no chain and takes nothing is not written down."""
+    """A call that needs no chain and takes nothing is not recorded."""
     assert isinstance(await store.reserve(ask(agent="a")), Reservation)
     assert await store.workflow("t", "w") is None
 
 
 @given(st.lists(st.sampled_from("abcd")))
 def test_every_chain_is_a_way_from_the_first_agent(calls: list[str]) -> None:
-    """Whatever the order of calls: chains begin with the first agent, repeat nobody and end with the caller."""
+    """For any order of calls, chains begin with the first agent, repeat no agent and end with the caller."""
     record = Record("t", "w", 0, 0, 0, 0)
     for agent in calls:
         record.follow(agent)

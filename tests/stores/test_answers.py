@@ -1,4 +1,4 @@
-"""Idempotency keys in both stores: one call runs, the others are told how it stands."""
+"""Idempotency keys in both stores: one call runs, and the others get its state."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ async def test_the_life_of_a_key(store: Store) -> None:
 
 
 async def test_an_abandoned_key_is_free(store: Store) -> None:
-    """The next try runs, also with another body; what was abandoned keeps nothing."""
+    """After an abandoned call, the next try runs, also with another body."""
     assert await begin(store) == "new"
     await store.abandon("t", "k", ONE)
     assert await begin(store, digest=TWO) == "new"
@@ -45,13 +45,13 @@ async def test_an_abandoned_key_is_free(store: Store) -> None:
 
 
 async def test_of_many_at_once_one_runs(store: Store) -> None:
-    """However many ask in the same moment."""
+    """With any number of concurrent calls."""
     found = await asyncio.gather(*(begin(store) for _ in range(50)))
     assert sorted(map(str, found)) == ["new"] + ["running"] * 49
 
 
 async def test_an_answer_has_its_time(place: Backend) -> None:
-    """After its ttl the key stands for nothing."""
+    """After its ttl, the key is free."""
     store = await place.open()
     await begin(store)
     await store.finish("t", "k", ONE, b"answer", TTL)
@@ -64,7 +64,7 @@ async def test_an_answer_has_its_time(place: Backend) -> None:
 
 
 async def test_answers_outlive_the_process(place: Backend) -> None:
-    """What was finished is there for the next process; what ran when it ended well is given back in time."""
+    """The next process has the finished answers; leases of running calls end with a regular stop, or in time."""
     store = await place.open()
     await begin(store)
     await store.finish("t", "k", ONE, b"answer", TTL)
@@ -101,7 +101,7 @@ async def test_a_lease_is_renewed_while_its_process_lives(redis_url: str, tmp_pa
 
 
 async def test_an_answer_whose_lease_ended_unnoticed_is_kept(redis_url: str, tmp_path: Path) -> None:
-    """Nobody else has run the call: its answer is as good as ever."""
+    """If no other call has taken the key, the late answer is kept."""
     from store_harness import backend
 
     place = backend("redis", tmp_path, redis_url)
@@ -120,7 +120,7 @@ steps = st.lists(st.tuples(st.sampled_from(["begin", "finish", "abandon"]), st.s
 @settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(steps=steps)
 def test_any_order_of_steps(kind: str, steps: list[tuple[str, str, bool]], redis_url: str, tmp_path: Path) -> None:
-    """A key is one of: free, running for one digest, kept for one digest. Nothing else ever shows."""
+    """A key is always free, running for one digest, or kept for one digest."""
     from store_harness import backend
 
     async def run() -> None:
@@ -147,7 +147,7 @@ def test_any_order_of_steps(kind: str, steps: list[tuple[str, str, bool]], redis
 
 
 async def test_only_the_gateway_knows_what_runs(tmp_path: Path) -> None:
-    """A file that was left in the middle of a call has no trace of it: its process is gone, and so is its lease."""
+    """The lease of a call ends with its process: the file has no trace of a call that was in flight."""
     url = f"sqlite:///{tmp_path}/state.db"
     store = open_store(url)
     await store.open()

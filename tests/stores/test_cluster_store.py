@@ -1,4 +1,4 @@
-"""What only a Cluster asks of the store: two steps with the guarantee of one, and nodes that come, go and change."""
+"""Properties of a Cluster only: two steps with the guarantee of one step, and nodes that come, go and change."""
 
 from __future__ import annotations
 
@@ -51,14 +51,14 @@ def model(limit: int, amount: int, key: str = "model:m", unit: str = "requests")
 
 
 async def left(store: ClusterStore, debit: Debit) -> int:
-    """What a bucket holds."""
+    """The level of a bucket."""
     return (await take(store, debit._replace(amount=0), cid="probe")).balances[0].remaining
 
 
 async def test_a_team_whose_node_is_down_holds_up_no_other(
     store: ClusterStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What is overdue of other teams lapses all the same, also where the list of teams is gone; the fault is told."""
+    """Overdue reservations of other teams lapse, even without the list of teams; the fault is reported."""
     teams = ("a", "b", "c")
     for team in teams:
         await take(store, quota(1000, 40), team=team)
@@ -90,13 +90,13 @@ async def test_a_team_whose_node_is_down_holds_up_no_other(
 
 
 async def test_balances_stand_in_the_order_of_the_debits(store: ClusterStore) -> None:
-    """Whichever slot a debit is paid in, its balance is where the debit is."""
+    """For debits in any slots, balances are in the order of the debits."""
     debits = (model(9, 2), bucket(8, 1), quota(1000, 400), model(7, 4, "provider:p"), model(9, 3))
     assert [it.remaining for it in (await take(store, *debits)).balances] == [7, 7, 600, 3, 4]
 
 
 async def test_a_refusal_elsewhere_gives_everything_back(store: ClusterStore) -> None:
-    """If one shared bucket refuses, the refusal names it, nothing stays taken, and no record is left."""
+    """If a shared bucket refuses, the refusal names the bucket, nothing stays taken, and no record is left."""
     await take(store, model(5, 5, "provider:p"), cid="other")
     debits = (bucket(8, 3), model(9, 2), model(5, 1, "provider:p"), quota(1000, 400))
     outcome = await store.reserve(ask(*debits, cid="new"))
@@ -107,7 +107,7 @@ async def test_a_refusal_elsewhere_gives_everything_back(store: ClusterStore) ->
 
 
 async def test_a_workflow_in_use_survives_a_refusal(store: ClusterStore) -> None:
-    """What other calls of the workflow hold and have used stays when one is given back."""
+    """Undoing a reservation does not change what other calls of the workflow hold and have used."""
     await store.settle(await take(store, quota(1000, 200)), {"tokens": 150}, "settled")
     await take(store, quota(1000, 300))
     outcome = await store.reserve(ask(quota(1000, 400), model(0, 1)))
@@ -116,7 +116,7 @@ async def test_a_workflow_in_use_survives_a_refusal(store: ClusterStore) -> None
 
 
 async def test_the_teams_slot_refuses_first(store: ClusterStore) -> None:
-    """What a call of a refused workflow does not take from others is nothing."""
+    """A call of a refused workflow takes nothing from shared buckets."""
     await store.freeze("t", "w", "stop")
     assert await store.reserve(ask(model(9, 2), quota(1000, 1))) == Rejection("frozen", -1)
     await store.settle(await take(store, quota(1000, 900), cid="x"), {}, "settled")
@@ -127,7 +127,7 @@ async def test_the_teams_slot_refuses_first(store: ClusterStore) -> None:
 
 
 async def test_shared_tokens_are_settled_once(store: ClusterStore) -> None:
-    """The difference comes back to a bucket elsewhere when the call is settled, and only the first time."""
+    """A bucket elsewhere gets the difference back when the call is settled, only once."""
     reservation = await take(store, model(1000, 800, unit="tokens"), quota(5000, 800))
     assert await store.settle(reservation, {"model:m": 300, "tokens": 300}, "settled")
     assert not await store.settle(reservation, {"model:m": 0, "tokens": 0}, "settled")
@@ -136,7 +136,7 @@ async def test_shared_tokens_are_settled_once(store: ClusterStore) -> None:
 
 
 async def test_a_call_that_pays_only_elsewhere(store: ClusterStore) -> None:
-    """Without anything of the team's own, a call still ends once and gives back what it did not use."""
+    """Without debits in the team's slot, a call still ends once and gives the unused part back."""
     reservation = await take(store, model(1000, 800, unit="tokens"))
     assert await store.settle(reservation, {"model:m": 300}, "settled")
     assert not await store.settle(reservation, {"model:m": 0}, "settled")
@@ -167,7 +167,7 @@ async def test_together_never_over_any_limit(store: ClusterStore, nodes: Cluster
 
 
 async def test_taking_and_giving_back_happen_once(store: ClusterStore) -> None:
-    """However often they are sent and in whatever order they arrive."""
+    """Taking and giving back are idempotent, and may arrive in any order."""
     keys = ["mg1:{model:m}:b", "mg1:{model:m}:b:taken"]
     taking, giving = orjson.dumps(("id", 60000, 10, 1.0, [4])), orjson.dumps(("id", 60000, 10, 1.0, 4, 0))
     assert [await store._call("take", keys, taking) for _ in range(2)] == [b"ok 6 4000"] * 2
@@ -177,7 +177,7 @@ async def test_taking_and_giving_back_happen_once(store: ClusterStore) -> None:
 
 
 async def test_a_gateway_that_dies_between_the_steps(store: ClusterStore) -> None:
-    """What the first step reserved lapses at its estimate, as any reservation nobody ends."""
+    """The reservation of the first step lapses at its estimate, like any reservation that is not settled."""
     both = ask(quota(1000, 400), model(9, 2))
     await super(ClusterStore, store).reserve(both._replace(debits=both.debits[:1]))
     assert isinstance(store._clock, Clock)
@@ -193,7 +193,7 @@ STEP = st.tuples(st.integers(0, 6), st.integers(0, 4), st.integers(0, 4), st.int
 @given(steps=st.lists(STEP, max_size=25))
 @settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
 def test_two_steps_are_as_good_as_one(nodes: Cluster, redis_url: str, steps: list[tuple[int, ...]]) -> None:
-    """Whatever is asked, ended, given back and waited for: a Cluster answers as one server does."""
+    """For any sequence of operations, a Cluster answers as a single server does."""
     for url in [*servers_of(nodes.url), redis_url]:
         with redis.Redis.from_url(url) as client:
             client.flushall()
@@ -257,7 +257,7 @@ async def test_a_forgotten_script_is_loaded_again(store: ClusterStore, nodes: Cl
 
 
 async def test_slots_that_move_under_load_lose_nothing(nodes: Cluster) -> None:
-    """While a team's slot moves to another node, calls go on, and the sums are right in the end."""
+    """While a team's slot moves to another node, calls continue, and the final sums are correct."""
     store = ClusterStore(nodes.url)
     await store.open()
     work = "mg1:{mover}:w:w"
@@ -306,7 +306,7 @@ def _has(ranges: Any, port: int, slot: int | None) -> Iterator[bool]:
 
 
 async def test_a_server_that_is_no_cluster(redis_url: str) -> None:
-    """`redis+cluster://` for a single server is a mistake of the configuration, and says so."""
+    """`redis+cluster://` for a single server is reported as a mistake in the configuration."""
     store = open_store(redis_url.replace("redis://", "redis+cluster://").removesuffix("/0"))
     with pytest.raises(ConfigError, match="is not a Cluster: write redis://"):
         await store.open()

@@ -1,4 +1,4 @@
-"""What a workflow remembers of its flow, on every store: labels, tools, and that nobody slips in between."""
+"""The history of a workflow, on every store: labels, tools, and marks without races."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ def asking(*tools: str, cid: str = "w") -> Ask:
 
 
 async def reserved(store: Store, *tools: str, cid: str = "w") -> History:
-    """What a call that is let in learns."""
+    """The history in the reservation of a call."""
     outcome = await store.reserve(asking(*tools, cid=cid))
     assert isinstance(outcome, Reservation), outcome
     assert outcome.history is not None
@@ -36,7 +36,7 @@ async def shown(store: Store) -> History:
 
 
 async def test_a_new_workflow_remembers_nothing(store: Store) -> None:
-    """Its history is empty, and so is that of one that nobody asks the history of."""
+    """A new workflow has an empty history; without a request, the reservation has none."""
     assert await reserved(store) == NO_HISTORY
     assert (await take(store, quota(1000, 1))).history is None
     assert await shown(store) == NO_HISTORY
@@ -54,7 +54,7 @@ async def test_labels_come_back_with_the_next_call(store: Store) -> None:
 
 
 async def test_a_mark_of_another_version_does_nothing(store: Store) -> None:
-    """It tells what the workflow remembers by now, so that the policy can judge again."""
+    """The answer has the current history, so that the policy can judge again."""
     first, second = await reserved(store), await reserved(store)
     done = await store.mark("t", "w", ["untrusted"], first.version)
     late = await store.mark("t", "w", ["read:pii"], second.version)
@@ -64,7 +64,7 @@ async def test_a_mark_of_another_version_does_nothing(store: Store) -> None:
 
 
 async def test_of_marks_at_once_each_knows_the_others_before(store: Store) -> None:
-    """Marks are in one order: every label but the last was known to some later mark, none is lost."""
+    """Marks are in one order: every label except the last was known to a later mark, and no label is lost."""
 
     async def call(number: int) -> tuple[str, ...]:
         known = await reserved(store)
@@ -80,7 +80,7 @@ async def test_of_marks_at_once_each_knows_the_others_before(store: Store) -> No
 
 
 async def test_tools_are_remembered_in_the_order_of_their_first_call(store: Store) -> None:
-    """Each once, also when a call no longer shows them; a refused call shows none."""
+    """Each tool once, also if a later request no longer shows it; a refused call shows none."""
     assert (await reserved(store, "search", "fetch")).tools == ("search", "fetch")
     assert (await reserved(store, "fetch", "search", "send_mail")).tools == ("search", "fetch", "send_mail")
     assert (await reserved(store)).tools == ("search", "fetch", "send_mail")
@@ -89,7 +89,7 @@ async def test_tools_are_remembered_in_the_order_of_their_first_call(store: Stor
 
 
 async def test_tools_that_are_news_change_the_version(store: Store) -> None:
-    """A call that was judged before another showed a tool is judged again; one that shows old ones disturbs nobody."""
+    """A call that was judged before another call showed a new tool is judged again; known tools change nothing."""
     first = await reserved(store, "search")
     await reserved(store, "search")
     assert (await store.mark("t", "w", [], first.version)).done
@@ -105,7 +105,7 @@ async def test_the_newest_tools_are_kept(store: Store) -> None:
 
 
 async def test_a_look_learns_the_history_and_shows_nothing(store: Store) -> None:
-    """A call that is answered already takes nothing and adds nothing."""
+    """A replayed call takes nothing and adds nothing."""
     known = await marked(store, "untrusted")
     outcome = await store.reserve(asking("new")._replace(debits=(), look=True))
     assert isinstance(outcome, Reservation)
@@ -127,8 +127,8 @@ async def test_what_an_operator_takes_off_stays_off(store: Store) -> None:
     assert (known.labels, known.cleared) == (("read:pii", "untrusted"), ())
 
 
-async def test_relabelling_that_does_not_apply(store: Store) -> None:
-    """Off what is not on, on what is on already, a workflow that is unknown or over, one label too many."""
+async def test_relabeling_that_does_not_apply(store: Store) -> None:
+    """Removing a missing label, setting a present label, an unknown or ended workflow, too many labels."""
     assert not await store.relabel("t", "w", "untrusted")
     await marked(store, *(f"label-{number}" for number in range(LABELS)))
     assert not await store.relabel("t", "w", "one-more")
@@ -151,7 +151,7 @@ async def test_labels_that_are_part_of_each_other(store: Store) -> None:
 
 
 async def test_history_outlives_the_process(place: Backend) -> None:
-    """Another process finds what this one put on record."""
+    """Another process has the recorded history."""
     store = await place.open()
     await reserved(store, "search")
     known = await marked(store, "untrusted")
@@ -164,7 +164,7 @@ async def test_history_outlives_the_process(place: Backend) -> None:
 
 
 async def test_history_is_forgotten_with_its_workflow(place: Backend) -> None:
-    """After its ttl the id begins anew, with nothing known of it."""
+    """After its ttl, the workflow begins anew, without history."""
     store = await place.open()
     reservation = await store.reserve(asking("search")._replace(ttl=100))
     assert isinstance(reservation, Reservation)
@@ -176,7 +176,7 @@ async def test_history_is_forgotten_with_its_workflow(place: Backend) -> None:
 
 
 async def test_freezing_and_resuming_change_no_history(store: Store) -> None:
-    """What was read was read, whoever resumes the workflow."""
+    """The history survives a resume."""
     known = await marked(store, "untrusted")
     await store.freeze("t", "w", "look at it")
     assert await store.resume("t", "w")

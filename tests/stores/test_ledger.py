@@ -22,7 +22,7 @@ async def test_settling_charges_what_was_used(store: Store) -> None:
 
 
 async def test_a_charge_left_out_is_charged_as_reserved(store: Store) -> None:
-    """What settle is not told of costs its estimate, never nothing."""
+    """A key without a reported amount is charged its estimate, never zero."""
     reservation = await take(store, quota(1000, 400), quota(10, 1, "calls"))
     await store.settle(reservation, {"tokens": 5}, "settled")
     assert await standing(store, unit="calls") == (1, 0, 0)
@@ -54,7 +54,7 @@ async def test_use_above_the_estimate_is_charged_in_full(store: Store) -> None:
 
 
 async def test_no_settled_room_freezes(store: Store) -> None:
-    """When settled use leaves no room, the workflow freezes and says which quota ran out."""
+    """When settled amounts leave no room, the workflow freezes and names the exhausted quota."""
     await store.settle(await take(store, quota(1000, 900)), {}, "settled")
     rejection = await refused(store, quota(50, 1, "calls"), quota(1000, 101))
     assert rejection == Rejection("exceeded", 1, 900, 0, limit=1000)
@@ -65,7 +65,7 @@ async def test_no_settled_room_freezes(store: Store) -> None:
 
 
 async def test_calls_in_flight_make_busy_and_freeze_nothing(store: Store) -> None:
-    """A call that fails only because others hold the rest is refused as busy and succeeds when they have ended."""
+    """A call that fails only because other calls hold the rest is refused as busy, and succeeds after they end."""
     first = await take(store, quota(1000, 600))
     assert await refused(store, quota(1000, 500)) == Rejection("busy", 0, 0, 600, limit=1000)
     await store.settle(first, {"tokens": 100}, "settled")
@@ -84,7 +84,7 @@ async def test_a_clock_that_is_set_back_stops_no_bucket(place: Backend) -> None:
 
 
 async def test_all_or_none(store: Store) -> None:
-    """When one debit is refused, none of the others is taken."""
+    """When one debit is refused, no other debit is taken."""
     await take(store, quota(10, 8, "calls"))
     outcome = await refused(store, bucket(5, 1), quota(1000, 700), quota(10, 5, "calls"))
     assert (outcome.reason, outcome.index) == ("busy", 2)
@@ -114,7 +114,7 @@ async def test_large_amounts_stay_exact(store: Store) -> None:
 
 
 async def test_concurrent_reserves_never_overshoot(store: Store) -> None:
-    """Of many calls at once exactly as many are admitted as there is room for."""
+    """Of many concurrent calls, exactly as many are admitted as the limit allows."""
     outcomes = await asyncio.gather(*(store.reserve(ask(quota(1000, 30), bucket(50, 1))) for _ in range(200)))
     admitted = [it for it in outcomes if isinstance(it, Reservation)]
     assert len(admitted) == 33
@@ -122,7 +122,7 @@ async def test_concurrent_reserves_never_overshoot(store: Store) -> None:
 
 
 async def test_a_bucket_refills_continuously(store: Store, place: Backend) -> None:
-    """Waiting as long as the rejection says is enough, and a little less is not."""
+    """Waiting for `retry_after` is enough, and a little less is not."""
     await take(store, bucket(10, 10, refill=4.0))
     rejection = await refused(store, bucket(10, 3, refill=4.0))
     assert rejection == Rejection("rate", 0, 10, 0, 0.75, 10)
@@ -134,7 +134,7 @@ async def test_a_bucket_refills_continuously(store: Store, place: Backend) -> No
 
 @pytest.mark.parametrize("refill", [1 / 3, 1 / 60, 7 / 60, 1000 / 3600, 200_000 / 60])
 async def test_retry_after_is_right_at_any_rate(store: Store, place: Backend, refill: float) -> None:
-    """The time to wait is right for rates that no float holds exactly."""
+    """The waiting time is right for rates that a float cannot represent exactly."""
     for _ in range(20):
         outcome = await store.reserve(ask(bucket(7, 2, refill=refill)))
         if isinstance(outcome, Rejection):
@@ -186,7 +186,7 @@ async def test_debits_of_one_bucket_add_up(store: Store) -> None:
 
 
 async def test_buckets_shared_by_teams(store: Store) -> None:
-    """A model's bucket is one bucket, whichever team calls."""
+    """A model's bucket is shared by all teams."""
     model = bucket(3, 2, key="model:gpt")
     await take(store, model)
     other = await store.reserve(ask(model, team="u"))
@@ -194,7 +194,7 @@ async def test_buckets_shared_by_teams(store: Store) -> None:
 
 
 async def test_a_lost_reservation_lapses_at_its_estimate(store: Store, place: Backend) -> None:
-    """What nobody settles in time is charged as reserved and marked; settling it later changes nothing."""
+    """A reservation that is not settled in time is charged as reserved and marked; settling it later has no effect."""
     reservation = await take(store, quota(1000, 400), bucket(1000, 400, key="team:t", unit="tokens"))
     place.clock.advance(59)
     assert await store.sweep() == 0
@@ -207,7 +207,7 @@ async def test_a_lost_reservation_lapses_at_its_estimate(store: Store, place: Ba
 
 
 async def test_what_a_dead_process_left_lapses(place: Backend) -> None:
-    """After a crash, settled sums stand and open reservations are charged at their estimate."""
+    """After a crash, settled sums remain, and open reservations are charged at their estimates."""
     first = await place.open()
     await first.settle(await take(first, quota(1000, 300)), {"tokens": 100}, "settled")
     await take(first, quota(1000, 400))
@@ -246,7 +246,7 @@ def test_a_wrong_url_says_what_to_write(url: str) -> None:
 
 
 async def test_a_debit_of_nothing_settles(store: Store) -> None:
-    """An estimate of zero is an amount like any other, and so is what it turns out to be."""
+    """An estimate of zero, and an actual amount of zero, are ordinary amounts."""
     reservation = await take(store, quota(1000, 0))
     assert await store.settle(reservation, {"tokens": 7}, "settled")
     assert await standing(store) == (7, 0, 0)

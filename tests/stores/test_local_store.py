@@ -1,4 +1,4 @@
-"""`state.on_error: local`: a gateway that goes on alone, and what becomes of it when Redis is back."""
+"""`state.on_error: local`: a gateway that continues alone, and the return of Redis."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def redis_server(running: Server) -> Server:
 
 @pytest.fixture
 async def store(redis_server: Server, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[LocalStore]:
-    """One of two replicas, which looks for Redis often."""
+    """One of two replicas, which probes Redis often."""
     monkeypatch.setattr(local, "FIRST", 0.02)
     monkeypatch.setattr(local, "LONGEST", 0.05)
     opened = LocalStore(RedisStore(redis_server.url), 2)
@@ -56,7 +56,7 @@ async def back(store: LocalStore, server: Server) -> None:
 
 
 async def test_it_goes_on_with_its_share(store: LocalStore, redis_server: Server) -> None:
-    """Half of what is left, for one of two replicas; of a workflow not seen before, half of the limit."""
+    """One of two replicas has half of the rest; for an unknown workflow, half of the limit."""
     await store.settle(await take(store, quota(1000, 400)), {"tokens": 400}, "settled")
     redis_server.kill()
     assert not store.local
@@ -67,7 +67,7 @@ async def test_it_goes_on_with_its_share(store: LocalStore, redis_server: Server
 
 
 async def test_buckets_are_shared_too(store: LocalStore, redis_server: Server) -> None:
-    """A bucket goes on from half its last level, and fills half as fast up to half of it."""
+    """A bucket continues from half its last level, and is refilled at half the rate up to half its size."""
     await take(store, bucket(10, 4, refill=0.001))
     redis_server.kill()
     rejection = await refused(store, bucket(10, 4, refill=0.001))
@@ -87,7 +87,7 @@ async def test_at_least_one(store: LocalStore, redis_server: Server) -> None:
 
 
 async def test_the_chain_goes_on(store: LocalStore, redis_server: Server) -> None:
-    """Who called whom before is known to a gateway that goes on alone."""
+    """A gateway that continues alone knows the chain of agents."""
     for agent in ("a", "b"):
         assert isinstance(await store.reserve(ask(quota(1000, 1), agent=agent)), Reservation)
     redis_server.kill()
@@ -97,7 +97,7 @@ async def test_the_chain_goes_on(store: LocalStore, redis_server: Server) -> Non
 
 
 async def test_what_was_frozen_stays_frozen(store: LocalStore, redis_server: Server) -> None:
-    """A workflow that was seen to take no more calls takes none alone either."""
+    """A workflow that had ended accepts no calls alone either."""
     await store.settle(await take(store, quota(1000, 1000)), {}, "settled")
     await refused(store, quota(1000, 1))
     redis_server.kill()
@@ -105,7 +105,7 @@ async def test_what_was_frozen_stays_frozen(store: LocalStore, redis_server: Ser
 
 
 async def test_charges_are_entered_when_redis_is_back(store: LocalStore, redis_server: Server) -> None:
-    """What was settled alone is charged once; what was reserved before is settled; what is in flight stays held."""
+    """Calls settled alone are charged once; earlier reservations are settled; calls in flight stay held."""
     before = await take(store, quota(1000, 100))
     redis_server.kill()
     ended, released, flying = [await take(store, quota(1000, 50), bucket(9, 1)) for _ in range(3)]
@@ -124,7 +124,7 @@ async def test_charges_are_entered_when_redis_is_back(store: LocalStore, redis_s
 
 
 async def test_entering_twice_charges_once(store: LocalStore, redis_server: Server) -> None:
-    """An entry whose answer was lost is entered again, and counts once."""
+    """An entry whose reply was lost is entered again, and counts once."""
     redis_server.kill()
     await store.settle(await take(store, quota(1000, 50)), {"tokens": 20}, "settled")
     entries = list(store._ended)
@@ -135,7 +135,7 @@ async def test_entering_twice_charges_once(store: LocalStore, redis_server: Serv
 
 
 async def test_lost_calls_lapse_alone_too(store: LocalStore, redis_server: Server) -> None:
-    """A call admitted alone that nobody ends is charged at its estimate and marked."""
+    """A call admitted alone that does not end is charged at its estimate and marked."""
     clock = Clock()
     store._clock = clock
     redis_server.kill()
@@ -175,7 +175,7 @@ async def test_it_comes_back_while_calls_go_on(store: LocalStore, redis_server: 
 
 
 async def test_what_cannot_be_done_alone(store: LocalStore, redis_server: Server) -> None:
-    """The vault and changes by hand fail closed; keys are those last seen; the gateway counts as ready."""
+    """The vault and changes by operators fail closed; the last known keys are valid; the gateway counts as ready."""
     version, keys = await store.keys_version(), await store.keys()
     redis_server.kill()
     await take(store, quota(1000, 1))
@@ -202,7 +202,7 @@ async def test_a_gateway_may_start_without_redis(redis_server: Server, monkeypat
 
 @given(st.integers(1, 200), st.data())
 def test_shares_together_are_not_above_the_limit(limit: int, data: st.DataObject) -> None:
-    """Replicas that saw the same balance admit together no more than was left, if there is at least one for each."""
+    """Replicas with the same last balance admit together no more than the rest, if it is at least one per replica."""
     replicas = data.draw(st.integers(1, min(5, limit)))
     taken = data.draw(st.integers(1, limit))
     wants = ask(quota(limit, 1))
@@ -217,7 +217,7 @@ def test_shares_together_are_not_above_the_limit(limit: int, data: st.DataObject
 
 
 async def known(store: LocalStore, *tools: str) -> History:
-    """What a call that is let in learns of its workflow's flow."""
+    """The history in the reservation of a call."""
     got = await store.reserve(ask(quota(1000, 1), history=True, tools=tools))
     assert isinstance(got, Reservation)
     assert got.history is not None
@@ -226,7 +226,7 @@ async def known(store: LocalStore, *tools: str) -> History:
 
 
 async def test_tools_are_taken_out_alone(store: LocalStore, redis_server: Server) -> None:
-    """What was taken out before holds while Redis is gone; what is taken out then is known when it is back."""
+    """Stripped tools stay stripped during an outage; tools that are stripped during an outage are entered later."""
     await take(store, quota(1000, 1))
     await store.strip("t", "w", ["pay"])
     assert (await take(store, quota(1000, 1))).stripped == ("pay",)
@@ -239,7 +239,7 @@ async def test_tools_are_taken_out_alone(store: LocalStore, redis_server: Server
 
 
 async def test_labels_are_known_and_set_alone(store: LocalStore, redis_server: Server) -> None:
-    """What was seen of a workflow holds while Redis is gone; what was set alone is there when it is back, once."""
+    """The known history applies during an outage; labels set alone are entered once Redis is back."""
     before = await known(store, "search")
     marked = await store.mark("t", "w", ["untrusted"], before.version)
     assert marked.done
@@ -255,7 +255,7 @@ async def test_labels_are_known_and_set_alone(store: LocalStore, redis_server: S
 
 
 async def test_redis_goes_between_verdict_and_mark(store: LocalStore, redis_server: Server) -> None:
-    """The call is judged again by what this gateway knows, and goes on."""
+    """The call is judged again with this gateway's history, and continues."""
     before = await known(store)
     redis_server.kill()
     marked = await store.mark("t", "w", ["untrusted"], before.version)

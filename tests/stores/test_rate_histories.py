@@ -1,4 +1,4 @@
-"""Token buckets under random histories, on both stores: what is admitted, what comes back, and Retry-After."""
+"""Token buckets under random histories, on both stores: admission, amounts given back, and Retry-After."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ Step = tuple[str, int, int, int]
 
 
 class Exact:
-    """A bucket by exact arithmetic. It keeps no time of its own: `pass_time` is told."""
+    """A bucket in exact arithmetic, without a clock: the caller passes the time to `pass_time`."""
 
     def __init__(self, rate: tuple[int, int], burst: int) -> None:
         self.refill = Fraction(*rate)
@@ -39,7 +39,7 @@ class Exact:
 
 
 class History:
-    """Calls on three buckets (one of requests, two of tokens), beside the exact books."""
+    """Calls on three buckets (one of requests, two of tokens), compared with the exact model."""
 
     def __init__(self, place: Backend, store: Store, buckets: Sequence[Exact]) -> None:
         self.place, self.store, self.buckets = place, store, buckets
@@ -82,7 +82,7 @@ class History:
             assert abs(Fraction(balance.reset) - exact) <= Fraction(1, 500) + DUST / it.refill
 
     def check_wait(self, debits: Sequence[Debit], refused: Rejection) -> None:
-        """The time to wait is enough for every bucket, and less would not be enough for the one that is named."""
+        """The waiting time suffices for every bucket, and less would not suffice for the named bucket."""
         assert refused.reason == "rate"
         if refused.retry_after is None:
             assert debits[refused.index].amount > debits[refused.index].limit
@@ -95,7 +95,7 @@ class History:
         assert named.level + (wait - Fraction(1, 500)) * named.refill - DUST < amount
 
     async def end(self, which: int, used: int, released: bool) -> None:
-        """Settle or release a call in flight, whichever."""
+        """Settle or release any call in flight."""
         if not self.flying:
             return
         reservation = self.flying.pop(which % len(self.flying))
@@ -107,7 +107,7 @@ class History:
 
 
 async def live(place: Backend, buckets: Sequence[Exact], steps: Sequence[Step]) -> None:
-    """Walk through a history; after every refusal of some, wait as told, alone, and be admitted."""
+    """Run a history; after some refusals, wait for `retry_after` without other calls, and expect admission."""
     store = await place.open()
     try:
         history = History(place, store, buckets)
@@ -151,14 +151,14 @@ BUCKETS = st.tuples(*[st.tuples(RATES, st.integers(low, high)) for low, high in 
 )
 @given(buckets=BUCKETS, steps=STEPS)
 def test_any_history(place: Backend, buckets: tuple[tuple[tuple[int, int], int], ...], steps: list[Step]) -> None:
-    """Calls, endings and pauses in any order: levels are exact to the unit, and a refused caller who waits gets in."""
+    """Calls, endings and pauses in any order: levels are exact, and a refused caller who waits is admitted."""
     with tempfile.TemporaryDirectory() as folder:
         fresh = backend(place.name, Path(folder), place.url)
         asyncio.run(live(fresh, [Exact(rate, burst) for rate, burst in buckets], steps))
 
 
 async def test_the_longest_wait_is_told(store: Store, place: Backend) -> None:
-    """When several buckets are short, the time to wait is that of the slowest: after it none of them refuses."""
+    """If several buckets are short, the waiting time is that of the slowest: afterwards no bucket refuses."""
     fast, slow = (
         Debit("agent:t:a:f", "requests", 1, 1, "fast", 1.0, 60),
         Debit("team:t:s", "requests", 1, 1, "slow", 0.1, 60),
@@ -172,7 +172,7 @@ async def test_the_longest_wait_is_told(store: Store, place: Backend) -> None:
 
 
 async def test_what_never_fits_has_no_wait_even_behind_a_short_bucket(store: Store) -> None:
-    """Nobody is told to wait for a bucket when another one will refuse the call for ever."""
+    """A call that another bucket refuses permanently is not told to wait."""
     short, never = (
         Debit("agent:t:a:f", "requests", 1, 1, "short", 1.0, 60),
         Debit("team:t:s", "tokens", 9, 8, "small", 9.0, 60),

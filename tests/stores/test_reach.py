@@ -36,7 +36,7 @@ class Place:
 
 @contextlib.contextmanager
 def over_tls(folder: Path, host: str = "127.0.0.1") -> Iterator[tuple[str, Path]]:
-    """A redis-server that speaks TLS and knows one user; its URL and its authority."""
+    """A redis-server with TLS and one user; its URL and its certificate authority."""
     ca, certificate, key = issue(folder, host)
     users = folder / "users.acl"
     users.write_text(f"user default off\n{acl_rule()}\n")
@@ -70,7 +70,7 @@ async def test_tls_with_an_authority_of_ones_own(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "redis.example"])
 async def test_certificates_are_verified(tmp_path: Path, host: str) -> None:
-    """An authority nobody named, or a certificate for another host, is refused; nothing is told to such a server."""
+    """An unknown authority, or a certificate for another host, is refused before any data is sent."""
     with over_tls(tmp_path, host) as (url, ca):
         store = open_store(Place(url, ca_file="" if host == "127.0.0.1" else str(ca)))
         with pytest.raises(StoreUnavailable, match="certificate verify failed") as caught:
@@ -91,7 +91,7 @@ async def test_a_file_that_is_not_there(tmp_path: Path) -> None:
 
 
 async def test_a_wrong_password_is_not_repeated(tmp_path: Path) -> None:
-    """The server's words say what is wrong; ours do not say what was tried."""
+    """The message of the server says what is wrong, without the tried credentials."""
     with over_tls(tmp_path) as (url, ca):
         store = open_store(Place(url.replace(":password@", ":not-the-word@"), ca_file=str(ca)))
         with pytest.raises(StoreUnavailable, match="AuthenticationError") as caught:
@@ -124,7 +124,7 @@ async def says(reply: bytes) -> AsyncIterator[str]:
     [b"-ERR unknown command 'HELLO'\r\n", b"*4\r\n$6\r\nserver\r\n$5\r\nredis\r\n$7\r\nversion\r\n$6\r\n6.0.16\r\n"],
 )
 async def test_too_old_a_server(reply: bytes) -> None:
-    """A server before 6.2 is refused at the start, by name and with what to do."""
+    """A server before 6.2 is refused at the start; the message names the server and what to do."""
     async with says(reply) as url:
         store = open_store(url)
         with pytest.raises(ConfigError, match=r"127\.0\.0\.1:\d+ is too old.*Redis 6\.2 or newer, or Valkey"):
@@ -133,7 +133,7 @@ async def test_too_old_a_server(reply: bytes) -> None:
 
 
 async def test_a_server_that_says_nothing_holds_nobody_up() -> None:
-    """Every command has its time: a server that accepts and stays silent costs a call that, and no more."""
+    """Every command has a deadline: a server that accepts connections but does not answer costs no more time."""
     async with says(b"") as url:
         store = open_store(url)
         loop = asyncio.get_running_loop()
@@ -145,7 +145,7 @@ async def test_a_server_that_says_nothing_holds_nobody_up() -> None:
 
 
 async def test_two_versions_of_the_script(redis_url: str) -> None:
-    """Gateways of two releases on one Redis count together, and each can end what the other began."""
+    """Gateways of two releases on one Redis count together, and each can settle the other's reservations."""
     with redis.Redis.from_url(redis_url) as client:
         client.flushall()
     before, after = RedisStore(redis_url), RedisStore(redis_url, script=SCRIPT + "\n-- a later release\n")
@@ -164,7 +164,7 @@ async def test_two_versions_of_the_script(redis_url: str) -> None:
 
 
 async def test_a_wrong_local_clock_changes_nothing(redis_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A gateway whose clock is a day off lapses nothing early, refills nothing early, and dates as the others do."""
+    """A gateway whose clock is a day off lapses and refills nothing early, and records the times of the server."""
     with redis.Redis.from_url(redis_url) as client:
         client.flushall()
     right, wrong = RedisStore(redis_url), RedisStore(redis_url)

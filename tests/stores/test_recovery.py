@@ -1,4 +1,4 @@
-"""A store that could not be written serves again by itself; one whose file is gone refuses and asks for a restart."""
+"""A store recovers from temporary write faults; without its file, it refuses and asks for a restart."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def rows(path: Path) -> list[int]:
 
 @pytest.fixture(autouse=True)
 def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Retries come soon, and a lock is not waited for."""
+    """Retries are quick, without waiting for locks."""
     monkeypatch.setattr(writing, "RETRY", 0.01)
     monkeypatch.setattr(writing, "_PATIENCE", 1)
 
@@ -77,7 +77,7 @@ async def test_a_full_disk_that_has_room_again(tmp_path: Path) -> None:
 
 
 async def test_a_lock_that_is_let_go(tmp_path: Path) -> None:
-    """Another process holds the file for longer than is waited for; afterwards everything is written."""
+    """Another process locks the file longer than the writer waits; afterwards everything is written."""
     writer = Writer(tmp_path / "w.db", SCHEMA)
     other = connect(tmp_path / "w.db")
     other.execute("BEGIN IMMEDIATE")
@@ -92,7 +92,7 @@ async def test_a_lock_that_is_let_go(tmp_path: Path) -> None:
 
 
 async def test_a_fault_that_will_not_pass_is_final(tmp_path: Path) -> None:
-    """A statement that cannot be right is not tried for ever."""
+    """An invalid statement is not repeated forever."""
     writer = Writer(tmp_path / "w.db", SCHEMA)
     writer.submit_all([(PUT, (1, "a")), (PUT, (1, "twice"))])
     with pytest.raises(StoreUnavailable, match="restart"):
@@ -150,7 +150,7 @@ def _delete_log(path: Path) -> None:
 
 
 def _other(path: Path) -> None:
-    """Another gateway's file, larger than the one it is put over."""
+    """The file of another gateway, larger than the file that it overwrites."""
     made = sqlite3.connect(path)
     made.execute("CREATE TABLE filler (text)")
     made.execute("INSERT INTO filler VALUES (zeroblob(400000))")
@@ -160,7 +160,7 @@ def _other(path: Path) -> None:
 
 @pytest.mark.parametrize("harm", [_delete, _replace, _empty, _cut, _overwrite, _copy_over, _delete_log])
 async def test_a_file_that_goes_away_under_the_store(tmp_path: Path, harm: Callable[[Path], None]) -> None:
-    """Within two looks nothing is admitted any more, and the message says what happened to which file."""
+    """After two checks, no call is admitted, and the message says what happened to which file."""
     path = tmp_path / "state.db"
     store = SqliteStore(f"sqlite:///{path}")
     await store.open()
@@ -179,7 +179,7 @@ async def test_a_file_that_goes_away_under_the_store(tmp_path: Path, harm: Calla
 
 @pytest.fixture
 async def watched(tmp_path: Path) -> AsyncIterator[tuple[Writer, Watch]]:
-    """A writer and who watches its file."""
+    """A writer, and the watch of its file."""
     writer = Writer(tmp_path / "w.db", SCHEMA)
     watch = Watch(writer)
     yield writer, watch
@@ -190,7 +190,7 @@ async def watched(tmp_path: Path) -> AsyncIterator[tuple[Writer, Watch]]:
 async def test_a_file_in_use_is_never_suspect(
     watched: tuple[Writer, Watch], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    """Growth, checkpoints and other processes that come and go are no fault."""
+    """Growth, checkpoints and other processes are not faults."""
     monkeypatch.setattr(writing, "_CHECKPOINT", 20)
     writer, watch = watched
     for number in range(400):
@@ -205,7 +205,7 @@ async def test_a_file_in_use_is_never_suspect(
 
 
 def test_the_clock_never_goes_back() -> None:
-    """It follows the wall clock forward, and goes on by the monotonic clock when that is set back."""
+    """The clock follows the wall clock forward; if that is set back, the monotonic clock continues."""
     wall, steady = [1000.0], [5.0]
     clock = SteadyClock(lambda: wall[0], lambda: steady[0])
     assert clock() == 1000.0
@@ -248,7 +248,7 @@ class Shaky:
     st.lists(st.booleans(), max_size=40),
 )
 def test_what_failed_midway_is_applied_once(batches: list[list[int]], fails: list[bool]) -> None:
-    """Whichever statement of a transaction fails, its beginning and its COMMIT among them: nothing is lost or doubled.
+    """If any statement of a transaction fails, also BEGIN or COMMIT, nothing is lost or doubled.
 
     Each statement adds to a counter, so that one applied twice would be seen.
     """

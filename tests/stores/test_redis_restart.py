@@ -1,4 +1,4 @@
-"""A Redis server that is killed and started again under load: every charge stands, once."""
+"""A Redis server that is killed and restarted under load: every call is charged once."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What only the Redis store does: shared counters, lost answers, a server that forgets or goes away."""
+"""Properties of the Redis store: shared counters, lost replies, a server that loses data or stops."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def url(redis_url: str) -> str:
 
 
 async def test_replicas_never_overshoot_together(url: str) -> None:
-    """Three replicas asking at once admit exactly what there is room for, and each sees the others' use."""
+    """Three replicas concurrently admit exactly up to the limit, and each sees the usage of the others."""
     replicas = [RedisStore(url) for _ in range(3)]
     outcomes = await asyncio.gather(
         *(replicas[number % 3].reserve(ask(quota(1000, 30), cid="w")) for number in range(150))
@@ -40,7 +40,7 @@ async def test_replicas_never_overshoot_together(url: str) -> None:
 
 
 async def test_the_servers_clock_refills(url: str) -> None:
-    """Without a test clock, time is the server's: a bucket's reset is near what its rate says."""
+    """Without a test clock, the server's time counts: the reset of a bucket follows its rate."""
     store = RedisStore(url)
     reservation = await take(store, bucket(100, 50, refill=1.0))
     assert reservation.balances[0].reset == 50.0
@@ -75,7 +75,7 @@ async def test_a_connection_closed_by_the_server_is_no_outage(url: str) -> None:
 
 
 async def test_reserving_twice_under_one_id_takes_once(url: str) -> None:
-    """A reserve that is sent again because its answer was lost takes nothing more."""
+    """A reserve that is sent again because its reply was lost takes nothing more."""
     store = RedisStore(url)
     once = ask(quota(1000, 900), bucket(5, 5))
     first, second = await store.reserve(once), await store.reserve(once)
@@ -87,7 +87,7 @@ async def test_reserving_twice_under_one_id_takes_once(url: str) -> None:
 
 
 async def test_a_call_cancelled_while_reserving_leaks_nothing(url: str) -> None:
-    """A caller who leaves before the answer has what it took given back at the next sweep."""
+    """If a caller disconnects before the reply, the next sweep gives its reservation back."""
     store = RedisStore(url)
     await store.ping()
     leaving = asyncio.create_task(store.reserve(ask(quota(1000, 400))))
@@ -103,7 +103,7 @@ async def test_a_call_cancelled_while_reserving_leaks_nothing(url: str) -> None:
 
 
 async def test_redis_gone_fails_closed_and_comes_back(url: str) -> None:
-    """With no server every call fails with its name and no password; a settle is made up for when it is back."""
+    """Without a server, errors name the server without a password; settlements are repeated once it is back."""
     port = free_port()
     place = Backend("redis", f"redis://:secret-word@127.0.0.1:{port}/0", Clock())
     with pytest.raises(StoreUnavailable, match=re.escape(f"127.0.0.1:{port}")) as failure:
@@ -124,7 +124,7 @@ async def test_redis_gone_fails_closed_and_comes_back(url: str) -> None:
 
 
 async def test_a_settle_that_failed_is_told_again(url: str) -> None:
-    """What could not be settled while Redis was stalled is settled by a later sweep, once."""
+    """Calls that could not be settled while Redis was stalled are settled by a later sweep, once."""
     store = RedisStore(url)
     reservation = await take(store, quota(1000, 400))
     with redis.Redis.from_url(url) as client:

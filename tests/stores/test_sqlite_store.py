@@ -1,4 +1,4 @@
-"""What only the SQLite store does: crash safety, one process a file, the command line beside it, memory."""
+"""Properties of the SQLite store: crash safety, one process per file, concurrent commands, memory."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def url(folder: Path) -> str:
 
 
 async def test_sigkill_loses_nothing_that_was_durable(tmp_path: Path) -> None:
-    """Killed with SIGKILL after durable(): settled use stands, open reservations lapse at their estimate."""
+    """Killed with SIGKILL after durable(): settled usage remains, open reservations lapse at their estimates."""
     here = {**os.environ, "PYTHONPATH": os.getcwd()}
     doomed = await asyncio.create_subprocess_exec(sys.executable, "-c", _DOOMED, url(tmp_path), env=here)
     assert await doomed.wait() == -signal.SIGKILL
@@ -54,7 +54,7 @@ async def test_sigkill_loses_nothing_that_was_durable(tmp_path: Path) -> None:
 
 
 async def test_killed_at_any_moment_charges_each_call_once(tmp_path: Path) -> None:
-    """Whatever prefix of the commits a crash leaves, each call is charged its use or its estimate, never both."""
+    """For any surviving prefix of the commits, each call is charged its usage or its estimate, never both."""
     clock = Clock()
     store = SqliteStore(url(tmp_path), clock=clock)
     await store.open()
@@ -80,7 +80,7 @@ async def test_killed_at_any_moment_charges_each_call_once(tmp_path: Path) -> No
 
 
 async def test_a_second_process_is_refused(tmp_path: Path) -> None:
-    """A file in use names who holds it and the setting to change; once let go it opens."""
+    """The error for a file in use names its process and the setting to change; once released, the file opens."""
     first = SqliteStore(url(tmp_path))
     await first.open()
     second = SqliteStore(url(tmp_path))
@@ -153,7 +153,7 @@ async def test_another_process_that_leaves_takes_nothing_along(tmp_path: Path) -
 
 
 async def test_orders_left_while_no_gateway_runs_are_taken_over(tmp_path: Path) -> None:
-    """A freeze by command line with no gateway running holds at its next start."""
+    """A freeze by a command without a running gateway applies at the next start."""
     cli = SqliteStore(url(tmp_path), role="cli")
     await cli.open()
     await cli.freeze("t", "w", "by hand")
@@ -165,7 +165,7 @@ async def test_orders_left_while_no_gateway_runs_are_taken_over(tmp_path: Path) 
 
 
 async def test_memory_and_file_are_bounded(tmp_path: Path) -> None:
-    """Idle workflows leave memory and come back exact; expired ones leave the file; full buckets leave both."""
+    """Idle workflows leave memory and load again unchanged; expired workflows leave the file; full buckets both."""
     clock = Clock()
     store = SqliteStore(url(tmp_path), clock=clock)
     await store.open()

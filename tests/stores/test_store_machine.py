@@ -1,4 +1,4 @@
-"""Random lives of reservations against a model that keeps the books by hand; every store must agree with it."""
+"""Random lives of reservations, compared with a simple model; every store must agree with the model."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ LABELS = st.lists(st.sampled_from(["untrusted", "read:pii", "read"]), max_size=2
 
 
 class Open:
-    """A reservation in flight: what it holds, when it lapses."""
+    """A reservation in flight: the held amounts, and when it lapses."""
 
     def __init__(self, reservation: Reservation, amount: int, tool: str, depth: int, due: float) -> None:
         self.reservation = reservation
@@ -38,7 +38,7 @@ class Open:
 
 
 class Books:
-    """What one workflow must stand at."""
+    """The expected amounts of one workflow."""
 
     def __init__(self, *, seconds: int | None, idle: int | None) -> None:
         self.seconds, self.idle = seconds, idle
@@ -61,7 +61,7 @@ class Books:
         return tuple(sorted(self.labels)), tuple(self.shown), tuple(sorted(self.cleared))
 
     def learned(self, history: History) -> None:
-        """A replica tells the history: it is that of the books."""
+        """The history that a replica returns equals the model's history."""
         assert history[:3] == self.flow
         self.told_versions.append((self.changes, history.version))
 
@@ -276,7 +276,7 @@ class Machine(RuleBasedStateMachine):
             books.refused(expected, self.now)
 
     async def pump(self, store: Store, task: asyncio.Task[Any]) -> None:
-        """Let a call do all it can without waiting."""
+        """Run a call until it waits."""
         for _ in range(3):
             await store.ping()
             await asyncio.sleep(0)
@@ -291,7 +291,7 @@ class Machine(RuleBasedStateMachine):
     @precondition(lambda self: any(books.told_versions for books in self.books.values()))
     @rule(data=st.data(), labels=LABELS, newest=st.booleans(), replica=REPLICA)
     def mark(self, data: st.DataObject, labels: list[str], newest: bool, replica: int) -> None:
-        """Labels are set if nothing has changed since the version was told, on whichever replica."""
+        """Labels are set if the history has not changed since the version was read, on any replica."""
         flow = data.draw(st.sampled_from(sorted(name for name, books in self.books.items() if books.told_versions)))
         books = self.books[flow]
         changes, version = books.told_versions[-1] if newest else data.draw(st.sampled_from(books.told_versions))
@@ -330,7 +330,7 @@ class Machine(RuleBasedStateMachine):
 
     @rule(replica=REPLICA)
     def crash(self, replica: int) -> None:
-        """A process ends without settling; SQLite lapses at once what Redis lapses when its time is up."""
+        """A process ends without settling; reservations lapse at the next start (SQLite) or their deadline (Redis)."""
         if self.shared:
             self.dead.append(self.replicas[replica])
             self.replicas[replica] = self.run(self.place.open())
@@ -412,6 +412,6 @@ def machine(place: Backend) -> type[Machine]:
 
 @pytest.mark.slow
 def test_any_interleaving_keeps_the_books(machine: type[Machine]) -> None:
-    """Charges are what was reported plus what lapsed, nothing is admitted above a limit, nothing leaks."""
+    """Charges are reported plus lapsed amounts, no limit is exceeded, and nothing leaks."""
     few = settings(max_examples=60, stateful_step_count=30, deadline=None, suppress_health_check=list(HealthCheck))
     run_state_machine_as_test(machine, settings=few)

@@ -18,7 +18,7 @@ async def call(store: Store, ttl: int = 86400) -> Reservation:
 
 
 async def test_numbers_stand_as_long_as_the_workflow_is_called(store: Store, place: Backend) -> None:
-    """Calls without personal data keep the numbers as well; after the workflow's record they start anew."""
+    """Calls without personal data keep the numbers, too; numbers end with the record of the workflow."""
     await call(store, ttl=100)
     assert await store.seal("t", "w", [*VALUE, *OTHER], 100) == [1, 2]
     await store.spell("t", "w", [(b"s", b"one")], 100)
@@ -94,7 +94,7 @@ async def test_the_newest_spellings_are_kept(place: Backend) -> None:
 
 
 async def test_stripped_tools_are_told_to_later_calls(place: Backend) -> None:
-    """What was taken out is in every later reservation, also after a restart; the newest are kept."""
+    """Stripped tools are in every later reservation, also after a restart; the newest are kept."""
     store = await place.open()
     first = await take(store, quota(100, 1))
     assert first.stripped == ()
@@ -125,7 +125,7 @@ async def test_stripped_tools_go_with_the_record(store: Store, place: Backend) -
 
 
 async def test_the_vault_numbers_values(store: Store) -> None:
-    """The same value keeps its number; each entity counts from one; another workflow counts anew."""
+    """A value keeps its number; each entity counts from 1; another workflow counts separately."""
     items = [("EMAIL", b"d1", b"c1"), ("EMAIL", b"d2", b"c2"), ("PHONE", b"d1", b"c3"), ("EMAIL", b"d1", b"again")]
     assert await store.seal("t", "w", items, 100) == [1, 2, 1, 1]
     assert await store.seal("t", "w", [("EMAIL", b"d3", b"\x00\xff\n"), ("EMAIL", b"d2", b"c2")], 100) == [3, 2]

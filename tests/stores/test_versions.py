@@ -1,4 +1,4 @@
-"""State that an older release has written, or writes beside this one; `first.lua` is its script."""
+"""State written by older releases, also while this release runs; `first.lua` is the first release's script."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ TOKENS = "tokens:tokens"
 
 
 class Older:
-    """What a replica of the first release asks of Redis, in its own words."""
+    """The requests of a replica of the first release."""
 
     def __init__(self, client: redis.Redis) -> None:
         self.client = client
@@ -58,7 +58,7 @@ def older(redis_url: str) -> Iterator[Older]:
 
 
 async def test_each_ends_what_the_other_began(older: Older, redis_url: str) -> None:
-    """Quotas are exact across both, whichever reserves and whichever settles or lets lapse."""
+    """Quotas are exact across both releases, for any combination of reserving, settling and lapsing."""
     store = RedisStore(redis_url)
     older.reserve("theirs", 300, 1000)
     mine = await take(store, quota(1000, 400), hops(5, 2), repeats(3, "search"))
@@ -74,7 +74,7 @@ async def test_each_ends_what_the_other_began(older: Older, redis_url: str) -> N
 
 
 async def test_what_has_ended_here_is_frozen_there(older: Older, redis_url: str) -> None:
-    """A closed workflow, which the first release knows nothing of, takes no calls from it either."""
+    """A workflow that was closed, which the first release does not know, refuses its calls too."""
     store = RedisStore(redis_url)
     await take(store, quota(1000, 400))
     await store.close_workflow("t", "w", "done")
@@ -91,7 +91,7 @@ async def test_what_has_ended_here_is_frozen_there(older: Older, redis_url: str)
 
 
 async def test_topups_outlive_the_other_release(older: Older, redis_url: str) -> None:
-    """It holds to the limit it knows, which is the lower one, and leaves alone what was added."""
+    """The first release uses the limit without top-ups, and does not change the top-ups."""
     store = RedisStore(redis_url)
     await take(store, quota(1000, 900))
     await store.resume("t", "w", {"tokens": 500})
@@ -102,7 +102,7 @@ async def test_topups_outlive_the_other_release(older: Older, redis_url: str) ->
 
 
 def first_release(path: Path) -> sqlite3.Connection:
-    """A state file as the first release makes it."""
+    """A state file of the first release."""
     with sqlite3.connect(path) as old:
         old.execute("CREATE TABLE meta (name TEXT PRIMARY KEY, value INTEGER NOT NULL)")
         for statement in MIGRATIONS[0]:
@@ -112,7 +112,7 @@ def first_release(path: Path) -> sqlite3.Connection:
 
 
 async def test_a_file_of_the_first_release_is_brought_up(tmp_path: Path) -> None:
-    """Counts, orders and open reservations of the older schema stand; the new columns are filled in."""
+    """Counts, orders and open reservations of the older schema remain; the new columns have defaults."""
     path = tmp_path / "state.db"
     with first_release(path) as old:
         far = 4_000_000_000_000_000
@@ -136,7 +136,7 @@ async def test_a_file_of_the_first_release_is_brought_up(tmp_path: Path) -> None
 
 
 async def test_the_command_line_leaves_a_running_gateways_tables_alone(tmp_path: Path) -> None:
-    """A newer command line beside an older gateway says what to do first; once that has stopped it goes on."""
+    """A newer command with a running older gateway says what to do; once the gateway has stopped, it works."""
     path = tmp_path / "state.db"
     first_release(path).close()
     lock = os.open(f"{path}.lock", os.O_CREAT | os.O_RDWR)
@@ -150,7 +150,7 @@ async def test_the_command_line_leaves_a_running_gateways_tables_alone(tmp_path:
 
 
 async def test_orders_of_every_kind(tmp_path: Path) -> None:
-    """What a command line leaves for the gateway arrives as it was meant, and shows at once where it was left."""
+    """Orders of an older command are applied as intended, and are visible to commands immediately."""
     url = f"sqlite:///{tmp_path / 'state.db'}"
     gateway, cli = SqliteStore(url), SqliteStore(url, role="cli")
     await gateway.open()
@@ -173,7 +173,7 @@ async def test_orders_of_every_kind(tmp_path: Path) -> None:
 
 
 async def test_labels_outlive_the_other_release(older: Older, redis_url: str) -> None:
-    """It knows nothing of them and leaves them alone, whoever reserves, settles and freezes."""
+    """The first release does not know labels and does not change them, for any reserve, settle and freeze."""
     store = RedisStore(redis_url)
     older.reserve("theirs", 100, 1000)
     outcome = await store.reserve(ask(quota(1000, 1), history=True, tools=("search",)))

@@ -45,7 +45,7 @@ async def test_frozen_by_hand(store: Store) -> None:
 
 
 async def test_calls_in_flight_settle_in_a_frozen_workflow(store: Store) -> None:
-    """Freezing stops new calls; what is in flight is charged all the same."""
+    """A freeze stops new calls; calls in flight are charged nevertheless."""
     reservation = await take(store, quota(1000, 400))
     await store.freeze("t", "w", "stop")
     await store.settle(reservation, {"tokens": 250}, "settled")
@@ -67,7 +67,7 @@ async def test_workflows_are_listed_last_seen_first(store: Store, place: Backend
 
 
 async def test_workflows_are_forgotten(store: Store, place: Backend) -> None:
-    """After its ttl a workflow begins anew, with nothing used; a frozen one is kept while it is called."""
+    """After its ttl a workflow begins anew, with no usage; a frozen workflow is kept while it is called."""
     await store.settle(await take(store, quota(1000, 900)), {}, "settled")
     place.clock.advance(86401)
     assert await store.workflow("t", "w") is None

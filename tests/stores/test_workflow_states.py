@@ -1,4 +1,4 @@
-"""What a workflow can become and what that does to its calls: on SQLite and on a real Redis."""
+"""The states of a workflow and their effects on calls: on SQLite and on a real Redis."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ async def test_a_topup_raises_the_limit_for_good(store: Store) -> None:
 
 
 async def test_topups_survive_a_restart(place: Backend) -> None:
-    """What was added stays added when the store is opened again."""
+    """Top-ups survive a reopening of the store."""
     first = await place.open()
     await take(first, quota(1000, 1))
     await first.resume("t", "w", {"tokens": 500})
@@ -48,7 +48,7 @@ async def test_topups_survive_a_restart(place: Backend) -> None:
 
 
 async def test_large_topups_stay_exact(store: Store) -> None:
-    """Amounts up to what a store can hold lose nothing; beyond it the limit stops."""
+    """Amounts up to the maximum are exact; larger limits stay at the maximum."""
     await take(store, quota(10, 1))
     await store.resume("t", "w", {"tokens": 2**52 + 1})
     assert (await take(store, quota(0, 5))).balances[0].remaining == 2**52 - 5
@@ -76,14 +76,14 @@ async def test_a_closed_workflow_takes_no_more(store: Store) -> None:
 
 
 async def test_a_frozen_workflow_can_be_closed(store: Store) -> None:
-    """What is frozen can be ended."""
+    """A frozen workflow can be closed."""
     await store.freeze("t", "w", "stop")
     assert await store.close_workflow("t", "w", "gave up")
     assert (await refused(store)).reason == "closed"
 
 
 async def test_strict_wants_an_opened_workflow(store: Store) -> None:
-    """With `strict` only what was opened takes calls; a refusal leaves no record behind."""
+    """With `strict`, only opened workflows accept calls; a refusal leaves no record."""
     assert await refused(store, quota(1000, 1), strict=True) == Rejection("unknown")
     assert await store.workflow("t", "w") is None
     assert await store.open_workflow("t", "w", 1000)
@@ -97,7 +97,7 @@ async def test_strict_wants_an_opened_workflow(store: Store) -> None:
 
 
 async def test_an_opened_workflow_is_kept_for_its_time(store: Store, place: Backend) -> None:
-    """One that is never called is forgotten after its ttl, and can be opened anew."""
+    """A workflow that is never called is dropped after its ttl, and can be opened again."""
     await store.open_workflow("t", "w", 100)
     place.clock.advance(99)
     assert await store.workflow("t", "w") is not None
@@ -147,7 +147,7 @@ async def test_a_silent_workflow_expires(store: Store, place: Backend) -> None:
 
 
 async def test_a_long_call_is_no_silence(store: Store, place: Backend) -> None:
-    """While a call is under way, be it one that holds nothing, the workflow is not idle."""
+    """While a call is in flight, even a call that holds nothing, the workflow is not idle."""
     await take(store, quota(1000, 0), idle=10)
     place.clock.advance(50)
     await take(store, quota(1000, 1), idle=10)
@@ -155,7 +155,7 @@ async def test_a_long_call_is_no_silence(store: Store, place: Backend) -> None:
 
 
 async def test_a_resumed_workflow_is_not_idle(store: Store, place: Backend) -> None:
-    """However long it was frozen, silence counts from the resume."""
+    """After any time frozen, the idle time counts from the resume."""
     await store.settle(await take(store, quota(1000, 1), idle=100), {}, "settled")
     await store.freeze("t", "w", "look")
     place.clock.advance(500)
@@ -189,7 +189,7 @@ async def test_silence_shows_before_the_next_call(store: Store, place: Backend) 
 
 
 async def test_a_call_under_way_shows_as_no_silence(store: Store, place: Backend) -> None:
-    """While a call is under way its workflow is open, however long it takes; its end is a sign of life."""
+    """While a call is in flight its workflow stays open; the end of the call restarts the idle time."""
     flying = await take(store, idle=10, cid="w")
     place.clock.advance(50)
     assert await state(store) == ("open", "")
@@ -215,7 +215,7 @@ async def test_age_shows_before_the_next_call(store: Store, place: Backend) -> N
 
 
 async def test_the_time_that_ran_out_first_counts(store: Store, place: Backend) -> None:
-    """What has become of a workflow does not change by waiting on: silent first it is expired, old first frozen."""
+    """The state does not change by waiting longer: expired if it was idle first, frozen if it was too old first."""
     for cid, idle in (("silent", 50), ("old", 150)):
         await store.settle(await take(store, quota(1000, 1), cid=cid, seconds=100, idle=idle), {}, "settled")
     place.clock.advance(120)
@@ -227,7 +227,7 @@ async def test_the_time_that_ran_out_first_counts(store: Store, place: Backend) 
 
 
 async def test_the_times_of_the_last_call_count(store: Store, place: Backend) -> None:
-    """Between calls a workflow is judged by what its last call asked for; one that was only opened, by that."""
+    """Between calls, the limits of the last call apply, or the limits with which the workflow was opened."""
     await store.settle(await take(store, quota(1000, 1), idle=10), {}, "settled")
     await store.settle(await take(store, quota(1000, 1), idle=90), {}, "settled")
     await store.open_workflow("t", "opened", 1000, seconds=500, idle=20)
@@ -258,7 +258,7 @@ async def test_silence_shows_after_a_restart(place: Backend) -> None:
 
 
 async def test_repeats_refuse_and_freeze_nothing(store: Store) -> None:
-    """The same key again and again is refused past its limit; another key and other calls go on."""
+    """Repeats of a key beyond its limit are refused; other keys and other calls continue."""
     for _ in range(2):
         await store.settle(await take(store, repeats(3, "search"), quota(1000, 10)), {}, "settled")
     flying = await take(store, repeats(3, "search"))
@@ -279,7 +279,7 @@ async def test_the_same_twice_in_one_call(store: Store) -> None:
 
 
 async def test_depth_is_compared_not_added(store: Store) -> None:
-    """Each call's depth stands by itself; the workflow remembers the deepest that was settled."""
+    """The depth of each call counts separately; the workflow remembers the greatest settled depth."""
     taken = [await take(store, hops(3, depth)) for depth in (1, 3, 3, 2)]
     assert taken[3].balances[0].remaining == 1
     for it in taken[:3]:
@@ -290,7 +290,7 @@ async def test_depth_is_compared_not_added(store: Store) -> None:
 
 
 async def test_only_so_many_repeats_are_kept(store: Store) -> None:
-    """The oldest counters go; one that went while its call was in flight starts afresh and stays sound."""
+    """The oldest counters are dropped; a counter that was dropped during its call starts again, consistently."""
     old = await take(store, repeats(2, "old"))
     for number in range(REPEATS):
         await store.settle(await take(store, repeats(2, f"tool {number}")), {}, "settled")
@@ -321,7 +321,7 @@ async def test_repeats_survive_a_restart(place: Backend) -> None:
 
 
 async def test_a_bare_ask_takes_nothing(store: Store) -> None:
-    """With nothing to take only the state is asked: no record is made, a frozen or closed one refuses."""
+    """A bare ask only checks the state: no record is created, and a frozen or closed workflow refuses."""
     outcome = await store.reserve(ask())
     assert isinstance(outcome, Reservation)
     assert not await store.settle(outcome, {}, "settled")
@@ -331,7 +331,7 @@ async def test_a_bare_ask_takes_nothing(store: Store) -> None:
 
 
 async def test_a_look_leaves_no_trace(store: Store, place: Backend) -> None:
-    """It learns what a call would, whatever limits it names, and the chain of agents; it is no call of the workflow."""
+    """A look gets the answer of a call, for any limits, and the chain of agents; it does not count as a call."""
     times: dict[str, Any] = {"seconds": 100, "idle": 50, "chained": True, "look": True}
     fresh = await store.reserve(ask(**times))
     assert isinstance(fresh, Reservation)
@@ -351,7 +351,7 @@ async def test_a_look_leaves_no_trace(store: Store, place: Backend) -> None:
 
 
 async def test_a_look_is_refused_as_a_call(store: Store, place: Backend) -> None:
-    """Not opened, frozen, closed, too old: each as any call is told."""
+    """Not opened, frozen, closed, too old: refused as for any call."""
     assert (await refused(store, strict=True, look=True)).reason == "unknown"
     await store.settle(await take(store, quota(1000, 7), seconds=100), {}, "settled")
     await store.freeze("t", "w", "stop")
@@ -383,7 +383,7 @@ async def test_settled_returns_when_a_call_ends(store: Store) -> None:
 
 
 async def test_settled_returns_when_the_time_is_up(store: Store) -> None:
-    """Nobody waits longer than asked, and one who leaves leaves nothing behind."""
+    """A wait ends in time, and a cancelled wait leaves nothing behind."""
     await store.settled("t", "w", 0.01)
     leaving = asyncio.create_task(store.settled("t", "w", 60))
     await asyncio.sleep(0)
@@ -393,7 +393,7 @@ async def test_settled_returns_when_the_time_is_up(store: Store) -> None:
 
 
 async def test_the_turn_of_a_call_that_waited_long(store: Store, place: Backend) -> None:
-    """While it asks, nobody gets in before it, however little they want; its turn ends with it, or when it has gone."""
+    """While the first call asks, no other call is admitted, however small; its turn ends with the call."""
     big = ask(quota(100, 80), first=True)
     small = await take(store, quota(100, 40))
     assert await store.reserve(big) == Rejection("busy", 0, 0, 40, limit=100)

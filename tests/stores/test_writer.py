@@ -28,7 +28,7 @@ def rows(path: Path) -> list[tuple[int, str]]:
 
 
 async def test_after_the_barrier_rows_are_there(tmp_path: Path) -> None:
-    """What was submitted before a barrier is committed after it, in order."""
+    """Rows submitted before a barrier are committed after it, in order."""
     writer = Writer(tmp_path / "w.db", SCHEMA)
     mark = 0
     for number in range(100):
@@ -43,7 +43,7 @@ async def test_after_the_barrier_rows_are_there(tmp_path: Path) -> None:
 
 
 async def test_waiters_share_a_commit(tmp_path: Path) -> None:
-    """Many barriers at once all return, also when one of them is cancelled."""
+    """Many concurrent barriers all return, even if one is cancelled."""
     writer = Writer(tmp_path / "w.db", SCHEMA)
 
     async def one(number: int) -> None:
@@ -61,7 +61,7 @@ async def test_waiters_share_a_commit(tmp_path: Path) -> None:
 
 
 async def test_a_barrier_with_nothing_to_write_returns(tmp_path: Path) -> None:
-    """Nobody waits for a commit that is not needed."""
+    """A barrier without pending rows returns immediately."""
     writer = Writer(tmp_path / "w.db", SCHEMA)
     async with asyncio.timeout(10):
         await writer.barrier()
@@ -70,7 +70,7 @@ async def test_a_barrier_with_nothing_to_write_returns(tmp_path: Path) -> None:
 
 
 async def test_closing_writes_what_is_pending(tmp_path: Path) -> None:
-    """Rows that nobody waited for are on disk after close, and later barriers fail."""
+    """Rows without a barrier are on disk after close, and later barriers fail."""
     writer = Writer(tmp_path / "w.db", SCHEMA)
     for number in range(10):
         writer.submit(PUT, (number, ""))
@@ -81,7 +81,7 @@ async def test_closing_writes_what_is_pending(tmp_path: Path) -> None:
 
 
 async def test_a_failed_write_fails_every_later_barrier(tmp_path: Path) -> None:
-    """After an error nobody is told that his rows are on disk, and nothing of that batch is."""
+    """After an error, barriers fail, and no row of the batch is on disk."""
     writer = Writer(tmp_path / "w.db", SCHEMA)
     writer.submit_all([(PUT, (1, "a")), (PUT, (1, "twice"))])
     for _ in range(2):
@@ -95,7 +95,7 @@ async def test_a_failed_write_fails_every_later_barrier(tmp_path: Path) -> None:
 
 
 def test_a_schema_that_is_not_sql_fails_at_once(tmp_path: Path) -> None:
-    """A mistake in the schema shows where the writer is made."""
+    """A mistake in the schema is raised by the constructor."""
     with pytest.raises(sqlite3.OperationalError):
         Writer(tmp_path / "w.db", ("CREATE TABEL x",))
 
@@ -127,7 +127,7 @@ async def test_another_process_that_writes_is_waited_for(tmp_path: Path) -> None
 
 
 async def test_the_log_starts_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What is written is copied into the file now and then, so the log does not grow for ever."""
+    """The log is regularly copied into the file, so it does not grow without limit."""
     monkeypatch.setattr("gateway.stores.writer._CHECKPOINT", 50)
     writer = Writer(tmp_path / "w.db", SCHEMA)
     for number in range(2000):
@@ -171,7 +171,7 @@ async def test_rows_that_nobody_waits_for_are_written_too(tmp_path: Path) -> Non
 @settings(max_examples=40, deadline=None)
 @given(st.lists(st.tuples(st.booleans(), st.integers(1, 70)), min_size=1, max_size=12), st.integers(0, 12))
 def test_at_any_crash_point_the_file_holds_whole_submissions_in_order(steps: list[tuple[bool, int]], stop: int) -> None:
-    """Everything confirmed is there, and what is there is a beginning of what was submitted."""
+    """All confirmed rows are on disk, and the rows on disk are a prefix of the submitted rows."""
     with TemporaryDirectory() as folder:
         path = Path(folder) / "w.db"
         confirmed, ends = asyncio.run(_until(path, steps, stop))
@@ -196,7 +196,7 @@ async def _until(path: Path, steps: list[tuple[bool, int]], stop: int) -> tuple[
 
 
 async def test_a_process_beside_us_leaves_our_log_alone(tmp_path: Path) -> None:
-    """Two connections here, one that comes and goes there: what is written after it is not lost in a crash."""
+    """Two connections here, and a short connection of another process: later writes survive a crash."""
     path = tmp_path / "w.db"
     reader = connect(path)
     writer = Writer(path, SCHEMA)

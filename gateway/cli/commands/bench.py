@@ -1,4 +1,4 @@
-"""`meshgate policy bench`: what a decision of a bundle costs, rule by rule."""
+"""`meshgate policy bench`: the time that a decision of a bundle takes, rule by rule."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def bench(args: argparse.Namespace) -> int:
 
 
 def plain_input(roles: object) -> Json:
-    """The input of a plain call, as the gateway makes it, by an agent with the first role that the data knows."""
+    """The input of a plain call, as the gateway builds it, by an agent with the first role in the data."""
     role = next(iter(roles), "reader") if isinstance(roles, dict) else "reader"
     return {
         "subject": {"agent": "agent", "team": "team", "roles": [role], "claims": {}},

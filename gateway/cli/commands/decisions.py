@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from gateway.cli import commands
 
 if TYPE_CHECKING:
+    from gateway.config.grammar import Config
     from gateway.policy.decisions import Reader
     from gateway.policy.replay import Recorded, Report
 
@@ -104,9 +105,11 @@ def differences(args: argparse.Namespace) -> int:
     """`meshgate policy differences`: calls that the candidate would have decided differently."""
     import orjson
 
+    from gateway.errors import ConfigError
     from gateway.policy.replay import Report, change, verdict
 
-    reader = reader_of(args)
+    config = commands.load_config(args, quiet=True).config
+    reader = _open_log(config)
     report = Report()
     try:
         for recorded, version, record in reader.differences(args.since):
@@ -116,6 +119,8 @@ def differences(args: argparse.Namespace) -> int:
             report.add(one, f"{what or 'no change'} (candidate {version})", args.examples)
     finally:
         reader.close()
+    if not report.judged and (config.policy is None or config.policy.candidate is None):
+        raise ConfigError("policy.candidate is not configured, so no differences are recorded")
     if args.json:
         return _tell(args, report, "")
     if not report.judged:
@@ -158,11 +163,15 @@ def _reporting(command: argparse.ArgumentParser) -> None:
 
 
 def reader_of(args: argparse.Namespace) -> Reader:
-    """The decision log of the command's configuration. Raises ConfigError if there is none."""
+    """The decision log of the configuration of a command. Raises ConfigError if it does not exist."""
+    return _open_log(commands.load_config(args, quiet=True).config)
+
+
+def _open_log(config: Config) -> Reader:
     from gateway.policy.decisions import Reader
     from gateway.record.audit import file
 
-    return Reader(file(commands.load_config(args, quiet=True).config))
+    return Reader(file(config))
 
 
 def _recorded(reader: Reader, since: float, until: float | None) -> Iterator[Recorded]:

@@ -39,7 +39,7 @@ def register(parser: Any) -> None:
         "--expires", metavar="TIME", help="lifetime of the new key; default: the lifetime of the old key"
     )
     commands.json_option(command)
-    commands.command(keys, "revoke", revoke, "revoke a key at once").add_argument(
+    commands.command(keys, "revoke", revoke, "revoke a key immediately").add_argument(
         "id", metavar="ID", help="as listed by keys list"
     )
 

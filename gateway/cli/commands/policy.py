@@ -145,7 +145,7 @@ def _tried(path: Path, engine: str, strict: bool) -> tuple[str, Sequence[TestRes
 
     bundle = compiled.compiled(path)
     asyncio.run(Wasm(bundle).close())
-    return bundle.version, compiled.run_tests(path) if bundle.made else ()
+    return bundle.version, compiled.run_tests(path) if bundle.built else ()
 
 
 def _summary(tests: dict[str, Any]) -> str:

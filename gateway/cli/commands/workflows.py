@@ -162,12 +162,12 @@ def close(args: argparse.Namespace) -> int:
 
 def label(args: argparse.Namespace) -> int:
     """`meshgate workflows label`."""
-    return _relabel(args, "labelled", off=False)
+    return _relabel(args, "labeled", off=False)
 
 
 def unlabel(args: argparse.Namespace) -> int:
     """`meshgate workflows unlabel`."""
-    return _relabel(args, "unlabelled", off=True)
+    return _relabel(args, "unlabeled", off=True)
 
 
 def _relabel(args: argparse.Namespace, done: str, *, off: bool) -> int:

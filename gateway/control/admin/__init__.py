@@ -8,7 +8,6 @@ list of routes (`health`, `workflows`, `keys`); actions that need an admin key a
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 from starlette.applications import Starlette
 from starlette.requests import Request
@@ -18,13 +17,11 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from gateway.control.admin import access, health, keys, workflows
 from gateway.control.admin.health import gauges
+from gateway.control.admin.parts import Gateway
 from gateway.dialects.openai_chat import OPENAI_CHAT
 from gateway.errors import Refusal
 from gateway.ids import uuid7
 from gateway.ingress import served
-
-if TYPE_CHECKING:
-    from gateway.serving.app import Gateway
 
 __all__ = ["application", "gauges"]
 

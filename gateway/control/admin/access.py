@@ -9,15 +9,12 @@ is not made.
 
 from __future__ import annotations
 
-import hashlib
-import hmac
 import logging
 import math
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from http import HTTPStatus
-from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TypeVar
 from urllib.parse import unquote
 
 import orjson
@@ -26,15 +23,12 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from gateway.call import Json
-from gateway.config.grammar import Admin, Config
+from gateway.config.grammar import Config
+from gateway.control.admin.parts import Gateway
 from gateway.control.workflows import described
 from gateway.errors import Refusal
-from gateway.identity.keyfiles import read_key_file
 from gateway.ids import uuid7
 from gateway.stores import Store, StoreUnavailable
-
-if TYPE_CHECKING:
-    from gateway.serving.app import Gateway
 
 PREFIX = "/admin/api"
 MOST_BODY = 65_536  # bytes
@@ -42,27 +36,6 @@ _log = logging.getLogger("meshgate")
 
 Body = TypeVar("Body", bound=BaseModel)
 Endpoint = Callable[[Request], Awaitable[Response]]
-
-
-class AdminKeys:
-    """The keys of the admin API. Reads the key file, and creates a missing file."""
-
-    def __init__(self, settings: Admin) -> None:
-        self.path = Path(settings.key_file) if settings.key_file else None
-        self.digests = {bytes.fromhex(digest) for digest in settings.key_sha256}
-        if self.path is not None:
-            self.digests.add(hashlib.sha256(read_key_file(self.path).encode()).digest())
-
-    def who(self, headers: list[tuple[bytes, bytes]]) -> str:
-        """The first 8 hex digits of the key's SHA-256, its name in records. Raises Refusal(unauthenticated)."""
-        sent = [value for name, value in headers if name == b"authorization"]
-        scheme, _, token = (sent[0] if len(sent) == 1 else b"").strip().partition(b" ")
-        digest = hashlib.sha256(token.strip()).digest()
-        matches = [hmac.compare_digest(digest, known) for known in self.digests]  # all keys, for constant time
-        if scheme.lower() != b"bearer" or not any(matches):
-            message = "Send an admin key as `Authorization: Bearer <key>`; an agent's key is not accepted here."
-            raise Refusal("unauthenticated", message)
-        return digest.hex()[:8]
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +48,7 @@ class Context:
 
     @property
     def config(self) -> Config:
-        """The configuration in force."""
+        """The current configuration."""
         return self.gateway.runtime.config
 
     @property
@@ -150,7 +123,7 @@ def guard(gateway: Gateway, action: Action, template: str) -> Endpoint:
         except Exception:
             _log.exception("admin request %s failed", id)
             gateway.shared.telemetry.failures.add(("admin",))
-            words = "The gateway failed to do this; the log has the cause."
+            words = "The gateway failed to process this request; the log has the cause."
             response = problem(Refusal("overloaded", words, status=500), id)
         response.headers["x-request-id"] = id
         _log_request(gateway, request, who, template, response.status_code, id)

@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterator
-from typing import TYPE_CHECKING
 
 from prometheus_client import CollectorRegistry
 from prometheus_client.core import GaugeMetricFamily, Metric
@@ -16,12 +15,10 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
+from gateway.control.admin.parts import Gateway
 from gateway.dialects.routes import MODELS, ROUTES
 from gateway.record import workers
 from gateway.stores.writer import Writer
-
-if TYPE_CHECKING:
-    from gateway.serving.app import Gateway
 
 
 def routes(gateway: Gateway) -> list[Route]:
@@ -64,7 +61,7 @@ class _GatewayRegistry(CollectorRegistry):
 
 
 class _AllWorkers:
-    """The families of all workers: counters and histograms are summed, gauges are those of this worker."""
+    """The families of all workers: counters and histograms are summed, gauges have the values of this worker."""
 
     def __init__(self, gateway: Gateway) -> None:
         self._gateway = gateway
@@ -75,7 +72,7 @@ class _AllWorkers:
 
 
 def _lost(gateway: Gateway) -> str:
-    """Why this process cannot serve again and must be restarted; "" if it can."""
+    """Why this process must be restarted; "" if it can serve."""
     writers = [gateway.shared.audit_writer, getattr(gateway.shared.store, "writer", None)]
     if any(isinstance(writer, Writer) and writer.lost for writer in writers):
         return "the state can no longer be written; the log has the cause"

@@ -30,7 +30,10 @@ async def once(
     change: Callable[[], Awaitable[Result]],
     again: Callable[[], Awaitable[Result]],
 ) -> Result:
-    """Make a change, or if its key was used for it before, return `again()`. Raises Refusal, StoreUnavailable."""
+    """Make a change, or return `again()` if the change was made before under the same key.
+
+    Raises Refusal, StoreUnavailable.
+    """
     key = key_of(context.request.scope["headers"])
     if key is None:
         return await change()

@@ -86,12 +86,12 @@ async def close(context: Context) -> tuple[int, Json]:
 
 async def label(context: Context) -> tuple[int, Json]:
     """POST /workflows/{id}/label."""
-    return await _relabel(context, "workflow labelled", off=False)
+    return await _relabel(context, "workflow labeled", off=False)
 
 
 async def unlabel(context: Context) -> tuple[int, Json]:
     """POST /workflows/{id}/unlabel."""
-    return await _relabel(context, "workflow unlabelled", off=True)
+    return await _relabel(context, "workflow unlabeled", off=True)
 
 
 async def _relabel(context: Context, what: str, *, off: bool) -> tuple[int, Json]:

@@ -15,14 +15,11 @@ import subprocess
 import sys
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final, Literal, Protocol
 
 from gateway.detect.names import wire
 from gateway.errors import ConfigError
 from gateway.texts import Finding
-
-if TYPE_CHECKING:
-    from gateway.config.sections import Ner
 
 BATCH: Final = 16_000
 """Characters that a worker is given at once; more than that only as one text."""
@@ -33,6 +30,23 @@ _PAUSE = (0.1, 5.0)  # seconds before a worker that died is replaced: at first, 
 # Threads of their own would fight over the processors that the gateway needs.
 _ENVIRONMENT = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "BLIS_NUM_THREADS": "1"}
 _log = logging.getLogger("meshgate.ner")
+
+
+class Settings(Protocol):
+    """The section `pii.ner` of the configuration."""
+
+    @property
+    def model(self) -> str: ...
+    @property
+    def entities(self) -> tuple[str, ...]: ...
+    @property
+    def workers(self) -> int: ...
+    @property
+    def deadline(self) -> float: ...
+    @property
+    def on_deadline(self) -> Literal["block", "allow"]: ...
+    @property
+    def score(self) -> float: ...
 
 
 class Unread(Exception):
@@ -54,7 +68,7 @@ class _Job:
 class Pool:
     """The workers of one configuration. Lives on one event loop."""
 
-    def __init__(self, config: Ner, report: Callable[[str], None] = _log.error) -> None:
+    def __init__(self, config: Settings, report: Callable[[str], None] = _log.error) -> None:
         self.config = config
         self._report = report
         self._jobs: dict[str, _Job] = {}  # by text: one that two calls bring at once is read once
@@ -216,7 +230,7 @@ class Pool:
 class _Worker:
     """One process and our end of the socket to it."""
 
-    def __init__(self, config: Ner) -> None:
+    def __init__(self, config: Settings) -> None:
         ours, theirs = socket.socketpair()
         options = {"model": config.model, "entities": config.entities, "score": config.score}
         with theirs:

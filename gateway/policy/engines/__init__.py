@@ -1,4 +1,4 @@
-"""Who judges: one module for each value of `policy.engine`."""
+"""The engines that judge policies: one module for each value of `policy.engine`."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 __all__ = ["Engine", "PolicyUnavailable", "load_engine", "open_engine"]
 
 
-# Each engine is imported where it is chosen: one that is not chosen costs nothing.
+# Engines are imported on use: an engine that is not configured costs nothing.
 def _embedded(policy: Policy) -> Engine:
     from gateway.policy.engines.embedded import Embedded
     from gateway.policy.engines.trial import tried
@@ -27,7 +27,7 @@ def _embedded(policy: Policy) -> Engine:
 def _opa(policy: Policy) -> Engine:
     from gateway.policy.engines.opa import Opa
 
-    # OPA may use every builtin, so the bundle's tests are run where OPA is: `opa test`.
+    # The OPA server may have more builtins, so the tests of its bundle are run there: `opa test`.
     return Opa(policy.url, policy.timeout, load(policy.path) if Path(policy.path).is_dir() else None)
 
 
@@ -37,7 +37,7 @@ def _wasm(policy: Policy) -> Engine:
     from gateway.policy.engines.wasm import Wasm
 
     bundle = compiled(policy.path)
-    all_passed(run_tests(bundle.path) if bundle.made else ())
+    all_passed(run_tests(bundle.path) if bundle.built else ())
     return Wasm(bundle, policy.timeout)
 
 
@@ -45,12 +45,12 @@ ENGINES: Mapping[str, Callable[[Policy], Engine]] = {"embedded": _embedded, "was
 
 
 def load_engine(policy: Policy) -> Engine:
-    """Load, compile and test what the configuration names. Slow: not for the event loop. Raises ConfigError."""
+    """Load, compile and test the configured bundle. Slow: not for the event loop. Raises ConfigError."""
     return ENGINES[policy.engine](policy)
 
 
 async def open_engine(policy: Policy) -> Engine:
-    """An engine that is ready to judge. Raises ConfigError or PolicyUnavailable."""
+    """An engine that is ready to judge. Raises ConfigError, PolicyUnavailable."""
     engine = await asyncio.to_thread(load_engine, policy)
     try:
         await engine.open()

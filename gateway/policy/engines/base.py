@@ -1,4 +1,4 @@
-"""What every engine is: a bundle that judges documents, and the one way in which judging fails."""
+"""The interface of all engines, and the exception for a failed evaluation."""
 
 from __future__ import annotations
 
@@ -10,29 +10,29 @@ ENTRYPOINT = "gateway/decision"
 
 
 class PolicyUnavailable(Exception):
-    """There is no verdict (an error, a timeout, an undefined result), so the call is denied; the words say why."""
+    """There is no verdict (an error, a timeout, an undefined result), so the call is denied. The message says why."""
 
 
 class Engine(Protocol):
-    """One bundle, ready to judge. A change of the bundle is another engine, never a change of this one."""
+    """One bundle, ready to judge. A changed bundle gets a new engine; an engine never changes."""
 
     @property
     def version(self) -> str:
-        """The digest of the bundle that judges."""
+        """The digest of the bundle."""
         ...
 
     async def open(self) -> None:
-        """Make ready. Raises PolicyUnavailable if a server that it needs is away."""
+        """Prepare the engine. Raises PolicyUnavailable if a server that the engine needs does not answer."""
         ...
 
     async def decide(self, document: Json) -> Json:
-        """`data.gateway.decision` for one input. Shared between calls: not to be changed. Raises PolicyUnavailable."""
+        """`data.gateway.decision` for one input. The result is shared: do not change it. Raises PolicyUnavailable."""
         ...
 
     async def ping(self) -> None:
-        """Return if it can judge now. Raises PolicyUnavailable."""
+        """Return if the engine can judge now. Raises PolicyUnavailable."""
         ...
 
     async def close(self) -> None:
-        """Let go of what it holds."""
+        """Release threads and connections."""
         ...

@@ -1,9 +1,9 @@
 """A bundle: a folder of Rego modules and data, its version, and its tests.
 
-Laid out as OPA reads it: `*.rego` anywhere below the root, `data.yaml` or `data.json` in any folder, mounted at the
-folder's path. Modules named `*_test.rego` serve the tests only. The version is a digest of all of it, so that every
-decision can be traced to the very files. YAML is read as OPA reads it (the 1.2 core schema: `on` and `yes` are text);
-what might be read otherwise is refused. https://www.openpolicyagent.org/docs/management-bundles#bundle-file-format
+The layout is that of OPA: `*.rego` anywhere below the root, `data.yaml` or `data.json` in any folder, mounted at the
+path of the folder. Modules named `*_test.rego` are for tests only. The version is a digest of all files, so that every
+decision can be traced to exact files. YAML follows OPA (the 1.2 core schema: `on` and `yes` are text); values that
+other readers take differently are refused. https://www.openpolicyagent.org/docs/management-bundles#bundle-file-format
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ from gateway.policy.engines.rego.values import spell
 _DATA = {"data.yaml": parse_yaml, "data.yml": parse_yaml, "data.json": parse_json}
 SHORT = 12
 LIMIT = 30.0  # seconds for all tests of a bundle
-_SHOWN = 5  # mistakes that one message names
+_SHOWN = 5  # maximum number of mistakes in one message
 
 
 @dataclass(frozen=True, slots=True)
 class TestResult:
-    """One `test_*` rule: its full name, its file, whether it held, and if not, what it was instead."""
+    """The result of one `test_*` rule: its full name, its file, whether it passed, and the failure in words."""
 
-    __test__: ClassVar[bool] = False  # no test of pytest's
+    __test__: ClassVar[bool] = False  # not a test class of pytest
 
     name: str
     file: str
@@ -44,7 +44,7 @@ class TestResult:
 
 @dataclass(frozen=True, slots=True)
 class Bundle:
-    """A bundle as read from disk; nothing in it changes."""
+    """A bundle as read from disk. Immutable."""
 
     path: Path
     digest: str
@@ -54,7 +54,7 @@ class Bundle:
 
     @property
     def version(self) -> str:
-        """The digest, as far as people read it."""
+        """The first characters of the digest."""
         return self.digest[:SHORT]
 
 
@@ -63,7 +63,7 @@ def load(path: str | Path) -> Bundle:
     root = Path(path)
     if not root.is_dir():
         raise ConfigError(
-            f"policy.path: {root} is not a directory; name the root directory of a bundle, with *.rego files in it"
+            f"policy.path: {root} is not a directory; write the root directory of a bundle, with *.rego files in it"
         )
     hasher = hashlib.sha256()
     modules: list[rego.Module] = []
@@ -84,14 +84,14 @@ def load(path: str | Path) -> Bundle:
 
 
 def digested(name: bytes, content: bytes) -> bytes:
-    """What of a file goes into a digest of several. Lengths keep `a` + `bc` apart from `ab` + `c`."""
+    """The part of one file in a digest of several files. The lengths distinguish `a` + `bc` from `ab` + `c`."""
     return b"%d %s %d " % (len(name), name, len(content)) + content
 
 
 def files(root: Path) -> list[Path]:
-    """The files that make up a bundle, in order; what is hidden is not part of it.
+    """The files of a bundle, in order, without hidden files.
 
-    Raises ConfigError for what cannot be read, such as a link to nothing: a rule that is left out might be a deny.
+    Raises ConfigError for a file that cannot be read, such as a broken link: a missing rule might be a deny.
     """
 
     def refuse(fault: OSError) -> None:
@@ -100,12 +100,12 @@ def files(root: Path) -> list[Path]:
     found = listed(root, refuse)
     for file in found:
         if not file.is_file():
-            raise ConfigError(f"{file}: is no file, or a link to none; remove it, or put back what it names")
+            raise ConfigError(f"{file}: is not a file, or a broken link; remove it, or restore its target")
     return found
 
 
 def listed(root: Path, on_fault: Callable[[OSError], None] | None = None) -> list[Path]:
-    """The paths that look like files of a bundle, in order, whether they can be read or not."""
+    """The paths with names of bundle files, in order, readable or not."""
     found: list[Path] = []
     for folder, folders, names in os.walk(root, onerror=on_fault):
         folders[:] = [name for name in folders if not name.startswith(".")]
@@ -130,7 +130,7 @@ def program(
         shown = [f"{one.at.file}:{one.at.row}: {_words(one)} ({one.code})" for one in error.problems[:_SHOWN]]
         raise ConfigError("; ".join(shown)) from None
     except RecursionError:
-        raise ConfigError(f"{modules[0].file}: something in the bundle is nested too deeply to be compiled") from None
+        raise ConfigError(f"{modules[0].file}: the bundle has an expression that is nested too deeply") from None
 
 
 def _words(problem: Problem) -> str:
@@ -139,7 +139,7 @@ def _words(problem: Problem) -> str:
 
 
 def uncovered(bundle: Bundle) -> tuple[list[tuple[str, int]], int]:
-    """The lines of the rules that no test evaluates, and how many lines there are. Raises ConfigError."""
+    """The lines of rules that no test evaluates, as (file, line), and the number of all lines. Raises ConfigError."""
     from gateway.policy.engines.rego.coverage import Coverage  # for this command alone
 
     rules = {module.file for module in bundle.modules}
@@ -178,7 +178,7 @@ def _run(compiled: Program, module: rego.Module, name: str, deadline: float) -> 
     if value is True:
         return TestResult(full, module.file, True)
     was = "undefined" if value is UNDEFINED else spell(value)
-    return TestResult(full, module.file, False, f"it is {was}, and must be true")
+    return TestResult(full, module.file, False, f"the rule is {was}, and must be true")
 
 
 def _tests(bundle: Bundle) -> Iterator[tuple[rego.Module, str]]:
@@ -189,14 +189,14 @@ def _tests(bundle: Bundle) -> Iterator[tuple[rego.Module, str]]:
 
 
 def _mount(data: dict[str, Any], folders: tuple[str, ...], document: dict[str, Any], file: Path) -> None:
-    """Merge a document in at a folder's place; two files that say the same thing are refused."""
+    """Merge a document into the data at the path of a folder. Raises ConfigError if another file has the same key."""
     for folder in folders:
         data = data.setdefault(folder, {})
         if not isinstance(data, dict):
             raise ConfigError(f"{file}: the folder {folder} is a value in another data file")
     for key, value in document.items():
         if key in data:
-            raise ConfigError(f"{file}: {key!r} is given in another data file too")
+            raise ConfigError(f"{file}: {key!r} is also in another data file")
         data[key] = value
 
 

@@ -1,10 +1,10 @@
-"""A bundle compiled to WebAssembly: made of a folder of sources by the program `opa`, or read as `opa build` wrote it.
+"""A bundle compiled to WebAssembly: built from a folder of sources by the program `opa`, or an output of `opa build`.
 
     opa build -t wasm -e gateway/decision -b policies -o bundle.tar.gz
 
-Config key: `policy.path`: a folder of sources, that archive, or a folder with what is in it. Of a folder of sources the
-bundle's own tests are run by `opa test`, and the version is the one that every engine gives it; of a compiled bundle
-it is the digest of its code and data. https://www.openpolicyagent.org/docs/wasm
+Config key: `policy.path`: a folder of sources, such an archive, or a folder with its files. For a folder of sources,
+`opa test` runs the bundle's own tests, and the version is the same as for other engines; for a compiled bundle, the
+version is the digest of its code and data. https://www.openpolicyagent.org/docs/wasm
 """
 
 from __future__ import annotations
@@ -35,14 +35,14 @@ LIMIT = 60.0  # seconds for one run of `opa`
 
 @dataclass(frozen=True, slots=True)
 class Compiled:
-    """Code and data, and the sources: `made` says whether the code was made of them here, or they only came with it."""
+    """Code, data and sources. `built`: the code was built from these sources here, so they are reliable."""
 
     path: Path
     version: str
     code: bytes
     data: Mapping[str, Any]
     modules: tuple[rego.Module, ...] = ()
-    made: bool = False
+    built: bool = False
 
 
 def compiled(path: str | Path) -> Compiled:
@@ -53,29 +53,29 @@ def compiled(path: str | Path) -> Compiled:
     bundle = load(root)
     code = build(root)
     if load(root).version != bundle.version:
-        raise ConfigError(f"{root}: it changed while it was compiled")
-    return Compiled(root, bundle.version, code, bundle.data, bundle.modules, made=True)
+        raise ConfigError(f"{root}: the bundle changed while it was compiled")
+    return Compiled(root, bundle.version, code, bundle.data, bundle.modules, built=True)
 
 
 def is_ready(root: Path) -> bool:
-    """Whether a path is a compiled bundle, not a folder of sources."""
+    """Whether a path is a compiled bundle, and not a folder of sources."""
     return root.is_file() or (root / CODE).is_file()
 
 
 def opa(root: Path) -> str:
-    """The program `opa`. Raises ConfigError where there is none."""
+    """The path of the program `opa`. Raises ConfigError if it is not installed."""
     program = shutil.which("opa")
     if program is None:
         raise ConfigError(
-            f"policy.path: {root} holds sources, and the program `opa` that compiles them is not installed. Install "
-            "it (https://www.openpolicyagent.org/docs/#running-opa), or compile elsewhere and give the archive as "
+            f"policy.path: {root} contains sources, and the program `opa` that compiles them is not installed. Install "
+            "opa (https://www.openpolicyagent.org/docs/#running-opa), or compile elsewhere and write the archive as "
             f"policy.path: opa build -t wasm -e {ENTRYPOINT} -b {root} -o bundle.tar.gz"
         )
     return program
 
 
 def run_tests(root: Path) -> list[TestResult]:
-    """Every `test_*` rule of a folder of sources, by `opa test`. Raises ConfigError if it does not compile."""
+    """Run every `test_*` rule of a folder of sources by `opa test`. Raises ConfigError if a module does not compile."""
     done = _run([opa(root), "test", "--format", "json", "--bundle", str(root)], root)
     try:
         found = orjson.loads(done.stdout)
@@ -87,12 +87,12 @@ def run_tests(root: Path) -> list[TestResult]:
 def _result(test: Mapping[str, Any]) -> TestResult:
     name = f"{test['package']}.{test['name']}"
     bad = bool(test.get("fail") or test.get("error"))
-    message = str((test.get("error") or {}).get("message") or "it is not true") if bad else ""
+    message = str((test.get("error") or {}).get("message") or "the rule is not true") if bad else ""
     return TestResult(name, str(test["location"]["file"]), not bad, message)
 
 
 def build(root: Path) -> bytes:
-    """The code of a folder of sources, by `opa build`. Raises ConfigError."""
+    """Compile a folder of sources by `opa build`; returns the code. Raises ConfigError."""
     program = opa(root)
     with tempfile.TemporaryDirectory() as folder:
         archive = Path(folder, "bundle.tar.gz")
@@ -107,7 +107,7 @@ def _ready(root: Path) -> Compiled:
     files = _files(root) if root.is_file() else _folder(root)
     if CODE not in files:
         raise ConfigError(
-            f"policy.path: {root} has no {CODE} in it; compile the bundle with opa build -t wasm -e {ENTRYPOINT}"
+            f"policy.path: {root} has no {CODE}; compile the bundle with opa build -t wasm -e {ENTRYPOINT}"
         )
     beside = [name for name in files if name != DATA and Path(name).name in ("data.json", "data.yaml", "data.yml")]
     if beside:
@@ -145,5 +145,5 @@ def _run(command: list[str], root: Path) -> subprocess.CompletedProcess[bytes]:
 
 
 def _words(done: subprocess.CompletedProcess[bytes]) -> str:
-    """What `opa` says, on one line."""
+    """The output of `opa` in one line."""
     return " ".join((done.stderr or done.stdout).decode(errors="replace").split())[:500]

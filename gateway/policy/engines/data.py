@@ -1,4 +1,4 @@
-"""Reads a bundle's data files the way OPA does, and refuses what two readers could take for different things."""
+"""Reads the data files of a bundle as OPA does, and refuses values that other readers take differently."""
 
 from __future__ import annotations
 
@@ -13,20 +13,22 @@ import yaml
 from gateway.errors import ConfigError
 
 _LEAST = 100_000
-"""Values that a file may hold, however short it is; each takes a byte, unless it is an alias."""
+"""Values that a file of any size may have. A longer file may have a value per byte; only aliases can exceed that."""
 
 
 class _Loader(yaml.SafeLoader):
-    """The core schema of YAML 1.2, which OPA follows; PyYAML's own is 1.1, where `on` and `12:30` are no text."""
+    """The core schema of YAML 1.2, as in OPA. PyYAML has the schema of 1.1, where `on` and `12:30` are not text."""
 
-    yaml_implicit_resolvers: dict[str, list[tuple[str, re.Pattern[str]]]] = {}  # noqa: RUF012  PyYAML's own shape
+    yaml_implicit_resolvers: dict[str, list[tuple[str, re.Pattern[str]]]] = {}  # noqa: RUF012  the type in PyYAML
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
         seen: set[object] = set()
         for key_node, _ in node.value:
             key = self.construct_object(key_node, deep=True)
             if not isinstance(key, str):
-                raise yaml.MarkedYAMLError(None, None, f"the key {key!r} is no text; quote it", key_node.start_mark)
+                raise yaml.MarkedYAMLError(
+                    None, None, f"the key {key!r} is not a string; quote it", key_node.start_mark
+                )
             if key in seen:
                 raise yaml.MarkedYAMLError(None, None, f"the key {key!r} is given twice", key_node.start_mark)
             seen.add(key)
@@ -39,7 +41,7 @@ def _number(_loader: _Loader, node: yaml.ScalarNode) -> int | float:
         raise yaml.MarkedYAMLError(
             None,
             None,
-            f"{text} is a number to some and text to others; quote it, or write it in decimal",
+            f"{text} is a number for some readers and text for others; quote it, or write a decimal number",
             node.start_mark,
         )
     return int(text) if re.fullmatch(r"-?[0-9]+", text) else float(text)
@@ -100,19 +102,19 @@ def _object(file: str, content: bytes, document: object) -> dict[str, Any]:
 
 
 def _check(file: str, document: dict[str, Any], most: int) -> None:
-    """What JSON cannot say has no place in data, nor more values than were written: aliases of aliases."""
+    """Refuse values that JSON does not have, and data that aliases of aliases make larger than `most` values."""
     left: list[object] = [document]
     count = 0
     while left:
         value = left.pop()
         count += 1
         if count > most:
-            raise ConfigError(f"{file}: its aliases (*name) stand for more than {most} values; write fewer of them")
+            raise ConfigError(f"{file}: its aliases (*name) expand to more than {most} values; use fewer aliases")
         if isinstance(value, dict):
             left.extend(value.values())
         elif isinstance(value, list):
             left.extend(value)
         elif (isinstance(value, float) and not math.isfinite(value)) or not isinstance(value, str | int | float | None):
-            raise ConfigError(f"{file}: {value!r} is nothing that JSON knows")
+            raise ConfigError(f"{file}: {value!r} is not a JSON value; quote it")
         elif isinstance(value, int) and not -(2**63) <= value < 2**63:
             raise ConfigError(f"{file}: the number {value} needs more than 64 bits; quote it")

@@ -1,8 +1,8 @@
-"""`policy.engine: embedded`: the bundle compiled to Python and judged in this process, with a memo.
+"""`policy.engine: embedded`: the bundle compiled to Python and evaluated in this process, with a memo.
 
-Fails closed: an error, an undefined result and a timeout raise `PolicyUnavailable`. No evaluation holds the gateway up:
-it counts its steps and looks at the clock. What is small is judged on the event loop within `STEPS` and `AT_ONCE`
-seconds; what this is not enough for begins again on a thread, where it may take until `policy.timeout`.
+Fails closed: an error, an undefined result and a timeout raise `PolicyUnavailable`. No evaluation blocks the gateway,
+because it counts steps and reads the clock. Small inputs are judged on the event loop, within `STEPS` steps and
+`AT_ONCE` seconds; an evaluation that needs more is restarted in a thread and may take until `policy.timeout`.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ from gateway.policy.engines.rego.values import Value
 
 PATH = ("data", *ENTRYPOINT.split("/"))
 STEPS = 20_000
-"""Steps that a judgement may take on the event loop; the shipped policies take some hundred."""
+"""Steps that an evaluation may take on the event loop; the shipped policies take a few hundred."""
 AT_ONCE = 0.02
-"""Seconds that it may take there."""
+"""Seconds that an evaluation may take on the event loop."""
 LARGEST_AT_ONCE = 65_536
-"""Bytes of what the policy reads, up to which it is judged there."""
+"""Largest input in bytes that is judged on the event loop; only the part that the policy reads counts."""
 WAITING = 64
-"""Judgements that may wait for the thread; more are denied."""
+"""Evaluations that may wait for the thread; further calls are denied."""
 
 
 class Embedded(Memoized):
@@ -46,11 +46,11 @@ class Embedded(Memoized):
         self._timeout = timeout
         self._at_once = min(AT_ONCE, timeout)
         self._kept = Kept(self._program)
-        """Results of rules, by team and by what they read."""
+        """Results of rules, by team and by the part of the input that they read."""
         self._thread: ThreadPoolExecutor | None = None
         self._waiting = 0
         self.version = bundle.version
-        try:  # Some mistakes show at the first evaluation only.
+        try:  # some mistakes are found only by an evaluation
             self._evaluate({}, MOST_STEPS, timeout)
         except TooLong:
             raise ConfigError(f"{bundle.path}: the policy takes longer than {timeout:g} s even without input") from None
@@ -58,7 +58,7 @@ class Embedded(Memoized):
             raise ConfigError(f"{bundle.path}: data.gateway.decision cannot be evaluated: {error}") from None
 
     async def close(self) -> None:
-        """Let the thread go; what it still evaluates ends by its own clock."""
+        """Release the thread; a running evaluation ends by its own deadline."""
         if self._thread is not None:
             self._thread.shutdown(wait=False)
             self._thread = None
@@ -72,7 +72,7 @@ class Embedded(Memoized):
         except EvaluationError as error:
             raise PolicyUnavailable(f"the policy failed: {error}") from None
         if type(value) is not dict:
-            raise PolicyUnavailable("data.gateway.decision is undefined or no object")
+            raise PolicyUnavailable("data.gateway.decision is undefined or not an object")
         return value
 
     async def _within(self, document: Json, size: int, owner: str) -> Value:
@@ -82,16 +82,16 @@ class Embedded(Memoized):
             except TooLong:
                 pass
         if self._waiting >= WAITING:
-            raise PolicyUnavailable("too many judgements wait that take long")
+            raise PolicyUnavailable("too many long evaluations are waiting")
         if self._thread is None:
             self._thread = ThreadPoolExecutor(1, "policy")
         self._waiting += 1
         try:
             deadline = time.monotonic() + self._timeout
             running = asyncio.get_running_loop().run_in_executor(self._thread, self._until, document, deadline, owner)
-            return await asyncio.wait_for(running, self._timeout + AT_ONCE)  # one builtin may not look at its clock
+            return await asyncio.wait_for(running, self._timeout + AT_ONCE)  # a builtin may not read the clock
         except TimeoutError:
-            raise TooLong("the evaluation took longer than it may") from None
+            raise TooLong("the evaluation took longer than policy.timeout") from None
         finally:
             self._waiting -= 1
 
@@ -105,6 +105,6 @@ class Embedded(Memoized):
 
 
 def check_entry_point(bundle: Bundle) -> None:
-    """Raises ConfigError if there is nothing to ask for."""
+    """Raise ConfigError if the bundle has no entry point."""
     if not any(module.package == "gateway" and "decision" in module.heads for module in bundle.modules):
         raise ConfigError(f"{bundle.path}: no rule `decision` in `package gateway`, which is the entry point")

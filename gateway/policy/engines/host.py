@@ -1,8 +1,8 @@
-"""The builtins that OPA leaves to whoever runs a compiled bundle, for `policy.engine: wasm`.
+"""The builtins that the host of a compiled bundle must provide, for `policy.engine: wasm`.
 
-OPA compiles most builtins into the bundle and names the others; a bundle that needs one which is not here is refused
-when it is loaded. Each function is given values as JSON has them (a set is a list). Where OPA's would be undefined it
-raises `Undefined`; where it cannot tell what OPA's would be, something else, and there is no verdict.
+OPA compiles most builtins into the bundle and names the others; a bundle that needs a builtin that is not here is
+refused at load. Functions take JSON values (a set is a list). If the builtin is undefined in OPA, the function raises
+`Undefined`; if the result in OPA is not known, it raises another exception, and there is no verdict.
 
 https://www.openpolicyagent.org/docs/policy-reference/builtins
 """
@@ -37,7 +37,7 @@ _UNITS = {
 _DAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
 
 Moment = int | Sequence[int | str]
-"""Nanoseconds since 1970, or a list of them and the name of a time zone."""
+"""Nanoseconds since 1970, or a list of such nanoseconds and the name of a time zone."""
 
 
 class Undefined(Exception):
@@ -45,7 +45,7 @@ class Undefined(Exception):
 
 
 class Clock:
-    """`time.now_ns`: one time for the whole of an evaluation, whatever thread it is on."""
+    """`time.now_ns`: the same time during a whole evaluation, separately for each thread."""
 
     def __init__(self) -> None:
         self._local = threading.local()
@@ -55,7 +55,7 @@ class Clock:
         self._local.now = time.time_ns()
 
     def now_ns(self) -> int:
-        """When the evaluation began."""
+        """When the evaluation on this thread began, in nanoseconds of Unix time."""
         return int(self._local.now)
 
 
@@ -87,7 +87,7 @@ def _or_undefined(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def sprintf(template: str, values: Sequence[object]) -> str:
-    """`%v` of anything, `%s` of text, `%d` of whole numbers; raises for another verb or another number of values."""
+    """`%v` for any value, `%s` for text, `%d` for integers. Raises ValueError for other verbs, or missing values."""
     left = iter(values)
 
     def put(verb: re.Match[str]) -> str:
@@ -106,26 +106,26 @@ def sprintf(template: str, values: Sequence[object]) -> str:
 
 
 def add_date(moment: Moment, years: int, months: int, days: int) -> int:
-    """Nanoseconds; a day that the month does not have goes over into the next, as in OPA."""
+    """The moment in nanoseconds; a day after the end of the month is a day of the next month, as in OPA."""
     was = _local(moment)
     month = was.year * 12 + was.month - 1 + years * 12 + months
     day = date(month // 12, month % 12 + 1, 1) + timedelta(days=was.day - 1 + days)
     moved = was.replace(year=day.year, month=day.month, day=day.day)
     found = int(moved.timestamp()) * _SECOND + _nanoseconds(moment) % _SECOND
     if not -(2**63) <= found < 2**63:
-        raise OverflowError("a time beyond what nanoseconds in 64 bits can say")
+        raise OverflowError("the time does not fit into 64 bits of nanoseconds")
     return found
 
 
 def parse_duration_ns(text: str) -> int:
-    """`1h30m`, `-1.5s`, `100ms`: nanoseconds."""
+    """The nanoseconds of a duration: `1h30m`, `-1.5s`, `100ms`. Raises ValueError."""
     sign = -1 if text[:1] == "-" else 1
     body = text[1:] if text[:1] in ("-", "+") else text
     if body == "0":
         return 0
     parts = list(_DURATION.finditer(body))
     if not parts or "".join(part[0] for part in parts) != body:
-        raise ValueError("no duration")
+        raise ValueError("not a duration")
     return sign * sum(int(Fraction(part[1]) * _UNITS[part[2]]) for part in parts)
 
 
@@ -142,7 +142,7 @@ def _nanoseconds(moment: Moment) -> int:
 
 
 def _local(moment: Moment) -> datetime:
-    """The time on the clocks of the zone, to the second."""
+    """The local time in the zone, in whole seconds."""
     zone: tzinfo = UTC
     if not isinstance(moment, int) and moment[1] not in ("", "UTC"):
         zone = ZoneInfo(str(moment[1]))
@@ -165,5 +165,5 @@ def _any(test: Callable[[str, tuple[str, ...]], bool], texts: str | Sequence[str
 def _all(value: str | Sequence[str]) -> tuple[str, ...]:
     texts = (value,) if isinstance(value, str) else tuple(value)
     if not all(isinstance(text, str) for text in texts):
-        raise TypeError("it takes text")
+        raise TypeError("must be text")
     return texts

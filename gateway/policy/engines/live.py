@@ -1,9 +1,8 @@
-"""Holds the engine that judges, and puts a new one in its place when its source has another bundle.
+"""Holds the live engine, and replaces it when the source has another bundle.
 
-Config keys: `policy.path`, `policy.git`, `policy.server`. A bundle takes over whole, by one assignment, after it
-compiled and its own tests passed; one that does not is reported and the last good one stays, over restarts too where
-the source is beyond this machine. Who asks for a verdict takes `engine` once and uses that object for the verdict and
-its version.
+Config keys: `policy.path`, `policy.git`, `policy.server`. A bundle takes effect as a whole, by one assignment, after it
+compiled and its own tests passed; a bundle that fails is reported, and the last good bundle stays in use (for remote
+sources, also after a restart). Callers read `engine` once, and use this object for the verdict and its version.
 """
 
 from __future__ import annotations
@@ -17,12 +16,12 @@ from gateway.policy.engines import Engine, PolicyUnavailable, load_engine, open_
 from gateway.policy.sources import Found, Source, SourceError, source_of
 from gateway.policy.sources.base import Reports
 
-INTERVAL = 0.3  # seconds between two looks
-SETTLED = 0.5  # seconds for which a bundle that is refused has to stay as it is before that is an error
+INTERVAL = 0.3  # seconds between two checks of the source
+SETTLED = 0.5  # seconds that a refused bundle must stay unchanged before it is reported: it may be half written
 
 
 class Policies:
-    """The live engine. Made by `open`."""
+    """The live engine. Created by `open`."""
 
     def __init__(self, policy: Policy, source: Source, engine: Engine, found: Found, reports: Reports | None) -> None:
         self.engine = engine
@@ -35,7 +34,7 @@ class Policies:
 
     @classmethod
     async def open(cls, policy: Policy, reports: Reports | None = None) -> Policies:
-        """Load and open. Raises ConfigError: without a first good bundle there is nothing to serve by."""
+        """Load the first bundle. Raises ConfigError: without a valid bundle the gateway cannot serve."""
         source = source_of(policy, reports)
         try:
             found = await source.open()
@@ -47,16 +46,16 @@ class Policies:
                 raise ConfigError(str(error)) from None
             raise
         policies = cls(policy, source, engine, good, reports)
-        policies._seen = found.mark  # one that was refused is not tried again before it changes
+        policies._seen = found.mark  # a refused bundle is tried again only after it has changed
         return policies
 
     @property
     def version(self) -> str:
-        """The version in force."""
+        """The version of the live bundle."""
         return self.engine.version
 
     async def step(self) -> bool:
-        """Look once; True if another bundle took over."""
+        """Check the source once; True if another bundle took effect."""
         await self._close_retired()
         found = await self._source.look()
         if found.mark == self._seen:
@@ -67,18 +66,18 @@ class Policies:
             await engine.open()
         except (ConfigError, PolicyUnavailable) as error:
             await asyncio.sleep(SETTLED)
-            if (await self._source.look()).mark != found.mark:  # somebody is still writing: what was read is half of it
+            if (await self._source.look()).mark != found.mark:  # the bundle is still being written
                 self._seen = None
             else:
                 self._report(str(error))
             return False
-        # Files may change while they are read; then what was read is not what is there now.
+        # The files may have changed while they were read.
         if (await self._source.look()).mark != found.mark:
             self._seen = None
             await engine.close()
             return False
         changed = engine.version != self.engine.version
-        # Calls that took the old engine still ask it; it is closed when none can.
+        # Calls that began with the old engine still use it; it is closed when they must have ended.
         self._retired.append((time.monotonic() + 2 * self._policy.timeout, self.engine))
         self.engine, self.origin = engine, found.origin
         self._report(None)
@@ -86,18 +85,18 @@ class Policies:
         return changed
 
     async def watch(self) -> None:
-        """Look again and again, until cancelled."""
+        """Check the source periodically, until cancelled."""
         while True:
             await asyncio.sleep(INTERVAL)
             await self.look()
 
     async def look(self) -> bool:
-        """Look once; True if another bundle took over. Raises nothing but cancellation."""
+        """Check the source once; True if another bundle took effect. Raises only CancelledError."""
         try:
             return await self.step()
         except Exception as error:
-            # Whatever went wrong, the last good bundle judges on and the next look is due.
-            self._report(f"cannot look for another bundle: {error}")
+            # The last good bundle stays in use, and the next check follows.
+            self._report(f"cannot check for another bundle: {error}")
             return False
 
     async def ping(self) -> None:
@@ -105,11 +104,11 @@ class Policies:
         await self.engine.ping()
 
     async def retire(self) -> None:
-        """Look for nothing any more; calls that began under it may still ask for verdicts until it is closed."""
+        """Stop checking the source. Calls that began with this engine may still ask for verdicts until `close`."""
         await self._source.close()
 
     async def close(self) -> None:
-        """Close the source, the live engine and those before it."""
+        """Close the source, the live engine and its predecessors."""
         await self._source.close()
         for _, engine in self._retired:
             await engine.close()
@@ -126,7 +125,7 @@ class Policies:
 
 
 async def _first(policy: Policy, source: Source, found: Found, reports: Reports | None) -> tuple[Engine, Found]:
-    """An engine to begin with: of the newest bundle, or else of the last good one. Raises ConfigError."""
+    """The first engine: for the newest bundle, otherwise for the last good bundle. Raises ConfigError."""
     try:
         return await _opened(policy, found), found
     except ConfigError as error:
@@ -147,5 +146,5 @@ async def _opened(policy: Policy, found: Found) -> Engine:
 
 
 def _at(policy: Policy, found: Found) -> Policy:
-    """The settings, with the bundle where it was found."""
+    """The settings, with `path` at the bundle."""
     return policy.model_copy(update={"path": str(found.root)})

@@ -1,7 +1,7 @@
-"""Verdicts by the part of the input that a policy reads.
+"""A memo of verdicts, by the part of the input that a policy reads.
 
-Only that part reaches the engine, so a verdict cannot depend on what is not in the key. It is cut two names deep
-(`input.content.pii`): deeper reads are covered by the value there, whole.
+The engine gets only this part, so a verdict cannot depend on anything outside the key. The part is cut at a depth of
+two names (`input.content.pii`): deeper reads are covered by the whole value at this place.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ Key = Callable[[Json], bytes]
 
 
 class Projection:
-    """The part of an input that a bundle reads, as bytes that are equal where the part is."""
+    """The part of an input that a bundle reads, as a key: equal bytes for equal parts."""
 
     def __init__(self, inputs: Iterable[Path]) -> None:
         cut = {path[:2] for path in inputs}
@@ -38,19 +38,19 @@ class Projection:
         return self.whole or section in self.sections or name in self.fields.get(section, ())
 
     def key(self, document: Json) -> bytes:
-        """The same bytes for the same part. Raises TypeError for what JSON cannot say."""
+        """The key of an input. Raises TypeError for values that JSON does not have."""
         if self.whole:
             return orjson.dumps(document, option=_SORTED)
         try:
             parts = [getter(document[section]) for section, getter in self._getters]
             parts += [document[section] for section in self.sections]
         except (KeyError, TypeError):
-            # A name is missing: missing and null differ, so here the names are part of the key.
+            # A name is missing. Missing and null are different, so in this case the key contains the names.
             return self.term(document)
         return orjson.dumps(parts, option=_SORTED)
 
     def part(self, key: bytes) -> Json:
-        """The part that a key stands for."""
+        """The part of the input that a key represents."""
         found = orjson.loads(key)
         if type(found) is dict:
             return found
@@ -62,7 +62,7 @@ class Projection:
         return part
 
     def term(self, document: Json) -> bytes:
-        """The part itself, as a document in JSON."""
+        """The part of the input as a JSON document."""
         if self.whole:
             return orjson.dumps(document, option=_SORTED)
         part: dict[str, Any] = {name: document[name] for name in self.sections if name in document}
@@ -76,9 +76,9 @@ class Projection:
 
 
 class Memo:
-    """The last results, at most `size` of them; the least lately used goes first.
+    """The last results, at most `size`; the least recently used is dropped first.
 
-    Many inputs come to few results: equal ones are kept once, and are the very same object.
+    Many inputs have few results: equal results are kept once, as the same object.
     """
 
     __slots__ = ("_distinct", "_results", "_size")
@@ -89,17 +89,18 @@ class Memo:
         self._size = size
 
     def get(self, key: bytes) -> Json | None:
+        """The result for a key; None if the memo does not have it."""
         found = self._results.get(key)
         if found is not None:
             self._results.move_to_end(key)
         return found
 
     def put(self, key: bytes, result: Json) -> Json:
-        """Remember a result; returns the object that stands for it from now on."""
+        """Remember a result; returns the object that represents all equal results."""
         if len(self._distinct) >= self._size:
             self._distinct.clear()
         result = self._distinct.setdefault(orjson.dumps(result, option=_SORTED), result)
-        # A copy: what orjson hands out stands at the start of 4 kB that nothing else can use while it lives.
+        # A copy in its own small buffer: bytes of orjson are at the start of a buffer of 4 kB.
         self._results[bytes(memoryview(key))] = result
         if len(self._results) > self._size:
             self._results.popitem(last=False)
@@ -110,16 +111,17 @@ class Memo:
 
 
 def team(document: Json) -> str:
-    """Whose input it is, as a part of each key: nobody learns from the time what another team's calls hold."""
+    """The team of an input, a part of each key: no team can learn about other teams' calls from response times."""
     subject = document.get("subject")
     name = subject.get("team") if isinstance(subject, Mapping) else None
     return name if isinstance(name, str) else ""
 
 
 class Memoized:
-    """What the engines of this process share. Below it: `_judge`, of the part of an input that the bundle reads.
+    """The common part of the engines in this process. A subclass implements `_judge`.
 
-    `inputs` are the paths that it reads; `volatile`: a verdict depends on more than that, so none is kept.
+    `inputs`: the paths of the input that the bundle reads. `volatile`: verdicts depend on more than the input, so they
+    are not kept.
     """
 
     def __init__(self, inputs: Iterable[Path], *, volatile: bool, sets_labels: bool) -> None:
@@ -130,19 +132,19 @@ class Memoized:
 
     @property
     def memoized(self) -> bool:
-        """Whether equal inputs are judged once."""
+        """Whether equal inputs are judged only once."""
         return self._memo is not None
 
     async def open(self) -> None:
-        """Nothing to wait for: it is compiled."""
+        """No effect: the bundle is compiled already."""
 
     async def decide(self, document: Json) -> Json:
-        """`data.gateway.decision`; of an input equal to an earlier one, the very same object."""
+        """`data.gateway.decision`; for an input equal to an earlier input, the same object."""
         try:
             part = self._projection.key(document)
             key = orjson.dumps(team(document)) + part
         except (TypeError, ValueError, RecursionError) as error:
-            raise PolicyUnavailable(f"the input is no JSON: {error}") from None
+            raise PolicyUnavailable(f"the input is not JSON: {error}") from None
         memo = self._memo
         if memo is not None and (found := memo.get(key)) is not None:
             return found
@@ -150,8 +152,8 @@ class Memoized:
         return result if memo is None else memo.put(key, result)
 
     async def ping(self) -> None:
-        """Always ready."""
+        """No effect: the engine is always ready."""
 
     async def _judge(self, document: Json, key: bytes) -> Json:
-        """The verdict on the part of a document that `key` stands for."""
+        """The verdict on the part of a document that `key` represents. Raises PolicyUnavailable."""
         raise NotImplementedError

@@ -1,9 +1,9 @@
 """`policy.engine: opa`: an OPA server judges, by its data API (https://www.openpolicyagent.org/docs/rest-api#data-api).
 
-Config keys: `policy.url`, `policy.timeout`. The bundle gets to OPA by its own means: `opa run --server --bundle
-policies` (with `--watch`, changed files take effect), or a bundle server. Fails closed: no connection, another status
-than 200, a timeout and an undefined result raise `PolicyUnavailable`. Nothing is memoized: what OPA serves may change
-without our knowing.
+Config keys: `policy.url`, `policy.timeout`. OPA loads the bundle itself: `opa run --server --bundle policies` (with
+`--watch`, changed files take effect), or from a bundle server. Fails closed: no connection, another status than 200, a
+timeout and an undefined result raise `PolicyUnavailable`. Nothing is memoized, because the bundle of the OPA server may
+change at any time.
 """
 
 from __future__ import annotations
@@ -25,17 +25,17 @@ T = TypeVar("T")
 
 
 class Opa:
-    """A client of one OPA server: pooled connections, one time limit for each decision, no second try.
+    """A client of one OPA server: pooled connections, one time limit for each decision, no retry.
 
-    `bundle` is the folder that OPA is thought to serve. If it serves those modules, the bundle's digest is the
-    version; else `opa-` and a digest of the modules that it does serve, or `opa-unknown` where it does not show them.
+    `bundle` is the folder that OPA is expected to serve. If OPA serves its modules, the version is the digest of the
+    bundle; otherwise `opa-` and a digest of the modules that OPA serves, or `opa-unknown` if OPA does not list them.
     """
 
     def __init__(self, url: str, timeout: float = 1.0, bundle: Bundle | None = None) -> None:
         parts = urlsplit(url)
         secure = parts.scheme == "https"
         host = parts.hostname or "127.0.0.1"
-        # A retry sleeps longer than a decision may take; the caller is told to try again instead.
+        # A retry would sleep longer than a decision may take; the caller gets a code that says to try again instead.
         self._client = AsyncOpaClient(
             host=f"[{host}]" if ":" in host else host,
             port=parts.port or (443 if secure else 80),
@@ -48,7 +48,7 @@ class Opa:
         self.version = "opa-unknown"
 
     async def open(self) -> None:
-        """Connect, and see that OPA is ready and what it serves. Raises PolicyUnavailable."""
+        """Connect, check that OPA is ready, and determine the version. Raises PolicyUnavailable."""
         await self._client.__aenter__()
         await self.ping()
 
@@ -57,7 +57,7 @@ class Opa:
         answer = await self._ask(self._client.query_rule(document, "gateway", "decision"))
         result = answer.get("result") if isinstance(answer, dict) else None
         if not isinstance(result, dict):
-            raise PolicyUnavailable("data.gateway.decision is undefined or no object on the OPA server")
+            raise PolicyUnavailable("data.gateway.decision is undefined or not an object on the OPA server")
         return result
 
     async def ping(self) -> None:
@@ -81,7 +81,7 @@ class Opa:
         return f"opa-{digest.hexdigest()[:12]}"
 
     async def _sources(self) -> list[str]:
-        """The modules that OPA serves, but tests."""
+        """The sources of the modules that OPA serves, without tests."""
         client: Any = self._client
         async with client._request("GET", f"{client.root_url}/policies") as response:
             response.raise_for_status()
@@ -95,5 +95,5 @@ class Opa:
             raise PolicyUnavailable(f"the OPA server took longer than {self._timeout:g} s") from None
         except (aiohttp.ClientError, OSError, ValueError, TypeError, KeyError, AttributeError) as error:
             status = getattr(error, "status", None)
-            what = f"answered with status {status}" if status else f"cannot be asked ({type(error).__name__})"
+            what = f"answered with status {status}" if status else f"gave no usable answer ({type(error).__name__})"
             raise PolicyUnavailable(f"the OPA server {what}; is policy.url right?") from None

@@ -1,7 +1,7 @@
-"""Reads Rego source as far as safety needs it: which functions a module calls, and what of the input it reads.
+"""Reads from Rego source which functions a module calls, and which part of the input it reads.
 
-A lexer and a few patterns over its tokens, not a parser: the engine parses. Where the source is ambiguous the answer
-is the larger one (more calls, more of the input), so a doubt refuses a module or costs a cache hit, never a verdict.
+A lexer and a few patterns over its tokens, not a parser: the engine parses. If the source is ambiguous, the result is
+the larger set (more calls, more of the input): a module may be refused or a cache hit lost, but no verdict changes.
 
 Grammar: https://www.openpolicyagent.org/docs/policy-reference#grammar
 """
@@ -25,7 +25,7 @@ _TOKEN = re.compile(
       | (?P<sign>:=|==|!=|<=|>=|.)""",
     re.VERBOSE | re.DOTALL,
 )
-# After one of these a line goes on: a name that follows is no new rule.
+# After these words a statement continues: a name on the next line does not begin a rule.
 _GOES_ON = frozenset({"and", "as", "contains", "default", "else", "every", "if", "in", "not", "or", "some", "with"})
 KEYWORDS = _GOES_ON | {"false", "import", "null", "package", "set", "true"}
 _CLOSERS = frozenset(")]}")
@@ -35,7 +35,7 @@ Path = tuple[str, ...]
 
 
 class Token(NamedTuple):
-    """A piece of source: kind, text, line from 1, whether it is the first of its line, and where it begins."""
+    """A token: kind, text, line (from 1), whether it is the first of its line, and its offset in the source."""
 
     kind: str
     text: str
@@ -45,11 +45,12 @@ class Token(NamedTuple):
 
     @property
     def end(self) -> int:
+        """The offset after the token."""
         return self.at + len(self.text)
 
 
 class Reference(NamedTuple):
-    """A dotted name as written, `a.b` and `a["b"]` alike: its line, and its tokens [start, end) in the module."""
+    """A dotted name, written `a.b` or `a["b"]`: its line, and its tokens [start, end) in the module."""
 
     path: Path
     line: int
@@ -58,28 +59,30 @@ class Reference(NamedTuple):
 
     @property
     def name(self) -> str:
+        """The name with dots."""
         return ".".join(self.path)
 
 
 @dataclass(frozen=True, slots=True)
 class Module:
-    """One source file, and what stands in it."""
+    """One source file, with what the engines need to know of it."""
 
     file: str
     source: str
     package: str
     tokens: tuple[Token, ...]
     imports: Mapping[str, Path]
-    """The names that imports bring in, and what they stand for."""
+    """Imported name -> the path that it refers to."""
     heads: frozenset[str]
     """The names that rules and functions define."""
     sets: frozenset[str]
-    """Those of them that `contains` rules alone define: sets, which are never undefined."""
+    """The heads that only `contains` rules define: sets, which are never undefined."""
     inputs: frozenset[Path]
-    """What of the input is read, as paths below `input`; () is all of it."""
+    """The parts of the input that are read, as paths below `input`; () is the whole input."""
 
     @property
     def is_test(self) -> bool:
+        """Whether the module serves the tests only."""
         return self.file.endswith("_test.rego")
 
 
@@ -135,7 +138,7 @@ def reference(tokens: Sequence[Token], start: int) -> Reference:
 
 
 def _value(token: Token) -> str:
-    """What a string literal says; its spelling where that is no JSON."""
+    """The value of a string literal; the text between the quotes if the literal is not JSON."""
     if token.kind == "raw":
         return token.text[1:-1]
     try:
@@ -145,7 +148,7 @@ def _value(token: Token) -> str:
 
 
 def references(module: Module) -> Iterator[Reference]:
-    """Every dotted name of a module, but keywords."""
+    """Every dotted name of a module, without keywords."""
     for index, token in enumerate(module.tokens):
         if token.kind == "name" and token.text not in KEYWORDS and not _follows_dot(module.tokens, index):
             yield reference(module.tokens, index)
@@ -155,7 +158,7 @@ def references(module: Module) -> Iterator[Reference]:
 
 
 def calls(module: Module) -> Iterator[Reference]:
-    """Every name that is called, and every function that a `with` replaces or puts in its place."""
+    """Every name that is called, and every function that `with` replaces or uses as a replacement."""
     for found in references(module):
         if opens_call(module.tokens, found.end, found.line):
             yield found
@@ -174,7 +177,7 @@ def arguments(module: Module, call: Reference) -> list[list[Token]]:
 
 
 def items(tokens: Sequence[Token]) -> list[list[Token]]:
-    """What stands between the bracket that comes first and the one that closes it, parted by commas."""
+    """The items between the opening bracket at the start and its closing bracket, separated by commas."""
     found: list[list[Token]] = [[]]
     depth = 0
     for token in tokens[1:]:
@@ -189,17 +192,17 @@ def items(tokens: Sequence[Token]) -> list[list[Token]]:
 
 
 def opens(token: Token) -> bool:
-    """Whether it is an opening bracket."""
+    """Whether the token is an opening bracket."""
     return token.kind == "sign" and token.text in "([{"
 
 
 def closes(token: Token) -> bool:
-    """Whether it is a closing bracket."""
+    """Whether the token is a closing bracket."""
     return token.kind == "sign" and token.text in _CLOSERS
 
 
 def computed_call(module: Module) -> Token | None:
-    """A call of something that is no plain name, such as `f[x](y)`: nothing can be said about it."""
+    """The first call of something other than a plain name, such as `f[x](y)`: its function is not known."""
     for index, token in enumerate(module.tokens[1:], start=1):
         if token.text == "(" and not token.first and before(module.tokens, index) in ("]", ")"):
             opener = next((found for found in references(module) if found.end == index), None)
@@ -209,7 +212,7 @@ def computed_call(module: Module) -> Token | None:
 
 
 def key_membership(module: Module) -> Token | None:
-    """The `in` of a test `key, value in collection`; that of `some key, value in` and of `every` declares names."""
+    """The `in` of a test `key, value in collection`. In `some key, value in` and in `every`, `in` declares names."""
     for index, token in enumerate(module.tokens):
         if token.kind == "name" and token.text == "in" and not _follows_dot(module.tokens, index):
             depth, comma = 0, False
@@ -220,7 +223,7 @@ def key_membership(module: Module) -> Token | None:
                     comma = False
                     break
                 comma = comma or (depth == 0 and left.text == ",")
-                # A comma within a list or between arguments parts items.
+                # A comma in a list or between arguments separates items.
                 if depth < 0 and (left.text == "[" or (left.text == "(" and _names(module.tokens, at - 1))):
                     comma = False
                 if depth < 0 or (depth == 0 and (left.first or left.text in _PARTS)):
@@ -231,12 +234,12 @@ def key_membership(module: Module) -> Token | None:
 
 
 def _names(tokens: Sequence[Token], index: int) -> bool:
-    """Whether a token is a name that may be called, not a keyword."""
+    """Whether a token is a name that may be called, and not a keyword."""
     return index >= 0 and tokens[index].kind == "name" and tokens[index].text not in KEYWORDS - {"contains"}
 
 
 def opens_call(tokens: Sequence[Token], at: int, line: int) -> bool:
-    """Whether a name that ends before a token is called there."""
+    """Whether the token at `at` opens the call of a name that ends before it."""
     return at < len(tokens) and tokens[at].text == "(" and tokens[at].line == line
 
 
@@ -250,7 +253,7 @@ def _follows_dot(tokens: Sequence[Token], index: int) -> bool:
 
 
 def mentions(modules: Iterable[Module], word: str) -> bool:
-    """Whether a word stands anywhere in the sources, as a name or within a string."""
+    """Whether a word is anywhere in the sources, as a name or within a string."""
     return any(word in token.text for module in modules for token in module.tokens)
 
 
@@ -291,7 +294,7 @@ def _heads(tokens: Sequence[Token]) -> Iterator[Reference]:
 def _inputs(tokens: Sequence[Token]) -> Iterator[Path]:
     for index, token in enumerate(tokens):
         if token.kind == "template" and "input" in token.text:
-            yield ()  # what stands in its braces is not read here
+            yield ()  # the expressions in its braces are not parsed here
         if is_input(tokens, index):
-            # `with input as` replaces the input: what is read below it cannot be told from the names.
+            # `with input as` replaces the input: the names do not show what is read below.
             yield () if before(tokens, index) == "with" else reference(tokens, index).path[1:]

@@ -1,4 +1,4 @@
-"""Tries a bundle before the gateway takes it: it must compile, and its own tests must pass."""
+"""Tries a bundle before it takes effect: the bundle must compile, and its own tests must pass."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from typing import NamedTuple
 from gateway.errors import ConfigError
 from gateway.policy.engines.bundle import Bundle, TestResult, load, run_tests
 
-_SHOWN = 5  # failed tests that one message names
+_SHOWN = 5  # maximum number of failed tests in one message
 
 
 class Trial(NamedTuple):
-    """How a bundle did: the version that was tried, and its tests."""
+    """The result of trying a bundle: its version and its tests."""
 
     version: str
     tests: list[TestResult]
@@ -29,7 +29,7 @@ def run(path: str | Path, *, strict: bool = False) -> Trial:
 
 
 def tried(path: str | Path, *, strict: bool = False) -> Bundle:
-    """The bundle in a folder. Raises ConfigError unless all of its tests pass."""
+    """The bundle in a folder. Raises ConfigError unless the bundle compiles and all its tests pass."""
     from gateway.policy.engines.embedded import check_entry_point
 
     bundle = load(path)
@@ -39,7 +39,7 @@ def tried(path: str | Path, *, strict: bool = False) -> Bundle:
 
 
 def all_passed(tests: Sequence[TestResult]) -> None:
-    """Raises ConfigError that names those which did not."""
+    """Raise ConfigError with the failed tests, if any."""
     failed = [test for test in tests if not test.passed]
     if failed:
         shown = "; ".join(f"{test.file}: {test.name}: {test.message}" for test in failed[:_SHOWN])

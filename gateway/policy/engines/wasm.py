@@ -1,11 +1,11 @@
-"""`policy.engine: wasm`: the bundle as OPA compiled it, run in this process by wasmtime, with a memo.
+"""`policy.engine: wasm`: a bundle compiled by OPA, run in this process by wasmtime, with a memo.
 
-Config keys: `policy.path` (see `compiled`), `policy.timeout`. Needs the extra `wasm`. OPA's own builtins are inside the
-bundle; those that it leaves to its host are those of `host`, and a bundle that asks for another is refused. Fails
-closed: an error, an undefined result and a timeout raise `PolicyUnavailable`.
+Config keys: `policy.path` (see `compiled`), `policy.timeout`. Needs the extra `wasm`. Most builtins are inside the
+compiled bundle; `host` provides others, and a bundle that needs any further builtin is refused. Fails closed: an error,
+an undefined result and a timeout raise `PolicyUnavailable`.
 
-Evaluations run on `WORKERS` threads, never on the event loop. One that takes longer than `policy.timeout` is ended by
-wasmtime's epochs, and its instance is thrown away.
+Evaluations run on `WORKERS` threads, never on the event loop. The epochs of wasmtime end an evaluation that takes
+longer than `policy.timeout`, and its instance is discarded.
 """
 
 from __future__ import annotations
@@ -35,26 +35,26 @@ except ImportError:
     ) from None
 
 WORKERS = 2
-"""Evaluations at a time."""
+"""Concurrent evaluations."""
 PAGES = 1024
-"""Pages of 64 kB that one evaluation may take, its data included."""
+"""Pages of 64 kB that one evaluation may use, including the data."""
 LARGEST = 1_000_000
-"""Bytes of input, beyond which it is not judged."""
+"""Largest input in bytes; a larger input is not judged."""
 
 
 _UNMATCHED = re.compile(rb"(?:^|[^\\])(?:\\\\)*\\(?:n|u0000)")  # in JSON
 _MISREAD = re.compile(r"[$()]")
 _GLOBS = (
-    "a string with $, ( or ) in a bundle that uses glob.match, which compiled takes them for something else; use "
+    "a string with $, ( or ) in a bundle that uses glob.match, which misreads these characters when compiled; use "
     "`policy.engine: opa`"
 )
 
 VOLATILE = frozenset({"time.now_ns"})
-"""The answer changes although the input does not: what reads one of these is not memoized."""
+"""Builtins whose result changes without the input: verdicts of bundles that use them are not memoized."""
 
 
 class _Instance(OpaPolicyInstance):
-    """One that knows of builtins without a value: to the compiled policy that is the address 0."""
+    """An instance that supports undefined builtins: for the compiled policy, the address 0."""
 
     def _dispatch_builtin(self, builtin_id: int, ctx: int, arg_addrs: list[int]) -> int:
         try:
@@ -80,7 +80,7 @@ class _Policy(opapywasm.OpaWasmPolicy):
 
 
 class Wasm(Memoized):
-    """One compiled bundle. Raises ConfigError if it may not be evaluated here."""
+    """One compiled bundle. Raises ConfigError if the bundle cannot be evaluated here."""
 
     def __init__(self, bundle: Compiled, timeout: float = 1.0) -> None:
         self.version = bundle.version
@@ -88,9 +88,9 @@ class Wasm(Memoized):
         self._clock = Clock()
         self._policy = _policy(bundle, timeout, self._clock)
         self._globs = _globs(bundle)
-        # Only of what was compiled here is it known what of the input it reads.
-        inputs = frozenset().union(*(module.inputs for module in bundle.modules)) if bundle.made else {()}
-        labels = not bundle.made or rego.mentions(bundle.modules, "labels")
+        # Only the sources of a bundle that was built here reliably say what the code reads.
+        inputs = frozenset().union(*(module.inputs for module in bundle.modules)) if bundle.built else {()}
+        labels = not bundle.built or rego.mentions(bundle.modules, "labels")
         super().__init__(inputs, volatile=bool(self._policy.builtins.keys() & VOLATILE), sets_labels=labels)
         self._threads = ThreadPoolExecutor(WORKERS, "policy")
         try:
@@ -99,7 +99,7 @@ class Wasm(Memoized):
             raise ConfigError(f"{bundle.path}: data.gateway.decision cannot be evaluated: {_words(error)}") from None
 
     async def close(self) -> None:
-        """Let the threads go; what they still evaluate ends by its time limit."""
+        """Release the threads; running evaluations end by their time limit."""
         self._threads.shutdown(wait=False)
         self._policy.close()
 
@@ -107,11 +107,11 @@ class Wasm(Memoized):
         del key
         term = self._projection.term(document)
         if len(term) > LARGEST:
-            raise PolicyUnavailable(f"what the policy reads of the call is larger than {LARGEST} bytes")
+            raise PolicyUnavailable(f"the part of the input that the policy reads is larger than {LARGEST} bytes")
         if self._globs and _UNMATCHED.search(term):
             raise PolicyUnavailable(
-                "the call has a line break or a NUL where the policy reads, and the policy uses glob.match, which "
-                "misreads them when it is compiled; use policy.engine: opa"
+                "a value that the policy reads has a line break or a NUL, and the policy uses glob.match, which "
+                "misreads these characters when compiled; use policy.engine: opa"
             )
         running = asyncio.get_running_loop().run_in_executor(self._threads, self._evaluate, term)
         try:
@@ -121,7 +121,7 @@ class Wasm(Memoized):
         except opapywasm.OpaWasmError as error:
             raise PolicyUnavailable(f"the policy failed: {_words(error)}") from None
         if not isinstance(value, dict):
-            raise PolicyUnavailable("data.gateway.decision is undefined or no object")
+            raise PolicyUnavailable("data.gateway.decision is undefined or not an object")
         return value
 
     def _evaluate(self, term: bytes) -> object:
@@ -130,7 +130,7 @@ class Wasm(Memoized):
 
 
 def _globs(bundle: Compiled) -> bool:
-    """Whether it may match globs. Raises ConfigError for a pattern that OPA compiles wrongly."""
+    """Whether the bundle may use glob.match. Raises ConfigError for a pattern that OPA compiles wrongly."""
     calls = [(module, call) for module in bundle.modules for call in rego.calls(module) if call.name == "glob.match"]
     hidden = any(
         "glob" in token.text for module in bundle.modules for token in module.tokens if token.kind == "template"
@@ -152,7 +152,7 @@ def _policy(bundle: Compiled, timeout: float, clock: Clock) -> _Policy:
         pool_size=WORKERS,
         borrow_timeout_seconds=timeout,
         max_input_bytes=LARGEST,
-        parse_raw_json_input=False,  # it was orjson that wrote it
+        parse_raw_json_input=False,  # the input was written by orjson
         max_memory_pages=PAGES,
         eval_timeout_seconds=timeout,
     )
@@ -166,8 +166,8 @@ def _policy(bundle: Compiled, timeout: float, clock: Clock) -> _Policy:
     has = builtins(clock)
     for name in sorted(policy.builtins.keys() - has.keys()):
         raise ConfigError(
-            f"{_where(bundle, name)}: {name} is refused by the wasm engine: OPA leaves it to its host, and this one "
-            "does not have it; use `policy.engine: opa`"
+            f"{_where(bundle, name)}: {name} is refused by the wasm engine: a compiled bundle needs this builtin from "
+            "its host, and the gateway does not have it; use `policy.engine: opa`"
         )
     for name in policy.registered_builtins:
         if name not in has:
@@ -182,7 +182,7 @@ def _absent(*_: object) -> None:
 
 
 def _where(bundle: Compiled, name: str) -> str:
-    """File and line of the first call, where the sources are there."""
+    """File and line of the first call; the path of the bundle without sources."""
     for module in bundle.modules:
         for call in rego.calls(module):
             if call.name == name:
@@ -191,15 +191,15 @@ def _where(bundle: Compiled, name: str) -> str:
 
 
 def _words(error: Exception) -> str:
-    """What went wrong, without the stack of the machine below."""
+    """The error without the stack trace of wasmtime."""
     text = str(error)
     if "time limit" in text:
-        return "it took too long"
+        return "the evaluation took too long"
     return text.strip().split("\n")[0][:200]
 
 
 def _strings(value: object, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], str]]:
-    """Every string of a document, keys too, with where it stands."""
+    """Every string of a document, also keys, with its path."""
     if isinstance(value, str):
         yield path, value
     elif isinstance(value, Mapping):

@@ -1,7 +1,7 @@
 """Where a bundle comes from: a folder on disk, a git repository, or a bundle server.
 
-Config keys: `policy.path`, `policy.git`, `policy.server`. A source only brings files into a folder; what takes over is
-decided by the holder, after it compiled and its own tests passed.
+Config keys: `policy.path`, `policy.git`, `policy.server`. A source only puts files into a folder; `engines.live`
+decides whether they take effect, after the bundle compiled and its own tests passed.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ __all__ = ["Found", "Source", "SourceError", "source_of"]
 
 
 def source_of(policy: Policy, reports: Reports | None) -> Source:
-    """The source that the configuration names. Each one is imported where it is chosen."""
+    """The configured source. Sources are imported on use."""
     if policy.git is not None:
         from gateway.policy.sources.git import Git
 

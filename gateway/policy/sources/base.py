@@ -1,4 +1,4 @@
-"""What every source of bundles is."""
+"""The interface of all sources of bundles."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from typing import NamedTuple, Protocol
 
 
 class SourceError(Exception):
-    """The source cannot give a bundle now; the words say why, and hold no secret."""
+    """The source has no usable bundle now. The message says why, and contains no secret."""
 
 
 class Found(NamedTuple):
-    """A bundle on disk: its root, a mark that differs where the bundle may differ, and for people, where it is from."""
+    """A bundle on disk: its root, a mark that changes whenever the bundle may have changed, its origin in words."""
 
     root: Path
     mark: Hashable
@@ -20,30 +20,31 @@ class Found(NamedTuple):
 
 
 class Reports(Protocol):
-    """Who is told of a change: None when it took effect, else why it was refused."""
+    """Receives changes of a bundle."""
 
-    def reloaded(self, what: str, problem: str | None) -> None: ...
+    def reloaded(self, what: str, problem: str | None) -> None:
+        """A bundle took effect (`problem` is None), or was refused."""
 
 
 class Source(Protocol):
-    """Brings bundles to disk."""
+    """Puts bundles on disk."""
 
     async def open(self) -> Found:
-        """The bundle to begin with. Raises SourceError."""
+        """The first bundle. Raises SourceError."""
         ...
 
     async def look(self) -> Found:
-        """The newest bundle; quick, for it is asked several times a second."""
+        """The newest bundle. Fast: called several times a second."""
         ...
 
     async def settled(self, found: Found, version: str) -> None:
-        """This bundle is in force: keep it for the day on which the source is away."""
+        """The bundle took effect: keep it for a start without the source."""
         ...
 
     def last_good(self) -> tuple[Found, str] | None:
-        """The bundle kept last, and its version; None where there is none."""
+        """The bundle that took effect last, and its version; None if no bundle is kept."""
         ...
 
     async def close(self) -> None:
-        """Stop looking."""
+        """Stop checking."""
         ...

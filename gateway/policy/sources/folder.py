@@ -18,35 +18,35 @@ class Folder:
         self._path = path
 
     async def open(self) -> Found:
-        """What is there now; whether it is a bundle is for its reader to say."""
+        """The folder as it is now. The reader checks whether it is a bundle."""
         return await self.look()
 
     async def look(self) -> Found:
-        """What is there now."""
+        """The folder as it is now."""
         return Found(Path(self._path), await asyncio.to_thread(fingerprint, self._path), f"folder {self._path}")
 
     async def settled(self, found: Found, version: str) -> None:
-        """The folder is its own copy."""
+        """No effect: the folder itself stays."""
 
     def last_good(self) -> tuple[Found, str] | None:
-        """None: a start with a broken folder is refused, where whoever broke it can see that."""
+        """None: a start with a broken folder is refused, so that the mistake is noticed."""
         return None
 
     async def close(self) -> None:
-        """Nothing is open."""
+        """No effect: nothing is open."""
 
 
 def fingerprint(path: str) -> Fingerprint:
-    """What would be different if a file of the bundle had changed: names, sizes, times.
+    """A value that changes with the files of the bundle: names, sizes, times.
 
-    The inode and its time too: a folder may be swapped for one of the same sizes and dates.
+    Also inodes and their times, because another folder with equal sizes and dates may replace the folder.
     """
     found = []
     root = Path(path)
     for file in [root] if root.is_file() else [*listed(root), root / "policy.wasm"]:
         try:
             stat = file.stat()
-        except OSError:  # gone, or a link to nothing: that it appeared is a change
+        except OSError:  # deleted meanwhile, or a broken link, whose appearance is a change
             found.append((str(file), 0, 0, 0, 0))
             continue
         found.append((str(file), stat.st_mtime_ns, stat.st_ctime_ns, stat.st_ino, stat.st_size))

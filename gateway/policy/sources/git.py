@@ -1,9 +1,9 @@
 """`policy.git`: a git repository at a branch, a tag or a commit, fetched with the git command.
 
-What is fetched is pinned by its commit: a branch that moves is another bundle. A name that is a branch and a tag too is
-refused, for who may push tags may not be who may push to the branch. With `allowed_signers` or `keyring` only commits
-count whose signature git verifies. Files are taken as they were committed, whatever `.gitattributes` says of exports,
-line ends and filters. Submodules, LFS and symbolic links are not followed.
+A bundle is identified by its commit: when a branch moves, that is another bundle. A name that is both a branch and a
+tag is refused, because the right to push tags may be wider than the right to push to the branch. With `allowed_signers`
+or `keyring`, only commits whose signature git verifies are accepted. Files are read as committed, without the exports,
+line endings and filters of `.gitattributes`. Submodules, LFS and symbolic links are not followed.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from gateway.policy.sources.remote import Remote
 _WANTED = "refs/meshgate/wanted"
 _COMMIT = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 _SECRETS = (re.compile(r"(?<=://)[^/\s]*(?=@)"), re.compile(r"(?<=\?)[^\s'\"/]+"))
-"""What stands before an @ in a URL, and what is asked of it."""
+"""The credentials and the query of a URL."""
 _SHORT = 12
 
 
@@ -36,24 +36,25 @@ class Git(Remote):
     key = "policy.git"
 
     def __init__(self, settings: GitSource, cache: str, reports: Reports | None) -> None:
-        whose = (settings.allowed_signers, settings.keyring)  # who trusts fewer does not begin with what they kept
+        # Part of the identity: after a change of the trusted keys, bundles kept under other keys are not used.
+        whose = (settings.allowed_signers, settings.keyring)
         identity = f"git {settings.url} {settings.ref} {settings.path} {whose}"
         super().__init__(cache, identity, settings.interval, reports)
         for name in ("allowed_signers", "keyring"):
             path = getattr(settings, name)
             if path and not Path(path).exists():
-                raise ConfigError(f"policy.git.{name}: {path} is not there; without it no commit could be verified")
+                raise ConfigError(f"policy.git.{name}: {path} does not exist, so no commit could be verified")
         self._settings = settings
         self._repository = self.shelf.path / "repository"
         self._fetched: tuple[str, Found] | None = None
         self._running: subprocess.Popen[bytes] | None = None
 
     async def fetch(self) -> Found:
-        """The bundle at the ref's commit."""
+        """The bundle at the commit of the ref. Raises SourceError."""
         return await asyncio.to_thread(self._fetch)
 
     def last_good(self) -> tuple[Found, str] | None:
-        """What was in force last, if who signed it may still sign."""
+        """The bundle that took effect last, if its signer is still trusted."""
         last = super().last_good()
         if last is not None:
             try:
@@ -63,7 +64,7 @@ class Git(Remote):
         return last
 
     async def close(self) -> None:
-        """Stop fetching; a command that runs is ended."""
+        """Stop fetching; a running command is killed."""
         if self._running is not None:
             _end(self._running)
         await super().close()
@@ -82,7 +83,7 @@ class Git(Remote):
                       "--end-of-options", settings.url, f"{ref}:{_WANTED}")  # fmt: skip
             commit = self._git("rev-parse", "--verify", "--end-of-options", f"{_WANTED}^{{commit}}").decode().strip()
             if _COMMIT.fullmatch(settings.ref) and commit != settings.ref:
-                raise SourceError(f"the repository gave the commit {commit[:_SHORT]}, not the one that ref names")
+                raise SourceError(f"the repository sent commit {commit[:_SHORT]}, not the commit in policy.git.ref")
             self._verify(commit)
             root = shelf.put(commit, self._files(commit))
         found = Found(root, commit, f"commit {commit[:_SHORT]} of {settings.ref}")
@@ -90,7 +91,7 @@ class Git(Remote):
         return found
 
     def _remote(self) -> tuple[str, str]:
-        """What the ref is in the repository, in full, and the object that it names there. Raises SourceError."""
+        """The full name of the ref in the repository, and its object. Raises SourceError."""
         settings = self._settings
         ref = settings.ref
         if _COMMIT.fullmatch(ref):
@@ -106,7 +107,7 @@ class Git(Remote):
         return there[0], found[there[0]]
 
     def _files(self, commit: str) -> dict[str, bytes]:
-        """The regular files of a commit, as they were committed. Raises SourceError."""
+        """The regular files of a commit, as committed: path -> content. Raises SourceError."""
         path = self._settings.path
         listed = self._git("ls-tree", "-r", "-z", "--long", "--end-of-options", f"{commit}:{path}" if path else commit)
         wanted: dict[str, tuple[str, int]] = {}
@@ -126,11 +127,11 @@ class Git(Remote):
         return files
 
     def _verify(self, commit: str) -> None:
-        """The commit carries a signature by one of those allowed. Raises SourceError."""
+        """Raise SourceError unless the commit has a signature by an allowed signer."""
         settings = self._settings
         if not settings.signed:
             return
-        # Of a kind of key that is not named here none counts, whatever the user's own configuration says.
+        # Kinds of keys that are not configured here verify nothing, regardless of the user's own git configuration.
         programs = [] if settings.keyring else ["gpg.program", "gpg.openpgp.program", "gpg.x509.program"]
         programs += [] if settings.allowed_signers else ["gpg.ssh.program"]
         signers = os.path.abspath(settings.allowed_signers) if settings.allowed_signers else os.devnull
@@ -150,7 +151,7 @@ class Git(Remote):
         environment: Mapping[str, str] | None = None,
         given: bytes | None = None,
     ) -> bytes:
-        """What git prints. Raises SourceError with git's own last words, less the secrets of a URL."""
+        """Run git; returns its output. Raises SourceError with the error message of git, without secrets of URLs."""
         settings = ["-c", "core.hooksPath=/dev/null", *(part for option in options or [] for part in ("-c", option))]
         place = ["--git-dir", str(self._repository)] if inside else []
         inherited = {name: value for name, value in os.environ.items() if name not in _ELSEWHERE}
@@ -159,12 +160,12 @@ class Git(Remote):
         limit = self._settings.timeout
         try:
             running = subprocess.Popen(  # noqa: S603  arguments are a list, and none of them can be an option
-                ["git", *settings, *place, *arguments],  # noqa: S607  whichever git the machine has
+                ["git", *settings, *place, *arguments],  # noqa: S607  the git of the machine
                 env=known,
                 stdin=subprocess.DEVNULL if given is None else subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
-                start_new_session=True,  # what git starts, such as ssh, ends with it
+                start_new_session=True,  # so that children of git, such as ssh, can be killed with it
             )
         except FileNotFoundError:
             raise SourceError("the git command is not installed") from None
@@ -201,7 +202,7 @@ _QUIET: Mapping[str, str] = {
     "GIT_NO_REPLACE_OBJECTS": "1",
     "LC_ALL": "C",
 }
-# A gateway that was started by a hook of git would look into that hook's repository.
+# Variables that point to another repository, for example if a git hook started the gateway.
 _ELSEWHERE = frozenset(
     f"GIT_{name}"
     for name in [

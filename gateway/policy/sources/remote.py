@@ -1,8 +1,8 @@
-"""What sources beyond this machine share: a task that fetches, a folder that keeps, the last good bundle.
+"""The common part of remote sources: a task that fetches, a folder of bundles, the last good bundle.
 
-Each bundle lies in a folder of its own under `policy.cache`, named after what it is (a commit, a digest), put there by
-one rename and never changed. `last` names the one that was in force last, with a digest of its files: a gateway that
-starts while the source is away judges by that one, if they are still what they were.
+Each bundle is in a folder of its own under `policy.cache`, named by its commit or digest, created by one rename and
+never changed. The file `last` names the bundle that took effect last, with a digest of its files: a gateway that starts
+without the source uses this bundle, if its files are unchanged.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from gateway.policy.sources import unpack
 from gateway.policy.sources.base import Found, Reports, SourceError
 
 WHAT = "policy source"
-_OLD = 3600.0  # seconds after which a bundle that nobody names is dropped; another process may still be reading it
+_OLD = 3600.0  # seconds after which an unused bundle is deleted; until then another process may be reading it
 
 
 class Shelf:
@@ -35,28 +35,28 @@ class Shelf:
         self._last = self.path / "last"
 
     def open(self) -> None:
-        """Make the folder, for this user alone. Raises SourceError."""
+        """Create the folder, readable by this user only. Raises SourceError."""
         try:
             (self.path / "bundles").mkdir(parents=True, exist_ok=True, mode=0o700)
         except OSError as error:
-            raise SourceError(f"policy.cache: {self.path} cannot be made: {error.strerror}") from None
+            raise SourceError(f"policy.cache: {self.path} cannot be created: {error.strerror}") from None
 
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:
-        """One process at a time fetches."""
+        """A lock: one process at a time fetches."""
         with (self.path / "lock").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             yield
 
     def place(self, name: str) -> Path:
-        """Where the bundle of this name lies, or would lie."""
+        """The folder of the bundle with this name, existing or not."""
         return self.path / "bundles" / name
 
     def put(self, name: str, files: Mapping[str, bytes]) -> Path:
-        """Keep a bundle. Nothing is seen of it before it is whole; one that is there and is not this is put right."""
+        """Keep a bundle; returns its folder, which appears complete. A folder with other files is replaced."""
         place = self.place(name)
         if self._holds(place, files):
-            os.utime(place)  # it is in use again: not old
+            os.utime(place)  # in use again, so not old
             return place
         fresh = Path(tempfile.mkdtemp(dir=place.parent, prefix=".fresh-"))
         try:
@@ -79,7 +79,7 @@ class Shelf:
             return False
 
     def settle(self, found: Found, version: str) -> None:
-        """Name the bundle that is in force, and drop old ones."""
+        """Record which bundle took effect, and delete old bundles."""
         record = json.dumps(
             {"name": found.root.name, "version": version, "origin": found.origin, "digest": _digest(found.root)}
         )
@@ -90,12 +90,12 @@ class Shelf:
         os.replace(fresh, self._last)
         before = time.time() - _OLD
         for place in (self.path / "bundles").iterdir():
-            with contextlib.suppress(FileNotFoundError):  # another process drops them too
+            with contextlib.suppress(FileNotFoundError):  # another process deletes them too
                 if place != found.root and place.stat().st_mtime < before:
                     shutil.rmtree(place, ignore_errors=True)
 
     def last(self) -> tuple[Found, str] | None:
-        """The bundle named last, if its files are still what they were."""
+        """The bundle that took effect last and its version, if its files are unchanged."""
         try:
             record = json.loads(self._last.read_text())
             root = self.place(record["name"])
@@ -107,7 +107,7 @@ class Shelf:
 
 
 class Remote:
-    """A source that is looked at every `interval` seconds by a task of its own. Below it: `fetch`, on a thread."""
+    """A source that a background task checks every `interval` seconds. A subclass implements `fetch`."""
 
     key = ""
     """The configuration key, for messages."""
@@ -125,36 +125,36 @@ class Remote:
         raise NotImplementedError
 
     async def open(self) -> Found:
-        """Fetch once; where that fails, begin with the last good bundle. Raises SourceError without one."""
+        """Fetch once; if that fails, use the last good bundle. Raises SourceError if there is none."""
         self.shelf.open()
         try:
             self._found = await self.fetch()
-        except Exception as error:  # a full disk, too, is no reason not to serve by what is kept
+        except Exception as error:  # any fault, also a full disk: the kept bundle can be used nevertheless
             problem = _words(error)
             last = await asyncio.to_thread(self.last_good)
             if last is None:
                 raise SourceError(f"{self.key}: {problem}; no earlier bundle is kept in {self.shelf.path}") from None
             self._found = last[0]
-            self._report(f"{self.key}: {problem}; the bundle kept on disk judges")
+            self._report(f"{self.key}: {problem}; the bundle kept on disk is used")
         self._task = asyncio.create_task(self._follow())
         return self._found
 
     async def look(self) -> Found:
-        """What was fetched last."""
+        """The bundle that was fetched last."""
         assert self._found is not None, "open comes first"
         return self._found
 
     async def settled(self, found: Found, version: str) -> None:
-        """Name it as the last good one."""
-        with contextlib.suppress(OSError):  # a full disk costs the copy, not the policies
+        """Record the bundle as the last good bundle."""
+        with contextlib.suppress(OSError):  # with a full disk the record is missing, but the policies work
             await asyncio.to_thread(self.shelf.settle, found, version)
 
     def pause(self) -> float:
-        """Seconds until the next look, when the last one went well."""
+        """Seconds until the next check after a successful check."""
         return self._interval
 
     def last_good(self) -> tuple[Found, str] | None:
-        """The bundle that was in force last."""
+        """The bundle that took effect last, and its version."""
         return self.shelf.last()
 
     async def close(self) -> None:
@@ -166,7 +166,7 @@ class Remote:
             self._task = None
 
     async def _follow(self) -> None:
-        """Fetch again and again. A source that is away is told of once, and again when it is back."""
+        """Fetch periodically. The loss of the source is reported once, and its return once."""
         while True:
             await asyncio.sleep(self._interval if self._failing else self.pause())
             try:
@@ -183,7 +183,7 @@ class Remote:
 
 
 def _on_disk(folder: Path) -> None:
-    """All files and folders below are written out: a rename that outlives a crash names whole files."""
+    """Sync all files and folders below to disk, so that after a crash a renamed folder has complete files."""
     for path in [folder, *folder.rglob("*")]:
         handle = os.open(path, os.O_RDONLY)
         try:
@@ -193,14 +193,14 @@ def _on_disk(folder: Path) -> None:
 
 
 def _digest(folder: Path) -> str:
-    """A digest of all files below, with their names."""
+    """A digest of the names and contents of all files below."""
     return digest(
         {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
     )
 
 
 def digest(files: Mapping[str, bytes]) -> str:
-    """A digest of files, with their names."""
+    """A digest of the names and contents of files."""
     hasher = hashlib.sha256()
     for name in sorted(files):
         hasher.update(digested(os.fsencode(name), files[name]))

@@ -1,7 +1,7 @@
-"""`policy.server`: a server of OPA bundles, asked as OPA asks it: ETag, long polling, signatures.
+"""`policy.server`: a server of OPA bundles, with the requests of OPA: ETag, long polling, signatures.
 
-Snapshots only; deltas are not asked for. With `keys` a bundle counts whose `.signatures.json` one of them verifies and
-which names every file of it. https://www.openpolicyagent.org/docs/management-bundles
+Snapshots only, no deltas. With `keys`, a bundle is accepted if one of the keys verifies its `.signatures.json`, which
+must list every file. https://www.openpolicyagent.org/docs/management-bundles
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ from gateway.policy.sources.base import Found, Reports, SourceError
 from gateway.policy.sources.remote import Remote, digest
 from gateway.policy.sources.signature import SIGNATURES, Verifier
 
-_BUNDLES = "application/vnd.openpolicyagent.bundles"  # who answers with this type holds requests open
+_BUNDLES = "application/vnd.openpolicyagent.bundles"  # a server with this type supports long polling
 _SHORT = 12
-_AT_ONCE = 0.5  # seconds; an answer that came sooner was not held
+_AT_ONCE = 0.5  # seconds; the server did not hold a request that was answered sooner
 _PLAIN = re.compile(r"[\w.:/+-]{1,64}")
 
 
@@ -33,7 +33,7 @@ class BundleServer(Remote):
 
     def __init__(self, settings: ServerSource, cache: str, reports: Reports | None) -> None:
         self._verifier = Verifier(settings.keys, settings.scope) if settings.keys else None
-        # Who trusts other keys does not begin with what those before signed, nor by a key of the same name.
+        # Part of the identity: after a change of the keys, bundles kept under other keys are not used.
         trusted = self._verifier.fingerprint() if self._verifier else "unsigned"
         super().__init__(cache, f"server {settings.url} {trusted} {settings.scope}", settings.interval, reports)
         self._settings = settings
@@ -46,7 +46,7 @@ class BundleServer(Remote):
         self._hurried = False
 
     async def fetch(self) -> Found:
-        """The bundle that the server has now; with long polling, once it is another one."""
+        """The bundle that the server has now; with long polling, waits for another bundle. Raises SourceError."""
         headers = {"Prefer": "modes=snapshot"}
         wait = 0.0
         if self._etag and self._found is not None:
@@ -70,22 +70,22 @@ class BundleServer(Remote):
         return found
 
     async def close(self) -> None:
-        """Stop asking."""
+        """Stop fetching, and close the client."""
         await super().close()
         await self._client.aclose()
 
     def pause(self) -> float:
-        """No pause where the server itself holds the request until there is news, and does not only say so."""
+        """0 if the server really holds requests until there is another bundle; otherwise the interval."""
         holds = self._waits and self._etag and self._settings.long_poll and not self._hurried
         return 0.0 if holds else super().pause()
 
     async def _answer(self, headers: dict[str, str], wait: float) -> tuple[httpx.Response, bytes]:
-        """What the server says, no more of it than a bundle may be. Raises SourceError."""
+        """One request: the response, and its content up to the size limit of bundles. Raises SourceError."""
         limit = self._settings.timeout
         content = bytearray()
         try:
             async with (
-                asyncio.timeout(2 * limit + wait),  # one that sends byte by byte is never done
+                asyncio.timeout(2 * limit + wait),  # for a server that sends byte by byte
                 self._client.stream(
                     "GET", self._settings.url, headers=headers, timeout=httpx.Timeout(limit, read=limit + wait)
                 ) as answer,
@@ -95,7 +95,7 @@ class BundleServer(Remote):
                     unpack.bounded(1, len(content))
         except (httpx.HTTPError, TimeoutError) as error:
             self._etag = ""
-            raise SourceError(f"the server cannot be asked ({type(error).__name__})") from None
+            raise SourceError(f"the server does not answer ({type(error).__name__})") from None
         return answer, bytes(content)
 
     def _keep(self, archive: bytes) -> Found:
@@ -110,14 +110,14 @@ class BundleServer(Remote):
 
 
 def _revision(files: dict[str, bytes]) -> str:
-    """The bundle's own word for its state. Raises SourceError for a manifest that asks for another language."""
+    """The revision in the manifest. Raises SourceError for a manifest of another version of Rego."""
     try:
         manifest: Any = json.loads(files.get(".manifest", b"{}"))
         revision, rego = manifest.get("revision", ""), manifest.get("rego_version", 1)
     except (ValueError, AttributeError):
-        raise SourceError("the bundle's .manifest is no JSON object") from None
+        raise SourceError("the bundle's .manifest is not a JSON object") from None
     if rego != 1:
         raise SourceError(
-            "the bundle is of Rego v0 (rego_version in its .manifest); build it with: opa build --v1-compatible"
+            "the bundle is in Rego v0 (rego_version in its .manifest); build it with: opa build --v1-compatible"
         )
     return revision if isinstance(revision, str) and _PLAIN.fullmatch(revision) else ""

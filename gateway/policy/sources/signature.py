@@ -1,7 +1,7 @@
 """Verifies a signed bundle: a JWT in `.signatures.json` that lists every file with its digest.
 
-https://www.openpolicyagent.org/docs/management-bundles#signing. The digest of a JSON file is that of its value, so that
-white space and the order of keys do not count; numbers count as they are written.
+https://www.openpolicyagent.org/docs/management-bundles#signing. The digest of a JSON file is the digest of its value:
+white space and the order of keys do not count, but the spelling of numbers does.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _SHORTEST = 32  # characters of a shared secret
 
 
 class Verifier:
-    """Knows the keys. Raises ConfigError for one that cannot be read."""
+    """The trusted keys. Raises ConfigError for a key that cannot be read."""
 
     def __init__(self, keys: Mapping[str, BundleKey], scope: str) -> None:
         read = {name: _read(name, key) for name, key in keys.items()}
@@ -36,11 +36,11 @@ class Verifier:
         self._scope = scope
 
     def fingerprint(self) -> str:
-        """The same for the same keys, another for others; tells nothing of them."""
+        """A digest that identifies the keys without revealing them."""
         return hashlib.sha256(json.dumps(self._trusted).encode()).hexdigest()
 
     def verify(self, files: Mapping[str, bytes]) -> None:
-        """Raise SourceError unless the signature holds and names these files, all of them and no other."""
+        """Raise SourceError unless the signature is valid and lists exactly these files."""
         listed = self._listed(files)
         for name, content in files.items():
             if name == SIGNATURES:
@@ -51,18 +51,18 @@ class Verifier:
             if algorithm not in _HASHES:
                 raise SourceError(f"the signature has the digest of {name} by {algorithm}; known: {', '.join(_HASHES)}")
             if not hmac.compare_digest(_digest(name, content, _HASHES[algorithm]), digest.lower()):
-                raise SourceError(f"the file {name} is not the one that was signed")
+                raise SourceError(f"the file {name} differs from the signed file")
         if listed:
-            raise SourceError(f"the file {min(listed)} was signed and is not in the bundle")
+            raise SourceError(f"the file {min(listed)} is signed, but is not in the bundle")
 
     def _listed(self, files: Mapping[str, bytes]) -> dict[str, tuple[str, str]]:
-        """The files that the signature names -> algorithm, digest."""
+        """The files that the signature lists: name -> (algorithm, digest). Raises SourceError."""
         if SIGNATURES not in files:
-            raise SourceError(f"the bundle is not signed: it has no {SIGNATURES}, and policy.server.keys asks for one")
+            raise SourceError(f"the bundle is not signed: it has no {SIGNATURES}, which policy.server.keys requires")
         try:
             (token,) = json.loads(files[SIGNATURES])["signatures"]
             name = jwt.get_unverified_header(token).get("kid") or _unverified(token).get("keyid") or ""
-            if name not in self._keys and len(self._keys) == 1:  # then it verifies, or not
+            if name not in self._keys and len(self._keys) == 1:  # the only key verifies the signature, or nothing does
                 (name,) = self._keys
             if name not in self._keys:
                 raise SourceError("the bundle is signed with a key that policy.server.keys does not have")
@@ -72,13 +72,13 @@ class Verifier:
                 raise SourceError("the bundle is signed for another scope (policy.server.scope)")
             return {_plain(file["name"]): (str(file["algorithm"]), str(file["hash"])) for file in signed["files"]}
         except jwt.InvalidSignatureError:
-            raise SourceError("the bundle's signature does not hold") from None
+            raise SourceError("the bundle's signature is not valid") from None
         except (ValueError, TypeError, KeyError, AttributeError, RecursionError, jwt.PyJWTError):
             raise SourceError(f"the bundle's {SIGNATURES} cannot be read") from None
 
 
 def _unverified(token: str) -> dict[str, Any]:
-    """The payload, for nothing but the name of the key to verify it with."""
+    """The payload without verification, only for the name of the key that is to verify it."""
     payload = json.loads(jwt.PyJWS().decode_complete(token, options={"verify_signature": False})["payload"])
     return payload if isinstance(payload, dict) else {}
 
@@ -88,16 +88,16 @@ def _plain(name: str) -> str:
 
 
 def _read(name: str, key: BundleKey) -> str:
-    """The key as it was given, without white space around it."""
+    """The text of a key, without surrounding white space. Raises ConfigError."""
     try:
         material = (key.key or Path(key.key_file).read_text()).strip()
     except (OSError, UnicodeDecodeError) as error:
-        why = error.strerror if isinstance(error, OSError) else "it is no text"
+        why = error.strerror if isinstance(error, OSError) else "it is not text"
         raise ConfigError(f"policy.server.keys.{name}: {key.key_file} cannot be read: {why}") from None
     if key.algorithm.startswith("HS") and len(material) < _SHORTEST:
         raise ConfigError(
-            f"policy.server.keys.{name}: a shared secret for {key.algorithm} has {_SHORTEST} characters at least, this "
-            f"one {len(material)}; who guesses it signs bundles"
+            f"policy.server.keys.{name}: a shared secret for {key.algorithm} must have at least {_SHORTEST} characters "
+            f"and has {len(material)}; whoever guesses the secret can sign bundles"
         )
     return material
 
@@ -107,12 +107,12 @@ def _material(name: str, key: BundleKey, material: str) -> Any:
         return jwt.get_algorithm_by_name(key.algorithm).prepare_key(material)
     except (ValueError, TypeError, jwt.PyJWTError):
         raise ConfigError(
-            f"policy.server.keys.{name}: is no key for {key.algorithm}; a public key is given as PEM"
+            f"policy.server.keys.{name}: is not a key for {key.algorithm}; write a public key as PEM"
         ) from None
 
 
 class _Number(str):
-    """A number as it is written."""
+    """A number as written in the file."""
 
     __slots__ = ()
 
@@ -124,14 +124,14 @@ def _digest(name: str, content: bytes, algorithm: str) -> str:
             value = json.loads(content, parse_int=_Number, parse_float=_Number)
             content = "".join(_walk(value)).encode()
         except (ValueError, RecursionError):
-            raise SourceError(f"{name} is no JSON, or nested too deeply") from None
+            raise SourceError(f"{name} is not JSON, or is nested too deeply") from None
     elif base.startswith("data.") and base.endswith(_FORMATS):
-        raise SourceError(f"{name}: signed data is read as JSON only; `opa build` writes it so")
+        raise SourceError(f"{name}: signed data must be JSON, as `opa build` writes it")
     return hashlib.new(algorithm, content, usedforsecurity=True).hexdigest()
 
 
 def _walk(value: Any) -> Iterator[str]:
-    """A value as it is digested: keys in order, no white space."""
+    """The text of a value for the digest: keys sorted, no white space."""
     if isinstance(value, dict):
         yield "{"
         for number, key in enumerate(sorted(value)):
@@ -154,5 +154,5 @@ def _walk(value: Any) -> Iterator[str]:
 
 
 def _text(value: str) -> str:
-    """A string as Go's encoder writes it."""
+    """A string as written by the JSON encoder of Go."""
     return json.dumps(value, ensure_ascii=False).replace("\u2028", "\\u2028").replace("\u2029", "\\u2029")

@@ -1,4 +1,4 @@
-"""Writes what an archive holds of a bundle into a folder: regular files, nothing outside of it, bounded in size."""
+"""Unpacks the archive of a bundle into a folder: only regular files, only below the folder, bounded in size."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from pathlib import Path, PurePosixPath
 from gateway.policy.sources.base import SourceError
 
 LARGEST = 64 * 1024 * 1024
-"""Bytes of all files of one bundle."""
+"""Maximum bytes of all files of one bundle."""
 MOST = 10_000
-"""Files of one bundle."""
-_HEADERS = 4096  # bytes that an archive takes for one file besides
+"""Maximum number of files of one bundle."""
+_HEADERS = 4096  # bytes of an archive for each file in addition to its content
 _GZIP = b"\x1f\x8b"
 
 
@@ -24,10 +24,10 @@ def read(archive: bytes) -> dict[str, bytes]:
     files: dict[str, bytes] = {}
     size = 0
     try:
-        # Inflated here, and bounded: an archive says of itself how much memory its reader takes.
+        # Inflated here with a limit, because an archive determines how much memory its reader needs.
         with tarfile.open(fileobj=io.BytesIO(_inflated(archive)), mode="r:") as tar:
             for member in tar:
-                if not member.isfile():  # a link would lead elsewhere; a folder comes with its files
+                if not member.isfile():  # links are not followed; folders are created with their files
                     continue
                 size += member.size
                 bounded(len(files) + 1, size)
@@ -37,12 +37,12 @@ def read(archive: bytes) -> dict[str, bytes]:
                     raise SourceError(f"the archive has {name} twice")
                 files[name] = content.read() if content else b""
     except (tarfile.TarError, EOFError, OSError, ValueError, zlib.error) as error:
-        raise SourceError(f"what came is no archive of a bundle: {error}") from None
+        raise SourceError(f"the archive of the bundle cannot be read: {error}") from None
     return files
 
 
 def bounded(count: int, size: int) -> None:
-    """Raise SourceError for more files, or bytes of them, than a bundle may have."""
+    """Raise SourceError if a bundle has too many files or bytes."""
     if size > LARGEST or count > MOST:
         raise SourceError(f"the bundle is larger than {LARGEST} bytes, or has more than {MOST} files")
 
@@ -59,7 +59,7 @@ def _inflated(archive: bytes) -> bytes:
 
 
 def write(files: Mapping[str, bytes], folder: Path) -> None:
-    """Write files below a folder. Raises SourceError where one is where another's folder must be."""
+    """Write files below a folder. Raises SourceError, for example if a path is both a file and a folder."""
     try:
         for name, content in files.items():
             place = folder / name
@@ -70,8 +70,8 @@ def write(files: Mapping[str, bytes], folder: Path) -> None:
 
 
 def plain(name: str) -> str:
-    """A path within an archive, without its root. Raises SourceError for one that leads outside."""
+    """A path within an archive, without its root. Raises SourceError for a path that leads outside."""
     path = PurePosixPath("/", name)
     if ".." in path.parts:
-        raise SourceError("the archive names a file outside of itself")
+        raise SourceError("the archive has a file with a path outside the archive")
     return str(path.relative_to("/"))

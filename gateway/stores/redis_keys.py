@@ -1,0 +1,62 @@
+"""The keys of the state in Redis. `redis.lua` lists the value of each key."""
+
+from __future__ import annotations
+
+import functools
+from urllib.parse import quote
+
+from gateway.amounts import Ask
+
+
+@functools.lru_cache(maxsize=4096)
+def _tag(name: str) -> str:
+    """A name, quoted so that it cannot end the hash tag."""
+    return quote(name, safe=" /@:")
+
+
+def work_key(team: str, correlation_id: str) -> str:
+    """The record of a workflow."""
+    return f"mg1:{{{_tag(team)}}}:w:{correlation_id}"
+
+
+def vault_key(team: str, correlation_id: str) -> str:
+    """The vault of a workflow."""
+    return f"mg1:{{{_tag(team)}}}:v:{correlation_id}"
+
+
+def answer_key(team: str, key: str) -> str:
+    """The answer under an idempotency key of a team."""
+    return f"mg1:{{{_tag(team)}}}:i:{key}"
+
+
+def open_key(team: str) -> str:
+    """The open reservations of a team."""
+    return f"mg1:{{{_tag(team)}}}:open"
+
+
+def alone_key(team: str) -> str:
+    """The calls of a team that gateways admitted without Redis."""
+    return f"mg1:{{{_tag(team)}}}:alone"
+
+
+def seen_key(team: str) -> str:
+    """The index of a team's workflows, by last call."""
+    return f"mg1:{{{_tag(team)}}}:seen"
+
+
+def bucket_key(team: str, key: str) -> str:
+    """A token bucket: in the team's slot for an agent or a team, otherwise in a slot of its own."""
+    if key.startswith(("agent:", "team:")):
+        return f"mg1:{{{_tag(team)}}}:b:{key}"
+    return f"mg1:{{{_tag(key)}}}:b"
+
+
+def call_keys(ask: Ask) -> tuple[list[str], dict[str, int]]:
+    """The keys of a script call, and the index (from 1) of each bucket among them."""
+    keys = [work_key(ask.team, ask.correlation_id), open_key(ask.team), seen_key(ask.team)]
+    slots: dict[str, int] = {}
+    for debit in ask.debits:
+        if debit.refill and debit.key not in slots:
+            keys.append(bucket_key(ask.team, debit.key))
+            slots[debit.key] = len(keys)
+    return keys, slots

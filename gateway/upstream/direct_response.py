@@ -1,0 +1,177 @@
+"""One exchange of `direct`: deadlines, and the answer as it arrives."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Final, Protocol
+
+from multidict import CIMultiDict, MultiMapping
+
+from gateway.upstream.client import Destination
+
+_HIGH: Final = 128 * 1024  # unread bytes above which reading from the socket pauses
+
+
+class Wire(Protocol):
+    """The connection of an exchange."""
+
+    transport: asyncio.Transport
+
+    def leave(self) -> None:
+        """End the connection: the exchange was given up."""
+
+
+class DirectResponse:
+    """One exchange, and its answer as it arrives."""
+
+    __slots__ = (
+        *("_connection", "_deadline", "_fault", "_idle", "_last", "_loop", "_parts", "_size", "_timer", "_waiter"),
+        *("_over", "headers", "paused", "status"),
+    )
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, connection: Wire, to: Destination, begun: float) -> None:
+        self._loop = loop
+        self._connection: Wire | None = connection
+        self._deadline = begun + to.timeouts.total
+        self._idle = to.timeouts.idle
+        self._last = loop.time()
+        self._timer: asyncio.TimerHandle | None = None
+        self._look(self._last)
+        self._waiter: asyncio.Future[None] | None = None
+        self._parts: list[bytes] = []
+        self._size = 0
+        self._fault: Exception | None = None
+        self._over = False
+        self.paused = False
+        self.status = 0
+        self.headers: MultiMapping[str] = CIMultiDict()
+
+    # for the line
+
+    @property
+    def length(self) -> int:
+        """The Content-Length of the body in bytes; 0 without one."""
+        said = self.headers.get("content-length", "")
+        return int(said) if said.isdecimal() else 0
+
+    async def begun(self) -> None:
+        """Wait for the head."""
+        while not self.status:
+            if self._fault is not None:
+                raise self._fault
+            await self._wait()
+
+    def chunks(self) -> AsyncIterator[bytes]:
+        """The body as it arrives."""
+        return self
+
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        return self
+
+    async def __anext__(self) -> bytes:
+        while not self._parts:
+            if self._fault is not None:
+                raise self._fault
+            if self._over:
+                raise StopAsyncIteration
+            await self._wait()
+        parts = self._parts
+        data = parts[0] if len(parts) == 1 else b"".join(parts)
+        self._parts = []
+        self._size = 0
+        if self.paused:
+            self.paused = False
+            if self._connection is not None:
+                self._last = self._loop.time()
+                self._connection.transport.resume_reading()
+        return data
+
+    async def read(self, most: int) -> bytes:
+        """The first bytes of the body: at most `most`, at least one unless the body is empty."""
+        return (await anext(self, b""))[:most]
+
+    def release(self) -> None:
+        """The body was read to its end."""
+        if not self._over:
+            self.close()
+
+    def close(self) -> None:
+        """Give up the exchange, unless the body was read to its end."""
+        connection, self._connection = self._connection, None
+        self._stop()
+        if connection is not None and not self._over:
+            self._over = True
+            connection.leave()
+
+    # for the connection
+
+    def begin(self, status: int, headers: MultiMapping[str]) -> None:
+        """The head has arrived."""
+        self.status, self.headers = status, headers
+
+    def take(self, data: bytes) -> None:
+        """A part of the body has arrived."""
+        self._parts.append(data)
+        self._size += len(data)
+
+    def stirred(self) -> None:
+        """Bytes have arrived."""
+        self._last = self._loop.time()
+
+    def came(self) -> None:
+        """Wake the reader. Reading from the socket pauses while too many bytes are unread."""
+        if self._size > _HIGH and not self.paused and self._connection is not None:
+            self.paused = True
+            self._connection.transport.pause_reading()
+        if self._parts or self.status:
+            self._wake()
+
+    def end(self) -> None:
+        """The body is complete."""
+        self._over, self._connection = True, None
+        self.paused = False
+        self._stop()
+        self._wake()
+
+    def fail(self, fault: Exception) -> None:
+        """The exchange has failed; what has arrived can still be read."""
+        if self._over or self._fault is not None:
+            return
+        self._fault, self._connection = fault, None
+        self._stop()
+        self._wake()
+
+    async def _wait(self) -> None:
+        self._waiter = self._loop.create_future()
+        try:
+            await self._waiter
+        finally:
+            self._waiter = None
+
+    def _wake(self) -> None:
+        waiter = self._waiter
+        if waiter is not None and not waiter.done():
+            waiter.set_result(None)
+
+    def _stop(self) -> None:
+        timer, self._timer = self._timer, None
+        if timer is not None:
+            timer.cancel()
+
+    def _look(self, now: float) -> None:
+        self._timer = self._loop.call_later(min(self._deadline, self._last + self._idle) - now, self._check)
+
+    def _check(self) -> None:
+        """Fail the exchange if a deadline has passed. While reading is paused, the provider is not silent."""
+        now = self._loop.time()
+        if self.paused:
+            self._last = now
+        if now < self._deadline and now < self._last + self._idle:
+            self._look(now)
+            return
+        self._timer = None
+        connection = self._connection
+        self.fail(TimeoutError("the provider was silent for too long"))
+        if connection is not None:
+            connection.leave()
