@@ -26,7 +26,8 @@ from hypothesis import strategies as st
 import upstream as scripted
 from gateway.cli import main
 from gateway.config.grammar import Config
-from gateway.detect.secrets.own import HIDDEN, OwnSecrets, forms
+from gateway.detect.secrets.encodings import forms
+from gateway.detect.secrets.own import HIDDEN, OwnSecrets
 from gateway.record import logs
 from gateway.serving.own_values import values
 from line import KEYS, TEAMS, Line, config, running

@@ -153,7 +153,7 @@ def test_a_key_escaped_throughout_is_found(key: str, sign: str, size: int, cuts:
     with pytest.raises(Refusal):  # noqa: PT012  (any of the pieces may be the one)
         for low, high in pairwise([0, *cuts, len(said)]):
             out += guard.feed(said[low:high])
-    assert len(out) <= 3
+    assert sum(map(str.isalnum, out)) <= 3  # of the digits
 
 
 def test_a_name_that_goes_on_record_is_no_key() -> None:
