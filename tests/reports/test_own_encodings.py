@@ -161,6 +161,7 @@ def test_literals(strings: list[bytes], least: int, order: list[int], data: st.D
         *("2023-06-01", "application/json", "text/html, */*;q=0.9", "https://shop.example/", "us-east-1", "v1.2.3"),
         *("prompt-caching-2024-07-31,extended-cache-ttl-2025-04-11", "assistants=v2, more=v1", "My Application"),
         *("acme-gateway/1.0 (X11; Linux x86_64) AppleWebKit/537.36", "gzip, deflate, br", "Größe und Qualität", ""),
+        *("Qwen2.5-Coder-32B-Instruct", "Mixtral-8x7B-Instruct-v0.1", "gpt-4o-mini-2024-07-18", "v1beta features"),
     ],
 )
 def test_what_anybody_may_see(value: str) -> None:

@@ -13,8 +13,9 @@ import regex
 from gateway.detect.secrets.chance import wordy
 
 _PIECE: Final = regex.compile(r"[^\W_]+")
-_SHORT: Final = 4  # characters of a piece with letters and digits, such as `v2` or `x86`
-_SHORTS: Final = 8  # characters of all such pieces; a value with more is written in groups, as licence keys are
+_NUMBERED: Final = regex.compile(r"([^\W\d_]+)(\d{1,4})|(\d{1,4})([^\W\d_]+)")  # `llama3`, `70B`
+_SHORT: Final = 6  # characters of a piece whose letters and digits change more than once, such as `8x7B` or `v1beta`
+_MIXED: Final = 8  # characters of those, and digits beside letters, that a value may have in all
 _DATE: Final = 8  # digits of the longest number that is a date or a version
 _SYLLABLE: Final = 6  # letters that are too few to be judged
 _WORDY: Final = -0.5  # bits of a letter that speak for words, below which a piece is drawn at random
@@ -22,16 +23,22 @@ _WORDY: Final = -0.5  # bits of a letter that speak for words, below which a pie
 
 def is_public(value: str) -> bool:
     """Whether a value consists of words, short numbers and abbreviations only."""
-    shorts = 0
+    mixed = 0
     for piece in _PIECE.findall(value):
         if piece.isdecimal():
             if len(piece) > _DATE:
                 return False
         elif piece.isalpha():
-            if len(piece) > _SYLLABLE and wordy(piece.lower()) < _WORDY:
+            if not _is_word(piece):
                 return False
+        elif (parts := _NUMBERED.fullmatch(piece)) and _is_word(parts[1] or parts[4]):
+            mixed += len(parts[2] or parts[3])
+        elif len(piece) <= _SHORT:
+            mixed += len(piece)
         else:
-            shorts += len(piece)
-            if len(piece) > _SHORT or shorts > _SHORTS:
-                return False
-    return True
+            return False
+    return mixed <= _MIXED
+
+
+def _is_word(letters: str) -> bool:
+    return len(letters) <= _SYLLABLE or wordy(letters.lower()) >= _WORDY
