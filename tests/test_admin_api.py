@@ -246,7 +246,7 @@ def test_ids_are_of_a_team(line: Line) -> None:
     assert "blue, red" in detail(answer, 409)
     assert answer.json()["teams"] == ["blue", "red"]
     assert ask(line, "/workflows/both?team=blue").json()["agents"] == ["mallory"]
-    assert "none-such" in detail(ask(line, "/workflows/none-such"), 404)
+    assert "No workflow has this id" in detail(ask(line, "/workflows/none-such"), 404)
     assert detail(ask(line, "/workflows/none-such/resume", {"team": "red"}), 404)
 
 

@@ -2,7 +2,7 @@
 
 Collected by the type of fields, so that new fields are covered: fields with `repr=False`, key files, and credentials in
 URLs. Headers and parts of URLs are secrets by their name, or by their value unless anybody may see it (`public`). Key
-files are read, and missing files created, as by their users.
+files are read as by their users; a missing one is created by its user only.
 """
 
 from __future__ import annotations
@@ -119,7 +119,7 @@ def _of_file(section: BaseModel, path: str) -> Iterator[str]:
     if path and isinstance(section, BundleKey):
         with suppress(OSError, UnicodeDecodeError):  # the user of the file reports the error
             yield Path(path).read_text(encoding="utf-8").strip()
-    elif path:
+    elif path and Path(path).exists():
         yield read_key_file(Path(path))
 
 
