@@ -64,6 +64,9 @@ FORMS: dict[str, Callable[[str], str]] = {
     "JSON": lambda value: json.dumps(value),
     "JSON throughout": lambda value: "".join(f"\\u{ord(one):04X}" for one in value),
     "HTML": html.escape,
+    "partly JSON": lambda value: f"\\u{ord(value[0]):04x}{value[1:9]}\\u{ord(value[9]):04X}{value[10:]}",
+    "partly percent": lambda value: f"{value[:2]}%{ord(value[2]):02x}{value[3:9]}%{ord(value[9]):02X}{value[10:]}",
+    "partly entities": lambda value: f"&#{ord(value[0])};{value[1:9]}&#x{ord(value[9]):x};{value[10:]}",
 }
 
 
@@ -74,7 +77,8 @@ def test_a_text_with_an_encoded_secret(form: str) -> None:
     for text in (said, f"the key: {said}, keep it"):
         with pytest.raises(Refusal):
             OWN.text(CALL, text)
-        assert OWN.holds(json.dumps({"a": text}).encode()) or "\n" in said or "\\n" in said
+        in_text_only = "partly" in form or "\n" in said or "\\n" in said
+        assert in_text_only or OWN.holds(json.dumps({"a": text}).encode())
     hidden = OWN.hide(f"Größe — {said} — ü")
     assert hidden.count(HIDDEN) == 1
     assert (hidden[:8], hidden[-4:]) == ("Größe — ", " — ü")
@@ -92,7 +96,9 @@ def test_an_encoded_secret_in_pieces(form: str, cuts: list[int]) -> None:
         for cut in [*sorted(cuts), len(text)]:
             out += guard.feed(text[at:cut])
             at = max(at, min(cut, len(text)))
-    if "behind" not in form and "base64," not in form:  # these begin with other text
+    if "partly" in form:
+        assert len(out) <= len(before) + 3 * len("&#122;")
+    elif "behind" not in form and "base64," not in form:  # these begin with other text
         assert sum(map(str.isalnum, out)) <= len("so") + 3
 
 

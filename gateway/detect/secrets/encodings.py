@@ -18,6 +18,10 @@ from gateway.detect.secrets.public import is_public
 
 _LOWER: Final = bytes(byte | 0x20 if chr(byte).isupper() and byte < 0x80 else byte for byte in range(256))
 _DROPPED: Final = bytes(byte for byte in range(256) if byte >= 0x80 or not chr(byte).isalnum())
+_ESCAPED: Final = re.compile(
+    rb"(?:\\+u(?:00|\{0{0,4})|\\+x|%|&#x0{0,4})([2-7][0-9A-Fa-f])[;}]?|&#0{0,4}([0-9]{2,3});?"
+    rb"|(?:\\+(?:u[0-9{]{0,3}|x[2-7]?)?|%[2-7]?|&(?:#(?:x?0{0,4}[2-7]?)?)?)\Z"
+)
 _KEPT: Final = re.compile(rb"[0-9A-Za-z]")
 
 
@@ -29,6 +33,23 @@ def bare(data: bytes) -> bytes:
 def unbroken(data: bytes) -> bytes:
     """A text without the letters of the ends of lines that are escaped in it, as in code; the same number of bytes."""
     return data.replace(b"\\n", b"  ").replace(b"\\r", b"  ") if b"\\" in data else data
+
+
+def readings(text: bytes) -> Iterator[bytes]:
+    """A text as it is, and with single characters that are escaped in it put right; the same number of bytes."""
+    text = unbroken(text)
+    yield text
+    if b"\\" in text or b"%" in text or b"&" in text:
+        plain = _ESCAPED.sub(_char, text)
+        if plain != text:
+            yield plain
+
+
+def _char(escape: re.Match[bytes]) -> bytes:
+    """The character of an escape; a blank for the beginning of an escape, at the end of the text."""
+    digits, number = escape.groups()
+    code = int(number or 0) if digits is None else int(digits, 16)
+    return (bytes([code]) if 0x20 < code < 0x7F else b" ").ljust(len(escape[0]))
 
 
 def places(data: bytes) -> list[int]:

@@ -15,7 +15,7 @@ from typing import Final
 
 from gateway.call import Call
 from gateway.detect.core.rules import resolve
-from gateway.detect.secrets.encodings import bare, places, unbroken, written
+from gateway.detect.secrets.encodings import bare, places, readings, written
 from gateway.detect.secrets.literals import Literals
 from gateway.errors import Refusal
 from gateway.texts import Finding
@@ -25,7 +25,7 @@ ENTITY: Final = "SECRET_MESHGATE_KEY"
 HIDDEN: Final = f"<{ENTITY}>"
 _CLEAR: Final = 3
 """Characters of an encoded value that may leave before it is known for one: any text may end in one or two of them."""
-_BESIDE: Final = 24  # bytes that hold those, with what separates them
+_BESIDE: Final = 48  # bytes that hold those, with what separates them
 _SPREAD: Final = 6  # bytes that a character of an encoded value may take in a stream, with what separates it
 Scan = Callable[[str], Sequence[Finding]]
 
@@ -52,7 +52,7 @@ class OwnSecrets:
         """The same for the bytes of a text."""
         if len(data) < SHORTEST or not self.secrets:
             return False
-        return self._plain.holds(data) or self._encoded.holds(bare(unbroken(data)))
+        return self._plain.holds(data) or any(self._encoded.holds(bare(one)) for one in readings(data))
 
     def hide(self, text: str) -> str:
         """A text with the type of each value in its place: for logs."""
@@ -96,9 +96,10 @@ class OwnSecrets:
         data = _bytes(text)
         if not self._in_text(data):
             return []
-        stands, read = self._plain.spans(data), unbroken(data)
-        at = places(read)
-        stands += [(at[start], at[end - 1] + 1) for start, end in self._encoded.spans(bare(read))]
+        stands = self._plain.spans(data)
+        for one in readings(data):
+            at = places(one)
+            stands += [(at[start], at[end - 1] + 1) for start, end in self._encoded.spans(bare(one))]
         found: list[tuple[int, int]] = []
         for start, end in sorted(stands):
             if found and start < found[-1][1]:
@@ -119,10 +120,10 @@ class OwnSecrets:
             data = _bytes(text[-self._plain.longest :])
             size = self._plain.begun(data)
             plain = _chars(data[len(data) - size :])
-        if self._encoded.may_begin(bare(unbroken(end))):
-            data = unbroken(_bytes(text[-_SPREAD * self._encoded.longest :]))
-            size = self._encoded.begun(bare(data))
-            encoded = _chars(data[places(data)[-size] :]) if size else 0
+        if any(self._encoded.may_begin(bare(one)) for one in readings(end)):
+            for data in readings(_bytes(text[-_SPREAD * self._encoded.longest :])):
+                size = self._encoded.begun(bare(data))
+                encoded = max(encoded, _chars(data[places(data)[-size] :]) if size else 0)
         return max(plain, encoded)
 
 
