@@ -19,8 +19,8 @@ from gateway.detect.secrets.public import is_public
 _LOWER: Final = bytes(byte | 0x20 if chr(byte).isupper() and byte < 0x80 else byte for byte in range(256))
 _DROPPED: Final = bytes(byte for byte in range(256) if byte >= 0x80 or not chr(byte).isalnum())
 _ESCAPED: Final = re.compile(
-    rb"(?:\\+u(?:00|\{0{0,4})|\\+x|%|&#x0{0,4})([2-7][0-9A-Fa-f])[;}]?|&#0{0,4}([0-9]{2,3});?"
-    rb"|(?:\\+(?:u[0-9{]{0,3}|x[2-7]?)?|%[2-7]?|&(?:#(?:x?0{0,4}[2-7]?)?)?)\Z"
+    rb"(?:\\{1,8}u(?:00|\{0{0,4})|\\{1,8}x|%|&#x0{0,4})([2-7][0-9A-Fa-f])[;}]?|&#0{0,4}([0-9]{2,3});?"
+    rb"|(?:\\{1,8}(?:u[0-9{]{0,3}|x[2-7]?)?|%[2-7]?|&(?:#(?:x?0{0,4}[2-7]?)?)?)\Z"
 )
 _KEPT: Final = re.compile(rb"[0-9A-Za-z]")
 
