@@ -16,6 +16,7 @@ from hypothesis import HealthCheck, Phase, given
 from hypothesis import settings as settings_
 from hypothesis import strategies as st
 
+import upstream as scripted
 from formats.wires import Chat, Messages, Wire
 from line import Line, config, running
 
@@ -109,3 +110,17 @@ def test_a_key_of_arguments(line: Line, wire: Wire, form: str, shape: str, cuts:
         assert heard.reason == wire.blocked
         told = "".join(str(arguments) for _, arguments in heard.tools)
         assert len(told) <= len(SHAPES[shape](""))
+
+
+@pytest.mark.parametrize("field", ["role", "x_note", "refusal", "reasoning_content"])
+@pytest.mark.parametrize("size", [2, 5])
+def test_a_field_of_several_chunks(line: Line, field: str, size: int) -> None:
+    """Clients join the strings of a delta, its role too."""
+    pieces = [SECRET[at : at + size] for at in range(0, len(SECRET), size)]
+    events = [scripted.chunk({field: piece}) for piece in pieces]
+    answer = call(line, CHAT, b"".join([*events, scripted.chunk({}, "stop")]), stream=True)
+    lines = [json.loads(one[6:]) for one in answer.text.splitlines() if one.startswith("data: {")]
+    deltas = [choice["delta"] for one in lines for choice in one.get("choices", ())]
+    joined = "".join(delta.get(field) or "" for delta in deltas)
+    assert "own and was stopped" in answer.text
+    assert SECRET[:6] not in joined
