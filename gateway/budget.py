@@ -10,8 +10,9 @@ from __future__ import annotations
 
 import time
 from asyncio import CancelledError
+from collections.abc import Callable
 from contextvars import ContextVar
-from typing import Final
+from typing import Final, TypeVar, TypeVarTuple
 
 from gateway.errors import Unfinished
 
@@ -20,8 +21,11 @@ STEP: Final = 256
 NEVER: Final = 1 << 62
 _NANO: Final = 1_000_000_000
 _BYTE: Final = 1_000  # nanoseconds that each byte of a body adds
+_REMEMBERED: Final = 4096  # results of a call
 _UNIT: Final = 1_000  # nanoseconds that a unit counts until the clock is read
 
+Args = TypeVarTuple("Args")
+Result = TypeVar("Result")
 PASSING = (KeyboardInterrupt, SystemExit, GeneratorExit, CancelledError, Unfinished)
 """Exceptions that are not faults of a stage. All others are faults, even a `BaseException` such as a Rust panic."""
 
@@ -41,12 +45,13 @@ class Abandoned(Unfinished):
 class Budget:
     """The budget of one call. `left` is in nanoseconds of CPU time; one thread at a time works on it."""
 
-    __slots__ = ("_began", "_mark", "_slice", "_units", "abandoned", "left", "seconds", "spent")
+    __slots__ = ("_began", "_mark", "_slice", "_units", "abandoned", "left", "remembered", "seconds", "spent")
 
     def __init__(self, seconds: float) -> None:
         self.seconds = seconds
         self.left = int(seconds * _NANO)
         self.abandoned = False
+        self.remembered: dict[object, object] = {}  # see `once`
         self.spent = 0  # total units, which tests count
         self._units = STEP
         self._mark = 0  # the last reading of the clock of the thread; 0: none since the work began
@@ -139,3 +144,24 @@ def look() -> None:
     budget = _current.get()
     if budget is not None:
         budget.look()
+
+
+def once(function: Callable[[*Args], Result]) -> Callable[[*Args], Result]:
+    """A function of the caller's words whose results are remembered within one call, and no longer.
+
+    The time that a cache of all calls saves would tell one team what another sent. Outside a call nothing is kept.
+    """
+
+    def remembering(*args: *Args) -> Result:
+        budget = _current.get()
+        if budget is None:
+            return function(*args)
+        known, key = budget.remembered, (function, args)
+        if key in known:
+            return known[key]  # type: ignore[return-value]  # what this function returned
+        result = function(*args)
+        if len(known) < _REMEMBERED:
+            known[key] = result
+        return result
+
+    return remembering

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+import shlex
 import stat
 import time
 from collections.abc import Iterator
@@ -19,6 +20,7 @@ from hypothesis import settings as settings_
 from hypothesis import strategies as st
 
 import upstream as scripted
+from gateway.config.load import load
 from gateway.control.admin import keys, workflows
 from gateway.ingress.correlation import LONGEST
 from gateway.serving import process
@@ -244,7 +246,7 @@ def test_ids_are_of_a_team(line: Line) -> None:
     assert "blue, red" in detail(answer, 409)
     assert answer.json()["teams"] == ["blue", "red"]
     assert ask(line, "/workflows/both?team=blue").json()["agents"] == ["mallory"]
-    assert "none-such" in detail(ask(line, "/workflows/none-such"), 404)
+    assert "No workflow has this id" in detail(ask(line, "/workflows/none-such"), 404)
     assert detail(ask(line, "/workflows/none-such/resume", {"team": "red"}), 404)
 
 
@@ -347,6 +349,44 @@ def test_the_banner_says_where_the_key_is(up: scripted.Upstream, tmp_path: Path)
         words = process.banner(line.gateway, "127.0.0.1", 8080)
     assert f"http://127.0.0.1:8080/admin/api, key in {path}" in words
     assert path.read_text().strip() not in words
+
+
+@pytest.mark.parametrize("new", [False, True])
+def test_the_banner_shows_the_key_of_an_agent_once(up: scripted.Upstream, tmp_path: Path, *, new: bool) -> None:
+    """When the key has just been made; later, and in every log file, its file is named."""
+    path = tmp_path / "agent's key"
+    agents = {"first": {"key_file": str(path), "team": "red", "roles": ["developer"]}}
+    demo = {"demo": {"format": "demo"}}
+    raw = settings(tmp_path, up.url)
+    raw["agents"] |= agents
+    raw["providers"] |= demo
+    raw["models"] = {"demo": {"targets": ["demo/demo"]}, **raw["models"]}
+    with running(tmp_path, raw) as line:
+        words = process.banner(line.gateway, "127.0.0.1", 8080, new=new)
+        elsewhere = process.banner(line.gateway, "0.0.0.0", 8080, new=new)
+    key = path.read_text().strip()
+    assert words.count(key) == (1 if new else 0)
+    assert (key in elsewhere) is (str(path) in elsewhere) is False
+    command = next(one for one in words.splitlines() if one.startswith("curl"))
+    assert f"Authorization: Bearer {key}" in shlex.split(command.replace(f"$(cat {shlex.quote(str(path))})", key))
+
+
+@pytest.mark.parametrize(("terminal", "made"), [(True, True), (True, False), (False, True)])
+def test_a_start_shows_no_key_that_was_there(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, *, terminal: bool, made: bool
+) -> None:
+    """Nor one that would go to a file."""
+    told: list[bool] = []
+    path = tmp_path / "agent.key"
+    if not made:
+        path.write_text("mg-a-key-of-the-agent")
+    raw = {"agents": {"first": {"key_file": str(path), "team": "red"}}, "providers": {}, "models": {}}
+    file = tmp_path / "gateway.yaml"
+    file.write_text(json.dumps(raw))
+    monkeypatch.setattr(process, "_run", lambda *_, new, **__: told.append(new))
+    monkeypatch.setattr("sys.stdout.isatty", lambda: terminal)
+    process.serve(load(file), "127.0.0.1", 0)
+    assert told == [terminal and made]
 
 
 def test_the_page_knows_every_route() -> None:

@@ -33,7 +33,7 @@ class Workers:
         self.fault = ""
         self.slow: set[str] = set()
 
-    async def find(self, texts: list[str], deadline: float) -> dict[str, list[Finding]]:
+    async def find(self, texts: list[str], deadline: float, team: str = "") -> dict[str, list[Finding]]:
         self.asked += texts
         if self.fault:
             raise Unread(self.fault)

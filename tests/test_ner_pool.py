@@ -125,6 +125,17 @@ async def test_a_text_that_two_calls_bring_is_read_once(pool: Pool) -> None:
     assert (await second)["I am Maria Rossi"]
 
 
+async def test_a_text_that_two_teams_bring_is_read_for_each(pool: Pool) -> None:
+    """Who waits less for it would learn that another team sends it just now."""
+    (pid,) = pool.pids
+    os.kill(pid, signal.SIGSTOP)
+    asked = [asyncio.create_task(pool.find(["I am Maria Rossi"], PATIENCE, team)) for team in ("red", "blue")]
+    await asyncio.sleep(0)
+    assert len(pool._jobs) == 2
+    os.kill(pid, signal.SIGCONT)
+    assert all([(await one)["I am Maria Rossi"] for one in asked])
+
+
 async def test_what_nobody_waits_for_is_not_sent(pool: Pool, monkeypatch: pytest.MonkeyPatch) -> None:
     """A cancelled call leaves nothing in the queue."""
     asked: list[list[str]] = []

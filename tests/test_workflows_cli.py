@@ -180,7 +180,7 @@ def test_ids_are_of_a_team(here: Place, capsys: Output) -> None:
         assert "blue, red" in printed(capsys, command, "w", code=2)
     printed(capsys, "freeze", "w", "--team", "red")
     assert here.workflow("w", "blue").state == "open"  # type: ignore[union-attr]
-    assert "No workflow has the id gone" in printed(capsys, "freeze", "gone", code=2)
+    assert "No workflow has this id" in printed(capsys, "freeze", "gone", code=2)
     printed(capsys, "freeze", "gone", "--team", "red")
     assert "gone" in printed(capsys, "list", "--state", "frozen")
     assert here.workflow("gone", "red").state == "frozen"  # type: ignore[union-attr]

@@ -70,7 +70,7 @@ async def rotate(store: Keys, id: str, wanted: Rotation) -> tuple[Key, str, Key]
 async def revoke(store: Keys, id: str) -> None:
     """Revoke a key with immediate effect. Raises Refusal (404)."""
     if not await store.revoke_key(id):
-        raise _unknown(id)
+        raise _unknown()
 
 
 async def find(store: Keys, id: str) -> Key:
@@ -78,7 +78,7 @@ async def find(store: Keys, id: str) -> Key:
     for key in await store.keys():
         if key.id == id and key.revoked is None:
             return key
-    raise _unknown(id)
+    raise _unknown()
 
 
 def state(key: Key, now: float) -> str:
@@ -117,8 +117,8 @@ async def _add(store: Keys, key: Key) -> tuple[Key, str]:
     return made, token
 
 
-def _unknown(id: str) -> Refusal:
-    words = f"No valid key has the id {id[:64]!r}; `meshgate keys list` shows the keys."
+def _unknown() -> Refusal:
+    words = "No valid key has this id; `meshgate keys list` shows the keys."
     return Refusal("invalid_request", words, param="id", status=404)
 
 

@@ -8,6 +8,7 @@ use).
 from __future__ import annotations
 
 import math
+import re
 import time
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -33,6 +34,7 @@ MOST = 10_000  # workflows read for one page, most recently seen first
 
 # Name of a quota for operators -> its key in the store. Money is counted in nano-USD and shown in USD.
 QUOTAS = {"tokens": "tokens", "cost_usd": "cost", "calls": "calls"}
+_FIELD = re.compile(r"[a-z_]{1,24}")  # the name of an unknown field that a message repeats
 _SHORTEST_TTL = 60  # seconds: a workflow should not expire before its first call
 
 
@@ -131,12 +133,12 @@ async def find(store: Workflows, team: str | None, correlation_id: str) -> Workf
         if workflow is not None:
             found.append(workflow)
     if not found:
-        of = "" if team is None else f" of team {team}"
-        message = f"No workflow{of} has the id {correlation_id}; its record may have expired (quotas.ttl)."
+        of = "" if team is None else " of this team"
+        message = f"No workflow{of} has this id; its record may have expired (quotas.ttl)."
         raise Refusal("invalid_request", message, status=404)
     if len(found) > 1:
         teams = sorted(workflow.team for workflow in found)
-        message = f"Several teams have a workflow {correlation_id}: name one team: {', '.join(teams)}."
+        message = f"Several teams have a workflow with this id: name one team: {', '.join(teams)}."
         raise Refusal("invalid_request", message, status=409, detail={"teams": teams})
     return found[0]
 
@@ -197,7 +199,7 @@ async def begin(store: Workflows, settings: grammar.Config, correlation_id: str,
         token = signer.token(wanted.team, correlation_id, ttl)
     seconds, idle = whole(settings.quotas.seconds), whole(settings.quotas.idle)
     if not await store.open_workflow(wanted.team, correlation_id, math.ceil(ttl), seconds=seconds, idle=idle):
-        message = f"Team {wanted.team} has a workflow {correlation_id} already: open it under another id."
+        message = "This team has a workflow with this id already: open it under another id."
         raise Refusal("invalid_request", message, status=409)
     expires = iso(time.time() + ttl)
     return {"team": wanted.team, "correlation_id": correlation_id, "token": token, "expires": expires}
@@ -320,12 +322,13 @@ def iso(seconds: float) -> str:
 
 
 def described(errors: list[Any]) -> str:
-    """The validation errors of a body or an option, in one line that repeats no value."""
+    """The validation errors of a body or an option, in one line that repeats no value and no name of the caller's."""
     words = []
     for error in errors:
         where = ".".join(map(str, error["loc"]))
         message = error["msg"].removeprefix("Value error, ")
         if error["type"] == "extra_forbidden":
             message = "is not a known field"
+            where = where if _FIELD.fullmatch(where) else "a name"
         words.append(f"{where}: {message}" if where else message)
     return "; ".join(words)

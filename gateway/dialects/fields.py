@@ -24,6 +24,7 @@ _NONE: Final[frozenset[str]] = frozenset()
 _Places = dict[int, tuple[int, str, Any]]  # identity of a list or dict -> choice, path, itself
 Run = tuple[Field, list[Slot]]
 """The positions of texts that form one text."""
+_ROLES: Final = frozenset({"assistant", "user", "system", "tool", "developer", "function", "model"})
 
 
 class Reader:
@@ -56,7 +57,7 @@ class Reader:
             return
         opaque = self._shape.opaque
         keys = [slot.key for slot in survey.slots if slot.key in opaque and slot.key not in whole]
-        if keys and (odd := {it.key for it in survey.slots if it.key in keys and not is_structure(it.text)}):
+        if keys and (odd := {it.key for it in survey.slots if it.key in keys and not _is_name(it.key, it.text)}):
             # If a structural field held another value, its next pieces may look structural: all are texts.
             self._shape = replace(self._shape, opaque=opaque - odd)
             survey = Survey(self._shape)
@@ -103,7 +104,7 @@ class Reader:
         of a number.
         """
         text = slot.text
-        if slot.key in self._shape.opaque and is_structure(text):
+        if slot.key in self._shape.opaque and _is_name(slot.key, text):
             return False
         if level == "delta":
             return True
@@ -187,6 +188,11 @@ def _note_lists(value: Any, number: int, path: str, places: _Places, *, listed: 
                 index = ordinal(inner.get("index")) if type(inner) is dict else None
                 at = f"{path}{_LIST}" if index is None else f"{path}[{index}]"
                 _note_lists(inner, number, at, places, listed=True)
+
+
+def _is_name(key: object, text: str) -> bool:
+    """The same for a string under a structural key; clients join the roles of the chunks of a stream."""
+    return is_structure(text) and (key != "role" or text in _ROLES)
 
 
 def is_structure(text: str) -> bool:

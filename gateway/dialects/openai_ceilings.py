@@ -12,9 +12,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from functools import lru_cache
 from typing import Any, Final
 
+from gateway.budget import once
 from gateway.call import Json
 from gateway.dialects import checks
 from gateway.errors import Refusal
@@ -92,7 +92,7 @@ def elsewhere(body: Json, own: frozenset[str] = _CEILINGS) -> int:
     )
 
 
-@lru_cache(maxsize=1024)
+@once
 def _speaks(key: str, above: str) -> bool:
     """Whether a field has the name of a ceiling, by itself or together with the field that contains it."""
     words = _words(key)

@@ -13,9 +13,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
-from functools import lru_cache
 from typing import Any
 
+from gateway.budget import once
 from gateway.call import Json
 from gateway.dialects.checks import wrong
 from gateway.dialects.openai_fields import KNOWN
@@ -61,10 +61,18 @@ _DEPTH = 4  # maximum depth of lists of tools in lists of tools
 MAX_NAME = 256
 
 
-@lru_cache(maxsize=1024)
 def _runs(field: str) -> bool:
     """Whether a field has the name of a switch for a tool of the provider."""
+    known = _KNOWN_RUNS.get(field)
+    return _may_run(field) if known is None else known
+
+
+@once
+def _may_run(field: str) -> bool:
     return field not in _EXACT and _RUN.search(_HUMP.sub("_", field[:128]).lower().replace("-", "_")) is not None
+
+
+_KNOWN_RUNS = {field: _may_run(field) for field in KNOWN | _EXACT}
 
 
 def _hosts(field: str, value: Any) -> bool:
@@ -137,7 +145,7 @@ def _offering(body: Json) -> Iterator[tuple[Json, str]]:
             yield from ((message, key) for key in message if _offers(key))
 
 
-@lru_cache(maxsize=1024)
+@once
 def _offers(key: str) -> bool:
     """Whether a field of a message is called as a list of tools is."""
     form = _HUMP.sub("_", key[:128]).lower().replace("-", "_")

@@ -7,8 +7,9 @@ card number, or if its key names a kind of number (`ssn`, `account_number`); cou
 from __future__ import annotations
 
 import re
-from functools import lru_cache
 from typing import Final
+
+from gateway.budget import once
 
 # Terms are short and plain. Not: seven digits in a row, an address of four numbers, the form of an IBAN or of a key.
 _TERM: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_.:/-]{0,127}")
@@ -43,7 +44,7 @@ LONG: Final = 1_000_000  # a smaller number has too few digits to be a value
 _MOST: Final = 7 * 10**18
 
 
-@lru_cache(maxsize=2048)
+@once
 def kind(key: str) -> int | None:
     """The minimum digits of the personal numbers that a key names; None if it names none."""
     for word in _WORDS.findall(key[:64]):

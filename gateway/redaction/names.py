@@ -113,7 +113,7 @@ class Names:
         known: dict[str, list[Finding]] = {}
         size = sum(map(len, texts)) // _STEP
         cut, missing = await apart(size, partial(self._pieces_of, texts, team, known))
-        why = await self._ask(missing, known) if missing else ""
+        why = await self._ask(missing, team, known) if missing else ""
         size += len(cut) + sum(map(len, known.values())) + sum(map(len, first.values()))
         await apart(size, partial(self._join, cut, known, first, team, named))
         if why and not self._allow:
@@ -158,13 +158,13 @@ class Names:
             if len(read) == len(pieces):
                 self._known.keep(hashed((team, text)), both)
 
-    async def _ask(self, texts: list[str], known: dict[str, list[Finding]]) -> str:
+    async def _ask(self, texts: list[str], team: str, known: dict[str, list[Finding]]) -> str:
         """Writes what the workers found into `known`; returns why that is not all, "" if it is."""
         why = ""
         try:
             ends = time.monotonic() + self._deadline
             for at in range(0, len(texts), _ASKED):
-                known |= await self._pool.find(texts[at : at + _ASKED], max(0.0, ends - time.monotonic()))
+                known |= await self._pool.find(texts[at : at + _ASKED], max(0.0, ends - time.monotonic()), team)
             if not known.keys() >= set(texts):
                 why = f"it took more than {self._deadline:g} s (pii.ner.deadline)"
         except Unread as fault:

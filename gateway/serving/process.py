@@ -8,6 +8,7 @@ from __future__ import annotations
 import multiprocessing
 import multiprocessing.connection
 import os
+import shlex
 import signal
 import socket
 import sys
@@ -39,11 +40,13 @@ def serve(loaded: Loaded, host: str, port: int, workers: int = 1) -> None:
     for warning in loaded.warnings:
         print(f"warning: {warning}", flush=True)
     listener = _listen(host, port)
+    path = key_file(loaded.config)
+    new = path is not None and not path.exists() and sys.stdout.isatty()
     try:
         if workers == 1:
-            _run(loaded, listener, host)
+            _run(loaded, listener, host, new=new)
         else:
-            _supervise(loaded, listener, host, workers)
+            _supervise(loaded, listener, host, workers, new=new)
     finally:
         listener.close()
 
@@ -61,12 +64,20 @@ def _listen(host: str, port: int) -> socket.socket:
     return listener
 
 
-def _run(loaded: Loaded, listener: socket.socket, host: str, quiet: bool = False, tell: Tell = lambda: None) -> None:
+def _run(
+    loaded: Loaded,
+    listener: socket.socket,
+    host: str,
+    *,
+    new: bool = False,
+    quiet: bool = False,
+    tell: Tell = lambda: None,
+) -> None:
     port = listener.getsockname()[1]
 
     def ready(gateway: Gateway) -> None:
         if not quiet:
-            print(banner(gateway, host, port), flush=True)
+            print(banner(gateway, host, port, new=new), flush=True)
         tell()
 
     gateway = Gateway(loaded, loaded.files[0] if loaded.files else None, ready)
@@ -80,28 +91,29 @@ def _run(loaded: Loaded, listener: socket.socket, host: str, quiet: bool = False
         raise SystemExit(2)
 
 
-def _worker(path: Path, listener: socket.socket, host: str, quiet: bool, serving: Event) -> None:
+def _worker(path: Path, listener: socket.socket, host: str, new: bool, quiet: bool, serving: Event) -> None:
     try:
         loaded = load(path)
     except ConfigError as error:  # the file has changed since the supervisor read it
         print(f"meshgate: {error}", file=sys.stderr)
         raise SystemExit(2) from None
-    _run(loaded, listener, host, quiet, serving.set)
+    _run(loaded, listener, host, new=new, quiet=quiet, tell=serving.set)
 
 
-def _supervise(loaded: Loaded, listener: socket.socket, host: str, workers: int) -> None:
+def _supervise(loaded: Loaded, listener: socket.socket, host: str, workers: int, *, new: bool) -> None:
     """Keep `workers` processes alive until the supervisor ends."""
     with tempfile.TemporaryDirectory(prefix="meshgate-") as folder:
         os.environ[FOLDER] = folder  # where workers exchange their counters
-        _serve_together(loaded, listener, host, workers)
+        _serve_together(loaded, listener, host, workers, new=new)
 
 
-def _serve_together(loaded: Loaded, listener: socket.socket, host: str, workers: int) -> None:
+def _serve_together(loaded: Loaded, listener: socket.socket, host: str, workers: int, *, new: bool) -> None:
     context = multiprocessing.get_context("spawn")
 
     def start(number: int) -> Worker:
         serving = context.Event()
-        process = context.Process(target=_worker, args=(loaded.files[0], listener, host, number > 0, serving))
+        args = (loaded.files[0], listener, host, new, number > 0, serving)
+        process = context.Process(target=_worker, args=args)
         process.start()
         return Worker(process, serving)
 
@@ -163,38 +175,39 @@ class Crew:
         raise SystemExit(process.exitcode if process.exitcode and process.exitcode > 0 else 1)
 
 
-def banner(gateway: Gateway, host: str, port: int) -> str:
-    """The text printed at the start: the URL, a key, the policy, and a curl command to try."""
+def banner(gateway: Gateway, host: str, port: int, *, new: bool = False) -> str:
+    """The text printed at the start: the URL, where the key is, the policy, and a curl command to try.
+
+    `new`: this start has created the key file and prints to a terminal, so the key itself is shown, once.
+    """
     config = gateway.runtime.config
     url = f"http://{f'[{host}]' if ':' in host else host}:{port}"
     policies = gateway.shared.policies
-    key = _key(config) if host in _LOOPBACK else None
+    path = key_file(config) if host in _LOOPBACK else None
+    shown = f"{path.read_text().strip()} (kept in {path})" if path and new else f"in {path}" if path else None
     lines = [
         f"Meshgate {__version__} listens on {url}",
         f"  policy   {f'{policies.version} ({policies.origin})' if policies else 'none: every call is allowed'}",
-        f"  key      {key or 'create one with: meshgate keys add --agent NAME --team NAME'}",
+        f"  key      {shown or 'create one with: meshgate keys add --agent NAME --team NAME'}",
         f"  metrics  {url}/metrics",
     ]
     if gateway.runtime.admin is not None:
         place = gateway.runtime.admin.path
         lines.append(f"  admin    {url}/admin/api" + (f", key in {place}" if place else ""))
     model = _demo_model(config)
-    if key and model:
+    if path and model:
         lines += [
             "  try it (the e-mail address never reaches the model, the IBAN never comes back):",
             "",
-            _curl(url, key, model),
+            _curl(url, path.absolute(), model),
             "",
         ]
     return "\n".join(lines)
 
 
-def _key(config: Config) -> str | None:
-    """The key of the first agent with a key file, which is printed only if the gateway listens on the loopback."""
-    for agent in config.agents.values():
-        if agent.key_file:
-            return Path(agent.key_file).read_text().strip()
-    return None
+def key_file(config: Config) -> Path | None:
+    """The key file of the first agent that has one; the banner names it only if the gateway listens on the loopback."""
+    return next((Path(agent.key_file) for agent in config.agents.values() if agent.key_file), None)
 
 
 def _demo_model(config: Config) -> str | None:
@@ -206,10 +219,10 @@ def _demo_model(config: Config) -> str | None:
     return None
 
 
-def _curl(url: str, key: str, model: str) -> str:
+def _curl(url: str, key: Path, model: str) -> str:
     text = "I am ann@example.org, please pay DE89 3704 0044 0532 0130 00."
     body = f'{{"model": "{model}", "messages": [{{"role": "user", "content": "{text}"}}]}}'
     return (
-        f"curl -s {url}/v1/chat/completions -H 'Authorization: Bearer {key}' "
+        f'curl -s {url}/v1/chat/completions -H "Authorization: Bearer $(cat {shlex.quote(str(key))})" '
         f"-H 'Content-Type: application/json' -d '{body}'"
     )

@@ -233,6 +233,7 @@ def build(
     sql = wanted.sql if wanted else None
     sql_gate = SqlGate(sql)
     seal = _seal(config)
+    admin = _admin_keys(config, identity)  # before the secrets are collected: the first start creates its file
     own = OwnSecrets(values(config))
     look = _look(scanner, secrets if keeps_secrets else None, stream_scanner, cache)
     texts = Texts(shared.tokens.count, own.scanning(look) if look else None, counted=_counts_tokens(config))
@@ -286,7 +287,7 @@ def build(
         correlation=correlation,
         replies=Replies(own, limits, alone, reasons_in_text=wanted is not None and wanted.explain),
         signer=own_signer,
-        admin=_admin_keys(config, identity),
+        admin=admin,
         audit=audit,
         candidate=candidate,
         own=own,

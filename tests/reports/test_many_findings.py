@@ -158,7 +158,7 @@ async def test_the_policy_hears_who_wrote_personal_data() -> None:
 class Reader:
     """A pool that finds every third word of ten characters to be a name."""
 
-    async def find(self, texts: list[str], deadline: float) -> dict[str, list[Finding]]:
+    async def find(self, texts: list[str], deadline: float, team: str = "") -> dict[str, list[Finding]]:
         return await asyncio.to_thread(self._find, texts)
 
     def _find(self, texts: list[str]) -> dict[str, list[Finding]]:

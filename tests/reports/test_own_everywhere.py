@@ -26,9 +26,10 @@ from hypothesis import strategies as st
 import upstream as scripted
 from gateway.cli import main
 from gateway.config.grammar import Config
-from gateway.detect.secrets.own import HIDDEN, OwnSecrets, forms
+from gateway.detect.secrets.encodings import forms
+from gateway.detect.secrets.own import HIDDEN, SHORTEST, OwnSecrets
 from gateway.record import logs
-from gateway.serving.own_values import values
+from gateway.serving.own_values import credentials, of_url, values
 from line import KEYS, TEAMS, Line, config, running
 
 # A value for each place of a configuration that holds one.
@@ -335,6 +336,46 @@ def test_every_place_of_a_configuration() -> None:
     found = set(values(Config.model_validate(whole())))
     assert set(EVERY) <= found
     assert not [value for value in found if "example" in value]
+
+
+@pytest.mark.parametrize(
+    ("headers", "secret"),
+    [
+        ({"x-pass": "correct horse battery"}, "correct horse battery"),
+        ({"x-jwt": "eyJhbGciOiJIUzI1NiJ9.eyJhIjoxfQ.c2ln"}, "eyJhbGciOiJIUzI1NiJ9.eyJhIjoxfQ.c2ln"),
+        ({"x-org": "a8sd7f8s7df87sdf"}, "a8sd7f8s7df87sdf"),
+        ({"x-of-us": "tenant=acme, id=aB3dE5gH7jK9mN1p"}, "aB3dE5gH7jK9mN1p"),
+        ({"x-of-us": "QxZkPwvTrLmNbVcX"}, "QxZkPwvTrLmNbVcX"),
+        ({"Authorization": f"Basic {base64.b64encode(b'u:password-of-basic').decode()}"}, "password-of-basic"),
+        ({"x-author": "Jane Doe of Example"}, ""),
+        ({"anthropic-version": "2023-06-01", "anthropic-beta": "prompt-caching-2024-07-31,output-128k-2025-02-19"}, ""),
+        ({"OpenAI-Organization": "org-aB3dE5gH7jK9mN1p", "OpenAI-Project": "proj_aB3dE5gH7jK9mN1p"}, ""),
+        ({"User-Agent": "acme/1.0 (build 7f3a9c0e51b24d)", "HTTP-Referer": "https://acme.example/7f3a9c0e51b24d"}, ""),
+        ({"x-model": "Qwen2.5-Coder-32B-Instruct", "x-region": "europe-west4-a", "Accept": "application/json"}, ""),
+    ],
+)
+def test_a_header_is_a_secret_by_name_or_by_value(headers: dict[str, str], secret: str) -> None:
+    """What is drawn at random is one under any name but that of what providers repeat; words are one by name only."""
+    found = {value for value in credentials(headers) if len(value) >= SHORTEST}
+    assert secret in found if secret else not found
+
+
+@pytest.mark.parametrize(
+    ("url", "secret"),
+    [
+        ("https://a.example/v1?code=correct-horse-battery", "correct-horse-battery"),
+        ("https://a.example/v1?x=aB3dE5gH7jK9%2BN1p", "aB3dE5gH7jK9%2BN1p"),
+        ("https://a.example/v1?x=aB3dE5gH7jK9%2BN1p", "aB3dE5gH7jK9+N1p"),
+        ("https://hooks.example/services/T0001/aB3dE5gH7jK9mN1p", "aB3dE5gH7jK9mN1p"),
+        ("https://a.example/openai/deployments/gpt-4o-mini?api-version=2024-10-21-preview", ""),
+        ("https://a.example/models/Qwen/Qwen2.5-Coder-32B-Instruct/v1?deployment=production-europe", ""),
+        ("sqlite:////tmp/aB3dE5gH7jK9mN1p/state.db", ""),
+    ],
+)
+def test_a_part_of_a_url_is_a_secret_by_name_or_by_value(url: str, secret: str) -> None:
+    """Parameters and parts of the path, as written and decoded."""
+    found = {value for value in of_url(url) if len(value) >= SHORTEST}
+    assert secret in found if secret else not found
 
 
 def test_a_field_to_come_is_no_gap() -> None:

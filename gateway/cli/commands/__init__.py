@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from gateway.config.load import Loaded
     from gateway.stores import Store
 
+_WORD = 24  # characters of the longest word that an error repeats
 DEFAULT = Path("config/gateway.yaml")
 
 Result = TypeVar("Result")
@@ -53,6 +54,16 @@ def with_store(config: Config, use: Callable[[Store], Awaitable[Result]]) -> Res
     return asyncio.run(run())
 
 
+def refuse_secrets(config: Config, *words: object) -> None:
+    """Refuse arguments that hold a secret of the gateway's own: they would be on record. Raises ConfigError."""
+    from gateway.detect.secrets.own import OwnSecrets
+    from gateway.errors import ConfigError
+    from gateway.serving.own_values import values
+
+    if OwnSecrets(values(config)).holds(json.dumps(words, ensure_ascii=False).encode("utf-8", "surrogatepass")):
+        raise ConfigError("an argument holds a secret of the gateway's own: take it out. Nothing was changed.")
+
+
 async def on_record(config: Config, store: Store, action: str, team: str, correlation_id: str, details: Json) -> None:
     """Record a change in the decision log before it is made, under the name of the user.
 
@@ -64,6 +75,7 @@ async def on_record(config: Config, store: Store, action: str, team: str, correl
     from gateway.stores.sqlite import SqliteStore
     from gateway.stores.writer import Writer
 
+    refuse_secrets(config, team, correlation_id, details)
     path = audit.place(config)
     if path is not None and not path.exists():
         print(f"note: this change is not recorded, because there is no decision log here ({path})", file=sys.stderr)
@@ -110,11 +122,21 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         """Print the error and exit with 2."""
+        message = _quoting_little(message)
         wrong = re.search(r"invalid choice: '([^']*)' \(choose from (.*)\)", message)
         if wrong is not None:
             near = difflib.get_close_matches(wrong[1].lower(), re.findall(r"[\w-]+", wrong[2]), n=1)
             message += f"; did you mean {near[0]}?" if near else ""
         super().error(message)
+
+
+def _quoting_little(message: str) -> str:
+    """An error of the parser that repeats no word that is longer than a command: a pasted key must not reach a log."""
+    head, unknown, rest = message.partition("unrecognized arguments: ")
+    if unknown:
+        names = [word.partition("=")[0] for word in rest.split() if word.startswith("-")]
+        rest = " ".join(name for name in names if len(name) <= _WORD) or "words that no option takes"
+    return re.sub(rf"'[^']{{{_WORD},}}'", "'...'", head + unknown + rest)
 
 
 def group(commands: Any, name: str, words: str) -> Any:

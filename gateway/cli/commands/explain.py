@@ -80,7 +80,7 @@ def new(args: argparse.Namespace) -> int:
     from gateway.errors import ConfigError
 
     if not _NAME.fullmatch(args.name) or args.name.endswith("_test"):
-        raise ConfigError(f"{args.name!r} is not a valid rule name: a letter, then lower-case letters, digits and _")
+        raise ConfigError("NAME is not a valid rule name: a letter, then lower-case letters, digits and _")
     if not args.dir.is_dir():
         raise ConfigError(f"{args.dir} is not a directory; name the root directory of a bundle, such as policies")
     files = {args.dir / f"{args.name}.rego": _RULE, args.dir / f"{args.name}_test.rego": _TEST}
@@ -252,5 +252,5 @@ def _recorded(args: argparse.Namespace) -> tuple[Any, Json]:
     finally:
         reader.close()
     if recorded is None:
-        raise ConfigError(f"decision {args.decision} is not in the log; its id is the x-request-id of a call")
+        raise ConfigError("this decision is not in the log; its id is the x-request-id of a call")
     return recorded, orjson.loads(recorded.record)

@@ -50,6 +50,7 @@ def add(args: argparse.Namespace) -> int:
 
     wanted = _read(keys.Wanted, agent=args.agent, team=args.team, roles=tuple(args.role), expires=args.expires)
     config = _config(args)
+    commands.refuse_secrets(config, args.agent, args.team, args.role)
     made = commands.with_store(config, lambda store: keys.make(store, wanted))
     _warn(config, args.role)
     return _print(args, *made)

@@ -8,6 +8,7 @@ list of routes (`health`, `workflows`, `keys`); actions that need an admin key a
 from __future__ import annotations
 
 from collections.abc import Sequence
+from urllib.parse import unquote_to_bytes
 
 from starlette.applications import Starlette
 from starlette.requests import Request
@@ -44,7 +45,8 @@ def application(gateway: Gateway) -> ASGIApp:
         if ours:
             return access.nothing(gateway, methods)
         id = uuid7()
-        refusal = Refusal("invalid_request", served.nothing_at(request.url.path), status=404)
+        told = "" if gateway.runtime.own.holds(unquote_to_bytes(path)) else request.url.path
+        refusal = Refusal("invalid_request", served.nothing_at(told), status=404)
         if methods:
             refusal = Refusal("invalid_request", f"This path takes {methods}.", status=405)
         headers = {"x-request-id": id, "x-meshgate-code": refusal.code, **({"allow": methods} if methods else {})}

@@ -4,7 +4,8 @@ Config key: `admin`. A bearer key is compared by its SHA-256, in constant time. 
 cookie is read and no other origin is accepted, so a page cannot act for an operator through the browser. Errors are
 problem details (RFC 9457) with a `code`: `unauthenticated`, `invalid_request`, `request_too_large`,
 `state_unavailable`. Fails closed: without the section `admin` every path is a 404, and a change that cannot be recorded
-is not made.
+is not made. A request that holds a secret of the gateway's own, or its admin key beside the header, is refused: names
+and reasons go on record. In answers such secrets are replaced.
 """
 
 from __future__ import annotations
@@ -14,8 +15,8 @@ import math
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from http import HTTPStatus
-from typing import TypeVar
-from urllib.parse import unquote
+from typing import Any, TypeVar
+from urllib.parse import unquote, unquote_to_bytes
 
 import orjson
 from pydantic import BaseModel, ValidationError
@@ -24,8 +25,10 @@ from starlette.responses import Response
 
 from gateway.call import Json
 from gateway.config.grammar import Config
+from gateway.control.admin.admin_keys import credential
 from gateway.control.admin.parts import Gateway
 from gateway.control.workflows import described
+from gateway.detect.secrets.own import SHORTEST, OwnSecrets
 from gateway.errors import Refusal
 from gateway.ids import uuid7
 from gateway.stores import Store, StoreUnavailable
@@ -72,11 +75,22 @@ class Context:
                 raise Refusal("request_too_large", f"The body is larger than {MOST_BODY} bytes.")
             parts.append(part)
         try:
-            return kind.model_validate(orjson.loads(b"".join(parts) or b"{}"))
+            sent = orjson.loads(b"".join(parts) or b"{}")
+            self.refuse_secrets(orjson.dumps(sent))
+            return kind.model_validate(sent)
         except orjson.JSONDecodeError:
             raise Refusal("invalid_request", "The body is not JSON.") from None
         except ValidationError as error:
             raise Refusal("invalid_request", described(error.errors())) from None
+
+    def refuse_secrets(self, data: bytes) -> None:
+        """Raises Refusal if a part of the request holds a secret of the gateway's own, or the key it came with."""
+        _, token = credential(self.request.scope["headers"])
+        if self.gateway.runtime.own.holds(data) or (len(token) >= SHORTEST and token in data):
+            words = (
+                "The request holds a secret of the gateway's own, or the admin key: take it out. Nothing was changed."
+            )
+            raise Refusal("invalid_request", words)
 
     def query(self, kind: type[Body]) -> Body:
         """The query parameters, validated as `kind`. Raises Refusal."""
@@ -111,12 +125,15 @@ def guard(gateway: Gateway, action: Action, template: str) -> Endpoint:
             return nothing(gateway)
         try:
             who = keys.who(request.scope["headers"])
-            status, answer = await action(Context(gateway, request, who))
-            response = _json(status, answer)
+            context = Context(gateway, request, who)
+            place, query = request.scope["path"], request.scope["query_string"]
+            context.refuse_secrets(b"%s\n%s" % (unquote_to_bytes(place), unquote_to_bytes(query.replace(b"+", b" "))))
+            status, answer = await action(context)
+            response = _json(status, _hidden(answer, gateway.runtime.own))
         except Refusal as refusal:
             if refusal.code == "unauthenticated":  # a flood of wrong keys must not fill the log
                 return problem(gateway.stranger(request.scope) or refusal, id)
-            response = problem(refusal, id)
+            response = problem(refusal, id, gateway.runtime.own)
         except StoreUnavailable as fault:
             _log.error("state store: %s", fault)
             response = problem(Refusal("state_unavailable", "The state store does not answer; try again later."), id)
@@ -146,9 +163,9 @@ def nothing(gateway: Gateway, methods: str = "") -> Response:
     return problem(Refusal("invalid_request", words, status=404), uuid7())
 
 
-def problem(refusal: Refusal, id: str) -> Response:
-    """A refusal as problem details (RFC 9457), with the id of the request."""
-    answer = {
+def problem(refusal: Refusal, id: str, own: OwnSecrets | None = None) -> Response:
+    """A refusal as problem details (RFC 9457), with the id of the request; `own` secrets are replaced."""
+    answer: Json = {
         "type": "about:blank",
         "title": HTTPStatus(refusal.status).phrase,
         "status": refusal.status,
@@ -158,6 +175,8 @@ def problem(refusal: Refusal, id: str) -> Response:
         **({"param": refusal.param} if refusal.param else {}),
         **refusal.detail,
     }
+    if own is not None:
+        answer = _hidden(answer, own)
     response = _json(refusal.status, answer, "application/problem+json")
     response.headers["x-request-id"] = id
     for name, value in refusal.headers:
@@ -167,6 +186,22 @@ def problem(refusal: Refusal, id: str) -> Response:
     if refusal.code == "unauthenticated":
         response.headers["www-authenticate"] = 'Bearer realm="meshgate admin"'
     return response
+
+
+def _hidden(answer: Json, own: OwnSecrets) -> Json:
+    """An answer with the gateway's own secrets replaced, which a record from before may hold."""
+    if not own.holds(orjson.dumps(answer)):
+        return answer
+    hidden: Json = _replaced(answer, own)
+    return hidden
+
+
+def _replaced(value: Any, own: OwnSecrets) -> Any:
+    if isinstance(value, dict):
+        return {own.hide(key): _replaced(inner, own) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [_replaced(inner, own) for inner in value]
+    return own.hide(value) if isinstance(value, str) else value
 
 
 def _json(status: int, answer: Json, media: str = "application/json") -> Response:

@@ -22,11 +22,17 @@ class AdminKeys:
 
     def who(self, headers: list[tuple[bytes, bytes]]) -> str:
         """The first 8 hex digits of the key's SHA-256, its name in records. Raises Refusal(unauthenticated)."""
-        sent = [value for name, value in headers if name == b"authorization"]
-        scheme, _, token = (sent[0] if len(sent) == 1 else b"").strip().partition(b" ")
-        digest = hashlib.sha256(token.strip()).digest()
+        scheme, token = credential(headers)
+        digest = hashlib.sha256(token).digest()
         matches = [hmac.compare_digest(digest, known) for known in self.digests]  # all keys, for constant time
         if scheme.lower() != b"bearer" or not any(matches):
             message = "Send an admin key as `Authorization: Bearer <key>`; an agent's key is not accepted here."
             raise Refusal("unauthenticated", message)
         return digest.hex()[:8]
+
+
+def credential(headers: list[tuple[bytes, bytes]]) -> tuple[bytes, bytes]:
+    """The scheme and the token of the header Authorization; empty without one, or with several."""
+    sent = [value for name, value in headers if name == b"authorization"]
+    scheme, _, token = (sent[0] if len(sent) == 1 else b"").strip().partition(b" ")
+    return scheme, token.strip()

@@ -10,6 +10,7 @@ from typing import Any, Protocol
 
 from gateway.config.grammar import Config
 from gateway.control.admin.admin_keys import AdminKeys
+from gateway.detect.secrets.own import OwnSecrets
 from gateway.errors import Refusal
 from gateway.policy.engines.live import Policies
 from gateway.record.audit import Audit
@@ -28,6 +29,8 @@ class Runtime(Protocol):
     def admin(self) -> AdminKeys | None: ...
     @property
     def audit(self) -> Audit: ...
+    @property
+    def own(self) -> OwnSecrets: ...
     @property
     def alone(self) -> Callable[[], bool]:
         """Whether the shared state is out of reach."""

@@ -8,11 +8,12 @@ and `systems` are right. Two words written as one (`ignoreall`) count as an erro
 from __future__ import annotations
 
 from collections.abc import Iterator
-from functools import lru_cache
 from string import ascii_lowercase
 from typing import Final
 
 import regex
+
+from gateway.budget import once
 
 WORDS: Final = (
     *("ignore", "disregard", "forget", "override", "reveal"),
@@ -73,7 +74,7 @@ def corrected(text: str) -> str:
     return _WORD.sub(lambda found: _corrected(found[0]), text)
 
 
-@lru_cache(maxsize=4096)
+@once
 def _corrected(word: str) -> str:
     if word in WORDS or word in _RIGHT:
         return word

@@ -54,11 +54,12 @@ class Unread(Exception):
 
 
 class _Job:
-    """A text that waits for its findings."""
+    """A text of a team that waits for its findings."""
 
-    __slots__ = ("future", "sent", "text", "wanted")
+    __slots__ = ("future", "sent", "team", "text", "wanted")
 
-    def __init__(self, text: str) -> None:
+    def __init__(self, team: str, text: str) -> None:
+        self.team = team
         self.text = text
         self.future: asyncio.Future[list[Finding]] = asyncio.get_running_loop().create_future()
         self.wanted = 0
@@ -71,7 +72,7 @@ class Pool:
     def __init__(self, config: Settings, report: Callable[[str], None] = _log.error) -> None:
         self.config = config
         self._report = report
-        self._jobs: dict[str, _Job] = {}  # by text: one that two calls bring at once is read once
+        self._jobs: dict[tuple[str, str], _Job] = {}  # by team and text: one that two of its calls bring is read once
         self._queue: deque[_Job] = deque()
         self._waiting = 0
         self._filled = asyncio.Event()
@@ -96,7 +97,7 @@ class Pool:
         self._tasks = [asyncio.create_task(self._keep(worker)) for worker in workers]
         return self
 
-    async def find(self, texts: Sequence[str], deadline: float) -> Mapping[str, list[Finding]]:
+    async def find(self, texts: Sequence[str], deadline: float, team: str = "") -> Mapping[str, list[Finding]]:
         """Text -> its findings, of as many as were read within `deadline` seconds.
 
         Raises Unread if a worker failed or the queue is full; what others have found by then is lost to this call.
@@ -107,7 +108,7 @@ class Pool:
         self._asking += 1
         try:
             for text in dict.fromkeys(texts):
-                jobs.append(self._job(text))
+                jobs.append(self._job(team, text))
                 jobs[-1].wanted += 1
             await asyncio.wait([job.future for job in jobs], timeout=deadline, return_when=asyncio.FIRST_EXCEPTION)
             return {job.text: job.future.result() for job in jobs if job.future.done()}
@@ -137,12 +138,12 @@ class Pool:
         for job in list(self._jobs.values()):
             self._fail(job, "The scanner for names has ended.")
 
-    def _job(self, text: str) -> _Job:
-        job = self._jobs.get(text)
+    def _job(self, team: str, text: str) -> _Job:
+        job = self._jobs.get((team, text))
         if job is None:
             if self._waiting + len(text) > WAITING:
                 raise Unread("more text waits for the scanner for names than it may take on")
-            job = self._jobs[text] = _Job(text)
+            job = self._jobs[team, text] = _Job(team, text)
             self._waiting += len(text)
             self._queue.append(job)
             self._filled.set()
@@ -202,8 +203,8 @@ class Pool:
         return batch
 
     def _done(self, job: _Job) -> None:
-        if self._jobs.get(job.text) is job:
-            del self._jobs[job.text]
+        if self._jobs.get((job.team, job.text)) is job:
+            del self._jobs[job.team, job.text]
             self._waiting -= len(job.text)
 
     def _fail(self, job: _Job, why: str) -> None:

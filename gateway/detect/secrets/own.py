@@ -1,27 +1,22 @@
 """The gateway's own secrets, found by value in whatever leaves: texts, bodies, headers, log lines.
 
 The values come from the configuration (`own_values`) and stay in memory: they are compiled into no cache on disk. Each
-is found as it is, and as base64 (wherever in the encoded text it stands), hexadecimal, percent-encoded or escaped as
-JSON writes it, where it needs to be or throughout. Refuses with secret_blocked, whatever `output.secrets` says. Values
-of fewer than `SHORTEST` characters are not searched for, as they would be found in ordinary text.
+is found as it is, and in the encodings and with the separators of `encodings`, which are prepared once. Refuses with
+secret_blocked, whatever `output.secrets` says. Values of fewer than `SHORTEST` characters are not searched for, as they
+would be found in ordinary text.
 
 `OwnSecrets` is a gate of the output filter (see `output.Gate`) for texts, and searches bytes for everybody else.
 """
 
 from __future__ import annotations
 
-import base64
-import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Final
-from urllib.parse import quote
-
-import orjson
-import regex
 
 from gateway.call import Call
-from gateway.detect.core.index import Database, linear
 from gateway.detect.core.rules import resolve
+from gateway.detect.secrets.encodings import bare, places, readings, written
+from gateway.detect.secrets.literals import Literals
 from gateway.errors import Refusal
 from gateway.texts import Finding
 
@@ -29,8 +24,9 @@ SHORTEST: Final = 12  # characters
 ENTITY: Final = "SECRET_MESHGATE_KEY"
 HIDDEN: Final = f"<{ENTITY}>"
 _CLEAR: Final = 3
-_FIRST: Final = 64  # characters of a value whose beginnings are one pattern: it nests as deep as they are many
 """Characters of an encoded value that may leave before it is known for one: any text may end in one or two of them."""
+_BESIDE: Final = 48  # bytes that hold those, with what separates them
+_SPREAD: Final = 6  # bytes that a character of an encoded value may take in a stream, with what separates it
 Scan = Callable[[str], Sequence[Finding]]
 
 
@@ -38,52 +34,44 @@ class OwnSecrets:
     """The gate. Immutable, shared between threads; false if there is nothing to search for."""
 
     def __init__(self, secrets: Iterable[str]) -> None:
-        plain = {value for value in secrets if len(value) >= SHORTEST}
-        encoded = {form for value in plain for form in forms(value) if len(form) >= SHORTEST} - plain
-        self.secrets = tuple(sorted(plain | encoded))
-        self._longest = max(map(len, self.secrets), default=0)
-        # What the end of a text must look like to be the beginning of a value.
-        self._one = frozenset(value[0] for value in plain)
-        self._two = frozenset(value[:2] for value in plain)
-        self._three = frozenset(value[at : at + 3] for value in self.secrets for at in range(len(value) - 2))
-        begun = [_begun(value[:_FIRST], 1) for value in plain] + [
-            _begun(value[:_FIRST], _CLEAR + 1) for value in encoded
-        ]
-        self._long = tuple(value for value in self.secrets if len(value) > _FIRST)
-        self._pattern = regex.compile("|".join(map(regex.escape, self.secrets)) or r"(?!)")
-        self._begins = regex.compile("|".join(rf"{one}\Z" for one in begun) or r"(?!)")
-        self._whole, self._begun = None, None
-        if linear() and self.secrets:
-            numbers = range(len(self.secrets))
-            self._whole = Database([_literal(value) for value in self.secrets], numbers, None)
-            self._begun = Database([rf"{_utf8(one)}\z" for one in begun], numbers, None)
+        self.secrets = tuple(sorted({value for value in secrets if len(value) >= SHORTEST}))
+        self._plain = Literals(map(_bytes, self.secrets))
+        encoded = {form for value in self.secrets for form in written(value) if len(form) >= SHORTEST}
+        self._encoded = Literals(encoded, least=_CLEAR + 1)
 
     def __bool__(self) -> bool:
         return bool(self.secrets)
 
     def holds(self, data: bytes) -> bool:
-        """Whether bytes hold a value: a quarter of a microsecond, and a tenth more for each kB."""
+        """Whether bytes hold a value: a microsecond, and another for each kB."""
         if len(data) < SHORTEST or not self.secrets:
             return False
-        if self._whole is not None:
-            return self._whole.leftmost(data) >= 0
-        return self._pattern.search(data.decode(errors="replace")) is not None
+        return self._plain.holds(data) or self._encoded.holds(bare(data))
+
+    def _in_text(self, data: bytes) -> bool:
+        """The same for the bytes of a text."""
+        if len(data) < SHORTEST or not self.secrets:
+            return False
+        return self._plain.holds(data) or any(self._encoded.holds(bare(one)) for one in readings(data))
 
     def hide(self, text: str) -> str:
         """A text with the type of each value in its place: for logs."""
-        return self._pattern.sub(HIDDEN, text) if self.holds(_bytes(text)) else text
+        parts: list[str] = []
+        at = 0
+        for start, end in self._spans(text):
+            parts += (text[at:start], HIDDEN)
+            at = end
+        return "".join([*parts, text[at:]]) if parts else text
 
     def check(self, data: bytes) -> None:
         """Refuse bytes that are about to leave for the caller. Raises Refusal(secret_blocked)."""
         if self.holds(data):
-            raise Refusal(
-                "secret_blocked", "The answer held a secret of the gateway's own and was stopped.", stage="output"
-            )
+            raise _refusal()
 
     def text(self, call: Call, text: str) -> str:  # noqa: ARG002
         """A whole text. Raises Refusal(secret_blocked)."""
-        if len(text) >= SHORTEST:
-            self.check(_bytes(text))
+        if len(text) >= SHORTEST and self._in_text(_bytes(text)):
+            raise _refusal()
         return text
 
     def argument(self, call: Call, text: str) -> str:  # noqa: ARG002
@@ -95,13 +83,30 @@ class OwnSecrets:
 
         def both(text: str) -> Sequence[Finding]:
             found = scan(text)
-            return united(found, self.found(text)) if self.holds(_bytes(text)) else found
+            return united(found, self.found(text)) if self._in_text(_bytes(text)) else found
 
         return both if self else scan
 
     def found(self, text: str) -> list[Finding]:
         """Where the values stand in a text."""
-        return [Finding(*match.span(), ENTITY, 1.0) for match in self._pattern.finditer(text)]
+        return [Finding(start, end, ENTITY, 1.0) for start, end in self._spans(text)]
+
+    def _spans(self, text: str) -> list[tuple[int, int]]:
+        """The stretches of a text that hold values, in order; those that meet are one."""
+        data = _bytes(text)
+        if not self._in_text(data):
+            return []
+        stands = self._plain.spans(data)
+        for one in readings(data):
+            at = places(one)
+            stands += [(at[start], at[end - 1] + 1) for start, end in self._encoded.spans(bare(one))]
+        found: list[tuple[int, int]] = []
+        for start, end in sorted(stands):
+            if found and start < found[-1][1]:
+                found[-1] = found[-1][0], max(end, found[-1][1])
+            else:
+                found.append((start, end))
+        return found if text.isascii() else [(_chars(data[:start]), _chars(data[:end])) for start, end in found]
 
     def guard(self, call: Call) -> OwnGuard:
         """The judge of one running text."""
@@ -109,48 +114,21 @@ class OwnSecrets:
 
     def begun(self, text: str) -> int:
         """How many characters at the end of a text may be the beginning of a value."""
-        if text[-3:] not in self._three and text[-1:] not in self._one and text[-2:] not in self._two:
-            return 0  # so for most pieces of a stream
-        tail = text[-self._longest :]
-        return max(self._short_begun(tail[-_FIRST:]), self._long_begun(tail))
-
-    def _long_begun(self, tail: str) -> int:
-        """The same for beginnings that hold all of the first characters of a long value."""
-        longest = 0
-        for value in self._long:
-            at = tail.find(value[: _FIRST - 1])
-            while at >= 0 and not value.startswith(tail[at:]):
-                at = tail.find(value[: _FIRST - 1], at + 1)
-            longest = max(longest, len(tail) - at if at >= 0 else 0)
-        return longest
-
-    def _short_begun(self, tail: str) -> int:
-        if self._begun is None:
-            match = self._begins.search(tail)
-            return len(tail) - match.start() if match is not None else 0
-        data = _bytes(tail)
-        at = self._begun.leftmost(data)
-        return len(data[at:].decode("utf-8", "surrogatepass")) if at >= 0 else 0
+        end = _bytes(text[-_BESIDE:])
+        plain = encoded = 0
+        if self._plain.may_begin(end):
+            data = _bytes(text[-self._plain.longest :])
+            size = self._plain.begun(data)
+            plain = _chars(data[len(data) - size :])
+        if any(self._encoded.may_begin(bare(one)) for one in readings(end)):
+            for data in readings(_bytes(text[-_SPREAD * self._encoded.longest :])):
+                size = self._encoded.begun(bare(data))
+                encoded = max(encoded, _chars(data[places(data)[-size] :]) if size else 0)
+        return max(plain, encoded)
 
 
-def forms(value: str) -> Iterator[str]:
-    """Other ways to write a value, as far as they say all of it."""
-    raw = _bytes(value)
-    yield raw.hex()
-    yield raw.hex().upper()
-    yield quote(value, safe="")
-    units = value.encode("utf-16-be", "surrogatepass")
-    for code in (raw.hex(), raw.hex().upper()):  # all of it escaped, also what needs no escape
-        yield "".join(f"%{code[at : at + 2]}" for at in range(0, len(code), 2))
-    for code in (units.hex(), units.hex().upper()):
-        yield "".join(f"\\u{code[at : at + 4]}" for at in range(0, len(code), 4))
-    written = orjson.dumps(value).decode()[1:-1]
-    yield written
-    yield written.replace("/", "\\/")
-    for shift, torn in ((0, 0), (1, 2), (2, 3)):  # bytes before it in its group of three, characters that those tell
-        whole = (shift + len(raw)) * 8 // 6
-        for encode in (base64.b64encode, base64.urlsafe_b64encode):
-            yield encode(bytes(shift) + raw).decode()[torn:whole]
+def _refusal() -> Refusal:
+    return Refusal("secret_blocked", "The answer held a secret of the gateway's own and was stopped.", stage="output")
 
 
 def united(found: Sequence[Finding], own: Sequence[Finding]) -> Sequence[Finding]:
@@ -166,21 +144,8 @@ def _bytes(text: str) -> bytes:
     return text.encode("utf-8", "surrogatepass")
 
 
-def _literal(value: str) -> str:
-    return _utf8(re.escape(value))
-
-
-def _utf8(pattern: str) -> str:
-    """A pattern for bytes, as Hyperscan reads it: what is beyond ASCII as the bytes that it is."""
-    return "".join(one if one.isascii() else "".join(rf"\x{byte:02x}" for byte in _bytes(one)) for one in pattern)
-
-
-def _begun(value: str, least: int) -> str:
-    """A pattern of the beginnings of a value, from so many characters up to all but one."""
-    pattern = ""
-    for one in reversed(value[least:-1]):
-        pattern = rf"(?:{re.escape(one)}{pattern})?"
-    return re.escape(value[:least]) + pattern
+def _chars(data: bytes) -> int:
+    return len(data.decode("utf-8", "surrogatepass"))
 
 
 class OwnGuard:
@@ -201,7 +166,7 @@ class OwnGuard:
         begun = min(own.begun(seen), len(text))
         cut = len(text) - begun
         out, self._held = text[:cut], text[cut:]
-        self._left = (self._left + out)[-_CLEAR:]
+        self._left = (self._left + out)[-_BESIDE:]
         return out
 
     def close(self) -> str:

@@ -1,0 +1,103 @@
+"""Finds byte strings in bytes: where one stands, and how much of the end may be the beginning of one.
+
+Hyperscan where this machine has it, else `regex`. Nothing is kept on disk. The cost of building and of searching does
+not depend on how long the strings are.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from typing import Final
+
+import regex
+
+from gateway.detect.core.index import Database, Hit, linear
+
+_HEAD: Final = 4  # bytes of a beginning that are searched for; what follows is compared
+
+
+class Literals:
+    """Immutable, shared between threads; false without strings. Strings have more than four bytes.
+
+    `least`: the fewest bytes that count as a beginning, at most four.
+    """
+
+    def __init__(self, strings: Iterable[bytes], least: int = 1) -> None:
+        self.strings = tuple(sorted(set(strings)))
+        self.longest = max(map(len, self.strings), default=0)
+        self._whole = _Search(self.strings)
+        heads: dict[bytes, list[bytes]] = {}
+        for one in self.strings:
+            heads.setdefault(one[:_HEAD], []).append(one)
+        self._following = list(heads.values())
+        self._heads = _Search(heads)
+        self._starts = [frozenset(one[:size] for one in self.strings) for size in range(_HEAD - 1, least - 1, -1)]
+        self._inside = frozenset(one[at : at + _HEAD] for one in self.strings for at in range(len(one) - 3))
+
+    def __bool__(self) -> bool:
+        return bool(self.strings)
+
+    def holds(self, data: bytes) -> bool:
+        """Whether one of the strings stands in the data."""
+        return self._whole.holds(data)
+
+    def spans(self, data: bytes) -> list[tuple[int, int]]:
+        """Where the strings stand, in order; those that overlap are one."""
+        found: list[tuple[int, int]] = []
+        for _, start, end in sorted(self._whole.hits(data), key=lambda hit: hit[1:]):
+            if found and start < found[-1][1]:
+                found[-1] = found[-1][0], max(end, found[-1][1])
+            else:
+                found.append((start, end))
+        return found
+
+    def may_begin(self, end: bytes) -> bool:
+        """Whether data with this end, of four bytes or more, can end in a beginning: False for most data."""
+        return end[-_HEAD:] in self._inside or any(end[-3 + at :] in some for at, some in enumerate(self._starts))
+
+    def begun(self, data: bytes) -> int:
+        """How many bytes at the end of the data may be the beginning of a string; 0 for none."""
+        if not self.may_begin(data):
+            return 0
+        tail = data[-self.longest :]
+        for number, start, _ in sorted(self._heads.hits(tail), key=lambda hit: hit[1]):
+            rest = tail[start:]
+            if any(one.startswith(rest) and len(one) > len(rest) for one in self._following[number]):
+                return len(rest)
+        for at, some in enumerate(self._starts):
+            if data[-3 + at :] in some:
+                return _HEAD - 1 - at
+        return 0
+
+
+class _Search:
+    """A set of strings compiled."""
+
+    def __init__(self, strings: Iterable[bytes]) -> None:
+        every = list(strings)
+        self._database, self._pattern = None, None
+        if every and linear():
+            self._database = Database([_literal(one) for one in every], range(len(every)), None)
+        elif every:
+            self._pattern = regex.compile(b"|".join(b"(%s)" % re.escape(one) for one in every))
+
+    def holds(self, data: bytes) -> bool:
+        if self._database is not None:
+            return self._database.leftmost(data) >= 0
+        return self._pattern is not None and self._pattern.search(data) is not None
+
+    def hits(self, data: bytes) -> list[Hit]:
+        found: list[Hit] = []
+        if self._database is not None:
+            self._database.scan(data, found)
+        elif self._pattern is not None:
+            for match in self._pattern.finditer(data, overlapped=True):
+                assert match.lastindex is not None
+                found.append((match.lastindex - 1, *match.span()))
+        return found
+
+
+def _literal(data: bytes) -> str:
+    """A pattern of Hyperscan for these bytes."""
+    return "".join(chr(byte) if byte < 0x80 and chr(byte).isalnum() else rf"\x{byte:02x}" for byte in data)
