@@ -63,6 +63,7 @@ def test_a_lock_of_the_file_is_survived(line: Line) -> None:
     other.execute("BEGIN IMMEDIATE")
     refused = line.chat(cid="w")
     assert (refused.status_code, refused.json()["error"]["code"]) == (503, "state_unavailable")
+    assert refused.headers["retry-after"] == "1"
     assert line.client.get("/livez").status_code == 200  # nobody need restart the gateway
     assert line.client.get("/readyz").status_code == 503
     other.execute("ROLLBACK")
