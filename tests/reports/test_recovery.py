@@ -28,6 +28,7 @@ import yaml
 import upstream as scripted
 from gateway.amounts import Reservation
 from gateway.cli import main
+from gateway.cli.commands import backup
 from gateway.record.telemetry import LineLog
 from gateway.serving import process
 from gateway.stores import StoreUnavailable
@@ -81,6 +82,17 @@ def test_a_database_that_is_gone_stops_the_gateway(line: Line) -> None:
     _await(lambda: line.client.get("/livez").status_code == 503)
     refused = line.chat()
     assert (refused.status_code, refused.json()["error"]["code"]) == (503, "state_unavailable")
+
+
+def test_a_backup_written_over_the_file_stops_the_gateway(line: Line) -> None:
+    """A restore without a stop: the copy is a good database, but what was charged since then would be lost."""
+    assert line.chat().status_code == 200
+    path = line.path.parent / "state.db"
+    backup.copy(path, path.with_name("copy.db"))
+    with path.open("r+b") as file:  # as `cp` does
+        file.write(path.with_name("copy.db").read_bytes())
+    _await(lambda: line.client.get("/livez").status_code == 503)
+    assert line.chat().status_code == 503
 
 
 @pytest.mark.parametrize("damage", ["log", "pages"])
