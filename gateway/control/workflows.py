@@ -324,7 +324,7 @@ def described(errors: list[Any]) -> str:
     words = []
     for error in errors:
         where = ".".join(map(str, error["loc"]))
-        message = error["msg"].removeprefix("Value error, ")
+        message = error["msg"].removeprefix("Value error, ").replace("Input should be", "must be")
         if error["type"] == "extra_forbidden":
             message = "is not a known field"
         words.append(f"{where}: {message}" if where else message)
