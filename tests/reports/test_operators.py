@@ -108,6 +108,31 @@ def test_mistyped_roles_and_matches_are_suggested(tmp_path: Path, capsys: pytest
 
 
 @pytest.mark.parametrize(
+    ("names", "hidden"),
+    [
+        (["*", "openai/*"], "openai/*"),
+        (["openai/*", "*"], ""),
+        (["gpt*", "gpt-*"], ""),  # what stands for a `*` begins with a letter or a digit
+        (["*-mini", "gpt-*-mini"], "gpt-*-mini"),
+        (["a-*", "b-*", "b-c-*"], "b-c-*"),
+        (["*", "gpt-4o"], ""),
+    ],
+)
+def test_patterns_that_others_hide_are_reported(
+    names: list[str], hidden: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Of the patterns that fit a name, the first in the file decides; a name without `*` comes before all."""
+    settings = config(tmp_path, "http://127.0.0.1:9/v1")
+    settings["models"] = {name: {"targets": [f"up/{'*' if '*' in name else 'm'}"]} for name in names}
+    path = tmp_path / "gateway.yaml"
+    path.write_text(yaml.safe_dump(settings, sort_keys=False))
+    assert main(["check", "--config", str(path)]) == 0
+    told = capsys.readouterr().err
+    assert ("is never used" in told) == bool(hidden)
+    assert not hidden or f"models.{hidden}: " in told
+
+
+@pytest.mark.parametrize(
     ("written", "meant"),
     [
         ("startwith(input.action.name, `a`)", "startswith"),
