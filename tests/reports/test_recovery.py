@@ -75,6 +75,29 @@ def test_a_lock_of_the_file_is_survived(line: Line) -> None:
     assert (workflow.used["tokens"], workflow.held.get("tokens", 0)) == (2 * before, 0)
 
 
+def test_a_decision_log_that_cannot_be_written_is_not_ready(
+    up: scripted.Upstream, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In a file of its own, as always with Redis: no call is served then, and load balancers should know."""
+    monkeypatch.setattr(writing, "_PATIENCE", 1)
+    monkeypatch.setattr(writing, "RETRY", 0.05)
+    path = tmp_path / "audit.db"
+    settings = config(tmp_path, up.url, quotas={"tokens": 100_000}, audit={"path": str(path)})
+    with running(tmp_path, settings) as line:
+        assert line.chat(cid="w").status_code == 200
+        used = line.workflow("w").used["tokens"]
+        other = connect(path)
+        other.execute("BEGIN IMMEDIATE")
+        assert line.chat(cid="w").json()["error"]["code"] == "state_unavailable"
+        assert line.client.get("/readyz").json() == {"ready": False, "failed": {"audit": "StoreUnavailable"}}
+        assert line.client.get("/livez").status_code == 200
+        other.execute("ROLLBACK")
+        other.close()
+        _await(lambda: line.client.get("/readyz").status_code == 200)
+        assert line.chat(cid="w").status_code == 200
+        assert line.workflow("w").used["tokens"] == 2 * used
+
+
 def test_a_database_that_is_gone_stops_the_gateway(line: Line) -> None:
     """Nothing is admitted any more, and `/livez` asks whoever supervises the process for another."""
     assert line.chat().status_code == 200
