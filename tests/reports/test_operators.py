@@ -6,6 +6,7 @@ import contextlib
 import io
 import json
 import os
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -75,6 +76,29 @@ def test_usage_adds_up_the_record(line: Line, capsys: pytest.CaptureFixture[str]
     assert "blue" in capsys.readouterr().out
     assert main(["usage", "--since", "2100-01-01", "--json", "--config", str(line.path)]) == 0
     assert json.loads(capsys.readouterr().out) == []
+
+
+def test_usage_says_how_many_calls_it_does_not_know(line: Line, capsys: pytest.CaptureFixture[str]) -> None:
+    """A killed gateway leaves decisions without outcomes; their estimate is charged to the workflow only."""
+    line.chat(cid="lost")
+    line.rows("SELECT 1")
+    with contextlib.closing(sqlite3.connect(line.path.parent / "state.db")) as connection, connection:
+        connection.execute("DELETE FROM outcomes WHERE correlation_id = 'lost'")
+    line.chat(cid="known")
+    line.rows("SELECT 1")
+    for form in ((), ("--json",)):
+        assert main(["usage", "--by", "workflow", *form, "--config", str(line.path)]) == 0
+        told = capsys.readouterr()
+        assert "red known" in told.out
+        assert "red lost" not in told.out
+        assert told.err.startswith("1 not in these sums")
+    assert main(["usage", "--since", "2100-01-01", "--config", str(line.path)]) == 0
+    assert capsys.readouterr().err == ""
+    line.rows("SELECT 1")
+    with contextlib.closing(sqlite3.connect(line.path.parent / "state.db")) as connection, connection:
+        connection.execute("DELETE FROM decisions WHERE correlation_id = 'lost'")
+    assert main(["usage", "--config", str(line.path)]) == 0
+    assert capsys.readouterr().err == ""
 
 
 def test_a_correlation_id_that_is_personal_data_is_kept_as_a_digest(line: Line) -> None:
