@@ -22,11 +22,15 @@ Failures = Callable[[str], object]
 
 @dataclass(frozen=True, slots=True)
 class Code:
-    """The properties of an error code: HTTP status, fault domain, and whether the same request may succeed later."""
+    """The properties of an error code: HTTP status, fault domain, and whether the same request may succeed later.
+
+    `wait`: seconds until a retry makes sense, if the refusal knows no better.
+    """
 
     status: int
     domain: Domain
     retry: bool = False
+    wait: float | None = None
 
 
 TABLE: Mapping[str, Code] = {
@@ -51,7 +55,7 @@ TABLE: Mapping[str, Code] = {
     "upstream_error": Code(502, "upstream", retry=True),
     "upstream_timeout": Code(504, "upstream", retry=True),
     "policy_unavailable": Code(503, "gateway", retry=True),
-    "state_unavailable": Code(503, "gateway", retry=True),
+    "state_unavailable": Code(503, "gateway", retry=True, wait=1),
     "overloaded": Code(503, "gateway", retry=True),
 }
 
@@ -89,7 +93,7 @@ class Refusal(Exception):
         self.message = message
         self.stage: Stage | Literal[""] = stage
         self.param = param
-        self.retry_after = retry_after
+        self.retry_after = row.wait if retry_after is None else retry_after
         self.status = status or row.status
         self.domain = row.domain
         self.retry = row.retry

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import json
 import re
@@ -20,10 +21,12 @@ from hypothesis import settings as settings_
 from hypothesis import strategies as st
 
 import upstream as scripted
+from gateway.cli import main
 from gateway.config.load import load
 from gateway.control.admin import keys, workflows
 from gateway.ingress.correlation import LONGEST
 from gateway.serving import process
+from gateway.stores import StoreUnavailable
 from line import Line, config, running
 
 KEY = "mg-admin-of-the-tests"
@@ -135,7 +138,7 @@ def test_no_other_origin_is_let_in(line: Line) -> None:
     ("body", "words"),
     [
         (b"{", "not JSON"),
-        (b"[]", "dictionary"),
+        (b"[]", "JSON object"),
         (b'{"tokens": "many"}', "written like 500, 200k or 3m"),
         (b'{"tokens": 0}', "greater than 0"),
         (b'{"calls": -1}', "calls: "),
@@ -454,6 +457,28 @@ def test_labels(line: Line) -> None:
 # Keys
 
 
+def test_the_last_use_of_a_key_outlives_a_stop(
+    up: scripted.Upstream, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Uses are written twice a minute, and when the gateway stops; a store that fails loses none."""
+    with running(tmp_path, settings(tmp_path, up.url)) as line:
+        made = ask(line, "/keys", {"agent": "bot", "team": "red"}).json()
+        assert _works(line, made["key"])
+        gateway, loop = line.gateway, line.loop
+
+        async def fails(used: object) -> None:
+            raise StoreUnavailable("the disk is full")
+
+        store = gateway.shared.store
+        note, store.note_keys = store.note_keys, fails  # type: ignore[method-assign]
+        with pytest.raises(StoreUnavailable):
+            asyncio.run_coroutine_threadsafe(gateway._note_keys(), loop).result()
+        store.note_keys = note  # type: ignore[method-assign]
+    assert main(["keys", "list", "--config", str(line.path), "--json"]) == 0
+    [listed] = json.loads(capsys.readouterr().out)
+    assert listed["last_used"] is not None
+
+
 def test_keys_are_made_rotated_and_revoked(line: Line) -> None:
     """A key is valid immediately, also next to its successor, until it is revoked."""
     made = ask(line, "/keys", {"agent": "bot", "team": "red", "roles": ["developer"], "expires": "1h"})
@@ -473,6 +498,10 @@ def test_keys_are_made_rotated_and_revoked(line: Line) -> None:
     detail(ask(line, f"/keys/{key['id']}/rotate", {}), 404)
     detail(ask(line, "/keys", {"agent": "bot"}), 400)
     detail(ask(line, "/keys", {"agent": "bot", "team": "red", "expires": "soon"}), 400)
+    assert detail(ask(line, "/keys", []), 400) == "The body must be a JSON object."
+    assert (
+        detail(ask(line, "/keys", {"agent": "a", "team": "b", "expires": 0}), 400) == "expires: must be greater than 0"
+    )
     assert [action for (action,) in line.rows("SELECT action FROM actions WHERE action LIKE 'key%' ORDER BY id")] == [
         "key made",
         f"key {key['id']} rotated",

@@ -76,7 +76,9 @@ def _unwritten(code: int) -> int:
 def serve(args: argparse.Namespace) -> int:
     """`meshgate serve`."""
     from gateway.errors import ConfigError
+    from gateway.serving.signals import ignore_reloads
 
+    ignore_reloads()
     loaded = commands.load_config(args, quiet=True, scanners=True)  # the process prints its warnings itself
     server = loaded.config.server
     if args.workers > 1 and loaded.config.state.url.startswith("sqlite"):

@@ -326,7 +326,7 @@ def described(errors: list[Any]) -> str:
     words = []
     for error in errors:
         where = ".".join(map(str, error["loc"]))
-        message = error["msg"].removeprefix("Value error, ")
+        message = error["msg"].removeprefix("Value error, ").replace("Input should be", "must be")
         if error["type"] == "extra_forbidden":
             message = "is not a known field"
             where = where if _FIELD.fullmatch(where) else "a name"

@@ -25,9 +25,10 @@ from gateway.dialects import (
     openai_tools,
     tree,
 )
+from gateway.dialects.anthropic_fields import BODY
 from gateway.dialects.anthropic_steps import steps
 from gateway.dialects.anthropic_stream import AnthropicStream
-from gateway.dialects.anthropic_tables import ANSWER, BODY, CALL, SHAPE, VERSION, WORDS, calls_a_tool
+from gateway.dialects.anthropic_tables import ANSWER, CALL, SHAPE, VERSION, WORDS, calls_a_tool
 from gateway.dialects.base import TRACEPARENT, Plain
 from gateway.dialects.fields import Run, gather
 from gateway.dialects.openai_forms import pieces

@@ -1,4 +1,4 @@
-"""The tables of the Messages dialect: structural keys, types of blocks, fields of a request."""
+"""The tables of the Messages dialect: structural keys and types of blocks."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from typing import Final
 from gateway.call import Json
 from gateway.dialects import tree
 from gateway.dialects.checks import text
-from gateway.dialects.field_table import Table, table
 
 VERSION: Final = "2023-06-01"
 """The value of `anthropic-version` if the caller sends none."""
@@ -56,42 +55,4 @@ WORDS: Final = frozenset(
     | {"message_start", "message_delta", "message_stop", "content_block_start", "content_block_delta", "ping", "error"}
     | {"content_block_stop", "text_delta", "thinking_delta", "signature_delta", "input_json_delta", "citations_delta"}
     | {"stop_sequence", "pause_turn", "refusal", "standard", "priority", "batch", "direct"}
-)
-
-_CACHE: Final = table("type ttl scope")
-_SOURCE: Final = table("type media_type data url file_id", content=None)
-
-
-def _blocks(content: Table | None) -> Table:
-    return table(
-        "type text id name is_error tool_use_id title context thinking signature data file_id url encrypted_content "
-        "page_age error_code server_name toolset_name tool_name",
-        cache_control=_CACHE,
-        citations=None,
-        source=_SOURCE,
-        input=None,
-        caller=None,
-        content=content,
-    )
-
-
-_BLOCK: Final = _blocks(_blocks(None))
-BODY: Final = table(
-    "model max_tokens stream temperature top_k top_p stop_sequences service_tier inference_geo speed user_profile_id "
-    "workspace_id",
-    cache_control=_CACHE,
-    container=None,
-    context_management=None,
-    diagnostics=None,
-    fallbacks=None,
-    mcp_servers=None,
-    messages=table("role", content=_BLOCK),
-    metadata=table("user_id"),
-    output_config=table("effort", format=None, task_budget=None),
-    output_format=None,
-    prefill=None,
-    system=_BLOCK,
-    thinking=table("type budget_tokens display", block_binding=None),
-    tool_choice=table("type name disable_parallel_tool_use"),
-    tools=None,
 )

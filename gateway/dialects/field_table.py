@@ -16,7 +16,10 @@ _NAME: Final = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 
 
 class Table(NamedTuple):
-    """The keys of an object, each with the table of its value; None: any content, which belongs to the caller."""
+    """The keys of an object, each with the table of its value; None: any content, which belongs to the caller.
+
+    The table of a plain value, or of a list of plain values, has no keys.
+    """
 
     keys: Mapping[str, Table | None]
 
@@ -38,15 +41,19 @@ class Table(NamedTuple):
         return bool(found)
 
 
-def table(names: str, **below: Table | None) -> Table:
-    """A table of names, and of names with a nested table."""
-    return Table({**dict.fromkeys(names.split()), **below})
+_PLAIN: Final = Table({})
+
+
+def table(names: str = "", **below: Table | None) -> Table:
+    """A table of names of plain values, and of names with a nested table."""
+    return Table({**dict.fromkeys(names.split(), _PLAIN), **below})
 
 
 def _foreign(value: Any, table: Table, path: str) -> Iterator[tuple[Json, str, str]]:
     if type(value) is list:
         for inner in value:
-            yield from _foreign(inner, table, f"{path}[]")
+            if type(inner) is dict or type(inner) is list:
+                yield from _foreign(inner, table, f"{path}[]")
     elif type(value) is dict:
         for key, inner in value.items():
             at = f"{path}.{_shown(key)}" if path else _shown(key)

@@ -6,11 +6,13 @@ from typing import Final
 
 from gateway.dialects.field_table import table
 
-_FUNCTION: Final = table("name description parameters strict")
+_FUNCTION: Final = table("name description strict", parameters=None)
 _CUSTOM: Final = table("name description", format=table("type", grammar=table("definition syntax")))
-_CALLED: Final = table("name arguments")
+_CALLED: Final = table("name", arguments=None)
+_NAMED: Final = table("type", function=table("name"), custom=table("name"))
 _PART: Final = table(
     "type text refusal",
+    prompt_cache_breakpoint=table("mode ttl"),
     image_url=table("url detail"),
     input_audio=table("data format"),
     file=table("file_data file_id filename"),
@@ -20,25 +22,30 @@ _MESSAGE: Final = table(
     content=_PART,
     audio=table("id"),
     function_call=_CALLED,
-    tool_calls=table("id type index", function=_CALLED, custom=table("name input")),
+    tool_calls=table("id type index", function=_CALLED, custom=table("name", input=None)),
 )
 _PLACE: Final = table("type", approximate=table("city country region timezone"))
 CHAT: Final = table(
-    "best_of frequency_penalty logit_bias logprobs max_completion_tokens max_tokens metadata modalities model n "
+    "best_of frequency_penalty logprobs max_completion_tokens max_tokens modalities model n "
     "parallel_tool_calls presence_penalty prompt_cache_key prompt_cache_retention reasoning_effort safety_identifier "
     "seed service_tier stop store stream temperature top_logprobs top_p user verbosity",
-    audio=table("voice format"),
+    audio=table("format", voice=table("id")),
     function_call=table("name"),
     functions=_FUNCTION,
+    logit_bias=None,
     messages=_MESSAGE,
+    metadata=None,
+    moderation=table("model", policy=table(input=table("mode"), output=table("mode"))),
     prediction=table("type", content=_PART),
-    response_format=table("type", json_schema=table("name description schema strict")),
+    prompt_cache_options=table("mode ttl"),
+    response_format=table("type", json_schema=table("name description strict", schema=None)),
     stream_options=table("include_usage include_obfuscation"),
     tool_choice=table(
-        "type mode tools",
+        "type mode",
         function=table("name"),
         custom=table("name"),
-        allowed_tools=table("mode tools"),
+        tools=_NAMED,
+        allowed_tools=table("mode", tools=_NAMED),
     ),
     tools=table("type", function=_FUNCTION, custom=_CUSTOM),
     web_search_options=table("search_context_size", user_location=_PLACE),

@@ -1,4 +1,5 @@
-"""Names in a configuration that refer to nothing: roles unknown to the policy data, patterns that match no name. Pure.
+"""Names in a configuration that refer to nothing: roles unknown to the policy data, patterns that match no name, model
+patterns hidden by an earlier one. Pure.
 
 They are not errors: tokens may bring agents, and the code of a policy may know further roles. Most are typing errors.
 """
@@ -7,9 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from fnmatch import fnmatchcase
+from typing import Final
 
 from gateway.config.grammar import Config
 from gateway.config.messages import suggest
+from gateway.upstream.wildcards import Pattern
+
+_ANY: Final = "gpt-4o"  # text in place of a `*`, such as any model has
 
 
 def doubts(config: Config, roles: Sequence[str] | None) -> Iterator[str]:
@@ -18,6 +23,7 @@ def doubts(config: Config, roles: Sequence[str] | None) -> Iterator[str]:
         for role in agent.roles:
             if doubt := of_role(role, roles):
                 yield f"agents.{name}.roles: {doubt}"
+    yield from _hidden(config)
     known = _names(config, roles)
     for path, match in _matches(config):
         for field, names in known.items():
@@ -31,6 +37,18 @@ def of_role(role: str, roles: Sequence[str] | None) -> str:
     if roles is None or role in roles:
         return ""
     return f"the policy data has no role {role!r}{suggest(role, roles)}"
+
+
+def _hidden(config: Config) -> Iterator[str]:
+    """Patterns of models that no call reaches: of those that fit a name, the first decides."""
+    earlier: list[Pattern] = []
+    for name, model in config.models.items():
+        if "*" not in name:
+            continue
+        sample = name.replace("*", _ANY)
+        if first := next((pattern.name for pattern in earlier if pattern.rest(sample) is not None), None):
+            yield f"models.{name}: is never used, because {first!r} stands before it and fits the same names"
+        earlier.append(Pattern(name, model))
 
 
 def _matches(config: Config) -> Iterator[tuple[str, object]]:

@@ -1,36 +1,95 @@
 """Python's `logging` on standard error. The gateway's own secrets are found by value and replaced.
 
-All messages of exceptions, drivers and libraries pass through this handler.
+All messages of exceptions, drivers and libraries pass through this handler. A message that repeats, for example with
+every call while the state store is gone, is one line a second.
 """
 
 from __future__ import annotations
 
 import logging
+import re
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
 
 from gateway.detect.secrets.own import OwnSecrets
 
+EVERY: Final = 1.0
+"""Seconds between two lines of one kind."""
+_VARIES: Final = re.compile(r"[0-9a-f]{8}-[0-9a-f-]{27}|\d+")  # what differs between messages of one kind: ids, numbers
+_Kind = tuple[str, int, str]
+
+
+@dataclass(slots=True)
+class _Repeated:
+    """Messages of one kind since the last line (`at`, by the clock): their number, and the newest of them."""
+
+    at: float
+    count: int = 0
+    newest: logging.LogRecord | None = None
+
 
 class Handler(logging.StreamHandler):  # type: ignore[type-arg]
-    """The only handler of the root logger. Each configuration sets `own`."""
+    """The only handler of the root logger. Each configuration sets `own`. `clock`: monotonic seconds."""
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         super().__init__()
         self.setLevel(logging.WARNING)
         self.own = OwnSecrets(())
+        self._clock = clock
+        self._kinds: dict[_Kind, _Repeated] = {}
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write the message, unless one of its kind was written less than a second ago: then count it."""
+        try:
+            kind = (record.name, record.levelno, _VARIES.sub("#", record.getMessage()))
+        except Exception:  # arguments that do not fit the message: reported as for every other handler
+            self.handleError(record)
+            return
+        now, last = self._clock(), self._kinds.get(kind)
+        if last is not None and now - last.at < EVERY:
+            last.count, last.newest = last.count + 1, record
+            return
+        self._kinds[kind] = _Repeated(now)
+        self._write(record, last.count if last is not None else 0)
+
+    def report(self) -> None:
+        """Write what was only counted for a second. To be called about once a second, and at the end."""
+        self.acquire()
+        try:
+            now = self._clock()
+            for kind, it in [(kind, it) for kind, it in self._kinds.items() if now - it.at >= EVERY]:
+                del self._kinds[kind]
+                if it.newest is not None:
+                    self._kinds[kind] = _Repeated(now)
+                    self._write(it.newest, it.count - 1)
+        finally:
+            self.release()
+
+    def _write(self, record: logging.LogRecord, more: int) -> None:
+        record.more = more
+        super().emit(record)
 
     def format(self, record: logging.LogRecord) -> str:
         """The message, with the traceback if there is one, without secrets."""
-        return self.own.hide(super().format(record))
+        more = getattr(record, "more", 0)
+        return self.own.hide(super().format(record)) + (f" (and {more} more like this)" if more else "")
 
 
 def install(own: OwnSecrets) -> Handler:
     """Hide these secrets in all log messages of this process from now on."""
-    root = logging.getLogger()
-    for handler in root.handlers:
-        if isinstance(handler, Handler):
-            handler.own = own
-            return handler
-    handler = Handler()
+    handler = _installed() or Handler()
     handler.own = own
-    root.addHandler(handler)
+    logging.getLogger().addHandler(handler)  # no effect if it is there
     return handler
+
+
+def report() -> None:
+    """See `Handler.report`."""
+    if (handler := _installed()) is not None:
+        handler.report()
+
+
+def _installed() -> Handler | None:
+    return next((handler for handler in logging.getLogger().handlers if isinstance(handler, Handler)), None)

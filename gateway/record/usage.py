@@ -6,7 +6,7 @@ import sqlite3
 from collections.abc import Mapping
 from contextlib import closing
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from gateway import ids
 from gateway.amounts import NANO_USD
@@ -50,18 +50,28 @@ def read(path: Path, by: str, since: float = 0.0) -> list[Used]:
 
     `by` is a key of `BY`, `since` is in Unix seconds.
     """
-    if not path.is_file():
-        raise ConfigError(f"there is no decision log at {path} yet: the first call creates it")
     sums = (f"COALESCE(SUM(json_extract({_RECORD}, '$.usage.{name}')), 0)" for name in ("input", "cached", "output"))
     amounts = ", ".join(sums)
     query = f"""SELECT COALESCE({BY[by]}, ''), COUNT(*), SUM(status >= 400), {amounts},
         COALESCE(SUM(json_extract({_RECORD}, '$.cost_nano_usd')), 0) AS cost
         FROM outcomes WHERE id > ? GROUP BY 1 ORDER BY cost DESC, 2 DESC, 1"""  # noqa: S608  the table above
+    return [Used(*row) for row in _rows(path, query, since)]
+
+
+def unended(path: Path, since: float = 0.0) -> int:
+    """The number of calls that left and have no outcome: in flight, or lost with their gateway. Raises as `read`."""
+    query = """SELECT COUNT(*) FROM decisions WHERE id > ? AND verdict = 'allow'
+        AND NOT EXISTS (SELECT 1 FROM outcomes WHERE outcomes.id = decisions.id)"""
+    return sum(number for (number,) in _rows(path, query, since))
+
+
+def _rows(path: Path, query: str, since: float) -> list[tuple[Any, ...]]:
+    if not path.is_file():
+        raise ConfigError(f"there is no decision log at {path} yet: the first call creates it")
     try:
         with closing(connect(path)) as connection:
             if not has_table(connection, "outcomes"):  # keys may be added before the gateway first runs
                 return []
-            rows = connection.execute(query, (ids.uuid7(at=since)[:13] if since else "",)).fetchall()
+            return connection.execute(query, (ids.uuid7(at=since)[:13] if since else "",)).fetchall()
     except sqlite3.Error as error:
         raise ConfigError(f"{path} is not a decision log: {error}") from None
-    return [Used(*row) for row in rows]

@@ -125,6 +125,7 @@ class Gateway:
                 stack.push_async_callback(client.close)
             telemetry = Telemetry(sys.stdout if config.log == "json" else None)
             stack.callback(telemetry.close)
+            stack.callback(logs.report)
             stack.callback(lambda: workers.leave(telemetry.snapshot))
             writer, self._watch = _audit_writer(config, store, stack)
             self.shared = Shared(store, writer, clients, O200k(), telemetry)
@@ -136,6 +137,7 @@ class Gateway:
             stack.push_async_callback(self.shared.uploads.close)
             await self._apply(config)
             telemetry.gauges += admin.gauges(self)
+            stack.push_async_callback(self._note_last_keys)
             for task in self._background():
                 stack.push_async_callback(_end, task)
             settle_heap()
@@ -231,12 +233,26 @@ class Gateway:
     def _reloaded(self, problem: str | None) -> None:
         self.shared.telemetry.reloaded("config", problem)
 
+    async def _note_keys(self) -> None:
+        """Write the last use of keys. Raises `StoreUnavailable`; then all of it is written next time."""
+        used = self.runtime.identity.used
+        if noted := dict(used):
+            await self.shared.store.note_keys(noted)
+        for id, at in noted.items():
+            if used.get(id) == at:
+                del used[id]
+
+    async def _note_last_keys(self) -> None:
+        with contextlib.suppress(StoreUnavailable):
+            await self._note_keys()
+
     async def _housekeeping(self) -> None:
         """Each second: reload keys, apply orders, lapse reservations, delete expired records, return memory."""
         store, version, beat, complaint = self.shared.store, -1, 0, ""
         while True:
             try:
                 workers.leave(self.shared.telemetry.snapshot)
+                logs.report()
                 if self._watch is not None:
                     self._watch.look()
                 try:
@@ -247,10 +263,8 @@ class Gateway:
                 finally:  # the Cluster node with the keys may be down while other nodes answer
                     await store.refresh()
                     await store.sweep()
-                if beat % NOTED == 0 and (used := self.runtime.identity.used):
-                    noted = dict(used)
-                    used.clear()
-                    await store.note_keys(noted)
+                if beat % NOTED == 0:
+                    await self._note_keys()
                 if beat % CENSUS == 0:
                     newest = await store.workflows(None, CENSUS_LIMIT)
                     self.shared.census = dict.fromkeys(STATES, 0) | Counter(workflow.state for workflow in newest)

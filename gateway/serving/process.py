@@ -5,6 +5,8 @@ Workers share only the listening socket. Their state is in Redis; each has its o
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import multiprocessing
 import multiprocessing.connection
 import os
@@ -13,8 +15,7 @@ import signal
 import socket
 import sys
 import tempfile
-import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from multiprocessing.process import BaseProcess
 from multiprocessing.synchronize import Event
 from pathlib import Path
@@ -27,7 +28,8 @@ from gateway.config.load import Loaded, load
 from gateway.errors import ConfigError
 from gateway.record.workers import FOLDER
 from gateway.serving.app import Gateway
-from gateway.serving.server import make_server
+from gateway.serving.server import Server, make_server
+from gateway.serving.signals import ignore_reloads
 
 Tell = Callable[[], None]
 _LOOPBACK = ("127.0.0.1", "::1", "localhost")
@@ -78,6 +80,7 @@ def _run(
     def ready(gateway: Gateway) -> None:
         if not quiet:
             print(banner(gateway, host, port, new=new), flush=True)
+        _end_with_supervisor(server)
         tell()
 
     gateway = Gateway(loaded, loaded.files[0] if loaded.files else None, ready)
@@ -91,7 +94,23 @@ def _run(
         raise SystemExit(2)
 
 
+def _end_with_supervisor(server: Server) -> None:
+    """Let a worker stop as on SIGTERM if its supervisor was killed: nobody else would ever stop or replace it."""
+    supervisor = multiprocessing.parent_process()
+    if supervisor is None:
+        return
+    sentinel, loop = supervisor.sentinel, asyncio.get_running_loop()
+
+    def orphaned() -> None:
+        loop.remove_reader(sentinel)
+        print("meshgate: the supervisor has ended, so this worker stops", file=sys.stderr)
+        server.should_exit = True
+
+    loop.add_reader(sentinel, orphaned)
+
+
 def _worker(path: Path, listener: socket.socket, host: str, new: bool, quiet: bool, serving: Event) -> None:
+    ignore_reloads()
     try:
         loaded = load(path)
     except ConfigError as error:  # the file has changed since the supervisor read it
@@ -117,9 +136,10 @@ def _serve_together(loaded: Loaded, listener: socket.socket, host: str, workers:
         process.start()
         return Worker(process, serving)
 
-    crew = Crew(start, workers)
+    crew = Crew(start, workers, listener.close)
     signal.signal(signal.SIGTERM, crew.stop)
     signal.signal(signal.SIGINT, crew.stop)
+    signal.signal(signal.SIGHUP, crew.reload)
     crew.run()
 
 
@@ -135,25 +155,40 @@ class Crew:
 
     A worker that ends before it serves has failed to start; the delay before the next attempt grows each time. If no
     other worker serves, `TRIES` consecutive failures, or one with exit code 2 (a mistake in the configuration), end the
-    supervisor with the worker's exit code.
+    supervisor with the worker's exit code. `close` closes the listening socket of this process.
     """
 
-    def __init__(self, start: Callable[[int], Worker], workers: int) -> None:
+    def __init__(
+        self, start: Callable[[int], Worker], workers: int, close: Callable[[], object] = lambda: None
+    ) -> None:
         self._start = start
+        self._close = close
         self._stopping = False
         self._failures = 0
+        self._stopped, self._stop = multiprocessing.Pipe(duplex=False)  # readable once `stop` was called
         self._workers = {number: start(number) for number in range(workers)}
 
     def stop(self, _number: int = 0, _frame: FrameType | None = None) -> None:
         """Terminate every worker. Also a signal handler."""
         self._stopping = True
+        self._stop.send_bytes(b".")
         for worker in self._workers.values():
             worker.process.terminate()
+
+    def reload(self, _number: int = 0, _frame: FrameType | None = None) -> None:
+        """Have every worker read its files again; a worker that does not serve yet will. Also a signal handler."""
+        for worker in self._workers.values():
+            if worker.serving.is_set() and worker.process.is_alive() and worker.process.pid:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(worker.process.pid, signal.SIGHUP)
 
     def run(self) -> None:
         """Return when all workers have ended after `stop`. Raises SystemExit if no worker can be started."""
         while any(worker.process.is_alive() for worker in self._workers.values()):
-            multiprocessing.connection.wait([worker.process.sentinel for worker in self._workers.values()], timeout=1)
+            self._wait([worker.process.sentinel for worker in self._workers.values()], 1)
+            if self._stopping:
+                # The system accepts connections as long as any process listens, and nobody would serve them.
+                self._close()
             for number, worker in list(self._workers.items()):
                 if not worker.process.is_alive() and not self._stopping:
                     self._again(number, worker)
@@ -165,9 +200,16 @@ class Crew:
         if failed and not served and (ended.process.exitcode == 2 or self._failures >= TRIES):
             self._give_up(ended.process)
         if self._failures:
-            time.sleep(min(MOST_WAIT, 0.1 * 2**self._failures))  # a signal takes effect after the delay
+            self._wait([], min(MOST_WAIT, 0.1 * 2**self._failures))
         if not self._stopping:
             self._workers[number] = self._start(max(number, 1))
+        if self._stopping:  # by a signal during the start
+            self._workers[number].process.terminate()
+
+    def _wait(self, ends: Sequence[int], seconds: float) -> None:
+        """Wait until one of these processes has ended, or `stop` is called for the first time."""
+        watched = [*ends, *(() if self._stopping else (self._stopped,))]
+        multiprocessing.connection.wait(watched, timeout=seconds)
 
     def _give_up(self, process: BaseProcess) -> None:
         self.stop()

@@ -60,6 +60,10 @@ class Batch:
         """All servers: there is only this server."""
         return [self]
 
+    def spread(self, name: str) -> list[str]:
+        """A key on each server, by a common name."""
+        return [name]
+
     async def open(self) -> None:
         """No effect: there is one server, and nothing to discover."""
 

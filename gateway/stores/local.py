@@ -2,10 +2,10 @@
 
 While Redis answers, every request goes to Redis, and the last balances are remembered (`seen.py`). During an outage,
 this gateway enforces its share of every bucket and quota from memory (`local` is true) and probes Redis at growing,
-randomized intervals. When Redis is back, the calls admitted alone are entered into the workflows in Redis, each once,
-and earlier reservations are settled there. Operations that need Redis fail closed as `StoreUnavailable`: the vault,
-idempotency keys, and showing or changing workflows. If the gateway stops before Redis is back, the calls that it
-admitted alone are not charged.
+randomized intervals. When every server accepts writes again, the calls admitted alone are entered into the workflows in
+Redis, each once, and earlier reservations are settled there. Operations that need Redis fail closed as
+`StoreUnavailable`: the vault, idempotency keys, and showing or changing workflows. If the gateway stops before Redis is
+back, the calls that it admitted alone are not charged.
 """
 
 from __future__ import annotations
@@ -220,8 +220,8 @@ class LocalStore:
             return
         _log.error("%s; this gateway enforces its share alone until Redis is back", error)
         self._why = str(error)
-        self._counters = Counters(self._seen.record)
-        self._counters.buckets = self._seen.buckets(self._now())
+        before, self._counters = self._counters, Counters(self._seen.record)
+        self._counters.buckets = self._seen.buckets(self._now(), before.buckets)
         self._probe = asyncio.get_running_loop().create_task(self._ask_again())
 
     async def _ask_again(self) -> None:
@@ -234,7 +234,7 @@ class LocalStore:
                 if not self._opened:
                     await self._remote.open()
                     self._opened = True
-                await self._remote.answers()
+                await self._remote.writable()
                 await self._return()
             except (StoreUnavailable, ConfigError) as error:
                 self._why = str(error)
@@ -249,6 +249,7 @@ class LocalStore:
         self._gate = asyncio.get_running_loop().create_future()
         try:
             await self._enter()
+            self._seen.keep(self._counters.records)
             self._probe = None
         finally:
             self._gate.set_result(None)

@@ -35,6 +35,8 @@ from gateway.stores.batch import TIMEOUT, Batch, Command
 PATIENCE = 1.5 * TIMEOUT
 # Seconds until the next try if a node answers TRYAGAIN or CLUSTERDOWN.
 PAUSE = 0.02
+# Keys that are tried to find one on each master.
+_SPREAD = 1000
 # Minimum number of seconds between two reads of the map of slots.
 FRESH = 0.1
 
@@ -66,6 +68,18 @@ class Nodes:
     def nodes(self) -> list[Batch]:
         """Every master."""
         return [self._batch(node) for node in self._masters]
+
+    def spread(self, name: str) -> list[str]:
+        """A key on each master, by a common name. Masters without slots, or with hardly any, have none."""
+        keys: dict[Node, str] = {}
+        for number in range(_SPREAD):
+            key = f"{name}:{number}"
+            owner = self._owners[_slot(key)]
+            if owner is not None:
+                keys.setdefault(owner, key)
+            if len(keys) == len(self._masters):
+                break
+        return list(keys.values())
 
     async def open(self) -> None:
         """Read the map of slots. Raises `ConfigError` if the server is not part of a Cluster."""

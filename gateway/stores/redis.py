@@ -170,10 +170,10 @@ class RedisStore:
         keys = [work_key(ask.team, ask.correlation_id), open_key(ask.team), seen_key(ask.team), alone_key(ask.team)]
         return bool(await self._call("adopt", keys, orjson.dumps(whole), member_of(ask)))
 
-    async def answers(self) -> None:
-        """Raise unless every server answers."""
+    async def writable(self) -> None:
+        """Raise unless every server accepts writes: a full server, or a replica, still answers."""
         try:
-            await asyncio.gather(*(server.call("TIME") for server in self._batch.nodes()))
+            await asyncio.gather(*(self._batch.call("SET", key, "1") for key in self._batch.spread(_PING)))
         except StoreUnavailable:
             await self._batch.open()  # a replica may have replaced a node
             raise

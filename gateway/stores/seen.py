@@ -8,6 +8,7 @@ Depth (hops) is a property of a single call and is not divided.
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from gateway.amounts import NO_HISTORY, Ask, Debit, History, Rejection, Reservation, Unit
@@ -48,6 +49,7 @@ class Seen:
         self._replicas = replicas
         self._workflows: OrderedDict[Name, Standing] = OrderedDict()
         self._buckets: OrderedDict[str, Bucket] = OrderedDict()
+        self._alone: OrderedDict[Name, Record] = OrderedDict()  # as an outage left them; Redis has not reported since
 
     def note(self, ask: Ask, got: Reservation | Rejection, now: int) -> None:
         """Remember a reply of Redis."""
@@ -75,6 +77,7 @@ class Seen:
             return
         self._workflows[name] = standing
         self._workflows.move_to_end(name)
+        self._alone.pop(name, None)
         for kept in (self._workflows, self._buckets):
             if len(kept) > KEPT:
                 kept.popitem(last=False)
@@ -83,9 +86,27 @@ class Seen:
         """Remember the history of a workflow as Redis reported it."""
         if (standing := self._workflows.get((team, correlation_id))) is not None:
             standing.history = history
+        if (record := self._alone.get((team, correlation_id))) is not None:
+            record.history = history._replace(version=history.version + APART)
+
+    def keep(self, records: Mapping[Name, Record]) -> None:
+        """Remember the workflows of an outage that has ended, for the next one.
+
+        What they used is in Redis now, but the last report of Redis is older: a share would otherwise begin anew with
+        every outage. What is in flight counts as used, because Redis settles it.
+        """
+        for name, record in records.items():
+            for count in (*record.counts.values(), *record.repeats.values()):
+                count.used, count.held = count.used + count.held, 0
+            self._alone[name] = record
+            self._alone.move_to_end(name)
+        while len(self._alone) > KEPT:
+            self._alone.popitem(last=False)
 
     def record(self, team: str, correlation_id: str) -> Record | None:
         """This gateway's share of a workflow."""
+        if (alone := self._alone.get((team, correlation_id))) is not None:
+            return alone
         seen = self._workflows.get((team, correlation_id))
         if seen is None:
             return None
@@ -102,12 +123,19 @@ class Seen:
                 record.counts[key] = Count(unit, -(-taken // self._replicas))
         return record
 
-    def buckets(self, now: int) -> dict[str, Bucket]:
-        """This gateway's share of each bucket, refilled up to `now`."""
+    def buckets(self, now: int, alone: Mapping[str, Bucket]) -> dict[str, Bucket]:
+        """This gateway's share of each bucket, refilled up to `now`, and at most what an earlier outage left of it.
+
+        `alone`: the buckets of that outage. What they gave out is not in Redis.
+        """
         shares: dict[str, Bucket] = {}
         for key, seen in self._buckets.items():
             level = min(seen.limit, seen.level + max(0, now - seen.at) / MICRO * seen.refill) / self._replicas
             shares[key] = Bucket(level, now, self._limit(seen.limit), seen.refill / self._replicas)
+        for key, left in alone.items():
+            left.refill_to(now, left.limit, left.refill)
+            if (share := shares.setdefault(key, left)).level > left.level:
+                share.level = left.level
         return shares
 
     def share(self, debit: Debit) -> Debit:

@@ -103,7 +103,7 @@ class SqliteStore:
             undo.pop_all()
         if self._role == "gateway":
             with self._reading():
-                self._watch = Watch(self.writer)
+                self._watch = Watch(self.writer, alone=True)
                 self._restore()
             await self.refresh()
         await self.durable()

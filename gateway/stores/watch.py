@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import secrets
+import sqlite3
 from contextlib import closing, suppress
 from pathlib import Path
 
@@ -22,15 +23,18 @@ class Watch:
 
     The descriptor stays open until `close`, which must be called after every connection of this process to the file
     has been closed: closing any descriptor of a file releases all locks of the process on it (fcntl(2)).
+    `alone`: no other process watches the file. Then each start has a stamp of its own, and a copy that was made before
+    the start is told from the file too.
     """
 
-    def __init__(self, writer: Writer) -> None:
+    def __init__(self, writer: Writer, *, alone: bool = False) -> None:
         self._writer = writer
         self._path = Path(writer.path)
-        _stamp(self._path)
+        stamp = _stamp(self._path, alone=alone)
         self._file = os.open(self._path, os.O_RDONLY)
         self._log = _identity(f"{self._path}-wal")
-        self._stamp = os.pread(self._file, _HEADER, 0)[_STAMP]
+        # The stamp may reach the header later, if a reader keeps the checkpoint from finishing.
+        self._stamps = {stamp, os.pread(self._file, _HEADER, 0)[_STAMP]}
         self._suspect = ""
 
     def look(self) -> None:
@@ -54,7 +58,7 @@ class Watch:
         if _identity(f"{self._path}-wal") != self._log:
             return "the write-ahead log (-wal) was deleted or replaced while the gateway was running"
         header = os.pread(self._file, _HEADER, 0)
-        if len(header) < _HEADER or not header.startswith(_MAGIC) or header[_STAMP] != self._stamp:
+        if len(header) < _HEADER or not header.startswith(_MAGIC) or header[_STAMP] not in self._stamps:
             return "the file was truncated or overwritten while the gateway was running"
         page = int.from_bytes(header[16:18], "big")
         pages = int.from_bytes(header[28:32], "big")
@@ -63,12 +67,20 @@ class Watch:
         return ""
 
 
-def _stamp(path: Path) -> None:
-    """Write a random application id into the header on disk: a copy of another file that overwrites it is detected."""
+def unstamp(connection: sqlite3.Connection) -> None:
+    """Remove the stamp from a copy of a watched file."""
+    connection.execute("PRAGMA application_id = 0")
+
+
+def _stamp(path: Path, *, alone: bool) -> bytes:
+    """Write a random application id into the header on disk, so that overwriting by another file is detected."""
     with closing(connect(path)) as connection:
-        if connection.execute("PRAGMA application_id").fetchone() == (0,):
-            connection.execute(f"PRAGMA application_id = {secrets.randbelow(2**31 - 1) + 1}")
+        (stamp,) = connection.execute("PRAGMA application_id").fetchone()
+        if alone or stamp == 0:
+            stamp = secrets.randbelow(2**31 - 1) + 1
+            connection.execute(f"PRAGMA application_id = {stamp}")
         connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    return int(stamp).to_bytes(4, "big", signed=True)
 
 
 def _identity(path: str | Path) -> tuple[int, int] | None:

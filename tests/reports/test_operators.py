@@ -6,6 +6,7 @@ import contextlib
 import io
 import json
 import os
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -77,6 +78,29 @@ def test_usage_adds_up_the_record(line: Line, capsys: pytest.CaptureFixture[str]
     assert json.loads(capsys.readouterr().out) == []
 
 
+def test_usage_says_how_many_calls_it_does_not_know(line: Line, capsys: pytest.CaptureFixture[str]) -> None:
+    """A killed gateway leaves decisions without outcomes; their estimate is charged to the workflow only."""
+    line.chat(cid="lost")
+    line.rows("SELECT 1")
+    with contextlib.closing(sqlite3.connect(line.path.parent / "state.db")) as connection, connection:
+        connection.execute("DELETE FROM outcomes WHERE correlation_id = 'lost'")
+    line.chat(cid="known")
+    line.rows("SELECT 1")
+    for form in ((), ("--json",)):
+        assert main(["usage", "--by", "workflow", *form, "--config", str(line.path)]) == 0
+        told = capsys.readouterr()
+        assert "red known" in told.out
+        assert "red lost" not in told.out
+        assert told.err.startswith("1 not in these sums")
+    assert main(["usage", "--since", "2100-01-01", "--config", str(line.path)]) == 0
+    assert capsys.readouterr().err == ""
+    line.rows("SELECT 1")
+    with contextlib.closing(sqlite3.connect(line.path.parent / "state.db")) as connection, connection:
+        connection.execute("DELETE FROM decisions WHERE correlation_id = 'lost'")
+    assert main(["usage", "--config", str(line.path)]) == 0
+    assert capsys.readouterr().err == ""
+
+
 def test_a_correlation_id_that_is_personal_data_is_kept_as_a_digest(line: Line) -> None:
     """The caller gets the id back, and its calls share one workflow; no stored record contains the id."""
     first = line.chat(cid="ann.smith@example.org")
@@ -105,6 +129,31 @@ def test_mistyped_roles_and_matches_are_suggested(tmp_path: Path, capsys: pytest
     assert "developer" in told
     assert "'ecko'" in told
     assert "echo" in told
+
+
+@pytest.mark.parametrize(
+    ("names", "hidden"),
+    [
+        (["*", "openai/*"], "openai/*"),
+        (["openai/*", "*"], ""),
+        (["gpt*", "gpt-*"], ""),  # what stands for a `*` begins with a letter or a digit
+        (["*-mini", "gpt-*-mini"], "gpt-*-mini"),
+        (["a-*", "b-*", "b-c-*"], "b-c-*"),
+        (["*", "gpt-4o"], ""),
+    ],
+)
+def test_patterns_that_others_hide_are_reported(
+    names: list[str], hidden: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Of the patterns that fit a name, the first in the file decides; a name without `*` comes before all."""
+    settings = config(tmp_path, "http://127.0.0.1:9/v1")
+    settings["models"] = {name: {"targets": [f"up/{'*' if '*' in name else 'm'}"]} for name in names}
+    path = tmp_path / "gateway.yaml"
+    path.write_text(yaml.safe_dump(settings, sort_keys=False))
+    assert main(["check", "--config", str(path)]) == 0
+    told = capsys.readouterr().err
+    assert ("is never used" in told) == bool(hidden)
+    assert not hidden or f"models.{hidden}: " in told
 
 
 @pytest.mark.parametrize(

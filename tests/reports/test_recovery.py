@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator
 from contextlib import closing
 from multiprocessing import get_context
 from multiprocessing.process import BaseProcess
+from multiprocessing.queues import SimpleQueue
 from multiprocessing.synchronize import Event
 from pathlib import Path
 
@@ -27,6 +28,7 @@ import yaml
 import upstream as scripted
 from gateway.amounts import Reservation
 from gateway.cli import main
+from gateway.cli.commands import backup
 from gateway.record.telemetry import LineLog
 from gateway.serving import process
 from gateway.stores import StoreUnavailable
@@ -62,6 +64,7 @@ def test_a_lock_of_the_file_is_survived(line: Line) -> None:
     other.execute("BEGIN IMMEDIATE")
     refused = line.chat(cid="w")
     assert (refused.status_code, refused.json()["error"]["code"]) == (503, "state_unavailable")
+    assert refused.headers["retry-after"] == "1"
     assert line.client.get("/livez").status_code == 200  # nobody need restart the gateway
     assert line.client.get("/readyz").status_code == 503
     other.execute("ROLLBACK")
@@ -72,6 +75,29 @@ def test_a_lock_of_the_file_is_survived(line: Line) -> None:
     assert (workflow.used["tokens"], workflow.held.get("tokens", 0)) == (2 * before, 0)
 
 
+def test_a_decision_log_that_cannot_be_written_is_not_ready(
+    up: scripted.Upstream, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In a file of its own, as always with Redis: no call is served then, and load balancers should know."""
+    monkeypatch.setattr(writing, "_PATIENCE", 1)
+    monkeypatch.setattr(writing, "RETRY", 0.05)
+    path = tmp_path / "audit.db"
+    settings = config(tmp_path, up.url, quotas={"tokens": 100_000}, audit={"path": str(path)})
+    with running(tmp_path, settings) as line:
+        assert line.chat(cid="w").status_code == 200
+        used = line.workflow("w").used["tokens"]
+        other = connect(path)
+        other.execute("BEGIN IMMEDIATE")
+        assert line.chat(cid="w").json()["error"]["code"] == "state_unavailable"
+        assert line.client.get("/readyz").json() == {"ready": False, "failed": {"audit": "StoreUnavailable"}}
+        assert line.client.get("/livez").status_code == 200
+        other.execute("ROLLBACK")
+        other.close()
+        _await(lambda: line.client.get("/readyz").status_code == 200)
+        assert line.chat(cid="w").status_code == 200
+        assert line.workflow("w").used["tokens"] == 2 * used
+
+
 def test_a_database_that_is_gone_stops_the_gateway(line: Line) -> None:
     """Nothing is admitted any more, and `/livez` asks whoever supervises the process for another."""
     assert line.chat().status_code == 200
@@ -79,6 +105,17 @@ def test_a_database_that_is_gone_stops_the_gateway(line: Line) -> None:
     _await(lambda: line.client.get("/livez").status_code == 503)
     refused = line.chat()
     assert (refused.status_code, refused.json()["error"]["code"]) == (503, "state_unavailable")
+
+
+def test_a_backup_written_over_the_file_stops_the_gateway(line: Line) -> None:
+    """A restore without a stop: the copy is a good database, but what was charged since then would be lost."""
+    assert line.chat().status_code == 200
+    path = line.path.parent / "state.db"
+    backup.copy(path, path.with_name("copy.db"))
+    with path.open("r+b") as file:  # as `cp` does
+        file.write(path.with_name("copy.db").read_bytes())
+    _await(lambda: line.client.get("/livez").status_code == 503)
+    assert line.chat().status_code == 503
 
 
 @pytest.mark.parametrize("damage", ["log", "pages"])
@@ -176,6 +213,120 @@ def test_a_worker_that_dies_is_replaced(monkeypatch: pytest.MonkeyPatch) -> None
     crew.run()
     assert len(started) == 3
     assert not any(child.is_alive() for child in started)
+
+
+def _counts(serving: Event, reloads: SimpleQueue[int]) -> None:
+    signal.signal(signal.SIGHUP, lambda *_: reloads.put(os.getpid()))
+    _serves(serving)
+
+
+def test_a_reload_reaches_the_workers_that_serve() -> None:
+    """One that is starting reads the files anyway; the signal would end it."""
+    context = get_context("fork")
+    reloads: SimpleQueue[int] = context.SimpleQueue()
+    serving = [context.Event(), context.Event(), context.Event()]
+    targets: list[tuple[Callable[..., object], tuple[object, ...]]] = [
+        (_counts, (serving[0], reloads)),
+        (_counts, (serving[1], reloads)),
+        (signal.pause, ()),
+    ]
+    started: list[BaseProcess] = []
+
+    def start(number: int) -> process.Worker:
+        target, args = targets[number]
+        child = context.Process(target=target, args=args)
+        child.start()
+        started.append(child)
+        return process.Worker(child, serving[number])
+
+    crew = process.Crew(start, 3)
+    assert serving[0].wait(30)
+    assert serving[1].wait(30)
+    crew.reload()
+    assert {reloads.get(), reloads.get()} == {started[0].pid, started[1].pid}
+    assert started[2].is_alive()
+    crew.stop()
+    crew.run()
+    assert not any(child.is_alive() for child in started)
+
+
+def test_a_stop_closes_the_socket_before_the_workers_have_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Or the system would accept connections that nobody serves, for as long as calls in flight take to end."""
+    crew, started = _crew(_serves, monkeypatch)
+    assert crew._workers[0].serving.wait(30)
+    assert crew._workers[1].serving.wait(30)
+
+    def close() -> None:
+        for child in started:
+            child.kill()
+
+    monkeypatch.setattr(crew, "_close", close)
+    monkeypatch.setattr(BaseProcess, "terminate", lambda self: None)  # they take their time
+    crew.stop()
+    crew.run()
+    assert [child.exitcode for child in started] == [-signal.SIGKILL] * 2
+
+
+def test_a_stop_during_a_start_ends_the_new_worker_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A signal may arrive when the worker runs, and the supervisor does not know it yet."""
+    crew, started = _crew(_serves, monkeypatch)
+    start = crew._start
+
+    def stopped(number: int) -> process.Worker:
+        worker = start(number)
+        assert worker.serving.wait(30)
+        crew.stop()
+        return worker
+
+    assert crew._workers[0].serving.wait(30)
+    monkeypatch.setattr(crew, "_start", stopped)
+    started[0].kill()
+    crew.run()
+    assert len(started) == 3
+    assert not any(child.is_alive() for child in started)
+
+
+def _answers(url: str) -> bool:
+    try:
+        return httpx.get(url).status_code == 200
+    except httpx.TransportError:
+        return False
+
+
+def test_workers_stop_when_their_supervisor_is_killed(redis_url: str, tmp_path: Path) -> None:
+    """The real command: SIGHUP reloads the workers; without their supervisor they stop as on SIGTERM."""
+    path, port = tmp_path / "gateway.yaml", free_port()
+    audit = {"path": str(tmp_path / "audit.db")}
+    settings = config(
+        tmp_path, "http://127.0.0.1:9/v1", state=redis_url, pii=None, output=None, audit=audit, log="json"
+    )
+    path.write_text(yaml.safe_dump(settings))
+    command = [sys.executable, "-m", "gateway", "serve", "--config", str(path), "--workers", "2", "--port", str(port)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as supervisor:
+        assert supervisor.stdout is not None
+        try:
+            _await(lambda: _answers(f"http://127.0.0.1:{port}/livez"), 120)
+            supervisor.send_signal(signal.SIGHUP)
+            assert next(line for line in supervisor.stdout if "config applied" in line)
+            assert supervisor.poll() is None
+        finally:
+            supervisor.kill()
+        said, _ = supervisor.communicate(timeout=60)  # ends with the last process that can write
+    assert "the supervisor has ended" in said
+    assert not _answers(f"http://127.0.0.1:{port}/livez")
+
+
+def test_a_reload_during_the_start_ends_nothing(tmp_path: Path) -> None:
+    """Starting takes minutes at times; the mistake in the file is still reported."""
+    path = tmp_path / "gateway.yaml"
+    os.mkfifo(path)
+    command = [sys.executable, "-m", "gateway", "serve", "--config", str(path)]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as server, path.open("w") as file:
+        server.send_signal(signal.SIGHUP)  # while it reads
+        file.write("providers: 1")
+        file.close()
+        _, said = server.communicate(timeout=60)
+    assert (server.returncode, "gateway.yaml:1: providers" in said) == (2, True)
 
 
 def test_a_server_whose_workers_cannot_start_exits(tmp_path: Path) -> None:

@@ -256,6 +256,20 @@ async def test_a_forgotten_script_is_loaded_again(store: ClusterStore, nodes: Cl
     assert len(await store.workflows(None, 100)) == 9
 
 
+async def test_each_node_is_asked_whether_it_takes_writes(store: ClusterStore, nodes: Cluster) -> None:
+    """`on_error: local` returns to a Cluster only if no node is full, whichever node it is."""
+    await store.writable()
+    for url in servers_of(nodes.url):
+        with redis.Redis.from_url(url) as client:
+            client.config_set("maxmemory", 1)
+            try:
+                with pytest.raises(StoreUnavailable, match="OutOfMemory"):
+                    await store.writable()
+            finally:
+                client.config_set("maxmemory", 0)
+    await store.writable()
+
+
 async def test_slots_that_move_under_load_lose_nothing(nodes: Cluster) -> None:
     """While a team's slot moves to another node, calls continue, and the final sums are correct."""
     store = ClusterStore(nodes.url)

@@ -200,6 +200,79 @@ async def test_a_gateway_may_start_without_redis(redis_server: Server, monkeypat
     await store.close()
 
 
+async def ended(store: LocalStore) -> None:
+    """The outage is over."""
+    if (probe := store._probe) is not None:
+        await asyncio.wait_for(probe, 20)
+
+
+async def test_outages_in_a_row_are_one_share(store: LocalStore, redis_server: Server) -> None:
+    """What was used alone counts in the next outage, if Redis has reported nothing in between; a report replaces it."""
+    limits = (quota(1000, 300), bucket(20, 6, refill=0.001))
+    redis_server.kill()
+    await store.settle(await take(store, *limits), {"tokens": 300, "requests": 6}, "settled")
+    flying = await take(store, quota(1000, 100), bucket(20, 0, refill=0.001))
+    for reason in ("exceeded", "frozen"):
+        await back(store, redis_server)
+        redis_server.kill()
+        assert (await refused(store, quota(1000, 101))).reason == reason
+        assert store.local
+        assert (await refused(store, bucket(20, 5, refill=0.001), cid="other")).reason == "rate"
+    await back(store, redis_server)
+    assert await store.settle(flying, {"tokens": 100}, "settled")
+    await take(store, quota(1000, 100))
+    redis_server.kill()
+    await take(store, quota(1000, 250))
+
+
+async def test_labels_that_were_set_alone_outlive_the_next_outage(store: LocalStore, redis_server: Server) -> None:
+    """Redis has them, and so has the gateway, although Redis has reported nothing."""
+    redis_server.kill()
+    alone = await known(store)
+    assert (await store.mark("t", "w", ["untrusted"], alone.version)).done
+    await back(store, redis_server)
+    redis_server.kill()
+    assert (await known(store)).labels == ("untrusted",)
+
+
+@pytest.mark.parametrize("setting", [("maxmemory", "1"), ("min-replicas-to-write", "1")])
+async def test_a_server_that_takes_no_writes_is_not_back(
+    store: LocalStore, redis_server: Server, setting: tuple[str, str]
+) -> None:
+    """It answers all the while; calls would be tried on it, and the share begun again, many times a minute."""
+    name, value = setting
+    await store.settle(await take(store, quota(1000, 100)), {"tokens": 100}, "settled")
+    redis_server.ask("CONFIG", "SET", name, value)
+    try:
+        await store.settle(await take(store, quota(1000, 300)), {"tokens": 300}, "settled")
+        assert store.local
+        with pytest.raises(StoreUnavailable):
+            await store._remote.writable()
+    finally:
+        redis_server.ask("CONFIG", "SET", name, "0")
+    await ended(store)
+    assert await standing(store) == (400, 0, 0)
+
+
+@given(amounts=st.lists(st.integers(1, 60), max_size=12))
+def test_a_server_that_comes_and_goes(amounts: list[int]) -> None:
+    """Whatever is asked for in however many outages, this gateway admits no more than its share of it."""
+    seen, counters, used, taken = Seen(2), Counters(), 0, 0
+    for number, amount in enumerate(amounts):
+        before, counters = counters, Counters(seen.record)
+        counters.buckets = seen.buckets(0, before.buckets)
+        want = ask(seen.share(quota(200, amount)))
+        if isinstance(counters.reserve(want, 0), Reservation):
+            used += amount
+            if number % 2:
+                counters.settle(want, {"tokens": amount}, "settled", 0)
+        if isinstance(counters.reserve(ask(seen.share(bucket(80, amount)), cid="other"), 0), Reservation):
+            taken += amount
+        seen.keep(counters.records)
+    assert used <= 100
+    assert taken <= 40
+
+
 @given(st.integers(1, 200), st.data())
 def test_shares_together_are_not_above_the_limit(limit: int, data: st.DataObject) -> None:
     """Replicas with the same last balance admit together no more than the rest, if it is at least one per replica."""

@@ -204,6 +204,43 @@ async def test_a_file_in_use_is_never_suspect(
     assert not writer.lost
 
 
+async def test_a_copy_from_before_the_start_is_no_longer_the_file(tmp_path: Path) -> None:
+    """Each start has a stamp of its own; where several processes watch a file, the stamp is theirs together."""
+    for alone in (True, False):
+        path = tmp_path / f"{alone}.db"
+        for _ in range(2):
+            writer = Writer(path, SCHEMA)
+            first = Watch(writer, alone=alone)
+            copy = path.read_bytes()
+            second = Watch(writer, alone=alone)
+            assert (first._problem() == "") is not alone
+            with path.open("r+b") as file:
+                file.write(copy)
+            assert (second._problem() == "") is not alone
+            writer.close()
+            first.close()
+            second.close()
+
+
+async def test_a_reader_during_the_start_does_not_make_the_file_suspect(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Such as `meshgate keys list`: the stamp is in the log until the reader has gone."""
+    monkeypatch.setattr(writing, "_PATIENCE", 1)
+    writer = Writer(tmp_path / "w.db", SCHEMA)
+    with contextlib.closing(connect(tmp_path / "w.db")) as reader:
+        reader.execute("BEGIN")
+        reader.execute("SELECT count(*) FROM sqlite_schema").fetchone()
+        watch = Watch(writer, alone=True)
+        assert watch._problem() == ""
+        reader.execute("COMMIT")
+    with contextlib.closing(connect(tmp_path / "w.db")) as other:
+        other.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    assert watch._problem() == ""
+    writer.close()
+    watch.close()
+
+
 def test_the_clock_never_goes_back() -> None:
     """The clock follows the wall clock forward; if that is set back, the monotonic clock continues."""
     wall, steady = [1000.0], [5.0]

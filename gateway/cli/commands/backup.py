@@ -74,6 +74,8 @@ def copy(source: Path, target: Path) -> int:
 
 
 def _copy(source: Path, target: Path) -> None:
+    from gateway.stores.watch import unstamp
+
     with (
         contextlib.closing(sqlite3.connect(f"{source.resolve().as_uri()}?mode=rw", uri=True)) as reader,
         contextlib.closing(sqlite3.connect(target, isolation_level=None)) as writer,
@@ -81,6 +83,7 @@ def _copy(source: Path, target: Path) -> None:
         reader.execute("PRAGMA busy_timeout = 5000")
         reader.backup(writer)  # all pages in one step: one read transaction, which does not block writers
         writer.execute("PRAGMA journal_mode = DELETE")  # a single file, without a -wal file
+        unstamp(writer)  # a gateway that runs notices if the copy is written over its file
         (verdict,) = writer.execute("PRAGMA integrity_check(1)").fetchone()
         if verdict != "ok":
             raise sqlite3.DatabaseError(f"the copy is damaged: {verdict}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from typing import Any
 
 from gateway.cli import commands
@@ -25,9 +26,13 @@ def usage(args: argparse.Namespace) -> int:
     """`meshgate usage`."""
     from gateway.amounts import NANO_USD
     from gateway.record.audit import file
-    from gateway.record.usage import read
+    from gateway.record.usage import read, unended
 
-    rows = read(file(commands.load_config(args, quiet=True).config), args.by, args.since)
+    log = file(commands.load_config(args, quiet=True).config)
+    rows = read(log, args.by, args.since)
+    if missing := unended(log, args.since):
+        words = "not in these sums: calls in flight or lost with a killed gateway; workflows are charged their estimate"
+        print(f"{missing} {words}", file=sys.stderr)
     if args.json:
         commands.print_json([row.shown(args.by) for row in rows])
         return 0

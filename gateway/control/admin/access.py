@@ -75,11 +75,14 @@ class Context:
                 raise Refusal("request_too_large", f"The body is larger than {MOST_BODY} bytes.")
             parts.append(part)
         try:
-            sent = orjson.loads(b"".join(parts) or b"{}")
-            self.refuse_secrets(orjson.dumps(sent))
-            return kind.model_validate(sent)
+            said = orjson.loads(b"".join(parts) or b"{}")
         except orjson.JSONDecodeError:
             raise Refusal("invalid_request", "The body is not JSON.") from None
+        if not isinstance(said, dict):
+            raise Refusal("invalid_request", "The body must be a JSON object.")
+        self.refuse_secrets(orjson.dumps(said))
+        try:
+            return kind.model_validate(said)
         except ValidationError as error:
             raise Refusal("invalid_request", described(error.errors())) from None
 

@@ -81,7 +81,12 @@ def _lost(gateway: Gateway) -> str:
 
 async def _failed(gateway: Gateway) -> dict[str, str]:
     """The parts that do not answer, with the class of the fault."""
-    parts: dict[str, Callable[[], Awaitable[None]]] = {"state": gateway.shared.store.ping}
+
+    async def audit() -> None:
+        if gateway.shared.audit_writer is not getattr(gateway.shared.store, "writer", None):
+            gateway.shared.audit_writer.check()  # no call leaves before its decision is on disk
+
+    parts: dict[str, Callable[[], Awaitable[None]]] = {"state": gateway.shared.store.ping, "audit": audit}
     if gateway.shared.policies:
         parts["policy"] = gateway.shared.policies.ping
     failed = {}
