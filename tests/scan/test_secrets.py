@@ -120,7 +120,7 @@ FOUND = [
     ("SECRET_PGPASS", "db.internal:5432:app:me:", "xK9mQ2vL", "\n"),
     ("SECRET_VENDOR_KEY", "use ", "tskey-auth-" + ALNUM[:12] + "CNTRL-" + ALNUM[20:44], " now"),
     ("SECRET_VENDOR_KEY", "", "acme_token_" + ALNUM[:24], ""),
-    ("SECRET_VENDOR_KEY", "use ", "zzq_" + ALNUM[:36], " now"),
+    ("SECRET_VENDOR_KEY", "use zzq_", ALNUM[:36], " now"),
     ("SECRET_VENDOR_KEY", "", "dvc_server_" + ALNUM[:14], ""),
     ("SECRET_KEYWORD", "crunchbase = ", ALNUM[:32], ""),
     ("SECRET_SLACK_WEBHOOK", "", "hooks.slack.com/triggers/" + ALNUM[:44], ""),

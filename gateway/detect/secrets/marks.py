@@ -114,7 +114,10 @@ def _issued(match: regex.Match[str]) -> bool:
 
 
 def find_any(text: str, start: int, end: int) -> list[tuple[int, int, float]]:
-    """The keys behind marks that nobody documents, whose last sign stands before `end`."""
+    """The keys behind marks that nobody documents; the last sign of a mark stands in [start, end).
+
+    The mark itself is left: it may be the end of another word.
+    """
     found = []
     for match in _STRANGE.finditer(text, start, min(len(text), end + _LONGEST)):
         if match.start() >= end:
@@ -122,7 +125,9 @@ def find_any(text: str, start: int, end: int) -> list[tuple[int, int, float]]:
         spend(1)
         mark = _BEFORE.search(text, max(0, match.start() - 36), match.start())
         if mark is not None:
-            found.append((mark.start(), match.end(), 1.0 if _strange(mark.group(), match[1]) else 0.0))
+            found.append((mark.start(), match.end(), 0.0))
+            if _strange(mark.group(), match[1]):
+                found.append((*match.span(1), 1.0))
     return found
 
 
