@@ -84,7 +84,7 @@ ANY: Final = rf"[A-Za-z][A-Za-z0-9_-]*_{_ALNUM}{{{_FEWEST_ANY},120}}"
 """A key behind a mark that nobody documents."""
 ANY_WHOLE: Final = f"_{_ALNUM * 16}"
 _STRANGE: Final = re.compile(rf"_({_ALNUM}{{{_FEWEST_ANY},120}})(?![A-Za-z0-9_+/-])")
-_BEFORE: Final = regex.compile(r"(?<![A-Za-z0-9_+/=.-])[A-Za-z][A-Za-z0-9]{1,11}(?:[_-][a-z0-9]{1,10}){0,2}\Z")
+_BEFORE: Final = regex.compile(r"(?<![A-Za-z0-9_+/=.-])[A-Za-z][A-Za-z0-9]{1,4}(?:[_-][a-z0-9]{1,10}){0,2}\Z")
 
 
 def find(text: str, start: int, end: int) -> list[tuple[int, int, float]]:
