@@ -104,7 +104,7 @@ def test_an_edited_run_says_the_new_text_in_as_many_events_at_most(text: str, si
 def test_an_event_that_says_more_leaves_also_without_text(text: str, sizes: list[int]) -> None:
     """A field that the dialect does not know, and every event repeats, is in every event that leaves."""
     codec = OPENAI_CHAT.stream(keep_usage=True)
-    list(codec.feed(event("word", x_step="reply")))
+    list(codec.feed(event("word", x_step="reply") * 2))  # the second one repeats the field
     (run,) = codec.feed(b"".join(event("a" * size, x_step="reply") for size in sizes or [1]))
     run.texts[0].holder["content"], run.edited = text, True
     made = [orjson.loads(one[6:]) for one in codec.encode(run).split(b"\n\n") if one]
