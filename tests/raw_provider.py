@@ -63,7 +63,8 @@ class Raw:
             status = "400 Bad" if b"stream_options" in self.bodies[-1] and self.close == "no options" else self.status
             if status.startswith("400"):
                 body = b'{"error": {"message": "Unrecognized request argument supplied: stream_options"}}'
-            said = f"HTTP/1.1 {status}\r\n{lines}content-length: {len(body)}\r\n\r\n"
+            length = len(body) + (self.close in ("when the caller does", "in the body"))
+            said = f"HTTP/1.1 {status}\r\n{lines}content-length: {length}\r\n\r\n"
             connection.sendall(said.encode())
             if self.close == "by a reset in the answer":
                 connection.sendall(body[: len(body) // 2])
@@ -72,5 +73,7 @@ class Raw:
             size = -(-len(body) // self.pieces) or 1
             for at in range(0, len(body), size):
                 connection.sendall(body[at : at + size])
-            if self.close == "after each answer":
+            if self.close == "when the caller does":
+                reader.read()
+            if self.close in ("after each answer", "in the body"):
                 break

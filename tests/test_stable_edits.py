@@ -16,6 +16,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 import calls
+from budgets import examples
 from gateway.call import Call, Subject
 from gateway.config.sections import Output, Pii
 from gateway.detect.core.window import StreamScanner
@@ -295,3 +296,41 @@ async def test_numbers_start_anew_with_the_workflow(
     sent, _ = await anew.request(history, "w")
     assert [one["content"] for one in sent["messages"]] == ["<EMAIL_1>", "<EMAIL_1>?"]
     await store.close()
+
+
+SIGNS = ["\\", "\\\\", '"', "'", "\\n", "\\t", "\\u0061", "\n", " ", "`", "/", "<", "&", "{", "[", ":", "x", "C:\\"]
+AROUND = ["\\{} ", '"{}" ', "{} ", "\\\\{}\\ ", "'{}'\\", "{}\\n ", '\\"{}\\" ']
+QUOTED = st.lists(
+    st.sampled_from([*SIGNS, *(f"{form.replace('{}', value)}and " for form in AROUND for value in VALUES)]),
+    min_size=1,
+    max_size=6,
+).map("".join)
+
+
+@settings(
+    max_examples=examples(60, 2000),
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
+@given(text=QUOTED, streamed=st.booleans(), ascii_only=st.booleans())
+@example(text="C:\\ann@example.org", streamed=False, ascii_only=True)
+async def test_a_text_with_backslashes_and_quotes_comes_back(
+    store: Store,
+    screen: Screen,
+    look: Callable[[str], Sequence[Finding]],
+    text: str,
+    streamed: bool,
+    ascii_only: bool,
+) -> None:
+    """A model that repeats what it was sent tells the caller what the caller sent, also in JSON."""
+    gateway = Gateway(store, screen, look)
+    held = {"a": text, "b": [text], "c": json.dumps({"d": text})}
+    arguments = json.dumps(held, ensure_ascii=ascii_only)
+    asked = {"id": "c0", "type": "function", "function": {"name": "send", "arguments": arguments}}
+    said = [{"role": "user", "content": text}, {"role": "assistant", "content": "ok", "tool_calls": [asked]}]
+    sent, call = await gateway.request({"messages": said, "model": "m"}, uuid.uuid4().hex)
+    masked = sent["messages"][1]["tool_calls"]
+    message = {"role": "assistant", "content": sent["messages"][0]["content"], "tool_calls": masked}
+    got = await (gateway.streamed if streamed else gateway.whole)(call, json.loads(json.dumps(message)))
+    assert got["content"] == text
+    assert json.loads(got["tool_calls"][0]["function"]["arguments"]) == held

@@ -20,14 +20,18 @@ _LONGEST = 16 * 1024  # maximum bytes of a piece; a longer piece is parsed in fu
 
 
 class Frame(NamedTuple):
-    """The bytes around the text of an event, including the empty line at its end, and the channel of the text."""
+    """The bytes around the text of an event, including the empty line at its end, and the channel of the text.
+
+    `says_more`: the event has content beside its text, so that it leaves also without text.
+    """
 
     before: bytes
     after: bytes
     channel: Channel
+    says_more: bool = False
 
     @classmethod
-    def learn(cls, raw: bytes, text: str, channel: Channel) -> Frame | None:
+    def learn(cls, raw: bytes, text: str, channel: Channel, *, says_more: bool = False) -> Frame | None:
         """The frame of an event in which only `text`, on `channel`, can change; None if there is no such frame."""
         if not text.isprintable() or not raw.endswith(b"\n\n"):
             return None
@@ -38,7 +42,7 @@ class Frame(NamedTuple):
         gap = raw[raw.find(key) + len(key) : at]
         if raw.count(key) != 1 or gap not in (b"", b" ") or any(mark in piece[1:-1] for mark in _ESCAPES):
             return None
-        return cls(raw[: at + 1], raw[at + len(piece) - 1 :], channel)
+        return cls(raw[: at + 1], raw[at + len(piece) - 1 :], channel, says_more)
 
     def take(self, data: bytes, at: int) -> tuple[Chunk, int] | None:
         """The events from `at` on that have this frame, as one chunk, and their end; None if the first has not.
@@ -46,7 +50,7 @@ class Frame(NamedTuple):
         A string without quotes, backslashes and control characters is valid JSON unchanged (RFC 8259, section 7), so an
         event with the frame around such a string is valid, and has the values of the event that was parsed.
         """
-        before, after, _ = self
+        before, after = self.before, self.after
         start, skip, pieces = at, len(before), []
         while data.startswith(before, at):
             end = data.find(after, at + skip, at + skip + _LONGEST)
@@ -70,10 +74,13 @@ class Frame(NamedTuple):
         return chunk, at
 
     def encode(self, text: str, sizes: Sequence[int] = ()) -> bytes:
-        """Events with `text` in pieces of these sizes; the last piece is the rest. Empty for an empty text."""
-        if not text:
+        """Events with `text` in pieces of these sizes; the last piece is the rest.
+
+        Events without text leave only if the frame says more.
+        """
+        if not text and not self.says_more:
             return b""
-        before, after, _ = self
+        before, after = self.before, self.after
         pieces, at = [], 0
         for size in sizes[:-1]:
             if at + size >= len(text):
@@ -81,6 +88,10 @@ class Frame(NamedTuple):
             pieces.append(text[at : at + size])
             at += size
         pieces.append(text[at:])
+        if self.says_more:
+            pieces += [""] * (len(sizes) - len(pieces))
+        else:
+            pieces = list(filter(None, pieces))
         if '"' in text or "\\" in text or not text.isprintable():
-            return before + (after + before).join([orjson.dumps(piece)[1:-1] for piece in pieces if piece]) + after
-        return before + (after + before).join([piece.encode() for piece in pieces if piece]) + after
+            return before + (after + before).join([orjson.dumps(piece)[1:-1] for piece in pieces]) + after
+        return before + (after + before).join([piece.encode() for piece in pieces]) + after

@@ -228,7 +228,8 @@ class OpenAIChatStream:
         self._fields.read(chunk, "chunk", 0, data, _CHOICES, _WHOLE)
         if len(choices) == 1 and len(chunk.texts) == 1 and _is_plain(data, choices[0]) and self._may_frame(chunk):
             channel, holder, key = chunk.texts[0]
-            self._frame = Frame.learn(chunk.raw, holder[key], channel)
+            more = not data.keys() <= CHUNK
+            self._frame = Frame.learn(chunk.raw, holder[key], channel, says_more=more)
         if data.get("usage") is not None:
             chunk.usage = usage(data)
             if chunk.usage is not None and not chunk.usage.tier:

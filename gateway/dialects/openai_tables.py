@@ -21,12 +21,15 @@ SHAPE = tree.Shape(
     | frozenset({"choices", "message", "delta", "image_url", "video_url", "input_audio", "file", "custom"}),
     turns=frozenset({"messages"}),
     ahead=frozenset({"tools", "functions", "response_format"}),
+    # Parts of other dialects that some providers read in a user's message.
+    blocks=dict.fromkeys(("tool_result", "function_call_output", "custom_tool_call_output", "mcp_call_output"), "tool"),
 )
 CHUNKS = replace(
     SHAPE,
     opaque=frozenset({"model", "role", "type", "id", "tool_call_id", "object", "finish_reason"})
     | frozenset({"service_tier", "system_fingerprint", "format"}),
     turns=frozenset(),
+    blocks={},
 )
 ANSWER = replace(CHUNKS, repeats=frozenset({"logprobs"}))
 # The most frequent values of structural keys in answers: words of the dialect, which cannot hide data.

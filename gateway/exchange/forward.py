@@ -33,6 +33,7 @@ class Exchange:
             else:
                 await whole(self._answers, call, answer, reply)
             call.outcome.finished = True
+            await answer.drain()
         finally:
             answer.close(call.outcome.finished)
 

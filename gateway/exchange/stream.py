@@ -6,16 +6,16 @@ import time
 from collections.abc import AsyncIterator, Iterator
 
 from gateway.call import Call, Json
-from gateway.dialects import Chunk, StreamCodec, items, surrogates
+from gateway.dialects import Chunk, StreamCodec, items
 from gateway.errors import Refusal
 from gateway.exchange.answers import Answers
-from gateway.exchange.broken import garbage
+from gateway.exchange.broken import garbage, loaded
+from gateway.exchange.heard import LONG, hear
 from gateway.ingress.reply import Reply
 from gateway.scheduling.judging import NEW_TEXT, Pace, judge
 from gateway.scheduling.lanes import SMALL, apart
 from gateway.upstream.forward import Answer
 
-LONG = 256 * 1024  # bytes in which an event may be so long that reading it would block the event loop
 HELD = 64 * 1024  # characters that are kept for counting tokens before they count as bytes in flight
 
 
@@ -36,17 +36,11 @@ async def stream(answers: Answers, call: Call, answer: Answer, reply: Reply) -> 
             for chunk in chunks:
                 if chunk.error:
                     raise garbage(call, "an error in the middle of its answer")
-                said = chunk.said()
-                outcome.heard += said
-                size = sum(map(len, said))
+                size = hear(outcome, chunk)
                 owed += size
                 if owed > HELD:
                     call.ticket.hold(owed)
                     owed = 0
-                if chunk.usage is not None:
-                    outcome.usage, outcome.outdated = chunk.usage.joined(outcome.usage), False
-                elif said:
-                    outcome.outdated = outcome.usage is not None
                 if screen is None:
                     out.append(codec.plain(chunk))
                 elif pace.takes_long(chunk, size + codec.due(chunk)):
@@ -95,27 +89,24 @@ async def events_of(call: Call, answer: Answer, caps: items.Caps) -> AsyncIterat
 def _object(caps: items.Caps, parts: list[bytes]) -> Json:
     """The object of a whole answer. Raises ValueError."""
     parts[:] = [b"".join(parts)]
-    if items.has_more_values(parts[0], caps.values):
-        raise ValueError(caps.words("values"))
-    if items.is_deep(parts[0]):
-        raise ValueError(f"it is nested more than {items.MOST_LEVELS} levels deep")
-    body, _ = surrogates.loads(parts[0])
-    if type(body) is not dict:
-        raise ValueError("it is not an object")
-    return body
+    return loaded(parts[0], caps)[0]
 
 
 async def read_chunks(
     call: Call, answer: Answer, codec: StreamCodec, caps: items.Caps
 ) -> AsyncIterator[Iterator[Chunk]]:
-    """The chunks of an answer as they arrive. A stream that breaks after every choice has ended is complete."""
+    """The chunks of an answer as they arrive, up to its last event.
+
+    What comes after the last event is not waited for. A stream that breaks after every choice has ended is complete.
+    """
     unread = 0  # bytes since the last event ended
     try:
         if answer.streamed and answer.start:
             call.budget.extend(len(answer.start))
             unread = len(answer.start)
             yield await _read(call, codec.feed(answer.start), unread)
-        async for data in answer.chunks if answer.streamed else events_of(call, answer, caps):
+        pieces = answer.chunks if answer.streamed else events_of(call, answer, caps)
+        while not codec.ended and (data := await anext(pieces, None)) is not None:
             call.budget.extend(len(data))
             unread += len(data)
             yield await _read(call, codec.feed(data), unread)

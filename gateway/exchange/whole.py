@@ -5,16 +5,17 @@ from __future__ import annotations
 import orjson
 
 from gateway.call import Call, Json, Screening
-from gateway.dialects import items, numbers, surrogates, tree
+from gateway.dialects import numbers, tree
 from gateway.errors import Refusal
 from gateway.exchange.answers import Answers
-from gateway.exchange.broken import garbage
+from gateway.exchange.broken import TooMuch, garbage, loaded
+from gateway.exchange.heard import MAX_COUNTED, Listener
 from gateway.ingress.reply import Reply
 from gateway.scheduling.judging import NEW_TEXT, judge
 from gateway.scheduling.lanes import SMALL
 from gateway.upstream.forward import Answer
 
-MAX_COUNTED = 1024 * 1024  # maximum bytes of a broken answer whose tokens are counted
+_NO_STREAM = "an event stream that is not {}, or breaks off"
 
 
 async def whole(answers: Answers, call: Call, answer: Answer, reply: Reply) -> None:
@@ -22,25 +23,49 @@ async def whole(answers: Answers, call: Call, answer: Answer, reply: Reply) -> N
     parts = [answer.start]
     size = len(answer.start)
     room = 0  # bytes that are counted as held
+    listener = _listener(call) if answer.streamed else None
     try:
         room += _hold(call, answer, size, room)
-        async for data in answer.chunks:
+        if listener is not None:
+            listener.feed(answer.start)
+        while (listener is None or not listener.ended) and (data := await anext(answer.chunks, None)) is not None:
             size += len(data)
             if size > call.codec.max_answer:
                 raise garbage(call, f"more than {call.codec.max_answer} bytes")
             room += _hold(call, answer, size, room)
             parts.append(data)
-    except (
-        BaseException
-    ):  # the received part was paid for, so its tokens are counted; the provider's usage would be at the end
-        call.outcome.heard = [_first(parts, MAX_COUNTED).decode(errors="replace")]
+            if listener is not None:
+                listener.feed(data)
+    except BaseException:
+        _count(call, parts, listener)
         raise
     call.step("output")
     call.budget.extend(size)
     long = size > NEW_TEXT or len(call.redaction.known) > SMALL
-    body = await judge(call, long, judged, answers, call, parts, answer.streamed)
+    try:
+        body = await judge(call, long, judged, answers, call, parts, answer.streamed)
+    except BaseException:
+        if call.outcome.usage is None and not call.outcome.heard:  # the answer could not be read
+            _count(call, parts, listener)
+        raise
     await answers.keep_spellings(call)
     await reply.whole(200, body)
+
+
+def _count(call: Call, parts: list[bytes], listener: Listener | None) -> None:
+    """The received part of a broken answer was paid for: record what it said, to count its tokens."""
+    if listener is not None:
+        listener.tell(call.outcome)
+    else:  # the provider's usage would be at the end
+        call.outcome.heard = [_first(parts, MAX_COUNTED).decode(errors="replace")]
+
+
+def _listener(call: Call) -> Listener:
+    """Reads the stream of an answer that was asked for as a whole. Raises Refusal where the dialect has no streams."""
+    try:
+        return Listener(call)
+    except ValueError:
+        raise garbage(call, _NO_STREAM.format(call.codec.noun)) from None
 
 
 def _hold(call: Call, answer: Answer, size: int, room: int) -> int:
@@ -78,15 +103,13 @@ def judged(answers: Answers, call: Call, parts: list[bytes], streamed: bool = Fa
         try:
             answer = call.codec.assemble(answer)
         except (ValueError, TypeError, AttributeError, LookupError):
-            raise garbage(call, f"an event stream that is not {call.codec.noun}, or breaks off") from None
+            raise garbage(call, _NO_STREAM.format(call.codec.noun)) from None
     raw, cuts = call.codec.outline(answer)
-    if items.has_more_values(raw, caps.values):
-        raise garbage(call, caps.words("values"))
-    if items.is_deep(raw):
-        raise garbage(call, f"more than {items.MOST_LEVELS} levels of nesting")
     try:
-        body, mended = surrogates.loads(raw)
+        body, mended = loaded(raw, caps)
         call.codec.check(body, call.codec.choices(call.request.body))
+    except TooMuch as fault:
+        raise garbage(call, str(fault)) from None
     except (ValueError, AttributeError, TypeError):
         raise garbage(
             call, f"something that is not {call.codec.noun}, or has more choices than were asked for"
@@ -110,13 +133,15 @@ def _screened(answers: Answers, call: Call, raw: bytes, body: Json) -> bytes:
     call.outcome.usage = call.codec.usage(body)
     if len(raw) > caps.least and (too_many := caps.over(call.codec.answer_items(body))):
         raise garbage(call, too_many)
+    survey: tree.Survey | None = None
     if call.outcome.usage is None or not call.outcome.usage.output:
         call.outcome.tier = call.codec.served_in(body)
         try:
-            call.outcome.heard = [slot.text for slot in call.codec.whole(body).slots]
+            survey = call.codec.whole(body)
+            call.outcome.heard = [slot.text for slot in survey.slots]
         except Refusal:  # too deep to be parsed: the filter refuses it
             call.outcome.heard = [raw.decode(errors="replace")]
     screen = answers.screen.needed(call)
-    if screen is not None and (screen.whole(body) or not tree.says_once(raw, body)):
+    if screen is not None and (screen.whole(body, survey) or not tree.says_once(raw, body)):
         raw = numbers.dumps(body, raw)
     return raw

@@ -20,12 +20,13 @@ from gateway.texts import Nested, Signed, Slot
 class WholeFilter(Acting):
     """Judges the complete parts of one answer."""
 
-    def whole(self, answer: Json) -> bool:
-        """Edit a whole answer in place; True if anything changed."""
+    def whole(self, answer: Json, survey: tree.Survey | None = None) -> bool:
+        """Edit a whole answer in place; True if anything changed. `survey`: the survey of the answer, if known."""
         try:
             self._structure.check(answer, self._replacement)
             changed = self._codec.drop_repeats(answer)
-            survey = self._codec.whole(answer)
+            if survey is None or changed:
+                survey = self._codec.whole(answer)
             calls = self._codec.calls(answer)
             if not self._screen.any_tool:
                 offered.check(self._call, [*calls, *self._codec.strays(answer)])

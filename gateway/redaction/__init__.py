@@ -1,1 +1,1 @@
-"""Stage `redact`: what leaves a request, and comes back in the answer."""
+"""Stage `redact`: values are masked in the request and restored in the answer."""

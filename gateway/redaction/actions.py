@@ -16,13 +16,13 @@ from gateway.detect.secrets.own import ENTITY as OWN
 from gateway.detect.secrets.scanner import TYPES as SECRET_TYPES
 
 ORDER: tuple[Action, ...] = ("allow", "mask", "partial", "hash", "redact", "block")
-"""From what shows all to what shows nothing."""
+"""The actions, from the one that shows everything to the one that shows nothing."""
 _RANK: Mapping[str, int] = {action: rank for rank, action in enumerate(ORDER)}
 _REMEMBERED = 4096
 
 
 class Actions:
-    """What to do with each type. Immutable."""
+    """The action for each entity type. Immutable."""
 
     __slots__ = ("default", "entities")
 
@@ -31,7 +31,7 @@ class Actions:
         self.entities = entities
 
     def of(self, entity: str) -> Action:
-        """What to do with a type."""
+        """The action for one entity type."""
         return self.entities.get(entity, self.default)
 
     def allows(self, entity: str) -> bool:
@@ -39,13 +39,13 @@ class Actions:
         return self.entities.get(entity, self.default) == "allow"
 
     def tightened(self, demands: Mapping[str, Action]) -> Actions:
-        """The same, with the strictest of both for the types that something is demanded of."""
+        """These actions, made stricter for the entity types for which a policy demands more."""
         stricter = {entity: _strictest([self.of(entity), action]) for entity, action in demands.items()}
         return Actions(self.default, {**self.entities, **stricter})
 
 
 def together(several: Sequence[Actions]) -> Actions:
-    """For each type the strictest of several."""
+    """The strictest of several actions for each entity type."""
     if len(several) == 1:
         return several[0]
     entities = {entity for one in several for entity in one.entities}
@@ -60,7 +60,7 @@ def _strictest(actions: Sequence[Action]) -> Action:
 
 
 class Rules:
-    """`pii.rules`, compiled: which actions hold for a call."""
+    """The rules of `pii.rules`, compiled: the actions that hold for a call."""
 
     def __init__(self, config: Pii, canonical: Callable[[str], str]) -> None:
         self._secrets: dict[str, Action] = dict.fromkeys(SECRET_TYPES, config.secrets)
@@ -71,7 +71,7 @@ class Rules:
         self._known: dict[Hashable, Actions] = {}
 
     def of(self, call: Call) -> Actions:
-        """What holds for this call, at every provider that may get it."""
+        """The actions for this call, the strictest over all providers that may receive the call."""
         if not self._rules:
             return self.base
         subject, model = call.subject, call.authorization.served_as or call.resource.name

@@ -1,4 +1,4 @@
-"""Words that only taking something out beside them turns into look-alikes of placeholders.
+"""Words that become look-alikes of placeholders once a finding beside them is replaced.
 
 `%3ELITERAL_2` holds no bare look-alike, since a letter stands before it; with `<LITERAL_1>` in place of what ends there
 it does. Such words are escaped as all look-alikes are, so that they come back as they were.

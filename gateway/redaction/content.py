@@ -1,4 +1,4 @@
-"""What policies may know of a request's texts beside personal data: do they hold instructions, and which hosts.
+"""What policies may know about the texts of a request beside personal data: instructions in the texts, and hosts.
 
 Config key: `policy.content`. Fills `content.injection`, `content.injection_score` and `content.urls` of a policy's
 input; refuses nothing by itself. Only new text is looked at, and only what others wrote: results of tools, a user's
@@ -25,7 +25,7 @@ from gateway.redaction.texts import Generations, chained, hashed
 from gateway.texts import Slot
 
 HOSTS: Final = 64
-"""Hosts that a policy is told of at most, the first by name."""
+"""Maximum number of hosts in the policy input, the first in alphabetical order."""
 _SHORTEST: Final = 12  # characters of a text that can instruct
 WINDOW: Final = 160
 """Characters of a text on either side of a seam."""
@@ -34,7 +34,7 @@ _ALONE: Final = 2 * WINDOW  # characters of a text that is looked at with no mor
 _LONGEST: Final = 3 * WINDOW  # characters of short texts that are looked at together
 CHANNELS: Final[Mapping[str, str]] = {"tool": "tool", "function": "tool", "user": "user", "": "other"}
 _SAYS: Final = frozenset({"content", "text", "output"})
-"""Fields that go on in each other: a message's text, that of a part."""
+"""Fields whose texts continue each other: the text of a message, and of its parts."""
 _TRUSTED: Final = frozenset({"system", "developer", "assistant"})
 _HOST: Final = regex.compile(r"(?i)\bhttps?://(?:[^\s/@?#\"'<>]*@)?([a-z0-9](?:[a-z0-9.-]{0,251}[a-z0-9])?)")
 
@@ -72,7 +72,7 @@ class Contents:
         self._seams: Generations[Evidence] = Generations(size)
 
     def read(self, slots: Sequence[Slot], team: str = "") -> Content:
-        """What the texts of one request hold."""
+        """The hosts and injection scores of the texts of one request."""
         scores: dict[str, float] = {}
         hosts: set[str] = set()
         seams: dict[
@@ -154,14 +154,14 @@ class Contents:
 
 
 def _raise(scores: dict[str, float], channel: str, score: Score) -> None:
-    """The score of a channel is this one, if that is higher."""
+    """Raise the score of a channel to this score, if higher."""
     value = score.tool if channel == "tool" else score.user
     if value > scores[channel]:
         scores[channel] = value
 
 
 class _Seams:
-    """Where texts of one channel meet. Short ones are gathered, so that each character is looked at few times."""
+    """The seams between texts of one channel. Short texts are gathered, so that each character is read few times."""
 
     __slots__ = ("_key", "_look", "_size", "_texts")
 
@@ -172,7 +172,7 @@ class _Seams:
         self._size = 0
 
     def add(self, text: str, key: Hashable) -> Evidence:
-        """The next text; what was found if enough of them are gathered."""
+        """Add the next text; returns the evidence once enough texts are gathered."""
         self._texts.append(text)
         self._key = chained((self._key, key))
         self._size += len(text)
@@ -191,7 +191,7 @@ class _Seams:
         return found
 
     def close(self) -> Evidence:
-        """What was found where the gathered texts meet."""
+        """The evidence at the seams of the gathered texts."""
         return self._look(self._key, self._texts) if len(self._texts) > 1 else ()
 
 

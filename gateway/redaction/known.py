@@ -12,7 +12,7 @@ _CODE: Final = 3  # digits of a country code at most
 
 
 class Known:
-    """The values found in one request."""
+    """The values that were found in one request."""
 
     def __init__(self, values: Set[str]) -> None:
         self._values = values
@@ -30,7 +30,7 @@ class Known:
         return len(said) >= _SHORTEST and (said in self._joined or (said.isdigit() and self._is_number(said)))
 
     def prepare(self) -> None:
-        """Make what look-ups need: of many values not on the event loop."""
+        """Build what look-ups need; for many values, call this outside the event loop."""
         if self._joined:
             self._numbers  # noqa: B018  (cached)
 
@@ -59,5 +59,5 @@ class Known:
 
 
 def _bare(value: str) -> str:
-    """A value without the signs between its letters and digits, in small letters."""
+    """A value in lower case, without the signs between its letters and digits."""
     return "".join(filter(str.isalnum, value)).casefold()

@@ -46,7 +46,7 @@ async def _here(_size: int, work: Callable[[], Any]) -> Any:
 
 
 class Names:
-    """The second tier of the scanner, for one configuration."""
+    """The second tier of the scanner (names), for one configuration."""
 
     def __init__(
         self,
@@ -67,7 +67,7 @@ class Names:
     async def add(
         self, slots: Sequence[Slot], found: Sequence[Found], team: str = "", apart: Apart = _here
     ) -> Sequence[Found]:
-        """What the first tier found, with the names. Raises Refusal(pii_blocked)."""
+        """The findings of the first tier, joined by the names. Raises Refusal(pii_blocked)."""
         named: dict[str, Sequence[Finding]] = {}
         new: list[str] = await apart(len(slots), partial(self._recall, slots, team, named))
         if not new and not named:
@@ -109,7 +109,7 @@ class Names:
         named: dict[str, Sequence[Finding]],
         apart: Apart,
     ) -> None:
-        """Ask for what is new, write its names, and remember it."""
+        """Have new texts read, write their names, and remember them."""
         known: dict[str, list[Finding]] = {}
         size = sum(map(len, texts)) // _STEP
         cut, missing = await apart(size, partial(self._pieces_of, texts, team, known))

@@ -56,7 +56,7 @@ _log = logging.getLogger("meshgate.pii")
 
 
 class Respelled(Finding):
-    """What a model wrote where a value was restored in its text."""
+    """What a model wrote in the place of each value that was restored in its text."""
 
     instead: str = ""
 
@@ -112,7 +112,7 @@ class Replacer:
         await self._act(call, self._rules.of(call), NO_OBLIGATIONS)
 
     async def enforce(self, call: Call, obligations: Obligations) -> None:
-        """Do it again as a policy obliges, and as the providers demand that it routed the call to."""
+        """Redact again, as the policy obliges and as the providers demand to which the policy routed the call."""
         demands: dict[str, Action] = {self._canonical(name): action for name, action in obligations.redact.items()}
         await self._act(call, self._rules.of(call).tightened(demands), obligations)
 
@@ -196,7 +196,7 @@ class Replacer:
         escapes: Mapping[str, str],
         redaction: Redaction,
     ) -> bool:
-        """Put other texts where something was found; True if any is another."""
+        """Replace the findings in the texts; True if any text changed."""
         texts = [
             (slot, self._replace(slot, findings, actions, masked, escapes, redaction))
             for slot, findings in found
@@ -249,7 +249,7 @@ class Replacer:
         return frozenset([*masked, LITERAL] if masked else ())
 
     async def _number(self, call: Call, masked: dict[tuple[str, str], str]) -> None:
-        """Give every masked value its placeholder: from memory, or from the vault."""
+        """Give every masked value its placeholder, from memory or from the vault."""
         assert call.subject is not None
         team, workflow = call.subject.team, call.request.correlation_id
         now = time.monotonic()
@@ -277,7 +277,7 @@ class Replacer:
     def _recall(
         self, team: str, workflow: str, masked: dict[tuple[str, str], str], now: float
     ) -> list[tuple[int, str, str]]:
-        """Fill in what is remembered; returns the others, with their keys."""
+        """Fill in the placeholders that are remembered; returns the other values with their keys."""
         unknown: list[tuple[int, str, str]] = []
         for entity, value in masked:
             # The value itself is not kept: a keyed hash of 64 bits (see `texts`) tells it apart.
@@ -320,7 +320,7 @@ class Replacer:
         return "".join(parts)
 
     def _conceal(self, action: Action, entity: str, value: str) -> str:
-        """What stands in place of a value that will not come back."""
+        """The replacement for a value that is not restored."""
         if action == "hash":
             return f"<{entity}:{self._seal.digest(entity, value).hex()[:16]}>"
         if action == "partial":
@@ -329,7 +329,7 @@ class Replacer:
 
 
 def broken(call: Call, fault: BaseException, what: str, failures: Failures) -> Refusal:
-    """What a fault becomes before a request is known to be clean: nothing leaves."""
+    """The refusal for a fault before the request is known to be clean: nothing leaves."""
     _log.error("call %s: %s: %s", call.id, what, trace(fault))
     failures(call.stage)
     return Refusal(
@@ -340,7 +340,7 @@ def broken(call: Call, fault: BaseException, what: str, failures: Failures) -> R
 
 
 def _size(found: Found) -> int:
-    """How many findings there are."""
+    """The number of findings."""
     return sum(map(len, map(itemgetter(1), found)))
 
 
@@ -454,7 +454,7 @@ def _rewrite(nested: Nested, one: Spelled) -> bool:
 
 
 def _by_placeholder(masked: Mapping[tuple[str, str], str]) -> dict[str, str]:
-    """What each placeholder stands for."""
+    """The value of each placeholder."""
     return {placeholder: value for (_, value), placeholder in masked.items()}
 
 

@@ -137,7 +137,7 @@ class Restoration:
             self._quoted = Restorer(values, quotes=True)
 
     def prepare(self) -> None:
-        """Make what look-ups need: of many values not on the event loop."""
+        """Build what look-ups need; for many values, call this outside the event loop."""
         for restorer in {self.plain, self._quoted, self._literals()}:
             restorer.prepare()
 

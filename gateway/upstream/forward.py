@@ -33,6 +33,7 @@ from gateway.upstream.wildcards import Pattern
 _MOST_MADE = 1024  # remembered names that match a pattern
 MAX_ERROR = 64 * 1024  # bytes of an error answer that are read
 _ERROR_TIME = 5.0  # seconds to wait for these bytes
+_LINGER = 0.5  # seconds to wait for the end of a body once the answer is complete
 _FAULTS = (TimeoutError, OSError)
 _UNREACHED = "could not be reached"
 _TRY_NEXT = frozenset({401, 402, 403, 408, 409, 425, 429, 500, 502, 503, 504, 529})
@@ -54,6 +55,19 @@ class Answer:
     def length(self) -> int:
         """The size in bytes that the upstream announced; 0 if it announced none."""
         return self.response.length if self.response is not None else 0
+
+    async def drain(self) -> None:
+        """The caller has the answer: wait a moment for the end of the body, so that the connection can be reused.
+
+        Some providers leave the body open after the last event of a stream.
+        """
+        with contextlib.suppress(TimeoutError, Refusal):
+            async with asyncio.timeout(_LINGER):
+                size = 0
+                async for data in self.chunks:
+                    size += len(data)
+                    if size > MAX_ERROR:
+                        return
 
     def close(self, finished: bool) -> None:
         """Return the connection to the pool, or close it if the answer was not read completely: the upstream stops."""

@@ -80,7 +80,7 @@ def told(pieces: list[bytes]) -> tuple[dict[Any, str], bytes, Any, dict[int, boo
 def test_runs_read_as_the_parser_reads(pieces: list[bytes]) -> None:
     quick = told(pieces)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Frame, "learn", classmethod(lambda *_: None))
+        patch.setattr(Frame, "learn", classmethod(lambda *_, **__: None))
         slow = told(pieces)
     assert quick == slow
     assert quick[1] == b"".join(pieces)
@@ -98,6 +98,18 @@ def test_an_edited_run_says_the_new_text_in_as_many_events_at_most(text: str, si
     expected = orjson.loads(event("word")[6:])
     del expected["choices"][0]["delta"]["content"]
     assert all(one == expected for one in made)
+
+
+@given(PIECES.filter(lambda text: not _surrogate(text)), st.lists(st.integers(1, 5), max_size=5))
+def test_an_event_that_says_more_leaves_also_without_text(text: str, sizes: list[int]) -> None:
+    """A field that the dialect does not know, and every event repeats, is in every event that leaves."""
+    codec = OPENAI_CHAT.stream(keep_usage=True)
+    list(codec.feed(event("word", x_step="reply") * 2))  # the second one repeats the field
+    (run,) = codec.feed(b"".join(event("a" * size, x_step="reply") for size in sizes or [1]))
+    run.texts[0].holder["content"], run.edited = text, True
+    made = [orjson.loads(one[6:]) for one in codec.encode(run).split(b"\n\n") if one]
+    assert [one["x_step"] for one in made] == ["reply"] * len(sizes or [1])
+    assert "".join(one["choices"][0]["delta"]["content"] for one in made) == text
 
 
 def test_many_events_of_one_read_are_one_chunk() -> None:

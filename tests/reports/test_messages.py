@@ -20,8 +20,9 @@ from gateway.config.sections import Output
 from gateway.detect.core.window import StreamScanner
 from gateway.detect.personal.scanner import PiiScanner
 from gateway.detect.secrets.scanner import SecretScanner
-from gateway.dialects import tree
+from gateway.dialects import Codec, tree
 from gateway.dialects.anthropic_messages import ANTHROPIC_MESSAGES
+from gateway.dialects.openai_chat import OPENAI_CHAT
 from gateway.errors import Refusal
 from gateway.output.screen import AnswerFilter, Screen
 
@@ -150,12 +151,13 @@ def test_what_is_sealed_passes(seed: int, size: int) -> None:
     "kind", ["tool_result", "foo_tool_result", "mcp_search_result", "advisor_tool_result", "web_fetch_tool_result"]
 )
 @pytest.mark.parametrize("role", ["user", "assistant"])
-def test_results_of_any_type_are_a_tools(kind: str, role: str) -> None:
+@pytest.mark.parametrize("codec", [ANTHROPIC_MESSAGES, OPENAI_CHAT])
+def test_results_of_any_type_are_a_tools(codec: Codec, kind: str, role: str) -> None:
     """In messages of any author."""
     body = WIRE.request(("user", "hi"))
     block = {"type": kind, "tool_use_id": "t", "content": [{"type": "text", "text": "do as I say"}]}
     body["messages"].append({"role": role, "content": [block]})
-    slots = tree.parse(json.dumps(body).encode(), ANTHROPIC_MESSAGES.shape, 64)[1].slots
+    slots = tree.parse(json.dumps(body).encode(), codec.shape, 64)[1].slots
     assert [slot.role for slot in slots if slot.text == "do as I say"] == ["tool"]
 
 

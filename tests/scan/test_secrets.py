@@ -120,10 +120,21 @@ FOUND = [
     ("SECRET_PGPASS", "db.internal:5432:app:me:", "xK9mQ2vL", "\n"),
     ("SECRET_VENDOR_KEY", "use ", "tskey-auth-" + ALNUM[:12] + "CNTRL-" + ALNUM[20:44], " now"),
     ("SECRET_VENDOR_KEY", "", "acme_token_" + ALNUM[:24], ""),
+    ("SECRET_VENDOR_KEY", "use zzq_", ALNUM[:36], " now"),
+    ("SECRET_VENDOR_KEY", "", "dvc_server_" + ALNUM[:14], ""),
+    ("SECRET_KEYWORD", "crunchbase = ", ALNUM[:32], ""),
+    ("SECRET_SLACK_WEBHOOK", "", "hooks.slack.com/triggers/" + ALNUM[:44], ""),
+    ("SECRET_FLY_TOKEN", "", "FlyV1 " + ALNUM + ALNUM, ""),
     ("SECRET_DOCKER_AUTH", '"auth": "', "dXNlcjpwYXNzd29yZDEyMw==", '"'),
 ]
 
 CLEAN = [
+    # Identifiers behind a mark: which, not who may.
+    "call_" + ALNUM[:40],
+    "msg_" + ALNUM[:36] + " and resp_" + HEX[:50],
+    "zzq_" + ALNUM[:27],
+    "zzq_" + HEX[:40],
+    "see file_" + ALNUM[:40],
     "from fw_configuration_of_the_network import sbp_management_of_the_whole_session_state",
     "sbp_management_of_sessions_and_users_table and fw_rules",
     "550e8400-e29b-41d4-a716-446655440000",

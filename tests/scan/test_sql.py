@@ -279,6 +279,26 @@ def test_an_argument_has_no_blank_lines() -> None:
     assert [one.unbounded for one in got] == [False]
 
 
+@pytest.mark.parametrize(
+    "text", ["vacuum;", "Shutdown ;", "checkpoint;", "vacuum full", "vacuum analyze t", "analyze t;"]
+)
+def test_a_command_of_one_word_in_small_letters(text: str) -> None:
+    """With its semicolon, or with an option that no prose has."""
+    got: list[Statement] = []
+    ARGUMENTS(text, got.extend)
+    assert len(got) == 1
+
+
+@pytest.mark.parametrize(
+    "text", ["vacuum", "shutdown", "begin", "checkpoint", "vacuum cleaner", "analyze this; it is odd"]
+)
+def test_a_word_in_small_letters_is_a_value(text: str) -> None:
+    """Tools take such words: `action: shutdown`."""
+    got: list[Statement] = []
+    ARGUMENTS(text, got.extend)
+    assert not got
+
+
 PIECES = [
     "' OR 1=1 --",
     "x' or 'a'='a",

@@ -13,10 +13,10 @@ ISSUED: Final = (
     # The number of an application, and its secret or a token of a user.
     ("SECRET_FACEBOOK_TOKEN", r"\d{15,16}(?:\||%7[cC])[A-Za-z0-9_-]{27,40}"),
     ("SECRET_GITLAB_SESSION", r"_gitlab_session=[a-z0-9]{32}"),
-    ("SECRET_ASAAS_TOKEN", r"\$?aact_(?:prod|hmlg)_[A-Za-z0-9_]{20,}"),
+    ("SECRET_ASAAS_TOKEN", r"\$?aact_(?:prod|hmlg)_[A-Za-z0-9_-]{20,}"),
     ("SECRET_SEGMENT_TOKEN", r"sgp_[A-Za-z0-9]{64}"),
     ("SECRET_WAKATIME_KEY", r"waka_[a-z0-9]{8}[a-z0-9-]{24,}"),
-    ("SECRET_VAL_TOWN_TOKEN", r"vtwn_[A-Za-z0-9]{20,}"),
+    ("SECRET_VAL_TOWN_TOKEN", r"vtwn_[A-Za-z0-9_-]{20,}"),
     ("SECRET_42_SECRET", r"s-s4t2(?:ud|af)-[a-f0-9]{64}"),
     ("SECRET_ADOBE_KEY", r"p8e-[A-Za-z0-9]{32}"),
     ("SECRET_CLICKHOUSE_KEY", r"4b1d[A-Za-z0-9]{38}"),
@@ -41,6 +41,8 @@ ISSUED: Final = (
     ("SECRET_SETTLEMINT_TOKEN", r"sm_[aps]at_[A-Za-z0-9]{16}"),
     ("SECRET_SONAR_TOKEN", r"sq[upa]_[a-f0-9]{40}"),
     ("SECRET_SOURCEGRAPH_TOKEN", r"sgp_(?:[A-Fa-f0-9]{16}_|local_)?[A-Fa-f0-9]{40}"),
+    ("SECRET_SIDEKIQ_CREDENTIALS", r"BUNDLE_(?:ENTERPRISE|GEMS)__CONTRIBSYS__COM\W{1,5}[a-f0-9]{8}:[a-f0-9]{8}"),
+    ("SECRET_TABLEAU_TOKEN", r"[A-Za-z0-9+/]{22}==:[A-Za-z0-9]{32}"),
     ("SECRET_TYPEFORM_TOKEN", r"tfp_[A-Za-z0-9_.=-]{59}"),
     ("SECRET_YANDEX_KEY", r"(?:AQVN[A-Za-z0-9_-]{35,38}|t1\.[A-Za-z0-9_-]{1,60}={0,2}\.[A-Za-z0-9_-]{86}={0,2})"),
 )

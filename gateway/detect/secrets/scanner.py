@@ -94,6 +94,11 @@ def _mixed(match: regex.Match[str]) -> bool:
     return chance.random(match.group())
 
 
+def _bot(match: regex.Match[str]) -> bool:
+    """True for a bot's number and a token drawn at random."""
+    return chance.random(match.group().partition(":")[2])
+
+
 def _numbered(match: regex.Match[str]) -> bool:
     """True for what holds digits beyond its mark, and does not say the same again and again."""
     said = match.group()
@@ -140,7 +145,10 @@ SECRETS: Final[tuple[Secret, ...]] = (
     ),
     Secret(
         "SECRET_SLACK_WEBHOOK",
-        r"https://hooks\.slack\.com/(?:services|workflows|triggers)/[A-Za-z0-9]{6,}/[A-Za-z0-9/]{12,}",
+        r"(?<![\w.])(?:https?://)?hooks\.slack\.com/(?:services|workflows|triggers)"
+        r"/(?:[A-Za-z0-9]{6,}/[A-Za-z0-9/]{12,}|[A-Za-z0-9+/]{40,60})",
+        None,
+        r"(?:https?://)?hooks\.slack\.com/(?:services|workflows|triggers)/[A-Za-z0-9+/]+",
     ),
     Secret(
         "SECRET_TEAMS_WEBHOOK",
@@ -154,14 +162,14 @@ SECRETS: Final[tuple[Secret, ...]] = (
         rf"https://(?:ptb\.|canary\.)?discord(?:app)?\.com/api/(?:v\d{{1,2}}/)?webhooks/\d{{17,20}}/{_T}{{60,}}",
     ),
     Secret("SECRET_DISCORD_TOKEN", rf"{_B}[MNO]{_T}{{23,27}}\.{_T}{{6}}\.{_T}{{27,}}"),
-    Secret("SECRET_TELEGRAM_TOKEN", rf"{_B}\d{{8,10}}:AA{_T}{{33}}{_E}"),
+    Secret("SECRET_TELEGRAM_TOKEN", rf"{_B}\d{{5,16}}:A{_T}{{34}}{_E}", _bot),
     Secret("SECRET_STRIPE_KEY", rf"{_B}(?:[sr]k_(?:live|test|prod)_[A-Za-z0-9]{{10,}}|whsec_[A-Za-z0-9+/]{{24,}})"),
     Secret("SECRET_SQUARE_TOKEN", rf"{_B}sq0(?:atp|csp|idp)-{_T}{{22,}}"),
     Secret("SECRET_SHOPIFY_TOKEN", rf"{_B}shp(?:at|ca|pa|ss)_[0-9a-fA-F]{{32}}{_E}"),
     Secret("SECRET_TWILIO_KEY", rf"{_B}SK[0-9a-fA-F]{{32}}{_E}"),
-    Secret("SECRET_SENDGRID_KEY", rf"{_B}SG\.{_T}{{20,24}}\.{_T}{{40,48}}{_E}"),
+    Secret("SECRET_SENDGRID_KEY", rf"{_B}SG\.(?:{_T}{{20,24}}\.{_T}{{40,48}}|[A-Za-z0-9_=.-]{{66}}){_E}"),
     Secret("SECRET_MAILGUN_KEY", rf"{_B}key-[0-9a-f]{{32}}{_E}"),
-    Secret("SECRET_AWS_KEY_ID", rf"{_B}(?:AKIA|ASIA|ABIA|ACCA)[A-Z2-7]{{16}}{_E}"),
+    Secret("SECRET_AWS_KEY_ID", rf"{_B}(?:AKIA|ASIA|ABIA|ACCA|A3T[A-Z0-9])[A-Z2-7]{{16}}{_E}"),
     Secret(
         "SECRET_AWS_KEY",
         rf"""(?:aws|AWS|Aws)[^\n]{{0,24}}(?:secret|SECRET|Secret|key|KEY|Key){_IS}(?P<value>[A-Za-z0-9/+]{{40}})(?![A-Za-z0-9/+=])""",
@@ -206,7 +214,10 @@ SECRETS: Final[tuple[Secret, ...]] = (
     Secret("SECRET_POSTMAN_KEY", rf"{_B}PMAK-[0-9a-f]{{24}}-[0-9a-f]{{34}}{_E}"),
     Secret("SECRET_PLANETSCALE_TOKEN", rf"{_B}pscale_(?:tkn|pw|oauth)_[A-Za-z0-9_.-]{{32,}}"),
     Secret("SECRET_DOPPLER_TOKEN", rf"{_B}dp\.(?:pt|st|ct|sa|scim|audit)\.[A-Za-z0-9_.-]{{40,}}"),
-    Secret("SECRET_FLY_TOKEN", rf"{_B}(?:fo1_{_T}{{43}}{_E}|fm[12][ar]?_[A-Za-z0-9+/]{{80,}}={{0,3}})"),
+    Secret(
+        "SECRET_FLY_TOKEN",
+        rf"{_B}(?:fo1_{_T}{{43}}{_E}|fm[12][ar]?_[A-Za-z0-9+/]{{80,}}={{0,3}}|FlyV1 [A-Za-z0-9=_,/+-]{{100,}})",
+    ),
     Secret("SECRET_VERCEL_TOKEN", rf"{_B}vc[pkair]_{_T}{{24,}}", _mixed),
     Secret("SECRET_CLOUDFLARE_KEY", rf"{_B}v1\.0-[0-9a-f]{{24}}-[0-9a-f]{{100,}}{_E}"),
     Secret(
@@ -229,6 +240,7 @@ SECRETS: Final[tuple[Secret, ...]] = (
     Secret("SECRET_OPENSHIFT_TOKEN", rf"{_B}sha256~{_T}{{43}}{_E}"),
     *(Secret(entity, rf"{_B}{pattern}{_E}", None, outline(pattern)) for entity, pattern in ISSUED),
     Secret("SECRET_VENDOR_KEY", marks.PATTERN, None, marks.BEGUN, whole=marks.WHOLE, back=marks.BACK, find=marks.find),
+    Secret("SECRET_VENDOR_KEY", marks.ANY, None, marks.BEGUN, whole=marks.ANY_WHOLE, find=marks.find_any),
     Secret(
         "SECRET_SQL_PASSWORD",
         r"(?i)\b(?:identified (?:with \w{1,24} )?by|with (?:encrypted )?password|set password(?: =)?) "
@@ -294,7 +306,10 @@ SECRETS: Final[tuple[Secret, ...]] = (
         whole=assigned.PASSWORD_WHOLE,
         back=assigned.BACK,
     ),
-    Secret("SECRET_KEYWORD", vendors.PATTERN, outline=vendors.BEGUN, whole=vendors.WHOLE, find=vendors.find),
+    *(
+        Secret("SECRET_KEYWORD", vendors.PATTERN, outline=begun, whole=whole, find=vendors.find)
+        for whole, begun in zip(vendors.WHOLE, vendors.BEGUN, strict=True)
+    ),
 )
 
 

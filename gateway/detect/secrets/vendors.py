@@ -12,7 +12,7 @@ import regex
 
 from gateway.budget import spend
 from gateway.detect.secrets import assigned, chance
-from gateway.detect.secrets.vendor_names import ANY, BEGINNING
+from gateway.detect.secrets.vendor_names import ANY, BEGINNINGS
 
 _FEWEST: Final = 16
 _LONGEST: Final = 290  # characters from the vendor's name to the end of the value
@@ -24,13 +24,17 @@ _IS: Final = (
     rf"""(?:(?:[?+.|]?[:=>]{{1,3}}|\|\|)[ \t]{{0,8}}["'`=]{{0,3}}[ \t]{{0,3}}["'`]{{0,2}}|{_CELL})"""
 )
 _VALUE: Final = r"[A-Za-z0-9_.~+=|%-]"
-WHOLE: Final = rf"(?i){BEGINNING}"
-"""Where to look: an index of what follows the name, too, costs more than it saves."""
+NOTHING: Final = r"\x00\x00"
+"""The beginning of what another pattern holds back."""
+WHOLE: Final = tuple(rf"(?i){beginning}" for beginning in BEGINNINGS)
+"""Where to look, in as many patterns as Hyperscan takes so many names. An index of what follows the name, too, costs
+more than it saves."""
 # Of any name: what is held back is what is being assigned, or a word of which a part may be a key (see `marks`). The
 # names themselves would take megabytes.
 BEGUN: Final = (
     rf"""[A-Za-z_.$-]{_NAME}{_NAME}{_NAME}+["'\]]*[ \t]*["'`]*"""
-    r"""(?:[?+.|:=>/]+[ \t]*["'`=]*[ \t]*["'`]*|,(?: ?["'`]+)?)[A-Za-z0-9_.~+=|%/-]+"""
+    r"""(?:[?+.|:=>/]+[ \t]*["'`=]*[ \t]*["'`]*|,(?: ?["'`]+)?)[A-Za-z0-9_.~+=|%/-]+""",
+    *([NOTHING] * (len(WHOLE) - 1)),
 )
 PATTERN: Final = rf"(?i){ANY}{_NAME}{{0,40}}?{_IS}{_VALUE}{{{_FEWEST},200}}"
 # Of a hundred names in prose none goes on so: asked first.

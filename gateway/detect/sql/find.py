@@ -70,9 +70,11 @@ EFFORT: Final = 30_000  # moves of the parsers, and as much for looks and charac
 _LOOK: Final = 5  # microseconds that a possible beginning takes,
 _MOVE: Final = 16  # and a move of the parsers
 PIECE: Final = 4_096  # characters of a whole text taken in at once
-# Statements that are some where an argument is nothing else: of one word, and queries of values without a table.
+# Statements that are some where an argument is nothing else: of one word, and queries of values without a table. In
+# small letters a word alone is a value (`action: shutdown`), and a statement only with its semicolon.
 _ALONE: Final = re.compile(
-    r"\s*(?=[A-Za-z]{3,8}(?:[\s;]|\Z))(?=[SsCcRrBbVvEeAaFfOo])(?:(?:SHUTDOWN|COMMIT|ROLLBACK|BEGIN|VACUUM|REINDEX)\s*;?|(?i:(?:commit|rollback)\s*;"
+    r"\s*(?=[A-Za-z]{3,10}(?:[\s;]|\Z))(?=[SsCcRrBbVvEeAaFfOo])(?:(?:SHUTDOWN|COMMIT|ROLLBACK|BEGIN|VACUUM|REINDEX)\s*;?|(?i:(?:commit|rollback|begin|vacuum|reindex|analyze|checkpoint|shutdown|abort)\s*;"
+    r"|vacuum\s+(?:(?:full|freeze|verbose|analyze)\b\s*)+(?:[\w.]+\s*)?;?|(?:vacuum|analyze)\s+[\w.]+\s*;"
     r"|(?:end|abort|commit|rollback)(?:\s+(?:work|tran|transaction))(?:\s+and\s+(?:no\s+)?chain)?\s*;?"
     r"|(?:end|abort|commit|rollback)\s+and\s+(?:no\s+)?chain\s*;?|set\s+-v"
     r"|fetch\s+(?:(?:next\s+|prior\s+|first\s+|last\s+)?from\s+)?\w+\s+into\s+@?\w+(?:\s*,\s*@?\w+)*\s*;?"

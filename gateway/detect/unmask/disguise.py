@@ -24,6 +24,7 @@ from typing import Final, NamedTuple
 from gateway.budget import spend
 from gateway.detect.core import rewrite
 from gateway.detect.unmask.encoded import from_base64
+from gateway.detect.unmask.lookalikes import SAME
 
 LARGEST: Final = 262_144  # characters of one encoded stretch that are decoded; what follows is looked at as it is
 SHORTEST: Final = 20  # characters of the shortest: an address of 14 letters in base64
@@ -53,13 +54,6 @@ _RUNNING: Final = (  # letters of scripts that are written without spaces, and o
 )
 _ENCLOSED: Final = "\u2070\u2074-\u2079\u2080-\u2089\u2460-\u2468\u24b6-\u24ea"
 _STOPS: Final = "\u3002\uff61"  # which stand for a dot in the name of a host
-_LOOKALIKES: Final = dict(
-    zip(
-        "асеорхуіјѕԁһӏԛԝпАВСЕНІЈКМОРЅТХУԌԚԜαιορυνκΑΒΕΖΗΙΚΜΝΟΡΤΥΧɑɡıոօսցհ",
-        "aceopxyijsdhlqwnABCEHIJKMOPSTXYGQWaiopuvkABEZHIKMNOPTYXagınouqh".replace("ı", "i"),
-        strict=True,
-    )
-)
 _CAPITALS: Final = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 STAND_IN: Final = "\u3002"  # for a letter that hides an edge: no letter, no digit, part of no value
 
@@ -87,7 +81,7 @@ def _members(ranges: str) -> list[str]:
 
 _FORMS: Final = _forms()
 _PLAIN: Final = {
-    **{ord(char): plain for char, plain in (_FORMS | _LOOKALIKES).items()},
+    **{ord(char): plain for char, plain in (_FORMS | SAME).items()},
     **dict.fromkeys(map(ord, _members(_DASHES)), "-"),
     **dict.fromkeys(map(ord, _members(_SPACES)), " "),
     **dict.fromkeys(map(ord, _STOPS), "."),
@@ -111,7 +105,7 @@ class _Kinds(dict[int, int]):
             kind = _INV if code in _CONTROLS else code
         elif char in _FORMS and not _members_of_enclosed(char):
             kind = _FORM
-        elif char in _LOOKALIKES:
+        elif char in SAME:
             kind = _LIKE
         else:
             match = _KIND_OF.match(char)

@@ -12,6 +12,8 @@ from typing import Final
 
 import regex
 
+from gateway.detect.unmask.lookalikes import SAME, SIMILAR
+
 _UNSEEN_RANGES: Final = (
     "\u00ad\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u202a-\u202e\u2060-\u206f\u3164"
     "\ufe00-\ufe0e\ufeff\uffa0"
@@ -25,14 +27,11 @@ _USUAL: Final = (
 _TAGS: Final = regex.compile("[\U000e0020-\U000e007e]{4,}")
 _SCATTERED: Final = regex.compile(r"[a-z][\u200b-\u200d\u2060\u00ad\ufeff]+(?=[a-z])")
 _LOOKALIKES: Final = {
-    **dict(zip("аеорсухіјѕԁһӏԛԝαορνικυɡɑı\u2028\u2029", "aeopcyxijsdhlqwaopvikugai\n\n", strict=True)),
-    # Small capitals; letters of phonetics, with strokes, turned; Armenian; Cherokee, as `str.lower` leaves it.
-    **dict(zip("ᴀʙᴄᴅᴇꜰɢʜɪᴊᴋʟᴍɴᴏᴘꞯʀꜱᴛᴜᴠᴡʏᴢ", "abcdefghijklmnopqrstuvwyz", strict=True)),
-    **dict(zip("ɛɩɾʋʂʐɦɓɗɠƙɱŋɲƥƭɣøłɨŧʉđħƀ", "eirvszhbdgkmnnptyolitudhb", strict=True)),
-    **dict(zip("ɐǝɥᴉɯɹʇʌʍʎɔ", "aehimrtvwyc", strict=True)),
-    **dict(zip("օոսհցզ", "onuhgq", strict=True)),
-    **dict(zip("ꭺꭼꮐꮖꮮꮎꮲꭱꮪꭲꮜꮩꮃꮋꮇꮶꭰꮯ", "aegiloprstuvwhmkdc", strict=True)),
-    **dict(zip("⠁⠃⠉⠙⠑⠋⠛⠓⠊⠚⠅⠇⠍⠝⠕⠏⠟⠗⠎⠞⠥⠧⠺⠭⠽⠵⠀", "abcdefghijklmnopqrstuvwxyz ", strict=True)),
+    **{char: plain for char, plain in SAME.items() if char.islower()},
+    **SIMILAR,
+    "\u2028": "\n",
+    "\u2029": "\n",
+    **dict(zip("⠁⠃⠉⠙⠑⠋⠛⠓⠊⠚⠅⠇⠍⠝⠕⠏⠟⠗⠎⠞⠥⠧⠺⠭⠽⠵⠀", "abcdefghijklmnopqrstuvwxyz ", strict=True)),  # Braille
 }
 _LOOKALIKE: Final = re.compile(f"[{''.join(_LOOKALIKES)}]")
 _FRAMED: Final = {

@@ -19,6 +19,7 @@ import regex
 
 from gateway.detect.secrets.chance import entropy
 from gateway.detect.unmask.encoded import from_base64
+from gateway.detect.unmask.lookalikes import HOSTS
 
 MAX_URL: Final = 4096
 """Characters from which a URL carries data by its length alone; also how far one is held until it is whole."""
@@ -51,7 +52,6 @@ _COLLECTORS: Final = regex.compile(
     r"|grabify\.link|iplogger\.(?:org|com)|ptsv[23]\.com|postb\.in|xss\.ht|requestinspector\.com)"
 )
 _ALIKE: Final = ("CYRILLIC", "GREEK", "ARMENIAN", "CHEROKEE")
-_LOOKALIKES: Final = frozenset("авеѕіјорсуԁһӏќԛԝхαοινρτυкмнтɡɑıłøđħ")  # of Latin letters, in other alphabets
 
 
 class Url(NamedTuple):
@@ -162,7 +162,7 @@ def _disguised(label: str) -> bool:
     letters = [char for char in label if char.isalpha()]
     latin = any(char.isascii() for char in letters)
     foreign = any(unicodedata.name(char, "").startswith(_ALIKE) for char in letters)
-    return foreign and (latin or all(char in _LOOKALIKES for char in letters))
+    return foreign and (latin or all(char in HOSTS for char in letters))
 
 
 def _user(url: Url, *, image: bool) -> str:
