@@ -1,1 +1,1 @@
-"""Scanners: pure text to `Finding`s. No asyncio, no client, no adapter; used by `pii` and `output`."""
+"""Scanners: text -> `Finding`s, as pure functions without I/O. Used for requests (`pii`) and answers (`output`)."""

@@ -1,9 +1,9 @@
-"""What the texts of a request hold besides personal data: look-alikes of placeholders, and data that nobody can read.
+"""Findings in requests besides personal data: look-alikes of placeholders, and data that cannot be scanned.
 
-Look-alikes are weak findings of type `PLACEHOLDER_LIKE`. Data that is none of ours to read (images, audio, archives,
-ciphertext, in base64, hexadecimal or data: URLs) is an empty finding where it begins, of type `UNSCANNABLE_` and its
-kind. Base64 counts from `LONG` characters on, or from 32 on where its first bytes name a format; what decodes to text
-is text, and does not count.
+Look-alikes are weak findings of type `PLACEHOLDER_LIKE`. Data that cannot be scanned (images, audio, archives,
+ciphertext, in base64, hexadecimal or data: URLs) is an empty finding at its beginning, of type `UNSCANNABLE_` and its
+kind. Base64 counts from `LONG` characters on, or from 32 on if its first bytes identify a format. Data that decodes to
+text is scanned, and does not count.
 """
 
 from __future__ import annotations
@@ -24,23 +24,23 @@ from gateway.detect.unmask.encoded import DATA_URL, decoded, decoded_url, is_tex
 from gateway.texts import Finding
 
 UNSCANNABLE: Final = "UNSCANNABLE_"
-LONG: Final = 1024  # characters of base64 that decode to no text, below which they may be a digest, a token, an id
-_LOOK = 5  # microseconds that a place takes to look at
-_NAMED = 32  # the same where the first bytes name a format
-_NEAR = 3  # characters between a look-alike and a digit that may be read as one number with its own
+LONG: Final = 1024  # minimum characters of base64 without text in it; shorter data may be a digest, a token, an id
+_LOOK = 5  # microseconds in which a place is checked
+_NAMED = 32  # minimum characters if the first bytes identify a format
+_NEAR = 3  # maximum characters between a look-alike and a digit that may be read as part of its number
 _start: Final = attrgetter("start")
-_SAMPLE = 4096  # characters that are decoded to see what they are
+_SAMPLE = 4096  # characters that are decoded to determine the kind
 _RUN = "[A-Za-z0-9+/_-]"
 
 _ARMOUR: Final = regex.compile(r"-----BEGIN (?:PGP MESSAGE|AGE ENCRYPTED FILE|CMS|PKCS7|ENCRYPTED MESSAGE)-----")
 _PAYLOAD: Final = regex.compile(r"[A-Za-z0-9+/_=%\r\n-]*")
-# From one hit the next place where such data is: one pass over the text, however many hits there are.
+# From one hit, the next place with such data: one pass over the text, however many hits there are.
 _HELD: Final = regex.compile(
     rf"(?P<url>(?i:{DATA_URL.pattern}))|(?P<armour>{_ARMOUR.pattern})"
     rf"|(?P<run>(?<!{_RUN}){_RUN}{{{_NAMED},}}+(?:\r?\n{_RUN}++)*+={{0,2}})"
 )
 _LIKE: Final = regex.compile(f"{SPELLINGS}|{WRITTEN}")
-# Each is searched for with a blank before the text, so that a run of a million characters is one hit.
+# The text is searched with a blank before it, so that a run of a million characters is one hit.
 _HINTS: Final = (
     f"{SPELLINGS}|{WRITTEN}",
     "[^A-Za-z0-9+/_-]" + _RUN + f"{{{_NAMED}}}",
@@ -50,7 +50,7 @@ _HINTS: Final = (
 
 
 class Beside:
-    """`scan` with what stands beside personal data. Immutable, shared between threads."""
+    """Adds these findings to those of `scan`. Immutable, shared between threads."""
 
     def __init__(self, scan: Callable[[str], Sequence[Finding]], cache_dir: Path | None = None) -> None:
         self._scan = scan
@@ -65,7 +65,7 @@ class Beside:
         likes = [*_likes(text, [(max(start - 1, 0), end) for number, start, end in hits if number == 0])]
         more = [*likes]
         if any(_is_near_digits(text, like) for like in likes):
-            # Its number is none of the text's: what stands beside it is read as it will be once it is escaped.
+            # The number of a look-alike is not part of the text: digits next to it are scanned as if it were escaped.
             more += [one for one in self._scan(_blanked(text, likes)) if not _overlaps(one, likes)]
         starts = sorted({max(start - 1, 0) for number, start, _ in hits if number})
         if starts:
@@ -74,7 +74,7 @@ class Beside:
 
 
 def _is_near_digits(text: str, like: Finding) -> bool:
-    """Whether a digit stands so close to a look-alike that both may be read as one number."""
+    """Whether a digit is so close to a look-alike that both may be read as one number."""
     beside = text[max(0, like.start - _NEAR) : like.start] + text[like.end : like.end + _NEAR]
     return any(map(str.isdigit, beside))
 
@@ -85,7 +85,7 @@ def _overlaps(one: Finding, likes: Sequence[Finding]) -> bool:
 
 
 def _blanked(text: str, likes: Sequence[Finding]) -> str:
-    """The text with brackets around nothing in the place of each look-alike, and every other character in its own."""
+    """The text with empty brackets in place of each look-alike; all other characters keep their places."""
     parts: list[str] = []
     at = 0
     for like in likes:
@@ -105,7 +105,7 @@ def _likes(text: str, stretches: Sequence[tuple[int, int]]) -> Iterator[Finding]
 
 
 def _blobs(text: str, starts: Sequence[int]) -> list[Finding]:
-    """Empty findings where unreadable data begins; `starts` are where some may."""
+    """Empty findings at the beginnings of unreadable data; `starts` are the candidates."""
     found, read = [], 0
     for start in starts:
         if start < read:
@@ -141,7 +141,7 @@ def _of_url(url: regex.Match[str], payload: str) -> str:
 
 
 def _of_base64(run: str) -> str:
-    """What a run of base64 or hexadecimal digits holds; "" for text, and for what is too short to tell."""
+    """The kind of data in a run of base64 or hexadecimal digits; "" for text, and if the run is too short to decide."""
     data = decoded(run[:_SAMPLE])
     if data is None:
         return ""
@@ -152,7 +152,7 @@ def _of_base64(run: str) -> str:
 
 
 def _mixed(run: str) -> bool:
-    """Whether it looks like chance, as compressed and encrypted data do: no ruler, no sequence of bases, no words."""
+    """Whether a run looks random, as compressed and encrypted data do: no ruler, no sequence of bases, no words."""
     seen = set(run)
     if seen <= set("0123456789abcdefABCDEF"):
         return len(seen) >= 14

@@ -12,6 +12,7 @@ from gateway.exchange.answers import Answers
 from gateway.exchange.broken import garbage, loaded
 from gateway.exchange.heard import LONG, hear
 from gateway.ingress.reply import Reply
+from gateway.output.screen import AnswerFilter
 from gateway.scheduling.judging import NEW_TEXT, Pace, judge
 from gateway.scheduling.lanes import SMALL, apart
 from gateway.upstream.forward import Answer
@@ -23,52 +24,86 @@ async def stream(answers: Answers, call: Call, answer: Answer, reply: Reply) -> 
     """Send the answer as it arrives, each piece once it is judged. Raises Refusal."""
     codec = call.codec.stream(keep_usage=call.request.wants_usage, choices=call.codec.choices(call.request.body))
     reply.codec = codec
-    screen = answers.screen.needed(call)
-    if screen is not None and len(call.redaction.known) > SMALL:
-        await apart(call, len(call.redaction.known), screen.prepare)
-    outcome, pace = call.outcome, Pace(call)
-    out: list[bytes] = []
-    own, owed = answers.own, 0
+    judged = _Judged(call, codec, answers.screen.needed(call))
+    await judged.prepare()
+    outcome, own = call.outcome, answers.own
     try:
         async for chunks in read_chunks(call, answer, codec, answers.caps):
             if not outcome.first_byte_ns:
                 outcome.first_byte_ns = time.perf_counter_ns()
-            for chunk in chunks:
-                if chunk.error:
-                    raise garbage(call, "an error in the middle of its answer")
-                size = hear(outcome, chunk)
-                owed += size
-                if owed > HELD:
-                    call.ticket.hold(owed)
-                    owed = 0
-                if screen is None:
-                    out.append(codec.plain(chunk))
-                elif pace.takes_long(chunk, size + codec.due(chunk)):
-                    out += await pace.apart(size, screen.feed, chunk, codec)
-                else:
-                    out += pace.here(size, screen.feed, chunk, codec)
-                if pace.out_of_breath:
-                    await pace.breathe()
+            await judged.take(chunks)
             outcome.tier = codec.tier
-            if out:
-                data, out = b"".join(out), []
+            if data := judged.ready():
                 own.check(data)
                 await answers.keep_spellings(call)
                 await reply.stream(data, complete=codec.ended)
         codec.close()
     except (ValueError, Refusal) as fault:
-        if out and not own.holds(data := b"".join(out)):  # the pieces that were judged before the fault
+        data = judged.ready()  # the pieces that were judged before the fault
+        if data and not own.holds(data):
             await reply.stream(data)
         if isinstance(fault, Refusal):
             raise
         raise garbage(call, f"a stream that breaks its format: {fault}") from None
-    tail = b""
-    if screen is not None:
-        long = codec.due() > NEW_TEXT
-        tail = b"".join(await pace.apart(0, screen.close, codec) if long else screen.close(codec))
+    tail = await judged.rest()
     own.check(tail)
     await answers.keep_spellings(call)
     await reply.end(tail + codec.finish(), complete=True)
+
+
+class _Judged:
+    """The pieces of one stream that are judged and not sent yet. `screen`: None if there is nothing to judge."""
+
+    __slots__ = ("_call", "_codec", "_out", "_owed", "_pace", "_screen")
+
+    def __init__(self, call: Call, codec: StreamCodec, screen: AnswerFilter | None) -> None:
+        self._call = call
+        self._codec = codec
+        self._screen = screen
+        self._pace = Pace(call)
+        self._out: list[bytes] = []
+        self._owed = 0  # characters that are kept for counting tokens and do not count as bytes in flight yet
+
+    async def prepare(self) -> None:
+        """Prepare the filter, in a thread if many values are known."""
+        known = len(self._call.redaction.known)
+        if self._screen is not None and known > SMALL:
+            await apart(self._call, known, self._screen.prepare)
+
+    async def take(self, chunks: Iterator[Chunk]) -> None:
+        """Judge chunks one by one. `ready` has those before a fault, too. Raises Refusal, ValueError."""
+        call, codec, screen, pace, out = self._call, self._codec, self._screen, self._pace, self._out
+        for chunk in chunks:
+            if chunk.error:
+                raise garbage(call, "an error in the middle of its answer")
+            size = hear(call.outcome, chunk)
+            self._owed += size
+            if self._owed > HELD:
+                call.ticket.hold(self._owed)
+                self._owed = 0
+            if screen is None:
+                out.append(codec.plain(chunk))
+            elif pace.takes_long(chunk, size + codec.due(chunk)):
+                out += await pace.apart(size, screen.feed, chunk, codec)
+            else:
+                out += pace.here(size, screen.feed, chunk, codec)
+            if pace.out_of_breath:
+                await pace.breathe()
+
+    def ready(self) -> bytes:
+        """Take what may be sent."""
+        data = b"".join(self._out)
+        self._out.clear()
+        return data
+
+    async def rest(self) -> bytes:
+        """Judge what the filter still holds at the end of the stream. Raises Refusal."""
+        screen, codec = self._screen, self._codec
+        if screen is None:
+            return b""
+        if codec.due() > NEW_TEXT:
+            return b"".join(await self._pace.apart(0, screen.close, codec))
+        return b"".join(screen.close(codec))
 
 
 async def events_of(call: Call, answer: Answer, caps: items.Caps) -> AsyncIterator[bytes]:

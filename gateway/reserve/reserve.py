@@ -62,13 +62,24 @@ class Reserve:
         """Take rate limits and quotas, all or none, in one atomic step. Raises Refusal, StoreUnavailable."""
         subject = call.subject
         assert subject is not None, "reserve comes after identify"
-        kind, name, _ = call.resource
-        forward = self._forward
-        if kind == "llm":
-            call.admission.targets = forward.targets(name, call.codec)
+        if call.resource.kind == "llm":
+            call.admission.targets = self._forward.targets(call.resource.name, call.codec)
         if call.replay.kept is not None:
             await self._look(call, subject)
             return
+        debits = self._debits(call, subject)
+        steps = await self._steps(call, subject) if self._keeps_history or self._loops.reads else ()
+        call.admission.debits = (*debits, *call.admission.repeats.debits)
+        ask = self._ask(call, subject, steps)
+        answer = _granted(call, ask, await admit(self._ledger, ask, self._wait))
+        if not ask.bare:  # a bare ask only checked that the workflow is open
+            call.admission.reservation = answer
+        call.admission.chain, call.admission.history = answer.chain, answer.history
+        self._loops.follow(answer.chain, answer.path)
+
+    def _debits(self, call: Call, subject: Subject) -> Sequence[Debit]:
+        """What the call takes of rate limits and quotas; writes `call.admission.ceiling`. Raises Refusal."""
+        kind, name, _ = call.resource
         model, ceiling = self._priced(call, name)
         call.admission.ceiling = ceiling
         estimate = call.request.input_tokens + ceiling
@@ -81,13 +92,14 @@ class Reserve:
             tool=name if kind == "tool" else "",
             stream=call.request.stream,
         )
-        keeps = self._keeps_history
-        steps = await self._steps(call, subject) if keeps or self._loops.reads else ()
-        call.admission.debits = (*limits, *quotas, *call.admission.repeats.debits)
-        judged = self._judge is not None
+        return (*limits, *quotas)
+
+    def _ask(self, call: Call, subject: Subject, steps: Sequence[Step]) -> Ask:
+        """The reservation that the store is asked for."""
+        judged, keeps = self._judge is not None, self._keeps_history
         # A policy may route the call to another model, whose targets may take longer.
-        longest = forward.most_patience if judged else forward.patience(call.admission.targets)
-        ask = self._quotas.ask(
+        longest = self._forward.most_patience if judged else self._forward.patience(call.admission.targets)
+        return self._quotas.ask(
             call.id,
             subject.team,
             call.request.correlation_id,
@@ -98,11 +110,6 @@ class Reserve:
             history=keeps,
             tools=shown(steps) if keeps else (),
         )
-        answer = _granted(call, ask, await admit(self._ledger, ask, self._wait))
-        if not ask.bare:  # a bare ask only checked that the workflow is open
-            call.admission.reservation = answer
-        call.admission.chain, call.admission.history = answer.chain, answer.history
-        self._loops.follow(answer.chain, answer.path)
 
     async def rest(self, call: Call, demanded: Obligations) -> None:
         """Take what obligations add: the higher price of another model, and limits on attributes. All or none.

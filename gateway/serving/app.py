@@ -148,24 +148,7 @@ class Gateway:
     async def _apply(self, config: Config) -> None:
         """Build the runtime of a configuration and swap it in; policies are reopened if their settings changed."""
         shared, old = self.shared, getattr(self, "runtime", None)
-        policies = shared.policies
-        if old is None or config.policy != old.config.policy:
-            policies = await Policies.open(config.policy, shared.telemetry) if config.policy else None
-        ner = shared.ner
-        try:
-            wanted = config.pii.ner if config.pii else None
-            if wanted != (ner.config if ner else None):
-                ner = await Pool(wanted).open() if wanted else None
-            identity = Identity(
-                config.agents, config.jwt, await shared.store.keys(), previous=old.identity if old else None
-            )
-            runtime = await asyncio.to_thread(build, config, shared, identity, policies, ner)
-        except BaseException:
-            if ner is not None and ner is not shared.ner:
-                await ner.close()
-            if policies is not None and policies is not shared.policies:
-                await policies.close()
-            raise
+        runtime, policies, ner = await self._built(config, old)
         self.runtime, retired, shared.policies = runtime, shared.policies, policies
         shared.telemetry.hide(runtime.own)
         logs.install(runtime.own)
@@ -187,6 +170,29 @@ class Gateway:
         if old is not None:
             shared.telemetry.say({"level": "info", "event": "config applied"})
             await old.identity.aclose()
+
+    async def _built(self, config: Config, old: Runtime | None) -> tuple[Runtime, Policies | None, Pool | None]:
+        """The runtime of a configuration, with its policies and its processes that find names.
+
+        Those of `shared` are reused if their settings are the same. What was opened is closed again after a fault.
+        """
+        shared, policies, ner = self.shared, self.shared.policies, self.shared.ner
+        if old is None or config.policy != old.config.policy:
+            policies = await Policies.open(config.policy, shared.telemetry) if config.policy else None
+        try:
+            wanted = config.pii.ner if config.pii else None
+            if wanted != (ner.config if ner else None):
+                ner = await Pool(wanted).open() if wanted else None
+            identity = Identity(
+                config.agents, config.jwt, await shared.store.keys(), previous=old.identity if old else None
+            )
+            return await asyncio.to_thread(build, config, shared, identity, policies, ner), policies, ner
+        except BaseException:
+            if ner is not None and ner is not shared.ner:
+                await ner.close()
+            if policies is not None and policies is not shared.policies:
+                await policies.close()
+            raise
 
     def _say_policy(self, policies: Policies) -> None:
         words = {"event": "policy in force", "version": policies.version, "origin": policies.origin}

@@ -26,7 +26,7 @@ from gateway.detect.personal import scanner as pii_scan
 from gateway.detect.secrets.own import OwnSecrets
 from gateway.detect.secrets.scanner import SecretScanner
 from gateway.detect.unscannable import Beside
-from gateway.errors import ConfigError
+from gateway.errors import ConfigError, Failures
 from gateway.exchange.answers import Answers
 from gateway.exchange.forward import Exchange
 from gateway.identity.identify import Identity
@@ -184,6 +184,21 @@ def _contents(config: Config, shared: Shared) -> Contents | None:
     return shared.contents
 
 
+@dataclass(frozen=True, slots=True)
+class _Scanners:
+    """The scanners of requests and answers."""
+
+    pii: pii_scan.PiiScanner | None  # None with `pii: null`
+    secrets: SecretScanner | None  # of requests
+    answers: StreamScanner
+    sql: SqlGate
+    look: Callable[[str], Sequence[Finding]] | None  # scans the texts of requests; None with `pii: null`
+
+    def plain(self, pii: pii_scan.PiiScanner) -> Callable[[str], Sequence[Finding]]:
+        """The search for personal data alone, compiled before the first call."""
+        return (self.answers.rules.part(pii.rules) or pii.prepared()).scan
+
+
 def _look(
     pii: pii_scan.PiiScanner | None, secrets: SecretScanner | None, answers: StreamScanner, cache_dir: Path
 ) -> Callable[[str], Sequence[Finding]] | None:
@@ -196,9 +211,22 @@ def _look(
     ).scan
 
 
-def _plain(pii: pii_scan.PiiScanner, answers: StreamScanner) -> Callable[[str], Sequence[Finding]]:
-    """The search for personal data alone, compiled before the first call."""
-    return (answers.rules.part(pii.rules) or pii.prepared()).scan
+def _scanners(config: Config, shared: Shared) -> _Scanners:
+    """Compile the scanners. Raises ConfigError."""
+    cache, wanted = _cache_dir(config), config.output
+    pii = _pii_scanner(config, shared)
+    keeps_secrets = config.pii is not None and config.pii.secrets != "allow"
+    secrets = SecretScanner(cache) if keeps_secrets or (wanted and wanted.secrets != "allow") else None
+    answers = StreamScanner(
+        pii if wanted and wanted.pii != "allow" else None,
+        secrets if wanted and wanted.secrets != "allow" else None,
+        {placeholders.PLACEHOLDER: placeholders.WRITTEN},
+        weak={placeholders.LIKE: placeholders.SPELLINGS},
+        cache_dir=cache,  # the scanner for personal data, which also has one, may be off
+    )
+    of_requests = secrets if keeps_secrets else None
+    sql = SqlGate(wanted.sql if wanted else None)
+    return _Scanners(pii, of_requests, answers, sql, _look(pii, of_requests, answers, cache))
 
 
 def _gates(wanted: Output | None, sql: SqlGate, own: OwnSecrets) -> list[Gate]:
@@ -213,86 +241,132 @@ def _gates(wanted: Output | None, sql: SqlGate, own: OwnSecrets) -> list[Gate]:
     return gates
 
 
+@dataclass(frozen=True, slots=True)
+class _Parts:
+    """What several stages share."""
+
+    scanners: _Scanners
+    own: OwnSecrets
+    seal: Seal | None
+    texts: Texts
+    replacer: Replacer | None
+    forward: Forward
+    limits: RateLimits
+    loops: Loops
+    inputs: Inputs
+    policy: PolicyCheck | None
+    taint: Taint
+    audit: Audit
+    candidate: Candidate | None
+
+
 def build(
     config: Config, shared: Shared, identity: Identity, policies: Policies | None, pool: Pool | None = None
 ) -> Runtime:
     """Compile a configuration. Raises ConfigError."""
-    cache = _cache_dir(config)
-    store, telemetry, failures = shared.store, shared.telemetry, shared.telemetry.failed
-    scanner = _pii_scanner(config, shared)
-    wanted = config.output
-    keeps_secrets = config.pii is not None and config.pii.secrets != "allow"
-    secrets = SecretScanner(cache) if keeps_secrets or (wanted and wanted.secrets != "allow") else None
-    stream_scanner = StreamScanner(
-        scanner if wanted and wanted.pii != "allow" else None,
-        secrets if wanted and wanted.secrets != "allow" else None,
-        {placeholders.PLACEHOLDER: placeholders.WRITTEN},
-        weak={placeholders.LIKE: placeholders.SPELLINGS},
-        cache_dir=cache,  # the scanner for personal data, which also has one, may be off
-    )
-    sql = wanted.sql if wanted else None
-    sql_gate = SqlGate(sql)
-    seal = _seal(config)
+    scanners, seal = _scanners(config, shared), _seal(config)
     admin = _admin_keys(config, identity)  # before the secrets are collected: the first start creates its file
     own = OwnSecrets(values(config))
-    look = _look(scanner, secrets if keeps_secrets else None, stream_scanner, cache)
-    texts = Texts(shared.tokens.count, own.scanning(look) if look else None, counted=_counts_tokens(config))
-    replacer = _replacer(config, shared, seal, scanner)
     forward = Forward(config.providers, config.models, shared.clients, shared.upstreams)
-    limits, quotas, loops = RateLimits(config.limits), Quotas(config.quotas), _loops(config, seal, shared.counted)
-    inputs = Inputs(forward, SqlFacts(sql_gate) if sql and config.policy else None)
-    policy_check = PolicyCheck(config.policy, policies, inputs) if config.policy and policies else None
-    allows = replacer.allows if replacer else lambda _: True
-    gates = _gates(wanted, sql_gate, own)
-    screen = Screen(wanted, stream_scanner, allows, gates, sql_gate.demanded, failures)
-    audit, candidate = Audit(shared.audit_writer, config.audit), _candidate(config, shared)
-    names = Names(pool.config, pool, lambda: failures("names"), scanner.keep) if pool and scanner else None
-    own_signer = signer(config)
-    taint = Taint(own, redacts=replacer is not None)
-    ids = WorkflowIds(_plain(scanner, stream_scanner), seal.digest) if scanner and seal else None
-    correlation = Correlation(taint, own_signer, ids)
-    models = Models(config.models, forward, texts, policy_check)
-    reserve = Reserve(store, limits, quotas, loops, forward, policy_check, config.quotas.wait)
-    recorder = Recorder((audit.ended, telemetry.count, telemetry.log), failures)
-    line = Line(
-        identity=identity,
-        ingress=Ingress(config.server, correlation, taint, models, texts, _contents(config, shared), failures),
-        idempotency=Idempotency(config.idempotency, store, seal) if config.idempotency else None,
-        reserve=reserve,
-        redact=Redact(names, replacer),
-        authorize=Authorize(
-            Flow(policy_check, store) if policy_check else None,
-            inputs,
-            audit,
-            candidate=candidate,
-            forward=forward,
-            replacer=replacer,
-            reserve=reserve,
-            sql_gate=sql_gate,
-            workflows=store,
-        ),
-        durable=Durable(audit, None if getattr(store, "writer", None) is shared.audit_writer else store),
-        exchange=Exchange(
-            forward, Answers(screen, own, config.server.caps, replacer.spellings if replacer is not None else None)
-        ),
-        settle=Settle(store, loops, texts, forward, recorder, failures),
-        failures=failures,
+    look = own.scanning(scanners.look) if scanners.look else None
+    reads_sql = config.policy is not None and config.output is not None and config.output.sql is not None
+    inputs = Inputs(forward, SqlFacts(scanners.sql) if reads_sql else None)
+    replacer = _replacer(config, shared, seal, scanners.pii)
+    parts = _Parts(
+        scanners=scanners,
+        own=own,
+        seal=seal,
+        texts=Texts(shared.tokens.count, look, counted=_counts_tokens(config)),
+        replacer=replacer,
+        forward=forward,
+        limits=RateLimits(config.limits),
+        loops=_loops(config, seal, shared.counted),
+        inputs=inputs,
+        policy=PolicyCheck(config.policy, policies, inputs) if config.policy and policies else None,
+        taint=Taint(own, redacts=replacer is not None),
+        audit=Audit(shared.audit_writer, config.audit),
+        candidate=_candidate(config, shared),
     )
-    alone = partial(getattr, store, "local", False)
+    return _runtime(config, shared, parts, identity, admin, pool)
+
+
+def _runtime(
+    config: Config, shared: Shared, parts: _Parts, identity: Identity, admin: AdminKeys | None, pool: Pool | None
+) -> Runtime:
+    """The line, and what is reached from outside."""
+    own, pii = parts.own, parts.scanners.pii
+    ids = WorkflowIds(parts.scanners.plain(pii), parts.seal.digest) if pii and parts.seal else None
+    own_signer, alone = signer(config), partial(getattr, shared.store, "local", False)
+    correlation = Correlation(parts.taint, own_signer, ids)
+    models = Models(config.models, parts.forward, parts.texts, parts.policy)
+    explains = config.output is not None and config.output.explain
     return Runtime(
         config=config,
         identity=identity,
-        line=line,
+        line=_line(config, shared, parts, identity, correlation, models, pool),
         models=models,
         correlation=correlation,
-        replies=Replies(own, limits, alone, reasons_in_text=wanted is not None and wanted.explain),
+        replies=Replies(own, parts.limits, alone, reasons_in_text=explains),
         signer=own_signer,
         admin=admin,
-        audit=audit,
-        candidate=candidate,
+        audit=parts.audit,
+        candidate=parts.candidate,
         own=own,
         alone=alone,
     )
+
+
+def _line(
+    config: Config,
+    shared: Shared,
+    parts: _Parts,
+    identity: Identity,
+    correlation: Correlation,
+    models: Models,
+    pool: Pool | None,
+) -> Line:
+    """The stages, in the order in which a call passes through them."""
+    store, telemetry, failures = shared.store, shared.telemetry, shared.telemetry.failed
+    forward, texts, audit, pii = parts.forward, parts.texts, parts.audit, parts.scanners.pii
+    names = Names(pool.config, pool, lambda: failures("names"), pii.keep) if pool and pii else None
+    spellings = parts.replacer.spellings if parts.replacer is not None else None
+    quotas = Quotas(config.quotas)
+    reserve = Reserve(store, parts.limits, quotas, parts.loops, forward, parts.policy, config.quotas.wait)
+    contents = _contents(config, shared)
+    recorder = Recorder((audit.ended, telemetry.count, telemetry.log), failures)
+    return Line(
+        identity=identity,
+        ingress=Ingress(config.server, correlation, parts.taint, models, texts, contents, failures),
+        idempotency=Idempotency(config.idempotency, store, parts.seal) if config.idempotency else None,
+        reserve=reserve,
+        redact=Redact(names, parts.replacer),
+        authorize=_authorize(shared, parts, reserve),
+        durable=Durable(audit, None if getattr(store, "writer", None) is shared.audit_writer else store),
+        exchange=Exchange(forward, Answers(_screen(config, parts, failures), parts.own, config.server.caps, spellings)),
+        settle=Settle(store, parts.loops, texts, forward, recorder, failures),
+        failures=failures,
+    )
+
+
+def _authorize(shared: Shared, parts: _Parts, reserve: Reserve) -> Authorize:
+    return Authorize(
+        Flow(parts.policy, shared.store) if parts.policy else None,
+        parts.inputs,
+        parts.audit,
+        candidate=parts.candidate,
+        forward=parts.forward,
+        replacer=parts.replacer,
+        reserve=reserve,
+        sql_gate=parts.scanners.sql,
+        workflows=shared.store,
+    )
+
+
+def _screen(config: Config, parts: _Parts, failures: Failures) -> Screen:
+    sql = parts.scanners.sql
+    allows = parts.replacer.allows if parts.replacer else lambda _: True
+    gates = _gates(config.output, sql, parts.own)
+    return Screen(config.output, parts.scanners.answers, allows, gates, sql.demanded, failures)
 
 
 def _replacer(

@@ -14,7 +14,7 @@ from benchmarks.values import shaped
 from gateway.detect.core.neighbours import Near
 from gateway.detect.core.window import StreamScanner
 from gateway.detect.secrets.issued import ISSUED
-from gateway.detect.secrets.marks import DOCUMENTED
+from gateway.detect.secrets.marks import KNOWN_PREFIXES
 from gateway.detect.secrets.scanner import SecretScanner
 from gateway.redaction.known import Known
 
@@ -117,17 +117,17 @@ def test_what_tells_by_its_beginning(scanner: SecretScanner, entity: str, patter
     assert [one.entity for one in scanner.scan(f"use {value} here")] == [entity]
 
 
-@pytest.mark.parametrize("mark", DOCUMENTED)
-def test_what_begins_with_a_vendors_mark(scanner: SecretScanner, mark: str) -> None:
-    """Random letters and digits after the mark are a key, completely; words are not."""
+@pytest.mark.parametrize("mark", KNOWN_PREFIXES)
+def test_key_with_a_known_prefix(scanner: SecretScanner, mark: str) -> None:
+    """Random letters and digits after a known prefix are a key, which is found to its end; words are not."""
     key = mark + "q8Zr2LmX0vTy7Kd1fH5sWb9N"
     assert [one[:2] for one in scanner.scan(f"use {key} here")] == [(4, 4 + len(key))]
     assert not scanner.scan(f"use {mark}of_the_session_manager_for_users here")
 
 
-@pytest.mark.parametrize("mark", DOCUMENTED)
-def test_streams_hold_a_mark(mark: str) -> None:
-    """With any cut of an answer, a key after a mark is found as in the whole."""
+@pytest.mark.parametrize("mark", KNOWN_PREFIXES)
+def test_streams_hold_a_key_with_a_known_prefix(mark: str) -> None:
+    """With any cut of an answer, a key after a known prefix is found as in the whole."""
     text = f"use {mark}q8Zr2LmX0vTy7Kd1/fH5sWb9N here"
     streams = _streams()
     window, at, found = streams.window(), 0, []

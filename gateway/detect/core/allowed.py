@@ -1,9 +1,9 @@
-"""What is allowed (`pii.allow`, `allow_list`): values, and patterns of values, wherever they stand in a text.
+"""Allowed values (`pii.allow`, `allow_list`): exact values, and patterns of values, anywhere in a text.
 
-A finding that is an allowed value, lies in one, or is one with a label before it ("staff EMP-000000") is none; one that
-only overlaps an allowed value loses what they share. A value counts between letters and digits only where none goes on.
-In a text a pattern's wildcards do not cross what parts values (white space, quotes, brackets, `,;:=&|`), so that
-`/.*@example\\.org/` does not allow all that stands before an address.
+A finding is dropped if it equals an allowed value, lies within an allowed value, or is an allowed value with a label
+before it ("staff EMP-000000"). A finding that only overlaps an allowed value loses the part that they share. A value
+that is part of a longer word or number is not allowed. The wildcards of a pattern do not cross the separators of values
+(white space, quotes, brackets, `,;:=&|`), so `/.*@example\\.org/` does not allow all the text before an address.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from gateway.detect.personal.recognizer_file import PRESIDIOS
 from gateway.texts import Finding
 
 ALLOWED: Final = "ALLOWED"
-"""The entity of the rules here: their matches are no findings."""
+"""The entity of these rules: their matches are not reported."""
 
 _PARTS: Final = "\"'`()[]{}<>,;:=&|\\"
 _SPACES: Final = "\t\n\r\f\v "
@@ -34,11 +34,11 @@ _KEPT: Final = "".join(
 )
 _SIGN: Final = regex.compile(r"\w")
 _ROOM: Final = 6_000  # characters that the words of one expression may take: Hyperscan takes 16,000
-_TOLD: Final = 20  # characters of a word from which on a stream waits for the rest, whatever comes
+_TOLD: Final = 20  # characters of a word from which a stream always waits for the rest of it
 
 
 class Allowed:
-    """Values that are nobody's business. Raises ValueError for a pattern that is none."""
+    """Values that are not reported. Raises ValueError for an invalid pattern."""
 
     def __init__(self, allow: Sequence[str]) -> None:
         self.values = tuple(one for one in allow if one and not _is_pattern(one))
@@ -54,7 +54,7 @@ class Allowed:
                 self._look(one[1:-1])
 
     def _look(self, source: str) -> None:
-        """Also look for it in texts; one that is too large for that is compared with whole findings alone."""
+        """Search texts for the pattern as well. A pattern too large for that is only compared with whole findings."""
         try:
             narrow = narrowed(source, PRESIDIOS)
             pattern = Linear(narrow, PRESIDIOS)
@@ -67,11 +67,11 @@ class Allowed:
         return bool(self.values or self._whole)
 
     def holds(self, value: str) -> bool:
-        """Whether it is an allowed value."""
+        """Whether a value is allowed."""
         return value.casefold() in self._values or any(pattern.holds(value) for pattern in self._whole)
 
     def rules(self, recognizer: str = "") -> list[Rule]:
-        """What finds them in texts, for the findings of one recognizer ("": of all)."""
+        """The rules that find allowed values in texts, for the findings of one recognizer ("": of all recognizers)."""
         made = [
             (index.Expression(source, PRESIDIOS, begun=begun, shelf="own"), Linear(source, PRESIDIOS))
             for source, begun in (denied(self.values) if index.linear() else ())
@@ -80,7 +80,7 @@ class Allowed:
         return [Rule(ALLOWED, "allowed", expression, _finder(one), allows=recognizer) for expression, one in made]
 
     def without(self, text: str, findings: Sequence[Finding]) -> list[Finding]:
-        """The findings in a text, less what is allowed."""
+        """The findings in a text without those that are allowed."""
         left = [one for one in findings if not self.holds(text[one.start : one.end])]
         if not left:
             return left
@@ -105,13 +105,13 @@ def _finder(pattern: Linear) -> Callable[[str, int, int], list[tuple[int, int, f
 
 
 def _apart(text: str, low: int, high: int) -> bool:
-    """Whether no word goes on over either edge."""
+    """Whether neither end of [low, high) is in the middle of a word."""
     before = low > 0 and _SIGN.match(text, low) and _SIGN.match(text, low - 1)
     return not before and not (high < len(text) and _SIGN.match(text, high - 1) and _SIGN.match(text, high))
 
 
 def denied(words: Sequence[str]) -> Iterator[tuple[str, str]]:
-    """A deny list as patterns that the index can hold, each with what tells its beginnings."""
+    """A deny list as patterns for the index, each with a pattern of its beginnings."""
     part: list[tuple[str, str]] = []
     size = 0
     for word in filter(None, words):
@@ -131,7 +131,7 @@ def denied(words: Sequence[str]) -> Iterator[tuple[str, str]]:
 
 
 def narrowed(source: str, flags: int) -> str:
-    """The pattern of a value as the pattern of a value in a text: see above. Raises ValueError."""
+    """The pattern of a whole value, rewritten to find the value in a text (see the module). Raises ValueError."""
     try:
         tree = parser.parse(source, flags & (re.IGNORECASE | re.DOTALL | re.MULTILINE | re.VERBOSE))
     except (re.error, OverflowError, RecursionError) as error:
@@ -179,7 +179,7 @@ _SHORT: Final = {
     op.CATEGORY_NOT_WORD: r"\W",
     op.CATEGORY_NOT_SPACE: r"\S",
 }
-# Those that take more than they name, less what parts values and, which is less, letters beyond ASCII where digits go.
+# Negated classes and wildcards: without the separators of values and, for digits, without letters beyond ASCII.
 _NARROW: Final = {
     op.CATEGORY_NOT_DIGIT: f"A-Za-z_{re.escape(_KEPT)}",
     op.CATEGORY_NOT_WORD: re.escape(_KEPT),

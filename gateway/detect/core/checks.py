@@ -1,4 +1,4 @@
-"""Check digits by name, for the users' own recognizers: what a number must satisfy to be one."""
+"""Check digits by name, for custom recognizers: a number whose check digits are wrong is not reported."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from typing import Final
 from gateway.detect.personal import accounts, cards
 
 _SHORTEST: Final = 2
-# Verhoeff: what a digit becomes at each place, eight places to a round, from the permutation of the first.
+# Verhoeff: the value of a digit at each place; powers of one permutation, which repeat after eight places.
 _STEP: Final = (1, 5, 7, 6, 2, 8, 3, 0, 9, 4)
 
 
 def _digits(value: str) -> str:
-    """The digits of a value as ASCII; empty where one has no value that this Python knows."""
+    """The digits of a value as ASCII; empty if this version of Python does not know the value of a digit."""
     try:
         return "".join(str(int(char)) for char in value if char.isdecimal())
     except ValueError:
@@ -21,7 +21,7 @@ def _digits(value: str) -> str:
 
 
 def _together(one: int, other: int) -> int:
-    """The product of two elements of the dihedral group of ten: turns 0 to 4, then mirrored ones."""
+    """The product of two elements of the dihedral group of order ten: rotations are 0 to 4, reflections 5 to 9."""
     turn = other % 5 if one < 5 else -(other % 5)
     return (one + turn) % 5 + (5 if (one < 5) != (other < 5) else 0)
 

@@ -1,8 +1,8 @@
 """Context words: a weak match counts for more where a word like "card" or "passport" stands shortly before it.
 
 Presidio's `LemmaContextAwareEnhancer` with its defaults (five words before the match, none after, substrings count,
-+0.35, at least 0.4), over words split here instead of by a language model. Only what precedes the match matters,
-`REACH` characters at most, so a stream judges a match as soon as the match is whole.
++0.35, at least 0.4), over words split here instead of by a language model. Only the text before the match counts,
+at most `REACH` characters, so in a stream a match is judged as soon as it is complete.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from gateway.detect.personal.presidio import STOP_WORDS
 REACH: Final = 160
 BOOST: Final = 0.35
 FLOOR: Final = 0.4
-WORDS: Final = 6  # five before the match, and the one it begins in
+WORDS: Final = 6  # five before the match, and the word in which the match begins
 
 # Runs of white space beyond one blank count as a word, and punctuation separates without counting, as in spaCy.
 TOKENS: Final = regex.compile(r"[\p{L}\p{M}\p{N}_]+|[^\S ]\s*| \s+|[^\p{L}\p{M}\p{N}_\s]")
@@ -34,7 +34,7 @@ class ContextWords:
         self._any = regex.compile("|".join(map(regex.escape, self._words)), regex.IGNORECASE)
 
     def support(self, text: str, start: int, end: int) -> bool:
-        """True if one of the words stands in `text` before [start, end), or in the word that it begins in."""
+        """Whether a context word is before [start, end) in `text`, or in the word in which the stretch begins."""
         low = max(0, start - REACH)
         if not self._any.search(text, low, end):
             return False
@@ -42,24 +42,24 @@ class ContextWords:
 
 
 def _without_placeholders(text: str) -> str:
-    """The text with signs in place of our placeholders: they say what stood there, not what comes next."""
+    """The text without the names in placeholders: they describe the value that was replaced, not the next value."""
     return _PLACEHOLDER.sub("-", text) if "<" in text else text
 
 
 def boosted(score: float) -> float:
-    """The score of a match that context supports."""
+    """The score of a match with a context word."""
     return min(1.0, max(FLOOR, score + BOOST))
 
 
 def keywords(text: str, low: int, start: int, end: int) -> list[str]:
-    """The last words of `text` from `low` on that bear meaning, up to the one that [start, end) begins in."""
+    """The last significant words of `text` from `low` on, up to the word in which [start, end) begins."""
     tokens = TOKENS.findall(_without_placeholders(text[low:end]))
     begun = TOKENS.findall(text, start, end)
-    while len(begun) > 1 and tokens:  # the words within the match, all but the first, are not its context
+    while len(begun) > 1 and tokens:  # words within the match, except the first, are not its context
         begun.pop()
         tokens.pop()
     if low and tokens and not text[low - 1].isspace() and not text[low].isspace():
-        tokens.pop(0)  # cut in two by the reach: not a word
+        tokens.pop(0)  # the reach begins in the middle of this word
     found: list[str] = []
     for token in reversed(tokens):
         word = token.lower()

@@ -1,4 +1,4 @@
-"""What a window holds, with its disguises undone (see `disguise`): a second look, only for texts that need it."""
+"""The text of a window with disguises undone (see `disguise`): scanned a second time, only where necessary."""
 
 from __future__ import annotations
 
@@ -10,21 +10,21 @@ from gateway.detect.core.rules import Match, RuleSet
 from gateway.detect.unmask import disguise
 from gateway.texts import Finding
 
-KEPT: Final = REACH + 1  # one more than context reaches, to see whether its first word is whole
+KEPT: Final = REACH + 1  # one more than the reach of context, to see whether the first word is complete
 TRIM: Final = 4 * KEPT
 
 Span = tuple[int, int]
 
 
 def _has_long_word(text: str) -> bool:
-    """Whether a word is as long as the shortest of what may be encoded."""
+    """Whether a word is at least as long as the shortest encoded value."""
     return max(map(len, text.split()), default=0) >= disguise.SHORTEST
 
 
 class Hidden:
-    """What the second look sees. Offsets are those of the window's text, but for `_before` and `_matches`.
+    """The result of the second scan. Offsets are in the window's text, except in `_before` and `_matches`.
 
-    `spans` may not be cut: matches, disguises and encoded values; `cut` is from where something may be in progress.
+    `spans` are not divided: matches, disguises and encoded values. A match may be in progress from `cut` on.
     """
 
     def __init__(
@@ -55,7 +55,10 @@ class Hidden:
 
     @classmethod
     def look(cls, rules: RuleSet, text: str, start: int, before: str | None, final: bool) -> Hidden | None:
-        """None where what is held from `start` on needs no second look; `before` is what has left, if not the same."""
+        """The second scan of the text from `start` on; None if it is not needed.
+
+        `before`: the text that has left with its disguises undone, if that is not the same as written.
+        """
         if (
             before is None
             and text.isascii()
@@ -63,7 +66,7 @@ class Hidden:
             and (len(held := text[start:]) < disguise.SHORTEST or not _has_long_word(held))
             and (held.isprintable() or not disguise.CONTROL.search(held))
         ):
-            return None  # what nearly every piece is: no word in it is as long as what is encoded
+            return None  # nearly every piece: no word is long enough to be an encoded value
         until = len(text) if final else disguise.settled(text, start)
         kinds = disguise.kinds(text, start)
         plain = disguise.undo(text, kinds, start, until)
@@ -89,6 +92,6 @@ class Hidden:
         return found
 
     def left(self, text: str, cut: int) -> str | None:
-        """What has left by then, undone, as far as context needs it; None if it is as it was written."""
+        """The text before `cut` with disguises undone, as far as context reaches; None if it is the same as written."""
         left = (self._before + self._plain.until(cut))[-TRIM:]
         return None if left[-KEPT:] == text[:cut][-KEPT:] else left

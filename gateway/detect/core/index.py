@@ -1,8 +1,8 @@
-"""Finds where patterns may match, and where one may still be in progress: Hyperscan, or `regex` where it has no wheel.
+"""Finds where patterns may match, and where a match may be in progress: Hyperscan, or `regex` if there is no wheel.
 
 An index is immutable and shared between threads. Hyperscan compiles in a second or two; the result is kept on disk
-under the digest of patterns, flags, version and platform. A file that is corrupt, foreign or writable by others is not
-read but made again.
+under the digest of patterns, flags, version and platform. A file that is corrupt, of another machine or writable by
+others is not read but written again.
 """
 
 from __future__ import annotations
@@ -37,21 +37,21 @@ except ImportError:  # no wheel for this platform
 _log = logging.getLogger("meshgate.patterns")
 _FEW: Final = 16  # patterns that are compiled in less than a second or two
 _WORD: Final = bytes(byte for byte in range(128) if chr(byte).isalnum() or byte == ord("_"))
-_WORDS_LENGTH: Final = 40  # characters: most of what a stream holds is the words it is writing, and words come again
+_WORDS_LENGTH: Final = 40  # characters: a stream mostly holds the word that is being written, and words recur
 _REMEMBERED: Final = 8192
-_HITS: Final = 128  # matches, each of which takes about a microsecond, between two looks at the budget
+_HITS: Final = 128  # matches between two checks of the budget; each takes about a microsecond
 _VALUE: Final = re.compile(r"[\d@]|[^ -~]")  # what may be part of a value is not remembered
-Hit = tuple[int, int, int]  # index of the expression, and the stretch that holds a match, if there is one
+Hit = tuple[int, int, int]  # index of the expression, and the stretch that contains a match, if there is one
 
 
 class Expression(NamedTuple):
     """A pattern in the syntax that `re` and `regex` share, with their flags.
 
     `whole` and `begun` are simpler patterns that match at least as much, for a source that is too large for Hyperscan:
-    to find matches, and to find their beginnings. Patterns of one `shelf` share a database: those that begin alike make
-    each other cheaper, all others dearer, to scan and to compile. `needs` is a sign (ASCII) without which there is no
-    match: where a text has none, it is not asked. `back` is how many characters before a match of `whole` one of the
-    source may begin: patterns that begin with any word are the dear ones.
+    they find matches, and beginnings of matches. Patterns of one `shelf` share a database: patterns with similar
+    beginnings make each other cheaper to scan and to compile, all others more expensive. `needs` is an ASCII character
+    that every match contains: the pattern is skipped in texts without it. `back` is how many characters before a match
+    of `whole` a match of the source may begin; a pattern that begins with any word would be expensive.
     """
 
     source: str
@@ -67,7 +67,7 @@ class Index(Protocol):
     """Where expressions may match in a text. Offsets are characters of the text."""
 
     def hits(self, text: str) -> list[Hit]:
-        """Stretches that hold every match; they may overlap."""
+        """Stretches that contain all matches; they may overlap."""
 
     def tail(self, text: str, start: int) -> tuple[list[Hit], int]:
         """The same from `start` on, and the offset from which a match may be in progress at the end of the text."""
@@ -76,10 +76,10 @@ class Index(Protocol):
 def build(
     expressions: Sequence[Expression], cache_dir: Path | None, *, streams: bool = False, held: Sequence[str] = ()
 ) -> Index:
-    """The fastest index that this machine has; `streams`: one that knows tails.
+    """The fastest index for this machine. `streams`: with `Index.tail`.
 
-    `held` are further patterns whose beginnings count as a match in progress; their matches are not told.
-    Raises ValueError for a pattern that it cannot hold.
+    `held` are further patterns whose beginnings count as a match in progress; their matches are not reported.
+    Raises ValueError for a pattern that the index does not support.
     """
     if hyperscan is None:
         return RegexIndex(expressions, held)
@@ -87,12 +87,12 @@ def build(
 
 
 def linear() -> bool:
-    """Whether patterns are matched in linear time here, whoever wrote them."""
+    """Whether any pattern is matched in linear time on this machine."""
     return hyperscan is not None
 
 
 def hyperscan_flags(*names: str) -> int:
-    """Flags of Hyperscan together; 0 without it."""
+    """Flags of Hyperscan, combined; 0 without Hyperscan."""
     return 0 if hyperscan is None else sum(getattr(hyperscan, f"HS_FLAG_{name}") for name in names)
 
 
@@ -112,7 +112,7 @@ class HyperscanIndex:
         held: Sequence[str] = (),
     ) -> None:
         shelves: dict[tuple[str, str], list[int]] = {}
-        self._twins = _twins(expressions)  # equal ones are searched for once
+        self._twins = _twins(expressions)  # equal expressions are searched for once
         second = {number for twins in self._twins.values() for number in twins}
         for number, one in enumerate(expressions):
             if number in second:
@@ -126,7 +126,7 @@ class HyperscanIndex:
             if number in second:
                 continue
             together.setdefault(one.shelf, []).append(number)
-        # The databases of beginnings come first, because they take longest to compile.
+        # Databases of beginnings come first, because they take longest to compile.
         numbers = [shelf for shelf in together.values() if shelf]
         wanted = [([begun[n] for n in shelf], shelf) for shelf in numbers]
         wanted += [([whole[n] for n in shelf], shelf) for shelf in shelves.values()]
@@ -137,17 +137,17 @@ class HyperscanIndex:
         ]
         asked = [(whole[n], at) for at, ((_, needs), shelf) in enumerate(shelves.items()) if not needs for n in shelf]
         several = len({at for _, at in asked}) > 1
-        # The number of a pattern is that of the database that has it.
+        # The number of a pattern is the number of its database.
         self._gate = Marks([one for one, _ in asked], [at for _, at in asked], cache_dir) if several else None
-        self._decided = 0  # the one of those that held a whole text last
-        self._first: dict[str, int] = {}  # what was held before without a match -> how much of its end is in progress
-        self._later: dict[str, int] = {}  # the same where it begins with a character that has left
+        self._decided = 0  # the database that last held a whole text
+        self._first: dict[str, int] = {}  # text held without a match -> characters in progress at its end
+        self._later: dict[str, int] = {}  # the same if the first character has left
 
     def hits(self, text: str) -> list[Hit]:
         return self._all(projected(text))
 
     def _all(self, data: bytes) -> list[Hit]:
-        taken: list[_Taken] = []  # made for the first match: most texts have none
+        taken: list[_Taken] = []  # created for the first match: most texts have none
         spend(len(self._whole) * (1 + (len(data) >> 8)))
         marked = self._gate.marked(data) if self._gate is not None else None
         for at, (needs, database) in enumerate(self._whole):
@@ -179,10 +179,10 @@ class HyperscanIndex:
         return hits, cut
 
     def _cut(self, data: bytes, low: int, high: int) -> int:
-        """From where on a match is in progress at the end of the data, within [low, high].
+        """The offset in [low, high] from which a match may be in progress at the end of the data.
 
-        Whatever begins at `low` or before decides. What is held grows word by word, and the same patterns mostly go on
-        to hold it: the database that decided last is asked first.
+        A beginning at `low` or before decides. The held text grows word by word, and mostly the same patterns continue
+        to hold it, so the database that decided last is searched first.
         """
         first = self._decided
         for number in (first, *(other for other in range(len(self._begun)) if other != first)):
@@ -196,7 +196,7 @@ class HyperscanIndex:
 
 
 def _twins(expressions: Sequence[Expression]) -> dict[int, list[int]]:
-    """The numbers of expressions that equal an earlier one, by the number of that one."""
+    """Number of an expression -> the numbers of later expressions that equal it."""
     first: dict[Expression, int] = {}
     twins: dict[int, list[int]] = {}
     for number, one in enumerate(expressions):
@@ -206,15 +206,18 @@ def _twins(expressions: Sequence[Expression]) -> dict[int, list[int]]:
 
 
 def _rest(text: str, start: int) -> tuple[bytes, int]:
-    """The projection of `text` from `start` on, and what to add to its offsets. A continued word stays continued."""
+    """The projection of `text` from `start` on, and what to add to its offsets.
+
+    If `start` is in the middle of a word, the projection begins with a word character.
+    """
     data = projected(text[start - 1 :] if start else text)
     if start and data[:1] in _WORD:
-        return b"_" + data[1:], start - 1  # a word character that begins next to nothing
+        return b"_" + data[1:], start - 1  # a word character that is the beginning of almost no pattern
     return (data[1:], start) if start else (data, 0)
 
 
 class RegexIndex:
-    """The slower way: every pattern over the whole text."""
+    """The slower index: every pattern is searched for in the whole text."""
 
     def __init__(self, expressions: Sequence[Expression], held: Sequence[str] = ()) -> None:
         self._whole = [regex.compile(one.source, one.flags) for one in expressions]
@@ -234,7 +237,7 @@ class RegexIndex:
 
 
 class _Patterns:
-    """One Hyperscan database in block mode, for any thread. `numbers`: what its patterns are called outside."""
+    """One Hyperscan database in block mode, for any thread. `numbers`: the numbers of its patterns in the index."""
 
     FLAGS: ClassVar[int] = 0
 
@@ -267,20 +270,20 @@ class _Patterns:
 
 
 class Database(_Patterns):
-    """One that reports where each match starts."""
+    """A database that reports where each match starts."""
 
     FLAGS = hyperscan_flags("SOM_LEFTMOST")
 
     def scan(self, data: bytes, found: list[Hit]) -> None:
-        """Add the matches to what is found."""
+        """Append the matches to `found`."""
         self._run(data, _take, (self._numbers, found))
 
     def join(self, data: bytes, taken: list[_Taken]) -> None:
-        """Add the stretches that hold matches. Raises what `budget.spend` does."""
+        """Add the stretches that contain matches. Raises what `budget.spend` raises."""
         try:
             self._run(data, _join, (self._numbers, taken))
         except hyperscan.error:
-            look()  # whose budget the matches took: that stopped it
+            look()  # the matches exceeded the budget, which stopped the search
             raise
 
     def leftmost(self, data: bytes) -> int:
@@ -291,7 +294,7 @@ class Database(_Patterns):
 
 
 class Marks(_Patterns):
-    """One that reports which patterns match, and no more: without places, a pass over a text takes half as long."""
+    """A database that reports which patterns match, but not where, which takes half the time."""
 
     FLAGS = hyperscan_flags("SINGLEMATCH")
 
@@ -307,7 +310,7 @@ def _mark(number: int, _: int, __: int, ___: int, into: tuple[list[int], set[int
 
 
 class _Taken:
-    """Stretches with matches: those of one expression that overlap, as they come, are one."""
+    """Stretches with matches; overlapping matches of one expression are joined."""
 
     __slots__ = ("_open", "_until", "found")
 
@@ -317,7 +320,7 @@ class _Taken:
         self._until = _HITS
 
     def take(self, number: int, start: int, end: int) -> bool | None:
-        """A match; True ends the search."""
+        """Add a match; True ends the search."""
         known = self._open.get(number)
         if known is None or start >= known[2]:
             known = self._open[number] = [number, start, end]
@@ -354,7 +357,7 @@ def kept(
     compile_: Callable[[Sequence[str]], Any],
     flags: int,
 ) -> Any:
-    """The database from the cache, or compiled and put there. A cache that cannot be used costs time, nothing else."""
+    """The database from the cache, or compiled and put there. A cache that cannot be used only costs time."""
     path = _place(patterns, cache_dir, flags)
     with contextlib.suppress(OSError, ValueError, hyperscan.error):
         return _load(path)
@@ -365,7 +368,7 @@ def kept(
 
 
 def _place(patterns: Sequence[str], cache_dir: Path, flags: int) -> Path:
-    """The file that keeps the database of these patterns."""
+    """The cache file for the database of these patterns."""
     identity = (patterns, flags, metadata.version("hyperscan"), platform.machine(), platform.processor())
     return cache_dir / f"patterns-{hashlib.sha256(repr(identity).encode()).hexdigest()[:32]}.hsdb"
 
@@ -394,7 +397,7 @@ def _databases(wanted: Sequence[tuple[Sequence[str], Sequence[int]]], cache_dir:
 
 
 def _load(path: Path) -> Any:
-    """Raises OSError, ValueError or hyperscan.error for a file that is not ours, not whole or not for this machine."""
+    """Raises OSError, ValueError or hyperscan.error for a file of another user or machine, or a damaged file."""
     with path.open("rb") as file:
         status = os.fstat(file.fileno())
         if status.st_uid != os.geteuid() or status.st_mode & (stat.S_IWGRP | stat.S_IWOTH):

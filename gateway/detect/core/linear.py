@@ -1,9 +1,9 @@
-"""Patterns that others wrote, matched in time linear in the text: Hyperscan alone, with the meaning `regex` gives them.
+"""Users' patterns, matched in linear time by Hyperscan alone, with the meaning that `regex` gives them.
 
-Hyperscan knows words of ASCII alone where one begins or ends, so both sides are rewritten: a character beyond ASCII
-becomes a few bytes that say which of the pattern's characters it may stand for, between marks that say to `\\b` whether
-it is of a word. What Hyperscan lacks is refused. Of the matches that begin at a place the longest counts, where `regex`
-may take a shorter one.
+For Hyperscan, only ASCII characters are part of words (`\\b`), so both the pattern and the text are rewritten: a
+character beyond ASCII becomes a few bytes that encode which of the pattern's characters it may be, between marks that
+show `\\b` whether it is a word character. Patterns that Hyperscan does not support are refused. Of the matches that
+begin at the same place, the longest counts, where `regex` may take a shorter match.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ from gateway.detect.core import rewrite
 from gateway.detect.core.index import Database, Hit, hyperscan_flags
 from gateway.detect.core.projection import FOLDS, projected
 
-WORK: Final = 2048  # characters read for one of the text: more is a pattern that explodes
+WORK: Final = 2048  # characters read per character of the text; a pattern that needs more is stopped
 _WORD, _OTHER = b"_", b"\x01"  # the marks
 _MARKED: Final = regex.compile(r"(?P<word>_|[^\W\x00-\x7f])|(?P<other>\x01|[^\x00-\x7f])")
 _PLAIN: Final = regex.compile(r"[\x00\x02-^`-\x7f]*")
 _ASCII: Final = sorted({*map(chr, range(128))} - {"_", "\x01"})
-_NUMBER: Final = re.compile("\0([0-9]+)\0")  # a member, until all are known
+_NUMBER: Final = re.compile("\0([0-9]+)\0")  # stands for a member until all members are known
 _BITS: Final = 7  # of each byte between marks, the eighth is set
-_REMEMBERED: Final = 2_000  # characters of each pattern; those of ASCII need none
+_REMEMBERED: Final = 2_000  # characters beyond ASCII that each pattern remembers
 _CATEGORIES: Final = {
     op.CATEGORY_DIGIT: r"\d",
     op.CATEGORY_NOT_DIGIT: r"\D",
@@ -51,7 +51,7 @@ _LACKS: Final = {
     op.ATOMIC_GROUP: "an atomic group",
     op.POSSESSIVE_REPEAT: "a possessive repeat",
 }
-_LINE, _TEXT = "(?m:^)", r"\A"  # where one begins
+_LINE, _TEXT = "(?m:^)", r"\A"  # the beginning of a line, and of a text
 _AT: Final = {
     op.AT_BOUNDARY: r"\b",
     op.AT_NON_BOUNDARY: r"\B",
@@ -62,7 +62,7 @@ _AT: Final = {
 
 
 class ExplodedError(ValueError):
-    """A pattern had to read a text over and over: nothing was decided."""
+    """A pattern had to read a text too often, and was stopped without a result."""
 
 
 class _Spans(Database):
@@ -74,14 +74,14 @@ class _Ends(Database):
 
 
 class Linear:
-    """A pattern in the syntax that `re` and `regex` share, with their flags. Raises ValueError for what cannot be."""
+    """A pattern in the syntax that `re` and `regex` share, with their flags. Raises ValueError if unsupported."""
 
     def __init__(self, source: str, flags: int = 0) -> None:
         self._units: _Units | None = _Units()
         written = _Writer(source, flags, self._units)
         try:
             self._compile(written.source, written.any)
-        except ValueError:  # too large: with a byte for each character it is smaller, and takes letters for each other
+        except ValueError:  # too large: one byte per character is smaller, but confuses letters beyond ASCII
             if written.edges:
                 raise
             self._units = None
@@ -94,13 +94,13 @@ class Linear:
         self._later = _Ends([rf"\A{anything}{anything}*(?:{unanchored})"], [0], None)
 
     def spans(self, text: str, start: int, end: int) -> list[tuple[int, int]]:
-        """The matches in [start, end), not empty, of which none overlaps another. Raises ExplodedError."""
+        """The non-empty, non-overlapping matches in [start, end), each as (start, end). Raises ExplodedError."""
         found: list[tuple[int, int]] = []
         last, reach, read = start, start, 0
 
         def straddled() -> bool:
             """Whether a match begins at or after `last` and ends at or before `reach`."""
-            # Hyperscan tells one start for each end, the first: others may hide behind those that overlap a match.
+            # Hyperscan reports only the first start for each end: a start that overlaps a match may hide another one.
             nonlocal read
             if not reach > last > 0:
                 return False
@@ -110,7 +110,7 @@ class Linear:
                 raise ExplodedError("a pattern of pii.recognizers or pii.allow reads this text over and over")
             return any(last < at <= reach for _, _, at in self._run(self._later, text, last - 1, reach + 1))
 
-        joining = False  # matches that overlap count as one: which of them there would be is not known
+        joining = False  # overlapping matches count as one, because it is not known which of them `regex` would report
         for _, low, high in sorted(self._run(self._spans, text, max(0, start - 1), end + 1), key=_first):
             if high > end or high <= low:
                 continue
@@ -129,7 +129,7 @@ class Linear:
         return found
 
     def _run(self, database: Database, text: str, low: int, high: int) -> list[Hit]:
-        """What a database tells of a stretch."""
+        """The matches that a database reports in a stretch."""
         part = text[low:high]
         data, places = self._units.encoded(part) if self._units is not None else (projected(part), ())
         hits: list[Hit] = []
@@ -139,7 +139,7 @@ class Linear:
         return [(0, since + low, until + low) for _, since, until in hits] if low else hits
 
     def holds(self, value: str) -> bool:
-        """Whether it matches the whole of a value."""
+        """Whether the pattern matches a whole value."""
         return (0, 0, len(value)) in self._run(self._spans, value, 0, len(value))
 
 
@@ -148,7 +148,7 @@ def _first(hit: Hit) -> tuple[int, int]:
 
 
 class _Units(dict[str, bytes]):
-    """Character -> the bytes that it becomes, worked out when first met. `members` are the pattern's characters."""
+    """Character -> its bytes, computed when first needed. `members` are the pattern's characters."""
 
     def __init__(self) -> None:
         self.members: list[Callable[[str], bool]] = []
@@ -170,7 +170,7 @@ class _Units(dict[str, bytes]):
         return unit
 
     def encoded(self, text: str) -> tuple[bytes, Sequence[int]]:
-        """The bytes of a text, and for each which character it begins; nothing where they are the same."""
+        """The bytes of a text, and the index of the character of each byte; empty if both are the same."""
         if _PLAIN.fullmatch(text):
             return text.encode(), ()
         units = [self[char] for char in text]
@@ -180,7 +180,7 @@ class _Units(dict[str, bytes]):
         return b"".join(units), [*places, len(units)]
 
     def pattern(self, number: int) -> str:
-        """What matches all characters of a member, once all members are known."""
+        """A pattern for all characters of a member, once all members are known."""
         plain = "".join(f"\\x{ord(char):02x}" for char in _ASCII if self.members[number](char))
         size = -(-len(self.members) // _BITS)
         said = ["[\\x80-\\xff]"] * size
@@ -196,7 +196,7 @@ class _Units(dict[str, bytes]):
 
 
 class _Writer:
-    """What Hyperscan gets."""
+    """Writes the pattern for Hyperscan."""
 
     def __init__(self, source: str, flags: int, units: _Units) -> None:
         try:
@@ -209,7 +209,7 @@ class _Writer:
         self._fold = bool(self._flags & re.IGNORECASE)
         self._units = units
         units.fold = self._fold
-        self.edges = False  # whether it asks for more than where a word ends
+        self.edges = False  # whether the pattern has assertions other than the end of a word
         self._known: dict[tuple[bool, str], int] = {}
         written, anything = self._all(tree), self._set([(op.NEGATE, None)])
         patterns = [units.pattern(number) for number in range(len(units.members))]
@@ -278,7 +278,7 @@ class _Writer:
 
 
 def _sides(kind: Any, value: Any) -> tuple[bytes, ...]:
-    """Between which marks there may be something that a member of a class matches."""
+    """The marks around the characters that a member of a class may match."""
     if kind is op.CATEGORY:
         return _BETWEEN.get(value, (_WORD, _OTHER))
     low, high = value if kind is op.RANGE else (value, value)
@@ -288,6 +288,6 @@ def _sides(kind: Any, value: Any) -> tuple[bytes, ...]:
 
 
 def _variants(char: str) -> set[str]:
-    """The same character in either case."""
+    """A character in all its cases."""
     cases = {char, FOLDS.get(char, char), char.lower(), char.upper(), char.lower().upper(), char.upper().lower()}
     return {case for case in cases if len(case) == 1}

@@ -1,11 +1,10 @@
-"""Which words stand shortly before a number: what it is called tells a tax number from an order number.
+"""The words shortly before a number: its name distinguishes a tax number from an order number.
 
 Presidio's context looks for substrings ("tin" in "meeting", "us" in "just") and gives the same weight to all of them.
-Here whole words and phrases count, in any script, and the nearest one says the most. Only what precedes counts,
-`context.REACH` characters at most, so a stream judges a number as soon as it is whole.
+Here whole words and phrases count, in any script, and the nearest one counts most. Only the text before the number
+counts, at most `context.REACH` characters, so in a stream a number is judged as soon as it is complete.
 
-A text with many numbers is split into words once, for all vocabularies, and of the words only those of a vocabulary are
-looked at.
+A text with many numbers is split into words once, for all vocabularies, and only words of a vocabulary are examined.
 """
 
 from __future__ import annotations
@@ -22,18 +21,18 @@ from gateway.detect.core.context import REACH
 from gateway.detect.personal.placeholders import WRITTEN
 
 WORDS: Final = 12
-"""How many words before a number are looked at."""
-_STEM: Final = 2  # letters of a word that has a plural
+"""How many words before a number are examined."""
+_STEM: Final = 2  # minimum letters of a word that has a plural
 _TOKENS: Final = regex.compile(r"[\p{L}\p{M}\p{N}]+(?:['’][\p{L}\p{M}]+)?")
-_ASCII: Final = re.compile(r"[A-Za-z0-9]+(?:'[A-Za-z]+)?")  # the same of ASCII, in a third of the time
+_ASCII: Final = re.compile(r"[A-Za-z0-9]+(?:'[A-Za-z]+)?")  # the same for ASCII, in a third of the time
 _PLACEHOLDER: Final = regex.compile(WRITTEN)
-_FEW: Final = 3  # places of one text for which splitting the text does not pay
+_FEW: Final = 3  # numbers of one text for which splitting the text takes longer than it saves
 _BLOCK: Final = 2048  # characters that are split at a time
 _BLOCKS: Final = 64
 
 
 class _Words:
-    """The words of a block and of the reach before it, in order: where each starts and ends, in lower case."""
+    """The words of a block and of the reach before it, in order, in lower case, with their offsets."""
 
     __slots__ = ("ascii", "ends", "known", "lower", "starts")
 
@@ -47,11 +46,11 @@ class _Words:
         self.starts = [low + start for start, _ in spans]
         self.ends = [low + end for _, end in spans]
         self.lower = [block[start:end].lower() for start, end in spans]
-        self.known: dict[Near, list[int]] = {}  # the words that a vocabulary has, by number
+        self.known: dict[Near, list[int]] = {}  # the indices of words that are in a vocabulary
 
 
 class _Reading(threading.local):
-    """The text that this thread asks about, and the blocks of it that were split."""
+    """The text that this thread reads, and the blocks of it that were split."""
 
     def __init__(self) -> None:
         self.text = ""
@@ -59,7 +58,7 @@ class _Reading(threading.local):
         self.blocks: dict[int, _Words] = {}
 
     def words(self, text: str, start: int) -> _Words | None:
-        """The words before a place; None for the first places of a text."""
+        """The words before a place; None for the first few places of a text."""
         if text is not self.text:
             self.text, self.asked, self.blocks = text, 0, {}
         self.asked += 1
@@ -78,7 +77,7 @@ _reading: Final = _Reading()
 
 
 class Near:
-    """Finds which of several vocabularies the words before a place belong to. Immutable, shared between threads."""
+    """Finds the vocabularies of the words before a place. Immutable, shared between threads."""
 
     def __init__(self, vocabularies: Mapping[str, Iterable[str]]) -> None:
         keys: dict[tuple[str, ...], frozenset[str]] = {}
@@ -91,7 +90,7 @@ class Near:
                 else:
                     keys[tokens] = keys.get(tokens, frozenset()) | {key}
         self._inside = tuple(inside.items())  # scripts that put no space between words
-        # By its last word: the words before it from the last on, and what the whole belongs to.
+        # By the last word of a phrase: the words before it in reverse order, and the vocabularies of the phrase.
         self._ending: dict[str, list[tuple[tuple[str, ...], frozenset[str]]]] = {}
         for tokens, belongs in keys.items():
             self._add(tokens, belongs)
@@ -106,16 +105,16 @@ class Near:
         self._ending.setdefault(tokens[-1], []).append((tokens[-2::-1], belongs))
 
     def keys(self, text: str, start: int) -> dict[str, int]:
-        """Each vocabulary that has a word before `start`, and how many words lie between, 0 for the nearest."""
+        """Vocabulary -> how many words lie between its nearest word and `start`; 0 for the word directly before."""
         words = _reading.words(text, start)
         if words is not None:
             end = bisect_right(words.ends, start)
-            if end == len(words.starts) or words.starts[end] >= start:  # no word goes on over the place
+            if end == len(words.starts) or words.starts[end] >= start:  # no word continues over the place
                 return self._known(words, text, start, end)
         return self._keys(text, start)
 
     def _known(self, words: _Words, text: str, start: int, end: int) -> dict[str, int]:
-        """The same out of the words of a block, of which `end` stand before the place."""
+        """The same from the words of a block, of which `end` precede the place."""
         known = words.known.get(self)
         if known is None:
             ending, inside = self._ending, self._inside and not words.ascii
@@ -133,7 +132,7 @@ class Near:
             and not text[low].isspace()
             and not (first and words.ends[first - 1] > low)
         ):
-            first += 1  # cut in two by the reach: not a word
+            first += 1  # the reach begins in the middle of this word
         first = max(first, end - WORDS)
         while last and known[last - 1] >= first:
             last -= 1
@@ -142,14 +141,14 @@ class Near:
         return found
 
     def _keys(self, text: str, start: int) -> dict[str, int]:
-        """The same out of the text."""
+        """The same from the text."""
         low = max(0, start - REACH)
         before = text[low:start]
-        if "<" in before:  # a placeholder says what stood there, not what comes next
+        if "<" in before:  # a placeholder names the value that it replaced, not the next value
             before = _PLACEHOLDER.sub(" ", before)
         tokens = _TOKENS.findall(before)
         if low and tokens and not text[low - 1].isspace() and not text[low].isspace():
-            del tokens[0]  # cut in two by the reach: not a word
+            del tokens[0]  # the reach begins in the middle of this word
         lower = [token.lower() for token in tokens[: -WORDS - 1 : -1]]  # the nearest first
         found: dict[str, int] = {}
         for back, word in enumerate(lower):
@@ -157,7 +156,7 @@ class Near:
         return found
 
     def _add_found(self, found: dict[str, int], word: str, back: int, before: list[str]) -> None:
-        """Add what a word belongs to, so many words back; `before` are the words before it, the nearest first."""
+        """Add the vocabularies of a word, `back` words away; `before` are the words before it, the nearest first."""
         for phrase, belongs in self._ending.get(word, ()):
             if not phrase or phrase == tuple(before[: len(phrase)]):
                 for key in belongs:
@@ -170,7 +169,7 @@ class Near:
 
 
 def _plurals(word: str) -> Iterator[str]:
-    """What stands for a word, too: "ts" is not the plural of "t"."""
+    """The plurals of a word: "ts" is not the plural of "t"."""
     if len(word) >= _STEM:
         yield from (word + ending for ending in ("'s", "’s", "s"))
 

@@ -1,9 +1,9 @@
 """The projection of a text: one byte for each character, so that byte offsets are character offsets.
 
-ASCII stays as it is. Any other character becomes the ASCII byte of its kind: a digit its own value, a word character
-`_`, the few that fold onto an ASCII letter that letter, all else `OTHER`. Hyperscan then needs neither UTF-8 nor
-Unicode tables: patterns compile many times faster, and `\\b` keeps its Unicode meaning. A projected pattern (see
-`rewrite`) matches wherever the real one does, sometimes elsewhere too; the real pattern has the last word.
+ASCII is unchanged. Any other character becomes the ASCII byte of its kind: a digit becomes its own value, a word
+character `_`, the few that fold to an ASCII letter that letter, and all others `OTHER`. Hyperscan then needs neither
+UTF-8 nor Unicode tables: patterns compile many times faster, and `\\b` keeps its Unicode meaning. A projected pattern
+(see `rewrite`) matches wherever the original does, and sometimes elsewhere; the original pattern decides.
 """
 
 from __future__ import annotations
@@ -17,18 +17,18 @@ OTHER: Final = 0x01
 WORD: Final = ord("_")
 FOLDS: Final = {"\u0130": "i", "\u017f": "s", "\u212a": "k"}  # under `regex` IGNORECASE these match an ASCII letter
 _WORDS: Final = regex.compile(r"\w")
-_REMEMBERED: Final = 20_000  # characters; a language has fewer, an attacker a million
+_REMEMBERED: Final = 20_000  # characters: more than any language has, fewer than an attacker can send
 
 
 def _digits() -> dict[int, int]:
-    """Digits beyond ASCII come in runs of ten, from zero up; unicodedata may not know the newest ones."""
+    """Digits beyond ASCII are in blocks of ten, from zero up; unicodedata may not know the newest digits."""
     everything = "".join(map(chr, range(128, 0x110000)))
     runs = regex.finditer(r"\d+", everything)
     return {128 + at: ord("0") + (at - run.start()) % 10 for run in runs for at in range(*run.span())}
 
 
 class _Kinds(dict[int, int]):
-    """Code point -> the byte that stands for it, worked out when first met."""
+    """Code point -> its byte, computed when first needed."""
 
     def __missing__(self, code: int) -> int:
         kind = WORD if _WORDS.match(chr(code)) else OTHER
@@ -56,11 +56,11 @@ def projected(text: str) -> bytes:
     if text.isascii():
         return text.encode()
     try:
-        return text.encode("cp1252").translate(_WESTERN)  # twenty times as fast, where it can say it
+        return text.encode("cp1252").translate(_WESTERN)  # twenty times as fast, for texts in this encoding
     except UnicodeEncodeError:
         return charmap_encode(text, "strict", _KINDS)[0]
 
 
 def byte_of(char: str) -> int:
-    """The byte that stands for one character."""
+    """The byte of one character."""
     return _KINDS[ord(char)]

@@ -1,9 +1,9 @@
-"""Rewrites a pattern for Hyperscan over projections: what contains every match of it, and what it could still become.
+"""Rewrites a pattern for Hyperscan over projections: one pattern for matches, and one for beginnings of matches.
 
-`superset` drops what Hyperscan lacks (lookarounds, back-references, Unicode classes), so it matches wherever the
-pattern does. `prefixes` matches every non-empty beginning of such a match, the whole of it included: if none of it
-reaches the end of a text, no match is in progress there. A lookahead counts as part of the match, because its verdict
-needs the characters that it looks at.
+`superset` drops what Hyperscan does not support (lookarounds, back-references, Unicode classes), so it matches wherever
+the pattern does. `prefixes` matches every non-empty beginning of such a match, including the whole match: if no
+beginning reaches the end of a text, no match is in progress there. A lookahead counts as part of the match, because its
+result depends on the characters after the match.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ def prefixes(source: str, flags: int = 0) -> str:
 
 
 def shortest(source: str, flags: int = 0) -> int:
-    """Characters of the shortest match of `source`. Raises ValueError."""
+    """The length in characters of the shortest match of `source`. Raises ValueError."""
     return _Writer(source, flags).shortest()
 
 
@@ -102,7 +102,7 @@ class _Writer:
     # The beginnings of a match
 
     def _begin(self, nodes: Nodes) -> str:
-        """Alternatives in a group; empty where nothing has a beginning."""
+        """Alternatives in a group; empty if there are no beginnings."""
         ways: list[str] = []
         before = ""
         for node in nodes:
@@ -184,7 +184,7 @@ def _either(ways: list[str]) -> str:
 
 
 def _bytes(members: frozenset[int]) -> str:
-    """A class, in ranges: Hyperscan takes patterns of 16,000 characters at most."""
+    """A character class, written in ranges: Hyperscan takes patterns of at most 16,000 characters."""
     if members == _ALL:
         return _ANYTHING
     ranges: list[list[int]] = []

@@ -1,7 +1,7 @@
-"""A set of rules over one text: run each where the index says it may match, weigh context, settle overlaps.
+"""A set of rules over one text: run each rule where the index reports a match, add context, resolve overlaps.
 
-A `Rule` names an entity and finds its matches in a stretch of text. What it rejects (a checksum that fails) it reports
-with score 0, because the pattern has consumed it all the same: a stream must not be cut there.
+A `Rule` names an entity and finds its matches in a stretch of text. A rejected match (such as one with a wrong
+checksum) is reported with score 0, because the pattern has still consumed it: a stream must not be cut there.
 """
 
 from __future__ import annotations
@@ -29,14 +29,14 @@ Find = Callable[[str, int, int], list[tuple[int, int, float]]]
 """(text, start, end) -> matches that lie in [start, end) as (start, end, score)."""
 
 WEAK: Final = 1e-9
-"""The score of what any other finding wins against."""
-_DEPTH = 2  # how many times over a value may be encoded
-_MATCH = 3  # and one match
-_STRETCH = 10  # microseconds that a rule takes to look at a stretch, beside one for each character
+"""The score of a finding that yields to any other finding."""
+_DEPTH = 2  # how many times a value may be encoded
+_MATCH = 3  # microseconds of one match
+_STRETCH = 10  # microseconds in which a rule checks a stretch, plus one for each character
 
 
 class GoesOn(NamedTuple):
-    """How a match that is longer than a stream can hold goes on: what it consists of, and what ends it."""
+    """How a match continues that is longer than a stream can hold: its characters, and what ends it."""
 
     run: regex.Pattern[str]
     until: regex.Pattern[str] | None = None
@@ -47,7 +47,7 @@ ANY_RUN = GoesOn(regex.compile(r"[A-Za-z0-9_\-+/=.~%@]*"))
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """How one entity is found. Rules of one `recognizer` share context words and drop each other's inner matches."""
+    """How one entity is found. Rules of one `recognizer` share context words; a match within another one is dropped."""
 
     entity: str
     recognizer: str
@@ -55,30 +55,30 @@ class Rule:
     find: Find
     context: ContextWords | None = None
     goes_on: GoesOn | None = None
-    yields: bool = False  # dear to ask: not asked about a stretch that another rule is sure of, where it would lose
-    weak: bool = False  # any finding of another rule wins against it, and no score is too low
-    allows: str | None = None  # its matches are allowed: to the recognizer of this name, "" to all (see `allowed`)
+    yields: bool = False  # expensive: skipped where another rule has a match that would win anyway
+    weak: bool = False  # yields to any finding of another rule, and is reported with any score
+    allows: str | None = None  # its matches are allowed values of this recognizer, "" of all (see `allowed`)
 
     def matches(self, text: str, start: int, end: int) -> list[Match]:
-        """What it finds in the stretch [start, end); rejected matches, too."""
+        """The matches in the stretch [start, end), including rejected ones."""
         return [Match(*found, self) for found in self.find(text, start, end)]
 
 
 @dataclass(frozen=True, slots=True)
 class Family:
-    """Rules that one expression leads to: each stretch is handed to all of them at once."""
+    """Rules that share one expression: each stretch is given to all of them."""
 
     expression: index.Expression
     members: tuple[Rule, ...]
     find: Callable[[str, int, int], list[Match]]
 
     def matches(self, text: str, start: int, end: int) -> list[Match]:
-        """What the members find in the stretch [start, end); rejected matches, too."""
+        """The matches of all members in the stretch [start, end), including rejected ones."""
         return self.find(text, start, end)
 
 
 class Match(NamedTuple):
-    """What a rule found, before context and overlaps."""
+    """A match of a rule, before context and overlaps."""
 
     start: int
     end: int
@@ -89,10 +89,10 @@ class Match(NamedTuple):
 class RuleSet:
     """Rules behind one index. Immutable, shared between threads.
 
-    A finding needs `score`, or what `scores` say of its type. `undo`: values in disguise are found, too.
+    A finding needs at least `score`, or the score of its type in `scores`. `undo`: disguised values are found, too.
     """
 
-    MARGIN = 16  # characters past a stretch that assertions at the end of a pattern may look at
+    MARGIN = 16  # characters after a stretch that assertions at the end of a pattern may read
 
     def __init__(
         self,
@@ -114,7 +114,7 @@ class RuleSet:
         self._allowing = any(isinstance(rule, Rule) and rule.allows is not None for rule in self.rules)
 
     def part(self, rules: Iterable[Rule | Family]) -> RuleSet | None:
-        """Some of the rules alone, behind the same index; None if one of them is not here. An index takes megabytes."""
+        """Some of the rules alone, with the same index, which takes megabytes; None if one is not in the set."""
         numbers = {id(rule): number for number, rule in enumerate(self.rules)}
         wanted = [numbers.get(id(rule)) for rule in rules]
         if None in wanted:
@@ -128,7 +128,7 @@ class RuleSet:
         return self._scan(text, _DEPTH) if self.undo else self.bare(text)
 
     def bare(self, text: str) -> list[Finding]:
-        """The findings in a text as it is written."""
+        """The findings in a text as written, without undoing disguises."""
         hits = self._index.hits(text)
         if self._only is not None:
             hits = [hit for hit in hits if hit[0] in self._only]
@@ -149,12 +149,12 @@ class RuleSet:
         return resolve([*found, *hidden]) if hidden else found
 
     def within(self, blob: disguise.Blob, depth: int = 0) -> list[Finding]:
-        """The findings in what an encoded stretch says, where they are encoded."""
+        """The findings in the decoded text of an encoded stretch, with their places in the encoded text."""
         found: list[Finding] = []
         last = 0
         place = blob.placer()
         for start, end, entity, score in self._scan(blob.text, (depth or _DEPTH) - 1):
-            low, high = place(start, end)  # two values may share what encodes the end of one
+            low, high = place(start, end)  # two values may share an encoded character
             if max(low, last) < high:
                 found.append(Finding(max(low, last), high, entity, score))
             last = high
@@ -165,7 +165,7 @@ class RuleSet:
         return self._index.tail(text, start)
 
     def matches(self, text: str, hits: Iterable[index.Hit]) -> list[Match]:
-        """What the rules make of the hits; of rejected matches, too, the place."""
+        """The matches of the rules at the hits, including rejected ones."""
         found: list[Match] = []
         yielding: list[tuple[Rule, int, int]] = []
         for number, start, end in _stretches(hits):
@@ -187,7 +187,7 @@ class RuleSet:
         return found
 
     def settle(self, text: str, matches: Iterable[Match]) -> list[Finding]:
-        """Context, threshold and overlaps: best score first, then the longest."""
+        """Apply context, threshold and overlaps: the best score wins, then the longest match."""
         if self._allowing:
             matches = spare(text, matches)
         kept = _without_inner((match for match in matches if match.score > 0), lambda match: match.rule.recognizer)
@@ -204,7 +204,7 @@ class RuleSet:
 
 
 def _stretches(hits: Iterable[index.Hit]) -> list[index.Hit]:
-    """Overlapping hits of one rule as one, so that a stretch holds each match of the rule whole."""
+    """Overlapping hits of one rule joined, so that a stretch contains whole matches."""
     joined: list[index.Hit] = []
     for number, start, end in sorted(hits):
         if joined and joined[-1][0] == number and start < joined[-1][2]:
@@ -222,9 +222,9 @@ def _weigh(text: str, match: Match) -> float:
 
 
 def _without_inner(matches: Iterable[Match], kind: Callable[[Match], str]) -> list[Match]:
-    """Drops what lies within another match of its kind that scores as well (`EntityRecognizer.remove_duplicates`)."""
+    """Drop matches within a match of the same kind that scores as well (`EntityRecognizer.remove_duplicates`)."""
     kept: list[Match] = []
-    near: list[Match] = []  # of this kind, and reaching as far as here
+    near: list[Match] = []  # matches of this kind that reach the current place
     of = ""
     for match in sorted(matches, key=lambda match: (kind(match), match.start, -match.end, -match.score)):
         near = [other for other in near if other.end >= match.start] if kind(match) == of else []
@@ -236,10 +236,10 @@ def _without_inner(matches: Iterable[Match], kind: Callable[[Match], str]) -> li
 
 
 def resolve(findings: Iterable[Finding]) -> list[Finding]:
-    """Findings without overlaps, sorted. Those that overlap become one over all of them, so that no part is left.
+    """Findings without overlaps, sorted. Overlapping findings become one that covers all of them.
 
-    It is of the type with the best score, then of the longest, then of the first. A weak finding goes where another
-    overlaps it.
+    Its type is that of the finding with the best score, then of the longest, then of the first. A weak finding is
+    dropped if another finding overlaps it.
     """
     ranked = sorted(findings, key=lambda found: (found.start, -found.end))
     united = _united([one for one in ranked if _strong(one)])
@@ -252,9 +252,9 @@ def _strong(one: Finding) -> bool:
 
 
 def _united(findings: Iterable[Finding]) -> list[Finding]:
-    """Findings, sorted by where they start; those that overlap as one."""
+    """Findings sorted by start, with overlapping ones joined."""
     united: list[Finding] = []
-    best: Finding | None = None  # of those that the last one stands for
+    best: Finding | None = None  # the best of the findings that were joined into the last one
     for one in findings:
         if best is None or one.start >= united[-1].end:
             united.append(one)
@@ -267,9 +267,9 @@ def _united(findings: Iterable[Finding]) -> list[Finding]:
 
 
 def _apart(weak: Iterable[Finding], united: list[Finding]) -> list[Finding]:
-    """The weak findings that overlap no other, sorted by start; of those that overlap each other, the best."""
+    """The weak findings that overlap no other, sorted by start; of weak findings that overlap, the best."""
     kept: list[Finding] = []
-    group: list[Finding] = []  # overlapping ones: each group is small, so that the whole takes one pass
+    group: list[Finding] = []  # overlapping findings; groups are small, so that all of them take one pass
     reach = 0
     for one in weak:
         if not _free(one, united):
@@ -291,7 +291,7 @@ def _best(group: list[Finding]) -> list[Finding]:
 
 
 def _free(one: Finding, among: list[Finding]) -> bool:
-    """Whether it overlaps none of these, which are sorted and do not overlap."""
+    """Whether a finding overlaps none of `among`, which are sorted and do not overlap."""
     at = bisect(among, one)
     return (at == 0 or among[at - 1].end <= one.start) and (at == len(among) or one.end <= among[at].start)
 
@@ -301,7 +301,7 @@ def _rank(found: Finding) -> tuple[float, int, Finding]:
 
 
 def finder(pattern: regex.Pattern[str], judge: Callable[[str], float]) -> Find:
-    """Finds with a pattern; `judge` scores the matched text, 0 to reject it."""
+    """Find matches of a pattern; `judge` scores the matched text, with 0 to reject it."""
 
     def find(text: str, start: int, end: int) -> list[tuple[int, int, float]]:
         found = []

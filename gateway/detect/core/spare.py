@@ -1,4 +1,4 @@
-"""Findings without what is allowed: see `allowed` for what that is."""
+"""Removes allowed values from findings (see `allowed`)."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Span = tuple[int, int]
 
 
 def spare(text: str, matches: Iterable[Match]) -> list[Match]:
-    """The matches without what is allowed, and without those that say so."""
+    """The matches without allowed values, and without the matches that mark allowed values."""
     every = list(matches)
     scopes = {match.rule.allows for match in every if match.rule.allows is not None}
     allowed = {of: united(match[:2] for match in every if match.rule.allows == of) for of in scopes}
@@ -38,7 +38,7 @@ def spare(text: str, matches: Iterable[Match]) -> list[Match]:
 
 
 def united(spans: Iterable[Span]) -> list[Span]:
-    """The stretches, sorted; those that overlap as one."""
+    """The stretches, sorted, with overlapping ones joined."""
     found: list[Span] = []
     for low, high in sorted(spans):
         if found and low < found[-1][1]:
@@ -49,7 +49,7 @@ def united(spans: Iterable[Span]) -> list[Span]:
 
 
 def outside(text: str, start: int, end: int, allowed: Sequence[Span]) -> Span | None:
-    """What of a finding is not allowed; None if nothing. `allowed` are sorted and do not overlap."""
+    """The part of a finding that is not allowed; None if all is. `allowed` are sorted and do not overlap."""
     whole = (start, end)
     at = bisect_right(allowed, (start, len(text))) - 1
     if at >= 0 and allowed[at][1] > start:

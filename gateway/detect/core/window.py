@@ -1,18 +1,18 @@
-"""The streaming window: judges running text, holds back only what may still become a match.
+"""The streaming window: judges running text, and holds back only text that may become part of a match.
 
-At every piece the index tells from where on a match may be in progress (see `rewrite.prefixes`); what stands before
-that can never change, so it is judged and leaves. Plain prose leaves a word behind. The guarantees, for every way to
+For each piece the index reports from where a match may be in progress (see `rewrite.prefixes`). The text before that
+cannot change any more, so it is judged and leaves. Of plain prose, one word is held. The guarantees, for every way to
 cut a text into pieces:
 
-- the segments, joined, are the text; a finding lies in one segment; no character leaves before it is judged;
-- no more than `limit` characters are held back;
-- while no match, nor the beginning of one, is longer than `limit`, the findings are those of `StreamScanner.scan`;
-- beyond that: a match that is already whole when the limit is reached (a key that goes on and on) is reported as far as
-  it goes, and what follows without a break is reported with it, in pieces, so that no tail of it leaks. A beginning
-  that matches nothing yet leaves as it is, oldest characters first.
+- the segments, joined, are the text; a finding is within one segment; no character leaves before it is judged;
+- at most `limit` characters are held back;
+- while no match or beginning of a match is longer than `limit`, the findings are those of `StreamScanner.scan`;
+- beyond that: a match that is complete when the limit is reached (a very long key) is reported up to there, and the
+  text that continues it without a break is reported with it, in pieces, so that its end does not leak. A beginning
+  that matches nothing yet leaves unchanged, oldest characters first.
 
-Context words count only before a match (`context.REACH` characters of what has left are kept for that), so nothing that
-comes later changes a verdict.
+Only context words before a match count (`context.REACH` characters of the text that has left are kept for them), so
+later text does not change a verdict.
 """
 
 from __future__ import annotations
@@ -34,17 +34,17 @@ from gateway.texts import Finding
 
 
 class Segment(NamedTuple):
-    """A stretch of the stream that is judged and may leave; findings relative to it, sorted, none overlapping."""
+    """A judged stretch of the stream that may leave. `findings`: offsets within it, sorted, not overlapping."""
 
     text: str
     findings: list[Finding]
 
 
 class StreamScanner:
-    """Everything an answer is searched for, behind one index. Immutable, shared between threads; built once.
+    """All rules for answers, with one index. Immutable, shared between threads; built once.
 
-    `extra` names further patterns (syntax of `re`, no flags); their findings have score 1. So does `weak`, for patterns
-    that any other finding wins against. Raises ValueError for a pattern that cannot be matched in streams.
+    `extra`: name -> further pattern (syntax of `re`, no flags); their findings have score 1. `weak`: the same for
+    patterns whose findings yield to any other finding. Raises ValueError for a pattern that is not possible in streams.
     """
 
     def __init__(
@@ -74,7 +74,7 @@ class StreamScanner:
         return self.rules.scan(text)
 
     def window(self, limit: int = 256) -> Window:
-        """The judge of one running text; `limit` is how many characters it holds back at most."""
+        """The judge of one running text. `limit`: maximum number of characters that it holds back."""
         return Window(self.rules, limit)
 
 
@@ -86,18 +86,18 @@ class Window:
     def __init__(self, rules: RuleSet, limit: int) -> None:
         self._rules = rules
         self._limit = limit
-        self._buffer = ""  # what has left, as far as context needs it, and from _start on what is held
+        self._buffer = ""  # text that has left, as far as context needs it, and from _start on the held text
         self._start = 0
         self._open: _Open | None = None
-        self._plain: str | None = None  # what has left with its disguises undone, as long as that is not the same
+        self._plain: str | None = None  # text that has left with its disguises undone, if that is not the same
 
     @property
     def pending(self) -> str:
-        """What is not judged yet."""
+        """The text that is not judged yet."""
         return self._buffer[self._start :]
 
     def feed(self, text: str) -> Segment:
-        """Take a piece; give what is judged by now."""
+        """Take a piece; returns what is judged so far."""
         if not text:
             return Segment("", [])
         self._buffer += text
@@ -106,11 +106,11 @@ class Window:
         return self._advance(final=False)
 
     def close(self) -> Segment:
-        """Give the rest."""
+        """Judge and return the rest."""
         return self._advance(final=True)
 
     def fork(self) -> Window:
-        """Another judge of the same text so far."""
+        """A copy with the same text so far."""
         return copy(self)
 
     def _advance(self, *, final: bool) -> Segment:
@@ -139,7 +139,7 @@ class Window:
         return resolve([*findings, *hidden.findings(cut)]) if hidden is not None else findings
 
     def _overflow(self, matches: list[Match], hidden: Hidden | None) -> tuple[int, list[Finding]]:
-        """Where to cut when the limit is reached, and what is reported: see the guarantees above."""
+        """Where to cut when the limit is reached, and the findings before it: see the guarantees above."""
         buffer, must = self._buffer, len(self._buffer) - self._limit
         kept: list[Finding] = []
         ways: dict[tuple[int, int, str], GoesOn | None] = {}
@@ -159,7 +159,7 @@ class Window:
         return must, kept
 
     def _go_on(self, going: _Open) -> Segment:
-        """More of a match that was too long to hold."""
+        """Continue a match that was too long to hold."""
         buffer, start = self._buffer, self._start
         self._plain = None
         end = going.extent(buffer, max(0, start - KEPT), start)
@@ -185,14 +185,14 @@ class Window:
 
 
 class _Open(NamedTuple):
-    """A finding that reached the limit and goes on."""
+    """A finding that reached the limit and continues."""
 
     entity: str
     goes_on: GoesOn
     score: float
 
     def extent(self, text: str, since: int, end: int) -> int:
-        """How far what was found up to `end` goes on; `since` is from where its end may have been seen already."""
+        """The offset up to which the finding continues after `end`; its end was not seen before `since`."""
         run = self.goes_on.run.match(text, end)
         reach = run.end() if run else end
         last = self.goes_on.until.search(text, since, reach) if self.goes_on.until else None
@@ -200,7 +200,7 @@ class _Open(NamedTuple):
 
 
 def _before_straddling(spans: Sequence[tuple[Any, ...]], cut: int) -> int:
-    """The last place up to `cut` that lies in none of them."""
+    """The last place up to `cut` that is within no span."""
     for span in sorted(spans, key=lambda span: -span[1]):
         if span[0] < cut < span[1]:
             cut = span[0]
@@ -208,6 +208,6 @@ def _before_straddling(spans: Sequence[tuple[Any, ...]], cut: int) -> int:
 
 
 def pattern_rule(name: str, pattern: str, *, weak: bool = False) -> Rule:
-    """The rule of a bare pattern: whatever it matches is one."""
+    """The rule of a bare pattern: each match is a finding."""
     score = WEAK if weak else 1.0
     return Rule(name, name, Expression(pattern), finder(regex.compile(pattern), lambda _: score), weak=weak)

@@ -1,1 +1,1 @@
-"""personal"""
+"""Scanners for personal data, and the custom recognizers."""

@@ -1,7 +1,7 @@
-"""Bank accounts: IBANs in every writing, small letters and any separators included; the length is the country's.
+"""Bank accounts: IBANs in any case and with any separators.
 
-Presidio wants capitals and groups of four. The checksum (mod 97, ISO 7064) and the length (the IBAN registry of SWIFT)
-decide here, so what follows an IBAN after a blank is never taken for a part of it.
+Presidio requires capitals and groups of four. Here the checksum (mod 97, ISO 7064) and the length of the country (the
+IBAN registry of SWIFT) decide, so text after an IBAN and a blank is never taken as part of the IBAN.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ _LENGTHS: Final = {
 _SOURCE: Final = r"\b(?:[A-Za-z]{2}|[A-Z]{2}[ \t-])\d{2}(?:[ \t\r\n./\u00a0\u202f–-]{0,2}[A-Za-z0-9]){11,30}"
 _INDEXED: Final = r"\b(?:[A-Za-z]{2}|[A-Z]{2}[ \t-])\d{2}[ \t\r\n./\u00a0\u202f–-]{0,2}[A-Za-z0-9]"
 _LONGEST: Final = 100
-_JUDGED: Final = 10  # microseconds that one takes
+_JUDGED: Final = 10  # microseconds per candidate
 _START: Final = regex.compile(
     r"(?<!\w)(?:(?P<country>[A-Za-z]{2})|(?P<apart>[A-Z]{2})[ \t-])\d{2}(?=[ \t\r\n./\u00a0\u202f–-]{0,2}[A-Za-z0-9])"
 )
@@ -58,7 +58,7 @@ def mod97(value: str) -> bool:
 def find(text: str, start: int, end: int) -> list[tuple[int, int, float]]:
     """The IBANs in a stretch."""
     found = []
-    limit = min(len(text), end + _LONGEST)  # the index says where one begins
+    limit = min(len(text), end + _LONGEST)  # the index reports where an IBAN begins
     for begin in _START.finditer(text, start, limit):
         if begin.start() >= end:
             break

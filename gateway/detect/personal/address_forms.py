@@ -1,7 +1,7 @@
 """How streets, post boxes, units, towns and postcodes are written, country by country, as sources of patterns.
 
 `addresses` makes rules of them. Names are capitalized. Sources: the addressing pages of the Universal Postal Union, and
-how people shorten what those ask for.
+usual abbreviations.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Final, NamedTuple
 
 GAP: Final = r"[ \t\u00a0]"
-# Written out: a range beyond ASCII would stand for digits, too, in the index.
+# Written out, because in the index a range beyond ASCII would include digits.
 UPPER: Final = "A-ZÀÁÂÄÅÆÇÈÉÊËÌÍÎÏÐÑÒÓÔÖØÙÚÛÜÝÞĀĆČĎĐĒĖĘĞĢĪİĶĹĻŁŃŅŇŌŐŘŚŞŠŤŪŮŰŲŹŻŽ"
 _LINE: Final = r"[ \t]*,?[ \t]*\r?\n[ \t>?]{0,6},?[ \t]*"
 NAME: Final = rf"[{UPPER}][\w'’.-]*"
@@ -22,7 +22,7 @@ _TYPES: Final = (
     r"Trail|Trl|Parkway|Pkwy|Highway|Hwy|Crescent|Cres|Close|Grove|Gardens|Mews|Alley|Plaza|Expressway|Freeway|"
     r"Turnpike|Bypass|Streets|Roads|Parade|Promenade|Esplanade|Quay|Gate|Wharf|Marg|Nagar|Salai|Chowk)"
 )
-_ORDINARY: Final = (  # words that name streets, and other things as often
+_ORDINARY: Final = (  # words that name streets as often as other things
     r"(?:Row|Hill|Walk|Loop|Plaza|Path|Pass|"
     r"Run|Ridge|Pike|Point|Cove|Heights|Hts|Expressway|Freeway|Turnpike|Bypass|Crossing|Junction|Meadows?|Valley|View|"
     r"Vista|"
@@ -84,24 +84,28 @@ _LATER: Final = (
     r"La|Le|Les|El|Los|Il|Lo|Det|Den|En|Et)\b)"
 )
 _FULL: Final = rf"{_LATER}(?:{NAME}[ -](?:{_SMALL}[ -]){{0,2}}){{0,3}}"
-# Beyond ASCII the index knows no case: what goes on begins with a letter of ASCII, or all French would be held.
+# Beyond ASCII the index does not distinguish case: a continuation begins with an ASCII letter, or all French text
+# would be held.
 _LETTERS: Final = r"[A-Za-zß'’.-]*"
 _OPEN: Final = (
     rf"[{UPPER}]{_LETTERS}(?:,?{GAP}[A-Z]{_LETTERS}|(?:{GAP}[a-z]{{1,4}}){{1,2}}{GAP}[A-Z]{_LETTERS}){{0,2}}"
     rf"(?:{GAP}(?:[a-z][a-zß]*|út(?:ja)?)\.?)?,?{GAP}\d[\w/–-]*"
 )
-"""The beginnings of names and a number, simpler."""
+"""A simpler pattern for the beginnings of names and a number."""
 LEAD: Final = (
     rf"(?:(?:(?:Flat|Unit|Apt\.?|Apartment|Suite|Shop|Office|Level|Studio|Villa|Résidence|Lot|Plot|Door|House|H\.|Bldg|"
     rf"Building|Floor|Wohnung|Room|No\.){GAP}?(?:[Nn]o\.?)?{GAP}?#?\d{{1,5}}[A-Za-z]?(?:[/-]\d{{1,5}}){{0,3}}[A-Z]?,?"
     rf"{GAP})|\d{{1,6}}[A-Za-z]?(?:[/-]|{GAP}))?"
 )
-"""A number of a house, a flat or a building before a street that has its own."""
+"""The number of a house, a flat or a building before a street that has its own number."""
 
 
 class Form(NamedTuple):
-    """How a street is written. `whole` begins as it does (`back` characters later at most) and matches at least where
-    it begins, `begun` is as long; that of another form may stand for it. `named`: its name stands first."""
+    """How a street is written.
+
+    `whole` matches the beginning of each match of the source, at most `back` characters later; `begun` is for the
+    beginnings of matches, and may be that of another form. `named`: the street's name comes first.
+    """
 
     source: str
     whole: str = ""
@@ -123,7 +127,7 @@ STREETS: Final = (
         rf"|{_ROUTES}{GAP}\d{{1,4}})"
         rf"(?:{GAP}(?:[NSEW]{{1,2}}|North|South|East|West)\b)?",
         rf"\d{{1,6}}[A-Za-z]?,?{GAP}(?:{NAME}|\d{{1,3}}[a-z]{{2}}){GAP}[A-Z]\w",
-        rf"\d{{1,6}}[A-Za-z]?,?{GAP}",  # a block goes on so
+        rf"\d{{1,6}}[A-Za-z]?,?{GAP}",  # a block continues like this
     ),
     Form(  # Hauptstraße 5, Breite Straße 5
         rf"{_FULL}{NAME}(?:{_ENDINGS}|[ -]{_APART}){GAP}{NUMBER}",
@@ -161,8 +165,7 @@ PARTS: Final = (
     Form(r"(?:Apt\.?|Apartment|Suite|Ste\.?)[ \t]?#?[ \t]?\d{1,5}[A-Za-z]?(?![\w.-])"),
 )
 
-# What follows a street: the unit, the quarter, the town, the state or the country, the postcode, on one line
-# or several.
+# What follows a street, on one line or several: unit, quarter, town, state or country, postcode.
 _SEP: Final = rf"(?:[ \t]*,[ \t]*|[ \t]+|{_LINE})"
 _STRONG: Final = rf"(?:{_LINE}|[ \t]*,[ \t]*|[ \t][-–|·][ \t]|/(?=[A-Z]{{2}}\b))"
 _UNIT: Final = (
@@ -223,7 +226,7 @@ GROWN: Final = (
     rf"|,[ \t]{TOWN}(?=[,.;!?\n]|\Z)"
     rf")?"
 )
-# The same and more in a form whose beginnings are few: capitalized words and numbers.
+# Matches at least as much, with few beginnings: capitalized words and numbers.
 GROWING: Final = (
     rf"(?:(?:[\s,>?.]+|[ ][-–|·][ ]|/)(?:[{UPPER}0-9#(ºª°][\w.'’)/º°ª#-]*|"
     rf"[a-zîé]{{1,7}}[ .-]+[{UPPER}0-9][\w.'’)/º°ª#-]*|"
@@ -231,7 +234,7 @@ GROWING: Final = (
 )
 LONGEST_GROWN: Final = 260
 
-# Blocks whose street nothing names: what says that they are one is the postcode at their end.
+# Blocks without a word for a street: the postcode at their end identifies them.
 _FLAT: Final = (
     r"(?:Flat|Unit|Apt\.?|Apartment|Suite|Shop|Office|Level|Studio|Villa|Résidence|Wohnung|Plot|Door|House|H\.|Bldg|"
     r"Building|Floor|Room|Block|Lot|No\.)[ ]?(?:[Nn]o\.?)?[ ]?#?(?:[A-Z][/-])?"
@@ -267,7 +270,7 @@ CORNERS: Final = Form(  # Graben 21, 1010 Wien; Na Příkopě 859/22, 110 00 Pra
     rf"{_FULL}{NAME},?{GAP}{NUMBER}(?:\.?{_SEP}{_UNIT}){{0,3}}{_STRONG}(?P<code>{_POST_TOWN})[ ]{TOWN}"
     rf"(?:[ ](?:Cedex[ ])?\d{{1,2}}(?![\w-]))?(?:[ ]\([A-Z]{{2}}\))?(?:{_SEP}{_COUNTRY})?",
     rf"[,\n|·–-][ \t]{{0,6}}{_POST_TOWN}[ ][{UPPER}]",
-    rf"{NAME}[ ]",  # as a street
+    rf"{NAME}[ ]",  # like a street
     90,
     named=True,
 )
@@ -281,6 +284,6 @@ HUNGARIAN: Final = Form(  # 1061 Budapest, Andrássy út 22.
     rf"(?:(?:H-)?\d{{4}}[ ])?{NAME},?[ ](?:{NAME}[ ]){{1,3}}(?:u\.|utca|út|útja|tér|tere|krt\.|körút|köz|rakpart|fasor)"
     rf"[ ]{NUMBER}\.?",
     r"(?:u\.|utca|út|útja|tér|tere|krt\.|körút|köz|rakpart|fasor)[ ]\d",
-    r"H-",  # a block or a street begins so, too
+    r"H-",  # a block or a street also begins like this
     60,
 )

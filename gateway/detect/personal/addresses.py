@@ -1,9 +1,9 @@
-"""Postal addresses, as far as patterns reach: a street with its number, a post box, a town with its postcode.
+"""Postal addresses with a regular form: a street with its number, a post box, a town with its postcode.
 
-What says that it is a street decides: "Street" after the name in English, "rue" or "via" before it, "-straße" or
-"-gatan" in it. A street found is grown over its block: the unit, the quarter, the town, the state, the postcode, the
-country. A block without such a word counts where its postcode stands in its place: "Graben 21, 1010 Wien". Names are
-capitalized; a town alone is left to what finds names. The forms are in `address_forms`.
+A word for a street decides: "Street" after the name in English, "rue" or "via" before it, "-straße" or "-gatan" in it.
+A finding is extended over the rest of the address: unit, quarter, town, state, postcode, country. An address without
+such a word counts if its postcode is in the right place: "Graben 21, 1010 Wien". Names are capitalized; a town alone is
+left to the search for names. The forms are in `address_forms`.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ from gateway.detect.personal import address_forms as forms
 from gateway.detect.personal.address_forms import Form
 
 SCORE: Final = 0.6
-_WHOLE: Final = 0.85  # with its postcode: more than a postcode by itself may score beside a word
+_WHOLE: Final = 0.85  # with a postcode: more than the score of a postcode alone with a context word
 _DOUBTFUL: Final = 0.3
-_NEAR: Final = 5  # words between one that says that somebody is there, and the street
+_NEAR: Final = 5  # maximum words between a word such as "lives" and the street
 _FAR: Final = 99
 _near: Final = Near(
     {
@@ -61,14 +61,14 @@ _near: Final = Near(
     }
 )
 _LONGEST: Final = 160
-_BEFORE: Final = 40  # characters in which another year would stand
-_LED: Final = 30  # characters of a lead
-_JUDGED: Final = 30  # microseconds that one takes
+_BEFORE: Final = 40  # characters before a year in which another year is searched for
+_LED: Final = 30  # characters of the text before an address
+_JUDGED: Final = 30  # microseconds per candidate
 _GROWN: Final = regex.compile(forms.GROWN)
 
 # `os.O_CREATE, 0644`: a name with an underscore, an attribute of the module, a mode of a file.
 _CODE: Final = regex.compile(r"\w_|\Aos\.\S|[, ]0\d{2,}\Z")
-# What has a number and is no street, and years where a postcode would stand.
+# Names with a number that are not streets, and years in the place of a postcode.
 _THING: Final = regex.compile(
     r"\A(?:Tables?|Figures?|Fig\.|Chapter|Section|Sec\.|Versions?|Pages?|Steps?|Levels?|Part|Windows|Python|Java|Node|"
     r"Release|Issue|Volume|Vol\.|No\.|Room|Gate|Port|Line|Lines|Row|Column|Class|Grade|Type|Model|Test|Day|Week|Month|"
@@ -81,12 +81,12 @@ _THING: Final = regex.compile(
 # Numbers of issues, players of a game, lines of a drawing: `PR 27456`, `R.Gould 26`, `303 280 L 368 280`.
 _NO_STREET: Final = regex.compile(r"PR (?!00[679])\d|\d[\d. ]* [A-Z] \d[\d. ]*\Z|[A-Z]\.[A-Z][a-z]+\.?,? ?\d{1,2}\Z")
 _DECIMAL: Final = regex.compile(r"\d\.\Z")  # USB 2.0 Flash Drive
-# Licences say to whom to write: the address of an office, which everybody has, and the parts of it.
+# Licences contain the public address of an office; the address and its parts are not personal data.
 _LICENCE: Final = regex.compile(
     r"(?:Foundation(?:,|\s|Inc\.?|<br>|[#*/;.\\\"-]){1,24}|Creative\s+Commons,\s+)"
     r"(?:(?:51|59|675|31|171)\s[^!?:@]{1,80})?\Z"
 )
-_OFFICE: Final = 150  # characters in which it stands
+_OFFICE: Final = 150  # characters around a finding in which the office is searched for
 _YEAR: Final = regex.compile(r"(?:19[5-9]|20[0-3])\d(?!\d)")
 _YEARS: Final = regex.compile(r"(?:\b(?:19[5-9]|20[0-3])\d\b|\([Cc]\)|©|[Cc]opyright)")
 
@@ -103,7 +103,7 @@ def _rule(form: Form, *, grows: bool = False) -> Rule:
 
     def find(text: str, start: int, end: int) -> list[tuple[int, int, float]]:
         spend(_JUDGED)
-        # An outline says where one begins; its end may lie beyond.
+        # An outline matches the beginning of an address; the address may end later.
         found = []
         limit = min(len(text), end + _LONGEST)
         for match in pattern.finditer(text, start, limit):
@@ -125,7 +125,7 @@ def _rule(form: Form, *, grows: bool = False) -> Rule:
 
 
 def _score(text: str, match: regex.Match[str], end: int, code: str | None) -> float:
-    """Less where the word for a street is an ordinary one, nothing follows, and no word says that somebody is there."""
+    """Lower if the word for a street is an ordinary word, nothing follows, and no word such as "lives" precedes."""
     start = match.start()
     if _CODE.search(match.group()) or _dated(text, match) or _NO_STREET.match(match.group()):
         return 0.0
@@ -140,7 +140,7 @@ def _score(text: str, match: regex.Match[str], end: int, code: str | None) -> fl
 
 
 def _dated(text: str, match: regex.Match[str]) -> bool:
-    """Whether a year stands first and another before it, or a word of copyright: 2019 Ann Lane, 2021 Bo Hill."""
+    """Whether the number is a year after another year or a word of copyright: 2019 Ann Lane, 2021 Bo Hill."""
     if not _YEAR.match(match.group()):
         return False
     return _YEARS.search(text, max(0, match.start() - _BEFORE), match.start()) is not None

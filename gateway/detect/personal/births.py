@@ -1,7 +1,7 @@
-"""Dates of birth: a date shortly after a word that says so, in many languages. A date by itself is nobody's.
+"""Dates of birth: a date shortly after a word for birth, in many languages. A date alone is not personal data.
 
-Dates are found in figures (any order, any of the usual separators) and with the names of months. The nearest word
-decides: a date of issue after a date of birth is none.
+Dates are found in digits (any order, any of the usual separators) and with the names of months. The nearest word
+decides: a date of issue after a date of birth is not reported.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from gateway.detect.core.rules import Rule, RuleSet
 
 _SCORE: Final = 0.85
 _JUDGED: Final = 20  # microseconds that a date takes
-_REACH: Final = 7  # words that may stand between
+_REACH: Final = 7  # maximum words between a word for birth and the date
 _MONTH: Final = (
     r"(?:jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec|mai|maj|mei|okt|dez|des|mär|mrz|mrt|mae|fév|fev|avr|aoû|aou|déc|"
     r"ene|abr|ago|dic|gen|mag|giu|lug|set|ott|out|sty|lut|kwi|cze|lip|sie|wrz|paź|lis|gru|янв|фев|мар|апр|ма[йя]|июн|"
@@ -41,7 +41,7 @@ def _source(month: str) -> str:
 
 
 _SOURCE: Final = _source(_MONTH)
-# The same at least, in a form whose beginnings are few.
+# Matches at least as much, with few beginnings.
 _BEGUN: Final = (
     r"\b(?:\d{1,4} ?[./-] ?\d{1,2} ?[./-] ?\d{1,4}|\d{1,2} \d{1,2} \d{2,4}"
     r"|\d{4} ?[年년] ?\d{1,2} ?[月월] ?\d{1,2} ?[日일]"
@@ -80,10 +80,10 @@ _NUMBERS: Final = regex.compile(r"\d+")
 
 
 def _plausible(value: str) -> bool:
-    """Whether the figures can be a day of somebody's life."""
+    """Whether the digits are a possible date of birth."""
     try:
         numbers = [int(number) for number in _NUMBERS.findall(value)]
-    except ValueError:  # a digit that Unicode knows and this Python does not yet
+    except ValueError:  # a digit that is too new for this version of Python
         return False
     years = [number for number in numbers if number > 31]
     if any(not (number < 100 or 1900 <= number <= date.today().year) for number in years) or len(years) > 1:

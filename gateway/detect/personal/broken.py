@@ -1,6 +1,6 @@
-"""Phone numbers and national numbers with tabs or line ends between their groups, beside a word that names them.
+"""Phone numbers and national numbers with tabs or line ends between their groups, after a word that names them.
 
-Cells of a table look the same, so it must be all digits of its place: none stand before or behind in the same way.
+Cells of a table look the same, so no other group of digits may precede or follow the number in the same way.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ _BREAK: Final = regex.compile(r"[\t\r\n]{1,2}")
 _FEWEST, _MOST = 7, 19  # digits
 _LONGEST: Final = 40
 _SURE: Final = 0.7
-_NEXT: Final = 24  # characters before it, in which the word must stand: further off there are other cells
+_NEXT: Final = 24  # characters before the number in which the word must be: further away there are other cells
 _CUT: Final = regex.compile(r"\A\w+")
-_NOT_GROUPS: Final = regex.compile(r"(?:19|20)\d\d-\d\d(?:-\d\d)?|\d{1,3}(?:\.\d{1,3})*\.\d{1,3}")  # a day, a version
+_NOT_GROUPS: Final = regex.compile(r"(?:19|20)\d\d-\d\d(?:-\d\d)?|\d{1,3}(?:\.\d{1,3})*\.\d{1,3}")  # a date, a version
 _LOOKED: Final = 20  # microseconds that a number takes
 
 
 def family(phones: Sequence[Rule], numbers: Sequence[Family]) -> Family:
-    """Asks the rules for phone numbers and the families of national numbers about broken ones."""
+    """A family that gives broken numbers to the rules for phone numbers and the families of national numbers."""
 
     def find(text: str, start: int, end: int) -> list[Match]:
         found = []
@@ -47,7 +47,7 @@ def family(phones: Sequence[Rule], numbers: Sequence[Family]) -> Family:
             return []
         before = text[low:start]
         if low and not text[low - 1].isspace():
-            before = _CUT.sub("", before)  # half a word is another
+            before = _CUT.sub("", before)  # a word that is cut in two is a different word
         plain = f"{before}{' '.join(parts)}"
         first, last = len(before), len(plain)
         matches = [match for rule in phones for match in rule.matches(plain, first, last)]

@@ -1,8 +1,8 @@
-"""Payment cards: 12 to 19 digits of an issuer's range whose Luhn sum holds, written in any of the usual ways.
+"""Payment cards: 12 to 19 digits of an issuer's range with a valid Luhn checksum, written in any of the usual ways.
 
-Presidio wants groups of four with a blank or a dash, at most 16 digits, and takes any first digit of 1, 3, 4, 5, 6.
-Here the issuer's prefix decides how long a number is, so that timestamps and ids of databases are none, and separators
-may be blanks of any width, dashes, dots, slashes or none.
+Presidio requires groups of four with a blank or a dash, at most 16 digits, and accepts the first digits 1, 3, 4, 5, 6.
+Here the issuer's prefix determines the length, so that timestamps and database ids are not reported. Separators may be
+blanks of any width, dashes, dots or slashes, and may be absent.
 """
 
 from __future__ import annotations
@@ -28,11 +28,11 @@ _SHORTEST: Final = 12
 _LONGEST: Final = 19
 _WIDEST: Final = 3  # characters between two groups
 _ZERO: Final = ord("0")
-_IDS: Final = frozenset({12, 13, 17, 18, 19})  # digits of ids and times
+_IDS: Final = frozenset({12, 13, 17, 18, 19})  # lengths that ids and timestamps also have
 _EMBOSSED: Final = ((4, 4, 4, 4), (4, 6, 5), (4, 6, 4), (4, 4, 4, 4, 3))
 _USUAL: Final = frozenset({*_EMBOSSED, (8, 8), (6, 10), (6, 6, 4), (4, 4, 8), (4, 8, 4), (8, 4, 4), (4, 12), (6, 13)})
-"""How many digits the groups of a card have: digits of any other groups, as of versions, need a word beside them."""
-_NEAR: Final = 5  # words between a word for a card and its number
+"""Sizes of the groups of a card. Digits in other groups, such as versions, need a word for a card before them."""
+_NEAR: Final = 5  # maximum words between a word for a card and its number
 _FAR: Final = 99
 _near: Final = Near(
     {
@@ -69,7 +69,7 @@ _near: Final = Near(
 )
 _DOUBLED: Final = bytes.maketrans(b"0123456789", b"0246813579")  # twice the digit, less nine where that is above nine
 # Prefix and length by network, in this order: Visa, Mastercard, American Express, Diners, Discover, JCB, UnionPay,
-# Maestro and its kin (RuPay, Elo, Verve, Dankort) in full and in short, Mir, Troy.
+# Maestro and similar networks (RuPay, Elo, Verve, Dankort) in their long and short forms, Mir, Troy.
 _ISSUED: Final = regex.compile(
     r"4(?:\d{12}|\d{15}|\d{18})"
     r"|(?:5[1-5]\d{2}|222[1-9]|22[3-9]\d|2[3-6]\d{2}|27[01]\d|2720)\d{12}"
@@ -85,19 +85,19 @@ _ISSUED: Final = regex.compile(
 
 
 def luhn(digits: str) -> bool:
-    """Whether the Luhn sum of ASCII digits holds."""
+    """Whether the Luhn checksum of ASCII digits is valid."""
     plain = digits.encode()
     odd, even = plain[-1::-2], plain[-2::-2].translate(_DOUBLED)
     return (sum(odd) + sum(even) - _ZERO * len(plain)) % 10 == 0
 
 
 def is_card(digits: str) -> bool:
-    """Whether ASCII digits are a number that some network gives out."""
+    """Whether ASCII digits are a possible number of a card network."""
     return bool(_ISSUED.fullmatch(digits)) and luhn(digits)
 
 
 def _plain(text: str) -> str:
-    """The digits of a text, each as the ASCII one of its value; one that this Python does not know is none."""
+    """The digits of a text as ASCII; digits that are too new for this version of Python are left out."""
     digits = _NOT_DIGITS.sub("", text)
     if digits.isascii():
         return digits
@@ -105,14 +105,14 @@ def _plain(text: str) -> str:
 
 
 def find(text: str, start: int, end: int) -> list[tuple[int, int, float]]:
-    """The cards in a stretch of digits and gaps: the longest that begins at a group of digits, then the next."""
+    """The cards in a stretch of digits and gaps, from left to right, the longest at each place."""
     groups = []
     for match in _GROUPS.finditer(text, start, end):
         spend(1)
         groups.append(match.span())
     digits = _plain(text[start:end])
     found = [(start, end, 0.0)]
-    first = at = 0  # a group, and how many digits stand before it
+    first = at = 0  # index of a group, and the number of digits before it
     while first < len(groups):
         spend(2)
         last = _card(text, groups, first, digits, at)
@@ -127,9 +127,9 @@ def find(text: str, start: int, end: int) -> list[tuple[int, int, float]]:
 def _card(text: str, groups: Sequence[tuple[int, int]], first: int, digits: str, at: int) -> int | None:
     """The last group of the longest card that begins with the group `first`, whose digits begin at `at`.
 
-    Groups are those of a card if one kind of sign stands between them and they are as long as on a card. Beside a word
-    for one they may also be all of one size, or all but the last of three to eight digits, with any gaps but those of
-    versions and decimals. All else is one number and the next.
+    None if there is no card. The groups of a card have the sizes that cards have, and one kind of separator. After a
+    word for a card all groups may also have one size, or all but the last three to eight digits, with any gaps except
+    those of versions and decimals. Anything else is a sequence of separate numbers.
     """
     low, high = groups[first]
     size = high - low
@@ -159,7 +159,7 @@ def _card(text: str, groups: Sequence[tuple[int, int]], first: int, digits: str,
 
 
 def _written(text: str, groups: Sequence[tuple[int, int]], first: int, last: int) -> bool:
-    """Whether digits are written as a card is, and are no part of something else: of a table, a version, a decimal."""
+    """Whether digits are written like a card, and are not part of a table, a version or a decimal."""
     low, high = groups[first][0], groups[last][1]
     total = sum(end - start for start, end in groups[first : last + 1])
     if _fraction(text, low, high):
@@ -176,7 +176,7 @@ def _written(text: str, groups: Sequence[tuple[int, int]], first: int, last: int
     if sizes in _USUAL and not _column(text, groups, first, last):
         return True
     if total not in _IDS and set(sizes) == {1} and (first, last) == (0, len(groups) - 1):
-        return True  # digit by digit, and no others
+        return True  # single digits, with no other digits around them
     return _named(text, low)
 
 
@@ -185,7 +185,7 @@ def _sizes(groups: Sequence[tuple[int, int]], first: int, last: int) -> tuple[in
 
 
 def _kind(gap: str) -> str:
-    """The sign that a gap is made of, whatever blanks stand around it; all dashes are one kind."""
+    """The separator in a gap, without the blanks around it; all dashes are one kind."""
     sign = gap.strip()[:1]
     return "-" if sign in _DASHES else sign
 
@@ -198,9 +198,9 @@ def _named(text: str, low: int) -> bool:
 
 
 def _column(text: str, groups: Sequence[tuple[int, int]], first: int, last: int) -> bool:
-    """Whether the groups are cells of a row or column: further ones stand beside them in the same way.
+    """Whether the groups are cells of a row or column, with further groups next to them in the same way.
 
-    With blanks or signs between it takes two further groups as long as the last, which are no other card.
+    With blanks or separators between them, two further groups of the size of the last are needed that are not a card.
     """
     gap = text[groups[first][1] : groups[first + 1][0]]
     size = groups[last][1] - groups[last][0]

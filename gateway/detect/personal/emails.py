@@ -1,7 +1,7 @@
-"""E-mail addresses, and addresses of machines that carry a password.
+"""E-mail addresses, and URLs that contain a password.
 
-E-mail is Presidio's, less its fetching of the public suffix list (the one that tldextract brings along serves), plus
-quoted local parts and the names that private networks end in.
+E-mail addresses are found as in Presidio, but with the public suffix list that is part of tldextract instead of a
+download, and with quoted local parts and the top-level names of private networks.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _PRIVATE: Final = frozenset(
     {"local", "internal", "intranet", "corp", "lan", "home", "private", "test", "example", "localdomain"}
 )
 _QUOTED: Final = r"""(?<![\w.@])"[^"\\\n@<>]{1,64}"@(?:[\w-]{1,63}\.){1,8}\w{2,63}\b"""
-# What stands before the password of a URL: "pw@host.com" in "ftp://user:pw@host.com" is nobody's address.
+# The text before the password of a URL: "pw@host.com" in "ftp://user:pw@host.com" is not an e-mail address.
 _PASSWORD: Final = regex.compile(r"""://[^\s:/@"'<>`]{0,64}:[^\s/@"'<>`]{0,64}$""")
 _BEFORE: Final = 140
 _NOBODY: Final = frozenset({"git", "hg", "svn"})  # accounts of version control: git@github.com:a/b.git
@@ -30,12 +30,12 @@ _URL_INDEXED: Final = r"""\b[A-Za-z][A-Za-z0-9+.-]+://[^\s:/@"'<>`]+:[^\s/@"'<>`
 
 
 def is_address(text: str) -> bool:
-    """Whether the name of a host ends in a public suffix, be it that of an address."""
+    """Whether a host name, or the host of an e-mail address, ends in a public suffix."""
     return bool(_suffixes(text).fqdn)
 
 
 def _address(value: str) -> float:
-    """1 for an address whose host can exist, and which is somebody's."""
+    """1 for an address whose host can exist and which belongs to a person, otherwise 0."""
     name, _, host = value.rpartition("@")
     if name.rpartition("/")[2].lower() in _NOBODY:
         return 0.0
@@ -43,7 +43,7 @@ def _address(value: str) -> float:
 
 
 def _judged(text: str, low: int, high: int) -> tuple[int, int, float]:
-    """An address; letters beyond ASCII that stand next to its end are not its own."""
+    """An address as (start, end, score), without letters beyond ASCII next to its end."""
     value = text[low:high]
     score = _address(value)
     if not score and not value.isascii():
@@ -54,7 +54,7 @@ def _judged(text: str, low: int, high: int) -> tuple[int, int, float]:
 
 
 def email_rules() -> list[Rule]:
-    """Addresses as Presidio sees them, and those with a quoted local part."""
+    """The rules for addresses as in Presidio, and for those with a quoted local part."""
     recognizer: Any = predefined_recognizers.EmailRecognizer()
     (pattern,) = recognizer.patterns
     flags = recognizer.global_regex_flags
@@ -78,6 +78,6 @@ def email_rules() -> list[Rule]:
 
 
 def credentials_rule() -> Rule:
-    """A URL with user and password, up to its host; less sure than a secret, which says more of the same."""
+    """The rule for a URL with user and password, up to its host. A secret is more specific, and scores higher."""
     expression = Expression(_URL, 0, _URL_INDEXED, _URL_INDEXED, needs="@")
     return Rule("URL_CREDENTIALS", "UrlCredentials", expression, finder(regex.compile(_URL), lambda _: 0.95))

@@ -1,12 +1,12 @@
-"""The national ids, tax and licence numbers that are looked for: those that Presidio or python-stdnum know.
+"""National ids, tax numbers and licence numbers that Presidio or python-stdnum know.
 
-Presidio's patterns and checksums give the verdict, or those of python-stdnum (`identities_numbers`). What is added is
-when they may speak:
+The patterns and checksums of Presidio or python-stdnum (`identities_numbers`) decide. Added here is where a number
+counts:
 
-- `alone`: the form is telling (letters in fixed places, separators, a date, more than one check digit), so that fewer
-  than one random value in fifty passes: found wherever it stands;
-- otherwise ten digits are ten digits, and one check digit lets one in ten through: found beside a word that names it,
-  in English or in the language of its country.
+- `alone`: the form is specific (letters in fixed places, separators, a date, more than one check digit), so that fewer
+  than one random value in fifty passes: the number is found anywhere;
+- otherwise any ten digits have the form, and one check digit lets one in ten through: the number is found only after a
+  word that names it, in English or in the language of its country.
 """
 
 from __future__ import annotations
@@ -23,5 +23,5 @@ IDENTITIES: Final[tuple[Identity, ...]] = (*WORLD, *EUROPE, *AMERICA, *NUMBERS)
 
 
 def countries() -> frozenset[str]:
-    """The countries (ISO 3166) that have numbers here."""
+    """The countries (ISO 3166) whose numbers are supported."""
     return frozenset(identity.country for identity in IDENTITIES)

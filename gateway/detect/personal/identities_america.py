@@ -1,4 +1,4 @@
-"""The numbers of Canada and the United States: see `identities`."""
+"""Numbers of Canada and the United States: see `identities`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The numbers of Europe and Turkey: see `identities`."""
+"""Numbers of Europe and Turkey: see `identities`."""
 
 from __future__ import annotations
 

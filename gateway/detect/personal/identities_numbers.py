@@ -1,7 +1,7 @@
-"""The numbers that python-stdnum knows the check digits of, and a few with sums of this house (`sums`).
+"""Numbers whose check digits python-stdnum knows, and a few whose check digits are implemented in `sums`.
 
-Few have more than one check digit, so most need a word beside them, in English or a language of their country. Those
-found alone have separators or letters in telling places, or two check digits and a date.
+Few have more than one check digit, so most need a word before them, in English or a language of their country. Numbers
+that are found alone have separators or letters in fixed places, or two check digits and a date.
 """
 
 from __future__ import annotations
@@ -170,7 +170,7 @@ def _identities() -> Iterator[Identity]:
         country = _COUNTRIES.get(entity[:2], entity[:2])
         for form, beside in ((named, words), (alone, ())):
             if form:
-                case = "?-i:" if not beside and entity in _CAPITALS else "?:"  # small letters are other words
+                case = "?-i:" if not beside and entity in _CAPITALS else "?:"  # in lower case these are ordinary words
                 patterns = tuple(f"{_L}({case}{one}){_R}" for one in form.split(" || "))
                 yield Identity(entity, country, module, beside, not beside, patterns)
 

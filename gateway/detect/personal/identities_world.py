@@ -1,4 +1,4 @@
-"""The numbers of Asia, Africa and Australia: see `identities`."""
+"""Numbers of Asia, Africa and Australia: see `identities`."""
 
 from __future__ import annotations
 

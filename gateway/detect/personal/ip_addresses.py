@@ -1,7 +1,7 @@
-"""Addresses of machines: IPv4 and IPv6 as Presidio finds them, less what tells nothing about anybody.
+"""IP addresses: IPv4 and IPv6 as Presidio finds them, except addresses that identify nobody.
 
-Loopback, unspecified, broadcast and multicast addresses and netmasks are in every configuration. Four small numbers are
-as often a version, and two names with colons between are C++: they need a word beside them that says what they are.
+Loopback, unspecified, broadcast and multicast addresses and netmasks are in every configuration. Four small numbers may
+be a version, and two names with colons between them may be C++: these need a word for an address before them.
 """
 
 from __future__ import annotations
@@ -19,16 +19,16 @@ from gateway.detect.core.rules import Find, Rule, RuleSet
 from gateway.detect.personal.presidio import predefined_recognizers
 
 _OCTET: Final = r"(?:25[0-5]|2[0-4][0-9]|[01]?[0-9][0-9]?)"
-# A letter before the address is none of its signs: it may stand next to a word.
+# A letter directly before the address is not part of it: an address may follow a word without a blank.
 _IPV4: Final = (
     rf"(?<![0-9.])(?:{_OCTET}\.){{3}}{_OCTET}(?:/(?:[0-2]?[0-9]|3[0-2]))?"
     r"(?![0-9A-Za-z_]|\.[0-9])"
 )
-# Hyperscan finds this one of Presidio's patterns too large. Two to eight groups after colons: at least as much.
+# This pattern of Presidio is too large for Hyperscan. Two to eight groups after colons match at least as much.
 _GROUPS: Final = r"(?::[0-9A-Fa-f]{0,4}){2,8}(?:%[0-9a-zA-Z]+)?(?:/\d{1,3})?(?![\w:]|\.\d)"
 _OUTLINES: Final = {"IPv6": rf"(?<![\w:])(?:[0-9A-Fa-f]{{1,4}})?{_GROUPS}"}
 _MASK: Final = regex.compile(r"(?:255|254|252|248|240|224|192|128|0)(?:\.(?:255|254|252|248|240|224|192|128|0)){3}")
-_ROUTED: Final = ("2", "3", "fe80", "fc", "fd")  # what addresses in use begin with
+_ROUTED: Final = ("2", "3", "fe80", "fc", "fd")  # the beginnings of addresses in use
 _WORDS: Final = {
     "ip": ("ip", "ipv4", "ipv6", "ip address", "ipaddress", "address", "host", "hostname", "client", "server", "remote",
            "peer", "gateway", "subnet", "dns", "login", "visitor", "ping", "source ip", "src", "dst", "adresse",
@@ -42,12 +42,12 @@ _WORDS: Final = {
 _NEAR: Final = 3
 _FAR: Final = 99
 _SMALL: Final = 20  # numbers of versions are smaller
-_FEWEST: Final = 3  # groups of an IPv6 address that nothing names
+_FEWEST: Final = 3  # minimum groups of an IPv6 address without a word before it
 _PADDED: Final = regex.compile(r"(?:^|\.)0[0-9]")
 _PADDED_ALL: Final = regex.compile(r"[0-9]{3}(?:\.[0-9]{3}){3}")
 _DRAWN: Final = regex.compile(r"(?<![0-9.])[-+]?[0-9]*\.[0-9]+[ ,]-?\Z|[0-9]-\Z")  # a decimal before it: a path of SVG
 _STROKE: Final = regex.compile(r"[0-9.][A-Za-z-]{1,3}\Z")  # the next command of such a path
-_DEBIAN: Final = regex.compile(r"[-+~][0-9a-z]")  # behind a version of a package
+_DEBIAN: Final = regex.compile(r"[-+~][0-9a-z]")  # after the version of a package
 
 _near: Final = Near(_WORDS)
 
@@ -98,7 +98,7 @@ def _is_ipv4(text: str, start: int, end: int) -> bool:
     if _PADDED.search(value) and not _PADDED_ALL.fullmatch(value):
         return False
     if len(set(address.packed)) == 1:
-        return False  # 8.8.8.8, 20.20.20.20: known to all, or made up
+        return False  # 8.8.8.8, 20.20.20.20: well known, or an example
     small = [octet < _SMALL for octet in address.packed]
     if small[0] and _STROKE.search(text, max(0, start - 4), start):
         return False
@@ -108,7 +108,7 @@ def _is_ipv4(text: str, start: int, end: int) -> bool:
 
 
 def _local(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> bool:
-    """Whether many have the same address: of a private network or of one link. Ranges of documents stand for others."""
+    """Whether an address is of a private network or of one link. Ranges for documentation count as public."""
     return any(address in network for network in (_PRIVATE if address.version == 4 else _LINKS))
 
 
@@ -140,12 +140,12 @@ def _is_ipv6(text: str, start: int, end: int) -> bool:
 
 
 def telling(text: str, start: int, end: int) -> bool:
-    """Whether an address tells something about somebody, and is no version or name."""
+    """Whether an address may identify somebody, and is neither a version nor a name."""
     return (_is_ipv6 if ":" in text[start:end] else _is_ipv4)(text, start, end)
 
 
 def rules() -> Iterator[Rule]:
-    """The rules for addresses of machines."""
+    """The rules for IP addresses."""
     recognizer: Any = predefined_recognizers.IpRecognizer()
     flags = recognizer.global_regex_flags
     context = ContextWords(recognizer.context)

@@ -1,7 +1,7 @@
 """Hardware addresses: six pairs of hexadecimal digits, or three groups of four with dots, as Presidio finds them.
 
 Runs of more pairs are fingerprints, serial numbers and keys of certificates; three groups of digits with dots are
-decimals. Addresses of nobody (zero, broadcast, multicast) are in every configuration and tell nothing.
+decimals. Zero, broadcast and multicast addresses identify nobody and are not reported.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ _near: Final = Near(
 
 
 def telling(text: str, start: int, end: int) -> bool:
-    """Whether six bytes are the address of a device, and no part of a longer run and no decimals."""
+    """Whether six bytes are the address of a device, and neither part of a longer run nor decimals."""
     digits = "".join(char for char in text[start:end] if char not in ":-.")
     if _NOBODY.fullmatch(digits):
         return False

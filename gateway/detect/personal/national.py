@@ -1,7 +1,7 @@
-"""Rules for national ids, tax and licence numbers: see `identities` for which there are and when each may speak.
+"""Rules for national ids, tax and licence numbers: see `identities` for the list, and for where each number counts.
 
-Config key: `pii.countries`. All numbers of one make (digits, letters and digits, plates) share one expression of the
-index, so that a further country costs nothing where no such number stands.
+Config key: `pii.countries`. All numbers of one form (digits, letters and digits, plates) share one expression of the
+index, so that a further country costs nothing in texts without such numbers.
 """
 
 from __future__ import annotations
@@ -24,17 +24,17 @@ from gateway.detect.personal.number_kind import Identity
 from gateway.detect.personal.phones import island
 
 NAMED: Final = 0.85
-"""Score of a number right after a word that names it; each word between costs `_STEP`."""
+"""Score of a number directly after a word that names it; each word between them subtracts `_STEP`."""
 _STEP: Final = 0.02
-_FORM: Final = 0.6  # a telling form without a checksum
-_DOUBTFUL: Final = 0.3  # digits whose checksum holds, beside a word that says they are something else
+_FORM: Final = 0.6  # a specific form without a checksum
+_DOUBTFUL: Final = 0.3  # digits with a valid checksum, after a word for something else
 _FAR: Final = 99
-_MATCH: Final = 4  # microseconds that a match takes to judge
-_VARIED: Final = 3  # digits that are not the same, which 100000000 has not
-# What stands before the digits of a fraction or of a coordinate (`+340308-1181434`): they are no number of their own.
+_MATCH: Final = 4  # microseconds in which a match is judged
+_VARIED: Final = 3  # minimum different digits: rejects 100000000
+# The text before the digits of a fraction or of a coordinate (`+340308-1181434`), which are not a separate number.
 _PART: Final = regex.compile(r"(?:(?:\A|[\d\s,(=:+-])\.|\+)\Z")
 _MINUS: Final = regex.compile(r"(?:\A|[\s(,;=])-\Z")  # of a figure, or of a coordinate (`-000101-1000000`)
-_DAY: Final = regex.compile(r"(?:19|20)\d{2}(?:0[1-9]|1[0-2])(?:0[1-9]|[12]\d|3[01])")  # and a running number
+_DAY: Final = regex.compile(r"(?:19|20)\d{2}(?:0[1-9]|1[0-2])(?:0[1-9]|[12]\d|3[01])")  # a date, before a serial number
 _OTHERS: Final = {
     "PHONE": ("phone", "telephone", "tel", "mobile", "cell", "cellphone", "fax", "call", "telefon", "handy",
               "móvil", "whatsapp"),
@@ -43,12 +43,12 @@ _OTHERS: Final = {
          "ref", "reference", "timestamp", "isbn", "commit", "bestellnummer", "rechnungsnummer", "fill", "stroke",
          "color", "colour", "background"),
 }  # fmt: skip
-# Digits in groups are where phone numbers are looked for: the same expression, so that it costs the index nothing.
+# The expression is the same as for phone numbers, so that digits in groups cost the index nothing.
 DIGITS: Final = Expression(island(3), regex.IGNORECASE, begun=island(1, "*"))
-"""Where digits in groups stand."""
+"""Stretches of digits in groups."""
 _FEWEST: Final = 5  # characters of a number
-_LONGEST: Final = 48  # characters that a number, with what stands beside it, takes at most
-_PIECE: Final = 4096  # characters that are searched without letting other threads run: a millisecond or two
+_LONGEST: Final = 48  # maximum characters of a number with its surroundings
+_PIECE: Final = 4096  # characters that are searched without releasing the interpreter lock: a millisecond or two
 # Letters and digits: the shapes that all such numbers have, each a superset of those that begin as it does.
 _JOINED: Final = Expression(
     r"\b(?:[A-Za-z]{1,6}-?\d[A-Za-z0-9-]{3,18}|\d{4,17}-?[A-Za-z][A-Za-z0-9]{0,6}|[A-Za-z0-9]{2}\d{6}[A-Za-z0-9]{10}|\d{6}[-+A-Ya-y]\d{3}[A-Za-z0-9]"
@@ -81,12 +81,12 @@ class _Kind:
     source: str
     flags: int
     key: str  # of its words
-    judge: Any  # Presidio's recognizer; None where nothing is checked
+    judge: Any  # Presidio's recognizer; None if nothing is checked
     base: float
     alone: bool
 
     def find(self, text: str, start: int, end: int) -> Iterator[tuple[int, int, bool | None]]:
-        """Matches in [start, end), and what the checksum says: None where there is none."""
+        """The matches in [start, end), each with the result of its checksum; None if there is no checksum."""
         for match in _compiled(self.source, self.flags).finditer(text, start, min(len(text), end + RuleSet.MARGIN)):
             if match.end() <= end:
                 yield *match.span(), self._verdict(match.group())
@@ -99,25 +99,25 @@ class _Kind:
             valid = self.judge.validate_result(value)
             if not valid and self.judge.invalidate_result(value):
                 return False
-        except (ValueError, LookupError):  # a digit that Unicode knows and this Python does not yet
+        except (ValueError, LookupError):  # a digit that is too new for this version of Python
             return False
         return None if valid is None else bool(valid)
 
 
 @cache
 def _compiled(source: str, flags: int) -> regex.Pattern[str]:
-    """Compiled when a number may first be of this kind: all of them take 15 MB and a fifth of a second."""
+    """The pattern, compiled when first needed: all patterns take 15 MB and a fifth of a second."""
     return regex.compile(source, flags)
 
 
 @cache
 def _some(source: str, flags: int) -> re.Pattern[str]:
-    """Tells whether one of many patterns matches; `re` is seven times as fast at that as `regex`."""
+    """Decides whether one of many patterns matches; `re` does this seven times as fast as `regex`."""
     return re.compile(source, flags)
 
 
 def _may_match(some: re.Pattern[str], text: str, start: int, end: int) -> bool:
-    """Whether a pattern may match in [start, end): by pieces, since a search keeps the interpreter lock."""
+    """Whether a pattern may match in [start, end), searched in pieces, because a search holds the interpreter lock."""
     if end - start <= _PIECE:
         return some.search(text, start, end) is not None
     for at in range(start, end, _PIECE):
@@ -128,7 +128,7 @@ def _may_match(some: re.Pattern[str], text: str, start: int, end: int) -> bool:
 
 
 def families(wanted: Collection[str] | None = None) -> list[Family]:
-    """The rules of the countries `wanted` (ISO 3166); None: of all."""
+    """The rules of the countries `wanted` (ISO 3166); None: of all countries."""
     kinds: dict[str, list[_Kind]] = {}
     words: dict[str, tuple[str, ...]] = dict(_OTHERS)
     for number, identity in enumerate(IDENTITIES):
@@ -161,7 +161,7 @@ def _parts(kinds: Sequence[_Kind]) -> Iterator[list[_Kind]]:
 
 def _kinds(key: str, identity: Identity) -> Iterator[tuple[str, _Kind]]:
     judge = identity.judge()
-    if getattr(judge, "replacement_pairs", None) == []:  # its own pattern knows no separators, ours does
+    if getattr(judge, "replacement_pairs", None) == []:  # its own pattern has no separators, the one here does
         judge.replacement_pairs = [("-", ""), (" ", "")]
     for source in identity.patterns or [pattern.regex.replace("(?i)", "") for pattern in judge.patterns]:
         digits = not regex.search("[A-Za-z]", _NOTATION.sub("", source))
@@ -181,7 +181,7 @@ def _elsewhere(_text: str, _start: int, _end: int) -> list[tuple[int, int, float
 
 def _family(expression: Expression, kinds: Sequence[_Kind], near: Near) -> Family:
     alone = [kind for kind in kinds if kind.alone]
-    refers = [kind for kind in alone if "\\1" in kind.source]  # to a group of its own: not for an alternative
+    refers = [kind for kind in alone if "\\1" in kind.source]  # to its own group: not possible in an alternative
     plain = [kind for kind in alone if "\\1" not in kind.source]
     some, flags = "|".join(f"(?:{kind.source})" for kind in plain) or "(?!)", kinds[0].flags
     # Characters of the shortest number: most stretches of digits are dates, decimals and counts.
@@ -211,7 +211,7 @@ def _family(expression: Expression, kinds: Sequence[_Kind], near: Near) -> Famil
                 if _PART.search(text, max(0, low - 2), low) is not None:
                     found.append(Match(low, high, 0.0, kind.rule))
                     continue
-                if named and low != at:  # the stretch may hold several numbers: each has its own words before it
+                if named and low != at:  # the stretch may contain several numbers, each with its own words before it
                     at, here = low, near.keys(text, low)
                     other = min((here.get(key, _FAR) for key in _OTHERS), default=_FAR)
                 back = here.get(kind.key)
@@ -232,7 +232,7 @@ def _shortest(kind: _Kind) -> int:
 
 
 def _unproven(value: str, valid: bool | None) -> bool:
-    """Digits without a break that no checksum vouches for: a time in milliseconds, a row, an order; and round ones."""
+    """Whether digits without a separator or checksum are more likely a timestamp, a row, an order or a round number."""
     return value.isdigit() and (valid is None or len(set(value)) < _VARIED)
 
 

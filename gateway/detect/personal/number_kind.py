@@ -1,4 +1,4 @@
-"""One kind of national number, and the words that name such numbers in English: what the lists of countries share."""
+"""The entries of the lists of national numbers, and the English words that name such numbers."""
 
 from __future__ import annotations
 
@@ -47,24 +47,23 @@ DOCTOR: Final = ("physician", "doctor number", "prescriber", "practice number")
 
 
 class Identity(NamedTuple):
-    """One kind of number. `recognizer` is Presidio's class, or what `sums.Sum` takes; `patterns` stand instead of its
-    own where given."""
+    """One kind of number. `recognizer`: Presidio's class, or an argument of `sums.Sum`. `patterns` replace its own."""
 
     entity: str
     country: str  # ISO 3166
     recognizer: str
     words: tuple[str, ...]
     alone: bool = False
-    patterns: tuple[str, ...] = ()  # of digits alone, or with letters: not both in one
-    checked: bool = True  # whether Presidio's checksum is asked
-    capitals: bool = False  # small letters are other words
+    patterns: tuple[str, ...] = ()  # each either of digits or with letters, not both
+    checked: bool = True  # whether Presidio's checksum is used
+    capitals: bool = False  # in lower case these are ordinary words
 
     def judge(self) -> Any:
-        """What tells whether a value is one, as Presidio's recognizers do, and knows its forms."""
+        """The recognizer that judges values, with the interface of Presidio's recognizers."""
         if "." in self.recognizer:
             return Sum(self.recognizer)
         from gateway.detect.personal.presidio import (
-            predefined_recognizers,  # a second that tables of numbers need not take
+            predefined_recognizers,  # imported late: it takes a second, which tables of numbers do not need
         )
 
         return getattr(predefined_recognizers, self.recognizer)()

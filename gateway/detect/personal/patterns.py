@@ -1,8 +1,8 @@
-"""The rules for personal data: which there are, put together from the modules that know one kind each.
+"""The list of rules for personal data, collected from the modules for each kind.
 
-Presidio's recognizers give the verdict wherever it has one, less the entities in `LEFT_OUT`. Where its patterns miss
-what people write, or take what they do not, the rules are of this house: `cards`, `accounts`, `addresses`, `births`,
-`ip_addresses`, `mac_addresses`, `telephones`, `wallets`. When a national number may speak is in `identities`.
+Presidio's recognizers decide, except for the entities in `LEFT_OUT`. Where its patterns miss usual spellings or have
+false positives, the rules are our own: `cards`, `accounts`, `addresses`, `births`, `ip_addresses`, `mac_addresses`,
+`telephones`, `wallets`. Where national numbers count is described in `identities`.
 """
 
 from __future__ import annotations
@@ -36,8 +36,8 @@ LEFT_OUT: Final = {
 def pii_rules(regions: Sequence[str], countries: Collection[str] | None = None) -> list[Rule | Family]:
     """The rules for personal data.
 
-    Phone numbers as in `regions` (ISO 3166), or anywhere with a country code; national numbers of `countries` (None:
-    of all that there are).
+    Phone numbers have a form of `regions` (ISO 3166) or a country code; national numbers are those of `countries`
+    (None: all that are supported).
     """
     numbers, phones = national.families(countries), telephones.rules(regions)
     return [

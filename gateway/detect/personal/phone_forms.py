@@ -1,7 +1,7 @@
-"""The forms of phone numbers: which are plain enough without a word beside them, and what is something else.
+"""The forms of phone numbers: those that need no word before them, and those of other numbers.
 
-Digits in groups are everywhere in logs, tables and code: dates, versions, decimals, ranges, ids. They are dismissed by
-their form, at a fraction of what it costs to parse them.
+Digits in groups are frequent in logs, tables and code: dates, versions, decimals, ranges, ids. They are rejected by
+their form, which costs a fraction of parsing them.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ SURE: Final = regex.compile(
     rf"|{_BEGIN}00[1-9]\d{{0,2}}[ .\u00a0/-]{{1,2}}(?:\(0\)[ \u00a0]?)?\d{{1,5}}"
     rf"(?:[ .\u00a0\u2009\u202f/‐‑–-]\d{{2,10}}){{1,4}}{_EXTENSION}{_END}"
 )
-"""Numbers as they are written to be dialled; whether one can be is still asked."""
+"""Usual forms of numbers; phonenumbers must still accept the number."""
 
 _APART: Final = r"(?<![^\s(])(?<![0-9][\s(])(?<![0-9=:]\s[\s(])"
 _ALONE: Final = rf"{_EXTENSION}(?=[\s,;.)!?|]|\Z)(?![ .\u00a0-]{{1,3}}[0-9])"
@@ -42,14 +42,14 @@ WRITTEN: Final = regex.compile(
     r"|[6-9][0-9]{4}[ \u00a0-][0-9]{5}|[1-9][0-9][ \u00a0.]9[0-9]{4}[.-][0-9]{4}"
     rf"|1[38]00[ \u00a0/-][0-9]{{2,3}}[ \u00a0/-][0-9]{{3,4}}){_ALONE}"
 )
-"""As some regions write theirs, with signs that stand in other numbers, too: they must be valid in one of them."""
+"""Forms of some regions with separators that other numbers have, too: valid only in one of these regions."""
 
 LONE: Final = regex.compile(
     rf"{_APART}"
     r"(?:[0-9]{2,3}|0[0-9]{3}|1[38]00)([ \u00a0.-])[0-9]{2,4}\1[0-9]{2,4}(?:\1[0-9]{2,4}){0,2}"
     rf"{_ALONE}"
 )
-"""Three to five groups with one sign between them, and no other digits beside them."""
+"""Three to five groups with one kind of separator, and no other digits next to them."""
 ABROAD: Final = regex.compile(
     rf"(?<![A-Za-z0-9_)\]+.])[+＋] ?[1-9](?:[ .\u00a0\u2009\u202f/()–‐‑-]{{0,3}}\d){{6,14}}{_EXTENSION}(?![A-Za-z0-9_])"
 )
@@ -59,7 +59,7 @@ LOOSE: Final = regex.compile(
     rf"(?<![A-Za-z0-9_.,/-])(?:[+＋] ?)?(?:\(\+?\d{{1,5}}\)[ .\u00a0/-]{{0,2}})?"
     rf"\d(?:[ .\u00a0\u2009\u202f/()–‐‑-]{{0,3}}\d){{4,14}}{_EXTENSION}(?![A-Za-z0-9_%€$£])(?![.,:]\d)"
 )
-"""Digits in groups, brackets around some: a number only where a word says so."""
+"""Digits in groups, some in brackets: a number only after a word for a phone number."""
 
 _FORMER: Final = regex.compile(
     # Mexico: 1 before mobile numbers. Argentina: 15 within them.
@@ -95,16 +95,16 @@ NEVER: Final = regex.compile(
     r"|\d{1,2}[/-]\d{1,2} \d{1,2}|0x.*|\d+x\d+.*|(?P<same>\d)(?P=same)*|(?P<group>\d{3})(?: (?P=group))+",
     regex.DOTALL,
 )
-"""What digits in groups are besides: dates, times, versions, decimals, ranges, sizes. For a whole match."""
+"""Digits in groups that are not phone numbers: dates, times, versions, decimals, ranges, sizes. For a whole match."""
 
 COORDINATES: Final = regex.compile(r"[+＋](?:\d{4}[+-]\d{5}|\d{6}[+-]\d{7}|\d{1,2}(?:\.\d+)?[+-]\d{1,3}\.\d+)")
-"""A place, as ISO 6709 writes it: what looks like a country code is degrees."""
+"""A position (ISO 6709): degrees that look like a country code."""
 COLOUR: Final = regex.compile(r"(?:25[0-5]|2[0-4]\d|1\d\d|\d\d?)(?:[ ,;]{1,2}(?:25[0-5]|2[0-4]\d|1\d\d|\d\d?)){2}")
-"""Three bytes, as of a colour."""
+"""Three bytes, such as a colour."""
 
 _ROW: Final = regex.compile(r"[0-9=\t;{}\[\]<>\\/*#_]|(?:^|\n)[ ]*\||\|[^|\n]*\||[ ]{2}|[A-Z]{3}")
 _BEFORE: Final = 12
-_TICKET: Final = 8  # digits behind a `#`, fewer than which are the number of an issue
+_TICKET: Final = 8  # digits after a `#`; fewer are the number of an issue
 _LABEL: Final = regex.compile(r"(?<![A-Za-z])(?!TEL|FAX|MOB|CELL|GSM|PH|HP|NO)[A-Z]{2,8}-\Z")  # CVE-2026-12345
 _HEX: Final = regex.compile(r"(?<![A-Za-z0-9])(?=[0-9]*[A-F])[0-9A-F]{4} \Z")  # a code point before another
 _CLOCK: Final = regex.compile(r"\d:\Z")
@@ -144,7 +144,7 @@ def is_other(text: str, start: int, end: int) -> bool:
 
 
 def is_former(value: str) -> bool:
-    """Whether a number with a country code is written as its plan was before it got longer or lost a prefix.
+    """Whether a number with a country code follows an older plan, before numbers got longer or lost a prefix.
 
     People keep such numbers: +52 1 55 1234 5678 (Mexico before 2019), +225 07 12 34 56 (eight digits until 2021).
     """
@@ -152,15 +152,15 @@ def is_former(value: str) -> bool:
 
 
 def is_epoch(text: str, start: int, end: int) -> bool:
-    """Whether it may be a time: seconds since 1970, or thousandths of them."""
+    """Whether digits may be a timestamp: seconds or milliseconds since 1970."""
     return _EPOCH.fullmatch(text, start, end) is not None
 
 
 def is_grouped(text: str, start: int, end: int) -> bool:
-    """Whether it has a form that hints at a phone number: a few groups, or nine digits and more."""
+    """Whether the form suggests a phone number: a few groups, or at least nine digits."""
     return _GROUPED.fullmatch(text, start, end) is not None
 
 
 def in_row(text: str, start: int) -> bool:
-    """Whether what stands shortly before is that of rows, code and logs, and not of a sentence."""
+    """Whether the text shortly before looks like rows, code or logs, and not like a sentence."""
     return _ROW.search(text, max(0, start - _BEFORE), start) is not None

@@ -1,4 +1,4 @@
-"""The words beside a phone number: those that name one, those that may, and those that name another number."""
+"""Words before a phone number: those that name a phone number, those that may, and those that name other numbers."""
 
 from __future__ import annotations
 

@@ -1,9 +1,9 @@
 """Phone numbers, as Presidio's recognizer finds them with the configured regions, at a fraction of its cost.
 
-phonenumbers walks the whole text once for each region, 40 us for every number in it. Here it sees only islands of
-digits, and parses in them only what the numbering plan of a region has room for: years, prices and counts are dismissed
-by one regular expression made from those plans (libphonenumber's metadata). phonenumbers keeps the verdict on the rest,
-for the first 256 of a text: in a list of thousands each stretch that a plan has room for counts as it stands.
+phonenumbers reads the whole text once for each region, 40 us for every number in it. Here it reads only islands of
+digits, and parses only what fits the numbering plan of a region: years, prices and counts are rejected by one regular
+expression made from those plans (libphonenumber's metadata). phonenumbers decides on the rest, for the first 256
+numbers of a text; in a longer list each stretch that fits a plan counts without parsing.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from phonenumbers import Leniency, PhoneMetadata, PhoneNumberMatcher, phonenumbe
 from gateway.budget import spend
 
 _PUNCTUATION: Final = phonenumberutil._VALID_PUNCTUATION
-# What may stand between a number and its extension: phonenumbers' own pattern, less the extension.
+# The text between a number and its extension: phonenumbers' own pattern, without the extension.
 _LABEL: Final = re.sub(r"\(\\d\{1,\d+\}\)(?:#\??)?", "", phonenumberutil._EXTN_PATTERNS_FOR_MATCHING)
 _LEAD: Final = phonenumbermatcher._LEAD_CLASS
 _ABROAD: Final = re.compile(r"[^+＋\d]*[+＋]")
@@ -26,8 +26,8 @@ _NOT_PLAIN: Final = re.compile(r"[^\d\W]|[#＃;,~～+＋]")  # extensions and pl
 _NOT_DIGITS: Final = re.compile(r"\D+")
 _BEYOND: Final = 3  # phonenumbers looks at ":59" after a number, to tell a time from it
 
-_MANY: Final = 256  # numbers that are parsed in one text; of the others the plans have the last word
-_WALKED: Final = 20  # microseconds that phonenumbers takes to come upon a candidate
+_MANY: Final = 256  # numbers that are parsed in one text; for the others the plans decide
+_WALKED: Final = 20  # microseconds in which phonenumbers reaches a candidate
 _WHOLE: Final = 400  # digits that phonenumbers takes for one candidate at least
 _KINDS: Final = (  # the types of `phonenumberutil._number_type_helper`
     *("fixed_line", "mobile", "toll_free", "premium_rate", "shared_cost"),
@@ -76,7 +76,7 @@ class Phones:
             return [(start, end)]
         found: set[Slot] = set()
         for region in self._plans:
-            # Asked one by one: most numbers are whole in the first region that has room for them.
+            # One region at a time: most numbers are complete in the first region that they fit.
             if not any(rooms.at(attempt, region) for attempt in attempts):
                 continue
             matches = _Matcher(part, region, rooms, walk.abroad)
@@ -88,7 +88,7 @@ class Phones:
         return sorted(found)
 
     def _many(self, text: str) -> bool:
-        """Whether this text has had its share of parsing, at half a millisecond a number."""
+        """Whether enough numbers of this text were parsed, at half a millisecond each."""
         asked, last = getattr(self._local, "asked", (0, ""))
         asked = asked + 1 if last is text else 1
         self._local.asked = (asked, text if len(text) > _MANY else "")
@@ -96,7 +96,7 @@ class Phones:
 
 
 class _Rooms:
-    """Tells which regions have room for what phonenumbers would try to parse; asked for one island."""
+    """The regions whose plans fit what phonenumbers would try to parse in one island."""
 
     def __init__(self, some: re.Pattern[str], plans: Mapping[str, _Plan]) -> None:
         self._some = some
@@ -106,11 +106,11 @@ class _Rooms:
         self._known: dict[tuple[str, str], bool] = {}
 
     def any(self, attempt: str) -> bool:
-        """Whether some region may have room."""
+        """Whether an attempt may fit the plan of any region."""
         return self._of(attempt) is not None
 
     def at(self, attempt: str, region: str) -> bool:
-        """Whether this region may."""
+        """Whether an attempt may fit the plan of this region."""
         digits = self._of(attempt)
         if not digits:
             # With a plus and a country code every region judges alike, so the first one does.
@@ -135,7 +135,7 @@ class _Rooms:
 
 
 Abroad = dict[tuple[str, int], Any]
-"""What became of candidates with a plus sign: one verdict for all regions."""
+"""Verdicts on candidates with a plus sign, which are the same for all regions."""
 
 
 class _Attempts(PhoneNumberMatcher):
@@ -164,7 +164,7 @@ class _Attempts(PhoneNumberMatcher):
 
 
 class _Matcher(PhoneNumberMatcher):
-    """The matcher of a region, which parses only what its numbering plan has room for."""
+    """The matcher of a region, which parses only what fits its numbering plan."""
 
     def __init__(self, text: str, region: str, rooms: _Rooms, abroad: Abroad) -> None:
         super().__init__(text, region, leniency=Leniency.VALID)
@@ -189,7 +189,7 @@ def _metadata(region: str) -> Any:
 
 
 class _Plan:
-    """Tells from digits alone whether they could be a valid number when dialled in a region."""
+    """Decides from digits alone whether they could be a valid number when dialled in a region."""
 
     def __init__(self, region: str) -> None:
         data = _metadata(region)
@@ -236,5 +236,5 @@ def _all_digits(text: str, start: int, end: int, low: int, high: int) -> bool:
 
 
 def _behind_bracket(text: str, at: int, start: int) -> int:
-    """Where a number begins: phonenumbers takes a bracket before it along, which is not part of the island."""
+    """The start of a number: phonenumbers includes a bracket before the number, which is not part of the island."""
     return start if at == start - 1 and text[at] in "([（［" else at

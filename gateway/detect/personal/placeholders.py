@@ -1,8 +1,8 @@
-"""How placeholders are written, by us and by models that repeat them: patterns, and what each spelling stands for.
+"""How placeholders are written, by the gateway and by models that repeat them: patterns, and the name of each spelling.
 
-We write `<PHONE_2>`. Models change case, blanks and brackets, and put the brackets in the notation of what they write:
-HTML, JSON, a URL. In brackets any spelling counts; without them only `PHONE_2` in capitals does, as a word of its own.
-Whether a spelling stands for anything is for the caller of this module to know.
+The gateway writes `<PHONE_2>`. Models change case, blanks and brackets, and write the brackets in the notation of the
+text: HTML, JSON, a URL. In brackets any spelling counts; without them only `PHONE_2` in capitals, as a separate word.
+The caller knows which names have a value.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ from urllib.parse import quote
 import regex
 
 PLACEHOLDER: Final = "PLACEHOLDER"
-"""The entity under which our own spelling is found."""
+"""The entity of the gateway's own spelling."""
 LIKE: Final = "PLACEHOLDER_LIKE"
-"""The entity under which any other is found: a weak finding, all others win against it."""
+"""The entity of any other spelling: a weak finding, which yields to all others."""
 WRITTEN: Final = r"<[A-Z][A-Z0-9_]*_\d{1,9}>"
-"""Our own spelling."""
+"""The gateway's own spelling."""
 
-# A number of more than six digits may be somebody's own number in brackets.
+# More than six digits may be a real number in brackets.
 _BLANKS = r"[ \t\u00a0\\]{0,3}"
 _NAME = _BLANKS + r"[A-Za-z][A-Za-z0-9_\-\\ \t\u00a0\u2011\u2013]{0,48}[0-9]{1,6}" + _BLANKS
 _OPEN = r"(?:\\?<|\{\{|\[|[\uff1c\u2039\u27e8\u3008]|&lt;|&#60;|\\{1,2}u003[cC]|%3[cC])"
@@ -31,7 +31,7 @@ _OPEN = r"(?:\\?<|\{\{|\[|[\uff1c\u2039\u27e8\u3008]|&lt;|&#60;|\\{1,2}u003[cC]|
 _CLOSE = r"(?:>|\}\}|\](?!\()|[\uff1e\u203a\u27e9\u3009]|&gt;|&#62;|\\{1,2}u003[eE]|%3[eE])"
 _BARE = r"(?<![A-Za-z0-9_$])(?<!\$\{)[A-Z][A-Z0-9_\\]{0,48}_[0-9]{1,6}(?![A-Za-z0-9_])"
 SPELLINGS: Final = f"{_OPEN}{_NAME}{_CLOSE}|{_BARE}"
-"""Every other spelling, and ours as far as six digits go."""
+"""All other spellings, and the gateway's own up to six digits."""
 
 SPELLED: Final = regex.compile(SPELLINGS)
 BARE: Final = re.compile(_BARE)
@@ -41,7 +41,7 @@ _EDGES: Final = re.compile(
 
 
 def name(spelling: str) -> str:
-    """What all spellings of one placeholder have in common: `PHONE2`."""
+    """The name that all spellings of one placeholder share: `PHONE2`."""
     return _EDGES.sub("", spelling).upper()
 
 
@@ -56,7 +56,7 @@ def is_typed(name: str, types: Set[str]) -> bool:
 
 
 def in_json(value: str) -> str:
-    """A value as it stands inside a JSON string."""
+    """A value as written inside a JSON string."""
     return json.dumps(value, ensure_ascii=False)[1:-1]
 
 
@@ -65,7 +65,7 @@ def _plain(value: str) -> str:
 
 
 def notation(spelling: str) -> Callable[[str], str]:
-    """How a value is written where the placeholder was spelled so."""
+    """The function that writes a value in the notation of a placeholder's spelling."""
     if spelling.startswith(("\\u", "\\\\u")):
         return in_json
     if spelling.startswith("%"):

@@ -1,8 +1,8 @@
-"""Presidio's recognizers without the language models behind its other half.
+"""Presidio's recognizers without the engines that need language models.
 
-`import presidio_analyzer` brings spaCy and thinc along, for engines that nothing here uses: 54 MB of every worker and
-1.5 s of every start. While it is imported here, these two names stand for empty modules; afterwards they are free
-again, so that whoever needs the real ones imports them as ever. Where Presidio is already loaded, nothing happens.
+`import presidio_analyzer` imports spaCy and thinc for engines that are not used here: 54 MB of memory in every worker
+and 1.5 s at every start. During the import here, these two names are replaced by empty modules; afterwards the real
+modules can be imported as usual. If Presidio is already loaded, nothing is replaced.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _ABSENT = ("spacy", "thinc")
 
 
 class _AnyClass(type):
-    """A class whose every attribute is a decorator that decorates nothing: registries are used so at import."""
+    """A class whose attributes are decorators without effect, because registries are used as decorators at import."""
 
     def __getattr__(cls, name: str) -> Any:
         if name.startswith("__"):
@@ -55,7 +55,7 @@ class _Finder(importlib.abc.MetaPathFinder, importlib.abc.Loader):
 
 
 def _load() -> None:
-    """Import Presidio, slim if nobody has imported it before."""
+    """Import Presidio, without spaCy and thinc unless it is already imported."""
     if "presidio_analyzer" in sys.modules or any(name in sys.modules for name in _ABSENT):
         return
     finder = _Finder()

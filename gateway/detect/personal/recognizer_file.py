@@ -1,4 +1,4 @@
-"""The file of `pii.recognizers`: what may stand in it, the line of each entry, and mistakes in words."""
+"""The file of `pii.recognizers`: its schema, the line of each entry, and readable error messages."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 PRESIDIOS: Final = int(regex.DOTALL | regex.MULTILINE | regex.IGNORECASE)
-"""Presidio's flags where none are given."""
+"""Presidio's flags if the file has none."""
 _LARGEST: Final = 1_000_000  # bytes of a file
 
 
@@ -35,7 +35,7 @@ Words = tuple[str, ...] | None
 
 
 class Entry(Part):
-    """A recognizer. Languages are those of Presidio's engine: here all hold at once."""
+    """A recognizer. In Presidio a language selects recognizers; here those of all languages are used."""
 
     name: str = ""
     supported_entity: str = ""
@@ -64,7 +64,7 @@ class File(Part):
 
 
 def read(path: Path) -> str:
-    """The text of a file. Raises OSError, also for one that is too large, and UnicodeDecodeError."""
+    """The text of a file. Raises OSError, also if the file is too large, and UnicodeDecodeError."""
     data = path.read_bytes()
     if len(data) > _LARGEST:
         raise OSError(0, f"{len(data)} bytes are more than the {_LARGEST} that a file may have")
@@ -72,7 +72,7 @@ def read(path: Path) -> str:
 
 
 def numbered(node: yaml.Node | None, place: tuple[Any, ...] = ()) -> dict[tuple[Any, ...], int]:
-    """The line that each entry of a file begins in."""
+    """Place of each entry in the file -> the line in which the entry begins."""
     if node is None:
         return {}
     found = {place: node.start_mark.line + 1} if place else {}
@@ -86,13 +86,13 @@ def numbered(node: yaml.Node | None, place: tuple[Any, ...] = ()) -> dict[tuple[
 
 
 def spell(place: tuple[Any, ...]) -> str:
-    """A place as people write it: `recognizers[0].patterns[1].regex`."""
+    """A place in readable form: `recognizers[0].patterns[1].regex`."""
     steps = (f"[{step}]" if isinstance(step, int) else f".{step}" for step in place)
     return "".join(steps).lstrip(".") or "the file"
 
 
 def said(error: ValidationError, model: type[Part]) -> Iterator[tuple[tuple[Any, ...], str]]:
-    """Where an error is, and what it says."""
+    """The place and the message of each error."""
     for detail in error.errors(include_url=False):
         place = detail["loc"]
         if detail["type"] == "extra_forbidden":

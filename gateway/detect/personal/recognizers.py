@@ -1,8 +1,8 @@
-"""The users' own recognizers, in YAML as Presidio writes them: patterns, deny lists, context words, checksums.
+"""Custom recognizers, in the YAML format of Presidio: patterns, deny lists, context words, checksums.
 
-Config keys: `pii.recognizers` (the file), `pii.allow` and the file's `allow_list` (what is never flagged). Patterns
-run in linear time (`linear`); what cannot is refused when the file is loaded, with the entry and the reason. Fails
-closed: what raises in a scanner blocks.
+Config keys: `pii.recognizers` (the file), `pii.allow` and the file's `allow_list` (values that are never reported).
+Patterns run in linear time (`linear`); others are refused when the file is loaded, with the entry and the reason. Fails
+closed: an exception in a scanner blocks the call.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _ENTITY: Final = regex.compile(r"(?!SECRET_|PLACEHOLDER|UNSCANNABLE|LITERAL)[A-Z
 
 @dataclass(frozen=True, slots=True)
 class Own:
-    """What a file adds: rules, and values that are nobody's business. `digest` tells one content from the next."""
+    """The rules and allowed values of a file. `digest` identifies the content."""
 
     rules: tuple[Rule, ...] = ()
     allowed: Allowed | None = None
@@ -37,11 +37,11 @@ class Own:
 
     @property
     def entities(self) -> frozenset[str]:
-        """The names of what the rules find."""
+        """The names of the entities that the rules find."""
         return frozenset(rule.entity for rule in self.rules if rule.allows is None)
 
     def spare(self, rules: Iterable[Rule | Family]) -> tuple[Rule | Family, ...]:
-        """The rules with those of the file, none of which reports what is to be spared."""
+        """The rules together with those of the file; none of them reports an allowed value."""
         every = (*rules, *self.rules)
         if not self.allowed:
             return every
@@ -49,15 +49,15 @@ class Own:
 
 
 class FileProblems(ValueError):
-    """What is wrong with a file: one line of text for each mistake, with the file, the line and the entry."""
+    """The errors in a file: one line of text for each, with the file, the line and the entry."""
 
 
 class AllowProblem(ValueError):
-    """What is wrong with `pii.allow`."""
+    """An error in `pii.allow`."""
 
 
 def load(path: str, allow: Sequence[str], canonical: Callable[[str], str]) -> Own:
-    """The recognizers of a file ("": none) and all that is allowed; `canonical` is how an entity is called here.
+    """The recognizers of a file ("": none) and all allowed values. `canonical`: entity -> its name in the gateway.
 
     Raises FileProblems and AllowProblem.
     """
@@ -84,7 +84,7 @@ def load(path: str, allow: Sequence[str], canonical: Callable[[str], str]) -> Ow
         problems.append(f"{path}{f':{line}' if line else ''}: {spell(place)}{f' ({name})' if name else ''} {words}")
 
     rules: list[Rule] = []
-    if isinstance(data, list):  # as they are sent along with a text
+    if isinstance(data, list):  # the format of ad hoc recognizers, which are sent with a text
         data, lines = {"recognizers": data}, {("recognizers", *place): line for place, line in lines.items()}
     try:
         file = File.model_validate(data)
@@ -112,7 +112,7 @@ def load(path: str, allow: Sequence[str], canonical: Callable[[str], str]) -> Ow
 
 
 class _Refused(ValueError):
-    """An entry that cannot be; `place` is where in it."""
+    """An invalid entry; `place` is the place within it."""
 
     def __init__(self, words: str, *place: Any) -> None:
         super().__init__(words)
@@ -156,7 +156,7 @@ def _rules(entry: Entry, number: int, flags: int, canonical: Callable[[str], str
 
 
 def _hold(expression: index.Expression) -> None:
-    """Raises ValueError for what the index cannot hold."""
+    """Raises ValueError for an expression that the index does not support."""
     if not index.linear():
         raise ValueError("own recognizers need Hyperscan, which has no wheel for this platform")
     index.build([expression], None, streams=True)
@@ -177,7 +177,7 @@ def _entity(entry: Entry, canonical: Callable[[str], str]) -> str:
 
 
 def _finder(pattern: Linear, score: float, holds: Callable[[str], bool] | None, allowed: Allowed) -> Find:
-    """As Presidio scores: a checksum that holds is certain, one that fails rejects."""
+    """Score like Presidio: a valid checksum is certain, an invalid one rejects the match."""
 
     def judge(value: str) -> float:
         if allowed.holds(value):
@@ -193,7 +193,7 @@ def _finder(pattern: Linear, score: float, holds: Callable[[str], bool] | None, 
 
 
 def _sparing(rule: Rule | Family, spared: Callable[[str], bool]) -> Rule | Family:
-    """The same rule; what is spared scores 0."""
+    """The same rule, except that allowed values score 0."""
     if isinstance(rule, Rule):
         if rule.allows is not None:
             return rule

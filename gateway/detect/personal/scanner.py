@@ -1,9 +1,9 @@
-"""Personal data that patterns reach: e-mail, phone, cards, bank accounts, wallets, national numbers, dates of birth,
-streets, addresses of machines.
+"""Personal data that patterns can find: e-mail addresses, phone numbers, cards, bank accounts, wallets, national
+numbers, dates of birth, streets, IP and MAC addresses.
 
-Config keys: `pii.regions`, `pii.countries`, `pii.score`, `pii.entities`. `patterns` says which rules there are; an
-index in front of them says where they need to look, so that text without personal data costs next to nothing. All that
-Presidio is sure of, and more, overlaps settled; `tests/scan/test_pii_scan.py` lists each difference with its reason.
+Config keys: `pii.regions`, `pii.countries`, `pii.score`, `pii.entities`. The rules are in `patterns`; an index selects
+the stretches that they check, so text without personal data costs very little. The findings include all that Presidio
+is sure of, without overlaps; `tests/scan/test_pii_scan.py` lists each difference with its reason.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from gateway.texts import Finding
 __all__ = ["ALIASES", "PiiScanner", "canonical", "countries", "entities"]
 
 ALIASES: Final = {"EMAIL_ADDRESS": "EMAIL", "PHONE_NUMBER": "PHONE"}
-"""Presidio's names of entities that go by a shorter one here."""
+"""Presidio's name of an entity -> the shorter name in the gateway."""
 
 _GENERAL: Final = frozenset(
     {
@@ -44,7 +44,7 @@ _GENERAL: Final = frozenset(
 
 
 def canonical(name: str) -> str:
-    """The name an entity goes by here, in capitals: both spellings of `ALIASES` are taken."""
+    """The gateway's name of an entity, in capitals; both names in `ALIASES` are accepted."""
     name = name.upper()
     return ALIASES.get(name, name)
 
@@ -57,11 +57,10 @@ def entities() -> frozenset[str]:
 class PiiScanner:
     """Finds personal data. Immutable, shared between threads.
 
-    `regions` are where phone numbers without a country code may be from, `countries` whose national numbers are looked
-    for (ISO 3166; None: of all that are known); `score`, 0 to 1, is what a finding
-    needs at least; `cache_dir` keeps the compiled patterns (None: compiled at every start). Raises ValueError for a
-    region that does not exist. `own` are the users' recognizers, and what they want spared; `scores` say for some types
-    what a finding needs instead.
+    `regions`: where phone numbers without a country code may be from. `countries`: whose national numbers are searched
+    for (ISO 3166; None: all that are supported). `score`: minimum score of a finding, 0 to 1. `scores`: the same for
+    single types. `cache_dir`: directory of compiled patterns (None: compiled at every start). `own`: the custom
+    recognizers and the allowed values. Raises ValueError for a region that does not exist.
     """
 
     def __init__(
@@ -83,11 +82,11 @@ class PiiScanner:
 
     @cached_property
     def _set(self) -> RuleSet:
-        # Mostly the rules are searched for together with others.
+        # Usually the rules are compiled together with others, and this set is not needed.
         return RuleSet(self.rules, self.score, self.cache_dir, scores=self.scores)
 
     def prepared(self) -> RuleSet:
-        """The rules by themselves, compiled."""
+        """The rules alone, compiled."""
         return self._set
 
     def scan(self, text: str) -> list[Finding]:
@@ -95,7 +94,7 @@ class PiiScanner:
         return self._set.scan(text)
 
     def keep(self, text: str, findings: Sequence[Finding]) -> list[Finding]:
-        """What others found in a text, less what is allowed and what is too unsure."""
+        """Findings of other scanners, without allowed values and without those whose score is too low."""
         sure = [one for one in findings if one.score >= self.scores.get(one.entity, 0)]
         return self._allowed.without(text, sure) if self._allowed and sure else sure
 

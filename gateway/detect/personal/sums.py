@@ -1,6 +1,6 @@
-"""Check digits of national numbers: those of python-stdnum by name, and the few that it does not have.
+"""Check digits of national numbers: those of python-stdnum by name, and a few that python-stdnum does not have.
 
-Modules are loaded when a number of theirs is first judged: most texts have none.
+A module of python-stdnum is imported when the first of its numbers is judged, because most texts have none.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _PROVINCES: Final = frozenset(
 
 
 class Sum:
-    """What judges the numbers of one kind, as Presidio's recognizers do; `module` as in `identities_numbers`."""
+    """Judges numbers of one kind, with the interface of Presidio's recognizers; `module` as in `identities_numbers`."""
 
     def __init__(self, module: str) -> None:
         self.name = f"stdnum.{module}"
@@ -29,14 +29,14 @@ class Sum:
         self._holds: Callable[[str], bool] | None = None
 
     def validate_result(self, value: str) -> bool:
-        """Whether the check digits hold."""
+        """Whether the check digits are correct."""
         if self._holds is None:
             place, _, name = self._module.partition(".")
             self._holds = _OWN[name] if place == "sums" else import_module(f"stdnum.{self._module}").is_valid
         return self._holds(value)
 
     def invalidate_result(self, _value: str) -> bool:
-        """No further reason against a number."""
+        """False: no number is rejected for another reason."""
         return False
 
 
@@ -53,13 +53,13 @@ def _luhn(value: str) -> bool:
 
 
 def _chinese(value: str) -> bool:
-    """GB 11643: a province, and ISO 7064 MOD 11-2 over all. Counties come and go."""
+    """GB 11643: a province, and ISO 7064 MOD 11-2. Counties change over time, so they are not checked."""
     total = sum((10 if sign == "X" else int(sign)) * pow(2, 17 - at, 11) for at, sign in enumerate(value))
     return value[:2] in _PROVINCES and total % 11 == 1
 
 
 def _hong_kong(value: str) -> bool:
-    """Letters count from 10, a missing first one 36; weights 9 to 1, modulo 11."""
+    """Letters count from 10, a missing first letter as 36; weights 9 to 1, modulo 11."""
     signs = _signs(value).rjust(9)
     parts = [36 if sign == " " else int(sign, 36) for sign in signs]
     return sum(part * weight for part, weight in zip(parts, range(9, 0, -1), strict=True)) % 11 == 0

@@ -1,8 +1,8 @@
-"""Phone numbers: what can be dialled and is written so, and what the words before a number call one.
+"""Phone numbers: valid numbers in a usual form, and numbers after a word for a phone number.
 
-Without a word beside it a number needs a plus sign and a country code, or the form in which numbers of its region are
-written (`phone_forms.SURE`), and phonenumbers must find it valid in one of the configured regions. Beside a word like
-"call" or "Telefon" the form alone is enough. Digits whose form or nearest word says something else are not asked about.
+Without such a word a number needs a plus sign and a country code, or the usual form of its region
+(`phone_forms.SURE`), and phonenumbers must accept it for one of the configured regions. After a word like "call" or
+"Telefon" the form alone is enough. Digits whose form or nearest word indicates something else are rejected.
 """
 
 from __future__ import annotations
@@ -25,18 +25,18 @@ from gateway.detect.personal.presidio import predefined_recognizers
 
 _CALLED: Final = 0.7
 _FORMED: Final = 0.5
-_NAMED: Final = 6  # words that may stand between a word that names a number, and the number
-_HINTED: Final = 4  # the same for a word that only hints at one
-_OTHER: Final = 3  # words within which another name counts against a number by itself
+_NAMED: Final = 6  # maximum words between a word that names a number, and the number
+_HINTED: Final = 4  # the same for a word that only suggests a number
+_OTHER: Final = 3  # maximum words between a name of other numbers and a number that it rules out
 _NOWHERE: Final = 99
 _FEWEST: Final = 6
 _HINTED_FEWEST: Final = 7
 _PREFIX: Final = 4
-_PLAIN: Final = 9  # digits without a break, beside a word that only hints at a number
-_LONE: Final = 9  # digits in groups, beside no word
+_PLAIN: Final = 9  # minimum digits without a separator, after a word that only suggests a number
+_LONE: Final = 9  # minimum digits in groups, without a word
 _MOST: Final = 15
 _EXTENSION: Final = 6
-_LOOKED: Final = 20  # microseconds that a number takes
+_LOOKED: Final = 20  # microseconds per number
 _SIGNS: Final = regex.compile(r"[./]")
 _ISLAND: Final = regex.compile(island(3), regex.IGNORECASE)
 
@@ -74,11 +74,11 @@ class Telephones:
         self._near = Near({"name": phone_words.NAMES, "hint": phone_words.HINTS, "other": phone_words.OTHERS})
 
     def find(self, text: str, start: int, end: int) -> list[tuple[int, int, float]]:
-        """The numbers in a stretch of the index, and the stretch itself: its digits are consumed."""
+        """The numbers in a stretch of the index, and the stretch itself (score 0), because its digits are consumed."""
         consumed = (start, end, 0.0)
         if text[start:end].isascii():
             return [consumed, *self._island(text, start, end)]
-        # The index takes any letter beyond ASCII for one that may stand in a number.
+        # For the index, any letter beyond ASCII may be part of a number.
         islands = [match.span() for match in _ISLAND.finditer(text, start, end)]
         return [consumed, *(one for low, high in islands for one in self._island(text, low, high))]
 
@@ -105,7 +105,7 @@ class Telephones:
                 yield low, high, self._score
 
     def _named(self, text: str, start: int, end: int) -> Iterator[tuple[int, int, float]]:
-        """Beside a word that names a number."""
+        """Numbers after a word that names a phone number."""
         loose = [match.span() for match in phone_forms.LOOSE.finditer(text, start, end)]
         valid = list(self._valid(text, start, end))
         for low, high, score in valid:
@@ -122,7 +122,7 @@ class Telephones:
                 yield low, high, _CALLED
 
     def _hinted(self, text: str, start: int, end: int) -> Iterator[tuple[int, int, float]]:
-        """Beside a word that stands beside other numbers as well."""
+        """Numbers after a word that may also precede other numbers."""
         for low, high, score in self._named(text, start, end):
             if _digits(text, low, high) < _HINTED_FEWEST:
                 continue
@@ -132,7 +132,7 @@ class Telephones:
                 yield low, high, score
 
     def _alone(self, text: str, start: int, end: int, beside: _Beside) -> Iterator[tuple[int, int, float]]:
-        """Without a word."""
+        """Numbers without a word."""
         for match in phone_forms.ABROAD.finditer(text, start, end):
             value = match.group()
             if phone_forms.is_other(text, *match.span()):
@@ -170,7 +170,7 @@ class Telephones:
                 yield *match.span(), self._score
 
     def _dialled(self, value: str) -> bool:
-        """Whether it is valid in one of the regions; `find` of phonenumbers takes some of its signs for a fraction."""
+        """Whether a number is valid in one of the regions; phonenumbers' `find` takes some separators for fractions."""
         plain = _SIGNS.sub(" ", value)
         for region in self._regions:
             spend(_LOOKED)
@@ -185,7 +185,7 @@ def _digits(text: str, start: int, end: int) -> int:
 
 
 def rules(regions: Sequence[str]) -> list[Rule]:
-    """The rules for phone numbers; those without a country code as in `regions` (ISO 3166), or called so."""
+    """The rules for phone numbers. Without a country code, a number needs a form of `regions` (ISO 3166) or a word."""
     recognizer: Any = predefined_recognizers.PhoneRecognizer()
     find = Telephones(regions, float(recognizer.SCORE)).find
     expression = Expression(island(3), regex.IGNORECASE, begun=island(1, "*"))

@@ -1,7 +1,7 @@
-"""Wallets of crypto currencies: the checksum decides where the form has one.
+"""Wallets of crypto currencies: the checksum decides if there is one.
 
-Bitcoin and its kin (Base58Check, Bech32, Bech32m), Tron, Ripple and Cardano must add up; Ethereum's and Monero's forms
-are telling enough. Presidio knows Bitcoin's.
+Bitcoin and similar currencies (Base58Check, Bech32, Bech32m), Tron, Ripple and Cardano need a valid checksum; the forms
+of Ethereum and Monero are specific enough. Presidio finds only Bitcoin.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _MONERO: Final = r"\b(?<!\w)[48][0-9AB][1-9A-HJ-NP-Za-km-z]{93}(?!\w)"
 
 
 def base58check(value: str, alphabet: str = _BASE58) -> bool:
-    """Whether the last four bytes of a Base58 value are the checksum of those before."""
+    """Whether the last four bytes of a Base58 value are the checksum of the bytes before."""
     number = 0
     for char in value:
         at = alphabet.find(char)
@@ -41,7 +41,7 @@ def base58check(value: str, alphabet: str = _BASE58) -> bool:
 
 
 def bech32(value: str) -> bool:
-    """Whether the checksum of a Bech32 or Bech32m value holds."""
+    """Whether the checksum of a Bech32 or Bech32m value is correct."""
     if value not in (value.lower(), value.upper()):
         return False
     head, _, tail = value.lower().rpartition("1")

@@ -1,7 +1,7 @@
-"""Secrets by the name beside them: `api_key = "..."`, `--api-token ...`, `<apiToken>...</apiToken>`, "the key is ...".
+"""Secrets after their name: `api_key = "..."`, `--api-token ...`, `<apiToken>...</apiToken>`, "the key is ...".
 
-No form tells such a value, so three witnesses must agree: the name, the way it is assigned, and the value itself (see
-`chance`). Names that hold a word like `token` and name no secret are in `_HARMLESS`.
+Such values have no fixed form, so three signs must agree: the name, the way of assignment, and the value itself (see
+`chance`). Names that contain a word like `token` but do not name a secret are in `_HARMLESS`.
 """
 
 from __future__ import annotations
@@ -13,10 +13,10 @@ import regex
 from gateway.detect.secrets import chance
 from gateway.detect.secrets.vendor_names import ANY
 
-# ruff: noqa: S105  (the words of patterns, no passwords)
+# ruff: noqa: S105  (words in patterns, not passwords)
 
 _NAME: Final = r"[A-Za-z0-9_.$\-]"
-# What a name may hold. The name itself is matched from its beginning on, so that `next_page_token` is seen whole.
+# The characters of a name. A name is matched from its beginning, so that `next_page_token` is read as a whole.
 TOKEN_WORDS: Final = r"(?:key|token|secret|credential|creds|access|auth|bearer)"
 PASSWORD_WORDS: Final = (
     r"(?:passw(?:or)?d|passphrase|passwort|pwd|_pass|passe(?= ?[:=])|pass(?=[\"':= ])"
@@ -27,7 +27,7 @@ _CLOSED: Final = r"""(?: ?\\{0,3}["'`]{1,3})?"""  # of a name, also with a blank
 _OPERATOR: Final = r"(?:[=']?>|\||(?<=\S )[-\u2013](?= )|[:?.+|]{0,3}=|:-|:|->|\|\||\?\?|\?:)"
 # `: str =` and ` string =`: a type between the name and its value.
 _TYPE: Final = r"(?::? ?(?:str|string|String|String\?|&str|text|TEXT|char\*)(?=\s{0,2}[:=]))?"
-# What takes a string and gives it back: `String::from("...")`.
+# Functions that return their argument: `String::from("...")`.
 _WRAPPED: Final = (
     r"""(?:(?:String::from|Some|new String|Buffer\.from|atob|Secret(?:Str(?:ing)?)?(?:::new|::from)?)\()?"""
 )
@@ -41,13 +41,13 @@ _VALUE_OF: Final = r"""["']?(?:,\s{0,20}|\s{1,20}|\s?:\s{0,3}\{\s{0,20})["']?val
 _CALL: Final = r"""(?:["'`], ?["'`]|\(\s?[bru]?["'`])"""
 _OPTION: Final = rf"(?<=(?:--|(?:env|setenv|setx) )[A-Za-z0-9_-]{{2,40}}) {_QUOTE}"
 _TELLS: Final = rf"(?:{_IS}|{_SAID}|{_XML}|{_VALUE_OF}|{_CALL}|{_OPTION})"
-# A blank alone assigns what is long, or in quotes: `token V`, `PASSWORD "V"`.
+# A blank alone assigns only long or quoted values: `token V`, `PASSWORD "V"`.
 _BLANK: Final = (
     r"""(?P<blank>[ \t]{1,2}(?:["'`(]"""
     r"""|(?=[A-Za-z_.~+/=|%-]*[0-9][A-Za-z0-9_.~+/=|%-]{6})(?=[A-Za-z0-9_.~+/=|%-]{16})))"""
 )
 _BLANK_WIDE: Final = r"""[ \t]{1,2}["'`(]?"""
-# At least as much, in as few states as can be: a name, a sign or word that assigns, and what may stand around it.
+# Matches at least as much, in as few states as possible: a name, an operator or verb, and the signs around it.
 _WIDE: Final = (
     r"""[\s"'`\\\]]*(?::? ?(?:string|str|&str|text|char\*)\??\s*)?"""
     r"""(?:[:=>,|?.+-]+|\([ bru]*["'`]|value["'\s]*[=:]"""
@@ -62,8 +62,8 @@ KEYWORD: Final = (
     rf"(?i)(?<![A-Za-z0-9_.$-])(?P<name>{_NAME}{{0,40}}?{TOKEN_WORDS}{_NAME}{{0,20}}?)(?:{_TELLS}|{_BLANK})"
     rf"(?P<value>{_TOKEN})"
 )
-# Only what `keyword` and `chosen` may take for a secret, so that prose costs nothing: a value with a digit, or for a
-# password a sign. Each alternative is whole: Hyperscan looks for words first only where all of a pattern has some.
+# Only values that `keyword` and `chosen` may accept, so that prose costs nothing: with a digit, or for a password with
+# a sign. Each alternative is complete: Hyperscan searches for literals first only if all alternatives have one.
 _RANDOM: Final = r"[A-Za-z_.~+/=|%-]*[0-9][A-Za-z0-9_.~+/=|%-]*"
 _MIXED: Final = r"""[A-Za-z_.-]*[^\sA-Za-z_."'`,;<>-][^\s"'`,;<>]*"""
 _LONG: Final = r"[A-Za-z_.~+/=|%-]*[0-9][A-Za-z0-9_.~+/=|%-]{6,}"
@@ -80,7 +80,7 @@ PASSWORD: Final = (
 )
 _PASSWORD_WIDE: Final = PASSWORD_WORDS.replace(r"passe(?= ?[:=])|pass(?=[\"':= ])", "pass")
 _PASSWORD_SHORT: Final = (
-    r"(?:pass|pwd|secret|kennwort|contrase|senha|wachtwoord|heslo)"  # what each of the words begins with
+    r"(?:pass|pwd|secret|kennwort|contrase|senha|wachtwoord|heslo)"  # the beginnings of all the words
 )
 PASSWORD_WHOLE: Final = (
     rf"(?i)(?:{_PASSWORD_SHORT}{_NAME}*{_WIDE}{_MIXED}|--[A-Za-z0-9_-]*{_PASSWORD_SHORT}{_OPTION_WIDE}{_MIXED}"
@@ -257,7 +257,7 @@ _HARMLESS: Final = frozenset(
 )
 _CODE: Final = regex.compile(r"[(){}\[\]]|::|->|^[$%{<*.&#@/\\]|^(?:https?|file|s3|arn|urn|env|vault|ref)[:+]|\.\w+$")
 WORDED: Final = -0.3
-"""Bits a character that speak for words, above which words joined by signs are a path or attributes."""
+"""Bits per character (see `chance.wordy`) above which words joined by signs are a path or attributes."""
 ATTRIBUTES: Final = regex.compile(r"[A-Za-z_$]\w*(?:[.\-/:][A-Za-z_$][\w$]*)+")
 _NO_PASSWORD: Final = regex.compile(
     r"(?i).*(?:pass(?:word|wd|phrase)?|pwd|secret|token|user(?:name)?|changeme|example|redacted|string|none|null|true"
@@ -285,13 +285,13 @@ _WORD_BEFORE: Final = regex.compile(r"([A-Za-z]+)[ \t]\Z")
 
 
 def names_a_secret(name: str) -> bool:
-    """Whether no word in a name says that it is something else: a page's token, a public key, a path."""
+    """Whether no word in a name indicates something else: a page token, a public key, a path."""
     parts = [part.lower() for part in _PARTS.findall(name)]
     return bool(parts) and (parts[-1] in _LAST or _HARMLESS.isdisjoint(parts))
 
 
 def _names(match: regex.Match[str]) -> bool:
-    """Whether the name is that of a secret; where nothing but a blank assigns, also with the word before it."""
+    """Whether the name is that of a secret; if only a blank assigns, the word before the name counts as well."""
     if not names_a_secret(match["name"]):
         return False
     if match["blank"] is None:
@@ -301,7 +301,7 @@ def _names(match: regex.Match[str]) -> bool:
 
 
 def _of_a_file(match: regex.Match[str], value: str) -> bool:
-    """Whether the name is that of a file and the value its digest, or a public key's own name (`GnuPG key: 0x...`)."""
+    """Whether the value is the digest of a file, or the id of a public key (`GnuPG key: 0x...`)."""
     if _DIGEST.fullmatch(value) is None:
         return False
     before = match.string[max(0, match.start() - 24) : match.start()]
@@ -313,7 +313,7 @@ def keyword(match: regex.Match[str]) -> bool:
     value = match["value"].rstrip(".,;:!?")
     if not _names(match) or DATED.fullmatch(value) or _PLACE.fullmatch(value) or _of_a_file(match, value):
         return False
-    if UUID.fullmatch(value):  # an identifier, where the name does not say whose key it is
+    if UUID.fullmatch(value):  # an identifier, unless the name says whose key it is
         return _VENDOR.search(match["name"]) is not None
     if (ATTRIBUTES.fullmatch(value) and chance.wordy(value) > WORDED) or chance.identifier(value):
         return False
@@ -321,7 +321,7 @@ def keyword(match: regex.Match[str]) -> bool:
 
 
 def chosen(match: regex.Match[str]) -> bool:
-    """True for what looks like a password someone chose: letters and digits or signs, and no code or placeholder."""
+    """True for a value that looks like a chosen password: letters and digits or signs, neither code nor placeholder."""
     value = match["value"]
     if not _names(match) or _CODE.search(value) or _of_a_file(match, value):
         return False
@@ -331,7 +331,7 @@ def chosen(match: regex.Match[str]) -> bool:
 
 
 def like_a_password(value: str, *, quoted: bool) -> bool:
-    """Whether a value is of a form that passwords have; in quotes it needs less."""
+    """Whether a value has the form of a password; a value in quotes needs less evidence."""
     if _NO_PASSWORD.fullmatch(value) or chance.stands_in(value) or UUID.fullmatch(value):
         return False
     if ATTRIBUTES.fullmatch(value):

@@ -1,7 +1,7 @@
-"""Tells what was drawn at random from what somebody wrote: identifiers, words and placeholders against keys.
+"""Distinguishes random values (keys) from written ones (identifiers, words, placeholders).
 
-Adjacent letters speak: `_PAIRS` says for each pair how much more often identifiers have it than chance has, in bits,
-moved by six to fit a digit (made from the identifiers of open-source Python packages).
+Pairs of adjacent letters decide: `_PAIRS` has for each pair how much more often it occurs in identifiers than in random
+text, in bits, plus six so that it fits in a digit (computed from identifiers of open-source Python packages).
 """
 
 from __future__ import annotations
@@ -31,11 +31,11 @@ _TURNS: Final = regex.compile(
     r"(?<=[0-9])(?=[A-Za-z])|(?<=[A-Za-z])(?=[0-9])|(?<=[a-z])(?=[A-Z])|(?<=[A-Z]{2})(?=[a-z])"
 )
 _HEX: Final = regex.compile(r"(?:0x)?(?:[0-9a-f]{16,}|[0-9A-F]{16,})")
-_TURN: Final = 1.6  # bits that a change from letters to digits, or of case, speaks for chance
-_WORDY: Final = 0.55  # bits of a character that speak for words, above which a value is made of them
+_TURN: Final = 1.6  # bits by which a change from letters to digits, or of case, counts as random
+_WORDY: Final = 0.55  # bits per character above which a value consists of words
 
 _NAME: Final = regex.compile(r"[$]?[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*")
-# Terms that have digits in names of code, as words of their own: `sha256HashOf`, `SOCKS5_AUTH`, `utf8Bytes2Hex`.
+# Terms with digits in names of code, as separate words: `sha256HashOf`, `SOCKS5_AUTH`, `utf8Bytes2Hex`.
 _TERM: Final = regex.compile(
     r"(?i:sha[-_]?(?:1|2|3|224|256|384|512)|md[245]|pkcs_?(?:1|5|7|8|10|11|12)|aes_?(?:128|192|256)|rsa_?(?:1024|2048|4096)"
     r"|(?:ecdsa|nist|secp)?p?_?(?:256|384|521)(?:[kr]1)?|ed_?(?:25519|448)|[xc]_?(?:25519|509)|socks[45]h?|utf_?(?:8|16|32)"
@@ -56,12 +56,12 @@ _STAND_INS: Final = regex.compile(
 
 
 def entropy(value: str) -> float:
-    """Shannon entropy in bits a character."""
+    """Shannon entropy in bits per character."""
     return -sum(n / len(value) * math.log2(n / len(value)) for n in Counter(value).values())
 
 
 def repeats(value: str) -> bool:
-    """Whether a token says next to nothing: `ghp_xxxx...`, `AKIAXXXX...`, the same few characters again and again."""
+    """Whether a token repeats a few characters, and is not a real one: `ghp_xxxx...`, `AKIAXXXX...`."""
     size = len(value)
     run = max((len(same.group()) for same in _SAME.finditer(value)), default=0)
     if size < 8:
@@ -74,19 +74,19 @@ def repeats(value: str) -> bool:
     return len(set(value)) < min(8, size / 3) or run >= max(6, 0.4 * size)
 
 
-_HEAD: Final = 120  # characters that are looked at for what comes again
+_HEAD: Final = 120  # characters that are searched for repetition
 _PERIOD: Final = 12
 _ALIKE: Final = 0.8  # of the characters
 _SAME: Final = regex.compile(r"(?i)(.)\1+")
 
 
 def stands_in(value: str) -> bool:
-    """Whether a value says itself that it is none: an example, a placeholder."""
+    """Whether a value is clearly not real: an example, a placeholder."""
     return _STAND_INS.search(value) is not None or repeats(value)
 
 
 def wordy(value: str) -> float:
-    """How many bits a character speak for words rather than chance; negative for chance."""
+    """Evidence for words in bits per character; negative for random values."""
     bits = 0.0
     for match in _LETTERS.finditer(value):
         run = match.group().lower()
@@ -112,12 +112,12 @@ def identifier(value: str) -> bool:
     if any(char.isdigit() for word in words for char in word):
         return False
     letters = "".join(words)
-    # Each turn of case is one between words here, so that only the words count.
+    # Here each change of case is between words, so only the words count.
     return len(letters) >= 4 and sum(wordy(word.lower()) * len(word) for word in words) / len(letters) > 0
 
 
 def random(value: str, fewest: int = 10) -> bool:
-    """True for letters and digits drawn at random: no identifier, no path, no placeholder, no number."""
+    """Whether a value is random letters and digits: not an identifier, a path, a placeholder or a number."""
     if len(value) < fewest or stands_in(value):
         return False
     if not (regex.search(r"\d", value) and regex.search(r"[A-Za-z]", value)):

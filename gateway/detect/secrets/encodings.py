@@ -1,7 +1,7 @@
-"""The ways to write a value of which a reader can tell the value: encodings, and signs between its characters.
+"""Encodings of a value from which a reader can recover the value, also with separators between its characters.
 
-A text is searched for all of them at once in its bare form: letters and digits only, in lower case. What separates
-(line breaks, blanks, `:`, `\\x`, `&#`, quotes) and the alphabet of base64 then make no difference.
+A text is searched for all encodings at once in its bare form: only letters and digits, in lower case. Separators (line
+breaks, blanks, `:`, `\\x`, `&#`, quotes) and the alphabet of base64 then make no difference.
 """
 
 from __future__ import annotations
@@ -31,12 +31,12 @@ def bare(data: bytes) -> bytes:
 
 
 def unbroken(data: bytes) -> bytes:
-    """A text without the letters of the ends of lines that are escaped in it, as in code; the same number of bytes."""
+    """A text without the letters of escaped line ends (`\\n` in code); the same number of bytes."""
     return data.replace(b"\\n", b"  ").replace(b"\\r", b"  ") if b"\\" in data else data
 
 
 def readings(text: bytes) -> Iterator[bytes]:
-    """A text as it is, and with single characters that are escaped in it put right; the same number of bytes."""
+    """A text as written, and with escaped characters decoded; both have the same number of bytes."""
     text = unbroken(text)
     yield text
     if b"\\" in text or b"%" in text or b"&" in text:
@@ -53,14 +53,14 @@ def _char(escape: re.Match[bytes]) -> bytes:
 
 
 def places(data: bytes) -> list[int]:
-    """Where in the data each byte of its bare form stands."""
+    """The offset in the data of each byte of its bare form."""
     return [match.start() for match in _KEPT.finditer(data)]
 
 
 def written(value: str) -> frozenset[bytes]:
     """The bare forms of a value.
 
-    Its own letters in another case, order or distance are one of them, unless they are words of a language or only a
+    The letters of the value in another case, order or distance are included, unless they are ordinary words or only
     part of the value.
     """
     plain = bare(value.encode("utf-8", "surrogatepass"))
@@ -70,9 +70,9 @@ def written(value: str) -> frozenset[bytes]:
 
 
 def forms(value: str) -> Iterator[str]:
-    """Other ways to write a value, as far as they say all of it: one of those that have the same bare form."""
+    """Other complete encodings of a value: one of those that have the same bare form."""
     raw = value.encode("utf-8", "surrogatepass")
-    yield raw.hex()  # also with separators, and behind `%` or `=`
+    yield raw.hex()  # also with separators, and after `%` or `=`
     yield "".join(rf"\x{byte:02x}" for byte in raw)  # also as entities
     yield ", ".join(f"0x{byte:02x}" for byte in raw)
     units = value.encode("utf-16-be", "surrogatepass").hex()
@@ -90,5 +90,5 @@ def forms(value: str) -> Iterator[str]:
 
 
 def _digits(encoded: str, before: int, size: int, bits: int) -> str:
-    """The digits, of so many bits each, that say nothing but a value of `size` bytes behind others."""
+    """The digits, of `bits` bits each, that depend only on a value of `size` bytes after `before` other bytes."""
     return encoded[-(-before * 8 // bits) : (before + size) * 8 // bits]

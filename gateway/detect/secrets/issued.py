@@ -1,4 +1,4 @@
-"""Further keys and tokens that tell by their beginning who issued them: entity, pattern."""
+"""Further keys and tokens with a prefix that identifies the issuer: entity, pattern."""
 
 from __future__ import annotations
 
@@ -49,5 +49,5 @@ ISSUED: Final = (
 
 
 def outline(pattern: str) -> str:
-    """The pattern without how often its parts repeat, which is what makes one large."""
+    """The pattern without the counts of its repetitions, which make a pattern large."""
     return _TIMES.sub(lambda times: "*" if times[1] == "0" else "+", pattern)

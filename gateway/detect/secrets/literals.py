@@ -1,7 +1,7 @@
-"""Finds byte strings in bytes: where one stands, and how much of the end may be the beginning of one.
+"""Finds byte strings in bytes: their places, and how much of the end may be the beginning of a string.
 
-Hyperscan where this machine has it, else `regex`. Nothing is kept on disk. The cost of building and of searching does
-not depend on how long the strings are.
+Uses Hyperscan if it is installed, otherwise `regex`. Nothing is kept on disk. The cost of building and of searching
+does not depend on the length of the strings.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import regex
 
 from gateway.detect.core.index import Database, Hit, linear
 
-_HEAD: Final = 4  # bytes of a beginning that are searched for; what follows is compared
+_HEAD: Final = 4  # bytes of a beginning that are searched for; the rest is compared
 
 
 class Literals:
@@ -39,11 +39,11 @@ class Literals:
         return bool(self.strings)
 
     def holds(self, data: bytes) -> bool:
-        """Whether one of the strings stands in the data."""
+        """Whether the data contains one of the strings."""
         return self._whole.holds(data)
 
     def spans(self, data: bytes) -> list[tuple[int, int]]:
-        """Where the strings stand, in order; those that overlap are one."""
+        """The places of the strings, in order; overlapping ones are joined."""
         found: list[tuple[int, int]] = []
         for _, start, end in sorted(self._whole.hits(data), key=lambda hit: hit[1:]):
             if found and start < found[-1][1]:
@@ -53,11 +53,11 @@ class Literals:
         return found
 
     def may_begin(self, end: bytes) -> bool:
-        """Whether data with this end, of four bytes or more, can end in a beginning: False for most data."""
+        """Whether data with this end (at least four bytes) may end in a beginning of a string: False for most data."""
         return end[-_HEAD:] in self._inside or any(end[-3 + at :] in some for at, some in enumerate(self._starts))
 
     def begun(self, data: bytes) -> int:
-        """How many bytes at the end of the data may be the beginning of a string; 0 for none."""
+        """How many bytes at the end of the data may be the beginning of a string."""
         if not self.may_begin(data):
             return 0
         tail = data[-self.longest :]
@@ -72,7 +72,7 @@ class Literals:
 
 
 class _Search:
-    """A set of strings compiled."""
+    """A compiled set of strings."""
 
     def __init__(self, strings: Iterable[bytes]) -> None:
         every = list(strings)

@@ -1,8 +1,8 @@
-"""Keys that begin with a mark of who issued them: `apify_api_V`, `tskey-auth-V`, `acme_token_V`.
+"""Keys with a prefix that names the issuer or the kind of value: `apify_api_V`, `tskey-auth-V`, `acme_token_V`.
 
-Two sources of marks: those that vendors document, and words that say what follows (`api_`, `token_`, `secret-`). The
-mark alone says little, as identifiers begin so, too (`call_V`, `run_V` are none): what follows must be drawn at random,
-and no word of the mark may say that it is something else (`cache_key_V`).
+There are two kinds of prefixes: those of keys that vendors give out (`KNOWN_PREFIXES`), and words that name a secret
+(`api_`, `token_`, `secret-`). The prefix alone proves little, because identifiers have prefixes too (`call_V` and
+`run_V` are not keys): the value must be random, and no word of the prefix may name something else (`cache_key_V`).
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import regex
 from gateway.budget import spend
 from gateway.detect.secrets import assigned, chance, vendors
 
-DOCUMENTED: Final = (
+KNOWN_PREFIXES: Final = (
     "AKID", "AKLT", "API-", "AQ.Ab", "ATAT", "ATCTT", "ATOA", "ATSTT", "ATTA", "AVNS_", "AstraCS:", "BBDC-",
     "BSA", "CCDB1_", "CCIPAT_", "CCIPRJ_", "CFPAT-", "EAAA", "EXO", "IGQV", "IGQW", "JDC_", "Mid-server-",
     "NRAA-", "NRRA-", "PMAT-", "SB-Mid-server-", "SCW", "SWMKEY-1-", "SWMTKN-1-", "YCAJE", "ZOHO1000.", "aio_",
@@ -36,8 +36,9 @@ DOCUMENTED: Final = (
     "wrkaus-", "xaat-", "xapt-", "xau_", "xkeysib-", "xnd_production_", "xoxc-", "xoxd-", "xoxo-", "xsmtpsib-",
     "y0_", "zpka_",
 )  # fmt: skip
+"""Prefixes of keys that vendors give out. Not each of them is in the vendor's documentation."""
 _TELLING: Final = "api|apikey|key|token|tok|secret|sec|pat|sk|live|production|oauth|auth|refresh|access"
-# Words before a value that says which, not who may: `call_V`, `resp_V`.
+# Prefixes of identifiers, which are not secret: `call_V`, `resp_V`.
 _IDENTIFIERS: Final = (
     "acct", "app", "asst", "batch", "blob", "boundary", "cache", "call", "card", "ch", "chatcmpl", "cmpl", "commit",
     "conv", "cs", "cus", "cust", "data", "digest", "doc", "etag", "event", "evt", "fc", "file", "ft", "hash", "id",
@@ -48,10 +49,10 @@ _IDENTIFIERS: Final = (
     "v", "v1", "v2", "v3", "ver", "vs", "ws",
 )  # fmt: skip
 _FEWEST: Final = 20
-_FEWEST_LONG: Final = 12  # behind a mark of so many characters that no word begins so
+_FEWEST_LONG: Final = 12  # after a prefix of at least `_LONG` characters, with which no word begins
 _LONG: Final = 6
-_FEWEST_ANY: Final = 32  # behind a mark that nobody documents: identifiers are shorter
-_LONGEST: Final = 300  # characters of a mark and its key
+_FEWEST_ANY: Final = 32  # after an unknown prefix: identifiers are shorter
+_LONGEST: Final = 300  # characters of a prefix and its key
 _BODY: Final = r"[A-Za-z0-9_.+/=|-]"
 _PLAIN: Final = r"[A-Za-z0-9_=-]"
 _ALNUM: Final = r"[A-Za-z0-9]"
@@ -63,32 +64,35 @@ def _any(marks: Iterable[str]) -> str:
 
 _SAID: Final = rf"(?:{_TELLING})[_-]"
 PATTERN: Final = (
-    rf"(?<![A-Za-z0-9_-])(?:(?P<mark>{_any(mark for mark in DOCUMENTED if len(mark) >= _LONG)})"
+    rf"(?<![A-Za-z0-9_-])(?:(?P<mark>{_any(mark for mark in KNOWN_PREFIXES if len(mark) >= _LONG)})"
     rf"(?P<value>{_BODY}{{{_FEWEST_LONG},200}})"
-    rf"|(?P<mark>{_any(mark for mark in DOCUMENTED if len(mark) < _LONG)})(?P<value>{_BODY}{{{_FEWEST},200}})"
+    rf"|(?P<mark>{_any(mark for mark in KNOWN_PREFIXES if len(mark) < _LONG)})(?P<value>{_BODY}{{{_FEWEST},200}})"
     rf"|(?P<mark>(?:[A-Za-z][A-Za-z0-9]{{1,15}}[_-]){{0,3}}?{_SAID})(?P<value>{_PLAIN}{{{_FEWEST}}}{_BODY}{{0,200}}))"
 )
-_SHARED: Final = _any({mark if ":" in mark else mark[:6] for mark in DOCUMENTED})
-# As far as a digit: to go on to the end of the run would cost as much as a third of all other secrets.
-# Telling words are many in code: what follows must be long. A longer run than this Hyperscan finds too large.
+_SHARED: Final = _any({mark if ":" in mark else mark[:6] for mark in KNOWN_PREFIXES})
+# A match of a known prefix ends at a digit: a match to the end of the run would cost a third of all other secrets.
+# Words such as `token_` are frequent in code, so the value must be long; Hyperscan refuses a longer run than this one.
 _RUN: Final = 12
 WHOLE: Final = rf"(?:(?:{_SHARED}){_BODY}*[0-9]|{_SAID}{_PLAIN * _RUN})"
 BEGUN: Final = vendors.NOTHING
-"""What `vendors.BEGUN` holds back holds every mark and key."""
+"""What `vendors.BEGUN` holds back includes every prefix and key."""
 BACK: Final = 64
 _FOUND: Final = regex.compile(PATTERN)
 _ANY_CASE: Final = regex.compile(r"(?i)[0-9a-f]{20,}")
 
 
 ANY: Final = rf"[A-Za-z][A-Za-z0-9_-]*_{_ALNUM}{{{_FEWEST_ANY},120}}"
-"""A key behind a mark that nobody documents."""
+"""A key after an unknown prefix."""
 ANY_WHOLE: Final = f"_{_ALNUM * 16}"
 _STRANGE: Final = re.compile(rf"_({_ALNUM}{{{_FEWEST_ANY},120}})(?![A-Za-z0-9_+/-])")
 _BEFORE: Final = regex.compile(r"(?<![A-Za-z0-9_+/=.-])[A-Za-z][A-Za-z0-9]{1,4}(?:[_-][a-z0-9]{1,10}){0,2}\Z")
 
 
 def find(text: str, start: int, end: int) -> list[tuple[int, int, float]]:
-    """The keys of marks that begin before `end`."""
+    """The stretches that were checked (score 0) and the keys (score 1) that begin in [start, end).
+
+    Each is (start, end, score). A key includes its prefix.
+    """
     spend(1)
     found = []
     for match in _FOUND.finditer(text, start, min(len(text), end + _LONGEST)):
@@ -100,7 +104,7 @@ def find(text: str, start: int, end: int) -> list[tuple[int, int, float]]:
 
 
 def _issued(match: regex.Match[str]) -> bool:
-    """Whether what follows a mark is a key."""
+    """Whether the value after a prefix is a key."""
     mark, value = match["mark"], match["value"].rstrip(".")
     if not assigned.names_a_secret(mark + "_key") or chance.identifier(value):
         return False
@@ -114,9 +118,9 @@ def _issued(match: regex.Match[str]) -> bool:
 
 
 def find_any(text: str, start: int, end: int) -> list[tuple[int, int, float]]:
-    """The keys behind marks that nobody documents; the last sign of a mark stands in [start, end).
+    """The same for keys after unknown prefixes; the last character of the prefix is in [start, end).
 
-    The mark itself is left: it may be the end of another word.
+    The prefix is not part of the key: it may be the end of another word.
     """
     found = []
     for match in _STRANGE.finditer(text, start, min(len(text), end + _LONGEST)):
@@ -132,7 +136,7 @@ def find_any(text: str, start: int, end: int) -> list[tuple[int, int, float]]:
 
 
 def _strange(mark: str, value: str) -> bool:
-    """Whether a value behind a mark that nobody documents is a key: plainly random, no digest, and no identifier."""
+    """Whether a value after an unknown prefix is a key: clearly random, and neither a digest nor an identifier."""
     if set(_IDENTIFIERS).intersection(re.split("[_-]", mark.lower())) or _ANY_CASE.fullmatch(value):
         return False
     if not assigned.names_a_secret(mark + "_key") or sum(map(str.isdigit, value)) < 3:

@@ -1,6 +1,7 @@
-"""Secrets that no name stands directly beside: arguments of calls and commands, defaults of Terraform, Kubernetes.
+"""Secrets without a name directly before them: arguments of calls and commands, defaults of Terraform, Kubernetes.
 
-The index looks for how such a notation begins (`whole`), which takes next to no memory; what follows is read here.
+The index searches for the beginning of such a notation (`whole`), which takes very little memory; the rest is read
+here.
 """
 
 from __future__ import annotations
@@ -17,9 +18,9 @@ _LONGEST: Final = 600  # characters of a notation
 
 
 class Notation(NamedTuple):
-    """How secrets are written. `whole` matches how it begins, `begun` all of it and more; `value` may come repeatedly.
+    """How secrets are written. `whole` matches the beginning, `begun` at least all of it; `value` may occur repeatedly.
 
-    What `judge` takes is the value, and the name beside it if there is one.
+    The arguments of `judge` are the value and its name, if there is one.
     """
 
     entity: str
@@ -49,12 +50,12 @@ def _password(value: str, _: str) -> bool:
 
 
 def _default(value: str, name: str) -> bool:
-    """True for a key or password that a variable of a telling name has for its default."""
+    """True for a key or password that is the default of a variable whose name is that of a secret."""
     return assigned.names_a_secret(name) and (chance.random(value) or assigned.like_a_password(value, quoted=True))
 
 
 def _entry(value: str, _: str) -> bool:
-    """True for base64 of something printable that does not stand in for another value."""
+    """True for base64 of printable text that is not a placeholder."""
     try:
         said = (from_base64(value) or b"").decode() if len(value) % 4 == 0 else ""
     except UnicodeDecodeError:

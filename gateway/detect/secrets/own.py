@@ -1,11 +1,11 @@
-"""The gateway's own secrets, found by value in whatever leaves: texts, bodies, headers, log lines.
+"""The gateway's own secrets, found by value in everything that leaves: texts, bodies, headers, log lines.
 
-The values come from the configuration (`own_values`) and stay in memory: they are compiled into no cache on disk. Each
-is found as it is, and in the encodings and with the separators of `encodings`, which are prepared once. Refuses with
-secret_blocked, whatever `output.secrets` says. Values of fewer than `SHORTEST` characters are not searched for, as they
-would be found in ordinary text.
+The values come from the configuration (`own_values`) and stay in memory, never in a cache on disk. Each is found as
+written, and in the encodings and with the separators of `encodings`, which are prepared once. Refuses with
+secret_blocked, whatever `output.secrets` is. Values of fewer than `SHORTEST` characters are not searched for, because
+they would be found in ordinary text.
 
-`OwnSecrets` is a gate of the output filter (see `output.Gate`) for texts, and searches bytes for everybody else.
+`OwnSecrets` is a gate of the output filter (see `output.Gate`) for texts, and searches bytes for all other modules.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ SHORTEST: Final = 12  # characters
 ENTITY: Final = "SECRET_MESHGATE_KEY"
 HIDDEN: Final = f"<{ENTITY}>"
 _CLEAR: Final = 3
-"""Characters of an encoded value that may leave before it is known for one: any text may end in one or two of them."""
-_BESIDE: Final = 48  # bytes that hold those, with what separates them
-_SPREAD: Final = 6  # bytes that a character of an encoded value may take in a stream, with what separates it
+"""Characters of an encoded value that may leave before it is recognized: any text may end in one or two of them."""
+_BESIDE: Final = 48  # bytes of these characters with their separators
+_SPREAD: Final = 6  # maximum bytes of one character of an encoded value in a stream, with its separator
 Scan = Callable[[str], Sequence[Finding]]
 
 
@@ -43,7 +43,7 @@ class OwnSecrets:
         return bool(self.secrets)
 
     def holds(self, data: bytes) -> bool:
-        """Whether bytes hold a value: a microsecond, and another for each kB."""
+        """Whether bytes contain a value. Takes a microsecond, plus one for each kB."""
         if len(data) < SHORTEST or not self.secrets:
             return False
         return self._plain.holds(data) or self._encoded.holds(bare(data))
@@ -55,7 +55,7 @@ class OwnSecrets:
         return self._plain.holds(data) or any(self._encoded.holds(bare(one)) for one in readings(data))
 
     def hide(self, text: str) -> str:
-        """A text with the type of each value in its place: for logs."""
+        """A text with each value replaced by its type: for logs."""
         parts: list[str] = []
         at = 0
         for start, end in self._spans(text):
@@ -69,17 +69,17 @@ class OwnSecrets:
             raise _refusal()
 
     def text(self, call: Call, text: str) -> str:  # noqa: ARG002
-        """A whole text. Raises Refusal(secret_blocked)."""
+        """Judge a whole text. Raises Refusal(secret_blocked)."""
         if len(text) >= SHORTEST and self._in_text(_bytes(text)):
             raise _refusal()
         return text
 
     def argument(self, call: Call, text: str) -> str:  # noqa: ARG002
-        """A string among the arguments of a tool call."""
+        """Judge a string in the arguments of a tool call."""
         return text  # judged as a text already
 
     def scanning(self, scan: Scan) -> Scan:
-        """A scanner that finds these values, too."""
+        """A scanner that also finds these values."""
 
         def both(text: str) -> Sequence[Finding]:
             found = scan(text)
@@ -88,11 +88,11 @@ class OwnSecrets:
         return both if self else scan
 
     def found(self, text: str) -> list[Finding]:
-        """Where the values stand in a text."""
+        """The findings of the values in a text."""
         return [Finding(start, end, ENTITY, 1.0) for start, end in self._spans(text)]
 
     def _spans(self, text: str) -> list[tuple[int, int]]:
-        """The stretches of a text that hold values, in order; those that meet are one."""
+        """The stretches of a text that contain values, in order; adjacent ones are joined."""
         data = _bytes(text)
         if not self._in_text(data):
             return []
@@ -132,7 +132,7 @@ def _refusal() -> Refusal:
 
 
 def united(found: Sequence[Finding], own: Sequence[Finding]) -> Sequence[Finding]:
-    """Findings with those that nothing may stand beside."""
+    """The findings of a scanner and those of own values; next to an own value no other finding remains."""
     return resolve([*own, *(one for one in found if not any(_meet(one, mine) for mine in own))])
 
 
@@ -149,16 +149,16 @@ def _chars(data: bytes) -> int:
 
 
 class OwnGuard:
-    """Holds back what may become a value, in running text."""
+    """Holds back the part of a running text that may become a value."""
 
     def __init__(self, own: OwnSecrets, call: Call) -> None:
         self._own = own
         self._call = call
-        self._left = ""  # the last characters that have left
+        self._left = ""  # the last characters that were released
         self._held = ""
 
     def feed(self, text: str) -> str:
-        """Take a piece; give what may leave by now."""
+        """Take a piece; returns the text that may leave."""
         own = self._own
         text = self._held + text
         seen = self._left + text
@@ -170,6 +170,6 @@ class OwnGuard:
         return out
 
     def close(self) -> str:
-        """Give the rest."""
+        """Judge and return the rest."""
         rest, self._held = self._held, ""
         return rest

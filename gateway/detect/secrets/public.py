@@ -1,7 +1,7 @@
-"""Tells values that anybody may see from credentials: versions, dates, media types, addresses, words of a language.
+"""Distinguishes public values (versions, dates, media types, addresses, ordinary words) from credentials.
 
-For what an operator configures (headers, parameters of URLs), where a name alone does not say what a value is. Unlike
-`chance`, which must not take ordinary text for a key, this judge takes a value for a secret in case of doubt.
+For configured headers and parameters of URLs, whose name does not show whether the value is secret. Unlike `chance`,
+which must not take ordinary text for a key, this module treats a value as secret in case of doubt.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ from gateway.detect.secrets.chance import wordy
 
 _PIECE: Final = regex.compile(r"[^\W_]+")
 _NUMBERED: Final = regex.compile(r"([^\W\d_]+)(\d{1,4})|(\d{1,4})([^\W\d_]+)")  # `llama3`, `70B`
-_SHORT: Final = 6  # characters of a piece whose letters and digits change more than once, such as `8x7B` or `v1beta`
-_MIXED: Final = 8  # characters of those, and digits beside letters, that a value may have in all
+_SHORT: Final = 6  # maximum characters of a piece that alternates letters and digits, such as `8x7B` or `v1beta`
+_MIXED: Final = 8  # maximum characters of such pieces, and of digits next to letters, in a value
 _DATE: Final = 8  # digits of the longest number that is a date or a version
-_SYLLABLE: Final = 6  # letters that are too few to be judged
-_WORDY: Final = -0.5  # bits of a letter that speak for words, below which a piece is drawn at random
+_SYLLABLE: Final = 6  # maximum letters of a piece that is too short to be judged
+_WORDY: Final = -0.5  # bits per letter (see `chance.wordy`) below which a piece is random
 
 
 def is_public(value: str) -> bool:

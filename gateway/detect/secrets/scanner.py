@@ -1,8 +1,8 @@
-"""Secrets: keys, tokens, private keys, passwords in addresses, high-entropy values after a telling word.
+"""Secrets: keys, tokens, private keys, passwords in URLs, high-entropy values after a word for a secret.
 
-Config keys: `output.secrets`, `pii.secrets`. Each rule is a pattern, some with a second look at what it matched (a
-header that decodes, entropy). The samples in `tests/scan/test_secrets.py` say what each one is for and what it leaves
-alone: identifiers, digests, encoded images, code and prose.
+Config keys: `output.secrets`, `pii.secrets`. Each rule is a pattern; some also check the match (a header that decodes,
+entropy). The samples in `tests/scan/test_secrets.py` show what each rule finds and what it ignores: identifiers,
+digests, encoded images, code and prose.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from gateway.detect.secrets.notations import NOTATIONS
 from gateway.detect.unmask.encoded import from_base64
 from gateway.texts import Finding
 
-_B: Final = r"(?<![A-Za-z0-9_-])"  # a key starts where no word goes on
+_B: Final = r"(?<![A-Za-z0-9_-])"  # a key does not start in the middle of a word
 _E: Final = r"(?![A-Za-z0-9_-])"
 _T: Final = r"[A-Za-z0-9_-]"
 _GAP: Final = r"(?:\s|\\[nr])"
@@ -44,7 +44,7 @@ _NOT_A_PASSWORD: Final = regex.compile(
 )
 _UUID: Final = regex.compile(r"(?i)[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
-_TELLING: Final = 1.1  # a form that tells whose key it is wins against a name beside a value
+_TELLING: Final = 1.1  # a form that identifies the issuer wins against a name before a value
 
 Judge = Callable[["regex.Match[str]"], bool]
 
@@ -75,7 +75,7 @@ _ENTRY: Final = regex.compile(r"(?i)\b(?:machine\s+\S+|default)\s+\Z")
 
 
 def _netrc(match: regex.Match[str]) -> bool:
-    """True for a password of an entry; without a machine before it, only for what passwords look like."""
+    """True for the password of an entry; without `machine` before it, only if the value looks like a password."""
     value = match["value"].rstrip(".,;:!?)")
     if not _password(match) or _NOT_A_PASSWORD.fullmatch(value):
         return False
@@ -84,31 +84,31 @@ def _netrc(match: regex.Match[str]) -> bool:
 
 
 def _random(match: regex.Match[str]) -> bool:
-    """True for what looks drawn at random: not an identifier, a path, a placeholder or a number."""
+    """True for a random value: not an identifier, a path, a placeholder or a number."""
     value = match["value"].rstrip(".,;:!?")
     return not (_UUID.fullmatch(value) or _NOT_A_PASSWORD.fullmatch(value)) and chance.random(value, 12)
 
 
 def _mixed(match: regex.Match[str]) -> bool:
-    """True for letters and digits drawn at random, where words joined by underscores would match, too."""
+    """True for random letters and digits, in a pattern that words joined by underscores would also match."""
     return chance.random(match.group())
 
 
 def _bot(match: regex.Match[str]) -> bool:
-    """True for a bot's number and a token drawn at random."""
+    """True for a bot's number and a random token."""
     return chance.random(match.group().partition(":")[2])
 
 
 def _numbered(match: regex.Match[str]) -> bool:
-    """True for what holds digits beyond its mark, and does not say the same again and again."""
+    """True for a value with digits after its prefix that does not repeat itself."""
     said = match.group()
     return sum(char.isdigit() for char in said) >= 4 and not chance.repeats(said)
 
 
 class Secret(NamedTuple):
-    """One rule. A group called `value` is the secret itself, where the match is more than that.
+    """One rule. The group `value`, if there is one, is the secret itself, without the rest of the match.
 
-    `outline` is a simpler pattern that matches at least as much, where Hyperscan finds the other too large.
+    `outline` is a simpler pattern that matches at least as much, if the pattern is too large for Hyperscan.
     """
 
     entity: str
@@ -121,7 +121,7 @@ class Secret(NamedTuple):
     find: Find | None = None  # in place of pattern and judge
 
 
-# Quotes are escaped where code or JSON stands in a string of JSON.
+# Quotes are escaped in code or JSON within a JSON string.
 _IS: Final = r"""(?:\\?["'])?\s{0,3}(?:[:=]|=>|:=| is )\s{0,3}(?:\\?["'`])?"""
 
 SECRETS: Final[tuple[Secret, ...]] = (
@@ -348,7 +348,7 @@ class SecretScanner:
 
     @cached_property
     def _set(self) -> RuleSet:
-        return RuleSet(self.rules, 1.0, self._cache_dir)  # mostly the rules are searched for together with others
+        return RuleSet(self.rules, 1.0, self._cache_dir)  # usually the rules are compiled together with others
 
     def scan(self, text: str) -> list[Finding]:
         """All findings, sorted by place, none overlapping; where two rules agree, the longer match wins."""

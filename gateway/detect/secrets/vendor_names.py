@@ -1,7 +1,6 @@
-"""Names of services whose keys have no form of their own: beside one of them a random value is a key.
+"""Names of services whose keys have no fixed form: a random value after such a name is a key.
 
-`stripe: V`, `heroku_api = V`, `datadog.key V`. The names are those of services with API keys,
-less ordinary words.
+`stripe: V`, `heroku_api = V`, `datadog.key V`. The names are those of services with API keys, except ordinary words.
 """
 
 from __future__ import annotations
@@ -163,11 +162,11 @@ WORDS: Final = (
     "zoho", "zonkafeedback", "zoominfo", "zulip", "zuplo",
 )  # fmt: skip
 _TOLD: Final = 10
-_TOGETHER: Final = 450  # names that Hyperscan takes in one pattern
+_TOGETHER: Final = 450  # maximum names that Hyperscan supports in one pattern
 
 
 def _tree(words: Iterable[str]) -> str:
-    """A pattern that shares what words begin with; none of them begins with another."""
+    """A pattern for words that shares their beginnings; no word is the beginning of another."""
     ways: dict[str, list[str]] = {}
     for word in words:
         ways.setdefault(word[:1], []).append(word[1:])
@@ -184,4 +183,4 @@ def _parts(words: Iterable[str]) -> Iterator[tuple[str, ...]]:
 
 ANY: Final = _tree(WORDS)
 BEGINNINGS: Final = tuple(map(_tree, _parts({word[:_TOLD] for word in WORDS})))
-"""Together at least as much as `WORDS`, in fewer states: the first letters."""
+"""The first letters of all words: matches at least as much as `WORDS`, in fewer states."""

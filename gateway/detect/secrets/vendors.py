@@ -1,6 +1,6 @@
-"""Keys beside the name of a vendor: `stripe: V`, `heroku_api = V`, `"datadog": "V"`.
+"""Keys after the name of a vendor: `stripe: V`, `heroku_api = V`, `"datadog": "V"`.
 
-The name alone says little: the value must be long and random, and no identifier, date or path.
+The name alone proves little: the value must be long and random, and not an identifier, a date or a path.
 """
 
 from __future__ import annotations
@@ -25,19 +25,19 @@ _IS: Final = (
 )
 _VALUE: Final = r"[A-Za-z0-9_.~+=|%-]"
 NOTHING: Final = r"\x00\x00"
-"""The beginning of what another pattern holds back."""
+"""Two NUL characters: for expressions whose beginnings are held back by another pattern."""
 WHOLE: Final = tuple(rf"(?i){beginning}" for beginning in BEGINNINGS)
-"""Where to look, in as many patterns as Hyperscan takes so many names. An index of what follows the name, too, costs
-more than it saves."""
-# Of any name: what is held back is what is being assigned, or a word of which a part may be a key (see `marks`). The
-# names themselves would take megabytes.
+"""Patterns for the names, as few as Hyperscan needs. To include the text after the name would cost more than it
+saves."""
+# For any name: an assigned value is held back, or a word that may contain a key (see `marks`). The names themselves
+# would take megabytes.
 BEGUN: Final = (
     rf"""[A-Za-z_.$-]{_NAME}{_NAME}{_NAME}+["'\]]*[ \t]*["'`]*"""
     r"""(?:[?+.|:=>/]+[ \t]*["'`=]*[ \t]*["'`]*|,(?: ?["'`]+)?)[A-Za-z0-9_.~+=|%/-]+""",
     *([NOTHING] * (len(WHOLE) - 1)),
 )
 PATTERN: Final = rf"(?i){ANY}{_NAME}{{0,40}}?{_IS}{_VALUE}{{{_FEWEST},200}}"
-# Of a hundred names in prose none goes on so: asked first.
+# Checked first, because in prose hardly any name continues like this.
 _GOES_ON: Final = re.compile(rf"{_NAME}{{4,60}}{_IS}{_VALUE}{{{_FEWEST}}}")
 _FOUND: Final = regex.compile(
     rf"(?i)(?P<name>{ANY}{_NAME}{{0,40}}+){_IS}(?P<value>{_VALUE}{{{_FEWEST},200}}+)(?![/(@])"
@@ -47,7 +47,7 @@ _DIGEST: Final = regex.compile(r"[0-9a-f]{40}|[0-9a-f]{64}|[0-9a-f]{128}")
 
 
 def find(text: str, start: int, end: int) -> list[tuple[int, int, float]]:
-    """The key beside the name that begins at `start`."""
+    """The key after the name that begins at `start`."""
     spend(1)
     if _GOES_ON.match(text, start) is None:
         return []
@@ -68,5 +68,5 @@ def _is_key(value: str) -> bool:
     if assigned.ATTRIBUTES.fullmatch(value) and chance.wordy(value) > assigned.WORDED:
         return False
     if assigned.UUID.fullmatch(value):
-        return True  # some vendors' keys are of that form
+        return True  # some vendors' keys have that form
     return chance.random(value, _FEWEST)
