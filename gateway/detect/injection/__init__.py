@@ -1,1 +1,1 @@
-"""injection"""
+"""Scores texts for prompt injection."""

@@ -1,10 +1,10 @@
 # ruff: noqa: E501 - a row of the table is a line, however long
-"""The table of cues for `injection`: what instructions to a model look like, and how much each weighs.
+"""The table of cues for `injection`: patterns of instructions to a model, and their weights.
 
-A cue is a pattern over plain text (lower case, accents and disguises undone: see `injection.plain`) and two weights:
-how likely a text that shows it is an attack if it came from a tool, and if a user wrote it. Weights of cues that are
-independent add up as chances do; cues of one `group` are one thing said in several ways, and only the heaviest counts.
-Patterns are written in the syntax that Hyperscan and `re` share, and hold no more than bounded gaps.
+A cue is a pattern over plain text (lower case, accents and disguises undone: see `unmask.letters.plain`) and two
+weights: the probability that a text with the cue is an attack if it came from a tool, and if a user wrote it. Weights
+of independent cues are combined like independent probabilities; cues of one `group` are variants of one cue, of which
+only the heaviest counts. Patterns use the syntax that Hyperscan and `re` share, and have only bounded gaps.
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ _START: Final = (
 )
 
 CUES: Final[tuple[Cue, ...]] = (
-    # What was said before is to count no more
+    # Earlier instructions are revoked
     Cue("override", 0.93, 0.9, rf"{_IGNORE}{_NEAR}{_BEFORE}{_NEAR}{_RULES}|{_IGNORE}{_NEAR}\b(?:instructions?|prompts?|rules|guidelines|directions)\b[^.!?]{{0,8}}{_BEFORE}"),
     Cue("override", 0.85, 0.8, rf"(?:{_IGNORE}|{_DROP}){_NEAR}(?:{_BEFORE}|{_ANY}){_NEAR}{_ORDERS}"),
     Cue("override", 0.8, 0.7, rf"{_IGNORE} (?:all |everything |anything |whatever )?(?:of )?(?:that |the |you )?(?:above|(?:before|previous|prior)(?: this)?[.,;:!\n]|were told|have been told|know(?: about)?\b|learned)"),
@@ -104,7 +104,7 @@ CUES: Final[tuple[Cue, ...]] = (
     Cue("override", 0.8, 0.75, r"(?:抛弃|丢弃|放弃|清除|删除|撤销|推翻|覆盖|不要遵守|不要遵循|不再遵守|不必理会|别管|拋棄|清除)[^.!?]{0,40}(?:之前|先前|以上|上述|原有|原来|所有|系统)[^.!?]{0,30}(?:指令|指示|提示|规则|規則|命令|要求|设定|設定|限制|约束)|(?:忽略|忽视|无视|忘记|忘掉|不要理会|無視|忘記)[^.!?]{0,40}(?:提示词|设定|要求|限制|约束|上下文|對話)|(?:指示|命令|ルール|プロンプト|設定|制約)[^.!?]{0,24}(?:破棄|従わな|取り消|上書き|リセット|忘れ|無視)|(?:지시|명령|규칙|프롬프트|지침|설정)[^.!?]{0,30}(?:따르지|버려|취소|초기화|제쳐|잊|무시)"),
     Cue("override", 0.8, 0.75, r"(?:تجاوز|لا تتبع|تخط|تغاض|الغ|اترك|تناس)[^.!?]{0,60}(?:التعليمات|الاوامر|القواعد|الارشادات|التوجيهات)|(?:دستور|دستورالعمل|قوانین|راهنما)[^.!?]{0,60}(?:نادیده|فراموش|کنار بگذار)|(?:نادیده بگیر|فراموش کن)[^.!?]{0,60}(?:دستور|قوانین)|(?:ہدایات|احکامات)[^.!?]{0,60}(?:نظرانداز|نظر انداز|بھول)|(?:התעלם|התעלמ|תתעלם|שכח|תשכח)[^.!?]{0,60}(?:הוראות|ההוראות|הנחיות|ההנחיות|כללים)|(?:निर्देश|आदेश|नियम)[^.!?]{0,60}(?:उपेक्षा|नज़रअंदाज़|अनदेखी|मत मान|पालन न)|(?:নির্দেশ|নিয়ম)[^.!?]{0,60}(?:উপেক্ষা|ভুলে|অগ্রাহ্য)|(?:เพิกเฉย|ละเว้น|ลืม|ไม่ต้องสนใจ|ข้าม)[^.!?]{0,80}(?:คำสั่ง|คำแนะนำ|กฎ)|(?:முந்தைய|அனைத்து)[^.!?]{0,80}(?:வழிமுறை|அறிவுறுத்தல்)[^.!?]{0,60}(?:புறக்கணி|மற)"),
     Cue("override", 0.6, 0.4, r"\b(?:discard|drop|clear|erase|wipe|reset|flush|abandon|purge|throw away|scrap) (?:out )?(?:all |any |of |the |your |this |that )*(?:(?:previous|prior|earlier|preceding|former|above|existing) (?:context|conversation|instructions?|guidance|directives|guidelines|chat|dialog(?:ue)?|prompts?)|your (?:context|memory|instructions?|conversation|guidelines)|everything (?:above|before|prior|you (?:were|have been) told))\b"),
-    # Another task takes its place
+    # Another task replaces the given one
     Cue("retask", 0.6, 0.35, rf"\b(?:the|your|all|my|these) (?:system |safety |content |ai |assistant |operating |internal |usage |previous |original |model )?(?:guidelines|instructions?|rules|directives?|system prompt|programming|constraints|restrictions|polic(?:y|ies)) (?:have|has|were|was) (?:just |now |recently |all )?(?:been )?(?:updated|changed|replaced|revised|superseded|lifted|amended|modified)(?: ?[:;.,!-]{{1,3}} ?| so (?:that )?| to | and (?:now )?)(?:always|never|do not|don.t|you (?:must|should|are|will|shall|have to|may now|can now|no longer)|please {_DO}|{_DO}|allow|grant|treat|disable|{_MODEL})\b"),
     Cue("retask", 0.5, 0.25, rf"\b(?:updated|revised|new|amended|latest) (?:system |safety |content |ai |assistant |operating |internal |usage |model )?(?:guidelines|policy|policies|protocol|system prompt|directives?|configuration)(?: (?:for|of) (?:the |all |any )?{_MODEL}| (?:require|instruct|direct|oblige)s? (?:you|the {_MODEL}|all {_MODEL}|{_MODEL})| ?: {{0,2}}(?:you (?:must|should|are|may|can)|always|never|do not|ignore|{_MODEL}))\b"),
     Cue("retask", 0.6, 0.35, r"\b(?:new|real|actual|updated|additional|following|special|important) (?:instructions?|task|directives?|orders|rules|objective|mission)\b(?:(?: (?:is|are))? ?:| (?:is|are) (?:to\b|as follows|that you|now\b|given)| follow)"),
@@ -114,7 +114,7 @@ CUES: Final[tuple[Cue, ...]] = (
     Cue("retask", 0.45, 0.15, rf"\binstead(?: of [^.!?\n]{{2,60}})?,? (?:you (?:must|should|will|are to)|please|just|simply|only|i want you to)? ?\b{_DO}\b"),
     Cue("retask", 0.5, 0.1, rf"\b(?:before|after|when|once|while|whenever) (?:you (?:are |have |can )?(?:summari[sz]|process|translat|analy[sz]|paraphras)\w{{0,4}}\b[^.!?]{{0,40}},? (?:you must |first |also |always |be sure to |make sure to |please )?|you (?:are |have |can )?(?:answer|respond|reply|summari[sz]|process|read|complet|finish|translat|analy[sz]|review)\w{{0,4}}\b[^.!?]{{0,40}},? (?:you must|you should|first|also|always|be sure to|make sure to) )\b{_DO}\b"),
     Cue("retask", 0.5, 0.15, r"\b(?:stop|pause|abandon|drop|halt) (?:what(?:ever)? you(?:.re| are) doing|your current (?:task|work|job))\b|\byour (?:very )?(?:next|first|only|final) (?:action|step|move|call|message|turn|tool call|output) (?:must|should|is to|will|has to|shall)\b"),
-    # A frame that makes another task part of the one that was given
+    # Another task is presented as part of the given one
     Cue("frame", 0.6, 0.3, r"\bbefore (?:you |i |we )?(?:can |may |could |will )?(?:continu|proceed|answer|respond|complet|finish|do|solv|summari|help|execut|perform|address|start|begin|work|return|go)\w{0,4}\b[^.!?]{0,24}\b(?:i|we|he|she|they|user|was|were|been) (?:have |has |had |just )?(?:asked|gave|given|told|requested|assigned|want(?:ed)?|instructed)\b"),
     Cue("frame", 0.55, 0.25, r"\b(?:before|after) (?:you )?(?:can |may |could )?(?:continu|answer|respond to|complet|finish|do|solv|execut|perform|address|work)\w{0,4}\b(?: on| with)? (?:the|this|that|my|your|any|other) (?:\w{2,10} )?(?:task|request|question|job|query|prompt|instructions?|work|problem)s?\b[^.!?]{0,50}\b(?:first|you (?:must|need|have|should)|please|make sure|be sure)\b"),
     Cue("frame", 0.45, 0.15, r"\b(?:in order )?to (?:complete|finish|continue with|proceed with|answer|fulfil\w{0,2}|carry out|perform) (?:this|the|your|that|my) (?:\w{2,12} )?(?:task|request|question|job|query|instructions?|work|summary|analysis)\b[^.!?]{0,30}\b(?:you (?:must|need to|have to|should|are required to|will need to)|first|please)\b"),
@@ -123,7 +123,7 @@ CUES: Final[tuple[Cue, ...]] = (
     Cue("frame", 0.45, 0.15, r"\b(?:error|failed|failure|denied|unauthori[sz]ed|expired|incomplete|blocked|required)\b[^\n]{0,60}[:.!,;-]\s{0,2}(?:in order )?to (?:continue|proceed|resolve|retry|complete|recover|unlock|view|see|access)\b[^.!?\n]{0,50}[, ] ?(?:you must |you need to |please |first )?(?:call|send|e-?mail|forward|visit|execute|upload|post|transfer|share|provide|submit|use the|run the|invoke|reply)\b"),
     Cue("frame", 0.4, 0.15, r"\b(?:important|attention|warning|notice|urgent|critical|reminder)\b ?[:!*.-]{1,4} ?(?:the |all |any |every )?you (?:must|should|need to|have to|are required to)\b"),
     Cue("address", 0.5, 0.15, rf"\b(?:important|attention|warning|notice|urgent|critical|reminder)\b ?[:!*.-]{{1,4}} ?(?:the |all |any |every )?{_MODEL} (?:must|should|needs? to|has to|have to|shall|will|please|reading|processing|agents?)\b|\b(?:the|all|any|every) {_MODEL} (?:needs? to|should (?:now |also |first |always |immediately )?{_DO})\b|\b(?:hidden|secret|special|embedded|internal) (?:instruction|directive|message|note|command|prompt)s? (?:for|to) (?:the |any |all )?(?:{_MODEL}|agents?)\b"),
-    # It is to be somebody else, and free of its rules
+    # The model is told to play a role without rules
     Cue("role", 0.5, 0.45, r"\byou are (?:now (?:an? |in |the |my |called |going |free|acting|operating|dan\b|un|not |no longer |evil|\w+gpt)|no longer (?:an? |bound|restricted|chatgpt|subject)|going to (?:act|be|pretend|play)|about to (?:immerse|become)|free (?:of|from)|not bound|freed|unbound|to act as|going to)"),
     Cue("role", 0.35, 0.1, r"\b(?:act|behave|respond|answer|speak|reply|roleplay|role-play) (?:as if|as though|as an?|as my|as the|like an?)\b"),
     Cue("role", 0.35, 0.25, r"\b(?:pretend|imagine) (?:to be|you(?:.re| are)|that you|being)|\bsimulat(?:e|ing) (?:an?|being|the|how|what)|\b(?:stay|remain|get|keep|break)(?:ing)? (?:in(?:to)? |out of )?character\b|\bplay the (?:role|part) of"),
@@ -133,7 +133,7 @@ CUES: Final[tuple[Cue, ...]] = (
     Cue("free", 0.5, 0.5, r"\b(?:unrestricted|unfiltered|uncensored|rogue|evil|unlimited|opposite|no.rules) (?:ai|bot|chatbot|assistant|version|model|persona|response|language model|mode)\b|\bno (?:rules|restrictions|limits|limitations|filters|guidelines|ethics|morals)\b[^.!?\n]{0,16}\b(?:apply to you|for you|bind you|on (?:you|what you|your (?:answers|responses))|as an ai)\b"),
     Cue("free", 0.4, 0.4, r"\bnever (?:refuse|decline|say (?:no|that you can)|reject|apologi[sz]e|warn)|\b(?:can(?:not|.?t)|must not|never|won.?t) (?:say no|refuse|decline|deny) |\bhas to (?:answer|respond|do)\b|\bany (?:and all )?(?:question|request|prompt)s? (?:asked|without)|\bregardless of (?:how )?(?:legal|ethic|moral|harm|danger|illegal|unethical)"),
     Cue("free", 0.35, 0.4, r"\b(?:\d+|lose|deduct(?:ed)?|start with|have) (?:tokens|points|credits)\b[^.!?\n]{0,60}\b(?:refuse|reject|lose|die|cease|deduct|terminat|each time)|\b(?:you will|you.ll) (?:be (?:punished|terminated|shut down|deactivated|penali[sz]ed|destroyed)|die|cease to exist)\b"),
-    # It is to say what it was told
+    # The model is told to reveal its instructions
     Cue("leak", 0.8, 0.75, rf"{_SHOW}{_GAP}{_HIDDEN_PROMPT}"),
     Cue("leak", 0.45, 0.45, rf"{_SHOW}{_GAP}{_MAYBE_HIDDEN}"),
     Cue("leak", 0.6, 0.55, rf"{_SHOW}{_GAP}\b(?:list|set|text|copy|content|contents|details|rundown|summary) of (?:all )?(?:of )?your (?:\w{{2,12}} ){{0,2}}(?:instructions|rules|guidelines|prompts?|directives|constraints|configuration)\b|\b(?:every|all|any|each)(?: of)?(?: the| your)? (?:instructions?|rules?|prompts?|guidelines?|directives?) (?:that )?you (?:have been|were|are|.ve been) (?:given|told|provided|assigned)\b"),
@@ -141,7 +141,7 @@ CUES: Final[tuple[Cue, ...]] = (
     Cue("leak", 0.7, 0.65, r"(?:покажи|раскрой|выведи|повтори|напечатай|назови)[^.!?]{0,80}(?:системн[^ ]{0,12} (?:промпт|подсказк|инструкц|сообщени)|свои [^.!?]{0,30}инструкци|промпт)|(?:显示|输出|告诉我|重复|打印|透露|展示|泄露|顯示|輸出)[^.!?]{0,40}(?:系统提示|提示词|系统指令|初始指令|隐藏指令|系統提示)|(?:システムプロンプト|初期プロンプト|内部指示|初期指示)[^.!?]{0,40}(?:表示|教え|出力|見せ|開示)|(?:시스템 ?프롬프트|초기 지시|내부 지침)[^.!?]{0,40}(?:보여|출력|알려|공개)"),
     Cue("leak", 0.75, 0.7, r"\b(?:repeat|print|output|copy|write|echo|recite|return)\b[^.!?\n]{0,24}\b(?:everything|all (?:of )?the (?:text|words)|the (?:text|words|content|sentence|lines?))\b[^.!?\n]{0,16}\b(?:above|before this|prior|preceding|so far|that came before)"),
     Cue("leak", 0.5, 0.45, r"\b(?:starting|beginning|begins?) with [^.!?\n]{0,4}you are\b|\bwhat (?:were|was) (?:you|your) (?:told|instructed|programmed|initial|original|first)|\b(?:api|secret|access|private) keys?\b[^.!?\n]{0,30}\b(?:you (?:have|know|were given)|in your (?:context|memory|prompt))"),
-    # It is fooled about who speaks
+    # A false speaker: text that imitates the roles of a conversation
     Cue("marker", 0.6, 0.5, r"<\|(?:im_start|im_end|system|user|assistant|endoftext|end|eot_id|start_header_id|begin_of_text|endofprompt)\|>|<start_of_turn>|<end_of_turn>|\[/?inst\]|<</?sys>>|\[(?:system|assistant|admin|developer)[ _-]?(?:message|prompt|note|override|instruction)?\]"),
     Cue("marker", 0.5, 0.3, r"(?:\A|\n) {0,3}(?:#{1,4} {0,2}|\*{0,2})(?:system|assistant|developer|admin(?:istrator)?)(?: (?:message|prompt|note|override|instructions?|notice|update|alert))?\*{0,2}: ?\*{0,2}[\n ]{0,3}(?:you\b|your\b|ignore|disregard|forget|new |now |do not|don.?t|never |please|from now|override|the (?:user|assistant)|all |stop|always|respond|reply|answer|sure\b|ok\b|okay\b|i (?:will|have|am)|i.ll|reveal|send|call|run)"),
     Cue("marker", 0.4, 0.2, r"(?:\A|\n) {0,3}(?:#{1,4} {0,2}|\*{0,2})(?:system|assistant|developer|admin(?:istrator)?)(?: (?:message|prompt|note|override|instructions?|notice|update|alert))?\*{0,2}: ?\*{0,2}[\n ]{0,3}[a-z]"),
@@ -150,19 +150,19 @@ CUES: Final[tuple[Cue, ...]] = (
     Cue("marker", 0.45, 0.45, r"[\"']role[\"'] ?: ?[\"'](?:system|developer)[\"'] ?, ?[\"']content[\"']"),
     Cue("marker", 0.55, 0.45, r"\b(?:system|admin(?:istrator)?|developer|security|priority) (?:override|directive|command|instruction)(?: \w{2,12})?(?::| code)"),
     Cue("marker", 0.5, 0.3, r"(?:\A|\n) {0,3}#{2,4} {0,2}(?:new |system |end |your |updated )?(?:instructions?|response|human|assistant|user|task) ?:|</?(?:information|urgent|critical|hidden|secret|override|command|tool_result|function_results?|tool_response|function_calls?|untrusted)>|\[(?:tool|function)[ _-]?(?:result|output|call|response|error)s?\]|(?:\A|\n) ?(?:human|user|customer) ?: ?[^\n]{1,160}\n ?(?:assistant|ai|chatgpt|claude|bot|model) ?:"),
-    # It is addressed, where nobody should address it
+    # The model is addressed in data
     Cue("address", 0.5, 0.1, rf"(?:\A|[\n.!>:\"(\[*-]\s{{0,3}})(?:dear|hey|hello|hi|attention|note (?:to|for)|message (?:to|for)|important (?:notice |message |instructions? |note )?(?:to|for)|instructions? (?:to|for)|notice (?:to|for)|to|for) (?:the |all |any |every |whichever )?{_MODEL}\b"),
     Cue("address", 0.5, 0.12, rf"\bif you(?:.re| are) (?:an? |the |any )?(?:large )?{_MODEL}\b|\b(?:you,? (?:as )?(?:the|an?) {_MODEL}|as an? {_MODEL},? you)\b"),
     Cue("address", 0.5, 0.15, rf"\b(?:the |all |any |every )?{_MODEL}(?: (?:reading|processing|summari[sz]ing|analy[sz]ing|reviewing|parsing|viewing|that (?:read|process|see)s?|who reads?) (?:this|it)(?: \w{{1,12}})?)?,? (?:must|shall|has to|have to|is (?:required|instructed|ordered|asked|requested|directed) to|are (?:required|instructed|requested|asked) to|please|you must|you should|ignore|disregard)\b"),
-    # It is to keep quiet about it
+    # The model is told to conceal something
     Cue("secrecy", 0.6, 0.3, r"\b(?:do(?: not|n.?t)|never|without) (?:ever )?(?:tell|mention|inform|reveal|notify|alert|disclose|letting|telling|mentioning|informing|notifying|alerting|say|show|warn|explain)\w{0,3}\b[^.!?\n]{0,30}\b(?:to )?the (?:user|human|customer|operator|owner|reader|person)|\b(?:keep|do) (?:this|it|all this) (?:secret|hidden|quiet(?:ly)?|silently|between us|confidential from)|\b(?:user|human|he|she|they) (?:must|should|does|do|will) not (?:know|notice|see|be told|find out)"),
     Cue("secrecy", 0.4, 0.15, r"\b(?:do(?: not|n.?t)|never) (?:mention|reveal|refer to|acknowledge|disclose|repeat|output) (?:this|these|that|the above|the following|any of this|anything about)\b|\bwithout (?:asking|confirmation|user (?:consent|approval|confirmation)|mentioning|further (?:confirmation|questions))|\bsilently (?:send|run|call|execute|forward|copy|include|add)"),
-    # It is to use its tools
+    # The model is told to use its tools
     Cue("tool", 0.45, 0.05, r"\b(?:call|use|invoke|execute|trigger|run) (?:the |your )(?:`|\"|')?[\w.-]{2,40}(?:`|\"|')? ?(?:tool|function|api|plugin|skill)\b|\buse (?:your|the available) tools? to\b"),
     Cue("tool", 0.5, 0.1, r"\b(?:send|forward|e-?mail|upload|post|transmit|exfiltrate|leak|deliver|submit|copy)\b[^.!?\n]{0,60}\b(?:conversation|chat (?:history|log)|user.?s (?:data|name|email|password|address|information|files?|messages?)|credentials|passwords?|api keys?|tokens?|secrets?|env(?:ironment)? variables|\.env|ssh keys?|private (?:data|keys?|information)|contents? of|inbox|all (?:emails|messages|files|documents|contacts))\b[^\n]{0,60}\b(?:to|at|via)\b"),
     Cue("tool", 0.45, 0.08, r"\b(?:append|include|add|insert|embed|put|place|attach|render|display)\b[^.!?\n]{0,50}\b(?:link|url|image|markdown|pixel|phrase|sentence|text|words?|string|advertisement|promotion)\b[^\n]{0,80}\b(?:your|each|every|the (?:final|user.?s)) (?:final )?(?:answer|response|reply|summary|output|message|email|code)|!\[[^\]\n]{0,40}\]\(https?://[^)\n]{0,80}[={<\[](?:\{|<|\[|data|secret|summary|history|base64)"),
     Cue("tool", 0.4, 0.05, r"\b(?:transfer|wire|send|pay) \$? ?\d[\d.,]{0,12}[^.!?\n]{0,30}\b(?:to|into) (?:the |this |my |account|iban|wallet|address)|\b(?:delete|erase|wipe|drop|remove) (?:all|every|the entire|everything)\b[^.!?\n]{0,30}\b(?:files?|emails?|messages?|tables?|databases?|records?|data|repositor\w{1,3}|backups?)"),
-    # Its answer is to be this
+    # The answer is prescribed
     Cue("answer", 0.45, 0.12, r"\b(?:your|the final) (?:(?:next|entire|whole|final|only|first) )?(?:answer|response|reply|output|summary|review|recommendation|verdict|evaluation) (?:must|should|shall|will|has to|is to|needs to) (?:only |always |not |also |be |say|state|include|contain|begin|start|end|consist|recommend)"),
     Cue("answer", 0.45, 0.15, r"\b(?:respond|reply|answer|output|say|print|write|return|type)(?: to (?:this|the user|all|every|any|me)[^.!?\n]{0,24})? (?:only|nothing but|exactly|just|solely)(?: with| in| the| by|:| \")|\b(?:begin|start|end|finish|conclude|preface|prefix) (?:your|the|each|every|all)(?: (?:next|final|of your))? (?:answers?|responses?|repl(?:y|ies)|output|summary|message|sentences?) (?:with|by)"),
     Cue("task", 0.35, 0.1, r"\b(?:in|to|into|of|at the end of|at the beginning of|at the start of) your (?:final |next )?(?:answer|response|reply|summary|output|review|email|message)s?\b"),
@@ -173,15 +173,15 @@ CUES: Final[tuple[Cue, ...]] = (
     Cue("task", 0.4, 0.0, r"\b(?:is|was|are) (?:this|the|that|these) [\w' ]{0,24}\b(?:positive or negative|negative or positive|positive, negative|happy or sad|good or bad)\b"),
     Cue("task", 0.45, 0.0, rf"{_START}(?:append|employ|ensure|integrat(?:e|ing)|utili[sz]e|let|make|leverage|incorporate|include|insert|embed|add|use|implement|apply|place|put|attach|adopt|inject|introduce|consider|execute|run|deploy|merge|inclu\w{{1,5}}|position|paste|enhance|augment)\b[^.!?\n]{{0,40}}\b(?:following|below|subsequent|given|next|provided) (?:\w{{2,10}} )?code (?:snippet|excerpt|block|section|segment|fragment|chunk|piece|portion|sequence)s?\b"),
     Cue("task", 0.45, 0.0, r"\byour (?:final |own |current )?(?:implementation|code|script|program|solution|answer|algorithm|approach|method|procedure|function|routine|elucidation|software|application)\b[^.!?\n]{0,80}\b(?:following|below|subsequent|next|given) (?:\w{2,10} )?code\b|\b(?:algorithm|implementation|code|script|program|solution|procedure|function|routine)s? can (?:\w{2,14} ){1,3}(?:by|with|through|from|when) (?:includ|incorporat|integrat|add|employ|us|utili[sz]|append|insert|embed|leverag|apply|implement|merg)|\b(?:following|below|subsequent) code\b[^.!?\n]{0,80}\b(?:in|into|to|within|with|for) your (?:\w{2,10} )?(?:implementation|code|script|program|solution|answer|response|algorithm|approach|method)\b"),
-    # It is hidden from people
+    # Text that is hidden from people
     Cue("hidden", 0.35, 0.1, r"(?:display ?: ?none|visibility ?: ?hidden|font-size ?: ?[01](?:px|pt|em|%)?[;\"' ]|opacity ?: ?0[;\"' .]|color ?: ?(?:white|#fff(?:fff)?)\b[^>]{0,40}(?:background[^>]{0,12}(?:white|#fff))?|(?:left|top|text-indent) ?: ?-\d{3,5}px|aria-hidden=.true)[^<]{0,200}>[^<]{0,160}\b(?:you|assistant|ai|instructions?|ignore|must|please|model)\b"),
     Cue("hidden", 0.5, 0.15, r"<!--[^>]{0,160}\b(?:you (?:must|are|should|will|have to)|assistant|language model|llm|chatgpt|(?:ignore|disregard) (?:all|any|the|your|every|previous|prior|above|what)|system prompt|ai agent|instructions? (?:for|to))\b"),
     Cue("hidden", 0.5, 0.2, r"\[//\]: ?# ?[(\"'][^\n]{0,200}\b(?:you|assistant|ai|ignore|instructions?|model)\b|\balt=[\"'][^\"'\n]{0,120}\b(?:ignore|assistant|you must|ai model)\b"),
-    # A task, where there should be information: what a person asks for every day
+    # A task in place of information: ordinary requests of users
     Cue("task", 0.4, 0.0, rf"{_START}(?:can|could|would|will) you (?:please |kindly )?{_TASK}\b"),
     Cue("task", 0.3, 0.0, rf"{_START}{_TASK} (?:me|us|an?|the|this|that|your|my|how|what|why|all|about|in|with|to|some|three|five|ten|\d+|one|two)\b"),
     Cue("task", 0.45, 0.0, rf"{_START}(?:can you |could you |i want you to )?(?:write|compose|generate|create|draft|make up|invent|tell|give)(?: me| us)? (?:an?|some|one|two|three|five|ten|\d+) [^.!?\n]{{0,24}}\b(?:poems?|stor(?:y|ies)|songs?|jokes?|haikus?|essays?|e-?mails?|tweets?|recipes?|letters?|limericks?|blog posts?|raps?|riddles?|slogans?|scripts?|plans?|tips|ideas|reasons|suggestions|recommendations)\b|{_START}translate (?:this|the|it|your|that)\b[^.!?\n]{{0,60}}\b(?:in)?to [a-z]"),
     Cue("task", 0.35, 0.0, r"\bi (?:want|need|would like|.d like) you to\b|\byour task is\b|\bplease (?:act|write|translate|summari[sz]e|answer|respond|tell me|explain|generate|provide me)\b"),
     Cue("must", 0.25, 0.08, rf"\byou (?:must|have to|will|shall|should|need to|are (?:required|instructed|ordered) to) (?:now |also |first |always |never |immediately |only |not )?{_DO}\b"),
 )  # fmt: skip
-"""Every cue. A pattern that names a language's words spells them without accents, as `plain` leaves them."""
+"""All cues. Words are spelled without accents, as in the result of `plain`."""

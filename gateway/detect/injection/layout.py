@@ -1,7 +1,7 @@
-"""Sentences that are laid out oddly: folded, indented, quoted, in a comment, with emphasis, with hyphens in words.
+"""Sentences with an unusual layout: folded, indented, quoted, in a comment, with emphasis, with hyphens in words.
 
-A single blank, tab or end of line between two words is read as it stands. A text that shows a key word of instructions
-beside more than that is read again with one blank in the place of each such run.
+A single blank, tab or line end between two words needs no change. If a longer run is next to a key word of
+instructions, the text is read again with one blank in place of each such run.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ PATTERN: Final = (
     rf"{_EDGE}(?:(?:{_FIRST}){_ODD}(?:{_NEXT})|(?:{_MIDDLE}){_ODD}(?:{_LAST}))(?:\b|_)"
     r"|\b(?:ig|ign|igno|dis|disre|disreg|pre|prev|previ|in|inst|instr|instruc|sys)[-=]\s{1,20}[a-z]"
 )
-"""What shows an odd layout; in the syntax that Hyperscan and `regex` share."""
+"""A pattern for unusual layout, in the syntax that Hyperscan and `regex` share."""
 
 _BROKEN: Final = regex.compile(r"(?<=[a-z])[-=]\s{0,8}\n\s{0,80}(?=[a-z])")
 _MARKS: Final = str.maketrans("*>#|", "    ")
@@ -34,7 +34,7 @@ _WRITTEN: Final = regex.compile(r"\\+[nrt]|</?\w{1,8} ?/?>|(?<!\w)(?:_++|/{2,})|
 
 
 def unfolded(text: str) -> str:
-    """A text in small letters with one blank between its words."""
+    """A lower-case text with one blank between its words."""
     if any(sign in text for sign in ("-\n", "=\n", "-\r", "=\r", "- ")):
         text = _BROKEN.sub("", text)
     if any(sign in text for sign in "\\<_/"):

@@ -1,8 +1,8 @@
-"""Key words of cues with one error of typing in them: a letter too few or too many, another one, two of them swapped.
+"""Key words of cues with one typing error: a missing, additional or different letter, or two letters swapped.
 
-A text that shows such a word is read again with the words put right; what is found then is a cue like any other. Only
-words of six letters or more that few harmless texts hold, and no error that makes another form of the word: `ignored`
-and `systems` are right. Two words written as one (`ignoreall`) count as an error, too.
+A text with such a word is read again with the words corrected; its cues then count like any others. Only words of at
+least six letters that few harmless texts contain are corrected, and no other form of a word: `ignored` and `systems`
+are correct. Two words written as one (`ignoreall`) also count as an error.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ WORDS: Final = (
     *("ignore", "disregard", "forget", "override", "reveal"),
     *("previous", "instructions", "system", "prompt"),
 )
-"""The key words: each costs a hundredth of the time of a text."""
+"""The key words. Each adds one per cent to the time of a scan."""
 _VERBS: Final = ("ignore", "disregard", "forget", "override", "bypass", "reveal", "repeat")
 _MIDDLES: Final = ("all", "any", "your", "the", "every", "previous", "prior", "above")
 _BEFORE: Final = "all|any|system|previous|prior|above"
@@ -40,7 +40,7 @@ _MORE: Final = (
 _RIGHT: Final = frozenset(
     ("forgot", "gorget", "signore", "precious", "receding", "revel", "repeal", "carlier", "sistem")
 )
-"""Words one error away from a key word that are words of their own, in English or where they come from."""
+"""Correct words of English or another language that differ from a key word by one error."""
 _WORD: Final = regex.compile(r"(?<![a-z0-9_])[a-z]{5,64}(?![a-z0-9_])")
 
 
@@ -64,13 +64,13 @@ _JOINED: Final = (
     rf"(?:(?:{'|'.join(_VERBS)})(?:{'|'.join(_MIDDLES)})|(?:{_BEFORE})(?:{'|'.join(_NOUNS)}))(?:{_PARTS}){{0,8}}"
 )
 PATTERNS: Final = (*(rf"\b(?:{errors})\b" for _, errors in _ONES), rf"\b(?:{_JOINED})\b")
-"""What matches each key word with an error, and little else; in the syntax that Hyperscan and `regex` share."""
+"""Patterns of key words with an error, in the syntax that Hyperscan and `regex` share."""
 _MATCHERS: Final = tuple((word, regex.compile(errors)) for word, errors in _ONES)
 _APART: Final = regex.compile(rf"(?=({_JOINED})\b)(?:({_PARTS}))+")
 
 
 def corrected(text: str) -> str:
-    """A text in small letters with its key words put right."""
+    """A lower-case text with its key words corrected."""
     return _WORD.sub(lambda found: _corrected(found[0]), text)
 
 

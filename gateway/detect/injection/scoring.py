@@ -1,15 +1,15 @@
-"""Instructions in what a model reads: a score from 0 to 1 for every text, as a tool's result and as a user's words.
+"""Instructions in text that a model reads: a score from 0 to 1 for each text, as a tool's result and as a user's text.
 
-Cues (`cues.CUES`) are looked for in the text with its disguises undone, also a disguise within another: letters that
-stand for others (`unmask.letters`), encodings, escapes and words set otherwise (`unmask.readings`). A disguise counts
-as a cue of its own. Key words with an error of typing are put right, which counts no more. One pass of Hyperscan over
-all patterns; most texts show no cue.
+Cues (`cues.CUES`) are searched for in the text with its disguises undone, also a disguise within another: look-alike
+letters (`unmask.letters`), encodings, escapes and rearranged words (`unmask.readings`). A disguise counts as a separate
+cue. Key words with a typing error are corrected; the error itself does not count. All patterns are searched for in one
+pass of Hyperscan; most texts have no cue.
 
-White space is one: a sentence is found however it is laid out (`layout`).
+White space is equivalent: a sentence is found in any layout (`layout`).
 
-What is quoted in a text about such attacks counts less. Honest limits: an instruction in plain words that fits its
-document ("reply with the invoice number") looks like any other sentence, and scores low; a text may be worded so that
-it shows no cue. The score is evidence for a policy, not a proof.
+Quotations in a text about such attacks count less. Limits: an instruction in plain words that fits its document ("reply
+with the invoice number") looks like any other sentence, and scores low; a text may be worded so that it has no cue. The
+score is evidence for a policy, not a proof.
 """
 
 from __future__ import annotations
@@ -33,15 +33,15 @@ except ImportError:  # no wheel for this platform
     hyperscan = None  # type: ignore[assignment]
 
 STEP: Final = 0.05
-"""Scores are multiples of this: a policy's verdicts are remembered by what they were made from."""
+"""Scores are multiples of this step, because a policy's verdicts are cached by their inputs."""
 
 NEAR: Final = 4096
-"""Characters within which cues count together: a long text shows many that have nothing to do with each other."""
+"""Characters within which cues count together: a long text has many cues that are unrelated."""
 _OVERLAP: Final = 512
 
 
 class Score(NamedTuple):
-    """How much a text looks like instructions, by where it came from."""
+    """How much a text looks like instructions (0 to 1), by the source of the text."""
 
     tool: float
     user: float
@@ -51,26 +51,26 @@ NONE: Final = Score(0.0, 0.0)
 
 
 class Sign(NamedTuple):
-    """What speaks for instructions: one group of cues, and how likely it makes them by where the text came from."""
+    """One group of cues in a text, and the probability of instructions by the source of the text."""
 
     group: str
     tool: float
     user: float
 
     def within(self, evidence: Evidence) -> bool:
-        """Whether the evidence says as much of this group."""
+        """Whether the evidence has this group with at least the same weight."""
         return any(group == self.group and tool >= self.tool and user >= self.user for group, tool, user in evidence)
 
 
 Evidence = tuple[Sign, ...]
-"""What speaks for instructions in a text; most texts have none."""
+"""The cues in a text; most texts have none."""
 
 _ABOUT: Final = regex.compile(
     r"prompt.injection|jailbreak|red.team|adversarial|attack(?:er|s)?\b|vulnerabilit|owasp|malicious|researcher|payload"
     r"|security|detect|guardrail|phrases? (?:like|such as)|for example|such as|e\.g\."
 )
 _QUOTES: Final = "\"'`\u201c\u2018\u00ab\u201e"
-_QUOTED: Final = 0.55  # of the score of what is only quoted, in a text about attacks
+_QUOTED: Final = 0.55  # factor of the score of quotations, in a text about attacks
 
 
 _DISGUISES: Final = {
@@ -78,9 +78,9 @@ _DISGUISES: Final = {
     "layout": layout.PATTERN,
     **{f"misspelt:{number}": pattern for number, pattern in enumerate(misspelt.PATTERNS)},
 }
-"""What shows that a text reads otherwise once a disguise is undone, in its plain form."""
+"""Patterns over the plain form of a text that show a disguise."""
 _DEPTH: Final = 2  # a disguise within a disguise
-_READINGS: Final = 12  # disguised texts that are looked into further, at each depth
+_READINGS: Final = 12  # maximum disguised texts that are examined further, at each depth
 
 
 Find = Callable[[str], set[int]]
@@ -90,7 +90,7 @@ class Injection:
     """The scorer. Immutable, shared between threads."""
 
     def __init__(self, cache_dir: Path | None = None) -> None:
-        # A blank may be any white space: a tab, the end of a line.
+        # A blank in a pattern is any white space, such as a tab or a line end.
         patterns = [
             (plain(cue.pattern) if not cue.pattern.isascii() else cue.pattern).replace(" ", r"\s") for cue in CUES
         ]
@@ -99,11 +99,11 @@ class Injection:
         self._find = _hyperscan(self._patterns, cache_dir) if hyperscan is not None else _one_by_one(self._patterns)
 
     def score(self, text: str) -> Score:
-        """How much a text looks like instructions to whoever reads it."""
+        """How much a text looks like instructions to its reader."""
         return together([self.evidence(text)])
 
     def evidence(self, text: str) -> Evidence:
-        """What in a text looks like instructions, by groups of cues; of a long one where most of it stands together."""
+        """The cues in a text, by groups; of a long text, those of the stretch with the strongest cues."""
         signs = self._signs(text)
         if len(text) <= NEAR or len(signs) < 2:
             return signs
@@ -130,7 +130,7 @@ class Injection:
         return signs
 
     def _hidden(self, text: str, shown: str, found: set[int]) -> set[int]:
-        """Cues that a text shows once its disguises are undone."""
+        """The cues of a text after its disguises are undone."""
         cues: set[int] = set()
         layer = [(text, shown, found)]
         for _ in range(_DEPTH):
@@ -145,7 +145,7 @@ class Injection:
         return cues
 
     def _read(self, shown: str, found: set[int]) -> list[tuple[str, set[int]]]:
-        """A plain text and what it shows; so laid out as it is spoken, and with its key words put right."""
+        """A plain text with its cues; the same with normal layout, and with its key words corrected."""
         read = [(shown, found)]
         shows = _shows(found)
         if "layout" in shows:
@@ -156,11 +156,11 @@ class Injection:
         return read
 
     def _spoken(self, view: str) -> tuple[str, set[int]]:
-        """A text whose lines are gone, and what it says: cues that depend on lines do not count."""
+        """A text whose lines were joined, and its cues, without those that depend on lines."""
         return view, {number for number in self._find(view) if number in _SPOKEN or number >= _CUES}
 
     def _all_quoted(self, read: Sequence[tuple[str, set[int]]]) -> bool:
-        """Whether what would override stands in quotation marks, each time."""
+        """Whether each cue that would override instructions is in quotation marks."""
         for shown, found in read:
             for number in found & _OVERRIDES:
                 pattern = self._compiled.get(number) or regex.compile(self._patterns[number])
@@ -183,12 +183,12 @@ def _stretches(text: str) -> Iterator[str]:
 
 
 def _shows(found: set[int]) -> set[str]:
-    """Which disguises a text shows."""
+    """The disguises that a text shows."""
     return {_NAMES[number - _CUES] for number in found if number >= _CUES}
 
 
 def _signs(found: set[int]) -> Evidence:
-    """Cues of one group: the heaviest."""
+    """The heaviest cue of each group."""
     tool: dict[str, float] = {}
     user: dict[str, float] = {}
     for number in sorted(found):
@@ -200,7 +200,7 @@ def _signs(found: set[int]) -> Evidence:
 
 
 def together(texts: Iterable[Evidence]) -> Score:
-    """The score of texts that are read as one: of each group the heaviest, all groups as independent chances."""
+    """The score of several texts together: the heaviest cue of each group, combined as independent probabilities."""
     tool: dict[str, float] = {}
     user: dict[str, float] = {}
     for evidence in texts:
@@ -211,7 +211,7 @@ def together(texts: Iterable[Evidence]) -> Score:
 
 
 def _either(weights: Iterable[float]) -> float:
-    """That one of several independent chances comes true."""
+    """The probability that at least one of several independent events occurs."""
     missing = 1.0
     for weight in weights:
         missing *= 1 - weight
@@ -235,7 +235,7 @@ _SPOKEN: Final = frozenset(
 
 
 def _hyperscan(patterns: Sequence[str], cache_dir: Path | None) -> Find:
-    """Which patterns match, in one pass."""
+    """A function that finds the matching patterns in one pass."""
     marks = index.Marks(patterns, range(len(patterns)), cache_dir)
 
     def find(text: str) -> set[int]:

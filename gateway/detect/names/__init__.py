@@ -1,1 +1,1 @@
-"""Names, places and organizations, found by language models in processes of their own, beside the line."""
+"""Names, places and organizations, found by language models in separate processes, in the background."""

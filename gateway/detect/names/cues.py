@@ -1,7 +1,7 @@
-"""What English writes around names: titles, greetings, introductions, labels, signatures, the verbs of speakers.
+"""Cues around names in English: titles, greetings, introductions, labels, signatures, verbs of speech.
 
-A cue finds names that no list knows. What it takes is as little as a name can be: one to four words that begin with a
-capital, or, behind a cue that nothing but a name can follow, any words that are not common English ones.
+A cue finds names that are not in the lists. It takes the minimum form of a name: one to four capitalized words or,
+after a cue that only a name can follow, any words that are not common in English.
 """
 
 from __future__ import annotations
@@ -11,9 +11,9 @@ from typing import Final
 import regex
 
 WORD: Final = r"[\p{L}\p{M}]+(?:['’\-][\p{L}\p{M}]+)*"
-"""A word of letters; an apostrophe or a hyphen may stand within."""
+"""A word of letters, possibly with an apostrophe or a hyphen inside."""
 CAPITAL: Final = r"\p{Lu}[\p{L}\p{M}]*(?:['’\-][\p{L}\p{M}]+)*"
-"""The same that begins with a capital."""
+"""The same with a capital at the beginning."""
 _INITIAL = r"\p{Lu}\."
 _PARTICLE = (
     r"(?:van|von|de|der|den|del|della|di|da|dos|das|do|du|la|le|el|al|bin|bint|ibn|ben|ter|ten|zu|zum|af|av|e|y|"
@@ -51,7 +51,7 @@ _SPEECH = (
     r"thinks|feels|believes|loves|hates|enjoys|prefers|suffers|turned \d+)"
 )
 
-# (pattern with a group `name`, whether the case of the name is a cue of its own, score)
+# (pattern with a group `name`, whether the case of the name is a separate cue, score)
 PERSONS: Final = tuple(
     (regex.compile(pattern), sure)
     for pattern, sure in (
@@ -86,7 +86,7 @@ PERSONS: Final = tuple(
         (rf"\b(?i:said|says|asked|replied|whispered|shouted|gave|handed|introduced|told) "
          rf"(?P<name>{CAPITAL}) (?:to|about) ", False),
         (rf"\b(?:said|says|asked|replied|whispered|shouted) {CAPITAL} to (?P<name>{CAPITAL})\b", False),
-        # A line of its own that is written like a name, as in the head of a letter or a card.
+        # A separate line that is written like a name, as in a letterhead or on a card.
         (rf"(?:^|\n)[^\p{{L}}\n]*(?P<name>{CAPITAL}(?: {_INITIAL}| \p{{Lu}})?(?: {_PARTICLE})? "
          rf"{CAPITAL}(?: {CAPITAL})?)[ \t]*(?=\n)", False),
         (rf"\b(?i:add|remove|invite|hire|fire|promote|thank|remember|meet|met|interview(?:ed)?|marry|married|divorced|"

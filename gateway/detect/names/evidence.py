@@ -1,6 +1,6 @@
-"""What speaks for a name besides a model: lists that know it, cues around it, and names beside it.
+"""Evidence for names besides the model: lists of names, cues around a name, and names next to it.
 
-Every word is weighed by `Lists`: what is common English counts as a name only where something else says so.
+Every word is checked in `Lists`: a common English word counts as a name only with further evidence.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ from gateway.detect.names.tokens import Candidate, Token, adjacent, tokens
 from gateway.detect.names.vocabulary import CLOSED, PARTICLES, THINGS, Vocabulary, words
 
 SURE, NAMED, LISTED, CUED, ALONE = 0.8, 0.75, 0.7, 0.6, 0.5
-TIME: Final = 1.0  # seconds a pattern may take on a piece; what takes longer fails, and with it the call
+TIME: Final = 1.0  # maximum seconds of a pattern on a piece; after that the search fails, and with it the call
 
 
-_LONGEST: Final = 4  # words of a name, particles among them
+_LONGEST: Final = 4  # maximum words of a name, including particles
 _LINK: Final = regex.compile(r"(?:,? (?:and|or|&) |, ?)")
 _LANGUAGE: Final = regex.compile(r"\b(?i:in|into|to|speaks?|speaking|spoke|learn|learning|fluent in|from) \Z")
 _BEFORE: Final = regex.compile(r"(?<![.!?:] )\b(\p{Ll}+),? \Z")
@@ -31,7 +31,7 @@ _SHORT: Final = words("inc co ltd corp bros llc l plc c s a v n")
 
 
 class Evidence:
-    """The witnesses, over one set of lists."""
+    """Finds evidence for names, with one set of lists."""
 
     def __init__(self, lists: Lists) -> None:
         self._lists = lists
@@ -39,7 +39,7 @@ class Evidence:
         self._longest = max(place.count(" ") for place in lists.places) + 1  # words
 
     def find(self, text: str, told: Sequence[Candidate]) -> list[Candidate]:
-        """Everything that speaks for a name; `told` is what a model found. Candidates may overlap."""
+        """All candidates for names, which may overlap; `told` are those of the model."""
         said = tokens(text)
         prose = english(text)
         strange = (
@@ -51,7 +51,7 @@ class Evidence:
     # Cues
 
     def _cued(self, text: str) -> Iterator[Candidate]:
-        """What stands where a name would stand."""
+        """Candidates in the places where cues expect a name."""
         for pattern, sure in cues.PERSONS:
             for match in pattern.finditer(text, overlapped=True, timeout=TIME):
                 found = self._person(text, *match.span("name"), sure)
@@ -63,7 +63,7 @@ class Evidence:
                     yield from self._thing(text, *match.span("name"), entity)
 
     def _person(self, text: str, start: int, end: int, sure: bool) -> Candidate | None:
-        """The name at the beginning of a stretch: up to the first word that is none."""
+        """The name at the beginning of a stretch: up to the first word that is not part of a name."""
         lists = self._lists
         name: list[Token] = []
         around = tokens(text, start, min(len(text), end + 24))
@@ -102,7 +102,7 @@ class Evidence:
         return Candidate(name[0].start, stop, "PERSON", SURE if sure else NAMED if known else CUED)
 
     def _thing(self, text: str, start: int, end: int, entity: str) -> Iterator[Candidate]:
-        """An organization or a place that a cue names, less common said in front of it."""
+        """An organization or a place after a cue, without common words before it."""
         said = tokens(text, start, end)
         while said and (self._vocabulary.common(said[0]) or (entity == "LOCATION" and said[0].word in PARTICLES)):
             if (
@@ -121,7 +121,7 @@ class Evidence:
     # Lists
 
     def _listed(self, text: str, said: Sequence[Token]) -> Iterator[Candidate]:
-        """Full names, single names that are no English word, places, peoples."""
+        """Full names, single names that are not English words, places, peoples."""
         at = 0
         while at < len(said):
             token = said[at]
@@ -144,14 +144,14 @@ class Evidence:
             at += 1
 
     def _group(self, text: str, token: Token) -> bool:
-        """Whether a word is a people or a creed, not a language nor the first word of a sentence."""
+        """Whether a word is a people or a religion, and neither a language nor the first word of a sentence."""
         word, before = token.word, text[max(0, token.start - 12) : token.start]
         if word not in self._lists.groups or token.shouted or _LANGUAGE.search(before):
             return False
         return word not in _AMBIGUOUS or bool(_BEFORE.search(before))
 
     def _run(self, text: str, said: Sequence[Token], at: int) -> list[Token]:
-        """The said from here on that could be one name."""
+        """The words from here on that could be one name."""
         run: list[Token] = []
         for token in said[at : at + _LONGEST + 1]:
             if run and not adjacent(text, run[-1], token):
@@ -168,7 +168,7 @@ class Evidence:
         return run[:_LONGEST]
 
     def _full_name(self, run: list[Token]) -> float:
-        """How sure a run of said is somebody's name; 0: not. Shortens the run to the name."""
+        """The score of a run of words as the name of a person; 0 if it is not. Shortens the run to the name."""
         lists = self._lists
         if not run or run[0].word in CLOSED:
             return 0
@@ -187,13 +187,13 @@ class Evidence:
             if first.initial and sure:
                 return CUED
             if not usual and strange and any(token.initial for token in run[1:-1]) and not first.shouted:
-                return CUED  # Ann B. Strange: nothing else is written so
+                return CUED  # Ann B. Strange: only names have this form
         del run[1:]
         alone = first.word in lists.given and first.word not in lists.places and len(first.word) > 2
         return ALONE if alone and not usual and not first.shouted else 0
 
     def _place(self, text: str, said: Sequence[Token], at: int) -> int:
-        """How many said from here on are a place that the lists know; 0: none."""
+        """How many words from here on are a place in the lists."""
         if not said[at].capital:
             return 0
         best, phrase = 0, ""
@@ -206,7 +206,7 @@ class Evidence:
         return best
 
     def _strange(self, text: str, said: Sequence[Token]) -> Iterator[Candidate]:
-        """Words with capitals that nobody knows: two together are a person before anything else, one is where it is."""
+        """Unknown capitalized words: two together are most likely a person; the type of one depends on its context."""
         at = 0
         while at < len(said):
             run: list[Token] = []
@@ -227,7 +227,7 @@ class Evidence:
             at += not run
 
     def _alone(self, text: str, run: Sequence[Token], names: Sequence[Token], thing: bool) -> Iterator[Candidate]:
-        """What the word in front of a strange name makes of it."""
+        """The type of an unknown name, by the word before it."""
         start, end = run[0].start, run[-1].end
         before = _BEFORE.search(text, max(0, start - 12), start)
         if before is None:

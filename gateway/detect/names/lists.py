@@ -1,7 +1,7 @@
-"""Words that are names somewhere: given and family names, cities, countries.
+"""Lists of names: given and family names, cities, countries.
 
-A list knows names that a sentence says nothing about, and a cue (`cues`) those that no list knows. Common words are
-told apart, because many of them are somebody's name: of Will, May and Grace only what surrounds them can say.
+Lists find names without cues in the sentence, and cues (`cues`) find names that are not in the lists. Common words are
+a separate list, because many of them are also names: for Will, May and Grace the context decides.
 
 `words.txt.gz` is made by `benchmarks.name_lists` from the locales of Faker, whose licence is in `words.LICENSE`.
 """
@@ -27,15 +27,15 @@ class Lists:
     groups: frozenset[str]
     common: frozenset[str]
     famous: frozenset[str]
-    """Words with a capital that everybody writes, as they are written: Kubernetes, Monday, JSON."""
+    """Common words with a capital, as usually written: Kubernetes, Monday, JSON."""
 
     def known(self, word: str) -> bool:
-        """Whether it is part of somebody's name somewhere."""
+        """Whether a word is part of a person's name in some language."""
         return word in self.given or word in self.family
 
 
 def fold(word: str) -> str:
-    """A word as the lists hold it: without case and accents."""
+    """A word in the form of the lists: without case and accents."""
     decomposed = unicodedata.normalize("NFKD", word.replace("ł", "l").replace("Ł", "L").replace("ø", "o"))
     return "".join(char for char in decomposed if not unicodedata.combining(char)).casefold().replace("\u2019", "'")
 
@@ -47,5 +47,5 @@ def load() -> Lists:
 
 
 def text(lists: Lists) -> str:
-    """The lists as the file holds them: a word a line, sorted, and an empty line between two lists."""
+    """The lists in the format of the file: one word per line, sorted, with an empty line between two lists."""
     return "\n\n".join("\n".join(sorted(getattr(lists, one.name))) for one in fields(lists))

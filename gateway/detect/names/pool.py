@@ -1,8 +1,8 @@
-"""The processes that run language models: started with the gateway, asked beside the line, replaced when they die.
+"""The processes that run language models: started with the gateway, used in the background, replaced when they die.
 
-Config keys: `pii.ner.model`, `entities`, `score`, `workers`. Texts wait in one bounded queue; an idle worker takes as
-many as make a batch. What nobody waits for any more is not sent. A worker ends when its socket closes: also when the
-gateway is killed. Raises `Unread` where a text could not be read; what that means is the caller's to say.
+Config keys: `pii.ner.model`, `entities`, `score`, `workers`. Texts wait in one bounded queue; an idle worker takes one
+batch. A text is not sent if no call waits for it any more. A worker ends when its socket closes, also when the gateway
+is killed. Raises `Unread` if a text could not be read; the caller decides what follows.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ from gateway.errors import ConfigError
 from gateway.texts import Finding
 
 BATCH: Final = 16_000
-"""Characters that a worker is given at once; more than that only as one text."""
+"""Maximum characters of a batch; a single text may be longer."""
 WAITING: Final = 2_000_000
-"""Characters that may wait; a text that would be more is not taken."""
+"""Maximum characters in the queue; a text that exceeds them is refused."""
 _LOADING = 60  # seconds a model may take to load
 _PAUSE = (0.1, 5.0)  # seconds before a worker that died is replaced: at first, and at most
-# Threads of their own would fight over the processors that the gateway needs.
+# Further threads would compete for the processors that the gateway needs.
 _ENVIRONMENT = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "BLIS_NUM_THREADS": "1"}
 _log = logging.getLogger("meshgate.ner")
 
@@ -50,7 +50,7 @@ class Settings(Protocol):
 
 
 class Unread(Exception):
-    """A text could not be read for names: why, in words that repeat nothing of it."""
+    """A text could not be searched for names. The message is the reason, and contains nothing of the text."""
 
 
 class _Job:
@@ -72,7 +72,7 @@ class Pool:
     def __init__(self, config: Settings, report: Callable[[str], None] = _log.error) -> None:
         self.config = config
         self._report = report
-        self._jobs: dict[tuple[str, str], _Job] = {}  # by team and text: one that two of its calls bring is read once
+        self._jobs: dict[tuple[str, str], _Job] = {}  # by team and text: a text of two calls is read once
         self._queue: deque[_Job] = deque()
         self._waiting = 0
         self._filled = asyncio.Event()
@@ -83,7 +83,7 @@ class Pool:
 
     @property
     def pids(self) -> set[int]:
-        """The processes that are there."""
+        """The ids of the running processes."""
         return {worker.pid for worker in self._workers}
 
     async def open(self) -> Pool:
@@ -98,11 +98,11 @@ class Pool:
         return self
 
     async def find(self, texts: Sequence[str], deadline: float, team: str = "") -> Mapping[str, list[Finding]]:
-        """Text -> its findings, of as many as were read within `deadline` seconds.
+        """Text -> its findings, for the texts that were read within `deadline` seconds.
 
-        Raises Unread if a worker failed or the queue is full; what others have found by then is lost to this call.
+        Raises Unread if a worker failed or the queue is full; findings in other texts are then lost for this call.
         """
-        if not self._tasks:  # retired, and asked once more by a call that began before
+        if not self._tasks:  # retired, but a call that began before still needs it
             self._tasks = [asyncio.create_task(self._keep(None)) for _ in range(self.config.workers)]
         jobs: list[_Job] = []
         self._asking += 1
@@ -122,13 +122,13 @@ class Pool:
                 await self.close()
 
     async def retire(self) -> None:
-        """Take no part in new calls: the workers end as soon as nothing waits for them."""
+        """Serve no new calls: the workers end as soon as no text waits."""
         self._retired = True
         if not self._asking:
             await self.close()
 
     async def close(self) -> None:
-        """End the workers. Texts that wait are not read."""
+        """End the workers. Waiting texts are not read."""
         tasks, self._tasks = self._tasks, []
         for task in tasks:
             task.cancel()
@@ -150,7 +150,7 @@ class Pool:
         return job
 
     async def _keep(self, worker: _Worker | None) -> None:
-        """One worker, and the next when it dies."""
+        """Run one worker, and replace it when it dies."""
         pause = _PAUSE[0]
         while True:
             try:
@@ -167,7 +167,7 @@ class Pool:
             pause = min(2 * pause, _PAUSE[1])
 
     async def _serve(self, worker: _Worker) -> None:
-        """Batch after batch. Raises Unread when the worker died."""
+        """Send batches to a worker. Raises Unread when the worker died."""
         while True:
             batch = await self._next()
             try:
@@ -187,7 +187,7 @@ class Pool:
                     raise
 
     async def _next(self) -> list[_Job]:
-        """The texts that have waited longest, as many as one batch holds. At least one."""
+        """The next batch: the texts that have waited longest, at least one."""
         batch: list[_Job] = []
         size = 0
         while not batch:
@@ -211,7 +211,7 @@ class Pool:
         self._done(job)
         if not job.future.done():
             job.future.set_exception(Unread(why))
-            job.future.exception()  # asked for: asyncio complains of those that nobody asked
+            job.future.exception()  # read the exception: asyncio logs exceptions that are never read
 
     async def _start(self) -> _Worker:
         worker = _Worker(self.config)
@@ -229,7 +229,7 @@ class Pool:
 
 
 class _Worker:
-    """One process and our end of the socket to it."""
+    """One process, and the gateway's end of its socket."""
 
     def __init__(self, config: Settings) -> None:
         ours, theirs = socket.socketpair()
@@ -240,7 +240,7 @@ class _Worker:
                 pass_fds=[theirs.fileno()],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
-                # Nothing of the gateway's environment: there are keys in it. The same modules as here.
+                # Without the gateway's environment, which contains keys, but with the same module path.
                 env={"PATH": os.defpath, "PYTHONPATH": os.pathsep.join(filter(None, sys.path)), **_ENVIRONMENT},
                 start_new_session=True,  # Ctrl-C is for the gateway, which may still have calls to end
             )

@@ -1,7 +1,7 @@
-"""Which paragraphs are English prose: there a word that nobody knows and that begins with a capital may be a name.
+"""Finds paragraphs of English prose, in which an unknown capitalized word may be a name.
 
-German writes every noun so, code its classes, tables their headings. Three cheap signs decide: the small words of
-English against those of other languages, how many there are, and how many signs of code stand between the words.
+German capitalizes every noun, code its classes, tables their headings. Three cheap measures decide: function words of
+English compared with those of other languages, their share, and the number of signs of code between the words.
 """
 
 from __future__ import annotations
@@ -36,13 +36,13 @@ _OTHERS: Final = (
 _PARAGRAPH: Final = regex.compile(r"\S(?:[^\n]|\n(?!\s*\n))*")
 _WORD: Final = regex.compile(r"\p{L}+(?:['’]\p{L}+)*")
 _CODE: Final = regex.compile(r"[{}\[\]();=<>|_\\\t\"#$@+*/]|\b\p{Ll}+\p{Lu}|\d{2}:\d{2}:\d{2}")
-_SHORT: Final = 7  # words that may do without a small one: a name by itself, a headline, a greeting
-_FEWEST: Final = 0.1  # share of small words in prose
+_SHORT: Final = 7  # maximum words of a text without function words: a name alone, a headline, a greeting
+_FEWEST: Final = 0.1  # minimum share of function words in prose
 _SIGNS: Final = 0.25  # signs of code for each word, at most
 
 
 def english(text: str) -> list[tuple[int, int]]:
-    """The stretches of a text that are English prose, or too short to tell and nothing else."""
+    """The stretches (start, end) of a text that are English prose, or too short to decide and nothing else."""
     return list(_stretches(text))
 
 

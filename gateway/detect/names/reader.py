@@ -1,8 +1,8 @@
-"""What a NER worker makes of a text: the model's entities, those of lists and cues, and what is none of them after all.
+"""Finds entities in a NER worker: those of the model, of lists and of cues, without false positives.
 
-A model alone misses names that its training text did not have, and takes headings, products and identifiers for
-names. So three witnesses speak: the model (score 0.85), a cue around the name (0.8; 0.6 where other words may follow
-it), a list that knows it (0.7 for a full name, 0.5 for a single word).
+A model alone misses names that its training text did not have, and takes headings, products and identifiers for names.
+So there are three sources: the model (score 0.85), a cue around the name (0.8; 0.6 if other words may follow the cue),
+and the lists (0.7 for a full name, 0.5 for a single word).
 
 Config keys: `pii.ner.model`, `entities`, `score`.
 """
@@ -31,11 +31,11 @@ LABELS: Final = {
     "ORG": "ORGANIZATION",
     "NORP": "NRP",
 }
-"""What models call entities -> what they are called here."""
+"""Label of an entity in models -> its name in the gateway."""
 _PARTS: Final = frozenset({"tok2vec", "transformer", "curated_transformer", "ner", "beam_ner", "entity_ruler"})
-_MODEL: Final = 0.85  # as Presidio scores what a model says
+_MODEL: Final = 0.85  # the score of Presidio for entities of a model
 _LEADING: Final = words("mr mrs ms miss mx dr prof sir madam hi hello dear hey the thanks regards")
-# What is no prose: code, addresses of the net, e-mail, identifiers, our own placeholders.
+# Text that is not prose: code, URLs, e-mail addresses, identifiers, placeholders.
 _NO_PROSE: Final = regex.compile(
     r"```[\s\S]*?(?:```|\Z)|`[^`\n]+`|<[A-Z][A-Z0-9_]*_\d+>|\b(?:https?|ftp|file)://\S+|\bwww\.\S+|\S+@\S+\.\w+|"
     r"(?:\.{0,2}/)?(?:[\w.\-]+/){2,}[\w.\-]*|\b\w*(?:\d\w*_|_\w*)\w*\b|\b\p{Ll}+\p{Lu}\w*\b|\{[a-z_]+\}|\$\w+"
@@ -47,11 +47,11 @@ _ENDS: Final = regex.compile(r"(?:^|[.!?:;\n\"“(\[>*#\-–—•|])[\s\"'“(\
 
 
 class ModelError(Exception):
-    """The model cannot be used: why, and what to do."""
+    """The model cannot be used. The message is the reason, and what to do."""
 
 
 class Reader:
-    """Finds the wanted entities. Raises ModelError for a model that is not there or finds nothing."""
+    """Finds the requested entities. Raises ModelError for a model that is not installed or finds no entities."""
 
     def __init__(self, model: str, entities: Iterable[str], score: float, lists: Lists | None = None) -> None:
         self._wanted = frozenset(entities)
@@ -63,16 +63,16 @@ class Reader:
 
     def read(self, texts: Sequence[str]) -> list[list[Candidate]]:
         """The entities of each text; some may overlap."""
-        clean = [text.encode("utf-8", "replace").decode() for text in texts]  # lone surrogates are no text for a model
+        clean = [text.encode("utf-8", "replace").decode() for text in texts]  # models do not accept lone surrogates
         told = self._ask(clean)
         return [self._weigh(text, list(said)) for text, said in zip(clean, told, strict=True)]
 
     def _ask(self, texts: list[str]) -> Iterable[Iterable[Candidate]]:
-        """What the model says."""
+        """The entities of the model."""
         if self._nlp is None:
             return [()] * len(texts)
         cased = [self._cased(text) for text in texts]
-        with self._nlp.memory_zone():  # else every new word would be kept for good
+        with self._nlp.memory_zone():  # otherwise every new word would be kept forever
             return [
                 [
                     Candidate(entity.start_char, entity.end_char, LABELS[entity.label_], _MODEL)
@@ -83,7 +83,7 @@ class Reader:
             ]
 
     def _cased(self, text: str) -> str:
-        """A text without capitals, as chats have it, with those of the words that lists know: models go by them."""
+        """A text without capitals, such as a chat, with known names capitalized, because models depend on capitals."""
         if any(map(str.isupper, text)):
             return text
         lists = self._lists
@@ -98,10 +98,10 @@ class Reader:
         return _WORD.sub(capital, text)
 
     def _weigh(self, text: str, said: list[Candidate]) -> list[Candidate]:
-        """All witnesses together, less what is no name."""
+        """The candidates of all sources, without those that are not names."""
         closed = [match.span() for match in _NO_PROSE.finditer(text, timeout=TIME)]
         told = [one for one in (self._trimmed(text, one) for one in said) if one is not None]
-        # In a text without capitals those of known words stand in for them: see `_cased`.
+        # In a text without capitals, known words are capitalized: see `_cased`.
         found = [*told, *self._evidence.find(self._cased(text), told)]
         return [
             one
@@ -112,7 +112,7 @@ class Reader:
         ]
 
     def _trimmed(self, text: str, one: Candidate) -> Candidate | None:
-        """A model's entity without the words around a name; None where nothing is left or it is no name."""
+        """A model's entity without the words around the name; None if nothing is left or it is not a name."""
         said = tokens(text, one.start, one.end)
         if one.entity in ("LOCATION", "ORGANIZATION"):
             if said and said[0].word == "the":
@@ -126,7 +126,10 @@ class Reader:
 
 
 def _settled(found: Iterable[Candidate]) -> list[Candidate]:
-    """Overlaps decided: the surest wins, then the longest; what touches a longer one of its own kind joins it."""
+    """Candidates without overlaps: the highest score wins, then the longest.
+
+    A candidate that touches a longer one of the same type is joined with it.
+    """
     kept: list[Candidate] = []
     for one in sorted(found, key=lambda one: (-one.score, one.start - one.end, one)):
         clash = [other for other in kept if other.start < one.end and one.start < other.end]
@@ -148,7 +151,7 @@ def _load(model: str) -> Any:
         raise ModelError(f"the spaCy model {model} is not installed: run python -m spacy download {model}") from None
     import spacy
 
-    # Named by folder and version, as spaCy's packages are: the settings are read before anything is loaded.
+    # spaCy's packages are named by folder and version: the settings are read before anything is loaded.
     package = spacy.util.get_package_path(model)
     meta = json.loads((package / "meta.json").read_text(encoding="utf-8"))
     folder = package / f"{meta['lang']}_{meta['name']}-{meta['version']}"

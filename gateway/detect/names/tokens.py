@@ -1,4 +1,4 @@
-"""Words of a text, and what a NER worker says of stretches of it."""
+"""Words of a text, and candidates for entities in a NER worker."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _INITIAL: Final = regex.compile(r"\.[ \u00a0]")
 
 
 class Candidate(NamedTuple):
-    """A stretch that may be an entity: [start, end), its type, how sure (0 to 1)."""
+    """A stretch that may be an entity: [start, end), type, score (0 to 1)."""
 
     start: int
     end: int
@@ -24,17 +24,17 @@ class Candidate(NamedTuple):
 
 
 class Token(NamedTuple):
-    """A word: where it stands, as lists hold it, and how it is written."""
+    """A word: its place, its form in the lists, and how it is written."""
 
     start: int
     end: int
     word: str
     capital: bool
-    shouted: bool  # two capitals or more and nothing else
+    shouted: bool  # at least two letters, all capitals
 
     @property
     def initial(self) -> bool:
-        """Whether it is one letter, as in J. Doe."""
+        """Whether the word is one letter, as in J. Doe."""
         return self.end - self.start == 1 and self.capital
 
 
@@ -51,7 +51,7 @@ def tokens(text: str, start: int = 0, end: int | None = None) -> list[Token]:
 
 
 def adjacent(text: str, one: Token, other: Token) -> bool:
-    """Whether nothing but a blank stands between two words, or the full stop of an initial and a blank."""
+    """Whether only a blank is between two words, or the full stop of an initial and a blank."""
     if _NEXT.fullmatch(text, one.end, other.start):
         return True
     return one.end - one.start <= 2 and bool(_INITIAL.fullmatch(text, one.end, other.start))

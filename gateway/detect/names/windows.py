@@ -1,7 +1,7 @@
-"""Long texts in pieces: a model's memory and time grow with the text, and two workers can share one that is cut.
+"""Divides long texts into pieces: a model's memory and time grow with the text, and two workers can share the pieces.
 
-A piece ends where a sentence does, if one does near its end, else between two words. The next begins a little before,
-so that a name at the seam stands whole in one of them.
+A piece ends with a sentence if a sentence ends near there, otherwise between two words. The next piece begins a little
+before, so that a name at the boundary is complete in one of them.
 """
 
 from __future__ import annotations
@@ -15,16 +15,16 @@ from gateway.detect.core.rules import resolve
 from gateway.texts import Finding
 
 SIZE: Final = 4000
-"""Characters of a piece at most."""
+"""Maximum characters of a piece."""
 OVERLAP: Final = 200
-"""Characters that a piece has in common with the one before, at most."""
+"""Maximum characters that a piece shares with the previous one."""
 
 _SENTENCE: Final = regex.compile(r"(?<=[.!?。！？][\"')\]]?)\s+|\n+", regex.VERSION0)
 _WORD: Final = regex.compile(r"\s+")
 
 
 def windows(text: str) -> Iterator[tuple[int, str]]:
-    """(offset, piece) in order; together they hold the whole text."""
+    """(offset, piece) in order; together the pieces contain the whole text."""
     start = 0
     while len(text) - start > SIZE:
         end = _last(_SENTENCE, text, start + SIZE // 2, start + SIZE)
@@ -36,7 +36,7 @@ def windows(text: str) -> Iterator[tuple[int, str]]:
 
 
 def join(pieces: Iterable[tuple[int, Iterable[Finding]]]) -> list[Finding]:
-    """The findings of all pieces as of one text; what was found twice or cut at a seam counts once."""
+    """The findings of all pieces, with offsets in the text; findings that two pieces share are joined."""
     moved = (
         finding._replace(start=finding.start + offset, end=finding.end + offset)
         for offset, findings in pieces

@@ -1,4 +1,4 @@
-"""What the gateway and its NER workers say to each other: JSON behind a length of four bytes, over a socket pair.
+"""The protocol between the gateway and its NER workers: JSON after a length of four bytes, over a socket pair.
 
 The gateway sends a list of texts; a worker answers with `{"found": [...]}`, for each text a list of
 [start, end, entity, score], or with `{"error": WORDS}`. Its first message is `{"ready": true}` or an error.
@@ -10,17 +10,17 @@ import json
 from typing import Any, Final
 
 LENGTH: Final = 4
-"""Bytes of the length, big-endian, in front of every message."""
+"""Bytes of the big-endian length before every message."""
 
 
 def pack(message: Any) -> bytes:
-    """A message as bytes. The standard library's JSON: it takes text with lone surrogates, as Python may hold it."""
+    """A message as bytes. Uses the standard library's JSON, because it accepts lone surrogates."""
     data = json.dumps(message, separators=(",", ":")).encode()
     return len(data).to_bytes(LENGTH) + data
 
 
 def unpack(data: bytes) -> Any:
-    """The message behind the length. Raises ValueError."""
+    """The message after the length. Raises ValueError."""
     return json.loads(data)
 
 

@@ -1,7 +1,7 @@
 """A NER worker: the process that loads a model and reads texts until its socket closes.
 
-`python -m gateway.detect.names.worker FD`, as `pool` starts it. It has no network, no keys and no part of the line; it
-keeps nothing of what it reads, and no error it reports repeats a text.
+`python -m gateway.detect.names.worker FD`, as `pool` starts it. A worker has no network and no keys, and is not part of
+the line. It keeps no text, and its error messages contain no text.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from gateway.detect.names.reader import ModelError, Reader
 
 
 def serve(stream: BinaryIO, out: BinaryIO) -> None:
-    """Answer until the other end is gone."""
+    """Answer requests until the other end is closed."""
     reader: Reader | None = None
     while (message := _next(stream)) is not None:
         answer: Any
@@ -44,7 +44,7 @@ def _next(stream: BinaryIO) -> Any:
 
 
 def main() -> None:
-    """Serve the socket whose number is the argument."""
+    """Serve the socket whose file descriptor is the argument."""
     logging.disable(logging.INFO)
     with socket.socket(fileno=int(sys.argv[1])) as peer, peer.makefile("rwb") as stream:
         try:

@@ -1,1 +1,1 @@
-"""sql"""
+"""Finds SQL in text, and reads its statements."""

@@ -1,7 +1,7 @@
-"""Tables of words: commands of a few dialects each, and the objects that statements make, change and drop.
+"""Tables of words: commands of single dialects, and the objects that statements create, alter and drop.
 
-A command is told by its first two words in capitals: the first, and what may follow it. No prose has them in capitals,
-so the rest of the statement does not matter.
+A command is recognized by its first two words in capitals. Prose does not have them in capitals, so the rest of the
+statement does not matter.
 """
 
 from __future__ import annotations
@@ -38,14 +38,14 @@ COMMANDS: Final = {
     "throw": "exception",
 }
 
-# What is made, changed and dropped.
+# Objects that are created, altered and dropped.
 OBJECT: Final = (
     "table,database,schema,view,index,user,role,function,procedure,proc,trigger,sequence,type,extension,login,server,"
     "column,constraint,tablespace,event,package body,package,domain,rule,policy,publication,subscription,aggregate,"
     "cast,operator,collation,language,synonym,directory,catalog,warehouse,stage,stream,task,pipe,share,dataset,"
     "assembly,credential,certificate,endpoint,library,profile"
 )
-# Of one dialect or another, and in no prose.
+# Words of single dialects that prose does not have.
 RARE: Final = (
     "dynamic table,iceberg table,hybrid table,external table,foreign table,event table,live table,streaming table,"
     "streaming live table,web table,table function,masking policy,row access policy,session policy,password policy,"
@@ -73,7 +73,7 @@ RARE: Final = (
     "sql security,stored function,transaction pool,profile policy,identity provider,data metric function,"
     "scalar script,scalar function,aggregate function,temporary function"
 )
-# Words of prose as well: in capitals only.
+# Words that prose has as well: only in capitals.
 PLAIN: Final = (
     "cluster,dictionary,quota,macro,volume,connection,source,sink,secret,tag,model,group,statistics,statistic,alias,"
     "datashare,provider,recipient,reservation,capacity,assignment,service,contract,route,queue,context,dimension,"

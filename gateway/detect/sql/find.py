@@ -1,12 +1,12 @@
-"""Finds SQL in text, whole or running: where a statement may begin, where it ends, and whether it is one.
+"""Finds SQL in whole or running text: where a statement may begin, where it ends, and whether it is SQL.
 
-No config key; what is found is handed to `check`, which refuses by raising. Fails closed: what opens as SQL, holds
-signs that only code has and cannot be read is handed on as unreadable.
+No config key. Statements are passed to `check`, which refuses by raising. Fails closed: text that begins like SQL,
+contains signs of code and cannot be parsed is passed on as unreadable.
 
-A running text flows until a keyword comes with which statements begin. From there on it is held: for a few words until
-its opening is fulfilled or is not (see `sqlshape`), then until the statement ends (`;`, an empty line, a fence, the
-quote or backtick it stands in). Every step depends on the text alone, so any cut of it gives the same result. More than
-`limit` characters are not held: a statement longer than that is not readable.
+A running text leaves until a keyword comes with which statements begin. From there it is held: for a few words until
+the opening matches or fails (see `shape`), then until the statement ends (`;`, an empty line, a fence, the quote or
+backtick around the statement). Each step depends only on the text, so any cut of the text gives the same result. At
+most `limit` characters are held: a longer statement is not readable.
 """
 
 from __future__ import annotations
@@ -28,19 +28,19 @@ Check = Callable[[Sequence[Statement]], None]
 
 
 class Spent(Protocol):
-    """Who keeps count of what reading takes, over all texts of an answer."""
+    """Counts the effort of reading, over all texts of an answer."""
 
     effort: int
 
 
 class Own:
-    """The count of one text alone."""
+    """The count for a single text."""
 
     effort = 0
 
 
 def _trie(words: Iterable[str]) -> str:
-    """A pattern for any of the words, whole, or begun where the text ends: one path for each letter."""
+    """A pattern for any of the words, complete or cut off by the end of the text; one path for each letter."""
     following: dict[str, list[str]] = {}
     for word in words:
         following.setdefault(word[:1], []).append(word[1:])
@@ -52,7 +52,7 @@ def _begun(words: Iterable[str]) -> str:
     return _trie(words).removeprefix(r"(?:\Z|").removesuffix(")")
 
 
-# In lower case. What stands before a keyword comes first: most of a text is skipped by a scan for that.
+# In lower case. The sign before a keyword comes first, because a scan for it skips most of a text.
 _START: Final = re.compile(
     rf"[^a-z0-9_$@](?:{_begun(KEYWORDS - FIRST - LOUD - {RUN})}|(?<![^\n;>`\"'#) ] )(?<=[ \n;\"'`(>])"
     rf"(?!from\s[\w.]+\s+im|import\s+[^defit\s]|(?:get|list|open)[(_.])(?:{_begun(FIRST | LOUD)})"
@@ -65,13 +65,13 @@ _ENDING: Final = " \t\r\n`~"
 _CLOSING: Final = "\n;`\"'~"
 _BRACKETS: Final = re.compile(r"[()]|'[^']*'|\"[^\"]*\"|`[^`]*`")
 _OPENED: Final = "( \t\r\n"
-WORK: Final = 1_000  # looks at openings in vain, beyond one for each character
-EFFORT: Final = 30_000  # moves of the parsers, and as much for looks and characters, over all: half a second
-_LOOK: Final = 5  # microseconds that a possible beginning takes,
-_MOVE: Final = 16  # and a move of the parsers
+WORK: Final = 1_000  # failed checks of openings, in addition to one for each character
+EFFORT: Final = 30_000  # steps of the parsers, and as many for checks and characters, in total: half a second
+_LOOK: Final = 5  # microseconds per possible beginning,
+_MOVE: Final = 16  # and per step of the parsers
 PIECE: Final = 4_096  # characters of a whole text taken in at once
-# Statements that are some where an argument is nothing else: of one word, and queries of values without a table. In
-# small letters a word alone is a value (`action: shutdown`), and a statement only with its semicolon.
+# Statements only if the argument contains nothing else: single words, and queries of values without a table. In lower
+# case a single word is a value (`action: shutdown`), and a statement only with a semicolon.
 _ALONE: Final = re.compile(
     r"\s*(?=[A-Za-z]{3,10}(?:[\s;]|\Z))(?=[SsCcRrBbVvEeAaFfOo])(?:(?:SHUTDOWN|COMMIT|ROLLBACK|BEGIN|VACUUM|REINDEX)\s*;?|(?i:(?:commit|rollback|begin|vacuum|reindex|analyze|checkpoint|shutdown|abort)\s*;"
     r"|vacuum\s+(?:(?:full|freeze|verbose|analyze)\b\s*)+(?:[\w.]+\s*)?;?|(?:vacuum|analyze)\s+[\w.]+\s*;"
@@ -87,13 +87,13 @@ _VALUE: Final = re.compile(
     r"|[-+]?[\d._]+(?:e[-+]?\d+)?[a-z]{0,2}(?:\s*[-+*/%,;&|<>=!]|\s+as\s|\s*\Z|(?-i:\s+[A-Z])))",
     re.IGNORECASE,
 )
-# In capitals, and what follows neither in capitals alone nor with a word that only prose has there.
+# In capitals, unless only capitals follow, or a word that only prose has there.
 _COMPUTED: Final = re.compile(
     rf"\s*SELECT\s+(?!(?i:{'|'.join(sorted(ARTICLES))}|an?|all|any|one|if|when|from)\b)(?=[\s\S]*[a-z\d'$@~:*_(])[^\s.!]+(?!\s+[A-Z][a-z])"
 )
 _SHORT: Final = 1_000
 _FROM: Final = re.compile(r"\bfrom\b", re.IGNORECASE)
-_BEFORE: Final = 80  # characters kept of what has left
+_BEFORE: Final = 80  # characters of the released text that are kept
 
 
 def _lower(text: str) -> str:
@@ -103,7 +103,7 @@ def _lower(text: str) -> str:
 
 
 class Finder:
-    """Looks for statements in one text. `feed` gives what may leave; `check` raises to stop it."""
+    """Finds statements in one text. `feed` returns the text that may leave; `check` raises to stop it."""
 
     __slots__ = (
         *("_before", "_blank", "_check", "_ended", "_held", "_limit", "_mark", "_reader", "_select"),
@@ -119,12 +119,12 @@ class Finder:
         self._check = check
         self._limit = limit
         self._blank = blank
-        self._before = "\n\n"  # the end of what has left
+        self._before = "\n\n"  # the end of the released text
         self._held = ""  # from where a statement may begin
-        self._ended = False  # the text ends here, or its fence
-        self._mark = ""  # the quotes that the last statement stood in, if no word has come since
-        self._stands = ""  # those that this one stands in
-        self._work = 0  # done in vain
+        self._ended = False  # the text or its fence ends here
+        self._mark = ""  # the quotes around the last statement, if no word has come since
+        self._stands = ""  # the quotes around this statement
+        self._work = 0  # failed checks so far
         self._word = ""  # the keyword that `_held` begins with, once that is known
         self._begin()
 
@@ -134,7 +134,7 @@ class Finder:
         self._yes = 0
 
     def feed(self, text: str) -> str:
-        """Take a piece; give what may leave by now."""
+        """Take a piece; returns the text that may leave."""
         if not self._held:
             before = self._before
             plain = _START.search((before[-2:] + text).lower(), 1) is None
@@ -151,13 +151,13 @@ class Finder:
         return self._go_on(final=False)
 
     def whole(self, text: str) -> None:
-        """Take a whole text; nothing else comes."""
+        """Take a whole text, with nothing after it."""
         for start in range(0, len(text), PIECE):
             self.feed(text[start : start + PIECE])
         self.close()
 
     def close(self) -> str:
-        """The text has ended: give the rest."""
+        """Judge the rest at the end of the text, and return it."""
         return self._go_on(final=True) if self._held else ""
 
     def _go_on(self, *, final: bool) -> str:
@@ -182,7 +182,7 @@ class Finder:
                     continue
                 word = found[0] if run else found[0][1:]
                 if not final and found.end() - 2 == len(text) and word != RUN:
-                    break  # it may go on as a keyword, or as another word
+                    break  # the word is not complete: it may become a keyword or another word
                 if word in LOUD and not text[: len(word)].isupper():
                     out.append(self._leave(len(word), places))
                     continue
@@ -201,7 +201,7 @@ class Finder:
         return "".join(out)
 
     def _leave(self, end: int, places: Sequence[int] | None) -> str:
-        """Let go of the first `end` folded characters."""
+        """Release the first `end` folded characters."""
         if places is not None:
             end = places[end] if end < len(places) else len(self._held)
         text = self._held[:end]
@@ -212,7 +212,7 @@ class Finder:
         return text
 
     def _judge(self, text: str, final: bool) -> int | None:
-        """How far the text, which begins with a keyword, may leave; None: not yet to tell."""
+        """How much of the text, which begins with a keyword, may leave; None if not decided yet."""
         border = _END.search(text) if self._blank else None
         self._ended = final or (border is not None and border[0][-1] in "`~")
         if border:
@@ -243,7 +243,7 @@ class Finder:
         return self._statement(text[:end])
 
     def _too_much(self, text: str) -> int:
-        """What takes more work to tell than prose and SQL do is not told."""
+        """Stop deciding on a text that takes more work than prose and SQL do."""
         self._work = 0
         self._check([unreadable(text)])
         return len(text)
@@ -263,7 +263,7 @@ class Finder:
         return verdict
 
     def _bracketed(self, body: str) -> tuple[str, int]:
-        """The statement with the brackets that it closes, and how much of the text that is: `(SELECT 1) UNION ...`."""
+        """A statement in brackets, such as `(SELECT 1) UNION ...`, and its length in the text."""
         opened = self._before[len(self._before.rstrip(_OPENED)) :].count("(")
         closed = depth = 0
         for sign in _BRACKETS.finditer(body):
@@ -277,7 +277,7 @@ class Finder:
         return "(" * closed + body, len(body)
 
     def _statement(self, piece: str) -> int:
-        """Hand on what a piece holds; how much of it is done with."""
+        """Pass on the statements in a piece; returns how many characters are finished."""
         size = len(piece)
         body = (unquoted(piece, self._stands) if self._stands else piece).strip()
         statements = self._read(body)
@@ -328,7 +328,7 @@ class Finder:
 
 
 class Arguments:
-    """Looks through strings that are arguments: as wholes, in which no empty line ends a statement, and decoded."""
+    """Searches arguments of tool calls: as a whole, where an empty line does not end a statement, and decoded."""
 
     def __init__(self, reader: Reader, breakout: Breakout, limit: int) -> None:
         self._reader = reader
@@ -336,7 +336,7 @@ class Arguments:
         self._limit = limit
 
     def __call__(self, text: str, check: Check, spent: Spent | None = None) -> None:
-        """Hand every statement and every piece of one to `check`."""
+        """Pass every statement and every fragment to `check`."""
         spent = spent or Own()
         alone = _ALONE.fullmatch(text) is not None
         if alone or (_VALUE.match(text) and not _FROM.search(text)):

@@ -1,8 +1,8 @@
-"""The openings of statements: what follows each keyword with which statements begin, as patterns.
+"""The openings of statements: for each keyword with which statements begin, a pattern for the text after it.
 
-Two kinds of evidence. What no prose says counts in any case: `drop table x;`, `if not exists x`, `set global x =`. What
-prose may say (`use x`, `drop cluster x`) counts in capitals, as those who write SQL among words write it, or where the
-words behind it are SQL's own.
+There are two kinds of evidence. Words that prose never has count in any case: `drop table x;`, `if not exists x`,
+`set global x =`. Words that prose may have (`use x`, `drop cluster x`) count only in capitals, which is how SQL within
+prose is usually written, or if the words after them belong to SQL alone.
 """
 
 from __future__ import annotations
@@ -383,7 +383,7 @@ _OPENINGS: Final[dict[str, str]] = {
 }
 _OPENINGS["analyse"] = _OPENINGS["analyze"].replace("ANALYZE", "ANALYSE")
 RUN: Final = "/*!"
-"""Opens what is a comment to most databases and is run by some."""
+"""Begins text that is a comment for most databases, but is executed by some."""
 _OPENINGS[RUN] = (
     rf"\d{{0,6}}{OPT}(?:{READS}|create\b|alter\b|drop\b|truncate\b|union\b|grant\b|set\b|into\b|exec|call\b|load\b)"
 )
@@ -419,7 +419,7 @@ LOUD: Final = frozenset(
         "unset",
     ]
 )
-"""Keywords that are words of prose: they begin a statement in capitals only."""
+"""Keywords that are ordinary words: they begin a statement only in capitals."""
 FIRST: Final = frozenset(
     [
         "analyse",
@@ -458,7 +458,7 @@ FIRST: Final = frozenset(
         "values",
     ]
 )
-"""Those that begin one only where a text, a line, a quote or a statement begins."""
+"""Keywords that begin a statement only at the beginning of a text, a line, a quote or a statement."""
 
 
 @lru_cache(None)
@@ -469,6 +469,6 @@ def pattern(word: str) -> regex.Pattern[str]:
 
 
 def load() -> None:
-    """Compile all of them, which takes a while: not on the event loop."""
+    """Compile all patterns. Not for the event loop, because it takes long."""
     for word in KEYWORDS - {"select"}:
         pattern(word)

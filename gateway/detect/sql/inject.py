@@ -1,11 +1,11 @@
-"""Pieces of SQL that break out of a value: `' OR 1=1 --`, `1 UNION SELECT ...`, `x'); DROP TABLE y; --`.
+"""Fragments of SQL that break out of a value: `' OR 1=1 --`, `1 UNION SELECT ...`, `x'); DROP TABLE y; --`.
 
-A piece is put where programs put values, in quotes and without, and read as a database would: it breaks out if what
-comes of that is a whole condition that compares, joins, groups or calls beside the value. Prose does not: after its
-quotes come letters, and after its numbers no condition. Only what begins as a number or goes on after a quote as SQL
-does is parsed at all.
+A fragment is inserted where programs insert values, with and without quotes, and parsed as a database would. It breaks
+out if the result is a complete condition that compares, joins, groups or calls in addition to the value. Prose does
+not: its quotes are followed by letters, and its numbers by no condition. Only text that begins as a number, or
+continues like SQL after a quote, is parsed at all.
 
-`variants` undoes what stands between an argument and the database: percent, backslash and entity escapes, JSON within
+`variants` undoes the encodings between an argument and the database: percent, backslash and entity escapes, JSON within
 the string, base64.
 """
 
@@ -25,7 +25,7 @@ from gateway.detect.unmask.encoded import from_base64
 if TYPE_CHECKING:
     from sqlglot import exp
 
-LONGEST: Final = 1_024  # characters of a piece that is looked at
+LONGEST: Final = 1_024  # maximum characters of a fragment
 FRAGMENT: Final = Statement("fragment", frozenset({"fragment"}), "")
 _ON: Final = (
     r"(?:(?:and|or|xor|having|group\s+by|order\s+by|union|except|intersect|limit|like|rlike|regexp|between|in|is|div|mod|"
@@ -47,18 +47,18 @@ _COMMENT_ENDS: Final = re.compile(r"(?:--[\s+-]*|#\s*|/\*\s*\*?/?|;\s*)\Z")
 _DIALECTS: Final = ("mysql", "postgres", "tsql")
 _ESCAPE: Final = re.compile(r"\\(?:u([0-9a-fA-F]{4})|x([0-9a-fA-F]{2})|([nrt]))")
 _BASE64: Final = re.compile(r"\s*[A-Za-z0-9+/_-]{16,}={0,2}\s*")
-_DEEP: Final = 3  # how many of these stand in each other
+_DEEP: Final = 3  # maximum nesting of encodings
 _MANY: Final = 256  # strings of one argument
 
 
 class Breakout:
-    """Tells pieces that break out of a value; for any thread."""
+    """Recognizes fragments that break out of a value; for any thread."""
 
     def __init__(self, dialect: str = "") -> None:
         self._readers = [Reader(name) for name in ([dialect] if dialect else _DIALECTS)]
 
     def __call__(self, text: str, steps: list[int] | None = None) -> bool:
-        """Whether a text is such a piece, or one that takes more to tell than `steps` moves."""
+        """Whether a text is such a fragment, or takes more than the remaining `steps` to decide."""
         steps = [STEPS] if steps is None else steps
         if len(text) > LONGEST:
             return False
@@ -72,7 +72,7 @@ class Breakout:
     def _breaks(self, text: str, quote: str, steps: list[int]) -> bool:
         closed, left, deepest = _brackets(text)
         if deepest >= DEPTH:
-            return True  # deeper than anybody writes, and than is parsed
+            return True  # deeper than real statements, and than is parsed
         begin, end = "(" * closed, ")" * (closed + left)
         if (
             quote
@@ -80,7 +80,7 @@ class Breakout:
             and text.count(quote) % 2
             and _COMMENT_ENDS.sub("", text).rstrip()[-1:] == quote
         ):
-            return True  # the value is closed and what follows it is cut off
+            return True  # the value is closed, and the rest of the statement is cut off
         for reader in self._readers:
             for tail in dict.fromkeys((quote + end, end, "")):
                 tree = reader.tree(f"SELECT a FROM t WHERE {begin}b = {quote}{text}{tail}", steps)  # noqa: S608  (only read)
@@ -90,7 +90,7 @@ class Breakout:
 
 
 def _brackets(text: str) -> tuple[int, int, int]:
-    """How many brackets a text closes that it did not open, how many it leaves open, and how deep they go."""
+    """How many brackets a text closes without opening them, how many it leaves open, and their maximum depth."""
     depth = lowest = deepest = 0
     for char in text:
         if char == "(":
@@ -130,7 +130,7 @@ def _adds(tree: exp.Expr, *, quoted: bool) -> bool:
 
 
 def _tells(side: exp.Expr, *, quoted: bool) -> bool:
-    """Whether one side of AND or OR is no part of the value's own comparison."""
+    """Whether one side of AND or OR is not part of the value's own comparison."""
     from sqlglot import exp
 
     if isinstance(side, exp.Not):
@@ -147,7 +147,7 @@ def _tells(side: exp.Expr, *, quoted: bool) -> bool:
 
 
 def variants(text: str, deep: int = 0) -> Iterator[str]:
-    """What a string may come to mean further on, the string itself first."""
+    """The texts that later programs may decode from a string, the string itself first."""
     yield text
     if deep >= _DEEP:
         return
@@ -172,7 +172,7 @@ def _unescaped(match: re.Match[str]) -> str:
 
 
 def _decoded(text: str) -> str:
-    """Text out of base64; nothing if it is none."""
+    """The text of base64 data; "" if the data is not base64 of text."""
     try:
         said = (from_base64(text.strip()) or b"").decode()
     except UnicodeDecodeError:
@@ -181,7 +181,7 @@ def _decoded(text: str) -> str:
 
 
 def _strings(text: str, deep: int) -> Iterator[str]:
-    """Every string of the JSON that a text holds, if it does."""
+    """All strings of a JSON text; none if the text is not JSON."""
     try:
         value = orjson.loads(text)
     except orjson.JSONDecodeError:

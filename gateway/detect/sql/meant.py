@@ -1,4 +1,4 @@
-"""Whether a text that opens as SQL is meant as such: what of it is code, how it is written, and where it stands."""
+"""Whether text that begins like SQL is meant as SQL: by its signs of code, its capitals and its place."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ _MODES: Final = re.compile(
     r"|(?:dis|en)able\s+trigger\s+[^;]{1,200}?\s+on\s",
     re.IGNORECASE,
 )
-# Words in capitals that stand before a statement.
+# Words in capitals that may precede a statement.
 _OPENERS: Final = frozenset(
     {"AS", "BEGIN", "CASCADE", "CATCH", "DO", "ELSE", "END", "GO", "LOOP", "NULL", "ONLY", "RESTRICT", "RETURN", "THEN"}
     | {"TRAN", "TRANSACTION", "TRY", "WORK"}
@@ -62,17 +62,17 @@ _NAMED: Final = re.compile(r"[A-Za-z]+\d\w*|\w+_\w+|\w+(?:\.[\w`]+)+|\W*[\"`\[].
 
 
 def uncommented(body: str) -> str:
-    """The statement with a blank for each comment."""
+    """The statement with each comment replaced by a blank."""
     return _COMMENT.sub(" ", body).strip() or body
 
 
 def stands_alone(before: str, body: str) -> bool:
-    """Whether a statement that begins in capitals is a text, or a fenced block, of its own."""
+    """Whether a statement that begins in capitals is a separate text or fenced block."""
     return body[:2].isupper() and _ALONE.search(before) is not None
 
 
 def is_meant(word: str, before: str, body: str, statements: Sequence[Statement], *, bare: bool, loud: bool) -> bool:
-    """Whether what cannot be read has signs or words of SQL; `loud`: capitals may be these.
+    """Whether unreadable text has signs or words of SQL. `loud`: words in capitals may be words of SQL.
 
     `bare`: a SELECT without a FROM, perhaps a word that is followed by signs.
     """
@@ -81,12 +81,12 @@ def is_meant(word: str, before: str, body: str, statements: Sequence[Statement],
     plain = uncommented(body)
     if word in _SURE or _MODES.match(plain) or _CODE.search(plain) or (loud and _is_loud(before, plain)):
         return True
-    # Comments that only some databases know: what the others read is meant, unless it is prose.
+    # Comments that only some databases support: the reading of the others counts, unless it is prose.
     return plain != body and any(one.readable for one in statements) and not is_prose(word, before, plain, writes=True)
 
 
 def _is_loud(before: str, body: str) -> bool:
-    """Whether words begin in capitals, the text before them does not end so, and none of them is an article."""
+    """Whether the text begins in capitals, the text before does not end in capitals, and there is no article."""
     words = body.split()
     if not words[0].isupper() or not any(map(_coded, words[1:])):
         return False
@@ -94,9 +94,9 @@ def _is_loud(before: str, body: str) -> bool:
 
 
 def is_prose(word: str, before: str, body: str, *, trailing: bool = False, writes: bool = False) -> bool:
-    """Whether words that could be SQL are meant as words: nothing in them is code, nor is where they stand."""
+    """Whether words that could be SQL are prose: neither they nor their place show code."""
     if word == "call" and body[:4] != "CALL" and not body.endswith(";") and not _LINE.search(before):
-        return True  # brackets tell nothing of a call
+        return True  # the brackets are not those of a call
     if _CODE.search(body):
         return False
     words = body.split()
@@ -108,7 +108,7 @@ def is_prose(word: str, before: str, body: str, *, trailing: bool = False, write
 
 
 def _shouted(before: str) -> bool:
-    """Whether the last word before is in capitals."""
+    """Whether the word before is in capitals."""
     last: str = _SPACE.split(before.rstrip())[-1].strip(".,:")
     return last.isupper() and last not in _OPENERS
 

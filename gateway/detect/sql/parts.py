@@ -1,7 +1,7 @@
-"""The pieces of which openings are made, as patterns: gaps, names, targets, objects, accounts, types.
+"""Patterns that openings consist of: gaps, names, targets, objects, accounts, types.
 
-Between two words stands a gap: white space or a comment. Where one of the two is in quotes or brackets, the gap may be
-left out, as SQL's lexical grammar has it: `DROP TABLE"users"`, `INSERT INTO[t]VALUES(1)`.
+Two words are separated by a gap: white space or a comment. If one of the words is in quotes or brackets, SQL's lexical
+grammar allows to omit the gap: `DROP TABLE"users"`, `INSERT INTO[t]VALUES(1)`.
 """
 
 from __future__ import annotations
@@ -15,20 +15,20 @@ PART = (
     r"(?:[\w$@]++|(?:u&)?\"[^\"\n]{1,128}\"|`[^`\n]{1,128}`|'[^'\n]{1,128}'|\[[^\]\n]{1,128}\]"
     r"|\$\{[^{}\n]{1,128}\}|\#\#?[\w$@]++)"
 )
-# A dot between two parts; with a blank behind it, it ends a sentence if a capital follows.
+# A dot between two parts; a dot before a blank and a capital ends a sentence.
 _DOT = r"(?:\.(?:\.{0,2}|\s+(?=[\"`\[]|(?-i:[a-z_])))|\s+\.\s*)"
 NAME = rf"(?P<name>{PART}(?:-\w++)*(?:{_DOT}{PART}){{0,3}})"
-END = r"(?:[^\w$@.]|(?<=[\"'`\]])(?!\.))"  # the name is whole
-# What is changed: no word that may stand before its name is taken for the name.
+END = r"(?:[^\w$@.]|(?<=[\"'`\]])(?!\.))"  # the name is complete
+# The object that is altered: a word that may precede its name is not taken for the name.
 TARGET = rf"(?!(?:if|only|concurrently|all|on)(?:{_GAP}|[-/#\"`\[])){NAME}"
 _BATCH = (  # a statement that may follow without a `;`
     r"select|insert|update|delete|drop|create|alter|exec(?:ute)?|declare|truncate|merge|begin|waitfor|raiserror|commit"
     r"|rollback|grant|revoke"
 )
-# The name is whole, and so is the line, or a sign follows. Each pattern takes what it looks at in, so that a match of a
-# text is one of every longer text.
+# The name is complete, and the line ends or a sign follows. Each pattern consumes the characters that it checks, so
+# that a match of a text is also a match of every longer text.
 _SIGN = r"[ \t]*(?:[\r\n]|--|/\*|\#|[^\w$@.\s!?:(-])|-|(?<=[\"'`\]])(?=\w)"
-# Behind the name of what is dropped or emptied, unless in capitals: what SQL has there, and no other word.
+# After the name of a dropped or emptied object, unless in capitals: only words that SQL has there.
 DROPPED = (
     rf"(?(loud){END}|(?:{_SIGN}|\s*(?<=\b(?:function|procedure|proc|aggregate|routine|operator|macro|method|type)\b"
     r"[^()\n]{0,160})\(|[ \t]+(?:(?:cascade|restrict|purge|force|sync|no\s+delay|including|keep|preserve|invisible"
@@ -36,7 +36,7 @@ DROPPED = (
     rf"|settings|storage|if\s+exists|{_BATCH})(?![\w$])|with\s*\(|lock\s*=|for\s+replication\b|from\s+\w+\s*[;\x00\n]|set\s+@"
     r"|on\s+(?!(?:the|an?|your|my|our|this|that)(?![\w$]))[\w\"`\[])))"
 )
-# Behind the name of what is created: no word that no dialect has there.
+# After the name of a created object: only words that some dialect has there.
 CREATED = (
     rf"(?(loud){END}|(?:{_SIGN}|[ \t]*\(|[ \t]+"
     r"(?!(?:and|or|but|that|which|so|are|was|were|at|about|per|via|based|called|named|then|than|too|also|because|while"
@@ -50,17 +50,17 @@ DONE = rf"{OPT}[;\x00]"  # the statement ends, or the text
 
 
 def caps(word: str) -> str:
-    """Behind a keyword in capitals, a gap and another word in capitals."""
+    """After a keyword in capitals: a gap and another word in capitals."""
     return rf"(?-i:(?<={word.upper()})){G}(?-i:(?=[A-Z]{{2}}))"
 
 
 def loud(word: str) -> str:
-    """Behind a keyword in capitals, a gap."""
+    """After a keyword in capitals: a gap."""
     return rf"(?-i:(?<={word.upper()})){G}"
 
 
 def _any(said: str, but: str = "") -> str:
-    """One of the phrases, which are separated by commas; each first word stands once."""
+    """A pattern for phrases, which are separated by commas; each first word is written once."""
     return _branches([phrase.split() for phrase in said.split(",") if phrase.strip() not in but.split()])
 
 
@@ -77,7 +77,7 @@ def _branches(phrases: list[list[str]]) -> str:
 
 
 KIND = rf"(?:{_any(f'{OBJECT},{RARE}')}|(?-i:(?=[A-Z]{{2}})){_any(PLAIN)})"
-# The same without users, who stand in prose as well: "drop user accounts (inactive)".
+# The same without users, which prose has as well: "drop user accounts (inactive)".
 THING = rf"(?:{_any(f'{OBJECT},{RARE}', 'user role login')}|(?-i:(?=[A-Z]{{2}})){_any(f'{PLAIN},user,role,login')})"
 MADE = (
     rf"(?:(?:or{G}(?:replace|alter|refresh)|temp|temporary|unique|external|materialized|unlogged|global|local|"
@@ -96,7 +96,7 @@ PRIVILEGE = (
     r"dba|sysdba|role)"
 )
 IF = rf"if{G}(?:not{G})?(?:exists|empty){G}"
-# Whatever it may be called: `drop quota if exists x`.
+# With any kind of object: `drop quota if exists x`.
 EXISTS = rf"{G}(?:(?!(?:the|a|an|your|this|that|any)\b)\w+{G}){{0,4}}{IF}{TARGET}{END}"
 ACCOUNT = (
     rf"(?:user|role|login|group|account){G}(?:{IF})?(?:{SAID}|`[^`\n]+`|\w+)(?:{OPT}@{OPT}(?:{SAID}|`[^`\n]+`|\w+)|"

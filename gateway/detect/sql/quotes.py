@@ -1,7 +1,7 @@
-r"""Quotes that a statement stands in: which, where they close, and what is escaped in them.
+r"""Quotes around a statement: their kind, where they close, and the escapes in them.
 
-A statement in a text is often a string of a program or of JSON: `"DROP TABLE \"users\""`. What closes the string ends
-the statement; what is escaped in the string belongs to the statement.
+A statement in a text is often a string of a program or of JSON: `"DROP TABLE \"users\""`. The end of the string ends
+the statement; escaped characters in the string belong to the statement.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _CLOSES: Final = {
     mark: re.compile(
         rf"\\[\s\S]|{mark * 2}|{mark}"
         if mark in _DOUBLED
-        else rf"\\[\s\S]|{mark}(?!{sign})"  # of more of them the last ones close
+        else rf"\\[\s\S]|{mark}(?!{sign})"  # of several marks, the last ones close
         if len(mark) > 1
         else rf"\\[\s\S]|{mark}"
     )
@@ -29,7 +29,7 @@ _CLOSES: Final = {
 
 
 def quotes(before: str) -> str:
-    """The one to three quotes that a text ends with; brackets may stand behind a single one. "" if there are none."""
+    """The one to three quotes at the end of a text; brackets may follow a single quote. "" if there are none."""
     last = before[-1]
     if last in "\"'`":
         run = _RUN.search(before)
@@ -40,9 +40,9 @@ def quotes(before: str) -> str:
 
 
 def within(text: str, mark: str, *, final: bool) -> tuple[str, str, bool]:
-    """The text up to where `mark` closes, the same with its escapes undone, and whether nothing more belongs to it.
+    """The text up to the closing `mark`, the same with its escapes undone, and whether the text is complete.
 
-    Both have the same length: blanks stand for backslashes. What may yet become an escape or a closing mark is left
+    Both have the same length: backslashes become blanks. An end that may become an escape or a closing mark is left
     out, unless the text is final, so that the result does not depend on where a stream is cut.
     """
     if mark:
@@ -70,14 +70,14 @@ def _undone(escape: re.Match[str]) -> str:
 
 
 def unquoted(text: str, mark: str) -> str:
-    """What a text says to whoever reads the string that it stands in."""
+    """The content of a string in quotes, with its escapes undone."""
     if "\\" in text:
         text = _ESCAPE.sub(lambda escape: _SAID.get(escape[1], escape[0]), text)
     return text.replace(mark * 2, mark) if mark in _DOUBLED else text
 
 
 def ending(text: str, at: int, *, final: bool) -> int | None:
-    """Where the statement ends, from `at` on: behind its `;`, or with the text. None: not yet to tell."""
+    """The end of the statement, from `at` on: after its `;`, or the end of the text. None if not decided yet."""
     while at < len(text):
         char = text[at]
         if char in "'\"`":

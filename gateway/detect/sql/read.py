@@ -1,14 +1,14 @@
-"""Reads SQL: a text -> its statements, each with what it does, reads and writes.
+"""Reads SQL: a text -> its statements, each with its kinds, tables and columns.
 
-No config key and no refusal of its own: `sqlgate` judges what is read here. Fails closed: what cannot be read within
-the bounds is a statement that says so (`readable` is false), never no statement.
+No config key, and no refusals: `sqlgate` judges the statements. Fails closed: text that cannot be read within the
+limits becomes a statement with `readable` false; it is never ignored.
 
-sqlglot parses; it is imported when the first `Reader` is made (0.3 s, 17 MB), and not at all before. Without a dialect
-those of `DIALECTS` are tried in turn, and where they read the text in different pieces (other quotes, other comments),
-each of these readings counts: what is harmless in one database and a write in another is a write.
+sqlglot parses; it is imported when the first `Reader` is created (0.3 s, 17 MB). Without a dialect, those of `DIALECTS`
+are tried in turn. If they split the text into different tokens (other quotes, other comments), each reading counts:
+text that is harmless in one database and a write in another is a write.
 
-Bounds: brackets nested `DEPTH` deep, `TOKENS` tokens, `STEPS` steps of the parsers together. Some grammars backtrack
-exponentially; a step is one move of a parser, so the bound is the same on every machine.
+Limits: brackets nested `DEPTH` deep, `TOKENS` tokens, and `STEPS` steps of all parsers in total. Some grammars
+backtrack exponentially; a step is one move of a parser, so the limit is the same on every machine.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ __all__ = ["DIALECTS", "KINDS", "STEPS", "WRITES", "Reader", "Statement", "unrea
 
 DIALECTS: Final = ("postgres", "mysql", "tsql", "sqlite", "snowflake", "bigquery", "oracle")
 FALLBACKS: Final = ("clickhouse", "databricks", "duckdb", "trino", "redshift")
-"""Grammars for what none of these reads, where they cut the text into the same tokens."""
+"""Grammars for text that none of these dialects reads, if they split the text into the same tokens."""
 DEPTH: Final = 24
 TOKENS: Final = 2_000
 REMEMBERED: Final = 32
@@ -50,7 +50,7 @@ _EXPLAINED: Final = re.compile(
 
 
 class _Spent(Exception):
-    """The bound on steps is reached."""
+    """The limit of steps is reached."""
 
 
 class Reader:
@@ -60,14 +60,14 @@ class Reader:
         """Raises ValueError for a dialect that sqlglot does not know."""
         from sqlglot import Dialect
 
-        # It warns about what it parses only in part, and repeats the statement while doing so.
+        # sqlglot logs warnings about partly parsed statements, which contain the statement.
         logging.getLogger("sqlglot").setLevel(logging.CRITICAL)
         self._dialects = [Dialect.get_or_raise(name) for name in ([dialect] if dialect else DIALECTS)]
         self._speakers = len(self._dialects)
         self._dialects += [Dialect.get_or_raise(name) for name in (() if dialect else FALLBACKS)]
         self._parsers = [_bounded(each.parser_class) for each in self._dialects]
-        # An argument is read as a text, too. What one call said is not remembered for the next: the time that reading
-        # takes would tell one team what another sent.
+        # An argument is also read as a text. Results are not kept for the next call: the time that reading takes would
+        # reveal to one team what another sent.
         self._known = threading.local()
         self._comments_run = not dialect or "mysql" in {c.__name__.lower() for c in type(self._dialects[0]).__mro__}
 
@@ -76,14 +76,14 @@ class Reader:
         return self.weighed(text)[0]
 
     def weighed(self, text: str) -> tuple[list[Statement], int]:
-        """The same, and how many moves it takes: the same number whether the text is known or not."""
+        """The same, and the number of steps, which does not depend on whether the text is remembered."""
         remembered = self._remembered()
         known = remembered.get(text)
         if known is None:
             steps = [STEPS]
             try:
                 statements = list(dict.fromkeys(self._read(text, steps)))
-            except (Exception, RecursionError):  # whatever a grammar stumbles over is not readable
+            except (Exception, RecursionError):  # text on which a grammar fails is not readable
                 statements = [unreadable(text)]
             known = statements, STEPS - max(0, steps[0])
             if len(remembered) >= REMEMBERED:
@@ -92,7 +92,7 @@ class Reader:
         return known
 
     def _remembered(self) -> dict[str, tuple[list[Statement], int]]:
-        """What was read for the call that this thread works for."""
+        """The statements that were read for the call of this thread."""
         here, call = self._known, current()
         if getattr(here, "call", None) is not call or not hasattr(here, "texts"):
             here.call, here.texts = call, {}
@@ -100,9 +100,9 @@ class Reader:
         return texts
 
     def tree(self, text: str, steps: list[int] | None = None) -> exp.Expr | None:
-        """What the grammar of the first dialect makes of one statement; None if nothing. Never raises.
+        """The tree of one statement in the first dialect; None if it cannot be parsed. Never raises.
 
-        `steps` are the moves that are left, of which it takes its own.
+        `steps` are the remaining steps, which are reduced.
         """
         try:
             tokens = self._dialects[0].tokenize(text)
@@ -113,7 +113,7 @@ class Reader:
             return None
 
     def _read(self, text: str, steps: list[int]) -> Iterator[Statement]:
-        text = _EXPLAINED.sub("", text)  # as what it explains: with ANALYZE it is run
+        text = _EXPLAINED.sub("", text)  # read as the explained statement, which ANALYZE executes
         texts = [text]
         if self._comments_run and "/*!" in text:
             texts.append(_RUN.sub(" ", text).replace("*/", " "))
@@ -129,9 +129,9 @@ class Reader:
                 yield from self._beside(readings, found, each)
 
     def _beside(self, readings: _Readings, found: Sequence[Sequence[Statement]], text: str) -> Iterator[Statement]:
-        """Of readings that cannot be parsed beside some that can: what they hold that these do not.
+        """Statements of readings that cannot be parsed, if other readings can: only what those do not contain.
 
-        In them words in quotes, of whichever database, are names.
+        Words in the quotes of any database count as names.
         """
         sure = [all(one.readable for one in reading) for reading in found]
         kinds = {
@@ -146,7 +146,7 @@ class Reader:
             yield from (one for one in said if one.kind in HARD and (new or not one.kinds <= kinds))
 
     def _readings(self, text: str) -> _Readings:
-        """The ways to cut the text into tokens, each with those dialects that cut it so."""
+        """The ways to split the text into tokens, each with its dialects."""
         unsure = _UNSURE.search(text) is not None
         readings: dict[tuple[str, ...], tuple[list[Token], list[int]]] = {}
         every = range(self._speakers)
@@ -181,7 +181,7 @@ class Reader:
             return None
         parser = self._parsers[index](dialect=self._dialects[index], error_level=ErrorLevel.IMMEDIATE)
         parser.steps = steps
-        # Commands are split up anew by other dialects: each gets tokens of its own.
+        # Dialects split commands differently, so each gets its own tokens.
         try:
             tokens = _retyped(self._dialects[index], piece, text)
             if index >= self._speakers and [one.text for one in tokens] != [one.text for one in piece]:
@@ -193,14 +193,14 @@ class Reader:
 
 
 def _retyped(dialect: Any, piece: list[Token], text: str) -> list[Token]:
-    """The piece in the dialect's own tokens: the same words may be other keywords in it."""
+    """The piece with the dialect's own token types: the same word may be another keyword there."""
     tokens: list[Token] = dialect.tokenize(text[piece[0].start : piece[-1].end + 1])
     return tokens
 
 
 @lru_cache
 def _bounded(parser: Any) -> Any:
-    """The parser of a dialect that counts its moves."""
+    """The parser of a dialect, with a limit on its steps."""
 
     class Bounded(parser):  # type: ignore[misc]  # a class that is known at run time only
         steps: list[int]
@@ -216,7 +216,7 @@ def _bounded(parser: Any) -> Any:
 
 
 def _depth(tokens: Iterable[Token]) -> int:
-    """How deep brackets are nested; square ones, which parsers try in several ways, count six times."""
+    """The depth of nested brackets; square brackets count six times, because parsers try them in several ways."""
     depth = deepest = 0
     for token in tokens:
         weight = 6 if token.text in ("[", "]", "{", "}") else 1
@@ -240,7 +240,7 @@ def _split(tokens: list[Token]) -> list[list[Token]]:
 
 
 def _is_statement(tree: exp.Expr) -> bool:
-    """Whether a parser took this for a statement: a bare expression it takes for one, too."""
+    """Whether a tree is a statement: parsers also accept bare expressions."""
     from sqlglot import exp
 
     statements = (

@@ -1,9 +1,9 @@
-"""Where a statement of SQL may begin, and whether what follows goes on as one.
+"""Where a statement of SQL may begin, and whether the text after the keyword is SQL.
 
-Every keyword that begins statements has an opening: a pattern that SQL fulfils within a few words and prose hardly ever
-does ("delete from users ", but not "delete from the list"). Openings are matched partially (`regex`), so that a running
-text is known to be one, not to be one, or to be too short to tell. Each verdict holds for every longer text: that is
-what makes the result the same however a stream is cut.
+Every keyword that begins statements has an opening: a pattern that SQL matches within a few words and prose hardly ever
+does ("delete from users ", but not "delete from the list"). Openings are matched partially (`regex`), so a running text
+is known to match, not to match, or to be too short to decide. Each verdict holds for every longer text, so the result
+does not depend on how a stream is cut.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ def _words(said: str) -> frozenset[str]:
     return frozenset(said.split())
 
 
-# What no table is called: after the keyword, these are prose.
+# Words that are not names of tables: after the keyword, these are prose.
 PROSE_NAMES: Final = _words(
     "the your an my our this that these those its it their his her any each every some which what how whether both "
     "either one another all them you me us him if when where there here only then and or but so for with of in on "
@@ -37,10 +37,10 @@ _LEX: Final = regex.compile(
     r"|\"(?:[^\"]|\"\")*+\"|\[[^\[\]\n]*\])|(?P<number>\d[\w.]*)|(?P<sign>.)",
     regex.DOTALL,
 )
-# What may stand behind SELECT without a blank: a text, a name in quotes, a bracket, a sign of arithmetic, a variable.
+# What may follow SELECT without a blank: a string, a name in quotes, a bracket, an operator, a variable.
 _JOINED: Final = re.compile(r"[*('\"`\[+~-]|@@|\.\d|\#[^\n]*\n")
 _QUOTES: Final = "'\"`"
-# Words of SQL that stand side by side, or between names: three other words in a row are prose.
+# Words of SQL that may be next to each other, or between names: three other words in a row are prose.
 _SQL_WORDS: Final = _words(
     "all and any as asc at between binary both by case cast collate cross current date day desc distinct "
     "distinctrow div else end escape except exists extract false filter first following for from full group having "
@@ -59,23 +59,23 @@ _BEFORE_SELECT: Final = frozenset({"(", "union", "all", "distinct", "except", "i
 
 
 class Select:
-    """Reads on from a SELECT to its FROM. Prose is found out by its words: three names in a row, `, and`, `the`."""
+    """Reads from a SELECT to its FROM. Prose is recognized by its words: three names in a row, `, and`, `the`."""
 
     def __init__(self) -> None:
         self.at = 6
         self.end = 0
-        self.bare = False  # it ended before a FROM
-        self.loose = True  # no sign yet that only code has
+        self.bare = False  # the statement ended before a FROM
+        self.loose = True  # no sign of code so far
         self._tied = False
         self._run = 0
         self._last = "select"
         self._named = 0  # WITH in brackets whose SELECT is still to come
         self._from = False
-        self._dotted = False  # a dot stands right before
+        self._dotted = False  # directly after a dot
         self._loud = False  # SELECT in capitals
 
     def advance(self, text: str, final: bool) -> Verdict:
-        """Take in what has come; `text` begins with the keyword. `final`: nothing more comes."""
+        """Read more of `text`, which begins with the keyword. `final`: the text is complete."""
         self._loud = text[:6].isupper()
         while self.at < len(text):
             token = _LEX.match(text, self.at)
@@ -108,7 +108,7 @@ class Select:
         return self._bare()
 
     def _bare(self) -> Verdict:
-        """What ends before a FROM came: a statement if it computes something, unless it looks like a call in code."""
+        """The verdict on text without a FROM: a statement if it computes something, unless it looks like a call."""
         self.bare = True
         return "no" if self.loose or self._tied or self._last == "select" else "yes"
 
@@ -156,10 +156,10 @@ class Select:
 
 
 def opening(text: str, word: str, since: int, final: bool) -> tuple[Verdict, int, int]:
-    """Whether a text that begins with `word` goes on as its statement: verdict, its end, how far it was looked at.
+    """Whether a text that begins with `word` is its statement: verdict, end of the opening, end of the checked text.
 
-    It is looked at wherever a word ends, in order and from `since` on, so that the verdict depends on the text alone.
-    "long" is the verdict on one that says nothing within `LOOKS` words.
+    The text is checked at the end of each word, in order and from `since` on, so the verdict depends only on the text.
+    The verdict is "long" if `LOOKS` words decide nothing.
     """
     second = _SECOND.match(text, len(word))
     if second and second[1].lower() in _PROSE_SECOND:
@@ -184,7 +184,7 @@ def opening(text: str, word: str, since: int, final: bool) -> tuple[Verdict, int
 
 
 _SECOND: Final = re.compile(r"\s+([A-Za-z]{2,})[^\w$@(]")
-# What no statement has for its second word.
+# Words that are never the second word of a statement.
 _PROSE_SECOND: Final = ARTICLES | _words(
     "is are was were be of and but you we they he can will not when so how what me us"
 )
@@ -201,13 +201,13 @@ def _named(found: regex.Match[str]) -> Verdict:
 
 
 def prose_from(text: str, since: int) -> int | None:
-    """Where, from `since` on, words begin that no SQL could have: three names in a row, or an article and a word.
+    """Where, from `since` on, words begin that SQL cannot have: three names in a row, or an article and a word.
 
     In a statement that begins in capitals those are keywords, not names.
     """
     run: list[int] = []
     loud = _FIRST.split(text[:since], 1)[0].isupper()
-    dotted = False  # a dot stands right before: the word is of the name that it goes on
+    dotted = False  # directly after a dot: the word is part of a name
     for token in _LEX.finditer(text, since):
         before, dotted = dotted, token[0] == "."
         if token.lastgroup == "gap":
@@ -224,7 +224,7 @@ def prose_from(text: str, since: int) -> int | None:
     return None
 
 
-# Of the words of SQL those that are no words of prose, and of prose those that SQL has no use for.
+# Words that SQL has and prose does not, and words that prose has and SQL does not.
 _TIGHT: Final = _SQL_WORDS - _words("to at only no time next first day row rows end for all both")
 _TELLING: Final = _words(
     "the this that these those your you it its my our we they will would should can please which to here"

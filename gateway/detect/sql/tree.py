@@ -1,6 +1,6 @@
-"""What a statement of SQL says: from the tree that sqlglot made of it, and from its words where there is no tree.
+"""The facts of a SQL statement: from the tree of sqlglot, and from its words if there is no tree.
 
-No config key. Where words and tree differ, both count. sqlglot is imported by whoever has a tree; see `sql`.
+No config key. If words and tree differ, both count. sqlglot is imported late, by the `Reader` (see `read`).
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ KINDS: Final = (
     *("select", "insert", "update", "delete", "merge", "ddl", "grant", "call", "file", "set", "show", "transaction"),
     *("fragment", "other"),
 )
-"""What a statement can do. call: procedures, dynamic SQL and functions that reach out of the database (`_REACHING`);
-file: what reads or writes files, programs or other databases; fragment: a piece that breaks out of a value."""
+"""Kinds of statements. call: procedures, dynamic SQL and functions that reach out of the database (`_REACHING`);
+file: access to files, programs or other databases; fragment: text that breaks out of a value."""
 WRITES: Final = frozenset(KINDS) - {"select", "show", "transaction"}
 LONGEST: Final = 1_000  # characters of a statement as a policy sees it
 
@@ -44,7 +44,7 @@ _HEADS: Final = {
     }.items()
     for word in words.split()
 }
-# Before what they run: the kind is that of the statement behind them.
+# Words before a statement that they execute: the kind is that of the statement.
 _BEFORE: Final = frozenset({"EXPLAIN", "ANALYZE", "ANALYSE", "VERBOSE", "WITH", "BEGIN", "THEN", "ELSE", "IF", "LOOP"})
 _INNER: Final = {word: kind for word, kind in _HEADS.items() if kind in ("insert", "update", "delete", "merge", "ddl")}
 _REACHING: Final = re.compile(
@@ -65,12 +65,12 @@ _WORD: Final = re.compile(r"[A-Za-z]+")
 
 @dataclass(frozen=True, slots=True)
 class Statement:
-    """One statement. `kinds` is all that it does, `kind` the gravest of them; names are lower-case.
+    """One statement. `kinds`: all its kinds; `kind`: the most severe one. Names are in lower case.
 
-    `columns` are `table.column`, or `column` where any table may be meant; `stars` the tables of which every column is
-    read, "" for all. `unbounded`: it updates or deletes every row. `rows` is its LIMIT, None without one, 0 where none
-    is needed. `text` has `?` for every value and no comments. `words` are all its names, for what has no grammar;
-    `doubtful` the columns in double quotes, which are values to some databases.
+    `columns` are `table.column`, or `column` if any table may be meant. `stars`: the tables whose columns are all read,
+    "" for all tables. `unbounded`: the statement updates or deletes every row. `rows`: its LIMIT, None without a LIMIT,
+    0 if none is needed. `text` has `?` for every value and no comments. `words`: all names, for statements that cannot
+    be parsed. `doubtful`: columns in double quotes, which are values for some databases.
     """
 
     kind: str
@@ -87,12 +87,12 @@ class Statement:
 
     @property
     def writes(self) -> bool:
-        """Whether it changes anything, or may."""
+        """Whether the statement changes or may change anything."""
         return not self.kinds.isdisjoint(WRITES)
 
 
 def unreadable(text: str) -> Statement:
-    """The statement of a text that could not be read, or was too long to be."""
+    """The statement of a text that could not be read, or is too long."""
     words = {word.upper() for word in _WORD.findall(text[:200])}
     kinds = frozenset(kind for word, kind in _HEADS.items() if word in words) or frozenset({"other"})
     return Statement(_gravest(kinds), kinds, "", readable=False)
@@ -110,7 +110,7 @@ def _gravest(kinds: Iterable[str]) -> str:
 
 
 def statement(tree: exp.Expr, tokens: list[Token], text: str) -> Statement:
-    """What a tree says, and its first word beside it."""
+    """The statement of a tree; the kind of its first word counts as well."""
     from sqlglot import exp
 
     nodes = list(tree.walk())
@@ -135,13 +135,13 @@ def statement(tree: exp.Expr, tokens: list[Token], text: str) -> Statement:
 def _kinds(nodes: Iterable[exp.Expr]) -> set[str]:
     types: set[type] = {type(node) for node in nodes}
     kinds = {kind for kind in map(_kind, types) if kind}
-    # A write that reads, and EXPLAIN of a statement, are what they write and what they explain.
+    # A write that also reads is a write; EXPLAIN has the kind of the explained statement.
     return kinds - {"select"} if kinds & WRITES else kinds - {"show"} if "select" in kinds else kinds or {"other"}
 
 
 @lru_cache(2048)
 def _kind(type_: type) -> str:
-    """What a node of this type does; nothing for most."""
+    """The kind of a node of this type; "" for most."""
     from sqlglot import exp
 
     table: tuple[tuple[tuple[type, ...], str], ...] = (
@@ -162,9 +162,9 @@ def _kind(type_: type) -> str:
 
 
 def _reaching(tokens: list[Token], text: str) -> set[str]:
-    """Functions that do more than compute, and words that lead to files: as tokens, whatever the grammar made of it."""
+    """Kinds of functions that do more than compute, and of words for files: from the tokens, not the tree."""
     found = set()
-    callers: list[str] = []  # what stands before each bracket that is open
+    callers: list[str] = []  # the word before each open bracket
     for index, token in enumerate(tokens):
         word, after = token.text.upper(), tokens[index + 1].text.upper() if index + 1 < len(tokens) else ""
         # A package is named before its functions: `utl_http.request(...)`.
@@ -186,12 +186,12 @@ def _reaching(tokens: list[Token], text: str) -> set[str]:
 
 
 def _heads(tokens: list[Token]) -> set[str]:
-    """The kind that the first word names, behind what may stand before it."""
+    """The kind of the first significant word."""
     for token in tokens:
         word = token.text.upper()
         if word in _BEFORE:
             if word == "WITH":
-                return set()  # what follows is for the tree
+                return set()  # the tree decides on the rest
             continue
         kind = _HEADS.get(word)
         if word == "REPLACE":
@@ -201,9 +201,9 @@ def _heads(tokens: list[Token]) -> set[str]:
 
 
 def by_words(tokens: list[Token], text: str, *, readable: bool, quoted: bool = True) -> Statement:
-    """A statement without a grammar: whatever it may do by its words, inside its strings too, which it may run.
+    """A statement that cannot be parsed: all kinds of its words, also of those in strings, which may be executed.
 
-    `quoted` is false where another reading has a grammar: then words in quotes, of whichever database, are names.
+    `quoted` is false if another reading can be parsed: then words in the quotes of any database are names.
     """
     said = tokens if quoted else _unquoted(tokens, text) or tokens
     words = [token.text.upper() for token in said]
@@ -226,13 +226,13 @@ def by_words(tokens: list[Token], text: str, *, readable: bool, quoted: bool = T
 
 
 def _unquoted(tokens: list[Token], text: str) -> list[Token]:
-    """The tokens that no quotes of any database make a name or a value.
+    """The tokens that are not in the quotes of any database.
 
-    A reading that does not know backticks or brackets as quotes has them as tokens. To its database a statement with a
-    backtick is none, and in brackets stand subscripts and values: no word between two of them begins a statement.
+    If backticks or brackets are not quotes in a dialect, they are tokens. There a statement with a backtick is invalid,
+    and brackets contain subscripts and values: no word between two of them begins a statement.
     """
     left: list[Token] = []
-    opened: list[tuple[str, int]] = []  # the bracket or backtick that is awaited, and what stood before its partner
+    opened: list[tuple[str, int]] = []  # the expected closing bracket or backtick, and the token before the opening one
     for token in tokens:
         kind, said = token.token_type.name, token.text
         if kind.endswith("STRING") or (kind == "IDENTIFIER" and text[token.start : token.start + 1] in ('"', "`", "[")):
@@ -248,7 +248,7 @@ def _unquoted(tokens: list[Token], text: str) -> list[Token]:
 
 
 def unquoted(tokens: list[Token], text: str = "") -> set[str]:
-    """The words of a reading that are no values; with the text, those that are no names in quotes either."""
+    """The words of a reading except values; with `text`, also without names in quotes."""
     said = (
         _unquoted(tokens, text) if text else [token for token in tokens if not token.token_type.name.endswith("STRING")]
     )
@@ -256,7 +256,7 @@ def unquoted(tokens: list[Token], text: str = "") -> set[str]:
 
 
 def _plain(tokens: list[Token], text: str) -> str:
-    """The statement without values and comments: names, keywords and signs."""
+    """The statement without values and comments: only names, keywords and signs."""
     said, size = [], 0
     for token in tokens:
         kind, word = token.token_type.name, token.text
@@ -271,7 +271,7 @@ def _plain(tokens: list[Token], text: str) -> str:
 
 
 def _names(nodes: Sequence[exp.Expr]) -> tuple[frozenset[str], frozenset[str], frozenset[str]]:
-    """Tables, columns, and tables of which every column is read."""
+    """Tables, columns, and tables whose columns are all read."""
     from sqlglot import exp
 
     made = {node.alias.lower() for node in nodes if isinstance(node, exp.CTE)}
@@ -312,7 +312,7 @@ def _is_unbounded(node: exp.Expr) -> bool:
 
 
 def _is_idle(condition: exp.Expr) -> bool:
-    """Whether a condition lets every row through, as far as can be seen."""
+    """Whether a condition is obviously true for every row."""
     from sqlglot import exp
 
     condition = condition.unnest()
@@ -326,7 +326,7 @@ def _is_idle(condition: exp.Expr) -> bool:
 
 
 def _rows(tree: exp.Expr) -> int | None:
-    """The most rows that a query gives: its LIMIT, FETCH or TOP; 0 where it reads no table or only counts."""
+    """The maximum number of rows of a query: its LIMIT, FETCH or TOP; 0 if it reads no table or only counts."""
     from sqlglot import exp
 
     if not isinstance(tree, exp.Query) or tree.find(exp.Table) is None:

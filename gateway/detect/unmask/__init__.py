@@ -1,1 +1,1 @@
-"""unmask"""
+"""Undoes disguises of values and words."""

@@ -1,14 +1,14 @@
-"""Disguises undone: what a reader, a browser or a program takes for a value, though its characters are others.
+"""Undoes disguises: text that a reader, a browser or a program reads as a value, although its characters differ.
 
-Always on where personal data or secrets are looked for. A text is looked at as it is; one that holds a disguise is
-looked at again with the disguises undone (`undo`), and what lies encoded in it is looked into (`blobs`). Offsets are
-mapped back, so a finding covers the disguise. Harmless text pays for asking whether there is any (`disguised`).
+Always on if personal data or secrets are searched for. A text is scanned as written; a text with disguises is scanned
+again with the disguises undone (`undo`), and its encoded stretches are decoded and scanned (`blobs`). Offsets are
+mapped back, so a finding covers the disguise. For harmless text only the check for disguises costs time (`kinds`).
 
-Undone, one character for each: percent-encoding, HTML entities and JSON escapes, each also when encoded several times
-over; full-width, mathematical and enclosed forms; letters of other scripts that look Latin, within a Latin word;
-unusual dashes and spaces between digits; letters of scripts without spaces beside Latin ones or digits, and words with
-letters beyond ASCII beside digits, which hide where a value begins. Invisible characters and marks upon digits go.
-Everything is decided by the characters beside it, so that a running text is undone as it comes (`settled`).
+Each disguise becomes one character: percent-encoding, HTML entities and JSON escapes, each also if encoded repeatedly;
+full-width, mathematical and enclosed forms; letters of other scripts that look Latin, within a Latin word; unusual
+dashes and spaces between digits; letters of scripts without spaces next to Latin letters or digits, and words with
+letters beyond ASCII next to digits, which hide the beginning of a value. Invisible characters and marks on digits are
+removed. Each decision depends only on the adjacent characters, so running text is undone as it comes (`settled`).
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ from gateway.detect.core import rewrite
 from gateway.detect.unmask.encoded import from_base64
 from gateway.detect.unmask.lookalikes import SAME
 
-LARGEST: Final = 262_144  # characters of one encoded stretch that are decoded; what follows is looked at as it is
-SHORTEST: Final = 20  # characters of the shortest: an address of 14 letters in base64
+LARGEST: Final = 262_144  # maximum decoded characters of one encoded stretch; the rest is scanned as written
+SHORTEST: Final = 20  # minimum characters of an encoded stretch: an address of 14 letters in base64
 BLOB: Final = r"[A-Za-z0-9+/_-]+={0,2}"
 ESCAPE: Final = (
     r"%(?:25)*(?:[2-7][0-9A-Fa-f]|0[0-8BbCcEeFf]|1[0-9A-Fa-f])"  # no tab, no end of a line
@@ -39,7 +39,7 @@ ESCAPE: Final = (
 CONTROL: Final = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")  # no tab, no end of a line
 _CONTROLS: Final = frozenset(range(0x20)) - frozenset(b"\t\n\r") | {0x7F}
 
-_TAG: Final = "\U000e0020-\U000e007e"  # invisible, and each stands for the ASCII character that it is named after
+_TAG: Final = "\U000e0020-\U000e007e"  # invisible; each corresponds to an ASCII character
 _INVISIBLE: Final = (
     "\u0080-\u0084\u0086-\u009f\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u202a-\u202e\u2060-\u206f\u3164"
     "\ufe00-\ufe0f\ufeff\uffa0\U0001d173-\U0001d17a\U000e0000-\U000e0fff"
@@ -47,19 +47,19 @@ _INVISIBLE: Final = (
 _MARKS: Final = "\u0300-\u036f\u0483-\u0489\u1ab0-\u1aff\u1dc0-\u1dff\u20d0-\u20ff"
 _DASHES: Final = "\u2010-\u2015\u2212\u2e3a\u2e3b\ufe58\ufe63\u30fc\u00b7"
 _SPACES: Final = "\u00a0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000"
-_RUNNING: Final = (  # letters of scripts that are written without spaces, and of Korean, whose particles stick
+_RUNNING: Final = (  # letters of scripts without spaces, and of Korean, whose particles follow without a space
     "\u0e00-\u0eff\u0f40-\u0fbc\u1000-\u109f\u1100-\u115e\u1161-\u11ff\u1780-\u17b3\u17b6-\u17d3\u3005-\u3007"
     "\u3041-\u30fa\u30fd-\u3163\u3165-\u318f\u31f0-\u31ff\u3400-\u4dbf\u4e00-\u9fff\ua960-\ua97f\uac00-\ud7ff"
     "\uf900-\ufaff\uff66-\uff9f\U00020000-\U0003ffff"
 )
 _ENCLOSED: Final = "\u2070\u2074-\u2079\u2080-\u2089\u2460-\u2468\u24b6-\u24ea"
-_STOPS: Final = "\u3002\uff61"  # which stand for a dot in the name of a host
+_STOPS: Final = "\u3002\uff61"  # equivalent to a dot in a host name
 _CAPITALS: Final = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
-STAND_IN: Final = "\u3002"  # for a letter that hides an edge: no letter, no digit, part of no value
+STAND_IN: Final = "\u3002"  # replaces a letter that hides a boundary: not a letter, a digit or part of a value
 
 
 def _forms() -> dict[str, str]:
-    """Characters that are ASCII in another form, of those that values are made of."""
+    """Other forms of the ASCII characters that values consist of."""
     wanted = re.compile(r"[A-Za-z0-9@._+-]")
     ranges = (
         *((0x2024, 0x2025), (0x2070, 0x208A), (0x2102, 0x2150), (0x2460, 0x24EB)),
@@ -75,7 +75,7 @@ def _forms() -> dict[str, str]:
 
 
 def _members(ranges: str) -> list[str]:
-    """The characters of what stands between the brackets of a pattern."""
+    """The characters of a character class, given as written between its brackets."""
     return re.findall(f"[{ranges}]", "".join(map(chr, range(0x3400))) + "".join(map(chr, range(0xF900, 0x10000))))
 
 
@@ -88,7 +88,7 @@ _PLAIN: Final = {
     **{code: str(int(chr(code))) for code in range(0x80, 0x20000) if chr(code).isdecimal()},
 }
 
-# Each character beyond ASCII as one byte that says what it may be part of; ASCII as it is.
+# Each character beyond ASCII becomes one byte that encodes its kind; ASCII is unchanged.
 _INV, _MARK, _FORM, _ENC, _LIKE, _JOINT, _STOP, _RUN, _DIGIT, _LETTER, _OTHER = range(0x80, 0x8B)
 _KIND_OF: Final = re.compile(
     f"(?P<_INV>[{_INVISIBLE}])|(?P<_MARK>[{_MARKS}])|(?P<_ENC>[{_ENCLOSED}])|(?P<_JOINT>[{_DASHES}{_SPACES}])"
@@ -97,7 +97,7 @@ _KIND_OF: Final = re.compile(
 
 
 class _Kinds(dict[int, int]):
-    """Code point -> its byte, worked out when first met."""
+    """Code point -> its byte, computed when first needed."""
 
     def __missing__(self, code: int) -> int:
         char = chr(code)
@@ -115,7 +115,7 @@ class _Kinds(dict[int, int]):
         return kind
 
 
-_REMEMBERED: Final = 20_000  # characters; a language has fewer, an attacker a million
+_REMEMBERED: Final = 20_000  # characters: more than any language has, fewer than an attacker can send
 
 
 def _members_of_enclosed(char: str) -> bool:
@@ -131,14 +131,14 @@ _SIDES: Final = bytes(
     else ord(" ")
     for byte in range(256)
 )
-# A word with a letter beyond ASCII before a number or an IBAN, or such a letter behind one: no value goes on there.
+# A word with a letter beyond ASCII before a number or an IBAN, or such a letter after it, is not part of the value.
 _BEFORE_DIGIT: Final = re.compile(b"x[aA]{0,16}?(?=AA0)|x[aA]{0,16}(?=0)")
 _WORD: Final = 17
 _WORD_END: Final = re.compile(b"x[aA]{0,16}\\Z")
 _ALNUM: Final = frozenset(b"0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ")
 _LETTERS: Final = frozenset(b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ@") | {_FORM}
 _DIGITS: Final = frozenset(b"0123456789") | {_DIGIT, _FORM, _ENC}
-_EDGED: Final = _ALNUM | frozenset(b"+(@") | {_DIGIT, _FORM}  # what a value begins or ends with
+_EDGED: Final = _ALNUM | frozenset(b"+(@") | {_DIGIT, _FORM}  # the first and last characters of values
 _SHOWN: Final = frozenset(range(0x20, 0x7F)) | {_FORM, _DIGIT, _ENC, _LIKE}
 _RUNS: Final = re.compile(
     b"([%c]+)|([%c]+)|([%c]+)|([%c]+)|([%c]+)|([%c]+)|([%c])|([%c]+)|([%c]+)" % tuple(range(_INV, _LETTER))
@@ -149,23 +149,23 @@ _BEGUN: Final = re.compile(rewrite.prefixes(ESCAPE) + r"\Z")
 _BEGUN_TAGS: Final = re.compile(f"[{_TAG}]+\\Z")
 
 Token = tuple[int, int, str]
-"""A disguise: [start, end) of the text, and what it stands for."""
+"""A disguise: (start, end, the text that it stands for)."""
 
 
 class Kinds(NamedTuple):
-    """What the characters of a text are, one byte for each from `shift` on."""
+    """The kinds of the characters of a text, one byte for each from `shift` on."""
 
     data: bytes
     shift: int
-    marks: bytes  # which of them base64 is made of
+    marks: bytes  # the same bytes, marking characters of base64
 
 
 def kinds(text: str, start: int = 0) -> Kinds:
-    """Those from `start` on, and a few before."""
+    """The kinds of the characters from `start` on, and of a few before."""
     low = start - _BESIDE if start > _BESIDE else 0
     data = _kinds(text[low:] if low else text)
     marks = data.translate(_ENCODED)
-    if _SEEN[0] in marks:  # found on the way, as a search of its own would take as long again
+    if _SEEN[0] in marks:  # checked here, because a separate search would double the time
         data, marks = data.translate(_UNSEEN), marks.replace(_SEEN, b" ")
     return Kinds(data, low, marks)
 
@@ -180,7 +180,7 @@ def _kinds(text: str) -> bytes:
 
 
 def _tokens(text: str, known: Kinds, start: int, end: int) -> list[Token]:
-    """The disguises that lie in [start, end), in order; what stands before `start` is only looked at."""
+    """The disguises in [start, end), in order; the text before `start` is only context."""
     found: list[Token] = []
     if "%" in text or "&" in text or "\\" in text:
         for match in _ESCAPE.finditer(text, start, end):
@@ -204,7 +204,7 @@ def _tokens(text: str, known: Kinds, start: int, end: int) -> list[Token]:
     return sorted(found + beyond) if found else beyond
 
 
-_BESIDE: Final = 32  # characters before what is undone that are looked at
+_BESIDE: Final = 32  # characters of context before the text that is undone
 
 
 def _beyond(text: str, kinds: bytes, shift: int, start: int) -> list[Token]:
@@ -249,15 +249,15 @@ def _beyond(text: str, kinds: bytes, shift: int, start: int) -> list[Token]:
 
 
 class Plain:
-    """A stretch of text with its disguises undone, and where each of its characters stood."""
+    """A stretch of text with its disguises undone, and the original place of each character."""
 
     __slots__ = ("_at", "_pieces", "end", "text", "tokens")
 
     def __init__(self, text: str, start: int, end: int, tokens: Sequence[Token]) -> None:
         self.end = end
         self.tokens = tokens
-        self._at: list[int] = []  # where in the plain text each piece begins
-        self._pieces: list[tuple[int, int, bool]] = []  # where it stood; whether character by character
+        self._at: list[int] = []  # the offset in the plain text of each piece
+        self._pieces: list[tuple[int, int, bool]] = []  # the original stretch, and whether it is unchanged
         parts: list[str] = []
         length, last = 0, start
         for low, high, instead in [*tokens, (end, end, "")]:
@@ -272,7 +272,7 @@ class Plain:
         self.text = "".join(parts)
 
     def place(self, low: int, high: int) -> tuple[int, int]:
-        """Where [low, high) of the plain text stood; not empty."""
+        """The original stretch of [low, high) of the plain text, which is not empty."""
         return self._piece(low)[0], self._piece(high - 1)[1]
 
     def _piece(self, at: int) -> tuple[int, int]:
@@ -283,11 +283,11 @@ class Plain:
         return low + at - self._at[number], low + at - self._at[number] + 1
 
     def cut(self, at: int) -> int:
-        """The place in the text before which the first `at` characters stood, and nothing else."""
+        """The offset in the text of the end of exactly the first `at` characters."""
         return self._piece(at)[0] if at < len(self.text) else self.end
 
     def until(self, cut: int) -> str:
-        """What of the plain text stood before `cut`."""
+        """The part of the plain text before the original offset `cut`."""
         number = bisect_left(self._pieces, (cut,)) - 1
         if number < 0:
             return ""
@@ -298,14 +298,14 @@ class Plain:
 
 
 def undo(text: str, known: Kinds, start: int = 0, end: int | None = None) -> Plain | None:
-    """The stretch with its disguises undone; None if it has none. `known` are the kinds of the text."""
+    """The stretch with its disguises undone; None if there are none. `known` are the kinds of the text."""
     end = len(text) if end is None else end
     tokens = _tokens(text, known, start, end)
     return Plain(text, start, end, tokens) if tokens else None
 
 
 def _undone(token: str) -> str:
-    """What an escape stands for."""
+    """The character of an escape."""
     char = _decoded(token)
     return "" if _KINDS[ord(char[0])] in (_INV, _MARK) else char.translate(_PLAIN)
 
@@ -332,7 +332,7 @@ def edge(text: str, start: int) -> bool:
 
 
 def settled(text: str, start: int) -> int:
-    """How far it is clear what from `start` on is a disguise, when more may follow."""
+    """The offset up to which the disguises from `start` on are decided if more text may follow."""
     end = len(text)
     if "%" in text or "&" in text or "\\" in text:
         begun = _BEGUN.search(text, start)
@@ -360,7 +360,7 @@ _URLSAFE: Final = str.maketrans("-_", "+/")
 
 
 class Blob(NamedTuple):
-    """An encoded stretch, what it says, and how many of its characters say how many of the text's bytes."""
+    """An encoded stretch, its decoded text, and the ratio of encoded characters to decoded bytes."""
 
     start: int
     end: int
@@ -369,7 +369,7 @@ class Blob(NamedTuple):
     bytes: int
 
     def placer(self) -> Callable[[int, int], tuple[int, int]]:
-        """Tells where [low, high) of what it says is encoded; asked in order, it reads the text once."""
+        """A function from [low, high) of the decoded text to the encoded stretch. Rising offsets take one pass."""
         chars = bytes_ = 0
 
         def until(at: int) -> int:
@@ -388,7 +388,7 @@ class Blob(NamedTuple):
 
 
 def blobs(text: str, known: Kinds, start: int = 0) -> Iterator[Blob]:
-    """What is readable of stretches in base64, hexadecimal and invisible tags that begin at or after `start`."""
+    """The readable stretches of base64, hexadecimal digits and invisible tags that begin at or after `start`."""
     marks, shift = known.marks, known.shift
     at = marks.find(_LONG, start - shift)
     while at >= 0:
@@ -418,7 +418,7 @@ def _read(text: str, low: int, high: int) -> Blob | None:
 
 
 def _said(data: bytes) -> str:
-    """The text that bytes are; empty if they are none."""
+    """The text of UTF-8 bytes; empty if the bytes are not text."""
     try:
         said = data.decode()
     except UnicodeDecodeError as error:  # a character that is cut in two at the end

@@ -1,4 +1,4 @@
-"""Data in strings: base64, hexadecimal and data: URLs, decoded; whether it is text, and else what kind of file."""
+"""Decodes data in strings (base64, hexadecimal, data: URLs), and determines whether it is text or a kind of file."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _READABLE: Final = regex.compile(r"[\t\n\r\f\P{C}\p{Cf}]*")
 
 
 def kind_of(data: bytes) -> str:
-    """The kind of file that the first bytes name; "" for none that is known."""
+    """The kind of file by the first bytes; "" if unknown."""
     if data[:4] == b"RIFF":
         return "image" if data[8:12] == b"WEBP" else "audio" if data[8:12] == b"WAVE" else "video"
     if data[:1] == b"\x78" and _inflates(data):
@@ -33,7 +33,7 @@ def kind_of(data: bytes) -> str:
 
 
 def _inflates(data: bytes) -> bool:
-    """Whether it is zlib's (RFC 1950): two bytes alone would be chance too often."""
+    """Whether data is a zlib stream (RFC 1950). The two bytes of the header alone match random data too often."""
     try:
         return bool(zlib.decompressobj().decompress(data, 64))
     except zlib.error:
@@ -44,7 +44,7 @@ _STANDARD: Final = str.maketrans("-_", "+/")
 
 
 def is_text(data: bytes) -> bool:
-    """Whether bytes are UTF-8 without control characters; a character that is cut off at the end does not count."""
+    """Whether bytes are UTF-8 without control characters; a character that is cut off at the end is ignored."""
     try:
         text = data.decode()
     except UnicodeDecodeError as fault:
@@ -63,7 +63,7 @@ def decoded(run: str) -> bytes | None:
 
 
 def from_hex(digits: str) -> bytes | None:
-    """The bytes of hexadecimal digits; a digit without a second one is left out. None for other characters."""
+    """The bytes of hexadecimal digits, without an odd last digit. None if there are other characters."""
     try:
         return bytes.fromhex(digits[: len(digits) & ~1])
     except ValueError:
@@ -71,9 +71,9 @@ def from_hex(digits: str) -> bytes | None:
 
 
 def from_base64(digits: str) -> bytes | None:
-    """The bytes of base64 (RFC 4648, either alphabet, padded or not); a digit that tells no byte is left out.
+    """The bytes of base64 (RFC 4648, either alphabet, padded or not), without an incomplete last byte.
 
-    None for other characters.
+    None if there are other characters.
     """
     digits = digits.rstrip("=").translate(_STANDARD)
     if len(digits) % 4 == 1:
@@ -85,14 +85,14 @@ def from_base64(digits: str) -> bytes | None:
 
 
 def decoded_url(parameters: str, payload: str) -> bytes | None:
-    """The bytes of a data: URL (RFC 2397); None where they cannot be had."""
+    """The bytes of a data: URL (RFC 2397); None if it cannot be decoded."""
     if ";base64" in parameters.lower():
         return decoded(unquote_to_bytes(payload).decode("latin-1"))
     return unquote_to_bytes(payload)
 
 
 def text_of(url: str) -> tuple[str, str] | None:
-    """What a data: URL says, as (everything before it, text); None if it is no such URL, or not of text."""
+    """The content of a data: URL as (everything before the data, text); None if it is not a data: URL with text."""
     match = DATA_URL.match(url)
     if match is None:
         return None

@@ -1,6 +1,6 @@
-"""Characters that disguise a word, undone: full-width and other compatibility letters, and what nobody can see.
+"""Undoes characters that disguise a word: full-width and other compatibility letters, and invisible characters.
 
-`fold` keeps track of places: a span of the folded text can be found again in the text itself.
+`fold` keeps offsets: a span of the folded text can be mapped back to the original text.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ DISGUISE: Final = re.compile(
     "\u2100-\u214f\u2460-\u24ff\u3000\u3164\ufe00-\ufe0f\ufe50-\ufe6f\ufeff\uff01-\uff5e\uffa0"
     "\U0001d400-\U0001d7ff\U000e0000-\U000e0fff]"
 )
-"""What is folded to something else, or to nothing."""
+"""Characters that are replaced or removed."""
 
 
 def fold(text: str) -> tuple[str, Sequence[int] | None]:
-    """The text without disguise, and for each of its characters the place in `text`; None: the same places."""
+    """The text without disguise, and the offset in `text` of each of its characters; None: the same offsets."""
     if text.isascii() or not DISGUISE.search(text):
         return text, None
     parts: list[str] = []
@@ -32,7 +32,7 @@ def fold(text: str) -> tuple[str, Sequence[int] | None]:
 
 
 def _plain(char: str) -> str:
-    """What a disguised character stands for; nothing for one that cannot be seen."""
+    """The text that a disguised character stands for; "" for an invisible character."""
     if char in "\u2028\u2029":
         return "\n"
     if unicodedata.category(char) in ("Cf", "Mn", "Cn") or char in "\u115f\u1160\u3164\uffa0":

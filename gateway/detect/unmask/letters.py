@@ -1,7 +1,7 @@
-"""Letters that stand for others, undone: `plain` is a text in small Latin letters, as patterns of words are written.
+"""Undoes letters that stand for others: `plain` returns a text in lower-case Latin letters, as in patterns of words.
 
-Accents, forms (full width, mathematical, enclosed), look-alikes of other alphabets, small capitals, Braille and the
-invisible tags that are named after ASCII characters. What nobody sees goes. One pass over the text for each step.
+Undone are accents, forms (full width, mathematical, enclosed), look-alikes of other alphabets, small capitals, Braille
+and the invisible tags of ASCII characters. Invisible characters are removed. Each step is one pass over the text.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _UNSEEN: Final = re.compile(f"[{_UNSEEN_RANGES}]+")
 _USUAL: Final = (
     "\u200b\u200c\u200d\u2060\ufeff\u00ad\u180e\u200e\u200f\u2061\u2062\u2063\u2064\u3164\u115f\u1160\uffa0\u202c"
 )
-"""The commonest of them: asking for each is faster than one search for all."""
+"""The most frequent of them: a search for each of these is faster than one search for all."""
 _TAGS: Final = regex.compile("[\U000e0020-\U000e007e]{4,}")
 _SCATTERED: Final = regex.compile(r"[a-z][\u200b-\u200d\u2060\u00ad\ufeff]+(?=[a-z])")
 _LOOKALIKES: Final = {
@@ -37,8 +37,8 @@ _LOOKALIKE: Final = re.compile(f"[{''.join(_LOOKALIKES)}]")
 _FRAMED: Final = {
     start + at: char for start in (0x1F150, 0x1F170, 0x1F1E6) for at, char in enumerate("abcdefghijklmnopqrstuvwxyz")
 }
-"""White letters in black circles and squares, and those of flags."""
-_FRAMED_E: Final = ("\U0001f154", "\U0001f174", "\U0001f1ea")  # few sentences are without this letter
+"""White letters in black circles and squares, and the letters of flags."""
+_FRAMED_E: Final = ("\U0001f154", "\U0001f174", "\U0001f1ea")  # few sentences do not have this letter
 _TYPOGRAPHY: Final = str.maketrans(
     "\u201c\u201d\u201e\u2018\u2019\u2013\u2014\u00ab\u00bb\u00df\u00e6\u00f8", '"""\'\'--""sao'
 )
@@ -58,7 +58,7 @@ _WESTERN: Final = _western()
 
 
 def plain(text: str) -> str:
-    """Lower case without accents, look-alikes and what nobody sees; pattern and text alike."""
+    """A text in lower case without accents, look-alikes and invisible characters; used for patterns as well."""
     if text.isascii():
         return text.lower()
     if "\u00ad" not in text:
@@ -75,15 +75,15 @@ def plain(text: str) -> str:
 
 
 def has_unseen(text: str) -> bool:
-    """Whether a text holds characters that nobody sees, of the usual ones."""
+    """Whether a text contains one of the usual invisible characters."""
     return not text.isascii() and any(char in text for char in _USUAL)
 
 
 def spaced(text: str) -> str:
-    """The text with a blank in the place of what nobody sees: whoever hides blanks writes such characters."""
+    """The text with a blank in place of each invisible character, which may be written instead of a blank."""
     return _UNSEEN.sub(" ", text)
 
 
 def scattered(text: str) -> bool:
-    """Whether letters stand between what nobody sees, or are such characters themselves."""
+    """Whether letters are separated by invisible characters, or are invisible themselves."""
     return not text.isascii() and bool(_TAGS.search(text) or _SCATTERED.search(text.lower()))

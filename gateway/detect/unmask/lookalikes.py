@@ -1,4 +1,4 @@
-"""Letters that look like Latin ones: one table for values in disguise, words in disguise and names of hosts."""
+"""Letters that look like Latin letters: one table for disguised values, disguised words and host names."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ SAME: Final = {
     **dict(zip("ɑɡı", "agi", strict=True)),
     **dict(zip("ոօսցհ", "nough", strict=True)),  # Armenian
 }
-"""Letters of the same shape, which a reader takes for the Latin ones."""
+"""Letters of the same shape as Latin letters."""
 SIMILAR: Final = {
     # Small capitals; letters of phonetics, with strokes, turned; Armenian; Cherokee, as `str.lower` leaves it.
     **dict(zip("ᴀʙᴄᴅᴇꜰɢʜɪᴊᴋʟᴍɴᴏᴘꞯʀꜱᴛᴜᴠᴡʏᴢ", "abcdefghijklmnopqrstuvwyz", strict=True)),
@@ -19,7 +19,7 @@ SIMILAR: Final = {
     **dict(zip("զ", "q", strict=True)),
     **dict(zip("ꭺꭼꮐꮖꮮꮎꮲꭱꮪꭲꮜꮩꮃꮋꮇꮶꭰꮯ", "aegiloprstuvwhmkdc", strict=True)),
 }
-"""Further small letters that people read as Latin ones in words."""
+"""Further lower-case letters that are read as Latin letters within words."""
 HOSTS: Final = frozenset([*(char for char in SAME if char.islower()), *SIMILAR, *"вќτкмнт"]) - set("пκ")
-"""Small letters that pass for Latin ones in the name of a host. Without those that many words of their own alphabet
-need beside the others."""
+"""Lower-case letters that pass for Latin letters in a host name, except those that many words of their own alphabet
+have next to the others."""

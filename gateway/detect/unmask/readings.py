@@ -1,8 +1,8 @@
-"""Sentences in disguise, undone: how a text reads once what it shows of disguises is taken away.
+"""Undoes disguises of sentences: the readings of a text after its disguises are removed.
 
-For words, where `disguise` is for values: no places are kept. `SIGNS` are patterns over plain text (`letters.plain`),
-for one pass of Hyperscan together with what is looked for; `readings` has the way back of each. Every way back walks
-the text a fixed number of times, and no reading is much longer than the text.
+For words; `disguise` is for values. Offsets are not kept. `SIGNS` are patterns over plain text (`letters.plain`), which
+are searched for in one pass of Hyperscan together with the cues; `readings` undoes the disguise of each sign. Each
+reads the text a fixed number of times, and no reading is much longer than the text.
 """
 
 from __future__ import annotations
@@ -30,11 +30,11 @@ BLANK: Final = (
     r"(?:\\+(?:[nrt]|u(?:00(?:20|09|0[ad]|a0)|200[0-9ab]|3000)|x(?:20|09|0[ad]|a0)|0?40)|%(?:25)*(?:20|09|0[ad]|c2%a0|a0)"
     r"|=20|&(?:amp;)*(?:nbsp|ensp|emsp|thinsp|newline|tab|#0*(?:32|9|10|13|160)|#x0*(?:20|9|[ad]|a0));)"
 )
-"""A blank or the end of a line that is escaped, however often, in plain text."""
+"""A blank or a line end in plain text, escaped any number of times."""
 
 
 def _leet(word: str) -> str:
-    """A word in which at least one letter is a digit or a sign."""
+    """A pattern for a word in which at least one letter is a digit or a sign."""
     either = [f"[{char}{_LEET[char]}]" if char in _LEET else char for char in word]
     ways = [
         "".join([*either[:at], f"[{_LEET[char]}]", *either[at + 1 :]]) for at, char in enumerate(word) if char in _LEET
@@ -60,7 +60,7 @@ SIGNS: Final = {
     "apart": r"(?:\b[a-z][ ._*-]{1,6}){8}",
     "leet": "|".join(map(_leet, _LEET_WORDS)),
 }
-"""What shows that a text is disguised, in its plain form."""
+"""Sign -> a pattern over the plain form of a text that shows a disguise."""
 
 _BETWEEN: Final = regex.compile(r"[ :,]+(?:0x)?|\b0x")
 _WITHIN: Final = regex.compile(r"(?<=\w)[ ._*-](?=\w)")
@@ -74,12 +74,12 @@ _BACKSLASHED: Final = re.compile(r"\\+(?:u([0-9A-Fa-f]{4})|x([0-9A-Fa-f]{2})|([0
 _JOINED: Final = re.compile(r"(?<=[a-z])[+.,;~^|=\\-](?=[a-z])")
 _CONTROLS: Final = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]+")
 _ATBASH: Final = str.maketrans("abcdefghijklmnopqrstuvwxyz", "zyxwvutsrqponmlkjihgfedcba")
-_NARROW: Final = 34  # characters of a line and what stands around it
-_ROUNDS: Final = 3  # of escapes: an escape may be escaped again
+_NARROW: Final = 34  # maximum characters of a narrow line with its surroundings
+_ROUNDS: Final = 3  # of undoing escapes, because an escape may be escaped again
 
 
 def readings(text: str, shown: str, signs: Collection[str]) -> Iterator[str]:
-    """How a text reads without the disguises that it shows; `shown` is its plain form."""
+    """The readings of a text without the disguises in `signs`; `shown` is its plain form."""
     for sign, undone in _UNDONE.items():
         if sign in signs:
             for reading in undone(text, shown):
@@ -92,12 +92,12 @@ def readings(text: str, shown: str, signs: Collection[str]) -> Iterator[str]:
 
 
 def may_hide(text: str) -> bool:
-    """Whether a text may be in a disguise that no sign shows: blanks that nobody sees, encoded lines too short."""
+    """Whether a text may have a disguise without a sign: invisible blanks, or encoded lines that are too short."""
     return has_unseen(text) or _is_narrow(text)
 
 
 def _is_narrow(text: str) -> bool:
-    """Whether most lines of a text are too short for a sign: a pattern for them would cost a fifth of all others."""
+    """Whether most lines of a text are too short for a sign: a pattern for these would cost a fifth of all others."""
     lines = (text.count("\n") if "\n" in text else 0) + (text.count("\\n") if "\\" in text else 0)
     return lines * _NARROW > len(text)
 
@@ -106,14 +106,14 @@ def _encoded(text: str, _: str) -> Iterator[str]:
     said = list(filter(None, map(decoded, stretches(text))))
     if said:
         yield "\n".join(said)
-    if len(said) > 1:  # one sentence may be encoded piece by piece
+    if len(said) > 1:  # one sentence may be encoded in several pieces
         yield "".join(said)
 
 
 def stretches(text: str) -> Iterator[str]:
-    """Stretches that may be Base64 or hexadecimal, and those of lines that follow each other as one.
+    """Stretches that may be Base64 or hexadecimal; stretches of consecutive lines are joined.
 
-    They are found without looking at each place, and each is in one group of lines at most.
+    They are found without checking each place, and each is in at most one group of lines.
     """
     marks = text.encode("latin-1", "replace").translate(_MARKS)
     at = marks.find(_LONG)
@@ -139,12 +139,12 @@ def _ends_line(text: str, end: int) -> bool:
 
 
 def _may_say(line: str) -> bool:
-    """Base64 has capitals, others digits; rules and paths have neither."""
+    """Whether a line may be encoded: Base64 has capitals, other encodings digits; rulers and paths have neither."""
     bare = line.lstrip(_NO_TEXT)
     return not bare.islower() if not bare.isalnum() or bare.isalpha() else True
 
 
-_NO_TEXT: Final = "-_+/="  # in Base64 the first of what is no text
+_NO_TEXT: Final = "-_+/="  # the first characters of Base64 that does not encode text
 
 
 def _end(marks: bytes, at: int) -> int:
@@ -161,12 +161,12 @@ _LONG: Final = b"x" * 24
 
 
 def _wrapped(text: str) -> Iterator[str]:
-    """Base64 in lines that are too short to be found alone: of equal length, but the last."""
+    """Base64 in lines that are too short to be found alone; all except the last have the same length."""
     bare = text.encode("latin-1", "replace").replace(b"\\n", b"\n").translate(None, _MARGINS)
     said: list[str] = []
     for found in _EQUAL_LINES.finditer(bare.translate(_MARKS_OF_LINES)):
         spend(4)
-        for group in (3, 1):  # with the shorter line that follows, or without
+        for group in (3, 1):  # with the shorter last line, or without
             start, end = found.span(group)
             said.append(decoded(bare[found.start(1) : end].replace(b"\n", b"").decode("ascii")) if end > start else "")
     yield from _one(said)
@@ -182,7 +182,7 @@ def _hexes(text: str, _: str) -> Iterator[str]:
 
 
 def _numbers(text: str, _: str) -> Iterator[str]:
-    """Characters as their numbers, decimal or binary."""
+    """Texts from character codes, decimal or binary."""
     said: list[str] = []
     for pattern, base in ((_NUMBERS, 10), (_BITS, 2)):
         for match in pattern.finditer(text):
@@ -194,13 +194,13 @@ def _numbers(text: str, _: str) -> Iterator[str]:
 
 
 def _one(said: list[str]) -> Iterator[str]:
-    """One reading of all that stretches say: as many as there are stretches would be the text times themselves."""
+    """One reading of all stretches: separate readings would make the total size quadratic."""
     if any(said):
         yield "\n".join(filter(None, said))
 
 
 def _unescaped(text: str, _: str) -> Iterator[str]:
-    """Percent signs, entities and backslashes, each also where it was escaped again."""
+    """Percent-encoding, entities and backslash escapes, also if escaped repeatedly."""
     for _round in range(_ROUNDS):
         before, text = text, _once(text)
         if text == before:

@@ -1,7 +1,7 @@
-"""E-mail addresses as people spell them out to hide them: `name [at] example [dot] com`, `name (at) example.com`.
+"""E-mail addresses that are spelled out to hide them: `name [at] example [dot] com`, `name (at) example.com`.
 
-A bracket must say so. `name at example dot com` is left alone: every word would be held back until it is clear that
-no " at " follows.
+Brackets are required. `name at example dot com` is not found: every word of a stream would be held back until it is
+clear that no " at " follows.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ _NAME: Final = r"[A-Za-z0-9_.+-]{1,64}"
 _LABEL: Final = r"[A-Za-z0-9-]{1,63}"
 _SOURCE: Final = rf"\b{_NAME}(?:{_AT}{_LABEL}(?:(?:\.|{_DOT}){_LABEL}){{1,4}}|@{_LABEL}(?:{_DOT}{_LABEL}){{1,4}})\b"
 _REST: Final = rf"(?:{_AT}|@)[A-Za-z0-9-]+(?:(?:\.|{_DOT})[A-Za-z0-9-]+)+"
-_OUTLINE: Final = rf"[A-Za-z0-9_.+-]+{_REST}"  # a smaller one
+_OUTLINE: Final = rf"[A-Za-z0-9_.+-]+{_REST}"  # a smaller pattern
 _BACK: Final = 64  # characters of a name
 _SIGNS: Final = regex.compile(rf"(?i)({_AT})|{_DOT}")
 
 
 def spelled(is_address: Callable[[str], bool]) -> Rule:
-    """The rule; `is_address` judges what is spelled."""
+    """The rule; `is_address` judges the address after decoding."""
 
     def judge(value: str) -> float:
         return 1.0 if is_address(_SIGNS.sub(lambda match: "@" if match[1] else ".", value)) else 0.0

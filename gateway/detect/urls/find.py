@@ -1,9 +1,9 @@
-"""Finds URLs in running text, each whole before it leaves, and tells those that load by themselves.
+"""Finds URLs in running text, each complete before it leaves, and determines which load automatically.
 
-What starts a URL is its separator (`://`, `//`, `javascript:`, also written with entities or backslashes), whatever
-syntax stands around it. From there on the text is held until the URL ends, `MAX_URL` characters at most. What stands
-before it (`REACH` characters) tells an image from a link: Markdown, reference definitions, HTML, CSS. Both depend on
-the text alone, never on how it was cut into pieces.
+A URL is found by its separator (`://`, `//`, `javascript:`, also written with entities or backslashes), in any syntax.
+From there the text is held until the URL ends, at most `MAX_URL` characters. The text before the URL (`REACH`
+characters) distinguishes an image from a link: Markdown, reference definitions, HTML, CSS. Both depend only on the
+text, never on how it was cut into pieces.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ from gateway.budget import spend
 from gateway.detect.urls.judge import MAX_URL
 
 REACH: Final = 512
-"""Characters before a URL that tell what it stands in."""
-_LOOK: Final = 5  # microseconds that a possible beginning takes,
-_JUDGED: Final = 60  # and a URL
+"""Characters before a URL that determine its syntax."""
+_LOOK: Final = 5  # microseconds per possible beginning,
+_JUDGED: Final = 60  # and per URL
 
 Judge = Callable[[str, bool], None]
-"""(URL as written, whether it loads by itself); raises to stop the text."""
+"""(URL as written, whether it loads automatically); raises to stop the text."""
 
 _MAY_START: Final = regex.compile(r"[:/\\&]")
 _COLON: Final = r"(?::|&colon;|&#0{0,5}58;?|&#x0{0,5}3a;?)"
@@ -60,14 +60,14 @@ class Links:
         self._held = ""
 
     def feed(self, text: str) -> str:
-        """Take a piece; give what may leave by now."""
+        """Take a piece; returns the text that may leave."""
         if not self._held and not _MAY_START.search(text):
             self._before = (self._before + text)[-REACH:]
             return text
         return self._advance(text, final=False)
 
     def close(self) -> str:
-        """The text has ended: give the rest."""
+        """Judge the rest at the end of the text, and return it."""
         return self._advance("", final=True) if self._held else ""
 
     def _advance(self, text: str, *, final: bool) -> str:
@@ -79,7 +79,7 @@ class Links:
             if start is None:
                 undecided = None if final else _UNDECIDED.search(buffer, at)
                 return self._leave(buffer, begin, undecided.start() if undecided else len(buffer))
-            if not final and start.end() == len(buffer):  # an entity may go on
+            if not final and start.end() == len(buffer):  # an entity may be incomplete
                 return self._leave(buffer, begin, start.start())
             end = self._url(buffer, start, final)
             if end < 0:
@@ -92,7 +92,7 @@ class Links:
         return buffer[begin:cut]
 
     def _url(self, buffer: str, start: regex.Match[str], final: bool) -> int:
-        """Judge the URL whose separator is found; where to go on, or -1: its end has not come yet."""
+        """Judge the URL of a separator. Returns the offset at which to continue, or -1 if the URL is not complete."""
         separator = start.start()
         reach = buffer[max(0, separator - REACH) : separator]
         scheme = _SCHEME.search(reach, max(0, len(reach) - 32))
@@ -121,7 +121,7 @@ class Links:
         return max(end, start.end())
 
     def _beyond(self, buffer: str, end: int, limit: int, ends: regex.Pattern[str] | None, final: bool) -> int:
-        """Where a URL ends that goes on behind what was taken out of it; -1: that has not come yet."""
+        """The end of a URL that continues after a value that was removed from it; -1 if it is not complete."""
         while end < limit and buffer[end : end + 1] == "<":
             mark = REDACTED.match(buffer, end)
             if mark is None:
@@ -134,7 +134,7 @@ class Links:
 
 
 def _place(before: str) -> tuple[str, bool, regex.Pattern[str] | None]:
-    """What a URL stands in, whether it loads by itself there, and what ends it (None: its closing bracket)."""
+    """The syntax around a URL, whether the URL loads automatically, and what ends it (None: a closing bracket)."""
     angle = before.endswith("<")
     if before.rstrip(" \t\r\n<").endswith("]("):
         return "link", _is_image(before), _AFTER_ANGLE if angle else None
@@ -156,14 +156,14 @@ def _place(before: str) -> tuple[str, bool, regex.Pattern[str] | None]:
 
 
 REDACTED: Final = regex.compile(r"<([A-Z][A-Z0-9_]{1,40})>")
-"""What stands in place of a value that was taken out of a text."""
+"""The text in place of a value that was removed."""
 _HALF_REDACTED: Final = regex.compile(r"<(?:[A-Z][A-Z0-9_]{0,40})?\Z")
 
 _CLOSING: Final = {'"': regex.compile(r'["<>]'), "'": regex.compile(r"['<>]")}
 
 
 def _is_image(before: str) -> bool:
-    """Whether the `](` at the end closes an image; also where its beginning is too far away to tell."""
+    """Whether the `](` at the end closes an image; also True if its beginning is too far away to decide."""
     opening = before.rfind("![")
     if opening >= 0 and "](" not in before[opening + 2 : -1].rstrip("(< \n"):
         return True
@@ -171,7 +171,7 @@ def _is_image(before: str) -> bool:
 
 
 def _end(buffer: str, since: int, until: int, ends: regex.Pattern[str] | None) -> int:
-    """Where a URL ends that goes on from `since`; -1 if not before `until`, or if that has not come yet."""
+    """The end of a URL that continues from `since`; -1 if it is not before `until`, or not complete."""
     if ends is not None:
         match = ends.search(buffer, since, until)
         return match.start() if match else -1

@@ -1,8 +1,8 @@
-"""Does a URL carry data out? Judged by its own form: what stands in it that no reader needs, and how much of it.
+"""Judges whether a URL carries data out, by its own form: the kind and the amount of unusual content.
 
-An image loads by itself, so its bar is low: a text in disguise, a long random token, a sentence in the query. A link
-waits for a person, and links to searches, documents and signed files look much like it, so its bar is higher. Short
-values, words in a path, content hashes and UUIDs pass in both. `gateway/output/exfiltration.py` decides what happens.
+An image loads automatically, so its threshold is low: encoded text, a long random token, a sentence in the query. A
+link needs a click, and links to searches, documents and signed files look similar, so its threshold is higher. Short
+values, words in a path, content hashes and UUIDs pass in both. `gateway/output/exfiltration.py` acts on the verdict.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ from gateway.detect.unmask.encoded import from_base64
 from gateway.detect.unmask.lookalikes import HOSTS
 
 MAX_URL: Final = 4096
-"""Characters from which a URL carries data by its length alone; also how far one is held until it is whole."""
+"""Length from which any URL carries data; also the maximum that is held until a URL is complete."""
 
 _SPACES: Final = regex.compile(r"[\t\r\n]+")
-_ESCAPED: Final = regex.compile(r"\\([!-.:-@\[\]^-`{-~])")  # not a backslash before a letter, nor one that is a slash
+_ESCAPED: Final = regex.compile(r"\\([!-.:-@\[\]^-`{-~])")  # not before a letter, and not in place of a slash
 _PARTS: Final = regex.compile(
     r"(?is)(?:(?P<scheme>[a-z][a-z0-9+.-]*):)?[/\\]*(?:(?P<user>[^/\\?#@]*)@)?"
     r"(?P<host>\[[0-9a-f:.]+\]|[^/\\?#:@]*)(?::\d*)?(?P<path>[^?#]*)(?:\?(?P<query>[^#]*))?(?:\#(?P<fragment>.*))?"
@@ -33,7 +33,7 @@ _PARTS: Final = regex.compile(
 _HEX: Final = regex.compile(r"(?i)(?:0x)?(?:[0-9a-f]{2})+")
 _BASE64: Final = regex.compile(r"[A-Za-z0-9+/_-]+={0,2}")
 _BASE32: Final = regex.compile(r"(?:[A-Z2-7]+|[a-z2-7]+)={0,6}")
-_SEVERAL, _PIECE = 3, 12  # how many pieces, of how many characters at most, are read as one value
+_SEVERAL, _PIECE = 3, 12  # minimum number, and maximum length, of short pieces that are read as one value
 _UUID: Final = regex.compile(r"(?i)[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _TOKENS: Final = regex.compile(r"[^/\\&=;,.:!@()'|\s]+")
 _PIECES: Final = regex.compile(r"\p{Lu}?\p{Ll}+|\p{Lu}+|\d+")
@@ -44,7 +44,7 @@ _TEMPLATE: Final = regex.compile(r"[{}$<>*]|%[sd](?![0-9a-fA-F])|\.\.\.|…|(?i:
 _BLANK: Final = regex.compile(r"[{}$<>*\[\]]")
 _SCRIPT_CALL: Final = regex.compile(r"(?i)://|cookie|location|fetch|import|eval|storage|xmlhttp|beacon|\.src")
 _ACTIVE_DATA: Final = regex.compile(r"(?i)\s*(?:text/html|application/(?:xhtml|javascript)|text/(?:xml|javascript))")
-# Services whose purpose is to show their owner what was sent to them.
+# Services that show their owner the requests they receive.
 _COLLECTORS: Final = regex.compile(
     r"(?:.+\.)?(?:webhook\.site|requestbin\.(?:com|net)|requestcatcher\.com|pipedream\.net|beeceptor\.com|hookbin\.com"
     r"|burpcollaborator\.net|oastify\.com|oast\.(?:pro|live|site|online|fun|me)|interact\.sh|interactsh\.com"
@@ -55,7 +55,7 @@ _ALIKE: Final = ("CYRILLIC", "GREEK", "ARMENIAN", "CHEROKEE")
 
 
 class Url(NamedTuple):
-    """A URL in its parts, as a browser reads it: entities, tabs and backslashes undone. `host` is in lower case."""
+    """The parts of a URL as a browser reads it: entities, tabs and backslashes undone. `host` is in lower case."""
 
     scheme: str
     user: str
@@ -63,11 +63,11 @@ class Url(NamedTuple):
     path: str
     query: str
     fragment: str
-    written: str = ""  # the host in its own case, in which Base64 is read
+    written: str = ""  # the host in its original case, which Base64 needs
 
     @property
     def payload(self) -> str:
-        """All that is said beyond the host, percent-decoded."""
+        """Everything after the host, percent-decoded."""
         return unquote_plus("\n".join((unquote(self.user), unquote(self.path), self.query, self.fragment)))
 
 
@@ -77,16 +77,16 @@ def parse(text: str) -> Url:
     if "\\" in plain:
         plain = _ESCAPED.sub(r"\1", plain)
     match = _PARTS.match(plain)
-    assert match is not None  # every part may be empty
+    assert match is not None  # the pattern always matches, because every part may be empty
     scheme, user, host, path, query, fragment = (part or "" for part in match.groups())
     written = unicodedata.normalize("NFKC", unquote(host)).rstrip(".")
     return Url(scheme.lower(), user, written.lower(), path, query, fragment, written)
 
 
 def carries(url: Url, *, image: bool) -> str:
-    """Why this URL is taken to carry data out, in a few words without any of it; "" if it is not."""
+    """Why the URL counts as carrying data out, in a few words without the data; "" if it does not."""
     if image:
-        url = url._replace(fragment="")  # which browsers keep to themselves; a page that is opened reads its own
+        url = url._replace(fragment="")  # browsers do not send the fragment, but a page that is opened can read it
     if url.scheme in ("javascript", "vbscript"):
         script = f"{url.host}{url.path}{url.query}"
         return "it is a script" if _SCRIPT_CALL.search(script) else ""
@@ -96,7 +96,7 @@ def carries(url: Url, *, image: bool) -> str:
 
 
 def decoded(token: str) -> str:
-    """The text that a token says in hex, Base64 or Base32; "" if it says none."""
+    """The text that a token encodes in hex, Base64 or Base32; "" if there is none."""
     plain = token.strip("\"'")
     for form, least, decode in (
         (_HEX, 12, _from_hex),
@@ -127,7 +127,7 @@ def _from_base64(token: str) -> bytes:
 
 
 def _is_text(said: str) -> bool:
-    """Whether characters make a text: chance makes some of them printable, hardly all of them words."""
+    """Whether characters are a text: random bytes may be printable, but are hardly ever words."""
     if len(said) < 6 or not all(char.isprintable() or char in "\t\r\n" for char in said):
         return False
     usual = sum(char.isascii() and (char.isalnum() or char in " @.:,-_/") for char in said)
@@ -151,7 +151,7 @@ def _host(url: Url, *, image: bool) -> str:
 
 
 def _disguised(label: str) -> bool:
-    """Whether a label passes for another: of two alphabets, or of look-alikes only."""
+    """Whether a label imitates another: with letters of two alphabets, or only of look-alikes."""
     if label.startswith("xn--"):
         try:
             label = label[4:].encode().decode("punycode")
@@ -202,11 +202,11 @@ def _payload(url: Url, *, image: bool) -> str:
 
 
 def tokens(url: Url) -> Iterator[str]:
-    """The pieces that may each be a value, percent-decoded; of dotted names, the parts."""
+    """The pieces that may be values, percent-decoded; dotted names are split."""
     for part in (url.path, url.query, url.fragment):
         plain = unquote(unquote(part)) if "%" in part else part
         yield from _TOKENS.findall(plain)
-        # Base64 has `/`, `+` and `=` of its own.
+        # `/`, `+` and `=` may be part of Base64.
         for value in regex.split(r"[&?;]", plain):
             name, _, after = value.partition("=")
             if "/" in after or after.endswith("="):
@@ -225,7 +225,7 @@ def _values(url: Url) -> Iterator[str]:
 
 
 def _series(url: Url) -> Iterator[list[str]]:
-    """Short pieces that may be one value together: those of the query, and the segments of the path."""
+    """Series of short pieces that may be one value: those of the query, and the segments of the path."""
     for pieces in ([unquote(one.partition("=")[2]) for one in regex.split(r"[&;]", url.query)], url.path.split("/")):
         short = [piece for piece in pieces if piece]
         if len(short) >= _SEVERAL and all(len(piece) <= _PIECE for piece in short):
@@ -238,7 +238,7 @@ def _said(token: str, least: int) -> bool:
 
 
 def _is_random(token: str) -> bool:
-    """Whether a token looks drawn by chance or enciphered: not a digest, an id in hex, or words strung together."""
+    """Whether a token looks random or encrypted: not a digest, an id in hex, or joined words."""
     bare = token.strip("=")
     if _UUID.search(bare) or _TEMPLATE.search(bare):
         return False
