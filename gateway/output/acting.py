@@ -35,8 +35,8 @@ _log = logging.getLogger("meshgate.output")
 class Checks:
     """The checks of answers, compiled for one configuration.
 
-    `allowed` tells which entity types may pass unchanged. `gates` judge in this order what the scanner has
-    passed; `demanded` returns the gates that a policy requires for a call.
+    `allowed`: whether an entity type may pass unchanged. `gates` judge the text in this order after the scanner;
+    `demanded` returns the gates that a policy requires for a call.
     """
 
     def __init__(

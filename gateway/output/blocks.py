@@ -1,9 +1,9 @@
-"""A text that goes on in further blocks: judged as one text, and each block of it by itself.
+"""A text that continues in further blocks: judged as one text, and each block as a separate text.
 
-Clients put the blocks of an answer together, or show them one by one. A value may begin in one block and end in the
-next; and what stands beside it in the block before, without a blank between them, must not hide a value that is whole
-in its own block. So two windows read what comes: nothing leaves that one of them still holds, and what only one of
-them finds is found. Where both have come to hold the same, one goes on alone until another block begins.
+Clients join the blocks of an answer, or show them one by one. A value may begin in one block and end in the next; and
+characters at the end of one block, directly before the next, must not hide a value that is complete in its own block.
+So two windows read the text: nothing leaves that either of them still holds, and the findings of both count. When both
+hold the same text, only one of them continues until another block begins.
 """
 
 from __future__ import annotations
@@ -16,18 +16,18 @@ from gateway.output.runs import Segment, Window
 from gateway.texts import Finding
 
 _ALIKE: Final = 32
-"""Characters of a block after which what came before it changes nothing for what is held."""
+"""Characters of a block after which the previous block no longer affects the held text."""
 
 
 class _Segment(NamedTuple):
-    """Text that both readings have judged, and what either found in it."""
+    """Text that both readings have judged, and the findings of both."""
 
     text: str
     findings: Sequence[Finding]
 
 
 class _Reader:
-    """One reading: how far it has judged what is held, and what it found there."""
+    """One reading: how far it has judged the held text, and its findings there."""
 
     __slots__ = ("at", "found", "window")
 
@@ -37,13 +37,13 @@ class _Reader:
         self.found: list[Finding] = []
 
     def take(self, judged: Segment) -> None:
-        """Write down what a window says of the next stretch."""
+        """Record the verdict of a window on the next stretch."""
         at = self.at
         self.found += [one._replace(start=one.start + at, end=one.end + at) for one in judged.findings]
         self.at += len(judged.text)
 
     def drop(self, size: int) -> list[Finding]:
-        """Forget the first characters of what is held; what was found in them."""
+        """Drop the first characters of the held text; returns the findings in them."""
         self.at -= size
         gone = [one for one in self.found if one.end <= size]
         self.found = [one._replace(start=one.start - size, end=one.end - size) for one in self.found if one.end > size]
@@ -51,24 +51,24 @@ class _Reader:
 
 
 class Blocks:
-    """The window of such a text; `fresh` makes the window of a block."""
+    """The window of such a text; `fresh` creates the window of a block."""
 
     __slots__ = ("_fresh", "_held", "_joined", "_own", "_since")
 
     def __init__(self, window: Window, fresh: Callable[[], Window]) -> None:
         self._fresh = fresh
-        self._held = ""  # while there are two readings
+        self._held = ""  # the held text, while there are two readings
         self._joined = _Reader(window, 0)
         self._own: _Reader | None = None
-        self._since = 0  # characters of the block that have come
+        self._since = 0  # characters of the block so far
 
     @property
     def pending(self) -> str:
-        """What may not leave yet."""
+        """The text that may not leave yet."""
         return self._joined.window.pending if self._own is None else self._held
 
     def begin(self) -> None:
-        """Another block begins: the one before is whole."""
+        """Another block begins: the previous block is complete."""
         own = self._own
         if own is None:
             self._held, self._joined.at = self._joined.window.pending, 0
@@ -78,7 +78,7 @@ class Blocks:
         self._own, self._since = own, 0
 
     def feed(self, text: str) -> Segment:
-        """Take a piece; give what is judged by now."""
+        """Take a piece; returns what is judged so far."""
         joined, own = self._joined, self._own
         if own is None:
             return joined.window.feed(text)
@@ -92,12 +92,12 @@ class Blocks:
         return segment
 
     def _are_alike(self, own: _Reader) -> bool:
-        """Whether both windows go on alike: they hold the same, and what stands before that is the same."""
+        """Whether both windows will agree: they hold the same text, with the same text before it."""
         held = own.window.pending
         return held == self._joined.window.pending and self._since - len(held) >= (_ALIKE if held else 1)
 
     def close(self) -> Segment:
-        """The text has ended: give the rest."""
+        """Judge the rest at the end of the text, and return it."""
         joined, own = self._joined, self._own
         if own is None:
             return joined.window.close()
@@ -106,7 +106,7 @@ class Blocks:
         return self._leave(own, len(self._held))
 
     def fork(self) -> Window:
-        """Not asked: blocks have no blocks."""
+        """Never called: blocks are not divided into blocks."""
         raise AssertionError("a block was forked")
 
     def _leave(self, own: _Reader, size: int) -> _Segment:
@@ -119,15 +119,15 @@ class Blocks:
 
 
 def _both(joined: Sequence[Finding], own: Sequence[Finding]) -> Sequence[Finding]:
-    """What either reading found; a value that is whole in its block ends there if no more than a few characters of the
-    next, or of the one before, could be of it."""
+    """The findings of both readings. A value that is complete in its block ends with the block if only a few characters
+    of an adjacent block could be part of the value."""
     if not own:
         return joined
     return united([one for one in joined if not any(_is_same(one, other) for other in own)], own)
 
 
 def _is_same(joined: Finding, own: Finding) -> bool:
-    """Whether one is the other with a few characters beside it."""
+    """Whether one finding is the other with a few additional characters."""
     return (
         joined.entity == own.entity
         and joined.start <= own.start

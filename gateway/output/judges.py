@@ -1,6 +1,7 @@
-"""The interfaces of what judges a text of an answer: scanners find, guards edit or refuse, gates create guards.
+"""Interfaces of the judges of answers: scanners report findings, guards edit or refuse, gates create guards.
 
-A running text passes through a window, which finds, and then through guards, which see the text as the caller gets it.
+A running text passes through a window, which reports findings, and then through guards, which see the text as the
+caller gets it.
 """
 
 from __future__ import annotations
@@ -105,7 +106,7 @@ class FieldJudge:
         self._make_window, self._make_guards = window, guards
         self._window: Window | Blocks = window()
         self._guards = guards()
-        self._own_guards: Sequence[Guard] = ()  # of a block by itself; the first block has what the text has
+        self._own_guards: Sequence[Guard] = ()  # of a separate block; the first block uses those of the text
         self._edits = edits
         self.element = element  # the findings in one element of a list
         self.restorer = restorer
@@ -115,14 +116,14 @@ class FieldJudge:
         return self._edits(text, findings, self.restorer)
 
     def begin(self) -> None:
-        """The text goes on in another block."""
+        """The text continues in another block."""
         window = self._window
         if not isinstance(window, Blocks):
             window = self._window = Blocks(window, self._make_window)
         window.begin()
 
     def begin_guarding(self) -> str:
-        """What guards take is of another block from now on; what of the block before may leave."""
+        """The next text for the guards is of another block; returns the text of the previous block that may leave."""
         if not self._guards:
             return ""
         rest = _through(self._own_guards, "", final=True)
@@ -145,7 +146,7 @@ class FieldJudge:
 
 
 def _through(guards: Sequence[Guard], text: str, *, final: bool) -> str:
-    """What guards let go, one after the other."""
+    """The text that passes all guards, one after the other."""
     for guard in guards:
         text = guard.feed(text) + guard.close() if final else guard.feed(text)
     return text

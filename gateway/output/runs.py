@@ -61,11 +61,11 @@ class Judge(Protocol):
     def feed(self, text: str) -> Segment: ...
     def close(self) -> Segment: ...
     def begin(self) -> None:
-        """The text goes on in another block."""
+        """The text continues in another block."""
         ...
 
     def begin_guarding(self) -> str:
-        """What `guard` takes is of another block from now on; what of the block before may leave."""
+        """The next text for `guard` is of another block; returns the text of the previous block that may leave."""
         ...
 
     def edits(self, text: str, findings: Sequence[Finding]) -> list[Edit]: ...
@@ -78,8 +78,7 @@ class Judge(Protocol):
 class Run:
     """One running text, and its waiting pieces. `done` receives the fields whose texts are all judged.
 
-    `listed`: its pieces are elements of lists. `whole`: each of them is a text that is whole. With `certain` see
-    `elements`.
+    `listed`: its pieces are elements of lists. `whole`: each piece is a complete text. `certain`: see `elements`.
     """
 
     __slots__ = (
@@ -102,7 +101,7 @@ class Run:
         self._note = note
         self._spoken: dict[int, Spoken] = {}  # by text: see `_text_of`
         self._last: Piece | None = None  # the last piece that was written
-        self._block = self._guarded_block = 0  # of the last piece that was fed, and of the last that guards took
+        self._block = self._guarded_block = 0  # block of the last piece in the window, and in the guards
         self._done = done
         self._elements = Elements(judge.element, certain=certain) if listed else None
         self._open: deque[Piece] = deque()  # pieces with text in the window
@@ -248,7 +247,7 @@ class Run:
 
 
 def _text_of(piece: Piece) -> int:
-    """The text of a piece: the number given by the dialect, or else a text of its own."""
+    """The text of a piece: the number given by the dialect, otherwise a separate text."""
     return piece.field.text or id(piece)
 
 

@@ -125,7 +125,7 @@ class SqlGate:
         return bool(dotted) and self._dotted_denied(statement, names)
 
     def _dotted_denied(self, statement: Statement, names: Collection[str]) -> bool:
-        """Whether a column that is denied in one table is read from that table, by name or by `*`."""
+        """Whether a column that is denied for a table is read from that table, by name or by `*`."""
         wild = [pattern.lower().rpartition(".") for pattern in self._config.deny_columns if "." in pattern]
         for star in statement.stars:
             owners = names if not star else {star, star.rpartition(".")[2]}
@@ -208,5 +208,5 @@ _TOLD: Final = re.compile(r"[^\W\d][\w$]{0,63}(?:\.[^\W\d][\w$]{0,63}){0,3}")
 
 
 def _told(names: Iterable[str]) -> list[str]:
-    """Only names in the form of a name: other quoted text may be a value."""
+    """The names that have the form of an identifier: other quoted text may be a value."""
     return sorted(name for name in names if _TOLD.fullmatch(name))

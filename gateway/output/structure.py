@@ -53,9 +53,9 @@ _DATED: Final = re.compile(r"-20\d\d-?(?:0[1-9]|1[0-2])-?(?:0[1-9]|[12]\d|3[01])
 
 
 def runs(strings: Sequence[str], models: Collection[str]) -> Iterator[list[str]]:
-    """The strings between the names of models that the gateway asked for, dated or not: no value goes on over these.
+    """The strings between the names of requested models, with or without a date: no value continues across a name.
 
-    Most answers have an id and such a name, so nothing is left to join.
+    Most answers have only an id and such a name, so nothing is left to join.
     """
     run: list[str] = []
     for one in strings:
@@ -107,8 +107,8 @@ class Structure:
     def check(self, answer: Json, instead: Callable[[str, str], str | None]) -> None:
         """Judge an answer or a chunk. Raises Refusal for a split value, which cannot be redacted in place.
 
-        `instead` returns the replacement of a value, None if the value may stay. It is not kept: whoever judges keeps
-        this object, and a cycle would leave each call to the garbage collector.
+        `instead` returns the replacement of a value, None if the value may stay. The function is not stored: its owner
+        refers to this object, and a cycle would leave each call to the garbage collector.
         """
         strings = pieces(answer, self._words)
         if strings == self._last:  # as in the previous chunk

@@ -1,1 +1,1 @@
-"""Stage `redact`: values are masked in the request and restored in the answer."""
+"""Stage `redact`: masks values in requests, and restores them in answers."""

@@ -1,8 +1,8 @@
-"""What happens to each type of personal data: by configuration, by who calls and where the call may go, and by policy.
+"""The action for each type of personal data: by configuration, caller, providers and policy.
 
-Config keys: `pii.default`, `pii.entities`, `pii.rules`, `pii.secrets`. The first rule that matches decides; a call that
-may go to several providers (failover) gets for each type the strictest of what they may see, and so does one of which a
-policy demands something. Strictest first: block, redact, hash, partial, mask, allow.
+Config keys: `pii.default`, `pii.entities`, `pii.rules`, `pii.secrets`. The first rule that matches decides. If a call
+may go to several providers (failover), or a policy has an obligation, the strictest action applies for each type.
+Strictest first: block, redact, hash, partial, mask, allow.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from gateway.detect.secrets.own import ENTITY as OWN
 from gateway.detect.secrets.scanner import TYPES as SECRET_TYPES
 
 ORDER: tuple[Action, ...] = ("allow", "mask", "partial", "hash", "redact", "block")
-"""The actions, from the one that shows everything to the one that shows nothing."""
+"""The actions, from least strict to strictest."""
 _RANK: Mapping[str, int] = {action: rank for rank, action in enumerate(ORDER)}
 _REMEMBERED = 4096
 
@@ -35,11 +35,11 @@ class Actions:
         return self.entities.get(entity, self.default)
 
     def allows(self, entity: str) -> bool:
-        """Whether values of this type may be seen by whoever the call reaches."""
+        """Whether values of this type may leave unchanged."""
         return self.entities.get(entity, self.default) == "allow"
 
     def tightened(self, demands: Mapping[str, Action]) -> Actions:
-        """These actions, made stricter for the entity types for which a policy demands more."""
+        """These actions, made stricter for the entity types of a policy's obligation."""
         stricter = {entity: _strictest([self.of(entity), action]) for entity, action in demands.items()}
         return Actions(self.default, {**self.entities, **stricter})
 
@@ -60,11 +60,11 @@ def _strictest(actions: Sequence[Action]) -> Action:
 
 
 class Rules:
-    """The rules of `pii.rules`, compiled: the actions that hold for a call."""
+    """The rules of `pii.rules`, compiled. They determine the actions for a call."""
 
     def __init__(self, config: Pii, canonical: Callable[[str], str]) -> None:
         self._secrets: dict[str, Action] = dict.fromkeys(SECRET_TYPES, config.secrets)
-        # For good: a secret of the gateway is no caller's to have back.
+        # Permanently: the gateway's own secrets are never restored for a caller.
         self._secrets[OWN] = "block" if config.secrets == "block" else "redact"
         self.base = Actions(config.default, self._with(_named(config.entities, canonical)))
         self._rules = [(rule.match, self._actions(rule, canonical)) for rule in config.rules]

@@ -1,7 +1,7 @@
-"""Words that become look-alikes of placeholders once a finding beside them is replaced.
+"""Words that become look-alikes of placeholders when an adjacent finding is replaced.
 
-`%3ELITERAL_2` holds no bare look-alike, since a letter stands before it; with `<LITERAL_1>` in place of what ends there
-it does. Such words are escaped as all look-alikes are, so that they come back as they were.
+`%3ELITERAL_2` is not a bare look-alike, because a letter precedes the word; if a finding that ends there is replaced by
+`<LITERAL_1>`, the word becomes one. Such words are escaped like all look-alikes, so that they are restored unchanged.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ from gateway.texts import Finding, Slot
 _WORD: Final = r"[A-Z][A-Z0-9_\\]{0,48}_[0-9]{1,6}"
 _AFTER: Final = regex.compile(rf"{_WORD}(?![A-Za-z0-9_])")
 _BEFORE: Final = regex.compile(rf"(?<![A-Za-z0-9_$])(?<!\$\{{){_WORD}\Z")
-_REACH: Final = 60  # characters of such a word
+_REACH: Final = 60  # maximum characters of such a word
 
 Found = Sequence[tuple[Slot, Sequence[Finding]]]
 
 
 def adjoining(found: Found) -> Found:
-    """What was found in each text, with the words that adjoin a finding and are look-alikes once it is replaced."""
+    """The findings in each text, with the adjacent words that become look-alikes when a finding is replaced."""
     return [(slot, _with(slot.text, findings)) for slot, findings in found]
 
 

@@ -1,14 +1,13 @@
-"""What policies may know about the texts of a request beside personal data: instructions in the texts, and hosts.
+"""The policy input about the texts of a request besides personal data: instructions in the texts, and hosts.
 
 Config key: `policy.content`. Fills `content.injection`, `content.injection_score` and `content.urls` of a policy's
-input; refuses nothing by itself. Only new text is looked at, and only what others wrote: results of tools, a user's
-words, and what has no author (descriptions of tools). System messages are the operator's own, and the assistant's words
-were judged when they were said.
+input; refuses nothing by itself. Only new text is scanned, and only text of others: tool results, user messages, and
+text without an author (descriptions of tools). System messages are the operator's own, and assistant messages were
+judged when they were generated.
 
-Who wrote a text is told by the role of its message alone. Texts of one channel that follow each other (the parts of a
-message, the messages of one turn) are one text: what speaks for instructions counts together as far as it stands near
-each other. Where texts of a channel meet, also over turns, a window over the seam is looked at as well, with a blank
-between them and without.
+Only the role of a message determines the author of a text. Consecutive texts of one channel (the parts of a message,
+the messages of one turn) are one text: cues that are near each other count together. Where two texts of a channel meet,
+also across turns, a window over the boundary is scanned as well, both with a blank between the texts and without.
 """
 
 from __future__ import annotations
@@ -26,21 +25,21 @@ from gateway.texts import Slot
 
 HOSTS: Final = 64
 """Maximum number of hosts in the policy input, the first in alphabetical order."""
-_SHORTEST: Final = 12  # characters of a text that can instruct
+_SHORTEST: Final = 12  # minimum characters of a text that can contain instructions
 WINDOW: Final = 160
-"""Characters of a text on either side of a seam."""
-_CUT: Final = "x "  # where a text was cut it does not begin
-_ALONE: Final = 2 * WINDOW  # characters of a text that is looked at with no more than its neighbours
-_LONGEST: Final = 3 * WINDOW  # characters of short texts that are looked at together
+"""Characters of a text on either side of a boundary."""
+_CUT: Final = "x "  # before a text that was cut, which must not look like the beginning of a text
+_ALONE: Final = 2 * WINDOW  # minimum characters of a text that is scanned only with its neighbours
+_LONGEST: Final = 3 * WINDOW  # maximum characters of short texts that are scanned together
 CHANNELS: Final[Mapping[str, str]] = {"tool": "tool", "function": "tool", "user": "user", "": "other"}
 _SAYS: Final = frozenset({"content", "text", "output"})
-"""Fields whose texts continue each other: the text of a message, and of its parts."""
+"""Fields whose texts continue each other: the content of a message, and the texts of its parts."""
 _TRUSTED: Final = frozenset({"system", "developer", "assistant"})
 _HOST: Final = regex.compile(r"(?i)\bhttps?://(?:[^\s/@?#\"'<>]*@)?([a-z0-9](?:[a-z0-9.-]{0,251}[a-z0-9])?)")
 
 
 class Content(NamedTuple):
-    """Hosts of web addresses, sorted; and the highest score of each channel that the request has text of."""
+    """The sorted hosts of URLs, and the highest score of each channel with text in the request."""
 
     urls: tuple[str, ...] = ()
     injection: Mapping[str, float] = {}
@@ -52,19 +51,19 @@ class Content(NamedTuple):
 
 
 def _channel(role: str) -> str | None:
-    """The channel of a role that is not spelled as usual; None for trusted ones. Unknown roles count as a tool's."""
+    """The channel of a role with unusual spelling; None for trusted roles. Unknown roles count as tools."""
     role = role.strip().casefold()
     return None if role in _TRUSTED else CHANNELS.get(role, "tool")
 
 
 EMPTY: Final = Content()
 Facts = tuple[Evidence, tuple[str, ...], Score | None]
-"""What speaks for instructions in a text, the hosts that it names, and its score alone."""
+"""The evidence for instructions in a text, its hosts, and its own score."""
 _NOTHING: Final[Facts] = ((), (), NONE)
 
 
 class Contents:
-    """Reads requests. `evidence` is asked once for each text, and for each seam."""
+    """Reads requests. `evidence` is called once for each text, and for each boundary."""
 
     def __init__(self, evidence: Callable[[str], Evidence], size: int = 32_768) -> None:
         self._evidence = evidence
@@ -80,11 +79,11 @@ class Contents:
         ] = {}  # by channel and field; most have one text so far
         young, met = self._kept.young, self._seams.young
         before: str | None = None
-        position = 0  # where a text begins, in characters of its run
+        position = 0  # the start of a text, in characters of its run
         run: list[tuple[int, Evidence]] = []
         for _, field, text, role, _ in slots:
             channel = CHANNELS.get(role) or _channel(role)
-            if channel != before or channel == "other":  # descriptions of tools are texts of their own
+            if channel != before or channel == "other":  # descriptions of tools are separate texts
                 before, position, run = channel, 0, []
                 if channel is None:
                     continue
@@ -97,7 +96,7 @@ class Contents:
             if named:
                 hosts.update(named)
             if channel != "other":
-                # Parts may hold more than text, as types and titles do: what is one text stands in fields of one name.
+                # Parts also have other strings, such as types and titles: only fields with the same name are one text.
                 place = channel if type(field) is int or field in _SAYS else (channel, field)
                 last = seams.get(place)
                 if last is None:
@@ -130,13 +129,13 @@ class Contents:
         return Content(tuple(sorted(hosts)[:HOSTS]), scores) if scores else EMPTY
 
     def _seam(self, key: Hashable, texts: Sequence[str]) -> Evidence:
-        """What speaks for instructions where texts meet, and in none of them; `key` names their sequence."""
+        """The evidence where texts meet, without that of single texts; `key` identifies their sequence."""
         found = self._seams.recall(key)
         if found is None:
             first = texts[0] if len(texts[0]) <= WINDOW else _CUT + texts[0][-WINDOW:]
             pieces = [first, *texts[1:-1], texts[-1][:WINDOW]]
             found = self._evidence(" ".join(pieces))
-            if any(one[-1:].isalnum() and other[:1].isalnum() for one, other in pairwise(pieces)):  # in a word
+            if any(one[-1:].isalnum() and other[:1].isalnum() for one, other in pairwise(pieces)):  # inside a word
                 found += self._evidence("".join(pieces))
             if found:
                 alone = [self._evidence(piece) for piece in pieces if len(piece) >= _SHORTEST]
@@ -161,14 +160,14 @@ def _raise(scores: dict[str, float], channel: str, score: Score) -> None:
 
 
 class _Seams:
-    """The seams between texts of one channel. Short texts are gathered, so that each character is read few times."""
+    """The boundaries between texts of one channel. Short texts are collected, so each character is read few times."""
 
     __slots__ = ("_key", "_look", "_size", "_texts")
 
     def __init__(self, look: Callable[[Hashable, Sequence[str]], Evidence], text: str, key: Hashable) -> None:
         self._look = look
         self._texts = [text]
-        self._key = key  # says what the gathered texts are, and all before them back to a long one
+        self._key = key  # identifies the collected texts, and all texts before them back to a long text
         self._size = 0
 
     def add(self, text: str, key: Hashable) -> Evidence:
@@ -191,12 +190,12 @@ class _Seams:
         return found
 
     def close(self) -> Evidence:
-        """The evidence at the seams of the gathered texts."""
+        """The evidence at the boundaries of the collected texts."""
         return self._look(self._key, self._texts) if len(self._texts) > 1 else ()
 
 
 def hosts(text: str) -> tuple[str, ...]:
-    """The hosts of the web addresses in a text."""
+    """The hosts of the URLs in a text."""
     if "://" not in text:
         return ()
     return tuple({match[1].lower() for match in _HOST.finditer(text)})

@@ -1,4 +1,4 @@
-"""Which values the caller sent: what an answer says again is not new, also where it is spelled differently."""
+"""The values that the caller sent: in the answer they are not new, also if they are spelled differently."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from collections.abc import Set
 from functools import cached_property
 from typing import Final
 
-_SHORTEST: Final = 7  # letters and digits from which on a part of a value counts as the value
+_SHORTEST: Final = 7  # minimum letters and digits for a part of a value to count as the value
 
-_CODE: Final = 3  # digits of a country code at most
+_CODE: Final = 3  # maximum digits of a country code
 
 
 class Known:
@@ -18,7 +18,7 @@ class Known:
         self._values = values
 
     def __contains__(self, value: str) -> bool:
-        """Whether the request held this value, in another grouping or case, or as part of a longer value."""
+        """Whether the request contained this value, also in another grouping or case, or as part of a longer value."""
         if value in self._values:
             return True
         if not self._values:
@@ -26,7 +26,7 @@ class Known:
         said = _bare(value)
         if said in self._bare:
             return True
-        # A phone number comes back without its country code, or with one in place of the leading zero.
+        # A model may omit the country code of a phone number, or write the code in place of the leading zero.
         return len(said) >= _SHORTEST and (said in self._joined or (said.isdigit() and self._is_number(said)))
 
     def prepare(self) -> None:
@@ -35,7 +35,7 @@ class Known:
             self._numbers  # noqa: B018  (cached)
 
     def _is_number(self, said: str) -> bool:
-        """Whether digits differ from a known number in a country code and the zero before an area code only."""
+        """Whether digits differ from a known number only in a country code and the zero before an area code."""
         bare = said.lstrip("0")
         if len(bare) < _SHORTEST:
             return False
@@ -52,12 +52,12 @@ class Known:
 
     @cached_property
     def _numbers(self) -> tuple[frozenset[str], frozenset[str]]:
-        """The known numbers without leading zeros, and what is left of them without a country code."""
+        """The known numbers without leading zeros, and the same without a country code."""
         whole = {one.lstrip("0") for one in self._bare if one.isdigit()}
         tails = {one[cut:] for one in whole for cut in range(_CODE + 1) if len(one) - cut >= _SHORTEST}
         return frozenset(whole), frozenset(tails)
 
 
 def _bare(value: str) -> str:
-    """A value in lower case, without the signs between its letters and digits."""
+    """A value in lower case, only with its letters and digits."""
     return "".join(filter(str.isalnum, value)).casefold()

@@ -1,10 +1,10 @@
-"""Part of stage 4: names, places and organizations join what patterns found, before anything is redacted.
+"""Part of stage `redact`: adds names, places and organizations to the findings of patterns before redaction.
 
 Config key: `pii.ner`. Refuses with pii_blocked. Fails closed: a text that no worker could read within the deadline
-blocks the call, unless `on_deadline: allow` lets it go on with what patterns found.
+blocks the call, unless `on_deadline: allow` lets the call continue with the findings of patterns.
 
-Only new text goes to the workers. What is known is kept by content hash like the rest (`texts`): offsets, never text;
-pieces of a long text, too, so that the next try of a call that came too late goes on where this one ended.
+Only new text goes to the workers. Results are kept by content hash like those of `texts`: offsets, never text. Pieces
+of a long text are kept as well, so that a retry after the deadline continues where the first attempt ended.
 """
 
 from __future__ import annotations
@@ -28,16 +28,16 @@ from gateway.errors import Refusal
 from gateway.redaction.texts import Found, Generations, hashed
 from gateway.texts import Finding, Slot
 
-_STEP: Final = 256  # characters of a text that take as long to cut as a small step does
-_ASKED: Final = 1024  # texts that the pool is given at a time: it queues them on the event loop
-_TELLING: Final = regex.compile(r"\p{L}\p{M}*\p{L}")  # below two letters in a row there is no name
+_STEP: Final = 256  # characters of a text that are cut in the time of a small step
+_ASKED: Final = 1024  # texts that are given to the pool at a time, because it queues them on the event loop
+_TELLING: Final = regex.compile(r"\p{L}\p{M}*\p{L}")  # a name has at least two adjacent letters
 _start: Final = attrgetter("start")
 _log = logging.getLogger("meshgate.ner")
 
 Keep = Callable[[str, Sequence[Finding]], list[Finding]]
-"""(text, findings) -> those that are neither allowed nor too unsure."""
+"""(text, findings) -> the findings that are not allowed values and whose score is high enough."""
 Apart = Callable[[int, Callable[[], Any]], Awaitable[Any]]
-"""Does work of so many small steps, elsewhere than on the event loop if they are many (see `lanes.apart`)."""
+"""Runs work of a number of small steps, in a thread if there are many (see `lanes.apart`)."""
 _Cut = dict[str, list[tuple[int, str]]]
 
 
@@ -60,14 +60,14 @@ class Names:
         self._allow = config.on_deadline == "allow"
         self._failed = failed
         self._keep = keep
-        # Text -> all its findings, those of the first tier among them; () where there are no names.
+        # Text -> all its findings, including those of the first tier; () if there are no names.
         self._known: Generations[Sequence[Finding]] = Generations()
         self._pieces: Generations[list[Finding]] = Generations(4096)
 
     async def add(
         self, slots: Sequence[Slot], found: Sequence[Found], team: str = "", apart: Apart = _here
     ) -> Sequence[Found]:
-        """The findings of the first tier, joined by the names. Raises Refusal(pii_blocked)."""
+        """The findings of the first tier, together with the names. Raises Refusal(pii_blocked)."""
         named: dict[str, Sequence[Finding]] = {}
         new: list[str] = await apart(len(slots), partial(self._recall, slots, team, named))
         if not new and not named:
@@ -86,7 +86,7 @@ class Names:
         return await apart(size, joined)  # type: ignore[no-any-return]
 
     def _recall(self, slots: Sequence[Slot], team: str, named: dict[str, Sequence[Finding]]) -> list[str]:
-        """Write the names that are known; returns the texts that are new."""
+        """Add the known names to the findings; returns the new texts."""
         known = self._known.young
         new: list[str] = []
         for slot in slots:
@@ -109,7 +109,7 @@ class Names:
         named: dict[str, Sequence[Finding]],
         apart: Apart,
     ) -> None:
-        """Have new texts read, write their names, and remember them."""
+        """Have new texts read by the workers, add their names to the findings, and remember them."""
         known: dict[str, list[Finding]] = {}
         size = sum(map(len, texts)) // _STEP
         cut, missing = await apart(size, partial(self._pieces_of, texts, team, known))
@@ -123,7 +123,7 @@ class Names:
             )
 
     def _pieces_of(self, texts: list[str], team: str, known: dict[str, list[Finding]]) -> tuple[_Cut, list[str]]:
-        """Texts in pieces, and those pieces that have to be read; what is known of the others is written."""
+        """The texts in pieces, and the pieces that must be read; known findings of the others are added."""
         cut = {text: _cut(text) for text in dict.fromkeys(texts)}
         missing: list[str] = []
         for pieces in cut.values():
@@ -143,7 +143,7 @@ class Names:
         team: str,
         named: dict[str, Sequence[Finding]],
     ) -> None:
-        """Write the findings of texts that have names, of both tiers, and remember what was read."""
+        """Write the findings of both tiers for texts with names, and remember the results."""
         for text, pieces in cut.items():
             read = [(offset, piece) for offset, piece in pieces if piece in known]
             if len(pieces) > 1:
@@ -159,7 +159,7 @@ class Names:
                 self._known.keep(hashed((team, text)), both)
 
     async def _ask(self, texts: list[str], team: str, known: dict[str, list[Finding]]) -> str:
-        """Writes what the workers found into `known`; returns why that is not all, "" if it is."""
+        """Write the findings of the workers into `known`; returns the reason if some are missing, "" otherwise."""
         why = ""
         try:
             ends = time.monotonic() + self._deadline
@@ -176,13 +176,13 @@ class Names:
 
 
 def _with(first: Sequence[Finding], names: Sequence[Finding]) -> Sequence[Finding]:
-    """Both tiers, overlaps settled. A name never takes the place of what `scan.beside` found: the guards."""
+    """The findings of both tiers without overlaps. A name never replaces a finding of `unscannable`."""
     guards = [finding for finding in first if finding.entity.startswith((LIKE, UNSCANNABLE))]
     return resolve([*first, *(name for name in names if _free(name, guards))])
 
 
 def _free(name: Finding, guards: Sequence[Finding]) -> bool:
-    """Whether a name overlaps none of them, which are sorted and do not overlap."""
+    """Whether a name overlaps none of the findings, which are sorted and do not overlap."""
     at = bisect_left(guards, name.end, key=_start)
     return not at or guards[at - 1].end <= name.start
 

@@ -1,17 +1,17 @@
-"""Part of stage `redact`: personal data leaves the request before anyone outside reads it; `restore` puts it back.
+"""Part of stage `redact`: removes personal data from the request before the call leaves; `restore` is the reverse.
 
-Config key: `pii`. Refuses with pii_blocked and secret_blocked. Fails closed: what cannot be scanned is blocked unless
-config allows it, a fault of the vault ends the call, and so does any other on the way.
+Config key: `pii`. Refuses with pii_blocked and secret_blocked. Fails closed: content that cannot be scanned is blocked
+unless the configuration allows it, and any fault, also of the vault, ends the call.
 
-A masked value becomes a placeholder `<ENTITY_n>`, n counting up within the workflow, the same for the same value in
-every call; the vault keeps the value encrypted. Only placeholders that stand for values of this very request are
-restored in its answer. Text that already looks like a placeholder of a type that may be masked is escaped, so that
-nobody can forge one: it becomes a placeholder itself, `<LITERAL_n>`, and comes back as it was.
+A masked value becomes a placeholder `<ENTITY_n>`. The number n counts up within the workflow and is the same for the
+same value in every call; the vault keeps the value encrypted. Only placeholders of values in this request are restored
+in its answer. Text that already looks like a placeholder of a type that may be masked is escaped, so that placeholders
+cannot be forged: it becomes a placeholder itself, `<LITERAL_n>`, and is restored unchanged.
 
-Edits are stable: what becomes of a text depends on the workflow and on that text, never on what else the request holds,
-so that a history leaves as the same bytes in every turn. Values are numbered in the order of the conversation, after
-what stands before it (definitions of tools): so a workflow of one call numbers a conversation that only grows the same
-each time. What was restored in an answer leaves in the model's own spelling (see `spellings`).
+Edits are stable: the edits of a text depend only on the workflow and on the text, not on the rest of the request, so
+that a history leaves as the same bytes in every turn. Values are numbered in the order of the conversation, after the
+text before it (definitions of tools). A workflow of one call therefore numbers a growing conversation in the same way
+each time. Restored values in past answers leave in the model's own spelling (see `spellings`).
 """
 
 from __future__ import annotations
@@ -46,17 +46,17 @@ from gateway.stores import StoreUnavailable, Vault
 from gateway.texts import Finding, Nested, Share, Signed, Slot, value_of
 
 PLACEHOLDER = WRITTEN
-_BESIDE = (LIKE, UNSCANNABLE)  # findings that are no personal data begin so
-_SPELLED = f"{LIKE}_SPELLED"  # what a model wrote where a value was restored
-# What providers give their callers to bring back: theirs to read, nobody else's.
+_BESIDE = (LIKE, UNSCANNABLE)  # prefixes of findings that are not personal data
+_SPELLED = f"{LIKE}_SPELLED"  # the spelling of a model in the place of a restored value
+# Encrypted data that callers return to the provider, and that only the provider can read.
 _PROVIDERS_OWN = frozenset({"signature", "thought_signature", "thoughtSignature", "encrypted_content"})
-_REMEMBER = 5_000  # numbers of a generation kept in memory, so that a value seen before costs no trip to the store
-_FRESH = 300.0  # seconds that a remembered number is used before the vault is asked again, which renews its time there
+_REMEMBER = 5_000  # numbers kept in memory per generation, so that a known value needs no access to the store
+_FRESH = 300.0  # seconds until the vault is asked again for a remembered number, which extends its lifetime there
 _log = logging.getLogger("meshgate.pii")
 
 
 class Respelled(Finding):
-    """What a model wrote in the place of each value that was restored in its text."""
+    """The spelling of the model for each value that was restored in its text."""
 
     instead: str = ""
 
@@ -64,8 +64,8 @@ class Respelled(Finding):
 class Replacer:
     """The stage, compiled for one configuration.
 
-    `ttl` is how many seconds a workflow's record is kept after its last call, `own` are entity types beside those that
-    are always known. Without `spellings` what was restored goes out in our own spelling.
+    `ttl`: seconds for which a workflow's record is kept after its last call. `own`: entity types in addition to the
+    built-in ones. Without `spellings`, restored values leave in the gateway's own spelling.
     """
 
     def __init__(
@@ -96,7 +96,7 @@ class Replacer:
         self._numbers: Generations[tuple[str, float]] = Generations(_REMEMBER)
 
     async def redact(self, call: Call) -> None:
-        """Write `call.redaction`, and the body where it must change. Raises Refusal(pii_blocked)."""
+        """Write `call.redaction`, and edit the body if necessary. Raises Refusal(pii_blocked)."""
         for kind, count in (
             await apart(call, _size(call.request.found), partial(_unscannable, call.request.found))
         ).items():
@@ -112,12 +112,12 @@ class Replacer:
         await self._act(call, self._rules.of(call), NO_OBLIGATIONS)
 
     async def enforce(self, call: Call, obligations: Obligations) -> None:
-        """Redact again, as the policy obliges and as the providers demand to which the policy routed the call."""
+        """Redact again, by the policy's obligations and the rules of the providers that the policy selected."""
         demands: dict[str, Action] = {self._canonical(name): action for name, action in obligations.redact.items()}
         await self._act(call, self._rules.of(call).tightened(demands), obligations)
 
     def allows(self, entity: str) -> bool:
-        """Whether values of this type may be seen by anyone, where no rule says otherwise."""
+        """Whether values of this type may leave unchanged if no rule applies."""
         return self._rules.base.allows(entity)
 
     async def _act(self, call: Call, actions: Actions, obligations: Obligations) -> None:
@@ -177,7 +177,7 @@ class Replacer:
         redaction.changed |= await apart(call, size, replace)
 
     async def _spelled(self, call: Call, actions: Actions, redaction: Redaction) -> Mapping[int, Spelled]:
-        """The texts of past answers that go out in the model's own spelling: those that hold what may be masked now."""
+        """The texts of past answers that leave in the model's own spelling: those with types that may be masked now."""
         known = redaction.spelled
         if known is None:
             known = redaction.spelled = await self.spellings.look(call) if self.spellings is not None else {}
@@ -211,9 +211,9 @@ class Replacer:
         return changed
 
     async def _escape(self, call: Call, found: Found, actions: Actions, redaction: Redaction) -> dict[str, str]:
-        """What the caller's own text becomes where it could be taken for a placeholder of a type that may be masked.
+        """The escaped form of the caller's own text that looks like a placeholder of a type that may be masked.
 
-        Whether there is such a placeholder by now does not matter: the text must read the same in every turn.
+        It does not matter whether such a placeholder exists: the text must be the same in every turn.
         """
         literals: dict[tuple[str, str], str] = {}
         likes: dict[str, None] = {}  # in the order in which they are numbered
@@ -244,12 +244,12 @@ class Replacer:
         return await apart(call, size, partial(write, names))
 
     def _masked_types(self, actions: Actions) -> frozenset[str]:
-        """The names of the entity types that may be masked, and that of escaped text; none where no type is."""
+        """The names of the entity types that may be masked, and that of escaped text; empty if there are none."""
         masked = [name for entity, name in self._types.items() if actions.of(entity) == "mask"]
         return frozenset([*masked, LITERAL] if masked else ())
 
     async def _number(self, call: Call, masked: dict[tuple[str, str], str]) -> None:
-        """Give every masked value its placeholder, from memory or from the vault."""
+        """Assign a placeholder to every masked value, from memory or from the vault."""
         assert call.subject is not None
         team, workflow = call.subject.team, call.request.correlation_id
         now = time.monotonic()
@@ -280,7 +280,7 @@ class Replacer:
         """Fill in the placeholders that are remembered; returns the other values with their keys."""
         unknown: list[tuple[int, str, str]] = []
         for entity, value in masked:
-            # The value itself is not kept: a keyed hash of 64 bits (see `texts`) tells it apart.
+            # The value itself is not kept: a keyed hash of 64 bits (see `texts`) identifies it.
             key = hash((team, workflow, entity, value))
             placeholder, until = self._numbers.peek(key) or ("", 0.0)
             if until > now:
@@ -329,7 +329,7 @@ class Replacer:
 
 
 def broken(call: Call, fault: BaseException, what: str, failures: Failures) -> Refusal:
-    """The refusal for a fault before the request is known to be clean: nothing leaves."""
+    """The refusal for a fault during redaction: nothing leaves."""
     _log.error("call %s: %s: %s", call.id, what, trace(fault))
     failures(call.stage)
     return Refusal(
@@ -345,7 +345,7 @@ def _size(found: Found) -> int:
 
 
 def _unscannable(found: Found) -> dict[str, int]:
-    """The parts that no scanner can read, by kind."""
+    """The number of unscannable parts, by kind."""
     kinds: dict[str, int] = {}
     for slot, findings in found:
         for finding in findings:
@@ -356,7 +356,7 @@ def _unscannable(found: Found) -> dict[str, int]:
 
 
 def _values(found: Found, actions: Actions, redaction: Redaction) -> dict[tuple[str, str], str]:
-    """Write the counts and the values that were found; returns those to be masked, which have no placeholders yet."""
+    """Write the counts and values of the findings; returns the values to be masked, which have no placeholders yet."""
     counts = redaction.counts
     masked: dict[tuple[str, str], str] = {}
     known: set[str] = set()
@@ -380,7 +380,7 @@ def _values(found: Found, actions: Actions, redaction: Redaction) -> dict[tuple[
 
 
 def _in_signed(found: Found, actions: Actions) -> list[str]:
-    """The types of what would have to be taken out of blocks that the provider has signed, sorted."""
+    """The sorted types of findings that would have to be redacted in blocks that the provider signed."""
     return sorted(
         {
             it.entity
@@ -404,10 +404,10 @@ def _masked(found: Found, actions: Actions) -> dict[tuple[str, str], str]:
 
 
 def _respelled(found: Found, spelled: Mapping[int, Spelled], slots: Sequence[Slot]) -> Found:
-    """What was found, with what models wrote in place of it in texts of theirs.
+    """The findings, with the model's own spelling in texts of the model.
 
-    There, look-alikes of placeholders are the model's own words as well. A text with a share of what stands in several
-    is left as it is: its other parts say the rest.
+    In such texts, look-alikes of placeholders are the model's words as well. A text with part of a value that spans
+    several texts is left unchanged, because the other texts contain the rest.
     """
     known = {id(slot): findings for slot, findings in found}
     told: list[tuple[Slot, Sequence[Finding]]] = []
@@ -422,10 +422,10 @@ def _respelled(found: Found, spelled: Mapping[int, Spelled], slots: Sequence[Slo
 
 
 def _without(findings: Sequence[Finding], edits: Sequence[tuple[int, int, str]]) -> list[Finding]:
-    """Findings that touch no value that was restored and are no look-alikes, with the edits, sorted by place."""
+    """The findings that overlap no restored value and are not look-alikes, together with the edits, sorted by place."""
     kept: list[Finding] = []
     values = [edit for edit in edits if edit[0] < edit[1]]
-    number = 0  # both are in order
+    number = 0  # findings and edits are sorted
     for finding in findings:
         while number < len(values) and values[number][1] <= finding.start:
             number += 1
@@ -437,7 +437,7 @@ def _without(findings: Sequence[Finding], edits: Sequence[tuple[int, int, str]])
         while number < len(clear) and clear[number].end <= start:
             number += 1
         if number < len(clear) and clear[number].start < start:
-            continue  # characters that were taken out of what is taken out now
+            continue  # the edit is inside a value that is redacted now
         said = Respelled(start, end, _SPELLED, 1.0)
         said.instead = spelling
         kept.append(said)
@@ -445,7 +445,7 @@ def _without(findings: Sequence[Finding], edits: Sequence[tuple[int, int, str]])
 
 
 def _rewrite(nested: Nested, one: Spelled) -> bool:
-    """Write the JSON of a tool call as the model wrote it, where it says the same; True if it was written."""
+    """Write the JSON of a tool call as the model wrote it, if its values are the same; True if it was written."""
     ((_, _, said),) = one.edits
     if said == nested.holder[nested.key] or orjson.loads(said) != nested.root:
         return False
@@ -454,23 +454,23 @@ def _rewrite(nested: Nested, one: Spelled) -> bool:
 
 
 def _by_placeholder(masked: Mapping[tuple[str, str], str]) -> dict[str, str]:
-    """The value of each placeholder."""
+    """Placeholder -> value."""
     return {placeholder: value for (_, value), placeholder in masked.items()}
 
 
 def _is_first(finding: Finding) -> bool:
-    """Whether it begins here, as all do but for shares."""
+    """Whether the value of a finding begins in this text: False for the later parts of a value in several texts."""
     return not isinstance(finding, Share) or finding.first
 
 
 def _placeholders_stay(slot: Slot, redaction: Redaction) -> bool:
-    """Whether it is a past call of a tool that was given placeholders: what stands there are our own."""
+    """Whether a text is in a past call of a tool that gets placeholders, which are then the gateway's own."""
     tool = positions.tool(slot)
     return redaction.keeps is not None and tool is not None and redaction.keeps(tool)
 
 
 def _partial(value: str, shown: int = 4) -> str:
-    """The last characters of a value, the others as `*`; of a short value nothing is shown."""
+    """The value with all except the last characters as `*`; nothing of a short value is shown."""
     from presidio_anonymizer.operators import Mask
 
     hidden = len(value) - shown if len(value) > 2 * shown else len(value)

@@ -1,8 +1,8 @@
-"""Restoring: what a placeholder in an answer stands for.
+"""Restores the values of placeholders in answers.
 
-Config keys: `pii.restore`, `pii.restore_tools`. Only placeholders that stand for values of this very request are known
-here, so no answer can reveal what its caller did not send: not of another call, workflow or team. A placeholder that
-the caller's own text held was escaped on its way in (see `redact`) and comes back as it was.
+Config keys: `pii.restore`, `pii.restore_tools`. Only placeholders of values in this request are restored, so an answer
+cannot reveal values of another call, workflow or team. A placeholder in the caller's own text was escaped in the
+request (see `redact`) and is restored unchanged.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ from gateway.dialects import Channel, positions
 from gateway.texts import Slot
 
 LITERAL = "LITERAL"
-"""The type of what only looked like a placeholder: the caller's own text, which anyone may see."""
+"""The type of escaped look-alikes of placeholders: the caller's own text, which is not confidential."""
 
 
 class Restored(NamedTuple):
-    """An edit of an answer's text that puts a value in place of a placeholder: `instead` stands for [start, end)."""
+    """An edit of an answer's text that replaces the placeholder at [start, end) by the value `instead`."""
 
     start: int
     end: int
@@ -31,9 +31,9 @@ class Restored(NamedTuple):
 
 
 class Names:
-    """Which placeholder a spelling means, among those of one request.
+    """Finds the placeholder of a spelling, among those of one request.
 
-    `types` are names of entity types (see `placeholders.name`): with any number, each is a placeholder of its own.
+    `types` are names of entity types (see `placeholders.name`): with any number, each is a separate placeholder.
     """
 
     __slots__ = ("_names", "_types", "_written")
@@ -44,13 +44,13 @@ class Names:
         self._names: dict[str, str | None] = {}
         for one in written:
             name = placeholders.name(one)
-            # Two types may differ in nothing but what models leave out: then only our own spelling says which.
+            # Two types may differ only in characters that models leave out: then only the exact spelling decides.
             self._names[name] = None if name in self._names else one
 
     def replace(self, spelling: str, write: Callable[[str, str], str]) -> str:
-        """A spelling with `write(placeholder, spelling)` in its place; as it is, if it means none of them.
+        """A spelling with its placeholder replaced by `write(placeholder, spelling)`; unchanged if there is none.
 
-        What stands in brackets may be more than a placeholder: `[at PHONE_2]`.
+        Brackets may contain more than the placeholder: `[at PHONE_2]`.
         """
         placeholder = self._meant(spelling)
         if placeholder is not None:
@@ -72,7 +72,7 @@ class Names:
 
 
 class Restorer:
-    """The values of one request, by their placeholders. `quotes`: the text they are put into is JSON."""
+    """The values of one request, by their placeholders. `quotes`: they are inserted into JSON."""
 
     __slots__ = ("_names", "_quotes", "_values")
 
@@ -82,18 +82,18 @@ class Restorer:
         self._names: Names | None = None
 
     def value(self, spelling: str) -> str | None:
-        """What stands in place of a placeholder, however it is spelled; None: it stands for nothing here."""
+        """The replacement for a placeholder in any spelling; None if the placeholder has no value here."""
         value = self._values.get(spelling)
         if value is not None:
             return placeholders.in_json(value) if self._quotes else value
-        # What is a placeholder only once a disguise is undone was never escaped on its way in, so it is none.
+        # Text that is a placeholder only after a disguise is undone is not escaped in requests, so it does not count.
         if not self._values or not placeholders.SPELLED.fullmatch(spelling):
             return None
         restored = self.prepare().replace(spelling, self._write)
         return None if restored == spelling else restored
 
     def meant(self, spelling: str) -> dict[str, str]:
-        """The placeholders that a spelling holds, with their values."""
+        """The placeholders in a spelling, with their values."""
         if spelling in self._values:
             return {spelling: self._values[spelling]}
         found: dict[str, str] = {}
@@ -106,7 +106,7 @@ class Restorer:
         return found
 
     def prepare(self) -> Names:
-        """The spellings of the placeholders: made once they are asked for, of many values not on the event loop."""
+        """The spellings of the placeholders, computed when first needed; for many values, outside the event loop."""
         if self._names is None:
             self._names = Names(tuple(self._values))
         return self._names
@@ -118,9 +118,9 @@ class Restorer:
 
 
 class Restoration:
-    """What is put back where in one answer: values into texts, into JSON as JSON wants them, into no tool that may not.
+    """The restorers of one answer: for texts, for JSON (with escapes), and for tools that must not receive values.
 
-    `plain` is for texts that are just that.
+    `plain` is for texts that are not JSON.
     """
 
     __slots__ = ("_call", "_in_json", "_keeps", "_quoted", "_withheld", "plain")
@@ -142,29 +142,29 @@ class Restoration:
             restorer.prepare()
 
     def _literals(self) -> Restorer:
-        """For tools that get no values: the caller's own text comes back wherever it stood."""
+        """The restorer for tools without values: only the caller's own text is restored."""
         if self._withheld is None:
             values = self._call.redaction.restore if self._call.codec.restores else {}
             self._withheld = Restorer({one: text for one, text in values.items() if one.startswith(f"<{LITERAL}_")})
         return self._withheld
 
     def of(self, channel: Channel) -> Restorer:
-        """For a running text."""
+        """The restorer for a running text."""
         return self._quoted if self._in_json and channel[1] in self._call.codec.main else self.plain
 
     def at(self, slot: Slot, kept: Set[int]) -> Restorer:
-        """For a whole text; `kept` is what `kept` said of the calls around it."""
+        """The restorer for a whole text; `kept` is the result of `kept` for the calls around the text."""
         holder, key = positions.place(slot)
         if kept and id(holder) in kept:
             return self._literals()
         if self._in_json and key in self._call.codec.main:
             return self._quoted
         if slot.nested is None and key in ("arguments", "input") and slot.text.lstrip()[:1] in ("{", "["):
-            return self._quoted  # broken off in the middle, and still meant as JSON
+            return self._quoted  # incomplete, but intended as JSON
         return self.plain
 
     def kept(self, calls: Sequence[Json]) -> Set[int]:
-        """The identities of all that those tool calls hold whose tools get no values, or have no name."""
+        """The identities of all objects in tool calls whose tools get no values, or have no name."""
         if self._keeps is None:
             return frozenset()
         named = [(call, self._call.codec.tool(call)) for call in calls]
@@ -178,7 +178,7 @@ def _parts(value: Any) -> list[int]:
 
 
 def keeps(config: RestoreTools, also: Sequence[str] = ()) -> Callable[[str], bool] | None:
-    """Which tools, by name, get placeholders instead of values; None: no tool does. `also` are a policy's patterns."""
+    """Whether a tool, by name, gets placeholders instead of values; None: no tool does. `also`: a policy's patterns."""
     deny = (*config.deny, *also)
     if not deny and "*" in config.allow:
         return None

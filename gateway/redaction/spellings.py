@@ -1,14 +1,14 @@
-"""How models spelled what was restored, so that their words go out again as they wrote them.
+"""How models spelled restored values, so that their texts are sent again as they wrote them.
 
-A model writes `[EMAIL 1]`, the caller gets the value and sends it back in its history. In the place of the value the
-model then finds what it wrote itself: the same bytes in every turn, which prompt caches and signed blocks depend on.
+A model writes `[EMAIL 1]`; the caller gets the value and sends the value back in its history. The value is then
+replaced by the model's own spelling: the same bytes in every turn, as prompt caches and signed blocks require.
 
-A text is known by a keyed digest of itself and of its place: of all texts of the conversation before the turn that it
-is part of, and how many times that turn has said the same before. So two answers that read the same and were spelled
-differently are told apart, and nobody else's text is taken for a model's. What is kept is sealed in the vault: where
-values stand in the text, what the model wrote there, and which placeholders that was.
+A text is identified by a keyed digest of the text and of its place: all texts of the conversation before its turn, and
+the number of equal texts before it in the turn. So two equal answers with different spellings are distinguished, and
+no text of others is taken for a model's text. Entries are encrypted in the vault: the places of values in the text, the
+model's spelling of each, and its placeholder.
 
-A call without a correlation id has a workflow of its own, which knows no earlier answer: nothing is looked up for it.
+A call without a correlation id has a separate workflow without earlier answers, so nothing is looked up.
 """
 
 from __future__ import annotations
@@ -32,20 +32,20 @@ from gateway.stores import Spelling, StoreUnavailable, Vault
 from gateway.texts import Nested, Slot
 
 LARGEST: Final = 32 * 1024
-"""Bytes of what is kept for one text; a text that needs more goes out in our own spelling."""
+"""Maximum bytes that are kept for one text; a text that needs more leaves in the gateway's own spelling."""
 _ASSISTANT: Final = frozenset({"assistant", "model"})
 _TEXT, _ARGUMENT, _JSON = "text", "argument", "json"
-_APART: Final = frozenset({"reasoning_content", "reasoning", "thinking", "refusal"})  # fields that some callers drop
+_APART: Final = frozenset({"reasoning_content", "reasoning", "thinking", "refusal"})  # fields that some callers omit
 _MARKERS: Final = frozenset({"type", "ttl"})  # of prompt caches: callers move them from message to message
 _REMEMBER: Final = 16_384
-_FRESH: Final = 300.0  # seconds that something remembered is used before the vault is asked again
+_FRESH: Final = 300.0  # seconds until the vault is asked again for a remembered entry
 _log = logging.getLogger("meshgate.pii")
 
 
 class Spelled(NamedTuple):
-    """A text as the caller got it: (start, end, what the model wrote there), and the values by their placeholders.
+    """A text as the caller got it: edits as (start, end, the model's spelling), and placeholder -> value.
 
-    `kind` is what the text is (see `kind`): texts of one kind keep their order in a turn, whatever callers leave out.
+    `kind`: see `kind_of`. Texts of one kind keep their order in a turn, even if callers omit texts of another kind.
     """
 
     text: str
@@ -68,9 +68,9 @@ class Spelled(NamedTuple):
 
 
 class Spoken:
-    """One text of an answer on its way: what is judged, what of it was restored, what leaves.
+    """One text of an answer: its judged stretches, the values restored in it, and what leaves.
 
-    `guarded`: others judge it after that, and may take characters out.
+    `guarded`: guards judge the text afterwards, and may remove characters.
     """
 
     __slots__ = ("_edits", "_judged", "_left", "_size", "_values")
@@ -83,7 +83,7 @@ class Spoken:
         self._values: dict[str, str] = {}
 
     def judge(self, text: str, edits: Sequence[tuple[int, int, str]], restorer: Restorer) -> None:
-        """A stretch of it is judged, with what has to stand in place of parts of it."""
+        """A stretch of the text was judged; `edits` are the replacements in it."""
         at = 0
         for edit in edits:
             start, end, instead = edit
@@ -97,12 +97,12 @@ class Spoken:
         self.put(text[at:])
 
     def leave(self, text: str) -> None:
-        """A stretch of it leaves."""
+        """A stretch of the text leaves."""
         if self._left is not None:
             self._left.append(text)
 
     def spelled(self) -> Spelled | None:
-        """The whole of it once it has left; None where nothing was restored."""
+        """The complete text after it has left; None if nothing was restored."""
         if not self._edits:
             return None
         judged = "".join(self._judged)
@@ -111,19 +111,19 @@ class Spoken:
         return Spelled(text, edits, self._values) if edits is not None else None
 
     def put(self, text: str) -> None:
-        """A stretch of it in which nothing was found."""
+        """A stretch of the text without findings was judged."""
         self._judged.append(text)
         self._size += len(text)
 
 
 def _moved(edits: list[tuple[int, int, str]], judged: str, left: str) -> Sequence[tuple[int, int, str]] | None:
-    """Edits in a text that later judges took characters out of, which are edits as well; None if they did more."""
+    """The edits, and the characters that guards removed as further edits; None if guards did anything else."""
     if judged == left:
         return edits
     moved: list[tuple[int, int, str]] = []
-    at = 0  # in what left
+    at = 0  # offset in the text that left
     number = 0
-    start = 0  # where the edit that goes on began
+    start = 0  # start of the current edit
     for place, char in enumerate(judged):
         while number < len(edits) and edits[number][1] <= place:
             moved.append((start, at, edits[number][2]))
@@ -140,19 +140,19 @@ def _moved(edits: list[tuple[int, int, str]], judged: str, left: str) -> Sequenc
 
 
 def kind(slot: Slot) -> str:
-    """What a text is: a string of a tool call's arguments, one of the fields `_APART`, or any other."""
+    """The kind of a text: a string in the arguments of a tool call, one of the fields `_APART`, or any other."""
     if positions.is_argument(slot):
         return _ARGUMENT
     return kind_of(slot.key)
 
 
 def kind_of(field: object) -> str:
-    """What a text is that stands in a field of a message."""
+    """The kind of a text in a field of a message."""
     return field if type(field) is str and field in _APART else _TEXT
 
 
 def root_of(nested: Nested) -> Nested:
-    """The JSON string of the body itself that a text stands in."""
+    """The JSON string of the body that contains a text."""
     while nested.outer is not None:
         nested = nested.outer
     return nested
@@ -161,7 +161,7 @@ def root_of(nested: Nested) -> Nested:
 def of_arguments(before: str, after: str, values: dict[str, str]) -> Spelled | None:
     """The JSON of a tool call as the model wrote it, and as the caller gets it.
 
-    None where its strings, each written back by itself, give the model's bytes anyway.
+    None if writing back each of its strings produces the model's bytes anyway.
     """
     try:
         said = orjson.loads(before)
@@ -173,9 +173,9 @@ def of_arguments(before: str, after: str, values: dict[str, str]) -> Spelled | N
 
 
 def _inside(nested: Nested, one: Spelled, slots: Sequence[Slot]) -> dict[int, Spelled]:
-    """What is known of the JSON of a tool call that was restored as plain text: of the JSON, and of each string in it.
+    """The entries for the JSON of a tool call that was restored as plain text: for the JSON, and for each string in it.
 
-    Nothing where the JSON that the model wrote does not have the same strings, but for what was restored.
+    None if the JSON that the model wrote differs in more than the restored values.
     """
     before = one.model()
     try:
@@ -197,7 +197,7 @@ def _inside(nested: Nested, one: Spelled, slots: Sequence[Slot]) -> dict[int, Sp
 
 
 def _pair(value: object, said: object, strings: dict[tuple[int, object], str]) -> None:
-    """Write down what stands in the place of each string of `value` in `said`."""
+    """Record the string of `said` for each string of `value`."""
     pairs: Iterable[tuple[object, object, object]] = ()
     if isinstance(value, dict) and isinstance(said, dict):
         pairs = [(key, inner, said.get(key)) for key, inner in value.items()]
@@ -211,7 +211,7 @@ def _pair(value: object, said: object, strings: dict[tuple[int, object], str]) -
 
 
 def _edits(said: str, text: str, restorer: Restorer) -> list[tuple[int, int, str]] | None:
-    """Where values stand in `text` that the model wrote as `said`; None if not all that differs are values."""
+    """The places of values in `text`, which the model wrote as `said`; None if the texts differ in anything else."""
     edits: list[tuple[int, int, str]] = []
     parts: list[str] = []
     at = size = 0
@@ -228,7 +228,7 @@ def _edits(said: str, text: str, restorer: Restorer) -> list[tuple[int, int, str
 
 
 class _Text(NamedTuple):
-    """A text of a past answer: the slot or `Nested`, its place, how many before it say the same, and what is kept."""
+    """A text of a past answer: the slot or `Nested`, its place, the number of equal texts before it, and its entry."""
 
     holder: object
     state: bytes
@@ -240,14 +240,14 @@ class _Text(NamedTuple):
 
 
 class _Place(NamedTuple):
-    """Where a conversation stands: a digest of what came before this turn, and how often the turn has said a text."""
+    """The position in a conversation: a digest of all earlier turns, and how often each text occurred in this turn."""
 
     state: bytes
     said: dict[tuple[str, str], int]
 
 
 class Spellings:
-    """Keeps spellings and finds them again, for one configuration."""
+    """Stores spellings and looks them up, for one configuration."""
 
     def __init__(self, vault: Vault, seal: Seal, ttl: float) -> None:
         self._vault = vault
@@ -258,7 +258,7 @@ class Spellings:
         self._known: Generations[tuple[bytes | None, float]] = Generations(_REMEMBER)
 
     async def look(self, call: Call) -> dict[int, Spelled]:
-        """What is known of the texts of past answers in a request, by the identity of the slot or `Nested`."""
+        """The entries for texts of past answers in a request, by the identity of the slot or `Nested`."""
         if call.request.alone:
             return {}
         now = time.monotonic()
@@ -283,7 +283,7 @@ class Spellings:
         return found
 
     async def keep(self, call: Call) -> None:
-        """Put what was restored in a call's answer on record, before its caller can send it back."""
+        """Store the spellings of a call's answer before the caller can send the answer back."""
         said, call.redaction.spoken = call.redaction.spoken, []
         team, workflow = _names(call)
         place = await apart(call, len(call.request.slots), partial(self._place, call))
@@ -294,7 +294,7 @@ class Spellings:
             place.said[one.text, one.kind] = count + 1
             try:
                 data = orjson.dumps((one.edits, one.values))
-            except TypeError:  # half a character, which no JSON text can hold
+            except TypeError:  # a lone surrogate, which JSON text cannot contain
                 continue
             if len(data) > LARGEST:
                 continue
@@ -306,7 +306,7 @@ class Spellings:
         except StoreUnavailable as fault:
             _log.warning("call %s: the model's spelling of placeholders is not kept: %s", call.id, fault)
             return
-        for key in keys:  # the vault is asked: of two answers that read the same, the first one's spelling stays
+        for key in keys:  # ask the vault: of two equal answers, the spelling of the first one stays
             self._known.keep(key, (None, 0.0))
 
     def _open(self, call: Call, text: str, kind: str, sealed: bytes) -> Spelled:
@@ -314,9 +314,9 @@ class Spellings:
         return Spelled(text, [(start, end, spelling) for start, end, spelling in edits], values, kind)
 
     def _texts(self, call: Call, now: float) -> list[_Text]:
-        """The texts of past answers that something is known of, and those that the vault must be asked about.
+        """The texts of past answers with known entries, and those for which the vault must be asked.
 
-        One loop, as most of what callers send they have sent before: nothing is known of it, and that is remembered.
+        A single loop, because callers send mostly known texts: it is remembered that they have no entry.
         """
         found: list[_Text] = []
         young = self._known.young
@@ -349,7 +349,7 @@ class Spellings:
         return found
 
     def _place(self, call: Call) -> _Place:
-        """Where the answer to a request stands."""
+        """The position of the answer to a request."""
         state, mine = self._first(call), False
         turn: list[Slot] = []
         for slot in call.request.slots:
@@ -359,7 +359,7 @@ class Spellings:
             if slot.role:
                 turn.append(slot)
         said: dict[tuple[str, str], int] = {}
-        if mine:  # the answer goes on with a turn that has begun
+        if mine:  # the answer continues a turn that has begun
             roots: set[int] = set()
             for _, text, kind in (part for slot in turn for part in _parts(slot, roots)):
                 said[text, kind] = said.get((text, kind), 0) + 1
@@ -371,7 +371,7 @@ class Spellings:
         return self._seal.digest("spelling", "\0".join(_names(call)))
 
     def _next(self, state: bytes, mine: bool, texts: list[str]) -> bytes:
-        """The state after a turn: worked out once, as callers send the whole conversation with every turn."""
+        """The state after a turn, computed once, because callers send the whole conversation with every turn."""
         if not texts:
             return state
         key = hash((state, mine, *texts))
@@ -396,18 +396,18 @@ def _context(call: Call) -> str:
 
 
 def _told(turn: Iterable[Slot]) -> list[str]:
-    """The texts of a turn that say something."""
+    """The non-empty texts of a turn."""
     return [slot.text for slot in turn if slot.key not in _MARKERS]
 
 
 def _parts(slot: Slot, roots: set[int]) -> Iterable[tuple[object, str, str]]:
-    """A text and, once, the JSON string that holds it: the slot or `Nested`, the text, its kind."""
+    """A text and, once, the JSON string that contains it: the slot or `Nested`, the text, its kind."""
     if slot.nested is not None:
         root = root_of(slot.nested)
         held = root.holder[root.key]
         if id(root) not in roots and type(held) is str:
             roots.add(id(root))
             yield root, held, _JSON
-            # It may have been no JSON that is read, with escapes in the place of brackets: see `_inside`.
+            # It may have been JSON that was not read, with escapes in place of brackets: see `_inside`.
             yield root, held, _ARGUMENT
     yield slot, slot.text, kind(slot)

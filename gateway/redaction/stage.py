@@ -1,4 +1,4 @@
-"""Stage `redact`: what patterns found, with names and what content parts hold together, leaves the request."""
+"""Stage `redact`: removes findings of patterns, names, and values across content parts from the request."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-"""Secrets in a request that nobody may send: the gateway's own, and the key that the call itself came with.
+"""Secrets that no request may contain: the gateway's own secrets, and the key of the call itself.
 
-They are found by value. In a text they are redacted for good, or refused, as `pii.secrets` says, and refused where
-requests are not searched at all (`pii: null`). Where no scanner reads text (an id, a model, a tool's type) the request
-is refused. Refuses with secret_blocked.
+They are found by value. In a text they are redacted permanently or refused, as configured in `pii.secrets`, and refused
+if requests are not scanned (`pii: null`). In strings that no scanner reads (an id, a model, a tool's type) they are
+refused. Refuses with secret_blocked.
 """
 
 from __future__ import annotations
@@ -20,32 +20,32 @@ from gateway.texts import Finding
 
 
 def presented(call: Call) -> bytes:
-    """The key that a call came with; nothing for one that would be found in ordinary text."""
+    """The key of a call; "" for a key that would be found in ordinary text."""
     key = credential(call.headers)
     return key if len(key) >= SHORTEST else b""
 
 
 class Taint:
-    """The search, for one configuration. `redacts`: whether a secret can be taken out of a text."""
+    """The search, for one configuration. `redacts`: whether a secret in a text can be redacted."""
 
     def __init__(self, own: OwnSecrets, *, redacts: bool) -> None:
         self._own = own
         self._redacts = redacts
 
     def look(self, call: Call) -> bool:
-        """Whether a request holds a secret. Raises Refusal(secret_blocked) where it may not be taken out."""
+        """Whether a request contains a secret. Raises Refusal(secret_blocked) if the secret cannot be redacted."""
         own = self._own
         mine = presented(call)
         if not _holds(call, own, mine, all_texts=not self._redacts):
             return False
-        # All of these go on record.
+        # All of these are recorded.
         names = orjson.dumps([call.resource.name, *call.request.tools, *call.request.fields])
         if not self._redacts or own.holds(names) or (mine and mine in names):
             raise _refusal()
         return True
 
     def mark(self, call: Call) -> None:
-        """Add the secrets of such a request to `call.found`. Raises Refusal(secret_blocked)."""
+        """Add the secrets in a request to `call.found`. Raises Refusal(secret_blocked)."""
         own, mine = self._own, presented(call)
         words = mine.decode("latin-1")
         told = {id(slot): (slot, findings) for slot, findings in call.request.found}
@@ -59,14 +59,14 @@ class Taint:
             raise _refusal()
 
     def names_key(self, call: Call, id: str) -> bool:
-        """Whether what a call named is a key, which would be in every record."""
+        """Whether a name that a call gave is a key, which would be stored in every record."""
         data = id.encode("utf-8", "surrogatepass")
         mine = presented(call) if call.subject is not None else b""
         return self._own.holds(data) or bool(mine and mine in data)
 
 
 def _holds(call: Call, own: OwnSecrets, mine: bytes, *, all_texts: bool) -> bool:
-    """Whether a request holds a secret. `all_texts`: also one that ends of lines divide, as no scanner reads texts."""
+    """Whether a request contains a secret. `all_texts`: no scanner reads texts, so secrets across lines count, too."""
     raw = call.request.raw
     if own.holds(raw) or (mine and mine in raw):
         return True
@@ -88,7 +88,7 @@ def _found(text: str, words: str) -> list[Finding]:
 
 
 def _holds_elsewhere(call: Call, own: OwnSecrets, mine: bytes) -> bool:
-    """Whether the body holds one beside its texts: all of them are blanked in a copy."""
+    """Whether the body contains a secret outside of its texts, which are blanked in a copy."""
     body, survey = tree.parse(orjson.dumps(call.request.body), call.codec.shape, 500)
     positions.write_all([(slot, "-") for slot in survey.slots])
     positions.fold(survey.nested)

@@ -1,12 +1,12 @@
-"""What is known about a text part, kept by content hash: agents resend the whole conversation with every turn.
+"""Facts about text parts, cached by content hash, because agents resend the whole conversation with every turn.
 
-Only new text is scanned and counted. Values hold offsets, never text. The cache is two generations: what is met again
-moves to the younger one, and when that is full the older one goes. So a text lives on as long as conversations resend
-it, at two look-ups, and one that nobody resends leaves.
+Only new text is scanned and counted. Values contain offsets, never text. The cache has two generations: a text that
+occurs again moves to the younger generation, and when that is full, the older one is dropped. So a text stays as long
+as conversations resend it, at the cost of two look-ups.
 
-Keys are Python's own hash of the text: SipHash-1-3 under a random secret of this process (PEP 456), so nobody can look
-for a harmful text that passes for a harmless one, and two texts meet by accident once in 2^64. Where the secret was
-switched off (PYTHONHASHSEED), keys are SHA-256 digests: three times as slow.
+Keys are Python's own hash of the text: SipHash-1-3 with a random secret of this process (PEP 456), so nobody can
+construct a harmful text with the hash of a harmless one, and two texts collide by accident with probability 2^-64. If
+the secret is switched off (PYTHONHASHSEED), keys are SHA-256 digests, which are three times as slow.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ def _secret_is_random() -> bool:
     return sys.hash_info.algorithm.startswith("siphash") and os.environ.get("PYTHONHASHSEED", "random") == "random"
 
 
-# Of (team, text): a text that another team sent before is new, so no caller learns from the time that it was sent.
+# By (team, text): a text that only another team sent is new, so response times do not reveal that it was sent.
 hashed: Callable[[tuple[str, str]], Hashable] = hash if _secret_is_random() else _digested
 
 
@@ -43,12 +43,12 @@ chained: Callable[[tuple[Hashable, Hashable]], Hashable] = hash if _secret_is_ra
 
 V = TypeVar("V")
 Facts = int | tuple[int, Sequence[Finding]]
-"""Tokens of a text, and the stretches of personal data if it has any. A bare int is a fifth of the memory."""
+"""Tokens of a text, and its stretches of personal data, if any. A plain int takes a fifth of the memory."""
 Found = tuple[Slot, Sequence[Finding]]
 
 
 class Generations(Generic[V]):
-    """A bounded map by content hash, as the head of this module says. `young` is to be looked into first."""
+    """A bounded map by content hash (see the module). Callers look in `young` first."""
 
     __slots__ = ("_old", "_size", "young")
 
@@ -58,7 +58,7 @@ class Generations(Generic[V]):
         self._old: dict[Hashable, V] = {}
 
     def recall(self, key: Hashable) -> V | None:
-        """What is known from either generation; it is young again."""
+        """The value from either generation, which is moved to the younger one."""
         value = self.young.get(key)
         if value is None:
             value = self._old.get(key)
@@ -67,19 +67,19 @@ class Generations(Generic[V]):
         return value
 
     def peek(self, key: Hashable) -> V | None:
-        """What is known, left in its generation: safe in any thread."""
+        """The value, which stays in its generation: safe in any thread."""
         value = self.young.get(key)
         return self._old.get(key) if value is None else value
 
     def keep(self, key: Hashable, value: V) -> None:
-        """Remember."""
+        """Store a value."""
         if len(self.young) >= self._size:
             self._old, self.young = self.young, {}
         self.young[key] = value
 
 
 class Texts:
-    """A bounded map from text to `Facts`. `counted`: somebody wants to know tokens before the call leaves."""
+    """A bounded map from text to `Facts`. `counted`: tokens are needed before the call leaves."""
 
     def __init__(
         self,
@@ -95,12 +95,12 @@ class Texts:
         self._kept: Generations[Facts] = Generations(size)
 
     def fresh(self, slots: Sequence[Slot], team: str = "") -> int:
-        """Characters of texts that were not met lately."""
+        """The number of characters of new texts."""
         known = self._kept.young
         return sum([len(slot[2]) for slot in slots if hashed((team, slot[2])) not in known])
 
     def survey(self, slots: Sequence[Slot], team: str = "") -> tuple[int, list[Found]]:
-        """Tokens of all slots together, and those that hold personal data; nothing at all where nobody asks."""
+        """The tokens of all slots together, and the slots with personal data; neither is computed if not needed."""
         if self._scan is None and not self.counted:
             return 0, []
         known, tokens, found = self._kept.young, 0, []
@@ -118,7 +118,7 @@ class Texts:
         return tokens, found
 
     def _recall(self, key: Hashable, text: str) -> Facts:
-        """From the older generation, or worked out now."""
+        """The facts from the older generation, or computed now."""
         facts = self._kept.recall(key)
         if facts is None:
             findings = self._scan(text) if self._scan else ()

@@ -1,8 +1,8 @@
-"""The vault's seal: values leave for the store only encrypted, and are found again by a keyed digest.
+"""The encryption of the vault: values are stored only encrypted, and are looked up by a keyed digest.
 
 AES-256-GCM (NIST SP 800-38D) with a random nonce; team, correlation id and entity are authenticated with the value, so
-that a ciphertext moved to another workflow does not open. Config key: pii.vault_key, 32 bytes in base64; embedded state
-makes a key file of its own, readable by its owner only.
+that a ciphertext moved to another workflow cannot be decrypted. Config key: `pii.vault_key`, 32 bytes in base64; with
+embedded state, a key file is created that only its owner can read.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ _NONCE = 12  # bytes
 
 
 class Seal:
-    """Encrypts and names values under one master key."""
+    """Encrypts values, and computes their digests, with one master key."""
 
     def __init__(self, key: bytes) -> None:
         self._cipher = AESGCM(hmac.digest(key, b"meshgate vault encryption", sha256))
         self._digest_key = hmac.digest(key, b"meshgate vault digest", sha256)
 
     def digest(self, entity: str, value: str) -> bytes:
-        """The same 16 bytes for the same value, and no way back without the key."""
+        """A keyed digest of 16 bytes: the same for the same value, and not reversible without the key."""
         return hmac.digest(self._digest_key, f"{entity}\0{value}".encode("utf-8", "surrogatepass"), sha256)[:16]
 
     def seal(self, context: str, value: str) -> bytes:
@@ -42,18 +42,18 @@ class Seal:
         return nonce + self._cipher.encrypt(nonce, data, context.encode())
 
     def disclose(self, context: str, sealed: bytes) -> bytes:
-        """The bytes again. Raises as `unseal`."""
+        """The decrypted bytes. Raises like `unseal`."""
         return self._cipher.decrypt(sealed[:_NONCE], sealed[_NONCE:], context.encode())
 
     def unseal(self, context: str, sealed: bytes) -> str:
-        """The value again. Raises cryptography.exceptions.InvalidTag for another context, key or altered bytes."""
+        """The decrypted value. Raises cryptography.exceptions.InvalidTag if context, key or bytes differ."""
         return self.disclose(context, sealed).decode("utf-8", "surrogatepass")
 
 
 def master_key(configured: str, state: str) -> bytes:
-    """The key from the configuration, or the file beside the embedded database, made if it is not there.
+    """The key from the configuration, or from the file next to the embedded database, which is created if necessary.
 
-    Raises ConfigError for a key that is not 32 bytes, and where several gateways share a store but no key.
+    Raises ConfigError for a key that is not 32 bytes, and if gateways share a store without a configured key.
     """
     if configured:
         try:
