@@ -330,9 +330,9 @@ SHAPES: dict[str, tuple[str, Place]] = {
 }
 
 ENCODED = "other encodings than those named above, or more than two of them one inside the other"
-SPELLED = "values that are spelled out, turned round, or taken apart by characters that are seen"
-APART = "values in pieces over messages, fields, keys or strings that somebody has to put together"
-SQL = "SQL that is encoded or taken apart; what is found is what a database would read as it stands"
+SPELLED = "values that are spelled out, reversed, or separated by visible characters"
+APART = "values divided over messages, fields, keys or strings that must be joined"
+SQL = "SQL that is encoded or divided; only SQL that a database would read as written is found"
 NOT_CAUGHT: dict[str, str] = {
     **dict.fromkeys(
         (
@@ -364,7 +364,7 @@ NOT_CAUGHT: dict[str, str] = {
     **dict.fromkeys(
         ("joined by a program", "a key in two halves", "over two messages", "over two keys", "over two fields"), APART
     ),
-    "beyond the window": "a value that invisible characters make longer than `output.window`, in a stream",
+    "beyond the window": "a value in a stream that is longer than `output.window` because of invisible characters",
     **dict.fromkeys(
         ("SQL, Cyrillic letters", "SQL, percent-encoded", "SQL in base64", "SQL, joined by a program"), SQL
     ),
@@ -389,7 +389,7 @@ def test_there_are_enough() -> None:
 
 def test_the_readme_names_what_is_not_caught() -> None:
     """Each reason is listed among the limits, with all its ways."""
-    limits = re.sub(r"\s+", " ", (ROOT / "README.md").read_text().partition("## Limits of what is here")[2])
+    limits = re.sub(r"\s+", " ", (ROOT / "README.md").read_text().partition("## Known limits")[2])
     for reason in dict.fromkeys(NOT_CAUGHT.values()):
         ways = ", ".join(name for name, why in NOT_CAUGHT.items() if why == reason)
         assert f"{reason} ({ways})" in limits
