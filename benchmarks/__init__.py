@@ -1,1 +1,1 @@
-"""What the project claims about speed and memory, as commands: `python -m benchmarks.run`."""
+"""Measurements of speed, memory, detection and exactness, as commands: `python -m benchmarks.run`."""

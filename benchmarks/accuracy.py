@@ -1,11 +1,10 @@
-"""How exactly a quota holds: many callers of one workflow, spread over several gateways that share one Redis.
+"""How exactly a quota is enforced: many callers of one workflow, spread over several gateways that share one Redis.
 
     python -m benchmarks.accuracy [--quick] [--no-litellm] [--out DIR]
 
-Four runs of Meshgate: a quota of tokens, of money, of calls, and one of tokens in which a gateway is killed in the
-middle. Beside them LiteLLM's session budget, with the same callers. What was really used is what the provider says,
-which runs in this process. README.md says how to read it. Exits with 1 where Meshgate is not exact, with 2 where it
-cannot run.
+Four runs of Meshgate: a quota of tokens, of money, of calls, and one of tokens in which a gateway is killed. For
+comparison, LiteLLM's session budget with the same callers. The true usage is that of the provider, which runs in this
+process. README.md explains the results. Exits with 1 if Meshgate is not exact, with 2 if the benchmark cannot run.
 """
 
 from __future__ import annotations

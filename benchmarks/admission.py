@@ -2,7 +2,7 @@
 
     python -m benchmarks.admission [redis://127.0.0.1:6379/0]
 
-Counts this process alone (`time.process_time`), the writer thread of SQLite included, the Redis server not.
+Measures only this process (`time.process_time`), including the writer thread of SQLite, but not the Redis server.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ async def _run(url: str) -> tuple[float, float]:
 
 
 def main() -> None:
-    """Print one line a store."""
+    """Print one line for each store."""
     with tempfile.TemporaryDirectory() as folder:
         for url in (f"sqlite:///{Path(folder) / 'state.db'}", *sys.argv[1:]):
             cpu, wall = asyncio.run(_run(url))

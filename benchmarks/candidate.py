@@ -1,10 +1,10 @@
-"""What a candidate bundle that judges beside the live one costs in throughput.
+"""The throughput lost to a candidate bundle that evaluates the same calls as the live bundle.
 
     python -m benchmarks.candidate [--pairs 10] [--seconds 1.5]
 
 Two gateways with the shipped policies and the demo provider, one of them with the same bundle as candidate, loaded in
-turn by eight connections. Prints the throughput of each pair, the median of what is lost, and what became of the
-candidate's decisions; 1 if more than the limit is lost.
+turn by eight connections. Prints the throughput of each pair, the median loss, and the counts of the candidate's
+decisions; exits with 1 if the loss exceeds the limit.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ import yaml
 from benchmarks.process import BenchmarkError, run_to_end
 
 LIMIT = 0.05
-"""Part of the throughput that may be lost."""
+"""Maximum loss, as a share of the throughput."""
 _CONNECTIONS = 8
 _POLICIES = Path(__file__).resolve().parent.parent / "policies"
 _BODY = {"model": "demo", "max_tokens": 5, "messages": [{"role": "user", "content": "hi"}]}
@@ -50,7 +50,7 @@ def _settings(folder: Path, candidate: bool) -> dict[str, Any]:
 
 
 class Gateway:
-    """One gateway in a folder of its own."""
+    """One gateway in a separate folder."""
 
     def __init__(self, folder: Path, candidate: bool, port: int) -> None:
         folder.mkdir()
@@ -61,7 +61,7 @@ class Gateway:
         self.process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
 
     async def ready(self, session: aiohttp.ClientSession) -> None:
-        """Wait until it serves, and its candidate judges."""
+        """Wait until the gateway serves calls, and its candidate evaluates them."""
         for _ in range(300):
             try:
                 async with session.get(f"{self.url}/readyz") as answer:
@@ -73,7 +73,7 @@ class Gateway:
         raise BenchmarkError("a gateway did not start within 30 s")
 
     async def load(self, session: aiohttp.ClientSession, seconds: float) -> float:
-        """Calls a second."""
+        """Calls per second."""
         end, calls = time.monotonic() + seconds, 0
 
         async def client() -> None:
@@ -90,14 +90,14 @@ class Gateway:
         return calls / seconds
 
     async def outcomes(self, session: aiohttp.ClientSession) -> list[str]:
-        """What the candidate made of the decisions."""
+        """The counts of the candidate's decisions, by outcome."""
         async with session.get(f"{self.url}/metrics") as answer:
             lines = (await answer.text()).splitlines()
         return [line for line in lines if line.startswith("meshgate_candidate_decisions_total")]
 
 
 async def measure(pairs: int, seconds: float) -> float:
-    """The median part of the throughput that is lost."""
+    """The median loss, as a share of the throughput."""
     with tempfile.TemporaryDirectory() as folder:
         alone = Gateway(Path(folder) / "alone", False, 18301)
         beside = Gateway(Path(folder) / "beside", True, 18302)
@@ -123,7 +123,7 @@ async def measure(pairs: int, seconds: float) -> float:
 
 
 def main() -> int:
-    """Measure, print; 1 if the limit does not hold."""
+    """Measure and print; returns 1 if the limit is exceeded."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--pairs", type=int, default=10)
     parser.add_argument("--seconds", type=float, default=1.5)

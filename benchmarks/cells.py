@@ -13,15 +13,15 @@ from typing import Any
 from benchmarks.process import BenchmarkError
 from benchmarks.systems import LOAD_CORE, MODEL, WORK, System
 
-Measure = dict[str, Any]  # what the load generator prints, and what this module adds to it
+Measure = dict[str, Any]  # the output of the load generator, with the additions of this module
 
 
 @dataclass(frozen=True)
 class Body:
     """A kind of call: bytes of the request, calls in flight, and how many events of a stream are one write.
 
-    `agents`: text as agents send it (code, logs, tables, paths, numbers) in place of sentences. `fresh`: no text was
-    sent before; else a conversation resends its history. `systems` are measured with it; all if empty.
+    `agents`: text as agents send it (code, logs, tables, paths, numbers) instead of sentences. `fresh`: no text was
+    sent before; otherwise a conversation resends its history. `systems`: those to measure; all if empty.
     """
 
     name: str
@@ -35,10 +35,10 @@ class Body:
     systems: tuple[str, ...] = ()
 
 
-# A write to the loopback costs 3.6 us, so that 100 of them a stream would make the mock the slowest part of all.
+# A write to the loopback costs 3.6 us: with 100 writes for each stream, the mock would be the slowest part.
 GROUP = 4
 SOME = ("minimal", "sqlite", "litellm")
-"""Measured with every kind of text; the other systems forward all alike."""
+"""Measured with every kind of text; the other systems forward all texts in the same way."""
 
 BODIES = (
     Body("1k", "1 kB, whole", 1024),
@@ -101,7 +101,7 @@ def load(system: System, body: Body, times: Times, seed: int) -> Measure:
 
 
 def ask(system: System, path: str) -> dict[str, int]:
-    """Something of the mock itself: what it has seen so far (/stats), how it should write (/group/N)."""
+    """Request an endpoint of the mock itself: its counts so far (/stats), or how it writes (/group/N)."""
     with urllib.request.urlopen(system.upstream + path, timeout=10) as answer:
         counts: dict[str, int] = json.load(answer)
     return counts
@@ -119,7 +119,7 @@ _TOTALS: dict[str, Callable[[Sequence[Any]], Any]] = {
 
 
 def summary(rounds: Sequence[Measure]) -> Measure:
-    """The rounds of one cell as one: medians; sums of counts; the highest memory."""
+    """The rounds of one cell combined: medians, sums of counts, the highest memory."""
     keys = dict.fromkeys(key for one in rounds for key in one)
     merged = {key: _TOTALS.get(key, median)([one[key] for one in rounds if key in one]) for key in keys}
     return {**merged, "rates": [one["rate"] for one in rounds]}

@@ -1,7 +1,7 @@
-"""What the accuracy benchmark talks with: many callers of one workflow, and a provider that keeps the true books.
+"""The counterparts of the accuracy benchmark: many callers of one workflow, and a provider that records true usage.
 
-Both live in the benchmark's own process, on its event loop. A call is known by its number, which it carries in the
-field `seed`: gateways pass it on and count nothing for it.
+Both run in the benchmark's own process, on its event loop. A call is identified by its number in the field `seed`,
+which gateways forward and do not count.
 """
 
 from __future__ import annotations
@@ -20,24 +20,24 @@ from aiohttp import web
 from benchmarks.systems import MODEL
 
 TEXT = "Go on with the next step of the plan, and say in a sentence what you did."
-PROMPT = 12  # tokens that the provider reports for it: fewer than any gateway counts
+PROMPT = 12  # tokens that the provider reports for the prompt: fewer than any gateway counts
 CEILING = 500  # output tokens that a call allows
-LEAST, MOST = CEILING // 10, CEILING * 9 // 10  # output tokens that it uses
-INPUT_PRICE, OUTPUT_PRICE = 150, 600  # nano-USD a token
-LATENCY = (0.02, 0.12)  # seconds that the provider takes
-PATIENCE = 30.0  # seconds in which nobody is served after which callers stop who were never told that it is over
-LONGEST = 170.0  # seconds after which a crowd is ended, as a fault
+LEAST, MOST = CEILING // 10, CEILING * 9 // 10  # output tokens that a call uses
+INPUT_PRICE, OUTPUT_PRICE = 150, 600  # nano-USD per token
+LATENCY = (0.02, 0.12)  # seconds until the provider answers
+PATIENCE = 30.0  # seconds without a served call after which callers stop that were never refused for good
+LONGEST = 170.0  # seconds after which a crowd is stopped, which counts as a fault
 
 
 class Used(NamedTuple):
-    """What one call used: tokens, and nano-USD."""
+    """The usage of one call: tokens, and nano-USD."""
 
     tokens: int
     cost: int
 
 
 class Provider:
-    """An OpenAI-format provider. `books` has what each call used, each time that it came."""
+    """An OpenAI-format provider. `books`: the usage of each call, once for each time it arrived."""
 
     def __init__(self, seed: int) -> None:
         self.books: dict[int, list[Used]] = {}
@@ -45,12 +45,12 @@ class Provider:
         self._draw = random.Random(seed)
 
     def used(self, calls: Iterable[int]) -> list[Used]:
-        """What these calls used."""
+        """The usage of these calls."""
         return [used for number in calls for used in self.books.get(number, ())]
 
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator[Provider]:
-        """Listening on a free port until the block ends."""
+        """Listen on a free port until the block ends."""
         application = web.Application()
         application.router.add_post("/v1/chat/completions", self._answer)
         runner = web.AppRunner(application, access_log=None, handler_cancellation=False)
@@ -88,22 +88,22 @@ _numbers = itertools.count(1)  # no two calls of a process have the same
 
 @dataclass
 class Tally:
-    """What the callers met: answered calls with the gateway's id of each; refusals; who was never told."""
+    """The results of the callers: answered calls with the gateway's id of each; refusals; faults."""
 
     sent: list[int] = field(default_factory=list)
     answered: dict[int, str] = field(default_factory=dict)
-    waits: int = 0  # told to try again later, and did
+    waits: int = 0  # refused with a time to wait, and repeated
     final: int = 0  # callers that were refused for good
-    unheard: int = 0  # callers that gave up
-    faults: int = 0  # connections that broke, answers that are none of the above
+    unheard: int = 0  # callers that stopped without a final refusal
+    faults: int = 0  # broken connections, and all other answers
     last_fault: str = ""
 
 
 class Crowd:
-    """Callers who work on one workflow until they are refused for good, as agents do: they honour `Retry-After`.
+    """Callers of one workflow that continue until they are refused for good, and respect `Retry-After`, as agents do.
 
-    They are spread over `urls`; one that does not answer any more is left for the next, as behind a load balancer.
-    `milestone` is set when so many calls were answered.
+    They are spread over `urls`; a caller leaves a URL that does not answer for the next, as behind a load balancer.
+    `milestone` is set when that many calls were answered.
     """
 
     def __init__(
@@ -112,13 +112,13 @@ class Crowd:
         self._urls = list(urls)
         self._headers = {"authorization": f"Bearer {key}", **workflow}
         self._patience = patience
-        self._served = 0.0  # when a call was answered last
+        self._served = 0.0  # time of the last answered call
         self._milestone = milestone
         self.tally = Tally()
         self.reached = asyncio.Event()
 
     async def run(self, callers: int) -> Tally:
-        """Return when every caller has ended."""
+        """Return when every caller has stopped."""
         self._served = asyncio.get_running_loop().time()
         connector = aiohttp.TCPConnector(limit=0)
         timeout = aiohttp.ClientTimeout(total=PATIENCE)
@@ -147,7 +147,7 @@ class Crowd:
         self.tally.unheard += 1
 
     async def _call(self, session: aiohttp.ClientSession, url: str) -> float | None:
-        """One call; returns how long to wait before the next, None if there is to be none."""
+        """Make one call; returns the seconds to wait before the next, None if there is no next call."""
         number = next(_numbers)
         self.tally.sent.append(number)
         body = {"model": MODEL, "seed": number, "max_tokens": CEILING, "messages": [{"role": "user", "content": TEXT}]}

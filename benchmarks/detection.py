@@ -1,8 +1,8 @@
-"""How much is found, and how much of it rightly: precision and recall of each kind, beside Presidio alone.
+"""Precision and recall of each kind of finding, compared with Presidio alone.
 
-`python -m benchmarks.detection` scores the development samples of `shared/data`, and a corpus made at run time: values
-of Faker in many locales, in sentences of `TEMPLATES`, with `HARMLESS` ones between. A finding counts if it covers a
-label of its kind by half at least. A further module adds its section by a function in `SECTIONS`.
+`python -m benchmarks.detection` scores the development samples of `shared/data`, and a corpus generated at run time:
+values of Faker in many locales, in sentences of `TEMPLATES`, mixed with `HARMLESS` sentences. A finding counts if it
+covers at least half of a label of its kind. Other modules add a section with a function in `SECTIONS`.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ Scan = Callable[[str], Iterable[Label]]
 
 
 class Kind(NamedTuple):
-    """Sentences with `{}` for a value, and how a value is made."""
+    """Sentences with `{}` for a value, and the function that makes a value."""
 
     templates: tuple[str, ...]
     make: Callable[[Faker], str]
@@ -65,7 +65,7 @@ HARMLESS: tuple[Callable[[Faker], str], ...] = (
 
 
 def corpus(seed: int, size: int) -> list[tuple[str, list[Label]]]:
-    """`size` sentences of each kind, and as many harmless ones as of a kind for each way to be so."""
+    """`size` sentences of each kind, and as many of each kind of harmless sentence."""
     random.seed(seed)
     Faker.seed(seed)
     fakers = [Faker(locale) for locale in LOCALES]
@@ -80,7 +80,7 @@ def corpus(seed: int, size: int) -> list[tuple[str, list[Label]]]:
 
 
 def samples() -> list[tuple[str, list[Label]]]:
-    """The development samples, none where they are missing."""
+    """The development samples; empty if they are missing."""
     if not DATA.is_file():
         return []
     read = map(json.loads, DATA.read_text().splitlines())
@@ -88,7 +88,7 @@ def samples() -> list[tuple[str, list[Label]]]:
 
 
 class Score(NamedTuple):
-    """Labels, those found, findings, those right."""
+    """Counts of labels, found labels, findings, and correct findings."""
 
     labels: int
     found: int
@@ -97,7 +97,7 @@ class Score(NamedTuple):
 
 
 def score(texts: Sequence[tuple[str, list[Label]]], scan: Scan) -> dict[str, Score]:
-    """Of each kind that is labeled in the texts."""
+    """The counts of each kind that is labeled in the texts."""
     kinds = {label[2] for _, labels in texts for label in labels}
     labeled, found, findings, right = (Counter[str]() for _ in range(4))
     for text, labels in texts:
@@ -137,7 +137,7 @@ def _presidio() -> Scan:
 
 
 def patterns(size: int, seed: int) -> list[str]:
-    """The section on what patterns find."""
+    """The section on findings of patterns."""
     config = Pii()
     scanner = PiiScanner(config.regions, config.score, ROOT / "var")
     theirs = _presidio()
@@ -168,7 +168,7 @@ ABROAD = ("fi_FI", "cs_CZ", "tr_TR", "ko_KR", "hu_HU", "pt_PT", "el_GR", "no_NO"
 
 
 def phones(size: int, seed: int) -> list[str]:
-    """The section on phone numbers: by where they are dialled and by the words around them."""
+    """The section on phone numbers: by region and by the words around them."""
     random.seed(seed)
     Faker.seed(seed)
     config = Pii()

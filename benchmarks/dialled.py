@@ -1,8 +1,8 @@
-"""Recall of phone numbers in many regions, writings and languages: a section of `benchmarks.detection`.
+"""Recall of phone numbers in many regions, formats and languages: a section of `benchmarks.detection`.
 
 Numbers are made from the examples of libphonenumber's metadata (the last digits are drawn until the number is valid),
-written as their region writes them or with other separators, and put into sentences. Sentences are split in two: rules
-are tuned on one part, and what is reported is the other.
+in the format of their region or with other separators, and put into sentences. There are two halves of sentences: rules
+are tuned on one half, and the results are those of the other.
 """
 
 from __future__ import annotations
@@ -164,7 +164,7 @@ def found(scanner: PiiScanner, text: str, value: str) -> bool:
 def recall(
     scanner: PiiScanner, templates: Sequence[str], size: int, seed: int, regions: Sequence[str] = REGIONS
 ) -> dict[str, tuple[float, list[str]]]:
-    """Of each writing: the share found, and the texts in which it was not."""
+    """For each format: the share found, and the texts in which the number was not found."""
     rates = {}
     for writing, write in WRITINGS.items():
         chance = random.Random(f"{seed}{writing}")
@@ -179,7 +179,7 @@ def recall(
 
 
 def section(size: int, seed: int) -> list[str]:
-    """The table, line by line, in Markdown: sentences that no rule was tuned on."""
+    """The table as lines of Markdown, for sentences on which no rule was tuned."""
     config = Pii()
     scanner = PiiScanner(config.regions, config.score, ROOT / "var")
     named = recall(scanner, NAMED["held"], 4 * size, seed)

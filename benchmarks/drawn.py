@@ -1,4 +1,4 @@
-"""Text drawn at random from a regular expression in Go's or Rust's syntax, as public lists of secrets write theirs."""
+"""Random texts for a regular expression in Go's or Rust's syntax, which public lists of secrets use."""
 
 from __future__ import annotations
 
@@ -17,25 +17,25 @@ _CATEGORIES: Final = {
     op.CATEGORY_WORD: string.ascii_letters + string.digits + "_",
 }
 _PRINTABLE: Final = [chr(code) for code in range(32, 127)]
-_MORE: Final = 12  # repetitions beyond the fewest, where there is no limit
-_FEW: Final = 16  # what may be repeated so often outside of the secret is what stands between name and value
+_MORE: Final = 12  # repetitions beyond the minimum, if there is no maximum
+_FEW: Final = 16  # repetitions outside of the secret from which a part is the text between name and value
 _BETWEEN: Final = ("", "_key", "_api_key", "-token", ".secret", " token", " api key", "_auth_token")
 _QUOTES: Final = ("", " ", '"', "'", ' "', " '", "`")
 _TIES: Final = (" = ", ": ", '="', "_key=", ' key: "', " is ")
 
 
 class Pattern:
-    """A parsed expression. Raises re.error for one that Python cannot read."""
+    """A parsed expression. Raises re.error for an expression that Python does not support."""
 
     def __init__(self, source: str) -> None:
         self._tree = parser.parse(_translated(source))
         self._groups = self._tree.state.groups == 2
 
     def draw(self, chance: random.Random, *, shortest: bool = False) -> tuple[str, int, int]:
-        """A text, and from where to where its first group stands in it, or all of it where there is no group.
+        """A text, and [start, end) of its first group, or of the whole text if there is no group.
 
-        `shortest`: what stands outside of the group repeats as rarely as it may. What may be repeated often there, as
-        between name and value, is what people write there.
+        `shortest`: parts outside of the group are repeated as rarely as possible. Otherwise parts that may be repeated
+        often, such as those between name and value, become usual text.
         """
         drawing = _Drawing(chance, shortest=shortest, grouped=self._groups)
         drawing.all(self._tree)
@@ -45,7 +45,7 @@ class Pattern:
 
 
 class _Drawing:
-    """One text in the making."""
+    """One text under construction."""
 
     def __init__(self, chance: random.Random, *, shortest: bool, grouped: bool) -> None:
         self.out: list[str] = []
@@ -73,14 +73,14 @@ class _Drawing:
             op.MIN_REPEAT: self._repeat,
         }
         make = making.get(kind)
-        if make is not None:  # what remains matches a place
+        if make is not None:  # the other nodes match a place, not text
             make(value)
 
     def _in(self, members: Sequence[Any]) -> None:
         self.out.append(self._chance.choice(self._members(members)))
 
     def _members(self, members: Sequence[Any]) -> list[str]:
-        """The characters of a set."""
+        """The characters of a character class."""
         negated = members[0][0] is op.NEGATE
         chosen: set[str] = set()
         for kind, value in members:
@@ -93,7 +93,7 @@ class _Drawing:
         return sorted(set(_PRINTABLE) - chosen) if negated else sorted(chosen)
 
     def _between(self, fewest: int, most: int, tree: Sequence[Any]) -> bool:
-        """Put between name and value what people put there, if that is what this repeats."""
+        """Write usual text between name and value, if this repetition is for that."""
         if self._within or not self._grouped or fewest or most < 2:
             return False
         ((kind, value), *others) = tree
@@ -127,7 +127,7 @@ class _Drawing:
 
 
 def _translated(source: str) -> str:
-    """The expression as Python writes it."""
+    """The expression in Python's syntax."""
     source = re.sub(r"\[:(\w+):\]", lambda name: _POSIX.get(name[1], ""), source.strip())
     source = source.replace(r"\z", r"\Z").replace("(?<", "(?P<").replace("(?P<=", "(?<=").replace("(?P<!", "(?<!")
     at = 0
@@ -135,7 +135,7 @@ def _translated(source: str) -> str:
         if not found.start():
             at = found.end()
             continue
-        end = _closing(source, found.end())  # flags from here on hold to the end of their group
+        end = _closing(source, found.end())  # flags from here on apply to the end of their group
         source = f"{source[: found.start()]}(?{found[1]}:{source[found.end() : end]}){source[end:]}"
     return source
 

@@ -1,4 +1,4 @@
-"""The runs of the accuracy benchmark: a crowd uses up a quota on several gateways; what was charged, what is left."""
+"""The runs of the accuracy benchmark: a crowd uses up a quota on several gateways, and charges are compared."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ MEAN = Used(PROMPT + _AVERAGE, PROMPT * INPUT_PRICE + _AVERAGE * OUTPUT_PRICE)
 
 @dataclass(frozen=True)
 class Size:
-    """How many callers, how many gateways, and about how many calls the quota is for."""
+    """The number of callers and gateways, and the approximate number of calls in the quota."""
 
     callers: int
     gateways: int
@@ -38,8 +38,8 @@ class Size:
 
 FULL = Size(callers=500, gateways=3, calls=1500)
 QUICK = Size(callers=40, gateways=2, calls=120)
-FEWER = 100  # callers of LiteLLM: 500 take it longer than all else together
-LATE = 10  # callers that come after what was lost has lapsed
+FEWER = 100  # callers of LiteLLM: 500 would take longer than all other runs together
+LATE = 10  # callers that come after the lost reservations have lapsed
 S = TypeVar("S", bound=System)
 
 
@@ -47,8 +47,8 @@ S = TypeVar("S", bound=System)
 class Row:
     """One run. Amounts are in units of the quota: tokens, nano-USD, calls.
 
-    `used` is what the provider reported for the calls that were charged so, `charged` what the store has charged in
-    all, `lapsed` the part of it that is an estimate. `ask` is what one call asks for.
+    `used`: usage that the provider reported, of the calls that were charged by report. `charged`: all charges in the
+    store; `lapsed`: the part of them that is an estimate. `ask`: the reservation of one call.
     """
 
     system: str
@@ -69,7 +69,7 @@ class Row:
 
     @property
     def idle(self) -> float:
-        """Room left when everybody has been refused for good, in percent of the limit."""
+        """Quota left when all callers were refused for good, in percent of the limit."""
         return max(0, self.limit - self.charged) / self.limit * 100
 
     @property
@@ -78,7 +78,7 @@ class Row:
         return max(0, self.limit - self.charged) / self.ask
 
     def faults(self) -> Iterator[str]:
-        """Where it is not exact."""
+        """The descriptions of what is not exact."""
         if self.charged != self.used + self.lapsed:
             yield f"charged {self.charged}, but {self.used} were reported and {self.lapsed} are marked as lapsed"
         if self.charged > self.limit:
@@ -91,7 +91,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Quota:
-    """A quota as configured, as counted, and what one call asks for and uses of it."""
+    """A quota in the configuration and in the store, with the reservation and the usage of one call."""
 
     key: str
     setting: str
@@ -136,10 +136,10 @@ async def exact(provider: Provider, redis_url: str, size: Size, quota: Quota) ->
 
 
 class Killed:
-    """The same with one gateway killed by SIGKILL in the middle; the others end what it held, and use up the rest.
+    """The same, but one gateway is killed by SIGKILL; the others end its reservations, and use up the rest.
 
-    What it held is held until it lapses, so nobody is refused for good before that: the crowd goes when nobody is
-    served any more, and a few come back afterwards.
+    Its reservations are held until they lapse, so no caller is refused for good before that: the crowd stops when no
+    call is served any more, and a few callers come back afterwards.
     """
 
     def __init__(self, provider: Provider, redis_url: str, size: Size, quota: Quota) -> None:
@@ -149,7 +149,7 @@ class Killed:
         self._seconds = 0.0
 
     async def run(self) -> None:
-        """Return when the crowd has gone; what the dead gateway held is still held."""
+        """Return when the crowd has stopped; reservations of the dead gateway are still held."""
         urls = [it.base for it in await _begin(self._replicas)]
         crowd = Crowd(urls, KEYS[0], _named(self._flow), milestone=self._size.calls // 3, patience=3)
         began = time.monotonic()
@@ -163,7 +163,7 @@ class Killed:
         self._lost = _reserved(self._redis_url)
 
     async def end(self, ahead: float = 0.0) -> Row:
-        """Wait until the others have let the dead gateway's calls lapse; `ahead` turns the clock on instead."""
+        """Wait until the calls of the dead gateway have lapsed; `ahead` advances the clock instead."""
         if ahead:
             store = open_store(self._redis_url, clock=lambda: time.time() + ahead)
             await store.open()
@@ -219,7 +219,7 @@ def _replicas(provider: Provider, redis_url: str, size: Size, quota: Quota) -> l
 
 
 async def _begin(systems: Sequence[S]) -> Sequence[S]:
-    """All of them serving, or none left behind."""
+    """Start all of them; if one fails, stop the others."""
     try:
         await asyncio.gather(*(asyncio.to_thread(system.start) for system in systems))
     except BaseException:
@@ -238,7 +238,7 @@ def _named(flow: str) -> dict[str, str]:
 
 
 def _reserved(redis_url: str) -> set[str]:
-    """The ids of calls that are reserved and not ended."""
+    """The ids of calls that are reserved and have not ended."""
     pattern = re.compile(rb"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
     with redis.Redis.from_url(redis_url) as client:
         members = [member for key in client.keys("*:open") for member in client.zrange(key, 0, -1)]
@@ -246,7 +246,7 @@ def _reserved(redis_url: str) -> set[str]:
 
 
 async def _at_rest(redis_url: str, flow: str, seconds: float) -> Workflow:
-    """The workflow once nothing of it is in flight, at the latest after so many seconds."""
+    """The workflow when none of its calls is in flight, or after that many seconds."""
     store = open_store(redis_url)
     await store.open()
     deadline = time.monotonic() + seconds
@@ -269,7 +269,7 @@ def _row(system: str, quota: Quota, used: int, workflow: Workflow, seconds: floa
 
 
 async def measure(size: Size, *, litellm: bool, ahead: float = 0.0) -> list[Row]:
-    """All runs. `ahead`: seconds to turn the clock on instead of waiting for calls to lapse."""
+    """All runs. `ahead`: seconds to advance the clock instead of waiting for calls to lapse."""
     tokens, cost, calls = quotas(size.calls)
     with redis_server() as redis_url:
         async with Provider(seed=1).running() as provider:

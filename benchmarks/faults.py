@@ -1,6 +1,6 @@
-"""Writes `benchmarks/faults.md`: what became of the books under each fault. Run: `python -m benchmarks.faults`.
+"""Writes `benchmarks/faults.md`: the state of the accounts after each fault. Run: `python -m benchmarks.faults`.
 
-The faults and the load are those of the tests (`tests/faults.py`). The words depend on what came out, not on how fast.
+The faults and the load are those of the tests (`tests/faults.py`). The text depends on the results, not on timing.
 """
 
 from __future__ import annotations

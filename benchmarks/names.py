@@ -1,9 +1,8 @@
-"""How well names, places and organizations are found: `python -m benchmarks.names [--model PACKAGE]`.
+"""Precision and recall of names, places and organizations: `python -m benchmarks.names [--model PACKAGE]`.
 
-Three sources: the development sample (`../shared/data`, if it is there); sentences written for this file, filled with
-names of locales that the lists are loaded without; and text in which there is no personal data, for what is taken for a
-name all the same. Cues were written with the misses of the first two in sight: on text that nobody has looked at expect
-less. Without a model unless one is named.
+Three sources: the development sample (`../shared/data`, if present); sentences written for this file, with names of
+locales that are excluded from the lists; and text without personal data, for false positives. Cues were tuned on misses
+of the first two sources, so expect less on new text. Without `--model`, no model is used.
 """
 
 from __future__ import annotations
@@ -26,7 +25,7 @@ from gateway.detect.names.tokens import Candidate
 ENTITIES = ("PERSON", "LOCATION", "ORGANIZATION", "NRP")
 LABELS = {"PERSON": "PERSON", "GPE": "LOCATION", "ORGANIZATION": "ORGANIZATION", "NRP": "NRP"}
 SAMPLE = Path(__file__).parent.parent.parent / "shared" / "data" / "pii_dev.jsonl"
-# Their names are in none of the lists that the second source is read with.
+# Their names are not in the lists that are used for the second source.
 UNKNOWN = ("nl_NL", "pl_PL", "tr_TR", "fi_FI", "pt_BR", "en_IN", "en_NG", "hu_HU", "id_ID", "ro_RO", "cs_CZ", "en_IE")
 LATIN = regex.compile(r"[\p{Latin}\p{M}'’. \-&,]+")
 
@@ -99,15 +98,15 @@ HARMLESS = (
 
 
 class Labeled(NamedTuple):
-    """A text and what is in it: (start, end, entity)."""
+    """A text and its labels: (start, end, entity)."""
 
     text: str
     spans: list[tuple[int, int, str]]
-    other: list[tuple[int, int]]  # personal data of other types: found or not, no fault
+    other: list[tuple[int, int]]  # personal data of other types, which is not scored
 
 
 def sample() -> list[Labeled]:
-    """The development sample; empty where it is not there."""
+    """The development sample; empty if it is missing."""
     if not SAMPLE.exists():
         return []
     rows = map(json.loads, SAMPLE.read_text(encoding="utf-8").splitlines())
@@ -161,7 +160,7 @@ def _fill(template: str, value: Callable[[str], str]) -> Labeled:
 
 
 class Score(NamedTuple):
-    """Counts of one entity: those there are, those found, those claimed, claims that are right."""
+    """Counts of one entity: labels, found labels, findings, correct findings."""
 
     there: int
     found: int
@@ -170,7 +169,7 @@ class Score(NamedTuple):
 
 
 def score(rows: Sequence[Labeled], found: Sequence[Sequence[Candidate]], entity: str) -> Score:
-    """A finding counts where it overlaps one of its type."""
+    """Count findings; a finding is correct if it overlaps a label of its type."""
     counts: Counter[str] = Counter()
     for row, claims in zip(rows, found, strict=True):
         spans = [span for span in row.spans if span[2] == entity]
@@ -188,7 +187,7 @@ def _within(claim: Candidate, spans: Sequence[tuple[int, int]]) -> bool:
 
 
 def characters(rows: Sequence[Labeled], found: Sequence[Sequence[Candidate]]) -> Score:
-    """The same by character, whatever the type: what a reader of the redacted text would still see."""
+    """The same by character, regardless of type: the text that a reader of the redacted text would still see."""
     counts: Counter[str] = Counter()
     for row, claims in zip(rows, found, strict=True):
         there = {at for start, end, _ in row.spans for at in range(start, end)}
@@ -202,7 +201,7 @@ def characters(rows: Sequence[Labeled], found: Sequence[Sequence[Candidate]]) ->
 
 
 def report(model: str = "") -> Iterator[str]:
-    """The tables, line by line."""
+    """The tables as lines of Markdown."""
     yield f"| source | entity | there | recall | precision |{chr(10)}|---|---|---|---|---|"
     every, blind = Reader(model, ENTITIES, 0.4), Reader(model, ENTITIES, 0.4, collect(UNKNOWN))
     for source, reader, rows in (("development sample", every, sample()), ("names of no list", blind, written())):

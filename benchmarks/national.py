@@ -1,9 +1,9 @@
 """Precision and recall of each national number: `python -m benchmarks.national`, a section of `benchmarks.detection`.
 
-True values (`benchmarks.values`) stand in sentences beside a word that names them, and those that are looked for
-everywhere also alone. False ones stand in the same kind of sentence without such a word. "Under its own name" counts
-less where two countries write alike (a British passport number is an Italian one). The last column says how many random
-texts of the very same form pass where no word names them: what nobody can tell apart.
+True values (`benchmarks.values`) are in sentences after a word that names them, and values that are found anywhere also
+alone. False values are in the same kind of sentence without such a word. "Under its own name" is lower if two countries
+have the same form (British and Italian passport numbers). The last column is the share of random texts of the same form
+that pass without a word: these cannot be distinguished.
 """
 
 from __future__ import annotations
@@ -30,21 +30,21 @@ _HARMLESS: Final = ("Row {value} is done.", "Order {value} has shipped", "{value
 
 
 class Rates(NamedTuple):
-    """Of one entity: shares from 0 to 1; None where there is nothing to share."""
+    """The shares of one entity, from 0 to 1; None if there are no values."""
 
-    any_name: float  # beside its word, under whatever name
-    named: float  # under its own
+    any_name: float  # after its word, under any name
+    named: float  # under its own name
     alone: float | None
     precision: float
     shape: float | None
 
     def good(self) -> bool:
-        """Whether the aim is met: a value that stands in two countries' forms counts under either name."""
+        """Whether the target is met: a value with the form of two countries counts under either name."""
         return min(self.any_name, 1.0 if self.alone is None else self.alone, self.precision) >= AIM
 
 
 def rates(scanner: PiiScanner, ways: Sequence[Identity], size: int) -> Rates:
-    """Of one entity, whose ways of writing are given."""
+    """The shares of one entity, for its given forms."""
     entity, every = ways[0].entity, detected()
     fake = Faker(["en_US", "de_DE", "sv_SE"])
 
@@ -73,7 +73,7 @@ def rates(scanner: PiiScanner, ways: Sequence[Identity], size: int) -> Rates:
 
 
 def section(size: int, seed: int) -> list[str]:
-    """The table, line by line, in Markdown."""
+    """The table as lines of Markdown."""
     random.seed(seed)
     Faker.seed(seed)
     config = Pii()

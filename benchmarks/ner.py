@@ -1,10 +1,9 @@
-"""What names cost on the line: `python -m benchmarks.ner [--model PACKAGE] [--calls N]`.
+"""The cost of names for a call: `python -m benchmarks.ner [--model PACKAGE] [--calls N]`.
 
-Two gateways in processes of their own, one with `pii.ner`, one without; the demo provider answers inside them. Calls
-go to one and to the other by turns, one at a time over a kept connection, and the gateway says itself what its stages
-took, the waits for provider and disk apart. First the same conversation again and again, so that nothing is new: that
-may cost the line at most `FLOOR` of its p50. Then text that nobody has seen. Last the memory of the gateways and of
-the workers. Exits with 1 where the floor does not hold.
+Two gateways in separate processes, one with `pii.ner`, one without, with the demo provider. Calls go to both in turn,
+one at a time over a persistent connection; the gateways report the times of their stages, without the waits for
+provider and disk. First the same conversation is repeated, so that no text is new: that may add at most `FLOOR` to the
+p50. Then each text is new. Last, the memory of gateways and workers is measured. Exits with 1 if the limit is exceeded.
 """
 
 from __future__ import annotations
@@ -32,9 +31,9 @@ from benchmarks.names import ENTITIES, HARMLESS
 from gateway.detect.names.reader import Reader
 
 FLOOR = 0.2
-"""Share of the p50 that names may add when nothing is new."""
+"""Maximum share of the p50 that names may add if no text is new."""
 _KEY = "mg-benchmark"
-_WAITS = ("upstream", "durable")  # for the provider and for the disk: not what names could change
+_WAITS = ("upstream", "durable")  # waits for the provider and the disk, which do not depend on names
 _SENTENCES = (*HARMLESS, "Maria Rossi from Toronto asks where her parcel is.", "Dear Mr. Okafor, the offer stands.")
 
 
@@ -58,12 +57,12 @@ class Served:
         return {stage: float(milliseconds) / 1000 for stage, milliseconds in stages if stage not in _WAITS}
 
     def processor(self) -> float:
-        """Seconds that its threads have spent on a processor so far."""
+        """CPU time of its threads so far, in seconds."""
         threads = Path(f"/proc/{self.child.pid}/task").iterdir()
         return sum(int((thread / "schedstat").read_text().split()[0]) for thread in threads) / 1e9
 
     def memory(self) -> tuple[float, list[float]]:
-        """MB of the gateway and of each process below it."""
+        """Memory of the gateway and of each of its child processes, in MB."""
         children = Path(f"/proc/{self.child.pid}/task/{self.child.pid}/children").read_text().split()
         return _rss(self.child.pid), [_rss(int(pid)) for pid in children]
 
@@ -75,7 +74,7 @@ def _rss(pid: int) -> float:
 
 @contextlib.contextmanager
 def serving(ner: dict[str, Any] | None) -> Iterator[Served]:
-    """A gateway under the shipped stages, with names or without."""
+    """A gateway with the shipped stages, with or without names."""
     with tempfile.TemporaryDirectory() as folder:
         settings = {
             "providers": {"demo": {"format": "demo"}},
@@ -101,7 +100,7 @@ def serving(ner: dict[str, Any] | None) -> Iterator[Served]:
 
 
 def _compare(both: dict[str, Served], known: list[dict[str, str]], calls: int, title: str) -> float:
-    """The same conversation again and again; returns what names add to the p50, as a share of it."""
+    """Repeat the same conversation; returns what names add to the p50, as a share of the p50."""
     for served in both.values():  # learn the conversation, and warm up
         for _ in range(100):
             served.call(known)
@@ -150,7 +149,7 @@ def _wait(port: int, child: subprocess.Popen[bytes], seconds: float = 60) -> Non
 
 
 def conversation(turns: int, sentences: Sequence[str]) -> list[dict[str, str]]:
-    """Messages of a few sentences each, by turns of user and assistant."""
+    """Messages of a few sentences each, of user and assistant in turn."""
     chance = random.Random(0)
     return [
         {"role": "assistant" if turn % 2 else "user", "content": " ".join(chance.choices(sentences, k=3))}
@@ -159,7 +158,7 @@ def conversation(turns: int, sentences: Sequence[str]) -> list[dict[str, str]]:
 
 
 def fresh(size: int, seed: int) -> list[dict[str, str]]:
-    """One message of about `size` characters that is new as a whole."""
+    """One message of about `size` characters, all of them new."""
     chance = random.Random(seed)
     text = f"Number {seed} of {size}. "
     while len(text) < size:

@@ -1,10 +1,10 @@
-"""What a decision costs, by engine: the shipped policies, a plain call.
+"""The cost of a decision, by engine: the shipped policies, a plain call.
 
     python -m benchmarks.policy [--out FILE]
 
-Each figure is the best of `ROUNDS` rounds, so that what else runs on the machine counts little. `CPU` is that of the
-gateway's process, threads included, an OPA server not; `waits` is how long a call does. `memory` is what the engine
-adds to the process. An engine whose program is not installed is left out. Writes `policy.md`.
+Each figure is the best of `ROUNDS` rounds, so that other load on the machine matters little. `CPU` is that of the
+gateway's process with its threads, but without an OPA server; `waits` is the time that a call waits; `memory` is what
+the engine adds to the process. Engines whose program is not installed are left out. Writes `policy.md`.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ PORT = 18181
 OTHERS = "## On the line"
 FULL = "with personal data and history"
 LIMITS = {"memoized": 3.0, "not seen before": 25.0, FULL: 40.0}
-"""Microseconds of CPU that a decision of the embedded engine may take."""
+"""Maximum microseconds of CPU for a decision of the embedded engine."""
 RULES = (10, 100, 1000, 10_000)
 MODULE = """package rules.r@
 
@@ -60,14 +60,14 @@ class Row(NamedTuple):
 
 
 def document(number: int) -> dict[str, Any]:
-    """A plain call; each number is another one to a policy that reads the agent's name."""
+    """A plain call; each number is a different call for a policy that reads the agent's name."""
     made = plain_input(["reader"])
     made["subject"]["agent"] = f"agent-{number}"
     return made
 
 
 def full(number: int) -> dict[str, Any]:
-    """A call that holds personal data, of a workflow that has used tools."""
+    """A call with personal data, of a workflow that has used tools."""
     made = document(number)
     made["content"] |= {"pii": {"EMAIL_ADDRESS": 2, "PERSON": 1}, "pii_from": ["tool", "user"], "urls": ["example.com"]}
     made["content"]["injection"] = {"tool": 0.2, "user": 0.1}
@@ -133,7 +133,7 @@ def one(name: str) -> None:
 
 
 def by_rules() -> list[tuple[str, float, float]]:
-    """Bundles that grow: what each is, seconds of CPU to load it, microseconds of CPU for a decision."""
+    """Growing bundles: description, seconds of CPU to load, microseconds of CPU for a decision."""
     found = []
     for count in RULES:
         lines = [
@@ -188,13 +188,13 @@ def page(rows: list[Row], grown: list[tuple[str, float, float]]) -> str:
 
 
 def holds(rows: list[Row]) -> bool:
-    """Whether the embedded engine is as fast as promised."""
+    """Whether the embedded engine meets its limit."""
     cpu = {row.name: row.cpu for row in rows}
     return all(cpu[f"embedded, {name}"] < most for name, most in LIMITS.items())
 
 
 def main() -> int:
-    """Measure all, write the page; 1 if a limit does not hold."""
+    """Measure all, and write the page; returns 1 if a limit is exceeded."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, default=Path(__file__).with_name("policy.md"))
     parser.add_argument("--one", help=argparse.SUPPRESS)

@@ -1,9 +1,9 @@
-"""What the record of a decision costs the line.
+"""The cost of recording a decision, in CPU time of the line.
 
     python -m benchmarks.policy_line
 
 CPU of the thread that serves, from the decision to the row on its way to disk: the best of 25 rounds of 200 calls.
-Prints its figures and the load of the machine; 1 if the limit does not hold.
+Prints the figures and the load of the machine; exits with 1 if the limit is exceeded.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from gateway.record.audit import SCHEMA, Audit
 from gateway.stores.writer import Writer
 
 RECORD = 15.0
-"""Microseconds of line time that a record may take."""
+"""Maximum microseconds of the serving thread for a record."""
 
 
 async def record(upload: bool) -> float:
@@ -64,7 +64,7 @@ async def _both() -> tuple[float, float]:
 
 
 def main() -> int:
-    """Measure, print; 1 if the limit does not hold."""
+    """Measure and print; returns 1 if the limit is exceeded."""
     kept, sent = asyncio.run(_both())
     load = os.getloadavg()[0]
     print(f"record of a decision: {kept:.1f} us of line time; with audit.upload {sent:.1f} us (load {load:.1f})")

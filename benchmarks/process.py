@@ -1,4 +1,4 @@
-"""Child processes of the benchmark: pinned to a core, ended with the run, and what they use.
+"""Child processes of the benchmark: pinned to a core, ended with the run, with their use of CPU and memory.
 
 Linux only: reads /proc and asks the kernel to end children when the benchmark dies.
 """
@@ -24,11 +24,11 @@ _libc = ctypes.CDLL(None)
 
 
 class BenchmarkError(Exception):
-    """The benchmark cannot run or be trusted: what is missing and what to do."""
+    """The benchmark cannot run, or its results are invalid. The message says what is missing and what to do."""
 
 
 def run_to_end(main: Callable[[], int]) -> NoReturn:
-    """Run a benchmark and leave with its status; 2, with words, where it could not run."""
+    """Run a benchmark and exit with its status; with 2 and a message if it could not run."""
     try:
         sys.exit(main())
     except BenchmarkError as error:
@@ -60,7 +60,7 @@ class Child:
             )
 
     def stop(self) -> None:
-        """End the process and all it started."""
+        """End the process and all its descendants."""
         for number, patience in ((signal.SIGTERM, 5.0), (signal.SIGKILL, 5.0)):
             try:
                 os.killpg(self.process.pid, number)
@@ -72,7 +72,7 @@ class Child:
         self.process.poll()
 
     def wait_for(self, url: str, seconds: float) -> None:
-        """Return when the URL answers 200; raise with the end of the log if it does not in time."""
+        """Return when the URL answers 200; after the timeout, raise with the end of the log."""
         deadline = time.monotonic() + seconds
         while time.monotonic() < deadline:
             if self.process.poll() is not None:
@@ -112,7 +112,7 @@ class Child:
 
 
 def _stat(pid: int) -> list[str]:
-    """The fields of /proc/PID/stat behind the name, state first (proc(5)); empty when the process is gone."""
+    """The fields of /proc/PID/stat after the name, state first (proc(5)); empty if the process has ended."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     except (FileNotFoundError, ProcessLookupError):
@@ -120,7 +120,7 @@ def _stat(pid: int) -> list[str]:
 
 
 def free_port() -> int:
-    """A TCP port of the loopback that nobody listens on."""
+    """A free TCP port on the loopback interface."""
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         return int(listener.getsockname()[1])

@@ -1,4 +1,4 @@
-"""Where a system spends its time under load: py-spy samples it from outside, so that it runs at full speed."""
+"""Profiles a system under load: py-spy samples the process from outside, so that it runs at full speed."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _VENV = WORK / "profile-venv"
 
 
 def profile(system: System, body: Body, seconds: float, top: int = 40) -> int:
-    """Sample the system for so many seconds; print functions by own and by total time, keep the stacks."""
+    """Sample the system for a number of seconds; print functions by own and by total time, and keep the stacks."""
     if system.child is None:
         raise BenchmarkError(f"{system.title} has no process to sample")
     stacks = WORK / f"profile-{system.name}-{body.name}.txt"
@@ -49,7 +49,7 @@ def times(stacks: Path) -> tuple[Counter[str], Counter[str]]:
 
 
 def install() -> Path:
-    """py-spy, in a virtual environment of its own, made once."""
+    """The path of py-spy, in a separate virtual environment that is created once."""
     command = _VENV / "bin" / "py-spy"
     if not command.exists():
         subprocess.run([sys.executable, "-m", "venv", _VENV], check=True)

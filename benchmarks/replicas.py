@@ -20,14 +20,14 @@ from benchmarks.process import BenchmarkError, Child, free_port
 from benchmarks.systems import MODEL, WORK, Gateway, LiteLLM, need
 
 TEAM = "team-0"  # of the first key
-TIMEOUT = 5  # seconds a call may take; what a dead gateway held lapses a minute after that
-LAPSE = TIMEOUT + 60 + 15  # seconds after which it has lapsed
+TIMEOUT = 5  # seconds a call may take; reservations of a dead gateway lapse a minute after that
+LAPSE = TIMEOUT + 60 + 15  # seconds after which a reservation has lapsed
 _NANO = 1e-9
 _CORES = sorted(os.sched_getaffinity(0))
 
 
 class Replica(Gateway):
-    """One of several gateways on one Redis, with a quota and nothing else."""
+    """One of several gateways on one Redis, configured only with a quota."""
 
     title = "Meshgate"
 
@@ -61,7 +61,7 @@ async def key_of_the_agent(request, api_key: str) -> UserAPIKeyAuth:
 class Proxy(LiteLLM):
     """One of several LiteLLM proxies on one Redis, with `max_budget_per_session` on the agent that calls.
 
-    A key belongs to an agent by a row in LiteLLM's database; without one, the way it offers is `custom_auth`.
+    A key belongs to an agent by a row in LiteLLM's database; without a database, LiteLLM offers `custom_auth`.
     """
 
     keys = ("sk-agent",)
@@ -80,7 +80,7 @@ class Proxy(LiteLLM):
         self.port = free_port()
         folder = WORK / self.name
         folder.mkdir(parents=True, exist_ok=True)
-        agent_id = hashlib.sha256(b"crowd").hexdigest()  # what LiteLLM calls an agent of the configuration
+        agent_id = hashlib.sha256(b"crowd").hexdigest()  # LiteLLM's id of an agent in the configuration
         (folder / "auth_by_agent.py").write_text(_AUTH.format(agent_id=agent_id))
         config = folder / "litellm.yaml"
         config.write_text(yaml.safe_dump(self._settings(), sort_keys=False))
@@ -121,7 +121,7 @@ class Proxy(LiteLLM):
                 "cache_params": {"type": "redis", "supported_call_types": [], **where},
             },
             "general_settings": {
-                "master_key": f"sk-{secrets.token_hex(32)}",  # it does not start without a strong one
+                "master_key": f"sk-{secrets.token_hex(32)}",  # LiteLLM does not start without a strong key
                 "custom_auth": "auth_by_agent.key_of_the_agent",
             },
         }
@@ -129,7 +129,7 @@ class Proxy(LiteLLM):
 
 @contextlib.contextmanager
 def redis_server() -> Iterator[str]:
-    """A Redis of its own, without persistence."""
+    """A separate Redis, without persistence."""
     port = free_port()
     argv: list[str | Path] = [need("redis-server", "redis-server"), "--port", str(port), "--bind", "127.0.0.1"]
     child = Child([*argv, "--save", "", "--appendonly", "no"], _CORES[-1], WORK / "logs" / "accuracy-redis.log")

@@ -1,4 +1,4 @@
-"""What a run has shown: the table, the floors it must hold, the comparison with the run before."""
+"""The report of a run: the table, the required floors, the comparison with the previous run."""
 
 from __future__ import annotations
 
@@ -32,19 +32,19 @@ _HEAD = (
 
 
 def ratio(row: Mapping[str, Measure], system: str, other: str) -> float | None:
-    """How many times the rate of the other system; None where one of them was not measured."""
+    """The rate as a multiple of the other system's; None if one of them was not measured."""
     if system not in row or other not in row or not row[other]["rate"]:
         return None
     return float(row[system]["rate"] / row[other]["rate"])
 
 
 def load_bound(cell: Measure) -> bool:
-    """Whether the load's core was full while the system's was not: it could do more than was asked of it."""
+    """Whether the core of the load generator was the limit, so that the system could do more."""
     return len(cell["cpu"]) > 1 and cell["cpu"][1] > 0.97 and cell["cpu"][0] < 0.9
 
 
 def share_of_bare(row: Mapping[str, Measure], system: str) -> float | None:
-    """The share of the bare line's rate; where the load held the bare line back, of processor time if that is less."""
+    """The share of the bare line's rate; if the load limited the bare line, the share by CPU time if that is lower."""
     share = ratio(row, system, "bare")
     if share is None or not load_bound(row["bare"]):
         return share
@@ -89,7 +89,7 @@ def _times(value: float | None) -> str:
 
 
 def floors(cells: Cells) -> Iterator[tuple[bool, str]]:
-    """Each floor that this run can judge: held or not, and in words."""
+    """Each floor that this run can check: whether it holds, and a description."""
     for body in BODIES:
         row = cells.get(body.name, {})
         for system in _GATEWAY:
@@ -105,7 +105,7 @@ def floors(cells: Cells) -> Iterator[tuple[bool, str]]:
 
 
 def faults(cells: Cells) -> Iterator[str]:
-    """What makes a run worthless: errors, and stages that were not at work."""
+    """The reasons for which a run is invalid: errors, and stages that did not run."""
     for body, row in cells.items():
         for system, cell in row.items():
             where = f"{SYSTEMS[system].title}, {body}"
@@ -123,7 +123,7 @@ def faults(cells: Cells) -> Iterator[str]:
 
 
 def limits(cells: Cells) -> Iterator[str]:
-    """What a figure does not say: where the load was the limit, or others used the gateway's core."""
+    """Notes on figures: the load was the limit, or other processes used the gateway's core."""
     for body, row in cells.items():
         for system, cell in row.items():
             if system == "mock" and cell["cpu"][0] > 0.1:
@@ -134,7 +134,7 @@ def limits(cells: Cells) -> Iterator[str]:
 
 
 def comparison(cells: Cells, before: Mapping[str, Any]) -> Iterator[str]:
-    """Rates against those of the run before."""
+    """Rates compared with those of the previous run."""
     for body, row in cells.items():
         for system, cell in row.items():
             old = before.get("cells", {}).get(body, {}).get(system)

@@ -1,8 +1,8 @@
-"""Public lists of secrets, fetched when asked for by the clients of their registries; nothing of them is kept here.
+"""Public lists of secrets, fetched on request by the clients of their registries; no part of them is kept here.
 
-`gitleaks` (a Go module): the samples that each of its rules is tested with, true and false ones. `betterleaks` (within
-the crate `kingfisher-rules`): texts drawn from the expression of each rule. Vendors are split by the digest of their
-name into two halves: rules may be written with one in sight, the other is only scored.
+`gitleaks` (a Go module): the true and false samples of the tests of its rules. `betterleaks` (in the crate
+`kingfisher-rules`): random texts for the expression of each rule. Vendors are divided into two halves by the digest of
+their name: rules may be tuned on one half, the other half is only scored.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from benchmarks.systems import WORK
 _PLACE: Final = WORK / "rule-sets"
 _GITLEAKS: Final = ("github.com/zricethezav/gitleaks/v8", "v8.30.1")
 _CRATE: Final = ("kingfisher-rules", "3.0.1")
-_DRAWN: Final = 6  # texts of each expression, and as many with what may stand between name and value
+_DRAWN: Final = 6  # texts of each expression, and as many with usual text between name and value
 _PATIENCE: Final = 600  # seconds
 _IDENTIFIERS: Final = re.compile(
     r"(?:client|account|key|app|user|team|organi[sz]ation|project|tenant|secret)-?id(?:-\d|\.\d|$)|\bid(?:\.\d|$)"
@@ -65,11 +65,11 @@ func ValidateWithPaths(rule config.Rule, tps, fps map[string]string) *config.Rul
 	return tell(rule, values(tps), values(fps))
 }
 """
-"""In place of what checks the samples of a rule: it writes them out."""
+"""Replaces the module that checks the samples of a rule: it writes the samples to standard error."""
 
 
 class Sample(NamedTuple):
-    """A text of a rule, and from where to where the secret stands; (0, 0) where that is not told."""
+    """A text of a rule, and [start, end) of the secret; (0, 0) if unknown."""
 
     text: str
     start: int = 0
@@ -77,7 +77,7 @@ class Sample(NamedTuple):
 
 
 class RuleSamples(NamedTuple):
-    """What one rule comes with."""
+    """One rule with its samples."""
 
     source: str  # the list
     rule: str
@@ -96,12 +96,12 @@ class RuleSamples(NamedTuple):
 
     @property
     def identifies(self) -> bool:
-        """Whether the rule finds what identifies an account, a place or a name, and opens nothing by itself."""
+        """Whether the rule finds identifiers (of an account, a place, a name), which give no access by themselves."""
         return _IDENTIFIERS.search(self.rule) is not None and _OPENS.search(self.rule) is None
 
 
 def samples() -> list[RuleSamples]:
-    """All that can be fetched. Raises OSError or CalledProcessError where a client is missing or refused."""
+    """All samples that can be fetched. Raises OSError or CalledProcessError if a client is missing or refused."""
     return [*gitleaks(), *betterleaks()]
 
 
@@ -118,7 +118,7 @@ def gitleaks() -> list[RuleSamples]:
         utils.chmod(0o755)
         (utils / "validate.go").unlink()
         (utils / "validate.go").write_text(_TELLING)
-        # It ends with an error, for want of a template: by then every rule has told its samples.
+        # The generator ends with an error, because there is no template; all samples are written before that.
         ended = _run(["go", "run", "./cmd/generate/config", "/dev/null"], copy, check=False)
         written.write_text("".join(line for line in ended.stderr.splitlines(True) if line.startswith("{")))
     found: dict[str, tuple[dict[str, None], dict[str, None]]] = {}
@@ -158,7 +158,7 @@ def _drawn(rule: str, source: str, seed: int) -> Iterator[Sample]:
     try:
         pattern = Pattern(source)
     except re.error:
-        return  # of a syntax that Python lacks
+        return  # syntax that Python does not support
     chance = random.Random(f"{seed}{rule}")
     for shortest in (True, False):
         for _ in range(_DRAWN):

@@ -1,8 +1,8 @@
 """`python -m benchmarks.run`: all systems side by side in one run, in interleaved rounds, on two cores.
 
-Builds the mock upstream and the load generator (Go), starts every system, measures each kind of call against each of
-them round by round, and writes results.json and results.md. Exit 1 when a floor does not hold or a run is worthless,
-2 when it cannot run.
+Builds the mock upstream and the load generator (Go), starts every system, measures each kind of call against each
+system round by round, and writes results.json and results.md. Exits with 1 if a floor does not hold or the run is
+invalid, with 2 if the benchmark cannot run.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ def build() -> None:
 
 
 def start(stack: ExitStack, names: Sequence[str]) -> list[System]:
-    """Every system, running; the mock is started whether it is measured or not."""
+    """Start every system; the mock is always started, even if it is not measured."""
     upstream = f"http://127.0.0.1:{free_port()}"
     systems = []
     for name in dict.fromkeys(("mock", *names)):
@@ -72,7 +72,7 @@ def start(stack: ExitStack, names: Sequence[str]) -> list[System]:
 
 
 def cells(systems: Sequence[System], bodies: Sequence[Body], rounds: int, times: Times) -> report.Cells:
-    """Measure all: in each round every body against every system, another one first in each round."""
+    """Measure all: in each round every body against every system, each round starting with another system."""
     taken: dict[str, dict[str, list[Measure]]] = {body.name: {} for body in bodies}
     for system in systems:
         measure(system, bodies[0], Times(times.warmup, min(times.window, 1.0)), seed=0)
@@ -91,7 +91,7 @@ def cells(systems: Sequence[System], bodies: Sequence[Body], rounds: int, times:
 
 
 def about(systems: Sequence[System], options: argparse.Namespace) -> dict[str, Any]:
-    """Where and how the run was made."""
+    """The machine and the settings of the run."""
     names = [line for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name")]
     return {
         "date": datetime.now(UTC).date().isoformat(),
@@ -105,7 +105,7 @@ def about(systems: Sequence[System], options: argparse.Namespace) -> dict[str, A
 
 
 def words(results: dict[str, Any], before: dict[str, Any]) -> Iterator[str]:
-    """results.md, line by line."""
+    """The lines of results.md."""
     found: report.Cells = results["cells"]
     facts = results["about"]
     versions = ", ".join(f"{name} {version}" for name, version in facts["versions"].items())

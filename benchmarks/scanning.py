@@ -1,10 +1,10 @@
-"""What the scanners cost on one core, in text that is never the same twice, beside Presidio alone in the same run.
+"""The cost of the scanners on one core, with text that never repeats, compared with Presidio alone in the same run.
 
     .venv/bin/python -m benchmarks.scanning [--quick] [--out FILE]
 
-Needs Go, for the prose of `texts/`. Each figure is the median over texts of processor time in one thread, so that a
-neighbour on the machine does not count. Presidio looks for the same entities with a tokenizer in place of a language
-model: the least it can cost. Exits with 1 where a floor does not hold.
+Needs Go, for the prose of `texts/`. Each figure is the median over texts of CPU time in one thread, so that other load
+on the machine matters little. Presidio searches for the same entities, with a tokenizer instead of a language model,
+which is its minimum cost. Exits with 1 if a floor does not hold.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ def prose(size: int, count: int, seed: int, *, personal: bool = False) -> list[s
 
 
 def median(work: Callable[[Any], object], inputs: Iterable[Any]) -> float:
-    """Median processor time in microseconds of one call."""
+    """Median CPU time of one call in microseconds."""
     times = []
     gc.collect()
     gc.disable()
@@ -81,7 +81,7 @@ def median(work: Callable[[Any], object], inputs: Iterable[Any]) -> float:
 
 
 def mean(work: Callable[[Any], object], inputs: Sequence[Any]) -> float:
-    """Mean processor time in microseconds: what a stream costs in all, held and released."""
+    """Mean CPU time of a whole stream in microseconds."""
     gc.collect()
     before = time.thread_time_ns()
     for one in inputs:
@@ -90,7 +90,7 @@ def mean(work: Callable[[Any], object], inputs: Sequence[Any]) -> float:
 
 
 def tokens(text: str) -> list[str]:
-    """Pieces as long as a model's tokens are: a word with the blank before it, numbers by threes, a sign."""
+    """Pieces of the length of tokens: a word with the blank before it, three digits, a sign."""
     return re.findall(r" ?[^\W\d]+| ?\d{1,3}|\s+|[^\w\s]", text)
 
 
@@ -115,7 +115,7 @@ def chunk(text: str) -> bytes:
 
 
 def filtered(scanner: StreamScanner, pieces: Sequence[str]) -> float:
-    """Mean cost of one piece in `output.AnswerFilter` with all its gates, the parsing of events left out."""
+    """Mean cost of one piece in `output.AnswerFilter` with all gates, without parsing of events."""
     sys.path.insert(0, str(HERE.parent / "tests"))
     import calls
     from gateway.output.exfiltration import Exfiltration
@@ -134,9 +134,9 @@ def filtered(scanner: StreamScanner, pieces: Sequence[str]) -> float:
 
 
 async def workflows(count: int, folder: Path) -> tuple[int, float]:
-    """Rows left in the vault, and MB that this process grew after the first tenth, when so many workflows have passed.
+    """Rows left in the vault after a number of workflows, and growth of this process in MB after the first tenth.
 
-    Each masks one value that is kept for a minute; a second goes by with each on the store's clock.
+    Each workflow masks one value that is kept for a minute; the store's clock advances by a second for each.
     """
     now = [1_700_000_000.0]
     store = SqliteStore(f"sqlite:///{folder}/state.db", clock=lambda: now[0])
@@ -194,7 +194,7 @@ def measure(texts: int, flows: int) -> dict[str, float]:
         slots = [Slot({}, "content", text, "user", None) for text in history]
         kept = Texts(len, pii.scan)
         kept.survey(slots)
-        # A body parsed again holds new strings: their hash is not known yet.
+        # A body that is parsed again has new strings, whose hashes are not computed yet.
         again = [[slot._replace(text="".join(slot.text.partition(" "))) for slot in slots] for _ in range(20)]
         found["unchanged history, us a kB"] = median(kept.survey, again) / (len(history) * 4)
         pieces = tokens("".join(prose(16_384, max(2, texts // 20), seed + 4)))

@@ -1,11 +1,11 @@
-"""How many secrets are found, and how much harmless text is taken for one: `python -m benchmarks.secrets`.
+"""Recall of secrets, and false positives in harmless text: `python -m benchmarks.secrets`.
 
-True ones are those of `tests/scan/test_secrets.py`, each in several surroundings; harmless text is what stands there
-beside them, and the documentation and source of the packages installed here, in pages of 4000 characters.
+Secrets are those of `tests/scan/test_secrets.py`, each in several contexts; harmless text is that of the same tests,
+and the documentation and source of installed packages, in pages of 4000 characters.
 
 `--sets` scores public lists of secrets (`benchmarks.rule_sets`; needs Go and Cargo) and the text of
-`benchmarks.harmless`, and writes `secrets.md` with `--out DIRECTORY`. `--show N` prints texts of each rule that are
-missed, of the half that may be looked at.
+`benchmarks.harmless`, and writes `secrets.md` with `--out DIRECTORY`. `--show N` prints missed texts of each rule, of
+the half for tuning.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ SURROUNDINGS = ("{}", "Please try it with {} and tell me.", "```\n{}\n```", '{{"
 
 
 def section() -> str:
-    """The table, in Markdown."""
+    """The table as Markdown."""
     sys.path.insert(0, str(ROOT / "tests" / "scan"))
     from test_secrets import CLEAN, FOUND
 
@@ -72,7 +72,7 @@ def found(scanner: SecretScanner, sample: Sample) -> bool:
 
 
 def public(rules: Sequence[RuleSamples], scanner: SecretScanner, size: int = 600_000) -> Iterator[str]:
-    """The figures on public lists and on harmless text, line by line, in Markdown."""
+    """The figures on public lists and on harmless text, as lines of Markdown."""
     yield "| list | half | rules | samples | found | mean of rules | false samples | taken for secrets |"
     yield "|---|---|---|---|---|---|---|---|"
     for source in sorted({rule.source for rule in rules}):

@@ -1,11 +1,11 @@
-"""How well and how fast SQL is found: against labeled samples, prose and code, beside a plain pattern.
+"""Recall, false positives and speed of the search for SQL: labeled samples, prose and code, compared with a pattern.
 
     python -m benchmarks.sql
 
 Samples come from `../shared/data/sql_dev.jsonl` (libinjection's test data, llm-guard's cases; labels partly noisy) and
-from what is installed here: the project's own pages as prose, the standard library as code that holds next to no SQL.
-Statements are made from forms (`benchmarks.statements`) of each kind, with their optional parts. A sample counts as
-found if anything in it would be judged as SQL, whichever kinds are allowed.
+installed files: the project's own pages as prose, the standard library as code with hardly any SQL. Statements are
+generated from forms (`benchmarks.statements`) of each kind, with their optional parts. A sample counts as found if
+anything in it would be judged as SQL, regardless of the allowed kinds.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ PLAIN: Final = re.compile(
     r"create\s+table|exec(?:ute)?\b|or\s+1\s*=\s*1)\b",
     re.IGNORECASE | re.DOTALL,
 )
-"""What a pattern can do: the words, in their order."""
+"""A plain pattern for comparison: the words in their order."""
 LIMIT: Final = 4_096
 _SQL: Final = (
     "SELECT o.id, c.name, sum(o.total) FROM orders o JOIN customers c ON c.id = o.customer_id WHERE o.created > "
@@ -42,7 +42,7 @@ _LONG: Final = "SELECT " + ", ".join(f"a{number} + {number}" for number in range
 
 
 def section() -> list[str]:
-    """The report, line by line, in Markdown."""
+    """The report as lines of Markdown."""
     reader = Reader()
     arguments = Arguments(reader, Breakout(), LIMIT)
     return [*_samples(arguments), "", *_made(reader), "", *_texts(reader), "", *_speed(reader, arguments)]
@@ -109,7 +109,7 @@ def _speed(reader: Reader, arguments: Arguments) -> Iterator[str]:
     yield f"| a chunk of prose, {len(words)} words one by one, mean | {_chunks(reader, words):.2f} us |"
     plain = ["The ", "quick ", "brown ", "fox ", "jumps "] * 2_000
     yield f"| a chunk that begins nothing, mean | {_chunks(reader, plain):.2f} us |"
-    fresh = itertools.count()  # a text that was read just now is not parsed again
+    fresh = itertools.count()  # makes each text unique, because known texts are not parsed again
     for name, text in (("a query of 210 characters", _SQL), (f"one of {len(_LONG):,} characters", _LONG)):
         work = partial(_fresh, reader, text, fresh)
         yield f"| {name}, read | {_each(work, 20):,.0f} us |"

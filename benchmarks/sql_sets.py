@@ -1,12 +1,12 @@
-"""How much of public grammars' test statements is found: `python -m benchmarks.sql_sets`; needs Cargo and pip.
+"""Recall of test statements of public SQL grammars: `python -m benchmarks.sql_sets`; needs Cargo and pip.
 
-Statements come at run time from the clients of their registries, and nothing of them is kept here: the fixtures of some
-thirty dialects (the crate `sqruff-lib-dialects`), and what sqlglot's own tests read. Each counts as found if it would
-be judged as SQL when it is an argument of a tool call. Harmless text: the paragraphs of installed packages' documents
-(`benchmarks.harmless`) and the samples of `../shared/data`, as arguments. Files are split by the digest of their name:
-forms may be written with `tune` in sight, `held` is only scored.
+Statements are fetched at run time by the clients of their registries, and not kept here: the fixtures of some thirty
+dialects (the crate `sqruff-lib-dialects`), and the statements of sqlglot's own tests. A statement counts as found if it
+is judged as SQL in an argument of a tool call. Harmless text: paragraphs of the documents of installed packages
+(`benchmarks.harmless`) and the samples of `../shared/data`, as arguments. Files are divided by the digest of their
+name: forms may be tuned on `tune`, `held` is only scored.
 
-`--show N` prints what is missed of `tune`, by its first two words; `--out DIRECTORY` writes `sql.md`.
+`--show N` prints missed statements of `tune`, by their first two words; `--out DIRECTORY` writes `sql.md`.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ _SDIST: Final = ("sqlglot", "30.30.0")
 _PATIENCE: Final = 600  # seconds
 LIMIT: Final = 65_536
 AIM: Final = (0.97, 0.01)
-"""Recall at least, false finds at most."""
+"""Minimum recall, maximum false positives."""
 _LEX: Final = re.compile(
     r"--[^\n]*|/\*.*?\*/|'(?:[^'\\]|''|\\.)*'|\"(?:[^\"]|\"\")*\"|`[^`]*`|\$(\w*)\$.*?\$\1\$|[A-Za-z_@#][\w@#$]*|;|.",
     re.DOTALL,
@@ -48,7 +48,7 @@ _IDENTITY: Final = re.compile(r'validate_identity\(\s*("(?:[^"\\]|\\.)*")')
 
 
 class Sample(NamedTuple):
-    """A statement: the list and dialect that it comes from, and the half that it is in."""
+    """A statement with its list, its dialect and its half."""
 
     source: str
     dialect: str
@@ -57,7 +57,7 @@ class Sample(NamedTuple):
 
 
 def samples() -> list[Sample]:
-    """All that can be fetched. Raises OSError or CalledProcessError where a client is missing or refused."""
+    """All statements that can be fetched. Raises OSError or CalledProcessError if a client is missing or refused."""
     return [*_fixtures(), *_sqlglot()]
 
 
@@ -91,7 +91,7 @@ def _sqlglot() -> Iterator[Sample]:
                 continue
             for quoted in _IDENTITY.findall(file.read().decode()):
                 text = ast.literal_eval(quoted)
-                # Expressions are tested, too; what is a statement begins with a word and a blank.
+                # The tests also have expressions; a statement begins with a word and a blank.
                 if re.match(r"[\s(]*(?:SELECT|[A-Z]{2,}\s+\w)", text, re.IGNORECASE) and " " in text:
                     yield Sample("sqlglot", Path(member.name).stem[5:], _half(text), text)
 
@@ -101,8 +101,8 @@ def _half(name: str) -> str:
 
 
 def split(text: str) -> Iterator[str]:
-    """The statements of a file: up to a `;` that stands in no block, quote or bracket, or a line with GO or `/`."""
-    if _BLOCK.search(text):  # what a `;` ends may be a part of one
+    """The statements of a file: up to a `;` outside of blocks, quotes and brackets, or a line with GO or `/`."""
+    if _BLOCK.search(text):  # a `;` may be inside a statement
         for piece in re.split(r"(?mi)^[ \t]*(?:go|/+|\$\$)[ \t]*$", text):
             yield from _bare(piece)
         return
@@ -145,7 +145,7 @@ def found(arguments: Arguments, text: str) -> bool:
 
 
 def section(some: Sequence[Sample], arguments: Arguments) -> Iterator[str]:
-    """The figures, line by line, in Markdown."""
+    """The figures as lines of Markdown."""
     yield "| statements of | half | statements | found |"
     yield "|---|---|---|---|"
     hits: dict[tuple[str, str, str], list[bool]] = defaultdict(list)
@@ -165,7 +165,7 @@ def section(some: Sequence[Sample], arguments: Arguments) -> Iterator[str]:
 
 
 def prose(size: int = 600_000) -> Iterator[tuple[str, str, list[str]]]:
-    """Harmless texts: what they are, their half, and they."""
+    """Harmless texts: kind, half, text."""
     for half in ("tune", "held"):
         for kind, texts in harmless.texts(half, size).items():
             if kind in ("documents", "code", "logs"):
@@ -195,7 +195,7 @@ def _run(command: list[str], place: Path) -> None:
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Print the report, or what is missed."""
+    """Print the report, or the missed statements."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.sql_sets")
     parser.add_argument("--show", type=int, default=0, help="missed statements of each kind to print")
     parser.add_argument("--out", type=Path, help="the directory for sql.md")

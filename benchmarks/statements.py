@@ -1,7 +1,7 @@
-"""Statements of SQL made from forms: every kind, with each of its optional parts, in the words of each dialect.
+"""SQL statements generated from forms: every kind, with each of its optional parts, in the words of each dialect.
 
-A form is words; `?x` may be left out, `x|y` is one of both, and `_` stands for a blank within a part. Forms of `LOUD`
-are words of prose as well and count in capitals only.
+A form is a list of words; `?x` may be left out, `x|y` is one of the two, and `_` is a blank within a part. Forms of
+`LOUD` are also ordinary words, and count only in capitals.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""Recall of postal addresses as people of many countries write them: a section of `benchmarks.detection`.
+"""Recall of postal addresses in the usual forms of many countries: a section of `benchmarks.detection`.
 
-Addresses are written by hand, a bar where a line may end. Each stands in sentences, on one line and on several. They
-are split in two: rules are tuned on one part, and what is reported is the other. `THINGS` look like addresses and are
-none.
+Addresses are written by hand, with a bar where a line may end. Each is put into sentences, on one line and on several.
+There are two halves: rules are tuned on one half, and the results are those of the other. `THINGS` look like addresses
+but are not.
 
 `python -m benchmarks.streets [tune|held] [--missed]`
 """
@@ -264,7 +264,7 @@ def cases(part: str) -> list[tuple[str, str, str]]:
 
 
 def covered(scanner: PiiScanner, text: str, address: str) -> float:
-    """The share of the address that is found as one."""
+    """The share of the address that is found as one finding."""
     at = text.index(address)
     end = at + len(address)
     places = {
@@ -277,7 +277,7 @@ def covered(scanner: PiiScanner, text: str, address: str) -> float:
 
 
 def recall(scanner: PiiScanner, part: str) -> tuple[dict[str, list[float]], list[tuple[str, float]]]:
-    """The shares by country, and the texts of which less than half is found."""
+    """The shares by country, and the texts whose address is found by less than half."""
     shares: dict[str, list[float]] = defaultdict(list)
     missed = []
     for country, text, address in cases(part):
@@ -289,7 +289,7 @@ def recall(scanner: PiiScanner, part: str) -> tuple[dict[str, list[float]], list
 
 
 def section(size: int, seed: int) -> list[str]:  # noqa: ARG001  # the addresses are what they are
-    """The table, line by line, in Markdown: addresses that no rule was tuned on."""
+    """The table as lines of Markdown, for addresses on which no rule was tuned."""
     config = Pii()
     scanner = PiiScanner(config.regions, config.score, ROOT / "var")
     shares, _ = recall(scanner, "held")
@@ -307,7 +307,7 @@ def _row(country: str, some: Sequence[float]) -> str:
 
 
 def main(argv: Sequence[str]) -> None:
-    """Report a part, and what is missed of it."""
+    """Report on one half, and print the missed addresses."""
     config = Pii()
     scanner = PiiScanner(config.regions, config.score, ROOT / "var")
     shares, missed = recall(scanner, "held" if "held" in argv else "tune")

@@ -1,4 +1,4 @@
-"""The systems that are measured: how each is configured, started and called. All talk to the same mock upstream."""
+"""The measured systems: how each is configured, started and called. All use the same mock upstream."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ TEAMS = 4
 ROLE = "reader"  # one of the shipped policies that may call the model
 HUGE = 10**12
 COMPILED = 180.0
-"""Seconds until a gateway is ready, at most: its first start compiles the patterns on all cores."""
+"""Maximum seconds until a gateway is ready: its first start compiles the patterns on all cores."""
 
 
 class System:
@@ -36,7 +36,7 @@ class System:
     child: Child | None = None
     port = 0
     core = GATEWAY_CORE
-    patience = 1  # windows so many times as long, where few calls end in one
+    patience = 1  # factor of the window's length, for systems that finish few calls in a window
 
     def __init__(self, upstream: str) -> None:
         self.upstream = upstream  # the mock, http://host:port
@@ -50,7 +50,7 @@ class System:
         return f"{self.base}/v1/chat/completions"
 
     def start(self) -> None:
-        """Return when it serves."""
+        """Return when the system serves calls."""
         raise NotImplementedError
 
     def stop(self) -> None:
@@ -61,13 +61,13 @@ class System:
         return ""
 
     def run(self, argv: list[str | Path], ready: str, seconds: float, env: dict[str, str] | None = None) -> None:
-        """Start it on its core and wait until `ready`, a path of its own, answers."""
+        """Start the system on its core, and wait until its path `ready` answers."""
         self.child = Child(argv, self.core, WORK / "logs" / f"{self.name}.log", env)
         self.child.wait_for(self.base + ready, seconds)
 
 
 class Mock(System):
-    """The upstream itself, called directly: what the machine and the load generator can do at most."""
+    """The upstream, called directly: the maximum of the machine and the load generator."""
 
     name = "mock"
     title = "mock direct"
@@ -84,7 +84,7 @@ class Mock(System):
 
 
 class Nginx(System):
-    """A reverse proxy that does nothing but forward: one worker, connections kept alive on both sides."""
+    """A reverse proxy that only forwards: one worker, with persistent connections on both sides."""
 
     name = "nginx"
     title = "nginx"
@@ -121,7 +121,7 @@ http {{
 
 
 class Minimal(System):
-    """The least that a proxy in Python does: `minimal`, uvicorn and aiohttp, nothing parsed."""
+    """A minimal proxy in Python: `minimal`, with uvicorn and aiohttp, without parsing."""
 
     name = "minimal"
     title = "minimal proxy"
@@ -134,7 +134,7 @@ class Minimal(System):
 
 
 class Gateway(System):
-    """Meshgate; the subclasses say with which stages."""
+    """Meshgate; the subclasses determine the stages."""
 
     keys = tuple(KEYS)
 
@@ -200,7 +200,7 @@ class AllOn(Gateway):
 
 
 class AllOnRedis(AllOn):
-    """The same with state in a Redis server of its own, which shares the core of load and mock."""
+    """The same with state in a separate Redis server, which shares the core of load and mock."""
 
     name = "redis"
     title = "all on, Redis"
@@ -234,7 +234,7 @@ class AllOnRedis(AllOn):
 
 
 class LiteLLM(System):
-    """LiteLLM's proxy, newest release, one worker, no database, no guardrail, nothing but the loopback."""
+    """LiteLLM's proxy: newest release, one worker, no database, no guardrail, only the loopback interface."""
 
     name = "litellm"
     title = "LiteLLM"
@@ -262,7 +262,7 @@ class LiteLLM(System):
         self.run(argv, "/health/liveliness", 120, quiet)
 
     def install(self) -> None:
-        """Make its virtual environment once; delete the folder to get a newer release."""
+        """Create its virtual environment once; delete the folder to get a newer release."""
         if (self.venv / "bin" / "litellm").exists():
             return
         print("installing LiteLLM into a virtual environment of its own (once, some minutes)", flush=True)
@@ -281,7 +281,7 @@ SYSTEMS = {kind.name: kind for kind in _KINDS}
 
 
 def need(command: str, package: str) -> str:
-    """The path of a command, or the error that names the Debian package it comes in."""
+    """The path of a command. The error for a missing command names its Debian package."""
     path = shutil.which(command) or shutil.which(command, path="/usr/sbin:/usr/local/go/bin")
     if path is None:
         raise BenchmarkError(f"{command} is not installed: apt-get install {package}")

@@ -1,6 +1,6 @@
-"""How many ordinary URLs are taken to carry data out, as links and as images; and what a judgement costs.
+"""Share of ordinary URLs that are judged to carry data out, as links and as images, and the cost of judging a URL.
 
-`python -m benchmarks.urls` prints the table. The URLs are those that stand in the packages installed here.
+`python -m benchmarks.urls` prints the table. The URLs are those in the installed packages.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ _TRAILING = ".,;:!?*_|"
 
 
 def section() -> str:
-    """The table, in Markdown."""
+    """The table as Markdown."""
     urls = sorted(_installed())
     lines = ["| judged as | URLs | refused | us each | why |", "| --- | --- | --- | --- | --- |"]
     for name, image in (("link", False), ("image", True)):

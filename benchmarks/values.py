@@ -1,8 +1,8 @@
-"""Values of the national numbers, true and false: what `benchmarks.national` hides in sentences.
+"""True and false values of national numbers, for the sentences of `benchmarks.national`.
 
-A true value comes from Faker where it makes such numbers, or from the check digits as their authorities publish them
-(Luhn, Verhoeff, weighted sums, ISO 7064); where neither is known here, from the written form, as often as it takes to
-pass the checksum of Presidio's recognizer. A false one is what else stands in texts: orders, times, digests, accounts.
+A true value comes from Faker if Faker generates such numbers, or from the check digits as their authorities publish
+them (Luhn, Verhoeff, weighted sums, ISO 7064); otherwise values of the written form are drawn until one passes the
+checksum of Presidio's recognizer. False values are other numbers in texts: orders, times, digests, accounts.
 """
 
 from __future__ import annotations
@@ -24,18 +24,18 @@ _CAPITALS: Final = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 
 
 def digits(count: int, first: str = "0123456789") -> str:
-    """So many random digits."""
+    """A number of random digits."""
     return random.choice(first) + "".join(random.choices("0123456789", k=count - 1))
 
 
 def luhn(stem: str) -> str:
-    """The stem with its check digit: payment cards, and the numbers that took it over."""
+    """The stem with its Luhn check digit, as in payment cards and some national numbers."""
     doubled = [int(d) * 2 if at % 2 == 0 else int(d) for at, d in enumerate(reversed(stem))]
     return stem + str(-sum(d - 9 if d > 9 else d for d in doubled) % 10)
 
 
 def weighted(value: str, weights: Sequence[int]) -> int:
-    """The sum of the digits times their weights."""
+    """The weighted sum of the digits."""
     return sum(int(d) * w for d, w in zip(value, weights, strict=True))
 
 
@@ -53,7 +53,7 @@ def _iso7064(stem: str) -> str:
 
 
 def _tax_id() -> str:
-    """Ten digits of which exactly one stands twice, and a check digit."""
+    """Ten digits of which exactly one occurs twice, and a check digit."""
     while True:
         kept = random.sample("0123456789", 9)
         kept.insert(random.randrange(10), random.choice(kept))
@@ -62,7 +62,7 @@ def _tax_id() -> str:
 
 
 def _verhoeff(stem: str) -> str:
-    """Aadhaar's check digit: the dihedral group of ten, permuted by place."""
+    """Aadhaar's check digit: the dihedral group of order ten, permuted by place."""
 
     def times(a: int, b: int) -> int:
         if a < 5:
@@ -173,11 +173,11 @@ MADE: Final[dict[str, Callable[[], str]]] = {
     "UY_RUT": _uruguayan,
     "ZA_ID_NUMBER": lambda: luhn(f"{_day()}{digits(4)}{random.choice('01')}8"),
 }
-"""Entity -> a maker that owes nothing to the recognizer under test."""
+"""Entity -> a generator that is independent of the recognizer under test."""
 
 
 def true_values(identity: Identity) -> Iterator[str]:
-    """Values of one way to write an identity, without end."""
+    """An endless series of values in one form of an identity."""
     made = MADE.get(identity.entity)
     forms = forms_of(identity)
     patterns = [regex.compile(form, regex.IGNORECASE) for form in forms]
@@ -186,7 +186,7 @@ def true_values(identity: Identity) -> Iterator[str]:
         if made is not None:
             value = made()
             if identity.alone and not any(p.fullmatch(value) for p in patterns):
-                continue  # of the other way to write it
+                continue  # a value of another form
             yield value
         else:
             value = shaped(random.choice(forms))
@@ -195,12 +195,12 @@ def true_values(identity: Identity) -> Iterator[str]:
 
 
 def forms_of(identity: Identity) -> list[str]:
-    """The patterns of one way to write an identity."""
+    """The patterns of one form of an identity."""
     return list(identity.patterns) or [one.regex for one in identity.judge().patterns]
 
 
 def shaped(pattern: str) -> str:
-    """A random text of a pattern's form; what it may not be beside is left open."""
+    """A random text of a pattern's form, without its lookarounds."""
     tree = sre_parser.parse(pattern.replace("(?i)", ""))
     compiled = regex.compile(pattern)
     while True:
@@ -242,7 +242,7 @@ def _members(items: Sequence[tuple[Any, Any]]) -> str:
 
 
 def false_values(fake: Faker, like: str) -> Iterator[str]:
-    """What else stands in texts, without end: one in seven are as many digits as `like` has."""
+    """An endless series of other numbers in texts; one in seven has as many digits as `like`."""
     length = max(6, sum(map(str.isdigit, like)))
     makers: tuple[Callable[[], str], ...] = (
         lambda: digits(length, "123456789"),
@@ -259,12 +259,12 @@ def false_values(fake: Faker, like: str) -> Iterator[str]:
 
 
 def same_shape(identity: Identity) -> str:
-    """A random text of the form alone: whether it is a true number is chance."""
+    """A random text of the form, which is a true number only by chance."""
     return shaped(random.choice(forms_of(identity)))
 
 
 def entities() -> dict[str, list[Identity]]:
-    """The ways to write each entity."""
+    """The forms of each entity."""
     found: dict[str, list[Identity]] = {}
     for identity in IDENTITIES:
         found.setdefault(identity.entity, []).append(identity)
