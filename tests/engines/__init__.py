@@ -1,1 +1,1 @@
-"""Tests of the engines, and what they share."""
+"""Tests of the policy engines, with shared helpers."""

@@ -10,14 +10,14 @@ from pathlib import Path
 from needs import need
 
 Write = Callable[[Mapping[str, str]], Path]
-"""Writes the files of a bundle (name -> content) into an empty folder; returns the folder."""
+"""(name -> content) -> an empty folder into which the files of a bundle were written."""
 
 RULE = 'package gateway\ndecision := {"allow": %s, "from": data.name}'
 TEST = "package gateway_test\nimport data.gateway\ntest_allow if gateway.decision.allow == %s"
 
 
 class Reports:
-    """What was reported, in order."""
+    """The reports, in order."""
 
     def __init__(self) -> None:
         self.problems: list[str | None] = []
@@ -47,14 +47,14 @@ class Repository:
         self.git("init", "--quiet", "--initial-branch=main")
 
     def git(self, *arguments: str) -> str:
-        """Run git in it."""
+        """Run git in the repository."""
         done = subprocess.run(
             ["git", *arguments], cwd=self.path, env={**os.environ, **_WHO}, check=True, capture_output=True, text=True
         )
         return done.stdout.strip()
 
     def commit(self, files: Mapping[str, str], *options: str) -> str:
-        """Write files and commit them; the commit."""
+        """Write files and commit them; returns the commit."""
         for name, content in files.items():
             (self.path / name).parent.mkdir(parents=True, exist_ok=True)
             (self.path / name).write_text(content)

@@ -24,21 +24,21 @@ def shipped() -> Path:
 
 @pytest.fixture(scope="session")
 def opa_url() -> Iterator[str]:
-    """An OPA server with the shipped policies, for the whole run."""
+    """An OPA server with the shipped policies, for the whole test run."""
     with serve(SHIPPED) as url:
         yield url
 
 
 @pytest.fixture(scope="session")
 def wasm_engine() -> Wasm:
-    """The shipped policies compiled, for the whole run."""
+    """The shipped policies, compiled, for the whole test run."""
     opa_server.program()
     return Wasm(compiled(SHIPPED), timeout=30)
 
 
 @pytest.fixture
 def write(tmp_path: Path) -> Write:
-    """Writes a bundle's files (name -> content) into an empty folder of its own."""
+    """A function that writes the files of a bundle (name -> content) into a new folder."""
 
     def put(files: Mapping[str, str]) -> Path:
         for name, content in files.items():

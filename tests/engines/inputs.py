@@ -1,4 +1,4 @@
-"""Inputs for the shipped policies, and what each ought to get; every engine is given all of them."""
+"""Inputs for the shipped policies with the expected results; every engine gets all of them."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def document(
     name: str | None = None,
     agent: str = "agent-1",
 ) -> dict[str, Any]:
-    """An input as the gateway makes it."""
+    """An input as the gateway creates it."""
     return {
         "subject": {"agent": agent, "team": "team", "roles": roles, "claims": {"sub": 'x"\n'}},
         "action": {
@@ -51,7 +51,7 @@ def document(
 
 
 def flowed(tools: tuple[str, ...], labels: tuple[str, ...] = (), **content: Any) -> dict[str, Any]:
-    """An input of a workflow that remembers something, or reads it now."""
+    """An input of a workflow with a history, or with new content."""
     made = document(["developer"], tools=tools)
     made["content"] |= content
     made["context"]["history"] = {"tools": ["get_page"], "labels": list(labels)}

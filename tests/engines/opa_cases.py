@@ -1,10 +1,10 @@
-"""OPA's own published cases, put to an engine of this process: what the loader accepts must come out as OPA says.
+"""OPA's published test cases, evaluated by an in-process engine: every case that loads must give OPA's result.
 
-    python -m engines.opa_cases [wasm]        (from tests/: prints the table and every case that came out wrong)
-    python -m engines.opa_cases page          (writes docs/rego-cases.md, which lists what is not loaded)
+    python -m engines.opa_cases [wasm]        (from tests/: prints the table and every wrong case)
+    python -m engines.opa_cases page          (writes docs/rego-cases.md, the list of cases that are not loaded)
 
-The cases are data of the Go module github.com/open-policy-agent/opa; they are read where Go keeps its modules. Each one
-is loaded and evaluated in a process that may be ended: a case that crashes it or does not end is a result too.
+The cases are data of the Go module github.com/open-policy-agent/opa, and are read from Go's module cache. Each case is
+loaded and evaluated in a process that can be killed: a crash and an endless evaluation are results, too.
 """
 
 from __future__ import annotations
@@ -38,13 +38,13 @@ CHILD = ["-m", "engines.opa_cases", "child"]
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs" / "rego-cases.md"
 HIDDEN = ("data", "$query")
-"""A package that no policy can name or come upon."""
+"""A package that no policy can refer to."""
 
 
 class Outcome(NamedTuple):
-    """How a case came out, and why.
+    """The outcome of a case, with the reason.
 
-    `right`, `refused` at load, `wrong`, `broken` (crashed, did not end), `beside` (nothing that a gateway can meet).
+    `right`, `refused` at load, `wrong`, `broken` (crashed, did not end), `beside` (cannot occur in a gateway).
     """
 
     note: str
@@ -53,7 +53,7 @@ class Outcome(NamedTuple):
 
 
 class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]  # the faster one, where it is
-    """As OPA reads YAML: `on` and dates are text."""
+    """Reads YAML like OPA: `on` and dates are text."""
 
     yaml_implicit_resolvers: ClassVar[dict[str, list[tuple[str, re.Pattern[str]]]]] = {
         first: [entry for entry in entries if entry[0] not in ("tag:yaml.org,2002:bool", "tag:yaml.org,2002:timestamp")]
@@ -65,11 +65,11 @@ _Loader.add_implicit_resolver("tag:yaml.org,2002:bool", re.compile("^(?:true|Tru
 
 
 class Away(Exception):
-    """The cases are not to be had: why, and what to install."""
+    """The cases are not available. The message is the reason, and what to install."""
 
 
 def folder() -> Path:
-    """Where Go keeps the cases; fetches the module if it is not there. Raises Away."""
+    """The directory of the cases in Go's module cache; fetches the module if necessary. Raises Away."""
     module = Path(_go("env", "GOMODCACHE").strip()) / MODULE
     if not module.is_dir():
         module = Path(json.loads(_go("mod", "download", "-json", MODULE))["Dir"])
@@ -87,7 +87,7 @@ def _go(*words: str) -> str:
 
 
 def read_cases(root: Path) -> list[dict[str, Any]]:
-    """Every case, in order of its file."""
+    """Every case, in the order of the files."""
     found: list[dict[str, Any]] = []
     for path in sorted(root.rglob("*.yaml")):
         document = yaml.load(path.read_text(), _Loader)
@@ -96,7 +96,7 @@ def read_cases(root: Path) -> list[dict[str, Any]]:
 
 
 def run(cases: Sequence[dict[str, Any]], engine: str = "embedded") -> list[Outcome]:
-    """Put cases to an engine."""
+    """Evaluate cases with an engine."""
     shares = [cases[start::WORKERS] for start in range(WORKERS)]
     with ThreadPoolExecutor(WORKERS) as pool:
         return [
@@ -143,12 +143,12 @@ def _start(engine: str) -> subprocess.Popen[bytes]:
 
 
 def judge(case: dict[str, Any], name: str = "embedded") -> tuple[str, str]:
-    """One case in this process."""
+    """Evaluate one case in this process."""
     return _compiled(case) if name == "embedded" else _by_engine(case)
 
 
 def _compiled(case: dict[str, Any]) -> tuple[str, str]:
-    """By the compiler alone: the query stands beside `data`, with no input unless the case has one."""
+    """Evaluate with the compiler alone: the query is next to `data`, without input unless the case has one."""
     from gateway.policy.engines.rego import UNDEFINED, EvaluationError, Program, RegoError
     from gateway.policy.engines.rego.parser import parse
     from gateway.policy.engines.rego.values import to_json
@@ -176,7 +176,7 @@ def _compiled(case: dict[str, Any]) -> tuple[str, str]:
 
 
 def _term(text: str) -> Any:
-    """An input that is written in Rego."""
+    """The value of an input that is written in Rego."""
     from gateway.policy.engines.rego import UNDEFINED, compile_bundle
 
     program = compile_bundle({"input.rego": f"package i\n\nv := x if {{ x := {text} }}"})
@@ -184,7 +184,7 @@ def _term(text: str) -> Any:
 
 
 def _by_engine(case: dict[str, Any]) -> tuple[str, str]:
-    """By a compiled bundle, as the gateway uses it."""
+    """Evaluate with a compiled bundle, as the gateway does."""
     from gateway.errors import ConfigError
     from gateway.policy.engines import outline as rego
     from gateway.policy.engines.base import PolicyUnavailable
@@ -231,7 +231,7 @@ def _wasm(modules: tuple[Module, ...], data: dict[str, Any]) -> Engine:
 
 
 def _module(query: str, names: Sequence[str]) -> str:
-    """A bundle's entry point that gives the bindings of a query."""
+    """An entry point of a bundle that returns the bindings of a query."""
     bindings = ", ".join(f'"{name}": {name}' for name in names)
     body = "; ".join(line for line in query.splitlines() if line.strip())
     return f'package gateway\n\ndecision := {{"rows": rows}}\n\nrows contains {{{bindings}}} if {{ {body} }}\n'
@@ -249,7 +249,7 @@ def _input(case: dict[str, Any]) -> Any:
 
 
 def ordered(value: Any) -> Any:
-    """A value with all its lists in order: JSON does not tell sets from lists."""
+    """A value with all lists sorted, because JSON does not distinguish sets from lists."""
     if isinstance(value, list):
         return sorted((ordered(item) for item in value), key=repr)
     if isinstance(value, dict):
@@ -258,12 +258,12 @@ def ordered(value: Any) -> Any:
 
 
 def _reason(words: str) -> str:
-    """What was refused, without where."""
+    """The reason of a refusal, without its place."""
     return re.sub(r"^[\w.]+:\d*:? ?", "", words)
 
 
 def child(engine: str) -> None:
-    """Answer cases on stdin, one line each."""
+    """Evaluate the cases on stdin, one in each line."""
     out = os.dup(1)
     os.dup2(2, 1)
     with os.fdopen(out, "wb") as stdout:
@@ -273,7 +273,7 @@ def child(engine: str) -> None:
 
 
 def table(outcomes: Sequence[Outcome]) -> str:
-    """How many came out how, and what was refused for what reason."""
+    """The number of cases by outcome, and the refused cases by reason."""
     kinds = Counter(outcome.kind for outcome in outcomes)
     lines = [", ".join([f"{len(outcomes)} cases", *(f"{count} {kind}" for kind, count in kinds.most_common())])]
     reasons = Counter(outcome.why for outcome in outcomes if outcome.kind == "refused")
@@ -317,7 +317,7 @@ def _plainly(why: str) -> str:
 
 
 def main() -> None:
-    """Print the table, and what came out wrong."""
+    """Print the table, and the wrong cases."""
     if sys.argv[1:2] == ["child"]:
         child(sys.argv[2])
         return

@@ -1,4 +1,4 @@
-"""The real thing to compare with: the `opa` program, as a server and for single evaluations."""
+"""The reference for comparisons: the program `opa`, as a server and for single evaluations."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ PACKAGE = "OPA 1.x (go install github.com/open-policy-agent/opa@latest)"
 
 
 def program() -> str:
-    """The path of `opa`; skips where it is not installed."""
+    """The path of `opa`; skips the test if `opa` is not installed."""
     return need("opa", PACKAGE)
 
 
 @contextlib.contextmanager
 def serve(bundle: Path, *options: str) -> Iterator[str]:
-    """An OPA server with a bundle; yields its URL."""
+    """Run an OPA server with a bundle; yields its URL."""
     url = f"http://127.0.0.1:{free_port()}"
 
     def ready() -> bool:
@@ -38,7 +38,7 @@ def serve(bundle: Path, *options: str) -> Iterator[str]:
 
 
 def evaluate(folder: Path, module: str, document: object, query: str = "data.g") -> Any:
-    """What `opa eval` makes of a query; None where it is undefined."""
+    """The result of `opa eval` for a query; None if undefined."""
     (folder / "m.rego").write_text(module)
     (folder / "input.json").write_text(json.dumps(document))
     command = [program(), "eval", "-f", "json", "-d", str(folder / "m.rego"), "-i", str(folder / "input.json"), query]

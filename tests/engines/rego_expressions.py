@@ -1,6 +1,6 @@
-"""Expressions that put every admitted builtin to the proof: what OPA answers is right.
+"""Expressions that test every supported builtin; OPA's result is the expected one.
 
-`input.s` is the text under test, `input.l` a list that holds it, `input.o` an object keyed by it.
+`input.s` is the text under test, `input.l` a list that contains the text, `input.o` an object with the text as key.
 """
 
 from __future__ import annotations

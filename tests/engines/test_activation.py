@@ -1,4 +1,4 @@
-"""No order of saved files, looks, restarts and calls lets one call be judged by half a bundle."""
+"""For any order of saved files, checks, restarts and calls, no call is judged by an incomplete bundle."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from gateway.policy.engines import trial
 from gateway.policy.engines.bundle import load, run_tests
 from gateway.policy.engines.live import Policies
 
-# Three files say the number of their bundle, and the test of a bundle holds only where all say the same.
+# Three files have the number of their bundle, and the test of a bundle passes only if all numbers are equal.
 _DECISION = """package gateway
 import data.rules.other
 decision := {"allow": true, "mine": %d, "other": other.number, "data": data.number}"""
@@ -122,7 +122,7 @@ def in_this_process(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.slow
 @pytest.mark.usefixtures("in_this_process")
 def test_no_call_is_judged_by_half_a_bundle() -> None:
-    """Whatever is saved in which order, every verdict comes from files that belong together."""
+    """For any order of saved files, every verdict comes from files that belong together."""
 
     @settings(max_examples=60, deadline=None)
     @given(steps=_STEPS)

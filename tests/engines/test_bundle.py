@@ -1,4 +1,4 @@
-"""Bundles: what belongs to one, its version, its data as OPA reads it, its tests."""
+"""Bundles: the files of a bundle, its version, its data as OPA reads it, its tests."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ RULE = "package gateway\n\ndecision := {}\n"
 
 
 def test_the_version_is_of_names_and_contents(write: Write) -> None:
-    """Another content or name is another version; what is no part of the bundle is not."""
+    """Another content or name is another version; files that are not part of the bundle do not count."""
     first = load(write({"a.rego": RULE, "data.yaml": "x: 1"}))
     assert len(first.digest) == 64
     assert first.digest.startswith(first.version)
@@ -34,7 +34,7 @@ def test_the_version_is_of_names_and_contents(write: Write) -> None:
 
 
 def test_data_is_mounted_where_its_folder_is(write: Write) -> None:
-    """As OPA mounts it; tests and rules are told apart."""
+    """Data is mounted as in OPA; tests and rules are distinguished."""
     bundle = load(write({"a.rego": RULE, "a_test.rego": RULE, "data.json": '{"x": 1}', "sub/y/data.yaml": "z: [a]"}))
     assert bundle.data == {"x": 1, "sub": {"y": {"z": ["a"]}}}
     assert [Path(module.file).name for module in bundle.modules] == ["a.rego"]
@@ -61,7 +61,7 @@ m: !!str 3
 
 
 def test_yaml_is_read_as_opa_reads_it(write: Write) -> None:
-    """Word for word, where YAML 1.1 and 1.2 differ too."""
+    """The values are identical, also where YAML 1.1 and 1.2 differ."""
     folder = write({"a.rego": RULE, "data.yaml": YAML})
     command = [opa_server.program(), "eval", "-f", "json", "-d", str(folder / "data.yaml"), "data"]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
@@ -90,13 +90,13 @@ def test_yaml_is_read_as_opa_reads_it(write: Write) -> None:
     ],
 )
 def test_mistakes_name_file_and_line(files: dict[str, str], words: str, write: Write) -> None:
-    """Each mistake in words."""
+    """Each mistake is reported with file, line and reason."""
     with pytest.raises(ConfigError, match=words):
         load(write(files))
 
 
 def test_no_folder(tmp_path: Path) -> None:
-    """A path that is not there names the key."""
+    """The error for a missing path names the configuration key."""
     with pytest.raises(ConfigError, match=r"policy\.path: .* is not a directory"):
         load(tmp_path / "none")
 
@@ -112,7 +112,7 @@ def _loop(path: Path) -> None:
 @pytest.mark.parametrize("make", [_link, _loop, os.mkfifo])
 @pytest.mark.parametrize("name", ["b.rego", "sub/data.yaml"])
 def test_what_is_no_file_is_refused(write: Write, make: Callable[[Path], None], name: str) -> None:
-    """As OPA refuses a link to nothing: the rule that is not there might be a deny. It is a change, too."""
+    """Like OPA, a link to nothing is refused: the missing rule may be a deny. It also counts as a change."""
     folder = write({"a.rego": RULE, "sub/c.rego": "package c"})
     load(folder)
     before = fingerprint(str(folder))
@@ -126,7 +126,7 @@ def test_what_is_no_file_is_refused(write: Write, make: Callable[[Path], None], 
 
 
 def test_a_folder_that_cannot_be_read_is_refused(write: Write, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Its rules are not left out."""
+    """The rules of an unreadable folder are not left out silently."""
     folder = write({"a.rego": RULE, "sub/c.rego": "package c"})
     before = os.scandir
 
@@ -141,14 +141,14 @@ def test_a_folder_that_cannot_be_read_is_refused(write: Write, monkeypatch: pyte
 
 
 def test_links_to_files_are_followed(write: Write, tmp_path: Path) -> None:
-    """As Kubernetes mounts a config map; what is hidden is no part."""
+    """Links as in a config map of Kubernetes are followed; hidden files are not part of the bundle."""
     folder = write({"a.rego": RULE, "..data/real.rego": "package b", ".hidden/c.rego": "{"})
     (folder / "b.rego").symlink_to("..data/real.rego")
     assert [Path(module.file).name for module in load(folder).modules] == ["a.rego", "b.rego"]
 
 
 def test_not_utf8(write: Write) -> None:
-    """Bytes that are no text are refused with their line."""
+    """Bytes that are not UTF-8 are refused, with their line."""
     folder = write({"a.rego": RULE})
     (folder / "b.rego").write_bytes(b"package b\n# \xff")
     with pytest.raises(ConfigError, match=r"b\.rego:2: not UTF-8"):
@@ -182,7 +182,7 @@ helper if true
 
 
 def test_tests_of_a_bundle(write: Write) -> None:
-    """A test passes where it is true; the others say what they are instead."""
+    """A test passes if it is true; other results are reported."""
     results = run_tests(load(write(TESTED)))
     assert {result.name.removeprefix("data.p_test.") for result in results if result.passed} == {
         "test_by_rule",
@@ -203,7 +203,7 @@ def test_tests_of_a_bundle(write: Write) -> None:
 
 
 def test_opa_agrees_on_the_tests(write: Write) -> None:
-    """`opa test` passes and fails the same ones, but takes any value that is not false for a pass."""
+    """`opa test` gives the same results, except that any value other than false passes."""
     folder = write(TESTED)
     done = subprocess.run(
         [opa_server.program(), "test", "-f", "json", str(folder)], capture_output=True, text=True, check=False
@@ -214,14 +214,14 @@ def test_opa_agrees_on_the_tests(write: Write) -> None:
 
 
 def test_two_tests_of_one_name(write: Write) -> None:
-    """Which of them failed could not be told."""
+    """Two tests with one name are refused, because it would be unclear which one failed."""
     files = {"p.rego": RULE, "a_test.rego": "package t\ntest_a if true", "b_test.rego": "package t\ntest_a if false"}
     with pytest.raises(ConfigError, match=r"t\.test_a: 2 tests have this name"):
         run_tests(load(write(files)))
 
 
 def test_a_test_that_cannot_be_evaluated_fails(write: Write) -> None:
-    """Two values for one rule: the test fails with the words of the engine."""
+    """A test whose rule has two values fails, with the message of the engine."""
     files = {"p.rego": "package gateway\na := 1\na := 2", "p_test.rego": "package t\ntest_a if data.gateway.a == 1"}
     (result,) = run_tests(load(write(files)))
     assert isinstance(result, TestResult)
@@ -229,12 +229,12 @@ def test_a_test_that_cannot_be_evaluated_fails(write: Write) -> None:
 
 
 def test_no_tests(write: Write) -> None:
-    """A bundle need not have any."""
+    """A bundle without tests is accepted."""
     assert run_tests(load(write({"a.rego": RULE}))) == []
 
 
 def test_many_files_of_tests(write: Write) -> None:
-    """A bundle with many modules and tests is tested; a file of helpers that another test names comes along."""
+    """A bundle with many modules and tests is tested, including helpers in files of other tests."""
     rules = {
         f"r{n}.rego": f"package rules.r{n}\ndeny contains {n} if input.x == {n}\nother contains {n} if input.y == {n}"
         for n in range(12)
@@ -261,7 +261,7 @@ deny contains d if some d in data.rules[_].deny"""
 
 
 def test_aliases_of_aliases(write: Write) -> None:
-    """A few lines that stand for millions of values are refused, soon and in words."""
+    """A few lines that expand to millions of values are refused quickly, with a message."""
     lines = ["a0: &a0 [x, x, x, x, x, x, x, x, x, x]"]
     lines += [f"a{i}: &a{i} [{', '.join([f'*a{i - 1}'] * 10)}]" for i in range(1, 9)]
     with pytest.raises(ConfigError, match=r"data\.yaml: its aliases .* expand to more than 100000 values"):

@@ -40,7 +40,7 @@ def build(folder: Path, out: Path, *options: str) -> Path:
 
 
 class Server:
-    """Serves one file as a bundle: with an ETag, and holding requests open where told to."""
+    """Serves one file as a bundle, with an ETag, and optionally with long polling."""
 
     def __init__(self, archive: Path) -> None:
         self.archive = archive
@@ -114,7 +114,7 @@ async def name(policies: Policies) -> object:
 
 
 async def test_a_bundle(server: Server, tmp_path: Path) -> None:
-    """What `opa build` made judges, and goes by its revision; the token is sent."""
+    """The output of `opa build` is used, with its revision as version; the token is sent."""
     policies = await opened(server, tmp_path, token="t0ken")
     assert await name(policies) == "one"
     assert policies.origin == "revision r1"
@@ -123,7 +123,7 @@ async def test_a_bundle(server: Server, tmp_path: Path) -> None:
 
 
 async def test_nothing_new_is_not_sent_again(server: Server, tmp_path: Path) -> None:
-    """The ETag goes back to the server, and its 304 changes nothing."""
+    """The ETag is sent to the server, and a 304 changes nothing."""
     policies = await opened(server, tmp_path)
     engine = policies.engine
     await refetch(policies)
@@ -134,7 +134,7 @@ async def test_nothing_new_is_not_sent_again(server: Server, tmp_path: Path) -> 
 
 
 async def test_another_bundle(server: Server, folder: Path, tmp_path: Path) -> None:
-    """It takes over at the next look."""
+    """A new bundle is used after the next check."""
     policies = await opened(server, tmp_path)
     (folder / "data.yaml").write_text("name: two")
     build(folder, server.archive)
@@ -145,7 +145,7 @@ async def test_another_bundle(server: Server, folder: Path, tmp_path: Path) -> N
 
 
 async def test_long_polling(server: Server, folder: Path, tmp_path: Path) -> None:
-    """A server that holds requests open is asked again at once, and its news comes without an interval."""
+    """A server with long polling is queried again at once, and a change arrives without an interval."""
     server.long_poll = True
     policies = await opened(server, tmp_path, long_poll=30)
     async with asyncio.timeout(10):
@@ -161,7 +161,7 @@ async def test_long_polling(server: Server, folder: Path, tmp_path: Path) -> Non
 
 
 async def test_a_start_without_the_server(server: Server, tmp_path: Path, reports: Reports) -> None:
-    """The last good bundle judges, and the problem is told."""
+    """The last good bundle is used, and the problem is reported."""
     await (await opened(server, tmp_path)).close()
     server.status = 503
     policies = await opened(server, tmp_path, reports)
@@ -173,21 +173,21 @@ async def test_a_start_without_the_server(server: Server, tmp_path: Path, report
 
 
 async def test_a_first_start_without_the_server(server: Server, tmp_path: Path) -> None:
-    """There is nothing to serve by."""
+    """Without a kept bundle the gateway does not start."""
     server.status = 404
     with pytest.raises(ConfigError, match="status 404; no earlier bundle is kept"):
         await opened(server, tmp_path)
 
 
 async def test_no_archive(server: Server, tmp_path: Path) -> None:
-    """What is no archive is refused in words."""
+    """Data that is not an archive is refused, with a message."""
     server.archive.write_bytes(b"<html>sign in</html>")
     with pytest.raises(ConfigError, match="the archive of the bundle cannot be read"):
         await opened(server, tmp_path)
 
 
 async def test_rego_of_before(server: Server, folder: Path, tmp_path: Path) -> None:
-    """A bundle of Rego v0 says so in its manifest, and would mean something else here."""
+    """A bundle whose manifest declares Rego v0 is refused, because it would have another meaning."""
     (folder / "p_test.rego").unlink()
     (folder / "p.rego").write_text('package gateway\ndecision = {"allow": true} { true }')
     build(folder, server.archive, "--v0-compatible")
@@ -223,7 +223,7 @@ def sign(folder: Path, out: Path, tmp_path: Path, keys: Keys, **claims: str) -> 
 
 
 async def test_a_signed_bundle(server: Server, folder: Path, tmp_path: Path, keys: Keys) -> None:
-    """One that our key verifies judges."""
+    """A bundle with a valid signature is used."""
     sign(folder, server.archive, tmp_path, keys)
     policies = await opened(server, tmp_path, keys=keys.verify())
     assert await name(policies) == "one"
@@ -231,27 +231,27 @@ async def test_a_signed_bundle(server: Server, folder: Path, tmp_path: Path, key
 
 
 async def test_a_bundle_without_a_signature(server: Server, tmp_path: Path, keys: Keys) -> None:
-    """Where keys are given, none without a signature counts."""
+    """If keys are configured, bundles without a signature are refused."""
     with pytest.raises(ConfigError, match="the bundle is not signed"):
         await opened(server, tmp_path, keys=keys.verify())
 
 
 async def test_a_bundle_of_a_stranger(server: Server, folder: Path, tmp_path: Path, keys: Keys) -> None:
-    """Another's key by our name verifies nothing."""
+    """A signature of another key with the same id is not valid."""
     sign(folder, server.archive, tmp_path, Keys(tmp_path, "stranger"))
     with pytest.raises(ConfigError, match="signature is not valid"):
         await opened(server, tmp_path, keys=keys.verify())
 
 
 async def test_a_key_that_is_not_known(server: Server, folder: Path, tmp_path: Path, keys: Keys) -> None:
-    """The signature names its key; a name that the configuration does not have is not guessed."""
+    """A signature with an unknown key id is refused; no key is guessed."""
     sign(folder, server.archive, tmp_path, keys)
     with pytest.raises(ConfigError, match="does not have"):
         await opened(server, tmp_path, keys={**keys.verify("theirs"), **keys.verify("others")})
 
 
 async def test_another_scope(server: Server, folder: Path, tmp_path: Path, keys: Keys) -> None:
-    """A bundle signed for something else is not taken."""
+    """A bundle that was signed for another scope is refused."""
     sign(folder, server.archive, tmp_path, keys, scope="staging")
     with pytest.raises(ConfigError, match="another scope"):
         await opened(server, tmp_path, keys=keys.verify(), scope="production")
@@ -260,13 +260,13 @@ async def test_another_scope(server: Server, folder: Path, tmp_path: Path, keys:
 
 
 def _signed(folder: Path, tmp_path: Path) -> tuple[dict[str, bytes], Verifier]:
-    """The files of a bundle signed with a shared secret, and who verifies it."""
+    """The files of a bundle signed with a shared secret, and its verifier."""
     archive = build(folder, tmp_path / "s.tar.gz", "--signing-key", SECRET, "--signing-alg", "HS256")
     return unpack.read(archive.read_bytes()), Verifier({"ours": BundleKey(algorithm="HS256", key=SECRET)}, "")
 
 
 async def test_any_change_to_a_signed_bundle_shows(folder: Path, tmp_path: Path) -> None:
-    """A file changed, added or taken away breaks the signature."""
+    """A changed, added or removed file breaks the signature."""
     files, verifier = _signed(folder, tmp_path)
     verifier.verify(files)
     rego = next(name for name in files if name.endswith("p.rego"))
@@ -292,7 +292,7 @@ _VALUES = st.recursive(
 @settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(value=_VALUES)
 def test_data_of_any_kind_is_digested_as_opa_does(folder: Path, tmp_path: Path, value: object) -> None:
-    """Whatever JSON the data holds, the digest that `opa` signed is the one that is worked out here."""
+    """For any JSON data, the digest that `opa` signed is the computed one."""
     (folder / "data.yaml").unlink(missing_ok=True)
     (folder / "data.json").write_text(json.dumps({"name": value}))
     files, verifier = _signed(folder, tmp_path)
@@ -304,7 +304,7 @@ def test_data_of_any_kind_is_digested_as_opa_does(folder: Path, tmp_path: Path, 
 
 @pytest.mark.parametrize("bad", ["../p.rego", "/../../p.rego", "a/../../p.rego"])
 def test_archives_that_lead_outside(bad: str) -> None:
-    """A name that leads out of the folder is refused."""
+    """A name outside of the folder is refused."""
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w:gz") as tar:
         tar.addfile(tarfile.TarInfo(bad))
@@ -313,14 +313,14 @@ def test_archives_that_lead_outside(bad: str) -> None:
 
 
 def test_a_key_that_is_none() -> None:
-    """What is no key for its algorithm is told of by its place, not repeated."""
+    """The error for an invalid key names its place in the configuration, and does not repeat the key."""
     with pytest.raises(ConfigError, match=r"policy\.server\.keys\.ours: is not a key for RS256") as caught:
         Verifier({"ours": BundleKey(key="hunter2")}, "")
     assert "hunter2" not in str(caught.value)
 
 
 def test_archives_that_grow(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What a header claims and what inflates is bounded before it is in memory."""
+    """The declared and the decompressed size are limited before memory is used."""
     monkeypatch.setattr(unpack, "LARGEST", 1_000_000)
     monkeypatch.setattr(unpack, "MOST", 10)
     header = tarfile.TarInfo("x")
@@ -331,7 +331,7 @@ def test_archives_that_grow(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_archives_with_a_file_twice() -> None:
-    """Two readers could take different ones of them."""
+    """A duplicate file is refused, because readers may choose different ones."""
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w:gz") as tar:
         for name in ("p.rego", "./p.rego"):
@@ -342,7 +342,7 @@ def test_archives_with_a_file_twice() -> None:
 
 @pytest.mark.parametrize("secret", ["", "short"])
 def test_a_shared_secret_that_is_none(tmp_path: Path, secret: str) -> None:
-    """An empty file, as of a secret that was not mounted, would let anyone sign."""
+    """An empty file, such as a secret that is not mounted, is refused: otherwise anyone could sign."""
     file = tmp_path / "secret"
     file.write_text(f"{secret}\n")
     with pytest.raises(ConfigError, match="at least 32 characters"):
@@ -350,7 +350,7 @@ def test_a_shared_secret_that_is_none(tmp_path: Path, secret: str) -> None:
 
 
 async def test_another_key_of_the_same_name(server: Server, folder: Path, tmp_path: Path, keys: Keys) -> None:
-    """What the key before it signed is not begun with while the server is away."""
+    """A kept bundle that the previous key signed is not used while the server is unreachable."""
     sign(folder, server.archive, tmp_path, keys)
     await (await opened(server, tmp_path, keys=keys.verify())).close()
     server.status = 503
@@ -360,7 +360,7 @@ async def test_another_key_of_the_same_name(server: Server, folder: Path, tmp_pa
 
 
 async def test_a_server_that_only_says_it_holds_requests(server: Server, tmp_path: Path) -> None:
-    """One that answers at once is asked again after the interval, not in a circle."""
+    """A server that answers at once is queried again only after the interval."""
     server.long_poll = True
     server.news.set()
     policies = await opened(server, tmp_path, long_poll=30)
@@ -372,7 +372,7 @@ async def test_a_server_that_only_says_it_holds_requests(server: Server, tmp_pat
 
 
 async def test_more_than_a_bundle_may_be(server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What comes is counted while it comes."""
+    """Received bytes are counted as they arrive."""
     monkeypatch.setattr(unpack, "LARGEST", 100)
     with pytest.raises(ConfigError, match="the bundle is larger than 100 bytes"):
         await opened(server, tmp_path)

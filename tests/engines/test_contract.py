@@ -36,13 +36,13 @@ async def engine(request: pytest.FixtureRequest, shipped: Path) -> AsyncIterator
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 async def test_verdicts(engine: Engine, case: Case) -> None:
-    """What the shipped policies say, by each engine."""
+    """Each engine gives the expected verdicts of the shipped policies."""
     decision = read(await engine.decide(case.document), engine.version)
     assert (decision.allow, frozenset(deny.code for deny in decision.deny)) == (case.allow, case.denies)
 
 
 async def test_same_results(shipped: Path, opa_url: str, wasm_engine: Wasm) -> None:
-    """To the letter: messages, classes and obligations too, whatever the order of a set."""
+    """Results are equal, including messages, classes and obligations; the order of sets does not matter."""
     bundle = load(shipped)
     embedded, opa = Embedded(bundle, timeout=10), Opa(opa_url, timeout=10, bundle=bundle)
     await opa.open()
@@ -54,6 +54,6 @@ async def test_same_results(shipped: Path, opa_url: str, wasm_engine: Wasm) -> N
 
 
 async def test_same_version(engine: Engine, shipped: Path) -> None:
-    """The digest of the bundle, whoever evaluates it."""
+    """Each engine reports the digest of the bundle as version."""
     assert engine.version == load(shipped).version
     await engine.ping()

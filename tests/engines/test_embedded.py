@@ -1,4 +1,4 @@
-"""The engine in this process: results, what makes it refuse to judge, what it remembers."""
+"""The embedded engine: results, failures, and memoization."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def engine(write: Write, body: str, **options: Any) -> Embedded:
 
 
 async def test_the_result_as_it_is(write: Write) -> None:
-    """Objects, sets as lists, numbers, text of any kind."""
+    """Objects, sets as lists, numbers and any text are returned."""
     judge = engine(write, 'decision := {"a": input.a, "s": {x | some x in input.a.l}, "n": [1, 2.5, null, true]}')
     texts = ["x", 'q"uo\te', "\\n", "é\u2028漢😀", "a\0b", "\\u0041"]
     value = {"l": texts, "i": 2**53 + 1, "f": 0.1234567890123}
@@ -48,7 +48,7 @@ def evaluated(program: Program, document: Any, **options: Any) -> Any:
 
 @given(json_values)
 def test_the_input_arrives_as_it_was_sent(value: Any) -> None:
-    """No text, number or nesting changes on its way through the interpreter."""
+    """Text, numbers and nesting reach the policy unchanged."""
     assert evaluated(ECHO, orjson.loads(orjson.dumps(value))) == [value]
 
 
@@ -64,7 +64,7 @@ def test_the_input_arrives_as_it_was_sent(value: Any) -> None:
     ],
 )
 async def test_without_a_verdict_it_says_so(body: str, document: dict[str, Any], words: str, write: Write) -> None:
-    """Errors, undefined results and inputs that it cannot judge raise; none of them is an allow, none is remembered."""
+    """Errors, undefined results and invalid inputs raise; none of them allows, and none is remembered."""
     judge = engine(write, body)
     for _ in range(2):
         with pytest.raises(PolicyUnavailable, match=words):
@@ -82,13 +82,13 @@ async def test_without_a_verdict_it_says_so(body: str, document: dict[str, Any],
     ],
 )
 def test_a_bundle_that_cannot_judge_is_refused(body: str, words: str, write: Write) -> None:
-    """At load, in words, with the line where the compiler gives one."""
+    """The bundle is refused at load, with a message and, if known, the line."""
     with pytest.raises(ConfigError, match=words):
         engine(write, body)
 
 
 async def test_equal_inputs_are_judged_once(write: Write) -> None:
-    """The very same object comes back; what the policy does not read makes no difference."""
+    """The same result object is returned, regardless of fields that the policy does not read."""
     judge = engine(write, 'decision := {"m": input.action.model}')
     first = await judge.decide({"action": {"model": "a"}, "context": {"correlation_id": "1"}})
     assert await judge.decide({"action": {"model": "a"}, "context": {"correlation_id": "2"}}) is first
@@ -96,20 +96,20 @@ async def test_equal_inputs_are_judged_once(write: Write) -> None:
 
 
 async def test_a_policy_that_reads_the_clock_is_judged_each_time(write: Write) -> None:
-    """Its answer may change although the input does not."""
+    """The result may change although the input does not."""
     judge = engine(write, 'decision := {"t": time.now_ns(), "x": input.x}')
     assert not judge.memoized
     assert (await judge.decide({"x": 1}))["t"] != (await judge.decide({"x": 1}))["t"]
 
 
 async def test_a_policy_that_reads_all_of_the_input(write: Write) -> None:
-    """Then everything is part of the key."""
+    """Every field of the input is then part of the key."""
     judge = engine(write, 'decision := {"x": object.get(input, ["a", "b"], 0)}')
     assert [await judge.decide({"a": {"b": n}}) for n in (1, 2)] == [{"x": 1}, {"x": 2}]
 
 
 async def test_a_large_input_is_judged_off_the_event_loop(write: Write) -> None:
-    """The loop goes on; the result is the same."""
+    """The event loop continues; the result is the same."""
     judge = engine(write, 'decision := {"n": count(input.l)}', timeout=10)
     assert await judge.decide({"l": ["x" * 10] * 10_000}) == {"n": 10_000}
     assert judge._thread is not None
@@ -117,7 +117,7 @@ async def test_a_large_input_is_judged_off_the_event_loop(write: Write) -> None:
 
 
 async def test_an_evaluation_that_takes_too_long_is_no_verdict(write: Write) -> None:
-    """The call is let go while the thread is still at it, and other calls are judged meanwhile."""
+    """The call ends while the thread still runs, and other calls are evaluated meanwhile."""
     body = 'decision := {"n": 1} if { some a in input.l; some b in input.l; some c in input.l; a + b + c == -1 }'
     judge = engine(write, body + '\nelse := {"n": 2}', timeout=0.01)
     with pytest.raises(PolicyUnavailable, match=r"longer than 0\.01 s"):
@@ -130,7 +130,7 @@ NESTED = "{ some a in input.l; some b in input.l; some c in input.l; some d in i
 
 
 async def test_a_slow_policy_on_a_small_input_holds_nobody_up(write: Write) -> None:
-    """The event loop goes on, the call is denied, and the next one is judged on the loop again."""
+    """The event loop continues, the call is denied, and the next call runs on the loop again."""
     judge = engine(write, f'decision := {{"n": 1}} if {NESTED}\nelse := {{"n": 2}}', timeout=0.3)
     small = {"l": list(range(40))}
     ticks = 0
@@ -151,7 +151,7 @@ async def test_a_slow_policy_on_a_small_input_holds_nobody_up(write: Write) -> N
 
 
 async def test_more_steps_than_the_loop_takes_are_judged_aside(write: Write) -> None:
-    """With the same result."""
+    """The result on a thread is the same."""
     judge = engine(write, f'decision := {{"n": 1}} if {NESTED}\nelse := {{"n": 2}}', timeout=20)
     assert await judge.decide({"l": list(range(20))}) == {"n": 2}
     assert judge._thread is not None
@@ -159,7 +159,7 @@ async def test_more_steps_than_the_loop_takes_are_judged_aside(write: Write) -> 
 
 
 def test_a_policy_that_is_slow_without_any_input_is_refused(write: Write) -> None:
-    """It would deny every call."""
+    """Such a policy would deny every call."""
     body = f'decision := {{"n": 1}} if {NESTED.replace("input", "data")}\nelse := {{"n": 2}}'
     folder = write({"p.rego": f"package gateway\n{body}", "data.json": orjson.dumps({"l": list(range(60))}).decode()})
     with pytest.raises(ConfigError, match=r"longer than 0\.01 s even without input"):
@@ -183,7 +183,7 @@ CUT = compile_bundle({"l.rego": LIMITED})
 @settings(deadline=None)
 @given(st.lists(st.integers(0, 6), max_size=6), st.integers(1, 200))
 def test_an_evaluation_that_is_cut_short_has_no_result(numbers: list[int], limit: int) -> None:
-    """At whatever step it ends: never half a result, never a `not` that holds for want of time."""
+    """At any step there is no partial result, and no `not` that holds because the time is over."""
     document = {"l": numbers}
     try:
         value = evaluated(CUT, document, steps=limit)
@@ -213,13 +213,13 @@ ITERATED = "package gateway\ndecision contains found if some found in data.rules
     ],
 )
 def test_rules_of_packages_are_found(others: list[str], data: dict[str, Any], result: list[int]) -> None:
-    """Whatever has the name, in rules and in data."""
+    """Rules and data of all packages below a name are found."""
     program = compile_bundle({f"{index}.rego": source for index, source in enumerate([ITERATED, *others])}, data)
     assert sorted(evaluated(program, {"x": 1})) == result
 
 
 async def test_many_threads_share_a_program() -> None:
-    """Evaluations of one program do not disturb each other."""
+    """Concurrent evaluations of one program do not affect each other."""
     source = 'package gateway\ndecision := {"m": sprintf("%v-%v", [input.t, input.n]), "c": count(input.l)}'
     program = compile_bundle({"m.rego": source})
     wrong: list[object] = []
@@ -237,7 +237,7 @@ async def test_many_threads_share_a_program() -> None:
 
 
 def test_an_error_says_where() -> None:
-    """Code, file and line."""
+    """The error has code, file and line."""
     program = compile_bundle({"c.rego": "package gateway\n\ndecision := 1 if input.x\n\ndecision := 2 if input.y"})
     with pytest.raises(EvaluationError, match=r"c\.rego:5: eval_conflict_error: rule data\.gateway\.decision"):
         evaluated(program, {"x": 1, "y": 1})

@@ -55,7 +55,7 @@ async def policies(repository: Repository, tmp_path: Path, reports: Reports) -> 
 
 
 async def refetch(policies: Policies) -> None:
-    """What the source's own task does when its interval is over."""
+    """The step of the source's task after its interval."""
     source = policies._source
     assert isinstance(source, Git)
     source._found = await source.fetch()
@@ -66,13 +66,13 @@ async def name(policies: Policies) -> object:
 
 
 async def test_a_branch(policies: Policies, repository: Repository) -> None:
-    """The bundle is the folder of the branch's commit, and says which commit that is."""
+    """The bundle is the folder of the branch's commit, and names that commit."""
     assert await name(policies) == "one"
     assert repository.git("rev-parse", "--short=12", "HEAD") in policies.origin
 
 
 async def test_a_branch_that_moves(policies: Policies, repository: Repository, reports: Reports) -> None:
-    """The next look takes the new commit, also where history was written anew."""
+    """The next check uses the new commit, also after the history was rewritten."""
     repository.commit(bundle("two"))
     await refetch(policies)
     assert await policies.step()
@@ -94,7 +94,7 @@ async def test_nothing_new(policies: Policies) -> None:
 
 
 async def test_a_commit_whose_tests_fail(policies: Policies, repository: Repository, reports: Reports) -> None:
-    """It is refused and said so; the last good one judges on."""
+    """The commit is refused and reported; the last good bundle stays in use."""
     repository.commit(bundle("two", allow="true", tested="false"))
     await refetch(policies)
     assert not await policies.step()
@@ -104,7 +104,7 @@ async def test_a_commit_whose_tests_fail(policies: Policies, repository: Reposit
 
 
 async def test_a_tag_and_a_commit(repository: Repository, tmp_path: Path) -> None:
-    """A tag, annotated or not, and a whole commit stay what they are while the branch moves."""
+    """A tag (annotated or not) and a full commit id stay fixed while the branch moves."""
     first = repository.git("rev-parse", "HEAD")
     repository.git("tag", "plain")
     repository.git("tag", "--annotate", "--message=x", "told")
@@ -118,7 +118,7 @@ async def test_a_tag_and_a_commit(repository: Repository, tmp_path: Path) -> Non
 async def test_without_the_repository(
     policies: Policies, repository: Repository, tmp_path: Path, reports: Reports
 ) -> None:
-    """A start while the repository is away judges by the last good bundle, and says so."""
+    """If the repository is unreachable at the start, the last good bundle is used, and this is reported."""
     shutil.rmtree(repository.path)
     again = await Policies.open(policy(repository, tmp_path), reports)
     assert await name(again) == "one"
@@ -130,7 +130,7 @@ async def test_without_the_repository(
 async def test_without_the_repository_and_with_a_changed_copy(
     policies: Policies, repository: Repository, tmp_path: Path
 ) -> None:
-    """A kept bundle whose files are not what they were does not judge."""
+    """A kept bundle whose files were changed is not used."""
     kept = next((tmp_path / "cache").glob("*/bundles/*/p.rego"))
     kept.write_text(RULE % "false")
     shutil.rmtree(repository.path)
@@ -141,7 +141,7 @@ async def test_without_the_repository_and_with_a_changed_copy(
 async def test_a_start_with_a_bad_commit(
     policies: Policies, repository: Repository, tmp_path: Path, reports: Reports
 ) -> None:
-    """The last good bundle judges from the start; once the repository is mended, the mended one does."""
+    """The last good bundle is used from the start; after the repository is fixed, the new bundle."""
     repository.commit(bundle("two", tested="false"))
     again = await Policies.open(policy(repository, tmp_path), reports)
     assert await name(again) == "one"
@@ -154,7 +154,7 @@ async def test_a_start_with_a_bad_commit(
 
 
 async def test_first_start_with_a_bad_commit(repository: Repository, tmp_path: Path) -> None:
-    """With nothing kept there is nothing to serve by."""
+    """Without a kept bundle the gateway does not start."""
     repository.commit(bundle("two", tested="false"))
     with pytest.raises(ConfigError, match="own tests failed"):
         await Policies.open(policy(repository, tmp_path))
@@ -169,7 +169,7 @@ async def test_first_start_with_a_bad_commit(repository: Repository, tmp_path: P
     ],
 )
 async def test_wrong_settings(repository: Repository, tmp_path: Path, wrong: dict[str, object], words: str) -> None:
-    """What git says is passed on, but for what stands before an @."""
+    """The message of git is passed on, without credentials before an @."""
     with pytest.raises(ConfigError, match=words) as caught:
         await Policies.open(policy(repository, tmp_path, **wrong))
     assert "hunter2" not in str(caught.value)
@@ -179,13 +179,13 @@ async def test_wrong_settings(repository: Repository, tmp_path: Path, wrong: dic
     "wrong", [{"url": "--upload-pack=touch /x"}, {"ref": "--all"}, {"ref": "a:b"}, {"path": "../.."}, {"path": "/etc"}]
 )
 async def test_settings_that_would_be_options(repository: Repository, tmp_path: Path, wrong: dict[str, object]) -> None:
-    """Nothing in the settings becomes an option of git or leads out of the repository."""
+    """No setting becomes an option of git or leads outside of the repository."""
     with pytest.raises((ValueError, ConfigError)):
         await Policies.open(policy(repository, tmp_path, **wrong))
 
 
 async def test_links_are_not_followed(repository: Repository, tmp_path: Path) -> None:
-    """A symbolic link in the repository brings nothing of this machine into the bundle."""
+    """A symbolic link in the repository cannot add files of this machine to the bundle."""
     (repository.path / "policies" / "secret.rego").symlink_to("/etc/passwd")
     repository.commit({})
     opened = await Policies.open(policy(repository, tmp_path))
@@ -194,7 +194,7 @@ async def test_links_are_not_followed(repository: Repository, tmp_path: Path) ->
 
 
 class Signer:
-    """An ssh key, and who is allowed to sign with it."""
+    """An ssh key, and its file of allowed signers."""
 
     def __init__(self, folder: Path, who: str) -> None:
         need("ssh-keygen", "openssh-client")
@@ -211,7 +211,7 @@ class Signer:
 
 
 async def test_only_signed_commits(repository: Repository, tmp_path: Path) -> None:
-    """A commit signed by an allowed key counts; one without a signature, or by another key, does not."""
+    """A commit signed by an allowed key is used; one without a signature, or by another key, is refused."""
     known, stranger = Signer(tmp_path, "known"), Signer(tmp_path, "stranger")
     ours = {"allowed_signers": str(known.allowed)}
     with pytest.raises(ConfigError, match="is not signed by anyone in"):
@@ -230,20 +230,20 @@ async def test_only_signed_commits(repository: Repository, tmp_path: Path) -> No
 async def test_who_trusts_fewer_does_not_begin_with_what_was_kept(
     policies: Policies, repository: Repository, tmp_path: Path
 ) -> None:
-    """A bundle kept while signatures did not matter is not the last good one where they do."""
+    """A bundle kept before signatures were required is not used once they are."""
     known = Signer(tmp_path, "known")
     with pytest.raises(ConfigError, match="is not signed by anyone in"):
         await Policies.open(policy(repository, tmp_path, allowed_signers=str(known.allowed)))
 
 
 async def test_signers_that_are_not_there(repository: Repository, tmp_path: Path) -> None:
-    """A missing file of signers is told of by its key, before anything is fetched."""
+    """The error for a missing file of signers names its key, before anything is fetched."""
     with pytest.raises(ConfigError, match=r"policy\.git\.allowed_signers: .* does not exist"):
         await Policies.open(policy(repository, tmp_path, allowed_signers=str(tmp_path / "none")))
 
 
 async def test_two_processes_share_a_cache(repository: Repository, tmp_path: Path) -> None:
-    """Two gateways that fetch at the same time take nothing from each other."""
+    """Two gateways may fetch at the same time into one cache."""
     import asyncio
 
     one, other = [Git(settings(repository), str(tmp_path / "cache"), None) for _ in range(2)]
@@ -255,7 +255,7 @@ async def test_two_processes_share_a_cache(repository: Repository, tmp_path: Pat
 
 
 async def test_a_branch_that_is_a_tag_too(repository: Repository, tmp_path: Path) -> None:
-    """A tag of the branch's name takes nothing over: which one is meant must be written."""
+    """A name that is both a branch and a tag is refused: the full name is required."""
     repository.git("checkout", "--quiet", "-b", "feature")
     repository.commit(bundle("two"))
     repository.git("tag", "main")
@@ -268,7 +268,7 @@ async def test_a_branch_that_is_a_tag_too(repository: Repository, tmp_path: Path
 
 
 async def test_files_are_those_that_were_committed(repository: Repository, tmp_path: Path) -> None:
-    """What `.gitattributes` says of exports and line ends takes no rule out and changes none."""
+    """`.gitattributes` (exports, line ends) neither removes nor changes a rule."""
     attributes = "p_more.rego export-ignore\n*.rego text eol=crlf\n"
     more = {"policies/.gitattributes": attributes, "policies/p_more.rego": "package more\n\nx := 1\n"}
     repository.commit({**more, ".gitattributes": attributes})
@@ -279,7 +279,7 @@ async def test_files_are_those_that_were_committed(repository: Repository, tmp_p
 
 
 async def test_a_copy_that_was_changed_is_put_right(policies: Policies, repository: Repository, tmp_path: Path) -> None:
-    """A start with the repository there takes nothing from the copy that the commit does not say."""
+    """With the repository reachable, a changed copy is replaced by the files of the commit."""
     kept = next((tmp_path / "cache").glob("*/bundles/*/p.rego"))
     kept.write_text(RULE % "false")
     again = await Policies.open(policy(repository, tmp_path))
@@ -289,7 +289,7 @@ async def test_a_copy_that_was_changed_is_put_right(policies: Policies, reposito
 
 
 async def test_who_may_sign_no_longer(repository: Repository, tmp_path: Path) -> None:
-    """What a signer left behind who was struck from the file does not judge, not even while the repository is away."""
+    """A kept bundle of a removed signer is not used, even while the repository is unreachable."""
     known, other = Signer(tmp_path, "known"), Signer(tmp_path, "other")
     ours = {"allowed_signers": str(known.allowed)}
     repository.commit(bundle("two"), *known.options)
@@ -302,14 +302,14 @@ async def test_who_may_sign_no_longer(repository: Repository, tmp_path: Path) ->
 
 @pytest.mark.parametrize("url", ["https://a:hun@ter2@127.0.0.1:1/x", "https://127.0.0.1:1/x?token=hunter2&b=hunter2"])
 async def test_secrets_of_the_url(repository: Repository, tmp_path: Path, url: str) -> None:
-    """Nothing of them is in what is said of a failure."""
+    """Error messages contain no secrets of the URL."""
     with pytest.raises(ConfigError) as caught:
         await Policies.open(policy(repository, tmp_path, url=url))
     assert "ter2" not in str(caught.value)
 
 
 async def test_a_repository_that_does_not_answer(repository: Repository, tmp_path: Path) -> None:
-    """It is given up after the timeout, and whatever git had started ends with it."""
+    """The fetch is stopped after the timeout, with all processes that git started."""
     url = f"ssh://127.0.0.1/{repository.path}"
     command = tmp_path / "ssh"
     command.write_text(f"#!/bin/sh\necho $$ > {tmp_path}/pid\nexec sleep 1000\n")

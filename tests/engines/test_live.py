@@ -1,4 +1,4 @@
-"""Policies in force: a changed bundle takes over whole or not at all."""
+"""Policies in force: a changed bundle replaces the old one as a whole or not at all."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def change(write: Write) -> Change:
 
 
 async def test_nothing_changed(policies: Policies, reports: Reports) -> None:
-    """Nothing is loaded, nothing reported."""
+    """Nothing is loaded, and nothing is reported."""
     engine = policies.engine
     assert not await policies.step()
     assert policies.engine is engine
@@ -60,7 +60,7 @@ async def test_nothing_changed(policies: Policies, reports: Reports) -> None:
 
 
 async def test_a_changed_bundle_takes_over(policies: Policies, reports: Reports, change: Change, folder: Path) -> None:
-    """At the next look; a call that took the old engine still gets its verdict."""
+    """It is used after the next check; a call with the old engine still gets its verdict."""
     old = policies.engine
     change({"data.yaml": "name: two"})
     assert await policies.step()
@@ -88,7 +88,7 @@ async def test_a_changed_bundle_takes_over(policies: Policies, reports: Reports,
 async def test_a_bad_bundle_is_refused(
     files: dict[str, str], words: str, policies: Policies, reports: Reports, change: Change
 ) -> None:
-    """The last good one judges on; it is said once, and a good change afterwards takes over."""
+    """The last good bundle stays in use; the problem is reported once, and a later good change is used."""
     engine = policies.engine
     change(files)
     assert not await policies.step()
@@ -112,7 +112,7 @@ async def test_files_and_rules_change_together(policies: Policies, change: Chang
 
 
 async def test_a_vanished_folder(policies: Policies, reports: Reports, folder: Path) -> None:
-    """No bundle is no better one."""
+    """A missing folder does not replace a good bundle."""
     await asyncio.to_thread(folder.rename, folder.with_name("elsewhere"))
     assert not await policies.step()
     assert "is not a directory" in str(reports.problems)
@@ -120,7 +120,7 @@ async def test_a_vanished_folder(policies: Policies, reports: Reports, folder: P
 
 
 async def test_without_a_good_bundle_nothing_starts(write: Write) -> None:
-    """There is no last good one at first."""
+    """At the first start there is no last good bundle."""
     with pytest.raises(ConfigError, match="own tests failed"):
         await Policies.open(Policy(path=str(write({"p.rego": RULE % "true", "p_test.rego": TEST % "false"}))))
 
@@ -128,7 +128,7 @@ async def test_without_a_good_bundle_nothing_starts(write: Write) -> None:
 async def test_the_watch_goes_on_after_a_fault(
     policies: Policies, reports: Reports, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A look that fails is reported, and the next one is taken."""
+    """A failed check is reported, and the next check takes place."""
     looked = asyncio.Event()
     looks = 0
 
@@ -151,7 +151,7 @@ async def test_the_watch_goes_on_after_a_fault(
 
 
 def test_a_bundle_whose_tests_do_not_end(write: Write, monkeypatch: pytest.MonkeyPatch) -> None:
-    """They are ended."""
+    """Tests that do not end are stopped."""
     monkeypatch.setattr(bundle, "LIMIT", 0.05)
     slow = "test_slow if { some a in numbers.range(1, 2000); some b in numbers.range(1, 2000); a + b < 0 }"
     files = {"p.rego": RULE % "true", "p_test.rego": f"package gateway_test\n{slow}"}

@@ -1,4 +1,4 @@
-"""The memo: the same key exactly for inputs that a policy cannot tell apart."""
+"""The memo: inputs have the same key exactly if a policy cannot distinguish them."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ documents = st.dictionaries(st.sampled_from("abcdefgh"), values, max_size=6)
 
 @given(documents, documents)
 def test_equal_keys_for_equal_parts(one: dict[str, Any], two: dict[str, Any]) -> None:
-    """Two inputs share a key if and only if the engine is given the same document for both."""
+    """Two inputs share a key if and only if the engine gets the same document for both."""
     projection = Projection(PATHS)
     assert (projection.key(one) == projection.key(two)) == (projection.term(one) == projection.term(two))
 
 
 @given(documents)
 def test_the_part_holds_all_that_is_read(document: dict[str, Any]) -> None:
-    """What stands at a path that is read stands there in the part too, or is missing in both."""
+    """The value at a path that is read is the same in the part, or missing in both."""
     part = orjson.loads(Projection(PATHS).term(document))
     for path in PATHS:
         ours, theirs = part, document
@@ -40,7 +40,7 @@ def test_the_part_holds_all_that_is_read(document: dict[str, Any]) -> None:
 
 
 def test_what_is_not_read_does_not_count() -> None:
-    """Another correlation id is another call but no other verdict."""
+    """Another correlation id is another call with the same verdict."""
     projection = Projection([("action", "model")])
     one = {"action": {"model": "m", "stream": True}, "context": {"correlation_id": "1"}}
     two = {"action": {"model": "m", "stream": False}, "context": {"correlation_id": "2"}}
@@ -49,26 +49,26 @@ def test_what_is_not_read_does_not_count() -> None:
 
 
 def test_missing_and_null_differ() -> None:
-    """An undefined name is not null."""
+    """An undefined name differs from null."""
     projection = Projection([("a", "b")])
     inputs: list[dict[str, Any]] = [{"a": {"b": None}}, {"a": {}}, {}, {"a": None}, {"a": [None]}]
     assert len({projection.key(document) for document in inputs}) == 5
 
 
 def test_reading_everything() -> None:
-    """The bare input is all of it, in whatever order it is written."""
+    """A policy that reads the bare input gets all of it, in any order of keys."""
     projection = Projection([("a", "b"), ()])
     assert projection.key({"x": 1, "y": 2}) == projection.key({"y": 2, "x": 1}) == b'{"x":1,"y":2}'
 
 
 def test_no_json() -> None:
-    """What JSON cannot say has no key."""
+    """Values that JSON cannot represent have no key."""
     with pytest.raises(TypeError):
         Projection([("a", "b")]).key({"a": {"b": object()}})
 
 
 def test_the_least_lately_used_goes_first() -> None:
-    """Bounded, and a hit keeps an entry."""
+    """The memo is bounded, and a hit keeps an entry."""
     memo = Memo(2)
     memo.put(b"1", {"n": 1})
     memo.put(b"2", {"n": 2})

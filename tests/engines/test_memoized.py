@@ -1,4 +1,4 @@
-"""A memoized verdict is the verdict: whatever a policy reads, of inputs of every shape."""
+"""A memoized verdict equals a fresh one, whatever a policy reads, for inputs of every shape."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ def verdict(engine: Embedded | Wasm, document: dict[str, Any]) -> Any:
 @settings(deadline=None)  # it compiles policies
 @given(st.lists(st.sampled_from(READS), min_size=1, max_size=4, unique=True), st.lists(documents, max_size=12))
 def test_in_process(reads: list[str], asked: list[dict[str, Any]]) -> None:
-    """One engine is asked again and again; each answer is that of a fresh evaluation of all of the input."""
+    """Repeated verdicts of one engine equal those of a fresh evaluation of the whole input."""
     made = bundle(tuple(reads))
     engine = Embedded(made, 10)
     assert engine.memoized
@@ -100,7 +100,7 @@ def test_in_process(reads: list[str], asked: list[dict[str, Any]]) -> None:
 
 
 def test_compiled(write: Write) -> None:
-    """The same, with all reads in one bundle that reads no more than it names, and in one that reads everything."""
+    """The same, with all reads in one bundle that reads only named fields, and in one that reads everything."""
     opa_server.program()
     whole = ("object.get(input", "input[k]", "input == {}", "keys(input)", "with input")
     named = tuple(read for read in READS if not any(part in read for part in whole))

@@ -1,4 +1,4 @@
-"""The OPA server as engine: versions, and every way in which it can fail to answer."""
+"""The OPA server as engine: versions, and all kinds of failed answers."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from servers import free_port
 
 @asynccontextmanager
 async def answering(answer: bytes | None) -> AsyncIterator[str]:
-    """A server that gives every request one answer, or none; yields its URL."""
+    """Run a server that gives every request the same answer, or none; yields its URL."""
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.readuntil(b"\r\n\r\n")
@@ -58,7 +58,7 @@ def reply(body: str, status: str = "200 OK") -> bytes:
     ],
 )
 async def test_no_answer_is_no_verdict(answer: bytes | None, words: str) -> None:
-    """Whatever comes instead of a result denies."""
+    """Anything other than a result denies."""
     async with answering(answer) as url:
         engine = Opa(url, timeout=0.05 if answer is None else 5)
         await engine._client.__aenter__()
@@ -68,13 +68,13 @@ async def test_no_answer_is_no_verdict(answer: bytes | None, words: str) -> None
 
 
 async def test_nobody_there() -> None:
-    """Opening says so."""
+    """Opening raises an error."""
     with pytest.raises(PolicyUnavailable):
         await open_engine(Policy(engine="opa", url=f"http://127.0.0.1:{free_port()}", path="none"))
 
 
 async def test_the_version_of_what_is_served(opa_url: str, shipped: Path, write: Write) -> None:
-    """The bundle's digest where OPA serves that bundle, else a digest of the modules that it does serve."""
+    """The bundle's digest if OPA serves that bundle, otherwise a digest of the served modules."""
     other = load(write({"p.rego": "package gateway\ndecision := {}"}))
     versions = []
     for bundle in (load(shipped), other, None):

@@ -1,4 +1,4 @@
-"""OPA's own published cases: what the embedded engine accepts, it answers as OPA does."""
+"""OPA's published cases: for every case that the embedded engine accepts, the result is that of OPA."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ COMPILED_OTHERWISE = frozenset(
         "jsonbuiltins/unmarshal number with too big an exponent is undefined",
     }
 )
-"""What OPA itself compiles to something else: a number as the key of an object in data, 1e1000 within JSON text."""
+"""Cases that OPA itself compiles differently: a number as the key of an object in data, 1e1000 within JSON text."""
 
 
 def found() -> Path:
-    """Where the cases are; skips where they are not to be had."""
+    """The directory of the cases; skips the test if they are not available."""
     try:
         return opa_cases.folder()
     except opa_cases.Away as away:
@@ -43,13 +43,13 @@ def test_no_accepted_module_is_judged_otherwise(outcomes: list[Outcome]) -> None
 
 
 def test_most_are_accepted(outcomes: list[Outcome]) -> None:
-    """Refusing everything would be no wrong answer either."""
+    """Most cases are accepted: refusing all cases would also give no wrong answer."""
     assert len(outcomes) > 2000
     assert sum(outcome.kind == "right" for outcome in outcomes) > 0.96 * len(outcomes)
 
 
 def test_a_refusal_names_what_is_refused(outcomes: list[Outcome]) -> None:
-    """A builtin that is not here, by its name; two cases hold rules in the place of data, or call a test's function."""
+    """A missing builtin is named; two cases have rules in place of data, or call a test's function."""
     refused = [outcome.why for outcome in outcomes if outcome.kind == "refused"]
     others = [why for why in refused if "is not available" not in why and "unsafe built-in" not in why]
     assert sorted(others) == [
@@ -64,7 +64,7 @@ def test_the_page_lists_what_is_refused(outcomes: list[Outcome]) -> None:
 
 
 def test_some_of_them_compiled() -> None:
-    """A part of the cases, each compiled by OPA (`python -m engines.opa_cases wasm` puts all of them)."""
+    """A part of the cases, each compiled by OPA (`python -m engines.opa_cases wasm` runs all of them)."""
     opa_server.program()
     cases = opa_cases.read_cases(found())[::40]
     outcomes = [outcome for outcome in opa_cases.run(cases, "wasm") if outcome.note not in COMPILED_OTHERWISE]
@@ -73,7 +73,7 @@ def test_some_of_them_compiled() -> None:
 
 
 def test_an_end_of_the_process_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A case that crashes or does not end is reported, and the next one is put."""
+    """A case that crashes or does not end is reported, and the next case is evaluated."""
     command = 'import sys; sys.stdin.readline(); print(\'["right", ""]\', flush=True); input(); raise SystemExit(3)'
     monkeypatch.setattr(opa_cases, "CHILD", ["-c", command])
     cases = [{"note": str(number)} for number in range(6)]

@@ -1,4 +1,4 @@
-"""Reading Rego: what a module calls and what of the input it reads."""
+"""Reading Rego: the names that a module calls, and the parts of the input that it reads."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def module(body: str) -> rego.Module:
     ],
 )
 def test_paths_of_the_input(body: str, paths: set[tuple[str, ...]]) -> None:
-    """Every path that is read is found, and a use that cannot be followed counts as all of the input."""
+    """Every path that is read is found; a use that cannot be followed counts as the whole input."""
     assert module(body).inputs == paths
 
 
@@ -56,12 +56,12 @@ def test_paths_of_the_input(body: str, paths: set[tuple[str, ...]]) -> None:
     ],
 )
 def test_calls(body: str, names: set[str]) -> None:
-    """Names that are called are found, in strings and comments they are not."""
+    """Called names are found, but not in strings and comments."""
     assert {call.name for call in rego.calls(module(body))} == names
 
 
 def test_heads_are_rules_not_calls_on_a_new_line() -> None:
-    """A name that begins a line defines a rule only where a rule can begin."""
+    """A name at the beginning of a line defines a rule only where a rule can begin."""
     source = "default a := 1\nb(x) := y if\n c(x)\nd.e(x) := 1\nf contains g(x) if {\nh(x)\n}\n"
     source += "i if {true} else := 2 if\nj(1)"
     assert module(source).heads == {"a", "b", "d.e", "f", "i"}
@@ -69,12 +69,12 @@ def test_heads_are_rules_not_calls_on_a_new_line() -> None:
 
 @pytest.mark.parametrize("source", ['package g\np := "x', "package g\np := `x", 'package g\np := "x\n"'])
 def test_a_string_without_end_is_an_error_with_its_line(source: str) -> None:
-    """The line is that of the string."""
+    """The error has the line of the string."""
     with pytest.raises(ConfigError, match=r"m\.rego:2: a string that does not end"):
         rego.read("m.rego", source)
 
 
 def test_no_package_is_an_error() -> None:
-    """A file without a package is no module."""
+    """A file without a package is not a module."""
     with pytest.raises(ConfigError, match=r"m\.rego:1: no package"):
         rego.read("m.rego", "# nothing")

@@ -1,4 +1,4 @@
-"""docs/policies.md says what is so."""
+"""The statements of docs/policies.md are true."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def followed(shipped: Path, tmp_path: Path) -> Path:
 
 
 async def test_the_first_policy(followed: Path) -> None:
-    """It denies what it says."""
+    """The policy denies as described."""
     engine = Embedded(load(followed))
     refused = read(await engine.decide(document(["developer", "intern"], tools=("get_x",))), "v")
     assert refused.rule == "intern_tools"
@@ -42,7 +42,7 @@ async def test_the_first_policy(followed: Path) -> None:
 
 
 def test_the_tests_of_the_first_policy(followed: Path) -> None:
-    """They pass here and by OPA."""
+    """The tests pass here and with OPA."""
     tests = run(followed).tests
     assert sum("interns_test" in test.name for test in tests) == 2
     assert all(test.passed for test in tests)
@@ -51,14 +51,14 @@ def test_the_tests_of_the_first_policy(followed: Path) -> None:
 
 
 def test_the_missing_builtins() -> None:
-    """Those of OPA that are not here are listed."""
+    """The builtins of OPA that are not available are listed."""
     (listed,) = re.findall(r"These builtins of OPA are not there:\n\n`(.*?)`", PAGE, re.DOTALL)
     internal = {name for name in SIGNATURES if name.startswith("internal.")} | COMPILED
     assert listed.split() == sorted(SIGNATURES.keys() - table().keys() - DEPRECATED - internal)
 
 
 def test_the_input() -> None:
-    """Every name that a policy is given is explained."""
+    """Every name in the policy input is explained."""
     described = {word for code in re.findall(r"`([^`\n]+)`", PAGE) for word in re.split(r"\W", code)}
     for section, fields in document(["reader"]).items():
         for name in fields:
@@ -66,6 +66,6 @@ def test_the_input() -> None:
 
 
 def test_the_classes() -> None:
-    """With their ranks."""
+    """The classes are listed with their ranks."""
     for name, rank in CLASSES.items():
         assert f"`{name}` ({rank})" in PAGE

@@ -1,4 +1,4 @@
-"""`meshgate policy test`: the tests of a bundle, by whom the gateway would have judge."""
+"""`meshgate policy test`: the tests of a bundle, run by the engine of the configuration."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ TESTS = "package gateway_test\nimport data.gateway\ntest_yes if gateway.decision
 
 @pytest.mark.parametrize("engine", ["embedded", "wasm", "opa"])
 def test_what_passes_and_what_fails(engine: str, write: Write, capsys: pytest.CaptureFixture[str]) -> None:
-    """The same outcome and the same version, whoever runs them."""
+    """All engines report the same outcome and the same version."""
     opa_server.program()
     folder = write({"p.rego": RULE % "input.x == 1", "p_test.rego": TESTS % '"x": 1'})
     assert main(["policy", "test", str(folder), "--engine", engine, "--json"]) == 0
@@ -33,7 +33,7 @@ def test_what_passes_and_what_fails(engine: str, write: Write, capsys: pytest.Ca
 
 
 def test_a_bundle_that_the_engine_may_not_judge(write: Write, capsys: pytest.CaptureFixture[str]) -> None:
-    """It says so, and which engine may."""
+    """The command reports this, and names the engine that can run the bundle."""
     folder = write({"p.rego": RULE % "graphql.is_valid(input.x, input.y)"})
     assert main(["policy", "test", str(folder)]) == 2
     said = " ".join(capsys.readouterr().err.split())
@@ -42,7 +42,7 @@ def test_a_bundle_that_the_engine_may_not_judge(write: Write, capsys: pytest.Cap
 
 
 def test_coverage(write: Write, capsys: pytest.CaptureFixture[str]) -> None:
-    """The lines of rules that no test evaluates: behind what never held, and where another definition was enough."""
+    """Lists lines of rules that no test evaluates: after a condition that never held, or in an unused definition."""
     rules = (
         'package gateway\ndecision := {"allow": allow, "deny": deny}\ndefault allow := false\n'
         "allow if input.x == 1\nallow if {\n  input.y == 1\n  input.z == 2\n}\n"
@@ -59,7 +59,7 @@ def test_coverage(write: Write, capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_strict(write: Write, capsys: pytest.CaptureFixture[str]) -> None:
-    """What is unused is a mistake then, with its line; other engines leave that to OPA."""
+    """Unused names are errors, with their line; other engines leave this check to OPA."""
     folder = write({"p.rego": "package gateway\nimport data.unused\ndecision := {}\n"})
     assert main(["policy", "test", str(folder)]) == 0
     assert main(["policy", "test", str(folder), "--strict"]) == 2
@@ -69,7 +69,7 @@ def test_strict(write: Write, capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_bench(write: Write, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """What a decision takes, and each rule; for an input of one's own too."""
+    """Reports the time of a decision and of each rule, also for a given input."""
     folder = write({"p.rego": RULE % "input.x == 1"})
     file = tmp_path / "input.json"
     file.write_text('{"x": 1}')

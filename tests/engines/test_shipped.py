@@ -1,4 +1,4 @@
-"""The shipped policies: their own tests, here and by OPA, and the style that OPA asks for."""
+"""The shipped policies: their own tests, here and with OPA, and OPA's style."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from gateway.policy.engines.trial import run
 
 
 def test_their_tests_pass_here(shipped: Path) -> None:
-    """In-process, all of them; and every file of rules has some."""
+    """All tests pass in-process, and every file of rules has tests."""
     tests = run(shipped).tests
     assert [test for test in tests if not test.passed] == []
     rules = {path.stem for path in shipped.glob("*.rego") if not path.stem.endswith("_test")}
@@ -21,6 +21,6 @@ def test_their_tests_pass_here(shipped: Path) -> None:
 
 @pytest.mark.parametrize("command", [["check", "--strict"], ["test"], ["fmt", "--fail", "--list"]])
 def test_opa_finds_nothing_wrong(command: list[str], shipped: Path) -> None:
-    """Strict check, tests, format."""
+    """The strict check, the tests and the format pass with OPA."""
     done = subprocess.run([opa_server.program(), *command, str(shipped)], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr

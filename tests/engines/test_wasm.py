@@ -1,4 +1,4 @@
-"""The engine that runs what OPA compiled: what it takes, what it refuses, what an evaluation that fails does."""
+"""The engine that runs OPA's WebAssembly: accepted and refused bundles, and failed evaluations."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def engine(write: Write, body: str, timeout: float = 30, **files: str) -> Wasm:
 
 
 def archive(folder: Path, *options: str) -> Path:
-    """What `opa build` makes of a folder."""
+    """The output of `opa build` for a folder."""
     target = folder.parent / "bundle.tar.gz"
     command = [opa_server.program(), "build", "-t", "wasm", *options, "-b", str(folder), "-o", str(target)]
     subprocess.run(command, check=True, capture_output=True)
@@ -48,7 +48,7 @@ def archive(folder: Path, *options: str) -> Path:
 
 
 async def test_every_builtin_of_the_embedded_engine_answers_as_opa_does(write: Write, tmp_path: Path) -> None:
-    """So that a bundle that one of the two takes the other takes too; a set within sprintf is spelled as a list."""
+    """Both engines accept the same bundles; only `sprintf` prints a set as a list."""
     rules = [(name, expression) for name, expressions in EXPRESSIONS.items() for expression in expressions]
     module = "package g\n" + "\n".join(f"r{index} := {expression}" for index, (_, expression) in enumerate(rules))
     judge = engine(write, "decision := data.g", g_rego=module)
@@ -74,7 +74,7 @@ async def test_every_builtin_of_the_embedded_engine_answers_as_opa_does(write: W
 
 
 async def test_an_archive_gives_the_same_results(shipped: Path, wasm_engine: Wasm, tmp_path: Path) -> None:
-    """Compiled elsewhere, without the program `opa` here; its version is a digest of code and data."""
+    """Works without the program `opa`; the version is a digest of code and data."""
     folder = tmp_path / "policies"
     shutil.copytree(shipped, folder)
     made = archive(folder, "-e", "gateway/decision")
@@ -91,7 +91,7 @@ async def test_an_archive_gives_the_same_results(shipped: Path, wasm_engine: Was
 
 
 async def test_without_the_sources_all_of_the_input_counts(write: Write) -> None:
-    """Nothing says what compiled code reads."""
+    """The fields that compiled code reads are unknown."""
     folder = write({"p.rego": 'package gateway\ndecision := {"x": input.x}'})
     judge = Wasm(compiled(archive(folder, "-e", "gateway/decision")), 30)
     first = await judge.decide({"x": 1, "y": 1})
@@ -102,12 +102,12 @@ async def test_without_the_sources_all_of_the_input_counts(write: Write) -> None
 
 
 async def test_the_version_is_that_of_every_engine(shipped: Path, wasm_engine: Wasm) -> None:
-    """The digest of the folder."""
+    """The version is the digest of the folder."""
     assert wasm_engine.version == load(shipped).version
 
 
 async def test_a_slow_evaluation_is_ended_and_the_next_one_judged(write: Write) -> None:
-    """The loop goes on, the call is denied, the thread is free again."""
+    """The loop continues, the call is denied, and the thread is free again."""
     nested = "{ some a in input.l; some b in input.l; some c in input.l; some d in input.l; a + b + c + d == -1 }"
     judge = engine(write, f'decision := {{"n": 1}} if {nested}\nelse := {{"n": 2}}', timeout=0.5)
     ticks = 0
@@ -145,7 +145,7 @@ async def test_a_slow_evaluation_is_ended_and_the_next_one_judged(write: Write) 
     ],
 )
 async def test_without_a_verdict_it_says_so(body: str, document: dict[str, Any], words: str, write: Write) -> None:
-    """None of these is an allow, none is remembered."""
+    """None of these allows, and none is remembered."""
     judge = engine(write, body)
     for _ in range(2):
         with pytest.raises(PolicyUnavailable, match=words):
@@ -170,13 +170,13 @@ async def test_without_a_verdict_it_says_so(body: str, document: dict[str, Any],
     ],
 )
 def test_a_bundle_that_may_not_be_used(files: dict[str, str], words: str, write: Write) -> None:
-    """Refused at load, in words."""
+    """The bundle is refused at load, with a message."""
     with pytest.raises(ConfigError, match=words):
         load_engine(Policy(path=str(write(files)), engine="wasm"))
 
 
 def test_an_archive_that_is_none_of_ours(tmp_path: Path, write: Write) -> None:
-    """No archive, no code in it, another entry point."""
+    """Data that is not an archive, an archive without code, and another entry point are refused."""
     (tmp_path / "x.tar.gz").write_bytes(b"nothing")
     with pytest.raises(ConfigError, match="archive of the bundle cannot be read"):
         compiled(tmp_path / "x.tar.gz")
@@ -194,7 +194,7 @@ def test_an_archive_that_is_none_of_ours(tmp_path: Path, write: Write) -> None:
 
 
 def test_without_the_program_opa(write: Write, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The message says how to build the bundle."""
+    """The message describes how to build the bundle."""
     folder = write({"p.rego": "package gateway\ndecision := {}"})
     monkeypatch.setenv("PATH", "")
     with pytest.raises(ConfigError, match=r"opa build -t wasm -e gateway/decision -b .*bundle -o bundle\.tar\.gz"):
@@ -202,14 +202,14 @@ def test_without_the_program_opa(write: Write, monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_without_the_extra() -> None:
-    """The message says what to install."""
+    """The message names the package to install."""
     code = "import sys; sys.modules['opapywasm'] = None\nimport gateway.policy.engines.wasm"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert "pip install -e '.[wasm]'" in done.stderr
 
 
 async def test_a_builtin_without_a_value_is_undefined(write: Write) -> None:
-    """As in OPA, not an error."""
+    """The result is undefined as in OPA, not an error."""
     body = 'decision := {"d": time.parse_duration_ns(input.d)} if true\nelse := {"d": "none"}'
     judge = engine(write, body)
     assert await judge.decide({"d": "1h"}) == {"d": 3_600_000_000_000}
@@ -219,7 +219,7 @@ async def test_a_builtin_without_a_value_is_undefined(write: Write) -> None:
 
 
 async def test_the_clock_stands_still_within_an_evaluation(write: Write) -> None:
-    """And a bundle that reads it is judged each time."""
+    """A bundle that reads the clock is evaluated each time."""
     judge = engine(write, 'decision := {"same": time.now_ns() == time.now_ns(), "t": time.now_ns(), "x": input.x}')
     first, second = await judge.decide({"x": 1}), await judge.decide({"x": 1})
     assert not judge.memoized
@@ -229,7 +229,7 @@ async def test_the_clock_stands_still_within_an_evaluation(write: Write) -> None
 
 
 async def test_one_evaluation_leaves_nothing_for_the_next(write: Write) -> None:
-    """Compiled patterns, input and scratch memory are of one evaluation."""
+    """Compiled patterns, input and scratch memory belong to one evaluation."""
     judge = engine(write, GLOBS.partition("\n")[2])
     for number in range(200):
         text = f"model-{number % 7}{'x' * (number % 50)}"
@@ -238,7 +238,7 @@ async def test_one_evaluation_leaves_nothing_for_the_next(write: Write) -> None:
 
 
 def test_what_it_holds(write: Write) -> None:
-    """Data and input arrive as they are."""
+    """Data and input arrive unchanged."""
     data = {"s": ["é\u2028漢😀", 'q"\\', "\n\t\x01"], "n": [1.5, -(2**53), 0.1]}
     folder = write({"p.rego": 'package gateway\ndecision := {"i": input.v, "d": data.v}'})
     (folder / "data.json").write_bytes(orjson.dumps({"v": data}))
@@ -247,7 +247,7 @@ def test_what_it_holds(write: Write) -> None:
 
 
 async def test_a_time_that_cannot_be_said_is_undefined(write: Write) -> None:
-    """As in OPA: 64 bits of nanoseconds, and zones that there are."""
+    """As in OPA: times beyond 64 bits of nanoseconds, and unknown time zones."""
     rules = [
         "time.add_date(-9223372036854775808, 0, 0, -1)",
         "time.add_date(1700000000000000000, 999, 0, 0)",

@@ -1,1 +1,1 @@
-"""The compiler of Rego."""
+"""Tests of the Rego compiler."""

@@ -1,5 +1,5 @@
 # ruff: noqa: E501 (a policy each)
-"""Policies that would take for ever or all of the memory: each ends by its budget, in a process that keeps to its size.
+"""Policies that would never end or use all memory: the budget ends each, in a process whose size stays limited.
 
 python -m engines.rego.hostile        (from tests/: one line for each policy)
 """
@@ -24,11 +24,11 @@ INPUT = {
     "big": {str(number): number for number in range(10_000)},
 }
 SPACE = 2 << 30
-"""Bytes of address space that the process may have."""
+"""Maximum bytes of address space of the process."""
 
 
 def chain(first: str, step: str, count: int = 40, last: str = "count(a39)") -> str:
-    """Rules that each make something of the one before; `@` is that one, `#` the number."""
+    """A chain of rules that each use the previous rule; `@` is the previous rule, `#` the number."""
     lines = [f"a0 := {first}"]
     lines += [f"a{i} := " + step.replace("@", f"a{i - 1}").replace("#", str(i)) for i in range(1, count)]
     return "\n".join([*lines, f"p := {last}"])
@@ -141,7 +141,7 @@ POLICIES = {
 
 
 def peak() -> int:
-    """The most memory that this process has had, in MB. Not `getrusage`, which begins with what its parent had."""
+    """The maximum memory of this process so far, in MB. Not `getrusage`, which starts with the memory of the parent."""
     status = Path("/proc/self/status").read_text("ascii")
     return int(status.partition("VmHWM:")[2].split()[0]) // 1024
 

@@ -1,4 +1,4 @@
-"""The errors that OPA finds in a module, and those that the compiler finds."""
+"""The errors that OPA reports for a module, and those that the compiler reports."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Found = set[tuple[str, str, int, int]]
 
 
 def by_opa(folder: Path, sources: Sequence[str], *options: str) -> list[Found]:
-    """The errors that `opa check` has for each module."""
+    """The errors that `opa check` reports for each module."""
     for index, source in enumerate(sources):
         (folder / f"m{index}.rego").write_text(source)
     command = [opa_server.program(), "check", "--format", "json", "--max-errors", "100000", *options, str(folder)]
@@ -28,7 +28,7 @@ def by_opa(folder: Path, sources: Sequence[str], *options: str) -> list[Found]:
 
 
 def by_compiler(source: str, *, strict: bool = False) -> Found:
-    """The errors that the compiler has."""
+    """The errors that the compiler reports."""
     try:
         compile_bundle({"m.rego": source}, strict=strict)
     except RegoError as error:

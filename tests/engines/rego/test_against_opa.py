@@ -1,4 +1,4 @@
-"""Random policies and inputs: the compiler and the program `opa` come to the same."""
+"""Random policies and inputs: the compiler and the program `opa` give the same results."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from engines import opa_server
 from gateway.policy.engines.rego import UNDEFINED, EvaluationError, Program, RegoError, compile_bundle
 
 PAIRS = int(os.environ.get("MESHGATE_REGO_PAIRS", "2000"))
-BATCH = 2000  # pairs that OPA is asked about at a time: `opa check` takes a megabyte for each policy
+BATCH = 2000  # pairs in one query to OPA: `opa check` takes a megabyte for each policy
 INPUTS = 8
 RULES = ("s", "o", "c", "p", "q", "r", "t", "u", "w", "h", "g")
 DATA = {"d": {"xs": [1, "a", True, None, 1.5, [1], {"k": 1}], "o": {"a": 1, "b": [2, 3], "c": {"a": "x"}}, "n": 3}}
 
 
 class Policies:
-    """Makes small policies out of a seed."""
+    """Generates small policies from a seed."""
 
     def __init__(self, seed: int) -> None:
         self.random = random.Random(seed)
@@ -112,7 +112,7 @@ class Policies:
         return f"{head.format(value=self.term(names).replace('[_]', '[0]'))} if {{ {body} }}"
 
     def module(self, package: str) -> str:
-        """The rules `s`, `o`, `c` and `f` read no rules; `p`, `q` and `r` read them."""
+        """A policy: the rules `s`, `o`, `c` and `f` read no rules; `p`, `q` and `r` read those."""
         lines = [f"package {package}", ""]
         plain = Policies(self.random.randrange(2**32))
         plain.term = lambda names: plain.random.choice([plain.value(), "input.a", "data.d.o", *names])  # type: ignore[method-assign]
@@ -148,7 +148,7 @@ class Policies:
 
 
 def plain(value: Any) -> Any:
-    """JSON with numbers as they are compared."""
+    """JSON with numbers in the form in which they are compared."""
     return json.loads(json.dumps(value), parse_float=lambda text: round(float(text), 12))
 
 
@@ -174,25 +174,25 @@ def inputs(seed: int) -> list[dict[str, Any]]:
 
 
 class Asked:
-    """A server of OPA with many policies."""
+    """An OPA server with many policies."""
 
     def __init__(self, url: str) -> None:
         host, _, port = url.removeprefix("http://").partition(":")
         self.connection = http.client.HTTPConnection(host, int(port))
 
     def close(self) -> None:
-        """Done asking."""
+        """Stop the server."""
         self.connection.close()
 
     def whole(self, package: str, document: Any) -> dict[str, list[Any]]:
-        """What each rule of a package comes to: a list of its value, of the code of its error, or an empty one."""
+        """The result of each rule of a package: a list with its value or the code of its error, empty if undefined."""
         found = self.ask(f"/v1/data/{package}", document)
         if isinstance(found, str):  # one rule that fails hides the others
             return {rule: self.rule(package, rule, document) for rule in RULES}
         return {rule: [found[rule]] if rule in found else [] for rule in RULES}
 
     def rule(self, package: str, rule: str, document: Any) -> list[Any]:
-        """What one rule comes to."""
+        """The result of one rule."""
         found = self.ask(f"/v1/data/{package}/{rule}", document)
         return [] if found is UNDEFINED else [found]
 
@@ -221,7 +221,7 @@ def test_equal_results(tmp_path: Path, batch: int) -> None:
             programs[name] = (source, compile_bundle({"m.rego": source}, DATA))
         except RegoError as error:
             if error.code != "rego_type_error":
-                continue  # OPA does not come to the types of the others while a variable is unsafe
+                continue  # OPA does not check the types of other rules while a variable is unsafe
             refused.add(name)
         (tmp_path / f"{name}.rego").write_text(source)
     assert seed - first < 12 * count
@@ -286,7 +286,7 @@ def _value(program: Program, name: str, rule: str, document: dict[str, Any]) -> 
     ],
 )
 def test_equal_refusals(body: str, code: str, tmp_path: Path) -> None:
-    """What OPA refuses is refused, by the same code; forms of Rego v0 too."""
+    """Policies that OPA refuses are refused with the same code; forms of Rego v0, too."""
     source = f"package m\n\n{body}\n"
     with pytest.raises(RegoError) as caught:
         compile_bundle({"m.rego": source})

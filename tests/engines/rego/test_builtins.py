@@ -1,4 +1,4 @@
-"""Every builtin with arguments that it does not expect: a value, undefined, or an error of OPA's; never another one."""
+"""Every builtin with unexpected arguments: a value, undefined, or one of OPA's errors, and no other exception."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def value(rng: random.Random, depth: int = 2) -> Any:
 
 @pytest.mark.parametrize("name", sorted(OTHERS))
 def test_any_arguments(name: str) -> None:
-    """One kind of error comes out, within the budget."""
+    """Only this kind of error is raised, within the budget."""
     rng = random.Random(name)
     builtin = OTHERS[name]
     for _ in range(60):
@@ -66,7 +66,7 @@ def test_any_arguments(name: str) -> None:
 
 
 def test_a_fault_shows_no_value() -> None:
-    """What no builtin means to raise ends the evaluation by OPA's code for it."""
+    """An unexpected exception in a builtin ends the evaluation with OPA's code for it."""
     program = compile_bundle({"m.rego": "package m\n\nr := base64.encode(input.x)\n"})
     with pytest.raises(EvaluationError) as caught:
         program.document(("data", "m", "r"), program.env({"x": "held\ud800"}))
@@ -75,7 +75,7 @@ def test_a_fault_shows_no_value() -> None:
 
 
 def arity(name: str, signatures: Mapping[str, Any] = SIGNATURES) -> int:
-    """How many arguments a builtin takes."""
+    """The number of arguments of a builtin."""
     inside = signatures[name].partition(" -> ")[0].strip("()")
     depth, count = 0, 1 if inside else 0
     for sign in inside:

@@ -1,4 +1,4 @@
-"""Certificates, read as the program `opa` reads them: every field."""
+"""Certificates: every field is the same as with the program `opa`."""
 
 from __future__ import annotations
 
@@ -120,7 +120,7 @@ def certificates() -> str:
 
 
 def requests() -> list[str]:
-    """One with extensions and one without."""
+    """A certificate request with extensions, and one without."""
     alternatives = x509.SubjectAlternativeName([x509.DNSName("a.org"), uri("spiffe://e.com/opa")])
     first = x509.CertificateSigningRequestBuilder().subject_name(LEAF).add_extension(alternatives, False)
     first = first.add_extension(usage("digital_signature"), True)
@@ -130,7 +130,7 @@ def requests() -> list[str]:
 
 
 def test_the_same_as_opa(tmp_path: Path) -> None:
-    """Every field of each."""
+    """Every field of every certificate is equal."""
     document = {"certificates": certificates(), "requests": requests()}
     (tmp_path / "m.rego").write_text(MODULE)
     (tmp_path / "input.json").write_text(json.dumps(document))
@@ -145,7 +145,7 @@ def test_the_same_as_opa(tmp_path: Path) -> None:
 
 @given(st.binary(min_size=1, max_size=60) | st.binary(max_size=20).map(lambda data: b"\x30\x82" + data))
 def test_what_is_no_certificate(data: bytes) -> None:
-    """An error of the builtin, whatever it is."""
+    """Invalid data of any kind is an error of the builtin."""
     encoded = base64.b64encode(data).decode()
     for text in (encoded, f"-----BEGIN CERTIFICATE-----\n{encoded}\n-----END CERTIFICATE-----", encoded + "!"):
         env = PROGRAM.env({"certificates": text, "requests": [text]}, strict=True)

@@ -1,4 +1,4 @@
-"""The expressions of `expressions.txt`, one a line: refused by both, undefined in both, or of one value in both."""
+"""The expressions of `expressions.txt`, one per line: both refuse each, or give the same value, or undefined."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ INPUT = {
 
 
 def test_expressions(tmp_path: Path) -> None:
-    """Every builtin, with what it takes and what it does not: the same as with the program `opa`."""
+    """Every builtin, with valid and invalid arguments: the same result as with the program `opa`."""
     lines = (HERE / "expressions.txt").read_text().splitlines()
     wrong, refused = _refused_here(lines), _refused_by_opa(lines, tmp_path)
     assert {lines[at] for at in wrong ^ refused} == set()
@@ -43,7 +43,7 @@ def test_expressions(tmp_path: Path) -> None:
 
 
 def test_no_fault_of_python() -> None:
-    """In strict mode, each expression has a value or an error of OPA's: no other exception comes out."""
+    """In strict mode, each expression has a value or one of OPA's errors: no other exception is raised."""
     for line in (HERE / "expressions.txt").read_text().splitlines():
         with contextlib.suppress(RegoError, EvaluationError):
             program = compile_bundle({"m.rego": f"{HEAD}r := {line}\n"})
@@ -61,7 +61,7 @@ def _refused_here(lines: list[str]) -> set[int]:
 
 
 def _refused_by_opa(lines: list[str], folder: Path) -> set[int]:
-    """OPA stops at the first kind of error, so it is asked again without what it has refused."""
+    """OPA stops at the first kind of error, so it is queried again without the refused expressions."""
     found: set[int] = set()
     while True:
         rules = [f"r{at} := {line}" if at not in found else "" for at, line in enumerate(lines)]

@@ -1,4 +1,4 @@
-"""A hostile policy or input ends by its budget, and the process stays small."""
+"""A hostile policy or input is ended by the budget, and the process stays small."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from gateway.policy.engines.rego.parser import parse
 
 ROOT = Path(__file__).parents[3]
 LARGEST = 700
-"""MB; what Python and the modules take by themselves is about 45."""
+"""Maximum memory in MB; Python and the modules alone take about 45."""
 PIECES = (
     *("package", "import", "if", "else", "contains", "default", "not", "some", "every", "in", "with", "as", "null"),
     *(":=", "==", "=", "{", "}", "[", "]", "(", ")", ",", ";", "|", "&", "+", "-", "*", "/", "%", ".", "_", "x", "y"),
@@ -51,7 +51,7 @@ PIECES = (
 
 @pytest.fixture(scope="module")
 def ended() -> dict[str, tuple[str, float, int]]:
-    """How each policy ended, in a process of its own."""
+    """The end of each policy, in a separate process."""
     done = subprocess.run(
         [sys.executable, "-m", "engines.rego.hostile"],
         env={**os.environ, "PYTHONPATH": f"{ROOT}:{ROOT / 'tests'}"},
@@ -66,7 +66,7 @@ def ended() -> dict[str, tuple[str, float, int]]:
 
 @pytest.mark.slow
 def test_each_ends(ended: dict[str, tuple[str, float, int]]) -> None:
-    """With a value, undefined, or by the budget; no other error, and nothing is left."""
+    """Each ends with a value, undefined, or by the budget; there is no other error, and no policy is missing."""
     assert ended.keys() == hostile.POLICIES.keys()
     assert {how for how, _, _ in ended.values()} <= {"value", "undefined", "budget", "eval_internal_error"}
     assert sum(how == "budget" for how, _, _ in ended.values()) > len(ended) / 2
@@ -74,12 +74,12 @@ def test_each_ends(ended: dict[str, tuple[str, float, int]]) -> None:
 
 @pytest.mark.slow
 def test_the_process_stays_small(ended: dict[str, tuple[str, float, int]]) -> None:
-    """What one evaluation may make is bounded."""
+    """The values that one evaluation may create are limited."""
     assert max(size for _, _, size in ended.values()) < LARGEST
 
 
 def is_read_or_refused(source: str) -> bool:
-    """Whether the parser returns a module, or refuses with its own error in words."""
+    """Whether the parser returns a module, or refuses with its own error and a message."""
     try:
         return isinstance(parse("m.rego", source), Module)
     except RegoError as error:
@@ -88,20 +88,20 @@ def is_read_or_refused(source: str) -> bool:
 
 @given(st.lists(st.sampled_from(PIECES), max_size=40), st.sampled_from(["", "package p\n", "package p\nx := "]))
 def test_the_parser_knows_one_error(pieces: list[str], begin: str) -> None:
-    """Whatever the tokens: a module or RegoError."""
+    """Any tokens give a module or RegoError."""
     assert is_read_or_refused(begin + " ".join(pieces))
 
 
 @pytest.mark.slow
 @given(st.text(max_size=200) | st.binary(max_size=200).map(lambda raw: raw.decode("latin-1")))
 def test_any_text(text: str) -> None:
-    """Any characters at all, alone and behind a package."""
+    """Any characters, alone and after a package, give a module or RegoError."""
     for source in (text, f"package p\n{text}"):
         assert is_read_or_refused(source)
 
 
 def test_damaged_policies() -> None:
-    """The shipped policies with characters left out, put in and moved: a module or RegoError."""
+    """The shipped policies with characters removed, inserted and moved: a module or RegoError."""
     rng = random.Random(11)
     sources = [path.read_text() for path in sorted((ROOT / "policies").rglob("*.rego"))]
     for _ in range(300):
@@ -119,7 +119,7 @@ def test_damaged_policies() -> None:
 
 
 def test_deep_nesting() -> None:
-    """Thousands of brackets within one another."""
+    """Thousands of nested brackets."""
     for piece in ("[", "{", "(", "not ", "[x | ", "f(", '$"{', "{1: ", "every x in y { "):
         with pytest.raises(RegoError):
             parse("m.rego", "package p\nx := " + piece * 5000)

@@ -1,4 +1,4 @@
-"""Definitions found by a constant: the same results as asking each, and a cost that does not grow with them."""
+"""Definitions selected by a constant: the same results as evaluating all, at a cost independent of their number."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ def source(drawn: list[tuple[str, int, list[str]]]) -> str:
 
 
 def result(program: Program, rule: str, document: dict[str, Any]) -> Any:
-    """What a rule comes to, or the code of an error."""
+    """The result of a rule, or the code of an error."""
     try:
         return to_json(program.evaluate(("data", "m", rule), program.env(document)))
     except EvaluationError as error:
@@ -88,7 +88,7 @@ def result(program: Program, rule: str, document: dict[str, Any]) -> Any:
 @pytest.mark.slow
 @given(rules, st.lists(documents, min_size=1, max_size=6))
 def test_an_index_changes_nothing(drawn: list[tuple[str, int, list[str]]], asked: list[dict[str, Any]]) -> None:
-    """Values, undefined rules and conflicts, with an index and without."""
+    """Values, undefined rules and conflicts are the same with an index and without."""
     text = source(drawn)
     indexed = compile_bundle({"m.rego": text}, DATA)
     plain = compile_bundle({"m.rego": text}, DATA, optimize=False)
@@ -109,7 +109,7 @@ def test_an_index_changes_nothing(drawn: list[tuple[str, int, list[str]]], asked
     ],
 )
 def test_the_cost_is_that_of_what_can_hold(rule: str) -> None:
-    """Ten definitions and a thousand: as many are asked, counted by the lines that run."""
+    """Of ten definitions and of a thousand, the same number is evaluated, counted by the lines that run."""
 
     def asked(count: int) -> int:
         lines = [rule.format(n=n) for n in range(count)]

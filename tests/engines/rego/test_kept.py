@@ -1,4 +1,4 @@
-"""Results kept between evaluations are those of a fresh one, and serve only their owner."""
+"""Results kept between evaluations are those of a fresh evaluation, and are used only for their owner."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def document(asked: Program, env: Any) -> Any:
 
 @given(st.lists(documents, max_size=8))
 def test_kept_or_not_is_the_same(asked: list[dict[str, Any]]) -> None:
-    """Every rule that may be kept is, and evaluations in any order come to what a program of their own does."""
+    """Every rule that may be kept is kept; evaluations in any order give the result of a fresh program."""
     found = Kept(program())
     for number in found.rules:
         found.keep(number)
@@ -70,7 +70,7 @@ def test_kept_or_not_is_the_same(asked: list[dict[str, Any]]) -> None:
 
 
 def lines(asked: Kept, given: dict[str, Any], owner: str = "") -> int:
-    """How many lines of the policy an evaluation runs."""
+    """The number of lines of the policy that an evaluation runs."""
     ran = 0
 
     def trace(frame: Any, event: str, _: Any) -> Any:
@@ -92,7 +92,7 @@ COSTLY = "package m\np if { some x in numbers.range(1, 1000); x == input.n; inpu
 
 @pytest.mark.parametrize("worth", [0.0, 1e9])
 def test_what_takes_long_is_kept(worth: float, monkeypatch: pytest.MonkeyPatch) -> None:
-    """After some measures; what does not take long is evaluated each time."""
+    """Expensive rules are kept after some measurements; cheap rules are evaluated each time."""
     monkeypatch.setattr(kept, "WORTH", worth)
     monkeypatch.setattr(kept, "SAMPLE", 2)
     asked = Kept(compile_bundle({"m.rego": COSTLY}))
@@ -111,7 +111,7 @@ def test_what_takes_long_is_kept(worth: float, monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_what_is_not_found_again_is_kept_no_longer(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A rule that is asked about something else each time."""
+    """A rule whose inputs differ each time is not kept."""
     monkeypatch.setattr(kept, "TRIAL", 10)
     found = Kept(program())
     (number,) = [plan.node.number for plan in found.program.plans if plan.node.path == ("data", "m", "q")]
@@ -124,7 +124,7 @@ def test_what_is_not_found_again_is_kept_no_longer(monkeypatch: pytest.MonkeyPat
 
 
 def test_the_results_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    """In number, and by the size of what they are found by."""
+    """Kept results are limited in number, and by the size of their keys."""
     monkeypatch.setattr(kept, "MOST", 8)
     found = Kept(program())
     for number in found.rules:
@@ -140,7 +140,7 @@ def test_the_results_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_constants_are_evaluated_once() -> None:
-    """What reads no input, whatever is evaluated afterwards; not so within `with`."""
+    """Rules that read no input keep their results, whatever is evaluated afterwards, except within `with`."""
     asked = program()
     (plan,) = [plan for plan in asked.plans if plan.node.path == ("data", "m", "c")]
     assert plan.constant

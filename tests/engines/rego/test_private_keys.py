@@ -1,4 +1,4 @@
-"""Private keys, read as the program `opa` reads them: every form, and what is none."""
+"""Private keys in every form, and invalid keys: the same results as with the program `opa`."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ PROGRAM = compile_bundle({"m.rego": MODULE}, {"certificates": CERTIFICATES})
 
 
 def inputs() -> dict[str, str]:
-    """Texts with keys, by what they are."""
+    """Form -> a text with a key."""
     old, small = pem(FIRST, PrivateFormat.TraditionalOpenSSL), pem(CURVE, PrivateFormat.TraditionalOpenSSL)
     public = FIRST.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo).decode()
     return {
@@ -93,7 +93,7 @@ def inputs() -> dict[str, str]:
 
 
 def test_private_keys(tmp_path: Path) -> None:
-    """The same values; undefined where OPA has an error."""
+    """The values are the same; undefined where OPA has an error."""
     given = inputs()
     (tmp_path / "m.rego").write_text(MODULE)
     (tmp_path / "input.json").write_text(json.dumps(given))
@@ -122,7 +122,7 @@ def test_private_keys(tmp_path: Path) -> None:
 
 
 def test_an_error_does_not_show_the_key() -> None:
-    """Whatever of it was read."""
+    """The error for a damaged key does not contain the key, however much of the key was read."""
     secret = base64.b64encode(b"the secret of the key").decode()
     given = {"x": f"-----BEGIN PRIVATE KEY-----\n{secret}\n-----END PRIVATE KEY-----\n"}
     with pytest.raises(EvaluationError) as caught:

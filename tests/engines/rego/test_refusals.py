@@ -1,4 +1,4 @@
-"""Modules that OPA refuses, or whose evaluation fails: the same errors, at the same places."""
+"""Modules that OPA refuses, or whose evaluation fails: the same errors at the same places."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ REFUSED = (
     'p := [y | y := $"{z}"; z := 1]',
     'p if { $"{x}" == "1"; x := 1 }',
     'p if { $"{x}" == "1"; x = 1 }',
-    # What a body declares twice, or after its use
+    # Variables that are declared twice, or after their use
     "p if { x := 1; some x in [1] }",
     "p if { x := 1; some k, x in [1] }",
     "p if { some x in [1]; some x in [2] }",
@@ -66,7 +66,7 @@ REFUSED = (
     "p if { x := 1.0; [1,2,3][x] }",
     "p := {1: 2}[1.0]",
     "p := input.b[1.0]",
-    # Builtins that are none when a policy runs
+    # Builtins that are not available when a policy runs
     "p := eq(1, 1)",
     "p if { eq(1, 1) == true }",
     "p if { eq(1, 1); assign(x, 2); x == 2 }",
@@ -82,7 +82,7 @@ REFUSED = (
     "p if { x := [1 | print(1)]; print(2) == 1 }",
     "p := internal.print(1)",
     "p if { print(1); not print(1) }",
-    # What stands in the name of a rule, bound by its value
+    # Variables in the name of a rule that its value binds
     "p[x] := input.b[x]",
     "p[x][y] := input[x][y]",
     "p[x].y := count(input[x])",
@@ -120,7 +120,7 @@ REPLACED = (
     "p if { f(1) with data.PKG.f[0] as 1 }",
     "p if { f(1) with data.PKG.r[1] as 1 }",
 )
-"""Parts of what rules make, by `with`; RULES are in the same package."""
+"""`with` on parts of the results of rules; RULES are in the same package."""
 FAILED = (
     "p := assign(1, 1)",
     "p if { false; x := assign(1, 1) }",
@@ -135,11 +135,11 @@ FAILED = (
     "p if { false; 1 with input[0] as 3 }",
     "p := [x | x := 1 with input.b[0] as 1]",
 )
-"""What fails when it is evaluated, or is undefined there."""
+"""Modules whose evaluation fails, or is undefined."""
 
 
 def check(folder: Path, bodies: Sequence[str]) -> Iterator[tuple[str, Found]]:
-    """What `opa check` says of each module, alone: with several, OPA does not say all of each."""
+    """The errors of `opa check` for each module alone: for several together, OPA does not report all."""
     for index, body in enumerate(bodies):
         source = f"package p{index}\n\n{body}\n"
         (folder / f"{index}").mkdir()
@@ -153,7 +153,7 @@ def test_refusals(tmp_path: Path) -> None:
 
 
 def test_a_fraction_is_no_index(tmp_path: Path) -> None:
-    """Whatever it comes to; the message has the number as it is written in OPA, and its value here."""
+    """The error is the same; OPA's message has the number as written, the compiler's has its value."""
     for source, found in check(tmp_path, [f"p := [1, 2, 3][{number}]" for number in ("1.0", "1e0", "0.1e1")]):
         places = {(code, row, column) for code, _, row, column in found}
         assert places, source
@@ -161,7 +161,7 @@ def test_a_fraction_is_no_index(tmp_path: Path) -> None:
 
 
 def test_a_part_of_a_rule_is_not_replaced(tmp_path: Path) -> None:
-    """The error is where the target is."""
+    """The error is at the place of the target."""
     bodies = [f"{body.replace('PKG', f'p{index}')}\n{RULES}" for index, body in enumerate(REPLACED)]
     for source, found in check(tmp_path, bodies):
         assert found, source
@@ -181,7 +181,7 @@ CONFLICTS = (
 
 @pytest.mark.parametrize("body", CONFLICTS)
 def test_a_conflict_names_the_definitions(tmp_path: Path, body: str) -> None:
-    """The places that OPA lists; without the values, which may be secret."""
+    """The same places as in OPA's message, but without values, which may be secret."""
     source = f"package m\n\n{body}\n"
     wanted = failure(tmp_path, source)
     assert wanted is not None
@@ -213,7 +213,7 @@ def failed_here(source: str) -> tuple[str, str, int, int] | None:
 
 
 def test_failures(tmp_path: Path) -> None:
-    """Code, message and place of what ends an evaluation."""
+    """Code, message and place of the error that ends an evaluation."""
     for body in FAILED:
         source = f"package m\n\n{body}\n"
         assert failed_here(source) == failure(tmp_path, source), source

@@ -1,4 +1,4 @@
-"""Regular expressions: Go's syntax, linear time, and no character cut in half."""
+"""Regular expressions: Go's syntax, linear time, and whole characters."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def value(rule: str, **given: str) -> Any:
     "pattern", [r"(?=a)", r"(?<!a)", r"(a)\1", r"(?>a)", r"a**", r"\C", "(", "[", "a{1001}", "a" * 10_001, r"\K"]
 )
 def test_what_go_does_not_have(pattern: str) -> None:
-    """It is refused, by an error of the builtin."""
+    """An invalid pattern is refused with an error of the builtin."""
     assert value("valid", p=pattern) is False
     with pytest.raises(EvaluationError) as caught:
         value("match", p=pattern, t="a")
@@ -50,7 +50,7 @@ def test_what_go_does_not_have(pattern: str) -> None:
 
 @given(st.text(st.sampled_from("abé漢😀 "), max_size=12))
 def test_matches_are_whole_characters(text: str) -> None:
-    """Of any width: parts put together are the text."""
+    """Characters of any width stay whole: the joined parts are the text."""
     assert value("replaced", p="[a-z]", t=text, n="<$0>") == "".join(f"<{one}>" if one in "ab" else one for one in text)
     assert "".join(value("found", p="(?s).", t=text)) == text
     assert value("split", p=" ", t=text) == text.split(" ")
@@ -61,12 +61,12 @@ def test_matches_are_whole_characters(text: str) -> None:
 
 @pytest.mark.parametrize("pattern", ["(x+x+)+y", "(x|x)*y", "(.*)*$y", "x*x*x*x*x*x*x*x*y", "((x{0,30}){0,30})y"])
 def test_no_pattern_goes_back(pattern: str) -> None:
-    """Patterns that keep a backtracking matcher busy for years."""
+    """Patterns that take a backtracking matcher years."""
     assert value("match", p=pattern, t="x" * 50_000) is False
 
 
 def test_what_may_take_longer_than_the_evaluation() -> None:
-    """It is refused beforehand: nothing stops RE2 on its way."""
+    """A long search is refused before it starts, because RE2 cannot be interrupted."""
     document = {"p": "[^z]{1,900}q.{1,900}w", "t": "x" * 1_000_000}
     with pytest.raises(TooLong):
         PROGRAM.evaluate(("data", "m", "match"), PROGRAM.env(document, deadline=time.monotonic() + 1))
@@ -75,7 +75,7 @@ def test_what_may_take_longer_than_the_evaluation() -> None:
 
 
 def test_the_loop_does_not_wait() -> None:
-    """A search that takes long is made on the thread, and what waits for it gives up in time."""
+    """A long search runs on the thread, and the waiting call is abandoned in time."""
     source = 'package gateway\ndecision := {"p": regex.match(input.x.p, input.x.t)}'
     bundle = Bundle(Path(), "v", (outline.read("p.rego", source),), {}, ())
 

@@ -1,4 +1,4 @@
-"""JSON Schema: the same verdicts and words as the program `opa`."""
+"""JSON Schema: the same verdicts and messages as with the program `opa`."""
 
 from __future__ import annotations
 
@@ -51,12 +51,12 @@ TEXT = {"definitions": {"text": {"type": "string"}}}
 
 
 def in_order(found: Any) -> Any:
-    """OPA lists what is wrong in any order."""
+    """The errors, sorted, because OPA lists them in any order."""
     return [found[0], sorted(found[1], key=lambda one: json.dumps(one, sort_keys=True))]
 
 
 def test_the_same_as_opa(tmp_path: Path) -> None:
-    """Every schema against every document."""
+    """Every schema is compared with every document."""
     schemas = [*({"properties": {"a": one}} | TEXT for one in OF_A), *WHOLE, *WRONG]
     data = {"documents": DOCUMENTS, "schemas": schemas}
     (tmp_path / "m.rego").write_text(MODULE)
@@ -71,7 +71,7 @@ def test_the_same_as_opa(tmp_path: Path) -> None:
 
 
 def test_nothing_is_fetched_and_nothing_takes_long() -> None:
-    """A reference to elsewhere, one to itself, a pattern that other matchers never finish, a schema that doubles."""
+    """An external reference, a reference to itself, a catastrophic pattern, and a schema that doubles are handled."""
     program = compile_bundle({"m.rego": "package m\n\np := json.match_schema(input.d, input.s)\n"})
 
     def match(document: Any, schema: Any) -> Any:

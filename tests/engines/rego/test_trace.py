@@ -1,4 +1,4 @@
-"""The way of each definition, and what each rule costs."""
+"""The trace of each definition, and the cost of each rule."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def at(found: list[Way], row: int) -> Way:
 
 
 def test_which_expression_failed_and_what_it_saw() -> None:
-    """Its line, and the values by their names in the policy."""
+    """A trace has the line, and the values by their names in the policy."""
     found = ways({"team": "a", "n": 2, "roles": ["dev", "reader"]})
     first = at(found, 6)
     assert (first.rule, first.held, first.failed) == ("m.q", 0, 9)
@@ -64,7 +64,7 @@ def test_which_expression_failed_and_what_it_saw() -> None:
 
 
 def test_another_input_fails_elsewhere() -> None:
-    """The first expression of the same definitions; an empty collection has nothing to offer."""
+    """The first failing expression of the same definitions; an empty collection has no values."""
     found = ways({"team": "b", "roles": []})
     first = at(found, 6)
     assert (first.failed, [tuple(seen) for seen in first.saw]) == (7, [("input.team", '"b"')])
@@ -72,19 +72,19 @@ def test_another_input_fails_elsewhere() -> None:
 
 
 def test_a_long_value_is_cut() -> None:
-    """A value is for orientation."""
+    """Long values are shortened, because they are only for orientation."""
     found = ways({"team": "x" * 1000, "roles": []})
     assert len(at(found, 6).saw[0].value) == LONGEST
 
 
 def test_an_error_ends_the_way() -> None:
-    """What was asked before is there."""
+    """The trace includes the expressions that were evaluated before."""
     source = "package m\n\ndecision := [a, b]\na if input.x == 1\ndefault a := 3\nb := v if some v in [1, 2]\n"
     assert [way.row for way in ways({}, source)] == [3, 4, 5, 6]
 
 
 def test_costs() -> None:
-    """Each rule that ran, how often, and nothing for the others."""
+    """Each rule that ran is listed with its count, and no other rule."""
     program = compile_bundle({"m.rego": MODULE})
     found = costs(program, ("data", "m", "decision"), [{"team": "a", "roles": ["dev", "reader"]}, {}], rounds=3)
     calls = {cost.rule: cost.calls for cost in found.rules}

@@ -1,4 +1,4 @@
-"""Modules that OPA refuses for their types, or with `--strict`, and some that it takes: the checker finds the same."""
+"""Modules that OPA refuses for their types, or with `--strict`, and accepted ones: the checker agrees."""
 
 from __future__ import annotations
 
@@ -158,7 +158,7 @@ STRICT = (
 
 
 def test_types(tmp_path: Path) -> None:
-    """The same errors of types, at the same places."""
+    """The type errors are the same, at the same places."""
     sources = [f"package p{index}\n\n{body.replace('PKG', f'p{index}')}\n" for index, body in enumerate(TYPES)]
     for source, found in zip(sources, by_opa(tmp_path, sources), strict=True):
         assert by_compiler(source) == found, source
@@ -166,14 +166,14 @@ def test_types(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("strict", [True, False])
 def test_strict(tmp_path: Path, strict: bool) -> None:
-    """What is not used: declared variables always, imports, arguments and assigned variables in strict mode."""
+    """Unused declared variables are always reported; imports, arguments and assigned variables in strict mode."""
     sources = [f"package p{index}\n\n{body}\n" for index, body in enumerate(STRICT)]
     for source, found in zip(sources, by_opa(tmp_path, sources, *["--strict"] * strict), strict=True):
         assert by_compiler(source, strict=strict) == found, source
 
 
 def test_an_error_of_types_shows_both_types() -> None:
-    """What was found and what is wanted stand below the message."""
+    """The found and the expected types are below the message."""
     with pytest.raises(RegoError) as caught:
         compile_bundle({"m.rego": 'package m\n\np if input.n + 1 == "a"\n'})
     assert str(caught.value) == "m.rego:3: rego_type_error: match error\n\tleft  : number\n\tright : string"
