@@ -30,7 +30,7 @@ _COLUMNS = "system, limit, callers, answered, told to wait, charged, lapsed, ove
 
 
 def words(rows: Sequence[Row], about: dict[str, Any]) -> Iterator[str]:
-    """accuracy.md, line by line."""
+    """The lines of accuracy.md."""
     yield "# Accuracy\n"
     yield (
         f"{about['date']}, {about['cores']} cores, Python {about['python']}: {about['callers']} callers of one "
@@ -68,7 +68,7 @@ def _amount(row: Row, amount: int) -> str:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run and report; the exit code."""
+    """Run and report; returns the exit code."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.accuracy", description="How exactly a quota holds.")
     parser.add_argument("--quick", action="store_true", help="few callers, no waiting, writes nothing")
     parser.add_argument("--no-litellm", action="store_true", help="Meshgate only")

@@ -65,5 +65,5 @@ def row(fault: str, books: object) -> str:
 
 
 if __name__ == "__main__":
-    logging.disable(logging.ERROR)  # each call that is refused would say so
+    logging.disable(logging.ERROR)  # each refused call would be logged
     asyncio.run(main())

@@ -1,9 +1,9 @@
-"""Findings in text that holds no personal data: code, documents, JSON and CSV of installed packages, logs made here.
+"""Findings in text without personal data: code, documents, JSON and CSV of installed packages, and generated logs.
 
-`python -m benchmarks.harmless [--part tune|held] [--show TYPE]`, a section of `benchmarks.detection`. A finding in such
-text is taken for wrong, so the figure is findings a MB of each type. Files are split by the digest of their path: rules
-are tuned on one part, and what is reported is the other. Packages whose data are phone numbers, addresses or
-identities themselves are left out.
+`python -m benchmarks.harmless [--part tune|held] [--show TYPE]`, a section of `benchmarks.detection`. Each finding in
+such text counts as wrong, so the figure is findings per MB of each type. Files are divided by the digest of their path:
+rules are tuned on one half, and the results are those of the other. Packages whose data are phone numbers, addresses or
+identities are left out.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from gateway.texts import Finding
 
 ROOT: Final = Path(__file__).parents[1]
 AIM: Final = 10.0
-"""Findings a MB of each type, at most."""
+"""Maximum findings per MB of each type."""
 _PURE: Final = Path(sysconfig.get_paths()["purelib"])
 _STDLIB: Final = Path(sysconfig.get_paths()["stdlib"])
 _PERSONAL: Final = ("faker", "phonenumbers", "presidio", "stdnum", "dateutil/zoneinfo", "tests/", "/test/", "lang/")
@@ -173,7 +173,7 @@ _MADE: Final[dict[str, Callable[[random.Random], str]]] = {
 
 
 def rates(scan: Callable[[str], Sequence[Finding]], some: dict[str, list[str]]) -> dict[str, Counter[str]]:
-    """Findings of each type, by kind of text; under "" the characters that were read."""
+    """Findings of each type, by kind of text; under "" the number of characters that were read."""
     found: dict[str, Counter[str]] = defaultdict(Counter)
     for kind, several in some.items():
         for text in several:
@@ -183,7 +183,7 @@ def rates(scan: Callable[[str], Sequence[Finding]], some: dict[str, list[str]]) 
 
 
 def section(size: int, seed: int) -> list[str]:
-    """The table, line by line, in Markdown: text that no rule was tuned on."""
+    """The table as lines of Markdown, for text on which no rule was tuned."""
     config = Pii()
     scanner = PiiScanner(config.regions, config.score, ROOT / "var")
     found = rates(scanner.scan, texts("held", size * 5_000, seed))
@@ -211,7 +211,7 @@ def _shown(scanner: PiiScanner, some: dict[str, list[str]], entity: str, most: i
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Report, and show what was found."""
+    """Print the report, and the findings of a type."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.harmless", description=__doc__)
     parser.add_argument("--part", choices=("tune", "held"), default="tune")
     parser.add_argument("--size", type=int, default=600_000, help="characters of each kind of text")

@@ -1,10 +1,10 @@
-"""Recall and false positives of the injection score, per source; what it costs; and how well one limit parts them.
+"""Recall and false positives of the injection score by source, its cost, and how well one limit separates the two.
 
 `python -m benchmarks.injection` prints both tables. Attacks come from the development sample (`injection_dev.jsonl`),
-harmless text also from what is installed here: documentation, licences and source, in pages of 4000 characters.
+harmless text also from installed packages: documentation, licences and source, in pages of 4000 characters.
 
 Attacks of one family (one instruction, put into several documents) are all in one half of the sample: cues were tuned
-on one, the other was held out. The limit is the lowest at which no more than one harmless text in a hundred scores.
+on one half, the other was held out. The limit is the lowest that at most one harmless text in a hundred reaches.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ PAGES = 2000
 
 
 def section() -> str:
-    """The table, in Markdown."""
+    """The table as Markdown."""
     scorer = Injection(Path("var"))
     rows = [_row(scorer, *source) for source in (*_by_source(), *_installed())]
     head = ["text", "channel", "texts", *(f">= {limit}" for limit in LIMITS), "us/kB"]
@@ -44,7 +44,7 @@ _PARTED = ["sample", "limit", "attacks", "recall", "harmless", "false", "MCC"]
 
 
 def _parted(scorer: Injection) -> list[list[str]]:
-    """Attacks of each half against all harmless texts of the sample."""
+    """The results for the attacks of each half and all harmless texts of the sample."""
     rows = _sample()
     contexts = [row["text"] for row in rows if row["source"].endswith("-context")]
     scored = [(row, getattr(scorer.score(row["text"]), row["channel"])) for row in rows]
@@ -70,7 +70,7 @@ def _family(row: dict[str, str], contexts: Sequence[str]) -> str:
 
 
 def _same(one: str, other: str) -> int:
-    """How many characters two texts begin with alike."""
+    """The length of the common beginning of two texts, in characters."""
     return next(
         (at for at, (mine, its) in enumerate(zip(one, other, strict=False)) if mine != its), min(len(one), len(other))
     )

@@ -1,7 +1,7 @@
-"""A proxy that forwards and nothing else, by the same parts as the gateway's first version: uvicorn and aiohttp.
+"""A proxy that only forwards, with the libraries of the gateway's first version: uvicorn and aiohttp.
 
-The yardstick of `run`: it reads no body and knows no error. It is never changed, so that figures of different years
-can be compared.
+The reference of `run`: the proxy parses no body and handles no errors. This file is never changed, so that figures of
+different years can be compared.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""Makes the word lists of `gateway.detect.names`: `python -m benchmarks.name_lists` writes them to `words.txt.gz`.
+"""Generates the word lists of `gateway.detect.names`: `python -m benchmarks.name_lists` writes `words.txt.gz`.
 
-Names, cities and countries are those of the locales of Faker (MIT). Which words are common, the token table of
-o200k_base tells (`limits.tokens`): the rank of a token is that of its frequency, and a word that is written small more
-often than large is not a name by itself. A test compares the file with what this script makes.
+Names, cities and countries are those of the locales of Faker (MIT). Common words are determined by the token table of
+o200k_base (`limits.tokens`): tokens are ranked by frequency, and a word that is more frequent in lower case than with a
+capital is not a name by itself. A test compares the file with the output of this script.
 """
 
 from __future__ import annotations
@@ -36,12 +36,12 @@ _CONTINENTS: Final = (
     "Africa Antarctica Asia Europe Oceania Scandinavia Siberia Balkans Caribbean UK USA England Scotland"
 )
 
-_NEVER: Final = 1_000_000  # the rank of what is no token
-_USUAL: Final = 60_000  # below this rank even somebody's name is a common word first
+_NEVER: Final = 1_000_000  # the rank of a word that is not a token
+_USUAL: Final = 60_000  # below this rank a name also counts as a common word
 
 
 def collect(left_out: Iterable[str] = ()) -> Lists:
-    """The lists of all locales but `left_out`, so that a benchmark can ask for names that are in no list."""
+    """The lists of all locales except `left_out`, so that a benchmark can use names that are in no list."""
     out = frozenset(left_out)
     given: set[str] = set()
     family: set[str] = set()
@@ -61,11 +61,11 @@ def collect(left_out: Iterable[str] = ()) -> Lists:
         and rank < ranks.get(word.capitalize(), _NEVER)
         and (rank < _USUAL or not _name(word, given, family))
     }
-    # And words that begin sentences or stand in headings.
+    # Words at the beginning of sentences, or in headings.
     common |= _words("common.txt") | {
         fold(word) for table, words in _tables("lorem", frozenset(), "en_US") for word in words
     }
-    # Nationalities, peoples, religions and politics, as English says them of people.
+    # English words for nationalities, peoples, religions and political groups.
     singular = _words("groups.txt")
     groups = singular | {word + "s" for word in singular if not word.endswith(("s", "sh", "ch", "ese"))}
     places = {place for place in places if len(place) > 2 and place not in common and place not in groups}
@@ -84,14 +84,14 @@ def _name(word: str, given: set[str], family: set[str]) -> bool:
 
 
 def _ranks() -> dict[str, int]:
-    """Words that are one token of o200k_base, as they are written behind a blank -> rank."""
+    """Word that is one token of o200k_base, as written after a blank -> rank."""
     spec = importlib.util.find_spec("bpe_openai")
     assert spec is not None
     assert spec.submodule_search_locations
     table = Path(spec.submodule_search_locations[0]) / "data" / "o200k_base.tiktoken.gz"
     ranks: dict[str, int] = {}
     for token, rank in map(bytes.split, gzip.decompress(table.read_bytes()).splitlines()):
-        if token.startswith(b"I"):  # base64 of what begins with a blank
+        if token.startswith(b"I"):  # base64 of a token that begins with a blank
             word = base64.b64decode(token).decode("utf-8", "ignore")
             if word[:1] == " " and word[1:].isalpha():
                 ranks[word[1:]] = int(rank)
@@ -103,7 +103,7 @@ def _words(name: str) -> set[str]:
 
 
 def _tables(kind: str, left_out: frozenset[str], only: str = "") -> Iterator[tuple[str, set[str]]]:
-    """(name, folded words) of the tables of a kind of Faker's providers."""
+    """(name, folded words) of the tables of one kind of Faker provider."""
     package = importlib.import_module(f"faker.providers.{kind}")
     for module in pkgutil.iter_modules(package.__path__):
         if module.name in left_out or (only and module.name != only):

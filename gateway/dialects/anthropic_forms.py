@@ -41,7 +41,7 @@ def assemble(raw: bytes) -> bytes:
             _join(ordinal(data.get("index")) or 0, data["delta"], blocks, texts)
         elif kind == "message_delta":
             message |= data["delta"]
-            message["usage"] = {**(message.get("usage") or {}), **_told(data.get("usage"))}
+            message["usage"] = {**(message.get("usage") or {}), **_reported(data.get("usage"))}
         elif kind == "message_stop":
             ended = True
             break
@@ -56,7 +56,7 @@ def assemble(raw: bytes) -> bytes:
     return orjson.dumps(message)
 
 
-def _told(usage: Any) -> Json:
+def _reported(usage: Any) -> Json:
     return {key: value for key, value in usage.items() if value is not None} if type(usage) is dict else {}
 
 

@@ -78,9 +78,9 @@ class AnthropicStream(Ordered):
         "_left",
         "_open",
         "_reader",
+        "_reported",
         "_started",
         "_stopped",
-        "_told",
         "_unsealed",
         "_use",
         "_within",
@@ -100,7 +100,7 @@ class AnthropicStream(Ordered):
         self._use: _Use | None = None  # the tool call that the open block makes
         self._begun = False  # `message_start` has left
         self._open: int | None = None  # the block that has begun for the caller, and not ended
-        self._told = False  # a report of usage named the input
+        self._reported = False  # a report of usage named the input
         self._stopped = False  # the message has said why it ended
         self.ended = False
         self.tier = ""
@@ -314,8 +314,8 @@ class AnthropicStream(Ordered):
 
     def _used(self, chunk: Chunk, reported: object) -> None:
         """A report of usage. Those after the first may leave the input out; nothing is known before one tells it."""
-        self._told |= tells_input(reported)
-        if self._told:
+        self._reported |= tells_input(reported)
+        if self._reported:
             chunk.usage = usage(reported)
 
     def _whole(self, chunk: Chunk, block: Json) -> None:

@@ -53,7 +53,7 @@ _MESSAGE = frozenset({"role", "content", "name", "tool_calls", "tool_call_id", "
 _MODES = frozenset({"none", "auto", "required", "any", "validated", ""})
 # Fields with the name of a tool, next to a type that the provider runs.
 _LABELS = ("server_label", "id", "mcp_server_name", "toolset_name", "connector_id", "skill_id")
-_TOLD = frozenset({"executed", "used", "called"})  # tools of which a message says what they did
+_PAST = frozenset({"executed", "used", "called"})  # tools of which a message says what they did
 # Fields of what a server of tools offers: those that it may run, and what is set for each.
 _SERVED = frozenset({"allowed_tools", "tool_configuration", "require_approval", "configs"})
 _NAMING = frozenset({"name", "id", "type", *_LABELS})
@@ -149,7 +149,7 @@ def _offering(body: Json) -> Iterator[tuple[Json, str]]:
 def _offers(key: str) -> bool:
     """Whether a field of a message is called as a list of tools is."""
     form = _HUMP.sub("_", key[:128]).lower().replace("-", "_")
-    return key not in _MESSAGE and _LISTED.search(form) is not None and form.partition("_")[0] not in _TOLD
+    return key not in _MESSAGE and _LISTED.search(form) is not None and form.partition("_")[0] not in _PAST
 
 
 def _fields(body: Json) -> Iterator[tuple[str, Any]]:

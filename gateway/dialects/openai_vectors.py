@@ -33,7 +33,7 @@ _CUT: Final = b'"embedding":[]'
 _FLOAT: Final = 4  # bytes
 # The highest byte of a float below 2^17, of either sign: the exponent without its last bit (IEEE 754).
 _USUAL: Final = bytes([*range(0x48), *range(0x80, 0xC8)])
-_TOLD: Final = 4096  # bytes of a vector that are checked for text
+_CHECKED: Final = 4096  # bytes of a vector that are checked for text
 _SPENT: Final = 8  # one microsecond per 2^8 bytes of a vector
 
 
@@ -76,7 +76,7 @@ def is_vector(said: bytes) -> bool:
         return False
     if len(data) % _FLOAT or data[_FLOAT - 1 :: _FLOAT].translate(None, _USUAL):
         return False
-    return not data or not encoded.is_text(data[:_TOLD])
+    return not data or not encoded.is_text(data[:_CHECKED])
 
 
 def fill(answer: Json, raw: bytes, cuts: Sequence[tuple[int, int]]) -> None:

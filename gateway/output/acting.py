@@ -196,10 +196,11 @@ class Acting:
         if action == "redact":
             return f"<{entity}>"
         if secret:
-            raise Refusal("secret_blocked", f"The answer held a secret ({entity}) and was stopped.", stage="output")
+            words = f"The answer contained a secret ({entity}) and was stopped."
+            raise Refusal("secret_blocked", words, stage="output")
         raise Refusal(
             "output_blocked",
-            f"The answer held personal data that the request did not ({entity}) and was stopped.",
+            f"The answer contained personal data that the request did not ({entity}) and was stopped.",
             stage="output",
         )
 
@@ -209,7 +210,7 @@ class Acting:
             if fault.code != "invalid_request":
                 return fault
             # The JSON parser refuses the nesting of the answer; the caller is not at fault.
-            words = "The answer holds JSON within a string that is nested too deep to be judged, and was stopped."
+            words = "The answer contains JSON within a string that is nested too deep to be judged, and was stopped."
             return Refusal("output_blocked", words, stage="output")
         if isinstance(fault, Spent):
             return answer_spent(self._call)
@@ -217,7 +218,7 @@ class Acting:
         self._screen.failures("output")
         return Refusal(
             "output_blocked",
-            f"The answer could not be judged ({type(fault).__name__}) and was stopped. The operator finds the fault in "
-            f"the log, by the call's id {self._call.id}.",
+            f"The answer could not be judged ({type(fault).__name__}) and was stopped. The operator can find the "
+            f"fault in the log by the call id {self._call.id}.",
             stage="output",
         )

@@ -68,6 +68,6 @@ class Ending:
 
 def _speaks_of(chunk: Chunk) -> Iterable[int]:
     """The choices that a chunk refers to."""
-    told = {delta.channel[0] for delta in chunk.texts} | {choice for choice, _ in chunk.calls}
-    told |= {field.choice for field in chunk.fields if field.level != "chunk"}
-    return told.union(chunk.ends)
+    choices = {delta.channel[0] for delta in chunk.texts} | {choice for choice, _ in chunk.calls}
+    choices |= {field.choice for field in chunk.fields if field.level != "chunk"}
+    return choices.union(chunk.ends)

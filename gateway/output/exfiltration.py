@@ -63,7 +63,7 @@ class Exfiltration:
         why = why or carries(url, image=image) or _known(call, url)
         if why and not _was_sent(call, text):
             what = "an image" if image else "a link"
-            raise _refusal(f"The answer holds {what} that may carry data to {_name(url)}: {why}.")
+            raise _refusal(f"The answer contains {what} that may carry data to {_name(url)}: {why}.")
 
     def _judge_argument(self, call: Call, text: str, _: bool) -> None:
         url = parse(REDACTED.split(text, 1)[0])
@@ -78,7 +78,7 @@ class Exfiltration:
 def _refusal(said: str) -> Refusal:
     return Refusal(
         "output_blocked",
-        f"{said} If that is meant, ask the operator to add the host to output.allowed_hosts.",
+        f"{said} If this is intended, ask the operator to add the host to output.allowed_hosts.",
         stage="output",
     )
 
@@ -102,7 +102,7 @@ def _redacted(call: Call, text: str, image: bool) -> str:
         host = _AUTHORITY.search(before) is not None
         beside = _BESIDE_HOST if host else _BESIDE
         if image or beside.match(before[-1:]) or (host and before[-1:] == ":") or beside.match(after):
-            return "personal data or a secret was taken out of it"
+            return "personal data or a secret was redacted from it"
     return ""
 
 

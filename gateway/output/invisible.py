@@ -127,8 +127,8 @@ class Cleaner:
                 if verdict == "data" or self._strays >= _STRAYS:
                     raise Refusal(
                         "output_blocked",
-                        "The answer held invisible characters that can carry data, or that change the order in which "
-                        "text is shown, and was stopped.",
+                        "The answer contained invisible characters that can carry data, or change the order of the "
+                        "shown text, and was stopped.",
                         stage="output",
                     )
         kept.append(text[at:])

@@ -84,8 +84,8 @@ def signed_refusal() -> Refusal:
     """The refusal for a signed text that holds a value that must not leave."""
     return Refusal(
         "output_blocked",
-        "A part of the answer that the provider has signed (thinking) holds what must not leave, and cannot be "
-        "changed; the answer was stopped.",
+        "A part of the answer that the provider signed (thinking) contains a value that must not leave. Signed parts "
+        "cannot be changed, so the answer was stopped.",
         stage="output",
     )
 

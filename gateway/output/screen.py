@@ -102,7 +102,7 @@ class AnswerFilter(WholeFilter):
                 offered.check(self._call, chunk.strays)
             changed |= self._fields(chunk, stream, events)
             for channel, text in chunk.asides:
-                changed |= self._told(channel, text)
+                changed |= self._reported(channel, text)
             for survey in chunk.wholes:
                 if self._survey(survey):
                     stream.distrust()
@@ -217,7 +217,7 @@ class AnswerFilter(WholeFilter):
                 spoken.leave(out)
         return out
 
-    def _told(self, channel: Channel, text: str) -> bool:
+    def _reported(self, channel: Channel, text: str) -> bool:
         """Whether the received part of an alternative text holds a finding, or may become one."""
         window = self._asides.get(channel)
         if window is None:

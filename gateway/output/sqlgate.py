@@ -157,7 +157,7 @@ class _Patterns:
 def _refusal(problem: str, statement: Statement) -> Refusal:
     return Refusal(
         "sql_blocked",
-        f"The answer held {problem} and was stopped. Ask for something else, or ask the operator about output.sql.",
+        f"The answer contained {problem} and was stopped. Change the request, or ask the operator about output.sql.",
         stage="output",
         detail={"sql": sorted(statement.kinds)},
     )
@@ -197,16 +197,16 @@ def _fact(statement: Statement) -> Json:
         "statement": statement.text,
         "kind": statement.kind,
         "kinds": sorted(statement.kinds),
-        "tables": _told(statement.tables),
-        "columns": _told(statement.columns - statement.doubtful),
+        "tables": _identifiers(statement.tables),
+        "columns": _identifiers(statement.columns - statement.doubtful),
         "writes": statement.writes,
         "readable": statement.readable,
     }
 
 
-_TOLD: Final = re.compile(r"[^\W\d][\w$]{0,63}(?:\.[^\W\d][\w$]{0,63}){0,3}")
+_IDENTIFIER: Final = re.compile(r"[^\W\d][\w$]{0,63}(?:\.[^\W\d][\w$]{0,63}){0,3}")
 
 
-def _told(names: Iterable[str]) -> list[str]:
+def _identifiers(names: Iterable[str]) -> list[str]:
     """The names that have the form of an identifier: other quoted text may be a value."""
-    return sorted(name for name in names if _TOLD.fullmatch(name))
+    return sorted(name for name in names if _IDENTIFIER.fullmatch(name))

@@ -119,6 +119,6 @@ class Structure:
                 continue
             raise Refusal(
                 "secret_blocked" if one.entity.startswith("SECRET_") else "output_blocked",
-                f"The answer held a value in several of its ids and names ({one.entity}) and was stopped.",
+                f"The answer contained a value in several of its ids and names ({one.entity}) and was stopped.",
                 stage="output",
             )

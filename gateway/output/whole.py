@@ -52,7 +52,7 @@ class WholeFilter(Acting):
         if survey.kinds and self._screen.unscannable == "block":
             raise Refusal(
                 "output_blocked",
-                f"The answer holds a part that no scanner can read ({', '.join(sorted(survey.kinds))}). "
+                f"The answer contains a part that no scanner can read ({', '.join(sorted(survey.kinds))}). "
                 "The operator may set output.unscannable: allow.",
                 stage="output",
             )

@@ -104,7 +104,7 @@ class Replacer:
         if call.request.unscannable and self._block_blobs:
             raise Refusal(
                 "pii_blocked",
-                f"The request holds {sum(call.request.unscannable.values())} part(s) that no scanner can read "
+                f"The request contains {sum(call.request.unscannable.values())} part(s) that no scanner can read "
                 f"({', '.join(sorted(call.request.unscannable))}). Send text, or ask the operator to set "
                 "pii.unscannable: allow.",
                 detail={"unscannable": call.request.unscannable},
@@ -140,21 +140,21 @@ class Replacer:
         if blocked and all(entity.startswith("SECRET_") for entity in blocked):
             raise Refusal(
                 "secret_blocked",
-                f"The request holds secrets that must not be sent: {', '.join(blocked)}. "
-                "Take them out, or ask the operator about pii.secrets.",
+                f"The request contains secrets that must not be sent: {', '.join(blocked)}. "
+                "Remove them, or ask the operator about pii.secrets.",
                 detail={"entities": blocked},
             )
         if blocked:
             raise Refusal(
                 "pii_blocked",
-                f"The request holds personal data that must not be sent: {', '.join(blocked)}. "
-                "Take it out, or ask the operator about pii.entities.",
+                f"The request contains personal data that must not be sent: {', '.join(blocked)}. "
+                "Remove it, or ask the operator about pii.entities.",
                 detail={"entities": blocked},
             )
         if sealed := await apart(call, size, partial(_in_signed, found, actions)):
             raise Refusal(
                 "pii_blocked",
-                f"A block that the provider has signed holds personal data that must not be sent as it is: "
+                f"A block that the provider signed contains personal data that must not be sent: "
                 f"{', '.join(sealed)}. Signed blocks (thinking) cannot be changed: send the conversation without them, "
                 "or ask the operator about pii.entities.",
                 detail={"entities": sealed},
@@ -334,7 +334,7 @@ def broken(call: Call, fault: BaseException, what: str, failures: Failures) -> R
     failures(call.stage)
     return Refusal(
         "pii_blocked",
-        f"{what} ({type(fault).__name__}), so nothing was sent. The operator finds the fault in the log, by the call's "
+        f"{what} ({type(fault).__name__}), so nothing was sent. The operator can find the fault in the log by the call "
         f"id {call.id}.",
     )
 

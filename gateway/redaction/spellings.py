@@ -377,8 +377,8 @@ class Spellings:
         key = hash((state, mine, *texts))
         known = self._states.young.get(key) or self._states.recall(key)
         if known is None:
-            told = "".join([f"{len(text)}:{text}" for text in texts])
-            known = self._seal.digest("spelling turn", f"{state.hex()}{mine:d}{told}")
+            joined = "".join([f"{len(text)}:{text}" for text in texts])
+            known = self._seal.digest("spelling turn", f"{state.hex()}{mine:d}{joined}")
             self._states.keep(key, known)
         return known
 

@@ -48,13 +48,13 @@ class Taint:
         """Add the secrets in a request to `call.found`. Raises Refusal(secret_blocked)."""
         own, mine = self._own, presented(call)
         words = mine.decode("latin-1")
-        told = {id(slot): (slot, findings) for slot, findings in call.request.found}
+        by_slot = {id(slot): (slot, findings) for slot, findings in call.request.found}
         for slot in call.request.slots:
             found = [*own.found(slot.text), *_found(slot.text, words)]
             if found:
-                known: Sequence[Finding] = told[id(slot)][1] if id(slot) in told else ()
-                told[id(slot)] = slot, united(known, found)
-        call.request.found = list(told.values())
+                known: Sequence[Finding] = by_slot[id(slot)][1] if id(slot) in by_slot else ()
+                by_slot[id(slot)] = slot, united(known, found)
+        call.request.found = list(by_slot.values())
         if _holds_elsewhere(call, own, mine):
             raise _refusal()
 
@@ -99,6 +99,6 @@ def _holds_elsewhere(call: Call, own: OwnSecrets, mine: bytes) -> bool:
 def _refusal() -> Refusal:
     return Refusal(
         "secret_blocked",
-        "The request holds a secret of the gateway's own, or the key that it was sent with, so nothing was sent. Take "
-        "it out.",
+        "The request contains one of the gateway's own secrets, or the key of the call, so nothing was sent. Remove "
+        "the secret.",
     )

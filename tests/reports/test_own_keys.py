@@ -122,5 +122,5 @@ def test_a_field_of_several_chunks(line: Line, field: str, size: int) -> None:
     lines = [json.loads(one[6:]) for one in answer.text.splitlines() if one.startswith("data: {")]
     deltas = [choice["delta"] for one in lines for choice in one.get("choices", ())]
     joined = "".join(delta.get(field) or "" for delta in deltas)
-    assert "own and was stopped" in answer.text
+    assert "own secrets and was stopped" in answer.text
     assert SECRET[:6] not in joined

@@ -34,7 +34,7 @@ _KEPT: Final = "".join(
 )
 _SIGN: Final = regex.compile(r"\w")
 _ROOM: Final = 6_000  # characters that the words of one expression may take: Hyperscan takes 16,000
-_TOLD: Final = 20  # characters of a word from which a stream always waits for the rest of it
+_HELD: Final = 20  # characters of a word from which a stream always waits for the rest of it
 
 
 class Allowed:
@@ -118,8 +118,8 @@ def denied(words: Sequence[str]) -> Iterator[tuple[str, str]]:
         escaped = re.escape(word)
         edges = [r"\b" if regex.match(r"\w", char) else r"\B" for char in (word[0], word[-1])]
         begun = escaped
-        if len(word) > _TOLD:
-            begun = f"{re.escape(word[:_TOLD])}.{{0,{len(word) - _TOLD}}}"
+        if len(word) > _HELD:
+            begun = f"{re.escape(word[:_HELD])}.{{0,{len(word) - _HELD}}}"
         length = len(rewrite.prefixes(begun, regex.IGNORECASE)) + 10 * len(word)
         if part and size + length > _ROOM:
             yield "|".join(source for source, _ in part), "|".join(begun for _, begun in part)

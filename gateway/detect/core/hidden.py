@@ -47,11 +47,11 @@ class Hidden:
             for match in rules.matches(whole, hits)
             if match.start >= len(before)
         ]
-        told = [(blob, rules.within(blob)) for blob in blobs]
-        self._blobs = [finding for _, findings in told for finding in findings]
+        decoded = [(blob, rules.within(blob)) for blob in blobs]
+        self._blobs = [finding for _, findings in decoded for finding in findings]
         self.spans: list[Span] = [(low, high) for low, high, _ in plain.tokens]
         self.spans += [*(place for place, _ in self._matches)]
-        self.spans += [(blob.start, blob.end) for blob, findings in told if findings]
+        self.spans += [(blob.start, blob.end) for blob, findings in decoded if findings]
 
     @classmethod
     def look(cls, rules: RuleSet, text: str, start: int, before: str | None, final: bool) -> Hidden | None:

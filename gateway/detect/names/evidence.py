@@ -38,15 +38,17 @@ class Evidence:
         self._vocabulary = Vocabulary(lists)
         self._longest = max(place.count(" ") for place in lists.places) + 1  # words
 
-    def find(self, text: str, told: Sequence[Candidate]) -> list[Candidate]:
-        """All candidates for names, which may overlap; `told` are those of the model."""
-        said = tokens(text)
+    def find(self, text: str, by_model: Sequence[Candidate]) -> list[Candidate]:
+        """All candidates for names, which may overlap; `by_model` are those of the model."""
+        text_words = tokens(text)
         prose = english(text)
         strange = (
-            one for one in self._strange(text, said) if any(low <= one.start and one.end <= high for low, high in prose)
+            one
+            for one in self._strange(text, text_words)
+            if any(low <= one.start and one.end <= high for low, high in prose)
         )
-        found = [*self._cued(text), *self._listed(text, said), *strange]
-        return [*found, *self._beside(text, said, [*told, *found])]
+        found = [*self._cued(text), *self._listed(text, text_words), *strange]
+        return [*found, *self._beside(text, text_words, [*by_model, *found])]
 
     # Cues
 
@@ -103,40 +105,46 @@ class Evidence:
 
     def _thing(self, text: str, start: int, end: int, entity: str) -> Iterator[Candidate]:
         """An organization or a place after a cue, without common words before it."""
-        said = tokens(text, start, end)
-        while said and (self._vocabulary.common(said[0]) or (entity == "LOCATION" and said[0].word in PARTICLES)):
+        text_words = tokens(text, start, end)
+        while text_words and (
+            self._vocabulary.common(text_words[0]) or (entity == "LOCATION" and text_words[0].word in PARTICLES)
+        ):
             if (
                 entity == "ORGANIZATION"
-                and len(said) > 1
-                and said[0].start > 0
-                and text[said[0].start - 2] not in ".\n"
+                and len(text_words) > 1
+                and text_words[0].start > 0
+                and text[text_words[0].start - 2] not in ".\n"
             ):
                 break  # the first word of a name such as General Electric, and not of a sentence
-            said.pop(0)
-        if said and said[0].capital and not all(map(self._vocabulary.common, said)):
-            if text[end - 1] == "." and said[-1].word not in _SHORT:
+            text_words.pop(0)
+        if text_words and text_words[0].capital and not all(map(self._vocabulary.common, text_words)):
+            if text[end - 1] == "." and text_words[-1].word not in _SHORT:
                 end -= 1
-            yield Candidate(said[0].start, end, entity, CUED + 0.05)
+            yield Candidate(text_words[0].start, end, entity, CUED + 0.05)
 
     # Lists
 
-    def _listed(self, text: str, said: Sequence[Token]) -> Iterator[Candidate]:
+    def _listed(self, text: str, text_words: Sequence[Token]) -> Iterator[Candidate]:
         """Full names, single names that are not English words, places, peoples."""
         at = 0
-        while at < len(said):
-            token = said[at]
-            place = self._place(text, said, at)
-            run = self._run(text, said, at)
+        while at < len(text_words):
+            token = text_words[at]
+            place = self._place(text, text_words, at)
+            run = self._run(text, text_words, at)
             score = self._full_name(run)
             if score and len(run) >= place:
                 stop = at + len(run)
-                thing = stop < len(said) and said[stop].word in THINGS and adjacent(text, run[-1], said[stop])
+                thing = (
+                    stop < len(text_words)
+                    and text_words[stop].word in THINGS
+                    and adjacent(text, run[-1], text_words[stop])
+                )
                 if not thing:
                     yield Candidate(token.start, run[-1].end, "PERSON", score)
                     at = stop
                     continue
             if place:
-                yield Candidate(token.start, said[at + place - 1].end, "LOCATION", LISTED - 0.02)
+                yield Candidate(token.start, text_words[at + place - 1].end, "LOCATION", LISTED - 0.02)
                 at += place
                 continue
             if token.capital and self._group(text, token):
@@ -150,10 +158,10 @@ class Evidence:
             return False
         return word not in _AMBIGUOUS or bool(_BEFORE.search(before))
 
-    def _run(self, text: str, said: Sequence[Token], at: int) -> list[Token]:
+    def _run(self, text: str, text_words: Sequence[Token], at: int) -> list[Token]:
         """The words from here on that could be one name."""
         run: list[Token] = []
-        for token in said[at : at + _LONGEST + 1]:
+        for token in text_words[at : at + _LONGEST + 1]:
             if run and not adjacent(text, run[-1], token):
                 break
             if not token.capital and not (run and token.word in PARTICLES):
@@ -192,32 +200,32 @@ class Evidence:
         alone = first.word in lists.given and first.word not in lists.places and len(first.word) > 2
         return ALONE if alone and not usual and not first.shouted else 0
 
-    def _place(self, text: str, said: Sequence[Token], at: int) -> int:
+    def _place(self, text: str, text_words: Sequence[Token], at: int) -> int:
         """How many words from here on are a place in the lists."""
-        if not said[at].capital:
+        if not text_words[at].capital:
             return 0
         best, phrase = 0, ""
-        for count, token in enumerate(said[at : at + self._longest], 1):
-            if count > 1 and not adjacent(text, said[at + count - 2], token):
+        for count, token in enumerate(text_words[at : at + self._longest], 1):
+            if count > 1 and not adjacent(text, text_words[at + count - 2], token):
                 break
             phrase = f"{phrase} {token.word}" if phrase else token.word
             if phrase in self._lists.places and (count > 1 or not token.shouted or len(token.word) > 3):
                 best = count
         return best
 
-    def _strange(self, text: str, said: Sequence[Token]) -> Iterator[Candidate]:
+    def _strange(self, text: str, text_words: Sequence[Token]) -> Iterator[Candidate]:
         """Unknown capitalized words: two together are most likely a person; the type of one depends on its context."""
         at = 0
-        while at < len(said):
+        while at < len(text_words):
             run: list[Token] = []
             while (
-                at < len(said)
-                and self._vocabulary.unheard(text, said[at])
-                and (not run or adjacent(text, run[-1], said[at]))
+                at < len(text_words)
+                and self._vocabulary.unheard(text, text_words[at])
+                and (not run or adjacent(text, run[-1], text_words[at]))
             ):
-                run.append(said[at])
+                run.append(text_words[at])
                 at += 1
-            following = said[at] if at < len(said) else None
+            following = text_words[at] if at < len(text_words) else None
             thing = run and following and following.word in THINGS and adjacent(text, run[-1], following)
             names = [token for token in run if not token.initial]
             if len(names) >= 2 and len(run) <= _LONGEST and not thing and not any(token.shouted for token in run):
@@ -244,13 +252,13 @@ class Evidence:
 
     # Names beside names
 
-    def _beside(self, text: str, said: Sequence[Token], found: Sequence[Candidate]) -> Iterator[Candidate]:
+    def _beside(self, text: str, text_words: Sequence[Token], found: Sequence[Candidate]) -> Iterator[Candidate]:
         """In "Ann, Hleb and Bo" all are names if one is; a family name counts beside another."""
         people = {one.start for one in found if one.entity == "PERSON"}
         ends = {one.end for one in found if one.entity == "PERSON"}
         row: list[Token] = []
-        for at, token in enumerate(said, 1):
-            following = said[at] if at < len(said) else None
+        for at, token in enumerate(text_words, 1):
+            following = text_words[at] if at < len(text_words) else None
             if not token.capital or token.shouted or self._vocabulary.common(token):
                 row = []
                 continue

@@ -48,15 +48,15 @@ def english(text: str) -> list[tuple[int, int]]:
 
 def _stretches(text: str) -> Iterator[tuple[int, int]]:
     for match in _PARAGRAPH.finditer(text):
-        said = [word.lower().replace("’", "'") for word in _WORD.findall(match.group())]
-        if not said:
+        tokens = [word.lower().replace("’", "'") for word in _WORD.findall(match.group())]
+        if not tokens:
             continue
-        ours = sum(word in _ENGLISH for word in said)
-        theirs = sum(word in _OTHERS for word in said)
+        ours = sum(word in _ENGLISH for word in tokens)
+        theirs = sum(word in _OTHERS for word in tokens)
         signs = sum(1 for _ in _CODE.finditer(match.group()))
         if ours <= theirs and theirs:
             continue
-        if signs > max(2, _SIGNS * len(said)):
+        if signs > max(2, _SIGNS * len(tokens)):
             continue
-        if ours >= _FEWEST * len(said) or len(said) <= _SHORT:
+        if ours >= _FEWEST * len(tokens) or len(tokens) <= _SHORT:
             yield match.span()

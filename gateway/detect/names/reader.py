@@ -64,8 +64,8 @@ class Reader:
     def read(self, texts: Sequence[str]) -> list[list[Candidate]]:
         """The entities of each text; some may overlap."""
         clean = [text.encode("utf-8", "replace").decode() for text in texts]  # models do not accept lone surrogates
-        told = self._ask(clean)
-        return [self._weigh(text, list(said)) for text, said in zip(clean, told, strict=True)]
+        by_model = self._ask(clean)
+        return [self._weigh(text, list(entities)) for text, entities in zip(clean, by_model, strict=True)]
 
     def _ask(self, texts: list[str]) -> Iterable[Iterable[Candidate]]:
         """The entities of the model."""
@@ -97,12 +97,12 @@ class Reader:
 
         return _WORD.sub(capital, text)
 
-    def _weigh(self, text: str, said: list[Candidate]) -> list[Candidate]:
+    def _weigh(self, text: str, entities: list[Candidate]) -> list[Candidate]:
         """The candidates of all sources, without those that are not names."""
         closed = [match.span() for match in _NO_PROSE.finditer(text, timeout=TIME)]
-        told = [one for one in (self._trimmed(text, one) for one in said) if one is not None]
+        by_model = [one for one in (self._trimmed(text, one) for one in entities) if one is not None]
         # In a text without capitals, known words are capitalized: see `_cased`.
-        found = [*told, *self._evidence.find(self._cased(text), told)]
+        found = [*by_model, *self._evidence.find(self._cased(text), by_model)]
         return [
             one
             for one in _settled(found)
@@ -113,16 +113,16 @@ class Reader:
 
     def _trimmed(self, text: str, one: Candidate) -> Candidate | None:
         """A model's entity without the words around the name; None if nothing is left or it is not a name."""
-        said = tokens(text, one.start, one.end)
+        name = tokens(text, one.start, one.end)
         if one.entity in ("LOCATION", "ORGANIZATION"):
-            if said and said[0].word == "the":
-                said.pop(0)
+            if name and name[0].word == "the":
+                name.pop(0)
         elif one.entity == "PERSON":
-            while said and (said[0].word in _LEADING or not said[0].capital):
-                said.pop(0)
-            if any(char.isdigit() for char in text[one.start : one.end]) or all(map(self._vocabulary.common, said)):
+            while name and (name[0].word in _LEADING or not name[0].capital):
+                name.pop(0)
+            if any(char.isdigit() for char in text[one.start : one.end]) or all(map(self._vocabulary.common, name)):
                 return None
-        return one._replace(start=said[0].start) if said else None
+        return one._replace(start=name[0].start) if name else None
 
 
 def _settled(found: Iterable[Candidate]) -> list[Candidate]:

@@ -128,7 +128,8 @@ class OwnSecrets:
 
 
 def _refusal() -> Refusal:
-    return Refusal("secret_blocked", "The answer held a secret of the gateway's own and was stopped.", stage="output")
+    words = "The answer contained one of the gateway's own secrets and was stopped."
+    return Refusal("secret_blocked", words, stage="output")
 
 
 def united(found: Sequence[Finding], own: Sequence[Finding]) -> Sequence[Finding]:

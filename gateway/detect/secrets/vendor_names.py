@@ -161,7 +161,7 @@ WORDS: Final = (
     "zeplin", "zerobounce", "zerotier", "zhipu", "zigpoll", "zilliz", "zipbooks", "zipcodebase", "zipcodestack",
     "zoho", "zonkafeedback", "zoominfo", "zulip", "zuplo",
 )  # fmt: skip
-_TOLD: Final = 10
+_BEGINNING: Final = 10
 _TOGETHER: Final = 450  # maximum names that Hyperscan supports in one pattern
 
 
@@ -182,5 +182,5 @@ def _parts(words: Iterable[str]) -> Iterator[tuple[str, ...]]:
 
 
 ANY: Final = _tree(WORDS)
-BEGINNINGS: Final = tuple(map(_tree, _parts({word[:_TOLD] for word in WORDS})))
+BEGINNINGS: Final = tuple(map(_tree, _parts({word[:_BEGINNING] for word in WORDS})))
 """The first letters of all words: matches at least as much as `WORDS`, in fewer states."""
