@@ -45,7 +45,7 @@ def usage(reported: Any) -> Usage | None:
 
 
 def tells_input(reported: Any) -> bool:
-    """Whether a report of usage says how much was read: without it, an answer would be charged no input."""
+    """Whether a usage report contains the input tokens; without them, an answer would be charged no input."""
     return type(reported) is dict and count(reported.get("input_tokens")) is not None
 
 

@@ -1,8 +1,8 @@
 """The fields of a request in the Messages dialect (Claude API reference: Messages, beta fields included).
 
 One table serves blocks of all types, and one serves tools of all types. Left out on purpose, so that strict providers
-do not get them: what names another model (`fallbacks`, `tools[].model`) or continues a state that the request does not
-show (`thread`).
+do not get them: fields that name another model (`fallbacks`, `tools[].model`) or continue a state that is not in the
+request (`thread`).
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ def _blocks(content: Table | None) -> Table:
         source=_source(content),
         state_changes=table("type tab_id download_id url path size_bytes error"),
         tabs=table("tab_id title url active"),
-        to=table("model"),  # a fallback that has happened: it chooses nothing
+        to=table("model"),  # a past fallback, which selects nothing
         tool=table("type name server_name", definition=_TOOL),
         tool_changes=_CHANGE,
         tool_references=table("type tool_name", cache_control=_CACHE),

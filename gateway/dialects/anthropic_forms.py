@@ -25,7 +25,7 @@ def assemble(raw: bytes) -> bytes:
     """The whole message of a stream. Raises ValueError, also for a stream that broke off before its end."""
     message: Json = {}
     blocks: dict[int, Json] = {}
-    texts: dict[tuple[int, str], list[str]] = {}  # by block and field: a sum of two would copy what came before
+    texts: dict[tuple[int, str], list[str]] = {}  # by block and field; joined once at the end
     ended = False
     for event in sse.datas(raw):
         items.check_event(event, "an event")

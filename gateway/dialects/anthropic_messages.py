@@ -40,8 +40,8 @@ from gateway.texts import Slot
 _MESSAGE: Final = 4  # tokens around a message: an estimate
 _ANSWER: Final = 3
 _CEILING: Final = frozenset({"max_tokens"})
-# The name of a beta and its date, such as context-1m-2025-08-07 or claude-code-20250219. Four digits before the date
-# make a version, and no number that belongs to somebody.
+# The name of a beta and its date, such as context-1m-2025-08-07 or claude-code-20250219. At most four digits precede
+# the date: enough for a version, and too few for personal data.
 _BETA: Final = (
     rb"(?=[a-z]{2,24}(?:-[a-z0-9]{1,24}){0,7}-20)(?:[a-z-]*[0-9]){0,4}[a-z-]*"
     rb"-20[0-9]{2}(?:-[01][0-9]-[0-3][0-9]|[01][0-9][0-3][0-9])"
@@ -322,7 +322,7 @@ class AnthropicCount(AnthropicMessages):
         return []
 
     def answer_items(self, answer: Json) -> dict[str, int]:
-        """Nothing that is bounded."""
+        """No counts."""
         return {}
 
     def usage(self, answer: Json) -> Usage | None:

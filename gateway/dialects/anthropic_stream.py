@@ -28,7 +28,7 @@ from gateway.dialects.openai_strays import fields, in_blocks
 from gateway.dialects.terms import is_term
 from gateway.errors import Refusal
 
-_SEAL: Final = 32  # characters that a seal has at least
+_SEAL: Final = 32  # minimum characters of a seal
 MAX_BLOCKS: Final = 4096
 MAX_INPUT: Final = (
     4 * 1024 * 1024
@@ -61,7 +61,7 @@ class _Use:
 
     def __init__(self, data: Json, raw: bytes, plain: bool) -> None:
         self.data = data
-        self.plain = plain  # its events contain only what is judged
+        self.plain = plain  # its events contain only judged values
         self.raw = [raw]
         self.parts: list[str] = []
         self.size = 0
@@ -100,8 +100,8 @@ class AnthropicStream(Ordered):
         self._use: _Use | None = None  # the tool call that the open block makes
         self._begun = False  # `message_start` has left
         self._open: int | None = None  # the block that has begun for the caller, and not ended
-        self._reported = False  # a report of usage named the input
-        self._stopped = False  # the message has said why it ended
+        self._reported = False  # a usage report contained the input tokens
+        self._stopped = False  # the stop reason was received
         self.ended = False
         self.tier = ""
 
@@ -313,13 +313,13 @@ class AnthropicStream(Ordered):
         return chunk
 
     def _used(self, chunk: Chunk, reported: object) -> None:
-        """A report of usage. Those after the first may leave the input out; nothing is known before one tells it."""
+        """Add a usage report. Later reports may omit the input tokens; usage is unknown until they are reported."""
         self._reported |= tells_input(reported)
         if self._reported:
             chunk.usage = usage(reported)
 
     def _whole(self, chunk: Chunk, block: Json) -> None:
-        """A block that comes whole."""
+        """A block that arrives complete."""
         survey = tree.Survey(ANSWER)
         survey.walk(block)
         if survey.slots or survey.kinds:

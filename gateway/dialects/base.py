@@ -31,10 +31,10 @@ def bearer(key: str) -> dict[str, str]:
 class Plain:
     """Default methods for features that a dialect does not have: see `Codec`.
 
-    Left to each codec: `name`, `noun`, `formats`, `path`, `shape`, `passes`, `fields` and `answer`; `parse`,
+    Each codec defines: `name`, `noun`, `formats`, `path`, `shape`, `passes`, `fields` and `answer`; `parse`,
     `limit` for requests; `check`, `usage` and `error` for whole answers; `refuse` and `demo` for answers of the gateway
-    itself, and `refuse_in_text` where answers have a text; `stream`, `assemble`, `unfold` and `is_whole` where there
-    are streams.
+    itself, and `refuse_in_text` if answers have a text; `stream`, `assemble`, `unfold` and `is_whole` if there are
+    streams.
     """
 
     noun: str
@@ -49,7 +49,7 @@ class Plain:
     restores = True
 
     def outline(self, raw: bytes) -> Outline:
-        """All of it."""
+        """The whole answer."""
         return Outline(raw)
 
     def fill(self, answer: Json, raw: bytes, cuts: Sequence[tuple[int, int]]) -> None:
@@ -70,7 +70,7 @@ class Plain:
         return survey
 
     def arguments(self, call: Json) -> Survey:
-        """The same of a tool call."""
+        """The same for a tool call."""
         return self.whole(call)
 
     def overhead(self, body: Json) -> int:
@@ -86,7 +86,7 @@ class Plain:
         return self.fields.foreign(body)
 
     def drop_foreign(self, body: Json) -> bool:
-        """Take those fields out."""
+        """Remove those fields."""
         return self.fields.drop_foreign(body)
 
     def items(self, body: Json) -> Mapping[str, int]:

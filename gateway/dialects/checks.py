@@ -9,13 +9,13 @@ from typing import Any, Final
 from gateway.call import Json
 from gateway.errors import Refusal
 
-MAX_CEILING: Final = 10_000_000  # tokens; a larger output limit is taken for a mistake
+MAX_CEILING: Final = 10_000_000  # tokens; a larger output limit is treated as a mistake
 _LONGEST_MODEL: Final = 256
 _TIER: Final = re.compile(r"[a-z][a-z0-9_-]{0,31}")
 
 
 def wrong(param: str, problem: str) -> Refusal:
-    """The refusal for a parameter that is not valid: `problem` completes the sentence after its name."""
+    """The refusal for an invalid parameter: `problem` completes the sentence after its name."""
     return Refusal("invalid_request", f"`{param}` {problem}.", param=param)
 
 

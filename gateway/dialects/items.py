@@ -19,7 +19,7 @@ MOST_LEVELS: Final = 200
 SMALL: Final = 65_536
 """Size in bytes below which values are not counted."""
 _BRACKET: Final = re.compile(rb"[\[\]{}]")
-# A string that does not end is one up to the end: else each quote in it would be tried as a beginning.
+# An unterminated string extends to the end; otherwise each quote in it would be tried as a beginning.
 _STRING: Final = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+(?:"|\\?\Z)', re.DOTALL)
 
 

@@ -30,8 +30,8 @@ ANSWERS: Final = (
 _CEILINGS: Final = frozenset(CEILINGS)
 _RETURNED: Final = tuple(key for key in ANSWERS if key not in ("best_of", "bestOf"))
 _SAME: Final = frozenset(ANSWERS)
-# Words of which the name of a ceiling, or of a budget of thinking, is made. A number of tokens is one, unless it is one
-# of those that go in, or of a token's id.
+# Words in names of ceilings and thinking budgets. A number of tokens is a ceiling, unless it counts input tokens or is
+# the id of a token.
 _TOKENS: Final = frozenset({"token", "tokens", "toks", "tok"})
 _NOT_OUT: Final = frozenset(
     {"input", "prompt", "context", "ctx", "id", "ids", "content", "special", "cached", "cache", "stop", "eos", "bos"}
@@ -48,12 +48,12 @@ _OTHER: Final = re.compile(r"[^a-z0-9]")
 _COUNTS: Final = frozenset(_OTHER.sub("", key.lower()) for key in ANSWERS) | frozenset(
     {"numchoices", "numoutputs", "numanswers", "numresponses", "ncompletions", "nchoices", "samplecount"}
 )
-_GENERATED: Final = frozenset({"bestof"})  # and not all of them returned
+_GENERATED: Final = frozenset({"bestof"})  # generated answers, not all of which are returned
 _CALLERS: Final = frozenset(  # fields that are not settings of the model
     {"messages", "system", "tools", "functions", "metadata", "response_format", "logit_bias", "tool_choice"}
     | {"function_call", "prediction", "stream_options", "web_search_options", "audio", "output_format", "mcp_servers"}
 )
-_ORDINARY: Final = _CALLERS | frozenset(  # what most requests have, and is no ceiling beside those of the tables
+_ORDINARY: Final = _CALLERS | frozenset(  # fields of most requests that are not ceilings
     {"model", "stream", "temperature", "top_p", "top_k", "stop", "stop_sequences", "user", "seed", "n", "max_tokens"}
     | {"parallel_tool_calls", "presence_penalty", "frequency_penalty", "store", "reasoning_effort", "verbosity"}
     | {"service_tier", "logprobs", "top_logprobs", "modalities", "prompt_cache_key", "safety_identifier"}
@@ -112,7 +112,7 @@ def _is_ceiling(words: frozenset[str]) -> bool:
 
 
 def _settings(body: Json) -> Iterator[tuple[Json, str, str, bool]]:
-    """Every field that may be a setting of the model: its holder, its key, that of the field around, whether on top."""
+    """Every field that may be a setting of the model: holder, key, key of the parent, whether at the top level."""
     waiting: list[tuple[Any, str, int]] = []
     for key in body.keys() - _ORDINARY:
         value = body[key]

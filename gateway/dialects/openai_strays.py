@@ -17,7 +17,7 @@ _TOP: Final = CHUNK
 _CHOICE: Final = CHOICE | {"message"}
 _MESSAGE: Final = frozenset({"role", *TEXTS, "annotations", "audio"})
 _CALLING: Final = frozenset({"toolcalls", "toolcall", "functioncalls", "functioncall", "tooluse", "tooluses"})
-_PARTS: Final = ("tooluse", "toolcall", "functioncall", "mcpcall")  # what the types of parts that call end with
+_PARTS: Final = ("tooluse", "toolcall", "functioncall", "mcpcall")  # endings of the types of parts that call a tool
 _ASKS: Final = frozenset({"input", "arguments", "args", "parameters"})
 _SPEAKERS: Final = ("message", "delta")
 _WRAPPED: Final = frozenset({"tool_calls", "function_call", "toolCalls", "functionCall"})
@@ -83,7 +83,7 @@ def _message(said: Any, *, known: bool = False) -> Iterator[Json]:
             yield from ({"function": one} for one in in_blocks(value if type(value) is list else [value]))
         elif type(value) is dict and not value.keys().isdisjoint(
             _WRAPPED
-        ):  # what a gateway puts below a field of its own
+        ):  # calls that another gateway puts below its own field
             yield from _message(value)
 
 

@@ -47,14 +47,14 @@ _OFF = re.compile(r"(?:disabled?|excluded?|clear|max|no)_")
 _SCHEMA = frozenset({"properties", "$defs", "definitions", "patternProperties", "required", "enum"})
 _LISTED = re.compile(
     r"(?:^|_)(?:tools?|functions?|plugins?|connectors?|skills?)$"
-)  # a list of names below it is one of tools
+)  # a list of names below these fields is a list of tools
 _ON = frozenset({"on", "true", "auto", "enabled", "required", "always"})
 _MESSAGE = frozenset({"role", "content", "name", "tool_calls", "tool_call_id", "function_call", "reasoning_content"})
 _MODES = frozenset({"none", "auto", "required", "any", "validated", ""})
 # Fields with the name of a tool, next to a type that the provider runs.
 _LABELS = ("server_label", "id", "mcp_server_name", "toolset_name", "connector_id", "skill_id")
-_PAST = frozenset({"executed", "used", "called"})  # tools of which a message says what they did
-# Fields of what a server of tools offers: those that it may run, and what is set for each.
+_PAST = frozenset({"executed", "used", "called"})  # words of fields that report past tool calls
+# Fields for a server of tools: the tools that it may run, and the settings of each.
 _SERVED = frozenset({"allowed_tools", "tool_configuration", "require_approval", "configs"})
 _NAMING = frozenset({"name", "id", "type", *_LABELS})
 _DEPTH = 4  # maximum depth of lists of tools in lists of tools

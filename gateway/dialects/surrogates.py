@@ -1,6 +1,6 @@
 """JSON with halves of characters, which some servers send when they cut a text inside one.
 
-Half a surrogate pair is no character: it becomes U+FFFD, unless the other half follows in the next piece of its text
+Half a surrogate pair is not a character: it becomes U+FFFD, unless the other half follows in the next piece of its text
 (see `Halves`). So do bytes that are no UTF-8.
 Everything else that is not JSON stays an error.
 """
@@ -16,7 +16,7 @@ import orjson
 _ESCAPE: Final = re.compile(
     rb"\\(?:u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|(u[dD][89a-fA-F][0-9a-fA-F]{2})|.)", re.DOTALL
 )
-_BYTES: Final = re.compile(rb"\xed[\xa0-\xbf][\x80-\xbf]")  # a half, encoded as if it were a character
+_BYTES: Final = re.compile(rb"\xed[\xa0-\xbf][\x80-\xbf]")  # half a pair, encoded like a character
 _MARK: Final = b"\xef\xbb\xbf"
 
 
