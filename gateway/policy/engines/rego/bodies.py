@@ -10,9 +10,9 @@ from collections.abc import Iterable, Iterator
 
 from gateway.policy.engines.rego import ast
 from gateway.policy.engines.rego.calls import Calls
+from gateway.policy.engines.rego.constants import constant
 from gateway.policy.engines.rego.errors import CONFLICT, Location
 from gateway.policy.engines.rego.index import is_test
-from gateway.policy.engines.rego.references import constant
 from gateway.policy.engines.rego.resolver import pattern_names
 from gateway.policy.engines.rego.safety import direct, names_in
 

@@ -11,9 +11,9 @@ from collections.abc import Iterable, Mapping
 
 from gateway.policy.engines.rego import ast, types
 from gateway.policy.engines.rego.builtins.signatures import SIGNATURES
+from gateway.policy.engines.rego.constants import constant
 from gateway.policy.engines.rego.errors import TYPE, Location, Problem
 from gateway.policy.engines.rego.reference_types import check_reference
-from gateway.policy.engines.rego.references import constant
 from gateway.policy.engines.rego.resolver import pattern_names
 from gateway.policy.engines.rego.safety import ROOTS
 from gateway.policy.engines.rego.tree import FUNCTION, Node, find, package_of, rules

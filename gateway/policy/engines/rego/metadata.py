@@ -12,8 +12,8 @@ import yaml
 
 from gateway.policy.engines.rego import ast
 from gateway.policy.engines.rego.builtins.texts import Loader
+from gateway.policy.engines.rego.constants import constant
 from gateway.policy.engines.rego.errors import PARSE, Location, Problem, RegoError
-from gateway.policy.engines.rego.references import constant
 from gateway.policy.engines.rego.scanner import Comment
 from gateway.policy.engines.rego.values import Value
 

@@ -6,9 +6,10 @@ from collections.abc import Iterable, Sequence
 
 from gateway.policy.engines.rego import ast
 from gateway.policy.engines.rego.bodies import Bodies
+from gateway.policy.engines.rego.constants import constant
 from gateway.policy.engines.rego.errors import COMPILE, RECURSION, UNSAFE, Location, Problem, near
 from gateway.policy.engines.rego.index import Index, index_of
-from gateway.policy.engines.rego.references import Surroundings, constant, shown
+from gateway.policy.engines.rego.references import Surroundings, shown
 from gateway.policy.engines.rego.safety import ROOTS, Unsafe
 from gateway.policy.engines.rego.tree import COMPLETE, FUNCTION, OBJECT, SET, Node
 from gateway.policy.engines.rego.writer import MOST_LOOPS, Namespace, TooDeep, Writer

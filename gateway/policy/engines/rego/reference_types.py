@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Protocol
 
 from gateway.policy.engines.rego import ast, types
+from gateway.policy.engines.rego.constants import constant
 from gateway.policy.engines.rego.errors import Location
-from gateway.policy.engines.rego.references import constant, shown
+from gateway.policy.engines.rego.references import shown
 from gateway.policy.engines.rego.safety import ROOTS
 from gateway.policy.engines.rego.type_env import Place, TypeEnv
 from gateway.policy.engines.rego.types import ANY, Function, Type

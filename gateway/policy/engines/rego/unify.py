@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from gateway.policy.engines.rego import ast, types
-from gateway.policy.engines.rego.references import constant
+from gateway.policy.engines.rego.constants import constant
 from gateway.policy.engines.rego.type_env import TypeEnv
 from gateway.policy.engines.rego.types import ANY, Type
 from gateway.policy.engines.rego.values import key
