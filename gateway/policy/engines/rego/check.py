@@ -274,6 +274,9 @@ class Body:
         """Check a call; the last term may be its result."""
         before = len(self.checker.problems)
         args = [self.lowered(term) for term in terms]
+        if self.env.of_name(path[0]) is not None:  # as in OPA, a variable that was bound hides functions
+            self.checker.problem(f"undefined function {'.'.join(path)}", at)
+            return
         of = self.checker.function(path)
         if not isinstance(of, Function):
             return  # an unknown function was reported when the call was written
