@@ -17,7 +17,7 @@ _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*):")
 _BROKEN_ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2}).{0,2}", re.DOTALL)
 _HOST_ESCAPE = re.compile(r"%(?!25)[0-7].", re.DOTALL)
 _NO_HOST = re.compile(r"[ #/?@\\^`{|}]")
-_ZONE_ESCAPE = re.compile(r"%(?:[01][0-9A-Fa-f]|23|2[Ff]|3[Ff]|40|5[CcEe]|60|7[BbCcDdFf])")
+_ZONE_ESCAPE = re.compile(r"%(?:[01][0-9A-Fa-f]|23|2[Ff]|3[Ff]|40|5[CcEe]|60|7[BbCcDdFf]|[89A-Fa-f][0-9A-Fa-f])")
 _PORT = re.compile(r"(?::[0-9]*)?", re.ASCII)
 _USER = re.compile(r"[A-Za-z0-9._:~!$&'()*+,;=%@-]*", re.ASCII)
 _ENCODED = re.compile(r"[A-Za-z0-9._~!$&'()*+,;=:@/\[\]%-]*", re.ASCII)
@@ -111,12 +111,14 @@ def _literal(host: str) -> str:
         raise _Wrong("missing ']' in host")
     _check_port(port)
     address, percent, zone = name.partition("%25")
-    address = _host_decoded(address, _HOST_ESCAPE) + ("%" if percent else "") + _host_decoded(zone, _ZONE_ESCAPE)
+    address, zone = _host_decoded(address, _HOST_ESCAPE), _host_decoded(zone, _ZONE_ESCAPE)
+    if "%" in address or bool(percent) != bool(zone):
+        raise _Wrong("invalid host: ParseAddr")
     try:
         ipaddress.IPv6Address(address)
     except ValueError:
         raise _Wrong("invalid host: ParseAddr") from None
-    return f"[{address}]{port}"
+    return f"[{address}{'%' if zone else ''}{zone}]{port}"
 
 
 def _check_port(port: str) -> None:
