@@ -223,8 +223,8 @@ class Body:
             self.call(term.path, [*term.args, var], term.at)
             return var
         of = self.comprehension(term) if isinstance(term, ast.Comprehension) else self.env.of(self.reference(term))
-        if of is None and isinstance(term, ast.Ref):
-            of = ANY
+        if isinstance(term, ast.Ref) and types.unknown(of):
+            of = ANY  # as in OPA: a type with a part that is not known, such as that of `set()`, is any
         if of is not None:
             self.env.names[var.name] = of
         return var
