@@ -81,6 +81,10 @@ class Call:
         return ".".join(self.path)
 
 
+PRINT = ("internal", "print")
+"""The path of a call of `print`, once its arguments are comprehensions."""
+
+
 @dataclass(slots=True)
 class Template:
     """A template string: pieces of text, and literals."""
@@ -243,3 +247,12 @@ def path_of(term: Term) -> tuple[str, ...] | None:
             return None
         names.append(part.value)
     return tuple(names)
+
+
+def printed(literal: Literal) -> list[Comprehension] | None:
+    """What a `print` is given, None for any other literal."""
+    what = literal.what
+    if not isinstance(what, Expr) or not isinstance(what.term, Call) or what.term.path != PRINT:
+        return None
+    whole = what.term.args[0] if what.term.args else None
+    return [one for one in whole.items if isinstance(one, Comprehension)] if isinstance(whole, Array) else None

@@ -10,13 +10,21 @@ from collections.abc import Iterable, Iterator
 
 from gateway.policy.engines.rego import ast
 from gateway.policy.engines.rego.calls import Calls
-from gateway.policy.engines.rego.errors import CONFLICT, Location
+from gateway.policy.engines.rego.errors import COMPILE, CONFLICT, Location, Problem
 from gateway.policy.engines.rego.index import is_test
-from gateway.policy.engines.rego.references import constant
+from gateway.policy.engines.rego.references import constant, shown
 from gateway.policy.engines.rego.resolver import pattern_names
 from gateway.policy.engines.rego.safety import direct, names_in
 
 COLLECTION = "COLLECTIONS"
+
+
+class Undeclared(Exception):
+    """Variables that `print` is given before they are bound."""
+
+    def __init__(self, problems: list[Problem]) -> None:
+        self.problems = problems
+        super().__init__(problems)
 
 
 class Bodies(Calls):
@@ -29,6 +37,7 @@ class Bodies(Calls):
         for head in heads:
             names |= names_in(head, deep=False)
         self.visible = outer | names
+        self.check_printed(body)
         ordered = self.safety.order(body, frozenset(self.w.variables), frozenset(self.visible))
         self.around.ordered[id(body)] = ordered
         if whole:
@@ -36,6 +45,20 @@ class Bodies(Calls):
         for literal in ordered:
             self.literal(literal)
         self.visible = outer | names | set(self.w.variables)
+
+    def check_printed(self, body: list[ast.Literal]) -> None:
+        """What `print` is given must be bound before it, where it is written. Raises Undeclared."""
+        now = set(self.w.variables)
+        for literal in body:
+            problems = [
+                Problem(COMPILE, f"var {shown(name)} is undeclared", one.at)
+                for one in ast.printed(literal) or ()
+                for name in sorted(direct(one.body) - names_in(one.value, deep=False) - now)
+            ]
+            if problems:
+                raise Undeclared(problems)
+            after = self.safety.binds(literal, now, frozenset(self.visible))
+            now = after if isinstance(after, set) else now
 
     def tested(self, body: list[ast.Literal], heads: list[ast.Term | None]) -> list[ast.Literal]:
         """Write what the input must have for the body to hold; returns the rest of the body.
@@ -46,8 +69,9 @@ class Bodies(Calls):
         for literal in tests:
             self.literal(literal)
         rest = [literal for literal in body if not any(literal is test for test in tests)]
-        if any(isinstance(term, ast.Call) or self.virtual(term) for literal in rest for term in required(literal)):
-            for literal in rest:
+        usual = [literal for literal in rest if ast.printed(literal) is None]
+        if any(isinstance(term, ast.Call) or self.virtual(term) for literal in usual for term in required(literal)):
+            for literal in usual:
                 self.defined(required(literal), literal.at)
             for head in heads:
                 if head is not None:

@@ -45,7 +45,8 @@ class Calls(References):
             if arity is not None and len(term.args) == arity + 1 and not term.infix:
                 self.match(term.args[-1], self.call(term, term.args[:-1]))
                 return
-            if not term.infix and term.path == ("internal", "print"):
+            if not term.infix and term.path == ast.PRINT:
+                self.unasked(term.args)
                 return
             value = self.call(term, term.args)
             if not self.void(term.path):
@@ -83,6 +84,18 @@ class Calls(References):
         else:
             return False
         return True
+
+    def unasked(self, terms: list[ast.Term]) -> None:
+        """Terms whose values nobody asks for: their errors are found, no lines are written."""
+        w = self.w
+        start, before = len(w.lines), (dict(w.variables), dict(w.known), w.loops, w.fails[:])
+        marks = (self.volatile, self.expensive, set(self.inputs))
+        w.loops = 0
+        for term in terms:
+            self.term(term)
+        del w.lines[start:]
+        w.variables, w.known, w.loops, w.fails = before
+        self.volatile, self.expensive, self.inputs = marks
 
     def void(self, path: tuple[str, ...]) -> bool:
         signature = self.signatures.get(".".join(path), "->")

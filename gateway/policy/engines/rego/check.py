@@ -166,7 +166,10 @@ class Body:
         if isinstance(term, ast.Call):
             if term.path == ("equal",) and len(term.args) == 2:
                 self.equality(term.args[0], term.args[1], at)
-            elif term.path != ("internal", "print"):
+            elif term.path == ast.PRINT:
+                for arg in term.args:
+                    self.lowered(arg)
+            else:
                 self.call(term.path, term.args, at)
         elif isinstance(term, ast.Ref):
             self.reference(term)

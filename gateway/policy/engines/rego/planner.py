@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from gateway.policy.engines.rego import ast
-from gateway.policy.engines.rego.bodies import Bodies
+from gateway.policy.engines.rego.bodies import Bodies, Undeclared
 from gateway.policy.engines.rego.errors import COMPILE, RECURSION, UNSAFE, Location, Problem, near
 from gateway.policy.engines.rego.index import Index, index_of
 from gateway.policy.engines.rego.references import Surroundings, constant, shown
@@ -208,6 +208,9 @@ class Plan:
         bodies.repeated = self.node.kind == FUNCTION
         try:
             self.write(rule, bodies, writer)
+        except Undeclared as error:
+            self.around.problems += error.problems
+            return True
         except Unsafe as error:
             for missing in sorted({shown(one) for one in error.names}):
                 words = f"var {missing} is unsafe{near(missing, ROOTS)}"

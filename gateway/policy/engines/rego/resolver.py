@@ -1,7 +1,7 @@
 """What each name stands for: a variable of the rule, a rule of the package, an import, or a builtin.
 
-Afterwards a reference to a rule begins with `data`, a declared variable has a name of its own (`x.3`), `print` is gone,
-and the expressions in template strings are comprehensions.
+Afterwards a reference to a rule begins with `data`, a declared variable has a name of its own (`x.3`), and what
+`print` is given and the expressions in template strings are comprehensions.
 """
 
 from __future__ import annotations
@@ -170,9 +170,7 @@ class Resolver:
             return None
         if isinstance(what, ast.Expr):
             if isinstance(what.term, ast.Call) and what.term.path == ("print",):
-                for arg in what.term.args:
-                    self.term(arg, scope)  # which counts as a use
-                return None
+                return self.print(what.term, scope, literal.at)
             if (
                 isinstance(what.term, ast.Call)
                 and what.term.path in (("eq",), ("assign",))
@@ -211,12 +209,22 @@ class Resolver:
                 self.problem(COMPILE, "cannot assign vars inside negated expression", literal.at)
             body = self.body(what.body, Scope(scope)) if what.scoped else self.body(what.body, scope, literal.at)
             made = ast.Not(body, what.scoped)
-            if what.body and not made.body:
-                return None  # only a `print`
+            if not what.scoped and made.body and ast.printed(made.body[0]) is not None:
+                return made.body[0]  # as in OPA, `not print(x)` is `print(x)`
         else:
             assert isinstance(what, ast.Logical)
             made = ast.Logical(what.kind, self.body(what.left, Scope(scope)), self.body(what.right, Scope(scope)))
         return ast.Literal(made, withs, literal.at)
+
+    def print(self, call: ast.Call, scope: Scope, at: Location) -> ast.Literal:
+        """As in OPA: each argument is the one member of a set, or of none where it is undefined."""
+        found: list[ast.Term] = []
+        for arg in call.args:
+            self.count += 1
+            name = ast.Var(f"$printed{self.count}", arg.at)
+            body = [ast.Literal(ast.Unify(name, self.term(arg, scope), False), [], arg.at)]
+            found.append(ast.Comprehension("set", None, name, body, arg.at))
+        return ast.Literal(ast.Expr(ast.Call(ast.PRINT, [ast.Array(found, call.at)], call.at)), [], at)
 
     def withs(self, literal: ast.Literal, scope: Scope) -> list[ast.With]:
         return [
