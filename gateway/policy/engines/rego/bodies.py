@@ -7,14 +7,15 @@ and each expression that iterates opens a loop around all that follows it.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from itertools import takewhile
 
 from gateway.policy.engines.rego import ast
 from gateway.policy.engines.rego.calls import Calls
 from gateway.policy.engines.rego.errors import COMPILE, CONFLICT, Location, Problem
-from gateway.policy.engines.rego.index import is_test
-from gateway.policy.engines.rego.references import constant, shown
+from gateway.policy.engines.rego.index import bind, is_test, literal_with_bound, with_bound
+from gateway.policy.engines.rego.references import constant, shown, text
 from gateway.policy.engines.rego.resolver import pattern_names
-from gateway.policy.engines.rego.safety import direct, names_in
+from gateway.policy.engines.rego.safety import ROOTS, direct, names_in
 
 COLLECTION = "COLLECTIONS"
 
@@ -65,18 +66,32 @@ class Bodies(Calls):
 
         OPA's index does not ask a definition whose input differs, so no error of an earlier expression shows there.
         """
-        tests = [literal for literal in body if is_test(literal, self.around.known)]
-        for literal in tests:
-            self.literal(literal)
-        rest = [literal for literal in body if not any(literal is test for test in tests)]
-        usual = [literal for literal in rest if ast.printed(literal) is None]
-        if any(isinstance(term, ast.Call) or self.virtual(term) for literal in usual for term in required(literal)):
-            for literal in usual:
-                self.defined(required(literal), literal.at)
-            for head in heads:
-                if head is not None:
-                    self.defined(within(head), head.at)
+        bound: dict[str, ast.Term] = {}
+        rest: list[ast.Literal] = []
+        needed: list[tuple[list[ast.Term], Location]] = []
+        for literal in body:
+            test = literal_with_bound(literal, bound) if bound else literal
+            if is_test(test, self.given):
+                self.literal(test)
+            else:
+                rest.append(literal)
+                if ast.printed(literal) is None:
+                    needed.append(([with_bound(term, bound) for term in required(literal)], literal.at))
+            bind(literal, bound, self.given)
+        if any(isinstance(term, ast.Call) or self.virtual(term) for terms, _ in needed for term in terms):
+            needed += [([with_bound(term, bound) for term in within(head)], head.at) for head in heads if head]
+            for terms, at in needed:
+                self.defined(terms, at)
         return rest
+
+    def given(self, term: ast.Term) -> bool:
+        """Whether a term is a path, made of constants, of the input or of data that no rule makes."""
+        if not isinstance(term, ast.Ref) or not isinstance(term.head, ast.Var) or not term.parts:
+            return False
+        if term.head.name not in ROOTS or any(constant(part) is None for part in term.parts):
+            return False
+        names = [name for name in takewhile(lambda name: name is not None, map(text, term.parts)) if name is not None]
+        return term.head.name == "input" or self.around.is_base(("data", *names))
 
     def virtual(self, term: ast.Term) -> bool:
         path = ast.path_of(term)
@@ -91,11 +106,10 @@ class Bodies(Calls):
         """Give up if a path of the input or of data is undefined."""
         start = len(self.w.lines)
         for term in terms:
-            path = ast.path_of(term)
-            if not isinstance(term, ast.Ref) or path is None:
-                continue
-            if path[0] == "input" or (path[0] == "data" and self.around.is_base(path)):
-                self.stored(path[:1], term.parts)
+            if self.given(term):
+                assert isinstance(term, ast.Ref)
+                assert isinstance(term.head, ast.Var)
+                self.stored((term.head.name,), term.parts)
         self.mark(start, at)
 
     def closed(self, body: list[ast.Literal]) -> None:

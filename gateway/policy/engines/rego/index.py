@@ -9,10 +9,11 @@ fewest definitions share finds the definition.
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from gateway.policy.engines.rego import ast
+from gateway.policy.engines.rego.references import constant
 from gateway.policy.engines.rego.values import Value, items_of, key
 
 LEAST = 4
@@ -23,6 +24,8 @@ Wants = dict[Place, frozenset[Any]]
 """Constants in key form; a definition cannot hold with another value at the place, or with none."""
 Known = Callable[[ast.Term], tuple[Value] | None]
 """The constant that a term is, if it is one."""
+Reads = Callable[[ast.Term], bool]
+"""Whether a term is a path, made of constants, of the input or of data that no rule makes."""
 _SCALARS = (str, int, float, type(None))
 
 
@@ -72,20 +75,61 @@ def wanted(rule: ast.Rule, known: Known) -> Wants:
     return found
 
 
-def is_test(literal: ast.Literal, known: Known) -> bool:
-    """Whether a literal compares the input with constants and does nothing else: it may come before all others."""
+def is_test(literal: ast.Literal, reads: Reads) -> bool:
+    """Whether a literal compares what stands at a path of input or data with a constant and does nothing else.
+
+    It may come before all others. As in OPA, a path alone is such a test, and a comparison with an array of scalars.
+    """
     what = literal.what
     if literal.withs:
         return False
     if isinstance(what, ast.Expr) and isinstance(what.term, ast.Ref):
-        return path_in_input(what.term) is not None
+        return reads(what.term)
     pair = _compared(what)
     if pair is not None:
-        return any(path_in_input(one) is not None and known(other) is not None for one, other in (pair, pair[::-1]))
+        return any(reads(one) and _comparable(other) for one, other in (pair, pair[::-1]))
     pair = _member(what)
-    if pair is not None:
-        return any(path_in_input(one) is not None and known(other) is not None for one, other in (pair, pair[::-1]))
-    return False
+    return pair is not None and any(reads(one) and constant(other) for one, other in (pair, pair[::-1]))
+
+
+def _comparable(term: ast.Term) -> bool:
+    items = term.items if isinstance(term, ast.Array) else [term]
+    return all(isinstance(item, ast.Scalar) for item in items)
+
+
+def bind(literal: ast.Literal, bound: dict[str, ast.Term], reads: Reads) -> None:
+    """Enter the variables that stand for a constant or for what is at a path: `x := 1; y = x; z := input.a`."""
+    what = literal.what
+    if isinstance(what, ast.Unify) and not literal.withs:
+        for one, other in ((what.left, what.right), (what.right, what.left)):
+            value = with_bound(other, bound)
+            if isinstance(one, ast.Var) and (constant(value) is not None or reads(value)):
+                bound.setdefault(one.name, value)
+
+
+def with_bound(term: ast.Term, bound: Mapping[str, ast.Term]) -> ast.Term:
+    """A term with what its variables stand for; in the brackets of a reference, scalars alone."""
+    if isinstance(term, ast.Var):
+        return bound.get(term.name, term)
+    if isinstance(term, ast.Ref):
+        parts = [bound.get(part.name, part) if isinstance(part, ast.Var) else part for part in term.parts]
+        parts = [new if isinstance(new, ast.Scalar) else old for new, old in zip(parts, term.parts, strict=True)]
+        return ast.Ref(term.head, parts, term.at)
+    return term
+
+
+def literal_with_bound(literal: ast.Literal, bound: Mapping[str, ast.Term]) -> ast.Literal:
+    """A literal with what the variables that it compares stand for."""
+    what = literal.what
+    if isinstance(what, ast.Unify):
+        left, right = with_bound(what.left, bound), with_bound(what.right, bound)
+        return ast.Literal(ast.Unify(left, right, what.assign), literal.withs, literal.at)
+    if not isinstance(what, ast.Expr):
+        return literal
+    term = what.term
+    if isinstance(term, ast.Call):
+        term = ast.Call(term.path, [with_bound(arg, bound) for arg in term.args], term.at, term.infix)
+    return ast.Literal(ast.Expr(with_bound(term, bound)), literal.withs, literal.at)
 
 
 def path_in_input(term: ast.Term) -> tuple[str, ...] | None:

@@ -56,7 +56,7 @@ class Safety:
         if isinstance(what, ast.Expr):
             lacks |= self.holds(what.term, now, visible)
         elif isinstance(what, ast.Unify):
-            lacks |= self.unifies(what.left, what.right, now, visible)
+            lacks |= self.unified(what, now, visible)
         elif isinstance(what, ast.SomeIn):
             lacks |= self.needs(what.domain, now, visible)
             if not lacks:
@@ -138,6 +138,12 @@ class Safety:
                 lacks |= self.matches(value, now, visible)
             return lacks
         return self.needs(term, now, visible)
+
+    def unified(self, what: ast.Unify, now: set[str], visible: Names) -> set[str]:
+        if not self.unifies(what.left, what.right, now, visible):
+            return set()
+        left, right = [self.needs(side, set(now), visible) for side in (what.left, what.right)]
+        return right or left if what.assign else left | right  # of `x := y`, the reader is to look at `y`
 
     def unifies(self, left: ast.Term, right: ast.Term, now: set[str], visible: Names) -> set[str]:
         for one, other in () if _differ(left, right) else ((left, right), (right, left)):
