@@ -112,7 +112,7 @@ class Memo:
 def team(document: Json) -> str:
     """Whose input it is, as a part of each key: nobody learns from the time what another team's calls hold."""
     subject = document.get("subject")
-    name = subject.get("team") if isinstance(subject, Mapping) else None
+    name = subject.get("team") if type(subject) is dict or isinstance(subject, Mapping) else None
     return name if isinstance(name, str) else ""
 
 
@@ -125,6 +125,7 @@ class Memoized:
     def __init__(self, inputs: Iterable[Path], *, volatile: bool, sets_labels: bool) -> None:
         self._projection = Projection(inputs)
         self._memo = None if volatile else Memo()
+        self._names_team = self._projection.reads("subject", "team")
         self.reads_history = self._projection.reads("context", "history")
         self.sets_labels = sets_labels
 
@@ -139,8 +140,9 @@ class Memoized:
     async def decide(self, document: Json) -> Json:
         """`data.gateway.decision`; of an input equal to an earlier one, the very same object."""
         try:
-            part = self._projection.key(document)
-            key = orjson.dumps(team(document)) + part
+            key = part = self._projection.key(document)
+            if not self._names_team:
+                key = orjson.dumps(team(document)) + part
         except (TypeError, ValueError, RecursionError) as error:
             raise PolicyUnavailable(f"the input is no JSON: {error}") from None
         memo = self._memo
