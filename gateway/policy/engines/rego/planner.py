@@ -226,7 +226,7 @@ class Plan:
         self.expensive = self.expensive or bodies.expensive
         if writer.lines[1].partition("  #@")[0] == f"    {writer.fails[0]}":
             return False
-        self.lines += writer.lines
+        self.lines += self.space.share(name, writer.lines) if self.around.optimize else writer.lines
         self.definitions[name] = rule
         self.variables[name] = {atom: shown(var) for var, atom in writer.variables.items() if var[0] != "$"}
         return True
