@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -220,19 +220,19 @@ class Module:
     annotations: list[Any] = field(default_factory=list)
 
 
-def children(term: Term) -> Iterator[Term]:
+def children(term: Term) -> Sequence[Term]:
     """The terms right within a term, but those of bodies."""
+    if isinstance(term, Scalar | Var):
+        return ()
     if isinstance(term, Ref):
-        yield term.head
-        yield from term.parts
-    elif isinstance(term, Array | SetOf):
-        yield from term.items
-    elif isinstance(term, Object):
-        for key, value in term.pairs:
-            yield key
-            yield value
-    elif isinstance(term, Call):
-        yield from term.args
+        return (term.head, *term.parts)
+    if isinstance(term, Call):
+        return term.args
+    if isinstance(term, Array | SetOf):
+        return term.items
+    if isinstance(term, Object):
+        return [part for pair in term.pairs for part in pair]
+    return ()
 
 
 def path_of(term: Term) -> tuple[str, ...] | None:

@@ -5,7 +5,7 @@ An expression that is written first comes first, unless it needs what a later on
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 
 from gateway.policy.engines.rego import ast
 
@@ -98,6 +98,8 @@ class Safety:
 
     def needs(self, term: ast.Term, now: set[str], visible: Names) -> set[str]:
         """The unbound variables without which a term has no value. What references in it iterate over is bound."""
+        if isinstance(term, ast.Scalar):
+            return set()
         if isinstance(term, ast.Var):
             return set() if term.name in now or term.name in ROOTS else {term.name}
         if isinstance(term, ast.Ref):
@@ -122,6 +124,8 @@ class Safety:
 
     def matches(self, term: ast.Term, now: set[str], visible: Names) -> set[str]:
         """Bind a pattern; returns what it lacks."""
+        if isinstance(term, ast.Scalar):
+            return set()
         if isinstance(term, ast.Var):
             if term.name not in ROOTS:
                 now.add(term.name)
@@ -202,20 +206,30 @@ def _differ(left: ast.Term, right: ast.Term) -> bool:
 
 def direct(body: Iterable[ast.Literal]) -> set[str]:
     """The variables of a body, but for those of bodies within."""
-    return {name for literal in body for name in _of(literal, deep=False)}
+    found: set[str] = set()
+    for literal in body:
+        _of(literal, found, deep=False)
+    return found
 
 
 def everywhere(body: Iterable[ast.Literal]) -> set[str]:
     """The variables of a body and of all bodies within."""
-    return {name for literal in body for name in _of(literal, deep=True)}
+    found: set[str] = set()
+    for literal in body:
+        _of(literal, found, deep=True)
+    return found
 
 
 def names_in(term: ast.Term | None, *, deep: bool) -> set[str]:
     """The variables of a term."""
-    return set() if term is None else set(_names(term, deep))
+    found: set[str] = set()
+    if term is not None:
+        _names(term, found, deep)
+    return found
 
 
-def _of(literal: ast.Literal, deep: bool) -> Iterator[str]:
+def _of(literal: ast.Literal, found: set[str], *, deep: bool) -> None:
+    """Add the variables of a literal."""
     what = literal.what
     terms: list[ast.Term | None] = [term for one in literal.withs for term in (one.value, *one.rest)]
     bodies: list[list[ast.Literal]] = []
@@ -235,33 +249,36 @@ def _of(literal: ast.Literal, deep: bool) -> Iterator[str]:
             bodies.append(what.body)
         else:
             for inner in what.body:
-                yield from _of(inner, deep)
+                _of(inner, found, deep=deep)
     elif isinstance(what, ast.Logical):
         bodies += [what.left, what.right]
     for term in terms:
         if term is not None:
-            yield from _names(term, deep)
+            _names(term, found, deep)
     if deep:
         for body in bodies:
             for inner in body:
-                yield from _of(inner, deep)
+                _of(inner, found, deep=True)
 
 
-def _names(term: ast.Term, deep: bool) -> Iterator[str]:
+def _names(term: ast.Term, found: set[str], deep: bool) -> None:
+    """Add the variables of a term."""
+    if isinstance(term, ast.Scalar):
+        return
     if isinstance(term, ast.Var):
         if term.name not in ROOTS:
-            yield term.name
+            found.add(term.name)
     elif isinstance(term, ast.Comprehension):
         if deep:
             for head in (term.key, term.value):
                 if head is not None:
-                    yield from _names(head, deep)
+                    _names(head, found, deep)
             for literal in term.body:
-                yield from _of(literal, deep)
+                _of(literal, found, deep=True)
     elif isinstance(term, ast.Template):
         for part in term.parts:
             if isinstance(part, ast.Literal):
-                yield from _of(part, deep)
+                _of(part, found, deep=deep)
     else:
         for child in ast.children(term):
-            yield from _names(child, deep)
+            _names(child, found, deep)

@@ -13,6 +13,7 @@ from gateway.policy.engines.rego.scanner import KEYWORDS, WORDS, Token
 from gateway.policy.engines.rego.values import MOST_EXPONENT, number, paired
 
 _LEVELS = (("==", "!=", "<", ">", "<=", ">="), ("|",), ("&",), ("+", "-"), ("*", "/", "%"))
+_LEVEL = {sign: level for level, signs in enumerate(_LEVELS) for sign in signs}
 _NAMES = {
     "==": "equal",
     "!=": "neq",
@@ -103,11 +104,10 @@ class Terms:
             left = ast.Call(MEMBER, [left, self.binary(0)], left.at, True)
         return left
 
-    def binary(self, level: int) -> ast.Term:
-        if level == len(_LEVELS):
-            return self.unary()
-        left = self.binary(level + 1)
-        while self.token.kind in _LEVELS[level]:
+    def binary(self, least: int) -> ast.Term:
+        """A term with operators of this level and of those that bind more."""
+        left = self.unary()
+        while (level := _LEVEL.get(self.tokens[self.index].kind, -1)) >= least:
             token = self.next()
             left = ast.Call((_NAMES[token.kind],), [left, self.binary(level + 1)], left.at, True)
         return left

@@ -41,7 +41,6 @@ class Namespace:
             self.names[found] = value
         return found
 
-
     def share(self, name: str, lines: list[str]) -> list[str]:
         """The lines that define a function; of functions that differ in constants alone, only the first is compiled."""
         given: dict[str, str] = {}
