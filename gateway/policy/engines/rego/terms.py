@@ -206,6 +206,9 @@ class Terms:
 
     def postfix(self, head: ast.Term) -> ast.Term:
         """What follows a term without a space: `.name`, `[term]`, `(arguments)`."""
+        token = self.tokens[self.index]
+        if (token.spaced or token.kind not in (".", "[", "(")) and not isinstance(head, ast.Var):
+            return head
         parts: list[ast.Term] = []
         at = head.at
 
