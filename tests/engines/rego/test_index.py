@@ -151,6 +151,11 @@ FIRST = (
     "i := {7}; input.n in i",
 )
 """What OPA finds out before it evaluates anything else of a body."""
+HEADS_FIRST = (
+    "p := [input.none] if not c",
+    "p := count(input.none) if { not c }",
+    "p := input.none if { every x in [1] { c == x } }",
+)
 IN_TURN = (
     "i := 3; data.d.n == i + 1",
     "input.xs == {1}",
@@ -173,3 +178,11 @@ def test_what_comes_first(body: str) -> None:
     else:
         with pytest.raises(EvaluationError, match="eval_conflict_error"):
             program.evaluate(("data", "m", "p"), env)
+
+
+@pytest.mark.parametrize("rule", HEADS_FIRST)
+def test_what_a_head_needs_comes_first(rule: str) -> None:
+    """A path in the head that is undefined excludes the definition too."""
+    source = f'package m\n\nc := x if some x in [1, 2]\n\ndefault p := "none"\n\n{rule}\n'
+    program = compile_bundle({"m.rego": source})
+    assert program.evaluate(("data", "m", "p"), program.env({})) == "none"

@@ -78,11 +78,22 @@ class Bodies(Calls):
                 if ast.printed(literal) is None:
                     needed.append(([with_bound(term, bound) for term in required(literal)], literal.at))
             bind(literal, bound, self.given)
-        if any(isinstance(term, ast.Call) or self.virtual(term) for terms, _ in needed for term in terms):
+        if any(map(self.asks, rest)):
             needed += [([with_bound(term, bound) for term in within(head)], head.at) for head in heads if head]
             for terms, at in needed:
                 self.defined(terms, at)
         return rest
+
+    def asks(self, literal: ast.Literal) -> bool:
+        """Whether a literal calls anything or asks rules, which may be an error."""
+        what = literal.what
+        if literal.withs or isinstance(what, ast.Every | ast.Logical):
+            return True
+        if isinstance(what, ast.Not):
+            return what.scoped or any(map(self.asks, what.body))
+        terms = _terms(what)
+        bodies = ast.Call | ast.Comprehension | ast.Template
+        return any(isinstance(one, bodies) or self.virtual(one) for term in terms for one in within(term))
 
     def given(self, term: ast.Term) -> bool:
         """Whether a term is a path, made of constants, of the input or of data that no rule makes."""
@@ -290,6 +301,14 @@ def required(literal: ast.Literal) -> Iterator[ast.Term]:
                 for arg in call.args:
                     if call.path != ("equal",) or not isinstance(arg, ast.Ref):
                         yield from within(arg)
+
+
+def _terms(what: object) -> list[ast.Term]:
+    if isinstance(what, ast.Expr):
+        return [what.term]
+    if isinstance(what, ast.Unify):
+        return [what.left, what.right]
+    return [what.domain] if isinstance(what, ast.SomeIn) else []
 
 
 def _operands(term: ast.Term) -> Iterator[ast.Term]:

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 
 from gateway.policy.engines.rego import ast, types
 from gateway.policy.engines.rego.builtins.signatures import SIGNATURES
-from gateway.policy.engines.rego.errors import TYPE, Location, Problem
+from gateway.policy.engines.rego.errors import PARSE, TOO_DEEP, TYPE, Location, Problem
 from gateway.policy.engines.rego.reference_types import check_reference
 from gateway.policy.engines.rego.references import constant
 from gateway.policy.engines.rego.resolver import pattern_names
@@ -44,7 +44,10 @@ class Checker:
             for rule in self.nodes[number].rules:
                 one: ast.Rule | None = rule
                 while one is not None:
-                    self.rule(one)
+                    try:
+                        self.rule(one)
+                    except RecursionError:
+                        self.problems.append(Problem(PARSE, TOO_DEEP, one.at))
                     one = one.otherwise
         return self.problems
 

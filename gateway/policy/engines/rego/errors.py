@@ -17,6 +17,8 @@ TYPE_EVAL = "eval_type_error"
 WITH_MERGE = "eval_with_merge_error"
 INTERNAL = "eval_internal_error"
 CANCEL = "eval_cancel_error"
+TOO_DEEP = "max recursion depth exceeded"
+"""OPA's words for a policy that is nested too deeply."""
 
 
 class Location(NamedTuple):

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 
 from gateway.policy.engines.rego import ast
 from gateway.policy.engines.rego.bodies import Bodies, Undeclared
-from gateway.policy.engines.rego.errors import COMPILE, RECURSION, UNSAFE, Location, Problem, near
+from gateway.policy.engines.rego.errors import COMPILE, PARSE, RECURSION, TOO_DEEP, UNSAFE, Location, Problem, near
 from gateway.policy.engines.rego.index import Index, index_of
 from gateway.policy.engines.rego.references import Surroundings, constant, shown
 from gateway.policy.engines.rego.safety import ROOTS, Unsafe
@@ -215,6 +215,9 @@ class Plan:
             for missing in sorted({shown(one) for one in error.names}):
                 words = f"var {missing} is unsafe{near(missing, ROOTS)}"
                 self.around.problems.append(Problem(UNSAFE, words, error.literal.at))
+            return True
+        except RecursionError:
+            self.around.problems.append(Problem(PARSE, TOO_DEEP, rule.at))
             return True
         except TooDeep:
             words = f"more than {MOST_LOOPS} iterations within one another; put some into a rule of their own"

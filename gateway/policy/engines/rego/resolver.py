@@ -11,7 +11,7 @@ from collections import Counter
 from gateway.policy.engines.rego import ast
 from gateway.policy.engines.rego.ast import path_of
 from gateway.policy.engines.rego.builtins.signatures import SIGNATURES
-from gateway.policy.engines.rego.errors import COMPILE, TYPE, Location, Problem
+from gateway.policy.engines.rego.errors import COMPILE, PARSE, TOO_DEEP, TYPE, Location, Problem
 from gateway.policy.engines.rego.safety import direct, names_in
 
 ROOTS = frozenset({"data", "input"})
@@ -391,7 +391,10 @@ def resolve(modules: list[ast.Module], problems: list[Problem], *, strict: bool 
     for module in modules:
         resolver = Resolver(module, frozenset(known[module.package]), problems, strict=strict)
         for rule in module.rules:
-            resolver.definition(rule)
+            try:
+                resolver.definition(rule)
+            except RecursionError:
+                problems.append(Problem(PARSE, TOO_DEEP, rule.at))
         problems += resolver.unused_imports() if strict else []
 
 

@@ -6,6 +6,7 @@ An expression that is written first comes first, unless it needs what a later on
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from heapq import heappop, heappush
 
 from gateway.policy.engines.rego import ast
 
@@ -31,19 +32,29 @@ class Safety:
     def order(self, body: list[ast.Literal], bound: Names, visible: Names) -> list[ast.Literal]:
         """The literals of a body in an order that is safe. Raises Unsafe."""
         now = set(bound)
-        left = list(body)
         found: list[ast.Literal] = []
-        while left:
-            for index, literal in enumerate(left):
-                after = self.binds(literal, now, visible)
-                if isinstance(after, set):
-                    now = after
-                    found.append(left.pop(index))
-                    break
-            else:
-                missing = self.binds(left[0], now, visible)
-                assert isinstance(missing, frozenset)
-                raise Unsafe(set(missing), left[0])
+        lacking: dict[int, frozenset[str]] = {}
+        waiting: dict[str, set[int]] = {}
+        """The literals to look at again once a name is bound."""
+        ready = list(range(len(body)))
+        while ready:
+            index = heappop(ready)
+            after = self.binds(body[index], now, visible)
+            if isinstance(after, frozenset):
+                lacking[index] = after
+                for name in everywhere([body[index]]) - now:
+                    waiting.setdefault(name, set()).add(index)
+                continue
+            found.append(body[index])
+            for name in after - now:
+                for again in waiting.pop(name, ()):
+                    if lacking.pop(again, None) is not None:
+                        heappush(ready, again)
+            now = after
+        if lacking:
+            first = min(lacking)
+            missing = self.binds(body[first], now, visible)
+            raise Unsafe(set(missing), body[first])
         return found
 
     def binds(self, literal: ast.Literal, bound: set[str], visible: Names) -> set[str] | frozenset[str]:
@@ -173,11 +184,12 @@ class Safety:
 
     def pairs(self, pairs: list[tuple[ast.Term, ast.Term]], now: set[str], visible: Names) -> set[str]:
         lacks: set[str] = set()
-        for _ in pairs:  # one may bind what another needs
-            lacks = set()
-            for one, other in pairs:
-                lacks |= self.unifies(one, other, now, visible)
-            if not lacks:
+        left = pairs
+        while left:  # one may bind what another needs, before it or behind
+            missing = [(pair, self.unifies(*pair, now, visible)) for pair in left]
+            lacks = {name for _, names in missing for name in names}
+            count, left = len(left), [pair for pair, names in reversed(missing) if names]
+            if len(left) == count:
                 break
         return lacks
 

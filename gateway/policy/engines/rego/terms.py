@@ -29,6 +29,8 @@ _NAMES = {
     "/": "div",
     "%": "rem",
 }
+_SHORT = 4
+"""Tokens that may be read twice."""
 MEMBER = ("internal", "member_2")
 MEMBER_AT = ("internal", "member_3")
 
@@ -39,6 +41,8 @@ class Terms:
     def __init__(self, file: str, tokens: list[Token], *, not_bodies: bool = False) -> None:
         self.file, self.tokens, self.index, self.wildcards = file, tokens, 0, 0
         self.not_bodies = not_bodies
+        self._read: dict[int, tuple[ast.Term | RegoError, int]] = {}
+        """What was read of several tokens, by where it begins: the term or the error, and where it ends."""
 
     @property
     def token(self) -> Token:
@@ -113,6 +117,23 @@ class Terms:
         return left
 
     def unary(self) -> ast.Term:
+        """A term without operators. One that is tried in several ways is read once: nesting would double its time."""
+        start = self.index
+        found, end = self._read.get(start, (None, start))
+        if found is None:
+            try:
+                found = self.operand_term()
+            except RegoError as error:
+                found = error
+            end = self.index
+            if end - start > _SHORT:
+                self._read[start] = found, end
+        self.index = end
+        if isinstance(found, RegoError):
+            raise found
+        return found
+
+    def operand_term(self) -> ast.Term:
         if self.token.kind == "-" and self.peek().kind == "name":
             at = self.where(self.next())
             return ast.Call(("minus",), [ast.Scalar(0, at), self.unary()], at, True)
