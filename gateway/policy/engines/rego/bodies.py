@@ -1,7 +1,7 @@
-"""Bodies to Python: each literal becomes lines after which its variables are bound, or which give up.
+"""Compiles bodies: after the lines of a literal its variables are bound, unless the literal failed.
 
-What fails in a loop goes on with the next item, outside all loops the function returns. So a body is one straight text,
-and each expression that iterates opens a loop around all that follows it.
+A failure in a loop continues with the next item; outside all loops the function returns. So a body is straight-line
+code, and each expression that iterates opens a loop around all that follows it.
 """
 
 from __future__ import annotations

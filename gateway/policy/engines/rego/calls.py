@@ -1,4 +1,4 @@
-"""Calls of builtins and of functions, conditions, and comprehensions, to Python."""
+"""Compiles calls of builtins and functions, conditions and comprehensions."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ class Calls(References):
         return True
 
     def unasked(self, terms: list[ast.Term]) -> None:
-        """Terms whose values nobody asks for: their errors are found, no lines are written."""
+        """Compile terms for their errors alone: no lines are kept."""
         w = self.w
         start, before = len(w.lines), (dict(w.variables), dict(w.known), w.loops, w.fails[:])
         marks = (self.volatile, self.expensive, set(self.inputs))

@@ -1,4 +1,4 @@
-"""The type checker: what OPA refuses since it could never hold, or a builtin could never take.
+"""The type checker: refuses what can never hold and what a builtin never takes, as OPA does.
 
 As in OPA, the types of rules are inferred in the order of what they depend on, `input` and data are of any type, and
 the bodies of `every`, and of `not`, `and`, `or` with a body of their own, are checked for their references alone.
@@ -27,7 +27,7 @@ Ordered = Mapping[int, list[ast.Literal]]
 
 
 class Checker:
-    """Checks rules one after another; `problems` are in the order of finding."""
+    """Checks rules one after another; `problems` are in the order in which they were found."""
 
     def __init__(self, root: Node, reads: Mapping[int, set[int]], ordered: Ordered) -> None:
         self.root, self.ordered = root, ordered
@@ -123,7 +123,7 @@ class Checker:
 
 
 class Body:
-    """One body: a layer for the types of its variables."""
+    """Checks one body; the types of its variables are a layer of their own."""
 
     def __init__(self, checker: Checker, env: TypeEnv) -> None:
         self.checker, self.env = checker, env

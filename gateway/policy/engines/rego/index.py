@@ -1,4 +1,4 @@
-"""Which definitions of a rule can hold at all: those that want other constants of the input are not asked.
+"""An index of the definitions of a rule: those that compare the input with other constants are skipped.
 
 As in OPA, definitions are found by what a body compares with constants: `input.subject.team == "x"`, `input.n = 1`,
 `input.action.model in {"a", "b"}`, also through a local variable (`team := input.subject.team`), an argument of the
@@ -30,7 +30,7 @@ _SCALARS = (str, int, float, type(None))
 
 
 class Index(NamedTuple):
-    """How to find definitions, by their numbers: those always asked, and tables from a value at a place."""
+    """Definitions by number: those that are always evaluated, and tables from the value at a place to the others."""
 
     always: tuple[int, ...]
     tables: tuple[tuple[Place, dict[Any, tuple[int, ...]]], ...]
@@ -63,7 +63,7 @@ def index_of(rules: Sequence[ast.Rule], known: Known) -> Index | None:
 
 
 def wanted(rule: ast.Rule, known: Known) -> Wants:
-    """What a definition wants, its `else` parts too: one of them may hold."""
+    """The constants that a definition compares with, over all its `else` parts: one of them may hold."""
     if rule.default:
         return {}
     found = _wanted(rule, known)
@@ -182,7 +182,7 @@ def _compared(what: object) -> tuple[ast.Term, ast.Term] | None:
 
 
 def _member(what: object) -> tuple[ast.Term, ast.Term] | None:
-    """What must be in what."""
+    """The two sides of `x in xs`."""
     if isinstance(what, ast.Expr) and isinstance(what.term, ast.Call):
         call = what.term
         if call.path == ("internal", "member_2") and len(call.args) == 2:

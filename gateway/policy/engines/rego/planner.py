@@ -1,4 +1,4 @@
-"""Rules to functions of Python: which definitions a rule has, in which order they are asked, what they come to."""
+"""Compiles rules: which definitions are evaluated in which order, and how their values become one."""
 
 from __future__ import annotations
 
@@ -105,7 +105,7 @@ class Plan:
         return f"conflict({name}, {at}, function={function}, definitions={definitions}, given=({self.given},))"
 
     def selected(self, index: Index, chains: list[list[str]], rules: list[ast.Rule]) -> list[str]:
-        """Lines that go through the definitions that can hold: `parts` are the functions of one, `at` its place."""
+        """Lines that loop over the definitions that can hold: `parts` are the functions of one, `at` its place."""
         name = self.listed(chains, rules)
         lines, numbers = [], []
         for place, table in index.tables:
@@ -286,7 +286,7 @@ class Plan:
 
 
 def find_constant(plans: Sequence[Plan]) -> None:
-    """Mark the rules that come to the same in each evaluation: neither they nor what they ask reads input or time."""
+    """Mark the rules with the same value in each evaluation: neither they nor the rules they use read input or time."""
     waiting = [plan for plan in plans if plan.node.kind != FUNCTION]
     varying = {plan.node.number for plan in plans if plan.inputs or plan.volatile}
     readers: dict[int, list[int]] = {}

@@ -1,4 +1,4 @@
-"""What each name stands for: a variable of the rule, a rule of the package, an import, or a builtin.
+"""Resolves names: to a variable of the rule, a rule of the package, an import, or a builtin.
 
 Afterwards a reference to a rule begins with `data`, a declared variable has a name of its own (`x.3`), and what
 `print` is given and the expressions in template strings are comprehensions.
@@ -112,7 +112,7 @@ class Resolver:
         return {name.partition(".")[0] for name, count in bound.items() if self.uses[name] == count}
 
     def hide(self, body: list[ast.Literal], scope: Scope) -> None:
-        """As in OPA, a variable of a body that is called like a builtin is one of its own."""
+        """As in OPA, a variable of a body with the name of a builtin counts as declared by the body."""
         replaced = {one.target[0] for literal in body for one in literal.withs}
         replaced |= {name for literal in body for one in literal.withs for name in names_in(one.value, deep=False)}
         for name in sorted(direct(body) - replaced - self.globals.keys() - _declared(body)):
@@ -120,7 +120,7 @@ class Resolver:
                 self.declare(name, scope, "var {} referenced above")
 
     def must_use(self, name: str, scope: Scope, least: int, words: str, at: Location) -> None:
-        """A declared variable that is of no use is a problem; a wildcard is not."""
+        """A declared variable that is not used is a problem; a wildcard is not."""
         found = scope.find(name)
         if found is not None and name[0] != "$":
             self.unused.append((found, least, words.format(name), at))
@@ -217,7 +217,7 @@ class Resolver:
         return ast.Literal(made, withs, literal.at)
 
     def print(self, call: ast.Call, scope: Scope, at: Location) -> ast.Literal:
-        """As in OPA: each argument is the one member of a set, or of none where it is undefined."""
+        """As in OPA: each argument becomes a set, which is empty where the argument is undefined."""
         found: list[ast.Term] = []
         for arg in call.args:
             self.count += 1

@@ -1,4 +1,4 @@
-"""What generated code calls while it evaluates: looking into values, iterating, merging, and the budget."""
+"""The functions that generated code calls: looking into values, iterating, merging, and the budget."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ Path = tuple[str, ...]
 
 
 class Env:
-    """What an evaluation knows: input, data, the values of rules so far, and what `with` replaced."""
+    """The state of an evaluation: input, data, the values of rules so far, and what `with` replaced."""
 
     __slots__ = (
         *("cache", "data", "input", "kept", "meter", "mocks", "now_ns", "owner", "patches", "program", "strict"),

@@ -16,7 +16,7 @@ Names = frozenset[str]
 
 
 class Unsafe(Exception):
-    """Variables that nothing binds: the first of them, and the literal."""
+    """Variables that nothing binds, and the first literal that needs them."""
 
     def __init__(self, names: set[str], literal: ast.Literal) -> None:
         self.names, self.literal = names, literal

@@ -1,4 +1,4 @@
-"""Source to tokens, with their places. A comment is no token; one that may hold metadata is kept beside them."""
+"""Source to tokens, with their places. Comments are kept beside the tokens: they may hold metadata."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What two terms must be of, to be equal: types of variables are inferred on the way, as in OPA."""
+"""Whether two terms can be equal by their types; types of variables are inferred on the way, as in OPA."""
 
 from __future__ import annotations
 

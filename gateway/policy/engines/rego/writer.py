@@ -1,7 +1,7 @@
-"""Lines of Python in the making, and the names that they use.
+"""Writes lines of Python, and keeps the constants that they name.
 
-No text of a policy gets into the lines: variables, constants, rules and builtins are `v1`, `K1`, `R1`, `B1`; what a
-constant is stands in the namespace that the lines are executed in.
+No text of a policy gets into the lines: variables, constants, rules and builtins are `v1`, `K1`, `R1`, `B1`; the values
+of constants are in the namespace in which the lines are executed.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Requests to AWS, signed: `providers.aws.sign_req`.
+"""Signatures of requests to AWS: `providers.aws.sign_req`.
 
 https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_sigv-create-signed-request.html
 """
@@ -70,7 +70,7 @@ def _check_settings(given: Mapping[Any, Value]) -> None:
 
 
 def _checked_headers(asked: Mapping[Any, Value]) -> dict[str, str]:
-    """The headers of a request that has what a request needs."""
+    """The headers of a request, once its parts are checked. Raises BuiltinError."""
     if unknown := asked.keys() - _ALLOWED:
         raise _fail(1, "invalid request parameters(s)", unknown)
     if missing := [name for name in _REQUEST if name not in asked]:
@@ -116,5 +116,5 @@ def _authorization(
 
 
 def _bytes(text: str) -> bytes:
-    """With the bytes that a host of percent escapes stands for."""
+    """UTF-8, with bytes of percent escapes that are no UTF-8 as they were."""
     return text.encode("utf-8", "surrogateescape")

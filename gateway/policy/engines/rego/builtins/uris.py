@@ -25,7 +25,7 @@ _LEFT_IN_PATHS = "$&+,-./:;=@_~"
 
 
 class _Wrong(Exception):
-    """A text that is no URI: what is wrong."""
+    """The text is no URI: what is wrong with it."""
 
 
 class Uri(NamedTuple):
@@ -145,7 +145,7 @@ def _escaped(path: str) -> str:
 
 
 def as_text(text: str) -> str:
-    """A part as a string of Rego: bytes that are no UTF-8 are replaced."""
+    """A part as a string of Rego; bytes that are no UTF-8 are replaced."""
     return text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
 
 
