@@ -96,7 +96,7 @@ REFUSED: Mapping[str, str] = {
     "rego.parse_module": "a policy that reads policies is not supported",
 }
 
-_CHAINS = "chains are verified by the rules of Go's library, which no library here has"
+_CHAINS = "chains are verified by the rules of Go's library; the library here has others"
 _QUERIES = "the rules by which a schema judges a query are not here, `graphql.parse_query` is"
 MISSING: Mapping[str, str] = {
     "crypto.x509.parse_and_verify_certificates": _CHAINS,
