@@ -212,9 +212,10 @@ class Plan:
             self.around.problems += error.problems
             return True
         except Unsafe as error:
-            for missing in sorted({shown(one) for one in error.names}):
-                words = f"var {missing} is unsafe{near(missing, ROOTS)}"
-                self.around.problems.append(Problem(UNSAFE, words, error.literal.at))
+            for names, literal in error.missing:
+                for missing in sorted({shown(one) for one in names}):
+                    words = f"var {missing} is unsafe{near(missing, ROOTS)}"
+                    self.around.problems.append(Problem(UNSAFE, words, literal.at))
             return True
         except RecursionError:
             self.around.problems.append(Problem(PARSE, TOO_DEEP, rule.at))

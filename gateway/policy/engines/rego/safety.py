@@ -16,11 +16,11 @@ Names = frozenset[str]
 
 
 class Unsafe(Exception):
-    """Variables that nothing binds, and the first literal that needs them."""
+    """Variables that nothing binds, by the literals that need them."""
 
-    def __init__(self, names: set[str], literal: ast.Literal) -> None:
-        self.names, self.literal = names, literal
-        super().__init__(names)
+    def __init__(self, missing: list[tuple[set[str], ast.Literal]]) -> None:
+        self.missing = missing
+        super().__init__(missing)
 
 
 class Safety:
@@ -52,10 +52,24 @@ class Safety:
                         heappush(ready, again)
             now = after
         if lacking:
-            first = min(lacking)
-            missing = self.binds(body[first], now, visible)
-            raise Unsafe(set(missing), body[first])
+            raise Unsafe(self.missing([body[index] for index in sorted(lacking)], now, visible))
         return found
+
+    def missing(self, body: list[ast.Literal], now: set[str], visible: Names) -> list[tuple[set[str], ast.Literal]]:
+        """What each literal lacks, but for what another one would assign if it could."""
+        assigned = {
+            name
+            for literal in body
+            if isinstance(literal.what, ast.Unify) and literal.what.assign
+            for name in names_in(literal.what.left, deep=False)
+        }
+        found = []
+        for literal in body:
+            names = set(self.binds(literal, now, visible)) - assigned
+            assigned |= names  # each is reported once
+            if names:
+                found.append((names, literal))
+        return found or [(set(self.binds(body[0], now, visible)), body[0])]
 
     def binds(self, literal: ast.Literal, bound: set[str], visible: Names) -> set[str] | frozenset[str]:
         """The variables that are bound after a literal, as a set; as a frozenset those that it lacks."""
