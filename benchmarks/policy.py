@@ -192,7 +192,8 @@ def page(rows: list[Row], grown: list[tuple[str, float, float]]) -> str:
         "# What a policy decision costs",
         "",
         "`python -m benchmarks.policy`; the shipped policies, microseconds for one decision: the best of "
-        f"{ROUNDS} rounds of {CALLS}. A call is plain unless the line says otherwise.",
+        f"{ROUNDS} rounds of {CALLS}, at a load average of {os.getloadavg()[0]:.1f} on {os.cpu_count()} processors. "
+        "A call is plain unless the line says otherwise.",
         "",
         "| engine | CPU of the gateway, us | waits, us | memory, MB |",
         "|---|--:|--:|--:|",
