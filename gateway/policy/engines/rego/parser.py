@@ -131,6 +131,7 @@ class Parser(Literals):
             self.fail(f"`{path[0]}` imports cannot be aliased", at)
 
     def rules(self) -> list[ast.Rule]:
+        self.forget()
         start = self.token
         default = start.kind == "default" and self.peek().kind not in (".", "[")
         if default:

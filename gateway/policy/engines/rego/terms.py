@@ -41,8 +41,8 @@ class Terms:
     def __init__(self, file: str, tokens: list[Token], *, not_bodies: bool = False) -> None:
         self.file, self.tokens, self.index, self.wildcards = file, tokens, 0, 0
         self.not_bodies = not_bodies
-        self._read: dict[int, tuple[ast.Term | RegoError, int]] = {}
-        """What was read of several tokens, by where it begins: the term or the error, and where it ends."""
+        self._read: dict[int, tuple[ast.Term | list[Problem], int]] = {}
+        """What was read of this rule, by where it begins: a term or the problems, and where it ends."""
 
     @property
     def token(self) -> Token:
@@ -116,22 +116,27 @@ class Terms:
             left = ast.Call((_NAMES[token.kind],), [left, self.binary(level + 1)], left.at, True)
         return left
 
+    def forget(self) -> None:
+        """Another rule begins: nothing before is read again."""
+        self._read.clear()
+
     def unary(self) -> ast.Term:
         """A term without operators. One that is tried in several ways is read once: nesting would double its time."""
         start = self.index
-        found, end = self._read.get(start, (None, start))
-        if found is None:
+        known = self._read.get(start)
+        if known is None:
             try:
                 found = self.operand_term()
             except RegoError as error:
-                found = error
-            end = self.index
-            if end - start > _SHORT:
-                self._read[start] = found, end
-        self.index = end
-        if isinstance(found, RegoError):
-            raise found
-        return found
+                self._read[start] = error.problems, self.index
+                raise
+            if self.index - start > _SHORT:
+                self._read[start] = found, self.index
+            return found
+        read, self.index = known
+        if isinstance(read, list):
+            raise RegoError(read)
+        return read
 
     def operand_term(self) -> ast.Term:
         if self.token.kind == "-" and self.peek().kind == "name":
