@@ -149,6 +149,8 @@ FIRST = (
     "v := input.n; v == 7",
     "v := input.n; v in {7}",
     "i := {7}; input.n in i",
+    "[v, _] = data.d.xs[0]; v",
+    "[v, w] := input.xs; v == w",
 )
 """What OPA finds out before it evaluates anything else of a body."""
 HEADS_FIRST = (

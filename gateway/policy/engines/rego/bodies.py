@@ -82,6 +82,8 @@ class Bodies(Calls):
             needed += [([with_bound(term, bound) for term in within(head)], head.at) for head in heads if head]
             for terms, at in needed:
                 self.defined(terms, at)
+            for literal in rest:
+                self.shaped(literal)
         return rest
 
     def asks(self, literal: ast.Literal) -> bool:
@@ -122,6 +124,18 @@ class Bodies(Calls):
                 assert isinstance(term.head, ast.Var)
                 self.stored((term.head.name,), term.parts)
         self.mark(start, at)
+
+    def shaped(self, literal: ast.Literal) -> None:
+        """Give up if what an array with variables is to match is no array of that length."""
+        what = literal.what
+        if isinstance(what, ast.Unify) and not literal.withs:
+            for one, other in ((what.left, what.right), (what.right, what.left)):
+                if isinstance(one, ast.Array) and isinstance(other, ast.Ref) and self.given(other):
+                    assert isinstance(other.head, ast.Var)
+                    start = len(self.w.lines)
+                    value = self.stored((other.head.name,), other.parts)
+                    self.w.refuse(f"{value}.__class__ is not list or len({value}) != {len(one.items)}")
+                    self.mark(start, literal.at)
 
     def closed(self, body: list[ast.Literal]) -> None:
         """A body within a body."""
