@@ -47,6 +47,8 @@ def _read(file: str, first: Comment, lines: list[str]) -> dict[str, Any]:
     at = Location(file, first.row, first.column)
     try:
         fields = yaml.load("\n".join(line.removeprefix(" ") for line in lines), Loader)  # noqa: S506 (a safe loader)
+    except RecursionError:
+        raise RegoError([Problem(PARSE, "yaml: the metadata is nested too deeply", at)]) from None
     except yaml.YAMLError as error:
         raise RegoError([Problem(PARSE, f"yaml: {' '.join(str(error).split())}", at)]) from None
     if not isinstance(fields, dict):

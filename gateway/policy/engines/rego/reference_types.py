@@ -1,4 +1,4 @@
-"""References that can come to nothing: a key that is not there, a part of what has no parts."""
+"""Checks references: a key that is not there, a part of a value without parts."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Terms to Python: constants, containers, and references through values, rules and packages."""
+"""Compiles terms: constants, containers, and references into values, rules and packages."""
 
 from __future__ import annotations
 
@@ -415,7 +415,7 @@ class References:
 
 
 def text(term: ast.Term) -> str | None:
-    """The string that a term is."""
+    """The value of a term that is a string; None of any other term."""
     return term.value if isinstance(term, ast.Scalar) and isinstance(term.value, str) else None
 
 

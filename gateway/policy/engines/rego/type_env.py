@@ -1,4 +1,4 @@
-"""What is known of the types of variables and documents: trees within one another, the innermost first."""
+"""The known types of variables and documents, in nested layers."""
 
 from __future__ import annotations
 
