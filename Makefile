@@ -85,7 +85,8 @@ NO_WHEEL = { echo "A package could not be installed; its name stands above. Mesh
 	echo "or the container image (docker build -t meshgate .)." >&2; exit 1; }
 
 $(INSTALLED): requirements.lock pyproject.toml | $(BIN)/python
-	$(PIP_INSTALL) --require-hashes --requirement requirements.lock || $(NO_WHEEL)
+	@echo 'installing the packages of requirements.lock into $(VENV)'
+	@$(PIP_INSTALL) --require-hashes --requirement requirements.lock || $(NO_WHEEL)
 	$(PIP_INSTALL) --no-deps --no-build-isolation --editable .
 	@touch $@
 

@@ -1,10 +1,12 @@
 """The cost of a decision, by engine: the shipped policies, a plain call.
 
-    python -m benchmarks.policy [--out FILE]
+    python -m benchmarks.policy [--out FILE] [--before FOLDER]
 
 Each figure is the best of `ROUNDS` rounds, so that other load on the machine matters little. `CPU` is that of the
 gateway's process with its threads, but without an OPA server; `waits` is the time that a call waits; `memory` is what
-the engine adds to the process. Engines whose program is not installed are left out. Writes `policy.md`.
+the engine adds to the process. Engines whose program is not installed are left out. FOLDER is a checkout of an earlier
+state, with its `.venv`: its embedded engine is measured in the same run, by the benchmark and with the policies of that
+state. Writes `policy.md`.
 """
 
 from __future__ import annotations
@@ -32,6 +34,7 @@ CALLS = 200
 ROOT = Path(__file__).parents[1]
 PORT = 18181
 OTHERS = "## On the line"
+BEFORE = "embedded at"
 FULL = "with personal data and history"
 LIMITS = {"memoized": 3.0, "not seen before": 25.0, FULL: 40.0}
 """Maximum microseconds of CPU for a decision of the embedded engine."""
@@ -132,6 +135,25 @@ def one(name: str) -> None:
             print(*row, sep="\t")
 
 
+def _rows_of(python: str, folder: Path, name: str) -> list[Row]:
+    """The rows of one engine, measured in a separate process."""
+    command = [python, "-m", "benchmarks.policy", "--one", name]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=folder)
+    found = []
+    for line in done.stdout.splitlines():
+        label, cpu, wall, memory = line.split("\t")
+        found.append(Row(label, float(cpu), float(wall), None if memory == "None" else float(memory)))
+    return found
+
+
+def _before(folder: Path) -> list[Row]:
+    """The rows of the embedded engine of a checkout, named by its commit."""
+    command = ["git", "rev-parse", "--short", "HEAD"]
+    commit = subprocess.run(command, capture_output=True, text=True, check=True, cwd=folder).stdout.strip()
+    rows = _rows_of(str(folder / ".venv" / "bin" / "python"), folder, "embedded")
+    return [row._replace(name=row.name.replace("embedded", f"{BEFORE} {commit}", 1)) for row in rows]
+
+
 def by_rules() -> list[tuple[str, float, float]]:
     """Growing bundles: description, seconds of CPU to load, microseconds of CPU for a decision."""
     found = []
@@ -170,7 +192,8 @@ def page(rows: list[Row], grown: list[tuple[str, float, float]]) -> str:
         "# What a policy decision costs",
         "",
         "`python -m benchmarks.policy`; the shipped policies, microseconds for one decision: the best of "
-        f"{ROUNDS} rounds of {CALLS}. A call is plain unless the line says otherwise.",
+        f"{ROUNDS} rounds of {CALLS}, at a load average of {os.getloadavg()[0]:.1f} on {os.cpu_count()} processors. "
+        "A call is plain unless the line says otherwise.",
         "",
         "| engine | CPU of the gateway, us | waits, us | memory, MB |",
         "|---|--:|--:|--:|",
@@ -178,6 +201,12 @@ def page(rows: list[Row], grown: list[tuple[str, float, float]]) -> str:
     for row in rows:
         memory = "" if row.memory is None else f"{row.memory:.0f}"
         lines.append(f"| {row.name} | {row.cpu:.1f} | {row.wall:.1f} | {memory} |")
+    if any(row.name.startswith(BEFORE) for row in rows):
+        lines += [
+            "",
+            f"`{BEFORE} COMMIT` is the embedded engine of that state of the project (over the library regopy),",
+        ]
+        lines += ["measured by its own benchmark with the policies shipped then, in the same run (`--before`)."]
     limits = ", ".join(f"{name} under {most:g} us" for name, most in LIMITS.items())
     lines += ["", f"Held for the embedded engine: {limits}: {'yes' if holds(rows) else 'no'}.", ""]
     lines += ["A decision of the embedded engine alone, by the size of the bundle:", ""]
@@ -197,6 +226,7 @@ def main() -> int:
     """Measure all, and write the page; returns 1 if a limit is exceeded."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, default=Path(__file__).with_name("policy.md"))
+    parser.add_argument("--before", type=Path, help="a checkout of an earlier state")
     parser.add_argument("--one", help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.one:
@@ -207,11 +237,8 @@ def main() -> int:
         if name != "embedded" and shutil.which("opa") is None:
             print(f"{name}: left out, the program opa is not installed", file=sys.stderr)
             continue
-        command = [sys.executable, "-m", "benchmarks.policy", "--one", name]
-        done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=ROOT)
-        for line in done.stdout.splitlines():
-            label, cpu, wall, memory = line.split("\t")
-            rows.append(Row(label, float(cpu), float(wall), None if memory == "None" else float(memory)))
+        rows += _rows_of(sys.executable, ROOT, name)
+    rows += _before(args.before) if args.before else []
     text = page(rows, by_rules())
     before = args.out.read_text() if args.out.exists() else ""
     _, mark, others = before.partition(OTHERS)  # of `policy_line`

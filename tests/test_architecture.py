@@ -98,7 +98,7 @@ def test_the_page_names_every_room() -> None:
 
 
 def test_stages_have_one_order() -> None:
-    """The line takes the steps in the order of `errors.Stage`, and docs/metrics.md explains each, in that order too."""
+    """The line takes the steps in the order of `errors.Stage`, and two pages explain each, in that order too."""
     stages = list(get_args(Stage))
     tree = ast.parse((PACKAGE / "pipeline.py").read_text("utf-8"))
     calls = [node for node in ast.walk(tree) if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute)]
@@ -107,6 +107,9 @@ def test_stages_have_one_order() -> None:
     assert taken == stages, "call.step(...) in gateway/pipeline.py and the labels of gateway/errors.py: Stage differ"
     page = (ROOT / "docs" / "metrics.md").read_text("utf-8").partition("## Stages")[2]
     assert re.findall(r"^\| `(\w+)` \|", page, re.MULTILINE) == stages, "docs/metrics.md, Stages: one row a stage"
+    page = (ROOT / "docs" / "architecture.md").read_text("utf-8").partition("## The stages")[2].partition("\n## ")[0]
+    rows = re.findall(r"^\| `(\w+)` \|", page, re.MULTILINE)
+    assert rows == stages, "docs/architecture.md, The stages: one row a stage, in the order of the line"
 
 
 def _line(node: ast.Call) -> int:

@@ -15,9 +15,8 @@ from pydantic import BeforeValidator, Discriminator, Field, Tag, model_validator
 from pydantic_core import PydanticCustomError
 
 from gateway import call as words
-from gateway.config.scalars import Count, Digest, HttpUrl, Origin, Per, Rated, Seconds, Secret
+from gateway.config.scalars import PLAIN_TIERS, Count, Digest, HttpUrl, Origin, Per, Rated, Seconds, Secret
 from gateway.config.sections import Audit, Idempotency, Loops, Output, Pii, Policy, Section
-from gateway.config.tiers import PLAIN_TIERS
 from gateway.dialects.items import Caps
 from gateway.errors import ConfigError
 from gateway.stores import address

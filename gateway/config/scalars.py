@@ -8,11 +8,13 @@ from __future__ import annotations
 import base64
 import binascii
 import re
-from typing import Annotated
+from typing import Annotated, Final
 from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
+PLAIN_TIERS: Final = frozenset({"", "auto", "default", "standard", "standard_only"})
+"""Names of the standard service tier, which has the model's own price."""
 _MULTIPLIER = {"": 1, "k": 1_000, "m": 1_000_000}
 SECONDS = {"ms": 0.001, "s": 1, "sec": 1, "min": 60, "m": 60, "h": 3600, "hour": 3600, "d": 86400, "day": 86400}
 

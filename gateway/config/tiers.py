@@ -7,15 +7,12 @@ tier in the answer determines the charge; a call reserves at the most expensive 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
+from gateway.config.grammar import Model, Price
+from gateway.config.scalars import PLAIN_TIERS
 from gateway.errors import Refusal
 
-if TYPE_CHECKING:
-    from gateway.config.grammar import Model, Price
-
-PLAIN_TIERS: Final = frozenset({"", "auto", "default", "standard", "standard_only"})
-"""Names of the standard tier, which has the model's own price."""
 _CHEAPER: Final = frozenset({"flex", "batch"})  # charged at the standard price if they have no price of their own
 _ANY: Final = frozenset({"", "auto"})  # the provider chooses
 

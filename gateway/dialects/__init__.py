@@ -4,7 +4,8 @@ A codec knows one dialect and nothing else: no sockets, no policy, no state. It 
 (`parse`), what to send to an upstream (`request`, `credentials`), what an answer contains (`whole`, `stream`), how much
 was used (`usage`), and how to write an error for clients of the dialect (`refuse`).
 
-A new dialect is one new module here and one row in `routes.ROUTES`.
+A new dialect is one new module here and one row in `routes.ROUTES`; docs/architecture.md lists the tests and pages
+that belong to it.
 """
 
 from __future__ import annotations

@@ -19,7 +19,7 @@ class Redact:
         self._replacer = replacer
 
     async def redact(self, call: Call) -> None:
-        """Write `call.found` and `call.redaction`, and change the body. Raises Refusal, StoreUnavailable."""
+        """Write `call.request.found` and `call.redaction`, and change the body. Raises Refusal, StoreUnavailable."""
         if self._names is not None:
             call.request.found = await self._names.add(
                 call.request.slots, call.request.found, call.team, partial(apart, call)

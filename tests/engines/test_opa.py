@@ -12,9 +12,11 @@ import pytest
 from engines import opa_server
 from engines.bundles import Write
 from gateway.config.sections import Policy
+from gateway.errors import ConfigError
 from gateway.policy.engines import open_engine
 from gateway.policy.engines.base import PolicyUnavailable
 from gateway.policy.engines.bundle import load
+from gateway.policy.engines.live import Policies
 from gateway.policy.engines.opa import Opa
 from servers import free_port
 
@@ -71,6 +73,13 @@ async def test_nobody_there() -> None:
     """Opening raises an error."""
     with pytest.raises(PolicyUnavailable):
         await open_engine(Policy(engine="opa", url=f"http://127.0.0.1:{free_port()}", path="none"))
+
+
+async def test_a_start_without_the_server_names_its_address(shipped: Path) -> None:
+    """The operator reads which server was asked, but not a password in its URL."""
+    port = free_port()
+    with pytest.raises(ConfigError, match=rf"does not answer .*policy\.url: 127\.0\.0\.1:{port}\)$"):
+        await Policies.open(Policy(engine="opa", url=f"http://name:word@127.0.0.1:{port}", path=str(shipped)))
 
 
 async def test_the_version_of_what_is_served(opa_url: str, shipped: Path, write: Write) -> None:

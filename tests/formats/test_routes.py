@@ -5,21 +5,31 @@ from __future__ import annotations
 from pathlib import Path
 from typing import get_args
 
-from formats.wires import WIRES
+from formats.wires import WHOLES, WIRES, Whole
 from gateway.config.grammar import Provider
 from gateway.dialects.routes import ROUTES
+from gateway.errors import Refusal
 
 CLIENTS = Path(__file__).parents[2] / "docs" / "clients.md"
-NO_STREAM = {"openai_embeddings", "anthropic_count"}
-"""Codecs whose answers do not stream; these have tests of their own."""
 
 
-def test_every_codec_that_streams_is_under_the_contract() -> None:
-    """The contract suite knows the wire format of each."""
+def _streams(wire: Whole) -> bool:
+    """Whether a request of this dialect may ask for a stream."""
+    try:
+        return wire.codec.parse(wire.request(("user", "hi"), stream=True, max_tokens=9)).stream
+    except Refusal:
+        return False
+
+
+def test_every_codec_is_under_the_contract() -> None:
+    """The contract suite knows the wire format of each: of its whole answers and, if it streams, of its streams."""
     served = {codec.name for codec in ROUTES.values()}
     assert len(served) == len(ROUTES), "two codecs of dialects/routes.py have the same name"
-    missing = served - NO_STREAM - {wire.codec.name for wire in WIRES}
-    assert not missing, f"write a case in tests/formats/wires.py for {sorted(missing)}"
+    missing = served - {wire.codec.name for wire in WHOLES}
+    assert not missing, f"write a case in tests/formats/wires.py, in WHOLES, for {sorted(missing)}"
+    missing = {wire.codec.name for wire in WHOLES if _streams(wire)} - {wire.codec.name for wire in WIRES}
+    assert not missing, f"these stream: move the case in tests/formats/wires.py to WIRES for {sorted(missing)}"
+    assert all(map(_streams, WIRES))
 
 
 def test_providers_have_the_formats_that_codecs_speak() -> None:

@@ -26,6 +26,7 @@ _STEM: Final = 2  # minimum letters of a word that has a plural
 _TOKENS: Final = regex.compile(r"[\p{L}\p{M}\p{N}]+(?:['’][\p{L}\p{M}]+)?")
 _ASCII: Final = re.compile(r"[A-Za-z0-9]+(?:'[A-Za-z]+)?")  # the same for ASCII, in a third of the time
 _PLACEHOLDER: Final = regex.compile(WRITTEN)
+_JOINS: Final = frozenset("'’")
 _FEW: Final = 3  # numbers of one text for which splitting the text takes longer than it saves
 _BLOCK: Final = 2048  # characters that are split at a time
 _BLOCKS: Final = 64
@@ -107,31 +108,29 @@ class Near:
     def keys(self, text: str, start: int) -> dict[str, int]:
         """Vocabulary -> how many words lie between its nearest word and `start`; 0 for the word directly before."""
         words = _reading.words(text, start)
-        if words is not None:
-            end = bisect_right(words.ends, start)
-            if end == len(words.starts) or words.starts[end] >= start:  # no word continues over the place
-                return self._known(words, text, start, end)
-        return self._keys(text, start)
-
-    def _known(self, words: _Words, text: str, start: int, end: int) -> dict[str, int]:
-        """The same from the words of a block, of which `end` precede the place."""
+        if words is None:
+            return self._keys(text, start)
         known = words.known.get(self)
         if known is None:
             ending, inside = self._ending, self._inside and not words.ascii
             known = [at for at, word in enumerate(words.lower) if word in ending or (inside and not word.isascii())]
             words.known[self] = known
+        before = text[start - 1 : start]
+        if before.isalnum() or before in _JOINS or not before.isascii():  # a word may go on over the place
+            return self._keys(text, start)
+        return self._known(words, known, text, start) if known else {}
+
+    def _known(self, words: _Words, known: list[int], text: str, start: int) -> dict[str, int]:
+        """The same out of the words of a block, of which `known` are in a vocabulary."""
         found: dict[str, int] = {}
+        end = bisect_right(words.ends, start)
         last = bisect_left(known, end)
         if not last:
             return found
         low = max(0, start - REACH)
         first = bisect_left(words.starts, low)
-        if (
-            low
-            and not text[low - 1].isspace()
-            and not text[low].isspace()
-            and not (first and words.ends[first - 1] > low)
-        ):
+        cut = low and not text[low - 1].isspace() and not text[low].isspace()
+        if cut and not (first and words.ends[first - 1] > low):
             first += 1  # the reach begins in the middle of this word
         first = max(first, end - WORDS)
         while last and known[last - 1] >= first:

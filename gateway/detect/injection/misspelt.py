@@ -59,7 +59,9 @@ def _errors(word: str) -> Iterator[str]:
 
 
 _ONES: Final = tuple((word, "|".join(_errors(word))) for word in WORDS)
-_PARTS: Final = "|".join(sorted({*_VERBS, *_MIDDLES, *_BEFORE.split("|"), *_NOUNS, *_MORE}, key=len, reverse=True))
+_PARTS: Final = "|".join(
+    sorted({*_VERBS, *_MIDDLES, *_BEFORE.split("|"), *_NOUNS, *_MORE}, key=lambda part: (-len(part), part))
+)
 _JOINED: Final = (
     rf"(?:(?:{'|'.join(_VERBS)})(?:{'|'.join(_MIDDLES)})|(?:{_BEFORE})(?:{'|'.join(_NOUNS)}))(?:{_PARTS}){{0,8}}"
 )

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from urllib.parse import urlsplit
 
 from gateway.config.sections import Policy
 from gateway.errors import ConfigError
@@ -142,7 +143,9 @@ async def _opened(policy: Policy, found: Found) -> Engine:
     try:
         return await open_engine(_at(policy, found))
     except PolicyUnavailable as error:
-        raise ConfigError(f"policy.engine: {policy.engine}: {error}") from None
+        # The address is for the operator, without what may be a password; callers read the error alone.
+        at = f" (policy.url: {urlsplit(policy.url).netloc.rpartition('@')[2]})" if policy.engine == "opa" else ""
+        raise ConfigError(f"policy.engine: {policy.engine}: {error}{at}") from None
 
 
 def _at(policy: Policy, found: Found) -> Policy:

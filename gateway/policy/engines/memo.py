@@ -31,7 +31,8 @@ class Projection:
         self.fields: dict[str, tuple[str, ...]] = {}
         for path in sorted(path for path in cut if len(path) == 2 and path[0] not in self.sections):
             self.fields[path[0]] = (*self.fields.get(path[0], ()), path[1])
-        self._getters = [(section, itemgetter(*names)) for section, names in self.fields.items()]
+        self._getters = [(section, _taken(names)) for section, names in self.fields.items()]
+        self._names = list(self.fields.values())
 
     def reads(self, section: str, name: str) -> bool:
         """Whether a verdict may depend on this part of the input."""
@@ -54,9 +55,10 @@ class Projection:
         found = orjson.loads(key)
         if type(found) is dict:
             return found
-        part: Json = {}
-        for (section, names), values in zip(self.fields.items(), found, strict=False):
-            part[section] = dict(zip(names, values, strict=False)) if len(names) > 1 else {names[0]: values}
+        part: Json = {
+            section: dict(zip(names, values))  # noqa: B905 (equal lengths; the check takes longer than the rest)
+            for section, names, values in zip(self.fields, self._names, found)  # noqa: B905 (sections follow)
+        }
         if self.sections:
             part |= zip(self.sections, found[len(self._getters) :], strict=True)
         return part
@@ -73,6 +75,14 @@ class Projection:
             elif section in document:
                 part[section] = value
         return orjson.dumps(part, option=_SORTED)
+
+
+def _taken(names: tuple[str, ...]) -> Callable[[Json], tuple[Any, ...]]:
+    """A function that takes these members of an object. Raises KeyError where one is missing."""
+    if len(names) > 1:
+        return itemgetter(*names)
+    name = names[0]
+    return lambda section: (section[name],)
 
 
 class Memo:
@@ -113,7 +123,7 @@ class Memo:
 def team(document: Json) -> str:
     """The team of an input, a part of each key: no team can learn about other teams' calls from response times."""
     subject = document.get("subject")
-    name = subject.get("team") if isinstance(subject, Mapping) else None
+    name = subject.get("team") if type(subject) is dict or isinstance(subject, Mapping) else None
     return name if isinstance(name, str) else ""
 
 
@@ -127,6 +137,7 @@ class Memoized:
     def __init__(self, inputs: Iterable[Path], *, volatile: bool, sets_labels: bool) -> None:
         self._projection = Projection(inputs)
         self._memo = None if volatile else Memo()
+        self._names_team = self._projection.reads("subject", "team")
         self.reads_history = self._projection.reads("context", "history")
         self.sets_labels = sets_labels
 
@@ -141,8 +152,9 @@ class Memoized:
     async def decide(self, document: Json) -> Json:
         """`data.gateway.decision`; for an input equal to an earlier input, the same object."""
         try:
-            part = self._projection.key(document)
-            key = orjson.dumps(team(document)) + part
+            key = part = self._projection.key(document)
+            if not self._names_team:
+                key = orjson.dumps(team(document)) + part
         except (TypeError, ValueError, RecursionError) as error:
             raise PolicyUnavailable(f"the input is not JSON: {error}") from None
         memo = self._memo

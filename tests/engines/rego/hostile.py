@@ -136,6 +136,13 @@ POLICIES = {
     "layout2": 'p := time.parse_ns("2006 2006", "2021 2021")',
     "blocks": 'p := crypto.x509.parse_certificates(replace(input.x, "x", "-----BEGIN CERTIFICATE-----\\n"))',
     "addresses": 'p := count(net.cidr_expand("10.0.0.0/0"))',
+    "overlaps": "p := indexof_n(input.x, substring(input.x, 0, 50000))",
+    "amounts": 'p := units.parse(replace(input.x, "x", "99"))',
+    "amounts of bytes": 'p := units.parse_bytes(replace(input.x, "x", "99"))',
+    "uris": 'p := [uri.parse(concat("", ["//", input.x, "%41@/"])) | some i in numbers.range(0, 100000)]',
+    "signed": 'p := [providers.aws.sign_req({"method": "get", "url": "//h", "raw_body": input.x}, c, i) | some i in numbers.range(0, 100000)]\nc := {"aws_access_key": "", "aws_secret_access_key": "", "aws_region": "", "aws_service": ""}',
+    "with large": "p := [x | some i in numbers.range(0, 1000000); x := input.n with input.n as i with input.big.a as 1]",
+    "withs": "p := [x | some i in input.l; some j in input.l; x := q with data.z as i]\nq := data.z",
     "time": "p := time.add_date(0, 999999999, 1, 1)",
 }
 

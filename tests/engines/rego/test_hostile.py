@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from engines.rego import hostile
-from gateway.policy.engines.rego import RegoError
+from gateway.policy.engines.rego import RegoError, TooLong, compile_bundle
 from gateway.policy.engines.rego.ast import Module
 from gateway.policy.engines.rego.parser import parse
 
@@ -123,3 +123,55 @@ def test_deep_nesting() -> None:
     for piece in ("[", "{", "(", "not ", "[x | ", "f(", '$"{', "{1: ", "every x in y { "):
         with pytest.raises(RegoError):
             parse("m.rego", "package p\nx := " + piece * 5000)
+
+
+def compiles_or_is_refused(source: str) -> bool:
+    """Whether the compiler makes a program, or refuses with its own error in words."""
+    try:
+        return bool(compile_bundle({"m.rego": source}).plans)
+    except RegoError as error:
+        return bool(str(error))
+
+
+NESTED = (
+    ("[", "]"), ("{", "}"), ('{"a": ', "}"), ("{", ": 1}"), ("(", ")"), ("[x | x := ", "]"), ("{x | x := ", "}"),
+    ("{x: x | x := ", "}"), ("count([", "])"), ('$"{', '}"'), ("input[", "]"), ('{[{"a": (', ")}]}"),
+)  # fmt: skip
+
+
+@pytest.mark.parametrize(("begin", "end"), NESTED)
+def test_nesting_does_not_double_the_time(begin: str, end: str) -> None:
+    """Brackets that may begin several things, forty deep, are read once each."""
+    assert compiles_or_is_refused(f"package m\n\np := {begin * 40}1{end * 40}\n")
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "package m\n\np := " + " + ".join(["input.n"] * 3000),
+        "package m\n\np := " + " == ".join(["1"] * 3000),
+        f"package m\n\np{'.a' * 3000} := 1",
+        f"package {'.'.join(['a'] * 3000)}\n\np := 1",
+        f"package m\n\n# METADATA\n# title: {'[' * 3000}\np := 1",
+    ],
+)
+def test_long_chains(source: str) -> None:
+    """What is too long to go through in depth is refused."""
+    with pytest.raises(RegoError, match=r"too deeply|recursion depth"):
+        compile_bundle({"m.rego": source})
+
+
+def test_a_body_in_the_wrong_order() -> None:
+    """Each expression needs what the next one binds."""
+    lines = [f"x{index} = x{index + 1}" for index in range(1500)]
+    program = compile_bundle({"m.rego": "package m\n\np := x0 if {\n" + "\n".join(lines) + "\nx1500 = 7\n}\n"})
+    assert program.evaluate(("data", "m", "p"), program.env({})) == 7
+
+
+def test_replacing_in_a_large_input_counts() -> None:
+    """Each `with` copies the object that it replaces something in."""
+    source = "package m\n\np := [x | some i in numbers.range(0, 1000000); x := input.k with input.k as i]\n"
+    program = compile_bundle({"m.rego": source})
+    large = {str(number): number for number in range(100_000)}
+    with pytest.raises(TooLong):
+        program.evaluate(("data", "m", "p"), program.env(large, steps=100_000))

@@ -132,3 +132,59 @@ def test_the_cost_is_that_of_what_can_hold(rule: str) -> None:
         return ran
 
     assert asked(10) == asked(1000)
+
+
+FIRST = (
+    "v := data.d.xs[9]",
+    "v := data.d.xs[{1}]",
+    "v := input.q[3]",
+    'i := "z"; input[i]',
+    "i = 9; v := data.d.xs[i]",
+    "i := 9; j := i; v := data.d.xs[j]",
+    "data.d.n == 4",
+    "i := 4; i == data.d.n",
+    "data.d.xs[0] == 4",
+    "input.xs[0] == 4",
+    "input.xs == [1]",
+    "v := input.n; v == 7",
+    "v := input.n; v in {7}",
+    "i := {7}; input.n in i",
+    "[v, _] = data.d.xs[0]; v",
+    "[v, w] := input.xs; v == w",
+)
+"""What OPA finds out before it evaluates anything else of a body."""
+HEADS_FIRST = (
+    "p := [input.none] if not c",
+    "p := count(input.none) if { not c }",
+    "p := input.none if { every x in [1] { c == x } }",
+)
+IN_TURN = (
+    "i := 3; data.d.n == i + 1",
+    "input.xs == {1}",
+    "input.xs == [[1]]",
+    "input.n == data.d.n",
+    "input.n in data.d.xs",
+    "not data.d.xs[9] == 3",
+    "v := data.d.xs[i]; i = 9; v",
+)
+
+
+@pytest.mark.parametrize("body", [*FIRST, *IN_TURN])
+def test_what_comes_first(body: str) -> None:
+    """As in OPA, a conflict of an earlier expression does not show where a later one excludes the definition."""
+    source = f'package m\n\nc := x if some x in [1, 2]\n\ndefault p := "none"\n\np := 1 if {{ c; {body} }}\n'
+    program = compile_bundle({"m.rego": source}, {"d": {"xs": [1, 2], "n": 3}})
+    env = program.env({"xs": [2], "n": 1})
+    if body in FIRST:
+        assert program.evaluate(("data", "m", "p"), env) == "none"
+    else:
+        with pytest.raises(EvaluationError, match="eval_conflict_error"):
+            program.evaluate(("data", "m", "p"), env)
+
+
+@pytest.mark.parametrize("rule", HEADS_FIRST)
+def test_what_a_head_needs_comes_first(rule: str) -> None:
+    """A path in the head that is undefined excludes the definition too."""
+    source = f'package m\n\nc := x if some x in [1, 2]\n\ndefault p := "none"\n\n{rule}\n'
+    program = compile_bundle({"m.rego": source})
+    assert program.evaluate(("data", "m", "p"), program.env({})) == "none"

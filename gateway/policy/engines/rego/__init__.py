@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from gateway.policy.engines.rego.errors import EvaluationError, Problem, RegoError, TooLong
+from gateway.policy.engines.rego.errors import PARSE, TOO_DEEP, EvaluationError, Problem, RegoError, TooLong
 from gateway.policy.engines.rego.parser import parse
 from gateway.policy.engines.rego.program import Program
 from gateway.policy.engines.rego.values import UNDEFINED, Value
@@ -39,4 +39,7 @@ def compile_bundle(
             problems += error.problems
     if problems:
         raise RegoError(problems)
-    return Program(parsed, data or {}, strict=strict, optimize=optimize)
+    try:
+        return Program(parsed, data or {}, strict=strict, optimize=optimize)
+    except RecursionError:  # of names with hundreds of parts; where single rules are to blame, they are named
+        raise RegoError([Problem(PARSE, TOO_DEEP, parsed[0].at)]) from None

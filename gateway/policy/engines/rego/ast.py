@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -79,6 +79,10 @@ class Call:
     @property
     def name(self) -> str:
         return ".".join(self.path)
+
+
+PRINT = ("internal", "print")
+"""The path of a call of `print`, once its arguments are comprehensions."""
 
 
 @dataclass(slots=True)
@@ -216,19 +220,19 @@ class Module:
     annotations: list[Any] = field(default_factory=list)
 
 
-def children(term: Term) -> Iterator[Term]:
+def children(term: Term) -> Sequence[Term]:
     """The terms right within a term, but those of bodies."""
+    if isinstance(term, Scalar | Var):
+        return ()
     if isinstance(term, Ref):
-        yield term.head
-        yield from term.parts
-    elif isinstance(term, Array | SetOf):
-        yield from term.items
-    elif isinstance(term, Object):
-        for key, value in term.pairs:
-            yield key
-            yield value
-    elif isinstance(term, Call):
-        yield from term.args
+        return (term.head, *term.parts)
+    if isinstance(term, Call):
+        return term.args
+    if isinstance(term, Array | SetOf):
+        return term.items
+    if isinstance(term, Object):
+        return [part for pair in term.pairs for part in pair]
+    return ()
 
 
 def path_of(term: Term) -> tuple[str, ...] | None:
@@ -243,3 +247,12 @@ def path_of(term: Term) -> tuple[str, ...] | None:
             return None
         names.append(part.value)
     return tuple(names)
+
+
+def printed(literal: Literal) -> list[Comprehension] | None:
+    """What a `print` is given, None for any other literal."""
+    what = literal.what
+    if not isinstance(what, Expr) or not isinstance(what.term, Call) or what.term.path != PRINT:
+        return None
+    whole = what.term.args[0] if what.term.args else None
+    return [one for one in whole.items if isinstance(one, Comprehension)] if isinstance(whole, Array) else None

@@ -1,22 +1,32 @@
-"""Bodies to Python: each literal becomes lines after which its variables are bound, or which give up.
+"""Compiles bodies: after the lines of a literal its variables are bound, unless the literal failed.
 
-What fails in a loop goes on with the next item, outside all loops the function returns. So a body is one straight text,
-and each expression that iterates opens a loop around all that follows it.
+A failure in a loop continues with the next item; outside all loops the function returns. So a body is straight-line
+code, and each expression that iterates opens a loop around all that follows it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from itertools import takewhile
 
 from gateway.policy.engines.rego import ast
 from gateway.policy.engines.rego.calls import Calls
-from gateway.policy.engines.rego.errors import CONFLICT, Location
-from gateway.policy.engines.rego.index import is_test
-from gateway.policy.engines.rego.references import constant
+from gateway.policy.engines.rego.constants import constant
+from gateway.policy.engines.rego.errors import COMPILE, CONFLICT, Location, Problem
+from gateway.policy.engines.rego.index import bind, is_test, literal_with_bound, with_bound
+from gateway.policy.engines.rego.references import shown, text
 from gateway.policy.engines.rego.resolver import pattern_names
-from gateway.policy.engines.rego.safety import direct, names_in
+from gateway.policy.engines.rego.safety import ROOTS, direct, names_in
 
 COLLECTION = "COLLECTIONS"
+
+
+class Undeclared(Exception):
+    """Variables that `print` is given before they are bound."""
+
+    def __init__(self, problems: list[Problem]) -> None:
+        self.problems = problems
+        super().__init__(problems)
 
 
 class Bodies(Calls):
@@ -29,6 +39,7 @@ class Bodies(Calls):
         for head in heads:
             names |= names_in(head, deep=False)
         self.visible = outer | names
+        self.check_printed(body)
         ordered = self.safety.order(body, frozenset(self.w.variables), frozenset(self.visible))
         self.around.ordered[id(body)] = ordered
         if whole:
@@ -37,22 +48,64 @@ class Bodies(Calls):
             self.literal(literal)
         self.visible = outer | names | set(self.w.variables)
 
+    def check_printed(self, body: list[ast.Literal]) -> None:
+        """What `print` is given must be bound before it, where it is written. Raises Undeclared."""
+        now = set(self.w.variables)
+        for literal in body:
+            problems = [
+                Problem(COMPILE, f"var {shown(name)} is undeclared", one.at)
+                for one in ast.printed(literal) or ()
+                for name in sorted(direct(one.body) - names_in(one.value, deep=False) - now)
+            ]
+            if problems:
+                raise Undeclared(problems)
+            after = self.safety.binds(literal, now, frozenset(self.visible))
+            now = after if isinstance(after, set) else now
+
     def tested(self, body: list[ast.Literal], heads: list[ast.Term | None]) -> list[ast.Literal]:
         """Write what the input must have for the body to hold; returns the rest of the body.
 
         OPA's index does not ask a definition whose input differs, so no error of an earlier expression shows there.
         """
-        tests = [literal for literal in body if is_test(literal, self.around.known)]
-        for literal in tests:
-            self.literal(literal)
-        rest = [literal for literal in body if not any(literal is test for test in tests)]
-        if any(isinstance(term, ast.Call) or self.virtual(term) for literal in rest for term in required(literal)):
+        bound: dict[str, ast.Term] = {}
+        rest: list[ast.Literal] = []
+        needed: list[tuple[list[ast.Term], Location]] = []
+        for literal in body:
+            test = literal_with_bound(literal, bound) if bound else literal
+            if is_test(test, self.given):
+                self.literal(test)
+            else:
+                rest.append(literal)
+                if ast.printed(literal) is None:
+                    needed.append(([with_bound(term, bound) for term in required(literal)], literal.at))
+            bind(literal, bound, self.given)
+        if any(map(self.asks, rest)):
+            needed += [([with_bound(term, bound) for term in within(head)], head.at) for head in heads if head]
+            for terms, at in needed:
+                self.defined(terms, at)
             for literal in rest:
-                self.defined(required(literal), literal.at)
-            for head in heads:
-                if head is not None:
-                    self.defined(within(head), head.at)
+                self.shaped(literal)
         return rest
+
+    def asks(self, literal: ast.Literal) -> bool:
+        """Whether a literal calls anything or asks rules, which may be an error."""
+        what = literal.what
+        if literal.withs or isinstance(what, ast.Every | ast.Logical):
+            return True
+        if isinstance(what, ast.Not):
+            return what.scoped or any(map(self.asks, what.body))
+        terms = _terms(what)
+        bodies = ast.Call | ast.Comprehension | ast.Template
+        return any(isinstance(one, bodies) or self.virtual(one) for term in terms for one in within(term))
+
+    def given(self, term: ast.Term) -> bool:
+        """Whether a term is a path, made of constants, of the input or of data that no rule makes."""
+        if not isinstance(term, ast.Ref) or not isinstance(term.head, ast.Var) or not term.parts:
+            return False
+        if term.head.name not in ROOTS or any(constant(part) is None for part in term.parts):
+            return False
+        names = [name for name in takewhile(lambda name: name is not None, map(text, term.parts)) if name is not None]
+        return term.head.name == "input" or self.around.is_base(("data", *names))
 
     def virtual(self, term: ast.Term) -> bool:
         path = ast.path_of(term)
@@ -67,12 +120,23 @@ class Bodies(Calls):
         """Give up if a path of the input or of data is undefined."""
         start = len(self.w.lines)
         for term in terms:
-            path = ast.path_of(term)
-            if not isinstance(term, ast.Ref) or path is None:
-                continue
-            if path[0] == "input" or (path[0] == "data" and self.around.is_base(path)):
-                self.stored(path[:1], term.parts)
+            if self.given(term):
+                assert isinstance(term, ast.Ref)
+                assert isinstance(term.head, ast.Var)
+                self.stored((term.head.name,), term.parts)
         self.mark(start, at)
+
+    def shaped(self, literal: ast.Literal) -> None:
+        """Give up if what an array with variables is to match is no array of that length."""
+        what = literal.what
+        if isinstance(what, ast.Unify) and not literal.withs:
+            for one, other in ((what.left, what.right), (what.right, what.left)):
+                if isinstance(one, ast.Array) and isinstance(other, ast.Ref) and self.given(other):
+                    assert isinstance(other.head, ast.Var)
+                    start = len(self.w.lines)
+                    value = self.stored((other.head.name,), other.parts)
+                    self.w.refuse(f"{value}.__class__ is not list or len({value}) != {len(one.items)}")
+                    self.mark(start, literal.at)
 
     def closed(self, body: list[ast.Literal]) -> None:
         """A body within a body."""
@@ -252,6 +316,14 @@ def required(literal: ast.Literal) -> Iterator[ast.Term]:
                 for arg in call.args:
                     if call.path != ("equal",) or not isinstance(arg, ast.Ref):
                         yield from within(arg)
+
+
+def _terms(what: object) -> list[ast.Term]:
+    if isinstance(what, ast.Expr):
+        return [what.term]
+    if isinstance(what, ast.Unify):
+        return [what.left, what.right]
+    return [what.domain] if isinstance(what, ast.SomeIn) else []
 
 
 def _operands(term: ast.Term) -> Iterator[ast.Term]:

@@ -1,4 +1,4 @@
-"""Calls of builtins and of functions, conditions, and comprehensions, to Python."""
+"""Compiles calls of builtins and functions, conditions and comprehensions."""
 
 from __future__ import annotations
 
@@ -45,7 +45,8 @@ class Calls(References):
             if arity is not None and len(term.args) == arity + 1 and not term.infix:
                 self.match(term.args[-1], self.call(term, term.args[:-1]))
                 return
-            if not term.infix and term.path == ("internal", "print"):
+            if not term.infix and term.path == ast.PRINT:
+                self.unasked(term.args)
                 return
             value = self.call(term, term.args)
             if not self.void(term.path):
@@ -83,6 +84,18 @@ class Calls(References):
         else:
             return False
         return True
+
+    def unasked(self, terms: list[ast.Term]) -> None:
+        """Compile terms for their errors alone: no lines are kept."""
+        w = self.w
+        start, before = len(w.lines), (dict(w.variables), dict(w.known), w.loops, w.fails[:])
+        marks = (self.volatile, self.expensive, set(self.inputs))
+        w.loops = 0
+        for term in terms:
+            self.term(term)
+        del w.lines[start:]
+        w.variables, w.known, w.loops, w.fails = before
+        self.volatile, self.expensive, self.inputs = marks
 
     def void(self, path: tuple[str, ...]) -> bool:
         signature = self.signatures.get(".".join(path), "->")

@@ -1,4 +1,4 @@
-"""The type checker: what OPA refuses since it could never hold, or a builtin could never take.
+"""The type checker: refuses what can never hold and what a builtin never takes, as OPA does.
 
 As in OPA, the types of rules are inferred in the order of what they depend on, `input` and data are of any type, and
 the bodies of `every`, and of `not`, `and`, `or` with a body of their own, are checked for their references alone.
@@ -11,9 +11,9 @@ from collections.abc import Iterable, Mapping
 
 from gateway.policy.engines.rego import ast, types
 from gateway.policy.engines.rego.builtins.signatures import SIGNATURES
-from gateway.policy.engines.rego.errors import TYPE, Location, Problem
+from gateway.policy.engines.rego.constants import constant
+from gateway.policy.engines.rego.errors import PARSE, TOO_DEEP, TYPE, Location, Problem
 from gateway.policy.engines.rego.reference_types import check_reference
-from gateway.policy.engines.rego.references import constant
 from gateway.policy.engines.rego.resolver import pattern_names
 from gateway.policy.engines.rego.safety import ROOTS
 from gateway.policy.engines.rego.tree import FUNCTION, Node, find, package_of, rules
@@ -27,7 +27,7 @@ Ordered = Mapping[int, list[ast.Literal]]
 
 
 class Checker:
-    """Checks rules one after another; `problems` are in the order of finding."""
+    """Checks rules one after another; `problems` are in the order in which they were found."""
 
     def __init__(self, root: Node, reads: Mapping[int, set[int]], ordered: Ordered) -> None:
         self.root, self.ordered = root, ordered
@@ -44,7 +44,10 @@ class Checker:
             for rule in self.nodes[number].rules:
                 one: ast.Rule | None = rule
                 while one is not None:
-                    self.rule(one)
+                    try:
+                        self.rule(one)
+                    except RecursionError:
+                        self.problems.append(Problem(PARSE, TOO_DEEP, one.at))
                     one = one.otherwise
         return self.problems
 
@@ -120,7 +123,7 @@ class Checker:
 
 
 class Body:
-    """One body: a layer for the types of its variables."""
+    """Checks one body; the types of its variables are a layer of their own."""
 
     def __init__(self, checker: Checker, env: TypeEnv) -> None:
         self.checker, self.env = checker, env
@@ -166,7 +169,10 @@ class Body:
         if isinstance(term, ast.Call):
             if term.path == ("equal",) and len(term.args) == 2:
                 self.equality(term.args[0], term.args[1], at)
-            elif term.path != ("internal", "print"):
+            elif term.path == ast.PRINT:
+                for arg in term.args:
+                    self.lowered(arg)
+            else:
                 self.call(term.path, term.args, at)
         elif isinstance(term, ast.Ref):
             self.reference(term)
@@ -223,8 +229,8 @@ class Body:
             self.call(term.path, [*term.args, var], term.at)
             return var
         of = self.comprehension(term) if isinstance(term, ast.Comprehension) else self.env.of(self.reference(term))
-        if of is None and isinstance(term, ast.Ref):
-            of = ANY
+        if isinstance(term, ast.Ref) and types.unknown(of):
+            of = ANY  # as in OPA: a type with a part that is not known, such as that of `set()`, is any
         if of is not None:
             self.env.names[var.name] = of
         return var
@@ -274,6 +280,9 @@ class Body:
         """Check a call; the last term may be its result."""
         before = len(self.checker.problems)
         args = [self.lowered(term) for term in terms]
+        if self.env.of_name(path[0]) is not None:  # as in OPA, a variable that was bound hides functions
+            self.checker.problem(f"undefined function {'.'.join(path)}", at)
+            return
         of = self.checker.function(path)
         if not isinstance(of, Function):
             return  # an unknown function was reported when the call was written

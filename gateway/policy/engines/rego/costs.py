@@ -27,7 +27,7 @@ class Cost(NamedTuple):
 
 
 class Costs(NamedTuple):
-    """Microseconds of one evaluation, not measured rule by rule, and the rules by their own cost, dearest first."""
+    """Microseconds of one evaluation, not measured rule by rule, and the rules, the most expensive first."""
 
     evaluation: float
     rules: list[Cost]

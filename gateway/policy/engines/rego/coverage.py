@@ -1,4 +1,4 @@
-"""Which expressions of a policy were ever evaluated: generated lines are marked with what they were written for."""
+"""Which expressions of a policy were evaluated: generated lines are marked with the line of the policy."""
 
 from __future__ import annotations
 

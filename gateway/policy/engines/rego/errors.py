@@ -1,4 +1,4 @@
-"""What goes wrong, by OPA's codes."""
+"""Errors, with OPA's codes."""
 
 from __future__ import annotations
 
@@ -17,6 +17,8 @@ TYPE_EVAL = "eval_type_error"
 WITH_MERGE = "eval_with_merge_error"
 INTERNAL = "eval_internal_error"
 CANCEL = "eval_cancel_error"
+TOO_DEEP = "max recursion depth exceeded"
+"""OPA's words for a policy that is nested too deeply."""
 
 
 class Location(NamedTuple):
@@ -50,7 +52,7 @@ def near(name: str, known: Iterable[str]) -> str:
 
 
 class RegoError(Exception):
-    """The modules are no policy: one or more problems, in order of their place."""
+    """The modules do not compile: one or more problems, in order of their place."""
 
     def __init__(self, problems: list[Problem]) -> None:
         self.problems = sorted(problems, key=lambda problem: problem.at)
@@ -63,7 +65,7 @@ class RegoError(Exception):
 
 
 class EvaluationError(Exception):
-    """An evaluation that has no result, by OPA's code, and where."""
+    """An evaluation failed: OPA's code, and the place in the sources if it is known."""
 
     def __init__(self, code: str, message: str, at: Location | None = None) -> None:
         self.code, self.message, self.at = code, message, at
@@ -71,7 +73,7 @@ class EvaluationError(Exception):
 
 
 class BuiltinError(Exception):
-    """A builtin that has no value for its arguments. The expression is undefined, or an error in strict mode.
+    """A builtin has no value for its arguments. The expression is undefined, or an error in strict mode.
 
     `code` is BUILTIN, or TYPE_EVAL where an argument is not of a type that the builtin takes.
     """
@@ -86,7 +88,7 @@ class Halt(EvaluationError):
 
 
 class TooLong(EvaluationError):
-    """The steps or the time that an evaluation may take were not enough."""
+    """An evaluation used up its steps, its time or its memory."""
 
     def __init__(self, message: str) -> None:
         super().__init__(CANCEL, message)

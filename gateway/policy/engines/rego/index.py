@@ -1,4 +1,4 @@
-"""Which definitions of a rule can hold at all: those that want other constants of the input are not asked.
+"""An index of the definitions of a rule: those that compare the input with other constants are skipped.
 
 As in OPA, definitions are found by what a body compares with constants: `input.subject.team == "x"`, `input.n = 1`,
 `input.action.model in {"a", "b"}`, also through a local variable (`team := input.subject.team`), an argument of the
@@ -9,10 +9,11 @@ fewest definitions share finds the definition.
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from gateway.policy.engines.rego import ast
+from gateway.policy.engines.rego.constants import constant
 from gateway.policy.engines.rego.values import Value, items_of, key
 
 LEAST = 4
@@ -23,11 +24,13 @@ Wants = dict[Place, frozenset[Any]]
 """Constants in key form; a definition cannot hold with another value at the place, or with none."""
 Known = Callable[[ast.Term], tuple[Value] | None]
 """The constant that a term is, if it is one."""
+Reads = Callable[[ast.Term], bool]
+"""Whether a term is a path, made of constants, of the input or of data that no rule makes."""
 _SCALARS = (str, int, float, type(None))
 
 
 class Index(NamedTuple):
-    """How to find definitions, by their numbers: those always asked, and tables from a value at a place."""
+    """Definitions by number: those that are always evaluated, and tables from the value at a place to the others."""
 
     always: tuple[int, ...]
     tables: tuple[tuple[Place, dict[Any, tuple[int, ...]]], ...]
@@ -60,7 +63,7 @@ def index_of(rules: Sequence[ast.Rule], known: Known) -> Index | None:
 
 
 def wanted(rule: ast.Rule, known: Known) -> Wants:
-    """What a definition wants, its `else` parts too: one of them may hold."""
+    """The constants that a definition compares with, over all its `else` parts: one of them may hold."""
     if rule.default:
         return {}
     found = _wanted(rule, known)
@@ -72,20 +75,61 @@ def wanted(rule: ast.Rule, known: Known) -> Wants:
     return found
 
 
-def is_test(literal: ast.Literal, known: Known) -> bool:
-    """Whether a literal compares the input with constants and does nothing else: it may come before all others."""
+def is_test(literal: ast.Literal, reads: Reads) -> bool:
+    """Whether a literal compares what stands at a path of input or data with a constant and does nothing else.
+
+    It may come before all others. As in OPA, a path alone is such a test, and a comparison with an array of scalars.
+    """
     what = literal.what
     if literal.withs:
         return False
     if isinstance(what, ast.Expr) and isinstance(what.term, ast.Ref):
-        return path_in_input(what.term) is not None
+        return reads(what.term)
     pair = _compared(what)
     if pair is not None:
-        return any(path_in_input(one) is not None and known(other) is not None for one, other in (pair, pair[::-1]))
+        return any(reads(one) and _comparable(other) for one, other in (pair, pair[::-1]))
     pair = _member(what)
-    if pair is not None:
-        return any(path_in_input(one) is not None and known(other) is not None for one, other in (pair, pair[::-1]))
-    return False
+    return pair is not None and any(reads(one) and constant(other) for one, other in (pair, pair[::-1]))
+
+
+def _comparable(term: ast.Term) -> bool:
+    items = term.items if isinstance(term, ast.Array) else [term]
+    return all(isinstance(item, ast.Scalar) for item in items)
+
+
+def bind(literal: ast.Literal, bound: dict[str, ast.Term], reads: Reads) -> None:
+    """Enter the variables that stand for a constant or for what is at a path: `x := 1; y = x; z := input.a`."""
+    what = literal.what
+    if isinstance(what, ast.Unify) and not literal.withs:
+        for one, other in ((what.left, what.right), (what.right, what.left)):
+            value = with_bound(other, bound)
+            if isinstance(one, ast.Var) and (constant(value) is not None or reads(value)):
+                bound.setdefault(one.name, value)
+
+
+def with_bound(term: ast.Term, bound: Mapping[str, ast.Term]) -> ast.Term:
+    """A term with what its variables stand for; in the brackets of a reference, scalars alone."""
+    if isinstance(term, ast.Var):
+        return bound.get(term.name, term)
+    if isinstance(term, ast.Ref):
+        parts = [bound.get(part.name, part) if isinstance(part, ast.Var) else part for part in term.parts]
+        parts = [new if isinstance(new, ast.Scalar) else old for new, old in zip(parts, term.parts, strict=True)]
+        return ast.Ref(term.head, parts, term.at)
+    return term
+
+
+def literal_with_bound(literal: ast.Literal, bound: Mapping[str, ast.Term]) -> ast.Literal:
+    """A literal with what the variables that it compares stand for."""
+    what = literal.what
+    if isinstance(what, ast.Unify):
+        left, right = with_bound(what.left, bound), with_bound(what.right, bound)
+        return ast.Literal(ast.Unify(left, right, what.assign), literal.withs, literal.at)
+    if not isinstance(what, ast.Expr):
+        return literal
+    term = what.term
+    if isinstance(term, ast.Call):
+        term = ast.Call(term.path, [with_bound(arg, bound) for arg in term.args], term.at, term.infix)
+    return ast.Literal(ast.Expr(with_bound(term, bound)), literal.withs, literal.at)
 
 
 def path_in_input(term: ast.Term) -> tuple[str, ...] | None:
@@ -138,7 +182,7 @@ def _compared(what: object) -> tuple[ast.Term, ast.Term] | None:
 
 
 def _member(what: object) -> tuple[ast.Term, ast.Term] | None:
-    """What must be in what."""
+    """The two sides of `x in xs`."""
     if isinstance(what, ast.Expr) and isinstance(what.term, ast.Call):
         call = what.term
         if call.path == ("internal", "member_2") and len(call.args) == 2:

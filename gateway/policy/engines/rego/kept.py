@@ -1,6 +1,6 @@
 """Results of rules that are kept between evaluations, by what the rules read of the input.
 
-What depends on subject and model alone is not asked again when the rest of the input is another. Finding a result takes
+A rule that depends on subject and model alone is not evaluated again when the rest of the input changes. A lookup takes
 time too: only rules that take longer are kept, which is measured on every `SAMPLE`-th evaluation at first, and of these
 only the ones whose results are found again. Nothing is kept of rules that read the time or chance, nor within `with`,
 nor of errors. (Rules that read nothing of the input are evaluated once in any case.)

@@ -12,8 +12,8 @@ import yaml
 
 from gateway.policy.engines.rego import ast
 from gateway.policy.engines.rego.builtins.texts import Loader
+from gateway.policy.engines.rego.constants import constant
 from gateway.policy.engines.rego.errors import PARSE, Location, Problem, RegoError
-from gateway.policy.engines.rego.references import constant
 from gateway.policy.engines.rego.scanner import Comment
 from gateway.policy.engines.rego.values import Value
 
@@ -47,6 +47,8 @@ def _read(file: str, first: Comment, lines: list[str]) -> dict[str, Any]:
     at = Location(file, first.row, first.column)
     try:
         fields = yaml.load("\n".join(line.removeprefix(" ") for line in lines), Loader)  # noqa: S506 (a safe loader)
+    except RecursionError:
+        raise RegoError([Problem(PARSE, "yaml: the metadata is nested too deeply", at)]) from None
     except yaml.YAMLError as error:
         raise RegoError([Problem(PARSE, f"yaml: {' '.join(str(error).split())}", at)]) from None
     if not isinstance(fields, dict):

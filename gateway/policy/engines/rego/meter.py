@@ -1,7 +1,7 @@
 """The budget of an evaluation: steps, time, and the size of what it makes.
 
 What goes through values in depth (comparing, keys, JSON) spends from the meter of the evaluation that its thread is in:
-`[a, a]` within itself forty times is a small value to hold and takes for ever to read.
+`[a, a]` nested forty times takes little memory and takes forever to read.
 """
 
 from __future__ import annotations

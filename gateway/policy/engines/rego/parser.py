@@ -6,7 +6,7 @@ https://www.openpolicyagent.org/docs/policy-reference#grammar
 from __future__ import annotations
 
 from gateway.policy.engines.rego import ast
-from gateway.policy.engines.rego.errors import PARSE, Location, Problem, RegoError
+from gateway.policy.engines.rego.errors import PARSE, TOO_DEEP, Location, Problem, RegoError
 from gateway.policy.engines.rego.literals import Literals
 from gateway.policy.engines.rego.scanner import KEYWORDS, WORDS, Token, scan
 
@@ -23,7 +23,7 @@ def parse(file: str, source: str) -> ast.Module:
     try:
         module = Parser(file, tokens, not_bodies="not" in extra).module()
     except RecursionError:
-        raise RegoError([Problem(PARSE, "max recursion depth exceeded", Location(file, 1, 1))]) from None
+        raise RegoError([Problem(PARSE, TOO_DEEP, Location(file, 1, 1))]) from None
 
     if any(comment.text.strip() == "METADATA" and comment.column == 1 for comment in comments):
         from gateway.policy.engines.rego.metadata import read_annotations  # needs YAML; most modules have none
@@ -131,6 +131,7 @@ class Parser(Literals):
             self.fail(f"`{path[0]}` imports cannot be aliased", at)
 
     def rules(self) -> list[ast.Rule]:
+        self.forget()
         start = self.token
         default = start.kind == "default" and self.peek().kind not in (".", "[")
         if default:

@@ -1,14 +1,15 @@
-"""Rules to functions of Python: which definitions a rule has, in which order they are asked, what they come to."""
+"""Compiles rules: which definitions are evaluated in which order, and how their values become one."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
 from gateway.policy.engines.rego import ast
-from gateway.policy.engines.rego.bodies import Bodies
-from gateway.policy.engines.rego.errors import COMPILE, RECURSION, UNSAFE, Location, Problem, near
+from gateway.policy.engines.rego.bodies import Bodies, Undeclared
+from gateway.policy.engines.rego.constants import constant
+from gateway.policy.engines.rego.errors import COMPILE, PARSE, RECURSION, TOO_DEEP, UNSAFE, Location, Problem, near
 from gateway.policy.engines.rego.index import Index, index_of
-from gateway.policy.engines.rego.references import Surroundings, constant, shown
+from gateway.policy.engines.rego.references import Surroundings, shown
 from gateway.policy.engines.rego.safety import ROOTS, Unsafe
 from gateway.policy.engines.rego.tree import COMPLETE, FUNCTION, OBJECT, SET, Node
 from gateway.policy.engines.rego.writer import MOST_LOOPS, Namespace, TooDeep, Writer
@@ -105,7 +106,7 @@ class Plan:
         return f"conflict({name}, {at}, function={function}, definitions={definitions}, given=({self.given},))"
 
     def selected(self, index: Index, chains: list[list[str]], rules: list[ast.Rule]) -> list[str]:
-        """Lines that go through the definitions that can hold: `parts` are the functions of one, `at` its place."""
+        """Lines that loop over the definitions that can hold: `parts` are the functions of one, `at` its place."""
         name = self.listed(chains, rules)
         lines, numbers = [], []
         for place, table in index.tables:
@@ -208,10 +209,17 @@ class Plan:
         bodies.repeated = self.node.kind == FUNCTION
         try:
             self.write(rule, bodies, writer)
+        except Undeclared as error:
+            self.around.problems += error.problems
+            return True
         except Unsafe as error:
-            for missing in sorted({shown(one) for one in error.names}):
-                words = f"var {missing} is unsafe{near(missing, ROOTS)}"
-                self.around.problems.append(Problem(UNSAFE, words, error.literal.at))
+            for names, literal in error.missing:
+                for missing in sorted({shown(one) for one in names}):
+                    words = f"var {missing} is unsafe{near(missing, ROOTS)}"
+                    self.around.problems.append(Problem(UNSAFE, words, literal.at))
+            return True
+        except RecursionError:
+            self.around.problems.append(Problem(PARSE, TOO_DEEP, rule.at))
             return True
         except TooDeep:
             words = f"more than {MOST_LOOPS} iterations within one another; put some into a rule of their own"
@@ -223,7 +231,7 @@ class Plan:
         self.expensive = self.expensive or bodies.expensive
         if writer.lines[1].partition("  #@")[0] == f"    {writer.fails[0]}":
             return False
-        self.lines += writer.lines
+        self.lines += self.space.share(name, writer.lines) if self.around.optimize else writer.lines
         self.definitions[name] = rule
         self.variables[name] = {atom: shown(var) for var, atom in writer.variables.items() if var[0] != "$"}
         return True
@@ -280,7 +288,7 @@ class Plan:
 
 
 def find_constant(plans: Sequence[Plan]) -> None:
-    """Mark the rules that come to the same in each evaluation: neither they nor what they ask reads input or time."""
+    """Mark the rules with the same value in each evaluation: neither they nor the rules they use read input or time."""
     waiting = [plan for plan in plans if plan.node.kind != FUNCTION]
     varying = {plan.node.number for plan in plans if plan.inputs or plan.volatile}
     readers: dict[int, list[int]] = {}

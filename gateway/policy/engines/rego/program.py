@@ -1,4 +1,4 @@
-"""Modules and data, compiled: what is asked for values."""
+"""Compiled modules and data, which evaluate to values."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ _HELPERS = (
 
 
 class Program:
-    """Compiled modules. Made by `compile_modules`; may be asked by many threads."""
+    """Compiled modules. Made by `compile_bundle`; several threads may use one."""
 
     def __init__(
         self,
@@ -198,7 +198,7 @@ class Program:
 
 
 def _fault(error: Exception) -> EvaluationError:
-    """What is said of an error that no builtin means to raise: its kind, and no value."""
+    """The error for an exception that no builtin raises on purpose: its type, and no value."""
     if isinstance(error, RecursionError):
         return EvaluationError(INTERNAL, "a value is nested too deeply")
     return EvaluationError(INTERNAL, f"a fault of the engine: {type(error).__name__}")

@@ -1,12 +1,13 @@
-"""References that can come to nothing: a key that is not there, a part of what has no parts."""
+"""Checks references: a key that is not there, a part of a value without parts."""
 
 from __future__ import annotations
 
 from typing import Protocol
 
 from gateway.policy.engines.rego import ast, types
+from gateway.policy.engines.rego.constants import constant
 from gateway.policy.engines.rego.errors import Location
-from gateway.policy.engines.rego.references import constant, shown
+from gateway.policy.engines.rego.references import shown
 from gateway.policy.engines.rego.safety import ROOTS
 from gateway.policy.engines.rego.type_env import Place, TypeEnv
 from gateway.policy.engines.rego.types import ANY, Function, Type

@@ -1,4 +1,4 @@
-"""Terms to Python: constants, containers, and references through values, rules and packages."""
+"""Compiles terms: constants, containers, and references into values, rules and packages."""
 
 from __future__ import annotations
 
@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 from gateway.policy.engines.rego import ast
 from gateway.policy.engines.rego.builtins import Builtin
+from gateway.policy.engines.rego.constants import constant
 from gateway.policy.engines.rego.errors import TYPE, Location, Problem, near
 from gateway.policy.engines.rego.resolver import pattern_names
 from gateway.policy.engines.rego.runtime import lookup, stored
 from gateway.policy.engines.rego.safety import ROOTS, Safety
 from gateway.policy.engines.rego.tree import FUNCTION, Node, rules
-from gateway.policy.engines.rego.values import UNDEFINED, Value, equal, key
+from gateway.policy.engines.rego.values import UNDEFINED, Value, equal
 from gateway.policy.engines.rego.writer import Writer
 
 if TYPE_CHECKING:
@@ -414,34 +415,13 @@ class References:
 
 
 def text(term: ast.Term) -> str | None:
-    """The string that a term is."""
+    """The value of a term that is a string; None of any other term."""
     return term.value if isinstance(term, ast.Scalar) and isinstance(term.value, str) else None
 
 
 def shown(name: str) -> str:
     """A variable as it was written."""
     return "_" if name.startswith("$") else name.partition(".")[0]
-
-
-def constant(term: ast.Term) -> tuple[Value] | None:
-    """The value of a term that is made of constants."""
-    if isinstance(term, ast.Scalar):
-        return (term.value,)
-    if isinstance(term, ast.Array | ast.SetOf):
-        found = [constant(item) for item in term.items]
-        if None in found:
-            return None
-        values = [one[0] for one in found if one is not None]
-        return (values,) if isinstance(term, ast.Array) else ({key(value) for value in values},)
-    if isinstance(term, ast.Object):
-        made: dict[Any, Value] = {}
-        for name, item in term.pairs:
-            at, value = constant(name), constant(item)
-            if at is None or value is None:
-                return None
-            made[key(at[0])] = value[0]
-        return (made,)
-    return None
 
 
 def matching(node: Node, parts: list[ast.Term]) -> set[int]:

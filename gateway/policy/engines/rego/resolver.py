@@ -1,7 +1,7 @@
-"""What each name stands for: a variable of the rule, a rule of the package, an import, or a builtin.
+"""Resolves names: to a variable of the rule, a rule of the package, an import, or a builtin.
 
-Afterwards a reference to a rule begins with `data`, a declared variable has a name of its own (`x.3`), `print` is gone,
-and the expressions in template strings are comprehensions.
+Afterwards a reference to a rule begins with `data`, a declared variable has a name of its own (`x.3`), and what
+`print` is given and the expressions in template strings are comprehensions.
 """
 
 from __future__ import annotations
@@ -11,8 +11,8 @@ from collections import Counter
 from gateway.policy.engines.rego import ast
 from gateway.policy.engines.rego.ast import path_of
 from gateway.policy.engines.rego.builtins.signatures import SIGNATURES
-from gateway.policy.engines.rego.errors import COMPILE, Location, Problem
-from gateway.policy.engines.rego.safety import direct
+from gateway.policy.engines.rego.errors import COMPILE, PARSE, TOO_DEEP, TYPE, Location, Problem
+from gateway.policy.engines.rego.safety import direct, names_in
 
 ROOTS = frozenset({"data", "input"})
 DECLARED = "var {} declared above"
@@ -48,6 +48,10 @@ class Resolver:
     ) -> None:
         self.module, self.problems, self.strict = module, problems, strict
         self.count = 0
+        self.whole: tuple[ast.Term | None, Location] = (None, module.at)
+        """The expression of the literal that is being resolved, and where the literal begins."""
+        self.head: Scope | None = None
+        """The variables of a rule, while its head is being resolved."""
         self.named: set[str] = set()
         """The rules and imports that are named."""
         self.uses: Counter[str] = Counter()
@@ -92,20 +96,31 @@ class Resolver:
         bound = {name: self.uses[name] for arg in rule.args or () for name in pattern_names(arg) if name[0] != "$"}
         inner = scope
         before = len(self.problems)
+        self.hide(rule.body, inner)
         rule.body = self.body(rule.body, inner)
+        self.head = inner
         rule.ref = [rule.ref[0], *(self.term(part, inner) for part in rule.ref[1:])]
         if rule.key is not None:
             rule.key = self.term(rule.key, inner)
         if rule.value is not None:
             rule.value = self.term(rule.value, inner)
+        self.head = None
         for name, least, words, at in self.unused:
             if self.uses[name] <= least and len(self.problems) == before:
                 self.problem(COMPILE, words, at)
         self.unused.clear()
         return {name.partition(".")[0] for name, count in bound.items() if self.uses[name] == count}
 
+    def hide(self, body: list[ast.Literal], scope: Scope) -> None:
+        """As in OPA, a variable of a body with the name of a builtin counts as declared by the body."""
+        replaced = {one.target[0] for literal in body for one in literal.withs}
+        replaced |= {name for literal in body for one in literal.withs for name in names_in(one.value, deep=False)}
+        for name in sorted(direct(body) - replaced - self.globals.keys() - _declared(body)):
+            if name in SIGNATURES and scope.find(name) is None:
+                self.declare(name, scope, "var {} referenced above")
+
     def must_use(self, name: str, scope: Scope, least: int, words: str, at: Location) -> None:
-        """A declared variable that is of no use is a problem; a wildcard is not."""
+        """A declared variable that is not used is a problem; a wildcard is not."""
         found = scope.find(name)
         if found is not None and name[0] != "$":
             self.unused.append((found, least, words.format(name), at))
@@ -136,15 +151,16 @@ class Resolver:
             self.problem(COMPILE, scope.taken[name].format(name), at)
         self.declare(name, scope, taken)
 
-    def body(self, body: list[ast.Literal], scope: Scope) -> list[ast.Literal]:
+    def body(self, body: list[ast.Literal], scope: Scope, at: Location | None = None) -> list[ast.Literal]:
+        """Resolve a body; `at` is where it begins, if that is not at its literals."""
         found = []
         for literal in body:
-            resolved = self.literal(literal, scope)
+            resolved = self.literal(literal, scope, at or literal.at)
             if resolved is not None:
                 found.append(resolved)
         return found
 
-    def literal(self, literal: ast.Literal, scope: Scope) -> ast.Literal | None:
+    def literal(self, literal: ast.Literal, scope: Scope, at: Location) -> ast.Literal | None:
         what = literal.what
         withs = self.withs(literal, scope)
         if isinstance(what, ast.Some):
@@ -154,9 +170,7 @@ class Resolver:
             return None
         if isinstance(what, ast.Expr):
             if isinstance(what.term, ast.Call) and what.term.path == ("print",):
-                for arg in what.term.args:
-                    self.term(arg, scope)  # which counts as a use
-                return None
+                return self.print(what.term, scope, literal.at)
             if (
                 isinstance(what.term, ast.Call)
                 and what.term.path in (("eq",), ("assign",))
@@ -165,6 +179,7 @@ class Resolver:
                 what = ast.Unify(what.term.args[0], what.term.args[1], what.term.path == ("assign",))
         made: ast.Expr | ast.Unify | ast.SomeIn | ast.Every | ast.Not | ast.Logical
         if isinstance(what, ast.Expr):
+            self.whole = (what.term, at)
             made = ast.Expr(self.term(what.term, scope))
         elif isinstance(what, ast.Unify):
             made = self.unify(what, scope, literal.at)
@@ -192,13 +207,24 @@ class Resolver:
         elif isinstance(what, ast.Not):
             if not what.scoped and any(_assigns(one) for one in what.body):
                 self.problem(COMPILE, "cannot assign vars inside negated expression", literal.at)
-            made = ast.Not(self.body(what.body, Scope(scope) if what.scoped else scope), what.scoped)
-            if what.body and not made.body:
-                return None  # only a `print`
+            body = self.body(what.body, Scope(scope)) if what.scoped else self.body(what.body, scope, literal.at)
+            made = ast.Not(body, what.scoped)
+            if not what.scoped and made.body and ast.printed(made.body[0]) is not None:
+                return made.body[0]  # as in OPA, `not print(x)` is `print(x)`
         else:
             assert isinstance(what, ast.Logical)
             made = ast.Logical(what.kind, self.body(what.left, Scope(scope)), self.body(what.right, Scope(scope)))
         return ast.Literal(made, withs, literal.at)
+
+    def print(self, call: ast.Call, scope: Scope, at: Location) -> ast.Literal:
+        """As in OPA: each argument becomes a set, which is empty where the argument is undefined."""
+        found: list[ast.Term] = []
+        for arg in call.args:
+            self.count += 1
+            name = ast.Var(f"$printed{self.count}", arg.at)
+            body = [ast.Literal(ast.Unify(name, self.term(arg, scope), False), [], arg.at)]
+            found.append(ast.Comprehension("set", None, name, body, arg.at))
+        return ast.Literal(ast.Expr(ast.Call(ast.PRINT, [ast.Array(found, call.at)], call.at)), [], at)
 
     def withs(self, literal: ast.Literal, scope: Scope) -> list[ast.With]:
         return [
@@ -214,6 +240,8 @@ class Resolver:
 
     def unify(self, what: ast.Unify, scope: Scope, at: Location) -> ast.Unify:
         right = self.term(what.right, scope)
+        if not what.assign and scope.find("eq") is not None:
+            self.problem(TYPE, "undefined function eq", at)
         if what.assign:
             self.check_target(what.left, at)
             for var in pattern_vars(what.left):
@@ -288,13 +316,15 @@ class Resolver:
 
     def function(self, call: ast.Call, scope: Scope) -> tuple[str, ...]:
         first = call.path[0]
-        if call.infix:
-            return call.path
         if scope.find(first) is not None:
-            if len(call.path) == 1:
+            # As in OPA: a variable hides functions, those that operators stand for too.
+            if call is self.whole[0] or (self.head is not None and first in self.head.names):
+                at = self.whole[1] if call is self.whole[0] else call.at
+                self.problem(TYPE, f"undefined function {call.name}", at)
+            else:
                 self.problem(COMPILE, f"called function {call.name} shadowed", call.at)
             return call.path
-        if first in self.globals:
+        if first in self.globals and not call.infix:
             self.named.add(first)
             return (*self.globals[first], *call.path[1:])
         return call.path
@@ -313,6 +343,20 @@ class Resolver:
             return var
         head = ast.Var(path[0], var.at)
         return ast.Ref(head, [ast.Scalar(name, var.at) for name in path[1:]], var.at)
+
+
+def _declared(body: list[ast.Literal]) -> set[str]:
+    """The names that a body declares itself."""
+    found: set[str] = set()
+    for literal in body:
+        what = literal.what
+        if isinstance(what, ast.Some):
+            found.update(name.name for name in what.names)
+        elif isinstance(what, ast.SomeIn):
+            found.update(pattern_names(what.key) + pattern_names(what.value))
+        elif isinstance(what, ast.Unify) and what.assign:
+            found.update(pattern_names(what.left))
+    return found
 
 
 def _assigns(literal: ast.Literal) -> bool:
@@ -347,7 +391,10 @@ def resolve(modules: list[ast.Module], problems: list[Problem], *, strict: bool 
     for module in modules:
         resolver = Resolver(module, frozenset(known[module.package]), problems, strict=strict)
         for rule in module.rules:
-            resolver.definition(rule)
+            try:
+                resolver.definition(rule)
+            except RecursionError:
+                problems.append(Problem(PARSE, TOO_DEEP, rule.at))
         problems += resolver.unused_imports() if strict else []
 
 

@@ -1,4 +1,4 @@
-"""What generated code calls while it evaluates: looking into values, iterating, merging, and the budget."""
+"""The functions that generated code calls: looking into values, iterating, merging, and the budget."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final
 
 from gateway.policy.engines.rego.errors import CONFLICT, BuiltinError, EvaluationError, Location
-from gateway.policy.engines.rego.meter import Meter
+from gateway.policy.engines.rego.meter import Meter, spend
 from gateway.policy.engines.rego.tree import FUNCTION, Node
 from gateway.policy.engines.rego.values import UNDEFINED, Key, Value, equal, key, keys_of, unkey
 
@@ -17,11 +17,13 @@ ONCE: Final = (None,)
 SIZED: Final = frozenset({str, list, dict, set})
 LOOKED, MADE = 999, 99
 """Sizes of what a builtin is given and of what it makes, up to which neither counts."""
+COPIED = 5
+"""Items that are copied in one step, as a power of two."""
 Path = tuple[str, ...]
 
 
 class Env:
-    """What an evaluation knows: input, data, the values of rules so far, and what `with` replaced."""
+    """The state of an evaluation: input, data, the values of rules so far, and what `with` replaced."""
 
     __slots__ = (
         *("cache", "data", "input", "kept", "meter", "mocks", "now_ns", "owner", "patches", "program", "strict"),
@@ -72,7 +74,7 @@ class Env:
 
     def child(self) -> Env:
         """A copy to replace something in; the values of rules are asked for anew."""
-        self.tick(4)
+        self.tick(4 + (len(self.values) >> COPIED))
         made: Env = object.__new__(Env)
         for name in ("program", "input", "data", "meter", "now_ns", "strict", "cache", "patches", "mocks"):
             setattr(made, name, getattr(self, name))
@@ -90,6 +92,7 @@ def with_data(env: Env, path: Path, value: Value) -> None:
     """`with data.a.b as value`."""
     env.data = _placed(env.data, path[1:], value)
     env.patches = (*env.patches, path)
+    env.tick(len(env.values) >> COPIED)
     env.values = [MISSING] * len(env.values)
 
 
@@ -102,7 +105,10 @@ def _placed(whole: Value, path: Path, value: Value) -> Value:
     if not path:
         return value
     inner = whole.get(path[0], UNDEFINED) if type(whole) is dict else UNDEFINED
-    made = dict(whole) if type(whole) is dict else {}
+    made = {}
+    if type(whole) is dict:
+        spend(len(whole) >> COPIED)
+        made = dict(whole)
     made[path[0]] = _placed(inner, path[1:], value)
     return made
 

@@ -5,7 +5,8 @@ An expression that is written first comes first, unless it needs what a later on
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
+from heapq import heappop, heappush
 
 from gateway.policy.engines.rego import ast
 
@@ -15,11 +16,11 @@ Names = frozenset[str]
 
 
 class Unsafe(Exception):
-    """Variables that nothing binds: the first of them, and the literal."""
+    """Variables that nothing binds, by the literals that need them."""
 
-    def __init__(self, names: set[str], literal: ast.Literal) -> None:
-        self.names, self.literal = names, literal
-        super().__init__(names)
+    def __init__(self, missing: list[tuple[set[str], ast.Literal]]) -> None:
+        self.missing = missing
+        super().__init__(missing)
 
 
 class Safety:
@@ -31,20 +32,44 @@ class Safety:
     def order(self, body: list[ast.Literal], bound: Names, visible: Names) -> list[ast.Literal]:
         """The literals of a body in an order that is safe. Raises Unsafe."""
         now = set(bound)
-        left = list(body)
         found: list[ast.Literal] = []
-        while left:
-            for index, literal in enumerate(left):
-                after = self.binds(literal, now, visible)
-                if isinstance(after, set):
-                    now = after
-                    found.append(left.pop(index))
-                    break
-            else:
-                missing = self.binds(left[0], now, visible)
-                assert isinstance(missing, frozenset)
-                raise Unsafe(set(missing), left[0])
+        lacking: dict[int, frozenset[str]] = {}
+        waiting: dict[str, set[int]] = {}
+        """The literals to look at again once a name is bound."""
+        ready = list(range(len(body)))
+        while ready:
+            index = heappop(ready)
+            after = self.binds(body[index], now, visible)
+            if isinstance(after, frozenset):
+                lacking[index] = after
+                for name in everywhere([body[index]]) - now:
+                    waiting.setdefault(name, set()).add(index)
+                continue
+            found.append(body[index])
+            for name in after - now:
+                for again in waiting.pop(name, ()):
+                    if lacking.pop(again, None) is not None:
+                        heappush(ready, again)
+            now = after
+        if lacking:
+            raise Unsafe(self.missing([body[index] for index in sorted(lacking)], now, visible))
         return found
+
+    def missing(self, body: list[ast.Literal], now: set[str], visible: Names) -> list[tuple[set[str], ast.Literal]]:
+        """What each literal lacks, but for what another one would assign if it could."""
+        assigned = {
+            name
+            for literal in body
+            if isinstance(literal.what, ast.Unify) and literal.what.assign
+            for name in names_in(literal.what.left, deep=False)
+        }
+        found = []
+        for literal in body:
+            names = set(self.binds(literal, now, visible)) - assigned
+            assigned |= names  # each is reported once
+            if names:
+                found.append((names, literal))
+        return found or [(set(self.binds(body[0], now, visible)), body[0])]
 
     def binds(self, literal: ast.Literal, bound: set[str], visible: Names) -> set[str] | frozenset[str]:
         """The variables that are bound after a literal, as a set; as a frozenset those that it lacks."""
@@ -56,7 +81,7 @@ class Safety:
         if isinstance(what, ast.Expr):
             lacks |= self.holds(what.term, now, visible)
         elif isinstance(what, ast.Unify):
-            lacks |= self.unifies(what.left, what.right, now, visible)
+            lacks |= self.unified(what, now, visible)
         elif isinstance(what, ast.SomeIn):
             lacks |= self.needs(what.domain, now, visible)
             if not lacks:
@@ -98,6 +123,8 @@ class Safety:
 
     def needs(self, term: ast.Term, now: set[str], visible: Names) -> set[str]:
         """The unbound variables without which a term has no value. What references in it iterate over is bound."""
+        if isinstance(term, ast.Scalar):
+            return set()
         if isinstance(term, ast.Var):
             return set() if term.name in now or term.name in ROOTS else {term.name}
         if isinstance(term, ast.Ref):
@@ -122,6 +149,8 @@ class Safety:
 
     def matches(self, term: ast.Term, now: set[str], visible: Names) -> set[str]:
         """Bind a pattern; returns what it lacks."""
+        if isinstance(term, ast.Scalar):
+            return set()
         if isinstance(term, ast.Var):
             if term.name not in ROOTS:
                 now.add(term.name)
@@ -138,6 +167,12 @@ class Safety:
                 lacks |= self.matches(value, now, visible)
             return lacks
         return self.needs(term, now, visible)
+
+    def unified(self, what: ast.Unify, now: set[str], visible: Names) -> set[str]:
+        if not self.unifies(what.left, what.right, now, visible):
+            return set()
+        left, right = [self.needs(side, set(now), visible) for side in (what.left, what.right)]
+        return right or left if what.assign else left | right  # of `x := y`, the reader is to look at `y`
 
     def unifies(self, left: ast.Term, right: ast.Term, now: set[str], visible: Names) -> set[str]:
         for one, other in () if _differ(left, right) else ((left, right), (right, left)):
@@ -163,11 +198,12 @@ class Safety:
 
     def pairs(self, pairs: list[tuple[ast.Term, ast.Term]], now: set[str], visible: Names) -> set[str]:
         lacks: set[str] = set()
-        for _ in pairs:  # one may bind what another needs
-            lacks = set()
-            for one, other in pairs:
-                lacks |= self.unifies(one, other, now, visible)
-            if not lacks:
+        left = pairs
+        while left:  # one may bind what another needs, before it or behind
+            missing = [(pair, self.unifies(*pair, now, visible)) for pair in left]
+            lacks = {name for _, names in missing for name in names}
+            count, left = len(left), [pair for pair, names in reversed(missing) if names]
+            if len(left) == count:
                 break
         return lacks
 
@@ -196,20 +232,30 @@ def _differ(left: ast.Term, right: ast.Term) -> bool:
 
 def direct(body: Iterable[ast.Literal]) -> set[str]:
     """The variables of a body, but for those of bodies within."""
-    return {name for literal in body for name in _of(literal, deep=False)}
+    found: set[str] = set()
+    for literal in body:
+        _of(literal, found, deep=False)
+    return found
 
 
 def everywhere(body: Iterable[ast.Literal]) -> set[str]:
     """The variables of a body and of all bodies within."""
-    return {name for literal in body for name in _of(literal, deep=True)}
+    found: set[str] = set()
+    for literal in body:
+        _of(literal, found, deep=True)
+    return found
 
 
 def names_in(term: ast.Term | None, *, deep: bool) -> set[str]:
     """The variables of a term."""
-    return set() if term is None else set(_names(term, deep))
+    found: set[str] = set()
+    if term is not None:
+        _names(term, found, deep)
+    return found
 
 
-def _of(literal: ast.Literal, deep: bool) -> Iterator[str]:
+def _of(literal: ast.Literal, found: set[str], *, deep: bool) -> None:
+    """Add the variables of a literal."""
     what = literal.what
     terms: list[ast.Term | None] = [term for one in literal.withs for term in (one.value, *one.rest)]
     bodies: list[list[ast.Literal]] = []
@@ -229,33 +275,36 @@ def _of(literal: ast.Literal, deep: bool) -> Iterator[str]:
             bodies.append(what.body)
         else:
             for inner in what.body:
-                yield from _of(inner, deep)
+                _of(inner, found, deep=deep)
     elif isinstance(what, ast.Logical):
         bodies += [what.left, what.right]
     for term in terms:
         if term is not None:
-            yield from _names(term, deep)
+            _names(term, found, deep)
     if deep:
         for body in bodies:
             for inner in body:
-                yield from _of(inner, deep)
+                _of(inner, found, deep=True)
 
 
-def _names(term: ast.Term, deep: bool) -> Iterator[str]:
+def _names(term: ast.Term, found: set[str], deep: bool) -> None:
+    """Add the variables of a term."""
+    if isinstance(term, ast.Scalar):
+        return
     if isinstance(term, ast.Var):
         if term.name not in ROOTS:
-            yield term.name
+            found.add(term.name)
     elif isinstance(term, ast.Comprehension):
         if deep:
             for head in (term.key, term.value):
                 if head is not None:
-                    yield from _names(head, deep)
+                    _names(head, found, deep)
             for literal in term.body:
-                yield from _of(literal, deep)
+                _of(literal, found, deep=True)
     elif isinstance(term, ast.Template):
         for part in term.parts:
             if isinstance(part, ast.Literal):
-                yield from _of(part, deep)
+                _of(part, found, deep=deep)
     else:
         for child in ast.children(term):
-            yield from _names(child, deep)
+            _names(child, found, deep)

@@ -1,4 +1,4 @@
-"""Source to tokens, with their places. A comment is no token; one that may hold metadata is kept beside them."""
+"""Source to tokens, with their places. Comments are kept beside the tokens: they may hold metadata."""
 
 from __future__ import annotations
 
@@ -91,20 +91,26 @@ class _Scanner:
         return self.tokens, self.comments
 
     def token(self, kind: str, text: str) -> None:
-        if kind == "space":
+        if kind == "name":
+            self.put(text if text in self.keywords else kind, text)
+            self.at += len(text)
+        elif kind == "sign":
+            self.depth += (text == "{") - (text == "}")
+            self.put(text, text)
+            self.at += len(text)
+        elif kind == "template":
+            self.template(text[1], self.at + 2)
+        elif kind == "space":
             self.spaced = True
+            self.advance(text)
         elif kind == "comment":
             self.comments.append(Comment(text[1:].rstrip("\r"), self.row, self.at - self.begun + 1))
             self.spaced = True
-        elif kind == "template":
-            self.template(text[1], self.at + 2)
-            return
+            self.at += len(text)
         else:
             self.check(kind, text)
-            if kind == "sign":
-                self.depth += (text == "{") - (text == "}")
-            self.put(text if kind == "sign" or (kind == "name" and text in self.keywords) else kind, text)
-        self.advance(text)
+            self.put(kind, text)
+            self.advance(text)
 
     def check(self, kind: str, text: str) -> None:
         if kind == "number" and not _NUMBER.fullmatch(text):

@@ -13,6 +13,7 @@ from gateway.policy.engines.rego.scanner import KEYWORDS, WORDS, Token
 from gateway.policy.engines.rego.values import MOST_EXPONENT, number, paired
 
 _LEVELS = (("==", "!=", "<", ">", "<=", ">="), ("|",), ("&",), ("+", "-"), ("*", "/", "%"))
+_LEVEL = {sign: level for level, signs in enumerate(_LEVELS) for sign in signs}
 _NAMES = {
     "==": "equal",
     "!=": "neq",
@@ -28,6 +29,8 @@ _NAMES = {
     "/": "div",
     "%": "rem",
 }
+_SHORT = 4
+"""Tokens that may be read twice."""
 MEMBER = ("internal", "member_2")
 MEMBER_AT = ("internal", "member_3")
 
@@ -38,6 +41,8 @@ class Terms:
     def __init__(self, file: str, tokens: list[Token], *, not_bodies: bool = False) -> None:
         self.file, self.tokens, self.index, self.wildcards = file, tokens, 0, 0
         self.not_bodies = not_bodies
+        self._read: dict[int, tuple[ast.Term | list[Problem], int]] = {}
+        """What was read of this rule, by where it begins: a term or the problems, and where it ends."""
 
     @property
     def token(self) -> Token:
@@ -103,16 +108,37 @@ class Terms:
             left = ast.Call(MEMBER, [left, self.binary(0)], left.at, True)
         return left
 
-    def binary(self, level: int) -> ast.Term:
-        if level == len(_LEVELS):
-            return self.unary()
-        left = self.binary(level + 1)
-        while self.token.kind in _LEVELS[level]:
+    def binary(self, least: int) -> ast.Term:
+        """A term with operators of this level and of those that bind more."""
+        left = self.unary()
+        while (level := _LEVEL.get(self.tokens[self.index].kind, -1)) >= least:
             token = self.next()
             left = ast.Call((_NAMES[token.kind],), [left, self.binary(level + 1)], left.at, True)
         return left
 
+    def forget(self) -> None:
+        """Another rule begins: nothing before is read again."""
+        self._read.clear()
+
     def unary(self) -> ast.Term:
+        """A term without operators. One that is tried in several ways is read once: nesting would double its time."""
+        start = self.index
+        known = self._read.get(start)
+        if known is None:
+            try:
+                found = self.operand_term()
+            except RegoError as error:
+                self._read[start] = error.problems, self.index
+                raise
+            if self.index - start > _SHORT:
+                self._read[start] = found, self.index
+            return found
+        read, self.index = known
+        if isinstance(read, list):
+            raise RegoError(read)
+        return read
+
+    def operand_term(self) -> ast.Term:
         if self.token.kind == "-" and self.peek().kind == "name":
             at = self.where(self.next())
             return ast.Call(("minus",), [ast.Scalar(0, at), self.unary()], at, True)
@@ -206,6 +232,9 @@ class Terms:
 
     def postfix(self, head: ast.Term) -> ast.Term:
         """What follows a term without a space: `.name`, `[term]`, `(arguments)`."""
+        token = self.tokens[self.index]
+        if (token.spaced or token.kind not in (".", "[", "(")) and not isinstance(head, ast.Var):
+            return head
         parts: list[ast.Term] = []
         at = head.at
 

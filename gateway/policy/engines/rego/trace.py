@@ -1,6 +1,6 @@
-"""The way of each definition through an evaluation: whether it held, or which expression failed, and what that saw.
+"""How each definition came out: whether it held, or which expression failed, and the values that this expression had.
 
-Generated lines are marked with what they were written for (see `coverage`). A body is one straight text, so the
+Generated lines are marked with what they were written for (see `coverage`). A body is straight-line code, so the
 furthest line that a definition came to is the expression that failed. An evaluation takes many times as long.
 """
 

@@ -1,11 +1,11 @@
-"""What is known of the types of variables and documents: trees within one another, the innermost first."""
+"""The known types of variables and documents, in nested layers."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from gateway.policy.engines.rego import ast, types
-from gateway.policy.engines.rego.references import constant
+from gateway.policy.engines.rego.constants import constant
 from gateway.policy.engines.rego.safety import ROOTS
 from gateway.policy.engines.rego.types import ANY, Type
 from gateway.policy.engines.rego.values import key, unkey

@@ -10,7 +10,7 @@ from decimal import Decimal
 from functools import lru_cache
 from typing import Any, Final
 
-from gateway.policy.engines.rego.values import Value, dumps, key, unkey
+from gateway.policy.engines.rego.values import Value, key, spell, unkey
 
 MOST_PARTS = 20_000
 """Parts of a type beyond which it is taken for any: `[a, a]` within itself forty times has a type that never ends."""
@@ -167,12 +167,12 @@ def _key_order(form: Any) -> tuple[Any, ...]:
         return (0,)
     if kind is bool or kind is str:
         return (1 if kind is bool else 3, value)
-    return (4, dumps(value)) if kind in (list, dict, set) else (2, float(value))
+    return (4, spell(value)) if kind in (list, dict, set) else (2, value)
 
 
 def _plain(form: Any) -> str:
     value = unkey(form)
-    return value if isinstance(value, str) else dumps(value)
+    return value if isinstance(value, str) else spell(value)
 
 
 def show(of: Type | None) -> str:

@@ -1,9 +1,9 @@
-"""What two terms must be of, to be equal: types of variables are inferred on the way, as in OPA."""
+"""Whether two terms can be equal by their types; types of variables are inferred on the way, as in OPA."""
 
 from __future__ import annotations
 
 from gateway.policy.engines.rego import ast, types
-from gateway.policy.engines.rego.references import constant
+from gateway.policy.engines.rego.constants import constant
 from gateway.policy.engines.rego.type_env import TypeEnv
 from gateway.policy.engines.rego.types import ANY, Type
 from gateway.policy.engines.rego.values import key
@@ -15,10 +15,12 @@ def unify_two(env: TypeEnv, a: ast.Term, of_a: Type | None, b: ast.Term, of_b: T
         return unify_one(env, a, of_b) if types.unknown(of_a) else unify_one(env, b, of_a)
     if not types.unknown(of_a):
         return types.unifies(of_a, of_b)
+    if isinstance(a, ast.Var) and isinstance(b, ast.Var):
+        return unify_one(env, a, ANY) and unify_one(env, b, env.of(a))
     for one, other in ((a, b), (b, a)):
         if isinstance(one, ast.Array | ast.Object) and type(one) is type(other):
             return _unify_parts(env, one, other)
-        if isinstance(one, ast.Var) and isinstance(other, ast.Var | ast.Array | ast.Object):
+        if isinstance(one, ast.Var) and isinstance(other, ast.Array | ast.Object):
             return unify_one(env, other, ANY) and unify_one(env, one, env.of(other))
         if isinstance(one, ast.Var) and isinstance(other, ast.Ref):
             return unify_one(env, one, ANY)

@@ -1,4 +1,4 @@
-"""How values of Rego stand in Python.
+"""How values of Rego are represented in Python.
 
 | Rego    | Python                                                                                          |
 |---------|-------------------------------------------------------------------------------------------------|
@@ -10,8 +10,8 @@
 | object  | `dict`; each key is in *key form*                                                               |
 | set     | `set`; each element is in *key form*                                                            |
 
-So what a JSON parser makes is a value as it stands, and an input is not converted. A value is never changed once it is
-made: whoever wants another one makes a new list, dict or set.
+So the output of a JSON parser is a value, and an input is not converted. Values are never changed: who needs another
+value makes a new list, dict or set.
 
 **Key form** is what may be hashed: `key(value)` of a string, a number or null is the value itself; of anything else it
 is a `Key`, which has the value as `.value`. `unkey(k)` gives the value back. Python takes `True` for `1`: within
@@ -105,7 +105,7 @@ def unkey(form: Any) -> Value:
 
 
 def equal(a: Value, b: Value) -> bool:
-    """Whether two values are the same to Rego: `1` and `1.0` are, `1` and `true` are not."""
+    """Whether two values are equal in Rego: `1` and `1.0` are, `1` and `true` are not."""
     kind = type(a)
     if kind is not type(b):
         return (kind in _NUMBERS and type(b) in _NUMBERS) and bool(a == b)
@@ -212,7 +212,7 @@ _NAMES: Final = {
 
 
 def number(text: str) -> Number:
-    """A number as written. Raises ValueError for what is none."""
+    """The number that a text is. Raises ValueError for any other text."""
     try:
         return int(text)
     except ValueError:

@@ -1,15 +1,18 @@
-"""Lines of Python in the making, and the names that they use.
+"""Writes lines of Python, and keeps the constants that they name.
 
-No text of a policy gets into the lines: variables, constants, rules and builtins are `v1`, `K1`, `R1`, `B1`; what a
-constant is stands in the namespace that the lines are executed in.
+No text of a policy gets into the lines: variables, constants, rules and builtins are `v1`, `K1`, `R1`, `B1`; the values
+of constants are in the namespace in which the lines are executed.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+_CONSTANT = re.compile(r"\b[KBX][0-9]+\b")
+_MARK = re.compile(r"  #@[0-9]+:[0-9]+$")
 MOST_LOOPS = 15
 """Loops within loops in one function; CPython compiles 20 blocks."""
 
@@ -24,6 +27,7 @@ class Namespace:
     def __init__(self) -> None:
         self.names: dict[str, Any] = {}
         self._known: dict[tuple[type, Any], str] = {}
+        self._shapes: dict[str, str] = {}
         self._count = 0
 
     def constant(self, value: Any, prefix: str = "K") -> str:
@@ -36,6 +40,21 @@ class Namespace:
             self._known[known] = found
             self.names[found] = value
         return found
+
+    def share(self, name: str, lines: list[str]) -> list[str]:
+        """The lines that define a function; of functions that differ in constants alone, only the first is compiled."""
+        given: dict[str, str] = {}
+        head, *body = [_MARK.sub("", line) for line in lines]
+        text = _CONSTANT.sub(lambda one: given.setdefault(one[0], f"k{len(given)}"), "\n".join(body))
+        params = head[head.index("(") :]
+        shape = self._shapes.get(params + text)
+        made = []
+        if shape is None:
+            shape = self._shapes[params + text] = f"F{len(self._shapes)}"
+            made = [f"def {shape}({', '.join(given.values())}):", f"    def f{params}"]
+            made += [f"    {line}" for line in text.split("\n")]
+            made.append("    return f")
+        return [*made, f"{name} = {shape}({', '.join(given)})"]
 
 
 class Writer:

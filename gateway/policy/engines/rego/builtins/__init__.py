@@ -75,6 +75,8 @@ FAMILIES = (
     "times",
     "digests",
     "network",
+    "uris",
+    "aws",
     "paths",
     "tokens",
     "graphql",
@@ -92,10 +94,9 @@ REFUSED: Mapping[str, str] = {
     "net.lookup_ip_addr": "it reaches out to the network in the middle of a decision",
     "opa.runtime": "it shows the gateway's environment, secrets included",
     "rego.parse_module": "a policy that reads policies is not supported",
-    "providers.aws.sign_req": "it is for requests that a policy cannot send here",
 }
 
-_CHAINS = "chains are verified by the rules of Go's library, which no library here has"
+_CHAINS = "chains are verified by the rules of Go's library; the library here has others"
 _QUERIES = "the rules by which a schema judges a query are not here, `graphql.parse_query` is"
 MISSING: Mapping[str, str] = {
     "crypto.x509.parse_and_verify_certificates": _CHAINS,

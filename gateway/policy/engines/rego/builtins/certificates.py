@@ -1,6 +1,6 @@
 """Certificates and requests for certificates, as the structures of Go's `crypto/x509` stand in JSON.
 
-What verifies a chain is not here, private keys are read in `private_keys`. https://pkg.go.dev/crypto/x509#Certificate
+Chains are not verified here; private keys are read in `private_keys`. https://pkg.go.dev/crypto/x509#Certificate
 """
 
 from __future__ import annotations

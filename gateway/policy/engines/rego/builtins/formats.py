@@ -59,7 +59,7 @@ class _Arguments:
         return found if isinstance(found, int) else None
 
     def rest(self) -> str:
-        """What Go says of arguments that no verb takes."""
+        """What Go prints for arguments that no verb takes."""
         if self.numbered or self.at >= len(self.given):
             return ""
         found = ", ".join(f"{_kind(one)}={_one('v', '', None, one)}" for one in self.given[self.at :])

@@ -1,4 +1,4 @@
-"""`regex.globs_match`: whether some text matches two patterns of characters, `.`, sets and the signs `*` and `+`.
+"""`regex.globs_match`: whether one text can match two patterns of characters, `.`, sets and the signs `*` and `+`.
 
 As github.com/yashtewari/glob-intersection reads them: a set has no negation, a backslash takes a sign's meaning away.
 """
@@ -102,7 +102,7 @@ def _meet(a: list[Piece], b: list[Piece]) -> bool:
 def globs_match(context: Context, one: Value, other: Value) -> bool:
     name = "regex.globs_match"
     first, second = string(name, 1, one), string(name, 2, other)
-    context.tick((len(first) + 1) * (len(second) + 1))
+    context.tick(4 * (len(first) + len(second)) + (len(first) + 1) * (len(second) + 1))
     try:
         return _meet(_pieces(first), _pieces(second))
     except ValueError as error:

@@ -1,6 +1,6 @@
 """GraphQL: documents to syntax trees, and whether a schema is valid.
 
-What judges a query by a schema (`graphql.is_valid`, `parse`, `parse_and_verify`) is not here: it is refused by name.
+Builtins that check a query against a schema (`graphql.is_valid`, `parse`, `parse_and_verify`) are refused by name.
 """
 
 from __future__ import annotations

@@ -1,11 +1,10 @@
-"""Addresses and ranges of IP networks, and the parts of URIs. Nothing here reaches out."""
+"""Addresses and ranges of IP networks. Nothing here reaches out."""
 
 from __future__ import annotations
 
 import ipaddress
 import re
 from typing import Any
-from urllib.parse import quote, unquote
 
 from gateway.policy.engines.rego.builtins import Context, builtin
 from gateway.policy.engines.rego.builtins.operands import element, members, string, wrong
@@ -143,74 +142,3 @@ def _cidr(name: str, position: int, item: Value) -> str:
     if type(item) is not str:
         raise BuiltinError(f"{name}: operand {position}: element must be string or non-empty array")
     return item
-
-
-_URI = re.compile(r"(?:([^:/?#]+):)?(?://([^/?#]*))?([^?#]*)(?:\?([^#]*))?(?:#(.*))?", re.DOTALL)
-_HOST = re.compile(r"(?:\[[0-9A-Fa-f:.]+(?:%25[^\]]*)?\]|[^\[:]*)(?::[0-9]*)?", re.ASCII)
-_USER = re.compile(r"(?:[A-Za-z0-9._:~!$&'()*+,;=-]|%[0-9A-Fa-f]{2}|@)*", re.ASCII)
-_SPARED = re.compile("%(?:2[1789Aa])")
-_PATH_SIGNS = "!$&'()*+,;=:@/~[]"
-
-
-def _uri(name: str, text: str) -> dict[str, str]:
-    """The parts of a URI. Raises BuiltinError."""
-
-    def wrong_uri(words: str) -> BuiltinError:
-        return BuiltinError(f'{name}: parse "{text}": {words}')
-
-    if re.search(r"[\x00-\x1f\x7f]", text):
-        raise wrong_uri("net/url: invalid control character in URL")
-    match = _URI.fullmatch(text)
-    assert match is not None
-    scheme, authority, path, query, fragment = match.groups()
-    if text.startswith(":"):
-        raise wrong_uri("missing protocol scheme")
-    if scheme is not None and not re.fullmatch(r"[A-Za-z][A-Za-z0-9+.-]*", scheme):
-        raise wrong_uri("first path segment in URL cannot contain colon")
-    for part in (path, fragment or ""):
-        if broken := re.search(r"%(?![0-9A-Fa-f]{2}).{0,2}", part):
-            raise wrong_uri(f'invalid URL escape "{broken[0]}"')
-    found = {"scheme": (scheme or "").lower()}
-    if authority:
-        user, _, host = authority.rpartition("@")
-        if not _USER.fullmatch(user):
-            raise wrong_uri("net/url: invalid userinfo")
-        if escape := re.search(r"%(?!25)(?:[0-7][0-9A-Fa-f]|.?.?$)[0-9A-Fa-f]?", host):
-            raise wrong_uri(f'invalid URL escape "{escape[0][:3]}"')
-        if bad := re.search(r'[ <>"\\^`{|}]', host):
-            raise wrong_uri(f'invalid character "{bad[0]}" in host name')
-        if not _HOST.fullmatch(host):
-            port = host[host.rfind("]") + 1 :] if host.startswith("[") else host[host.find(":") :]
-            raise wrong_uri(f'invalid port "{port}" after host')
-        port_at = re.search(r":([0-9]*)$", host)
-        named = host[: port_at.start()] if port_at else host
-        if named.startswith("["):
-            named = named[1:-1]
-        found |= {"hostname": unquote(named), "port": port_at[1] if port_at else ""}
-        if user:
-            found["username"] = unquote(user.partition(":")[0])
-    if not (scheme and authority is None and not path.startswith("/")):
-        valid = re.fullmatch(r"(?:[A-Za-z0-9._-]|[" + re.escape(_PATH_SIGNS) + r"]|%[0-9A-Fa-f]{2})*", path)
-        found |= {
-            "path": unquote(path),
-            "raw_path": _SPARED.sub(lambda one: unquote(one[0]), path)
-            if valid
-            else quote(unquote(path), safe="/!$&'()*+,;=:@~"),
-        }
-    return found | {"raw_query": query or "", "fragment": unquote(fragment or "")}
-
-
-@builtin("uri.is_valid")
-def uri_is_valid(text: Value) -> bool:
-    if type(text) is not str or not text:
-        return False
-    try:
-        found = _uri("uri.is_valid", text)
-    except BuiltinError:
-        return False
-    return bool(found["scheme"])
-
-
-@builtin("uri.parse")
-def uri_parse(text: Value) -> dict[Any, Value]:
-    return {name: value for name, value in _uri("uri.parse", string("uri.parse", 1, text)).items() if value}

@@ -198,6 +198,10 @@ _BYTES = {
 }
 
 
+MOST_DIGITS = 10_000
+"""Digits of an amount: the time to read them grows with their square."""
+
+
 def _measured(name: str, value: Value) -> tuple[str, str]:
     text = string(name, 1, value).replace('"', "")
     if not text:
@@ -211,7 +215,9 @@ def _measured(name: str, value: Value) -> tuple[str, str]:
         raise BuiltinError(f"{name}: no amount provided")
     if not _NUMBER.fullmatch(amount):
         raise BuiltinError(f"{name}: could not parse amount to a number")
-    _, _, exponent = amount.lower().partition("e")
+    digits, _, exponent = amount.lower().partition("e")
+    if len(digits) > MOST_DIGITS:
+        raise BuiltinError(f"{name}: too many digits")
     if len(exponent.lstrip("+-0")) > 4 or abs(int(exponent or 0)) > MOST_EXPONENT:
         raise BuiltinError(f"{name}: exponent too large")
     return amount, unit

@@ -1,4 +1,4 @@
-"""Checks of arguments, with the words of OPA."""
+"""Checks of arguments, with OPA's error messages."""
 
 from __future__ import annotations
 

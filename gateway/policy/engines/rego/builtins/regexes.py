@@ -62,7 +62,7 @@ def _compiled(name: str, pattern: str) -> Any:
 
 
 def _in_go(error: Exception, pattern: str) -> str:
-    """What is said of a pattern, as Go says it."""
+    """What is wrong with a pattern, in the words of Go."""
     said = error.args[0] if isinstance(error, re2.error) and error.args else "invalid UTF-8"
     words = said.decode(errors="replace") if isinstance(said, bytes) else str(said)
     what, _, where = words.partition(": ")

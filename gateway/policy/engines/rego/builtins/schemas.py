@@ -30,7 +30,7 @@ _ROOT = "(Root)"
 
 
 class Fault(Exception):
-    """A schema that is none."""
+    """The document is no schema."""
 
 
 class Found(NamedTuple):

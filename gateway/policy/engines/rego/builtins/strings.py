@@ -62,12 +62,18 @@ def indexof(text: Value, part: Value) -> int:
     return whole.find(wanted)
 
 
-@builtin("indexof_n")
-def indexof_n(text: Value, part: Value) -> list[Value]:
+@builtin("indexof_n", context=True)
+def indexof_n(context: Context, text: Value, part: Value) -> list[Value]:
     whole, wanted = string("indexof_n", 1, text), string("indexof_n", 2, part)
     if not wanted:
         raise BuiltinError("indexof_n: empty search character")
-    return [match.start() for match in re.finditer(f"(?={re.escape(wanted)})", whole)]
+    found: list[Value] = []
+    at = whole.find(wanted)
+    while at >= 0:
+        found.append(at)
+        context.tick(1 + (len(wanted) >> 10))  # they may overlap
+        at = whole.find(wanted, at + 1)
+    return found
 
 
 @builtin("replace", context=True)
