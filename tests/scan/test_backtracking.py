@@ -60,6 +60,15 @@ def test_rows_and_columns(pattern: Any) -> None:
             compiled.search(text, len(unit) + 1, timeout=SECONDS)
 
 
+@pytest.mark.parametrize("end", ["", " ", " x", "x", "1234"])
+@pytest.mark.parametrize("unit", ["41 ", "0x41, ", "101 ", "01000001 ", "01000001", "61:", "a ", "a.b."])
+@pytest.mark.parametrize("pattern", [one for one in patterns() if "detect.unmask" in str(one.id)])
+def test_long_runs(pattern: Any, unit: str, end: str) -> None:
+    """A run that fails at its end is not read anew from each of its places: 60,000 characters would take a minute."""
+    compiled = regex.compile(pattern.pattern, pattern.flags)
+    assert sum(1 for _ in compiled.finditer(unit * (60_000 // len(unit)) + end, timeout=SECONDS)) <= 61_000
+
+
 @pytest.mark.parametrize("value", ["212-555-{:04d}", "+1 212 555 {:04d}", "(212) 555-{:04d}"])
 @pytest.mark.parametrize("end", ["\n", "\r\n", "\n\n"])
 def test_a_column_of_phone_numbers(pii: PiiScanner, value: str, end: str) -> None:
