@@ -61,7 +61,7 @@ def test_rows_and_columns(pattern: Any) -> None:
 
 
 @pytest.mark.parametrize("end", ["", " ", " x", "x", "1234"])
-@pytest.mark.parametrize("unit", ["41 ", "0x41, ", "101 ", "01000001 ", "01000001", "61:", "a ", "a.b."])
+@pytest.mark.parametrize("unit", ["41 ", "0x41, ", "101 ", "01000001 ", "01000001", "61:", "a ", "a.b.", "\\"])
 @pytest.mark.parametrize("pattern", [one for one in patterns() if "detect.unmask" in str(one.id)])
 def test_long_runs(pattern: Any, unit: str, end: str) -> None:
     """A run that fails at its end is not read anew from each of its places: 60,000 characters would take a minute."""
