@@ -34,6 +34,8 @@ SHAPES = {
     "groups": "123,456,",
     "cards": "4539 1488 0343 6467 ",
     "phones": "+1 415 555 0132, ",
+    "columns of phones": "212-555-0123\n",
+    "columns of groups": "4539 1488\t",
     "plus": "+1 ",
     "brackets": "(030) ",
     "x": "5 x5 ",

@@ -29,6 +29,10 @@ _LOOK = 5  # microseconds in which a place is checked
 _NAMED = 32  # minimum characters if the first bytes identify a format
 _NEAR = 3  # maximum characters between a look-alike and a digit that may be read as part of its number
 _start: Final = attrgetter("start")
+_AGAIN: Final = 3
+_AROUND: Final = 40  # characters
+# Six digits or more, up to two signs between them. The same backwards.
+_NUMBER_AFTER: Final = regex.compile(r"\D{0,3}+(?:\d[ ().,:/+-]{0,2}+){6}")
 _SAMPLE = 4096  # characters that are decoded to determine the kind
 _RUN = "[A-Za-z0-9+/_-]"
 
@@ -58,7 +62,7 @@ class Beside:
 
     def scan(self, text: str) -> Sequence[Finding]:
         """All findings of a text, sorted by place, none overlapping."""
-        found = self._scan(text)
+        found = self._apart(text, self._scan(text))
         hits = self._hints.hits(f" {text}")
         if not hits:
             return found
@@ -71,6 +75,30 @@ class Beside:
         if starts:
             more += _blobs(text, starts)
         return resolve([*found, *more]) if more else found
+
+    def _apart(self, text: str, found: Sequence[Finding]) -> Sequence[Finding]:
+        """The findings, with those that a value directly beside them hides: both were read as one number.
+
+        `212-555-0123,219-09-9999` is a phone number only once the second number is known. In texts with such digits
+        alone, the text is scanned again, at most `_AGAIN` times, with the known values left out.
+        """
+        new = found
+        for _ in range(_AGAIN):
+            if not any(one.end - one.start > 1 and _has_number_beside(text, one) for one in new):
+                break
+            values = [one for one in found if one.end - one.start > 1]
+            new = [one for one in self._scan(_blanked(text, values)) if not _overlaps(one, values)]
+            if not new:
+                break
+            found = resolve([*found, *new])
+        return found
+
+
+def _has_number_beside(text: str, one: Finding) -> bool:
+    """Whether a number that may be a value of its own stands directly before or after a finding."""
+    if _NUMBER_AFTER.match(text, one.end, one.end + _AROUND) is not None:
+        return True
+    return _NUMBER_AFTER.match(text[max(0, one.start - _AROUND) : one.start][::-1]) is not None
 
 
 def _is_near_digits(text: str, like: Finding) -> bool:

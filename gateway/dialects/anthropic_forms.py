@@ -29,7 +29,7 @@ def assemble(raw: bytes) -> bytes:
     ended = False
     for event in sse.datas(raw):
         items.check_event(event, "an event")
-        data, _ = surrogates.loads(event)
+        data, _ = surrogates.with_halves(event)
         kind = data.get("type") if type(data) is dict else None
         if kind == "error" or type(data) is not dict:
             raise ValueError("it holds an error")
@@ -50,10 +50,10 @@ def assemble(raw: bytes) -> bytes:
     if not ended and message.get("stop_reason") is None:
         raise ValueError("it broke off before its end")
     for (index, field), parts in texts.items():
-        said = "".join(parts)
-        blocks[index][field] = orjson.loads(said or "{}") if field == "input" else said
+        said = surrogates.mend("".join(parts))
+        blocks[index][field] = surrogates.loads(said.encode() or b"{}")[0] if field == "input" else said
     message["content"] = [*(message.get("content") or ()), *(blocks[index] for index in sorted(blocks))]
-    return orjson.dumps(message)
+    return orjson.dumps(surrogates.mend(message))
 
 
 def _reported(usage: Any) -> Json:

@@ -25,6 +25,7 @@ from gateway.dialects.anthropic_tables import kind as kind_of
 from gateway.dialects.base import Ordered
 from gateway.dialects.fields import Reader
 from gateway.dialects.openai_strays import fields, in_blocks
+from gateway.dialects.surrogates import Halves, mend
 from gateway.dialects.terms import is_term
 from gateway.errors import Refusal
 
@@ -48,6 +49,8 @@ _DELTAS: Final = {
     "signature_delta": "signature",
     "compaction_delta": "content",
 }
+_RUNNING: Final = {"text": "text_delta", "thinking": "thinking_delta", "partial_json": "input_json_delta"}
+_STOPS, _GOES_ON = b'"content_block_stop"', b'"content_block_delta"'
 _SAID: Final = {kind: frozenset({"type", key}) for kind, key in _DELTAS.items()}
 _ARGUING: Final = frozenset({"type", "partial_json"})
 _STOP: Final = frozenset({"type", "index"})
@@ -74,6 +77,7 @@ class AnthropicStream(Ordered):
         "_begun",
         "_blocks",
         "_fields",
+        "_halves",
         "_index",
         "_left",
         "_open",
@@ -91,6 +95,7 @@ class AnthropicStream(Ordered):
     def __init__(self) -> None:
         self._reader = sse.Reader()
         self._fields = Reader(ANSWER)
+        self._halves = Halves()  # of the open block, by the key of its text
         self._started = False  # `message_start` was received
         self._blocks = 0
         self._index = -1  # index of the last block that began
@@ -113,6 +118,8 @@ class AnthropicStream(Ordered):
             event, at = self._reader.next(data, at)
             if event is None or self.ended:
                 return
+            if self._halves and event.data is not None and _STOPS in event.data and _GOES_ON not in event.data:
+                yield from self._alone()
             chunk = self._chunk(event)
             if chunk is not None:
                 yield chunk
@@ -121,6 +128,7 @@ class AnthropicStream(Ordered):
         """The last event if its end is missing. An incomplete event is dropped if the answer is complete."""
         event = None if self.ended else self._reader.rest()
         if event is None:
+            yield from self._alone()
             return
         try:
             chunk = self._chunk(event)
@@ -160,10 +168,12 @@ class AnthropicStream(Ordered):
         if event.data.strip() == b"[DONE]":  # servers of other dialects end with this
             return None
         items.check_event(event.data, "an event")
-        data, chunk.edited = surrogates.loads(event.data)
+        data, chunk.edited = surrogates.with_halves(event.data)
         if type(data) is not dict:
             raise ValueError("an event is not an object")
         chunk.data = data
+        if chunk.edited or self._halves:
+            self._join_halves(chunk, data)
         kind = _named(data, "an event")
         if kind == "error" or (data.get("error") and "message" not in data):
             chunk.error = True
@@ -173,6 +183,28 @@ class AnthropicStream(Ordered):
             self._other(chunk, data)
             return chunk
         return read(self, chunk, data)
+
+    def _join_halves(self, chunk: Chunk, data: Json) -> None:
+        """Join characters that were cut in two: across pieces of a block, otherwise in place."""
+        delta = data.get("delta")
+        if data.get("type") == "content_block_delta" and type(delta) is dict:
+            for key in _RUNNING:
+                text = delta.get(key)
+                if type(text) is str and (piece := self._halves.piece(key, text)) != text:
+                    delta[key] = piece
+                    chunk.edited = True
+        if chunk.edited:
+            mend(data)
+            chunk.raw = encode(data)
+
+    def _alone(self) -> Iterator[Chunk]:
+        """The replacement for half characters whose other half never arrived."""
+        for key, text in self._halves.rest().items():
+            data = {"type": "content_block_delta", "index": self._index, "delta": {"type": _RUNNING[key], key: text}}
+            chunk = self._chunk(sse.SSE(encode(data), b"content_block_delta", orjson.dumps(data)))
+            if chunk is not None:
+                chunk.edited = True
+                yield chunk
 
     def _other(self, chunk: Chunk, data: Json) -> None:
         """An event of an unknown kind: all of it is judged."""

@@ -55,7 +55,7 @@ def assemble(raw: bytes) -> bytes:
             ended = True
             break
         items.check_event(data, "a chunk")
-        chunk, _ = surrogates.loads(data)
+        chunk, _ = surrogates.with_halves(data)
         if type(chunk) is not dict or chunk.get("error"):
             raise ValueError("it holds an error")
         for choice in chunk.get("choices") or ():
@@ -76,7 +76,7 @@ def assemble(raw: bytes) -> bytes:
                 choices[index]["message"].setdefault("tool_calls", []).append(call)
     answer.pop("obfuscation", None)
     answer |= {"object": "chat.completion", "choices": [choices[index] for index in sorted(choices)]}
-    return orjson.dumps(answer)
+    return orjson.dumps(surrogates.mend(answer))
 
 
 def _join(choices: dict[int, Json], calls: ToolCalls, piece: Json) -> None:

@@ -79,7 +79,7 @@ class Acting:
         self._gates = (*screen.gates, *screen.demanded(call))
         self._codec: Codec = call.codec
         self._restoration = Restoration(call)
-        self._known = Known(call.redaction.known)
+        self._known = Known(call.redaction.known, call.request.slots)
         self._allows = call.redaction.allows or screen.allowed
         self._restores = bool(call.redaction.restore)
         self._clean: set[str] = set()

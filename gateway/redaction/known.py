@@ -2,25 +2,65 @@
 
 from __future__ import annotations
 
-from collections.abc import Set
+from collections.abc import Sequence, Set
 from functools import cached_property
 from typing import Final
+
+from gateway.budget import spend
+from gateway.texts import Slot
 
 _SHORTEST: Final = 7  # minimum letters and digits for a part of a value to count as the value
 
 _CODE: Final = 3  # maximum digits of a country code
+_LOOKED: Final = 20_000_000  # characters of the request that one answer is compared with: milliseconds
+_STEP: Final = 500  # what a text, or a place in one, counts beside its characters
+_SPEED: Final = 10  # characters that are compared in a microsecond, as a power of two
 
 
 class Known:
-    """The values that were found in one request."""
+    """The values that were found in one request, and its texts: what stands there is known, found or not.
 
-    def __init__(self, values: Set[str]) -> None:
+    A value may be found in the answer only: the request had other numbers beside it, or no word that names it.
+    """
+
+    def __init__(self, values: Set[str], slots: Sequence[Slot] = ()) -> None:
         self._values = values
+        self._slots = slots
+        self._left = _LOOKED
+        self._told: dict[str, bool] = {}
 
     def __contains__(self, value: str) -> bool:
-        """Whether the request contained this value, also in another grouping or case, or as part of a longer value."""
-        if value in self._values:
-            return True
+        """Whether the request held this value, or one of its values in another grouping or case, or as a part."""
+        return value in self._values or self._is_part(value) or self._is_written(value)
+
+    def _is_written(self, value: str) -> bool:
+        """Whether a text of the request has this value as a word of its own; False if there is too much to look at."""
+        told = self._told.get(value)
+        if told is None:
+            told = self._told[value] = self._looked_up(value)
+        return told
+
+    def _looked_up(self, value: str) -> bool:
+        for slot in self._slots:
+            if self._left <= 0:
+                return False
+            if self._stands(value, slot.text):
+                return True
+        return False
+
+    def _stands(self, value: str, text: str) -> bool:
+        self._left -= len(text) + _STEP
+        spend((len(text) >> _SPEED) + 1)
+        at = text.find(value)
+        while at >= 0 and self._left > 0:
+            end = at + len(value)
+            if not (text[at - 1 : at].isalnum() or text[end : end + 1].isalnum()):
+                return True
+            self._left -= _STEP
+            at = text.find(value, at + 1)
+        return False
+
+    def _is_part(self, value: str) -> bool:
         if not self._values:
             return False
         said = _bare(value)

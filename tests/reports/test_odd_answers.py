@@ -476,3 +476,11 @@ def test_deep_events_are_not_assembled() -> None:
     for bad in (b"[" * 300 + b"]" * 300, b"[" + b"1," * items.MOST_NESTED + b"1]"):
         with pytest.raises(ValueError, match=r"nested|values"):
             OPENAI_CHAT.assemble(b'data: {"a": ' + bad + b"}\n\n" + DONE)
+
+
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize("dialect", [CHAT, pytest.param(MESSAGES, id="messages")])
+def test_a_character_in_two_chunks(line: Line, raw: Raw, dialect: str, stream: bool) -> None:
+    """Its halves are joined, whole and streamed; half a character that stays alone is U+FFFD."""
+    raw.answer = ("content-type: text/event-stream\r\n", b"".join(events(dialect, "a\ud83d", "\ude00b", "c\ud83d")))
+    assert heard(dialect, ask(line, dialect, stream), stream) == "a\U0001f600bc\ufffd"

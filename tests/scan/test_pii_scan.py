@@ -144,6 +144,7 @@ def test_same_without_hyperscan(pii: PiiScanner, slow: RuleSet, text: str) -> No
         ("my ssn is 460-89-9847", "460-89-9847", "US_SSN"),
         ("host 192.168.1.77 is down", "192.168.1.77", "IP_ADDRESS"),
         ("at 00:1A:2B:3C:4D:5E", "00:1A:2B:3C:4D:5E", "MAC_ADDRESS"),
+        ("pay 1A1zP1eP5QGefi2DMPTfTL5SLmv7DivfNa_now", "1A1zP1eP5QGefi2DMPTfTL5SLmv7DivfNa", "CRYPTO"),
         ("pay 1A1zP1eP5QGefi2DMPTfTL5SLmv7DivfNa", "1A1zP1eP5QGefi2DMPTfTL5SLmv7DivfNa", "CRYPTO"),
         ("日本語のメール🙂 maria@example.com です", "maria@example.com", "EMAIL"),
         ("my driver license is A1234567", "A1234567", "US_DRIVER_LICENSE"),

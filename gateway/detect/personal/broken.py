@@ -15,9 +15,10 @@ from gateway.detect.core.index import Expression
 from gateway.detect.core.rules import Family, Match, Rule
 
 _EXPRESSION: Final = Expression(r"\b\d[\d .-]{0,14}[\t\r\n]{1,2}\d[\d .\t\r\n-]{3,24}\b")
+# Possessive, as each digit belongs to one group only: a column of numbers would otherwise be split in every way.
+_GROUPS: Final = r"\d++(?:[ .-]\d++){0,5}+"
 _RUN: Final = regex.compile(
-    r"(?<![\w.,/:+-])(?<!\d[\s.,/-]{1,2})\d+(?:[ .-]?\d+){0,5}(?:[\t\r\n]{1,2}\d+(?:[ .-]?\d+){0,5}){1,6}"
-    r"(?!\w)(?![\s.,/-]{0,2}\d)"
+    rf"(?<![\w.,/:+-])(?<!\d[\s.,/-]{{1,2}}){_GROUPS}(?:[\t\r\n]{{1,2}}+{_GROUPS}){{1,6}}+(?!\w)(?![\s.,/-]{{0,2}}\d)"
 )
 _BREAK: Final = regex.compile(r"[\t\r\n]{1,2}")
 _FEWEST, _MOST = 7, 19  # digits

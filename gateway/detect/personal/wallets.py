@@ -20,10 +20,11 @@ _BECH32: Final = "qpzry9x8gf2tvdw0s3jn54khce6mua7l"
 _GENERATOR: Final = (0x3B6A57B2, 0x26508E6D, 0x1EA119FA, 0x3D4233DD, 0x2A1462B3)
 _CHECKS: Final = (1, 0x2BC830A3)  # Bech32, Bech32m
 
-_PAYMENT: Final = r"\b(?<!\w)[123LMDAXTr][1-9A-HJ-NP-Za-km-z]{24,34}(?!\w)"
-_SEGWIT: Final = r"\b(?<!\w)(?:bc|tb|ltc|addr|bitcoincash|cosmos|osmo|stake)1[02-9ac-hj-np-z]{6,110}(?!\w)"
+# An underscore behind an address begins another word: the checksums leave no doubt.
+_PAYMENT: Final = r"\b(?<!\w)[123LMDAXTr][1-9A-HJ-NP-Za-km-z]{24,34}(?![^\W_])"
+_SEGWIT: Final = r"\b(?<!\w)(?:bc|tb|ltc|addr|bitcoincash|cosmos|osmo|stake)1[02-9ac-hj-np-z]{6,110}(?![^\W_])"
 _ETHEREUM: Final = r"\b(?<!\w)0x[0-9a-fA-F]{40}(?!\w)"
-_MONERO: Final = r"\b(?<!\w)[48][0-9AB][1-9A-HJ-NP-Za-km-z]{93}(?!\w)"
+_MONERO: Final = r"\b(?<!\w)[48][0-9AB][1-9A-HJ-NP-Za-km-z]{93}(?![^\W_])"
 
 
 def base58check(value: str, alphabet: str = _BASE58) -> bool:

@@ -65,12 +65,13 @@ SIGNS: Final = {
 _BETWEEN: Final = regex.compile(r"[ :,]+(?:0x)?|\b0x")
 _WITHIN: Final = regex.compile(r"(?<=\w)[ ._*-](?=\w)")
 _SPACES: Final = regex.compile(r" {2,}")
-_HEXES: Final = regex.compile(r"(?:(?:0x)?[0-9A-Fa-f]{2}[ :,]{1,2}){15,}+(?:0x)?[0-9A-Fa-f]{2}")
-_NUMBERS: Final = regex.compile(r"(?<!\d)(?:\d{2,3}[ ,]{1,2}){12,}+\d{2,3}(?!\d)")
-_BITS: Final = regex.compile(r"(?<!\w)(?:[01]{7,8}[ ,]?){6,}+(?!\w)")
+# What ends a run decides nothing: a long run that fails at its end would be read anew from each of its places.
+_HEXES: Final = regex.compile(r"(?:0x)?[0-9A-Fa-f]{2}(?:[ :,]{1,2}(?:0x)?[0-9A-Fa-f]{2}){15,}+")
+_NUMBERS: Final = regex.compile(r"(?<!\d)\d{2,3}(?:[ ,]{1,2}\d{2,3}(?!\d)){12,}+")
+_BITS: Final = regex.compile(r"(?<!\w)(?:[01]{7,8}[ ,]?){6,}+")
 _APART: Final = regex.compile(r"(?:\b[a-z][ ._*-]{1,6}){8,}[a-z]\b")
-_BLANKS: Final = re.compile(rf"(?i:{BLANK})+")
-_BACKSLASHED: Final = re.compile(r"\\+(?:u([0-9A-Fa-f]{4})|x([0-9A-Fa-f]{2})|([0-3][0-7]{2}))")
+_BLANKS: Final = re.compile(rf"(?:(?<!\\)|(?!\\))(?i:{BLANK})+")  # from the first backslash of a run only
+_BACKSLASHED: Final = re.compile(r"(?<!\\)\\+(?:u([0-9A-Fa-f]{4})|x([0-9A-Fa-f]{2})|([0-3][0-7]{2}))")
 _JOINED: Final = re.compile(r"(?<=[a-z])[+.,;~^|=\\-](?=[a-z])")
 _CONTROLS: Final = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]+")
 _ATBASH: Final = str.maketrans("abcdefghijklmnopqrstuvwxyz", "zyxwvutsrqponmlkjihgfedcba")
