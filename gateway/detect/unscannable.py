@@ -79,8 +79,8 @@ class Beside:
     def _apart(self, text: str, found: Sequence[Finding]) -> Sequence[Finding]:
         """The findings, with those that a value directly beside them hides: both were read as one number.
 
-        `212-555-0123,219-09-9999` is a phone number only once the second number is known. In texts with such digits
-        alone, the text is scanned again, at most `_AGAIN` times, with the known values left out.
+        `212-555-0123,219-09-9999` is a phone number only once the second number is known. Only a text with such
+        digits is scanned again, at most `_AGAIN` times, with the known values left out.
         """
         new = found
         for _ in range(_AGAIN):

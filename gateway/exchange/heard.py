@@ -21,6 +21,12 @@ def hear(outcome: Outcome, chunk: Chunk) -> int:
     return sum(map(len, said))
 
 
+def unread(before: int, data: bytes) -> int:
+    """Bytes since the last event of a stream ended, of `before` bytes whose last are `data`."""
+    end = data.rfind(b"\n\n")
+    return len(data) - end if end >= 0 else before
+
+
 class Listener:
     """Reads a stream as it arrives where a whole answer was asked for, so that it can be charged if it breaks off."""
 
@@ -50,8 +56,7 @@ class Listener:
         if self._left is not None and self._size < MAX_COUNTED:
             self._left.append(data)
             self._size += len(data)
-        end = data.rfind(b"\n\n")
-        self._unread = len(data) - end if end >= 0 else self._unread
+        self._unread = unread(self._unread, data)
 
     def tell(self, outcome: Outcome) -> None:
         """The answer broke off: write its texts and its usage."""

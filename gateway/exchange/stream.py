@@ -10,7 +10,7 @@ from gateway.dialects import Chunk, StreamCodec, items
 from gateway.errors import Refusal
 from gateway.exchange.answers import Answers
 from gateway.exchange.broken import garbage, loaded
-from gateway.exchange.heard import LONG, hear
+from gateway.exchange.heard import LONG, hear, unread
 from gateway.ingress.reply import Reply
 from gateway.output.screen import AnswerFilter
 from gateway.scheduling.judging import NEW_TEXT, Pace, judge
@@ -134,19 +134,18 @@ async def read_chunks(
 
     What comes after the last event is not waited for. A stream that breaks after every choice has ended is complete.
     """
-    unread = 0  # bytes since the last event ended
+    size = 0  # bytes since the last event ended
     try:
         if answer.streamed and answer.start:
             call.budget.extend(len(answer.start))
-            unread = len(answer.start)
-            yield await _read(call, codec.feed(answer.start), unread)
+            size = len(answer.start)
+            yield await _read(call, codec.feed(answer.start), size)
         pieces = answer.chunks if answer.streamed else events_of(call, answer, caps)
         while not codec.ended and (data := await anext(pieces, None)) is not None:
             call.budget.extend(len(data))
-            unread += len(data)
-            yield await _read(call, codec.feed(data), unread)
-            end = data.rfind(b"\n\n")
-            unread = len(data) - end if end >= 0 else unread
+            size += len(data)
+            yield await _read(call, codec.feed(data), size)
+            size = unread(size, data)
     except Refusal as fault:
         if fault.stage != "upstream" or not codec.finished:
             raise

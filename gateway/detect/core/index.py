@@ -114,17 +114,14 @@ class HyperscanIndex:
         shelves: dict[tuple[str, str], list[int]] = {}
         self._twins = _twins(expressions)  # equal expressions are searched for once
         second = {number for twins in self._twins.values() for number in twins}
-        for number, one in enumerate(expressions):
-            if number in second:
-                continue
+        distinct = [(number, one) for number, one in enumerate(expressions) if number not in second]
+        for number, one in distinct:
             shelves.setdefault((one.shelf, one.needs), []).append(number)
         whole = [rewrite.superset(one.whole or one.source, one.flags) for one in expressions]
         begun = [rf"{pattern}\z" for pattern in _beginnings(expressions, held)] if streams else []
         self._back = [one.back for one in expressions]
         together: dict[str, list[int]] = {"": list(range(len(expressions), len(begun)))} if streams else {}
-        for number, one in enumerate(expressions if streams else ()):
-            if number in second:
-                continue
+        for number, one in distinct if streams else ():
             together.setdefault(one.shelf, []).append(number)
         # Databases of beginnings come first, because they take longest to compile.
         numbers = [shelf for shelf in together.values() if shelf]

@@ -44,13 +44,7 @@ class Literals:
 
     def spans(self, data: bytes) -> list[tuple[int, int]]:
         """The places of the strings, in order; overlapping ones are joined."""
-        found: list[tuple[int, int]] = []
-        for _, start, end in sorted(self._whole.hits(data), key=lambda hit: hit[1:]):
-            if found and start < found[-1][1]:
-                found[-1] = found[-1][0], max(end, found[-1][1])
-            else:
-                found.append((start, end))
-        return found
+        return joined((start, end) for _, start, end in self._whole.hits(data))
 
     def may_begin(self, end: bytes) -> bool:
         """Whether data with this end (at least four bytes) may end in a beginning of a string: False for most data."""
@@ -69,6 +63,17 @@ class Literals:
             if data[-3 + at :] in some:
                 return _HEAD - 1 - at
         return 0
+
+
+def joined(stretches: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
+    """Stretches in order; overlapping ones are joined."""
+    found: list[tuple[int, int]] = []
+    for start, end in sorted(stretches):
+        if found and start < found[-1][1]:
+            found[-1] = found[-1][0], max(end, found[-1][1])
+        else:
+            found.append((start, end))
+    return found
 
 
 class _Search:

@@ -16,7 +16,7 @@ from typing import Final
 from gateway.call import Call
 from gateway.detect.core.rules import resolve
 from gateway.detect.secrets.encodings import bare, places, readings, written
-from gateway.detect.secrets.literals import Literals
+from gateway.detect.secrets.literals import Literals, joined
 from gateway.errors import Refusal
 from gateway.texts import Finding
 
@@ -92,7 +92,7 @@ class OwnSecrets:
         return [Finding(start, end, ENTITY, 1.0) for start, end in self._spans(text)]
 
     def _spans(self, text: str) -> list[tuple[int, int]]:
-        """The stretches of a text that contain values, in order; adjacent ones are joined."""
+        """The stretches of a text that contain values, in order; overlapping ones are joined."""
         data = _bytes(text)
         if not self._in_text(data):
             return []
@@ -100,12 +100,7 @@ class OwnSecrets:
         for one in readings(data):
             at = places(one)
             stands += [(at[start], at[end - 1] + 1) for start, end in self._encoded.spans(bare(one))]
-        found: list[tuple[int, int]] = []
-        for start, end in sorted(stands):
-            if found and start < found[-1][1]:
-                found[-1] = found[-1][0], max(end, found[-1][1])
-            else:
-                found.append((start, end))
+        found = joined(stands)
         return found if text.isascii() else [(_chars(data[:start]), _chars(data[:end])) for start, end in found]
 
     def guard(self, call: Call) -> OwnGuard:
