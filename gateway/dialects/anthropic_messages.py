@@ -20,6 +20,7 @@ from gateway.dialects import (
     anthropic_forms,
     checks,
     count,
+    nulls,
     openai_ceilings,
     openai_models,
     openai_tools,
@@ -217,6 +218,10 @@ class AnthropicMessages(Plain):
         survey = tree.Survey(CALL)
         survey.walk(call)
         return survey
+
+    def drop_nulls(self, answer: Json) -> bool:
+        """Of blocks, and of their citations and contents."""
+        return nulls.of_blocks(answer)
 
     def strays(self, answer: Json) -> list[Json]:
         """Blocks that have the form of a call under another type, and calls in the shapes of other dialects."""

@@ -17,7 +17,7 @@ from typing import Final
 import orjson
 
 from gateway.call import Json
-from gateway.dialects import Channel, Chunk, Field, Piece, items, ordinal, sse, surrogates, tree
+from gateway.dialects import Channel, Chunk, Field, Piece, items, nulls, ordinal, sse, surrogates, tree
 from gateway.dialects.anthropic_answer import refused, tells_input, tier, usage
 from gateway.dialects.anthropic_forms import encode
 from gateway.dialects.anthropic_tables import ANSWER, SIGNED, USES, calls_a_tool
@@ -169,6 +169,9 @@ class AnthropicStream(Ordered):
             return None
         items.check_event(event.data, "an event")
         data, chunk.edited = surrogates.with_halves(event.data)
+        if data is None:  # as little as an empty event
+            chunk.raw = sse.silent(event)
+            return chunk
         if type(data) is not dict:
             raise ValueError("an event is not an object")
         chunk.data = data
@@ -217,6 +220,7 @@ class AnthropicStream(Ordered):
             raise ValueError("message_start holds no message")
         if self._started:
             raise ValueError("a second message begins")
+        chunk.edited |= nulls.of_blocks(message)
         content = message.get("content")
         if type(content) is list and any(type(block) is dict and calls_a_tool(block) for block in content):
             raise ValueError("message_start holds a tool call")
@@ -237,6 +241,7 @@ class AnthropicStream(Ordered):
         block = data.get("content_block")
         if type(block) is not dict:
             raise ValueError("content_block_start holds no block")
+        chunk.edited |= nulls.of_block(block)
         self._blocks += 1
         if self._blocks > MAX_BLOCKS:
             raise ValueError(f"more than {MAX_BLOCKS} blocks")

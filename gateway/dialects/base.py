@@ -179,6 +179,10 @@ class Plain:
         """There are no repetitions of a text."""
         return False
 
+    def drop_nulls(self, answer: Json) -> bool:
+        """There are no lists of objects."""
+        return False
+
     def asides(self, answer: Json) -> list[str]:
         """No alternative texts."""
         return []

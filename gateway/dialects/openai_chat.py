@@ -19,6 +19,7 @@ from gateway.dialects import (
     Intent,
     checks,
     items,
+    nulls,
     openai_ceilings,
     openai_demo,
     openai_fields,
@@ -233,6 +234,10 @@ class OpenAIChat(Plain):
     def drop_repeats(self, answer: Json) -> bool:
         """Remove log probabilities without a text of a choice."""
         return drop_nested(answer)
+
+    def drop_nulls(self, answer: Json) -> bool:
+        """Of choices, tool calls, content parts and annotations."""
+        return nulls.of_choices(answer)
 
     def strays(self, answer: Json) -> list[Json]:
         """Tool calls in other shapes or places than those of a message."""

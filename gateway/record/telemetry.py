@@ -26,6 +26,7 @@ from gateway.amounts import NANO_USD
 from gateway.call import Json
 from gateway.detect.secrets.own import OwnSecrets
 from gateway.record.ended import Ended
+from gateway.record.repeats import Repeats
 from gateway.stores import FOREVER
 
 Labels = tuple[str, ...]
@@ -96,7 +97,7 @@ class Histogram:
 class Telemetry:
     """All metrics, and the log. A collector that can be registered with a `prometheus_client` registry."""
 
-    def __init__(self, log: IO[str] | None = sys.stdout) -> None:
+    def __init__(self, log: IO[str] | None = sys.stdout, clock: Callable[[], float] = time.monotonic) -> None:
         call = ("agent", "team", "model", "provider", "route", "status")
         self.requests = Counter("meshgate_requests", "Calls answered.", call)
         whole = ("route", "model")
@@ -121,7 +122,7 @@ class Telemetry:
             v for v in vars(self).values() if isinstance(v, Counter | Histogram)
         ]
         self._log = LineLog(log) if log else None
-        self._strangers = Strangers(self.say)
+        self._strangers = Repeats(self._say_strangers, clock)
 
     def collected(self, others: Sequence[Json]) -> Iterator[Metric]:
         """All families, with the counts of other workers."""
@@ -137,8 +138,15 @@ class Telemetry:
             yield gauge()
 
     def stranger(self) -> None:
-        """Count a request without a valid key that is not a call: see `Strangers`."""
-        self._strangers.came()
+        """Log a request without a valid key: one line a second for all of them."""
+        self._strangers.take("", {"level": "warning", "event": "calls without a valid key"})
+
+    def _say_strangers(self, line: Json, more: int) -> None:
+        self.say({**line, "count": more + 1})
+
+    def report(self) -> None:
+        """Log what was only counted. To be called about once a second."""
+        self._strangers.report()
 
     def snapshot(self) -> Json:
         """All counts as JSON, for the `/metrics` of another worker."""
@@ -188,7 +196,7 @@ class Telemetry:
 
     def close(self) -> None:
         """Write pending lines."""
-        self._strangers.report()
+        self._strangers.report(last=True)
         if self._log:
             self._log.close()
 
@@ -233,7 +241,7 @@ class Telemetry:
     def log(self, record: Ended) -> None:
         """Log a call that has ended: one line, or one line a second for all calls without a valid key."""
         if record.unknown:
-            self._strangers.came()
+            self.stranger()
         elif self._log:
             self._log.write(_line(record))
 
@@ -278,38 +286,6 @@ def _line(record: Ended) -> Json:
         "ms": round((record.ended_ns - record.started_ns) / 1e6, 3),
     }
     return {key: value for key, value in line.items() if value is not None}
-
-
-class Strangers:
-    """The log of calls without a valid key: at most one line a second for all of them."""
-
-    def __init__(self, say: Callable[[Json], None], pause: float = 1.0) -> None:
-        self._say = say
-        self._pause = pause
-        self._count = 0
-        self._waits = False
-
-    def came(self) -> None:
-        """Count a call. The first is logged immediately, further calls together after a second."""
-        self._count += 1
-        if self._waits:
-            return
-        self.report()
-        with contextlib.suppress(RuntimeError):  # without an event loop
-            asyncio.get_running_loop().call_later(self._pause, self._again)
-            self._waits = True
-
-    def _again(self) -> None:
-        self._waits = False
-        if self._count:
-            self._count -= 1
-            self.came()
-
-    def report(self) -> None:
-        """Log the calls that were not logged yet."""
-        if self._count:
-            self._say({"level": "warning", "event": "calls without a valid key", "count": self._count})
-            self._count = 0
 
 
 class LineLog:

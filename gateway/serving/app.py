@@ -124,7 +124,7 @@ class Gateway:
                 stack.push_async_callback(client.close)
             telemetry = Telemetry(sys.stdout if config.log == "json" else None)
             stack.callback(telemetry.close)
-            stack.callback(logs.report)
+            stack.callback(logs.report, last=True)
             stack.callback(lambda: workers.leave(telemetry.snapshot))
             writer, self._watch = _audit_writer(config, store, stack)
             self.shared = Shared(store, writer, clients, O200k(), telemetry)
@@ -264,6 +264,7 @@ class Gateway:
             try:
                 workers.leave(self.shared.telemetry.snapshot)
                 logs.report()
+                self.shared.telemetry.report()
                 if self._watch is not None:
                     self._watch.look()
                 try:

@@ -73,13 +73,13 @@ PIECE: Final = 4_096  # characters of a whole text taken in at once
 # Statements only if the argument contains nothing else: single words, and queries of values without a table. In lower
 # case a single word is a value (`action: shutdown`), and a statement only with a semicolon.
 _ALONE: Final = re.compile(
-    r"\s*(?=[A-Za-z]{3,10}(?:[\s;]|\Z))(?=[SsCcRrBbVvEeAaFfOo])(?:(?:SHUTDOWN|COMMIT|ROLLBACK|BEGIN|VACUUM|REINDEX)\s*;?|(?i:(?:commit|rollback|begin|vacuum|reindex|analyze|checkpoint|shutdown|abort)\s*;"
-    r"|vacuum\s+(?:(?:full|freeze|verbose|analyze)\b\s*)+(?:[\w.]+\s*)?;?|(?:vacuum|analyze)\s+[\w.]+\s*;"
-    r"|(?:end|abort|commit|rollback)(?:\s+(?:work|tran|transaction))(?:\s+and\s+(?:no\s+)?chain)?\s*;?"
-    r"|(?:end|abort|commit|rollback)\s+and\s+(?:no\s+)?chain\s*;?|set\s+-v"
-    r"|fetch\s+(?:(?:next\s+|prior\s+|first\s+|last\s+)?from\s+)?\w+\s+into\s+@?\w+(?:\s*,\s*@?\w+)*\s*;?"
-    r"|set\s+[\w.]+\s+=\s+(?:'[^']*'|[\d.]+|true|false|\([^()]*\)|\[[^\[\]]*\])\s*;?"
-    r"|(?:open|close)\s+`?\w*curs?\w*`?\s*;?|vacuum\s+\w+\s+to\s+\d+\s+percent\b.*))\s*"
+    r"\s*(?=[A-Za-z]{3,10}(?:[\s;]|\Z))(?=[SsCcRrBbVvEeAaFfOo])(?:(?:SHUTDOWN|COMMIT|ROLLBACK|BEGIN|VACUUM|REINDEX)\s*+;?|(?i:(?:commit|rollback|begin|vacuum|reindex|analyze|checkpoint|shutdown|abort)\s*+;"
+    r"|vacuum\s+(?:(?:full|freeze|verbose|analyze)\b\s*+)++(?:[\w.]+\s*+)?;?|(?:vacuum|analyze)\s+[\w.]+\s*+;"
+    r"|(?:end|abort|commit|rollback)(?:\s+(?:work|tran|transaction))(?:\s+and\s+(?:no\s+)?chain)?\s*+;?"
+    r"|(?:end|abort|commit|rollback)\s+and\s+(?:no\s+)?chain\s*+;?|set\s+-v"
+    r"|fetch\s+(?:(?:next\s+|prior\s+|first\s+|last\s+)?from\s+)?\w+\s+into\s+@?\w+(?:\s*,\s*@?\w+)*\s*+;?"
+    r"|set\s+[\w.]+\s+=\s+(?:'[^']*'|[\d.]+|true|false|\([^()]*\)|\[[^\[\]]*\])\s*+;?"
+    r"|(?:open|close)\s+`?(?>\w*?cur)\w*+`?\s*+;?|vacuum\s+\w+\s+to\s+\d+\s+percent\b.*))\s*"
 )
 _VALUE: Final = re.compile(
     r"\s*select\s+(?:(?:distinct|all|as\s+(?:struct|value))\s+)?(?:0[xb][0-9a-f]*|[~!]\d|null\s+(?:as|is)\b|(?:true|false)\s+as\s|@@?\w+|'[^']*'|(?:current_|local)\w+\b|sysdate\b"
@@ -89,7 +89,7 @@ _VALUE: Final = re.compile(
 )
 # In capitals, unless only capitals follow, or a word that only prose has there.
 _COMPUTED: Final = re.compile(
-    rf"\s*SELECT\s+(?!(?i:{'|'.join(sorted(ARTICLES))}|an?|all|any|one|if|when|from)\b)(?=[\s\S]*[a-z\d'$@~:*_(])[^\s.!]+(?!\s+[A-Z][a-z])"
+    rf"\s*SELECT\s++(?!(?i:{'|'.join(sorted(ARTICLES))}|an?|all|any|one|if|when|from)\b)(?=[\s\S]*[a-z\d'$@~:*_(])[^\s.!]+(?!\s+[A-Z][a-z])"
 )
 _SHORT: Final = 1_000
 _FROM: Final = re.compile(r"\bfrom\b", re.IGNORECASE)

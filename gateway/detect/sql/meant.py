@@ -16,7 +16,7 @@ _CODE: Final = re.compile(
     r"|fetch\s+(?:first|next)\s|limit\s+\d)\b",
     re.IGNORECASE,
 )
-_COMMENT: Final = re.compile(r"--[^\n]*(?:\n|\Z)|(?<=\w)\#[^\n]*\n|/\*(?:[^*]|\*(?!/))*\*/")
+_COMMENT: Final = re.compile(r"--[^\n]*(?:\n|\Z)|(?<=\w)\#[^\n]*\n|/\*(?:[^*]++|\*(?!/))*+\*/")
 _LINE: Final = re.compile(r"(?:^|\n)[\s>*\-+\d.)#$]*(?:\w*sql\w*>[ \t]*)?\Z|[:;`\"'({\[\t=>]\s*\Z|\\n\s*\Z")
 _MESSAGE: Final = re.compile(r"\s-(?:a?m|-?(?:message|title|subject|description))[ =][\"']\Z")
 _SURE: Final = frozenset(  # openings that no prose has
@@ -58,7 +58,7 @@ _OPENERS: Final = frozenset(
 )
 _ALONE: Final = re.compile(r"\A\s*\Z|(?:```|~~~)\w*[ \t]*\r?\n\Z")
 _MILD: Final = frozenset({"select", "table", "show", "use", "describe", "desc", "from", "values", "start", "analyze"})
-_NAMED: Final = re.compile(r"[A-Za-z]+\d\w*|\w+_\w+|\w+(?:\.[\w`]+)+|\W*[\"`\[].*")
+_NAMED: Final = re.compile(r"[A-Za-z]+\d\w*|(?=\w+_\w)\w++|\w+(?:\.[\w`]+)+|[^\w\"`\[]*+[\"`\[].*+")
 
 
 def uncommented(body: str) -> str:
