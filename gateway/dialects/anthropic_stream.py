@@ -38,6 +38,7 @@ _NONE: Final[frozenset[str]] = frozenset()
 _KIND: Final = frozenset({"type"})
 _TEXT: Final = frozenset({"type", "text"})
 _CONTENT: Final = frozenset({"content"})
+_COUNTED: Final = frozenset({"content", "usage"})
 _CITED: Final = frozenset({"type", "citation"})
 _START: Final = frozenset({"content_block", "type", "index"})
 _DELTA: Final = frozenset({"delta", "type", "index"})
@@ -225,9 +226,11 @@ class AnthropicStream(Ordered):
         if type(content) is list and any(type(block) is dict and calls_a_tool(block) for block in content):
             raise ValueError("message_start holds a tool call")
         self._started = True
+        blocks = content if type(content) is list else []
+        chunk.strays = [*in_blocks(blocks), *fields(message, _COUNTED)]
         self._used(chunk, message.get("usage"))
         self.tier = tier(message.get("usage")) or self.tier
-        for block in content if type(content) is list else ():  # blocks that begin with the message
+        for block in blocks:  # blocks that begin with the message
             if type(block) is dict and block.get("type") == "text" and type(block.get("text")) is str:
                 self._piece(chunk, "text", block, "text")
                 self._fields.read(chunk, "delta", 0, block, _TEXT)
@@ -338,6 +341,7 @@ class AnthropicStream(Ordered):
             raise ValueError("the message ends within a tool call")
         if type(delta) is dict:
             self._stopped |= delta.get("stop_reason") is not None
+            chunk.strays = list(fields(delta))
             self._fields.read(chunk, "chunk", 0, delta, frozenset(), _ENDS)
         self._used(chunk, data.get("usage"))
         self.tier = tier(data.get("usage")) or self.tier

@@ -133,6 +133,7 @@ class OpenAIChat(Plain):
         """Set the model of the upstream and request usage; True if the body changed."""
         changed = openai_ceilings.unite(body)
         if body.get("model") != model:
+            openai_models.rename(body, model)
             body["model"] = model
             changed = True
         if stream and not self.wants_usage(body):
