@@ -10,6 +10,7 @@ import contextlib
 import ctypes
 import gc
 import logging
+import re
 import signal
 import sys
 import time
@@ -18,9 +19,12 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
+import regex
+
 from gateway.config.grammar import Config
 from gateway.config.load import Loaded, Watcher
 from gateway.control import admin
+from gateway.detect.core import expressions
 from gateway.detect.names.pool import Pool
 from gateway.dialects.routes import METHODS
 from gateway.errors import ConfigError, Refusal
@@ -136,6 +140,7 @@ class Gateway:
             self.shared.uploads = Uploads(audit_file(config), lambda: telemetry.failures.add(("upload",)))
             stack.push_async_callback(self.shared.uploads.close)
             await self._apply(config)
+            expressions.save()
             telemetry.gauges += admin.gauges(self)
             stack.push_async_callback(self._note_last_keys)
             for task in self._background():
@@ -296,6 +301,8 @@ def settle_heap() -> None:
 
     The objects of calls are mostly freed by reference counts, so cycles are collected less often.
     """
+    re.purge()
+    regex.purge()
     gc.collect()
     _trim_heap()
     gc.freeze()
