@@ -47,9 +47,7 @@ from gateway.stores import STATES, Store, StoreUnavailable, open_store
 from gateway.stores.sqlite import SqliteStore
 from gateway.stores.watch import Watch
 from gateway.stores.writer import Writer
-from gateway.upstream.client import Client
-from gateway.upstream.direct import DirectClient
-from gateway.upstream.library import LibraryClient
+from gateway.upstream.clients import Clients
 
 NOTED = 30  # seconds between two writes of the last use of keys
 CENSUS = 15  # seconds between two counts of workflows for the metrics
@@ -124,9 +122,8 @@ class Gateway:
             store = open_store(config.state)
             await store.open()
             stack.push_async_callback(store.close)
-            clients: dict[str, Client] = {"direct": DirectClient(), "aiohttp": LibraryClient()}
-            for client in clients.values():
-                stack.push_async_callback(client.close)
+            clients = Clients()
+            stack.push_async_callback(clients.close)
             telemetry = Telemetry(sys.stdout if config.log == "json" else None)
             stack.callback(telemetry.close)
             stack.callback(logs.report)
@@ -182,6 +179,7 @@ class Gateway:
         Those of `shared` are reused if their settings are the same. What was opened is closed again after a fault.
         """
         shared, policies, ner = self.shared, self.shared.policies, self.shared.ner
+        shared.clients.open(provider.client for provider in config.providers.values())
         if old is None or config.policy != old.config.policy:
             policies = await Policies.open(config.policy, shared.telemetry) if config.policy else None
         try:
