@@ -127,6 +127,7 @@ class Gateway:
             telemetry = Telemetry(sys.stdout if config.log == "json" else None)
             stack.callback(telemetry.close)
             stack.callback(logs.report)
+            stack.callback(expressions.save)  # what was compiled for the first texts
             stack.callback(lambda: workers.leave(telemetry.snapshot))
             writer, self._watch = _audit_writer(config, store, stack)
             self.shared = Shared(store, writer, clients, O200k(), telemetry)

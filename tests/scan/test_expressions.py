@@ -1,10 +1,12 @@
 """Compiled patterns that are kept between starts."""
 
+import re
 from pathlib import Path
 
 import pytest
 import regex
 
+from gateway.detect.core import expressions
 from gateway.detect.core.expressions import Expressions
 from gateway.detect.sql import forms
 
@@ -32,6 +34,40 @@ def test_same_matches(tmp_path: Path, source: str, flags: int) -> None:
         assert (found and (found.span(), found.partial, found.groupdict())) == (
             wanted and (wanted.span(), wanted.partial, wanted.groupdict())
         )
+
+
+@pytest.mark.parametrize(
+    ("source", "flags"), [(r"(?P<a>x)|(y)(?=z)", 0), (r"^\d{2,3}[a-z]+$", re.IGNORECASE | re.MULTILINE)]
+)
+def test_same_matches_of_re(tmp_path: Path, source: str, flags: int) -> None:
+    """A pattern of the standard library, with and without the file."""
+    first = Expressions(tmp_path / "kept")
+    made, plain = first.plain(source, flags), re.compile(source, flags)
+    first.save()
+    kept = Expressions(tmp_path / "kept").plain(source, flags)
+    for pattern in (made, kept):
+        assert (pattern, pattern.flags, pattern.groups) == (plain, plain.flags, plain.groups)
+        assert pattern.groupindex == plain.groupindex
+        for text in ("x", "yz", "yy", "12ab\n123CD\n1a"):
+            assert [(m.span(), m.groupdict(), m.lastgroup) for m in pattern.finditer(text)] == [
+                (m.span(), m.groupdict(), m.lastgroup) for m in plain.finditer(text)
+            ]
+
+
+def test_results_of_a_function_are_kept_until_its_file_changes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    code, asked = tmp_path / "code.py", list[str]()
+    monkeypatch.setattr(expressions, "_shared", Expressions(tmp_path / "kept"))
+    for version, count in (("1", 1), ("1", 1), ("2", 2)):
+        code.write_text(version)
+
+        @expressions.kept(str(code))
+        def written(source: str, *, more: bool = False) -> str:
+            asked.append(source)
+            return f"{source}{more}"
+
+        assert (written("a"), written("a")) == ("aFalse", "aFalse")
+        assert len(asked) == count
+    assert written("a", more=True) == "aTrue"
 
 
 def test_nothing_is_written_twice(tmp_path: Path) -> None:
