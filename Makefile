@@ -37,9 +37,10 @@ lint: $(INSTALLED_DEV)
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-# The generated parts of docs/: tables of the configuration, and the page of commands.
+# What is generated: the tables of the configuration and the page of commands in docs/, and the table of recognizers.
 reference: $(INSTALLED_DEV)
 	PYTHONPATH=.:tests $(BIN)/python tests/reference.py
+	PYTHONPATH=.:tests $(BIN)/python tests/presidio_table.py
 
 bench: $(INSTALLED_DEV)
 	$(BIN)/python -m benchmarks.run

@@ -13,16 +13,18 @@ import time
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import NamedTuple, Protocol
-
-import httpx
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from gateway.call import Headers, Subject
 from gateway.config.grammar import Agent, Jwt
 from gateway.detect.secrets.own import OwnSecrets
 from gateway.errors import Refusal
-from gateway.identity.jwks import Verifier
 from gateway.identity.keyfiles import read_key_file
+
+if TYPE_CHECKING:
+    import httpx
+
+    from gateway.identity.jwks import Verifier
 
 
 class KeyRecord(Protocol):
@@ -53,6 +55,13 @@ class _Known(NamedTuple):
     expires: float | None = None
 
 
+def _verifier(jwt: Jwt, client: httpx.AsyncClient | None) -> Verifier:
+    """The verifier of tokens. Imported on use: its libraries take 10 MB, and many configurations have keys only."""
+    from gateway.identity.jwks import Verifier
+
+    return Verifier(jwt, client)
+
+
 class Identity:
     """All valid credentials. Reads key files, and creates missing files; no network access before the first token.
 
@@ -75,7 +84,7 @@ class Identity:
         }
         self.used: dict[str, float] = previous.used if previous else {}
         """Last use of the store's keys since the last write: id -> Unix seconds."""
-        self._jwt = Verifier(jwt, client) if jwt else None
+        self._jwt = _verifier(jwt, client) if jwt else None
         if self._jwt and previous and previous._jwt:
             self._jwt.inherit(previous._jwt)
         self.update_keys(keys)

@@ -11,7 +11,8 @@ import base64
 import gzip
 import importlib.util
 import re
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Protocol
 
@@ -45,27 +46,48 @@ class Counter(Protocol):
 
 
 class O200k:
-    """The o200k_base vocabulary."""
+    """The o200k_base vocabulary. The table is built for the first text. For any thread."""
 
     def __init__(self) -> None:
-        from tiktoken._tiktoken import CoreBPE
-
         spec = importlib.util.find_spec("bpe_openai")
         if spec is None or not spec.submodule_search_locations:
             raise RuntimeError("the package bpe-openai, which has the token table, is not installed")
-        table = gzip.decompress((Path(spec.submodule_search_locations[0]) / _TABLE).read_bytes())
-        ranks = {base64.b64decode(token): int(rank) for token, rank in map(bytes.split, table.splitlines())}
-        self._encode = CoreBPE(ranks, {}, _SPLIT).encode_ordinary
+        self._table = Path(spec.submodule_search_locations[0]) / _TABLE
+        self._encode: Callable[[str], list[int]] | None = None
+        self._lock = threading.Lock()
+
+    @property
+    def loaded(self) -> bool:
+        """Whether the table is built, which takes a fifth of a second."""
+        return self._encode is not None
 
     def count(self, text: str) -> int:
         """The number of tokens of `text`; slightly too high if a word or a run of blanks is longer than `_PIECE`."""
+        encode = self._encode or self._load()
         if len(text) <= _PIECE:
-            return len(self._encode(text))
+            return len(encode(text))
         total = 0
         for piece, torn in _pieces(text):
             spend(len(piece) >> 3)
-            total += len(self._encode(piece)) + torn
+            total += len(encode(piece)) + torn
         return total
+
+    def _load(self) -> Callable[[str], list[int]]:
+        """Build the table. Raises RuntimeError for a table whose ranks are not in order."""
+        from tiktoken._tiktoken import CoreBPE
+
+        with self._lock:
+            if self._encode is None:
+                parts = gzip.decompress(self._table.read_bytes()).split()  # token in base64, rank
+                ranks = range(len(parts) // 2)
+                if int(parts[-1]) != ranks[-1]:
+                    raise RuntimeError(
+                        f"{self._table}: ranks are not in order; install the packages of requirements.lock"
+                    )
+                table = dict(zip(map(base64.b64decode, parts[::2]), ranks, strict=True))
+                encode: Callable[[str], list[int]] = CoreBPE(table, {}, _SPLIT).encode_ordinary
+                self._encode = encode
+            return self._encode
 
 
 def _pieces(text: str) -> Iterator[tuple[str, bool]]:

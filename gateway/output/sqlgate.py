@@ -31,7 +31,7 @@ _SHORT: Final = 7  # characters; no statement is shorter
 
 
 class SqlGate:
-    """The gate, compiled for one configuration; None: only if a policy requires it. Loads sqlglot on first use."""
+    """The gate, compiled for one configuration; None: only if a policy requires it."""
 
     def __init__(self, config: Sql | None) -> None:
         self.configured = config is not None
@@ -40,18 +40,14 @@ class SqlGate:
         self._columns = _Patterns(pattern for pattern in self._config.deny_columns if "." not in pattern)
         self._dotted = _Patterns(pattern for pattern in self._config.deny_columns if "." in pattern)
         self._allow = frozenset(self._config.allow)
-        self._reader: Reader | None = None
+        self._reader = Reader(self._config.dialect or "")
         self._arguments: Arguments | None = None
         self.limit = self._config.max_chars
-        if self.configured:
-            self.load()
+        forms.prepare()
 
-    def load(self) -> Reader:
-        """The parser, loaded if necessary, which takes a second: in a thread once calls are served."""
-        if self._reader is None:
-            forms.load()
-            self._reader = Reader(self._config.dialect or "")
-        return self._reader
+    def load(self) -> None:
+        """Import the grammars, which takes a third of a second: in a thread, before the first answer is judged."""
+        self._reader.load()
 
     def demanded(self, call: Call) -> tuple[SqlGate, ...]:
         """This gate, if the configuration has none and a policy requires one for the call."""
@@ -60,7 +56,7 @@ class SqlGate:
 
     def guard(self, call: Call) -> Finder:
         """The judge of one running text."""
-        return Finder(self.load(), self._check(call), self.limit, spent=call.screening)
+        return Finder(self._reader, self._check(call), self.limit, spent=call.screening)
 
     def text(self, call: Call, text: str) -> str:
         """The text, unchanged. Raises Refusal(sql_blocked)."""
@@ -77,7 +73,7 @@ class SqlGate:
     def arguments(self) -> Arguments:
         """A function that checks strings of arguments."""
         if self._arguments is None:
-            self._arguments = Arguments(self.load(), Breakout(self._config.dialect or ""), self.limit)
+            self._arguments = Arguments(self._reader, Breakout(self._config.dialect or ""), self.limit)
         return self._arguments
 
     def _check(self, call: Call) -> Callable[[Sequence[Statement]], None]:

@@ -15,13 +15,15 @@ import logging
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import IO, NamedTuple, Protocol
+from typing import IO, TYPE_CHECKING, NamedTuple, Protocol
 
-import httpx
 import orjson
 
 from gateway.config.sections import Upload
 from gateway.policy.decisions import Reader, event
+
+if TYPE_CHECKING:
+    import httpx  # imported on use: few configurations upload, and the package is large
 
 _MOST_PAUSE = 60.0
 _log = logging.getLogger("meshgate.upload")
@@ -62,6 +64,8 @@ class Uploader:
             await asyncio.sleep(self._settings.interval)
 
     async def _run(self) -> None:
+        import httpx
+
         with await self._turn():
             queue = _Queue(self._path)
             try:

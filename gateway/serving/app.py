@@ -19,6 +19,7 @@ from typing import Any
 from gateway.config.grammar import Config
 from gateway.config.load import Loaded, Watcher
 from gateway.control import admin
+from gateway.detect.core import expressions
 from gateway.detect.names.pool import Pool
 from gateway.dialects.routes import METHODS
 from gateway.errors import ConfigError, Refusal
@@ -41,9 +42,7 @@ from gateway.stores import STATES, Store, StoreUnavailable, open_store
 from gateway.stores.sqlite import SqliteStore
 from gateway.stores.watch import Watch
 from gateway.stores.writer import Writer
-from gateway.upstream.client import Client
-from gateway.upstream.direct import DirectClient
-from gateway.upstream.library import LibraryClient
+from gateway.upstream.clients import Clients
 
 NOTED = 30  # seconds between two writes of the last use of keys
 CENSUS = 15  # seconds between two counts of workflows for the metrics
@@ -119,12 +118,12 @@ class Gateway:
             store = open_store(config.state)
             await store.open()
             stack.push_async_callback(store.close)
-            clients: dict[str, Client] = {"direct": DirectClient(), "aiohttp": LibraryClient()}
-            for client in clients.values():
-                stack.push_async_callback(client.close)
+            clients = Clients()
+            stack.push_async_callback(clients.close)
             telemetry = Telemetry(sys.stdout if config.log == "json" else None)
             stack.callback(telemetry.close)
             stack.callback(logs.report, last=True)
+            stack.callback(expressions.save)  # what was compiled for the first texts
             stack.callback(lambda: workers.leave(telemetry.snapshot))
             writer, self._watch = _audit_writer(config, store, stack)
             self.shared = Shared(store, writer, clients, O200k(), telemetry)
@@ -135,6 +134,7 @@ class Gateway:
             self.shared.uploads = Uploads(audit_file(config), lambda: telemetry.failures.add(("upload",)))
             stack.push_async_callback(self.shared.uploads.close)
             await self._apply(config)
+            expressions.save()
             telemetry.gauges += admin.gauges(self)
             stack.push_async_callback(self._note_last_keys)
             for task in self._background():
@@ -176,6 +176,7 @@ class Gateway:
         Those of `shared` are reused if their settings are the same. What was opened is closed again after a fault.
         """
         shared, policies, ner = self.shared, self.shared.policies, self.shared.ner
+        shared.clients.open(provider.client for provider in config.providers.values())
         if old is None or config.policy != old.config.policy:
             policies = await Policies.open(config.policy, shared.telemetry) if config.policy else None
         try:

@@ -12,11 +12,14 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import gc
+import re
 import sys
 from array import array
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Final, NamedTuple
+
+import regex
 
 HUGE: Final = 2 * 1024 * 1024
 """Bytes of a huge page."""
@@ -34,6 +37,8 @@ def settle() -> None:
 
     The objects of calls are mostly freed by reference counts, so cycles are collected less often.
     """
+    re.purge()  # patterns that were compiled once and are kept by their users
+    regex.purge()
     gc.collect()
     trim()
     gc.freeze()

@@ -8,7 +8,7 @@ connections, caches, counters) are in `Shared`.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -74,7 +74,7 @@ from gateway.settle.settle import Settle
 from gateway.stores import Store
 from gateway.stores.writer import Writer
 from gateway.texts import Finding
-from gateway.upstream.client import Client
+from gateway.upstream.clients import Clients
 from gateway.upstream.forward import Forward
 
 
@@ -84,7 +84,7 @@ class Shared:
 
     store: Store
     audit_writer: Writer
-    clients: Mapping[str, Client]
+    clients: Clients
     tokens: O200k
     telemetry: Telemetry
     policies: Policies | None = None

@@ -207,7 +207,7 @@ def test_long_texts_are_counted_in_pieces(counter: O200k, text: str, size: int) 
         counted = counter.count(long)
     finally:
         patch.undo()
-    true = len(counter._encode(long))
+    true = len(counter._load()(long))
     assert true <= counted + 1
     assert counted <= true + 4 * (len(long) // (12 * size) + 1)
 

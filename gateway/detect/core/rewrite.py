@@ -15,6 +15,7 @@ from re import _constants as op  # type: ignore[attr-defined]  # the parser of t
 from re import _parser as parser  # type: ignore[attr-defined]
 from typing import Any, Final
 
+from gateway.detect.core.expressions import kept
 from gateway.detect.core.projection import OTHER, WORD, byte_of
 
 Node = tuple[Any, Any]
@@ -37,11 +38,13 @@ _REPEATS: Final = (op.MAX_REPEAT, op.MIN_REPEAT, getattr(op, "POSSESSIVE_REPEAT"
 _ANYTHING: Final = "[\\x00-\\x7f]"
 
 
+@kept(__file__)
 def superset(source: str, flags: int = 0) -> str:
     """A Hyperscan pattern that matches every projection of a match of `source`. Raises ValueError."""
     return _Writer(source, flags).superset()
 
 
+@kept(__file__)
 def prefixes(source: str, flags: int = 0) -> str:
     """A Hyperscan pattern for every non-empty beginning of a projection of a match of `source`. Raises ValueError."""
     return _Writer(source, flags).prefixes()

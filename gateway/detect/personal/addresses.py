@@ -13,6 +13,7 @@ from typing import Final
 import regex
 
 from gateway.budget import spend
+from gateway.detect.core.expressions import compiled
 from gateway.detect.core.index import Expression
 from gateway.detect.core.neighbours import Near
 from gateway.detect.core.rules import Rule
@@ -64,7 +65,7 @@ _LONGEST: Final = 160
 _BEFORE: Final = 40  # characters before a year in which another year is searched for
 _LED: Final = 30  # characters of the text before an address
 _JUDGED: Final = 30  # microseconds per candidate
-_GROWN: Final = regex.compile(forms.GROWN)
+_GROWN: Final = compiled(forms.GROWN)
 
 # `os.O_CREATE, 0644`: a name with an underscore, an attribute of the module, a mode of a file.
 _CODE: Final = regex.compile(r"\w_|\Aos\.\S|[, ]0\d{2,}\Z")
@@ -97,7 +98,7 @@ def _rule(form: Form, *, grows: bool = False) -> Rule:
     whole = form.whole if form.back or not form.whole else rf"\b(?:{form.whole})"
     begun = rf"\b(?:{form.begun})" if form.begun else ""
     source = f"{edge}{lead}{form.source}"
-    pattern = regex.compile(source)
+    pattern = compiled(source)
     if grows:
         begun = (begun or source) + forms.GROWING
 

@@ -6,16 +6,18 @@ download, and with quoted local parts and the top-level names of private network
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Final
 
 import regex
-from tldextract import TLDExtract
 
+from gateway.detect.core.absent import imported
 from gateway.detect.core.index import Expression
 from gateway.detect.core.rules import Rule, finder
-from gateway.detect.personal.presidio import predefined_recognizers
+from gateway.detect.personal.presidio import recognizer
 
-_suffixes: Final = TLDExtract(cache_dir=None, suffix_list_urls=())
+with imported("tldextract", without=("requests", "requests_file", "filelock")) as tldextract:  # for downloads
+    _suffixes: Final = tldextract.TLDExtract(cache_dir=None, suffix_list_urls=())
+    _suffixes("example.org")  # reads the list
 _PRIVATE: Final = frozenset(
     {"local", "internal", "intranet", "corp", "lan", "home", "private", "test", "example", "localdomain"}
 )
@@ -55,9 +57,9 @@ def _judged(text: str, low: int, high: int) -> tuple[int, int, float]:
 
 def email_rules() -> list[Rule]:
     """The rules for addresses as in Presidio, and for those with a quoted local part."""
-    recognizer: Any = predefined_recognizers.EmailRecognizer()
-    (pattern,) = recognizer.patterns
-    flags = recognizer.global_regex_flags
+    presidio = recognizer("EmailRecognizer")
+    (pattern,) = presidio.patterns
+    flags = presidio.global_regex_flags
     anywhere = finder(regex.compile(pattern.regex, flags), lambda _: 1.0)
 
     def plain(text: str, start: int, end: int) -> list[tuple[int, int, float]]:
@@ -72,8 +74,8 @@ def email_rules() -> list[Rule]:
 
     quoted = finder(regex.compile(_QUOTED), _address)
     return [
-        Rule("EMAIL", recognizer.name, Expression(pattern.regex, flags, needs="@"), plain),
-        Rule("EMAIL", recognizer.name, Expression(_QUOTED, needs="@"), quoted),
+        Rule("EMAIL", presidio.name, Expression(pattern.regex, flags, needs="@"), plain),
+        Rule("EMAIL", presidio.name, Expression(_QUOTED, needs="@"), quoted),
     ]
 
 

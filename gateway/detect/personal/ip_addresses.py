@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Iterator
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 import regex
 
@@ -16,7 +16,7 @@ from gateway.detect.core.context import ContextWords
 from gateway.detect.core.index import Expression
 from gateway.detect.core.neighbours import Near
 from gateway.detect.core.rules import Find, Rule, RuleSet
-from gateway.detect.personal.presidio import predefined_recognizers
+from gateway.detect.personal.presidio import recognizer
 
 _OCTET: Final = r"(?:25[0-5]|2[0-4][0-9]|[01]?[0-9][0-9]?)"
 # A letter directly before the address is not part of it: an address may follow a word without a blank.
@@ -148,10 +148,10 @@ def telling(text: str, start: int, end: int) -> bool:
 
 def rules() -> Iterator[Rule]:
     """The rules for IP addresses."""
-    recognizer: Any = predefined_recognizers.IpRecognizer()
-    flags = recognizer.global_regex_flags
-    context = ContextWords(recognizer.context)
-    for pattern in recognizer.patterns:
+    presidio = recognizer("IpRecognizer")
+    flags = presidio.global_regex_flags
+    context = ContextWords(presidio.context)
+    for pattern in presidio.patterns:
         if pattern.name == "IPv6_unspecified":
             continue
         source = _IPV4 if pattern.name == "IPv4" else pattern.regex
@@ -159,7 +159,7 @@ def rules() -> Iterator[Rule]:
         expression = Expression(source, flags)
         if pattern.name in _OUTLINES:
             expression = Expression(source, flags, _GROUPS, _OUTLINES[pattern.name], back=4)
-        yield Rule(recognizer.supported_entities[0], recognizer.name, expression, find, context)
+        yield Rule(presidio.supported_entities[0], presidio.name, expression, find, context)
 
 
 def _finder(pattern: regex.Pattern[str], score: float) -> Find:

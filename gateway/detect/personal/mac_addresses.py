@@ -7,7 +7,7 @@ decimals. Zero, broadcast and multicast addresses identify nobody and are not re
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, Final
+from typing import Final
 
 import regex
 
@@ -15,7 +15,7 @@ from gateway.detect.core.context import ContextWords
 from gateway.detect.core.index import Expression
 from gateway.detect.core.neighbours import Near
 from gateway.detect.core.rules import Find, Rule, RuleSet
-from gateway.detect.personal.presidio import predefined_recognizers
+from gateway.detect.personal.presidio import recognizer
 
 _PAIR: Final = "[0-9A-Fa-f]{2}"
 # A run is one match, with what a certificate that is printed puts between its lines: else a part of it would be found.
@@ -78,8 +78,8 @@ def _finder(pattern: regex.Pattern[str], score: float) -> Find:
 
 def rules() -> Iterator[Rule]:
     """The rules for hardware addresses."""
-    recognizer: Any = predefined_recognizers.MacAddressRecognizer()
-    context, score = ContextWords(recognizer.context), float(recognizer.patterns[0].score)
+    presidio = recognizer("MacAddressRecognizer")
+    context, score = ContextWords(presidio.context), float(presidio.patterns[0].score)
     for source, whole in ((_PAIRS, _PAIRS_WHOLE), (_DOTTED, "")):
         expression = Expression(source, 0, whole, _PAIRS_BEGUN if whole else "")
-        yield Rule("MAC_ADDRESS", recognizer.name, expression, _finder(regex.compile(source), score), context)
+        yield Rule("MAC_ADDRESS", presidio.name, expression, _finder(regex.compile(source), score), context)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Final, NamedTuple
 
+from gateway.detect.personal.presidio import recognizer
 from gateway.detect.personal.sums import Sum
 
 ID: Final = (
@@ -62,8 +63,4 @@ class Identity(NamedTuple):
         """The recognizer that judges values, with the interface of Presidio's recognizers."""
         if "." in self.recognizer:
             return Sum(self.recognizer)
-        from gateway.detect.personal.presidio import (
-            predefined_recognizers,  # imported late: it takes a second, which tables of numbers do not need
-        )
-
-        return getattr(predefined_recognizers, self.recognizer)()
+        return recognizer(self.recognizer)

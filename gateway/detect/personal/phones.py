@@ -16,6 +16,7 @@ from typing import Any, Final
 from phonenumbers import Leniency, PhoneMetadata, PhoneNumberMatcher, phonenumbermatcher, phonenumberutil
 
 from gateway.budget import spend
+from gateway.detect.core.expressions import plain
 
 _PUNCTUATION: Final = phonenumberutil._VALID_PUNCTUATION
 # The text between a number and its extension: phonenumbers' own pattern, without the extension.
@@ -54,7 +55,7 @@ class Phones:
 
     def __init__(self, regions: Sequence[str]) -> None:
         self._plans = {region: _Plan(region) for region in regions}
-        self._any = re.compile("|".join(f"(?:{plan.pattern})" for plan in self._plans.values()))
+        self._any = plain("|".join(f"(?:{plan.pattern})" for plan in self._plans.values()))
         self._local = threading.local()
         self._fewest = min(min(_metadata(region).general_desc.possible_length) for region in regions)
 
@@ -203,8 +204,8 @@ class _Plan:
             ways.append(rf"(?:{code})?(?:{prefix})\d*")
         if data.international_prefix:
             ways.append(rf"(?:{data.international_prefix})\d+")
-        self._prefixed = re.compile("|".join(ways))
-        self._bare = re.compile(numbers)
+        self._prefixed = plain("|".join(ways))
+        self._bare = plain(numbers)
         self.pattern = f"{numbers}|{self._prefixed.pattern}"
 
     def fits(self, digits: str) -> bool:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator, Sequence
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 import phonenumbers
 import regex
@@ -21,7 +21,7 @@ from gateway.detect.core.neighbours import Near
 from gateway.detect.core.rules import Rule
 from gateway.detect.personal import phone_forms, phone_words
 from gateway.detect.personal.phones import Phones, island
-from gateway.detect.personal.presidio import predefined_recognizers
+from gateway.detect.personal.presidio import recognizer
 
 _CALLED: Final = 0.7
 _FORMED: Final = 0.5
@@ -187,7 +187,7 @@ def _digits(text: str, start: int, end: int) -> int:
 
 def rules(regions: Sequence[str]) -> list[Rule]:
     """The rules for phone numbers. Without a country code, a number needs a form of `regions` (ISO 3166) or a word."""
-    recognizer: Any = predefined_recognizers.PhoneRecognizer()
-    find = Telephones(regions, float(recognizer.SCORE)).find
+    presidio = recognizer("PhoneRecognizer")
+    find = Telephones(regions, presidio.score).find
     expression = Expression(island(3), regex.IGNORECASE, begun=island(1, "*"))
-    return [Rule("PHONE", recognizer.name, expression, find, ContextWords(recognizer.context), yields=True)]
+    return [Rule("PHONE", presidio.name, expression, find, ContextWords(presidio.context), yields=True)]

@@ -10,6 +10,7 @@ from typing import Final
 
 import regex
 
+from gateway.detect.core.expressions import compiled
 from gateway.detect.secrets import chance
 from gateway.detect.secrets.vendor_names import ANY
 
@@ -88,7 +89,7 @@ PASSWORD_WHOLE: Final = (
 )
 PASSWORD_BEGUN: Final = rf"""(?i){_NAME}*{_PASSWORD_WIDE}{_NAME}*(?:{_WIDE}|{_BLANK_WIDE})[^\s"'`,;<>]{{4,}}"""
 BACK: Final = 41
-_VENDOR: Final = regex.compile(ANY, regex.IGNORECASE)
+_VENDOR: Final = compiled(ANY, regex.IGNORECASE)
 
 _PARTS: Final = regex.compile(r"\p{Lu}?[a-z]+|\p{Lu}+(?![a-z])|\d+")
 _HARMLESS: Final = frozenset(

@@ -15,6 +15,7 @@ from typing import Final, NamedTuple
 
 import regex
 
+from gateway.detect.core.expressions import compiled
 from gateway.detect.core.index import Expression
 from gateway.detect.core.rules import Find, GoesOn, Rule, RuleSet
 from gateway.detect.secrets import assigned, chance, marks, vendors
@@ -324,7 +325,7 @@ def _rule(secret: Secret) -> Rule:
 
 
 def _finder(secret: Secret) -> Find:
-    pattern = regex.compile(secret.pattern)
+    pattern = compiled(secret.pattern)
     score = 1.0 if secret.judge in (assigned.keyword, assigned.chosen) else _TELLING
     group = "value" if "value" in pattern.groupindex else 0
 

@@ -11,6 +11,7 @@ from typing import Final
 import regex
 
 from gateway.budget import spend
+from gateway.detect.core.expressions import compiled
 from gateway.detect.secrets import assigned, chance
 from gateway.detect.secrets.vendor_names import ANY, BEGINNINGS
 
@@ -39,9 +40,7 @@ BEGUN: Final = (
 PATTERN: Final = rf"(?i){ANY}{_NAME}{{0,40}}?{_IS}{_VALUE}{{{_FEWEST},200}}"
 # Checked first, because in prose hardly any name continues like this.
 _GOES_ON: Final = re.compile(rf"{_NAME}{{4,60}}{_IS}{_VALUE}{{{_FEWEST}}}")
-_FOUND: Final = regex.compile(
-    rf"(?i)(?P<name>{ANY}{_NAME}{{0,40}}+){_IS}(?P<value>{_VALUE}{{{_FEWEST},200}}+)(?![/(@])"
-)
+_FOUND: Final = compiled(rf"(?i)(?P<name>{ANY}{_NAME}{{0,40}}+){_IS}(?P<value>{_VALUE}{{{_FEWEST},200}}+)(?![/(@])")
 _BEFORE: Final = regex.compile(rf"{_NAME}{{0,40}}\Z")
 _DIGEST: Final = regex.compile(r"[0-9a-f]{40}|[0-9a-f]{64}|[0-9a-f]{128}")
 

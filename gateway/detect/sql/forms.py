@@ -12,6 +12,7 @@ from typing import Final
 
 import regex
 
+from gateway.detect.core import expressions
 from gateway.detect.sql.commands import COMMANDS
 from gateway.detect.sql.parts import (
     ACCOUNT,
@@ -464,11 +465,14 @@ FIRST: Final = frozenset(
 @lru_cache(None)
 def pattern(word: str) -> regex.Pattern[str]:
     """The opening of statements that begin with a keyword."""
-    opening = _OPENINGS["exec" if word == "execute" else word]
-    return regex.compile(rf"{regex.escape('exec' if word == 'execute' else word)}(?:{opening})", regex.IGNORECASE)
+    return expressions.compiled(*_written(word))
 
 
-def load() -> None:
-    """Compile all patterns. Not for the event loop, because it takes long."""
-    for word in KEYWORDS - {"select"}:
-        pattern(word)
+def _written(word: str) -> tuple[str, int]:
+    word = "exec" if word == "execute" else word
+    return rf"{regex.escape(word)}(?:{_OPENINGS[word]})", regex.IGNORECASE
+
+
+def prepare() -> None:
+    """Compile each pattern once, which takes seconds; then the first text with a keyword takes milliseconds."""
+    expressions.prepare(map(_written, sorted(KEYWORDS - {"select"})))

@@ -3,7 +3,7 @@
 No config key, and no refusals: `sqlgate` judges the statements. Fails closed: text that cannot be read within the
 limits becomes a statement with `readable` false; it is never ignored.
 
-sqlglot parses; it is imported when the first `Reader` is created (0.3 s, 17 MB). Without a dialect, those of `DIALECTS`
+sqlglot parses; it is imported when the first text is read (0.3 s, 17 MB). Without a dialect, those of `DIALECTS`
 are tried in turn. If they split the text into different tokens (other quotes, other comments), each reading counts:
 text that is harmless in one database and a write in another is a write.
 
@@ -57,19 +57,16 @@ class Reader:
     """Reads texts in one dialect, or in each of `DIALECTS`. For any thread."""
 
     def __init__(self, dialect: str = "") -> None:
-        """Raises ValueError for a dialect that sqlglot does not know."""
-        from sqlglot import Dialect
-
-        # sqlglot logs warnings about partly parsed statements, which contain the statement.
-        logging.getLogger("sqlglot").setLevel(logging.CRITICAL)
-        self._dialects = [Dialect.get_or_raise(name) for name in ([dialect] if dialect else DIALECTS)]
-        self._speakers = len(self._dialects)
-        self._dialects += [Dialect.get_or_raise(name) for name in (() if dialect else FALLBACKS)]
-        self._parsers = [_bounded(each.parser_class) for each in self._dialects]
+        self._names = (dialect,) if dialect else (*DIALECTS, *FALLBACKS)
+        self._speakers = 1 if dialect else len(DIALECTS)
         # An argument is also read as a text. Results are not kept for the next call: the time that reading takes would
         # reveal to one team what another sent.
         self._known = threading.local()
-        self._comments_run = not dialect or "mysql" in {c.__name__.lower() for c in type(self._dialects[0]).__mro__}
+
+    def load(self) -> None:
+        """Import the grammars that every text is read in."""
+        for name in self._names[: self._speakers]:
+            _grammar(name)
 
     def read(self, text: str) -> list[Statement]:
         """Every statement of a text, in every reading of it. Never raises."""
@@ -105,7 +102,7 @@ class Reader:
         `steps` are the remaining steps, which are reduced.
         """
         try:
-            tokens = self._dialects[0].tokenize(text)
+            tokens = _grammar(self._names[0]).tokenize(text)
             if not tokens or len(tokens) > TOKENS or _depth(tokens) > DEPTH:
                 return None
             return self._parse(0, tokens, text, [STEPS] if steps is None else steps)
@@ -115,7 +112,7 @@ class Reader:
     def _read(self, text: str, steps: list[int]) -> Iterator[Statement]:
         text = _EXPLAINED.sub("", text)  # read as the explained statement, which ANALYZE executes
         texts = [text]
-        if self._comments_run and "/*!" in text:
+        if "/*!" in text and self._comments_run():
             texts.append(_RUN.sub(" ", text).replace("*/", " "))
         for each in texts:
             readings = self._readings(each)
@@ -127,6 +124,10 @@ class Reader:
                 yield from reading
             if sure:
                 yield from self._beside(readings, found, each)
+
+    def _comments_run(self) -> bool:
+        """Whether `/*! */` is not a comment in one of the dialects."""
+        return len(self._names) > 1 or "mysql" in {c.__name__.lower() for c in type(_grammar(self._names[0])).__mro__}
 
     def _beside(self, readings: _Readings, found: Sequence[Sequence[Statement]], text: str) -> Iterator[Statement]:
         """Statements of readings that cannot be parsed, if other readings can: only what those do not contain.
@@ -152,7 +153,7 @@ class Reader:
         every = range(self._speakers)
         for index in every:
             try:
-                tokens = self._dialects[index].tokenize(text)
+                tokens = _grammar(self._names[index]).tokenize(text)
             except Exception:  # noqa: S112  (not this dialect)
                 continue
             if not unsure:
@@ -165,7 +166,7 @@ class Reader:
         if len(tokens) > TOKENS or _depth(tokens) > DEPTH:
             return [unreadable(text)]
         pieces = _split(tokens)
-        for index in (*speakers, *range(self._speakers, len(self._dialects))):
+        for index in (*speakers, *range(self._speakers, len(self._names))):
             trees = [self._parse(index, piece, text, steps) for piece in pieces]
             read = [tree for tree in trees if tree is not None]
             if len(read) == len(pieces):
@@ -179,17 +180,28 @@ class Reader:
 
         if steps[0] <= 0:
             return None
-        parser = self._parsers[index](dialect=self._dialects[index], error_level=ErrorLevel.IMMEDIATE)
+        dialect = _grammar(self._names[index])
+        parser = _bounded(dialect.parser_class)(dialect=dialect, error_level=ErrorLevel.IMMEDIATE)
         parser.steps = steps
         # Dialects split commands differently, so each gets its own tokens.
         try:
-            tokens = _retyped(self._dialects[index], piece, text)
+            tokens = _retyped(dialect, piece, text)
             if index >= self._speakers and [one.text for one in tokens] != [one.text for one in piece]:
                 return None
             trees = [tree for tree in parser.parse(tokens, text) if tree]
         except Exception:
             return None
         return trees[0] if len(trees) == 1 and _is_statement(trees[0]) else None
+
+
+@lru_cache(None)
+def _grammar(name: str) -> Any:
+    """A dialect of sqlglot, imported when it is first needed. Raises ValueError for a name that is not one."""
+    from sqlglot import Dialect
+
+    # sqlglot logs warnings about partly parsed statements, which contain the statement.
+    logging.getLogger("sqlglot").setLevel(logging.CRITICAL)
+    return Dialect.get_or_raise(name)
 
 
 def _retyped(dialect: Any, piece: list[Token], text: str) -> list[Token]:

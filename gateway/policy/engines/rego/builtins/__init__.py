@@ -29,7 +29,7 @@ must not use here, and why, `MISSING` those that are not here.
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, NamedTuple, Protocol
 
 from gateway.policy.engines.rego.values import Value
@@ -78,16 +78,16 @@ FAMILIES = (
     "uris",
     "aws",
     "paths",
-    "tokens",
     "graphql",
     "globs",
-    "signing",
     "templates",
     "schemas",
-    "certificates",
-    "private_keys",
 )
 """The modules of this package that register builtins."""
+_LATE = ("tokens", "signing", "certificates", "private_keys")
+"""Modules that import large libraries: imported when a policy names one of their builtins."""
+_LATE_NAMES = ("io.jwt.", "crypto.")
+"""How the names of those builtins begin."""
 
 REFUSED: Mapping[str, str] = {
     "http.send": "it reaches out to the network in the middle of a decision",
@@ -124,8 +124,29 @@ def builtin(
     return register
 
 
+class _Builtins(Mapping[str, Builtin]):
+    """Every builtin, by name."""
+
+    def __getitem__(self, name: str) -> Builtin:
+        if name not in _TABLE and name.startswith(_LATE_NAMES):
+            _load(_LATE)
+        return _TABLE[name]
+
+    def __iter__(self) -> Iterator[str]:
+        _load(_LATE)
+        return iter(_TABLE)
+
+    def __len__(self) -> int:
+        _load(_LATE)
+        return len(_TABLE)
+
+
+def _load(families: Iterable[str]) -> None:
+    for family in families:
+        importlib.import_module(f".{family}", __name__)
+
+
 def table() -> Mapping[str, Builtin]:
     """Every builtin, by name."""
-    for family in FAMILIES:
-        importlib.import_module(f".{family}", __name__)
-    return _TABLE
+    _load(FAMILIES)
+    return _Builtins()

@@ -1,0 +1,44 @@
+"""The HTTP clients by name: each is opened when a provider first needs it, and outlives reloads."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+
+from gateway.upstream.client import Client
+from gateway.upstream.direct import DirectClient
+
+
+def _aiohttp() -> Client:
+    from gateway.upstream.library import LibraryClient  # imported on use: aiohttp takes 12 MB
+
+    return LibraryClient()
+
+
+_KINDS = {"direct": DirectClient, "aiohttp": _aiohttp}
+
+
+class Clients(Mapping[str, Client]):
+    """The open clients."""
+
+    def __init__(self) -> None:
+        self._open: dict[str, Client] = {}
+
+    def open(self, names: Iterable[str]) -> None:
+        """Open those that are not open yet. In the event loop."""
+        for name in names:
+            if name not in self._open:
+                self._open[name] = _KINDS[name]()
+
+    async def close(self) -> None:
+        """Close all connections."""
+        for client in self._open.values():
+            await client.close()
+
+    def __getitem__(self, name: str) -> Client:
+        return self._open[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._open)
+
+    def __len__(self) -> int:
+        return len(self._open)
