@@ -354,7 +354,10 @@ class Call:
 
     def providers(self) -> list[str]:
         """The providers that may serve the call, each once, in the order in which they are tried."""
-        return list(dict.fromkeys([target.provider for target in self.admission.targets]))
+        targets = self.admission.targets
+        if len(targets) == 1:
+            return [targets[0].provider]
+        return list(dict.fromkeys([target.provider for target in targets]))
 
     def models(self) -> frozenset[str]:
         """The model of every target that may serve the call, as its provider names it."""

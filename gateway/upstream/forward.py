@@ -130,6 +130,7 @@ class Forward:
             for name, model in models.items()
             if len(model.targets) == 1 and isinstance(model.targets[0], grammar.Target)
         }
+        self._spoken = {name: self._providers[target.provider].format for name, target in self._simple.items()}
 
     def model(self, name: str) -> Model:
         """The model with this name. Raises Refusal(model_not_found)."""
@@ -162,6 +163,8 @@ class Forward:
         Raises Refusal(invalid_request) if no target of the model has this dialect.
         """
         simple = self._simple.get(name)
+        if simple is not None and (codec is None or self._spoken[name] in codec.formats):
+            return [simple]
         found = [simple] if simple else order(self.model(name), self._draw)
         if codec is None:
             return found
