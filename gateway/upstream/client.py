@@ -69,6 +69,11 @@ class Response(Protocol):
         """The Content-Length of the body in bytes; 0 without one."""
         ...
 
+    @property
+    def ended(self) -> bool:
+        """Whether the body is known to have been read to its end."""
+        ...
+
     def chunks(self) -> AsyncIterator[bytes]:
         """The body as it arrives."""
         ...

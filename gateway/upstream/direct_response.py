@@ -55,6 +55,11 @@ class DirectResponse:
         said = self.headers.get("content-length", "")
         return int(said) if said.isdecimal() else 0
 
+    @property
+    def ended(self) -> bool:
+        """Whether the body was read to its end."""
+        return self._over and not self._parts and self._fault is None
+
     async def begun(self) -> None:
         """Wait for the head."""
         while not self.status:

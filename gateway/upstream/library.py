@@ -74,6 +74,11 @@ class LibraryResponse:
         """The Content-Length of the body in bytes; 0 without one."""
         return self._response.content_length or 0
 
+    @property
+    def ended(self) -> bool:
+        """Whether the body was read to its end."""
+        return self._response.content.at_eof()
+
     async def chunks(self) -> AsyncIterator[bytes]:
         """The body as it arrives."""
         try:
