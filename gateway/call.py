@@ -334,6 +334,7 @@ class Call:
     lanes: Lanes
     ticket: Ticket
     throttled: bool = False  # one of many calls without a valid key from its address: not recorded one by one
+    key: bytes | None = None  # the key or token in `headers`, never recorded; None before it was looked for
     request: Request = field(default_factory=Request)
     # Written by the stages, in the order of the line:
     subject: Subject | None = None  # None before `identify`

@@ -14,6 +14,7 @@ from gateway.config.grammar import Server
 from gateway.errors import Failures
 from gateway.ingress import request
 from gateway.ingress.request import Correlation
+from gateway.ingress.wire import Receive
 from gateway.policy.models import Models
 from gateway.redaction.content import Contents
 from gateway.redaction.redact import broken
@@ -44,7 +45,7 @@ class Ingress:
         self._contents = contents
         self._failures = failures
 
-    async def read(self, call: Call, receive: request.Receive) -> None:
+    async def read(self, call: Call, receive: Receive) -> None:
         """Read the request, and scan its texts. Writes `call.request`. Raises Refusal, Disconnected."""
         call.request.correlation_id = self._correlation.of(call)
         await request.receive(call, receive, self._server)
