@@ -21,7 +21,7 @@ from gateway.redaction.redact import broken
 from gateway.redaction.taint import Taint
 from gateway.redaction.texts import Texts
 from gateway.scheduling.judging import judge, takes_long
-from gateway.scheduling.lanes import apart
+from gateway.scheduling.lanes import SMALL, apart
 
 
 class Ingress:
@@ -49,7 +49,8 @@ class Ingress:
         """Read the request, and scan its texts. Writes `call.request`. Raises Refusal, Disconnected."""
         call.request.correlation_id = self._correlation.of(call)
         await request.receive(call, receive, self._server)
-        tainted = await apart(call, len(call.request.raw) >> 10, partial(self._taint.look, call))
+        size = len(call.request.raw) >> 10
+        tainted = self._taint.look(call) if size <= SMALL else await apart(call, size, partial(self._taint.look, call))
         self._models.find(call)
         try:
             long = takes_long(call, partial(self._texts.fresh, call.request.slots, call.team))

@@ -150,7 +150,11 @@ class Writer:
 
     def submit(self, sql: str, params: tuple[Any, ...]) -> int:
         """Enqueue one statement; returns its mark. After a final fault, the statement is dropped and barriers fail."""
-        return self.submit_all(((sql, params),))
+        if self._timer is None or self._error is not None:
+            return self.submit_all(((sql, params),))
+        self._pending.append((sql, params))  # as `submit_all` does where nothing else is to be done
+        self._submitted += 1
+        return self._submitted
 
     def submit_all(self, statements: Sequence[Statement]) -> int:
         """Enqueue statements that must be committed together; returns the mark of the last."""

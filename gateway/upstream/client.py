@@ -7,7 +7,7 @@ call again, once and on a new connection, if the provider had already closed the
 from __future__ import annotations
 
 import base64
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple, Protocol
 
@@ -62,6 +62,10 @@ class Response(Protocol):
     @property
     def headers(self) -> MultiMapping[str]:
         """The headers, by case-insensitive name."""
+        ...
+
+    def values(self, name: str) -> Sequence[str]:
+        """The values of one header, by its name in lower case; empty without the header."""
         ...
 
     @property

@@ -254,7 +254,7 @@ class Forward:
 
     async def _begun(self, call: Call, provider: str, response: Response) -> Answer:
         """The answer, once its first event or bytes are recognized as an answer. Raises Refusal otherwise."""
-        kind = response.headers.get("content-type", "").strip().lower()
+        kind = "".join(response.values("content-type")[:1]).strip().lower()
         chunks = _Body(response, provider)
         start = await peeked(chunks)
         if (error := first_error(start, call.codec)) is not None:
@@ -351,9 +351,10 @@ class _Body:
 
 def _encoding(response: Response) -> str:
     """The compression of the body; "" for none. Some providers send `none`, or the encoding of the text."""
-    if "content-encoding" not in response.headers:
+    every = response.values("content-encoding")
+    if not every:
         return ""
-    said = ",".join(response.headers.getall("content-encoding", ())).lower().split(",")
+    said = ",".join(every).lower().split(",")
     return ",".join([one for one in map(str.strip, said) if one not in ("", "identity", "none", "utf-8", "utf8")])
 
 

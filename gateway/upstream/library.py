@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from typing import Final
 
 import aiohttp
@@ -68,6 +68,10 @@ class LibraryResponse:
         self._response = response
         self.status = response.status
         self.headers: MultiMapping[str] = response.headers
+
+    def values(self, name: str) -> Sequence[str]:
+        """The values of one header."""
+        return self.headers.getall(name, [])
 
     @property
     def length(self) -> int:
