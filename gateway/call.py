@@ -334,6 +334,7 @@ class Call:
     lanes: Lanes
     ticket: Ticket
     throttled: bool = False  # one of many calls without a valid key from its address: not recorded one by one
+    key: bytes | None = None  # the key or token in `headers`, never recorded; None before it was looked for
     request: Request = field(default_factory=Request)
     # Written by the stages, in the order of the line:
     subject: Subject | None = None  # None before `identify`
@@ -354,7 +355,10 @@ class Call:
 
     def providers(self) -> list[str]:
         """The providers that may serve the call, each once, in the order in which they are tried."""
-        return list(dict.fromkeys([target.provider for target in self.admission.targets]))
+        targets = self.admission.targets
+        if len(targets) == 1:
+            return [targets[0].provider]
+        return list(dict.fromkeys([target.provider for target in targets]))
 
     def models(self) -> frozenset[str]:
         """The model of every target that may serve the call, as its provider names it."""

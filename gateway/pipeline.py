@@ -17,11 +17,12 @@ from gateway.budget import Spent
 from gateway.call import Call
 from gateway.errors import Failures, Refusal, trace
 from gateway.exchange.forward import Exchange
-from gateway.identity.identify import Identity
+from gateway.identity.identify import Identity, credential
 from gateway.ingress.idempotency import REPLAYED, Idempotency
 from gateway.ingress.read import Ingress
 from gateway.ingress.reply import Reply
-from gateway.ingress.request import Disconnected, Receive
+from gateway.ingress.request import Disconnected
+from gateway.ingress.wire import Receive
 from gateway.policy.oblige import Authorize
 from gateway.record.durable import Durable
 from gateway.redaction.stage import Redact
@@ -98,7 +99,8 @@ class Line:
     async def identify(self, call: Call) -> None:
         """Who calls, and whether that team has room for one call more. Raises Refusal."""
         try:
-            call.subject = await self.identity.identify(call.headers)
+            call.key = credential(call.headers)
+            call.subject = self.identity.lookup(call.key) or await self.identity.bearer(call.key)
         except Refusal as refusal:
             often = call.ticket.stranger() if refusal.code == "unauthenticated" else None
             call.throttled = often is not None

@@ -28,7 +28,11 @@ async def whole(answers: Answers, call: Call, answer: Answer, reply: Reply) -> N
         room += _hold(call, answer, size, room)
         if listener is not None:
             listener.feed(answer.start)
-        while (listener is None or not listener.ended) and (data := await anext(answer.chunks, None)) is not None:
+        while (
+            not answer.ended
+            and (listener is None or not listener.ended)
+            and (data := await anext(answer.chunks, None)) is not None
+        ):
             size += len(data)
             if size > call.codec.max_answer:
                 raise garbage(call, f"more than {call.codec.max_answer} bytes")

@@ -127,7 +127,10 @@ class Identity:
 
     async def identify(self, headers: Headers) -> Subject:
         """The subject of a call, by its headers (lower-case names). Raises Refusal(unauthenticated)."""
-        token = credential(headers)
+        return await self.bearer(credential(headers))
+
+    async def bearer(self, token: bytes) -> Subject:
+        """The subject of a key or token. Raises Refusal(unauthenticated)."""
         subject = self.lookup(token)
         if subject is not None:
             return subject

@@ -14,13 +14,14 @@ from gateway.config.grammar import Server
 from gateway.errors import Failures
 from gateway.ingress import request
 from gateway.ingress.request import Correlation
+from gateway.ingress.wire import Receive
 from gateway.policy.models import Models
 from gateway.redaction.content import Contents
 from gateway.redaction.redact import broken
 from gateway.redaction.taint import Taint
 from gateway.redaction.texts import Texts
 from gateway.scheduling.judging import judge, takes_long
-from gateway.scheduling.lanes import apart
+from gateway.scheduling.lanes import SMALL, apart
 
 
 class Ingress:
@@ -44,11 +45,12 @@ class Ingress:
         self._contents = contents
         self._failures = failures
 
-    async def read(self, call: Call, receive: request.Receive) -> None:
+    async def read(self, call: Call, receive: Receive) -> None:
         """Read the request, and scan its texts. Writes `call.request`. Raises Refusal, Disconnected."""
         call.request.correlation_id = self._correlation.of(call)
         await request.receive(call, receive, self._server)
-        tainted = await apart(call, len(call.request.raw) >> 10, partial(self._taint.look, call))
+        size = len(call.request.raw) >> 10
+        tainted = self._taint.look(call) if size <= SMALL else await apart(call, size, partial(self._taint.look, call))
         self._models.find(call)
         try:
             long = takes_long(call, partial(self._texts.fresh, call.request.slots, call.team))

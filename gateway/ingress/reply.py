@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any
 
 import orjson
 
@@ -14,9 +13,8 @@ from gateway.call import Call
 from gateway.detect.secrets.own import OwnSecrets
 from gateway.dialects import StreamCodec
 from gateway.errors import Refusal
+from gateway.ingress.wire import Head, Put
 from gateway.limits.ratelimit import RateLimits, whole_seconds
-
-Send = Callable[[dict[str, Any]], Awaitable[None]]
 
 _JSON = (b"content-type", b"application/json")
 _SSE = ((b"content-type", b"text/event-stream; charset=utf-8"), (b"cache-control", b"no-cache"))
@@ -35,20 +33,20 @@ class Replies:
     alone: Callable[[], bool]
     reasons_in_text: bool = False
 
-    def to(self, call: Call, send: Send) -> Reply:
+    def to(self, call: Call, put: Put) -> Reply:
         """The reply to one call."""
-        return Reply(self, call, send)
+        return Reply(self, call, put)
 
 
 class Reply:
     """Sends one answer: whole, streamed or refused. `status` is the status sent, or 499 if the caller had gone."""
 
-    __slots__ = ("_call", "_extra", "_parts", "_send", "begun", "codec", "ending", "over", "status")
+    __slots__ = ("_call", "_extra", "_parts", "_put", "begun", "codec", "ending", "over", "status")
 
-    def __init__(self, parts: Replies, call: Call, send: Send) -> None:
+    def __init__(self, parts: Replies, call: Call, put: Put) -> None:
         self._parts = parts
         self._call = call
-        self._send = send
+        self._put = put
         self.codec: StreamCodec | None = None
         self.status = 0
         self._extra: list[tuple[bytes, bytes]] = []
@@ -64,26 +62,25 @@ class Reply:
         self.status = status
         self.begun = self.over = True
         length = (b"content-length", b"%d" % len(body))
-        await self._start(status, [_JSON, length, *(extra or ())])
-        await self._send({"type": "http.response.body", "body": body})
+        await self._put(body, more=False, head=self._head(status, [_JSON, length, *(extra or ())]))
 
     async def stream(self, data: bytes, *, complete: bool = False) -> None:
         """Send a piece of a stream, after the headers if it is the first. `complete`: the answer is now complete."""
         await self._keep(data, complete)
-        if not self.begun:
-            self.status = 200
-            self.begun = True
-            await self._start(200, list(_SSE))
-        await self._send({"type": "http.response.body", "body": data, "more_body": True})
+        await self._put(data, more=True, head=None if self.begun else self._stream_head())
 
     async def end(self, data: bytes = b"", *, complete: bool = False) -> None:
         """Send the last piece of a stream."""
-        if data or not self.begun:
-            await self.stream(data, complete=complete)
-        else:
-            await self._keep(data, complete)
+        await self._keep(data, complete)
+        head = None if self.begun else self._stream_head()
         self.over = True
-        await self._send({"type": "http.response.body", "body": b""})
+        await self._put(data, more=False, head=head)
+
+    def _stream_head(self) -> Head:
+        """The status and headers of a stream, which begins."""
+        self.status = 200
+        self.begun = True
+        return self._head(200, list(_SSE))
 
     async def _keep(self, data: bytes, complete: bool) -> None:
         """Keep the answer before its end is sent: a caller with the whole answer may repeat the call immediately."""
@@ -143,7 +140,8 @@ class Reply:
         if not self.begun:
             self.status = 499
 
-    async def _start(self, status: int, headers: list[tuple[bytes, bytes]]) -> None:
+    def _head(self, status: int, headers: list[tuple[bytes, bytes]]) -> Head:
+        """The status, and the headers with those of every answer."""
         call = self._call
         headers += self._extra
         if (
@@ -159,7 +157,7 @@ class Reply:
         outcome = _taken(call)
         if outcome is not None and (call.admission.debits or call.admission.late):
             headers += self._parts.limits.headers(outcome, (*call.admission.debits, *call.admission.late))
-        await self._send({"type": "http.response.start", "status": status, "headers": headers})
+        return status, headers
 
 
 def _taken(call: Call) -> Reservation | Rejection | None:
@@ -198,6 +196,6 @@ def server_timing(call: Call) -> bytes:
     """The value of Server-Timing (W3C): the stages so far in milliseconds, with the upstream as a stage."""
     before, parts = call.started_ns, []
     for stage, at in [*call.stages, (call.stage, time.perf_counter_ns())]:
-        parts.append(b"%s;dur=%.3f" % (stage.encode(), (at - before) / 1e6))
+        parts.append(f"{stage};dur={(at - before) / 1e6:.3f}")
         before = at
-    return b", ".join(parts)
+    return ", ".join(parts).encode()

@@ -5,10 +5,8 @@ Config keys: server.max_body, server.max_depth. Refuses with invalid_request, re
 
 from __future__ import annotations
 
-import asyncio
 import re
-from collections.abc import Awaitable, Callable
-from typing import Any
+from collections.abc import Callable
 
 from gateway.call import Call, Headers, Json, Resource
 from gateway.config.grammar import Server
@@ -17,11 +15,10 @@ from gateway.errors import Refusal
 from gateway.ids import CORRELATION_ID, uuid7
 from gateway.ingress import unpack
 from gateway.ingress.correlation import Signer, missing
+from gateway.ingress.wire import Receive
 from gateway.ingress.workflow_ids import WorkflowIds
 from gateway.redaction.taint import Taint
 from gateway.scheduling.judging import OFF_LOOP, judge
-
-Receive = Callable[[], Awaitable[dict[str, Any]]]
 
 _TRACEPARENT = re.compile(rb"[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}.*")  # W3C Trace Context, section 3.2
 _BAGGAGE = re.compile(rb"(?:^|,)\s*correlation[-_]?id\s*=\s*([^,;\s]+)", re.IGNORECASE)  # W3C Baggage, section 3.2
@@ -184,25 +181,3 @@ def parse(raw: bytes, shape: tree.Shape, server: Server) -> tuple[Json, tree.Sur
 
 def _too_many(what: str) -> Refusal:
     return Refusal("request_too_large", f"The body has {what}. Send less, or ask the operator to raise the limit.")
-
-
-def on_disconnect(scope: dict[str, Any], receive: Receive, gone: Callable[[], object]) -> Callable[[], object]:
-    """Call `gone` once if the client disconnects. Returns a function that ends the watch.
-
-    The gateway's server has an extension for this (`meshgate.disconnect`); with other ASGI servers, a task waits.
-    """
-    register = (scope.get("extensions") or {}).get("meshgate.disconnect")
-    if register is not None:
-        register(gone)
-        return lambda: register(_nothing)
-
-    async def wait() -> None:
-        while (await receive())["type"] != "http.disconnect":
-            pass
-        gone()
-
-    return asyncio.ensure_future(wait()).cancel
-
-
-def _nothing() -> None:
-    pass

@@ -27,7 +27,10 @@ ACCEPTED = [
 
 def coding_of(headers: Headers) -> str:
     """The compression of a body; "" for none. `x-gzip` is gzip (RFC 9110, 8.4.1.3), `identity` is no compression."""
-    said = b",".join(value for name, value in headers if name == b"content-encoding").decode("latin-1").lower()
+    every = [value for name, value in headers if name == b"content-encoding"]
+    if not every:
+        return ""
+    said = b",".join(every).decode("latin-1").lower()
     codings = [one.strip().replace("x-gzip", "gzip") for one in said.split(",")]
     return ", ".join(one for one in codings if one not in ("", "identity"))
 

@@ -54,16 +54,10 @@ class Loops:
         self._settings = settings
         self._digest = digest
         self._counted = {} if counted is None else counted
-
-    @property
-    def reads(self) -> bool:
+        self.reads = remembers(settings, quotas.repeats) or settings.turns is not None
         """Whether the steps of a conversation are needed."""
-        return remembers(self._settings, self._repeats) or self._settings.turns is not None
-
-    @property
-    def follows(self) -> bool:
+        self.follows = quotas.hops is not None or settings.cycles is not None
         """Whether the chain of agents is needed."""
-        return self._hops is not None or self._settings.cycles is not None
 
     def look(self, workflow: Hashable, agent: str, steps: Sequence[Step], tools_offered: bool) -> Look:
         """The repetitions in this request. Raises Refusal(loop_detected) for a loop within the request itself.

@@ -42,6 +42,10 @@ class Quotas:
         limited = settings.model_dump(exclude={"ttl", "wait"}, exclude_none=True)
         self._metered = any(value is not False for value in limited.values())
         self._rates: dict[tuple[int, str], tuple[Model, HighestRates]] = {}  # by identity of the model, and tier
+        self._most_tokens = _MOST if settings.tokens is None else settings.tokens
+        self._most_cost = _MOST if self._cost is None else self._cost
+        self._one_call = Debit("calls", "calls", 1, _MOST if settings.calls is None else settings.calls, "quotas.calls")
+        self._times = whole(settings.seconds), math.ceil(settings.ttl), whole(settings.idle)
 
     @property
     def ceilings(self) -> dict[str, int]:
@@ -55,19 +59,16 @@ class Quotas:
         A call of a kind without models (None) has no tokens and costs nothing.
         If any quota is limited, the others are counted with a limit that is never reached, so that operators see usage.
         """
-        limits = self._settings
-        found: list[Debit] = []
         if not self._metered:
-            return found
-        if model is not None:
-            tokens = _MOST if limits.tokens is None else limits.tokens
-            found.append(Debit("tokens", "tokens", input_tokens + ceiling, tokens, "quotas.tokens"))
-            amount = self._highest(model, tier).cost(input_tokens, ceiling)
-            cost = _MOST if self._cost is None else self._cost
-            found.append(Debit("cost", "cost", amount, cost, "quotas.cost_usd"))
-        calls = _MOST if limits.calls is None else limits.calls
-        found.append(Debit("calls", "calls", 1, calls, "quotas.calls"))
-        return found
+            return []
+        if model is None:
+            return [self._one_call]
+        amount = self._highest(model, tier).cost(input_tokens, ceiling)
+        return [
+            Debit("tokens", "tokens", input_tokens + ceiling, self._most_tokens, "quotas.tokens"),
+            Debit("cost", "cost", amount, self._most_cost, "quotas.cost_usd"),
+            self._one_call,
+        ]
 
     def _highest(self, model: Model, tier: str) -> HighestRates:
         """The highest rates of a model: any target may serve the call, in any possible tier."""
@@ -102,16 +103,17 @@ class Quotas:
         tools: tuple[str, ...] = (),
     ) -> Ask:
         """Everything that a call reserves. `lapse`: seconds after which an unsettled reservation counts as lost."""
+        seconds, ttl, idle = self._times
         return Ask(
             id,
             team,
             correlation_id,
             agent,
             tuple(debits),
-            whole(self._settings.seconds),
-            math.ceil(self._settings.ttl),
+            seconds,
+            ttl,
             math.ceil(lapse),
-            whole(self._settings.idle),
+            idle,
             self._settings.strict,
             chained=chained,
             look=look,
@@ -184,13 +186,18 @@ class HighestRates:
 
     def cost(self, input_tokens: int, ceiling: int) -> int:
         """The highest possible cost of a call in nano-USD, for any distribution of its tokens; rounded up."""
+        if len(self._rates) == 1:
+            into, out, below = self._rates[0]
+            return -(-(input_tokens * into + ceiling * out) // below)
         return max([-(-(input_tokens * into + ceiling * out) // below) for into, out, below in self._rates])
 
 
 def cost(price: Price, usage: Usage) -> int:
     """The cost of a call in nano-USD, exact, rounded up once. Parts that exceed their total are cut to the total."""
     rates = _rates(price)
-    total_in, total_out = _sane(usage.input), _sane(usage.output)
+    total_in, total_out = usage.input, usage.output
+    if not (0 <= total_in <= _MOST and 0 <= total_out <= _MOST):
+        total_in, total_out = _sane(total_in), _sane(total_out)
     if not (usage.cached or usage.reasoning or usage.audio or usage.audio_input or usage.cache_write):
         return min(_MOST, -(-(total_in * rates.input + total_out * rates.output) // rates.denominator))
     cached = min(_sane(usage.cached), total_in)
@@ -212,12 +219,17 @@ def cost(price: Price, usage: Usage) -> int:
 
 def charge(price: Price, usage: Usage, asked: str) -> int:
     """The charge of a call in nano-USD, in the service tier of the answer. `asked`: the requested tier, "" for none."""
+    if not price.tiers:
+        return cost(price, usage)
     return max([cost(one, usage) for one in tiers.charged(price, asked, usage.tier)])
 
 
 def used(debits: Sequence[Debit], usage: Usage, cost: int) -> dict[str, int]:
     """The actual amounts for `Ledger.settle`, by `Debit.key`. Calls and requests stay as reserved."""
-    actual = {"tokens": min(_MOST, _sane(usage.input) + _sane(usage.output)), "cost": cost}
+    tokens = usage.input + usage.output
+    if usage.input < 0 or usage.output < 0 or tokens > _MOST:
+        tokens = min(_MOST, _sane(usage.input) + _sane(usage.output))
+    actual = {"tokens": tokens, "cost": cost}
     return {debit.key: actual[debit.unit] for debit in debits if debit.unit in actual}
 
 

@@ -10,13 +10,12 @@ or a provider.
 from __future__ import annotations
 
 import base64
-import functools
 import hashlib
 import json
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from fnmatch import fnmatchcase
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 from urllib.parse import quote
 
 from gateway.amounts import Balance, Debit, Rejection, Reservation, Unit
@@ -24,12 +23,15 @@ from gateway.call import Subject
 from gateway.config.grammar import Limit
 from gateway.identity.claims import claim
 
+Key = TypeVar("Key")
+Value = TypeVar("Value")
 _CACHED = 8192  # cached combinations of caller and target
 _LONGEST = 999_999_999_999_999  # the largest structured-field integer, RFC 9651 section 3.3.1
 _LONGEST_NAME = 120  # characters of an owner in the key of a bucket; a longer name is replaced by its digest
 
 
 _COUNTED: tuple[Unit, ...] = ("requests", "tokens")
+_new = tuple.__new__  # a named tuple without the function that a call of its class runs
 _NAMES = {
     unit: tuple(f"x-ratelimit-{what}-{unit}".encode() for what in ("limit", "remaining", "reset")) for unit in _COUNTED
 }
@@ -45,6 +47,23 @@ class _Named(NamedTuple):
     refill: float
     burst: int
     window: int
+
+
+class _Buckets(NamedTuple):
+    """The debits of a combination of caller and target. `priced`: those that take the estimate, with their index."""
+
+    debits: tuple[Debit, ...]
+    priced: tuple[tuple[int, Debit], ...]
+
+
+class _Shown(NamedTuple):
+    """What the headers say of a combination of buckets, apart from their levels.
+
+    `distinct`: no two buckets have the same name for callers.
+    """
+
+    policy: tuple[bytes, bytes]
+    distinct: bool
 
 
 class _Asked(NamedTuple):
@@ -66,7 +85,7 @@ class _Asked(NamedTuple):
 
 
 class RateLimits:
-    """The configured limits. Pure; `debits` is a cache lookup for a known combination of names."""
+    """The configured limits. Pure; `debits` and `headers` are cache lookups for a known combination of names."""
 
     def __init__(self, limits: tuple[Limit, ...]) -> None:
         named = tuple(_named(limits))
@@ -75,7 +94,8 @@ class RateLimits:
         scopes = dict.fromkeys(limit.per for limit in limits)
         self._claims = tuple(per.removeprefix("claims.") for per in scopes if per.startswith("claims."))
         self._attributes = tuple(per.removeprefix("attributes.") for per in scopes if per.startswith("attributes."))
-        self._buckets = functools.lru_cache(_CACHED)(self._match)
+        self._buckets: dict[_Asked, _Buckets] = {}
+        self._shown: dict[tuple[str, ...], _Shown] = {}  # by the keys of buckets
 
     def debits(
         self,
@@ -97,13 +117,15 @@ class RateLimits:
         if given is not None and not any(given):
             return []
         claims = tuple([_value(claim(subject.claims, name)) for name in self._claims]) if self._claims else ()
-        asked = _Asked(subject.agent, subject.team, subject.roles, claims, model, tuple(providers), tool, stream, given)
-        return [
-            it
-            if it.unit == "requests"
-            else Debit(it.key, it.unit, tokens, it.limit, it.name, it.refill, it.window, it.partition)
-            for it in self._buckets(asked)
-        ]
+        names = (subject.agent, subject.team, subject.roles, claims, model, tuple(providers), tool, stream, given)
+        asked: _Asked = _new(_Asked, names)
+        buckets = self._buckets.get(asked)
+        if buckets is None:
+            buckets = _remember(self._buckets, asked, self._match(asked))
+        debits = list(buckets.debits)
+        for index, (key, unit, _, limit, name, refill, window, partition) in buckets.priced:
+            debits[index] = _new(Debit, (key, unit, tokens, limit, name, refill, window, partition))
+        return debits
 
     def headers(self, outcome: Reservation | Rejection, debits: Sequence[Debit]) -> list[tuple[bytes, bytes]]:
         """`RateLimit-Policy`, `RateLimit` (draft-ietf-httpapi-ratelimit-headers-11) and the `x-ratelimit-*` family.
@@ -114,14 +136,15 @@ class RateLimits:
         """
         if isinstance(outcome, Reservation):
             pairs = [pair for pair in zip(outcome.ask.debits, outcome.balances, strict=True) if pair[0].refill]
-            buckets = tuple([_described(pair[0]) for pair in pairs])
-            known = [(debit, balance, _until_more(debit, balance)) for debit, balance in _emptiest(pairs)]
+            shown = self._show([debit for debit, _ in pairs])
+            levels = pairs if shown is None or shown.distinct else _emptiest(pairs)
+            known = [(debit, balance, _until_more(debit, balance)) for debit, balance in levels]
         else:
-            buckets = tuple([_described(it) for it in debits if it.refill])
+            shown = self._show([it for it in debits if it.refill])
             known = _refused(outcome, debits)
-        if not buckets:
+        if shown is None:
             return []
-        headers = [_policy(buckets)]
+        headers = [shown.policy]
         if known:
             headers.append((b"ratelimit", ", ".join([_state(*it) for it in known]).encode()))
         tightest: dict[Unit, tuple[Debit, Balance]] = {}
@@ -134,7 +157,16 @@ class RateLimits:
                 headers += _family(*tightest[unit])
         return headers
 
-    def _match(self, asked: _Asked) -> tuple[Debit, ...]:
+    def _show(self, buckets: list[Debit]) -> _Shown | None:
+        """What the headers say of these buckets, apart from their levels; None without any. Cached by their keys."""
+        keys = tuple([debit.key for debit in buckets])
+        shown = self._shown.get(keys)
+        if shown is None and buckets:
+            names = {(debit.name, debit.partition) for debit in buckets}
+            shown = _remember(self._shown, keys, _Shown(_policy(buckets), distinct=len(names) == len(buckets)))
+        return shown
+
+    def _match(self, asked: _Asked) -> _Buckets:
         found: dict[str, Debit] = {}
         claims = dict(zip(self._claims, asked.claims, strict=True))
         attributes = dict(zip(self._attributes, asked.attributes or (), strict=False))
@@ -145,7 +177,8 @@ class RateLimits:
                 # The digest of the limit is part of the key: a changed limit starts with new buckets.
                 key = f"{owner}:{it.digest}"
                 found[key] = Debit(key, it.unit, 1, it.burst, it.name, it.refill, it.window, partition)
-        return tuple(found.values())
+        debits = tuple(found.values())
+        return _Buckets(debits, tuple([(index, it) for index, it in enumerate(debits) if it.unit != "requests"]))
 
 
 def _named(limits: tuple[Limit, ...]) -> Iterator[_Named]:
@@ -223,12 +256,19 @@ def _owners(limit: Limit, asked: _Asked, claims: _Values, attributes: _Values) -
 
 def elsewhere(debits: Sequence[Debit], provider: str) -> dict[str, int]:
     """Zero for each token bucket of a provider that did not serve the call: only the serving provider's is charged."""
+    shared = [debit.key for debit in debits if debit.unit == "tokens" and debit.key.startswith("provider:")]
+    if not shared:
+        return {}
     owner = f"provider:{_part(provider)}:"
-    return {
-        debit.key: 0
-        for debit in debits
-        if debit.unit == "tokens" and debit.key.startswith("provider:") and not debit.key.startswith(owner)
-    }
+    return {key: 0 for key in shared if not key.startswith(owner)}
+
+
+def _remember(known: dict[Key, Value], key: Key, value: Value) -> Value:
+    """Put a value into a cache that starts over when it is full."""
+    if len(known) >= _CACHED:
+        known.clear()
+    known[key] = value
+    return value
 
 
 def _part(name: str) -> str:
@@ -264,7 +304,8 @@ def _until_more(debit: Debit, balance: Balance) -> int | None:
     if balance.remaining >= debit.limit:
         return None
     level = debit.limit - balance.reset * debit.refill
-    return whole_seconds((balance.remaining + 1 - level) / debit.refill)
+    wait = math.ceil((balance.remaining + 1 - level) / debit.refill)
+    return wait if wait > 1 else 1
 
 
 def _refused(outcome: Rejection, debits: Sequence[Debit]) -> list[tuple[Debit, Balance, int | None]]:
@@ -282,18 +323,11 @@ def whole_seconds(wait: float) -> int:
     return max(1, math.ceil(wait))
 
 
-_Described = tuple[str, Unit, float, int, int, str]
-
-
-def _described(debit: Debit) -> _Described:
-    return debit.name, debit.unit, debit.refill, debit.limit, debit.window, debit.partition
-
-
-@functools.lru_cache(1024)
-def _policy(buckets: tuple[_Described, ...]) -> tuple[bytes, bytes]:
+def _policy(buckets: Sequence[Debit]) -> tuple[bytes, bytes]:
     """The header `RateLimit-Policy`, with each name and partition once."""
     items = []
-    for name, unit, refill, limit, window, partition in dict.fromkeys(buckets):
+    shown = [(it.name, it.unit, it.refill, it.limit, it.window, it.partition) for it in buckets]
+    for name, unit, refill, limit, window, partition in dict.fromkeys(shown):
         quota = min(_LONGEST, round(refill * window))
         qualified = "" if unit == "requests" else f';qu="{unit}"'  # requests is the draft's default
         burst = "" if quota == limit else f";meshgate-burst={min(_LONGEST, limit)}"
@@ -307,7 +341,10 @@ def _pk(partition: str) -> str:
 
 def _state(debit: Debit, balance: Balance, wait: int | None) -> str:
     until = "" if wait is None else f";t={min(_LONGEST, wait)}"
-    return f'"{debit.name}";r={min(_LONGEST, max(0, balance.remaining))}{until}{_pk(debit.partition)}'
+    left = balance.remaining
+    if not 0 <= left <= _LONGEST:
+        left = min(_LONGEST, max(0, left))
+    return f'"{debit.name}";r={left}{until}{debit.partition and _pk(debit.partition)}'
 
 
 def _family(debit: Debit, balance: Balance) -> list[tuple[bytes, bytes]]:

@@ -32,6 +32,7 @@ class PolicyCheck:
 
     def __init__(self, policy: Policy, engine: Engine | Policies, inputs: Inputs) -> None:
         self._source = engine
+        self._live = engine if isinstance(engine, Policies) else None
         self._inputs = inputs
         self._mode = policy.mode
         self._read: dict[int, tuple[Json, Decision]] = {}
@@ -44,11 +45,12 @@ class PolicyCheck:
     @property
     def keeps_history(self) -> bool:
         """Whether the current policy reads the history, or may set labels."""
-        return _reads_history(self._engine) or getattr(self._engine, "sets_labels", True)
+        engine = self._engine
+        return _reads_history(engine) or getattr(engine, "sets_labels", True)
 
     @property
     def _engine(self) -> Engine:
-        return self._source.engine if isinstance(self._source, Policies) else self._source
+        return self._live.engine if self._live is not None else self._source  # type: ignore[return-value]
 
     async def check(self, call: Call) -> bool:
         """Write `call.authorization.decision`; returns whether the decision depends on the history of the workflow.
@@ -56,17 +58,18 @@ class PolicyCheck:
         Raises Refusal for a call that is not allowed.
         """
         engine = self._engine
+        authorization = call.authorization
         try:
-            asked = call.authorization.input
+            asked = authorization.input
             asked = await self._inputs.read(call) if asked is None else again(asked, call.admission.history)
-            call.authorization.input = asked
+            authorization.input = asked
             result = await engine.decide(asked)
             decision = self._decision(result, engine.version)
         except PolicyUnavailable as error:
             self.undecided(call, str(error), engine.version)
             return False
-        call.authorization.decision = decision
-        if self._mode == "enforce":
+        authorization.decision = decision
+        if self._mode == "enforce" and (not decision.allow or decision.obligations.require_approval is not None):
             _enforce(decision)
         return _reads_history(engine)
 

@@ -17,15 +17,29 @@ class Eraser:
 
     def __init__(self, pointers: Iterable[str]) -> None:
         self._paths = tuple((pointer, tuple(map(_unescaped, pointer.split("/")[2:]))) for pointer in pointers)
+        # Pointers mostly have an object in common, such as the claims: without that object, or in an empty one, there
+        # is nothing to erase.
+        self._objects = tuple({path[:-1] for _, path in self._paths})
 
     def erase(self, document: Json) -> tuple[Json, list[str]]:
         """The document without the values at the pointers, and the pointers that had a value."""
         erased: list[str] = []
+        if not any(_value(document, path) for path in self._objects):
+            return document, erased
         for pointer, path in self._paths:
             if _holds(document, path):
                 document = _without(document, path)
                 erased.append(pointer)
         return document, erased
+
+
+def _value(node: Any, path: tuple[str, ...]) -> Any:
+    """What stands at a path; None for nothing."""
+    for name in path:
+        if type(node) is not dict or name not in node:
+            return None
+        node = node[name]
+    return node
 
 
 def _holds(node: Any, path: tuple[str, ...]) -> bool:

@@ -6,11 +6,13 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Protocol
 
-from gateway.amounts import NO_HISTORY, History
-from gateway.call import Call, Json
+from gateway.amounts import NO_HISTORY, History, Reservation
+from gateway.call import Call, Json, Subject
 from gateway.redaction.content import CHANNELS, EMPTY
 from gateway.scheduling.judging import LARGE, NEW_TEXT, judge
 from gateway.texts import Slot
+
+_CALLERS = 4096  # remembered callers
 
 
 class Facts(Protocol):
@@ -44,6 +46,7 @@ class Inputs:
     def __init__(self, models: CeilingsByName, facts: Facts | None = None) -> None:
         self._models = models
         self._facts = facts
+        self._callers: dict[int, tuple[Subject, Json]] = {}  # by identity of the subject
 
     async def read(self, call: Call) -> Json:
         """The input. For a large request, the SQL in tool calls is read in a thread. Raises Spent."""
@@ -61,52 +64,63 @@ class Inputs:
         verdicts of one minute are memoized. `context.calls`: the calls of the workflow including this call; 0 if the
         call is not counted (no `quotas.calls`, or a replayed answer).
         """
-        subject = call.subject
-        content = call.request.content or EMPTY
+        subject, request, admission = call.subject, call.request, call.admission
+        content = request.content or EMPTY
         assert subject is not None, "authorize comes after identify"
-        agent = subject.agent
-        chain = call.admission.chain or (agent,)
+        chain = admission.chain or (subject.agent,)
         providers, (kind, name, arguments) = call.providers(), call.resource
         is_model = kind == "llm"
+        counts, unscannable = call.redaction.counts, request.unscannable
         return {
-            "subject": {
-                "agent": agent,
-                "team": subject.team,
-                "roles": subject.roles,
-                "claims": dict(subject.claims),
-            },
+            "subject": self._caller(subject),
             "action": {
                 "kind": kind,
                 "name": name,
                 "model": name if is_model else "",
                 "provider": providers[0] if providers else "",
                 "providers": providers,
-                "stream": call.request.stream,
-                "tools": call.request.tools,
-                "fields": call.request.fields,
+                "stream": request.stream,
+                "tools": request.tools,
+                "fields": request.fields,
                 "max_tokens": self._max_tokens(call),
-                "args": dict(arguments),
+                "args": {**arguments},
             },
             "resource": {"type": "model" if is_model else kind, "name": name},
             "content": {
-                **_found(call.redaction.counts),
-                "pii_from": _pii_from(call),
-                "sql": self._facts.of(call.request.slots, call.team) if self._facts is not None else [],
-                "urls": list(content.urls),
-                "injection": dict(content.injection),
+                **(_found(counts) if counts else {"pii": counts, "secrets": {}}),
+                "pii_from": _pii_from(call) if call.redaction.roles else [],
+                "sql": self._facts.of(request.slots, subject.team) if self._facts is not None else [],
+                "urls": [*content.urls],
+                "injection": {**content.injection},
                 "injection_score": content.score,
-                "unscannable": sum(call.request.unscannable.values()),
-                "unscannable_kinds": call.request.unscannable,
+                "unscannable": sum(unscannable.values()) if unscannable else 0,
+                "unscannable_kinds": unscannable,
             },
             "context": {
-                "correlation_id": call.request.correlation_id,
+                "correlation_id": request.correlation_id,
                 "hop": len(chain) - 1,
-                "chain": list(chain),
-                "calls": _calls(call),
+                "chain": [*chain],
+                "calls": _calls(admission.reservation),
                 "time": int(time.time()) // 60 * 60_000_000_000,
-                "history": _told(call.admission.history),
+                "history": _told(admission.history),
             },
         }
+
+    def _caller(self, subject: Subject) -> Json:
+        """The part of the input about the caller; made once."""
+        known = self._callers.get(id(subject))
+        if known is not None and known[0] is subject:
+            return known[1]
+        if len(self._callers) >= _CALLERS:
+            self._callers.clear()
+        caller = {
+            "agent": subject.agent,
+            "team": subject.team,
+            "roles": subject.roles,
+            "claims": dict(subject.claims),
+        }
+        self._callers[id(subject)] = subject, caller
+        return caller
 
     def _max_tokens(self, call: Call) -> int:
         if call.request.ceiling:
@@ -141,8 +155,7 @@ def _found(counts: Mapping[str, int]) -> Json:
     return {"pii": {entity: count for entity, count in counts.items() if entity not in secrets}, "secrets": secrets}
 
 
-def _calls(call: Call) -> int:
-    reservation = call.admission.reservation
+def _calls(reservation: Reservation | None) -> int:
     if reservation is not None:
         for debit, balance in zip(reservation.ask.debits, reservation.balances, strict=True):
             if debit.unit == "calls":

@@ -20,9 +20,9 @@ from gateway.stores import StoreUnavailable
 _log = logging.getLogger("meshgate")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # not frozen: that would make the creation three times as long
 class Ended:
-    """How a call ended: names, counts and amounts; never a raw value, a prompt or an answer.
+    """How a call ended: names, counts and amounts; never a raw value, a prompt or an answer. Subscribers only read it.
 
     `status`: the HTTP status that the caller got (499: the caller had disconnected). `cost`: nano-USD. Times are in
     nanoseconds of `time.perf_counter_ns`. `stages`: each stage with the time of its end, in order. `model`: the name of

@@ -1,7 +1,7 @@
 """Prometheus metrics, and a JSON log line for each ended call.
 
-Config key: `log`. Counting is a dict lookup and an addition at the end of a call; the families are built at scrape
-time. docs/metrics.md lists names and labels; correlation ids are never labels. Nothing here can fail a call.
+Config key: `log`. The rows of a kind of call are looked up once, and then only added to; the families are built at
+scrape time. docs/metrics.md lists names and labels; correlation ids are never labels. Nothing here can fail a call.
 """
 
 from __future__ import annotations
@@ -17,81 +17,40 @@ from bisect import bisect_left
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
-from typing import IO, Any
+from typing import IO
 
 import orjson
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
+from prometheus_client.core import GaugeMetricFamily, Metric
 
 from gateway.amounts import NANO_USD
 from gateway.call import Json
 from gateway.detect.secrets.own import OwnSecrets
 from gateway.record.ended import Ended
+from gateway.record.families import Counter, Histogram
 from gateway.record.repeats import Repeats
 from gateway.stores import FOREVER
-
-Labels = tuple[str, ...]
-Row = Sequence[Any]
-"""A row of another worker: labels, and then the value or values."""
 
 DURATION = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300)  # seconds
 OVERHEAD = (0.00001, 0.000025, 0.00005, 0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.05, 0.1, 1)  # seconds
 RATIO = (0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 1)
 _MOST_RULES = 512
+_MOST_SERIES = 4096  # remembered; with more, all are looked up again
+_NANO = 1_000_000_000
 _log = logging.getLogger("meshgate")
 
 
-class Counter:
-    """A counter family: labels -> sum."""
+class _Series:
+    """The rows of calls with the same caller, model, provider, route and status. Rows that may stay 0 come later."""
 
-    def __init__(self, name: str, words: str, labels: Sequence[str]) -> None:
-        self.name, self.words, self.labels = name, words, labels
-        self.values: dict[Labels, float] = {}
+    __slots__ = ("cost", "duration", "first", "input", "output", "requests")
 
-    def add(self, labels: Labels, amount: float = 1) -> None:
-        """Add an amount to the sum of these labels."""
-        self.values[labels] = self.values.get(labels, 0) + amount
-
-    def metric(self, others: Sequence[Row] = ()) -> Metric:
-        """The family for Prometheus. `others`: rows of other workers, labels and then the value."""
-        values = dict(self.values)
-        for *labels, value in others:
-            key = tuple(labels)
-            values[key] = values.get(key, 0) + value
-        family = CounterMetricFamily(self.name, self.words, labels=self.labels)
-        for labels_, total in values.items():
-            family.add_metric(labels_, total)
-        return family
-
-
-class Histogram:
-    """A histogram family: labels -> counts by bucket, and the sum."""
-
-    def __init__(self, name: str, words: str, labels: Sequence[str], bounds: Sequence[float]) -> None:
-        self.name, self.words, self.labels, self.bounds = name, words, labels, bounds
-        self.values: dict[Labels, list[float]] = {}
-
-    def observe(self, labels: Labels, value: float) -> None:
-        """Add one value to the histogram of these labels."""
-        row = self.values.get(labels)
-        if row is None:
-            row = self.values[labels] = [0.0] * (len(self.bounds) + 2)
-        row[bisect_left(self.bounds, value)] += 1
-        row[-1] += value
-
-    def metric(self, others: Sequence[Row] = ()) -> Metric:
-        """The family for Prometheus, with cumulative buckets. `others`: rows of other workers."""
-        values = {labels: list(row) for labels, row in self.values.items()}
-        for *labels_, counted in others:
-            mine = values.setdefault(tuple(labels_), [0.0] * len(counted))
-            values[tuple(labels_)] = [a + b for a, b in zip(mine, counted, strict=True)]
-        family = HistogramMetricFamily(self.name, self.words, labels=self.labels)
-        for labels, row in values.items():
-            total, buckets = 0.0, []
-            for bound, count in zip([*map(str, map(float, self.bounds)), "+Inf"], row, strict=False):
-                total += count
-                buckets.append((bound, total))
-            family.add_metric(labels, buckets, row[-1])
-        return family
+    def __init__(self, requests: list[float], duration: list[float]) -> None:
+        self.requests = requests
+        self.duration = duration
+        self.input: list[float] | None = None
+        self.output: list[float] | None = None
+        self.cost: list[float] | None = None
+        self.first: list[float] | None = None
 
 
 class Telemetry:
@@ -101,10 +60,12 @@ class Telemetry:
         call = ("agent", "team", "model", "provider", "route", "status")
         self.requests = Counter("meshgate_requests", "Calls answered.", call)
         whole = ("route", "model")
-        self.duration = Histogram("meshgate_request_duration_seconds", "Duration of calls.", whole, DURATION)
-        self.overhead = Histogram("meshgate_overhead_seconds", "Time in the gateway itself.", ("stage",), OVERHEAD)
+        self.duration = Histogram("meshgate_request_duration_seconds", "Duration of calls.", whole, DURATION, _NANO)
+        self.overhead = Histogram(
+            "meshgate_overhead_seconds", "Time in the gateway itself.", ("stage",), OVERHEAD, _NANO
+        )
         words = "Time until the first byte of a stream."
-        self.first = Histogram("meshgate_time_to_first_token_seconds", words, ("model", "provider"), DURATION)
+        self.first = Histogram("meshgate_time_to_first_token_seconds", words, ("model", "provider"), DURATION, _NANO)
         self.tokens = Counter("meshgate_tokens", "Tokens settled.", ("direction", "model", "team"))
         self.cost = Counter("meshgate_cost_usd", "USD settled.", ("model", "team"))
         self.violations = Counter("meshgate_violations", "Refusals.", ("code", "stage", "team", "mode"))
@@ -123,6 +84,10 @@ class Telemetry:
         ]
         self._log = LineLog(log) if log else None
         self._strangers = Repeats(self._say_strangers, clock)
+        self._series: dict[tuple[str, str, str, str, str, int], _Series] = {}
+        self._stages: dict[str, list[float]] = {}  # the rows of `overhead`
+        self._quotas: dict[str, list[float]] = {}  # the rows of `quota`
+        self._described: dict[tuple[object, ...], bytes] = {}  # see `_description`
 
     def collected(self, others: Sequence[Json]) -> Iterator[Metric]:
         """All families, with the counts of other workers."""
@@ -150,7 +115,7 @@ class Telemetry:
 
     def snapshot(self) -> Json:
         """All counts as JSON, for the `/metrics` of another worker."""
-        return {family.name: [[*labels, value] for labels, value in family.values.items()] for family in self._families}
+        return {family.name: family.rows() for family in self._families}
 
     def collect(self) -> Iterator[Metric]:
         """All families, for prometheus_client."""
@@ -204,22 +169,50 @@ class Telemetry:
         """Count a call that has ended."""
         subject = record.subject
         agent, team = (subject.agent, subject.team) if subject else ("", "")
-        model, started = record.model, record.started_ns
-        self.requests.add((agent, team, model, record.provider, record.route, str(record.status)))
-        self.duration.observe((record.route, model), (record.ended_ns - started) / 1e9)
-        before = started
+        model, provider, usage = record.model, record.provider, record.usage
+        series = self._series.get((agent, team, model, provider, record.route, record.status))
+        if series is None:
+            series = self._begin(agent, team, model, provider, record.route, record.status)
+        series.requests[0] += 1
+        before = record.started_ns
+        took, row = record.ended_ns - before, series.duration
+        row[bisect_left(self.duration.edges, took)] += 1
+        row[-1] += took
+        if record.stream and record.first_byte_ns:
+            first = series.first = series.first or self.first.row((model, provider))
+            took = record.first_byte_ns - before
+            first[bisect_left(self.first.edges, took)] += 1
+            first[-1] += took
+        stages, edges = self._stages, self.overhead.edges
         for stage, at in record.stages:
             if stage != "upstream":
-                self.overhead.observe((stage,), (at - before) / 1e9)
+                took = at - before
+                row = stages.get(stage) or self._stage(stage)
+                row[bisect_left(edges, took)] += 1
+                row[-1] += took
             before = at
-        if record.stream and record.first_byte_ns:
-            self.first.observe((model, record.provider), (record.first_byte_ns - started) / 1e9)
-        if record.usage:
-            self.tokens.add(("input", model, team), record.usage.input)
-            self.tokens.add(("output", model, team), record.usage.output)
+        if usage:
+            sum_in = series.input = series.input or self.tokens.row(("input", model, team))
+            sum_out = series.output = series.output or self.tokens.row(("output", model, team))
+            sum_in[0] += usage.input
+            sum_out[0] += usage.output
         if record.cost:
-            self.cost.add((model, team), record.cost / NANO_USD)
+            spent = series.cost = series.cost or self.cost.row((model, team))
+            spent[0] += record.cost / NANO_USD
         self._count_verdicts(record, team)
+
+    def _begin(self, agent: str, team: str, model: str, provider: str, route: str, status: int) -> _Series:
+        """The rows of a new kind of call."""
+        if len(self._series) >= _MOST_SERIES:
+            self._series.clear()
+        series = self._series[agent, team, model, provider, route, status] = _Series(
+            self.requests.row((agent, team, model, provider, route, str(status))), self.duration.row((route, model))
+        )
+        return series
+
+    def _stage(self, stage: str) -> list[float]:
+        row = self._stages[stage] = self.overhead.row((stage,))
+        return row
 
     def _count_verdicts(self, record: Ended, team: str) -> None:
         if record.code:
@@ -233,17 +226,37 @@ class Telemetry:
             self.redactions.add((entity, "request"), count)
         for entity, count in record.screened.items():
             self.redactions.add((entity, "response"), count)
-        for debit, balance in zip(record.debits, record.balances, strict=False):  # nothing reserved: no balances
-            limit = debit.limit + balance.added
-            if not debit.refill and limit and debit.limit < FOREVER:
-                self.quota.observe((debit.unit,), 1 - balance.remaining / limit)
+        if balances := record.balances:  # nothing reserved: no balances
+            quotas = self._quotas
+            for debit, balance in zip(record.debits, balances, strict=False):
+                if not debit.refill and debit.limit < FOREVER and (limit := debit.limit + balance.added):
+                    row = quotas.get(debit.unit)
+                    if row is None:
+                        row = quotas[debit.unit] = self.quota.row((debit.unit,))
+                    share = 1 - balance.remaining / limit
+                    row[bisect_left(RATIO, share)] += 1
+                    row[-1] += share
 
     def log(self, record: Ended) -> None:
         """Log a call that has ended: one line, or one line a second for all calls without a valid key."""
         if record.unknown:
             self.stranger()
         elif self._log:
-            self._log.write(_line(record))
+            self._log.add(_line(record, self._description(record)))
+
+    def _description(self, record: Ended) -> bytes:
+        """The part of a log line that is the same for every call of this kind, encoded once."""
+        subject, decision = record.subject, record.decision
+        rule, version = (decision.rule, decision.version) if decision else ("", "")
+        agent, team = (subject.agent, subject.team) if subject else ("", "")
+        said = (record.code, record.stage, rule, version)
+        kind = (agent, team, record.route, record.model, record.provider, record.stream, record.status, *said)
+        found = self._described.get(kind)
+        if found is None:
+            if len(self._described) >= _MOST_SERIES:
+                self._described.clear()
+            found = self._described[kind] = _described(record)
+        return found
 
 
 def _iso(seconds: float) -> str:
@@ -256,14 +269,43 @@ def _second(seconds: int) -> str:
     return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S")
 
 
-def _line(record: Ended) -> Json:
-    subject, usage, decision = record.subject, record.usage, record.decision
-    line: Json = {
-        "time": _iso(time.time()),
-        "level": "info",
-        "event": "call",
-        "request_id": record.id,
-        "correlation_id": record.correlation_id,
+def _line(record: Ended, described: bytes) -> bytes:
+    """The log line of a call, as JSON. A member without a value is left out."""
+    usage, counted = record.usage, b""
+    if usage:
+        counted = b'"input_tokens":%d,"output_tokens":%d,"counted":%b,' % (
+            usage.input,
+            usage.output,
+            b"true" if usage.counted else b"false",
+        )
+    found = b""
+    if record.redacted or record.screened or record.replayed:
+        some = {"redacted": record.redacted, "screened": record.screened, "replayed": record.replayed}
+        found = b"," + orjson.dumps({name: value for name, value in some.items() if value})[1:-1]
+    now = time.time()
+    whole = int(now)
+    # The members are joined as bytes: encoding a dict of all of them takes three times as long.
+    return b'{"time":"%b.%03d+00:00","level":"info","event":"call","request_id":"%b","correlation_id":%b,%b%b%b}' % (
+        _second(whole).encode(),
+        int((now - whole) * 1000),
+        record.id.encode(),
+        orjson.dumps(record.correlation_id),
+        described,
+        counted,
+        b'"cost_usd":%b,"finished":%b,"ms":%.3f%b'
+        % (
+            orjson.dumps(record.cost / NANO_USD),
+            b"true" if record.finished else b"false",
+            (record.ended_ns - record.started_ns) / 1e6,
+            found,
+        ),
+    )
+
+
+def _described(record: Ended) -> bytes:
+    """The members that many calls have in common, with a comma after each."""
+    subject, decision = record.subject, record.decision
+    members = {
         "agent": subject.agent if subject else None,
         "team": subject.team if subject else None,
         "route": record.route,
@@ -275,17 +317,8 @@ def _line(record: Ended) -> Json:
         "stage": record.stage or None,
         "rule": decision.rule if decision else None,
         "policy": decision.version if decision else None,
-        "input_tokens": usage.input if usage else None,
-        "output_tokens": usage.output if usage else None,
-        "counted": usage.counted if usage else None,
-        "cost_usd": record.cost / NANO_USD,
-        "redacted": record.redacted or None,
-        "screened": record.screened or None,
-        "finished": record.finished,
-        "replayed": record.replayed or None,
-        "ms": round((record.ended_ns - record.started_ns) / 1e6, 3),
     }
-    return {key: value for key, value in line.items() if value is not None}
+    return orjson.dumps({key: value for key, value in members.items() if value is not None})[1:-1] + b","
 
 
 class LineLog:
@@ -311,10 +344,14 @@ class LineLog:
 
     def write(self, record: Json) -> None:
         """Enqueue one record."""
+        self.add(orjson.dumps(record))
+
+    def add(self, line: bytes) -> None:
+        """Enqueue one line, without its end."""
         if len(self._lines) >= self.BOUND:
             self._dropped += 1
             return
-        self._lines.append(orjson.dumps(record))
+        self._lines.append(line)
         if not self._waiting:
             self._soon()
 

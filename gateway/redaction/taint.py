@@ -21,8 +21,9 @@ from gateway.texts import Finding
 
 def presented(call: Call) -> bytes:
     """The key of a call; "" for a key that would be found in ordinary text."""
-    key = credential(call.headers)
-    return key if len(key) >= SHORTEST else b""
+    if call.key is None:
+        call.key = credential(call.headers)
+    return call.key if len(call.key) >= SHORTEST else b""
 
 
 class Taint:

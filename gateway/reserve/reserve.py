@@ -68,9 +68,14 @@ class Reserve:
             await self._look(call, subject)
             return
         debits = self._debits(call, subject)
-        steps = await self._steps(call, subject) if self._keeps_history or self._loops.reads else ()
+        keeps = self._keeps_history
+        steps: Sequence[Step] = ()
+        if keeps or self._loops.reads:
+            large = len(call.request.raw) > LARGE  # then a thread reads
+            read = await judge(call, True, self._read, call, subject) if large else self._read(call, subject)
+            steps, call.admission.repeats = read
         call.admission.debits = (*debits, *call.admission.repeats.debits)
-        ask = self._ask(call, subject, steps)
+        ask = self._ask(call, subject, steps, keeps)
         answer = _granted(call, ask, await admit(self._ledger, ask, self._wait))
         if not ask.bare:  # a bare ask only checked that the workflow is open
             call.admission.reservation = answer
@@ -84,19 +89,20 @@ class Reserve:
         call.admission.ceiling = ceiling
         estimate = call.request.input_tokens + ceiling
         quotas = self._quotas.debits(model, call.request.input_tokens, ceiling, call.request.tier)
+        is_model, is_tool = kind == "llm", kind == "tool"
         limits = self._limits.debits(
             subject,
-            _model_name(call.resource),
+            name if is_model else "",
             call.providers(),
             estimate,
-            tool=name if kind == "tool" else "",
+            tool=name if is_tool else "",
             stream=call.request.stream,
         )
         return (*limits, *quotas)
 
-    def _ask(self, call: Call, subject: Subject, steps: Sequence[Step]) -> Ask:
-        """The reservation that the store is asked for."""
-        judged, keeps = self._judge is not None, self._keeps_history
+    def _ask(self, call: Call, subject: Subject, steps: Sequence[Step], keeps: bool) -> Ask:
+        """The reservation that the store is asked for. `keeps`: whether the policy needs the history."""
+        judged = self._judge is not None
         # A policy may route the call to another model, whose targets may take longer.
         longest = self._forward.most_patience if judged else self._forward.patience(call.admission.targets)
         return self._quotas.ask(
@@ -155,16 +161,6 @@ class Reserve:
         ask = self._quotas.ask(*names, (), lapse=0, look=True, history=self._keeps_history)
         answer = _granted(call, ask, await self._ledger.reserve(ask))
         call.admission.chain, call.admission.history = answer.chain, answer.history
-
-    async def _steps(self, call: Call, subject: Subject) -> Sequence[Step]:
-        """The steps of the conversation; writes `call.admission.repeats`. Raises Refusal(loop_detected).
-
-        A large body is read in a thread.
-        """
-        large = len(call.request.raw) > LARGE
-        read = await judge(call, True, self._read, call, subject) if large else self._read(call, subject)
-        steps, call.admission.repeats = read
-        return steps
 
     def _read(self, call: Call, subject: Subject) -> tuple[Sequence[Step], Look]:
         """The steps of the conversation, and the repetitions in it. Raises Refusal(loop_detected)."""

@@ -24,6 +24,7 @@ from gateway.detect.names.pool import Pool
 from gateway.dialects.routes import METHODS
 from gateway.errors import ConfigError, Refusal
 from gateway.identity.identify import Identity
+from gateway.ingress.wire import Exchange
 from gateway.limits.tokens import O200k
 from gateway.policy.engines.live import INTERVAL as POLICY_INTERVAL
 from gateway.policy.engines.live import Policies
@@ -34,7 +35,7 @@ from gateway.record.audit import place as audit_place
 from gateway.record.telemetry import Telemetry
 from gateway.record.upload import Uploads
 from gateway.serving import cors, heap
-from gateway.serving.endpoints import empty, endpoints
+from gateway.serving.endpoints import calls, empty, endpoints
 from gateway.serving.router import Router
 from gateway.serving.runtime import Runtime, Shared, build
 from gateway.serving.shares import place
@@ -68,6 +69,7 @@ class Gateway:
         self.runtime: Runtime
         self.shared: Shared
         self._router = Router(endpoints(self))
+        self._calls = calls(self)
         self._control = admin.application(self)
         self._retired: list[Policies] = []
         self._watch: Watch | None = None  # of the decision log, if that is a separate file
@@ -79,7 +81,8 @@ class Gateway:
                 if origin and cors.is_preflight(scope):
                     await empty(send, 204, cors.preflight(scope, origin))
                     return
-                send = cors.readable(send, origin) if origin else send
+                if origin:
+                    scope, send = cors.readable(scope, send, origin)
             match = self._router.find(scope["path"])
             if match is None:
                 await self._control(scope, receive, send)
@@ -89,6 +92,10 @@ class Gateway:
                 await match.endpoint(match, scope, receive, send)
         elif scope["type"] == "lifespan":
             await self._lifespan(receive, send)
+
+    def direct(self, path: str) -> Callable[[Exchange], Awaitable[None]] | None:
+        """What serves a POST to a path without ASGI's scope and messages; None if the application itself must."""
+        return None if self.runtime.config.server.cors else self._calls.get(path)
 
     def stranger(self, scope: Any) -> Refusal | None:
         """Count a request without a valid key that is not a call; the refusal if its address makes too many."""

@@ -13,6 +13,7 @@ from typing import Any, Final
 
 from gateway.dialects.routes import METHODS, MODELS
 from gateway.ingress.request import header
+from gateway.ingress.wire import Exchange, Head
 
 Scope = Mapping[str, Any]
 
@@ -63,8 +64,8 @@ def preflight(scope: Scope, origin: bytes) -> list[tuple[bytes, bytes]]:
     ]
 
 
-def readable(send: Any, origin: bytes) -> Any:
-    """A wrapper of `send` that adds the headers with which a page may read the answer."""
+def readable(scope: Scope, send: Any, origin: bytes) -> tuple[Scope, Any]:
+    """Scope and `send` of a request whose answer gets the headers with which a page may read it."""
     more = (
         (b"access-control-allow-origin", origin),
         (b"access-control-expose-headers", EXPOSED),
@@ -76,4 +77,22 @@ def readable(send: Any, origin: bytes) -> Any:
             message = {**message, "headers": [*message.get("headers", ()), *more]}
         await send(message)
 
-    return sending
+    extensions = scope.get("extensions") or {}
+    own: Exchange | None = extensions.get("meshgate.exchange")
+    if own is None:
+        return scope, sending
+    return {**scope, "extensions": {**extensions, "meshgate.exchange": _Readable(own, more)}}, sending
+
+
+class _Readable:
+    """An exchange whose answer gets more headers."""
+
+    def __init__(self, exchange: Exchange, more: Sequence[tuple[bytes, bytes]]) -> None:
+        self._put = exchange.put
+        self._more = more
+        self.headers, self.client, self.receive = exchange.headers, exchange.client, exchange.receive
+        self.know, self.watch, self.unwatch = exchange.know, exchange.watch, exchange.unwatch
+
+    async def put(self, data: bytes, *, more: bool, head: Head | None = None) -> None:
+        """Send a piece of the answer."""
+        await self._put(data, more=more, head=head and (head[0], [*head[1], *self._more]))

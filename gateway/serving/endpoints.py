@@ -7,7 +7,7 @@ import logging
 import time
 from collections.abc import Awaitable, Callable, Iterator
 from functools import partial
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 import orjson
 
@@ -17,13 +17,15 @@ from gateway.call import Call, Resource
 from gateway.dialects import Codec, model_lists
 from gateway.dialects.routes import METHODS, MODEL, MODELS, ROUTES
 from gateway.errors import Refusal
-from gateway.ingress import request, served
+from gateway.ingress import served
+from gateway.ingress.wire import AsgiExchange, Exchange
 from gateway.serving.router import Match
 from gateway.serving.runtime import Runtime, Shared
 from gateway.serving.shares import UNCOUNTED, Ticket, place
 
 Endpoint = Callable[[Match[Any], Any, Any, Any], Awaitable[None]]
 """(match, scope, receive, send) -> served."""
+_UNREAD: Final = Resource("llm")
 _log = logging.getLogger("meshgate")
 
 
@@ -37,18 +39,39 @@ class Gateway(Protocol):
 def endpoints(gateway: Gateway) -> Iterator[tuple[str, Endpoint]]:
     """Every path template of the data plane with its endpoint."""
     for path, codec in ROUTES.items():
-        yield path, partial(_call, gateway, codec)
+        yield path, partial(_call, gateway, codec, path)
     yield MODELS, partial(_models, gateway)
     yield MODEL, partial(_models, gateway)
 
 
-async def _call(gateway: Gateway, codec: Codec, match: Match[Any], scope: Any, receive: Any, send: Any) -> None:
+def calls(gateway: Gateway) -> dict[str, Callable[[Exchange], Awaitable[None]]]:
+    """What serves a call, by path, for a server that hands over exchanges instead of ASGI's scopes."""
+    return {path: partial(_serve, gateway, codec, path) for path, codec in ROUTES.items()}
+
+
+async def _call(gateway: Gateway, codec: Codec, path: str, _: Match[Any], scope: Any, receive: Any, send: Any) -> None:
+    """Serve one call of an ASGI server."""
+    exchange = _exchange(scope, receive, send)
+    if scope["method"] == "POST":
+        await _serve(gateway, codec, path, exchange)
+    else:
+        reply = gateway.runtime.replies.to(_arrived(gateway, path, codec, exchange), exchange.put)
+        await reply.refuse(_wrong_method(path))
+
+
+def _exchange(scope: Any, receive: Any, send: Any) -> Exchange:
+    """The server's own form of a request (`meshgate.exchange`), or the same made from ASGI's."""
+    own: Exchange | None = (scope.get("extensions") or {}).get("meshgate.exchange")
+    return own or AsgiExchange(scope, receive, send)
+
+
+async def _serve(gateway: Gateway, codec: Codec, path: str, exchange: Exchange) -> None:
     """Serve one call."""
     runtime = gateway.runtime
-    call = _arrived(gateway, match, codec, scope)
-    reply = runtime.replies.to(call, send)
+    call = _arrived(gateway, path, codec, exchange)
+    reply = runtime.replies.to(call, exchange.put)
     try:
-        call.ticket = _ticket(gateway, match, scope)
+        call.ticket = _ticket(gateway, exchange)
     except Refusal as refusal:
         await reply.refuse(refusal)
         return
@@ -59,43 +82,40 @@ async def _call(gateway: Gateway, codec: Codec, match: Match[Any], scope: Any, r
         if not reply.ending:
             task.cancel()
 
-    unwatch = request.on_disconnect(scope, receive, gone)
+    exchange.watch(gone)
     try:
-        await runtime.line.serve(call, receive, reply)
+        await runtime.line.serve(call, exchange.receive, reply)
     finally:
         call.ticket.close()
-        unwatch()
+        exchange.unwatch()
 
 
-def _arrived(gateway: Gateway, match: Match[Any], codec: Codec, scope: Any) -> Call:
-    """A new call, of which nothing has been read yet."""
+def _arrived(gateway: Gateway, path: str, codec: Codec, exchange: Exchange) -> Call:
+    """A new call, of which nothing has been read yet. `path`: its template."""
     work = Budget(gateway.runtime.config.server.scan_budget)
     began, lanes = time.perf_counter_ns(), gateway.shared.lanes
-    resource = Resource("llm")
-    return Call(ids.uuid7(), match.template, resource, codec, scope["headers"], began, work, lanes, UNCOUNTED)
+    return Call(ids.uuid7(), path, _UNREAD, codec, exchange.headers, began, work, lanes, UNCOUNTED)
 
 
-def _ticket(gateway: Gateway, match: Match[Any], scope: Any) -> Ticket:
-    """The ticket of a call: its share of the gateway. Raises Refusal(overloaded, invalid_request)."""
-    if scope["method"] != "POST" and match.template in ROUTES:
-        raise _wrong_method(match.template)
-    known = (scope.get("extensions") or {}).get("meshgate.known")
-    return gateway.shared.shares.enter(gateway.runtime.config.server, place(scope.get("client")), known)
+def _ticket(gateway: Gateway, exchange: Exchange) -> Ticket:
+    """The ticket of a call: its share of the gateway. Raises Refusal(overloaded)."""
+    return gateway.shared.shares.enter(gateway.runtime.config.server, place(exchange.client), exchange.know)
 
 
-async def _models(gateway: Gateway, match: Match[Any], scope: Any, _: Any, send: Any) -> None:
+async def _models(gateway: Gateway, match: Match[Any], scope: Any, receive: Any, send: Any) -> None:
     """`GET /v1/models`: the models that the caller may use. `GET /v1/models/{model}`: one of them."""
     runtime = gateway.runtime
     form = model_lists.form(scope["headers"])
-    call = _arrived(gateway, match, form.codec, scope)
-    reply = runtime.replies.to(call, send)
+    exchange = _exchange(scope, receive, send)
+    call = _arrived(gateway, match.template, form.codec, exchange)
+    reply = runtime.replies.to(call, exchange.put)
     try:
         asked = match.values.get("model", "")
         if scope["method"] not in ("GET", "HEAD"):
             if ":" in asked:  # `/v1/models/{model}:generateContent`
                 raise Refusal("invalid_request", served.nothing_at(scope["path"]), status=404)
             raise _wrong_method(match.template)
-        call.ticket = _ticket(gateway, match, scope)
+        call.ticket = _ticket(gateway, exchange)
         await runtime.line.identify(call)
         call.request.correlation_id = runtime.correlation.of(call, needed=False)
         if not asked:

@@ -15,30 +15,38 @@ import asyncio
 import math
 import re
 import socket
+from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 from typing import Any, Literal
+from urllib.parse import unquote
 
 import httptools
 import orjson
 import uvicorn
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
+from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from gateway.config import grammar
+from gateway.dialects.routes import ROUTES
 from gateway.errors import Refusal
+from gateway.serving.cycle import Cycle
 from gateway.serving.peers import Peers
 from gateway.serving.shares import place
 
-App = Callable[..., Awaitable[None]]
 Phase = Literal["head", "body", "answer", "idle", "end"]
 
-DISCONNECT = "meshgate.disconnect"
-KNOWN = "meshgate.known"  # in `scope["extensions"]`: a function to call once the key of a call was found valid
+App = Callable[..., Awaitable[None]]
+# In `scope["extensions"]`:
+DISCONNECT = "meshgate.disconnect"  # registers a callback for the disconnect of the client: `Cycle.watch`
+EXCHANGE = "meshgate.exchange"  # the request as `ingress.wire.Exchange`
 MAX_HEADERS = 200
 MAX_AHEAD = 64  # requests a client may send before the first of them is answered
 LINGER = 5.0  # seconds that a closed connection is still read, so that the client can read the error (RFC 9112, 9.6)
 SLOWEST = 64 * 1024  # bytes a second that a client must read of a long answer
 SWEEP = 0.2  # seconds between two checks of the deadlines
 BACKLOG = 2048
+_PATHS = {path.encode(): path for path in ROUTES}  # of most requests: they need not be parsed
 _HOST = re.compile(rb"(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._~%!$&'()*+,;=-]+)(?::[0-9]{0,5})?")  # RFC 3986, 3.2.2
 
 
@@ -50,15 +58,23 @@ def _too_large(why: str, status: int = 413) -> Refusal:
     return Refusal("request_too_large", why, status=status)
 
 
-def check_head(version: str, method: bytes, url: bytes, headers: list[tuple[bytes, bytes]], to: grammar.Server) -> None:
+def check_head(
+    version: str,
+    method: bytes,
+    url: bytes,
+    headers: list[tuple[bytes, bytes]],
+    to: grammar.Server,
+    came: int | None = None,
+) -> None:
     """Refuse request heads that the parser accepts but a gateway must not accept (RFC 9112, 2.3, 3.2, 6.1 and 6.3).
 
-    `version` is like "1.1", header names are lower case. Raises `Refusal` with status 400, 413, 431 or 505.
+    `version` is like "1.1", header names are lower case. `came`: the bytes in which the head arrived, if
+    known. Raises `Refusal` with status 400, 413, 431 or 505.
     """
     fields = dict(headers)
-    size = len(url) + sum([len(name) + len(value) + 4 for name, value in headers])
-    if size > to.max_header_bytes or len(headers) > MAX_HEADERS:
-        raise _too_large(f"The headers exceed {to.max_header_bytes} bytes or {MAX_HEADERS} fields. Send less.", 431)
+    long = came is None or came + len(headers) > to.max_header_bytes  # otherwise, there is nothing to add up
+    if long or len(headers) > MAX_HEADERS:
+        _check_size(url, headers, to)
     if version not in ("1.1", "1.0"):
         raise _malformed("This server supports HTTP/1.1 and HTTP/1.0.", 505 if version == "2.0" else 400)
     if method == b"CONNECT":
@@ -80,6 +96,12 @@ def check_head(version: str, method: bytes, url: bytes, headers: list[tuple[byte
         raise _too_large(f"The body has {int(length)} bytes; the limit is {to.max_body}. Send a smaller one.")
 
 
+def _check_size(url: bytes, headers: list[tuple[bytes, bytes]], to: grammar.Server) -> None:
+    size = len(url) + sum([len(name) + len(value) + 4 for name, value in headers])
+    if size > to.max_header_bytes or len(headers) > MAX_HEADERS:
+        raise _too_large(f"The headers exceed {to.max_header_bytes} bytes or {MAX_HEADERS} fields. Send less.", 431)
+
+
 def _error_answer(refusal: Refusal, default_headers: Sequence[tuple[bytes, bytes]]) -> bytes:
     """The refusal as a whole HTTP response in OpenAI's form, the last on its connection."""
     kind = "invalid_request_error" if refusal.status < 500 else "server_error"
@@ -98,45 +120,33 @@ def _error_answer(refusal: Refusal, default_headers: Sequence[tuple[bytes, bytes
     return b"".join([STATUS_LINE[refusal.status], *lines, b"\r\n", body])
 
 
-class OnDisconnect:
-    """`scope["extensions"]["meshgate.disconnect"]`: registers a callback for the disconnect of the client.
+Begin = Callable[[Cycle], Awaitable[None]]
+"""Serves a request."""
+Direct = Callable[[str], Begin | None]
+"""The application's own way to serve a POST to a path; None without one: see `Gateway.direct`."""
 
-    The callback takes no arguments and runs once, on the event loop, when the connection ends before the answer, or
-    immediately if it already has. There is one callback per request; a second registration replaces the first.
-    """
 
-    __slots__ = ("_callback", "_lost")
-
-    def __init__(self) -> None:
-        self._callback: Callable[[], object] | None = None
-        self._lost = False
-
-    def __call__(self, callback: Callable[[], object]) -> None:
-        if self._lost:
-            callback()
-        else:
-            self._callback = callback
-
-    def lose(self) -> None:
-        """The client has gone: run the callback."""
-        self._lost = True
-        callback, self._callback = self._callback, None
-        if callback is not None:
-            callback()
+def _nothing(_: str) -> None:
+    """Any other ASGI application has no way of its own."""
 
 
 class Protocol(HttpToolsProtocol):
-    """One connection. The sweep derives its phase from uvicorn's state, so a request has no extra cost."""
+    """One connection. The sweep derives its phase from what it has, so a request has no extra cost."""
 
     def __init__(self, config: _Config, *args: Any, **kwargs: Any) -> None:
         super().__init__(config, *args, **kwargs)
         self.settings = config.settings
         self.patience = config.patience
-        self.waiting: tuple[Phase, RequestResponseCycle | None, int] | None = None  # as the last sweep saw it
+        self.waiting: tuple[Phase, Cycle | None, int] | None = None  # as the last sweep saw it
         self.since = 0.0  # since when, in the loop's clock
         self.unread = 0  # bytes received since the last headers or the last byte of body
         self.body_bytes = 0
-        self.running: RequestResponseCycle | None = None  # the request being answered; `cycle` is the last one read
+        self.cycle: Cycle | None = None  # type: ignore[assignment]  # the last request of which the head was read
+        self.begun = False  # a head has begun to arrive, and is not complete
+        self.running: Cycle | None = None  # the request being answered
+        self.ahead: deque[tuple[Cycle, Begin]] = deque()  # requests that wait, with what serves them
+        self.direct: Direct = getattr(self.app, "direct", _nothing)
+        self._dated: tuple[object, bytes] = (None, b"")  # uvicorn's headers of every answer, and the same as lines
         self.last_words: bytes | None = None  # the error that ends the connection; later input is discarded
         self.ended = False  # the last words were sent
         self.peers = config.peers
@@ -172,14 +182,21 @@ class Protocol(HttpToolsProtocol):
             self.transport.write(_error_answer(refusal, self.server_state.default_headers))
         self.transport.close()
 
-    def _know(self) -> None:
+    def know(self) -> None:
+        """The key of a call on this connection was found valid."""
         self.known = True
 
     def connection_lost(self, exc: Exception | None) -> None:
-        super().connection_lost(exc)
+        """In place of uvicorn's, which expects its own cycles."""
+        self.connections.discard(self)
         self.peers.leave(self)
-        self.pipeline.clear()
+        self.ahead.clear()
+        self.flow.resume_writing()
+        self._disconnect(self.cycle)
         self._disconnect(self.running)
+        if exc is None:
+            self.transport.close()
+        self.parser = None  # type: ignore[assignment]
 
     def data_received(self, data: bytes) -> None:
         if self.last_words is not None:
@@ -198,38 +215,82 @@ class Protocol(HttpToolsProtocol):
                 why = f"The headers exceed {self.settings.max_header_bytes} bytes. Send less."
                 self._refuse(_too_large(why, 431))
 
-    # the parser
+    # the parser, and the requests: in place of uvicorn's callbacks, which make its own cycles
+
+    def on_message_begin(self) -> None:
+        self.url = b""
+        self.expect_100_continue = False
+        self.headers = []
+        self.begun = True
 
     def on_headers_complete(self) -> None:
-        parser, scope = self.parser, self.scope
-        version = parser.get_http_version()
-        check_head(version, parser.get_method(), self.url, self.headers, self.settings)
-        if len(self.pipeline) >= MAX_AHEAD:
+        parser, headers, url = self.parser, self.headers, self.url
+        version, method = parser.get_http_version(), parser.get_method()
+        check_head(version, method, url, headers, self.settings, self.unread)
+        if len(self.ahead) >= MAX_AHEAD:
             raise _malformed(f"More than {MAX_AHEAD} requests were sent ahead of their answers.")
-        if version == "1.0":
-            self.expect_100_continue = False
-        scope["extensions"] = {DISCONNECT: OnDisconnect(), KNOWN: self._know}  # type: ignore[dict-item]
         self.unread = self.body_bytes = 0
-        super().on_headers_complete()
         if parser.should_upgrade():
-            return
+            return  # `data_received` declines the offer
+        waits = self.expect_100_continue and version != "1.0"
+        # Whether the body follows an answer that came before "100 Continue" is the client's choice, so the end of such
+        # a request cannot be known (RFC 9110, 10.1.1).
+        lasts = version != "1.0" and not waits and parser.should_keep_alive()
+        cycle = Cycle(self, headers, keep_alive=lasts, waits=waits, bare=method == b"HEAD")
+        path = _PATHS.get(url) if method == b"POST" else None
+        begin = self.direct(path) if path is not None else None
+        if begin is None:
+            begin = partial(self._by_scope, self._scope(version, method.decode("ascii"), url, headers))
         self.headers = []  # trailers must not join the headers that the app reads (RFC 9110, 6.5.1)
-        if self.expect_100_continue:
-            # Whether the body follows an answer that came before "100 Continue" is the client's choice, so the end
-            # of this request cannot be known (RFC 9110, 10.1.1).
-            self.cycle.keep_alive = False
+        before, self.cycle, self.begun = self.cycle, cycle, False
+        if before is None or before.response_complete:
+            self._start(cycle, begin)
+        else:
+            self.flow.pause_reading()
+            self.ahead.append((cycle, begin))
+
+    def _by_scope(self, scope: dict[str, Any], cycle: Cycle) -> Awaitable[None]:
+        """Have the ASGI application serve a request."""
+        scope["extensions"] = {DISCONNECT: cycle.watch, EXCHANGE: cycle}
+        serve: App = self.app
+        return serve(scope, cycle.receive, cycle.send)
+
+    def _scope(self, version: str, method: str, url: bytes, headers: list[tuple[bytes, bytes]]) -> dict[str, Any]:
+        """The request as ASGI describes it (spec version 2.3), without its extensions."""
+        parsed = httptools.parse_url(url)
+        path = parsed.path.decode("ascii")
+        return {
+            "type": "http",
+            "asgi": {"version": self.asgi_version, "spec_version": "2.3"},
+            "http_version": version,
+            "server": self.server,
+            "client": self.client,
+            "scheme": self.scheme,
+            "method": method,
+            "root_path": "",
+            "path": unquote(path) if "%" in path else path,
+            "raw_path": parsed.path,
+            "query_string": parsed.query or b"",
+            "headers": headers,
+            "state": self.app_state.copy(),
+        }
 
     def on_body(self, body: bytes) -> None:
         self.unread = 0
         self.body_bytes += len(body)
         if self.body_bytes > self.settings.max_body:
             raise _too_large(f"The body exceeds {self.settings.max_body} bytes. Send a smaller one.")
-        super().on_body(body)
+        cycle = self.cycle
+        if cycle is not None and not cycle.response_complete and cycle.take(body) > HIGH_WATER_LIMIT:
+            self.flow.pause_reading()
 
     def on_message_complete(self) -> None:
         """The body is complete. Reading continues, to detect a disconnect."""
-        super().on_message_complete()
-        if not self.pipeline:
+        cycle = self.cycle
+        if cycle is not None and not self.begun and not cycle.response_complete:
+            cycle.more_body = False
+            cycle.stir()
+        if not self.ahead:
             self.flow.resume_reading()
 
     def _should_upgrade(self) -> bool:
@@ -248,9 +309,19 @@ class Protocol(HttpToolsProtocol):
 
     # the app
 
-    def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
+    def _start(self, cycle: Cycle, begin: Begin) -> None:
         self.running = cycle
-        super()._start_asgi_task(cycle, app)
+        task = self.loop.create_task(cycle.run(begin))
+        self.tasks.add(task)
+        task.add_done_callback(self.tasks.discard)
+
+    @property
+    def always(self) -> bytes:
+        """Header lines of every answer: the date."""
+        headers = self.server_state.default_headers
+        if self._dated[0] is not headers:  # uvicorn makes a new list each second
+            self._dated = headers, b"".join([b"%b: %b\r\n" % header for header in headers])
+        return self._dated[1]
 
     def on_response_complete(self) -> None:
         """As uvicorn's, without its timer for idle connections."""
@@ -258,17 +329,15 @@ class Protocol(HttpToolsProtocol):
         if self.transport.is_closing():
             return
         self.flow.resume_reading()
-        if self.pipeline:
-            self._start_asgi_task(*self.pipeline.pop())
+        if self.ahead:
+            self._start(*self.ahead.popleft())
         elif self.last_words is not None:
             self._end()
 
-    def _disconnect(self, cycle: RequestResponseCycle | None) -> None:
+    def _disconnect(self, cycle: Cycle | None) -> None:
         """The app gets `http.disconnect`; further output is discarded."""
         if cycle is not None and not cycle.response_complete:
-            cycle.disconnected = True
-            cycle.message_event.set()
-            cycle.scope["extensions"][DISCONNECT].lose()  # type: ignore[attr-defined]
+            cycle.lose()
 
     # the end
 
@@ -279,7 +348,7 @@ class Protocol(HttpToolsProtocol):
             return "end"
         if self.last_words is not None:
             return "answer"
-        if cycle is None or cycle.scope is not self.scope:
+        if cycle is None or self.begun:
             return "head"
         if cycle.response_complete:
             return "idle"
@@ -325,9 +394,9 @@ class Protocol(HttpToolsProtocol):
     def _refuse(self, refusal: Refusal) -> None:
         """Answer with an error, after the answers still due, and end the connection."""
         self.last_words = _error_answer(refusal, self.server_state.default_headers)
-        if self.cycle is not None and self.cycle.scope is self.scope:  # the error is in the body of this request
-            if self.pipeline:
-                self.pipeline.popleft()
+        if self.cycle is not None and not self.begun:  # the error is in the body of this request
+            if self.ahead:
+                self.ahead.pop()
             elif self.cycle.response_started:
                 self.last_words = b""
             self._disconnect(self.cycle)

@@ -60,16 +60,25 @@ class Shares:
         self._calls: dict[str, int] = {}  # by "team NAME" or "address ADDRESS"
         self._bytes: dict[str, int] = {}
         self._strangers: dict[str, tuple[float, float]] = {}  # address -> tries left, and the time of that count
+        self._parts: tuple[Limits | None, tuple[int, int, int, int]] = (None, (0, 0, 0, 0))
 
     def enter(self, limits: Limits, address: str, known: Callable[[], object] | None = None) -> Ticket:
         """A call begins; `known` is called once its key is found valid. Raises Refusal(overloaded)."""
         if self.calls >= limits.max_calls:
             raise _overloaded("The gateway has reached its maximum of calls in flight (server.max_calls).")
         key = f"address {address}"
-        most = part(limits.max_calls, limits.address_share)
+        most = self.parts(limits)[0]
         if self._calls.get(key, 0) >= most:
             raise _overloaded(f"Your address has {most} calls in flight, its share (server.address_share).")
         return Ticket(self, limits, key, known)
+
+    def parts(self, limits: Limits) -> tuple[int, int, int, int]:
+        """The share of an address and of a team: of calls, and of bytes. Worked out once for each configuration."""
+        if self._parts[0] is not limits:
+            calls, held, address, team = limits.max_calls, limits.max_buffered, limits.address_share, limits.team_share
+            shares = part(calls, address), part(calls, team), part(held, address), part(held, team)
+            self._parts = limits, shares
+        return self._parts[1]
 
     def stranger(self, limits: Limits, address: str) -> Refusal | None:
         """Count a call without a valid key; returns the refusal if its address exceeds `max_wrong_keys`."""
@@ -106,7 +115,7 @@ class Ticket:
         """Assign the call to a team. Raises Refusal(overloaded)."""
         key, shares = f"team {team}", self._shares
         calls = shares._calls.get(key, 0)
-        most = part(self._limits.max_calls, self._limits.team_share)
+        most = shares.parts(self._limits)[1]
         if calls >= most:
             raise _overloaded(f"Your team has {most} calls in flight, its share (server.team_share).")
         shares._calls[key] = calls + 1
@@ -124,24 +133,33 @@ class Ticket:
         shares, limits = self._shares, self._limits
         if shares.bytes + size > limits.max_buffered:
             raise _overloaded("The gateway has reached its maximum of buffered bytes (server.max_buffered).")
-        for key, share in zip(self._keys, (limits.address_share, limits.team_share), strict=False):
-            most = part(limits.max_buffered, share)
-            if shares._bytes.get(key, 0) + size > most:
+        held, after = shares._bytes, list[int]()
+        for key, most in zip(self._keys, shares.parts(limits)[2:], strict=False):
+            sum_ = held[key] + size if key in held else size
+            if sum_ > most:
                 who = key.partition(" ")[0]
                 raise _overloaded(f"Your {who} has more than {most} bytes in flight, its share (server.{who}_share).")
+            after.append(sum_)
         shares.bytes += size
         self._bytes += size
-        for key in self._keys:
-            shares._bytes[key] = shares._bytes.get(key, 0) + size
+        for key, sum_ in zip(self._keys, after, strict=True):
+            held[key] = sum_
 
     def close(self) -> None:
         """The call has ended."""
         shares = self._shares
         shares.calls -= 1
         shares.bytes -= self._bytes
-        for key in self._keys:
-            _less(shares._calls, key, 1)
-            _less(shares._bytes, key, self._bytes)
+        size, calls, held = self._bytes, shares._calls, shares._bytes
+        for key in self._keys:  # zero is not kept
+            if (left := calls[key] - 1) > 0:
+                calls[key] = left
+            else:
+                del calls[key]
+            if (left := held.get(key, 0) - size) > 0:
+                held[key] = left
+            else:
+                held.pop(key, None)
 
 
 class Uncounted(Ticket):
@@ -167,15 +185,6 @@ class Uncounted(Ticket):
 
 
 UNCOUNTED: Final = Uncounted()
-
-
-def _less(counts: dict[str, int], key: str, amount: int) -> None:
-    """Subtract from a count; zero is not kept."""
-    left = counts.get(key, 0) - amount
-    if left > 0:
-        counts[key] = left
-    else:
-        counts.pop(key, None)
 
 
 def _overloaded(why: str) -> Refusal:

@@ -302,11 +302,15 @@ def open_store(state: str | Place, *, role: Role = "gateway", clock: Clock | Non
 
 def charges(debits: Sequence[Debit]) -> list[tuple[Debit, int]]:
     """Each key once, with the sum of its reserved amounts: debits that share a bucket are settled together."""
-    sums: dict[str, int] = {}
+    sums: dict[str, tuple[Debit, int]] = {}
     for debit in debits:
-        sums[debit.key] = sums.get(debit.key, 0) + debit.amount
-    first = {debit.key: debit for debit in reversed(debits)}
-    return [(first[key], amount) for key, amount in sums.items()]
+        key = debit.key
+        if key in sums:
+            first, amount = sums[key]
+            sums[key] = first, amount + debit.amount
+        else:
+            sums[key] = debit, debit.amount
+    return list(sums.values())
 
 
 def actual(debit: Debit, amount: int, used: Mapping[str, int], state: End) -> int:

@@ -19,6 +19,7 @@ from gateway.stores.record import MICRO, Change, Count, Record
 DUST = 1e-6
 # A refused call extends the life of its workflow's record, but a flood of calls must not cause a flood of writes.
 TOUCH = 60 * MICRO
+_new = tuple.__new__  # a named tuple without the function that a call of its class runs
 # The turn of a call that has waited long ends after this time without a try: the caller may have gone.
 TURN = 2 * MICRO
 
@@ -34,8 +35,10 @@ class Bucket:
 
     def refill_to(self, now: int, limit: int, refill: float) -> None:
         """Refill up to `now`, by the current limit."""
-        elapsed = max(0, now - self.at) / MICRO
-        self.level = min(float(limit), self.level + elapsed * refill)
+        if now > self.at:
+            self.level += (now - self.at) / MICRO * refill
+        if self.level > limit:
+            self.level = float(limit)
         self.at = now  # also where the clock was set back: otherwise nothing would be refilled until then
         self.limit, self.refill = limit, refill
 
@@ -85,7 +88,9 @@ class Counters:
             repeats = len(record.repeats)
             behind = bool(record.turn) and record.turn != ask.id and now < record.turn_ends
             for index, debit in enumerate(ask.debits):
-                outcome = self._take(debit, index, record, behind, now)
+                outcome = (
+                    self._take_rate(debit, index, now) if debit.refill else self._take(debit, index, record, behind)
+                )
                 if isinstance(outcome, Rejection):
                     refused = self._longest_wait(ask, outcome, now) if outcome.reason == "rate" else outcome
                     for taken in ask.debits[:index]:
@@ -116,8 +121,9 @@ class Counters:
         if self.open.pop(ask.id, None) is None:
             return False
         record = self.records.get((ask.team, ask.correlation_id))
+        estimated = state == "settled"  # most debits are charged as they were reserved: `actual` need not be asked
         for debit, amount in charges(ask.debits):
-            charged = actual(debit, amount, used, state)
+            charged = amount if estimated and debit.key not in used else actual(debit, amount, used, state)
             if debit.refill:
                 if charged != amount:
                     bucket = self._bucket(debit, now)
@@ -204,32 +210,35 @@ class Counters:
             del self.buckets[key]
         return full
 
-    def _take(self, debit: Debit, index: int, record: Record, behind: bool, now: int) -> Balance | Rejection:
-        if debit.refill:
-            return self._take_rate(debit, index, now)
-        amount, unit = debit.amount, debit.unit
-        limit = record.limit(debit) if record.topups else debit.limit
+    def _take(self, debit: Debit, index: int, record: Record, behind: bool) -> Balance | Rejection:
+        """Take an amount of a quota."""
+        key, unit, amount, most, *_ = debit
+        limit = record.limit(debit) if record.topups else most
         if unit == "hops":
             if amount > limit:
                 deepest = record.count(debit) or Count("hops")
                 return Rejection("exceeded", index, deepest.used, limit=limit)
             return Balance(limit - amount, 0.0, limit - debit.limit)
-        count = record.counts.get(debit.key) or record.begin(debit)
+        count = record.counts.get(key) or record.begin(debit)
         used, held = count.used, count.held
         if used + amount > limit or (unit == "repeats" and used + held + amount > limit):
             return Rejection("exceeded", index, used, held, limit=limit)
         if used + held + amount > limit or (behind and unit != "repeats"):
             return Rejection("busy", index, used, held, limit=limit)
-        count.held += amount
-        return Balance(limit - used - count.held, 0.0, limit - debit.limit)
+        count.held = held = held + amount
+        balance: Balance = _new(Balance, (limit - used - held, 0.0, limit - most))
+        return balance
 
     def _take_rate(self, debit: Debit, index: int, now: int) -> Balance | Rejection:
+        """Take an amount of a token bucket."""
         bucket = self._bucket(debit, now)
         level = bucket.level
         if level + DUST < debit.amount:
             return _short(debit, index, level)
         bucket.level = level = level - debit.amount
-        return Balance(max(0, math.floor(level + DUST)), (debit.limit - level) / debit.refill)
+        left = math.floor(level + DUST)
+        balance: Balance = _new(Balance, (left if left > 0 else 0, (debit.limit - level) / debit.refill, 0))
+        return balance
 
     def _longest_wait(self, ask: Ask, first: Rejection, now: int) -> Rejection:
         """Of all short buckets, the one with the longest wait, so that Retry-After suffices for all of them."""
@@ -258,9 +267,12 @@ class Counters:
         self.records.setdefault((ask.team, ask.correlation_id), record)
         if record.seconds != ask.seconds or record.idle != ask.idle:
             record.seconds, record.idle, record.dirty = ask.seconds, ask.idle, True
-        record.last = max(record.last, now)
+        if now > record.last:
+            record.last = now
         # The record is kept at least until its reservations have lapsed, even if `ttl` is shorter.
-        record.ends = max(record.ends, now + max(ask.ttl, ask.lapse) * MICRO)
+        ends = now + (ask.ttl if ask.ttl > ask.lapse else ask.lapse) * MICRO
+        if ends > record.ends:
+            record.ends = ends
         if ask.agent not in record.agents:
             record.meet(ask.agent)
 

@@ -17,19 +17,21 @@ import asyncio
 import functools
 import itertools
 import logging
+import operator
 import os
 import sqlite3
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from gateway.stores import StoreUnavailable
+from gateway.stores.hand import Hand
 
 Statement = tuple[str, tuple[Any, ...]]
-CHUNKS = (64, 32, 16, 8, 4, 2, 1)  # rows in one statement: SQLite compiles few sizes, and a commit has few statements
+# Rows in one statement: SQLite compiles few sizes, and a commit has few statements, mostly one of a kind.
+CHUNKS = (64, 32, 16, 8, 7, 6, 5, 4, 3, 2, 1)
 
 # Seconds after which rows are written if no caller waits for them.
 LINGER = 0.05
@@ -37,6 +39,9 @@ LINGER = 0.05
 # waits, and under load many calls share an fsync, which costs more CPU than writing their rows.
 SPACING = 0.001
 MOST_SPACING = 0.005
+# Seconds for which a commit waits while other calls make progress, so that their rows share its fsync: as long as the
+# event loop has work, waiting costs no time.
+MOST_PATIENCE = 0.01
 _MOST_ON_LOOP = 512  # rows that the loop writes itself; more would delay other calls
 _PATIENCE = 5000  # milliseconds that the thread waits for another process to unlock the file
 _CHECKPOINT = 4000  # rows after which a checkpoint copies the log into the file, so that the log starts over
@@ -73,6 +78,11 @@ class Bulk(str):
         bulk = super().__new__(cls, text)
         bulk.rank = rank
         return bulk
+
+    @functools.cached_property
+    def width(self) -> int:
+        """The number of values of a row."""
+        return self.count("?")
 
     @functools.cached_property
     def texts(self) -> dict[int, str]:
@@ -122,7 +132,7 @@ class Writer:
         for pragma in ("synchronous = NORMAL", "wal_autocheckpoint = 0", "busy_timeout = 0"):
             self._connection.execute(f"PRAGMA {pragma}")
         self._wal = _open_log(self.path)
-        self._thread = ThreadPoolExecutor(1, f"writer {Path(path).name}")
+        self._hand = Hand(f"writer {Path(path).name}")
         self._pending: list[Statement] = []
         self._waiters: list[asyncio.Future[None]] = []
         self._served: list[asyncio.Future[None]] = []  # callers whose rows are being synced
@@ -130,6 +140,8 @@ class Writer:
         self._flying = 0  # rows that are being synced
         self._loose = 0  # rows since the last checkpoint
         self._due = 0.0
+        self._latest = 0.0  # when a commit that waits begins at the latest
+        self._noted = 0  # `_submitted` at the last look
         self._timer: asyncio.Handle | None = None
         self._batch: list[Statement] = []  # the rows being written, kept until they are on disk
         self._error: str | None = None
@@ -138,7 +150,11 @@ class Writer:
 
     def submit(self, sql: str, params: tuple[Any, ...]) -> int:
         """Enqueue one statement; returns its mark. After a final fault, the statement is dropped and barriers fail."""
-        return self.submit_all(((sql, params),))
+        if self._timer is None or self._error is not None:
+            return self.submit_all(((sql, params),))
+        self._pending.append((sql, params))  # as `submit_all` does where nothing else is to be done
+        self._submitted += 1
+        return self._submitted
 
     def submit_all(self, statements: Sequence[Statement]) -> int:
         """Enqueue statements that must be committed together; returns the mark of the last."""
@@ -195,7 +211,7 @@ class Writer:
 
     def close(self) -> None:
         """Write pending rows and wait for the disk; everything after that fails."""
-        self._thread.shutdown(wait=True)
+        self._hand.close()
         if self._timer is not None:
             self._timer.cancel()
         if not self.lost:
@@ -214,8 +230,18 @@ class Writer:
         if self._timer is not None:
             self._timer.cancel()
         loop = asyncio.get_running_loop()
-        wait = self._due - time.monotonic()
-        self._timer = loop.call_later(wait, self._begin) if wait > 0 else loop.call_soon(self._begin)
+        now = time.monotonic()
+        wait = self._due - now
+        self._noted, self._latest = self._submitted, max(self._due, now) + MOST_PATIENCE
+        self._timer = loop.call_later(wait, self._look, loop) if wait > 0 else loop.call_soon(self._look, loop)
+
+    def _look(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Begin, unless calls made progress since the last turn of the loop: then more rows are about to come."""
+        if self._submitted == self._noted or time.monotonic() > self._latest:
+            self._begin()
+        else:
+            self._noted = self._submitted
+            self._timer = loop.call_soon(self._look, loop)
 
     def _begin(self) -> None:
         self._timer = None
@@ -232,12 +258,11 @@ class Writer:
         except StoreUnavailable:
             self._answer()
             return
-        loop = asyncio.get_running_loop()
-        loop.run_in_executor(self._thread, self._guarded, rest).add_done_callback(self._landed)
+        self._hand.do(asyncio.get_running_loop(), functools.partial(self._guarded, rest), self._answer)
 
     def _write_here(self, batch: list[Statement]) -> Callable[[], None]:
         """Write rows on the event loop if they are few and fast; returns the work that is left for the thread."""
-        if self._error is None and len(batch) <= _MOST_ON_LOOP and all(map(_is_bulk, batch)):
+        if self._error is None and len(batch) <= _MOST_ON_LOOP and _all_bulk(batch):
             try:
                 self._guarded(self._write, batch)
             except BlockingIOError:
@@ -245,11 +270,6 @@ class Writer:
             else:
                 return self._sync
         return functools.partial(self._write_and_sync, batch)
-
-    def _landed(self, done: asyncio.Future[None]) -> None:
-        if not done.cancelled():
-            done.exception()  # `_guarded` has recorded it
-        self._answer()
 
     def _answer(self) -> None:
         served, self._served = self._served, []
@@ -314,25 +334,37 @@ class Writer:
             if error.sqlite_errorcode == sqlite3.SQLITE_BUSY:
                 raise BlockingIOError from None
             raise
-        for bulk, run in itertools.groupby(batch, key=_is_bulk):
-            if bulk:
-                self._write_bulk(run)
-            else:
-                for sql, params in run:
-                    self._connection.execute(sql, params)
+        if _all_bulk(batch):
+            self._write_bulk(batch)
+        else:
+            for bulk, run in itertools.groupby(batch, key=_is_bulk):
+                if bulk:
+                    self._write_bulk(run)
+                else:
+                    for sql, params in run:
+                        self._connection.execute(sql, params)
         self._connection.execute("COMMIT")
         self._loose += len(batch)
 
     def _write_bulk(self, run: Iterable[Statement]) -> None:
-        kinds: dict[str, list[tuple[Any, ...]]] = {}
+        kinds: dict[str, list[Any]] = {}  # all values of all rows, one after another
         for sql, params in run:
-            kinds.setdefault(sql, []).append(params)
+            if sql in kinds:
+                kinds[sql] += params
+            else:
+                kinds[sql] = [*params]
+        execute = self._connection.execute
         for sql in sorted(kinds, key=_rank):
-            rows, at = kinds[sql], 0
+            texts: dict[int, str] = sql.texts  # type: ignore[attr-defined]
+            values = kinds[sql]
+            width = sql.width  # type: ignore[attr-defined]
+            count, at = len(values) // width, 0
+            if count in texts:
+                execute(texts[count], values)
+                continue
             for size in CHUNKS:
-                while len(rows) - at >= size:
-                    flat = [value for row in rows[at : at + size] for value in row]
-                    self._connection.execute(sql.texts[size], flat)  # type: ignore[attr-defined]
+                while count - at >= size:
+                    execute(texts[size], values[at * width : (at + size) * width])
                     at += size
 
     def _sync(self) -> None:
@@ -371,13 +403,15 @@ def _open_log(path: str) -> int:
     return log
 
 
+def _all_bulk(batch: list[Statement]) -> bool:
+    return all([type(sql) is Bulk for sql, _ in batch])  # noqa: C419  (a generator would take twice as long)
+
+
 def _is_bulk(statement: Statement) -> bool:
     return isinstance(statement[0], Bulk)
 
 
-def _rank(sql: str) -> int:
-    assert isinstance(sql, Bulk)
-    return sql.rank
+_rank = operator.attrgetter("rank")
 
 
 def _resolve(waiters: list[asyncio.Future[None]], error: str | None) -> None:

@@ -7,7 +7,7 @@ call again, once and on a new connection, if the provider had already closed the
 from __future__ import annotations
 
 import base64
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple, Protocol
 
@@ -64,9 +64,18 @@ class Response(Protocol):
         """The headers, by case-insensitive name."""
         ...
 
+    def values(self, name: str) -> Sequence[str]:
+        """The values of one header, by its name in lower case; empty without the header."""
+        ...
+
     @property
     def length(self) -> int:
         """The Content-Length of the body in bytes; 0 without one."""
+        ...
+
+    @property
+    def ended(self) -> bool:
+        """Whether the body is known to have been read to its end."""
         ...
 
     def chunks(self) -> AsyncIterator[bytes]:

@@ -13,7 +13,6 @@ from typing import Final
 
 import aiohappyeyeballs
 import httptools
-from multidict import CIMultiDict
 
 from gateway.upstream.client import AT_ONCE, KEEP_ALIVE, Broken, Destination, Malformed, authorization
 from gateway.upstream.direct_response import DirectResponse
@@ -156,7 +155,7 @@ class _Connection(asyncio.Protocol):
         self._response: DirectResponse | None = None
         self._parser = httptools.HttpResponseParser(self)
         self._parser.set_dangerous_leniencies(lenient_optional_cr_before_lf=True, lenient_spaces_after_chunk_size=True)
-        self._headers: CIMultiDict[str] = CIMultiDict()
+        self._headers: list[tuple[bytes, bytes]] = []
         self._head = 0  # bytes of headers and trailers
         self._framed = False  # the body has a length or chunks; otherwise it lasts until the connection ends
         self._unread = 0  # bytes since the beginning of the head, or of the trailers
@@ -293,7 +292,7 @@ class _Connection(asyncio.Protocol):
     def on_message_begin(self) -> None:
         if self._whole:
             self._extra = True
-        self._headers, self._head = CIMultiDict(), 0
+        self._headers, self._head = [], 0
 
     def on_header(self, name: bytes, value: bytes) -> None:
         self._head += len(name) + len(value) + 4
@@ -301,7 +300,7 @@ class _Connection(asyncio.Protocol):
             raise ValueError("too large")
         if self._body:  # a trailer
             return
-        self._headers.add(name.decode("latin-1"), value.decode("utf-8", "surrogateescape"))
+        self._headers.append((name, value))
 
     def on_headers_complete(self) -> None:
         if self._whole:
@@ -313,9 +312,10 @@ class _Connection(asyncio.Protocol):
         self._unread = 0
         self._body, self._lasts = True, self._parser.should_keep_alive()
         headers = self._headers
-        self._framed = "content-length" in headers or "transfer-encoding" in headers
+        names = {name.lower() for name, _ in headers}
+        self._framed = b"content-length" in names or b"transfer-encoding" in names
         assert self._response is not None
-        self._response.begin(status, headers)
+        self._response.begin(status, headers, names)
 
     def on_body(self, body: bytes) -> None:
         self._unread = 0

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Container, Sequence
 from typing import Final, Protocol
 
 from multidict import CIMultiDict, MultiMapping
@@ -27,7 +27,7 @@ class DirectResponse:
 
     __slots__ = (
         *("_connection", "_deadline", "_fault", "_idle", "_last", "_loop", "_parts", "_size", "_timer", "_waiter"),
-        *("_over", "headers", "paused", "status"),
+        *("_names", "_over", "_raw", "paused", "status"),
     )
 
     def __init__(self, loop: asyncio.AbstractEventLoop, connection: Wire, to: Destination, begun: float) -> None:
@@ -45,15 +45,33 @@ class DirectResponse:
         self._over = False
         self.paused = False
         self.status = 0
-        self.headers: MultiMapping[str] = CIMultiDict()
+        self._raw: Sequence[tuple[bytes, bytes]] = ()  # the headers as they arrived: few of them are read
+        self._names: Container[bytes] = ()  # their names in lower case
 
     # for the line
 
     @property
+    def headers(self) -> MultiMapping[str]:
+        """All headers, by case-insensitive name."""
+        return CIMultiDict([(name.decode("latin-1"), _text(value)) for name, value in self._raw])
+
+    def values(self, name: str) -> Sequence[str]:
+        """The values of one header, by its name in lower case; empty without the header."""
+        wanted = name.encode()
+        if wanted not in self._names:
+            return ()
+        return [_text(value) for name, value in self._raw if name.lower() == wanted]
+
+    @property
     def length(self) -> int:
         """The Content-Length of the body in bytes; 0 without one."""
-        said = self.headers.get("content-length", "")
-        return int(said) if said.isdecimal() else 0
+        said = self.values("content-length")
+        return int(said[0]) if said and said[0].isdecimal() else 0
+
+    @property
+    def ended(self) -> bool:
+        """Whether the body was read to its end."""
+        return self._over and not self._parts and self._fault is None
 
     async def begun(self) -> None:
         """Wait for the head."""
@@ -106,9 +124,9 @@ class DirectResponse:
 
     # for the connection
 
-    def begin(self, status: int, headers: MultiMapping[str]) -> None:
-        """The head has arrived."""
-        self.status, self.headers = status, headers
+    def begin(self, status: int, headers: Sequence[tuple[bytes, bytes]], names: Container[bytes]) -> None:
+        """The head has arrived. `names`: the names of the headers in lower case."""
+        self.status, self._raw, self._names = status, headers, names
 
     def take(self, data: bytes) -> None:
         """A part of the body has arrived."""
@@ -175,3 +193,7 @@ class DirectResponse:
         self.fail(TimeoutError("the provider was silent for too long"))
         if connection is not None:
             connection.leave()
+
+
+def _text(value: bytes) -> str:
+    return value.decode("utf-8", "surrogateescape")

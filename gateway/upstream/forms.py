@@ -43,7 +43,12 @@ async def peeked(chunks: AsyncIterator[bytes]) -> bytes:
 
     Comments are skipped, because an error may follow them, but only for a limited time: they keep connections alive.
     """
+    first = await anext(chunks, b"")
+    if first.startswith(b"{") and len(first) >= _TELLING and not _ERROR.match(first):
+        return first  # as most answers begin
     peek, began = _Peek(), time.monotonic()
+    if not first or peek.tells(first):
+        return first
     async for data in chunks:
         if peek.tells(data) or len(peek.start) > _PEEKED or time.monotonic() - began > _PATIENCE:
             break
@@ -106,6 +111,8 @@ def _first_data(text: bytes) -> bytes | None:
 
 def is_stream(start: bytes, declared: bool) -> bool:
     """Whether an answer with this beginning is a stream of events."""
+    if start.startswith(b"{"):
+        return False
     text = start.removeprefix(sse.MARK).lstrip()
     if text.startswith(_SSE):
         return True
@@ -160,7 +167,7 @@ async def events_of_lines(start: bytes, chunks: AsyncIterator[bytes]) -> AsyncIt
 
 def is_object(start: bytes) -> bool:
     """Whether an answer with this beginning may be a JSON object."""
-    return start.removeprefix(sse.MARK).lstrip().startswith(b"{")
+    return start.startswith(b"{") or start.removeprefix(sse.MARK).lstrip().startswith(b"{")
 
 
 def first_error(start: bytes, codec: Codec) -> Json | None:

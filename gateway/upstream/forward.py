@@ -56,11 +56,19 @@ class Answer:
         """The size in bytes that the upstream announced; 0 if it announced none."""
         return self.response.length if self.response is not None else 0
 
+    @property
+    def ended(self) -> bool:
+        """Whether nothing is left in `chunks`, as far as is known without waiting."""
+        chunks = self.chunks
+        return isinstance(chunks, _Body) and chunks.ended
+
     async def drain(self) -> None:
         """The caller has the answer: wait a moment for the end of the body, so that the connection can be reused.
 
         Some providers leave the body open after the last event of a stream.
         """
+        if self.ended:
+            return
         with contextlib.suppress(TimeoutError, Refusal):
             async with asyncio.timeout(_LINGER):
                 size = 0
@@ -130,6 +138,7 @@ class Forward:
             for name, model in models.items()
             if len(model.targets) == 1 and isinstance(model.targets[0], grammar.Target)
         }
+        self._spoken = {name: self._providers[target.provider].format for name, target in self._simple.items()}
 
     def model(self, name: str) -> Model:
         """The model with this name. Raises Refusal(model_not_found)."""
@@ -162,6 +171,8 @@ class Forward:
         Raises Refusal(invalid_request) if no target of the model has this dialect.
         """
         simple = self._simple.get(name)
+        if simple is not None and (codec is None or self._spoken[name] in codec.formats):
+            return [simple]
         found = [simple] if simple else order(self.model(name), self._draw)
         if codec is None:
             return found
@@ -243,8 +254,8 @@ class Forward:
 
     async def _begun(self, call: Call, provider: str, response: Response) -> Answer:
         """The answer, once its first event or bytes are recognized as an answer. Raises Refusal otherwise."""
-        kind = response.headers.get("content-type", "").strip().lower()
-        chunks = _read(response, provider)
+        kind = "".join(response.values("content-type")[:1]).strip().lower()
+        chunks = _Body(response, provider)
         start = await peeked(chunks)
         if (error := first_error(start, call.codec)) is not None:
             call.outcome.status = status_of(error)
@@ -263,9 +274,10 @@ class Forward:
         """Send a body; again on a new connection if the provider had already closed the pooled connection."""
         to = self._destination(provider, call.codec)
         passes = call.codec.passes
-        extra = [(name, value) for name, value in call.headers if name in passes and passes[name].fullmatch(value)]
-        if extra:  # these replace the gateway's own headers, such as a version
-            to = to.having([(name.decode(), value.decode("latin-1")) for name, value in extra])
+        if passes:
+            extra = [(name, value) for name, value in call.headers if name in passes and passes[name].fullmatch(value)]
+            if extra:  # these replace the gateway's own headers, such as a version
+                to = to.having([(name.decode(), value.decode("latin-1")) for name, value in extra])
         try:
             response = await self._clients[provider].post(to, body)
         except _FAULTS as fault:
@@ -304,22 +316,45 @@ def _demo(call: Call) -> Answer:
     return Answer(call.request.stream, b"", chunks(), None)
 
 
-async def _read(response: Response, provider: str) -> AsyncIterator[bytes]:
-    """The body as it arrives. Raises Refusal if the provider stalls or the connection breaks."""
-    try:
+class _Body:
+    """The body as it arrives. Raises Refusal if the provider stalls or the connection breaks.
+
+    Not a generator, which the event loop would have to keep track of.
+    """
+
+    __slots__ = ("_chunks", "_plain", "_provider")
+
+    def __init__(self, response: Response, provider: str) -> None:
         encoding, chunks = _encoding(response), response.chunks()
-        async for data in unpacked(chunks, encoding) if encoding else chunks:
-            yield data
-    except Packed as fault:
-        words = f"The provider {provider} answered with {fault}. Try again later."
-        raise Refusal("upstream_error", words, stage="upstream") from None
-    except _FAULTS as fault:
-        raise _broken(provider, fault, "fell silent in the middle of its answer", "broke off its answer") from None
+        self._chunks = unpacked(chunks, encoding) if encoding else chunks
+        self._plain = None if encoding else response
+        self._provider = provider
+
+    @property
+    def ended(self) -> bool:
+        """Whether the body was read to its end; False for a compressed body, whose end is checked by reading on."""
+        return self._plain is not None and self._plain.ended
+
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        return self
+
+    async def __anext__(self) -> bytes:
+        try:
+            return await self._chunks.__anext__()
+        except Packed as fault:
+            words = f"The provider {self._provider} answered with {fault}. Try again later."
+            raise Refusal("upstream_error", words, stage="upstream") from None
+        except _FAULTS as fault:
+            late, cut = "fell silent in the middle of its answer", "broke off its answer"
+            raise _broken(self._provider, fault, late, cut) from None
 
 
 def _encoding(response: Response) -> str:
     """The compression of the body; "" for none. Some providers send `none`, or the encoding of the text."""
-    said = ",".join(response.headers.getall("content-encoding", ())).lower().split(",")
+    every = response.values("content-encoding")
+    if not every:
+        return ""
+    said = ",".join(every).lower().split(",")
     return ",".join([one for one in map(str.strip, said) if one not in ("", "identity", "none", "utf-8", "utf8")])
 
 

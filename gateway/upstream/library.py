@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from typing import Final
 
 import aiohttp
@@ -69,10 +69,19 @@ class LibraryResponse:
         self.status = response.status
         self.headers: MultiMapping[str] = response.headers
 
+    def values(self, name: str) -> Sequence[str]:
+        """The values of one header."""
+        return self.headers.getall(name, [])
+
     @property
     def length(self) -> int:
         """The Content-Length of the body in bytes; 0 without one."""
         return self._response.content_length or 0
+
+    @property
+    def ended(self) -> bool:
+        """Whether the body was read to its end."""
+        return self._response.content.at_eof()
 
     async def chunks(self) -> AsyncIterator[bytes]:
         """The body as it arrives."""

@@ -44,7 +44,8 @@ class Projection:
             return orjson.dumps(document, option=_SORTED)
         try:
             parts = [getter(document[section]) for section, getter in self._getters]
-            parts += [document[section] for section in self.sections]
+            if self.sections:
+                parts += [document[section] for section in self.sections]
         except (KeyError, TypeError):
             # A name is missing. Missing and null are different, so in this case the key contains the names.
             return self.term(document)
