@@ -333,8 +333,8 @@ class OpenAIChatStream:
             self.open[index] = False
         if not chunk.edited:
             return chunk.raw
-        if chunk.frame is not None:
-            return chunk.frame.encode(chunk.texts[0].holder[chunk.texts[0].key], chunk.sizes)
+        if chunk.series is not None:
+            return chunk.series.encode(chunk.raw, chunk.texts[0].holder[chunk.texts[0].key])
         data = chunk.data
         if data is None:
             return b""

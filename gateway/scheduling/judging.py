@@ -80,7 +80,7 @@ class Pace:
 
     def takes_long(self, chunk: Chunk, size: int) -> bool:
         """Whether a chunk with `size` characters of text should be scanned in a thread."""
-        judged = size if chunk.frame is not None else len(chunk.raw)  # of a run of events, only its text
+        judged = size if chunk.series is not None else len(chunk.raw)  # of a series of events, only its text
         if judged > NEW_TEXT or size * self._rate > self._call.lanes.slice:
             return True
         return size > _DENSE and _is_dense("".join(chunk.said()).encode(errors="replace"))
