@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from typing import Final, Protocol
 
 from multidict import CIMultiDict, MultiMapping
@@ -110,10 +110,10 @@ class DirectResponse:
         """The head has arrived."""
         self.status, self.headers = status, headers
 
-    def take(self, data: bytes) -> None:
-        """A part of the body has arrived."""
-        self._parts.append(data)
-        self._size += len(data)
+    def take(self, parts: Sequence[bytes]) -> None:
+        """Parts of the body have arrived."""
+        self._parts += parts
+        self._size += sum(map(len, parts))
 
     def stirred(self) -> None:
         """Bytes have arrived."""
