@@ -187,7 +187,7 @@ class StreamCodec(Protocol):
         ...
 
     def distrust(self) -> None:
-        """A repeated value was changed: parse every event in full from now on."""
+        """A repeated value was changed, or is not judged yet: parse every event in full from now on."""
         ...
 
     def feed(self, data: bytes) -> Iterator[Chunk]:
